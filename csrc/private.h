@@ -1,0 +1,84 @@
+/* What the library's files share; not installed. */
+#ifndef SCM_PRIVATE_H
+#define SCM_PRIVATE_H
+
+/* For syscall(2) and MSG_CMSG_CLOEXEC under -std=c99. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <string.h>
+
+#include "scm.h"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* From Linux 6.5; the number is the same on every architecture. */
+#if defined(__linux__) && !defined(SCM_PIDFD)
+#define SCM_PIDFD 0x04
+#endif
+
+/* Where the flag is missing (macOS, illumos, AIX) scm_take_fds calls fcntl. */
+#ifdef MSG_CMSG_CLOEXEC
+#define SCM_CLOEXEC MSG_CMSG_CLOEXEC
+#else
+#define SCM_CLOEXEC 0
+#endif
+
+/*
+ * Linux installs what fits and drops the rest, so there the room can be exact.
+ * macOS installs everything before it cuts, FreeBSD delivers nothing at all
+ * for an exact length: there the room is for more than any of them sends.
+ */
+#ifdef __linux__
+#define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * SCM_MAX_FDS)
+#define SCM_PAIR_BYTES CMSG_SPACE(sizeof(int))
+#define SCM_ROOM(n) CMSG_LEN(sizeof(int) * (n))
+#else
+#define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * 1024)
+#define SCM_PAIR_BYTES SCM_CONTROL_BYTES
+#define SCM_ROOM(n) SCM_CONTROL_BYTES
+#endif
+
+/*
+ * The libcs disagree on the types of msghdr's and cmsghdr's lengths; all of
+ * ours fit this one, which converts to any of them.
+ */
+typedef unsigned short scm_len;
+
+/* The system call itself: musl's sendmsg fails above 1024 bytes of control. */
+static inline ssize_t
+scm_sendmsg(int sock, const struct msghdr *msg, int flags)
+{
+#ifdef __linux__
+	return syscall(SYS_sendmsg, sock, msg, flags);
+#else
+	return sendmsg(sock, msg, flags);
+#endif
+}
+
+static inline ssize_t
+scm_recvmsg(int sock, struct msghdr *msg, int flags)
+{
+#ifdef __linux__
+	return syscall(SYS_recvmsg, sock, msg, flags);
+#else
+	return recvmsg(sock, msg, flags);
+#endif
+}
+
+/* Hidden from the shared library's users. */
+#if defined(__GNUC__)
+#define SCM_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define SCM_HIDDEN
+#endif
+
+SCM_HIDDEN void scm_put_fds(struct msghdr *msg, void *control, const int *fds, size_t nfds);
+SCM_HIDDEN size_t scm_take_fds(struct msghdr *msg, int *fds, size_t room);
+SCM_HIDDEN void scm_close_kept(int fd);
+
+#endif

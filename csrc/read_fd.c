@@ -1,0 +1,39 @@
+#include "private.h"
+
+ssize_t
+read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
+{
+	/* As in the book: on 64-bit systems it admits two. */
+	union {
+		struct cmsghdr align;
+		unsigned char bytes[SCM_PAIR_BYTES];
+	} control;
+	struct iovec iov;
+	struct msghdr msg;
+	size_t taken;
+	ssize_t n;
+	int one;
+
+	*recvfd = SCM_FD_NONE;
+	memset(&control, 0, sizeof(control));
+	memset(&msg, 0, sizeof(msg));
+	iov.iov_base = ptr;
+	iov.iov_len = nbytes;
+	msg.msg_iov = &iov;
+	msg.msg_iovlen = 1;
+	msg.msg_control = &control;
+	msg.msg_controllen = sizeof(control);
+
+	n = scm_recvmsg(fd, &msg, SCM_CLOEXEC);
+	if (n < 0)
+		return -1;
+	taken = scm_take_fds(&msg, &one, 1);
+	if ((msg.msg_flags & MSG_CTRUNC) != 0) {
+		if (taken == 1)
+			scm_close_kept(one);
+		*recvfd = SCM_FD_LOST;
+	} else if (taken == 1) {
+		*recvfd = one;
+	}
+	return n;
+}

@@ -1,0 +1,21 @@
+#include "private.h"
+
+ssize_t
+write_fd(int fd, const void *ptr, size_t nbytes, int sendfd)
+{
+	union {
+		struct cmsghdr align;
+		unsigned char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov;
+	struct msghdr msg;
+
+	memset(&control, 0, sizeof(control));
+	memset(&msg, 0, sizeof(msg));
+	iov.iov_base = (void *)(size_t)ptr; /* sendmsg only reads it */
+	iov.iov_len = nbytes;
+	msg.msg_iov = &iov;
+	msg.msg_iovlen = 1;
+	scm_put_fds(&msg, &control, &sendfd, 1);
+	return scm_sendmsg(fd, &msg, 0);
+}

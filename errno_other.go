@@ -1,0 +1,14 @@
+//go:build !unix
+
+package scm
+
+const (
+	errnoTooManyFDs     = unsupported("unsupported operation")
+	errnoTooManyBuffers = unsupported("unsupported operation")
+)
+
+// unsupported stands for the errno on systems that have no such call.
+type unsupported string
+
+func (e unsupported) Error() string        { return string(e) }
+func (e unsupported) Is(target error) bool { return target == ErrUnsupported }

@@ -1,0 +1,10 @@
+//go:build unix
+
+package scm
+
+import "syscall"
+
+const (
+	errnoTooManyFDs     = syscall.EINVAL
+	errnoTooManyBuffers = syscall.EMSGSIZE
+)

@@ -1,0 +1,35 @@
+//go:build cgo && !purego
+
+package scm
+
+// The import "C" is in csrc/csrc.go: only as a Go package of its own are the C
+// files seen by the build cache and kept by go mod vendor, and only so can tests
+// hold csrc and internal/pure side by side in one process.
+
+import "github.com/scm-rights/scm/csrc"
+
+// Backend names the implementation in use: "cgo" or "purego".
+const Backend = "cgo"
+
+// fdLost is SCM_FD_LOST of csrc/scm.h.
+const fdLost = csrc.FDLost
+
+// writeFD runs write_fd, csrc/write_fd.c.
+func writeFD(sock int32, p []byte, fd int32) (n int, err error) {
+	return csrc.WriteFD(sock, p, fd)
+}
+
+// readFD runs read_fd, csrc/read_fd.c.
+func readFD(sock int32, p []byte) (n int, fd int32, err error) {
+	return csrc.ReadFD(sock, p)
+}
+
+// sendMsg runs scm_send, csrc/send.c.
+func sendMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
+	return csrc.Send(sock, bufs, fds, flags)
+}
+
+// recvMsg runs scm_recv, csrc/recv.c.
+func recvMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
+	return csrc.Recv(sock, bufs, fds, flags)
+}
