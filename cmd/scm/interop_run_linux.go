@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func runCommand() *cobra.Command {
+	var s selection
+	var file string
+	o := interop.Options{}
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Play the scenarios, and print who understands whom",
+		Long: `Play the scenarios between every pair of peers, and print who understands whom.
+
+Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran,
+4 a peer or the set-up is broken, 128 and its number after a signal.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := s.plan()
+			if err != nil {
+				return err
+			}
+			r, code := play(p, o)
+			if file != "" {
+				if err := r.WriteJSON(file); err != nil {
+					return broken(fmt.Errorf("the report cannot be written: %w", err))
+				}
+			}
+			if asJSON {
+				err = r.JSON(cmd.OutOrStdout())
+			} else {
+				err = r.Console(cmd.OutOrStdout())
+			}
+			if err != nil {
+				return broken(err)
+			}
+			if code != exitOK {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+	s.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&file, "report", "", "write the JSON report to `FILE`")
+	f.BoolVar(&asJSON, "json", false, "print the JSON report in place of the matrix")
+	f.IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "play so many pairs of peers at once")
+	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	return cmd
+}
+
+// play runs a plan and tells the exit code.
+func play(p *plan, o interop.Options) (*report.Report, int) {
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(signals)
+	got := make(chan unix.Signal, 1)
+	go func() {
+		select {
+		case s := <-signals:
+			got <- s.(unix.Signal)
+			stop(fmt.Errorf("%s", s))
+		case <-ctx.Done():
+		}
+	}()
+
+	o.Done = progress(len(p.cases))
+	started := time.Now()
+	outcome := interop.Run(ctx, p.cases, p.expect, o)
+	everybody := slices.Concat(p.peers, p.missing, []*interop.Peer{p.runner})
+	r := report.New(version(), started, everybody, p.expect, outcome)
+
+	select {
+	case s := <-got:
+		return r, 128 + int(s)
+	default:
+	}
+	switch {
+	case r.Totals.Verdicts() == 0:
+		return r, exitNone
+	case !r.Totals.AsExpected():
+		return r, exitFail
+	case slices.ContainsFunc(outcome.Results, func(c interop.Result) bool { return c.Broken }):
+		return r, exitBroken
+	}
+	return r, exitOK
+}
+
+// progress shows a bar where standard error is a terminal.
+func progress(total int) func(interop.Result) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	bar := progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
+	return func(interop.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
+}

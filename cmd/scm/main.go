@@ -1,0 +1,55 @@
+// Command scm runs the interop suite of descriptor passing.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0 // all as expected
+	exitFail   = 1 // something not as expected
+	exitUsage  = 2 // the command line
+	exitNone   = 3 // nothing ran
+	exitBroken = 4 // a peer or the set-up
+)
+
+// exitError is an error with its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func broken(err error) error { return &exitError{exitBroken, err} }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	root := &cobra.Command{
+		Use:           "scm",
+		Short:         "Pass open files between processes, and prove that it works",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(interopCommand(), versionCommand())
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{exitUsage, err}
+	}
+	if exit.err != nil {
+		fmt.Fprintln(os.Stderr, "scm:", exit.err)
+	}
+	return exit.code
+}

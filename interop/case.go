@@ -1,0 +1,109 @@
+package interop
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Case is a scenario on one type of socket with one peer in each role.
+type Case struct {
+	Scenario *Scenario
+	Type     string
+	A, B     *Peer
+}
+
+// Name is GROUP/ID/TYPE/SENDER/RECEIVER.
+func (c Case) Name() string {
+	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name, c.B.Name}, "/")
+}
+
+func (c Case) peer(role Role) *Peer {
+	if role == RoleA {
+		return c.A
+	}
+	return c.B
+}
+
+// asSender is the case's name without the receiver.
+func (c Case) asSender() string {
+	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name}, "/")
+}
+
+// opposite is the peer that plays with the named one.
+func (c Case) opposite(name string) *Peer {
+	if c.A.Name == name {
+		return c.B
+	}
+	return c.A
+}
+
+// unplayable tells why the case is not played, or "".
+func (c Case) unplayable() string {
+	for _, role := range []Role{RoleA, RoleB} {
+		if why := c.peer(role).takes(c.Scenario, role, c.Type); why != "" {
+			return c.peer(role).Name + ": " + why
+		}
+	}
+	return ""
+}
+
+// A Check is what can be found wrong with a peer.
+type Check string
+
+const (
+	CheckAnswer   Check = "answer"   // the answer is not one that the scenario has
+	CheckFile     Check = "file"     // a descriptor is not what the peer says it is
+	CheckCloexec  Check = "cloexec"  // a received descriptor is not close-on-exec
+	CheckLeak     Check = "leak"     // a descriptor of the case is open and nobody was told
+	CheckContract Check = "contract" // the answer is not in the language of the contract
+	CheckCrash    Check = "crash"    // the peer ended
+	CheckHang     Check = "hang"     // the peer did not answer in time
+)
+
+// Checks lists them all.
+var Checks = []Check{CheckAnswer, CheckFile, CheckCloexec, CheckLeak, CheckContract, CheckCrash, CheckHang}
+
+// A Finding is one thing that is wrong, and with whom.
+type Finding struct {
+	Check Check  `json:"check"`
+	Peer  string `json:"peer"`
+	Line  int    `json:"line,omitempty"` // of the scenario
+	Text  string `json:"text"`
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("%s@%s: %s", f.Check, f.Peer, f.Text)
+}
+
+// key is how an expectation names it.
+func (f Finding) key() string { return string(f.Check) + "@" + f.Peer }
+
+// A Verdict is what came of a case.
+type Verdict string
+
+const (
+	Pass        Verdict = "pass"        // all as the scenario has it
+	Fail        Verdict = "fail"        // something is wrong that was not expected
+	Expected    Verdict = "expected"    // all that is wrong was expected
+	Fixed       Verdict = "fixed"       // something that was expected to be wrong is not
+	Unsupported Verdict = "unsupported" // a peer has no interface for it
+	NotRun      Verdict = "not run"     // the runner could not
+)
+
+// A Result is what came of a case.
+type Result struct {
+	Name       string    `json:"name"`
+	Hash       string    `json:"hash"` // of the scenario's text
+	Verdict    Verdict   `json:"verdict"`
+	Why        string    `json:"why,omitempty"`
+	Findings   []Finding `json:"findings,omitempty"`
+	Reasons    []string  `json:"reasons,omitempty"` // of the expectations that apply
+	Transcript []string  `json:"transcript,omitempty"`
+
+	Broken bool `json:"broken,omitempty"` // a peer did not even start
+
+	Case Case `json:"-"`
+
+	// judged tells at which peers close-on-exec was looked at.
+	judged map[string]bool
+}

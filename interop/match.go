@@ -1,0 +1,113 @@
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// match compares an answer with what is expected. It returns the names that
+// the answer's numbers are to be, or why the answer will not do.
+func (w Want) match(got line) (names []string, why string) {
+	if got.verb != w.line.verb {
+		return nil, fmt.Sprintf("not %s", w.line.verb)
+	}
+	if w.line.verb == "err" {
+		return nil, w.matchError(got)
+	}
+	for key, want := range w.line.fields {
+		have, ok := got.fields[key]
+		switch {
+		case key == "fds":
+			names, why = matchFDs(w.line.list("fds"), got.list("fds"))
+		case key == "flags":
+			why = matchFlags(want, have, ok)
+		case have != want:
+			why = fmt.Sprintf("%s is %s", key, have)
+		}
+		if why != "" {
+			return nil, why
+		}
+	}
+	if got.has("eof") != w.line.has("eof") {
+		if got.has("eof") {
+			return nil, "it took the message for the end"
+		}
+		return nil, "it does not tell the end"
+	}
+	return names, ""
+}
+
+// matchError compares errors: err NAME, err lib for any of a library's own, err
+// alone for any.
+func (w Want) matchError(got line) string {
+	if len(w.line.words) == 0 {
+		return ""
+	}
+	have := ""
+	if len(got.words) > 0 {
+		have = errnoName(got.words[0])
+	}
+	if want := errnoName(w.line.words[0]); have != want {
+		return "the error is another"
+	}
+	return ""
+}
+
+// errnoName turns 90 into EMSGSIZE.
+func errnoName(word string) string {
+	if n, err := strconv.Atoi(word); err == nil {
+		if name := unix.ErrnoName(unix.Errno(n)); name != "" {
+			return name
+		}
+	}
+	return word
+}
+
+// matchFDs compares a list of names, and closed or closed:N at its end, with a
+// list of numbers.
+func matchFDs(want, got []string) (names []string, why string) {
+	want, wantClosed := splitClosed(expandNames(want))
+	got, gotClosed := splitClosed(got)
+	switch {
+	case len(want) != len(got):
+		return nil, fmt.Sprintf("%d descriptors", len(got))
+	case wantClosed == "" && gotClosed != "":
+		return nil, "it closed some"
+	case wantClosed != "" && gotClosed == "":
+		return nil, "it closed none"
+	case wantClosed != "closed" && gotClosed != "closed" && wantClosed != gotClosed:
+		return nil, "it closed another number of them"
+	}
+	return want, ""
+}
+
+func splitClosed(items []string) (rest []string, closed string) {
+	if n := len(items); n > 0 && strings.HasPrefix(items[n-1], "closed") {
+		return items[:n-1], items[n-1]
+	}
+	return items, ""
+}
+
+// matchFlags wants each flag that is named; "-" wants none. A peer that reports
+// no flags did not say so.
+func matchFlags(want, have string, reported bool) string {
+	if !reported {
+		return "it reports no flags"
+	}
+	if want == "-" {
+		if have != "-" {
+			return "there are flags"
+		}
+		return ""
+	}
+	for _, f := range strings.Split(want, ",") {
+		if !slices.Contains(strings.Split(have, ","), f) {
+			return "no flag " + f
+		}
+	}
+	return ""
+}

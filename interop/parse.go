@@ -1,0 +1,210 @@
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// SocketTypes are the types of socket that scenarios are played on.
+var SocketTypes = []string{"stream", "dgram", "seqpacket"}
+
+// ParseScenario reads a transcript. The form is told in interop/catalogue/README.md.
+func ParseScenario(name string, text []byte) (*Scenario, error) {
+	s := &Scenario{Name: name, Play: PlayPair, Hash: hash(text)}
+	for i, l := range strings.Split(string(text), "\n") {
+		if err := s.parseLine(strings.TrimRight(l, " \t"), i+1); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+		}
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+func (s *Scenario) parseLine(l string, number int) error {
+	switch {
+	case l == "":
+		return nil
+	case strings.HasPrefix(l, "#"):
+		s.Rule = append(s.Rule, strings.TrimSpace(l[1:]))
+		return nil
+	case strings.HasPrefix(l, " | "):
+		if len(s.Steps) == 0 || s.Steps[len(s.Steps)-1].Kind != StepHear {
+			return fmt.Errorf("an alternative to nothing")
+		}
+		last := &s.Steps[len(s.Steps)-1]
+		return last.want(l[3:])
+	case len(l) > 3 && (l[1] == byte(StepSay) || l[1] == byte(StepHear)):
+		return s.parseStep(l, number)
+	}
+	return s.parseDirective(l)
+}
+
+func (s *Scenario) parseStep(l string, number int) error {
+	st := Step{Role: Role(l[0]), Kind: StepKind(l[1]), Line: number}
+	rest := l[2:]
+	if st.Role != RoleA && st.Role != RoleB && st.Role != RoleR {
+		return fmt.Errorf("no such role: %q", l[:1])
+	}
+	rest, st.Async = strings.CutPrefix(rest, "&")
+	rest, ok := strings.CutPrefix(rest, " ")
+	if !ok || rest == "" {
+		return fmt.Errorf("no space after %q", l[:2])
+	}
+	if st.Kind == StepSay {
+		st.Text, _ = cutReason(rest)
+		if _, err := parseLine(st.Text); err != nil {
+			return err
+		}
+	} else if err := st.want(rest); err != nil {
+		return err
+	}
+	s.Steps = append(s.Steps, st)
+	return nil
+}
+
+func (st *Step) want(text string) error {
+	w := Want{}
+	w.Text, w.Reason = cutReason(text)
+	var err error
+	if w.line, err = parseLine(w.Text); err != nil {
+		return err
+	}
+	switch w.line.verb {
+	case "ok", "err":
+	default:
+		return fmt.Errorf("an answer is ok or err, not %q", w.line.verb)
+	}
+	if len(st.Wants) > 0 && w.Reason == "" {
+		return fmt.Errorf("an alternative needs a reason: %q", w.Text)
+	}
+	st.Wants = append(st.Wants, w)
+	return nil
+}
+
+// cutReason splits a line at the comment behind it.
+func cutReason(l string) (text, reason string) {
+	text, reason, _ = strings.Cut(l, "  #")
+	return strings.TrimRight(text, " "), strings.TrimSpace(reason)
+}
+
+func (s *Scenario) parseDirective(l string) error {
+	words := strings.Fields(l)
+	switch words[0] {
+	case "on":
+		for _, t := range words[1:] {
+			if !slices.Contains(SocketTypes, t) {
+				return fmt.Errorf("no such socket type: %s", t)
+			}
+		}
+		s.Types = words[1:]
+	case "play":
+		if len(words) != 2 {
+			return fmt.Errorf("play takes one word")
+		}
+		s.Play = Play(words[1])
+		if !slices.Contains([]Play{PlayPair, PlaySolo, PlaySender, PlayReceiver}, s.Play) {
+			return fmt.Errorf("no such way to play: %s", words[1])
+		}
+	case "room":
+		if len(words) != 2 || words[1] != "any" {
+			return fmt.Errorf("the only room is any")
+		}
+		s.RoomAny = true
+	case "files":
+		for _, w := range words[1:] {
+			if err := s.parseFile(w); err != nil {
+				return err
+			}
+		}
+	default:
+		return fmt.Errorf("not a line of a transcript: %q", l)
+	}
+	return nil
+}
+
+// parseFile reads a=pipe-r, a@B=pipe-r or a1..a9=memfd.
+func (s *Scenario) parseFile(w string) error {
+	name, kind, ok := strings.Cut(w, "=")
+	if !ok || !slices.Contains(fileKinds, kind) {
+		return fmt.Errorf("not a file: %q; kinds are %s", w, strings.Join(fileKinds, " "))
+	}
+	name, owner, ok := strings.Cut(name, "@")
+	if !ok {
+		owner = "A"
+	}
+	if owner != "A" && owner != "B" {
+		return fmt.Errorf("no such owner: %q", owner)
+	}
+	for _, n := range expandNames([]string{name}) {
+		s.Files = append(s.Files, FileSpec{Name: n, Owner: Role(owner[0]), Kind: kind})
+	}
+	return nil
+}
+
+// expandNames turns a*3 into a,a,a and a1..a3 into a1,a2,a3.
+func expandNames(items []string) []string {
+	var all []string
+	for _, item := range items {
+		if name, times, ok := strings.Cut(item, "*"); ok {
+			n, _ := strconv.Atoi(times)
+			all = append(all, slices.Repeat([]string{name}, max(n, 0))...)
+			continue
+		}
+		if first, last, ok := strings.Cut(item, ".."); ok {
+			stem := strings.TrimRight(first, "0123456789")
+			from, _ := strconv.Atoi(first[len(stem):])
+			to, _ := strconv.Atoi(strings.TrimPrefix(last, stem))
+			for i := from; i <= to; i++ {
+				all = append(all, stem+strconv.Itoa(i))
+			}
+			continue
+		}
+		all = append(all, item)
+	}
+	return all
+}
+
+func (s *Scenario) check() error {
+	switch {
+	case len(s.Rule) < 2:
+		return fmt.Errorf("the first two lines say the rule and its source")
+	case len(s.Types) == 0:
+		return fmt.Errorf("no socket types")
+	case len(s.Steps) == 0:
+		return fmt.Errorf("no steps")
+	}
+	waiting := map[Role]int{}
+	heard := false
+	for _, st := range s.Steps {
+		switch {
+		case st.Role == RoleR:
+			if st.Kind != StepSay {
+				return fmt.Errorf("line %d: the runner does not answer", st.Line)
+			}
+		case st.Kind == StepSay:
+			if waiting[st.Role] != 0 {
+				return fmt.Errorf("line %d: %s has not answered line %d", st.Line, st.Role, waiting[st.Role])
+			}
+			waiting[st.Role] = st.Line
+		default:
+			if waiting[st.Role] == 0 {
+				return fmt.Errorf("line %d: %s was asked nothing", st.Line, st.Role)
+			}
+			waiting[st.Role] = 0
+			heard = true
+		}
+	}
+	for role, n := range waiting {
+		if n != 0 {
+			return fmt.Errorf("line %d: nobody hears the answer of %s", n, role)
+		}
+	}
+	if !heard {
+		return fmt.Errorf("no answer is expected: the scenario cannot fail")
+	}
+	return nil
+}

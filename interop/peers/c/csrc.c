@@ -1,0 +1,38 @@
+/* scm_send and scm_recv. */
+#include "peer.h"
+
+#include "scm.h"
+
+static ssize_t
+send_with_csrc(struct message *m)
+{
+	const struct scm_message s = {m->iov, m->iovlen, m->fds, m->nfds, 0};
+
+	return scm_send(m->sock, &s, m->flags);
+}
+
+static ssize_t
+recv_with_csrc(struct message *m)
+{
+	struct scm_message s = {m->iov, m->iovlen, m->fds, m->nfds, 0};
+	ssize_t n = scm_recv(m->sock, &s, m->flags);
+
+	m->nfds = s.nfds;
+	m->flags = s.flags;
+	return n;
+}
+
+int
+main(void)
+{
+	static const struct peer peer = {
+	    .name = "csrc",
+	    .version = SCM_VERSION,
+	    .can = "stream,dgram,seqpacket,multi,iov,flags",
+	    .reports_flags = 1,
+	    .send = send_with_csrc,
+	    .recv = recv_with_csrc,
+	};
+
+	return peer_loop(&peer);
+}

@@ -1,0 +1,350 @@
+#include "peer.h"
+#include "words.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIELDS 8 /* more than any command knows */
+
+struct field {
+	const char *key; /* NULL once it was taken */
+	char *value;
+};
+
+struct fields {
+	struct field list[FIELDS];
+	size_t n;
+};
+
+/* A case: its socket, and every number that was given or received and is still open. */
+static int sock = -1;
+static int *held;
+static size_t nheld;
+
+static char nothing[] = "-";
+static const char zero[] = "0";
+
+/* The value of a field, and the field is known; NULL if it is not there. */
+static char *
+take(struct fields *f, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++) {
+		if (f->list[i].key != NULL && strcmp(f->list[i].key, key) == 0) {
+			f->list[i].key = NULL;
+			return f->list[i].value;
+		}
+	}
+	return NULL;
+}
+
+static bool
+all_taken(const struct fields *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (f->list[i].key != NULL)
+			return false;
+	return true;
+}
+
+/* Cut what follows the verb into fields. */
+static bool
+parse(char *rest, struct fields *f)
+{
+	size_t i;
+
+	f->n = 0;
+	while (rest != NULL) {
+		char *word = rest;
+		char *value;
+
+		rest = strchr(word, ' ');
+		if (rest != NULL)
+			*rest++ = '\0';
+		value = strchr(word, '=');
+		if (value == NULL || f->n == FIELDS)
+			return false;
+		*value++ = '\0';
+		for (i = 0; i < f->n; i++)
+			if (strcmp(f->list[i].key, word) == 0)
+				return false;
+		f->list[f->n].key = word;
+		f->list[f->n++].value = value;
+	}
+	return true;
+}
+
+static bool
+is_held(int fd)
+{
+	size_t i;
+
+	for (i = 0; i < nheld; i++)
+		if (held[i] == fd)
+			return true;
+	return false;
+}
+
+static void
+hold(const int *fds, size_t n)
+{
+	size_t i;
+
+	held = realloc(held, (nheld + n + 1) * sizeof(*held));
+	if (held == NULL) {
+		perror("peer");
+		exit(1);
+	}
+	for (i = 0; i < n; i++)
+		if (fds[i] >= 0 && !is_held(fds[i]))
+			held[nheld++] = fds[i];
+}
+
+static void
+release(int fd)
+{
+	size_t i;
+
+	for (i = 0; i < nheld; i++) {
+		if (held[i] == fd) {
+			held[i] = held[--nheld];
+			(void)close(fd);
+			return;
+		}
+	}
+}
+
+static void
+end_case(void)
+{
+	while (nheld > 0)
+		release(held[nheld - 1]);
+	sock = -1;
+}
+
+static void
+message_free(struct message *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->iovlen; i++)
+		free(m->iov[i].iov_base);
+	free(m->iov);
+	free(m->fds);
+}
+
+/* Each command returns whether it is known and was done; if not, nothing was. */
+
+static bool
+do_hello(const struct peer *peer, struct fields *f)
+{
+	if (!all_taken(f))
+		return false;
+	printf("ok name=%s lang=c version=%s can=%s", peer->name, peer->version, peer->can);
+	if (peer->room != NULL)
+		printf(" room=%s", peer->room);
+	printf("\n");
+	return true;
+}
+
+static bool
+do_use(struct fields *f)
+{
+	const char *number = take(f, "sock");
+	char *list = take(f, "fds");
+	size_t nfds;
+	int *fds;
+	long fd;
+	bool ok;
+
+	if (number == NULL || !word_number(number, 0, INT_MAX, &fd))
+		return false;
+	ok = word_fds(list != NULL ? list : nothing, 0, &fds, &nfds) && all_taken(f);
+	if (ok) {
+		end_case();
+		sock = (int)fd;
+		hold(&sock, 1);
+		hold(fds, nfds);
+		printf("ok\n");
+	}
+	free(fds);
+	return ok;
+}
+
+static bool
+do_close(struct fields *f)
+{
+	char *list = take(f, "fds");
+	size_t nfds;
+	size_t i;
+	int *fds;
+	bool ok;
+
+	if (list == NULL)
+		return false;
+	ok = word_fds(list, 0, &fds, &nfds) && all_taken(f);
+	for (i = 0; ok && i < nfds; i++)
+		ok = is_held(fds[i]);
+	if (ok) {
+		for (i = 0; i < nfds; i++)
+			release(fds[i]);
+		printf("ok\n");
+	}
+	free(fds);
+	return ok;
+}
+
+static bool
+do_end(struct fields *f)
+{
+	if (!all_taken(f))
+		return false;
+	end_case();
+	printf("ok\n");
+	return true;
+}
+
+/* What send and recv have in common: where the pattern begins. */
+static bool
+take_at(struct fields *f, long *at)
+{
+	const char *word = take(f, "at");
+
+	return word_number(word != NULL ? word : zero, 0, LONG_MAX, at);
+}
+
+/* What to say when send or recv returned no count. */
+static bool
+failed(ssize_t n, int number)
+{
+	if (n == UNSUPPORTED)
+		return false;
+	printf("err ");
+	print_errno(number);
+	printf("\n");
+	return true;
+}
+
+static bool
+send_message(const struct peer *peer, struct fields *f, struct message *m)
+{
+	char *payload = take(f, "payload");
+	char *fds = take(f, "fds");
+	char *flags = take(f, "flags");
+	ssize_t n;
+	long at;
+
+	if (payload == NULL || fds == NULL || !take_at(f, &at) ||
+	    !word_payload(payload, at, &m->iov, &m->iovlen) ||
+	    !word_fds(fds, INT_MIN, &m->fds, &m->nfds) ||
+	    !word_send_flags(flags != NULL ? flags : nothing, &m->flags) || !all_taken(f))
+		return false;
+	n = peer->send(m);
+	if (n < 0)
+		return failed(n, errno);
+	printf("ok n=%zd\n", n);
+	return true;
+}
+
+static bool
+recv_message(const struct peer *peer, struct fields *f, struct message *m)
+{
+	char *bytes = take(f, "bytes");
+	const char *fds = take(f, "fds");
+	char *flags = take(f, "flags");
+	ssize_t n;
+	long room;
+	long at;
+
+	if (bytes == NULL || fds == NULL || !take_at(f, &at) ||
+	    !word_room(bytes, &m->iov, &m->iovlen) || !word_number(fds, 0, USHRT_MAX, &room) ||
+	    !word_recv_flags(flags != NULL ? flags : nothing, &m->flags) || !all_taken(f))
+		return false;
+	m->nfds = (size_t)room;
+	m->fds = allocate(m->nfds, sizeof(*m->fds));
+	n = peer->recv(m);
+	if (n < 0)
+		return failed(n, errno);
+	hold(m->fds, m->nfds);
+	printf("ok n=%zd payload=", n);
+	print_payload(m, (size_t)n, at);
+	printf(" fds=");
+	print_fds(m);
+	if (peer->reports_flags) {
+		printf(" flags=");
+		print_flags(m->flags);
+	}
+	printf("\n");
+	return true;
+}
+
+static bool
+do_message(const struct peer *peer, struct fields *f,
+    bool (*pass)(const struct peer *, struct fields *, struct message *))
+{
+	struct message m;
+	bool ok;
+
+	if (!is_held(sock))
+		return false;
+	memset(&m, 0, sizeof(m));
+	m.sock = sock;
+	ok = pass(peer, f, &m);
+	message_free(&m);
+	return ok;
+}
+
+static bool
+answer(const struct peer *peer, char *line)
+{
+	char *rest = strchr(line, ' ');
+	struct fields f;
+
+	if (rest != NULL)
+		*rest++ = '\0';
+	if (!parse(rest, &f))
+		return false;
+	if (strcmp(line, "hello") == 0)
+		return do_hello(peer, &f);
+	if (strcmp(line, "use") == 0)
+		return do_use(&f);
+	if (strcmp(line, "send") == 0)
+		return do_message(peer, &f, send_message);
+	if (strcmp(line, "recv") == 0)
+		return do_message(peer, &f, recv_message);
+	if (strcmp(line, "close") == 0)
+		return do_close(&f);
+	if (strcmp(line, "end") == 0)
+		return do_end(&f);
+	return false;
+}
+
+int
+peer_loop(const struct peer *peer)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	while ((n = getline(&line, &size, stdin)) > 0 && line[n - 1] == '\n') {
+		line[n - 1] = '\0';
+		/* A zero byte in the line would hide what comes after it. */
+		if (strlen(line) != (size_t)n - 1 || !answer(peer, line))
+			printf("unsupported\n");
+		if (fflush(stdout) == EOF)
+			break;
+	}
+	free(line);
+	end_case();
+	free(held);
+	return 0;
+}

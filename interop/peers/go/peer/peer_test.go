@@ -1,0 +1,189 @@
+//go:build linux
+
+package peer
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// view is a library over nothing: it records, and hands out duplicates.
+type view struct {
+	sent []Message
+	done bool
+}
+
+func (v *view) Send(m Message) (int, error) {
+	v.sent = append(v.sent, m)
+	return len(m.Buffers[0]), nil
+}
+
+func (v *view) Recv(r Room) (Received, error) {
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	return Received{N: 1, Payload: r.Filled(1), FDs: []int{fd}}, err
+}
+
+func (v *view) Done() { v.done = true }
+
+// talk starts a peer and returns what says a line to it and returns the
+// answer, and what ends it and returns the error.
+func talk(t *testing.T, lib Library) (say func(string) string, hangUp func() error) {
+	in, commands := io.Pipe()
+	answers, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := Serve(lib, in, out)
+		_ = in.CloseWithError(io.ErrClosedPipe)
+		_ = out.Close()
+		done <- err
+	}()
+	r := bufio.NewReader(answers)
+	say = func(line string) string {
+		t.Helper()
+		if _, err := io.WriteString(commands, line+"\n"); err != nil {
+			return ""
+		}
+		answer, err := r.ReadString('\n')
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSuffix(answer, "\n")
+	}
+	hangUp = func() error {
+		_ = commands.Close()
+		return <-done
+	}
+	return say, hangUp
+}
+
+func null(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
+}
+
+func expect(t *testing.T, say func(string) string, line, want string) {
+	t.Helper()
+	if got := say(line); got != want {
+		t.Fatalf("%s: got %q, want %q", line, got, want)
+	}
+}
+
+func TestSession(t *testing.T) {
+	v := &view{}
+	opened := 0
+	say, hangUp := talk(t, Library{Name: "view", Version: "1", Can: "stream", Open: func(int) (Socket, error) {
+		opened++
+		return v, nil
+	}})
+	sock, file, second := null(t), null(t), null(t)
+
+	expect(t, say, "hello", "ok name=view lang=go version=1 can=stream")
+	expect(t, say, "send payload=00 fds=-", "unsupported")
+	expect(t, say, fmt.Sprintf("use sock=%d fds=%d", sock, file), "ok")
+	if opened != 0 {
+		t.Fatal("opened before the first message")
+	}
+	expect(t, say, "send payload=0000 fds=3,4", "unsupported")
+	expect(t, say, "send payload=00,00 fds=3", "unsupported")
+	expect(t, say, "send payload=00 fds=3 flags=eor", "unsupported")
+	expect(t, say, "recv bytes=1,1 fds=1", "unsupported")
+	expect(t, say, "recv bytes=1 fds=2", "unsupported")
+	expect(t, say, "recv bytes=1 fds=1 flags=peek", "unsupported")
+	expect(t, say, "send payload=6869 fds=-1", "ok n=2")
+	if opened != 1 || len(v.sent) != 1 {
+		t.Fatalf("opened %d times, sent %v", opened, v.sent)
+	}
+
+	received := func() int {
+		t.Helper()
+		var fd int
+		if _, err := fmt.Sscanf(say("recv bytes=1 fds=1"), "ok n=1 payload=00 fds=%d", &fd); err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	got := received()
+	expect(t, say, fmt.Sprintf("close fds=%d,%d", got, second), "unsupported")
+	if !isOpen(got) {
+		t.Fatal("closed one of a list that names a foreign number")
+	}
+	expect(t, say, fmt.Sprintf("close fds=%d", got), "ok")
+	if isOpen(got) || !isOpen(file) {
+		t.Fatal("close closes what it names")
+	}
+	expect(t, say, fmt.Sprintf("close fds=%d", got), "unsupported")
+
+	got = received()
+	expect(t, say, fmt.Sprintf("use sock=%d", second), "ok")
+	if isOpen(got) || isOpen(sock) || isOpen(file) || !isOpen(second) || !v.done {
+		t.Fatal("use closes what the last case left")
+	}
+	got = received()
+	expect(t, say, "end", "ok")
+	if isOpen(got) || isOpen(second) {
+		t.Fatal("end closes everything")
+	}
+	expect(t, say, "recv bytes=1 fds=1", "unsupported")
+	expect(t, say, "flurb", "unsupported")
+	if err := hangUp(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEndOfInputClosesWhatIsHeld(t *testing.T) {
+	say, hangUp := talk(t, Library{Open: func(int) (Socket, error) { return &view{}, nil }})
+	sock, foreign := null(t), null(t)
+	defer unix.Close(foreign)
+	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
+	if err := hangUp(); err != nil {
+		t.Fatal(err)
+	}
+	if isOpen(sock) || !isOpen(foreign) {
+		t.Fatal("closes what it holds, and no other")
+	}
+}
+
+func TestOpenFails(t *testing.T) {
+	say, hangUp := talk(t, Library{Open: func(int) (Socket, error) { return nil, unix.ENOTSOCK }})
+	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
+	expect(t, say, "send payload=00 fds=-", "err ENOTSOCK")
+	expect(t, say, "recv bytes=1 fds=0", "err ENOTSOCK")
+	if err := hangUp(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFixedRoomTakesAnyRoom(t *testing.T) {
+	say, hangUp := talk(t, Library{Room: "*,1", Open: func(int) (Socket, error) { return &view{}, nil }})
+	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
+	if got := say("recv bytes=1 fds=9"); !strings.HasPrefix(got, "ok ") {
+		t.Fatal(got)
+	}
+	if err := hangUp(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLines(t *testing.T) {
+	say, hangUp := talk(t, Library{})
+	expect(t, say, strings.Repeat("x", maxLine), "unsupported")
+	expect(t, say, strings.Repeat("x", maxLine+1), "")
+	if err := hangUp(); err == nil {
+		t.Fatal("a line that is too long is an error")
+	}
+}

@@ -1,0 +1,38 @@
+package peers
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// WriteList writes the list that `scm interop run --peers FILE` reads.
+func WriteList(file string, list []Built) error {
+	text, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o666)
+}
+
+// ReadList reads what WriteList wrote. Each peer in it has a command or the reason why it has none.
+func ReadList(file string) ([]Built, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var list []Built
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for i, b := range list {
+		if b.Name == "" || (len(b.Command) == 0) == (b.Why == "") {
+			return nil, fmt.Errorf("%s: peer %d (%q) needs a name, and either a command or the reason why it has none", file, i, b.Name)
+		}
+	}
+	return list, nil
+}

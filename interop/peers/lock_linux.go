@@ -1,0 +1,21 @@
+package peers
+
+import (
+	"os"
+	"syscall"
+)
+
+// lock keeps builds of two processes into one folder apart. The kernel lets go of it when a process dies.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return func() {}, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	return func() { f.Close() }, err
+}

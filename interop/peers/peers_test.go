@@ -1,0 +1,155 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestRegistryIsWellFormed(t *testing.T) {
+	r := builtin()
+	seen := make(map[string]bool)
+	used := make(map[string]bool)
+	for _, s := range r.Peers {
+		if seen[s.Name] {
+			t.Errorf("peer %s is there twice", s.Name)
+		}
+		seen[s.Name] = true
+		used[s.Build] = true
+		known := places{"root": "/", "out": "/"}
+		for _, need := range r.recipe(s.Build).Needs {
+			name, _, _ := strings.Cut(need, " ")
+			known[name] = "/"
+		}
+		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
+			t.Errorf("peer %s: the command is %q", s.Name, command)
+		}
+	}
+	for _, b := range r.Builds {
+		if b.Lang == "" || !used[b.Name] {
+			t.Errorf("build %s: lang %q, used: %v", b.Name, b.Lang, used[b.Name])
+		}
+	}
+}
+
+// toy has three peers that sh makes: two by one build, which counts its runs, and one whose build fails.
+var toy = registry{
+	Builds: []recipe{
+		{Name: "good", Lang: "sh", Needs: []string{"sh"}, Env: []string{"WORD=exit"},
+			Run: []string{"sh", "-c", `for p in a b; do echo "$WORD" >{out}/$p; chmod +x {out}/$p; done; echo run >>{out}/runs; test -z "$MAKEFLAGS"`}},
+		{Name: "bad", Lang: "sh", Needs: []string{"sh"},
+			Run: []string{"sh", "-c", "echo first; echo no luck >&2; exit 3"}},
+		{Name: "idle", Lang: "sh", Needs: []string{"sh"}},
+		{Name: "new", Lang: "other", Needs: []string{"sh", "bash 99.1"}},
+		{Name: "none", Lang: "other", Needs: []string{"no-such-tool"}},
+	},
+	Peers: []source{
+		{Name: "a", Build: "good", Command: []string{"{out}/a", "{root}/x"}},
+		{Name: "broken", Build: "bad", Command: []string{"{out}/broken"}},
+		{Name: "b", Build: "good", Command: []string{"{out}/b"}},
+		{Name: "unmade", Build: "idle", Command: []string{"{out}/unmade"}},
+		{Name: "newer", Build: "new", Command: []string{"{sh}"}},
+		{Name: "toolless", Build: "none", Command: []string{"{sh}"}},
+	},
+}
+
+func TestBuild(t *testing.T) {
+	t.Setenv("MAKEFLAGS", "--jobserver-auth=3,4")
+	root, out := t.TempDir(), filepath.Join(t.TempDir(), "peers")
+	var log bytes.Buffer
+	list := build(context.Background(), toy, root, out, nil, &log)
+
+	if want := []string{filepath.Join(out, "a"), filepath.Join(root, "x")}; !reflect.DeepEqual(list[0].Command, want) {
+		t.Errorf("a: %+v, want the command %q", list[0], want)
+	}
+	if runs, _ := os.ReadFile(filepath.Join(out, "runs")); string(runs) != "run\n" {
+		t.Errorf("two peers of one build: it ran %q", runs)
+	}
+	for i, want := range []struct {
+		name, why string
+		broken    bool
+	}{
+		{name: "a"},
+		{name: "broken", why: "sh: exit status 3: no luck", broken: true},
+		{name: "b"},
+		{name: "unmade", why: "no such program", broken: true},
+		{name: "newer", why: "is older than 99.1"},
+		{name: "toolless", why: "no no-such-tool in PATH"},
+	} {
+		got := list[i]
+		if got.Name != want.name || got.Broken != want.broken || (got.Why == "") != (want.why == "") ||
+			!strings.Contains(got.Why, want.why) || (got.Why == "") != (len(got.Command) > 0) {
+			t.Errorf("%s: got %+v, want %q, broken %v", want.name, got, want.why, want.broken)
+		}
+	}
+	if !strings.Contains(log.String(), "first\nno luck\npeers: bad: not built") {
+		t.Errorf("the log does not show what a failed build said:\n%s", &log)
+	}
+}
+
+func TestBuildOnlyTheNamed(t *testing.T) {
+	list := build(context.Background(), toy, t.TempDir(), t.TempDir(), []string{"b", "nobody"}, &bytes.Buffer{})
+	if len(list) != 2 || list[0].Name != "b" || list[0].Why != "" || !list[1].Broken || !strings.Contains(list[1].Why, "no such peer") {
+		t.Errorf("got %+v", list)
+	}
+}
+
+func TestHiddenToolchainsAreNamed(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("CC", "gcc")
+	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python"}, &bytes.Buffer{}) {
+		want := map[string]string{
+			"csrc":    "no C compiler (gcc) in PATH",
+			"nix":     "no cargo in PATH",
+			"scm-cgo": "no go in PATH",
+			"python":  "no python3 in PATH",
+		}[b.Name]
+		if b.Why != want || b.Broken || b.Command != nil {
+			t.Errorf("got %+v, want the reason %q", b, want)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "new", "peers.json")
+	list := []Built{
+		{Name: "nix", Lang: "rust", Command: []string{"/x/nix"}},
+		{Name: "csrc", Lang: "c", Why: "no C compiler (gcc) in PATH"},
+	}
+	if err := WriteList(file, list); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadList(file); err != nil || !reflect.DeepEqual(got, list) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, text := range []string{"", `[{"name":"x"}]`, `[{"command":["x"]}]`, `[{"name":"x","command":["x"],"why":"y"}]`} {
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ReadList(file); err == nil {
+			t.Errorf("%q is taken for %+v", text, got)
+		}
+	}
+}
+
+func TestOlder(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"1.63.0", "1.85", true},
+		{"1.85.0", "1.85", false},
+		{"1.96.1", "1.85", false},
+		{"2.0", "1.85", false},
+		{"3.11.2", "3.9", false},
+		{"", "3.9", true},
+	} {
+		if got := older(c.a, c.b); got != c.want {
+			t.Errorf("older(%q, %q) = %v", c.a, c.b, got)
+		}
+	}
+}

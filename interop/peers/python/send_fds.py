@@ -1,0 +1,128 @@
+"""Peer for socket.send_fds and socket.recv_fds. The contract is interop/peers/README.md.
+
+Their faults stay: recv_fds ignores its flags (python/cpython#107898; send_fds did,
+until #127840) and sets no close-on-exec.
+"""
+
+import errno
+import os
+import platform
+import socket
+import sys
+
+CAN = "stream,dgram,seqpacket,multi,flags"
+errno.errorcode[errno.EOPNOTSUPP] = "EOPNOTSUPP"  # or ENOTSUP, which no manual of sockets has
+
+
+def bits(names):
+    return {name: int(getattr(socket, "MSG_" + name.upper())) for name in names.split()}
+
+
+SEND = bits("dontwait nosignal eor oob more")
+RECV = bits("dontwait peek trunc waitall oob")
+TOLD = bits("ctrunc trunc eor oob")
+
+
+def items(text):
+    return [] if text == "-" else text.split(",")
+
+
+def numbers(text):
+    return [int(word) for word in items(text)]
+
+
+def pattern(at, count):
+    return bytes((at + i) % 251 for i in range(count))
+
+
+def told_payload(data, at):
+    if len(data) <= 4096:
+        return data.hex() or "-"
+    pairs = enumerate(zip(data, pattern(at, len(data))))
+    return next((f"!{i}" for i, (a, b) in pairs if a != b), f"@{len(data)}")
+
+
+def told_flags(flags):
+    flags &= ~int(socket.MSG_CMSG_CLOEXEC)
+    names = [name for name, bit in TOLD.items() if flags & bit]
+    rest = flags & ~sum(TOLD.values())
+    return ",".join(names + [hex(rest)] * bool(rest)) or "-"
+
+
+class Peer:
+    sock = None  # the number of the case's socket
+    opened = None  # the object made of it at the first message
+    held = frozenset()  # given or received, and still open
+
+    def hello(self):
+        return f"ok name=python lang=python version={platform.python_version()} can={CAN}"
+
+    def use(self, sock, fds="-"):
+        sock, fds = int(sock), numbers(fds)
+        self.end()
+        self.sock, self.held = sock, {sock, *fds}
+        return "ok"
+
+    def send(self, payload, fds, at="0", flags="-"):
+        if payload.startswith("@"):
+            data = pattern(int(at), int(payload[1:]))
+        else:
+            data = bytes.fromhex(payload.removeprefix("-"))
+        fds, flags = numbers(fds), sum(SEND[name] for name in items(flags))
+        return self.call(lambda: f"ok n={socket.send_fds(self.opened, [data], fds, flags)}")
+
+    def recv(self, bytes, fds, at="0", flags="-"):
+        size, room, at = int(bytes), int(fds), int(at)
+        flags = sum(RECV[name] for name in items(flags))
+
+        def recv():
+            data, fds, told, _ = socket.recv_fds(self.opened, size, room, flags)
+            self.held.update(fds)
+            answer = f"ok n={len(data)} payload={told_payload(data, at)}"
+            return f"{answer} fds={','.join(map(str, fds)) or '-'} flags={told_flags(told)}"
+
+        return self.call(recv)
+
+    def call(self, library):
+        if self.sock not in self.held:
+            return "unsupported"
+        try:
+            self.opened = self.opened or socket.socket(fileno=self.sock)
+            return library()
+        except OSError as e:
+            return f"err {errno.errorcode.get(e.errno, e.errno)}"
+        except (OverflowError, ValueError) as e:
+            return f"err lib {e}"
+
+    def close(self, fds):
+        fds = set(numbers(fds))
+        if not fds <= self.held:
+            return "unsupported"
+        for fd in fds:
+            if fd == self.sock and self.opened:
+                self.opened.detach()
+            os.closerange(fd, fd + 1)
+        self.held -= fds
+        return "ok"
+
+    def end(self):
+        self.close(",".join(map(str, self.held)) or "-")
+        self.sock = self.opened = None
+        return "ok"
+
+
+peer = Peer()
+verbs = {
+    verb.__name__: verb
+    for verb in (peer.hello, peer.use, peer.send, peer.recv, peer.close, peer.end)
+}
+sys.stdin.reconfigure(errors="replace", newline="\n")
+sys.stdout.reconfigure(encoding="ascii", errors="replace")
+for line in sys.stdin:
+    try:
+        verb, *words = line.rstrip("\n").split(" ")
+        fields = dict(word.split("=", 1) for word in words)
+        answer = verbs[verb](**fields) if len(fields) == len(words) else "unsupported"
+    except (KeyError, TypeError, ValueError):
+        answer = "unsupported"
+    print(answer, flush=True)

@@ -1,0 +1,86 @@
+package peers
+
+import (
+	_ "embed"
+	"encoding/json"
+	"strings"
+)
+
+//go:embed peers.json
+var registryJSON []byte
+
+// A registry says which peers there are and how they are built.
+type registry struct {
+	Builds []recipe `json:"builds"`
+	Peers  []source `json:"peers"`
+}
+
+// A recipe is one run of a build tool, from which one or more peers come.
+// In Run, and in the commands of peers, {root} and {out} stand for the folders,
+// and a tool of Needs in braces for what runs it: {cc}, {python3}.
+type recipe struct {
+	Name  string   `json:"name"`
+	Lang  string   `json:"lang"`
+	Needs []string `json:"needs"` // tools, each with the oldest version that will do: "cargo 1.85"
+	Env   []string `json:"env"`
+	Run   []string `json:"run"` // nothing if there is nothing to build
+}
+
+// A source is a peer that can be built.
+type source struct {
+	Name    string   `json:"name"`
+	Build   string   `json:"build"`
+	Command []string `json:"command"`
+}
+
+// builtin is the registry of this folder. peers_test.go holds that it is well formed.
+func builtin() registry {
+	var r registry
+	if err := json.Unmarshal(registryJSON, &r); err != nil {
+		panic("peers.json: " + err.Error())
+	}
+	return r
+}
+
+func (r registry) recipe(name string) recipe {
+	for _, b := range r.Builds {
+		if b.Name == name {
+			return b
+		}
+	}
+	panic("peers.json: no build " + name)
+}
+
+// pick returns the sources of these names, all if there are none, and the names that it does not know.
+func (r registry) pick(names []string) (picked []source, unknown []string) {
+	if len(names) == 0 {
+		return r.Peers, nil
+	}
+next:
+	for _, name := range names {
+		for _, s := range r.Peers {
+			if s.Name == name {
+				picked = append(picked, s)
+				continue next
+			}
+		}
+		unknown = append(unknown, name)
+	}
+	return picked, unknown
+}
+
+// A places maps the words in braces to what they stand for.
+type places map[string]string
+
+func (p places) expand(words []string) []string {
+	var pairs []string
+	for name, value := range p {
+		pairs = append(pairs, "{"+name+"}", value)
+	}
+	r := strings.NewReplacer(pairs...)
+	expanded := make([]string, len(words))
+	for i, w := range words {
+		expanded[i] = r.Replace(w)
+	}
+	return expanded
+}

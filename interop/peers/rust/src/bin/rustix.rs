@@ -1,0 +1,77 @@
+//! rustix: sendmsg and recvmsg of rustix::net, with its ancillary buffers.
+
+use peer::{Failure, Library, Received};
+use rustix::cmsg_space;
+use rustix::net::{recvmsg, sendmsg, RecvFlags, SendFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+
+struct Rustix;
+
+impl Library for Rustix {
+    const NAME: &'static str = "rustix";
+    const VERSION: &'static str = env!("VERSION_rustix");
+    const CAN: &'static str = "stream,dgram,seqpacket,multi,iov,flags";
+
+    fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure> {
+        let fds = fds.iter().map(|&fd| borrow(fd));
+        let fds = fds.collect::<Result<Vec<_>, _>>()?;
+        let mut space = space(fds.len());
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(Failure::Library("push: no room".to_string()));
+        }
+        let flags = SendFlags::from_bits_retain(flags as u32);
+        Ok(sendmsg(borrow(sock)?, bufs, &mut control, flags)?)
+    }
+
+    fn recv(
+        sock: RawFd,
+        bufs: &mut [IoSliceMut],
+        room: usize,
+        flags: i32,
+    ) -> Result<Received, Failure> {
+        let mut space = space(room);
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::from_bits_retain(flags as u32) | RecvFlags::CMSG_CLOEXEC;
+        let message = recvmsg(borrow(sock)?, bufs, &mut control, flags)?;
+
+        let mut fds = Vec::new();
+        for control in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = control {
+                fds.extend(received.map(IntoRawFd::into_raw_fd));
+            }
+        }
+        Ok(Received {
+            n: message.bytes,
+            fds,
+            closed: 0,
+            flags: Some(message.flags.bits() as i32),
+        })
+    }
+}
+
+/// Room for descriptors; none is an empty buffer, as the documentation allows.
+fn space(room: usize) -> Vec<MaybeUninit<u8>> {
+    let bytes = match room {
+        0 => 0,
+        _ => cmsg_space!(ScmRights(room)),
+    };
+    vec![MaybeUninit::uninit(); bytes]
+}
+
+/// The library's type for a descriptor, which cannot be -1.
+fn borrow<'a>(fd: RawFd) -> Result<BorrowedFd<'a>, Failure> {
+    if fd == -1 {
+        return Err(Failure::Unsupported);
+    }
+    // SAFETY: it is closed by a later command, if not before: then EBADF is asked for.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn main() -> io::Result<()> {
+    peer::run::<Rustix>()
+}

@@ -1,0 +1,69 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// find looks for a tool, "NAME" or "NAME OLDEST". It returns the tool's name and what runs it,
+// or why it will not do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
+func find(ctx context.Context, need string) (name, command, why string) {
+	name, oldest, _ := strings.Cut(need, " ")
+	if name == "cc" {
+		cc := compiler(ctx)
+		if _, err := exec.LookPath(strings.Fields(cc)[0]); err != nil {
+			return name, "", fmt.Sprintf("no C compiler (%s) in PATH", cc)
+		}
+		return name, cc, ""
+	}
+	command, err := exec.LookPath(name)
+	if err != nil {
+		return name, "", fmt.Sprintf("no %s in PATH", name)
+	}
+	if oldest == "" {
+		return name, command, ""
+	}
+	text, err := exec.CommandContext(ctx, command, "--version").CombinedOutput()
+	if err != nil {
+		return name, "", fmt.Sprintf("%s --version: %v: %s", name, err, lastLine(text))
+	}
+	if version := versionRE.FindString(string(text)); older(version, oldest) {
+		return name, "", fmt.Sprintf("%s %s is older than %s", name, version, oldest)
+	}
+	return name, command, ""
+}
+
+// compiler is CC, or what go says when that is not set.
+func compiler(ctx context.Context) string {
+	cc := strings.TrimSpace(os.Getenv("CC"))
+	if cc == "" {
+		out, _ := exec.CommandContext(ctx, "go", "env", "CC").Output()
+		cc = strings.TrimSpace(string(out))
+	}
+	if cc == "" {
+		return "cc"
+	}
+	return cc
+}
+
+var versionRE = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// older compares dotted numbers.
+func older(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range bs {
+		var x, y int
+		if i < len(as) {
+			x, _ = strconv.Atoi(as[i])
+		}
+		if y, _ = strconv.Atoi(bs[i]); x != y {
+			return x < y
+		}
+	}
+	return false
+}

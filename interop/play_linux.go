@@ -1,0 +1,422 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A play is a case being played.
+type play struct {
+	*session
+	k       *kit
+	sides   map[Role]*side
+	bound   map[Role]map[string]int // received numbers by the names of their files
+	given   map[Role][]int          // the case's numbers in the peer
+	result  Result
+	waiting bool                  // an answer is heard later: what is received may not have been told yet
+	limits  map[*side]unix.Rlimit // the peers' own, while they have another
+}
+
+// errAbort ends a case whose finding is made.
+var errAbort = errors.New("the case is decided")
+
+// play plays one case. An error means that the session is over.
+func (s *session) play(k *kit, first Case) (Result, error) {
+	p := &play{
+		session: s,
+		k:       k,
+		sides:   map[Role]*side{},
+		bound:   map[Role]map[string]int{RoleA: {}, RoleB: {}},
+		given:   map[Role][]int{},
+		limits:  map[*side]unix.Rlimit{},
+		result:  Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
+	}
+	for _, role := range []Role{RoleA, RoleB} {
+		p.sides[role] = s.side[s.seat(first, k.c, role)]
+		p.given[role] = []int{k.sock[role]}
+		for _, f := range k.files {
+			if f.Owner == role {
+				p.given[role] = append(p.given[role], f.number)
+			}
+		}
+	}
+	err := p.run()
+	k.close()
+	if len(p.result.Findings) > 0 {
+		p.result.Verdict = Fail
+	}
+	if err != nil && !errors.Is(err, errAbort) {
+		return p.result, err
+	}
+	return p.result, nil
+}
+
+// run plays the transcript, and ends the case at both peers whatever came.
+func (p *play) run() error {
+	for _, role := range []Role{RoleA, RoleB} {
+		for _, n := range p.given[role] {
+			delete(p.sides[role].pool, n)
+		}
+		use := fmt.Sprintf("use sock=%d fds=%s", p.k.sock[role], joinNumbers(p.given[role][1:]))
+		if err := p.expectOK(role, use); err != nil {
+			return err
+		}
+	}
+	err := p.steps()
+	p.restoreLimits()
+	if err != nil && !errors.Is(err, errAbort) {
+		return err
+	}
+	for _, role := range []Role{RoleA, RoleB} {
+		p.judgeLeaks(role, 0, false)
+		if err := p.expectOK(role, "end"); err != nil {
+			return err
+		}
+		p.judgeLeaks(role, 0, true)
+	}
+	return err
+}
+
+func (p *play) steps() error {
+	for _, st := range p.k.c.Scenario.Steps {
+		switch {
+		case st.Role == RoleR:
+			p.note("R> " + st.Text)
+			if err := p.runnerStep(st); err != nil {
+				return err
+			}
+		case st.Kind == StepSay:
+			p.waiting = p.waiting || st.Async
+			if err := p.say(st); err != nil {
+				return err
+			}
+		default:
+			if st.Async {
+				p.waiting = false
+			}
+			if err := p.hear(st); err != nil {
+				return err
+			}
+			if !p.sides[st.Role].peer.Hello.GC && !p.waiting {
+				p.judgeLeaks(st.Role, st.Line, false)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *play) note(l string) { p.result.Transcript = append(p.result.Transcript, l) }
+
+func (p *play) find(check Check, role Role, line int, format string, args ...any) {
+	f := Finding{Check: check, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(p.result.Findings, f) {
+		p.result.Findings = append(p.result.Findings, f)
+	}
+}
+
+// expectOK says what the contract alone asks for.
+func (p *play) expectOK(role Role, command string) error {
+	p.note(fmt.Sprintf("%s> %s", role, command))
+	a, err := p.sides[role].ask(command, p.timeout)
+	if err != nil {
+		return p.silent(role, 0, err)
+	}
+	p.note(fmt.Sprintf("%s< %s", role, a))
+	if a != "ok" {
+		p.find(CheckContract, role, 0, "answered %s to %q", quote(a), command)
+		return errSessionOver
+	}
+	if command == "end" {
+		for _, n := range p.given[role] {
+			delete(p.sides[role].live, n)
+		}
+		for _, n := range p.bound[role] {
+			delete(p.sides[role].live, n)
+		}
+		p.given[role], p.bound[role] = nil, map[string]int{}
+	}
+	return nil
+}
+
+func (p *play) say(st Step) error {
+	command, err := p.number(st)
+	if err != nil {
+		return err
+	}
+	p.note(fmt.Sprintf("%s>%s %s", st.Role, async(st), command))
+	if l, _ := parseLine(command); l.verb == "end" {
+		for _, n := range p.given[st.Role] {
+			delete(p.sides[st.Role].live, n)
+		}
+	} else if l.verb == "close" {
+		for _, item := range l.list("fds") {
+			n, _ := strconv.Atoi(item)
+			delete(p.sides[st.Role].live, n)
+		}
+	}
+	if err := p.sides[st.Role].say(command); err != nil {
+		return p.silent(st.Role, st.Line, err)
+	}
+	return nil
+}
+
+func async(st Step) string {
+	if st.Async {
+		return "&"
+	}
+	return ""
+}
+
+// number puts the peer's numbers in the place of names.
+func (p *play) number(st Step) (string, error) {
+	words := strings.Split(st.Text, " ")
+	for i, w := range words {
+		names, ok := strings.CutPrefix(w, "fds=")
+		if !ok || names == "-" || words[0] == "recv" {
+			continue
+		}
+		var numbers []string
+		for _, name := range expandNames(strings.Split(names, ",")) {
+			n, err := p.lookup(st.Role, name)
+			if err != nil {
+				return "", fmt.Errorf("line %d: %w", st.Line, err)
+			}
+			numbers = append(numbers, strconv.Itoa(n))
+		}
+		words[i] = "fds=" + strings.Join(numbers, ",")
+	}
+	return strings.Join(words, " "), nil
+}
+
+func (p *play) lookup(role Role, name string) (int, error) {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, nil
+	}
+	if n, ok := p.bound[role][name]; ok {
+		return n, nil
+	}
+	if f := p.file(name); f != nil && f.Owner == role {
+		return f.number, nil
+	}
+	return 0, fmt.Errorf("%s has no %q", role, name)
+}
+
+func (p *play) file(name string) *caseFile {
+	for _, f := range p.k.files {
+		if f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (p *play) hear(st Step) error {
+	a, err := p.sides[st.Role].hear(p.patience(st.Role))
+	if err != nil {
+		return p.silent(st.Role, st.Line, err)
+	}
+	p.note(fmt.Sprintf("%s<%s %s", st.Role, async(st), a))
+	if a == "unsupported" {
+		p.result.Verdict = Unsupported
+		p.result.Why = p.k.c.peer(st.Role).Name + ": answered unsupported"
+		return errAbort
+	}
+	got, err := parseLine(a)
+	if err == nil && got.verb != "ok" && got.verb != "err" {
+		err = fmt.Errorf("neither ok nor err: %s", quote(a))
+	}
+	if err != nil {
+		p.find(CheckContract, st.Role, st.Line, "%v", err)
+		return errAbort
+	}
+	numbers, err := p.received(st.Role, got)
+	if err != nil {
+		p.find(CheckContract, st.Role, st.Line, "%v", err)
+		return errAbort
+	}
+	var wrong []string
+	for _, w := range st.Wants {
+		names, why := w.match(got)
+		if why == "" {
+			p.judge(st, names, numbers)
+			return nil
+		}
+		wrong = append(wrong, why)
+	}
+	p.find(CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
+	return errAbort
+}
+
+// patience is how long an answer is waited for: not long where it is expected
+// that none comes.
+func (p *play) patience(role Role) time.Duration {
+	if p.hangs(p.k.c, role) {
+		return min(p.timeout, time.Second)
+	}
+	return p.timeout
+}
+
+// received takes the numbers of an answer into account, so that they are not
+// leaks, whatever else is wrong with it.
+func (p *play) received(role Role, got line) ([]int, error) {
+	var numbers []int
+	live := p.sides[role].live
+	for _, item := range got.list("fds") {
+		if strings.HasPrefix(item, "closed") {
+			continue
+		}
+		n, err := strconv.Atoi(item)
+		if err != nil {
+			return nil, fmt.Errorf("fds=%s is not a list of numbers", got.fields["fds"])
+		}
+		numbers = append(numbers, n)
+	}
+	for i, n := range numbers {
+		if live[n] || n <= 2 || slices.Contains(numbers[:i], n) {
+			p.find(CheckFile, role, 0, "said that it received %d, which it had already", n)
+		}
+	}
+	for _, n := range numbers {
+		live[n] = true
+		p.bound[role][strconv.Itoa(n)] = n
+	}
+	return numbers, nil
+}
+
+// judge asks the kernel about each number that an answer named a file for.
+func (p *play) judge(st Step, names []string, numbers []int) {
+	sd := p.sides[st.Role]
+	for i, name := range names {
+		n := numbers[i]
+		name, as, ok := strings.Cut(name, ":")
+		if !ok {
+			as = name
+		}
+		p.bound[st.Role][as] = n
+		f := p.file(name)
+		if f == nil {
+			p.find(CheckFile, st.Role, st.Line, "the scenario has no file %q", name)
+			continue
+		}
+		holds, _, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
+		switch {
+		case err != nil:
+			p.find(CheckFile, st.Role, st.Line, "%d is not open: %v", n, err)
+			continue
+		case !holds:
+			p.find(CheckFile, st.Role, st.Line, "%d is not the open file description of %s", n, name)
+			continue
+		}
+		info, err := fdInfo(sd.pid, n)
+		if err != nil {
+			p.find(CheckFile, st.Role, st.Line, "%d: %v", n, err)
+			continue
+		}
+		p.result.judged[p.k.c.peer(st.Role).Name] = true
+		if !info.cloexec() {
+			p.find(CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
+		}
+	}
+}
+
+// judgeLeaks convicts numbers that hold a file or a socket of the case and that
+// the peer neither was given nor reported. After its end, it may hold nothing.
+func (p *play) judgeLeaks(role Role, line int, ended bool) {
+	deadline := time.Now().Add(p.timeout)
+	for {
+		leaks, err := p.leaks(role)
+		if err != nil || len(leaks) == 0 {
+			return // a peer that is gone holds nothing
+		}
+		if p.sides[role].peer.Hello.GC && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		for _, l := range leaks {
+			if ended {
+				p.find(CheckLeak, role, line, "%s is still open after the end of the case", l)
+			} else {
+				p.find(CheckLeak, role, line, "%s is open, and nobody was told", l)
+			}
+		}
+		return
+	}
+}
+
+func (p *play) leaks(role Role) ([]string, error) {
+	sd := p.sides[role]
+	numbers, err := openNumbers(sd.pid)
+	if err != nil {
+		return nil, err
+	}
+	known := map[int]bool{0: true, 1: true, 2: true}
+	if sd.pid == os.Getpid() {
+		for _, n := range p.owned(sd) {
+			known[n] = true
+		}
+	}
+	var leaks []string
+	for _, n := range numbers {
+		if known[n] || sd.live[n] {
+			continue
+		}
+		id, err := identify(sd.pid, n)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		for _, f := range p.k.byIdentity[id] {
+			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
+			if err == nil && holds && sure {
+				leaks = append(leaks, fmt.Sprintf("%s, as %d,", f.Name, n))
+				// One conviction a number; after the end it is not convicted again.
+				sd.live[n] = true
+				break
+			}
+		}
+	}
+	return leaks, nil
+}
+
+// silent is a finding about a peer that gave no answer; its session is over.
+func (p *play) silent(role Role, line int, err error) error {
+	var contract *contractError
+	switch {
+	case errors.As(err, &contract):
+		p.note(fmt.Sprintf("%s< %s", role, contract.text))
+		p.find(CheckContract, role, line, "%v", err)
+	case errors.Is(err, errHang):
+		p.sides[role].kill()
+		p.find(CheckHang, role, line, "%v", p.sides[role].explain(err))
+	default:
+		p.find(CheckCrash, role, line, "%v", p.sides[role].explain(err))
+	}
+	return errSessionOver
+}
+
+// difference shows an answer beside those that were expected.
+func (p *play) difference(st Step, a string, wrong []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "answered %s", quote(a))
+	for i, w := range st.Wants {
+		fmt.Fprintf(&b, "\n      not %s (%s)", w.Text, wrong[i])
+	}
+	return b.String()
+}
+
+func joinNumbers(numbers []int) string {
+	if len(numbers) == 0 {
+		return "-"
+	}
+	var parts []string
+	for _, n := range numbers {
+		parts = append(parts, strconv.Itoa(n))
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,282 @@
+package interop
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process is a running peer.
+type process struct {
+	peer    *Peer
+	pid     int
+	numbers []int // of the pool, in the peer
+	in      io.WriteCloser
+	answers chan answer
+	stderr  tail
+	stop    func() error // ends it, however it is, and tells how it ended
+	once    sync.Once
+	ended   error
+}
+
+type answer struct {
+	text string
+	err  error
+}
+
+// errNoAnswer is why there is no answer: the peer is gone, or hangs.
+var (
+	errHang = errors.New("no answer in time")
+	errGone = errors.New("the peer ended")
+)
+
+// start starts the peer with the numbers of pool, which stay the caller's.
+func (p *Peer) start(pool []int) (*process, error) {
+	switch {
+	case p.Serve != nil:
+		return p.startInside(pool)
+	case len(p.Command) > 0:
+		return p.startProgram(pool)
+	}
+	return nil, fmt.Errorf("%s: %s", p.Name, p.Why)
+}
+
+func (p *Peer) startProgram(pool []int) (*process, error) {
+	cmd := exec.Command(p.Command[0], p.Command[1:]...)
+	// A group of its own: what the peer starts ends with it, and a ^C on the
+	// terminal is the runner's to handle.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second // somebody it started may hold its standard error
+	proc := &process{peer: p}
+	cmd.Stderr = &proc.stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	for i, fd := range pool {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		f := os.NewFile(uintptr(n), "pool")
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		proc.numbers = append(proc.numbers, 3+i)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	proc.pid = cmd.Process.Pid
+	proc.in = in
+	proc.listen(out)
+	proc.stop = func() error {
+		in.Close()
+		timer := time.AfterFunc(time.Second, proc.kill) // it does not see the end of its input
+		for range proc.answers {
+		}
+		waitExited(proc.pid)
+		timer.Stop()
+		proc.kill() // whoever it left behind; its own end is not changed any more
+		return cmd.Wait()
+	}
+	return proc, nil
+}
+
+func (p *Peer) startInside(pool []int) (*process, error) {
+	proc := &process{peer: p, pid: os.Getpid()}
+	for _, fd := range pool {
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			for _, n := range proc.numbers {
+				_ = unix.Close(n)
+			}
+			return nil, err
+		}
+		proc.numbers = append(proc.numbers, n)
+	}
+	commands, in := io.Pipe()
+	out, answers := io.Pipe()
+	proc.in = in
+	done := make(chan error, 1)
+	go func() {
+		err := p.Serve(commands, answers)
+		commands.CloseWithError(errGone)
+		answers.Close()
+		done <- err
+	}()
+	proc.listen(out)
+	proc.stop = func() error {
+		in.Close()
+		for range proc.answers {
+		}
+		return <-done
+	}
+	return proc, nil
+}
+
+// kill ends a program that is not reaped yet, with all of its group.
+func (proc *process) kill() {
+	if proc.pid != os.Getpid() {
+		_ = unix.Kill(-proc.pid, unix.SIGKILL) // one that has ended is what is wanted
+	}
+}
+
+// waitExited waits until a child has ended and leaves it to be reaped, so that
+// its number cannot be somebody else's yet.
+func waitExited(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// listen reads answers until there are no more.
+func (proc *process) listen(out io.Reader) {
+	proc.answers = make(chan answer, 4)
+	go func() {
+		defer close(proc.answers)
+		r := bufio.NewReaderSize(out, maxLine+len("\n"))
+		for {
+			l, err := r.ReadSlice('\n')
+			switch {
+			case errors.Is(err, bufio.ErrBufferFull):
+				proc.answers <- answer{string(l), fmt.Errorf("a line longer than %d bytes", maxLine)}
+				_, _ = io.Copy(io.Discard, r)
+				return
+			case err != nil && len(l) > 0:
+				proc.answers <- answer{string(l), errors.New("a line without its newline")}
+				return
+			case err != nil:
+				return
+			}
+			proc.answers <- answer{text: string(l[:len(l)-1])}
+		}
+	}()
+}
+
+// say writes a command. Nothing may have been answered before.
+func (proc *process) say(command string) error {
+	select {
+	case a, ok := <-proc.answers:
+		if !ok {
+			return errGone
+		}
+		return &contractError{fmt.Sprintf("spoke unasked: %s", quote(a.text))}
+	default:
+	}
+	if _, err := io.WriteString(proc.in, command+"\n"); err != nil {
+		return errGone
+	}
+	return nil
+}
+
+// hear waits for the answer.
+func (proc *process) hear(timeout time.Duration) (string, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case a, ok := <-proc.answers:
+		switch {
+		case !ok:
+			return "", errGone
+		case a.err != nil:
+			return "", &contractError{fmt.Sprintf("%v: %s", a.err, quote(a.text))}
+		case !printable(a.text):
+			return "", &contractError{"not text: " + quote(a.text)}
+		}
+		return a.text, nil
+	case <-timer.C:
+		return "", errHang
+	}
+}
+
+func (proc *process) ask(command string, timeout time.Duration) (string, error) {
+	if err := proc.say(command); err != nil {
+		return "", err
+	}
+	return proc.hear(timeout)
+}
+
+// greet says hello, and then something that nobody could know.
+func (proc *process) greet(timeout time.Duration) (h Hello, err error) {
+	a, err := proc.ask("hello", timeout)
+	if err != nil {
+		return h, proc.explain(err)
+	}
+	if h, err = parseHello(a); err != nil {
+		return h, err
+	}
+	a, err = proc.ask("levitate height=3", timeout)
+	if err != nil {
+		return h, proc.explain(err)
+	}
+	if a != "unsupported" {
+		return h, fmt.Errorf("answered %s to an unknown command, not unsupported", quote(a))
+	}
+	return h, nil
+}
+
+// explain adds how the peer ended, and what it wrote to standard error.
+func (proc *process) explain(err error) error {
+	if !errors.Is(err, errGone) && !errors.Is(err, errHang) {
+		return err
+	}
+	if how := proc.close(); how != nil {
+		err = fmt.Errorf("%w: %v", err, how)
+	} else if errors.Is(err, errGone) {
+		err = fmt.Errorf("%w: exit status 0", err)
+	}
+	if text := proc.stderr.String(); text != "" {
+		err = fmt.Errorf("%w; standard error: %s", err, text)
+	}
+	return err
+}
+
+// close ends the peer and all of its group.
+func (proc *process) close() error {
+	proc.once.Do(func() { proc.ended = proc.stop() })
+	return proc.ended
+}
+
+// contractError is an answer in another language than the contract's.
+type contractError struct{ text string }
+
+func (e *contractError) Error() string { return e.text }
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 4096
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if len(t.text) > most {
+		t.text = t.text[len(t.text)-most:]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}

@@ -1,0 +1,168 @@
+package interop
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Scenario is a transcript: what is said to the peers A and B, and what they
+// have to answer.
+type Scenario struct {
+	Name    string   // GROUP/ID, stable for ever
+	Rule    []string // what must hold, and where that comes from
+	Types   []string // socket types: stream, dgram, seqpacket
+	Play    Play     // with whom
+	RoomAny bool     // plays with libraries that fix the room of a receive
+	Files   []FileSpec
+	Steps   []Step
+	Hash    string // of the text
+}
+
+// Play says which peers a scenario is for.
+type Play string
+
+const (
+	PlayPair     Play = "pair"     // every peer as A with every peer as B
+	PlaySolo     Play = "solo"     // each peer as A and as B, the runner opposite
+	PlaySender   Play = "sender"   // each peer as A, the runner as B
+	PlayReceiver Play = "receiver" // each peer as B, the runner as A
+)
+
+// A FileSpec is a file that a scenario needs, made fresh for each case.
+type FileSpec struct {
+	Name  string
+	Owner Role
+	Kind  string
+}
+
+// A Role is a side of a case: A, B, or R, the runner.
+type Role byte
+
+const (
+	RoleA Role = 'A'
+	RoleB Role = 'B'
+	RoleR Role = 'R'
+)
+
+func (r Role) String() string { return string(r) }
+
+// A StepKind is what a line of a transcript does.
+type StepKind byte
+
+const (
+	StepSay  StepKind = '>' // say a command
+	StepHear StepKind = '<' // compare the answer
+)
+
+// A Step is a line of a transcript.
+type Step struct {
+	Role  Role
+	Kind  StepKind
+	Async bool   // ">&": the answer is heard later, by "<&"
+	Text  string // of what is said
+	Wants []Want // of what is heard: any of them will do
+	Line  int    // in the transcript
+}
+
+// A Want is an answer that is expected, with the reason why it will do.
+type Want struct {
+	Text   string
+	Reason string
+	line   line
+}
+
+// Group is the part of the name before the slash.
+func (s *Scenario) Group() string {
+	group, _, _ := strings.Cut(s.Name, "/")
+	return group
+}
+
+// capabilities lists what a peer in this role must have in its can=.
+func (s *Scenario) capabilities(role Role) []string {
+	var caps []string
+	add := func(c string) {
+		if !slices.Contains(caps, c) {
+			caps = append(caps, c)
+		}
+	}
+	for _, st := range s.Steps {
+		if st.Role != role || st.Kind != StepSay {
+			continue
+		}
+		l, _ := parseLine(st.Text)
+		if _, ok := l.fields["flags"]; ok {
+			add("flags")
+		}
+		switch l.verb {
+		case "send":
+			if len(expandNames(l.list("fds"))) > 1 {
+				add("multi")
+			}
+			if len(l.list("payload")) > 1 {
+				add("iov")
+			}
+		case "recv":
+			if fds := l.fields["fds"]; fds != "0" && fds != "1" {
+				add("multi")
+			}
+			if len(l.list("bytes")) > 1 {
+				add("iov")
+			}
+		}
+	}
+	return caps
+}
+
+// largestPayload is the length of the longest payload that either peer sends.
+func (s *Scenario) largestPayload() int {
+	largest := 0
+	for _, st := range s.Steps {
+		l, _ := parseLine(st.Text)
+		if st.Kind != StepSay || l.verb != "send" {
+			continue
+		}
+		size := 0
+		for _, p := range l.list("payload") {
+			if n, ok := strings.CutPrefix(p, "@"); ok {
+				k, _ := strconv.Atoi(n)
+				size += k
+			} else {
+				size += len(p) / 2
+			}
+		}
+		largest = max(largest, size)
+	}
+	return largest
+}
+
+// limits tells whether a peer is given another limit from outside.
+func (s *Scenario) limits() bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		return st.Role == RoleR && strings.HasPrefix(st.Text, "limit ")
+	})
+}
+
+// receives tells whether any answer of this role names a received file.
+func (s *Scenario) receives(role Role) bool {
+	for _, st := range s.Steps {
+		if st.Role != role || st.Kind != StepHear {
+			continue
+		}
+		for _, w := range st.Wants {
+			for _, item := range w.line.list("fds") {
+				if !strings.HasPrefix(item, "closed") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func hash(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}

@@ -1,0 +1,256 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poolNumbers is how many numbers a peer is given in one session, at most: well
+// below the usual soft limit of 1024. One case may have more.
+const poolNumbers = 600
+
+// A kit is what a case needs: a pair of sockets and its files.
+type kit struct {
+	c     Case
+	socks map[Role]int // the runner's, until the peers have them
+	files []*caseFile
+	sock  map[Role]int // numbers in the peers
+
+	byIdentity map[identity][]*caseFile
+}
+
+func newKit(c Case) (k *kit, err error) {
+	k = &kit{c: c, socks: map[Role]int{RoleA: -1, RoleB: -1}, sock: map[Role]int{}, byIdentity: map[identity][]*caseFile{}}
+	defer func() {
+		if err != nil {
+			k.close()
+		}
+	}()
+	types := map[string]int{"stream": unix.SOCK_STREAM, "dgram": unix.SOCK_DGRAM, "seqpacket": unix.SOCK_SEQPACKET}
+	two, err := unix.Socketpair(unix.AF_UNIX, types[c.Type]|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return k, fmt.Errorf("socketpair: %w", err)
+	}
+	k.socks[RoleA], k.socks[RoleB] = two[0], two[1]
+	for _, spec := range c.Scenario.Files {
+		f, err := newCaseFile(spec)
+		if err != nil {
+			return k, err
+		}
+		k.files = append(k.files, f)
+		k.byIdentity[f.identity] = append(k.byIdentity[f.identity], f)
+	}
+	return k, nil
+}
+
+// dropSocks drops the runner's copies, but for those that its own lines need.
+func (k *kit) dropSocks() {
+	for _, role := range []Role{RoleA, RoleB} {
+		if !slices.ContainsFunc(k.c.Scenario.Steps, func(st Step) bool { return needsSock(st, role) }) {
+			k.dropSock(role)
+		}
+	}
+}
+
+func (k *kit) dropSock(role Role) {
+	fd := k.socks[role]
+	closeNumber(&fd)
+	k.socks[role] = -1
+}
+
+func (k *kit) close() {
+	k.dropSock(RoleA)
+	k.dropSock(RoleB)
+	for _, f := range k.files {
+		f.close()
+	}
+}
+
+// pool is what one side is given for the case: its socket, then its files.
+func (k *kit) pool(role Role) []int {
+	pool := []int{k.socks[role]}
+	for _, f := range k.files {
+		if f.Owner == role {
+			pool = append(pool, f.own)
+		}
+	}
+	return pool
+}
+
+// take tells the case the numbers that its pool has in the peer.
+func (k *kit) take(role Role, numbers []int) {
+	k.sock[role] = numbers[0]
+	numbers = numbers[1:]
+	for _, f := range k.files {
+		if f.Owner == role {
+			f.number, numbers = numbers[0], numbers[1:]
+		}
+	}
+}
+
+// The rules are what all sessions of a run have in common.
+type rules struct {
+	timeout time.Duration
+	witness *witness
+	hangs   func(Case, Role) bool // whether it is expected that the peer does not answer
+}
+
+// A session is two running peers and the cases that they play one after the
+// other.
+type session struct {
+	rules
+	kits []*kit
+	side map[Role]*side
+}
+
+// A side is a peer of a session.
+type side struct {
+	*process
+	role Role
+	live map[int]bool // numbers that the peer rightly has, without 0, 1 and 2
+	pool map[int]bool // those of them that no "use" has named yet: still the session's
+}
+
+// newSession starts two peers with the pools of as many of the cases as one
+// session has numbers for. Role A and B of the session are those of cases[0];
+// every case has the same two peers.
+func newSession(cases []Case, r rules) (s *session, err error) {
+	s = &session{rules: r, side: map[Role]*side{}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	first := cases[0]
+	pools := map[Role][]int{}
+	for _, c := range cases {
+		need := 1 + len(c.Scenario.Files)
+		used := max(len(pools[RoleA]), len(pools[RoleB]))
+		if used > 0 && used+need > poolNumbers {
+			break
+		}
+		k, err := newKit(c)
+		if err != nil {
+			return s, err
+		}
+		s.kits = append(s.kits, k)
+		for _, role := range []Role{RoleA, RoleB} {
+			at := s.seat(first, c, role)
+			pools[at] = append(pools[at], k.pool(role)...)
+		}
+	}
+	for _, role := range []Role{RoleA, RoleB} {
+		proc, err := first.peer(role).start(pools[role])
+		if err != nil {
+			return s, err
+		}
+		sd := &side{process: proc, role: role, live: map[int]bool{}, pool: map[int]bool{}}
+		s.side[role] = sd
+		for _, n := range proc.numbers {
+			sd.live[n], sd.pool[n] = true, true
+		}
+		if _, err := proc.greet(r.timeout); err != nil {
+			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
+		}
+	}
+	at := map[Role]int{}
+	for _, k := range s.kits {
+		k.dropSocks()
+		for _, role := range []Role{RoleA, RoleB} {
+			seat := s.seat(first, k.c, role)
+			size := len(k.pool(role))
+			k.take(role, s.side[seat].numbers[at[seat]:at[seat]+size])
+			at[seat] += size
+		}
+	}
+	return s, nil
+}
+
+// seat is the side of the session that plays this role of a case: the peers of
+// a session play in both directions.
+func (s *session) seat(first, c Case, role Role) Role {
+	if c.A == first.A && c.B == first.B {
+		return role
+	}
+	if role == RoleA {
+		return RoleB
+	}
+	return RoleA
+}
+
+func (s *session) close() {
+	for _, sd := range s.side {
+		_ = sd.close() // how a peer ends after its cases is told by its last answer
+		if sd.peer.Serve != nil {
+			for n := range sd.pool {
+				_ = unix.Close(n)
+			}
+		}
+	}
+	for _, k := range s.kits {
+		k.close()
+	}
+}
+
+// errSessionOver says that the rest of the cases needs a new session.
+var errSessionOver = errors.New("the session is over")
+
+// playAll plays the cases, all of the same two peers in either direction, and
+// hands each result to done. A peer that dies or hangs gets a new session for
+// the rest.
+func playAll(ctx context.Context, cases []Case, r rules, done func(Result)) {
+	var playable []Case
+	for _, c := range cases {
+		if why := c.unplayable(); why != "" {
+			done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Unsupported, Why: why})
+		} else {
+			playable = append(playable, c)
+		}
+	}
+	cases = playable
+	for len(cases) > 0 && ctx.Err() == nil {
+		s, err := newSession(cases, r)
+		if err != nil {
+			for _, c := range cases {
+				done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: NotRun, Broken: true, Why: err.Error()})
+			}
+			return
+		}
+		played := 0
+		for _, k := range s.kits {
+			result, err := s.play(k, cases[0])
+			done(result)
+			played++
+			if err != nil || ctx.Err() != nil {
+				break
+			}
+		}
+		s.close()
+		cases = cases[played:]
+	}
+}
+
+// owned are the numbers of this process that hold files of a session because
+// the runner does, which matters where a peer is in this process too.
+func (s *session) owned(but *side) []int {
+	var numbers []int
+	for _, k := range s.kits {
+		numbers = append(numbers, k.socks[RoleA], k.socks[RoleB])
+		for _, f := range k.files {
+			numbers = append(numbers, f.own, f.other)
+		}
+	}
+	for _, sd := range s.side {
+		if sd != but && sd.peer.Serve != nil {
+			for n := range sd.live {
+				numbers = append(numbers, n)
+			}
+		}
+	}
+	return slices.DeleteFunc(numbers, func(n int) bool { return n < 0 })
+}

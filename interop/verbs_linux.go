@@ -1,0 +1,228 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// runnerStep does a line of the runner's own. The words are told in
+// interop/catalogue/README.md.
+func (p *play) runnerStep(st Step) error {
+	words := strings.Split(st.Text, " ")
+	verbs := map[string]func(Step, []string) error{
+		"seek":    p.verbSeek,
+		"pos":     p.verbPos,
+		"drop":    p.verbDrop,
+		"eof":     p.verbEOF,
+		"pending": p.verbPending,
+		"limit":   p.verbLimit,
+		"setsock": p.verbSetsock,
+	}
+	verb, ok := verbs[words[0]]
+	if !ok {
+		return p.notRun("line %d: the runner cannot %q", st.Line, words[0])
+	}
+	return verb(st, words[1:])
+}
+
+// notRun ends a case that the runner could not play.
+func (p *play) notRun(format string, args ...any) error {
+	p.result.Verdict = NotRun
+	p.result.Why = fmt.Sprintf(format, args...)
+	return errAbort
+}
+
+// assign splits NAME=NUMBER.
+func assign(word string) (string, int64, error) {
+	name, value, _ := strings.Cut(word, "=")
+	n, err := strconv.ParseInt(value, 0, 64)
+	return name, n, err
+}
+
+// seek NAME=OFFSET sets the offset of a file by the runner's own copy.
+func (p *play) verbSeek(st Step, words []string) error {
+	name, offset, err := assign(words[0])
+	f := p.file(name)
+	if err != nil || f == nil || f.own < 0 {
+		return p.notRun("line %d: seek %v", st.Line, words)
+	}
+	if _, err := unix.Seek(f.own, offset, unix.SEEK_SET); err != nil {
+		return p.notRun("line %d: lseek: %v", st.Line, err)
+	}
+	return nil
+}
+
+// pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
+func (p *play) verbPos(st Step, words []string) error {
+	role := Role(words[0][0])
+	name, offset, err := assign(words[1])
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	n, err := p.lookup(role, name)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	info, err := fdInfo(p.sides[role].pid, n)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	if info.pos != offset {
+		p.find(CheckFile, role, st.Line, "%s is at offset %d, not %d", name, info.pos, offset)
+	}
+	return nil
+}
+
+// drop NAME closes the runner's own copy of a file.
+func (p *play) verbDrop(st Step, words []string) error {
+	f := p.file(words[0])
+	if f == nil {
+		return p.notRun("line %d: no file %q", st.Line, words[0])
+	}
+	f.drop()
+	return nil
+}
+
+// eof NAME wants the other end of a pipe or pair to come to its end, which it
+// does when nobody holds this one any more.
+func (p *play) verbEOF(st Step, words []string) error {
+	f := p.file(words[0])
+	if f == nil || f.other < 0 {
+		return p.notRun("line %d: %q has no other end", st.Line, words[0])
+	}
+	fds := []unix.PollFd{{Fd: int32(f.other), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, int(p.timeout/time.Millisecond))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return p.notRun("line %d: poll: %v", st.Line, err)
+		case n == 0 || fds[0].Revents&unix.POLLHUP == 0:
+			p.find(CheckLeak, RoleB, st.Line, "%s is still open somewhere", words[0])
+		}
+		return nil
+	}
+}
+
+// pending ROLE wants nothing to wait at the peer's socket.
+func (p *play) verbPending(st Step, words []string) error {
+	role := Role(words[0][0])
+	sock := p.k.socks[role]
+	defer p.dropSock(role, st)
+	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	if err != nil {
+		return p.notRun("line %d: poll: %v", st.Line, err)
+	}
+	if n != 0 {
+		other := RoleA
+		if role == RoleA {
+			other = RoleB
+		}
+		p.find(CheckAnswer, other, st.Line, "something waits at %s, and nothing should have been sent", role)
+	}
+	return nil
+}
+
+// needsSock tells whether a line is about a peer's socket, of which the runner
+// then keeps a copy until the last such line.
+func needsSock(st Step, role Role) bool {
+	words := strings.Split(st.Text, " ")
+	return st.Role == RoleR && len(words) > 1 && (words[0] == "pending" || words[0] == "setsock") &&
+		words[1] == role.String()
+}
+
+// dropSock drops the runner's copy after the last line that needs it.
+func (p *play) dropSock(role Role, now Step) {
+	for _, st := range p.k.c.Scenario.Steps {
+		if st.Line > now.Line && needsSock(st, role) {
+			return
+		}
+	}
+	p.k.dropSock(role)
+}
+
+// limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=-
+// gives it its own limit back.
+func (p *play) verbLimit(st Step, words []string) error {
+	role := Role(words[0][0])
+	sd := p.sides[role]
+	if sd.pid == os.Getpid() {
+		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.peer(role).Name)
+	}
+	value, ok := strings.CutPrefix(words[1], "nofile=")
+	if !ok {
+		return p.notRun("line %d: limit %v", st.Line, words)
+	}
+	if value == "-" {
+		p.restoreLimits()
+		return nil
+	}
+	free, err := strconv.Atoi(strings.TrimPrefix(value, "+"))
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	numbers, err := openNumbers(sd.pid)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	var old unix.Rlimit
+	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
+		return p.notRun("prlimit: %v", err)
+	}
+	if _, ok := p.limits[sd]; !ok {
+		p.limits[sd] = old
+	}
+	limit := unix.Rlimit{Cur: limitFor(numbers, free), Max: old.Max}
+	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		return p.notRun("prlimit: %v", err)
+	}
+	return nil
+}
+
+// restoreLimits gives the peers back what verbLimit took.
+func (p *play) restoreLimits() {
+	for sd, old := range p.limits {
+		_ = unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
+		delete(p.limits, sd)
+	}
+}
+
+// limitFor is the lowest limit below which exactly free numbers are free.
+func limitFor(numbers []int, free int) uint64 {
+	slices.Sort(numbers)
+	limit := 0
+	for _, n := range numbers {
+		gap := n - limit
+		if gap > free || gap > 0 && gap == free {
+			break
+		}
+		free -= gap
+		limit = n + 1
+	}
+	return uint64(limit + free)
+}
+
+// setsock ROLE OPTION=VALUE sets an option of the peer's socket.
+func (p *play) verbSetsock(st Step, words []string) error {
+	role := Role(words[0][0])
+	options := map[string]int{"passcred": unix.SO_PASSCRED}
+	name, value, err := assign(words[1])
+	option, ok := options[name]
+	if err != nil || !ok {
+		return p.notRun("line %d: setsock %v", st.Line, words)
+	}
+	sock := p.k.socks[role]
+	defer p.dropSock(role, st)
+	if err := unix.SetsockoptInt(sock, unix.SOL_SOCKET, option, int(value)); err != nil {
+		return p.notRun("line %d: setsockopt: %v", st.Line, err)
+	}
+	return nil
+}
