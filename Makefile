@@ -1,0 +1,131 @@
+# The front door, for GNU make: `make help` lists what there is.
+#
+#   SETUP=0    leaves out the set-up (tools/setup)
+#   CI=true    makes an error of what is otherwise skipped for want of a tool
+
+MAKEFLAGS += --warn-undefined-variables --no-print-directory
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+# What runs side by side is left to go, cargo and the makes below.
+.NOTPARALLEL:
+
+SETUP ?= 1
+CI ?=
+GO ?= go
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy-14
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+RUFF := build/venv/bin/ruff
+CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
+# The makes below have undefined variables of their own.
+SUBMAKE = env -u MAKEFLAGS $(MAKE) --no-print-directory CC="$$($(GO) env CC)" -C
+
+find = $(shell find . \( -path ./build -o -name .git -o -name target -o -name vendor \) -prune -o -name '$(1)' -print | sort)
+MODULES = $(filter-out .,$(patsubst %/go.mod,%,$(call find,go.mod)))
+# csrc lints itself.
+C_FILES = $(filter-out ./csrc/%,$(call find,*.c))
+H_FILES = $(filter-out ./csrc/%,$(call find,*.h))
+C_FLAGS := -std=c99 -D_GNU_SOURCE -Icsrc
+SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup setup-test setup-lint
+setup: ## install the tools that test, interop and lint lack (apt, as root; else say what is missing)
+	tools/setup test lint
+
+setup-test setup-lint: setup-%:
+	@[ "$(SETUP)" = 0 ] || tools/setup $*
+
+.PHONY: test test-cgo test-purego test-c test-modules
+test: setup-test test-cgo test-purego test-c test-modules ## run the tests: Go on each backend, C plain and under sanitizers and valgrind
+
+test-cgo:
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		$(GO) run ./tools/gotest -name cgo -count build/test/cgo -- ./...; \
+	elif [ "$(CI)" = true ]; then \
+		echo "cgo run: no C compiler ($$($(GO) env CC)) in PATH, and CI=true" >&2; exit 1; \
+	else \
+		echo "skip: cgo run: no C compiler"; \
+	fi
+
+test-purego:
+	@$(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego ./...
+
+test-c:
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		$(SUBMAKE) csrc check; \
+	elif [ "$(CI)" = true ]; then \
+		echo "csrc check: no C compiler ($$($(GO) env CC)) in PATH, and CI=true" >&2; exit 1; \
+	else \
+		echo "skip: csrc check: no C compiler"; \
+	fi
+
+test-modules:
+	@for m in $(MODULES); do echo "$$m: go vet, go test"; $(GO) -C $$m vet ./...; $(GO) -C $$m test ./...; done
+
+.PHONY: interop peers
+interop: setup-test peers ## run every scenario between every pair of peers, and print the matrix
+	$(GO) build -o build/scm ./cmd/scm
+	@mkdir -p build/interop
+	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json
+
+peers: ## build the peers into build/peers, and name those that could not be built
+	$(GO) run ./tools/peers -out build/peers
+
+.PHONY: lib
+lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
+	$(SUBMAKE) csrc
+
+.PHONY: mutants
+mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
+	@echo "mutants: nothing here yet" >&2; exit 1
+
+.PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-shell
+lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-shell ## run every linter; one that is missing is an error
+
+lint-go:
+	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags purego ./...
+	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags purego ./...
+	$(GO) mod tidy -diff
+
+lint-modules:
+	@for m in $(MODULES); do echo "$$m: go vet, staticcheck, go mod tidy -diff"; \
+		(cd $$m; $(GO) vet ./...; $(STATICCHECK) ./...; $(GO) mod tidy -diff); done
+
+lint-c:
+	$(SUBMAKE) csrc lint CI=true
+	gcc -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
+	clang -Wall -Wextra -pedantic -Wconversion -Werror -fsyntax-only $(C_FLAGS) $(C_FILES)
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES) $(H_FILES)
+	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(C_FILES) -- $(C_FLAGS)
+
+lint-rust:
+	cargo fmt $(CARGO_FLAGS) --check
+	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
+
+lint-python:
+	$(RUFF) check
+	$(RUFF) format --check
+
+lint-shell:
+	shellcheck $(SHELL_FILES)
+
+.PHONY: fmt
+fmt: ## format the Go, C, Rust and Python
+	gofmt -w $(call find,*.go)
+	$(CLANG_FORMAT) -i $(call find,*.c) $(call find,*.h)
+	cargo fmt $(CARGO_FLAGS)
+	$(RUFF) format
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build

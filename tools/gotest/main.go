@@ -1,0 +1,48 @@
+// Command gotest runs `go test -json` and counts what passed: a spec of a Ginkgo suite is one,
+// as a test without subtests is.
+//
+//	go run ./tools/gotest [-name NAME] [-count FILE] -- GO-TEST-ARGUMENTS…
+//
+// It prints a line a package, the output of what failed, the reason of what was skipped and what each suite said,
+// ends with `NAME: N passed, N failed, N skipped`, and writes the three numbers to FILE.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+func main() {
+	name := flag.String("name", "go test", "what the last line calls the run")
+	file := flag.String("count", "", "the `file` for the numbers")
+	flag.Parse()
+
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1"}, flag.Args()...)...)
+	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "GINKGO_NO_COLOR=TRUE")
+	stdout, err := cmd.StdoutPipe()
+	check(err)
+	check(cmd.Start())
+	total, err := report(stdout, os.Stdout)
+	check(err)
+	failed := cmd.Wait()
+
+	fmt.Printf("%s: %d passed, %d failed, %d skipped\n", *name, total.passed, total.failed, total.skipped)
+	if *file != "" {
+		check(os.MkdirAll(filepath.Dir(*file), 0o777))
+		check(os.WriteFile(*file, fmt.Appendf(nil, "%d %d %d\n", total.passed, total.failed, total.skipped), 0o666))
+	}
+	if failed != nil || total.failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+		os.Exit(1)
+	}
+}
