@@ -50,8 +50,8 @@ scm_cgo_iov(struct iovec *iov, const struct scm_cgo_call *c, char *const *p)
 }
 
 static inline ssize_t
-scm_cgo_send(const struct scm_cgo_call *c, int *fds, char *p0, char *p1, char *p2, char *p3, char *p4,
-    char *p5, char *p6, char *p7)
+scm_cgo_send(const struct scm_cgo_call *c, int *fds, char *p0, char *p1, char *p2, char *p3,
+    char *p4, char *p5, char *p6, char *p7)
 {
 	char *const p[SCM_CGO_ARGS] = {p0, p1, p2, p3, p4, p5, p6, p7};
 	struct iovec iov[SCM_CGO_ARGS];

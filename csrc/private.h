@@ -79,6 +79,8 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 
 SCM_HIDDEN void scm_put_fds(struct msghdr *msg, void *control, const int *fds, size_t nfds);
 SCM_HIDDEN size_t scm_take_fds(struct msghdr *msg, int *fds, size_t room);
+SCM_HIDDEN size_t scm_take_message(
+    struct msghdr *msg, struct cmsghdr *cmsg, size_t len, int *fds, size_t room, size_t taken);
 SCM_HIDDEN void scm_close_kept(int fd);
 
 #endif

@@ -1,58 +1,36 @@
 #include "private.h"
 
-#include <fcntl.h>
-
 /*
  * Take the descriptors out of a received msg: the first `room` of the
  * SCM_RIGHTS ones into fds, every other one is closed and MSG_CTRUNC set.
  * Returns how many are in fds.
+ *
+ * The walk is our own: the libcs' CMSG_NXTHDR differ in where they stop.
  */
 size_t
 scm_take_fds(struct msghdr *msg, int *fds, size_t room)
 {
-	const unsigned char *end;
-	const unsigned char *last;
-	const unsigned char *p;
-	struct cmsghdr *cmsg;
+	unsigned char *at = msg->msg_control;
+	size_t left = msg->msg_controllen;
 	size_t taken = 0;
 
-	if (msg->msg_controllen < sizeof(struct cmsghdr))
-		return 0;
-	end = (const unsigned char *)msg->msg_control + msg->msg_controllen;
-	for (cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+	while (left >= sizeof(struct cmsghdr)) {
+		struct cmsghdr *cmsg = (struct cmsghdr *)(void *)at;
 		size_t len = cmsg->cmsg_len;
-		size_t left = (size_t)(end - (const unsigned char *)cmsg);
-		int rights;
+		size_t step;
 
-		if (cmsg->cmsg_level != SOL_SOCKET)
-			continue;
-		rights = cmsg->cmsg_type == SCM_RIGHTS;
-#ifdef SCM_PIDFD
-		/* SO_PASSPIDFD: it came unasked, and it is a descriptor too. */
-		if (!rights && cmsg->cmsg_type != SCM_PIDFD)
-			continue;
-#else
-		if (!rights)
-			continue;
-#endif
+		if (len < CMSG_LEN(0))
+			break;
 		/* macOS leaves the length of what was sent, not of what arrived. */
-		last = (const unsigned char *)cmsg + (len < left ? len : left);
-		for (p = CMSG_DATA(cmsg); p + sizeof(int) <= last; p += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, p, sizeof(fd));
-			/* Negative: refused, told in its place (SO_RIGHTS_NOTRUNC). */
-			if (fd < 0 || !rights || taken == room) {
-				if (fd >= 0)
-					scm_close_kept(fd);
-				msg->msg_flags |= MSG_CTRUNC;
-				continue;
-			}
-#if SCM_CLOEXEC == 0
-			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-#endif
-			fds[taken++] = fd;
-		}
+		if (len > left)
+			len = left;
+		if (cmsg->cmsg_level == SOL_SOCKET)
+			taken = scm_take_message(msg, cmsg, len, fds, room, taken);
+		step = CMSG_SPACE(len - CMSG_LEN(0));
+		if (step >= left)
+			break;
+		at += step;
+		left -= step;
 	}
 	return taken;
 }

@@ -37,14 +37,24 @@ func (c Case) opposite(name string) *Peer {
 	return c.A
 }
 
-// unplayable tells why the case is not played, or "".
-func (c Case) unplayable() string {
-	for _, role := range []Role{RoleA, RoleB} {
-		if why := c.peer(role).takes(c.Scenario, role, c.Type); why != "" {
-			return c.peer(role).Name + ": " + why
-		}
+// OutOfReach tells why the peer in this role cannot play it, or "".
+func (c Case) OutOfReach(role Role) string {
+	p := c.peer(role)
+	if why := p.takes(c.Scenario, role, c.Type); why != "" {
+		return p.Name + ": " + why
+	}
+	if p.Serve != nil && role == RoleB && c.Scenario.limits() {
+		return p.Name + " is in the runner's own process, whose limit stays"
 	}
 	return ""
+}
+
+// unplayable tells why the case is not played, or "".
+func (c Case) unplayable() string {
+	if why := c.OutOfReach(RoleA); why != "" {
+		return why
+	}
+	return c.OutOfReach(RoleB)
 }
 
 // A Check is what can be found wrong with a peer.

@@ -86,14 +86,14 @@ func Expect(list []Expectation, scenarios []*Scenario, peers []*Peer, missing []
 	here := Plan(scenarios, peers, runner)
 	var all []Case
 	for _, e := range list {
-		if slices.ContainsFunc(here, e.selects) {
+		if slices.ContainsFunc(here, e.Selects) {
 			x.List = append(x.List, e)
 			continue
 		}
 		if all == nil {
 			all = Plan(scenarios, append(slices.Clone(peers), missing...), runner)
 		}
-		if !slices.ContainsFunc(all, e.selects) {
+		if !slices.ContainsFunc(all, e.Selects) {
 			return nil, fmt.Errorf("%s applies to no case", e)
 		}
 		x.Aside = append(x.Aside, e)
@@ -101,9 +101,9 @@ func Expect(list []Expectation, scenarios []*Scenario, peers []*Peer, missing []
 	return x, nil
 }
 
-// selects tells whether the expectation is about the case: its pattern matches,
+// Selects tells whether the expectation is about the case: its pattern matches,
 // its peer plays, and the check can be made there at all.
-func (e Expectation) selects(c Case) bool {
+func (e Expectation) Selects(c Case) bool {
 	for _, role := range []Role{RoleA, RoleB} {
 		if c.peer(role).Name != e.Peer {
 			continue
@@ -119,7 +119,7 @@ func (e Expectation) selects(c Case) bool {
 func (x *Expectations) For(c Case) []Expectation {
 	var list []Expectation
 	for _, e := range x.List {
-		if e.selects(c) {
+		if e.Selects(c) {
 			list = append(list, e)
 		}
 	}

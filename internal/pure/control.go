@@ -36,14 +36,14 @@ func putFDs(buf []byte, fds []int32) []byte {
 func takeFDs(buf []byte, fds []int32) (taken int, cut bool) {
 	for len(buf) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
-		size := int(h.Len)
+		// macOS leaves the length of what was sent, not of what arrived.
+		size := min(int(h.Len), len(buf))
 		if size < unix.CmsgLen(0) {
 			return taken, cut
 		}
 		rights := h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_RIGHTS
 		if rights || isPidfd(h) {
-			// macOS leaves the length of what was sent, not of what arrived.
-			data := buf[unix.CmsgLen(0):min(size, len(buf))]
+			data := buf[unix.CmsgLen(0):size]
 			for ; len(data) >= 4; data = data[4:] {
 				fd := int32(binary.NativeEndian.Uint32(data))
 				// Negative: refused, told in its place (SO_RIGHTS_NOTRUNC).

@@ -21,7 +21,10 @@ func (r *Report) Console(w io.Writer) error {
 		}
 	}
 	for _, t := range interop.SocketTypes {
-		r.matrix(out, t)
+		if err := r.Matrix(w, t); err != nil {
+			return err
+		}
+		out.printf("\n")
 	}
 	r.peers(out)
 	r.totals(out)
@@ -80,20 +83,23 @@ func cell(t Totals) string {
 	return text
 }
 
-func (r *Report) matrix(out *printer, socketType string) {
+// Matrix writes the matrix of one type of socket: who sends to whom. Nothing is
+// written where nothing was played.
+func (r *Report) Matrix(w io.Writer, socketType string) error {
 	cells := map[[2]string]*Totals{}
 	for _, c := range r.Cases {
-		if c.Case.Type != socketType {
+		part := strings.Split(c.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
+		if part[2] != socketType {
 			continue
 		}
-		key := [2]string{c.Case.A.Name, c.Case.B.Name}
+		key := [2]string{part[3], part[4]}
 		if cells[key] == nil {
 			cells[key] = &Totals{}
 		}
 		cells[key].count(c.Verdict)
 	}
 	if len(cells) == 0 {
-		return
+		return nil
 	}
 	var names []string
 	for _, p := range r.Peers {
@@ -101,8 +107,9 @@ func (r *Report) matrix(out *printer, socketType string) {
 			names = append(names, p.Name)
 		}
 	}
+	out := &printer{w: w}
 	out.printf("%s: who sends (rows) to whom (columns)\n", socketType)
-	table := tabwriter.NewWriter(out.w, 0, 0, 1, ' ', 0)
+	table := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	row := []string{"", ""}
 	for i := range names {
 		row = append(row, fmt.Sprint(i+1))
@@ -122,7 +129,7 @@ func (r *Report) matrix(out *printer, socketType string) {
 	if err := table.Flush(); err != nil && out.err == nil {
 		out.err = err
 	}
-	out.printf("\n")
+	return out.err
 }
 
 func (r *Report) peers(out *printer) {

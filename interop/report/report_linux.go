@@ -4,6 +4,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -120,6 +121,22 @@ func system() System {
 		s.Machine = unix.ByteSliceToString(u.Machine[:])
 	}
 	return s
+}
+
+// Read reads a report from its JSON file.
+func Read(file string) (*Report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
+	}
+	return r, nil
 }
 
 // JSON writes the report for programs.

@@ -1,0 +1,234 @@
+/*
+ * The system calls that the library makes and no others: each runs in a child
+ * that the kernel kills at the first other one.
+ */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOAD_NUMBER BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define IF_NOT(number, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(number), 0, skip)
+#define ANSWER(action) BPF_STMT(BPF_RET | BPF_K, action)
+
+static int
+install(const struct sock_filter *filter, unsigned short n)
+{
+	const struct sock_fprog program = {n, (struct sock_filter *)(size_t)filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+/* Let this call and exit_group pass, and kill for any other. */
+static int
+only(int may)
+{
+	const struct sock_filter filter[] = {
+	    LOAD_NUMBER,
+	    IF_NOT(may, 1),
+	    ANSWER(SECCOMP_RET_ALLOW),
+	    IF_NOT(SYS_exit_group, 1),
+	    ANSWER(SECCOMP_RET_ALLOW),
+	    ANSWER(SECCOMP_RET_KILL),
+	};
+
+	return install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+/* Let close fail. */
+static int
+no_close(void)
+{
+	const struct sock_filter filter[] = {
+	    LOAD_NUMBER,
+	    IF_NOT(SYS_close, 1),
+	    ANSWER(SECCOMP_RET_ERRNO | EIO),
+	    ANSWER(SECCOMP_RET_ALLOW),
+	};
+
+	return install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+/* Whether the child can be watched at all; if not, the case is skipped. */
+static int
+can_watch(void)
+{
+	int status;
+	pid_t pid;
+
+	if (getenv("UNDER_VALGRIND") != NULL) {
+		check_skip("valgrind makes calls of its own");
+		return 0;
+	}
+	pid = fork();
+	NEED(pid >= 0);
+	if (pid == 0)
+		_exit(only(SYS_exit_group) != 0);
+	NEED(waitpid(pid, &status, 0) == pid);
+	if (status == 0)
+		return 1;
+	check_skip("no seccomp filter, or a sanitizer with calls of its own");
+	return 0;
+}
+
+/* Run one of the functions below in a child that may make this call alone. */
+static void
+watch(int may, int sock, int (*call)(int))
+{
+	int status;
+	pid_t pid = fork();
+
+	NEED(pid >= 0);
+	if (pid == 0)
+		_exit(only(may) != 0 ? 2 : call(sock) != 0);
+	NEED(waitpid(pid, &status, 0) == pid);
+	CHECK(!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS);
+	CHECK_EQ(status, 0);
+}
+
+static int
+call_write_fd(int sock)
+{
+	return write_fd(sock, "", 1, sock) != 1;
+}
+
+static int
+call_read_fd(int sock)
+{
+	char byte;
+	int fd;
+
+	return read_fd(sock, &byte, 1, &fd) != 1 || fd < 0;
+}
+
+static int
+call_read_fd_bytes(int sock)
+{
+	char byte;
+	int fd;
+
+	return read_fd(sock, &byte, 1, &fd) != 1 || fd != SCM_FD_NONE;
+}
+
+static struct iovec iov;
+
+static int
+call_scm_send(int sock)
+{
+	int fds[2];
+	const struct scm_message m = {&iov, 1, fds, 2, 0};
+
+	fds[0] = fds[1] = sock;
+	return scm_send(sock, &m, 0) != 1;
+}
+
+static int
+call_scm_recv(int sock)
+{
+	int fds[2];
+	struct scm_message m = {&iov, 1, fds, 2, 0};
+
+	return scm_recv(sock, &m, 0) != 1 || m.nfds != 2;
+}
+
+/* Room for one of two: the kernel drops the other, nothing is to be closed. */
+static int
+call_scm_recv_one(int sock)
+{
+	int fds[1];
+	struct scm_message m = {&iov, 1, fds, 1, 0};
+
+	return scm_recv(sock, &m, 0) != 1 || m.nfds != 1;
+}
+
+static int
+call_too_many(int sock)
+{
+	struct scm_message m = {&iov, 1, NULL, SCM_MAX_FDS + 1, 0};
+
+	return scm_send(sock, &m, 0) != -1 || scm_recv(sock, &m, 0) != -1;
+}
+
+static void
+pair(int type)
+{
+	int sv[2];
+
+	if (!can_watch())
+		return;
+	raw_pair(type, sv);
+	watch(SYS_sendmsg, sv[0], call_write_fd);
+	watch(SYS_recvmsg, sv[1], call_read_fd);
+	CHECK_EQ(write(sv[0], "", 1), 1);
+	watch(SYS_recvmsg, sv[1], call_read_fd_bytes);
+	raw_close(2, sv);
+}
+
+static void
+message(int type)
+{
+	char byte = 0;
+	int sv[2];
+
+	if (!can_watch())
+		return;
+	raw_pair(type, sv);
+	iov.iov_base = &byte;
+	iov.iov_len = 1;
+	watch(SYS_sendmsg, sv[0], call_scm_send);
+	watch(SYS_recvmsg, sv[1], call_scm_recv);
+	watch(SYS_sendmsg, sv[0], call_scm_send);
+	watch(SYS_recvmsg, sv[1], call_scm_recv_one);
+	watch(SYS_exit_group, sv[1], call_too_many);
+	raw_close(2, sv);
+}
+
+/* What was lost cannot be closed: read_fd has succeeded all the same, and errno stays. */
+static void
+close_fails(int type)
+{
+	int status;
+	int sv[2];
+	pid_t pid;
+
+	if (!can_watch())
+		return;
+	raw_pair(type, sv);
+	CHECK_EQ(raw_send(sv[0], 1, 2, sv), 1);
+	pid = fork();
+	NEED(pid >= 0);
+	if (pid == 0) {
+		char byte;
+		int fd;
+
+		if (no_close() != 0)
+			_exit(2);
+		errno = 0;
+		_exit(read_fd(sv[1], &byte, 1, &fd) != 1 || fd != SCM_FD_LOST || errno != 0);
+	}
+	NEED(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	raw_close(2, sv);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "calls/pair", pair);
+	check_run_types("SDQ", "calls/message", message);
+	check_run_types("SDQ", "calls/close-fails", close_fails);
+	return check_status();
+}

@@ -1,0 +1,124 @@
+#include "check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const char *skipped;
+static int broken; /* checks of the running case that did not hold */
+static int failed; /* cases */
+static int ran;
+
+void
+check_eq(const char *file, int line, const char *what, long long got, long long want)
+{
+	if (got == want)
+		return;
+	printf("# %s:%d: %s is %lld, want %lld\n", file, line, what, got, want);
+	broken++;
+}
+
+void
+check_true(const char *file, int line, const char *what, int holds)
+{
+	if (holds)
+		return;
+	printf("# %s:%d: not so: %s\n", file, line, what);
+	broken++;
+}
+
+void
+check_need(const char *file, int line, const char *what, int holds)
+{
+	if (holds)
+		return;
+	printf("# %s:%d: cannot go on: %s: %s\n", file, line, what, strerror(errno));
+	exit(1);
+}
+
+static void
+finish(const char *name, const char *type, int before)
+{
+	int after = open_count();
+
+	if (after != before) {
+		printf("# %s%s: %d descriptors open before, %d after\n", name, type, before, after);
+		broken++;
+	}
+	if (broken > 0) {
+		failed++;
+		printf("not ok %s%s\n", name, type);
+	} else if (skipped != NULL) {
+		ran++;
+		printf("skip %s%s: %s\n", name, type, skipped);
+	} else {
+		ran++;
+		printf("ok %s%s\n", name, type);
+	}
+	broken = 0;
+	skipped = NULL;
+	/* A child must not print again what still waits in the buffer. */
+	(void)fflush(stdout);
+}
+
+void
+check_run(const char *name, void (*test)(void))
+{
+	int before = open_count();
+
+	test();
+	finish(name, "", before);
+}
+
+void
+check_run_types(const char *types, const char *name, void (*test)(int type))
+{
+	static const struct {
+		char letter;
+		int type;
+		const char *name;
+	} all[] = {
+	    {'S', SOCK_STREAM, "/stream"},
+	    {'D', SOCK_DGRAM, "/dgram"},
+	    {'Q', SOCK_SEQPACKET, "/seqpacket"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int before;
+
+		if (strchr(types, all[i].letter) == NULL)
+			continue;
+		before = open_count();
+		test(all[i].type);
+		finish(name, all[i].name, before);
+	}
+}
+
+void
+check_skip(const char *why)
+{
+	skipped = why;
+}
+
+int
+check_status(void)
+{
+	return failed > 0 || ran == 0;
+}
+
+int
+open_count(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	NEED(dir != NULL);
+	while (readdir(dir) != NULL)
+		n++;
+	NEED(closedir(dir) == 0);
+	return n - 3; /* ".", ".." and the directory itself */
+}

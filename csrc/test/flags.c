@@ -1,0 +1,130 @@
+/* The flags of scm_send and scm_recv, given and reported. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+prepare(struct scm_message *m, struct iovec *iov, void *base, size_t len, int *fd)
+{
+	iov->iov_base = base;
+	iov->iov_len = len;
+	memset(m, 0, sizeof(*m));
+	m->iov = iov;
+	m->iovlen = 1;
+	m->fds = fd;
+	m->nfds = 1;
+}
+
+/* MSG_NOSIGNAL: this process has not ignored SIGPIPE. */
+static void
+nosignal(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte = 0;
+	int file = raw_file();
+	int sv[2];
+
+	raw_pair(type, sv);
+	raw_close(1, &sv[1]);
+	prepare(&m, &iov, &byte, 1, &file);
+	errno = 0;
+	CHECK_EQ(scm_send(sv[0], &m, MSG_NOSIGNAL), -1);
+	CHECK_EQ(errno, type == SOCK_DGRAM ? ECONNREFUSED : EPIPE);
+	raw_close(1, &file);
+	raw_close(1, &sv[0]);
+}
+
+/* Nothing there: -1, and nfds and flags are set. */
+static void
+dontwait(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	prepare(&m, &iov, &byte, 1, &fd);
+	m.flags = -1;
+	errno = 0;
+	CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EAGAIN);
+	CHECK_EQ(m.nfds, 0);
+	CHECK_EQ(m.flags, 0);
+	CHECK_EQ(fd, -7);
+	raw_close(2, sv);
+}
+
+/* Each peek installs a new number, and the message stays. */
+static void
+peek(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte = 0;
+	int file = raw_file();
+	int fd[3];
+	int sv[2];
+	int i;
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "p", 1, file), 1);
+	for (i = 0; i < 3; i++) {
+		prepare(&m, &iov, &byte, 1, &fd[i]);
+		CHECK_EQ(scm_recv(sv[1], &m, i < 2 ? MSG_PEEK : 0), 1);
+		CHECK_EQ(byte, 'p');
+		CHECK_EQ(m.nfds, 1);
+		CHECK(raw_same(file, fd[i]));
+		CHECK(raw_cloexec(fd[i]));
+	}
+	CHECK(fd[0] != fd[1] && fd[1] != fd[2]);
+	raw_close(3, fd);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+/* A packet longer than the buffers: MSG_TRUNC, and the descriptor all the same. */
+static void
+cut_packet(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char buf[2];
+	int file = raw_file();
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
+	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
+	prepare(&m, &iov, buf, sizeof(buf), &fd);
+	CHECK_EQ(scm_recv(sv[1], &m, 0), 2);
+	CHECK_EQ(m.flags, MSG_TRUNC);
+	CHECK_EQ(m.nfds, 1);
+	CHECK(raw_same(file, fd));
+	raw_close(1, &fd);
+	/* Asked with MSG_TRUNC the kernel tells the packet's length. */
+	prepare(&m, &iov, buf, sizeof(buf), &fd);
+	CHECK_EQ(scm_recv(sv[1], &m, MSG_TRUNC), 5);
+	CHECK_EQ(m.nfds, 1);
+	raw_close(1, &fd);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "flags/nosignal", nosignal);
+	check_run_types("SDQ", "flags/dontwait", dontwait);
+	check_run_types("SDQ", "flags/peek", peek);
+	check_run_types("DQ", "flags/cut-packet", cut_packet);
+	return check_status();
+}

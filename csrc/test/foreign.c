@@ -1,0 +1,116 @@
+/* scm_recv where other control messages come beside the descriptors. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void
+prepare(struct scm_message *m, struct iovec *iov, char *byte, int *fds, size_t room)
+{
+	iov->iov_base = byte;
+	iov->iov_len = 1;
+	memset(m, 0, sizeof(*m));
+	m->iov = iov;
+	m->iovlen = 1;
+	m->fds = fds;
+	m->nfds = room;
+}
+
+/* Send two descriptors to a socket with this option and receive into this room. */
+static void
+receive(int type, int option, size_t room, size_t want, int want_flags)
+{
+	struct scm_message m;
+	struct iovec iov;
+	int came[SCM_MAX_FDS];
+	int files[2];
+	char byte;
+	int before;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], option) == 0);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	before = open_count();
+	prepare(&m, &iov, &byte, came, room);
+	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(m.nfds, want);
+	CHECK_EQ(m.flags, want_flags);
+	CHECK_EQ(open_count(), before + (int)m.nfds);
+	for (i = 0; i < want && i < m.nfds; i++)
+		CHECK(raw_same(files[i], came[i]));
+	raw_close((int)m.nfds, came);
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
+/* Credentials come first: they are passed over, and may leave no room. */
+static void
+credentials(int type)
+{
+	receive(type, SO_PASSCRED, SCM_MAX_FDS, 2, 0);
+	receive(type, SO_PASSCRED, 2, 0, MSG_CTRUNC);
+}
+
+static void
+timestamp(int type)
+{
+	receive(type, SO_TIMESTAMP, SCM_MAX_FDS, 2, 0);
+	receive(type, SO_TIMESTAMP, 2, 0, MSG_CTRUNC);
+}
+
+/* A pidfd is a descriptor that nobody asked for: closed, and said so. */
+static void
+pidfd(int type)
+{
+	if (!raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return;
+	}
+	receive(type, SO_PASSPIDFD, SCM_MAX_FDS, 2, MSG_CTRUNC);
+	receive(type, SO_PASSPIDFD, 2, 2, MSG_CTRUNC);
+	receive(type, SO_PASSPIDFD, 1, 1, MSG_CTRUNC);
+}
+
+/* The same with a plain byte. */
+static void
+pidfd_alone(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int before;
+	int fd = -7;
+	int sv[2];
+
+	if (!raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return;
+	}
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
+	CHECK_EQ(write(sv[0], "", 1), 1);
+	before = open_count();
+	prepare(&m, &iov, &byte, &fd, 1);
+	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(m.nfds, 0);
+	CHECK_EQ(m.flags, MSG_CTRUNC);
+	CHECK_EQ(open_count(), before);
+	raw_close(2, sv);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "foreign/credentials", credentials);
+	check_run_types("D", "foreign/timestamp", timestamp);
+	check_run_types("SDQ", "foreign/pidfd", pidfd);
+	check_run_types("SDQ", "foreign/pidfd-alone", pidfd_alone);
+	return check_status();
+}

@@ -1,0 +1,101 @@
+/* What scm_send and scm_recv refuse before any call: on -1 the kernel would say EBADF. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int fds[SCM_MAX_FDS + 1];
+static struct iovec iov[SCM_MAX_IOV + 1];
+
+static void
+refused(size_t iovlen, size_t nfds, int want)
+{
+	struct scm_message m;
+
+	memset(&m, 0, sizeof(m));
+	m.iov = iov;
+	m.iovlen = iovlen;
+	m.fds = fds;
+	m.nfds = nfds;
+	errno = 0;
+	CHECK_EQ(scm_send(-1, &m, 0), -1);
+	CHECK_EQ(errno, want);
+	CHECK_EQ(m.nfds, nfds);
+	m.flags = -1;
+	errno = 0;
+	CHECK_EQ(scm_recv(-1, &m, 0), -1);
+	CHECK_EQ(errno, want);
+	CHECK_EQ(m.nfds, 0);
+	CHECK_EQ(m.flags, 0);
+}
+
+static void
+descriptors(void)
+{
+	refused(1, SCM_MAX_FDS, EBADF);
+	refused(1, SCM_MAX_FDS + 1, EINVAL);
+	refused(1, (size_t)-1, EINVAL);
+}
+
+static void
+buffers(void)
+{
+	refused(SCM_MAX_IOV, 1, EBADF);
+	refused(SCM_MAX_IOV + 1, 1, EMSGSIZE);
+	refused((size_t)-1, 1, EMSGSIZE);
+}
+
+/* A refused receive takes nothing: the message is still there, whole. */
+static void
+nothing_taken(int type)
+{
+	struct scm_message m;
+	char byte;
+	int file = raw_file();
+	int fd;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "n", 1, file), 1);
+	memset(&m, 0, sizeof(m));
+	m.fds = fds;
+	m.nfds = SCM_MAX_FDS + 1;
+	CHECK_EQ(scm_recv(sv[1], &m, 0), -1);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(byte, 'n');
+	CHECK(raw_same(file, fd));
+	raw_close(1, &fd);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+/* The limits are the kernel's: one more of each is its error too. */
+static void
+as_the_kernel(int type)
+{
+	struct msghdr msg;
+	int sv[2];
+
+	raw_pair(type, sv);
+	memset(&msg, 0, sizeof(msg));
+	msg.msg_iov = iov;
+	msg.msg_iovlen = SCM_MAX_IOV + 1;
+	errno = 0;
+	CHECK_EQ(sendmsg(sv[0], &msg, MSG_NOSIGNAL), -1);
+	CHECK_EQ(errno, EMSGSIZE);
+	raw_close(2, sv);
+}
+
+int
+main(void)
+{
+	check_run("limits/descriptors", descriptors);
+	check_run("limits/buffers", buffers);
+	check_run_types("SDQ", "limits/nothing-taken", nothing_taken);
+	check_run_types("SDQ", "limits/as-the-kernel", as_the_kernel);
+	return check_status();
+}

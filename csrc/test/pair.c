@@ -1,0 +1,152 @@
+/* write_fd and read_fd: one descriptor, or none. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void
+one(int type)
+{
+	char buf[16];
+	int file = raw_file();
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
+	CHECK_EQ(read_fd(sv[1], buf, sizeof(buf), &fd), 5);
+	CHECK(memcmp(buf, "hello", 5) == 0);
+	CHECK(fd >= 0 && fd != file);
+	CHECK(raw_same(file, fd));
+	CHECK(raw_cloexec(fd));
+	raw_close(1, &fd);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+static void
+sent_stays_open(int type)
+{
+	int file = raw_file();
+	int before;
+	int sv[2];
+
+	raw_pair(type, sv);
+	before = open_count();
+	CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
+	CHECK_EQ(open_count(), before);
+	CHECK_EQ(lseek(file, 0, SEEK_CUR), 0);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+/* The socket itself may be passed through itself. */
+static void
+own_socket(int type)
+{
+	char byte;
+	int fd;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "", 1, sv[0]), 1);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(write(fd, "x", 1), 1);
+	CHECK_EQ(read(sv[1], &byte, 1), 1);
+	CHECK_EQ(byte, 'x');
+	raw_close(1, &fd);
+	raw_close(2, sv);
+}
+
+static void
+bytes_only(int type)
+{
+	char buf[16];
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write(sv[0], "bytes", 5), 5);
+	CHECK_EQ(read_fd(sv[1], buf, sizeof(buf), &fd), 5);
+	CHECK(memcmp(buf, "bytes", 5) == 0);
+	CHECK_EQ(fd, SCM_FD_NONE);
+	raw_close(2, sv);
+}
+
+/* The descriptor comes with the first bytes; only a stream keeps the others. */
+static void
+short_read(int type)
+{
+	char buf[16];
+	int file = raw_file();
+	int fd;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
+	CHECK_EQ(read_fd(sv[1], buf, 2, &fd), 2);
+	CHECK(raw_same(file, fd));
+	raw_close(1, &fd);
+	if (type == SOCK_STREAM) {
+		CHECK_EQ(read_fd(sv[1], buf, sizeof(buf), &fd), 3);
+		CHECK_EQ(fd, SCM_FD_NONE);
+	}
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+static void
+end(int type)
+{
+	char byte;
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	raw_close(1, &sv[0]);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 0);
+	CHECK_EQ(fd, SCM_FD_NONE);
+	raw_close(1, &sv[1]);
+}
+
+/* On a stream nothing is sent and the descriptor is lost; elsewhere it is a packet. */
+static void
+empty(int type)
+{
+	char byte;
+	int file = raw_file();
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], NULL, 0, file), 0);
+	if (type == SOCK_STREAM) {
+		raw_close(1, &sv[0]);
+		CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 0);
+		CHECK_EQ(fd, SCM_FD_NONE);
+		raw_close(1, &sv[1]);
+	} else {
+		CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 0);
+		CHECK(raw_same(file, fd));
+		CHECK(raw_cloexec(fd));
+		raw_close(1, &fd);
+		raw_close(2, sv);
+	}
+	raw_close(1, &file);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "pair/one", one);
+	check_run_types("SDQ", "pair/sent-stays-open", sent_stays_open);
+	check_run_types("SDQ", "pair/own-socket", own_socket);
+	check_run_types("SDQ", "pair/bytes-only", bytes_only);
+	check_run_types("SDQ", "pair/short-read", short_read);
+	check_run_types("SQ", "pair/end", end);
+	check_run_types("SDQ", "pair/empty", empty);
+	return check_status();
+}

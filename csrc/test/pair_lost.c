@@ -1,0 +1,174 @@
+/* read_fd when what comes is not exactly one descriptor: SCM_FD_LOST, and all closed. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Send n descriptors and receive them with read_fd: none may stay. */
+static void
+lose(int type, size_t n)
+{
+	char byte = 'x';
+	int files[3];
+	int before;
+	int fd = -7;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	for (i = 0; i < n; i++)
+		files[i] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, n, files), 1);
+	before = open_count();
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(byte, 0);
+	CHECK_EQ(fd, SCM_FD_LOST);
+	CHECK_EQ(open_count(), before);
+	raw_close((int)n, files);
+	raw_close(2, sv);
+}
+
+/* On 64-bit systems both fit in the room for one, and MSG_CTRUNC is not set. */
+static void
+two(int type)
+{
+	lose(type, 2);
+}
+
+static void
+three(int type)
+{
+	lose(type, 3);
+}
+
+/* The message after a lost one is received as ever. */
+static void
+next_is_whole(int type)
+{
+	int files[2];
+	char byte;
+	int fd;
+	int sv[2];
+
+	raw_pair(type, sv);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	CHECK_EQ(write_fd(sv[0], "y", 1, files[1]), 1);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(fd, SCM_FD_LOST);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(byte, 'y');
+	CHECK(raw_same(files[1], fd));
+	raw_close(1, &fd);
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
+/* A full table of descriptors: the kernel delivers the bytes and no control. */
+static void
+no_number_free(int type)
+{
+	char byte;
+	int file = raw_file();
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
+	raw_limit(0);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	raw_unlimit();
+	CHECK_EQ(fd, SCM_FD_LOST);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+/* Two were sent and one number is free: that one is closed too. */
+static void
+one_number_free(int type)
+{
+	int files[2];
+	char byte;
+	int before;
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	before = open_count();
+	raw_limit(1);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	raw_unlimit();
+	CHECK_EQ(fd, SCM_FD_LOST);
+	CHECK_EQ(open_count(), before);
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
+/* With one descriptor and with none: the option's message takes the room. */
+static void
+under_option(int type, int option)
+{
+	char byte;
+	int file = raw_file();
+	int before;
+	int fd = -7;
+	int sv[2];
+
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], option) == 0);
+	CHECK_EQ(write_fd(sv[0], "", 1, file), 1);
+	CHECK_EQ(write(sv[0], "", 1), 1);
+	before = open_count();
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(fd, SCM_FD_LOST);
+	CHECK_EQ(open_count(), before);
+	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
+	CHECK_EQ(fd, SCM_FD_LOST);
+	CHECK_EQ(open_count(), before);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+static void
+passcred(int type)
+{
+	under_option(type, SO_PASSCRED);
+}
+
+static void
+timestamp(int type)
+{
+	under_option(type, SO_TIMESTAMP);
+}
+
+static void
+passpidfd(int type)
+{
+	if (!raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return;
+	}
+	under_option(type, SO_PASSPIDFD);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "pair-lost/two", two);
+	check_run_types("SDQ", "pair-lost/three", three);
+	check_run_types("SDQ", "pair-lost/next-is-whole", next_is_whole);
+	check_run_types("SDQ", "pair-lost/no-number-free", no_number_free);
+	check_run_types("SDQ", "pair-lost/one-number-free", one_number_free);
+	check_run_types("SDQ", "pair-lost/passcred", passcred);
+	check_run_types("D", "pair-lost/timestamp", timestamp);
+	check_run_types("SDQ", "pair-lost/passpidfd", passpidfd);
+	return check_status();
+}

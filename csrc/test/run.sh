@@ -1,0 +1,21 @@
+#!/bin/sh
+# run.sh TITLE WRAPPER PROGRAM...: run each program, by way of the wrapper if
+# it is not empty, and say what ran and what failed. One that hangs is ended.
+title=$1
+wrapper=$2
+shift 2
+failed=
+for program; do
+	echo "# $title: ${program##*/}"
+	# shellcheck disable=SC2086 # the wrapper is a command and its arguments
+	timeout 120 $wrapper "$program" || failed="$failed ${program##*/}"
+done
+if [ $# -eq 0 ]; then
+	echo "# $title: nothing ran"
+	exit 1
+fi
+if [ -n "$failed" ]; then
+	echo "# $title: failed:$failed"
+	exit 1
+fi
+echo "# $title: all $# held"

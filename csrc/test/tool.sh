@@ -1,0 +1,9 @@
+#!/bin/sh
+# tool.sh COMMAND ARGUMENT...: run a tool that not every machine has.
+if ! command -v "$1" >/dev/null; then
+	echo "skip: $1: not found"
+	[ "$CI" != true ]
+	exit
+fi
+echo "$1"
+exec "$@"
