@@ -1,0 +1,150 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm"
+	inside "github.com/scm-rights/scm/internal/peers"
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+)
+
+// partners are the peers that the package under test is played with: C, Rust,
+// and the package over its other backend.
+var partners = []string{"csrc", "book", "libc", "nix", "rustix", "sendfd", otherBackend()}
+
+func otherBackend() string {
+	if scm.Backend == "cgo" {
+		return "scm-purego"
+	}
+	return "scm-cgo"
+}
+
+// builtPeers are the partners that could be built, and the others with the
+// reason; set before the specs run.
+var builtPeers map[string]*interop.Peer
+
+// buildPeers builds the partners, once for all processes of the suite.
+func buildPeers(ctx context.Context) []byte {
+	list := peers.Build(ctx, ".", "build/peers", partners, GinkgoWriter)
+	text, err := json.Marshal(list)
+	Expect(err).NotTo(HaveOccurred())
+	return text
+}
+
+// takePeers starts each partner once, to ask what it can do.
+func takePeers(text []byte) {
+	var list []peers.Built
+	Expect(json.Unmarshal(text, &list)).To(Succeed())
+	builtPeers = map[string]*interop.Peer{}
+	for _, b := range list {
+		if b.Why != "" {
+			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
+			builtPeers[b.Name] = interop.Missing(b.Name, b.Why)
+			continue
+		}
+		p := interop.Program(b.Name, b.Command...)
+		Expect(p.Probe(interop.DefaultTimeout)).To(Succeed(), "peer %s", b.Name)
+		builtPeers[b.Name] = p
+	}
+}
+
+// underTest is the package under test as a peer, in this process.
+func underTest(lib peer.Library) *interop.Peer {
+	p := interop.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+	p.Hello = interop.Hello{Can: strings.Split(lib.Can, ","), Room: lib.Room}
+	return p
+}
+
+var _ = Describe("catalogue", func() {
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		panic(err)
+	}
+	expected, err := catalogue.Expected()
+	if err != nil {
+		panic(err)
+	}
+	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
+		for _, s := range scenarios {
+			for _, socketType := range s.Types {
+				for _, name := range partners {
+					us, partner := underTest(lib), interop.Missing(name, "not built yet")
+					specify(interop.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
+					specify(interop.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
+				}
+			}
+		}
+	}
+})
+
+// specify makes a spec of a case, if the package under test has an interface
+// for its side. One that is expected to fail says so in its name.
+func specify(c interop.Case, expected []interop.Expectation) {
+	role, partner := interop.RoleA, &c.B
+	if c.B.Serve != nil {
+		role, partner = interop.RoleB, &c.A
+	}
+	if c.OutOfReach(role) != "" {
+		return
+	}
+	name, want := c.Name(), interop.Pass
+	expected = slices.DeleteFunc(slices.Clone(expected), func(e interop.Expectation) bool { return !e.Selects(c) })
+	if len(expected) > 0 {
+		name, want = "expected: "+name, interop.Expected
+	}
+	It(name, Label((*partner).Name), func(ctx SpecContext) {
+		*partner = builtPeers[(*partner).Name]
+		if why := (*partner).Why; why != "" {
+			Skip(why)
+		}
+		outcome := interop.Run(ctx, []interop.Case{c}, &interop.Expectations{List: expected}, interop.Options{})
+		Expect(outcome.Results).To(HaveLen(1))
+		r := outcome.Results[0]
+		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
+		if r.Verdict == interop.Unsupported {
+			Skip(r.Why)
+		}
+		Expect(r.Verdict).To(Equal(want), "%s%s", r.Why, findings(r))
+	})
+}
+
+func findings(r interop.Result) string {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintf(&b, "\n%s", f)
+	}
+	return b.String()
+}
+
+// How many specs each peer was in, so that none is passed over unseen.
+var _ = ReportAfterSuite("specs per peer", func(r Report) {
+	ran, skipped := map[string]int{}, map[string]int{}
+	for _, s := range r.SpecReports {
+		for _, label := range s.Labels() {
+			if s.State.Is(types.SpecStateSkipped) {
+				skipped[label]++
+			} else {
+				ran[label]++
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ran)) {
+		fmt.Printf("specs over %s with %s: %d, skipped %d\n", scm.Backend, name, ran[name], skipped[name])
+	}
+})

@@ -1,0 +1,255 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"errors"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// failsWith checks that the system call of that name failed with errno.
+func failsWith(err error, call string, errno unix.Errno) {
+	GinkgoHelper()
+	var failed *os.SyscallError
+	Expect(errors.As(err, &failed)).To(BeTrue(), "%v is no os.SyscallError", err)
+	Expect(failed.Syscall).To(Equal(call))
+	Expect(failed.Err).To(Equal(errno))
+	Expect(errors.Is(err, errno)).To(BeTrue())
+}
+
+// writeFails is WriteFD where it must fail.
+func writeFails(sock int, p []byte, fd int, errno unix.Errno) {
+	GinkgoHelper()
+	n, err := scm.WriteFD(sock, p, fd)
+	failsWith(err, "sendmsg", errno)
+	Expect(n).To(Equal(-1))
+}
+
+// readFails is ReadFD where it must fail.
+func readFails(sock int, errno unix.Errno) {
+	GinkgoHelper()
+	n, fd, err := scm.ReadFD(sock, make([]byte, 1))
+	failsWith(err, "recvmsg", errno)
+	Expect([]int{n, fd}).To(Equal([]int{-1, -1}))
+}
+
+// sendFails is Send where it must fail, and leave N at 0.
+func sendFails(sock int, payload string, errno unix.Errno, fds ...int) {
+	GinkgoHelper()
+	m := scm.Message{Buffers: [][]byte{[]byte(payload)}, FDs: fds, N: 7}
+	failsWith(scm.Send(sock, &m, 0), "sendmsg", errno)
+	Expect(m.N).To(Equal(0))
+}
+
+// recvFails is Recv where it must fail, and leave nothing in the results.
+func recvFails(sock int, errno unix.Errno) {
+	GinkgoHelper()
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
+	failsWith(scm.Recv(sock, &m, 0), "recvmsg", errno)
+	Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
+}
+
+// allFail is each of the four calls on a socket where it must fail.
+func (f *fixture) allFail(sock int, errno unix.Errno) {
+	GinkgoHelper()
+	fd := f.file()
+	writeFails(sock, []byte("x"), fd, errno)
+	readFails(sock, errno)
+	sendFails(sock, "x", errno, fd)
+	recvFails(sock, errno)
+}
+
+var _ = DescribeTableSubtree("errors", func(typ int) {
+	var f *fixture
+	BeforeEach(func() { f = connect(typ) })
+
+	It("a descriptor that is not open is EBADF, and nothing is sent", func() {
+		good := f.file()
+		for _, bad := range []int{-1, f.closedNumber(), math.MinInt32, math.MaxInt32} {
+			writeFails(f.a, []byte("x"), bad, unix.EBADF)
+			sendFails(f.a, "x", unix.EBADF, bad)
+			sendFails(f.a, "x", unix.EBADF, good, bad, good)
+			isEmpty(f.b)
+		}
+	})
+
+	It("a socket that is not open is EBADF", func() {
+		f.allFail(-1, unix.EBADF)
+		f.allFail(f.closedNumber(), unix.EBADF)
+	})
+
+	It("a number outside int32 is nobody's, whatever its lower half", func() {
+		if strconv.IntSize == 32 {
+			Skip("int has 32 bits here: there is no such number")
+		}
+		for _, upper := range []int64{1 << 32, -1 << 32, 1 << 40, math.MinInt64} {
+			alias := func(fd int) int { return int(upper + int64(fd)) }
+			file := f.file()
+			writeFails(f.a, []byte("x"), alias(file), unix.EBADF)
+			sendFails(f.a, "x", unix.EBADF, file, alias(file))
+			f.allFail(alias(f.a), unix.EBADF)
+			isEmpty(f.b)
+		}
+	})
+
+	It("what is no socket is ENOTSOCK", func() {
+		f.allFail(f.file(), unix.ENOTSOCK)
+	})
+
+	It("nothing there is EAGAIN on a socket that does not block", func() {
+		readFails(f.b, unix.EAGAIN)
+		recvFails(f.b, unix.EAGAIN)
+	})
+
+	It("a closed partner is an errno and not the end of the process", func() {
+		f.CloseNow(f.b)
+		first, then := unix.EPIPE, unix.EPIPE
+		if typ == unix.SOCK_DGRAM { // which learns of it once, and is then unconnected
+			first, then = unix.ECONNREFUSED, unix.ENOTCONN
+		}
+		fd := f.file()
+		writeFails(f.a, []byte("x"), fd, first)
+		sendFails(f.a, "x", then, fd)
+	})
+
+	It("an interrupted receive is EINTR, and takes nothing", func() {
+		f.a, f.b = f.pair(typ)
+		patient := unix.Timeval{Sec: 60} // with a time-out the kernel does not restart the call
+		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patient)).To(Succeed())
+		interrupted(func() { readFails(f.b, unix.EINTR) })
+		interrupted(func() { recvFails(f.b, unix.EINTR) })
+		sent := f.file()
+		f.sends("x", sent)
+		f.receives(1, 1, 0, "x", 0, sent)
+	})
+
+	It("an interrupted send is EINTR, and sends nothing", func() {
+		f.a, f.b = f.pair(typ)
+		patient := unix.Timeval{Sec: 60}
+		Expect(unix.SetsockoptTimeval(f.a, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patient)).To(Succeed())
+		count := 0
+		for {
+			if err := unix.Send(f.a, make([]byte, 4096), unix.MSG_DONTWAIT); err != nil {
+				Expect(err).To(MatchError(unix.EAGAIN))
+				break
+			}
+			count++
+		}
+		fd := f.file()
+		interrupted(func() { writeFails(f.a, []byte("x"), fd, unix.EINTR) })
+		interrupted(func() { sendFails(f.a, "x", unix.EINTR, fd) })
+		for range count {
+			f.receives(4096, 1, unix.MSG_DONTWAIT, string(make([]byte, 4096)), 0)
+		}
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+		Expect(scm.Recv(f.b, &m, unix.MSG_DONTWAIT)).To(MatchError(unix.EAGAIN))
+	})
+}, everyType)
+
+// interrupted sends signals to the thread that makes the call, until it returns.
+func interrupted(call func()) {
+	GinkgoHelper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, tid := unix.Getpid(), unix.Gettid()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = unix.Tgkill(pid, tid, unix.SIGURG) // the runtime's own: its handler does nothing
+				runtime.Gosched()
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(done)
+	call()
+}
+
+var _ = Describe("errors", func() {
+	It("a payload too large for a packet is EMSGSIZE, and its descriptor is neither sent nor lost", func() {
+		for _, typ := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+			f := connect(typ)
+			Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
+			fd := f.file()
+			writeFails(f.a, make([]byte, 1<<20), fd, unix.EMSGSIZE)
+			sendFails(f.a, string(make([]byte, 1<<20)), unix.EMSGSIZE, fd)
+			isEmpty(f.b)
+		}
+	})
+
+	It("a socket that is not connected is ENOTCONN", func() {
+		f := connect(unix.SOCK_DGRAM)
+		sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		f.Own(sock)
+		writeFails(sock, []byte("x"), f.file(), unix.ENOTCONN)
+		sendFails(sock, "x", unix.ENOTCONN, f.file())
+	})
+
+	It("over TCP the bytes go and the descriptors do not, which Linux calls success", func() {
+		f := connect(unix.SOCK_STREAM)
+		a, b := f.tcp()
+		fd := f.file()
+		Expect(scm.WriteFD(a, []byte("tcp"), fd)).To(Equal(3))
+		m := scm.Message{Buffers: [][]byte{[]byte("tcp")}, FDs: []int{fd}}
+		Expect(scm.Send(a, &m, 0)).To(Succeed())
+		Expect(m.N).To(Equal(3))
+		f.b = b
+		f.readsNone(make([]byte, 3), 3)
+		f.receives(3, 1, 0, "tcp", 0)
+	})
+
+	It("SIGPIPE does not kill, not even where the socket is standard output", func() {
+		f := connect(unix.SOCK_STREAM)
+		a, b := f.pair(unix.SOCK_STREAM)
+		f.CloseNow(b)
+		dup, err := unix.FcntlInt(uintptr(a), unix.F_DUPFD_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		stdout := os.NewFile(uintptr(dup), "socket")
+		defer func() { _ = stdout.Close() }()
+		cmd := childCommand("epipe")
+		cmd.Stdout = stdout
+		runChild(cmd)
+	})
+})
+
+var _ = child("epipe", func([]string) {
+	writeFails(1, []byte("x"), 0, unix.EPIPE)
+	sendFails(1, "x", unix.EPIPE, 0)
+})
+
+// tcp returns two ends of a connection over the loopback device.
+func (f *fixture) tcp() (a, b int) {
+	GinkgoHelper()
+	socket := func() int {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		f.Own(fd)
+		return fd
+	}
+	listener, a := socket(), socket()
+	Expect(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
+	Expect(unix.Listen(listener, 1)).To(Succeed())
+	addr, err := unix.Getsockname(listener)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Connect(a, addr)).To(Succeed())
+	b, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(b)
+	return a, b
+}

@@ -1,0 +1,176 @@
+//go:build unix
+
+package scm_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// pairOfSockets returns two connected sockets, as two processes would have them.
+func pairOfSockets() (a, b int) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		panic(err)
+	}
+	return p[0], p[1]
+}
+
+func ExampleWriteFD() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+
+	// One process has the writing end of a pipe, and passes it.
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	defer r.Close()
+	if _, err := scm.WriteFD(a, []byte("a pipe"), int(w.Fd())); err != nil {
+		panic(err)
+	}
+	w.Close() // what was passed stays open
+
+	// The other one receives it under a number of its own.
+	p := make([]byte, 64)
+	n, fd, err := scm.ReadFD(b, p)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("received %q\n", p[:n])
+	received := os.NewFile(uintptr(fd), "pipe") // which closes it
+	fmt.Fprint(received, "hello through the pipe")
+	received.Close()
+
+	text, _ := io.ReadAll(r)
+	fmt.Println(string(text))
+	// Output:
+	// received "a pipe"
+	// hello through the pipe
+}
+
+func ExampleReadFD() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+
+	// Whoever sends two has both closed at this end, and is found out.
+	two := scm.Message{Buffers: [][]byte{[]byte("two")}, FDs: []int{a, b}}
+	if err := scm.Send(a, &two, 0); err != nil {
+		panic(err)
+	}
+	n, fd, err := scm.ReadFD(b, make([]byte, 64))
+	fmt.Println(n, fd, err)
+
+	// Bytes can come without a descriptor.
+	if err := scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0); err != nil {
+		panic(err)
+	}
+	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
+	// Output:
+	// 3 -1 scm: control data was cut or did not hold exactly one descriptor; what came was closed
+	// 4 -1 <nil>
+}
+
+// A whole message: several buffers and several descriptors.
+func ExampleSend() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+
+	out := scm.Message{
+		Buffers: [][]byte{[]byte("header "), []byte("body")},
+		FDs:     []int{0, 1, 2},
+	}
+	if err := scm.Send(a, &out, 0); err != nil {
+		panic(err)
+	}
+	fmt.Println("sent", out.N, "bytes")
+
+	in := scm.Message{
+		Buffers: [][]byte{make([]byte, 7), make([]byte, 64)},
+		FDs:     make([]int, 2), // room for two of the three
+	}
+	if err := scm.Recv(b, &in, 0); err != nil {
+		panic(err)
+	}
+	for _, fd := range in.FDs[:in.NFD] {
+		defer unix.Close(fd)
+	}
+	fmt.Printf("received %q and %q\n", in.Buffers[0], in.Buffers[1][:in.N-7])
+	fmt.Println(in.NFD, "descriptors; something is missing:", in.Flags&unix.MSG_CTRUNC != 0)
+	// Output:
+	// sent 11 bytes
+	// received "header " and "body"
+	// 2 descriptors; something is missing: true
+}
+
+// A received descriptor is the sender's open file description: what one side
+// reads, the other one has read.
+func ExampleReadFD_sharedOffset() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+
+	file, err := os.CreateTemp("", "scm")
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	fmt.Fprint(file, "The sender reads these 32 bytes, and the receiver reads the rest.")
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		panic(err)
+	}
+
+	// The sender reads 32 bytes and passes the file.
+	head := make([]byte, 32)
+	if _, err := io.ReadFull(file, head); err != nil {
+		panic(err)
+	}
+	fmt.Printf("sender:   %q\n", head)
+	if _, err := scm.WriteFD(a, []byte{0}, int(file.Fd())); err != nil {
+		panic(err)
+	}
+
+	// The receiver reads on from byte 32.
+	_, fd, err := scm.ReadFD(b, make([]byte, 1))
+	if err != nil {
+		panic(err)
+	}
+	received := os.NewFile(uintptr(fd), "received")
+	defer received.Close()
+	rest, err := io.ReadAll(received)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("receiver: %q\n", rest)
+
+	// Nothing is left for the sender.
+	offset, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("sender's offset:", offset)
+	// Output:
+	// sender:   "The sender reads these 32 bytes,"
+	// receiver: " and the receiver reads the rest."
+	// sender's offset: 65
+}
+
+// The limits are the kernel's, and are found before it is asked.
+func ExampleMessage_limits() {
+	m := scm.Message{FDs: make([]int, scm.MaxFDs+1)}
+	err := scm.Send(-1, &m, 0)
+	fmt.Println(err)
+	fmt.Println(err == scm.ErrTooManyFDs)
+	// Output:
+	// scm: more than 253 descriptors in a message
+	// true
+}

@@ -1,0 +1,121 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+var everyType = []TableEntry{
+	Entry("stream", unix.SOCK_STREAM),
+	Entry("dgram", unix.SOCK_DGRAM),
+	Entry("seqpacket", unix.SOCK_SEQPACKET),
+}
+
+// fixture is a connected pair of sockets and the numbers that the spec owns.
+type fixture struct {
+	fdtest.Ledger
+	a, b int
+}
+
+// connect makes a pair of type typ. It does not block: what does not come is
+// EAGAIN, and no spec waits for it. At the end of the spec the law of
+// descriptors is checked.
+func connect(typ int) *fixture {
+	GinkgoHelper()
+	f := newFixture(typ)
+	DeferCleanup(f.end)
+	return f
+}
+
+func newFixture(typ int) *fixture {
+	GinkgoHelper()
+	f := &fixture{}
+	f.a, f.b = f.pair(typ | unix.SOCK_NONBLOCK)
+	return f
+}
+
+// end closes what the spec owns. Nothing may be stray, nothing lost.
+func (f *fixture) end() {
+	GinkgoHelper()
+	strays, lost := f.Strays(), f.Lost()
+	f.Close()
+	Expect(strays).To(BeEmpty(), "open numbers that hold a file of this spec and belong to nobody")
+	Expect(lost).To(BeEmpty(), "numbers of this spec that were closed by another")
+}
+
+func (f *fixture) pair(typ int) (a, b int) {
+	GinkgoHelper()
+	p, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(p[0], p[1])
+	return p[0], p[1]
+}
+
+// file returns the reading end of a new pipe.
+func (f *fixture) file() int {
+	GinkgoHelper()
+	var p [2]int
+	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
+	f.Own(p[0], p[1])
+	return p[0]
+}
+
+// files returns n numbers of different files.
+func (f *fixture) files(n int) []int {
+	GinkgoHelper()
+	fds := make([]int, n)
+	for i := range fds {
+		fds[i] = f.file()
+	}
+	return fds
+}
+
+// closedNumber returns a number that was open a moment ago, and to which no
+// other file can come while the spec runs.
+func (f *fixture) closedNumber() int {
+	GinkgoHelper()
+	high, err := unix.FcntlInt(uintptr(f.file()), unix.F_DUPFD_CLOEXEC, 900)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Close(high)).To(Succeed())
+	return high
+}
+
+// takes checks what was received against what was sent: new numbers, in order,
+// close-on-exec, for the same open file descriptions. The spec owns them then.
+func (f *fixture) takes(received []int, sent ...int) {
+	GinkgoHelper()
+	for _, fd := range received {
+		Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)
+		Expect(f.Owns(fd)).To(BeFalse(), "%d was received and is an older number", fd)
+		f.Own(fd)
+	}
+	Expect(received).To(HaveLen(len(sent)), "descriptors received")
+	for i, fd := range received {
+		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent[i]), fdtest.Name(fd))
+		Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "%d is not close-on-exec", fd)
+	}
+}
+
+// isEmpty checks that nothing is waiting on a socket.
+func isEmpty(sock int) {
+	GinkgoHelper()
+	_, err := unix.Read(sock, make([]byte, 1))
+	Expect(err).To(MatchError(unix.EAGAIN), "something was sent")
+}
+
+// missing ends a spec for which the machine lacks something: where CI is true
+// it fails, elsewhere it is skipped, and says why.
+func missing(reason string) {
+	GinkgoHelper()
+	if os.Getenv("CI") == "true" {
+		Fail(reason)
+	}
+	Skip(reason)
+}

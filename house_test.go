@@ -1,0 +1,183 @@
+//go:build linux && !purego
+
+package scm_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// rule says what a package may depend on outside the standard library, tests
+// apart. A path that ends in /... stands for everything below it, and the first
+// rule that matches a package is the one. Paths with no dot are this module's.
+type rule struct {
+	packages []string
+	may      []string
+}
+
+const xsys = "golang.org/x/sys/..."
+
+// anything is for programs, which nobody imports.
+var anything = []string{"..."}
+
+var rules = []rule{
+	{[]string{"."}, []string{"csrc", "internal/pure", xsys}},
+	{[]string{"csrc"}, nil},
+	{[]string{"internal/pure", "internal/fdtest"}, []string{xsys}},
+	{[]string{"internal/recorder"}, []string{xsys, "github.com/u-root/u-root/..."}},
+	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/fdtest", xsys}},
+	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", xsys}},
+
+	// The judge does not use what it judges.
+	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
+	{[]string{"interop/peers/go/peer"}, []string{xsys}},
+	{[]string{"interop/peers/go/...", "interop/peers/fakes/..."}, anything},
+	{[]string{"interop/..."}, []string{"interop/...", xsys}},
+
+	{[]string{"internal/peers", "cmd/...", "tools/...", "examples/..."}, anything},
+}
+
+// programs are imported by nobody but each other.
+var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/fakes/...", "internal/peers"}
+
+// unsafePackages may import unsafe outside their tests. The fakes are for tests
+// alone.
+var unsafePackages = []string{"csrc", "internal/pure", "internal/recorder", "interop/raw", "interop/peers/fakes"}
+
+// covers tells whether a pattern of rules stands for an import path.
+func covers(pattern, path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	foreign := strings.Contains(first, ".") && path != module && !strings.HasPrefix(path, module+"/")
+	if pattern == "libraries" {
+		return foreign
+	}
+	if !foreign {
+		path = strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+		if path == "" {
+			path = "."
+		}
+	}
+	if below, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(path+"/", below)
+	}
+	return path == pattern
+}
+
+func coveredBy(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return covers(p, path) })
+}
+
+// violations are the rules that the packages break, in words.
+func violations(packages []goPackage) []string {
+	var found []string
+	standard := map[string]bool{"C": true}
+	for _, p := range packages {
+		standard[p.ImportPath] = p.Standard
+	}
+	for _, p := range packages {
+		if p.Standard || !strings.HasPrefix(p.ImportPath+"/", module+"/") {
+			continue
+		}
+		i := slices.IndexFunc(rules, func(r rule) bool { return coveredBy(r.packages, p.ImportPath) })
+		if i < 0 {
+			found = append(found, p.ImportPath+" has no rule")
+			continue
+		}
+		for _, dep := range p.Deps {
+			if !standard[dep] && !coveredBy(rules[i].may, dep) {
+				found = append(found, p.ImportPath+" depends on "+dep)
+			}
+			if coveredBy(programs, dep) && !coveredBy(programs, p.ImportPath) {
+				found = append(found, p.ImportPath+" imports a program, "+dep)
+			}
+			if covers("cmd/...", dep) && !covers("cmd/...", p.ImportPath) {
+				found = append(found, p.ImportPath+" imports a command, "+dep)
+			}
+		}
+		if slices.Contains(p.Imports, "unsafe") && !coveredBy(unsafePackages, p.ImportPath) {
+			found = append(found, p.ImportPath+" imports unsafe")
+		}
+		if len(p.CgoFiles) > 0 && !covers("csrc", p.ImportPath) {
+			found = append(found, p.ImportPath+` imports "C"`)
+		}
+	}
+	return found
+}
+
+var _ = Describe("the house", Label("house"), func() {
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"with cgo", []string{"-deps", "./..."}},
+		{"under the tag purego", []string{"-deps", "-tags", "purego", "./..."}},
+	} {
+		It("keeps its import rules "+c.name, func() {
+			packages := goTool{env: []string{"CGO_ENABLED=1"}}.list(c.args...)
+			Expect(len(packages)).To(BeNumerically(">", 50))
+			Expect(violations(packages)).To(BeEmpty())
+		})
+	}
+
+	It("would notice a broken rule", func() {
+		for _, c := range []struct {
+			p    goPackage
+			want string
+		}{
+			{goPackage{ImportPath: module + "/interop", Deps: []string{module}}, "interop depends on " + module},
+			{goPackage{ImportPath: module + "/interop/raw", Deps: []string{module + "/csrc"}}, "depends on " + module + "/csrc"},
+			{goPackage{ImportPath: module + "/interop", Deps: []string{"github.com/spf13/cobra"}}, "depends on github.com/spf13/cobra"},
+			{goPackage{ImportPath: module + "/interop/report", Deps: []string{module}}, "depends on " + module},
+			{goPackage{ImportPath: module, Deps: []string{"golang.org/x/net"}}, "depends on golang.org/x/net"},
+			{goPackage{ImportPath: module + "/csrc", Deps: []string{"golang.org/x/sys/unix"}}, "depends on golang.org/x/sys/unix"},
+			{goPackage{ImportPath: module + "/tools/x", Deps: []string{module + "/cmd/scm"}}, "imports a command, " + module + "/cmd/scm"},
+			{goPackage{ImportPath: module, Imports: []string{"unsafe"}}, "imports unsafe"},
+			{goPackage{ImportPath: module, CgoFiles: []string{"scm.go"}}, `imports "C"`},
+			{goPackage{ImportPath: module + "/internal/new"}, "has no rule"},
+		} {
+			Expect(violations([]goPackage{c.p})).To(ConsistOf(HaveSuffix(c.want)), "%+v", c.p)
+		}
+	})
+
+	It("has one backend in each build", func() {
+		imports := func(env string, args ...string) []string {
+			return goTool{env: []string{env}}.list(append(args, ".")...)[0].Imports
+		}
+		csrc, pure := module+"/csrc", module+"/internal/pure"
+		Expect(imports("CGO_ENABLED=1")).To(And(ContainElement(csrc), Not(ContainElement(pure))))
+		Expect(imports("CGO_ENABLED=1", "-tags", "purego")).To(And(ContainElement(pure), Not(ContainElement(csrc))))
+		Expect(imports("CGO_ENABLED=0")).To(And(ContainElement(pure), Not(ContainElement(csrc))))
+	})
+
+	It("requires few modules directly, and says why in docs/dependencies.md", func() {
+		var gomod struct {
+			Require []struct {
+				Path     string
+				Indirect bool
+			}
+		}
+		Expect(json.Unmarshal([]byte(goTool{}.must("mod", "edit", "-json")), &gomod)).To(Succeed())
+		var direct []string
+		for _, r := range gomod.Require {
+			if !r.Indirect {
+				direct = append(direct, r.Path)
+			}
+		}
+		Expect(direct).To(ContainElements("golang.org/x/sys", "github.com/onsi/ginkgo/v2", "github.com/onsi/gomega"))
+		Expect(len(direct)).To(BeNumerically("<=", 5), "%v", direct)
+
+		doc, err := os.ReadFile("docs/dependencies.md")
+		Expect(err).NotTo(HaveOccurred())
+		var named []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(doc), -1) {
+			named = append(named, row[1])
+		}
+		Expect(named).To(ConsistOf(direct), "the rows of docs/dependencies.md")
+	})
+})

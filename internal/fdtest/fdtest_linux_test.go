@@ -1,0 +1,195 @@
+package fdtest
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipe returns both ends, which the test closes.
+func pipe(t *testing.T) (r, w int) {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	closeLater(t, p[0])
+	closeLater(t, p[1])
+	return p[0], p[1]
+}
+
+// closeLater closes fd after the test, if it then still holds its file.
+func closeLater(t *testing.T, fd int) {
+	t.Helper()
+	id, err := Identify(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if now, err := Identify(fd); err == nil && now == id {
+			_ = unix.Close(fd)
+		}
+	})
+}
+
+func dup(t *testing.T, fd int) int {
+	t.Helper()
+	d, err := unix.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeLater(t, d)
+	return d
+}
+
+func TestOpen(t *testing.T) {
+	r, w := pipe(t)
+	open := Open()
+	if !slices.Contains(open, r) || !slices.Contains(open, w) {
+		t.Errorf("%v lacks %d or %d", open, r, w)
+	}
+	for _, fd := range open {
+		if !IsOpen(fd) {
+			t.Errorf("%d is listed and not open", fd)
+		}
+	}
+	_ = unix.Close(w)
+	if slices.Contains(Open(), w) || IsOpen(w) {
+		t.Errorf("%d is closed and listed", w)
+	}
+}
+
+func TestCloseOnExec(t *testing.T) {
+	r, _ := pipe(t)
+	if !CloseOnExec(r) {
+		t.Error("of O_CLOEXEC: false")
+	}
+	if CloseOnExec(dup(t, r)) {
+		t.Error("of dup: true")
+	}
+	if CloseOnExec(-1) {
+		t.Error("of a number that is not open: true")
+	}
+}
+
+func TestSame(t *testing.T) {
+	path := t.TempDir() + "/file"
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func(flags int) int {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeLater(t, fd)
+		return fd
+	}
+	a, again, byPath := open(unix.O_RDONLY), open(unix.O_RDONLY), open(unix.O_PATH)
+	r, w := pipe(t)
+
+	for _, c := range []struct {
+		name string
+		a, b int
+		want bool
+	}{
+		{"itself", a, a, true},
+		{"dup", a, dup(t, a), true},
+		{"opened again", a, again, false},
+		{"two ends of a pipe", r, w, false},
+		{"another file", a, r, false},
+		{"not open", a, -1, false},
+		{"dup of O_PATH", byPath, dup(t, byPath), true},
+	} {
+		if got := Same(c.a, c.b); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+
+	// The fallback has to say the same where it can speak.
+	for b, want := range map[int]bool{dup(t, a): true, again: false} {
+		if got, err := sameByFlag(a, b); got != want || err != nil {
+			t.Errorf("by flag: %v, %v; want %v", got, err, want)
+		}
+	}
+	if _, err := sameByFlag(byPath, byPath); err == nil {
+		t.Error("by flag, of O_PATH: no error")
+	}
+	if flags, _ := unix.FcntlInt(uintptr(a), unix.F_GETFL, 0); flags&unix.O_APPEND != 0 {
+		t.Error("O_APPEND was left on")
+	}
+}
+
+func TestLedger(t *testing.T) {
+	r, w := pipe(t)
+	var l Ledger
+	l.Own(r, w)
+	other, _ := pipe(t)
+	if s := l.Strays(); s != nil {
+		t.Errorf("%v are strays, with %d of another case open", s, other)
+	}
+
+	d := dup(t, r)
+	if s := l.Strays(); len(s) != 1 {
+		t.Errorf("strays %v; want %d", s, d)
+	}
+	l.Own(d)
+	if s := l.Strays(); s != nil {
+		t.Errorf("%v are strays; all are owned", s)
+	}
+
+	if lost := l.Lost(); lost != nil {
+		t.Errorf("%v are lost; all are open", lost)
+	}
+	if err := unix.Dup2(other, d); err != nil {
+		t.Fatal(err)
+	}
+	if lost := l.Lost(); len(lost) != 1 {
+		t.Errorf("lost %v; want %d", lost, d)
+	}
+
+	l.Close()
+	if IsOpen(r) || IsOpen(w) {
+		t.Error("Close left a number open")
+	}
+	if !IsOpen(d) {
+		t.Errorf("Close closed %d, which holds another's file", d)
+	}
+}
+
+// A file whose every owned number is closed is known by its ID.
+func TestLedgerCloseNow(t *testing.T) {
+	r, w := pipe(t)
+	d := dup(t, r)
+	var l Ledger
+	l.Own(r, w)
+	l.CloseNow(r)
+	l.CloseNow(w)
+	if s := l.Strays(); len(s) != 1 {
+		t.Errorf("strays %v; want %d", s, d)
+	}
+	if lost := l.Lost(); lost != nil {
+		t.Errorf("lost %v, which were closed by order", lost)
+	}
+}
+
+func TestSnapshot(t *testing.T) {
+	r, w := pipe(t)
+	s := Take()
+	if fresh := s.NewSince(); fresh != nil {
+		t.Errorf("new %v; nothing was opened", fresh)
+	}
+	dup(t, r)
+	if fresh := s.NewSince(); len(fresh) != 1 {
+		t.Errorf("new %v; want the dup alone", fresh)
+	}
+	other, _ := pipe(t)
+	if err := unix.Dup2(other, w); err != nil {
+		t.Fatal(err)
+	}
+	if fresh := s.NewSince(); len(fresh) != 4 {
+		t.Errorf("new %v; want the dup, a pipe's ends, and a number with another file", fresh)
+	}
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"errors"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// Options of the receiving socket that put other control data beside the
+// descriptors. Credentials come before them, a pidfd after them.
+
+var _ = DescribeTableSubtree("SO_PASSCRED", func(typ int) {
+	var f *fixture
+	BeforeEach(func() {
+		f = connect(typ)
+		Expect(unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)).To(Succeed())
+	})
+
+	It("takes the room of ReadFD, which closes what came", func() {
+		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
+		f.readsLost(make([]byte, 1), 1)
+	})
+
+	It("takes the room of ReadFD even where no descriptor was sent", func() {
+		f.sends("x")
+		f.readsLost(make([]byte, 1), 1)
+	})
+
+	It("takes room from a message's descriptors", func() {
+		sent := f.files(scm.MaxFDs)
+		f.sends("x", sent...)
+		// Behind the credentials there is room for so many of the 253.
+		room := (unix.CmsgLen(4*scm.MaxFDs) - unix.CmsgSpace(unix.SizeofUcred) - unix.CmsgLen(0)) / 4
+		f.receives(1, scm.MaxFDs, 0, "x", unix.MSG_CTRUNC, sent[:room]...)
+	})
+
+	It("leaves the descriptors alone where there is room for both", func() {
+		sent := f.files(3)
+		f.sends("x", sent...)
+		f.receives(1, 32, 0, "x", 0, sent...)
+	})
+
+	It("is not told of where there is no control data", func() {
+		f.sends("x")
+		f.receives(1, 0, 0, "x", unix.MSG_CTRUNC)
+	})
+}, everyType)
+
+// pidfds returns the open numbers that are pidfds.
+func pidfds() []int {
+	var fds []int
+	for _, fd := range fdtest.Open() {
+		if strings.Contains(fdtest.Name(fd), "pidfd") {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
+	var f *fixture
+	var before []int
+	BeforeEach(func() {
+		f = connect(typ)
+		if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
+			Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
+		} else {
+			Expect(err).NotTo(HaveOccurred())
+		}
+		f.sends("effect")
+		control := make([]byte, 64)
+		_, n, _, _, err := unix.Recvmsg(f.b, make([]byte, 8), control, 0)
+		Expect(err).NotTo(HaveOccurred())
+		if n == 0 {
+			Skip("this kernel accepts SO_PASSPIDFD and sends no pidfd")
+		}
+		messages, err := unix.ParseSocketControlMessage(control[:n])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(messages).To(HaveLen(1))
+		// A pidfd has the layout of one descriptor of SCM_RIGHTS.
+		messages[0].Header.Type = unix.SCM_RIGHTS
+		pidfd, err := unix.ParseUnixRights(&messages[0])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Close(pidfd[0])).To(Succeed())
+		before = pidfds()
+	})
+	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })
+
+	It("brings ReadFD a pidfd, which it closes", func() {
+		f.sends("x")
+		f.readsLost(make([]byte, 1), 1)
+	})
+
+	It("takes the room of ReadFD, which closes what came", func() {
+		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
+		f.readsLost(make([]byte, 1), 1)
+	})
+
+	It("brings Recv a pidfd, which it closes, and says MSG_CTRUNC", func() {
+		f.sends("x")
+		f.receives(1, scm.MaxFDs, 0, "x", unix.MSG_CTRUNC)
+	})
+
+	It("leaves the descriptors before the pidfd alone", func() {
+		for _, room := range []int{3, 4, 32, scm.MaxFDs} {
+			sent := f.files(3)
+			f.sends("x", sent...)
+			f.receives(1, room, 0, "x", unix.MSG_CTRUNC, sent...)
+		}
+	})
+}, everyType)
+
+var _ = Describe("SO_TIMESTAMP on a datagram socket", func() {
+	It("comes before the descriptors, which are found behind it", func() {
+		f := connect(unix.SOCK_DGRAM)
+		Expect(unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_TIMESTAMP, 1)).To(Succeed())
+		sent := f.files(2)
+		f.sends("x", sent...)
+		f.receives(1, 32, 0, "x", 0, sent...)
+		Expect(scm.WriteFD(f.a, []byte("x"), sent[0])).To(Equal(1))
+		f.readsLost(make([]byte, 1), 1)
+	})
+})

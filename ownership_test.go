@@ -1,0 +1,128 @@
+//go:build linux
+
+package scm_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// The law of descriptors, counted: every path of every call many times, and
+// then the very same numbers are open, with the same files behind them.
+
+// path is one way through the calls. It closes what it was given.
+type path struct {
+	name string
+	run  func(f *fixture)
+}
+
+var paths = []path{
+	{"WriteFD and ReadFD", func(f *fixture) {
+		Expect(scm.WriteFD(f.a, []byte("x"), f.a)).To(Equal(1))
+		_, fd, err := scm.ReadFD(f.b, make([]byte, 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Close(fd)).To(Succeed())
+	}},
+	{"ReadFD of two", func(f *fixture) {
+		f.sends("x", f.a, f.b)
+		f.readsLost(make([]byte, 1), 1)
+	}},
+	{"ReadFD of three", func(f *fixture) {
+		f.sends("x", f.a, f.b, f.a)
+		f.readsLost(make([]byte, 1), 1)
+	}},
+	{"ReadFD where nothing is", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
+	{"ReadFD from a socket that is none", func(f *fixture) { readFails(-1, unix.EBADF) }},
+	{"WriteFD of a number that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
+	{"WriteFD of nothing, which a stream loses", func(f *fixture) {
+		Expect(scm.WriteFD(f.a, nil, f.a)).To(Equal(0))
+		if n, fd, err := scm.ReadFD(f.b, nil); err == nil {
+			Expect(n).To(Equal(0))
+			Expect(unix.Close(fd)).To(Succeed())
+		}
+	}},
+	{"Send and Recv", func(f *fixture) {
+		f.sends("x", f.a, f.b, f.a)
+		recvAndClose(f, 3, 3)
+	}},
+	{"Send and Recv of 253", func(f *fixture) {
+		f.sends("x", repeat(scm.MaxFDs, f.a)...)
+		recvAndClose(f, scm.MaxFDs, scm.MaxFDs)
+	}},
+	{"Recv with less room", func(f *fixture) {
+		f.sends("x", f.a, f.b, f.a, f.b, f.a)
+		recvAndClose(f, 2, 2)
+	}},
+	{"Recv with room for one of two", func(f *fixture) {
+		f.sends("x", f.a, f.b)
+		recvAndClose(f, 1, 1)
+	}},
+	{"Recv with no room", func(f *fixture) {
+		f.sends("x", f.a, f.b)
+		recvAndClose(f, 0, 0)
+	}},
+	{"Recv where nothing is", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
+	{"Send of a number that is not open, among others", func(f *fixture) {
+		sendFails(f.a, "x", unix.EBADF, f.a, f.b, -1)
+	}},
+	{"Send of more than the limit", func(f *fixture) {
+		m := scm.Message{FDs: repeat(scm.MaxFDs+1, f.a)}
+		Expect(scm.Send(f.a, &m, 0)).To(MatchError(scm.ErrTooManyFDs))
+	}},
+}
+
+func recvAndClose(f *fixture, room, want int) {
+	GinkgoHelper()
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, room)}
+	Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+	for _, fd := range m.FDs[:m.NFD] {
+		Expect(unix.Close(fd)).To(Succeed())
+	}
+	Expect(m.NFD).To(Equal(want), "descriptors received")
+}
+
+var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
+	for _, p := range paths {
+		It("holds for "+p.name, func() {
+			f := connect(typ)
+			before := fdtest.Take()
+			for range 20 {
+				p.run(f)
+			}
+			Expect(fdtest.Take()).To(Equal(before), "numbers and the files behind them")
+		})
+	}
+
+	It("leaves unread descriptors to the kernel, which closes them with the socket", func() {
+		f := connect(typ)
+		var p [2]int
+		Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
+		f.Own(p[0], p[1])
+		Expect(scm.WriteFD(f.a, []byte("x"), p[1])).To(Equal(1))
+		f.CloseNow(p[1])
+		_, err := unix.Read(p[0], make([]byte, 1))
+		Expect(err).To(MatchError(unix.EAGAIN), "the message is the writing end's last owner")
+		f.CloseNow(f.b)
+		Expect(unix.Read(p[0], make([]byte, 1))).To(Equal(0), "the end of the pipe")
+	})
+
+	It("really closes what it does not hand over", func() {
+		for _, read := range []func(f *fixture){
+			func(f *fixture) { f.readsLost(make([]byte, 1), 1) },
+			func(f *fixture) { f.receives(1, 0, 0, "x", unix.MSG_CTRUNC) },
+		} {
+			f := connect(typ)
+			var p [2]int
+			Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
+			f.Own(p[0], p[1])
+			f.sends("x", p[1], p[1])
+			f.CloseNow(p[1])
+			read(f)
+			Expect(unix.Read(p[0], make([]byte, 1))).To(Equal(0), "the end of the pipe: no writer is left")
+		}
+	})
+}, everyType)

@@ -1,0 +1,55 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+func TestSuite(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "scm over "+scm.Backend)
+}
+
+// What the specs share is built by the first process; each has its leak gate.
+var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
+	if os.Getenv(alone) != "" {
+		return nil
+	}
+	return buildPeers(ctx)
+}, func(text []byte) {
+	if len(text) > 0 {
+		takePeers(text)
+	}
+	gate()
+})
+
+// gate fails the suite if it ends with goroutines or open descriptors that it
+// did not begin with.
+func gate() {
+	descriptors := fdtest.Take()
+	goroutines := gleak.Goroutines()
+	DeferCleanup(func() {
+		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
+		left := descriptors.NewSince()
+		if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {
+			// Ginkgo reads the processes' output by pipes, and renews them.
+			left = slices.DeleteFunc(left, func(s string) bool { return strings.Contains(s, " pipe:") })
+		}
+		Expect(left).To(BeEmpty(), "descriptors left open by the suite")
+	})
+}
+
+// alone is set in the environment of a suite that is run by a spec. It has
+// the specs of the Go API to run, and needs no peers.
+const alone = "SCM_TEST_ALONE"

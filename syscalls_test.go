@@ -1,0 +1,188 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// What the calls say to the kernel: one system call each, nothing before or
+// after it but the close of what is not handed over, and of each number once.
+// (A number that is closed twice is otherwise only seen by whoever it hits.)
+
+// traced is a call, and the system calls on descriptors that it must make.
+type traced struct {
+	name  string
+	setUp func(f *fixture)
+	call  func(f *fixture)
+	want  []string
+}
+
+// sendmsg is the call that sends n descriptors, recvmsg the one that receives.
+func sendmsg(n int) string {
+	if n == 0 {
+		return "sendmsg, control 0, flags 0"
+	}
+	return fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4*n))
+}
+
+const recvmsg = "recvmsg, flags MSG_CMSG_CLOEXEC"
+
+// closes is ReadFD of n descriptors, of which as many are closed as its room
+// admits: two on 64-bit systems, one on others.
+func closes(n int) []string {
+	calls := []string{recvmsg}
+	for range min(n, (unix.CmsgSpace(4)-unix.CmsgLen(0))/4) {
+		calls = append(calls, "close")
+	}
+	return calls
+}
+
+var one = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+
+var tracedCalls = []traced{
+	{"WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), 0) }, []string{sendmsg(1)}},
+	{"WriteFD that fails", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), -1) }, []string{sendmsg(1)}},
+	{"WriteFD of nothing", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, nil, 0) }, []string{sendmsg(1)}},
+	{"ReadFD of one", sendsOf(1), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"ReadFD of none", sendsOf(0), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"ReadFD of two", sendsOf(2), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(2)},
+	{"ReadFD of three", sendsOf(3), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(3)},
+	{"ReadFD that fails", nil, func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"Send", nil, func(f *fixture) { _ = scm.Send(f.a, &one, 0) }, []string{sendmsg(1)}},
+	{"Send of none", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: one.Buffers}, 0) }, []string{sendmsg(0)}},
+	{"Send of 253", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 253)}, 0) }, []string{sendmsg(253)}},
+	{"Send of many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
+	{"Send beyond the limit", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"Send of too many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
+	{"Recv of one", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv of two with room for one", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv without room", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
+	{"Recv of many buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
+	{"Recv beyond the limit", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"Recv that fails", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv with a pidfd", func(f *fixture) {
+		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
+		f.sends("x")
+	}, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg, "close"}},
+}
+
+// sendsOf sends a message of n descriptors.
+func sendsOf(n int) func(f *fixture) {
+	return func(f *fixture) { f.sends("x", repeat(n, 0)...) }
+}
+
+// A marker is a system call that fails and that nothing else makes.
+func marker(text string) { _, _ = unix.Write(-1, []byte(text)) }
+
+var _ = child("traced", func([]string) {
+	runtime.LockOSThread()
+	for _, c := range tracedCalls {
+		f := newFixture(unix.SOCK_SEQPACKET)
+		if c.setUp != nil {
+			c.setUp(f)
+		}
+		one.FDs[0] = 0
+		marker("begin " + c.name)
+		c.call(f)
+		marker("end")
+	}
+})
+
+// tracedNames are the calls that take a socket or a received number. Those of
+// the Go runtime's own (mmap, epoll, futex) can come at any time.
+const tracedNames = "%network,close,fcntl,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
+
+// systemCall is a line of strace's; a signal's is none.
+var systemCall = regexp.MustCompile(`^(\w+)\((.*)\)\s+= (-?\d+)`)
+
+var controlLength = regexp.MustCompile(`msg_controllen=(\d+)`)
+
+// describe is a system call as the table has it.
+func describe(name, args string) string {
+	flags := args[strings.LastIndex(args, " ")+1:]
+	switch name {
+	case "sendmsg":
+		return "sendmsg, control " + controlLength.FindStringSubmatch(args)[1] + ", flags " + flags
+	case "recvmsg":
+		return "recvmsg, flags " + flags
+	}
+	return name
+}
+
+var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
+	var lines []string
+
+	BeforeAll(func() {
+		strace, err := exec.LookPath("strace")
+		if err != nil {
+			missing("strace: " + err.Error())
+		}
+		if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+			reason, _, _ := strings.Cut(string(out), "\n")
+			Skip("strace may not trace here: " + reason)
+		}
+		// A file a thread, so that no line is broken by another's.
+		dir := GinkgoT().TempDir()
+		cmd := childCommand("traced")
+		cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
+		// strace would be /proc/self/exe in its own process.
+		cmd.Args[len(cmd.Args)-1], err = os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		cmd.Path = strace
+		runChild(cmd)
+		files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
+		Expect(err).NotTo(HaveOccurred())
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			Expect(err).NotTo(HaveOccurred())
+			if strings.Contains(string(text), "begin WriteFD") {
+				lines = strings.Split(string(text), "\n")
+			}
+		}
+		Expect(lines).NotTo(BeEmpty(), "the marked thread is in none of %v", files)
+	})
+
+	for _, c := range tracedCalls {
+		It("of "+c.name+" are these and no others", func() {
+			var made, closed []string
+			inside, seen := false, false
+			for _, line := range lines {
+				call := systemCall.FindStringSubmatch(line)
+				switch {
+				case call == nil:
+				case strings.Contains(line, `"begin `+c.name+`"`):
+					inside, seen = true, true
+				case strings.Contains(line, `write(-1, "end"`):
+					inside = false
+				case inside:
+					made = append(made, describe(call[1], call[2]))
+					if call[1] == "close" {
+						Expect(call[3]).To(Equal("0"), line)
+						closed = append(closed, call[2])
+					}
+				}
+			}
+			Expect(seen).To(BeTrue(), "no such marker")
+			if c.name == "Recv with a pidfd" && len(made) == 1 {
+				Skip("this kernel sent no pidfd: SO_PASSPIDFD is from Linux 6.5")
+			}
+			Expect(made).To(Equal(c.want))
+			for i, fd := range closed {
+				Expect(closed[i+1:]).NotTo(ContainElement(fd), "closed twice")
+			}
+		})
+	}
+})
