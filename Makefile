@@ -74,6 +74,7 @@ interop: setup-test peers ## run every scenario between every pair of peers, and
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
 	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json
+	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
 peers: ## build the peers into build/peers, and name those that could not be built
 	$(GO) run ./tools/peers -out build/peers
