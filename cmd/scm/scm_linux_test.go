@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -18,6 +20,9 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
+	// Under nohup SIGHUP is ignored, and so it would be in what the tests start;
+	// one that is handled here has its default action there.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	code := m.Run()
 	if binaries != "" {
 		_ = os.RemoveAll(binaries)
