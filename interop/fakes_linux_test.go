@@ -91,12 +91,12 @@ func cases(t *testing.T, p *interop.Peer, patterns ...string) []interop.Case {
 	return list
 }
 
-// play plays the cases: each has a result, in time, and nothing is left of the
-// peers.
-func play(t *testing.T, list []interop.Case) []interop.Result {
+// play plays the cases: each has a result, and nothing is left of the peers. A
+// timeout of 0 is for those who answer.
+func play(t *testing.T, list []interop.Case, timeout time.Duration) []interop.Result {
 	t.Helper()
 	before := fdtest.Take()
-	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: 300 * time.Millisecond})
+	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout})
 	for _, left := range before.NewSince() {
 		t.Errorf("left open: %s", left)
 	}
@@ -133,7 +133,7 @@ func TestHonestFakePasses(t *testing.T) {
 	if err := p.Probe(interop.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range play(t, cases(t, p)) {
+	for _, r := range play(t, cases(t, p), 0) {
 		if r.Verdict != interop.Pass {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
@@ -148,6 +148,8 @@ var sins = []struct {
 	key    string
 	text   string // in each finding
 	passes []string
+
+	timeout time.Duration
 }{
 	{
 		name: "cloexec",
@@ -228,6 +230,8 @@ var sins = []struct {
 		key:    "hang@fake",
 		text:   "no answer in time: signal: killed",
 		passes: []string{"basics/pass-one-fd/*/fake/runner", "hostile/bad-fd-minus-1"},
+
+		timeout: 300 * time.Millisecond,
 	},
 }
 
@@ -243,7 +247,7 @@ func TestSins(t *testing.T) {
 			for _, c := range found {
 				toFind[c.Name()] = true
 			}
-			for _, r := range play(t, append(found, passes...)) {
+			for _, r := range play(t, append(found, passes...), sin.timeout) {
 				if !toFind[r.Name] {
 					if r.Verdict != interop.Pass {
 						t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
@@ -280,7 +284,7 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Command = []string{"/nonexistent/peer"}
-	results := play(t, append(cases(t, p, "basics/pass-one-fd/*/fake/runner"), cases(t, p, "basics/pass-one-fd/*/runner/runner")...))
+	results := play(t, append(cases(t, p, "basics/pass-one-fd/*/fake/runner"), cases(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
 	broken := 0
 	for _, r := range results {
 		switch {
@@ -339,7 +343,7 @@ func TestStartingPeersDisturbsNobody(t *testing.T) {
 		list = append(list, cases(t, dying, "basics/pass-one-fd/*/runner/fake")...)
 		list = append(list, cases(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
-	for _, r := range play(t, list) {
+	for _, r := range play(t, list, 0) {
 		if r.Verdict != interop.Pass && r.Case.A == steady {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}

@@ -107,13 +107,14 @@ const passOne = rule + "on stream\nfiles a=pipe-r\n" +
 	"A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 
 // playBoth plays a case of a liar, and then one of two peers that are right, and
-// returns what came of the first. The second must pass.
-func playBoth(t *testing.T, liar Case) Result {
+// returns what came of the first. The second must pass. A timeout of 0 is for those
+// who answer.
+func playBoth(t *testing.T, liar Case, timeout time.Duration) Result {
 	t.Helper()
 	self := runner(t)
 	settled(t)
 	right := Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
-	o := Run(context.Background(), []Case{liar, right}, nil, Options{Timeout: deadline})
+	o := Run(context.Background(), []Case{liar, right}, nil, Options{Timeout: timeout})
 	if len(o.Results) != 2 || o.Results[1].Verdict != Pass {
 		t.Fatalf("the run does not go on: %+v", o.Results)
 	}
@@ -157,7 +158,7 @@ func TestContractBreaches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			liar := script(t, c.verbs)
-			got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}))
+			got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 			if got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -169,7 +170,7 @@ func TestContractBreaches(t *testing.T) {
 // answer to it.
 func TestTwoAnswers(t *testing.T) {
 	liar := script(t, `use) echo ok; echo ok;;`)
-	r := playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar})
+	r := playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0)
 	if got := finding(t, r); len(r.Findings) != 1 || r.Findings[0].key() != "contract@x" {
 		t.Errorf("got %s", got)
 	}
@@ -177,7 +178,7 @@ func TestTwoAnswers(t *testing.T) {
 
 func TestStandardErrorIsBounded(t *testing.T) {
 	liar := script(t, `recv) i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}))
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if len(got) > 5000 || !strings.HasSuffix(got, "line 1998\nline 1999") {
 		t.Errorf("got %d bytes: %s", len(got), got)
 	}
@@ -187,7 +188,7 @@ func TestStandardErrorIsBounded(t *testing.T) {
 func TestChildrenEndWithThePeer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	liar := script(t, `recv) sleep 1000 & echo $! > `+file+`; exit 7;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}))
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if got != "crash@x: the peer ended: exit status 7" {
 		t.Errorf("got %s", got)
 	}
@@ -221,7 +222,7 @@ func TestChildThatHoldsTheOutput(t *testing.T) {
 	liar := script(t, `recv) setsid sh -c 'echo $$ > `+file+`.new; mv `+file+`.new `+file+`; exec sleep 1000' &
 		until [ -e `+file+` ]; do :; done
 		exit 7;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}))
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if !strings.HasPrefix(got, "crash@x: the peer ended: exit status 7") {
 		t.Errorf("got %s", got)
 	}
@@ -246,7 +247,7 @@ func TestNothingWasSent(t *testing.T) {
 		t.Run(socketType, func(t *testing.T) {
 			liar := inside(t, func(int) peer.Socket { return mute{} })
 			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
-			got := finding(t, playBoth(t, Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}))
+			got := finding(t, playBoth(t, Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
 			if got != "answer@x: what it said that it sent did not come" {
 				t.Errorf("got %s", got)
 			}
@@ -334,13 +335,29 @@ func TestLeakIsOfOneCase(t *testing.T) {
 	}
 }
 
+// At the end of a case a peer gives back what it was given, and what is found then
+// counts, whatever came before.
+func TestLeakAtTheEnd(t *testing.T) {
+	const leak = "leak@x: a, as 4, is still open after the end of the case"
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> send payload=00 fds=-\nA< ok n=1\n")
+	for verbs, why := range map[string]string{
+		`send) echo ok n=1;;`:      "",
+		`send) echo unsupported;;`: "x: answered unsupported",
+	} {
+		r := playBoth(t, Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
+		if got := finding(t, r); got != leak || r.Why != why {
+			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
+		}
+	}
+}
+
 // When a case ends early, whoever was left waiting for a message has done no wrong.
 func TestWaiterIsNotToBlame(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
 		"B>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n")
 	refuser := inside(t, func(int) peer.Socket { return mute{peer.ErrUnsupported} })
 	for _, socketType := range SocketTypes {
-		r := playBoth(t, Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)})
+		r := playBoth(t, Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
 		if r.Verdict != Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
 			t.Errorf("%s: %s, %s, %v", socketType, r.Verdict, r.Why, r.Findings)
 		}
@@ -398,11 +415,15 @@ func TestProbe(t *testing.T) {
 		if strings.HasPrefix(c.command, "/") {
 			command = []string{c.command}
 		}
-		if err := Program("x", command...).Probe(deadline); err == nil || err.Error() != c.want {
+		timeout := DefaultTimeout
+		if strings.Contains(c.command, "sleep") {
+			timeout = deadline
+		}
+		if err := Program("x", command...).Probe(timeout); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
-	if err := Missing("x", "no compiler").Probe(deadline); err == nil || err.Error() != "no compiler" {
+	if err := Missing("x", "no compiler").Probe(DefaultTimeout); err == nil || err.Error() != "no compiler" {
 		t.Errorf("got %v", err)
 	}
 }

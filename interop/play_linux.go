@@ -327,8 +327,8 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 	}
 }
 
-// judgeLeaks convicts numbers that hold a file or a socket of the case and that
-// the peer neither was given nor reported. After its end, it may hold nothing.
+// judgeLeaks convicts numbers that hold a file of the case and that the peer
+// neither was given nor reported. After its end, it may hold nothing.
 func (p *play) judgeLeaks(role Role, line int, ended bool) {
 	deadline := time.Now().Add(p.timeout)
 	for {

@@ -23,6 +23,7 @@ type process struct {
 	numbers []int // of the pool, in the peer
 	in      io.WriteCloser
 	answers chan answer
+	gone    chan struct{} // closed when a program has ended, and is not reaped yet
 	stderr  tail
 	stop    func() error // ends it, however it is, and tells how it ended
 	once    sync.Once
@@ -41,7 +42,8 @@ var (
 	errCut  = errors.New("cut short")
 )
 
-// grace is how long a peer may take to end when its input has.
+// grace is how long a peer may take to end when its input has, and its output
+// when it has ended.
 const grace = time.Second
 
 // start starts the peer with the numbers of pool, which stay the caller's.
@@ -87,12 +89,17 @@ func (p *Peer) startProgram(pool []int) (*process, error) {
 	}
 	proc.pid = cmd.Process.Pid
 	proc.in = in
+	proc.gone = make(chan struct{})
+	go func() {
+		waitExited(proc.pid)
+		close(proc.gone)
+	}()
 	proc.listen(out)
 	proc.stop = func() error {
 		in.Close()
 		timer := time.AfterFunc(grace, proc.kill) // it does not see the end of its input
 		drained := proc.drain()
-		waitExited(proc.pid)
+		<-proc.gone
 		timer.Stop()
 		proc.kill()       // whoever it left behind; its own end is not changed any more
 		err := cmd.Wait() // closes this end of its output, whoever holds the other
@@ -167,13 +174,6 @@ func waitExited(pid int) {
 	}
 }
 
-// exited tells whether a program that is not reaped yet has ended.
-func (proc *process) exited() bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, proc.pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
-	return err == nil && info.Signo != 0
-}
-
 // listen reads answers until there are no more.
 func (proc *process) listen(out io.Reader) {
 	proc.answers = make(chan answer, 4)
@@ -220,26 +220,37 @@ func (proc *process) hear(ctx context.Context, timeout time.Duration) (string, e
 	defer timer.Stop()
 	select {
 	case a, ok := <-proc.answers:
-		switch {
-		case !ok:
+		return a.read(ok)
+	case <-proc.gone:
+		// What it said before is still to be read, but for that its output may
+		// be held open by somebody that it started.
+		select {
+		case a, ok := <-proc.answers:
+			return a.read(ok)
+		case <-time.After(grace):
 			return "", errGone
-		case a.err == errGone:
-			return "", fmt.Errorf("%w in the middle of an answer, %s", errGone, quote(a.text))
-		case a.err != nil:
-			return "", &contractError{fmt.Sprintf("%v: %s", a.err, quote(a.text))}
-		case !printable(a.text):
-			return "", &contractError{"not text: " + quote(a.text)}
 		}
-		return a.text, nil
 	case <-timer.C:
-		if proc.exited() { // and somebody that it started holds its output
-			return "", errGone
-		}
 		return "", errHang
 	case <-ctx.Done():
 		proc.kill() // who knows how long it would take
 		return "", errCut
 	}
+}
+
+// read is the text of an answer, if there is one and it is text.
+func (a answer) read(ok bool) (string, error) {
+	switch {
+	case !ok:
+		return "", errGone
+	case a.err == errGone:
+		return "", fmt.Errorf("%w in the middle of an answer, %s", errGone, quote(a.text))
+	case a.err != nil:
+		return "", &contractError{fmt.Sprintf("%v: %s", a.err, quote(a.text))}
+	case !printable(a.text):
+		return "", &contractError{"not text: " + quote(a.text)}
+	}
+	return a.text, nil
 }
 
 func (proc *process) ask(ctx context.Context, command string, timeout time.Duration) (string, error) {

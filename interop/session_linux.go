@@ -169,7 +169,8 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 		for _, n := range proc.numbers {
 			sd.live[n], sd.pool[n] = true, true
 		}
-		if _, err := proc.greet(r.ctx, r.timeout); err != nil {
+		// To start takes longer than to answer.
+		if _, err := proc.greet(r.ctx, max(r.timeout, DefaultTimeout)); err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
 	}

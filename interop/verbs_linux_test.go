@@ -85,7 +85,11 @@ func TestRunnerVerbs(t *testing.T) {
 				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
 					"B< ok n=1 payload=00 fds=a,b\nR> pos B a=0\n"), Type: "stream", A: c.a, B: c.b},
 			}
-			results := play(t, list)
+			timeout := time.Duration(0)
+			if c.name == "no eof" {
+				timeout = 300 * time.Millisecond
+			}
+			results := play(t, list, timeout)
 			if got := outcome(results[0]); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
@@ -106,7 +110,7 @@ func TestLimitIsGivenBack(t *testing.T) {
 		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+none), Type: "stream", A: self, B: p},
 		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+recv), Type: "stream", A: self, B: p},
 		{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: p},
-	})
+	}, 0)
 	if got := outcome(results[0]); got != "pass" { // no flag is named, so that any will do
 		t.Errorf("got %s", got)
 	}

@@ -120,6 +120,12 @@ func TestWitnessAppend(t *testing.T) {
 				if now := getfl(t, n); now != again {
 					t.Errorf("the flags of another description became %#x, were %#x", now, again)
 				}
+				if _, err := unix.FcntlInt(uintptr(n), unix.F_SETFL, again|unix.O_APPEND); err != nil {
+					t.Fatal(err)
+				}
+				if follows, err := followsAppend(f.own, self, n); follows || err != nil {
+					t.Errorf("opened again, with O_APPEND: %v, %v", follows, err)
+				}
 			}
 			if now := getfl(t, f.own); now != before {
 				t.Errorf("the flags are %#x, were %#x", now, before)
