@@ -153,6 +153,8 @@ func TestContractBreaches(t *testing.T) {
 		{"it ends in the middle", `recv) printf 'ok n='; exit 3;;`, `crash@x: the peer ended in the middle of an answer, "ok n=": exit status 3`},
 		{"it ends before the case", `use) exit 7;;`, `crash@x: the peer ended: exit status 7`},
 		{"a number that is not open", `recv) echo ok n=1 payload=00 fds=99;;`, `file@x: 99 is not open: no such file or directory`},
+		{"one number twice", `recv) echo ok n=1 payload=00 fds=99,99;;`, "file@x: said that it received 99, which it had already\n" +
+			`answer@x: answered "ok n=1 payload=00 fds=99,99"` + "\n      not ok n=1 payload=00 fds=a (2 descriptors)"},
 		{"a number it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: said that it received 3, which it had already\n" +
 			`file@x: 3 is not the open file description of a`},
 	} {
@@ -219,25 +221,23 @@ func waitGone(t *testing.T, file string) {
 // and keeps nobody waiting.
 func TestChildThatHoldsTheOutput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
+	t.Cleanup(func() {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return // it was not started
+		}
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(pid, unix.SIGKILL) != nil {
+			t.Errorf("it was not there any more: %s", text)
+		}
+		waitGone(t, file)
+	})
 	liar := script(t, `recv) setsid sh -c 'echo $$ > `+file+`.new; mv `+file+`.new `+file+`; exec sleep 1000' &
-		until [ -e `+file+` ]; do :; done
+		until [ -e `+file+` ]; do sleep 0.01; done
 		exit 7;;`)
 	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if !strings.HasPrefix(got, "crash@x: the peer ended: exit status 7") {
 		t.Errorf("got %s", got)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Errorf("it was not there any more: %v", err)
-	}
-	waitGone(t, file)
 }
 
 // The sender says that it sent. The runner, opposite, waits in vain, is woken, and
@@ -405,9 +405,9 @@ func TestProbe(t *testing.T) {
 		{"no such program", "/nonexistent/peer", "fork/exec /nonexistent/peer: no such file or directory"},
 		{"it ends", "exit 3", "the peer ended: exit status 3"},
 		{"it complains", "echo no licence >&2; exit 3", "the peer ended: exit status 3; standard error: no licence"},
-		{"another language", "echo Welcome; cat", `not an answer to hello: "Welcome"`},
-		{"binary", `printf '\001\n'; cat`, `not text: "\x01"`},
-		{"it knows everything", "echo ok name=x can=stream; read -r a; read -r a; echo ok; cat", `answered "ok" to an unknown command, not unsupported`},
+		{"another language", "read -r a; echo Welcome; cat", `not an answer to hello: "Welcome"`},
+		{"binary", `read -r a; printf '\001\n'; cat`, `not text: "\x01"`},
+		{"it knows everything", "read -r a; echo ok name=x can=stream; read -r a; echo ok; cat", `answered "ok" to an unknown command, not unsupported`},
 		{"it ends too soon", "read -r a; echo ok name=x can=stream; exit 0", "the peer ended: exit status 0"},
 		{"it does not answer", "exec sleep 1000", "no answer in time: signal: killed"},
 	} {

@@ -20,9 +20,14 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
-	// Under nohup SIGHUP is ignored, and so it would be in what the tests start;
-	// one that is handled here has its default action there.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	// Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so
+	// they would be in what the tests start; what is handled here has its default
+	// action there.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	code := m.Run()
 	if binaries != "" {
 		_ = os.RemoveAll(binaries)
