@@ -1,0 +1,50 @@
+package scm
+
+import (
+	"bytes"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+const (
+	// afUnix is AF_UNIX, everywhere.
+	afUnix = 1
+
+	// pathAt is where the path lies in a struct sockaddr_un.
+	pathAt = 2
+)
+
+// putAddr writes a struct sockaddr_un for the name, and returns its length. A
+// name that begins with "@" is abstract, as in package net.
+func putAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
+	switch {
+	case name == "":
+		return 0, nil
+	case len(name) > sunPathBytes || bytes.IndexByte([]byte(name), 0) >= 0:
+		return 0, syscall.EINVAL
+	}
+	clear(buf[:])
+	copy(buf[pathAt:], name)
+	length := pathAt + len(name)
+	if name[0] == '@' {
+		buf[pathAt] = 0
+	} else if len(name) < sunPathBytes {
+		length++ // the NUL behind a path
+	}
+	putFamily(buf, length)
+	return length, nil
+}
+
+// addrName is the name in a struct sockaddr_un that the kernel wrote.
+func addrName(buf []byte) string {
+	if len(buf) <= pathAt {
+		return ""
+	}
+	path := buf[pathAt:]
+	if path[0] == 0 {
+		return "@" + string(path[1:])
+	}
+	path, _, _ = bytes.Cut(path, []byte{0})
+	return string(path)
+}
