@@ -2,6 +2,7 @@ package scm
 
 import (
 	"bytes"
+	"strings"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -15,19 +16,19 @@ const (
 	pathAt = 2
 )
 
-// putAddr writes a struct sockaddr_un for the name, and returns its length. A
-// name that begins with "@" is abstract, as in package net.
+// putAddr writes a struct sockaddr_un for the name, and returns its length. On
+// Linux a name that begins with "@" is abstract, as in package net.
 func putAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	switch {
 	case name == "":
 		return 0, nil
-	case len(name) > sunPathBytes || bytes.IndexByte([]byte(name), 0) >= 0:
+	case len(name) > sunPathBytes || !abstract(name) && strings.IndexByte(name, 0) >= 0:
 		return 0, syscall.EINVAL
 	}
 	clear(buf[:])
 	copy(buf[pathAt:], name)
 	length := pathAt + len(name)
-	if name[0] == '@' {
+	if abstract(name) {
 		buf[pathAt] = 0
 	} else if len(name) < sunPathBytes {
 		length++ // the NUL behind a path
@@ -42,9 +43,14 @@ func addrName(buf []byte) string {
 		return ""
 	}
 	path := buf[pathAt:]
-	if path[0] == 0 {
+	if hasAbstract && path[0] == 0 {
 		return "@" + string(path[1:])
 	}
 	path, _, _ = bytes.Cut(path, []byte{0})
 	return string(path)
+}
+
+// abstract tells whether a name is one that may hold NULs and has no file.
+func abstract(name string) bool {
+	return hasAbstract && name[0] == '@'
 }

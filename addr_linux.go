@@ -6,8 +6,12 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// sunPathBytes is sizeof(sun_path).
-const sunPathBytes = 108
+const (
+	// sunPathBytes is sizeof(sun_path).
+	sunPathBytes = 108
+
+	hasAbstract = true
+)
 
 func putFamily(buf *[msg.NameBytes]byte, _ int) {
 	binary.NativeEndian.PutUint16(buf[:], afUnix)

@@ -9,13 +9,16 @@ import (
 
 // SendBatch sends the messages ms through the socket sock, as Send does each,
 // with one sendmmsg(2) where the system has it. It returns how many were sent,
-// and sets N of those; at most 32 are sent by one call, so call again with the
-// rest.
+// and sets N of all, to 0 of those that were not; at most 32 are sent by one
+// call, so call again with the rest.
 //
 // What stopped a batch short is told by the next call, which begins with the
 // message that it stopped at: none of its descriptors was sent. Limits are
 // checked for all messages before any is sent. An error means that none was.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
+	for i := range ms {
+		ms[i].N = 0
+	}
 	b, err := newBatch(ms)
 	if err != nil {
 		return 0, err
@@ -23,7 +26,6 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	defer b.put()
 	ms = ms[:len(b.msgs)]
 	for i := range ms {
-		ms[i].N = 0
 		if b.msgs[i], err = b.parts[i].outgoing(&ms[i]); err != nil {
 			return 0, os.NewSyscallError("sendmmsg", err)
 		}
@@ -43,9 +45,10 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 // most 32. The descriptors of each are the caller's to close.
 //
 // On a blocking socket Linux waits until all of ms have come: add MSG_WAITFORONE
-// to wait for the first alone, which is what the other systems do. An error
-// means that none was received; one that stopped a batch short is told by the
-// next call.
+// to wait for the first alone, which is what the other systems do. At the end of
+// a stream or seqpacket connection there is nothing to wait for: the slots behind
+// the last message count as received, with N and NFD 0. An error means that none
+// was received; one that stopped a batch short is told by the next call.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].nothing()

@@ -85,16 +85,36 @@ type limitError struct {
 func (e *limitError) Error() string { return e.text }
 func (e *limitError) Unwrap() error { return e.errno }
 
-// TruncatedError is returned by [ReadFD] when its N bytes came with control
-// data that it could not hand over: not exactly one descriptor, or control
-// that the kernel cut. All descriptors that came are closed.
+// TruncatedError is returned by [ReadFD] and by receives of a [Conn] when N bytes
+// came with control data that could not be handed over as it was asked for.
+// Unless Files says otherwise, all descriptors that came are closed.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
+
+	// Files are those that came, from a Conn with [Config].KeepTruncated: they
+	// are what ReadFiles returned, and the caller's to close.
+	Files []*os.File
+
+	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE
+	// where there was no room for them, EMFILE or ENFILE where no number was
+	// free. It is nil where a security module refused, or other control data
+	// took the room; and always for ReadFD.
+	Cause error
 }
 
 func (e *TruncatedError) Error() string {
-	return "scm: control data was cut or did not hold exactly one descriptor; what came was closed"
+	text := "scm: descriptors that came could not all be handed over"
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	if e.Files == nil {
+		text += "; what came was closed"
+	}
+	return text
 }
+
+// Unwrap returns Cause.
+func (e *TruncatedError) Unwrap() error { return e.Cause }
 
 // WriteFD sends p and the descriptor fd through the socket sock, with one
 // sendmsg(2) and no flags, as write_fd of the book. It returns the number of

@@ -122,60 +122,76 @@ func describe(name, args string) string {
 	return name
 }
 
+// trace runs a child under strace, and returns the lines of the thread that set
+// markers.
+func trace(child string) []string {
+	GinkgoHelper()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		missing("strace: " + err.Error())
+	}
+	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		reason, _, _ := strings.Cut(string(out), "\n")
+		Skip("strace may not trace here: " + reason)
+	}
+	// A file a thread, so that no line is broken by another's.
+	dir := GinkgoT().TempDir()
+	cmd := childCommand(child)
+	cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
+	// strace would be /proc/self/exe in its own process.
+	cmd.Args[len(cmd.Args)-1], err = os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Path = strace
+	runChild(cmd)
+	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		Expect(err).NotTo(HaveOccurred())
+		if strings.Contains(string(text), `write(-1, "begin `) {
+			return strings.Split(string(text), "\n")
+		}
+	}
+	Fail(fmt.Sprintf("the marked thread is in none of %v", files))
+	return nil
+}
+
+// marked are the system calls between the markers of that name: the whole line,
+// the name of the call, its arguments and its result.
+func marked(lines []string, name string) (calls [][]string) {
+	GinkgoHelper()
+	inside, seen := false, false
+	for _, line := range lines {
+		call := systemCall.FindStringSubmatch(line)
+		switch {
+		case call == nil:
+		case strings.Contains(line, `"begin `+name+`"`):
+			inside, seen = true, true
+		case strings.Contains(line, `write(-1, "end"`):
+			inside = false
+		case inside:
+			calls = append(calls, call)
+		}
+	}
+	Expect(seen).To(BeTrue(), "no marker %q", name)
+	return calls
+}
+
 var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 	var lines []string
 
-	BeforeAll(func() {
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			missing("strace: " + err.Error())
-		}
-		if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-			reason, _, _ := strings.Cut(string(out), "\n")
-			Skip("strace may not trace here: " + reason)
-		}
-		// A file a thread, so that no line is broken by another's.
-		dir := GinkgoT().TempDir()
-		cmd := childCommand("traced")
-		cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
-		// strace would be /proc/self/exe in its own process.
-		cmd.Args[len(cmd.Args)-1], err = os.Executable()
-		Expect(err).NotTo(HaveOccurred())
-		cmd.Path = strace
-		runChild(cmd)
-		files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
-		Expect(err).NotTo(HaveOccurred())
-		for _, name := range files {
-			text, err := os.ReadFile(name)
-			Expect(err).NotTo(HaveOccurred())
-			if strings.Contains(string(text), "begin WriteFD") {
-				lines = strings.Split(string(text), "\n")
-			}
-		}
-		Expect(lines).NotTo(BeEmpty(), "the marked thread is in none of %v", files)
-	})
+	BeforeAll(func() { lines = trace("traced") })
 
 	for _, c := range tracedCalls {
 		It("of "+c.name+" are these and no others", func() {
 			var made, closed []string
-			inside, seen := false, false
-			for _, line := range lines {
-				call := systemCall.FindStringSubmatch(line)
-				switch {
-				case call == nil:
-				case strings.Contains(line, `"begin `+c.name+`"`):
-					inside, seen = true, true
-				case strings.Contains(line, `write(-1, "end"`):
-					inside = false
-				case inside:
-					made = append(made, describe(call[1], call[2]))
-					if call[1] == "close" {
-						Expect(call[3]).To(Equal("0"), line)
-						closed = append(closed, call[2])
-					}
+			for _, call := range marked(lines, c.name) {
+				made = append(made, describe(call[1], call[2]))
+				if call[1] == "close" {
+					Expect(call[3]).To(Equal("0"), call[0])
+					closed = append(closed, call[2])
 				}
 			}
-			Expect(seen).To(BeTrue(), "no such marker")
 			if c.name == "Recv with a pidfd" && len(made) == 1 {
 				Skip("this kernel sent no pidfd: SO_PASSPIDFD is from Linux 6.5")
 			}

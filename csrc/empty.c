@@ -7,6 +7,7 @@ scm_empty(struct scm_message *m)
 	m->nfds = 0;
 	m->flags = 0;
 	m->len = 0;
+	m->namelen = 0;
 	if (m->cred != NULL) {
 		m->cred->pid = 0;
 		m->cred->uid = (uid_t)-1;

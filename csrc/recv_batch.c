@@ -30,7 +30,7 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		scm_empty(&ms[i]);
 	}
 	done = syscall(SYS_recvmmsg, sock, msgs, n, flags | SCM_CLOEXEC, NULL);
-	for (i = 0; done > 0 && i < (size_t)done; i++) {
+	for (i = 0; i < n && (long)i < done; i++) {
 		scm_take(&ms[i], room[i], &msgs[i].msg_hdr);
 		ms[i].len = msgs[i].msg_len;
 	}

@@ -90,11 +90,11 @@ ssize_t scm_send(int sock, const struct scm_message *m, int flags);
 /*
  * Receive a message from the socket sock into m.
  *
- * m->nfds is the room in m->fds before, and how many came after; m->flags is
- * what the kernel said, without MSG_CMSG_CLOEXEC. Both are set on failure
- * too, to 0. The descriptors are close-on-exec and the caller's to close, as
- * *m->pidfd is. Those that did not fit or were not asked for are closed, and
- * MSG_CTRUNC is set. Limits as scm_send.
+ * m->nfds is the room in m->fds before, and how many came after; m->namelen
+ * likewise; m->flags is what the kernel said, without MSG_CMSG_CLOEXEC. They
+ * are set on failure too, to 0. The descriptors are close-on-exec and the
+ * caller's to close, as *m->pidfd is. Those that did not fit or were not asked
+ * for are closed, and MSG_CTRUNC is set. Limits as scm_send.
  */
 ssize_t scm_recv(int sock, struct scm_message *m, int flags);
 

@@ -25,7 +25,7 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		scm_prepare_send(&msgs[i].msg_hdr, &control[i], &ms[i]);
 	}
 	done = syscall(SYS_sendmmsg, sock, msgs, n, flags);
-	for (i = 0; done > 0 && i < (size_t)done; i++)
+	for (i = 0; i < n && (long)i < done; i++)
 		ms[i].len = msgs[i].msg_len;
 	return (int)done;
 #else

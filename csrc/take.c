@@ -37,10 +37,17 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 			m->cred->uid = cred.uid;
 			m->cred->gid = cred.gid;
 		}
-		/* A pidfd is a descriptor too, asked for or not. */
 		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_PIDFD) {
-			if (m->pidfd != NULL && len >= sizeof(int) && *m->pidfd < 0)
-				memcpy(m->pidfd, data, sizeof(int));
+			int fd = -1;
+
+			if (m->pidfd != NULL && len >= sizeof(fd) && *m->pidfd < 0)
+				memcpy(&fd, data, sizeof(fd));
+			/*
+			 * A pidfd is a descriptor too, asked for or not. One that is
+			 * negative is the reason why there is none.
+			 */
+			if (fd >= 0)
+				*m->pidfd = fd;
 			else
 				scm_take_fds(m, m->nfds, msg, data, len / sizeof(int));
 		}

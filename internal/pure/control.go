@@ -90,9 +90,14 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 			m.Cred.GID = binary.NativeEndian.Uint32(data[8:])
 		}
 	case scmPidfd:
-		// A pidfd is a descriptor too, asked for or not.
+		fd := int32(-1)
 		if m.PIDFD != nil && len(data) >= 4 && *m.PIDFD < 0 {
-			*m.PIDFD = int32(binary.NativeEndian.Uint32(data))
+			fd = int32(binary.NativeEndian.Uint32(data))
+		}
+		// A pidfd is a descriptor too, asked for or not. One that is negative
+		// is the reason why there is none.
+		if fd >= 0 {
+			*m.PIDFD = fd
 		} else {
 			takeFDs(data, m, m.NFD)
 		}
