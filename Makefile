@@ -74,6 +74,7 @@ interop: setup-test peers ## run every scenario between every pair of peers, and
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
 	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json
+	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
 peers: ## build the peers into build/peers, and name those that could not be built
 	$(GO) run ./tools/peers -out build/peers
@@ -88,7 +89,7 @@ lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 
 .PHONY: mutants
 mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
-	@echo "mutants: nothing here yet" >&2; exit 1
+	SCM_MUTANTS=full $(GO) test . -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 
 .PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-shell
 lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-shell ## run every linter; one that is missing is an error

@@ -132,19 +132,30 @@ func findings(r interop.Result) string {
 	return b.String()
 }
 
-// How many specs each peer was in, so that none is passed over unseen.
+// How many specs each peer was in, and why it was not in the others.
 var _ = ReportAfterSuite("specs per peer", func(r Report) {
-	ran, skipped := map[string]int{}, map[string]int{}
+	ran := map[string]int{}
+	skipped := map[string]map[string]int{}
 	for _, s := range r.SpecReports {
 		for _, label := range s.Labels() {
-			if s.State.Is(types.SpecStateSkipped) {
-				skipped[label]++
-			} else {
+			if !slices.Contains(partners, label) {
+				continue
+			}
+			if s.State != types.SpecStateSkipped {
 				ran[label]++
+			} else if why := s.FailureMessage(); why != "" { // "" where a filter left it out
+				if skipped[label] == nil {
+					skipped[label] = map[string]int{}
+				}
+				skipped[label][why]++
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(ran)) {
-		fmt.Printf("specs over %s with %s: %d, skipped %d\n", scm.Backend, name, ran[name], skipped[name])
+	fmt.Println() // behind Ginkgo's dots
+	for _, name := range partners {
+		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
+		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {
+			fmt.Printf("    skipped %d: %s\n", skipped[name][why], why)
+		}
 	}
 })

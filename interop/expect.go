@@ -59,7 +59,7 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 	}
 	keys, err := expandBraces(words[1])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q: %w", words[1], err)
 	}
 	for _, key := range keys {
 		check, peer, ok := strings.Cut(key, "@")

@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileKinds are the kinds that a transcript's "files" line may name.
-var fileKinds = []string{"file", "dir", "null", "opath", "pipe-r", "pipe-w", "pair", "memfd", "eventfd"}
-
 // fileSize is the length of the content of kind "file": byte i is i mod 251.
 const fileSize = 4096
 

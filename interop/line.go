@@ -30,9 +30,9 @@ func parseLine(s string) (line, error) {
 		switch {
 		case w == "":
 			return l, fmt.Errorf("two spaces in %q", s)
-		case l.verb == "err" && w == "lib":
+		case l.verb == "err" && i == 0 && w == "lib":
 			l.words = append(l.words, w)
-			l.text = strings.Join(parts[i+2:], " ")
+			l.text = strings.Join(parts[2:], " ")
 			return l, nil
 		case !ok:
 			l.words = append(l.words, w)

@@ -3,7 +3,6 @@ package interop
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -29,7 +28,10 @@ func (s *Scenario) parseLine(l string, number int) error {
 	case l == "":
 		return nil
 	case strings.HasPrefix(l, "#"):
-		s.Rule = append(s.Rule, strings.TrimSpace(l[1:]))
+		// Comments further down are not of the rule.
+		if len(s.Rule) == number-1 {
+			s.Rule = append(s.Rule, strings.TrimSpace(l[1:]))
+		}
 		return nil
 	case strings.HasPrefix(l, " | "):
 		if len(s.Steps) == 0 || s.Steps[len(s.Steps)-1].Kind != StepHear {
@@ -92,22 +94,25 @@ func cutReason(l string) (text, reason string) {
 }
 
 func (s *Scenario) parseDirective(l string) error {
-	words := strings.Fields(l)
+	words := strings.Split(l, " ")
 	switch words[0] {
 	case "on":
 		for _, t := range words[1:] {
 			if !slices.Contains(SocketTypes, t) {
-				return fmt.Errorf("no such socket type: %s", t)
+				return fmt.Errorf("no such socket type: %q", t)
 			}
+			if slices.Contains(s.Types, t) {
+				return fmt.Errorf("%s twice", t)
+			}
+			s.Types = append(s.Types, t)
 		}
-		s.Types = words[1:]
 	case "play":
 		if len(words) != 2 {
 			return fmt.Errorf("play takes one word")
 		}
 		s.Play = Play(words[1])
 		if !slices.Contains([]Play{PlayPair, PlaySolo, PlaySender, PlayReceiver}, s.Play) {
-			return fmt.Errorf("no such way to play: %s", words[1])
+			return fmt.Errorf("no such way to play: %q", words[1])
 		}
 	case "room":
 		if len(words) != 2 || words[1] != "any" {
@@ -139,72 +144,15 @@ func (s *Scenario) parseFile(w string) error {
 	if owner != "A" && owner != "B" {
 		return fmt.Errorf("no such owner: %q", owner)
 	}
-	for _, n := range expandNames([]string{name}) {
+	names, err := expandNames([]string{name})
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if !isName(n) {
+			return fmt.Errorf("not a name: %q", n)
+		}
 		s.Files = append(s.Files, FileSpec{Name: n, Owner: Role(owner[0]), Kind: kind})
-	}
-	return nil
-}
-
-// expandNames turns a*3 into a,a,a and a1..a3 into a1,a2,a3.
-func expandNames(items []string) []string {
-	var all []string
-	for _, item := range items {
-		if name, times, ok := strings.Cut(item, "*"); ok {
-			n, _ := strconv.Atoi(times)
-			all = append(all, slices.Repeat([]string{name}, max(n, 0))...)
-			continue
-		}
-		if first, last, ok := strings.Cut(item, ".."); ok {
-			stem := strings.TrimRight(first, "0123456789")
-			from, _ := strconv.Atoi(first[len(stem):])
-			to, _ := strconv.Atoi(strings.TrimPrefix(last, stem))
-			for i := from; i <= to; i++ {
-				all = append(all, stem+strconv.Itoa(i))
-			}
-			continue
-		}
-		all = append(all, item)
-	}
-	return all
-}
-
-func (s *Scenario) check() error {
-	switch {
-	case len(s.Rule) < 2:
-		return fmt.Errorf("the first two lines say the rule and its source")
-	case len(s.Types) == 0:
-		return fmt.Errorf("no socket types")
-	case len(s.Steps) == 0:
-		return fmt.Errorf("no steps")
-	}
-	waiting := map[Role]int{}
-	heard := false
-	for _, st := range s.Steps {
-		switch {
-		case st.Role == RoleR:
-			if st.Kind != StepSay {
-				return fmt.Errorf("line %d: the runner does not answer", st.Line)
-			}
-		case st.Kind == StepSay:
-			if waiting[st.Role] != 0 {
-				return fmt.Errorf("line %d: %s has not answered line %d", st.Line, st.Role, waiting[st.Role])
-			}
-			waiting[st.Role] = st.Line
-		default:
-			if waiting[st.Role] == 0 {
-				return fmt.Errorf("line %d: %s was asked nothing", st.Line, st.Role)
-			}
-			waiting[st.Role] = 0
-			heard = true
-		}
-	}
-	for role, n := range waiting {
-		if n != 0 {
-			return fmt.Errorf("line %d: nobody hears the answer of %s", n, role)
-		}
-	}
-	if !heard {
-		return fmt.Errorf("no answer is expected: the scenario cannot fail")
 	}
 	return nil
 }

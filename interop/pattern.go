@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -9,9 +10,10 @@ import (
 
 // A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER.
 //
-// In each part "*" stands for anything, "?" for a character, {a,b} for either
-// and "!a" for anything else; "**" stands for any number of parts. A pattern without "**" and with
-// fewer parts than the name matches all that begins with it.
+// In each part "*" stands for anything, "?" for a character, [ab] for one of
+// them, {a,b} for either and "!a" for anything but a; "**" stands for any number
+// of parts. A pattern without "**" and with fewer parts than the name matches all
+// that begins with it.
 type Pattern struct {
 	text string
 	alts [][]string // the parts of each alternative
@@ -19,27 +21,37 @@ type Pattern struct {
 
 // ParsePattern reads a pattern.
 func ParsePattern(text string) (Pattern, error) {
-	p := Pattern{text: text}
-	alts, err := expandBraces(text)
+	alts, err := parseAlternatives(text)
 	if err != nil {
-		return p, err
+		return Pattern{}, fmt.Errorf("pattern %q: %w", text, err)
 	}
-	for _, alt := range alts {
+	return Pattern{text, alts}, nil
+}
+
+func parseAlternatives(text string) (alts [][]string, err error) {
+	texts, err := expandBraces(text)
+	if err != nil {
+		return nil, err
+	}
+	if negatedBraces(text) {
+		return nil, errors.New("! beside { } would match anything: what is not the one is the other")
+	}
+	for _, alt := range texts {
 		parts := strings.Split(alt, "/")
 		for _, part := range parts {
-			if part == "" {
-				return p, fmt.Errorf("pattern %q has an empty part", text)
+			if part == "" || part == "!" {
+				return nil, errors.New("an empty part")
 			}
 			if _, err := path.Match(part, ""); err != nil {
-				return p, fmt.Errorf("pattern %q: %w", text, err)
+				return nil, err
 			}
 		}
 		if !slices.Contains(parts, "**") {
 			parts = append(parts, "**")
 		}
-		p.alts = append(p.alts, parts)
+		alts = append(alts, parts)
 	}
-	return p, nil
+	return alts, nil
 }
 
 func (p Pattern) String() string { return p.text }
@@ -76,17 +88,40 @@ func matchParts(pattern, name []string) bool {
 	return len(pattern) == len(name)
 }
 
+// negatedBraces tells whether a "!" that negates stands directly before or
+// inside braces.
+func negatedBraces(text string) bool {
+	inside := false
+	for i := range len(text) {
+		switch text[i] {
+		case '{':
+			inside = true
+		case '}':
+			inside = false
+		case '!':
+			begins := i == 0 || text[i-1] == '/' || inside && (text[i-1] == '{' || text[i-1] == ',')
+			if begins && (inside || strings.HasPrefix(text[i+1:], "{")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// maxAlternatives bounds what the braces of one pattern stand for.
+const maxAlternatives = 1000
+
 func expandBraces(text string) ([]string, error) {
 	open := strings.IndexByte(text, '{')
 	if open < 0 {
 		if strings.IndexByte(text, '}') >= 0 {
-			return nil, fmt.Errorf("pattern %q: no { before }", text)
+			return nil, errors.New("no { before }")
 		}
 		return []string{text}, nil
 	}
 	end := strings.IndexByte(text[open:], '}')
 	if end < 0 {
-		return nil, fmt.Errorf("pattern %q: no } after {", text)
+		return nil, errors.New("no } after {")
 	}
 	end += open
 	tails, err := expandBraces(text[end+1:])
@@ -97,6 +132,9 @@ func expandBraces(text string) ([]string, error) {
 	for _, alt := range strings.Split(text[open+1:end], ",") {
 		for _, tail := range tails {
 			all = append(all, text[:open]+alt+tail)
+		}
+		if len(all) > maxAlternatives {
+			return nil, fmt.Errorf("it stands for more than %d", maxAlternatives)
 		}
 	}
 	return all, nil

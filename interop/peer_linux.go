@@ -1,115 +1,25 @@
 package interop
 
 import (
-	"fmt"
-	"io"
-	"slices"
-	"strconv"
-	"strings"
+	"context"
 	"time"
 )
-
-// A Peer is one interface of one library, as a program or inside this process.
-type Peer struct {
-	Name    string
-	Command []string // the program, or
-	Serve   func(in io.Reader, out io.Writer) error
-	Why     string // why there is neither
-
-	Hello Hello // what it says of itself; set by Probe
-}
-
-// Program is a peer that is started as a program.
-func Program(name string, command ...string) *Peer {
-	return &Peer{Name: name, Command: command}
-}
-
-// InProcess is a peer that is served inside this process.
-func InProcess(name string, serve func(in io.Reader, out io.Writer) error) *Peer {
-	return &Peer{Name: name, Serve: serve}
-}
-
-// Missing is a peer that there is not, and why.
-func Missing(name, why string) *Peer {
-	return &Peer{Name: name, Why: why}
-}
-
-// Hello is a peer's answer to hello.
-type Hello struct {
-	Lang    string   `json:"lang,omitempty"`
-	Version string   `json:"version,omitempty"`
-	Can     []string `json:"can,omitempty"`
-	Room    string   `json:"room,omitempty"`
-	GC      bool     `json:"gc,omitempty"`
-}
-
-func (h Hello) can(what string) bool { return slices.Contains(h.Can, what) }
 
 // Probe starts the peer, greets it, and asks it for something that nobody could
 // know, so that "unsupported" can be believed later.
 func (p *Peer) Probe(timeout time.Duration) error {
+	return p.ProbeContext(context.Background(), timeout)
+}
+
+// ProbeContext is Probe, cut short when the context is done.
+func (p *Peer) ProbeContext(ctx context.Context, timeout time.Duration) error {
+	starting.Lock()
+	defer starting.Unlock()
 	proc, err := p.start(nil)
 	if err != nil {
 		return err
 	}
 	defer proc.close()
-	p.Hello, err = proc.greet(timeout)
+	p.Hello, err = proc.greet(ctx, timeout)
 	return err
-}
-
-func parseHello(answer string) (h Hello, err error) {
-	l, err := parseLine(answer)
-	if err != nil {
-		return h, err
-	}
-	if l.verb != "ok" || l.fields["name"] == "" || l.fields["can"] == "" {
-		return h, fmt.Errorf("not an answer to hello: %s", quote(answer))
-	}
-	h = Hello{
-		Lang:    l.fields["lang"],
-		Version: l.fields["version"],
-		Can:     l.list("can"),
-		Room:    l.fields["room"],
-		GC:      l.fields["gc"] == "yes",
-	}
-	if h.Room != "" && strings.Count(h.Room, ",") != 1 {
-		return h, fmt.Errorf("room=%s is not BYTES,FDS", h.Room)
-	}
-	return h, nil
-}
-
-// takes tells why the peer cannot play this role of the scenario on this type
-// of socket, or "".
-func (p *Peer) takes(s *Scenario, role Role, socketType string) string {
-	if !p.Hello.can(socketType) {
-		return "no " + socketType
-	}
-	for _, c := range s.capabilities(role) {
-		if !p.Hello.can(c) {
-			return "no " + c
-		}
-	}
-	if p.Hello.Room == "" {
-		return ""
-	}
-	bytes, fds, _ := strings.Cut(p.Hello.Room, ",")
-	if room, err := strconv.Atoi(bytes); err == nil && s.largestPayload() > room {
-		return "its room is " + p.Hello.Room
-	}
-	if s.RoomAny {
-		return ""
-	}
-	for _, st := range s.Steps {
-		if st.Role != role || st.Kind != StepSay {
-			continue
-		}
-		l, _ := parseLine(st.Text)
-		if l.verb != "recv" {
-			continue
-		}
-		if bytes != "*" && l.fields["bytes"] != bytes || fds != "*" && l.fields["fds"] != fds {
-			return "its room is " + p.Hello.Room
-		}
-	}
-	return ""
 }

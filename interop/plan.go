@@ -13,8 +13,9 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	for _, s := range scenarios {
 		for _, t := range s.Types {
 			add := func(a, b *Peer) {
-				// Whose limit would be lowered is the process that plays.
-				if !s.limits() || a != runner || b != runner {
+				// Where both are this process, it is this process whose limit would
+				// be lowered, and in which a closed number is soon another file's.
+				if a != runner || b != runner || !s.limits() && !s.sendsClosed() {
 					cases = append(cases, Case{Scenario: s, Type: t, A: a, B: b})
 				}
 			}

@@ -15,14 +15,18 @@ import (
 // A play is a case being played.
 type play struct {
 	*session
-	k       *kit
-	sides   map[Role]*side
-	bound   map[Role]map[string]int // received numbers by the names of their files
-	given   map[Role][]int          // the case's numbers in the peer
-	result  Result
-	waiting bool                  // an answer is heard later: what is received may not have been told yet
-	limits  map[*side]unix.Rlimit // the peers' own, while they have another
+	k         *kit
+	sides     map[Role]*side
+	bound     map[Role]map[string]int // received numbers by the names of their files
+	given     map[Role][]int          // the case's numbers in the peer
+	asked     map[Role]string         // the verb of what is not answered yet
+	result    Result
+	limits    map[*side]unix.Rlimit // the peers' own, while they have another
+	convicted map[held]bool         // leaks that are found already
 }
+
+// held is a number of a process.
+type held struct{ pid, number int }
 
 // errAbort ends a case whose finding is made.
 var errAbort = errors.New("the case is decided")
@@ -30,13 +34,15 @@ var errAbort = errors.New("the case is decided")
 // play plays one case. An error means that the session is over.
 func (s *session) play(k *kit, first Case) (Result, error) {
 	p := &play{
-		session: s,
-		k:       k,
-		sides:   map[Role]*side{},
-		bound:   map[Role]map[string]int{RoleA: {}, RoleB: {}},
-		given:   map[Role][]int{},
-		limits:  map[*side]unix.Rlimit{},
-		result:  Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
+		session:   s,
+		k:         k,
+		sides:     map[Role]*side{},
+		bound:     map[Role]map[string]int{RoleA: {}, RoleB: {}},
+		given:     map[Role][]int{},
+		asked:     map[Role]string{},
+		limits:    map[*side]unix.Rlimit{},
+		convicted: map[held]bool{},
+		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
 	}
 	for _, role := range []Role{RoleA, RoleB} {
 		p.sides[role] = s.side[s.seat(first, k.c, role)]
@@ -64,6 +70,7 @@ func (p *play) run() error {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
 		}
+		p.sides[role].sock = p.k.sock[role]
 		use := fmt.Sprintf("use sock=%d fds=%s", p.k.sock[role], joinNumbers(p.given[role][1:]))
 		if err := p.expectOK(role, use); err != nil {
 			return err
@@ -73,6 +80,9 @@ func (p *play) run() error {
 	p.restoreLimits()
 	if err != nil && !errors.Is(err, errAbort) {
 		return err
+	}
+	if len(p.asked) > 0 {
+		return errSessionOver // the answer to come would be taken for one to "end"
 	}
 	for _, role := range []Role{RoleA, RoleB} {
 		p.judgeLeaks(role, 0, false)
@@ -93,18 +103,15 @@ func (p *play) steps() error {
 				return err
 			}
 		case st.Kind == StepSay:
-			p.waiting = p.waiting || st.Async
 			if err := p.say(st); err != nil {
 				return err
 			}
 		default:
-			if st.Async {
-				p.waiting = false
-			}
 			if err := p.hear(st); err != nil {
 				return err
 			}
-			if !p.sides[st.Role].peer.Hello.GC && !p.waiting {
+			// Somebody who is still to answer may have received and not told yet.
+			if !p.sides[st.Role].peer.Hello.GC && len(p.asked) == 0 {
 				p.judgeLeaks(st.Role, st.Line, false)
 			}
 		}
@@ -124,7 +131,7 @@ func (p *play) find(check Check, role Role, line int, format string, args ...any
 // expectOK says what the contract alone asks for.
 func (p *play) expectOK(role Role, command string) error {
 	p.note(fmt.Sprintf("%s> %s", role, command))
-	a, err := p.sides[role].ask(command, p.timeout)
+	a, err := p.sides[role].ask(p.ctx, command, p.timeout)
 	if err != nil {
 		return p.silent(role, 0, err)
 	}
@@ -141,6 +148,7 @@ func (p *play) expectOK(role Role, command string) error {
 			delete(p.sides[role].live, n)
 		}
 		p.given[role], p.bound[role] = nil, map[string]int{}
+		p.sides[role].sock = -1
 	}
 	return nil
 }
@@ -148,10 +156,11 @@ func (p *play) expectOK(role Role, command string) error {
 func (p *play) say(st Step) error {
 	command, err := p.number(st)
 	if err != nil {
-		return err
+		return p.notRun("line %d: %v", st.Line, err)
 	}
 	p.note(fmt.Sprintf("%s>%s %s", st.Role, async(st), command))
-	if l, _ := parseLine(command); l.verb == "end" {
+	l, _ := parseLine(command)
+	if l.verb == "end" {
 		for _, n := range p.given[st.Role] {
 			delete(p.sides[st.Role].live, n)
 		}
@@ -164,14 +173,8 @@ func (p *play) say(st Step) error {
 	if err := p.sides[st.Role].say(command); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
+	p.asked[st.Role] = l.verb
 	return nil
-}
-
-func async(st Step) string {
-	if st.Async {
-		return "&"
-	}
-	return ""
 }
 
 // number puts the peer's numbers in the place of names.
@@ -183,10 +186,11 @@ func (p *play) number(st Step) (string, error) {
 			continue
 		}
 		var numbers []string
-		for _, name := range expandNames(strings.Split(names, ",")) {
+		list, _ := expandNames(strings.Split(names, ","))
+		for _, name := range list {
 			n, err := p.lookup(st.Role, name)
 			if err != nil {
-				return "", fmt.Errorf("line %d: %w", st.Line, err)
+				return "", err
 			}
 			numbers = append(numbers, strconv.Itoa(n))
 		}
@@ -218,28 +222,23 @@ func (p *play) file(name string) *caseFile {
 }
 
 func (p *play) hear(st Step) error {
-	a, err := p.sides[st.Role].hear(p.patience(st.Role))
+	a, err := p.sides[st.Role].hear(p.ctx, p.patience(st.Role))
 	if err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
+	verb := p.asked[st.Role]
+	delete(p.asked, st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, async(st), a))
 	if a == "unsupported" {
 		p.result.Verdict = Unsupported
 		p.result.Why = p.k.c.peer(st.Role).Name + ": answered unsupported"
 		return errAbort
 	}
-	got, err := parseLine(a)
-	if err == nil && got.verb != "ok" && got.verb != "err" {
-		err = fmt.Errorf("neither ok nor err: %s", quote(a))
-	}
+	got, numbers, err := parseAnswer(verb, a)
+	p.received(st.Role, st.Line, numbers)
 	if err != nil {
 		p.find(CheckContract, st.Role, st.Line, "%v", err)
-		return errAbort
-	}
-	numbers, err := p.received(st.Role, got)
-	if err != nil {
-		p.find(CheckContract, st.Role, st.Line, "%v", err)
-		return errAbort
+		return errSessionOver // who knows what it answers next, and to what
 	}
 	var wrong []string
 	for _, w := range st.Wants {
@@ -265,34 +264,36 @@ func (p *play) patience(role Role) time.Duration {
 
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.
-func (p *play) received(role Role, got line) ([]int, error) {
-	var numbers []int
+func (p *play) received(role Role, line int, numbers []int) {
 	live := p.sides[role].live
-	for _, item := range got.list("fds") {
-		if strings.HasPrefix(item, "closed") {
-			continue
-		}
-		n, err := strconv.Atoi(item)
-		if err != nil {
-			return nil, fmt.Errorf("fds=%s is not a list of numbers", got.fields["fds"])
-		}
-		numbers = append(numbers, n)
-	}
 	for i, n := range numbers {
 		if live[n] || n <= 2 || slices.Contains(numbers[:i], n) {
-			p.find(CheckFile, role, 0, "said that it received %d, which it had already", n)
+			p.find(CheckFile, role, line, "said that it received %d, which it had already", n)
 		}
 	}
 	for _, n := range numbers {
 		live[n] = true
 		p.bound[role][strconv.Itoa(n)] = n
 	}
-	return numbers, nil
 }
+
+// mostWrong is how many wrong files of one answer are told one by one.
+const mostWrong = 3
 
 // judge asks the kernel about each number that an answer named a file for.
 func (p *play) judge(st Step, names []string, numbers []int) {
 	sd := p.sides[st.Role]
+	wrong := 0
+	find := func(format string, args ...any) {
+		if wrong++; wrong <= mostWrong {
+			p.find(CheckFile, st.Role, st.Line, format, args...)
+		}
+	}
+	defer func() {
+		if wrong > mostWrong {
+			p.find(CheckFile, st.Role, st.Line, "%d more are not what the answer says", wrong-mostWrong)
+		}
+	}()
 	for i, name := range names {
 		n := numbers[i]
 		name, as, ok := strings.Cut(name, ":")
@@ -302,21 +303,21 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 		p.bound[st.Role][as] = n
 		f := p.file(name)
 		if f == nil {
-			p.find(CheckFile, st.Role, st.Line, "the scenario has no file %q", name)
+			find("the scenario has no file %q", name)
 			continue
 		}
 		holds, _, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
 		switch {
 		case err != nil:
-			p.find(CheckFile, st.Role, st.Line, "%d is not open: %v", n, err)
+			find("%d is not open: %v", n, err)
 			continue
 		case !holds:
-			p.find(CheckFile, st.Role, st.Line, "%d is not the open file description of %s", n, name)
+			find("%d is not the open file description of %s", n, name)
 			continue
 		}
 		info, err := fdInfo(sd.pid, n)
 		if err != nil {
-			p.find(CheckFile, st.Role, st.Line, "%d: %v", n, err)
+			find("%d: %v", n, err)
 			continue
 		}
 		p.result.judged[p.k.c.peer(st.Role).Name] = true
@@ -326,8 +327,8 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 	}
 }
 
-// judgeLeaks convicts numbers that hold a file or a socket of the case and that
-// the peer neither was given nor reported. After its end, it may hold nothing.
+// judgeLeaks convicts numbers that hold a file of the case and that the peer
+// neither was given nor reported. After its end, it may hold nothing.
 func (p *play) judgeLeaks(role Role, line int, ended bool) {
 	deadline := time.Now().Add(p.timeout)
 	for {
@@ -364,7 +365,7 @@ func (p *play) leaks(role Role) ([]string, error) {
 	}
 	var leaks []string
 	for _, n := range numbers {
-		if known[n] || sd.live[n] {
+		if known[n] || sd.live[n] || p.convicted[held{sd.pid, n}] {
 			continue
 		}
 		id, err := identify(sd.pid, n)
@@ -376,7 +377,7 @@ func (p *play) leaks(role Role) ([]string, error) {
 			if err == nil && holds && sure {
 				leaks = append(leaks, fmt.Sprintf("%s, as %d,", f.Name, n))
 				// One conviction a number; after the end it is not convicted again.
-				sd.live[n] = true
+				p.convicted[held{sd.pid, n}] = true
 				break
 			}
 		}
@@ -388,11 +389,13 @@ func (p *play) leaks(role Role) ([]string, error) {
 func (p *play) silent(role Role, line int, err error) error {
 	var contract *contractError
 	switch {
+	case errors.Is(err, errCut):
+		return errCut
 	case errors.As(err, &contract):
 		p.note(fmt.Sprintf("%s< %s", role, contract.text))
 		p.find(CheckContract, role, line, "%v", err)
 	case errors.Is(err, errHang):
-		p.sides[role].kill()
+		p.sides[role].wake()
 		p.find(CheckHang, role, line, "%v", p.sides[role].explain(err))
 	default:
 		p.find(CheckCrash, role, line, "%v", p.sides[role].explain(err))

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ type process struct {
 	numbers []int // of the pool, in the peer
 	in      io.WriteCloser
 	answers chan answer
+	gone    chan struct{} // closed when a program has ended, and is not reaped yet
 	stderr  tail
 	stop    func() error // ends it, however it is, and tells how it ended
 	once    sync.Once
@@ -33,11 +35,16 @@ type answer struct {
 	err  error
 }
 
-// errNoAnswer is why there is no answer: the peer is gone, or hangs.
+// Why there is no answer: the peer hangs or is gone, or the run was cut short.
 var (
 	errHang = errors.New("no answer in time")
 	errGone = errors.New("the peer ended")
+	errCut  = errors.New("cut short")
 )
+
+// grace is how long a peer may take to end when its input has, and its output
+// when it has ended.
+const grace = time.Second
 
 // start starts the peer with the numbers of pool, which stay the caller's.
 func (p *Peer) start(pool []int) (*process, error) {
@@ -47,7 +54,7 @@ func (p *Peer) start(pool []int) (*process, error) {
 	case len(p.Command) > 0:
 		return p.startProgram(pool)
 	}
-	return nil, fmt.Errorf("%s: %s", p.Name, p.Why)
+	return nil, errors.New(p.Why)
 }
 
 func (p *Peer) startProgram(pool []int) (*process, error) {
@@ -55,17 +62,9 @@ func (p *Peer) startProgram(pool []int) (*process, error) {
 	// A group of its own: what the peer starts ends with it, and a ^C on the
 	// terminal is the runner's to handle.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = time.Second // somebody it started may hold its standard error
+	cmd.WaitDelay = grace // somebody it started may hold its standard error
 	proc := &process{peer: p}
 	cmd.Stderr = &proc.stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
 	for i, fd := range pool {
 		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
@@ -76,21 +75,36 @@ func (p *Peer) startProgram(pool []int) (*process, error) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		proc.numbers = append(proc.numbers, 3+i)
 	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, err
 	}
 	proc.pid = cmd.Process.Pid
 	proc.in = in
+	proc.gone = make(chan struct{})
+	go func() {
+		waitExited(proc.pid)
+		close(proc.gone)
+	}()
 	proc.listen(out)
 	proc.stop = func() error {
 		in.Close()
-		timer := time.AfterFunc(time.Second, proc.kill) // it does not see the end of its input
-		for range proc.answers {
-		}
-		waitExited(proc.pid)
+		timer := time.AfterFunc(grace, proc.kill) // it does not see the end of its input
+		drained := proc.drain()
+		<-proc.gone
 		timer.Stop()
-		proc.kill() // whoever it left behind; its own end is not changed any more
-		return cmd.Wait()
+		proc.kill()       // whoever it left behind; its own end is not changed any more
+		err := cmd.Wait() // closes this end of its output, whoever holds the other
+		<-drained
+		return err
 	}
 	return proc, nil
 }
@@ -120,9 +134,13 @@ func (p *Peer) startInside(pool []int) (*process, error) {
 	proc.listen(out)
 	proc.stop = func() error {
 		in.Close()
-		for range proc.answers {
+		proc.drain()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(grace): // nobody can kill it
+			return errors.New("it does not end")
 		}
-		return <-done
 	}
 	return proc, nil
 }
@@ -132,6 +150,17 @@ func (proc *process) kill() {
 	if proc.pid != os.Getpid() {
 		_ = unix.Kill(-proc.pid, unix.SIGKILL) // one that has ended is what is wanted
 	}
+}
+
+// drain reads what is still said, to nobody, until there is no more.
+func (proc *process) drain() (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		for range proc.answers {
+		}
+	}()
+	return done
 }
 
 // waitExited waits until a child has ended and leaves it to be reaped, so that
@@ -159,7 +188,7 @@ func (proc *process) listen(out io.Reader) {
 				_, _ = io.Copy(io.Discard, r)
 				return
 			case err != nil && len(l) > 0:
-				proc.answers <- answer{string(l), errors.New("a line without its newline")}
+				proc.answers <- answer{string(l), errGone}
 				return
 			case err != nil:
 				return
@@ -186,42 +215,61 @@ func (proc *process) say(command string) error {
 }
 
 // hear waits for the answer.
-func (proc *process) hear(timeout time.Duration) (string, error) {
+func (proc *process) hear(ctx context.Context, timeout time.Duration) (string, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case a, ok := <-proc.answers:
-		switch {
-		case !ok:
+		return a.read(ok)
+	case <-proc.gone:
+		// What it said before is still to be read, but for that its output may
+		// be held open by somebody that it started.
+		select {
+		case a, ok := <-proc.answers:
+			return a.read(ok)
+		case <-time.After(grace):
 			return "", errGone
-		case a.err != nil:
-			return "", &contractError{fmt.Sprintf("%v: %s", a.err, quote(a.text))}
-		case !printable(a.text):
-			return "", &contractError{"not text: " + quote(a.text)}
 		}
-		return a.text, nil
 	case <-timer.C:
 		return "", errHang
+	case <-ctx.Done():
+		proc.kill() // who knows how long it would take
+		return "", errCut
 	}
 }
 
-func (proc *process) ask(command string, timeout time.Duration) (string, error) {
+// read is the text of an answer, if there is one and it is text.
+func (a answer) read(ok bool) (string, error) {
+	switch {
+	case !ok:
+		return "", errGone
+	case a.err == errGone:
+		return "", fmt.Errorf("%w in the middle of an answer, %s", errGone, quote(a.text))
+	case a.err != nil:
+		return "", &contractError{fmt.Sprintf("%v: %s", a.err, quote(a.text))}
+	case !printable(a.text):
+		return "", &contractError{"not text: " + quote(a.text)}
+	}
+	return a.text, nil
+}
+
+func (proc *process) ask(ctx context.Context, command string, timeout time.Duration) (string, error) {
 	if err := proc.say(command); err != nil {
 		return "", err
 	}
-	return proc.hear(timeout)
+	return proc.hear(ctx, timeout)
 }
 
 // greet says hello, and then something that nobody could know.
-func (proc *process) greet(timeout time.Duration) (h Hello, err error) {
-	a, err := proc.ask("hello", timeout)
+func (proc *process) greet(ctx context.Context, timeout time.Duration) (h Hello, err error) {
+	a, err := proc.ask(ctx, "hello", timeout)
 	if err != nil {
 		return h, proc.explain(err)
 	}
 	if h, err = parseHello(a); err != nil {
 		return h, err
 	}
-	a, err = proc.ask("levitate height=3", timeout)
+	a, err = proc.ask(ctx, "levitate height=3", timeout)
 	if err != nil {
 		return h, proc.explain(err)
 	}
@@ -235,6 +283,9 @@ func (proc *process) greet(timeout time.Duration) (h Hello, err error) {
 func (proc *process) explain(err error) error {
 	if !errors.Is(err, errGone) && !errors.Is(err, errHang) {
 		return err
+	}
+	if errors.Is(err, errHang) {
+		proc.kill()
 	}
 	if how := proc.close(); how != nil {
 		err = fmt.Errorf("%w: %v", err, how)

@@ -2,8 +2,11 @@ package interop
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options say how to run.
@@ -15,6 +18,24 @@ type Options struct {
 
 // DefaultTimeout ends what hangs: no verdict depends on how fast a peer is.
 const DefaultTimeout = 10 * time.Second
+
+// jobNumbers is how many numbers of this process a job may take: the runner's
+// copies of the files of a session, their other ends, and what the peers that are
+// inside this process hold.
+const jobNumbers = 4 * poolNumbers
+
+// MaxJobs is how many jobs this process has descriptors for. It is an error if
+// there are not enough for one.
+func MaxJobs() (int, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("getrlimit: %w", err)
+	}
+	if limit.Cur < jobNumbers {
+		return 0, fmt.Errorf("the limit of open files is %d, and a run needs %d: see ulimit -n", limit.Cur, jobNumbers)
+	}
+	return int(min(limit.Cur/jobNumbers, 1000)), nil
+}
 
 // An Outcome is what came of a run.
 type Outcome struct {
@@ -40,7 +61,7 @@ func Run(ctx context.Context, cases []Case, x *Expectations, o Options) Outcome 
 	}
 	r := &run{options: o, expectations: x, witness: &witness{}, blamed: map[string]bool{}}
 	r.all(ctx, cases)
-	return Outcome{Results: r.results, Witnesses: r.witness.counts(), Cut: ctx.Err()}
+	return Outcome{Results: r.results, Witnesses: r.witness.counts(), Cut: context.Cause(ctx)}
 }
 
 type run struct {
@@ -54,7 +75,7 @@ type run struct {
 }
 
 func (r *run) all(ctx context.Context, cases []Case) {
-	common := rules{timeout: r.options.Timeout, witness: r.witness, hangs: r.expectations.hangs}
+	common := rules{ctx: ctx, timeout: r.options.Timeout, witness: r.witness, hangs: r.expectations.hangs}
 	// The runner's own pairs first: they tell who is to blame in the others.
 	var batches [2][][]Case
 	for _, group := range groupByPeers(cases) {
@@ -71,7 +92,7 @@ func (r *run) all(ctx context.Context, cases []Case) {
 		for range max(1, r.options.Jobs) {
 			wg.Go(func() {
 				for group := range work {
-					playAll(ctx, group, common, r.done)
+					playAll(group, common, r.done)
 				}
 			})
 		}
@@ -86,7 +107,7 @@ func (r *run) all(ctx context.Context, cases []Case) {
 	}
 }
 
-// groupByPeers puts the cases of each two peers together, in both directions,
+// groupByPeers puts the cases of each two peers together, in both directions.
 func groupByPeers(cases []Case) [][]Case {
 	type pair struct{ a, b *Peer }
 	at := map[pair]int{}
@@ -118,21 +139,28 @@ func (r *run) done(res Result) {
 	}
 }
 
-// blame gives a wrong file or answer at the receiver to the sender, if the
-// sender gets the same scenario wrong with the runner too, which is never wrong.
+// blame gives a wrong file or answer at the receiver, or one that never came, to
+// the sender, if the sender gets the same scenario wrong with the runner too. The
+// runner itself is never wrong.
 func (r *run) blame(res *Result) {
 	c := res.Case
-	for i, f := range res.Findings {
-		if f.Check != CheckFile && f.Check != CheckAnswer {
+	for i := range res.Findings {
+		f := &res.Findings[i]
+		message := f.Check == CheckFile || f.Check == CheckAnswer || f.Check == CheckHang
+		switch {
+		case f.Peer == RunnerName && c.A != c.B && (message || f.Check == CheckLeak):
+			f.Peer = c.opposite(RunnerName).Name
+		case f.Peer == c.B.Name && message && r.blamed[c.asSender()]:
+			f.Peer = c.A.Name
+		default:
 			continue
 		}
-		switch {
-		case f.Peer == RunnerName && c.A != c.B:
-			res.Findings[i].Peer = c.opposite(RunnerName).Name
-		case f.Peer == c.B.Name && r.blamed[c.asSender()]:
-			res.Findings[i].Peer = c.A.Name
+		if f.Check == CheckHang {
+			f.Check, f.Text = CheckAnswer, "what it said that it sent did not come"
 		}
-		if c.B.Name == RunnerName && res.Findings[i].Peer == c.A.Name {
+	}
+	for _, f := range res.Findings {
+		if c.B.Name == RunnerName && f.Peer == c.A.Name && (f.Check == CheckFile || f.Check == CheckAnswer) {
 			r.blamed[c.asSender()] = true
 		}
 	}

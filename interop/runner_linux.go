@@ -7,9 +7,6 @@ import (
 	"github.com/scm-rights/scm/interop/raw"
 )
 
-// RunnerName is the runner's own name where it plays a side itself.
-const RunnerName = "runner"
-
 // runnerPeer is the runner as a peer: raw system calls, nothing that is judged.
 func runnerPeer() *Peer {
 	return InProcess(RunnerName, func(in io.Reader, out io.Writer) error {

@@ -38,6 +38,9 @@ type FileSpec struct {
 	Kind  string
 }
 
+// fileKinds are the kinds that a transcript's "files" line may name.
+var fileKinds = []string{"file", "dir", "null", "opath", "pipe-r", "pipe-w", "pair", "memfd", "eventfd"}
+
 // A Role is a side of a case: A, B, or R, the runner.
 type Role byte
 
@@ -65,6 +68,13 @@ type Step struct {
 	Text  string // of what is said
 	Wants []Want // of what is heard: any of them will do
 	Line  int    // in the transcript
+}
+
+func async(st Step) string {
+	if st.Async {
+		return "&"
+	}
+	return ""
 }
 
 // A Want is an answer that is expected, with the reason why it will do.
@@ -98,7 +108,7 @@ func (s *Scenario) capabilities(role Role) []string {
 		}
 		switch l.verb {
 		case "send":
-			if len(expandNames(l.list("fds"))) > 1 {
+			if names, _ := expandNames(l.list("fds")); len(names) > 1 {
 				add("multi")
 			}
 			if len(l.list("payload")) > 1 {
@@ -143,6 +153,26 @@ func (s *Scenario) limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
 		return st.Role == RoleR && strings.HasPrefix(st.Text, "limit ")
 	})
+}
+
+// sendsClosed tells whether somebody sends a number that it has closed before.
+func (s *Scenario) sendsClosed() bool {
+	closed := map[Role][]string{}
+	for _, st := range s.Steps {
+		l, _ := parseLine(st.Text)
+		names, _ := expandNames(l.list("fds"))
+		switch {
+		case st.Kind == StepSay && l.verb == "close":
+			closed[st.Role] = append(closed[st.Role], names...)
+		case st.Kind == StepSay && l.verb == "send":
+			for _, name := range names {
+				if slices.Contains(closed[st.Role], name) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // receives tells whether any answer of this role names a received file.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +96,7 @@ func (k *kit) take(role Role, numbers []int) {
 
 // The rules are what all sessions of a run have in common.
 type rules struct {
+	ctx     context.Context // of the run: it may be cut short
 	timeout time.Duration
 	witness *witness
 	hangs   func(Case, Role) bool // whether it is expected that the peer does not answer
@@ -112,14 +114,27 @@ type session struct {
 type side struct {
 	*process
 	role Role
+	sock int          // of the case that is being played, or -1
 	live map[int]bool // numbers that the peer rightly has, without 0, 1 and 2
 	pool map[int]bool // those of them that no "use" has named yet: still the session's
+}
+
+// starting is held while peers are started, and for reading while one that is
+// inside this process plays. A child has copies of all numbers of this process
+// until it is the peer's program: a socket that is closed meanwhile is not.
+var starting sync.RWMutex
+
+// inside tells whether a peer of the session is in this process.
+func (s *session) inside() bool {
+	return s.side[RoleA].peer.Serve != nil || s.side[RoleB].peer.Serve != nil
 }
 
 // newSession starts two peers with the pools of as many of the cases as one
 // session has numbers for. Role A and B of the session are those of cases[0];
 // every case has the same two peers.
 func newSession(cases []Case, r rules) (s *session, err error) {
+	starting.Lock()
+	defer starting.Unlock()
 	s = &session{rules: r, side: map[Role]*side{}}
 	defer func() {
 		if err != nil {
@@ -147,14 +162,15 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 	for _, role := range []Role{RoleA, RoleB} {
 		proc, err := first.peer(role).start(pools[role])
 		if err != nil {
-			return s, err
+			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
-		sd := &side{process: proc, role: role, live: map[int]bool{}, pool: map[int]bool{}}
+		sd := &side{process: proc, role: role, sock: -1, live: map[int]bool{}, pool: map[int]bool{}}
 		s.side[role] = sd
 		for _, n := range proc.numbers {
 			sd.live[n], sd.pool[n] = true, true
 		}
-		if _, err := proc.greet(r.timeout); err != nil {
+		// To start takes longer than to answer.
+		if _, err := proc.greet(r.ctx, max(r.timeout, DefaultTimeout)); err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
 	}
@@ -183,8 +199,17 @@ func (s *session) seat(first, c Case, role Role) Role {
 	return RoleA
 }
 
+// wake ends a call in which a peer inside this process waits for a message.
+// Nothing else could: it cannot be killed.
+func (sd *side) wake() {
+	if sd.peer.Serve != nil && sd.live[sd.sock] {
+		_ = unix.Shutdown(sd.sock, unix.SHUT_RDWR) // a peer that does not wait needs no waking
+	}
+}
+
 func (s *session) close() {
 	for _, sd := range s.side {
+		sd.wake()
 		_ = sd.close() // how a peer ends after its cases is told by its last answer
 		if sd.peer.Serve != nil {
 			for n := range sd.pool {
@@ -202,8 +227,8 @@ var errSessionOver = errors.New("the session is over")
 
 // playAll plays the cases, all of the same two peers in either direction, and
 // hands each result to done. A peer that dies or hangs gets a new session for
-// the rest.
-func playAll(ctx context.Context, cases []Case, r rules, done func(Result)) {
+// the rest. A case that is cut short has no result.
+func playAll(cases []Case, r rules, done func(Result)) {
 	var playable []Case
 	for _, c := range cases {
 		if why := c.unplayable(); why != "" {
@@ -213,8 +238,11 @@ func playAll(ctx context.Context, cases []Case, r rules, done func(Result)) {
 		}
 	}
 	cases = playable
-	for len(cases) > 0 && ctx.Err() == nil {
+	for len(cases) > 0 && r.ctx.Err() == nil {
 		s, err := newSession(cases, r)
+		if errors.Is(err, errCut) {
+			return
+		}
 		if err != nil {
 			for _, c := range cases {
 				done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: NotRun, Broken: true, Why: err.Error()})
@@ -223,16 +251,27 @@ func playAll(ctx context.Context, cases []Case, r rules, done func(Result)) {
 		}
 		played := 0
 		for _, k := range s.kits {
-			result, err := s.play(k, cases[0])
+			result, err := s.playUndisturbed(k, cases[0])
+			if errors.Is(err, errCut) {
+				break
+			}
 			done(result)
 			played++
-			if err != nil || ctx.Err() != nil {
+			if err != nil || r.ctx.Err() != nil {
 				break
 			}
 		}
 		s.close()
 		cases = cases[played:]
 	}
+}
+
+func (s *session) playUndisturbed(k *kit, first Case) (Result, error) {
+	if s.inside() {
+		starting.RLock()
+		defer starting.RUnlock()
+	}
+	return s.play(k, first)
 }
 
 // owned are the numbers of this process that hold files of a session because

@@ -74,9 +74,15 @@ func (w *witness) holds(f *caseFile, ownerPid, pid, fd int) (holds, sure bool, e
 	return true, f.unique(), nil
 }
 
+// toggling is held while O_APPEND is toggled: two at once could be taken for
+// each other where numbers of this very process are looked at.
+var toggling sync.Mutex
+
 // followsAppend sets and clears O_APPEND on the runner's own copy, and tells
 // whether the other process's number shows it.
 func followsAppend(own, pid, fd int) (follows bool, err error) {
+	toggling.Lock()
+	defer toggling.Unlock()
 	before, err := unix.FcntlInt(uintptr(own), unix.F_GETFL, 0)
 	if err != nil {
 		return false, err

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/peers"
@@ -18,6 +20,8 @@ func interopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "interop",
 		Short: "Play scenarios of descriptor passing with peers in many languages",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(runCommand(), listCommand(), peerCommand())
 	return cmd
@@ -52,13 +56,21 @@ type plan struct {
 	expect  *interop.Expectations
 }
 
-func (s *selection) plan() (*plan, error) {
+// plan starts each peer, for which it has so much time.
+func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, error) {
 	filter, err := s.filter()
+	if err != nil {
+		return nil, err
+	}
+	expected, err := s.expectations()
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{}
 	if err := s.findPeers(p); err != nil {
+		return nil, err
+	}
+	if err := p.probe(ctx, timeout); err != nil {
 		return nil, err
 	}
 	if p.runner, err = interop.Runner(); err != nil {
@@ -67,10 +79,6 @@ func (s *selection) plan() (*plan, error) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		return nil, broken(err)
-	}
-	expected, err := s.expectations()
-	if err != nil {
-		return nil, err
 	}
 	if p.expect, err = interop.Expect(expected, scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
@@ -101,7 +109,6 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 		if err != nil {
 			return nil, broken(err)
 		}
-		// Those of peers that this run was not given are not about it.
 		return list, nil
 	}
 	text, err := os.ReadFile(s.expect)
@@ -115,21 +122,25 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 	return list, nil
 }
 
-// findPeers lists the peers, and starts each once to ask what it can do.
+// findPeers lists the peers: those that can be started, and the others with the
+// reason.
 func (s *selection) findPeers(p *plan) error {
-	var all []*interop.Peer
 	seen := map[string]bool{interop.RunnerName: true}
 	add := func(peer *interop.Peer) error {
 		if seen[peer.Name] {
 			return fmt.Errorf("two peers are named %q", peer.Name)
 		}
 		seen[peer.Name] = true
-		all = append(all, peer)
+		if peer.Why != "" {
+			p.missing = append(p.missing, peer)
+		} else {
+			p.peers = append(p.peers, peer)
+		}
 		return nil
 	}
 	for _, text := range s.programs {
 		name, command, ok := strings.Cut(text, "=")
-		if !ok || name == "" || command == "" || strings.ContainsAny(name, "/*?[]{}, ") {
+		if !ok || name == "" || command == "" || strings.ContainsAny(name, "/*?[]{}!@, ") {
 			return fmt.Errorf("--peer %q is not NAME=COMMAND", text)
 		}
 		if err := add(interop.Program(name, "/bin/sh", "-c", "exec "+command)); err != nil {
@@ -151,47 +162,45 @@ func (s *selection) findPeers(p *plan) error {
 			}
 		}
 	}
-	if s.builtin {
-		self, err := os.Executable()
-		if err != nil {
-			return broken(err)
-		}
-		for _, lib := range peers.All() {
-			if !seen[lib.Name] {
-				all = append(all, interop.Program(lib.Name, self, "interop", "peer", strings.TrimSuffix(lib.Name, "-"+scm.Backend)))
-			}
-		}
+	self, err := os.Executable()
+	if err != nil {
+		return broken(err)
 	}
-	var wrong []error
-	for _, peer := range all {
-		if peer.Why != "" {
-			p.missing = append(p.missing, peer)
-			continue
+	for _, lib := range peers.All() {
+		peer := interop.Program(lib.Name, self, "interop", "peer", strings.TrimSuffix(lib.Name, "-"+scm.Backend))
+		if !s.builtin {
+			peer = interop.Missing(lib.Name, notGiven)
 		}
-		if err := peer.Probe(interop.DefaultTimeout); err != nil {
-			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
-			continue
+		if !seen[lib.Name] {
+			_ = add(peer) // its name is not taken
 		}
-		p.peers = append(p.peers, peer)
 	}
 	// The names of all that the source has, so that what is expected of those
 	// that are not here is set aside and not taken for a slip.
 	for _, name := range built.Names() {
-		if !seen[name] && !hasPeer(p.peers, name) {
-			p.missing = append(p.missing, interop.Missing(name, "not given"))
+		if !seen[name] {
+			_ = add(interop.Missing(name, notGiven))
+		}
+	}
+	return nil
+}
+
+// notGiven is why a peer that there could be is not there.
+const notGiven = "not given"
+
+// probe starts each peer once, to ask what it can do.
+func (p *plan) probe(ctx context.Context, timeout time.Duration) error {
+	var wrong []error
+	for _, peer := range p.peers {
+		if err := peer.ProbeContext(ctx, timeout); err != nil {
+			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
+		}
+		if err := interrupted(ctx); err != nil {
+			return err
 		}
 	}
 	if len(wrong) > 0 {
 		return broken(errors.Join(wrong...))
 	}
 	return nil
-}
-
-func hasPeer(list []*interop.Peer, name string) bool {
-	for _, p := range list {
-		if p.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/scm-rights/scm/interop"
 	"github.com/spf13/cobra"
 )
 
@@ -15,7 +16,9 @@ func listCommand() *cobra.Command {
 		Short: "List the cases that run would play",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := s.plan()
+			ctx, stop := untilSignal()
+			defer stop()
+			p, err := s.plan(ctx, interop.DefaultTimeout)
 			if err != nil {
 				return err
 			}

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"time"
@@ -30,11 +30,21 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 4 a peer or the set-up is broken, 128 and its number after a signal.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := s.plan()
+			if o.Timeout <= 0 || o.Jobs < 1 {
+				return errors.New("--timeout and --jobs must be more than 0")
+			}
+			most, err := interop.MaxJobs()
+			if err != nil {
+				return broken(err)
+			}
+			o.Jobs = min(o.Jobs, most)
+			ctx, stop := untilSignal()
+			defer stop()
+			p, err := s.plan(ctx, o.Timeout)
 			if err != nil {
 				return err
 			}
-			r, code := play(p, o)
+			r, exit := play(ctx, p, o)
 			if file != "" {
 				if err := r.WriteJSON(file); err != nil {
 					return broken(fmt.Errorf("the report cannot be written: %w", err))
@@ -48,10 +58,7 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 			if err != nil {
 				return broken(err)
 			}
-			if code != exitOK {
-				return &exitError{code: code}
-			}
-			return nil
+			return exit
 		},
 	}
 	s.flags(cmd)
@@ -63,43 +70,26 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 	return cmd
 }
 
-// play runs a plan and tells the exit code.
-func play(p *plan, o interop.Options) (*report.Report, int) {
-	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer signal.Stop(signals)
-	got := make(chan unix.Signal, 1)
-	go func() {
-		select {
-		case s := <-signals:
-			got <- s.(unix.Signal)
-			stop(fmt.Errorf("%s", s))
-		case <-ctx.Done():
-		}
-	}()
-
+// play runs a plan. The error has the exit code.
+func play(ctx context.Context, p *plan, o interop.Options) (*report.Report, error) {
 	o.Done = progress(len(p.cases))
 	started := time.Now()
 	outcome := interop.Run(ctx, p.cases, p.expect, o)
 	everybody := slices.Concat(p.peers, p.missing, []*interop.Peer{p.runner})
 	r := report.New(version(), started, everybody, p.expect, outcome)
 
-	select {
-	case s := <-got:
-		return r, 128 + int(s)
-	default:
+	if err := interrupted(ctx); err != nil {
+		return r, err
 	}
 	switch {
-	case r.Totals.Verdicts() == 0:
-		return r, exitNone
 	case !r.Totals.AsExpected():
-		return r, exitFail
+		return r, &exitError{code: exitFail}
 	case slices.ContainsFunc(outcome.Results, func(c interop.Result) bool { return c.Broken }):
-		return r, exitBroken
+		return r, &exitError{code: exitBroken}
+	case r.Totals.Verdicts() == 0:
+		return r, &exitError{exitNone, errors.New("nothing ran")}
 	}
-	return r, exitOK
+	return r, nil
 }
 
 // progress shows a bar where standard error is a terminal.

@@ -24,7 +24,7 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
 func broken(err error) error { return &exitError{exitBroken, err} }

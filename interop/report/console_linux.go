@@ -21,10 +21,11 @@ func (r *Report) Console(w io.Writer) error {
 		}
 	}
 	for _, t := range interop.SocketTypes {
-		if err := r.Matrix(w, t); err != nil {
-			return err
+		var matrix strings.Builder
+		_ = r.Matrix(&matrix, t) // a Builder takes everything
+		if matrix.Len() > 0 {
+			out.printf("%s\n", &matrix)
 		}
-		out.printf("\n")
 	}
 	r.peers(out)
 	r.totals(out)
@@ -109,12 +110,11 @@ func (r *Report) Matrix(w io.Writer, socketType string) error {
 	}
 	out := &printer{w: w}
 	out.printf("%s: who sends (rows) to whom (columns)\n", socketType)
-	table := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	row := []string{"", ""}
+	head := []string{"", ""}
 	for i := range names {
-		row = append(row, fmt.Sprint(i+1))
+		head = append(head, fmt.Sprint(i+1))
 	}
-	fmt.Fprintln(table, strings.Join(row, "\t"))
+	rows := [][]string{head}
 	for i, a := range names {
 		row := []string{fmt.Sprint(i + 1), a}
 		for _, b := range names {
@@ -124,28 +124,43 @@ func (r *Report) Matrix(w io.Writer, socketType string) error {
 			}
 			row = append(row, cell(*t))
 		}
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		rows = append(rows, row)
 	}
-	if err := table.Flush(); err != nil && out.err == nil {
-		out.err = err
-	}
+	out.table(rows, 1)
 	return out.err
 }
 
+// table prints rows of the same length in columns, that many spaces apart.
+func (p *printer) table(rows [][]string, gap int) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, gap, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush() // a Builder takes everything
+	for l := range strings.Lines(b.String()) {
+		p.printf("%s\n", strings.TrimRight(l, " \n"))
+	}
+}
+
 func (r *Report) peers(out *printer) {
-	table := tabwriter.NewWriter(out.w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "peer\tlanguage\tversion\tpass\texpected failure\tnot as expected\tunsupported\tnot run")
+	rows := [][]string{{"peer", "language", "version", "pass", "expected failure", "not as expected", "unsupported", "not run"}}
+	missing := map[string][]string{} // by the reason
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			fmt.Fprintf(table, "%s\tnot there: %s\n", p.Name, p.NotRun)
+			missing[p.NotRun] = append(missing[p.NotRun], p.Name)
 			continue
 		}
 		t := p.Totals
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n",
-			p.Name, p.Lang, p.Version, t.Pass, t.Expected, t.Fail+t.Fixed, t.Unsupported, t.NotRun)
+		row := []string{p.Name, p.Lang, p.Version}
+		for _, n := range []int{t.Pass, t.Expected, t.Fail + t.Fixed, t.Unsupported, t.NotRun} {
+			row = append(row, fmt.Sprint(n))
+		}
+		rows = append(rows, row)
 	}
-	if err := table.Flush(); err != nil && out.err == nil {
-		out.err = err
+	out.table(rows, 2)
+	for _, why := range slices.Sorted(maps.Keys(missing)) {
+		out.printf("not there: %s: %s\n", strings.Join(missing[why], " "), why)
 	}
 	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
 }

@@ -158,7 +158,12 @@ func (r *Report) WriteJSON(file string) error {
 	}
 	temp := file + ".new"
 	if err := os.WriteFile(temp, text.Bytes(), 0o666); err != nil {
+		_ = os.Remove(temp)
 		return err
 	}
-	return os.Rename(temp, file)
+	if err := os.Rename(temp, file); err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return nil
 }

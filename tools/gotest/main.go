@@ -20,7 +20,7 @@ func main() {
 	file := flag.String("count", "", "the `file` for the numbers")
 	flag.Parse()
 
-	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1"}, flag.Args()...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=40m"}, flag.Args()...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "GINKGO_NO_COLOR=TRUE")
 	stdout, err := cmd.StdoutPipe()

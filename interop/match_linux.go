@@ -21,6 +21,8 @@ func (w Want) match(got line) (names []string, why string) {
 	for key, want := range w.line.fields {
 		have, ok := got.fields[key]
 		switch {
+		case !ok && key != "flags":
+			why = "it does not tell " + key
 		case key == "fds":
 			names, why = matchFDs(w.line.list("fds"), got.list("fds"))
 		case key == "flags":
@@ -57,12 +59,18 @@ func (w Want) matchError(got line) string {
 	return ""
 }
 
-// errnoName turns 90 into EMSGSIZE.
+// errnoName turns 90 into EMSGSIZE, and an errno of two names into one of them.
 func errnoName(word string) string {
 	if n, err := strconv.Atoi(word); err == nil {
 		if name := unix.ErrnoName(unix.Errno(n)); name != "" {
-			return name
+			word = name
 		}
+	}
+	switch word {
+	case "EWOULDBLOCK":
+		return "EAGAIN"
+	case "ENOTSUP":
+		return "EOPNOTSUPP"
 	}
 	return word
 }
@@ -70,7 +78,8 @@ func errnoName(word string) string {
 // matchFDs compares a list of names, and closed or closed:N at its end, with a
 // list of numbers.
 func matchFDs(want, got []string) (names []string, why string) {
-	want, wantClosed := splitClosed(expandNames(want))
+	want, _ = expandNames(want) // the scenario's: they were read before
+	want, wantClosed := splitClosed(want)
 	got, gotClosed := splitClosed(got)
 	switch {
 	case len(want) != len(got):

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// binaries is the folder of the programs that the tests start.
+var binaries string
+
+func TestMain(m *testing.M) {
+	// Under nohup SIGHUP is ignored, and so it would be in what the tests start;
+	// one that is handled here has its default action there.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	code := m.Run()
+	if binaries != "" {
+		_ = os.RemoveAll(binaries)
+	}
+	os.Exit(code)
+}
+
+// programs builds scm and the fakes once, where any user may start them.
+var programs = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "scm-command-")
+	if err != nil {
+		return err
+	}
+	binaries = dir
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", ".", "../../interop/peers/fakes")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+})
+
+// program is the path of one of them.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	if err := programs(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(binaries, name)
+}
+
+// A result is what a command has left.
+type result struct {
+	code           int // -1 after a signal
+	stdout, stderr string
+}
+
+// command runs the program in an empty folder.
+func command(t *testing.T, args ...string) result {
+	t.Helper()
+	return finish(t, exec.Command(program(t, "scm"), args...))
+}
+
+func finish(t *testing.T, cmd *exec.Cmd) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if cmd.Dir == "" {
+		cmd.Dir = t.TempDir()
+	}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func TestVersion(t *testing.T) {
+	want := regexp.MustCompile(`^scm \S+, backend purego, ` + regexp.QuoteMeta(fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)) + "\n$")
+	if r := command(t, "version"); r.code != 0 || !want.MatchString(r.stdout) || r.stderr != "" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string // on standard error
+	}{
+		{"fly", `scm: unknown command "fly" for "scm"`},
+		{"--fly", "scm: unknown flag: --fly"},
+		{"version now", `scm: unknown command "now" for "scm version"`},
+	} {
+		r := command(t, strings.Fields(c.args)...)
+		if first, _, _ := strings.Cut(r.stderr, "\n"); r.code != 2 || first != c.want || r.stdout != "" {
+			t.Errorf("%s: got %+v, want %s", c.args, r, c.want)
+		}
+	}
+	for _, args := range []string{"", "help", "interop", "help interop run", "interop run --help"} {
+		if r := command(t, strings.Fields(args)...); r.code != 0 || !strings.Contains(r.stdout, "Usage:") || r.stderr != "" {
+			t.Errorf("%s: got %+v", args, r)
+		}
+	}
+}

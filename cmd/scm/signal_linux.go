@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interrupt is the signal that ended a run.
+type interrupt syscall.Signal
+
+func (i interrupt) Error() string { return syscall.Signal(i).String() }
+
+// untilSignal returns a context that ends with a signal. The peers are then ended
+// in order, and what was seen so far is told.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // by nohup, say
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(interrupt(s.(syscall.Signal)))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// interrupted is the error to exit with after a signal, or nil.
+func interrupted(ctx context.Context) error {
+	var i interrupt
+	if !errors.As(context.Cause(ctx), &i) {
+		return nil
+	}
+	return &exitError{128 + int(i), i}
+}

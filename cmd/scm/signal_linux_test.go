@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// waitFor waits until the file is there, and returns what is in it.
+func waitFor(t *testing.T, file string) string {
+	t.Helper()
+	for {
+		text, err := os.ReadFile(file)
+		if err == nil && strings.HasSuffix(string(text), "\n") {
+			return strings.TrimSpace(string(text))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// running tells whether there is a process of this number that has not ended.
+func running(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// signalled starts a run, sends the signal once the file is there, and waits for
+// the end. Whoever wrote the file, its number in it, has ended too by then.
+func signalled(t *testing.T, s syscall.Signal, file string, args ...string) result {
+	t.Helper()
+	cmd := exec.Command(program(t, "scm"), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, t.TempDir()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := waitFor(t, file)
+	if !running(pid) {
+		t.Errorf("%s has ended already", pid)
+	}
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the exit status is looked at by the caller
+	if running(pid) {
+		t.Errorf("%s is left running", pid)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+var signals = map[syscall.Signal]string{
+	syscall.SIGINT:  "interrupt",
+	syscall.SIGTERM: "terminated",
+	syscall.SIGHUP:  "hangup",
+}
+
+// In the middle of a run: a peer that never answers a receive has just been asked.
+func TestSignal(t *testing.T) {
+	fake := program(t, "fakes")
+	for s, name := range signals {
+		t.Run(name, func(t *testing.T) {
+			file, json := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "report.json")
+			// What the fake is told to receive is the moment to wait for.
+			slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --sin hang'`, file, fake)
+			r := signalled(t, s, file, "interop", "run", "--builtin=false", "--peer", "slow="+slow, "--timeout", "1h", "--jobs", "1", "--report", json,
+				"--run", "basics/no-fd-message-has-no-cmsg/stream/slow/runner", "--run", "basics/pass-one-fd/stream/runner/slow")
+			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" {
+				t.Errorf("exit status %d, %q", r.code, r.stderr)
+			}
+			for _, want := range []string{"verdicts: 1: 1 pass,", "\ncut short: " + name + "\n", "\nslow "} {
+				if !strings.Contains(r.stdout, want) {
+					t.Errorf("no %q in\n%s", want, r.stdout)
+				}
+			}
+			if _, err := os.Stat(json); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Before the run: a peer that never answers is being asked what it can do.
+func TestSignalBeforeTheRun(t *testing.T) {
+	for s, name := range signals {
+		for _, verb := range []string{"run", "list"} {
+			file := filepath.Join(t.TempDir(), "pid")
+			r := signalled(t, s, file, "interop", verb, "--peer", "slow=sh -c 'echo $$ > "+file+"; exec sleep 1000'")
+			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" || r.stdout != "" {
+				t.Errorf("%s, %s: got %+v", verb, name, r)
+			}
+		}
+	}
+}
+
+// A signal that is ignored from the start, as under nohup, stays so.
+func TestIgnoredSignal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP; exec "$@"`, "sh", program(t, "scm"), "interop", "run", "--builtin=false",
+		"--peer", "fake=sh -c 'echo $PPID > "+file+"; exec "+program(t, "fakes")+"'", "--run", "basics")
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Dir = &stdout, t.TempDir()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, file)
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || strings.Contains(stdout.String(), "cut short") {
+		t.Errorf("%v\n%s", err, stdout.String())
+	}
+}

@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An answerForm is what an answer to a command looks like.
+type answerForm struct {
+	must, may []string // the fields of ok
+	eof       bool     // whether it may tell the end
+}
+
+var answerForms = map[string]answerForm{
+	"send":  {must: []string{"n"}},
+	"recv":  {must: []string{"n", "payload", "fds"}, may: []string{"flags"}, eof: true},
+	"close": {},
+	"end":   {},
+}
+
+// parseAnswer reads the answer to a command, as the contract has it. It returns
+// the numbers that it names even if something is wrong with it.
+func parseAnswer(verb, answer string) (got line, numbers []int, err error) {
+	if got, err = parseLine(answer); err != nil {
+		return got, nil, err
+	}
+	numbers, err = answerNumbers(got.list("fds"))
+	switch {
+	case got.verb == "err":
+		if len(got.words) != 1 || len(got.fields) > 0 {
+			err = fmt.Errorf("an error is err and its name")
+		} else {
+			err = nil
+		}
+	case got.verb != "ok":
+		err = fmt.Errorf("neither ok nor err")
+	case err == nil:
+		err = answerForms[verb].check(verb, got)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, quote(answer))
+	}
+	return got, numbers, err
+}
+
+// check tells whether an ok has the fields and words that the answer to the verb has.
+func (form answerForm) check(verb string, got line) error {
+	for _, key := range form.must {
+		if got.fields[key] == "" {
+			return fmt.Errorf("no %s= in the answer to %s", key, verb)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(got.fields)) {
+		if !slices.Contains(form.must, key) && !slices.Contains(form.may, key) {
+			return fmt.Errorf("no answer to %s has %s=", verb, key)
+		}
+	}
+	for _, w := range got.words {
+		if w != "eof" || !form.eof {
+			return fmt.Errorf("no answer to %s has the word %s", verb, w)
+		}
+	}
+	return nil
+}
+
+// answerNumbers reads the numbers of a list; closed or closed:N may end it.
+func answerNumbers(items []string) (numbers []int, err error) {
+	for i, item := range items {
+		if count, closed := strings.CutPrefix(item, "closed"); closed {
+			count, counted := strings.CutPrefix(count, ":")
+			n, e := strconv.Atoi(count)
+			if i != len(items)-1 || counted && (e != nil || n < 1) || !counted && count != "" {
+				err = fmt.Errorf("closed or closed:N ends the list")
+			}
+			continue
+		}
+		n, e := strconv.Atoi(item)
+		if e != nil || strconv.Itoa(n) != item {
+			err = fmt.Errorf("%s is no number", item)
+			continue
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, err
+}

@@ -1,0 +1,190 @@
+package interop
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseExpectations(t *testing.T) {
+	list, err := ParseExpectations([]byte(`
+# A comment.
+** cloexec@book UNP §15.7 passes flags 0
+  truncation/{a,b}/**/c {answer,leak}@{x,y} https://example.org/1
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list {
+		got = append(got, e.String()+": "+e.Reason)
+	}
+	want := []string{
+		"line 3: ** cloexec@book: UNP §15.7 passes flags 0",
+		"line 4: truncation/{a,b}/**/c answer@x: https://example.org/1",
+		"line 4: truncation/{a,b}/**/c answer@y: https://example.org/1",
+		"line 4: truncation/{a,b}/**/c leak@x: https://example.org/1",
+		"line 4: truncation/{a,b}/**/c leak@y: https://example.org/1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestParseExpectationsErrors(t *testing.T) {
+	const checks = "checks are [answer file cloexec leak contract crash hang]"
+	for text, want := range map[string]string{
+		"\n** cloexec@book":   "line 2: PATTERN CHECK@PEER REASON, and the reason is compulsory",
+		"**":                  "line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory",
+		"a//b leak@x why":     `line 1: pattern "a//b": an empty part`,
+		"** leak why not":     `line 1: "leak" is not CHECK@PEER; ` + checks,
+		"** leak@ why":        `line 1: "leak@" is not CHECK@PEER; ` + checks,
+		"** mood@x why":       `line 1: "mood@x" is not CHECK@PEER; ` + checks,
+		"** {leak,mood}@x w":  `line 1: "mood@x" is not CHECK@PEER; ` + checks,
+		"** {leak,answer@x w": `line 1: "{leak,answer@x": no } after {`,
+	} {
+		if list, err := ParseExpectations([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
+		}
+	}
+}
+
+func mustExpect(t *testing.T, text string) []Expectation {
+	t.Helper()
+	list, err := ParseExpectations([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// world is a scenario of two peers and the runner; a third peer is missing.
+type world struct {
+	scenario             *Scenario
+	here, missing        []*Peer
+	one, two, gone, self *Peer
+}
+
+func newWorld(t *testing.T) world {
+	w := world{
+		scenario: mustParse(t, simple),
+		one:      &Peer{Name: "one"}, two: &Peer{Name: "two"},
+		gone: Missing("gone", "no compiler"), self: &Peer{Name: RunnerName},
+	}
+	w.here, w.missing = []*Peer{w.one, w.two}, []*Peer{w.gone}
+	return w
+}
+
+func (w world) expect(t *testing.T, text string) (*Expectations, error) {
+	t.Helper()
+	return Expect(mustExpect(t, text), []*Scenario{w.scenario}, w.here, w.missing, w.self)
+}
+
+func TestExpectSetsAside(t *testing.T) {
+	w := newWorld(t)
+	x, err := w.expect(t, "** leak@one why\n** leak@gone why\ngroup/id/*/gone answer@two why\n** answer@two why")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := func(list []Expectation) (lines []int) {
+		for _, e := range list {
+			lines = append(lines, e.Line)
+		}
+		return lines
+	}
+	if list, aside := lines(x.List), lines(x.Aside); !slices.Equal(list, []int{1, 4}) || !slices.Equal(aside, []int{2, 3}) {
+		t.Errorf("in force are lines %v, set aside %v", list, aside)
+	}
+}
+
+func TestExpectAppliesToSomething(t *testing.T) {
+	w := newWorld(t)
+	for text, want := range map[string]string{
+		"** leak@nobody why":                  "line 1: ** leak@nobody applies to no case",
+		"group/other leak@one why":            "line 1: group/other leak@one applies to no case",
+		"** leak@one why\n*/*/tcp leak@one x": "line 2: */*/tcp leak@one applies to no case",
+		"**/two/one leak@gone why":            "line 1: **/two/one leak@gone applies to no case",
+		// It never receives, so that close-on-exec is not looked at.
+		"group/id/*/one/two cloexec@one why": "line 1: group/id/*/one/two cloexec@one applies to no case",
+	} {
+		if _, err := w.expect(t, text); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	w := newWorld(t)
+	w.scenario = mustParse(t, simple+"B> send payload=00 fds=a\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=a:back\n")
+	leak1, leak2 := Finding{Check: CheckLeak, Peer: "one"}, Finding{Check: CheckLeak, Peer: "two"}
+	answer1 := Finding{Check: CheckAnswer, Peer: "one"}
+	cloexec2 := Finding{Check: CheckCloexec, Peer: "two"}
+	const fixed = "expected to fail, and does not: line "
+	for _, c := range []struct {
+		name     string
+		expected string
+		verdict  Verdict // before
+		findings []Finding
+		judged   string // whose close-on-exec was looked at
+		want     Verdict
+		why      string
+		reasons  []string
+	}{
+		{name: "nothing", verdict: Pass, want: Pass},
+		{name: "unexpected", verdict: Fail, findings: []Finding{leak2}, want: Fail},
+		{name: "expected", expected: "** leak@two a known bug", verdict: Fail, findings: []Finding{leak2}, want: Expected,
+			reasons: []string{"a known bug"}},
+		{name: "expected of another", expected: "** leak@one a known bug", verdict: Fail, findings: []Finding{leak2}, want: Fail},
+		{name: "another check", expected: "** answer@two a known bug", verdict: Fail, findings: []Finding{leak2}, want: Fail},
+		{name: "another case", expected: "group/id/dgram leak@two a known bug", verdict: Fail, findings: []Finding{leak2}, want: Fail},
+		{name: "one of two", expected: "** leak@two a known bug", verdict: Fail, findings: []Finding{leak1, leak2}, want: Fail,
+			reasons: []string{"a known bug"}},
+		{name: "both", expected: "** leak@{one,two} a known bug", verdict: Fail, findings: []Finding{leak1, leak2}, want: Expected,
+			reasons: []string{"a known bug", "a known bug"}},
+		{name: "fixed", expected: "** leak@two a known bug", verdict: Pass, want: Fixed,
+			why: fixed + "1: ** leak@two"},
+		{name: "one of two is fixed", expected: "** leak@two a\n** answer@two b", verdict: Fail, findings: []Finding{leak2}, want: Fixed,
+			why: fixed + "2: ** answer@two", reasons: []string{"a"}},
+		{name: "close-on-exec, looked at", expected: "** cloexec@two a", verdict: Pass, judged: "two", want: Fixed,
+			why: fixed + "1: ** cloexec@two"},
+		{name: "close-on-exec, not looked at", expected: "** cloexec@two a", verdict: Pass, want: Pass},
+		{name: "close-on-exec, found", expected: "** cloexec@two a", verdict: Fail, findings: []Finding{cloexec2}, judged: "two", want: Expected,
+			reasons: []string{"a"}},
+		// The sender got it wrong, so that nothing can be said of the receiver.
+		{name: "the sender is to blame", expected: "** answer@one a\n** leak@two b", verdict: Fail, findings: []Finding{answer1}, want: Expected,
+			reasons: []string{"a"}},
+		{name: "the sender's close-on-exec is no excuse", expected: "** leak@two b\n** cloexec@one c", verdict: Fail,
+			findings: []Finding{{Check: CheckCloexec, Peer: "one"}}, want: Fixed, why: fixed + "1: ** leak@two", reasons: []string{"c"}},
+		{name: "the receiver is no excuse for the sender", expected: "** leak@two b\n** answer@one a", verdict: Fail, findings: []Finding{leak2},
+			want: Fixed, why: fixed + "2: ** answer@one", reasons: []string{"b"}},
+		{name: "unsupported", expected: "** leak@two a", verdict: Unsupported, want: Unsupported},
+		{name: "not run", expected: "** leak@two a", verdict: NotRun, want: NotRun},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := &Expectations{List: mustExpect(t, c.expected)}
+			r := &Result{
+				Case:     Case{Scenario: w.scenario, Type: "stream", A: w.one, B: w.two},
+				Verdict:  c.verdict,
+				Findings: c.findings,
+				judged:   map[string]bool{c.judged: true},
+			}
+			x.judge(r)
+			if r.Verdict != c.want || r.Why != c.why || !reflect.DeepEqual(r.Reasons, c.reasons) {
+				t.Errorf("got %s, %q, %q; want %s, %q, %q", r.Verdict, r.Why, r.Reasons, c.want, c.why, c.reasons)
+			}
+		})
+	}
+}
+
+func TestExpectedHang(t *testing.T) {
+	w := newWorld(t)
+	x := &Expectations{List: mustExpect(t, "**/two hang@two why\n** leak@one why")}
+	c := Case{Scenario: w.scenario, Type: "stream", A: w.one, B: w.two}
+	if !x.hangs(c, RoleB) || x.hangs(c, RoleA) {
+		t.Error("it is B that hangs, and not A")
+	}
+	if c.A, c.B = c.B, c.A; x.hangs(c, RoleA) || x.hangs(c, RoleB) {
+		t.Error("the pattern is not for this case")
+	}
+}

@@ -1,0 +1,429 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// deadline is what a peer that says nothing is given here.
+const deadline = 300 * time.Millisecond
+
+// script is a peer in sh: what it does for each verb that is not hello or levitate.
+func script(t *testing.T, verbs string) *Peer {
+	t.Helper()
+	p := Program("x", "/bin/sh", "-c", `
+		while read -r verb rest; do case $verb in
+		hello) echo "ok name=x can=stream,dgram,seqpacket,multi";;
+		levitate) echo unsupported;;
+		`+verbs+`
+		use|end|close) echo ok;;
+		*) echo unsupported;;
+		esac; done`)
+	if err := p.Probe(DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// inside is a peer in this process with a library of the test's own.
+func inside(t *testing.T, open func(sock int) peer.Socket) *Peer {
+	t.Helper()
+	p := InProcess("x", func(in io.Reader, out io.Writer) error {
+		return peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket",
+			Open: func(sock int) (peer.Socket, error) { return open(sock), nil }}, in, out)
+	})
+	if err := p.Probe(DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// mute sends nothing, and says that it did, or what err says.
+type mute struct{ err error }
+
+func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
+func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
+
+func runner(t *testing.T) *Peer {
+	t.Helper()
+	p, err := Runner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// settled fails the test if descriptors or children are left when it ends.
+func settled(t *testing.T) {
+	t.Helper()
+	before := fdtest.Take()
+	t.Cleanup(func() {
+		for _, left := range before.NewSince() {
+			t.Errorf("left open: %s", left)
+		}
+		for _, pid := range children(t) {
+			t.Errorf("left running: %d", pid)
+		}
+	})
+}
+
+// children are the processes that this one has started and not reaped.
+func children(t *testing.T) (pids []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		// The name, in brackets, may have spaces.
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if parent, _ := strconv.Atoi(fields[1]); parent == os.Getpid() {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// passOne has one descriptor passed.
+const passOne = rule + "on stream\nfiles a=pipe-r\n" +
+	"A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
+
+// playBoth plays a case of a liar, and then one of two peers that are right, and
+// returns what came of the first. The second must pass. A timeout of 0 is for those
+// who answer.
+func playBoth(t *testing.T, liar Case, timeout time.Duration) Result {
+	t.Helper()
+	self := runner(t)
+	settled(t)
+	right := Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
+	o := Run(context.Background(), []Case{liar, right}, nil, Options{Timeout: timeout})
+	if len(o.Results) != 2 || o.Results[1].Verdict != Pass {
+		t.Fatalf("the run does not go on: %+v", o.Results)
+	}
+	return o.Results[0]
+}
+
+func finding(t *testing.T, r Result) string {
+	t.Helper()
+	var list []string
+	for _, f := range r.Findings {
+		list = append(list, f.String())
+	}
+	if r.Verdict != Fail {
+		t.Errorf("the verdict is %s (%s)", r.Verdict, r.Why)
+	}
+	return strings.Join(list, "\n")
+}
+
+// What a peer says and what it does to its own process, when told to receive.
+func TestContractBreaches(t *testing.T) {
+	long := strings.Repeat("a", maxLine+1)
+	for _, c := range []struct{ name, verbs, want string }{
+		{"an empty line", `recv) echo;;`, `contract@x: not text: ""`},
+		{"binary", `recv) printf '\001\n';;`, `contract@x: not text: "\x01"`},
+		{"another language", `recv) echo yes;;`, `contract@x: neither ok nor err: "yes"`},
+		{"two spaces", `recv) echo "ok  n=1";;`, `contract@x: two spaces in "ok  n=1"`},
+		{"no field", `recv) echo ok n=1 payload=00;;`, `contract@x: no fds= in the answer to recv: "ok n=1 payload=00"`},
+		{"closed in the middle", `recv) echo ok n=1 payload=00 fds=closed,12;;`,
+			`contract@x: closed or closed:N ends the list: "ok n=1 payload=00 fds=closed,12"`},
+		{"a line too long", `recv) printf '%s\n' ` + long + `;;`,
+			`contract@x: a line longer than 16384 bytes: "` + strings.Repeat("a", 200) + `"…`},
+		{"unsupported where it must not be", `use) echo unsupported;;`, `contract@x: answered "unsupported" to "use sock=3 fds=-"`},
+		{"it ends", `recv) exit 0;;`, `crash@x: the peer ended: exit status 0`},
+		{"it ends with a status", `recv) echo woe >&2; exit 7;;`, `crash@x: the peer ended: exit status 7; standard error: woe`},
+		{"it ends by a signal", `recv) kill -9 $$;;`, `crash@x: the peer ended: signal: killed`},
+		{"it ends in the middle", `recv) printf 'ok n='; exit 3;;`, `crash@x: the peer ended in the middle of an answer, "ok n=": exit status 3`},
+		{"it ends before the case", `use) exit 7;;`, `crash@x: the peer ended: exit status 7`},
+		{"a number that is not open", `recv) echo ok n=1 payload=00 fds=99;;`, `file@x: 99 is not open: no such file or directory`},
+		{"a number it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: said that it received 3, which it had already\n" +
+			`file@x: 3 is not the open file description of a`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			liar := script(t, c.verbs)
+			got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+			if got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// The second answer is noticed when the next command is said, or is taken for the
+// answer to it.
+func TestTwoAnswers(t *testing.T) {
+	liar := script(t, `use) echo ok; echo ok;;`)
+	r := playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0)
+	if got := finding(t, r); len(r.Findings) != 1 || r.Findings[0].key() != "contract@x" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestStandardErrorIsBounded(t *testing.T) {
+	liar := script(t, `recv) i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1;;`)
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if len(got) > 5000 || !strings.HasSuffix(got, "line 1998\nline 1999") {
+		t.Errorf("got %d bytes: %s", len(got), got)
+	}
+}
+
+// What a peer leaves behind in its group ends with it.
+func TestChildrenEndWithThePeer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	liar := script(t, `recv) sleep 1000 & echo $! > `+file+`; exit 7;;`)
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if got != "crash@x: the peer ended: exit status 7" {
+		t.Errorf("got %s", got)
+	}
+	waitGone(t, file)
+}
+
+// waitGone waits until the process whose number is in the file has ended.
+func waitGone(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A child that left the group and holds the peer's output open is out of reach,
+// and keeps nobody waiting.
+func TestChildThatHoldsTheOutput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	liar := script(t, `recv) setsid sh -c 'echo $$ > `+file+`.new; mv `+file+`.new `+file+`; exec sleep 1000' &
+		until [ -e `+file+` ]; do :; done
+		exit 7;;`)
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if !strings.HasPrefix(got, "crash@x: the peer ended: exit status 7") {
+		t.Errorf("got %s", got)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Errorf("it was not there any more: %v", err)
+	}
+	waitGone(t, file)
+}
+
+// The sender says that it sent. The runner, opposite, waits in vain, is woken, and
+// is not to blame.
+func TestNothingWasSent(t *testing.T) {
+	for _, socketType := range SocketTypes {
+		t.Run(socketType, func(t *testing.T) {
+			liar := inside(t, func(int) peer.Socket { return mute{} })
+			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
+			got := finding(t, playBoth(t, Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
+			if got != "answer@x: what it said that it sent did not come" {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+// A peer in this process that never answers cannot be killed, and keeps nobody waiting.
+func TestHangInside(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	liar := inside(t, func(int) peer.Socket { return sleeper{release} })
+	self := runner(t)
+	o := Run(context.Background(), []Case{
+		{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: liar},
+		{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self},
+	}, nil, Options{Timeout: deadline})
+	if got := finding(t, o.Results[0]); got != "hang@x: no answer in time: it does not end" {
+		t.Errorf("got %s", got)
+	}
+	if o.Results[1].Verdict != Pass {
+		t.Errorf("the run does not go on: %+v", o.Results[1])
+	}
+}
+
+type sleeper struct{ until chan struct{} }
+
+func (s sleeper) Send(peer.Message) (int, error) { return 0, peer.ErrUnsupported }
+
+func (s sleeper) Recv(peer.Room) (peer.Received, error) {
+	<-s.until
+	return peer.Received{}, peer.ErrUnsupported
+}
+
+// keeper takes one descriptor more than it is asked to and closes it with the
+// case: it leaks, and its numbers are used again.
+type keeper struct {
+	sock int
+	kept []int
+}
+
+func (k *keeper) Send(peer.Message) (int, error) { return 0, peer.ErrUnsupported }
+
+func (k *keeper) Recv(r peer.Room) (got peer.Received, err error) {
+	n, fds, _, err := raw.Recv(k.sock, r.Buffers, r.FDs+1, 0)
+	if err != nil {
+		return got, err
+	}
+	if len(fds) > r.FDs {
+		k.kept = append(k.kept, fds[:len(fds)-r.FDs]...)
+		fds = fds[len(fds)-r.FDs:]
+	}
+	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, nil
+}
+
+func (k *keeper) Done() {
+	for _, fd := range k.kept {
+		_ = unix.Close(fd)
+	}
+}
+
+// A number that was leaked in one case and closed with it may be a file's in the
+// next, which is no fault.
+func TestLeakIsOfOneCase(t *testing.T) {
+	liar := inside(t, func(sock int) peer.Socket { return &keeper{sock: sock} })
+	self := runner(t)
+	settled(t)
+	leaky := mustParse(t, rule+"on stream\nfiles a=pipe-r b=pipe-r\n"+
+		"A> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=b\n")
+	right := mustParse(t, passOne)
+	var cases []Case
+	for range 3 {
+		cases = append(cases, Case{Scenario: leaky, Type: "stream", A: self, B: liar}, Case{Scenario: right, Type: "stream", A: self, B: liar})
+	}
+	for i, r := range Run(context.Background(), cases, nil, Options{}).Results {
+		if i%2 == 1 {
+			if r.Verdict != Pass {
+				t.Errorf("case %d: %s, %v", i, r.Verdict, r.Findings)
+			}
+			continue
+		}
+		if len(r.Findings) != 1 || r.Findings[0].key() != "leak@x" {
+			t.Errorf("case %d: %s, %v", i, r.Verdict, r.Findings)
+		}
+	}
+}
+
+// At the end of a case a peer gives back what it was given, and what is found then
+// counts, whatever came before.
+func TestLeakAtTheEnd(t *testing.T) {
+	const leak = "leak@x: a, as 4, is still open after the end of the case"
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> send payload=00 fds=-\nA< ok n=1\n")
+	for verbs, why := range map[string]string{
+		`send) echo ok n=1;;`:      "",
+		`send) echo unsupported;;`: "x: answered unsupported",
+	} {
+		r := playBoth(t, Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
+		if got := finding(t, r); got != leak || r.Why != why {
+			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
+		}
+	}
+}
+
+// When a case ends early, whoever was left waiting for a message has done no wrong.
+func TestWaiterIsNotToBlame(t *testing.T) {
+	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
+		"B>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n")
+	refuser := inside(t, func(int) peer.Socket { return mute{peer.ErrUnsupported} })
+	for _, socketType := range SocketTypes {
+		r := playBoth(t, Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
+		if r.Verdict != Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
+			t.Errorf("%s: %s, %s, %v", socketType, r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
+
+// A run that is cut short waits for nobody. The case that was being played has no
+// result.
+func TestRunIsCutShort(t *testing.T) {
+	self := runner(t)
+	file := filepath.Join(t.TempDir(), "hangs")
+	liar := script(t, `recv) : > `+file+`; sleep 1000;;`)
+	settled(t)
+	ctx, cut := context.WithCancelCause(context.Background())
+	go func() {
+		for {
+			if _, err := os.Stat(file); err == nil {
+				cut(errors.New("enough"))
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	s := mustParse(t, passOne)
+	cases := []Case{{s, "stream", self, self}, {s, "stream", self, liar}, {s, "stream", liar, self}}
+	o := Run(ctx, cases, nil, Options{Timeout: time.Hour})
+	if len(o.Results) != 1 || o.Results[0].Verdict != Pass || o.Cut == nil || o.Cut.Error() != "enough" {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// A probe that is cut short leaves nobody running.
+func TestProbeIsCutShort(t *testing.T) {
+	settled(t)
+	ctx, cut := context.WithCancel(context.Background())
+	cut()
+	if err := Program("x", "sleep", "1000").ProbeContext(ctx, time.Hour); !errors.Is(err, errCut) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	settled(t)
+	for _, c := range []struct{ name, command, want string }{
+		{"no such program", "/nonexistent/peer", "fork/exec /nonexistent/peer: no such file or directory"},
+		{"it ends", "exit 3", "the peer ended: exit status 3"},
+		{"it complains", "echo no licence >&2; exit 3", "the peer ended: exit status 3; standard error: no licence"},
+		{"another language", "echo Welcome; cat", `not an answer to hello: "Welcome"`},
+		{"binary", `printf '\001\n'; cat`, `not text: "\x01"`},
+		{"it knows everything", "echo ok name=x can=stream; read -r a; read -r a; echo ok; cat", `answered "ok" to an unknown command, not unsupported`},
+		{"it ends too soon", "read -r a; echo ok name=x can=stream; exit 0", "the peer ended: exit status 0"},
+		{"it does not answer", "exec sleep 1000", "no answer in time: signal: killed"},
+	} {
+		command := []string{"/bin/sh", "-c", c.command}
+		if strings.HasPrefix(c.command, "/") {
+			command = []string{c.command}
+		}
+		timeout := DefaultTimeout
+		if strings.Contains(c.command, "sleep") {
+			timeout = deadline
+		}
+		if err := Program("x", command...).Probe(timeout); err == nil || err.Error() != c.want {
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+	}
+	if err := Missing("x", "no compiler").Probe(DefaultTimeout); err == nil || err.Error() != "no compiler" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,278 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+func parse(t *testing.T, name, text string) *interop.Scenario {
+	t.Helper()
+	s, err := interop.ParseScenario(name, []byte("# A rule.\n# Its source.\n"+text+"A> end\nA< ok\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// small is a report of what came of every kind: two peers, one that there is not,
+// and the runner.
+func small(t *testing.T) *Report {
+	t.Helper()
+	pass := parse(t, "basics/pass", "on stream dgram\n")
+	limit := parse(t, "limits/many", "on stream\n")
+	x, y, self := &interop.Peer{Name: "x"}, &interop.Peer{Name: "libre"}, &interop.Peer{Name: interop.RunnerName}
+	x.Hello = interop.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
+	y.Hello = interop.Hello{Lang: "rust", Version: "0.30.1"}
+	self.Hello = interop.Hello{Lang: "go", Version: "0"}
+	gone := interop.Missing("gone", "no C compiler (gcc) in PATH")
+
+	result := func(s *interop.Scenario, socketType string, a, b *interop.Peer, r interop.Result) interop.Result {
+		r.Case = interop.Case{Scenario: s, Type: socketType, A: a, B: b}
+		r.Name, r.Hash = r.Case.Name(), s.Hash
+		return r
+	}
+	leak := interop.Finding{Check: interop.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and nobody was told"}
+	cloexec := interop.Finding{Check: interop.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
+	o := interop.Outcome{
+		Results: []interop.Result{
+			result(pass, "stream", x, y, interop.Result{Verdict: interop.Pass}),
+			result(limit, "stream", x, y, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
+			result(pass, "stream", y, x, interop.Result{Verdict: interop.Expected, Findings: []interop.Finding{cloexec}, Reasons: []string{"a known bug"}}),
+			result(limit, "stream", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
+			result(pass, "stream", self, y, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{leak, cloexec},
+				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"}}),
+			result(limit, "stream", self, y, interop.Result{Verdict: interop.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
+			result(pass, "stream", y, self, interop.Result{Verdict: interop.NotRun, Why: "libre: the peer ended"}),
+			result(pass, "stream", self, self, interop.Result{Verdict: interop.Pass}),
+			result(limit, "stream", self, self, interop.Result{Verdict: interop.Pass}),
+			result(pass, "dgram", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no dgram"}),
+			result(pass, "dgram", self, self, interop.Result{Verdict: interop.Pass}),
+		},
+		Witnesses: map[string]int{"kcmp": 12, "O_APPEND": 3},
+		Cut:       errors.New("interrupt"),
+	}
+	aside, err := interop.ParseExpectations([]byte("** leak@gone why\n** answer@gone why"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New("v1.0.0", time.Now(), []*interop.Peer{x, y, gone, self}, &interop.Expectations{Aside: aside}, o)
+	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
+	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345
+	return r
+}
+
+func TestTotals(t *testing.T) {
+	r := small(t)
+	want := Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Unsupported: 3, NotRun: 1}
+	if r.Totals != want || r.Totals.Verdicts() != 7 || r.Totals.AsExpected() {
+		t.Errorf("got %+v, want %+v", r.Totals, want)
+	}
+	peers := map[string]Totals{
+		"x":     {Pass: 1, Expected: 1, Unsupported: 3},
+		"libre": {Pass: 1, Expected: 1, Fail: 1, Fixed: 1, Unsupported: 1, NotRun: 1},
+		"gone":  {},
+		// A case of a peer with itself is one.
+		"runner": {Pass: 3, Fail: 1, Fixed: 1, Unsupported: 2, NotRun: 1},
+	}
+	for _, p := range r.Peers {
+		if p.Totals != peers[p.Name] {
+			t.Errorf("%s: got %+v, want %+v", p.Name, p.Totals, peers[p.Name])
+		}
+	}
+	for _, c := range []struct {
+		totals Totals
+		want   bool
+	}{
+		{Totals{}, true},
+		{Totals{Pass: 1, Expected: 2, Unsupported: 3, NotRun: 4}, true},
+		{Totals{Pass: 1, Fail: 1}, false},
+		{Totals{Pass: 1, Fixed: 1}, false},
+	} {
+		if got := c.totals.AsExpected(); got != c.want {
+			t.Errorf("%+v: %v", c.totals, got)
+		}
+	}
+}
+
+func TestCell(t *testing.T) {
+	for _, c := range []struct {
+		totals Totals
+		want   string
+	}{
+		{Totals{}, ""},
+		{Totals{Pass: 12}, "12"},
+		{Totals{Pass: 12, Unsupported: 3}, "12"},
+		{Totals{Unsupported: 3}, "-"},
+		{Totals{Expected: 2}, "0x2"},
+		{Totals{Pass: 5, Expected: 2}, "5x2"},
+		{Totals{Pass: 5, Fail: 2, Fixed: 1}, "5!3"},
+		{Totals{NotRun: 3}, "0?3"},
+		{Totals{NotRun: 3, Unsupported: 1}, "0?3"},
+		{Totals{Pass: 1, Expected: 2, Fail: 3, Fixed: 4, Unsupported: 5, NotRun: 6}, "1x2!7?6"},
+	} {
+		if got := cell(c.totals); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.totals, got, c.want)
+		}
+	}
+}
+
+const console = `fail: basics/pass/stream/runner/libre
+    line 7: leak@libre: a, as 4, is open, and nobody was told
+    cloexec@x: what it receives is not close-on-exec
+      A> send payload=00 fds=4
+      A< ok n=1
+
+fixed: limits/many/stream/runner/libre
+    expected to fail, and does not: line 3: ** leak@libre
+
+not run: basics/pass/stream/libre/runner
+    libre: the peer ended
+
+stream: who sends (rows) to whom (columns)
+         1   2   3
+1 x          1   -
+2 libre  0x1     0?1
+3 runner     0!2 2
+
+dgram: who sends (rows) to whom (columns)
+         1 2 3
+1 x          -
+2 libre
+3 runner     1
+
+peer    language  version  pass  expected failure  not as expected  unsupported  not run
+x       c         1.2      1     1                 0                3            0
+libre   rust      0.30.1   1     1                 2                1            1
+runner  go        0        3     0                 2                2            1
+not there: gone: no C compiler (gcc) in PATH
+
+In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.
+
+Linux 6.1 x86_64, 3 peers of 4, 12.3 s
+verdicts: 7: 4 pass, 1 expected failures, 1 unexpected failures, 1 expected failures that pass
+without a verdict: 3 unsupported, 1 not run
+the kernel told which descriptor is which by: O_APPEND 3, kcmp 12
+expectations set aside, for peers that are not there: 2
+cut short: interrupt
+`
+
+func TestConsole(t *testing.T) {
+	var b strings.Builder
+	if err := small(t).Console(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != console {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), console)
+	}
+}
+
+// Of a run in which nothing was played, there is no matrix.
+func TestConsoleOfNothing(t *testing.T) {
+	r := New("v1.0.0", time.Now(), []*interop.Peer{{Name: "x"}, interop.Missing("y", "not given"), interop.Missing("z", "not given")},
+		&interop.Expectations{}, interop.Outcome{})
+	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64"}
+	r.Seconds = 0
+	const want = `peer  language  version  pass  expected failure  not as expected  unsupported  not run
+x                        0     0                 0                0            0
+not there: y z: not given
+
+In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.
+
+Linux 6.1 x86_64, 1 peers of 3, 0.0 s
+verdicts: 0: 0 pass, 0 expected failures, 0 unexpected failures, 0 expected failures that pass
+without a verdict: 0 unsupported, 0 not run
+`
+	var b strings.Builder
+	if err := r.Console(&b); err != nil || b.String() != want {
+		t.Errorf("%v, got\n%s\nwant\n%s", err, b.String(), want)
+	}
+}
+
+func TestConsoleTellsOfErrors(t *testing.T) {
+	r := small(t)
+	var whole bytes.Buffer
+	if err := r.Console(&whole); err != nil {
+		t.Fatal(err)
+	}
+	for room := 0; room < whole.Len(); room += 7 {
+		if err := r.Console(&full{room}); !errors.Is(err, errFull) {
+			t.Fatalf("with room for %d bytes of %d: %v", room, whole.Len(), err)
+		}
+	}
+}
+
+var errFull = errors.New("no space left on device")
+
+// full is a file on a device with so much room.
+type full struct{ room int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if len(p) > f.room {
+		return f.room, errFull
+	}
+	f.room -= len(p)
+	return len(p), nil
+}
+
+func TestJSON(t *testing.T) {
+	r := small(t)
+	var b bytes.Buffer
+	if err := r.JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got Report
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	// What is not in the file is the case itself.
+	for i := range r.Cases {
+		r.Cases[i].Case = interop.Case{}
+	}
+	if !reflect.DeepEqual(&got, r) {
+		t.Errorf("got %+v\nwant %+v", got, r)
+	}
+	for _, want := range []string{
+		`"schema": 1`, `"version": "v1.0.0"`, `"kernel": "Linux 6.1"`, `"uid": 1000`, `"started": "2026-01-02T03:04:05Z"`,
+		`"not_run": "no C compiler (gcc) in PATH"`, `"verdict": "not run"`, `"cut": "interrupt"`,
+		`"line 1: ** leak@gone"`, `A> send payload=00 fds=4`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	r := small(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "new", "report.json")
+	for range 2 { // it takes the place of an old one
+		if err := r.WriteJSON(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want bytes.Buffer
+	if err := r.JSON(&want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, file := range []string{dir, filepath.Join(file, "report.json"), "/dev/null/x"} {
+		if err := r.WriteJSON(file); err == nil {
+			t.Errorf("%s is written", file)
+		}
+	}
+	if names, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*.new")); err != nil || len(names) > 0 {
+		t.Errorf("left: %v, %v", names, err)
+	}
+}

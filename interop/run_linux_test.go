@@ -1,0 +1,116 @@
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestGroupByPeers(t *testing.T) {
+	s := mustParse(t, simple)
+	x, y := &Peer{Name: "x"}, &Peer{Name: "y"}
+	groups := groupByPeers(Plan([]*Scenario{s}, []*Peer{x, y}, &Peer{Name: RunnerName}))
+	var got []string
+	for _, g := range groups {
+		got = append(got, strings.Join(names(g), " "))
+	}
+	n := func(pairs string) string {
+		var list []string
+		for _, p := range strings.Fields(pairs) {
+			list = append(list, "group/id/"+p)
+		}
+		return strings.Join(list, " ")
+	}
+	want := []string{
+		n("stream/x/x dgram/x/x"),
+		n("stream/x/y stream/y/x dgram/x/y dgram/y/x"),
+		n("stream/x/runner stream/runner/x dgram/x/runner dgram/runner/x"),
+		n("stream/y/y dgram/y/y"),
+		n("stream/y/runner stream/runner/y dgram/y/runner dgram/runner/y"),
+		n("stream/runner/runner dgram/runner/runner"),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestBlame(t *testing.T) {
+	s := mustParse(t, simple)
+	x, y, runner := &Peer{Name: "x"}, &Peer{Name: "y"}, &Peer{Name: RunnerName}
+	play := func(a, b *Peer, check Check, peer string) Result {
+		return Result{Case: Case{Scenario: s, Type: "stream", A: a, B: b}, Findings: []Finding{{Check: check, Peer: peer, Text: "why"}}}
+	}
+	// Each case is seen after the ones before it.
+	r := &run{blamed: map[string]bool{}}
+	for _, c := range []struct {
+		result Result
+		want   string
+	}{
+		// Nobody is known to be wrong yet.
+		{play(x, y, CheckFile, "y"), "file@y: why"},
+		{play(x, y, CheckHang, "y"), "hang@y: why"},
+		// The runner is right, so that it is the one opposite.
+		{play(runner, y, CheckAnswer, RunnerName), "answer@y: why"},
+		{play(x, runner, CheckLeak, RunnerName), "leak@x: why"},
+		{play(x, runner, CheckHang, "x"), "hang@x: why"},
+		{play(runner, runner, CheckAnswer, RunnerName), "answer@runner: why"},
+		{play(x, y, CheckAnswer, "y"), "answer@y: why"},
+		{play(x, runner, CheckHang, RunnerName), "answer@x: what it said that it sent did not come"},
+		// x is wrong with the runner from here on, and y is not.
+		{play(x, y, CheckFile, "y"), "file@x: why"},
+		{play(x, y, CheckAnswer, "y"), "answer@x: why"},
+		{play(x, y, CheckHang, "y"), "answer@x: what it said that it sent did not come"},
+		{play(y, x, CheckFile, "x"), "file@x: why"},
+		{play(y, y, CheckFile, "y"), "file@y: why"},
+		// What a peer does with its own table is its own fault.
+		{play(x, y, CheckLeak, "y"), "leak@y: why"},
+		{play(x, y, CheckCloexec, "y"), "cloexec@y: why"},
+		{play(x, y, CheckCrash, "y"), "crash@y: why"},
+		{play(x, y, CheckContract, "y"), "contract@y: why"},
+	} {
+		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
+		r.blame(&c.result)
+		if got := c.result.Findings[0].String(); got != c.want {
+			t.Errorf("%s: got %s, want %s", before, got, c.want)
+		}
+	}
+}
+
+func TestLimitFor(t *testing.T) {
+	for _, c := range []struct {
+		open string
+		free int
+		want uint64
+	}{
+		{"", 0, 0},
+		{"", 3, 3},
+		{"0 1 2", 0, 3},
+		{"0 1 2", 2, 5},
+		{"2 0 1", 1, 4},
+		{"0 1 2 5", 0, 3},   // 3 and 4 would be free
+		{"0 1 2 5", 1, 4},   // 3
+		{"0 1 2 5", 2, 5},   // 3 and 4
+		{"0 1 2 5", 3, 7},   // 3, 4 and 6
+		{"0 1 2 5 6", 3, 8}, // 3, 4 and 7
+		{"0 1 2 5 7", 3, 7}, // 3, 4 and 6
+		{"1000", 1, 1},
+	} {
+		var open []int
+		for _, w := range strings.Fields(c.open) {
+			n := 0
+			fmt.Sscan(w, &n)
+			open = append(open, n)
+		}
+		limit := limitFor(slices.Clone(open), c.free)
+		free := int(limit)
+		for _, n := range open {
+			if n < int(limit) {
+				free--
+			}
+		}
+		if limit != c.want || free != c.free {
+			t.Errorf("open are %v: below %d are %d free; want %d, and %d", open, limit, free, c.want, c.free)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package interop_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+// Parts of transcripts.
+const (
+	head = "# What must hold.\n# Where that comes from.\non stream\n"
+	send = "A> send payload=00 fds=a\nA< ok n=1\n"
+	recv = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
+	none = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
+	lost = "B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=- flags=ctrunc\n"
+	ends = "A> end\nA< ok\n"
+)
+
+func parse(t *testing.T, text string) *interop.Scenario {
+	t.Helper()
+	s, err := interop.ParseScenario("group/id", []byte(head+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func outcome(r interop.Result) string {
+	text := string(r.Verdict)
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	for _, f := range r.Findings {
+		text += ": " + f.String()
+	}
+	return text
+}
+
+// What each verb of the runner's own makes of a case, right and wrong.
+func TestRunnerVerbs(t *testing.T) {
+	p, self := fake(t, ""), runner(t)
+	if err := p.Probe(interop.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	const file, pipe = "files a=file\n", "files a=pipe-w\n"
+	for _, c := range []struct {
+		name, text string
+		a, b       *interop.Peer
+		want       string
+	}{
+		{"pos is 0 at first", file + send + recv + "R> pos B a=0\nR> pos A a=0\n", p, self, "pass"},
+		{"seek moves both", file + "R> seek a=32\n" + send + recv + "R> pos B a=32\nR> pos A a=32\n", p, self, "pass"},
+		{"seek moves them later", file + send + recv + "R> seek a=7\nR> pos B a=7\n", self, p, "pass"},
+		{"pos is another at B", file + send + recv + "R> pos B a=1\n", self, p, "fail: file@fake: a is at offset 0, not 1"},
+		{"pos is another at A", file + "R> seek a=2\n" + send + recv + "R> pos A a=1\n", p, self, "fail: file@fake: a is at offset 2, not 1"},
+		{"seek in what has no offset", "files a=pipe-r\nR> seek a=1\n" + ends, p, self, "not run: line 5: lseek: illegal seek"},
+
+		{"eof", pipe + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
+		{"no eof", pipe + "R> drop a\nR> eof a\n" + ends, p, self, "fail: leak@fake: a is still open somewhere"},
+
+		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},
+		{"something is pending", file + send + "R> pending B\n", p, self,
+			"fail: answer@fake: something waits at B, and nothing should have been sent"},
+		{"something is pending at A", "B> send payload=00 fds=-\nB< ok n=1\nR> pending A\n", self, p,
+			"fail: answer@fake: something waits at A, and nothing should have been sent"},
+		{"nothing is pending any more", file + send + recv + "R> pending B\nR> pending A\n", p, self, "pass"},
+
+		{"limit", file + send + "R> limit B nofile=+0\n" + lost, self, p, "pass"},
+		{"limit that leaves one", file + send + "R> limit B nofile=+1\n" + recv, self, p, "pass"},
+		{"limit given back", file + send + "R> limit B nofile=+0\nR> limit B nofile=-\n" + recv, self, p, "pass"},
+		{"limit of the runner", "R> limit A nofile=+0\n" + ends, self, p,
+			"not run: runner is in the runner's own process, whose limit stays"},
+
+		{"setsock", file + "R> setsock B passcred=1\n" + send + lost, self, p, "pass"},
+		{"setsock and back", file + "R> setsock B passcred=1\nR> setsock B passcred=0\n" + send + recv, self, p, "pass"},
+		{"setsock of no option", "R> setsock B mood=1\n" + ends, self, p, "not run: line 4: setsock [B mood=1]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// The case after it, in the same session, is as if it had not been.
+			list := []interop.Case{
+				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
+				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
+					"B< ok n=1 payload=00 fds=a,b\nR> pos B a=0\n"), Type: "stream", A: c.a, B: c.b},
+			}
+			timeout := time.Duration(0)
+			if c.name == "no eof" {
+				timeout = 300 * time.Millisecond
+			}
+			results := play(t, list, timeout)
+			if got := outcome(results[0]); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+			if got := outcome(results[1]); got != "pass" {
+				t.Errorf("the case after it: %s", got)
+			}
+		})
+	}
+}
+
+// The limit is given back where the case fails while it is in force.
+func TestLimitIsGivenBack(t *testing.T) {
+	p, self := fake(t, ""), runner(t)
+	if err := p.Probe(interop.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	results := play(t, []interop.Case{
+		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+none), Type: "stream", A: self, B: p},
+		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+recv), Type: "stream", A: self, B: p},
+		{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: p},
+	}, 0)
+	if got := outcome(results[0]); got != "pass" { // no flag is named, so that any will do
+		t.Errorf("got %s", got)
+	}
+	if got := outcome(results[1]); !strings.HasPrefix(got, "fail: answer@fake: ") {
+		t.Errorf("got %s", got)
+	}
+	if got := outcome(results[2]); got != "pass" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What was said is kept, with the numbers, as somebody could type it.
+func TestTranscript(t *testing.T) {
+	self := runner(t)
+	o := interop.Run(context.Background(), []interop.Case{{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: self}},
+		nil, interop.Options{Timeout: time.Minute})
+	if len(o.Results) != 1 {
+		t.Fatalf("got %+v", o)
+	}
+	r := o.Results[0]
+	lines := strings.Join(r.Transcript, "\n")
+	for _, want := range []string{"A> use sock=", "A< ok\nB> use sock=", " fds=-\nB< ok\nA> send payload=00 fds=", "\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=",
+		" flags=-\nA> end\nA< ok\nB> end\nB< ok"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("no %q in\n%s", want, lines)
+		}
+	}
+	if r.Name != "group/id/stream/runner/runner" || r.Hash != r.Case.Scenario.Hash || r.Verdict != interop.Pass {
+		t.Errorf("got %+v", r)
+	}
+}

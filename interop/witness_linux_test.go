@@ -1,0 +1,220 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// file is a file of a case, closed at the end of the test.
+func file(t *testing.T, kind string) *caseFile {
+	t.Helper()
+	f, err := newCaseFile(FileSpec{Name: "a", Owner: RoleA, Kind: kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.close)
+	return f
+}
+
+// number is a duplicate, closed at the end of the test.
+func number(t *testing.T, fd int) int {
+	t.Helper()
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(n) })
+	return n
+}
+
+// opened is the same file in another open file description, or -1 where nothing
+// can be opened again.
+func opened(t *testing.T, f *caseFile) int {
+	t.Helper()
+	mode := map[string]int{
+		"file": unix.O_RDWR, "dir": unix.O_RDONLY, "null": unix.O_RDWR, "opath": unix.O_PATH,
+		"pipe-r": unix.O_RDONLY | unix.O_NONBLOCK, "pipe-w": unix.O_WRONLY, "memfd": unix.O_RDWR,
+	}
+	m, ok := mode[f.Kind]
+	if !ok {
+		return -1
+	}
+	n, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.own), m|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(n) })
+	return n
+}
+
+func getfl(t *testing.T, fd int) int {
+	t.Helper()
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return flags
+}
+
+func TestWitnessKcmp(t *testing.T) {
+	self := os.Getpid()
+	if _, err := raw.SameDescription(self, 0, self, 0); err != nil {
+		t.Skipf("kcmp: %v: only the weaker witnesses are tested", err)
+	}
+	for _, kind := range fileKinds {
+		t.Run(kind, func(t *testing.T) {
+			w := &witness{}
+			f := file(t, kind)
+			if holds, sure, err := w.holds(f, self, self, number(t, f.own)); !holds || !sure || err != nil {
+				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
+			}
+			if n := opened(t, f); n >= 0 {
+				if holds, sure, err := w.holds(f, self, self, n); holds || !sure || err != nil {
+					t.Errorf("opened again: %v, %v, %v", holds, sure, err)
+				}
+			}
+			if f.other >= 0 {
+				if holds, _, err := w.holds(f, self, self, f.other); holds || err != nil {
+					t.Errorf("the other end: %v, %v", holds, err)
+				}
+			}
+			if holds, _, err := w.holds(file(t, kind), self, self, f.own); holds || err != nil {
+				t.Errorf("another file of this kind: %v, %v", holds, err)
+			}
+			closed := number(t, f.own)
+			if err := unix.Close(closed); err != nil {
+				t.Fatal(err)
+			}
+			if holds, _, err := w.holds(f, self, self, closed); holds || err == nil {
+				t.Errorf("a closed number: %v, %v", holds, err)
+			}
+			if counts := w.counts(); counts[witnessKcmp] == 0 || len(counts) != 1 {
+				t.Errorf("the witnesses were %v", counts)
+			}
+		})
+	}
+}
+
+func TestWitnessAppend(t *testing.T) {
+	self := os.Getpid()
+	for _, kind := range fileKinds {
+		if kind == "opath" {
+			continue // it has no flags to change
+		}
+		t.Run(kind, func(t *testing.T) {
+			f := file(t, kind)
+			before := getfl(t, f.own)
+			if follows, err := followsAppend(f.own, self, number(t, f.own)); !follows || err != nil {
+				t.Errorf("a duplicate: %v, %v", follows, err)
+			}
+			if n := opened(t, f); n >= 0 {
+				again := getfl(t, n)
+				if follows, err := followsAppend(f.own, self, n); follows || err != nil {
+					t.Errorf("opened again: %v, %v", follows, err)
+				}
+				if now := getfl(t, n); now != again {
+					t.Errorf("the flags of another description became %#x, were %#x", now, again)
+				}
+				if _, err := unix.FcntlInt(uintptr(n), unix.F_SETFL, again|unix.O_APPEND); err != nil {
+					t.Fatal(err)
+				}
+				if follows, err := followsAppend(f.own, self, n); follows || err != nil {
+					t.Errorf("opened again, with O_APPEND: %v, %v", follows, err)
+				}
+			}
+			if now := getfl(t, f.own); now != before {
+				t.Errorf("the flags are %#x, were %#x", now, before)
+			}
+
+			// What has O_APPEND already keeps it.
+			if _, err := unix.FcntlInt(uintptr(f.own), unix.F_SETFL, before|unix.O_APPEND); err != nil {
+				t.Fatal(err)
+			}
+			if follows, err := followsAppend(f.own, self, number(t, f.own)); !follows || err != nil {
+				t.Errorf("a duplicate, with O_APPEND: %v, %v", follows, err)
+			}
+			if now := getfl(t, f.own); now != before|unix.O_APPEND {
+				t.Errorf("the flags are %#x, were %#x", now, before|unix.O_APPEND)
+			}
+
+			// Also where nothing can be told.
+			if follows, err := followsAppend(f.own, self, -1); follows || err == nil {
+				t.Errorf("no number: %v, %v", follows, err)
+			}
+			if now := getfl(t, f.own); now != before|unix.O_APPEND {
+				t.Errorf("after an error the flags are %#x, were %#x", now, before|unix.O_APPEND)
+			}
+		})
+	}
+	if follows, err := followsAppend(file(t, "opath").own, self, 0); follows || err == nil {
+		t.Errorf("O_PATH: %v, %v", follows, err)
+	}
+}
+
+// Once neither the runner nor the owner has the file any more, only its inode is
+// left to know it by, which convicts where it belongs to nothing else.
+func TestWitnessInode(t *testing.T) {
+	self := os.Getpid()
+	unique := []string{"file", "pipe-r", "pipe-w", "pair", "memfd"}
+	for _, kind := range fileKinds {
+		t.Run(kind, func(t *testing.T) {
+			w := &witness{}
+			f := file(t, kind)
+			kept := number(t, f.own)
+			f.drop()
+			f.number = -1
+			holds, sure, err := w.holds(f, self, self, kept)
+			if !holds || sure != slices.Contains(unique, kind) || err != nil {
+				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)
+			}
+			if counts := w.counts(); counts[witnessInode] != 1 || len(counts) != 1 {
+				t.Errorf("the witnesses were %v", counts)
+			}
+			null, err := unix.Open("/proc/self/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(null)
+			if holds, _, err := w.holds(f, self, self, null); holds || err != nil {
+				t.Errorf("a file with another inode: %v, %v", holds, err)
+			}
+		})
+	}
+}
+
+func TestFDInfo(t *testing.T) {
+	f := file(t, "file")
+	if _, err := unix.Seek(f.own, 1234, unix.SEEK_SET); err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := unix.Dup(f.own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	for n, cloexec := range map[int]bool{f.own: true, inherited: false} {
+		info, err := fdInfo(os.Getpid(), n)
+		if err != nil || info.pos != 1234 || info.cloexec() != cloexec || info.flags&unix.O_ACCMODE != unix.O_RDWR {
+			t.Errorf("%d: got %+v, %v", n, info, err)
+		}
+	}
+	if _, err := fdInfo(os.Getpid(), -1); err == nil {
+		t.Error("there is no number -1")
+	}
+}
+
+func TestOpenNumbers(t *testing.T) {
+	n := number(t, 0)
+	numbers, err := openNumbers(os.Getpid())
+	if err != nil || !slices.Contains(numbers, n) || slices.Contains(numbers, 1_000_000) {
+		t.Errorf("got %v, %v; want %d among them", numbers, err, n)
+	}
+	if _, err := openNumbers(1 << 30); err == nil {
+		t.Error("there is no such process")
+	}
+}
