@@ -425,6 +425,19 @@ var _ = Describe("a batch of datagrams", func() {
 		Expect(in[4].Addr.Name).To(BeEmpty())
 	})
 
+	It("has nothing left of the names of an earlier one", func() {
+		GinkgoT().Chdir(GinkgoT().TempDir())
+		f := connect(unix.SOCK_DGRAM)
+		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
+		sock, sent := f.datagram(), f.file()
+		for range 3 {
+			Expect(scm.SendBatch(sock, []scm.Message{*to(strings.Repeat("l", 100), sent)}, 0)).To(Equal(1))
+			Expect(f.from(long, sent)).To(BeEmpty())
+			Expect(scm.SendBatch(sock, []scm.Message{*to("s", sent)}, 0)).To(Equal(1))
+			Expect(f.from(short, sent)).To(BeEmpty())
+		}
+	})
+
 	It("stops at an address that nobody has", func() {
 		f := connect(unix.SOCK_DGRAM)
 		name := abstractName()

@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -129,7 +130,7 @@ var _ = Describe("NewConn", func() {
 		Expect(second(scm.NewConn((*os.File)(nil)))).To(opFails("conn", os.ErrInvalid))
 		Expect(second(scm.NewConn(r))).To(opFails("conn", os.ErrClosed))
 		Expect(second(scm.NewConnFD(-1))).To(opFails("conn", unix.EBADF))
-		Expect(second(scm.NewConnFD(1 << 40))).To(opFails("conn", unix.EBADF))
+		Expect(second(scm.NewConnFD(math.MinInt))).To(opFails("conn", unix.EBADF))
 	})
 
 	It("works on a net.UnixConn, and beside it", func() {

@@ -200,21 +200,20 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		receives(b, "x", many[1:]...)
 	})
 
-	It("are neither sent nor lost with a message that is too large", func() {
-		if network == "unix" {
-			Skip("a stream has no messages")
-		}
-		a, b := pair(network)
-		r, w := pipe()
-		n, err := a.WriteFiles(make([]byte, 10<<20), w)
-		Expect(n).To(BeZero())
-		Expect(err).To(opFails("write", unix.EMSGSIZE))
-		Expect(w.WriteString("mine")).To(Equal(4))
-		Expect(w.Close()).To(Succeed())
-		Expect(io.ReadAll(r)).To(BeEquivalentTo("mine"), "then the end: nobody else has the writing end")
-		Expect(a.Write([]byte("after"))).To(Equal(5))
-		receives(b, "after")
-	})
+	if network != "unix" {
+		It("are neither sent nor lost with a message that is too large", func() {
+			a, b := pair(network)
+			r, w := pipe()
+			n, err := a.WriteFiles(make([]byte, 10<<20), w)
+			Expect(n).To(BeZero())
+			Expect(err).To(opFails("write", unix.EMSGSIZE))
+			Expect(w.WriteString("mine")).To(Equal(4))
+			Expect(w.Close()).To(Succeed())
+			Expect(io.ReadAll(r)).To(BeEquivalentTo("mine"), "then the end: nobody else has the writing end")
+			Expect(a.Write([]byte("after"))).To(Equal(5))
+			receives(b, "after")
+		})
+	}
 
 	It("are neither sent nor lost when the other end is closed", func() {
 		a, b := pair(network)
@@ -246,6 +245,39 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		noWriterIsLeft(r)
 		drain(b)
 		wait()
+	})
+
+	It("go or do not go when they are closed at the same time, and no others in their place", func() {
+		a, b := pair(network)
+		other, _ := pipe()
+		for range 300 {
+			r, w, err := os.Pipe()
+			Expect(err).NotTo(HaveOccurred())
+			number, want := numberOf(w), fdtest.Name(numberOf(w))
+			ready := make(chan struct{})
+			wait := goes(func() {
+				<-ready
+				Expect(w.Close()).To(Succeed())
+				Expect(unix.Dup3(numberOf(other), number, unix.O_CLOEXEC)).To(Succeed())
+			})
+			close(ready)
+			n, err := a.WriteFiles([]byte("x"), r, w)
+			wait()
+			Expect(unix.Close(number)).To(Succeed())
+			Expect(r.Close()).To(Succeed())
+			if err != nil {
+				Expect(n).To(BeZero())
+				Expect(err).To(MatchError(os.ErrClosed))
+				continue
+			}
+			_, files, err := b.ReadFiles(make([]byte, 1), 2)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(files).To(HaveLen(2))
+			for _, f := range files {
+				Expect(fdtest.Name(numberOf(f))).To(Equal(want), "the two ends have one name")
+				Expect(f.Close()).To(Succeed())
+			}
+		}
 	})
 
 	Describe("of which there are more than room", func() {

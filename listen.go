@@ -26,8 +26,10 @@ var _ net.Listener = (*Listener)(nil)
 //
 // A socket file that is in the way is removed if it is stale, which is when nobody
 // has its socket open: a connect(2) gets ECONNREFUSED. Otherwise, and for a name
-// that is taken, the error is [ErrInUse]; what is no socket is never removed. The
-// new file is removed by Close, if it is then still the one that Listen made.
+// that is taken, the error is [ErrInUse]; what is no socket is never removed. While
+// a file is looked at and removed its folder is locked by flock(2), for which Listen
+// waits until ctx is done. The new file is removed by Close, if it is then still the
+// one that Listen made.
 //
 // The programs at both ends see the name that was bound: for a path longer than
 // sun_path it is one that says nothing.

@@ -186,6 +186,29 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		}
 	})
 
+	It("waits for a folder that another one has locked, until the context is done", func() {
+		path := socketPath()
+		stale := mustListen(scm.Config{}, network, path)
+		stale.SetUnlinkOnClose(false)
+		Expect(stale.Close()).To(Succeed())
+		folder, err := os.Open(filepath.Dir(path))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Flock(numberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
+		keepsNumbers()
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		_, err = listenAny(short, scm.Config{}, network, path)
+		Expect(err).To(And(opFails("listen", scm.ErrInUse), MatchError(context.DeadlineExceeded)))
+
+		wait := goes(func() {
+			l, err := listenAny(ctx, scm.Config{}, network, path)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(l.Close()).To(Succeed())
+		})
+		Expect(folder.Close()).To(Succeed())
+		wait()
+	})
+
 	It("chooses a name where none is given", func() {
 		if network == "unixgram" {
 			c, err := scm.ListenPacket(ctx, network, "")

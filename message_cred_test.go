@@ -228,6 +228,32 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		})
 	}
 
+	It("leaves room in the padding for one descriptor too many, which is closed", func() {
+		if unix.CmsgSpace(4) == unix.CmsgLen(4) {
+			Skip("there is no padding on this architecture")
+		}
+		sent := f.files(2)
+		for _, recv := range []func(m *scm.Message) error{
+			func(m *scm.Message) error { return scm.Recv(f.b, m, 0) },
+			func(m *scm.Message) error {
+				ms := []scm.Message{*m}
+				_, err := scm.RecvBatch(f.b, ms, 0)
+				*m = ms[0]
+				return err
+			},
+		} {
+			f.sends("x", sent...)
+			pidfd := -7
+			fds := []int{-7, -7} // of which one is room
+			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: fds[:1], PIDFD: &pidfd}
+			Expect(recv(&m)).To(Succeed())
+			Expect([]int{m.N, m.Flags, fds[1]}).To(Equal([]int{1, unix.MSG_CTRUNC, -7}))
+			f.takes(m.FDs[:m.NFD], sent[0])
+			Expect(pidOf(pidfd)).To(Equal(strconv.Itoa(os.Getpid())))
+			Expect(unix.Close(pidfd)).To(Succeed())
+		}
+	})
+
 	It("is of the process that sent", func() {
 		cmd := childCommand("sends-cred", strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid()))
 		r, w, err := os.Pipe() // keeps the child there: a pidfd of one that is gone has no number

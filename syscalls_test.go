@@ -50,7 +50,10 @@ func closes(n int) []string {
 	return calls
 }
 
-var one = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+var (
+	one      = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+	unpadded = scm.Message{Buffers: one.Buffers, FDs: one.FDs, Unpadded: true}
+)
 
 var tracedCalls = []traced{
 	{"WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), 0) }, []string{sendmsg(1)}},
@@ -67,11 +70,19 @@ var tracedCalls = []traced{
 	{"Send of many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
 	{"Send beyond the limit", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
 	{"Send of too many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
+	{"Send without the padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
+	{"Send with credentials", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: one.FDs, Cred: &scm.Cred{PID: os.Getpid()}}, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))}},
+	{"SendBatch of three", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
+	{"SendBatch beyond the limit", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"SendBatch of none", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
 	{"Recv of one", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv of two with room for one", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv without room", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
 	{"Recv of many buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
 	{"Recv beyond the limit", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"RecvBatch of three", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
+	{"RecvBatch beyond the limit", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"RecvBatch of none", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
 	{"Recv that fails", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv with a pidfd", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)

@@ -14,6 +14,8 @@ import (
 // and refuses anything behind it: there is one message at a time. With the status
 // 0 it refuses any number of descriptors but one, and text that came before is
 // Recv's text; any other status is an [*APUEError]. No acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var APUE Format = theAPUE
 
 var theAPUE = apue{label{"apue", "unix"}}

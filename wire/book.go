@@ -8,6 +8,8 @@ package wire
 // one 0 byte, which is what the book's programs send, and comes back as an empty
 // text. Control of CMSG_SPACE. The receiver takes what one call gives. No
 // descriptor is no error, as in the book: fds is then empty. No acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var Book Format = book{label{"book", "unix"}}
 
 type book struct{ label }

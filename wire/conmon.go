@@ -2,14 +2,16 @@ package wire
 
 import "strings"
 
-// Conmon is sendfd and recvfd of conmon, which are runc's of before 2017: a file
-// and its name. conmon receives the master of a container's terminal so.
+// Conmon is sendfd and recvfd of conmon, which runc once had too: a file and its
+// name. conmon receives the master of a container's terminal so.
 //
 // Stream. The text is the name, at most 4095 bytes; a 0 byte follows it. One
 // descriptor. Control of CMSG_SPACE. The receiver takes what one call gives and
 // refuses any number of descriptors but one; the name ends at a 0 byte or with
 // what came, so that the messages of [Runc] and [Crun] are understood too. No
 // acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var Conmon Format = conmon{label{"conmon", "unix"}}
 
 type conmon struct{ label }

@@ -6,4 +6,6 @@ package wire
 // Stream. One space and one descriptor; no text. Control of CMSG_SPACE. The
 // receiver needs one byte, and does not look at it. No acknowledgement. A
 // receiver that must understand both runtimes uses [Conmon].
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var Crun Format = fixed{label{"crun", "unix"}, " "}

@@ -14,6 +14,8 @@ import (
 // too. No acknowledgement. An empty packet without a descriptor and the end look
 // the same: both are io.EOF. On a stream a message without payload, and the
 // descriptor with it, is lost without an error.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }

@@ -20,6 +20,8 @@ import (
 //
 // [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that have to do
 // with descriptors.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var Notify Format = theNotify
 
 var theNotify = notify{label{"notify", "unixgram"}}

@@ -67,7 +67,7 @@ func (f notify) fdName(name string) error {
 // NotifyBarrier waits until the service manager has dealt with everything that was
 // sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's.
 // It sends the writing end of a pipe, of which the manager's close is the answer;
-// nothing of it is left open. Other errors are those of Notify.Send.
+// nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
 		return err

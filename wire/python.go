@@ -16,6 +16,8 @@ import (
 // On macOS the receiver acknowledges with the byte A: Send waits for it, and Recv
 // sends it once it has accepted what came. If Send fails because it does not come,
 // the descriptors have gone.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}
 
 type python struct {

@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/wire"
 )
@@ -35,20 +36,20 @@ var _ = child("send", func(args []string) error {
 	return format.Send(3, args[1], fds...)
 })
 
-// said is a message, the msg_controllen that it is sent with on 64-bit systems, and
-// the program that sends the same.
+// said is a message, whether its msg_controllen is CMSG_LEN or CMSG_SPACE, and the
+// program that sends the same.
 type said struct {
 	message
-	control int
+	control func(int) int
 	program string
 	flags   string // the program's
 	command func(ctx SpecContext) *exec.Cmd
 }
 
-const (
-	cmsgLen   = 20 // CMSG_LEN(sizeof(int))
-	cmsgSpace = 24
-)
+var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
+
+// noControl is said without descriptors.
+func noControl(int) int { return 0 }
 
 var everythingSaid = []said{
 	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
@@ -57,16 +58,16 @@ var everythingSaid = []said{
 	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", toldTo("fdchannel", "send payload=- fds=4")},
 	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Notify, "READY=1", 0, ""}, 0, "", "", nil},
-	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, 32, "", "", nil},
+	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
+	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
 	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scripted("glib.py", "libgio-2.0.so.0", "libglib2.0-0", "send", "4")},
 	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the crate passfd", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
 	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "1")},
-	{message{wire.Python, "", 4, ""}, 32, "Python", "0", scripted("reduction.py", "", "", "sendfds", "4")},
+	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "4")},
 	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", toldTo("runc", "send payload=6e616d65 fds=4")},
 	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scripted("skalibs.py", "libskarnet.so.2.13", "libskarnet2.13", "send", "|", "4")},
-	{message{wire.SkalibsUnixmessage, "text", 3, ""}, 32, "", "", nil},
-	{message{wire.SkalibsUnixmessage, "text", 0, ""}, 0, "", "", nil},
+	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
+	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
 }
 
 // scripted is a script of testdata that sends.
@@ -131,10 +132,10 @@ var _ = Describe("sendmsg", func() {
 
 		It("of "+name+", has so much control data", func(ctx SpecContext) {
 			line := s.traced(ctx, s.sending(ctx))
-			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control))
+			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control(4*s.fds)))
 			Expect(line).To(HaveSuffix(", MSG_NOSIGNAL)"))
 			if s.fds > 0 {
-				Expect(line).To(ContainSubstring("cmsg_len=%d,", 16+4*s.fds))
+				Expect(line).To(ContainSubstring("cmsg_len=%d,", unix.CmsgLen(4*s.fds)))
 			}
 		}, NodeTimeout(patience))
 

@@ -12,6 +12,8 @@ import (
 // descriptor. Control of CMSG_SPACE. skalibs' receiver refuses another byte than
 // the one that it was told to expect: here Recv returns it, for the caller to
 // compare. Any number of descriptors but one is refused. No acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
@@ -43,6 +45,8 @@ func (f ancil) Recv(sock int) (text string, fds []int, err error) {
 // with the first byte. Control of CMSG_SPACE, and none without descriptors. The
 // receiver refuses a longer text, and a number that is not that of the descriptors
 // that came with the six bytes. No acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}
 
 type unixmessage struct{ label }

@@ -74,8 +74,9 @@ func Lookup(name string) (Format, bool) {
 	return all[i], true
 }
 
-// FormatError says what a format does not allow, of what came or of what was
-// to be sent. What came is closed; of what was to be sent nothing was.
+// FormatError says what a format does not allow, of what came or of what was to be
+// sent. What came is closed; of what was to be sent nothing was, but where a format
+// has an acknowledgement and the FormatError is about that.
 type FormatError struct {
 	Format string // the name of the format
 	Reason string

@@ -257,6 +257,53 @@ pidfd(int type)
 	receive_pidfd(type, SCM_MAX_FDS);
 }
 
+/*
+ * With room for one descriptor and a pidfd the padding admits two descriptors
+ * on 64-bit systems: the second is closed, and that is told.
+ */
+static void
+pidfd_padding(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int before;
+	int files[2];
+	int came[2] = {-7, -7};
+	int pidfd = -7;
+	int sv[2];
+
+	if (!raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return;
+	}
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	before = open_count();
+	prepare(&m, &iov, &byte, came, 1);
+	m.pidfd = &pidfd;
+	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(m.nfds, 1);
+	CHECK_EQ(m.flags, MSG_CTRUNC);
+	CHECK_EQ(came[1], -7);
+	CHECK_EQ(open_count(), before + 2);
+	raw_close(1, came);
+	raw_close(1, &pidfd);
+	CHECK_EQ(scm_recv_batch(sv[1], &m, 1, 0), 1);
+	CHECK_EQ(m.nfds, 1);
+	CHECK_EQ(m.flags, MSG_CTRUNC);
+	CHECK_EQ(came[1], -7);
+	CHECK_EQ(open_count(), before + 2);
+	raw_close(1, came);
+	raw_close(1, &pidfd);
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
 /* One that was not sent, and one that no number was free for, are -1. */
 static void
 no_pidfd(int type)
@@ -338,6 +385,7 @@ main(void)
 	check_run_types("SDQ", "cred/none", none);
 	check_run_types("SDQ", "cred/forged", forged);
 	check_run_types("SDQ", "cred/pidfd", pidfd);
+	check_run_types("SDQ", "cred/pidfd-padding", pidfd_padding);
 	check_run_types("SDQ", "cred/no-pidfd", no_pidfd);
 	check_run_types("DQ", "cred/batch", batch);
 	return check_status();
