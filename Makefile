@@ -116,6 +116,8 @@ lint-c:
 lint-rust:
 	cargo fmt $(CARGO_FLAGS) --check
 	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
+	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
+	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
 
 lint-python:
 	$(RUFF) check
