@@ -6,7 +6,8 @@
 static ssize_t
 send_with_csrc(struct message *m)
 {
-	const struct scm_message s = {.iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
+	const struct scm_message s = {
+	    .iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
 
 	return scm_send(m->sock, &s, m->flags);
 }
