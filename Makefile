@@ -35,11 +35,11 @@ SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: setup setup-test setup-lint
+.PHONY: setup setup-test setup-lint setup-cross
 setup: ## install the tools that test, interop and lint lack (apt, as root; else say what is missing)
 	tools/setup test lint
 
-setup-test setup-lint: setup-%:
+setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 .PHONY: test test-cgo test-purego test-c test-modules
@@ -79,6 +79,10 @@ interop: setup-test peers ## run every scenario between every pair of peers, and
 peers: ## build the peers into build/peers, and name those that could not be built
 	$(GO) run ./tools/peers -out build/peers
 
+.PHONY: golden
+golden: setup-cross ## compare the control buffers of pure Go with those of C, on each architecture and libc
+	$(GO) run ./tools/golden
+
 .PHONY: lib
 lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 	$(SUBMAKE) csrc
@@ -112,6 +116,8 @@ lint-c:
 lint-rust:
 	cargo fmt $(CARGO_FLAGS) --check
 	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
+	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
+	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
 
 lint-python:
 	$(RUFF) check

@@ -142,10 +142,10 @@ var _ = Describe("the build", Label("build"), func() {
 	It("breaks without csrc/read_fd.c", func() {
 		needsCompiler()
 		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})
-		_, stderr, err := goTool{}.run("test", "-c", "-o", os.DevNull, "-overlay", overlay, ".")
+		_, stderr, err := goTool{}.run("build", "-o", os.DevNull, "-overlay", overlay, "./cmd/scm")
 		Expect(err).To(HaveOccurred())
 		Expect(stderr).To(ContainSubstring("read_fd"))
-		goTool{}.must("test", "-c", "-o", os.DevNull, "-overlay", overlay, "-tags", "purego", ".")
+		goTool{}.must("build", "-o", os.DevNull, "-overlay", overlay, "-tags", "purego", "./cmd/scm")
 	})
 
 	DescribeTable("keeps the rules of memory",

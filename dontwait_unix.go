@@ -1,4 +1,4 @@
-//go:build darwin || solaris
+//go:build unix && !aix
 
 package scm
 

@@ -5,6 +5,9 @@ package scm
 const (
 	errnoTooManyFDs     = unsupported("unsupported operation")
 	errnoTooManyBuffers = unsupported("unsupported operation")
+	errnoNoRoom         = unsupported("unsupported operation")
+	errnoNameTooLong    = unsupported("unsupported operation")
+	errnoInUse          = unsupported("unsupported operation")
 )
 
 // unsupported stands for the errno on systems that have no such call.

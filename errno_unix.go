@@ -7,4 +7,7 @@ import "syscall"
 const (
 	errnoTooManyFDs     = syscall.EINVAL
 	errnoTooManyBuffers = syscall.EMSGSIZE
+	errnoNoRoom         = syscall.EMSGSIZE
+	errnoNameTooLong    = syscall.ENAMETOOLONG
+	errnoInUse          = syscall.EADDRINUSE
 )

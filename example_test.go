@@ -74,7 +74,7 @@ func ExampleReadFD() {
 	}
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
-	// 3 -1 scm: control data was cut or did not hold exactly one descriptor; what came was closed
+	// 3 -1 scm: descriptors that came could not all be handed over; what came was closed
 	// 4 -1 <nil>
 }
 

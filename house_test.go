@@ -27,12 +27,14 @@ const xsys = "golang.org/x/sys/..."
 var anything = []string{"..."}
 
 var rules = []rule{
-	{[]string{"."}, []string{"csrc", "internal/pure", xsys}},
-	{[]string{"csrc"}, nil},
-	{[]string{"internal/pure", "internal/fdtest"}, []string{xsys}},
+	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", xsys}},
+	{[]string{"internal/msg"}, nil},
+	{[]string{"csrc"}, []string{"internal/msg"}},
+	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
+	{[]string{"internal/fdtest"}, []string{xsys}},
 	{[]string{"internal/recorder"}, []string{xsys, "github.com/u-root/u-root/..."}},
-	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/fdtest", xsys}},
-	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", xsys}},
+	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},
+	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", xsys}},
 
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},

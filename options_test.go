@@ -65,31 +65,38 @@ func pidfds() []int {
 	return fds
 }
 
+// passesPidfd sets SO_PASSPIDFD, and skips the spec where this has no effect:
+// some kernels accept any option.
+func (f *fixture) passesPidfd() {
+	GinkgoHelper()
+	if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
+		Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
+	} else {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	f.sends("effect")
+	control := make([]byte, 64)
+	_, n, _, _, err := unix.Recvmsg(f.b, make([]byte, 8), control, 0)
+	Expect(err).NotTo(HaveOccurred())
+	if n == 0 {
+		Skip("this kernel accepts SO_PASSPIDFD and sends no pidfd")
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	Expect(err).NotTo(HaveOccurred())
+	Expect(messages).To(HaveLen(1))
+	// A pidfd has the layout of one descriptor of SCM_RIGHTS.
+	messages[0].Header.Type = unix.SCM_RIGHTS
+	pidfd, err := unix.ParseUnixRights(&messages[0])
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Close(pidfd[0])).To(Succeed())
+}
+
 var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 	var f *fixture
 	var before []int
 	BeforeEach(func() {
 		f = connect(typ)
-		if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
-			Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
-		} else {
-			Expect(err).NotTo(HaveOccurred())
-		}
-		f.sends("effect")
-		control := make([]byte, 64)
-		_, n, _, _, err := unix.Recvmsg(f.b, make([]byte, 8), control, 0)
-		Expect(err).NotTo(HaveOccurred())
-		if n == 0 {
-			Skip("this kernel accepts SO_PASSPIDFD and sends no pidfd")
-		}
-		messages, err := unix.ParseSocketControlMessage(control[:n])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(messages).To(HaveLen(1))
-		// A pidfd has the layout of one descriptor of SCM_RIGHTS.
-		messages[0].Header.Type = unix.SCM_RIGHTS
-		pidfd, err := unix.ParseUnixRights(&messages[0])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Close(pidfd[0])).To(Succeed())
+		f.passesPidfd()
 		before = pidfds()
 	})
 	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })

@@ -2,6 +2,8 @@
 
 package scm
 
+import "github.com/scm-rights/scm/internal/msg"
+
 // Where the kernel receives descriptors close-on-exec, a receive is the
 // backend's and no more.
 
@@ -9,6 +11,10 @@ func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	return readFD(sock, p)
 }
 
-func recvOne(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	return recvMsg(sock, bufs, fds, flags)
+func recvOne(sock int32, m *msg.Message, flags int) error {
+	return recvMsg(sock, m, flags)
+}
+
+func recvMany(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return recvBatch(sock, ms, flags)
 }

@@ -5,6 +5,7 @@ package scm
 import (
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,40 +14,52 @@ import (
 // that off must not be held while a receive blocks, so the socket is waited for
 // first and the receive does not wait.
 
-func recvOne(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	wait := flags&dontWait == 0 && blocking(sock)
-	for {
-		if wait {
-			if err := waitReadable(sock); err != nil {
-				return -1, 0, 0, err
-			}
-		}
-		syscall.ForkLock.RLock()
-		n, nfd, rflags, err = recvMsg(sock, bufs, fds, flags|dontWait)
-		syscall.ForkLock.RUnlock()
-		if !wait || err != unix.EAGAIN {
-			return n, nfd, rflags, err
-		}
-	}
+func recvOne(sock int32, m *msg.Message, flags int) error {
+	return withoutFork(sock, flags, func(flags int) error { return recvMsg(sock, m, flags) })
+}
+
+func recvMany(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	err = withoutFork(sock, flags, func(flags int) (err error) {
+		n, err = recvBatch(sock, ms, flags)
+		return err
+	})
+	return n, err
 }
 
 // readOne is ReadFD's receive by way of recvOne: readFD has no flags.
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
-	bufs := [1][]byte{p}
-	var fds [1]int32
-	n, nfd, flags, err := recvOne(sock, bufs[:], fds[:], 0)
+	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int32, 1)}
+	err = recvOne(sock, &m, 0)
 	switch {
 	case err != nil:
 		return -1, -1, err
-	case flags&unix.MSG_CTRUNC != 0:
-		if nfd == 1 {
-			_ = unix.Close(int(fds[0]))
+	case m.Flags&unix.MSG_CTRUNC != 0:
+		if m.NFD == 1 {
+			_ = unix.Close(int(m.FDs[0]))
 		}
-		return n, fdLost, nil
-	case nfd == 0:
-		return n, -1, nil
+		return m.N, fdLost, nil
+	case m.NFD == 0:
+		return m.N, -1, nil
 	}
-	return n, fds[0], nil
+	return m.N, m.FDs[0], nil
+}
+
+// withoutFork receives while no child can be started.
+func withoutFork(sock int32, flags int, receive func(flags int) error) error {
+	wait := flags&dontWait == 0 && blocking(sock)
+	for {
+		if wait {
+			if err := waitReadable(sock); err != nil {
+				return err
+			}
+		}
+		syscall.ForkLock.RLock()
+		err := receive(flags | dontWait)
+		syscall.ForkLock.RUnlock()
+		if !wait || err != unix.EAGAIN {
+			return err
+		}
+	}
 }
 
 // blocking tells whether a receive would wait. A number that cannot be asked

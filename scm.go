@@ -85,41 +85,36 @@ type limitError struct {
 func (e *limitError) Error() string { return e.text }
 func (e *limitError) Unwrap() error { return e.errno }
 
-// TruncatedError is returned by [ReadFD] when its N bytes came with control
-// data that it could not hand over: not exactly one descriptor, or control
-// that the kernel cut. All descriptors that came are closed.
+// TruncatedError is returned by [ReadFD] and by receives of a [Conn] when N bytes
+// came with control data that could not be handed over as it was asked for.
+// Unless Files says otherwise, all descriptors that came are closed.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
+
+	// Files are those that came, from a Conn with [Config].KeepTruncated: they
+	// are what ReadFiles returned, and the caller's to close.
+	Files []*os.File
+
+	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE
+	// where there was no room for them, EMFILE or ENFILE where no number was
+	// free. It is nil where a security module refused, or other control data
+	// took the room; and always for ReadFD.
+	Cause error
 }
 
 func (e *TruncatedError) Error() string {
-	return "scm: control data was cut or did not hold exactly one descriptor; what came was closed"
+	text := "scm: descriptors that came could not all be handed over"
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	if e.Files == nil {
+		text += "; what came was closed"
+	}
+	return text
 }
 
-// Message is one whole message, to send or received.
-type Message struct {
-	// Buffers hold the payload: they are sent one after the other, and filled
-	// one after the other. At most MaxBuffers.
-	Buffers [][]byte
-
-	// FDs are the descriptors to send; on receipt, len(FDs) is the room for
-	// what may come. At most MaxFDs.
-	FDs []int
-
-	// N is the number of payload bytes sent or received, 0 after an error.
-	// With the flag MSG_TRUNC, a receive from a datagram or seqpacket socket
-	// sets it to the length of the whole message.
-	N int
-
-	// NFD is the number of descriptors received, which are FDs[:NFD]; 0 after
-	// an error. Send does not set it.
-	NFD int
-
-	// Flags is what the kernel said of a received message: MSG_CTRUNC,
-	// MSG_TRUNC, MSG_EOR, … without MSG_CMSG_CLOEXEC; 0 after an error. Send
-	// does not set it.
-	Flags int
-}
+// Unwrap returns Cause.
+func (e *TruncatedError) Unwrap() error { return e.Cause }
 
 // WriteFD sends p and the descriptor fd through the socket sock, with one
 // sendmsg(2) and no flags, as write_fd of the book. It returns the number of
@@ -166,81 +161,6 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 		return n, -1, &TruncatedError{N: n}
 	}
 	return n, int(got), nil
-}
-
-// Send sends m.Buffers and m.FDs through the socket sock as one message, with
-// one sendmsg(2) and the given flags, and sets m.N to the number of bytes sent.
-// On a stream socket that can be less than all; the descriptors have then gone
-// with the first byte, and must not be sent again with the rest.
-//
-// With an empty payload a stream socket on Linux sends nothing, loses the
-// descriptors and reports success: pass at least one byte. Datagram and
-// seqpacket sockets deliver an empty message with its descriptors.
-//
-// Without descriptors there is no control data. The kernel is given the numbers
-// as they are: if one is negative or closed the error is EBADF, and nothing is
-// sent. All stay open and the caller's. Add MSG_NOSIGNAL in programs in which
-// SIGPIPE kills, as it may in a c-shared library.
-//
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EPIPE,
-// EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, …; then nothing was sent.
-func Send(sock int, m *Message, flags int) error {
-	m.N = 0
-	var nums [MaxFDs]int32
-	if err := checkLimits(m); err != nil {
-		return err
-	}
-	for i, fd := range m.FDs {
-		nums[i] = number(fd)
-	}
-	n, err := sendMsg(number(sock), m.Buffers, nums[:len(m.FDs)], flags)
-	if err != nil {
-		return os.NewSyscallError("sendmsg", err)
-	}
-	m.N = n
-	return nil
-}
-
-// Recv receives one message, or bytes of a stream, from the socket sock into
-// m.Buffers and m.FDs, with one recvmsg(2) and the given flags, to which
-// MSG_CMSG_CLOEXEC is added. It sets m.N, m.NFD and m.Flags.
-//
-// m.FDs[:m.NFD] are close-on-exec and the caller's to close. No more than
-// len(m.FDs) are returned; what does not fit is closed, by the kernel or by
-// Recv. That is no error: MSG_CTRUNC in m.Flags says that something is missing.
-// It can also mean that the process has no number free, or that a security
-// module refused. The end of a stream is m.N == 0 with no descriptors.
-//
-// On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP other control data
-// takes room from the descriptors.
-//
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN,
-// EINTR, ENOTCONN, …; then nothing was received.
-func Recv(sock int, m *Message, flags int) error {
-	m.N, m.NFD, m.Flags = 0, 0, 0
-	if err := checkLimits(m); err != nil {
-		return err
-	}
-	var nums [MaxFDs]int32
-	n, nfd, rflags, err := recvOne(number(sock), m.Buffers, nums[:len(m.FDs)], flags)
-	if err != nil {
-		return os.NewSyscallError("recvmsg", err)
-	}
-	for i, fd := range nums[:nfd] {
-		m.FDs[i] = int(fd)
-	}
-	m.N, m.NFD, m.Flags = n, nfd, rflags
-	return nil
-}
-
-func checkLimits(m *Message) error {
-	if len(m.FDs) > MaxFDs {
-		return ErrTooManyFDs
-	}
-	if len(m.Buffers) > MaxBuffers {
-		return ErrTooManyBuffers
-	}
-	return nil
 }
 
 // number is a descriptor as the kernel has it. What does not fit is nobody's

@@ -6,7 +6,10 @@ package scm
 // files seen by the build cache and kept by go mod vendor, and only so can tests
 // hold csrc and internal/pure side by side in one process.
 
-import "github.com/scm-rights/scm/csrc"
+import (
+	"github.com/scm-rights/scm/csrc"
+	"github.com/scm-rights/scm/internal/msg"
+)
 
 // Backend names the implementation in use: "cgo" or "purego".
 const Backend = "cgo"
@@ -25,11 +28,21 @@ func readFD(sock int32, p []byte) (n int, fd int32, err error) {
 }
 
 // sendMsg runs scm_send, csrc/send.c.
-func sendMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	return csrc.Send(sock, bufs, fds, flags)
+func sendMsg(sock int32, m *msg.Message, flags int) error {
+	return csrc.Send(sock, m, flags)
 }
 
 // recvMsg runs scm_recv, csrc/recv.c.
-func recvMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	return csrc.Recv(sock, bufs, fds, flags)
+func recvMsg(sock int32, m *msg.Message, flags int) error {
+	return csrc.Recv(sock, m, flags)
+}
+
+// sendBatch runs scm_send_batch, csrc/send_batch.c.
+func sendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return csrc.SendBatch(sock, ms, flags)
+}
+
+// recvBatch runs scm_recv_batch, csrc/recv_batch.c.
+func recvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return csrc.RecvBatch(sock, ms, flags)
 }

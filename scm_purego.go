@@ -2,7 +2,10 @@
 
 package scm
 
-import "github.com/scm-rights/scm/internal/pure"
+import (
+	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/pure"
+)
 
 // Backend names the implementation in use: "cgo" or "purego".
 const Backend = "purego"
@@ -21,11 +24,21 @@ func readFD(sock int32, p []byte) (n int, fd int32, err error) {
 }
 
 // sendMsg is what scm_send is in csrc.
-func sendMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	return pure.Send(sock, bufs, fds, flags)
+func sendMsg(sock int32, m *msg.Message, flags int) error {
+	return pure.Send(sock, m, flags)
 }
 
 // recvMsg is what scm_recv is in csrc.
-func recvMsg(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	return pure.Recv(sock, bufs, fds, flags)
+func recvMsg(sock int32, m *msg.Message, flags int) error {
+	return pure.Recv(sock, m, flags)
+}
+
+// sendBatch is what scm_send_batch is in csrc.
+func sendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return pure.SendBatch(sock, ms, flags)
+}
+
+// recvBatch is what scm_recv_batch is in csrc.
+func recvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return pure.RecvBatch(sock, ms, flags)
 }

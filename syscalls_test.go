@@ -50,7 +50,10 @@ func closes(n int) []string {
 	return calls
 }
 
-var one = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+var (
+	one      = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+	unpadded = scm.Message{Buffers: one.Buffers, FDs: one.FDs, Unpadded: true}
+)
 
 var tracedCalls = []traced{
 	{"WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), 0) }, []string{sendmsg(1)}},
@@ -67,11 +70,19 @@ var tracedCalls = []traced{
 	{"Send of many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
 	{"Send beyond the limit", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
 	{"Send of too many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
+	{"Send without the padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
+	{"Send with credentials", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: one.FDs, Cred: &scm.Cred{PID: os.Getpid()}}, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))}},
+	{"SendBatch of three", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
+	{"SendBatch beyond the limit", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"SendBatch of none", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
 	{"Recv of one", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv of two with room for one", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv without room", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
 	{"Recv of many buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
 	{"Recv beyond the limit", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"RecvBatch of three", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
+	{"RecvBatch beyond the limit", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"RecvBatch of none", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
 	{"Recv that fails", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv with a pidfd", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
@@ -122,60 +133,76 @@ func describe(name, args string) string {
 	return name
 }
 
+// trace runs a child under strace, and returns the lines of the thread that set
+// markers.
+func trace(child string) []string {
+	GinkgoHelper()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		missing("strace: " + err.Error())
+	}
+	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		reason, _, _ := strings.Cut(string(out), "\n")
+		Skip("strace may not trace here: " + reason)
+	}
+	// A file a thread, so that no line is broken by another's.
+	dir := GinkgoT().TempDir()
+	cmd := childCommand(child)
+	cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
+	// strace would be /proc/self/exe in its own process.
+	cmd.Args[len(cmd.Args)-1], err = os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Path = strace
+	runChild(cmd)
+	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		Expect(err).NotTo(HaveOccurred())
+		if strings.Contains(string(text), `write(-1, "begin `) {
+			return strings.Split(string(text), "\n")
+		}
+	}
+	Fail(fmt.Sprintf("the marked thread is in none of %v", files))
+	return nil
+}
+
+// marked are the system calls between the markers of that name: the whole line,
+// the name of the call, its arguments and its result.
+func marked(lines []string, name string) (calls [][]string) {
+	GinkgoHelper()
+	inside, seen := false, false
+	for _, line := range lines {
+		call := systemCall.FindStringSubmatch(line)
+		switch {
+		case call == nil:
+		case strings.Contains(line, `"begin `+name+`"`):
+			inside, seen = true, true
+		case strings.Contains(line, `write(-1, "end"`):
+			inside = false
+		case inside:
+			calls = append(calls, call)
+		}
+	}
+	Expect(seen).To(BeTrue(), "no marker %q", name)
+	return calls
+}
+
 var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 	var lines []string
 
-	BeforeAll(func() {
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			missing("strace: " + err.Error())
-		}
-		if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-			reason, _, _ := strings.Cut(string(out), "\n")
-			Skip("strace may not trace here: " + reason)
-		}
-		// A file a thread, so that no line is broken by another's.
-		dir := GinkgoT().TempDir()
-		cmd := childCommand("traced")
-		cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
-		// strace would be /proc/self/exe in its own process.
-		cmd.Args[len(cmd.Args)-1], err = os.Executable()
-		Expect(err).NotTo(HaveOccurred())
-		cmd.Path = strace
-		runChild(cmd)
-		files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
-		Expect(err).NotTo(HaveOccurred())
-		for _, name := range files {
-			text, err := os.ReadFile(name)
-			Expect(err).NotTo(HaveOccurred())
-			if strings.Contains(string(text), "begin WriteFD") {
-				lines = strings.Split(string(text), "\n")
-			}
-		}
-		Expect(lines).NotTo(BeEmpty(), "the marked thread is in none of %v", files)
-	})
+	BeforeAll(func() { lines = trace("traced") })
 
 	for _, c := range tracedCalls {
 		It("of "+c.name+" are these and no others", func() {
 			var made, closed []string
-			inside, seen := false, false
-			for _, line := range lines {
-				call := systemCall.FindStringSubmatch(line)
-				switch {
-				case call == nil:
-				case strings.Contains(line, `"begin `+c.name+`"`):
-					inside, seen = true, true
-				case strings.Contains(line, `write(-1, "end"`):
-					inside = false
-				case inside:
-					made = append(made, describe(call[1], call[2]))
-					if call[1] == "close" {
-						Expect(call[3]).To(Equal("0"), line)
-						closed = append(closed, call[2])
-					}
+			for _, call := range marked(lines, c.name) {
+				made = append(made, describe(call[1], call[2]))
+				if call[1] == "close" {
+					Expect(call[3]).To(Equal("0"), call[0])
+					closed = append(closed, call[2])
 				}
 			}
-			Expect(seen).To(BeTrue(), "no such marker")
 			if c.name == "Recv with a pidfd" && len(made) == 1 {
 				Skip("this kernel sent no pidfd: SO_PASSPIDFD is from Linux 6.5")
 			}

@@ -7,14 +7,12 @@ package csrc
 #cgo nocallback scm_cgo_write_fd
 #cgo noescape scm_cgo_read_fd
 #cgo nocallback scm_cgo_read_fd
-#cgo noescape scm_cgo_send
-#cgo nocallback scm_cgo_send
-#cgo noescape scm_cgo_recv
-#cgo nocallback scm_cgo_recv
-#cgo noescape scm_cgo_send_pieces
-#cgo nocallback scm_cgo_send_pieces
-#cgo noescape scm_cgo_recv_pieces
-#cgo nocallback scm_cgo_recv_pieces
+#cgo noescape scm_cgo_args
+#cgo nocallback scm_cgo_args
+#cgo noescape scm_cgo_one
+#cgo nocallback scm_cgo_one
+#cgo noescape scm_cgo_batch
+#cgo nocallback scm_cgo_batch
 #include "cgo.h"
 */
 import "C"
@@ -22,11 +20,19 @@ import "C"
 import (
 	"syscall"
 	"unsafe"
+
+	"github.com/scm-rights/scm/internal/msg"
 )
 
 // FDLost is SCM_FD_LOST: what ReadFD returns in place of a descriptor when
 // control was cut or when not exactly one descriptor came, and all were closed.
 const FDLost = C.SCM_FD_LOST
+
+// Which function an entry point calls.
+const (
+	toSend C.int = iota
+	toReceive
+)
 
 // WriteFD is write_fd: one sendmsg of p and fd, flags 0.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
@@ -41,40 +47,68 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return n, int32(got), err
 }
 
-// Send is scm_send: one sendmsg of bufs and fds.
-func Send(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	if len(bufs) > C.SCM_CGO_ARGS {
-		return sendPieces(sock, bufs, fds, flags)
-	}
-	call := newCall(sock, bufs, fds, flags)
-	var p [C.SCM_CGO_ARGS]*C.char
-	for i, b := range bufs {
-		p[i], call.len[i] = base(b), C.size_t(len(b))
-	}
-	return result(C.scm_cgo_send(&call, numbers(fds), p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]))
+// Send is scm_send: one sendmsg of m.
+func Send(sock int32, m *msg.Message, flags int) (err error) {
+	m.Empty()
+	m.N, err = call(toSend, sock, m, flags)
+	return err
 }
 
-// Recv is scm_recv: one recvmsg into bufs and fds, whose length is the room.
-// rflags is what the kernel said, without MSG_CMSG_CLOEXEC.
-func Recv(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	if len(bufs) > C.SCM_CGO_ARGS {
-		return recvPieces(sock, bufs, fds, flags)
-	}
-	call := newCall(sock, bufs, fds, flags)
-	var p [C.SCM_CGO_ARGS]*C.char
-	for i, b := range bufs {
-		p[i], call.len[i] = base(b), C.size_t(len(b))
-	}
-	n, err = result(C.scm_cgo_recv(&call, numbers(fds), p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]))
-	return n, int(call.nfds), int(call.flags), err
+// Recv is scm_recv: one recvmsg into m.
+func Recv(sock int32, m *msg.Message, flags int) (err error) {
+	m.Empty()
+	m.N, err = call(toReceive, sock, m, flags)
+	return err
 }
 
-func newCall(sock int32, bufs [][]byte, fds []int32, flags int) C.struct_scm_cgo_call {
-	return C.struct_scm_cgo_call{
-		nbufs: C.size_t(len(bufs)),
-		nfds:  C.size_t(len(fds)),
-		sock:  C.int(sock),
-		flags: C.int(flags),
+func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error) {
+	c := parts(m)
+	if len(m.Buffers) > C.SCM_CGO_ARGS {
+		n, err = callPieces(which, sock, m, &c, flags)
+	} else {
+		var p [C.SCM_CGO_ARGS]*C.char
+		var length [C.SCM_CGO_ARGS]C.size_t
+		for i, b := range m.Buffers {
+			p[i], length[i] = base(b), C.size_t(len(b))
+		}
+		n, err = result(C.scm_cgo_args(which, C.int(sock), &c, &length[0], numbers(m.FDs), base(m.Name), C.int(flags),
+			p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]))
+	}
+	if which == toReceive {
+		received(m, &c)
+	}
+	return max(n, 0), err
+}
+
+// parts are what of m has no pointers.
+func parts(m *msg.Message) C.struct_scm_cgo_message {
+	c := C.struct_scm_cgo_message{
+		iovlen:  C.size_t(len(m.Buffers)),
+		nfds:    C.size_t(len(m.FDs)),
+		namelen: C.uint(len(m.Name)),
+		pidfd:   -1,
+	}
+	if m.Unpadded {
+		c.options = C.SCM_UNPADDED
+	}
+	if m.Cred != nil {
+		c.wants_cred = 1
+		c.pid, c.uid, c.gid = C.int(m.Cred.PID), C.uint(m.Cred.UID), C.uint(m.Cred.GID)
+	}
+	if m.PIDFD != nil {
+		c.wants_pidfd = 1
+	}
+	return c
+}
+
+// received puts what came back into m.
+func received(m *msg.Message, c *C.struct_scm_cgo_message) {
+	m.NFD, m.Flags, m.NameLen = int(c.nfds), int(c.flags), int(c.namelen)
+	if m.Cred != nil {
+		*m.Cred = msg.Cred{PID: int32(c.pid), UID: uint32(c.uid), GID: uint32(c.gid)}
+	}
+	if m.PIDFD != nil {
+		*m.PIDFD = int32(c.pidfd)
 	}
 }
 

@@ -34,14 +34,20 @@
  * for an exact length: there the room is for more than any of them sends.
  */
 #ifdef __linux__
-#define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * SCM_MAX_FDS)
+#define SCM_CONTROL_BYTES \
+	(CMSG_SPACE(sizeof(int) * SCM_MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) + \
+	    CMSG_SPACE(sizeof(int)))
 #define SCM_PAIR_BYTES CMSG_SPACE(sizeof(int))
-#define SCM_ROOM(n) CMSG_LEN(sizeof(int) * (n))
 #else
 #define SCM_CONTROL_BYTES CMSG_SPACE(sizeof(int) * 1024)
 #define SCM_PAIR_BYTES SCM_CONTROL_BYTES
-#define SCM_ROOM(n) SCM_CONTROL_BYTES
 #endif
+
+/* struct cmsghdr itself cannot stand in an array: it ends in a flexible one. */
+union scm_control {
+	size_t align;
+	unsigned char bytes[SCM_CONTROL_BYTES];
+};
 
 /*
  * The libcs disagree on the types of msghdr's and cmsghdr's lengths; all of
@@ -77,10 +83,14 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 #define SCM_HIDDEN
 #endif
 
-SCM_HIDDEN void scm_put_fds(struct msghdr *msg, void *control, const int *fds, size_t nfds);
-SCM_HIDDEN size_t scm_take_fds(struct msghdr *msg, int *fds, size_t room);
-SCM_HIDDEN size_t scm_take_message(
-    struct msghdr *msg, struct cmsghdr *cmsg, size_t len, int *fds, size_t room, size_t taken);
+SCM_HIDDEN int scm_check(const struct scm_message *m);
+SCM_HIDDEN void scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m);
+SCM_HIDDEN void scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m);
+SCM_HIDDEN void scm_empty(struct scm_message *m);
+SCM_HIDDEN void scm_take(struct scm_message *m, size_t room, struct msghdr *msg);
+SCM_HIDDEN void scm_take_fds(struct scm_message *m, size_t room, struct msghdr *msg,
+    const unsigned char *data, size_t count);
+SCM_HIDDEN void scm_put(struct msghdr *msg, int type, const void *data, size_t len);
 SCM_HIDDEN void scm_close_kept(int fd);
 
 #endif

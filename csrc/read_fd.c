@@ -8,13 +8,14 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 		struct cmsghdr align;
 		unsigned char bytes[SCM_PAIR_BYTES];
 	} control;
+	struct scm_message m;
 	struct iovec iov;
 	struct msghdr msg;
-	size_t taken;
 	ssize_t n;
 	int one;
 
 	*recvfd = SCM_FD_NONE;
+	memset(&m, 0, sizeof(m));
 	memset(&control, 0, sizeof(control));
 	memset(&msg, 0, sizeof(msg));
 	iov.iov_base = ptr;
@@ -27,12 +28,13 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 	n = scm_recvmsg(fd, &msg, SCM_CLOEXEC);
 	if (n < 0)
 		return -1;
-	taken = scm_take_fds(&msg, &one, 1);
-	if ((msg.msg_flags & MSG_CTRUNC) != 0) {
-		if (taken == 1)
+	m.fds = &one;
+	scm_take(&m, 1, &msg);
+	if ((m.flags & MSG_CTRUNC) != 0) {
+		if (m.nfds == 1)
 			scm_close_kept(one);
 		*recvfd = SCM_FD_LOST;
-	} else if (taken == 1) {
+	} else if (m.nfds == 1) {
 		*recvfd = one;
 	}
 	return n;

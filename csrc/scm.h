@@ -46,33 +46,75 @@ ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
  */
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
-/* One whole message. */
+/* Who sent a message, or says so. */
+struct scm_cred {
+	pid_t pid; /* 0 where none came */
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * One whole message. What is not wanted is 0 or NULL, so that a struct which
+ * begins as {0} grows no meaning in later versions.
+ */
 struct scm_message {
 	const struct iovec *iov; /* the buffers */
 	size_t iovlen;           /* how many, at most SCM_MAX_IOV */
 	int *fds;                /* to send, or room for what comes */
 	size_t nfds;             /* how many to send; room, then how many came */
-	int flags;               /* set by scm_recv: MSG_CTRUNC, MSG_TRUNC, ... */
+	int flags;               /* set by a receive: MSG_CTRUNC, MSG_TRUNC, ... */
+	size_t len;              /* set by a batch: bytes sent or received */
+	void *name;              /* an address to send to, or room for the sender's */
+	socklen_t namelen;       /* its length; room, then length */
+	struct scm_cred *cred;   /* to attach, or to be filled (needs SO_PASSCRED) */
+	int *pidfd;              /* to be filled (needs SO_PASSPIDFD); -1 where none came */
+	unsigned int options;    /* SCM_UNPADDED */
 };
 
 /*
- * Send m->iov and m->fds through the socket sock.
+ * Sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do:
+ * without the padding behind the last control message.
+ */
+#define SCM_UNPADDED 1u
+
+/*
+ * Send the message m through the socket sock.
  *
- * More than SCM_MAX_FDS descriptors are EINVAL and more than SCM_MAX_IOV
- * buffers EMSGSIZE, before any system call. Without descriptors there is no
- * control buffer. m is not written.
+ * More than SCM_MAX_FDS descriptors are EINVAL, more than SCM_MAX_IOV buffers
+ * EMSGSIZE, and credentials where the system has none EOPNOTSUPP, before any
+ * system call. Without descriptors and credentials there is no control buffer.
+ * m is not written.
  */
 ssize_t scm_send(int sock, const struct scm_message *m, int flags);
 
 /*
- * Receive a message from the socket sock into m->iov and m->fds.
+ * Receive a message from the socket sock into m.
  *
- * m->nfds is the room in m->fds before, and how many came after; m->flags is
- * what the kernel said, without MSG_CMSG_CLOEXEC. Both are set on failure
- * too, to 0. The descriptors are close-on-exec and the caller's to close.
- * Those that did not fit are closed, and MSG_CTRUNC is set. Limits as scm_send.
+ * m->nfds is the room in m->fds before, and how many came after; m->namelen
+ * likewise; m->flags is what the kernel said, without MSG_CMSG_CLOEXEC. They
+ * are set on failure too, to 0. The descriptors are close-on-exec and the
+ * caller's to close, as *m->pidfd is. Those that did not fit or were not asked
+ * for are closed, and MSG_CTRUNC is set. Limits as scm_send.
  */
 ssize_t scm_recv(int sock, struct scm_message *m, int flags);
+
+/* The most messages of a batch that one system call takes. */
+#define SCM_MAX_BATCH 32
+
+/*
+ * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg where the
+ * system has it. Returns how many were sent, each with its len; it can be fewer
+ * than n, and what stopped the next one is told by the next call. All are
+ * checked as by scm_send before any is sent.
+ */
+int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
+
+/*
+ * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
+ * where the system has it. Returns how many came, each as by scm_recv and with
+ * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them.
+ */
+int scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 
 #ifdef __cplusplus
 }

@@ -1,36 +1,31 @@
 #include "private.h"
 
+#include <fcntl.h>
+
 /*
- * Take the descriptors out of a received msg: the first `room` of the
- * SCM_RIGHTS ones into fds, every other one is closed and MSG_CTRUNC set.
- * Returns how many are in fds.
- *
- * The walk is our own: the libcs' CMSG_NXTHDR differ in where they stop.
+ * Take count descriptors that came: into m->fds as long as there are fewer than
+ * room; the others are closed, and msg says MSG_CTRUNC.
  */
-size_t
-scm_take_fds(struct msghdr *msg, int *fds, size_t room)
+void
+scm_take_fds(
+    struct scm_message *m, size_t room, struct msghdr *msg, const unsigned char *data, size_t count)
 {
-	unsigned char *at = msg->msg_control;
-	size_t left = msg->msg_controllen;
-	size_t taken = 0;
+	size_t i;
 
-	while (left >= sizeof(struct cmsghdr)) {
-		struct cmsghdr *cmsg = (struct cmsghdr *)(void *)at;
-		size_t len = cmsg->cmsg_len;
-		size_t step;
+	for (i = 0; i < count; i++) {
+		int fd;
 
-		if (len < CMSG_LEN(0))
-			break;
-		/* macOS leaves the length of what was sent, not of what arrived. */
-		if (len > left)
-			len = left;
-		if (cmsg->cmsg_level == SOL_SOCKET)
-			taken = scm_take_message(msg, cmsg, len, fds, room, taken);
-		step = CMSG_SPACE(len - CMSG_LEN(0));
-		if (step >= left)
-			break;
-		at += step;
-		left -= step;
+		memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
+		/* Negative: refused, told in its place (SO_RIGHTS_NOTRUNC). */
+		if (fd < 0 || m->nfds == room) {
+			if (fd >= 0)
+				scm_close_kept(fd);
+			msg->msg_flags |= MSG_CTRUNC;
+			continue;
+		}
+#ifndef MSG_CMSG_CLOEXEC
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+		m->fds[m->nfds++] = fd;
 	}
-	return taken;
 }

@@ -16,6 +16,7 @@ write_fd(int fd, const void *ptr, size_t nbytes, int sendfd)
 	iov.iov_len = nbytes;
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
-	scm_put_fds(&msg, &control, &sendfd, 1);
+	msg.msg_control = &control;
+	scm_put(&msg, SCM_RIGHTS, &sendfd, sizeof(sendfd));
 	return scm_sendmsg(fd, &msg, 0);
 }

@@ -129,7 +129,7 @@ static int
 call_scm_send(int sock)
 {
 	int fds[2];
-	const struct scm_message m = {&iov, 1, fds, 2, 0};
+	const struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
 
 	fds[0] = fds[1] = sock;
 	return scm_send(sock, &m, 0) != 1;
@@ -139,7 +139,7 @@ static int
 call_scm_recv(int sock)
 {
 	int fds[2];
-	struct scm_message m = {&iov, 1, fds, 2, 0};
+	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
 
 	return scm_recv(sock, &m, 0) != 1 || m.nfds != 2;
 }
@@ -149,7 +149,7 @@ static int
 call_scm_recv_one(int sock)
 {
 	int fds[1];
-	struct scm_message m = {&iov, 1, fds, 1, 0};
+	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 1};
 
 	return scm_recv(sock, &m, 0) != 1 || m.nfds != 1;
 }
@@ -157,7 +157,7 @@ call_scm_recv_one(int sock)
 static int
 call_too_many(int sock)
 {
-	struct scm_message m = {&iov, 1, NULL, SCM_MAX_FDS + 1, 0};
+	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = NULL, .nfds = SCM_MAX_FDS + 1};
 
 	return scm_send(sock, &m, 0) != -1 || scm_recv(sock, &m, 0) != -1;
 }

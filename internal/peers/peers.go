@@ -9,7 +9,7 @@ import "github.com/scm-rights/scm/interop/peers/go/peer"
 
 // All returns them, scm's own first.
 func All() []peer.Library {
-	return []peer.Library{SCM(), SCMPair(), Net(), XSys()}
+	return []peer.Library{SCM(), SCMPair(), FDChannel(), Net(), XSys()}
 }
 
 const socketTypes = "stream,dgram,seqpacket"

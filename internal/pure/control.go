@@ -6,70 +6,137 @@ import (
 	"encoding/binary"
 	"unsafe"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"golang.org/x/sys/unix"
 )
 
-// control is an aligned control buffer, large enough for sending maxFDs.
-type control [(maxFDs*4 + 64) / 8]uint64
+// credBytes is sizeof(struct ucred).
+const credBytes = 12
+
+// control is an aligned control buffer, large enough for all that a message
+// can carry: SCM_CONTROL_BYTES of csrc.
+type control [(msg.MaxFDs*4 + credBytes + 4 + 3*32) / 8]uint64
 
 func (c *control) bytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(c)), len(c)*8)
 }
 
-// putFDs makes the zeroed buf one SCM_RIGHTS message and returns the part of
-// buf that the message fills, padding included.
-func putFDs(buf []byte, fds []int32) []byte {
+// put writes the header of a control message for size bytes of data at the
+// beginning of the zeroed buf. It returns where the data goes, and the length
+// of the message with its padding.
+func put(buf []byte, kind int32, size int) (data []byte, space int) {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
 	h.Level = unix.SOL_SOCKET
-	h.Type = unix.SCM_RIGHTS
-	h.SetLen(unix.CmsgLen(4 * len(fds)))
-	data := buf[unix.CmsgLen(0):]
-	for i, fd := range fds {
-		binary.NativeEndian.PutUint32(data[4*i:], uint32(fd))
-	}
-	return buf[:unix.CmsgSpace(4*len(fds))]
+	h.Type = kind
+	h.SetLen(unix.CmsgLen(size))
+	return buf[unix.CmsgLen(0):], unix.CmsgSpace(size)
 }
 
-// takeFDs takes the descriptors out of received control data: the first
-// len(fds) of the SCM_RIGHTS ones into fds; every other one is closed, and cut
-// says that there were such.
-func takeFDs(buf []byte, fds []int32) (taken int, cut bool) {
+// putControl writes what m sends into the zeroed buf, and returns how much of
+// buf that is.
+func putControl(buf []byte, m *msg.Message) int {
+	length, last := 0, 0
+	if len(m.FDs) > 0 {
+		last = 4 * len(m.FDs)
+		data, space := put(buf, unix.SCM_RIGHTS, last)
+		for i, fd := range m.FDs {
+			binary.NativeEndian.PutUint32(data[4*i:], uint32(fd))
+		}
+		length += space
+	}
+	if m.Cred != nil {
+		last = credBytes
+		data, space := put(buf[length:], scmCredentials, last)
+		binary.NativeEndian.PutUint32(data, uint32(m.Cred.PID))
+		binary.NativeEndian.PutUint32(data[4:], m.Cred.UID)
+		binary.NativeEndian.PutUint32(data[8:], m.Cred.GID)
+		length += space
+	}
+	if m.Unpadded {
+		length -= unix.CmsgSpace(last) - unix.CmsgLen(last)
+	}
+	return length
+}
+
+// takeControl takes what came in buf into m: the first len(m.FDs) descriptors;
+// every other one is closed, and MSG_CTRUNC set in m.Flags.
+func takeControl(buf []byte, m *msg.Message) {
 	for len(buf) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
 		// macOS leaves the length of what was sent, not of what arrived.
-		size := min(int(h.Len), len(buf))
-		if size < unix.CmsgLen(0) {
-			return taken, cut
+		size := min(int(h.Len), len(buf)) - unix.CmsgLen(0)
+		if size < 0 {
+			return
 		}
-		rights := h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_RIGHTS
-		if rights || isPidfd(h) {
-			data := buf[unix.CmsgLen(0):size]
-			for ; len(data) >= 4; data = data[4:] {
-				fd := int32(binary.NativeEndian.Uint32(data))
-				// Negative: refused, told in its place (SO_RIGHTS_NOTRUNC).
-				if fd < 0 || !rights || taken == len(fds) {
-					if fd >= 0 {
-						closeFD(fd)
-					}
-					cut = true
-					continue
-				}
-				setCloseOnExec(fd)
-				fds[taken] = fd
-				taken++
-			}
+		if h.Level == unix.SOL_SOCKET {
+			takeMessage(h.Type, buf[unix.CmsgLen(0):][:size], m)
 		}
-		next := unix.CmsgSpace(size - unix.CmsgLen(0))
+		next := unix.CmsgSpace(size)
 		if next >= len(buf) {
-			return taken, cut
+			return
 		}
 		buf = buf[next:]
 	}
-	return taken, cut
+}
+
+func takeMessage(kind int32, data []byte, m *msg.Message) {
+	switch kind {
+	case unix.SCM_RIGHTS:
+		takeFDs(data, m, len(m.FDs))
+	case scmCredentials:
+		if m.Cred != nil && len(data) >= credBytes {
+			m.Cred.PID = int32(binary.NativeEndian.Uint32(data))
+			m.Cred.UID = binary.NativeEndian.Uint32(data[4:])
+			m.Cred.GID = binary.NativeEndian.Uint32(data[8:])
+		}
+	case scmPidfd:
+		fd := int32(-1)
+		if m.PIDFD != nil && len(data) >= 4 && *m.PIDFD < 0 {
+			fd = int32(binary.NativeEndian.Uint32(data))
+		}
+		// A pidfd is a descriptor too, asked for or not. One that is negative
+		// is the reason why there is none.
+		if fd >= 0 {
+			*m.PIDFD = fd
+		} else {
+			takeFDs(data, m, m.NFD)
+		}
+	}
+}
+
+// takeFDs takes descriptors as long as m has fewer than room.
+func takeFDs(data []byte, m *msg.Message, room int) {
+	for ; len(data) >= 4; data = data[4:] {
+		fd := int32(binary.NativeEndian.Uint32(data))
+		// Negative: refused, told in its place (SO_RIGHTS_NOTRUNC).
+		if fd < 0 || m.NFD == room {
+			if fd >= 0 {
+				closeFD(fd)
+			}
+			m.Flags |= unix.MSG_CTRUNC
+			continue
+		}
+		setCloseOnExec(fd)
+		m.FDs[m.NFD] = fd
+		m.NFD++
+	}
 }
 
 // closeFD closes a descriptor that is not handed over. Its error has nobody
 // to go to: the number is free on every system after close was called.
 func closeFD(fd int32) {
 	_ = unix.Close(int(fd))
+}
+
+// check refuses what the arguments alone show to be wrong, as scm_check does.
+func check(m *msg.Message) error {
+	switch {
+	case len(m.FDs) > msg.MaxFDs:
+		return unix.EINVAL
+	case len(m.Buffers) > msg.MaxBuffers:
+		return unix.EMSGSIZE
+	case !hasCredentials && (m.Cred != nil || m.PIDFD != nil):
+		return unix.EOPNOTSUPP
+	}
+	return nil
 }

@@ -11,6 +11,3 @@ package pure
 // FDLost is what ReadFD returns in place of a descriptor when control was cut
 // or when not exactly one descriptor came, and all were closed.
 const FDLost = -2
-
-// maxFDs is the kernel's SCM_MAX_FD.
-const maxFDs = 253

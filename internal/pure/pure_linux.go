@@ -1,17 +1,16 @@
 package pure
 
 import (
+	"encoding/binary"
 	"syscall"
 	"unsafe"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"golang.org/x/sys/unix"
 )
 
 // fewBuffers is how many buffers fit the small iovec.
 const fewBuffers = 8
-
-// maxBuffers is the kernel's UIO_MAXIOV.
-const maxBuffers = 1024
 
 // pairControl is CMSG_SPACE(sizeof(int)): as in the book, it admits two
 // descriptors on 64-bit systems.
@@ -21,7 +20,8 @@ const pairControl = (unix.SizeofCmsghdr + 4 + unix.SizeofPtr - 1) &^ (unix.Sizeo
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	var c [pairControl / unix.SizeofPtr]uintptr
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&c)), pairControl)
-	putFDs(buf, []int32{fd})
+	data, _ := put(buf, unix.SCM_RIGHTS, 4)
+	binary.NativeEndian.PutUint32(data, uint32(fd))
 
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))
@@ -47,35 +47,27 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 		return -1, -1, err
 	}
 	var one [1]int32
-	taken, cut := takeFDs(buf[:hdr.Controllen], one[:])
-	if cut || hdr.Flags&unix.MSG_CTRUNC != 0 {
-		if taken == 1 {
-			closeFD(one[0])
-		}
-		return n, FDLost, nil
-	}
-	if taken == 0 {
-		return n, -1, nil
-	}
-	return n, one[0], nil
+	m := msg.Message{FDs: one[:], Flags: int(hdr.Flags)}
+	takeControl(buf[:hdr.Controllen], &m)
+	fd = handOver(&m)
+	return n, fd, nil
 }
 
-// Send is csrc's scm_send: one sendmsg of bufs and fds.
-func Send(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	switch {
-	case len(fds) > maxFDs:
-		return -1, unix.EINVAL
-	case len(bufs) > maxBuffers:
-		return -1, unix.EMSGSIZE
-	case len(bufs) > fewBuffers:
-		return sendMany(sock, bufs, fds, flags)
+// Send is csrc's scm_send: one sendmsg of m.
+func Send(sock int32, m *msg.Message, flags int) (err error) {
+	m.Empty()
+	if err := check(m); err != nil {
+		return err
+	}
+	if len(m.Buffers) > fewBuffers {
+		return sendMany(sock, m, flags)
 	}
 	var iov [fewBuffers]unix.Iovec
-	for i, b := range bufs {
+	for i, b := range m.Buffers {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
-	return send(sock, &iov[0], len(bufs), fds, flags)
+	return send(sock, &iov[0], m, flags)
 }
 
 // sendMany has room for every iovec that the kernel takes on its own stack.
@@ -83,78 +75,109 @@ func Send(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) 
 // every caller's buffers to the heap.
 //
 //go:noinline
-func sendMany(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	var iov [maxBuffers]unix.Iovec
-	for i, b := range bufs {
+func sendMany(sock int32, m *msg.Message, flags int) (err error) {
+	var iov [msg.MaxBuffers]unix.Iovec
+	for i, b := range m.Buffers {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
-	return send(sock, &iov[0], len(bufs), fds, flags)
+	return send(sock, &iov[0], m, flags)
 }
 
-func send(sock int32, iov *unix.Iovec, iovlen int, fds []int32, flags int) (n int, err error) {
+func send(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 	hdr := unix.Msghdr{Iov: iov}
-	hdr.SetIovlen(iovlen)
-	if len(fds) > 0 {
-		var c control
-		part := putFDs(c.bytes(), fds)
-		hdr.Control = &part[0]
-		hdr.SetControllen(len(part))
-		return sendmsg(sock, &hdr, flags)
+	hdr.SetIovlen(len(m.Buffers))
+	if len(m.Name) > 0 {
+		hdr.Name, hdr.Namelen = &m.Name[0], uint32(len(m.Name))
 	}
-	return sendmsg(sock, &hdr, flags)
+	if len(m.FDs) > 0 || m.Cred != nil {
+		var c control
+		buf := c.bytes()
+		hdr.Control = &buf[0]
+		hdr.SetControllen(putControl(buf, m))
+		n, err := sendmsg(sock, &hdr, flags)
+		m.N = max(n, 0)
+		return err
+	}
+	n, err := sendmsg(sock, &hdr, flags)
+	m.N = max(n, 0)
+	return err
 }
 
-// Recv is csrc's scm_recv: one recvmsg into bufs and fds, whose length is the
-// room. rflags is what the kernel said, without MSG_CMSG_CLOEXEC.
-func Recv(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	switch {
-	case len(fds) > maxFDs:
-		return -1, 0, 0, unix.EINVAL
-	case len(bufs) > maxBuffers:
-		return -1, 0, 0, unix.EMSGSIZE
-	case len(bufs) > fewBuffers:
-		return recvMany(sock, bufs, fds, flags)
+// Recv is csrc's scm_recv: one recvmsg into m.
+func Recv(sock int32, m *msg.Message, flags int) (err error) {
+	m.NotReceived()
+	if err := check(m); err != nil {
+		return err
+	}
+	if len(m.Buffers) > fewBuffers {
+		return recvMany(sock, m, flags)
 	}
 	var iov [fewBuffers]unix.Iovec
-	for i, b := range bufs {
+	for i, b := range m.Buffers {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
-	return recv(sock, &iov[0], len(bufs), fds, flags)
+	return recv(sock, &iov[0], m, flags)
 }
 
 // recvMany is to Recv as sendMany is to Send.
 //
 //go:noinline
-func recvMany(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	var iov [maxBuffers]unix.Iovec
-	for i, b := range bufs {
+func recvMany(sock int32, m *msg.Message, flags int) (err error) {
+	var iov [msg.MaxBuffers]unix.Iovec
+	for i, b := range m.Buffers {
 		iov[i].Base = unsafe.SliceData(b)
 		iov[i].SetLen(len(b))
 	}
-	return recv(sock, &iov[0], len(bufs), fds, flags)
+	return recv(sock, &iov[0], m, flags)
 }
 
-func recv(sock int32, iov *unix.Iovec, iovlen int, fds []int32, flags int) (n, nfd, rflags int, err error) {
+func recv(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 	var c control
 	hdr := unix.Msghdr{Iov: iov}
-	hdr.SetIovlen(iovlen)
-	if len(fds) > 0 {
-		// The exact length: the kernel drops what the caller has no room for.
+	hdr.SetIovlen(len(m.Buffers))
+	if len(m.Name) > 0 {
+		hdr.Name, hdr.Namelen = &m.Name[0], uint32(len(m.Name))
+	}
+	if room := controlRoom(m); room > 0 {
 		hdr.Control = &c.bytes()[0]
-		hdr.SetControllen(unix.CmsgLen(4 * len(fds)))
+		hdr.SetControllen(room)
 	}
-	n, err = recvmsg(sock, &hdr, flags|cmsgCloexec)
+	n, err := recvmsg(sock, &hdr, flags|cmsgCloexec)
 	if err != nil {
-		return -1, 0, 0, err
+		return err
 	}
-	rflags = int(hdr.Flags) &^ cmsgCloexec
-	nfd, cut := takeFDs(c.bytes()[:hdr.Controllen], fds)
-	if cut {
-		rflags |= unix.MSG_CTRUNC
+	m.N = n
+	received(m, &hdr, c.bytes())
+	return nil
+}
+
+// controlRoom is the room for control data that m asks for, in the order in
+// which the kernel writes. For descriptors alone it is exact: the kernel then
+// drops what the caller has no room for.
+func controlRoom(m *msg.Message) (room int) {
+	if m.Cred != nil {
+		room += unix.CmsgSpace(credBytes)
 	}
-	return n, nfd, rflags, nil
+	switch {
+	case len(m.FDs) > 0 && m.PIDFD != nil:
+		room += unix.CmsgSpace(4 * len(m.FDs))
+	case len(m.FDs) > 0:
+		room += unix.CmsgLen(4 * len(m.FDs))
+	}
+	if m.PIDFD != nil {
+		room += unix.CmsgSpace(4)
+	}
+	return room
+}
+
+// received takes what the kernel set in hdr into m.
+func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
+	m.NameLen = int(hdr.Namelen)
+	m.Flags = int(hdr.Flags)
+	takeControl(control[:hdr.Controllen], m)
+	m.Flags &^= cmsgCloexec
 }
 
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {

@@ -2,7 +2,11 @@
 
 package pure
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
 
 // WriteFD says that the system cannot pass descriptors.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
@@ -15,11 +19,23 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 }
 
 // Send says that the system cannot pass descriptors.
-func Send(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	return -1, errors.ErrUnsupported
+func Send(sock int32, m *msg.Message, flags int) error {
+	m.Empty()
+	return errors.ErrUnsupported
 }
 
 // Recv says that the system cannot pass descriptors.
-func Recv(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	return -1, 0, 0, errors.ErrUnsupported
+func Recv(sock int32, m *msg.Message, flags int) error {
+	m.NotReceived()
+	return errors.ErrUnsupported
+}
+
+// SendBatch says that the system cannot pass descriptors.
+func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return -1, errors.ErrUnsupported
+}
+
+// RecvBatch says that the system cannot pass descriptors.
+func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return -1, errors.ErrUnsupported
 }

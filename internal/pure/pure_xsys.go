@@ -2,10 +2,10 @@
 
 package pure
 
-import "golang.org/x/sys/unix"
-
-// maxBuffers is the systems' IOV_MAX.
-const maxBuffers = 1024
+import (
+	"github.com/scm-rights/scm/internal/msg"
+	"golang.org/x/sys/unix"
+)
 
 // roomBytes is control for more descriptors than any of these systems passes
 // in a message: macOS installs everything before it cuts, FreeBSD delivers
@@ -14,74 +14,91 @@ const roomBytes = 1024*4 + 64
 
 // WriteFD is csrc's write_fd.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
-	var bufs = [1][]byte{p}
-	var fds = [1]int32{fd}
-	return Send(sock, bufs[:], fds[:], 0)
+	m := msg.Message{Buffers: [][]byte{p}, FDs: []int32{fd}}
+	if err := Send(sock, &m, 0); err != nil {
+		return -1, err
+	}
+	return m.N, nil
 }
 
 // ReadFD is csrc's read_fd. fd is -1 or FDLost where there is no descriptor
 // to hand over.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
-	var bufs = [1][]byte{p}
-	var fds [1]int32
-	n, taken, flags, err := Recv(sock, bufs[:], fds[:], 0)
-	switch {
-	case err != nil:
+	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int32, 1)}
+	if err := Recv(sock, &m, 0); err != nil {
 		return -1, -1, err
-	case flags&unix.MSG_CTRUNC != 0:
-		if taken == 1 {
-			closeFD(fds[0])
-		}
-		return n, FDLost, nil
-	case taken == 0:
-		return n, -1, nil
 	}
-	return n, fds[0], nil
+	return m.N, handOver(&m), nil
 }
 
 // Send is csrc's scm_send.
-func Send(sock int32, bufs [][]byte, fds []int32, flags int) (n int, err error) {
-	if err := checkLimits(bufs, fds); err != nil {
-		return -1, err
+func Send(sock int32, m *msg.Message, flags int) error {
+	m.Empty()
+	if err := check(m); err != nil {
+		return err
 	}
 	var oob []byte
-	if len(fds) > 0 {
+	if len(m.FDs) > 0 {
 		var c control
-		oob = putFDs(c.bytes(), fds)
+		oob = c.bytes()[:putControl(c.bytes(), m)]
 	}
-	n, err = unix.SendmsgBuffers(int(sock), bufs, oob, nil, flags)
+	to, err := sockaddr(m.Name)
 	if err != nil {
-		return -1, err
+		return err
 	}
-	return n, nil
+	n, err := unix.SendmsgBuffers(int(sock), m.Buffers, oob, to, flags)
+	m.N = max(n, 0)
+	return err
 }
 
 // Recv is csrc's scm_recv.
-func Recv(sock int32, bufs [][]byte, fds []int32, flags int) (n, nfd, rflags int, err error) {
-	if err := checkLimits(bufs, fds); err != nil {
-		return -1, 0, 0, err
+func Recv(sock int32, m *msg.Message, flags int) error {
+	m.NotReceived()
+	if err := check(m); err != nil {
+		return err
 	}
 	var oob []byte
-	if len(fds) > 0 {
+	if len(m.FDs) > 0 {
 		oob = make([]byte, roomBytes)
 	}
-	n, oobn, rflags, _, err := unix.RecvmsgBuffers(int(sock), bufs, oob, flags|cmsgCloexec)
+	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), m.Buffers, oob, flags|cmsgCloexec)
 	if err != nil {
-		return -1, 0, 0, err
+		return err
 	}
-	nfd, cut := takeFDs(oob[:oobn], fds)
-	if cut {
-		rflags |= unix.MSG_CTRUNC
-	}
-	return n, nfd, rflags &^ cmsgCloexec, nil
+	m.N, m.Flags = n, rflags
+	m.NameLen = putSockaddr(m.Name, from)
+	takeControl(oob[:oobn], m)
+	m.Flags &^= cmsgCloexec
+	return nil
 }
 
-func checkLimits(bufs [][]byte, fds []int32) error {
+// pathAt is where the path lies in a struct sockaddr_un.
+const pathAt = 2
+
+// sockaddr makes of the bytes of a Unix address what x/sys takes.
+func sockaddr(name []byte) (unix.Sockaddr, error) {
 	switch {
-	case len(fds) > maxFDs:
-		return unix.EINVAL
-	case len(bufs) > maxBuffers:
-		return unix.EMSGSIZE
+	case len(name) == 0:
+		return nil, nil
+	case len(name) < pathAt:
+		return nil, unix.EINVAL
 	}
-	return nil
+	path := name[pathAt:]
+	for i, b := range path {
+		if b == 0 {
+			path = path[:i]
+			break
+		}
+	}
+	return &unix.SockaddrUnix{Name: string(path)}, nil
+}
+
+// putSockaddr writes a sender's address as bytes; only the path matters.
+func putSockaddr(name []byte, from unix.Sockaddr) int {
+	un, ok := from.(*unix.SockaddrUnix)
+	if !ok || len(name) < pathAt || un.Name == "" {
+		return 0
+	}
+	clear(name[:pathAt])
+	return pathAt + copy(name[pathAt:], un.Name)
 }

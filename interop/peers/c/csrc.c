@@ -6,7 +6,8 @@
 static ssize_t
 send_with_csrc(struct message *m)
 {
-	const struct scm_message s = {m->iov, m->iovlen, m->fds, m->nfds, 0};
+	const struct scm_message s = {
+	    .iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
 
 	return scm_send(m->sock, &s, m->flags);
 }
@@ -14,7 +15,7 @@ send_with_csrc(struct message *m)
 static ssize_t
 recv_with_csrc(struct message *m)
 {
-	struct scm_message s = {m->iov, m->iovlen, m->fds, m->nfds, 0};
+	struct scm_message s = {.iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
 	ssize_t n = scm_recv(m->sock, &s, m->flags);
 
 	m->nfds = s.nfds;

@@ -1,0 +1,56 @@
+package scm
+
+import (
+	"bytes"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+const (
+	// afUnix is AF_UNIX, everywhere.
+	afUnix = 1
+
+	// pathAt is where the path lies in a struct sockaddr_un.
+	pathAt = 2
+)
+
+// putAddr writes a struct sockaddr_un for the name, and returns its length. On
+// Linux a name that begins with "@" is abstract, as in package net.
+func putAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
+	switch {
+	case name == "":
+		return 0, nil
+	case len(name) > sunPathBytes || !abstract(name) && strings.IndexByte(name, 0) >= 0:
+		return 0, syscall.EINVAL
+	}
+	clear(buf[:])
+	copy(buf[pathAt:], name)
+	length := pathAt + len(name)
+	if abstract(name) {
+		buf[pathAt] = 0
+	} else if len(name) < sunPathBytes {
+		length++ // the NUL behind a path
+	}
+	putFamily(buf, length)
+	return length, nil
+}
+
+// addrName is the name in a struct sockaddr_un that the kernel wrote.
+func addrName(buf []byte) string {
+	if len(buf) <= pathAt {
+		return ""
+	}
+	path := buf[pathAt:]
+	if hasAbstract && path[0] == 0 {
+		return "@" + string(path[1:])
+	}
+	path, _, _ = bytes.Cut(path, []byte{0})
+	return string(path)
+}
+
+// abstract tells whether a name is one that may hold NULs and has no file.
+func abstract(name string) bool {
+	return hasAbstract && name[0] == '@'
+}

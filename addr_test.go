@@ -1,0 +1,158 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"net"
+	"strings"
+	"unsafe"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// Addresses of unconnected datagrams. A name that begins with "@" is abstract,
+// as in package net.
+
+// datagram returns a new socket that is connected to nothing, and does not block.
+func (f *fixture) datagram() int {
+	GinkgoHelper()
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(sock)
+	return sock
+}
+
+// bound returns a datagram socket with this name. The system call is made here:
+// x/sys refuses a path of 108 bytes, which the kernel takes.
+func (f *fixture) bound(name string) int {
+	GinkgoHelper()
+	sock := f.datagram()
+	raw := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+	for i := range len(name) {
+		raw.Path[i] = int8(name[i])
+	}
+	if name[0] == '@' {
+		raw.Path[0] = 0
+	}
+	_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(sock), uintptr(unsafe.Pointer(&raw)), uintptr(2+len(name)))
+	Expect(errno).To(BeZero(), "bind to %q", name)
+	return sock
+}
+
+// everyName returns names of every kind. The paths begin in the working folder,
+// which is a temporary one until the end of the spec.
+func everyName() map[string]string {
+	GinkgoHelper()
+	GinkgoT().Chdir(GinkgoT().TempDir())
+	unique := abstractName() + "-"
+	return map[string]string{
+		"a path":                      "socket",
+		"a path of 107 bytes":         strings.Repeat("p", 107),
+		"a path of 108 bytes, no NUL": strings.Repeat("q", 108),
+		"an abstract name":            unique + "a",
+		"an abstract name with NULs":  unique + "\x00b\x00",
+		"an abstract name of 108 bytes, of which one is the NUL": unique + strings.Repeat("c", 108-len(unique)),
+	}
+}
+
+// abstractName is one that nobody else has.
+func abstractName() string { return "@" + uniqueName() }
+
+// to is a message of one byte and a descriptor for the name.
+func to(name string, fds ...int) *scm.Message {
+	return &scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: fds, Addr: &net.UnixAddr{Name: name}}
+}
+
+// from receives that message, and returns the name of its sender.
+func (f *fixture) from(sock int, sent ...int) string {
+	GinkgoHelper()
+	m := scm.Message{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 2), Addr: &net.UnixAddr{Name: "stale"}}
+	Expect(scm.Recv(sock, &m, 0)).To(Succeed())
+	Expect([]int{m.N, m.Flags}).To(Equal([]int{1, 0}))
+	f.takes(m.FDs[:m.NFD], sent...)
+	return m.Addr.Name
+}
+
+var _ = Describe("the address of a datagram", func() {
+	var f *fixture
+	BeforeEach(func() { f = connect(unix.SOCK_DGRAM) })
+
+	It("names whom it is for, and whom it is from", func() {
+		for kind, name := range everyName() {
+			By(kind)
+			a, b := f.bound(name), f.datagram()
+			sent := f.file()
+			Expect(scm.Send(b, to(name, sent), 0)).To(Succeed())
+			Expect(f.from(a, sent)).To(BeEmpty(), "the name of a socket that has none")
+
+			// The other way round, and back to whom it came from.
+			b = f.bound(abstractName())
+			Expect(scm.Send(b, to(name, sent), 0)).To(Succeed())
+			other := f.from(a, sent)
+			Expect(scm.Send(a, to(other, sent), 0)).To(Succeed())
+			Expect(f.from(b, sent)).To(Equal(name))
+		}
+	})
+
+	It("that is too long, or a path with a NUL, is EINVAL before any system call", func() {
+		sent := f.file()
+		for _, name := range []string{
+			strings.Repeat("p", 109), strings.Repeat("p", 4096), "@" + strings.Repeat("a", 108),
+			"a\x00b", "\x00abstract", "\x00",
+		} {
+			// A socket of -1 is EBADF to the kernel: it was not asked.
+			failsWith(scm.Send(-1, to(name, sent), 0), "sendmsg", unix.EINVAL)
+			failsWith(scm.Send(f.a, to(name, sent), 0), "sendmsg", unix.EINVAL)
+		}
+		isEmpty(f.b)
+	})
+
+	It("that nobody has is the kernel's error, and nothing is sent or lost", func() {
+		here := everyName()
+		sent, sock := f.file(), f.datagram()
+		failsWith(scm.Send(sock, to(here["a path"], sent), 0), "sendmsg", unix.ENOENT)
+		failsWith(scm.Send(sock, to(here["an abstract name"], sent), 0), "sendmsg", unix.ECONNREFUSED)
+		f.CloseNow(f.bound(here["a path"]))
+		failsWith(scm.Send(sock, to(here["a path"], sent), 0), "sendmsg", unix.ECONNREFUSED)
+		failsWith(scm.Send(sock, to("", sent), 0), "sendmsg", unix.ENOTCONN)
+	})
+
+	It("may be empty where the socket is connected", func() {
+		sent := f.file()
+		Expect(scm.Send(f.a, to("", sent), 0)).To(Succeed())
+		Expect(f.from(f.b, sent)).To(BeEmpty())
+	})
+
+	It("is not kept after an error", func() {
+		m := scm.Message{Addr: &net.UnixAddr{Name: "stale"}}
+		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
+		Expect(m.Addr.Name).To(BeEmpty())
+	})
+
+	It("takes no memory to send to", func() {
+		name := everyName()["an abstract name"]
+		a, sock, sent := f.bound(name), f.datagram(), f.file()
+		m := to(name, sent)
+		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+		Expect(allocations(func() bool {
+			return scm.Send(sock, m, 0) == nil && scm.Recv(a, &in, 0) == nil && closeAll(in.FDs[:in.NFD])
+		})).To(BeZero())
+	})
+})
+
+var _ = Describe("the address of a message", func() {
+	It("is what the kernel makes of it where the socket is no datagram socket", func() {
+		f := connect(unix.SOCK_STREAM)
+		failsWith(scm.Send(f.a, to("@scm-test-nobody", f.file()), 0), "sendmsg", unix.EISCONN)
+		f.sends("x")
+		Expect(f.from(f.b)).To(BeEmpty())
+		f = connect(unix.SOCK_SEQPACKET)
+		sent := f.file()
+		Expect(scm.Send(f.a, to("@scm-test-nobody", sent), 0)).To(Succeed())
+		Expect(f.from(f.b, sent)).To(BeEmpty())
+	})
+})

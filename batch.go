@@ -1,0 +1,101 @@
+package scm
+
+import (
+	"os"
+	"sync"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+// SendBatch sends the messages ms through the socket sock, as Send does each,
+// with one sendmmsg(2) where the system has it. It returns how many were sent,
+// and sets N of all, to 0 of those that were not; at most 32 are sent by one
+// call, so call again with the rest.
+//
+// What stopped a batch short is told by the next call, which begins with the
+// message that it stopped at: none of its descriptors was sent. Limits are
+// checked for all messages before any is sent. An error means that none was.
+func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
+	for i := range ms {
+		ms[i].N = 0
+	}
+	b, err := newBatch(ms)
+	if err != nil {
+		return 0, err
+	}
+	defer b.put()
+	ms = ms[:len(b.msgs)]
+	for i := range ms {
+		if b.msgs[i], err = b.parts[i].outgoing(&ms[i]); err != nil {
+			return 0, os.NewSyscallError("sendmmsg", err)
+		}
+	}
+	n, err = sendBatch(number(sock), b.msgs, flags)
+	if err != nil {
+		return 0, os.NewSyscallError("sendmmsg", err)
+	}
+	for i := range n {
+		ms[i].N = b.msgs[i].N
+	}
+	return n, nil
+}
+
+// RecvBatch receives messages from the socket sock into ms, as Recv does each,
+// with one recvmmsg(2) where the system has it. It returns how many came, at
+// most 32. The descriptors of each are the caller's to close.
+//
+// On a blocking socket Linux waits until all of ms have come: add MSG_WAITFORONE
+// to wait for the first alone, which is what the other systems do. At the end of
+// a stream or seqpacket connection there is nothing to wait for: the slots behind
+// the last message count as received, with N and NFD 0. An error means that none
+// was received; one that stopped a batch short is told by the next call.
+func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
+	for i := range ms {
+		ms[i].nothing()
+	}
+	b, err := newBatch(ms)
+	if err != nil {
+		return 0, err
+	}
+	defer b.put()
+	for i := range b.msgs {
+		b.msgs[i] = b.parts[i].incoming(&ms[i])
+	}
+	n, err = recvMany(number(sock), b.msgs, flags)
+	if err != nil {
+		return 0, os.NewSyscallError("recvmmsg", err)
+	}
+	for i := range n {
+		b.parts[i].received(&ms[i], &b.msgs[i])
+	}
+	return n, nil
+}
+
+// A batch is a number of messages in the form that the backends take. It is
+// kept from call to call, because it is too large for a stack.
+type batch struct {
+	msgs  []msg.Message
+	room  [msg.MaxBatch]msg.Message
+	parts [msg.MaxBatch]parts
+}
+
+var batchPool = sync.Pool{New: func() any { return new(batch) }}
+
+// newBatch checks the limits of all messages, and has room for as many as one
+// call takes.
+func newBatch(ms []Message) (*batch, error) {
+	for i := range ms {
+		if err := checkLimits(&ms[i]); err != nil {
+			return nil, err
+		}
+	}
+	b := batchPool.Get().(*batch)
+	b.msgs = b.room[:min(len(ms), msg.MaxBatch)]
+	return b, nil
+}
+
+// put gives the batch back without a trace of what it pointed to.
+func (b *batch) put() {
+	clear(b.msgs)
+	batchPool.Put(b)
+}

@@ -1,0 +1,487 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// maxBatch is how many messages one call takes.
+const maxBatch = 32
+
+// everyPacket are the types of socket on which a message is one.
+var everyPacket = everyType[1:]
+
+// letters makes n messages, to be sent: the i-th has three buffers, one of them
+// empty, of i+3 bytes, and i mod 4 descriptors of its own.
+func (f *fixture) letters(n int) []scm.Message {
+	GinkgoHelper()
+	ms := make([]scm.Message, n)
+	for i := range ms {
+		text := bytes.Repeat([]byte{byte(i)}, i+3)
+		ms[i] = scm.Message{Buffers: cut(text, 2, 0, i+1), FDs: f.files(i % 4), N: 7, NFD: 7, Flags: 7}
+	}
+	return ms
+}
+
+// slots makes n messages, to be received, with room for those.
+func slots(n int) []scm.Message {
+	ms := make([]scm.Message, n)
+	for i := range ms {
+		ms[i] = scm.Message{Buffers: cut(make([]byte, 64), 1, 63), FDs: make([]int, 4), N: 7, NFD: 7, Flags: 7}
+	}
+	return ms
+}
+
+// arrived checks that slots hold what was sent, each its own.
+func (f *fixture) arrived(got, sent []scm.Message) {
+	GinkgoHelper()
+	Expect(got).To(HaveLen(len(sent)))
+	for i := range got {
+		text := slices.Concat(sent[i].Buffers...)
+		Expect([]int{got[i].N, got[i].Flags}).To(Equal([]int{len(text), 0}), "N and Flags of slot %d", i)
+		Expect(slices.Concat(got[i].Buffers...)[:got[i].N]).To(Equal(text), "payload of slot %d", i)
+		f.takes(got[i].FDs[:got[i].NFD], sent[i].FDs...)
+	}
+}
+
+// untouched checks slots into which nothing came.
+func untouched(ms []scm.Message) {
+	GinkgoHelper()
+	for i := range ms {
+		Expect([]int{ms[i].N, ms[i].NFD, ms[i].Flags}).To(Equal([]int{0, 0, 0}), "N, NFD and Flags of slot %d", i)
+	}
+}
+
+// sentLengths checks N of messages that were sent.
+func sentLengths(ms []scm.Message) {
+	GinkgoHelper()
+	for i := range ms {
+		Expect(ms[i].N).To(Equal(len(slices.Concat(ms[i].Buffers...))), "N of message %d", i)
+	}
+}
+
+var _ = DescribeTableSubtree("a batch", func(typ int) {
+	var f *fixture
+	BeforeEach(func() { f = connect(typ) })
+
+	for _, n := range []int{0, 1, 2, maxBatch, maxBatch + 1} {
+		It(fmt.Sprintf("of %d messages arrives, at most 32 a call", n), func() {
+			out, in := f.letters(n), slots(n)
+			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(min(n, maxBatch)))
+			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(min(n, maxBatch)))
+			first := min(n, maxBatch)
+			sentLengths(out[:first])
+			f.arrived(in[:first], out[:first])
+			untouched(in[first:])
+			Expect(scm.SendBatch(f.a, out[first:], 0)).To(Equal(n - first))
+			Expect(scm.RecvBatch(f.b, in[first:], 0)).To(Equal(n - first))
+			f.arrived(in[first:], out[first:])
+			isEmpty(f.b)
+		})
+	}
+
+	It("is the same messages one by one", func() {
+		out := f.letters(5)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(5))
+		for i := range out {
+			m := slots(1)
+			Expect(scm.Recv(f.b, &m[0], 0)).To(Succeed())
+			f.arrived(m, out[i:i+1])
+		}
+		for i := range out {
+			Expect(scm.Send(f.a, &out[i], 0)).To(Succeed())
+		}
+		in := slots(5)
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(5))
+		f.arrived(in, out)
+	})
+
+	It("has room for the most of everything", func() {
+		fds := f.files(scm.MaxFDs)
+		out, in := make([]scm.Message, 2), make([]scm.Message, 2)
+		for i := range out {
+			out[i] = scm.Message{Buffers: cut(pattern(1024), repeat(1024, 1)...), FDs: fds}
+			in[i] = scm.Message{Buffers: cut(make([]byte, 1024), repeat(1024, 1)...), FDs: make([]int, scm.MaxFDs)}
+		}
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(2))
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(2))
+		f.arrived(in, out)
+	})
+
+	It("receives up to what has come, and then says EAGAIN", func() {
+		out, in := f.letters(3), slots(5)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
+		f.arrived(in[:3], out)
+		untouched(in[3:])
+
+		in = slots(5)
+		n, err := scm.RecvBatch(f.b, in, 0)
+		failsWith(err, "recvmmsg", unix.EAGAIN)
+		Expect(n).To(Equal(0))
+		untouched(in)
+	})
+
+	It("tells each slot what became of its own descriptors", func() {
+		fds := f.files(3)
+		out, in := make([]scm.Message, 4), slots(4)
+		for i := range out {
+			out[i] = scm.Message{Buffers: [][]byte{{byte(i)}}, FDs: fds}
+		}
+		out[3].FDs = nil
+		in[0].FDs, in[2].FDs = make([]int, 1), nil
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(4))
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
+		for i, want := range []struct{ nfd, flags int }{{1, unix.MSG_CTRUNC}, {3, 0}, {0, unix.MSG_CTRUNC}, {0, 0}} {
+			Expect([]int{in[i].N, in[i].NFD, in[i].Flags}).To(Equal([]int{1, want.nfd, want.flags}), "slot %d", i)
+			f.takes(in[i].FDs[:in[i].NFD], fds[:want.nfd]...)
+		}
+	})
+
+	for _, bad := range []int{0, 1, 3} {
+		It(fmt.Sprintf("stops at message %d, which has a bad descriptor: nothing is lost, nothing sent twice", bad), func() {
+			before := fdtest.Take()
+			out := f.letters(5)
+			good := out[bad].FDs
+			out[bad].FDs = append(slices.Clone(good), f.closedNumber())
+			rest := out
+			if bad > 0 {
+				Expect(scm.SendBatch(f.a, out, 0)).To(Equal(bad))
+				sentLengths(out[:bad])
+				rest = out[bad:]
+			}
+			n, err := scm.SendBatch(f.a, rest, 0)
+			failsWith(err, "sendmmsg", unix.EBADF)
+			Expect(n).To(Equal(0))
+			untouchedLengths(rest)
+
+			in := slots(8)
+			if bad > 0 {
+				Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(bad))
+				f.arrived(in[:bad], out[:bad])
+			}
+			isEmpty(f.b)
+
+			out[bad].FDs = good
+			Expect(scm.SendBatch(f.a, rest, 0)).To(Equal(5 - bad))
+			in = slots(8)
+			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(5 - bad))
+			f.arrived(in[:5-bad], rest)
+			isEmpty(f.b)
+			f.Close()
+			Expect(len(fdtest.Take())).To(Equal(len(before)-2), "open numbers, without the two sockets")
+		})
+	}
+
+	DescribeTable("is refused before anything is sent or received, if one of its messages is wrong by itself",
+		func(wrong func(m *scm.Message), check func(err error)) {
+			for _, at := range []int{0, 2, maxBatch} {
+				out := f.letters(maxBatch + 1)
+				wrong(&out[at])
+				if at == maxBatch && out[at].Addr != nil {
+					continue // the first call does not come to it
+				}
+				for _, sock := range []int{-1, f.a} {
+					n, err := scm.SendBatch(sock, out, 0)
+					check(err)
+					Expect(n).To(Equal(0))
+					untouchedLengths(out)
+					out[0].N = 7
+				}
+			}
+			isEmpty(f.b)
+		},
+		Entry("254 descriptors", func(m *scm.Message) { m.FDs = make([]int, scm.MaxFDs+1) },
+			func(err error) { beLimit(err, scm.ErrTooManyFDs, unix.EINVAL) }),
+		Entry("1025 buffers", func(m *scm.Message) { m.Buffers = make([][]byte, scm.MaxBuffers+1) },
+			func(err error) { beLimit(err, scm.ErrTooManyBuffers, unix.EMSGSIZE) }),
+		Entry("an address that is too long", func(m *scm.Message) { m.Addr = &net.UnixAddr{Name: strings.Repeat("x", 109)} },
+			func(err error) { failsWith(err, "sendmmsg", unix.EINVAL) }),
+	)
+
+	It("is refused before anything is received, if a slot is wrong by itself", func() {
+		out := f.letters(3)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
+		for _, at := range []int{0, 2, maxBatch} {
+			in := slots(maxBatch + 1)
+			in[at].FDs = make([]int, scm.MaxFDs+1)
+			n, err := scm.RecvBatch(f.b, in, 0)
+			beLimit(err, scm.ErrTooManyFDs, unix.EINVAL)
+			Expect(n).To(Equal(0))
+			untouched(in)
+			in[at] = scm.Message{Buffers: make([][]byte, scm.MaxBuffers+1), N: 7}
+			_, err = scm.RecvBatch(f.b, in, 0)
+			beLimit(err, scm.ErrTooManyBuffers, unix.EMSGSIZE)
+			untouched(in)
+		}
+		in := slots(3)
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
+		f.arrived(in, out)
+	})
+
+	It("on what is no socket is an errno", func() {
+		for sock, errno := range map[int]unix.Errno{-1: unix.EBADF, f.file(): unix.ENOTSOCK} {
+			out, in := f.letters(2), slots(2)
+			n, err := scm.SendBatch(sock, out, 0)
+			failsWith(err, "sendmmsg", errno)
+			Expect(n).To(Equal(0))
+			untouchedLengths(out)
+			n, err = scm.RecvBatch(sock, in, 0)
+			failsWith(err, "recvmmsg", errno)
+			Expect(n).To(Equal(0))
+			untouched(in)
+		}
+	})
+
+	It("tells with MSG_TRUNC how long each message was", func() {
+		out := f.letters(3)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
+		in := slots(3)
+		for i := range in {
+			in[i].Buffers = cut(make([]byte, 4), 1, 3)
+		}
+		Expect(scm.RecvBatch(f.b, in, unix.MSG_TRUNC)).To(Equal(3))
+		for i, flags := range []int{0, 0, unix.MSG_TRUNC} {
+			Expect([]int{in[i].N, in[i].Flags}).To(Equal([]int{i + 3, flags}), "slot %d", i)
+			Expect(slices.Concat(in[i].Buffers...)[:min(i+3, 4)]).To(HaveEach(byte(i)))
+			f.takes(in[i].FDs[:in[i].NFD], out[i].FDs...)
+		}
+	})
+
+	It("may hold empty messages with descriptors", func() {
+		out := []scm.Message{{FDs: f.files(1)}, {}, {FDs: f.files(2)}}
+		in := slots(3)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
+		f.arrived(in, out)
+	})
+
+	It("carries credentials and pidfds, each its own", func() {
+		f.passesPidfd()
+		f.option(unix.SO_PASSCRED, 1)
+		out, in := f.letters(4), slots(4)
+		creds, ids := make([]scm.Cred, 4), []int{-7, -7, -7, -7}
+		for i := range out {
+			if i%2 == 0 {
+				cred := myself()
+				out[i].Cred = &cred
+			}
+			in[i].Cred, in[i].PIDFD = &creds[i], &ids[i]
+		}
+		in[3].PIDFD = nil // it is closed then, and that is said
+		before := pidfds()
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(4))
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
+		Expect(creds).To(HaveEach(myself()))
+		for _, pidfd := range ids[:3] {
+			Expect(pidOf(pidfd)).To(Equal(fmt.Sprint(os.Getpid())))
+			Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
+			Expect(unix.Close(pidfd)).To(Succeed())
+		}
+		Expect(pidfds()).To(Equal(before), "open pidfds")
+		Expect(in[3].Flags).To(Equal(unix.MSG_CTRUNC))
+		in[3].Flags = 0
+		f.arrived(in, out)
+
+		// Nothing comes: nothing is left of what came before.
+		_, err := scm.RecvBatch(f.b, in[:2], 0)
+		Expect(err).To(MatchError(unix.EAGAIN))
+		Expect(creds[:2]).To(HaveEach(nobodys))
+		Expect(ids[:2]).To(HaveEach(-1))
+	})
+
+	It("takes no memory once it is warm", func() {
+		if hasRaceDetector() {
+			Skip("with the race detector a sync.Pool forgets at random")
+		}
+		out, in := f.letters(maxBatch), slots(maxBatch)
+		Expect(allocations(func() bool {
+			n, err := scm.SendBatch(f.a, out, 0)
+			if n != maxBatch || err != nil {
+				return false
+			}
+			n, err = scm.RecvBatch(f.b, in, 0)
+			if n != maxBatch || err != nil {
+				return false
+			}
+			ok := true
+			for i := range in {
+				ok = closeAll(in[i].FDs[:in[i].NFD]) && ok
+			}
+			return ok
+		})).To(BeZero())
+	})
+}, everyPacket)
+
+func untouchedLengths(ms []scm.Message) {
+	GinkgoHelper()
+	for i := range ms {
+		Expect(ms[i].N).To(Equal(0), "N of message %d, after an error", i)
+	}
+}
+
+// A batch on a blocking socket. The time-out ends what hangs.
+var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
+	var f *fixture
+	BeforeEach(func() {
+		f = connect(typ)
+		Expect(unix.SetNonblock(f.b, false)).To(Succeed())
+		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60})).To(Succeed())
+	})
+
+	It("does not with MSG_DONTWAIT", func() {
+		out, in := f.letters(2), slots(5)
+		Expect(scm.SendBatch(f.a, out, unix.MSG_DONTWAIT)).To(Equal(2))
+		Expect(scm.RecvBatch(f.b, in, unix.MSG_DONTWAIT)).To(Equal(2))
+		f.arrived(in[:2], out)
+		untouched(in[2:])
+		n, err := scm.RecvBatch(f.b, in, unix.MSG_DONTWAIT)
+		failsWith(err, "recvmmsg", unix.EAGAIN)
+		Expect(n).To(Equal(0))
+	})
+
+	It("waits for the first alone with MSG_WAITFORONE", func() {
+		for _, n := range []int{1, 2, 4} {
+			var out []scm.Message
+			var wg sync.WaitGroup
+			first := f.letters(1)
+			wg.Go(func() {
+				defer GinkgoRecover()
+				Expect(scm.SendBatch(f.a, first, 0)).To(Equal(1))
+			})
+			one := slots(1)
+			Expect(scm.RecvBatch(f.b, one, unix.MSG_WAITFORONE)).To(Equal(1))
+			wg.Wait()
+			f.arrived(one, first)
+
+			out = f.letters(n)
+			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(n))
+			in := slots(5)
+			Expect(scm.RecvBatch(f.b, in, unix.MSG_WAITFORONE)).To(Equal(n))
+			f.arrived(in[:n], out)
+			untouched(in[n:])
+		}
+	})
+
+	It("waits for all of them without a flag", func() {
+		out, in := f.letters(3), slots(3)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer GinkgoRecover()
+			for i := range out {
+				Expect(scm.SendBatch(f.a, out[i:i+1], 0)).To(Equal(1))
+			}
+		})
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
+		wg.Wait()
+		f.arrived(in, out)
+	})
+}, everyPacket)
+
+var _ = Describe("a batch of datagrams", func() {
+	It("goes to several sockets, and comes from several", func() {
+		f := connect(unix.SOCK_DGRAM)
+		unique := abstractName()
+		name := func(i int) string { return fmt.Sprintf("%s-%d", unique, i) }
+		hub := f.bound(name(0))
+		var socks []int
+		out := f.letters(4)
+		for i := range out {
+			socks = append(socks, f.bound(name(i+1)))
+			out[i].Addr = &net.UnixAddr{Name: name(i + 1)}
+		}
+		Expect(scm.SendBatch(hub, out, 0)).To(Equal(4))
+		for i, sock := range socks {
+			in := slots(2)
+			in[0].Addr = &net.UnixAddr{}
+			Expect(scm.RecvBatch(sock, in, 0)).To(Equal(1))
+			f.arrived(in[:1], out[i:i+1])
+			Expect(in[0].Addr.Name).To(Equal(name(0)))
+			Expect(scm.Send(sock, to(name(0), out[i].FDs...), 0)).To(Succeed())
+		}
+		in := slots(5)
+		for i := range in {
+			in[i].Addr = &net.UnixAddr{Name: "stale"}
+		}
+		Expect(scm.RecvBatch(hub, in, 0)).To(Equal(4))
+		for i := range out {
+			Expect(in[i].Addr.Name).To(Equal(name(i + 1)))
+			f.takes(in[i].FDs[:in[i].NFD], out[i].FDs...)
+		}
+		Expect(in[4].Addr.Name).To(BeEmpty())
+	})
+
+	It("has nothing left of the names of an earlier one", func() {
+		GinkgoT().Chdir(GinkgoT().TempDir())
+		f := connect(unix.SOCK_DGRAM)
+		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
+		sock, sent := f.datagram(), f.file()
+		for range 3 {
+			Expect(scm.SendBatch(sock, []scm.Message{*to(strings.Repeat("l", 100), sent)}, 0)).To(Equal(1))
+			Expect(f.from(long, sent)).To(BeEmpty())
+			Expect(scm.SendBatch(sock, []scm.Message{*to("s", sent)}, 0)).To(Equal(1))
+			Expect(f.from(short, sent)).To(BeEmpty())
+		}
+	})
+
+	It("stops at an address that nobody has", func() {
+		f := connect(unix.SOCK_DGRAM)
+		name := abstractName()
+		sock := f.bound(name)
+		out := f.letters(3)
+		for i := range out {
+			out[i].Addr = &net.UnixAddr{Name: name}
+		}
+		out[1].Addr.Name += "-nobody"
+		Expect(scm.SendBatch(f.datagram(), out, 0)).To(Equal(1))
+		n, err := scm.SendBatch(f.datagram(), out[1:], 0)
+		failsWith(err, "sendmmsg", unix.ECONNREFUSED)
+		Expect(n).To(Equal(0))
+		in := slots(3)
+		Expect(scm.RecvBatch(sock, in, 0)).To(Equal(1))
+		f.arrived(in[:1], out[:1])
+	})
+})
+
+var _ = Describe("a batch on a stream", func() {
+	It("is bytes with descriptors, that stop where new descriptors begin", func() {
+		f := connect(unix.SOCK_STREAM)
+		out := f.letters(3) // without, with one, with two
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
+		sentLengths(out)
+		in := slots(3)
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(2))
+		Expect([]int{in[0].N, in[0].NFD, in[1].N, in[1].NFD}).To(Equal([]int{7, 1, 5, 2}))
+		f.takes(in[0].FDs[:1], out[1].FDs...)
+		f.takes(in[1].FDs[:2], out[2].FDs...)
+		untouched(in[2:])
+	})
+})
+
+var _ = Describe("a batch at the end", func() {
+	It("has slots in which nothing came behind the last message", func() {
+		for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+			f := connect(typ)
+			out, in := f.letters(2)[1:], slots(4)
+			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(1))
+			f.CloseNow(f.a)
+			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
+			f.arrived(in[:1], out)
+			untouched(in[1:])
+		}
+	})
+})

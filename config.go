@@ -1,0 +1,139 @@
+package scm
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+var (
+	// ErrNotUnix is returned for what is no AF_UNIX socket. Over TCP the
+	// kernel would report success and drop the descriptors.
+	ErrNotUnix = errors.New("scm: not a Unix socket")
+
+	// ErrBlocking is returned for a socket in blocking mode, which the
+	// runtime's poller cannot wait for. The mode belongs to the open file
+	// description, which others may share: it is changed only if
+	// [Config].SetNonblock says so.
+	ErrBlocking = errors.New("scm: the socket is in blocking mode")
+)
+
+// Config has what a [Conn] or [Listener] can be asked to do. The zero Config
+// asks for nothing, and the functions without one use it.
+type Config struct {
+	// SetNonblock sets O_NONBLOCK on a socket in blocking mode, where it
+	// would be refused with ErrBlocking. That holds for everybody who has
+	// the open file description: a passed socket's sender too.
+	SetNonblock bool
+
+	// KeepTruncated makes ReadFiles return what came beside a
+	// [TruncatedError], so that missing descriptors do not end a
+	// conversation.
+	KeepTruncated bool
+
+	// NoFiles makes the kernel refuse descriptors that are sent to the socket:
+	// see [PassRights]. Listen and ListenPacket set it before anyone can
+	// connect. Where the system has no such option that is ErrUnsupported.
+	NoFiles bool
+
+	// Mode is the permissions of the socket file that Listen and ListenPacket
+	// make, whatever the umask; they hold before anyone can connect. To
+	// connect takes permission to write. 0 leaves them to the umask. With an
+	// abstract name it is EINVAL; for unixgram elsewhere than on Linux it is
+	// ErrUnsupported.
+	Mode fs.FileMode
+
+	// Check is called by a Listener for each connection. One for which it
+	// returns an error is closed, and Accept goes on to the next. It may read
+	// and write, but no other connection is accepted meanwhile.
+	Check func(*Conn) error
+}
+
+// NewConn makes a Conn of a duplicate (F_DUPFD_CLOEXEC) of c's socket: that of a
+// [net.UnixConn], an [os.File], another Conn. c stays open and the caller's,
+// whether the call succeeds or fails. Both have the same open file description.
+//
+// Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a nil c,
+// [os.ErrClosed], or wrap the errno, such as EMFILE.
+func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }
+
+// NewConnFD makes a Conn of the socket with the number fd, and takes the number
+// over: on success it is closed, and the Conn has another one for the same open
+// file description, which is close-on-exec. On error fd stays open and the
+// caller's. Errors are those of NewConn.
+func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
+
+// NewConn is [NewConn] with config.
+func (config Config) NewConn(c syscall.Conn) (*Conn, error) {
+	raw, err := rawConn(c)
+	if err != nil {
+		return nil, opError("conn", err)
+	}
+	var conn *Conn
+	err = control(raw, func(fd int) error {
+		conn, err = config.duplicate(fd)
+		return err
+	})
+	if err != nil {
+		return nil, opError("conn", err)
+	}
+	return conn, nil
+}
+
+// NewConnFD is [NewConnFD] with config.
+func (config Config) NewConnFD(fd int) (*Conn, error) {
+	conn, err := config.duplicate(int(number(fd)))
+	if err != nil {
+		return nil, opError("conn", err)
+	}
+	sysClose(fd)
+	return conn, nil
+}
+
+// duplicate makes a Conn of another number for fd's open file description.
+func (config Config) duplicate(fd int) (*Conn, error) {
+	if _, err := sysNetwork(fd); err != nil {
+		return nil, err
+	}
+	own, err := sysDup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return config.take(own, nil)
+}
+
+// take makes a Conn of a number, which is then the Conn's, or closed. bound is its
+// socket file, if we made it.
+func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
+	network, err := sysNetwork(fd)
+	if err == nil && config.NoFiles {
+		err = PassRights(fd, false)
+	}
+	if err == nil {
+		err = config.nonblock(fd)
+	}
+	if err != nil {
+		bound.remove()
+		sysClose(fd)
+		return nil, err
+	}
+	c := &Conn{polled: polled{bound: bound}, network: network, config: config}
+	c.local, c.remote = sysNames(fd, network)
+	if err := c.open(fd, network); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// nonblock sees to it that a socket does not block.
+func (config Config) nonblock(fd int) error {
+	nonblock, err := sysNonblock(fd)
+	switch {
+	case err != nil || nonblock:
+		return err
+	case !config.SetNonblock:
+		return ErrBlocking
+	}
+	return sysSetNonblock(fd, true)
+}

@@ -1,0 +1,182 @@
+package scm
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Conn is a Unix socket of any type (stream, datagram, seqpacket) in the
+// runtime's poller: a call that waits blocks a goroutine and no thread. It is a
+// [net.Conn], and all its methods may be called at the same time: calls that
+// send take turns, so that payloads do not mix, and so do calls that receive.
+//
+// A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2)
+// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. EINTR is retried, and EAGAIN waited
+// out until the deadline.
+//
+// Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
+// errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
+// [net.ErrClosed] after Close, which ends what waits and returns once no call
+// uses the socket's number any more.
+type Conn struct {
+	polled
+	network string
+	local   *net.UnixAddr // nil where there is none
+	remote  *net.UnixAddr
+	config  Config
+	dropped atomic.Int64
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+// Read receives up to len(p) bytes. There is no control buffer: descriptors that
+// come with them are dropped by the kernel, uninstalled, and Dropped counts. An
+// empty p receives nothing.
+//
+// The end of a stream is [io.EOF], and so is n == 0 on a seqpacket socket, where
+// an empty message looks the same. On a datagram socket it is an empty message.
+// What of a message is longer than p is lost.
+func (c *Conn) Read(p []byte) (n int, err error) {
+	if err := c.usable(); err != nil || len(p) == 0 {
+		return 0, c.fail("read", err)
+	}
+	k := newCall(c)
+	defer k.put()
+	if err := k.receive(p, 0); err != nil {
+		return 0, c.fail("read", err)
+	}
+	if k.cut() {
+		c.dropped.Add(1)
+	}
+	if k.msg.N == 0 && !c.isDatagram() {
+		return 0, io.EOF
+	}
+	return k.msg.N, nil
+}
+
+// Write sends p without descriptors: the whole of it on a stream, as one message
+// elsewhere, where an empty p is an empty message. On error n is how much went.
+func (c *Conn) Write(p []byte) (n int, err error) { return c.WriteFiles(p) }
+
+// Dropped returns how many calls of Read received control data, and dropped it:
+// descriptors, or credentials on a socket with SO_PASSCRED.
+func (c *Conn) Dropped() int64 { return c.dropped.Load() }
+
+// Close closes the Conn's own number, removes the socket file if [ListenPacket]
+// made it, and ends what waits. It is one close(2); the connection goes on if
+// others have the open file description.
+func (c *Conn) Close() error {
+	err := c.usable()
+	if err == nil {
+		err = c.close()
+	}
+	return c.fail("close", err)
+}
+
+// CloseRead ends receiving, here and for all who have the open file description,
+// by shutdown(2).
+func (c *Conn) CloseRead() error { return c.shutdown(sysShutRead) }
+
+// CloseWrite ends sending, here and for all who have the open file description,
+// by shutdown(2): the other end reads what was sent, and then the end.
+func (c *Conn) CloseWrite() error { return c.shutdown(sysShutWrite) }
+
+func (c *Conn) shutdown(how int) error {
+	err := c.usable()
+	if err == nil {
+		err = control(c.raw, func(fd int) error { return sysShutdown(fd, how) })
+	}
+	return c.fail("close", err)
+}
+
+// LocalAddr returns the *[net.UnixAddr] of this end, with the Name "" if it has
+// none.
+func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
+
+// RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if
+// it has none, or nil if the socket is not connected.
+func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
+
+// netAddr has no typed nil.
+func netAddr(a *net.UnixAddr) net.Addr {
+	if a == nil {
+		return nil
+	}
+	return a
+}
+
+// SetDeadline sets both deadlines, as [net.Conn] has them. A write that one ends
+// in the middle says how much went.
+func (c *Conn) SetDeadline(t time.Time) error { return c.set((*os.File).SetDeadline, t) }
+
+// SetReadDeadline sets the deadline of calls that receive.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.set((*os.File).SetReadDeadline, t) }
+
+// SetWriteDeadline sets the deadline of calls that send.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.set((*os.File).SetWriteDeadline, t) }
+
+func (c *Conn) set(deadline func(*os.File, time.Time) error, t time.Time) error {
+	err := c.usable()
+	if err == nil {
+		err = c.setDeadline(deadline, t)
+	}
+	return c.fail("set", err)
+}
+
+// SyscallConn gives access to the socket's number, for options and the like. It
+// must not be closed, and not be set to blocking mode.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if err := c.usable(); err != nil {
+		return nil, c.fail("raw-control", err)
+	}
+	return c.raw, nil
+}
+
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket]
+// made, as it does unless the Conn was sent by SendConn.
+func (c *Conn) SetUnlinkOnClose(unlink bool) {
+	if c.usable() == nil {
+		c.bound.keep(!unlink)
+	}
+}
+
+func (c *Conn) isStream() bool   { return c.network == "unix" }
+func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
+
+// usable tells what is wrong before anything is done.
+func (c *Conn) usable() error {
+	if c == nil {
+		return os.ErrInvalid
+	}
+	return c.polled.usable()
+}
+
+// fail is err as a method of net.Conn returns it.
+func (c *Conn) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &net.OpError{Op: op, Net: "unix", Err: err}
+	if c == nil {
+		return e
+	}
+	if c.network != "" {
+		e.Net = c.network
+	}
+	if c.local != nil && c.local.Name != "" {
+		e.Source = c.local
+	}
+	if c.remote != nil && c.remote.Name != "" {
+		e.Addr = c.remote
+	}
+	return e
+}
+
+// opError is an error of a call that has no Conn yet.
+func opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "unix", Err: err}
+}

@@ -1,0 +1,188 @@
+package scm
+
+import (
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+// A call is one call of a Conn's method: what it sends or receives, and the
+// functions that the poller calls, made once. It is kept from call to call, so
+// that none allocates.
+type call struct {
+	conn *Conn
+	once func(k *call) error // one system call, or those of a whole payload
+	name string              // of the system call
+	err  error               // of once
+
+	msg   msg.Message
+	bufs  [1][]byte
+	fds   [MaxFDs]int32
+	files []syscall.RawConn // to send
+	sent  int
+	cause error // of control data that was cut
+
+	user  *Message // of Send and Recv
+	flags int
+
+	sock int32
+	try  func(sock uintptr) bool
+	hold func(fd uintptr)
+}
+
+var callPool = sync.Pool{New: func() any {
+	k := new(call)
+	k.try, k.hold = k.attempt, k.sendHolding
+	return k
+}}
+
+func newCall(c *Conn) *call {
+	k := callPool.Get().(*call)
+	k.conn = c
+	return k
+}
+
+// put gives the call back without a trace of what it pointed to.
+func (k *call) put() {
+	clear(k.files)
+	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
+	k.msg, k.bufs = msg.Message{}, [1][]byte{}
+	k.files, k.sent = k.files[:0], 0
+	callPool.Put(k)
+}
+
+// attempt is what the poller calls while the socket is ready, or may be. It
+// returns false to wait.
+func (k *call) attempt(sock uintptr) bool {
+	k.sock = int32(sock)
+	for {
+		k.err = k.once(k)
+		switch {
+		case k.err == nil:
+			return true
+		case sysInterrupted(k.err):
+		default:
+			return !sysAgain(k.err)
+		}
+	}
+}
+
+// inTurn calls once when the Conn's other calls of its direction are done and
+// the socket is ready.
+func (k *call) inTurn(op string) (err error) {
+	if op == "read" {
+		k.name, err = "recvmsg", k.conn.raw.Read(k.try)
+	} else {
+		k.name, err = "sendmsg", k.conn.raw.Write(k.try)
+	}
+	switch {
+	case err != nil:
+		return k.conn.pollError(err)
+	case sysIsErrno(k.err):
+		return os.NewSyscallError(k.name, k.err)
+	}
+	return k.err
+}
+
+// send sends p with the files. k.sent tells how much of it went.
+func (k *call) send(p []byte) error {
+	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
+	k.once = (*call).sendPayload
+	return k.inTurn("write")
+}
+
+// sendPayload sends what is left of the payload, all of it on a stream.
+func (k *call) sendPayload() error {
+	for {
+		k.msg.FDs = k.fds[:0]
+		if err := k.sendNext(); err != nil {
+			return err
+		}
+		k.sent += k.msg.N
+		k.files = k.files[:0] // they went with the first byte
+		k.bufs[0] = k.bufs[0][k.msg.N:]
+		if len(k.bufs[0]) == 0 || !k.conn.isStream() {
+			return nil
+		}
+	}
+}
+
+// sendNext takes hold of the next file and, once all are held, sends.
+func (k *call) sendNext() (err error) {
+	held := len(k.msg.FDs)
+	if held == len(k.files) {
+		return sendMsg(k.sock, &k.msg, sysSendFlags)
+	}
+	k.err = nil
+	if closed := k.files[held].Control(k.hold); closed != nil {
+		return &fileError{held, closedError{}}
+	}
+	return k.err
+}
+
+// sendHolding goes on to the next file while fd is held. The references last
+// for one system call: nothing is held while the call waits.
+func (k *call) sendHolding(fd uintptr) {
+	k.msg.FDs = append(k.msg.FDs, int32(fd))
+	k.err = k.sendNext()
+}
+
+// receive receives into p, with room for so many descriptors, which are
+// k.fds[:k.msg.NFD].
+func (k *call) receive(p []byte, room int) error {
+	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
+	k.msg.FDs = k.fds[:room]
+	k.once = (*call).receiveOnce
+	return k.inTurn("read")
+}
+
+func (k *call) receiveOnce() error {
+	err := recvOne(k.sock, &k.msg, sysRecvFlags)
+	if err == nil && k.cut() {
+		k.cause = whyCut(k.sock, &k.msg)
+	}
+	return err
+}
+
+// cut tells whether control data is missing from what was received.
+func (k *call) cut() bool { return k.msg.Flags&sysControlCut != 0 }
+
+// whyCut is the reason why descriptors are missing, as far as it can be known
+// while those that came are still open.
+func whyCut(sock int32, m *msg.Message) error {
+	if m.NFD == len(m.FDs) {
+		return errnoNoRoom
+	}
+	fd, err := sysDup(int(sock))
+	if err != nil {
+		return err
+	}
+	sysClose(fd)
+	return nil
+}
+
+// closeReceived closes the descriptors that came.
+func (k *call) closeReceived() {
+	for _, fd := range k.fds[:k.msg.NFD] {
+		sysClose(int(fd))
+	}
+}
+
+// takeFiles makes files of the descriptors that came.
+func (k *call) takeFiles() []*os.File {
+	if k.msg.NFD == 0 {
+		return nil
+	}
+	files := make([]*os.File, k.msg.NFD)
+	for i, fd := range k.fds[:k.msg.NFD] {
+		files[i] = os.NewFile(uintptr(fd), "received")
+	}
+	return files
+}
+
+// sendMessage and receiveMessage are Send and Recv of the caller's message.
+
+func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags|sysSendFlags) }
+func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags|sysRecvFlags) }

@@ -1,0 +1,119 @@
+package scm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+)
+
+// ErrEmptyPayload is returned for files without a byte on a stream, where the
+// kernel would lose them and report success; and for a receive without room for
+// a byte, which would tear them from their payload.
+var ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte")
+
+// WriteFiles sends p with the files. On a stream the whole of p is written, and
+// the files go with its first byte and only then; on datagram and seqpacket
+// sockets p is one message, and may be empty.
+//
+// The files stay open and the caller's, whether the call succeeds or fails, and
+// their blocking mode stays as it is. They are held open during each system
+// call; one that is closed while the call waits is an error.
+//
+// n is how much of p went. Where n > 0 the files went too: they must not be sent
+// again with the rest. Where n == 0, after an error, nothing went.
+//
+// Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
+// [os.ErrClosed] for a closed one, or wrap the errno: EPIPE, EMSGSIZE for a
+// message that is too large, ETOOMANYREFS, …
+func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
+	k := newCall(c)
+	defer k.put()
+	err = c.usable()
+	if err == nil {
+		err = k.addFiles(files)
+	}
+	if err == nil && c.isStream() && len(p) == 0 {
+		if len(files) == 0 {
+			return 0, nil
+		}
+		err = ErrEmptyPayload
+	}
+	if err == nil {
+		err = k.send(p)
+	}
+	return k.sent, c.fail("write", err)
+}
+
+func (k *call) addFiles(files []*os.File) error {
+	if len(files) > MaxFDs {
+		return ErrTooManyFDs
+	}
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return &fileError{i, err}
+		}
+		k.files = append(k.files, raw)
+	}
+	return nil
+}
+
+// ReadFiles receives up to len(p) bytes, and files, of which there is room for
+// max, at most MaxFDs. The files are close-on-exec and the caller's to close;
+// their Name says nothing. Status flags are as the sender has them: see
+// [Nonblock]. A file that does not block is in the runtime's poller.
+//
+//   - n > 0 with files or without: bytes came. On a stream the files belong to
+//     the message with the last byte; those before it came without.
+//   - n == 0 with files: an empty message.
+//   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty
+//     message. On a datagram socket that is 0, nil, nil.
+//   - n, nil, *TruncatedError: files are missing, because there was no room for
+//     them in max, or in the process's table, or for another reason. The n bytes
+//     are in p. What came is closed, or returned with the error if the Conn has
+//     [Config].KeepTruncated.
+//
+// On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
+// is lost on datagram and seqpacket sockets. On a socket with SO_PASSCRED,
+// SO_PASSPIDFD or SO_TIMESTAMP other control data takes the room: use Recv there.
+func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
+	if err := c.usable(); err != nil {
+		return 0, nil, c.fail("read", err)
+	}
+	switch {
+	case max > MaxFDs:
+		return 0, nil, c.fail("read", ErrTooManyFDs)
+	case max < 0:
+		return 0, nil, c.fail("read", syscall.EINVAL)
+	case len(p) == 0 && c.isStream():
+		return 0, nil, c.fail("read", ErrEmptyPayload)
+	}
+	k := newCall(c)
+	defer k.put()
+	if err := k.receive(p, max); err != nil {
+		return 0, nil, c.fail("read", err)
+	}
+	n = k.msg.N
+	switch {
+	case k.cut() && !c.config.KeepTruncated:
+		k.closeReceived()
+		return n, nil, &TruncatedError{N: n, Cause: k.cause}
+	case k.cut():
+		files = k.takeFiles()
+		return n, files, &TruncatedError{N: n, Files: files, Cause: k.cause}
+	case n == 0 && k.msg.NFD == 0 && !c.isDatagram():
+		return 0, nil, io.EOF
+	}
+	return n, k.takeFiles(), nil
+}
+
+// fileError says which of the files to send it is about.
+type fileError struct {
+	index int
+	err   error
+}
+
+func (e *fileError) Error() string { return fmt.Sprintf("file %d: %v", e.index, e.err) }
+func (e *fileError) Unwrap() error { return e.err }

@@ -1,0 +1,51 @@
+package scm
+
+// Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For
+// a datagram socket that is not connected, m.Addr tells where to.
+//
+// On a stream m.N can be less than all: the descriptors have then gone with the
+// first byte, and must not be sent again with the rest. Descriptors are numbers,
+// which stay open and the caller's and must stay open during the call.
+//
+// Errors are those of [Send], ErrEmptyPayload, and those of [Conn].
+func (c *Conn) Send(m *Message, flags int) error {
+	m.N = 0
+	err := c.usable()
+	if err == nil && c.isStream() && len(m.FDs) > 0 && isEmpty(m.Buffers) {
+		err = ErrEmptyPayload
+	}
+	if err == nil {
+		k := newCall(c)
+		defer k.put()
+		k.user, k.flags, k.once = m, flags, (*call).sendMessage
+		err = k.inTurn("write")
+	}
+	return c.fail("write", err)
+}
+
+// Recv receives one message, or bytes of a stream, into m with one recvmsg(2),
+// as [Recv] does, and waits until something is there. m.FDs[:m.NFD] are
+// close-on-exec and the caller's to close, and so is what m.PIDFD points to.
+// Nothing is an error but what fails: see m.Flags for what is missing.
+//
+// Errors are those of [Recv], and those of [Conn]; then nothing was received.
+func (c *Conn) Recv(m *Message, flags int) error {
+	m.nothing()
+	err := c.usable()
+	if err == nil {
+		k := newCall(c)
+		defer k.put()
+		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
+		err = k.inTurn("read")
+	}
+	return c.fail("read", err)
+}
+
+func isEmpty(buffers [][]byte) bool {
+	for _, p := range buffers {
+		if len(p) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,86 @@
+package scm
+
+import "os"
+
+// PeerCred tells which process is at the other end of the connected socket
+// sock: the one that connected, that listened, or that made the pair, with the
+// user and group that it then had. The kernel keeps that from the beginning of
+// the connection to its end: whoever has the other end now, by inheritance or
+// because it was passed, is not told. (gVisor is wrong about the accepted end of
+// a seqpacket connection: it tells of the process that accepted.)
+//
+// It is one getsockopt(2) of SO_PEERCRED on Linux, of LOCAL_PEERCRED on macOS
+// and FreeBSD, and getpeerucred on Solaris and illumos. PID is 0 where the
+// system does not tell it, as FreeBSD, or where the process is in a foreign PID
+// namespace. A PID may be another process's by now: see [PeerPIDFD].
+//
+// No descriptor comes or goes. Errors wrap the errno: ENOTCONN for a socket
+// that has no peer with credentials, TCP's among them, ENOTSOCK, EBADF, … or,
+// where the system has no such call, [ErrUnsupported].
+func PeerCred(sock int) (Cred, error) {
+	cred, call, err := peerCred(int(number(sock)))
+	if err != nil {
+		return Cred{0, -1, -1}, os.NewSyscallError(call, err)
+	}
+	return cred, nil
+}
+
+// PeerPIDFD returns a pidfd of the process that [PeerCred] tells of: a
+// descriptor that stands for that process and for no later one with its PID. It
+// is close-on-exec and the caller's to close. On error it is -1.
+//
+// It is one getsockopt(2) of SO_PEERPIDFD, which is from Linux 6.5. Errors wrap
+// the errno: ENODATA for a socket without a peer, ESRCH or EINVAL on older
+// kernels if the process is gone, … and [ErrUnsupported] too where there is no
+// such option.
+func PeerPIDFD(sock int) (int, error) {
+	pidfd, err := peerPIDFD(int(number(sock)))
+	if err != nil {
+		return -1, os.NewSyscallError("getsockopt", err)
+	}
+	return pidfd, nil
+}
+
+// PassCred sets whether messages that are received from the socket sock from
+// now on come with the sender's credentials (SO_PASSCRED), for [Message].Cred.
+// They take room from descriptors in receives that do not ask for them.
+//
+// What an option of these three does ends with the socket, and an accepted
+// socket has those of the one that listened. Each is a setsockopt(2), and a
+// getsockopt(2) to see whether it took: gVisor accepts options that it does not
+// know. Errors wrap the errno, and [ErrUnsupported] where the option does not
+// exist or is not for this kind of socket; then nothing has changed. Linux only.
+func PassCred(sock int, on bool) error {
+	return pass(sock, optionPassCred, on)
+}
+
+// PassPIDFD sets whether messages that are received from the socket sock from
+// now on come with a pidfd of the sender (SO_PASSPIDFD, from Linux 6.5), for
+// [Message].PIDFD. A receive that does not ask for it closes it.
+// See [PassCred] for errors.
+func PassPIDFD(sock int, on bool) error {
+	return pass(sock, optionPassPIDFD, on)
+}
+
+// PassRights sets whether descriptors may be sent to the socket sock
+// (SO_PASSRIGHTS, from Linux 6.16), as they may from the start. Once it is off,
+// whoever sends descriptors to it gets EPERM and nothing is sent; plain data
+// passes, and descriptors that wait in its queue are still delivered. What is
+// sent from sock is not concerned. On a listening socket it also holds for
+// what connects, before it is accepted.
+//
+// A program that expects no descriptors should turn it off, and where that is
+// [ErrUnsupported] receive without room for any. See [PassCred] for errors.
+func PassRights(sock int, on bool) error {
+	return pass(sock, optionPassRights, on)
+}
+
+// pass sets an option of SOL_SOCKET and sees whether it took.
+func pass(sock, option int, on bool) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	call, err := setOption(int(number(sock)), option, value)
+	return os.NewSyscallError(call, err)
+}

@@ -1,0 +1,18 @@
+#include "private.h"
+
+/* Make m say that nothing came. */
+void
+scm_empty(struct scm_message *m)
+{
+	m->nfds = 0;
+	m->flags = 0;
+	m->len = 0;
+	m->namelen = 0;
+	if (m->cred != NULL) {
+		m->cred->pid = 0;
+		m->cred->uid = (uid_t)-1;
+		m->cred->gid = (gid_t)-1;
+	}
+	if (m->pidfd != NULL)
+		*m->pidfd = -1;
+}

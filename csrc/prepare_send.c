@@ -1,0 +1,36 @@
+#include "private.h"
+
+/* Make msg what sendmsg is given for m; control has SCM_CONTROL_BYTES. */
+void
+scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
+{
+	size_t last = 0;
+
+	memset(msg, 0, sizeof(*msg));
+	msg->msg_name = m->name;
+	msg->msg_namelen = m->namelen;
+	msg->msg_iov = (struct iovec *)(size_t)m->iov; /* sendmsg only reads it */
+	msg->msg_iovlen = (scm_len)m->iovlen;
+	if (m->nfds == 0 && m->cred == NULL)
+		return;
+	memset(control, 0, SCM_CONTROL_BYTES);
+	msg->msg_control = control;
+	if (m->nfds > 0) {
+		last = sizeof(int) * m->nfds;
+		scm_put(msg, SCM_RIGHTS, m->fds, last);
+	}
+#ifdef __linux__
+	if (m->cred != NULL) {
+		struct ucred cred;
+
+		cred.pid = m->cred->pid;
+		cred.uid = m->cred->uid;
+		cred.gid = m->cred->gid;
+		last = sizeof(cred);
+		scm_put(msg, SCM_CREDENTIALS, &cred, last);
+	}
+#endif
+	if ((m->options & SCM_UNPADDED) != 0)
+		msg->msg_controllen =
+		    (scm_len)(msg->msg_controllen - (CMSG_SPACE(last) - CMSG_LEN(last)));
+}

@@ -1,0 +1,18 @@
+#include "private.h"
+
+/*
+ * Append a control message to msg, whose zeroed buffer has room for it. The
+ * padding behind it is counted: msg_controllen is what CMSG_SPACE makes it.
+ */
+void
+scm_put(struct msghdr *msg, int type, const void *data, size_t len)
+{
+	unsigned char *at = (unsigned char *)msg->msg_control + msg->msg_controllen;
+	struct cmsghdr *cmsg = (struct cmsghdr *)(void *)at;
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = type;
+	cmsg->cmsg_len = (scm_len)CMSG_LEN(len);
+	memcpy(CMSG_DATA(cmsg), data, len);
+	msg->msg_controllen = (scm_len)(msg->msg_controllen + CMSG_SPACE(len));
+}

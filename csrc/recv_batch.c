@@ -1,0 +1,51 @@
+#include "private.h"
+
+int
+scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
+{
+#ifdef __linux__
+	union scm_control control[SCM_MAX_BATCH];
+	struct mmsghdr msgs[SCM_MAX_BATCH];
+	size_t room[SCM_MAX_BATCH];
+#endif
+	size_t i;
+	long done;
+
+	if (n > SCM_MAX_BATCH)
+		n = SCM_MAX_BATCH;
+	for (i = 0; i < n; i++) {
+		if (scm_check(&ms[i]) < 0) {
+			for (i = 0; i < n; i++)
+				scm_empty(&ms[i]);
+			return -1;
+		}
+	}
+	if (n == 0)
+		return 0;
+#ifdef __linux__
+	for (i = 0; i < n; i++) {
+		room[i] = ms[i].nfds;
+		memset(&msgs[i], 0, sizeof(msgs[i]));
+		scm_prepare_recv(&msgs[i].msg_hdr, &control[i], &ms[i]);
+		scm_empty(&ms[i]);
+	}
+	done = syscall(SYS_recvmmsg, sock, msgs, n, flags | SCM_CLOEXEC, NULL);
+	for (i = 0; i < n && (long)i < done; i++) {
+		scm_take(&ms[i], room[i], &msgs[i].msg_hdr);
+		ms[i].len = msgs[i].msg_len;
+	}
+	return (int)done;
+#else
+	for (i = 0; i < n; i++) {
+		/* MSG_WAITFORONE: having one, it does not wait for the next. */
+		done = scm_recv(sock, &ms[i], i > 0 ? flags | MSG_DONTWAIT : flags);
+		if (done < 0) {
+			for (; i > 0 && n > i; n--)
+				scm_empty(&ms[n - 1]);
+			return i > 0 ? (int)i : -1;
+		}
+		ms[i].len = (size_t)done;
+	}
+	return (int)n;
+#endif
+}

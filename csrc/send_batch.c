@@ -1,0 +1,40 @@
+#include "private.h"
+
+int
+scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
+{
+#ifdef __linux__
+	union scm_control control[SCM_MAX_BATCH];
+	struct mmsghdr msgs[SCM_MAX_BATCH];
+#endif
+	size_t i;
+	long done;
+
+	if (n > SCM_MAX_BATCH)
+		n = SCM_MAX_BATCH;
+	for (i = 0; i < n; i++) {
+		if (scm_check(&ms[i]) < 0)
+			return -1;
+		ms[i].len = 0;
+	}
+	if (n == 0)
+		return 0;
+#ifdef __linux__
+	for (i = 0; i < n; i++) {
+		memset(&msgs[i], 0, sizeof(msgs[i]));
+		scm_prepare_send(&msgs[i].msg_hdr, &control[i], &ms[i]);
+	}
+	done = syscall(SYS_sendmmsg, sock, msgs, n, flags);
+	for (i = 0; i < n && (long)i < done; i++)
+		ms[i].len = msgs[i].msg_len;
+	return (int)done;
+#else
+	for (i = 0; i < n; i++) {
+		done = scm_send(sock, &ms[i], flags);
+		if (done < 0)
+			return i > 0 ? (int)i : -1;
+		ms[i].len = (size_t)done;
+	}
+	return (int)n;
+#endif
+}

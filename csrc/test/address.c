@@ -1,0 +1,163 @@
+/* The names of unconnected datagrams, to and from. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A datagram socket with an abstract name of its own, which is told. */
+static int
+bound(struct sockaddr_un *name, socklen_t *len)
+{
+	static int count;
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int n;
+
+	NEED(sock >= 0);
+	memset(name, 0, sizeof(*name));
+	name->sun_family = AF_UNIX;
+	n = snprintf(name->sun_path + 1, sizeof(name->sun_path) - 1, "scm-test-%ld-%d",
+	    (long)getpid(), count++);
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	NEED(bind(sock, (struct sockaddr *)name, *len) == 0);
+	return sock;
+}
+
+static void
+prepare(struct scm_message *m, struct iovec *iov, char *byte, int *fd)
+{
+	iov->iov_base = byte;
+	iov->iov_len = 1;
+	memset(m, 0, sizeof(*m));
+	m->iov = iov;
+	m->iovlen = 1;
+	m->fds = fd;
+	m->nfds = 1;
+}
+
+static void
+to_and_from(void)
+{
+	struct sockaddr_un to;
+	struct sockaddr_un me;
+	struct sockaddr_storage from;
+	struct scm_message m;
+	struct iovec iov;
+	socklen_t tolen;
+	socklen_t mylen;
+	char byte = 'n';
+	int file = raw_file();
+	int fd = -7;
+	int a = bound(&me, &mylen);
+	int b = bound(&to, &tolen);
+
+	prepare(&m, &iov, &byte, &file);
+	m.name = &to;
+	m.namelen = tolen;
+	CHECK_EQ(scm_send(a, &m, 0), 1);
+	prepare(&m, &iov, &byte, &fd);
+	m.name = &from;
+	m.namelen = sizeof(from);
+	CHECK_EQ(scm_recv(b, &m, 0), 1);
+	CHECK_EQ(m.nfds, 1);
+	CHECK(raw_same(file, fd));
+	CHECK_EQ(m.namelen, mylen);
+	CHECK(memcmp(&from, &me, mylen) == 0);
+	raw_close(1, &fd);
+
+	/* Nothing there: no name either. */
+	m.namelen = sizeof(from);
+	errno = 0;
+	CHECK_EQ(scm_recv(b, &m, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EAGAIN);
+	CHECK_EQ(m.namelen, 0);
+	raw_close(1, &file);
+	raw_close(1, &a);
+	raw_close(1, &b);
+}
+
+static void
+nobody_there(void)
+{
+	struct sockaddr_un to;
+	struct scm_message m;
+	struct iovec iov;
+	socklen_t tolen;
+	char byte = 0;
+	int file = raw_file();
+	int sv[2];
+	int gone = bound(&to, &tolen);
+
+	raw_close(1, &gone);
+	raw_pair(SOCK_DGRAM, sv);
+	prepare(&m, &iov, &byte, &file);
+	m.name = &to;
+	m.namelen = tolen;
+	errno = 0;
+	CHECK_EQ(scm_send(sv[0], &m, 0), -1);
+	CHECK_EQ(errno, ECONNREFUSED);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+/* A batch to several, received from several. */
+static void
+batch(void)
+{
+	struct sockaddr_un names[3];
+	struct sockaddr_storage from[3];
+	struct scm_message ms[3];
+	struct iovec iov[3];
+	socklen_t lens[3];
+	char bytes[3] = {'a', 'b', 'c'};
+	int fds[3];
+	int socks[3];
+	int file = raw_file();
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		socks[i] = bound(&names[i], &lens[i]);
+		prepare(&ms[i], &iov[i], &bytes[i], &file);
+		ms[i].name = &names[i];
+		ms[i].namelen = lens[i];
+	}
+	CHECK_EQ(scm_send_batch(socks[0], ms, 3, 0), 3);
+	for (i = 0; i < 3; i++) {
+		prepare(&ms[0], &iov[0], &bytes[0], &fds[0]);
+		CHECK_EQ(scm_recv_batch(socks[i], ms, 1, MSG_DONTWAIT), 1);
+		raw_close(1, &fds[0]);
+		prepare(&ms[0], &iov[0], &bytes[0], &file);
+		ms[0].name = &names[0];
+		ms[0].namelen = lens[0];
+		CHECK_EQ(scm_send(socks[i], &ms[0], 0), 1);
+	}
+	for (i = 0; i < 3; i++) {
+		prepare(&ms[i], &iov[i], &bytes[i], &fds[i]);
+		ms[i].name = &from[i];
+		ms[i].namelen = sizeof(from[i]);
+	}
+	CHECK_EQ(scm_recv_batch(socks[0], ms, 3, 0), 3);
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(ms[i].namelen, lens[i]);
+		CHECK(memcmp(&from[i], &names[i], lens[i]) == 0);
+		CHECK(raw_same(file, fds[i]));
+	}
+	raw_close(3, fds);
+	raw_close(3, socks);
+	raw_close(1, &file);
+}
+
+int
+main(void)
+{
+	check_run("address/to-and-from", to_and_from);
+	check_run("address/nobody-there", nobody_there);
+	check_run("address/batch", batch);
+	return check_status();
+}

@@ -1,0 +1,353 @@
+/* scm_send_batch and scm_recv_batch: many messages, a system call for up to SCM_MAX_BATCH. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST (SCM_MAX_BATCH + 1)
+#define FILES 3 /* of a message, at most */
+
+/* Messages and what is theirs. */
+struct batch {
+	struct scm_message m[MOST];
+	struct iovec iov[MOST][2];
+	char text[MOST][64];
+	int fds[MOST][FILES];
+	size_t n;
+};
+
+static struct batch out;
+static struct batch in;
+
+/* n messages to send: the i-th has i + 2 bytes in two buffers, and i % 4 files. */
+static void
+letters(size_t n)
+{
+	size_t i;
+	size_t j;
+
+	memset(&out, 0, sizeof(out));
+	out.n = n;
+	for (i = 0; i < n; i++) {
+		struct scm_message *m = &out.m[i];
+
+		memset(out.text[i], 'a' + (int)(i % 26), sizeof(out.text[i]));
+		out.iov[i][0].iov_base = out.text[i];
+		out.iov[i][0].iov_len = 1;
+		out.iov[i][1].iov_base = out.text[i] + 1;
+		out.iov[i][1].iov_len = i + 1;
+		m->iov = out.iov[i];
+		m->iovlen = 2;
+		m->fds = out.fds[i];
+		m->nfds = i % (FILES + 1);
+		m->len = 99;
+		for (j = 0; j < m->nfds; j++)
+			out.fds[i][j] = raw_file();
+	}
+}
+
+static void
+close_letters(void)
+{
+	size_t i;
+
+	for (i = 0; i < out.n; i++)
+		raw_close((int)out.m[i].nfds, out.fds[i]);
+}
+
+/* n messages to receive into. */
+static void
+slots(size_t n)
+{
+	size_t i;
+
+	memset(&in, 0, sizeof(in));
+	in.n = n;
+	for (i = 0; i < n; i++) {
+		struct scm_message *m = &in.m[i];
+
+		in.iov[i][0].iov_base = in.text[i];
+		in.iov[i][0].iov_len = 3;
+		in.iov[i][1].iov_base = in.text[i] + 3;
+		in.iov[i][1].iov_len = sizeof(in.text[i]) - 3;
+		m->iov = in.iov[i];
+		m->iovlen = 2;
+		m->fds = in.fds[i];
+		m->nfds = FILES;
+		m->flags = -1;
+		m->len = 99;
+	}
+}
+
+/* The slot holds what the letter was, descriptors and all; they are closed. */
+static void
+arrived(size_t slot, size_t letter)
+{
+	const struct scm_message *got = &in.m[slot];
+	const struct scm_message *sent = &out.m[letter];
+	size_t i;
+
+	CHECK_EQ(sent->len, letter + 2);
+	CHECK_EQ(got->len, letter + 2);
+	CHECK_EQ(got->flags, 0);
+	CHECK(memcmp(in.text[slot], out.text[letter], letter + 2) == 0);
+	CHECK_EQ(got->nfds, sent->nfds);
+	for (i = 0; i < got->nfds && i < sent->nfds; i++) {
+		CHECK(raw_same(got->fds[i], sent->fds[i]));
+		CHECK(raw_cloexec(got->fds[i]));
+	}
+	raw_close((int)got->nfds, got->fds);
+}
+
+/* Nothing came into the slots from this one on. */
+static void
+untouched(size_t slot)
+{
+	for (; slot < in.n; slot++) {
+		CHECK_EQ(in.m[slot].len, 0);
+		CHECK_EQ(in.m[slot].nfds, 0);
+		CHECK_EQ(in.m[slot].flags, 0);
+	}
+}
+
+static void
+empty(int sock)
+{
+	char byte;
+
+	errno = 0;
+	CHECK_EQ(recv(sock, &byte, 1, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EAGAIN);
+}
+
+static void
+pass(int type, size_t n)
+{
+	size_t first = n < SCM_MAX_BATCH ? n : SCM_MAX_BATCH;
+	size_t rest = n - first;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	letters(n);
+	slots(n);
+	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), first);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), first);
+	for (i = 0; i < first; i++)
+		arrived(i, i);
+	CHECK_EQ(scm_send_batch(sv[0], out.m + first, rest, 0), rest);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m + first, rest, 0), rest);
+	for (; i < n; i++)
+		arrived(i, i);
+	empty(sv[1]);
+	close_letters();
+	raw_close(2, sv);
+}
+
+static void
+counts(int type)
+{
+	pass(type, 0);
+	pass(type, 1);
+	pass(type, 2);
+	pass(type, SCM_MAX_BATCH);
+	pass(type, SCM_MAX_BATCH + 1);
+}
+
+/* A bad descriptor in the message at: what is before it goes, once, and what is behind it stays. */
+static void
+stops(int type, size_t at)
+{
+	size_t n = 5;
+	int sv[2];
+	size_t i;
+	int kept;
+
+	raw_pair(type, sv);
+	letters(n);
+	kept = out.fds[at][0];
+	out.fds[at][0] = -1;
+	if (at > 0)
+		CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), at);
+	errno = 0;
+	CHECK_EQ(scm_send_batch(sv[0], out.m + at, n - at, 0), -1);
+	CHECK_EQ(errno, EBADF);
+	for (i = at; i < n; i++)
+		CHECK_EQ(out.m[i].len, 0);
+	slots(n);
+	if (at > 0)
+		CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), at);
+	for (i = 0; i < at; i++)
+		arrived(i, i);
+	if (at > 0)
+		untouched(at);
+	empty(sv[1]);
+
+	out.fds[at][0] = kept;
+	CHECK_EQ(scm_send_batch(sv[0], out.m + at, n - at, 0), n - at);
+	slots(n);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), n - at);
+	for (i = at; i < n; i++)
+		arrived(i - at, i);
+	untouched(n - at);
+	close_letters();
+	raw_close(2, sv);
+}
+
+static void
+bad_descriptor(int type)
+{
+	stops(type, 1);
+	stops(type, 3);
+}
+
+/* Nothing is sent or received when one of the messages is too much. */
+static void
+limits(int type)
+{
+	size_t n = 3;
+	size_t files;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	letters(n);
+	files = out.m[2].nfds;
+	out.m[2].nfds = SCM_MAX_FDS + 1;
+	errno = 0;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), -1);
+	CHECK_EQ(errno, EINVAL);
+	out.m[2].nfds = files;
+	out.m[1].iovlen = SCM_MAX_IOV + 1;
+	errno = 0;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), -1);
+	CHECK_EQ(errno, EMSGSIZE);
+	out.m[1].iovlen = 2;
+	empty(sv[1]);
+
+	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), n);
+	slots(n);
+	in.m[2].nfds = SCM_MAX_FDS + 1;
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), -1);
+	CHECK_EQ(errno, EINVAL);
+	untouched(0);
+	slots(n);
+	in.m[0].iovlen = SCM_MAX_IOV + 1;
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), -1);
+	CHECK_EQ(errno, EMSGSIZE);
+	untouched(0);
+	slots(n);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), n);
+	for (i = 0; i < n; i++)
+		arrived(i, i);
+	close_letters();
+	raw_close(2, sv);
+}
+
+/* With fewer there than slots, on a socket that blocks. */
+static void
+fewer(int type, int flag)
+{
+	size_t n = 2;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	letters(n);
+	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), n);
+	slots(5);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, 5, flag), n);
+	for (i = 0; i < n; i++)
+		arrived(i, i);
+	untouched(n);
+	close_letters();
+	raw_close(2, sv);
+}
+
+static void
+wait_for_one(int type)
+{
+	fewer(type, MSG_WAITFORONE);
+}
+
+static void
+dontwait(int type)
+{
+	int sv[2];
+
+	fewer(type, MSG_DONTWAIT);
+	raw_pair(type, sv);
+	slots(2);
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EAGAIN);
+	untouched(0);
+	raw_close(2, sv);
+}
+
+/* Three descriptors for slots with room for 0, 1, 2 and 3: what does not fit is told there. */
+static void
+rooms(int type)
+{
+	int files[FILES];
+	int sv[2];
+	int before;
+	size_t i;
+	size_t j;
+
+	raw_pair(type, sv);
+	for (i = 0; i < FILES; i++)
+		files[i] = raw_file();
+	slots(FILES + 1);
+	for (i = 0; i <= FILES; i++) {
+		CHECK_EQ(raw_send(sv[0], 1, FILES, files), 1);
+		in.m[i].nfds = i;
+	}
+	before = open_count();
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, FILES + 1, 0), FILES + 1);
+	CHECK_EQ(open_count(), before + 0 + 1 + 2 + 3);
+	for (i = 0; i <= FILES; i++) {
+		CHECK_EQ(in.m[i].nfds, i);
+		CHECK_EQ(in.m[i].flags, i < FILES ? MSG_CTRUNC : 0);
+		for (j = 0; j < in.m[i].nfds; j++)
+			CHECK(raw_same(in.fds[i][j], files[j]));
+		raw_close((int)in.m[i].nfds, in.fds[i]);
+	}
+	raw_close(FILES, files);
+	raw_close(2, sv);
+}
+
+static void
+not_a_socket(void)
+{
+	letters(2);
+	errno = 0;
+	CHECK_EQ(scm_send_batch(-1, out.m, 2, 0), -1);
+	CHECK_EQ(errno, EBADF);
+	CHECK_EQ(out.m[0].len, 0);
+	slots(2);
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(-1, in.m, 2, 0), -1);
+	CHECK_EQ(errno, EBADF);
+	untouched(0);
+	close_letters();
+}
+
+int
+main(void)
+{
+	check_run_types("DQ", "batch/counts", counts);
+	check_run_types("DQ", "batch/bad-descriptor", bad_descriptor);
+	check_run_types("DQ", "batch/limits", limits);
+	check_run_types("DQ", "batch/wait-for-one", wait_for_one);
+	check_run_types("DQ", "batch/dontwait", dontwait);
+	check_run_types("SDQ", "batch/rooms", rooms);
+	check_run("batch/not-a-socket", not_a_socket);
+	return check_status();
+}

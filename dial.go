@@ -1,0 +1,74 @@
+package scm
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Dial connects to a Unix socket, by socket(2) and connect(2). network is "unix"
+// for a stream, "unixgram" or "unixpacket". addr is a path or, on Linux, an
+// abstract name that begins with "@".
+//
+// sun_path holds 107 bytes on Linux, 103 on the BSDs and macOS. On Linux a longer
+// path is reached by way of its folder (/proc/self/fd), if its last element is
+// short; else it is ENAMETOOLONG.
+//
+// While a listening socket's queue is full Dial tries again, until ctx is done.
+// The Conn that is returned has nothing to do with ctx. Errors are ctx's,
+// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED where nobody has the
+// socket open, ENOENT, EACCES, EPROTOTYPE for a socket of another type, …
+func Dial(ctx context.Context, network, addr string) (*Conn, error) {
+	return Config{}.Dial(ctx, network, addr)
+}
+
+// Dial is [Dial] with config.
+func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, error) {
+	c, err := config.dial(ctx, network, addr)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: unixAddr(network, addr), Err: err}
+	}
+	return c, nil
+}
+
+func (config Config) dial(ctx context.Context, network, addr string) (*Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	fd, err := sysSocket(network)
+	if err != nil {
+		return nil, err
+	}
+	if config.NoFiles {
+		err = PassRights(fd, false)
+	}
+	if err == nil {
+		err = connect(ctx, fd, addr)
+	}
+	if err != nil {
+		sysClose(fd)
+		return nil, err
+	}
+	c, err := config.take(fd, nil)
+	if err == nil {
+		c.remote = unixAddr(network, addr) // the short name of a long path says nothing
+	}
+	return c, err
+}
+
+// connect waits while the other end's queue is full, which cannot be polled for.
+func connect(ctx context.Context, fd int, addr string) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := withName(addr, func(name string) error { return sysConnect(fd, name) })
+		if !sysAgain(err) {
+			return err
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func unixAddr(network, name string) *net.UnixAddr {
+	return &net.UnixAddr{Net: network, Name: name}
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// listen makes a Listener, for the time of the spec.
+func listen(config scm.Config, network, addr string) *scm.Listener {
+	GinkgoHelper()
+	l, err := config.Listen(context.Background(), network, addr)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	DeferCleanup(func() { _ = l.Close() })
+	return l
+}
+
+// bound makes what listens on a name of any type, for the time of the spec. It
+// accepts what is dialled.
+func bound(config scm.Config, network, addr string) (accept func() *scm.Conn) {
+	GinkgoHelper()
+	if network == "unixgram" {
+		c, err := config.ListenPacket(context.Background(), network, addr)
+		Expect(err).NotTo(HaveOccurred())
+		closing(c)
+		return func() *scm.Conn { return c }
+	}
+	l := listen(config, network, addr)
+	return func() *scm.Conn {
+		GinkgoHelper()
+		c, err := l.AcceptConn()
+		Expect(err).NotTo(HaveOccurred())
+		return closing(c)
+	}
+}
+
+func dial(network, addr string) *scm.Conn {
+	GinkgoHelper()
+	c, err := scm.Dial(context.Background(), network, addr)
+	Expect(err).NotTo(HaveOccurred())
+	return closing(c)
+}
+
+// path is a fresh one in a folder of the spec.
+func socketPath() string {
+	GinkgoHelper()
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(os.RemoveAll, dir)
+	return filepath.Join(dir, "s")
+}
+
+// longPath is one that no sun_path holds. Its last element is as long as it may
+// be where a number takes three digits.
+func longPath() string {
+	GinkgoHelper()
+	dir := filepath.Join(filepath.Dir(socketPath()), strings.Repeat("d", 100))
+	Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+	return filepath.Join(dir, strings.Repeat("s", 107-len("/proc/self/fd/000/")))
+}
+
+var _ = DescribeTableSubtree("Dial", func(network string) {
+	ctx := context.Background()
+
+	for _, c := range []struct {
+		name string
+		addr func() string
+	}{
+		{"a path", socketPath},
+		{"an abstract name", func() string { return "@" + uniqueName() }},
+		{"the longest path that sun_path holds", func() string {
+			dir := filepath.Dir(socketPath())
+			return filepath.Join(dir, strings.Repeat("s", 107-len(dir)-1))
+		}},
+		{"an abstract name of that length", func() string {
+			name := "@" + uniqueName()
+			return name + strings.Repeat("s", 107-len(name))
+		}},
+		{"a path that sun_path does not hold", longPath},
+	} {
+		It("connects to "+c.name, func() {
+			keepsNumbers()
+			addr := c.addr()
+			accept := bound(scm.Config{}, network, addr)
+			client := dial(network, addr)
+			Expect(client.RemoteAddr()).To(Equal(&net.UnixAddr{Name: addr, Net: network}))
+			f := pipes(1)[0]
+			Expect(client.WriteFiles([]byte("hello"), f)).To(Equal(5))
+			server := accept()
+			Expect(server.LocalAddr()).To(Equal(&net.UnixAddr{Name: addr, Net: network}))
+			receives(server, "hello", f)
+		})
+	}
+
+	It("connects to a relative path", func() {
+		path := socketPath()
+		accept := bound(scm.Config{}, network, path)
+		here, err := os.Getwd()
+		Expect(err).NotTo(HaveOccurred())
+		relative, err := filepath.Rel(here, path)
+		Expect(err).NotTo(HaveOccurred())
+		client := dial(network, relative)
+		Expect(client.Write([]byte("x"))).To(Equal(1))
+		receives(accept(), "x")
+	})
+
+	It("says what is wrong with an address", func() {
+		keepsNumbers()
+		path := socketPath()
+		dials := func(addr string, want error) {
+			GinkgoHelper()
+			_, err := scm.Dial(ctx, network, addr)
+			Expect(err).To(opFails("dial", want))
+			Expect(err.(*net.OpError).Addr.String()).To(Equal(addr))
+		}
+		dials(path, unix.ENOENT)
+		dials("@"+uniqueName(), unix.ECONNREFUSED)
+		dials("", unix.EINVAL)
+		dials(path+"\x00", unix.EINVAL)
+		dials("@"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
+		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
+		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
+		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 107))
+		Expect(err).To(MatchError(ContainSubstring("108 bytes, sun_path holds 107")))
+	})
+
+	It("says what is wrong at the other end", func() {
+		path := socketPath()
+		bound(scm.Config{}, network, path)
+		other := map[string]string{"unix": "unixpacket", "unixpacket": "unixgram", "unixgram": "unix"}[network]
+		keepsNumbers()
+		Expect(second(scm.Dial(ctx, other, path))).To(opFails("dial", unix.EPROTOTYPE))
+		file := path + "-file"
+		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
+		Expect(second(scm.Dial(ctx, network, file))).To(opFails("dial", unix.ECONNREFUSED))
+	})
+
+	It("does nothing where the context is done", func() {
+		path := socketPath()
+		bound(scm.Config{}, network, path)
+		keepsNumbers()
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		Expect(second(scm.Dial(cancelled, network, path))).To(opFails("dial", context.Canceled))
+	})
+}, everyNetwork)
+
+var _ = Describe("Dial", func() {
+	ctx := context.Background()
+
+	It("knows three networks", func() {
+		for _, network := range []string{"", "tcp", "unixseqpacket"} {
+			unknown := net.UnknownNetworkError(network)
+			Expect(second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
+			Expect(second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
+			Expect(second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
+			Expect(third(scm.Pair(network))).To(opFails("pair", unknown))
+		}
+		Expect(second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
+		Expect(second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
+	})
+
+	DescribeTable("waits while the queue is full", func(network string) {
+		path := socketPath()
+		l := listen(scm.Config{}, network, path)
+		Expect(unix.Listen(numberOf(l), 0)).To(Succeed()) // room for one
+		dial(network, path)
+		keepsNumbers()
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		Expect(second(scm.Dial(short, network, path))).To(opFails("dial", context.DeadlineExceeded))
+
+		ending, end := context.WithTimeout(ctx, hang)
+		defer end()
+		wait := goes(func() {
+			c, err := scm.Dial(ending, network, path)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.Close()).To(Succeed())
+		})
+		for range 2 {
+			c, err := l.AcceptConn()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(c.Close()).To(Succeed())
+		}
+		wait()
+	}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
+
+	It("refuses files from the other end, if told to", func() {
+		addr := "@" + uniqueName()
+		l := listen(scm.Config{}, "unix", addr)
+		c, err := scm.Config{NoFiles: true}.Dial(ctx, "unix", addr)
+		if err != nil {
+			Skip("SO_PASSRIGHTS is from Linux 6.16: " + err.Error())
+		}
+		closing(c)
+		server, err := l.AcceptConn()
+		Expect(err).NotTo(HaveOccurred())
+		closing(server)
+		Expect(second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
+	})
+})

@@ -1,0 +1,61 @@
+//go:build linux
+
+package fdchannel_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/scm-rights/scm/fdchannel"
+)
+
+// Two ends in one process; in earnest the second socket goes to another one.
+func Example() {
+	socks, err := fdchannel.NewConnectedSockets()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	a := fdchannel.NewEndpoint(socks[0])
+	defer a.Destroy()
+	var b fdchannel.Endpoint // as a field of something larger
+	b.Init(socks[1])
+	defer b.Destroy()
+
+	if _, err := b.RecvFDNonblock(); err == syscall.EAGAIN {
+		fmt.Println("nothing yet")
+	}
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = w.Close() }()
+	if err := a.SendFD(int(r.Fd())); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = r.Close() // the message holds the pipe open
+
+	fd, err := b.RecvFD()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	received := os.NewFile(uintptr(fd), "received")
+	defer func() { _ = received.Close() }()
+	fmt.Fprintln(w, "through the pipe")
+	text := make([]byte, 16)
+	_, _ = io.ReadFull(received, text)
+	fmt.Printf("%s\n", text)
+
+	b.Shutdown()
+	fmt.Println(a.SendFD(1))
+	// Output:
+	// nothing yet
+	// through the pipe
+	// broken pipe
+}

@@ -1,0 +1,346 @@
+//go:build linux
+
+package fdchannel_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/fdchannel"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// errno compares as the users of this API do, by ==.
+func errno(err error, want syscall.Errno) {
+	GinkgoHelper()
+	Expect(err == error(want)).To(BeTrue(), "%#v is not the bare %v", err, want)
+}
+
+// lost checks the refusal of a message of which descriptors were lost.
+func lost(fd int, err error) {
+	GinkgoHelper()
+	var truncated *scm.TruncatedError
+	Expect(errors.As(err, &truncated)).To(BeTrue(), "%d, %v", fd, err)
+	Expect(fd).To(Equal(-1))
+}
+
+// none checks the refusal of a message without a descriptor, or of the end.
+func none(fd int, err error) {
+	GinkgoHelper()
+	Expect(err).To(MatchError(ContainSubstring("no descriptor")))
+	Expect(fd).To(Equal(-1))
+}
+
+// bothReceives runs a spec over each of the two ways to receive.
+var bothReceives = []TableEntry{
+	Entry("RecvFD", (*fdchannel.Endpoint).RecvFD),
+	Entry("RecvFDNonblock", (*fdchannel.Endpoint).RecvFDNonblock),
+}
+
+type receive = func(*fdchannel.Endpoint) (int, error)
+
+var _ = Describe("NewConnectedSockets", func() {
+	It("makes two connected, blocking, close-on-exec seqpacket sockets", func() {
+		c := connect()
+		for _, fd := range []int{c.as, c.bs} {
+			Expect(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)).To(Equal(unix.AF_UNIX))
+			Expect(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)).To(Equal(unix.SOCK_SEQPACKET))
+			Expect(fdtest.CloseOnExec(fd)).To(BeTrue())
+			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(flags&unix.O_NONBLOCK).To(BeZero(), "O_NONBLOCK")
+		}
+		c.works()
+	})
+
+	It("says with a bare errno that no number is free", func() {
+		withoutFree(func() {
+			socks, err := fdchannel.NewConnectedSockets()
+			errno(err, syscall.EMFILE)
+			Expect(socks).To(Equal([2]int{-1, -1}))
+		})
+	})
+})
+
+var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
+	var c *channel
+	BeforeEach(func() { c = connect() })
+
+	It("receives what was sent, in order, and the sender keeps its own", func() {
+		var sent []int
+		for range 10 {
+			fd := c.file()
+			Expect(c.a.SendFD(fd)).To(Succeed())
+			sent = append(sent, fd)
+		}
+		for _, fd := range sent {
+			got, err := recv(c.b)
+			c.receives(got, err, fd)
+		}
+	})
+
+	It("receives the descriptor of a message with a payload, which is dropped", func() {
+		sent := c.file()
+		Expect(unix.Sendmsg(c.as, []byte("payload"), unix.UnixRights(sent), nil, 0)).To(Succeed())
+		got, err := recv(c.b)
+		c.receives(got, err, sent)
+		c.works()
+	})
+
+	It("refuses a message without a descriptor, empty or not", func() {
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed()) // a number that must not come again
+		fd, err := recv(c.b)
+		c.receives(fd, err, sent)
+		Expect(unix.Write(c.as, []byte("payload"))).To(Equal(7))
+		none(recv(c.b))
+		Expect(scm.Send(c.as, &scm.Message{}, 0)).To(Succeed())
+		none(recv(c.b))
+		c.works()
+	})
+
+	for _, n := range []int{2, 3, scm.MaxFDs} {
+		It(fmt.Sprintf("refuses %d descriptors at once, and leaks none", n), func() {
+			var sent []int
+			for range n {
+				sent = append(sent, c.file())
+			}
+			Expect(unix.Sendmsg(c.as, []byte("x"), unix.UnixRights(sent...), nil, 0)).To(Succeed())
+			lost(recv(c.b))
+			Expect(c.Strays()).To(BeEmpty())
+			Expect(scm.Send(c.as, &scm.Message{FDs: sent}, 0)).To(Succeed()) // without a payload
+			lost(recv(c.b))
+			Expect(c.Strays()).To(BeEmpty())
+			c.works()
+		})
+	}
+
+	It("refuses, where no number is free, and never returns a stale one", func() {
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed())
+		stale, err := recv(c.b)
+		c.receives(stale, err, sent)
+
+		other := c.file()
+		Expect(c.a.SendFD(other)).To(Succeed())
+		var fd int
+		withoutFree(func() { fd, err = recv(c.b) })
+		lost(fd, err)
+		Expect(fdtest.Same(stale, sent)).To(BeTrue(), "the number received before is another file's now")
+		c.works()
+	})
+
+	It("refuses where credentials took the place of the descriptor", func() {
+		Expect(unix.SetsockoptInt(c.bs, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)).To(Succeed())
+		Expect(c.a.SendFD(c.file())).To(Succeed())
+		lost(recv(c.b))
+	})
+
+	It("refuses and closes a pidfd", func() {
+		if err := unix.SetsockoptInt(c.bs, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
+			Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
+		}
+		before := fdtest.Take()
+		Expect(unix.Write(c.as, []byte("x"))).To(Equal(1))
+		fd, err := recv(c.b)
+		Expect(err).To(HaveOccurred())
+		Expect(fd).To(Equal(-1))
+		Expect(fdtest.Take()).To(Equal(before), "numbers and the files behind them")
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed())
+		if fd, err = recv(c.b); err == nil { // where the kernel sends none
+			c.receives(fd, err, sent)
+		} else {
+			lost(fd, err)
+		}
+	})
+
+	It("allocates nothing", func() {
+		sent := c.file()
+		failures := 0
+		Expect(testing.AllocsPerRun(200, func() {
+			if err := c.a.SendFD(sent); err != nil {
+				failures++
+			}
+			fd, err := recv(c.b)
+			if err != nil || unix.Close(fd) != nil {
+				failures++
+			}
+		})).To(BeZero())
+		Expect(failures).To(BeZero(), "calls that failed")
+	})
+
+	It("has no socket after Destroy, whoever gets its number", func() {
+		ep := fdchannel.NewEndpoint(c.duplicate(c.bs))
+		before := fdtest.Open()
+		ep.Destroy()
+		Expect(fdtest.Open()).To(HaveLen(len(before) - 1))
+		next := c.duplicate(c.as)
+		Expect(before).To(ContainElement(next), "the number is not given again")
+		errno(ep.SendFD(c.bs), syscall.EBADF)
+		_, err := recv(ep)
+		errno(err, syscall.EBADF)
+		ep.Shutdown()
+		c.Own(next)
+		c.works()
+	})
+}, bothReceives)
+
+var _ = Describe("an Endpoint", func() {
+	var c *channel
+	BeforeEach(func() { c = connect() })
+
+	It("sends an empty message with one descriptor", func() {
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed())
+		m := scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: make([]int, 8)}
+		Expect(scm.Recv(c.bs, &m, 0)).To(Succeed())
+		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 1, 0}))
+		c.receives(m.FDs[0], nil, sent)
+	})
+
+	It("does not wait in RecvFDNonblock: EAGAIN and -1", func() {
+		fd, err := c.b.RecvFDNonblock()
+		errno(err, syscall.EAGAIN)
+		Expect(fd).To(Equal(-1))
+		c.works()
+	})
+
+	It("says EBADF of a number that is not open, and sends nothing", func() {
+		high, err := unix.FcntlInt(uintptr(c.as), unix.F_DUPFD_CLOEXEC, 900)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Close(high)).To(Succeed())
+		for _, fd := range []int{-1, high} {
+			errno(c.a.SendFD(fd), syscall.EBADF)
+		}
+		_, err = c.b.RecvFDNonblock()
+		errno(err, syscall.EAGAIN)
+	})
+
+	It("says ENOTSOCK of what is no socket", func() {
+		ep := fdchannel.NewEndpoint(c.file())
+		errno(ep.SendFD(c.as), syscall.ENOTSOCK)
+		_, err := ep.RecvFD()
+		errno(err, syscall.ENOTSOCK)
+	})
+
+	It("says EPIPE where the other end was destroyed, and that it was the end", func() {
+		c.CloseNow(c.bs)
+		errno(c.a.SendFD(c.file()), syscall.EPIPE)
+		none(c.a.RecvFD())
+		none(c.a.RecvFDNonblock())
+	})
+})
+
+var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel.Endpoint) {
+	var c *channel
+	BeforeEach(func() { c = connect() })
+
+	It("ends receives that wait at both ends", func() {
+		var wg sync.WaitGroup
+		results := make(chan error, 2)
+		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
+			blocked(&wg, unix.SYS_RECVMSG, func() {
+				_, err := ep.RecvFD()
+				results <- err
+			})
+		}
+		end(c).Shutdown()
+		wg.Wait()
+		for range 2 {
+			none(-1, <-results)
+		}
+	})
+
+	It("ends sends that wait at both ends, with EPIPE", func() {
+		var wg sync.WaitGroup
+		results := make(chan error, 2)
+		sent := c.file()
+		for sock, ep := range map[int]*fdchannel.Endpoint{c.as: c.a, c.bs: c.b} {
+			for { // until there is no room
+				m := scm.Message{FDs: []int{sent}}
+				if err := scm.Send(sock, &m, unix.MSG_DONTWAIT); err != nil {
+					Expect(err).To(MatchError(unix.EAGAIN))
+					break
+				}
+			}
+			blocked(&wg, unix.SYS_SENDMSG, func() { results <- ep.SendFD(sent) })
+		}
+		end(c).Shutdown()
+		wg.Wait()
+		for range 2 {
+			errno(<-results, syscall.EPIPE)
+		}
+	})
+
+	It("makes all later calls fail, but what was sent before arrives", func() {
+		sent := c.file()
+		Expect(c.a.SendFD(sent)).To(Succeed())
+		end(c).Shutdown()
+		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
+			errno(ep.SendFD(sent), syscall.EPIPE)
+		}
+		fd, err := c.b.RecvFD()
+		c.receives(fd, err, sent)
+		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
+			none(ep.RecvFD())
+			none(ep.RecvFDNonblock())
+		}
+		end(c).Shutdown() // again
+	})
+},
+	Entry("the one end", func(c *channel) *fdchannel.Endpoint { return c.a }),
+	Entry("the other end", func(c *channel) *fdchannel.Endpoint { return c.b }),
+)
+
+// duplicate returns another number for the same socket.
+func (c *channel) duplicate(fd int) int {
+	GinkgoHelper()
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	return dup
+}
+
+// blocked runs a call in a goroutine, and returns once its thread waits in that
+// system call.
+func blocked(wg *sync.WaitGroup, call int, run func()) {
+	GinkgoHelper()
+	thread := make(chan int, 1)
+	wg.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
+		run()
+	})
+	state := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread)
+	Eventually(func() (string, error) {
+		text, err := os.ReadFile(state)
+		return strings.TrimSpace(string(text)), err
+	}).Should(HavePrefix("%d ", call), "what the thread waits in")
+}
+
+// withoutFree runs call while the process has no number free.
+func withoutFree(call func()) {
+	GinkgoHelper()
+	fdtest.Take() // wakes the runtime's poller, which has numbers of its own
+	var limit unix.Rlimit
+	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	lowest, err := unix.Dup(0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Close(lowest)).To(Succeed())
+	full := unix.Rlimit{Cur: uint64(lowest), Max: limit.Max}
+	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &full)).To(Succeed())
+	defer func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed()) }()
+	call()
+}

@@ -1,0 +1,251 @@
+//go:build linux
+
+package fdchannel_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm"
+	inside "github.com/scm-rights/scm/internal/peers"
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+)
+
+const (
+	theirs = "gvisor.dev/gvisor/pkg/fdchannel"
+	ours   = "github.com/scm-rights/scm/fdchannel"
+)
+
+// tags chooses the backend under test for programs that are built.
+var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=purego"}[scm.Backend]
+
+// In a module that requires both packages there is the program of
+// testdata/gvisor twice: as it was written, and with the import changed.
+var _ = Describe("a program written for gVisor's", Ordered, func() {
+	var dir string
+	programs := map[string]string{} // by import path
+
+	BeforeAll(func() {
+		dir = GinkgoT().TempDir()
+		peerModule := filepath.Join("..", "interop", "peers", "go", "fdchannel")
+		root, err := filepath.Abs("..")
+		Expect(err).NotTo(HaveOccurred())
+		gomod := contents(filepath.Join(peerModule, "go.mod"))
+		Expect(gomod).To(ContainSubstring("=> ../../../..\n"))
+		gomod = strings.Replace(gomod, "=> ../../../..\n", "=> "+root+"\n", 1)
+		write(filepath.Join(dir, "go.mod"), gomod)
+		write(filepath.Join(dir, "go.sum"), contents(filepath.Join(peerModule, "go.sum")))
+		if out, err := command(dir, "go", "mod", "download", "gvisor.dev/gvisor"); err != nil {
+			missing("gVisor's module cannot be downloaded here: " + strings.TrimSpace(out))
+		}
+
+		text := contents(filepath.Join("testdata", "gvisor", "main.go"))
+		Expect(strings.Count(text, `"`+theirs+`"`)).To(Equal(1))
+		for name, path := range map[string]string{"theirs": theirs, "ours": ours} {
+			folder := filepath.Join(dir, name)
+			Expect(os.Mkdir(folder, 0o700)).To(Succeed())
+			write(filepath.Join(folder, "main.go"), strings.Replace(text, `"`+theirs+`"`, `"`+path+`"`, 1))
+			programs[path] = filepath.Join(folder, name)
+		}
+	})
+
+	It("compiles by changing the import", func() {
+		for _, path := range []string{theirs, ours} {
+			folder := "./" + filepath.Base(filepath.Dir(programs[path]))
+			for _, args := range [][]string{{"vet", tags, folder}, {"build", tags, "-o", programs[path], folder}} {
+				out, err := command(dir, "go", args...)
+				Expect(err).NotTo(HaveOccurred(), "go %v\n%s", args, out)
+			}
+		}
+	})
+
+	It("does the same", func() {
+		want, err := command(dir, programs[theirs])
+		Expect(err).NotTo(HaveOccurred(), want)
+		Expect(strings.Split(want, "\n")).To(HaveLen(18))
+		Expect(command(dir, programs[ours])).To(Equal(want))
+	})
+
+	It("says the same to the kernel, but for the departures", func() {
+		strace, err := exec.LookPath("strace")
+		if err != nil {
+			missing("strace: " + err.Error())
+		}
+		if out, err := command(dir, strace, "-o", os.DevNull, "true"); err != nil {
+			reason, _, _ := strings.Cut(out, "\n")
+			Skip("strace may not trace here: " + reason)
+		}
+		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
+		Expect(len(want)).To(BeNumerically(">", 20))
+		Expect(contents(filepath.Join("..", "docs", "departures.md"))).To(ContainSubstring(departure))
+		Expect(undone(got)).To(Equal(want))
+	})
+
+	It("passes descriptors to ours and back", func() {
+		c := connect()
+		file := os.NewFile(uintptr(c.duplicate(c.bs)), "socket")
+		defer func() { _ = file.Close() }()
+		cmd := exec.Command(programs[theirs], "echo")
+		cmd.ExtraFiles = []*os.File{file}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		Expect(cmd.Start()).To(Succeed())
+		for range 100 {
+			sent := c.file()
+			Expect(c.a.SendFD(sent)).To(Succeed())
+			fd, err := c.a.RecvFD()
+			c.receives(fd, err, sent)
+		}
+		c.a.Shutdown()
+		Expect(cmd.Wait()).To(Succeed(), "standard error: %s", &stderr)
+	})
+})
+
+// departure is the line of docs/departures.md that strace can show.
+const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC, which comes back in `msg_flags` |"
+
+// undone are lines of a trace without that departure.
+func undone(lines []string) []string {
+	GinkgoHelper()
+	undo := strings.NewReplacer(
+		"MSG_TRUNC|MSG_CMSG_CLOEXEC)", "MSG_TRUNC)",
+		"MSG_TRUNC|MSG_DONTWAIT|MSG_CMSG_CLOEXEC)", "MSG_TRUNC|MSG_DONTWAIT)",
+		"msg_flags=MSG_CMSG_CLOEXEC", "msg_flags=0",
+		// A pointer to no buffers, and none: addresses are not compared.
+		"msg_iov=[], ", "msg_iov=NULL, ",
+	)
+	var without []string
+	for _, line := range lines {
+		Expect(line).NotTo(And(HavePrefix("recvmsg("), Not(ContainSubstring("MSG_CMSG_CLOEXEC)"))))
+		without = append(without, undo.Replace(line))
+	}
+	return without
+}
+
+// number is a descriptor in a line of strace's.
+var number = regexp.MustCompile(`^\w+\(\d+|cmsg_data=\[\d+|\[\d+, \d+\]`)
+
+// trace is what the main thread of a program says of sockets, from the first
+// socketpair on, with numbers in the order in which they appear.
+func trace(strace, dir, program string) []string {
+	GinkgoHelper()
+	logs, err := os.MkdirTemp(dir, "trace")
+	Expect(err).NotTo(HaveOccurred())
+	out, err := command(dir, strace, "-ff", "-e", "trace=%network,close,fcntl,ioctl,poll,ppoll", "-e", "signal=none",
+		"-o", filepath.Join(logs, "thread"), program)
+	Expect(err).NotTo(HaveOccurred(), out)
+	threads, err := filepath.Glob(filepath.Join(logs, "thread.*"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, thread := range threads {
+		_, text, found := strings.Cut(contents(thread), "socketpair(")
+		if !found {
+			continue
+		}
+		names := map[string]string{"2": "2"}
+		var lines []string
+		for line := range strings.Lines("socketpair(" + text) {
+			lines = append(lines, number.ReplaceAllStringFunc(line, func(match string) string {
+				return regexp.MustCompile(`\d+`).ReplaceAllStringFunc(match, func(fd string) string {
+					if names[fd] == "" {
+						names[fd] = fmt.Sprintf("#%d", len(names))
+					}
+					return names[fd]
+				})
+			}))
+		}
+		return lines
+	}
+	Fail("no thread made a socketpair")
+	return nil
+}
+
+// The interop runner's view: the kernel is asked about each descriptor.
+var _ = Describe("gVisor's at the other end of ours", Ordered, func() {
+	var gvisor *interop.Peer
+	lib := inside.FDChannel()
+	us := interop.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+	us.Hello = interop.Hello{Can: strings.Split(lib.Can, ","), Room: lib.Room}
+
+	BeforeAll(func(ctx SpecContext) {
+		b := peers.Build(ctx, "..", filepath.Join("..", "build", "peers"), []string{"fdchannel"}, GinkgoWriter)[0]
+		if b.Why != "" {
+			missing("gVisor's peer was not built: " + b.Why)
+		}
+		gvisor = interop.Program(b.Name, b.Command...)
+		Expect(gvisor.Probe(interop.DefaultTimeout)).To(Succeed())
+	})
+
+	It("receives from ours, but for close-on-exec", func(ctx SpecContext) {
+		results := play(ctx, us, gvisor)
+		Expect(results).To(HaveEach(interop.Expected))
+	})
+
+	It("sends to ours", func(ctx SpecContext) {
+		results := play(ctx, gvisor, us)
+		Expect(results).To(HaveEach(interop.Pass))
+	})
+})
+
+// play runs every scenario that both can play, and returns the verdicts.
+func play(ctx context.Context, a, b *interop.Peer) map[string]interop.Verdict {
+	GinkgoHelper()
+	scenarios, err := catalogue.Scenarios()
+	Expect(err).NotTo(HaveOccurred())
+	expected, err := catalogue.Expected()
+	Expect(err).NotTo(HaveOccurred())
+	var cases []interop.Case
+	for _, s := range scenarios {
+		for _, socketType := range s.Types {
+			c := interop.Case{Scenario: s, Type: socketType, A: a, B: b}
+			if c.OutOfReach(interop.RoleA) == "" && c.OutOfReach(interop.RoleB) == "" {
+				cases = append(cases, c)
+			}
+		}
+	}
+	outcome := interop.Run(ctx, cases, &interop.Expectations{List: expected}, interop.Options{})
+	verdicts := map[string]interop.Verdict{}
+	for _, r := range outcome.Results {
+		if r.Verdict == interop.Unsupported {
+			continue
+		}
+		AddReportEntry(r.Name, strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
+		verdicts[r.Name] = r.Verdict
+	}
+	Expect(verdicts).NotTo(BeEmpty())
+	return verdicts
+}
+
+func command(dir, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // ends what hangs
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func contents(name string) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(name)
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
+
+func write(name, text string) {
+	GinkgoHelper()
+	Expect(os.WriteFile(name, []byte(text), 0o600)).To(Succeed())
+}

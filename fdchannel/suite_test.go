@@ -1,0 +1,97 @@
+//go:build linux
+
+package fdchannel_test
+
+import (
+	"os"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/fdchannel"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+func TestSuite(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "fdchannel over "+scm.Backend)
+}
+
+// channel is two connected endpoints, their sockets, and the numbers that the
+// spec owns.
+type channel struct {
+	fdtest.Ledger
+	a, b   *fdchannel.Endpoint
+	as, bs int
+}
+
+// connect makes a channel. At the end of the spec no number may be stray, and
+// none lost.
+func connect() *channel {
+	GinkgoHelper()
+	goroutines := gleak.Goroutines()
+	socks, err := fdchannel.NewConnectedSockets()
+	Expect(err).NotTo(HaveOccurred())
+	c := &channel{as: socks[0], bs: socks[1]}
+	c.Own(socks[0], socks[1])
+	for _, fd := range socks { // ends what hangs
+		for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+			Expect(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &unix.Timeval{Sec: 60})).To(Succeed())
+		}
+	}
+	c.a, c.b = fdchannel.NewEndpoint(c.as), fdchannel.NewEndpoint(c.bs)
+	DeferCleanup(func() {
+		strays, lost := c.Strays(), c.Lost()
+		c.Close()
+		Expect(strays).To(BeEmpty(), "open numbers that hold a file of this spec and belong to nobody")
+		Expect(lost).To(BeEmpty(), "numbers of this spec that were closed by another")
+		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
+	})
+	return c
+}
+
+// file returns the reading end of a new pipe.
+func (c *channel) file() int {
+	GinkgoHelper()
+	var p [2]int
+	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
+	c.Own(p[0], p[1])
+	return p[0]
+}
+
+// receives checks what a receive returned against what was sent: a new number,
+// close-on-exec, for the same open file description.
+func (c *channel) receives(fd int, err error, sent int) {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)
+	Expect(c.Owns(fd)).To(BeFalse(), "%d was received and is an older number", fd)
+	c.Own(fd)
+	Expect(fdtest.Same(fd, sent)).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent), fdtest.Name(fd))
+	Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "%d is not close-on-exec", fd)
+}
+
+// works checks that a descriptor passes, each way.
+func (c *channel) works() {
+	GinkgoHelper()
+	for _, way := range [][2]*fdchannel.Endpoint{{c.a, c.b}, {c.b, c.a}} {
+		sent := c.file()
+		Expect(way[0].SendFD(sent)).To(Succeed())
+		fd, err := way[1].RecvFDNonblock()
+		c.receives(fd, err, sent)
+	}
+}
+
+// missing ends a spec for which the machine lacks something: where CI is true
+// it fails, elsewhere it is skipped, and says why.
+func missing(reason string) {
+	GinkgoHelper()
+	if os.Getenv("CI") == "true" {
+		Fail(reason)
+	}
+	Skip(reason)
+}

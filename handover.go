@@ -1,0 +1,156 @@
+package scm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// SendConn passes a connection on: it sends conn's descriptor with one 0 byte,
+// as OpenSSH and most others do. conn is a [net.TCPConn], a Conn, an [os.File] of
+// a socket or the like. It stays open and the caller's, whether the call succeeds
+// or fails; the receiver has the same open file description. If [ListenPacket]
+// made conn, its Close then leaves the socket file alone.
+//
+// A ctx that is done ends the call, and removes deadlines that were set. Other
+// errors are those of WriteFiles.
+func (c *Conn) SendConn(ctx context.Context, conn syscall.Conn) error {
+	return c.sendSocket(ctx, conn)
+}
+
+// SendListener passes a listening socket on, as SendConn does a connection: l is
+// a [Listener], a [net.TCPListener], a [net.UnixListener] or the like. It stays
+// open and the caller's: until it is closed, both ends may accept. The socket
+// file survives: Close of an l that was sent leaves it alone.
+func (c *Conn) SendListener(ctx context.Context, l syscall.Conn) error {
+	return c.sendSocket(ctx, l)
+}
+
+func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
+	err := c.usable()
+	if err == nil {
+		err = c.during(ctx, func() error { return c.sendOne([]byte{0}, socket) })
+	}
+	if err == nil {
+		if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
+			owner.SetUnlinkOnClose(false)
+		}
+	}
+	return c.fail("write", err)
+}
+
+// RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or
+// the like sent: one descriptor, and one byte that says nothing. An AF_UNIX socket
+// is a *Conn, with the Config of c; another is what [net.FileConn] makes of it. It
+// is close-on-exec and the caller's to close.
+//
+// What is no connection is closed and refused: ENOTSOCK, EINVAL for a socket that
+// listens, or [ErrBlocking] unless [Config].SetNonblock allows a change that the
+// sender sees too. See SendConn for ctx, and RecvFile for other errors.
+func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
+	return receiveSocket(ctx, c, false, c.takeConn, net.FileConn)
+}
+
+// RecvListener receives a listening socket that SendListener or the like sent. An
+// AF_UNIX socket is a *Listener, with the Config of c; another is what
+// [net.FileListener] makes of it. It is close-on-exec and the caller's to close,
+// and its Close leaves a socket file alone, as it is not the one who made it.
+//
+// A socket that does not listen is EINVAL; otherwise errors are those of RecvConn.
+func (c *Conn) RecvListener(ctx context.Context) (net.Listener, error) {
+	return receiveSocket(ctx, c, true, c.takeListener, net.FileListener)
+}
+
+func (c *Conn) takeConn(fd int) (net.Conn, error) {
+	conn, err := c.config.take(fd, nil)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (c *Conn) takeListener(fd int) (net.Listener, error) {
+	l, err := c.config.takeListener(fd, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// receiveSocket receives a socket that listens or does not. One of AF_UNIX goes
+// to take, which owns its number then; of another one foreign gets a file.
+func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(int) (T, error), foreign func(*os.File) (T, error)) (socket T, err error) {
+	var none T
+	if err := c.usable(); err != nil {
+		return none, c.fail("read", err)
+	}
+	var fd int
+	err = c.during(ctx, func() (err error) {
+		_, fd, err = c.receiveOne(make([]byte, 1))
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	unix, err := c.examine(fd, listens)
+	switch {
+	case err != nil:
+		sysClose(fd)
+	case unix:
+		socket, err = take(fd)
+	default:
+		file := os.NewFile(uintptr(fd), "received")
+		socket, err = foreign(file) // a duplicate
+		_ = file.Close()
+	}
+	if err != nil {
+		return none, c.fail("read", err)
+	}
+	return socket, nil
+}
+
+// examine tells whether a received socket is of AF_UNIX, or why it is refused.
+func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
+	listening, err := sysListening(fd)
+	switch {
+	case err != nil:
+		return false, err
+	case listening != listens:
+		return false, fmt.Errorf("a socket came that listens: %t, want %t: %w", listening, listens, syscall.EINVAL)
+	}
+	if err := c.config.nonblock(fd); err != nil {
+		return false, err
+	}
+	_, err = sysNetwork(fd)
+	if errors.Is(err, ErrNotUnix) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// during runs f, which ends when ctx does: by a deadline in the past, that is
+// removed afterwards.
+func (c *Conn) during(ctx context.Context, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.SetDeadline(time.Unix(1, 0))
+		close(ended)
+	})
+	err := f()
+	if stop() {
+		return err
+	}
+	<-ended
+	_ = c.SetDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ctx.Err()
+	}
+	return err
+}

@@ -1,0 +1,215 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+var _ = DescribeTableSubtree("a hand-over", func(network string) {
+	ctx := context.Background()
+
+	It("of a Unix connection gives a Conn", func() {
+		a, b := pair(network)
+		for _, kind := range []string{"unix", "unixgram", "unixpacket"} {
+			near, far := pair(kind)
+			Expect(a.SendConn(ctx, near)).To(Succeed())
+			Expect(near.Close()).To(Succeed())
+			got, err := b.RecvConn(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			closing(got.(*scm.Conn))
+			Expect(got.LocalAddr().Network()).To(Equal(kind))
+			Expect(got.Write([]byte("still here"))).To(Equal(10))
+			receives(far, "still here")
+		}
+	})
+
+	It("of a TCP connection gives what package net makes of it", func() {
+		keepsNumbers()
+		a, b := pair(network)
+		near, far := tcpPair()
+		Expect(a.SendConn(ctx, near.(syscall.Conn))).To(Succeed())
+		Expect(near.Close()).To(Succeed())
+		got, err := b.RecvConn(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(got.Close)
+		Expect(got).To(BeAssignableToTypeOf(&net.TCPConn{}))
+		Expect(got.Write([]byte("still here"))).To(Equal(10))
+		Expect(io.ReadFull(far, make([]byte, 10))).To(Equal(10))
+	})
+
+	It("is one 0 byte and one descriptor, and any byte is taken", func() {
+		a, b := pair(network)
+		Expect(a.SendConn(ctx, a)).To(Succeed())
+		p := make([]byte, 8)
+		n, files, err := b.ReadFiles(p, 8)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(p[:n]).To(Equal([]byte{0}))
+		Expect(lentAll(files)).To(HaveLen(1))
+		Expect(a.SendFile(" ", a)).To(Succeed())
+		got, err := b.RecvConn(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		closing(got.(*scm.Conn))
+	})
+
+	It("of a listener lets the receiver accept, and the socket file survives", func() {
+		a, b := pair(network)
+		path := filepath.Join(GinkgoT().TempDir(), "s")
+		l, err := scm.Listen(ctx, "unix", path)
+		Expect(err).NotTo(HaveOccurred())
+		waiting, err := scm.Dial(ctx, "unix", path) // in the queue already
+		Expect(err).NotTo(HaveOccurred())
+		closing(waiting)
+		Expect(a.SendListener(ctx, l)).To(Succeed())
+		Expect(l.Close()).To(Succeed())
+		got, err := b.RecvListener(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = got.Close() })
+		Expect(got.Addr()).To(Equal(&net.UnixAddr{Name: path, Net: "unix"}))
+		late, err := scm.Dial(ctx, "unix", path)
+		Expect(err).NotTo(HaveOccurred())
+		closing(late)
+		for _, client := range []*scm.Conn{waiting, late} {
+			c, err := got.Accept()
+			Expect(err).NotTo(HaveOccurred())
+			closing(c.(*scm.Conn))
+			Expect(c.Write([]byte("hello"))).To(Equal(5))
+			receives(client, "hello")
+		}
+		Expect(got.Close()).To(Succeed())
+		Expect(path).To(BeAnExistingFile(), "the receiver did not make it")
+	})
+
+	It("of net's listeners too", func() {
+		keepsNumbers()
+		a, b := pair(network)
+		path := filepath.Join(GinkgoT().TempDir(), "s")
+		unixListener, err := net.Listen("unix", path)
+		Expect(err).NotTo(HaveOccurred())
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		for _, l := range []net.Listener{unixListener, tcp} {
+			Expect(a.SendListener(ctx, l.(syscall.Conn))).To(Succeed())
+			Expect(l.Close()).To(Succeed())
+			got, err := b.RecvListener(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(got.Close)
+			Expect(got.Addr()).To(Equal(l.Addr()))
+			c, err := net.Dial(l.Addr().Network(), l.Addr().String())
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(c.Close)
+			far, err := got.Accept()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(far.Close()).To(Succeed())
+		}
+		Expect(path).To(BeAnExistingFile())
+	})
+
+	It("that fails leaves the socket file to whoever made it", func() {
+		a, b := pair(network)
+		path := filepath.Join(GinkgoT().TempDir(), "s")
+		l, err := scm.Listen(ctx, "unix", path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(b.Close()).To(Succeed())
+		Expect(a.SendListener(ctx, l)).NotTo(Succeed())
+		Expect(l.Close()).To(Succeed())
+		Expect(path).NotTo(BeAnExistingFile())
+	})
+
+	It("refuses what is something else, and closes it", func() {
+		a, b := pair(network)
+		near, _ := pair("unix")
+		l, err := scm.Listen(ctx, "unix", "@"+uniqueName())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = l.Close() })
+		f := pipes(1)[0]
+		blocking, _ := sockets(unix.SOCK_STREAM)
+		receiveConn := func() error { return second(b.RecvConn(ctx)) }
+		receiveListener := func() error { return second(b.RecvListener(ctx)) }
+		for _, c := range []struct {
+			sent    syscall.Conn
+			receive func() error
+			want    error
+		}{
+			{f, receiveConn, unix.ENOTSOCK},
+			{f, receiveListener, unix.ENOTSOCK},
+			{l, receiveConn, unix.EINVAL},
+			{near, receiveListener, unix.EINVAL},
+			{asFile(blocking), receiveConn, scm.ErrBlocking},
+		} {
+			Expect(a.SendFile("x", c.sent)).To(Succeed())
+			before, status := fdtest.Take(), statusOf(c.sent)
+			Expect(c.receive()).To(opFails("read", c.want))
+			Expect(before.NewSince()).To(BeEmpty())
+			Expect(statusOf(c.sent)).To(Equal(status))
+		}
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		Expect(receiveConn()).To(opFails("read", scm.ErrNoFile))
+		Expect(a.SendConn(ctx, nil)).To(opFails("write", os.ErrInvalid))
+	})
+
+	It("may change the mode of what blocks, if the Conn was made so", func() {
+		a, b := pairWith(scm.Config{SetNonblock: true}, network)
+		blocking, far := sockets(unix.SOCK_STREAM)
+		Expect(a.SendFile("x", asFile(blocking))).To(Succeed())
+		got, err := b.RecvConn(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		closing(got.(*scm.Conn))
+		Expect(got.Write([]byte("x"))).To(Equal(1))
+		Expect(unix.Read(far, make([]byte, 1))).To(Equal(1))
+	})
+
+	It("ends with its context, and the Conn goes on", func() {
+		a, b := pair(network)
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		Expect(a.SendConn(cancelled, a)).To(opFails("write", context.Canceled))
+		Expect(second(b.RecvConn(cancelled))).To(MatchError(context.Canceled))
+		Expect(second(b.RecvListener(cancelled))).To(MatchError(context.Canceled))
+
+		ending, end := context.WithCancel(ctx)
+		wait := goes(func() { Expect(second(b.RecvConn(ending))).To(MatchError(context.Canceled)) })
+		waitsIn("RecvConn", 1)
+		end()
+		wait()
+
+		fill(a)
+		ending, end = context.WithTimeout(ctx, time.Millisecond)
+		defer end()
+		Expect(a.SendConn(ending, a)).To(opFails("write", context.DeadlineExceeded))
+		drain(b)
+
+		near, _ := pair("unix")
+		Expect(a.SendConn(ctx, near)).To(Succeed())
+		got, err := b.RecvConn(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		closing(got.(*scm.Conn))
+	})
+}, everyNetwork)
+
+// tcpPair makes a TCP connection, for the time of the spec.
+func tcpPair() (a, b net.Conn) {
+	GinkgoHelper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = l.Close() }()
+	a, err = net.Dial("tcp", l.Addr().String())
+	Expect(err).NotTo(HaveOccurred())
+	b, err = l.Accept()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _, _ = a.Close(), b.Close() })
+	return a, b
+}

@@ -1,0 +1,55 @@
+// Package msg has the form in which package scm hands a message to a backend.
+package msg
+
+const (
+	// MaxFDs is the kernel's SCM_MAX_FD.
+	MaxFDs = 253
+
+	// MaxBuffers is the kernel's UIO_MAXIOV.
+	MaxBuffers = 1024
+
+	// MaxBatch is how many messages of a batch one system call takes:
+	// SCM_MAX_BATCH of csrc.
+	MaxBatch = 32
+
+	// NameBytes is room for any address: sizeof(struct sockaddr_storage).
+	NameBytes = 128
+)
+
+// A Message is one message, to send or received. Descriptors are int32, as the
+// kernel has them.
+type Message struct {
+	Buffers  [][]byte
+	FDs      []int32 // to send, or room
+	Name     []byte  // the address to send to, or room for the sender's
+	Cred     *Cred   // to attach, or to be filled
+	PIDFD    *int32  // to be filled; -1 where none came
+	Unpadded bool    // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
+
+	N       int // bytes sent or received
+	NFD     int // descriptors received
+	Flags   int // of a received message
+	NameLen int // of the sender's address
+}
+
+// Cred is who sent a message, or says so. PID is 0 where none came.
+type Cred struct {
+	PID      int32
+	UID, GID uint32
+}
+
+// Empty makes m say that nothing was sent or received.
+func (m *Message) Empty() {
+	m.N, m.NFD, m.Flags, m.NameLen = 0, 0, 0, 0
+}
+
+// NotReceived makes what was asked for say that it did not come.
+func (m *Message) NotReceived() {
+	m.Empty()
+	if m.Cred != nil {
+		*m.Cred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
+	}
+	if m.PIDFD != nil {
+		*m.PIDFD = -1
+	}
+}

@@ -1,0 +1,134 @@
+package pure
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/scm-rights/scm/internal/msg"
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr; Go pads it as C does.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// A batch is what sendmmsg and recvmmsg are given. It is kept from call to
+// call, because it is too large for a stack.
+type batch struct {
+	msgs    [msg.MaxBatch]mmsghdr
+	control [msg.MaxBatch]control
+	iov     []unix.Iovec
+}
+
+var batchPool = sync.Pool{New: func() any { return new(batch) }}
+
+// SendBatch is csrc's scm_send_batch: one sendmmsg of up to msg.MaxBatch
+// messages.
+func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	ms = ms[:min(len(ms), msg.MaxBatch)]
+	for i := range ms {
+		ms[i].Empty()
+	}
+	for i := range ms {
+		if err := check(&ms[i]); err != nil {
+			return -1, err
+		}
+	}
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	b := batchPool.Get().(*batch)
+	defer b.put(len(ms))
+	for i := range ms {
+		m, hdr := &ms[i], b.header(i, &ms[i])
+		if len(m.FDs) > 0 || m.Cred != nil {
+			b.control[i] = control{}
+			buf := b.control[i].bytes()
+			hdr.Control = &buf[0]
+			hdr.SetControllen(putControl(buf, m))
+		}
+	}
+	b.setBuffers(ms)
+	n, err = b.call(unix.SYS_SENDMMSG, sock, len(ms), flags)
+	for i := range max(n, 0) {
+		ms[i].N = int(b.msgs[i].len)
+	}
+	return n, err
+}
+
+// RecvBatch is csrc's scm_recv_batch: one recvmmsg of up to msg.MaxBatch
+// messages.
+func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	ms = ms[:min(len(ms), msg.MaxBatch)]
+	for i := range ms {
+		ms[i].NotReceived()
+	}
+	for i := range ms {
+		if err := check(&ms[i]); err != nil {
+			return -1, err
+		}
+	}
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	b := batchPool.Get().(*batch)
+	defer b.put(len(ms))
+	for i := range ms {
+		hdr := b.header(i, &ms[i])
+		if room := controlRoom(&ms[i]); room > 0 {
+			b.control[i] = control{}
+			hdr.Control = &b.control[i].bytes()[0]
+			hdr.SetControllen(room)
+		}
+	}
+	b.setBuffers(ms)
+	n, err = b.call(unix.SYS_RECVMMSG, sock, len(ms), flags|cmsgCloexec)
+	for i := range max(n, 0) {
+		ms[i].N = int(b.msgs[i].len)
+		received(&ms[i], &b.msgs[i].hdr, b.control[i].bytes())
+	}
+	return n, err
+}
+
+// header clears the i-th header and gives it m's address.
+func (b *batch) header(i int, m *msg.Message) *unix.Msghdr {
+	b.msgs[i] = mmsghdr{}
+	hdr := &b.msgs[i].hdr
+	if len(m.Name) > 0 {
+		hdr.Name, hdr.Namelen = &m.Name[0], uint32(len(m.Name))
+	}
+	return hdr
+}
+
+// setBuffers gives each header its part of one iovec, which must not move after.
+func (b *batch) setBuffers(ms []msg.Message) {
+	b.iov = b.iov[:0]
+	for i := range ms {
+		for _, p := range ms[i].Buffers {
+			iov := unix.Iovec{Base: unsafe.SliceData(p)}
+			iov.SetLen(len(p))
+			b.iov = append(b.iov, iov)
+		}
+	}
+	at := b.iov
+	for i := range ms {
+		n := len(ms[i].Buffers)
+		b.msgs[i].hdr.Iov = unsafe.SliceData(at)
+		b.msgs[i].hdr.SetIovlen(n)
+		at = at[n:]
+	}
+}
+
+func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {
+	done, _, errno := unix.Syscall6(trap, uintptr(sock), uintptr(unsafe.Pointer(&b.msgs)), uintptr(n), uintptr(flags), 0, 0)
+	return result(done, errno)
+}
+
+// put gives the batch back without a trace of its n messages' buffers.
+func (b *batch) put(n int) {
+	clear(b.msgs[:n])
+	clear(b.iov)
+	batchPool.Put(b)
+}

@@ -1,0 +1,9 @@
+package pure
+
+import "golang.org/x/sys/unix"
+
+const (
+	hasCredentials = true
+	scmCredentials = unix.SCM_CREDENTIALS
+	scmPidfd       = unix.SCM_PIDFD
+)

@@ -1,0 +1,23 @@
+//go:build unix
+
+package pure
+
+import (
+	"github.com/scm-rights/scm/internal/msg"
+	"golang.org/x/sys/unix"
+)
+
+// handOver is what ReadFD makes of a message with room for one descriptor: the
+// descriptor, -1, or FDLost when control was cut.
+func handOver(m *msg.Message) int32 {
+	switch {
+	case m.Flags&unix.MSG_CTRUNC != 0:
+		if m.NFD == 1 {
+			closeFD(m.FDs[0])
+		}
+		return FDLost
+	case m.NFD == 0:
+		return -1
+	}
+	return m.FDs[0]
+}

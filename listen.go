@@ -1,0 +1,231 @@
+package scm
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Listener is a listening Unix socket in the runtime's poller. It is a
+// [net.Listener]; all its methods may be called at the same time. Errors are
+// [net.OpError].
+type Listener struct {
+	polled
+	addr   *net.UnixAddr
+	config Config
+	check  func(*Conn) error // what it refuses is closed
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+// Listen makes a listening socket, by socket(2), bind(2) and listen(2). network is
+// "unix" for a stream or "unixpacket". addr is as for [Dial]; if it is "", Linux
+// chooses an abstract name.
+//
+// A socket file that is in the way is removed if it is stale, which is when nobody
+// has its socket open: a connect(2) gets ECONNREFUSED. Otherwise, and for a name
+// that is taken, the error is [ErrInUse]; what is no socket is never removed. While
+// a file is looked at and removed its folder is locked by flock(2), for which Listen
+// waits until ctx is done. The new file is removed by Close, if it is then still the
+// one that Listen made.
+//
+// The programs at both ends see the name that was bound: for a path longer than
+// sun_path it is one that says nothing.
+//
+// Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno:
+// ENOENT, EACCES, ENAMETOOLONG, … ctx is for the call alone.
+func Listen(ctx context.Context, network, addr string) (*Listener, error) {
+	return Config{}.Listen(ctx, network, addr)
+}
+
+// ListenPacket makes a datagram socket with a name, by socket(2) and bind(2).
+// network is "unixgram"; addr is as for Listen, and so are its file and errors.
+// It receives from everybody who may write to the file. Recv tells the sender's
+// name if it has one, and Send with a [Message].Addr answers.
+func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
+	return Config{}.ListenPacket(ctx, network, addr)
+}
+
+// Listen is [Listen] with config.
+func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
+	l, err := config.listen(ctx, network, addr)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: err}
+	}
+	return l, nil
+}
+
+func (config Config) listen(ctx context.Context, network, addr string) (*Listener, error) {
+	if network == "unixgram" {
+		return nil, net.UnknownNetworkError(network)
+	}
+	fd, bound, err := config.bind(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := sysListen(fd); err != nil {
+		bound.remove()
+		sysClose(fd)
+		return nil, err
+	}
+	l, err := config.takeListener(fd, bound)
+	if err == nil && addr != "" {
+		l.addr = unixAddr(network, addr)
+	}
+	return l, err
+}
+
+// ListenPacket is [ListenPacket] with config.
+func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
+	c, err := config.listenPacket(ctx, network, addr)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: err}
+	}
+	return c, nil
+}
+
+func (config Config) listenPacket(ctx context.Context, network, addr string) (*Conn, error) {
+	if network != "unixgram" {
+		return nil, net.UnknownNetworkError(network)
+	}
+	fd, bound, err := config.bind(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := config.take(fd, bound)
+	if err == nil && addr != "" {
+		c.local = unixAddr(network, addr)
+	}
+	return c, err
+}
+
+// takeListener makes a Listener of a number, which is then the Listener's, or
+// closed. bound is its socket file, if we made it.
+func (config Config) takeListener(fd int, bound *boundFile) (*Listener, error) {
+	network, err := sysNetwork(fd)
+	if err != nil {
+		bound.remove()
+		sysClose(fd)
+		return nil, err
+	}
+	l := &Listener{polled: polled{bound: bound}, config: config, check: config.Check}
+	l.addr, _ = sysNames(fd, network)
+	if err := l.open(fd, network); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Accept is AcceptConn for [net.Listener]: what it returns is a *Conn.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptConn()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptConn waits for the next connection, and returns it with the Config of l,
+// close-on-exec and the caller's to close. One that [Config].Check refuses is
+// closed, and it waits on.
+//
+// It is accept4(2). Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
+// the errno: EMFILE, …; ECONNABORTED and EINTR are retried.
+func (l *Listener) AcceptConn() (*Conn, error) {
+	for {
+		fd, err := l.accept()
+		if err != nil {
+			return nil, l.fail("accept", err)
+		}
+		c, err := l.config.take(fd, nil)
+		if err != nil {
+			return nil, l.fail("accept", err)
+		}
+		c.local = l.addr
+		if l.check == nil {
+			return c, nil
+		}
+		if err := l.check(c); err == nil {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+}
+
+func (l *Listener) accept() (fd int, err error) {
+	if err := l.usable(); err != nil {
+		return -1, err
+	}
+	waiting := l.raw.Read(func(sock uintptr) bool {
+		for {
+			fd, err = sysAccept(int(sock))
+			if !sysInterrupted(err) && !sysAborted(err) {
+				return !sysAgain(err)
+			}
+		}
+	})
+	if waiting != nil {
+		return -1, l.pollError(waiting)
+	}
+	return fd, err
+}
+
+// Close ends what waits, and removes the socket file if Listen made it and it is
+// still the same. Connections that nobody accepted are ended by the kernel once
+// nobody has the socket open.
+func (l *Listener) Close() error {
+	err := l.usable()
+	if err == nil {
+		err = l.close()
+	}
+	return l.fail("close", err)
+}
+
+// Addr returns the *[net.UnixAddr] that Listen was given, or of a received socket
+// the one that was bound.
+func (l *Listener) Addr() net.Addr { return netAddr(l.addr) }
+
+// SetDeadline sets the deadline of Accept.
+func (l *Listener) SetDeadline(t time.Time) error {
+	err := l.usable()
+	if err == nil {
+		err = l.setDeadline((*os.File).SetDeadline, t)
+	}
+	return l.fail("set", err)
+}
+
+// SetUnlinkOnClose sets whether Close removes the socket file, as it does unless
+// the socket was sent by SendListener. It never removes another one's.
+func (l *Listener) SetUnlinkOnClose(unlink bool) {
+	if l.usable() == nil {
+		l.bound.keep(!unlink)
+	}
+}
+
+// SyscallConn gives access to the socket's number, as [Conn.SyscallConn] does.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if err := l.usable(); err != nil {
+		return nil, l.fail("raw-control", err)
+	}
+	return l.raw, nil
+}
+
+func (l *Listener) usable() error {
+	if l == nil {
+		return os.ErrInvalid
+	}
+	return l.polled.usable()
+}
+
+func (l *Listener) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &net.OpError{Op: op, Net: "unix", Err: err}
+	if l != nil && l.addr != nil {
+		e.Net, e.Addr = l.addr.Net, l.addr
+	}
+	return e
+}

@@ -1,0 +1,209 @@
+package scm
+
+import (
+	"net"
+	"os"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+// Message is one whole message, to send or received. The zero value of a field
+// asks for nothing.
+type Message struct {
+	// Buffers hold the payload: they are sent one after the other, and filled
+	// one after the other. At most MaxBuffers.
+	Buffers [][]byte
+
+	// FDs are the descriptors to send; on receipt, len(FDs) is the room for
+	// what may come. At most MaxFDs.
+	FDs []int
+
+	// Addr is where an unconnected datagram goes. On receipt, one that is not
+	// nil gets the name of the sender, "" if it has none.
+	Addr *net.UnixAddr
+
+	// Cred is attached to what is sent; the kernel checks it. On receipt, one
+	// that is not nil gets the sender's, if the socket has SO_PASSCRED; if none
+	// came, its PID is 0 and the others -1. Linux only.
+	Cred *Cred
+
+	// PIDFD, if not nil, gets a descriptor of the sender's process on receipt,
+	// if the socket has SO_PASSPIDFD, else -1. It is close-on-exec and the
+	// caller's to close. Send does not read it. Linux only, from 6.5.
+	PIDFD *int
+
+	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some
+	// programs do.
+	Unpadded bool
+
+	// N is the number of payload bytes sent or received, 0 after an error.
+	// With the flag MSG_TRUNC, a receive from a datagram or seqpacket socket
+	// sets it to the length of the whole message.
+	N int
+
+	// NFD is the number of descriptors received, which are FDs[:NFD]; 0 after
+	// an error. Send does not set it.
+	NFD int
+
+	// Flags is what the kernel said of a received message: MSG_CTRUNC,
+	// MSG_TRUNC, MSG_EOR, … without MSG_CMSG_CLOEXEC; 0 after an error. Send
+	// does not set it.
+	Flags int
+}
+
+// Cred is what SCM_CREDENTIALS and SO_PEERCRED tell of a process.
+type Cred struct {
+	PID, UID, GID int
+}
+
+// Send sends m.Buffers and m.FDs through the socket sock as one message, with
+// one sendmsg(2) and the given flags, and sets m.N to the number of bytes sent.
+// On a stream socket that can be less than all; the descriptors have then gone
+// with the first byte, and must not be sent again with the rest.
+//
+// With an empty payload a stream socket on Linux sends nothing, loses the
+// descriptors and reports success: pass at least one byte. Datagram and
+// seqpacket sockets deliver an empty message with its descriptors.
+//
+// Without descriptors and credentials there is no control data. The kernel is
+// given the numbers as they are: if one is negative or closed the error is
+// EBADF, and nothing is sent. All stay open and the caller's. Add MSG_NOSIGNAL
+// in programs in which SIGPIPE kills, as it may in a c-shared library.
+//
+// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EPIPE,
+// EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long,
+// …; then nothing was sent.
+func Send(sock int, m *Message, flags int) error {
+	m.N = 0
+	if err := checkLimits(m); err != nil {
+		return err
+	}
+	var p parts
+	out, err := p.outgoing(m)
+	if err != nil {
+		return os.NewSyscallError("sendmsg", err)
+	}
+	if err := sendMsg(number(sock), &out, flags); err != nil {
+		return os.NewSyscallError("sendmsg", err)
+	}
+	m.N = out.N
+	return nil
+}
+
+// Recv receives one message, or bytes of a stream, from the socket sock into
+// m.Buffers and m.FDs, with one recvmsg(2) and the given flags, to which
+// MSG_CMSG_CLOEXEC is added. It sets m.N, m.NFD and m.Flags, and what m.Addr,
+// m.Cred and m.PIDFD point to.
+//
+// m.FDs[:m.NFD] are close-on-exec and the caller's to close. No more than
+// len(m.FDs) are returned; what does not fit is closed, by the kernel or by
+// Recv. That is no error: MSG_CTRUNC in m.Flags says that something is missing.
+// It can also mean that the process has no number free, or that a security
+// module refused. The end of a stream is m.N == 0 with no descriptors.
+//
+// On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that
+// is not asked for takes room from the descriptors.
+//
+// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN,
+// EINTR, ENOTCONN, …; then nothing was received.
+func Recv(sock int, m *Message, flags int) error {
+	m.nothing()
+	if err := checkLimits(m); err != nil {
+		return err
+	}
+	var p parts
+	in := p.incoming(m)
+	if err := recvOne(number(sock), &in, flags); err != nil {
+		return os.NewSyscallError("recvmsg", err)
+	}
+	p.received(m, &in)
+	return nil
+}
+
+// nothing makes m say that nothing was received.
+func (m *Message) nothing() {
+	m.N, m.NFD, m.Flags = 0, 0, 0
+	if m.Addr != nil {
+		m.Addr.Name = ""
+	}
+	if m.Cred != nil {
+		*m.Cred = Cred{0, -1, -1}
+	}
+	if m.PIDFD != nil {
+		*m.PIDFD = -1
+	}
+}
+
+// parts are what a message in the form of the backends points to. They and the
+// message itself are apart, so that both can stay on the stack.
+type parts struct {
+	fds   [MaxFDs]int32
+	name  [msg.NameBytes]byte
+	cred  msg.Cred
+	pidfd int32
+}
+
+// outgoing is m, to be sent.
+func (p *parts) outgoing(m *Message) (out msg.Message, err error) {
+	out.Buffers = m.Buffers
+	for i, fd := range m.FDs {
+		p.fds[i] = number(fd)
+	}
+	out.FDs = p.fds[:len(m.FDs)]
+	if m.Addr != nil {
+		n, err := putAddr(&p.name, m.Addr.Name)
+		if err != nil {
+			return out, err
+		}
+		out.Name = p.name[:n]
+	}
+	if m.Cred != nil {
+		p.cred = msg.Cred{PID: number(m.Cred.PID), UID: uint32(m.Cred.UID), GID: uint32(m.Cred.GID)}
+		out.Cred = &p.cred
+	}
+	out.Unpadded = m.Unpadded
+	return out, nil
+}
+
+// incoming is the room of m, to be filled.
+func (p *parts) incoming(m *Message) (in msg.Message) {
+	in.Buffers = m.Buffers
+	in.FDs = p.fds[:len(m.FDs)]
+	if m.Addr != nil {
+		in.Name = p.name[:]
+	}
+	if m.Cred != nil {
+		in.Cred = &p.cred
+	}
+	if m.PIDFD != nil {
+		in.PIDFD = &p.pidfd
+	}
+	return in
+}
+
+// received puts what came into m.
+func (p *parts) received(m *Message, in *msg.Message) {
+	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
+	for i, fd := range p.fds[:in.NFD] {
+		m.FDs[i] = int(fd)
+	}
+	if m.Addr != nil {
+		m.Addr.Name = addrName(p.name[:min(in.NameLen, len(p.name))])
+	}
+	if m.Cred != nil && p.cred.PID != 0 {
+		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}
+	}
+	if m.PIDFD != nil {
+		*m.PIDFD = int(p.pidfd)
+	}
+}
+
+func checkLimits(m *Message) error {
+	if len(m.FDs) > MaxFDs {
+		return ErrTooManyFDs
+	}
+	if len(m.Buffers) > MaxBuffers {
+		return ErrTooManyBuffers
+	}
+	return nil
+}

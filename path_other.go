@@ -1,0 +1,9 @@
+//go:build !linux
+
+package scm
+
+const sysHasAbstract = false
+
+func sysShortName(path string, _ func(name string) error) error {
+	return nameTooLong(path)
+}

@@ -1,0 +1,96 @@
+package scm
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// polled is a socket in the runtime's poller: what a Conn and a Listener have in
+// common.
+type polled struct {
+	file   *os.File
+	raw    syscall.RawConn
+	bound  *boundFile // removed by close
+	closed atomic.Bool
+}
+
+// open puts a socket that does not block into the poller. The number is then the
+// file's, or closed.
+func (p *polled) open(fd int, name string) (err error) {
+	p.file = os.NewFile(uintptr(fd), name)
+	// A file that the poller did not take has no deadlines.
+	if err = p.file.SetDeadline(time.Time{}); err == nil {
+		p.raw, err = p.file.SyscallConn()
+	}
+	if err != nil {
+		p.bound.remove()
+		_ = p.file.Close()
+	}
+	return err
+}
+
+// usable tells what is wrong before anything is done.
+func (p *polled) usable() error {
+	switch {
+	case p.raw == nil:
+		return os.ErrInvalid
+	case p.closed.Load():
+		return closedError{}
+	}
+	return nil
+}
+
+// close ends what waits. The file goes first: its socket must be open yet.
+func (p *polled) close() error {
+	if err := p.usable(); err != nil {
+		return err
+	}
+	if p.closed.Swap(true) {
+		return closedError{}
+	}
+	p.bound.remove()
+	return p.file.Close()
+}
+
+// setDeadline calls one of the file's methods.
+func (p *polled) setDeadline(set func(*os.File, time.Time) error, t time.Time) error {
+	if err := p.usable(); err != nil {
+		return err
+	}
+	return p.pollError(set(p.file, t))
+}
+
+// pollError is an error of the poller, which has words of its own for a file that
+// is closed.
+func (p *polled) pollError(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || !p.closed.Load() {
+		return err
+	}
+	return closedError{}
+}
+
+// closedError is that of a closed file or connection, for both packages.
+type closedError struct{}
+
+func (closedError) Error() string        { return "use of closed file or connection" }
+func (closedError) Is(target error) bool { return target == os.ErrClosed || target == net.ErrClosed }
+
+// control calls f with the number behind raw, which stays open meanwhile.
+func control(raw syscall.RawConn, f func(fd int) error) (err error) {
+	if closed := raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+		return closedError{}
+	}
+	return err
+}
+
+// rawConn is c.SyscallConn, which a nil interface does not have.
+func rawConn(c syscall.Conn) (syscall.RawConn, error) {
+	if c == nil {
+		return nil, os.ErrInvalid
+	}
+	return c.SyscallConn()
+}

@@ -1,0 +1,44 @@
+//go:build !unix
+
+package scm
+
+import (
+	"io/fs"
+	"net"
+)
+
+// No Conn or Listener is made on these systems: what makes sockets says why.
+
+const (
+	sysSendFlags  = 0
+	sysRecvFlags  = 0
+	sysControlCut = 0
+	sysShutRead   = 0
+	sysShutWrite  = 0
+	sysMaxName    = 107
+	sysPairRoom   = 1
+)
+
+func sysNetwork(int) (string, error)                     { return "", ErrUnsupported }
+func sysNames(int, string) (local, remote *net.UnixAddr) { return nil, nil }
+func sysListening(int) (bool, error)                     { return false, ErrUnsupported }
+func sysNonblock(int) (bool, error)                      { return false, ErrUnsupported }
+func sysSetNonblock(int, bool) error                     { return ErrUnsupported }
+func sysSocket(string) (int, error)                      { return -1, ErrUnsupported }
+func sysPair(string) (a, b int, err error)               { return -1, -1, ErrUnsupported }
+func sysAccept(int) (int, error)                         { return -1, ErrUnsupported }
+func sysDup(int) (int, error)                            { return -1, ErrUnsupported }
+func sysRestrict(int, string, fs.FileMode) error         { return ErrUnsupported }
+func sysBind(int, string) error                          { return ErrUnsupported }
+func sysListen(int) error                                { return ErrUnsupported }
+func sysConnect(int, string) error                       { return ErrUnsupported }
+func sysShutdown(int, int) error                         { return ErrUnsupported }
+func sysClose(int)                                       {}
+
+func sysAgain(error) bool       { return false }
+func sysInterrupted(error) bool { return false }
+func sysAborted(error) bool     { return false }
+func sysInUse(error) bool       { return false }
+func sysRefused(error) bool     { return false }
+func sysOtherType(error) bool   { return false }
+func sysIsErrno(error) bool     { return false }

@@ -1,0 +1,142 @@
+//go:build unix
+
+package scm
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	sysSendFlags  = unix.MSG_NOSIGNAL | dontWait
+	sysRecvFlags  = dontWait
+	sysControlCut = unix.MSG_CTRUNC
+
+	sysShutRead  = unix.SHUT_RD
+	sysShutWrite = unix.SHUT_WR
+
+	// sysMaxName is what sun_path holds beside a 0 byte.
+	sysMaxName = len(unix.RawSockaddrUnix{}.Path) - 1
+
+	// backlog is above the limit of every system, which then holds.
+	backlog = 1<<16 - 1
+)
+
+// sysNetwork is package net's word for the type of a Unix socket.
+func sysNetwork(fd int) (string, error) {
+	family, err := socketFamily(fd)
+	switch {
+	case errors.Is(err, unix.ENOTSOCK):
+		return "", fmt.Errorf("%w: %w", ErrNotUnix, err)
+	case err != nil:
+		return "", err
+	case family != unix.AF_UNIX:
+		return "", ErrNotUnix
+	}
+	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil {
+		return "", os.NewSyscallError("getsockopt", err)
+	}
+	switch typ {
+	case unix.SOCK_STREAM:
+		return "unix", nil
+	case unix.SOCK_DGRAM:
+		return "unixgram", nil
+	case unix.SOCK_SEQPACKET:
+		return "unixpacket", nil
+	}
+	return "", os.NewSyscallError("socket", unix.EPROTOTYPE)
+}
+
+// socketType is the inverse of sysNetwork.
+func socketType(network string) (int, error) {
+	switch network {
+	case "unix":
+		return unix.SOCK_STREAM, nil
+	case "unixgram":
+		return unix.SOCK_DGRAM, nil
+	case "unixpacket":
+		return unix.SOCK_SEQPACKET, nil
+	}
+	return 0, net.UnknownNetworkError(network)
+}
+
+// sysNames are the addresses of both ends, nil where there is none.
+func sysNames(fd int, network string) (local, remote *net.UnixAddr) {
+	if sa, err := unix.Getsockname(fd); err == nil {
+		local = addrOf(sa, network)
+	}
+	if sa, err := unix.Getpeername(fd); err == nil {
+		remote = addrOf(sa, network)
+	}
+	return local, remote
+}
+
+func addrOf(sa unix.Sockaddr, network string) *net.UnixAddr {
+	a := &net.UnixAddr{Net: network}
+	// x/sys has "@" for a socket without a name.
+	if un, ok := sa.(*unix.SockaddrUnix); ok && un.Name != "@" {
+		a.Name = un.Name
+	}
+	return a
+}
+
+// sysListening tells whether a socket listens.
+func sysListening(fd int) (bool, error) {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return on != 0, os.NewSyscallError("getsockopt", err)
+}
+
+func sysNonblock(fd int) (bool, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return flags&unix.O_NONBLOCK != 0, os.NewSyscallError("fcntl", err)
+}
+
+func sysSetNonblock(fd int, on bool) error {
+	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, on))
+}
+
+func sysBind(fd int, name string) error {
+	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+}
+
+func sysListen(fd int) error {
+	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+}
+
+func sysConnect(fd int, name string) error {
+	for {
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+		if err != unix.EINTR {
+			return os.NewSyscallError("connect", err)
+		}
+	}
+}
+
+func sysShutdown(fd, how int) error {
+	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
+}
+
+// sysClose closes a number that is handed to nobody. Its error has nobody to go
+// to: the number is free on every system after close was called.
+func sysClose(fd int) { _ = unix.Close(fd) }
+
+// What an error means.
+
+func sysAgain(err error) bool       { return errors.Is(err, unix.EAGAIN) }
+func sysInterrupted(err error) bool { return errors.Is(err, unix.EINTR) }
+func sysAborted(err error) bool     { return errors.Is(err, unix.ECONNABORTED) }
+func sysInUse(err error) bool       { return errors.Is(err, unix.EADDRINUSE) }
+func sysRefused(err error) bool     { return errors.Is(err, unix.ECONNREFUSED) }
+func sysOtherType(err error) bool   { return errors.Is(err, unix.EPROTOTYPE) }
+
+// sysIsErrno tells a bare errno, which is to be given its system call's name.
+func sysIsErrno(err error) bool {
+	_, ok := err.(syscall.Errno)
+	return ok
+}

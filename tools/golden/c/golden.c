@@ -1,0 +1,121 @@
+/*
+ * Prints what the CMSG macros of the libc that it is compiled with make of 0 to 253 descriptors,
+ * without and with credentials, padded and not: what internal/pure/testdata/golden has. A line for
+ * each count has the four lengths and a hash of the four buffers, smaller ones are there in hex.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define MAX_FDS 253
+#define IN_HEX 3 /* counts up to this one are printed whole */
+
+static union {
+	struct cmsghdr align;
+	unsigned char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(struct ucred))];
+} control;
+
+static void
+layout(void)
+{
+	(void)printf("SOL_SOCKET %d SCM_RIGHTS %d SCM_CREDENTIALS %d\n", SOL_SOCKET, SCM_RIGHTS,
+	    SCM_CREDENTIALS);
+	(void)printf("cmsghdr %zu: %zu %zu %zu\n", sizeof(struct cmsghdr),
+	    offsetof(struct cmsghdr, cmsg_len), offsetof(struct cmsghdr, cmsg_level),
+	    offsetof(struct cmsghdr, cmsg_type));
+	(void)printf("ucred %zu: %zu %zu %zu\n", sizeof(struct ucred), offsetof(struct ucred, pid),
+	    offsetof(struct ucred, uid), offsetof(struct ucred, gid));
+	(void)printf("iovec %zu: %zu %zu\n", sizeof(struct iovec), offsetof(struct iovec, iov_base),
+	    offsetof(struct iovec, iov_len));
+	(void)printf("msghdr %zu: %zu %zu %zu %zu %zu %zu %zu\n", sizeof(struct msghdr),
+	    offsetof(struct msghdr, msg_name), offsetof(struct msghdr, msg_namelen),
+	    offsetof(struct msghdr, msg_iov), offsetof(struct msghdr, msg_iovlen),
+	    offsetof(struct msghdr, msg_control), offsetof(struct msghdr, msg_controllen),
+	    offsetof(struct msghdr, msg_flags));
+	(void)printf("mmsghdr %zu: %zu %zu\n", sizeof(struct mmsghdr),
+	    offsetof(struct mmsghdr, msg_hdr), offsetof(struct mmsghdr, msg_len));
+}
+
+/* Fill control with n descriptors, and credentials if asked to: its length. */
+static size_t
+build(size_t n, int with_cred, int padded)
+{
+	static int fds[MAX_FDS];
+	size_t last = 0;
+	struct msghdr msg;
+	struct cmsghdr *cmsg;
+	size_t i;
+
+	memset(&control, 0, sizeof(control));
+	memset(&msg, 0, sizeof(msg));
+	msg.msg_control = control.bytes;
+	if (n > 0)
+		msg.msg_controllen += CMSG_SPACE(sizeof(int) * n);
+	if (with_cred)
+		msg.msg_controllen += CMSG_SPACE(sizeof(struct ucred));
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (n > 0) {
+		for (i = 0; i < n; i++)
+			fds[i] = (int)(0x10203040 + 0x01000193 * (uint32_t)i);
+		last = sizeof(int) * n;
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(last);
+		memcpy(CMSG_DATA(cmsg), fds, last);
+		cmsg = CMSG_NXTHDR(&msg, cmsg);
+	}
+	if (with_cred) {
+		struct ucred cred = {0x11223344, 0x55667788, 0x99aabbcc};
+
+		last = sizeof(cred);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_CREDENTIALS;
+		cmsg->cmsg_len = CMSG_LEN(last);
+		memcpy(CMSG_DATA(cmsg), &cred, last);
+	}
+	if (last > 0 && !padded)
+		msg.msg_controllen -= CMSG_SPACE(last) - CMSG_LEN(last);
+	return msg.msg_controllen;
+}
+
+/* FNV-1a. */
+static uint64_t
+hash(uint64_t h, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		h = (h ^ control.bytes[i]) * 0x100000001b3;
+	return h;
+}
+
+int
+main(void)
+{
+	size_t n;
+
+	layout();
+	for (n = 0; n <= MAX_FDS; n++) {
+		uint64_t h = 0xcbf29ce484222325;
+		int kind;
+
+		(void)printf("%zu:", n);
+		for (kind = 0; kind < 4; kind++) {
+			size_t len = build(n, (kind & 2) != 0, (kind & 1) == 0);
+			size_t i;
+
+			h = hash(h, len);
+			(void)printf(" %zu", len);
+			if (n <= IN_HEX && len > 0) {
+				(void)printf("=");
+				for (i = 0; i < len; i++)
+					(void)printf("%02x", control.bytes[i]);
+			}
+		}
+		(void)printf(" %016llx\n", (unsigned long long)h);
+	}
+	return 0;
+}

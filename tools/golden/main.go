@@ -1,0 +1,232 @@
+// Command golden asks the C of every architecture and libc that there is a compiler for what its
+// CMSG macros make of 0 to 253 descriptors, compares it with internal/pure/testdata/golden, and
+// runs the tests that hold pure Go against that on each architecture, under qemu-user where it
+// must.
+//
+//	go run ./tools/golden [-w] [GOARCH…]
+//
+// With -w what C says is stored. An architecture without its tools is named, and an error where
+// CI=true.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// target is an architecture and a libc. Where qemu's name is not Go's it is there.
+type target struct {
+	arch, libc string
+	cc         string
+	qemu       string
+}
+
+// zig is from PyPI: Debian has neither an i386 musl beside the amd64 one nor a loong64 compiler.
+const zig = "build/zig/bin/python-zig cc -target "
+
+var targets = []target{
+	{"386", "glibc", "gcc -m32 -I/usr/include/x86_64-linux-gnu", "i386"},
+	{"386", "musl", zig + "x86-linux-musl", "i386"},
+	{"amd64", "glibc", "gcc -m64", "x86_64"},
+	{"amd64", "musl", "musl-gcc", "x86_64"},
+	{"arm", "glibc", "arm-linux-gnueabihf-gcc", ""},
+	{"arm64", "glibc", "aarch64-linux-gnu-gcc", "aarch64"},
+	// qemu 7.2 has no LSX.
+	{"loong64", "musl", zig + "loongarch64-linux-musl -mcpu=baseline-lsx", "loongarch64"},
+	{"mips", "glibc", "mips-linux-gnu-gcc", ""},
+	{"mips64", "glibc", "mips64-linux-gnuabi64-gcc", ""},
+	{"mips64le", "glibc", "mips64el-linux-gnuabi64-gcc", "mips64el"},
+	{"mipsle", "glibc", "mipsel-linux-gnu-gcc", "mipsel"},
+	{"ppc64", "glibc", "powerpc64-linux-gnu-gcc", ""},
+	{"ppc64le", "glibc", "powerpc64le-linux-gnu-gcc", ""},
+	{"riscv64", "glibc", "riscv64-linux-gnu-gcc", ""},
+	{"s390x", "glibc", "s390x-linux-gnu-gcc", ""},
+}
+
+const (
+	program = "tools/golden/c/golden.c"
+	out     = "build/golden"
+)
+
+// golden is where the package's test looks.
+func (t target) golden() string {
+	return filepath.Join("internal/pure/testdata/golden", t.arch+"-"+t.libc+".txt")
+}
+
+// runner is what is put before a program to run it here: nothing, or an emulator.
+func (t target) runner() ([]string, error) {
+	if t.arch == runtime.GOARCH || t.arch == "386" && runtime.GOARCH == "amd64" {
+		return nil, nil
+	}
+	name := t.qemu
+	if name == "" {
+		name = t.arch
+	}
+	path, err := exec.LookPath("qemu-" + name + "-static")
+	return []string{path}, err
+}
+
+// askC returns what the C of the target prints.
+func (t target) askC(runner []string) ([]byte, error) {
+	bin := filepath.Join(out, t.arch+"-"+t.libc)
+	cc := strings.Fields(t.cc)
+	if _, err := exec.LookPath(cc[0]); err != nil {
+		return nil, err
+	}
+	cc = append(cc, "-std=c99", "-D_GNU_SOURCE", "-static", "-o", bin, program)
+	if text, err := exec.Command(cc[0], cc[1:]...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", t.cc, err, text)
+	}
+	args := append(slices.Clone(runner), bin)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	return cmd.Output()
+}
+
+// askGo runs the golden tests of internal/pure on the target's architecture; it has to have
+// compared the target's libc.
+func (t target) askGo(runner []string) error {
+	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.arch+".test"))
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "test", "-c", "-o", bin, "./internal/pure")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+t.arch, "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, text)
+	}
+	args := append(slices.Clone(runner), bin, "-test.v", "-test.run=^TestGolden(Room)?$")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = "internal/pure"
+	text, err := cmd.CombinedOutput()
+	if err == nil && (!bytes.Contains(text, []byte("--- PASS: TestGolden/"+t.libc)) ||
+		!bytes.Contains(text, []byte("--- PASS: TestGoldenRoom/"+t.libc))) {
+		err = errors.New("nothing was compared")
+	}
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, text)
+	}
+	return nil
+}
+
+// difference is the first line in which two texts differ, or "".
+func difference(c, stored []byte) string {
+	a, b := bytes.Split(c, []byte("\n")), bytes.Split(stored, []byte("\n"))
+	for i := range max(len(a), len(b)) {
+		var x, y []byte
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if !bytes.Equal(x, y) {
+			return fmt.Sprintf("line %d: C says %q, stored is %q", i+1, x, y)
+		}
+	}
+	return ""
+}
+
+// count is how many buffers a text has, and how many bytes are in them.
+func count(text []byte) (buffers, size int) {
+	for line := range bytes.Lines(text) {
+		n, rest, _ := bytes.Cut(line, []byte(": "))
+		if _, err := strconv.Atoi(string(n)); err != nil {
+			continue
+		}
+		for _, word := range bytes.Fields(rest)[:4] {
+			word, _, _ = bytes.Cut(word, []byte("="))
+			if length, _ := strconv.Atoi(string(word)); length > 0 {
+				buffers++
+				size += length
+			}
+		}
+	}
+	return buffers, size
+}
+
+// errMissing is of a target that this machine has no tool for.
+var errMissing = errors.New("not run")
+
+// run compares C, what is stored, and pure Go. It returns C's text and how it was run.
+func (t target) run(write bool) (text []byte, how string, err error) {
+	runner, err := t.runner()
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", errMissing, err)
+	}
+	how = "natively"
+	if runner != nil {
+		how = filepath.Base(runner[0])
+	}
+	text, err = t.askC(runner)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", errMissing, err)
+	}
+	if err != nil {
+		return nil, how, err
+	}
+	if write {
+		if err := os.WriteFile(t.golden(), text, 0o666); err != nil {
+			return nil, how, err
+		}
+	}
+	stored, err := os.ReadFile(t.golden())
+	if err != nil {
+		return nil, how, err
+	}
+	if d := difference(text, stored); d != "" {
+		return nil, how, fmt.Errorf("%s: %s", t.golden(), d)
+	}
+	return text, how, t.askGo(runner)
+}
+
+func main() {
+	write := flag.Bool("w", false, "store what C says")
+	flag.Parse()
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		fmt.Fprintln(os.Stderr, "golden:", err)
+		os.Exit(1)
+	}
+	const row = "%-8s %-6s %-24s %8v %8v  %s\n"
+	fmt.Printf(row, "arch", "libc", "run", "buffers", "bytes", "C, stored, pure Go")
+	archs, libcs := map[string]bool{}, map[string]bool{}
+	buffers, size, missing, failed := 0, 0, 0, 0
+	for _, t := range targets {
+		if flag.NArg() > 0 && !slices.Contains(flag.Args(), t.arch) {
+			continue
+		}
+		text, how, err := t.run(*write)
+		switch {
+		case errors.Is(err, errMissing):
+			missing++
+			fmt.Printf(row, t.arch, t.libc, "", "", "", err)
+		case err != nil:
+			failed++
+			fmt.Printf(row, t.arch, t.libc, how, "", "", err)
+		default:
+			n, bytes := count(text)
+			fmt.Printf(row, t.arch, t.libc, how, n, bytes, "same")
+			archs[t.arch], libcs[t.libc] = true, true
+			buffers += n
+			size += bytes
+		}
+	}
+	fmt.Printf("golden: %d control buffers, %d bytes, on %d architectures, %d libcs: %d differ",
+		buffers, size, len(archs), len(libcs), failed)
+	if missing > 0 {
+		fmt.Printf(", %d not run", missing)
+	}
+	fmt.Println()
+	if failed > 0 || buffers == 0 || missing > 0 && os.Getenv("CI") == "true" {
+		os.Exit(1)
+	}
+}

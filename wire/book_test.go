@@ -1,0 +1,58 @@
+//go:build linux
+
+package wire_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("Book", func() {
+	It("receives bytes without a descriptor, as the book does", func() {
+		f := connect("unix")
+		sends(f.a, "plain")
+		text, fds, err := wire.Book.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal("plain"))
+		Expect(fds).To(BeEmpty())
+	})
+
+	It("and the pair understand each other", func() {
+		f := connect("unix")
+		sent := f.file("")
+		Expect(wire.Book.Send(f.a, "", sent)).To(Succeed())
+		p := make([]byte, 10)
+		n, fd, err := scm.ReadFD(f.b, p)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(p[:n]).To(Equal([]byte{0}))
+		f.takes([]int{fd}, sent)
+
+		_, err = scm.WriteFD(f.a, []byte("more"), sent)
+		Expect(err).NotTo(HaveOccurred())
+		text, fds, err := wire.Book.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal("more"))
+		f.takes(fds, sent)
+	})
+})
+
+var _ = Describe("Conmon", func() {
+	It("understands what runc and crun send", func() {
+		f := connect("unix")
+		sent := f.file("")
+		Expect(wire.Runc.Send(f.a, "/dev/ptmx", sent)).To(Succeed())
+		text, fds, err := wire.Conmon.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal("/dev/ptmx"))
+		f.takes(fds, sent)
+
+		Expect(wire.Crun.Send(f.a, "", sent)).To(Succeed())
+		text, fds, err = wire.Conmon.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal(" "))
+		f.takes(fds, sent)
+	})
+})

@@ -1,0 +1,11 @@
+package wire
+
+// Crun is what crun sends to a --console-socket: the master of the container's
+// terminal.
+//
+// Stream. One space and one descriptor; no text. Control of CMSG_SPACE. The
+// receiver needs one byte, and does not look at it. No acknowledgement. A
+// receiver that must understand both runtimes uses [Conmon].
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
+var Crun Format = fixed{label{"crun", "unix"}, " "}

@@ -1,0 +1,128 @@
+//go:build unix
+
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// A runtime has connected to the --console-socket that it was given, and sends the
+// master of the container's terminal. Conmon understands runc and crun.
+func ExampleFormat() {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	terminal, err := os.Open(os.DevNull)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := wire.Runc.Send(pair[0], "/dev/ptmx", int(terminal.Fd())); err != nil {
+		log.Fatal(err)
+	}
+
+	name, fds, err := wire.Conmon.Recv(pair[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	master := os.NewFile(uintptr(fds[0]), name)
+	defer func() { _ = master.Close() }()
+	fmt.Println(master.Name())
+	// Output: /dev/ptmx
+}
+
+// A format is chosen by its name.
+func ExampleLookup() {
+	format, ok := wire.Lookup("gvisor")
+	if !ok {
+		log.Fatal("there is no such format")
+	}
+	fmt.Println(format.Name(), format.Network())
+	for _, f := range wire.Formats() {
+		fmt.Print(f.Name(), " ")
+	}
+	// Output:
+	// gvisor unixpacket
+	// apue book conmon crun gvisor haproxy-sockpair notify openssh passfd python runc skalibs-ancil skalibs-unixmessage
+}
+
+// What does not fit the format is an error, and every descriptor that came is
+// closed.
+func ExampleFormatError() {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := wire.Python.Send(pair[0], "", 0, 1); err != nil {
+		log.Fatal(err)
+	}
+	_, _, err = wire.SkalibsAncil.Recv(pair[1])
+	var format *wire.FormatError
+	fmt.Println(errors.As(err, &format), format.Format)
+	// Output: true skalibs-ancil
+}
+
+// An open server, as the book has it, reports why it could not open a file.
+func ExampleSendAPUEError() {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := wire.SendAPUEError(pair[0], 1, "can't open /nowhere\n"); err != nil {
+		log.Fatal(err)
+	}
+	_, _, err = wire.APUE.Recv(pair[1])
+	var failure *wire.APUEError
+	fmt.Println(errors.As(err, &failure), failure.Status, failure.Text)
+	// Output: true 1 can't open /nowhere
+}
+
+// A service hands its listening socket to systemd, to get it back when it is
+// started again, and waits until systemd has it.
+func ExampleNotifyStore() {
+	listener := 3
+	sock, err := wire.DialNotify()
+	if errors.Is(err, wire.ErrNoNotifySocket) {
+		return // started by hand
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = unix.Close(sock) }()
+	if err := wire.NotifyStore(sock, "http", listener); err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := wire.NotifyBarrier(ctx, sock); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A service that was started again looks for what it had stored, and has systemd
+// forget the rest.
+func ExampleListenFDs() {
+	fds, names, err := wire.ListenFDs()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i, name := range names {
+		if name == "http" {
+			fmt.Println("listening on", fds[i])
+			continue
+		}
+		_ = unix.Close(fds[i])
+		if sock, err := wire.DialNotify(); err == nil {
+			_ = wire.NotifyRemove(sock, name)
+			_ = unix.Close(sock)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package wire
+
+// PythonOfMacOS is Python as it is on macOS.
+var PythonOfMacOS Format = python{label{"python", "unix"}, true}

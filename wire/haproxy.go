@@ -1,0 +1,12 @@
+package wire
+
+// HAProxySockpair is what HAProxy passes through an address sockpair@N: the
+// connected socket of a client. HAProxy receives them on a `bind sockpair@N`, and
+// sends them to a `server NAME sockpair@N`.
+//
+// Stream. Two bytes, 0 here and undefined in some versions of HAProxy, and one
+// descriptor; no text. Control of CMSG_SPACE. The receiver does not look at
+// the bytes. No acknowledgement.
+//
+// Who owns descriptors, and what becomes of them on error, is in [Format].
+var HAProxySockpair Format = fixed{label{"haproxy-sockpair", "unix"}, "\x00\x00"}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/wire"
+)
+
+// listening is the environment of a service that is handed two files, and what it
+// learns of them. PID stands for the service's own.
+type listening struct {
+	name        string
+	environment []string
+	want        string
+}
+
+var listeningServices = []listening{
+	{"of nothing", nil, ""},
+	{"without names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
+	{"with names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:metrics"}, "3 http True\n4 metrics True\n"},
+	{"with an empty name", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:"}, "3 http True\n4  True\n"},
+	{"of one file", []string{"LISTEN_PID=PID", "LISTEN_FDS=1", "LISTEN_FDNAMES=http"}, "3 http True\n"},
+	{"with more names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a:b:c"}, "error\n"},
+	{"with fewer names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a"}, "error\n"},
+	{"of another process", []string{"LISTEN_PID=1", "LISTEN_FDS=2"}, ""},
+	{"of no process", []string{"LISTEN_PID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"of an empty process", []string{"LISTEN_PID=", "LISTEN_FDS=2"}, "error\n"},
+	{"without a process", []string{"LISTEN_FDS=2"}, ""},
+	{"without a number", []string{"LISTEN_PID=PID"}, ""},
+	{"of no files", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
+	{"of less than no files", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
+	{"of no number of files", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
+	{"of too many files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
+	{"of files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
+}
+
+// service is the command, with the environment; the shell knows the PID.
+func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
+	script := ""
+	for _, variable := range l.environment {
+		script += "export " + strings.ReplaceAll(variable, "=PID", "=$$") + "; "
+	}
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", script + `exec "$0" "$@"`}, command...)...)
+	cmd.Env = os.Environ()
+	return cmd
+}
+
+var _ = Describe("ListenFDs", func() {
+	for _, l := range listeningServices {
+		It("takes over the files of a service "+l.name, func(ctx SpecContext) {
+			f := connect("unix")
+			self, err := os.Executable()
+			Expect(err).NotTo(HaveOccurred())
+			cmd := l.service(ctx, self)
+			cmd.Env = append(cmd.Env, childEnvironment("listen")...)
+			Expect(hands(cmd, f.files(2)...)).To(Equal(l.want))
+		}, NodeTimeout(patience))
+	}
+})
+
+var _ = child("listen", func([]string) error {
+	fds, names, err := wire.ListenFDs()
+	switch {
+	case err != nil && (len(fds) > 0 || len(names) > 0 || len(names) != len(fds)):
+		return fmt.Errorf("%v, %v and %w", fds, names, err)
+	case err != nil:
+		var format *wire.FormatError
+		if !errors.As(err, &format) && !errors.Is(err, unix.EBADF) {
+			return err
+		}
+		fmt.Println("error")
+	}
+	for i, fd := range fds {
+		closed := map[bool]string{true: "True", false: "False"}[fdtest.CloseOnExec(fd)]
+		fmt.Println(fd, names[i], closed)
+	}
+	for _, variable := range os.Environ() {
+		if strings.HasPrefix(variable, "LISTEN_") {
+			return fmt.Errorf("%s is left in the environment", variable)
+		}
+	}
+	again, _, err := wire.ListenFDs()
+	if len(again) > 0 || err != nil {
+		return fmt.Errorf("a second time: %v, %v", again, err)
+	}
+	return nil
+})

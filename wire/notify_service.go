@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm"
+)
+
+// ErrNoNotifySocket says that no service manager wants to be notified:
+// NOTIFY_SOCKET is not set.
+var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
+
+// DialNotify returns a datagram socket that is connected to the service manager's,
+// the path or abstract name in NOTIFY_SOCKET: what NotifyStore and the others
+// take. It is close-on-exec and the caller's to close. Errors are
+// ErrNoNotifySocket, a *FormatError for an address of another family, and those of
+// socket(2) and connect(2).
+func DialNotify() (sock int, err error) {
+	name := os.Getenv("NOTIFY_SOCKET")
+	switch {
+	case name == "":
+		return -1, ErrNoNotifySocket
+	case name[0] != '/' && name[0] != '@':
+		return -1, theNotify.errorf("NOTIFY_SOCKET is %q, neither a path nor an abstract name", name)
+	}
+	return dialDatagram(name)
+}
+
+// NotifyStore asks the service manager to keep the descriptors, and to hand them
+// to the service under that name when it starts again (FDSTORE=1 and FDNAME).
+// The manager keeps duplicates of its own; fds stay open and the caller's. sock is
+// DialNotify's. Errors are those of Notify.Send; a name that systemd would not
+// take is a *FormatError.
+func NotifyStore(sock int, name string, fds ...int) error {
+	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
+		return err
+	}
+	if err := theNotify.fdName(name); err != nil {
+		return err
+	}
+	return Notify.Send(sock, "FDSTORE=1\nFDNAME="+name, fds...)
+}
+
+// NotifyRemove asks the service manager to close the descriptors that it keeps
+// under that name (FDSTOREREMOVE=1). Errors are those of NotifyStore.
+func NotifyRemove(sock int, name string) error {
+	if err := theNotify.fdName(name); err != nil {
+		return err
+	}
+	return Notify.Send(sock, "FDSTOREREMOVE=1\nFDNAME="+name)
+}
+
+// fdName checks what systemd takes as the name of a descriptor.
+func (f notify) fdName(name string) error {
+	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
+		return f.errorf("the name %q is not 1 to 255 printable ASCII characters without a colon", name)
+	}
+	return nil
+}
+
+// NotifyBarrier waits until the service manager has dealt with everything that was
+// sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's.
+// It sends the writing end of a pipe, of which the manager's close is the answer;
+// nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
+func NotifyBarrier(ctx context.Context, sock int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	err = sendBarrier(sock, w)
+	_ = w.Close()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	// The reading ends with the last writing end.
+	_, err = io.Copy(io.Discard, r)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ctx.Err()
+	}
+	return err
+}
+
+// sendBarrier sends w. Fd, which would change its blocking mode, is not asked for
+// its number.
+func sendBarrier(sock int, w *os.File) error {
+	conn, err := w.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = conn.Control(func(fd uintptr) { sent = Notify.Send(sock, "BARRIER=1", int(fd)) })
+	if err != nil {
+		return err
+	}
+	return sent
+}

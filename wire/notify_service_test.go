@@ -1,0 +1,169 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/wire"
+)
+
+// manager is a datagram socket that is bound to the name, and the name in
+// NOTIFY_SOCKET.
+func (f *fixture) manager(name string) int {
+	GinkgoHelper()
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(sock)
+	hangsNoMore(sock)
+	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
+	GinkgoT().Setenv("NOTIFY_SOCKET", name)
+	return sock
+}
+
+func (f *fixture) dialNotify() int {
+	GinkgoHelper()
+	sock, err := wire.DialNotify()
+	Expect(err).NotTo(HaveOccurred())
+	f.owns(sock)
+	return sock
+}
+
+var _ = Describe("the service manager", func() {
+	It("is asked to store descriptors and to remove them", func() {
+		f := connect("unix")
+		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		sock := f.dialNotify()
+		sent := f.files(2)
+
+		Expect(wire.NotifyStore(sock, "foo", sent...)).To(Succeed())
+		state, fds, err := wire.Notify.Recv(manager)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("FDSTORE=1\nFDNAME=foo"))
+		f.takes(fds, sent...)
+
+		Expect(wire.NotifyRemove(sock, "foo")).To(Succeed())
+		state, fds, err = wire.Notify.Recv(manager)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
+		Expect(fds).To(BeEmpty())
+	})
+
+	It("is found by an abstract name", func() {
+		f := connect("unix")
+		manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
+		Expect(wire.Notify.Send(f.dialNotify(), "READY=1")).To(Succeed())
+		state, _, err := wire.Notify.Recv(manager)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("READY=1"))
+	})
+
+	It("may not be there", func() {
+		GinkgoT().Setenv("NOTIFY_SOCKET", "")
+		_, err := wire.DialNotify()
+		Expect(err).To(Equal(wire.ErrNoNotifySocket))
+		Expect(os.Unsetenv("NOTIFY_SOCKET")).To(Succeed())
+		_, err = wire.DialNotify()
+		Expect(err).To(Equal(wire.ErrNoNotifySocket))
+
+		before := fdtest.Take()
+		GinkgoT().Setenv("NOTIFY_SOCKET", filepath.Join(GinkgoT().TempDir(), "nobody"))
+		_, err = wire.DialNotify()
+		Expect(err).To(MatchError(unix.ENOENT))
+		Expect(before.NewSince()).To(BeEmpty())
+		GinkgoT().Setenv("NOTIFY_SOCKET", "vsock:2:1234")
+		_, err = wire.DialNotify()
+		Expect(err).To(beFormatError(wire.Notify, "vsock:2:1234"))
+	})
+
+	It("is not asked to store under a name that it would refuse, or nothing", func() {
+		f := connect("unixgram")
+		for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
+			Expect(wire.NotifyStore(f.a, name, f.file(""))).To(beFormatError(wire.Notify, "the name"))
+			Expect(wire.NotifyRemove(f.a, name)).To(beFormatError(wire.Notify, "the name"))
+		}
+		Expect(wire.NotifyStore(f.a, "foo")).To(beFormatError(wire.Notify, "0 descriptors to send"))
+		isEmpty(f.b)
+	})
+
+	It("takes a state with one 0 byte behind it", func() {
+		f := connect("unixgram")
+		sends(f.a, "READY=1\x00")
+		state, _, err := wire.Notify.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("READY=1"))
+	})
+})
+
+var _ = Describe("a barrier", func() {
+	It("ends when the manager closes its descriptor", func(ctx SpecContext) {
+		f := connect("unixgram")
+		before := fdtest.Take()
+		var closed atomic.Bool
+		done, early := make(chan error, 1), false
+		go func() {
+			err := wire.NotifyBarrier(ctx, f.a)
+			early = !closed.Load()
+			done <- err
+		}()
+		state, fds, err := wire.Notify.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("BARRIER=1"))
+		Expect(fds).To(HaveLen(1))
+		closed.Store(true)
+		Expect(unix.Close(fds[0])).To(Succeed())
+		Expect(<-done).NotTo(HaveOccurred())
+		Expect(early).To(BeFalse(), "it did not wait")
+		Expect(before.NewSince()).To(BeEmpty())
+	}, NodeTimeout(patience))
+
+	It("has a deadline, and can be called off", func(ctx SpecContext) {
+		unanswered, f := connect("unixgram"), connect("unixgram")
+		before := fdtest.Take()
+		barrier := func(ctx context.Context) chan error {
+			done := make(chan error, 1)
+			go func() { done <- wire.NotifyBarrier(ctx, f.a) }()
+			return done
+		}
+		answer := func() {
+			GinkgoHelper()
+			_, fds, err := wire.Notify.Recv(f.b)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(fds).To(HaveLen(1))
+			Expect(unix.Close(fds[0])).To(Succeed())
+		}
+
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		Expect(wire.NotifyBarrier(short, unanswered.a)).To(Equal(context.DeadlineExceeded))
+
+		called, cancel := context.WithCancel(ctx)
+		done := barrier(called)
+		_, _, err := unix.Recvfrom(f.b, make([]byte, 1), unix.MSG_PEEK)
+		Expect(err).NotTo(HaveOccurred())
+		cancel()
+		Expect(<-done).To(Equal(context.Canceled))
+		answer()
+		Expect(<-barrier(called)).To(Equal(context.Canceled))
+		isEmpty(f.b)
+		Expect(before.NewSince()).To(BeEmpty())
+	}, NodeTimeout(patience))
+
+	It("that cannot be sent is an error", func(ctx SpecContext) {
+		f := connect("unixgram")
+		before := fdtest.Take()
+		f.CloseNow(f.b)
+		Expect(wire.NotifyBarrier(ctx, f.a)).To(MatchError(unix.ECONNREFUSED))
+		Expect(before.NewSince()).To(BeEmpty())
+	}, NodeTimeout(patience))
+})

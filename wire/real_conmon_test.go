@@ -1,0 +1,104 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+const (
+	formatVariable = "WIRE_TEST_FORMAT"
+	inputVariable  = "WIRE_TEST_INPUT"
+)
+
+// The child is what conmon takes for a runtime: it starts a container, which is a
+// shell, and sends the master of its terminal in the format.
+var _ = child("runtime", func(args []string) error {
+	option := func(name string) string { return args[slices.Index(args, name)+1] }
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		return err
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	input, err := os.Open(os.Getenv(inputVariable))
+	if err != nil {
+		return err
+	}
+	container := exec.Command("sh", "-c", "echo hello from the container; read line; exit 3")
+	container.Stdin, container.Stdout, container.Stderr = input, terminal, terminal
+	if err := container.Start(); err != nil {
+		return err
+	}
+	pid := strconv.Itoa(container.Process.Pid)
+	if err := os.WriteFile(option("--pid-file"), []byte(pid), 0o600); err != nil {
+		return err
+	}
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(sock, &unix.SockaddrUnix{Name: option("--console-socket")}); err != nil {
+		return err
+	}
+	format, _ := wire.Lookup(os.Getenv(formatVariable))
+	text := ""
+	if format != wire.Crun {
+		text = "/dev/ptmx"
+	}
+	return format.Send(sock, text, int(master.Fd()))
+})
+
+var _ = Describe("conmon", Label("real"), func() {
+	for _, format := range []wire.Format{wire.Conmon, wire.Runc, wire.Crun} {
+		It("takes the terminal of a container as "+format.Name()+" sends it", func(ctx SpecContext) {
+			conmon := program("conmon", "conmon")
+			self, err := os.Executable()
+			Expect(err).NotTo(HaveOccurred())
+			folder := GinkgoT().TempDir()
+			file := func(name string) string { return filepath.Join(folder, name) }
+
+			// The container lives until nobody can write to its input.
+			Expect(unix.Mkfifo(file("input"), 0o600)).To(Succeed())
+			input, err := os.OpenFile(file("input"), os.O_RDWR, 0)
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { _ = input.Close() })
+
+			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal", "--cid", "container", "--cuuid", "container", "--runtime", self,
+				"--bundle", folder, "--container-pidfile", file("pid"),
+				"--log-path", "k8s-file:"+file("log"), "--exit-dir", folder, "--socket-dir-path", folder)
+			cmd.Env = append(os.Environ(), childEnvironment("runtime")...)
+			cmd.Env = append(cmd.Env, formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
+			p := begin(cmd)
+
+			contentOf := func(name string) string {
+				text, _ := os.ReadFile(file(name))
+				return string(text)
+			}
+			Eventually(contentOf, patience).WithArguments("log").Should(ContainSubstring("hello from the container"))
+			Expect(input.Close()).To(Succeed())
+			p.ends()
+			Expect(contentOf("container")).To(Equal("3"), "status of the container")
+		}, NodeTimeout(patience))
+	}
+})

@@ -1,0 +1,89 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// haproxyConfiguration takes clients from descriptor 3, and passes those who ask
+// for /through on to a server by descriptor 4.
+const haproxyConfiguration = `
+defaults
+	mode http
+	timeout connect 30s
+	timeout client 30s
+	timeout server 30s
+frontend in
+	bind sockpair@3
+	http-request return status 200 content-type text/plain string "from haproxy" unless { path /through }
+	default_backend out
+backend out
+	server s sockpair@4
+`
+
+var _ = Describe("HAProxy", Label("real"), func() {
+	It("receives and sends clients through sockpair@", func(ctx SpecContext) {
+		haproxy := program("haproxy", "haproxy")
+		in, out := connect("unix"), connect("unix")
+		configuration := filepath.Join(GinkgoT().TempDir(), "haproxy.cfg")
+		Expect(os.WriteFile(configuration, []byte(haproxyConfiguration), 0o600)).To(Succeed())
+		begin(exec.CommandContext(ctx, haproxy, "-db", "-f", configuration), in.b, out.b)
+
+		By("sending it a client")
+		client := in.client()
+		_, err := unix.Write(client, []byte("GET / HTTP/1.0\r\n\r\n"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(answerFrom(client)).To(Equal("from haproxy"))
+
+		By("receiving a client from it")
+		client = in.client()
+		_, err = unix.Write(client, []byte("GET /through HTTP/1.0\r\n\r\n"))
+		Expect(err).NotTo(HaveOccurred())
+		_, fds, err := wire.HAProxySockpair.Recv(out.a)
+		Expect(err).NotTo(HaveOccurred())
+		out.owns(fds...)
+		hangsNoMore(fds[0])
+		request, err := http.ReadRequest(bufio.NewReader(reader(fds[0])))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(request.URL.Path).To(Equal("/through"))
+		_, err = unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(answerFrom(client)).To(Equal("from us!"))
+	}, NodeTimeout(patience))
+})
+
+// client sends HAProxy one end of a new connection, and returns the other.
+func (f *fixture) client() int {
+	GinkgoHelper()
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	f.Own(p[0], p[1])
+	hangsNoMore(p[0])
+	Expect(wire.HAProxySockpair.Send(f.a, "", p[1])).To(Succeed())
+	f.CloseNow(p[1])
+	return p[0]
+}
+
+// answerFrom is the body of an HTTP response.
+func answerFrom(sock int) string {
+	GinkgoHelper()
+	response, err := http.ReadResponse(bufio.NewReader(reader(sock)), nil)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(response.StatusCode).To(Equal(http.StatusOK))
+	var body strings.Builder
+	_, err = bufio.NewReader(response.Body).WriteTo(&body)
+	Expect(err).NotTo(HaveOccurred())
+	return body.String()
+}

@@ -1,0 +1,128 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// ssh is an OpenSSH client without anybody's configuration.
+func ssh(ctx SpecContext, more ...string) *exec.Cmd {
+	GinkgoHelper()
+	words := []string{program("ssh", "openssh-client"), "-F", "none", "-o", "BatchMode=yes"}
+	return commandOf(ctx, words, more...)
+}
+
+// The child is a ProxyCommand, whose standard output is a socket of ssh's: it
+// connects, and hands the connection over.
+var _ = child("proxy", func(args []string) error {
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(sock, &unix.SockaddrUnix{Name: args[0]}); err != nil {
+		return err
+	}
+	return wire.OpenSSH.Send(1, "", sock)
+})
+
+var _ = Describe("OpenSSH", Label("real"), func() {
+	It("takes its connection from a ProxyCommand under ProxyUseFdpass", func(ctx SpecContext) {
+		f := connect("unix")
+		path, accept := f.listen()
+		self, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		cmd := ssh(ctx, "-o", "ProxyUseFdpass=yes", "-o", fmt.Sprintf("ProxyCommand='%s' '%s'", self, path), "nowhere.invalid")
+		cmd.Env = append(os.Environ(), childEnvironment("proxy")...)
+		client := begin(cmd)
+		server := accept()
+		line, err := bufio.NewReader(reader(server)).ReadString('\n')
+		Expect(err).NotTo(HaveOccurred())
+		Expect(line).To(HavePrefix("SSH-2.0-OpenSSH"))
+		Expect(unix.Shutdown(server, unix.SHUT_RDWR)).To(Succeed())
+		Expect(client.fails()).To(Equal(255))
+	}, NodeTimeout(patience))
+
+	It("hands its standard input, output and error to the master, in three messages", func(ctx SpecContext) {
+		f := connect("unix")
+		path, accept := f.listen()
+		sent := f.files(3)
+		cmd := ssh(ctx, "-o", "ControlPath="+path, "nowhere.invalid", "command")
+		stdin, stdout, stderr := duplicate(sent[0]), duplicate(sent[1]), duplicate(sent[2])
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+		client := begin(cmd)
+		_, _, _ = stdin.Close(), stdout.Close(), stderr.Close()
+
+		master := mux{f, accept()}
+		master.says(muxHello, 4)
+		master.hears(muxHello)
+		alive := master.hears(muxAliveCheck)
+		master.says(muxAlive, alive[0], uint32(os.Getpid()))
+		session := master.hears(muxNewSession)
+		for _, file := range sent {
+			_, fds, err := wire.OpenSSH.Recv(master.sock)
+			Expect(err).NotTo(HaveOccurred())
+			f.takes(fds, file)
+		}
+		master.says(muxSessionOpened, session[0], 1)
+		master.says(muxExitMessage, 1, 7)
+		f.CloseNow(master.sock)
+		Expect(client.fails()).To(Equal(7))
+	}, NodeTimeout(patience))
+})
+
+// mux is the master's end of OpenSSH's multiplexing protocol, of which PROTOCOL.mux
+// in its source tells.
+type mux struct {
+	*fixture
+	sock int
+}
+
+const (
+	muxHello         = 0x00000001
+	muxNewSession    = 0x10000002
+	muxAliveCheck    = 0x10000004
+	muxExitMessage   = 0x80000004
+	muxAlive         = 0x80000005
+	muxSessionOpened = 0x80000006
+)
+
+func (m mux) says(words ...uint32) {
+	GinkgoHelper()
+	packet := binary.BigEndian.AppendUint32(nil, uint32(4*len(words)))
+	for _, word := range words {
+		packet = binary.BigEndian.AppendUint32(packet, word)
+	}
+	sends(m.sock, string(packet))
+}
+
+// hears reads a packet of that type, and returns the numbers that follow it.
+func (m mux) hears(kind uint32) (rest []uint32) {
+	GinkgoHelper()
+	head := m.read(4)
+	body := m.read(int(binary.BigEndian.Uint32(head)))
+	Expect(binary.BigEndian.Uint32(body)).To(Equal(kind))
+	for body = body[4:]; len(body) >= 4; body = body[4:] {
+		rest = append(rest, binary.BigEndian.Uint32(body))
+	}
+	return rest
+}
+
+func (m mux) read(n int) []byte {
+	GinkgoHelper()
+	p := make([]byte, n)
+	_, err := io.ReadFull(reader(m.sock), p)
+	Expect(err).NotTo(HaveOccurred())
+	return p
+}

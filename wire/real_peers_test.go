@@ -1,0 +1,116 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/wire"
+)
+
+// peer is one of the interop suite's, a library behind a program that is told what
+// to do in lines.
+type peer struct {
+	*process
+	lines  io.WriteCloser
+	answer *bufio.Reader
+}
+
+// build returns the command of a peer. The first build takes its time.
+func build(ctx SpecContext, name string) []string {
+	GinkgoHelper()
+	built := peers.Build(ctx, "..", "../build/peers", []string{name}, GinkgoWriter)[0]
+	if built.Why != "" {
+		missing("peer " + name + ": " + built.Why)
+	}
+	return built.Command
+}
+
+// newPeer starts a peer, which has the numbers as 3, 4, 5 …
+func newPeer(cmd *exec.Cmd, fds ...int) *peer {
+	GinkgoHelper()
+	lines, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	answers, err := cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	return &peer{begin(cmd, fds...), lines, bufio.NewReader(answers)}
+}
+
+// asked says a line, and returns the answer.
+func (p *peer) asked(line string) string {
+	GinkgoHelper()
+	_, err := fmt.Fprintln(p.lines, line)
+	Expect(err).NotTo(HaveOccurred())
+	answer, err := p.answer.ReadString('\n')
+	Expect(err).NotTo(HaveOccurred())
+	return strings.TrimSuffix(answer, "\n")
+}
+
+// file is what the kernel calls the file behind a number of the peer's.
+func (p *peer) file(number string) string {
+	GinkgoHelper()
+	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, number))
+	Expect(err).NotTo(HaveOccurred())
+	return name
+}
+
+func (p *peer) quits() {
+	GinkgoHelper()
+	Expect(p.lines.Close()).To(Succeed())
+	p.succeeds()
+}
+
+var _ = Describe("the library", Label("real"), func() {
+	for _, c := range []struct {
+		peer, what    string
+		format        wire.Format
+		text, payload string
+	}{
+		{"fdchannel", "gVisor's fdchannel", wire.GVisor, "", "-"},
+		{"runc", "runc's SendFile and RecvFile", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
+		{"book", "the book's write_fd and read_fd", wire.Book, "", "00"},
+	} {
+		Context(c.what, func() {
+			var command []string
+			BeforeEach(func(ctx SpecContext) { command = build(ctx, c.peer) }, NodeTimeout(buildTime))
+
+			It("sends what is received", func(ctx SpecContext) {
+				f := connect(c.format.Network())
+				sent := f.file("")
+				p := newPeer(commandOf(ctx, command), f.b, sent)
+				Expect(p.asked("use sock=3 fds=4")).To(Equal("ok"))
+				Expect(p.asked("send payload=" + c.payload + " fds=4")).To(Equal(fmt.Sprintf("ok n=%d", len(c.payload)/2)))
+				text, fds, err := c.format.Recv(f.a)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(text).To(Equal(c.text))
+				f.takes(fds, sent)
+				p.quits()
+			}, NodeTimeout(patience))
+
+			It("receives what is sent", func(ctx SpecContext) {
+				f := connect(c.format.Network())
+				sent := f.file("")
+				Expect(c.format.Send(f.a, c.text, sent)).To(Succeed())
+				p := newPeer(commandOf(ctx, command), f.b)
+				Expect(p.asked("use sock=3")).To(Equal("ok"))
+				answer := p.asked("recv bytes=4096 fds=1")
+				before, number, _ := strings.Cut(answer, " fds=")
+				number, _, _ = strings.Cut(number, " ")
+				Expect(before).To(Equal(fmt.Sprintf("ok n=%d payload=%s", len(c.payload)/2, c.payload)))
+				Expect(p.file(number)).To(Equal(fdtest.Name(sent)))
+				isEmpty(f.b)
+				p.quits()
+			}, NodeTimeout(patience))
+		})
+	}
+})

@@ -1,0 +1,89 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("Python", Label("real"), func() {
+	var reduction []string
+	BeforeEach(func() { reduction = script("reduction.py", "", "") })
+
+	for _, n := range []int{1, 2, 253} {
+		It(fmt.Sprintf("sends %d descriptors by multiprocessing.reduction.sendfds", n), func(ctx SpecContext) {
+			f := connect("unix")
+			sent := f.files(n)
+			hands(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
+			_, fds, err := wire.Python.Recv(f.a)
+			Expect(err).NotTo(HaveOccurred())
+			f.takes(fds, sent...)
+			isEmpty(f.a)
+		}, NodeTimeout(patience))
+
+		It(fmt.Sprintf("receives %d descriptors by multiprocessing.reduction.recvfds", n), func(ctx SpecContext) {
+			f := connect("unix")
+			var sent []int
+			want := make([]string, n)
+			for i := range want {
+				want[i] = fmt.Sprintf("'file %d'", i)
+				sent = append(sent, f.file(fmt.Sprintf("file %d", i)))
+			}
+			Expect(wire.Python.Send(f.a, "", sent...)).To(Succeed())
+			out := hands(commandOf(ctx, reduction, "recvfds", fmt.Sprint(n)), f.b)
+			Expect(out).To(Equal("[" + strings.Join(want, ", ") + "]\n"))
+		}, NodeTimeout(patience))
+	}
+
+	It("acknowledges what Send of macOS waits for", func(ctx SpecContext) {
+		f := connect("unix")
+		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
+		Expect(wire.PythonOfMacOS.Send(f.a, "", f.file("a"), f.file("b"))).To(Succeed())
+		Expect(p.succeeds()).To(Equal("['a', 'b']\n"))
+		isEmpty(f.a)
+	}, NodeTimeout(patience))
+
+	It("waits for what Recv of macOS acknowledges", func(ctx SpecContext) {
+		f := connect("unix")
+		sent := f.files(2)
+		p := begin(commandOf(ctx, reduction, "sendfds", "2", "ACKNOWLEDGE"), append([]int{f.b}, sent...)...)
+		_, fds, err := wire.PythonOfMacOS.Recv(f.a)
+		Expect(err).NotTo(HaveOccurred())
+		f.takes(fds, sent...)
+		p.succeeds()
+	}, NodeTimeout(patience))
+
+	It("sends and receives by send_handle and recv_handle", func(ctx SpecContext) {
+		f := connect("unix")
+		sent := f.file("handle")
+		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
+		_, fds, err := wire.Python.Recv(f.a)
+		Expect(err).NotTo(HaveOccurred())
+		f.takes(fds, sent)
+
+		Expect(wire.Python.Send(f.a, "", sent)).To(Succeed())
+		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
+	}, NodeTimeout(patience))
+
+	It("sends by socket.send_fds what Book receives", func(ctx SpecContext) {
+		f := connect("unix")
+		sent := f.file("")
+		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
+		text, fds, err := wire.Book.Recv(f.a)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal("some bytes"))
+		f.takes(fds, sent)
+	}, NodeTimeout(patience))
+
+	It("receives by socket.recv_fds what Book sends", func(ctx SpecContext) {
+		f := connect("unix")
+		Expect(wire.Book.Send(f.a, "some bytes", f.file("content"))).To(Succeed())
+		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))
+	}, NodeTimeout(patience))
+})

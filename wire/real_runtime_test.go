@@ -1,0 +1,146 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("the terminal of a container", Label("real"), func() {
+	for _, c := range []struct {
+		runtime  string
+		receiver wire.Format
+		text     string
+	}{
+		{"runc", wire.Runc, "/dev/ptmx"},
+		{"runc", wire.Conmon, "/dev/ptmx"},
+		{"crun", wire.Crun, ""},
+		{"crun", wire.Conmon, " "},
+	} {
+		It("comes through --console-socket from "+c.runtime+" to "+c.receiver.Name(), func(ctx SpecContext) {
+			r := newRuntime(c.runtime)
+			f := connect("unix")
+			path, accept := f.listen()
+			p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
+			text, fds, err := c.receiver.Recv(accept())
+			Expect(err).NotTo(HaveOccurred())
+			Expect(text).To(Equal(c.text))
+			f.owns(fds...)
+			Expect(fdtest.Name(fds[0])).To(HaveSuffix("ptmx"))
+			Expect(readTerminal(fds[0])).To(Equal("hello from the container\r\n"))
+			p.succeeds()
+		}, NodeTimeout(patience))
+	}
+})
+
+// ociRuntime runs one container, with everything that it notes of it in a folder of
+// its own.
+type ociRuntime struct {
+	path, root, container string
+}
+
+// newRuntime says which, and that the container is no more after the spec.
+func newRuntime(name string) ociRuntime {
+	GinkgoHelper()
+	r := ociRuntime{program(name, name), GinkgoT().TempDir(), fmt.Sprintf("scm-wire-%d-%d", os.Getpid(), GinkgoRandomSeed())}
+	if why := canRunContainers(); why != "" {
+		Skip(name + " cannot run a container: " + why)
+	}
+	DeferCleanup(func() {
+		out, err := r.command(context.Background(), "delete", "--force", r.container).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+	})
+	return r
+}
+
+// ownMounts gives a command mounts of its own, with nothing but version 2 of the
+// cgroups: runtimes do without none, and crun not with both versions at once.
+const ownMounts = `
+set -e
+mountpoint -q /sys || mount -t sysfs sysfs /sys
+umount -R /sys/fs/cgroup 2>/dev/null || true
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec "$0" "$@"`
+
+func (r ociRuntime) command(ctx context.Context, words ...string) *exec.Cmd {
+	words = append([]string{"--mount", "sh", "-c", ownMounts, r.path, "--root", r.root}, words...)
+	return exec.CommandContext(ctx, "unshare", words...)
+}
+
+// canRunContainers says why not, or nothing.
+var canRunContainers = sync.OnceValue(func() string {
+	if os.Geteuid() != 0 {
+		return "not root"
+	}
+	if out, err := exec.Command("unshare", "--mount", "sh", "-c", ownMounts, "true").CombinedOutput(); err != nil {
+		return fmt.Sprintf("no mounts of its own: %v: %s", err, out)
+	}
+	return ""
+})
+
+// bundle is the folder of a container that has this machine's programs, a terminal
+// and a script to run.
+func bundle(script string) string {
+	GinkgoHelper()
+	folder := GinkgoT().TempDir()
+	Expect(os.Mkdir(filepath.Join(folder, "rootfs"), 0o755)).To(Succeed())
+	type mount struct {
+		Destination string   `json:"destination"`
+		Type        string   `json:"type"`
+		Source      string   `json:"source"`
+		Options     []string `json:"options,omitempty"`
+	}
+	mounts := []mount{
+		{"/proc", "proc", "proc", nil},
+		{"/dev", "tmpfs", "tmpfs", nil},
+		{"/dev/pts", "devpts", "devpts", []string{"newinstance", "ptmxmode=0666", "mode=0620"}},
+	}
+	for _, path := range []string{"/usr", "/bin", "/lib", "/lib32", "/lib64"} {
+		if _, err := os.Stat(path); err == nil {
+			mounts = append(mounts, mount{path, "bind", path, []string{"rbind", "ro"}})
+		}
+	}
+	type object map[string]any
+	text, err := json.Marshal(object{
+		"ociVersion": "1.0.2",
+		"process":    object{"terminal": true, "user": object{"uid": 0, "gid": 0}, "args": []string{"/bin/sh", "-c", script}, "cwd": "/"},
+		"root":       object{"path": "rootfs"},
+		"mounts":     mounts,
+		"linux":      object{"namespaces": []object{{"type": "pid"}, {"type": "mount"}}},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(filepath.Join(folder, "config.json"), text, 0o600)).To(Succeed())
+	return folder
+}
+
+// readTerminal reads from a terminal's master until nobody has the terminal open.
+func readTerminal(master int) string {
+	GinkgoHelper()
+	var text strings.Builder
+	p := make([]byte, 1024)
+	for {
+		n, err := unix.Read(master, p)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EIO || n == 0 {
+			return text.String()
+		}
+		Expect(err).NotTo(HaveOccurred())
+		text.Write(p[:n])
+	}
+}

@@ -1,0 +1,46 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"os/exec"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// The spec plays the daemon that s6-fdholder-store and s6-fdholder-retrieve talk to.
+var _ = Describe("s6-fdholder", Label("real"), func() {
+	It("stores a descriptor by unixmessage", func(ctx SpecContext) {
+		store := program("s6-fdholder-store", "s6")
+		f := connect("unix")
+		path, accept := f.listen()
+		sent := f.file("")
+		p := begin(exec.CommandContext(ctx, store, "-d", "3", path, "the name"), sent)
+		client := accept()
+		text, fds, err := wire.SkalibsUnixmessage.Recv(client)
+		Expect(err).NotTo(HaveOccurred())
+		// S, a time of 12 bytes, then the length of the name, the name and a 0 byte.
+		Expect(text).To(HavePrefix("S"))
+		Expect(text[13:]).To(Equal("\x08the name\x00"))
+		f.takes(fds, sent)
+		Expect(wire.SkalibsUnixmessage.Send(client, "\x00")).To(Succeed())
+		p.succeeds()
+	}, NodeTimeout(patience))
+
+	It("retrieves a descriptor by unixmessage", func(ctx SpecContext) {
+		retrieve := program("s6-fdholder-retrieve", "s6")
+		f := connect("unix")
+		path, accept := f.listen()
+		p := begin(exec.CommandContext(ctx, retrieve, path, "the name", "cat"))
+		client := accept()
+		text, fds, err := wire.SkalibsUnixmessage.Recv(client)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(text).To(Equal("R\x00\x08the name\x00"))
+		Expect(fds).To(BeEmpty())
+		Expect(wire.SkalibsUnixmessage.Send(client, "\x00", f.file("content"))).To(Succeed())
+		Expect(p.succeeds()).To(Equal("content"))
+	}, NodeTimeout(patience))
+})

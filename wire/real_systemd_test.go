@@ -1,0 +1,48 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"path/filepath"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("libsystemd", Label("real"), func() {
+	var libsystemd []string
+	BeforeEach(func() { libsystemd = script("libsystemd.py", "libsystemd.so.0", "libsystemd0") })
+
+	It("sends descriptors to store by sd_pid_notify_with_fds", func(ctx SpecContext) {
+		f := connect("unix")
+		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		sent := f.files(3)
+		Expect(hands(commandOf(ctx, libsystemd, "store", "3", "4", "5"), sent...)).To(Equal("1\n"))
+		state, fds, err := wire.Notify.Recv(manager)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("FDSTORE=1\nFDNAME=foo"))
+		f.takes(fds, sent...)
+	}, NodeTimeout(patience))
+
+	It("waits for sd_notify_barrier until its descriptor is closed", func(ctx SpecContext) {
+		f := connect("unix")
+		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		p := begin(commandOf(ctx, libsystemd, "barrier", "20"))
+		state, fds, err := wire.Notify.Recv(manager)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(state).To(Equal("BARRIER=1"))
+		Expect(fds).To(HaveLen(1))
+		Expect(unix.Close(fds[0])).To(Succeed())
+		Expect(p.succeeds()).To(Equal("1\n"))
+	}, NodeTimeout(patience))
+
+	for _, l := range listeningServices {
+		It("agrees with ListenFDs on a service "+l.name, func(ctx SpecContext) {
+			f := connect("unix")
+			Expect(hands(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
+		}, NodeTimeout(patience))
+	}
+})

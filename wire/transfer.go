@@ -1,0 +1,95 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/scm-rights/scm"
+)
+
+// send sends the payload and the descriptors, which go with its first byte.
+func send(sock int, payload []byte, fds []int, unpadded bool) error {
+	for {
+		m := scm.Message{Buffers: buffers(payload), FDs: fds, Unpadded: unpadded}
+		if err := again(func() error { return scm.Send(sock, &m, noSignal) }); err != nil {
+			return err
+		}
+		if payload = payload[m.N:]; len(payload) == 0 {
+			return nil
+		}
+		fds = nil
+	}
+}
+
+// recv receives into m what one call gives. Control data that was cut is an
+// error: what the format asks for may be in what is missing.
+func (l label) recv(sock int, m *scm.Message) error {
+	if err := again(func() error { return scm.Recv(sock, m, 0) }); err != nil {
+		return err
+	}
+	if m.Flags&controlTruncated != 0 {
+		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, or no number was free", len(m.FDs))
+	}
+	return nil
+}
+
+// recvText receives what one call gives, at most len(p) bytes and room
+// descriptors, and says how many bytes came.
+func (l label) recvText(sock int, p []byte, room int) (n int, fds []int, err error) {
+	m := scm.Message{Buffers: buffers(p), FDs: make([]int, room)}
+	if err := l.recv(sock, &m); err != nil {
+		return 0, nil, err
+	}
+	if m.N == 0 && m.NFD == 0 {
+		return 0, nil, io.EOF
+	}
+	return m.N, m.FDs[:m.NFD], nil
+}
+
+// recvFull fills p from a stream, with room for so many descriptors.
+func (l label) recvFull(sock int, p []byte, room int) (fds []int, err error) {
+	for done := 0; done < len(p); {
+		n, more, err := l.recvText(sock, p[done:], room-len(fds))
+		if err != nil {
+			closeAll(fds)
+			return nil, insideOf(done, err)
+		}
+		done += n
+		fds = append(fds, more...)
+	}
+	return fds, nil
+}
+
+// insideOf is an error that came after so many bytes of a message.
+func insideOf(done int, err error) error {
+	if done > 0 && err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// one is the end of a receipt that must have brought one descriptor.
+func (l label) one(text string, fds []int) (string, []int, error) {
+	if len(fds) != 1 {
+		return "", nil, l.refuse(fds, "%d descriptors came, not 1", len(fds))
+	}
+	return text, fds, nil
+}
+
+// buffers is the payload as a message has it: an empty one has no buffer.
+func buffers(p []byte) [][]byte {
+	if len(p) == 0 {
+		return nil
+	}
+	return [][]byte{p}
+}
+
+// again repeats a call that a signal interrupted.
+func again(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,151 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("a message", func() {
+	It("that the socket takes in parts arrives whole, with its descriptors once", func() {
+		// A signal ends a call that has sent a part.
+		f := connect("unix")
+		text := strings.Repeat("0123456789", 100_000)
+		sent := f.files(253)
+		done := make(chan error, 1)
+		thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(f.a, text, sent...) })
+		for range 3 {
+			thread.interrupt(unix.SYS_SENDMSG)
+		}
+		got, fds, err := wire.SkalibsUnixmessage.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(got == text).To(BeTrue(), "the text is another, of %d bytes", len(got))
+		f.takes(fds, sent...)
+		Expect(<-done).NotTo(HaveOccurred())
+		isEmpty(f.b)
+	})
+
+	It("that comes byte by byte is one message", func() {
+		f := connect("unix")
+		sent := f.file("")
+		sends(f.a, "\x00", sent)
+		go func() {
+			for range 3 {
+				_, _ = unix.Write(f.a, []byte{0})
+			}
+		}()
+		_, fds, err := wire.Passfd.Recv(f.b)
+		Expect(err).NotTo(HaveOccurred())
+		f.takes(fds, sent)
+	})
+
+	It("leaves the next one where it is", func() {
+		for _, g := range golden {
+			if g.format.Network() != "unix" || g.fds == 0 {
+				continue
+			}
+			f := connect("unix")
+			first, second := f.files(g.fds), f.files(g.fds)
+			Expect(g.format.Send(f.a, g.text, first...)).To(Succeed())
+			Expect(g.format.Send(f.a, g.text, second...)).To(Succeed())
+			for _, sent := range [][]int{first, second} {
+				text, fds, err := g.format.Recv(f.b)
+				Expect(err).NotTo(HaveOccurred(), "%s", g.format.Name())
+				Expect(text).To(Equal(g.text))
+				f.takes(fds, sent...)
+			}
+		}
+	})
+
+	It("is waited for in spite of signals", func() {
+		// With a time limit on the socket the kernel does not restart the call by itself.
+		f := connect("unix")
+		sent := f.file("")
+		type receipt struct {
+			fds []int
+			err error
+		}
+		done := make(chan receipt, 1)
+		thread := onThread(func() {
+			_, fds, err := wire.OpenSSH.Recv(f.b)
+			done <- receipt{fds, err}
+		})
+		for range 3 {
+			thread.interrupt(unix.SYS_RECVMSG)
+		}
+		Expect(wire.OpenSSH.Send(f.a, "", sent)).To(Succeed())
+		r := <-done
+		Expect(r.err).NotTo(HaveOccurred())
+		f.takes(r.fds, sent)
+	})
+
+	It("for which there are not enough numbers is refused, and what came is closed", func(ctx SpecContext) {
+		f := connect("unix")
+		Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
+		hands(childCommand(ctx, "full"), f.b)
+	}, NodeTimeout(patience))
+})
+
+// thread is the number of one of our threads.
+type thread int
+
+// onThread calls a function on a thread of its own.
+func onThread(call func()) thread {
+	id := make(chan thread)
+	go func() {
+		runtime.LockOSThread() // it ends with the function
+		id <- thread(unix.Gettid())
+		call()
+	}()
+	return <-id
+}
+
+// interrupt sends the thread a signal once it sleeps in that system call.
+func (t thread) interrupt(call int) {
+	GinkgoHelper()
+	Eventually(func() string {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", t))
+		number, _, _ := bytes.Cut(text, []byte(" "))
+		return string(number)
+	}, patience).Should(Equal(strconv.Itoa(call)))
+	Expect(unix.Tgkill(os.Getpid(), int(t), unix.SIGURG)).To(Succeed())
+}
+
+// The child has two free numbers, and is sent five descriptors.
+var _ = child("full", func([]string) error {
+	before := fdtest.Open()
+	limit := unix.Rlimit{Cur: uint64(before[len(before)-1]) + 3, Max: 1024}
+	for fd := 0; fd < before[len(before)-1]; fd++ {
+		if !fdtest.IsOpen(fd) {
+			if err := unix.Dup2(0, fd); err != nil {
+				return err
+			}
+		}
+	}
+	open := len(fdtest.Open())
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	_, fds, err := wire.Python.Recv(3)
+	var format *wire.FormatError
+	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "no number was free") {
+		return fmt.Errorf("received %v, %v", fds, err)
+	}
+	if left := len(fdtest.Open()); left != open {
+		return fmt.Errorf("%d numbers are open, not %d: %v", left, open, fdtest.Open())
+	}
+	return nil
+})

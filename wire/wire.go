@@ -1,0 +1,124 @@
+// Package wire passes descriptors in the formats of well-known programs: which
+// bytes go beside a descriptor, how long the control data is, what a receiver
+// refuses, and whether it acknowledges.
+//
+// # Sockets
+//
+// A [Format] works on the number of a Unix socket of the type that Network
+// names, with scm.Send and scm.Recv. It asks nothing about the number.
+//
+// The socket is expected to block: calls return when a whole message went or
+// came. EINTR is retried. For a deadline set SO_RCVTIMEO or SO_SNDTIMEO; when it
+// has passed, and on a socket that does not block, the error wraps EAGAIN. It may
+// then have passed in the middle of a message, and a stream is of no more use.
+//
+// Sends add MSG_NOSIGNAL, so that a closed partner is EPIPE and no signal.
+//
+// # Descriptors and who owns them
+//
+// What is sent stays open and the caller's, whether Send succeeds or fails. What
+// is received is close-on-exec and the caller's to close. If Recv fails, every
+// descriptor that came is closed, and none is returned.
+//
+// The programs themselves are often less careful: on 64-bit systems room for one
+// descriptor admits two, and most of them leave the second open. Here a message
+// with more descriptors than the format allows is a [*FormatError].
+package wire
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Format is the way in which a known program passes descriptors.
+type Format interface {
+	// Name is what Lookup finds the format by.
+	Name() string
+
+	// Network is the type of socket, as package net has it: unix, unixgram or
+	// unixpacket.
+	Network() string
+
+	// Send sends one message: text, if the format leaves some bytes to the
+	// sender, and the descriptors fds, as many as the format has. Text that it
+	// has no place for, and a wrong number of descriptors, are a *FormatError,
+	// and nothing is sent; other errors are those of scm.Send, and may come when
+	// the descriptors have gone with a part of the payload. All fds stay open
+	// and the caller's.
+	Send(sock int, text string, fds ...int) error
+
+	// Recv receives one message. The descriptors are close-on-exec and the
+	// caller's to close.
+	//
+	// io.EOF says that the other end is closed. What the format does not allow
+	// is a *FormatError; other errors are those of scm.Recv, and
+	// io.ErrUnexpectedEOF. On error every descriptor that came is closed.
+	Recv(sock int) (text string, fds []int, err error)
+}
+
+// Formats returns all formats, by name.
+func Formats() []Format {
+	return []Format{
+		APUE, Book, Conmon, Crun, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, Runc,
+		SkalibsAncil, SkalibsUnixmessage,
+	}
+}
+
+// Lookup returns the format of that name, and whether there is one.
+func Lookup(name string) (Format, bool) {
+	all := Formats()
+	i := slices.IndexFunc(all, func(f Format) bool { return f.Name() == name })
+	if i < 0 {
+		return nil, false
+	}
+	return all[i], true
+}
+
+// FormatError says what a format does not allow, of what came or of what was to be
+// sent. What came is closed; of what was to be sent nothing was, but where a format
+// has an acknowledgement and the FormatError is about that.
+type FormatError struct {
+	Format string // the name of the format
+	Reason string
+}
+
+func (e *FormatError) Error() string {
+	return "wire: " + e.Format + ": " + e.Reason
+}
+
+// label is the part of a format that says what it is.
+type label struct {
+	name, network string
+}
+
+func (l label) Name() string    { return l.name }
+func (l label) Network() string { return l.network }
+
+func (l label) errorf(format string, args ...any) error {
+	return &FormatError{l.name, fmt.Sprintf(format, args...)}
+}
+
+// refuse closes what came, and says why.
+func (l label) refuse(fds []int, format string, args ...any) error {
+	closeAll(fds)
+	return l.errorf(format, args...)
+}
+
+// count checks how many descriptors are to be sent.
+func (l label) count(fds []int, least, most int) error {
+	switch {
+	case least <= len(fds) && len(fds) <= most:
+		return nil
+	case least == most:
+		return l.errorf("%d descriptors to send, not %d", len(fds), most)
+	}
+	return l.errorf("%d descriptors to send, not %d to %d", len(fds), least, most)
+}
+
+// noText checks that no text is to be sent.
+func (l label) noText(text string) error {
+	if text != "" {
+		return l.errorf("there is no place for text")
+	}
+	return nil
+}
