@@ -107,11 +107,8 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 // socket file, if we made it.
 func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
 	network, err := sysNetwork(fd)
-	if err == nil && config.NoFiles {
-		err = PassRights(fd, false)
-	}
 	if err == nil {
-		err = config.nonblock(fd)
+		err = config.prepare(fd)
 	}
 	if err != nil {
 		bound.remove()
@@ -126,14 +123,24 @@ func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
 	return c, nil
 }
 
-// nonblock sees to it that a socket does not block.
-func (config Config) nonblock(fd int) error {
-	nonblock, err := sysNonblock(fd)
-	switch {
-	case err != nil || nonblock:
-		return err
-	case !config.SetNonblock:
-		return ErrBlocking
+// prepare does what config says with a socket. What others would see too it does
+// when nothing can refuse any more.
+func (config Config) prepare(fd int) error {
+	blocks, err := config.blocks(fd)
+	if err == nil && config.NoFiles {
+		err = PassRights(fd, false)
 	}
-	return sysSetNonblock(fd, true)
+	if err == nil && blocks {
+		err = sysSetNonblock(fd, true)
+	}
+	return err
+}
+
+// blocks tells whether a socket is in blocking mode, where that is to be changed.
+func (config Config) blocks(fd int) (bool, error) {
+	nonblock, err := sysNonblock(fd)
+	if err == nil && !nonblock && !config.SetNonblock {
+		err = ErrBlocking
+	}
+	return !nonblock, err
 }

@@ -157,8 +157,8 @@ func (c *Conn) usable() error {
 
 // fail is err as a method of net.Conn returns it.
 func (c *Conn) fail(op string, err error) error {
-	if err == nil {
-		return nil
+	if _, truncated := err.(*TruncatedError); err == nil || err == io.EOF || truncated {
+		return err
 	}
 	e := &net.OpError{Op: op, Net: "unix", Err: err}
 	if c == nil {

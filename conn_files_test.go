@@ -316,6 +316,17 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
+	It("are told missing, for no known reason, where credentials took their room", func() {
+		a, b := pair(network)
+		Expect(scm.PassCred(numberOf(b), true)).To(Succeed())
+		r, w := pipe()
+		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+		Expect(w.Close()).To(Succeed())
+		n, files, err := b.ReadFiles(make([]byte, 1), 1)
+		isTruncated(n, files, err, 1, nil)
+		noWriterIsLeft(r)
+	})
+
 	It("are refused by the kernel where a receiver wants none", func() {
 		a, b := pair(network)
 		config := scm.Config{NoFiles: true}

@@ -38,12 +38,12 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)
-	if err != nil {
-		return nil, err
-	}
-	if n >= nameBytes {
+	if err == nil && n >= nameBytes {
 		sysClose(fd)
-		return nil, c.fail("read", errnoNameTooLong)
+		err = errnoNameTooLong
+	}
+	if err != nil {
+		return nil, c.fail("read", err)
 	}
 	return os.NewFile(uintptr(fd), strings.TrimSuffix(string(p[:n]), "\x00")), nil
 }
@@ -70,12 +70,12 @@ func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 // size. Whatever else comes is closed, and an error.
 func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {
-		return 0, -1, c.fail("read", err)
+		return 0, -1, err
 	}
 	k := newCall(c)
 	defer k.put()
 	if err := k.receive(p, sysPairRoom); err != nil {
-		return 0, -1, c.fail("read", err)
+		return 0, -1, err
 	}
 	n = k.msg.N
 	switch {
@@ -88,7 +88,7 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	case n == 0 && !c.isDatagram():
 		err = io.EOF
 	default:
-		err = c.fail("read", ErrNoFile)
+		err = ErrNoFile
 	}
 	k.closeReceived()
 	return n, -1, err

@@ -16,8 +16,8 @@ import (
 // or fails; the receiver has the same open file description. If [ListenPacket]
 // made conn, its Close then leaves the socket file alone.
 //
-// A ctx that is done ends the call, and removes deadlines that were set. Other
-// errors are those of WriteFiles.
+// A ctx that is done ends the call, and removes the deadline that was set for its
+// direction. Other errors are those of WriteFiles.
 func (c *Conn) SendConn(ctx context.Context, conn syscall.Conn) error {
 	return c.sendSocket(ctx, conn)
 }
@@ -33,7 +33,7 @@ func (c *Conn) SendListener(ctx context.Context, l syscall.Conn) error {
 func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 	err := c.usable()
 	if err == nil {
-		err = c.during(ctx, func() error { return c.sendOne([]byte{0}, socket) })
+		err = during(ctx, c.SetWriteDeadline, func() error { return c.sendOne([]byte{0}, socket) })
 	}
 	if err == nil {
 		if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
@@ -84,22 +84,20 @@ func (c *Conn) takeListener(fd int) (net.Listener, error) {
 // receiveSocket receives a socket that listens or does not. One of AF_UNIX goes
 // to take, which owns its number then; of another one foreign gets a file.
 func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(int) (T, error), foreign func(*os.File) (T, error)) (socket T, err error) {
-	var none T
-	if err := c.usable(); err != nil {
-		return none, c.fail("read", err)
+	fd, unix := -1, false
+	if err = c.usable(); err == nil {
+		err = during(ctx, c.SetReadDeadline, func() (err error) {
+			_, fd, err = c.receiveOne(make([]byte, 1))
+			return err
+		})
 	}
-	var fd int
-	err = c.during(ctx, func() (err error) {
-		_, fd, err = c.receiveOne(make([]byte, 1))
-		return err
-	})
-	if err != nil {
-		return none, err
+	if err == nil {
+		if unix, err = c.examine(fd, listens); err != nil {
+			sysClose(fd)
+		}
 	}
-	unix, err := c.examine(fd, listens)
 	switch {
 	case err != nil:
-		sysClose(fd)
 	case unix:
 		socket, err = take(fd)
 	default:
@@ -107,10 +105,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 		socket, err = foreign(file) // a duplicate
 		_ = file.Close()
 	}
-	if err != nil {
-		return none, c.fail("read", err)
-	}
-	return socket, nil
+	return socket, c.fail("read", err)
 }
 
 // examine tells whether a received socket is of AF_UNIX, or why it is refused.
@@ -122,7 +117,11 @@ func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 	case listening != listens:
 		return false, fmt.Errorf("a socket came that listens: %t, want %t: %w", listening, listens, syscall.EINVAL)
 	}
-	if err := c.config.nonblock(fd); err != nil {
+	blocks, err := c.config.blocks(fd)
+	if err == nil && blocks {
+		err = sysSetNonblock(fd, true)
+	}
+	if err != nil {
 		return false, err
 	}
 	_, err = sysNetwork(fd)
@@ -132,15 +131,15 @@ func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 	return err == nil, err
 }
 
-// during runs f, which ends when ctx does: by a deadline in the past, that is
+// during runs f, which ends when ctx does: by a deadline in the past, which is
 // removed afterwards.
-func (c *Conn) during(ctx context.Context, f func() error) error {
+func during(ctx context.Context, setDeadline func(time.Time) error, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		_ = c.SetDeadline(time.Unix(1, 0))
+		_ = setDeadline(time.Unix(1, 0))
 		close(ended)
 	})
 	err := f()
@@ -148,7 +147,7 @@ func (c *Conn) during(ctx context.Context, f func() error) error {
 		return err
 	}
 	<-ended
-	_ = c.SetDeadline(time.Time{})
+	_ = setDeadline(time.Time{})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ctx.Err()
 	}
