@@ -131,7 +131,9 @@ func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err err
 		base(s.bytes), unsafe.SliceData(s.len), numbers(s.fds[:]), base(s.names[:]), C.int(flags))))
 	if err != nil {
 		for i := range ms {
-			ms[i].NotReceived()
+			if which == toReceive {
+				ms[i].NotReceived()
+			}
 		}
 		return r, err
 	}

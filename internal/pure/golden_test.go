@@ -156,6 +156,9 @@ func TestGolden386(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("386 runs natively on amd64 alone")
 	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip(err)
+	}
 	bin := filepath.Join(t.TempDir(), "pure.test")
 	build := exec.Command("go", "test", "-c", "-o", bin, ".")
 	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0")
