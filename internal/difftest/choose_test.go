@@ -1,0 +1,327 @@
+//go:build cgo && linux
+
+package difftest
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/msg"
+	"golang.org/x/sys/unix"
+)
+
+// Every sequence is made of small choices, so that a random source, the bytes
+// of a fuzzer and rapid can all make one.
+type choices interface {
+	pick(n int) int // one of 0 … n-1
+}
+
+// random choices never end.
+type random struct{ *rand.Rand }
+
+func (r random) pick(n int) int { return r.IntN(n) }
+
+// decoded choices are bytes; behind their end every choice is the first.
+type decoded struct{ data []byte }
+
+func (d *decoded) pick(n int) int {
+	v := 0
+	for span := 1; span < n; span <<= 8 {
+		if len(d.data) == 0 {
+			return 0
+		}
+		v = v<<8 | int(d.data[0])
+		d.data = d.data[1:]
+	}
+	return v % n
+}
+
+func oneOf[T any](c choices, from []T) T { return from[c.pick(len(from))] }
+
+// oneIn is true once in n times.
+func oneIn(c choices, n int) bool { return c.pick(n) == n-1 }
+
+// What is chosen from. The first of each is the simplest, and what is wanted
+// often stands there more often.
+var (
+	types = []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET}
+
+	ops = []op{send, recv, send, recv, send, recv, writeFD, readFD, readFD, sendBatch, recvBatch, recvBatch,
+		closeNumber, closeNumber, closeAll, setOption}
+	rareOps = []op{shutdown, fill, closeAll}
+
+	// Of up to nine buffers, of batches', and of many.
+	lengths     = []int{1, 0, 2, 3, 5, 8, 16, 17, 100, 1000, 4096}
+	longLengths = []int{40000, 65536, 200000, 212992, 300000}
+	fewLengths  = []int{1, 0, 2, 3, 8, 100, 1000}
+	tinyLengths = []int{1, 0, 3}
+
+	bufferCounts = []int{1, 1, 1, 1, 2, 3, 0, 7, 8, 9, 10, 100, 1023, 1024, 1025}
+	batchCounts  = []int{2, 1, 3, 5, 0, 31, 32, 33, 40}
+	fdCounts     = []int{1, 0, 0, 2, 1, 3, 2, 4, 5, 8}
+	manyFDs      = []int{253, 254, 252, 100, 127, 300}
+
+	hostileNumbers = []int32{-1, -2, -100, math.MinInt32, math.MaxInt32, 1 << 20}
+
+	sendFlags = []int{0, 0, 0, 0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE, unix.MSG_OOB,
+		unix.MSG_PEEK, unix.MSG_CMSG_CLOEXEC}
+	recvFlags = []int{0, 0, 0, 0, unix.MSG_PEEK, unix.MSG_DONTWAIT, unix.MSG_TRUNC, unix.MSG_PEEK | unix.MSG_TRUNC,
+		unix.MSG_WAITALL, unix.MSG_OOB, unix.MSG_CTRUNC, unix.MSG_WAITFORONE, unix.MSG_CMSG_CLOEXEC, unix.MSG_ERRQUEUE}
+
+	socketOptions = []struct {
+		option int
+		values []int
+	}{
+		{unix.SO_PASSCRED, []int{1, 0}},
+		{unix.SO_PASSPIDFD, []int{1, 0}},
+		{unix.SO_TIMESTAMP, []int{1, 0}},
+		{unix.SO_PASSSEC, []int{1, 0}},
+		{soPassrights, []int{0, 1}},
+		{soInq, []int{1, 0}},
+		{unix.SO_PEEK_OFF, []int{0, 1, 100, -1}},
+		{unix.SO_SNDBUF, []int{0, 10000, 1 << 20}},
+		{unix.SO_RCVBUF, []int{0, 1 << 20}},
+		{unix.SO_TIMESTAMPNS, []int{1, 0}},
+		{unix.SO_RCVLOWAT, []int{1, 100}},
+	}
+
+	nameRooms = []int{128, 0, 1, 2, 3, 16, 110, 111, 200}
+)
+
+// Options that x/sys does not have yet, or not on every architecture; where the
+// kernel has none either, both worlds are told so.
+const (
+	soPassrights = 83
+	soInq        = 84
+)
+
+// A chooser makes steps for worlds with a layout.
+type chooser struct {
+	choices
+	*layout
+}
+
+func (c *chooser) sequence(steps int) *sequence {
+	s := &sequence{typ: oneOf(c, types), named: oneIn(c, 5)}
+	for range steps {
+		s.steps = append(s.steps, c.step())
+	}
+	return s
+}
+
+func (c *chooser) step() step {
+	s := step{op: oneOf(c, ops)}
+	if oneIn(c, 24) {
+		s.op = oneOf(c, rareOps)
+	}
+	switch s.op {
+	case closeNumber:
+		s.sock = c.closable()
+	case shutdown:
+		s.sock, s.value = oneOf(c, c.socks[:]), c.pick(4)
+	case setOption:
+		o := oneOf(c, socketOptions)
+		s.sock, s.option, s.value = oneOf(c, c.socks[:]), o.option, oneOf(c, o.values)
+	case fill:
+		s.value = oneOf(c, []int{0, 1, 2, 3, 50})
+	case closeAll:
+	default:
+		s.sock = c.socket()
+		s.flags = c.callFlags(s.op)
+		s.msgs = c.messages(s.op)
+	}
+	return s
+}
+
+// socket is most often one.
+func (c *chooser) socket() int32 {
+	switch n := c.pick(32); {
+	case n < 10:
+		return c.socks[0]
+	case n < 22:
+		return c.socks[1]
+	case n < 28:
+		return c.socks[2+n%2]
+	case n == 28:
+		return c.received()
+	case n == 29:
+		return c.file(c.pick(len(c.files)))
+	case n == 30:
+		return c.unlikely()
+	default:
+		return oneOf(c, hostileNumbers)
+	}
+}
+
+// number is a descriptor to send.
+func (c *chooser) number() int32 {
+	switch n := c.pick(32); {
+	case n < 24:
+		return c.file(c.pick(len(c.files)))
+	case n < 28:
+		return oneOf(c, c.socks[:])
+	case n < 30:
+		return c.received()
+	case n == 30:
+		return c.unlikely()
+	default:
+		return oneOf(c, hostileNumbers)
+	}
+}
+
+// received is a number that what was received may have.
+func (c *chooser) received() int32 { return c.first + int32(c.pick(16)) }
+
+// unlikely is a number that is closed but where the table is full.
+func (c *chooser) unlikely() int32 { return c.end - 1 - int32(c.pick(8)) }
+
+// closable is a socket, or received. The files stay: they tell what is what.
+func (c *chooser) closable() int32 {
+	if oneIn(c, 3) {
+		return oneOf(c, c.socks[:])
+	}
+	return c.received()
+}
+
+func (c *chooser) callFlags(o op) int {
+	switch {
+	case o == writeFD || o == readFD:
+		return 0
+	case oneIn(c, 24):
+		return c.pick(1<<16)<<16 | c.pick(1<<16)
+	case o.sends():
+		return oneOf(c, sendFlags)
+	default:
+		return oneOf(c, recvFlags)
+	}
+}
+
+func (c *chooser) messages(o op) []message {
+	switch o {
+	case writeFD:
+		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int32{c.number()}}}
+	case readFD:
+		return []message{{buffers: c.long(c.someBuffers(1, lengths))}}
+	case send:
+		return []message{c.outgoing(lengths)}
+	case recv:
+		return []message{c.incoming(lengths)}
+	}
+	ms := make([]message, oneOf(c, batchCounts))
+	for i := range ms {
+		switch {
+		case i > 4: // enough was chosen
+			ms[i] = ms[i%4]
+		case o == sendBatch:
+			ms[i] = c.outgoing(fewLengths)
+		default:
+			ms[i] = c.incoming(fewLengths)
+		}
+	}
+	return ms
+}
+
+func (c *chooser) outgoing(lengths []int) message {
+	m := message{buffers: c.long(c.buffers(lengths)), fds: c.fds(), unpadded: oneIn(c, 8)}
+	if oneIn(c, 8) {
+		m.name = c.address()
+	}
+	if oneIn(c, 8) {
+		m.cred = c.credentials()
+	}
+	m.pidfd = oneIn(c, 16)
+	return m
+}
+
+func (c *chooser) incoming(lengths []int) message {
+	m := message{buffers: c.long(c.buffers(lengths)), fds: make([]int32, c.fdCount())}
+	if oneIn(c, 4) {
+		m.name = make([]byte, oneOf(c, nameRooms))
+	}
+	if oneIn(c, 4) {
+		m.cred = &msg.Cred{}
+	}
+	m.pidfd = oneIn(c, 6)
+	m.unpadded = oneIn(c, 16)
+	return m
+}
+
+func (c *chooser) buffers(from []int) []int {
+	return c.someBuffers(oneOf(c, bufferCounts), from)
+}
+
+// long makes one of few buffers long, once in a while.
+func (c *chooser) long(bufs []int) []int {
+	if n := len(bufs); n > 0 && n < 4 && oneIn(c, 16) {
+		bufs[c.pick(n)] = oneOf(c, longLengths)
+	}
+	return bufs
+}
+
+func (c *chooser) someBuffers(n int, from []int) []int {
+	bufs := make([]int, n)
+	if n > 9 {
+		from = tinyLengths
+	}
+	for i := range bufs {
+		if i > 9 {
+			bufs[i] = bufs[i%9]
+			continue
+		}
+		bufs[i] = oneOf(c, from)
+	}
+	return bufs
+}
+
+func (c *chooser) fdCount() int {
+	if oneIn(c, 24) {
+		return oneOf(c, manyFDs)
+	}
+	return oneOf(c, fdCounts)
+}
+
+func (c *chooser) fds() []int32 {
+	fds := make([]int32, c.fdCount())
+	for i := range fds {
+		if i > 4 {
+			fds[i] = c.file(i % len(c.files))
+			continue
+		}
+		fds[i] = c.number()
+	}
+	if len(fds) > 5 && oneIn(c, 4) {
+		fds[c.pick(len(fds))] = c.number()
+	}
+	return fds
+}
+
+// address is a socket's, or of nobody, or no address at all.
+func (c *chooser) address() []byte { return oneOf(c, addresses) }
+
+var addresses = [][]byte{
+	unixAddress("a\x00"), unixAddress("b\x00"), unixAddress("c\x00"), unixAddress("d"),
+	unixAddress("nobody\x00"), unixAddress("."), unixAddress("\x00nobody"), unixAddress(""),
+	unixAddress("")[:1], {}, make([]byte, 16), make([]byte, 200),
+	unixAddress(strings.Repeat("x", 108)), unixAddress(strings.Repeat("x", 109)),
+}
+
+func unixAddress(path string) []byte {
+	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), path...)
+}
+
+// credentials are the process's own, or a lie, which only root may tell.
+func (c *chooser) credentials() *msg.Cred {
+	own := msg.Cred{PID: int32(os.Getpid()), UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	cred := oneOf(c, []msg.Cred{
+		own,
+		{PID: 1},
+		{PID: own.PID, UID: own.UID + 1, GID: own.GID},
+		{PID: own.PID, UID: own.UID, GID: math.MaxUint32},
+		{PID: math.MaxInt32},
+		{PID: -1, UID: math.MaxUint32, GID: math.MaxUint32},
+	})
+	return &cred
+}

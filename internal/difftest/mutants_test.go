@@ -1,0 +1,149 @@
+//go:build cgo && linux
+
+package difftest
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mutant is a fault in the sources of one backend. The walk has to find it,
+// and say what is different in words that begin so. What is not in the list
+// because no caller and no table shows it (a padding byte, a close of a number
+// that is closed) is for the recorder of system calls.
+type mutant struct {
+	name      string
+	file      string
+	old, new  string
+	different string
+	often     bool // also without SCM_MUTANTS=full
+}
+
+const (
+	closesNot = "numbers that were opened: "
+	control   = "internal/pure/control.go"
+	pureLinux = "internal/pure/pure_linux.go"
+)
+
+var mutants = []mutant{
+	{"csrc leaves open what is too much", "csrc/take_fds.c",
+		"\t\t\tif (fd >= 0)\n\t\t\t\tscm_close_kept(fd);\n", "", closesNot, true},
+	{"csrc does not read MSG_CTRUNC", "csrc/read_fd.c",
+		"(m.flags & MSG_CTRUNC) != 0", "m.nfds > 1", "descriptor: ", true},
+	{"pure reads only the first control message", control,
+		"\t\tbuf = buf[next:]\n", "\t\tbuf = nil\n", "message ", true},
+
+	{"read_fd does not ask for close-on-exec", "csrc/read_fd.c",
+		"scm_recvmsg(fd, &msg, SCM_CLOEXEC)", "scm_recvmsg(fd, &msg, 0)", closesNot, false},
+	{"scm_recv does not ask for close-on-exec", "csrc/recv.c",
+		"flags | SCM_CLOEXEC)", "flags)", closesNot, false},
+	{"scm_recv_batch does not ask for close-on-exec", "csrc/recv_batch.c",
+		"flags | SCM_CLOEXEC, NULL)", "flags, NULL)", closesNot, false},
+	{"read_fd leaves the first of two open", "csrc/read_fd.c",
+		"\t\tif (m.nfds == 1)\n\t\t\tscm_close_kept(one);\n", "", closesNot, false},
+	{"write_fd closes what it sent", "csrc/write_fd.c",
+		"\treturn scm_sendmsg(fd, &msg, 0);", "\tssize_t n = scm_sendmsg(fd, &msg, 0);\n\tclose(sendfd);\n\treturn n;",
+		"numbers that were closed: ", false},
+	{"csrc counts the padding in cmsg_len", "csrc/put.c",
+		"(scm_len)CMSG_LEN(", "(scm_len)CMSG_SPACE(", "", false},
+	{"read_fd returns a stale number", "csrc/read_fd.c",
+		"\t*recvfd = SCM_FD_NONE;\n", "", "descriptor: ", false},
+	{"csrc tells MSG_CMSG_CLOEXEC", "csrc/take.c",
+		"msg->msg_flags & ~SCM_CLOEXEC", "msg->msg_flags", "message 0: Flags: ", false},
+	{"csrc drops the caller's flags", "csrc/recv.c",
+		"flags | SCM_CLOEXEC", "SCM_CLOEXEC", "", false},
+	{"csrc sends no credentials beside descriptors", "csrc/prepare_send.c",
+		"\tif (m->cred != NULL) {\n\t\tstruct", "\tif (m->cred != NULL && m->nfds == 0) {\n\t\tstruct", "", false},
+	{"csrc fills pieces one too far", "csrc/cgo.h",
+		"piece += len[i];", "piece += len[i] + 1;", "buffers, ", false},
+	{"csrc scatters to the first buffer alone", "csrc/pieces.go",
+		"\t\tat = at[len(b):]\n", "", "buffers, ", false},
+	{"csrc does not tell a batch's lengths", "csrc/recv_batch.c",
+		"\t\tms[i].len = msgs[i].msg_len;\n", "", "message ", false},
+
+	{"pure leaves open what is too much", control,
+		"\t\t\t\tcloseFD(fd)\n", "", closesNot, false},
+	{"pure leaves the first of two open", "internal/pure/pair.go",
+		"\t\t\tcloseFD(m.FDs[0])\n", "", closesNot, false},
+	{"pure does not tell MSG_CTRUNC of what it closed", control,
+		"\t\t\tm.Flags |= unix.MSG_CTRUNC\n", "", "message ", false},
+	{"pure does not tell the address's length", pureLinux,
+		"\tm.NameLen = int(hdr.Namelen)\n", "", "message ", false},
+	{"pure takes the group for the user", control,
+		"m.Cred.UID = binary.NativeEndian.Uint32(data[4:])", "m.Cred.UID = binary.NativeEndian.Uint32(data)", "message ", false},
+	{"pure has no limit on buffers", control,
+		"case len(m.Buffers) > msg.MaxBuffers:", "case false:", "", false},
+	{"pure takes pidfds for unknown", "internal/pure/credentials_linux.go",
+		"= unix.SCM_PIDFD", "= -1", "", false},
+	{"pure takes -1 for none", pureLinux,
+		"\thdr.SetControllen(pairControl)\n\treturn sendmsg",
+		"\thdr.SetControllen(pairControl)\n\tif fd < 0 {\n\t\thdr.SetControllen(0)\n\t}\n\treturn sendmsg", "error: ", false},
+}
+
+// overlay writes the file for go build -overlay that puts a mutant in place.
+func (m *mutant) overlay(t *testing.T) string {
+	file, err := filepath.Abs(filepath.Join("../..", m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		t.Fatalf("%q is %d times in %s: where is the mutant to go?", m.old, n, m.file)
+	}
+	dir := t.TempDir()
+	changed := filepath.Join(dir, filepath.Base(file))
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "overlay.json")
+	for name, text := range map[string]string{changed: strings.Replace(string(text), m.old, m.new, 1), name: string(list)} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name
+}
+
+// walk runs TestWalk with an overlay. Without one it is green, or it would be red
+// itself.
+func walk(t *testing.T, overlay string) (output string, err error) {
+	bin := filepath.Join(t.TempDir(), "difftest.test")
+	build := exec.Command("go", "test", "-c", "-vet=off", "-o", bin, "-overlay", overlay, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), bin, "-test.run=^TestWalk$", "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS=20000", "SCM_DIFFTEST_SEED=1")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// TestMutants is the test of the test.
+func TestMutants(t *testing.T) {
+	for i := range mutants {
+		m := &mutants[i]
+		if !m.often && os.Getenv("SCM_MUTANTS") != "full" {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			out, err := walk(t, m.overlay(t))
+			if err == nil {
+				t.Fatal("not found")
+			}
+			_, words, found := strings.Cut(out, "csrc against pure: ")
+			if !found || !strings.HasPrefix(words, m.different) {
+				t.Fatalf("found, but not by %q\n%s", m.different, out)
+			}
+			words, _, _ = strings.Cut(words, "\n")
+			t.Log("found: ", words)
+		})
+	}
+}
