@@ -216,6 +216,28 @@ func ExampleListen() {
 	// Output: true
 }
 
+// A server that is to end waits no longer for the next.
+func ExampleListener() {
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+
+	var l *scm.Listener
+	l, err = scm.Listen(context.Background(), "unix", path)
+	must(err)
+	must(l.SetDeadline(time.Now()))
+	_, err = l.Accept()
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+
+	must(l.Close())
+	_, err = os.Stat(path)
+	fmt.Println(errors.Is(err, os.ErrNotExist))
+	// Output:
+	// true
+	// true
+}
+
 // Only the group may connect, from the first moment on; and only those who know
 // the word are accepted.
 func ExampleConfig_Listen() {
@@ -255,6 +277,60 @@ func ExampleConfig_Listen() {
 	// Output:
 	// -rw-rw----
 	// accepted at socket
+}
+
+// Read takes bytes alone: files that come with them are dropped, and counted.
+// The end comes after what was sent.
+func ExampleConn_Read() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	_, err := a.WriteFiles([]byte("text"), os.Stdin)
+	must(err)
+	must(a.CloseWrite())
+
+	text, err := io.ReadAll(b)
+	must(err)
+	fmt.Printf("%q, %d with control data\n", text, b.Dropped())
+
+	// The other direction is open until it is ended too.
+	must(b.CloseWrite())
+	_, err = a.Read(make([]byte, 1))
+	fmt.Println(err)
+	must(a.CloseRead())
+	// Output:
+	// "text", 1 with control data
+	// EOF
+}
+
+// A partner that does not read ends nothing but the call, which says how much
+// went. What the first part of it carried must not be sent again.
+func ExampleConn_SetWriteDeadline() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	must(a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)))
+	p := make([]byte, 10<<20)
+	n, err := a.WriteFiles(p, os.Stdin)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), 0 < n && n < len(p))
+
+	must(a.SetDeadline(time.Time{})) // and on with p[n:], without the file
+	// Output: true true
+}
+
+// Options that Conn does not know are set on the socket's number.
+func ExampleConn_SyscallConn() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	raw, err := a.SyscallConn()
+	must(err)
+	var failed error
+	must(raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10)
+	}))
+	fmt.Println(failed)
+	// Output: <nil>
 }
 
 // Datagrams come from whoever sends them, and can be answered.

@@ -84,6 +84,38 @@ func ExampleExpect() {
 	// mapped "hello"
 }
 
+// A Conn holds what it receives to it: here the reading end of a pipe, which is
+// what the partner passes, and not a directory.
+func ExampleConn_RecvExpect() {
+	a, b, err := scm.Pair("unixpacket")
+	if err != nil {
+		panic(err)
+	}
+	defer a.Close()
+	defer b.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	defer r.Close()
+	defer w.Close()
+
+	for _, kind := range []scm.Kind{"directory", "pipe"} {
+		if _, err := a.WriteFiles(nil, r); err != nil {
+			panic(err)
+		}
+		m := scm.Message{FDs: make([]int, 1)}
+		err := b.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: "read-only"}, &m, 0)
+		fmt.Println(m.NFD, err)
+		if err == nil {
+			unix.Close(m.FDs[0])
+		}
+	}
+	// Output:
+	// 0 scm: wanted a directory (read-only), got a pipe (read end)
+	// 1 <nil>
+}
+
 // What was received by other means is held to it by its numbers.
 func ExampleExpect_Check() {
 	a, b := pairOfSockets()

@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,15 @@ func pairOfSockets() (a, b int) {
 		panic(err)
 	}
 	return p[0], p[1]
+}
+
+// A program that must not depend on C says so when it is built, and can check.
+func ExampleBackend() {
+	switch scm.Backend {
+	case "cgo", "purego":
+		fmt.Println("built with a backend")
+	}
+	// Output: built with a backend
 }
 
 func ExampleWriteFD() {
@@ -170,7 +180,12 @@ func ExampleMessage_limits() {
 	err := scm.Send(-1, &m, 0)
 	fmt.Println(err)
 	fmt.Println(err == scm.ErrTooManyFDs)
+
+	m = scm.Message{Buffers: make([][]byte, scm.MaxBuffers+1)}
+	err = scm.Send(-1, &m, 0)
+	fmt.Println(err == scm.ErrTooManyBuffers, errors.Is(err, unix.EMSGSIZE))
 	// Output:
 	// scm: more than 253 descriptors in a message
 	// true
+	// true true
 }
