@@ -65,7 +65,7 @@ scm_cgo_in(struct scm_message *m, struct scm_cred *cred, struct scm_cgo_message 
     const struct iovec *iov, int *fds, char *name)
 {
 	memset(m, 0, sizeof(*m));
-	m->iov = iov;
+	m->iov = c->iovlen > 0 ? iov : NULL;
 	m->iovlen = c->iovlen;
 	m->fds = fds;
 	m->nfds = c->nfds;
@@ -134,7 +134,7 @@ scm_cgo_args(int receive, int sock, struct scm_cgo_message *c, const size_t *len
 
 /*
  * More buffers than arguments: they lie one behind the other in one piece of
- * memory, and len has their lengths.
+ * memory, and len has their lengths. One that is empty has no address.
  */
 static inline char *
 scm_cgo_pieces(struct iovec *iov, char *piece, const size_t *len, size_t n)
@@ -142,7 +142,7 @@ scm_cgo_pieces(struct iovec *iov, char *piece, const size_t *len, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		iov[i].iov_base = piece;
+		iov[i].iov_base = len[i] > 0 ? piece : NULL;
 		iov[i].iov_len = len[i];
 		piece += len[i];
 	}

@@ -107,7 +107,10 @@ func (b *batch) setBuffers(ms []msg.Message) {
 	b.iov = b.iov[:0]
 	for i := range ms {
 		for _, p := range ms[i].Buffers {
-			iov := unix.Iovec{Base: unsafe.SliceData(p)}
+			var iov unix.Iovec
+			if len(p) > 0 {
+				iov.Base = &p[0]
+			}
 			iov.SetLen(len(p))
 			b.iov = append(b.iov, iov)
 		}
@@ -115,7 +118,9 @@ func (b *batch) setBuffers(ms []msg.Message) {
 	at := b.iov
 	for i := range ms {
 		n := len(ms[i].Buffers)
-		b.msgs[i].hdr.Iov = unsafe.SliceData(at)
+		if n > 0 {
+			b.msgs[i].hdr.Iov = &at[0]
+		}
 		b.msgs[i].hdr.SetIovlen(n)
 		at = at[n:]
 	}

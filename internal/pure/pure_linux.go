@@ -70,7 +70,8 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 	return send(sock, &iov[0], m, flags)
 }
 
-// sendMany has room for every iovec that the kernel takes on its own stack.
+// sendMany has room for every iovec that the kernel takes on its own stack. An
+// empty buffer has no address then: csrc has many in one piece of memory.
 // The loop is here again because a helper's store through a pointer would move
 // every caller's buffers to the heap.
 //
@@ -78,14 +79,19 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 func sendMany(sock int32, m *msg.Message, flags int) (err error) {
 	var iov [msg.MaxBuffers]unix.Iovec
 	for i, b := range m.Buffers {
-		iov[i].Base = unsafe.SliceData(b)
+		if len(b) > 0 {
+			iov[i].Base = &b[0]
+		}
 		iov[i].SetLen(len(b))
 	}
 	return send(sock, &iov[0], m, flags)
 }
 
 func send(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
-	hdr := unix.Msghdr{Iov: iov}
+	var hdr unix.Msghdr
+	if len(m.Buffers) > 0 {
+		hdr.Iov = iov
+	}
 	hdr.SetIovlen(len(m.Buffers))
 	if len(m.Name) > 0 {
 		hdr.Name, hdr.Namelen = &m.Name[0], uint32(len(m.Name))
@@ -127,7 +133,9 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 func recvMany(sock int32, m *msg.Message, flags int) (err error) {
 	var iov [msg.MaxBuffers]unix.Iovec
 	for i, b := range m.Buffers {
-		iov[i].Base = unsafe.SliceData(b)
+		if len(b) > 0 {
+			iov[i].Base = &b[0]
+		}
 		iov[i].SetLen(len(b))
 	}
 	return recv(sock, &iov[0], m, flags)
@@ -135,7 +143,10 @@ func recvMany(sock int32, m *msg.Message, flags int) (err error) {
 
 func recv(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 	var c control
-	hdr := unix.Msghdr{Iov: iov}
+	var hdr unix.Msghdr
+	if len(m.Buffers) > 0 {
+		hdr.Iov = iov
+	}
 	hdr.SetIovlen(len(m.Buffers))
 	if len(m.Name) > 0 {
 		hdr.Name, hdr.Namelen = &m.Name[0], uint32(len(m.Name))
