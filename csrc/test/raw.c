@@ -8,6 +8,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,7 +96,12 @@ raw_send(int sock, size_t n, size_t nfds, const int *fds)
 		cmsg->cmsg_len = (unsigned short)CMSG_LEN(bytes);
 		memcpy(CMSG_DATA(cmsg), fds, bytes);
 	}
+#ifdef __linux__
+	/* The system call itself: musl's sendmsg fails above 1024 bytes of control. */
+	return syscall(SYS_sendmsg, sock, &msg, MSG_NOSIGNAL);
+#else
 	return sendmsg(sock, &msg, MSG_NOSIGNAL);
+#endif
 }
 
 int
