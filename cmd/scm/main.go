@@ -38,7 +38,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(interopCommand(), versionCommand())
+	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand())
 	root.SetArgs(args)
 	err := root.Execute()
 	if err == nil {

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/spf13/cobra"
+)
+
+func diffCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
+		Short: "Tell whether two programs say the same thing to the kernel when they pass descriptors",
+		Long: `Run both commands, one after the other, and report the first difference between
+the calls by which they and their children send and receive messages: the byte
+and its field.
+
+  different: call 1 of process 1 (sendmsg), at its entry: padding after
+  cmsg_data: 00000000 against 7f3a0000 (byte 20 of control)
+
+All of it is compared, padding too, but for what differs from run to run: of an
+address counts whether it is NULL; of a descriptor its kind, how it was opened,
+whether a received one is close-on-exec, and as the how many-th of its process it
+appears; of a process as the how many-th it appears. Buffers for a receipt are
+compared as far as the kernel has filled them. Processes are paired by their
+place in the tree; those that make none of the calls count for nothing.
+
+Both get the same standard input. What they print goes to standard error.
+
+Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
+recorded, or neither made a call to compare; 128 and its number after a signal.`,
+		Example: `  scm diff -- ./client-in-c --- ./client-in-go
+  scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at := slices.Index(args, "---")
+			if at <= 0 || at == len(args)-1 {
+				return errors.New("diff needs two commands: -- COMMAND_A --- COMMAND_B")
+			}
+			return diff(cmd, args[:at], args[at+1:], all)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&all, "all-memory", false, "compare also what the kernel neither reads nor writes of the buffers for a receipt")
+	return cmd
+}
+
+func diff(cmd *cobra.Command, a, b []string, all bool) error {
+	in, err := newInput(os.Stdin)
+	if err != nil {
+		return broken(fmt.Errorf("standard input: %w", err))
+	}
+	var calls [2][]recorder.Call
+	for i, args := range [][]string{a, b} {
+		if calls[i], err = record(args, in); err != nil {
+			return err
+		}
+	}
+	if len(calls[0]) == 0 && len(calls[1]) == 0 {
+		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
+	}
+	compare := recorder.DiffSaid
+	if all {
+		compare = recorder.Diff
+	}
+	d := compare(calls[0], calls[1])
+	if d == nil {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", len(calls[0]))
+	} else {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "different: %v\n  A: %v\n  B: %v\n", d, orNone(d.A), orNone(d.B))
+	}
+	switch {
+	case err != nil:
+		return broken(err)
+	case d != nil:
+		return &exitError{code: exitFail}
+	}
+	return nil
+}
+
+func orNone(c *recorder.Call) string {
+	if c == nil {
+		return "no more calls"
+	}
+	return c.Text()
+}
+
+// record runs one of the commands.
+func record(args []string, in *input) ([]recorder.Call, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	var err error
+	if cmd.Stdin, err = in.open(); err != nil {
+		return nil, broken(fmt.Errorf("standard input: %w", err))
+	}
+	var o recorder.Options
+	stop := passSignals(&o)
+	calls, err := recorder.Record(cmd, o)
+	got := stop()
+	in.close()
+	if got != 0 {
+		return nil, &exitError{code: 128 + int(got)}
+	}
+	var exit *recorder.ExitError
+	if errors.As(err, &exit) {
+		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // what it said is compared all the same
+	} else if err != nil {
+		return nil, broken(err)
+	}
+	return calls, nil
+}

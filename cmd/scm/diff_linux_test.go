@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestDiff(t *testing.T) {
+	traceable(t)
+	both := func(a, b []string) []string { return slices.Concat([]string{"diff", "--"}, a, []string{"---"}, b) }
+	one := tracee(t, "pass")
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		out  string
+		err  string
+	}{
+		{"a program and itself", both(one, one), 0, "same: 2 calls\n", ""},
+		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
+		{"behind a shell", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; true"}), 0, "same: 2 calls\n", ""},
+		{"the pair and a message of one", both(one, tracee(t, "pair")), 0, "same: 2 calls\n", ""},
+		{"a flag", both(one, tracee(t, "flag")), 1, "different: call 1 of process 1 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n  A: sendmsg(", ""},
+		{"nothing", both(one, tracee(t, "plain")), 1, "different: call 1 of process 1 (sendmsg): the call: sendmsg against none\n", ""},
+		{"nothing at all", both(tracee(t, "plain"), []string{"true"}), 4, "", "nothing was compared"},
+		{"a command that fails", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; exit 6"}), 0, "same: 2 calls\n", "exit status 6"},
+		{"no such command", both(one, []string{"no-such-command"}), 4, "", "not found"},
+		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
+		{"no first command", append([]string{"diff", "--", "---"}, one...), 2, "", "two commands"},
+		{"no second command", append(append([]string{"diff", "--"}, one...), "---"), 2, "", "two commands"},
+	} {
+		r := ran(t, scmCommand(t, c.args...))
+		if r.code != c.code || !strings.HasPrefix(r.out, c.out) || c.out == "" && r.out != "" || !strings.Contains(r.errors, c.err) {
+			t.Errorf("%s: %+v, want %d, %s, %s", c.name, r, c.code, c.out, c.err)
+		}
+	}
+}
+
+// Both commands read all of standard input, whatever it is.
+func TestDiffInput(t *testing.T) {
+	traceable(t)
+	args := slices.Concat([]string{"diff", "--"}, tracee(t, "echo"), []string{"---"}, tracee(t, "echo"))
+	text := bytes.Repeat([]byte("many lines\n"), 3000)
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	pipe := scmCommand(t, args...)
+	pipe.Stdin = bytes.NewReader(text)
+	if r := ran(t, pipe); r.code != 0 || r.out != "same: 2 calls\n" || r.errors != "" {
+		t.Errorf("a pipe: %+v", r)
+	}
+
+	file := scmCommand(t, args...)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	file.Stdin = f
+	if r := ran(t, file); r.code != 0 || r.out != "same: 2 calls\n" || r.errors != "" {
+		t.Errorf("a file: %+v", r)
+	}
+
+	// A pipe that nobody writes to and nobody closes does not hold up commands
+	// that do not read.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = r.Close(), w.Close() }()
+	open := scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "pass"), []string{"---"}, tracee(t, "pass"))...)
+	open.Stdin = r
+	if r := ran(t, open); r.code != 0 || r.out != "same: 2 calls\n" {
+		t.Errorf("an open pipe: %+v", r)
+	}
+
+	// What is in it is there at once.
+	if _, err := w.WriteString("one line\n"); err != nil {
+		t.Fatal(err)
+	}
+	reads := []string{"sh", "-c", "read line && exec " + strings.Join(tracee(t, "pass"), " ")}
+	line := scmCommand(t, slices.Concat([]string{"diff", "--"}, reads, []string{"---"}, reads)...)
+	line.Stdin = r
+	if r := ran(t, line); r.code != 0 || r.out != "same: 2 calls\n" {
+		t.Errorf("a line in an open pipe: %+v", r)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"golang.org/x/sys/unix"
+)
+
+// passed are the signals that are meant for the command when they are sent to
+// the one who records it.
+var passed = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
+
+// passSignals hands on what comes from now on to the command, once it is
+// there. stop ends that, and tells which signal came that is meant to end
+// programs; 0 if none did.
+func passSignals(o *recorder.Options) (stop func() unix.Signal) {
+	signals := make(chan os.Signal, 16)
+	for _, s := range passed {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	started := make(chan *os.Process, 1)
+	o.Started = func(p *os.Process) { started <- p }
+	done, got := make(chan struct{}), make(chan unix.Signal)
+	go func() {
+		var end unix.Signal
+		defer func() { got <- end }()
+		var p *os.Process
+		select {
+		case p = <-started:
+		case <-done:
+			return
+		}
+		for {
+			select {
+			case s := <-signals:
+				if errors.Is(p.Signal(unix.Signal(0)), os.ErrProcessDone) {
+					endBy(s.(unix.Signal))
+					continue
+				}
+				if s != unix.SIGUSR1 && s != unix.SIGUSR2 {
+					end = s.(unix.Signal)
+				}
+				if !fromTerminal(s) {
+					_ = p.Signal(s) // it may have ended
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() unix.Signal {
+		signal.Stop(signals)
+		close(done)
+		return <-got
+	}
+}
+
+// endBy is what a signal does when the command has ended and only what it has
+// started runs on: it ends scm, and with it all of them.
+func endBy(s unix.Signal) {
+	if s == unix.SIGUSR1 || s == unix.SIGUSR2 {
+		return
+	}
+	signal.Reset(s)
+	_ = unix.Kill(unix.Getpid(), s)
+}
+
+// fromTerminal tells whether the terminal has sent the signal, to all of its
+// foreground: then the command has it already.
+func fromTerminal(s os.Signal) bool {
+	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGHUP {
+		return false
+	}
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = tty.Close() }()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}

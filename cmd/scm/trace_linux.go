@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes for a command that could not be started, as shells have them.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
+func traceCommand() *cobra.Command {
+	var p tracePrinter
+	var output string
+	var pid int
+	var all bool
+	var o recorder.Options
+	cmd := &cobra.Command{
+		Use:   "trace [flags] {-- COMMAND [ARG]... | -p PID}",
+		Short: "Print the messages with ancillary data of a program and its children",
+		Long: `Print every message with ancillary data (descriptors, credentials) that COMMAND
+and its children send or receive, a line each: the thread, the call, its socket,
+the payload, the ancillary data, the flags, the result, the flags received.
+
+  8008 recvmsg(4<unix stream socket:[3750]>, "\x00", SCM_RIGHTS [5<regular
+  /etc/hosts, read> close-on-exec], MSG_CMSG_CLOEXEC) = 1 MSG_CMSG_CLOEXEC
+
+A descriptor is its number in the process, and between < and > its kind, its
+file and how that was opened. A received one without the words close-on-exec
+would be handed on by an exec.
+
+The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
+scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed, so
+are COMMAND and its children. With -p HUP, INT and TERM end the trace, and the
+process runs on; until then it is slow, for it is stopped at each of its calls.
+
+Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
+was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
+could not be set up. With -p: 0 when the process has ended, or when a signal
+has ended the trace.`,
+		Example: `  scm trace -- ./server --port 80
+  scm trace --raw -o server.trace -- ./server
+  scm trace --json -p 4711`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if (len(args) == 0) == (pid == 0) {
+				return errors.New("trace needs either a COMMAND or -p PID")
+			}
+			p.out = os.Stderr
+			if output != "" {
+				f, err := os.Create(output)
+				if err != nil {
+					return broken(err)
+				}
+				p.out = f
+			}
+			if !p.raw && !p.json {
+				o.Limit = recorder.TextBytes
+			}
+			o.Ancillary, o.Brief = !all, !p.raw
+			o.Handle = p.print
+			// Once nobody reads the trace, the command runs on without it.
+			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+			var err error
+			if pid != 0 {
+				err = traceProcess(pid, o)
+			} else {
+				err = traceProgram(args, o)
+			}
+			p.close()
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.StringVarP(&output, "output", "o", "", "write to `FILE` in place of standard error")
+	f.BoolVar(&p.raw, "raw", false, "add the memory in hexadecimal, with a ruler over the fields")
+	f.BoolVar(&p.json, "json", false, "print one object a line")
+	f.BoolVar(&all, "all", false, "print messages without ancillary data too")
+	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp's strict mode")
+	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
+	return cmd
+}
+
+func traceProgram(args []string, o recorder.Options) error {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	stop := passSignals(&o)
+	_, err := recorder.Record(cmd, o)
+	stop()
+	var exit *recorder.ExitError
+	if errors.As(err, &exit) {
+		return &exitError{code: exit.Code()}
+	}
+	return startError(err)
+}
+
+// startError gives the error of a command that was not run its exit code.
+func startError(err error) error {
+	var forbidden *recorder.ForbiddenError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &forbidden):
+		return broken(err)
+	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
+		return &exitError{exitNotFound, err}
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOEXEC):
+		return &exitError{exitNotExecutable, err}
+	}
+	return broken(err)
+}
+
+func traceProcess(pid int, o recorder.Options) error {
+	ends := slices.DeleteFunc([]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}, signal.Ignored)
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	defer stop()
+	if _, err := recorder.Attach(ctx, pid, o); err != nil {
+		return broken(fmt.Errorf("process %d: %w", pid, err))
+	}
+	return nil
+}
+
+// A tracePrinter writes calls. After the first error it is silent.
+type tracePrinter struct {
+	out  *os.File
+	raw  bool
+	json bool
+	line []byte
+	err  error
+}
+
+func (p *tracePrinter) print(c *recorder.Call) {
+	if p.err != nil {
+		return
+	}
+	switch {
+	case p.json:
+		object, err := c.JSON(p.raw)
+		if err != nil {
+			p.err = err
+			return
+		}
+		p.line = append(p.line[:0], object...)
+	default:
+		p.line = appendCall(p.line[:0], c, p.raw)
+	}
+	p.line = append(p.line, '\n')
+	_, p.err = p.out.Write(p.line)
+}
+
+// appendCall appends a call as a line, and as more of them if it is to be raw, but
+// for the last end of a line.
+func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
+	b = c.AppendText(fmt.Appendf(b, "%d ", c.Thread))
+	if raw {
+		b = append(b, "\n"+strings.TrimSuffix(c.Raw(), "\n")...)
+	}
+	return b
+}
+
+// close says if the trace is not whole. The exit status is the command's all
+// the same.
+func (p *tracePrinter) close() {
+	if p.out != os.Stderr {
+		p.err = errors.Join(p.err, p.out.Close())
+	}
+	if p.err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace is not whole:", p.err)
+	}
+}

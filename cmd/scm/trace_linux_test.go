@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/recorder"
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is scm, and the programs that it traces, by a variable each.
+const (
+	runAsScm   = "SCM_TEST_RUN"
+	runAsChild = "SCM_TEST_CHILD"
+)
+
+func init() {
+	name := os.Getenv(runAsChild)
+	switch {
+	case name != "":
+		if err := tracees[name](); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(99)
+		}
+		os.Exit(0)
+	case os.Getenv(runAsScm) != "":
+		os.Exit(run(os.Args[1:]))
+	}
+}
+
+var tracees = map[string]func() error{
+	"pass":  func() error { return pass([]byte("hello"), scm.Send) },
+	"pair":  func() error { return pass([]byte("hello"), sendPair) },
+	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
+	"plain": func() error { return nil },
+	"busy":  busy,
+	"echo": func() error {
+		text, err := io.ReadAll(os.Stdin)
+		return errors.Join(err, pass(text, scm.Send))
+	},
+	"handle": func() error {
+		got := make(chan os.Signal, 1)
+		signal.Notify(got, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1)
+		fmt.Println("ready")
+		fmt.Println(<-got)
+		os.Exit(3)
+		return nil
+	},
+	"wait": func() error {
+		if len(os.Args) == 1 {
+			cmd := exec.Command(os.Args[0], "child")
+			cmd.Stdout = os.Stdout
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+		} else {
+			fmt.Println("ready")
+		}
+		select {}
+	},
+	"lines": func() error {
+		fmt.Println("ready")
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			if err := pass(lines.Bytes(), scm.Send); err != nil {
+				return err
+			}
+			fmt.Println("done")
+		}
+		return nil
+	},
+}
+
+// pass sends standard input to itself, and receives it.
+func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := send(p[0], &scm.Message{Buffers: [][]byte{payload}, FDs: []int{0}}, 0); err != nil {
+		return err
+	}
+	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
+	return scm.Recv(p[1], &m, 0)
+}
+
+func sendPair(sock int, m *scm.Message, _ int) error {
+	_, err := scm.WriteFD(sock, m.Buffers[0], m.FDs[0])
+	return err
+}
+
+func sendWithFlag(sock int, m *scm.Message, _ int) error {
+	return scm.Send(sock, m, unix.MSG_NOSIGNAL)
+}
+
+// scmCommand is scm as a process of its own, without a terminal.
+func scmCommand(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), runAsScm+"=1", "GORACE=atexit_sleep_ms=0", "GODEBUG=asyncpreemptoff=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
+
+// tracee is the command line of a program to trace.
+func tracee(t testing.TB, name string) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"env", runAsChild + "=" + name, self}
+}
+
+// outcome is what a command has left.
+type outcome struct {
+	code        int
+	out, errors string
+}
+
+func ran(t *testing.T, cmd *exec.Cmd) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// traceable skips a test where nothing can be traced; under CI that is an error.
+func traceable(t *testing.T) {
+	t.Helper()
+	_, err := recorder.Record(exec.Command("true"), recorder.Options{})
+	if err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%v, and CI=true", err)
+	}
+	t.Skip(err)
+}
+
+func TestTraceExitStatus(t *testing.T) {
+	traceable(t)
+	folder := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		code int
+		want string // on standard error
+	}{
+		{[]string{"--", "true"}, 0, ""},
+		{[]string{"sh", "-c", "exit 7"}, 7, ""},
+		{[]string{"--no-filter", "sh", "-c", "exit 4"}, 4, ""},
+		{[]string{"sh", "-c", "kill -TERM $$"}, 128 + 15, ""},
+		{[]string{"sh", "-c", "kill -KILL $$"}, 128 + 9, ""},
+		{[]string{"no-such-command"}, 127, "not found"},
+		{[]string{folder + "/none"}, 127, "no such file"},
+		{[]string{folder}, 126, "permission denied"},
+		{nil, 2, "needs either"},
+		{[]string{"-p", "1", "true"}, 2, "needs either"},
+		{[]string{"--fly", "true"}, 2, "unknown flag"},
+		{[]string{"-o", folder, "true"}, 4, "is a directory"},
+		{[]string{"-p", "1073741824"}, 4, "no such process"},
+		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee(t, "pass"), " ") + "; exit 5"}, 5, "the trace is not whole"},
+	} {
+		r := ran(t, scmCommand(t, append([]string{"trace"}, c.args...)...))
+		if r.code != c.code || !strings.Contains(r.errors, c.want) || c.want == "" && r.errors != "" {
+			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
+		}
+	}
+}
+
+func TestTraceLines(t *testing.T) {
+	traceable(t)
+	null := `<character device /dev/null, read>`
+	socket := `<unix seqpacket socket:\[\d+\]>`
+	want := regexp.MustCompile(`^\d+ sendmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[0` + null + `\], 0\) = 5\n` +
+		`\d+ recvmsg\(\d+` + socket + `, "hello", SCM_RIGHTS \[\d+` + null + ` close-on-exec\], MSG_CMSG_CLOEXEC\) = 5 MSG_CMSG_CLOEXEC\n$`)
+	if r := ran(t, scmCommand(t, append([]string{"trace", "--"}, tracee(t, "pass")...)...)); r.code != 0 || !want.MatchString(r.errors) {
+		t.Errorf("%+v, want %v", r, want)
+	}
+
+	file := filepath.Join(t.TempDir(), "trace")
+	if r := ran(t, scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "pass")...)...)); r != (outcome{}) {
+		t.Errorf("%+v", r)
+	}
+	if text, err := os.ReadFile(file); err != nil || !want.Match(text) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestTraceRaw(t *testing.T) {
+	traceable(t)
+	r := ran(t, scmCommand(t, append([]string{"trace", "--raw", "--"}, tracee(t, "pass")...)...))
+	ruler := regexp.MustCompile(`cmsg_len +cmsg_level +cmsg_type +fd 0 +padding\n +entry +14000000(00000000)? +01000000 +01000000 +00000000 +00000000\n`)
+	if strconv.IntSize == 32 {
+		ruler = regexp.MustCompile(`cmsg_len +cmsg_level +cmsg_type +fd 0\n +entry +10000000 +01000000 +01000000 +00000000\n`)
+	}
+	if r.code != 0 || !ruler.MatchString(r.errors) || !strings.Contains(r.errors, "    entry  68656c6c6f\n") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTraceJSON(t *testing.T) {
+	traceable(t)
+	for _, raw := range []bool{false, true} {
+		args := []string{"trace", "--json", fmt.Sprintf("--raw=%v", raw), "--"}
+		r := ran(t, scmCommand(t, append(args, tracee(t, "pass")...)...))
+		var names []string
+		for line := range strings.Lines(r.errors) {
+			var call struct {
+				Call     string
+				Messages []struct {
+					Payload string
+					Control []struct {
+						Files []struct{ File, Access string }
+					}
+				}
+				Entry []struct{ What string }
+			}
+			if err := json.Unmarshal([]byte(line), &call); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			names = append(names, call.Call)
+			m := call.Messages[0]
+			if m.Payload != "68656c6c6f" || m.Control[0].Files[0].File != "/dev/null" || m.Control[0].Files[0].Access != "read" || len(call.Entry) > 0 != raw {
+				t.Errorf("%s", line)
+			}
+		}
+		if strings.Join(names, " ") != "sendmsg recvmsg" {
+			t.Errorf("%v", names)
+		}
+	}
+}
+
+func TestTraceSignals(t *testing.T) {
+	traceable(t)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1} {
+		cmd := scmCommand(t, append([]string{"trace", "--"}, tracee(t, "handle")...)...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if line, _ := lines.ReadString('\n'); line != sig.String()+"\n" {
+			t.Errorf("%v: the command got %q", sig, line)
+		}
+		_ = cmd.Wait() // the exit status is looked at
+		if code := cmd.ProcessState.ExitCode(); code != 3 {
+			t.Errorf("%v: exit status %d, want 3", sig, code)
+		}
+	}
+}
+
+// Nothing is left running when scm is killed: standard output ends, which all of
+// them hold.
+func TestTraceKilled(t *testing.T) {
+	traceable(t)
+	for _, flags := range [][]string{{"trace", "--"}, {"trace", "--no-filter", "--"}} {
+		cmd := scmCommand(t, append(flags, tracee(t, "wait")...)...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+			t.Errorf("%q, %v", rest, err)
+		}
+		_ = cmd.Wait() // it was killed
+	}
+}
+
+// Once the command has ended, a signal ends scm and what the command has left.
+func TestTraceLeftOver(t *testing.T) {
+	traceable(t)
+	cmd := scmCommand(t, "trace", "--", "sh", "-c", strings.Join(tracee(t, "wait"), " ")+" &")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := io.Copy(io.Discard, lines)
+		ended <- err
+	}()
+	// The first ones may find the shell.
+	for done := false; !done; {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			done = true
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			runtime.Gosched()
+		}
+	}
+	_ = cmd.Wait() // how it ended is looked at
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("scm ended with %v", cmd.ProcessState)
+	}
+}
+
+func TestTraceProcess(t *testing.T) {
+	traceable(t)
+	target := exec.Command("/proc/self/exe")
+	target.Env = append(os.Environ(), runAsChild+"=lines", "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
+	target.Stderr = os.Stderr
+	in, err := target.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := target.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	expect := func(want string) {
+		t.Helper()
+		if line, err := lines.ReadString('\n'); line != want+"\n" {
+			t.Fatalf("the target said %q, %v", line, err)
+		}
+	}
+	expect("ready")
+
+	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+	traced, err := trace.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 1000)
+	go func() {
+		defer close(seen)
+		for text := bufio.NewScanner(traced); text.Scan(); {
+			seen <- text.Text()
+		}
+	}()
+	for n := 0; len(seen) == 0; n++ {
+		if _, err := fmt.Fprintln(in, "line", n); err != nil {
+			t.Fatal(err)
+		}
+		expect("done")
+	}
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	first := <-seen
+	for range seen {
+	}
+	if err := trace.Wait(); err != nil || !strings.Contains(first, `msg(`) {
+		t.Errorf("%s, %v", first, err)
+	}
+	if _, err := fmt.Fprintln(in, "after"); err != nil {
+		t.Fatal(err)
+	}
+	expect("done")
+	if err := errors.Join(in.Close(), target.Wait()); err != nil {
+		t.Error(err)
+	}
+}

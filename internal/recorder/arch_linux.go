@@ -1,0 +1,57 @@
+package recorder
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Arch is what a program's processor decides: numbers and layouts.
+type Arch struct {
+	Name  string
+	word  int    // bytes of a pointer and of a size_t
+	audit uint32 // AUDIT_ARCH_…
+	// column is the number of a call in the table, in this architecture.
+	column func(*tableRow) int
+	calls  func() map[uint64]*signature
+}
+
+var (
+	amd64 = newArch("amd64", 8, unix.AUDIT_ARCH_X86_64, func(r *tableRow) int { return r.amd64 })
+	i386  = newArch("386", 4, unix.AUDIT_ARCH_I386, func(r *tableRow) int { return r.i386 })
+	arm64 = newArch("arm64", 8, unix.AUDIT_ARCH_AARCH64, func(r *tableRow) int { return r.arm64 })
+)
+
+func newArch(name string, word int, audit uint32, column func(*tableRow) int) *Arch {
+	a := &Arch{Name: name, word: word, audit: audit, column: column}
+	a.calls = sync.OnceValue(func() map[uint64]*signature {
+		calls := make(map[uint64]*signature, len(table))
+		for i := range table {
+			if nr := column(&table[i]); nr != none {
+				calls[uint64(nr)] = table[i].parse()
+			}
+		}
+		return calls
+	})
+	return a
+}
+
+// archOf returns nil for one whose calls are not recorded.
+func archOf(audit uint32) *Arch {
+	for _, a := range recordable {
+		if a.audit == audit {
+			return a
+		}
+	}
+	return nil
+}
+
+// number is that of a call in the table; none if the architecture lacks it.
+func (a *Arch) number(name string) int {
+	for i := range table {
+		if table[i].name == name {
+			return a.column(&table[i])
+		}
+	}
+	return none
+}

@@ -1,0 +1,215 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Attach records a running process, its threads, its children and theirs, and
+// all that they start from now on, until they have ended or ctx is done. Then
+// it lets them go, and they run on. The calls are in the order of their
+// entries; one that a thread is in when it is let go is not among them.
+//
+// The process is none of the caller's own children, unless ctx ends before it:
+// its end would be told to whoever asks first, the recorder or the caller.
+func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
+	if err := platform(); err != nil {
+		return nil, err
+	}
+	o.NoFilter = true // it could not be taken off again
+	t := newTracer(o)
+	var err error
+	defer silence()()
+	tid := 0
+	onThread(func() {
+		tid = unix.Gettid()
+		err = t.attach(ctx, pid)
+	})
+	awaitEnd(tid)
+	sortCalls(t.calls)
+	return t.calls, err
+}
+
+func (t *tracer) attach(ctx context.Context, pid int) error {
+	if err := t.seizeTree(pid, t.root(pid)); err != nil {
+		return err
+	}
+	bell, err := newBell()
+	if err != nil {
+		return err
+	}
+	cancel := context.AfterFunc(ctx, bell.ring)
+	defer func() {
+		if cancel() {
+			bell.ring()
+		}
+		bell.await()
+	}()
+	// The end of this thread lets go of all that it traces. What was told of them
+	// before is seen to: it may be a signal that is theirs.
+	for len(t.threads) > 0 && (!bell.gone || len(t.queue) > 0) {
+		tid, status, err := t.wait()
+		if err != nil {
+			return os.NewSyscallError("wait4", err)
+		}
+		if tid == bell.pid {
+			bell.gone = true
+			continue
+		}
+		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// seizeTree attaches to the threads of a process, then to its children, but not
+// to the tracer if that is one of them. Those that are born meanwhile are
+// either in its lists or traced from their birth.
+func (t *tracer) seizeTree(pid int, p *Process) error {
+	seized := 0
+	for again := true; again; {
+		again = false
+		tids, err := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+		if err != nil && seized == 0 {
+			return forbiddenToSeize(pid, unix.ESRCH)
+		}
+		for _, tid := range tids {
+			if t.threads[tid] != nil {
+				continue
+			}
+			err := seize(tid, options)
+			if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPERM) && (t.tracing(tid) || ended(tid)) {
+				continue // it is gone, or it was born traced and its stop is to come
+			}
+			if err != nil {
+				return forbiddenToSeize(tid, err)
+			}
+			t.add(tid, p)
+			seized++
+			again = true
+			// Its calls are seen from its next stop on.
+			if err := unix.PtraceInterrupt(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("ptrace(PTRACE_INTERRUPT): %w", err)
+			}
+		}
+	}
+	if seized == 0 {
+		return forbiddenToSeize(pid, unix.ESRCH)
+	}
+	// While one of them ends the kernel's list may lack another.
+	seen := map[int]bool{unix.Getpid(): true}
+	for again := true; again; {
+		again = false
+		children, err := childrenOf(pid)
+		if err != nil {
+			return err
+		}
+		for _, child := range children {
+			if seen[child] || t.tracing(child) {
+				continue
+			}
+			seen[child], again = true, true
+			var forbidden *ForbiddenError
+			if err := t.seizeTree(child, p.bear(child)); errors.As(err, &forbidden) && errors.Is(err, unix.ESRCH) {
+				continue // it has ended
+			} else if err != nil {
+				return fmt.Errorf("child %d: %w", child, err)
+			}
+		}
+	}
+	return nil
+}
+
+// ended tells whether only the end of a thread is left to be waited for. The
+// first of a process stays so until all others have ended.
+func ended(tid int) bool {
+	state := status(strconv.Itoa(tid))["State"]
+	return state == "" || state[0] == 'Z' || state[0] == 'X'
+}
+
+// tracing tells whether this very thread traces that one.
+func (t *tracer) tracing(tid int) bool {
+	return status(strconv.Itoa(tid))["TracerPid"] == strconv.Itoa(unix.Gettid())
+}
+
+func numbers(dir string) (list []int, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list, err
+}
+
+// childrenOf asks each thread for those that it has made.
+func childrenOf(pid int) (list []int, err error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
+	tids, _ := numbers(dir) // a process that has ended has none
+	for _, tid := range tids {
+		text, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(tid), "children"))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, word := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(word); err == nil {
+				list = append(list, n)
+			}
+		}
+	}
+	return list, nil
+}
+
+// A bell wakes a thread that waits for its tracees: its end is one more thing
+// that is waited for. It is a child that stands before its first instruction
+// and never runs.
+type bell struct {
+	pid  int
+	gone bool
+}
+
+func newBell() (*bell, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("a child to wait for: %w", err)
+	}
+	b := &bell{pid: cmd.Process.Pid}
+	_ = cmd.Process.Release()
+	if err := awaitStop(b.pid, unix.WALL); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// ring may be called from any thread, before await has returned.
+func (b *bell) ring() { _ = unix.Kill(b.pid, unix.SIGKILL) }
+
+// await returns when the bell has rung.
+func (b *bell) await() {
+	for !b.gone {
+		_, status, err := waitStop(b.pid)
+		b.gone = err != nil || !status.Stopped()
+	}
+}
+
+// awaitEnd waits until a thread of this process is no more.
+func awaitEnd(tid int) {
+	for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,233 @@
+package recorder
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// canceled is a context that is done.
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// steps is a child that passes a descriptor for each line.
+type steps struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Reader
+}
+
+func startSteps(t *testing.T, name string) *steps {
+	t.Helper()
+	needsPtrace(t)
+	s := &steps{t: t, cmd: childCommand(name)}
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lines = bufio.NewReader(out)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("ready")
+	return s
+}
+
+func (s *steps) expect(want string) {
+	s.t.Helper()
+	line, err := s.lines.ReadString('\n')
+	if strings.TrimSuffix(line, "\n") != want {
+		s.t.Fatalf("the child said %q, %v; want %q", line, err, want)
+	}
+}
+
+func (s *steps) pass(text string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.in, text+"\n"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.expect("done " + text)
+}
+
+func (s *steps) end() {
+	s.t.Helper()
+	if err := s.in.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.expect("end")
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// tracers are those of the process, its threads and its children.
+func tracers(t *testing.T, pid int) (list []string) {
+	t.Helper()
+	tids, err := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tid := range tids {
+		if s := status(strconv.Itoa(tid)); len(s) > 0 {
+			list = append(list, s["TracerPid"])
+		}
+	}
+	children, err := childrenOf(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, child := range children {
+		list = append(list, tracers(t, child)...)
+	}
+	return list
+}
+
+func TestAttach(t *testing.T) {
+	for _, name := range []string{"steps", "parent", "leaderless"} {
+		t.Run(name, func(t *testing.T) {
+			s := startSteps(t, name)
+			s.pass("before")
+
+			// Attached is when all of its threads are; its calls are seen once
+			// they have stopped, for which the first of them is waited.
+			ctx, letGo := context.WithCancel(context.Background())
+			defer letGo()
+			seen := make(chan string, 100)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := Attach(ctx, s.cmd.Process.Pid, Options{Handle: func(c *Call) { seen <- c.Text() }})
+				ended <- err
+			}()
+			var first string
+			for n := 0; first == ""; n++ {
+				s.pass("try" + strconv.Itoa(n))
+				select {
+				case first = <-seen:
+				case err := <-ended:
+					t.Fatal(err)
+				default:
+				}
+			}
+			s.pass("during")
+			letGo()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			for _, tracer := range tracers(t, s.cmd.Process.Pid) {
+				if tracer != "0" {
+					t.Errorf("it is still traced by %s", tracer)
+				}
+			}
+			s.pass("after")
+			s.end()
+
+			close(seen)
+			var all string
+			for line := range seen {
+				all += line + "\n"
+			}
+			if !strings.Contains(all, `"during`) || strings.Contains(first+all, "before") || strings.Contains(all, "after") {
+				t.Errorf("recorded %s\n%s", first, all)
+			}
+		})
+	}
+}
+
+// The thread that execs in a process without a first thread takes its number,
+// and nothing of it is left when the process has ended.
+func TestAttachExec(t *testing.T) {
+	s := startSteps(t, "leaderless")
+	ended := make(chan error, 1)
+	seen := make(chan *Call, 100)
+	go func() {
+		_, err := Attach(context.Background(), s.cmd.Process.Pid, Options{Handle: func(c *Call) { seen <- c }})
+		ended <- err
+		close(seen)
+	}()
+	for n := 0; len(seen) == 0; n++ {
+		s.pass("try" + strconv.Itoa(n))
+	}
+	if _, err := io.WriteString(s.in, "exec\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("ready")
+	s.pass("again")
+	if err := s.in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	_ = s.cmd.Wait() // the recorder was told the end
+	var calls []*Call
+	for c := range seen {
+		calls = append(calls, c)
+	}
+	first, last := calls[0], calls[len(calls)-1]
+	pid := s.cmd.Process.Pid
+	if first.Thread == pid || first.Process != last.Process || !strings.Contains(last.Text(), "again") {
+		t.Errorf("of process %d: first %v, last %v", pid, first, last)
+	}
+}
+
+// A process that the recorder is a child of is recorded without the recorder.
+func TestAttachAbove(t *testing.T) {
+	needsPtrace(t)
+	out, err := childCommand("traceme").Output()
+	if err != nil || string(out) != "true <nil>\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Attach ends with the process.
+func TestAttachToTheEnd(t *testing.T) {
+	s := startSteps(t, "parent")
+	grandchildren, err := childrenOf(s.cmd.Process.Pid)
+	if err != nil || len(grandchildren) != 1 {
+		t.Fatalf("grandchildren %v, %v", grandchildren, err)
+	}
+	ended := make(chan error, 1)
+	ready := make(chan struct{}, 100)
+	var calls []Call
+	go func() {
+		_, err := Attach(context.Background(), grandchildren[0], Options{Handle: func(c *Call) {
+			calls = append(calls, *c)
+			ready <- struct{}{}
+		}})
+		ended <- err
+	}()
+	for n := 0; len(ready) == 0; n++ {
+		s.pass("try" + strconv.Itoa(n))
+	}
+	s.end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(calls) == 0 {
+		t.Error("nothing was recorded")
+	}
+	// The child that is waited for is gone as well.
+	children, err := childrenOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range children {
+		if s := status(strconv.Itoa(pid)); s["PPid"] == strconv.Itoa(os.Getpid()) {
+			t.Errorf("child %d is left: %s", pid, s["State"])
+		}
+	}
+}

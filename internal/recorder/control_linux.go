@@ -1,0 +1,93 @@
+package recorder
+
+import "golang.org/x/sys/unix"
+
+// scmPIDFD is SCM_PIDFD of linux/socket.h, and scmSecurity SCM_SECURITY.
+const (
+	scmSecurity = 0x03
+	scmPIDFD    = unix.SCM_PIDFD
+)
+
+// A Cmsg is one control message. Its parts lie one behind the other.
+type Cmsg struct {
+	Offset  int // of the header, in the control buffer
+	Len     uint64
+	Level   int32
+	Type    int32
+	Header  []byte
+	Data    []byte
+	Padding []byte // up to where the next one can begin
+}
+
+// parseControl cuts a control buffer into its messages. The rest is what
+// follows the last one, and from the first on that is not well-formed.
+func parseControl(a *Arch, b []byte) (list []Cmsg, rest []byte) {
+	l := a.cmsghdr()
+	for off := 0; ; {
+		left := b[off:]
+		if len(left) < l.size() {
+			return list, left
+		}
+		m := Cmsg{
+			Offset: off,
+			Len:    l.uint(left, "cmsg_len"),
+			Level:  int32(l.uint(left, "cmsg_level")),
+			Type:   int32(l.uint(left, "cmsg_type")),
+			Header: left[:l.size()],
+		}
+		if m.Len < uint64(l.size()) || m.Len > uint64(len(left)) {
+			return list, left
+		}
+		end := min(a.align(int(m.Len)), len(left))
+		m.Data, m.Padding = left[l.size():m.Len], left[m.Len:end]
+		list = append(list, m)
+		off += end
+	}
+}
+
+// descriptors are those of SCM_RIGHTS, and the one of SCM_PIDFD.
+func (m *Cmsg) descriptors() (fds []int32) {
+	if m.Level != unix.SOL_SOCKET || m.Type != unix.SCM_RIGHTS && m.Type != scmPIDFD {
+		return nil
+	}
+	for b := m.Data; len(b) >= 4; b = b[4:] {
+		fds = append(fds, int32(order.Uint32(b)))
+	}
+	return fds
+}
+
+// sent is the control data that the call hands to the kernel with message i.
+func (c *Call) sent(i int) []byte {
+	if c.sig.receives() {
+		return nil
+	}
+	return find(c.Entry, Control, i, 0).data()
+}
+
+// received is the control data that the kernel has written for message i.
+func (c *Call) received(i int) []byte {
+	if !c.sig.receives() || i >= c.done() {
+		return nil
+	}
+	b := find(c.Exit, Control, i, 0).data()
+	return b[:min(uint64(len(b)), c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_controllen"))]
+}
+
+// receivedFlags is msg_flags as the kernel has left it.
+func (c *Call) receivedFlags(i int) uint32 {
+	if !c.sig.receives() || i >= c.done() {
+		return 0
+	}
+	return uint32(c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_flags"))
+}
+
+// Ancillary tells whether the call carries control data: it sends some, or
+// some came, or the kernel says that some was cut off.
+func (c *Call) Ancillary() bool {
+	for i := range c.messages() {
+		if len(c.sent(i)) > 0 || len(c.received(i)) > 0 || c.receivedFlags(i)&unix.MSG_CTRUNC != 0 {
+			return true
+		}
+	}
+	return false
+}

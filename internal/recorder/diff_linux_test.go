@@ -1,0 +1,305 @@
+package recorder
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// clone copies a call with all that it is made of.
+func clone(c Call) Call {
+	c.Entry, c.Exit, c.Files = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files)
+	for _, blobs := range [][]Blob{c.Entry, c.Exit} {
+		for i := range blobs {
+			blobs[i].Data = bytes.Clone(blobs[i].Data)
+		}
+	}
+	return c
+}
+
+// Each byte of a call that is no address and no number is compared, and its
+// field named.
+func TestDiffEveryByte(t *testing.T) {
+	for _, a := range []*Arch{amd64, i386, arm64} {
+		for _, c := range []Call{sentOne(a), receivedOne(a)} {
+			for _, atExit := range []bool{false, true} {
+				if atExit && !c.sig.receives() {
+					continue // the kernel changes nothing of it
+				}
+				everyByte(t, c, atExit)
+			}
+		}
+	}
+}
+
+func everyByte(t *testing.T, c Call, atExit bool) {
+	t.Helper()
+	pick := func(c *Call) []Blob {
+		if atExit {
+			return c.Exit
+		}
+		return c.Entry
+	}
+	for i, b := range pick(&c) {
+		fields := c.fields(&b, b.Data)
+		if b.What == Control && c.sig.receives() {
+			fields = c.fields(&b, nil)
+			if atExit {
+				fields = c.fields(&b, c.received(0))
+			}
+		}
+		for at := range b.Data {
+			other := clone(c)
+			pick(&other)[i].Data[at] ^= 0x10
+			f := fields[slices.IndexFunc(fields, func(f Field) bool { return at < f.Offset+f.Size })]
+			d := Diff([]Call{c}, []Call{other})
+			where := fmt.Sprintf("%s %s, at exit %v, %s byte %d (%s)", c.Arch.Name, c.Name(), atExit, c.title(&b), at, f.Name)
+			if null := make([]byte, f.Size); f.kind == address && !bytes.Equal(cut(b.Data, f), null) {
+				if d != nil {
+					t.Errorf("%s: an address is not masked: %v", where, d)
+				}
+				continue
+			}
+			if d == nil {
+				t.Errorf("%s: not noticed", where)
+				continue
+			}
+			want := f.Name
+			switch {
+			case f.kind == padding && b.What == Control:
+				want = "padding after cmsg_data"
+			case f.kind == descriptor:
+				want = "SCM_RIGHTS, descriptor 0"
+			case b.What == Payload, b.What == Address:
+				want = c.title(&b)
+			case f.Name == "data", strings.HasPrefix(f.Name, "+"), f.Name == "unused":
+				want = ""
+			}
+			whole := map[bool]string{false: "entry", true: "exit"}[atExit]
+			// The length of control data decides what else of it there is.
+			if !strings.HasSuffix(d.Field, want) || d.When != whole || d.Where != c.title(&b) {
+				t.Errorf("%s: %v", where, d)
+			}
+			if f.kind != descriptor && d.Offset != at && b.What != Control {
+				t.Errorf("%s: told as byte %d", where, d.Offset)
+			}
+		}
+	}
+}
+
+func TestDiffFields(t *testing.T) {
+	plainFile := func(fd int32, kind string) File { return File{FD: fd, Kind: kind, Name: kind, Access: "read"} }
+	for _, c := range []struct {
+		name   string
+		change func(*Call)
+		want   string // in what is told; empty for no difference
+	}{
+		{"nothing", func(*Call) {}, ""},
+		{"addresses", func(c *Call) {
+			c.args[1], c.Entry[2].Addr = 0x1234, 0x5678
+			put(c.header(), c.Entry[0].Data, "msg_control", 0x5678)
+		}, ""},
+		{"NULL", func(c *Call) { put(c.header(), c.Entry[0].Data, "msg_control", 0) },
+			"at its entry: msg_control: 0030fe7f00000000 against 0000000000000000 (byte 33 of msghdr)"},
+		{"padding", func(c *Call) { c.Entry[2].Data[21] = 0x7f },
+			"padding after cmsg_data: 00000000 against 007f0000 (byte 21 of control)"},
+		{"what is no argument", func(c *Call) { c.Args[5], c.args[5] = 1, 1 }, ""},
+		{"the upper half of an int", func(c *Call) { c.args[2] |= 1 << 40 }, ""},
+		{"flags", func(c *Call) { c.args[2] = 0 }, "flags: MSG_NOSIGNAL against 0"},
+		{"another call", func(c *Call) { *c = receivedOne(amd64) }, "the call: sendmsg against recvmsg"},
+		{"another processor", func(c *Call) { *c = sentOne(arm64) }, "the processor: amd64 against arm64"},
+		{"a result", func(c *Call) { c.Result = 4 }, "at its exit: the result: 5 against 4"},
+		{"an error", func(c *Call) { c.Result, c.Errno = -1, unix.EPIPE }, "the result: 5 against -1 EPIPE"},
+		{"unfinished", func(c *Call) { c.Unfinished = true }, "the result: 5 against ? unfinished"},
+		{"another number for the same file", func(c *Call) {
+			c.args[0], c.Files[0].FD, c.Files[0].Name = 7, 7, "socket:[99]"
+			c.Files[1].FD = 9
+			copy(c.Entry[2].Data[16:], numbered(9))
+			copy(c.Exit[2].Data[16:], numbered(9))
+		}, ""},
+		{"another kind of file", func(c *Call) { c.Files[1] = plainFile(5, "pipe") },
+			"SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against descriptor 2 of the process, pipe, read (byte 16 of control)"},
+		{"the socket itself", func(c *Call) {
+			copy(c.Entry[2].Data[16:], numbered(3))
+		}, "SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against descriptor 1 of the process, unix stream"},
+		{"-1", func(c *Call) { copy(c.Entry[2].Data[16:], numbered(0xffffffff)) },
+			"SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against -1"},
+		{"a number that is not open", func(c *Call) { c.Files[1] = File{FD: 5} }, "against not open"},
+		{"one iovec less", func(c *Call) {
+			put(c.header(), c.Entry[0].Data, "msg_iovlen", 1)
+		}, "msg_iovlen"},
+		{"the length of an iovec", func(c *Call) { c.Entry[1].Data[24] = 9 },
+			"iovec 1, iov_len: 0200000000000000 against 0900000000000000 (byte 24 of iovec)"},
+		{"the payload", func(c *Call) { c.Entry[4].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
+	} {
+		other := sentOne(amd64)
+		c.change(&other)
+		d := Diff([]Call{sentOne(amd64)}, []Call{other})
+		switch {
+		case c.want == "" && d != nil:
+			t.Errorf("%s: %v", c.name, d)
+		case c.want != "" && (d == nil || !strings.Contains(d.String(), c.want)):
+			t.Errorf("%s: %v, want %s", c.name, d, c.want)
+		}
+	}
+}
+
+// What the kernel neither reads nor writes is looked at by Diff alone.
+func TestDiffSaid(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Call)
+		all    bool // Diff tells it
+		said   bool // and DiffSaid does
+	}{
+		{"the buffer for the payload, before", func(c *Call) { find(c.Entry, Payload, 0, 0).Data[0] = 'x' }, true, false},
+		{"the buffer for control data, before", func(c *Call) { find(c.Entry, Control, 0, 0).Data[0] = 'x' }, true, false},
+		{"the buffer for the address, before", func(c *Call) { find(c.Entry, Address, 0, 0).Data[0] = 'x' }, true, false},
+		{"behind the payload", func(c *Call) { find(c.Exit, Payload, 0, 0).Data[5] = 'x' }, true, false},
+		{"behind the control data", func(c *Call) { b := find(c.Exit, Control, 0, 0).Data; b[len(b)-1] = 'x' }, true, false},
+		{"padding behind received data", func(c *Call) { find(c.Exit, Control, 0, 0).Data[28] = 'x' }, true, false},
+		{"behind the address", func(c *Call) { find(c.Exit, Address, 0, 0).Data[7] = 'x' }, true, false},
+		{"the payload", func(c *Call) { find(c.Exit, Payload, 0, 0).Data[4] = 'x' }, true, true},
+		{"the user", func(c *Call) { find(c.Exit, Control, 0, 0).Data[20] = 'x' }, true, true},
+		{"the address", func(c *Call) { find(c.Exit, Address, 0, 0).Data[6] = 'x' }, true, true},
+		{"msg_flags, before", func(c *Call) { find(c.Entry, Header, 0, 0).Data[48] = 'x' }, true, true},
+		{"the room", func(c *Call) { put(c.header(), c.Entry[0].Data, "msg_controllen", 99) }, true, true},
+		{"close-on-exec", func(c *Call) { c.Files[1].CloseOnExec = false }, true, true},
+	} {
+		a, b := receivedOne(amd64), receivedOne(amd64)
+		c.change(&b)
+		if d := Diff([]Call{a}, []Call{b}); (d != nil) != c.all {
+			t.Errorf("%s: Diff: %v", c.name, d)
+		}
+		if d := DiffSaid([]Call{a}, []Call{b}); (d != nil) != c.said {
+			t.Errorf("%s: DiffSaid: %v", c.name, d)
+		}
+	}
+}
+
+// The process in credentials is known by its place, the users are compared.
+func TestDiffPID(t *testing.T) {
+	withPID := func(process, pid uint32) Call {
+		c := clone(receivedOne(amd64))
+		c.Process = &Process{PID: int(process)}
+		for _, blobs := range [][]Blob{c.Exit} {
+			copy(find(blobs, Control, 0, 0).Data[16:], numbered(pid))
+		}
+		return c
+	}
+	if d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 200)}); d != nil {
+		t.Errorf("its own: %v", d)
+	}
+	if d := Diff([]Call{withPID(100, 7)}, []Call{withPID(200, 8)}); d != nil {
+		t.Errorf("another's: %v", d)
+	}
+	d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 8)})
+	if d == nil || d.Field != "control message 0, SCM_CREDENTIALS, pid" || d.TextA != "process 1" || d.TextB != "process 2" {
+		t.Errorf("its own against another's: %v", d)
+	}
+}
+
+// Processes are paired by their place in the tree, those without calls left out.
+func TestDiffProcesses(t *testing.T) {
+	in := func(seq int, pid int, path ...int) Call {
+		c := clone(sentOne(amd64))
+		c.Process, c.seq = &Process{PID: pid, birth: path[0]}, seq
+		for _, birth := range path[1:] {
+			c.Process = &Process{PID: pid, parent: c.Process, birth: birth}
+		}
+		return c
+	}
+	a := []Call{in(0, 10, 0), in(1, 11, 0, 0), in(2, 12, 0, 1)}
+	b := []Call{in(0, 22, 0, 3, 5), in(1, 20, 0, 3), in(2, 21, 0, 3, 1)}
+	if d := Diff(a, b); d != nil {
+		t.Error(d)
+	}
+	b[0].Result = 1
+	if d := Diff(a, b); d == nil || d.Process != 3 || d.Call != 1 {
+		t.Errorf("in the second child: %v", d)
+	}
+	if d := Diff(a, b[1:]); d == nil || d.Process != 3 || d.TextA != "sendmsg" || d.TextB != "none" {
+		t.Errorf("no second child: %v", d)
+	}
+	if d := Diff(nil, a); d == nil || d.TextA != "none" {
+		t.Errorf("no process: %v", d)
+	}
+}
+
+func TestParseControl(t *testing.T) {
+	for _, a := range []*Arch{amd64, i386} {
+		one := cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(5), 0xaa)
+		two := append(one[:len(one):len(one)], cmsg(a, 1, 2, numbered(1, 2, 3), 0)...)
+		short := one[:len(one)-1]
+		list, rest := parseControl(a, two)
+		if len(list) != 2 || len(rest) != 0 || list[1].Offset != len(one) || list[1].Type != 2 {
+			t.Errorf("%s: %+v, %x", a.Name, list, rest)
+		}
+		if fds := list[0].descriptors(); len(fds) != 1 || fds[0] != 5 {
+			t.Errorf("%s: descriptors %v", a.Name, fds)
+		}
+		if list, rest = parseControl(a, short); a.word == 8 && (len(list) != 1 || len(list[0].Padding) != 3) || a.word == 4 && len(rest) != len(short) {
+			t.Errorf("%s: short: %+v, %x", a.Name, list, rest)
+		}
+		for _, length := range []uint64{0, 1, uint64(a.cmsghdr().size() - 1), uint64(len(one) + 1), 1<<63 + 16} {
+			bad := bytes.Clone(one)
+			put(a.cmsghdr(), bad, "cmsg_len", length)
+			if a.word == 4 && length > 1<<32 {
+				continue
+			}
+			if list, rest := parseControl(a, bad); len(list) != 0 || !bytes.Equal(rest, bad) {
+				t.Errorf("%s: cmsg_len %d: %+v, %x", a.Name, length, list, rest)
+			}
+		}
+	}
+}
+
+// Whatever the bytes: the parts of control data add up to all of it.
+func FuzzParseControl(f *testing.F) {
+	f.Add(cmsg(amd64, 1, 1, numbered(1), 0), true)
+	f.Add(cmsg(i386, 1, 1, numbered(1, 2), 0), false)
+	f.Fuzz(func(t *testing.T, b []byte, wide bool) {
+		a := i386
+		if wide {
+			a = amd64
+		}
+		list, rest := parseControl(a, b)
+		var sum []byte
+		for _, m := range list {
+			if m.Offset != len(sum) {
+				t.Fatalf("a message at %d, want %d", m.Offset, len(sum))
+			}
+			sum = append(append(append(sum, m.Header...), m.Data...), m.Padding...)
+			m.descriptors()
+		}
+		if !bytes.Equal(append(sum, rest...), b) {
+			t.Fatal("the parts are not the whole")
+		}
+	})
+}
+
+// A call that was made again stands where it was made first.
+func TestDiffRestarted(t *testing.T) {
+	on := func(thread int, c Call, errno int) Call {
+		c.Thread, c.Errno = thread, 0
+		if errno != 0 {
+			c.Result, c.Errno = -1, syscall.Errno(errno)
+		}
+		return c
+	}
+	receive, sending := receivedOne(amd64), sentOne(amd64)
+	plain := []Call{on(1, receive, 0), on(2, sending, 0)}
+	again := []Call{on(1, receive, 512), on(1, receive, 512), on(2, sending, 0), on(1, receive, 0)}
+	if d := Diff(plain, again); d != nil {
+		t.Error(d)
+	}
+	told := []Call{on(1, receive, 512), on(1, sending, 0)}
+	if d := Diff(plain, told); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
+		t.Errorf("not made again: %v", d)
+	}
+}

@@ -1,0 +1,229 @@
+package recorder
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory compares what the arguments point to.
+func (cmp *comparison) memory(atExit bool) bool {
+	a, b := cmp.callA.Entry, cmp.callB.Entry
+	if atExit {
+		a, b = cmp.callA.Exit, cmp.callB.Exit
+	}
+	for i := range a {
+		x := &a[i]
+		y := counterpart(b, x)
+		where := cmp.callA.title(x)
+		if y == nil {
+			return cmp.differ(where, "there", "not there")
+		}
+		p := piece{where: where, a: x.Data, b: y.Data}
+		if !cmp.all {
+			p.a, p.b = cmp.callA.said(x, atExit), cmp.callB.said(y, atExit)
+		}
+		if cmp.blob(x, p, atExit) {
+			return true
+		}
+		// The same as far as it was recorded.
+		if x.Size != y.Size {
+			return cmp.differ("the length of "+where, fmt.Sprint(x.Size), fmt.Sprint(y.Size))
+		}
+	}
+	if len(b) > len(a) {
+		return cmp.differ("memory", "not there", "there")
+	}
+	return false
+}
+
+func counterpart(blobs []Blob, x *Blob) *Blob {
+	if x.What == Buffer {
+		return buffer(blobs, x.Arg)
+	}
+	return find(blobs, x.What, x.Msg, x.Index)
+}
+
+// said is the part of the memory that the kernel reads at the entry, or has
+// read or written at the exit.
+func (c *Call) said(b *Blob, atExit bool) []byte {
+	upTo := func(n uint64) []byte { return b.Data[:min(uint64(len(b.Data)), n)] }
+	switch b.What {
+	case Buffer:
+		switch kind := c.sig.args[b.Arg].kind; {
+		case kind == argOut && !atExit, kind == argLenp && !atExit, kind == argFDs && !atExit:
+			return nil
+		case kind == argOut:
+			return upTo(uint64(max(0, c.Result)))
+		case kind == argLenp:
+			length := buffer(c.Exit, c.sig.args[b.Arg].of).data()
+			if c.Errno != 0 || len(length) < 4 {
+				return nil
+			}
+			return upTo(uint64(order.Uint32(length)))
+		}
+	case Address, Control, Payload:
+		switch {
+		case !c.sig.receives():
+		case !atExit || b.Msg >= c.done():
+			return nil
+		case b.What == Control:
+			return c.received(b.Msg)
+		case b.What == Address:
+			return c.address(b.Msg)
+		case b.What == Payload:
+			return upTo(c.filled(b))
+		}
+	}
+	return b.Data
+}
+
+// filled is how many bytes a receipt has put into the buffer of an iovec.
+func (c *Call) filled(b *Blob) uint64 {
+	left := uint64(c.bytes(b.Msg))
+	for i := range c.Exit {
+		if x := &c.Exit[i]; x.What == Payload && x.Msg == b.Msg && x.Index < b.Index {
+			left -= min(left, x.Size)
+		}
+	}
+	return min(left, b.Size)
+}
+
+func (cmp *comparison) blob(x *Blob, p piece, atExit bool) bool {
+	a := cmp.callA
+	switch x.What {
+	case SocketcallArgs:
+		return len(p.a) != len(p.b) && cmp.bytes(p.where, p) // its values were compared as arguments
+	case Header:
+		return cmp.fields(a.header(), p, cmp.prefix(x))
+	case Iovecs:
+		size := a.Arch.iovec().size()
+		for i := 0; i*size < max(len(p.a), len(p.b)); i++ {
+			prefix := cmp.prefix(x)
+			if max(len(p.a), len(p.b)) > size {
+				prefix += fmt.Sprintf("iovec %d, ", i)
+			}
+			if cmp.fields(a.Arch.iovec(), p.cut(i*size, size), prefix) {
+				return true
+			}
+		}
+		return false
+	case Control:
+		return cmp.control(x, p, atExit)
+	case Buffer:
+		return cmp.buffer(x, p, atExit)
+	}
+	return cmp.bytes(p.where, p)
+}
+
+// prefix says which message a field is of, where there are several.
+func (cmp *comparison) prefix(x *Blob) string {
+	if !cmp.callA.many() {
+		return ""
+	}
+	return fmt.Sprintf("message %d, ", x.Msg)
+}
+
+func (cmp *comparison) fields(l layout, p piece, prefix string) bool {
+	for _, f := range l {
+		part := p.cut(f.Offset, f.Size)
+		if f.kind == address && len(part.a) == f.Size && len(part.b) == f.Size {
+			null := make([]byte, f.Size)
+			if (string(part.a) == string(null)) == (string(part.b) == string(null)) {
+				continue
+			}
+		}
+		if cmp.bytes(prefix+f.Name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// control compares message by message as long as both sides are alike, and
+// what is no control message as it is.
+func (cmp *comparison) control(x *Blob, p piece, atExit bool) bool {
+	a := cmp.callA
+	receives := a.sig.receives()
+	written := p.a
+	if receives {
+		if written = nil; atExit {
+			written = a.received(x.Msg)
+		}
+	}
+	list, _ := parseControl(a.Arch, written)
+	end := 0
+	for i, m := range list {
+		prefix := cmp.prefix(x)
+		if len(list) > 1 {
+			prefix += fmt.Sprintf("control message %d, ", i)
+		}
+		if cmp.fields(a.Arch.cmsghdr(), p.cut(m.Offset, len(m.Header)), prefix) {
+			return true
+		}
+		data := p.cut(m.Offset+len(m.Header), len(m.Data))
+		if cmp.controlData(&m, data, prefix, receives) {
+			return true
+		}
+		end = m.Offset + len(m.Header) + len(m.Data) + len(m.Padding)
+		if receives && !cmp.all {
+			continue // the kernel leaves the padding as it was
+		}
+		if cmp.bytes(prefix+"padding after cmsg_data", p.cut(m.Offset+int(m.Len), len(m.Padding))) {
+			return true
+		}
+	}
+	return cmp.bytes(cmp.prefix(x)+"control data", p.cut(end, max(len(p.a), len(p.b))))
+}
+
+func (cmp *comparison) controlData(m *Cmsg, p piece, prefix string, received bool) bool {
+	kind := typeName(m.Level, m.Type)
+	socket := m.Level == unix.SOL_SOCKET && len(p.a) == len(p.b)
+	switch {
+	case socket && (m.Type == unix.SCM_RIGHTS || m.Type == scmPIDFD):
+		i := 0
+		for ; 4*i+4 <= len(p.a); i++ {
+			part := p.cut(4*i, 4)
+			field := fmt.Sprintf("%s%s, descriptor %d", prefix, kind, i)
+			if cmp.within(part, cmp.descriptor(field, int32(order.Uint32(part.a)), int32(order.Uint32(part.b)), received)) {
+				return true
+			}
+		}
+		return cmp.bytes(prefix+kind+", the rest", p.cut(4*i, 4))
+	case socket && m.Type == unix.SCM_CREDENTIALS && len(p.a) == unix.SizeofUcred:
+		return cmp.credentials(p, prefix+kind+", ")
+	}
+	return cmp.bytes(prefix+"cmsg_data", p)
+}
+
+// credentials compares a struct ucred.
+func (cmp *comparison) credentials(p piece, prefix string) bool {
+	pid := p.cut(0, 4)
+	return cmp.within(pid, cmp.process(prefix+"pid", int32(order.Uint32(pid.a)), int32(order.Uint32(pid.b)))) ||
+		cmp.bytes(prefix+"uid", p.cut(4, 4)) ||
+		cmp.bytes(prefix+"gid", p.cut(8, 4))
+}
+
+// buffer compares the memory of a call without messages.
+func (cmp *comparison) buffer(x *Blob, p piece, atExit bool) bool {
+	a := cmp.callA
+	if len(p.a) != len(p.b) || !atExit || a.Errno != 0 {
+		return cmp.bytes(p.where, p)
+	}
+	switch {
+	case a.sig.args[x.Arg].kind == argFDs && len(p.a) == 8:
+		for i := range 2 {
+			part := p.cut(4*i, 4)
+			field := fmt.Sprintf("descriptor %d", i)
+			if cmp.within(part, cmp.descriptor(field, int32(order.Uint32(part.a)), int32(order.Uint32(part.b)), true)) {
+				return true
+			}
+		}
+		return false
+	case a.option() == unix.SO_PEERCRED && x.Arg == 3 && len(p.a) == unix.SizeofUcred:
+		return cmp.credentials(p, "SO_PEERCRED, ")
+	case a.option() == unix.SO_PEERPIDFD && x.Arg == 3 && len(p.a) == 4:
+		return cmp.within(p, cmp.descriptor("SO_PEERPIDFD", int32(order.Uint32(p.a)), int32(order.Uint32(p.b)), true))
+	}
+	return cmp.bytes(p.where, p)
+}

@@ -1,0 +1,253 @@
+package recorder
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A File is what a descriptor stood for in the program at the time.
+type File struct {
+	FD          int32
+	Kind        string // "regular", "unix stream", "pipe", "eventfd"…; empty if the number is not open
+	Name        string // what the kernel calls it: a path, or such as pipe:[4711]
+	Access      string // "read", "write", "read-write" or "path"; empty if it was not looked up
+	CloseOnExec bool   // looked up together with Access
+	AtExit      bool   // the call has made it
+}
+
+// Open tells whether the number was open.
+func (f *File) Open() bool { return f.Kind != "" }
+
+// A lookup asks /proc about descriptors of stopped threads.
+type lookup struct {
+	sockets map[string]string // the kinds of sockets, by name; their inodes are not used again soon
+	path    []byte
+	link    [4096]byte
+}
+
+// lookUpEntry describes the descriptors that the call names.
+func (c *Call) lookUpEntry(l *lookup) {
+	if c.sig == nil {
+		return
+	}
+	for i, a := range c.sig.args {
+		if a.kind == argFD {
+			c.look(l, int32(c.args[i]), c.sig.messages() < 0, false)
+		}
+	}
+	for i := range c.messages() {
+		list, _ := parseControl(c.Arch, c.sent(i))
+		for _, m := range list {
+			for _, fd := range m.descriptors() {
+				c.look(l, fd, true, false)
+			}
+		}
+	}
+}
+
+// lookUpExit describes those that the call has made.
+func (c *Call) lookUpExit(l *lookup) {
+	if c.sig == nil || c.Errno != 0 {
+		return
+	}
+	if c.makesFD() {
+		c.look(l, int32(c.Result), true, true)
+	}
+	for i, a := range c.sig.args {
+		if fds := buffer(c.Exit, i).data(); a.kind == argFDs && len(fds) == 8 {
+			c.look(l, int32(order.Uint32(fds)), true, true)
+			c.look(l, int32(order.Uint32(fds[4:])), true, true)
+		}
+	}
+	if pidfd := buffer(c.Exit, 3).data(); c.option() == unix.SO_PEERPIDFD && len(pidfd) == 4 {
+		c.look(l, int32(order.Uint32(pidfd)), true, true)
+	}
+	for i := range c.done() {
+		list, _ := parseControl(c.Arch, c.received(i))
+		for _, m := range list {
+			for _, fd := range m.descriptors() {
+				c.look(l, fd, true, true)
+			}
+		}
+	}
+}
+
+// option is which one of SOL_SOCKET the call asks for; -1 if it does not.
+func (c *Call) option() int {
+	if c.sig == nil || c.sig.name != "getsockopt" || int32(c.args[1]) != unix.SOL_SOCKET {
+		return -1
+	}
+	return int(int32(c.args[2]))
+}
+
+// makesFD tells whether the result is a descriptor.
+func (c *Call) makesFD() bool {
+	if c.sig == nil || c.Errno != 0 || c.Unfinished {
+		return false
+	}
+	switch c.sig.result {
+	case argFD:
+		return true
+	case argFcntl:
+		return int32(c.args[1]) == unix.F_DUPFD || int32(c.args[1]) == unix.F_DUPFD_CLOEXEC
+	}
+	return false
+}
+
+func (c *Call) look(l *lookup, fd int32, whole, atExit bool) {
+	if fd < 0 {
+		return
+	}
+	f := c.file(fd, atExit)
+	if f == nil {
+		c.Files = append(c.Files, File{})
+		f = &c.Files[len(c.Files)-1]
+	} else if !whole || f.Access != "" {
+		return
+	}
+	*f = l.file(c.Thread, fd, whole)
+	f.AtExit = atExit
+}
+
+// file asks for the access mode only if the answer is to be whole.
+func (l *lookup) file(tid int, fd int32, whole bool) File {
+	f := File{FD: fd}
+	path := l.fd(tid, "fd", fd)
+	n, err := unix.Readlink(path, l.link[:])
+	if err != nil {
+		return f
+	}
+	link := l.link[:n]
+	if socket, ok := l.sockets[string(link)]; ok {
+		f.Kind, f.Name = socket, string(link)
+	} else {
+		f.Name = string(link)
+		f.Kind = l.kind(tid, path, f.Name)
+	}
+	if whole {
+		f.Access, f.CloseOnExec = access(l.fd(tid, "fdinfo", fd))
+	}
+	return f
+}
+
+func (l *lookup) fd(tid int, folder string, fd int32) string {
+	l.path = append(l.path[:0], "/proc/"...)
+	l.path = strconv.AppendInt(l.path, int64(tid), 10)
+	l.path = append(l.path, '/')
+	l.path = append(l.path, folder...)
+	l.path = append(l.path, '/')
+	l.path = strconv.AppendInt(l.path, int64(fd), 10)
+	return string(l.path)
+}
+
+func (l *lookup) kind(tid int, path, name string) string {
+	switch {
+	case strings.HasPrefix(name, "socket:["):
+		kind := socketKind(tid, path, name)
+		if l.sockets == nil {
+			l.sockets = map[string]string{}
+		}
+		l.sockets[name] = kind
+		return kind
+	case strings.HasPrefix(name, "/memfd:"):
+		return "memfd"
+	case strings.HasPrefix(name, "anon_inode:"):
+		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
+	case !strings.HasPrefix(name, "/"):
+		kind, _, _ := strings.Cut(name, ":") // pipe:[4711], pidfd:[12], net:[4026531840]
+		return kind
+	}
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return "file"
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "regular"
+	case unix.S_IFDIR:
+		return "directory"
+	case unix.S_IFCHR:
+		return "character device"
+	case unix.S_IFBLK:
+		return "block device"
+	case unix.S_IFIFO:
+		return "fifo"
+	case unix.S_IFSOCK:
+		return "socket file"
+	}
+	return "file"
+}
+
+// socketKind asks without touching the socket: for its protocol by name, and
+// for the type of a Unix socket in the table of the program's own network.
+func socketKind(tid int, path, name string) string {
+	var proto [64]byte
+	n, err := unix.Getxattr(path, "system.sockprotoname", proto[:])
+	if err != nil {
+		return "socket"
+	}
+	protocol := strings.ToLower(string(bytes.TrimRight(proto[:n], "\x00")))
+	if protocol != "unix" && protocol != "unix-stream" {
+		return protocol + " socket"
+	}
+	if kind := unixSocketType(tid, strings.TrimSuffix(strings.TrimPrefix(name, "socket:["), "]")); kind != "" {
+		return "unix " + kind
+	}
+	return strings.ReplaceAll(protocol, "-", " ")
+}
+
+func unixSocketType(tid int, inode string) string {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/net/unix")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		// Num RefCount Protocol Flags Type St Inode Path
+		f := strings.Fields(line)
+		if len(f) < 7 || f[6] != inode {
+			continue
+		}
+		switch f[4] {
+		case "0001":
+			return "stream"
+		case "0002":
+			return "dgram"
+		case "0005":
+			return "seqpacket"
+		}
+	}
+	return ""
+}
+
+func access(path string) (mode string, closeOnExec bool) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", false
+	}
+	var text [128]byte
+	n, err := unix.Read(fd, text[:])
+	_ = unix.Close(fd)
+	if err != nil {
+		return "", false
+	}
+	_, after, _ := bytes.Cut(text[:n], []byte("flags:"))
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	flags, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 8, 64)
+	if err != nil {
+		return "", false
+	}
+	closeOnExec = flags&unix.O_CLOEXEC != 0
+	switch {
+	case flags&unix.O_PATH != 0:
+		return "path", closeOnExec
+	case flags&unix.O_ACCMODE == unix.O_RDONLY:
+		return "read", closeOnExec
+	case flags&unix.O_ACCMODE == unix.O_WRONLY:
+		return "write", closeOnExec
+	}
+	return "read-write", closeOnExec
+}

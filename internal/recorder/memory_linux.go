@@ -1,0 +1,121 @@
+package recorder
+
+import (
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	defaultLimit = 1 << 20  // bytes of one buffer
+	callLimit    = 16 << 20 // bytes of all that a call points to
+	maxVector    = 1024     // UIO_MAXIOV: the kernel takes no more iovecs, and no more messages
+	maxString    = 4096
+)
+
+// A reader reads memory of stopped threads.
+type reader struct {
+	limit  int  // of a payload
+	brief  bool // Options.Brief
+	remote []unix.RemoteIovec
+}
+
+// read fills in the Data of all blobs, each as far as it can be read. The
+// error is why nothing at all can be.
+func (r *reader) read(tid int, blobs []Blob) error {
+	total := 0
+	r.remote = r.remote[:0]
+	for i := range blobs {
+		b := &blobs[i]
+		n := 0
+		if b.Addr != 0 {
+			n = int(min(b.Size, uint64(callLimit-total)))
+			if b.What == Payload {
+				n = min(n, r.limit)
+			} else {
+				n = min(n, defaultLimit)
+			}
+		}
+		r.remote = append(r.remote, unix.RemoteIovec{Base: uintptr(b.Addr), Len: n})
+		total += n
+	}
+	if total == 0 {
+		return nil
+	}
+	arena := make([]byte, total)
+	for i, off := 0, 0; i < len(blobs); i++ {
+		n := r.remote[i].Len
+		blobs[i].Data = arena[off : off+n : off+n]
+		off += n
+	}
+	for first := 0; first < len(blobs); {
+		last := min(first+maxVector, len(blobs))
+		next, err := readSome(tid, blobs[first:last], r.remote[first:last])
+		if err != nil {
+			for i := range blobs[first:] {
+				blobs[first+i].Data = nil
+			}
+			return err
+		}
+		first += next
+	}
+	return nil
+}
+
+// readSome reads until all is read or something is not there, and returns how
+// many blobs are dealt with.
+func readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int, error) {
+	size := 0
+	for _, iov := range remote {
+		size += iov.Len
+	}
+	if size == 0 {
+		return len(blobs), nil
+	}
+	// The blobs lie one behind the other.
+	var start []byte
+	for i := range blobs {
+		if len(blobs[i].Data) > 0 {
+			start = blobs[i].Data[:1]
+			break
+		}
+	}
+	local := [1]unix.Iovec{{Base: &start[0]}}
+	local[0].SetLen(size)
+	n, err := unix.ProcessVMReadv(tid, local[:], remote, 0)
+	switch {
+	case err == nil && n == size:
+		return len(blobs), nil
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
+		return len(blobs), readFile(tid, blobs, err)
+	case errors.Is(err, unix.ESRCH):
+		return len(blobs), err
+	case err != nil:
+		n = 0
+	}
+	for i := range blobs {
+		if n < len(blobs[i].Data) {
+			blobs[i].Data = blobs[i].Data[:n]
+			return i + 1, nil
+		}
+		n -= len(blobs[i].Data)
+	}
+	return len(blobs), nil
+}
+
+// readFile is for where process_vm_readv is forbidden and ptrace is not, as in
+// some containers.
+func readFile(tid int, blobs []Blob, why error) error {
+	f, err := os.Open("/proc/" + strconv.Itoa(tid) + "/mem")
+	if err != nil {
+		return os.NewSyscallError("process_vm_readv", why)
+	}
+	defer func() { _ = f.Close() }()
+	for i := range blobs {
+		n, _ := f.ReadAt(blobs[i].Data, int64(blobs[i].Addr)) // what cannot be read is left out
+		blobs[i].Data = blobs[i].Data[:n]
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package recorder
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Programs in C: the peers of the interop suite, built here from their sources.
+
+const peerSources = "../../interop/peers/c"
+
+// compiler is the C compiler that Go would use.
+func compiler(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "CC").Output()
+	cc := strings.Fields(string(out))
+	if err != nil || len(cc) == 0 {
+		missing(t, "go env CC names no C compiler")
+	}
+	if _, err := exec.LookPath(cc[0]); err != nil {
+		missing(t, "no C compiler: "+err.Error())
+	}
+	return cc
+}
+
+// peer builds one of the peers, with flags before the sources.
+func peer(t *testing.T, name string, flags ...string) (path string, err error) {
+	t.Helper()
+	cc := compiler(t)
+	sources := []string{"loop.c", "words.c", "errno_name.c", strings.ReplaceAll(name, "-", "_") + ".c"}
+	for i := range sources {
+		sources[i] = filepath.Join(peerSources, sources[i])
+	}
+	library, err := filepath.Glob("../../csrc/*.c")
+	if err != nil || len(library) == 0 {
+		t.Fatal("csrc has no sources")
+	}
+	path = filepath.Join(t.TempDir(), name)
+	args := slices.Concat(cc[1:], []string{"-std=c99", "-D_DEFAULT_SOURCE", "-O1", "-I../../csrc", "-o", path}, flags, sources, library)
+	out, err := exec.Command(cc[0], args...).CombinedOutput()
+	if err != nil {
+		t.Logf("%s", out)
+	}
+	return path, err
+}
+
+func mustPeer(t *testing.T, name string) string {
+	t.Helper()
+	path, err := peer(t, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// peerCommand is a peer with a pair of sockets and a file, which passes the
+// file to itself.
+func peerCommand(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path)
+	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(p[0]), "a"), os.NewFile(uintptr(p[1]), "b"), file}
+	t.Cleanup(func() {
+		for _, f := range cmd.ExtraFiles {
+			_ = f.Close()
+		}
+	})
+	cmd.Stdin = strings.NewReader("hello\nuse sock=3 fds=5\nsend payload=68656c6c6f fds=5\nuse sock=4\nrecv bytes=16 fds=1\nend\n")
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func TestPeers(t *testing.T) {
+	needsPtrace(t)
+	if runtime.GOARCH == "386" {
+		t.Skip("the compiler builds for amd64")
+	}
+	record := func(path string) []Call {
+		t.Helper()
+		cmd := peerCommand(t, path)
+		cmd.Stdout = io.Discard
+		calls, err := Record(cmd, Options{})
+		if err != nil || len(calls) != 2 || calls[0].Result != 5 || calls[1].Result != 5 {
+			t.Fatalf("%s: %v, %v", path, calls, err)
+		}
+		return calls
+	}
+	pair := mustPeer(t, "csrc-pair")
+	first, again, book := record(pair), record(pair), record(mustPeer(t, "book"))
+	if d := Diff(first, again); d != nil {
+		t.Errorf("csrc with itself: %v", d)
+	}
+
+	// The book leaves to chance what it does not set, in the msghdr and behind
+	// the descriptor; csrc sets all of it.
+	d := DiffSaid(book[:1], first[:1])
+	unset := []string{"msg_flags", "padding after msg_namelen", "padding after msg_flags", "padding after cmsg_data"}
+	if d == nil || !slices.Contains(unset, d.Field) || strings.Trim(d.TextB, "0") != "" || strings.Trim(d.TextA, "0") == "" {
+		t.Errorf("the book against csrc: %v", d)
+	}
+	for _, b := range first[0].Entry {
+		if b.What != Header && b.What != Control {
+			continue
+		}
+		for _, f := range first[0].fields(&b, b.Data) {
+			if bytes := cut(b.Data, f); (f.kind == padding || f.Name == "msg_flags") && strings.Trim(string(bytes), "\x00") != "" {
+				t.Errorf("csrc: %s of %s is %x", f.Name, b.What, bytes)
+			}
+		}
+	}
+	if d := DiffSaid(book[1:], first[1:]); d == nil || d.Field != "flags" || d.TextA != "0" || d.TextB != "MSG_CMSG_CLOEXEC" {
+		t.Errorf("receipts of the book and of csrc: %v", d)
+	}
+}
+
+// A 32-bit libc may go through socketcall; csrc does not.
+func TestPeers32(t *testing.T) {
+	needsPtrace(t)
+	if runtime.GOARCH != "amd64" {
+		t.Skip("only amd64 runs programs of another width here")
+	}
+	flags := []string{"-m32", "-I/usr/include/x86_64-linux-gnu", "-static"}
+	path, err := peer(t, "csrc-pair", flags...)
+	if err != nil {
+		missing(t, "the compiler cannot build for 386")
+	}
+	for _, c := range []struct {
+		name, path string
+		direct     bool
+	}{{"csrc-pair", path, true}, {"book", "", false}} {
+		if c.path == "" {
+			if c.path, err = peer(t, c.name, flags...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := peerCommand(t, c.path)
+		cmd.Stdout = io.Discard
+		calls, err := Record(cmd, Options{})
+		if err != nil || len(calls) != 2 {
+			t.Fatalf("%s: %v, %v", c.name, calls, err)
+		}
+		for i, name := range []string{"sendmsg", "recvmsg"} {
+			k := &calls[i]
+			if k.Arch.Name != "386" || k.Name() != name || k.Result != 5 || c.direct && k.ViaSocketcall() {
+				t.Errorf("%s: recorded %v, by socketcall %v", c.name, k, k.ViaSocketcall())
+			}
+			if control := find(k.Exit, Control, 0, 0).data(); len(control) != 16 {
+				t.Errorf("%s: control data %x", c.name, control)
+			}
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package recorder
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What golang.org/x/sys has no function for.
+
+const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
+	unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC
+
+func ptrace(request, tid int, addr uintptr, data unsafe.Pointer) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), addr, uintptr(data), 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// ptraceNumber is ptrace with a number for its last argument.
+func ptraceNumber(request, tid int, data uintptr) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func seize(tid, options int) error {
+	return ptraceNumber(unix.PTRACE_SEIZE, tid, uintptr(options))
+}
+
+// resume lets a stopped thread run on, with a signal or 0.
+func resume(request, tid int, sig unix.Signal) error {
+	return ptraceNumber(request, tid, uintptr(sig))
+}
+
+// syscallInfo is struct ptrace_syscall_info.
+type syscallInfo struct {
+	op   uint8
+	_    [3]uint8
+	arch uint32
+	ip   uint64
+	sp   uint64
+	// The number and the arguments at an entry; at an exit the result and
+	// whether it is an error.
+	words [7]uint64
+	_     [8]byte
+}
+
+func (i *syscallInfo) result() (value int64, failed bool) {
+	return int64(i.words[0]), byte(i.words[1]) != 0
+}
+
+func (i *syscallInfo) get(tid int) error {
+	_, err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(*i), unsafe.Pointer(i))
+	return err
+}
+
+// signals is a set of them, as the kernel has it.
+type signals uint64
+
+const allSignals = ^signals(0)
+
+func (s signals) without(sig unix.Signal) signals { return s &^ (1 << (sig - 1)) }
+
+func blocked(tid int) (s signals, err error) {
+	_, err = ptrace(unix.PTRACE_GETSIGMASK, tid, unsafe.Sizeof(s), unsafe.Pointer(&s))
+	return s, err
+}
+
+func block(tid int, s signals) error {
+	_, err := ptrace(unix.PTRACE_SETSIGMASK, tid, unsafe.Sizeof(s), unsafe.Pointer(&s))
+	return err
+}
+
+// waitStop waits for a change of one thread of ours, or with -1 of any of
+// those that this very thread started or attached to.
+func waitStop(tid int) (int, unix.WaitStatus, error) { return waitChange(tid, 0) }
+
+// waitChange is waitStop; with WNOHANG it does not wait, and returns 0 if there
+// was no change.
+func waitChange(tid, options int) (int, unix.WaitStatus, error) {
+	for {
+		var status unix.WaitStatus
+		n, err := unix.Wait4(tid, &status, unix.WALL|unix.WNOTHREAD|options, nil)
+		if err != unix.EINTR {
+			return n, status, err
+		}
+	}
+}
+
+// event is the PTRACE_EVENT_… of a stop, and 0 if it is another kind of stop.
+func event(s unix.WaitStatus) int { return int(s) >> 16 }

@@ -1,0 +1,222 @@
+package recorder
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// none stands for the number of a call that an architecture does not have.
+const none = -1
+
+// A tableRow is a system call: its numbers, and what its arguments are.
+type tableRow struct {
+	name               string
+	amd64, i386, arm64 int
+	arguments          string
+}
+
+// table holds the calls that a library which passes descriptors, or a
+// runtime under it, is likely to make. Of a call that is not here the number
+// and the result are recorded and compared; which of its registers are
+// arguments is not known.
+//
+// The words for arguments are those of argKinds; what follows the = is the
+// result, where it is no plain number. buf:N and out:N are memory of as many bytes as
+// argument N says, lenp:N of as many as the int to which argument N points,
+// mmsg:N an array of N elements.
+var table = []tableRow{
+	{"read", 0, 3, 63, "fd out:2 word"},
+	{"write", 1, 4, 64, "fd buf:2 word"},
+	{"open", 2, 5, none, "str int int = fd"},
+	{"openat", 257, 295, 56, "fd str int int = fd"},
+	{"close", 3, 6, 57, "fd"},
+	{"close_range", 436, 436, 436, "int int int"},
+	{"dup", 32, 41, 23, "fd = fd"},
+	{"dup2", 33, 63, none, "fd fd = fd"},
+	{"dup3", 292, 330, 24, "fd fd int = fd"},
+	{"fcntl", 72, 55, 25, "fd int word = fcntl"},
+	{"fcntl64", none, 221, none, "fd int word = fcntl"},
+	{"ioctl", 16, 54, 29, "fd int word"},
+	{"lseek", 8, 19, 62, "fd word int"},
+	{"fstat", 5, 108, 80, "fd addr"},
+	{"newfstatat", 262, none, 79, "fd str addr int"},
+	{"statx", 332, 383, 291, "fd str int int addr"},
+	{"poll", 7, 168, none, "addr int int"},
+	{"ppoll", 271, 309, 73, "addr int addr addr word"},
+	{"epoll_create1", 291, 329, 20, "int = fd"},
+	{"epoll_ctl", 233, 255, 21, "fd int fd addr"},
+	{"epoll_wait", 232, 256, none, "fd addr int int"},
+	{"epoll_pwait", 281, 319, 22, "fd addr int int addr word"},
+	{"eventfd2", 290, 328, 19, "int int = fd"},
+	{"memfd_create", 319, 356, 279, "str int = fd"},
+	{"pidfd_open", 434, 434, 434, "pid int = fd"},
+	{"pidfd_getfd", 438, 438, 438, "fd int int = fd"},
+	{"pidfd_send_signal", 424, 424, 424, "fd int addr int"},
+	{"kcmp", 312, 349, 272, "pid pid int word word"},
+	{"pipe", 22, 42, none, "fds"},
+	{"pipe2", 293, 331, 59, "fds int"},
+	{"socket", 41, 359, 198, "int int int = fd"},
+	{"socketpair", 53, 360, 199, "int int int fds"},
+	{"bind", 49, 361, 200, "fd buf:2 int"},
+	{"connect", 42, 362, 203, "fd buf:2 int"},
+	{"listen", 50, 363, 201, "fd int"},
+	{"accept", 43, none, 202, "fd lenp:2 p4 = fd"},
+	{"accept4", 288, 364, 242, "fd lenp:2 p4 int = fd"},
+	{"getsockname", 51, 367, 204, "fd lenp:2 p4"},
+	{"getpeername", 52, 368, 205, "fd lenp:2 p4"},
+	{"shutdown", 48, 373, 210, "fd int"},
+	{"setsockopt", 54, 366, 208, "fd int int buf:4 int"},
+	{"getsockopt", 55, 365, 209, "fd int int lenp:4 p4"},
+	{"sendto", 44, 369, 206, "fd buf:2 word flags buf:5 int"},
+	{"recvfrom", 45, 371, 207, "fd out:2 word flags lenp:5 p4"},
+	{"sendmsg", 46, 370, 211, "fd msg flags"},
+	{"recvmsg", 47, 372, 212, "fd msg flags"},
+	{"sendmmsg", 307, 345, 269, "fd mmsg:2 int flags"},
+	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags addr"},
+	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags addr"},
+	{"socketcall", none, 102, none, "int addr"},
+	{"unlink", 87, 10, none, "str"},
+	{"unlinkat", 263, 301, 35, "fd str int"},
+	{"chmod", 90, 15, none, "str int"},
+	{"fchmod", 91, 94, 52, "fd int"},
+	{"fchmodat", 268, 306, 53, "fd str int"},
+	{"umask", 95, 60, 166, "int"},
+	{"mmap", 9, none, 222, "addr word int int fd word = addr"},
+	{"mmap2", none, 192, none, "addr word int int fd word = addr"},
+	{"munmap", 11, 91, 215, "addr word"},
+	{"mprotect", 10, 125, 226, "addr word int"},
+	{"madvise", 28, 219, 233, "addr word int"},
+	{"brk", 12, 45, 214, "addr = addr"},
+	{"futex", 202, 240, 98, "addr int int addr addr int"},
+	{"futex_time64", none, 422, none, "addr int int addr addr int"},
+	{"rt_sigaction", 13, 174, 134, "int addr addr word"},
+	{"rt_sigprocmask", 14, 175, 135, "int addr addr word"},
+	{"rt_sigreturn", 15, 173, 139, ""},
+	{"sigreturn", none, 119, none, ""},
+	{"sigaltstack", 131, 186, 132, "addr addr"},
+	{"getpid", 39, 20, 172, "= pid"},
+	{"gettid", 186, 224, 178, "= pid"},
+	{"getppid", 110, 64, 173, "= pid"},
+	{"getuid", 102, 24, 174, ""},
+	{"getuid32", none, 199, none, ""},
+	{"geteuid", 107, 49, 175, ""},
+	{"geteuid32", none, 201, none, ""},
+	{"getgid", 104, 47, 176, ""},
+	{"getgid32", none, 200, none, ""},
+	{"getegid", 108, 50, 177, ""},
+	{"getegid32", none, 202, none, ""},
+	{"kill", 62, 37, 129, "pid int"},
+	{"tgkill", 234, 270, 131, "pid pid int"},
+	{"nanosleep", 35, 162, 101, "addr addr"},
+	{"clock_nanosleep", 230, 267, 115, "int int addr addr"},
+	{"clock_nanosleep_time64", none, 407, none, "int int addr addr"},
+	{"clock_gettime", 228, 265, 113, "int addr"},
+	{"clock_gettime64", none, 403, none, "int addr"},
+	{"sched_yield", 24, 158, 124, ""},
+	{"getrandom", 318, 355, 278, "addr word int"},
+	{"getpriority", 140, 96, 141, "int int"},
+	{"seccomp", 317, 354, 277, "int int addr"},
+	{"prctl", 157, 172, 167, "int word word word word"},
+	{"prlimit64", 302, 340, 261, "pid int addr addr"},
+	{"set_robust_list", 273, 311, 99, "addr word"},
+	{"rseq", 334, 386, 293, "addr int int int"},
+	{"clone", 56, 120, 220, "word addr addr addr addr = pid"},
+	{"clone3", 435, 435, 435, "addr word = pid"},
+	{"fork", 57, 2, none, "= pid"},
+	{"vfork", 58, 190, none, "= pid"},
+	{"execve", 59, 11, 221, "str addr addr"},
+	{"execveat", 322, 358, 281, "fd str addr addr int"},
+	{"exit", 60, 1, 93, "int"},
+	{"exit_group", 231, 252, 94, "int"},
+	{"wait4", 61, 114, 260, "pid addr int addr = pid"},
+	{"waitid", 247, 284, 95, "int pid addr int addr"},
+}
+
+type argKind int
+
+const (
+	argWord argKind = iota // a register
+	argInt                 // the lower 32 bits of one: the kernel looks at no more
+	argFlags
+	argFD
+	argPID
+	argAddr // memory that is not read
+	argStr  // text that ends in a NUL
+	argBuf
+	argOut // memory that the call fills, as far as its result says
+	argLenp
+	argFDs // int[2]
+	argP4  // 4 bytes
+	argMsg
+	argMmsg
+	argFcntl // a descriptor if the command is one of fcntl's F_DUPFD
+)
+
+var argKinds = map[string]argKind{
+	"word": argWord, "int": argInt, "flags": argFlags, "fd": argFD, "pid": argPID, "addr": argAddr, "str": argStr,
+	"buf": argBuf, "out": argOut, "lenp": argLenp, "fds": argFDs, "p4": argP4, "msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl,
+}
+
+type argument struct {
+	kind argKind
+	of   int // the argument that has the length
+}
+
+// A signature is what a call's arguments and its result are.
+type signature struct {
+	name   string
+	args   []argument
+	result argKind
+}
+
+func (r *tableRow) parse() *signature {
+	s := &signature{name: r.name}
+	args, result, _ := strings.Cut(r.arguments, "=")
+	for _, word := range strings.Fields(args) {
+		kind, of, _ := strings.Cut(word, ":")
+		a := argument{kind: mustKind(kind)}
+		if of != "" {
+			n, err := strconv.Atoi(of)
+			if err != nil {
+				panic(err)
+			}
+			a.of = n
+		}
+		s.args = append(s.args, a)
+	}
+	if result = strings.TrimSpace(result); result != "" {
+		s.result = mustKind(result)
+	}
+	return s
+}
+
+func mustKind(word string) argKind {
+	kind, ok := argKinds[word]
+	if !ok {
+		panic(fmt.Sprintf("no such argument: %q", word))
+	}
+	return kind
+}
+
+// messages returns which argument is a msghdr or an array of them; -1 if none.
+func (s *signature) messages() int {
+	if s == nil {
+		return -1
+	}
+	for i, a := range s.args {
+		if a.kind == argMsg || a.kind == argMmsg {
+			return i
+		}
+	}
+	return -1
+}
+
+// receives tells the direction of a call with messages.
+func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.name, "recv") }
+
+// ancillary is the calls that can carry ancillary data.
+var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
+
+// socketcalls is what the first argument of socketcall makes of it.
+var socketcalls = map[uint64]string{16: "sendmsg", 17: "recvmsg", 19: "recvmmsg", 20: "sendmmsg"}

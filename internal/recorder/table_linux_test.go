@@ -1,0 +1,90 @@
+package recorder
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The numbers of the table are those of golang.org/x/sys.
+func TestTable(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
+	if err != nil || len(bytes.TrimSpace(out)) == 0 {
+		missing(t, "go list does not say where golang.org/x/sys is")
+	}
+	for _, a := range []*Arch{amd64, i386, arm64} {
+		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "unix", "zsysnum_linux_"+a.Name+".go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers := map[string]int{}
+		for _, m := range regexp.MustCompile(`SYS_(\w+)\s+= (\d+)`).FindAllStringSubmatch(string(text), -1) {
+			if numbers[strings.ToLower(m[1])], err = strconv.Atoi(m[2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// 386's first mmap takes one pointer to all of its arguments.
+		if a == i386 {
+			delete(numbers, "mmap")
+		}
+		known := 0
+		for _, row := range table {
+			nr, ok := numbers[row.name]
+			if !ok {
+				nr = none
+			}
+			if got := a.number(row.name); got != nr {
+				t.Errorf("%s: %s is %d, want %d", a.Name, row.name, got, nr)
+			}
+			if ok {
+				known++
+			}
+		}
+		if len(a.calls()) != known {
+			t.Errorf("%s: %d calls by number, %d by name", a.Name, len(a.calls()), known)
+		}
+		for _, name := range []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg"} {
+			if sig := a.calls()[uint64(a.number(name))]; sig.messages() != 1 {
+				t.Errorf("%s: %s has its messages at %d", a.Name, name, sig.messages())
+			}
+		}
+		for _, sig := range a.calls() {
+			for i, arg := range sig.args {
+				if arg.of < 0 || arg.of >= len(sig.args) || arg.of == i && i > 0 {
+					t.Errorf("%s: argument %d of %s refers to argument %d", a.Name, i, sig.name, arg.of)
+				}
+			}
+		}
+	}
+	for i := range table {
+		sig := table[i].parse()
+		listed := strings.Contains(" "+strings.Join(ancillary, " ")+" ", " "+sig.name+" ")
+		if listed != (sig.messages() >= 0) {
+			t.Errorf("%s: in the list %v, has messages %v", sig.name, listed, sig.messages() >= 0)
+		}
+	}
+}
+
+// The layouts have no gaps, and are as long as the kernel's.
+func TestLayouts(t *testing.T) {
+	for word, sizes := range map[int][4]int{8: {56, 64, 16, 16}, 4: {28, 32, 8, 12}} {
+		l := layouts[word]
+		for i, one := range []layout{l.msghdr, l.mmsghdr, l.iovec, l.cmsghdr} {
+			end := 0
+			for _, f := range one {
+				if f.Offset != end {
+					t.Errorf("%d bytes a word: %s is at %d, want %d", word, f.Name, f.Offset, end)
+				}
+				end += f.Size
+			}
+			if end != sizes[i] || one.size() != end {
+				t.Errorf("%d bytes a word: structure %d has %d bytes, want %d", word, i, end, sizes[i])
+			}
+		}
+	}
+}

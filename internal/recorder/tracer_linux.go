@@ -1,0 +1,358 @@
+package recorder
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options are what is recorded, and how. The zero value records every call
+// that can carry ancillary data, and keeps it.
+type Options struct {
+	// Handle is given each call at its exit, in place of its being kept. It
+	// runs while the thread that made the call is stopped.
+	Handle func(*Call)
+	// Sections records all calls between marks, and no others.
+	Sections bool
+	// NoFilter stops the program at each of its calls, without a filter.
+	NoFilter bool
+	// Ancillary leaves out calls that carry no ancillary data, as Call.Ancillary
+	// has it.
+	Ancillary bool
+	// Brief records what Call.Text tells, and no more of the memory: nothing of
+	// a receipt's buffers at its entry, nothing of what is sent at the exit.
+	Brief bool
+	// Limit is how many bytes are recorded of the payload in one buffer; 0
+	// stands for 1 MiB, which is the limit of all other memory.
+	Limit int
+	// Started is told the process before its first instruction.
+	Started func(*os.Process)
+}
+
+// A tracer belongs to one operating system thread.
+type tracer struct {
+	o       Options
+	mode    resumeMode
+	reader  reader
+	lookup  lookup
+	threads map[int]*thread
+	born    int      // how many processes have no parent here
+	dead    *Process // the last of which a thread has ended
+	queue   []change
+	calls   []Call
+	seq     int
+
+	leader int // the process whose end is told
+	status unix.WaitStatus
+}
+
+// resumeMode is how threads run on that are in no call and in no section.
+type resumeMode int
+
+const (
+	toFilter  resumeMode = unix.PTRACE_CONT    // up to a call that the filter stops
+	toSyscall resumeMode = unix.PTRACE_SYSCALL // up to the next call
+)
+
+type thread struct {
+	tid     int
+	process *Process
+	section int
+	inside  bool // a call: between its entry and its exit
+	call    *Call
+}
+
+func newTracer(o Options) *tracer {
+	limit := o.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief}, threads: map[int]*thread{}}
+	if o.NoFilter {
+		t.mode = toSyscall
+	}
+	return t
+}
+
+// add makes a thread of its own process known. A process with no parent in
+// the tree is a root.
+func (t *tracer) add(tid int, p *Process) *thread {
+	th := &thread{tid: tid, process: p}
+	t.threads[tid] = th
+	return th
+}
+
+func (t *tracer) root(pid int) *Process {
+	p := &Process{PID: pid, birth: t.born}
+	t.born++
+	return p
+}
+
+// A change is what waiting for a thread has told.
+type change struct {
+	tid    int
+	status unix.WaitStatus
+}
+
+// wait returns the next change. Of many the kernel tells first that of the same
+// threads, so that busy ones would keep the tracer from others: it takes in
+// turn what is there.
+func (t *tracer) wait() (int, unix.WaitStatus, error) {
+	if len(t.queue) == 0 {
+		tid, status, err := waitStop(-1)
+		if err != nil {
+			return 0, 0, err
+		}
+		t.push(tid, status)
+		for len(t.threads) > 1 {
+			tid, status, err := waitChange(-1, unix.WNOHANG)
+			if err != nil || tid == 0 {
+				break
+			}
+			t.push(tid, status)
+		}
+	}
+	next := t.queue[0]
+	t.queue = t.queue[1:]
+	return next.tid, next.status, nil
+}
+
+// push queues a change. One before of the same thread is past: the thread was
+// killed, and it may be another that has its number now.
+func (t *tracer) push(tid int, status unix.WaitStatus) {
+	t.queue = slices.DeleteFunc(t.queue, func(c change) bool { return c.tid == tid })
+	t.queue = append(t.queue, change{tid, status})
+}
+
+// loop handles stops until there is nobody left.
+func (t *tracer) loop() error {
+	for {
+		tid, status, err := t.wait()
+		if err == unix.ECHILD {
+			return nil
+		}
+		if err != nil {
+			return os.NewSyscallError("wait4", err)
+		}
+		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // killed meanwhile: wait tells
+			return err
+		}
+	}
+}
+
+func (t *tracer) handle(tid int, status unix.WaitStatus) error {
+	th := t.threads[tid]
+	if !status.Stopped() {
+		if tid == t.leader {
+			t.status = status
+		}
+		if th != nil {
+			t.abandon(th)
+			delete(t.threads, tid)
+			t.dead = th.process
+		}
+		return nil
+	}
+	if event(status) == unix.PTRACE_EVENT_EXEC {
+		th = t.exec(tid)
+	}
+	if th == nil {
+		th = t.appear(tid)
+	}
+	sig := status.StopSignal()
+	if sig == syscall.SIGTRAP|0x80 {
+		return t.syscallStop(th)
+	}
+	switch event(status) {
+	case 0:
+		return t.resume(th, sig)
+	case unix.PTRACE_EVENT_SECCOMP:
+		return t.syscallStop(th)
+	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
+		return errors.Join(t.newborn(th), t.resume(th, 0))
+	case unix.PTRACE_EVENT_STOP:
+		switch sig {
+		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+			// All of the process is stopped. It stays so until SIGCONT.
+			return resume(unix.PTRACE_LISTEN, tid, 0)
+		}
+	}
+	return t.resume(th, 0)
+}
+
+func (t *tracer) resume(th *thread, sig unix.Signal) error {
+	request := int(t.mode)
+	if th.inside || th.section != 0 {
+		request = unix.PTRACE_SYSCALL
+	}
+	return resume(request, th.tid, sig)
+}
+
+// appear makes a thread known that stops before the one that made it could
+// tell. That one may never do so: it may be killed, and is then perhaps gone
+// already. So nothing is waited for: newborn corrects what is wrong here.
+func (t *tracer) appear(tid int) *thread {
+	s := status(strconv.Itoa(tid))
+	var parent *Process
+	for _, th := range t.threads {
+		switch strconv.Itoa(th.process.PID) {
+		case s["Tgid"]:
+			return t.add(tid, th.process)
+		case s["PPid"]:
+			parent = th.process
+		}
+	}
+	if parent == nil {
+		parent = t.dead
+	}
+	if parent == nil {
+		return t.add(tid, t.root(tid))
+	}
+	return t.add(tid, parent.bear(tid))
+}
+
+// newborn makes known whom a thread has just made.
+func (t *tracer) newborn(maker *thread) error {
+	msg, err := unix.PtraceGetEventMsg(maker.tid)
+	if err != nil {
+		return err
+	}
+	t.made(maker.process, int(msg))
+	return nil
+}
+
+// made tells that p has made a thread, of its own or of a new process.
+func (t *tracer) made(p *Process, tid int) {
+	th := t.threads[tid]
+	switch {
+	case th == nil && status(strconv.Itoa(tid))["Tgid"] == strconv.Itoa(p.PID):
+		t.add(tid, p)
+	case th == nil:
+		t.add(tid, p.bear(tid))
+	case th.process != p && th.process.parent != p:
+		p.adopt(th.process)
+	}
+}
+
+// exec tells who the thread is from now on: the one that execs takes over the
+// number of the first, and all others of the process are gone.
+func (t *tracer) exec(tid int) *thread {
+	th := t.threads[tid]
+	former, err := unix.PtraceGetEventMsg(tid)
+	if err != nil || int(former) == tid {
+		return th
+	}
+	caller := t.threads[int(former)]
+	if caller == nil {
+		return th
+	}
+	if th != nil {
+		t.abandon(th)
+	}
+	delete(t.threads, int(former))
+	caller.tid = tid
+	t.threads[tid] = caller
+	return caller
+}
+
+func (t *tracer) syscallStop(th *thread) error {
+	var info syscallInfo
+	if err := info.get(th.tid); err != nil {
+		return err
+	}
+	switch {
+	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT:
+		t.leave(th, &info)
+	case info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP && th.inside: // seen at its entry
+	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY || info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP:
+		t.abandon(th)
+		t.enter(th, &info)
+	}
+	return t.resume(th, 0)
+}
+
+// enter begins a call.
+func (t *tracer) enter(th *thread, info *syscallInfo) {
+	th.inside = true
+	arch := archOf(info.arch)
+	if arch == nil {
+		return
+	}
+	nr, args := info.words[0], info.words[1:]
+	sig := arch.calls()[nr]
+	if t.o.Sections {
+		if n, ok := mark(sig, args); ok {
+			th.section = n
+			return
+		}
+		if th.section == 0 {
+			return
+		}
+	}
+	c := &Call{Process: th.process, Thread: th.tid, Arch: arch, Nr: nr, Section: th.section, sig: sig, seq: t.seq}
+	t.seq++
+	copy(c.Args[:], args)
+	c.args = c.Args
+	if !t.o.Sections && c.sig.messages() < 0 && !c.ViaSocketcall() {
+		return
+	}
+	c.capture(&t.reader)
+	if !t.o.Sections && c.sig.messages() < 0 {
+		return
+	}
+	if t.o.Ancillary && !c.sig.receives() && !c.Ancillary() {
+		th.inside = false // no need to stop at its exit
+		return
+	}
+	c.lookUpEntry(&t.lookup)
+	th.call = c
+}
+
+// mark tells whether the call is one, and which section it begins.
+func mark(sig *signature, args []uint64) (section int, ok bool) {
+	if sig == nil || sig.name != "getpriority" || uint32(args[0]) != Mark {
+		return 0, false
+	}
+	return int(int32(args[1])), true
+}
+
+// leave ends a call.
+func (t *tracer) leave(th *thread, info *syscallInfo) {
+	c := th.call
+	th.call, th.inside = nil, false
+	if c == nil {
+		return
+	}
+	value, failed := info.result()
+	c.Result = value
+	if failed {
+		c.Result, c.Errno = -1, syscall.Errno(-value)
+	}
+	c.captureAgain(&t.reader)
+	c.lookUpExit(&t.lookup)
+	t.emit(c)
+}
+
+// abandon ends a call whose exit nobody will see.
+func (t *tracer) abandon(th *thread) {
+	if c := th.call; c != nil {
+		c.Unfinished = true
+		t.emit(c)
+	}
+	th.call, th.inside = nil, false
+}
+
+func (t *tracer) emit(c *Call) {
+	if t.o.Ancillary && !c.Ancillary() {
+		return
+	}
+	if t.o.Handle != nil {
+		t.o.Handle(c)
+		return
+	}
+	t.calls = append(t.calls, *c)
+}
