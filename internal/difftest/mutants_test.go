@@ -3,12 +3,13 @@
 package difftest
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	put "github.com/scm-rights/scm/internal/mutant"
 )
 
 // A mutant is a fault in the sources of one backend. The walk has to find it,
@@ -84,34 +85,6 @@ var mutants = []mutant{
 		"\thdr.SetControllen(pairControl)\n\tif fd < 0 {\n\t\thdr.SetControllen(0)\n\t}\n\treturn sendmsg", "error: ", false},
 }
 
-// overlay writes the file for go build -overlay that puts a mutant in place.
-func (m *mutant) overlay(t *testing.T) string {
-	file, err := filepath.Abs(filepath.Join("../..", m.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(text), m.old); n != 1 {
-		t.Fatalf("%q is %d times in %s: where is the mutant to go?", m.old, n, m.file)
-	}
-	dir := t.TempDir()
-	changed := filepath.Join(dir, filepath.Base(file))
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(dir, "overlay.json")
-	for name, text := range map[string]string{changed: strings.Replace(string(text), m.old, m.new, 1), name: string(list)} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return name
-}
-
 // walk runs TestWalk with an overlay. Without one it is green, or it would be red
 // itself.
 func walk(t *testing.T, overlay string) (output string, err error) {
@@ -134,7 +107,11 @@ func TestMutants(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			out, err := walk(t, m.overlay(t))
+			overlay, err := put.Overlay("../..", t.TempDir(), put.Edit{File: m.file, Old: m.old, New: m.new})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := walk(t, overlay)
 			if err == nil {
 				t.Fatal("not found")
 			}

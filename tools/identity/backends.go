@@ -1,0 +1,204 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A row of the table is an architecture and a libc: the C of it against pure Go.
+type row struct {
+	arch, libc   string
+	recorded     int // system calls of each backend
+	differential int // calls of each backend
+	control      int // bytes of control buffers
+	differ       int // bytes
+	first        error
+	missing      error
+}
+
+// A table has a row for each architecture and libc of which anything was compared.
+type table struct{ rows []*row }
+
+func (t *table) row(arch, libc string) *row {
+	for _, r := range t.rows {
+		if r.arch == arch && r.libc == libc {
+			return r
+		}
+	}
+	t.rows = append(t.rows, &row{arch: arch, libc: libc})
+	return t.rows[len(t.rows)-1]
+}
+
+// backends does claim (a), and prints it.
+func (p *proof) backends(s sizes) error {
+	var t table
+	var base *recording
+	var basePath string
+	for _, target := range targets() {
+		path, err := target.build(p.root, p.dir, scriptPackage, "")
+		var r *recording
+		if err == nil {
+			r, err = script{seed: 1, calls: s.recorded}.record(path)
+		}
+		switch {
+		case target.backend == "purego":
+			if err != nil {
+				return fmt.Errorf("%v: %w", target, err)
+			}
+			base, basePath = r, path
+			continue
+		case err != nil:
+			t.row(target.arch, target.libc).failed(err)
+			continue
+		}
+		row := t.row(target.arch, target.libc)
+		found, err := base.against(r, basePath, path)
+		row.recorded = r.count()
+		row.found(found)
+		calls := s.elsewhere
+		if row == t.rows[0] {
+			calls = s.differential
+		}
+		if err == nil && calls > 0 {
+			row.differential, err = p.difftest(target, calls)
+		}
+		if err != nil {
+			row.failed(err)
+		}
+	}
+	if err := p.golden(&t, s.golden); err != nil {
+		return err
+	}
+	return p.print(&t, s)
+}
+
+func (r *row) found(list []difference) {
+	for _, d := range list {
+		r.differ += d.bytes
+		if r.first == nil {
+			r.first = errors.New(d.String())
+		}
+	}
+}
+
+func (r *row) failed(err error) {
+	switch {
+	case errors.Is(err, errMissing):
+		r.missing = err
+	case r.first == nil:
+		r.first = err
+	}
+}
+
+func (p *proof) print(t *table, s sizes) error {
+	const line = "%-8s %-6s %-17s %9s %13s %13s %7s  %s\n"
+	_, _ = fmt.Fprintf(p.out, line, "arch", "libc", "backends", "recorded", "differential", "control bytes", "differ", "")
+	var sum row
+	var failed error
+	native, archs, libcs := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, r := range t.rows {
+		remark := ""
+		switch {
+		case r.first != nil:
+			remark = "first: " + firstLine(r.first)
+			if failed == nil {
+				failed = fmt.Errorf("%s %s: %w", r.arch, r.libc, r.first)
+			}
+		case r.missing != nil:
+			remark = firstLine(r.missing)
+			p.missing++
+		}
+		_, _ = fmt.Fprintf(p.out, line, r.arch, r.libc, "cgo, purego", cell(r.recorded), cell(r.differential), cell(r.control), commas(r.differ), remark)
+		sum.recorded += r.recorded
+		sum.differential += r.differential
+		sum.differ += r.differ
+		if r.recorded > 0 {
+			native[r.arch] = true
+		}
+		if r.control > 0 {
+			archs[r.arch] = true
+		}
+		if r.recorded+r.control > 0 {
+			libcs[r.libc] = true
+		}
+	}
+	if failed == nil && (sum.recorded == 0 || sum.differential < s.differential || len(archs) == 0) {
+		failed = errors.New("nothing was compared")
+	}
+	verdict := "identical"
+	if failed != nil {
+		verdict = "not identical"
+	}
+	_, _ = fmt.Fprintf(p.out, "%s: %s differential calls, %s recorded calls on %d architectures, control bytes on %d, %d libcs, %s bytes differ\n",
+		verdict, commas(sum.differential), commas(sum.recorded), len(native), len(archs), len(libcs), commas(sum.differ))
+	return failed
+}
+
+// cell is a number, or that there is none.
+func cell(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return commas(n)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+var walked = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
+
+// difftest holds csrc against pure in one process, for so many calls.
+func (p *proof) difftest(t target, calls int) (int, error) {
+	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
+	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
+	if out, err := t.command(args...).CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
+	}
+	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=20m")
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
+	out, err := cmd.CombinedOutput()
+	match := walked.FindSubmatch(out)
+	switch {
+	case strings.Contains(string(out), "--- SKIP"):
+		return 0, fmt.Errorf("%w: %s", errMissing, out)
+	case err != nil || match == nil:
+		return 0, fmt.Errorf("difftest: %w\n%s", errors.Join(err), out)
+	}
+	return strconv.Atoi(string(match[1]))
+}
+
+// goldenRow is a line of tools/golden of a target that is the same.
+var goldenRow = regexp.MustCompile(`(?m)^(\S+) +(\S+) +\S+ +\d+ +(\d+)  same$`)
+
+// golden compares control buffers, on all architectures or on those given.
+func (p *proof) golden(t *table, archs []string) error {
+	cmd := exec.Command("go", append([]string{"run", "./tools/golden"}, archs...)...)
+	cmd.Dir = p.root
+	cmd.Env = append(os.Environ(), "CI=") // what is missing is counted here
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("golden: %w\n%s", err, out)
+	}
+	for _, m := range goldenRow.FindAllSubmatch(out, -1) {
+		if t.row(string(m[1]), string(m[2])).control, err = strconv.Atoi(string(m[3])); err != nil {
+			return err
+		}
+	}
+	for line := range strings.Lines(string(out)) {
+		if words := strings.Fields(line); strings.Contains(line, errMissing.Error()+":") && len(words) > 2 {
+			t.row(words[0], words[1]).failed(fmt.Errorf("control bytes %w: %s", errMissing, strings.Join(words[4:], " ")))
+		}
+	}
+	return nil
+}

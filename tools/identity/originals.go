@@ -1,0 +1,404 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/peers"
+	"golang.org/x/sys/unix"
+)
+
+// An original is a system that scm is modelled on, as a peer of the interop
+// suite, and scm's peers of the same interface.
+type original struct {
+	name    string
+	heading string // in docs/departures.md
+	theirs  string
+	ours    []string
+	flags   string // that ours are given, where the original's are fixed
+	cases   []scene
+}
+
+// A scene is a case. One with a name is a row of the table: what the peers answer
+// or leave open differs. In one without, the fields of all calls are compared.
+type scene struct {
+	name  string
+	types []int
+	play  play
+}
+
+var (
+	anyType   = []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET}
+	stream    = anyType[:1]
+	packets   = anyType[1:]
+	seqpacket = anyType[2:]
+)
+
+func say(lines ...string) play {
+	return func(s *stage) {
+		for _, line := range lines {
+			s.say(line)
+		}
+	}
+}
+
+// begun has the peer open what it needs itself, before it has no number left.
+func begun(s *stage) {
+	s.give("first", "z")
+	s.say("recv bytes=4096 fds=1")
+}
+
+var originals = []original{
+	{name: "UNP's write_fd, read_fd", heading: "From the book", theirs: "book", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
+		{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
+		{types: packets, play: say("send payload=- fds=4")},
+		{types: anyType, play: func(s *stage) {
+			s.give("hello", "x")
+			s.say("recv bytes=16 fds=1")
+			s.give("hello")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "`*recvfd`, two came in the room for one", types: anyType, play: func(s *stage) {
+			s.give("hello", "x", "y")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "`*recvfd`, one came and MSG_CTRUNC is set", types: anyType, play: func(s *stage) {
+			s.give("hello", "x", "y")
+			s.limit(1)
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "`*recvfd`, none came and MSG_CTRUNC is set", types: anyType, play: func(s *stage) {
+			s.give("hello", "x")
+			s.limit(0)
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "a control message of another level or type", types: anyType, play: func(s *stage) {
+			s.option(unix.SO_PASSPIDFD)
+			s.give("hello")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "`*recvfd`, where n ≤ 0", types: packets, play: func(s *stage) {
+			s.give("", "x")
+			s.say("recv bytes=16 fds=1")
+		}},
+	}},
+	{name: "gVisor's fdchannel", heading: "From gVisor's fdchannel", theirs: "fdchannel", ours: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, cases: []scene{
+		{types: seqpacket, play: say("send payload=- fds=4", "send payload=- fds=5", "send payload=- fds=-1")},
+		{types: seqpacket, play: func(s *stage) {
+			s.give("", "x")
+			s.give("payload", "y")
+			s.say("recv bytes=0 fds=1")
+			s.say("recv bytes=0 fds=1")
+			s.shut()
+			s.say("recv bytes=0 fds=1")
+		}},
+		{name: "one came and MSG_CTRUNC is set", types: seqpacket, play: func(s *stage) {
+			s.give("", "x", "y")
+			s.say("recv bytes=0 fds=1")
+		}},
+		{name: "none came and MSG_CTRUNC is set", types: seqpacket, play: func(s *stage) {
+			s.give("", "x")
+			s.limit(0)
+			s.say("recv bytes=0 fds=1")
+		}},
+		{name: "another control message came", types: seqpacket, play: func(s *stage) {
+			s.option(unix.SO_PASSPIDFD)
+			s.give("")
+			s.say("recv bytes=0 fds=1")
+		}},
+	}},
+	{name: "runc's SendFile, RecvFile", heading: "From runc's SendFile and RecvFile", theirs: "runc", ours: []string{sendFile}, cases: []scene{
+		{types: anyType, play: say("send payload=2f6465762f707473 fds=4", "send payload=78 fds=5", "send payload=@4095 fds=4")},
+		{name: "a name of 4096 bytes is sent", types: anyType, play: say("send payload=@4096 fds=4")},
+		{types: anyType, play: func(s *stage) {
+			s.give("/dev/pts/1", "x")
+			s.say("recv bytes=4096 fds=1")
+			s.give(strings.Repeat("n", 4095), "y")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "an empty name is sent", types: anyType, play: say("send payload=- fds=4")},
+		{name: "a name that ends in a NUL comes", types: anyType, play: func(s *stage) {
+			s.give("name\x00", "x")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "two came", types: anyType, play: func(s *stage) {
+			s.give("name", "x", "y")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "three came", types: anyType, play: func(s *stage) {
+			s.give("name", "x", "y", "z")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "none came", types: anyType, play: func(s *stage) {
+			s.give("name")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "none came, for want of a number", types: anyType, play: func(s *stage) {
+			begun(s)
+			s.give("name", "x")
+			s.limit(0)
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
+			begun(s)
+			s.give("name", "x", "y")
+			s.limit(1)
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "another control message came", types: anyType, play: func(s *stage) {
+			s.option(unix.SO_PASSPIDFD)
+			s.give("name")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "a name of 4096 bytes came", types: anyType, play: func(s *stage) {
+			s.give(strings.Repeat("n", 4096), "x")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "an empty name came", types: packets, play: func(s *stage) {
+			s.give("", "x")
+			s.say("recv bytes=4096 fds=1")
+		}},
+		{name: "the end", types: stream, play: func(s *stage) {
+			s.shut()
+			s.say("recv bytes=4096 fds=1")
+		}},
+	}},
+	{name: "ScmSocket, on Rust's libc", heading: "From ChromiumOS's ScmSocket", theirs: "scmsocket", ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
+	{name: "vmm-sys-util's ScmSocket", heading: "From vmm-sys-util", theirs: vmmSysUtil, ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
+}
+
+var scmSocket = []scene{
+	{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=4,5,6", "send payload=68656c6c6f fds=-",
+		"send payload=68,656c,6c6f fds=5,4", "send payload=00 fds=-1",
+		"send payload=00 fds="+repeated(32), "send payload=00 fds="+repeated(33), "send payload=00 fds="+repeated(253))},
+	{types: packets, play: say("send payload=- fds=4")},
+	{types: anyType, play: func(s *stage) {
+		s.give("hello", "x")
+		s.say("recv bytes=16 fds=1")
+		s.give("hello", "x", "y")
+		s.say("recv bytes=2,14 fds=2")
+		s.give("hello")
+		s.say("recv bytes=16 fds=3")
+		s.give("hello")
+		s.say("recv bytes=16 fds=0")
+	}},
+	{name: "one more came than there was room for, an odd number", types: anyType, play: func(s *stage) {
+		s.give("hello", "x", "y")
+		s.say("recv bytes=16 fds=1")
+	}},
+	{name: "more came than there was room for, an even number", types: anyType, play: func(s *stage) {
+		s.give("hello", "x", "y", "z")
+		s.say("recv bytes=16 fds=2")
+	}},
+	{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
+		s.give("hello", "x", "y")
+		s.limit(1)
+		s.say("recv bytes=16 fds=2")
+	}},
+	{name: "another control message came", types: anyType, play: func(s *stage) {
+		s.option(unix.SO_PASSPIDFD)
+		s.give("hello")
+		s.say("recv bytes=16 fds=2")
+	}},
+}
+
+func repeated(n int) string { return strings.TrimSuffix(strings.Repeat("4,", n), ",") }
+
+const (
+	sendFile   = "scm-sendfile"
+	vmmSysUtil = "vmm-sys-util"
+)
+
+// commands builds the peers, and says why one could not be built.
+func (p *proof) commands() (commands map[string][]string, why map[string]string) {
+	commands, why = map[string][]string{}, map[string]string{}
+	var names []string
+	for _, o := range originals {
+		for _, name := range append(o.ours, o.theirs) {
+			if name != sendFile && name != vmmSysUtil && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	out := filepath.Join(p.root, "build", "peers")
+	for _, b := range peers.Build(context.Background(), p.root, out, names, io.Discard) {
+		commands[b.Name], why[b.Name] = b.Command, b.Why
+	}
+	bin := filepath.Join(p.dir, sendFile)
+	if text, err := exec.Command("go", "build", "-C", p.root, "-o", bin, "./tools/identity/sendfile").CombinedOutput(); err != nil {
+		why[sendFile] = fmt.Sprintf("%v\n%s", err, text)
+	}
+	commands[sendFile] = []string{bin}
+	cargo := exec.Command("cargo", "build", "--release", "--locked", "--quiet",
+		"--manifest-path", filepath.Join(p.root, "tools/identity/vmm/Cargo.toml"), "--target-dir", filepath.Join(out, "rust"))
+	if text, err := cargo.CombinedOutput(); err != nil {
+		why[vmmSysUtil] = fmt.Sprintf("cargo: %v\n%s", err, text)
+	}
+	commands[vmmSysUtil] = []string{filepath.Join(out, "rust", "release", "vmm-sys-util-peer")}
+	return commands, why
+}
+
+// originals does claim (b), and prints it.
+func (p *proof) originals() error {
+	commands, why := p.commands()
+	const line = "%-26s %-17s %6s %11s %13s  %s\n"
+	_, _ = fmt.Fprintf(p.out, line, "original", "scm's", "calls", "departures", "undocumented", "")
+	var failed error
+	total, documented := 0, 0
+	for _, o := range originals {
+		rows, err := departures(p.root, o.heading)
+		if err != nil {
+			return err
+		}
+		if why[o.theirs] != "" {
+			p.missing++
+			_, _ = fmt.Fprintf(p.out, line, o.name, "", "-", "-", "-", "not run: "+firstLine(errors.New(why[o.theirs])))
+			continue
+		}
+		for _, ours := range o.ours {
+			if why[ours] != "" {
+				p.missing++
+				_, _ = fmt.Fprintf(p.out, line, o.name, ours, "-", "-", "-", "not run: "+firstLine(errors.New(why[ours])))
+				continue
+			}
+			r := reading{rows: rows}
+			err := r.all(&o, commands[o.theirs], commands[ours])
+			wrong := r.wrong()
+			remark := ""
+			if err != nil {
+				wrong = append(wrong, err)
+			}
+			if len(wrong) > 0 {
+				remark = wrong[0].Error()
+				for _, err := range wrong {
+					failed = errors.Join(failed, fmt.Errorf("%s against %s: %w", o.name, ours, err))
+				}
+			}
+			_, _ = fmt.Fprintf(p.out, line, o.name, ours, commas(r.calls), commas(len(rows)), commas(len(wrong)), remark)
+			total += r.calls
+		}
+		documented += len(rows)
+	}
+	if err := p.mycat(commands["scm-purego"]); err != nil {
+		failed = errors.Join(failed, err)
+	}
+	if total == 0 {
+		failed = errors.Join(failed, errors.New("nothing was compared with any original"))
+	}
+	verdict := "as documented"
+	if failed != nil {
+		verdict = "not as documented"
+	}
+	_, _ = fmt.Fprintf(p.out, "%s: %s calls compared with %d originals, %d departures\n", verdict, commas(total), len(originals), documented)
+	return failed
+}
+
+// A reading holds what is found against the rows of a table.
+type reading struct {
+	rows  []*departure
+	calls int
+	seen  map[*departure]bool
+	extra []error // differences without a row
+	told  map[string]bool
+}
+
+func (r *reading) all(o *original, theirs, ours []string) error {
+	r.seen, r.told = map[*departure]bool{}, map[string]bool{}
+	for _, c := range o.cases {
+		for _, typ := range c.types {
+			a, err := perform(theirs, typ, c.play)
+			if err != nil {
+				return fmt.Errorf("%s: %w", o.theirs, err)
+			}
+			b, err := perform(ours, typ, func(s *stage) { s.flags = o.flags; c.play(s) })
+			if err != nil {
+				return err
+			}
+			r.compare(&c, a, b)
+		}
+	}
+	return nil
+}
+
+func (r *reading) compare(c *scene, a, b *stage) {
+	cmp := comparison{describe: describe}
+	for i := range max(len(a.steps), len(b.steps)) {
+		x, y := at(a.steps, i), at(b.steps, i)
+		cmp.calls(x.calls, y.calls)
+		r.calls += len(y.calls)
+	}
+	same := slices.Equal(a.outcome, b.outcome)
+	if c.name == "" {
+		for _, d := range cmp.found {
+			r.field(d)
+		}
+		if !same {
+			r.undocumented("a case without a name", fmt.Sprintf("%q", a.outcome), fmt.Sprintf("%q", b.outcome))
+		}
+		return
+	}
+	// What the kernel does at a departure, it does to one side alone.
+	if same {
+		return
+	}
+	for _, row := range r.rows {
+		if row.text == c.name {
+			r.seen[row] = true
+			return
+		}
+	}
+	r.undocumented(c.name, fmt.Sprintf("%q", a.outcome), fmt.Sprintf("%q", b.outcome))
+}
+
+// undocumented notes a difference that has no row, once.
+func (r *reading) undocumented(what, a, b string) {
+	if !r.told[what] {
+		r.told[what] = true
+		r.extra = append(r.extra, fmt.Errorf("%s: %s against %s, which docs/departures.md does not say", what, a, b))
+	}
+}
+
+// describe says which of the stage's files a descriptor is.
+func describe(c *recorder.Call, fd int32, atExit bool) string {
+	for _, f := range c.Files {
+		if f.FD == fd && f.AtExit == atExit && f.Open() {
+			return fileName(f.Name)
+		}
+	}
+	return fmt.Sprint(fd)
+}
+
+func (r *reading) field(d difference) {
+	key := d.call + ": " + d.field
+	if d.atExit {
+		key += " at the exit"
+	}
+	for _, row := range r.rows {
+		about, right := row.covers(key, d)
+		if about && right {
+			r.seen[row] = true
+			return
+		}
+	}
+	r.undocumented(key, d.a, d.b)
+}
+
+// wrong is what the table does not have, and what it has and was not found.
+func (r *reading) wrong() []error {
+	wrong := r.extra
+	for _, row := range r.rows {
+		if !r.seen[row] {
+			wrong = append(wrong, fmt.Errorf("docs/departures.md says what is not so: %s", row.text))
+		}
+	}
+	return wrong
+}

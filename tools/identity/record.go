@@ -1,0 +1,165 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/internal/recorder"
+)
+
+// A script is the program of the folder script, and with what it is run.
+type script struct {
+	seed, calls int
+}
+
+const scriptPackage = "./tools/identity/script"
+
+// A recording is what a run of the script said to the kernel, and what it printed:
+// the results of each call, and the descriptors open after it.
+type recording struct {
+	script script
+	calls  [][]recorder.Call // by section
+	lines  []string
+}
+
+// deadline ends a script that hangs, as a mutant may.
+const deadline = 5 * time.Minute
+
+// record runs a script that was built, in an empty folder. If the script fails,
+// there is what it did until then beside the error.
+func (s script) record(path string) (*recording, error) {
+	dir, err := os.MkdirTemp("", "identity")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var out, errs strings.Builder
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, strconv.Itoa(s.seed), strconv.Itoa(s.calls))
+	cmd.Dir = dir
+	// Nothing of the runtime's own is to come between: no collection, and no signal
+	// to take a goroutine off its processor.
+	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	calls, err := recorder.Record(cmd, recorder.Options{Sections: true})
+	var exit *recorder.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	// The scheduler wakes its threads by futex, wherever a goroutine's time is up.
+	calls = slices.DeleteFunc(calls, func(c recorder.Call) bool { return strings.HasPrefix(c.Name(), "futex") })
+	r := &recording{script: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
+	if err != nil {
+		return r, fmt.Errorf("%w\n%s", err, &errs)
+	}
+	return r, errors.Join(r.direct(), r.most())
+}
+
+// direct tells whether messages went by system calls of their own, as they do
+// in C, also where there is socketcall.
+func (r *recording) direct() error {
+	for _, calls := range r.calls {
+		for i := range calls {
+			if c := &calls[i]; c.ViaSocketcall() && carriesMessages(c.Name()) {
+				return fmt.Errorf("call %d: %s went by socketcall", c.Section, c.Name())
+			}
+		}
+	}
+	return nil
+}
+
+// most tells whether as many descriptors came as a message can have, which a libc
+// may not allow.
+func (r *recording) most() error {
+	for _, calls := range r.calls {
+		for i := range calls {
+			c := &calls[i]
+			if c.Name() != "recvmsg" || c.Errno != 0 {
+				continue
+			}
+			l := layoutOf(c.Arch.Name)
+			for j := range c.Exit {
+				if b := &c.Exit[j]; b.What == recorder.Control && word(part(b.Data, 0, l.word)) == uint64(size(l.cmsghdr)+4*maxFDs) {
+					return nil
+				}
+			}
+		}
+	}
+	return fmt.Errorf("%d descriptors did not pass", maxFDs)
+}
+
+// maxFDs is SCM_MAX_FD of the kernel.
+const maxFDs = 253
+
+// count is how many system calls were recorded.
+func (r *recording) count() (n int) {
+	for _, calls := range r.calls {
+		n += len(calls)
+	}
+	return n
+}
+
+// attempts is how often a script is recorded at most, while there is a call that
+// the other side has not. On a busy machine the runtime's scheduler makes some, each
+// time between others.
+const attempts = 8
+
+// against returns how another recording differs, first what the calls said. The
+// paths are those of both programs: while there is a call that the other has not,
+// they are recorded again.
+func (r *recording) against(other *recording, path, otherPath string) ([]difference, error) {
+	for n := 1; ; n++ {
+		found := r.differences(other)
+		again := slices.ContainsFunc(found, func(d difference) bool { return d.field == aCall })
+		if !again || n == attempts {
+			return found, nil
+		}
+		if err := errors.Join(r.settle(path), other.settle(otherPath)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// settle records again, and keeps of each section the recording with the fewest
+// calls: what the runtime adds by chance it does not add every time.
+func (r *recording) settle(path string) error {
+	again, err := r.script.record(path)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(again.lines, r.lines) {
+		return fmt.Errorf("%s does not do the same again", filepath.Base(path))
+	}
+	for i := range r.calls {
+		if calls := at(again.calls, i); len(calls) < len(r.calls[i]) {
+			r.calls[i] = calls
+		}
+	}
+	return nil
+}
+
+func (r *recording) differences(other *recording) []difference {
+	var cmp comparison
+	for n := 1; n < max(len(r.calls), len(other.calls)); n++ {
+		cmp.calls(at(r.calls, n), at(other.calls, n))
+	}
+	for i := range max(len(r.lines), len(other.lines)) {
+		if a, b := at(r.lines, i), at(other.lines, i); a != b {
+			// What follows one that differs follows from it.
+			cmp.found = append(cmp.found, difference{call: "the script", atExit: true, field: fmt.Sprintf("line %d", i+1), a: a, b: b, bytes: 1})
+			break
+		}
+	}
+	return cmp.found
+}

@@ -1,0 +1,153 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/scm-rights/scm"
+	"golang.org/x/sys/unix"
+)
+
+// withConns does steps with the methods of a Conn at each end.
+func (w *world) withConns(steps int) {
+	var conns [2]*scm.Conn
+	var err error
+	var files []*os.File
+	for i := range 4 {
+		files = append(files, w.file(i+1))
+	}
+	closed := w.file(0)
+	check(closed.Close())
+	for i, fd := range w.socks {
+		w.call(fmt.Sprintf("NewConnFD %d", fd), func() {
+			conns[i], err = scm.NewConnFD(fd)
+		}, func() string { return fmt.Sprint(err) })
+	}
+	for range steps {
+		c := conns[w.pick(2)]
+		// A call that waits would stop the thread.
+		ready := ready(c)
+		switch sends := w.pick(2) == 0; {
+		case sends && ready&unix.POLLOUT != 0:
+			w.connSend(c, files, closed)
+		case !sends && ready&unix.POLLIN != 0:
+			w.connRecv(c)
+		}
+	}
+	for i, c := range conns {
+		w.call("Close", func() { err = c.Close() }, func() string { return fmt.Sprint(err) })
+		if i == 0 && w.one(2) && ready(conns[1])&unix.POLLIN != 0 {
+			w.connRecv(conns[1])
+		}
+	}
+	for _, f := range files {
+		check(f.Close())
+	}
+}
+
+func ready(c *scm.Conn) int16 {
+	raw, err := c.SyscallConn()
+	check(err)
+	p := []unix.PollFd{{Events: unix.POLLIN | unix.POLLOUT}}
+	check(raw.Control(func(fd uintptr) {
+		p[0].Fd = int32(fd)
+		_, err = unix.Poll(p, 0)
+	}))
+	check(err)
+	return p[0].Revents
+}
+
+// connFlags are those after which a receipt finds what poll speaks of.
+var connFlags = []int{0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE}
+
+func (w *world) connSend(c *scm.Conn, files []*os.File, closed *os.File) {
+	var n int
+	var err error
+	var pass []*os.File
+	for range oneOf(w, fdCounts) {
+		pass = append(pass, oneOf(w, files))
+	}
+	switch {
+	case w.one(24):
+		pass = append(pass, nil)
+	case w.one(24):
+		pass = append(pass, closed)
+	case w.one(24):
+		for len(pass) < 254 {
+			pass = append(pass, files[0])
+		}
+	}
+	p := w.payload(oneOf(w, lengths))
+	switch w.pick(4) {
+	case 0:
+		w.call(fmt.Sprintf("Conn.WriteFiles %d bytes, %d files", len(p), len(pass)), func() {
+			n, err = c.WriteFiles(p, pass...)
+		}, func() string { return fmt.Sprint(n, err) })
+	case 1:
+		w.call(fmt.Sprintf("Conn.Write %d bytes", len(p)), func() {
+			n, err = c.Write(p)
+		}, func() string { return fmt.Sprint(n, err) })
+	case 2:
+		name := strings.Repeat("n", oneOf(w, []int{0, 1, 5, 4095, 4096}))
+		f := oneOf(w, append(files, closed))
+		w.call(fmt.Sprintf("Conn.SendFile %d bytes", len(name)), func() {
+			err = c.SendFile(name, f)
+		}, func() string { return fmt.Sprint(err) })
+	case 3:
+		m := w.outgoing(lengths)
+		m.Addr = nil // at the address there may be no room
+		flags := oneOf(w, connFlags)
+		w.call(fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(&m)), func() {
+			err = c.Send(&m, flags)
+		}, func() string { return fmt.Sprint(m.N, err) })
+	}
+}
+
+func (w *world) connRecv(c *scm.Conn) {
+	var n int
+	var err error
+	switch w.pick(4) {
+	case 0:
+		p, room := w.space(oneOf(w, lengths)), oneOf(w, append(fdCounts, 253, 254))
+		var files []*os.File
+		w.call(fmt.Sprintf("Conn.ReadFiles %d bytes, %d files", len(p), room), func() {
+			n, files, err = c.ReadFiles(p, room)
+		}, func() string { return fmt.Sprint(n, len(files), err, sum(p)) })
+		for _, f := range files {
+			check(f.Close())
+		}
+	case 1:
+		p := w.space(oneOf(w, lengths))
+		w.call(fmt.Sprintf("Conn.Read %d bytes", len(p)), func() {
+			n, err = c.Read(p)
+		}, func() string { return fmt.Sprint(n, err, sum(p)) })
+	case 2:
+		var f *os.File
+		w.call("Conn.RecvFile", func() {
+			f, err = c.RecvFile()
+		}, func() string {
+			if err != nil {
+				return fmt.Sprint(err)
+			}
+			return fmt.Sprint(len(f.Name()))
+		})
+		if f != nil {
+			check(f.Close())
+		}
+	case 3:
+		m := w.incoming(lengths)
+		flags := oneOf(w, []int{0, unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_WAITALL, unix.MSG_CMSG_CLOEXEC})
+		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(&m)), func() {
+			err = c.Recv(&m, flags)
+		}, func() string { return received(&m, err) })
+		for _, fd := range m.FDs[:m.NFD] {
+			check(unix.Close(fd))
+		}
+		if m.PIDFD != nil && *m.PIDFD >= 0 {
+			check(unix.Close(*m.PIDFD))
+		}
+	}
+}

@@ -1,0 +1,82 @@
+//go:build linux
+
+// Command sendfile is a peer of the interop suite on a Conn's SendFile and
+// RecvFile, as the suite's peer runc is on runc's.
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	peer.Main(peer.Library{
+		Name:    "scm-sendfile-" + scm.Backend,
+		Version: peer.ModuleVersion("github.com/scm-rights/scm"),
+		Can:     "stream,dgram,seqpacket",
+		Room:    "4096,1",
+		Open: func(sock int) (peer.Socket, error) {
+			// The number stays the peer's, and the Conn has one of its own.
+			fd, err := unix.FcntlInt(uintptr(sock), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return nil, err
+			}
+			if err := unix.SetNonblock(fd, true); err != nil {
+				return nil, err
+			}
+			c, err := scm.NewConnFD(fd)
+			if err != nil {
+				return nil, err
+			}
+			return socket{c}, nil
+		},
+	})
+}
+
+type socket struct{ conn *scm.Conn }
+
+func (s socket) Done() { _ = s.conn.Close() }
+
+func (s socket) Send(m peer.Message) (int, error) {
+	// An os.File has no negative number.
+	if len(m.FDs) != 1 || m.FDs[0] < 0 {
+		return 0, peer.ErrUnsupported
+	}
+	name := string(m.Buffers[0])
+	return len(name), s.conn.SendFile(name, file(m.FDs[0], name))
+}
+
+func (s socket) Recv(peer.Room) (peer.Received, error) {
+	f, err := s.conn.RecvFile()
+	if err != nil {
+		return peer.Received{}, err
+	}
+	// Fd would make the file block, for its sender too.
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return peer.Received{}, err
+	}
+	var fd int
+	var failed error
+	err = raw.Control(func(number uintptr) {
+		fd, failed = unix.FcntlInt(number, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return peer.Received{}, err
+	}
+	return peer.Received{N: len(f.Name()), Payload: []byte(f.Name()), FDs: []int{fd}}, f.Close()
+}
+
+// kept holds every os.File for good: one that is collected closes its number,
+// and the numbers are the peer's to close.
+var kept []*os.File
+
+func file(fd int, name string) *os.File {
+	f := os.NewFile(uintptr(fd), name)
+	kept = append(kept, f)
+	return f
+}

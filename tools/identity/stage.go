@@ -1,0 +1,298 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// A stage is a peer of the interop suite under the recorder, which is spoken to
+// line by line. It has one end of a pair of sockets as 3 and files as 4 to 6; the
+// other end and more files are the stage's.
+type stage struct {
+	far   int            // the other end
+	near  int            // a duplicate of the peer's end, for its options
+	files map[string]int // the stage's own, x, y and z
+	flags string         // of the peer's that sends
+
+	process *os.Process
+	in      *os.File
+	out     *bufio.Reader
+
+	calls   chan recorder.Call
+	steps   []step
+	outcome []string // what the peer answered, and what it left open
+	done    chan error
+	err     error // of the stage itself
+}
+
+// A step is what the peer said to the kernel for one line.
+type step struct {
+	line  string
+	calls []recorder.Call
+}
+
+// A play is something that is done on a stage.
+type play func(*stage)
+
+const (
+	sockNumber = 3
+	fileNumber = 4
+	patience   = 30 * time.Second
+)
+
+// perform runs a command as the peer of a play, over sockets of a type.
+func perform(command []string, typ int, p play) (s *stage, err error) {
+	s = &stage{files: map[string]int{}, calls: make(chan recorder.Call, 1<<10), done: make(chan error, 1)}
+	var pair [2]int
+	if pair, err = unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	s.near, s.far = pair[0], pair[1]
+	// Whoever waits for what does not come shall not wait for ever.
+	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+		return nil, err
+	}
+	owned := []*os.File{os.NewFile(uintptr(s.near), "near"), os.NewFile(uintptr(s.far), "far")}
+	defer func() {
+		for _, f := range owned {
+			_ = f.Close()
+		}
+	}()
+	memfd := func(name string) (*os.File, error) {
+		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, err
+		}
+		f := os.NewFile(uintptr(fd), name)
+		owned = append(owned, f)
+		return f, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.ExtraFiles = []*os.File{owned[0]}
+	for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
+		f, err := memfd(name)
+		if err != nil {
+			return nil, err
+		}
+		if name < "x" {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		} else {
+			s.files[name] = int(f.Fd())
+		}
+	}
+	if err := s.start(cmd); err != nil {
+		return nil, err
+	}
+	s.talk("hello")
+	s.talk(fmt.Sprintf("use sock=%d fds=%d,%d,%d", sockNumber, fileNumber, fileNumber+1, fileNumber+2))
+	s.outcome, s.steps = nil, nil
+	if s.err == nil {
+		p(s)
+	}
+	s.outcome = append(s.outcome, s.left()...)
+	_ = s.in.Close()
+	err = <-s.done
+	var exit *recorder.ExitError
+	if errors.As(err, &exit) {
+		err = nil // it ended as the outcome says
+	}
+	return s, errors.Join(s.err, err)
+}
+
+func (s *stage) start(cmd *exec.Cmd) error {
+	childIn, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	out, childOut, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.in, s.out = in, bufio.NewReaderSize(out, 1<<16)
+	cmd.Stdin, cmd.Stdout = childIn, childOut
+	started := make(chan struct{})
+	o := recorder.Options{
+		Handle:  func(c *recorder.Call) { s.calls <- *c },
+		Started: func(p *os.Process) { s.process = p; close(started) },
+	}
+	go func() {
+		_, err := recorder.Record(cmd, o)
+		// Now who reads its answers comes to their end.
+		_ = childOut.Close()
+		_ = childIn.Close()
+		s.done <- err
+	}()
+	select {
+	case <-started:
+		return nil
+	case err := <-s.done:
+		return fmt.Errorf("%s: %w", cmd.Path, err)
+	}
+}
+
+// talk says a line to the peer, and returns its answer. What it says to the kernel
+// for it has been recorded by then.
+func (s *stage) talk(line string) string {
+	answer := "it ended"
+	if _, err := io.WriteString(s.in, line+"\n"); err == nil {
+		if text, err := s.out.ReadString('\n'); err == nil {
+			answer = strings.TrimSuffix(text, "\n")
+		}
+	}
+	st := step{line: line}
+	for len(s.calls) > 0 {
+		st.calls = append(st.calls, <-s.calls)
+	}
+	s.steps = append(s.steps, st)
+	return answer
+}
+
+// say talks, and keeps the answer as it is to be compared.
+func (s *stage) say(line string) {
+	flags := ""
+	if strings.HasPrefix(line, "send ") {
+		flags = s.flags
+	}
+	answer := s.plain(s.talk(line + flags))
+	s.outcome = append(s.outcome, line+": "+answer)
+}
+
+var answered = regexp.MustCompile(`\bfds=([0-9,]+)`)
+
+// plain is an answer without what differs between libraries that do the same:
+// numbers become files, an error of the library's own has no text, and flags are in
+// the record.
+func (s *stage) plain(answer string) string {
+	if strings.HasPrefix(answer, "err lib ") {
+		return "err lib"
+	}
+	var words []string
+	for word := range strings.FieldsSeq(answer) {
+		if !strings.HasPrefix(word, "flags=") && word != "eof" {
+			words = append(words, word)
+		}
+	}
+	return answered.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
+		var names []string
+		for number := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
+			names = append(names, s.holds(number))
+			s.reported(number)
+		}
+		return "fds=" + strings.Join(names, ",")
+	})
+}
+
+// table is where the peer's descriptors are told.
+func (s *stage) table() string { return filepath.Join("/proc", strconv.Itoa(s.process.Pid), "fd") }
+
+// holds is the name of the stage's file that a number of the peer's holds.
+func (s *stage) holds(number string) string {
+	link, err := os.Readlink(filepath.Join(s.table(), number))
+	if err != nil {
+		return "nothing"
+	}
+	return fileName(link)
+}
+
+// fileName is a memfd's, or the kind of another file.
+func fileName(link string) string {
+	if name, ok := strings.CutPrefix(link, "/memfd:"); ok {
+		return strings.TrimSuffix(name, " (deleted)")
+	}
+	if strings.Contains(link, "pidfd") {
+		return "pidfd"
+	}
+	kind, _, _ := strings.Cut(link, ":")
+	return kind
+}
+
+// reported takes a number that the peer has told out of what it has left open, by
+// having it closed there.
+func (s *stage) reported(number string) {
+	if answer := s.talk("close fds=" + number); answer != "ok" {
+		s.check(fmt.Errorf("close fds=%s: %s", number, answer))
+	}
+}
+
+// left is what the peer holds of the stage's files, and of pidfds, and has not told.
+func (s *stage) left() (lost []string) {
+	entries, err := os.ReadDir(s.table())
+	if err != nil {
+		return nil // it ended
+	}
+	for _, e := range entries {
+		link, err := os.Readlink(filepath.Join(s.table(), e.Name()))
+		if err != nil {
+			continue
+		}
+		if name := fileName(link); s.files[name] != 0 || name == "pidfd" {
+			lost = append(lost, "left open: "+name)
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
+
+// give sends a message to the peer.
+func (s *stage) give(payload string, names ...string) {
+	var fds []int
+	for _, name := range names {
+		fds = append(fds, s.files[name])
+	}
+	_, err := raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL)
+	s.check(err)
+}
+
+// option sets one of SOL_SOCKET on the peer's socket.
+func (s *stage) option(option int) {
+	s.check(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1))
+}
+
+// shut ends what can be sent to the peer.
+func (s *stage) shut() { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
+
+// limit leaves the peer so many numbers that are free.
+func (s *stage) limit(free int) {
+	entries, err := os.ReadDir(s.table())
+	s.check(err)
+	used := map[int]bool{}
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		s.check(err)
+		used[n] = true
+	}
+	n := 0
+	for ; free > 0 || used[n]; n++ {
+		if !used[n] {
+			free--
+		}
+	}
+	var was unix.Rlimit
+	s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, nil, &was))
+	s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: was.Max}, nil))
+}
+
+func (s *stage) check(err error) {
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+}
