@@ -1,0 +1,16 @@
+package main
+
+import "path/filepath"
+
+// runC runs the C library's own tests, and returns their last line.
+func (g ground) runC() (string, error) {
+	build, err := filepath.Abs(g.out("csrc-tests"))
+	if err != nil {
+		return "", err
+	}
+	text, err := g.makeC("csrc", "BUILD="+build, "LDFLAGS=", "test")
+	if err != nil {
+		return "", err
+	}
+	return "csrc: " + lastLine(text), nil
+}

@@ -1,0 +1,131 @@
+// Command foreign runs the tests and the interop matrix on other ground than the machine's own: other
+// architectures, under qemu-user where it must, and another libc.
+//
+//	go run ./tools/foreign [GOARCH…]
+//
+// On each ground it builds the tests and the peers, runs the tests, and plays the catalogue between
+// the ground's peers and the machine's own. Where the machine runs another architecture's programs
+// itself, that one's runner asks the kernel what the catalogue has for it. It ends with a table, and
+// with 1 if anything failed. What is left out is named with the reason. A ground without its tools is
+// named, and an error where CI=true.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The runner, and a peer of each language, for the machine itself.
+var nativeSCM, nativeCSRC string
+
+// outcome is what became of a ground.
+type outcome struct {
+	ground
+	tests          count
+	c              string // what the C library's own tests said
+	matrix, kernel matrixTotals
+	testTime       time.Duration // building included, as in the other
+	matrixTime     time.Duration
+	err            error
+}
+
+func main() {
+	flag.Parse()
+	for _, arch := range flag.Args() {
+		if !slices.ContainsFunc(grounds, func(g ground) bool { return g.arch == arch }) {
+			fmt.Fprintf(os.Stderr, "foreign: %s is none of the grounds' architectures\n", arch)
+			os.Exit(2)
+		}
+	}
+	if err := buildNative(); err != nil {
+		fmt.Fprintln(os.Stderr, "foreign:", err)
+		os.Exit(1)
+	}
+	var list []outcome
+	for _, g := range grounds {
+		if flag.NArg() == 0 || slices.Contains(flag.Args(), g.arch) {
+			list = append(list, outcome{ground: g})
+		}
+	}
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
+	for i := range list {
+		slots <- struct{}{}
+		wait.Go(func() {
+			list[i].run()
+			<-slots
+		})
+	}
+	wait.Wait()
+	if !tell(list) {
+		os.Exit(1)
+	}
+}
+
+// buildNative builds what is the same on every ground.
+func buildNative() error {
+	out, err := filepath.Abs("build/foreign/native")
+	if err != nil {
+		return err
+	}
+	nativeSCM, nativeCSRC = filepath.Join(out, "scm"), filepath.Join(out, "csrc")
+	if text, err := exec.Command("go", "build", "-o", nativeSCM, "./cmd/scm").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, text)
+	}
+	_, err = ground{cc: "cc"}.makeC("interop/peers/c", "OUT="+out, "csrc")
+	return err
+}
+
+// run runs all there is for a ground, and says when it has.
+func (o *outcome) run() {
+	started := time.Now()
+	o.err = o.runAll()
+	what := "done"
+	switch {
+	case o.err != nil:
+		what = o.err.Error()
+	case o.failed():
+		what = "failed"
+	}
+	fmt.Printf("foreign: %s: %s, %.0f s\n", o.name(), what, time.Since(started).Seconds())
+}
+
+func (o *outcome) runAll() (err error) {
+	if err := o.tools(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.out(""), 0o777); err != nil {
+		return err
+	}
+	started := time.Now()
+	if o.tests, err = o.runSuites(); err != nil {
+		return err
+	}
+	if o.cc != "" && o.native() {
+		if o.c, err = o.runC(); err != nil {
+			return err
+		}
+	}
+	o.testTime = time.Since(started)
+	if o.matrix, err = o.runMatrix(); err != nil {
+		return err
+	}
+	if o.ownRunner() {
+		o.kernel, err = o.runKernel()
+	}
+	o.matrixTime = time.Since(started) - o.testTime
+	return err
+}
+
+// failed tells whether anything went wrong, and not whether the ground was there.
+func (o *outcome) failed() bool {
+	return o.err != nil && !errors.Is(o.err, errMissing) || o.tests.failed > 0 || len(o.matrix.failures)+len(o.kernel.failures) > 0
+}
