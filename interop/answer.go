@@ -27,7 +27,14 @@ func parseAnswer(verb, answer string) (got line, numbers []int, err error) {
 	if got, err = parseLine(answer); err != nil {
 		return got, nil, err
 	}
-	numbers, err = answerNumbers(got.list("fds"))
+	for _, key := range numberFields {
+		more, e := answerNumbers(got.list(key))
+		numbers = append(numbers, more...)
+		if err == nil {
+			err = e
+		}
+	}
+	form, _ := formOf(verb)
 	switch {
 	case got.verb == "err":
 		if len(got.words) != 1 || len(got.fields) > 0 {
@@ -38,7 +45,7 @@ func parseAnswer(verb, answer string) (got line, numbers []int, err error) {
 	case got.verb != "ok":
 		err = fmt.Errorf("neither ok nor err")
 	case err == nil:
-		err = answerForms[verb].check(verb, got)
+		err = form.check(verb, got)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, quote(answer))

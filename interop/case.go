@@ -37,14 +37,17 @@ func (c Case) opposite(name string) *Peer {
 	return c.A
 }
 
+// Kernel tells whether the case is about the kernel, and no peer.
+func (c Case) Kernel() bool { return c.Scenario.Kernel() }
+
 // OutOfReach tells why the peer in this role cannot play it, or "".
 func (c Case) OutOfReach(role Role) string {
 	p := c.peer(role)
 	if why := p.takes(c.Scenario, role, c.Type); why != "" {
 		return p.Name + ": " + why
 	}
-	if p.Serve != nil && role == RoleB && c.Scenario.limits() {
-		return p.Name + " is in the runner's own process, whose limit stays"
+	if _, other := c.Scenario.Users[role]; p.Serve != nil && (other || role == RoleB && c.Scenario.limits()) {
+		return p.Name + " is in the runner's own process, whose limit and user stay"
 	}
 	return ""
 }
@@ -96,6 +99,7 @@ const (
 	Fail        Verdict = "fail"        // something is wrong that was not expected
 	Expected    Verdict = "expected"    // all that is wrong was expected
 	Fixed       Verdict = "fixed"       // something that was expected to be wrong is not
+	Flaky       Verdict = "flaky"       // it failed, and when it was played again it did not: not passed
 	Unsupported Verdict = "unsupported" // a peer has no interface for it
 	NotRun      Verdict = "not run"     // the runner could not
 )
@@ -108,7 +112,11 @@ type Result struct {
 	Why        string    `json:"why,omitempty"`
 	Findings   []Finding `json:"findings,omitempty"`
 	Reasons    []string  `json:"reasons,omitempty"` // of the expectations that apply
+	Gone       []string  `json:"gone,omitempty"`    // the expectations that do not come true
+	Tries      int       `json:"tries,omitempty"`   // how often it was played, if more than once
 	Transcript []string  `json:"transcript,omitempty"`
+	Trace      *Trace    `json:"trace,omitempty"`
+	Seconds    float64   `json:"seconds"` // that it took
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 
@@ -116,4 +124,23 @@ type Result struct {
 
 	// judged tells at which peers close-on-exec was looked at.
 	judged map[string]bool
+}
+
+// A Trace is what both peers said to the kernel when a case that had failed was played
+// once more. The numbers in it are those of its own transcript.
+type Trace struct {
+	Why        string   `json:"why,omitempty"` // why it is not of what was found
+	Transcript []string `json:"transcript,omitempty"`
+	A          []string `json:"a,omitempty"`
+	B          []string `json:"b,omitempty"`
+}
+
+// Kernel tells whether the result is about the kernel, and no peer.
+func (r Result) Kernel() bool {
+	return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName)
+}
+
+// AsExpected tells whether nothing about it is other than expected.
+func (r Result) AsExpected() bool {
+	return r.Verdict != Fail && r.Verdict != Fixed && r.Verdict != Flaky
 }

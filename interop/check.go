@@ -5,22 +5,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/actor"
 )
 
 // runnerVerbs are the verbs of the runner's own lines, with the words that they
 // take. What they do is told in interop/catalogue/README.md.
 var runnerVerbs = map[string][]string{
-	"seek":    {"FILE=OFFSET"},
-	"pos":     {"ROLE", "NAME=OFFSET"},
-	"drop":    {"FILE"},
-	"eof":     {"FILE"},
-	"pending": {"ROLE"},
-	"limit":   {"ROLE", "LIMIT"},
-	"setsock": {"ROLE", "OPTION=VALUE"},
+	"seek":       {"FILE=OFFSET"},
+	"pos":        {"ROLE", "NAME=OFFSET"},
+	"flags":      {"ROLE", "NAME=FLAGS"},
+	"drop":       {"FILE"},
+	"eof":        {"FILE"},
+	"pending":    {"ROLE"},
+	"blocked":    {"ROLE"},
+	"unreported": {"ROLE", "FILE"},
+	"limit":      {"ROLE", "LIMIT"},
+	"setsockopt": {"ROLE", "OPTION=VALUE"},
+	"shutdown":   {"ROLE", "HOW"},
+	"kill":       {"ROLE", "SIGNAL"},
 }
 
 // A checker reads a whole scenario for what no line alone shows.
 type checker struct {
+	runs    func(Role) bool          // whether the runner plays the role
 	files   map[string]string        // their kinds
 	known   map[Role]map[string]bool // the names that a role has numbers for
 	waiting map[Role]int             // the line that a role has not answered
@@ -38,6 +46,7 @@ func (s *Scenario) check() error {
 		return fmt.Errorf("no steps")
 	}
 	c := checker{
+		runs:    s.runs,
 		files:   map[string]string{},
 		known:   map[Role]map[string]bool{RoleA: {}, RoleB: {}},
 		waiting: map[Role]int{},
@@ -50,6 +59,10 @@ func (s *Scenario) check() error {
 		}
 		c.files[f.Name] = f.Kind
 		c.known[f.Owner][f.Name] = true
+	}
+	for role, name := range sockNames {
+		c.files[name] = "sock"
+		c.known[role][name] = true
 	}
 	for _, st := range s.Steps {
 		if err := c.step(st); err != nil {
@@ -89,19 +102,25 @@ func (c *checker) step(st Step) error {
 // said wants each name in what is said to be one that the role has by then.
 func (c *checker) said(st Step) error {
 	l, err := parseLine(st.Text)
-	c.asked[st.Role] = l.verb
-	if _, ok := answerForms[l.verb]; !ok {
-		return fmt.Errorf("a peer is not told to %q", l.verb)
-	}
-	if err != nil || l.verb == "recv" {
+	if err != nil {
 		return err
 	}
-	names, err := expandNames(l.list("fds"))
-	for _, name := range names {
-		if _, e := strconv.Atoi(name); e != nil && !c.known[st.Role][name] {
-			return fmt.Errorf("%s has no %q", st.Role, name)
+	c.asked[st.Role] = l.verb
+	if form, ok := actor.Forms[l.verb]; ok && c.runs(st.Role) {
+		if err := checkCall(form, l); err != nil {
+			return err
 		}
+	} else if _, ok := answerForms[l.verb]; !ok {
+		return fmt.Errorf("a peer is not told to %q", l.verb)
 	}
+	_, err = mapNames(st.Text, func(names []string) ([]string, error) {
+		for _, name := range names {
+			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !c.known[st.Role][name] {
+				return nil, fmt.Errorf("%s has no %q", st.Role, name)
+			}
+		}
+		return names, nil
+	})
 	return err
 }
 
@@ -113,11 +132,16 @@ func (c *checker) heard(st Step) error {
 			return fmt.Errorf("an error is err and its name, or err alone for any")
 		}
 		if verb := c.asked[st.Role]; w.line.verb == "ok" {
-			if err := answerForms[verb].check(verb, w.line); err != nil {
+			form, _ := formOf(verb)
+			if err := form.check(verb, w.line); err != nil {
 				return err
 			}
 		}
-		names, err := expandNames(w.line.list("fds"))
+		var items []string
+		for _, key := range numberFields {
+			items = append(items, w.line.list(key)...)
+		}
+		names, err := expandNames(items)
 		if err != nil {
 			return err
 		}
@@ -126,11 +150,14 @@ func (c *checker) heard(st Step) error {
 				continue
 			}
 			name, as, ok := strings.Cut(name, ":")
-			if c.files[name] == "" {
-				return fmt.Errorf("no file is named %q", name)
-			}
 			if !ok {
 				as = name
+			}
+			switch {
+			case name == newName && ok && c.runs(st.Role) && c.files[as] == "":
+				c.files[as] = newName
+			case c.files[name] == "":
+				return fmt.Errorf("no file is named %q", name)
 			}
 			if !isName(as) {
 				return fmt.Errorf("not a name: %q", as)
@@ -163,13 +190,35 @@ func (c *checker) runner(st Step) error {
 			}
 			role = Role(word[0])
 		case form == "LIMIT":
-			free, ok := strings.CutPrefix(word, "nofile=+")
-			if n, err := strconv.Atoi(free); word != "nofile=-" && (!ok || err != nil || n < 0) {
-				return fmt.Errorf("a limit is nofile=+N or nofile=-, not %q", word)
+			free, ok := strings.CutPrefix(word, "nofile=")
+			if n, err := strconv.Atoi(strings.TrimPrefix(free, "+")); word != "nofile=-" && (!ok || err != nil || n < 0) {
+				return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, not %q", word)
 			}
+		case form == "NAME=FLAGS":
+			for _, flag := range strings.Split(value, ",") {
+				if !slices.Contains([]string{"-", "append", "nonblock"}, flag) {
+					return fmt.Errorf("status flags are append, nonblock or -, not %q", flag)
+				}
+			}
+			if !c.known[role][name] {
+				return fmt.Errorf("%s has no %q", role, name)
+			}
+		case form == "HOW":
+			if !slices.Contains([]string{"rd", "wr", "rdwr"}, word) {
+				return fmt.Errorf("a socket is shut down by rd, wr or rdwr, not %q", word)
+			}
+		case form == "SIGNAL":
+			if !strings.HasPrefix(word, "SIG") {
+				return fmt.Errorf("no signal: %q", word)
+			}
+			if word == "SIGKILL" {
+				c.waiting[role] = 0 // it does not answer any more
+			}
+		case words[0] == "unreported" && form == "FILE":
+			c.known[role][word] = true
 		case form == "FILE" && c.files[word] == "", form == "FILE=OFFSET" && c.files[name] == "":
 			return fmt.Errorf("no file is named %q", name)
-		case words[0] == "eof" && c.files[word] != "pipe-w" && c.files[word] != "pipe-r" && c.files[word] != "pair":
+		case words[0] == "eof" && !slices.Contains(twoEnded, c.files[word]):
 			return fmt.Errorf("%q is a %s, which has no other end", word, c.files[word])
 		case form == "NAME=OFFSET" && !c.known[role][name]:
 			return fmt.Errorf("%s has no %q", role, name)

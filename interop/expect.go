@@ -54,6 +54,9 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 		return nil, fmt.Errorf("PATTERN CHECK@PEER REASON, and the reason is compulsory")
 	}
 	e := Expectation{Reason: strings.Join(words[2:], " ")}
+	if strings.HasPrefix(e.Reason, wanting) {
+		return nil, fmt.Errorf("a reason has to be given in the place of %q", e.Reason)
+	}
 	if e.Pattern, err = ParsePattern(words[0]); err != nil {
 		return nil, err
 	}
@@ -126,10 +129,12 @@ func (x *Expectations) For(c Case) []Expectation {
 	return list
 }
 
-// hangs tells whether it is expected that the peer does not answer.
+// hangs tells whether it is expected that the peer does not answer, or, of the
+// runner, that the peer opposite gets something wrong, for which it may wait.
 func (x *Expectations) hangs(c Case, role Role) bool {
+	name := c.peer(role).Name
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
-		return e.Check == CheckHang && e.Peer == c.peer(role).Name
+		return e.Check == CheckHang && e.Peer == name || name == RunnerName && e.Check == CheckAnswer
 	})
 }
 
@@ -151,23 +156,24 @@ func (x *Expectations) judge(r *Result) {
 		found[f.key()] = true
 	}
 	covered := map[string]bool{}
-	var fixed []string
+	var gone []string
 	for _, e := range x.For(r.Case) {
 		key := string(e.Check) + "@" + e.Peer
 		covered[key] = true
 		if found[key] {
 			r.Reasons = append(r.Reasons, e.Reason)
 		} else if (e.Check != CheckCloexec || r.judged[e.Peer]) && !senderWrong(r, e.Peer) {
-			fixed = append(fixed, e.String())
+			gone = append(gone, e.String())
 		}
 	}
 	unexpected := slices.ContainsFunc(r.Findings, func(f Finding) bool { return !covered[f.key()] })
+	r.Gone = gone
 	switch {
 	case unexpected:
 		r.Verdict = Fail
-	case len(fixed) > 0:
+	case len(gone) > 0:
 		r.Verdict = Fixed
-		r.Why = "expected to fail, and does not: " + strings.Join(fixed, "; ")
+		r.Why = "expected to fail, and does not: " + strings.Join(gone, "; ")
 	case len(r.Findings) > 0:
 		r.Verdict = Expected
 	}

@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,101 +141,111 @@ func TestHonestFakePasses(t *testing.T) {
 	}
 }
 
-// For each sin: cases in which it must be found, and cases that it has nothing to
-// do with, which pass. These are played last: the run goes on.
-var sins = []struct {
-	name   string
-	found  []string
-	key    string
-	text   string // in each finding
-	passes []string
+// full has every fake play everything, and not only the scenarios that name it.
+var full = flag.Bool("full", false, "play every scenario with every fake")
 
+// Each sin is found by one of its checks, with the text. Of a few that end each session
+// one scenario of each group is played, if all are; a timeout is for those who wait for
+// what never comes.
+var sins = []struct {
+	name    string
+	checks  []interop.Check
+	text    string
+	few     bool
 	timeout time.Duration
 }{
-	{
-		name: "cloexec",
-		found: []string{
-			"basics/{pass-one-fd,pass-two-fds}/*/*/fake",
-			"basics/echo-back/*/fake/runner", // it receives what it sent
-		},
-		key:    "cloexec@fake",
-		text:   "what it receives is not close-on-exec",
-		passes: []string{"basics/no-fd-message-has-no-cmsg", "basics/pass-one-fd/*/fake/runner"},
-	},
-	{
-		name: "leak",
-		found: []string{
-			"truncation/ctrunc-{padding-room-extra-fd,null-control,two-of-three,three-into-one}/*/runner/fake",
-			"truncation/ctrunc-padding-room-extra-fd/*/fake/fake",
-		},
-		key:    "leak@fake",
-		text:   "is open, and nobody was told",
-		passes: []string{"basics/pass-one-fd", "basics/pass-three-fds"},
-	},
-	{
-		name:   "dup",
-		found:  []string{"basics/{pass-one-fd,pass-two-fds}/*/*/fake"},
-		key:    "leak@fake",
-		text:   "is open, and nobody was told",
-		passes: []string{"basics/no-fd-message-has-no-cmsg", "basics/pass-one-fd/*/fake/runner"},
-	},
-	{
-		name:   "length",
-		found:  []string{"basics/{pass-one-fd,pass-two-fds,pass-three-fds}/*/fake/*"},
-		key:    "answer@fake",
-		text:   " descriptors)",
-		passes: []string{"basics/no-fd-message-has-no-cmsg", "basics/pass-two-fds/*/runner/fake"},
-	},
-	{
-		name:   "stale",
-		found:  []string{"{ordering/stream-fd-then-plain-splits,death/sender-closes-after-send}/*/runner/fake"},
-		key:    "file@fake",
-		text:   "which it had already",
-		passes: []string{"basics/pass-one-fd", "basics/no-fd-message-has-no-cmsg"},
-	},
-	{
-		name: "reopen",
-		found: []string{
-			"basics/pass-one-fd/*/fake/*",
-			"kinds/kind-{regular,directory,char-device,pipe-write-end}/*/fake/runner",
-			"basics/echo-back/*/runner/fake", // it sends back what it received
-		},
-		key:    "file@fake",
-		text:   "is not the open file description of a",
-		passes: []string{"basics/pass-one-fd/*/runner/fake", "kinds/kind-unix-stream-end"},
-	},
-	{
-		name:   "swap",
-		found:  []string{"basics/{pass-two-fds,pass-three-fds}/*/*/fake"},
-		key:    "file@fake",
-		text:   "is not the open file description of",
-		passes: []string{"basics/pass-one-fd", "basics/same-fd-twice-in-message", "basics/pass-two-fds/*/fake/runner"},
-	},
-	{
-		name:   "garbage",
-		found:  []string{"basics/pass-one-fd/*/*/fake"},
-		key:    "contract@fake",
-		text:   `not text: "\x7fELF\x00\xff\xfe\x1b[2J ok \x00"`,
-		passes: []string{"basics/pass-one-fd/*/fake/runner", "hostile/bad-fd-minus-1"},
-	},
-	{
-		name:   "die",
-		found:  []string{"basics/pass-one-fd/*/*/fake"},
-		key:    "crash@fake",
-		text:   "exit status 3; standard error: fake: the disk is full of eels",
-		passes: []string{"basics/pass-one-fd/*/fake/runner", "hostile/bad-fd-minus-1"},
-	},
-	{
-		name:   "hang",
-		found:  []string{"basics/pass-one-fd/*/*/fake"},
-		key:    "hang@fake",
-		text:   "no answer in time: signal: killed",
-		passes: []string{"basics/pass-one-fd/*/fake/runner", "hostile/bad-fd-minus-1"},
-
-		timeout: 300 * time.Millisecond,
-	},
+	{name: "cloexec", checks: []interop.Check{interop.CheckCloexec}, text: "what it receives is not close-on-exec"},
+	{name: "cloexec-rest", checks: []interop.Check{interop.CheckCloexec}, text: "what it receives is not close-on-exec"},
+	{name: "leak", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
+	{name: "dup", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
+	{name: "keep", checks: []interop.Check{interop.CheckLeak}, text: "open", timeout: deadline},
+	{name: "hundredth", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told"},
+	{name: "fork", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},
+	{name: "stale", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
+	{name: "mixup", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
+	{name: "slots", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
+	{name: "cache", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
+	{name: "believe", checks: []interop.Check{interop.CheckAnswer}, text: " descriptors)"},
+	{name: "reopen", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
+	{name: "swap", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
+	{name: "sort", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
+	{name: "close", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
+	{name: "consume", checks: []interop.Check{interop.CheckAnswer}, text: "EBADF"},
+	{name: "nonblock", checks: []interop.Check{interop.CheckFile}, text: "status flags"},
+	{name: "blocking", checks: []interop.Check{interop.CheckFile}, text: "status flags"},
+	{name: "seek", checks: []interop.Check{interop.CheckFile}, text: "is at offset"},
+	{name: "taste", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
+	{name: "count", checks: []interop.Check{interop.CheckAnswer}, text: "n is "},
+	{name: "add", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "eat", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "pad", checks: []interop.Check{interop.CheckAnswer}, text: "payload is"},
+	{name: "small", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "text", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "vector", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "dummy", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "length", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "first", checks: []interop.Check{interop.CheckAnswer}, text: " descriptors)"},
+	{name: "drop", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "extra", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "firstcmsg", checks: []interop.Check{interop.CheckAnswer}, text: "0 descriptors)"},
+	{name: "foreign", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
+	{name: "chunk", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "skipbad", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "picky", checks: []interop.Check{interop.CheckAnswer}, text: "EINVAL"},
+	{name: "optimist", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "buffer", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "fill", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "eof", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "hup", checks: []interop.Check{interop.CheckAnswer}, text: ""},
+	{name: "cry", checks: []interop.Check{interop.CheckAnswer}, text: "there are flags"},
+	{name: "hush", checks: []interop.Check{interop.CheckAnswer}, text: "no flag"},
+	{name: "hasty", checks: []interop.Check{interop.CheckAnswer}, text: "", timeout: deadline},
+	{name: "sticky", checks: []interop.Check{interop.CheckAnswer}, text: "it does not wait"},
+	{name: "spare", checks: []interop.Check{interop.CheckAnswer}, text: "", timeout: deadline},
+	{name: "deaf", checks: []interop.Check{interop.CheckAnswer, interop.CheckHang}, text: "", few: true, timeout: deadline},
+	{name: "lazy", checks: []interop.Check{interop.CheckAnswer}, text: "", few: true, timeout: deadline},
+	{name: "garbage", checks: []interop.Check{interop.CheckContract}, text: `not text: "\x7fELF`, few: true},
+	{name: "turn", checks: []interop.Check{interop.CheckContract}, text: "no n=", few: true},
+	{name: "twice", checks: []interop.Check{interop.CheckContract}, text: "", few: true},
+	{name: "flood", checks: []interop.Check{interop.CheckContract}, text: "", few: true},
+	{name: "die", checks: []interop.Check{interop.CheckCrash}, text: "exit status 3; standard error: fake: the disk is full of eels", few: true},
+	{name: "hang", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "late", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "stderr", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
 }
 
+// deadline is what is waited for an answer, or for a pipe's end, that never comes.
+const deadline = 400 * time.Millisecond
+
+// red are the sins that a scenario names, by which it is turned red.
+func red(s *interop.Scenario) []string {
+	for _, l := range s.Rule {
+		if names, ok := strings.CutPrefix(l, "Red: "); ok {
+			return strings.Split(names, ", ")
+		}
+	}
+	return nil
+}
+
+// sinful are the cases that a sin is played in, with the runner opposite: those of the
+// scenarios that name it, and the others on the first type of socket.
+func sinful(t *testing.T, sin string, p *interop.Peer, few bool) (list []interop.Case) {
+	seen := map[string]bool{}
+	for _, c := range cases(t, p) {
+		s := c.Scenario
+		first := c.Type == s.Types[0]
+		switch {
+		case c.A == c.B || c.A != p && c.B != p:
+		case slices.Contains(red(s), sin) && (first || !few), *full && first && (!few || !seen[s.Group()]):
+			list = append(list, c)
+			seen[s.Group()] = seen[s.Group()] || c.B == p
+		}
+	}
+	return list
+}
+
+// A fake is found in each scenario that names it, and some scenario names it in each
+// group in which it is found at all.
 func TestSins(t *testing.T) {
 	for _, sin := range sins {
 		t.Run(sin.name, func(t *testing.T) {
@@ -242,30 +253,70 @@ func TestSins(t *testing.T) {
 			if err := p.Probe(interop.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
-			found, passes := cases(t, p, sin.found...), cases(t, p, sin.passes...)
-			toFind := map[string]bool{}
-			for _, c := range found {
-				toFind[c.Name()] = true
+			list := sinful(t, sin.name, p, sin.few)
+			if len(list) == 0 {
+				t.Error("no scenario names it")
 			}
-			for _, r := range play(t, append(found, passes...), sin.timeout) {
-				if !toFind[r.Name] {
-					if r.Verdict != interop.Pass {
-						t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+			convicted, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
+			for _, r := range play(t, list, sin.timeout) {
+				s := r.Case.Scenario
+				if r.Verdict != interop.Pass && r.Verdict != interop.Fail {
+					t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
+				}
+				for _, f := range r.Findings {
+					switch {
+					case f.Peer != "fake":
+						t.Errorf("%s: the wrong one is to blame: %s", r.Name, f)
+					case slices.Contains(sin.checks, f.Check) && strings.Contains(f.Text, sin.text):
+						convicted[s.Name] = true
+						failed[s.Group()] = s.Name
+					case failed[s.Group()] == "":
+						failed[s.Group()] = s.Name
 					}
+				}
+			}
+			named := map[string]bool{}
+			for _, c := range list {
+				s := c.Scenario
+				if !slices.Contains(red(s), sin.name) || named[s.Name] {
 					continue
 				}
-				seen := false
-				for _, f := range r.Findings {
-					seen = seen || string(f.Check)+"@"+f.Peer == sin.key && strings.Contains(f.Text, sin.text)
-					if f.Peer != "fake" {
-						t.Errorf("%s: the wrong one is to blame: %s", r.Name, f)
-					}
+				named[s.Name], named[s.Group()] = true, true
+				if !convicted[s.Name] {
+					t.Errorf("%s names it, and finds no %s with %q", s.Name, sin.checks, sin.text)
 				}
-				if !seen || r.Verdict != interop.Fail {
-					t.Errorf("%s: %s, not for %s %q: %s%v", r.Name, r.Verdict, sin.key, sin.text, r.Why, r.Findings)
+			}
+			for group, name := range failed {
+				if !named[group] {
+					t.Errorf("no scenario of %s names it, and %s finds it", group, name)
 				}
 			}
 		})
+	}
+}
+
+// Every scenario that peers play names a sin by which it is turned red, and no other word.
+func TestEveryScenarioNamesItsSin(t *testing.T) {
+	scenarios, err := catalogue.Scenarios()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, sin := range sins {
+		names = append(names, sin.name)
+	}
+	for _, s := range scenarios {
+		if s.Play == interop.PlayKernel {
+			continue
+		}
+		if len(red(s)) == 0 {
+			t.Errorf("%s: by which fake is it turned red?", s.Name)
+		}
+		for _, name := range red(s) {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s: no such sin: %s", s.Name, name)
+			}
+		}
 	}
 }
 

@@ -20,60 +20,37 @@ type caseFile struct {
 	number int // in the process of its owner
 }
 
-func newCaseFile(spec FileSpec) (f *caseFile, err error) {
+func newCaseFile(spec FileSpec, dir string) (f *caseFile, err error) {
 	f = &caseFile{FileSpec: spec, own: -1, other: -1}
-	defer func() {
-		if err != nil {
-			f.close()
-			err = fmt.Errorf("file %s=%s: %w", spec.Name, spec.Kind, err)
-		}
-	}()
-	var two [2]int
-	switch spec.Kind {
-	case "file":
-		f.own, err = unlinkedFile()
-	case "dir":
-		f.own, err = unix.Open("/", unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	case "null":
-		f.own, err = unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	case "opath":
-		f.own, err = unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
-	case "memfd":
-		f.own, err = unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC)
-	case "eventfd":
-		f.own, err = unix.Eventfd(0, unix.EFD_CLOEXEC)
-	case "pipe-r":
-		if err = unix.Pipe2(two[:], unix.O_CLOEXEC); err == nil {
-			f.own, f.other = two[0], two[1]
-		}
-	case "pipe-w":
-		if err = unix.Pipe2(two[:], unix.O_CLOEXEC); err == nil {
-			f.own, f.other = two[1], two[0]
-		}
-	case "pair":
-		if two, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
-			f.own, f.other = two[0], two[1]
-		}
-	default:
-		err = fmt.Errorf("no such kind")
+	own, other, err := makers[spec.Kind](dir)
+	if err == nil {
+		f.own, f.other = own, other
+		f.identity, err = identify(os.Getpid(), f.own)
 	}
 	if err != nil {
-		return f, err
+		f.close()
+		err = fmt.Errorf("file %s=%s: %w", spec.Name, spec.Kind, err)
 	}
-	f.identity, err = identify(os.Getpid(), f.own)
 	return f, err
 }
 
+// otherEnd is the other end of a file, as a file of its own: nobody else has it.
+func (f *caseFile) otherEnd(spec FileSpec) (*caseFile, error) {
+	end := &caseFile{FileSpec: spec, own: f.other, other: -1}
+	f.other = -1
+	var err error
+	end.identity, err = identify(os.Getpid(), end.own)
+	return end, err
+}
+
 // unlinkedFile is a regular file without a name, so that nothing is left of it.
-func unlinkedFile() (int, error) {
-	t, err := os.CreateTemp("", "scm-interop-*")
+func unlinkedFile(dir string, flags int) (int, error) {
+	t, err := os.CreateTemp(dir, "scm-interop-*")
 	if err != nil {
 		return -1, err
 	}
+	defer os.Remove(t.Name())
 	defer t.Close()
-	if err := os.Remove(t.Name()); err != nil {
-		return -1, err
-	}
 	content := make([]byte, fileSize)
 	for i := range content {
 		content[i] = byte(i % 251)
@@ -81,24 +58,14 @@ func unlinkedFile() (int, error) {
 	if _, err := t.WriteAt(content, 0); err != nil {
 		return -1, err
 	}
-	fd := -1
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	ctlErr := raw.Control(func(n uintptr) {
-		fd, err = unix.FcntlInt(n, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if ctlErr != nil {
-		return -1, ctlErr
-	}
-	return fd, err
+	return unix.Open(t.Name(), flags|unix.O_CLOEXEC, 0)
 }
 
 // unique tells whether device and inode belong to this file alone.
 func (f *caseFile) unique() bool {
 	switch f.Kind {
-	case "file", "memfd", "pipe-r", "pipe-w", "pair":
+	case "file", "rdonly", "append", "tmpfile", "fifo", "memfd", "memfd-sealable", "memfd-rdonly", "memfd-secret", "pipe-r", "pipe-w",
+		"pair", "tcp", "tcp-listener", "udp", "netlink", "packet", "unix-dgram", "unix-listener", "sock":
 		return true
 	}
 	return false
@@ -115,6 +82,8 @@ func (f *caseFile) close() {
 
 func closeNumber(fd *int) {
 	if *fd >= 0 {
+		forking.RLock()
+		defer forking.RUnlock()
 		_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
 		*fd = -1
 	}

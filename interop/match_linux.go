@@ -18,13 +18,19 @@ func (w Want) match(got line) (names []string, why string) {
 	if w.line.verb == "err" {
 		return nil, w.matchError(got)
 	}
+	for _, key := range numberFields {
+		more, why := matchFDs(w.line.list(key), got.list(key))
+		if why != "" {
+			return nil, why
+		}
+		names = append(names, more...)
+	}
 	for key, want := range w.line.fields {
 		have, ok := got.fields[key]
 		switch {
 		case !ok && key != "flags":
 			why = "it does not tell " + key
-		case key == "fds":
-			names, why = matchFDs(w.line.list("fds"), got.list("fds"))
+		case slices.Contains(numberFields, key) || want == "*":
 		case key == "flags":
 			why = matchFlags(want, have, ok)
 		case have != want:

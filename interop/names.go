@@ -63,7 +63,7 @@ func expandNames(items []string) ([]string, error) {
 
 // isName tells whether a word can be the name of a file: "closed" is taken.
 func isName(word string) bool {
-	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed")
+	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != newName
 }
 
 // isClosed tells whether an item of an expected list is closed or closed:N.

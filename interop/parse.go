@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -111,7 +112,7 @@ func (s *Scenario) parseDirective(l string) error {
 			return fmt.Errorf("play takes one word")
 		}
 		s.Play = Play(words[1])
-		if !slices.Contains([]Play{PlayPair, PlaySolo, PlaySender, PlayReceiver}, s.Play) {
+		if !slices.Contains([]Play{PlayPair, PlaySolo, PlaySender, PlayReceiver, PlayKernel}, s.Play) {
 			return fmt.Errorf("no such way to play: %q", words[1])
 		}
 	case "room":
@@ -119,6 +120,15 @@ func (s *Scenario) parseDirective(l string) error {
 			return fmt.Errorf("the only room is any")
 		}
 		s.RoomAny = true
+	case "needs":
+		for _, w := range words[1:] {
+			if !slices.Contains(needs, w) {
+				return fmt.Errorf("no such need: %q; needs are %s", w, strings.Join(needs, " "))
+			}
+			s.Needs = append(s.Needs, w)
+		}
+	case "user":
+		return s.parseUser(words[1:])
 	case "files":
 		for _, w := range words[1:] {
 			if err := s.parseFile(w); err != nil {
@@ -131,10 +141,44 @@ func (s *Scenario) parseDirective(l string) error {
 	return nil
 }
 
+// parseUser reads A uid=65534 nofile=64.
+func (s *Scenario) parseUser(words []string) error {
+	l, err := parseLine(strings.Join(words, " "))
+	if err != nil {
+		return err
+	}
+	var u User
+	for key, to := range map[string]*int{"uid": &u.UID, "nofile": &u.NoFile} {
+		value, ok := l.fields[key]
+		n, err := strconv.Atoi(value)
+		if ok && (err != nil || n <= 0) {
+			return fmt.Errorf("%s=%s is no number above 0", key, value)
+		}
+		*to = n
+		delete(l.fields, key)
+	}
+	if l.verb != "A" && l.verb != "B" || u.UID == 0 || len(l.fields)+len(l.words) > 0 {
+		return fmt.Errorf("user takes A or B, uid=N and nofile=N")
+	}
+	if s.Users == nil {
+		s.Users = map[Role]User{}
+	}
+	if _, twice := s.Users[Role(l.verb[0])]; twice {
+		return fmt.Errorf("two users of %s", l.verb)
+	}
+	s.Users[Role(l.verb[0])] = u
+	return nil
+}
+
 // parseFile reads a=pipe-r, a@B=pipe-r or a1..a9=memfd.
 func (s *Scenario) parseFile(w string) error {
 	name, kind, ok := strings.Cut(w, "=")
-	if !ok || !slices.Contains(fileKinds, kind) {
+	end, isEnd := strings.CutPrefix(kind, "end:")
+	if isEnd {
+		ok = slices.ContainsFunc(s.Files, func(f FileSpec) bool { return f.Name == end && slices.Contains(twoEnded, f.Kind) }) &&
+			!slices.ContainsFunc(s.Files, func(f FileSpec) bool { return f.Kind == kind })
+	}
+	if !ok || !isEnd && !slices.Contains(fileKinds, kind) {
 		return fmt.Errorf("not a file: %q; kinds are %s", w, strings.Join(fileKinds, " "))
 	}
 	name, owner, ok := strings.Cut(name, "@")

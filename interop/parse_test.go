@@ -125,8 +125,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"play along", `group/id:5: no such way to play: "along"`},
 		{"room", `group/id:5: the only room is any`},
 		{"room 4096", `group/id:5: the only room is any`},
-		{"files b", `group/id:5: not a file: "b"; kinds are file dir null opath pipe-r pipe-w pair memfd eventfd`},
-		{"files b=door", `group/id:5: not a file: "b=door"; kinds are file dir null opath pipe-r pipe-w pair memfd eventfd`},
+		{"files b", `group/id:5: not a file: "b"; kinds are ` + strings.Join(fileKinds, " ")},
+		{"files b=door", `group/id:5: not a file: "b=door"; kinds are ` + strings.Join(fileKinds, " ")},
 		{"files b@R=file", `group/id:5: no such owner: "R"`},
 		{"files b@=file", `group/id:5: no such owner: ""`},
 		{"files 7=file", `group/id:5: not a name: "7"`},
@@ -187,9 +187,9 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"R> pos C a=1", `group/id: line 5: no such role: "C"`},
 		{"R> pos B a=1", `group/id: line 5: B has no "a"`},
 		{"R> pos A a", `group/id: line 5: a is not NAME=OFFSET`},
-		{"R> setsock B passcred", `group/id: line 5: passcred is not OPTION=VALUE`},
-		{"R> limit B nofile=3", `group/id: line 5: a limit is nofile=+N or nofile=-, not "nofile=3"`},
-		{"R> limit B nofile=+-1", `group/id: line 5: a limit is nofile=+N or nofile=-, not "nofile=+-1"`},
+		{"R> setsockopt B passcred", `group/id: line 5: passcred is not OPTION=VALUE`},
+		{"R> limit B nofile=three", `group/id: line 5: a limit is nofile=+N, nofile=N or nofile=-, not "nofile=three"`},
+		{"R> limit B nofile=+-1", `group/id: line 5: a limit is nofile=+N, nofile=N or nofile=-, not "nofile=+-1"`},
 	} {
 		_, err := ParseScenario("group/id", []byte(rule+"on stream\nfiles a=pipe-r\n"+c.text))
 		if err == nil || err.Error() != c.want {
@@ -226,6 +226,16 @@ func write(s *Scenario) string {
 	if s.RoomAny {
 		b.WriteString("room any\n")
 	}
+	if len(s.Needs) > 0 {
+		fmt.Fprintf(&b, "needs %s\n", strings.Join(s.Needs, " "))
+	}
+	for role, u := range s.Users {
+		fmt.Fprintf(&b, "user %s uid=%d", role, u.UID)
+		if u.NoFile > 0 {
+			fmt.Fprintf(&b, " nofile=%d", u.NoFile)
+		}
+		b.WriteString("\n")
+	}
 	for _, f := range s.Files {
 		fmt.Fprintf(&b, "files %s@%s=%s\n", f.Name, f.Owner, f.Kind)
 	}
@@ -251,7 +261,11 @@ func FuzzParseScenario(f *testing.F) {
 	f.Add(simple)
 	f.Add(rule + "on seqpacket\nplay solo\nroom any\nfiles a1..a3=memfd b@B=pair\nB>& recv bytes=1,2 fds=3 flags=peek\n" +
 		"A> send payload=@9,00 fds=a1..a3\nA< ok n=10\nB<& ok n=10 payload=- fds=a1:x,a2,closed:1  # why\n | err lib  # why not\n" +
-		"R> pos B x=3\nR> drop b\nR> eof b\nR> limit B nofile=+2\nR> limit B nofile=-\nR> pending A\nR> seek a1=4\nR> setsock B passcred=1\n")
+		"R> pos B x=3\nR> drop b\nR> eof b\nR> limit B nofile=+2\nR> limit B nofile=-\nR> pending A\nR> seek a1=4\nR> setsockopt B passcred=1\n")
+	f.Add(rule + "on stream dgram\nplay kernel\nneeds root passrights\nuser A uid=65534 nofile=64\nuser B uid=1\nfiles a=pipe-r b@B=end:a\n" +
+		"A>& sendmsg payload=00 control=rights(a,asock):len=15,1000*cmsg(1,2,00) controllen=space(2)-1\nR> blocked A\nA<& err EINVAL\n" +
+		"B> recvmsg bytes=1 control=space(1)+creds fill=rights(b)\nB< ok n=* payload=00 fds=a:x pidfd=new:p control=creds(A),rights*1 flags=ctrunc\n" +
+		"A> socket type=dgram\nA< ok fd=new:s\nA> bind sock=s name=path:s\nA< ok\nR> kill B SIGKILL\n")
 	f.Add(rule + "on stream\r\nA> end\nA< ok\n")
 	f.Add(rule + "on stream\nfiles a*99999999999=dir\nA> end\nA< ok\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -16,10 +16,24 @@ type Peer struct {
 	Why     string // why there is neither
 
 	Hello Hello // what it says of itself; set by Probe
+
+	kernel *Peer // of the runner: itself, where it plays both sides
 }
 
 // RunnerName is the runner's own name where it plays a side itself.
 const RunnerName = "runner"
+
+// KernelName is who plays both sides of a kernel scenario, and is found wrong
+// there: the kernel, by way of the runner.
+const KernelName = "kernel"
+
+// Kernel is the runner as it plays both sides of kernel scenarios.
+func (p *Peer) Kernel() *Peer {
+	if p.kernel == nil {
+		return p
+	}
+	return p.kernel
+}
 
 // Program is a peer that is started as a program.
 func Program(name string, command ...string) *Peer {

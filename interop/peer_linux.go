@@ -15,7 +15,7 @@ func (p *Peer) Probe(timeout time.Duration) error {
 func (p *Peer) ProbeContext(ctx context.Context, timeout time.Duration) error {
 	starting.Lock()
 	defer starting.Unlock()
-	proc, err := p.start(nil)
+	proc, err := p.start(nil, User{}, nil)
 	if err != nil {
 		return err
 	}

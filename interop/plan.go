@@ -6,18 +6,19 @@ import (
 )
 
 // Plan lists the cases of the scenarios with the peers and the runner: pair
-// scenarios with every ordered pair, the others with the runner opposite.
+// scenarios with every ordered pair, kernel scenarios once, the others with the
+// runner opposite.
 func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	var cases []Case
 	all := append(slices.Clone(peers), runner)
 	for _, s := range scenarios {
 		for _, t := range s.Types {
 			add := func(a, b *Peer) {
-				// Where both are this process, it is this process whose limit would
-				// be lowered, and in which a closed number is soon another file's.
-				if a != runner || b != runner || !s.limits() && !s.sendsClosed() {
-					cases = append(cases, Case{Scenario: s, Type: t, A: a, B: b})
-				}
+				cases = append(cases, Case{Scenario: s, Type: t, A: a, B: b})
+			}
+			if s.Play == PlayKernel {
+				add(runner.Kernel(), runner.Kernel())
+				continue
 			}
 			for _, p := range all {
 				switch s.Play {

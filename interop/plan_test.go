@@ -14,7 +14,8 @@ func names(cases []Case) (list []string) {
 }
 
 func TestPlan(t *testing.T) {
-	x, y, runner := &Peer{Name: "x"}, &Peer{Name: "y"}, &Peer{Name: RunnerName}
+	x, y := &Peer{Name: "x"}, &Peer{Name: "y"}
+	runner := &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
 	for _, c := range []struct {
 		head string
 		want string
@@ -26,13 +27,7 @@ func TestPlan(t *testing.T) {
 		{"on stream\nplay receiver", "stream/runner/x stream/runner/y stream/runner/runner"},
 		{"on dgram seqpacket\nplay sender", "dgram/x/runner dgram/y/runner dgram/runner/runner " +
 			"seqpacket/x/runner seqpacket/y/runner seqpacket/runner/runner"},
-		// The runner cannot lower its own limit.
-		{"on stream\nplay receiver\nR> limit B nofile=+0", "stream/runner/x stream/runner/y"},
-		// Nor can it keep a number closed that it shares with all that runs.
-		{"on stream\nplay sender\nfiles a=dir\nA> close fds=a\nA< ok\nA> send payload=00 fds=a*2\nA< err EBADF",
-			"stream/x/runner stream/y/runner"},
-		{"on stream\nplay sender\nfiles a=dir\nA> send payload=00 fds=a\nA< ok n=1\nA> close fds=a\nA< ok",
-			"stream/x/runner stream/y/runner stream/runner/runner"},
+		{"on stream dgram\nplay kernel", "stream/kernel/kernel dgram/kernel/kernel"},
 	} {
 		s := mustParse(t, rule+c.head+"\nA> end\nA< ok\n")
 		var want []string

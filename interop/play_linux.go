@@ -20,9 +20,13 @@ type play struct {
 	bound     map[Role]map[string]int // received numbers by the names of their files
 	given     map[Role][]int          // the case's numbers in the peer
 	asked     map[Role]string         // the verb of what is not answered yet
+	said      map[Role]string         // the last command
+	made      []*caseFile             // what the runner's sides have made in the case
 	result    Result
 	limits    map[*side]unix.Rlimit // the peers' own, while they have another
 	convicted map[held]bool         // leaks that are found already
+	dead      map[Role]bool         // whom the runner has killed
+	spent     bool                  // a side is not what it was: the session is over after this case
 }
 
 // held is a number of a process.
@@ -40,8 +44,10 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 		bound:     map[Role]map[string]int{RoleA: {}, RoleB: {}},
 		given:     map[Role][]int{},
 		asked:     map[Role]string{},
+		said:      map[Role]string{},
 		limits:    map[*side]unix.Rlimit{},
 		convicted: map[held]bool{},
+		dead:      map[Role]bool{},
 		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
 	}
 	for _, role := range []Role{RoleA, RoleB} {
@@ -76,7 +82,12 @@ func (p *play) run() error {
 			return err
 		}
 	}
-	err := p.steps()
+	dir, err := p.enterDir()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) // what is left is the run's to remove
+	err = p.steps()
 	p.restoreLimits()
 	if err != nil && !errors.Is(err, errAbort) {
 		return err
@@ -85,13 +96,38 @@ func (p *play) run() error {
 		return errSessionOver // the answer to come would be taken for one to "end"
 	}
 	for _, role := range []Role{RoleA, RoleB} {
+		if p.dead[role] {
+			continue
+		}
 		p.judgeLeaks(role, 0, false)
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
 		p.judgeLeaks(role, 0, true)
 	}
+	if p.spent {
+		return errSessionOver
+	}
 	return err
+}
+
+// enterDir takes the runner's sides to a new folder, if they are to name files.
+func (p *play) enterDir() (dir string, err error) {
+	if !p.k.c.Scenario.usesPaths() {
+		return "", nil
+	}
+	if dir, err = p.area.caseDir(); err != nil {
+		return "", p.notRun("%v", err)
+	}
+	for _, role := range []Role{RoleA, RoleB} {
+		if !p.k.c.Scenario.runs(role) {
+			continue
+		}
+		if err := p.expectOK(role, "chdir path="+dir); err != nil {
+			return dir, err
+		}
+	}
+	return dir, nil
 }
 
 func (p *play) steps() error {
@@ -160,6 +196,7 @@ func (p *play) say(st Step) error {
 	}
 	p.note(fmt.Sprintf("%s>%s %s", st.Role, async(st), command))
 	l, _ := parseLine(command)
+	p.spent = p.spent || l.verb == "setuid"
 	if l.verb == "end" {
 		for _, n := range p.given[st.Role] {
 			delete(p.sides[st.Role].live, n)
@@ -173,35 +210,33 @@ func (p *play) say(st Step) error {
 	if err := p.sides[st.Role].say(command); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
-	p.asked[st.Role] = l.verb
+	p.asked[st.Role], p.said[st.Role] = l.verb, command
 	return nil
 }
 
-// number puts the peer's numbers in the place of names.
+// number puts the peer's numbers in the place of names, and what holds for this
+// case in the place of what a transcript calls it.
 func (p *play) number(st Step) (string, error) {
-	words := strings.Split(st.Text, " ")
-	for i, w := range words {
-		names, ok := strings.CutPrefix(w, "fds=")
-		if !ok || names == "-" || words[0] == "recv" {
-			continue
-		}
+	text, err := mapNames(st.Text, func(names []string) ([]string, error) {
 		var numbers []string
-		list, _ := expandNames(strings.Split(names, ","))
-		for _, name := range list {
+		for _, name := range names {
 			n, err := p.lookup(st.Role, name)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			numbers = append(numbers, strconv.Itoa(n))
 		}
-		words[i] = "fds=" + strings.Join(numbers, ",")
+		return numbers, nil
+	})
+	if err != nil || !p.k.c.Scenario.runs(st.Role) {
+		return text, err
 	}
-	return strings.Join(words, " "), nil
+	return p.world(text)
 }
 
 func (p *play) lookup(role Role, name string) (int, error) {
-	if n, err := strconv.Atoi(name); err == nil {
-		return n, nil
+	if n, err := strconv.ParseInt(name, 0, 64); err == nil {
+		return int(n), nil
 	}
 	if n, ok := p.bound[role][name]; ok {
 		return n, nil
@@ -213,7 +248,7 @@ func (p *play) lookup(role Role, name string) (int, error) {
 }
 
 func (p *play) file(name string) *caseFile {
-	for _, f := range p.k.files {
+	for _, f := range slices.Concat(p.k.files, p.k.ends, p.made) {
 		if f.Name == name {
 			return f
 		}
@@ -222,7 +257,7 @@ func (p *play) file(name string) *caseFile {
 }
 
 func (p *play) hear(st Step) error {
-	a, err := p.sides[st.Role].hear(p.ctx, p.patience(st.Role))
+	a, err := p.listen(st.Role)
 	if err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
@@ -234,6 +269,7 @@ func (p *play) hear(st Step) error {
 		p.result.Why = p.k.c.peer(st.Role).Name + ": answered unsupported"
 		return errAbort
 	}
+	a = p.unworld(a)
 	got, numbers, err := parseAnswer(verb, a)
 	p.received(st.Role, st.Line, numbers)
 	if err != nil {
@@ -242,7 +278,11 @@ func (p *play) hear(st Step) error {
 	}
 	var wrong []string
 	for _, w := range st.Wants {
-		names, why := w.match(got)
+		want, err := p.wanted(w, st.Role)
+		if err != nil {
+			return p.notRun("line %d: %v", st.Line, err)
+		}
+		names, why := want.match(got)
 		if why == "" {
 			p.judge(st, names, numbers)
 			return nil
@@ -253,14 +293,48 @@ func (p *play) hear(st Step) error {
 	return errAbort
 }
 
-// patience is how long an answer is waited for: not long where it is expected
-// that none comes.
-func (p *play) patience(role Role) time.Duration {
-	if p.hangs(p.k.c, role) {
-		return min(p.timeout, time.Second)
+// listen waits for an answer. Where it is expected that none comes, it is enough
+// that everybody sleeps who was asked: nobody is at work who could wake another.
+func (p *play) listen(role Role) (string, error) {
+	sd := p.sides[role]
+	if !p.hangs(p.k.c, role) {
+		return sd.hear(p.ctx, p.timeout)
 	}
-	return p.timeout
+	deadline := time.Now().Add(p.timeout)
+	for {
+		a, err := sd.hear(p.ctx, look)
+		if !errors.Is(err, errHang) || time.Now().After(deadline) {
+			return a, err
+		}
+		if p.allWait() {
+			// What it may have said before it slept is on its way.
+			return sd.hear(p.ctx, look)
+		}
+	}
 }
+
+// allWait tells whether nobody who was asked does anything any more.
+func (p *play) allWait() bool {
+	for role := range p.asked {
+		sd := p.sides[role]
+		if sd.pid == os.Getpid() {
+			return false // nobody can tell
+		}
+		if len(sd.answers) > 0 {
+			continue
+		}
+		if read, err := sd.hasRead(); err != nil || !read {
+			return false
+		}
+		if asleep, err := sleeps(sd.pid); err != nil || !asleep {
+			return false
+		}
+	}
+	return true
+}
+
+// look is how long an answer takes at least to be missed.
+const look = 50 * time.Millisecond
 
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.
@@ -301,6 +375,12 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			as = name
 		}
 		p.bound[st.Role][as] = n
+		if name == newName {
+			if err := p.make(st.Role, as, n); err != nil {
+				find("%d is not open: %v", n, err)
+			}
+			continue
+		}
 		f := p.file(name)
 		if f == nil {
 			find("the scenario has no file %q", name)
@@ -320,6 +400,9 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			find("%d: %v", n, err)
 			continue
 		}
+		if strings.HasSuffix(p.said[st.Role], "inherit") {
+			continue // it was told so
+		}
 		p.result.judged[p.k.c.peer(st.Role).Name] = true
 		if !info.cloexec() {
 			p.find(CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
@@ -332,7 +415,7 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 func (p *play) judgeLeaks(role Role, line int, ended bool) {
 	deadline := time.Now().Add(p.timeout)
 	for {
-		leaks, err := p.leaks(role)
+		leaks, err := p.leaks(role, ended)
 		if err != nil || len(leaks) == 0 {
 			return // a peer that is gone holds nothing
 		}
@@ -351,7 +434,9 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) {
 	}
 }
 
-func (p *play) leaks(role Role) ([]string, error) {
+// leaks are the files that the peer has a number for, and should not. Its own
+// duplicates of the case's socket are its business until the end.
+func (p *play) leaks(role Role, ended bool) ([]string, error) {
 	sd := p.sides[role]
 	numbers, err := openNumbers(sd.pid)
 	if err != nil {
@@ -372,7 +457,11 @@ func (p *play) leaks(role Role) ([]string, error) {
 		if err != nil {
 			continue // closed meanwhile
 		}
-		for _, f := range p.k.byIdentity[id] {
+		files := slices.Concat(p.k.byIdentity[id], p.made)
+		if ended {
+			files = append(files, p.k.ends...)
+		}
+		for _, f := range files {
 			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
 			if err == nil && holds && sure {
 				leaks = append(leaks, fmt.Sprintf("%s, as %d,", f.Name, n))

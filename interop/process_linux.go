@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +25,7 @@ type process struct {
 	numbers []int // of the pool, in the peer
 	in      io.WriteCloser
 	answers chan answer
-	gone    chan struct{} // closed when a program has ended, and is not reaped yet
+	gone    chan struct{} // closed when a program has ended, and is not reaped yet but by a recorder
 	stderr  tail
 	stop    func() error // ends it, however it is, and tells how it ended
 	once    sync.Once
@@ -46,22 +48,38 @@ var (
 // when it has ended.
 const grace = time.Second
 
-// start starts the peer with the numbers of pool, which stay the caller's.
-func (p *Peer) start(pool []int) (*process, error) {
+// start starts the peer as a user, if one is told, with the numbers of pool, which
+// stay the caller's, and under a recorder, if there is a record to fill.
+func (p *Peer) start(pool []int, as User, rec *record) (*process, error) {
 	switch {
 	case p.Serve != nil:
+		if rec != nil {
+			rec.add([]string{"it is in the runner's own process, and not recorded"})
+		}
 		return p.startInside(pool)
 	case len(p.Command) > 0:
-		return p.startProgram(pool)
+		return p.startProgram(pool, as, rec)
 	}
 	return nil, errors.New(p.Why)
 }
 
-func (p *Peer) startProgram(pool []int) (*process, error) {
-	cmd := exec.Command(p.Command[0], p.Command[1:]...)
+func (p *Peer) startProgram(pool []int, as User, rec *record) (*process, error) {
+	command := p.Command
+	if as.NoFile > 0 {
+		// The runner may not change the limits of another user's process.
+		command = append([]string{"/proc/self/exe", limitArgument, strconv.Itoa(as.NoFile)}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
 	// A group of its own: what the peer starts ends with it, and a ^C on the
-	// terminal is the runner's to handle.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// terminal is the runner's to handle. It does not outlive the runner, however
+	// that ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if as.UID > 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.UID), Gid: uint32(as.UID)}
+	}
+	// Go interrupts its own threads by signals, now and then: a call that waits with a
+	// timeout would end by one.
+	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","))
 	cmd.WaitDelay = grace // somebody it started may hold its standard error
 	proc := &process{peer: p}
 	cmd.Stderr = &proc.stderr
@@ -75,23 +93,30 @@ func (p *Peer) startProgram(pool []int) (*process, error) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		proc.numbers = append(proc.numbers, 3+i)
 	}
-	in, err := cmd.StdinPipe()
+	// Pipes of our own: a recorder waits for the command before all that it said is read.
+	stdin, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
+	defer stdin.Close()
+	out, stdout, err := os.Pipe()
 	if err != nil {
 		in.Close()
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	defer stdout.Close()
+	cmd.Stdin, cmd.Stdout = stdin, stdout
+	wait, err := rec.launch(cmd)
+	if err != nil {
+		in.Close()
+		out.Close()
 		return nil, err
 	}
 	proc.pid = cmd.Process.Pid
 	proc.in = in
 	proc.gone = make(chan struct{})
 	go func() {
-		waitExited(proc.pid)
+		rec.awaitEnd(proc.pid)
 		close(proc.gone)
 	}()
 	proc.listen(out)
@@ -101,12 +126,41 @@ func (p *Peer) startProgram(pool []int) (*process, error) {
 		drained := proc.drain()
 		<-proc.gone
 		timer.Stop()
-		proc.kill()       // whoever it left behind; its own end is not changed any more
-		err := cmd.Wait() // closes this end of its output, whoever holds the other
+		// Whoever it left behind; its own end is not changed any more. A recorder may
+		// have reaped it by now, and its number is nobody else's this soon.
+		proc.kill()
+		err := wait()
+		out.Close() // whoever holds the other end
 		<-drained
 		return err
 	}
 	return proc, nil
+}
+
+// starter is a thread that lives as long as this process: a child that is to end
+// with its parent ends with the thread that started it.
+var starter = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+// forking is held while a child is made: until it is its program, it has copies of
+// all numbers of this process, and what is closed here meanwhile is not closed.
+var forking sync.RWMutex
+
+// onOneThread starts a program.
+func onOneThread(f func() error) error {
+	forking.Lock()
+	defer forking.Unlock()
+	done := make(chan error)
+	starter() <- func() { done <- f() }
+	return <-done
 }
 
 func (p *Peer) startInside(pool []int) (*process, error) {

@@ -2,7 +2,9 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,10 +13,17 @@ import (
 
 // Options say how to run.
 type Options struct {
-	Jobs    int           // sessions at once; 0 is 1
-	Timeout time.Duration // for each answer; 0 is DefaultTimeout
-	Done    func(Result)  // called for each result, one at a time, as it comes
+	Jobs     int           // sessions at once; 0 is 1
+	Timeout  time.Duration // for each answer; 0 is DefaultTimeout
+	Retries  int           // how often a case is played again that is not as expected
+	FailFast bool          // the run ends with the first case that is not as expected
+	Runner   *Peer         // to play opposite where it has to be found out who is to blame
+	Recorder Recorder      // records a case that has failed, when it is played once more; nil records nothing
+	Done     func(Result)  // called for each result, one at a time, as it comes
 }
+
+// errFailFast is why a run ends that was to end so.
+var errFailFast = errors.New("the first case that is not as expected")
 
 // DefaultTimeout ends what hangs: no verdict depends on how fast a peer is.
 const DefaultTimeout = 10 * time.Second
@@ -42,13 +51,7 @@ type Outcome struct {
 	Results   []Result
 	Witnesses map[string]int // how often each of the kernel's ways of telling was used
 	Cut       error          // why the run ended early
-}
-
-// Runner is the runner as a peer: a name in cases, and the one opposite in
-// scenarios that are not for pairs.
-func Runner() (*Peer, error) {
-	p := runnerPeer()
-	return p, p.Probe(DefaultTimeout)
+	Broken    error          // why it did not begin
 }
 
 // Run plays the cases and judges them by the expectations, which may be nil.
@@ -59,32 +62,39 @@ func Run(ctx context.Context, cases []Case, x *Expectations, o Options) Outcome 
 	if x == nil {
 		x = &Expectations{}
 	}
-	r := &run{options: o, expectations: x, witness: &witness{}, blamed: map[string]bool{}}
-	r.all(ctx, cases)
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	r := &run{options: o, expectations: x, cut: cut, blamed: map[string]bool{}}
+	area, err := newArea()
+	if err != nil {
+		return Outcome{Broken: err}
+	}
+	defer area.remove()
+	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness{}, area: area, hangs: x.hangs}
+	r.all(cases)
 	return Outcome{Results: r.results, Witnesses: r.witness.counts(), Cut: context.Cause(ctx)}
 }
 
 type run struct {
+	rules
 	options      Options
 	expectations *Expectations
-	witness      *witness
+	cut          context.CancelCauseFunc
 
 	mu      sync.Mutex
 	results []Result
-	blamed  map[string]bool // by Case.asSender: who gets it wrong with the runner
+	blamed  map[string]bool // by Case.asSender: whether it gets it wrong with the runner
 }
 
-func (r *run) all(ctx context.Context, cases []Case) {
-	common := rules{ctx: ctx, timeout: r.options.Timeout, witness: r.witness, hangs: r.expectations.hangs}
+func (r *run) all(cases []Case) {
 	// The runner's own pairs first: they tell who is to blame in the others.
 	var batches [2][][]Case
 	for _, group := range groupByPeers(cases) {
-		first := group[0]
+		first, i := group[0], 1
 		if first.A.Name == RunnerName || first.B.Name == RunnerName {
-			batches[0] = append(batches[0], group)
-		} else {
-			batches[1] = append(batches[1], group)
+			i = 0
 		}
+		batches[i] = slices.AppendSeq(batches[i], slices.Chunk(group, mostTogether))
 	}
 	for _, groups := range batches {
 		work := make(chan []Case)
@@ -92,12 +102,12 @@ func (r *run) all(ctx context.Context, cases []Case) {
 		for range max(1, r.options.Jobs) {
 			wg.Go(func() {
 				for group := range work {
-					playAll(group, common, r.done)
+					playAll(group, r.rules, r.done)
 				}
 			})
 		}
 		for _, group := range groups {
-			if ctx.Err() != nil {
+			if r.ctx.Err() != nil {
 				break
 			}
 			work <- group
@@ -106,6 +116,10 @@ func (r *run) all(ctx context.Context, cases []Case) {
 		wg.Wait()
 	}
 }
+
+// mostTogether is how many cases of two peers are played one after the other; the
+// rest may be played at the same time.
+const mostTogether = 200
 
 // groupByPeers puts the cases of each two peers together, in both directions.
 func groupByPeers(cases []Case) [][]Case {
@@ -128,15 +142,81 @@ func groupByPeers(cases []Case) [][]Case {
 	return groups
 }
 
+// done judges a result, and keeps it.
 func (r *run) done(res Result) {
+	r.judge(&res)
+	if !res.AsExpected() {
+		r.again(&res)
+		r.record(&res)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.blame(&res)
-	r.expectations.judge(&res)
 	r.results = append(r.results, res)
 	if r.options.Done != nil {
 		r.options.Done(res)
 	}
+	if r.options.FailFast && !res.AsExpected() {
+		r.cut(errFailFast)
+	}
+}
+
+func (r *run) judge(res *Result) {
+	r.refer(res)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blame(res)
+	r.learn(res)
+	r.expectations.judge(res)
+}
+
+// again plays a case that is not as expected once more, or more often. One that is
+// as expected then has been neither: it is flaky.
+func (r *run) again(res *Result) {
+	for try := range r.options.Retries {
+		var next Result
+		playAll([]Case{res.Case}, r.rules, func(again Result) {
+			r.judge(&again)
+			next = again
+		})
+		if next.Verdict == "" {
+			return // the run is cut short
+		}
+		res.Tries = try + 2
+		if next.AsExpected() {
+			res.Why = fmt.Sprintf("%s at first, and %s when it was played for the %d. time", res.Verdict, next.Verdict, res.Tries)
+			res.Verdict = Flaky
+			return
+		}
+	}
+}
+
+// refer plays the scenario with the sender and the runner, if that was not done
+// yet, and somebody may be to blame for what the other sent. It has no result.
+func (r *run) refer(res *Result) {
+	c := res.Case
+	message := slices.ContainsFunc(res.Findings, func(f Finding) bool { return f.Peer == c.B.Name && f.message() })
+	if r.options.Runner == nil || !message || c.Scenario.Play != PlayPair || c.A.Name == RunnerName || c.B.Name == RunnerName {
+		return
+	}
+	r.mu.Lock()
+	_, known := r.blamed[c.asSender()]
+	r.mu.Unlock()
+	if known {
+		return
+	}
+	c.B = r.options.Runner
+	playAll([]Case{c}, r.rules, func(reference Result) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.blame(&reference)
+		r.learn(&reference)
+	})
+}
+
+// message tells whether it is about what came, and not about what the peer did
+// with it.
+func (f Finding) message() bool {
+	return f.Check == CheckFile || f.Check == CheckAnswer || f.Check == CheckHang
 }
 
 // blame gives a wrong file or answer at the receiver, or one that never came, to
@@ -146,7 +226,7 @@ func (r *run) blame(res *Result) {
 	c := res.Case
 	for i := range res.Findings {
 		f := &res.Findings[i]
-		message := f.Check == CheckFile || f.Check == CheckAnswer || f.Check == CheckHang
+		message := f.message()
 		switch {
 		case f.Peer == RunnerName && c.A != c.B && (message || f.Check == CheckLeak):
 			f.Peer = c.opposite(RunnerName).Name
@@ -159,9 +239,15 @@ func (r *run) blame(res *Result) {
 			f.Check, f.Text = CheckAnswer, "what it said that it sent did not come"
 		}
 	}
-	for _, f := range res.Findings {
-		if c.B.Name == RunnerName && f.Peer == c.A.Name && (f.Check == CheckFile || f.Check == CheckAnswer) {
-			r.blamed[c.asSender()] = true
-		}
+}
+
+// learn keeps whether the sender gets the scenario wrong with the runner.
+func (r *run) learn(res *Result) {
+	c := res.Case
+	if c.B.Name != RunnerName {
+		return
 	}
+	r.blamed[c.asSender()] = slices.ContainsFunc(res.Findings, func(f Finding) bool {
+		return f.Peer == c.A.Name && (f.Check == CheckFile || f.Check == CheckAnswer)
+	})
 }

@@ -71,6 +71,7 @@ func TestBlame(t *testing.T) {
 	} {
 		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
 		r.blame(&c.result)
+		r.learn(&c.result)
 		if got := c.result.Findings[0].String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", before, got, c.want)
 		}

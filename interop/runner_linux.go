@@ -1,34 +1,61 @@
 package interop
 
 import (
-	"io"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
 
-	"github.com/scm-rights/scm/interop/peers/go/peer"
-	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/actor"
 )
 
-// runnerPeer is the runner as a peer: raw system calls, nothing that is judged.
-func runnerPeer() *Peer {
-	return InProcess(RunnerName, func(in io.Reader, out io.Writer) error {
-		return peer.Serve(peer.Library{
-			Name:    RunnerName,
-			Version: "0",
-			Can:     "stream,dgram,seqpacket,multi,iov,flags",
-			Open:    func(sock int) (peer.Socket, error) { return rawSocket(sock), nil },
-		}, in, out)
-	})
-}
+// actorArgument, alone on the command line, makes any program that imports this
+// package the runner's actor. There is no other program that the command and its
+// tests have in common, and the runner needs a process whose numbers, limits and
+// user are not its own.
+const actorArgument = "scm-interop-actor"
 
-type rawSocket int
+// limitArgument, before a number and a command, makes it become the command, with
+// so many open files at most.
+const limitArgument = "scm-interop-limit"
 
-func (s rawSocket) Send(m peer.Message) (int, error) {
-	return raw.Send(int(s), m.Buffers, m.FDs, m.Flags)
-}
-
-func (s rawSocket) Recv(r peer.Room) (got peer.Received, err error) {
-	n, fds, flags, err := raw.Recv(int(s), r.Buffers, r.FDs, r.Flags)
-	if err != nil {
-		return got, err
+func init() {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == actorArgument:
+		actor.Main(RunnerName)
+	case len(os.Args) > 3 && os.Args[1] == limitArgument:
+		fmt.Fprintln(os.Stderr, limited(os.Args[2], os.Args[3:]))
+		os.Exit(126)
 	}
-	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds, Flags: flags, HasFlags: true}, nil
+}
+
+// limited becomes the command. It returns only with an error.
+func limited(files string, command []string) error {
+	n, err := strconv.ParseUint(files, 10, 32)
+	if err != nil {
+		return err
+	}
+	// The hard limit too: a Go program raises the soft one to it.
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+		return fmt.Errorf("setrlimit: %w", err)
+	}
+	program, err := exec.LookPath(command[0])
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", program, syscall.Exec(program, command, os.Environ()))
+}
+
+// Runner is the runner as a peer: a name in cases, and the one opposite in
+// scenarios that are not for pairs. It is a process of its own, which makes raw
+// system calls and uses nothing that is judged.
+func Runner() (*Peer, error) {
+	p := Program(RunnerName, "/proc/self/exe", actorArgument)
+	p.kernel = Program(KernelName, p.Command...)
+	if err := p.Probe(DefaultTimeout); err != nil {
+		return p, err
+	}
+	p.kernel.Hello = p.Hello
+	return p, nil
 }

@@ -11,14 +11,28 @@ import (
 // A Scenario is a transcript: what is said to the peers A and B, and what they
 // have to answer.
 type Scenario struct {
-	Name    string   // GROUP/ID, stable for ever
-	Rule    []string // what must hold, and where that comes from
-	Types   []string // socket types: stream, dgram, seqpacket
-	Play    Play     // with whom
-	RoomAny bool     // plays with libraries that fix the room of a receive
+	Name    string        // GROUP/ID, stable for ever
+	Rule    []string      // what must hold, and where that comes from
+	Types   []string      // socket types: stream, dgram, seqpacket
+	Play    Play          // with whom
+	RoomAny bool          // plays with libraries that fix the room of a receive
+	Needs   []string      // what the system must have
+	Users   map[Role]User // who are started as somebody else
 	Files   []FileSpec
 	Steps   []Step
 	Hash    string // of the text
+}
+
+// runs tells whether the runner itself plays the role, whoever the peers are: it
+// can then be told what no peer knows.
+func (s *Scenario) runs(role Role) bool {
+	switch s.Play {
+	case PlayReceiver:
+		return role == RoleA
+	case PlaySender:
+		return role == RoleB
+	}
+	return s.Play == PlayKernel
 }
 
 // Play says which peers a scenario is for.
@@ -29,6 +43,7 @@ const (
 	PlaySolo     Play = "solo"     // each peer as A and as B, the runner opposite
 	PlaySender   Play = "sender"   // each peer as A, the runner as B
 	PlayReceiver Play = "receiver" // each peer as B, the runner as A
+	PlayKernel   Play = "kernel"   // the runner as both: the kernel is asked, and no peer
 )
 
 // A FileSpec is a file that a scenario needs, made fresh for each case.
@@ -39,7 +54,28 @@ type FileSpec struct {
 }
 
 // fileKinds are the kinds that a transcript's "files" line may name.
-var fileKinds = []string{"file", "dir", "null", "opath", "pipe-r", "pipe-w", "pair", "memfd", "eventfd"}
+var fileKinds = []string{
+	"file", "rdonly", "append", "tmpfile", "fifo", "dir", "opath", "null", "zero", "proc", "namespace", "kvm", "fuse", "pipe-r", "pipe-w",
+	"memfd", "memfd-sealable", "memfd-rdonly", "memfd-secret", "dmabuf", "mqueue",
+	"eventfd", "eventfd-semaphore", "timerfd", "signalfd", "inotify", "fanotify", "userfaultfd", "epoll", "pidfd", "mount", "landlock", "bpf", "perf", "io-uring",
+	"pty-master", "pty-slave", "pair", "tcp", "tcp-listener", "udp", "netlink", "packet", "unix-dgram", "unix-listener",
+}
+
+// needs are what a transcript's "needs" line may name: root, or socket options that
+// not all kernels have.
+var needs = []string{"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"}
+
+// A User is as whom a side is started.
+type User struct {
+	UID    int
+	NoFile int // its limit of open files, or 0 for what it is
+}
+
+// twoEnded are the kinds of which the runner has the other end.
+var twoEnded = []string{"pipe-r", "pipe-w", "pair", "tcp", "pty-slave"}
+
+// endOf is the file that this one is the other end of: b=end:a.
+func (f FileSpec) endOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
 // A Role is a side of a case: A, B, or R, the runner.
 type Role byte
@@ -90,6 +126,9 @@ func (s *Scenario) Group() string {
 	return group
 }
 
+// Kernel tells whether the scenario is about the kernel, and no peer.
+func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
+
 // capabilities lists what a peer in this role must have in its can=.
 func (s *Scenario) capabilities(role Role) []string {
 	var caps []string
@@ -126,6 +165,13 @@ func (s *Scenario) capabilities(role Role) []string {
 	return caps
 }
 
+// usesPaths tells whether the runner names files or sockets in it.
+func (s *Scenario) usesPaths() bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		return st.Kind == StepSay && st.Role != RoleR && (strings.Contains(st.Text, " path=") || strings.Contains(st.Text, " name=path:"))
+	})
+}
+
 // largestPayload is the length of the longest payload that either peer sends.
 func (s *Scenario) largestPayload() int {
 	largest := 0
@@ -153,26 +199,6 @@ func (s *Scenario) limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
 		return st.Role == RoleR && strings.HasPrefix(st.Text, "limit ")
 	})
-}
-
-// sendsClosed tells whether somebody sends a number that it has closed before.
-func (s *Scenario) sendsClosed() bool {
-	closed := map[Role][]string{}
-	for _, st := range s.Steps {
-		l, _ := parseLine(st.Text)
-		names, _ := expandNames(l.list("fds"))
-		switch {
-		case st.Kind == StepSay && l.verb == "close":
-			closed[st.Role] = append(closed[st.Role], names...)
-		case st.Kind == StepSay && l.verb == "send":
-			for _, name := range names {
-				if slices.Contains(closed[st.Role], name) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // receives tells whether any answer of this role names a received file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -21,11 +22,12 @@ type kit struct {
 	socks map[Role]int // the runner's, until the peers have them
 	files []*caseFile
 	sock  map[Role]int // numbers in the peers
+	ends  []*caseFile  // the sockets, as files that can be passed and leaked
 
 	byIdentity map[identity][]*caseFile
 }
 
-func newKit(c Case) (k *kit, err error) {
+func newKit(c Case, a *area) (k *kit, err error) {
 	k = &kit{c: c, socks: map[Role]int{RoleA: -1, RoleB: -1}, sock: map[Role]int{}, byIdentity: map[identity][]*caseFile{}}
 	defer func() {
 		if err != nil {
@@ -38,8 +40,15 @@ func newKit(c Case) (k *kit, err error) {
 		return k, fmt.Errorf("socketpair: %w", err)
 	}
 	k.socks[RoleA], k.socks[RoleB] = two[0], two[1]
+	for _, role := range []Role{RoleA, RoleB} {
+		end := &caseFile{FileSpec: FileSpec{Name: sockNames[role], Owner: role, Kind: "sock"}, own: -1, other: -1}
+		if end.identity, err = identify(os.Getpid(), k.socks[role]); err != nil {
+			return k, err
+		}
+		k.ends = append(k.ends, end)
+	}
 	for _, spec := range c.Scenario.Files {
-		f, err := newCaseFile(spec)
+		f, err := k.newFile(spec, a)
 		if err != nil {
 			return k, err
 		}
@@ -47,6 +56,15 @@ func newKit(c Case) (k *kit, err error) {
 		k.byIdentity[f.identity] = append(k.byIdentity[f.identity], f)
 	}
 	return k, nil
+}
+
+func (k *kit) newFile(spec FileSpec, a *area) (*caseFile, error) {
+	end, ok := spec.endOf()
+	if !ok {
+		return newCaseFile(spec, a.dir)
+	}
+	i := slices.IndexFunc(k.files, func(f *caseFile) bool { return f.Name == end })
+	return k.files[i].otherEnd(spec)
 }
 
 // dropSocks drops the runner's copies, but for those that its own lines need.
@@ -86,6 +104,11 @@ func (k *kit) pool(role Role) []int {
 // take tells the case the numbers that its pool has in the peer.
 func (k *kit) take(role Role, numbers []int) {
 	k.sock[role] = numbers[0]
+	for _, end := range k.ends {
+		if end.Owner == role {
+			end.number = numbers[0]
+		}
+	}
 	numbers = numbers[1:]
 	for _, f := range k.files {
 		if f.Owner == role {
@@ -99,7 +122,9 @@ type rules struct {
 	ctx     context.Context // of the run: it may be cut short
 	timeout time.Duration
 	witness *witness
+	area    *area
 	hangs   func(Case, Role) bool // whether it is expected that the peer does not answer
+	records map[Role]*record      // of the sides, if they are recorded
 }
 
 // A session is two running peers and the cases that they play one after the
@@ -146,10 +171,11 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 	for _, c := range cases {
 		need := 1 + len(c.Scenario.Files)
 		used := max(len(pools[RoleA]), len(pools[RoleB]))
-		if used > 0 && used+need > poolNumbers {
+		// As somebody else, a side plays one case.
+		if used > 0 && (used+need > poolNumbers || len(c.Scenario.Users)+len(first.Scenario.Users) > 0) {
 			break
 		}
-		k, err := newKit(c)
+		k, err := newKit(c, r.area)
 		if err != nil {
 			return s, err
 		}
@@ -160,7 +186,7 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 		}
 	}
 	for _, role := range []Role{RoleA, RoleB} {
-		proc, err := first.peer(role).start(pools[role])
+		proc, err := first.peer(role).start(pools[role], first.Scenario.Users[role], r.records[role])
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
@@ -231,7 +257,11 @@ var errSessionOver = errors.New("the session is over")
 func playAll(cases []Case, r rules, done func(Result)) {
 	var playable []Case
 	for _, c := range cases {
-		if why := c.unplayable(); why != "" {
+		why := c.unplayable()
+		if why == "" {
+			why = lacks(c.Scenario)
+		}
+		if why != "" {
 			done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Unsupported, Why: why})
 		} else {
 			playable = append(playable, c)
@@ -242,6 +272,12 @@ func playAll(cases []Case, r rules, done func(Result)) {
 		s, err := newSession(cases, r)
 		if errors.Is(err, errCut) {
 			return
+		}
+		if err != nil && len(cases[0].Scenario.Users) > 0 {
+			c := cases[0]
+			done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Unsupported, Why: "as another user: " + err.Error()})
+			cases = cases[1:]
+			continue
 		}
 		if err != nil {
 			for _, c := range cases {
@@ -271,7 +307,10 @@ func (s *session) playUndisturbed(k *kit, first Case) (Result, error) {
 		starting.RLock()
 		defer starting.RUnlock()
 	}
-	return s.play(k, first)
+	began := time.Now()
+	r, err := s.play(k, first)
+	r.Seconds = time.Since(began).Seconds()
+	return r, err
 }
 
 // owned are the numbers of this process that hold files of a session because

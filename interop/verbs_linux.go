@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,13 +18,18 @@ import (
 func (p *play) runnerStep(st Step) error {
 	words := strings.Split(st.Text, " ")
 	verbs := map[string]func(Step, []string) error{
-		"seek":    p.verbSeek,
-		"pos":     p.verbPos,
-		"drop":    p.verbDrop,
-		"eof":     p.verbEOF,
-		"pending": p.verbPending,
-		"limit":   p.verbLimit,
-		"setsock": p.verbSetsock,
+		"seek":       p.verbSeek,
+		"pos":        p.verbPos,
+		"flags":      p.verbFlags,
+		"drop":       p.verbDrop,
+		"eof":        p.verbEOF,
+		"pending":    p.verbPending,
+		"blocked":    p.verbBlocked,
+		"unreported": p.verbUnreported,
+		"limit":      p.verbLimit,
+		"setsockopt": p.verbSetsockopt,
+		"shutdown":   p.verbShutdown,
+		"kill":       p.verbKill,
 	}
 	verb, ok := verbs[words[0]]
 	if !ok {
@@ -36,6 +43,19 @@ func (p *play) notRun(format string, args ...any) error {
 	p.result.Verdict = NotRun
 	p.result.Why = fmt.Sprintf(format, args...)
 	return errAbort
+}
+
+// failed ends a case in which a system call of the runner's own failed: without a
+// verdict where this system does not have it, or does not allow it.
+func (p *play) failed(st Step, call string, err error) error {
+	for _, errno := range []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP} {
+		if errors.Is(err, errno) {
+			p.result.Verdict = Unsupported
+			p.result.Why = fmt.Sprintf("line %d: this system does not %s: %v", st.Line, call, err)
+			return errAbort
+		}
+	}
+	return p.notRun("line %d: %s: %v", st.Line, call, err)
 }
 
 // assign splits NAME=NUMBER.
@@ -79,6 +99,31 @@ func (p *play) verbPos(st Step, words []string) error {
 	return nil
 }
 
+// statusFlags are those that travel with an open file description.
+var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
+
+// flags ROLE NAME=FLAGS wants a number of the peer's to have these status flags.
+func (p *play) verbFlags(st Step, words []string) error {
+	role := Role(words[0][0])
+	name, value, _ := strings.Cut(words[1], "=")
+	want := 0
+	for _, w := range strings.Split(value, ",") {
+		want |= statusFlags[w]
+	}
+	n, err := p.lookup(role, name)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	info, err := fdInfo(p.sides[role].pid, n)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	if have := info.flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
+		p.find(CheckFile, role, st.Line, "%s has the status flags %#o, not %s", name, have, value)
+	}
+	return nil
+}
+
 // drop NAME closes the runner's own copy of a file.
 func (p *play) verbDrop(st Step, words []string) error {
 	f := p.file(words[0])
@@ -97,18 +142,40 @@ func (p *play) verbEOF(st Step, words []string) error {
 		return p.notRun("line %d: %q has no other end", st.Line, words[0])
 	}
 	fds := []unix.PollFd{{Fd: int32(f.other), Events: unix.POLLIN}}
+	deadline := time.Now().Add(p.timeout)
 	for {
-		n, err := unix.Poll(fds, int(p.timeout/time.Millisecond))
+		n, err := unix.Poll(fds, int(nudgeEvery/time.Millisecond))
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return p.notRun("line %d: poll: %v", st.Line, err)
+		case n == 0 && time.Now().Before(deadline):
+			if err := nudge(); err != nil {
+				return p.notRun("line %d: %v", st.Line, err)
+			}
+			continue
 		case n == 0 || fds[0].Revents&unix.POLLHUP == 0:
 			p.find(CheckLeak, RoleB, st.Line, "%s is still open somewhere", words[0])
 		}
 		return nil
 	}
+}
+
+const nudgeEvery = 50 * time.Millisecond
+
+// nudge makes the kernel look for sockets that lie in each other's queues and
+// nowhere else. It does so when a socket is closed, but not for one that is closed
+// while it looks: that one stays until somebody closes another.
+func nudge() error {
+	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = raw.Send(two[0], [][]byte{{0}}, two[1:], unix.MSG_DONTWAIT)
+	_ = unix.Close(two[0])
+	_ = unix.Close(two[1])
+	return err
 }
 
 // pending ROLE wants nothing to wait at the peer's socket.
@@ -135,7 +202,7 @@ func (p *play) verbPending(st Step, words []string) error {
 // then keeps a copy until the last such line.
 func needsSock(st Step, role Role) bool {
 	words := strings.Split(st.Text, " ")
-	return st.Role == RoleR && len(words) > 1 && (words[0] == "pending" || words[0] == "setsock") &&
+	return st.Role == RoleR && len(words) > 1 && slices.Contains([]string{"pending", "setsockopt", "shutdown"}, words[0]) &&
 		words[1] == role.String()
 }
 
@@ -149,8 +216,8 @@ func (p *play) dropSock(role Role, now Step) {
 	p.k.dropSock(role)
 }
 
-// limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=-
-// gives it its own limit back.
+// limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=K
+// makes K the limit, nofile=- gives it its own limit back.
 func (p *play) verbLimit(st Step, words []string) error {
 	role := Role(words[0][0])
 	sd := p.sides[role]
@@ -166,6 +233,7 @@ func (p *play) verbLimit(st Step, words []string) error {
 		return nil
 	}
 	free, err := strconv.Atoi(strings.TrimPrefix(value, "+"))
+	above := strings.HasPrefix(value, "+")
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -175,14 +243,17 @@ func (p *play) verbLimit(st Step, words []string) error {
 	}
 	var old unix.Rlimit
 	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
-		return p.notRun("prlimit: %v", err)
+		return p.failed(st, "prlimit", err)
 	}
 	if _, ok := p.limits[sd]; !ok {
 		p.limits[sd] = old
 	}
-	limit := unix.Rlimit{Cur: limitFor(numbers, free), Max: old.Max}
+	limit := unix.Rlimit{Cur: uint64(free), Max: old.Max}
+	if above {
+		limit.Cur = limitFor(numbers, free)
+	}
 	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-		return p.notRun("prlimit: %v", err)
+		return p.failed(st, "prlimit", err)
 	}
 	return nil
 }
@@ -210,19 +281,34 @@ func limitFor(numbers []int, free int) uint64 {
 	return uint64(limit + free)
 }
 
-// setsock ROLE OPTION=VALUE sets an option of the peer's socket.
-func (p *play) verbSetsock(st Step, words []string) error {
+// setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
+func (p *play) verbSetsockopt(st Step, words []string) error {
 	role := Role(words[0][0])
-	options := map[string]int{"passcred": unix.SO_PASSCRED}
 	name, value, err := assign(words[1])
-	option, ok := options[name]
-	if err != nil || !ok {
-		return p.notRun("line %d: setsock %v", st.Line, words)
+	if err != nil {
+		return p.notRun("line %d: setsockopt %v", st.Line, words)
 	}
-	sock := p.k.socks[role]
+	option, err := raw.FindOption(name)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
 	defer p.dropSock(role, st)
-	if err := unix.SetsockoptInt(sock, unix.SOL_SOCKET, option, int(value)); err != nil {
-		return p.notRun("line %d: setsockopt: %v", st.Line, err)
+	if err := option.Set(p.k.socks[role], int(value)); err != nil {
+		return p.failed(st, "setsockopt", err)
+	}
+	return nil
+}
+
+// shutdown ROLE HOW shuts the peer's socket down, from outside.
+func (p *play) verbShutdown(st Step, words []string) error {
+	role := Role(words[0][0])
+	how, ok := raw.Shutdowns[words[1]]
+	if !ok {
+		return p.notRun("line %d: shutdown %v", st.Line, words)
+	}
+	defer p.dropSock(role, st)
+	if err := unix.Shutdown(p.k.socks[role], how); err != nil {
+		return p.failed(st, "shutdown", err)
 	}
 	return nil
 }

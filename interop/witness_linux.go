@@ -57,6 +57,11 @@ func (w *witness) holds(f *caseFile, ownerPid, pid, fd int) (holds, sure bool, e
 	refPid, ref := os.Getpid(), f.own
 	if ref < 0 {
 		refPid, ref = ownerPid, f.number
+		// Its owner may have closed the number, and have another file there by now.
+		if now, err := identify(refPid, ref); err != nil || now != f.identity {
+			w.spoke(witnessInode)
+			return true, f.unique(), nil
+		}
 	}
 	same, err := raw.SameDescription(refPid, ref, pid, fd)
 	if err == nil {
@@ -147,7 +152,7 @@ type identity struct{ dev, ino uint64 }
 func identify(pid, fd int) (identity, error) {
 	var st unix.Stat_t
 	err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st)
-	return identity{st.Dev, st.Ino}, err
+	return identity{uint64(st.Dev), st.Ino}, err
 }
 
 // openNumbers lists the open descriptors of a process.

@@ -23,7 +23,8 @@ func interopCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(runCommand(), listCommand(), peerCommand())
+	cmd.AddCommand(runCommand(), replayCommand(), expectCommand(), smokeCommand(), peerCommand(),
+		listCommand(), showCommand(), copyCommand(), checkCatalogueCommand())
 	return cmd
 }
 
@@ -34,16 +35,26 @@ type selection struct {
 	expect   string   // --expect
 	run      []string
 	skip     []string
+	shard    string
+	folder   string // --catalogue
 	builtin  bool
 }
 
 func (s *selection) flags(cmd *cobra.Command) {
+	s.peerFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&s.list, "peers", "", "`FILE` with a list of peers, as \"make peers\" writes it")
-	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`")
 	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
 	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}")
 	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`")
+	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
+	f.StringVar(&s.folder, "catalogue", "", "play the scenarios of `DIR`, in place of those inside")
+}
+
+// peerFlags are those that say who the peers are.
+func (s *selection) peerFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.list, "peers", "", "`FILE` with a list of peers, as \"make peers\" writes it")
+	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`")
 	f.BoolVar(&s.builtin, "builtin", true, "play with the peers inside this program")
 }
 
@@ -62,6 +73,12 @@ func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, err
 	if err != nil {
 		return nil, err
 	}
+	var shard interop.Shard
+	if s.shard != "" {
+		if shard, err = interop.ParseShard(s.shard); err != nil {
+			return nil, err
+		}
+	}
 	expected, err := s.expectations()
 	if err != nil {
 		return nil, err
@@ -76,15 +93,33 @@ func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, err
 	if p.runner, err = interop.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	scenarios, err := catalogue.Scenarios()
+	scenarios, err := s.scenarios()
 	if err != nil {
-		return nil, broken(err)
+		return nil, err
 	}
 	if p.expect, err = interop.Expect(expected, scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
-	p.cases, err = filter.Apply(interop.Plan(scenarios, p.peers, p.runner))
-	return p, err
+	if p.cases, err = filter.Apply(interop.Plan(scenarios, p.peers, p.runner)); err != nil {
+		return nil, err
+	}
+	p.cases = shard.Apply(p.cases)
+	return p, nil
+}
+
+func (s *selection) scenarios() ([]*interop.Scenario, error) {
+	if s.folder != "" {
+		list, err := catalogue.Load(os.DirFS(s.folder))
+		if err == nil && len(list) == 0 {
+			err = fmt.Errorf("there is no GROUP/ID.txt in %s", s.folder)
+		}
+		return list, err
+	}
+	list, err := catalogue.Scenarios()
+	if err != nil {
+		return nil, broken(err)
+	}
+	return list, nil
 }
 
 func (s *selection) filter() (f interop.Filter, err error) {
@@ -104,6 +139,9 @@ func (s *selection) filter() (f interop.Filter, err error) {
 }
 
 func (s *selection) expectations() ([]interop.Expectation, error) {
+	if s.expect == "" && s.folder != "" {
+		return nil, nil // nobody has said what is expected of them
+	}
 	if s.expect == "" {
 		list, err := catalogue.Expected()
 		if err != nil {
@@ -125,7 +163,7 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 // findPeers lists the peers: those that can be started, and the others with the
 // reason.
 func (s *selection) findPeers(p *plan) error {
-	seen := map[string]bool{interop.RunnerName: true}
+	seen := map[string]bool{interop.RunnerName: true, interop.KernelName: true}
 	add := func(peer *interop.Peer) error {
 		if seen[peer.Name] {
 			return fmt.Errorf("two peers are named %q", peer.Name)

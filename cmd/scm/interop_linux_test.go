@@ -28,6 +28,10 @@ var one = []string{"--builtin=false", "--run", "basics/pass-one-fd"}
 func TestExitCodes(t *testing.T) {
 	fake := program(t, "fakes")
 	folder := t.TempDir()
+	reportFolder := filepath.Join(folder, "folder.json")
+	if err := os.Mkdir(reportFolder, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -52,6 +56,12 @@ func TestExitCodes(t *testing.T) {
 		{"an unknown command", []string{"play"}, 2, "", "scm: unknown command \"play\" for \"scm interop\"\n"},
 		{"an argument", []string{"run", "now"}, 2, "", "scm: unknown command \"now\" for \"scm interop run\"\n"},
 		{"no time", []string{"run", "--timeout", "0s"}, 2, "", "scm: --timeout and --jobs must be more than 0\n"},
+		{"no such part", []string{"run", "--shard", "3/2"}, 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
+		{"less than no retries", []string{"run", "--retry", "-1"}, 2, "", "scm: --retry must not be less than 0\n"},
+		{"a report of no form", []string{"run", "--report", "report.pdf"}, 2, "",
+			"scm: the name of a report ends in one of .html .json .jsonl .md .txt .xml, and not as \"report.pdf\"\n"},
+		{"no such catalogue", []string{"run", "--catalogue", "/nonexistent"}, 2, "", "scm: there is no GROUP/ID.txt in /nonexistent\n"},
+		{"a peer named kernel", []string{"run", "--peer", "kernel=y"}, 2, "", "scm: two peers are named \"kernel\"\n"},
 		{"no jobs", []string{"run", "--jobs", "0"}, 2, "", "scm: --timeout and --jobs must be more than 0\n"},
 		{"a peer without a command", []string{"run", "--peer", "x"}, 2, "", "scm: --peer \"x\" is not NAME=COMMAND\n"},
 		{"a peer without a name", []string{"run", "--peer", "=x"}, 2, "", "scm: --peer \"=x\" is not NAME=COMMAND\n"},
@@ -91,7 +101,8 @@ func TestExitCodes(t *testing.T) {
 			"not run: basics/pass-one-fd/stream/x/x\n    x: the peer ended: exit status 1\n", ""},
 		{"a report that cannot be written", append(one, "run", "--report", "/dev/null/report.json"), 4, "",
 			"scm: the report cannot be written: …\n"},
-		{"a report in place of a folder", append(one, "run", "--report", folder), 4, "", "scm: the report cannot be written: …\n"},
+		{"a report that cannot be streamed", append(one, "run", "--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},
+		{"a report in place of a folder", append(one, "run", "--report", reportFolder), 4, "", "scm: the report cannot be written: …\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := command(t, append([]string{"interop"}, commandFirst(c.args)...)...)
@@ -181,7 +192,12 @@ func TestNothingElseInstalled(t *testing.T) {
 	cmd := exec.Command(program(t, "scm"), "interop", "run")
 	cmd.Env, cmd.Dir = []string{"PATH=/nonexistent"}, t.TempDir()
 	r := finish(t, cmd)
-	if r.code != 0 || r.stderr != "" {
+	for l := range strings.Lines(r.stderr) {
+		if !like(l, "scm: … of … cases, 0 not as expected\n") {
+			t.Errorf("it says %s", l)
+		}
+	}
+	if r.code != 0 {
 		t.Errorf("exit status %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, want := range []string{"\nscm-purego", "\nscm-pair-purego", "\nnet ", "\nxsys ", "\nrunner "} {

@@ -8,12 +8,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// listed is a scenario as list tells it.
+type listed struct {
+	Name   string   `json:"name"`
+	Hash   string   `json:"hash"`
+	Kernel bool     `json:"kernel"`
+	Play   string   `json:"play"`
+	Types  []string `json:"types"`
+	Rule   string   `json:"rule"`
+}
+
 func listCommand() *cobra.Command {
 	var s selection
-	asJSON := false
+	asJSON, scenarios := false, false
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the cases that run would play",
+		Short: "List the cases that run would play, or the scenarios",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal()
@@ -25,27 +35,56 @@ func listCommand() *cobra.Command {
 			if len(p.cases) == 0 {
 				return &exitError{exitNone, fmt.Errorf("no cases")}
 			}
+			out := cmd.OutOrStdout()
+			if scenarios {
+				list := scenariosOf(p.cases)
+				if asJSON {
+					return orBroken(json.NewEncoder(out).Encode(list))
+				}
+				for _, l := range list {
+					if _, err := fmt.Fprintf(out, "%s\t%s\t%s\n", l.Name, l.Play, l.Rule); err != nil {
+						return broken(err)
+					}
+				}
+				return nil
+			}
 			names := []string{}
 			for _, c := range p.cases {
 				names = append(names, c.Name())
 			}
-			out := cmd.OutOrStdout()
 			if asJSON {
-				err = json.NewEncoder(out).Encode(names)
-			} else {
-				for _, name := range names {
-					if _, err = fmt.Fprintln(out, name); err != nil {
-						break
-					}
-				}
+				return orBroken(json.NewEncoder(out).Encode(names))
 			}
-			if err != nil {
-				return broken(err)
+			for _, name := range names {
+				if _, err := fmt.Fprintln(out, name); err != nil {
+					return broken(err)
+				}
 			}
 			return nil
 		},
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
+	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios: the name, who plays, and the rule")
 	return cmd
+}
+
+func orBroken(err error) error {
+	if err != nil {
+		return broken(err)
+	}
+	return nil
+}
+
+// scenariosOf lists the scenarios of the cases, each once.
+func scenariosOf(cases []interop.Case) (list []listed) {
+	seen := map[string]bool{}
+	for _, c := range cases {
+		s := c.Scenario
+		if !seen[s.Name] {
+			seen[s.Name] = true
+			list = append(list, listed{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0]})
+		}
+	}
+	return list
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -16,11 +17,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A playing is how run plays, and what it tells of it.
+type playing struct {
+	interop.Options
+	reports []string
+	json    bool
+	trace   bool // record the cases that fail
+	repeat  bool // until something is not as expected
+}
+
 func runCommand() *cobra.Command {
 	var s selection
-	var file string
-	o := interop.Options{}
-	asJSON := false
+	var o playing
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Play the scenarios, and print who understands whom",
@@ -30,27 +38,32 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 4 a peer or the set-up is broken, 128 and its number after a signal.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Timeout <= 0 || o.Jobs < 1 {
-				return errors.New("--timeout and --jobs must be more than 0")
+			if err := o.check(); err != nil {
+				return err
 			}
-			most, err := interop.MaxJobs()
-			if err != nil {
-				return broken(err)
-			}
-			o.Jobs = min(o.Jobs, most)
 			ctx, stop := untilSignal()
 			defer stop()
 			p, err := s.plan(ctx, o.Timeout)
 			if err != nil {
 				return err
 			}
-			r, exit := play(ctx, p, o)
-			if file != "" {
-				if err := r.WriteJSON(file); err != nil {
+			r, exit := o.play(ctx, p)
+			for round := 2; o.repeat && exit == nil; round++ {
+				fmt.Fprintf(os.Stderr, "scm: as expected, %.1f s: round %d\n", r.Seconds, round)
+				r, exit = o.play(ctx, p)
+			}
+			if r == nil {
+				return exit
+			}
+			for _, file := range o.reports {
+				if filepath.Ext(file) == report.Streamed {
+					continue // it is written
+				}
+				if err := r.WriteFile(file); err != nil {
 					return broken(fmt.Errorf("the report cannot be written: %w", err))
 				}
 			}
-			if asJSON {
+			if o.json {
 				err = r.JSON(cmd.OutOrStdout())
 			} else {
 				err = r.Console(cmd.OutOrStdout())
@@ -62,45 +75,111 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 		},
 	}
 	s.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&file, "report", "", "write the JSON report to `FILE`")
-	f.BoolVar(&asJSON, "json", false, "print the JSON report in place of the matrix")
-	f.IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "play so many pairs of peers at once")
-	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	o.flags(cmd)
 	return cmd
 }
 
-// play runs a plan. The error has the exit code.
-func play(ctx context.Context, p *plan, o interop.Options) (*report.Report, error) {
-	o.Done = progress(len(p.cases))
-	started := time.Now()
-	outcome := interop.Run(ctx, p.cases, p.expect, o)
-	everybody := slices.Concat(p.peers, p.missing, []*interop.Peer{p.runner})
-	r := report.New(version(), started, everybody, p.expect, outcome)
+func (o *playing) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: .json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
+	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
+	f.IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "play so many pairs of peers at once")
+	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
+	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
+	o.traceFlag(cmd)
+	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected")
+}
 
+// check tells what is wrong with the flags, and fits the jobs to what there is.
+func (o *playing) check() error {
+	if o.Timeout <= 0 || o.Jobs < 1 {
+		return errors.New("--timeout and --jobs must be more than 0")
+	}
+	if o.Retries < 0 {
+		return errors.New("--retry must not be less than 0")
+	}
+	for _, file := range o.reports {
+		if err := report.CheckFile(file); err != nil {
+			return err
+		}
+	}
+	most, err := interop.MaxJobs()
+	if err != nil {
+		return broken(err)
+	}
+	o.Jobs = min(o.Jobs, most)
+	return nil
+}
+
+// play runs a plan. The error has the exit code; without a report, nothing was run.
+func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
+	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*interop.Peer{p.runner}), p.expect)
+	var streams []*report.Stream
+	for _, file := range o.reports {
+		if filepath.Ext(file) != report.Streamed {
+			continue
+		}
+		s, err := r.NewStream(file)
+		if err != nil {
+			return nil, broken(fmt.Errorf("the report cannot be written: %w", err))
+		}
+		streams = append(streams, s)
+	}
+	options := o.Options
+	options.Runner, options.Recorder = p.runner, o.recorder()
+	tell := progress(len(p.cases))
+	options.Done = func(c interop.Result) {
+		tell(c)
+		for _, s := range streams {
+			s.Case(c)
+		}
+	}
+	outcome := interop.Run(ctx, p.cases, p.expect, options)
+	r.End(outcome)
+	for _, s := range streams {
+		if err := s.Close(r); err != nil {
+			return r, broken(fmt.Errorf("the report cannot be written: %w", err))
+		}
+	}
 	if err := interrupted(ctx); err != nil {
 		return r, err
 	}
 	switch {
-	case !r.Totals.AsExpected():
+	case outcome.Broken != nil:
+		return r, broken(outcome.Broken)
+	case !r.AsExpected():
 		return r, &exitError{code: exitFail}
-	case slices.ContainsFunc(outcome.Results, func(c interop.Result) bool { return c.Broken }):
+	case r.Totals.NotRun+r.Kernel.NotRun > 0:
 		return r, &exitError{code: exitBroken}
-	case r.Totals.Verdicts() == 0:
+	case r.Verdicts() == 0:
 		return r, &exitError{exitNone, errors.New("nothing ran")}
 	}
 	return r, nil
 }
 
-// progress shows a bar where standard error is a terminal.
+// between is how many cases there are between two lines of progress.
+const between = 1000
+
+// progress shows on standard error how far the run is: a bar on a terminal, and a
+// line now and then elsewhere.
 func progress(total int) func(interop.Result) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
-		return nil
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
+		bar := progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(os.Stderr),
+			progressbar.OptionShowCount(),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish())
+		return func(interop.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
 	}
-	bar := progressbar.NewOptions(total,
-		progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish())
-	return func(interop.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
+	done, unexpected := 0, 0
+	return func(c interop.Result) {
+		done++
+		if !c.AsExpected() {
+			unexpected++
+		}
+		if done%between == 0 {
+			fmt.Fprintf(os.Stderr, "scm: %d of %d cases, %d not as expected\n", done, total, unexpected)
+		}
+	}
 }

@@ -9,23 +9,109 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A Message is a msghdr as it is: nothing is mended in it, and the lengths may be
+// other than those of the buffers.
+type Message struct {
+	Name       []byte // msg_name
+	NameLen    int    // msg_namelen; after a receive, as the kernel left it
+	Buffers    [][]byte
+	NoBuffers  bool   // msg_iov is NULL, and msg_iovlen 0
+	Control    []byte // msg_control: of length 0 and not nil, it still has an address
+	ControlLen int    // msg_controllen; after a receive, as the kernel left it
+	Flags      int    // msg_flags, after a receive
+}
+
+// NewMessage is a message whose lengths are those of its buffers.
+func NewMessage(buffers [][]byte, control []byte) *Message {
+	return &Message{Buffers: buffers, Control: control, ControlLen: len(control)}
+}
+
+// Send sends the message.
+func (m *Message) Send(sock, flags int) (int, error) {
+	return m.call(unix.SYS_SENDMSG, sock, flags)
+}
+
+// Recv receives into the message. Descriptors in its control buffer are the
+// caller's: see Parse.
+func (m *Message) Recv(sock, flags int) (int, error) {
+	return m.call(unix.SYS_RECVMSG, sock, flags)
+}
+
+func (m *Message) call(trap uintptr, sock, flags int) (int, error) {
+	hdr := m.header()
+	n, _, errno := unix.Syscall(trap, uintptr(sock), uintptr(unsafe.Pointer(&hdr)), uintptr(flags))
+	m.take(&hdr)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// take keeps what the kernel wrote into the header.
+func (m *Message) take(hdr *unix.Msghdr) {
+	m.NameLen, m.ControlLen, m.Flags = int(hdr.Namelen), int(hdr.Controllen), int(hdr.Flags)
+}
+
+func (m *Message) header() (hdr unix.Msghdr) {
+	if !m.NoBuffers {
+		iov := make([]unix.Iovec, len(m.Buffers))
+		for i, b := range m.Buffers {
+			iov[i].Base = unsafe.SliceData(b)
+			iov[i].SetLen(len(b))
+		}
+		hdr.Iov = unsafe.SliceData(iov)
+		hdr.SetIovlen(len(iov))
+	}
+	hdr.Name = unsafe.SliceData(m.Name)
+	hdr.Namelen = uint32(m.NameLen)
+	hdr.Control = unsafe.SliceData(m.Control)
+	hdr.SetControllen(m.ControlLen)
+	return hdr
+}
+
+// mmsghdr is struct mmsghdr of sys/socket.h.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// SendMany is sendmmsg(2). It returns how many were sent.
+func SendMany(sock int, ms []*Message, flags int) (int, error) {
+	return many(unix.SYS_SENDMMSG, sock, ms, flags, nil)
+}
+
+// RecvMany is recvmmsg(2). It returns how many were received, and their lengths.
+func RecvMany(sock int, ms []*Message, flags int) (n int, lengths []int, err error) {
+	lengths = make([]int, len(ms))
+	n, err = many(unix.SYS_RECVMMSG, sock, ms, flags, lengths)
+	return n, lengths[:max(n, 0)], err
+}
+
+func many(trap uintptr, sock int, ms []*Message, flags int, lengths []int) (int, error) {
+	headers := make([]mmsghdr, len(ms))
+	for i, m := range ms {
+		headers[i].hdr = m.header()
+	}
+	n, _, errno := unix.Syscall6(trap, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(headers))), uintptr(len(headers)), uintptr(flags), 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	for i := range int(n) {
+		ms[i].take(&headers[i].hdr)
+		if lengths != nil {
+			lengths[i] = int(headers[i].len)
+		}
+	}
+	return int(n), nil
+}
+
 // Send sends one message: the buffers, and fds in one SCM_RIGHTS message.
 func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 	var control []byte
 	if len(fds) > 0 {
 		control = Rights(fds...)
 	}
-	return SendControl(sock, bufs, control, flags)
-}
-
-// SendControl sends one message with control as it is.
-func SendControl(sock int, bufs [][]byte, control []byte, flags int) (int, error) {
-	hdr := header(bufs, control)
-	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(&hdr)), uintptr(flags))
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(n), nil
+	return NewMessage(bufs, control).Send(sock, flags)
 }
 
 // Recv receives one message into bufs, with room for exactly room descriptors,
@@ -35,54 +121,89 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 	if room > 0 {
 		control = make([]byte, unix.CmsgLen(4*room))
 	}
-	hdr := header(bufs, control)
-	r, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(&hdr)), uintptr(flags|unix.MSG_CMSG_CLOEXEC))
-	if errno != 0 {
-		return -1, nil, 0, errno
+	m := NewMessage(bufs, control)
+	if n, err = m.Recv(sock, flags|unix.MSG_CMSG_CLOEXEC); err != nil {
+		return -1, nil, 0, err
 	}
-	return int(r), rights(control[:hdr.Controllen]), int(hdr.Flags) &^ unix.MSG_CMSG_CLOEXEC, nil
+	for _, c := range Parse(control[:m.ControlLen]) {
+		fds = append(fds, c.Rights()...)
+	}
+	return n, fds, m.Flags &^ unix.MSG_CMSG_CLOEXEC, nil
+}
+
+// A Cmsg is one control message.
+type Cmsg struct {
+	Level, Type int32
+	Data        []byte
+	Len         uint64 // cmsg_len, if it is not what the data makes it
+	BadLen      bool   // Len counts
+}
+
+// Bytes is the control message as it is sent, with its padding.
+func (c Cmsg) Bytes() []byte {
+	b := make([]byte, unix.CmsgSpace(len(c.Data)))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = c.Level, c.Type
+	h.SetLen(unix.CmsgLen(len(c.Data)))
+	if c.BadLen {
+		h.SetLen(int(c.Len))
+	}
+	copy(b[unix.CmsgLen(0):], c.Data)
+	return b
+}
+
+// Numbers is the data of an SCM_RIGHTS message.
+func Numbers(fds ...int) []byte {
+	var data []byte
+	for _, fd := range fds {
+		data = binary.NativeEndian.AppendUint32(data, uint32(int32(fd)))
+	}
+	return data
 }
 
 // Rights is one SCM_RIGHTS message with its padding.
 func Rights(fds ...int) []byte {
-	b := make([]byte, unix.CmsgSpace(4*len(fds)))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
-	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
-	h.SetLen(unix.CmsgLen(4 * len(fds)))
-	for i, fd := range fds {
-		binary.NativeEndian.PutUint32(b[unix.CmsgLen(4*i):], uint32(int32(fd)))
-	}
-	return b
+	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Numbers(fds...)}.Bytes()
 }
 
-func rights(control []byte) (fds []int) {
-	for len(control) >= unix.SizeofCmsghdr {
-		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-		size := min(int(h.Len), len(control))
-		if size < unix.SizeofCmsghdr {
-			break
-		}
-		if h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_RIGHTS {
-			for data := control[unix.CmsgLen(0):size]; len(data) >= 4; data = data[4:] {
-				fds = append(fds, int(int32(binary.NativeEndian.Uint32(data))))
-			}
-		}
-		control = control[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(control)):]
+// Rights are the numbers in an SCM_RIGHTS message; another has none.
+func (c Cmsg) Rights() (fds []int) {
+	if c.Level != unix.SOL_SOCKET || c.Type != unix.SCM_RIGHTS {
+		return nil
+	}
+	for data := c.Data; len(data) >= 4; data = data[4:] {
+		fds = append(fds, int(int32(binary.NativeEndian.Uint32(data))))
 	}
 	return fds
 }
 
-func header(bufs [][]byte, control []byte) (hdr unix.Msghdr) {
-	iov := make([]unix.Iovec, len(bufs))
-	for i, b := range bufs {
-		iov[i].Base = unsafe.SliceData(b)
-		iov[i].SetLen(len(b))
+// Parse reads received control messages. One that is cut has the data that came.
+func Parse(control []byte) (list []Cmsg) {
+	for len(control) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+		size := int(min(uint64(h.Len), uint64(len(control))))
+		if size < unix.SizeofCmsghdr {
+			break
+		}
+		list = append(list, Cmsg{Level: h.Level, Type: h.Type, Data: control[unix.CmsgLen(0):size], Len: uint64(h.Len)})
+		control = control[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(control)):]
 	}
-	hdr.Iov = unsafe.SliceData(iov)
-	hdr.SetIovlen(len(iov))
-	hdr.Control = unsafe.SliceData(control)
-	hdr.SetControllen(len(control))
-	return hdr
+	return list
+}
+
+// Edge is memory of which the first n bytes are there, and what follows faults.
+// It stays until the process ends.
+func Edge(n int) ([]byte, error) {
+	page := unix.Getpagesize()
+	size := (n + page - 1) / page * page
+	mem, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Mprotect(mem[size:], unix.PROT_NONE); err != nil {
+		return nil, err
+	}
+	return mem[size-n:], nil
 }
 
 // kcmpFile is KCMP_FILE of linux/kcmp.h.
@@ -96,4 +217,13 @@ func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 		return false, errno
 	}
 	return r == 0, nil
+}
+
+// Bind binds a socket to a name as the kernel takes it.
+func Bind(sock int, name []byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(len(name)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }

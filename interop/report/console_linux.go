@@ -16,7 +16,7 @@ import (
 func (r *Report) Console(w io.Writer) error {
 	out := &printer{w: w}
 	for _, c := range r.Cases {
-		if c.Verdict == interop.Fail || c.Verdict == interop.Fixed || c.Verdict == interop.NotRun {
+		if !c.AsExpected() || c.Verdict == interop.NotRun {
 			out.failure(c)
 		}
 	}
@@ -61,6 +61,9 @@ func (p *printer) failure(c interop.Result) {
 			p.printf("      %s\n", l)
 		}
 	}
+	for _, l := range Trace(c) {
+		p.printf("    %s\n", l)
+	}
 	p.printf("\n")
 }
 
@@ -76,7 +79,7 @@ func cell(t Totals) string {
 	for _, more := range []struct {
 		mark string
 		n    int
-	}{{"x", t.Expected}, {"!", t.Fail + t.Fixed}, {"?", t.NotRun}} {
+	}{{"x", t.Expected}, {"!", t.Unexpected()}, {"?", t.NotRun}} {
 		if more.n > 0 {
 			text += fmt.Sprintf("%s%d", more.mark, more.n)
 		}
@@ -89,11 +92,11 @@ func cell(t Totals) string {
 func (r *Report) Matrix(w io.Writer, socketType string) error {
 	cells := map[[2]string]*Totals{}
 	for _, c := range r.Cases {
-		part := strings.Split(c.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
-		if part[2] != socketType {
+		_, t, a, b := split(c.Name)
+		if t != socketType || c.Kernel() {
 			continue
 		}
-		key := [2]string{part[3], part[4]}
+		key := [2]string{a, b}
 		if cells[key] == nil {
 			cells[key] = &Totals{}
 		}
@@ -153,7 +156,7 @@ func (r *Report) peers(out *printer) {
 		}
 		t := p.Totals
 		row := []string{p.Name, p.Lang, p.Version}
-		for _, n := range []int{t.Pass, t.Expected, t.Fail + t.Fixed, t.Unsupported, t.NotRun} {
+		for _, n := range []int{t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun} {
 			row = append(row, fmt.Sprint(n))
 		}
 		rows = append(rows, row)
@@ -166,7 +169,6 @@ func (r *Report) peers(out *printer) {
 }
 
 func (r *Report) totals(out *printer) {
-	t := r.Totals
 	there := 0
 	for _, p := range r.Peers {
 		if p.NotRun == "" {
@@ -174,9 +176,10 @@ func (r *Report) totals(out *printer) {
 		}
 	}
 	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, there, len(r.Peers), r.Seconds)
-	out.printf("verdicts: %d: %d pass, %d expected failures, %d unexpected failures, %d expected failures that pass\n",
-		t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed)
-	out.printf("without a verdict: %d unsupported, %d not run\n", t.Unsupported, t.NotRun)
+	out.counts("verdicts", r.Totals)
+	if r.Kernel != (Totals{}) {
+		out.counts("verdicts of the kernel", r.Kernel)
+	}
 	var ways []string
 	for _, way := range slices.Sorted(maps.Keys(r.Witnesses)) {
 		ways = append(ways, fmt.Sprintf("%s %d", way, r.Witnesses[way]))
@@ -190,4 +193,14 @@ func (r *Report) totals(out *printer) {
 	if r.Cut != "" {
 		out.printf("cut short: %s\n", r.Cut)
 	}
+}
+
+// counts tells the totals of peers or of the kernel.
+func (p *printer) counts(name string, t Totals) {
+	p.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d expected failures that pass", name,
+		t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed)
+	if t.Flaky > 0 {
+		p.printf(", %d flaky", t.Flaky)
+	}
+	p.printf("\nwithout a verdict: %d unsupported, %d not run\n", t.Unsupported, t.NotRun)
 }

@@ -1,21 +1,20 @@
-// Package report shows what came of an interop run: on the console and as JSON.
+// Package report shows what came of an interop run: on the console, and as JSON,
+// JUnit, Markdown or HTML in a file.
 package report
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/scm-rights/scm/interop"
 	"golang.org/x/sys/unix"
 )
 
-// Schema is the version of the JSON form. It grows when a reader has to change.
-const Schema = 1
+// Schema is the version of the JSON form, which schema.json tells. It grows when a
+// reader has to change.
+const Schema = 2
 
 // A Report is a run, for reading by programs.
 type Report struct {
@@ -25,7 +24,8 @@ type Report struct {
 	Started   time.Time        `json:"started"`
 	Seconds   float64          `json:"seconds"`
 	Peers     []Peer           `json:"peers"`
-	Totals    Totals           `json:"totals"`
+	Totals    Totals           `json:"totals"`    // of the cases of peers
+	Kernel    Totals           `json:"kernel"`    // of those of the kernel, which are counted apart
 	Witnesses map[string]int   `json:"witnesses"` // how the kernel told which descriptor is which
 	Aside     []string         `json:"aside"`     // expectations for peers that were not built
 	Cut       string           `json:"cut,omitempty"`
@@ -41,7 +41,8 @@ type System struct {
 
 // A Peer is who played, or did not.
 type Peer struct {
-	Name string `json:"name"`
+	Name    string   `json:"name"`
+	Command []string `json:"command,omitempty"`
 	interop.Hello
 	NotRun string `json:"not_run,omitempty"` // why
 	Totals Totals `json:"totals"`            // of the cases in which it played
@@ -53,15 +54,16 @@ type Totals struct {
 	Expected    int `json:"expected"`
 	Fail        int `json:"fail"`
 	Fixed       int `json:"fixed"`
+	Flaky       int `json:"flaky"`
 	Unsupported int `json:"unsupported"`
 	NotRun      int `json:"not_run"`
 }
 
 // Verdicts is how many cases have one.
-func (t Totals) Verdicts() int { return t.Pass + t.Expected + t.Fail + t.Fixed }
+func (t Totals) Verdicts() int { return t.Pass + t.Expected + t.Unexpected() }
 
-// AsExpected tells whether nothing is other than expected.
-func (t Totals) AsExpected() bool { return t.Fail == 0 && t.Fixed == 0 }
+// Unexpected is how many cases are not as expected.
+func (t Totals) Unexpected() int { return t.Fail + t.Fixed + t.Flaky }
 
 func (t *Totals) count(v interop.Verdict) {
 	switch v {
@@ -73,6 +75,8 @@ func (t *Totals) count(v interop.Verdict) {
 		t.Fail++
 	case interop.Fixed:
 		t.Fixed++
+	case interop.Flaky:
+		t.Flaky++
 	case interop.Unsupported:
 		t.Unsupported++
 	case interop.NotRun:
@@ -80,37 +84,62 @@ func (t *Totals) count(v interop.Verdict) {
 	}
 }
 
-// New makes the report of an outcome. The runner counts as a peer.
-func New(version string, started time.Time, peers []*interop.Peer, x *interop.Expectations, o interop.Outcome) *Report {
+// AsExpected tells whether nothing is other than expected.
+func (r *Report) AsExpected() bool { return r.Totals.Unexpected()+r.Kernel.Unexpected() == 0 }
+
+// Verdicts is how many cases have one.
+func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
+
+// Begin makes the report of a run that begins. The runner counts as a peer.
+func Begin(version string, peers []*interop.Peer, x *interop.Expectations) *Report {
 	r := &Report{
-		Schema:    Schema,
-		Version:   version,
-		System:    system(),
-		Started:   started.UTC(),
-		Seconds:   time.Since(started).Seconds(),
-		Witnesses: o.Witnesses,
-		Aside:     []string{},
-		Cases:     o.Results,
-	}
-	if o.Cut != nil {
-		r.Cut = o.Cut.Error()
+		Schema:  Schema,
+		Version: version,
+		System:  system(),
+		Started: time.Now().UTC(),
+		Aside:   []string{},
+		Cases:   []interop.Result{},
 	}
 	for _, e := range x.Aside {
 		r.Aside = append(r.Aside, e.String())
 	}
 	for _, p := range peers {
-		row := Peer{Name: p.Name, Hello: p.Hello, NotRun: p.Why}
-		for _, c := range o.Results {
-			if c.Case.A == p || c.Case.B == p {
-				row.Totals.count(c.Verdict)
-			}
-		}
-		r.Peers = append(r.Peers, row)
-	}
-	for _, c := range o.Results {
-		r.Totals.count(c.Verdict)
+		r.Peers = append(r.Peers, Peer{Name: p.Name, Command: p.Command, Hello: p.Hello, NotRun: p.Why})
 	}
 	return r
+}
+
+// End takes what came of it.
+func (r *Report) End(o interop.Outcome) {
+	r.Seconds = time.Since(r.Started).Seconds()
+	r.Witnesses = o.Witnesses
+	if o.Cut != nil {
+		r.Cut = o.Cut.Error()
+	}
+	r.Cases = append(r.Cases, o.Results...)
+	at := map[string]*Totals{}
+	for i, p := range r.Peers {
+		at[p.Name] = &r.Peers[i].Totals
+	}
+	for _, c := range r.Cases {
+		if c.Kernel() {
+			r.Kernel.count(c.Verdict)
+			continue
+		}
+		r.Totals.count(c.Verdict)
+		_, _, a, b := split(c.Name)
+		for _, name := range slices.Compact([]string{a, b}) {
+			if t := at[name]; t != nil {
+				t.count(c.Verdict)
+			}
+		}
+	}
+}
+
+// split takes the name of a case, GROUP/ID/TYPE/SENDER/RECEIVER, apart.
+func split(name string) (scenario, socketType, a, b string) {
+	part := strings.Split(name, "/")
+	return part[0] + "/" + part[1], part[2], part[3], part[4]
 }
 
 func system() System {
@@ -121,49 +150,4 @@ func system() System {
 		s.Machine = unix.ByteSliceToString(u.Machine[:])
 	}
 	return s
-}
-
-// Read reads a report from its JSON file.
-func Read(file string) (*Report, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	r := &Report{}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if r.Schema != Schema {
-		return nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
-	}
-	return r, nil
-}
-
-// JSON writes the report for programs.
-func (r *Report) JSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	return enc.Encode(r)
-}
-
-// WriteJSON writes the report to a file, whole or not at all.
-func (r *Report) WriteJSON(file string) error {
-	var text bytes.Buffer
-	if err := r.JSON(&text); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-		return err
-	}
-	temp := file + ".new"
-	if err := os.WriteFile(temp, text.Bytes(), 0o666); err != nil {
-		_ = os.Remove(temp)
-		return err
-	}
-	if err := os.Rename(temp, file); err != nil {
-		_ = os.Remove(temp)
-		return err
-	}
-	return nil
 }

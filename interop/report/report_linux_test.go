@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,10 +27,12 @@ func small(t *testing.T) *Report {
 	t.Helper()
 	pass := parse(t, "basics/pass", "on stream dgram\n")
 	limit := parse(t, "limits/many", "on stream\n")
+	asked := parse(t, "gc/asked", "on stream dgram\nplay kernel\n")
 	x, y, self := &interop.Peer{Name: "x"}, &interop.Peer{Name: "libre"}, &interop.Peer{Name: interop.RunnerName}
 	x.Hello = interop.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
 	y.Hello = interop.Hello{Lang: "rust", Version: "0.30.1"}
 	self.Hello = interop.Hello{Lang: "go", Version: "0"}
+	kernel := &interop.Peer{Name: interop.KernelName}
 	gone := interop.Missing("gone", "no C compiler (gcc) in PATH")
 
 	result := func(s *interop.Scenario, socketType string, a, b *interop.Peer, r interop.Result) interop.Result {
@@ -49,13 +49,18 @@ func small(t *testing.T) *Report {
 			result(pass, "stream", y, x, interop.Result{Verdict: interop.Expected, Findings: []interop.Finding{cloexec}, Reasons: []string{"a known bug"}}),
 			result(limit, "stream", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", self, y, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{leak, cloexec},
-				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"}}),
+				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
+				Trace:      &interop.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
 			result(limit, "stream", self, y, interop.Result{Verdict: interop.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
 			result(pass, "stream", y, self, interop.Result{Verdict: interop.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, interop.Result{Verdict: interop.Pass}),
 			result(limit, "stream", self, self, interop.Result{Verdict: interop.Pass}),
 			result(pass, "dgram", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no dgram"}),
 			result(pass, "dgram", self, self, interop.Result{Verdict: interop.Pass}),
+			result(limit, "dgram", y, y, interop.Result{Verdict: interop.Flaky, Tries: 2, Why: "fail at first, and pass when it was played for the 2. time"}),
+			result(asked, "dgram", kernel, kernel, interop.Result{Verdict: interop.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
+			result(asked, "stream", kernel, kernel, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{
+				{Check: interop.CheckAnswer, Peer: "kernel", Line: 4, Text: "answered \"ok\" </script> ```"}}}),
 		},
 		Witnesses: map[string]int{"kcmp": 12, "O_APPEND": 3},
 		Cut:       errors.New("interrupt"),
@@ -64,7 +69,8 @@ func small(t *testing.T) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New("v1.0.0", time.Now(), []*interop.Peer{x, y, gone, self}, &interop.Expectations{Aside: aside}, o)
+	r := Begin("v1.0.0", []*interop.Peer{x, y, gone, self}, &interop.Expectations{Aside: aside})
+	r.End(o)
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
 	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345
 	return r
@@ -72,13 +78,17 @@ func small(t *testing.T) *Report {
 
 func TestTotals(t *testing.T) {
 	r := small(t)
-	want := Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Unsupported: 3, NotRun: 1}
-	if r.Totals != want || r.Totals.Verdicts() != 7 || r.Totals.AsExpected() {
+	want := Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 3, NotRun: 1}
+	if r.Totals != want || r.Totals.Verdicts() != 8 || r.AsExpected() {
 		t.Errorf("got %+v, want %+v", r.Totals, want)
+	}
+	// They are never summed.
+	if want := (Totals{Pass: 1, Fail: 1}); r.Kernel != want || r.Verdicts() != 10 {
+		t.Errorf("got %+v, want %+v", r.Kernel, want)
 	}
 	peers := map[string]Totals{
 		"x":     {Pass: 1, Expected: 1, Unsupported: 3},
-		"libre": {Pass: 1, Expected: 1, Fail: 1, Fixed: 1, Unsupported: 1, NotRun: 1},
+		"libre": {Pass: 1, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 1, NotRun: 1},
 		"gone":  {},
 		// A case of a peer with itself is one.
 		"runner": {Pass: 3, Fail: 1, Fixed: 1, Unsupported: 2, NotRun: 1},
@@ -89,16 +99,18 @@ func TestTotals(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		totals Totals
-		want   bool
+		totals, kernel Totals
+		want           bool
 	}{
-		{Totals{}, true},
-		{Totals{Pass: 1, Expected: 2, Unsupported: 3, NotRun: 4}, true},
-		{Totals{Pass: 1, Fail: 1}, false},
-		{Totals{Pass: 1, Fixed: 1}, false},
+		{Totals{}, Totals{}, true},
+		{Totals{Pass: 1, Expected: 2, Unsupported: 3, NotRun: 4}, Totals{Pass: 1}, true},
+		{Totals{Pass: 1, Fail: 1}, Totals{}, false},
+		{Totals{Pass: 1, Fixed: 1}, Totals{}, false},
+		{Totals{Pass: 1, Flaky: 1}, Totals{}, false},
+		{Totals{Pass: 1}, Totals{Fail: 1}, false},
 	} {
-		if got := c.totals.AsExpected(); got != c.want {
-			t.Errorf("%+v: %v", c.totals, got)
+		if got := (&Report{Totals: c.totals, Kernel: c.kernel}).AsExpected(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }
@@ -117,7 +129,7 @@ func TestCell(t *testing.T) {
 		{Totals{Pass: 5, Fail: 2, Fixed: 1}, "5!3"},
 		{Totals{NotRun: 3}, "0?3"},
 		{Totals{NotRun: 3, Unsupported: 1}, "0?3"},
-		{Totals{Pass: 1, Expected: 2, Fail: 3, Fixed: 4, Unsupported: 5, NotRun: 6}, "1x2!7?6"},
+		{Totals{Pass: 1, Expected: 2, Fail: 3, Fixed: 4, Flaky: 1, Unsupported: 5, NotRun: 6}, "1x2!8?6"},
 	} {
 		if got := cell(c.totals); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.totals, got, c.want)
@@ -130,12 +142,25 @@ const console = `fail: basics/pass/stream/runner/libre
     cloexec@x: what it receives is not close-on-exec
       A> send payload=00 fds=4
       A< ok n=1
+    played again under the recorder: another way </script> ` + "```" + `
+      A> send payload=00 fds=3
+    calls of A, runner:
+      7 sendmsg(3) = 1
+        control, 24 bytes
+    calls of B, libre:
+      8 recvmsg(3) = 1
 
 fixed: limits/many/stream/runner/libre
     expected to fail, and does not: line 3: ** leak@libre
 
 not run: basics/pass/stream/libre/runner
     libre: the peer ended
+
+flaky: limits/many/dgram/libre/libre
+    fail at first, and pass when it was played for the 2. time
+
+fail: gc/asked/stream/kernel/kernel
+    line 4: answer@kernel: answered "ok" </script> ` + "```" + `
 
 stream: who sends (rows) to whom (columns)
          1   2   3
@@ -144,22 +169,24 @@ stream: who sends (rows) to whom (columns)
 3 runner     0!2 2
 
 dgram: who sends (rows) to whom (columns)
-         1 2 3
-1 x          -
-2 libre
-3 runner     1
+         1 2   3
+1 x            -
+2 libre    0!1
+3 runner       1
 
 peer    language  version  pass  expected failure  not as expected  unsupported  not run
 x       c         1.2      1     1                 0                3            0
-libre   rust      0.30.1   1     1                 2                1            1
+libre   rust      0.30.1   1     1                 3                1            1
 runner  go        0        3     0                 2                2            1
 not there: gone: no C compiler (gcc) in PATH
 
 In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.
 
 Linux 6.1 x86_64, 3 peers of 4, 12.3 s
-verdicts: 7: 4 pass, 1 expected failures, 1 unexpected failures, 1 expected failures that pass
+verdicts: 8: 4 pass, 1 expected failures, 1 unexpected failures, 1 expected failures that pass, 1 flaky
 without a verdict: 3 unsupported, 1 not run
+verdicts of the kernel: 2: 1 pass, 0 expected failures, 1 unexpected failures, 0 expected failures that pass
+without a verdict: 0 unsupported, 0 not run
 the kernel told which descriptor is which by: O_APPEND 3, kcmp 12
 expectations set aside, for peers that are not there: 2
 cut short: interrupt
@@ -177,8 +204,8 @@ func TestConsole(t *testing.T) {
 
 // Of a run in which nothing was played, there is no matrix.
 func TestConsoleOfNothing(t *testing.T) {
-	r := New("v1.0.0", time.Now(), []*interop.Peer{{Name: "x"}, interop.Missing("y", "not given"), interop.Missing("z", "not given")},
-		&interop.Expectations{}, interop.Outcome{})
+	r := Begin("v1.0.0", []*interop.Peer{{Name: "x"}, interop.Missing("y", "not given"), interop.Missing("z", "not given")}, &interop.Expectations{})
+	r.End(interop.Outcome{})
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64"}
 	r.Seconds = 0
 	const want = `peer  language  version  pass  expected failure  not as expected  unsupported  not run
@@ -241,38 +268,12 @@ func TestJSON(t *testing.T) {
 		t.Errorf("got %+v\nwant %+v", got, r)
 	}
 	for _, want := range []string{
-		`"schema": 1`, `"version": "v1.0.0"`, `"kernel": "Linux 6.1"`, `"uid": 1000`, `"started": "2026-01-02T03:04:05Z"`,
+		`"schema": 2`, `"version": "v1.0.0"`, `"kernel": "Linux 6.1"`, `"uid": 1000`, `"started": "2026-01-02T03:04:05Z"`,
 		`"not_run": "no C compiler (gcc) in PATH"`, `"verdict": "not run"`, `"cut": "interrupt"`,
 		`"line 1: ** leak@gone"`, `A> send payload=00 fds=4`,
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %s in\n%s", want, b.String())
 		}
-	}
-}
-
-func TestWriteJSON(t *testing.T) {
-	r := small(t)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "new", "report.json")
-	for range 2 { // it takes the place of an old one
-		if err := r.WriteJSON(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var want bytes.Buffer
-	if err := r.JSON(&want); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("got %s, %v", got, err)
-	}
-	for _, file := range []string{dir, filepath.Join(file, "report.json"), "/dev/null/x"} {
-		if err := r.WriteJSON(file); err == nil {
-			t.Errorf("%s is written", file)
-		}
-	}
-	if names, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*.new")); err != nil || len(names) > 0 {
-		t.Errorf("left: %v, %v", names, err)
 	}
 }

@@ -32,6 +32,10 @@ type Library struct {
 	// with the first send or receive. The number stays the peer's: neither
 	// Open nor the Socket may close it.
 	Open func(sock int) (Socket, error)
+
+	// More, where there is one, answers commands that the contract does not
+	// have. What it does not know either, it answers with "".
+	More func(c Case, line string) (answer string)
 }
 
 // Socket sends and receives one message a call.
@@ -147,7 +151,7 @@ type peer struct {
 func (p *peer) answer(line string) string {
 	c, err := parse(line)
 	if err != nil {
-		return unsupported
+		return p.more(line)
 	}
 	switch c := c.(type) {
 	case hello:
@@ -167,6 +171,15 @@ func (p *peer) answer(line string) string {
 	case end:
 		p.end()
 		return "ok"
+	}
+	return unsupported
+}
+
+func (p *peer) more(line string) string {
+	if p.lib.More != nil {
+		if a := p.lib.More(Case{p}, line); a != "" {
+			return a
+		}
 	}
 	return unsupported
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/spf13/cobra"
+)
+
+func expectCommand() *cobra.Command {
+	var s selection
+	update := false
+	cmd := &cobra.Command{
+		Use:   "expect REPORT",
+		Short: "Hold a file of expected failures against a report, and rewrite it",
+		Long: `Hold a file of expected failures against the JSON report of a run: tell what does
+not come true any more, and what was not expected. With --update, the file is
+rewritten: what came true stays, with its reason; what did not is dropped, or
+narrowed to the cases in which it did; what is new is added with "?" for a reason,
+with which no run begins: somebody has to give one.
+
+Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if update && s.expect == "" {
+				return fmt.Errorf("--update rewrites the file of --expect, and there is none")
+			}
+			r, err := report.Read(args[0])
+			if err != nil {
+				return err
+			}
+			text, err := s.expectedText()
+			if err != nil {
+				return err
+			}
+			scenarios, err := s.scenarios()
+			if err != nil {
+				return err
+			}
+			u, err := interop.UpdateExpectations(text, scenarios, r.Cases)
+			if err != nil {
+				return err
+			}
+			for _, list := range []struct {
+				mark  string
+				lines []string
+			}{{"-", u.Dropped}, {"+", u.Added}} {
+				for _, l := range list.lines {
+					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", list.mark, l); err != nil {
+						return broken(err)
+					}
+				}
+			}
+			changes := len(u.Dropped) + len(u.Added)
+			switch {
+			case changes > 0 && !update:
+				return &exitError{code: exitFail}
+			case changes > 0:
+				return orBroken(os.WriteFile(s.expect, u.Text, 0o666))
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
+	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
+	f.BoolVar(&update, "update", false, "rewrite the file of --expect")
+	return cmd
+}
+
+// expectedText is the file of expected failures, as it is written.
+func (s *selection) expectedText() ([]byte, error) {
+	switch {
+	case s.expect != "":
+		return os.ReadFile(s.expect)
+	case s.folder != "":
+		return nil, nil
+	}
+	text, err := fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
+	if err != nil {
+		return nil, broken(err)
+	}
+	return text, nil
+}

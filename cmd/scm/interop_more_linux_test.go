@@ -1,0 +1,269 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/report"
+)
+
+// The catalogue, as others get it.
+func TestCatalogueCommands(t *testing.T) {
+	r := command(t, "interop", "show", "basics/pass-one-fd", "basics/echo-back")
+	text, err := os.ReadFile("../../interop/catalogue/basics/pass-one-fd.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.code != 0 || !strings.HasPrefix(r.stdout, string(text)) || len(r.stdout) == len(text) {
+		t.Errorf("got %+v", r)
+	}
+	for _, name := range []string{"basics/nothing", "README", "expected", "../catalogue/basics/echo-back"} {
+		if r := command(t, "interop", "show", name); r.code != 2 || r.stderr != "scm: no scenario is named \""+name+"\"\n" {
+			t.Errorf("got %+v", r)
+		}
+	}
+
+	dir := filepath.Join(t.TempDir(), "copy")
+	if r := command(t, "interop", "copy", dir); r.code != 0 || r.stdout+r.stderr != "" {
+		t.Fatalf("got %+v", r)
+	}
+	for name, from := range map[string]string{"basics/pass-one-fd.txt": "catalogue/basics/pass-one-fd.txt", "README.md": "catalogue/README.md",
+		"expected.txt": "catalogue/expected.txt", "PEERS.md": "peers/README.md"} {
+		got, err1 := os.ReadFile(filepath.Join(dir, name))
+		want, err2 := os.ReadFile(filepath.Join("../../interop", from))
+		if err := errors.Join(err1, err2); err != nil || string(got) != string(want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if r := command(t, "interop", "copy", dir); r.code != 2 || r.stderr != "scm: there is a "+dir+" already\n" {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "copy", "/dev/null/copy"); r.code != 4 {
+		t.Errorf("got %+v", r)
+	}
+
+	// The copy is played as what is inside is.
+	inside := command(t, append([]string{"interop", "list"}, one...)...)
+	copied := command(t, append([]string{"interop", "list", "--catalogue", dir}, one...)...)
+	if inside.code != 0 || inside != copied {
+		t.Errorf("got %+v, %+v", inside, copied)
+	}
+
+	if r := command(t, "interop", "check-catalogue", dir); r.code != 0 || !like(r.stdout, "… scenarios of peers, … of the kernel\n") {
+		t.Errorf("got %+v", r)
+	}
+	own := t.TempDir()
+	bad := filepath.Join(own, "basics", "Bad.txt")
+	if err := os.Mkdir(filepath.Dir(bad), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"# A rule.\n# Its source.\non stream\nA> end\n":                                      "scm: basics/Bad: line 4: nobody hears the answer of A\n",
+		"# A rule\n# Its source.\non stream\nA> end\nA< ok\n":                                "scm: basics/Bad: a name is GROUP/ID, of small letters, digits and dashes\nbasics/Bad: the rule is no sentence: A rule\n",
+		"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n | err\n":                       "scm: basics/Bad:6: an alternative needs a reason: \"err\"\n",
+		"# A rule.\n# Its source.\non stream\nR> pending B\n":                                "scm: basics/Bad: no answer is expected: the scenario cannot fail\n",
+		"# A rule.\non stream\nA> end\nA< ok\n":                                              "scm: basics/Bad: the first two lines say the rule and its source\n",
+		"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n | err a  # x\n | err b  # x\n": "scm: basics/Bad: a name is GROUP/ID, of small letters, digits and dashes\nbasics/Bad: line 5: an alternative needs a reason of its own: err b\n",
+	} {
+		if err := os.WriteFile(bad, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if r := command(t, "interop", "check-catalogue", own); r.code != 1 || r.stderr != want {
+			t.Errorf("%s: got %+v\nwant %s", text, r, want)
+		}
+	}
+	if r := command(t, "interop", "check-catalogue", t.TempDir()); r.code != 1 || r.stderr != "scm: there is no GROUP/ID.txt\n" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestListScenarios(t *testing.T) {
+	r := command(t, append([]string{"interop", "list", "--scenarios"}, one...)...)
+	if r.code != 0 || !strings.HasPrefix(r.stdout, "basics/pass-one-fd\tpair\t") || strings.Count(r.stdout, "\n") != 1 {
+		t.Errorf("got %+v", r)
+	}
+	r = command(t, append([]string{"interop", "list", "--scenarios", "--json"}, one...)...)
+	var list []listed
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel {
+		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
+// All parts together are the whole, and no case is in two.
+func TestShard(t *testing.T) {
+	all := strings.Fields(command(t, "interop", "list", "--builtin=false", "--run", "basics").stdout)
+	var parts []string
+	for _, i := range []string{"1/3", "2/3", "3/3"} {
+		r := command(t, "interop", "list", "--builtin=false", "--run", "basics", "--shard", i)
+		if r.code != 0 {
+			t.Errorf("got %+v", r)
+		}
+		parts = append(parts, strings.Fields(r.stdout)...)
+	}
+	slices.Sort(all)
+	slices.Sort(parts)
+	if !slices.Equal(all, parts) || len(all) == 0 {
+		t.Errorf("got %d cases of %d", len(parts), len(all))
+	}
+}
+
+func TestSmokeCommand(t *testing.T) {
+	fake := program(t, "fakes")
+	r := command(t, "interop", "smoke", "--peer", "fake="+fake)
+	if r.code != 0 || !strings.HasPrefix(r.stdout, "fake: well, go 1, can stream,") || !strings.Contains(r.stdout, "\nnet: well, ") {
+		t.Errorf("got %+v", r)
+	}
+	r = command(t, "interop", "smoke", "--builtin=false", "--peer", "fake="+fake, "--peer", "bad=false",
+		"--peers", write(t, `[{"name":"gone","why":"no compiler"}]`))
+	if r.code != 4 || !strings.HasSuffix(r.stdout, "bad: the peer ended: exit status 1\ngone: not there: no compiler\n") || r.stderr != "scm: 2 of 4 peers are not well\n" {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "smoke", "--builtin=false"); r.code != 3 || r.stderr != "scm: no peers\n" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// Each form of a report tells of the same cases.
+func TestReports(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"interop", "run", "--peer", "fake=" + program(t, "fakes") + " --sin cloexec"}
+	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt"} {
+		args = append(args, "--report", filepath.Join(dir, name))
+	}
+	r := command(t, append(args, one...)...)
+	if r.code != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	whole, err1 := report.Read(filepath.Join(dir, "r.json"))
+	streamed, err2 := report.Read(filepath.Join(dir, "r.jsonl"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if whole.Totals != streamed.Totals || whole.Totals.Fail != 6 || len(whole.Cases) != len(streamed.Cases) {
+		t.Errorf("got %+v, %+v", whole.Totals, streamed.Totals)
+	}
+	text := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	var junit struct {
+		Failures int `xml:"failures,attr"`
+	}
+	if err := xml.Unmarshal([]byte(text("r.xml")), &junit); err != nil || junit.Failures != 6 {
+		t.Errorf("got %+v, %v", junit, err)
+	}
+	if text("r.txt") != r.stdout || !strings.Contains(text("r.md"), "**not as expected**") || !strings.Contains(text("r.html"), "<!DOCTYPE html>") {
+		t.Error("a report is another")
+	}
+}
+
+// A case is played again, alone, and what to type is told.
+func TestReplay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	fake := program(t, "fakes")
+	r := command(t, append([]string{"interop", "run", "--peer", "fake=" + fake + " --sin cloexec", "--report", file}, one...)...)
+	if r.code != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	const id = "basics/pass-one-fd/dgram/runner/fake"
+	r = command(t, "interop", "replay", file+"#"+id)
+	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: what it receives is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
+		"\n$ /proc/self/exe scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
+		"\n$ /bin/sh -c 'exec " + fake + " --sin cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
+		if r.code != 1 || !strings.Contains(r.stdout, want) {
+			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)
+		}
+	}
+	if r := command(t, "interop", "replay", file+"#1"); r.code > 1 || !strings.Contains(r.stdout, ": it was ") {
+		t.Errorf("got %+v", r)
+	}
+	for arg, want := range map[string]string{
+		file:                  "scm: \"" + file + "\" is not REPORT#ID\n",
+		file + "#0":           "scm: the report has no case \"0\"\n",
+		file + "#a/b/c/d/e":   "scm: the report has no case \"a/b/c/d/e\"\n",
+		"/nonexistent#1":      "scm: open /nonexistent: no such file or directory\n",
+		write(t, "{}") + "#1": "scm: …: schema 0, and this reads 2\n",
+	} {
+		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {
+			t.Errorf("%s: got %+v", arg, r)
+		}
+	}
+}
+
+// The file of expected failures is rewritten, and a person has to give the reasons.
+func TestExpectUpdate(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "r.jsonl")
+	peer := "fake=" + program(t, "fakes") + " --sin cloexec"
+	expected := write(t, "# Ours.\nbasics/pass-one-fd leak@fake it was so once\n")
+	run := func(want int) {
+		t.Helper()
+		if r := command(t, append([]string{"interop", "run", "--peer", peer, "--report", file, "--expect", expected}, one...)...); r.code != want {
+			t.Fatalf("exit status %d, %s", r.code, r.stderr)
+		}
+	}
+	run(1)
+	const changes = "- basics/pass-one-fd leak@fake it was so once\n+ basics/pass-one-fd cloexec@fake ?\n"
+	before, err := os.ReadFile(expected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, "interop", "expect", file, "--expect", expected); r.code != 1 || r.stdout != changes {
+		t.Errorf("got %+v", r)
+	}
+	if now, err := os.ReadFile(expected); err != nil || string(now) != string(before) {
+		t.Errorf("it is changed: %s, %v", now, err)
+	}
+	if r := command(t, "interop", "expect", file, "--expect", expected, "--update"); r.code != 0 || r.stdout != changes {
+		t.Errorf("got %+v", r)
+	}
+	now, err := os.ReadFile(expected)
+	if err != nil || string(now) != "# Ours.\nbasics/pass-one-fd cloexec@fake ?\n" {
+		t.Errorf("got %s, %v", now, err)
+	}
+	run(2) // somebody has to give the reason
+	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(string(now), "?", "it is a fake")), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	run(0)
+	if r := command(t, "interop", "expect", file, "--expect", expected); r.code != 0 || r.stdout != "" {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "expect", file, "--update"); r.code != 2 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// It goes on until something is not as expected.
+func TestRepeat(t *testing.T) {
+	dir := t.TempDir()
+	// The third time it is started, it is another.
+	peer := "x=sh -c 'echo >> " + dir + "/starts; if [ $(wc -l < " + dir + "/starts) -gt 6 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
+	r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/pass-one-fd/stream/runner/x", "--repeat-until-unexpected")
+	if r.code != 1 || !like(r.stderr, "scm: as expected, … s: round 2\nscm: as expected, … s: round 3\n…") || strings.Count(r.stdout, "\nverdicts: ") != 1 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestFailFastAndRetry(t *testing.T) {
+	bad := "fake=" + program(t, "fakes") + " --sin cloexec"
+	r := command(t, append([]string{"interop", "run", "--peer", bad, "--fail-fast", "--jobs", "1"}, one...)...)
+	if r.code != 1 || !strings.Contains(r.stdout, " 1 unexpected failures,") || !strings.Contains(r.stdout, "\ncut short: the first case that is not as expected\n") {
+		t.Errorf("got %+v", r)
+	}
+	once := filepath.Join(t.TempDir(), "starts")
+	moody := "x=sh -c 'echo >> " + once + "; if [ $(wc -l < " + once + ") -eq 2 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
+	r = command(t, "interop", "run", "--builtin=false", "--peer", moody, "--run", "basics/pass-one-fd/stream/runner/x", "--retry", "1")
+	if r.code != 1 || !strings.Contains(r.stdout, "flaky: basics/pass-one-fd/stream/runner/x\n") || !strings.Contains(r.stdout, " 1 flaky\n") {
+		t.Errorf("got %+v", r)
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/spf13/cobra"
+)
+
+func replayCommand() *cobra.Command {
+	var s selection
+	o := playing{Options: interop.Options{Jobs: 1}}
+	cmd := &cobra.Command{
+		Use:   "replay REPORT#ID",
+		Short: "Play one case of a report again, and tell all of it",
+		Long: `Play one case of a JSON report again, with the peers of the report, and print what was
+said, and the lines to type to the peers by hand. ID is the name of the case, or its
+number in the report, from 1.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Timeout <= 0 {
+				return fmt.Errorf("--timeout must be more than 0")
+			}
+			file, id, ok := strings.Cut(args[0], "#")
+			if !ok {
+				return fmt.Errorf("%q is not REPORT#ID", args[0])
+			}
+			r, err := report.Read(file)
+			if err != nil {
+				return err
+			}
+			was, err := find(r, id)
+			if err != nil {
+				return err
+			}
+			ctx, stop := untilSignal()
+			defer stop()
+			p, err := s.again(ctx, r, was, o.Timeout)
+			if err != nil {
+				return err
+			}
+			again, exit := o.play(ctx, p)
+			if again == nil || len(again.Cases) == 0 {
+				return exit
+			}
+			now := again.Cases[0]
+			out := &lines{w: cmd.OutOrStdout()}
+			if now.Hash != was.Hash {
+				out.printf("the scenario is another than it was: %s, %s\n", now.Hash, was.Hash)
+			}
+			out.printf("%s: it was %s, and is %s\n", now.Name, was.Verdict, now.Verdict)
+			if now.Why != "" {
+				out.printf("  %s\n", now.Why)
+			}
+			for _, f := range now.Findings {
+				out.printf("  line %d: %s\n", f.Line, f)
+			}
+			out.printf("\n")
+			for _, l := range now.Transcript {
+				out.printf("%s\n", l)
+			}
+			for _, l := range report.Trace(now) {
+				out.printf("%s\n", l)
+			}
+			out.byHand(p.cases[0], now)
+			if out.err != nil {
+				return broken(out.err)
+			}
+			return exit
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
+	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
+	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	o.traceFlag(cmd)
+	return cmd
+}
+
+// find finds a case by its name or its number.
+func find(r *report.Report, id string) (interop.Result, error) {
+	if n, err := strconv.Atoi(id); err == nil && n >= 1 && n <= len(r.Cases) {
+		return r.Cases[n-1], nil
+	}
+	i := slices.IndexFunc(r.Cases, func(c interop.Result) bool { return c.Name == id })
+	if i < 0 {
+		return interop.Result{}, fmt.Errorf("the report has no case %q", id)
+	}
+	return r.Cases[i], nil
+}
+
+// again is a plan of one case, with the commands that the report has for its peers.
+func (s *selection) again(ctx context.Context, r *report.Report, was interop.Result, timeout time.Duration) (*plan, error) {
+	scenarios, err := s.scenarios()
+	if err != nil {
+		return nil, err
+	}
+	expected, err := s.expectations()
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{}
+	if p.runner, err = interop.Runner(); err != nil {
+		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
+	}
+	for _, peer := range r.Peers {
+		if peer.NotRun == "" && peer.Name != interop.RunnerName && strings.Contains(was.Name+"/", "/"+peer.Name+"/") {
+			p.peers = append(p.peers, interop.Program(peer.Name, peer.Command...))
+		} else if peer.Name != interop.RunnerName {
+			p.missing = append(p.missing, interop.Missing(peer.Name, "not of this case"))
+		}
+	}
+	for _, peer := range p.peers {
+		if err := peer.ProbeContext(ctx, timeout); err != nil {
+			if err := interrupted(ctx); err != nil {
+				return nil, err
+			}
+			return nil, broken(fmt.Errorf("peer %s: %w", peer.Name, err))
+		}
+	}
+	if p.expect, err = interop.Expect(expected, scenarios, p.peers, p.missing, p.runner); err != nil {
+		return nil, fmt.Errorf("expected failures: %w", err)
+	}
+	for _, c := range interop.Plan(scenarios, p.peers, p.runner) {
+		if c.Name() == was.Name {
+			p.cases = append(p.cases, c)
+		}
+	}
+	if len(p.cases) == 0 {
+		return nil, fmt.Errorf("there is no case %s any more", was.Name)
+	}
+	return p, nil
+}
+
+// lines keeps the first error.
+type lines struct {
+	w   io.Writer
+	err error
+}
+
+func (l *lines) printf(format string, args ...any) {
+	if l.err == nil {
+		_, l.err = fmt.Fprintf(l.w, format, args...)
+	}
+}
+
+// byHand prints what to type to each of the peers, in the order of the transcript.
+func (l *lines) byHand(c interop.Case, r interop.Result) {
+	for _, side := range []struct {
+		role string
+		peer *interop.Peer
+	}{{"A", c.A}, {"B", c.B}} {
+		l.printf("\n# by hand, %s, with its socket and its files as the descriptors of \"use\":\n$ %s\n", side.role, shellQuote(side.peer.Command))
+		for _, said := range r.Transcript {
+			text, ok := strings.CutPrefix(said, side.role+">")
+			if ok {
+				l.printf("%s\n", strings.TrimPrefix(strings.TrimPrefix(text, "&"), " "))
+			}
+		}
+	}
+}
+
+// shellQuote writes a command as a shell takes it.
+func shellQuote(command []string) string {
+	var words []string
+	for _, w := range command {
+		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") || w == "" {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/scm-rights/scm/interop"
+	"github.com/spf13/cobra"
+)
+
+func smokeCommand() *cobra.Command {
+	var s selection
+	timeout := time.Duration(0)
+	cmd := &cobra.Command{
+		Use:   "smoke",
+		Short: "Ask whether the peers are themselves well",
+		Long: `Ask whether the peers are themselves well: each starts, answers what the contract
+alone asks for, supports nothing that nobody could, and ends with its input.
+
+Exit status: 0 all are, 4 one is not, or is not there.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if timeout <= 0 {
+				return fmt.Errorf("--timeout must be more than 0")
+			}
+			ctx, stop := untilSignal()
+			defer stop()
+			p := &plan{}
+			if err := s.findPeers(p); err != nil {
+				return err
+			}
+			sick := 0
+			tell := func(name, text string) error {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, strings.ReplaceAll(text, "\n", "\n  "))
+				return err
+			}
+			for _, peer := range p.peers {
+				text := ""
+				if err := peer.Smoke(ctx, timeout); err != nil {
+					sick++
+					text = err.Error()
+				} else {
+					text = fmt.Sprintf("well, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
+				}
+				if err := interrupted(ctx); err != nil {
+					return err
+				}
+				if err := tell(peer.Name, text); err != nil {
+					return broken(err)
+				}
+			}
+			for _, peer := range p.missing {
+				if peer.Why == notGiven {
+					continue
+				}
+				sick++
+				if err := tell(peer.Name, "not there: "+peer.Why); err != nil {
+					return broken(err)
+				}
+			}
+			switch {
+			case sick > 0:
+				return broken(fmt.Errorf("%d of %d peers are not well", sick, len(p.peers)+sick))
+			case len(p.peers) == 0:
+				return &exitError{exitNone, fmt.Errorf("no peers")}
+			}
+			return nil
+		},
+	}
+	s.peerFlags(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	return cmd
+}

@@ -1,0 +1,83 @@
+// Package actor is the runner where it plays a side of a case itself: a process
+// that speaks the contract of interop/peers/README.md, as peers do, and makes
+// system calls as it is told, with control messages that no library would send.
+// Its words are told in interop/catalogue/README.md.
+package actor
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Form is what a call takes, and what its answer has.
+type Form struct {
+	Takes, Gives []string
+	any          bool // it takes other fields too: the names of options
+}
+
+// Word tells whether the call takes the field.
+func (f Form) Word(key string) bool { return f.any || slices.Contains(f.Takes, key) }
+
+func form(takes, gives string) Form {
+	return Form{Takes: strings.Fields(takes), Gives: strings.Fields(gives)}
+}
+
+// Forms are the calls, by their names.
+var Forms = map[string]Form{
+	// Messages.
+	"sendmsg":  form("sock payload at control controllen flags name", "n"),
+	"recvmsg":  form("sock bytes at control controllen fill flags", "n payload fds pidfd control controllen flags name"),
+	"sendmmsg": form("sock payload control flags", "n"),
+	"recvmmsg": form("sock bytes control flags", "n payload fds"),
+	"read":     form("fd bytes at", "n payload"),
+	"write":    form("fd payload at", "n"),
+	"splice":   form("fds bytes", "n"),
+	"sendfile": form("fds bytes", "n"),
+
+	// Sockets.
+	"socket":     form("family type", "fd"),
+	"socketpair": form("type", "fds"),
+	"bind":       form("sock name", ""),
+	"listen":     form("sock backlog", ""),
+	"connect":    form("sock name fd", ""),
+	"accept":     form("sock", "fd name"),
+	"sockname":   form("sock", "name"),
+	"peername":   form("sock", "name"),
+	"shutdown":   form("sock how", ""),
+	"setsockopt": {Takes: []string{"sock"}, any: true},
+	"getsockopt": form("sock option", "value"),
+	"peercred":   form("sock", "creds"),
+	"peerpidfd":  form("sock", "fd"),
+	"queued":     form("sock", "in out"),
+
+	// Descriptors.
+	"dup":       form("fd", "fd"),
+	"poll":      form("fd events wait", "events"),
+	"fcntl":     form("fd get set", "value"),
+	"seal":      form("fd seals", "seals"),
+	"lock":      form("fd kind how", ""),
+	"lseek":     form("fd offset", "value"),
+	"truncate":  form("fd size", ""),
+	"stat":      form("fd", "kind mode size links uid"),
+	"mmap":      form("fd prot", ""),
+	"epoll":     form("fds how", ""),
+	"epollwait": form("fd wait", "n"),
+	"pidof":     form("fd", "pid"),
+	"signal":    form("fd signal", ""),
+	"setns":     form("fd", ""),
+	"inherited": form("fd", "open"),
+	"adopt":     form("fds", ""),
+
+	// Files by name: paths are relative to a folder of the case.
+	"open":   form("dir path flags mode", "fd"),
+	"link":   form("fd path", ""),
+	"unlink": form("path", ""),
+	"mkdir":  form("path mode", ""),
+	"rename": form("path to", ""),
+	"chmod":  form("path mode", ""),
+	"chown":  form("path uid", ""),
+	"chdir":  form("path", ""),
+
+	// The process.
+	"setuid": form("uid pid", ""),
+}

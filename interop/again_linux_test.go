@@ -1,0 +1,243 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+// A case that fails, and then does not, is flaky, and not passed. One that goes on
+// failing has failed.
+func TestRetries(t *testing.T) {
+	self := runner(t)
+	opened := 0
+	moody := inside(t, func(int) peer.Socket {
+		opened++
+		if opened == 1 {
+			return mute{} // which receives nothing
+		}
+		return mute{unix.EIO}
+	})
+	bad := script(t, `recv) exit 7;;`)
+	bad.Name = "bad"
+	settled(t)
+	s := mustParse(t, passOne)
+	once := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< err EIO\n")
+	var told []Verdict
+	o := Run(context.Background(), []Case{{once, "stream", moody, self}, {s, "stream", self, bad}, {s, "stream", self, self}}, nil,
+		Options{Retries: 3, Done: func(r Result) { told = append(told, r.Verdict) }})
+	if !slices.Equal(told, []Verdict{Flaky, Fail, Pass}) {
+		t.Errorf("got %v", told)
+	}
+	for i, want := range []struct {
+		tries int
+		why   string
+		as    bool
+	}{
+		{2, "fail at first, and pass when it was played for the 2. time", false},
+		{4, "", false},
+		{0, "", true},
+	} {
+		r := o.Results[i]
+		if r.Tries != want.tries || r.Why != want.why || r.AsExpected() != want.as {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+	}
+}
+
+func TestFailFast(t *testing.T) {
+	self := runner(t)
+	bad := script(t, `recv) exit 7;;`)
+	settled(t)
+	s := mustParse(t, passOne)
+	cases := []Case{{s, "stream", self, self}, {s, "stream", self, bad}, {s, "stream", self, bad}, {s, "stream", self, bad}}
+	o := Run(context.Background(), cases, nil, Options{FailFast: true})
+	if len(o.Results) != 2 || o.Results[1].Verdict != Fail || !errors.Is(o.Cut, errFailFast) {
+		t.Errorf("got %+v, %v", o.Results, o.Cut)
+	}
+	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "x", Reason: "why"}}, []*Scenario{s}, []*Peer{bad}, nil, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := Run(context.Background(), cases, x, Options{FailFast: true}); len(o.Results) != len(cases) || o.Cut != nil {
+		t.Errorf("what is expected ends the run: %d results, %v", len(o.Results), o.Cut)
+	}
+}
+
+func mustPattern(t *testing.T, text string) Pattern {
+	t.Helper()
+	p, err := ParsePattern(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Who is to blame does not depend on which other cases are played: what the sender
+// does with the runner is found out.
+func TestBlameOfOneCase(t *testing.T) {
+	self := runner(t)
+	liar := inside(t, func(int) peer.Socket { return mute{} })
+	right := script(t, `recv) echo err EAGAIN;;`)
+	right.Name = "right"
+	settled(t)
+	s := mustParse(t, passOne)
+	for _, c := range []struct {
+		a, b *Peer
+		want string
+	}{
+		{liar, right, "answer@x"},
+		{self, right, "answer@right"},
+	} {
+		results := 0
+		o := Run(context.Background(), []Case{{s, "stream", c.a, c.b}}, nil,
+			Options{Runner: self, Timeout: deadline, Done: func(Result) { results++ }})
+		if results != 1 || len(o.Results) != 1 || o.Results[0].Findings[0].key() != c.want {
+			t.Errorf("%d results: %+v, want %s", results, o.Results, c.want)
+		}
+	}
+}
+
+// Where it is expected that no answer comes, it is not waited for until the
+// deadline; one that comes is heard.
+func TestExpectedHangIsNotWaitedFor(t *testing.T) {
+	self := runner(t)
+	hang := script(t, `recv) exec sleep 1000;;`)
+	settled(t)
+	s := mustParse(t, passOne)
+	play := func(p *Peer) Result {
+		x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckHang, Peer: "x", Reason: "why"}}, []*Scenario{s}, []*Peer{p}, nil, self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Run(context.Background(), []Case{{s, "stream", self, p}}, x, Options{Timeout: time.Hour}).Results[0]
+	}
+	if r := play(hang); r.Verdict != Expected {
+		t.Errorf("got %+v", r)
+	}
+	if r := play(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != Fail || r.Findings[0].Check != CheckAnswer {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// A run removes what one that was killed has left, and nothing else.
+func TestSweep(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	temp := t.TempDir()
+	names := map[string]bool{
+		fmt.Sprintf("scm-interop-%d-123", dead.Process.Pid): false,
+		fmt.Sprintf("scm-interop-%d-123", os.Getpid()):      true,
+		"scm-interop-files": true,
+		"scm-interop-12x-1": true,
+		"else-1-1":          true,
+	}
+	for name := range names {
+		if err := os.MkdirAll(filepath.Join(temp, name, "1"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep(temp)
+	for name, stays := range names {
+		if _, err := os.Stat(filepath.Join(temp, name)); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNoFolder(t *testing.T) {
+	t.Setenv("TMPDIR", "/nonexistent")
+	self := runner(t)
+	if o := Run(context.Background(), []Case{{mustParse(t, passOne), "stream", self, self}}, nil, Options{}); o.Broken == nil || len(o.Results) != 0 {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// A peer is well, or it is told what is wrong with it.
+func TestSmoke(t *testing.T) {
+	settled(t)
+	if err := runner(t).Smoke(context.Background(), DefaultTimeout); err != nil {
+		t.Error(err)
+	}
+	const polite = `hello) echo ok name=x can=stream;; levitate) echo unsupported;; use|end) echo ok;; `
+	for _, c := range []struct{ name, verbs, want string }{
+		{"it is", polite + "*) echo unsupported;;", ""},
+		{"it knows a flag that there is not", polite + "send) echo ok n=1;; *) echo unsupported;;",
+			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported` + "\n" +
+				`answered "ok n=1" to "send payload=0g fds=-", not unsupported`},
+		{"it ends", polite + "send) exit 7;;", `"send payload=00 fds=- flags=sideways": the peer ended: exit status 7`},
+		{"it does not begin", `hello) echo ok name=x can=stream;; levitate) echo unsupported;; *) echo no;;`, `answered "no" to "end", not ok`},
+		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; levitate) echo unsupported;; use|end) echo ok;; *) echo unsupported;;`,
+			"can=levitation is nothing that the contract knows"},
+	} {
+		p := Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
+		err := p.Smoke(context.Background(), DefaultTimeout)
+		if got := fmt.Sprint(err); got != c.want && !(c.want == "" && err == nil) {
+			t.Errorf("%s: got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+	bad := Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; exit 3`)
+	if err := bad.Smoke(context.Background(), DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
+		t.Errorf("got %v", err)
+	}
+	if err := Missing("x", "no compiler").Smoke(context.Background(), DefaultTimeout); err == nil || err.Error() != "no compiler" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A peer does not outlive the runner, even one that waits for ever, and however the
+// runner ends.
+func TestPeersEndWithTheRunner(t *testing.T) {
+	if dir := os.Getenv("SCM_TEST_RUNNER"); dir != "" {
+		self := runner(t)
+		hang := script(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
+		Run(context.Background(), []Case{{mustParse(t, passOne), "stream", self, hang}}, nil, Options{Timeout: time.Hour})
+		return
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestPeersEndWithTheRunner$")
+	cmd.Env = append(os.Environ(), "SCM_TEST_RUNNER="+dir, "TMPDIR="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "pid")
+	for {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || unix.Kill(pid, 0) != nil {
+		t.Fatalf("it is not there: %s", text)
+	}
+	if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	waitGone(t, file)
+	left, err := filepath.Glob(filepath.Join(dir, "scm-interop-*"))
+	if err != nil || len(left) != 1 {
+		t.Fatalf("left: %v, %v", left, err)
+	}
+	sweep(dir)
+	if _, err := os.Stat(left[0]); err == nil {
+		t.Errorf("%s stays", left[0])
+	}
+}

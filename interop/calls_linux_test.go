@@ -1,0 +1,294 @@
+package interop_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+// kernel plays a scenario of the kernel on the types of its "on" line, and returns
+// what came of it, which is the same for each.
+func kernel(t *testing.T, types, text string) string {
+	t.Helper()
+	s, err := interop.ParseScenario("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ""
+	for i, r := range play(t, interop.Plan([]*interop.Scenario{s}, nil, runner(t)), 0) {
+		if got := numbersAway(outcome(r)); i == 0 || got == all {
+			all = got
+		} else {
+			t.Errorf("%s: %s, and before %s", r.Name, got, all)
+		}
+		if !r.Kernel() || r.Case.A.Name != interop.KernelName {
+			t.Errorf("%s is no case of the kernel", r.Name)
+		}
+	}
+	return all
+}
+
+const every = "stream dgram seqpacket"
+
+// Calls of the runner's sides, and what comes of an answer that is not expected.
+func TestCalls(t *testing.T) {
+	const (
+		a   = "files a=pipe-r\n"
+		one = "A> sendmsg payload=00 control=rights(a)\nA< ok n=1\n"
+		got = "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a:x control=rights*1\n"
+	)
+	for _, c := range []struct{ name, types, text, want string }{
+		{"one descriptor", every, a + one + got, "pass"},
+		{"it is the other way round", every, "files a@B=pipe-r\nB> sendmsg payload=00 control=rights(a)\nB< ok n=1\n" +
+			"A> recvmsg bytes=1 control=len(1)\nA< ok n=1 payload=00 fds=a controllen=len(1) flags=-\n", "pass"},
+		{"another one", every, "files a=pipe-r b=pipe-r\n" + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=b\n",
+			"fail: file@kernel: NUMBER is not the open file description of b"},
+		{"none is told", every, a + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00\n",
+			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=NUMBER control=rights*1 controllen=24 flags=- name=-\"\n      not ok n=1 payload=00 (1 descriptors)"},
+		{"two messages", every, "files a=pipe-r b=pipe-r\nA> sendmsg payload=00 control=rights(a),rights(b)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(2)\nB< ok n=1 payload=00 fds=a,b control=rights*2 controllen=space(2) flags=-\n", "pass"},
+		{"a length that is wrong", every, a + "A> sendmsg payload=00 control=rights(a):len=15\nA< err EINVAL\nR> pending B\n", "pass"},
+		{"a length that is negative", every, a + "A> sendmsg payload=00 control=rights(a):len=0xffffffff8f000000\nA< err EINVAL\n", "pass"},
+		{"another level", every, a + "A> sendmsg payload=00 control=rights(a):level=99,rights(a)\nA< ok n=1\n" + got, "pass"},
+		{"another type", every, a + "A> sendmsg payload=00 control=rights(a):type=99\nA< err EINVAL\n", "pass"},
+		{"bytes behind", every, a + "A> sendmsg payload=00 control=rights(a):more=000000\nA< ok n=1\n" + got, "pass"},
+		{"a buffer that ends early", every, a + "A> sendmsg payload=00 control=rights(a) controllen=8\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
+		{"numbers", every, "A> sendmsg payload=00 control=rights(-1)\nA< err EBADF\nA> sendmsg payload=00 control=rights(0x7fffffff)\nA< err EBADF\n", "pass"},
+		{"many", every, a + "A> sendmsg payload=00 control=1000*cmsg(99,1,-),rights(a)\nA< ok n=1\n" + got, "pass"},
+		{"bytes as they are", every, "A> sendmsg payload=00 control=hex(ffffffffffffffff)\nA< ok n=1\nB> recvmsg bytes=1\nB< ok n=1 payload=00\n", "pass"},
+		{"pointers that fault", every, a + "A> sendmsg payload=00 control=bad controllen=space(1)\nA< err EFAULT\n" +
+			"A> sendmsg payload=00 control=null controllen=space(1)\nA< err EFAULT\nA> sendmsg payload=bad\nA< err EFAULT\n" +
+			one + "B> recvmsg bytes=1 control=bad controllen=space(1)\nB< ok n=1 payload=00 controllen=0 flags=ctrunc\n", "pass"},
+		{"a header that faults", "dgram seqpacket", a + one + "B> recvmsg bytes=1 control=edge(0) controllen=space(1)\nB< ok n=1 payload=00 flags=ctrunc\n", "pass"},
+		{"no buffers", "dgram seqpacket", a + "A> sendmsg payload=none control=rights(a)\nA< ok n=0\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=0 payload=- fds=a\n", "pass"},
+		{"what was there before", every, a + "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=space(1) fill=rights(0)\n" +
+			"B< ok n=1 payload=00 control=- controllen=0\n", "pass"},
+		{"a peek", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=peek\nB< ok n=1 payload=00 fds=a:y\n" + got, "pass"},
+		{"inherited", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a:x\n" +
+			"B> inherited fd=x\nB< ok open=yes\nB> fcntl fd=x get=fd\nB< ok value=-\nB> fcntl fd=x set=fd:cloexec\nB< ok\n" +
+			"B> fcntl fd=x get=fd\nB< ok value=cloexec\nB> inherited fd=x\nB< ok open=no\n", "pass"},
+		{"credentials", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00 control=creds()\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(A)\nA> sendmsg payload=00 control=creds(A)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(B)\n",
+			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=- control=creds(NUMBER,UID) controllen=32 flags=- name=-\"\n" +
+				"      not ok n=1 payload=00 control=creds(B) (control is creds(NUMBER,UID))"},
+		{"credentials that are cut", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=creds:8 flags=ctrunc\n", "pass"},
+		{"sockets over sockets", every, "A> sendmsg payload=00 control=rights(asock)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=asock:x\nB> sendmsg sock=x payload=78\nB< ok n=1\n" +
+			"B> recvmsg bytes=1\nB< ok n=1 payload=78\n", "pass"},
+		{"what is new is passed", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=s\nA> write fd=u payload=6869\nA< ok n=2\n" +
+			"B> read fd=s bytes=9\nB< ok n=2 payload=6869\n", "pass"},
+		{"what is new is another", every, "A> socketpair type=stream\nA< ok fds=new:s,new:u\nA> sendmsg payload=00 control=rights(s)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=u\n", "fail: file@kernel: NUMBER is not the open file description of u"},
+		{"the other end", every, "files a=pipe-r w@B=end:a\n" + one + got + "B> write fd=w payload=6f\nB< ok n=1\nB> read fd=x bytes=2\nB< ok n=1 payload=6f\n", "pass"},
+		{"batches", "dgram seqpacket", "files a=pipe-r b=pipe-r\nA> sendmmsg payload=61|62|63 control=rights(a)|-|rights(b)\nA< ok n=3\n" +
+			"B> recvmmsg bytes=1|1|1|1 control=space(1)|space(1)|space(1)|space(1) flags=dontwait\nB< ok n=3 payload=61|62|63 fds=a,b\n", "pass"},
+		{"names in the file system", "dgram", "B> socket type=dgram\nB< ok fd=new:s\nB> bind sock=s name=path:here\nB< ok\nA> socket type=dgram\nA< ok fd=new:c\n" +
+			"A> bind sock=c name=abstract:there\nA< ok\nA> sendmsg sock=c name=path:here payload=41\nA< ok n=1\n" +
+			"B> recvmsg sock=s bytes=1\nB< ok n=1 payload=41 name=abstract:there\nB> sendmsg sock=s name=abstract:there payload=42\nB< ok n=1\n" +
+			"A> recvmsg sock=c bytes=1\nA< ok n=1 payload=42 name=path:here\nA> sendmsg sock=c name=path:nowhere payload=00\nA< err ENOENT\n", "pass"},
+		{"listening", "stream seqpacket", "B> socket type=stream\nB< ok fd=new:l\nB> bind sock=l name=abstract:l\nB< ok\nB> listen sock=l\nB< ok\n" +
+			"A> socket type=stream\nA< ok fd=new:c\nA> connect sock=c name=abstract:l\nA< ok\nB> accept sock=l\nB< ok fd=new:d\n" +
+			"B> peercred sock=d\nB< ok creds=creds(A)\nA> peername sock=c\nA< ok name=abstract:l\n", "pass"},
+		{"poll and epoll", "stream", "A> poll events=in,out\nA< ok events=out\nB> sendmsg payload=00\nB< ok n=1\nA> poll events=in wait=yes\nA< ok events=in\n" +
+			"A> queued\nA< ok in=1 out=0\nR> shutdown B wr\nA> recvmsg bytes=1\nA< ok n=1 payload=00\nA> recvmsg bytes=1\nA< ok n=0 payload=-\n", "pass"},
+		{"files by name", "stream", "A> open path=f flags=create,rdwr mode=0600\nA< ok fd=new:f\nA> write fd=f payload=6869\nA< ok n=2\nA> stat fd=f\n" +
+			"A< ok kind=file mode=600 size=2 links=1\nB> open path=f\nB< ok fd=new:g\nB> read fd=g bytes=9\nB< ok n=2 payload=6869\nB> lock fd=g how=exclusive\nB< ok\n" +
+			"A> lock fd=f how=exclusive\nA< err EAGAIN\nA> unlink path=f\nA< ok\nB> open path=f\nB< err ENOENT\n", "pass"},
+		{"an option that there is not", "stream", "A> setsockopt humor=1\nA< ok\n",
+			"fail: answer@kernel: answered \"err lib humor=1\"\n      not ok (not ok)"},
+		{"any value", every, "A> sockname\nA< ok name=*\n", "pass"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := kernel(t, c.types, c.text); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// numbersAway takes what differs from run to run out of an outcome.
+func numbersAway(text string) string {
+	id := fmt.Sprintf(",%d,%d)", os.Getuid(), os.Getgid())
+	text = strings.ReplaceAll(text, id, ",UID)")
+	for _, mark := range []string{"fds=", "creds(", "file@kernel: "} {
+		from := 0
+		for {
+			i := strings.Index(text[from:], mark)
+			if i < 0 {
+				break
+			}
+			from += i + len(mark)
+			digits := len(text[from:]) - len(strings.TrimLeft(text[from:], "0123456789"))
+			if digits > 0 {
+				text = text[:from] + "NUMBER" + text[from+digits:]
+			}
+		}
+	}
+	return text
+}
+
+// What is done to a side from outside.
+func TestVerbsOfProcesses(t *testing.T) {
+	const waits = "B> setsockopt rcvtimeo=3600000\nB< ok\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"who waits is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
+		{"who waits is woken", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
+		{"who does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
+		{"killed", "files a=pipe-w\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nR> drop a\nR> kill A SIGKILL\n" +
+			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a\nB> close fds=a\nB< ok\nR> eof a\n", "pass"},
+		{"killed while it waits", waits + "R> kill B SIGKILL\nA> sendmsg payload=00 flags=nosignal\nA< err\n", "pass"},
+		{"stopped and continued", "B>& recvmsg bytes=1\nR> blocked B\nR> kill B SIGSTOP\nA> sendmsg payload=00\nA< ok n=1\nR> kill B SIGCONT\nB<& ok n=1 payload=00\n", "pass"},
+		{"shut down", "R> shutdown A wr\nA> sendmsg payload=00 flags=nosignal\nA< err EPIPE\n", "pass"},
+		{"status flags", "files a=pipe-r\nR> flags A a=-\nA> fcntl fd=a set=fl:nonblock\nA< ok\nR> flags A a=nonblock\nR> flags A a=append\n",
+			"fail: file@kernel: a has the status flags 04000, not append"},
+		{"nothing is unreported", "files a=pipe-r\nA> sendmsg payload=00\nA< ok n=1\nR> unreported B a\n",
+			"fail: leak@kernel: a is open 0 times without that it was told, not once"},
+		{"a limit", "files a=pipe-r\nR> limit A nofile=+0\nA> dup fd=a\nA< err EMFILE\nR> limit A nofile=-\nA> dup fd=a\nA< ok fd=a:x\n", "pass"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := kernel(t, every, c.text); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// A case after one in which a side was killed, became another user's or a limit was
+// lowered, is as if that had not been.
+func TestNothingStaysOfACase(t *testing.T) {
+	texts := []string{
+		"files a=pipe-r\nR> kill A SIGKILL\nB> sockname\nB< ok name=-\n",
+		"A> chdir path=..\nA< ok\nA> open path=here flags=create,rdwr\nA< ok fd=new:f\n",
+		"R> limit A nofile=3\nA> socket type=stream\nA< err EMFILE\n",
+		"R> setsockopt A passcred=1\nA> getsockopt option=passcred\nA< ok value=1\n",
+	}
+	if os.Getuid() == 0 {
+		texts = append(texts, "A> setuid uid=65534\nA< ok\nA> chmod path=. mode=0700\nA< err EPERM\n")
+	}
+	self := runner(t)
+	after := "files a=pipe-r\nA> getsockopt option=passcred\nA< ok value=0\nA> open path=here\nA< err ENOENT\nA> mkdir path=d\nA< ok\nA> chmod path=d mode=0777\nA< ok\nA> dup fd=a\nA< ok fd=a:x\n"
+	var list []interop.Case
+	for i, text := range texts {
+		for j, text := range []string{text, after} {
+			s, err := interop.ParseScenario(fmt.Sprintf("group/id-%d-%d", i, j), []byte(head+"play kernel\n"+text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, interop.Plan([]*interop.Scenario{s}, nil, self)...)
+		}
+	}
+	for _, r := range play(t, list, 0) {
+		if got := outcome(r); got != "pass" {
+			t.Errorf("%s: %s\n%s", r.Name, got, strings.Join(r.Transcript, "\n"))
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("scm-interop-%d-*", os.Getpid()))); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// What only the runner's own sides know is not told to peers, and not spelled
+// wrong.
+func TestCallErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `group/id: line 5: a peer is not told to "sendmsg"`,
+		"play receiver\nB> sockname\nB< ok name=-\n":                 `group/id: line 5: a peer is not told to "sockname"`,
+		"A> sendmsg payload=00\nA< ok n=1\n":                         `group/id: line 4: a peer is not told to "sendmsg"`,
+		"play kernel\nA> sendmsg payload=00 color=1\nA< ok n=1\n":    "group/id: line 5: sendmsg takes no color=",
+		"play kernel\nA> sendmsg payload=00 now\nA< ok n=1\n":        "group/id: line 5: sendmsg takes no word now",
+		"play kernel\nA> sendmsg control=rights(a)\nA< ok n=1\n":     `group/id: line 5: A has no "a"`,
+		"play kernel\nA> dup fd=bsock\nA< ok fd=new:x\n":             `group/id: line 5: A has no "bsock"`,
+		"play kernel\nA> dup fd=asock\nA< ok fd=new:x n=1\n":         "group/id: line 6: no answer to dup has n=",
+		"play kernel\nA> dup fd=asock\nA< ok fd=new\n":               `group/id: line 6: no file is named "new"`,
+		"play kernel\nfiles a=pipe-r\nA> dup fd=a\nA< ok fd=new:a\n": `group/id: line 7: no file is named "new"`,
+		"play kernel\nfiles a=end:b\nA> end\nA< ok\n":                "group/id:5: not a file: ",
+		"play kernel\nfiles a=memfd b=end:a\nA> end\nA< ok\n":        "group/id:5: not a file: ",
+		"play kernel\nfiles a=pair b=end:a c=end:a\nA> end\nA< ok\n": "group/id:5: not a file: ",
+		"needs luck\nA> end\nA< ok\n":                                `group/id:4: no such need: "luck"`,
+		"R> kill B 9\nA> end\nA< ok\n":                               `group/id: line 4: no signal: "9"`,
+		"R> shutdown B now\nA> end\nA< ok\n":                         "group/id: line 4: a socket is shut down by rd, wr or rdwr",
+		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id: line 4: B has no "x"`,
+		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         "group/id: line 5: status flags are append, nonblock or -",
+	} {
+		_, err := interop.ParseScenario("group/id", []byte(head+text))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// A need that the system does not have is told.
+func TestNeeds(t *testing.T) {
+	got := kernel(t, "stream", "needs rightsnotrunc\nA> sendmsg payload=00\nA< ok n=1\n")
+	if got != "pass" && !strings.HasPrefix(got, "unsupported: this kernel has no socket option rightsnotrunc: ") {
+		t.Errorf("got %s", got)
+	}
+	got = kernel(t, "stream", "files a=kvm\nA> sendmsg payload=00\nA< ok n=1\n")
+	if got != "pass" && !strings.HasPrefix(got, "unsupported: this system has no kvm: ") {
+		t.Errorf("got %s", got)
+	}
+	got = kernel(t, "stream", "needs root\nA> sendmsg payload=00\nA< ok n=1\n")
+	if want := map[bool]string{true: "pass", false: "unsupported: it needs root"}[os.Getuid() == 0]; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A side is started as somebody else, with a limit of its own, where the runner may
+// do that.
+func TestUsers(t *testing.T) {
+	const text = "user A uid=64321 nofile=16\nfiles a=pipe-r\nR> setsockopt B passcred=1\nA> send payload=00 fds=a\nA< ok n=1\n" +
+		"B> recvmsg bytes=1 control=space(1)+creds\nB< ok n=1 payload=00 fds=a control=creds(A),rights*1\n" +
+		"A> send payload=00 fds=a*17\nA< ok n=1\nA> send payload=00 fds=a\nA< err ETOOMANYREFS\n"
+	s, err := interop.ParseScenario("group/id", []byte(head+"play sender\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, self := fake(t, ""), runner(t)
+	if err := p.Probe(interop.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	// Where another user can reach it.
+	copied := filepath.Join(t.TempDir(), "fake")
+	if err := os.Link(p.Command[0], copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(copied)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.Command[0] = copied
+	inside := interop.InProcess("inside", func(io.Reader, io.Writer) error { return nil })
+	inside.Hello = p.Hello
+	after := parse(t, "files a=pipe-r\n"+send+recv)
+	for _, r := range play(t, []interop.Case{
+		{Scenario: s, Type: "stream", A: p, B: self},
+		{Scenario: after, Type: "stream", A: p, B: self},
+		{Scenario: s, Type: "stream", A: self, B: self},
+		{Scenario: s, Type: "stream", A: inside, B: self},
+	}, 0) {
+		want := "pass"
+		switch {
+		case r.Case.A == inside:
+			want = "unsupported: inside is in the runner's own process, whose limit and user stay"
+		case r.Case.Scenario == s && os.Getuid() != 0:
+			want = "unsupported: it needs root"
+		}
+		if got := outcome(r); got != want {
+			t.Errorf("%s: got %s, want %s\n%s", r.Name, got, want, strings.Join(r.Transcript, "\n"))
+		}
+	}
+	for _, line := range []string{"user", "user A", "user C uid=1", "user A uid=0", "user A uid=x", "user A nofile=3", "user A uid=1 color=2", "user A uid=1\nuser A uid=2"} {
+		if _, err := interop.ParseScenario("group/id", []byte(head+line+"\nA> end\nA< ok\n")); err == nil {
+			t.Errorf("%q is taken", line)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// wanting stands in the place of a reason that somebody is still to give.
+const wanting = "?"
+
+// An Update is what a run makes of a file of expected failures.
+type Update struct {
+	Text    []byte   // of the new file
+	Dropped []string // what does not come true any more
+	Added   []string // what was not expected; the reasons are still to be given
+}
+
+// UpdateExpectations rewrites a file of expected failures after a run: lines that
+// came true stay as they are, what did not come true is dropped, or narrowed to
+// the cases in which it did, and what was not expected is added, without a reason.
+// Lines about what was not played stay.
+func UpdateExpectations(text []byte, scenarios []*Scenario, results []Result) (u Update, err error) {
+	list, err := ParseExpectations(text)
+	if err != nil {
+		return u, err
+	}
+	played := casesOf(scenarios, results)
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	add := map[int][]string{} // behind the line
+	gone := map[int][]Expectation{}
+	for _, e := range list {
+		if slices.ContainsFunc(results, func(r Result) bool { return slices.Contains(r.Gone, e.String()) }) {
+			gone[e.Line] = append(gone[e.Line], e)
+		}
+	}
+	for number, some := range gone {
+		for _, e := range list {
+			if e.Line != number {
+				continue
+			}
+			if !slices.ContainsFunc(some, func(g Expectation) bool { return g.key() == e.key() }) {
+				add[number] = append(add[number], e.line(e.Pattern.text))
+				continue
+			}
+			u.Dropped = append(u.Dropped, e.line(e.Pattern.text))
+			for _, p := range cover(played, e.key(), func(r Result) bool { return e.Selects(r.Case) }) {
+				add[number] = append(add[number], e.line(p))
+			}
+		}
+	}
+
+	covered := func(r Result, f Finding) bool {
+		return slices.ContainsFunc(list, func(e Expectation) bool { return e.key() == f.key() && e.Selects(r.Case) })
+	}
+	var keys []string
+	for _, r := range played {
+		for _, f := range r.Findings {
+			if !covered(r, f) && !slices.Contains(keys, f.key()) {
+				keys = append(keys, f.key())
+			}
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		check, peer, _ := strings.Cut(key, "@")
+		e := Expectation{Check: Check(check), Peer: peer, Reason: wanting}
+		for _, p := range cover(played, key, func(r Result) bool { return !covered(r, Finding{Check: e.Check, Peer: peer}) }) {
+			u.Added = append(u.Added, e.line(p))
+		}
+	}
+
+	var out []string
+	for i, l := range lines {
+		if gone[i+1] == nil {
+			out = append(out, l)
+		}
+		out = append(out, add[i+1]...)
+	}
+	u.Text = []byte(strings.Join(append(out, u.Added...), "\n") + "\n")
+	slices.Sort(u.Dropped)
+	return u, nil
+}
+
+func (e Expectation) key() string { return string(e.Check) + "@" + e.Peer }
+
+// line is how it is written.
+func (e Expectation) line(pattern string) string {
+	return fmt.Sprintf("%s %s %s", pattern, e.key(), e.Reason)
+}
+
+// casesOf gives results that were read from a report their cases again. Those
+// without a verdict are left out.
+func casesOf(scenarios []*Scenario, results []Result) (played []Result) {
+	peers := map[string]*Peer{}
+	peer := func(name string) *Peer {
+		if peers[name] == nil {
+			peers[name] = &Peer{Name: name}
+		}
+		return peers[name]
+	}
+	for _, r := range results {
+		part := strings.Split(r.Name, "/")
+		i := slices.IndexFunc(scenarios, func(s *Scenario) bool { return strings.HasPrefix(r.Name, s.Name+"/") })
+		if i < 0 || len(part) != 5 || r.Verdict == Unsupported || r.Verdict == NotRun {
+			continue
+		}
+		r.Case = Case{Scenario: scenarios[i], Type: part[2], A: peer(part[3]), B: peer(part[4])}
+		played = append(played, r)
+	}
+	return played
+}
+
+// cover finds patterns for the cases with a finding, the widest that select no
+// case that was played without it.
+func cover(played []Result, key string, of func(Result) bool) (patterns []string) {
+	check, peer, _ := strings.Cut(key, "@")
+	has := func(r Result) bool {
+		return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.key() == key })
+	}
+	left := slices.DeleteFunc(slices.Clone(played), func(r Result) bool { return !has(r) || !of(r) })
+	for len(left) > 0 {
+		for _, text := range candidates(left[0], peer) {
+			p, err := ParsePattern(text)
+			if err != nil {
+				continue
+			}
+			e := Expectation{Pattern: p, Check: Check(check), Peer: peer}
+			if slices.ContainsFunc(played, func(r Result) bool { return e.Selects(r.Case) && (!has(r) || !of(r)) }) {
+				continue
+			}
+			patterns = append(patterns, text)
+			left = slices.DeleteFunc(left, func(r Result) bool { return e.Selects(r.Case) })
+			break
+		}
+	}
+	slices.Sort(patterns)
+	return patterns
+}
+
+// candidates are patterns that select a case, the widest first, the case itself
+// last.
+func candidates(r Result, peer string) []string {
+	c := r.Case
+	s, t := c.Scenario.Name, c.Type
+	list := []string{s}
+	if c.B.Name == peer {
+		list = append(list, s+"/*/*/"+peer)
+	}
+	if c.A.Name == peer {
+		list = append(list, s+"/*/"+peer)
+	}
+	list = append(list, s+"/"+t)
+	if c.B.Name == peer {
+		list = append(list, s+"/"+t+"/*/"+peer)
+	}
+	if c.A.Name == peer {
+		list = append(list, s+"/"+t+"/"+peer)
+	}
+	return append(list, s+"/*/"+c.A.Name+"/"+c.B.Name, c.Name())
+}

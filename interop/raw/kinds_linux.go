@@ -1,0 +1,86 @@
+package raw
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// fd is the result of a system call that makes a descriptor.
+func fd(n uintptr, errno unix.Errno) (int, error) {
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// IOURing makes an io_uring of one entry.
+func IOURing() (int, error) {
+	var params [120]byte // struct io_uring_params
+	n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
+	return fd(n, errno)
+}
+
+// UserFaultFD makes a userfaultfd for faults of user space alone.
+func UserFaultFD() (int, error) {
+	const userModeOnly = 1
+	n, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|userModeOnly, 0, 0)
+	return fd(n, errno)
+}
+
+// MessageQueue makes a POSIX message queue, whose name is gone again. It has room
+// for one message of one byte: RLIMIT_MSGQUEUE is in bytes, of all queues of a user.
+func MessageQueue(name string) (int, error) {
+	attr := [8]int{1: 1, 2: 1} // struct mq_attr: mq_maxmsg, mq_msgsize
+	p, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return -1, err
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(p)), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
+	if errno == 0 {
+		_, _, _ = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0) // it was there just now
+	}
+	return fd(n, errno)
+}
+
+// Landlock makes a set of rules about the writing of files.
+func Landlock() (int, error) {
+	attr := struct{ fs uint64 }{unix.LANDLOCK_ACCESS_FS_WRITE_FILE}
+	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	return fd(n, errno)
+}
+
+// BPFMap makes a map of one entry.
+func BPFMap() (int, error) {
+	attr := struct{ kind, keySize, valueSize, entries uint32 }{unix.BPF_MAP_TYPE_ARRAY, 4, 4, 1}
+	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	return fd(n, errno)
+}
+
+// DMABuf makes a buffer of a page out of a memfd, by udmabuf.
+func DMABuf() (int, error) {
+	device, err := unix.Open("/dev/udmabuf", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(device)
+	mem, err := unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(mem)
+	page := unix.Getpagesize()
+	if err := unix.Ftruncate(mem, int64(page)); err != nil {
+		return -1, err
+	}
+	if _, err := unix.FcntlInt(uintptr(mem), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
+		return -1, err
+	}
+	create := struct {
+		mem, flags   uint32
+		offset, size uint64
+	}{uint32(mem), unix.O_CLOEXEC & 1, 0, uint64(page)}
+	const request = 0x40187542 // UDMABUF_CREATE of linux/udmabuf.h
+	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(device), request, uintptr(unsafe.Pointer(&create)))
+	return fd(n, errno)
+}

@@ -1,0 +1,157 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+// plain starts a command as a recorder does, and tells one call of it.
+func plain(cmd *exec.Cmd, started func(), call func([]string)) error {
+	runtime.LockOSThread() // the command ends with it
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	started()
+	call([]string{"a call", "  its bytes"})
+	return cmd.Wait()
+}
+
+// A case that fails is played once more, recorded, and stays what it was; others are not.
+func TestRecord(t *testing.T) {
+	self := runner(t)
+	bad := script(t, `recv) exit 7;;`)
+	hang := script(t, `recv) exec sleep 1000;;`)
+	gone := script(t, `recv) exit 7;;`)
+	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
+	settled(t)
+	s := mustParse(t, passOne)
+	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "gone", Reason: "why"}}, []*Scenario{s}, []*Peer{bad, hang, gone}, nil, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []Case{{s, "stream", self, self}, {s, "stream", self, bad}, {s, "stream", self, hang}, {s, "stream", self, gone}}
+	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: plain})
+	without := Run(context.Background(), cases, x, Options{Timeout: deadline})
+	for i, r := range o.Results {
+		if r.Verdict != without.Results[i].Verdict || fmt.Sprint(r.Findings) != fmt.Sprint(without.Results[i].Findings) {
+			t.Errorf("got %+v, without a recorder %+v", r, without.Results[i])
+		}
+		if (r.Trace != nil) != (r.Verdict == Fail) {
+			t.Errorf("%s: %+v", r.Name, r)
+		}
+		want := []string{"a call", "  its bytes"}
+		if r.Trace != nil && (r.Trace.Why != "" || !slices.Equal(r.Trace.A, want) || !slices.Equal(r.Trace.B, want) || !slices.Equal(r.Trace.Transcript, r.Transcript)) {
+			t.Errorf("%s: %+v", r.Name, r.Trace)
+		}
+	}
+	if len(o.Results) != len(cases) || o.Results[1].Verdict != Fail || o.Results[2].Verdict != Fail || o.Results[3].Verdict != Expected {
+		t.Errorf("got %+v", o.Results)
+	}
+}
+
+// honest sends what it is told to.
+type honest struct {
+	mute
+	sock int
+}
+
+func (h honest) Send(m peer.Message) (int, error) {
+	return unix.SendmsgN(h.sock, m.Buffers[0], unix.UnixRights(m.FDs...), nil, 0)
+}
+
+// What a sender does under the recorder says nothing of who is to blame.
+func TestRecordIsNoReference(t *testing.T) {
+	self := runner(t)
+	opened := 0
+	moody := inside(t, func(sock int) peer.Socket {
+		opened++
+		if opened == 2 {
+			return honest{sock: sock} // under the recorder
+		}
+		return mute{} // which sends nothing, and says that it did
+	})
+	right := script(t, `recv) echo err EAGAIN;;`)
+	right.Name = "right"
+	settled(t)
+	s := mustParse(t, passOne)
+	cases := []Case{{s, "stream", moody, self}, {s, "stream", moody, right}}
+	o := Run(context.Background(), cases, nil, Options{Timeout: deadline, Recorder: plain})
+	for i, r := range o.Results {
+		why := []string{"it does not fail under the recorder: pass", ""}[i]
+		if r.Findings[0].key() != "answer@x" || r.Trace == nil || r.Trace.Why != why {
+			t.Errorf("%s: %+v, %+v", r.Name, r, r.Trace)
+			continue
+		}
+		if want := []string{"it is in the runner's own process, and not recorded"}; !slices.Equal(r.Trace.A, want) || len(r.Trace.B) != 2 {
+			t.Errorf("%s: %+v", r.Name, r.Trace)
+		}
+	}
+}
+
+// Where nothing can be recorded, the case has failed all the same, and it is told why.
+func TestRecorderThatFails(t *testing.T) {
+	self := runner(t)
+	bad := script(t, `recv) exit 7;;`)
+	settled(t)
+	s := mustParse(t, passOne)
+	forbidden := errors.New("a setting forbids it")
+	for _, c := range []struct {
+		with Recorder
+		why  string
+	}{
+		{func(*exec.Cmd, func(), func([]string)) error { return forbidden }, "runner cannot be recorded: a setting forbids it"},
+		{func(*exec.Cmd, func(), func([]string)) error { return nil }, "runner cannot be recorded: the peer ended"},
+		{func(cmd *exec.Cmd, started func(), call func([]string)) error {
+			if cmd.Args[0] == "/bin/sh" {
+				return forbidden
+			}
+			return plain(cmd, started, call)
+		}, "x cannot be recorded: a setting forbids it"},
+	} {
+		r := Run(context.Background(), []Case{{s, "stream", self, bad}}, nil, Options{Recorder: c.with}).Results[0]
+		if r.Verdict != Fail || r.Findings[0].key() != "crash@x" || r.Trace == nil || r.Trace.Why != c.why || len(r.Trace.Transcript) > 0 {
+			t.Errorf("got %+v, %+v; want %s", r, r.Trace, c.why)
+		}
+	}
+}
+
+// Not all of a flood is kept.
+func TestRecordIsCut(t *testing.T) {
+	rec := &record{}
+	for range mostRecorded {
+		rec.add([]string{"a call", "  its bytes", "  more"})
+	}
+	lines := rec.take()
+	if len(lines) != mostRecorded+1 || lines[mostRecorded] != fmt.Sprintf("… and %d more lines", 2*mostRecorded) {
+		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
+	}
+}
+
+// How it went under the recorder is told where it went otherwise.
+func TestDiffers(t *testing.T) {
+	leak, crash := Finding{Check: CheckLeak, Peer: "x"}, Finding{Check: CheckCrash, Peer: "x"}
+	was := &Result{Verdict: Fail, Findings: []Finding{leak}}
+	for _, c := range []struct {
+		now  Result
+		want string
+	}{
+		{Result{Verdict: Fail, Findings: []Finding{leak}}, ""},
+		{Result{Verdict: Fail, Findings: []Finding{leak, leak}}, ""},
+		{Result{Verdict: Fail, Findings: []Finding{crash, leak}}, "it fails in another way under the recorder: crash@x leak@x"},
+		{Result{Verdict: Pass}, "it does not fail under the recorder: pass"},
+		{Result{Verdict: NotRun, Why: "no file"}, "it does not fail under the recorder: not run: no file"},
+	} {
+		if got := differs(was, &c.now); got != c.want {
+			t.Errorf("%+v: got %s, want %s", c.now, got, c.want)
+		}
+	}
+}

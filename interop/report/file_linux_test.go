@@ -1,0 +1,287 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+// plain is a report as it is read again: what is not in the file is the case itself.
+func plain(t *testing.T) *Report {
+	t.Helper()
+	r := small(t)
+	for i := range r.Cases {
+		r.Cases[i].Case = interop.Case{}
+	}
+	return r
+}
+
+func TestWriteFile(t *testing.T) {
+	r := plain(t)
+	dir := t.TempDir()
+	for ext, form := range formats {
+		file := filepath.Join(dir, "new", "report"+ext)
+		for range 2 { // it takes the place of an old one
+			if err := r.WriteFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var want bytes.Buffer
+		if err := form(r, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want.Bytes()) || len(got) == 0 {
+			t.Errorf("%s: got %s, %v", ext, got, err)
+		}
+	}
+	for _, ext := range []string{".json", Streamed} {
+		file := filepath.Join(dir, "new", "again"+ext)
+		if err := r.WriteFile(file); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Read(file); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%s: %v, got\n%+v\nwant\n%+v", ext, err, got, r)
+		}
+	}
+	folder := filepath.Join(dir, "folder.json")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{folder, filepath.Join(dir, "new", "report.json", "report.xml"), "/dev/null/x.html", "/dev/null/x.jsonl", "/dev/full/x.md",
+		"report", "report.pdf", filepath.Join(dir, "json")} {
+		if err := r.WriteFile(file); err == nil {
+			t.Errorf("%s is written", file)
+		}
+	}
+	if names, err := filepath.Glob(filepath.Join(dir, "*", "*.new")); err != nil || len(names) > 0 {
+		t.Errorf("left: %v, %v", names, err)
+	}
+}
+
+func TestStreamTellsOfErrors(t *testing.T) {
+	r := plain(t)
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Stream{file: f}
+	s.Case(r.Cases[0])
+	if err := s.Close(r); err == nil {
+		t.Error("nobody was told")
+	}
+}
+
+// A report of a run that was killed is not taken for a whole one.
+func TestReadWhatIsCutOff(t *testing.T) {
+	r := plain(t)
+	file := filepath.Join(t.TempDir(), "report"+Streamed)
+	if err := r.WriteFile(file); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if len(lines) != 1+len(r.Cases)+1+1 {
+		t.Fatalf("%d lines of %d cases", len(lines), len(r.Cases))
+	}
+	for n := range len(lines) - 2 {
+		if err := os.WriteFile(file, bytes.Join(lines[:n+1], nil), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(file); err == nil || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("after %d lines: %v", n+1, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                    "EOF",
+		"[]":                  "cannot unmarshal",
+		`{"schema": 1}`:       "schema 1, and this reads 2",
+		`{"schema": 2} hello`: "cut off",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// As a CI server reads it: every case is there, and counted as what it is.
+func TestJUnit(t *testing.T) {
+	r := small(t)
+	var b bytes.Buffer
+	if err := r.JUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	type counts struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Errors   int `xml:"errors,attr"`
+		Skipped  int `xml:"skipped,attr"`
+	}
+	var got struct {
+		counts
+		Suites []struct {
+			Name string `xml:"name,attr"`
+			counts
+			Cases []struct {
+				Class   string    `xml:"classname,attr"`
+				Name    string    `xml:"name,attr"`
+				Time    string    `xml:"time,attr"`
+				Failure *struct{} `xml:"failure"`
+				Error   *struct{} `xml:"error"`
+				Skipped *struct{} `xml:"skipped"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatalf("%v\n%s", err, b.String())
+	}
+	if want := (counts{Tests: 14, Failures: 4, Errors: 1, Skipped: 4}); got.counts != want {
+		t.Errorf("got %+v, want %+v", got.counts, want)
+	}
+	verdicts := map[string]string{}
+	var suites []string
+	for _, s := range got.Suites {
+		sum := counts{Tests: len(s.Cases)}
+		for _, c := range s.Cases {
+			verdict := "pass"
+			switch {
+			case c.Failure != nil:
+				sum.Failures++
+				verdict = "failure"
+			case c.Error != nil:
+				sum.Errors++
+				verdict = "error"
+			case c.Skipped != nil:
+				sum.Skipped++
+				verdict = "skipped"
+			}
+			verdicts[c.Class+"/"+c.Name] = verdict
+		}
+		if s.counts != sum {
+			t.Errorf("%s: got %+v, want %+v", s.Name, s.counts, sum)
+		}
+		suites = append(suites, s.Name)
+	}
+	if fmt.Sprint(suites) != "[basics kernel/gc limits]" {
+		t.Errorf("got %v", suites)
+	}
+	as := map[interop.Verdict]string{interop.Pass: "pass", interop.Fail: "failure", interop.Fixed: "failure", interop.Flaky: "failure",
+		interop.Expected: "skipped", interop.Unsupported: "skipped", interop.NotRun: "error"}
+	for _, c := range r.Cases {
+		if verdicts[c.Name] != as[c.Verdict] {
+			t.Errorf("%s, %s, is %s", c.Name, c.Verdict, verdicts[c.Name])
+		}
+	}
+	for _, want := range []string{`time="0.250"`, "a known bug", "A&gt; send payload=00 fds=4",
+		"<system-out>played again under the recorder: another way &lt;/script&gt; ```", "&#xA;    control, 24 bytes&#xA;calls of B, libre:"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// recorded is what the small report has recorded, as Markdown tells it.
+const recorded = "played again under the recorder: another way </script> ~~~\n  A> send payload=00 fds=3\n" +
+	"calls of A, runner:\n  7 sendmsg(3) = 1\n    control, 24 bytes\ncalls of B, libre:\n  8 recvmsg(3) = 1"
+
+func TestMarkdown(t *testing.T) {
+	r := small(t)
+	var b bytes.Buffer
+	if err := r.Markdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"## scm interop: **not as expected**\n",
+		"| peers | 8 | 4 | 1 | 1 | 1 | 1 | 3 | 1 |\n| kernel | 2 | 1 | 0 | 1 | 0 | 0 | 0 | 0 |\n",
+		"cut short: interrupt\n",
+		"<details><summary>fail: <code>basics/pass/stream/runner/libre</code></summary>\n\n```\nfail: leak@libre: ",
+		"\nA> send payload=00 fds=4\nA< ok n=1\n" + recorded + "\n```\n",
+		"| libre | rust | 0.30.1 | 1 | 1 | 3 | 1 | 1 |\n",
+		"\nNot there: gone (no C compiler (gcc) in PATH).\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	// No text of a peer's ends the block that it is in.
+	if n := strings.Count(b.String(), "```"); n != 2*strings.Count(b.String(), "<details>") {
+		t.Errorf("%d marks of blocks in\n%s", n, b.String())
+	}
+	for range mostFailures {
+		r.Cases = append(r.Cases, r.Cases[4])
+	}
+	b.Reset()
+	if err := r.Markdown(&b); err != nil || !strings.Contains(b.String(), "\n… and 5 more.\n") || strings.Count(b.String(), "<details>") != mostFailures ||
+		strings.Count(b.String(), "7 sendmsg(3) = 1") != mostTraces || strings.Count(b.String(), "the other forms of the report have what was recorded") != mostFailures-4-mostTraces { // four have none
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	good := &Report{}
+	b.Reset()
+	if err := good.Markdown(&b); err != nil || !strings.HasPrefix(b.String(), "## scm interop: as expected\n") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// The data on the page is what was found, and no text of a peer's ends the script.
+func TestHTML(t *testing.T) {
+	r := small(t)
+	var b bytes.Buffer
+	if err := r.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "</script>"); n != 1 {
+		t.Errorf("%d scripts end", n)
+	}
+	m := regexp.MustCompile(`(?m)^const cases = (.*), types = (\[.*\]), kernel = "kernel";$`).FindStringSubmatch(b.String())
+	if m == nil {
+		t.Fatalf("no cases in\n%s", b.String())
+	}
+	var rows []row
+	if err := json.Unmarshal([]byte(m[1]), &rows); err != nil || len(rows) != len(r.Cases) {
+		t.Fatalf("%d cases, %v", len(rows), err)
+	}
+	for i, c := range r.Cases {
+		if rows[i].Name != c.Name || rows[i].Verdict != string(c.Verdict) || fmt.Sprint(rows[i].Lines) != fmt.Sprint(c.Transcript) || fmt.Sprint(rows[i].Trace) != fmt.Sprint(Trace(c)) || len(rows[i].Findings) < len(c.Findings) {
+			t.Errorf("got %+v, want %+v", rows[i], c)
+		}
+	}
+	if !strings.Contains(b.String(), "not there: no C compiler (gcc) in PATH") {
+		t.Error("it does not tell who is not there")
+	}
+}
+
+// The script of the page is one, where there is somebody who can tell.
+func TestPageScript(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skipf("%v: the script is not read", err)
+	}
+	var b bytes.Buffer
+	if err := small(t).HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(b.String(), "<script>")
+	script, _, _ = strings.Cut(script, "</script>")
+	file := filepath.Join(t.TempDir(), "page.js")
+	if err := os.WriteFile(file, []byte(script), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(node, "--check", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

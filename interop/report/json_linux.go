@@ -1,0 +1,104 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+// JSON writes the report for programs, as one object.
+func (r *Report) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	return enc.Encode(r)
+}
+
+// A Stream is a report that is written while the run goes on, a JSON object a
+// line: a Report without cases, each case, and what is known at the end, without
+// which the report is cut off.
+type Stream struct {
+	file *os.File
+	err  error
+}
+
+// streamed is a line of a stream but the first.
+type streamed struct {
+	Case *interop.Result `json:"case,omitempty"`
+	End  *Report         `json:"end,omitempty"`
+}
+
+// NewStream begins to write a report to a file.
+func (r *Report) NewStream(file string) (*Stream, error) {
+	f, err := create(file)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stream{file: f}
+	begin := r.head()
+	begin.Seconds = 0 // nobody knows yet: it tells that more is to come
+	s.line(begin)
+	return s, nil
+}
+
+// head is the report without its cases.
+func (r *Report) head() *Report {
+	head := *r
+	head.Cases = []interop.Result{}
+	return &head
+}
+
+func (s *Stream) line(v any) {
+	if s.err != nil {
+		return
+	}
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = s.file.Write(append(text, '\n'))
+	}
+	s.err = err
+}
+
+// Case writes a case.
+func (s *Stream) Case(c interop.Result) { s.line(streamed{Case: &c}) }
+
+// Close writes the end. The error is the first that there was.
+func (s *Stream) Close(r *Report) error {
+	s.line(streamed{End: r.head()})
+	return errors.Join(s.err, s.file.Close())
+}
+
+// Read reads a report from its JSON file, whole or streamed.
+func Read(file string) (*Report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
+	}
+	for whole := !dec.More() && r.Seconds > 0; !whole; {
+		var l streamed
+		if err := dec.Decode(&l); err != nil {
+			return nil, fmt.Errorf("%s: it is cut off: %w", file, err)
+		}
+		if l.Case != nil {
+			r.Cases = append(r.Cases, *l.Case)
+		}
+		if l.End != nil {
+			l.End.Cases = r.Cases
+			r, whole = l.End, true
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,118 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop"
+)
+
+// The elements of a JUnit report, as CI servers read it: a suite a group of
+// scenarios, those of the kernel apart, and a test a case.
+type (
+	junit struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Name    string   `xml:"name,attr"`
+		junitCounts
+		Suites []*junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name string `xml:"name,attr"`
+		junitCounts
+		Cases []junitCase `xml:"testcase"`
+	}
+	junitCounts struct {
+		Tests    int     `xml:"tests,attr"`
+		Failures int     `xml:"failures,attr"`
+		Errors   int     `xml:"errors,attr"`
+		Skipped  int     `xml:"skipped,attr"`
+		Seconds  seconds `xml:"time,attr"`
+	}
+	junitCase struct {
+		Class   string     `xml:"classname,attr"`
+		Name    string     `xml:"name,attr"`
+		Seconds seconds    `xml:"time,attr"`
+		Failure *junitText `xml:"failure"`
+		Error   *junitText `xml:"error"`
+		Skipped *junitText `xml:"skipped"`
+		Out     string     `xml:"system-out,omitempty"` // what was recorded
+	}
+	junitText struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+	seconds float64
+)
+
+// MarshalXMLAttr writes milliseconds.
+func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
+	return xml.Attr{Name: name, Value: fmt.Sprintf("%.3f", float64(s))}, nil
+}
+
+// JUnit writes the report for CI servers. What was expected to fail and does, and
+// what no verdict came of, is skipped there, with the reason.
+func (r *Report) JUnit(w io.Writer) error {
+	all := junit{Name: "scm interop"}
+	at := map[string]*junitSuite{}
+	for _, c := range r.Cases {
+		scenario, socketType, a, b := split(c.Name)
+		group, _, _ := strings.Cut(scenario, "/")
+		if c.Kernel() {
+			group = interop.KernelName + "/" + group
+		}
+		if at[group] == nil {
+			at[group] = &junitSuite{Name: group}
+			all.Suites = append(all.Suites, at[group])
+		}
+		test := junitCase{Class: scenario, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: strings.Join(Trace(c), "\n")}
+		all.add(&test, c)
+		at[group].add(&test, c)
+		at[group].Cases = append(at[group].Cases, test)
+	}
+	slices.SortFunc(all.Suites, func(x, y *junitSuite) int { return strings.Compare(x.Name, y.Name) })
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", " ")
+	if err := enc.Encode(all); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func (counts *junitCounts) add(test *junitCase, c interop.Result) {
+	counts.Tests++
+	counts.Seconds += seconds(c.Seconds)
+	text := &junitText{Message: summary(c), Text: strings.Join(c.Transcript, "\n")}
+	switch c.Verdict {
+	case interop.Fail, interop.Fixed, interop.Flaky:
+		counts.Failures++
+		test.Failure = text
+	case interop.NotRun:
+		counts.Errors++
+		test.Error = text
+	case interop.Expected, interop.Unsupported:
+		counts.Skipped++
+		test.Skipped = &junitText{Message: summary(c)}
+	}
+}
+
+// summary is what there is to say of a case, but for its transcript.
+func summary(c interop.Result) string {
+	lines := []string{string(c.Verdict)}
+	if c.Why != "" {
+		lines = append(lines, c.Why)
+	}
+	for _, f := range c.Findings {
+		lines = append(lines, f.String())
+	}
+	if c.Verdict == interop.Expected {
+		lines = append(lines, c.Reasons...)
+	}
+	return strings.Join(lines, ": ")
+}
