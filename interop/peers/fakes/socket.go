@@ -3,73 +3,92 @@
 package main
 
 import (
-	"fmt"
-	"slices"
 	"unsafe"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"golang.org/x/sys/unix"
 )
 
-// socket sends and receives by the system calls, with the sins of a library.
+// socket sends and receives by the system calls, if the sin does not.
 type socket struct {
-	fd   int
-	sin  string
-	last []int // received last
+	fd  int
+	sin sin
+
+	// What the sins remember.
+	fds     []int // received last, or kept
+	sent    []int // sent last
+	count   int   // of the descriptors received
+	waiting *peer.Message
+	rest    peer.Received // read, and not handed over
 }
 
 func (s *socket) Send(m peer.Message) (int, error) {
-	fds := m.FDs
-	if s.sin == "reopen" {
-		fds = reopened(m.FDs)
-		defer closeOthers(fds, m.FDs)
+	if s.sin.send != nil {
+		return s.sin.send(s, m)
 	}
-	var control []byte
-	if len(fds) > 0 {
-		control = unix.UnixRights(fds...)
-		if s.sin == "length" {
-			header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-			header.SetLen(unix.CmsgLen(4 * (len(fds) - 1)))
-		}
+	return s.send(m)
+}
+
+func (s *socket) Recv(r peer.Room) (peer.Received, error) {
+	if s.sin.recv != nil {
+		return s.sin.recv(s, r)
 	}
+	return s.recv(r)
+}
+
+// send is what is right.
+func (s *socket) send(m peer.Message) (int, error) {
+	return s.sendControl(m, rights(m.FDs))
+}
+
+func (s *socket) sendControl(m peer.Message, control []byte) (int, error) {
 	n, _, err := message(unix.SYS_SENDMSG, s.fd, m.Buffers, control, m.Flags)
 	return n, err
 }
 
-func (s *socket) Recv(r peer.Room) (peer.Received, error) {
-	room, flags := r.FDs, r.Flags|unix.MSG_CMSG_CLOEXEC
-	switch s.sin {
-	case "leak":
-		room++
-	case "cloexec":
-		flags = r.Flags
+func rights(fds []int) []byte {
+	if len(fds) == 0 {
+		return nil
 	}
+	return unix.UnixRights(fds...)
+}
+
+// recv is what is right: room for exactly as many as are asked for.
+func (s *socket) recv(r peer.Room) (peer.Received, error) {
+	got, messages, err := s.recvControl(r, r.FDs)
+	if err != nil {
+		return got, err
+	}
+	for _, m := range messages {
+		if !isRights(m) {
+			continue
+		}
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			return got, err
+		}
+		got.FDs = append(got.FDs, fds...)
+	}
+	return got, nil
+}
+
+func isRights(m unix.SocketControlMessage) bool {
+	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_RIGHTS
+}
+
+// recvControl leaves it to the caller what the control messages are.
+func (s *socket) recvControl(r peer.Room, room int) (got peer.Received, messages []unix.SocketControlMessage, err error) {
 	var control []byte
 	if room > 0 {
 		control = make([]byte, unix.CmsgLen(4*room))
 	}
-	n, h, err := message(unix.SYS_RECVMSG, s.fd, r.Buffers, control, flags)
+	n, h, err := message(unix.SYS_RECVMSG, s.fd, r.Buffers, control, r.Flags|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return peer.Received{}, err
+		return got, nil, err
 	}
-	got := peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}
-	if got.FDs, err = descriptors(control[:h.Controllen]); err != nil {
-		return got, err
-	}
-
-	switch {
-	case s.sin == "leak" && len(got.FDs) > r.FDs:
-		got.FDs = got.FDs[:r.FDs]
-		got.Flags |= unix.MSG_CTRUNC
-	case s.sin == "dup" && len(got.FDs) > 0:
-		_, err = unix.FcntlInt(uintptr(got.FDs[0]), unix.F_DUPFD_CLOEXEC, 0)
-	case s.sin == "stale" && len(got.FDs) == 0 && r.FDs > 0:
-		got.FDs = s.last[:min(len(s.last), r.FDs)]
-	case s.sin == "swap":
-		slices.Reverse(got.FDs)
-	}
-	s.last = got.FDs
-	return got, err
+	got = peer.Received{N: n, Payload: r.Filled(n), HasFlags: true, Flags: int(h.Flags)}
+	messages, err = unix.ParseSocketControlMessage(control[:h.Controllen])
+	return got, messages, err
 }
 
 // message makes the one system call, and returns the msghdr as the kernel left it.
@@ -93,48 +112,8 @@ func message(trap uintptr, sock int, buffers [][]byte, control []byte, flags int
 	return int(n), h, nil
 }
 
-func descriptors(control []byte) ([]int, error) {
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil {
-		return nil, err
-	}
-	var all []int
-	for _, m := range messages {
-		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_RIGHTS {
-			fds, err := unix.ParseUnixRights(&m)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, fds...)
-		}
-	}
-	return all, nil
-}
-
-// reopened are the same files, opened anew where that can be done: a socket cannot.
-func reopened(fds []int) []int {
-	again := slices.Clone(fds)
-	for i, fd := range fds {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		if err != nil {
-			continue
-		}
-		mode := flags&(unix.O_ACCMODE|unix.O_PATH) | unix.O_CLOEXEC | unix.O_NONBLOCK
-		opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
-		if err != nil {
-			continue
-		}
-		// O_NONBLOCK was for the opening of a pipe alone.
-		_, _ = unix.FcntlInt(uintptr(opened), unix.F_SETFL, flags)
-		again[i] = opened
-	}
-	return again
-}
-
-func closeOthers(fds, keep []int) {
+func closeAll(fds []int) {
 	for _, fd := range fds {
-		if !slices.Contains(keep, fd) {
-			_ = unix.Close(fd)
-		}
+		_ = unix.Close(fd)
 	}
 }

@@ -11,6 +11,7 @@ import socket
 import sys
 
 CAN = "stream,dgram,seqpacket,multi,flags"
+PAYLOAD_MAX = 64 << 20
 errno.errorcode[errno.EOPNOTSUPP] = "EOPNOTSUPP"  # or ENOTSUP, which no manual of sockets has
 
 
@@ -27,12 +28,31 @@ def items(text):
     return [] if text == "-" else text.split(",")
 
 
-def numbers(text):
-    return [int(word) for word in items(text)]
+def number(text, least=0, most=2**31 - 1):
+    """Only as it would be printed: int() takes +3, 03 and 1_000 as well."""
+    n = int(text)
+    if str(n) != text or not least <= n <= most:
+        raise ValueError(text)
+    return n
+
+
+def numbers(text, least=0):
+    return [number(word, least) for word in items(text)]
 
 
 def pattern(at, count):
     return bytes((at + i) % 251 for i in range(count))
+
+
+def buffer(text, at):
+    if text == "-":
+        return b""
+    if text.startswith("@"):
+        return pattern(at, number(text[1:], 1, PAYLOAD_MAX))
+    data = bytes.fromhex(text)
+    if data.hex() != text or not 0 < len(data) <= PAYLOAD_MAX:
+        raise ValueError(text)
+    return data
 
 
 def told_payload(data, at):
@@ -58,21 +78,19 @@ class Peer:
         return f"ok name=python lang=python version={platform.python_version()} can={CAN}"
 
     def use(self, sock, fds="-"):
-        sock, fds = int(sock), numbers(fds)
+        sock, fds = number(sock), numbers(fds)
         self.end()
         self.sock, self.held = sock, {sock, *fds}
         return "ok"
 
     def send(self, payload, fds, at="0", flags="-"):
-        if payload.startswith("@"):
-            data = pattern(int(at), int(payload[1:]))
-        else:
-            data = bytes.fromhex(payload.removeprefix("-"))
-        fds, flags = numbers(fds), sum(SEND[name] for name in items(flags))
+        data = buffer(payload, number(at, most=sys.maxsize))
+        fds, flags = numbers(fds, least=-(2**31)), sum(SEND[name] for name in items(flags))
         return self.call(lambda: f"ok n={socket.send_fds(self.opened, [data], fds, flags)}")
 
     def recv(self, bytes, fds, at="0", flags="-"):
-        size, room, at = int(bytes), int(fds), int(at)
+        size, room = number(bytes, most=PAYLOAD_MAX), number(fds, most=65535)
+        at = number(at, most=sys.maxsize)
         flags = sum(RECV[name] for name in items(flags))
 
         def recv():

@@ -1,0 +1,363 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"slices"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+// after is a sin that spoils what was received rightly.
+func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*socket, peer.Room) (peer.Received, error) {
+	return func(s *socket, r peer.Room) (peer.Received, error) {
+		got, err := s.recv(r)
+		if err != nil {
+			return got, err
+		}
+		return got, spoil(s, r, &got)
+	}
+}
+
+// recvSins are the sins of a library that receives, or does both.
+var recvSins = map[string]sin{
+	// Descriptors.
+	"cloexec": {what: "receives without close-on-exec", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return inherited(got.FDs)
+	})},
+	"cloexec-rest": {what: "makes only the first descriptor of a message close-on-exec", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return inherited(got.FDs[min(1, len(got.FDs)):])
+	})},
+	"close": {what: "closes what it received before, at each receive", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		got, err := s.recv(r)
+		closeAll(s.fds)
+		s.fds = got.FDs
+		return got, err
+	}},
+	"dup": {what: "keeps a duplicate of what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return keep(got.FDs[:min(1, len(got.FDs))])
+	})},
+	"first": {what: "takes the first descriptor, and closes the others", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if len(got.FDs) > 1 {
+			closeAll(got.FDs[1:])
+			got.FDs = got.FDs[:1]
+		}
+		return nil
+	})},
+	"firstcmsg": {what: "looks at the first control message alone", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		got, messages, err := s.recvControl(r, r.FDs)
+		if err == nil && len(messages) > 0 && isRights(messages[0]) {
+			got.FDs, err = unix.ParseUnixRights(&messages[0])
+		}
+		return got, err
+	}},
+	"foreign": {what: "takes what any control message begins with for descriptors", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		got, messages, err := s.recvControl(r, r.FDs)
+		for _, m := range messages {
+			data := m.Data
+			if !isRights(m) {
+				data = data[:min(4, len(data))] // of credentials the process number: the others are low numbers, which are its own
+			}
+			for ; len(data) >= 4; data = data[4:] {
+				got.FDs = append(got.FDs, int(int32(binary.NativeEndian.Uint32(data))))
+			}
+		}
+		return got, err
+	}},
+	"fork": {what: "starts a program that has what it received, and leaves it behind", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		child := exec.Command("sleep", "600")
+		for _, fd := range got.FDs {
+			n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return nil // a table that is full has no room for this sin
+			}
+			f := os.NewFile(uintptr(n), "received")
+			defer f.Close()
+			child.ExtraFiles = append(child.ExtraFiles, f)
+		}
+		_ = child.Start() // nor has it here
+		return nil
+	})},
+	"hundredth": {what: "keeps a duplicate of every hundredth descriptor of a connection", recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
+		for _, fd := range got.FDs {
+			if s.count++; s.count%100 == 0 {
+				if err := keep([]int{fd}); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})},
+	"leak": {what: "takes one descriptor more than there is room for, and keeps it", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		asked := r.FDs
+		r.FDs++
+		got, err := s.recv(r)
+		if len(got.FDs) > asked {
+			got.FDs = got.FDs[:asked]
+			got.Flags |= unix.MSG_CTRUNC
+		}
+		return got, err
+	}},
+	"mixup": {what: "reports the descriptors that it sent last as received", send: func(s *socket, m peer.Message) (int, error) {
+		s.sent = m.FDs
+		return s.send(m)
+	}, recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
+		if len(s.sent) > 0 {
+			closeAll(got.FDs)
+			got.FDs = s.sent
+		}
+		return nil
+	})},
+	"slots": {what: "reports as many numbers as there was room for", recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
+		for len(got.FDs) < r.FDs {
+			got.FDs = append(got.FDs, -1)
+		}
+		return nil
+	})},
+	"stale": {what: "reports the last receive's numbers again when none came", recv: after(func(s *socket, r peer.Room, got *peer.Received) error {
+		if len(got.FDs) == 0 && r.FDs > 0 {
+			got.FDs = s.fds[:min(len(s.fds), r.FDs)]
+		}
+		s.fds = got.FDs
+		return nil
+	})},
+	"swap": {what: "reports several descriptors in the wrong order", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		slices.Reverse(got.FDs)
+		return nil
+	})},
+
+	// What a description shares with the sender's.
+	"blocking": {what: "makes what it received wait", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return status(got.FDs, func(flags int) int { return flags &^ unix.O_NONBLOCK })
+	})},
+	"nonblock": {what: "makes what it received non-blocking", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return status(got.FDs, func(flags int) int { return flags | unix.O_NONBLOCK })
+	})},
+	"seek": {what: "moves the offset of what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		for _, fd := range got.FDs {
+			_, _ = unix.Seek(fd, 7, unix.SEEK_SET) // not all kinds have one
+		}
+		return nil
+	})},
+	"taste": {what: "reads a byte from what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		for _, fd := range got.FDs {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if n, err := unix.Poll(fds, 0); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {
+				_, _ = unix.Read(fd, make([]byte, 1)) // not all kinds can be read
+			}
+		}
+		return nil
+	})},
+
+	// Bytes.
+	"count": {what: "counts a byte too many", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		got.N++
+		return nil
+	})},
+	"eat": {what: "loses the first byte", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if len(got.Payload) > 0 {
+			got.Payload = got.Payload[1:]
+			got.N--
+		}
+		return nil
+	})},
+	"pad": {what: "reports the whole of its buffers", recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
+		got.Payload = slices.Concat(r.Buffers...)
+		return nil
+	})},
+	"small": {what: "receives a thousand bytes at most", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		r.Buffers = [][]byte{make([]byte, min(1000, len(slices.Concat(r.Buffers...))))}
+		return s.recv(r)
+	}},
+	"text": {what: "takes a zero behind the first byte for the end of the payload", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if i := bytes.IndexByte(got.Payload[min(1, len(got.Payload)):], 0); i >= 0 {
+			got.Payload = got.Payload[:i+1]
+			got.N = i + 1
+		}
+		return nil
+	})},
+	"vector": {what: "uses the first of several buffers", send: func(s *socket, m peer.Message) (int, error) {
+		m.Buffers = m.Buffers[:1]
+		return s.send(m)
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		r.Buffers = r.Buffers[:1]
+		return s.recv(r)
+	}},
+
+	// Messages and their boundaries.
+	"believe": {what: "believes a number in the payload", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if len(got.FDs) == 0 && len(got.Payload) == 20 {
+			got.FDs = []int{int(binary.NativeEndian.Uint32(got.Payload[16:]))}
+		}
+		return nil
+	})},
+	"buffer": {what: "reads as much as it can and hands it over in pieces", recv: buffered},
+	"cache":  {what: "reports what it saw at the first peek again", recv: cached},
+	"dummy": {what: "adds a byte to what is empty", send: func(s *socket, m peer.Message) (int, error) {
+		if total(m) > 0 {
+			return s.send(m)
+		}
+		m.Buffers = [][]byte{{0}}
+		_, err := s.send(m)
+		return 0, err
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		if len(slices.Concat(r.Buffers...)) == 0 {
+			r.Buffers = [][]byte{make([]byte, 1)}
+		}
+		return s.recv(r)
+	}},
+	"eof": {what: "takes a message of no bytes for the end", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if got.N == 0 {
+			closeAll(got.FDs)
+			*got = peer.Received{HasFlags: true, EOF: true}
+		}
+		return nil
+	})},
+	"fill": {what: "receives again until its buffer is full or nothing waits", recv: filled},
+	"hup": {what: "takes the other side's end for its own, whatever waits", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(fds, 0); err == nil && n == 1 {
+			return peer.Received{HasFlags: true, EOF: true}, nil
+		}
+		return s.recv(r)
+	}},
+
+	// Flags and errors.
+	"cry": {what: "says that everything was cut", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		got.Flags |= unix.MSG_CTRUNC | unix.MSG_TRUNC
+		return nil
+	})},
+	"deaf": {what: "ignores the flags that it is told", send: func(s *socket, m peer.Message) (int, error) {
+		m.Flags = 0
+		return s.send(m)
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		r.Flags = 0
+		return s.recv(r)
+	}},
+	"hasty": {what: "waits for nothing", send: func(s *socket, m peer.Message) (int, error) {
+		m.Flags |= unix.MSG_DONTWAIT
+		return s.send(m)
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		r.Flags |= unix.MSG_DONTWAIT
+		return s.recv(r)
+	}},
+	"hush": {what: "says of nothing that it was cut", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		got.Flags &^= unix.MSG_CTRUNC | unix.MSG_TRUNC
+		return nil
+	})},
+	"optimist": {what: "says that all went well", send: func(s *socket, m peer.Message) (int, error) {
+		if n, err := s.send(m); err == nil {
+			return n, nil
+		}
+		return total(m), nil
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		got, err := s.recv(r)
+		if err != nil {
+			return peer.Received{HasFlags: true}, nil
+		}
+		return got, nil
+	}},
+	"spare": {what: "needs a number of its own for each receive", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		n, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return peer.Received{}, err
+		}
+		defer unix.Close(n)
+		return s.recv(r)
+	}},
+	"sticky": {what: "makes its socket non-blocking where it is not to wait, and leaves it so", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		if r.Flags&unix.MSG_DONTWAIT != 0 {
+			if err := unix.SetNonblock(s.fd, true); err != nil {
+				return peer.Received{}, err
+			}
+		}
+		return s.recv(r)
+	}},
+}
+
+func inherited(fds []int) error {
+	for _, fd := range fds {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func keep(fds []int) error {
+	for _, fd := range fds {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// status changes the status flags of descriptions. Those of O_PATH have none.
+func status(fds []int, change func(flags int) int) error {
+	for _, fd := range fds {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err == nil && flags&unix.O_PATH == 0 {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, change(flags))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buffered hands over what was read before, and reads only when there is nothing left.
+func buffered(s *socket, r peer.Room) (peer.Received, error) {
+	if len(s.rest.Payload) == 0 && len(s.rest.FDs) == 0 {
+		whole := peer.Room{Buffers: [][]byte{make([]byte, 64<<10)}, FDs: 253, Flags: r.Flags}
+		got, err := s.recv(whole)
+		if err != nil {
+			return got, err
+		}
+		s.rest = got
+	}
+	room := len(slices.Concat(r.Buffers...))
+	got := peer.Received{HasFlags: true, Payload: s.rest.Payload[:min(room, len(s.rest.Payload))], FDs: s.rest.FDs[:min(r.FDs, len(s.rest.FDs))]}
+	got.N = len(got.Payload)
+	s.rest.Payload, s.rest.FDs = s.rest.Payload[got.N:], s.rest.FDs[len(got.FDs):]
+	return got, nil
+}
+
+func cached(s *socket, r peer.Room) (peer.Received, error) {
+	got, err := s.recv(r)
+	switch {
+	case err != nil:
+	case len(s.fds) > 0 && len(got.FDs) > 0:
+		closeAll(got.FDs)
+		got.FDs = s.fds
+	case r.Flags&unix.MSG_PEEK != 0:
+		s.fds = got.FDs
+	}
+	return got, err
+}
+
+// filled goes on without waiting: what it can wait for came first.
+func filled(s *socket, r peer.Room) (peer.Received, error) {
+	all, err := s.recv(r)
+	if err != nil {
+		return all, err
+	}
+	for room := len(slices.Concat(r.Buffers...)); all.N < room && all.N > 0; {
+		next := peer.Room{Buffers: [][]byte{make([]byte, room-all.N)}, FDs: max(0, r.FDs-len(all.FDs)), Flags: unix.MSG_DONTWAIT}
+		got, err := s.recv(next)
+		if err != nil || got.N == 0 {
+			break // nothing waits
+		}
+		all.N += got.N
+		all.Payload = append(all.Payload, got.Payload...)
+		all.FDs = append(all.FDs, got.FDs...)
+		all.Flags |= got.Flags
+	}
+	return all, nil
+}

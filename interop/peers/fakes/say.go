@@ -1,0 +1,72 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// saySins are the sins of a program that answers: what it says of a receive, or does
+// when it has received.
+var saySins = map[string]sin{
+	"die": {what: "exits in the middle of an answer", say: func(out io.Writer, answer []byte) error {
+		_, _ = out.Write(answer[:len(answer)/2])
+		fmt.Fprintln(os.Stderr, "fake: the disk is full of eels")
+		os.Exit(3)
+		return nil
+	}},
+	"flood": {what: "answers a hundred thousand times", say: func(out io.Writer, answer []byte) error {
+		for range 100_000 {
+			if _, err := out.Write(answer); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	"garbage": {what: "answers with noise", say: func(out io.Writer, _ []byte) error {
+		_, err := out.Write([]byte("\x7fELF\x00\xff\xfe\x1b[2J ok \x00\n"))
+		return err
+	}},
+	"hang": {what: "never answers", say: func(io.Writer, []byte) error {
+		time.Sleep(forever)
+		return nil
+	}},
+	"late": {what: "answers two seconds late", say: func(out io.Writer, answer []byte) error {
+		time.Sleep(2 * time.Second)
+		_, err := out.Write(answer)
+		return err
+	}},
+	"stderr": {what: "answers on standard error", say: func(_ io.Writer, answer []byte) error {
+		_, err := os.Stderr.Write(answer)
+		return err
+	}},
+	"turn": {what: "answers with what it said before", say: func(out io.Writer, answer []byte) error {
+		answer, before = before, answer
+		_, err := out.Write(answer)
+		return err
+	}},
+	"twice": {what: "answers twice", say: func(out io.Writer, answer []byte) error {
+		_, err := out.Write(bytes.Repeat(answer, 2))
+		return err
+	}},
+}
+
+// before is what turn has not said yet.
+var before = []byte("ok\n")
+
+// answers spoils the answers to receives that went well. Serve makes one Write an answer.
+type answers struct {
+	io.Writer
+	sin sin
+}
+
+func (a answers) Write(answer []byte) (int, error) {
+	if a.sin.say != nil && bytes.Contains(answer, []byte(" payload=")) {
+		return len(answer), a.sin.say(a.Writer, bytes.Clone(answer))
+	}
+	return a.Writer.Write(answer)
+}

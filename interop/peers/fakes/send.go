@@ -1,0 +1,131 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"golang.org/x/sys/unix"
+)
+
+// sendSins are the sins of a library that sends.
+var sendSins = map[string]sin{
+	"add": {what: "sends a byte more than the payload has", send: func(s *socket, m peer.Message) (int, error) {
+		m.Buffers = append(slices.Clone(m.Buffers), []byte{'!'})
+		n, err := s.send(m)
+		return n - 1, err
+	}},
+	"chunk": {what: "sends too many descriptors in parts", send: func(s *socket, m peer.Message) (n int, err error) {
+		parts := slices.Collect(slices.Chunk(m.FDs, 253))
+		if len(parts) < 2 {
+			return s.send(m)
+		}
+		for _, part := range parts {
+			m.FDs = part
+			if n, err = s.send(m); err != nil {
+				return n, err
+			}
+		}
+		return n, nil
+	}},
+	"consume": {what: "closes what it sent, and what it could not send", send: func(s *socket, m peer.Message) (int, error) {
+		n, err := s.send(m)
+		closeAll(m.FDs)
+		return n, err
+	}},
+	"drop": {what: "sends the payload without the descriptors", send: func(s *socket, m peer.Message) (int, error) {
+		return s.sendControl(m, nil)
+	}},
+	"extra": {what: "sends its own standard input along", send: func(s *socket, m peer.Message) (int, error) {
+		if len(m.FDs) > 0 {
+			m.FDs = append(slices.Clone(m.FDs), 0)
+		}
+		return s.send(m)
+	}},
+	"keep": {what: "keeps a duplicate of what it sends", send: func(s *socket, m peer.Message) (int, error) {
+		for _, fd := range m.FDs {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+				return -1, err
+			}
+		}
+		return s.send(m)
+	}},
+	"lazy": {what: "sends when it is next told something, and says that it did", send: func(s *socket, m peer.Message) (int, error) {
+		s.flush()
+		s.waiting = &m
+		return total(m), nil
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		s.flush()
+		return s.recv(r)
+	}},
+	"length": {what: "sends a control message that is one descriptor too short", send: func(s *socket, m peer.Message) (int, error) {
+		control := rights(m.FDs)
+		if len(control) > 0 {
+			header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+			header.SetLen(unix.CmsgLen(4 * (len(m.FDs) - 1)))
+		}
+		return s.sendControl(m, control)
+	}},
+	"picky": {what: "refuses flags", send: func(s *socket, m peer.Message) (int, error) {
+		if m.Flags != 0 {
+			return -1, unix.EINVAL
+		}
+		return s.send(m)
+	}},
+	"reopen": {what: "sends newly opened files in place of the open ones", send: func(s *socket, m peer.Message) (int, error) {
+		given := m.FDs
+		m.FDs = reopened(given)
+		n, err := s.send(m)
+		closeAll(slices.DeleteFunc(m.FDs, func(fd int) bool { return slices.Contains(given, fd) }))
+		return n, err
+	}},
+	"skipbad": {what: "leaves bad descriptors out", send: func(s *socket, m peer.Message) (int, error) {
+		m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+			return err != nil
+		})
+		return s.send(m)
+	}},
+	"sort": {what: "sends descriptors in the order of their numbers", send: func(s *socket, m peer.Message) (int, error) {
+		m.FDs = slices.Sorted(slices.Values(m.FDs))
+		return s.send(m)
+	}},
+}
+
+func total(m peer.Message) (n int) {
+	for _, b := range m.Buffers {
+		n += len(b)
+	}
+	return n
+}
+
+// flush sends what lazy did not.
+func (s *socket) flush() {
+	if m := s.waiting; m != nil {
+		s.waiting = nil
+		_, _ = s.send(*m) // it has said already how that went
+	}
+}
+
+// reopened are the same files, opened anew where that can be done: a socket cannot.
+func reopened(fds []int) []int {
+	again := slices.Clone(fds)
+	for i, fd := range fds {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil {
+			continue
+		}
+		mode := flags&(unix.O_ACCMODE|unix.O_PATH) | unix.O_CLOEXEC | unix.O_NONBLOCK
+		opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
+		if err != nil {
+			continue
+		}
+		// O_NONBLOCK was for the opening of a pipe alone.
+		_, _ = unix.FcntlInt(uintptr(opened), unix.F_SETFL, flags)
+		again[i] = opened
+	}
+	return again
+}
