@@ -10,14 +10,15 @@ import (
 	"github.com/scm-rights/scm/interop"
 )
 
-//go:embed */*.txt
-var transcripts embed.FS
+//go:embed README.md expected.txt */*.txt
+var files embed.FS
 
-//go:embed expected.txt
-var expected []byte
+// Files are the transcripts GROUP/ID.txt, the README.md that tells how to read
+// them, and expected.txt.
+func Files() fs.FS { return files }
 
 // Scenarios returns all scenarios, sorted by name.
-func Scenarios() ([]*interop.Scenario, error) { return Load(transcripts) }
+func Scenarios() ([]*interop.Scenario, error) { return Load(files) }
 
 // Load reads the transcripts GROUP/ID.txt of a folder.
 func Load(dir fs.FS) ([]*interop.Scenario, error) {
@@ -40,5 +41,14 @@ func Load(dir fs.FS) ([]*interop.Scenario, error) {
 	return list, nil
 }
 
+// ExpectedFile is the name of the file of expected failures.
+const ExpectedFile = "expected.txt"
+
 // Expected returns what is known to fail, with the peers of interop/peers.
-func Expected() ([]interop.Expectation, error) { return interop.ParseExpectations(expected) }
+func Expected() ([]interop.Expectation, error) {
+	text, err := fs.ReadFile(files, ExpectedFile)
+	if err != nil {
+		return nil, err
+	}
+	return interop.ParseExpectations(text)
+}

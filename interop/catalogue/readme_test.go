@@ -54,7 +54,7 @@ func TestReadme(t *testing.T) {
 			text += l[1] + "\n"
 		}
 	}
-	if _, err := interop.ParseScenario("x/x", []byte(text)); err != nil || len(lines) != 8 {
+	if _, err := interop.ParseScenario("x/x", []byte(text)); err != nil || len(lines) != 13 {
 		t.Errorf("%d lines: %v\n%s", len(lines), err, text)
 	}
 }
