@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // allocations is how many a call of run makes. Failures are counted and not
@@ -110,6 +111,7 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 	}
 
 	It("in a truncated receive", func() {
+		cannotEmulate(fdtest.NotCut)
 		fd := f.file()
 		Expect(allocations(func() bool {
 			var p [1]byte

@@ -137,6 +137,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	It("tells each slot what became of its own descriptors", func() {
+		cannotEmulate(fdtest.NotCut)
 		fds := f.files(3)
 		out, in := make([]scm.Message, 4), slots(4)
 		for i := range out {
@@ -263,6 +264,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	It("may hold empty messages with descriptors", func() {
+		cannotEmulate(fdtest.NoBuffers)
 		out := []scm.Message{{FDs: f.files(1)}, {}, {FDs: f.files(2)}}
 		in := slots(3)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))

@@ -4,22 +4,25 @@ package scm_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // What a consumer's build does, in every way in which it can be asked to.
 
 // libraryPackages are what a consumer on any system compiles.
-var libraryPackages = []string{".", "./csrc", "./internal/pure"}
+var libraryPackages = []string{".", "./csrc", "./internal/pure", "./fdchannel"}
 
 var _ = Describe("the build", Label("build"), func() {
 	DescribeTable("on another system builds and vets",
@@ -52,6 +55,10 @@ var _ = Describe("the build", Label("build"), func() {
 		Entry(nil, "plan9", "amd64"),
 	)
 
+	It("builds the command where the kernel's structures differ most from amd64's: mips", func() {
+		goTool{env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=mips"}}.must("build", "-o", os.DevNull, "./cmd/scm")
+	})
+
 	It("for a system without descriptor passing says ErrUnsupported: js/wasm is run", func() {
 		if _, err := exec.LookPath("node"); err != nil {
 			Skip("js/wasm was built and not run: " + err.Error())
@@ -60,8 +67,10 @@ var _ = Describe("the build", Label("build"), func() {
 		if _, err := os.Stat(runner); err != nil {
 			Skip("js/wasm was built and not run: " + err.Error())
 		}
-		out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, ".")
-		Expect(out).To(ContainSubstring("--- PASS: TestUnsupported"))
+		for _, p := range []string{".", "./fdchannel"} {
+			out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, p)
+			Expect(out).To(ContainSubstring("--- PASS: TestUnsupported"))
+		}
 	})
 
 	Describe("of a consumer", func() {
@@ -165,6 +174,22 @@ var _ = Describe("the build", Label("build"), func() {
 		Entry("of unsafe.Pointer, with cgo", "", "-gcflags="+module+"/...=-d=checkptr"),
 		Entry("of unsafe.Pointer, in the Go backend", "", "-tags=purego", "-gcflags="+module+"/...=-d=checkptr"),
 	)
+
+	It("for 386 runs on amd64: all that is one system call", func() {
+		if runtime.GOARCH != "amd64" {
+			Skip("386 runs natively on amd64 alone")
+		}
+		bin := filepath.Join(GinkgoT().TempDir(), "386.test")
+		goTool{env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("test", "-c", "-o", bin, ".")
+		if err := exec.Command(bin, "-test.list=^$").Run(); errors.Is(err, unix.ENOEXEC) {
+			Skip("this kernel runs no 386 programs")
+		}
+		specs := runSuite(bin, nil, "--ginkgo.focus= over purego (the pair|a message|a batch|flags|credentials|the law of descriptors|the system call) ")
+		Expect(len(specs)).To(BeNumerically(">", 200))
+		for _, s := range specs {
+			Expect(s.State.String()).To(BeElementOf("passed", "skipped"), "%s: %s", s.FullText(), s.FailureMessage())
+		}
+	})
 })
 
 // zips are the modules' sources that were downloaded into a module cache.

@@ -24,9 +24,10 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// partners are the peers that the package under test is played with: C, Rust,
-// and the package over its other backend.
-var partners = []string{"csrc", "book", "libc", "nix", "rustix", "sendfd", otherBackend()}
+// partners are the peers that the package under test is played with in pairs: C,
+// Rust, and the package over its other backend. In the other scenarios the runner is
+// opposite.
+var partners = []string{"csrc", "book", "libc", "nix", "rustix", "sendfd", "scmsocket", otherBackend()}
 
 func otherBackend() string {
 	if scm.Backend == "cgo" {
@@ -51,7 +52,9 @@ func buildPeers(ctx context.Context) []byte {
 func takePeers(text []byte) {
 	var list []peers.Built
 	Expect(json.Unmarshal(text, &list)).To(Succeed())
-	builtPeers = map[string]*interop.Peer{}
+	runner, err := interop.Runner()
+	Expect(err).NotTo(HaveOccurred())
+	builtPeers = map[string]*interop.Peer{interop.RunnerName: runner}
 	for _, b := range list {
 		if b.Why != "" {
 			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
@@ -71,7 +74,7 @@ func underTest(lib peer.Library) *interop.Peer {
 	return p
 }
 
-var _ = Describe("catalogue", func() {
+var _ = Describe("catalogue", Label("catalogue"), func() {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		panic(err)
@@ -83,15 +86,30 @@ var _ = Describe("catalogue", func() {
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
 		for _, s := range scenarios {
 			for _, socketType := range s.Types {
-				for _, name := range partners {
+				for _, name := range opposite(s) {
 					us, partner := underTest(lib), interop.Missing(name, "not built yet")
-					specify(interop.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
-					specify(interop.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
+					if s.Play != interop.PlayReceiver {
+						specify(interop.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
+					}
+					if s.Play != interop.PlaySender {
+						specify(interop.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
+					}
 				}
 			}
 		}
 	}
 })
+
+// opposite are those with whom a scenario is played here.
+func opposite(s *interop.Scenario) []string {
+	switch s.Play {
+	case interop.PlayKernel:
+		return nil
+	case interop.PlayPair:
+		return partners
+	}
+	return []string{interop.RunnerName}
+}
 
 // specify makes a spec of a case, if the package under test has an interface
 // for its side. One that is expected to fail says so in its name.
@@ -117,7 +135,9 @@ func specify(c interop.Case, expected []interop.Expectation) {
 		Expect(outcome.Results).To(HaveLen(1))
 		r := outcome.Results[0]
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
-		if r.Verdict == interop.Unsupported {
+		// What is done to a peer's process from outside is not done to this one: the
+		// suite's own command plays those.
+		if r.Verdict == interop.Unsupported || r.Verdict == interop.NotRun && strings.Contains(r.Why, "the runner's own process") {
 			Skip(r.Why)
 		}
 		Expect(r.Verdict).To(Equal(want), "%s%s", r.Why, findings(r))
@@ -138,7 +158,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	skipped := map[string]map[string]int{}
 	for _, s := range r.SpecReports {
 		for _, label := range s.Labels() {
-			if !slices.Contains(partners, label) {
+			if !slices.Contains(partners, label) && label != interop.RunnerName {
 				continue
 			}
 			if s.State != types.SpecStateSkipped {
@@ -152,7 +172,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 		}
 	}
 	fmt.Println() // behind Ginkgo's dots
-	for _, name := range partners {
+	for _, name := range append(slices.Clone(partners), interop.RunnerName) {
 		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
 		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {
 			fmt.Printf("    skipped %d: %s\n", skipped[name][why], why)

@@ -12,6 +12,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // Some specs need a process of their own: for a limit, another user, an exec.
@@ -41,9 +43,13 @@ func child(name string, run func(args []string)) bool {
 }
 
 // childCommand is the command for a child. By /proc/self/exe another user can
-// run it too, whatever the folders above it allow.
+// run it too, whatever the folders above it allow. Under an emulator that is the
+// emulator's own program, which is told to run this one.
 func childCommand(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
+	if emulator := fdtest.Emulator(); emulator != "" {
+		cmd = exec.Command(emulator, append([]string{os.Args[0]}, args...)...)
+	}
 	// The race detector's runtime would sleep for a second at the end.
 	cmd.Env = append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd

@@ -15,10 +15,12 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 var _ = Describe("Conn's system calls", func() {
 	It("are repeated after EINTR, never block a thread, and send no signal", func() {
+		cannotEmulate(fdtest.Traced)
 		strace, err := exec.LookPath("strace")
 		if err != nil {
 			missing("strace: " + err.Error())

@@ -218,6 +218,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 	})
 
 	It("runs no call on a number that Close gave back", func() {
+		cannotEmulate(fdtest.OwnFiles)
 		for range 100 {
 			useAndClose(network)
 		}

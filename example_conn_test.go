@@ -309,7 +309,11 @@ func ExampleConn_SetWriteDeadline() {
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
-	must(a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)))
+	go func() {
+		_, err := io.ReadFull(b, make([]byte, 1))
+		must(err)
+		must(a.SetWriteDeadline(time.Now()))
+	}()
 	p := make([]byte, 10<<20)
 	n, err := a.WriteFiles(p, os.Stdin)
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), 0 < n && n < len(p))

@@ -118,9 +118,11 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		Expect(err).To(MatchError(unix.EMSGSIZE))
 	}
 	refused("with two descriptors", func(a *scm.Conn, w *os.File) {
+		cannotEmulateTwo()
 		Expect(a.WriteFiles([]byte("name"), w, w)).To(Equal(4))
 	}, truncated)
 	refused("with three descriptors", func(a *scm.Conn, w *os.File) {
+		cannotEmulate(fdtest.NotCut)
 		Expect(a.WriteFiles([]byte("name"), w, w, w)).To(Equal(4))
 	}, truncated)
 	if network != "unix" {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 var _ = DescribeTableSubtree("flags", func(typ int) {
@@ -51,6 +52,7 @@ var _ = DescribeTableSubtree("flags", func(typ int) {
 	})
 
 	It("MSG_PEEK: without room nothing is lost", func() {
+		cannotEmulate(fdtest.NotCut)
 		sent := f.files(2)
 		f.sends("peek", sent...)
 		f.receives(8, 0, unix.MSG_PEEK, "peek", unix.MSG_CTRUNC)
@@ -98,6 +100,7 @@ var _ = DescribeTableSubtree("flags on packets", func(typ int) {
 	})
 
 	It("MSG_TRUNC: told beside MSG_CTRUNC", func() {
+		cannotEmulate(fdtest.NotCut)
 		sent := f.files(2)
 		f.sends("too long", sent...)
 		f.receives(3, 1, 0, "too", unix.MSG_TRUNC|unix.MSG_CTRUNC, sent[0])

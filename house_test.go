@@ -32,7 +32,8 @@ var rules = []rule{
 	{[]string{"csrc"}, []string{"internal/msg"}},
 	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/fdtest"}, []string{xsys}},
-	{[]string{"internal/recorder"}, []string{xsys, "github.com/u-root/u-root/..."}},
+	{[]string{"internal/mutant"}, nil},
+	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},
 	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", xsys}},
 

@@ -374,6 +374,7 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 		Expect(fdtest.CloseOnExec(numberOf(server))).To(BeTrue())
 		Expect(scm.Nonblock(server)).To(BeTrue())
 
+		cannotEmulate(fdtest.NotCut)
 		sent := pipes(2)
 		Expect(client.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		n, files, err := server.ReadFiles(make([]byte, 1), 1)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // What the calls say to the kernel: one system call each, nothing before or
@@ -137,6 +138,7 @@ func describe(name, args string) string {
 // markers.
 func trace(child string) []string {
 	GinkgoHelper()
+	cannotEmulate(fdtest.Traced)
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		missing("strace: " + err.Error())

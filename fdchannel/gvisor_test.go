@@ -35,7 +35,7 @@ var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=purego"}[scm.Back
 
 // In a module that requires both packages there is the program of
 // testdata/gvisor twice: as it was written, and with the import changed.
-var _ = Describe("a program written for gVisor's", Ordered, func() {
+var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, func() {
 	var dir string
 	programs := map[string]string{} // by import path
 
@@ -116,7 +116,7 @@ var _ = Describe("a program written for gVisor's", Ordered, func() {
 })
 
 // departure is the line of docs/departures.md that strace can show.
-const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC, which comes back in `msg_flags` |"
+const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
 
 // undone are lines of a trace without that departure.
 func undone(lines []string) []string {
@@ -125,8 +125,6 @@ func undone(lines []string) []string {
 		"MSG_TRUNC|MSG_CMSG_CLOEXEC)", "MSG_TRUNC)",
 		"MSG_TRUNC|MSG_DONTWAIT|MSG_CMSG_CLOEXEC)", "MSG_TRUNC|MSG_DONTWAIT)",
 		"msg_flags=MSG_CMSG_CLOEXEC", "msg_flags=0",
-		// A pointer to no buffers, and none: addresses are not compared.
-		"msg_iov=[], ", "msg_iov=NULL, ",
 	)
 	var without []string
 	for _, line := range lines {
@@ -174,7 +172,7 @@ func trace(strace, dir, program string) []string {
 }
 
 // The interop runner's view: the kernel is asked about each descriptor.
-var _ = Describe("gVisor's at the other end of ours", Ordered, func() {
+var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, func() {
 	var gvisor *interop.Peer
 	lib := inside.FDChannel()
 	us := interop.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
@@ -191,7 +189,8 @@ var _ = Describe("gVisor's at the other end of ours", Ordered, func() {
 
 	It("receives from ours, but for close-on-exec", func(ctx SpecContext) {
 		results := play(ctx, us, gvisor)
-		Expect(results).To(HaveEach(interop.Expected))
+		Expect(results).To(HaveEach(BeElementOf(interop.Pass, interop.Expected)))
+		Expect(results).To(ContainElement(interop.Expected))
 	})
 
 	It("sends to ours", func(ctx SpecContext) {
@@ -200,7 +199,8 @@ var _ = Describe("gVisor's at the other end of ours", Ordered, func() {
 	})
 })
 
-// play runs every scenario that both can play, and returns the verdicts.
+// play runs every scenario that both can play, and returns the verdicts. Where the
+// runner is one side it knows more calls than they do.
 func play(ctx context.Context, a, b *interop.Peer) map[string]interop.Verdict {
 	GinkgoHelper()
 	scenarios, err := catalogue.Scenarios()
@@ -209,6 +209,9 @@ func play(ctx context.Context, a, b *interop.Peer) map[string]interop.Verdict {
 	Expect(err).NotTo(HaveOccurred())
 	var cases []interop.Case
 	for _, s := range scenarios {
+		if s.Play != interop.PlayPair && s.Play != interop.PlaySolo {
+			continue
+		}
 		for _, socketType := range s.Types {
 			c := interop.Case{Scenario: s, Type: socketType, A: a, B: b}
 			if c.OutOfReach(interop.RoleA) == "" && c.OutOfReach(interop.RoleB) == "" {

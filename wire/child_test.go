@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // Some programs start one of ours: the test binary again, which is then a child by
@@ -37,6 +39,9 @@ func child(name string, run func(args []string) error) bool {
 
 func childCommand(ctx SpecContext, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	if emulator := fdtest.Emulator(); emulator != "" { // /proc/self/exe is its own program
+		cmd = exec.CommandContext(ctx, emulator, append([]string{os.Args[0]}, args...)...)
+	}
 	cmd.Env = append(os.Environ(), childEnvironment(name)...)
 	return cmd
 }

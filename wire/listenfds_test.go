@@ -62,7 +62,11 @@ var _ = Describe("ListenFDs", func() {
 			f := connect("unix")
 			self, err := os.Executable()
 			Expect(err).NotTo(HaveOccurred())
-			cmd := l.service(ctx, self)
+			command := []string{self}
+			if emulator := fdtest.Emulator(); emulator != "" {
+				command = []string{emulator, self}
+			}
+			cmd := l.service(ctx, command...)
 			cmd.Env = append(cmd.Env, childEnvironment("listen")...)
 			Expect(hands(cmd, f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -105,6 +106,10 @@ var cut = []message{
 var _ = Describe("what a format does not allow", func() {
 	for _, c := range refusedOnReceipt {
 		It(fmt.Sprintf("is refused by %s, and what came is closed: %s (%d, %d)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
+			if c.reason == tooMany {
+				cannotEmulate(fdtest.NotCut)
+			}
+			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			text, fds, err := c.format.Recv(f.b)
@@ -164,6 +169,7 @@ var _ = Describe("an error", func() {
 		}
 
 		It("of "+format.Name()+" is the system's: nobody at the other end", func() {
+			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			f.CloseNow(f.b)
 			err := format.Send(f.a, g.text, f.files(g.fds)...)
@@ -175,6 +181,7 @@ var _ = Describe("an error", func() {
 		})
 
 		It("of "+format.Name()+" is the system's: a number that is not open", func() {
+			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			fds := f.files(g.fds)
 			fds[0] = -1
@@ -183,6 +190,7 @@ var _ = Describe("an error", func() {
 		})
 
 		It("of "+format.Name()+" is the system's: nothing has come, and the socket does not block", func() {
+			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
 			_, _, err := format.Recv(f.b)

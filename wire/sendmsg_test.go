@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -107,6 +108,7 @@ var sendmsgLine = regexp.MustCompile(`(?m)^(?:\d+ +)?(sendmsg\(3, .*\)) += \d+$`
 // traced is how strace writes the program's one sendmsg on descriptor 3.
 func (s said) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	GinkgoHelper()
+	cannotEmulate(fdtest.Traced)
 	strace := program("strace", "strace")
 	if out, err := exec.CommandContext(ctx, strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		Skip("strace may not trace here: " + string(out))

@@ -21,6 +21,7 @@ import (
 
 var _ = Describe("a message", func() {
 	It("that the socket takes in parts arrives whole, with its descriptors once", func() {
+		cannotEmulate(fdtest.HostCalls)
 		// A signal ends a call that has sent a part.
 		f := connect("unix")
 		text := strings.Repeat("0123456789", 100_000)
@@ -71,6 +72,7 @@ var _ = Describe("a message", func() {
 	})
 
 	It("is waited for in spite of signals", func() {
+		cannotEmulate(fdtest.HostCalls)
 		// With a time limit on the socket the kernel does not restart the call by itself.
 		f := connect("unix")
 		sent := f.file("")
