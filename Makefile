@@ -2,6 +2,7 @@
 #
 #   SETUP=0    leaves out the set-up (tools/setup)
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
+#   ARCH=…     runs foreign on these architectures alone
 
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 SHELL := bash
@@ -14,6 +15,7 @@ SHELL := bash
 
 SETUP ?= 1
 CI ?=
+ARCH ?=
 GO ?= go
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
@@ -33,7 +35,7 @@ SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup setup-test setup-lint setup-cross
 setup: ## install the tools that test, interop and lint lack (apt, as root; else say what is missing)
@@ -54,8 +56,15 @@ test-cgo:
 		echo "skip: cgo run: no C compiler"; \
 	fi
 
+# What has no backend in it was tested by the run before, where that was possible.
 test-purego:
-	@$(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego ./...
+	@packages=./...; \
+	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
+			awk '/^[^ ]*\.test / && /scm\/internal\/pure/ { sub(/\.test$$/, "", $$1); print $$1 }'); \
+		echo "purego run: the packages with a backend in them"; \
+	fi; \
+	$(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$packages
 
 test-c:
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
@@ -82,6 +91,18 @@ peers: ## build the peers into build/peers, and name those that could not be bui
 .PHONY: golden
 golden: setup-cross ## compare the control buffers of pure Go with those of C, on each architecture and libc
 	$(GO) run ./tools/golden
+
+# What runs natively is looked at with strace, which is of the group test.
+.PHONY: foreign
+foreign: setup-test setup-cross ## run the tests and the matrix on other architectures and libcs; ARCH=s390x for one
+	$(GO) run ./tools/foreign $(ARCH)
+
+.PHONY: identity identity-mutants
+identity: setup-test setup-cross ## prove that the backends are the same to the byte, and scm its originals but for docs/departures.md
+	$(GO) run ./tools/identity
+
+identity-mutants: setup-cross ## run the tests of that proof: faults put into one backend are found, and named
+	$(GO) run ./tools/identity -mutants
 
 .PHONY: lib
 lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
@@ -118,6 +139,8 @@ lint-rust:
 	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
 	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
 	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
+	cargo fmt --manifest-path tools/identity/vmm/Cargo.toml --check
+	cargo clippy --manifest-path tools/identity/vmm/Cargo.toml --locked --all-targets --target-dir build/peers/rust -- -D warnings
 
 lint-python:
 	$(RUFF) check
