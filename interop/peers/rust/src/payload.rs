@@ -26,15 +26,16 @@ pub fn parse(word: &str, mut at: usize) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(bufs)
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn hex(word: &str) -> Option<Vec<u8>> {
     if word == "-" {
         return Some(Vec::new());
     }
-    let digits = b"0123456789abcdef";
-    let digit = |c: &u8| digits.iter().position(|d| d == c);
+    let digit = |c: &u8| DIGITS.iter().position(|d| d == c);
     let pairs = word.as_bytes().chunks(2);
     let bytes = pairs.map(|pair| match pair {
-        [high, low] => Some((digit(high)? << 4 | digit(low)?) as u8),
+        [high, low] => Some(((digit(high)? << 4) | digit(low)?) as u8),
         _ => None,
     });
     bytes.collect::<Option<Vec<_>>>().filter(|b| !b.is_empty())
@@ -46,7 +47,8 @@ pub fn format(bytes: &[u8], at: usize) -> String {
         return "-".to_string();
     }
     if bytes.len() <= HEX_MAX {
-        return bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+        return digits.map(|d| DIGITS[d as usize] as char).collect();
     }
     match bytes.iter().zip(pattern(at)).position(|(a, b)| *a != b) {
         Some(offset) => format!("!{offset}"),
