@@ -5,10 +5,8 @@ package scm_test
 import (
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -21,14 +19,7 @@ import (
 var _ = Describe("Conn's system calls", func() {
 	It("are repeated after EINTR, never block a thread, and send no signal", func() {
 		cannotEmulate(fdtest.Traced)
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			missing("strace: " + err.Error())
-		}
-		if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-			reason, _, _ := strings.Cut(string(out), "\n")
-			Skip("strace may not trace here: " + reason)
-		}
+		strace := findStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
 		cmd := childCommand("conn-calls")
 		program, err := os.Executable()

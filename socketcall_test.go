@@ -5,7 +5,6 @@ package scm_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -59,14 +58,7 @@ var _ = Describe("the system call", func() {
 // name, and with -n by its number.
 func nativeCalls() (calls []string) {
 	GinkgoHelper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		missing("strace: " + err.Error())
-	}
-	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		reason, _, _ := strings.Cut(string(out), "\n")
-		Skip("strace may not trace here: " + reason)
-	}
+	strace := findStrace()
 	dir := GinkgoT().TempDir()
 	cmd := childCommand("direct")
 	program, err := os.Executable()

@@ -134,26 +134,34 @@ func describe(name, args string) string {
 	return name
 }
 
-// trace runs a child under strace, and returns the lines of the thread that set
-// markers.
-func trace(child string) []string {
+// findStrace returns the program, or ends a spec for which there is none that may trace.
+func findStrace() string {
 	GinkgoHelper()
-	cannotEmulate(fdtest.Traced)
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		missing("strace: " + err.Error())
 	}
 	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		reason, _, _ := strings.Cut(string(out), "\n")
-		Skip("strace may not trace here: " + reason)
+		missing("strace may not trace here: " + reason)
 	}
+	return strace
+}
+
+// trace runs a child under strace, and returns the lines of the thread that set
+// markers.
+func trace(child string) []string {
+	GinkgoHelper()
+	cannotEmulate(fdtest.Traced)
+	strace := findStrace()
 	// A file a thread, so that no line is broken by another's.
 	dir := GinkgoT().TempDir()
 	cmd := childCommand(child)
 	cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
 	// strace would be /proc/self/exe in its own process.
-	cmd.Args[len(cmd.Args)-1], err = os.Executable()
+	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
+	cmd.Args[len(cmd.Args)-1] = program
 	cmd.Path = strace
 	runChild(cmd)
 	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))

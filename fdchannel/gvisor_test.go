@@ -87,7 +87,7 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 		}
 		if out, err := command(dir, strace, "-o", os.DevNull, "true"); err != nil {
 			reason, _, _ := strings.Cut(out, "\n")
-			Skip("strace may not trace here: " + reason)
+			missing("strace may not trace here: " + reason)
 		}
 		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
 		Expect(len(want)).To(BeNumerically(">", 20))
