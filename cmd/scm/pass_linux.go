@@ -66,7 +66,7 @@ func endBy(s unix.Signal) {
 	if s == unix.SIGUSR1 || s == unix.SIGUSR2 {
 		return
 	}
-	signal.Reset(s)
+	_ = recorder.DefaultAction(s) // of a signal that there is
 	_ = unix.Kill(unix.Getpid(), s)
 }
 
