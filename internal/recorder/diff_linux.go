@@ -2,12 +2,15 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// A Difference is the first one between two records.
+// A Difference is one between two records.
 type Difference struct {
 	Process int    // from 1: the processes that made calls, in the order of the tree
 	Call    int    // from 1: the calls of the process
@@ -18,15 +21,14 @@ type Difference struct {
 	Offset  int    // of the first byte that differs, in that memory
 	TextA   string // what it is on each side
 	TextB   string
+	BytesA  []byte // the same as memory or a register holds it; empty if it is in neither
+	BytesB  []byte
 }
 
 func (d *Difference) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "call %d of process %d", d.Call, d.Process)
-	if c := d.A; c != nil || d.B != nil {
-		if c == nil {
-			c = d.B
-		}
+	if c := d.made(); c != nil {
 		fmt.Fprintf(&s, " (%s)", c.Name())
 	}
 	if d.When != "" {
@@ -39,42 +41,63 @@ func (d *Difference) String() string {
 	return s.String()
 }
 
-// Diff returns the first difference between two records, of all that was
-// recorded; nil if there is none. What must differ from run to run is masked,
-// and nothing else: of an address it counts whether it is NULL; of a
-// descriptor what kind of file it is, how it was opened, and as the how many-th
-// of its process it appears; of a process as the how many-th it appears.
+// A Comparison says how two records are compared. The zero one compares all
+// that was recorded. What must differ from run to run is masked, and nothing
+// else: of an address it counts whether it is NULL; of a descriptor what kind
+// of file it is, how it was opened, and as the how many-th of its process it
+// appears; of a process as the how many-th it appears.
 //
-// The calls of each process are compared in their order. Processes are paired
-// by their place in the tree, those without calls left out.
-func Diff(a, b []Call) *Difference { return diff(a, b, true) }
-
-// DiffSaid is Diff without the memory that the kernel has neither read nor
-// written: a buffer for a receipt at its entry, and what the receipt left of it
-// at its exit.
-func DiffSaid(a, b []Call) *Difference { return diff(a, b, false) }
-
-func diff(a, b []Call, all bool) *Difference {
-	cmp := &comparison{a: newSide(a), b: newSide(b), all: all}
-	var found *Difference
-	for i := range max(len(cmp.a.streams), len(cmp.b.streams)) {
-		cmp.a.fds, cmp.b.fds = map[string]int{}, map[string]int{}
-		if d := cmp.streams(at(cmp.a.streams, i), at(cmp.b.streams, i)); d != nil {
-			d.Process = i + 1
-			if found == nil || d.seq() < found.seq() {
-				found = d
-			}
-		}
-	}
-	return found
+// The calls of each process are compared in their order, up to one that the
+// other side has not. Processes are paired by their place in the tree, those
+// without calls left out.
+type Comparison struct {
+	// Said is the memory of which only that counts what the kernel has read or
+	// written: not a buffer for a receipt at its entry, nor what the receipt
+	// left of it at its exit.
+	Said []What
+	// Numbers has descriptors count by their numbers, and processes too, but
+	// those of which there are calls.
+	Numbers bool
+	// Describe, if set, says of a descriptor what counts.
+	Describe func(c *Call, fd int32, atExit bool) string
+	// AnyTime masks the time in SCM_TIMESTAMP.
+	AnyTime bool
 }
 
-func (d *Difference) seq() int {
-	if d.A != nil {
-		return d.A.seq
-	}
-	return d.B.seq
+// Diff returns the first difference of the zero Comparison; nil if there is none.
+func Diff(a, b []Call) *Difference { return Comparison{}.first(a, b) }
+
+// DiffSaid is Diff without the memory that the kernel has neither read nor written.
+func DiffSaid(a, b []Call) *Difference {
+	return Comparison{Said: []What{Payload, Address, Control, Buffer}}.first(a, b)
 }
+
+// All returns all differences, process by process. What the kernel has left as
+// it was differs once, at the entry.
+func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
+
+// first returns the one that was made first.
+func (o Comparison) first(a, b []Call) *Difference {
+	found := o.compare(a, b, true)
+	if len(found) == 0 {
+		return nil
+	}
+	return slices.MinFunc(found, func(d, e *Difference) int { return d.made().seq - e.made().seq })
+}
+
+// compare finds all differences, or the first of each process.
+func (o Comparison) compare(a, b []Call, first bool) []*Difference {
+	c := &comparison{Comparison: o, first: first, a: newSide(a), b: newSide(b)}
+	for i := range max(len(c.a.streams), len(c.b.streams)) {
+		c.a.fds, c.b.fds = map[string]int{}, map[string]int{}
+		c.d.Process = i + 1
+		c.streams(at(c.a.streams, i), at(c.b.streams, i))
+	}
+	return c.found
+}
+
+// made is the call, of the first side that made it.
+func (d *Difference) made() *Call { return cmp.Or(d.A, d.B) }
 
 // at returns nothing behind the end.
 func at[T any](list []T, i int) (none T) {
@@ -84,51 +107,70 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// A comparison goes through two records in step. Its methods return true when
-// they have found a difference and noted it.
+// A comparison goes through two records in step. Its methods return true to
+// end it.
 type comparison struct {
-	a, b *side
-	all  bool
+	Comparison
+	first bool // the first difference of a process ends it
+	a, b  *side
 
 	callA, callB *Call
-	d            *Difference
+	d            Difference // where it is
+	found        []*Difference
 }
 
-func (cmp *comparison) streams(a, b []*Call) *Difference {
+func (cmp *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		cmp.callA, cmp.callB = at(a, i), at(b, i)
-		cmp.d = &Difference{Call: i + 1, A: cmp.callA, B: cmp.callB}
+		cmp.d = Difference{Process: cmp.d.Process, Call: i + 1, A: cmp.callA, B: cmp.callB}
+		if field, x, y := cmp.parted(); field != "" {
+			cmp.differ(field, piece{}, x, y)
+			return
+		}
 		if cmp.call() {
-			return cmp.d
+			return
 		}
 	}
-	return nil
 }
 
-// differ notes a difference that is not in memory.
-func (cmp *comparison) differ(field, a, b string) bool {
-	cmp.d.Field, cmp.d.TextA, cmp.d.TextB = field, a, b
-	return true
+// differ notes a difference.
+func (cmp *comparison) differ(field string, p piece, a, b string) bool {
+	d := cmp.d
+	d.Field, d.Where, d.Offset, d.TextA, d.TextB, d.BytesA, d.BytesB = field, p.where, p.offset, a, b, p.a, p.b
+	if !slices.ContainsFunc(cmp.found, d.left) {
+		cmp.found = append(cmp.found, &d)
+	}
+	return cmp.first
+}
+
+// left tells whether d, at the exit, is what another was at the entry.
+func (d *Difference) left(entry *Difference) bool {
+	return d.When == "exit" && entry.When == "entry" && d.A == entry.A && d.Field == entry.Field &&
+		d.Where == entry.Where && bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB)
+}
+
+// parted tells where the sides have not made the same call; no field if they have.
+func (cmp *comparison) parted() (field, x, y string) {
+	switch a, b := cmp.callA, cmp.callB; {
+	case a == nil || b == nil:
+		return "the call", nameOf(a), nameOf(b)
+	case a.Arch != b.Arch:
+		return "the processor", a.Arch.Name, b.Arch.Name
+	case a.Nr != b.Nr || a.Name() != b.Name():
+		return "the call", nameOf(a), nameOf(b)
+	case a.Section != b.Section:
+		return "the section", fmt.Sprint(a.Section), fmt.Sprint(b.Section)
+	}
+	return "", "", ""
 }
 
 func (cmp *comparison) call() bool {
-	a, b := cmp.callA, cmp.callB
-	switch {
-	case a == nil || b == nil:
-		return cmp.differ("the call", nameOf(a), nameOf(b))
-	case a.Arch != b.Arch:
-		return cmp.differ("the processor", a.Arch.Name, b.Arch.Name)
-	case a.Nr != b.Nr || a.Name() != b.Name():
-		return cmp.differ("the call", nameOf(a), nameOf(b))
-	case a.Section != b.Section:
-		return cmp.differ("the section", fmt.Sprint(a.Section), fmt.Sprint(b.Section))
-	}
 	cmp.d.When = "entry"
 	if cmp.arguments() || cmp.memory(false) {
 		return true
 	}
 	cmp.d.When = "exit"
-	return cmp.result() || !a.Unfinished && cmp.memory(true)
+	return cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true)
 }
 
 func nameOf(c *Call) string {
@@ -144,36 +186,29 @@ func nameOf(c *Call) string {
 func (cmp *comparison) arguments() bool {
 	a, b := cmp.callA, cmp.callB
 	if a.sig == nil {
-		return false // which registers are arguments is not known
+		return cmp.differ("arguments", piece{}, "not known", "not known")
 	}
 	for i, arg := range a.sig.args {
 		va, vb := a.args[i], b.args[i]
+		p := register(va, vb)
 		field := fmt.Sprintf("argument %d", i)
+		stop := false
 		switch arg.kind {
 		case argFD:
-			if cmp.descriptor(field, int32(va), int32(vb), false) {
-				return true
-			}
+			stop = cmp.descriptor(field, p, false)
 		case argPID:
-			if cmp.process(field, int32(va), int32(vb)) {
-				return true
-			}
+			stop = cmp.process(field, p)
 		case argFlags:
-			if uint32(va) != uint32(vb) {
-				return cmp.differ("flags", flagText(uint32(va)), flagText(uint32(vb)))
-			}
+			stop = uint32(va) != uint32(vb) && cmp.differ("flags", p, FlagText(uint32(va)), FlagText(uint32(vb)))
 		case argInt:
-			if int32(va) != int32(vb) {
-				return cmp.differ(field, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
-			}
+			stop = int32(va) != int32(vb) && cmp.differ(field, p, fmt.Sprint(int32(va)), fmt.Sprint(int32(vb)))
 		case argWord:
-			if va != vb {
-				return cmp.differ(field, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
-			}
+			stop = va != vb && cmp.differ(field, p, fmt.Sprintf("%#x", va), fmt.Sprintf("%#x", vb))
 		default:
-			if (va == 0) != (vb == 0) {
-				return cmp.differ(field, pointerText(va), pointerText(vb))
-			}
+			stop = (va == 0) != (vb == 0) && cmp.differ(field, p, pointerText(va), pointerText(vb))
+		}
+		if stop {
+			return true
 		}
 	}
 	return false
@@ -186,46 +221,35 @@ func pointerText(p uint64) string {
 	return "an address"
 }
 
-func (cmp *comparison) descriptor(field string, a, b int32, atExit bool) bool {
-	ia, ib := cmp.a.fd(cmp.callA, a, atExit), cmp.b.fd(cmp.callB, b, atExit)
-	if ia == ib {
-		return false
-	}
-	return cmp.differ(field, ia.String(), ib.String())
-}
-
-func (cmp *comparison) process(field string, a, b int32) bool {
-	pa, pb := cmp.a.pid(a), cmp.b.pid(b)
-	if pa == pb {
-		return false
-	}
-	return cmp.differ(field, fmt.Sprintf("process %d", pa), fmt.Sprintf("process %d", pb))
-}
-
 func (cmp *comparison) result() bool {
 	a, b := cmp.callA, cmp.callB
+	p := register(uint64(a.Result), uint64(b.Result))
 	switch {
 	case a.Unfinished != b.Unfinished || a.Errno != b.Errno:
-		return cmp.differ("the result", string(a.appendResult(nil)), string(b.appendResult(nil)))
+		return cmp.differ("the result", p, string(a.appendResult(nil)), string(b.appendResult(nil)))
 	case a.Errno != 0 || a.Unfinished:
 		return false
 	case a.makesFD():
-		return cmp.descriptor("the result", int32(a.Result), int32(b.Result), true)
+		return cmp.descriptor("the result", p, true)
 	case a.sig != nil && a.sig.result == argPID:
-		return cmp.process("the result", int32(a.Result), int32(b.Result))
+		return cmp.process("the result", p)
 	case a.sig != nil && a.sig.result == argAddr:
 		return false
 	case a.Result != b.Result:
-		return cmp.differ("the result", fmt.Sprint(a.Result), fmt.Sprint(b.Result))
+		return cmp.differ("the result", p, fmt.Sprint(a.Result), fmt.Sprint(b.Result))
 	}
 	return false
 }
 
-// piece is a part of memory under comparison, on both sides.
+// piece is a part of memory under comparison, or a register, on both sides.
 type piece struct {
 	where  string
 	offset int // in that memory
 	a, b   []byte
+}
+
+func register(a, b uint64) piece {
+	return piece{a: order.AppendUint64(nil, a), b: order.AppendUint64(nil, b)}
 }
 
 // cut is a part of the part.
@@ -243,8 +267,8 @@ func (cmp *comparison) bytes(field string, p piece) bool {
 	for first < min(len(p.a), len(p.b)) && p.a[first] == p.b[first] {
 		first++
 	}
-	cmp.d.Where, cmp.d.Offset = p.where, p.offset+first
-	return cmp.differ(field, around(p.a, first), around(p.b, first))
+	p.offset += first
+	return cmp.differ(field, p, around(p.a, first), around(p.b, first))
 }
 
 // around is the bytes from the first that differs, or all of a short field.
@@ -263,10 +287,26 @@ func around(b []byte, first int) string {
 	return hex.EncodeToString(b[:most]) + "…"
 }
 
-// within notes where a difference is that another method has found.
-func (cmp *comparison) within(p piece, found bool) bool {
-	if found {
-		cmp.d.Where, cmp.d.Offset = p.where, p.offset
+// descriptor compares numbers of descriptors.
+func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
+	x := cmp.file(cmp.a, cmp.callA, int32(order.Uint32(p.a)), atExit)
+	y := cmp.file(cmp.b, cmp.callB, int32(order.Uint32(p.b)), atExit)
+	return x != y && cmp.differ(field, p, x, y)
+}
+
+func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
+	switch {
+	case cmp.Describe != nil:
+		return cmp.Describe(c, fd, atExit)
+	case cmp.Numbers:
+		return strconv.Itoa(int(fd))
 	}
-	return found
+	return s.fd(c, fd, atExit)
+}
+
+// process compares numbers of processes.
+func (cmp *comparison) process(field string, p piece) bool {
+	x := cmp.a.pid(int32(order.Uint32(p.a)), cmp.Numbers)
+	y := cmp.b.pid(int32(order.Uint32(p.b)), cmp.Numbers)
+	return x != y && cmp.differ(field, p, x, y)
 }

@@ -182,6 +182,85 @@ func TestDiffSaid(t *testing.T) {
 	}
 }
 
+// All differences are told, what the kernel has left as it was once, up to a call
+// that the other side has not made.
+func TestAll(t *testing.T) {
+	four := func() []Call { return []Call{sentOne(amd64), receivedOne(amd64), sentOne(amd64), sentOne(amd64)} }
+	a, b := four(), four()
+	for _, blobs := range [][]Blob{b[0].Entry, b[0].Exit} {
+		put(b[0].header(), find(blobs, Header, 0, 0).Data, "padding after msg_flags", 1)
+		find(blobs, Payload, 0, 1).Data[1] = 'p'
+	}
+	b[0].args[2], b[0].Result = 0, 4
+	put(b[1].header(), find(b[1].Exit, Header, 0, 0).Data, "msg_flags", 0)
+	find(b[1].Exit, Control, 0, 0).Data[20]++
+	b[2] = receivedOne(amd64)
+	b[3].Result = 0
+	var got []string
+	for _, d := range (Comparison{}).All(a, b) {
+		got = append(got, fmt.Sprintf("%d %s %s, %d bytes", d.Call, d.When, d.Field, len(d.BytesA)))
+	}
+	want := []string{
+		"1 entry flags, 8 bytes", "1 entry padding after msg_flags, 4 bytes", "1 entry payload 1, 2 bytes", "1 exit the result, 8 bytes",
+		"2 exit msg_flags, 4 bytes", "2 exit control message 0, SCM_CREDENTIALS, uid, 4 bytes", "3  the call, 0 bytes",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestComparison(t *testing.T) {
+	carrying := func(pid int, control []byte) Call {
+		c := call(amd64, "sendmsg", 0, built{control: control}, built{control: control}, 0)
+		c.Process = &Process{PID: pid}
+		return c
+	}
+	message := func(typ int32, values ...uint32) []byte {
+		return cmsg(amd64, unix.SOL_SOCKET, typ, numbered(values...), 0)
+	}
+	credentials := func(pid, of uint32) Call { return carrying(int(pid), message(unix.SCM_CREDENTIALS, of, 0, 0)) }
+	number := func(fd uint32, more ...byte) Call {
+		c := carrying(100, append(message(unix.SCM_RIGHTS, fd), more...))
+		c.Files = append(c.Files, fileAt(int32(fd), false, false))
+		return c
+	}
+	pipe := number(5)
+	pipe.Files[1].Kind = "pipe"
+	timestamp := func(v uint32) Call { return carrying(100, message(unix.SO_TIMESTAMP, v, 0)) }
+	unknown := Call{Process: someProcess, Arch: amd64, Nr: 9999}
+	numbers := Comparison{Numbers: true}
+	kinds := Comparison{Numbers: true, Describe: func(c *Call, fd int32, atExit bool) string { return c.file(fd, atExit).Kind }}
+	for _, c := range []struct {
+		name string
+		o    Comparison
+		a, b Call
+		want string // the fields
+	}{
+		{"another number", Comparison{}, number(5), number(6), ""},
+		{"another number counts", numbers, number(5), number(6), "SCM_RIGHTS, descriptor 0"},
+		{"what is described the same", kinds, number(5), number(6), ""},
+		{"what is described otherwise", kinds, number(5), pipe, "SCM_RIGHTS, descriptor 0"},
+		{"its own credentials", numbers, credentials(100, 100), credentials(200, 200), ""},
+		{"another's", Comparison{}, credentials(100, 7), credentials(100, 8), ""},
+		{"another's, by number", numbers, credentials(100, 7), credentials(100, 8), "SCM_CREDENTIALS, pid"},
+		{"its own against number 1", numbers, credentials(100, 100), credentials(100, 1), "SCM_CREDENTIALS, pid"},
+		{"credentials that are cut off", Comparison{}, carrying(100, message(unix.SCM_CREDENTIALS, 100, 1)), carrying(200, message(unix.SCM_CREDENTIALS, 200, 2)),
+			"SCM_CREDENTIALS, uid"},
+		{"the time", Comparison{}, timestamp(1), timestamp(2), "cmsg_data"},
+		{"any time", Comparison{AnyTime: true}, timestamp(1), timestamp(2), ""},
+		{"of a longer buffer its length", Comparison{}, number(5), number(5, 1, 0, 0, 0), "msg_controllen"},
+		{"arguments that are not known", Comparison{}, unknown, unknown, "arguments"},
+	} {
+		var fields []string
+		for _, d := range c.o.All([]Call{c.a}, []Call{c.b}) {
+			fields = append(fields, d.Field)
+		}
+		if got := strings.Join(fields, "; "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // The process in credentials is known by its place, the users are compared.
 func TestDiffPID(t *testing.T) {
 	withPID := func(process, pid uint32) Call {

@@ -3,7 +3,7 @@
 // 32-bit programs, socketcall. Each call is read at its entry and at its exit:
 // arguments, msghdr, iovecs, payload, address and control buffer by their raw
 // bytes, padding among them, and the result. Diff compares two records and
-// names the first byte that differs, by its field.
+// names the first byte that differs, by its field; a Comparison names all.
 //
 // # How
 //

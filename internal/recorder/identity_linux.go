@@ -33,7 +33,7 @@ func newSide(calls []Call) *side {
 		return slices.Compare(a[0].Process.path(), b[0].Process.path())
 	})
 	for i := range s.streams {
-		s.pid(int32(s.streams[i][0].Process.PID))
+		s.pid(int32(s.streams[i][0].Process.PID), false)
 		s.streams[i] = withoutRestarted(s.streams[i])
 	}
 	return s
@@ -64,47 +64,35 @@ func withoutRestarted(calls []*Call) []*Call {
 	return kept
 }
 
-// pid is the number of a process by the order in which they appear; those that
-// mean something else (0, groups) are themselves.
-func (s *side) pid(pid int32) int {
-	if pid <= 0 {
-		return int(pid)
-	}
+// pid tells which process the number is by the order in which they appear, or,
+// of one that is not in the record, by the number. Those that mean something else
+// (0, groups) are themselves.
+func (s *side) pid(pid int32, numbers bool) string {
 	n, ok := s.pids[pid]
-	if !ok {
+	switch {
+	case pid <= 0:
+		n = int(pid)
+	case !ok && numbers:
+		return fmt.Sprintf("process number %d", pid)
+	case !ok:
 		n = len(s.pids) + 1
 		s.pids[pid] = n
 	}
-	return n
+	return fmt.Sprintf("process %d", n)
 }
 
-// An identity is what a descriptor is, whatever its number.
-type identity struct {
-	order int // of its first appearance in the process; a negative number is itself
-	kind  string
-}
-
-func (id identity) String() string {
-	if id.order < 0 {
-		return strconv.Itoa(id.order)
-	}
-	if id.order == 0 {
-		return id.kind
-	}
-	return fmt.Sprintf("descriptor %d of the process, %s", id.order, id.kind)
-}
-
-// fd tells which one the number is in a call.
-func (s *side) fd(c *Call, fd int32, atExit bool) identity {
+// fd tells which descriptor the number is in a call: by the order of their first
+// appearance in the process, and by what it is. A negative number is itself.
+func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
-		return identity{order: int(fd)}
+		return strconv.Itoa(int(fd))
 	}
 	f := c.file(fd, atExit)
 	switch {
 	case f == nil:
-		return identity{kind: "not looked up"}
+		return "not looked up"
 	case !f.Open():
-		return identity{kind: "not open"}
+		return "not open"
 	}
 	key := strconv.Itoa(int(fd)) + " " + f.Name
 	n, ok := s.fds[key]
@@ -112,12 +100,12 @@ func (s *side) fd(c *Call, fd int32, atExit bool) identity {
 		n = len(s.fds) + 1
 		s.fds[key] = n
 	}
-	id := identity{n, f.Kind}
+	text := fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
 	if f.Access != "" {
-		id.kind += ", " + f.Access
+		text += ", " + f.Access
 		if f.AtExit && f.CloseOnExec {
-			id.kind += ", close-on-exec"
+			text += ", close-on-exec"
 		}
 	}
-	return id
+	return text
 }

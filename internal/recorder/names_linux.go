@@ -59,7 +59,8 @@ func flagNames(flags uint32) []string {
 	return names
 }
 
-func flagText(flags uint32) string {
+// FlagText is flags of messages by name.
+func FlagText(flags uint32) string {
 	if flags == 0 {
 		return "0"
 	}

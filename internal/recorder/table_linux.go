@@ -18,8 +18,8 @@ type tableRow struct {
 
 // table holds the calls that a library which passes descriptors, or a
 // runtime under it, is likely to make. Of a call that is not here the number
-// and the result are recorded and compared; which of its registers are
-// arguments is not known.
+// and the result are recorded; which of its registers are arguments is not
+// known, and no two of them are the same.
 //
 // The words for arguments are those of argKinds; what follows the = is the
 // result, where it is no plain number. buf:N and out:N are memory of as many bytes as

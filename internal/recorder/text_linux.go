@@ -28,7 +28,7 @@ func (c *Call) AppendText(b []byte) []byte {
 		b = append(b, ", "...)
 		b = c.appendMessages(b)
 		b = append(b, ", "...)
-		b = append(b, flagText(c.flags())...)
+		b = append(b, FlagText(c.flags())...)
 	}
 	b = append(b, ") = "...)
 	return c.appendResult(b)
@@ -49,7 +49,7 @@ func (c *Call) appendResult(b []byte) []byte {
 	if c.sig.messages() >= 0 && !c.many() {
 		if flags := c.receivedFlags(0); flags != 0 {
 			b = append(b, ' ')
-			b = append(b, flagText(flags)...)
+			b = append(b, FlagText(flags)...)
 		}
 	}
 	if c.Unread != nil {
@@ -76,7 +76,7 @@ func (c *Call) appendArguments(b []byte) []byte {
 		case argInt, argPID:
 			b = strconv.AppendInt(b, int64(int32(v)), 10)
 		case argFlags:
-			b = append(b, flagText(uint32(v))...)
+			b = append(b, FlagText(uint32(v))...)
 		case argStr, argBuf, argOut, argLenp:
 			blobs := c.Exit
 			if a.kind == argStr || len(blobs) == 0 {
@@ -132,7 +132,7 @@ func (c *Call) appendMessages(b []byte) []byte {
 			b = strconv.AppendInt(b, int64(c.bytes(i)), 10)
 			if flags := c.receivedFlags(i); flags != 0 {
 				b = append(b, ' ')
-				b = append(b, flagText(flags)...)
+				b = append(b, FlagText(flags)...)
 			}
 		}
 		b = append(b, '}')

@@ -139,7 +139,7 @@ func TestFlagNames(t *testing.T) {
 		unix.MSG_CTRUNC | unix.MSG_CMSG_CLOEXEC: "MSG_CTRUNC|MSG_CMSG_CLOEXEC",
 		unix.MSG_PEEK | 1<<31:                   "MSG_PEEK|0x80000000",
 	} {
-		if got := flagText(flags); got != want {
+		if got := FlagText(flags); got != want {
 			t.Errorf("%#x: %s, want %s", flags, got, want)
 		}
 	}

@@ -155,6 +155,7 @@ func (g ground) writeExpected() error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(e interop.Expectation) bool { return !e.On(interop.KernelLinux) })
 	if g.narrow() {
 		list = slices.DeleteFunc(list, func(e interop.Expectation) bool {
 			return slices.Contains(narrowHeld, e.Pattern.String()+" "+string(e.Check))

@@ -84,7 +84,7 @@ func (r *row) found(list []difference) {
 	for _, d := range list {
 		r.differ += d.bytes
 		if r.first == nil {
-			r.first = errors.New(d.String())
+			r.first = errors.New(d.text)
 		}
 	}
 }

@@ -3,14 +3,17 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/internal/recorder"
+	"golang.org/x/sys/unix"
 )
 
 // A departure is a row of docs/departures.md. It is about fields of calls, or
@@ -80,21 +83,38 @@ func fieldsOf(cell string) (fields []string) {
 var anything = []string{"what was on the stack", "what the last message left", "the cmsg_len of the room"}
 
 // covers tells whether the row is about a field, and says of it what was found.
-func (d *departure) covers(key string, found difference) (about, right bool) {
+func (d *departure) covers(key string, found *recorder.Difference) (about, right bool) {
 	if !slices.Contains(d.fields, key) {
 		return false, false
 	}
+	a, b := number(found.BytesA), number(found.BytesB)
 	switch {
-	case slices.Contains(anything, d.theirs):
-		right = d.ours == found.b || d.ours == "zero" && strings.Trim(found.b, "0…") == ""
 	case d.theirs == "what came" && d.ours == "that and MSG_CMSG_CLOEXEC":
-		right = found.b == found.a+" and MSG_CMSG_CLOEXEC" || found.a == "0" && found.b == "MSG_CMSG_CLOEXEC"
+		right = a&unix.MSG_CMSG_CLOEXEC == 0 && b == a|unix.MSG_CMSG_CLOEXEC
 	case d.theirs == "CMSG_SPACE of the room" && d.ours == "CMSG_LEN of the room":
-		a, errA := strconv.Atoi(found.a)
-		b, errB := strconv.Atoi(found.b)
-		right = errA == nil && errB == nil && a == layoutOf(runtime.GOARCH).align(b)
+		right = a == unix.CmsgSpace(b-unix.CmsgLen(0))
 	default:
-		right = d.theirs == found.a && d.ours == found.b
+		right = says(d.theirs, found.TextA, found.BytesA) && says(d.ours, found.TextB, found.BytesB)
 	}
 	return true, right
+}
+
+// says tells whether a cell is what a side said.
+func says(cell, text string, field []byte) bool {
+	switch {
+	case slices.Contains(anything, cell):
+		return true
+	case cell == "zero", cell == "NULL":
+		return len(field) > 0 && strings.Trim(string(field), "\x00") == ""
+	case cell == "an address":
+		return number(field) != 0
+	}
+	return cell == strings.ReplaceAll(text, "|", " and ") || cell == strconv.Itoa(number(field))
+}
+
+// number is what a field holds.
+func number(field []byte) int {
+	var word [8]byte
+	copy(word[:], field)
+	return int(binary.LittleEndian.Uint64(word[:]))
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	put "github.com/scm-rights/scm/internal/mutant"
+	"github.com/scm-rights/scm/internal/recorder"
 )
 
 // A fault is put into the sources of one backend, on one architecture. The
@@ -83,9 +84,9 @@ func (p *proof) mutants(faults []fault) error {
 			found = "NOT FOUND"
 		case !f.foundBy(o.d):
 			survived++
-			found = "NOT AS " + f.field + " " + f.words + ", but as: " + o.d.String()
+			found = "NOT AS " + f.field + " " + f.words + ", but as: " + o.d.text
 		default:
-			found = o.d.String()
+			found = o.d.text
 		}
 		_, _ = fmt.Fprintf(p.out, line, f.arch, f.backend(), f.what, found)
 	}
@@ -193,7 +194,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 
 // foundBy tells whether a difference is the fault's.
 func (f *fault) foundBy(d *difference) bool {
-	return strings.HasPrefix(d.field, f.field) && strings.Contains(d.String(), f.words)
+	return strings.Contains(", "+d.field, ", "+f.field) && strings.Contains(d.text, f.words)
 }
 
 const (
@@ -296,14 +297,14 @@ var controlFaults = []fault{
 		edits: instead("csrc/put.c", "cmsg->cmsg_level = SOL_SOCKET;", "cmsg->cmsg_level = SOL_SOCKET + 1;")},
 	{what: "cmsg_type is another", field: "cmsg_type",
 		edits: instead(control, "\th.Type = kind\n", "\th.Type = kind ^ 2\n")},
-	{what: "cmsg_data has the descriptors in another order", field: "cmsg_data",
+	{what: "cmsg_data has the descriptors in another order", field: "SCM_RIGHTS, descriptor",
 		edits: instead(control, "PutUint32(data[4*i:], uint32(fd))", "PutUint32(data[last-4-4*i:], uint32(fd))")},
-	{what: "cmsg_data has another user", field: "cmsg_data",
+	{what: "cmsg_data has another user", field: "SCM_CREDENTIALS, uid",
 		edits: instead("csrc/prepare_send.c", "cred.uid = m->cred->uid;", "cred.uid = m->cred->uid + 1;")},
 	{what: "the credentials come before the descriptors", field: "cmsg_len",
 		edits: instead("csrc/prepare_send.c", "\tif (m->nfds > 0) {\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t}\n",
 			"\tif (m->nfds > 0 && m->cred != NULL) {\n\t\tstruct ucred c = {m->cred->pid, m->cred->uid, m->cred->gid};\n\t\tscm_put(msg, SCM_CREDENTIALS, &c, sizeof(c));\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t\treturn;\n\t}\n\tif (m->nfds > 0) {\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t}\n")},
-	{what: "the control buffer of a receipt is not cleared", field: "control buffer",
+	{what: "the control buffer of a receipt is not cleared", field: "control data",
 		edits: instead("csrc/prepare_recv.c", "\tmemset(control, 0, room);\n", "\tmemset(control, 0x5a, room);\n")},
 }
 
@@ -312,7 +313,7 @@ var controlFaults = []fault{
 func flagFaults() (list []fault) {
 	for bit := range 31 {
 		flag := uint32(1) << bit
-		words := flagText(flag)
+		words := recorder.FlagText(flag)
 		if bit%2 == 0 {
 			list = append(list, fault{what: "a send has " + words, field: "flags", words: words,
 				edits: after(pureLinux, sendGo, fmt.Sprintf("\tflags |= %#x\n", flag))})
@@ -335,13 +336,13 @@ func flagFaults() (list []fault) {
 }
 
 var callFaults = []fault{
-	{what: "an additional getsockopt before a send", field: aCall, words: "getsockopt, sendmsg", often: true,
+	{what: "an additional getsockopt before a send", field: aCall, words: "sendmsg against getsockopt", often: true,
 		edits: after(pureLinux, sendGo, "\t_, _ = unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE)\n")},
-	{what: "an additional fcntl after a receipt", field: aCall, words: "recvmsg, fcntl",
+	{what: "an additional fcntl after a receipt", field: aCall, words: "against fcntl",
 		edits: instead("csrc/take_fds.c", "#ifndef MSG_CMSG_CLOEXEC", "#ifdef MSG_CMSG_CLOEXEC")},
-	{what: "an additional close", field: aCall, words: "close, close",
+	{what: "an additional close", field: aCall, words: "none against close",
 		edits: instead("csrc/close_kept.c", "\tclose(fd);\n", "\tclose(fd);\n\tclose(fd);\n")},
-	{what: "an additional attempt after EAGAIN", field: aCall, words: "recvmsg, recvmsg",
+	{what: "an additional attempt after EAGAIN", field: aCall, words: "none against recvmsg",
 		edits: instead(pureLinux, "\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n",
 			"\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\tif errno == unix.EAGAIN {\n\t\tn, _, errno = unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\t}\n")},
 	{what: "a send for each message of a batch", field: aCall, words: "sendmmsg against sendmsg",

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -330,15 +331,17 @@ func (r *reading) all(o *original, theirs, ours []string) error {
 }
 
 func (r *reading) compare(c *scene, a, b *stage) {
-	cmp := comparison{describe: describe}
+	described := exactly
+	described.Describe = describe
+	var found []*recorder.Difference
 	for i := range max(len(a.steps), len(b.steps)) {
 		x, y := at(a.steps, i), at(b.steps, i)
-		cmp.calls(x.calls, y.calls)
+		found = append(found, described.All(x.calls, y.calls)...)
 		r.calls += len(y.calls)
 	}
 	same := slices.Equal(a.outcome, b.outcome)
 	if c.name == "" {
-		for _, d := range cmp.found {
+		for _, d := range found {
 			r.field(d)
 		}
 		if !same {
@@ -377,9 +380,9 @@ func describe(c *recorder.Call, fd int32, atExit bool) string {
 	return fmt.Sprint(fd)
 }
 
-func (r *reading) field(d difference) {
-	key := d.call + ": " + d.field
-	if d.atExit {
+func (r *reading) field(d *recorder.Difference) {
+	key := cmp.Or(d.A, d.B).Name() + ": " + d.Field
+	if d.When == "exit" {
 		key += " at the exit"
 	}
 	for _, row := range r.rows {
@@ -389,7 +392,7 @@ func (r *reading) field(d difference) {
 			return
 		}
 	}
-	r.undocumented(key, d.a, d.b)
+	r.undocumented(key, d.TextA, d.TextB)
 }
 
 // wrong is what the table does not have, and what it has and was not found.
