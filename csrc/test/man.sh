@@ -1,0 +1,34 @@
+#!/bin/sh
+# Each function of scm.h has a page, each page is clean, and its example, built against the library, prints what
+# it should.
+#
+#     test/man.sh CC BUILD
+set -eu
+cc=$1
+build=$2
+
+sed -n 's/^\(ssize_t\|int\) \([a-z_]*\)(.*/\2/p' scm.h | while read -r name; do
+	grep -q "^\.Nm $name\( ,\)\?$" man/*.3 || { echo "no page of man/ is about $name" >&2; exit 1; }
+done
+
+if command -v mandoc >/dev/null; then
+	mandoc -Tlint -Wwarning man/*.3 >&2
+else
+	echo "skip: mandoc: not found"
+	test "${CI:-}" != true
+fi
+
+# example PAGE WANTED
+example() {
+	source=$build/test/example-$1.c
+	mkdir -p "$build/test"
+	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "man/$1.3" | sed -e '1,/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e/\\/g' >"$source"
+	# shellcheck disable=SC2086 # the compiler may come with flags
+	$cc -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm.a"
+	got=$("$build/test/example-$1" </dev/null)
+	test "$got" = "$2" || { echo "the example of man/$1.3 prints \"$got\", not \"$2\"" >&2; exit 1; }
+}
+example read_fd Linux
+example scm_send '2 ab 1 1'
+example scm_send_batch '2 1 1'
+echo "ok man"
