@@ -1,0 +1,167 @@
+//go:build linux && cgo
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/fdchannel"
+	"golang.org/x/sys/unix"
+)
+
+// ours are the ways of scm. Each sends and receives one message.
+func ours() []way {
+	return []way{
+		{"WriteFD, ReadFD", single, func(p pair, _ int) (pass, error) {
+			out, in := make([]byte, 1), make([]byte, 1)
+			return func() error {
+				if _, err := scm.WriteFD(p.a, out, p.cargo); err != nil {
+					return err
+				}
+				_, fd, err := scm.ReadFD(p.b, in)
+				if err != nil {
+					return err
+				}
+				return unix.Close(fd)
+			}, nil
+		}},
+		{"Send, Recv", any, func(p pair, count int) (pass, error) {
+			out, in := oneByte(), oneByte()
+			sent, room := repeated(p.cargo, count), make([]int, count)
+			return func() error {
+				if err := scm.Send(p.a, &scm.Message{Buffers: out, FDs: sent}, 0); err != nil {
+					return err
+				}
+				m := scm.Message{Buffers: in, FDs: room}
+				if err := scm.Recv(p.b, &m, 0); err != nil {
+					return err
+				}
+				return closeAll(m.FDs[:m.NFD])
+			}, nil
+		}},
+		{"Conn.Send, Conn.Recv", any, func(p pair, count int) (pass, error) {
+			a, b, err := conns(p)
+			if err != nil {
+				return nil, err
+			}
+			out := scm.Message{Buffers: oneByte(), FDs: repeated(p.cargo, count)}
+			in := scm.Message{Buffers: oneByte(), FDs: make([]int, count)}
+			return func() error {
+				if err := a.Send(&out, 0); err != nil {
+					return err
+				}
+				if err := b.Recv(&in, 0); err != nil {
+					return err
+				}
+				return closeAll(in.FDs[:in.NFD])
+			}, nil
+		}},
+		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, count int) (pass, error) {
+			a, b, err := conns(p)
+			if err != nil {
+				return nil, err
+			}
+			cargo, err := file(p.cargo)
+			if err != nil {
+				return nil, err
+			}
+			out, in := make([]byte, 1), make([]byte, 1)
+			files := make([]*os.File, count)
+			for i := range files {
+				files[i] = cargo
+			}
+			return func() error {
+				if _, err := a.WriteFiles(out, files...); err != nil {
+					return err
+				}
+				_, got, err := b.ReadFiles(in, count)
+				if err != nil {
+					return err
+				}
+				for _, f := range got {
+					if err := f.Close(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, nil
+		}},
+		{"SendBatch, RecvBatch (16 messages)", batched, func(p pair, _ int) (pass, error) {
+			const batch = 16
+			out, in := make([]scm.Message, batch), make([]scm.Message, batch)
+			for i := range batch {
+				out[i] = scm.Message{Buffers: oneByte(), FDs: []int{p.cargo}}
+				in[i] = scm.Message{Buffers: oneByte(), FDs: make([]int, 1)}
+			}
+			return func() error {
+				if n, err := scm.SendBatch(p.a, out, 0); err != nil || n != batch {
+					return fmt.Errorf("%d sent: %w", n, err)
+				}
+				n, err := scm.RecvBatch(p.b, in, 0)
+				if err != nil || n != batch {
+					return fmt.Errorf("%d received: %w", n, err)
+				}
+				for i := range in {
+					if err := closeAll(in[i].FDs[:in[i].NFD]); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, nil
+		}},
+		{"fdchannel", bare, func(p pair, _ int) (pass, error) {
+			a, b := fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b)
+			return func() error {
+				if err := a.SendFD(p.cargo); err != nil {
+					return err
+				}
+				fd, err := b.RecvFD()
+				if err != nil {
+					return err
+				}
+				return unix.Close(fd)
+			}, nil
+		}},
+	}
+}
+
+// conns are Conns of duplicates of a pair.
+func conns(p pair) (a, b *scm.Conn, err error) {
+	list := make([]*scm.Conn, 0, 2)
+	for _, fd := range []int{p.a, p.b} {
+		f, err := file(fd)
+		if err != nil {
+			return nil, nil, err
+		}
+		c, err := scm.Config{SetNonblock: true}.NewConn(f)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, c)
+		if err := f.Close(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return list[0], list[1], nil
+}
+
+func oneByte() [][]byte { return [][]byte{make([]byte, 1)} }
+
+func repeated(fd, count int) []int {
+	fds := make([]int, count)
+	for i := range fds {
+		fds[i] = fd
+	}
+	return fds
+}
+
+func closeAll(fds []int) error {
+	for _, fd := range fds {
+		if err := unix.Close(fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}

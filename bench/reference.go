@@ -1,0 +1,21 @@
+//go:build linux && cgo
+
+package main
+
+/*
+#cgo CFLAGS: -D_GNU_SOURCE
+#include "reference.h"
+*/
+import "C"
+
+import "syscall"
+
+// reference is the loop in C that everything is held against: one call by cgo,
+// however many messages there are.
+func reference(p pair, l load, n int) error {
+	c := C.struct_load{count: C.int(l.count), payload: C.int(l.payload), messages: C.int(l.messages)}
+	if errno := C.reference_loop(C.int(p.a), C.int(p.b), C.int(p.cargo), c, C.long(n)); errno != 0 {
+		return syscall.Errno(errno)
+	}
+	return nil
+}

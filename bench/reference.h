@@ -1,0 +1,21 @@
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+/*
+ * What is passed: count descriptors in a message beside payload bytes, 0 or 1, and
+ * so many messages in a call.
+ */
+struct load {
+	int count;
+	int payload;
+	int messages;
+};
+
+/*
+ * reference_loop passes fd from a to b n times and closes what comes, with headers
+ * that were made before: as quickly as the calls of the C library go. It returns 0,
+ * or an errno.
+ */
+int reference_loop(int a, int b, int fd, struct load load, long n);
+
+#endif
