@@ -66,7 +66,7 @@ func TestFailFast(t *testing.T) {
 	if len(o.Results) != 2 || o.Results[1].Verdict != Fail || !errors.Is(o.Cut, errFailFast) {
 		t.Errorf("got %+v, %v", o.Results, o.Cut)
 	}
-	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "x", Reason: "why"}}, []*Scenario{s}, []*Peer{bad}, nil, self)
+	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "x", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{bad}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	settled(t)
 	s := mustParse(t, passOne)
 	play := func(p *Peer) Result {
-		x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckHang, Peer: "x", Reason: "why"}}, []*Scenario{s}, []*Peer{p}, nil, self)
+		x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckHang, Peer: "x", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{p}, nil, self)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,15 +172,15 @@ func TestSmoke(t *testing.T) {
 	if err := runner(t).Smoke(context.Background(), DefaultTimeout); err != nil {
 		t.Error(err)
 	}
-	const polite = `hello) echo ok name=x can=stream;; levitate) echo unsupported;; use|end) echo ok;; `
+	const polite = `hello) echo ok name=x can=stream;; use|end) echo ok;; `
 	for _, c := range []struct{ name, verbs, want string }{
 		{"it is", polite + "*) echo unsupported;;", ""},
 		{"it knows a flag that there is not", polite + "send) echo ok n=1;; *) echo unsupported;;",
 			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported` + "\n" +
 				`answered "ok n=1" to "send payload=0g fds=-", not unsupported`},
-		{"it ends", polite + "send) exit 7;;", `"send payload=00 fds=- flags=sideways": the peer ended: exit status 7`},
-		{"it does not begin", `hello) echo ok name=x can=stream;; levitate) echo unsupported;; *) echo no;;`, `answered "no" to "end", not ok`},
-		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; levitate) echo unsupported;; use|end) echo ok;; *) echo unsupported;;`,
+		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=00 fds=- flags=sideways": the peer ended: exit status 7`},
+		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
+		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
 			"can=levitation is nothing that the contract knows"},
 	} {
 		p := Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)

@@ -65,12 +65,24 @@ func (form answerForm) check(verb string, got line) error {
 			return fmt.Errorf("no answer to %s has %s=", verb, key)
 		}
 	}
+	for _, flag := range got.list("flags") {
+		if form.eof && !isFlag(flag) {
+			return fmt.Errorf("%s is no flag", flag)
+		}
+	}
 	for _, w := range got.words {
 		if w != "eof" || !form.eof {
 			return fmt.Errorf("no answer to %s has the word %s", verb, w)
 		}
 	}
 	return nil
+}
+
+// isFlag tells whether a peer may report this flag.
+func isFlag(word string) bool {
+	number, hex := strings.CutPrefix(word, "0x")
+	_, err := strconv.ParseUint(number, 16, 32)
+	return slices.Contains([]string{"ctrunc", "trunc", "eor", "oob"}, word) || hex && err == nil
 }
 
 // answerNumbers reads the numbers of a list; closed or closed:N may end it.

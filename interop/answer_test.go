@@ -44,6 +44,8 @@ func TestParseAnswer(t *testing.T) {
 		{"recv", "ok n=1 payload=00 fds=closed:", nil, `closed or closed:N ends the list: "ok n=1 payload=00 fds=closed:"`},
 		{"recv", "ok n=1 payload=00 fds=closed:0", nil, `closed or closed:N ends the list: "ok n=1 payload=00 fds=closed:0"`},
 		{"recv", "ok n=1 payload=00 fds=closed2", nil, `closed or closed:N ends the list: "ok n=1 payload=00 fds=closed2"`},
+		{"recv", "ok n=1 payload=00 fds=- flags=ctrunc,great", nil, `great is no flag: "ok n=1 payload=00 fds=- flags=ctrunc,great"`},
+		{"recv", "ok n=1 payload=00 fds=- flags=-,ctrunc", nil, `- is no flag: "ok n=1 payload=00 fds=- flags=-,ctrunc"`},
 		{"close", "ok n=1", nil, `no answer to close has n=: "ok n=1"`},
 		{"end", "ok then", nil, `no answer to end has the word then: "ok then"`},
 		{"recv", "err", nil, `an error is err and its name: "err"`},

@@ -29,6 +29,11 @@ func (c Case) asSender() string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name}, "/")
 }
 
+// standing is the case's name as the one in this role has it, whoever is opposite.
+func (c Case) standing(role Role) string {
+	return strings.Join([]string{c.Scenario.Name, c.Type, role.String(), c.peer(role).Name}, "/")
+}
+
 // opposite is the peer that plays with the named one.
 func (c Case) opposite(name string) *Peer {
 	if c.A.Name == name {
@@ -82,10 +87,20 @@ type Finding struct {
 	Peer  string `json:"peer"`
 	Line  int    `json:"line,omitempty"` // of the scenario
 	Text  string `json:"text"`
+
+	either bool // which of the two it is, the kernel does not tell
 }
 
 func (f Finding) String() string {
 	return fmt.Sprintf("%s@%s: %s", f.Check, f.Peer, f.Text)
+}
+
+// Located is String with the line of the scenario before it, where there is one.
+func (f Finding) Located() string {
+	if f.Line == 0 {
+		return f.String()
+	}
+	return fmt.Sprintf("line %d: %s", f.Line, f)
 }
 
 // key is how an expectation names it.

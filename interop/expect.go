@@ -15,25 +15,42 @@ type Expectation struct {
 	Check   Check
 	Peer    string
 	Reason  string
+	Kernel  string // of Kernels, the one that it is about, or "" for any
 	Line    int
 }
 
 func (e Expectation) String() string {
-	return fmt.Sprintf("line %d: %s %s@%s", e.Line, e.Pattern, e.Check, e.Peer)
+	kernel := ""
+	if e.Kernel != "" {
+		kernel = heading(e.Kernel) + " "
+	}
+	return fmt.Sprintf("line %d: %s%s %s@%s", e.Line, kernel, e.Pattern, e.Check, e.Peer)
 }
+
+// On tells whether the expectation is about the kernel, among others.
+func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
 
 // ParseExpectations reads a file of expected failures. Each line is
 //
 //	PATTERN CHECK@PEER REASON
 //
 // with {a,b} for either in the first two; the reason, a sentence or a link, is
-// compulsory. "#" begins a comment.
+// compulsory. "#" begins a comment. Lines below a heading, [KERNEL], are about that
+// kernel.
 func ParseExpectations(text []byte) ([]Expectation, error) {
 	var list []Expectation
+	kernel := ""
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for number := 1; lines.Scan(); number++ {
 		l := strings.TrimSpace(lines.Text())
 		if l == "" || strings.HasPrefix(l, "#") {
+			continue
+		}
+		if name, ok := parseHeading(l); ok {
+			if !slices.Contains(Kernels, name) {
+				return nil, fmt.Errorf("line %d: no such kernel: %q; kernels are %v", number, name, Kernels)
+			}
+			kernel = name
 			continue
 		}
 		more, err := parseExpectation(strings.Fields(l))
@@ -41,11 +58,22 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		for _, e := range more {
-			e.Line = number
+			e.Line, e.Kernel = number, kernel
 			list = append(list, e)
 		}
 	}
 	return list, lines.Err()
+}
+
+// heading is the line above those that are about a kernel.
+func heading(kernel string) string { return "[" + kernel + "]" }
+
+// parseHeading reads a heading. Brackets may begin a pattern too, but behind that
+// there is more.
+func parseHeading(line string) (kernel string, ok bool) {
+	kernel, ok = strings.CutPrefix(strings.TrimSpace(line), "[")
+	kernel, closed := strings.CutSuffix(kernel, "]")
+	return kernel, ok && closed && !strings.ContainsAny(kernel, " \t")
 }
 
 // parseExpectation makes one of each CHECK@PEER that braces stand for.
@@ -78,18 +106,18 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 // Expectations are expected failures, held against a plan.
 type Expectations struct {
 	List  []Expectation
-	Aside []Expectation // those whose peers were not built
+	Aside []Expectation // those whose peers were not built, or about another kernel
 }
 
-// Expect holds a list of expected failures against the whole plan. One that
-// names a peer which was not built is set aside; one that applies to no case is
-// an error.
-func Expect(list []Expectation, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
+// Expect holds a list of expected failures against the whole plan, on a kernel.
+// One that names a peer which was not built, or is about another kernel, is set
+// aside; one that applies to no case is an error.
+func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
 	var all []Case
 	for _, e := range list {
-		if slices.ContainsFunc(here, e.Selects) {
+		if e.On(kernel) && slices.ContainsFunc(here, e.Selects) {
 			x.List = append(x.List, e)
 			continue
 		}
@@ -134,8 +162,24 @@ func (x *Expectations) For(c Case) []Expectation {
 func (x *Expectations) hangs(c Case, role Role) bool {
 	name := c.peer(role).Name
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
-		return e.Check == CheckHang && e.Peer == name || name == RunnerName && e.Check == CheckAnswer
+		return e.Check == CheckHang && e.Peer == name || name == RunnerName && e.Peer != name && e.Check == CheckAnswer
 	})
+}
+
+// beyond tells why nothing can be said of peers in a case, or "": it is expected that
+// the runner with itself fails the scenario, so that the kernel is another one.
+func (x *Expectations) beyond(c Case) string {
+	if c.Kernel() || c.A.Name == RunnerName && c.B.Name == RunnerName {
+		return ""
+	}
+	runner := &Peer{Name: RunnerName}
+	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}
+	for _, e := range x.List {
+		if e.Peer == RunnerName && e.Selects(alone) {
+			return "the runner fails it with itself: " + e.Reason
+		}
+	}
+	return ""
 }
 
 // senderWrong tells whether the sender is to blame for something, so that

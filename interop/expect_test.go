@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,6 +33,37 @@ func TestParseExpectations(t *testing.T) {
 	}
 }
 
+// Lines below a heading are about that kernel, until the next one.
+func TestParseKernels(t *testing.T) {
+	list, err := ParseExpectations([]byte(`
+[ab]/** leak@any a heading has nothing behind it
+[gvisor]
+# A comment.
+** {leak,file}@x why
+[linux]
+** leak@y why
+  [gvisor]
+** leak@z why
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range list {
+		got = append(got, fmt.Sprintf("%s, %v %v", e, e.On(KernelLinux), e.On(KernelGVisor)))
+	}
+	want := []string{
+		"line 2: [ab]/** leak@any, true true",
+		"line 5: [gvisor] ** leak@x, false true",
+		"line 5: [gvisor] ** file@x, false true",
+		"line 7: [linux] ** leak@y, true false",
+		"line 9: [gvisor] ** leak@z, false true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestParseExpectationsErrors(t *testing.T) {
 	const checks = "checks are [answer file cloexec leak contract crash hang]"
 	for text, want := range map[string]string{
@@ -43,6 +75,9 @@ func TestParseExpectationsErrors(t *testing.T) {
 		"** mood@x why":       `line 1: "mood@x" is not CHECK@PEER; ` + checks,
 		"** {leak,mood}@x w":  `line 1: "mood@x" is not CHECK@PEER; ` + checks,
 		"** {leak,answer@x w": `line 1: "{leak,answer@x": no } after {`,
+		"\n[hurd]":            `line 2: no such kernel: "hurd"; kernels are [linux gvisor]`,
+		"[]":                  `line 1: no such kernel: ""; kernels are [linux gvisor]`,
+		"[gvisor] why":        "line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory",
 	} {
 		if list, err := ParseExpectations([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
@@ -78,12 +113,13 @@ func newWorld(t *testing.T) world {
 
 func (w world) expect(t *testing.T, text string) (*Expectations, error) {
 	t.Helper()
-	return Expect(mustExpect(t, text), []*Scenario{w.scenario}, w.here, w.missing, w.self)
+	return Expect(mustExpect(t, text), KernelLinux, []*Scenario{w.scenario}, w.here, w.missing, w.self)
 }
 
 func TestExpectSetsAside(t *testing.T) {
 	w := newWorld(t)
-	x, err := w.expect(t, "** leak@one why\n** leak@gone why\ngroup/id/*/gone answer@two why\n** answer@two why")
+	x, err := w.expect(t, "** leak@one why\n** leak@gone why\ngroup/id/*/gone answer@two why\n** answer@two why\n"+
+		"[gvisor]\n** leak@two why\n** leak@gone why\n[linux]\n** file@two why\n** file@gone why")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +129,7 @@ func TestExpectSetsAside(t *testing.T) {
 		}
 		return lines
 	}
-	if list, aside := lines(x.List), lines(x.Aside); !slices.Equal(list, []int{1, 4}) || !slices.Equal(aside, []int{2, 3}) {
+	if list, aside := lines(x.List), lines(x.Aside); !slices.Equal(list, []int{1, 4, 9}) || !slices.Equal(aside, []int{2, 3, 6, 7, 10}) {
 		t.Errorf("in force are lines %v, set aside %v", list, aside)
 	}
 }
@@ -105,6 +141,9 @@ func TestExpectAppliesToSomething(t *testing.T) {
 		"group/other leak@one why":            "line 1: group/other leak@one applies to no case",
 		"** leak@one why\n*/*/tcp leak@one x": "line 2: */*/tcp leak@one applies to no case",
 		"**/two/one leak@gone why":            "line 1: **/two/one leak@gone applies to no case",
+		// A line about another kernel is held against the cases here too.
+		"[gvisor]\ngroup/other leak@one why": "line 2: [gvisor] group/other leak@one applies to no case",
+		"[gvisor]\n** leak@nobody why":       "line 2: [gvisor] ** leak@nobody applies to no case",
 		// It never receives, so that close-on-exec is not looked at.
 		"group/id/*/one/two cloexec@one why": "line 1: group/id/*/one/two cloexec@one applies to no case",
 	} {
@@ -177,6 +216,39 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A line about a kernel is one as any other there, stale ones with it, and says
+// nothing elsewhere.
+func TestJudgeOnAKernel(t *testing.T) {
+	w := newWorld(t)
+	leak := []Finding{{Check: CheckLeak, Peer: "two"}}
+	for _, c := range []struct {
+		kernel   string
+		findings []Finding
+		want     Verdict
+	}{
+		{KernelGVisor, leak, Expected},
+		{KernelGVisor, nil, Fixed},
+		{KernelLinux, leak, Fail},
+		{KernelLinux, nil, Pass},
+	} {
+		x, err := Expect(mustExpect(t, "[gvisor]\n** leak@two why"), c.kernel, []*Scenario{w.scenario}, w.here, nil, w.self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Result{Case: Case{Scenario: w.scenario, Type: "stream", A: w.one, B: w.two}, Verdict: Pass, Findings: c.findings}
+		if len(c.findings) > 0 {
+			r.Verdict = Fail
+		}
+		x.judge(r)
+		if r.Verdict != c.want {
+			t.Errorf("on %s with %v: %s, not %s", c.kernel, c.findings, r.Verdict, c.want)
+		}
+		if c.want == Fixed && r.Why != "expected to fail, and does not: line 2: [gvisor] ** leak@two" {
+			t.Error(r.Why)
+		}
+	}
+}
+
 func TestExpectedHang(t *testing.T) {
 	w := newWorld(t)
 	x := &Expectations{List: mustExpect(t, "**/two hang@two why\n** leak@one why")}
@@ -186,5 +258,13 @@ func TestExpectedHang(t *testing.T) {
 	}
 	if c.A, c.B = c.B, c.A; x.hangs(c, RoleA) || x.hangs(c, RoleB) {
 		t.Error("the pattern is not for this case")
+	}
+	// It may wait for what a peer does not send, and not for what it gets wrong itself.
+	x = &Expectations{List: mustExpect(t, "** answer@one why\n** answer@runner why")}
+	if c.A = w.self; !x.hangs(c, RoleA) {
+		t.Error("it is opposite one who gets it wrong")
+	}
+	if c.B = w.self; x.hangs(c, RoleA) || x.hangs(c, RoleB) {
+		t.Error("nobody is opposite")
 	}
 }

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -16,18 +17,26 @@ type Update struct {
 	Added   []string // what was not expected; the reasons are still to be given
 }
 
-// UpdateExpectations rewrites a file of expected failures after a run: lines that
-// came true stay as they are, what did not come true is dropped, or narrowed to
-// the cases in which it did, and what was not expected is added, without a reason.
-// Lines about what was not played stay.
-func UpdateExpectations(text []byte, scenarios []*Scenario, results []Result) (u Update, err error) {
+// UpdateExpectations rewrites a file of expected failures after a run on a kernel:
+// lines that came true stay as they are, what did not come true is dropped, or
+// narrowed to the cases in which it did, and what was not expected is added, without
+// a reason. Lines about what was not played, and about other kernels, stay.
+//
+// Lines without a kernel are Linux's to change: on another, what did not come true of
+// one is Linux's alone from then on.
+func UpdateExpectations(text []byte, kernel string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
 	if err != nil {
 		return u, err
 	}
+	list = slices.DeleteFunc(list, func(e Expectation) bool { return !e.On(kernel) })
 	played := casesOf(scenarios, results)
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	add := map[int][]string{} // behind the line
+	var lines []string
+	if len(text) > 0 {
+		lines = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	add := map[int][]string{}      // behind the line
+	below := map[string][]string{} // the heading
 	gone := map[int][]Expectation{}
 	for _, e := range list {
 		if slices.ContainsFunc(results, func(r Result) bool { return slices.Contains(r.Gone, e.String()) }) {
@@ -44,7 +53,15 @@ func UpdateExpectations(text []byte, scenarios []*Scenario, results []Result) (u
 				continue
 			}
 			u.Dropped = append(u.Dropped, e.line(e.Pattern.text))
-			for _, p := range cover(played, e.key(), func(r Result) bool { return e.Selects(r.Case) }) {
+			stays := cover(played, e.key(), func(r Result) bool { return e.Selects(r.Case) })
+			if e.Kernel == "" && kernel != KernelLinux {
+				below[KernelLinux] = append(below[KernelLinux], e.line(e.Pattern.text))
+				for _, p := range stays {
+					below[kernel] = append(below[kernel], e.line(p))
+				}
+				continue
+			}
+			for _, p := range stays {
 				add[number] = append(add[number], e.line(p))
 			}
 		}
@@ -70,16 +87,47 @@ func UpdateExpectations(text []byte, scenarios []*Scenario, results []Result) (u
 		}
 	}
 
-	var out []string
+	if kernel == KernelLinux {
+		kernel = "" // before all headings
+	}
+	below[kernel] = append(below[kernel], u.Added...)
+	var more []string // with headings of their own
+	for _, name := range slices.Sorted(maps.Keys(below)) {
+		last, ok := lastLine(lines, name)
+		if ok {
+			add[last] = append(add[last], below[name]...)
+		} else if len(below[name]) > 0 {
+			more = slices.Concat(more, []string{"", heading(name)}, below[name])
+		}
+	}
+
+	out := slices.Clone(add[0])
 	for i, l := range lines {
 		if gone[i+1] == nil {
 			out = append(out, l)
 		}
 		out = append(out, add[i+1]...)
 	}
-	u.Text = []byte(strings.Join(append(out, u.Added...), "\n") + "\n")
+	u.Text = []byte(strings.Join(append(out, more...), "\n") + "\n")
 	slices.Sort(u.Dropped)
 	return u, nil
+}
+
+// lastLine is the number of the last line below a heading, or, for "", before all of
+// them. Blank lines at its end do not count.
+func lastLine(lines []string, kernel string) (last int, ok bool) {
+	at := ""
+	ok = kernel == ""
+	for i, l := range lines {
+		if name, is := parseHeading(l); is {
+			at = name
+			ok = ok || at == kernel
+		}
+		if at == kernel && strings.TrimSpace(l) != "" {
+			last = i + 1
+		}
+	}
+	return last, ok
 }
 
 func (e Expectation) key() string { return string(e.Check) + "@" + e.Peer }

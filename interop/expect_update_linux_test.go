@@ -19,9 +19,9 @@ func updated(t *testing.T) (scenarios []*Scenario, peers []*Peer, runner *Peer) 
 	return scenarios, []*Peer{{Name: "x"}, {Name: "y"}}, &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
 }
 
-// judged are the results of a run in which the truth fails: a file of expectations,
-// held against what was expected.
-func judged(t *testing.T, truth, expected string) []Result {
+// judged are the results of a run on a kernel in which the truth fails: a file of
+// expectations, held against what was expected.
+func judged(t *testing.T, kernel, truth, expected string) []Result {
 	t.Helper()
 	scenarios, peers, runner := updated(t)
 	parse := func(text string) *Expectations {
@@ -29,7 +29,7 @@ func judged(t *testing.T, truth, expected string) []Result {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := Expect(list, scenarios, peers, nil, runner)
+		x, err := Expect(list, kernel, scenarios, peers, nil, runner)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,8 +50,29 @@ func judged(t *testing.T, truth, expected string) []Result {
 	return results
 }
 
-func TestUpdateExpectations(t *testing.T) {
+// anew is what a run makes of a file, which is then as expected.
+func anew(t *testing.T, kernel, name, truth, expected string) Update {
+	t.Helper()
 	scenarios, _, _ := updated(t)
+	u, err := UpdateExpectations([]byte(expected), kernel, scenarios, judged(t, kernel, truth, expected))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No run begins with a reason that is still to be given, and with one all is as
+	// expected.
+	_, err = ParseExpectations(u.Text)
+	if asked := len(u.Added) > 0; asked != (err != nil) {
+		t.Errorf("%s: read again: %v", name, err)
+	}
+	for _, r := range judged(t, kernel, truth, strings.ReplaceAll(string(u.Text), "?", "it is so")) {
+		if !r.AsExpected() {
+			t.Errorf("%s: then %s is %s: %s", name, r.Name, r.Verdict, r.Why)
+		}
+	}
+	return u
+}
+
+func TestUpdateExpectations(t *testing.T) {
 	for _, c := range []struct{ name, truth, expected, want string }{
 		{"as it was", "** leak@x why", "# A comment.\n\n** leak@x why", "# A comment.\n\n** leak@x why"},
 		{"gone", "", "# A comment.\n** leak@x why", "# A comment."},
@@ -70,27 +91,36 @@ func TestUpdateExpectations(t *testing.T) {
 		{"new in two cases", "group/one/stream/{x,y}/x crash@x why", "", "group/one/stream/x/x crash@x ?\ngroup/one/stream/y/x crash@x ?"},
 		{"another reason", "group/one leak@x why\ngroup/two leak@x why", "group/one leak@x why", "group/one leak@x why\ngroup/two leak@x ?"},
 	} {
-		results := judged(t, c.truth, c.expected)
-		u, err := UpdateExpectations([]byte(c.expected), scenarios, results)
-		if err != nil {
-			t.Fatal(err)
-		}
+		u := anew(t, KernelLinux, c.name, c.truth, c.expected)
 		if got := strings.Trim(string(u.Text), "\n"); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
 		}
 		if changed := len(u.Dropped)+len(u.Added) > 0; changed != (c.want != c.expected) {
 			t.Errorf("%s: dropped %q, added %q", c.name, u.Dropped, u.Added)
 		}
-		// No run begins with a reason that is still to be given, and with one all is as
-		// expected.
-		_, err = ParseExpectations(u.Text)
-		if asked := strings.Contains(c.want, "?"); asked != (err != nil) {
-			t.Errorf("%s: read again: %v", c.name, err)
-		}
-		for _, r := range judged(t, c.truth, strings.ReplaceAll(string(u.Text), "?", "it is so")) {
-			if !r.AsExpected() {
-				t.Errorf("%s: then %s is %s: %s", c.name, r.Name, r.Verdict, r.Why)
-			}
+	}
+}
+
+// A run tells of its own kernel, and changes no line about another.
+func TestUpdateOnAKernel(t *testing.T) {
+	for _, c := range []struct{ name, kernel, truth, expected, want string }{
+		{"another's stay", KernelLinux, "", "[gvisor]\n** leak@x why\n", "[gvisor]\n** leak@x why\n"},
+		{"its own is gone", KernelGVisor, "", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why\n", "[gvisor]\n[linux]\n** leak@x why\n"},
+		{"its own is narrowed", KernelGVisor, "group/one leak@x why", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why\n",
+			"[gvisor]\ngroup/one leak@x why\n[linux]\n** leak@x why\n"},
+		{"new on Linux", KernelLinux, "group/one leak@x why", "\n[gvisor]\ngroup/one leak@x why\n",
+			"group/one leak@x ?\n\n[gvisor]\ngroup/one leak@x why\n"},
+		{"new under a heading", KernelGVisor, "group/one leak@x why", "[gvisor]\n# A comment.\n\n[linux]\ngroup/one leak@x why\n",
+			"[gvisor]\n# A comment.\ngroup/one leak@x ?\n\n[linux]\ngroup/one leak@x why\n"},
+		{"new with a new heading", KernelGVisor, "** leak@y why\ngroup/one leak@x why", "** leak@y why\n",
+			"** leak@y why\n\n[gvisor]\ngroup/one leak@x ?\n"},
+		{"nothing said of a kernel", KernelGVisor, "", "** leak@x why\n", "\n[linux]\n** leak@x why\n"},
+		{"said of all, narrowed for one", KernelGVisor, "group/one leak@x why", "# A comment.\n** leak@x why\n[linux]\n** file@y why\n",
+			"# A comment.\n[linux]\n** file@y why\n** leak@x why\n\n[gvisor]\ngroup/one leak@x why\n"},
+	} {
+		u := anew(t, c.kernel, c.name, c.truth, c.expected)
+		if got := string(u.Text); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
 		}
 	}
 }
@@ -99,18 +129,18 @@ func TestUpdateExpectations(t *testing.T) {
 func TestUpdateIsAboutWhatWasPlayed(t *testing.T) {
 	scenarios, _, _ := updated(t)
 	const text = "group/one leak@x why\n"
-	results := judged(t, "", text)
+	results := judged(t, KernelLinux, "", text)
 	for i := range results {
 		results[i].Verdict, results[i].Gone = Unsupported, nil
 	}
-	some := slices.DeleteFunc(judged(t, "", text), func(r Result) bool { return strings.HasPrefix(r.Name, "group/one/") })
+	some := slices.DeleteFunc(judged(t, KernelLinux, "", text), func(r Result) bool { return strings.HasPrefix(r.Name, "group/one/") })
 	for _, list := range [][]Result{nil, results, some} {
-		u, err := UpdateExpectations([]byte(text), scenarios, list)
+		u, err := UpdateExpectations([]byte(text), KernelLinux, scenarios, list)
 		if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added) > 0 {
 			t.Errorf("got %q, %v", u.Text, err)
 		}
 	}
-	if _, err := UpdateExpectations([]byte("nonsense"), scenarios, nil); err == nil {
+	if _, err := UpdateExpectations([]byte("nonsense"), KernelLinux, scenarios, nil); err == nil {
 		t.Error("a file that cannot be read is rewritten")
 	}
 }

@@ -240,8 +240,9 @@ func tryOption(name string) error {
 // lacking remembers which kinds this system cannot make, and why.
 var lacking sync.Map
 
-// lacks tells what the scenario needs and this system does not have, or "".
-func lacks(s *Scenario) string {
+// lacks tells what the scenario needs and this system does not have, or "". What it
+// makes to see that is made in the folder.
+func lacks(s *Scenario, dir string) string {
 	if (len(s.Users) > 0 || slices.Contains(s.Needs, "root")) && os.Geteuid() != 0 {
 		return "it needs root"
 	}
@@ -260,7 +261,7 @@ func lacks(s *Scenario) string {
 		why, known := lacking.Load(f.Kind)
 		if !known {
 			why = ""
-			made, err := newCaseFile(f, os.TempDir())
+			made, err := newCaseFile(f, dir)
 			if err != nil {
 				why = errors.Unwrap(err).Error()
 			}

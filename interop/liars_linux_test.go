@@ -21,13 +21,12 @@ import (
 // deadline is what a peer that says nothing is given here.
 const deadline = 300 * time.Millisecond
 
-// script is a peer in sh: what it does for each verb that is not hello or levitate.
+// script is a peer in sh: what it does for each verb that is not hello.
 func script(t *testing.T, verbs string) *Peer {
 	t.Helper()
 	p := Program("x", "/bin/sh", "-c", `
 		while read -r verb rest; do case $verb in
 		hello) echo "ok name=x can=stream,dgram,seqpacket,multi";;
-		levitate) echo unsupported;;
 		`+verbs+`
 		use|end|close) echo ok;;
 		*) echo unsupported;;
@@ -159,6 +158,12 @@ func TestContractBreaches(t *testing.T) {
 			`answer@x: answered "ok n=1 payload=00 fds=99,99"` + "\n      not ok n=1 payload=00 fds=a (2 descriptors)\n" + kept},
 		{"a number it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: said that it received 3, which it had already\n" +
 			"file@x: 3 is not the open file description of a\n" + kept},
+		{"numbers that it has already", `recv) echo ok n=1 payload=00 fds=0,1,2,3,0;;`, "file@x: said that it received 0, which it had already\n" +
+			"file@x: said that it received 1, which it had already\nfile@x: said that it received 2, which it had already\n" +
+			"file@x: 2 more are not what the answer says\n" +
+			`answer@x: answered "ok n=1 payload=00 fds=0,1,2,3,0"` + "\n      not ok n=1 payload=00 fds=a (5 descriptors)\n" + kept},
+		{"unsupported what it can", `recv) echo unsupported;;`,
+			`contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says` + "\n" + kept},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			liar := script(t, c.verbs)
@@ -185,6 +190,24 @@ func TestStandardErrorIsBounded(t *testing.T) {
 	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if len(got) > 5000 || !strings.HasSuffix(got, "line 1998\nline 1999") {
 		t.Errorf("got %d bytes: %s", len(got), got)
+	}
+}
+
+// What a peer writes for people does nothing to their terminal.
+func TestStandardErrorIsText(t *testing.T) {
+	liar := script(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if want := "crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A peer that ends behind its answer has closed nothing of its own accord.
+func TestEndBehindTheAnswer(t *testing.T) {
+	liar := script(t, `recv) echo err EIO; exit 0;;`)
+	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if strings.Contains(got, "is closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -337,6 +360,20 @@ func TestLeakIsOfOneCase(t *testing.T) {
 	}
 }
 
+// A peer with a garbage collector has time to close what it leaks, and no more than that.
+func TestLeakOfACollector(t *testing.T) {
+	liar := script(t, `recv) echo ok n=1 payload=00 fds=-;;`)
+	liar.Command[2] = strings.Replace(liar.Command[2], "ok name=x", "ok name=x gc=yes", 1)
+	if err := liar.Probe(DefaultTimeout); err != nil || !liar.Hello.GC {
+		t.Fatal(err)
+	}
+	s := mustParse(t, strings.Replace(passOne, "payload=00 fds=a\n", "payload=00 fds=-\n", 1))
+	got := finding(t, playBoth(t, Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
+	if !strings.Contains(got, "leak@x: bsock, as 3, is still open after the end of the case") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // At the end of a case a peer gives back what it was given, and what is found then
 // counts, whatever came before.
 func TestLeakAtTheEnd(t *testing.T) {
@@ -357,7 +394,7 @@ func TestLeakAtTheEnd(t *testing.T) {
 // When a case ends early, whoever was left waiting for a message has done no wrong.
 func TestWaiterIsNotToBlame(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
-		"B>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n")
+		"B>& recv bytes=5000 fds=1\nA> send payload=@5000 fds=a\nA< ok n=5000\nB<& ok n=5000 payload=@5000 fds=a\n")
 	refuser := inside(t, func(int) peer.Socket { return mute{peer.ErrUnsupported} })
 	for _, socketType := range SocketTypes {
 		r := playBoth(t, Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
@@ -411,6 +448,10 @@ func TestProbe(t *testing.T) {
 		{"another language", "read -r a; echo Welcome; cat", `not an answer to hello: "Welcome"`},
 		{"binary", `read -r a; printf '\001\n'; cat`, `not text: "\x01"`},
 		{"it knows everything", "read -r a; echo ok name=x can=stream; read -r a; echo ok; cat", `answered "ok" to an unknown command, not unsupported`},
+		{"it knows the word that some ask for", "while read -r a; do case $a in hello) echo ok name=x can=stream;; levitate*) echo unsupported;; *) echo ok;; esac; done",
+			`answered "ok" to an unknown command, not unsupported`},
+		{"a name of two words", "read -r a; echo ok name=two words can=stream; cat", `not an answer to hello: "ok name=two words can=stream"`},
+		{"a name that has no end", "read -r a; printf 'ok name=%065d can=stream\\n' 0; cat", "name= is longer than 64 bytes"},
 		{"it ends too soon", "read -r a; echo ok name=x can=stream; exit 0", "the peer ended: exit status 0"},
 		{"it does not answer", "exec sleep 1000", "no answer in time: signal: killed"},
 	} {

@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,10 +48,14 @@ func InProcess(name string, serve func(in io.Reader, out io.Writer) error) *Peer
 
 // Missing is a peer that there is not, and why.
 func Missing(name, why string) *Peer {
-	return &Peer{Name: name, Why: why}
+	p := &Peer{Name: name, Why: why}
+	if name == RunnerName {
+		p.kernel = &Peer{Name: KernelName, Why: why}
+	}
+	return p
 }
 
-// Hello is a peer's answer to hello.
+// Hello is a peer's answer to hello, which is the same whenever it is asked.
 type Hello struct {
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`
@@ -59,15 +64,26 @@ type Hello struct {
 	GC      bool     `json:"gc,omitempty"`
 }
 
+// longestWord is what a peer may say of itself in a word. A table has room for it.
+const longestWord = 64
+
 func (h Hello) can(what string) bool { return slices.Contains(h.Can, what) }
+
+// same tells whether a peer says of itself what it said before.
+func (h Hello) same(before Hello) bool { return reflect.DeepEqual(h, before) }
 
 func parseHello(answer string) (h Hello, err error) {
 	l, err := parseLine(answer)
 	if err != nil {
 		return h, err
 	}
-	if l.verb != "ok" || l.fields["name"] == "" || l.fields["can"] == "" {
+	if l.verb != "ok" || l.fields["name"] == "" || l.fields["can"] == "" || len(l.words) > 0 {
 		return h, fmt.Errorf("not an answer to hello: %s", quote(answer))
+	}
+	for key, value := range l.fields {
+		if key != "can" && len(value) > longestWord {
+			return h, fmt.Errorf("%s= is longer than %d bytes", key, longestWord)
+		}
 	}
 	h = Hello{
 		Lang:    l.fields["lang"],

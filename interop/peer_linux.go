@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Probe starts the peer, greets it, and asks it for something that nobody could
-// know, so that "unsupported" can be believed later.
+// Probe starts the peer and greets it.
 func (p *Peer) Probe(timeout time.Duration) error {
 	return p.ProbeContext(context.Background(), timeout)
 }

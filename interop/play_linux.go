@@ -25,12 +25,11 @@ type play struct {
 	result    Result
 	limits    map[*side]unix.Rlimit // the peers' own, while they have another
 	convicted map[held]bool         // leaks that are found already
+	states    map[*caseFile]state   // how the files were when somebody could last have changed them rightly
+	leaked    map[*caseFile]bool    // and of which files
 	dead      map[Role]bool         // whom the runner has killed
 	spent     bool                  // a side is not what it was: the session is over after this case
 }
-
-// held is a number of a process.
-type held struct{ pid, number int }
 
 // errAbort ends a case whose finding is made.
 var errAbort = errors.New("the case is decided")
@@ -47,6 +46,7 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 		said:      map[Role]string{},
 		limits:    map[*side]unix.Rlimit{},
 		convicted: map[held]bool{},
+		leaked:    map[*caseFile]bool{},
 		dead:      map[Role]bool{},
 		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
 	}
@@ -72,6 +72,7 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 
 // run plays the transcript, and ends the case at both peers whatever came.
 func (p *play) run() error {
+	p.noteStates()
 	for _, role := range []Role{RoleA, RoleB} {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
@@ -99,11 +100,17 @@ func (p *play) run() error {
 		if p.dead[role] {
 			continue
 		}
+		p.judgeHeld(role, 0)
 		p.judgeLeaks(role, 0, false)
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
+		p.judgeHeld(role, 0)
+		p.judgeStates(role, 0)
 		p.judgeLeaks(role, 0, true)
+	}
+	if e := p.judgeHolders(); e != nil {
+		return e
 	}
 	if p.spent {
 		return errSessionOver
@@ -138,6 +145,7 @@ func (p *play) steps() error {
 			if err := p.runnerStep(st); err != nil {
 				return err
 			}
+			p.noteStates()
 		case st.Kind == StepSay:
 			if err := p.say(st); err != nil {
 				return err
@@ -146,8 +154,13 @@ func (p *play) steps() error {
 			if err := p.hear(st); err != nil {
 				return err
 			}
+			p.judgeHeld(st.Role, st.Line)
 			// Somebody who is still to answer may have received and not told yet.
-			if !p.sides[st.Role].peer.Hello.GC && len(p.asked) == 0 {
+			if len(p.asked) > 0 {
+				continue
+			}
+			p.judgeStates(st.Role, st.Line)
+			if !p.sides[st.Role].peer.Hello.GC {
 				p.judgeLeaks(st.Role, st.Line, false)
 			}
 		}
@@ -158,7 +171,10 @@ func (p *play) steps() error {
 func (p *play) note(l string) { p.result.Transcript = append(p.result.Transcript, l) }
 
 func (p *play) find(check Check, role Role, line int, format string, args ...any) {
-	f := Finding{Check: check, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...)}
+	p.add(Finding{Check: check, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (p *play) add(f Finding) {
 	if !slices.Contains(p.result.Findings, f) {
 		p.result.Findings = append(p.result.Findings, f)
 	}
@@ -201,13 +217,16 @@ func (p *play) say(st Step) error {
 		for _, n := range p.given[st.Role] {
 			delete(p.sides[st.Role].live, n)
 		}
+		for _, n := range p.bound[st.Role] {
+			delete(p.sides[st.Role].live, n)
+		}
 	} else if l.verb == "close" {
 		for _, item := range l.list("fds") {
 			n, _ := strconv.Atoi(item)
 			delete(p.sides[st.Role].live, n)
 		}
 	}
-	if err := p.sides[st.Role].say(command); err != nil {
+	if err := p.sides[st.Role].say(p.ctx, command, p.timeout); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
 	p.asked[st.Role], p.said[st.Role] = l.verb, command
@@ -264,6 +283,10 @@ func (p *play) hear(st Step) error {
 	verb := p.asked[st.Role]
 	delete(p.asked, st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, async(st), a))
+	if a == "unsupported" && p.plain(st.Role) {
+		p.find(CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
+		return errAbort
+	}
 	if a == "unsupported" {
 		p.result.Verdict = Unsupported
 		p.result.Why = p.k.c.peer(st.Role).Name + ": answered unsupported"
@@ -291,6 +314,24 @@ func (p *play) hear(st Step) error {
 	}
 	p.find(CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
 	return errAbort
+}
+
+// plain tells whether the last command was to pass one open descriptor with a few bytes,
+// which is what a can= says that says nothing else.
+func (p *play) plain(role Role) bool {
+	l, _ := parseLine(p.said[role])
+	if len(l.words) > 0 || len(l.fields) != 2 {
+		return false
+	}
+	switch n, err := strconv.Atoi(l.fields["fds"]); l.verb {
+	case "send":
+		payload := l.fields["payload"]
+		return err == nil && p.sides[role].live[n] && len(payload) > 1 && !strings.ContainsAny(payload, "@,")
+	case "recv":
+		bytes, err := strconv.Atoi(l.fields["bytes"])
+		return err == nil && bytes > 0 && n == 1
+	}
+	return false
 }
 
 // listen waits for an answer. Where it is expected that none comes, it is enough
@@ -340,34 +381,51 @@ const look = 50 * time.Millisecond
 // leaks, whatever else is wrong with it.
 func (p *play) received(role Role, line int, numbers []int) {
 	live := p.sides[role].live
-	for i, n := range numbers {
-		if live[n] || n <= 2 || slices.Contains(numbers[:i], n) {
-			p.find(CheckFile, role, line, "said that it received %d, which it had already", n)
-		}
-	}
+	wrong := wrongFiles{p: p, role: role, line: line}
+	said := map[int]bool{}
 	for _, n := range numbers {
-		live[n] = true
+		if live[n] || n <= 2 || said[n] {
+			wrong.find("said that it received %d, which it had already", n)
+		}
+		said[n] = true
+	}
+	wrong.end()
+	for _, n := range numbers {
+		if _, err := identify(p.sides[role].pid, n); err == nil { // what is not open cannot be closed later
+			live[n] = true
+		}
 		p.bound[role][strconv.Itoa(n)] = n
 	}
 }
 
-// mostWrong is how many wrong files of one answer are told one by one.
+// wrongFiles are those of one answer, of which a few are told one by one.
+type wrongFiles struct {
+	p     *play
+	role  Role
+	line  int
+	count int
+}
+
 const mostWrong = 3
+
+func (w *wrongFiles) find(format string, args ...any) {
+	if w.count++; w.count <= mostWrong {
+		w.p.find(CheckFile, w.role, w.line, format, args...)
+	}
+}
+
+func (w *wrongFiles) end() {
+	if w.count > mostWrong {
+		w.p.find(CheckFile, w.role, w.line, "%d more are not what the answer says", w.count-mostWrong)
+	}
+}
 
 // judge asks the kernel about each number that an answer named a file for.
 func (p *play) judge(st Step, names []string, numbers []int) {
 	sd := p.sides[st.Role]
-	wrong := 0
-	find := func(format string, args ...any) {
-		if wrong++; wrong <= mostWrong {
-			p.find(CheckFile, st.Role, st.Line, format, args...)
-		}
-	}
-	defer func() {
-		if wrong > mostWrong {
-			p.find(CheckFile, st.Role, st.Line, "%d more are not what the answer says", wrong-mostWrong)
-		}
-	}()
+	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
+	defer wrong.end()
+	find := wrong.find
 	for i, name := range names {
 		n := numbers[i]
 		name, as, ok := strings.Cut(name, ":")
@@ -408,70 +466,6 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			p.find(CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
 		}
 	}
-}
-
-// judgeLeaks convicts numbers that hold a file of the case and that the peer
-// neither was given nor reported. After its end, it may hold nothing.
-func (p *play) judgeLeaks(role Role, line int, ended bool) {
-	deadline := time.Now().Add(p.timeout)
-	for {
-		leaks, err := p.leaks(role, ended)
-		if err != nil || len(leaks) == 0 {
-			return // a peer that is gone holds nothing
-		}
-		if p.sides[role].peer.Hello.GC && time.Now().Before(deadline) {
-			time.Sleep(time.Millisecond)
-			continue
-		}
-		for _, l := range leaks {
-			if ended {
-				p.find(CheckLeak, role, line, "%s is still open after the end of the case", l)
-			} else {
-				p.find(CheckLeak, role, line, "%s is open, and nobody was told", l)
-			}
-		}
-		return
-	}
-}
-
-// leaks are the files that the peer has a number for, and should not. Its own
-// duplicates of the case's socket are its business until the end.
-func (p *play) leaks(role Role, ended bool) ([]string, error) {
-	sd := p.sides[role]
-	numbers, err := openNumbers(sd.pid)
-	if err != nil {
-		return nil, err
-	}
-	known := map[int]bool{0: true, 1: true, 2: true}
-	if sd.pid == os.Getpid() {
-		for _, n := range p.owned(sd) {
-			known[n] = true
-		}
-	}
-	var leaks []string
-	for _, n := range numbers {
-		if known[n] || sd.live[n] || p.convicted[held{sd.pid, n}] {
-			continue
-		}
-		id, err := identify(sd.pid, n)
-		if err != nil {
-			continue // closed meanwhile
-		}
-		files := slices.Concat(p.k.byIdentity[id], p.made)
-		if ended {
-			files = append(files, p.k.ends...)
-		}
-		for _, f := range files {
-			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
-			if err == nil && holds && sure {
-				leaks = append(leaks, fmt.Sprintf("%s, as %d,", f.Name, n))
-				// One conviction a number; after the end it is not convicted again.
-				p.convicted[held{sd.pid, n}] = true
-				break
-			}
-		}
-	}
-	return leaks, nil
 }
 
 // silent is a finding about a peer that gave no answer; its session is over.

@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -124,8 +125,13 @@ func (p *Peer) startProgram(pool []int, as User, rec *record) (*process, error) 
 		in.Close()
 		timer := time.AfterFunc(grace, proc.kill) // it does not see the end of its input
 		drained := proc.drain()
-		<-proc.gone
-		timer.Stop()
+		select {
+		case <-proc.gone:
+			timer.Stop()
+		case <-time.After(grace + DefaultTimeout): // it is another user's by now, whom nobody here may kill
+			out.Close()
+			return errors.New("it does not end")
+		}
 		// Whoever it left behind; its own end is not changed any more. A recorder may
 		// have reaped it by now, and its number is nobody else's this soon.
 		proc.kill()
@@ -199,10 +205,12 @@ func (p *Peer) startInside(pool []int) (*process, error) {
 	return proc, nil
 }
 
-// kill ends a program that is not reaped yet, with all of its group.
+// kill ends a program that is not reaped yet, with all of its group, which it may
+// have left itself.
 func (proc *process) kill() {
 	if proc.pid != os.Getpid() {
 		_ = unix.Kill(-proc.pid, unix.SIGKILL) // one that has ended is what is wanted
+		_ = unix.Kill(proc.pid, unix.SIGKILL)
 	}
 }
 
@@ -252,8 +260,9 @@ func (proc *process) listen(out io.Reader) {
 	}()
 }
 
-// say writes a command. Nothing may have been answered before.
-func (proc *process) say(command string) error {
+// say writes a command. Nothing may have been answered before. A pipe that its reader
+// has made small, or filled, would keep the runner waiting for ever.
+func (proc *process) say(ctx context.Context, command string, timeout time.Duration) error {
 	select {
 	case a, ok := <-proc.answers:
 		if !ok {
@@ -262,7 +271,19 @@ func (proc *process) say(command string) error {
 		return &contractError{fmt.Sprintf("spoke unasked: %s", quote(a.text))}
 	default:
 	}
-	if _, err := io.WriteString(proc.in, command+"\n"); err != nil {
+	if in, ok := proc.in.(*os.File); ok {
+		if err := in.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			return errGone
+		}
+		defer context.AfterFunc(ctx, func() { _ = in.SetWriteDeadline(time.Now()) })() // it is closed only after this
+	}
+	_, err := io.WriteString(proc.in, command+"\n")
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errCut
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errHang
+	case err != nil:
 		return errGone
 	}
 	return nil
@@ -308,13 +329,14 @@ func (a answer) read(ok bool) (string, error) {
 }
 
 func (proc *process) ask(ctx context.Context, command string, timeout time.Duration) (string, error) {
-	if err := proc.say(command); err != nil {
+	if err := proc.say(ctx, command, timeout); err != nil {
 		return "", err
 	}
 	return proc.hear(ctx, timeout)
 }
 
-// greet says hello, and then something that nobody could know.
+// greet says hello, and then a word that nobody could know, so that "unsupported"
+// can be believed later.
 func (proc *process) greet(ctx context.Context, timeout time.Duration) (h Hello, err error) {
 	a, err := proc.ask(ctx, "hello", timeout)
 	if err != nil {
@@ -323,7 +345,7 @@ func (proc *process) greet(ctx context.Context, timeout time.Duration) (h Hello,
 	if h, err = parseHello(a); err != nil {
 		return h, err
 	}
-	a, err = proc.ask(ctx, "levitate height=3", timeout)
+	a, err = proc.ask(ctx, strings.ToLower(rand.Text())+" height=3", timeout)
 	if err != nil {
 		return h, proc.explain(err)
 	}
@@ -383,5 +405,5 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.text))
+	return readable(strings.TrimSpace(string(t.text)))
 }

@@ -127,7 +127,8 @@ func (p *play) verbKill(st Step, words []string) error {
 	return nil
 }
 
-// waiter is the thread of a process that is in a call on the socket, or the first.
+// waiter is the thread of a process that is in a call on the socket, or the first,
+// which is the one that calls in the runner's own sides: not every kernel tells.
 func waiter(pid, sock int) int {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {

@@ -34,7 +34,7 @@ func TestRecord(t *testing.T) {
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
 	settled(t)
 	s := mustParse(t, passOne)
-	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "gone", Reason: "why"}}, []*Scenario{s}, []*Peer{bad, hang, gone}, nil, self)
+	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "gone", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{bad, hang, gone}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,13 +64,13 @@ func Run(ctx context.Context, cases []Case, x *Expectations, o Options) Outcome 
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r := &run{options: o, expectations: x, cut: cut, blamed: map[string]bool{}}
+	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]Check{}}
 	area, err := newArea()
 	if err != nil {
 		return Outcome{Broken: err}
 	}
 	defer area.remove()
-	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness{}, area: area, hangs: x.hangs}
+	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.hangs, beyond: x.beyond}
 	r.all(cases)
 	return Outcome{Results: r.results, Witnesses: r.witness.counts(), Cut: context.Cause(ctx)}
 }
@@ -81,9 +81,9 @@ type run struct {
 	expectations *Expectations
 	cut          context.CancelCauseFunc
 
-	mu      sync.Mutex
-	results []Result
-	blamed  map[string]bool // by Case.asSender: whether it gets it wrong with the runner
+	mu        sync.Mutex
+	results   []Result
+	standings map[string][]Check // by Case.standing: what a peer gets wrong with the runner
 }
 
 func (r *run) all(cases []Case) {
@@ -188,66 +188,4 @@ func (r *run) again(res *Result) {
 			return
 		}
 	}
-}
-
-// refer plays the scenario with the sender and the runner, if that was not done
-// yet, and somebody may be to blame for what the other sent. It has no result.
-func (r *run) refer(res *Result) {
-	c := res.Case
-	message := slices.ContainsFunc(res.Findings, func(f Finding) bool { return f.Peer == c.B.Name && f.message() })
-	if r.options.Runner == nil || !message || c.Scenario.Play != PlayPair || c.A.Name == RunnerName || c.B.Name == RunnerName {
-		return
-	}
-	r.mu.Lock()
-	_, known := r.blamed[c.asSender()]
-	r.mu.Unlock()
-	if known {
-		return
-	}
-	c.B = r.options.Runner
-	playAll([]Case{c}, r.rules, func(reference Result) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.blame(&reference)
-		r.learn(&reference)
-	})
-}
-
-// message tells whether it is about what came, and not about what the peer did
-// with it.
-func (f Finding) message() bool {
-	return f.Check == CheckFile || f.Check == CheckAnswer || f.Check == CheckHang
-}
-
-// blame gives a wrong file or answer at the receiver, or one that never came, to
-// the sender, if the sender gets the same scenario wrong with the runner too. The
-// runner itself is never wrong.
-func (r *run) blame(res *Result) {
-	c := res.Case
-	for i := range res.Findings {
-		f := &res.Findings[i]
-		message := f.message()
-		switch {
-		case f.Peer == RunnerName && c.A != c.B && (message || f.Check == CheckLeak):
-			f.Peer = c.opposite(RunnerName).Name
-		case f.Peer == c.B.Name && message && r.blamed[c.asSender()]:
-			f.Peer = c.A.Name
-		default:
-			continue
-		}
-		if f.Check == CheckHang {
-			f.Check, f.Text = CheckAnswer, "what it said that it sent did not come"
-		}
-	}
-}
-
-// learn keeps whether the sender gets the scenario wrong with the runner.
-func (r *run) learn(res *Result) {
-	c := res.Case
-	if c.B.Name != RunnerName {
-		return
-	}
-	r.blamed[c.asSender()] = slices.ContainsFunc(res.Findings, func(f Finding) bool {
-		return f.Peer == c.A.Name && (f.Check == CheckFile || f.Check == CheckAnswer)
-	})
 }

@@ -1,7 +1,9 @@
 package interop
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -37,12 +39,12 @@ func TestGroupByPeers(t *testing.T) {
 
 func TestBlame(t *testing.T) {
 	s := mustParse(t, simple)
-	x, y, runner := &Peer{Name: "x"}, &Peer{Name: "y"}, &Peer{Name: RunnerName}
+	x, y, z, runner := &Peer{Name: "x"}, &Peer{Name: "y"}, &Peer{Name: "z"}, &Peer{Name: RunnerName}
 	play := func(a, b *Peer, check Check, peer string) Result {
 		return Result{Case: Case{Scenario: s, Type: "stream", A: a, B: b}, Findings: []Finding{{Check: check, Peer: peer, Text: "why"}}}
 	}
 	// Each case is seen after the ones before it.
-	r := &run{blamed: map[string]bool{}}
+	r := &run{standings: map[string][]Check{}}
 	for _, c := range []struct {
 		result Result
 		want   string
@@ -56,6 +58,9 @@ func TestBlame(t *testing.T) {
 		{play(x, runner, CheckHang, "x"), "hang@x: why"},
 		{play(runner, runner, CheckAnswer, RunnerName), "answer@runner: why"},
 		{play(x, y, CheckAnswer, "y"), "answer@y: why"},
+		// What it gets wrong with itself is the kernel's, and says nothing of the others.
+		{play(runner, runner, CheckHang, RunnerName), "hang@runner: why"},
+		{play(runner, z, CheckHang, "z"), "hang@z: why"},
 		{play(x, runner, CheckHang, RunnerName), "answer@x: what it said that it sent did not come"},
 		// x is wrong with the runner from here on, and y is not.
 		{play(x, y, CheckFile, "y"), "file@x: why"},
@@ -68,6 +73,16 @@ func TestBlame(t *testing.T) {
 		{play(x, y, CheckCloexec, "y"), "cloexec@y: why"},
 		{play(x, y, CheckCrash, "y"), "crash@y: why"},
 		{play(x, y, CheckContract, "y"), "contract@y: why"},
+		// The sender is the one who suffers, and right with the runner: y is not, as the receiver.
+		{play(z, y, CheckAnswer, "z"), "answer@z: why"},
+		{play(z, runner, CheckLeak, "y"), "leak@y: why"}, // nothing of z's
+		{play(z, y, CheckAnswer, "z"), "answer@y: why"},
+		{play(z, y, CheckLeak, "z"), "leak@z: why"},
+		{play(x, y, CheckAnswer, "x"), "answer@x: why"}, // who is wrong itself
+		// A peer that ends who is opposite does so to the runner too.
+		{play(z, y, CheckCrash, "z"), "crash@z: why"},
+		{play(runner, y, CheckCrash, RunnerName), "crash@y: the one opposite did not survive: why"},
+		{play(z, y, CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
 	} {
 		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
 		r.blame(&c.result)
@@ -75,6 +90,42 @@ func TestBlame(t *testing.T) {
 		if got := c.result.Findings[0].String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", before, got, c.want)
 		}
+	}
+}
+
+// Where it is expected that the runner fails with itself, it is played, so that it is
+// found when it does not any more, and nobody else is.
+func TestPeersOnAnotherKernel(t *testing.T) {
+	self := runner(t)
+	x := Program("x", self.Command...)
+	if err := x.Probe(DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	settled(t)
+	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
+	list := mustExpect(t, "[gvisor]\n*/*/stream hang@runner it is another one")
+	var cases []Case
+	for _, socketType := range s.Types {
+		cases = append(cases, Case{s, socketType, self, self}, Case{s, socketType, x, self}, Case{s, socketType, self, x})
+	}
+	expect, err := Expect(list, KernelGVisor, []*Scenario{s}, []*Peer{x}, nil, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = "the runner fails it with itself: it is another one"
+	got := map[string]string{}
+	for _, r := range Run(context.Background(), cases, expect, Options{}).Results {
+		got[strings.TrimPrefix(r.Name, s.Name+"/")] = string(r.Verdict)
+		if r.Verdict == Unsupported && r.Why != why {
+			t.Errorf("%s: %s", r.Name, r.Why)
+		}
+	}
+	want := map[string]string{
+		"stream/runner/runner": "fixed", "stream/x/runner": "unsupported", "stream/runner/x": "unsupported",
+		"dgram/runner/runner": "pass", "dgram/x/runner": "pass", "dgram/runner/x": "pass",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -123,7 +123,10 @@ type rules struct {
 	timeout time.Duration
 	witness *witness
 	area    *area
+	holders *holders
+	crowd   *sync.RWMutex         // held by each case that is played, and for writing by one that wants no other
 	hangs   func(Case, Role) bool // whether it is expected that the peer does not answer
+	beyond  func(Case) string     // why nothing can be said of the peers here, or ""
 	records map[Role]*record      // of the sides, if they are recorded
 }
 
@@ -196,7 +199,11 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 			sd.live[n], sd.pool[n] = true, true
 		}
 		// To start takes longer than to answer.
-		if _, err := proc.greet(r.ctx, max(r.timeout, DefaultTimeout)); err != nil {
+		hello, err := proc.greet(r.ctx, max(r.timeout, DefaultTimeout))
+		if err == nil && !hello.same(first.peer(role).Hello) {
+			err = errors.New("its hello is not what it was")
+		}
+		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
 	}
@@ -259,7 +266,10 @@ func playAll(cases []Case, r rules, done func(Result)) {
 	for _, c := range cases {
 		why := c.unplayable()
 		if why == "" {
-			why = lacks(c.Scenario)
+			why = lacks(c.Scenario, r.area.dir)
+		}
+		if why == "" && r.beyond != nil {
+			why = r.beyond(c)
 		}
 		if why != "" {
 			done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Unsupported, Why: why})
@@ -303,6 +313,15 @@ func playAll(cases []Case, r rules, done func(Result)) {
 }
 
 func (s *session) playUndisturbed(k *kit, first Case) (Result, error) {
+	// What a user may have in flight, of all processes, depends on the limit of the one
+	// that sends; root may have any number.
+	if k.c.Scenario.limits() && os.Getuid() != 0 {
+		s.crowd.Lock()
+		defer s.crowd.Unlock()
+	} else {
+		s.crowd.RLock()
+		defer s.crowd.RUnlock()
+	}
 	if s.inside() {
 		starting.RLock()
 		defer starting.RUnlock()

@@ -142,7 +142,7 @@ func (p *play) verbEOF(st Step, words []string) error {
 		return p.notRun("line %d: %q has no other end", st.Line, words[0])
 	}
 	fds := []unix.PollFd{{Fd: int32(f.other), Events: unix.POLLIN}}
-	deadline := time.Now().Add(p.timeout)
+	deadline := time.Now().Add(p.patience())
 	for {
 		n, err := unix.Poll(fds, int(nudgeEvery/time.Millisecond))
 		switch {
@@ -156,7 +156,7 @@ func (p *play) verbEOF(st Step, words []string) error {
 			}
 			continue
 		case n == 0 || fds[0].Revents&unix.POLLHUP == 0:
-			p.find(CheckLeak, RoleB, st.Line, "%s is still open somewhere", words[0])
+			return p.convictHolder(f, st.Line, "%s is still open somewhere")
 		}
 		return nil
 	}

@@ -174,3 +174,29 @@ func openNumbers(pid int) ([]int, error) {
 	}
 	return numbers, nil
 }
+
+// tables are the threads of a process by whose numbers it has all that it has open:
+// the first, and those that share no table with it. The first may have ended.
+func tables(pid int) ([]int, error) {
+	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	all := []int{pid}
+	for _, name := range names {
+		tid, err := strconv.Atoi(name)
+		if err != nil || tid == pid {
+			continue
+		}
+		// Where kcmp(2) is refused, each is looked at.
+		if same, err := raw.SameTable(pid, tid); err != nil || !same {
+			all = append(all, tid)
+		}
+	}
+	return all, nil
+}

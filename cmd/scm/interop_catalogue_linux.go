@@ -62,7 +62,8 @@ func checkCatalogueCommand() *cobra.Command {
 		Use:   "check-catalogue [DIR]",
 		Short: "Check the scenarios of a folder, or those inside",
 		Long: `Check the scenarios of a folder, or those inside: that each can be read and can
-fail, has a rule and its source, and a reason for each alternative, and is there once.`,
+fail, has a rule and its source, and a reason for each alternative, and is there once;
+and that each line of its expected.txt, if there is one, is about a case.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files := catalogue.Files()

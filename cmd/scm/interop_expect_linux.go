@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,7 +22,8 @@ func expectCommand() *cobra.Command {
 not come true any more, and what was not expected. With --update, the file is
 rewritten: what came true stays, with its reason; what did not is dropped, or
 narrowed to the cases in which it did; what is new is added with "?" for a reason,
-with which no run begins: somebody has to give one.
+with which no run begins: somebody has to give one. Only lines that hold on the
+kernel of the report are looked at.
 
 Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 		Args: cobra.ExactArgs(1),
@@ -41,7 +43,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			if err != nil {
 				return err
 			}
-			u, err := interop.UpdateExpectations(text, scenarios, r.Cases)
+			u, err := interop.UpdateExpectations(text, cmp.Or(r.System.Kind, interop.KernelLinux), scenarios, r.Cases)
 			if err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ func interopCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(runCommand(), replayCommand(), expectCommand(), smokeCommand(), peerCommand(),
+	cmd.AddCommand(runCommand(), replayCommand(), compareCommand(), expectCommand(), smokeCommand(), peerCommand(),
 		listCommand(), showCommand(), copyCommand(), checkCatalogueCommand())
 	return cmd
 }
@@ -44,8 +44,8 @@ func (s *selection) flags(cmd *cobra.Command) {
 	s.peerFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
-	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}")
-	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`")
+	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; or any of those in a file, @FILE")
+	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
 	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
 	f.StringVar(&s.folder, "catalogue", "", "play the scenarios of `DIR`, in place of those inside")
 }
@@ -67,7 +67,7 @@ type plan struct {
 	expect  *interop.Expectations
 }
 
-// plan starts each peer, for which it has so much time.
+// plan starts each peer, which takes longer than to answer.
 func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, error) {
 	filter, err := s.filter()
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, err
 	if err := s.findPeers(p); err != nil {
 		return nil, err
 	}
-	if err := p.probe(ctx, timeout); err != nil {
+	if err := p.probe(ctx, max(timeout, interop.DefaultTimeout)); err != nil {
 		return nil, err
 	}
 	if p.runner, err = interop.Runner(); err != nil {
@@ -97,7 +97,7 @@ func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, err
 	if err != nil {
 		return nil, err
 	}
-	if p.expect, err = interop.Expect(expected, scenarios, p.peers, p.missing, p.runner); err != nil {
+	if p.expect, err = interop.Expect(expected, interop.ThisKernel(), scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
 	if p.cases, err = filter.Apply(interop.Plan(scenarios, p.peers, p.runner)); err != nil {
@@ -128,14 +128,44 @@ func (s *selection) filter() (f interop.Filter, err error) {
 		to    *[]interop.Pattern
 	}{{s.run, &f.Run}, {s.skip, &f.Skip}} {
 		for _, text := range from.texts {
-			p, err := interop.ParsePattern(text)
+			patterns, err := patterns(text)
 			if err != nil {
 				return f, err
 			}
-			*from.to = append(*from.to, p)
+			*from.to = append(*from.to, patterns...)
 		}
 	}
 	return f, nil
+}
+
+// patterns reads a pattern, or those of a file.
+func patterns(text string) (list []interop.Pattern, err error) {
+	file, ok := strings.CutPrefix(text, "@")
+	if !ok {
+		p, err := interop.ParsePattern(text)
+		return []interop.Pattern{p}, err
+	}
+	lines, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	number := 0
+	for line := range strings.Lines(string(lines)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		p, err := interop.ParsePattern(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", file, number, err)
+		}
+		list = append(list, p)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: no pattern", file)
+	}
+	return list, nil
 }
 
 func (s *selection) expectations() ([]interop.Expectation, error) {

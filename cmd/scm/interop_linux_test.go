@@ -49,6 +49,12 @@ func TestExitCodes(t *testing.T) {
 			"fixed: basics/pass-one-fd/stream/runner/fake\n    expected to fail, and does not: line 1: **/fake leak@fake\n", ""},
 
 		{"a bad pattern", []string{"run", "--run", "a//b"}, 2, "", "scm: pattern \"a//b\": an empty part\n"},
+		{"patterns of a file", []string{"run", "--builtin=false", "--run", "@" + write(t, "# Of the first.\n\nbasics/pass-one-fd/stream\n  basics/pass-one-fd/dgram\n")}, 0,
+			"verdicts: 2: 2 pass", ""},
+		{"patterns of a file to skip", append(one, "run", "--skip", "@"+write(t, "basics/*/{stream,dgram}")), 0, "verdicts: 1: 1 pass", ""},
+		{"no file of patterns", []string{"run", "--run", "@/nonexistent"}, 2, "", "scm: open /nonexistent: no such file or directory\n"},
+		{"a file of no patterns", []string{"run", "--run", "@" + write(t, "# None.\n")}, 2, "", "scm: …/file: no pattern\n"},
+		{"a bad pattern in a file", []string{"run", "--skip", "@" + write(t, "# One.\n[a\n")}, 2, "", "scm: …/file: line 2: pattern \"[a\": syntax error in pattern\n"},
 		{"a bad pattern to skip", []string{"run", "--skip", "[a"}, 2, "", "scm: pattern \"[a\": syntax error in pattern\n"},
 		{"nothing matches", append(one, "run", "--run", "basics/nothing"), 2, "", "scm: pattern \"basics/nothing\" matches no case\n"},
 		{"nothing to skip matches", append(one, "run", "--skip", "**/nobody"), 2, "", "scm: pattern \"**/nobody\" matches no case\n"},
@@ -99,6 +105,9 @@ func TestExitCodes(t *testing.T) {
 		{"a broken peer to list", append(one, "list", "--peer", "x=false"), 4, "", "scm: peer x: the peer ended: exit status 1\n"},
 		{"a peer that starts only once", append(one, "run", "--peer", "x=sh -c 'test ! -e "+folder+"/once && : > "+folder+"/once && exec "+fake+"'"), 4,
 			"not run: basics/pass-one-fd/stream/x/x\n    x: the peer ended: exit status 1\n", ""},
+		{"a peer that says something else of itself later", append(one, "run", "--peer", "x=sh -c 'test -e "+folder+"/said || { : > "+folder+"/said; exec "+fake+
+			"; }; read -r l; echo ok name=x can=stream; read -r l; echo unsupported; cat'"), 4,
+			"not run: basics/pass-one-fd/stream/x/x\n    x: its hello is not what it was\n", ""},
 		{"a report that cannot be written", append(one, "run", "--report", "/dev/null/report.json"), 4, "",
 			"scm: the report cannot be written: …\n"},
 		{"a report that cannot be streamed", append(one, "run", "--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},

@@ -27,8 +27,8 @@ func listCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal()
-			defer stop()
 			p, err := s.plan(ctx, interop.DefaultTimeout)
+			stop()
 			if err != nil {
 				return err
 			}
@@ -67,13 +67,6 @@ func listCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
 	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios: the name, who plays, and the rule")
 	return cmd
-}
-
-func orBroken(err error) error {
-	if err != nil {
-		return broken(err)
-	}
-	return nil
 }
 
 // scenariosOf lists the scenarios of the cases, each once.

@@ -78,6 +78,30 @@ func TestCatalogueCommands(t *testing.T) {
 			t.Errorf("%s: got %+v\nwant %s", text, r, want)
 		}
 	}
+
+	// Expected failures are held against the scenarios, on whatever kernel.
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(own, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(bad); err != nil {
+		t.Fatal(err)
+	}
+	write("basics/good.txt", "# A rule.\n# Its source.\non stream\nA> end\nA< ok\n")
+	for text, want := range map[string]string{
+		"basics/good leak@mine why\n":                       "",
+		"[gvisor]\nbasics/good leak@runner why\n":           "",
+		"[gvisor]\nbasics/better leak@mine why\n":           "scm: expected.txt: line 2: [gvisor] basics/better leak@mine applies to no case\n",
+		"[linux]\nbasics/good/dgram leak@runner why\n":      "scm: expected.txt: line 2: [linux] basics/good/dgram leak@runner applies to no case\n",
+		"[gvisor]\nbasics/good answer@kernel no kernel's\n": "scm: expected.txt: line 2: [gvisor] basics/good answer@kernel applies to no case\n",
+		"[minix]\n": "scm: expected.txt: line 1: no such kernel: \"minix\"; kernels are [linux gvisor]\n",
+	} {
+		write("expected.txt", text)
+		if r := command(t, "interop", "check-catalogue", own); (r.code == 0) != (want == "") || r.stderr != want {
+			t.Errorf("%s: got %+v\nwant %s", text, r, want)
+		}
+	}
 	if r := command(t, "interop", "check-catalogue", t.TempDir()); r.code != 1 || r.stderr != "scm: there is no GROUP/ID.txt\n" {
 		t.Errorf("got %+v", r)
 	}
@@ -264,6 +288,36 @@ func TestFailFastAndRetry(t *testing.T) {
 	moody := "x=sh -c 'echo >> " + once + "; if [ $(wc -l < " + once + ") -eq 2 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
 	r = command(t, "interop", "run", "--builtin=false", "--peer", moody, "--run", "basics/pass-one-fd/stream/runner/x", "--retry", "1")
 	if r.code != 1 || !strings.Contains(r.stdout, "flaky: basics/pass-one-fd/stream/runner/x\n") || !strings.Contains(r.stdout, " 1 flaky\n") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// A report is held against an older one.
+func TestCompareCommand(t *testing.T) {
+	dir := t.TempDir()
+	fake := program(t, "fakes")
+	reports := map[string]string{"good": fake, "bad": fake + " --sin cloexec", "again": fake}
+	for name, peer := range reports {
+		reports[name] = filepath.Join(dir, name+".json")
+		command(t, append([]string{"interop", "run", "--peer", "fake=" + peer, "--report", reports[name]}, one...)...)
+	}
+	const name = "basics/pass-one-fd/stream/fake/fake: "
+	for _, c := range []struct {
+		args []string
+		code int
+		want string // among others
+	}{
+		{[]string{reports["good"], reports["again"]}, 0, "12 the same, 0 worse, 0 better, 0 other, 0 new\n"},
+		{[]string{"--exact", reports["good"], reports["again"]}, 0, "12 the same, "},
+		{[]string{reports["good"], reports["bad"]}, 1, "worse: " + name + "pass, then fail cloexec@fake\n"},
+		{[]string{reports["bad"], reports["good"]}, 0, "better: " + name + "fail cloexec@fake, then pass\n"},
+		{[]string{"--exact", reports["bad"], reports["good"]}, 1, "better: "},
+	} {
+		if r := command(t, append([]string{"interop", "compare"}, c.args...)...); r.code != c.code || !strings.Contains(r.stdout, c.want) || r.stderr != "" {
+			t.Errorf("%v: got %+v", c.args, r)
+		}
+	}
+	if r := command(t, "interop", "compare", reports["good"], "/nonexistent"); r.code != 2 || r.stderr != "scm: open /nonexistent: no such file or directory\n" {
 		t.Errorf("got %+v", r)
 	}
 }

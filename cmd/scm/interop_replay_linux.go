@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,11 +43,13 @@ number in the report, from 1.`,
 			}
 			ctx, stop := untilSignal()
 			defer stop()
+			defer adopt()()
 			p, err := s.again(ctx, r, was, o.Timeout)
 			if err != nil {
 				return err
 			}
 			again, exit := o.play(ctx, p)
+			stop()
 			if again == nil || len(again.Cases) == 0 {
 				return exit
 			}
@@ -60,7 +63,7 @@ number in the report, from 1.`,
 				out.printf("  %s\n", now.Why)
 			}
 			for _, f := range now.Findings {
-				out.printf("  line %d: %s\n", f.Line, f)
+				out.printf("  %s\n", f.Located())
 			}
 			out.printf("\n")
 			for _, l := range now.Transcript {
@@ -82,6 +85,23 @@ number in the report, from 1.`,
 	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
 	o.traceFlag(cmd)
 	return cmd
+}
+
+// replay is what to type to play a case of a run again, up to its name; none if none
+// of its reports is for programs.
+func (s *selection) replay(reports []string) string {
+	i := slices.IndexFunc(reports, func(file string) bool { return slices.Contains([]string{".json", report.Streamed}, filepath.Ext(file)) })
+	if i < 0 {
+		return ""
+	}
+	command := []string{"scm", "interop", "replay"}
+	if s.folder != "" {
+		command = append(command, "--catalogue", s.folder)
+	}
+	if s.expect != "" {
+		command = append(command, "--expect", s.expect)
+	}
+	return shellQuote(append(command, reports[i])) + "#"
 }
 
 // find finds a case by its name or its number.
@@ -125,7 +145,7 @@ func (s *selection) again(ctx context.Context, r *report.Report, was interop.Res
 			return nil, broken(fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
-	if p.expect, err = interop.Expect(expected, scenarios, p.peers, p.missing, p.runner); err != nil {
+	if p.expect, err = interop.Expect(expected, interop.ThisKernel(), scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
 	for _, c := range interop.Plan(scenarios, p.peers, p.runner) {

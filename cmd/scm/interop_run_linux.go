@@ -43,6 +43,7 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 			}
 			ctx, stop := untilSignal()
 			defer stop()
+			defer adopt()()
 			p, err := s.plan(ctx, o.Timeout)
 			if err != nil {
 				return err
@@ -55,6 +56,7 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 			if r == nil {
 				return exit
 			}
+			r.Replay = s.replay(o.reports)
 			for _, file := range o.reports {
 				if filepath.Ext(file) == report.Streamed {
 					continue // it is written
@@ -63,12 +65,13 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 					return broken(fmt.Errorf("the report cannot be written: %w", err))
 				}
 			}
+			stop() // all is kept: who does not read on is told no more
 			if o.json {
 				err = r.JSON(cmd.OutOrStdout())
 			} else {
 				err = r.Console(cmd.OutOrStdout())
 			}
-			if err != nil {
+			if cut := new(interrupt); err != nil && !errors.As(exit, cut) { // by the end of the terminal, say
 				return broken(err)
 			}
 			return exit

@@ -26,6 +26,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			}
 			ctx, stop := untilSignal()
 			defer stop()
+			defer adopt()()
 			p := &plan{}
 			if err := s.findPeers(p); err != nil {
 				return err

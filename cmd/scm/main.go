@@ -1,4 +1,5 @@
-// Command scm runs the interop suite of descriptor passing.
+// Command scm passes open files between processes, shows how programs do it, and runs
+// the interop suite.
 package main
 
 import (
@@ -29,6 +30,13 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func broken(err error) error { return &exitError{exitBroken, err} }
 
+func orBroken(err error) error {
+	if err != nil {
+		return broken(err)
+	}
+	return nil
+}
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
@@ -38,7 +46,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand())
+	root.AddCommand(sendCommand(), recvCommand(), moveCommand(), interopCommand(), traceCommand(), diffCommand(), versionCommand())
 	root.SetArgs(args)
 	err := root.Execute()
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,5 +124,38 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil || strings.Contains(stdout.String(), "cut short") {
 		t.Errorf("%v\n%s", err, stdout.String())
+	}
+}
+
+// Who leaves the group of a peer ends with the run.
+func TestOrphans(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	peer := fmt.Sprintf(`x=sh -c 'setsid sh -c "echo \$\$ > %[1]s.new; mv %[1]s.new %[1]s; exec sleep 1000" <&- >&- 2>&- & until [ -e %[1]s ]; do sleep 0.01; done; exec %[2]s'`,
+		file, program(t, "fakes"))
+	r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/no-fd-message-has-no-cmsg/stream/x/runner")
+	if r.code != 0 {
+		t.Errorf("got %+v", r)
+	}
+	if pid := waitFor(t, file); running(pid) {
+		t.Errorf("%s is left", pid)
+	}
+}
+
+// Who was there before the run, started by whoever became scm by exec, is not the
+// run's to end.
+func TestOlderChildren(t *testing.T) {
+	cmd := exec.Command("/bin/sh", "-c", `sleep 1000 <&- >&- 2>&- & echo $!; exec "$@"`, "sh", program(t, "scm"), "interop", "run", "--builtin=false", "--run", "basics/pass-one-fd/stream")
+	r := finish(t, cmd)
+	pid, _, _ := strings.Cut(r.stdout, "\n")
+	if r.code != 0 || !running(pid) {
+		t.Errorf("%s has ended: %+v", pid, r)
+		return
+	}
+	number, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(number, syscall.SIGKILL); err != nil {
+		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,8 @@ import (
 
 // Main serves on standard input and output, and ends the process.
 func Main(name string) {
+	// All calls are made by the first thread: a signal finds it on any kernel.
+	runtime.LockOSThread()
 	signal.Ignore(unix.SIGPIPE)
 	// A signal that is caught interrupts a call that waits, where it has a timeout.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -12,7 +13,8 @@ import (
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // Check tells what is wrong with the transcripts of a folder: those that cannot be
-// read, and what no transcript alone shows.
+// read, and what no transcript alone shows. Where they can be, so are the expected
+// failures, if there are any.
 func Check(dir fs.FS) (wrong []error) {
 	names, err := fs.Glob(dir, "*/*.txt")
 	if err != nil {
@@ -60,5 +62,40 @@ func Check(dir fs.FS) (wrong []error) {
 			}
 		}
 	}
+	if len(wrong) == 0 {
+		if err := checkExpected(dir); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", ExpectedFile, err))
+		}
+	}
 	return wrong
+}
+
+// checkExpected tells what is wrong with the expected failures of a folder: on
+// whatever kernel, each is about a case. The peers are those that they name.
+func checkExpected(dir fs.FS) error {
+	text, err := fs.ReadFile(dir, ExpectedFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	list, err := interop.ParseExpectations(text)
+	if err != nil {
+		return err
+	}
+	scenarios, err := Load(dir)
+	if err != nil {
+		return err
+	}
+	var peers []*interop.Peer
+	seen := map[string]bool{interop.RunnerName: true, interop.KernelName: true}
+	for _, e := range list {
+		if !seen[e.Peer] {
+			peers = append(peers, interop.Missing(e.Peer, ""))
+			seen[e.Peer] = true
+		}
+	}
+	_, err = interop.Expect(list, interop.KernelLinux, scenarios, peers, nil, interop.Missing(interop.RunnerName, ""))
+	return err
 }

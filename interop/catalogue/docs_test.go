@@ -65,6 +65,9 @@ func TestDocs(t *testing.T) {
 	as := playedAs(scenarios(t))
 	seen := map[string]bool{}
 	for i, l := range lines {
+		if l == "## Kernels" {
+			break // its table is another one
+		}
 		m := docsRow.FindStringSubmatch(l)
 		switch {
 		case !strings.HasPrefix(l, "| ") || strings.HasPrefix(l, "| id |"):

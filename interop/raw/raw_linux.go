@@ -206,13 +206,25 @@ func Edge(n int) ([]byte, error) {
 	return mem[size-n:], nil
 }
 
-// kcmpFile is KCMP_FILE of linux/kcmp.h.
-const kcmpFile = 0
+// KCMP_FILE and KCMP_FILES of linux/kcmp.h.
+const (
+	kcmpFile  = 0
+	kcmpFiles = 2
+)
 
 // SameDescription asks kcmp(2) whether two numbers of two processes are the
 // same open file description.
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
+	if errno != 0 {
+		return false, errno
+	}
+	return r == 0, nil
+}
+
+// SameTable asks kcmp(2) whether two threads have the same numbers.
+func SameTable(tid1, tid2 int) (bool, error) {
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(tid1), uintptr(tid2), kcmpFiles, 0, 0, 0)
 	if errno != 0 {
 		return false, errno
 	}

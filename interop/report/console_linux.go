@@ -50,11 +50,7 @@ func (p *printer) failure(c interop.Result) {
 		p.printf("    %s\n", c.Why)
 	}
 	for _, f := range c.Findings {
-		if f.Line > 0 {
-			p.printf("    line %d: %s\n", f.Line, f)
-		} else {
-			p.printf("    %s\n", f)
-		}
+		p.printf("    %s\n", f.Located())
 	}
 	if len(c.Findings) > 0 {
 		for _, l := range c.Transcript {
@@ -188,7 +184,7 @@ func (r *Report) totals(out *printer) {
 		out.printf("the kernel told which descriptor is which by: %s\n", strings.Join(ways, ", "))
 	}
 	if len(r.Aside) > 0 {
-		out.printf("expectations set aside, for peers that are not there: %d\n", len(r.Aside))
+		out.printf("expectations set aside, for peers that are not there or another kernel: %d\n", len(r.Aside))
 	}
 	if r.Cut != "" {
 		out.printf("cut short: %s\n", r.Cut)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop"
 )
@@ -64,13 +66,26 @@ func (r *Report) Markdown(w io.Writer) error {
 			continue
 		}
 		t := p.Totals
-		out.printf("| %s | %s | %s | %d | %d | %d | %d | %d |\n", p.Name, p.Lang, p.Version, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
+		out.printf("| %s | %s | %s | %d | %d | %d | %d | %d |\n", p.Name, escaped(p.Lang), escaped(p.Version), t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		out.printf("\nNot there: %s.\n", strings.Join(missing, ", "))
 	}
 	return out.err
+}
+
+// escaped is a word that somebody else chose, with nothing in it that Markdown knows.
+func escaped(word string) string {
+	var b strings.Builder
+	for _, r := range word {
+		if r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" .,-+", r) {
+			fmt.Fprintf(&b, "&#%d;", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // details are what a reader opens.

@@ -27,14 +27,19 @@ type Report struct {
 	Totals    Totals           `json:"totals"`    // of the cases of peers
 	Kernel    Totals           `json:"kernel"`    // of those of the kernel, which are counted apart
 	Witnesses map[string]int   `json:"witnesses"` // how the kernel told which descriptor is which
-	Aside     []string         `json:"aside"`     // expectations for peers that were not built
+	Aside     []string         `json:"aside"`     // expectations for peers that were not built, or another kernel
 	Cut       string           `json:"cut,omitempty"`
 	Cases     []interop.Result `json:"cases"`
+
+	// Replay is what to type to play a case again, up to its name: no form but HTML
+	// has it, and none if the run keeps no JSON report.
+	Replay string `json:"-"`
 }
 
 // System is where the run was.
 type System struct {
-	Kernel  string `json:"kernel"`
+	Kernel  string `json:"kernel"`         // the name that it has for itself
+	Kind    string `json:"kind,omitempty"` // which of interop.Kernels it is
 	Machine string `json:"machine"`
 	User    int    `json:"uid"`
 }
@@ -143,7 +148,7 @@ func split(name string) (scenario, socketType, a, b string) {
 }
 
 func system() System {
-	s := System{User: os.Getuid()}
+	s := System{Kind: interop.ThisKernel(), User: os.Getuid()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		s.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])

@@ -188,7 +188,7 @@ without a verdict: 3 unsupported, 1 not run
 verdicts of the kernel: 2: 1 pass, 0 expected failures, 1 unexpected failures, 0 expected failures that pass
 without a verdict: 0 unsupported, 0 not run
 the kernel told which descriptor is which by: O_APPEND 3, kcmp 12
-expectations set aside, for peers that are not there: 2
+expectations set aside, for peers that are not there or another kernel: 2
 cut short: interrupt
 `
 

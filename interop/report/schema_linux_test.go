@@ -84,6 +84,9 @@ func TestSchema(t *testing.T) {
 	if got := schema.Defs["finding"].Properties["check"].Enum; !slices.Equal(got, checks) {
 		t.Errorf("checks are %v, and not %v", checks, got)
 	}
+	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, interop.Kernels) {
+		t.Errorf("kinds of kernels are %v, and not %v", interop.Kernels, got)
+	}
 	verdicts := []interop.Verdict{interop.Pass, interop.Fail, interop.Expected, interop.Fixed, interop.Flaky, interop.Unsupported, interop.NotRun}
 	if got := schema.Defs["case"].Properties["verdict"].Enum; fmt.Sprint(got) != fmt.Sprint(verdicts) {
 		t.Errorf("verdicts are %v, and not %v", verdicts, got)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -27,6 +28,20 @@ func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*s
 // recvSins are the sins of a library that receives, or does both.
 var recvSins = map[string]sin{
 	// Descriptors.
+	"aside": {what: "keeps what it received in a table of another thread's own", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if len(got.FDs) == 0 {
+			return nil
+		}
+		apart := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread()
+			apart <- unix.Unshare(unix.CLONE_FILES)
+			for { // the runtime has no use for this thread any more
+				_, _ = unix.Poll(nil, -1)
+			}
+		}()
+		return <-apart
+	})},
 	"cloexec": {what: "receives without close-on-exec", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		return inherited(got.FDs)
 	})},
@@ -113,11 +128,25 @@ var recvSins = map[string]sin{
 		}
 		return nil
 	})},
+	"rob": {what: "closes the lowest number that it has, but for those just received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		for n := 3; slices.Contains(got.FDs, n) || unix.Close(n) != nil; n++ {
+		}
+		return nil
+	})},
 	"slots": {what: "reports as many numbers as there was room for", recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
 		for len(got.FDs) < r.FDs {
 			got.FDs = append(got.FDs, -1)
 		}
 		return nil
+	})},
+	"park": {what: "keeps what it received in a message to itself", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		return park(got.FDs)
+	})},
+	"overwrite": {what: "keeps what it received as its standard error", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+		if len(got.FDs) == 0 {
+			return nil
+		}
+		return unix.Dup3(got.FDs[0], 2, 0)
 	})},
 	"stale": {what: "reports the last receive's numbers again when none came", recv: after(func(s *socket, r peer.Room, got *peer.Received) error {
 		if len(got.FDs) == 0 && r.FDs > 0 {
@@ -278,6 +307,21 @@ var recvSins = map[string]sin{
 		}
 		return s.recv(r)
 	}},
+}
+
+// parking is a socket, and its other end, in which descriptors lie that have no number.
+var parking [2]int
+
+func park(fds []int) (err error) {
+	if len(fds) == 0 {
+		return nil
+	}
+	if parking[1] == 0 {
+		if parking, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return nil // a table that is full has no room for this sin
+		}
+	}
+	return unix.Sendmsg(parking[0], []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_DONTWAIT)
 }
 
 func inherited(fds []int) error {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // saySins are the sins of a program that answers: what it says of a receive, or does
@@ -26,6 +28,31 @@ var saySins = map[string]sin{
 			}
 		}
 		return nil
+	}},
+	"clog": {what: "makes its input small, fills it, and reads no more", say: func(out io.Writer, answer []byte) error {
+		input, err := os.OpenFile("/proc/self/fd/0", os.O_WRONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		if _, err := unix.FcntlInt(0, unix.F_SETPIPE_SZ, 4096); err != nil {
+			return err
+		}
+		if _, err := unix.Write(int(input.Fd()), make([]byte, 4096)); err != nil {
+			return err
+		}
+		_, _ = out.Write(answer)
+		time.Sleep(forever)
+		return nil
+	}},
+	"desert": {what: "leaves for the runner's process group, and never answers", say: func(io.Writer, []byte) error {
+		group, err := unix.Getpgid(os.Getppid())
+		if err == nil {
+			err = unix.Setpgid(0, group)
+		}
+		if err == nil {
+			time.Sleep(forever)
+		}
+		return err
 	}},
 	"garbage": {what: "answers with noise", say: func(out io.Writer, _ []byte) error {
 		_, err := out.Write([]byte("\x7fELF\x00\xff\xfe\x1b[2J ok \x00\n"))

@@ -53,6 +53,13 @@ var sendSins = map[string]sin{
 		}
 		return s.send(m)
 	}},
+	"hide": {what: "keeps what it sends in a message to itself", send: func(s *socket, m peer.Message) (int, error) {
+		n, err := s.send(m)
+		if err == nil {
+			err = park(m.FDs)
+		}
+		return n, err
+	}},
 	"lazy": {what: "sends when it is next told something, and says that it did", send: func(s *socket, m peer.Message) (int, error) {
 		s.flush()
 		s.waiting = &m

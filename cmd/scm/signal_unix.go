@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -14,7 +16,8 @@ type interrupt syscall.Signal
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
 
 // untilSignal returns a context that ends with a signal. The peers are then ended
-// in order, and what was seen so far is told.
+// in order, and what was seen so far is told. Until stop is called a reader who has
+// gone away is an error of whoever writes, and ends nothing.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -23,6 +26,9 @@ func untilSignal() (ctx context.Context, stop func()) {
 			signal.Notify(signals, s)
 		}
 	}
+	// Notify, because programs that are started inherit what is ignored.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
 	go func() {
 		select {
 		case s := <-signals:
@@ -32,6 +38,7 @@ func untilSignal() (ctx context.Context, stop func()) {
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		signal.Stop(pipe)
 		cancel(nil)
 	}
 }

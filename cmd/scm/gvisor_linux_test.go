@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/report"
+)
+
+// inGVisor runs the program under runsc, if that is in PATH: it is in no
+// distribution, and CI does not set it up.
+func inGVisor(t *testing.T, args ...string) result {
+	t.Helper()
+	runsc, err := exec.LookPath("runsc")
+	if err != nil {
+		t.Skip(err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("runsc needs root")
+	}
+	scm := []string{"--network=none", "--ignore-cgroups", "do", program(t, "scm")}
+	return finish(t, exec.Command(runsc, append(scm, args...)...))
+}
+
+func read(t *testing.T, r result) (*report.Report, map[string]interop.Result) {
+	t.Helper()
+	all := &report.Report{}
+	if err := json.Unmarshal([]byte(r.stdout), all); err != nil {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	cases := map[string]interop.Result{}
+	for _, c := range all.Cases {
+		cases[c.Name] = c
+	}
+	return all, cases
+}
+
+// On gVisor the lines about it hold, and there is no verdict on peers where the
+// kernel is another one.
+func TestGVisor(t *testing.T) {
+	r := inGVisor(t, "interop", "run", "--json", "--run", "{basics/fd-lowest-free-number,credentials/creds-short-cmsg,flags/cmsg-cloexec-on-pidfd}/stream",
+		"--run", "blocking/recv-restarted/stream", "--run", "death/reset-before-message/seqpacket")
+	if r.code != 0 || r.stderr != "" {
+		t.Fatalf("got %+v", r)
+	}
+	all, cases := read(t, r)
+	if all.System.Kind != interop.KernelGVisor || len(all.Peers) < 2 {
+		t.Errorf("got %+v, %d peers", all.System, len(all.Peers))
+	}
+	for name, want := range map[string]struct {
+		verdict interop.Verdict
+		why     string
+	}{
+		"basics/fd-lowest-free-number/stream/kernel/kernel":  {interop.Pass, ""},
+		"credentials/creds-short-cmsg/stream/kernel/kernel":  {interop.Expected, ""},
+		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {interop.Unsupported, "this kernel has no socket option passpidfd: it is accepted, and has no value"},
+		"death/reset-before-message/seqpacket/runner/runner": {interop.Expected, ""},
+		"death/reset-before-message/seqpacket/runner/xsys":   {interop.Unsupported, "the runner fails it with itself: …"},
+	} {
+		if c := cases[name]; c.Verdict != want.verdict || !like(c.Why, want.why) {
+			t.Errorf("%s: %s, %s", name, c.Verdict, c.Why)
+		}
+	}
+	for _, aside := range all.Aside {
+		if strings.Contains(aside, "["+interop.KernelGVisor+"]") {
+			t.Errorf("set aside: %s", aside)
+		}
+	}
+}
+
+// A line about gVisor that does not come true fails a run there, and is set aside here.
+func TestStaleOnGVisor(t *testing.T) {
+	args := []string{"interop", "run", "--json", "--builtin=false", "--run", "basics/fd-lowest-free-number/stream",
+		"--expect", write(t, "[gvisor]\nbasics/fd-lowest-free-number answer@kernel it was so once\n")}
+	const name, line = "basics/fd-lowest-free-number/stream/kernel/kernel", "line 2: [gvisor] basics/fd-lowest-free-number answer@kernel"
+	here := command(t, args...)
+	if all, cases := read(t, here); here.code != 0 || cases[name].Verdict != interop.Pass || len(all.Aside) != 1 || all.Aside[0] != line {
+		t.Errorf("got %+v", here)
+	}
+	there := inGVisor(t, args...)
+	if all, cases := read(t, there); there.code != 1 || cases[name].Verdict != interop.Fixed || len(cases[name].Gone) != 1 || cases[name].Gone[0] != line || len(all.Aside) != 0 {
+		t.Errorf("got %+v", there)
+	}
+}

@@ -1,0 +1,119 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ends are the kinds whose other end tells when nobody has this one open any more:
+// not in another process either, nor in a message on its way.
+var ends = []string{"pipe-r", "pipe-w", "pair"}
+
+// holders are the peers that were found to hold what they have no number of. They are
+// not waited for again.
+type holders struct{ sync.Map }
+
+func (h *holders) known(peer string) bool {
+	_, ok := h.Load(peer)
+	return ok
+}
+
+// patience is how long a file that should be free may take to be. The kernel frees
+// what lies in queues nobody reads when it comes to it.
+func (p *play) patience() time.Duration {
+	for _, role := range []Role{RoleA, RoleB} {
+		if p.holders.known(p.k.c.peer(role).Name) {
+			return min(4*look, p.timeout)
+		}
+	}
+	return p.timeout
+}
+
+// judgeHolders convicts who has a file of the case open after its end, and no number
+// of it. In a socket that is open still, which was found, there may be more.
+func (p *play) judgeHolders() error {
+	if len(p.leaked) > 0 {
+		return nil
+	}
+	p.k.dropSock(RoleA)
+	p.k.dropSock(RoleB)
+	var files []*caseFile
+	for _, f := range p.k.files {
+		if f.other >= 0 && slices.Contains(ends, f.Kind) {
+			f.drop()
+			files = append(files, f)
+		}
+	}
+	held, err := awaitFree(files, p.patience())
+	if err != nil {
+		return p.notRun("%v", err)
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	return p.convictHolder(held[0], 0, "%s is still open somewhere after the end of the case")
+}
+
+// convictHolder finds who has the file open, and ends the session with that.
+func (p *play) convictHolder(f *caseFile, line int, format string) error {
+	p.leaked[f] = true
+	role, sure := p.holder(f)
+	p.add(Finding{Check: CheckLeak, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), either: !sure})
+	return errSessionOver
+}
+
+// awaitFree waits until nobody has the files open, and returns those that somebody
+// still has then.
+func awaitFree(files []*caseFile, patience time.Duration) ([]*caseFile, error) {
+	deadline := time.Now().Add(patience)
+	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
+		fds := []unix.PollFd{{Fd: int32(files[0].other)}} // an end is told whatever is asked for
+		_, err := unix.Poll(fds, wait)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return files, err
+		case fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+			files = files[1:]
+			continue
+		case time.Now().After(deadline):
+			return files, nil
+		}
+		if err := nudge(); err != nil {
+			return files, err
+		}
+	}
+	return nil, nil
+}
+
+// holder ends the sides one after the other, those first that are known for it, and
+// tells with which of them the file is free: it is that side's doing. What neither
+// takes along, because it is in a group of its own, may be of either.
+func (p *play) holder(f *caseFile) (role Role, sure bool) {
+	roles := []Role{RoleB, RoleA}
+	if p.holders.known(p.k.c.A.Name) && !p.holders.known(p.k.c.B.Name) {
+		roles = []Role{RoleA, RoleB}
+	}
+	for _, role := range roles {
+		if p.sides[role].pid == os.Getpid() {
+			continue // nobody can end it
+		}
+		_ = p.sides[role].close() // it answered: how it ends now is nobody's fault
+		if held, err := awaitFree([]*caseFile{f}, grace); err == nil && len(held) == 0 {
+			p.holders.Store(p.k.c.peer(role).Name, true)
+			return role, true
+		}
+	}
+	for _, role := range roles {
+		if peer := p.k.c.peer(role).Name; peer != RunnerName {
+			p.holders.Store(peer, true)
+		}
+	}
+	return RoleB, false
+}

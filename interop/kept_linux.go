@@ -1,0 +1,96 @@
+package interop
+
+import (
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A state is what all who have an open file description share, and nobody who
+// passes it is to change.
+type state struct {
+	flags  int   // of O_APPEND and O_NONBLOCK
+	offset int64 // -1 where there is none
+}
+
+// stateOf looks at the runner's own copy. There is none of a file that was dropped.
+func stateOf(f *caseFile) (s state, ok bool) {
+	if f.own < 0 {
+		return s, false
+	}
+	flags, err := unix.FcntlInt(uintptr(f.own), unix.F_GETFL, 0)
+	if err != nil {
+		return s, false
+	}
+	s = state{flags: flags & (unix.O_APPEND | unix.O_NONBLOCK), offset: -1}
+	if flags&unix.O_PATH == 0 {
+		if offset, err := unix.Seek(f.own, 0, unix.SEEK_CUR); err == nil {
+			s.offset = offset
+		}
+	}
+	return s, true
+}
+
+// noteStates keeps how the files are, after something that may have changed them
+// rightly.
+func (p *play) noteStates() {
+	p.states = map[*caseFile]state{}
+	for _, f := range p.k.files {
+		if s, ok := stateOf(f); ok {
+			p.states[f] = s
+		}
+	}
+}
+
+// judgeStates convicts the peer that has just answered if a file is not as it was.
+// The runner's own sides are told to.
+func (p *play) judgeStates(role Role, line int) {
+	if !p.k.c.Scenario.runs(role) {
+		for _, f := range p.k.files {
+			was, known := p.states[f]
+			is, ok := stateOf(f)
+			if !known || !ok {
+				continue
+			}
+			if was.flags != is.flags {
+				p.find(CheckFile, role, line, "%s has got the status flags %#o in place of %#o", f.Name, is.flags, was.flags)
+			}
+			if was.offset != is.offset {
+				p.find(CheckFile, role, line, "%s is at offset %d now, and was at %d", f.Name, is.offset, was.offset)
+			}
+		}
+	}
+	p.noteStates()
+}
+
+// judgeHeld convicts the peer that has just answered if it has closed what it was
+// given or has reported, and was not told to. What it was given for a later case
+// counts too.
+func (p *play) judgeHeld(role Role, line int) {
+	sd := p.sides[role]
+	if p.k.c.Scenario.runs(role) || sd.pid == os.Getpid() {
+		return // they are told to do such things; this process has other reasons to close a number
+	}
+	// A peer that is gone holds nothing; one that ends during the first look has
+	// nothing at the second.
+	lost := slices.Sorted(maps.Keys(sd.live))
+	for range 2 {
+		open, err := openNumbers(sd.pid)
+		if err != nil || len(open) == 0 {
+			return
+		}
+		has := map[int]bool{}
+		for _, n := range open {
+			has[n] = true
+		}
+		if lost = slices.DeleteFunc(lost, func(n int) bool { return has[n] }); len(lost) == 0 {
+			return
+		}
+	}
+	for _, n := range lost {
+		p.find(CheckFile, role, line, "%d is closed, and nobody asked for that", n)
+		delete(sd.live, n)
+	}
+}

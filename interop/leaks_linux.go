@@ -1,0 +1,126 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A leak is a number of a process, or of a thread with a table of its own, that holds
+// a file of the case, and should not.
+type leak struct {
+	held
+	file *caseFile
+}
+
+// held is a number of a process.
+type held struct{ pid, number int }
+
+// judgeLeaks convicts numbers that hold a file of the case and that the peer
+// neither was given nor reported. After its end, it may hold nothing.
+func (p *play) judgeLeaks(role Role, line int, ended bool) {
+	deadline := time.Now().Add(p.timeout)
+	for {
+		leaks, err := p.leaks(role, ended)
+		switch {
+		case err != nil:
+			p.result.Verdict = NotRun
+			p.result.Why = fmt.Sprintf("nobody can tell what %s has open: %v", p.k.c.peer(role).Name, err)
+			return
+		case len(leaks) == 0:
+			return
+		case p.sides[role].peer.Hello.GC && time.Now().Before(deadline):
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		for i, l := range leaks {
+			// One conviction a number; after the end it is not convicted again.
+			p.convicted[l.held] = true
+			p.leaked[l.file] = true
+			switch {
+			case i >= mostWrong:
+			case ended:
+				p.find(CheckLeak, role, line, "%s, as %d, is still open after the end of the case", l.file.Name, l.number)
+			default:
+				p.find(CheckLeak, role, line, "%s, as %d, is open, and nobody was told", l.file.Name, l.number)
+			}
+		}
+		if len(leaks) > mostWrong {
+			p.find(CheckLeak, role, line, "%d more are open", len(leaks)-mostWrong)
+		}
+		return
+	}
+}
+
+// leaks are the files that the peer has a number for, and should not. Its own
+// duplicates of the case's socket are its business until the end. A peer that is
+// gone holds nothing.
+func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
+	sd := p.sides[role]
+	tables, err := tables(sd.pid)
+	if err != nil {
+		return nil, unlessGone(err)
+	}
+	for _, table := range tables {
+		more, err := p.leaksIn(table, sd, ended)
+		if err = unlessGone(err); err != nil {
+			return nil, err
+		}
+		leaks = append(leaks, more...)
+	}
+	return leaks, nil
+}
+
+// leaksIn looks at one table.
+func (p *play) leaksIn(table int, sd *side, ended bool) (leaks []leak, err error) {
+	numbers, err := openNumbers(table)
+	if err != nil {
+		return nil, err
+	}
+	known := map[int]bool{}
+	if sd.pid == os.Getpid() {
+		known = map[int]bool{0: true, 1: true, 2: true}
+		for _, n := range p.owned(sd) {
+			known[n] = true
+		}
+	}
+	for _, n := range numbers {
+		if known[n] || sd.live[n] || p.convicted[held{table, n}] {
+			continue
+		}
+		id, err := identify(table, n)
+		if err != nil {
+			if err = unlessGone(err); err != nil {
+				return nil, err
+			}
+			continue // closed meanwhile
+		}
+		files := slices.Clone(p.k.byIdentity[id])
+		if n > 2 { // a runner's side can have made another number of its own input
+			files = append(files, p.made...)
+		}
+		if ended {
+			files = append(files, p.k.ends...)
+		}
+		for _, f := range files {
+			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].pid, table, n)
+			if err == nil && holds && sure {
+				leaks = append(leaks, leak{held{table, n}, f})
+				break
+			}
+		}
+	}
+	return leaks, nil
+}
+
+// unlessGone is an error that is not the end of what was looked at.
+func unlessGone(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
