@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/report"
+)
+
+// The action of a CI server, as its step runs it: the inputs are lines in the
+// environment, and what it leaves is in files.
+func TestAction(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skipf("bash: %v", err)
+	}
+	fake := program(t, "fakes")
+	script, err := filepath.Abs("../../interop/action.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	action := func(inputs ...string) (code int, dir string, out string) {
+		dir = t.TempDir()
+		cmd := exec.Command(script)
+		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
+			"REPORTS="+dir+"/reports", "PEERS=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
+		cmd.Env = append(cmd.Env, inputs...)
+		r := finish(t, cmd)
+		return r.code, dir, r.stdout + r.stderr
+	}
+	read := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
+
+	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --sin cloexec\n", "RUN=basics/pass-one-fd\n\nbasics/echo-back/stream", "SKIP=**/dgram/**",
+		"EXPECT="+write(t, "** cloexec@bad it is a fake"))
+	if code != 0 {
+		t.Fatalf("exit status %d\n%s", code, out)
+	}
+	r, err := report.Read(dir + "/reports/report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Totals.Expected == 0 || r.Totals.Pass == 0 || len(r.Cases) == 0 {
+		t.Errorf("got %+v", r.Totals)
+	}
+	for _, c := range r.Cases {
+		if strings.Contains(c.Name, "/dgram/") {
+			t.Errorf("%s was to be left out", c.Name)
+		}
+	}
+	if got := read(dir + "/output"); got != "status=0\n" {
+		t.Errorf("the outputs are %q", got)
+	}
+	if got := read(dir + "/summary"); got != read(dir+"/reports/report.md") || !strings.HasPrefix(got, "## scm interop: as expected\n") {
+		t.Errorf("the summary is %q", got)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 3 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+
+	code, dir, _ = action("PEERS=bad="+fake+" --sin cloexec", "RUN=basics/pass-one-fd")
+	if got := read(dir + "/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(read(dir+"/summary"), "## scm interop: **not as expected**\n") {
+		t.Errorf("exit status %d, outputs %q", code, got)
+	}
+	code, dir, _ = action("SHARD=none")
+	if got := read(dir + "/output"); code != 2 || got != "status=2\n" {
+		t.Errorf("exit status %d, outputs %q", code, got)
+	}
+}
+
+// Each input of the action reaches the script, and the script reads no other.
+func TestActionInputs(t *testing.T) {
+	text := func(file string) string {
+		b, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	find := func(in, form string) (names []string) {
+		for _, m := range regexp.MustCompile(form).FindAllStringSubmatch(in, -1) {
+			names = append(names, strings.ToLower(m[1]))
+		}
+		slices.Sort(names)
+		return slices.Compact(names)
+	}
+	inputs, rest, _ := strings.Cut(text("action.yml"), "\noutputs:\n")
+	declared := find(inputs, `(?m)^  ([a-z]+):$`)
+	passed := find(rest, `(?m)^        ([A-Z]+): \$\{\{ inputs\.[a-z]+ \}\}$`)
+	read := find(text("interop/action.sh"), `\$\{?([A-Z]+)\b`)
+	if len(declared) == 0 || !slices.Equal(declared, passed) || !slices.Equal(declared, read) {
+		t.Errorf("declared %v, passed %v, read %v", declared, passed, read)
+	}
+}

@@ -1,0 +1,72 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A file is what recv tells of a descriptor.
+type file struct {
+	Kind   string `json:"kind"`
+	Access string `json:"access"`
+	Offset *int64 `json:"offset,omitempty"` // of what has one
+	Name   string `json:"name,omitempty"`   // that the kernel has for it
+}
+
+func (f file) String() string {
+	text := f.Kind + ", " + f.Access
+	if f.Offset != nil {
+		text += fmt.Sprintf(", offset %d", *f.Offset)
+	}
+	if f.Name != "" {
+		text += ", " + f.Name
+	}
+	return text
+}
+
+// accesses are how a file was opened.
+var accesses = map[int]string{unix.O_RDONLY: "read", unix.O_WRONLY: "write", unix.O_RDWR: "read-write"}
+
+// kinds are the words of scm.Kind.
+var kinds = map[uint32]string{
+	unix.S_IFREG: "regular", unix.S_IFDIR: "directory", unix.S_IFLNK: "symlink", unix.S_IFIFO: "pipe",
+	unix.S_IFSOCK: "socket", unix.S_IFCHR: "character device", unix.S_IFBLK: "block device",
+}
+
+func describe(fd int) (f file, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return f, fmt.Errorf("fstat: %w", err)
+	}
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return f, fmt.Errorf("fcntl: %w", err)
+	}
+	// Only Linux has it, and then only where /proc is.
+	f.Name, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	f.Kind = kinds[uint32(st.Mode)&unix.S_IFMT]
+	if anonymous, ok := strings.CutPrefix(f.Name, "anon_inode:"); ok {
+		f.Kind, f.Name = strings.Trim(anonymous, "[]"), ""
+	} else if strings.HasPrefix(f.Name, "/memfd:") {
+		f.Kind = "memfd"
+	} else if f.Kind == "" {
+		f.Kind = "unknown"
+	}
+	f.Access = accesses[flags&unix.O_ACCMODE]
+	if isPath(flags) {
+		f.Access = "path"
+	} else if f.Kind == "regular" || f.Kind == "memfd" || f.Kind == "block device" {
+		offset, err := unix.Seek(fd, 0, io.SeekCurrent)
+		if err != nil {
+			return f, fmt.Errorf("lseek: %w", err)
+		}
+		f.Offset = &offset
+	}
+	return f, nil
+}

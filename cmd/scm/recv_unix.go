@@ -1,0 +1,204 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/wire"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// A receiving is what recv does with what comes.
+type receiving struct {
+	meeting
+	connect bool
+	bytes   int
+	expect  string
+	cat     bool
+	json    bool
+}
+
+func recvCommand() *cobra.Command {
+	var r receiving
+	cmd := &cobra.Command{
+		Use:   "recv SOCKET [-- COMMAND ARG…]",
+		Short: "Receive files through a socket, and run a command with them",
+		Long: `Wait at a Unix socket for one message, and print what came with it: for each
+descriptor its kind, how it was opened, the offset and the name that the kernel has
+for it. With COMMAND, that runs in place of scm, with the files as descriptors 3 and
+up and with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is
+a path or, on Linux, an abstract name that begins with @.
+
+Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
+2 wrong usage, 128 and its number after a signal.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); len(args) == 0 || dash == 0 || dash < 0 && len(args) > 1 || dash > 1 || dash == len(args) {
+				return errors.New("recv takes SOCKET, and perhaps -- COMMAND ARG…")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			format, err := r.check(cmd)
+			if err != nil {
+				return err
+			}
+			r.wait = !r.connect
+			switch {
+			case r.connect && r.kind == "dgram":
+				return errors.New("a datagram socket that connects hears of nobody: no --connect with --type dgram")
+			case len(args) > 1 && (r.cat || r.json):
+				return errors.New("a command prints for itself: no --cat or --json with one")
+			case r.cat && r.json:
+				return errors.New("--cat or --json, and not both")
+			case r.bytes < 1:
+				return errors.New("--bytes must be more than 0")
+			}
+			ctx, stop := r.context()
+			defer stop()
+			payload, fds, err := r.receive(ctx, args[0], format)
+			if err != nil {
+				return failure(ctx, err)
+			}
+			defer closeAll(fds)
+			if len(args) > 1 {
+				return r.run(args[1:], format, payload, fds)
+			}
+			return r.tell(cmd.OutOrStdout(), payload, fds)
+		},
+	}
+	r.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&r.connect, "connect", false, "connect to the socket of the other side, in place of making one")
+	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes")
+	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`: regular, directory, pipe, socket, memfd, …")
+	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are")
+	f.BoolVar(&r.json, "json", false, "print a JSON object")
+	return cmd
+}
+
+// receive meets the other side and receives one message. The descriptors are the
+// caller's to close.
+func (r *receiving) receive(ctx context.Context, addr string, format wire.Format) (payload []byte, fds []int, err error) {
+	c, err := r.meet(ctx, addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.Close()
+	expect := scm.Expect{Max: scm.MaxFDs, Kind: scm.Kind(r.expect), Access: "any"}
+	if format != nil {
+		text := ""
+		err = withSocket(ctx, c, func(sock int) error {
+			text, fds, err = format.Recv(sock)
+			return err
+		})
+		switch {
+		case err == nil && ctx.Err() != nil: // a datagram socket that was shut down brings an empty message
+			closeAll(fds)
+			err = ctx.Err()
+		case err == nil && r.expect != "":
+			err = expect.Check(fds)
+		}
+		return []byte(text), fds, noMessage(err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	m := scm.Message{Buffers: [][]byte{make([]byte, r.bytes)}, FDs: make([]int, scm.MaxFDs)}
+	if err := c.RecvExpect(expect, &m, 0); err != nil {
+		return nil, nil, err
+	}
+	payload, fds = m.Buffers[0][:m.N], m.FDs[:m.NFD]
+	switch {
+	case m.N == 0 && m.NFD == 0 && r.kind != "dgram":
+		return nil, nil, noMessage(io.EOF)
+	case m.Flags&unix.MSG_TRUNC != 0:
+		closeAll(fds)
+		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)
+	}
+	return payload, fds, nil
+}
+
+func noMessage(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the other side ended without a message")
+	}
+	return err
+}
+
+// came is what came, for programs.
+type came struct {
+	Payload     string `json:"payload"` // in hexadecimal digits
+	Descriptors []file `json:"descriptors"`
+}
+
+// tell prints what came.
+func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
+	if r.cat {
+		for _, fd := range fds {
+			if err := copyOut(w, fd); err != nil {
+				return &exitError{exitFail, err}
+			}
+		}
+		return nil
+	}
+	list := []file{}
+	for _, fd := range fds {
+		f, err := describe(fd)
+		if err != nil {
+			return &exitError{exitFail, err}
+		}
+		list = append(list, f)
+	}
+	if r.json {
+		return orBroken(json.NewEncoder(w).Encode(came{fmt.Sprintf("%x", payload), list}))
+	}
+	if _, err := fmt.Fprintf(w, "%s, %s\n", quoted(payload), count(len(list), "descriptor")); err != nil {
+		return broken(err)
+	}
+	for _, f := range list {
+		if _, err := fmt.Fprintln(w, f); err != nil {
+			return broken(err)
+		}
+	}
+	return nil
+}
+
+// mostShown is how many bytes of a payload are shown.
+const mostShown = 64
+
+func quoted(payload []byte) string {
+	text := count(len(payload), "byte")
+	switch {
+	case len(payload) > mostShown:
+		text += fmt.Sprintf(" %q…", payload[:mostShown])
+	case len(payload) > 0:
+		text += fmt.Sprintf(" %q", payload)
+	}
+	return text
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// copyOut reads a received file to its end. It blocks or does not, as the sender
+// has it.
+func copyOut(w io.Writer, fd int) error {
+	n, err := unix.Dup(fd) // the file below closes its own
+	if err != nil {
+		return fmt.Errorf("dup: %w", err)
+	}
+	f := os.NewFile(uintptr(n), fmt.Sprintf("descriptor %d", fd))
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}

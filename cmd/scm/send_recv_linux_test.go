@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// patience is more than the other side needs to come.
+const patience = "--timeout=1m"
+
+// started is a command that runs beside another one.
+type started struct {
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+func start(t *testing.T, args ...string) *started {
+	t.Helper()
+	s := &started{cmd: exec.Command(program(t, "scm"), args...)}
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = &s.stdout, &s.stderr, t.TempDir()
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *started) wait() result {
+	_ = s.cmd.Wait() // the exit status is looked at
+	return result{s.cmd.ProcessState.ExitCode(), s.stdout.String(), s.stderr.String()}
+}
+
+// pass has one scm receive and another one send.
+func meet(t *testing.T, recv, send []string) (received, sent result) {
+	t.Helper()
+	r := start(t, append([]string{"recv", patience}, recv...)...)
+	sent = command(t, append([]string{"send", patience}, send...)...)
+	return r.wait(), sent
+}
+
+func TestSendAndRecv(t *testing.T) {
+	text := write(t, "0123456789")
+	for _, kind := range []string{"stream", "dgram", "seqpacket"} {
+		for _, addr := range []string{filepath.Join(t.TempDir(), "socket"), fmt.Sprintf("@scm-test-%d-%s", os.Getpid(), kind)} {
+			received, sent := meet(t, []string{"--type", kind, addr}, []string{"--type", kind, addr, text, "/dev/null", "/"})
+			want := "1 byte \"\\x00\", 3 descriptors\nregular, read, offset 0, " + text + "\ncharacter device, read, /dev/null\ndirectory, read, /\n"
+			if sent != (result{}) || received != (result{stdout: want}) {
+				t.Errorf("%s, %s: sent %+v, received %+v", kind, addr, sent, received)
+			}
+			if _, err := os.Lstat(addr); err == nil {
+				t.Errorf("%s is left", addr)
+			}
+		}
+	}
+}
+
+// The one who sends may be the one who waits.
+func TestSendListens(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	for _, kind := range []string{"stream", "seqpacket"} {
+		s := start(t, "send", "--listen", patience, "--type", kind, "--mode", "append", "--hex", "00ff", addr, write(t, ""))
+		r := command(t, "recv", "--connect", patience, "--type", kind, addr)
+		if sent := s.wait(); sent != (result{}) || r.code != 0 || !strings.HasPrefix(r.stdout, "2 bytes \"\\x00\\xff\", 1 descriptor\nregular, write, offset 0, /") {
+			t.Errorf("%s: sent %+v, received %+v", kind, sent, r)
+		}
+	}
+}
+
+// What is passed is the open file and not its name: who receives it goes on where the
+// sender has stopped.
+func TestInheritedDescriptor(t *testing.T) {
+	file, err := os.Open(write(t, "0123456789"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Read(make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := start(t, "recv", patience, "--cat", addr)
+	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	send.ExtraFiles = []*os.File{file}
+	if sent := finish(t, send); sent != (result{}) {
+		t.Errorf("sent %+v", sent)
+	}
+	if got := r.wait(); got != (result{stdout: "456789"}) {
+		t.Errorf("received %+v", got)
+	}
+}
+
+// A command has the files from 3 on, and is told so as by systemd: it runs in place of
+// scm, which leaves nothing of its own open.
+func TestRecvCommand(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	a, b := write(t, "of a\n"), write(t, "of b\n")
+	report := `test "$LISTEN_PID" = $$ && echo "$LISTEN_FDS $LISTEN_FDNAMES"; cat <&4; cat <&3; exit 7`
+	received, sent := meet(t, []string{addr, "--", "/bin/sh", "-c", report}, []string{addr, a, b, "/"})
+	if sent != (result{}) || received != (result{7, "3 file:file:/\nof b\nof a\n", ""}) {
+		t.Errorf("sent %+v, received %+v", sent, received)
+	}
+
+	// What this process gives all its children is none of scm's.
+	children, err := exec.Command("/bin/ls", "/proc/self/fd").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	received, _ = meet(t, []string{addr, "--", "/bin/ls", "/proc/self/fd"}, []string{addr, a, b, "/"})
+	numbers := append(strings.Fields(string(children)), "4", "5", "6") // 3 is the folder's without them
+	slices.Sort(numbers)
+	if got := strings.Fields(received.stdout); !slices.Equal(got, numbers) {
+		t.Errorf("open are %v, want %v", got, numbers)
+	}
+
+	// As many as there can be, in order.
+	args := []string{addr}
+	for i := range 253 {
+		args = append(args, write(t, fmt.Sprintf("%d\n", i)))
+	}
+	received, sent = meet(t, []string{addr, "--", "/bin/bash", "-c", `for ((i = 3; i < 3 + LISTEN_FDS; i++)); do cat <&$i; done`}, args)
+	all := ""
+	for i := range 253 {
+		all += fmt.Sprintf("%d\n", i)
+	}
+	if sent != (result{}) || received != (result{stdout: all}) {
+		t.Errorf("sent %+v, received %+v", sent, received)
+	}
+
+	// What is not there does not eat the message in silence.
+	received, _ = meet(t, []string{addr, "--", "/nonexistent"}, []string{addr, a})
+	if received.code != 1 || !strings.Contains(received.stderr, "/nonexistent") {
+		t.Errorf("received %+v", received)
+	}
+	received, _ = meet(t, []string{addr, "--", "/bin/true"}, []string{addr})
+	if received != (result{code: 1, stderr: "scm: the message came without a descriptor\n"}) {
+		t.Errorf("received %+v", received)
+	}
+}
+
+// Each format is understood by its own kind, and a name goes with the file where there
+// is place for one.
+func TestSendFormats(t *testing.T) {
+	file := write(t, "")
+	for _, f := range wire.Formats() {
+		addr := filepath.Join(t.TempDir(), "socket")
+		send := []string{"--format", f.Name(), addr, file}
+		want := "0 bytes, 1 descriptor\n"
+		switch f.Name() {
+		case "runc", "conmon":
+			want = fmt.Sprintf("%d bytes %q, 1 descriptor\n", len(file), file)
+			if len(file) > mostShown {
+				want = fmt.Sprintf("%d bytes %q…, 1 descriptor\n", len(file), file[:mostShown])
+			}
+		case "notify":
+			send, want = append(send, "--payload", "FDSTORE=1"), "9 bytes \"FDSTORE=1\", 1 descriptor\n"
+		case "skalibs-ancil":
+			send, want = append(send, "--payload", "|"), "1 byte \"|\", 1 descriptor\n"
+		}
+		received, sent := meet(t, []string{"--format", f.Name(), "--expect", "regular", addr}, send)
+		if sent != (result{}) || received.code != 0 || received.stdout != want+"regular, read, offset 0, "+file+"\n" {
+			t.Errorf("%s: sent %+v, received %+v", f.Name(), sent, received)
+		}
+	}
+}
+
+func TestRecvJSON(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	empty := write(t, "")
+	received, _ := meet(t, []string{"--json", addr}, []string{addr, empty, "/dev/null", "--payload", "hé"})
+	var got came
+	if err := json.Unmarshal([]byte(received.stdout), &got); err != nil {
+		t.Fatal(err)
+	}
+	zero := int64(0)
+	want := came{"68c3a9", []file{{"regular", "read", &zero, empty}, {"character device", "read", nil, "/dev/null"}}}
+	if text, _ := json.Marshal(want); string(text)+"\n" != received.stdout {
+		t.Errorf("got %s, want %s", received.stdout, text)
+	}
+}
+
+// Bad input is told in one line, and nothing is left.
+func TestSendAndRecvRefuse(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	for _, c := range []struct {
+		args   string
+		code   int
+		stderr string
+	}{
+		{"send", 2, "scm: requires at least 1 arg(s), only received 0\n"},
+		{"send ADDR /nonexistent", 1, "scm: open /nonexistent: no such file or directory\n"},
+		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory\n"},
+		{"send ADDR --type raw", 2, "scm: no such type of socket: \"raw\"\n"},
+		{"send ADDR --format morse", 2, "scm: no such format: \"morse\"; formats are …\n"},
+		{"send ADDR --format gvisor --type stream", 2, "scm: the format gvisor needs --type seqpacket\n"},
+		{"send ADDR --fd 77", 1, "scm: descriptor 77 was not inherited\n"},
+		{"send ADDR --fd x", 2, "scm: invalid argument \"x\" for \"--fd\" flag: …\n"},
+		{"send ADDR --hex 0", 2, "scm: --hex: encoding/hex: odd length hex string\n"},
+		{"send ADDR --hex 00 --payload a", 2, "scm: if any flags in the group [payload hex] are set none of the others can be; …\n"},
+		{"send ADDR --mode execute", 2, "scm: --mode is read, write, read-write or append, and not \"execute\"\n"},
+		{"send ADDR --listen --type dgram", 2, "scm: a datagram socket has nobody to wait for: no --listen with --type dgram\n"},
+		{"send ADDR --timeout -1s", 2, "scm: --timeout must not be less than 0\n"},
+		{"recv", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
+		{"recv ADDR sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
+		{"recv ADDR --", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
+		{"recv -- sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
+		{"recv ADDR --connect --type dgram", 2, "scm: a datagram socket that connects hears of nobody: no --connect with --type dgram\n"},
+		{"recv ADDR --cat --json", 2, "scm: --cat or --json, and not both\n"},
+		{"recv ADDR --json -- sh", 2, "scm: a command prints for itself: no --cat or --json with one\n"},
+		{"recv ADDR --bytes 0", 2, "scm: --bytes must be more than 0\n"},
+		{"recv ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
+		{"recv ADDR --timeout 20ms --type dgram", 1, "scm: timed out after 20ms\n"},
+		{"recv ADDR --timeout 20ms --format notify", 1, "scm: timed out after 20ms\n"},
+		{"send ADDR --timeout 20ms --listen", 1, "scm: timed out after 20ms\n"},
+		{"send ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
+	} {
+		r := command(t, strings.Fields(strings.ReplaceAll(c.args, "ADDR", addr))...)
+		if r.code != c.code || r.stdout != "" || !like(r.stderr, c.stderr) {
+			t.Errorf("%s: got %+v, want %d, %q", c.args, r, c.code, c.stderr)
+		}
+		if _, err := os.Lstat(addr); err == nil {
+			t.Errorf("%s: the socket file is left", c.args)
+		}
+	}
+
+	// A message that is not as wanted.
+	for _, c := range []struct {
+		recv, send []string
+		stderr     string
+	}{
+		{[]string{"--expect", "socket", addr}, []string{addr, "/dev/null"}, "scm: …character device…\n"},
+		{[]string{"--expect", "socket", "--format", "openssh", addr}, []string{"--format", "openssh", addr, "/dev/null"}, "scm: …character device…\n"},
+		{[]string{"--type", "dgram", "--bytes", "3", addr}, []string{"--type", "dgram", "--payload", "long", addr}, "scm: the message is longer than 3 bytes: see --bytes\n"},
+		{[]string{"--format", "python", addr}, []string{"--payload", "\x02", addr, "/dev/null"}, "scm: …python…\n"},
+	} {
+		received, sent := meet(t, c.recv, c.send)
+		if sent != (result{}) || received.code != 1 || received.stdout != "" || !like(received.stderr, c.stderr) {
+			t.Errorf("%v: sent %+v, received %+v", c.recv, sent, received)
+		}
+	}
+
+	// 254 are refused, and so is a stream without a byte; the other side hears the end.
+	many := []string{addr}
+	for range 254 {
+		many = append(many, "/dev/null")
+	}
+	for _, c := range []struct {
+		send []string
+		want string
+	}{
+		{many, "scm: …more than 253 descriptors in a message\n"},
+		{[]string{addr, "/dev/null", "--payload="}, "scm: …a stream carries no files without a byte\n"},
+	} {
+		received, sent := meet(t, []string{addr}, c.send)
+		if sent.code != 1 || !like(sent.stderr, c.want) || received != (result{code: 1, stderr: "scm: the other side ended without a message\n"}) {
+			t.Errorf("sent %+v, received %+v", sent, received)
+		}
+	}
+}
+
+// A signal ends what waits, whatever it waits for, and the socket file goes.
+func TestSendAndRecvSignal(t *testing.T) {
+	for s, name := range signals {
+		for _, args := range []string{"recv ADDR", "recv ADDR --type dgram", "recv ADDR --format notify", "send ADDR --listen", "recv ADDR --format openssh"} {
+			addr := filepath.Join(t.TempDir(), "socket")
+			p := start(t, strings.Fields(strings.ReplaceAll(args, "ADDR", addr))...)
+			for {
+				if _, err := os.Lstat(addr); err == nil {
+					break
+				}
+				if running(fmt.Sprint(p.cmd.Process.Pid)) {
+					continue
+				}
+				t.Fatalf("%s: %+v", args, p.wait())
+			}
+			if err := p.cmd.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+			if r := p.wait(); r != (result{code: 128 + int(s), stderr: "scm: " + name + "\n"}) {
+				t.Errorf("%s, %s: got %+v", args, name, r)
+			}
+			if _, err := os.Lstat(addr); err == nil {
+				t.Errorf("%s, %s: the socket file is left", args, name)
+			}
+		}
+	}
+	// One who has connected and says nothing.
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := start(t, "recv", addr, "--format", "openssh")
+	var silent net.Conn
+	for silent == nil { // until it listens
+		silent, _ = net.Dial("unix", addr)
+	}
+	defer silent.Close()
+	for { // the one connection is accepted when the file has gone
+		if _, err := os.Lstat(addr); err != nil {
+			break
+		}
+	}
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.wait(); got.code != 128+int(syscall.SIGTERM) {
+		t.Errorf("got %+v", got)
+	}
+}
