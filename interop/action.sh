@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# What action.yml runs, with the inputs in the environment: builds scm, plays, and leaves the reports, the summary
+# of the job and the exit status.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
+go -C "$here" build -o "$scm" ./cmd/scm
+
+args=(--builtin="$BUILTIN")
+# each FLAG LINES: the flag once for each line that is not empty.
+each() {
+	local line
+	while IFS= read -r line; do
+		if [ -n "${line//[[:space:]]/}" ]; then
+			args+=("$1" "$line")
+		fi
+	done <<<"$2"
+}
+each --peer "$PEERS"
+each --run "$RUN"
+each --skip "$SKIP"
+each --expect "$EXPECT"
+each --shard "$SHARD"
+for form in json jsonl xml md html; do
+	args+=(--report "$REPORTS/report.$form")
+done
+
+status=0
+"$scm" interop run "${args[@]}" || status=$?
+rm -r "$(dirname "$scm")"
+if [ -e "$REPORTS/report.md" ]; then
+	cat "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"
+fi
+echo "status=$status" >>"$GITHUB_OUTPUT"
+exit "$status"
