@@ -76,7 +76,7 @@ test-c:
 	fi
 
 test-modules:
-	@for m in $(MODULES); do echo "$$m: go vet, go test"; $(GO) -C $$m vet ./...; $(GO) -C $$m test ./...; done
+	@for m in $(MODULES); do echo "$$m: go vet, go test"; $(GO) -C $$m vet ./...; $(GO) -C $$m test -count=1 ./...; done
 
 .PHONY: interop peers
 interop: setup-test peers ## run every scenario between every pair of peers, and print the matrix
@@ -87,6 +87,11 @@ interop: setup-test peers ## run every scenario between every pair of peers, and
 
 peers: ## build the peers into build/peers, and name those that could not be built
 	$(GO) run ./tools/peers -out build/peers
+
+.PHONY: steady
+steady: setup-test peers ## run the peers inside 20 times and all of them 3 times, with every core busy at last: each run gives the same
+	$(GO) build -o build/scm ./cmd/scm
+	tools/steady.sh
 
 .PHONY: golden
 golden: setup-cross ## compare the control buffers of pure Go with those of C, on each architecture and libc
@@ -103,6 +108,15 @@ identity: setup-test setup-cross ## prove that the backends are the same to the 
 
 identity-mutants: setup-cross ## run the tests of that proof: faults put into one backend are found, and named
 	$(GO) run ./tools/identity -mutants
+
+# Each backend is a build of its own; both are in the table.
+.PHONY: bench
+bench: setup-test ## hold both backends, and other libraries, against a loop in C; ratios, from one run
+	@mkdir -p build/bench
+	$(GO) build -C bench -o ../build/bench/purego -tags purego .
+	$(GO) build -C bench -o ../build/bench/cgo .
+	build/bench/purego -only "scm " -out build/bench/purego.json
+	build/bench/cgo -in build/bench/purego.json | tee build/bench/table.md
 
 .PHONY: lib
 lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
