@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,29 +134,64 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 
 // A run removes what one that was killed has left, and nothing else.
 func TestSweep(t *testing.T) {
-	dead := exec.Command("true")
-	if err := dead.Run(); err != nil {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	alive, err := newArea()
+	if err != nil {
 		t.Fatal(err)
 	}
-	temp := t.TempDir()
+	defer alive.remove()
 	names := map[string]bool{
-		fmt.Sprintf("scm-interop-%d-123", dead.Process.Pid): false,
-		fmt.Sprintf("scm-interop-%d-123", os.Getpid()):      true,
-		"scm-interop-files": true,
-		"scm-interop-12x-1": true,
-		"else-1-1":          true,
+		filepath.Base(alive.dir):                       true,
+		fmt.Sprintf("scm-interop-%d-123", os.Getpid()): false, // of an earlier process with that number
+		"scm-interop-files":                            true,
+		"scm-interop-12x-1":                            true,
+		"else-1-1":                                     true,
 	}
 	for name := range names {
 		if err := os.MkdirAll(filepath.Join(temp, name, "1"), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sweep(temp)
+	link := filepath.Join(temp, "scm-interop-1-1")
+	if err := os.Symlink("else-1-1", link); err != nil {
+		t.Fatal(err)
+	}
+	other, err := newArea() // the next run
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, stays := range names {
-		if _, err := os.Stat(filepath.Join(temp, name)); (err == nil) != stays {
+		if _, err := os.Stat(filepath.Join(temp, name, "1")); (err == nil) != stays {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	other.remove()
+	if _, err := os.Stat(other.dir); err == nil {
+		t.Errorf("%s stays", other.dir)
+	}
+}
+
+// Runs that begin at the same time do not sweep each other away.
+func TestSweepOfManyRuns(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var runs sync.WaitGroup
+	for range 8 {
+		runs.Go(func() {
+			for range 200 {
+				a, err := newArea()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := a.caseDir(); err != nil {
+					t.Error(err)
+				}
+				a.remove()
+			}
+		})
+	}
+	runs.Wait()
 }
 
 func TestNoFolder(t *testing.T) {
@@ -230,7 +266,10 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
+	// It stays a zombie meanwhile, as in a container in which nobody reaps.
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
 	waitGone(t, file)
 	left, err := filepath.Glob(filepath.Join(dir, "scm-interop-*"))
 	if err != nil || len(left) != 1 {
@@ -240,4 +279,5 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if _, err := os.Stat(left[0]); err == nil {
 		t.Errorf("%s stays", left[0])
 	}
+	_ = cmd.Wait() // it was killed
 }

@@ -12,36 +12,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An area is the folder of a run for whatever has a name. It is named after the
-// process, so that the next run knows one that nobody will remove any more.
+// An area is the folder of a run for whatever has a name. Its lock ends with the
+// process, whoever may reap that and whatever its number is elsewhere, so that the
+// next run knows a folder that nobody will remove any more.
 type area struct {
 	dir  string
+	lock *os.File // nil where folders have none
 	next atomic.Int64
 }
 
-var areaForm = regexp.MustCompile(`^scm-interop-([0-9]+)-[0-9]+$`)
+var areaForm = regexp.MustCompile(`^scm-interop-[0-9]+-[0-9]+$`)
 
 func newArea() (*area, error) {
 	sweep(os.TempDir())
-	dir, err := os.MkdirTemp("", fmt.Sprintf("scm-interop-%d-", os.Getpid()))
+	for {
+		dir, err := os.MkdirTemp("", fmt.Sprintf("scm-interop-%d-", os.Getpid()))
+		if err != nil {
+			return nil, err
+		}
+		lock, err := lockFolder(dir)
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.ENOENT) {
+			continue // another run's sweep was first
+		}
+		// Other users, as whom a side may play, pass through.
+		return &area{dir: dir, lock: lock}, os.Chmod(dir, 0o711)
+	}
+}
+
+// lockFolder locks the folder of that name. The error is EWOULDBLOCK if somebody
+// else has, and ENOENT if it went meanwhile.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	// Other users, as whom a side may play, pass through.
-	return &area{dir: dir}, os.Chmod(dir, 0o711)
+	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		_, err = os.Stat(dir) // a name is used once
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // sweep removes what runs that were killed have left.
 func sweep(temp string) {
 	names, _ := filepath.Glob(filepath.Join(temp, "scm-interop-*")) // the pattern is right
 	for _, name := range names {
-		m := areaForm.FindStringSubmatch(filepath.Base(name))
-		if m == nil {
+		if !areaForm.MatchString(filepath.Base(name)) {
 			continue
 		}
-		if pid, err := strconv.Atoi(m[1]); err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
-			_ = os.RemoveAll(name) // another user's stays
+		lock, err := lockFolder(name)
+		if err != nil {
+			continue // it is in use, or another user's
 		}
+		_ = os.RemoveAll(name) // the next run tries again
+		_ = lock.Close()
 	}
 }
 
@@ -54,7 +81,10 @@ func (a *area) caseDir() (string, error) {
 	return dir, os.Chmod(dir, 0o777) // whatever the umask is
 }
 
-func (a *area) remove() { _ = os.RemoveAll(a.dir) } // the next run tries again
+func (a *area) remove() {
+	_ = os.RemoveAll(a.dir) // the next run tries again
+	_ = a.lock.Close()
+}
 
 // spareName is a name in a folder that nobody else has at the moment.
 func spareName(dir string) (string, error) {
