@@ -46,6 +46,7 @@ var toy = registry{
 		{Name: "idle", Lang: "sh", Needs: []string{"sh"}},
 		{Name: "new", Lang: "other", Needs: []string{"sh", "bash 99.1"}},
 		{Name: "none", Lang: "other", Needs: []string{"no-such-tool"}},
+		{Name: "file", Lang: "other", Needs: []string{"sh", "/no/such.jar"}},
 	},
 	Peers: []source{
 		{Name: "a", Build: "good", Command: []string{"{out}/a", "{root}/x"}},
@@ -54,6 +55,7 @@ var toy = registry{
 		{Name: "unmade", Build: "idle", Command: []string{"{out}/unmade"}},
 		{Name: "newer", Build: "new", Command: []string{"{sh}"}},
 		{Name: "toolless", Build: "none", Command: []string{"{sh}"}},
+		{Name: "fileless", Build: "file", Command: []string{"{sh}"}},
 	},
 }
 
@@ -79,6 +81,7 @@ func TestBuild(t *testing.T) {
 		{name: "unmade", why: "no such program", broken: true},
 		{name: "newer", why: "is older than 99.1"},
 		{name: "toolless", why: "no no-such-tool in PATH"},
+		{name: "fileless", why: "no /no/such.jar"},
 	} {
 		got := list[i]
 		if got.Name != want.name || got.Broken != want.broken || (got.Why == "") != (want.why == "") ||
@@ -101,12 +104,13 @@ func TestBuildOnlyTheNamed(t *testing.T) {
 func TestHiddenToolchainsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("CC", "gcc")
-	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python"}, &bytes.Buffer{}) {
+	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python", "jnr-posix"}, &bytes.Buffer{}) {
 		want := map[string]string{
-			"csrc":    "no C compiler (gcc) in PATH",
-			"nix":     "no cargo in PATH",
-			"scm-cgo": "no go in PATH",
-			"python":  "no python3 in PATH",
+			"csrc":      "no C compiler (gcc) in PATH",
+			"nix":       "no cargo in PATH",
+			"scm-cgo":   "no go in PATH",
+			"python":    "no python3 in PATH",
+			"jnr-posix": "no make in PATH",
 		}[b.Name]
 		if b.Why != want || b.Broken || b.Command != nil {
 			t.Errorf("got %+v, want the reason %q", b, want)
@@ -132,6 +136,20 @@ func TestList(t *testing.T) {
 		}
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is taken for %+v", text, got)
+		}
+	}
+}
+
+func TestVersionIn(t *testing.T) {
+	for text, want := range map[string]string{
+		"Python 3.11.2":                       "3.11.2",
+		"cargo 1.85.1 (d73d2caf9 2024-12-31)": "1.85.1",
+		"openjdk 17.0.21 2026-01-20\nOpenJDK Runtime Environment (build 17.0.21+9-Debian-1deb12u1)": "17.0.21",
+		"openjdk 21 2023-09-19\nOpenJDK Runtime Environment (build 21+35-Debian-1)":                 "21",
+		"none to be seen": "",
+	} {
+		if got := versionIn(text); got != want {
+			t.Errorf("versionIn(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

@@ -12,8 +12,15 @@ import (
 
 // find looks for a tool, "NAME" or "NAME OLDEST". It returns the tool's name and what runs it,
 // or why it will not do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
+// A library is needed by the path of its file.
 func find(ctx context.Context, need string) (name, command, why string) {
 	name, oldest, _ := strings.Cut(need, " ")
+	if strings.HasPrefix(name, "/") {
+		if _, err := os.Stat(name); err != nil {
+			return name, "", "no " + name
+		}
+		return name, name, ""
+	}
 	if name == "cc" {
 		cc := compiler(ctx)
 		if _, err := exec.LookPath(strings.Fields(cc)[0]); err != nil {
@@ -32,7 +39,7 @@ func find(ctx context.Context, need string) (name, command, why string) {
 	if err != nil {
 		return name, "", fmt.Sprintf("%s --version: %v: %s", name, err, lastLine(text))
 	}
-	if version := versionRE.FindString(string(text)); older(version, oldest) {
+	if version := versionIn(string(text)); older(version, oldest) {
 		return name, "", fmt.Sprintf("%s %s is older than %s", name, version, oldest)
 	}
 	return name, command, ""
@@ -51,7 +58,18 @@ func compiler(ctx context.Context) string {
 	return cc
 }
 
-var versionRE = regexp.MustCompile(`\d+(\.\d+)+`)
+var (
+	dottedRE = regexp.MustCompile(`\d+(\.\d+)+`)
+	plainRE  = regexp.MustCompile(`\b\d+`)
+)
+
+// versionIn is the first number with a dot in it, or else the first: a new Java is "openjdk 21 2023-09-19".
+func versionIn(text string) string {
+	if version := dottedRE.FindString(text); version != "" {
+		return version
+	}
+	return plainRE.FindString(text)
+}
 
 // older compares dotted numbers.
 func older(a, b string) bool {
