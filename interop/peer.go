@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"reflect"
@@ -61,6 +62,7 @@ type Hello struct {
 	Version string   `json:"version,omitempty"`
 	Can     []string `json:"can,omitempty"`
 	Room    string   `json:"room,omitempty"`
+	Payload string   `json:"payload,omitempty"`
 	GC      bool     `json:"gc,omitempty"`
 }
 
@@ -90,10 +92,14 @@ func parseHello(answer string) (h Hello, err error) {
 		Version: l.fields["version"],
 		Can:     l.list("can"),
 		Room:    l.fields["room"],
+		Payload: l.fields["payload"],
 		GC:      l.fields["gc"] == "yes",
 	}
 	if h.Room != "" && strings.Count(h.Room, ",") != 1 {
 		return h, fmt.Errorf("room=%s is not BYTES,FDS", h.Room)
+	}
+	if _, err := hex.DecodeString(h.Payload); err != nil {
+		return h, fmt.Errorf("payload=%s is not bytes", h.Payload)
 	}
 	return h, nil
 }
@@ -108,6 +114,9 @@ func (p *Peer) takes(s *Scenario, role Role, socketType string) string {
 		if !p.Hello.can(c) {
 			return "no " + c
 		}
+	}
+	if p.Hello.Payload != "" && s.otherPayload(p.Hello.Payload) {
+		return "its payload is " + p.Hello.Payload
 	}
 	if p.Hello.Room == "" {
 		return ""

@@ -194,6 +194,15 @@ func (s *Scenario) largestPayload() int {
 	return largest
 }
 
+// otherPayload tells whether either side sends anything but this payload.
+func (s *Scenario) otherPayload(payload string) bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		l, _ := parseLine(st.Text)
+		sent, sends := l.fields["payload"]
+		return st.Kind == StepSay && sends && sent != payload
+	})
+}
+
 // limits tells whether a peer is given another limit from outside.
 func (s *Scenario) limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {

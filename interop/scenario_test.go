@@ -60,19 +60,40 @@ func TestTakes(t *testing.T) {
 	}
 }
 
+func TestTakesItsOwnPayloadAlone(t *testing.T) {
+	const head = rule + "on stream\nfiles a=dir\n"
+	const pass = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
+	const silent = "A> end\nA< ok\nB> recv bytes=1 fds=1\nB< ok n=0 payload=- fds=-\n"
+	for text, want := range map[string]string{
+		head + pass:   "",
+		head + silent: "",
+		head + strings.ReplaceAll(pass, "00", "01"):                                                                          "its payload is 00",
+		head + strings.Replace(pass, "=00 fds", "=00,00 fds", 1):                                                             "its payload is 00",
+		head + pass + strings.ReplaceAll(pass, "00", "-"):                                                                    "its payload is 00",
+		head + "play receiver\n" + strings.Replace(pass, "send payload=00 fds=a", "sendmsg payload=01 control=rights(a)", 1): "its payload is 00",
+	} {
+		p := &Peer{Hello: Hello{Can: []string{"stream", "iov"}, Payload: "00"}}
+		s := mustParse(t, text)
+		if a, b := p.takes(s, RoleA, "stream"), p.takes(s, RoleB, "stream"); a != want || b != want {
+			t.Errorf("got %q and %q, want %q for\n%s", a, b, want, text)
+		}
+	}
+}
+
 func TestParseHello(t *testing.T) {
 	h, err := parseHello("ok name=nix lang=rust version=0.30.1 can=stream,multi room=*,1 gc=yes")
 	if err != nil || h.Lang != "rust" || h.Version != "0.30.1" || !slices.Equal(h.Can, []string{"stream", "multi"}) || h.Room != "*,1" || !h.GC {
 		t.Errorf("got %+v, %v", h, err)
 	}
 	for answer, want := range map[string]string{
-		"ok":                         `not an answer to hello: "ok"`,
-		"ok name=x":                  `not an answer to hello: "ok name=x"`,
-		"err EPIPE":                  `not an answer to hello: "err EPIPE"`,
-		"unsupported":                `not an answer to hello: "unsupported"`,
-		"Hello, world":               `not an answer to hello: "Hello, world"`,
-		"ok name=x name=y":           `name= twice in "ok name=x name=y"`,
-		"ok name=x can=dgram room=1": "room=1 is not BYTES,FDS",
+		"ok":                            `not an answer to hello: "ok"`,
+		"ok name=x":                     `not an answer to hello: "ok name=x"`,
+		"err EPIPE":                     `not an answer to hello: "err EPIPE"`,
+		"unsupported":                   `not an answer to hello: "unsupported"`,
+		"Hello, world":                  `not an answer to hello: "Hello, world"`,
+		"ok name=x name=y":              `name= twice in "ok name=x name=y"`,
+		"ok name=x can=dgram room=1":    "room=1 is not BYTES,FDS",
+		"ok name=x can=dgram payload=0": "payload=0 is not bytes",
 	} {
 		if h, err := parseHello(answer); err == nil || err.Error() != want {
 			t.Errorf("%q: got %+v, %v; want %s", answer, h, err, want)
