@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -23,6 +24,7 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		known := places{"root": "/", "out": "/"}
 		for _, need := range r.recipe(s.Build).Needs {
 			name, _, _ := strings.Cut(need, " ")
+			name, _, _ = strings.Cut(name, ":")
 			known[name] = "/"
 		}
 		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
@@ -133,6 +135,21 @@ func TestList(t *testing.T) {
 		if got, err := ReadList(file); err == nil {
 			t.Errorf("%q is taken for %+v", text, got)
 		}
+	}
+}
+
+func TestFindModules(t *testing.T) {
+	if _, err := exec.LookPath("perl"); err != nil {
+		t.Skip(err)
+	}
+	if name, command, why := find(context.Background(), "perl:Socket"); name != "perl" || !strings.HasSuffix(command, "/perl") || why != "" {
+		t.Errorf("a module that is there: %q, %q, %q", name, command, why)
+	}
+	if _, command, why := find(context.Background(), "perl:No::Such"); command != "" || !strings.HasPrefix(why, "perl has no No::Such: ") {
+		t.Errorf("a module that is not there: %q, %q", command, why)
+	}
+	if _, _, why := find(context.Background(), "no-such-tool:Socket"); why != "no no-such-tool in PATH" {
+		t.Errorf("a tool that is not there: %q", why)
 	}
 }
 
