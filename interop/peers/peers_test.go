@@ -103,12 +103,15 @@ func TestBuildOnlyTheNamed(t *testing.T) {
 func TestHiddenToolchainsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("CC", "gcc")
-	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python"}, &bytes.Buffer{}) {
+	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python", "ruby-send-io", "perl-msghdr", "php"}, &bytes.Buffer{}) {
 		want := map[string]string{
-			"csrc":    "no C compiler (gcc) in PATH",
-			"nix":     "no cargo in PATH",
-			"scm-cgo": "no go in PATH",
-			"python":  "no python3 in PATH",
+			"csrc":         "no C compiler (gcc) in PATH",
+			"nix":          "no cargo in PATH",
+			"scm-cgo":      "no go in PATH",
+			"python":       "no python3 in PATH",
+			"ruby-send-io": "no ruby in PATH",
+			"perl-msghdr":  "no perl in PATH",
+			"php":          "no php in PATH",
 		}[b.Name]
 		if b.Why != want || b.Broken || b.Command != nil {
 			t.Errorf("got %+v, want the reason %q", b, want)
