@@ -126,8 +126,8 @@ lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
 	SCM_MUTANTS=full $(GO) test . -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 
-.PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-shell
-lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-shell ## run every linter; one that is missing is an error
+.PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
+lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; one that is missing is an error
 
 lint-go:
 	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
@@ -159,6 +159,18 @@ lint-rust:
 lint-python:
 	$(RUFF) check
 	$(RUFF) format --check
+
+# ruby -wc ends with 0 whatever it warns of.
+lint-ruby:
+	@for f in $(call find,*.rb); do said=$$(ruby -wc $$f 2>&1); [ "$$said" = "Syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
+
+# perl -wc likewise.
+lint-perl:
+	@for f in $(call find,*.pl) $(call find,*.pm); do \
+		said=$$(perl -I "$$(dirname $$f)" -wc $$f 2>&1); [ "$$said" = "$$f syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
+
+lint-php:
+	@for f in $(call find,*.php); do php -d display_errors=stderr -d error_reporting=-1 -l $$f | grep -qx "No syntax errors detected in $$f" || { php -l $$f; exit 1; }; done
 
 lint-shell:
 	shellcheck $(SHELL_FILES)

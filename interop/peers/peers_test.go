@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -23,6 +24,7 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		known := places{"root": "/", "out": "/"}
 		for _, need := range r.recipe(s.Build).Needs {
 			name, _, _ := strings.Cut(need, " ")
+			name, _, _ = strings.Cut(name, ":")
 			known[name] = "/"
 		}
 		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
@@ -104,13 +106,16 @@ func TestBuildOnlyTheNamed(t *testing.T) {
 func TestHiddenToolchainsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("CC", "gcc")
-	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "python", "jnr-posix"}, &bytes.Buffer{}) {
+	for _, b := range Build(context.Background(), ".", t.TempDir(), []string{"csrc", "nix", "scm-cgo", "jnr-posix", "python", "ruby-send-io", "perl-msghdr", "php"}, &bytes.Buffer{}) {
 		want := map[string]string{
-			"csrc":      "no C compiler (gcc) in PATH",
-			"nix":       "no cargo in PATH",
-			"scm-cgo":   "no go in PATH",
-			"python":    "no python3 in PATH",
-			"jnr-posix": "no make in PATH",
+			"csrc":         "no C compiler (gcc) in PATH",
+			"nix":          "no cargo in PATH",
+			"scm-cgo":      "no go in PATH",
+			"jnr-posix":    "no make in PATH",
+			"python":       "no python3 in PATH",
+			"ruby-send-io": "no ruby in PATH",
+			"perl-msghdr":  "no perl in PATH",
+			"php":          "no php in PATH",
 		}[b.Name]
 		if b.Why != want || b.Broken || b.Command != nil {
 			t.Errorf("got %+v, want the reason %q", b, want)
@@ -151,6 +156,21 @@ func TestVersionIn(t *testing.T) {
 		if got := versionIn(text); got != want {
 			t.Errorf("versionIn(%q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestFindModules(t *testing.T) {
+	if _, err := exec.LookPath("perl"); err != nil {
+		t.Skip(err)
+	}
+	if name, command, why := find(context.Background(), "perl:Socket"); name != "perl" || !strings.HasSuffix(command, "/perl") || why != "" {
+		t.Errorf("a module that is there: %q, %q, %q", name, command, why)
+	}
+	if _, command, why := find(context.Background(), "perl:No::Such"); command != "" || !strings.HasPrefix(why, "perl has no No::Such: ") {
+		t.Errorf("a module that is not there: %q, %q", command, why)
+	}
+	if _, _, why := find(context.Background(), "no-such-tool:Socket"); why != "no no-such-tool in PATH" {
+		t.Errorf("a tool that is not there: %q", why)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// find looks for a tool, "NAME" or "NAME OLDEST". It returns the tool's name and what runs it,
-// or why it will not do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
-// A library is needed by the path of its file.
+// find looks for a tool, "NAME" or "NAME OLDEST", for a module of one, "NAME:MODULE", or for
+// a library's file, by its path. It returns the tool's name and what runs it, or why it will not
+// do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
 func find(ctx context.Context, need string) (name, command, why string) {
 	name, oldest, _ := strings.Cut(need, " ")
 	if strings.HasPrefix(name, "/") {
@@ -28,9 +28,15 @@ func find(ctx context.Context, need string) (name, command, why string) {
 		}
 		return name, cc, ""
 	}
+	name, module, _ := strings.Cut(name, ":")
 	command, err := exec.LookPath(name)
 	if err != nil {
 		return name, "", fmt.Sprintf("no %s in PATH", name)
+	}
+	if module != "" {
+		if text, err := exec.CommandContext(ctx, command, loads(name, module)...).CombinedOutput(); err != nil {
+			return name, "", fmt.Sprintf("%s has no %s: %s", name, module, lastLine(text))
+		}
 	}
 	if oldest == "" {
 		return name, command, ""
@@ -43,6 +49,14 @@ func find(ctx context.Context, need string) (name, command, why string) {
 		return name, "", fmt.Sprintf("%s %s is older than %s", name, version, oldest)
 	}
 	return name, command, ""
+}
+
+// loads is with what arguments a tool succeeds if it has the module.
+func loads(tool, module string) []string {
+	if tool == "php" {
+		return []string{"--ri", module}
+	}
+	return []string{"-M" + module, "-e", "1"}
 }
 
 // compiler is CC, or what go says when that is not set.

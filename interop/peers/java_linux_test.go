@@ -1,8 +1,0 @@
-package peers
-
-import "testing"
-
-// So do Java's parseLong and HexFormat.
-func TestJavaIsStrict(t *testing.T) {
-	testStrict(t, "jnr-posix")
-}
