@@ -126,6 +126,16 @@ lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
 	SCM_MUTANTS=full $(GO) test . -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 
+# A child is run again for each fault: all errnos, on every type of socket.
+.PHONY: torture
+torture: setup-test ## fail each system call of each function in every way, and kill the process around it, on both backends
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		SCM_TORTURE=full $(GO) test . -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct; \
+	else \
+		echo "skip: cgo run: no C compiler"; \
+	fi
+	SCM_TORTURE=full $(GO) test . -tags purego -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct
+
 .PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-shell
 lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-shell ## run every linter; one that is missing is an error
 
