@@ -28,7 +28,6 @@ type tortured struct {
 	network   string
 	partner   int
 	witnesses []witness
-	own       []int
 }
 
 // newTortured makes the case's files. sock and cargo are for the child.

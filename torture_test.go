@@ -76,7 +76,8 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	// It lives on while the partner looks, so that what it has not closed is open.
 	// What strace kept it from closing is no leak of its own, and a leak that it
 	// tells of itself needs no wait to be found.
-	if f.call == "close" || o.report != nil && len(o.report.Left) > len(o.report.Returned) {
+	if f.call == "close" || o.report != nil &&
+		(len(o.report.Left) > len(o.report.Returned) || o.report.Err != "" && len(o.report.Left) > 0) {
 		_ = partner.Close()
 	}
 	o.seen = t.drains()
@@ -109,6 +110,9 @@ func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown [
 			errnos = errnos[first : first+2]
 		}
 		for _, errno := range errnos {
+			if strings.Contains(c.line, " = -1 "+unix.ErrnoName(errno)+" ") {
+				continue // it is what the kernel says without a fault
+			}
 			faults = append(faults, fault{call: c.name, kind: c.kind(), nth: c.ordinal, place: i, errno: errno})
 		}
 		faults = append(faults, fault{call: c.name, kind: c.kind(), nth: c.ordinal, place: i, kill: true})
