@@ -97,17 +97,32 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	return o
 }
 
-// faults are those to put into a call that makes these system calls. Without all of
-// them each system call gets two of its errors, which ones depends on where it is.
+// some are few of the errors of a system call: those that can be no error, and one
+// that is.
+func (op operation) some(c tracedCall, errnos []unix.Errno, which int) (few []unix.Errno) {
+	var plain []unix.Errno
+	for _, errno := range errnos {
+		if errno == unix.EINTR || slices.Contains(op.retries[c.kind()], errno) {
+			few = append(few, errno)
+		} else {
+			plain = append(plain, errno)
+		}
+	}
+	if len(plain) == 0 {
+		return few
+	}
+	return append(few, plain[which%len(plain)])
+}
+
+// faults are those to put into a call that makes these system calls: all, or some.
 func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown []string) {
 	for i, c := range r.calls {
 		errnos, ok := plausible[c.kind()]
 		if !ok {
 			unknown = append(unknown, c.kind())
 		}
-		if !all && len(errnos) > 2 {
-			first := (len(op.name) + i) % (len(errnos) - 1)
-			errnos = errnos[first : first+2]
+		if !all {
+			errnos = op.some(c, errnos, len(op.name)+i)
 		}
 		for _, errno := range errnos {
 			if strings.Contains(c.line, " = -1 "+unix.ErrnoName(errno)+" ") {
