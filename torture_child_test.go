@@ -121,6 +121,18 @@ func (t *subject) looks(err error) {
 			t.wrong = append(t.wrong, fmt.Sprintf("%d is not close-on-exec", fd))
 		}
 	}
+	for _, c := range t.held {
+		switch c := c.(type) {
+		case *scm.Conn:
+			if c.LocalAddr() == nil {
+				t.wrong = append(t.wrong, "the Conn has no local address, not even an unnamed one")
+			}
+		case *scm.Listener:
+			if c.Addr() == nil {
+				t.wrong = append(t.wrong, "the Listener has no address, not even an unnamed one")
+			}
+		}
+	}
 	if _, missing := os.Lstat(t.path()); err != nil && !errors.Is(missing, fs.ErrNotExist) && !t.stale {
 		t.wrong = append(t.wrong, "a call that failed left its socket file")
 	}
