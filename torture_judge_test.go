@@ -135,7 +135,7 @@ func (o outcome) judgeError(op operation, add func(string, ...any)) {
 		return
 	}
 	_, shrugged := op.shrugs[f.kind]
-	retried := slices.Contains(op.retries[f.call], f.errno)
+	retried := slices.Contains(op.retries[f.kind], f.errno)
 	switch {
 	case r.Err == "" && shrugged:
 	case r.Err == "" && retried:

@@ -70,6 +70,8 @@ func (t *tortured) file(kind string) (fd int) {
 		p, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	case "listener":
 		return t.listener()
+	case "tcp":
+		return t.tcp()
 	default:
 		err = unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC)
 	}
@@ -88,6 +90,28 @@ func (t *tortured) listener() int {
 	Expect(unix.Listen(sock, 1)).To(Succeed())
 	t.witnesses = append(t.witnesses, witness{end: -1, kind: "listener", name: name})
 	return sock
+}
+
+// tcp makes a connection over the loopback, of which the partner keeps one end.
+func (t *tortured) tcp() int {
+	GinkgoHelper()
+	socket := func() int {
+		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		return sock
+	}
+	l, client := socket(), socket()
+	defer func() { _ = unix.Close(l) }()
+	Expect(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
+	Expect(unix.Listen(l, 1)).To(Succeed())
+	name, err := unix.Getsockname(l)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Connect(client, name)).To(Succeed())
+	Expect(unix.SetNonblock(client, true)).To(Succeed())
+	server, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	Expect(err).NotTo(HaveOccurred())
+	t.witnesses = append(t.witnesses, witness{end: server, kind: "tcp"})
+	return client
 }
 
 // ended waits until no number for the file is left anywhere, and returns how many
