@@ -3,6 +3,7 @@
 #   SETUP=0    leaves out the set-up (tools/setup)
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
 #   ARCH=…     runs foreign on these architectures alone
+#   SCM_SOAK=… is how long soak takes for each backend
 
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 SHELL := bash
@@ -16,6 +17,7 @@ SHELL := bash
 SETUP ?= 1
 CI ?=
 ARCH ?=
+SCM_SOAK ?= 10m
 GO ?= go
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
@@ -125,6 +127,26 @@ lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 .PHONY: mutants
 mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
 	SCM_MUTANTS=full $(GO) test . -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
+
+# A child is run again for each fault: all errnos, on every type of socket.
+.PHONY: torture
+torture: setup-test ## fail each system call of each function in every way, and kill the process around it, on both backends
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		SCM_TORTURE=full $(GO) test -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct; \
+	else \
+		echo "skip: cgo run: no C compiler"; \
+	fi
+	SCM_TORTURE=full $(GO) test -tags purego -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct
+
+# What failed tells its seed, which go test takes by -ginkgo.seed.
+.PHONY: soak
+soak: setup-test ## send, pass on, cut off, fill up and kill at random for SCM_SOAK (10m), on both backends: nothing is left or lost
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		SCM_SOAK=$(SCM_SOAK) $(GO) test -count=1 -timeout 24h -ginkgo.label-filter=soak -ginkgo.succinct; \
+	else \
+		echo "skip: cgo run: no C compiler"; \
+	fi
+	SCM_SOAK=$(SCM_SOAK) $(GO) test -tags purego -count=1 -timeout 24h -ginkgo.label-filter=soak -ginkgo.succinct
 
 .PHONY: lint lint-go lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
 lint: setup-lint lint-go lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; one that is missing is an error

@@ -36,7 +36,11 @@ func (config Config) bind(ctx context.Context, network, addr string) (fd int, bo
 	}
 	if err == nil && !isAbstract(addr) {
 		bound, err = newBoundFile(addr)
-		if err == nil && config.Mode != 0 {
+		if err != nil {
+			// It cannot be looked at, and is ours: nobody else could bind
+			// there since.
+			_ = os.Remove(addr)
+		} else if config.Mode != 0 {
 			// The umask may have taken more than was asked for.
 			err = os.Chmod(bound.path, config.Mode)
 		}

@@ -55,7 +55,8 @@ type Config struct {
 // whether the call succeeds or fails. Both have the same open file description.
 //
 // Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a nil c,
-// [os.ErrClosed], or wrap the errno, such as EMFILE.
+// [os.ErrClosed], [os.ErrNoDeadline] for a socket that the runtime's poller did
+// not take (it keeps the reason to itself), or wrap the errno, such as EMFILE.
 func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD makes a Conn of the socket with the number fd, and takes the number

@@ -94,11 +94,11 @@ func (c *Conn) shutdown(how int) error {
 }
 
 // LocalAddr returns the *[net.UnixAddr] of this end, with the Name "" if it has
-// none.
+// none, or if the system does not tell.
 func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
 
 // RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if
-// it has none, or nil if the socket is not connected.
+// it has none, or nil if the socket is not connected or the system does not tell.
 func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
 
 // netAddr has no typed nil.

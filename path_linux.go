@@ -17,7 +17,7 @@ func sysShortName(path string, use func(name string) error) error {
 	if folder == "" {
 		folder = "."
 	}
-	fd, err := unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := openFolder(folder)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: folder, Err: err}
 	}
@@ -27,4 +27,15 @@ func sysShortName(path string, use func(name string) error) error {
 		return nameTooLong(path)
 	}
 	return use(name)
+}
+
+// openFolder goes on after a signal, as package os does: a network file system can
+// be interrupted.
+func openFolder(folder string) (fd int, err error) {
+	for {
+		fd, err = unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
 }

@@ -66,8 +66,10 @@ func socketType(network string) (int, error) {
 	return 0, net.UnknownNetworkError(network)
 }
 
-// sysNames are the addresses of both ends, nil where there is none.
+// sysNames are the addresses of both ends: the own one is unnamed and the other one
+// nil where there is none, or where the system does not tell.
 func sysNames(fd int, network string) (local, remote *net.UnixAddr) {
+	local = &net.UnixAddr{Net: network}
 	if sa, err := unix.Getsockname(fd); err == nil {
 		local = addrOf(sa, network)
 	}

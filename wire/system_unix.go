@@ -33,12 +33,15 @@ func closeOnExec(fd int) error {
 func dialDatagram(name string) (sock int, err error) {
 	syscall.ForkLock.RLock()
 	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
-	if err == nil {
-		unix.CloseOnExec(sock)
+	if err != nil {
+		syscall.ForkLock.RUnlock()
+		return -1, os.NewSyscallError("socket", err)
 	}
+	_, err = unix.FcntlInt(uintptr(sock), unix.F_SETFD, unix.FD_CLOEXEC)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
+		_ = unix.Close(sock)
+		return -1, os.NewSyscallError("fcntl", err)
 	}
 	if err := again(func() error { return unix.Connect(sock, &unix.SockaddrUnix{Name: name}) }); err != nil {
 		_ = unix.Close(sock)

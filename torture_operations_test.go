@@ -1,0 +1,615 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/fdchannel"
+	"github.com/scm-rights/scm/wire"
+)
+
+// operation is a call of the API that makes system calls, and what must be true
+// of it whatever the kernel answers to them.
+type operation struct {
+	name     string   // a function or method, and perhaps in which case
+	also     []string // what else it is the proof of
+	networks []string // on which it is made
+	setUp    func(t *subject)
+	call     func(t *subject) error
+
+	sends parcel // what one call that succeeds sends
+	comes parcel // what one call receives; it is there twice
+
+	// inParts says that a message is sent by more than one system call, as its
+	// original does: who dies or fails between them has sent a beginning.
+	inParts bool
+
+	// once says that a second call is not promised to succeed.
+	once bool
+
+	// retries are what is documented to be no error, by system call.
+	retries map[string][]unix.Errno
+
+	// shrugs are the system calls whose failure is no error, and why that is right.
+	shrugs map[string]string
+}
+
+// parcel is a number of messages.
+type parcel struct {
+	payload string
+	files   int // in each message
+	count   int // messages; 0 is 1 where there is a payload or a file
+	kind    string
+	format  wire.Format // that sends it, if it is not scm
+}
+
+func (p parcel) messages() int {
+	if p.count == 0 && (p.payload != "" || p.files > 0) {
+		return 1
+	}
+	return p.count
+}
+
+var (
+	allNetworks = []string{"unix", "unixgram", "unixpacket"}
+	withEnd     = []string{"unix", "unixpacket"}
+	unixOnly    = []string{"unix"}
+	gramOnly    = []string{"unixgram"}
+	packetOnly  = []string{"unixpacket"}
+
+	onSignal = []unix.Errno{unix.EINTR}
+	waits    = []unix.Errno{unix.EINTR, unix.EAGAIN}
+
+	// connRetries is Conn's and Listener's: EINTR is retried, EAGAIN waited out.
+	connRetries = map[string][]unix.Errno{
+		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
+		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED},
+		"openat":  onSignal, "newfstatat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
+		"readlinkat": onSignal,
+		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
+	}
+
+	// expectRetries are those of package os, by which a file is looked at.
+	expectRetries = map[string][]unix.Errno{"readlinkat": onSignal}
+
+	wireRetries = map[string][]unix.Errno{"sendmsg": onSignal, "recvmsg": onSignal, "connect": onSignal, "ppoll": onSignal}
+
+	// connShrugs are those of taking a socket into the poller.
+	connShrugs = map[string]string{
+		"getsockname": "an address that the system does not tell is unnamed",
+		"getpeername": "an address that the system does not tell is nil",
+		"close":       "the number is free, and the error has nobody to go to",
+	}
+
+	// fileShrugs are those of os.NewFile, which returns no error: without the flags
+	// or without the poller the file is one that blocks.
+	fileShrugs = map[string]string{"fcntl F_GETFL": "os.NewFile", "epoll_ctl": "os.NewFile"}
+
+	// foreignRetries are package net's too: where a number cannot be duplicated
+	// close-on-exec, it is duplicated and then set so.
+	foreignRetries = map[string][]unix.Errno{"recvmsg": waits, "fcntl F_DUPFD_CLOEXEC": {unix.EINVAL}}
+
+	// foreignShrugs are package net's, for what is no Unix socket.
+	foreignShrugs = map[string]string{
+		"getsockname": "net.FileConn", "getpeername": "net.FileConn", "setsockopt": "net.FileConn", "fcntl F_GETFL": "os.NewFile",
+		"epoll_ctl": "os.NewFile", "close": "the number is free, and the error has nobody to go to",
+	}
+
+	// expectShrugs are those of looking at a file.
+	expectShrugs = map[string]string{
+		"fcntl F_GET_SEALS": "a file that does not tell its seals has none",
+		"close":             "the number is free, and the error has nobody to go to",
+	}
+
+	// folderShrugs are those of opening and locking a folder too.
+	folderShrugs = map[string]string{
+		"fcntl F_GETFL": "os.Open", "fcntl F_SETFL": "os.Open", "epoll_ctl": "os.Open: a folder is never in the poller",
+		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
+	}
+
+	closeShrugs = map[string]string{
+		"close":      "the number is free, and the error has nobody to go to",
+		"epoll_ctl":  "the poller forgets what is closed",
+		"newfstatat": "a socket file that cannot be looked at is left",
+		"unlinkat":   "a socket file that cannot be removed is left",
+	}
+)
+
+// hello is one message with one file.
+var hello = parcel{payload: "hello", files: 1}
+
+// withConn is the setUp of what works on a Conn.
+func withConn(t *subject) { t.connects() }
+
+var operations = []operation{
+	{name: "WriteFD", sends: hello, call: func(t *subject) error {
+		_, err := scm.WriteFD(t.sock, []byte("hello"), t.cargo)
+		return err
+	}},
+	{name: "ReadFD", comes: hello, call: func(t *subject) error {
+		p := make([]byte, 5)
+		n, fd, err := scm.ReadFD(t.sock, p)
+		if err == nil {
+			t.arrived(1, fd)
+			t.expects(string(p[:n]), "hello")
+		} else {
+			t.expects([]int{n, fd}, []int{-1, -1})
+		}
+		return err
+	}},
+	{name: "ReadFD of two", shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		return truncates(third(scm.ReadFD(t.sock, make([]byte, 5))))
+	}},
+	{name: "Send", sends: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: repeat(3, t.cargo)}
+		return scm.Send(t.sock, &m, unix.MSG_NOSIGNAL)
+	}},
+	{name: "Recv", comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+		return t.receives(3, func(m *scm.Message) error { return scm.Recv(t.sock, m, 0) })
+	}},
+	{name: "Recv of too many", comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1)}
+		err := scm.Recv(t.sock, &m, 0)
+		if err == nil {
+			t.arrived(1, m.FDs[:m.NFD]...)
+		}
+		return err
+	}},
+	{name: "Recv with a pidfd", comes: hello, setUp: func(t *subject) {
+		_ = scm.PassPIDFD(t.sock, true)
+	}, call: func(t *subject) error {
+		pidfd := -1
+		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1), PIDFD: &pidfd}
+		err := scm.Recv(t.sock, &m, 0)
+		if err == nil {
+			t.arrived(1, m.FDs[:m.NFD]...)
+		}
+		if pidfd >= 0 {
+			t.holds(pidfd)
+		}
+		return err
+	}},
+	{name: "SendBatch", sends: parcel{payload: "hello", files: 1, count: 2}, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{[]byte("hello")}, FDs: []int{t.cargo}}
+		n, err := scm.SendBatch(t.sock, []scm.Message{m, m}, 0)
+		if err == nil {
+			t.expects(n, 2)
+		}
+		return err
+	}},
+	{name: "RecvBatch", comes: parcel{payload: "hello", files: 1, count: 2}, call: func(t *subject) error {
+		ms := make([]scm.Message, 2)
+		for i := range ms {
+			ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1)}
+		}
+		n, err := scm.RecvBatch(t.sock, ms, 0)
+		if err == nil {
+			t.expects(n, 2)
+		}
+		for _, m := range ms {
+			t.holds(m.FDs[:m.NFD]...)
+		}
+		return err
+	}},
+	{name: "Expect.Recv", comes: parcel{payload: "hello", files: 2}, shrugs: expectShrugs, retries: expectRetries, call: func(t *subject) error {
+		return t.receives(2, func(m *scm.Message) error {
+			return scm.Expect{Min: 2, Max: 2, Kind: "pipe", Access: "write"}.Recv(t.sock, m, 0)
+		})
+	}},
+	{name: "Expect.Recv of what is not wanted", comes: parcel{payload: "hello", files: 2}, shrugs: closeShrugs, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
+		err := scm.Expect{Max: 1}.Recv(t.sock, &m, 0)
+		var unwanted *scm.ExpectError
+		if errors.As(err, &unwanted) && unwanted.Err == nil {
+			return nil
+		}
+		return err
+	}},
+	{name: "Expect.Check", networks: unixOnly, setUp: func(t *subject) {
+		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		t.given = []int{fd, t.dup(t.cargo)}
+	}, retries: expectRetries, shrugs: expectShrugs, once: true, call: func(t *subject) error {
+		fds := []int{t.given[0]}
+		err := scm.Expect{Min: 1, Max: 1, Kind: "directory"}.Check(fds)
+		if err != nil {
+			t.gave(0)
+			t.expects(fds, []int{-1})
+		}
+		return err
+	}},
+	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return second(scm.PeerCred(t.sock)) }},
+	{name: "PeerPIDFD", networks: unixOnly, call: func(t *subject) error {
+		fd, err := scm.PeerPIDFD(t.sock)
+		if err == nil {
+			t.holds(fd)
+		}
+		return err
+	}},
+	{name: "PassCred", networks: unixOnly, call: func(t *subject) error { return scm.PassCred(t.sock, true) }},
+	{name: "PassPIDFD", networks: unixOnly, call: func(t *subject) error { return scm.PassPIDFD(t.sock, true) }},
+	{name: "PassRights", networks: unixOnly, call: func(t *subject) error { return scm.PassRights(t.sock, false) }},
+	{name: "Nonblock", networks: unixOnly, call: func(t *subject) error { return second(scm.Nonblock(t.file)) }},
+	{name: "SetNonblock", networks: unixOnly, call: func(t *subject) error { return scm.SetNonblock(t.file, true) }},
+
+	{name: "Pair", also: []string{"Config.Pair"}, shrugs: connShrugs, call: func(t *subject) error {
+		a, b, err := scm.Pair(t.network)
+		if err == nil {
+			t.owns(a)
+			t.owns(b)
+		}
+		return err
+	}},
+	{name: "NewConn", also: []string{"Config.NewConn"}, shrugs: connShrugs, setUp: func(t *subject) {
+		t.socket = os.NewFile(uintptr(t.dup(t.sock)), "socket")
+	}, call: func(t *subject) error {
+		c, err := scm.NewConn(t.socket)
+		if err == nil {
+			t.owns(c)
+		}
+		return err
+	}},
+	{name: "NewConnFD", shrugs: connShrugs, setUp: func(t *subject) {
+		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
+	}, call: func(t *subject) error { return t.takesOver(scm.Config{}) }},
+	{name: "Config.NewConnFD that sets the mode", also: []string{"Config.NewConnFD"}, networks: unixOnly, shrugs: connShrugs, setUp: func(t *subject) {
+		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
+		Expect(unix.SetNonblock(t.sock, false)).To(Succeed())
+	}, call: func(t *subject) error { return t.takesOver(scm.Config{SetNonblock: true, NoFiles: true}) }},
+
+	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, shrugs: connShrugs, setUp: func(t *subject) {
+		t.bound(filepath.Join(t.folder, "server"))
+	}, call: func(t *subject) error { return t.dials(filepath.Join(t.folder, "server")) }},
+	{name: "Dial of a long path", networks: unixOnly, retries: connRetries, shrugs: connShrugs, setUp: func(t *subject) {
+		Expect(os.Mkdir(t.long(), 0o700)).To(Succeed())
+		t.bound(t.long() + "/../server")
+	}, call: func(t *subject) error { return t.dials(t.long() + "/../server") }},
+	{name: "Listen", also: []string{"Config.Listen"}, networks: withEnd, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+		return t.listens(scm.Config{})
+	}},
+	{name: "Config.Listen with a mode and no files", networks: unixOnly, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+		return t.listens(scm.Config{Mode: 0o600, NoFiles: true})
+	}},
+	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, shrugs: folderShrugs, setUp: func(t *subject) {
+		for ; t.calls < 2; t.calls++ {
+			t.bound(t.path())
+			_ = unix.Close(t.given[len(t.given)-1])
+		}
+		t.calls, t.given, t.stale = 0, nil, true
+	}, call: func(t *subject) error {
+		return t.listens(scm.Config{})
+	}},
+	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+		c, err := scm.ListenPacket(context.Background(), t.network, t.path())
+		if err == nil {
+			t.owns(c)
+		}
+		return err
+	}},
+	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: withEnd, retries: connRetries, shrugs: connShrugs, setUp: withServer, call: func(t *subject) error {
+		c, err := t.server.Accept()
+		if err == nil {
+			t.owns(c.(*scm.Conn))
+		}
+		return err
+	}},
+	{name: "Listener.Close", networks: unixOnly, once: true, shrugs: closeShrugs, retries: connRetries, setUp: withServer, call: func(t *subject) error {
+		t.taken = []int{numberOf(t.server)}
+		return t.server.Close()
+	}},
+
+	{name: "Conn.Write", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello"}, call: func(t *subject) error {
+		return second(t.conn.Write([]byte("hello")))
+	}},
+	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		n, err := t.conn.WriteFiles([]byte("hello"), t.file, t.file)
+		if err != nil {
+			t.expects(n, 0)
+		}
+		return err
+	}},
+	{name: "Conn.Send", setUp: withConn, retries: connRetries, sends: hello, call: func(t *subject) error {
+		return t.conn.Send(&scm.Message{Buffers: [][]byte{[]byte("hello")}, FDs: []int{t.cargo}}, 0)
+	}},
+	{name: "Conn.SendFile", setUp: withConn, retries: connRetries, sends: parcel{payload: "name", files: 1}, call: func(t *subject) error {
+		return t.conn.SendFile("name", t.file)
+	}},
+	{name: "Conn.SendConn", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+		return t.conn.SendConn(context.Background(), t.file)
+	}},
+	{name: "Conn.SendListener", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+		return t.conn.SendListener(context.Background(), t.file)
+	}},
+	{name: "Conn.Read", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 1, kind: "dropped"}, call: func(t *subject) error {
+		return second(t.conn.Read(make([]byte, 5)))
+	}},
+	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
+		if err == nil {
+			t.expects(len(files), 2)
+		}
+		for _, f := range files {
+			t.owns(f)
+		}
+		return err
+	}},
+	{name: "Conn.ReadFiles of too many", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+		return truncates(third(t.conn.ReadFiles(make([]byte, 5), 2)))
+	}},
+	{name: "Conn.Recv", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		return t.receives(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
+	}},
+	{name: "Conn.RecvExpect", setUp: withConn, retries: connRetries, shrugs: expectShrugs, comes: hello, call: func(t *subject) error {
+		return t.receives(1, func(m *scm.Message) error {
+			return t.conn.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: "pipe"}, m, 0)
+		})
+	}},
+	{name: "Conn.RecvFile", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
+		f, err := t.conn.RecvFile()
+		if err == nil {
+			t.owns(f)
+			t.expects(f.Name(), "hello")
+		}
+		return err
+	}},
+	{name: "Conn.RecvFile of two", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		return truncates(second(t.conn.RecvFile()))
+	}},
+	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, shrugs: connShrugs, comes: parcel{payload: "\x00", files: 1, kind: "socket"}, call: func(t *subject) error {
+		c, err := t.conn.RecvConn(context.Background())
+		if err == nil {
+			t.owns(c.(*scm.Conn))
+		}
+		return err
+	}},
+	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: func(t *subject) {
+		t.connects()
+		// Package net looks once at what the machine has.
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.Close()).To(Succeed())
+	}, retries: foreignRetries, shrugs: foreignShrugs, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
+		c, err := t.conn.RecvConn(context.Background())
+		if err == nil {
+			t.owns(c.(*net.TCPConn))
+		}
+		return err
+	}},
+	{name: "Conn.RecvConn of what is none", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+		err := second(t.conn.RecvConn(context.Background()))
+		if errors.Is(err, unix.ENOTSOCK) {
+			return nil
+		}
+		return err
+	}},
+	{name: "Conn.RecvListener", setUp: withConn, retries: connRetries, shrugs: connShrugs, comes: parcel{payload: "\x00", files: 1, kind: "listener"}, call: func(t *subject) error {
+		l, err := t.conn.RecvListener(context.Background())
+		if err == nil {
+			t.owns(l.(*scm.Listener))
+		}
+		return err
+	}},
+	{name: "Conn.CloseRead", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.CloseRead() }},
+	{name: "Conn.CloseWrite", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.CloseWrite() }},
+	{name: "Conn.Close", setUp: withConn, once: true, shrugs: map[string]string{"epoll_ctl": "the poller forgets what is closed"}, call: func(t *subject) error {
+		t.taken = []int{t.sock}
+		return t.conn.Close()
+	}},
+	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return second(t.conn.PeerCred()) }},
+	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *subject) error {
+		fd, err := t.conn.PeerPIDFD()
+		if err == nil {
+			t.holds(fd)
+		}
+		return err
+	}},
+	{name: "Conn.PassCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassCred(true) }},
+	{name: "Conn.PassPIDFD", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassPIDFD(true) }},
+	{name: "Conn.PassRights", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassRights(false) }},
+
+	{name: "fdchannel.NewConnectedSockets", networks: packetOnly, call: func(t *subject) error {
+		pair, err := fdchannel.NewConnectedSockets()
+		if err == nil {
+			t.holds(pair[:]...)
+		}
+		return err
+	}},
+	{name: "fdchannel.Endpoint.SendFD", networks: packetOnly, sends: parcel{files: 1}, call: func(t *subject) error {
+		return fdchannel.NewEndpoint(t.sock).SendFD(t.cargo)
+	}},
+	{name: "fdchannel.Endpoint.RecvFD", networks: packetOnly, comes: parcel{files: 1}, call: func(t *subject) error {
+		return t.one(fdchannel.NewEndpoint(t.sock).RecvFD())
+	}},
+	{name: "fdchannel.Endpoint.RecvFDNonblock", networks: packetOnly, comes: parcel{files: 1}, call: func(t *subject) error {
+		return t.one(fdchannel.NewEndpoint(t.sock).RecvFDNonblock())
+	}},
+	{name: "fdchannel.Endpoint.RecvFD of two", networks: packetOnly, shrugs: closeShrugs, comes: parcel{files: 2}, call: func(t *subject) error {
+		return truncates(second(fdchannel.NewEndpoint(t.sock).RecvFD()))
+	}},
+	{name: "fdchannel.Endpoint.Shutdown", networks: packetOnly, shrugs: map[string]string{"shutdown": "it returns no error"}, call: func(t *subject) error {
+		fdchannel.NewEndpoint(t.sock).Shutdown()
+		return nil
+	}},
+	{name: "fdchannel.Endpoint.Destroy", networks: packetOnly, once: true, shrugs: closeShrugs, setUp: func(t *subject) {
+		t.given = []int{t.dup(t.sock)}
+	}, call: func(t *subject) error {
+		fdchannel.NewEndpoint(t.given[0]).Destroy()
+		t.gave(0)
+		return nil
+	}},
+
+	{name: "wire.DialNotify", networks: gramOnly, retries: wireRetries, setUp: func(t *subject) {
+		path := filepath.Join(t.folder, "notify")
+		t.bound(path)
+		Expect(os.Setenv("NOTIFY_SOCKET", path)).To(Succeed())
+	}, call: func(t *subject) error {
+		fd, err := wire.DialNotify()
+		if err == nil {
+			t.holds(fd)
+		}
+		return err
+	}},
+	{name: "wire.NotifyStore", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTORE=1\nFDNAME=name", files: 2}, call: func(t *subject) error {
+		return wire.NotifyStore(t.sock, "name", t.cargo, t.cargo)
+	}},
+	{name: "wire.NotifyRemove", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTOREREMOVE=1\nFDNAME=name"}, call: func(t *subject) error {
+		return wire.NotifyRemove(t.sock, "name")
+	}},
+	{name: "wire.SendAPUEError", inParts: true, once: true, networks: unixOnly, retries: wireRetries, sends: parcel{payload: "no\x00\x01"}, call: func(t *subject) error {
+		return wire.SendAPUEError(t.sock, 1, "no")
+	}},
+}
+
+// The formats of wire are operations too, each on its own network.
+func init() {
+	for _, f := range wire.Formats() {
+		text := map[string]string{"book": "text", "conmon": "name", "runc": "name", "notify": "READY=1", "skalibs-ancil": "x", "skalibs-unixmessage": "text"}[f.Name()]
+		operations = append(operations, operation{
+			name: "wire." + f.Name() + ".Send", networks: []string{f.Network()}, retries: wireRetries,
+			sends: parcel{payload: text, files: 1, format: f},
+			call:  func(t *subject) error { return f.Send(t.sock, text, t.cargo) },
+		}, operation{
+			name: "wire." + f.Name() + ".Recv", networks: []string{f.Network()}, retries: wireRetries,
+			comes: parcel{payload: text, files: 1, format: f},
+			once:  true, // where a message is received in parts, the second may be all that is left
+			call: func(t *subject) error {
+				got, fds, err := f.Recv(t.sock)
+				if err == nil {
+					t.arrived(1, fds...)
+					t.expects(got, text)
+				}
+				return err
+			},
+		})
+	}
+}
+
+// findOperation finds one by its name, the faulty ones of the spec's own too.
+func findOperation(name string) operation {
+	for _, o := range slices.Concat(operations, faulty(), []operation{allQuiet}) {
+		if o.name == name {
+			return o
+		}
+	}
+	panic("no operation " + name)
+}
+
+// function is what the operation is a call of.
+func (o operation) function() string {
+	name, _, _ := strings.Cut(o.name, " ")
+	return name
+}
+
+// truncates is the error of a call that has to tell that descriptors are lost.
+func truncates(err error) error {
+	var truncated *scm.TruncatedError
+	switch {
+	case errors.As(err, &truncated):
+		return nil
+	case err == nil:
+		return errors.New("the call did not tell that descriptors are lost")
+	}
+	return err
+}
+
+// receives is a receipt of a message with n files.
+func (t *subject) receives(n int, recv func(*scm.Message) error) error {
+	m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, n)}
+	err := recv(&m)
+	if err == nil {
+		t.arrived(n, m.FDs[:m.NFD]...)
+		t.expects(string(m.Buffers[0][:m.N]), "hello")
+	} else {
+		t.expects(m.NFD, 0)
+	}
+	return err
+}
+
+// one is a receipt of one descriptor.
+func (t *subject) one(fd int, err error) error {
+	if err == nil {
+		t.arrived(1, fd)
+	} else {
+		t.expects(fd, -1)
+	}
+	return err
+}
+
+func (t *subject) dup(fd int) int {
+	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	return d
+}
+
+// gave says that a call closed a given number, as it was to.
+func (t *subject) gave(i int) {
+	t.taken = append(t.taken, t.given[i])
+	t.given[i] = -1
+}
+
+// takesOver makes a Conn of a given number.
+func (t *subject) takesOver(config scm.Config) error {
+	c, err := config.NewConnFD(t.given[t.calls])
+	if err == nil {
+		t.gave(t.calls)
+		t.owns(c)
+	}
+	return err
+}
+
+// long is a folder whose path is longer than sun_path.
+func (t *subject) long() string { return filepath.Join(t.folder, strings.Repeat("l", 120)) }
+
+// bound makes a socket of the case's network with a name, that listens if it can.
+func (t *subject) bound(path string) {
+	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[t.network]
+	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: filepath.Clean(path)})).To(Succeed())
+	if t.network != "unixgram" {
+		Expect(unix.Listen(sock, 8)).To(Succeed())
+	}
+	t.given = append(t.given, sock)
+}
+
+func (t *subject) dials(path string) error {
+	c, err := scm.Dial(context.Background(), t.network, path)
+	if err == nil {
+		t.owns(c)
+	}
+	return err
+}
+
+func (t *subject) listens(config scm.Config) error {
+	l, err := config.Listen(context.Background(), t.network, t.path())
+	if err == nil {
+		t.owns(l)
+	}
+	return err
+}
+
+// withServer makes a Listener to which two have connected.
+func withServer(t *subject) {
+	path := filepath.Join(t.folder, "server")
+	l, err := scm.Listen(context.Background(), t.network, path)
+	Expect(err).NotTo(HaveOccurred())
+	t.server = l
+	t.patience()
+	for range 2 {
+		c, err := scm.Dial(context.Background(), t.network, path)
+		Expect(err).NotTo(HaveOccurred())
+		t.given = append(t.given, t.dup(numberOf(c)))
+		Expect(c.Close()).To(Succeed())
+	}
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// The partner of a torture run is the suite itself. It has the other end of the
+// socket and of every file, and asks the kernel.
+
+// witness is the other end of a file that goes to the child: a pipe's reading
+// end, or a connected socket. It tells when no number for the file is left.
+type witness struct {
+	end  int
+	kind string
+	name string // of a listening socket
+}
+
+// tortured are the numbers of the partner, for one run.
+type tortured struct {
+	op        operation
+	network   string
+	partner   int
+	witnesses []witness
+}
+
+// newTortured makes the case's files. sock and cargo are for the child.
+func newTortured(op operation, network string) (t *tortured, sock, cargo int) {
+	GinkgoHelper()
+	t = &tortured{op: op, network: network}
+	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[network]
+	pair, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	t.partner = pair[0]
+	cargo = t.file("")
+	for range 2 * op.comes.messages() {
+		var fds []int
+		for range op.comes.files {
+			fds = append(fds, t.file(op.comes.kind))
+		}
+		if op.comes.format != nil {
+			Expect(op.comes.format.Send(t.partner, op.comes.payload, fds...)).To(Succeed())
+		} else {
+			var rights []byte
+			if len(fds) > 0 {
+				rights = unix.UnixRights(fds...)
+			}
+			Expect(unix.Sendmsg(t.partner, []byte(op.comes.payload), rights, nil, 0)).To(Succeed())
+		}
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}
+	return t, pair[1], cargo
+}
+
+// file makes a file to send, of which the partner keeps the other end.
+func (t *tortured) file(kind string) (fd int) {
+	GinkgoHelper()
+	var p [2]int
+	var err error
+	switch kind {
+	case "socket":
+		p, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	case "listener":
+		return t.listener()
+	case "tcp":
+		return t.tcp()
+	default:
+		err = unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC)
+	}
+	Expect(err).NotTo(HaveOccurred())
+	t.witnesses = append(t.witnesses, witness{end: p[0], kind: kind})
+	return p[1]
+}
+
+// listener makes a listening socket, whose end is that nobody can connect to it.
+func (t *tortured) listener() int {
+	GinkgoHelper()
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	name := abstractName()
+	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
+	Expect(unix.Listen(sock, 1)).To(Succeed())
+	t.witnesses = append(t.witnesses, witness{end: -1, kind: "listener", name: name})
+	return sock
+}
+
+// tcp makes a connection over the loopback, of which the partner keeps one end.
+func (t *tortured) tcp() int {
+	GinkgoHelper()
+	socket := func() int {
+		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		return sock
+	}
+	l, client := socket(), socket()
+	defer func() { _ = unix.Close(l) }()
+	Expect(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
+	Expect(unix.Listen(l, 1)).To(Succeed())
+	name, err := unix.Getsockname(l)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Connect(client, name)).To(Succeed())
+	Expect(unix.SetNonblock(client, true)).To(Succeed())
+	server, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	Expect(err).NotTo(HaveOccurred())
+	t.witnesses = append(t.witnesses, witness{end: server, kind: "tcp"})
+	return client
+}
+
+// ended waits until no number for the file is left anywhere, and returns how many
+// bytes came by it.
+func (w witness) ended() (bytes int, err error) {
+	deadline := time.Now().Add(hang)
+	for time.Now().Before(deadline) {
+		if w.kind == "listener" {
+			sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return 0, err
+			}
+			err = unix.Connect(sock, &unix.SockaddrUnix{Name: w.name})
+			_ = unix.Close(sock)
+			if err == unix.ECONNREFUSED {
+				return 0, nil
+			}
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		n, err := unix.Read(w.end, make([]byte, 16))
+		switch {
+		case err == unix.EAGAIN:
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(w.end), Events: unix.POLLIN}}, 100)
+		case err == unix.ECONNRESET, err == nil && n == 0:
+			return bytes, nil
+		case err == nil:
+			bytes += n
+		case err != unix.EINTR:
+			return bytes, err
+		}
+	}
+	return bytes, fmt.Errorf("a number for it is open after %v", hang)
+}
+
+// seen is what came out of the socket at the partner's end.
+type seen struct {
+	messages []string
+	bytes    string
+	files    int
+	end      bool
+}
+
+// drains receives all that the child sent, and closes the files of it, once no
+// other number of the child's end is left.
+func (t *tortured) drains() (s seen) {
+	GinkgoHelper()
+	deadline := time.Now().Add(hang)
+	for time.Now().Before(deadline) {
+		p, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(4*253))
+		n, oobn, _, _, err := unix.Recvmsg(t.partner, p, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN && t.network == "unixgram", err == unix.ECONNRESET, err == unix.ECONNREFUSED:
+			s.end = true
+			return s
+		case err == unix.EAGAIN:
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(t.partner), Events: unix.POLLIN}}, 100)
+			continue
+		}
+		Expect(err).NotTo(HaveOccurred())
+		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+		Expect(err).NotTo(HaveOccurred())
+		files := 0
+		for i := range messages {
+			fds, err := unix.ParseUnixRights(&messages[i])
+			Expect(err).NotTo(HaveOccurred())
+			files += len(fds)
+			for _, fd := range fds {
+				_, _ = unix.Write(fd, []byte{0})
+				_ = unix.Close(fd)
+			}
+		}
+		if n == 0 && files == 0 {
+			s.end = true
+			return s
+		}
+		s.messages = append(s.messages, fmt.Sprintf("%q with %d", p[:n], files))
+		s.bytes += string(p[:n])
+		s.files += files
+	}
+	return s
+}
+
+func (t *tortured) close() {
+	_ = unix.Close(t.partner)
+	for _, w := range t.witnesses {
+		if w.end >= 0 {
+			_ = unix.Close(w.end)
+		}
+	}
+}

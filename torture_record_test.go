@@ -1,0 +1,134 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What strace wrote of the first thread of a child.
+
+// tracedCall is a system call between the marks.
+type tracedCall struct {
+	name     string
+	ordinal  int // among the thread's calls of that name, from 1
+	line     string
+	args     string
+	result   string
+	injected bool
+}
+
+// tortureRecord is what the thread did.
+type tortureRecord struct {
+	calls []tracedCall
+	dead  bool // SIGKILL
+}
+
+var tracedLine = regexp.MustCompile(`^(\w+)\((.*)\)?\s+= (-?\w+|\?)(.*)$`)
+
+// The runtime makes these calls when it likes, and ends the process if one fails.
+var runtimeCalls = strings.Fields(`brk mmap munmap mprotect madvise futex nanosleep clock_nanosleep sched_yield
+	sched_getaffinity epoll_pwait epoll_pwait2 rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack tgkill getpid gettid
+	clone clone3 prctl timer_create timer_settime timer_delete setitimer restart_syscall exit_group`)
+
+// ofRuntime tells a call of the runtime's own. It wakes its poller by an eventfd.
+func ofRuntime(name, args string) bool {
+	return slices.Contains(runtimeCalls, name) ||
+		(name == "write" || name == "read") && strings.HasSuffix(args, ", 8")
+}
+
+func parseRecord(text string) (r tortureRecord) {
+	ordinals := map[string]int{}
+	inside := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		r.dead = r.dead || line == "+++ killed by SIGKILL +++"
+		match := tracedLine.FindStringSubmatch(line)
+		if match == nil {
+			continue
+		}
+		name, args := match[1], strings.TrimRight(match[2], ") ")
+		ordinals[name]++
+		switch {
+		case name == "getpgid":
+			inside = true
+		case name == "getsid":
+			inside = false
+		case inside && !ofRuntime(name, args):
+			r.calls = append(r.calls, tracedCall{name, ordinals[name], line, args, match[3], strings.Contains(match[4], "(INJECTED)")})
+		}
+	}
+	return r
+}
+
+// did tells how often a call of one of these names was made and succeeded.
+func (r tortureRecord) did(names ...string) (n int) {
+	for _, c := range r.calls {
+		if slices.Contains(names, c.name) && !strings.HasPrefix(c.result, "-") && c.result != "?" {
+			n++
+		}
+	}
+	return n
+}
+
+// first is the number that a call of close closes.
+func (c tracedCall) first() int {
+	text, _, _ := strings.Cut(c.args, ",")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// kind is the call's name, and for fcntl what it is to do.
+func (c tracedCall) kind() string {
+	if command := strings.Split(c.args, ", "); c.name == "fcntl" && len(command) > 1 {
+		return c.name + " " + command[1]
+	}
+	return c.name
+}
+
+// plausible are the errors that each system call could give on a bad day. A call
+// that is made and is not here turns the spec red.
+var plausible = map[string][]unix.Errno{
+	"sendmsg": {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL,
+		unix.EMSGSIZE, unix.ENOMEM, unix.ENOTCONN, unix.ECONNREFUSED, unix.EBADF},
+	"sendmmsg":              {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL, unix.ENOMEM},
+	"recvmsg":               {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM, unix.EBADF},
+	"recvmmsg":              {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM},
+	"close":                 {unix.EIO, unix.EINTR},
+	"fcntl F_DUPFD_CLOEXEC": {unix.EMFILE, unix.EINVAL},
+	"fcntl F_GETFL":         {unix.EPERM},
+	"fcntl F_SETFD":         {unix.EPERM},
+	"fcntl F_SETFL":         {unix.EPERM},
+	"fcntl F_GET_SEALS":     {unix.EINVAL, unix.EPERM},
+	"getsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL, unix.ENODATA, unix.EMFILE},
+	"setsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL},
+	"socket":                {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
+	"socketpair":            {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
+	"bind":                  {unix.EACCES, unix.ENOSPC, unix.EADDRINUSE, unix.ENOMEM, unix.EROFS},
+	"listen":                {unix.ENOMEM, unix.EADDRINUSE, unix.EINVAL},
+	"connect":               {unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.ENOMEM, unix.EACCES, unix.EPERM},
+	"accept4":               {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"openat":                {unix.EINTR, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES},
+	"epoll_ctl":             {unix.ENOMEM, unix.ENOSPC},
+	"newfstatat":            {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
+	"fstat":                 {unix.ENOMEM, unix.EIO},
+	"statx":                 {unix.ENOMEM, unix.EIO, unix.EACCES},
+	"unlinkat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
+	"fchmod":                {unix.EPERM, unix.EIO, unix.EROFS},
+	"fchmodat":              {unix.EINTR, unix.EPERM, unix.EIO, unix.EROFS},
+	"flock":                 {unix.EINTR, unix.EAGAIN, unix.ENOLCK},
+	"readlinkat":            {unix.EINTR, unix.ENOMEM, unix.EACCES},
+	"getsockname":           {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"getpeername":           {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"shutdown":              {unix.ENOMEM, unix.ENOTCONN},
+	"ppoll":                 {unix.EINTR, unix.ENOMEM},
+	"getcwd":                {unix.ENOMEM, unix.ENOENT},
+}
