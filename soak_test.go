@@ -185,10 +185,10 @@ func (s *soak) reads(r *os.File, went bool) {
 		}
 	}
 	switch {
-	case arrived > 1:
-		s.fail("a file arrived %d times", arrived)
 	case !went && arrived > 0:
 		s.fail("a file was refused, and arrived")
+	case arrived > 1:
+		s.fail("a file arrived %d times", arrived)
 	case !went:
 		atomic.AddInt64(&s.Refused, 1)
 	case arrived == 1:
