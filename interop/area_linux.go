@@ -30,12 +30,21 @@ func newArea() (*area, error) {
 		if err != nil {
 			return nil, err
 		}
-		lock, err := lockFolder(dir)
-		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.ENOENT) {
-			continue // another run's sweep was first
-		}
+		var lock *os.File
 		// Other users, as whom a side may play, pass through.
-		return &area{dir: dir, lock: lock}, os.Chmod(dir, 0o711)
+		if err = os.Chmod(dir, 0o711); err == nil {
+			lock, err = lockFolder(dir)
+		}
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.ENOENT):
+			continue // another run's sweep was first
+		case errors.Is(err, unix.ENOLCK) || errors.Is(err, errors.ErrUnsupported):
+			// No sweep can lock it either.
+		case err != nil: // a sweep could take it from under the run
+			_ = os.RemoveAll(dir)
+			return nil, err
+		}
+		return &area{dir: dir, lock: lock}, nil
 	}
 }
 
@@ -46,7 +55,7 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+	if err = os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)); err == nil {
 		_, err = os.Stat(dir) // a name is used once
 	}
 	if err != nil {
