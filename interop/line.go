@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // maxLine is the longest line that the contract allows, without its newline.
@@ -74,25 +72,6 @@ func printable(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// readable shows text of several lines that somebody else wrote, with nothing in it
-// that a terminal would obey.
-func readable(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case r == '\n', r == '\t', unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-		s = s[size:]
-	}
-	return b.String()
 }
 
 // quote shows what a peer said, whatever it is, in one line of bounded length.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/interop/display"
 	"golang.org/x/sys/unix"
 )
 
@@ -405,5 +406,5 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return readable(strings.TrimSpace(string(t.text)))
+	return display.Readable(strings.TrimSpace(string(t.text)))
 }

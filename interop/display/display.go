@@ -1,0 +1,57 @@
+// Package display shows what somebody else wrote, a peer, a partner or a report, and tells
+// which words can be names.
+package display
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Readable returns s with nothing in it that a terminal would obey: escapes stand for
+// control characters and for what is not UTF-8. Newlines and tabs stay.
+func Readable(s string) string { return readable(s, "\n\t") }
+
+// Line returns s as one line: Readable, with escapes for newlines and tabs too.
+func Line(s string) string { return readable(s, "") }
+
+func readable(s, stays string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case strings.ContainsRune(stays, r), unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// continued begins each line of a text but the first. CI servers obey lines that begin
+// with "::", whatever space is before that.
+const continued = "| "
+
+// Block returns s as a block of lines: Readable, with indent before each line and "| "
+// before each but the first, so that no line of s can be taken for one of whoever
+// prints it.
+func Block(indent, s string) string {
+	return indent + strings.ReplaceAll(Readable(s), "\n", "\n"+indent+continued)
+}
+
+// longestName is the longest name: a table has room for it.
+const longestName = 64
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+
+// IsName tells whether a word can be the name of a peer, or a part of a scenario's: letters,
+// digits and any of "_.+-", at most 64 of them. Such a word means nothing else in patterns,
+// files of expected failures and reports.
+func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }

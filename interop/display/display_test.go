@@ -1,0 +1,42 @@
+package display
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDisplay(t *testing.T) {
+	for _, c := range []struct{ in, readable, line, block string }{
+		{"", "", "", "  "},
+		{"plain", "plain", "plain", "  plain"},
+		{"é \u2026", "é …", "é …", "  é …"},
+		{"a\tb", "a\tb", `a\tb`, "  a\tb"},
+		{"a\n::error::b\n\nc", "a\n::error::b\n\nc", `a\n::error::b\n\nc`, "  a\n  | ::error::b\n  | \n  | c"},
+		{"\x1b[2J\r\x00\x7f", `\x1b[2J\r\x00\x7f`, `\x1b[2J\r\x00\x7f`, `  \x1b[2J\r\x00\x7f`},
+		{"\u009b1m\u202e\u2028", `\u009b1m\u202e\u2028`, `\u009b1m\u202e\u2028`, `  \u009b1m\u202e\u2028`},
+		{"\xff\xc3", `\xff\xc3`, `\xff\xc3`, `  \xff\xc3`},
+	} {
+		if got := Readable(c.in); got != c.readable {
+			t.Errorf("Readable(%q) = %q, want %q", c.in, got, c.readable)
+		}
+		if got := Line(c.in); got != c.line {
+			t.Errorf("Line(%q) = %q, want %q", c.in, got, c.line)
+		}
+		if got := Block("  ", c.in); got != c.block {
+			t.Errorf("Block(%q) = %q, want %q", c.in, got, c.block)
+		}
+	}
+}
+
+func TestIsName(t *testing.T) {
+	for _, name := range []string{"x", "scm-pair-cgo", "g++", "0", "a_b.c", strings.Repeat("a", 64)} {
+		if !IsName(name) {
+			t.Errorf("%q is none", name)
+		}
+	}
+	for _, name := range []string{"", "-x", "#x", "[x]", "a b", "a\nb", "a/b", "a*", "a{b}", "a@b", "a,b", "a=b", "a<8", "é", "a\x1b", "a\n", strings.Repeat("a", 65)} {
+		if IsName(name) {
+			t.Errorf("%q is one", name)
+		}
+	}
+}
