@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,13 +110,68 @@ var _ = Describe("the build", Label("build"), func() {
 			}
 			ofC := regexp.MustCompile(`(?m) (_cgo_\w+_Cfunc_)?(write_fd|read_fd|scm_\w+)$`)
 			withC := ofC.FindAllString(symbols(), -1)
-			for _, name := range []string{"write_fd", "read_fd", "scm_send", "scm_recv"} {
-				Expect(withC).To(ContainElement(" " + name))
+			for _, name := range []string{"write_fd", "read_fd", "send", "recv"} {
+				Expect(withC).To(ContainElement(" scm_rights_go_" + name))
 			}
 			pure := symbols("-tags", "purego")
 			Expect(pure).To(ContainSubstring(module + "/internal/pure."))
 			Expect(pure).NotTo(ContainSubstring(module + "/csrc"))
 			Expect(ofC.FindAllString(pure, -1)).To(BeEmpty())
+		})
+
+		DescribeTable("shows no symbol of csrc to other C, and defines none that is not its own",
+			func(file string, args ...string) {
+				needsCompiler()
+				bin := filepath.Join(g.dir, file)
+				g.must(append(append([]string{"build", "-o", bin}, args...), ".")...)
+				global, shown := cSymbols(bin)
+				Expect(global).To(ContainElement("scm_rights_go_read_fd"), "are these the symbols?")
+				for _, name := range global {
+					if strings.HasPrefix(name, "scm_rights_go_") {
+						Expect(shown).NotTo(ContainElement(name))
+					} else {
+						Expect(name).NotTo(MatchRegexp("^(read_fd|write_fd|scm_)"), "not renamed: csrc/cgo_names.h")
+					}
+				}
+			},
+			func(file string, args ...string) string { return strings.Join(append([]string{file}, args...), " ") },
+			Entry(nil, "consumer"),
+			Entry(nil, "consumer.so", "-buildmode=c-shared"),
+			Entry(nil, "consumer.a", "-buildmode=c-archive"),
+		)
+
+		It("leaves read_fd and write_fd to the program's own C", func() {
+			needsCompiler()
+			g.writes(map[string]string{"book.h": bookHeader, "book.c": bookSource, "main.go": besideC("")})
+			Expect(g.must("run", ".")).To(Equal("book: 0, scm: 1, cgo\n"))
+		})
+
+		It("leaves a shared library its read_fd and write_fd", func() {
+			needsCompiler()
+			g.writes(map[string]string{"book.h": bookHeader, "lib/book.c": bookSource})
+			g.compiles("-shared", "-fPIC", "-I.", "-o", "lib/libbook.so", "lib/book.c")
+			g.writes(map[string]string{"main.go": besideC("-L${SRCDIR}/lib -lbook -Wl,-rpath,${SRCDIR}/lib")})
+			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("book: 0, scm: 1, purego\n"))
+			Expect(g.must("run", ".")).To(Equal("book: 0, scm: 1, cgo\n"))
+		})
+
+		It("links beside the installed libscm, shared and static", func() {
+			needsCompiler()
+			if _, err := exec.LookPath("make"); err != nil {
+				missing(err.Error())
+			}
+			install := exec.Command("make", "-C", "csrc", "install", "BUILD="+GinkgoT().TempDir(), "PREFIX="+g.dir+"/usr", "CC="+g.compiler())
+			out, err := install.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s", out)
+			for _, ldflags := range []string{"-L${SRCDIR}/usr/lib -lscm -Wl,-rpath,${SRCDIR}/usr/lib", "${SRCDIR}/usr/lib/libscm.a"} {
+				g.writes(map[string]string{"book.h": bookHeader, "pass.c": passSource, "main.go": besideC("-g " + ldflags)})
+				bin := filepath.Join(g.dir, "consumer")
+				g.must("build", "-o", bin, ".")
+				run, err := exec.Command(bin).CombinedOutput()
+				Expect(err).NotTo(HaveOccurred(), "%s", run)
+				Expect(string(run)).To(Equal("book: 1, scm: 1, cgo\n"))
+				Expect(g.must("tool", "nm", bin)).To(And(MatchRegexp(" read_fd(@|$|\\n)"), ContainSubstring(" scm_rights_go_read_fd\n")))
+			}
 		})
 
 		It("survives go mod vendor, C and all", func() {
@@ -191,6 +247,170 @@ var _ = Describe("the build", Label("build"), func() {
 		}
 	})
 })
+
+// cSymbols are the names of functions and variables in a program or an archive
+// that begin as a C function's can: those that its own C files share, hidden or
+// not, and those that other C sees.
+func cSymbols(name string) (global, shown []string) {
+	GinkgoHelper()
+	objects := []string{name}
+	if filepath.Ext(name) == ".a" {
+		dir := GinkgoT().TempDir()
+		cmd := exec.Command("ar", "x", name)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		objects, err = filepath.Glob(filepath.Join(dir, "*"))
+		Expect(err).NotTo(HaveOccurred())
+	}
+	for _, object := range objects {
+		g, s := objectSymbols(object)
+		global, shown = append(global, g...), append(shown, s...)
+	}
+	return global, shown
+}
+
+func objectSymbols(name string) (global, shown []string) {
+	GinkgoHelper()
+	file, err := elf.Open(name)
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = file.Close() }()
+	symbols, err := file.Symbols()
+	Expect(err).NotTo(HaveOccurred())
+	for _, s := range symbols {
+		local := elf.ST_BIND(s.Info) == elf.STB_LOCAL
+		switch {
+		case s.Section == elf.SHN_UNDEF, elf.ST_TYPE(s.Info) == elf.STT_FILE:
+		case local && (file.Type == elf.ET_REL || strings.HasPrefix(s.Name, "scm_cgo_")):
+			// Static. Once linked, what was hidden is local too.
+		default:
+			global = append(global, s.Name)
+			if file.Type == elf.ET_REL && elf.ST_VISIBILITY(s.Other) != elf.STV_HIDDEN {
+				shown = append(shown, s.Name)
+			}
+		}
+	}
+	dynamic, err := file.DynamicSymbols()
+	if err != nil {
+		Expect(err).To(MatchError(elf.ErrNoSymbols))
+	}
+	for _, s := range dynamic {
+		if s.Section != elf.SHN_UNDEF {
+			shown = append(shown, s.Name)
+		}
+	}
+	return global, shown
+}
+
+// What a program has in C beside scm: the book's two functions, which receive
+// without close-on-exec, and a function that passes a descriptor by them and
+// returns the flags of what came.
+const (
+	bookHeader = `#include <sys/types.h>
+ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
+ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
+int pass(int a, int b, int fd);
+`
+	passSource = `#include "book.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+int
+pass(int a, int b, int fd)
+{
+	char byte = 0;
+	int got = -1, flags;
+
+	if (write_fd(a, &byte, 1, fd) != 1 || read_fd(b, &byte, 1, &got) != 1)
+		return -1;
+	flags = fcntl(got, F_GETFD);
+	close(got);
+	return flags;
+}
+`
+	bookSource = passSource + `
+#include <string.h>
+#include <sys/socket.h>
+
+static ssize_t
+call(int fd, void *ptr, size_t nbytes, int *passed, int receive)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {ptr, nbytes};
+	struct msghdr msg;
+	ssize_t n;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.msg_iov = &iov;
+	msg.msg_iovlen = 1;
+	msg.msg_control = control.bytes;
+	msg.msg_controllen = sizeof(control.bytes);
+	if (receive) {
+		n = recvmsg(fd, &msg, 0);
+		memcpy(passed, CMSG_DATA(&control.align), sizeof(int));
+		return n;
+	}
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.align), passed, sizeof(int));
+	return sendmsg(fd, &msg, 0);
+}
+
+ssize_t
+write_fd(int fd, const void *ptr, size_t nbytes, int sendfd)
+{
+	return call(fd, (void *)ptr, nbytes, &sendfd, 0);
+}
+
+ssize_t
+read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
+{
+	return call(fd, ptr, nbytes, recvfd, 1);
+}
+`
+)
+
+// besideC is a program that passes a descriptor by pass and by scm, and prints
+// whether what came is close-on-exec.
+func besideC(ldflags string) string {
+	return `package main
+
+// #cgo LDFLAGS: ` + ldflags + `
+// #include "book.h"
+import "C"
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/scm-rights/scm"
+)
+
+func main() {
+	p, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		panic(err)
+	}
+	book := C.pass(C.int(p[0]), C.int(p[1]), 0)
+	if _, err := scm.WriteFD(p[0], []byte("x"), 0); err != nil {
+		panic(err)
+	}
+	_, fd, err := scm.ReadFD(p[1], make([]byte, 1))
+	if err != nil {
+		panic(err)
+	}
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+	if errno != 0 {
+		panic(errno)
+	}
+	fmt.Printf("book: %d, scm: %d, %s\n", book, flags, scm.Backend)
+}
+`
+}
 
 // zips are the modules' sources that were downloaded into a module cache.
 func zips(cache string) []string {

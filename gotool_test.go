@@ -58,6 +58,32 @@ func (g goTool) must(args ...string) string {
 	return stdout
 }
 
+// writes puts files into the command's folder.
+func (g goTool) writes(files map[string]string) {
+	GinkgoHelper()
+	for name, content := range files {
+		name = filepath.Join(g.dir, name)
+		Expect(os.MkdirAll(filepath.Dir(name), 0o700)).To(Succeed())
+		Expect(os.WriteFile(name, []byte(content), 0o600)).To(Succeed())
+	}
+}
+
+// compiler is the C compiler that cgo uses, with its flags if it has any.
+func (g goTool) compiler() string {
+	GinkgoHelper()
+	return strings.TrimSpace(g.must("env", "CC"))
+}
+
+// compiles runs the C compiler in the command's folder.
+func (g goTool) compiles(args ...string) {
+	GinkgoHelper()
+	words := append(strings.Fields(g.compiler()), args...)
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Dir = g.dir
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s\n%s", strings.Join(words, " "), out)
+}
+
 // needsCompiler skips a spec where cgo has no compiler.
 func needsCompiler() {
 	GinkgoHelper()

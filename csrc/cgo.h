@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cgo_names.h"
 #include "scm.h"
 
 #define SCM_CGO_ARGS 8 /* buffers that are passed as arguments */

@@ -3,6 +3,7 @@
 package csrc
 
 /*
+#cgo CFLAGS: -DSCM_CGO -fvisibility=hidden
 #cgo noescape scm_cgo_write_fd
 #cgo nocallback scm_cgo_write_fd
 #cgo noescape scm_cgo_read_fd

@@ -3,6 +3,10 @@
 // Its C files are a library of their own: scm.h is the contract, and the
 // Makefile beside it builds libscm for C programs. Go programs use package scm.
 //
+// In a Go program the C functions have names of their own (cgo_names.h) and are
+// hidden: read_fd and write_fd are left to the program, to its shared libraries,
+// or to libscm.
+//
 // Without cgo the package is empty. csrc.go carries the tag cgo and no other:
 // with C files in the folder, the go tool refuses any narrower one.
 package csrc

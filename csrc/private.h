@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+/* Set by csrc.go, for the Go package alone. */
+#ifdef SCM_CGO
+#include "cgo_names.h"
+#endif
 #include "scm.h"
 
 #ifdef __linux__
