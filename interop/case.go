@@ -1,8 +1,13 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // A Case is a scenario on one type of socket with one peer in each role.
@@ -148,6 +153,49 @@ type Trace struct {
 	Transcript []string `json:"transcript,omitempty"`
 	A          []string `json:"a,omitempty"`
 	B          []string `json:"b,omitempty"`
+}
+
+// Verdicts lists them all.
+var Verdicts = []Verdict{Pass, Fail, Expected, Fixed, Flaky, Unsupported, NotRun}
+
+var hashForm = regexp.MustCompile(`^[0-9a-f]*$`)
+
+// CheckResults tells what is wrong with results that somebody else wrote: their names
+// are names, each case is there once, and what was found is about a peer that played.
+func CheckResults(results []Result) error {
+	seen := map[string]bool{}
+	for _, r := range results {
+		if err := r.check(); err != nil {
+			return fmt.Errorf("case %q: %w", r.Name, err)
+		}
+		if seen[r.Name] {
+			return fmt.Errorf("two cases are named %q", r.Name)
+		}
+		seen[r.Name] = true
+	}
+	return nil
+}
+
+func (r Result) check() error {
+	part := strings.Split(r.Name, "/")
+	if len(part) != 5 || slices.ContainsFunc(part, func(word string) bool { return !display.IsName(word) }) || !slices.Contains(SocketTypes, part[2]) {
+		return errors.New("not the name of a case")
+	}
+	if !slices.Contains(Verdicts, r.Verdict) {
+		return fmt.Errorf("no such verdict: %q", r.Verdict)
+	}
+	if !hashForm.MatchString(r.Hash) {
+		return fmt.Errorf("not a hash: %q", r.Hash)
+	}
+	for _, f := range r.Findings {
+		if !slices.Contains(Checks, f.Check) {
+			return fmt.Errorf("no such check: %q", f.Check)
+		}
+		if f.Peer != part[3] && f.Peer != part[4] {
+			return fmt.Errorf("the peer %q of a finding does not play in it", f.Peer)
+		}
+	}
+	return nil
 }
 
 // Kernel tells whether the result is about the kernel, and no peer.

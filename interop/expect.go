@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // An Expectation is a line of a file of expected failures: in the cases that
@@ -48,7 +50,7 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 		}
 		if name, ok := parseHeading(l); ok {
 			if !slices.Contains(Kernels, name) {
-				return nil, fmt.Errorf("line %d: no such kernel: %q; kernels are %v", number, name, Kernels)
+				return nil, fmt.Errorf("line %d: %w", number, noKernel(name))
 			}
 			kernel = name
 			continue
@@ -63,6 +65,10 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 		}
 	}
 	return list, lines.Err()
+}
+
+func noKernel(name string) error {
+	return fmt.Errorf("no such kernel: %q; kernels are %v", name, Kernels)
 }
 
 // heading is the line above those that are about a kernel.
@@ -85,6 +91,9 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 	if strings.HasPrefix(e.Reason, wanting) {
 		return nil, fmt.Errorf("a reason has to be given in the place of %q", e.Reason)
 	}
+	if display.Line(e.Reason) != e.Reason {
+		return nil, fmt.Errorf("not text: %q", e.Reason)
+	}
 	if e.Pattern, err = ParsePattern(words[0]); err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 	for _, key := range keys {
 		check, peer, ok := strings.Cut(key, "@")
 		e.Check, e.Peer = Check(check), peer
-		if !ok || peer == "" || !slices.Contains(Checks, e.Check) {
+		if !ok || !display.IsName(peer) || !slices.Contains(Checks, e.Check) {
 			return nil, fmt.Errorf("%q is not CHECK@PEER; checks are %v", key, Checks)
 		}
 		list = append(list, e)

@@ -23,7 +23,8 @@ not come true any more, and what was not expected. With --update, the file is
 rewritten: what came true stays, with its reason; what did not is dropped, or
 narrowed to the cases in which it did; what is new is added with "?" for a reason,
 with which no run begins: somebody has to give one. Only lines that hold on the
-kernel of the report are looked at.
+kernel of the report are looked at. A finding of an older run that no line can be
+about, because the scenario is another now, is listed with "?".
 
 Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 		Args: cobra.ExactArgs(1),
@@ -50,19 +51,22 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			for _, list := range []struct {
 				mark  string
 				lines []string
-			}{{"-", u.Dropped}, {"+", u.Added}} {
+				why   string
+			}{{"-", u.Dropped, ""}, {"+", u.Added, ""}, {"?", u.Left, ": no line can be about it: the scenario has changed"}} {
 				for _, l := range list.lines {
-					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", list.mark, l); err != nil {
+					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s\n", list.mark, l, list.why); err != nil {
 						return broken(err)
 					}
 				}
 			}
 			changes := len(u.Dropped) + len(u.Added)
-			switch {
-			case changes > 0 && !update:
+			if changes > 0 && update {
+				if err := os.WriteFile(s.expect, u.Text, 0o666); err != nil {
+					return broken(err)
+				}
+			}
+			if changes > 0 && !update || len(u.Left) > 0 {
 				return &exitError{code: exitFail}
-			case changes > 0:
-				return orBroken(os.WriteFile(s.expect, u.Text, 0o666))
 			}
 			return nil
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/scm-rights/scm/internal/peers"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/display"
 	built "github.com/scm-rights/scm/interop/peers"
 	"github.com/spf13/cobra"
 )
@@ -208,7 +209,7 @@ func (s *selection) findPeers(p *plan) error {
 	}
 	for _, text := range s.programs {
 		name, command, ok := strings.Cut(text, "=")
-		if !ok || name == "" || command == "" || strings.ContainsAny(name, "/*?[]{}!@, ") {
+		if !ok || !display.IsName(name) || command == "" {
 			return fmt.Errorf("--peer %q is not NAME=COMMAND", text)
 		}
 		if err := add(interop.Program(name, "/bin/sh", "-c", "exec "+command)); err != nil {

@@ -3,11 +3,13 @@ package catalogue
 
 import (
 	"embed"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 //go:embed README.md expected.txt */*.txt
@@ -28,6 +30,10 @@ func Load(dir fs.FS) ([]*interop.Scenario, error) {
 	}
 	var list []*interop.Scenario
 	for _, name := range names {
+		group, id, _ := strings.Cut(strings.TrimSuffix(name, path.Ext(name)), "/")
+		if !display.IsName(group) || !display.IsName(id) {
+			return nil, fmt.Errorf("not the name of a scenario: %q", name)
+		}
 		text, err := fs.ReadFile(dir, name)
 		if err != nil {
 			return nil, err

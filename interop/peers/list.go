@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // WriteList writes the list that `scm interop run --peers FILE` reads.
@@ -30,6 +32,10 @@ func ReadList(file string) ([]Built, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for i, b := range list {
+		if b.Name != "" && !display.IsName(b.Name) {
+			return nil, fmt.Errorf("%s: peer %d (%q): not a name: letters, digits and any of \"_.+-\"", file, i, b.Name)
+		}
+		list[i].Why = display.Readable(b.Why)
 		if b.Name == "" || (len(b.Command) == 0) == (b.Why == "") {
 			return nil, fmt.Errorf("%s: peer %d (%q) needs a name, and either a command or the reason why it has none", file, i, b.Name)
 		}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // JSON writes the report for programs, as one object.
@@ -100,5 +102,21 @@ func Read(file string) (*Report, error) {
 			r, whole = l.End, true
 		}
 	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	return r, nil
+}
+
+// check tells what is wrong with the words of a report that somebody else wrote.
+func (r *Report) check() error {
+	if kind := r.System.Kind; kind != "" && !slices.Contains(interop.Kernels, kind) {
+		return fmt.Errorf("no such kernel: %q", kind)
+	}
+	for _, p := range r.Peers {
+		if !display.IsName(p.Name) {
+			return fmt.Errorf("not the name of a peer: %q", p.Name)
+		}
+	}
+	return interop.CheckResults(r.Cases)
 }

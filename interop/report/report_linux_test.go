@@ -42,13 +42,15 @@ func small(t *testing.T) *Report {
 	}
 	leak := interop.Finding{Check: interop.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and nobody was told"}
 	cloexec := interop.Finding{Check: interop.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
+	runners := cloexec
+	runners.Peer = interop.RunnerName
 	o := interop.Outcome{
 		Results: []interop.Result{
 			result(pass, "stream", x, y, interop.Result{Verdict: interop.Pass}),
 			result(limit, "stream", x, y, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
 			result(pass, "stream", y, x, interop.Result{Verdict: interop.Expected, Findings: []interop.Finding{cloexec}, Reasons: []string{"a known bug"}}),
 			result(limit, "stream", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
-			result(pass, "stream", self, y, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{leak, cloexec},
+			result(pass, "stream", self, y, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
 				Trace:      &interop.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
 			result(limit, "stream", self, y, interop.Result{Verdict: interop.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
@@ -139,7 +141,7 @@ func TestCell(t *testing.T) {
 
 const console = `fail: basics/pass/stream/runner/libre
     line 7: leak@libre: a, as 4, is open, and nobody was told
-    cloexec@x: what it receives is not close-on-exec
+    cloexec@runner: what it receives is not close-on-exec
       A> send payload=00 fds=4
       A< ok n=1
     played again under the recorder: another way </script> ` + "```" + `

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// limited runs the program with at most 10 seconds of the processor and 4 GiB of
+// addresses: a loop without an end does not take the machine with it.
+func limited(t *testing.T, args ...string) result {
+	t.Helper()
+	return finish(t, exec.Command("/bin/sh", append([]string{"-c", `ulimit -t 10 && ulimit -v 4194304 && exec "$0" "$@"`, program(t, "scm")}, args...)...))
+}
+
+// reported is a report of one case of peers x and y, with a finding.
+func reported(t *testing.T, name, check, peer string) string {
+	t.Helper()
+	return write(t, fmt.Sprintf(`{"schema": 2, "seconds": 1, "system": {"kind": "linux"}, "peers": [{"name": "x", "command": ["x"]}, {"name": "y", "command": ["y"]}],
+		"cases": [{"name": %q, "hash": "0123", "verdict": "fail", "findings": [{"check": %q, "peer": %q, "text": "woe"}]}]}`, name, check, peer))
+}
+
+// A report is input, and the file of expected failures has a line of it only where it
+// is about a case.
+func TestExpectOfReports(t *testing.T) {
+	const name = "basics/pass-one-fd/stream/x/y"
+	for _, c := range []struct {
+		what, report, stdout, stderr string
+		code                         int
+	}{
+		{"a finding of a case", reported(t, name, "crash", "x"), "+ basics/pass-one-fd crash@x ?\n", "", 1},
+		{"close-on-exec of who receives nothing", reported(t, name, "cloexec", "x"),
+			"? " + name + " cloexec@x: no line can be about it: the scenario has changed\n", "", 1},
+		{"a finding of a peer that did not play", reported(t, name, "crash", "z"), "",
+			"scm: …: case \"" + name + "\": the peer \"z\" of a finding does not play in it\n", 2},
+		{"a peer that writes lines", reported(t, "basics/pass-one-fd/stream/x\n** leak@y a reason of mine\n#/y", "crash", "x\n** leak@y a reason of mine\n#"), "",
+			"scm: …: case \"basics/pass-one-fd/stream/x\\n** leak@y a reason of mine\\n#/y\": not the name of a case\n", 2},
+		{"a check that writes lines", reported(t, name, "crash@x a reason\n**", "x"), "",
+			"scm: …: case \"" + name + "\": no such check: \"crash@x a reason\\n**\"\n", 2},
+		{"a kernel that writes lines", write(t, `{"schema": 2, "seconds": 1, "system": {"kind": "minix]\n** leak@y a reason"}, "peers": [], "cases": []}`), "",
+			"scm: …: no such kernel: \"minix]\\n** leak@y a reason\"\n", 2},
+		{"one case twice", write(t, `{"schema": 2, "seconds": 1, "peers": [], "cases": [{"name": "`+name+`", "verdict": "pass"}, {"name": "`+name+`", "verdict": "fail",
+			"findings": [{"check": "crash", "peer": "x"}]}]}`), "", "scm: …: two cases are named \"" + name + "\"\n", 2},
+	} {
+		const before = "# Ours.\n"
+		expected := write(t, before)
+		r := limited(t, "interop", "expect", c.report, "--expect", expected)
+		if r.code != c.code || r.stdout != c.stdout || !like(r.stderr, c.stderr) {
+			t.Errorf("%s: got %+v\nwant %+v", c.what, r, c)
+		}
+		// Nothing is left to do only if the file tells of all.
+		if r := limited(t, "interop", "expect", c.report, "--expect", expected, "--update"); (r.code == 0) != strings.HasPrefix(c.stdout, "+") {
+			t.Errorf("%s: got %+v", c.what, r)
+		}
+		text, err := os.ReadFile(expected)
+		if want := before + strings.TrimPrefix(c.stdout, "+ "); err != nil || string(text) != want && (string(text) != before || strings.HasPrefix(c.stdout, "+")) {
+			t.Errorf("%s: the file is %q, %v", c.what, text, err)
+		}
+	}
+}
+
+// Names from a report, a list of peers or of expected failures are words, and nothing else.
+func TestNamesThatAreNone(t *testing.T) {
+	const bad = "x\n::error::woe"
+	for _, c := range []struct {
+		what string
+		args []string
+		want string
+	}{
+		{"a list of peers", []string{"run", "--peers", write(t, `[{"name": "x\n::error::woe", "command": ["x"]}]`)},
+			"scm: …: peer 0 (\"x\\n::error::woe\"): not a name: letters, digits and any of \"_.+-\"\n"},
+		{"a peer", []string{"run", "--peer", bad + "=x"}, "scm: --peer \"x\\n::error::woe=x\" is not NAME=COMMAND\n"},
+		{"expected failures", []string{"run", "--expect", write(t, "** leak@x\x1b[2J why")}, "scm: …: line 1: \"leak@x\\x1b[2J\" is not CHECK@PEER; checks are …\n"},
+		{"their reason", []string{"run", "--expect", write(t, "** leak@x why\x1b[2J")}, "scm: …: line 1: not text: \"why\\x1b[2J\"\n"},
+		{"two reports", []string{"compare", reported(t, "basics/pass-one-fd/stream/x/y\n[2J", "leak", "x"), reported(t, "basics/pass-one-fd/stream/x/y", "leak", "x")},
+			"scm: …: case \"basics/pass-one-fd/stream/x/y\\n[2J\": not the name of a case\n"},
+		{"peers of a report", []string{"replay", write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "x\n", "command": ["x"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`) + "#1"},
+			"scm: …: not the name of a peer: \"x\\n\"\n"},
+		{"a verdict", []string{"compare", write(t, `{"schema": 2, "seconds": 1, "peers": [], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass\n::error::woe"}]}`), "/nonexistent"},
+			"scm: …: case \"basics/pass-one-fd/stream/x/x\": no such verdict: \"pass\\n::error::woe\"\n"},
+		{"a hash", []string{"compare", write(t, `{"schema": 2, "seconds": 1, "peers": [], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "hash": "\n", "verdict": "pass"}]}`), "/nonexistent"},
+			"scm: …: case \"basics/pass-one-fd/stream/x/x\": not a hash: \"\\n\"\n"},
+	} {
+		if r := limited(t, append([]string{"interop"}, c.args...)...); r.code != 2 || r.stdout != "" || !like(r.stderr, c.want) {
+			t.Errorf("%s: got %+v\nwant %s", c.what, r, c.want)
+		}
+	}
+}
