@@ -22,12 +22,21 @@ each --run "$RUN"
 each --skip "$SKIP"
 each --expect "$EXPECT"
 each --shard "$SHARD"
+# A run that breaks writes no report, and the last run's must not be taken for one of this.
 for form in json jsonl xml md html; do
+	rm -f "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
 
+# No line of the run is a command of the workflow, whatever a peer writes. The word that ends this is nobody's to guess,
+# and the run's standard error goes with its output, so that none of it comes behind that word.
+token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+trap 'echo "::$token::"' EXIT
+echo "::stop-commands::$token"
 status=0
-"$scm" interop run "${args[@]}" || status=$?
+"$scm" interop run "${args[@]}" 2>&1 || status=$?
+trap - EXIT
+echo "::$token::"
 rm -r "$(dirname "$scm")"
 if [ -e "$REPORTS/report.md" ]; then
 	cat "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"

@@ -491,7 +491,7 @@ func (p *play) difference(st Step, a string, wrong []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "answered %s", quote(a))
 	for i, w := range st.Wants {
-		fmt.Fprintf(&b, "\n      not %s (%s)", w.Text, wrong[i])
+		fmt.Fprintf(&b, "\nnot %s (%s)", w.Text, wrong[i])
 	}
 	return b.String()
 }

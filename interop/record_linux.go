@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/interop/display"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,9 @@ func (rec *record) add(lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	n := min(len(lines), mostRecorded-len(rec.lines))
-	rec.lines = append(rec.lines, lines[:n]...)
+	for _, l := range lines[:n] {
+		rec.lines = append(rec.lines, display.Line(l)) // names of sockets are the peer's
+	}
 	rec.leftOut += len(lines) - n
 }
 

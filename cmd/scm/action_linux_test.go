@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +24,11 @@ func TestAction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	again := "" // the folder of the last run, if it is to be used once more
 	action := func(inputs ...string) (code int, dir string, out string) {
-		dir = t.TempDir()
+		if dir = again; dir == "" {
+			dir = t.TempDir()
+		}
 		cmd := exec.Command(script)
 		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
 			"REPORTS="+dir+"/reports", "PEERS=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
@@ -72,9 +76,27 @@ func TestAction(t *testing.T) {
 	if got := read(dir + "/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(read(dir+"/summary"), "## scm interop: **not as expected**\n") {
 		t.Errorf("exit status %d, outputs %q", code, got)
 	}
+	// A run that does not begin leaves nothing of the one before.
+	again = dir
+	if err := errors.Join(os.Remove(dir+"/output"), os.Truncate(dir+"/summary", 0)); err != nil {
+		t.Fatal(err)
+	}
 	code, dir, _ = action("SHARD=none")
-	if got := read(dir + "/output"); code != 2 || got != "status=2\n" {
-		t.Errorf("exit status %d, outputs %q", code, got)
+	if got := read(dir + "/output"); code != 2 || got != "status=2\n" || read(dir+"/summary") != "" {
+		t.Errorf("exit status %d, outputs %q, summary %q", code, got, read(dir+"/summary"))
+	}
+	if left, err := os.ReadDir(dir + "/reports"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+
+	// No command of the workflow is read while it runs, nor on standard error.
+	again = ""
+	for _, peer := range []string{forging("recv"), forging("hello")} {
+		code, _, out = action("PEERS=x=sh "+write(t, peer), "RUN=basics/pass-one-fd/stream/runner/x")
+		m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(out)
+		if code == 0 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "::error::forged") {
+			t.Errorf("exit status %d, %s", code, out)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -85,6 +87,59 @@ func TestNamesThatAreNone(t *testing.T) {
 	} {
 		if r := limited(t, append([]string{"interop"}, c.args...)...); r.code != 2 || r.stdout != "" || !like(r.stderr, c.want) {
 			t.Errorf("%s: got %+v\nwant %s", c.what, r, c.want)
+		}
+	}
+}
+
+// forging is a peer that writes lines on standard error, which look like the runner's
+// totals and like commands of a workflow, and ends when it gets one of these words.
+func forging(words string) string {
+	return `while read -r verb rest; do case $verb in
+` + words + `) printf 'woe\n::error::forged\n  ::error::forged\n##[error]forged\nverdicts: 99: 99 pass\n| peers | 99 |\n' >&2; exit 1;;
+hello) echo ok name=x can=stream,dgram,seqpacket,multi;;
+use|end|close) echo ok;;
+*) echo unsupported;;
+esac; done
+`
+}
+
+// forged finds lines that a reader, or a CI server, takes for the runner's own.
+var forged = regexp.MustCompile(`(?m)^\s*(::|##\[|verdicts: 99|\| peers \| 99).*`)
+
+// No line of what a peer writes is taken for one of the runner's.
+func TestForgedLines(t *testing.T) {
+	dir := t.TempDir()
+	late, early := "x=sh "+write(t, forging("recv")), "x=sh "+write(t, forging("hello"))
+	run := []string{"run", "--builtin=false", "--run", "basics/pass-one-fd/stream/runner/x", "--peer"}
+	files := []string{filepath.Join(dir, "r.txt"), filepath.Join(dir, "r.md")}
+	json := filepath.Join(dir, "r.json")
+	for _, c := range []struct {
+		what string
+		code int
+		args []string
+	}{
+		{"a run", 1, append(run, late, "--report", files[0], "--report", files[1], "--report", json)},
+		{"a peer that does not start", 4, append(run, early)},
+		{"smoke", 4, []string{"smoke", "--builtin=false", "--peer", early}},
+		{"replay", 1, []string{"replay", json + "#1"}},
+		{"a peer that there is not", 0, []string{"run", "--builtin=false", "--run", "basics/pass-one-fd/stream/runner/runner", "--peers",
+			write(t, `[{"name": "libc", "why": "no\n::error::forged"}]`)}},
+	} {
+		r := command(t, append([]string{"interop"}, c.args...)...)
+		if r.code != c.code || !strings.Contains(r.stdout+r.stderr, "::error::forged") {
+			t.Errorf("%s: got %+v", c.what, r)
+		}
+		if lines := forged.FindAllString(r.stdout+r.stderr, -1); len(lines) > 0 {
+			t.Errorf("%s: %q", c.what, lines)
+		}
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := forged.FindAllString(string(text), -1); len(lines) > 0 || !strings.Contains(string(text), "::error::forged") {
+			t.Errorf("%s: %q", file, lines)
 		}
 	}
 }

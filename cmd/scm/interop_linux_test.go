@@ -101,7 +101,7 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that never reads", append(one, "run", "--timeout", "300ms", "--peer", "x="+fake+" --sin noread"), 4, "",
 			"scm: peer x: no answer in time: signal: killed\n"},
 		{"two broken peers", append(one, "run", "--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
-			"scm: peer x: the peer ended: exit status 1\npeer y: the peer ended: exit status 1\n"},
+			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
 		{"a broken peer to list", append(one, "list", "--peer", "x=false"), 4, "", "scm: peer x: the peer ended: exit status 1\n"},
 		{"a peer that starts only once", append(one, "run", "--peer", "x=sh -c 'test ! -e "+folder+"/once && : > "+folder+"/once && exec "+fake+"'"), 4,
 			"not run: basics/pass-one-fd/stream/x/x\n    x: the peer ended: exit status 1\n", ""},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
 )
@@ -60,17 +61,17 @@ number in the report, from 1.`,
 			}
 			out.printf("%s: it was %s, and is %s\n", now.Name, was.Verdict, now.Verdict)
 			if now.Why != "" {
-				out.printf("  %s\n", now.Why)
+				out.block("  ", now.Why)
 			}
 			for _, f := range now.Findings {
-				out.printf("  %s\n", f.Located())
+				out.block("  ", f.Located())
 			}
 			out.printf("\n")
 			for _, l := range now.Transcript {
-				out.printf("%s\n", l)
+				out.block("", l)
 			}
 			for _, l := range report.Trace(now) {
-				out.printf("%s\n", l)
+				out.block("", l)
 			}
 			out.byHand(p.cases[0], now)
 			if out.err != nil {
@@ -170,6 +171,9 @@ func (l *lines) printf(format string, args ...any) {
 		_, l.err = fmt.Fprintf(l.w, format, args...)
 	}
 }
+
+// block prints what a peer may have written.
+func (l *lines) block(indent, text string) { l.printf("%s\n", display.Block(indent, text)) }
 
 // byHand prints what to type to each of the peers, in the order of the transcript.
 func (l *lines) byHand(c interop.Case, r interop.Result) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 )
 
@@ -33,7 +34,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			}
 			sick := 0
 			tell := func(name, text string) error {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, strings.ReplaceAll(text, "\n", "\n  "))
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", display.Block("", name+": "+text))
 				return err
 			}
 			for _, peer := range p.peers {

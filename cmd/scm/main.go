@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 )
 
@@ -57,7 +58,19 @@ func run(args []string) int {
 		exit = &exitError{exitUsage, err}
 	}
 	if exit.err != nil {
-		fmt.Fprintln(os.Stderr, "scm:", exit.err)
+		printError(exit.err)
 	}
 	return exit.code
+}
+
+// printError prints an error, or each of several that were joined. A peer, or a partner,
+// may have written some of its text: no line of that looks like one of ours.
+func printError(err error) {
+	list := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 && errors.Join(joined.Unwrap()...).Error() == err.Error() {
+		list = joined.Unwrap()
+	}
+	for _, err := range list {
+		fmt.Fprintln(os.Stderr, display.Block("", "scm: "+err.Error()))
+	}
 }

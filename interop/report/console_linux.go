@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // Console writes the report for a person: what is not as expected, the matrix
@@ -44,21 +45,25 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
+// block prints what somebody else may have written: no line of it is taken for one of
+// the report's.
+func (p *printer) block(indent, text string) { p.printf("%s\n", display.Block(indent, text)) }
+
 func (p *printer) failure(c interop.Result) {
 	p.printf("%s: %s\n", c.Verdict, c.Name)
 	if c.Why != "" {
-		p.printf("    %s\n", c.Why)
+		p.block("    ", c.Why)
 	}
 	for _, f := range c.Findings {
-		p.printf("    %s\n", f.Located())
+		p.block("    ", f.Located())
 	}
 	if len(c.Findings) > 0 {
 		for _, l := range c.Transcript {
-			p.printf("      %s\n", l)
+			p.block("      ", l)
 		}
 	}
 	for _, l := range Trace(c) {
-		p.printf("    %s\n", l)
+		p.block("    ", l)
 	}
 	p.printf("\n")
 }
@@ -159,7 +164,7 @@ func (r *Report) peers(out *printer) {
 	}
 	out.table(rows, 2)
 	for _, why := range slices.Sorted(maps.Keys(missing)) {
-		out.printf("not there: %s: %s\n", strings.Join(missing[why], " "), why)
+		out.block("", fmt.Sprintf("not there: %s: %s", strings.Join(missing[why], " "), why))
 	}
 	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
 }
@@ -187,7 +192,7 @@ func (r *Report) totals(out *printer) {
 		out.printf("expectations set aside, for peers that are not there or another kernel: %d\n", len(r.Aside))
 	}
 	if r.Cut != "" {
-		out.printf("cut short: %s\n", r.Cut)
+		out.block("", "cut short: "+r.Cut)
 	}
 }
 

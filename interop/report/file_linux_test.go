@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop"
 )
@@ -211,7 +213,7 @@ func TestMarkdown(t *testing.T) {
 		"<details><summary>fail: <code>basics/pass/stream/runner/libre</code></summary>\n\n```\nfail: leak@libre: ",
 		"\nA> send payload=00 fds=4\nA< ok n=1\n" + recorded + "\n```\n",
 		"| libre | rust | 0.30.1 | 1 | 1 | 3 | 1 | 1 |\n",
-		"\nNot there: gone (no C compiler (gcc) in PATH).\n",
+		"\nNot there: gone (no C compiler &#40;gcc&#41; in PATH).\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
@@ -275,5 +277,49 @@ func TestMarkdownEscapes(t *testing.T) {
 	want := "| x | &#60;img&#47;src&#61;x&#62; | &#124;&#91;a&#93;&#40;b&#41;&#96; |"
 	if !strings.Contains(text.String(), want) {
 		t.Errorf("no %q in\n%s", want, &text)
+	}
+}
+
+// What a peer has written is as long as it likes, and a summary of a CI server is not. A
+// block that is cut off is closed all the same.
+func TestMarkdownIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		cases, lines, longLine int
+		peers                  int
+		told                   int // cases, at least
+	}{
+		{"many long answers", 60, 200, 16 << 10, 0, 9},
+		{"many short ones", 200, 400, 10, 0, mostFailures},
+		{"many bytes of few characters", 60, 200, 16 << 10, 0, 9},
+		{"many peers", 60, 200, 16 << 10, 5000, 7},
+	} {
+		r := small(t)
+		r.Cases = nil
+		word := strings.Repeat("a", c.longLine)
+		if c.name == "many bytes of few characters" {
+			word = strings.Repeat("\u20ac", c.longLine/3)
+		}
+		for range c.cases {
+			r.Cases = append(r.Cases, interop.Result{Name: "basics/pass/stream/x/x", Verdict: interop.Fail, Transcript: slices.Repeat([]string{"A< ok " + word}, c.lines)})
+		}
+		for i := range c.peers {
+			r.Peers = append(r.Peers, Peer{Name: fmt.Sprint("gone", i), NotRun: strings.Repeat("<", 100)})
+		}
+		var b strings.Builder
+		if err := r.Markdown(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		told := strings.Count(text, "<details>")
+		if len(text) >= 1<<20 || told < c.told || told != strings.Count(text, "</details>") || strings.Count(text, "```") != 2*told || !utf8.ValidString(text) {
+			t.Errorf("%s: %d bytes, %d cases", c.name, len(text), told)
+		}
+		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-told); !strings.Contains(text, want) {
+			t.Errorf("%s: no %q", c.name, want)
+		}
+		if !strings.Contains(text, "\n| peer | language |") {
+			t.Errorf("%s: no peers", c.name)
+		}
 	}
 }

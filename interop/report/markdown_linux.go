@@ -9,14 +9,21 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
 )
 
 // mostFailures is how many cases a summary tells one by one.
 const mostFailures = 50
 
-// mostTraces is how many of them it tells with what was recorded: CI servers refuse a
-// summary of more than a mebibyte.
+// mostTraces is how many of them it tells with what was recorded.
 const mostTraces = 10
+
+// CI servers refuse a summary of more than a mebibyte.
+const (
+	mostBytes   = 1_000_000 // of the summary
+	mostOfCase  = 100_000   // of what is told of a case
+	mostOfPeers = 200_000   // of the table of peers
+)
 
 // Markdown writes the report as the summary of a CI job.
 func (r *Report) Markdown(w io.Writer) error {
@@ -36,43 +43,69 @@ func (r *Report) Markdown(w io.Writer) error {
 	}
 	out.printf("\n%s %s, %.1f s", r.System.Kernel, r.System.Machine, r.Seconds)
 	if r.Cut != "" {
-		out.printf(", cut short: %s", r.Cut)
+		out.printf(", cut short: %s", escaped(display.Line(r.Cut)))
 	}
 	out.printf("\n\n")
 
-	failures, traces := 0, 0
+	peers := r.peersTable()
+	room := mostBytes - len(peers)
+	failures, told, traces := 0, 0, 0
 	for _, c := range r.Cases {
 		if c.AsExpected() && c.Verdict != interop.NotRun {
 			continue
 		}
-		if failures++; failures <= mostFailures {
-			if c.Trace != nil {
-				if traces++; traces > mostTraces {
-					c.Trace = &interop.Trace{Why: "the other forms of the report have what was recorded"}
-				}
+		if failures++; failures > mostFailures {
+			continue
+		}
+		if c.Trace != nil {
+			if traces++; traces > mostTraces {
+				c.Trace = &interop.Trace{Why: "the other forms of the report have what was recorded"}
 			}
-			out.details(c)
+		}
+		// The smaller ones may still have room.
+		if text := details(c); len(text) <= room-headBytes {
+			out.printf("%s", text)
+			room -= len(text)
+			told++
 		}
 	}
-	if failures > mostFailures {
-		out.printf("\n… and %d more.\n", failures-mostFailures)
+	if failures > told {
+		out.printf("\n… and %d more.\n", failures-told)
 	}
+	out.printf("%s", peers)
+	return out.err
+}
 
-	out.printf("\n| peer | language | version | pass | expected failures | not as expected | unsupported | not run |\n|---|---|---|---|---|---|---|---|\n")
+// headBytes is more than what is told above the cases takes, and the line behind them.
+const headBytes = 4096
+
+// peersTable tells who played, and who was not there.
+func (r *Report) peersTable() string {
+	var b strings.Builder
+	b.WriteString("\n| peer | language | version | pass | expected failures | not as expected | unsupported | not run |\n|---|---|---|---|---|---|---|---|\n")
 	var missing []string
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			missing = append(missing, fmt.Sprintf("%s (%s)", p.Name, p.NotRun))
+			missing = append(missing, fmt.Sprintf("%s (%s)", p.Name, escaped(display.Line(p.NotRun))))
 			continue
 		}
 		t := p.Totals
-		out.printf("| %s | %s | %s | %d | %d | %d | %d | %d |\n", p.Name, escaped(p.Lang), escaped(p.Version), t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %d | %d | %d | %d |\n", p.Name, escaped(p.Lang), escaped(p.Version), t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun)
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		out.printf("\nNot there: %s.\n", strings.Join(missing, ", "))
+		fmt.Fprintf(&b, "\nNot there: %s.\n", strings.Join(missing, ", "))
 	}
-	return out.err
+	return cut(b.String(), mostOfPeers)
+}
+
+// cut is the beginning of a text that is too long, and says so.
+func cut(text string, most int) string {
+	const left = "\n… and more, which the other forms of the report have.\n"
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(left)], "") + left
 }
 
 // escaped is a word that somebody else chose, with nothing in it that Markdown knows.
@@ -89,10 +122,13 @@ func escaped(word string) string {
 }
 
 // details are what a reader opens.
-func (p *printer) details(c interop.Result) {
-	lines := []string{summary(c)}
-	lines = append(lines, c.Transcript...)
-	lines = append(lines, Trace(c)...)
-	text := strings.ReplaceAll(strings.Join(lines, "\n"), "```", "~~~") // it must not end the block that it is in
-	p.printf("<details><summary>%s: <code>%s</code></summary>\n\n```\n%s\n```\n\n</details>\n", c.Verdict, c.Name, text)
+func details(c interop.Result) string {
+	var b strings.Builder
+	for _, l := range slices.Concat([]string{summary(c)}, c.Transcript, Trace(c)) {
+		if b.WriteString(display.Block("", l) + "\n"); b.Len() > mostOfCase {
+			break // the rest is cut off
+		}
+	}
+	text := strings.ReplaceAll(b.String(), "```", "~~~") // it must not end the block that it is in
+	return fmt.Sprintf("<details><summary>%s: <code>%s</code></summary>\n\n```\n%s```\n\n</details>\n", c.Verdict, c.Name, cut(text, mostOfCase))
 }
