@@ -56,7 +56,7 @@ func script(name, library, debian string) []string {
 	}
 	if library != "" {
 		load, _ := loads.LoadOrStore(library, sync.OnceValue(func() string {
-			_, why := output(python, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", library)
+			_, why := output(python, "-c", "import ctypes, ctypes.util, sys; ctypes.CDLL(ctypes.util.find_library(sys.argv[1]) or sys.argv[1])", library)
 			return why
 		}))
 		if why := load.(func() string)(); why != "" {

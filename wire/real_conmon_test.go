@@ -77,6 +77,9 @@ var _ = Describe("conmon", Label("real"), func() {
 			Expect(err).NotTo(HaveOccurred())
 			folder := GinkgoT().TempDir()
 			file := func(name string) string { return filepath.Join(folder, name) }
+			// At its end conmon 2.1.12 removes what has the container's name in the
+			// folder of sockets.
+			statuses := GinkgoT().TempDir()
 
 			// The container lives until nobody can write to its input.
 			Expect(unix.Mkfifo(file("input"), 0o600)).To(Succeed())
@@ -86,19 +89,19 @@ var _ = Describe("conmon", Label("real"), func() {
 
 			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal", "--cid", "container", "--cuuid", "container", "--runtime", self,
 				"--bundle", folder, "--container-pidfile", file("pid"),
-				"--log-path", "k8s-file:"+file("log"), "--exit-dir", folder, "--socket-dir-path", folder)
+				"--log-path", "k8s-file:"+file("log"), "--exit-dir", statuses, "--socket-dir-path", folder)
 			cmd.Env = append(os.Environ(), childEnvironment("runtime")...)
 			cmd.Env = append(cmd.Env, formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
 			p := begin(cmd)
 
-			contentOf := func(name string) string {
-				text, _ := os.ReadFile(file(name))
+			contentOf := func(path string) string {
+				text, _ := os.ReadFile(path)
 				return string(text)
 			}
-			Eventually(contentOf, patience).WithArguments("log").Should(ContainSubstring("hello from the container"))
+			Eventually(contentOf, patience).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
 			Expect(input.Close()).To(Succeed())
 			p.ends()
-			Expect(contentOf("container")).To(Equal("3"), "status of the container")
+			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "status of the container")
 		}, NodeTimeout(patience))
 	}
 })

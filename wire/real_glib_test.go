@@ -11,7 +11,7 @@ import (
 
 var _ = Describe("GLib", Label("real"), func() {
 	var glib []string
-	BeforeEach(func() { glib = script("glib.py", "libgio-2.0.so.0", "libglib2.0-0") })
+	BeforeEach(func() { glib = script("glib.py", "gio-2.0", "libglib2.0-0") })
 
 	It("sends by g_unix_connection_send_fd what OpenSSH receives", func(ctx SpecContext) {
 		f := connect("unix")

@@ -11,7 +11,7 @@ import (
 
 var _ = Describe("skalibs", Label("real"), func() {
 	var skalibs []string
-	BeforeEach(func() { skalibs = script("skalibs.py", "libskarnet.so.2.13", "libskarnet2.13") })
+	BeforeEach(func() { skalibs = script("skalibs.py", "skarnet", "s6") })
 
 	It("sends by ancil_send_fd", func(ctx SpecContext) {
 		f := connect("unix")

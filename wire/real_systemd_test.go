@@ -14,7 +14,7 @@ import (
 
 var _ = Describe("libsystemd", Label("real"), func() {
 	var libsystemd []string
-	BeforeEach(func() { libsystemd = script("libsystemd.py", "libsystemd.so.0", "libsystemd0") })
+	BeforeEach(func() { libsystemd = script("libsystemd.py", "systemd", "libsystemd0") })
 
 	It("sends descriptors to store by sd_pid_notify_with_fds", func(ctx SpecContext) {
 		f := connect("unix")

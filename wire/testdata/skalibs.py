@@ -1,10 +1,11 @@
 """skalibs' ancil functions at the other end of socket 3: send CHARACTER FD, recv CHARACTER."""
 
 import ctypes
+import ctypes.util
 import os
 import sys
 
-lib = ctypes.CDLL("libskarnet.so.2.13", use_errno=True)
+lib = ctypes.CDLL(ctypes.util.find_library("skarnet"), use_errno=True)
 
 
 def check(result):
