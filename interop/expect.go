@@ -16,6 +16,7 @@ type Expectation struct {
 	Pattern Pattern
 	Check   Check
 	Peer    string
+	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
 	Reason  string
 	Kernel  string // of Kernels, the one that it is about, or "" for any
 	Line    int
@@ -26,7 +27,7 @@ func (e Expectation) String() string {
 	if e.Kernel != "" {
 		kernel = heading(e.Kernel) + " "
 	}
-	return fmt.Sprintf("line %d: %s%s %s@%s", e.Line, kernel, e.Pattern, e.Check, e.Peer)
+	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
 }
 
 // On tells whether the expectation is about the kernel, among others.
@@ -38,7 +39,8 @@ func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel 
 //
 // with {a,b} for either in the first two; the reason, a sentence or a link, is
 // compulsory. "#" begins a comment. Lines below a heading, [KERNEL], are about that
-// kernel.
+// kernel. A line with CHECK@PEER<8.4, PEER>=8.1 or PEER>=8.1<8.4 is about those
+// versions of the peer, as its answer to hello gives them.
 func ParseExpectations(text []byte) ([]Expectation, error) {
 	var list []Expectation
 	kernel := ""
@@ -103,9 +105,15 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 	}
 	for _, key := range keys {
 		check, peer, ok := strings.Cut(key, "@")
-		e.Check, e.Peer = Check(check), peer
-		if !ok || !display.IsName(peer) || !slices.Contains(Checks, e.Check) {
+		e.Check, e.Peer, e.Version = Check(check), peer, ""
+		if i := strings.IndexAny(peer, "<>="); i >= 0 {
+			e.Peer, e.Version = peer[:i], peer[i:]
+		}
+		if !ok || !display.IsName(e.Peer) || !slices.Contains(Checks, e.Check) {
 			return nil, fmt.Errorf("%q is not CHECK@PEER; checks are %v", key, Checks)
+		}
+		if e.Version != "" && !versionForm.MatchString(e.Version) {
+			return nil, fmt.Errorf("%q: %q is not <VERSION, >=VERSION or both", key, e.Version)
 		}
 		list = append(list, e)
 	}
@@ -115,12 +123,12 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 // Expectations are expected failures, held against a plan.
 type Expectations struct {
 	List  []Expectation
-	Aside []Expectation // those whose peers were not built, or about another kernel
+	Aside []Expectation // those whose peers were not built, or about another kernel or version
 }
 
 // Expect holds a list of expected failures against the whole plan, on a kernel.
-// One that names a peer which was not built, or is about another kernel, is set
-// aside; one that applies to no case is an error.
+// One that names a peer which was not built, or is about another kernel or another
+// version of the peer, is set aside; one that applies to no case is an error.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -133,7 +141,7 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 		if all == nil {
 			all = Plan(scenarios, append(slices.Clone(peers), missing...), runner)
 		}
-		if !slices.ContainsFunc(all, e.Selects) {
+		if !slices.ContainsFunc(all, e.concerns) {
 			return nil, fmt.Errorf("%s applies to no case", e)
 		}
 		x.Aside = append(x.Aside, e)
@@ -142,8 +150,18 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 }
 
 // Selects tells whether the expectation is about the case: its pattern matches,
-// its peer plays, and the check can be made there at all.
+// its peer plays, in one of its versions, and the check can be made there at all.
 func (e Expectation) Selects(c Case) bool {
+	for _, role := range []Role{RoleA, RoleB} {
+		if p := c.peer(role); p.Name == e.Peer && inVersions(e.Version, p.Hello.Version) {
+			return e.concerns(c)
+		}
+	}
+	return false
+}
+
+// concerns is Selects for any version.
+func (e Expectation) concerns(c Case) bool {
 	for _, role := range []Role{RoleA, RoleB} {
 		if c.peer(role).Name != e.Peer {
 			continue

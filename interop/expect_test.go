@@ -77,6 +77,9 @@ func TestParseExpectationsErrors(t *testing.T) {
 		"** {leak,answer@x w": `line 1: "{leak,answer@x": no } after {`,
 		"\n[hurd]":            `line 2: no such kernel: "hurd"; kernels are [linux gvisor]`,
 		"[]":                  `line 1: no such kernel: ""; kernels are [linux gvisor]`,
+		"** leak@x<8.4.b why": `line 1: "leak@x<8.4.b": "<8.4.b" is not <VERSION, >=VERSION or both`,
+		"** leak@x=8 why":     `line 1: "leak@x=8": "=8" is not <VERSION, >=VERSION or both`,
+		"** leak@<8 why":      `line 1: "leak@<8" is not CHECK@PEER; ` + checks,
 		"[gvisor] why":        "line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory",
 	} {
 		if list, err := ParseExpectations([]byte(text)); err == nil || err.Error() != want {
@@ -114,6 +117,33 @@ func newWorld(t *testing.T) world {
 func (w world) expect(t *testing.T, text string) (*Expectations, error) {
 	t.Helper()
 	return Expect(mustExpect(t, text), KernelLinux, []*Scenario{w.scenario}, w.here, w.missing, w.self)
+}
+
+// An expectation for other versions of a peer is set aside, and does not hide what
+// this version does.
+func TestExpectVersions(t *testing.T) {
+	for _, c := range []struct {
+		versions, version string
+		in                bool
+	}{
+		{"<8.4", "8.2.31", true}, {"<8.4", "8.4.0", false}, {"<8.4", "8.10", false}, {"<8.4.0", "8.4", false},
+		{">=8.4", "8.4", true}, {">=8.4", "8.3.99", false}, {">=8.1<8.4", "8.2-dev", true}, {">=8.1<8.4", "8.0", false},
+		{">=8.1<8.4", "9", false}, {">=0", "", false}, {"<99", "unknown", false}, {"", "", true},
+	} {
+		w := newWorld(t)
+		w.one.Hello.Version = c.version
+		x, err := w.expect(t, "** leak@one"+c.versions+" why")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := len(x.List) == 1; in != c.in || len(x.List)+len(x.Aside) != 1 {
+			t.Errorf("%q holds for %q: %v, want %v", c.versions, c.version, in, c.in)
+		}
+	}
+	w := newWorld(t)
+	if _, err := w.expect(t, "no/such leak@one<1 why"); err == nil {
+		t.Error("a line that applies to no case of any version is accepted")
+	}
 }
 
 func TestExpectSetsAside(t *testing.T) {

@@ -25,7 +25,8 @@ type Update struct {
 //
 // Lines without a kernel are Linux's to change: on another, what did not come true of
 // one is Linux's alone from then on.
-func UpdateExpectations(text []byte, kernel string, scenarios []*Scenario, results []Result) (u Update, err error) {
+// versions has the version of each peer that gave one.
+func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
 	if err != nil {
 		return u, err
@@ -37,7 +38,7 @@ func UpdateExpectations(text []byte, kernel string, scenarios []*Scenario, resul
 		return u, err
 	}
 	list = slices.DeleteFunc(list, func(e Expectation) bool { return !e.On(kernel) })
-	played := casesOf(scenarios, results)
+	played := casesOf(scenarios, versions, results)
 	var lines []string
 	if len(text) > 0 {
 		lines = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
@@ -145,16 +146,16 @@ func (e Expectation) key() string { return string(e.Check) + "@" + e.Peer }
 
 // line is how it is written.
 func (e Expectation) line(pattern string) string {
-	return fmt.Sprintf("%s %s %s", pattern, e.key(), e.Reason)
+	return fmt.Sprintf("%s %s%s %s", pattern, e.key(), e.Version, e.Reason)
 }
 
 // casesOf gives results that were read from a report their cases again. Those
 // without a verdict are left out.
-func casesOf(scenarios []*Scenario, results []Result) (played []Result) {
+func casesOf(scenarios []*Scenario, versions map[string]string, results []Result) (played []Result) {
 	peers := map[string]*Peer{}
 	peer := func(name string) *Peer {
 		if peers[name] == nil {
-			peers[name] = &Peer{Name: name}
+			peers[name] = &Peer{Name: name, Hello: Hello{Version: versions[name]}}
 		}
 		return peers[name]
 	}

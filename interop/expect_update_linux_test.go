@@ -16,7 +16,7 @@ func updated(t *testing.T) (scenarios []*Scenario, peers []*Peer, runner *Peer) 
 		s.Name = "group/" + id
 		scenarios = append(scenarios, s)
 	}
-	return scenarios, []*Peer{{Name: "x"}, {Name: "y"}}, &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
+	return scenarios, []*Peer{{Name: "x", Hello: Hello{Version: "1.2"}}, {Name: "y"}}, &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
 }
 
 // judged are the results of a run on a kernel in which the truth fails: a file of
@@ -54,7 +54,7 @@ func judged(t *testing.T, kernel, truth, expected string) []Result {
 func anew(t *testing.T, kernel, name, truth, expected string) Update {
 	t.Helper()
 	scenarios, _, _ := updated(t)
-	u, err := UpdateExpectations([]byte(expected), kernel, scenarios, judged(t, kernel, truth, expected))
+	u, err := UpdateExpectations([]byte(expected), kernel, map[string]string{"x": "1.2"}, scenarios, judged(t, kernel, truth, expected))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +89,10 @@ func TestUpdateExpectations(t *testing.T) {
 			"** leak@x why\ngroup/one cloexec@y ?\ngroup/two cloexec@y ?"},
 		{"new in one case", "group/one/stream/y/x crash@x why\n** file@y why", "** file@y why", "** file@y why\ngroup/one/stream/y/x crash@x ?"},
 		{"new in two cases", "group/one/stream/{x,y}/x crash@x why", "", "group/one/stream/x/x crash@x ?\ngroup/one/stream/y/x crash@x ?"},
+		{"another version's stays", "", "** leak@x<1.1 why", "** leak@x<1.1 why"},
+		{"this version's stays", "** leak@x why", "** leak@x<1.10 why", "** leak@x<1.10 why"},
+		{"gone from this version", "group/one leak@x why", "** leak@x>=1.2 why", "group/one leak@x>=1.2 why"},
+		{"another version's hides nothing", "group/one leak@x why", "** leak@x<1.2 why", "** leak@x<1.2 why\ngroup/one leak@x ?"},
 		{"another reason", "group/one leak@x why\ngroup/two leak@x why", "group/one leak@x why", "group/one leak@x why\ngroup/two leak@x ?"},
 	} {
 		u := anew(t, KernelLinux, c.name, c.truth, c.expected)
@@ -135,12 +139,12 @@ func TestUpdateIsAboutWhatWasPlayed(t *testing.T) {
 	}
 	some := slices.DeleteFunc(judged(t, KernelLinux, "", text), func(r Result) bool { return strings.HasPrefix(r.Name, "group/one/") })
 	for _, list := range [][]Result{nil, results, some} {
-		u, err := UpdateExpectations([]byte(text), KernelLinux, scenarios, list)
+		u, err := UpdateExpectations([]byte(text), KernelLinux, nil, scenarios, list)
 		if err != nil || string(u.Text) != text || len(u.Dropped)+len(u.Added) > 0 {
 			t.Errorf("got %q, %v", u.Text, err)
 		}
 	}
-	if _, err := UpdateExpectations([]byte("nonsense"), KernelLinux, scenarios, nil); err == nil {
+	if _, err := UpdateExpectations([]byte("nonsense"), KernelLinux, nil, scenarios, nil); err == nil {
 		t.Error("a file that cannot be read is rewritten")
 	}
 }

@@ -44,7 +44,11 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			if err != nil {
 				return err
 			}
-			u, err := interop.UpdateExpectations(text, cmp.Or(r.System.Kind, interop.KernelLinux), scenarios, r.Cases)
+			versions := map[string]string{}
+			for _, p := range r.Peers {
+				versions[p.Name] = p.Version
+			}
+			u, err := interop.UpdateExpectations(text, cmp.Or(r.System.Kind, interop.KernelLinux), versions, scenarios, r.Cases)
 			if err != nil {
 				return err
 			}
