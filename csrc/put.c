@@ -8,7 +8,7 @@ void
 scm_put(struct msghdr *msg, int type, const void *data, size_t len)
 {
 	unsigned char *at = (unsigned char *)msg->msg_control + msg->msg_controllen;
-	struct cmsghdr *cmsg = (struct cmsghdr *)(void *)at;
+	struct cmsghdr *cmsg = (void *)at;
 
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = type;

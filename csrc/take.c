@@ -13,7 +13,7 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 
 	m->namelen = msg->msg_namelen;
 	while (left >= sizeof(struct cmsghdr)) {
-		struct cmsghdr *cmsg = (struct cmsghdr *)(void *)at;
+		struct cmsghdr *cmsg = (void *)at;
 		const unsigned char *data = CMSG_DATA(cmsg);
 		size_t len = cmsg->cmsg_len;
 		size_t step;

@@ -19,13 +19,12 @@ bound(struct sockaddr_un *name, socklen_t *len)
 	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int n;
 
-	NEED(sock >= 0);
 	memset(name, 0, sizeof(*name));
 	name->sun_family = AF_UNIX;
 	n = snprintf(name->sun_path + 1, sizeof(name->sun_path) - 1, "scm-test-%ld-%d",
 	    (long)getpid(), count++);
 	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-	NEED(bind(sock, (struct sockaddr *)name, *len) == 0);
+	NEED(sock >= 0 && bind(sock, (struct sockaddr *)name, *len) == 0);
 	return sock;
 }
 
