@@ -110,6 +110,8 @@ class Peer
     at, flags = number(at, 0..2**63 - 1), flags(flags, RECV)
     call do |socket|
       data, ios, told = recv_message(socket, size, room, flags)
+      next "ok n=0 payload=- fds=- eof" unless data
+
       ios.each { |io| @held[io.fileno] = io }
       fds = ios.empty? ? "-" : ios.map(&:fileno).join(",")
       answer = "ok n=#{data.bytesize} payload=#{told_payload(data, at)} fds=#{fds}"

@@ -22,6 +22,7 @@ class Sendmsg < Peer
     socket.sendmsg(data, flags, nil, *rights)
   end
 
+  # Since Ruby 3.3 recvmsg returns nil at the end, and for an empty packet too.
   def recv_message(socket, size, room, flags)
     data, _, told, *controls = socket.recvmsg(size, flags, HEADER + 4 * room, scm_rights: true)
     rights = controls.select { |control| control.cmsg_is?(:SOCKET, :RIGHTS) }
