@@ -121,6 +121,8 @@ func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
 	if err := c.open(fd, network); err != nil {
 		return nil, err
 	}
+	c.receiving.init(c.raw.Read, c.file.SetReadDeadline)
+	c.sending.init(c.raw.Write, c.file.SetWriteDeadline)
 	return c, nil
 }
 

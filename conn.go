@@ -1,6 +1,8 @@
 package scm
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -12,11 +14,13 @@ import (
 // Conn is a Unix socket of any type (stream, datagram, seqpacket) in the
 // runtime's poller: a call that waits blocks a goroutine and no thread. It is a
 // [net.Conn], and all its methods may be called at the same time: calls that
-// send take turns, so that payloads do not mix, and so do calls that receive.
+// send take turns, so that payloads do not mix, and so do calls that receive. A
+// call's context ends that call alone, also while it waits for its turn.
 //
 // A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2)
-// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. EINTR is retried, and EAGAIN waited
-// out until the deadline.
+// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. The call retries EINTR. After EAGAIN it
+// waits until the deadline: in the poller, or, where a datagram's receiver has a
+// full queue and the poller does not see it, by trying again every 50 ms at last.
 //
 // Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
 // errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
@@ -29,6 +33,8 @@ type Conn struct {
 	remote  *net.UnixAddr
 	config  Config
 	dropped atomic.Int64
+
+	receiving, sending direction
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -46,7 +52,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(p, 0); err != nil {
+	if err := k.receive(context.Background(), p, 0); err != nil {
 		return 0, c.fail("read", err)
 	}
 	if k.cut() {
@@ -64,7 +70,12 @@ func (c *Conn) Write(p []byte) (n int, err error) { return c.WriteFiles(p) }
 
 // Dropped returns how many calls of Read received control data, and dropped it:
 // descriptors, or credentials on a socket with SO_PASSCRED.
-func (c *Conn) Dropped() int64 { return c.dropped.Load() }
+func (c *Conn) Dropped() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.dropped.Load()
+}
 
 // Close closes the Conn's own number, removes the socket file if [ListenPacket]
 // made it, and ends what waits. It is one close(2); the connection goes on if
@@ -95,11 +106,21 @@ func (c *Conn) shutdown(how int) error {
 
 // LocalAddr returns the *[net.UnixAddr] of this end, with the Name "" if it has
 // none, or if the system does not tell.
-func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }
+func (c *Conn) LocalAddr() net.Addr {
+	if c == nil {
+		return nil
+	}
+	return netAddr(c.local)
+}
 
 // RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if
 // it has none, or nil if the socket is not connected or the system does not tell.
-func (c *Conn) RemoteAddr() net.Addr { return netAddr(c.remote) }
+func (c *Conn) RemoteAddr() net.Addr {
+	if c == nil {
+		return nil
+	}
+	return netAddr(c.remote)
+}
 
 // netAddr has no typed nil.
 func netAddr(a *net.UnixAddr) net.Addr {
@@ -111,29 +132,61 @@ func netAddr(a *net.UnixAddr) net.Addr {
 
 // SetDeadline sets both deadlines, as [net.Conn] has them. A write that one ends
 // in the middle says how much went.
-func (c *Conn) SetDeadline(t time.Time) error { return c.set((*os.File).SetDeadline, t) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	return c.setDeadlines(func() error {
+		return errors.Join(c.receiving.setDeadline(t), c.sending.setDeadline(t))
+	})
+}
 
 // SetReadDeadline sets the deadline of calls that receive.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.set((*os.File).SetReadDeadline, t) }
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	return c.setDeadlines(func() error { return c.receiving.setDeadline(t) })
+}
 
 // SetWriteDeadline sets the deadline of calls that send.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.set((*os.File).SetWriteDeadline, t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	return c.setDeadlines(func() error { return c.sending.setDeadline(t) })
+}
 
-func (c *Conn) set(deadline func(*os.File, time.Time) error, t time.Time) error {
+func (c *Conn) setDeadlines(set func() error) error {
 	err := c.usable()
 	if err == nil {
-		err = c.setDeadline(deadline, t)
+		err = c.pollError(set())
 	}
 	return c.fail("set", err)
 }
 
-// SyscallConn gives access to the socket's number, for options and the like. It
-// must not be closed, and not be set to blocking mode.
+// SyscallConn gives access to the socket's number, for options and the like. Its
+// Read and Write take turns with the Conn's calls. The number must not be closed,
+// and not be set to blocking mode.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := c.usable(); err != nil {
 		return nil, c.fail("raw-control", err)
 	}
-	return c.raw, nil
+	return (*connRaw)(c), nil
+}
+
+// connRaw is a Conn's socket for its user, who takes turns with the Conn's calls.
+type connRaw Conn
+
+func (r *connRaw) Control(f func(fd uintptr)) error {
+	return (*Conn)(r).pollError(r.raw.Control(f))
+}
+
+func (r *connRaw) Read(done func(fd uintptr) bool) error {
+	return (*Conn)(r).inTurn(&r.receiving, done)
+}
+
+func (r *connRaw) Write(done func(fd uintptr) bool) error {
+	return (*Conn)(r).inTurn(&r.sending, done)
+}
+
+func (c *Conn) inTurn(d *direction, done func(fd uintptr) bool) error {
+	if err := d.begin(context.Background(), true); err != nil {
+		return err
+	}
+	defer d.end()
+	return c.pollError(d.poll(done))
 }
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket]

@@ -1,9 +1,11 @@
 package scm
 
 import (
+	"context"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
 )
@@ -14,7 +16,6 @@ import (
 type call struct {
 	conn *Conn
 	once func(k *call) error // one system call, or those of a whole payload
-	name string              // of the system call
 	err  error               // of once
 
 	msg   msg.Message
@@ -27,9 +28,12 @@ type call struct {
 	user  *Message // of Send and Recv
 	flags int
 
-	sock int32
-	try  func(sock uintptr) bool
-	hold func(fd uintptr)
+	sends  bool
+	nowait bool // EAGAIN is the caller's
+	blind  bool // EAGAIN, and the poller has no sign of when it ends
+	sock   int32
+	try    func(sock uintptr) bool
+	hold   func(fd uintptr)
 }
 
 var callPool = sync.Pool{New: func() any {
@@ -49,7 +53,7 @@ func (k *call) put() {
 	clear(k.files)
 	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
 	k.msg, k.bufs = msg.Message{}, [1][]byte{}
-	k.files, k.sent = k.files[:0], 0
+	k.files, k.sent, k.flags, k.nowait = k.files[:0], 0, 0, false
 	callPool.Put(k)
 }
 
@@ -63,34 +67,63 @@ func (k *call) attempt(sock uintptr) bool {
 		case k.err == nil:
 			return true
 		case sysInterrupted(k.err):
+		case !sysAgain(k.err) || k.nowait:
+			return true
 		default:
-			return !sysAgain(k.err)
+			k.blind = k.sends && k.conn.isDatagram() && sysWritable(k.sock)
+			return k.blind
 		}
 	}
 }
 
 // inTurn calls once when the Conn's other calls of its direction are done and
-// the socket is ready.
-func (k *call) inTurn(op string) (err error) {
-	if op == "read" {
-		k.name, err = "recvmsg", k.conn.raw.Read(k.try)
+// the socket is ready, or ends with ctx.
+func (k *call) inTurn(ctx context.Context, d *direction) error {
+	k.sends = d == &k.conn.sending
+	err := d.begin(ctx, !k.nowait)
+	if err == nil {
+		if ctx.Done() == nil {
+			err = k.wait(d)
+		} else {
+			err = d.until(ctx, func() error { return k.wait(d) })
+		}
+		d.end()
+	}
+	if err == nil {
+		err = k.err
 	} else {
-		k.name, err = "sendmsg", k.conn.raw.Write(k.try)
+		err = k.conn.pollError(err)
 	}
 	switch {
-	case err != nil:
-		return k.conn.pollError(err)
-	case sysIsErrno(k.err):
-		return os.NewSyscallError(k.name, k.err)
+	case !sysIsErrno(err):
+		return err
+	case k.sends:
+		return os.NewSyscallError("sendmsg", err)
 	}
-	return k.err
+	return os.NewSyscallError("recvmsg", err)
+}
+
+// wait calls once when the socket is ready. The poller calls a datagram socket
+// ready while there is room in it, though there may be none at the receiver's: then
+// it tries again, ever more seldom.
+func (k *call) wait(d *direction) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		k.blind = false
+		err := d.poll(k.try)
+		if err == nil && k.blind {
+			err = d.sleep(pause)
+		}
+		if err != nil || !k.blind {
+			return err
+		}
+	}
 }
 
 // send sends p with the files. k.sent tells how much of it went.
-func (k *call) send(p []byte) error {
+func (k *call) send(ctx context.Context, p []byte) error {
 	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
 	k.once = (*call).sendPayload
-	return k.inTurn("write")
+	return k.inTurn(ctx, &k.conn.sending)
 }
 
 // sendPayload sends what is left of the payload, all of it on a stream.
@@ -131,11 +164,11 @@ func (k *call) sendHolding(fd uintptr) {
 
 // receive receives into p, with room for so many descriptors, which are
 // k.fds[:k.msg.NFD].
-func (k *call) receive(p []byte, room int) error {
+func (k *call) receive(ctx context.Context, p []byte, room int) error {
 	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
 	k.msg.FDs = k.fds[:room]
 	k.once = (*call).receiveOnce
-	return k.inTurn("read")
+	return k.inTurn(ctx, &k.conn.receiving)
 }
 
 func (k *call) receiveOnce() error {
@@ -148,6 +181,11 @@ func (k *call) receiveOnce() error {
 
 // cut tells whether control data is missing from what was received.
 func (k *call) cut() bool { return k.msg.Flags&sysControlCut != 0 }
+
+// isMessage tells what came without bytes and descriptors from the end.
+func (k *call) isMessage() bool {
+	return k.conn.isDatagram() || k.msg.Flags&sysDataCut != 0
+}
 
 // whyCut is the reason why descriptors are missing, as far as it can be known
 // while those that came are still open.

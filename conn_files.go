@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 		err = ErrEmptyPayload
 	}
 	if err == nil {
-		err = k.send(p)
+		err = k.send(context.Background(), p)
 	}
 	return k.sent, c.fail("write", err)
 }
@@ -76,7 +77,7 @@ func (k *call) addFiles(files []*os.File) error {
 //     [Config].KeepTruncated.
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
-// is lost on datagram and seqpacket sockets. On a socket with SO_PASSCRED,
+// is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil. On a socket with SO_PASSCRED,
 // SO_PASSPIDFD or SO_TIMESTAMP other control data takes the room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	if err := c.usable(); err != nil {
@@ -92,7 +93,7 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(p, max); err != nil {
+	if err := k.receive(context.Background(), p, max); err != nil {
 		return 0, nil, c.fail("read", err)
 	}
 	n = k.msg.N
@@ -103,7 +104,7 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	case k.cut():
 		files = k.takeFiles()
 		return n, files, &TruncatedError{N: n, Files: files, Cause: k.cause}
-	case n == 0 && k.msg.NFD == 0 && !c.isDatagram():
+	case n == 0 && k.msg.NFD == 0 && !k.isMessage():
 		return 0, nil, io.EOF
 	}
 	return n, k.takeFiles(), nil

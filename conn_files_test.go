@@ -127,6 +127,19 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(files[0].SetDeadline(time.Time{})).To(Succeed(), "it is in the poller")
 	})
 
+	if network != "unix" {
+		It("and bytes for which there is no room are not the end", func() {
+			a, b := pair(network)
+			for _, sent := range [][]*os.File{nil, pipes(1)} {
+				Expect(a.WriteFiles([]byte("hello"), sent...)).To(Equal(5))
+				n, files, err := b.ReadFiles(nil, 1)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(n).To(BeZero())
+				areSame(lentAll(files), sent)
+			}
+		})
+	}
+
 	It("come with an empty message where there are messages, and nowhere else", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]

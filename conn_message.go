@@ -1,11 +1,15 @@
 package scm
 
+import "context"
+
 // Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For
 // a datagram socket that is not connected, m.Addr tells where to.
 //
 // On a stream m.N can be less than all: the descriptors have then gone with the
 // first byte, and must not be sent again with the rest. Descriptors are numbers,
 // which stay open and the caller's and must stay open during the call.
+//
+// With MSG_DONTWAIT it does not wait, not for its turn either: the error is EAGAIN.
 //
 // Errors are those of [Send], ErrEmptyPayload, and those of [Conn].
 func (c *Conn) Send(m *Message, flags int) error {
@@ -18,7 +22,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 		k := newCall(c)
 		defer k.put()
 		k.user, k.flags, k.once = m, flags, (*call).sendMessage
-		err = k.inTurn("write")
+		k.nowait = flags&sysDontWait != 0
+		err = k.inTurn(context.Background(), &c.sending)
 	}
 	return c.fail("write", err)
 }
@@ -28,15 +33,22 @@ func (c *Conn) Send(m *Message, flags int) error {
 // close-on-exec and the caller's to close, and so is what m.PIDFD points to.
 // Nothing is an error but what fails: see m.Flags for what is missing.
 //
+// On a stream m.Buffers must have room for a byte (ErrEmptyPayload). With
+// MSG_DONTWAIT Recv does not wait, not for its turn either: the error is EAGAIN.
+//
 // Errors are those of [Recv], and those of [Conn]; then nothing was received.
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.nothing()
 	err := c.usable()
+	if err == nil && c.isStream() && isEmpty(m.Buffers) {
+		err = ErrEmptyPayload
+	}
 	if err == nil {
 		k := newCall(c)
 		defer k.put()
 		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
-		err = k.inTurn("read")
+		k.nowait = flags&sysDontWait != 0
+		err = k.inTurn(context.Background(), &c.receiving)
 	}
 	return c.fail("read", err)
 }

@@ -78,6 +78,13 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 				m := scm.Message{Buffers: buffers, FDs: []int{numberOf(f)}}
 				Expect(a.Send(&m, 0)).To(opFails("write", scm.ErrEmptyPayload))
 			}
+			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
+			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
+				m := scm.Message{Buffers: buffers, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
+				Expect(b.Recv(&m, 0)).To(opFails("read", scm.ErrEmptyPayload))
+				Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
+			}
+			receives(b, "x", f)
 		}
 		many := scm.Message{Buffers: [][]byte{{0}}, FDs: make([]int, scm.MaxFDs+1)}
 		Expect(a.Send(&many, 0)).To(opFails("write", scm.ErrTooManyFDs))

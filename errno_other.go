@@ -3,6 +3,7 @@
 package scm
 
 const (
+	errnoAgain          = unsupported("unsupported operation")
 	errnoTooManyFDs     = unsupported("unsupported operation")
 	errnoTooManyBuffers = unsupported("unsupported operation")
 	errnoNoRoom         = unsupported("unsupported operation")

@@ -5,6 +5,7 @@ package scm
 import "syscall"
 
 const (
+	errnoAgain          = syscall.EAGAIN
 	errnoTooManyFDs     = syscall.EINVAL
 	errnoTooManyBuffers = syscall.EMSGSIZE
 	errnoNoRoom         = syscall.EMSGSIZE

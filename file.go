@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", errnoNameTooLong)
 	}
-	return c.fail("write", c.sendOne([]byte(name), f))
+	return c.fail("write", c.sendOne(context.Background(), []byte(name), f))
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them.
@@ -37,7 +38,7 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 // refused, and what came with it is closed. The end is [io.EOF].
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
-	n, fd, err := c.receiveOne(p)
+	n, fd, err := c.receiveOne(context.Background(), p)
 	if err == nil && n >= nameBytes {
 		sysClose(fd)
 		err = errnoNameTooLong
@@ -49,7 +50,7 @@ func (c *Conn) RecvFile() (*os.File, error) {
 }
 
 // sendOne sends p and one descriptor.
-func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
+func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -63,18 +64,18 @@ func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 	k := newCall(c)
 	defer k.put()
 	k.files = append(k.files, raw)
-	return k.send(p)
+	return k.send(ctx, p)
 }
 
 // receiveOne receives exactly one descriptor, in a control buffer of runc's
 // size. Whatever else comes is closed, and an error.
-func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
+func (c *Conn) receiveOne(ctx context.Context, p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {
 		return 0, -1, err
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(p, sysPairRoom); err != nil {
+	if err := k.receive(ctx, p, sysPairRoom); err != nil {
 		return 0, -1, err
 	}
 	n = k.msg.N

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 )
 
 // SendConn passes a connection on: it sends conn's descriptor with one 0 byte,
@@ -16,8 +15,8 @@ import (
 // or fails; the receiver has the same open file description. If [ListenPacket]
 // made conn, its Close then leaves the socket file alone.
 //
-// A ctx that is done ends the call, and removes the deadline that was set for its
-// direction. Other errors are those of WriteFiles.
+// A ctx that is done ends this call and no other, and leaves the deadlines as they
+// are. Other errors are those of WriteFiles.
 func (c *Conn) SendConn(ctx context.Context, conn syscall.Conn) error {
 	return c.sendSocket(ctx, conn)
 }
@@ -33,7 +32,7 @@ func (c *Conn) SendListener(ctx context.Context, l syscall.Conn) error {
 func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 	err := c.usable()
 	if err == nil {
-		err = during(ctx, c.SetWriteDeadline, func() error { return c.sendOne([]byte{0}, socket) })
+		err = c.sendOne(ctx, []byte{0}, socket)
 	}
 	if err == nil {
 		if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
@@ -86,10 +85,7 @@ func (c *Conn) takeListener(fd int) (net.Listener, error) {
 func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(int) (T, error), foreign func(*os.File) (T, error)) (socket T, err error) {
 	fd, unix := -1, false
 	if err = c.usable(); err == nil {
-		err = during(ctx, c.SetReadDeadline, func() (err error) {
-			_, fd, err = c.receiveOne(make([]byte, 1))
-			return err
-		})
+		_, fd, err = c.receiveOne(ctx, make([]byte, 1))
 	}
 	if err == nil {
 		if unix, err = c.examine(fd, listens); err != nil {
@@ -129,27 +125,4 @@ func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// during runs f, which ends when ctx does: by a deadline in the past, which is
-// removed afterwards.
-func during(ctx context.Context, setDeadline func(time.Time) error, f func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = setDeadline(time.Unix(1, 0))
-		close(ended)
-	})
-	err := f()
-	if stop() {
-		return err
-	}
-	<-ended
-	_ = setDeadline(time.Time{})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
-	}
-	return err
 }

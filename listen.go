@@ -185,7 +185,12 @@ func (l *Listener) Close() error {
 
 // Addr returns the *[net.UnixAddr] that Listen was given, or of a received socket
 // the one that was bound.
-func (l *Listener) Addr() net.Addr { return netAddr(l.addr) }
+func (l *Listener) Addr() net.Addr {
+	if l == nil {
+		return nil
+	}
+	return netAddr(l.addr)
+}
 
 // SetDeadline sets the deadline of Accept.
 func (l *Listener) SetDeadline(t time.Time) error {

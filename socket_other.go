@@ -12,7 +12,9 @@ import (
 const (
 	sysSendFlags  = 0
 	sysRecvFlags  = 0
+	sysDontWait   = 0
 	sysControlCut = 0
+	sysDataCut    = 0
 	sysShutRead   = 0
 	sysShutWrite  = 0
 	sysMaxName    = 107
@@ -33,6 +35,7 @@ func sysBind(int, string) error                          { return ErrUnsupported
 func sysListen(int) error                                { return ErrUnsupported }
 func sysConnect(int, string) error                       { return ErrUnsupported }
 func sysShutdown(int, int) error                         { return ErrUnsupported }
+func sysWritable(int32) bool                             { return false }
 func sysClose(int)                                       {}
 
 func sysAgain(error) bool       { return false }

@@ -15,7 +15,9 @@ import (
 const (
 	sysSendFlags  = unix.MSG_NOSIGNAL | dontWait
 	sysRecvFlags  = dontWait
+	sysDontWait   = dontWait
 	sysControlCut = unix.MSG_CTRUNC
+	sysDataCut    = unix.MSG_TRUNC
 
 	sysShutRead  = unix.SHUT_RD
 	sysShutWrite = unix.SHUT_WR
@@ -122,6 +124,13 @@ func sysConnect(fd int, name string) error {
 
 func sysShutdown(fd, how int) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
+}
+
+// sysWritable tells whether poll(2) says that a socket can be written to.
+func sysWritable(fd int32) bool {
+	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
 }
 
 // sysClose closes a number that is handed to nobody. Its error has nobody to go
