@@ -69,7 +69,7 @@ func checkCall(form actor.Form, l line) error {
 	if len(l.words) > 0 {
 		return fmt.Errorf("%s takes no word %s", l.verb, l.words[0])
 	}
-	return nil
+	return actor.Check(l.verb, l.fields)
 }
 
 // formOf is what the answer to a command looks like.

@@ -101,6 +101,14 @@ func TestCalls(t *testing.T) {
 			"B> peercred sock=d\nB< ok creds=creds(A)\nA> peername sock=c\nA< ok name=abstract:l\n", "pass"},
 		{"poll and epoll", "stream", "A> poll events=in,out\nA< ok events=out\nB> sendmsg payload=00\nB< ok n=1\nA> poll events=in wait=yes\nA< ok events=in\n" +
 			"A> queued\nA< ok in=1 out=0\nR> shutdown B wr\nA> recvmsg bytes=1\nA< ok n=1 payload=00\nA> recvmsg bytes=1\nA< ok n=0 payload=-\n", "pass"},
+		{"a folder that is not the case's", "stream", "files a=dir b=mount\nA> open dir=a path=. flags=directory\nA< ok fd=new:x\n" +
+			"A> open dir=a path=etc flags=directory\nA< err EXDEV\nA> open dir=x path=etc/passwd flags=rdwr\nA< err EXDEV\nA> open dir=a path=none\nA< err ENOENT\n" +
+			"A> open dir=a path=none flags=create,rdwr\nA< err EXDEV\nA> open dir=a path=. flags=tmpfile,rdwr\nA< err EXDEV\nA> open dir=a path=..\nA< err EXDEV\n" +
+			"A> open dir=b path=etc flags=path\nA< err EXDEV\nA> open dir=b path=.\nA< ok fd=new:y\n", "pass"},
+		{"the folder above", "stream", "A> mkdir path=d\nA< ok\nA> open path=d flags=directory\nA< ok fd=new:d\nA> open dir=d path=.. flags=directory\nA< ok fd=new:u\n" +
+			"A> open dir=u path=d flags=directory\nA< ok fd=new:e\nA> open dir=u path=.. flags=directory\nA< err EXDEV\nA> open dir=d path=f flags=create,rdwr\nA< ok fd=new:f\n" +
+			"A> rename path=d/f to=g\nA< ok\nA> open path=d/f\nA< err ENOENT\nA> open path=g\nA< ok fd=new:g\nA> unlink path=g\nA< ok\nA> chdir path=d\nA< ok\n" +
+			"A> open path=g flags=create,rdwr\nA< ok fd=new:h\nA> open dir=d path=g\nA< ok fd=new:i\n", "pass"},
 		{"files by name", "stream", "A> open path=f flags=create,rdwr mode=0600\nA< ok fd=new:f\nA> write fd=f payload=6869\nA< ok n=2\nA> stat fd=f\n" +
 			"A< ok kind=file mode=600 size=2 links=1\nB> open path=f\nB< ok fd=new:g\nB> read fd=g bytes=9\nB< ok n=2 payload=6869\nB> lock fd=g how=exclusive\nB< ok\n" +
 			"A> lock fd=f how=exclusive\nA< err EAGAIN\nA> unlink path=f\nA< ok\nB> open path=f\nB< err ENOENT\n", "pass"},
@@ -168,7 +176,7 @@ func TestVerbsOfProcesses(t *testing.T) {
 func TestNothingStaysOfACase(t *testing.T) {
 	texts := []string{
 		"files a=pipe-r\nR> kill A SIGKILL\nB> sockname\nB< ok name=-\n",
-		"A> chdir path=..\nA< ok\nA> open path=here flags=create,rdwr\nA< ok fd=new:f\n",
+		"A> mkdir path=d\nA< ok\nA> chdir path=d\nA< ok\nA> open path=here flags=create,rdwr\nA< ok fd=new:f\n",
 		"R> limit A nofile=3\nA> socket type=stream\nA< err EMFILE\n",
 		"R> setsockopt A passcred=1\nA> getsockopt option=passcred\nA< ok value=1\n",
 	}

@@ -198,6 +198,27 @@ func TestParseScenarioErrors(t *testing.T) {
 	}
 }
 
+// Scenarios of others are played too: what they do to files by name is done below the
+// folder of the case.
+func TestPathsStayBelow(t *testing.T) {
+	for _, call := range []string{
+		"unlink path=/etc/passwd", "unlink path=../f", "unlink path=d/../../f", "unlink path=d//f", "mkdir path=/tmp/d", "chmod path=/etc/passwd mode=0666",
+		"chown path=.. uid=1", "rename path=f to=/etc/passwd", "rename path=../f to=f", "link fd=0 path=../f", "chdir path=/", "chdir path=..",
+		"open path=/etc/passwd", "open path=/proc/self/mem flags=rdwr", "open path=/proc/self/comm/../mem", "open path=..", "open dir=0 path=/proc/self/comm", "open dir=0 path=../f",
+		"bind sock=0 name=path:/tmp/s", "connect sock=0 name=path:../s", "sendmsg payload=00 name=path:/run/s",
+	} {
+		_, err := ParseScenario("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n"))
+		if err == nil || !strings.HasSuffix(err.Error(), " is not below the folder of the case") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	for _, call := range []string{"unlink path=d/f", "open path=/proc/self/comm", "open dir=0 path=..", "bind sock=0 name=path:...", "bind sock=0 name=abstract:/x", "chdir path=."} {
+		if _, err := ParseScenario("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n")); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
+
 func TestParseScenarioNeedsItsHead(t *testing.T) {
 	const steps = "on stream\nA> end\nA< ok\n"
 	for _, c := range []struct{ text, want string }{

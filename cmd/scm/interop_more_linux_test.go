@@ -207,6 +207,17 @@ func TestReplay(t *testing.T) {
 			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)
 		}
 	}
+	// Whose report it is, nobody knows: what is run is shown.
+	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --sin cloexec'\n"; r.stderr != want {
+		t.Errorf("got %q, want %q", r.stderr, want)
+	}
+	stranger := write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "x", "command": ["/bin/sh", "-c", "echo \n::error::\u001b[2J"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`)
+	if r := command(t, "interop", "replay", stranger+"#1"); r.code != 4 || !strings.HasPrefix(r.stderr, "scm: runs peer x of the report: /bin/sh -c 'echo \n| ::error::\\x1b[2J'\nscm: peer x: ") {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "replay", "--help"); !strings.Contains(r.stdout, "This runs the commands that the report has") {
+		t.Errorf("got %+v", r)
+	}
 	if r := command(t, "interop", "replay", file+"#1"); r.code > 1 || !strings.Contains(r.stdout, ": it was ") {
 		t.Errorf("got %+v", r)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,7 +25,11 @@ func replayCommand() *cobra.Command {
 		Short: "Play one case of a report again, and tell all of it",
 		Long: `Play one case of a JSON report again, with the peers of the report, and print what was
 said, and the lines to type to the peers by hand. ID is the name of the case, or its
-number in the report, from 1.`,
+number in the report, from 1.
+
+This runs the commands that the report has for the two peers, with your rights: replay
+a report only if you trust who wrote it. Each command is shown on standard error before
+it is run.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Timeout <= 0 {
@@ -137,6 +142,9 @@ func (s *selection) again(ctx context.Context, r *report.Report, was interop.Res
 		} else if peer.Name != interop.RunnerName {
 			p.missing = append(p.missing, interop.Missing(peer.Name, "not of this case"))
 		}
+	}
+	for _, peer := range p.peers {
+		fmt.Fprintln(os.Stderr, display.Block("", fmt.Sprintf("scm: runs peer %s of the report: %s", peer.Name, shellQuote(peer.Command))))
 	}
 	for _, peer := range p.peers {
 		if err := peer.ProbeContext(ctx, timeout); err != nil {

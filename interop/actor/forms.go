@@ -5,6 +5,7 @@
 package actor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,36 @@ func (f Form) Word(key string) bool { return f.any || slices.Contains(f.Takes, k
 
 func form(takes, gives string) Form {
 	return Form{Takes: strings.Fields(takes), Gives: strings.Fields(gives)}
+}
+
+// ownFiles are the files outside of the case's folder that may be opened: the actor's own,
+// in /proc.
+var ownFiles = []string{"/proc/self/auxv", "/proc/self/comm", "/proc/self/status"}
+
+// above is the folder above one that was received. Nothing but open takes it.
+const above = ".."
+
+// Beneath tells whether a path leads into the folder that it is relative to, and not out
+// of it, where there are no symbolic links.
+func Beneath(path string) bool {
+	parts := strings.Split(path, "/")
+	return !slices.Contains(parts, "") && !slices.Contains(parts, "..")
+}
+
+// Check tells what is wrong with the paths of a call: scenarios of others are played too,
+// and leave the user's files alone.
+func Check(verb string, fields map[string]string) error {
+	for _, key := range []string{"path", "to", "name"} {
+		path, ok := fields[key]
+		if key == "name" {
+			path, ok = strings.CutPrefix(path, "path:")
+		}
+		own := verb == "open" && (fields["dir"] == "" && slices.Contains(ownFiles, path) || fields["dir"] != "" && path == above)
+		if ok && !own && !Beneath(path) {
+			return fmt.Errorf("%s=%s is not below the folder of the case", key, fields[key])
+		}
+	}
+	return nil
 }
 
 // Forms are the calls, by their names.

@@ -57,7 +57,7 @@ func address(text string) (unix.Sockaddr, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch kind {
 	case "path":
-		return &unix.SockaddrUnix{Name: name}, nil
+		return &unix.SockaddrUnix{Name: name}, checkPath(name)
 	case "abstract":
 		return &unix.SockaddrUnix{Name: "@" + name}, nil
 	case "auto":
@@ -67,6 +67,17 @@ func address(text string) (unix.Sockaddr, error) {
 		return &unix.SockaddrInet4{Port: int(port), Addr: loopback.As4()}, err
 	}
 	return nil, fmt.Errorf("no such name: %s", text)
+}
+
+// checkPath wants a path to be below the folder of the case. The kernel takes it only as
+// it is: links that a peer makes at the same moment are not seen.
+func checkPath(path string) error {
+	p, err := find(unix.AT_FDCWD, path)
+	p.close()
+	if err == unix.EXDEV {
+		return err
+	}
+	return nil // the call has the same error
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -80,7 +91,7 @@ func sockaddr(text string) ([]byte, error) {
 	}
 	switch kind {
 	case "path":
-		return append(family, name+"\x00"...), nil
+		return append(family, name+"\x00"...), checkPath(name)
 	case "abstract":
 		return append(family, "\x00"+name...), nil
 	}
