@@ -40,6 +40,25 @@ func ExampleFormat() {
 	// Output: /dev/ptmx
 }
 
+// A partner sends its message byte by byte, or never to its end. SO_RCVTIMEO would
+// begin anew with each byte.
+func ExampleFormat_deadline() {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := unix.Write(pair[0], []byte{0}); err != nil { // of four
+		log.Fatal(err)
+	}
+
+	deadline := time.AfterFunc(50*time.Millisecond, func() { _ = unix.Shutdown(pair[1], unix.SHUT_RDWR) })
+	_, _, err = wire.Passfd.Recv(pair[1])
+	if !deadline.Stop() {
+		fmt.Println("too late:", err)
+	}
+	// Output: too late: unexpected EOF
+}
+
 // A format is chosen by its name.
 func ExampleLookup() {
 	format, ok := wire.Lookup("gvisor")

@@ -19,8 +19,10 @@ const listenFDsStart = 3
 // variables are removed, so that children do not see them, and a second call
 // returns none.
 //
-// Values that make no sense are a *FormatError, and a number that is not open is
-// EBADF. On error no number is closed: it may be anybody's.
+// Values that make no sense are a *FormatError, and so is a LISTEN_FDS that counts a
+// descriptor which is close-on-exec: this process opened that one, the Go runtime
+// perhaps. A number that is not open is EBADF. On error no descriptor is closed or
+// changed: it may be anybody's.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
 	count, counted := takeVariable("LISTEN_FDS")
@@ -42,6 +44,14 @@ func ListenFDs() (fds []int, names []string, err error) {
 	if named {
 		if names = strings.Split(joined, ":"); len(names) != n {
 			return nil, nil, listenError("%d names in LISTEN_FDNAMES, and %d descriptors", len(names), n)
+		}
+	}
+	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {
+		switch own, err := isCloseOnExec(fd); {
+		case err != nil:
+			return nil, nil, err
+		case own:
+			return nil, nil, listenError("LISTEN_FDS is %q, and descriptor %d is this process's own: it is close-on-exec", count, fd)
 		}
 	}
 	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {

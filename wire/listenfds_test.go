@@ -73,6 +73,41 @@ var _ = Describe("ListenFDs", func() {
 	}
 })
 
+var _ = Describe("LISTEN_FDS that is too large", func() {
+	It("hands out nothing of the process's own, and changes nothing", func(ctx SpecContext) {
+		cannotEmulate(fdtest.OwnFiles)
+		f := connect("unix")
+		self, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
+		cmd := l.service(ctx, self)
+		cmd.Env = append(cmd.Env, childEnvironment("listen-own")...)
+		Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
+	}, NodeTimeout(patience))
+})
+
+// listen-own has two descriptors of a service, and number 5 of its own.
+var _ = child("listen-own", func([]string) error {
+	if !fdtest.CloseOnExec(5) { // it may be the runtime's
+		own, err := unix.FcntlInt(3, unix.F_DUPFD_CLOEXEC, 5)
+		if err != nil || own != 5 {
+			return fmt.Errorf("descriptor %d, and not 5: %w", own, err)
+		}
+	}
+	fds, _, err := wire.ListenFDs()
+	var format *wire.FormatError
+	if !errors.As(err, &format) {
+		return fmt.Errorf("handed out: %v, %w", fds, err)
+	}
+	for fd, want := range map[int]bool{3: false, 4: false, 5: true} {
+		if fdtest.CloseOnExec(fd) != want {
+			return fmt.Errorf("close-on-exec of %d is not %t any more", fd, want)
+		}
+	}
+	fmt.Println("refused")
+	return nil
+})
+
 var _ = child("listen", func([]string) error {
 	fds, names, err := wire.ListenFDs()
 	switch {

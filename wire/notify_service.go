@@ -65,8 +65,9 @@ func (f notify) fdName(name string) error {
 }
 
 // NotifyBarrier waits until the service manager has dealt with everything that was
-// sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's.
-// It sends the writing end of a pipe, of which the manager's close is the answer;
+// sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's, and
+// the barrier may have been sent. While the manager's queue is full NotifyBarrier
+// tries again, until ctx is done. It sends the writing end of a pipe, of which the manager's close is the answer;
 // nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
@@ -77,7 +78,7 @@ func NotifyBarrier(ctx context.Context, sock int) error {
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	err = sendBarrier(sock, w)
+	err = sendBarrier(ctx, sock, w)
 	_ = w.Close()
 	if err != nil {
 		return err
@@ -92,17 +93,43 @@ func NotifyBarrier(ctx context.Context, sock int) error {
 	return err
 }
 
-// sendBarrier sends w. Fd, which would change its blocking mode, is not asked for
-// its number.
-func sendBarrier(sock int, w *os.File) error {
+// sendBarrier sends w, once there is room in the manager's queue. Fd, which would
+// change w's blocking mode, is not asked for its number.
+func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 	conn, err := w.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var sent error
-	err = conn.Control(func(fd uintptr) { sent = Notify.Send(sock, "BARRIER=1", int(fd)) })
-	if err != nil {
-		return err
+	flags := noSignal
+	if ctx.Done() != nil {
+		flags |= dontWait // a system call that waits does not end with ctx
 	}
-	return sent
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		var sent error
+		err := conn.Control(func(fd uintptr) {
+			m := scm.Message{Buffers: buffers([]byte("BARRIER=1")), FDs: []int{int(fd)}}
+			sent = again(func() error { return scm.Send(sock, &m, flags) })
+		})
+		switch {
+		case err != nil:
+			return err
+		case ctx.Done() == nil || !wouldWait(sent):
+			return sent
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits for what gives no sign.
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

@@ -5,6 +5,7 @@ package wire_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -68,6 +69,23 @@ var _ = Describe("the service manager", func() {
 		Expect(state).To(Equal("READY=1"))
 	})
 
+	It("is dialled by a socket that is close-on-exec from the first instant", func(ctx SpecContext) {
+		cannotEmulate(fdtest.Traced)
+		f := connect("unix")
+		f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		strace := program("strace", "strace")
+		if why, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+			missing("strace may not trace here: " + string(why))
+		}
+		self, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		record := filepath.Join(GinkgoT().TempDir(), "calls")
+		cmd := exec.CommandContext(ctx, strace, "-f", "-o", record, "-e", "trace=socket", self)
+		cmd.Env = append(os.Environ(), childEnvironment("dial-notify")...)
+		Expect(cmd.Run()).To(Succeed())
+		Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
+	}, NodeTimeout(patience))
+
 	It("may not be there", func() {
 		GinkgoT().Setenv("NOTIFY_SOCKET", "")
 		_, err := wire.DialNotify()
@@ -103,6 +121,14 @@ var _ = Describe("the service manager", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state).To(Equal("READY=1"))
 	})
+})
+
+var _ = child("dial-notify", func([]string) error {
+	sock, err := wire.DialNotify()
+	if err != nil {
+		return err
+	}
+	return unix.Close(sock)
 })
 
 var _ = Describe("a barrier", func() {
@@ -159,6 +185,33 @@ var _ = Describe("a barrier", func() {
 		Expect(<-barrier(called)).To(Equal(context.Canceled))
 		isEmpty(f.b)
 		Expect(before.NewSince()).To(BeEmpty())
+	}, NodeTimeout(patience))
+
+	It("ends with its context while there is no room to send it", func(ctx SpecContext) {
+		f := connect("unixgram")
+		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+		before := fdtest.Take()
+		sock := f.dialNotify()
+		for err := error(nil); err == nil; {
+			err = unix.Sendto(sock, []byte("x"), unix.MSG_DONTWAIT, nil)
+		}
+		called, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- wire.NotifyBarrier(called, sock) }()
+		Eventually(ctx, done).WithTimeout(patience / 2).Should(Receive(Equal(context.DeadlineExceeded)))
+
+		go func() { done <- wire.NotifyBarrier(ctx, sock) }()
+		for {
+			state, fds, err := wire.Notify.Recv(manager)
+			Expect(err).NotTo(HaveOccurred())
+			if state == "BARRIER=1" {
+				Expect(unix.Close(fds[0])).To(Succeed())
+				break
+			}
+		}
+		Expect(<-done).NotTo(HaveOccurred())
+		Expect(before.NewSince()).To(HaveLen(1), "but for the socket")
 	}, NodeTimeout(patience))
 
 	It("that cannot be sent is an error", func(ctx SpecContext) {

@@ -9,10 +9,15 @@ const (
 	noSignal         = 0
 	controlTruncated = 0
 	dataTruncated    = 0
+	dontWait         = 0
 )
 
 func closeAll([]int) {}
 
+func isCloseOnExec(int) (bool, error) { return false, scm.ErrUnsupported }
+
 func closeOnExec(int) error { return scm.ErrUnsupported }
+
+func wouldWait(error) bool { return false }
 
 func dialDatagram(string) (sock int, err error) { return -1, scm.ErrUnsupported }

@@ -3,8 +3,8 @@
 package wire
 
 import (
+	"errors"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +21,11 @@ func closeAll(fds []int) {
 	}
 }
 
+func isCloseOnExec(fd int) (bool, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return flags&unix.FD_CLOEXEC != 0, os.NewSyscallError("fcntl", err)
+}
+
 func closeOnExec(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err == nil {
@@ -31,17 +36,9 @@ func closeOnExec(fd int) error {
 
 // dialDatagram returns a datagram socket that is connected to the address.
 func dialDatagram(name string) (sock int, err error) {
-	syscall.ForkLock.RLock()
-	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	sock, err = datagramSocket()
 	if err != nil {
-		syscall.ForkLock.RUnlock()
 		return -1, os.NewSyscallError("socket", err)
-	}
-	_, err = unix.FcntlInt(uintptr(sock), unix.F_SETFD, unix.FD_CLOEXEC)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		_ = unix.Close(sock)
-		return -1, os.NewSyscallError("fcntl", err)
 	}
 	if err := again(func() error { return unix.Connect(sock, &unix.SockaddrUnix{Name: name}) }); err != nil {
 		_ = unix.Close(sock)
@@ -49,3 +46,6 @@ func dialDatagram(name string) (sock int, err error) {
 	}
 	return sock, nil
 }
+
+// wouldWait tells an error that says that there is no room yet.
+func wouldWait(err error) bool { return errors.Is(err, unix.EAGAIN) }

@@ -8,9 +8,18 @@
 // names, with scm.Send and scm.Recv. It asks nothing about the number.
 //
 // The socket is expected to block: calls return when a whole message went or
-// came. EINTR is retried. For a deadline set SO_RCVTIMEO or SO_SNDTIMEO; when it
-// has passed, and on a socket that does not block, the error wraps EAGAIN. It may
-// then have passed in the middle of a message, and a stream is of no more use.
+// came. EINTR is retried.
+//
+// SO_RCVTIMEO and SO_SNDTIMEO limit each system call and not the whole Send or
+// Recv: a partner that sends a byte at a time begins the limit anew with each. When
+// it has passed, and on a socket that does not block, the error wraps EAGAIN.
+//
+// For a deadline of the whole, call shutdown(2) on the socket when it has passed.
+// That ends what waits: Recv with io.EOF or io.ErrUnexpectedEOF, on a datagram
+// socket with an empty message, and Send with EPIPE. It ends the connection for
+// everybody who has the open file description.
+//
+// After either, a message may have gone in part, and a stream is of no more use.
 //
 // Sends add MSG_NOSIGNAL, so that a closed partner is EPIPE and no signal.
 //
