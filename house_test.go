@@ -5,6 +5,8 @@ package scm_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -145,6 +147,27 @@ var _ = Describe("the house", Label("house"), func() {
 			{goPackage{ImportPath: module + "/internal/new"}, "has no rule"},
 		} {
 			Expect(violations([]goPackage{c.p})).To(ConsistOf(HaveSuffix(c.want)), "%+v", c.p)
+		}
+	})
+
+	It("goes on with make test after a group that is red", func() {
+		if _, err := exec.LookPath("make"); err != nil {
+			Skip(err.Error())
+		}
+		// A go tool that fails, and says what it was asked for.
+		tool := filepath.Join(GinkgoT().TempDir(), "go")
+		Expect(os.WriteFile(tool, []byte("#!/bin/sh\necho \"asked: $*\"\ntest \"$1\" != run -a \"$1\" != -C\n"), 0o700)).To(Succeed())
+		cmd := exec.Command("make", "test", "SETUP=0", "GO="+tool)
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+			return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "CI=")
+		})
+		out, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(ContainSubstring("asked: run ./tools/gotest -name purego"))
+		Expect(string(out)).To(ContainSubstring("make: *** [Makefile:"))
+		for _, m := range []string{"./bench", "./internal/difftest"} {
+			Expect(string(out)).To(ContainSubstring("asked: -C " + m + " vet"))
+			Expect(string(out)).To(ContainSubstring("asked: -C " + m + " test"))
 		}
 	})
 

@@ -61,7 +61,16 @@ var toy = registry{
 	},
 }
 
+// needsShell skips where nothing runs the toy's commands: on Windows, Plan 9 and wasm.
+func needsShell(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip(err)
+	}
+}
+
 func TestBuild(t *testing.T) {
+	needsShell(t)
 	t.Setenv("MAKEFLAGS", "--jobserver-auth=3,4")
 	root, out := t.TempDir(), filepath.Join(t.TempDir(), "peers")
 	var log bytes.Buffer
@@ -97,6 +106,7 @@ func TestBuild(t *testing.T) {
 }
 
 func TestBuildOnlyTheNamed(t *testing.T) {
+	needsShell(t)
 	list := build(context.Background(), toy, t.TempDir(), t.TempDir(), []string{"b", "nobody"}, &bytes.Buffer{})
 	if len(list) != 2 || list[0].Name != "b" || list[0].Why != "" || !list[1].Broken || !strings.Contains(list[1].Why, "no such peer") {
 		t.Errorf("got %+v", list)

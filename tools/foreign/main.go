@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command foreign runs the tests and the interop matrix on other ground than the machine's own: other
 // architectures, under qemu-user where it must, and another libc.
 //
