@@ -2,7 +2,12 @@
 
 package scm
 
-import "github.com/scm-rights/scm/internal/msg"
+import (
+	"encoding/binary"
+	"runtime"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
 
 const (
 	// sunPathBytes is sizeof(sun_path) on the BSDs and macOS; no system has
@@ -12,7 +17,15 @@ const (
 	hasAbstract = false
 )
 
-// putFamily writes what the BSDs and macOS begin an address with.
+// hasLength tells whether a struct sockaddr_un begins with its length, of one byte. On Solaris and illumos it
+// begins with the family, of two, as on Linux.
+const hasLength = runtime.GOOS != "solaris" && runtime.GOOS != "illumos"
+
+// putFamily writes what an address begins with.
 func putFamily(buf *[msg.NameBytes]byte, length int) {
-	buf[0], buf[1] = byte(length), afUnix
+	if hasLength {
+		buf[0], buf[1] = byte(length), afUnix
+	} else {
+		binary.NativeEndian.PutUint16(buf[:], afUnix)
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These systems have no MSG_CMSG_CLOEXEC: the backend sets close-on-exec after
+// These systems have no MSG_CMSG_CLOEXEC, or had none until lately (illumos): the backend sets close-on-exec after
 // the receive, and no child may be started in between. The lock that holds
 // that off must not be held while a receive blocks, so the socket is waited for
 // first and the receive does not wait.

@@ -35,12 +35,13 @@
 // What the arguments alone show to be wrong is refused before the system call,
 // with [ErrTooManyFDs] or [ErrTooManyBuffers].
 //
-// On macOS, illumos, Solaris and AIX, which cannot receive close-on-exec
+// On macOS, illumos, Solaris and AIX, not all of which can receive close-on-exec
 // descriptors in one step, a receive waits first and then takes the message
 // while no child process can be started.
 //
 // Windows, WebAssembly and Plan 9 cannot pass descriptors: there the package
-// builds, and every call fails with [ErrUnsupported].
+// builds, and every call fails with [ErrUnsupported]. On Solaris and illumos the
+// pure backend refuses descriptors with it: golang.org/x/sys would drop them.
 package scm
 
 import (

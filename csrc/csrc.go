@@ -4,6 +4,8 @@ package csrc
 
 /*
 #cgo CFLAGS: -DSCM_CGO -fvisibility=hidden
+#cgo solaris CFLAGS: -D_XPG4_2=1 -D__EXTENSIONS__=1
+#cgo solaris LDFLAGS: -lxnet
 #cgo noescape scm_cgo_write_fd
 #cgo nocallback scm_cgo_write_fd
 #cgo noescape scm_cgo_read_fd

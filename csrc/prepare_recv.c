@@ -11,6 +11,15 @@ scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m)
 	msg->msg_namelen = m->namelen;
 	msg->msg_iov = (struct iovec *)(size_t)m->iov; /* recvmsg only reads it */
 	msg->msg_iovlen = (scm_len)m->iovlen;
+#ifdef __APPLE__
+	static struct iovec nothing;
+
+	/* To macOS a message without a buffer is EMSGSIZE. */
+	if (m->iovlen == 0) {
+		msg->msg_iov = &nothing;
+		msg->msg_iovlen = 1;
+	}
+#endif
 #ifdef __linux__
 	/* In the order in which the kernel writes. */
 	if (m->cred != NULL)

@@ -11,6 +11,15 @@ scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
 	msg->msg_namelen = m->namelen;
 	msg->msg_iov = (struct iovec *)(size_t)m->iov; /* sendmsg only reads it */
 	msg->msg_iovlen = (scm_len)m->iovlen;
+#ifdef __APPLE__
+	static struct iovec nothing;
+
+	/* To macOS a message without a buffer is EMSGSIZE. */
+	if (m->iovlen == 0) {
+		msg->msg_iov = &nothing;
+		msg->msg_iovlen = 1;
+	}
+#endif
 	if (m->nfds == 0 && m->cred == NULL)
 		return;
 	memset(control, 0, SCM_CONTROL_BYTES);

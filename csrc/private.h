@@ -7,6 +7,12 @@
 #define _GNU_SOURCE
 #endif
 
+/* For msg_control on Solaris and illumos, which have an older msghdr too. */
+#if defined(__sun) && !defined(_XPG4_2)
+#define _XPG4_2 1
+#define __EXTENSIONS__ 1
+#endif
+
 #include <string.h>
 
 /* Set by csrc.go, for the Go package alone. */
@@ -25,7 +31,7 @@
 #define SCM_PIDFD 0x04
 #endif
 
-/* Where the flag is missing (macOS, illumos, AIX) scm_take_fds calls fcntl. */
+/* Where the flag is missing (macOS, Solaris, older illumos, AIX) scm_take_fds calls fcntl. */
 #ifdef MSG_CMSG_CLOEXEC
 #define SCM_CLOEXEC MSG_CMSG_CLOEXEC
 #else
@@ -65,6 +71,17 @@ scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
 #ifdef __linux__
 	return syscall(SYS_sendmsg, sock, msg, flags);
+#elif defined(__FreeBSD__)
+	/*
+	 * From FreeBSD 15 on, messages on a seqpacket socket that do not end by this
+	 * flag are one message for the receiver. On a stream it is EINVAL.
+	 */
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET)
+		flags |= MSG_EOR;
+	return sendmsg(sock, msg, flags);
 #else
 	return sendmsg(sock, msg, flags);
 #endif

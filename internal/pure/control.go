@@ -135,6 +135,8 @@ func check(m *msg.Message) error {
 		return unix.EINVAL
 	case len(m.Buffers) > msg.MaxBuffers:
 		return unix.EMSGSIZE
+	case !hasRights && len(m.FDs) > 0:
+		return unix.EOPNOTSUPP
 	case !hasCredentials && (m.Cred != nil || m.PIDFD != nil):
 		return unix.EOPNOTSUPP
 	}

@@ -3,6 +3,8 @@
 package pure
 
 import (
+	"runtime"
+
 	"github.com/scm-rights/scm/internal/msg"
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +39,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	if err := check(m); err != nil {
 		return err
 	}
+	flags |= endOfRecord(sock)
 	var oob []byte
 	if len(m.FDs) > 0 {
 		var c control
@@ -46,7 +49,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	if err != nil {
 		return err
 	}
-	n, err := unix.SendmsgBuffers(int(sock), m.Buffers, oob, to, flags)
+	n, err := unix.SendmsgBuffers(int(sock), buffers(m), oob, to, flags)
 	m.N = max(n, 0)
 	return err
 }
@@ -61,8 +64,10 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	if len(m.FDs) > 0 {
 		oob = make([]byte, roomBytes)
 	}
-	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), m.Buffers, oob, flags|cmsgCloexec)
+	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|cmsgCloexec)
 	if err != nil {
+		// x/sys can refuse the sender's address after the kernel has installed descriptors.
+		takeControl(oob[:oobn], &msg.Message{})
 		return err
 	}
 	m.N, m.Flags = n, rflags
@@ -70,6 +75,26 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	takeControl(oob[:oobn], m)
 	m.Flags &^= cmsgCloexec
 	return nil
+}
+
+// endOfRecord is the flag by which a message on a seqpacket socket ends. FreeBSD needs it: from version 15 on,
+// messages without it are one message for the receiver. On a stream it is EINVAL there.
+func endOfRecord(sock int32) int {
+	if runtime.GOOS != "freebsd" {
+		return 0
+	}
+	if typ, err := unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE); err != nil || typ != unix.SOCK_SEQPACKET {
+		return 0
+	}
+	return unix.MSG_EOR
+}
+
+// buffers are m's, or one that is empty where there are none: to macOS a message without a buffer is EMSGSIZE.
+func buffers(m *msg.Message) [][]byte {
+	if len(m.Buffers) == 0 {
+		return make([][]byte, 1)
+	}
+	return m.Buffers
 }
 
 // pathAt is where the path lies in a struct sockaddr_un.

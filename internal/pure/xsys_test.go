@@ -1,0 +1,87 @@
+//go:build unix && !linux
+
+package pure_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/pure"
+	"golang.org/x/sys/unix"
+)
+
+// What is particular to one of these systems. The tests are built everywhere, and run where they are started.
+
+func sockets(t *testing.T, typ int) (a, b int32) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, typ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) })
+	return int32(pair[0]), int32(pair[1])
+}
+
+// Where x/sys passes no descriptors, nothing is sent or received in their place.
+func TestDescriptorsAreRefused(t *testing.T) {
+	if runtime.GOOS != "solaris" && runtime.GOOS != "illumos" {
+		t.Skip("x/sys passes descriptors on", runtime.GOOS)
+	}
+	a, b := sockets(t, unix.SOCK_DGRAM)
+	fd := int32(os.Stdin.Fd())
+	if n, err := pure.WriteFD(a, []byte("x"), fd); n != -1 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("WriteFD: %d, %v", n, err)
+	}
+	m := msg.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int32{fd}}
+	if err := pure.Send(a, &m, 0); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Send: %v", err)
+	}
+	if n, err := pure.SendBatch(a, []msg.Message{{}, m}, 0); n != -1 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("SendBatch: %d, %v", n, err)
+	}
+	if err := pure.Send(a, &msg.Message{Buffers: [][]byte{[]byte("first")}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n, fd, err := pure.ReadFD(b, make([]byte, 9)); n != -1 || fd != -1 || !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("ReadFD: %d, %d, %v", n, fd, err)
+	}
+	m = msg.Message{Buffers: [][]byte{make([]byte, 9)}}
+	if err := pure.Recv(b, &m, 0); err != nil || string(m.Buffers[0][:m.N]) != "first" {
+		t.Errorf("Recv: %q, %v", m.Buffers[0][:m.N], err)
+	}
+}
+
+// Each message on a seqpacket socket stays one.
+func TestSeqpacketMessages(t *testing.T) {
+	if runtime.GOOS == "darwin" || runtime.GOOS == "aix" || runtime.GOOS == "solaris" || runtime.GOOS == "illumos" {
+		t.Skip("no Unix sockets of type seqpacket on", runtime.GOOS)
+	}
+	a, b := sockets(t, unix.SOCK_SEQPACKET)
+	for _, payload := range []string{"first", "second"} {
+		if err := pure.Send(a, &msg.Message{Buffers: [][]byte{[]byte(payload)}}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"first", "second"} {
+		m := msg.Message{Buffers: [][]byte{make([]byte, 99)}}
+		if err := pure.Recv(b, &m, 0); err != nil || !bytes.Equal(m.Buffers[0][:m.N], []byte(want)) {
+			t.Errorf("got %q, %v, want %q", m.Buffers[0][:max(m.N, 0)], err, want)
+		}
+	}
+}
+
+// A message needs no buffer, neither to be sent nor to be received.
+func TestWithoutBuffers(t *testing.T) {
+	a, b := sockets(t, unix.SOCK_DGRAM)
+	if err := pure.Send(a, &msg.Message{}, 0); err != nil {
+		t.Fatal(err)
+	}
+	m := msg.Message{}
+	if err := pure.Recv(b, &m, unix.MSG_PEEK); err != nil || m.N != 0 {
+		t.Errorf("%d, %v", m.N, err)
+	}
+}
