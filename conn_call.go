@@ -208,16 +208,26 @@ func (k *call) closeReceived() {
 	}
 }
 
-// takeFiles makes files of the descriptors that came.
-func (k *call) takeFiles() []*os.File {
+// takeFiles makes files of the descriptors that came. Those of which none can be made
+// are closed: err says why.
+func (k *call) takeFiles() (files []*os.File, err error) {
 	if k.msg.NFD == 0 {
-		return nil
+		return nil, nil
 	}
-	files := make([]*os.File, k.msg.NFD)
-	for i, fd := range k.fds[:k.msg.NFD] {
-		files[i] = os.NewFile(uintptr(fd), "received")
+	files = make([]*os.File, 0, k.msg.NFD)
+	for _, fd := range k.fds[:k.msg.NFD] {
+		f, failed := newFile(int(fd), "received")
+		if failed != nil {
+			sysClose(int(fd))
+			err = failed
+			continue
+		}
+		files = append(files, f)
 	}
-	return files
+	if len(files) == 0 {
+		return nil, err
+	}
+	return files, err
 }
 
 // sendMessage and receiveMessage are Send and Recv of the caller's message.

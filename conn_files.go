@@ -64,7 +64,8 @@ func (k *call) addFiles(files []*os.File) error {
 // ReadFiles receives up to len(p) bytes, and files, of which there is room for
 // max, at most MaxFDs. The files are close-on-exec and the caller's to close;
 // their Name says nothing. Status flags are as the sender has them: see
-// [Nonblock]. A file that does not block is in the runtime's poller.
+// [Nonblock]. The files are as [NewFile] makes them: pipes and sockets that do not
+// block are in the runtime's poller, and no other file is.
 //
 //   - n > 0 with files or without: bytes came. On a stream the files belong to
 //     the message with the last byte; those before it came without.
@@ -72,7 +73,8 @@ func (k *call) addFiles(files []*os.File) error {
 //   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty
 //     message. On a datagram socket that is 0, nil, nil.
 //   - n, nil, *TruncatedError: files are missing, because there was no room for
-//     them in max, or in the process's table, or for another reason. The n bytes
+//     them in max, or in the process's table (a file that is no pipe or socket takes
+//     one number more while it is received), or for another reason. The n bytes
 //     are in p. What came is closed, or returned with the error if the Conn has
 //     [Config].KeepTruncated.
 //
@@ -101,13 +103,23 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	case k.cut() && !c.config.KeepTruncated:
 		k.closeReceived()
 		return n, nil, &TruncatedError{N: n, Cause: k.cause}
-	case k.cut():
-		files = k.takeFiles()
-		return n, files, &TruncatedError{N: n, Files: files, Cause: k.cause}
-	case n == 0 && k.msg.NFD == 0 && !k.isMessage():
+	case n == 0 && k.msg.NFD == 0 && !k.isMessage() && !k.cut():
 		return 0, nil, io.EOF
 	}
-	return n, k.takeFiles(), nil
+	files, err = k.takeFiles()
+	if err != nil && !c.config.KeepTruncated {
+		for _, f := range files {
+			_ = f.Close()
+		}
+		return n, nil, &TruncatedError{N: n, Cause: err}
+	}
+	if k.cut() {
+		err = k.cause
+	}
+	if k.cut() || err != nil {
+		return n, files, &TruncatedError{N: n, Files: files, Cause: err}
+	}
+	return n, files, nil
 }
 
 // fileError says which of the files to send it is about.

@@ -47,7 +47,10 @@ func ExampleSendBatch() {
 		panic(err)
 	}
 	for _, m := range in[:n] {
-		file := os.NewFile(uintptr(m.FDs[0]), string(m.Buffers[0][:m.N]))
+		file, err := scm.NewFile(m.FDs[0], string(m.Buffers[0][:m.N]))
+		if err != nil {
+			panic(err)
+		}
 		info, err := file.Stat()
 		if err != nil {
 			panic(err)

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -114,6 +115,39 @@ func ExampleConn_RecvExpect() {
 	// Output:
 	// 0 scm: wanted a directory (read-only), got a pipe (read end)
 	// 1 <nil>
+}
+
+// A file of a kind that is expected, as an os.File.
+func ExampleNewFile() {
+	a, b := pairOfSockets()
+	defer unix.Close(a)
+	defer unix.Close(b)
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if err := scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{int(r.Fd())}}, 0); err != nil {
+		panic(err)
+	}
+
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+	if err := (scm.Expect{Min: 1, Max: 1, Kind: "pipe", Access: "read"}).Recv(b, &m, 0); err != nil {
+		panic(err)
+	}
+	received, err := scm.NewFile(m.FDs[0], "pipe")
+	if err != nil {
+		unix.Close(m.FDs[0])
+		panic(err)
+	}
+	defer received.Close()
+	fmt.Fprint(w, "through the pipe")
+	w.Close()
+	text, _ := io.ReadAll(received)
+	fmt.Printf("%s: %s\n", received.Name(), text)
+	// Output:
+	// pipe: through the pipe
 }
 
 // What was received by other means is held to it by its numbers.

@@ -54,7 +54,10 @@ func ExampleWriteFD() {
 		panic(err)
 	}
 	fmt.Printf("received %q\n", p[:n])
-	received := os.NewFile(uintptr(fd), "pipe") // which closes it
+	received, err := scm.NewFile(fd, "pipe") // which closes it
+	if err != nil {
+		panic(err)
+	}
 	fmt.Fprint(received, "hello through the pipe")
 	received.Close()
 
@@ -154,7 +157,10 @@ func ExampleReadFD_sharedOffset() {
 	if err != nil {
 		panic(err)
 	}
-	received := os.NewFile(uintptr(fd), "received")
+	received, err := scm.NewFile(fd, "received")
+	if err != nil {
+		panic(err)
+	}
 	defer received.Close()
 	rest, err := io.ReadAll(received)
 	if err != nil {

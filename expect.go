@@ -8,7 +8,7 @@ import (
 // Expect is what a partner may pass: how many descriptors, and what each must
 // be. [Expect.Recv] and [Expect.Check] hold what came against it before anybody
 // uses it, and close all of it if anything is wrong. The zero value takes no
-// descriptor.
+// descriptor. Make an [os.File] of what came by [NewFile], and not by [os.NewFile].
 //
 // On Linux fcntl(2), getsockopt(2) and readlink(2) in /proc answer, which ask the
 // kernel and never the file; without /proc only sockets can be told. For regular

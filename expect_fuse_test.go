@@ -27,16 +27,31 @@ const (
 	fuseOpen    = 14
 	fuseFlush   = 25
 	fuseInit    = 26
+	fusePoll    = 40
 )
 
 type fuseServer struct {
-	mu    sync.Mutex
-	asked []uint32
+	mu      sync.Mutex
+	asked   []uint32
+	silent  uint32        // the request that is not answered until release
+	waiting chan struct{} // has one for each of these
+	release func()
+	free    chan struct{}
 }
 
-// serveFuse mounts a file system on the folder, for as long as the spec runs.
-func serveFuse(dir string) *fuseServer {
+// serveFuse mounts a file system on the folder, for as long as the spec runs. The
+// server does not answer requests of the kind silent, until it is released.
+func serveFuse(dir string, silent uint32) *fuseServer {
 	GinkgoHelper()
+	if bigEndian() {
+		cannotEmulate(fdtest.HostByteOrder)
+	}
+	if os.Geteuid() != 0 {
+		Skip("only root can mount FUSE")
+	}
+	if onGVisor() {
+		Skip("gVisor's FUSE asks for more than this server knows")
+	}
 	dev, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		Skip("there is no FUSE here: " + err.Error())
@@ -46,12 +61,14 @@ func serveFuse(dir string) *fuseServer {
 		_ = unix.Close(dev)
 		Skip("FUSE cannot be mounted here: " + err.Error())
 	}
-	s, done := &fuseServer{}, make(chan struct{})
+	s, done := &fuseServer{silent: silent, waiting: make(chan struct{}, 100), free: make(chan struct{})}, make(chan struct{})
+	s.release = sync.OnceFunc(func() { close(s.free) })
 	go func() {
 		defer close(done)
 		s.serve(dev)
 	}()
 	DeferCleanup(func() {
+		s.release()
 		// By force: the server learns of the end even if a file is still open.
 		Expect(unix.Unmount(dir, unix.MNT_DETACH|unix.MNT_FORCE)).To(Succeed())
 		<-done
@@ -64,6 +81,8 @@ func serveFuse(dir string) *fuseServer {
 func (s *fuseServer) serve(dev int) {
 	order := binary.NativeEndian
 	buf := make([]byte, 1<<17)
+	var late sync.WaitGroup
+	defer late.Wait()
 	for {
 		n, err := unix.Read(dev, buf)
 		if err == unix.EINTR || err == unix.ENOENT {
@@ -80,7 +99,17 @@ func (s *fuseServer) serve(dev int) {
 		out := order.AppendUint32(nil, uint32(16+len(body)))
 		out = order.AppendUint32(out, uint32(-int32(errno)))
 		out = append(order.AppendUint64(out, unique), body...)
-		_, _ = unix.Write(dev, out)
+		if opcode != s.silent {
+			_, _ = unix.Write(dev, out)
+			continue
+		}
+		s.waiting <- struct{}{}
+		late.Add(1)
+		go func() {
+			defer late.Done()
+			<-s.free
+			_, _ = unix.Write(dev, out)
+		}()
 	}
 }
 
@@ -125,17 +154,8 @@ func (s *fuseServer) seen() []uint32 {
 
 var _ = Describe("Expect of a file that a partner serves", func() {
 	It("asks the kernel and not the partner", func() {
-		if bigEndian() {
-			cannotEmulate(fdtest.HostByteOrder)
-		}
-		if os.Geteuid() != 0 {
-			Skip("only root can mount FUSE")
-		}
-		if onGVisor() {
-			Skip("gVisor's FUSE asks for more than this server knows")
-		}
 		dir := GinkgoT().TempDir()
-		server := serveFuse(dir)
+		server := serveFuse(dir, 0)
 		f := connect(unix.SOCK_STREAM)
 		open := func(flags int) int {
 			fd, err := unix.Open(dir+"/file", flags|unix.O_CLOEXEC, 0)

@@ -35,7 +35,8 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
-// refused, and what came with it is closed. The end is [io.EOF].
+// refused, and what came with it is closed. The end is [io.EOF]. The file is as
+// [NewFile] makes it; an error of NewFile is returned, and the descriptor closed.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(context.Background(), p)
@@ -46,7 +47,56 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	if err != nil {
 		return nil, c.fail("read", err)
 	}
-	return os.NewFile(uintptr(fd), strings.TrimSuffix(string(p[:n]), "\x00")), nil
+	f, err := newFile(fd, strings.TrimSuffix(string(p[:n]), "\x00"))
+	if err != nil {
+		sysClose(fd)
+		return nil, c.fail("read", err)
+	}
+	return f, nil
+}
+
+// NewFile makes an [os.File] of the received descriptor fd, and takes it over: on
+// success the file has it, perhaps under another number, close-on-exec. On error fd
+// stays open and the caller's.
+//
+// Use it for a descriptor from Recv, ReadFD or package wire, in place of
+// [os.NewFile]. That one puts every file with O_NONBLOCK into the runtime's poller,
+// where one file can stop the whole process: the kernel asks the file whether it is
+// ready, and a FUSE file's server, or whoever holds an epoll that was passed, need not
+// answer. Expect does not help: the sender can set O_NONBLOCK later, too.
+//
+// NewFile lets the poller have pipes, and sockets of AF_UNIX, AF_INET and AF_INET6, if
+// O_NONBLOCK is set. Any other file stays out of it and keeps its status flags: it has
+// no deadline ([os.ErrNoDeadline]), a read or write blocks a thread or, with O_NONBLOCK,
+// can fail with EAGAIN.
+//
+// No call that NewFile makes can hold the process up. The partner can hold up this one
+// call and any later call on the file, as close(2) of a FUSE file waits for its server.
+// Deadlines and contexts do not end that. Errors wrap the errno: EBADF, EMFILE, ….
+func NewFile(fd int, name string) (*os.File, error) { return newFile(int(number(fd)), name) }
+
+func newFile(fd int, name string) (*os.File, error) {
+	if sysPollable(fd) {
+		return os.NewFile(uintptr(fd), name), nil
+	}
+	return unpolledFile(fd, name)
+}
+
+// unpolledFile is NewFile for a file that is not for the poller. Package os looks at
+// O_NONBLOCK once, when it is given a number: it is given that of a file that blocks,
+// which then becomes fd's.
+func unpolledFile(fd int, name string) (*os.File, error) {
+	own, err := sysStandIn(fd)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(own), name)
+	if err := sysReplace(own, fd); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	sysClose(fd)
+	return f, nil
 }
 
 // sendOne sends p and one descriptor.

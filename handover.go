@@ -97,7 +97,11 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 	case unix:
 		socket, err = take(fd)
 	default:
-		file := os.NewFile(uintptr(fd), "received")
+		var file *os.File
+		if file, err = unpolledFile(fd, "received"); err != nil {
+			sysClose(fd)
+			break
+		}
 		socket, err = foreign(file) // a duplicate
 		_ = file.Close()
 	}

@@ -22,7 +22,8 @@
 // stays open and the caller's, whether the call succeeds or fails. A received
 // descriptor is a new number for the very same open file description: file
 // offset and status flags, O_NONBLOCK among them, are shared with the sender.
-// It is close-on-exec from the first instant, and the caller's to close.
+// It is close-on-exec from the first instant, and the caller's to close. [NewFile]
+// makes an [os.File] of it; os.NewFile is safe only for what no stranger sent.
 //
 // Every descriptor that the kernel installs during a call is returned by that
 // call or closed before it returns.

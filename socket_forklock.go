@@ -71,6 +71,18 @@ func sysAccept(sock int) (int, error) {
 
 // made makes a number that is close-on-exec and does not block.
 func made(name string, create func() (int, error)) (int, error) {
+	fd, err := closedOnExec(name, create)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		sysClose(fd)
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	return fd, nil
+}
+
+func closedOnExec(name string, create func() (int, error)) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	fd, err := create()
@@ -78,10 +90,6 @@ func made(name string, create func() (int, error)) (int, error) {
 		return -1, os.NewSyscallError(name, err)
 	}
 	unix.CloseOnExec(fd)
-	if err := unix.SetNonblock(fd, true); err != nil {
-		sysClose(fd)
-		return -1, os.NewSyscallError("fcntl", err)
-	}
 	return fd, nil
 }
 
@@ -103,4 +111,39 @@ func sysRestrict(_ int, network string, mode fs.FileMode) error {
 		return fmt.Errorf("mode %v for %s: %w", mode, network, ErrUnsupported)
 	}
 	return nil
+}
+
+// sysPollable tells whether the runtime's poller can have a received descriptor: pipes
+// and sockets can. fstat(2) asks a file of a FUSE file system's server.
+func sysPollable(fd int) bool {
+	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
+		return true
+	}
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
+}
+
+// sysStandIn returns the number of a file that blocks, with O_APPEND if fd has it.
+func sysStandIn(fd int) (own int, err error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	own, err = closedOnExec("socket", func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0) })
+	if err != nil {
+		return -1, err
+	}
+	if flags&unix.O_APPEND != 0 {
+		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, unix.O_APPEND); err != nil {
+			sysClose(own)
+			return -1, os.NewSyscallError("fcntl", err)
+		}
+	}
+	return own, nil
+}
+
+// sysReplace gives the number own fd's file in place of its own.
+func sysReplace(own, fd int) error {
+	_, err := closedOnExec("dup2", func() (int, error) { return own, unix.Dup2(fd, own) })
+	return err
 }

@@ -51,3 +51,40 @@ func sysDup(fd int) (int, error) {
 func sysRestrict(fd int, _ string, mode fs.FileMode) error {
 	return os.NewSyscallError("fchmod", unix.Fchmod(fd, uint32(mode)))
 }
+
+// sysPollable tells whether the runtime's poller can have a received descriptor. The
+// kernel calls a file's own poll function while it holds the poller. That of pipes and
+// of these sockets never waits. Those of FUSE files, of epolls and of vsock sockets wait
+// for whoever has such a file.
+func sysPollable(fd int) bool {
+	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
+		return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
+	}
+	// Not F_GETPIPE_SZ: it waits for a partner that reads from the pipe just now.
+	kind, err := typeOf(fd)
+	return err == nil && kind == "pipe"
+}
+
+// sysStandIn returns the number of a file that blocks, with O_APPEND if fd has it.
+func sysStandIn(fd int) (own int, err error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	own, err = unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return -1, os.NewSyscallError("eventfd2", err)
+	}
+	if flags&unix.O_APPEND != 0 {
+		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, unix.O_APPEND); err != nil {
+			sysClose(own)
+			return -1, os.NewSyscallError("fcntl", err)
+		}
+	}
+	return own, nil
+}
+
+// sysReplace gives the number own fd's file in place of its own.
+func sysReplace(own, fd int) error {
+	return os.NewSyscallError("dup3", unix.Dup3(fd, own, unix.O_CLOEXEC))
+}

@@ -30,6 +30,9 @@ func sysSocket(string) (int, error)                      { return -1, ErrUnsuppo
 func sysPair(string) (a, b int, err error)               { return -1, -1, ErrUnsupported }
 func sysAccept(int) (int, error)                         { return -1, ErrUnsupported }
 func sysDup(int) (int, error)                            { return -1, ErrUnsupported }
+func sysPollable(int) bool                               { return false }
+func sysStandIn(int) (int, error)                        { return -1, ErrUnsupported }
+func sysReplace(int, int) error                          { return ErrUnsupported }
 func sysRestrict(int, string, fs.FileMode) error         { return ErrUnsupported }
 func sysBind(int, string) error                          { return ErrUnsupported }
 func sysListen(int) error                                { return ErrUnsupported }

@@ -94,7 +94,13 @@ var (
 
 	// fileShrugs are those of os.NewFile, which returns no error: without the flags
 	// or without the poller the file is one that blocks.
-	fileShrugs = map[string]string{"fcntl F_GETFL": "os.NewFile", "epoll_ctl": "os.NewFile"}
+	fileShrugs = map[string]string{
+		"fcntl F_GETFL": "os.NewFile", "epoll_ctl": "os.NewFile",
+		"getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"],
+	}
+
+	// strangeShrugs are those of a file that is not for the poller.
+	strangeShrugs = map[string]string{"fcntl F_GETFL": "os.NewFile", "getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"]}
 
 	// foreignRetries are package net's too: where a number cannot be duplicated
 	// close-on-exec, it is duplicated and then set so.
@@ -103,7 +109,7 @@ var (
 	// foreignShrugs are package net's, for what is no Unix socket.
 	foreignShrugs = map[string]string{
 		"getsockname": "net.FileConn", "getpeername": "net.FileConn", "setsockopt": "net.FileConn", "fcntl F_GETFL": "os.NewFile",
-		"epoll_ctl": "os.NewFile", "close": "the number is free, and the error has nobody to go to",
+		"close": "the number is free, and the error has nobody to go to",
 	}
 
 	// expectShrugs are those of looking at a file.
@@ -125,6 +131,9 @@ var (
 		"unlinkat":   "a socket file that cannot be removed is left",
 	}
 )
+
+// notPolled says why it is no error that a file's kind cannot be told.
+const notPolled = "NewFile: a file of no known kind is not in the poller"
 
 // hello is one message with one file.
 var hello = parcel{payload: "hello", files: 1}
@@ -226,6 +235,18 @@ var operations = []operation{
 		if err != nil {
 			t.gave(0)
 			t.expects(fds, []int{-1})
+		}
+		return err
+	}},
+	{name: "NewFile", networks: unixOnly, setUp: func(t *subject) {
+		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		t.given = []int{fd}
+	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
+		f, err := scm.NewFile(t.given[0], "folder")
+		if err == nil {
+			t.gave(0)
+			t.owns(f)
 		}
 		return err
 	}},
@@ -340,6 +361,23 @@ var operations = []operation{
 			t.expects(len(files), 2)
 		}
 		for _, f := range files {
+			t.owns(f)
+		}
+		return err
+	}},
+	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: func(t *subject) error {
+		_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
+		if err == nil {
+			t.expects(len(files), 2)
+		}
+		for _, f := range files {
+			t.owns(f)
+		}
+		return err
+	}},
+	{name: "Conn.RecvFile of what is not for the poller", networks: unixOnly, setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 1, kind: "terminal"}, call: func(t *subject) error {
+		f, err := t.conn.RecvFile()
+		if err == nil {
 			t.owns(f)
 		}
 		return err

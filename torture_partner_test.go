@@ -72,12 +72,25 @@ func (t *tortured) file(kind string) (fd int) {
 		return t.listener()
 	case "tcp":
 		return t.tcp()
+	case "terminal":
+		p = terminal()
 	default:
 		err = unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC)
 	}
 	Expect(err).NotTo(HaveOccurred())
 	t.witnesses = append(t.witnesses, witness{end: p[0], kind: kind})
 	return p[1]
+}
+
+// terminal makes both ends of a terminal.
+func terminal() (ends [2]int) {
+	GinkgoHelper()
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0)).To(Succeed())
+	slave, err := unix.IoctlRetInt(master, unix.TIOCGPTPEER)
+	Expect(err).NotTo(HaveOccurred())
+	return [2]int{master, slave}
 }
 
 // listener makes a listening socket, whose end is that nobody can connect to it.
@@ -136,7 +149,7 @@ func (w witness) ended() (bytes int, err error) {
 		switch {
 		case err == unix.EAGAIN:
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(w.end), Events: unix.POLLIN}}, 100)
-		case err == unix.ECONNRESET, err == nil && n == 0:
+		case err == unix.ECONNRESET, err == nil && n == 0, err == unix.EIO && w.kind == "terminal":
 			return bytes, nil
 		case err == nil:
 			bytes += n

@@ -117,6 +117,8 @@ var plausible = map[string][]unix.Errno{
 	"connect":               {unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.ENOMEM, unix.EACCES, unix.EPERM},
 	"accept4":               {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
 	"openat":                {unix.EINTR, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES},
+	"eventfd2":              {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+	"dup3":                  {unix.EMFILE, unix.EBUSY},
 	"epoll_ctl":             {unix.ENOMEM, unix.ENOSPC},
 	"newfstatat":            {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
 	"fstat":                 {unix.ENOMEM, unix.EIO},

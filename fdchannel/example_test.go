@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
 )
 
@@ -45,7 +46,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	received := os.NewFile(uintptr(fd), "received")
+	received, err := scm.NewFile(fd, "received")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer func() { _ = received.Close() }()
 	fmt.Fprintln(w, "through the pipe")
 	text := make([]byte, 16)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -34,7 +35,10 @@ func ExampleFormat() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	master := os.NewFile(uintptr(fds[0]), name)
+	master, err := scm.NewFile(fds[0], name)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer func() { _ = master.Close() }()
 	fmt.Println(master.Name())
 	// Output: /dev/ptmx

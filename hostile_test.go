@@ -1,0 +1,317 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+	"unsafe"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// A victim is a process of its own that receives a file from a partner who means
+// harm, and shows by "alive" that its goroutines and timers run.
+type victim struct {
+	cmd  *exec.Cmd
+	sock int // the partner's end
+	in   io.WriteCloser
+	said chan string // a line each; closed when the victim has ended
+}
+
+// attack starts a victim that takes a file by one of takers.
+func attack(f *fixture, taker string) *victim {
+	GinkgoHelper()
+	v := &victim{cmd: childCommand("hostile-file", taker), said: make(chan string, 10)}
+	near, far := f.pair(unix.SOCK_STREAM)
+	v.sock = near
+	theirs := os.NewFile(uintptr(copies(far)[0]), "socket")
+	v.cmd.ExtraFiles, v.cmd.Stderr = []*os.File{theirs}, GinkgoWriter
+	out, err := v.cmd.StdoutPipe()
+	Expect(err).NotTo(HaveOccurred())
+	v.in, err = v.cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(v.cmd.Start()).To(Succeed())
+	Expect(theirs.Close()).To(Succeed())
+	go func() {
+		defer close(v.said)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			v.said <- lines.Text()
+		}
+	}()
+	return v
+}
+
+// passes sends the victim a descriptor.
+func (v *victim) passes(fd int) {
+	GinkgoHelper()
+	Expect(scm.WriteFD(v.sock, []byte("x"), fd)).To(Equal(1))
+}
+
+// lives waits for the victim to say that it is alive. Where it does not, the server
+// lets it go, and the spec fails.
+func (v *victim) lives(server *fuseServer, when string) {
+	GinkgoHelper()
+	limit := time.NewTimer(hang)
+	defer limit.Stop()
+	select {
+	case line, open := <-v.said:
+		Expect(open).To(BeTrue(), "%s: the victim has ended", when)
+		Expect(line).To(Equal("alive"), when)
+	case <-server.waiting:
+		server.release()
+		Fail(when + ": the victim's poller has asked the partner")
+	case <-limit.C:
+		server.release()
+		Fail(when + ": the victim stands still")
+	}
+}
+
+// ends lets the victim end.
+func (v *victim) ends() {
+	GinkgoHelper()
+	Expect(v.in.Close()).To(Succeed())
+	Expect(v.cmd.Wait()).To(Succeed())
+}
+
+// takers are the ways to a file from a message.
+var takers = map[string]func(c *scm.Conn) (*os.File, error){
+	"ReadFiles": func(c *scm.Conn) (*os.File, error) {
+		_, files, err := c.ReadFiles(make([]byte, 1), 1)
+		if err != nil {
+			return nil, err
+		}
+		return files[0], nil
+	},
+	"RecvFile": (*scm.Conn).RecvFile,
+	"RecvExpect and NewFile": func(c *scm.Conn) (*os.File, error) {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+		if err := c.RecvExpect(scm.Expect{Min: 1, Max: 1}, &m, 0); err != nil {
+			return nil, err
+		}
+		return scm.NewFile(m.FDs[0], "received")
+	},
+}
+
+var _ = child("hostile-file", func(args []string) {
+	c, err := scm.NewConnFD(3)
+	if errors.Is(err, scm.ErrBlocking) {
+		c, err = scm.Config{SetNonblock: true}.NewConnFD(3)
+	}
+	Expect(err).NotTo(HaveOccurred())
+	Expect(c.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	f, err := takers[args[0]](c)
+	Expect(err).NotTo(HaveOccurred())
+	for lines := bufio.NewScanner(os.Stdin); ; {
+		beats()
+		fmt.Println("alive")
+		if !lines.Scan() {
+			break
+		}
+	}
+	Expect(f.Close()).To(Succeed())
+})
+
+// beats returns once a timer, and what waits in the poller, have come.
+func beats() {
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	time.AfterFunc(time.Millisecond, func() { _ = w.Close() })
+	Expect(io.ReadAll(r)).To(BeEmpty())
+	Expect(r.Close()).To(Succeed())
+}
+
+var _ = Describe("a received file that a partner serves, and that does not block", func() {
+	// hostileFile is one whose server does not answer when it is asked whether the
+	// file is ready.
+	hostileFile := func() (f *fixture, fd int, server *fuseServer) {
+		dir := GinkgoT().TempDir()
+		server = serveFuse(dir, fusePoll)
+		f = connect(unix.SOCK_STREAM)
+		fd, err := unix.Open(dir+"/file", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		f.Own(fd)
+		return f, fd, server
+	}
+
+	for _, taker := range slices.Sorted(maps.Keys(takers)) {
+		It("stops nobody but who uses it, by "+taker, func() {
+			f, fd, server := hostileFile()
+			v := attack(f, taker)
+			v.passes(fd)
+			v.lives(server, "after the file")
+			v.ends()
+		})
+
+		It("stops nobody out of an epoll that was passed, by "+taker, func() {
+			f, fd, server := hostileFile()
+			epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+			Expect(err).NotTo(HaveOccurred())
+			f.Own(epoll)
+			Expect(unix.SetNonblock(epoll, true)).To(Succeed())
+			r, w := f.pair(unix.SOCK_STREAM)
+			Expect(unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, r, &unix.EpollEvent{Events: unix.EPOLLIN})).To(Succeed())
+
+			v := attack(f, taker)
+			v.passes(epoll)
+			v.lives(server, "after the epoll")
+
+			// While the file is added, nobody else can look into the epoll.
+			added := goes(func() { Expect(addToEpoll(epoll, fd)).To(Succeed()) })
+			<-server.waiting
+			Expect(unix.Write(w, []byte("x"))).To(Equal(1)) // the epoll is ready
+			_, err = io.WriteString(v.in, "\n")
+			Expect(err).NotTo(HaveOccurred())
+			v.lives(server, "while the epoll is held")
+			server.release()
+			added()
+			v.ends()
+		})
+	}
+})
+
+var _ = Describe("NewFile", func() {
+	polled := func(f *os.File) bool { return !errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) }
+
+	for _, s := range samples {
+		It("keeps what it is given, and gives the poller pipes and sockets only: "+s.name, func() {
+			f := connect(unix.SOCK_SEQPACKET)
+			fd := f.opened(s)
+			sockets := []string{"a Unix", "a TCP", "a UDP"}
+			poller := s.kind == "pipe" || s.kind == "socket" && slices.ContainsFunc(sockets, func(p string) bool { return strings.HasPrefix(s.name, p) })
+			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
+				if s.access == "path" && flags != 0 {
+					continue // it has no such flags
+				}
+				if s.access != "path" {
+					Expect(fcntl(fd, unix.F_SETFL, flags)).To(BeZero())
+				}
+				status := fcntl(fd, unix.F_GETFL, 0)
+				before := fdtest.Take()
+				file, err := scm.NewFile(copies(fd)[0], "name")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(file.Name()).To(Equal("name"))
+				Expect(before.NewSince()).To(HaveLen(1), "the file's number alone is new")
+				Expect(fdtest.Same(numberOf(file), fd)).To(BeTrue())
+				Expect(fdtest.CloseOnExec(numberOf(file))).To(BeTrue())
+				Expect(fcntl(fd, unix.F_GETFL, 0)).To(Equal(status))
+				Expect(polled(file)).To(Equal(poller && s.access != "path" && flags&unix.O_NONBLOCK != 0))
+				_, err = file.WriteAt(nil, 0)
+				refused := err != nil && strings.Contains(err.Error(), "O_APPEND")
+				Expect(refused).To(Equal(flags&unix.O_APPEND != 0), "package os knows whether it appends: %v", err)
+				Expect(file.Close()).To(Succeed())
+				Expect(before.NewSince()).To(BeEmpty())
+			}
+		})
+	}
+
+	It("leaves a socket of another family out of the poller", func() {
+		f := connect(unix.SOCK_SEQPACKET)
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			Skip("there is no netlink socket here: " + err.Error())
+		}
+		f.Own(fd)
+		file, err := scm.NewFile(copies(fd)[0], "")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(polled(file)).To(BeFalse())
+		Expect(file.Close()).To(Succeed())
+	})
+
+	It("reads what is there, and says EAGAIN where nothing is", func() {
+		f := connect(unix.SOCK_SEQPACKET)
+		fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		Expect(err).NotTo(HaveOccurred())
+		f.Own(fd)
+		file, err := scm.NewFile(copies(fd)[0], "")
+		Expect(err).NotTo(HaveOccurred())
+		p := make([]byte, 8)
+		Expect(file.Read(p)).To(Equal(8))
+		Expect(second(file.Read(p))).To(MatchError(unix.EAGAIN))
+		Expect(file.Close()).To(Succeed())
+	})
+
+	It("leaves the caller what it cannot take", func() {
+		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
+			file, err := scm.NewFile(fd, "")
+			Expect(file).To(BeNil())
+			Expect(err).To(MatchError(unix.EBADF))
+		}
+		runChild(childCommand("new-file"))
+	})
+})
+
+// new-file makes files where no number is free.
+var _ = child("new-file", func([]string) {
+	regular, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	withFree(0, func() {
+		_, err = scm.NewFile(regular, "")
+	})
+	Expect(err).To(MatchError(unix.EMFILE))
+	Expect(fdtest.IsOpen(regular)).To(BeTrue())
+
+	// Two came, of a kind that needs a number more, and took the last ones.
+	for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
+		a, b, err := config.Pair("unix")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(scm.Send(numberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{numberOf(w), regular}}, 0)).To(Succeed())
+		before := fdtest.Take()
+		var n int
+		var files []*os.File
+		withFree(2, func() { n, files, err = b.ReadFiles(make([]byte, 8), 8) })
+		Expect(n).To(Equal(2))
+		Expect(err).To(MatchError(unix.EMFILE))
+		if config.KeepTruncated {
+			Expect(files).To(HaveLen(1))
+			Expect(fdtest.Same(numberOf(files[0]), numberOf(w))).To(BeTrue())
+			Expect(files[0].Close()).To(Succeed())
+		} else {
+			Expect(files).To(BeNil())
+		}
+		Expect(before.NewSince()).To(BeEmpty())
+
+		Expect(scm.Send(numberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{regular}}, 0)).To(Succeed())
+		var file *os.File
+		withFree(1, func() { file, err = b.RecvFile() })
+		Expect(file).To(BeNil())
+		Expect(err).To(MatchError(unix.EMFILE))
+		Expect(before.NewSince()).To(BeEmpty())
+	}
+	Expect(r.Close()).To(Succeed())
+	Expect(w.Close()).To(Succeed())
+})
+
+// fcntl returns what fcntl does.
+func fcntl(fd, cmd, arg int) int {
+	GinkgoHelper()
+	n, err := unix.FcntlInt(uintptr(fd), cmd, arg)
+	Expect(err).NotTo(HaveOccurred())
+	return n
+}
+
+// addToEpoll is EpollCtl in a system call that the scheduler knows to wait.
+func addToEpoll(epoll, fd int) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	_, _, errno := unix.Syscall6(unix.SYS_EPOLL_CTL, uintptr(epoll), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
