@@ -2,6 +2,7 @@ package scm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -32,21 +33,9 @@ func (config Config) bind(ctx context.Context, network, addr string) (fd int, bo
 		err = config.restrict(fd, network, addr)
 	}
 	if err == nil {
-		err = bindFresh(ctx, fd, addr)
-	}
-	if err == nil && !isAbstract(addr) {
-		bound, err = newBoundFile(addr)
-		if err != nil {
-			// It cannot be looked at, and is ours: nobody else could bind
-			// there since.
-			_ = os.Remove(addr)
-		} else if config.Mode != 0 {
-			// The umask may have taken more than was asked for.
-			err = os.Chmod(bound.path, config.Mode)
-		}
+		bound, err = config.bindName(ctx, fd, addr)
 	}
 	if err != nil {
-		bound.remove()
 		sysClose(fd)
 		return -1, nil, err
 	}
@@ -62,36 +51,74 @@ func (config Config) restrict(fd int, network, addr string) error {
 	return sysRestrict(fd, network, config.Mode)
 }
 
-// bindFresh binds, if need be in the place of a stale socket file.
-func bindFresh(ctx context.Context, fd int, addr string) error {
-	err := withName(addr, func(name string) error { return sysBind(fd, name) })
-	switch {
-	case !sysInUse(err):
-		return err
-	case isAbstract(addr):
-		return ErrInUse
+// bindName binds fd to addr. If that is a path, bound is the file, and it may take
+// the place of a stale socket file.
+func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *boundFile, err error) {
+	if isAbstract(addr) {
+		err = withName(addr, func(name string) error { return sysBind(fd, name) })
+		if sysInUse(err) {
+			err = ErrInUse
+		}
+		return nil, err
 	}
-	return bindOverStale(ctx, fd, addr)
+	p, err := openPlace(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	bound, err = config.bindFresh(fd, p)
+	if sysInUse(err) {
+		return config.bindOverStale(ctx, fd, p)
+	}
+	return bound, err
+}
+
+// bindFresh binds fd where there is no file yet.
+//
+// Whoever may write to the folder can put something else in the file's place as
+// soon as bind has returned. So the look at it follows no link, and what is no
+// socket is left alone: it is an error, as is a file that cannot be looked at.
+func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
+	// The path could lead to another folder by now than to the one that is open.
+	// A file that is there before bind is not the one that bind made.
+	if _, err := p.look(p.base); err == nil {
+		return nil, errnoInUse
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	bind := func(name string) error { return sysBind(fd, name) }
+	if config.Mode != 0 {
+		bind = func(name string) error { return p.bindMode(fd, name) }
+	}
+	if err := p.withName(p.base, bind); err != nil {
+		return nil, err
+	}
+	info, err := p.look(p.base)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the new socket file: %w", err)
+	case !info.isSocket():
+		return nil, fmt.Errorf("the new socket file was replaced: %w", syscall.EEXIST)
+	}
+	bound := &boundFile{path: p.absolute(), folder: p.info, base: p.base, info: info}
+	if config.Mode == 0 || info.perm() == config.Mode {
+		return bound, nil
+	}
+	if err := p.chmod(info, config.Mode); err != nil {
+		bound.remove()
+		return nil, err
+	}
+	return bound, nil
 }
 
 // boundFile is the socket file of a socket that we bound. Its number cannot be
 // another file's while the socket is open. nil is no file.
 type boundFile struct {
-	path string
-	info fs.FileInfo
-	kept atomic.Bool
-}
-
-func newBoundFile(path string) (*boundFile, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Lstat(absolute)
-	if err != nil {
-		return nil, err
-	}
-	return &boundFile{path: absolute, info: info}, nil
+	path   string   // of the folder, absolute
+	folder fileInfo // which may not be what the path leads to later
+	base   string
+	info   fileInfo
+	kept   atomic.Bool
 }
 
 // keep sets whether remove leaves the file alone.
@@ -101,12 +128,64 @@ func (b *boundFile) keep(kept bool) {
 	}
 }
 
-// remove removes the file if it is still ours. The socket must be open yet.
+// remove removes the file if it is still ours, and in the folder in which it was
+// made. The socket must be open yet.
 func (b *boundFile) remove() {
 	if b == nil || b.kept.Load() {
 		return
 	}
-	if now, err := os.Lstat(b.path); err == nil && os.SameFile(now, b.info) {
-		_ = os.Remove(b.path)
+	p, err := openPlace(b.path + b.base)
+	if err != nil {
+		return
 	}
+	defer p.close()
+	if !p.info.same(b.folder) {
+		return
+	}
+	if now, err := p.look(b.base); err == nil && now.same(b.info) {
+		_ = p.remove(b.base)
+	}
+}
+
+// place is where a socket file is, or is to be: a folder, which is open, and the
+// name in it.
+type place struct {
+	folder
+	path string // as it was given
+	dir  string // the folder in it, with the slash at its end, or ""
+	base string
+	info fileInfo // of the folder
+}
+
+// openPlace opens a path's folder. The path is taken as it is: what stands before
+// ".." can be a link.
+func openPlace(path string) (*place, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	p := &place{path: path}
+	p.dir, p.base = filepath.Split(path)
+	dir := p.dir
+	if dir == "" {
+		dir = "."
+	}
+	var err error
+	p.folder, p.info, err = openFolder(dir)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	return p, nil
+}
+
+// absolute is the folder's path, with a slash at its end. Where the working folder
+// has no name it is the relative one.
+func (p *place) absolute() string {
+	if filepath.IsAbs(p.dir) {
+		return p.dir
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return p.dir
+	}
+	return here + "/" + p.dir
 }

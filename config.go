@@ -42,6 +42,13 @@ type Config struct {
 	// connect takes permission to write. 0 leaves them to the umask. With an
 	// abstract name it is EINVAL; for unixgram elsewhere than on Linux it is
 	// ErrUnsupported.
+	//
+	// On Linux bind(2) makes the file with these permissions, on a thread that
+	// has an umask of its own, and nobody changes them afterwards. Where
+	// a seccomp filter forbids that (unshare(2), as in Docker), or the folder
+	// has a default ACL, Listen adds what is missing by chmod(2), but only in
+	// a folder of this user or root in which others cannot rename the file:
+	// elsewhere the error is EPERM.
 	Mode fs.FileMode
 
 	// Check is called by a Listener for each connection. One for which it

@@ -8,11 +8,13 @@ import (
 
 // Dial connects to a Unix socket, by socket(2) and connect(2). network is "unix"
 // for a stream, "unixgram" or "unixpacket". addr is a path or, on Linux, an
-// abstract name that begins with "@".
+// abstract name: "@", which stands for the 0 byte at its beginning, and up to 107
+// bytes of any value. Most C programs bind a name without 0 bytes at its end; for
+// one that binds sizeof(struct sockaddr_un), append them up to 107.
 //
-// sun_path holds 107 bytes on Linux, 103 on the BSDs and macOS. On Linux a longer
-// path is reached by way of its folder (/proc/self/fd), if its last element is
-// short; else it is ENAMETOOLONG.
+// sun_path holds a path of 107 bytes on Linux, 103 on the BSDs and macOS. On Linux
+// Dial reaches a longer path through its folder (/proc/thread-self/fd), if its last
+// element has at most 80 bytes; otherwise the error is ENAMETOOLONG.
 //
 // While a listening socket's queue is full Dial tries again, until ctx is done.
 // The Conn that is returned has nothing to do with ctx. Errors are ctx's,

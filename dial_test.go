@@ -68,7 +68,7 @@ func longPath() string {
 	GinkgoHelper()
 	dir := filepath.Join(filepath.Dir(socketPath()), strings.Repeat("d", 100))
 	Expect(os.Mkdir(dir, 0o700)).To(Succeed())
-	return filepath.Join(dir, strings.Repeat("s", 107-len("/proc/self/fd/000/")))
+	return filepath.Join(dir, strings.Repeat("s", 107-len("/proc/thread-self/fd/000/")))
 }
 
 var _ = DescribeTableSubtree("Dial", func(network string) {
@@ -84,9 +84,14 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 			dir := filepath.Dir(socketPath())
 			return filepath.Join(dir, strings.Repeat("s", 107-len(dir)-1))
 		}},
-		{"an abstract name of that length", func() string {
+		{"the longest abstract name", func() string {
 			name := "@" + uniqueName()
-			return name + strings.Repeat("s", 107-len(name))
+			return name + strings.Repeat("s", 108-len(name))
+		}},
+		{"an abstract name with 0 bytes", func() string { return "@" + uniqueName() + "\x00a\x00" }},
+		{"an abstract name that is a whole sun_path", func() string {
+			name := "@" + uniqueName()
+			return name + strings.Repeat("\x00", 108-len(name))
 		}},
 		{"a path that sun_path does not hold", longPath},
 	} {
@@ -129,11 +134,11 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		dials("@"+uniqueName(), unix.ECONNREFUSED)
 		dials("", unix.EINVAL)
 		dials(path+"\x00", unix.EINVAL)
-		dials("@"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
+		dials("@"+strings.Repeat("n", 108), unix.ENAMETOOLONG)
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
-		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 107))
-		Expect(err).To(MatchError(ContainSubstring("108 bytes, sun_path holds 107")))
+		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 108))
+		Expect(err).To(MatchError(ContainSubstring("109 bytes, sun_path holds 108")))
 	})
 
 	It("says what is wrong at the other end", func() {

@@ -7,5 +7,24 @@ package scm
 // AnonymousKind is anonymousKind: a kernel has one form of each name.
 var AnonymousKind = anonymousKind
 
+// RemoveAside removes the file at a path only if it is the other one.
+func RemoveAside(path, other string) error {
+	p, err := openPlace(path)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	o, err := openPlace(other)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	info, err := o.look(o.base)
+	if err != nil {
+		return err
+	}
+	return p.removeAside(info)
+}
+
 // SetOption is pass for any option: a kernel that lacks the real ones is rare.
 var SetOption = pass

@@ -29,7 +29,8 @@ const xsys = "golang.org/x/sys/..."
 var anything = []string{"..."}
 
 var rules = []rule{
-	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", xsys}},
+	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
+	{[]string{"internal/sys"}, []string{xsys}},
 	{[]string{"internal/msg"}, nil},
 	{[]string{"csrc"}, []string{"internal/msg"}},
 	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
@@ -37,7 +38,7 @@ var rules = []rule{
 	{[]string{"internal/mutant"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},
-	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", xsys}},
+	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
 
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
@@ -53,7 +54,7 @@ var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/f
 
 // unsafePackages may import unsafe outside their tests. The fakes are for tests
 // alone.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/recorder", "interop/raw", "interop/peers/fakes"}
+var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/fakes"}
 
 // covers tells whether a pattern of rules stands for an import path.
 func covers(pattern, path string) bool {

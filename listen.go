@@ -24,12 +24,19 @@ var _ net.Listener = (*Listener)(nil)
 // "unix" for a stream or "unixpacket". addr is as for [Dial]; if it is "", Linux
 // chooses an abstract name.
 //
-// A socket file that is in the way is removed if it is stale, which is when nobody
-// has its socket open: a connect(2) gets ECONNREFUSED. Otherwise, and for a name
-// that is taken, the error is [ErrInUse]; what is no socket is never removed. While
-// a file is looked at and removed its folder is locked by flock(2), for which Listen
-// waits until ctx is done. The new file is removed by Close, if it is then still the
-// one that Listen made.
+// Listen removes a socket file that is in the way if it is stale, which is when
+// nobody has its socket open: a connect(2) gets ECONNREFUSED. Otherwise, and for a
+// name that is taken, the error is [ErrInUse]. Listen never removes what is no
+// socket, nor a socket that takes the place of the stale one meanwhile. Programs
+// that replace the same stale file wait for each other by flock(2) on the folder.
+// Anybody who can open the folder can take that lock, so Listen waits for it until
+// ctx is done, but no longer than 200 ms, and then does without: a program that
+// binds at the same moment can then lose its file's name for some microseconds.
+//
+// Close removes the new file, if it is then still the one that Listen made, in the
+// same folder. Listen follows no link at the end of addr. If something else has
+// taken the new file's place before Listen returns, that is an error, and Listen
+// leaves it alone.
 //
 // The programs at both ends see the name that was bound: for a path longer than
 // sun_path it is one that says nothing.

@@ -237,7 +237,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		for addr, want := range map[string]error{
 			path + "/x":                             unix.ENOENT,
 			path + "\x00":                           unix.EINVAL,
-			"@" + strings.Repeat("n", 107):          unix.ENAMETOOLONG,
+			"@" + strings.Repeat("n", 108):          unix.ENAMETOOLONG,
 			path + strings.Repeat("n", 107):         unix.ENAMETOOLONG,
 			path + strings.Repeat("/n", 60):         unix.ENOENT,
 			"/proc/self/" + strings.Repeat("n", 20): unix.ENOENT,

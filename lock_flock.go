@@ -9,17 +9,11 @@ import (
 )
 
 // sysLock locks a file until it is closed. It does not wait.
-func sysLock(f *os.File) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return control(raw, func(fd int) error {
-		for {
-			err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-			if err != unix.EINTR {
-				return os.NewSyscallError("flock", err)
-			}
+func sysLock(fd int) error {
+	for {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			return os.NewSyscallError("flock", err)
 		}
-	})
+	}
 }

@@ -10,23 +10,55 @@ import (
 // addr: addr itself or, for a path that is too long, another one.
 func withName(addr string, use func(name string) error) error {
 	switch {
-	case strings.IndexByte(addr, 0) >= 0:
-		return fmt.Errorf("address %q has a 0 byte: %w", addr, syscall.EINVAL)
-	case len(addr) <= sysMaxName:
-		return use(addr)
 	case isAbstract(addr):
-		return nameTooLong(addr)
+		if len(addr) > sysMaxAbstract {
+			return nameTooLong(addr, sysMaxAbstract)
+		}
+		return use(addr)
+	case len(addr) <= sysMaxName:
+		if err := checkPath(addr); err != nil {
+			return err
+		}
+		return use(addr)
+	case !sysHasLongPaths:
+		return nameTooLong(addr, sysMaxName)
 	}
-	return sysShortName(addr, use)
+	p, err := openPlace(addr)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.withName(p.base, use)
+}
+
+// withName calls use with a name that the kernel takes for the file base in the
+// folder. It is the path as it was given, if that is not too long.
+func (p *place) withName(base string, use func(name string) error) error {
+	if base == p.base && len(p.path) <= sysMaxName {
+		return use(p.path)
+	}
+	name := p.name(base)
+	if len(name) > sysMaxName {
+		return nameTooLong(p.path, sysMaxName)
+	}
+	return use(name)
+}
+
+// checkPath refuses a path that the kernel would take for a shorter one.
+func checkPath(path string) error {
+	if strings.IndexByte(path, 0) >= 0 {
+		return fmt.Errorf("address %q has a 0 byte: %w", path, syscall.EINVAL)
+	}
+	return nil
 }
 
 // nameTooLong says by how much.
-func nameTooLong(addr string) error {
-	return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), sysMaxName, errnoNameTooLong)
+func nameTooLong(addr string, most int) error {
+	return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, errnoNameTooLong)
 }
 
 // isAbstract tells names that are no paths: those with "@" in the place of the
 // 0 byte, and the empty one, for which the kernel chooses.
 func isAbstract(addr string) bool {
-	return sysHasAbstract && (addr == "" || addr[0] == '@')
+	return hasAbstract && (addr == "" || addr[0] == '@')
 }

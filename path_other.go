@@ -2,8 +2,84 @@
 
 package scm
 
-const sysHasAbstract = false
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
 
-func sysShortName(path string, _ func(name string) error) error {
-	return nameTooLong(path)
+const sysHasLongPaths = false
+
+// fileInfo is what is known of a file.
+type fileInfo struct{ fs.FileInfo }
+
+func (i fileInfo) same(other fileInfo) bool { return os.SameFile(i.FileInfo, other.FileInfo) }
+func (i fileInfo) isSocket() bool           { return i.Mode().Type() == fs.ModeSocket }
+func (i fileInfo) perm() fs.FileMode        { return i.Mode().Perm() }
+
+// A folder is told by its path: not every system lets one that cannot be read be
+// opened.
+type folder struct{ path string }
+
+func openFolder(path string) (folder, fileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return folder{}, fileInfo{}, err
+	}
+	if !os.IsPathSeparator(path[len(path)-1]) {
+		path += "/"
+	}
+	return folder{path}, fileInfo{info}, nil
 }
+
+func (folder) close()                         {}
+func (f folder) name(base string) string      { return f.path + base }
+func (f folder) remove(base string) error     { return sysUnlink(f.path + base) }
+func (f folder) rename(from, to string) error { return os.Rename(f.path+from, f.path+to) }
+
+func (f folder) look(base string) (fileInfo, error) {
+	info, err := os.Lstat(f.path + base)
+	return fileInfo{info}, err
+}
+
+// putBack is rename that replaces nothing.
+func (f folder) putBack(from, to string) error {
+	err := os.Link(f.path+from, f.path+to)
+	if err == nil {
+		err = f.remove(from)
+	}
+	return err
+}
+
+// lockable opens the folder for sysLock.
+func (f folder) lockable() (fd int, err error) { return sysOpenFolder(f.path) }
+
+// heldFile is a file of a folder.
+type heldFile struct{ info fileInfo }
+
+func (p *place) hold() (h heldFile, err error) {
+	h.info, err = p.look(p.base)
+	return h, err
+}
+
+func (heldFile) close() {}
+
+func (heldFile) connect(p *place, sock int) error {
+	return p.withName(p.base, func(name string) error { return sysConnect(sock, name) })
+}
+
+// chmod gives the socket file that was just bound a mode, and follows no link.
+func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
+	now, err := p.look(p.base)
+	if err == nil && !now.same(info) {
+		err = fmt.Errorf("the new socket file was replaced: %w", syscall.EEXIST)
+	}
+	if err == nil {
+		err = sysChmod(p.folder.path+p.base, mode)
+	}
+	return err
+}
+
+// bindMode is sysBind: what the umask takes, chmod gives.
+func (*place) bindMode(fd int, name string) error { return sysBind(fd, name) }

@@ -28,6 +28,25 @@ func socketFamily(fd int) (int, error) {
 	return unix.AF_UNIX, nil
 }
 
+// sysSockname is the name that a socket is bound to, "" if it has none.
+func sysSockname(fd int) (string, error) {
+	sa, err := unix.Getsockname(fd)
+	return nameOf(sa), err
+}
+
+// sysPeername is the name of the socket at the other end, "" if it has none.
+func sysPeername(fd int) (string, error) {
+	sa, err := unix.Getpeername(fd)
+	return nameOf(sa), err
+}
+
+func nameOf(sa unix.Sockaddr) string {
+	if un, ok := sa.(*unix.SockaddrUnix); ok && un.Name != "@" { // what x/sys can have where there is no name
+		return un.Name
+	}
+	return ""
+}
+
 func sysSocket(network string) (int, error) {
 	typ, err := socketType(network)
 	if err != nil {
@@ -102,6 +121,24 @@ func sysDup(fd int) (int, error) {
 		unix.CloseOnExec(own)
 	}
 	return own, err
+}
+
+// sysOpenFolder opens a folder to lock it.
+func sysOpenFolder(path string) (fd int, err error) {
+	for {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, os.NewSyscallError("open", err)
+		}
+	}
+}
+
+func sysUnlink(path string) error { return os.NewSyscallError("unlink", unix.Unlink(path)) }
+
+// sysChmod follows no link.
+func sysChmod(path string, mode fs.FileMode) error {
+	err := unix.Fchmodat(unix.AT_FDCWD, path, uint32(mode), unix.AT_SYMLINK_NOFOLLOW)
+	return os.NewSyscallError("fchmodat", err)
 }
 
 // sysRestrict has nothing to do for a socket that listens: nobody can connect

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,6 +15,18 @@ const sysPairRoom = (unix.SizeofPtr-4)/4 + 1
 func socketFamily(fd int) (int, error) {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	return family, os.NewSyscallError("getsockopt", err)
+}
+
+// sysSockname is the name that a socket is bound to, "" if it has none.
+func sysSockname(fd int) (string, error) {
+	address, err := sys.Sockname(fd)
+	return addrName(address), err
+}
+
+// sysPeername is the name of the socket at the other end, "" if it has none.
+func sysPeername(fd int) (string, error) {
+	address, err := sys.Peername(fd)
+	return addrName(address), err
 }
 
 const openFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK

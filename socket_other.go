@@ -10,15 +10,16 @@ import (
 // No Conn or Listener is made on these systems: what makes sockets says why.
 
 const (
-	sysSendFlags  = 0
-	sysRecvFlags  = 0
-	sysDontWait   = 0
-	sysControlCut = 0
-	sysDataCut    = 0
-	sysShutRead   = 0
-	sysShutWrite  = 0
-	sysMaxName    = 107
-	sysPairRoom   = 1
+	sysSendFlags   = 0
+	sysRecvFlags   = 0
+	sysDontWait    = 0
+	sysControlCut  = 0
+	sysDataCut     = 0
+	sysShutRead    = 0
+	sysShutWrite   = 0
+	sysMaxName     = 107
+	sysMaxAbstract = 108
+	sysPairRoom    = 1
 )
 
 func sysNetwork(int) (string, error)                     { return "", ErrUnsupported }
@@ -35,6 +36,9 @@ func sysStandIn(int) (int, error)                        { return -1, ErrUnsuppo
 func sysReplace(int, int) error                          { return ErrUnsupported }
 func sysRestrict(int, string, fs.FileMode) error         { return ErrUnsupported }
 func sysBind(int, string) error                          { return ErrUnsupported }
+func sysOpenFolder(string) (int, error)                  { return -1, ErrUnsupported }
+func sysUnlink(string) error                             { return ErrUnsupported }
+func sysChmod(string, fs.FileMode) error                 { return ErrUnsupported }
 func sysListen(int) error                                { return ErrUnsupported }
 func sysConnect(int, string) error                       { return ErrUnsupported }
 func sysShutdown(int, int) error                         { return ErrUnsupported }

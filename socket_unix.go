@@ -25,6 +25,10 @@ const (
 	// sysMaxName is what sun_path holds beside a 0 byte.
 	sysMaxName = len(unix.RawSockaddrUnix{}.Path) - 1
 
+	// sysMaxAbstract is what it holds of an abstract name, for which "@" stands
+	// in the place of a 0 byte and behind which there is none.
+	sysMaxAbstract = sysMaxName + 1
+
 	// backlog is above the limit of every system, which then holds.
 	backlog = 1<<16 - 1
 )
@@ -71,23 +75,14 @@ func socketType(network string) (int, error) {
 // sysNames are the addresses of both ends: the own one is unnamed and the other one
 // nil where there is none, or where the system does not tell.
 func sysNames(fd int, network string) (local, remote *net.UnixAddr) {
-	local = &net.UnixAddr{Net: network}
-	if sa, err := unix.Getsockname(fd); err == nil {
-		local = addrOf(sa, network)
+	local = unixAddr(network, "")
+	if name, err := sysSockname(fd); err == nil {
+		local = unixAddr(network, name)
 	}
-	if sa, err := unix.Getpeername(fd); err == nil {
-		remote = addrOf(sa, network)
+	if name, err := sysPeername(fd); err == nil {
+		remote = unixAddr(network, name)
 	}
 	return local, remote
-}
-
-func addrOf(sa unix.Sockaddr, network string) *net.UnixAddr {
-	a := &net.UnixAddr{Net: network}
-	// x/sys has "@" for a socket without a name.
-	if un, ok := sa.(*unix.SockaddrUnix); ok && un.Name != "@" {
-		a.Name = un.Name
-	}
-	return a
 }
 
 // sysListening tells whether a socket listens.
@@ -105,8 +100,9 @@ func sysSetNonblock(fd int, on bool) error {
 	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, on))
 }
 
+// sysBind is package syscall's, which has an abstract name as long as sun_path.
 func sysBind(fd int, name string) error {
-	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+	return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}))
 }
 
 func sysListen(fd int) error {
@@ -115,7 +111,7 @@ func sysListen(fd int) error {
 
 func sysConnect(fd int, name string) error {
 	for {
-		err := unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+		err := syscall.Connect(fd, &syscall.SockaddrUnix{Name: name})
 		if err != unix.EINTR {
 			return os.NewSyscallError("connect", err)
 		}

@@ -5,52 +5,72 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"math/rand/v2"
+	"strconv"
 	"time"
 )
+
+// lockPatience is how long Listen waits for the lock of a folder. Who has it to
+// look at a stale file needs it for some system calls; but whoever may open the
+// folder can take it, and keep it.
+const lockPatience = 200 * time.Millisecond
 
 // bindOverStale binds fd to a path at which there is a file, if that is a socket
 // file of which nobody has the socket open. Otherwise, or where it cannot be told,
 // it is ErrInUse.
 //
-// Between the look at a file and its removal another one could be there. So the
-// folder is locked (flock(2)): of all who come by way of this function only one is
-// at work in it, and nobody can bind as long as there is a file.
-func bindOverStale(ctx context.Context, fd int, path string) error {
-	unlock, err := lockFolder(ctx, filepath.Dir(path))
+// Between the look at a file and its removal another one could be there: somebody
+// else removed the stale file, and bound. Nobody can remove a file by its inode.
+// So the file is renamed, looked at again, and removed only if it is the one that
+// was stale, which it then is for ever. Another one is put back. That it has not
+// its name for a moment is kept rare by a lock of the folder (flock(2)): of all who
+// come by way of this function one is at work in it, but for those who have waited
+// for lockPatience.
+func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boundFile, error) {
+	unlock, err := p.lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	defer unlock()
+	if err := p.removeStale(); err != nil {
+		return nil, err
+	}
+	bound, err := config.bindFresh(fd, p)
+	if sysInUse(err) {
+		err = ErrInUse
+	}
+	return bound, err
+}
+
+// removeStale removes the file if it is stale. Where there is none it does nothing.
+func (p *place) removeStale() error {
+	h, err := p.hold()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	defer unlock()
-	alive, err := isAlive(path)
+	defer h.close()
+	alive, err := h.isAlive(p)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	case alive:
 		return ErrInUse
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = p.removeOnly(h.info)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	err = withName(path, func(name string) error { return sysBind(fd, name) })
-	if sysInUse(err) {
-		return ErrInUse
-	}
-	return err
+	return nil
 }
 
 // isAlive tells whether somebody has the socket of a socket file open, or
 // whether it is no socket file. It asks by way of a datagram socket: so what
 // listens, or is about to, gets no connection of it.
-func isAlive(path string) (bool, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, err
-	case info.Mode().Type() != fs.ModeSocket:
+func (h heldFile) isAlive(p *place) (bool, error) {
+	if !h.info.isSocket() {
 		return true, nil
 	}
 	fd, err := sysSocket("unixgram")
@@ -58,7 +78,7 @@ func isAlive(path string) (bool, error) {
 		return false, err
 	}
 	defer sysClose(fd)
-	err = withName(path, func(name string) error { return sysConnect(fd, name) })
+	err = h.connect(p, fd)
 	switch {
 	case sysRefused(err):
 		return false, nil
@@ -68,26 +88,66 @@ func isAlive(path string) (bool, error) {
 	return false, err
 }
 
-// lockFolder waits until it has the folder's lock, or ctx is done.
-func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
-	f, err := os.Open(folder)
+// removeOnly removes the file if it is the one of info. Otherwise, or if it cannot
+// be removed, it is where it was.
+func (p *place) removeOnly(info fileInfo) error {
+	now, err := p.look(p.base)
+	if err != nil {
+		return err
+	}
+	if !now.same(info) {
+		return ErrInUse
+	}
+	return p.removeAside(info)
+}
+
+// removeAside renames the file, whichever it is by now, and removes it only if it is
+// the one of info.
+func (p *place) removeAside(info fileInfo) error {
+	aside := ".scm-" + strconv.FormatUint(rand.Uint64(), 36)
+	if err := p.rename(p.base, aside); err != nil {
+		return err
+	}
+	now, err := p.look(aside)
+	if err == nil && !now.same(info) {
+		err = ErrInUse
+	}
+	if err == nil {
+		err = p.remove(aside)
+	}
+	if err != nil {
+		err = errors.Join(err, p.putBack(aside, p.base))
+	}
+	return err
+}
+
+// lock waits until it has the folder's lock, or ctx is done, which is an error. It
+// does not wait for ever: after lockPatience there is no lock.
+func (p *place) lock(ctx context.Context) (unlock func(), err error) {
+	fd, err := p.lockable()
 	if err != nil {
 		return nil, err
 	}
+	end := time.Now().Add(lockPatience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err = sysLock(f)
+		err = sysLock(fd)
 		if !sysAgain(err) {
 			break
 		}
-		if err = wait(ctx, pause); err != nil {
+		left := time.Until(end)
+		if left <= 0 {
+			err = nil
+			break
+		}
+		if err = wait(ctx, min(pause, left)); err != nil {
 			break
 		}
 	}
 	if err != nil {
-		_ = f.Close()
+		sysClose(fd)
 		return nil, err
 	}
-	return func() { _ = f.Close() }, nil
+	return func() { sysClose(fd) }, nil
 }
 
 // wait waits for what gives no sign.

@@ -75,7 +75,7 @@ var (
 	connRetries = map[string][]unix.Errno{
 		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
 		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED},
-		"openat":  onSignal, "newfstatat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
+		"openat":  onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
 		"readlinkat": onSignal,
 		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
 	}
@@ -127,6 +127,8 @@ var (
 	closeShrugs = map[string]string{
 		"close":      "the number is free, and the error has nobody to go to",
 		"epoll_ctl":  "the poller forgets what is closed",
+		"openat":     "a socket file whose folder cannot be opened is left",
+		"fstat":      "a socket file whose folder cannot be looked at is left",
 		"newfstatat": "a socket file that cannot be looked at is left",
 		"unlinkat":   "a socket file that cannot be removed is left",
 	}

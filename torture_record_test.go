@@ -123,6 +123,7 @@ var plausible = map[string][]unix.Errno{
 	"newfstatat":            {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
 	"fstat":                 {unix.ENOMEM, unix.EIO},
 	"statx":                 {unix.ENOMEM, unix.EIO, unix.EACCES},
+	"renameat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"unlinkat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"fchmod":                {unix.EPERM, unix.EIO, unix.EROFS},
 	"fchmodat":              {unix.EINTR, unix.EPERM, unix.EIO, unix.EROFS},
@@ -132,5 +133,7 @@ var plausible = map[string][]unix.Errno{
 	"getpeername":           {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
 	"shutdown":              {unix.ENOMEM, unix.ENOTCONN},
 	"ppoll":                 {unix.EINTR, unix.ENOMEM},
+	"setfsuid":              {}, // it tells no error
+	"setfsgid":              {},
 	"getcwd":                {unix.ENOMEM, unix.ENOENT},
 }

@@ -5,6 +5,7 @@ package wire
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +41,7 @@ func dialDatagram(name string) (sock int, err error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := again(func() error { return unix.Connect(sock, &unix.SockaddrUnix{Name: name}) }); err != nil {
+	if err := again(func() error { return syscall.Connect(sock, &syscall.SockaddrUnix{Name: name}) }); err != nil {
 		_ = unix.Close(sock)
 		return -1, os.NewSyscallError("connect", err)
 	}

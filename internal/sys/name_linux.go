@@ -1,0 +1,24 @@
+package sys
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sockname is getsockname(2): it returns the address as the kernel writes it. An
+// abstract name has 0 bytes in it, at which the others end.
+func Sockname(fd int) ([]byte, error) { return name(unix.SYS_GETSOCKNAME, fd) }
+
+// Peername is getpeername(2), as Sockname is getsockname(2).
+func Peername(fd int) ([]byte, error) { return name(unix.SYS_GETPEERNAME, fd) }
+
+func name(call uintptr, fd int) ([]byte, error) {
+	buf := make([]byte, unix.SizeofSockaddrAny)
+	length := uint32(len(buf))
+	_, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length)))
+	if errno != 0 {
+		return nil, errno
+	}
+	return buf[:min(int(length), len(buf))], nil
+}

@@ -1,0 +1,317 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// Attacks on paths: by who may write to the folder of a socket file, or may only
+// open it, and by a thread that has a table of its own.
+
+// stopped is a child that stands still behind a system call.
+type stopped struct {
+	tracer *exec.Cmd
+	pid    int
+	out    *strings.Builder
+}
+
+// stopsAfter runs a child until it has made its first system call of that name,
+// and stops it there.
+func stopsAfter(call string, cmd *exec.Cmd) *stopped {
+	GinkgoHelper()
+	cannotEmulate(fdtest.Traced)
+	strace := findStrace()
+	record := filepath.Join(GinkgoT().TempDir(), "record")
+	program, err := os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Args = append([]string{strace, "-f", "-o", record, "-e", "trace=" + call, "-e", "inject=" + call + ":signal=SIGSTOP:when=1", program}, cmd.Args[1:]...)
+	cmd.Path = strace
+	s := &stopped{tracer: cmd, out: &strings.Builder{}}
+	cmd.Stdout, cmd.Stderr = s.out, s.out
+	Expect(cmd.Start()).To(Succeed())
+	Eventually(func() string {
+		text, _ := os.ReadFile(record)
+		for line := range strings.Lines(string(text)) {
+			if before, _, ok := strings.Cut(line, " --- stopped by SIGSTOP"); ok {
+				return strings.TrimSpace(before)
+			}
+		}
+		return ""
+	}, hang).ShouldNot(BeEmpty(), "the child never stopped: %s", s.out)
+	// The tracer is the parent of one process.
+	children, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
+	Expect(err).NotTo(HaveOccurred())
+	s.pid, err = strconv.Atoi(strings.TrimSpace(string(children)))
+	Expect(err).NotTo(HaveOccurred())
+	return s
+}
+
+// goesOn lets it go on, and returns what it wrote.
+func (s *stopped) goesOn() string {
+	GinkgoHelper()
+	Expect(unix.Kill(s.pid, unix.SIGCONT)).To(Succeed())
+	Expect(s.tracer.Wait()).To(Succeed(), "%s", s.out)
+	return s.out.String()
+}
+
+// listen-once listens with a mode, closes, and writes what came of it.
+var _ = child("listen-once", func(args []string) {
+	unix.Umask(octal(args[3]))
+	l, err := listenAny(context.Background(), scm.Config{Mode: fs.FileMode(octal(args[2]))}, args[0], args[1])
+	switch {
+	case err == nil:
+		info, missing := os.Lstat(args[1])
+		if missing == nil {
+			_, _ = os.Stdout.WriteString(info.Mode().String())
+		}
+		Expect(l.Close()).To(Succeed())
+	case errors.Is(err, scm.ErrInUse):
+		_, _ = os.Stdout.WriteString("in use")
+	default:
+		_, _ = os.Stdout.WriteString(err.Error())
+	}
+})
+
+var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
+	It("changes the mode of no file to which a link leads", func() {
+		path := socketPath()
+		victim := filepath.Join(filepath.Dir(path), "victim")
+		Expect(os.WriteFile(victim, []byte("secret"), 0o600)).To(Succeed())
+		s := stopsAfter("bind", childCommand("listen-once", network, path, "666", "22"))
+		Expect(os.Rename(path, path+"-away")).To(Succeed())
+		Expect(os.Symlink(victim, path)).To(Succeed())
+		s.goesOn()
+		info, err := os.Lstat(victim)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode()).To(Equal(fs.FileMode(0o600)))
+		Expect(os.Readlink(path)).To(Equal(victim), "the link is not its to remove")
+	})
+
+	It("removes no file that was put in the place of its own", func() {
+		path := socketPath()
+		s := stopsAfter("bind", childCommand("listen-once", network, path, "0", "22"))
+		Expect(os.Remove(path)).To(Succeed())
+		Expect(os.WriteFile(path, []byte("precious"), 0o600)).To(Succeed())
+		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
+		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
+	})
+
+	It("removes no socket that took the place of the stale one", func() {
+		path := socketPath()
+		stale := mustListen(scm.Config{}, network, path)
+		stale.SetUnlinkOnClose(false)
+		Expect(stale.Close()).To(Succeed())
+		s := stopsAfter("connect", childCommand("listen-once", network, path, "0", "22"))
+		Expect(os.Remove(path)).To(Succeed())
+		live := bound(scm.Config{}, network, path)
+		Expect(s.goesOn()).To(Equal("in use"))
+		client := dial(network, path)
+		Expect(client.Write([]byte("x"))).To(Equal(1))
+		receives(live(), "x")
+		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1), "nothing else is left")
+	})
+
+	It("is not held up by somebody who has the folder locked", func() {
+		path := socketPath()
+		stale := mustListen(scm.Config{}, network, path)
+		stale.SetUnlinkOnClose(false)
+		Expect(stale.Close()).To(Succeed())
+		folder, err := os.Open(filepath.Dir(path))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Flock(numberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
+		done := make(chan error, 1)
+		go func() {
+			l, err := listenAny(context.Background(), scm.Config{}, network, path)
+			if err == nil {
+				err = l.Close()
+			}
+			done <- err
+		}()
+		Eventually(done, hang/2).Should(Receive(BeNil()))
+	})
+
+	It("makes and removes the file where the kernel finds the path, also behind a link", func() {
+		path := socketPath()
+		dir := filepath.Dir(path)
+		Expect(os.MkdirAll(filepath.Join(dir, "far", "away"), 0o700)).To(Succeed())
+		Expect(os.Symlink("far/away", filepath.Join(dir, "link"))).To(Succeed())
+		// As a string this is dir/s.
+		Expect(os.WriteFile(path, []byte("precious"), 0o600)).To(Succeed())
+		l := mustListen(scm.Config{}, network, dir+"/link/../s")
+		Expect(os.ReadDir(filepath.Join(dir, "far"))).To(HaveLen(2))
+		Expect(l.Close()).To(Succeed())
+		Expect(os.ReadDir(filepath.Join(dir, "far"))).To(HaveLen(1))
+		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
+	})
+
+	It("removes nothing in a folder that took the place of the one it was made in", func() {
+		path := socketPath()
+		dir := filepath.Dir(path)
+		at := filepath.Join(dir, "at", "s")
+		Expect(os.Mkdir(filepath.Dir(at), 0o700)).To(Succeed())
+		l := mustListen(scm.Config{}, network, at)
+		Expect(os.Rename(filepath.Dir(at), filepath.Join(dir, "old"))).To(Succeed())
+		Expect(os.Mkdir(filepath.Dir(at), 0o700)).To(Succeed())
+		Expect(os.Link(filepath.Join(dir, "old", "s"), at)).To(Succeed())
+		Expect(l.Close()).To(Succeed())
+		Expect(at).To(BeAnExistingFile())
+	})
+
+	DescribeTable("gives the file its mode where no thread may have an umask of its own", func(folder, want string) {
+		cannotEmulate(fdtest.Traced)
+		path := socketPath()
+		Expect(os.Chmod(filepath.Dir(path), fs.FileMode(octal(folder)))).To(Succeed())
+		cmd := childCommand("listen-once", network, path, "660", "77")
+		program, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		strace := findStrace()
+		cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=unshare", "-e", "inject=unshare:error=EPERM", program}, cmd.Args[1:]...)
+		cmd.Path = strace
+		Expect(runChild(cmd)).To(ContainSubstring(want))
+		Expect(path).NotTo(BeAnExistingFile())
+	},
+		Entry("in a folder of its own", "755", "Srw-rw----"),
+		Entry("but not in one in which others can put a file in its place", "777", "others may write to the folder: operation not permitted"),
+	)
+}, everyNetwork)
+
+var _ = Describe("a stale socket file", Label("attack"), func() {
+	It("that is another one by the time of its removal is put back", func() {
+		path := socketPath()
+		accept := bound(scm.Config{}, "unix", path)
+		other := filepath.Join(filepath.Dir(path), "other")
+		Expect(os.WriteFile(other, nil, 0o600)).To(Succeed())
+		Expect(scm.RemoveAside(path, other)).To(MatchError(scm.ErrInUse))
+		client := dial("unix", path)
+		Expect(client.Write([]byte("x"))).To(Equal(1))
+		receives(accept(), "x")
+		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(2), "nothing else is left")
+
+		Expect(scm.RemoveAside(other, other)).To(Succeed())
+		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
+	})
+})
+
+var _ = Describe("a long path", Label("attack"), func() {
+	It("is the path of the thread, not of the process's first one", func() {
+		runChild(childCommand("own-table-path"))
+	})
+})
+
+// In the tables of the other threads the numbers that the call will have stand for
+// another folder, in which there is a socket of the same name.
+var _ = child("own-table-path", func([]string) {
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = os.RemoveAll(dir) }()
+	here := filepath.Join(dir, strings.Repeat("h", 100))
+	there := filepath.Join(dir, strings.Repeat("t", 100))
+	servers := map[string]*scm.Listener{}
+	for _, folder := range []string{here, there} {
+		Expect(os.Mkdir(folder, 0o700)).To(Succeed())
+		l, err := scm.Listen(context.Background(), "unix", filepath.Join(folder, "s"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		servers[folder] = l
+	}
+	var traps []int
+	for range 8 {
+		fd, err := unix.Open(there, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		traps = append(traps, fd)
+	}
+	offMainThread(func() {
+		Expect(unix.Unshare(unix.CLONE_FILES)).To(Succeed())
+		for _, fd := range traps {
+			Expect(unix.Close(fd)).To(Succeed())
+		}
+		c, err := scm.Dial(context.Background(), "unix", filepath.Join(here, "s"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(c.Write([]byte("here"))).To(Equal(4))
+		Expect(c.Close()).To(Succeed())
+
+		l, err := scm.Config{Mode: 0o600}.Listen(context.Background(), "unix", filepath.Join(here, "new"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(filepath.Join(here, "new")).To(BeAnExistingFile())
+		Expect(filepath.Join(there, "new")).NotTo(BeAnExistingFile())
+		Expect(l.Close()).To(Succeed())
+		Expect(filepath.Join(here, "new")).NotTo(BeAnExistingFile())
+	})
+	c, err := servers[here].AcceptConn()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(io.ReadAll(c)).To(BeEquivalentTo("here"))
+})
+
+var _ = Describe("Listen with a mode", Label("attack"), func() {
+	It("binds as the caller's thread does", func() {
+		if os.Geteuid() != 0 {
+			Skip("needs another user's identity for a thread")
+		}
+		runChild(childCommand("own-user-path"))
+	})
+})
+
+// One thread has another working folder and another user than the others.
+var _ = child("own-user-path", func([]string) {
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = os.RemoveAll(dir) }()
+	Expect(os.Chmod(dir, 0o777)).To(Succeed())
+	offMainThread(func() {
+		listens := func(addr string, config scm.Config, uid uint32) {
+			l, err := config.Listen(context.Background(), "unix", addr)
+			Expect(err).NotTo(HaveOccurred())
+			var st unix.Stat_t
+			Expect(unix.Stat(filepath.Join(dir, "s"), &st)).To(Succeed())
+			Expect(st.Uid).To(Equal(uid))
+			Expect(st.Mode & 0o777).To(BeEquivalentTo(0o600))
+			Expect(l.Close()).To(Succeed())
+			Expect(os.ReadDir(dir)).To(BeEmpty())
+		}
+		Expect(unix.Setfsuid(12345)).To(Succeed())
+		listens(filepath.Join(dir, "s"), scm.Config{Mode: 0o600}, 12345)
+		Expect(unix.Setfsuid(0)).To(Succeed())
+		Expect(unix.Unshare(unix.CLONE_FS)).To(Succeed())
+		Expect(unix.Chdir(dir)).To(Succeed())
+		listens("s", scm.Config{Mode: 0o600}, 0)
+	})
+})
+
+var _ = Describe("the name of a socket", func() {
+	It("is all that the kernel tells of it", func() {
+		f := connect(unix.SOCK_DGRAM)
+		for kind, name := range everyName() {
+			By(kind)
+			fd, err := unix.FcntlInt(uintptr(f.bound(name)), unix.F_DUPFD_CLOEXEC, 0)
+			Expect(err).NotTo(HaveOccurred())
+			c, err := scm.NewConnFD(fd)
+			Expect(err).NotTo(HaveOccurred())
+			closing(c)
+			Expect(c.LocalAddr().String()).To(Equal(name))
+			if len(name) == 108 && name[0] != '@' {
+				continue // a path that Dial reaches by another name
+			}
+			peer, err := scm.NewConn(dial("unixgram", name))
+			Expect(err).NotTo(HaveOccurred())
+			closing(peer)
+			Expect(peer.RemoteAddr().String()).To(Equal(name))
+		}
+	})
+})
