@@ -1,7 +1,7 @@
 // Command golden asks the C of every architecture and libc that there is a compiler for what its
 // CMSG macros make of 0 to 253 descriptors, compares it with internal/pure/testdata/golden, and
 // runs the tests that hold pure Go against that on each architecture, under qemu-user where it
-// must.
+// must. There it also compares what the calls of csrc give the kernel with what the macros make.
 //
 //	go run ./tools/golden [-w] [GOARCH…]
 //
@@ -11,12 +11,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -53,8 +55,8 @@ var targets = []target{
 }
 
 const (
-	program = "tools/golden/c/golden.c"
-	out     = "build/golden"
+	folder = "tools/golden/c/"
+	out    = "build/golden"
 )
 
 // golden is where the package's test looks.
@@ -75,21 +77,51 @@ func (t target) runner() ([]string, error) {
 	return []string{path}, err
 }
 
-// askC returns what the C of the target prints.
-func (t target) askC(runner []string) ([]byte, error) {
-	bin := filepath.Join(out, t.arch+"-"+t.libc)
+// build compiles a program in C for the target.
+func (t target) build(bin string, args ...string) error {
 	cc := strings.Fields(t.cc)
 	if _, err := exec.LookPath(cc[0]); err != nil {
-		return nil, err
+		return err
 	}
-	cc = append(cc, "-std=c99", "-D_GNU_SOURCE", "-static", "-o", bin, program)
-	if text, err := exec.Command(cc[0], cc[1:]...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", t.cc, err, text)
+	args = slices.Concat(cc[1:], []string{"-std=c99", "-O1", "-D_GNU_SOURCE", "-static", "-o", bin}, args)
+	if text, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", t.cc, err, text)
+	}
+	return nil
+}
+
+// askC returns what the macros of the target print.
+func (t target) askC(runner []string) ([]byte, error) {
+	bin := filepath.Join(out, t.arch+"-"+t.libc)
+	if err := t.build(bin, folder+"golden.c", folder+"macros.c"); err != nil {
+		return nil, err
 	}
 	args := append(slices.Clone(runner), bin)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
 	return cmd.Output()
+}
+
+var callsOfCsrc = regexp.MustCompile(`^csrc: (\d+) calls\n$`)
+
+// askCsrc compares the calls of csrc with the macros, and returns how many there were. The folder of
+// csrc is given, and where the program goes.
+func (t target) askCsrc(runner []string, csrc, bin string) (int, error) {
+	sources, err := filepath.Glob(filepath.Join(csrc, "*.c"))
+	if err != nil {
+		return 0, err
+	}
+	args := append([]string{"-I" + csrc, "-Dsyscall=kernel_call", "-Dclose=kernel_close", folder + "csrc.c", folder + "macros.c"}, sources...)
+	if err := t.build(bin, args...); err != nil {
+		return 0, err
+	}
+	args = append(slices.Clone(runner), bin)
+	text, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	match := callsOfCsrc.FindSubmatch(text)
+	if err != nil || match == nil {
+		return 0, fmt.Errorf("%s (%w)", strings.TrimSpace(string(text)), cmp.Or(err, errors.New("no calls")))
+	}
+	return strconv.Atoi(string(match[1]))
 }
 
 // askGo runs the golden tests of internal/pure on the target's architecture; it has to have
@@ -157,11 +189,12 @@ func count(text []byte) (buffers, size int) {
 // errMissing is of a target that this machine has no tool for.
 var errMissing = errors.New("not run")
 
-// run compares C, what is stored, and pure Go. It returns C's text and how it was run.
-func (t target) run(write bool) (text []byte, how string, err error) {
+// run compares C, what is stored, pure Go and csrc. It returns C's text, how many calls of csrc were
+// compared, and how it was run.
+func (t target) run(write bool) (text []byte, calls int, how string, err error) {
 	runner, err := t.runner()
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errMissing, err)
+		return nil, 0, "", fmt.Errorf("%w: %w", errMissing, err)
 	}
 	how = "natively"
 	if runner != nil {
@@ -172,21 +205,25 @@ func (t target) run(write bool) (text []byte, how string, err error) {
 		err = fmt.Errorf("%w: %w", errMissing, err)
 	}
 	if err != nil {
-		return nil, how, err
+		return nil, 0, how, err
 	}
 	if write {
 		if err := os.WriteFile(t.golden(), text, 0o666); err != nil {
-			return nil, how, err
+			return nil, 0, how, err
 		}
 	}
 	stored, err := os.ReadFile(t.golden())
 	if err != nil {
-		return nil, how, err
+		return nil, 0, how, err
 	}
 	if d := difference(text, stored); d != "" {
-		return nil, how, fmt.Errorf("%s: %s", t.golden(), d)
+		return nil, 0, how, fmt.Errorf("%s: %s", t.golden(), d)
 	}
-	return text, how, t.askGo(runner)
+	if err := t.askGo(runner); err != nil {
+		return nil, 0, how, err
+	}
+	calls, err = t.askCsrc(runner, "csrc", filepath.Join(out, "csrc-"+t.arch+"-"+t.libc))
+	return text, calls, how, err
 }
 
 func main() {
@@ -196,32 +233,33 @@ func main() {
 		fmt.Fprintln(os.Stderr, "golden:", err)
 		os.Exit(1)
 	}
-	const row = "%-8s %-6s %-24s %8v %8v  %s\n"
-	fmt.Printf(row, "arch", "libc", "run", "buffers", "bytes", "C, stored, pure Go")
+	const row = "%-8s %-6s %-24s %8v %8v %8v  %s\n"
+	fmt.Printf(row, "arch", "libc", "run", "buffers", "bytes", "csrc", "C, stored, pure Go, csrc")
 	archs, libcs := map[string]bool{}, map[string]bool{}
-	buffers, size, missing, failed := 0, 0, 0, 0
+	buffers, size, made, missing, failed := 0, 0, 0, 0, 0
 	for _, t := range targets {
 		if flag.NArg() > 0 && !slices.Contains(flag.Args(), t.arch) {
 			continue
 		}
-		text, how, err := t.run(*write)
+		text, calls, how, err := t.run(*write)
 		switch {
 		case errors.Is(err, errMissing):
 			missing++
-			fmt.Printf(row, t.arch, t.libc, "", "", "", err)
+			fmt.Printf(row, t.arch, t.libc, "", "", "", "", err)
 		case err != nil:
 			failed++
-			fmt.Printf(row, t.arch, t.libc, how, "", "", err)
+			fmt.Printf(row, t.arch, t.libc, how, "", "", "", err)
 		default:
 			n, bytes := count(text)
-			fmt.Printf(row, t.arch, t.libc, how, n, bytes, "same")
+			fmt.Printf(row, t.arch, t.libc, how, n, bytes, calls, "same")
 			archs[t.arch], libcs[t.libc] = true, true
 			buffers += n
 			size += bytes
+			made += calls
 		}
 	}
-	fmt.Printf("golden: %d control buffers, %d bytes, on %d architectures, %d libcs: %d differ",
-		buffers, size, len(archs), len(libcs), failed)
+	fmt.Printf("golden: %d control buffers, %d bytes, %d calls of csrc, on %d architectures, %d libcs: %d differ",
+		buffers, size, made, len(archs), len(libcs), failed)
 	if missing > 0 {
 		fmt.Printf(", %d not run", missing)
 	}

@@ -23,6 +23,15 @@ type fault struct {
 	field string
 	words string // what the difference says, too
 	often bool   // also in make test
+	sizes bool   // it is in no call from a seed, but in one of those of each size
+}
+
+// script has the calls that find it.
+func (f *fault) script() script {
+	if f.sizes {
+		return script{sizes: true}
+	}
+	return script{seed: 1, calls: mutantCalls}
 }
 
 // inC tells which backend it is put into.
@@ -110,8 +119,8 @@ type mutation struct {
 
 // healthy is both backends without a fault.
 type healthy struct {
-	targets    map[string]target // by backend
-	recordings map[string]*recording
+	targets    map[string]target                // by backend
+	recordings map[script]map[string]*recording // by backend
 }
 
 // prepare records both backends of a fault's architecture. They are the same, or
@@ -120,11 +129,14 @@ func (m *mutation) prepare(f *fault) error {
 	if f.arch == "" {
 		f.arch = runtime.GOARCH
 	}
-	if m.healthy[f.arch] != nil {
+	h := m.healthy[f.arch]
+	if h == nil {
+		h = &healthy{map[string]target{}, map[script]map[string]*recording{}}
+	}
+	if h.recordings[f.script()] != nil {
 		return nil
 	}
-	h := &healthy{map[string]target{}, map[string]*recording{}}
-	paths := map[string]string{}
+	paths, recordings := map[string]string{}, map[string]*recording{}
 	for _, t := range targets() {
 		if t.arch != f.arch || t.libc == "musl" {
 			continue
@@ -133,19 +145,20 @@ func (m *mutation) prepare(f *fault) error {
 		if err != nil {
 			return err
 		}
-		r, err := script{seed: 1, calls: mutantCalls}.record(path)
+		r, err := f.script().record(path)
 		if err != nil {
 			return err
 		}
-		h.targets[t.backend], h.recordings[t.backend], paths[t.backend] = t, r, path
+		h.targets[t.backend], recordings[t.backend], paths[t.backend] = t, r, path
 	}
 	if len(h.targets) < 2 {
 		return fmt.Errorf("%w: no %s here", errMissing, f.arch)
 	}
-	found, err := h.recordings["purego"].against(h.recordings["cgo"], paths["purego"], paths["cgo"])
+	found, err := recordings["purego"].against(recordings["cgo"], paths["purego"], paths["cgo"])
 	if len(found) > 0 {
 		err = fmt.Errorf("without a fault: %v", found[0])
 	}
+	h.recordings[f.script()] = recordings
 	m.healthy[f.arch] = h
 	return err
 }
@@ -156,9 +169,9 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if h == nil {
 		return nil, fmt.Errorf("%w: no %s here", errMissing, f.arch)
 	}
-	base := h.recordings["cgo"]
+	base := h.recordings[f.script()]["cgo"]
 	if f.inC() {
-		base = h.recordings["purego"]
+		base = h.recordings[f.script()]["purego"]
 	}
 	dir, err := os.MkdirTemp(m.dir, "mutant")
 	if err != nil {
@@ -174,7 +187,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 		return nil, err
 	}
 	// The script may come to a bad end; what was recorded until then counts.
-	r, failed := script{seed: 1, calls: mutantCalls}.record(path)
+	r, failed := f.script().record(path)
 	if r == nil {
 		return nil, failed
 	}
@@ -223,8 +236,8 @@ func instead(file, old, changed string) []put.Edit {
 }
 
 // allMutants are a fault for each field, each byte of padding, each flag, and
-// calls too many and too few.
-var allMutants = slices.Concat(paddingFaults(), headerFaults, controlFaults, flagFaults(), callFaults, resultFaults)
+// calls too many and too few; and faults at one size alone.
+var allMutants = slices.Concat(paddingFaults(), headerFaults, controlFaults, flagFaults(), callFaults, resultFaults, sizeFaults)
 
 // paddingFaults set each byte that is no field, in each backend.
 func paddingFaults() (list []fault) {
@@ -376,4 +389,28 @@ var resultFaults = []fault{
 		edits: instead("csrc/take.c", "msg->msg_flags & ~SCM_CLOEXEC", "msg->msg_flags")},
 	{what: "a stale number is told", field: "line", words: "the script",
 		edits: instead("csrc/read_fd.c", "\t*recvfd = SCM_FD_NONE;\n", "")},
+}
+
+// sizeFaults are in the calls of one size, flag or number alone.
+var sizeFaults = []fault{
+	{what: "251 descriptors go without the padding", field: "msg_controllen", sizes: true, often: true,
+		edits: instead("csrc/prepare_send.c", "if ((m->options & SCM_UNPADDED) != 0)", "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)")},
+	{what: "the room for 177 descriptors is for 178", field: "msg_controllen", sizes: true,
+		edits: instead("csrc/prepare_recv.c", "room += CMSG_LEN(sizeof(int) * m->nfds);", "room += CMSG_LEN(sizeof(int) * (m->nfds + (m->nfds == 177)));")},
+	{what: "the descriptors from the 201st on are others", field: "SCM_RIGHTS, descriptor 200", sizes: true,
+		edits: instead(control, "PutUint32(data[4*i:], uint32(fd))", "PutUint32(data[4*i:], uint32(fd)^uint32((i+56)>>8))")},
+	{what: "the last of 129 received is told as the first", field: "line", words: "the script", sizes: true,
+		edits: instead(control, "\t\tm.FDs[m.NFD] = fd\n", "\t\tif m.FDs[m.NFD] = fd; m.NFD == 128 && len(m.FDs) == 129 {\n\t\t\tm.FDs[m.NFD] = m.FDs[0]\n\t\t}\n")},
+	{what: "512 buffers are one fewer", field: "msg_iovlen", sizes: true,
+		edits: instead("csrc/prepare_send.c", "msg->msg_iovlen = (scm_len)m->iovlen;", "msg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 512));")},
+	{what: "a payload of 251 bytes is one shorter", field: "iov_len", sizes: true,
+		edits: instead("csrc/write_fd.c", "iov.iov_len = nbytes;", "iov.iov_len = nbytes - (nbytes == 251);")},
+	{what: "an address of 79 bytes is one shorter", field: "msg_namelen", sizes: true,
+		edits: instead("csrc/prepare_send.c", "msg->msg_namelen = m->namelen;", "msg->msg_namelen = m->namelen - (m->namelen == 79);")},
+	{what: "a batch of 31 is one shorter", field: "argument 2", sizes: true,
+		edits: instead("csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n - (n == 31), flags)")},
+	{what: "one flag of the caller's is lost", field: "flags", sizes: true,
+		edits: instead("csrc/recv.c", "flags | SCM_CLOEXEC", "(flags & ~(1 << 21)) | SCM_CLOEXEC")},
+	{what: "one bit of a group's number is lost", field: "SCM_CREDENTIALS, gid", sizes: true,
+		edits: instead("csrc/prepare_send.c", "cred.gid = m->cred->gid;", "cred.gid = m->cred->gid & ~(1U << 19);")},
 }

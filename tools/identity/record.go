@@ -17,9 +17,18 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A script is the program of the folder script, and with what it is run.
+// A script is the program of the folder script, and with what it is run: so many
+// calls from a seed, or a call of each size.
 type script struct {
 	seed, calls int
+	sizes       bool
+}
+
+func (s script) args() []string {
+	if s.sizes {
+		return []string{"sizes"}
+	}
+	return []string{strconv.Itoa(s.seed), strconv.Itoa(s.calls)}
 }
 
 const scriptPackage = "./tools/identity/script"
@@ -46,7 +55,7 @@ func (s script) record(path string) (*recording, error) {
 	var out, errs strings.Builder
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, strconv.Itoa(s.seed), strconv.Itoa(s.calls))
+	cmd := exec.CommandContext(ctx, path, s.args()...)
 	cmd.Dir = dir
 	// Nothing of the runtime's own is to come between: no collection, and no signal
 	// to take a goroutine off its processor.

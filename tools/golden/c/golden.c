@@ -10,13 +10,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define MAX_FDS 253
+#include "macros.h"
+
 #define IN_HEX 3 /* counts up to this one are printed whole */
 
-static union {
-	struct cmsghdr align;
-	unsigned char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(struct ucred))];
-} control;
+static union macros_control control;
 
 static void
 layout(void)
@@ -37,48 +35,6 @@ layout(void)
 	    offsetof(struct msghdr, msg_flags));
 	(void)printf("mmsghdr %zu: %zu %zu\n", sizeof(struct mmsghdr),
 	    offsetof(struct mmsghdr, msg_hdr), offsetof(struct mmsghdr, msg_len));
-}
-
-/* Fill control with n descriptors, and credentials if asked to: its length. */
-static size_t
-build(size_t n, int with_cred, int padded)
-{
-	static int fds[MAX_FDS];
-	size_t last = 0;
-	struct msghdr msg;
-	struct cmsghdr *cmsg;
-	size_t i;
-
-	memset(&control, 0, sizeof(control));
-	memset(&msg, 0, sizeof(msg));
-	msg.msg_control = control.bytes;
-	if (n > 0)
-		msg.msg_controllen += CMSG_SPACE(sizeof(int) * n);
-	if (with_cred)
-		msg.msg_controllen += CMSG_SPACE(sizeof(struct ucred));
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (n > 0) {
-		for (i = 0; i < n; i++)
-			fds[i] = (int)(0x10203040 + 0x01000193 * (uint32_t)i);
-		last = sizeof(int) * n;
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(last);
-		memcpy(CMSG_DATA(cmsg), fds, last);
-		cmsg = CMSG_NXTHDR(&msg, cmsg);
-	}
-	if (with_cred) {
-		struct ucred cred = {0x11223344, 0x55667788, 0x99aabbcc};
-
-		last = sizeof(cred);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_CREDENTIALS;
-		cmsg->cmsg_len = CMSG_LEN(last);
-		memcpy(CMSG_DATA(cmsg), &cred, last);
-	}
-	if (last > 0 && !padded)
-		msg.msg_controllen -= CMSG_SPACE(last) - CMSG_LEN(last);
-	return msg.msg_controllen;
 }
 
 /* FNV-1a. */
@@ -104,7 +60,7 @@ main(void)
 
 		(void)printf("%zu:", n);
 		for (kind = 0; kind < 4; kind++) {
-			size_t len = build(n, (kind & 2) != 0, (kind & 1) == 0);
+			size_t len = macros_build(&control, n, (kind & 2) != 0, (kind & 1) == 0);
 			size_t i;
 
 			h = hash(h, len);

@@ -5,6 +5,9 @@
 // its records have to be the same.
 //
 //	script SEED CALLS
+//	script sizes
+//
+// With sizes it makes a call of each size in place of those from a seed.
 //
 // After each call it prints what came of it, and every descriptor that is open,
 // by number. It works in the current folder, which is empty.
@@ -21,24 +24,29 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: script SEED CALLS")
-		os.Exit(2)
-	}
-	seed, err := strconv.ParseUint(os.Args[1], 10, 64)
-	check(err)
-	calls, err := strconv.Atoi(os.Args[2])
-	check(err)
-
 	// What is recorded is one thread's.
 	runtime.LockOSThread()
 	out := bufio.NewWriterSize(os.Stdout, 1<<16)
-	w := newWorld(out)
-	w.most()
-	for round := uint64(0); w.calls < calls; round++ {
-		w.round(seed, round)
-		check(out.Flush())
+	switch len(os.Args) {
+	case 2:
+		w := newWorld(out)
+		w.sizes()
+	case 3:
+		seed, err := strconv.ParseUint(os.Args[1], 10, 64)
+		check(err)
+		calls, err := strconv.Atoi(os.Args[2])
+		check(err)
+		w := newWorld(out)
+		w.most()
+		for round := uint64(0); w.calls < calls; round++ {
+			w.round(seed, round)
+			check(out.Flush())
+		}
+	default:
+		fmt.Fprintln(os.Stderr, "usage: script SEED CALLS | script sizes")
+		os.Exit(2)
 	}
+	check(out.Flush())
 }
 
 // check ends the program: what it needs itself has failed.

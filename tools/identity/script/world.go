@@ -44,7 +44,7 @@ const filler = first
 func newWorld(out *bufio.Writer) *world {
 	settle()
 	check(unix.CloseRange(first, last, 0)) // what was inherited
-	w := &world{out: out, names: map[inode]string{}, room: make([]byte, 1<<17)}
+	w := &world{out: out, names: map[inode]string{}, room: make([]byte, 1<<17), rand: rand.New(rand.NewPCG(0, 0))}
 	open := func(name string, fd int, err error) {
 		check(err)
 		n := first + len(w.files)

@@ -1,0 +1,576 @@
+/*
+ * Holds the calls of csrc against what the CMSG macros make of the same arguments: 0 to 254
+ * descriptors, with and without credentials, padded and not, and every number of buffers, length of
+ * an address, flag and size of a batch. csrc is compiled in with -Dsyscall=kernel_call and
+ * -Dclose=kernel_close: its system calls end here, where each byte that the kernel would read is
+ * compared, and receive what is made up here. So an emulator's kernel has no part in it.
+ *
+ * Prints how many calls were compared, or the first difference, and then ends with 1.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "macros.h"
+#include "scm.h"
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
+#define SOCK 7
+#define PIDFD 77
+#define FIRST_FD 1000 /* of those that are received */
+
+/* What the kernel is to be given for one message. */
+struct expected {
+	struct msghdr msg;
+	union macros_control control;
+};
+
+/* What a receipt brings: descriptors, and credentials and a pidfd if they are to come. */
+struct brought {
+	size_t nfds;
+	int cred, pidfd;
+};
+
+static struct expected want[SCM_MAX_BATCH];
+static struct brought brings[SCM_MAX_BATCH];
+static long want_call; /* 0: none is to be made */
+static size_t want_messages;
+static int want_flags;
+
+/* The present call. */
+static const char *function = "";
+static char what[200];
+static size_t message; /* of a batch */
+static int made;       /* how many system calls it has made */
+static int closed;     /* how many descriptors it has closed */
+
+static unsigned long compared;
+
+static void
+fail(const char *field, long got, long wanted)
+{
+	(void)printf("csrc: %s, %s", function, what);
+	if (want_messages > 1)
+		(void)printf(", message %zu", message);
+	(void)printf(": %s: %ld, not %ld\n", field, got, wanted);
+	exit(1);
+}
+
+static void
+same(const char *field, long got, long wanted)
+{
+	if (got != wanted)
+		fail(field, got, wanted);
+}
+
+static void
+same_bytes(const char *field, const void *got, const void *wanted, size_t len)
+{
+	const unsigned char *a = got, *b = wanted;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (a[i] != b[i]) {
+			char name[100];
+
+			(void)snprintf(name, sizeof(name), "byte %zu of %s", i, field);
+			fail(name, a[i], b[i]);
+		}
+	}
+}
+
+/* Compare a header and what it points to. The control buffer is where csrc has it. */
+static void
+compare(const struct msghdr *msg, const struct expected *e)
+{
+	struct msghdr got, wanted;
+
+	memcpy(&got, msg, sizeof(got));
+	memcpy(&wanted, &e->msg, sizeof(wanted));
+	same("msg_controllen", (long)got.msg_controllen, (long)wanted.msg_controllen);
+	same("msg_iovlen", (long)got.msg_iovlen, (long)wanted.msg_iovlen);
+	same("msg_control is there", got.msg_control != NULL, wanted.msg_controllen > 0);
+	same_bytes("control", got.msg_control, e->control.bytes, wanted.msg_controllen);
+	wanted.msg_control = got.msg_control;
+	if (want_call == SYS_sendmsg || want_call == SYS_recvmsg) {
+		/* The pair's buffer is its own iovec. */
+		same_bytes(
+		    "iovec", got.msg_iov, wanted.msg_iov, wanted.msg_iovlen * sizeof(struct iovec));
+		if (strcmp(function, "write_fd") == 0 || strcmp(function, "read_fd") == 0)
+			wanted.msg_iov = got.msg_iov;
+	}
+	same_bytes("msghdr", &got, &wanted, sizeof(got));
+}
+
+/* Append a control message as Linux does: the last one may lack its padding. */
+static void
+append(unsigned char *control, size_t room, size_t *used, int type, const void *data, size_t len)
+{
+	struct cmsghdr cmsg;
+	size_t space = CMSG_SPACE(len);
+
+	if (len == 0)
+		return;
+	memset(&cmsg, 0, sizeof(cmsg));
+	cmsg.cmsg_level = SOL_SOCKET;
+	cmsg.cmsg_type = type;
+	cmsg.cmsg_len = CMSG_LEN(len);
+	if (room - *used < cmsg.cmsg_len) {
+		fail("the room for what is to come", (long)(room - *used), (long)CMSG_LEN(len));
+	}
+	memcpy(control + *used, &cmsg, sizeof(cmsg));
+	memcpy(control + *used + CMSG_LEN(0), data, len);
+	*used += space < room - *used ? space : room - *used;
+}
+
+static void
+bring(struct msghdr *msg, const struct brought *b)
+{
+	static int fds[MAX_FDS + 1];
+	struct ucred cred = macros_cred();
+	int pidfd = PIDFD;
+	size_t used = 0;
+	size_t i;
+
+	for (i = 0; i < b->nfds; i++)
+		fds[i] = FIRST_FD + (int)i;
+	if (b->cred)
+		append(msg->msg_control, msg->msg_controllen, &used, SCM_CREDENTIALS, &cred,
+		    sizeof(cred));
+	append(
+	    msg->msg_control, msg->msg_controllen, &used, SCM_RIGHTS, fds, sizeof(int) * b->nfds);
+	if (b->pidfd)
+		append(
+		    msg->msg_control, msg->msg_controllen, &used, SCM_PIDFD, &pidfd, sizeof(pidfd));
+	msg->msg_controllen = 0;
+	msg->msg_controllen += used;
+	msg->msg_namelen = msg->msg_namelen > 0 ? 5 : 0;
+	msg->msg_flags = MSG_CMSG_CLOEXEC | MSG_EOR;
+}
+
+static void
+compare_many(struct mmsghdr *ms, size_t n, int receive)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct mmsghdr got, wanted;
+
+		message = i;
+		compare(&ms[i].msg_hdr, &want[i]);
+		memcpy(&got, &ms[i], sizeof(got));
+		memset(&wanted, 0, sizeof(wanted));
+		memcpy(&wanted.msg_hdr, &ms[i].msg_hdr, sizeof(wanted.msg_hdr));
+		same_bytes("mmsghdr", &got, &wanted, sizeof(got));
+		if (receive)
+			bring(&ms[i].msg_hdr, &brings[i]);
+		ms[i].msg_len = (unsigned int)i + 1;
+	}
+}
+
+long kernel_call(long nr, ...);
+int kernel_close(int fd);
+
+long
+kernel_call(long nr, ...)
+{
+	struct msghdr *msg;
+	va_list args;
+	size_t n = 1;
+	int sock, flags;
+
+	made++;
+	compared++;
+	va_start(args, nr);
+	sock = va_arg(args, int);
+	msg = va_arg(args, struct msghdr *);
+	if (nr == SYS_sendmmsg || nr == SYS_recvmmsg)
+		n = va_arg(args, size_t);
+	flags = va_arg(args, int);
+	if (nr == SYS_recvmmsg && va_arg(args, void *) != NULL)
+		fail("the timeout", 1, 0);
+	va_end(args);
+	same("the system call", nr, want_call);
+	same("socket", sock, SOCK);
+	same("flags", flags, want_flags);
+	same("messages", (long)n, (long)want_messages);
+	switch (nr) {
+	case SYS_sendmmsg:
+	case SYS_recvmmsg:
+		compare_many((struct mmsghdr *)(void *)msg, n, nr == SYS_recvmmsg);
+		return (long)n;
+	case SYS_recvmsg:
+		compare(msg, &want[0]);
+		bring(msg, &brings[0]);
+		return 3;
+	default:
+		compare(msg, &want[0]);
+		return 3;
+	}
+}
+
+int
+kernel_close(int fd)
+{
+	same("a descriptor is closed", fd >= FIRST_FD || fd == PIDFD, 1);
+	closed++;
+	return 0;
+}
+
+/* Have the message m, which is to be sent, expected as the i-th. */
+static void
+expect_sent(size_t i, const struct scm_message *m)
+{
+	struct msghdr *msg = &want[i].msg;
+
+	memset(&want[i], 0, sizeof(want[i]));
+	msg->msg_name = m->name;
+	msg->msg_namelen = m->namelen;
+	msg->msg_iov = (struct iovec *)(size_t)m->iov;
+	msg->msg_iovlen += (unsigned int)m->iovlen;
+	msg->msg_controllen += (unsigned int)macros_build(
+	    &want[i].control, m->nfds, m->cred != NULL, (m->options & SCM_UNPADDED) == 0);
+}
+
+/* The same for one that is to be received. */
+static void
+expect_received(size_t i, const struct scm_message *m)
+{
+	struct msghdr *msg = &want[i].msg;
+	size_t room = 0;
+
+	memset(&want[i], 0, sizeof(want[i]));
+	msg->msg_name = m->name;
+	msg->msg_namelen = m->namelen;
+	msg->msg_iov = (struct iovec *)(size_t)m->iov;
+	msg->msg_iovlen += (unsigned int)m->iovlen;
+	if (m->nfds > 0)
+		room = m->pidfd == NULL ? CMSG_LEN(sizeof(int) * m->nfds)
+					: CMSG_SPACE(sizeof(int) * m->nfds);
+	if (m->cred != NULL)
+		room += CMSG_SPACE(sizeof(struct ucred));
+	if (m->pidfd != NULL)
+		room += CMSG_SPACE(sizeof(int));
+	msg->msg_controllen += (unsigned int)room;
+}
+
+static void
+begin(const char *name, long call, size_t messages, int flags)
+{
+	function = name;
+	want_call = call;
+	want_messages = messages;
+	want_flags = flags;
+	made = closed = 0;
+}
+
+/* What all messages are made of. */
+static char byte;
+static struct iovec iov[SCM_MAX_IOV + 1];
+static int fds[SCM_MAX_BATCH + 1][SCM_MAX_FDS + 1];
+static struct scm_cred creds[SCM_MAX_BATCH + 1];
+static int pidfds[SCM_MAX_BATCH + 1];
+static char name[200];
+
+/* A message to be sent: kind's bits say whether it is unpadded, and has credentials. */
+static struct scm_message
+outgoing(size_t i, size_t nfds, size_t kind)
+{
+	struct ucred cred = macros_cred();
+	struct scm_message m;
+	size_t j;
+
+	memset(&m, 0, sizeof(m));
+	m.iov = iov;
+	m.iovlen = 1;
+	for (j = 0; j < nfds; j++)
+		fds[i][j] = macros_fd(j);
+	m.fds = fds[i];
+	m.nfds = nfds;
+	if ((kind & 1) != 0)
+		m.options = SCM_UNPADDED;
+	if ((kind & 2) != 0) {
+		creds[i].pid = cred.pid;
+		creds[i].uid = cred.uid;
+		creds[i].gid = cred.gid;
+		m.cred = &creds[i];
+	}
+	(void)snprintf(what, sizeof(what), "%zu descriptors, %s credentials, %s", nfds,
+	    m.cred != NULL ? "with" : "without", m.options != 0 ? "unpadded" : "padded");
+	return m;
+}
+
+/* A message to be received: kind's bits say whether it has room for a pidfd, and credentials. */
+static struct scm_message
+incoming(size_t i, size_t nfds, size_t kind)
+{
+	struct scm_message m;
+
+	memset(&m, 0, sizeof(m));
+	memset(fds[i], 0xff, sizeof(fds[i]));
+	m.iov = iov;
+	m.iovlen = 1;
+	m.fds = fds[i];
+	m.nfds = nfds;
+	if ((kind & 1) != 0)
+		m.pidfd = &pidfds[i];
+	if ((kind & 2) != 0)
+		m.cred = &creds[i];
+	(void)snprintf(what, sizeof(what), "room for %zu descriptors, %s credentials, %s pidfd",
+	    nfds, m.cred != NULL ? "with" : "without", m.pidfd != NULL ? "with" : "without");
+	return m;
+}
+
+static void
+sends(const struct scm_message *m, int flags)
+{
+	begin("scm_send", SYS_sendmsg, 1, flags);
+	expect_sent(0, m);
+	same("the result", scm_send(SOCK, m, flags), 3);
+	same("system calls", made, 1);
+}
+
+static void
+refused(const char *call, ssize_t result, int error)
+{
+	function = call;
+	same("the result", result, -1);
+	same("errno", errno, error);
+	same("system calls", made, 0);
+}
+
+/* Hold what a receipt has left in m against what it brought. */
+static void
+received(const struct scm_message *m, const struct brought *b, size_t room)
+{
+	struct ucred cred = macros_cred();
+	size_t i;
+
+	same("nfds", (long)m->nfds, (long)(b->nfds < room ? b->nfds : room));
+	for (i = 0; i < m->nfds; i++)
+		same("a descriptor", m->fds[i], FIRST_FD + (long)i);
+	same("MSG_CTRUNC", (m->flags & MSG_CTRUNC) != 0, b->nfds > room);
+	same("flags", m->flags & ~MSG_CTRUNC, MSG_EOR);
+	if (m->pidfd != NULL)
+		same("pidfd", *m->pidfd, b->pidfd ? PIDFD : -1);
+	if (m->cred != NULL && b->cred) {
+		same("pid", (long)m->cred->pid, (long)cred.pid);
+		same("uid", (long)m->cred->uid, (long)(uid_t)cred.uid);
+		same("gid", (long)m->cred->gid, (long)(gid_t)cred.gid);
+	}
+	same("namelen", (long)m->namelen, m->name != NULL ? 5 : 0);
+}
+
+static void
+receives(struct scm_message m, struct brought b, int flags)
+{
+	size_t room = m.nfds;
+
+	begin("scm_recv", SYS_recvmsg, 1, flags | MSG_CMSG_CLOEXEC);
+	expect_received(0, &m);
+	brings[0] = b;
+	same("the result", scm_recv(SOCK, &m, flags), 3);
+	same("system calls", made, 1);
+	received(&m, &b, room);
+	same("descriptors closed", closed, b.nfds > room ? (long)(b.nfds - room) : 0);
+}
+
+/* A batch of which message i has (from + i) descriptors and is of the kind (kind + i). */
+static void
+batch(size_t n, size_t from, size_t kind)
+{
+	static struct {
+		struct scm_message ms[SCM_MAX_BATCH + 1];
+		size_t rooms[SCM_MAX_BATCH + 1];
+	} all;
+	struct scm_message *ms = all.ms;
+	size_t taken = n < SCM_MAX_BATCH ? n : SCM_MAX_BATCH;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		ms[i] = outgoing(i, (from + i) % (MAX_FDS + 1), kind + i);
+	for (i = 0; i < taken; i++)
+		expect_sent(i, &ms[i]);
+	(void)snprintf(what, sizeof(what), "%zu messages, of %zu descriptors and so on", n, from);
+	begin("scm_send_batch", SYS_sendmmsg, taken, 0);
+	same("the result", scm_send_batch(SOCK, ms, n, 0), (long)taken);
+	same("system calls", made, taken > 0);
+	for (i = 0; i < taken; i++)
+		same("len", (long)ms[i].len, (long)i + 1);
+
+	for (i = 0; i < n; i++) {
+		ms[i] = incoming(i, (from + i) % (MAX_FDS + 1), kind + i);
+		all.rooms[i] = ms[i].nfds;
+		if (i < taken) {
+			brings[i].nfds = ms[i].nfds;
+			brings[i].cred = ms[i].cred != NULL;
+			brings[i].pidfd = ms[i].pidfd != NULL;
+			expect_received(i, &ms[i]);
+		}
+	}
+	(void)snprintf(
+	    what, sizeof(what), "%zu messages, room for %zu descriptors and so on", n, from);
+	begin("scm_recv_batch", SYS_recvmmsg, taken, MSG_CMSG_CLOEXEC);
+	same("the result", scm_recv_batch(SOCK, ms, n, 0), (long)taken);
+	same("system calls", made, taken > 0);
+	for (i = 0; i < taken; i++) {
+		received(&ms[i], &brings[i], all.rooms[i]);
+		same("len", (long)ms[i].len, (long)i + 1);
+	}
+	same("descriptors closed", closed, 0);
+}
+
+static void
+every_count(void)
+{
+	size_t n, kind;
+
+	for (n = 0; n <= MAX_FDS; n++) {
+		for (kind = 0; kind < 4; kind++) {
+			struct scm_message m = outgoing(0, n, kind);
+			struct brought b = {0, 0, 0};
+
+			sends(&m, 0);
+			m = incoming(0, n, kind);
+			receives(m, b, 0);
+			b.nfds = n;
+			receives(m, b, 0);
+			b.cred = m.cred != NULL;
+			receives(m, b, 0);
+			b.nfds = n / 2;
+			b.pidfd = m.pidfd != NULL;
+			receives(m, b, 0);
+			b.nfds = n;
+			receives(m, b, 0);
+			if (m.pidfd != NULL &&
+			    n > 0) { /* the room of the pidfd that does not come */
+				b.pidfd = 0;
+				b.nfds = n + 1;
+				receives(m, b, 0);
+			}
+		}
+	}
+	for (n = 0; n <= MAX_FDS; n++) {
+		for (kind = 0; kind < 4; kind++) {
+			batch(1, n, kind);
+			batch(SCM_MAX_BATCH, n, kind);
+		}
+	}
+	for (kind = 0; kind < 4; kind++) {
+		struct scm_message m = outgoing(0, SCM_MAX_FDS + 1, kind);
+
+		begin("", 0, 0, 0);
+		refused("scm_send", scm_send(SOCK, &m, 0), EINVAL);
+		refused("scm_send_batch", scm_send_batch(SOCK, &m, 1, 0), EINVAL);
+		m = incoming(0, SCM_MAX_FDS + 1, kind);
+		refused("scm_recv", scm_recv(SOCK, &m, 0), EINVAL);
+		m.nfds = SCM_MAX_FDS + 1;
+		refused("scm_recv_batch", scm_recv_batch(SOCK, &m, 1, 0), EINVAL);
+	}
+}
+
+/* Every number of buffers, length of an address, flag and size of a batch. */
+static void
+every_size(void)
+{
+	static const struct brought nothing, one = {1, 0, 0};
+	size_t n, i;
+
+	for (i = 0; i <= SCM_MAX_IOV; i++) {
+		iov[i].iov_base = &byte;
+		iov[i].iov_len = i % 3;
+	}
+	for (n = 0; n <= SCM_MAX_IOV + 1; n++) {
+		struct scm_message out = outgoing(0, n % 2, 0), in = incoming(1, n % 2, 0);
+
+		(void)snprintf(what, sizeof(what), "%zu buffers, %zu descriptors", n, n % 2);
+		out.iovlen = in.iovlen = n;
+		if (n <= SCM_MAX_IOV) {
+			sends(&out, 0);
+			receives(in, n % 2 != 0 ? one : nothing, 0);
+			continue;
+		}
+		begin("", 0, 0, 0);
+		refused("scm_send", scm_send(SOCK, &out, 0), EMSGSIZE);
+		refused("scm_recv", scm_recv(SOCK, &in, 0), EMSGSIZE);
+	}
+	for (n = 1; n <= sizeof(name); n++) {
+		struct scm_message out = outgoing(0, 1, 0), in = incoming(1, 1, 0);
+
+		(void)snprintf(what, sizeof(what), "an address of %zu bytes", n);
+		out.name = in.name = name;
+		out.namelen = in.namelen = (socklen_t)n;
+		sends(&out, 0);
+		receives(in, one, 0);
+	}
+	for (n = 0; n < 32; n++) {
+		struct scm_message out = outgoing(0, 1, 0), in = incoming(1, 1, 0);
+		int flags = (int)(1U << n);
+
+		(void)snprintf(what, sizeof(what), "flags %#x", 1U << n);
+		sends(&out, flags);
+		receives(in, one, flags);
+	}
+	for (n = 0; n <= SCM_MAX_BATCH + 1; n++)
+		batch(n, n, n);
+}
+
+/* The pair: one descriptor, and what comes in the room for it. */
+static void
+pair(void)
+{
+	/* As in the book: on 64-bit systems it admits two. */
+	size_t most = (CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int);
+	size_t len, n;
+
+	iov[0].iov_base = &byte;
+	for (len = 0; len <= 1 << 16; len++) {
+		struct scm_message m = outgoing(0, 1, 0);
+
+		(void)snprintf(what, sizeof(what), "%zu bytes", len);
+		iov[0].iov_len = len;
+		begin("write_fd", SYS_sendmsg, 1, 0);
+		expect_sent(0, &m);
+		same("the result", write_fd(SOCK, &byte, len, macros_fd(0)), 3);
+		same("system calls", made, 1);
+		for (n = 0; n <= most; n++) {
+			int fd = -7;
+
+			m = incoming(0, 1, 0);
+			begin("read_fd", SYS_recvmsg, 1, MSG_CMSG_CLOEXEC);
+			(void)snprintf(
+			    what, sizeof(what), "%zu bytes, %zu descriptors come", len, n);
+			expect_received(0, &m);
+			want[0].msg.msg_controllen = CMSG_SPACE(sizeof(int));
+			brings[0].nfds = n;
+			brings[0].cred = brings[0].pidfd = 0;
+			same("the result", read_fd(SOCK, &byte, len, &fd), 3);
+			same("system calls", made, 1);
+			same("the descriptor", fd,
+			    n == 0       ? SCM_FD_NONE
+				: n == 1 ? FIRST_FD
+					 : SCM_FD_LOST);
+			same("descriptors closed", closed, n > 1 ? (long)n : 0);
+		}
+	}
+}
+
+int
+main(void)
+{
+	iov[0].iov_base = &byte;
+	iov[0].iov_len = 1;
+	every_count();
+	every_size();
+	pair();
+	(void)printf("csrc: %lu calls\n", compared);
+	return 0;
+}

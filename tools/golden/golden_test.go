@@ -1,0 +1,89 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	put "github.com/scm-rights/scm/internal/mutant"
+)
+
+// machine is the target of this machine's own libc.
+func machine(t *testing.T) target {
+	t.Helper()
+	t.Chdir("../..")
+	i := slices.IndexFunc(targets, func(o target) bool { return o.arch == runtime.GOARCH && o.libc == "glibc" })
+	if i < 0 || runtime.GOOS != "linux" {
+		t.Skipf("no target is a machine of %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	o := targets[i]
+	o.cc = "cc"
+	if err := o.build(filepath.Join(t.TempDir(), "golden"), folder+"golden.c", folder+"macros.c"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%v, and CI=true", err)
+		}
+		t.Skip(err)
+	}
+	return o
+}
+
+// What csrc gives the kernel is what the macros make, in every call.
+func TestCsrc(t *testing.T) {
+	o := machine(t)
+	calls, err := o.askCsrc(nil, "csrc", filepath.Join(t.TempDir(), "csrc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d calls", calls)
+}
+
+// A fault at one size alone is found, and named.
+func TestCsrcMutants(t *testing.T) {
+	o := machine(t)
+	for _, m := range []struct {
+		name string
+		edit put.Edit
+		want string
+	}{
+		{"251 descriptors unpadded", put.Edit{File: "prepare_send.c", Old: "if ((m->options & SCM_UNPADDED) != 0)",
+			New: "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}, "scm_send, 251 descriptors, without credentials, padded: msg_controllen"},
+		{"207 descriptors and credentials", put.Edit{File: "put.c", Old: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n",
+			New: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n\tif (type == SCM_CREDENTIALS && msg->msg_controllen == CMSG_SPACE(207 * sizeof(int)))\n\t\tCMSG_DATA(cmsg)[8]++;\n"},
+			"207 descriptors, with credentials, padded: byte"},
+		{"room for 100 descriptors", put.Edit{File: "prepare_recv.c", Old: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds);\n",
+			New: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds) + (m->nfds == 100 ? sizeof(int) : 0);\n"}, "scm_recv, room for 100 descriptors, without credentials, without pidfd: msg_controllen"},
+		{"600 buffers", put.Edit{File: "prepare_send.c", Old: "\tmsg->msg_iovlen = (scm_len)m->iovlen;\n",
+			New: "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}, "scm_send, 600 buffers, 0 descriptors: msg_iovlen"},
+		{"a batch of 17", put.Edit{File: "send_batch.c", Old: "syscall(SYS_sendmmsg, sock, msgs, n, flags)",
+			New: "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}, "scm_send_batch, 17 messages"},
+		{"one flag", put.Edit{File: "recv.c", Old: "flags | SCM_CLOEXEC", New: "(flags & ~(1 << 20)) | SCM_CLOEXEC"}, "scm_recv, flags 0x100000: flags"},
+		{"12345 bytes", put.Edit{File: "write_fd.c", Old: "\tiov.iov_len = nbytes;\n", New: "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}, "write_fd, 12345 bytes: byte"},
+		{"the 200th that is received", put.Edit{File: "take_fds.c", Old: "\t\tm->fds[m->nfds++] = fd;\n", New: "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"},
+			"scm_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS("csrc")); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, m.edit.File)
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), m.edit.Old); n != 1 {
+				t.Fatalf("%q is %d times in %s: where is the mutant to go?", m.edit.Old, n, m.edit.File)
+			}
+			if err := os.WriteFile(file, []byte(strings.Replace(string(text), m.edit.Old, m.edit.New, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err = o.askCsrc(nil, dir, filepath.Join(dir, "csrc"))
+			if err == nil || !strings.Contains(err.Error(), m.want) {
+				t.Errorf("%v, want %s", err, m.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,290 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/scm-rights/scm"
+	"golang.org/x/sys/unix"
+)
+
+// sizes makes a call of each size, one after the other: what a seed leaves to
+// chance. A fault at one size alone is in no other call.
+func (w *world) sizes() {
+	w.everyCount()
+	w.everyBuffers()
+	w.everyLength()
+	w.everyFlag()
+	w.everyNumber()
+	w.everyAddress()
+	w.everyBatch()
+}
+
+// pair makes a pair of sockets, and ends with it what f has opened.
+func (w *world) pair(typ int, f func(a, b int)) {
+	p, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	check(err)
+	w.socks = p
+	f(p[0], p[1])
+	check(unix.CloseRange(uint(w.firstFree()), last, 0))
+}
+
+// closeReceived closes what lies behind the sockets.
+func (w *world) closeReceived() {
+	check(unix.CloseRange(uint(max(w.socks[0], w.socks[1])+1), last, 0))
+}
+
+func (w *world) sends(sock int, m scm.Message, flags int) {
+	var err error
+	w.call(fmt.Sprintf("Send flags %#x, %s", flags, words(&m)), func() {
+		err = scm.Send(sock, &m, flags)
+	}, func() string { return fmt.Sprint(m.N, err) })
+}
+
+func (w *world) receives(sock int, m scm.Message, flags int) {
+	var err error
+	w.call(fmt.Sprintf("Recv flags %#x, %s", flags, words(&m)), func() {
+		err = scm.Recv(sock, &m, flags)
+	}, func() string { return received(&m, err) })
+	w.closeReceived()
+}
+
+func (w *world) sendsBatch(sock int, ms []scm.Message) {
+	var n int
+	var err error
+	w.call("SendBatch "+all(ms), func() {
+		n, err = scm.SendBatch(sock, ms, 0)
+	}, func() string { return fmt.Sprint(n, err) })
+}
+
+func (w *world) receivesBatch(sock int, ms []scm.Message) {
+	var n int
+	var err error
+	w.call("RecvBatch "+all(ms), func() {
+		n, err = scm.RecvBatch(sock, ms, 0)
+	}, func() string {
+		text := fmt.Sprint(n, err)
+		for i := range ms {
+			text += " " + received(&ms[i], nil)
+		}
+		return text
+	})
+	w.closeReceived()
+}
+
+// sent has n descriptors in an order of their own; kind's bits say whether it is
+// unpadded and has credentials.
+func (w *world) sent(n, kind int) scm.Message {
+	m := scm.Message{Buffers: [][]byte{pattern[n : n+1]}, Unpadded: kind&1 != 0}
+	for i := range n {
+		m.FDs = append(m.FDs, first+(7*i+n)%len(w.files))
+	}
+	if kind&2 != 0 {
+		m.Cred = &scm.Cred{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()}
+	}
+	return m
+}
+
+// roomFor is for n descriptors; kind's bits say whether it is for a pidfd and
+// credentials.
+func (w *world) roomFor(n, kind int) scm.Message {
+	m := scm.Message{Buffers: [][]byte{w.space(2)}, FDs: make([]int, n), N: -7, NFD: -7, Flags: -7}
+	for i := range m.FDs {
+		m.FDs[i] = -7
+	}
+	if kind&1 != 0 {
+		pidfd := -7
+		m.PIDFD = &pidfd
+	}
+	if kind&2 != 0 {
+		m.Cred = &scm.Cred{PID: -7, UID: -7, GID: -7}
+	}
+	return m
+}
+
+// everyCount passes each number of descriptors, and one too many, with and
+// without credentials, padded and not. The room is for as many, for one fewer
+// and for one more.
+func (w *world) everyCount() {
+	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
+		for n := range scm.MaxFDs + 2 {
+			for kind := range 4 {
+				check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, kind>>1))
+				w.sends(a, w.sent(n, kind), 0)
+				room := n + []int{0, 0, -1, 1}[(n+kind)%4]
+				w.receives(b, w.roomFor(min(max(room, 0), scm.MaxFDs+1), kind), 0)
+			}
+			check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, 0))
+			w.sendsBatch(a, []scm.Message{w.sent(n, n&3), w.sent(n, n&3^3)})
+			w.receivesBatch(b, []scm.Message{w.roomFor(n, n&3), w.roomFor(n, n&3^3)})
+			w.receivesBatch(b, []scm.Message{w.roomFor(n, 0)}) // what a refused receipt has left
+		}
+	})
+}
+
+// someBuffers are numbers of buffers: all small ones, and what lies around powers
+// of two and the limit.
+var someBuffers = func() (list []int) {
+	for n := range 41 {
+		list = append(list, n)
+	}
+	for n := 64; n <= scm.MaxBuffers; n *= 2 {
+		list = append(list, n-1, n, n+1)
+	}
+	return list
+}()
+
+func (w *world) everyBuffers() {
+	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
+		for _, n := range someBuffers {
+			out, in := w.sent(n%2, 0), w.roomFor(n%2, 0)
+			out.Buffers, in.Buffers = nil, nil
+			for i := range n {
+				out.Buffers = append(out.Buffers, pattern[i:i+i%3:i+i%3])
+				in.Buffers = append(in.Buffers, w.space(i%4))
+			}
+			w.sends(a, out, 0)
+			w.receives(b, in, 0)
+		}
+	})
+}
+
+// someLengths are lengths of a payload, the same way.
+var someLengths = func() (list []int) {
+	for n := range 300 {
+		list = append(list, n)
+	}
+	for n := 512; n <= 1<<16; n *= 2 {
+		list = append(list, n-1, n, n+1)
+	}
+	return list
+}()
+
+func (w *world) everyLength() {
+	for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+		w.pair(typ, func(a, b int) {
+			for _, length := range someLengths {
+				var n, fd int
+				var err error
+				p, at := pattern[:length:length], w.space(length)
+				w.call(fmt.Sprintf("WriteFD %d bytes", length), func() {
+					n, err = scm.WriteFD(a, p, first+length%len(w.files))
+				}, func() string { return fmt.Sprint(n, err) })
+				w.call(fmt.Sprintf("ReadFD %d bytes", length), func() {
+					n, fd, err = scm.ReadFD(b, at)
+				}, func() string { return fmt.Sprint(n, fd, err, sum(at)) })
+				w.closeReceived()
+				out, in := w.sent(1, 0), w.roomFor(1, 0)
+				out.Buffers, in.Buffers = [][]byte{p}, [][]byte{w.space(length)}
+				w.sends(a, out, 0)
+				w.receives(b, in, 0)
+			}
+		})
+	}
+}
+
+// everyFlag gives each bit of the flags alone, to each type of socket.
+func (w *world) everyFlag() {
+	for _, kind := range types {
+		for bit := range 32 {
+			w.pair(kind.typ, func(a, b int) {
+				flag := int(int32(uint32(1) << bit))
+				w.sends(a, w.sent(1, 0), flag)
+				w.receives(b, w.roomFor(1, 0), flag)
+				w.sends(a, w.sent(2, 0), 0)
+				w.receives(b, w.roomFor(1, 0), flag)
+			})
+		}
+	}
+}
+
+// noProcess is above all numbers of processes: PID_MAX_LIMIT of the kernel.
+const noProcess = 1 << 22
+
+// everyNumber sends each bit of a descriptor's number, and of credentials.
+func (w *world) everyNumber() {
+	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
+		empty := func() { w.receives(b, w.roomFor(1, 0), 0) }
+		for bit := range 32 {
+			number := int(int32(uint32(1) << bit))
+			out := w.sent(1, 0)
+			out.FDs[0] = number
+			w.sends(a, out, 0)
+			empty()
+			w.call(fmt.Sprintf("WriteFD of %d", number), func() {
+				_, _ = scm.WriteFD(a, pattern[:1], number)
+			}, func() string { return "" })
+			empty()
+			for _, field := range []func(*scm.Cred) *int{
+				func(c *scm.Cred) *int { return &c.PID },
+				func(c *scm.Cred) *int { return &c.UID },
+				func(c *scm.Cred) *int { return &c.GID },
+			} {
+				out := w.sent(0, 2)
+				if *field(out.Cred) = number; out.Cred.PID == number {
+					out.Cred.PID |= noProcess
+				}
+				w.sends(a, out, 0)
+				empty()
+			}
+		}
+		for _, sock := range []int{-1, math.MinInt32, math.MaxInt32, math.MinInt, math.MaxInt} {
+			w.sends(sock, w.sent(1, 0), 0)
+			w.receives(sock, w.roomFor(1, 0), 0)
+		}
+	})
+}
+
+// everyAddress sends to, and receives from, an address of each length that one
+// can have, and one too long.
+func (w *world) everyAddress() {
+	w.pair(unix.SOCK_DGRAM, func(_, _ int) {
+		for n := 1; n <= 109; n++ {
+			for _, name := range []string{strings.Repeat("x", n), "@" + strings.Repeat("x", n-1)} {
+				fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+				check(err)
+				w.socks[1] = fd // so that it stays open
+				if name[0] != '@' && n < 108 {
+					check(unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+				}
+				out, in := w.sent(1, 0), w.roomFor(1, 0)
+				out.Addr = &net.UnixAddr{Name: name, Net: "unixgram"}
+				in.Addr = &net.UnixAddr{Name: "stale"}
+				w.sends(fd, out, 0) // to itself
+				w.receives(fd, in, 0)
+				check(unix.Close(fd))
+				_ = unix.Unlink(name) // if it is there
+			}
+		}
+	})
+}
+
+// mostMessages is how many messages one system call takes: msg.MaxBatch.
+const mostMessages = 32
+
+// everyBatch sends and receives batches of each size, and of one too many. Every
+// message has another number of buffers and descriptors.
+func (w *world) everyBatch() {
+	for _, kind := range types {
+		w.pair(kind.typ, func(a, b int) {
+			for size := range mostMessages + 2 {
+				out, in := make([]scm.Message, size), make([]scm.Message, size)
+				for i := range size {
+					out[i], in[i] = w.sent(i%4, i%4), w.roomFor(i%4, i/2%4)
+					for range i % 11 {
+						out[i].Buffers = append(out[i].Buffers, pattern[i:i+i%5])
+						in[i].Buffers = append(in[i].Buffers, w.space(i%5))
+					}
+				}
+				w.sendsBatch(a, out)
+				w.receivesBatch(b, in)
+				w.receivesBatch(b, in) // what a queue has no room for, or one too many
+			}
+		})
+	}
+}
