@@ -92,6 +92,58 @@ var originals = []original{
 			s.say("recv bytes=16 fds=1")
 		}},
 	}},
+	{name: "the question and answer", heading: "From the question and answer", theirs: "qa", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
+		{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
+		{types: packets, play: say("send payload=- fds=4")},
+		{types: anyType, play: func(s *stage) {
+			s.give("hello", "x")
+			s.say("recv bytes=16 fds=1")
+			s.give("\x00", "y")
+			s.say("recv bytes=1 fds=1")
+			s.give("hello", "z")
+			s.say("recv bytes=2 fds=1")
+		}},
+		{types: packets, play: func(s *stage) {
+			s.give("", "x")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "two came", types: anyType, play: func(s *stage) {
+			s.give("hello", "x", "y")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "three came", types: anyType, play: func(s *stage) {
+			s.give("hello", "x", "y", "z")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
+			s.give("hello", "x", "y")
+			s.limit(1)
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "none came", types: anyType, play: func(s *stage) {
+			s.give("hello")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "none came, for want of a number", types: anyType, play: func(s *stage) {
+			s.give("hello", "x")
+			s.limit(0)
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "a pidfd came", types: anyType, play: func(s *stage) {
+			s.option(unix.SO_PASSPIDFD)
+			s.give("hello")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "credentials came before the descriptor", types: anyType, play: func(s *stage) {
+			s.option(unix.SO_PASSCRED)
+			s.give("hello", "x")
+			s.say("recv bytes=16 fds=1")
+		}},
+		{name: "the end", types: stream, play: func(s *stage) {
+			s.shut()
+			s.say("recv bytes=16 fds=1")
+		}},
+	}},
 	{name: "gVisor's fdchannel", heading: "From gVisor's fdchannel", theirs: "fdchannel", ours: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, cases: []scene{
 		{types: seqpacket, play: say("send payload=- fds=4", "send payload=- fds=5", "send payload=- fds=-1")},
 		{types: seqpacket, play: func(s *stage) {

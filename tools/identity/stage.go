@@ -194,8 +194,10 @@ func (s *stage) plain(answer string) string {
 	return answered.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
 		var names []string
 		for number := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
-			names = append(names, s.holds(number))
-			s.reported(number)
+			name := s.holds(number)
+			if names = append(names, name); name != nothing {
+				s.reported(number)
+			}
 		}
 		return "fds=" + strings.Join(names, ",")
 	})
@@ -208,10 +210,13 @@ func (s *stage) table() string { return filepath.Join("/proc", strconv.Itoa(s.pr
 func (s *stage) holds(number string) string {
 	link, err := os.Readlink(filepath.Join(s.table(), number))
 	if err != nil {
-		return "nothing"
+		return nothing
 	}
 	return fileName(link)
 }
+
+// nothing is what a number holds that is no descriptor's.
+const nothing = "nothing"
 
 // fileName is a memfd's, or the kind of another file.
 func fileName(link string) string {
