@@ -30,7 +30,9 @@ appears; of a process as the how many-th it appears. Buffers for a receipt are
 compared as far as the kernel has filled them. Processes are paired by their
 place in the tree; those that make none of the calls count for nothing.
 
-Both get the same standard input. What they print goes to standard error.
+Both get the same standard input. What they print goes to standard error. The
+records are kept in files without a name in the folder TMPDIR (/tmp), with the
+payloads: they take room there, and little memory.
 
 Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
 recorded, or neither made a call to compare; 128 and its number after a signal.`,
@@ -54,22 +56,29 @@ func diff(cmd *cobra.Command, a, b []string, all bool) error {
 	if err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
-	var calls [2][]recorder.Call
+	var records [2]*recorder.Spool
 	for i, args := range [][]string{a, b} {
-		if calls[i], err = record(args, in); err != nil {
+		if records[i], err = recorder.NewSpool(); err != nil {
+			return broken(err)
+		}
+		defer func() { _ = records[i].Close() }()
+		if err := record(args, in, records[i]); err != nil {
 			return err
 		}
 	}
-	if len(calls[0]) == 0 && len(calls[1]) == 0 {
+	if records[0].Len() == 0 && records[1].Len() == 0 {
 		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
-	compare := recorder.DiffSaid
+	comparison := recorder.OfSaid
 	if all {
-		compare = recorder.Diff
+		comparison = recorder.Comparison{}
 	}
-	d := compare(calls[0], calls[1])
+	d, err := comparison.First(records[0], records[1])
+	if err != nil {
+		return broken(err)
+	}
 	if d == nil {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", len(calls[0]))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())
 	} else {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "different: %v\n  A: %v\n  B: %v\n", d, orNone(d.A), orNone(d.B))
 	}
@@ -90,26 +99,26 @@ func orNone(c *recorder.Call) string {
 }
 
 // record runs one of the commands.
-func record(args []string, in *input) ([]recorder.Call, error) {
+func record(args []string, in *input, to *recorder.Spool) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	var err error
 	if cmd.Stdin, err = in.open(); err != nil {
-		return nil, broken(fmt.Errorf("standard input: %w", err))
+		return broken(fmt.Errorf("standard input: %w", err))
 	}
-	var o recorder.Options
+	o := recorder.Options{Handle: to.Add}
 	stop := passSignals(&o)
-	calls, err := recorder.Record(cmd, o)
+	_, err = recorder.Record(cmd, o)
 	got := stop()
 	in.close()
 	if got != 0 {
-		return nil, &exitError{code: 128 + int(got)}
+		return &exitError{code: 128 + int(got)}
 	}
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
 		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // what it said is compared all the same
 	} else if err != nil {
-		return nil, broken(err)
+		return broken(err)
 	}
-	return calls, nil
+	return nil
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -89,5 +91,18 @@ func TestDiffInput(t *testing.T) {
 	line.Stdin = r
 	if r := ran(t, line); r.code != 0 || r.out != "same: 2 calls\n" {
 		t.Errorf("a line in an open pipe: %+v", r)
+	}
+}
+
+// However much the commands send, the records take little memory.
+func TestDiffMemory(t *testing.T) {
+	traceable(t)
+	cmd := scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "many"), []string{"---"}, tracee(t, "many"))...)
+	if r := ran(t, cmd); r.code != 0 || r.out != fmt.Sprintf("same: %d calls\n", 2*manyMessages) {
+		t.Fatalf("%+v", r)
+	}
+	const most = 256 << 10 // kB, where the payloads of one record alone are 125 MiB
+	if got := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; got > most {
+		t.Errorf("%d kB were resident, want at most %d", got, most)
 	}
 }

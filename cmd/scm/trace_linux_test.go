@@ -48,6 +48,7 @@ var tracees = map[string]func() error{
 	"pair":  func() error { return pass([]byte("hello"), sendPair) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"plain": func() error { return nil },
+	"many":  many,
 	"busy":  busy,
 	"echo": func() error {
 		text, err := io.ReadAll(os.Stdin)
@@ -85,6 +86,9 @@ var tracees = map[string]func() error{
 	},
 }
 
+// manyMessages are those of many, of 64 KiB each.
+const manyMessages = 1000
+
 // pass sends standard input to itself, and receives it.
 func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -96,6 +100,21 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	return scm.Recv(p[1], &m, 0)
+}
+
+// many passes bytes alone: the runtime opens descriptors of its own at any time.
+func many() error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1<<16)}}
+	for range manyMessages {
+		if err := errors.Join(scm.Send(p[0], &m, 0), scm.Recv(p[1], &m, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sendPair(sock int, m *scm.Message, _ int) error {

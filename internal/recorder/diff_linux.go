@@ -68,26 +68,32 @@ type Comparison struct {
 func Diff(a, b []Call) *Difference { return Comparison{}.first(a, b) }
 
 // DiffSaid is Diff without the memory that the kernel has neither read nor written.
-func DiffSaid(a, b []Call) *Difference {
-	return Comparison{Said: []What{Payload, Address, Control, Buffer}}.first(a, b)
-}
+func DiffSaid(a, b []Call) *Difference { return OfSaid.first(a, b) }
+
+// OfSaid is the Comparison of DiffSaid.
+var OfSaid = Comparison{Said: []What{Payload, Address, Control, Buffer}}
 
 // All returns all differences, process by process. What the kernel has left as
 // it was differs once, at the entry.
-func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
+func (o Comparison) All(a, b []Call) []*Difference { return o.calls(a, b, false) }
 
-// first returns the one that was made first.
-func (o Comparison) first(a, b []Call) *Difference {
-	found := o.compare(a, b, true)
+func (o Comparison) first(a, b []Call) *Difference { return earliest(o.calls(a, b, true)) }
+
+// earliest is the one that was made first.
+func earliest(found []*Difference) *Difference {
 	if len(found) == 0 {
 		return nil
 	}
 	return slices.MinFunc(found, func(d, e *Difference) int { return d.made().seq - e.made().seq })
 }
 
+func (o Comparison) calls(a, b []Call, first bool) []*Difference {
+	return o.compare(newSide(headsOf(a), inMemory), newSide(headsOf(b), inMemory), first)
+}
+
 // compare finds all differences, or the first of each process.
-func (o Comparison) compare(a, b []Call, first bool) []*Difference {
-	c := &comparison{Comparison: o, first: first, a: newSide(a), b: newSide(b)}
+func (o Comparison) compare(a, b *side, first bool) []*Difference {
+	c := &comparison{Comparison: o, first: first, a: a, b: b}
 	for i := range max(len(c.a.streams), len(c.b.streams)) {
 		c.a.fds, c.b.fds = map[string]int{}, map[string]int{}
 		c.d.Process = i + 1
@@ -119,9 +125,9 @@ type comparison struct {
 	found        []*Difference
 }
 
-func (cmp *comparison) streams(a, b []*Call) {
+func (cmp *comparison) streams(a, b []head) {
 	for i := range max(len(a), len(b)) {
-		cmp.callA, cmp.callB = at(a, i), at(b, i)
+		cmp.callA, cmp.callB = cmp.a.call(a, i), cmp.b.call(b, i)
 		cmp.d = Difference{Process: cmp.d.Process, Call: i + 1, A: cmp.callA, B: cmp.callB}
 		if field, x, y := cmp.parted(); field != "" {
 			cmp.differ(field, piece{}, x, y)

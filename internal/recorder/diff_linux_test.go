@@ -2,7 +2,10 @@ package recorder
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -380,5 +383,94 @@ func TestDiffRestarted(t *testing.T) {
 	told := []Call{on(1, receive, 512), on(1, sending, 0)}
 	if d := Diff(plain, told); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
 		t.Errorf("not made again: %v", d)
+	}
+}
+
+// spooled is a record in a file.
+func spooled(t *testing.T, calls []Call) *Spool {
+	t.Helper()
+	s, err := NewSpool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for i := range calls {
+		s.Add(&calls[i])
+	}
+	return s
+}
+
+// A call in a file is the same call, whatever is in it.
+func TestSpool(t *testing.T) {
+	var calls []Call
+	for _, a := range archs {
+		calls = append(calls, sentOne(a), receivedOne(a))
+	}
+	more := clone(receivedOne(amd64))
+	more.Thread, more.Section, more.Result, more.Errno, more.Unfinished, more.seq = 7, -3, -1, unix.EAGAIN, true, 1<<40
+	more.Unread = unix.EFAULT
+	more.Exit = nil
+	more.Files = []File{{FD: -1, Kind: "regular", Name: "/a b\n", Access: "read", CloseOnExec: true, AtExit: true}}
+	none := clone(sentOne(amd64))
+	none.sig = nil
+	calls = append(calls, more, none)
+	s := spooled(t, calls)
+	if err := s.out.Flush(); err != nil || s.Len() != len(calls) {
+		t.Fatal(s.Len(), err)
+	}
+	for i, want := range calls {
+		got := *s.load(&s.heads[i])
+		if (got.Unread == nil) != (want.Unread == nil) || got.Unread != nil && got.Unread.Error() != want.Unread.Error() {
+			t.Errorf("call %d: %v, want %v", i, got.Unread, want.Unread)
+		}
+		got.Unread, want.Unread = nil, nil
+		if len(want.Exit) == 0 {
+			want.Exit = nil
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("call %d: %#v, want %#v", i, got, want)
+		}
+	}
+	if s.err != nil {
+		t.Error(s.err)
+	}
+}
+
+// Records in files differ as those in memory do.
+func TestSpoolFirst(t *testing.T) {
+	a, b := []Call{sentOne(amd64), receivedOne(amd64)}, []Call{clone(sentOne(amd64)), clone(receivedOne(amd64))}
+	for i := range a {
+		a[i].seq, b[i].seq = i, i
+		b[i].Process = b[0].Process
+		a[i].Process = a[0].Process
+	}
+	if d, err := (Comparison{}).First(spooled(t, a), spooled(t, b)); d != nil || err != nil {
+		t.Errorf("%v, %v", d, err)
+	}
+	b[1].Exit[0].Data[0] ^= 1
+	b[1].Exit[len(b[1].Exit)-1].Data[0] ^= 1
+	want := Diff(a, b)
+	d, err := (Comparison{}).First(spooled(t, a), spooled(t, b))
+	if err != nil || d == nil || want == nil || d.String() != want.String() {
+		t.Errorf("%v, %v, want %v", d, err, want)
+	}
+	if d, err = (Comparison{}).First(spooled(t, a), spooled(t, b[:1])); err != nil || d == nil || d.TextB != "none" {
+		t.Errorf("%v, %v", d, err)
+	}
+}
+
+// A record that could not be kept is none that is the same.
+func TestSpoolFull(t *testing.T) {
+	s := spooled(t, nil)
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = full.Close() }()
+	s.out.Reset(full)
+	c := sentOne(amd64)
+	s.Add(&c)
+	if d, err := (Comparison{}).First(s, spooled(t, nil)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%v, %v", d, err)
 	}
 }

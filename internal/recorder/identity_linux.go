@@ -9,54 +9,62 @@ import (
 // A side is one of the two records that are compared: what its descriptors and
 // its processes are called there.
 type side struct {
-	streams [][]*Call
+	streams [][]head
+	load    func(*head) *Call
 	pids    map[int32]int
 	fds     map[string]int // those of the stream under comparison
 }
 
 // newSide sorts the calls by process: in the order of the tree, and only those
 // that made any, so that a shell around a command makes no difference.
-func newSide(calls []Call) *side {
-	s := &side{pids: map[int32]int{}}
+func newSide(calls []head, load func(*head) *Call) *side {
+	s := &side{load: load, pids: map[int32]int{}}
 	byProcess := map[*Process]int{}
-	for i := range calls {
-		c := &calls[i]
-		at, ok := byProcess[c.Process]
+	for _, c := range calls {
+		at, ok := byProcess[c.process]
 		if !ok {
 			at = len(s.streams)
-			byProcess[c.Process] = at
+			byProcess[c.process] = at
 			s.streams = append(s.streams, nil)
 		}
 		s.streams[at] = append(s.streams[at], c)
 	}
-	slices.SortStableFunc(s.streams, func(a, b []*Call) int {
-		return slices.Compare(a[0].Process.path(), b[0].Process.path())
+	slices.SortStableFunc(s.streams, func(a, b []head) int {
+		return slices.Compare(a[0].process.path(), b[0].process.path())
 	})
 	for i := range s.streams {
-		s.pid(int32(s.streams[i][0].Process.PID), false)
+		s.pid(int32(s.streams[i][0].process.PID), false)
 		s.streams[i] = withoutRestarted(s.streams[i])
 	}
 	return s
 }
 
+// call is a call of a stream, and nil behind the end.
+func (s *side) call(stream []head, i int) *Call {
+	if i >= len(stream) {
+		return nil
+	}
+	return s.load(&stream[i])
+}
+
 // withoutRestarted puts a call that was made again, because a signal had
 // interrupted it, in the place of its first attempt: the program made it once.
-func withoutRestarted(calls []*Call) []*Call {
-	var kept []*Call
-	again := map[*Call]bool{}
+func withoutRestarted(calls []head) []head {
+	var kept []head
+	again := map[int]bool{}
 	for i, c := range calls {
-		if again[c] {
+		if again[i] {
 			continue
 		}
-		for j := i + 1; j < len(calls) && interrupted(c.Errno); j++ {
+		for j := i + 1; j < len(calls) && interrupted(c.errno); j++ {
 			d := calls[j]
-			if d.Thread != c.Thread {
+			if d.thread != c.thread {
 				continue
 			}
-			if d.Nr != c.Nr || d.Args != c.Args {
+			if d.nr != c.nr || d.args != c.args {
 				break // the program was told EINTR
 			}
-			again[d] = true
+			again[j] = true
 			c = d
 		}
 		kept = append(kept, c)

@@ -170,11 +170,11 @@ func TestTree(t *testing.T) {
 		calls, _ := recorded(t, childCommand("fork"), o)
 		// A Go program has children of its own besides, to try out pidfds.
 		var tree [][]int
-		for _, stream := range newSide(calls).streams {
+		for _, stream := range newSide(headsOf(calls), inMemory).streams {
 			if len(stream) != 2 {
-				t.Errorf("process %v made %d calls", stream[0].Process.path(), len(stream))
+				t.Errorf("process %v made %d calls", stream[0].process.path(), len(stream))
 			}
-			tree = append(tree, stream[0].Process.path())
+			tree = append(tree, stream[0].process.path())
 		}
 		below := func(path, parent []int) bool {
 			return len(path) == len(parent)+1 && slices.Equal(path[:len(parent)], parent)
