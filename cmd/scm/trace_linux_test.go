@@ -427,3 +427,58 @@ func TestTraceProcess(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A process that traces a child of its own can be traced: the child stays with its
+// tracer, and is named.
+func TestTraceTracer(t *testing.T) {
+	traceable(t)
+	file := filepath.Join(t.TempDir(), "trace")
+	target := scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "lines")...)...)
+	in, err := target.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := target.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	expect := func(want string) {
+		t.Helper()
+		if line, err := lines.ReadString('\n'); line != want+"\n" {
+			t.Fatalf("the target said %q, %v", line, err)
+		}
+	}
+	expect("ready")
+	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+	told, err := trace.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text := bufio.NewReader(told)
+	if line, err := text.ReadString('\n'); !strings.Contains(line, "is not in the trace: ptrace: ") || !strings.Contains(line, "traces it already") {
+		t.Errorf("%q, %v", line, err)
+	}
+	if _, err := fmt.Fprintln(in, "during"); err != nil {
+		t.Fatal(err)
+	}
+	expect("done")
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(text); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := errors.Join(trace.Wait(), in.Close(), target.Wait()); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || strings.Count(string(text), "during") != 2 {
+		t.Errorf("%s, %v", text, err)
+	}
+}

@@ -20,6 +20,11 @@ import (
 // it lets them go, and they run on. The calls are in the order of their
 // entries; one that a thread is in when it is let go is not among them.
 //
+// A child that another process traces stays with that one, and Options.LeftOut is
+// told. So does one that asks to be traced by its parent (PTRACE_TRACEME): it is
+// let go first. What fails is PTRACE_ATTACH and PTRACE_SEIZE by one of the
+// processes for another of them: the kernel gives a thread one tracer.
+//
 // The process is none of the caller's own children, unless ctx ends before it:
 // its end would be told to whoever asks first, the recorder or the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
@@ -28,6 +33,7 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	}
 	o.NoFilter = true // it could not be taken off again
 	t := newTracer(o)
+	t.attached = true
 	var err error
 	defer silence()()
 	tid := 0
@@ -107,6 +113,10 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 	if seized == 0 {
 		return forbiddenToSeize(pid, unix.ESRCH)
 	}
+	return t.seizeChildren(pid, p)
+}
+
+func (t *tracer) seizeChildren(pid int, p *Process) error {
 	// While one of them ends the kernel's list may lack another.
 	seen := map[int]bool{unix.Getpid(): true}
 	for again := true; again; {
@@ -121,13 +131,47 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			}
 			seen[child], again = true, true
 			var forbidden *ForbiddenError
-			if err := t.seizeTree(child, p.bear(child)); errors.As(err, &forbidden) && errors.Is(err, unix.ESRCH) {
-				continue // it has ended
-			} else if err != nil {
+			below := p.bear(child)
+			err := t.seizeTree(child, below)
+			switch {
+			case err == nil, errors.As(err, &forbidden) && errors.Is(err, unix.ESRCH):
+				continue // it has ended, if it was not seized
+			case forbidden == nil || !tracedByAnother(child):
 				return fmt.Errorf("child %d: %w", child, err)
+			}
+			t.leaveOut(child, err)
+			// Its tracer need not trace these.
+			if err := t.seizeChildren(child, below); err != nil {
+				return err
 			}
 		}
 	}
+	return nil
+}
+
+// tracedByAnother tells whether a process has a tracer that is not this one.
+func tracedByAnother(pid int) bool {
+	tracer := tracerOf(status(strconv.Itoa(pid)))
+	return tracer != 0 && tracer != unix.Getpid()
+}
+
+// leaveOut tells of a process that another one traces.
+func (t *tracer) leaveOut(pid int, why error) {
+	if t.o.LeftOut != nil {
+		t.o.LeftOut(pid, why)
+	}
+}
+
+// letGo lets a thread go that is about to ask to be traced by its parent, which
+// the kernel grants to one that nobody traces.
+func (t *tracer) letGo(th *thread) error {
+	if err := resume(unix.PTRACE_DETACH, th.tid, 0); err != nil {
+		return err
+	}
+	t.abandon(th)
+	delete(t.threads, th.tid)
+	t.dead = th.process
+	t.leaveOut(th.process.PID, &ForbiddenError{"its parent is to trace it (PTRACE_TRACEME)", unix.EPERM})
 	return nil
 }
 

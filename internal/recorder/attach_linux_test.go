@@ -3,6 +3,7 @@ package recorder
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -142,6 +143,64 @@ func TestAttach(t *testing.T) {
 			}
 			if !strings.Contains(all, `"during`) || strings.Contains(first+all, "before") || strings.Contains(all, "after") {
 				t.Errorf("recorded %s\n%s", first, all)
+			}
+		})
+	}
+}
+
+// A process that traces a child of its own is recorded without that child, which
+// its own tracer keeps; it may also begin to trace one.
+func TestAttachTracer(t *testing.T) {
+	for _, name := range []string{"tracer", "later"} {
+		t.Run(name, func(t *testing.T) {
+			s := startSteps(t, name)
+			s.pass("before")
+			ctx, letGo := context.WithCancel(context.Background())
+			defer letGo()
+			seen := make(chan *Call, 1000)
+			left := make(chan error, 10)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := Attach(ctx, s.cmd.Process.Pid, Options{
+					Handle:  func(c *Call) { seen <- c },
+					LeftOut: func(_ int, err error) { left <- err },
+				})
+				ended <- err
+			}()
+			for n := 0; len(seen) == 0; n++ {
+				select {
+				case err := <-ended:
+					t.Fatal(err)
+				default:
+				}
+				s.pass("try" + strconv.Itoa(n))
+			}
+			if name == "later" {
+				s.pass("trace")
+			}
+			s.pass("during")
+			letGo()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			s.pass("after")
+			s.end()
+			close(seen)
+			during := 0
+			for c := range seen {
+				if strings.Contains(c.Text(), "during") {
+					during++
+				}
+				if c.Process.PID != s.cmd.Process.Pid {
+					t.Errorf("another process was recorded: %v", c)
+				}
+			}
+			if during != 2 {
+				t.Errorf("%d calls of the line were recorded, want 2", during)
+			}
+			var forbidden *ForbiddenError
+			if err := <-left; !errors.As(err, &forbidden) || len(left) > 0 {
+				t.Errorf("left out: %v, and %d more", err, len(left))
 			}
 		})
 	}

@@ -74,6 +74,8 @@ func init() {
 		"leaderless": childLeaderless,
 		"traceme":    childTraceMe,
 		"above":      childAbove,
+		"tracer":     func() { childTracer(true) },
+		"later":      func() { childTracer(false) },
 	}
 }
 
@@ -679,6 +681,57 @@ func childAbove() {
 		letGo()
 	}})
 	fmt.Println(got, err)
+}
+
+// childTracer is childSteps, and records a child of its own that does the same: one
+// that it has from the beginning, or from the line "trace" on.
+func childTracer(now bool) {
+	childIn, in, err := os.Pipe()
+	check(err)
+	out, childOut, err := os.Pipe()
+	check(err)
+	answers := bufio.NewReader(out)
+	answer := func(want string) {
+		if line, err := answers.ReadString('\n'); line != want+"\n" {
+			check(fmt.Errorf("the child of the child said %q, %v; want %q", line, err, want))
+		}
+	}
+	var ended chan error
+	recorded, passed := 0, 0
+	trace := func() {
+		cmd := childCommand("steps")
+		cmd.Stdin, cmd.Stdout = childIn, childOut
+		ended = make(chan error, 1)
+		go func() {
+			calls, err := Record(cmd, Options{})
+			check(err)
+			recorded = len(calls)
+			ended <- err
+		}()
+		answer("ready")
+	}
+	if now {
+		trace()
+	}
+	fmt.Println("ready")
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if lines.Text() == "trace" {
+			trace()
+		}
+		if passOne(lines.Text()); ended != nil {
+			_, err := fmt.Fprintln(in, lines.Text())
+			check(err)
+			answer("done " + lines.Text())
+			passed++
+		}
+		fmt.Println("done", lines.Text())
+	}
+	check(in.Close())
+	check(<-ended)
+	if recorded != 2*passed {
+		check(fmt.Errorf("%d calls of the child of the child were recorded, want %d", recorded, 2*passed))
+	}
+	fmt.Println("end")
 }
 
 // childForbidden tries to record under a seccomp filter that forbids ptrace.

@@ -54,6 +54,12 @@ func (i *syscallInfo) result() (value int64, failed bool) {
 	return int64(i.words[0]), byte(i.words[1]) != 0
 }
 
+// traceMe tells whether a thread is about to ask to be traced by its parent.
+func (i *syscallInfo) traceMe() bool {
+	arch := archOf(i.arch)
+	return arch != nil && i.words[0] == uint64(arch.number("ptrace")) && i.words[1] == unix.PTRACE_TRACEME
+}
+
 func (i *syscallInfo) get(tid int) error {
 	_, err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(*i), unsafe.Pointer(i))
 	return err

@@ -75,6 +75,7 @@ var table = []tableRow{
 	{"sendmmsg", 307, 345, 269, "fd mmsg:2 int flags"},
 	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags addr"},
 	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags addr"},
+	{"ptrace", 101, 26, 117, "int pid addr addr"},
 	{"socketcall", none, 102, none, "int addr"},
 	{"unlink", 87, 10, none, "str"},
 	{"unlinkat", 263, 301, 35, "fd str int"},

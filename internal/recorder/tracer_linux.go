@@ -29,6 +29,10 @@ type Options struct {
 	// Limit is how many bytes are recorded of the payload in one buffer; 0
 	// stands for 1 MiB, which is the limit of all other memory.
 	Limit int
+	// LeftOut is told of each child that Attach does not record, because another
+	// process traces it, or begins to, and why. What such a child starts is not
+	// recorded either, unless it was there before.
+	LeftOut func(pid int, why error)
 	// Started is told the process before its first instruction.
 	Started func(*os.Process)
 }
@@ -46,8 +50,9 @@ type tracer struct {
 	calls   []Call
 	seq     int
 
-	leader int // the process whose end is told
-	status unix.WaitStatus
+	attached bool // and what is traced can be let go
+	leader   int  // the process whose end is told
+	status   unix.WaitStatus
 }
 
 // resumeMode is how threads run on that are in no call and in no section.
@@ -268,6 +273,8 @@ func (t *tracer) syscallStop(th *thread) error {
 	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT:
 		t.leave(th, &info)
 	case info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP && th.inside: // seen at its entry
+	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY && t.attached && info.traceMe():
+		return t.letGo(th)
 	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY || info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP:
 		t.abandon(th)
 		t.enter(th, &info)
