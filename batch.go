@@ -12,9 +12,13 @@ import (
 // and sets N of all, to 0 of those that were not; at most 32 are sent by one
 // call, so call again with the rest.
 //
-// What stopped a batch short is told by the next call, which begins with the
-// message that it stopped at: none of its descriptors was sent. Limits are
-// checked for all messages before any is sent. An error means that none was.
+// If n < len(ms), call again with ms[n:]: that call returns the error, if there is
+// one. No descriptor of ms[n] was sent. SendBatch checks the limits of all messages
+// before it sends any. If it returns an error, it sent none.
+//
+// On a stream ms[n-1] can have gone in part, as with [Send]: its N is then less than
+// its length. Send the rest of its bytes first, without its descriptors, which went
+// with its first byte; and then ms[n:].
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0

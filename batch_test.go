@@ -487,3 +487,55 @@ var _ = Describe("a batch at the end", func() {
 		}
 	})
 })
+
+var _ = Describe("a batch on a stream", func() {
+	It("ends with the message that goes in part, and loses nothing of it", func() {
+		f := connect(unix.SOCK_STREAM)
+		Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
+		var want, got []byte
+		var sent []int
+		out := make([]scm.Message, 4)
+		for i := range out {
+			text := paged(100_000 + i)
+			want = append(want, text...)
+			out[i] = scm.Message{Buffers: cut(text, 1, 0, 40_000, 59_999+i), FDs: f.files(1), N: 7}
+			sent = append(sent, out[i].FDs...)
+		}
+
+		// The caller goes on as it is documented.
+		parts := 0
+		var came []int
+		p, room := make([]byte, 1<<16), make([]int, 4)
+		for rest := out; len(rest) > 0; {
+			n, err := scm.SendBatch(f.a, rest, 0)
+			switch {
+			case err != nil:
+				failsWith(err, "sendmmsg", unix.EAGAIN)
+				Expect(n).To(BeZero())
+				in := scm.Message{Buffers: [][]byte{p}, FDs: room}
+				Expect(scm.Recv(f.b, &in, 0)).To(Succeed())
+				came, got = append(came, in.FDs[:in.NFD]...), append(got, p[:in.N]...)
+				continue
+			default:
+				sentLengths(rest[:n-1])
+				untouchedLengths(rest[n:])
+				last := &rest[n-1]
+				text := slices.Concat(last.Buffers...)
+				if last.N == len(text) {
+					rest = rest[n:]
+					continue
+				}
+				parts++
+				Expect(last.N).To(BeNumerically(">", 0))
+				*last = scm.Message{Buffers: [][]byte{text[last.N:]}}
+				rest = rest[n-1:]
+			}
+		}
+		for in := (scm.Message{Buffers: [][]byte{p}, FDs: room}); scm.Recv(f.b, &in, 0) == nil; {
+			came, got = append(came, in.FDs[:in.NFD]...), append(got, p[:in.N]...)
+		}
+		Expect(parts).To(BeNumerically(">=", len(out)), "messages that went in part")
+		Expect(bytes.Equal(got, want)).To(BeTrue(), "%d bytes came of %d", len(got), len(want))
+		f.takes(came, sent...)
+	})
+})

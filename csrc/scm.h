@@ -103,9 +103,13 @@ ssize_t scm_recv(int sock, struct scm_message *m, int flags);
 
 /*
  * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg where the
- * system has it. Returns how many were sent, each with its len; it can be fewer
- * than n, and what stopped the next one is told by the next call. All are
- * checked as by scm_send before any is sent.
+ * system has it. Returns how many were sent, each with its len. If they are
+ * fewer than n, call again with the others: that call returns the error, if
+ * there is one. All are checked as by scm_send before any is sent.
+ *
+ * On a stream the last one can have gone in part: its len is then less than its
+ * length. Send the rest of its bytes first, without its descriptors, which went
+ * with its first byte.
  */
 int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

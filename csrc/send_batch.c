@@ -6,6 +6,9 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 #ifdef __linux__
 	union scm_control control[SCM_MAX_BATCH];
 	struct mmsghdr msgs[SCM_MAX_BATCH];
+#else
+	size_t whole;
+	size_t k;
 #endif
 	size_t i;
 	long done;
@@ -34,6 +37,12 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		if (done < 0)
 			return i > 0 ? (int)i : -1;
 		ms[i].len = (size_t)done;
+		/* As sendmmsg: nothing goes behind a message that went in part. */
+		whole = 0;
+		for (k = 0; k < ms[i].iovlen; k++)
+			whole += ms[i].iov[k].iov_len;
+		if (ms[i].len < whole)
+			return (int)i + 1;
 	}
 	return (int)n;
 #endif

@@ -323,6 +323,45 @@ rooms(int type)
 	raw_close(2, sv);
 }
 
+/* On a stream the last that counts can go in part, and nothing goes behind it. */
+static void
+part(void)
+{
+	static char text[1 << 20];
+	struct iovec iov[2];
+	size_t got = 0;
+	ssize_t n;
+	int sv[2];
+	int i;
+
+	raw_pair(SOCK_STREAM, sv);
+	letters(3);
+	iov[0].iov_base = text;
+	iov[0].iov_len = 1;
+	iov[1].iov_base = text + 1;
+	iov[1].iov_len = sizeof(text) - 1;
+	out.m[1].iov = iov;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, 3, MSG_DONTWAIT), 2);
+	CHECK_EQ(out.m[0].len, 2);
+	CHECK(out.m[1].len > 0 && out.m[1].len < sizeof(text));
+	CHECK_EQ(out.m[2].len, 0);
+	do {
+		slots(1);
+		iov[1].iov_base = text;
+		iov[1].iov_len = sizeof(text);
+		in.m[0].iov = &iov[1];
+		in.m[0].iovlen = 1;
+		n = scm_recv(sv[1], &in.m[0], MSG_DONTWAIT);
+		for (i = 0; n > 0 && i < (int)in.m[0].nfds; i++)
+			raw_close(1, &in.fds[0][i]);
+		if (n > 0)
+			got += (size_t)n;
+	} while (n > 0);
+	CHECK_EQ(got, out.m[0].len + out.m[1].len);
+	close_letters();
+	raw_close(2, sv);
+}
+
 static void
 not_a_socket(void)
 {
@@ -348,6 +387,7 @@ main(void)
 	check_run_types("DQ", "batch/wait-for-one", wait_for_one);
 	check_run_types("DQ", "batch/dontwait", dontwait);
 	check_run_types("SDQ", "batch/rooms", rooms);
+	check_run("batch/part", part);
 	check_run("batch/not-a-socket", not_a_socket);
 	return check_status();
 }

@@ -16,8 +16,19 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		if err := Send(sock, &ms[i], flags); err != nil {
 			return done(i, err)
 		}
+		// As sendmmsg: nothing goes behind a message that went in part.
+		if ms[i].N < length(&ms[i]) {
+			return i + 1, nil
+		}
 	}
 	return len(ms), nil
+}
+
+func length(m *msg.Message) (n int) {
+	for _, p := range m.Buffers {
+		n += len(p)
+	}
+	return n
 }
 
 // RecvBatch receives up to msg.MaxBatch messages, and having one does not wait
