@@ -56,8 +56,9 @@ func (r *Report) WriteFile(file string) error {
 	if err := formats[filepath.Ext(file)](r, &text); err != nil {
 		return err
 	}
-	temp := file + ".new"
-	f, err := create(temp)
+	// Others may write to the folder: a file that is there, or a link, is not opened.
+	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
+	f, err := create(temp, os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -75,9 +76,9 @@ func (r *Report) WriteFile(file string) error {
 }
 
 // create makes a file, and the folder that it is in.
-func create(file string) (*os.File, error) {
+func create(file string, flag int) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return nil, err
 	}
-	return os.Create(file)
+	return os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_TRUNC|flag, 0o666)
 }

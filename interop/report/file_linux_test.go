@@ -69,6 +69,27 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
+// In a folder to which others may write, a link in the way is not followed.
+func TestWriteFileFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	file, other := filepath.Join(dir, "report.json"), filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{file + ".new", fmt.Sprintf("%s.%d.new", file, os.Getpid())} {
+		if err := os.Symlink(other, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := new(Report).WriteFile(file)
+	if text, _ := os.ReadFile(other); string(text) != "kept" {
+		t.Errorf("a report of %d bytes was written through the link: %v", len(text), err)
+	}
+	if err == nil {
+		t.Error("what stood in the way was removed")
+	}
+}
+
 func TestStreamTellsOfErrors(t *testing.T) {
 	r := plain(t)
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

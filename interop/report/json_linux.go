@@ -37,7 +37,7 @@ type streamed struct {
 
 // NewStream begins to write a report to a file.
 func (r *Report) NewStream(file string) (*Stream, error) {
-	f, err := create(file)
+	f, err := create(file, 0)
 	if err != nil {
 		return nil, err
 	}
