@@ -27,7 +27,7 @@ import (
 // partners are the peers that the package under test is played with in pairs: C,
 // Rust, and the package over its other backend. In the other scenarios the runner is
 // opposite.
-var partners = []string{"csrc", "book", "libc", "nix", "rustix", "sendfd", "scmsocket", otherBackend()}
+var partners = []string{"csrc", "book", "qa", "libc", "nix", "rustix", "sendfd", "scmsocket", otherBackend()}
 
 func otherBackend() string {
 	if scm.Backend == "cgo" {

@@ -1,7 +1,8 @@
 //! scmsocket: what ChromiumOS's ScmSocket says to the kernel, on the libc crate.
 //!
 //! Its faults are kept: flags 0 on receipt and so no close-on-exec, truncation is not
-//! read, and room for an odd number of descriptors admits one more.
+//! read, and the control buffer for an odd number of descriptors admits one more than
+//! the caller has room for. Receiving that one panics, and leaves both open.
 
 use libc::{iovec, msghdr, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE};
 use peer::{Failure, Library, Received};
@@ -46,7 +47,8 @@ impl Library for ScmSocket {
         // SAFETY: what message points to outlives it.
         let n = count(unsafe { libc::recvmsg(sock, &mut message, 0) })?;
 
-        let mut fds = Vec::new();
+        let mut fds = vec![-1; room]; // the caller's
+        let mut total = 0;
         // SAFETY: the kernel wrote msg_controllen bytes, headers and their data.
         unsafe {
             let mut header = CMSG_FIRSTHDR(&message);
@@ -57,11 +59,16 @@ impl Library for ScmSocket {
                     let bytes = (*header).cmsg_len as u32 - CMSG_LEN(0);
                     let data: *const RawFd = CMSG_DATA(header).cast();
                     let count = bytes as usize / size_of::<RawFd>();
-                    fds.extend((0..count).map(|i| data.add(i).read_unaligned()));
+                    // Bounds-checked: more than the caller has room for is a panic.
+                    for (i, fd) in fds[total..total + count].iter_mut().enumerate() {
+                        *fd = data.add(i).read_unaligned();
+                    }
+                    total += count;
                 }
                 header = CMSG_NXTHDR(&message, header);
             }
         }
+        fds.truncate(total);
         Ok(Received {
             n,
             fds,
