@@ -161,6 +161,7 @@ var sins = []struct {
 	{name: "keep", checks: []interop.Check{interop.CheckLeak}, text: "open", timeout: deadline},
 	{name: "hundredth", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told"},
 	{name: "fork", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},
+	{name: "pidfd", checks: []interop.Check{interop.CheckLeak}, text: "the sender's pidfd, as "},
 	{name: "aside", checks: []interop.Check{interop.CheckLeak}, text: "is still open after the end of the case", timeout: deadline},
 	{name: "overwrite", checks: []interop.Check{interop.CheckLeak}, text: "as 2, is open, and nobody was told"},
 	{name: "park", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},

@@ -40,7 +40,11 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) {
 		for i, l := range leaks {
 			// One conviction a number; after the end it is not convicted again.
 			p.convicted[l.held] = true
-			p.leaked[l.file] = true
+			if l.file == senderPidfd {
+				p.spent = true // it would be found in the next case again
+			} else {
+				p.leaked[l.file] = true
+			}
 			switch {
 			case i >= mostWrong:
 			case ended:
@@ -56,6 +60,9 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) {
 	}
 }
 
+// senderPidfd is the file that the kernel adds to a message for SO_PASSPIDFD.
+var senderPidfd = &caseFile{FileSpec: FileSpec{Name: "the sender's pidfd"}}
+
 // leaks are the files that the peer has a number for, and should not. Its own
 // duplicates of the case's socket are its business until the end. A peer that is
 // gone holds nothing.
@@ -66,7 +73,7 @@ func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
 		return nil, unlessGone(err)
 	}
 	for _, table := range tables {
-		more, err := p.leaksIn(table, sd, ended)
+		more, err := p.leaksIn(table, role, ended)
 		if err = unlessGone(err); err != nil {
 			return nil, err
 		}
@@ -76,7 +83,12 @@ func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
 }
 
 // leaksIn looks at one table.
-func (p *play) leaksIn(table int, sd *side, ended bool) (leaks []leak, err error) {
+func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err error) {
+	sd := p.sides[role]
+	sender := 0 // whose pidfd the receiver may hold
+	if p.k.c.Scenario.passesPidfds(role) && sd.pid != os.Getpid() {
+		sender = p.sides[RoleA+RoleB-role].pid
+	}
 	numbers, err := openNumbers(table)
 	if err != nil {
 		return nil, err
@@ -98,6 +110,12 @@ func (p *play) leaksIn(table int, sd *side, ended bool) (leaks []leak, err error
 				return nil, err
 			}
 			continue // closed meanwhile
+		}
+		if sender != 0 {
+			if info, err := fdInfo(table, n); err == nil && info.pid == sender {
+				leaks = append(leaks, leak{held{table, n}, senderPidfd})
+				continue
+			}
 		}
 		files := slices.Clone(p.k.byIdentity[id])
 		if n > 2 { // a runner's side can have made another number of its own input

@@ -210,6 +210,14 @@ func (s *Scenario) limits() bool {
 	})
 }
 
+// passesPidfds tells whether the kernel adds a pidfd of the sender to what this role
+// receives.
+func (s *Scenario) passesPidfds(role Role) bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		return st.Role == RoleR && st.Text == "setsockopt "+role.String()+" passpidfd=1"
+	})
+}
+
 // receives tells whether any answer of this role names a received file.
 func (s *Scenario) receives(role Role) bool {
 	for _, st := range s.Steps {

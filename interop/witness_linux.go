@@ -116,6 +116,7 @@ func followsAppend(own, pid, fd int) (follows bool, err error) {
 type info struct {
 	pos   int64
 	flags int
+	pid   int // of a pidfd: whose it is
 }
 
 func (i info) cloexec() bool { return i.flags&unix.O_CLOEXEC != 0 }
@@ -137,6 +138,8 @@ func fdInfo(pid, fd int) (i info, err error) {
 			var flags int64
 			flags, err = strconv.ParseInt(value, 8, 64)
 			i.flags = int(flags)
+		case "Pid":
+			i.pid, err = strconv.Atoi(value)
 		}
 		if err != nil {
 			return i, err

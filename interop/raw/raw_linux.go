@@ -115,7 +115,7 @@ func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 }
 
 // Recv receives one message into bufs, with room for exactly room descriptors,
-// close-on-exec. They are the caller's.
+// close-on-exec. They are the caller's. It closes a pidfd that the kernel adds.
 func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags int, err error) {
 	var control []byte
 	if room > 0 {
@@ -127,6 +127,9 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 	}
 	for _, c := range Parse(control[:m.ControlLen]) {
 		fds = append(fds, c.Rights()...)
+		if c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_PIDFD && len(c.Data) >= 4 {
+			_ = unix.Close(int(int32(binary.NativeEndian.Uint32(c.Data))))
+		}
 	}
 	return n, fds, m.Flags &^ unix.MSG_CMSG_CLOEXEC, nil
 }

@@ -128,6 +128,13 @@ var recvSins = map[string]sin{
 		}
 		return nil
 	})},
+	"pidfd": {what: "leaves open the pidfd that the kernel adds to a message", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		got, messages, err := s.recvControl(r, r.FDs)
+		if err != nil {
+			return got, err
+		}
+		return s.rights(got, messages)
+	}},
 	"rob": {what: "closes the lowest number that it has, but for those just received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		for n := 3; slices.Contains(got.FDs, n) || unix.Close(n) != nil; n++ {
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -60,6 +61,16 @@ func (s *socket) recv(r peer.Room) (peer.Received, error) {
 		return got, err
 	}
 	for _, m := range messages {
+		if isPidfd(m) {
+			closeAll([]int{int(int32(binary.NativeEndian.Uint32(m.Data)))})
+		}
+	}
+	return s.rights(got, messages)
+}
+
+// rights takes the descriptors from the control messages, and leaves the others alone.
+func (s *socket) rights(got peer.Received, messages []unix.SocketControlMessage) (peer.Received, error) {
+	for _, m := range messages {
 		if !isRights(m) {
 			continue
 		}
@@ -74,6 +85,10 @@ func (s *socket) recv(r peer.Room) (peer.Received, error) {
 
 func isRights(m unix.SocketControlMessage) bool {
 	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_RIGHTS
+}
+
+func isPidfd(m unix.SocketControlMessage) bool {
+	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_PIDFD && len(m.Data) >= 4
 }
 
 // recvControl leaves it to the caller what the control messages are.
