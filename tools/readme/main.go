@@ -1,65 +1,174 @@
 //go:build linux
 
-// Command readme compares the matrix in README.md with the report of a run, or
-// with -w puts the report's there.
+// Command readme compares what README.md takes from a run, the matrix and the table of
+// other libraries, with the report of one, or with -w puts the report's there. It writes
+// docs/comparison.md, which names the scenarios that decide each cell of the table, and
+// peers.json, what the peers say of themselves.
 package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/report"
 )
 
 const (
-	begin = "<!-- matrix stream -->\n"
-	end   = "<!-- end -->\n"
+	readmeFile = "README.md"
+	pageFile   = "docs/comparison.md"
+	hellosFile = "tools/readme/peers.json"
 )
 
+// block is a part of README.md that is generated.
+type block struct{ begin, end string }
+
+var (
+	matrixBlock     = block{"<!-- matrix stream -->\n", "<!-- end -->\n"}
+	comparisonBlock = block{"<!-- comparison -->\n", "<!-- end -->\n"}
+)
+
+// split takes the block out of a text.
+func (b block) split(text string) (head, body, tail string, err error) {
+	head, rest, ok := strings.Cut(text, b.begin)
+	body, tail, ok2 := strings.Cut(rest, b.end)
+	if !ok || !ok2 {
+		return "", "", "", fmt.Errorf("README.md has no %s", strings.TrimSpace(b.begin))
+	}
+	return head + b.begin, body, b.end + tail, nil
+}
+
 func main() {
-	write := flag.Bool("w", false, "write the matrix to README.md")
+	write := flag.Bool("w", false, "write to README.md, docs/comparison.md and peers.json")
 	flag.Parse()
-	if err := run(flag.Arg(0), *write); err != nil {
+	if err := run(".", flag.Arg(0), *write); err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file string, write bool) error {
+func run(root, file string, write bool) error {
 	r, err := report.Read(file)
 	if err != nil {
 		return err
 	}
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			fmt.Printf("readme: the matrix is not compared, %s is not there: %s\n", p.Name, p.NotRun)
+			fmt.Printf("readme: nothing is compared, %s is not there: %s\n", p.Name, p.NotRun)
 			return nil
 		}
 	}
-	var matrix bytes.Buffer
-	if err := r.Matrix(&matrix, "stream"); err != nil {
-		return err
-	}
-	readme, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(filepath.Join(root, readmeFile))
 	if err != nil {
 		return err
 	}
-	head, rest, ok := strings.Cut(string(readme), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		return fmt.Errorf("README.md has no matrix")
+	if write {
+		return update(root, string(text), r)
 	}
-	text := head + begin + "```\n" + trimLines(matrix.String()) + "```\n" + end + tail
-	switch {
-	case text == string(readme):
-		return nil
-	case write:
-		return os.WriteFile("README.md", []byte(text), 0o666)
+	hint := fmt.Sprintf(": go run ./tools/readme -w %s", file)
+	matrix, err := matrixOf(r)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("README.md has another matrix than %s: go run ./tools/readme -w %s", file, file)
+	_, body, _, err := matrixBlock.split(string(text))
+	if err != nil {
+		return err
+	}
+	var wrong error
+	if body != matrix {
+		wrong = fmt.Errorf("README.md has another matrix than %s%s", file, hint)
+	}
+	t, err := compare(r)
+	if err != nil {
+		return err
+	}
+	hellos, err := readHellos(root)
+	if err != nil {
+		return err
+	}
+	_, body, _, err = comparisonBlock.split(string(text))
+	if err != nil {
+		return err
+	}
+	for _, d := range t.differences(body, hellos) {
+		if d.version != "" {
+			fmt.Printf("readme: %s is not compared: %s\n", d.row, d.version)
+			continue
+		}
+		wrong = errors.Join(wrong, fmt.Errorf("README.md has another row of %s than %s%s\n%s", d.row, file, hint, d.line))
+	}
+	return wrong
+}
+
+// update writes what a report says.
+func update(root, text string, r *report.Report) error {
+	matrix, err := matrixOf(r)
+	if err != nil {
+		return err
+	}
+	t, err := compare(r)
+	if err != nil {
+		return err
+	}
+	hellos := hellosOf(r)
+	e, err := expected(hellos)
+	if err != nil {
+		return err
+	}
+	if t.table() != e.table() {
+		return fmt.Errorf("the report and interop/catalogue/expected.txt do not say the same:\n%s\n%s", t.table(), e.table())
+	}
+	for _, b := range []struct {
+		block
+		body string
+	}{{matrixBlock, matrix}, {comparisonBlock, t.table() + "\n" + legend()}} {
+		head, _, tail, err := b.split(text)
+		if err != nil {
+			return err
+		}
+		text = head + b.body + tail
+	}
+	list, err := json.MarshalIndent(hellos, "", "  ")
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{readmeFile: text, pageFile: e.page(), hellosFile: string(list) + "\n"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func matrixOf(r *report.Report) (string, error) {
+	var matrix bytes.Buffer
+	if err := r.Matrix(&matrix, "stream"); err != nil {
+		return "", err
+	}
+	return "```\n" + trimLines(matrix.String()) + "```\n", nil
+}
+
+// hellosOf are what the peers of a run say of themselves.
+func hellosOf(r *report.Report) map[string]interop.Hello {
+	hellos := map[string]interop.Hello{}
+	for _, p := range r.Peers {
+		hellos[p.Name] = p.Hello
+	}
+	return hellos
+}
+
+func readHellos(root string) (hellos map[string]interop.Hello, err error) {
+	text, err := os.ReadFile(filepath.Join(root, hellosFile))
+	if err != nil {
+		return nil, err
+	}
+	return hellos, json.Unmarshal(text, &hellos)
 }
 
 // trimLines takes the blanks from the ends of lines.
