@@ -306,6 +306,46 @@ func TestSins(t *testing.T) {
 	}
 }
 
+// An expected failure of a peer in every scenario, as of its close-on-exec, hides no
+// second fault of the same case: a finding of another check is unexpected.
+func TestBlanketHidesNoSecondFault(t *testing.T) {
+	blanket, err := interop.ParseExpectations([]byte("** cloexec@fake it receives without close-on-exec\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sin := range sins {
+		if !slices.Contains([]string{"leak", "pidfd", "dup", "stale", "reopen", "rob", "nonblock", "first", "drop", "hush", "count", "die"}, sin.name) {
+			continue
+		}
+		t.Run(sin.name, func(t *testing.T) {
+			p := fake(t, sin.name)
+			p.Command = append(p.Command, "--inherit")
+			if err := p.Probe(interop.DefaultTimeout); err != nil {
+				t.Fatal(err)
+			}
+			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
+			list := sinful(t, sin.name, p, true)
+			for _, r := range interop.Run(context.Background(), list, &interop.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: sin.timeout}).Results {
+				name := r.Case.Scenario.Name
+				second := slices.ContainsFunc(r.Findings, func(f interop.Finding) bool { return slices.Contains(sin.checks, f.Check) })
+				hidden[name] = hidden[name] || !second
+				found[name] = found[name] || second
+				if second && r.Verdict != interop.Fail {
+					t.Errorf("%s: %s, in spite of %v", r.Name, r.Verdict, r.Findings)
+				}
+			}
+			for name := range hidden {
+				if !found[name] {
+					t.Errorf("%s finds no %s any more", name, sin.checks)
+				}
+			}
+			if len(found) == 0 {
+				t.Error("no scenario was played")
+			}
+		})
+	}
+}
+
 // Every scenario that peers play names a sin by which it is turned red, and no other word.
 func TestEveryScenarioNamesItsSin(t *testing.T) {
 	scenarios, err := catalogue.Scenarios()

@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"slices"
 	"testing"
 
 	inside "github.com/scm-rights/scm/internal/peers"
@@ -42,4 +43,52 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 	if len(list) == 0 {
 		t.Error("nothing is expected to fail")
 	}
+}
+
+// An expected failure is about scenarios that it names. Close-on-exec alone may be
+// expected of a peer everywhere: it has one cause, the flags of its receive, and each
+// other finding of a case needs a line of its own.
+func TestExpectedNamesItsScenarios(t *testing.T) {
+	list, err := catalogue.Expected()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if nameless(e) {
+			t.Errorf("%s: it names no scenario, and would hide what nobody has seen yet", e)
+		}
+	}
+	for text, want := range map[string]bool{
+		"** leak@one why":                        true,
+		"**/one answer@one why":                  true,
+		"payload/** answer@one why":              true,
+		"payload answer@one why":                 true,
+		"payload/*/**/one crash@one why":         true,
+		"payload/[a-z]* crash@one why":           true,
+		"** cloexec@one why":                     false,
+		"payload/stream-empty/**/one hang@one y": false,
+		"*/{stream-empty,x-y}/** leak@one why":   false,
+	} {
+		list, err := interop.ParseExpectations([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nameless(list[0]) != want {
+			t.Errorf("%s: nameless is %v", list[0], !want)
+		}
+	}
+}
+
+// nameless tells whether the expectation is about scenarios that it does not name.
+func nameless(e interop.Expectation) bool {
+	return e.Check != interop.CheckCloexec && slices.ContainsFunc([]string{"payload", "nobody"}, func(group string) bool {
+		return slices.ContainsFunc(interop.SocketTypes, func(socketType string) bool {
+			for _, ends := range []string{e.Peer + "/other", "other/" + e.Peer, e.Peer + "/" + e.Peer, e.Peer + "/runner", "runner/" + e.Peer} {
+				if e.Pattern.Match(group + "/no-scenario-has-this-name/" + socketType + "/" + ends) {
+					return true
+				}
+			}
+			return false
+		})
+	})
 }

@@ -47,6 +47,7 @@ func main() {
 	all := sins()
 	names := slices.Sorted(maps.Keys(all))
 	name := flag.String("sin", "", "one of "+strings.Join(names, ", "))
+	inherit := flag.Bool("inherit", false, "besides, receive without close-on-exec: a second fault beside the first")
 	flag.Usage = func() {
 		flag.PrintDefaults()
 		for _, name := range names {
@@ -64,13 +65,13 @@ func main() {
 		return
 	}
 	signal.Ignore(syscall.SIGPIPE)
-	if err := peer.Serve(library(*name, chosen), os.Stdin, answers{os.Stdout, chosen}); err != nil {
+	if err := peer.Serve(library(*name, chosen, *inherit), os.Stdin, answers{os.Stdout, chosen}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func library(name string, chosen sin) peer.Library {
+func library(name string, chosen sin, inherit bool) peer.Library {
 	if name == "" {
 		name = "fake"
 	} else {
@@ -80,6 +81,6 @@ func library(name string, chosen sin) peer.Library {
 		Name:    name,
 		Version: "1",
 		Can:     "stream,dgram,seqpacket,multi,iov,flags",
-		Open:    func(sock int) (peer.Socket, error) { return &socket{fd: sock, sin: chosen}, nil },
+		Open:    func(sock int) (peer.Socket, error) { return &socket{fd: sock, sin: chosen, inherit: inherit}, nil },
 	}
 }

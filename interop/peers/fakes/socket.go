@@ -15,6 +15,8 @@ type socket struct {
 	fd  int
 	sin sin
 
+	inherit bool // it receives without close-on-exec besides
+
 	// What the sins remember.
 	fds     []int // received last, or kept
 	sent    []int // sent last
@@ -30,11 +32,16 @@ func (s *socket) Send(m peer.Message) (int, error) {
 	return s.send(m)
 }
 
-func (s *socket) Recv(r peer.Room) (peer.Received, error) {
+func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 	if s.sin.recv != nil {
-		return s.sin.recv(s, r)
+		got, err = s.sin.recv(s, r)
+	} else {
+		got, err = s.recv(r)
 	}
-	return s.recv(r)
+	if err == nil && s.inherit {
+		_ = inherited(got.FDs) // it may report what is not open: that is the first fault
+	}
+	return got, err
 }
 
 // send is what is right.
