@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -192,6 +193,11 @@ func TestRunComparesTheReport(t *testing.T) {
 	e.versions[at] = "v9"
 	if list := e.differences(body, hellos); len(list) != 1 || list[0].version == "" {
 		t.Errorf("another cell, of another version: %v", list)
+	}
+	here := maps.Clone(hellos)
+	here["php"] = interop.Hello{Version: "9"}
+	if others := otherVersions(hellos, hellos) + otherVersions(hellos, here); others != "php 9, and not "+hellos["php"].Version {
+		t.Errorf("other versions: %q", others)
 	}
 	more := strings.Replace(body, "\n\n", "\n| one row more |\n\n", 1)
 	if list := mustExpected(t).differences(more, hellos); len(list) != 1 || list[0].row != "all" {

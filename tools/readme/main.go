@@ -12,8 +12,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/scm-rights/scm/interop"
@@ -80,10 +82,6 @@ func run(root, file string, write bool) error {
 	if err != nil {
 		return err
 	}
-	var wrong error
-	if body != matrix {
-		wrong = fmt.Errorf("README.md has another matrix than %s%s", file, hint)
-	}
 	t, err := compare(r)
 	if err != nil {
 		return err
@@ -91,6 +89,14 @@ func run(root, file string, write bool) error {
 	hellos, err := readHellos(root)
 	if err != nil {
 		return err
+	}
+	var wrong error
+	if body != matrix {
+		if others := otherVersions(hellos, hellosOf(r)); others != "" {
+			fmt.Printf("readme: the matrix is not compared, it is about other versions: %s\n", others)
+		} else {
+			wrong = fmt.Errorf("README.md has another matrix than %s%s", file, hint)
+		}
 	}
 	_, body, _, err = comparisonBlock.split(string(text))
 	if err != nil {
@@ -161,6 +167,17 @@ func hellosOf(r *report.Report) map[string]interop.Hello {
 		hellos[p.Name] = p.Hello
 	}
 	return hellos
+}
+
+// otherVersions names the peers that have another version in a run than in README.md.
+func otherVersions(was, here map[string]interop.Hello) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(here)) {
+		if v := was[name].Version; v != here[name].Version {
+			list = append(list, fmt.Sprintf("%s %s, and not %s", name, here[name].Version, v))
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 func readHellos(root string) (hellos map[string]interop.Hello, err error) {
