@@ -31,8 +31,8 @@ compared as far as the kernel has filled them. Processes are paired by their
 place in the tree; those that make none of the calls count for nothing.
 
 Both get the same standard input. What they print goes to standard error. The
-records are kept in files without a name in the folder TMPDIR (/tmp), with the
-payloads: they take room there, and little memory.
+records, with the payloads, and an input from a pipe are kept in files without a
+name in the folder TMPDIR (/tmp): they take room there, and little memory.
 
 Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
 recorded, or neither made a call to compare; 128 and its number after a signal.`,
@@ -111,6 +111,9 @@ func record(args []string, in *input, to *recorder.Spool) error {
 	_, err = recorder.Record(cmd, o)
 	got := stop()
 	in.close()
+	if err := in.failed(); err != nil {
+		return broken(fmt.Errorf("keeping standard input: %w", err))
+	}
 	if got != 0 {
 		return &exitError{code: 128 + int(got)}
 	}

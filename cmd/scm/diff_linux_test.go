@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,15 +95,35 @@ func TestDiffInput(t *testing.T) {
 	}
 }
 
-// However much the commands send, the records take little memory.
+// However much the commands send and read, the records and the input take little
+// memory.
 func TestDiffMemory(t *testing.T) {
 	traceable(t)
-	cmd := scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "many"), []string{"---"}, tracee(t, "many"))...)
-	if r := ran(t, cmd); r.code != 0 || r.out != fmt.Sprintf("same: %d calls\n", 2*manyMessages) {
-		t.Fatalf("%+v", r)
+	const most = 256 << 10 // kB, where the payloads of one record are 125 MiB, and the input 400
+	reads := []string{"sh", "-c", "cat >/dev/null; exec " + strings.Join(tracee(t, "pass"), " ")}
+	for _, c := range []struct {
+		name    string
+		command []string
+		in      io.Reader
+		calls   int
+	}{
+		{"messages", tracee(t, "many"), nil, 2 * manyMessages},
+		{"input", reads, io.LimitReader(zeros{}, 400<<20), 2},
+	} {
+		cmd := scmCommand(t, slices.Concat([]string{"diff", "--"}, c.command, []string{"---"}, c.command)...)
+		cmd.Stdin = c.in
+		if r := ran(t, cmd); r.code != 0 || r.out != fmt.Sprintf("same: %d calls\n", c.calls) {
+			t.Fatalf("%s: %+v", c.name, r)
+		}
+		if got := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; got > most {
+			t.Errorf("%s: %d kB were resident, want at most %d", c.name, got, most)
+		}
 	}
-	const most = 256 << 10 // kB, where the payloads of one record alone are 125 MiB
-	if got := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; got > most {
-		t.Errorf("%d kB were resident, want at most %d", got, most)
-	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }

@@ -8,8 +8,8 @@ import (
 
 // An input gives the same standard input to one command after the other. A
 // regular file is opened for each, and a terminal or another device is handed
-// on as it is. What comes through a pipe or a socket is kept, and given to each
-// through a pipe of its own.
+// on as it is. What comes through a pipe or a socket is kept in a file
+// without a name, and given to each through a pipe of its own.
 type input struct {
 	file   *os.File
 	offset int64 // of a regular file; -1 if it is none
@@ -27,9 +27,9 @@ func newInput(file *os.File) (*input, error) {
 	case info.Mode().IsRegular():
 		in.offset, err = file.Seek(0, io.SeekCurrent)
 	case info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0:
-		in.kept = &kept{}
-		in.kept.more.L = &in.kept.mu
-		go in.kept.fill(file)
+		if in.kept, err = newKept(); err == nil {
+			go in.kept.fill(file)
+		}
 	}
 	return in, err
 }
@@ -64,24 +64,50 @@ func (in *input) close() {
 	in.opened = nil
 }
 
+// failed is why not all of the input could be kept; nil if it was, so far.
+func (in *input) failed() error {
+	if in.kept == nil {
+		return nil
+	}
+	in.kept.mu.Lock()
+	defer in.kept.mu.Unlock()
+	return in.kept.err
+}
+
 // kept is what was read so far.
 type kept struct {
 	mu   sync.Mutex
 	more sync.Cond
-	text []byte
+	file *os.File
+	size int64
 	end  bool
+	err  error // of the file
+}
+
+func newKept() (*kept, error) {
+	f, err := os.CreateTemp("", "scm-input")
+	if err != nil {
+		return nil, err
+	}
+	k := &kept{file: f}
+	k.more.L = &k.mu
+	return k, os.Remove(f.Name())
 }
 
 func (k *kept) fill(from *os.File) {
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buf)
+		_, failed := k.file.WriteAt(buf[:n], k.size) // of size this is the only writer
 		k.mu.Lock()
-		k.text = append(k.text, buf[:n]...)
-		k.end = err != nil
+		if k.err = failed; failed == nil {
+			k.size += int64(n)
+		}
+		k.end = err != nil || failed != nil
+		end := k.end
 		k.more.Broadcast()
 		k.mu.Unlock()
-		if err != nil {
+		if end {
 			return
 		}
 	}
@@ -90,16 +116,16 @@ func (k *kept) fill(from *os.File) {
 // copy writes all from the beginning, as it comes. It ends with the input, or
 // when to is closed.
 func (k *kept) copy(to *os.File) {
-	for at := 0; ; {
+	for at := int64(0); ; {
 		k.mu.Lock()
-		for at == len(k.text) && !k.end {
+		for at == k.size && !k.end {
 			k.more.Wait()
 		}
-		text, end := k.text[at:], k.end
+		size, end := k.size, k.end
 		k.mu.Unlock()
-		n, err := to.Write(text)
+		n, err := io.Copy(to, io.NewSectionReader(k.file, at, size-at))
 		at += n
-		if err != nil || end && n == len(text) {
+		if err != nil || end && at == size {
 			_ = to.Close()
 			return
 		}
