@@ -16,6 +16,7 @@ import (
 func buildPassfd(ctx SpecContext) []string {
 	GinkgoHelper()
 	cargo := program("cargo", "cargo-web rustc-web")
+	program("cc", "gcc") // rustc's linker
 	target, err := filepath.Abs("../build/wire/passfd")
 	Expect(err).NotTo(HaveOccurred())
 	out, err := exec.CommandContext(ctx, cargo, "build", "--quiet", "--release", "--locked",
