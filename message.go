@@ -24,7 +24,10 @@ type Message struct {
 
 	// Cred is attached to what is sent; the kernel checks it. On receipt, one
 	// that is not nil gets the sender's, if the socket has SO_PASSCRED; if none
-	// came, its PID is 0 and the others -1. Linux only.
+	// came, its PID is 0 and the others -1. The PID alone is 0 where the sender
+	// is outside of this process's PID namespace. A message that was sent before
+	// SO_PASSCRED was set has PID 0 and the kernel's overflow user, 65534.
+	// Linux only.
 	Cred *Cred
 
 	// PIDFD, if not nil, gets a descriptor of the sender's process on receipt,
@@ -190,7 +193,7 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = addrName(p.name[:min(in.NameLen, len(p.name))])
 	}
-	if m.Cred != nil && p.cred.PID != 0 {
+	if m.Cred != nil && p.cred.Came() {
 		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}
 	}
 	if m.PIDFD != nil {

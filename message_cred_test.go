@@ -343,3 +343,42 @@ var _ = DescribeTableSubtree("Unpadded", func(typ int) {
 		})
 	}
 }, everyType)
+
+var _ = DescribeTableSubtree("the sender is outside of the receiver's PID namespace", func(typ int) {
+	for _, batch := range []bool{false, true} {
+		It(fmt.Sprintf("and has a user and a group all the same, batch: %v", batch), func() {
+			f := connect(typ)
+			f.option(unix.SO_PASSCRED, 1)
+			f.sends("x", f.files(1)...)
+			cmd := childCommand("receives-cred", strconv.FormatBool(batch))
+			cmd.ExtraFiles = []*os.File{f.inherited(f.b)}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+			if os.Geteuid() != 0 {
+				// Whoever may not have a PID namespace may have one in a user namespace.
+				cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+				cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+				cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+			}
+			probe := childCommand("nothing")
+			probe.SysProcAttr = cmd.SysProcAttr
+			if err := probe.Run(); err != nil {
+				Skip("no PID namespace can be had here: " + err.Error())
+			}
+			Expect(runChild(cmd)).To(Equal(fmt.Sprintf("1 {0 %d %d}\n", os.Getuid(), os.Getgid())))
+		})
+	}
+}, everyType)
+
+var _ = child("nothing", func([]string) {})
+
+var _ = child("receives-cred", func(args []string) {
+	cred := stale
+	ms := []scm.Message{{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 1), Cred: &cred}}
+	if args[0] == "true" {
+		n, err := scm.RecvBatch(3, ms, 0)
+		Expect(n, err).To(Equal(1))
+	} else {
+		Expect(scm.Recv(3, &ms[0], 0)).To(Succeed())
+	}
+	fmt.Println(ms[0].NFD, cred)
+})

@@ -46,10 +46,14 @@ ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
  */
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
-/* Who sent a message, or says so. */
+/*
+ * Who sent a message, or says so. Where none came, pid is 0 and the others are
+ * -1. pid alone is 0 where the sender is outside of the receiver's PID namespace:
+ * look at uid to see whether credentials came.
+ */
 struct scm_cred {
-	pid_t pid; /* 0 where none came */
-	uid_t uid;
+	pid_t pid;
+	uid_t uid; /* (uid_t)-1 where none came */
 	gid_t gid;
 };
 

@@ -5,6 +5,7 @@
 #include "scm.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,59 @@ is_nobody(const struct scm_cred *cred)
 	CHECK_EQ(cred->pid, 0);
 	CHECK_EQ(cred->uid, (uid_t)-1);
 	CHECK_EQ(cred->gid, (gid_t)-1);
+}
+
+/*
+ * The child, whose children are in a PID namespace of their own: the one that
+ * receives does not see the process that sent, but its user and group.
+ */
+static int
+receive_inside(int sock, uid_t uid, gid_t gid)
+{
+	struct scm_cred cred = {7, 7, 7};
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int status;
+	pid_t child;
+
+	if (unshare(geteuid() == 0 ? CLONE_NEWPID : CLONE_NEWPID | CLONE_NEWUSER) < 0)
+		return 77;
+	child = fork();
+	if (child < 0)
+		return 77;
+	if (child > 0)
+		return waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : 1;
+	prepare(&m, &iov, &byte, NULL, 0);
+	m.cred = &cred;
+	if (scm_recv(sock, &m, 0) != 1)
+		return 2;
+	/* In a user namespace without a map they are the overflow's. */
+	if (getuid() != uid)
+		uid = gid = 65534;
+	return cred.pid == 0 && cred.uid == uid && cred.gid == gid ? 0 : 3;
+}
+
+static void
+outside(int type)
+{
+	int status;
+	int sv[2];
+	pid_t child;
+
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], SO_PASSCRED) == 0);
+	CHECK_EQ(raw_send(sv[0], 1, 0, NULL), 1);
+	child = fork();
+	NEED(child >= 0);
+	if (child == 0)
+		_exit(receive_inside(sv[1], getuid(), getgid()));
+	NEED(waitpid(child, &status, 0) == child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		check_skip("no PID namespace can be had here");
+	else
+		CHECK_EQ(status, 0);
+	raw_close(2, sv);
 }
 
 /* Send n descriptors with credentials and receive both. */
@@ -388,6 +442,7 @@ main(void)
 	check_run_types("SDQ", "cred/attached", attached);
 	check_run_types("SDQ", "cred/none", none);
 	check_run_types("SDQ", "cred/forged", forged);
+	check_run_types("SDQ", "cred/outside", outside);
 	check_run_types("SDQ", "cred/pidfd", pidfd);
 	check_run_types("SDQ", "cred/pidfd-padding", pidfd_padding);
 	check_run_types("SDQ", "cred/no-pidfd", no_pidfd);

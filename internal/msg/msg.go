@@ -32,11 +32,19 @@ type Message struct {
 	NameLen int // of the sender's address
 }
 
-// Cred is who sent a message, or says so. PID is 0 where none came.
+// Cred is who sent a message, or says so. PID is 0 where the sender is outside of
+// the receiver's PID namespace.
 type Cred struct {
 	PID      int32
 	UID, GID uint32
 }
+
+// noCred is what a receive leaves where none came: the kernel gives no message
+// this user and this group.
+var noCred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
+
+// Came tells whether a receive has set c.
+func (c *Cred) Came() bool { return *c != noCred }
 
 // Empty makes m say that nothing was sent or received.
 func (m *Message) Empty() {
@@ -47,7 +55,7 @@ func (m *Message) Empty() {
 func (m *Message) NotReceived() {
 	m.Empty()
 	if m.Cred != nil {
-		*m.Cred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
+		*m.Cred = noCred
 	}
 	if m.PIDFD != nil {
 		*m.PIDFD = -1
