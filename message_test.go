@@ -5,6 +5,8 @@ package scm_test
 import (
 	"bytes"
 	"fmt"
+	"net"
+	"runtime"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -227,4 +229,93 @@ var _ = Describe("a message on a stream", func() {
 		Expect(bytes.Equal(got, payload[:m.N])).To(BeTrue())
 		isEmpty(f.b)
 	})
+})
+
+var _ = Describe("bytes that the kernel counts and does not write", func() {
+	const secret = "SECRETSECRET"
+
+	for _, n := range []int{1, 8, 9, 64, 65, scm.MaxBuffers} {
+		It(fmt.Sprintf("are not in the caller's %d buffers", n), func() {
+			one, other := tcpPair()
+			blocking := func(c net.Conn) int {
+				file, err := c.(*net.TCPConn).File()
+				Expect(err).NotTo(HaveOccurred())
+				DeferCleanup(file.Close)
+				return int(file.Fd())
+			}
+			a, b := blocking(one), blocking(other)
+			buffers := func(content byte) [][]byte {
+				bufs := make([][]byte, n)
+				for i := range bufs {
+					bufs[i] = bytes.Repeat([]byte{content}, len(secret))
+				}
+				return bufs
+			}
+			for _, call := range []func(m *scm.Message, flags int) error{
+				func(m *scm.Message, flags int) error {
+					if flags == 0 {
+						return scm.Send(a, m, 0)
+					}
+					return scm.Recv(b, m, flags)
+				},
+				func(m *scm.Message, flags int) error {
+					ms := []scm.Message{*m}
+					var err error
+					if flags == 0 {
+						_, err = scm.SendBatch(a, ms, 0)
+					} else {
+						_, err = scm.RecvBatch(b, ms, flags)
+					}
+					m.N = ms[0].N
+					return err
+				},
+			} {
+				out := scm.Message{Buffers: buffers('-')}
+				out.Buffers[0] = []byte(secret)
+				Expect(call(&out, 0)).To(Succeed())
+				for i := range out.Buffers {
+					clear(out.Buffers[i])
+				}
+				in := scm.Message{Buffers: buffers('+')}
+				Expect(call(&in, unix.MSG_TRUNC|unix.MSG_WAITALL)).To(Succeed())
+				Expect(in.N).To(BeNumerically(">", 0))
+				Expect(in.Buffers).To(Equal(buffers('+')))
+				// A stream may be counted in parts.
+				for left := out.N - in.N; left > 0; {
+					drained, err := unix.Read(b, make([]byte, left))
+					Expect(err).NotTo(HaveOccurred())
+					left -= drained
+				}
+			}
+		})
+	}
+})
+
+var _ = Describe("a large room", func() {
+	for _, batch := range []bool{false, true} {
+		for _, n := range []int{9, 65, scm.MaxBuffers} {
+			It(fmt.Sprintf("of %d buffers takes no memory beside the caller's, batch: %v", n, batch), func() {
+				f := connect(unix.SOCK_STREAM)
+				room := make([][]byte, n)
+				shared := make([]byte, 144<<20/n)
+				for i := range room {
+					room[i] = shared
+				}
+				f.sends("x")
+				ms := []scm.Message{{Buffers: room}}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				var err error
+				if batch {
+					_, err = scm.RecvBatch(f.b, ms, unix.MSG_WAITFORONE)
+				} else {
+					err = scm.Recv(f.b, &ms[0], 0)
+				}
+				runtime.ReadMemStats(&after)
+				Expect(err).NotTo(HaveOccurred())
+				Expect([]any{ms[0].N, shared[0]}).To(Equal([]any{1, byte('x')}))
+				Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 4<<20), "bytes")
+			})
+		}
+	}
 })

@@ -134,43 +134,14 @@ scm_cgo_args(int receive, int sock, struct scm_cgo_message *c, const size_t *len
 }
 
 /*
- * More buffers than arguments: they lie one behind the other in one piece of
- * memory, and len has their lengths. One that is empty has no address.
- */
-static inline char *
-scm_cgo_pieces(struct iovec *iov, char *piece, const size_t *len, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		iov[i].iov_base = len[i] > 0 ? piece : NULL;
-		iov[i].iov_len = len[i];
-		piece += len[i];
-	}
-	return piece;
-}
-
-static inline ssize_t
-scm_cgo_one(int receive, int sock, struct scm_cgo_message *c, char *piece, const size_t *len,
-    int *fds, char *name, int flags)
-{
-	struct iovec iov[SCM_MAX_IOV];
-
-	if (c->iovlen <= SCM_MAX_IOV) /* else it is refused, unread */
-		(void)scm_cgo_pieces(iov, piece, len, c->iovlen);
-	return scm_cgo_call(receive, sock, c, iov, fds, name, flags);
-}
-
-/*
- * A batch: the buffers of all messages lie in one piece, and iov, which has room
- * for all of them, is the caller's because it may be large. fds has SCM_MAX_FDS
- * numbers a message, and names SCM_CGO_NAME bytes.
+ * A batch: iov has the buffers of all messages, one message behind the other;
+ * fds has SCM_MAX_FDS numbers a message, and names SCM_CGO_NAME bytes.
  */
 #define SCM_CGO_NAME 128
 
 static inline int
-scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, struct iovec *iov,
-    char *piece, const size_t *len, int *fds, char *names, int flags)
+scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, const struct iovec *iov,
+    int *fds, char *names, int flags)
 {
 	struct scm_message ms[SCM_MAX_BATCH];
 	struct scm_cred creds[SCM_MAX_BATCH];
@@ -180,11 +151,9 @@ scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, struct
 	if (n > SCM_MAX_BATCH)
 		n = SCM_MAX_BATCH;
 	for (i = 0; i < n; i++) {
-		piece = scm_cgo_pieces(iov, piece, len, c[i].iovlen);
 		scm_cgo_in(
 		    &ms[i], &creds[i], &c[i], iov, fds + i * SCM_MAX_FDS, names + i * SCM_CGO_NAME);
 		iov += c[i].iovlen;
-		len += c[i].iovlen;
 	}
 	done = receive ? scm_recv_batch(sock, ms, n, flags) : scm_send_batch(sock, ms, n, flags);
 	if (done < 0)
@@ -192,6 +161,66 @@ scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, struct
 	for (i = 0; i < n; i++)
 		scm_cgo_out(&c[i], &ms[i]);
 	return done;
+}
+
+/*
+ * More buffers than arguments, total of all messages: their addresses come in a
+ * struct that is passed by value, which to cgo is as many arguments. batch is 0
+ * for one message that is none.
+ */
+#define SCM_CGO_SOME 64
+
+struct scm_cgo_some {
+	char *p[SCM_CGO_SOME];
+};
+
+struct scm_cgo_many {
+	char *p[SCM_MAX_IOV];
+};
+
+static inline ssize_t
+scm_cgo_listed(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct iovec *iov,
+    char *const *p, const size_t *len, size_t total, int *fds, char *names, int flags)
+{
+	size_t i;
+
+	for (i = 0; i < total; i++) {
+		iov[i].iov_base = p[i];
+		iov[i].iov_len = len[i];
+	}
+	if (batch > 0)
+		return scm_cgo_batch(receive, sock, c, batch, iov, fds, names, flags);
+	return scm_cgo_call(receive, sock, c, iov, fds, names, flags);
+}
+
+static inline ssize_t
+scm_cgo_some(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct scm_cgo_some at,
+    const size_t *len, size_t total, int *fds, char *names, int flags)
+{
+	struct iovec iov[SCM_CGO_SOME];
+
+	return scm_cgo_listed(receive, sock, c, batch, iov, at.p, len, total, fds, names, flags);
+}
+
+static inline ssize_t
+scm_cgo_many(int receive, int sock, struct scm_cgo_message *c, size_t batch, struct scm_cgo_many at,
+    const size_t *len, size_t total, int *fds, char *names, int flags)
+{
+	struct iovec iov[SCM_MAX_IOV];
+
+	return scm_cgo_listed(receive, sock, c, batch, iov, at.p, len, total, fds, names, flags);
+}
+
+/*
+ * A batch of more buffers than that: iov is the caller's, and what it points to
+ * is pinned. It comes as char * because cgo would look through void *.
+ */
+static inline ssize_t
+scm_cgo_pinned(int receive, int sock, struct scm_cgo_message *c, size_t batch, const char *iov,
+    int *fds, char *names, int flags)
+{
+	return scm_cgo_batch(
+	    receive, sock, c, batch, (const struct iovec *)(const void *)iov, fds, names, flags);
 }
 
 #endif

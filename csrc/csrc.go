@@ -12,10 +12,12 @@ package csrc
 #cgo nocallback scm_cgo_read_fd
 #cgo noescape scm_cgo_args
 #cgo nocallback scm_cgo_args
-#cgo noescape scm_cgo_one
-#cgo nocallback scm_cgo_one
-#cgo noescape scm_cgo_batch
-#cgo nocallback scm_cgo_batch
+#cgo noescape scm_cgo_some
+#cgo nocallback scm_cgo_some
+#cgo noescape scm_cgo_many
+#cgo nocallback scm_cgo_many
+#cgo noescape scm_cgo_pinned
+#cgo nocallback scm_cgo_pinned
 #include "cgo.h"
 */
 import "C"
@@ -67,7 +69,7 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error) {
 	c := parts(m)
 	if len(m.Buffers) > C.SCM_CGO_ARGS {
-		n, err = callPieces(which, sock, m, &c, flags)
+		n, err = callMany(which, sock, m, &c, flags)
 	} else {
 		var p [C.SCM_CGO_ARGS]*C.char
 		var length [C.SCM_CGO_ARGS]C.size_t

@@ -295,12 +295,12 @@ var headerFaults = []fault{
 	{what: "msg_len is set on sending", field: "msg_len",
 		edits: after(pureBatch, callGo, "\tb.msgs[0].len = 1\n")},
 	{what: "iov_base of an empty buffer is an address", field: "iov_base",
-		edits: instead("csrc/cgo.h", "len[i] > 0 ? piece : NULL", "piece")},
+		edits: instead("csrc/many.go", "\t\t\tif len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)\n\t\t\t}\n", "\t\t\tat.p[i] = base(b)\n")},
 	{what: "iov_len is one less", field: "iov_len",
 		edits: instead(pureLinux, "\tiov.SetLen(len(p))\n\thdr := unix.Msghdr{Iov: &iov, Control: &buf[0]}\n\thdr.SetIovlen(1)\n\thdr.SetControllen(pairControl)\n\treturn sendmsg",
 			"\tiov.SetLen(max(len(p)-1, 0))\n\thdr := unix.Msghdr{Iov: &iov, Control: &buf[0]}\n\thdr.SetIovlen(1)\n\thdr.SetControllen(pairControl)\n\treturn sendmsg")},
 	{what: "the payload is another byte", field: "payload",
-		edits: instead("csrc/pieces.go", "\tif which == toSend {\n\t\tgather(s.bytes, m.Buffers)\n\t}", "\tif which == toSend {\n\t\tgather(s.bytes, m.Buffers)\n\t\tif len(s.bytes) > 0 {\n\t\t\ts.bytes[0]++\n\t\t}\n\t}")},
+		edits: before("csrc/cgo.h", "\tif (batch > 0)\n\t\treturn scm_cgo_batch(", "\tif (!receive && total > 0 && p[0] != NULL)\n\t\tp[0][0]++;\n")},
 }
 
 var controlFaults = []fault{

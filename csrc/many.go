@@ -1,0 +1,168 @@
+//go:build cgo
+
+package csrc
+
+// #include "cgo.h"
+import "C"
+
+import (
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+// lists are what a call with more buffers than arguments needs beside their
+// addresses. The addresses go by value: an iovec of Go pointers may not be passed
+// to C, and pinning them would move every caller's buffers off the stack.
+type lists struct {
+	len []C.size_t
+
+	// Of a batch alone.
+	messages [msg.MaxBatch]C.struct_scm_cgo_message
+	fds      [msg.MaxBatch * msg.MaxFDs]int32
+	names    [msg.MaxBatch * msg.NameBytes]byte
+}
+
+var listsPool = sync.Pool{New: func() any { return new(lists) }}
+
+func getLists() *lists {
+	s := listsPool.Get().(*lists)
+	s.len = s.len[:0]
+	return s
+}
+
+func (s *lists) add(bufs [][]byte) {
+	for _, b := range bufs {
+		s.len = append(s.len, C.size_t(len(b)))
+	}
+}
+
+// listed makes the call with up to C.SCM_MAX_IOV buffers. batch is 0 for one
+// message that is none.
+func (s *lists) listed(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
+	if len(s.len) <= C.SCM_CGO_SOME {
+		return s.some(which, sock, c, ms, batch, fds, names, flags)
+	}
+	return s.many(which, sock, c, ms, batch, fds, names, flags)
+}
+
+// some and many are apart because the stack of the second is larger. The loop is
+// in both because a helper's store through a pointer would move every caller's
+// buffers to the heap. An empty buffer has no address, as in the Go backend.
+//
+//go:noinline
+func (s *lists) some(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
+	var at C.struct_scm_cgo_some
+	i := 0
+	for j := range ms {
+		for _, b := range ms[j].Buffers {
+			if len(b) > 0 {
+				at.p[i] = base(b)
+			}
+			i++
+		}
+	}
+	return C.scm_cgo_some(which, C.int(sock), c, C.size_t(batch), at,
+		unsafe.SliceData(s.len), C.size_t(len(s.len)), fds, names, C.int(flags))
+}
+
+// A message with more buffers than may be is refused unread.
+//
+//go:noinline
+func (s *lists) many(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
+	var at C.struct_scm_cgo_many
+	i := 0
+	for j := range ms {
+		for _, b := range ms[j].Buffers {
+			if i < len(at.p) && len(b) > 0 {
+				at.p[i] = base(b)
+			}
+			i++
+		}
+	}
+	return C.scm_cgo_many(which, C.int(sock), c, C.size_t(batch), at,
+		unsafe.SliceData(s.len), C.size_t(min(len(s.len), len(at.p))), fds, names, C.int(flags))
+}
+
+// pinned makes the call with any number of buffers, for a batch.
+func (s *lists) pinned(which C.int, sock int32, ms []msg.Message, flags int) C.ssize_t {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	iov := make([]C.struct_iovec, len(s.len))
+	i := 0
+	for j := range ms {
+		for _, b := range ms[j].Buffers {
+			if len(b) > 0 {
+				pin.Pin(unsafe.SliceData(b))
+				iov[i].iov_base = unsafe.Pointer(unsafe.SliceData(b))
+				iov[i].iov_len = s.len[i]
+			}
+			i++
+		}
+	}
+	return C.scm_cgo_pinned(which, C.int(sock), &s.messages[0], C.size_t(len(ms)),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(iov))), numbers(s.fds[:]), base(s.names[:]), C.int(flags))
+}
+
+func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) (n int, err error) {
+	s := getLists()
+	defer listsPool.Put(s)
+	s.add(m.Buffers)
+	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, numbers(m.FDs), base(m.Name), flags))
+}
+
+// SendBatch is scm_send_batch: one sendmmsg of up to msg.MaxBatch messages.
+func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return batch(toSend, sock, ms, flags)
+}
+
+// RecvBatch is scm_recv_batch: one recvmmsg of up to msg.MaxBatch messages.
+func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
+	return batch(toReceive, sock, ms, flags)
+}
+
+func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err error) {
+	ms = ms[:min(len(ms), msg.MaxBatch)]
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	s := getLists()
+	defer listsPool.Put(s)
+	for i := range ms {
+		m := &ms[i]
+		m.Empty()
+		s.messages[i] = parts(m)
+		s.add(m.Buffers)
+		copy(s.fds[i*msg.MaxFDs:(i+1)*msg.MaxFDs], m.FDs)
+		copy(s.names[i*msg.NameBytes:(i+1)*msg.NameBytes], m.Name)
+	}
+	var r int
+	if len(s.len) <= msg.MaxBuffers {
+		r, err = result(s.listed(which, sock, &s.messages[0], ms, len(ms), numbers(s.fds[:]), base(s.names[:]), flags))
+	} else {
+		r, err = result(s.pinned(which, sock, ms, flags))
+	}
+	if err != nil {
+		for i := range ms {
+			if which == toReceive {
+				ms[i].NotReceived()
+			}
+		}
+		return r, err
+	}
+	for i := range ms {
+		m, c := &ms[i], &s.messages[i]
+		if i < r {
+			m.N = int(c.len)
+		}
+		if which == toSend {
+			continue
+		}
+		received(m, c)
+		copy(m.FDs, s.fds[i*msg.MaxFDs:][:m.NFD])
+		copy(m.Name, s.names[i*msg.NameBytes:][:min(m.NameLen, msg.NameBytes)])
+	}
+	return r, nil
+}
