@@ -3,12 +3,21 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Close fd and keep errno: a call that succeeded does not set it. */
+/*
+ * Close fd and keep errno: a call that succeeded does not set it. libc's close is
+ * a cancellation point: a thread that is cancelled there leaves fd open.
+ */
 void
 scm_close_kept(int fd)
 {
 	int saved = errno;
+#ifdef __linux__
+	(void)syscall(SYS_close, fd);
+#else
+	int state = scm_disable_cancel();
 
 	close(fd);
+	scm_restore_cancel(state);
+#endif
 	errno = saved;
 }

@@ -24,6 +24,8 @@
 #ifdef __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
+#else
+#include <pthread.h>
 #endif
 
 /* From Linux 6.5; the number is the same on every architecture. */
@@ -96,6 +98,25 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 	return recvmsg(sock, msg, flags);
 #endif
 }
+
+#ifndef __linux__
+/* For while there are descriptors that the caller does not have: close and fcntl may be
+ * cancellation points. On Linux none is called. */
+static inline int
+scm_disable_cancel(void)
+{
+	int state;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void
+scm_restore_cancel(int state)
+{
+	(void)pthread_setcancelstate(state, &state);
+}
+#endif
 
 /* Hidden from the shared library's users. */
 #if defined(__GNUC__)

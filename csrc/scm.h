@@ -5,6 +5,12 @@
  * returns -1 with errno set. Every descriptor that the kernel installs
  * during a call is returned to the caller or closed before the call
  * returns; what is sent stays open and stays the caller's.
+ *
+ * On Linux no function is a cancellation point: a thread that waits in one goes
+ * on waiting after pthread_cancel, and is cancelled behind it. On other systems
+ * the wait is one, and only the wait. Asynchronous cancellation, and a signal
+ * handler that does not return (siglongjmp, pthread_exit), lose what the
+ * interrupted call has received. Handlers may call these functions.
  */
 #ifndef SCM_H
 #define SCM_H
@@ -96,7 +102,8 @@ ssize_t scm_send(int sock, const struct scm_message *m, int flags);
  *
  * m->nfds is the room in m->fds before, and how many came after; m->namelen
  * likewise; m->flags is what the kernel said, without MSG_CMSG_CLOEXEC. They
- * are set on failure too, to 0. The descriptors are close-on-exec and the
+ * are set on failure too, to 0: set m->nfds and m->namelen again before another
+ * try, after EINTR or EAGAIN, or there is no room. The descriptors are close-on-exec and the
  * caller's to close, as *m->pidfd is. Those that did not fit or were not asked
  * for are closed, and MSG_CTRUNC is set. Limits as scm_send.
  */
@@ -120,7 +127,8 @@ int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
 /*
  * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
  * where the system has it. Returns how many came, each as by scm_recv and with
- * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them.
+ * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them. The
+ * others have no room left, as after a failure: set it again.
  */
 int scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

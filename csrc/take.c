@@ -10,6 +10,9 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 {
 	unsigned char *at = msg->msg_control;
 	size_t left = msg->msg_controllen;
+#ifndef __linux__
+	int state = scm_disable_cancel();
+#endif
 
 	m->namelen = msg->msg_namelen;
 	while (left >= sizeof(struct cmsghdr)) {
@@ -58,4 +61,7 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 		left -= step;
 	}
 	m->flags = msg->msg_flags & ~SCM_CLOEXEC;
+#ifndef __linux__
+	scm_restore_cancel(state);
+#endif
 }

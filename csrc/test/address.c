@@ -152,11 +152,56 @@ batch(void)
 	raw_close(1, &file);
 }
 
+/*
+ * Without a name there is no length of one. After a failure there is no room: what
+ * is set again for the next try is all that it needs.
+ */
+static void
+again(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int file = raw_file();
+	int fd = -7;
+	int batch;
+	int sv[2];
+
+	raw_pair(type, sv);
+	for (batch = 0; batch < 2; batch++) {
+		prepare(&m, &iov, &byte, &fd);
+		m.namelen = 7;
+		errno = 0;
+		if (batch)
+			CHECK_EQ(scm_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), -1);
+		else
+			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+		CHECK_EQ(errno, EAGAIN);
+		CHECK_EQ(m.nfds, 0);
+		CHECK_EQ(m.namelen, 0);
+
+		CHECK_EQ(raw_send(sv[0], 1, 1, &file), 1);
+		m.nfds = 1;
+		m.namelen = 7;
+		if (batch)
+			CHECK_EQ(scm_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), 1);
+		else
+			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), 1);
+		CHECK_EQ(m.nfds, 1);
+		CHECK_EQ(m.namelen, 0);
+		CHECK(raw_same(file, fd));
+		raw_close(1, &fd);
+	}
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
 int
 main(void)
 {
 	check_run("address/to-and-from", to_and_from);
 	check_run("address/nobody-there", nobody_there);
 	check_run("address/batch", batch);
+	check_run_types("SDQ", "address/again", again);
 	return check_status();
 }

@@ -354,7 +354,7 @@ var callFaults = []fault{
 	{what: "an additional fcntl after a receipt", field: aCall, words: "against fcntl",
 		edits: instead("csrc/take_fds.c", "#ifndef MSG_CMSG_CLOEXEC", "#ifdef MSG_CMSG_CLOEXEC")},
 	{what: "an additional close", field: aCall, words: "none against close",
-		edits: instead("csrc/close_kept.c", "\tclose(fd);\n", "\tclose(fd);\n\tclose(fd);\n")},
+		edits: instead("csrc/close_kept.c", "\t(void)syscall(SYS_close, fd);\n", "\t(void)syscall(SYS_close, fd);\n\t(void)syscall(SYS_close, fd);\n")},
 	{what: "an additional attempt after EAGAIN", field: aCall, words: "none against recvmsg",
 		edits: instead(pureLinux, "\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n",
 			"\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\tif errno == unix.EAGAIN {\n\t\tn, _, errno = unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\t}\n")},

@@ -1,0 +1,256 @@
+/*
+ * What was received is returned or closed, in a thread that is cancelled and
+ * under a signal handler.
+ */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct call {
+	int sock;
+	int which;
+	ssize_t n;
+	int fd;
+	int pidfd;
+};
+
+enum { READ_FD, RECV, RECV_BATCH, WRITE_FD, SEND, SEND_BATCH };
+
+static ssize_t
+make(struct call *c)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte = 0;
+	int file = c->sock;
+
+	if (c->which == READ_FD)
+		return read_fd(c->sock, &byte, 1, &c->fd);
+	if (c->which == WRITE_FD)
+		return write_fd(c->sock, &byte, 1, file);
+	iov.iov_base = &byte;
+	iov.iov_len = 1;
+	memset(&m, 0, sizeof(m));
+	m.iov = &iov;
+	m.iovlen = 1;
+	m.fds = &file;
+	m.nfds = 1;
+	if (c->which == SEND)
+		return scm_send(c->sock, &m, 0);
+	if (c->which == SEND_BATCH)
+		return scm_send_batch(c->sock, &m, 1, 0);
+	m.fds = &c->fd;
+	if (c->pidfd != -2)
+		m.pidfd = &c->pidfd;
+	return c->which == RECV ? scm_recv(c->sock, &m, 0) : scm_recv_batch(c->sock, &m, 1, 0);
+}
+
+/* Cancelled before the call: the first cancellation point in it would end the thread. */
+static void *
+cancelled(void *arg)
+{
+	struct call *c = arg;
+
+	(void)pthread_cancel(pthread_self());
+	c->n = make(c);
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return arg;
+}
+
+/* Make the call in a cancelled thread: it has to return. */
+static void
+survives(struct call *c)
+{
+	pthread_t thread;
+	void *end = NULL;
+
+	c->n = -7;
+	c->fd = -1;
+	NEED(pthread_create(&thread, NULL, cancelled, c) == 0);
+	NEED(pthread_join(thread, &end) == 0);
+	CHECK(end == c);
+}
+
+/* Two come where there is room for one, and are closed. */
+static void
+cancel_read(int type)
+{
+	struct call c = {0, READ_FD, 0, 0, -2};
+	int files[2];
+	int sv[2];
+
+	raw_pair(type, sv);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	c.sock = sv[1];
+	survives(&c);
+	CHECK_EQ(c.n, 1);
+	CHECK_EQ(c.fd, SCM_FD_LOST);
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
+/* A pidfd that was not asked for, and a descriptor in the padding before one. */
+static void
+cancel_recv(int type)
+{
+	struct call c = {0, RECV, 0, 0, -2};
+	int files[2];
+	int sv[2];
+
+	if (!raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return;
+	}
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	c.sock = sv[1];
+	for (c.which = RECV; c.which <= RECV_BATCH; c.which++) {
+		CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+		c.pidfd = -1;
+		survives(&c);
+		CHECK_EQ(c.n, 1);
+		CHECK(raw_same(files[0], c.fd));
+		raw_close(1, &c.fd);
+		raw_close(1, &c.pidfd);
+	}
+	raw_close(2, files);
+	raw_close(2, sv);
+}
+
+static void
+cancel_send(int type)
+{
+	struct call c = {0, 0, 0, 0, -2};
+	int sv[2];
+
+	raw_pair(type, sv);
+	c.sock = sv[0];
+	for (c.which = WRITE_FD; c.which <= SEND_BATCH; c.which++) {
+		survives(&c);
+		CHECK_EQ(c.n, 1);
+	}
+	raw_close(2, sv);
+}
+
+/* The wait itself is no cancellation point: the child sends into it, or before it. */
+static void
+cancel_wait(int type)
+{
+	struct call c = {0, READ_FD, 0, 0, -2};
+	int file = raw_file();
+	int status;
+	int sv[2];
+	pid_t child;
+
+	raw_pair(type, sv);
+	c.sock = sv[1];
+	child = fork();
+	NEED(child >= 0);
+	if (child == 0)
+		_exit(raw_send(sv[0], 1, 1, &file) != 1);
+	survives(&c);
+	CHECK_EQ(c.n, 1);
+	CHECK(raw_same(file, c.fd));
+	NEED(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+	raw_close(1, &c.fd);
+	raw_close(1, &file);
+	raw_close(2, sv);
+}
+
+static int handlers_socket;
+static volatile sig_atomic_t handled;
+
+/* Receives two on its own, inside a call of the same function. */
+static void
+handler(int number)
+{
+	int saved = errno;
+	char byte;
+	int fd;
+
+	(void)number;
+	if (read_fd(handlers_socket, &byte, 1, &fd) == 1 && fd == SCM_FD_LOST)
+		handled = 1;
+	errno = saved;
+}
+
+static void *
+interrupted(void *arg)
+{
+	struct call *c = arg;
+
+	c->n = make(c);
+	c->sock = c->n < 0 ? errno : 0;
+	return arg;
+}
+
+/* A signal ends the wait with EINTR, and nothing is lost. */
+static void
+signalled(int type)
+{
+	struct call c = {0, READ_FD, 0, 0, -2};
+	struct sigaction action;
+	struct timespec moment = {0, 1000000};
+	pthread_t thread;
+	int files[2];
+	int own[2];
+	int sv[2];
+	void *end;
+
+	raw_pair(type, sv);
+	raw_pair(SOCK_SEQPACKET, own);
+	files[0] = raw_file();
+	files[1] = raw_file();
+	handlers_socket = own[1];
+	handled = 0;
+	CHECK_EQ(raw_send(own[0], 1, 2, files), 1);
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = handler;
+	NEED(sigaction(SIGUSR1, &action, NULL) == 0);
+	c.sock = sv[1];
+	NEED(pthread_create(&thread, NULL, interrupted, &c) == 0);
+	/* One signal too many has the handler wait: the shutdown ends that. */
+	while (!handled) {
+		NEED(pthread_kill(thread, SIGUSR1) == 0);
+		(void)nanosleep(&moment, NULL);
+	}
+	NEED(shutdown(own[0], SHUT_RDWR) == 0);
+	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
+	NEED(pthread_join(thread, &end) == 0);
+	if (c.n < 0) {
+		CHECK_EQ(c.sock, EINTR);
+		CHECK_EQ(c.fd, SCM_FD_NONE);
+		c.sock = sv[1];
+		CHECK_EQ(make(&c), 1);
+	}
+	CHECK_EQ(c.fd, SCM_FD_LOST);
+	raw_close(2, files);
+	raw_close(2, own);
+	raw_close(2, sv);
+}
+
+int
+main(void)
+{
+	check_run_types("SDQ", "cancel/read", cancel_read);
+	check_run_types("SDQ", "cancel/recv", cancel_recv);
+	check_run_types("SDQ", "cancel/send", cancel_send);
+	check_run_types("SDQ", "cancel/wait", cancel_wait);
+	check_run_types("SDQ", "cancel/signalled", signalled);
+	return check_status();
+}
