@@ -219,6 +219,36 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
+	It("of the C library installs below any folder, and uninstalls all of it", func() {
+		needsCompiler()
+		if _, err := exec.LookPath("make"); err != nil {
+			missing(err.Error())
+		}
+		to := filepath.Join(GinkgoT().TempDir(), "to here")
+		run := func(target string) {
+			cmd := exec.Command("make", "-C", "csrc", target, "CC="+goTool{}.compiler(), "DESTDIR="+to,
+				"BUILD="+filepath.Join(GinkgoT().TempDir(), "a b c"), "PREFIX=/opt/R&D |x", "LIBDIR=/opt/R&D/lib")
+			out, err := cmd.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s", out)
+		}
+		files := func() (names []string) {
+			Expect(filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() {
+					names = append(names, strings.TrimPrefix(path, to))
+				}
+				return err
+			})).To(Succeed())
+			return names
+		}
+		run("install")
+		Expect(files()).To(ContainElements("/opt/R&D |x/include/scm.h", "/opt/R&D/lib/libscm.a", "/opt/R&D/lib/libscm.so", "/opt/R&D |x/share/man/man3/scm_recv.3"))
+		pc, err := os.ReadFile(to + "/opt/R&D/lib/pkgconfig/scm.pc")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(pc)).To(And(ContainSubstring("prefix=/opt/R&D\\ |x\n"), ContainSubstring("libdir=/opt/R&D/lib\n")))
+		run("uninstall")
+		Expect(files()).To(BeEmpty())
+	})
+
 	It("breaks without csrc/read_fd.c", func() {
 		needsCompiler()
 		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})
