@@ -8,7 +8,8 @@ scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m)
 
 	memset(msg, 0, sizeof(*msg));
 	msg->msg_name = m->name;
-	msg->msg_namelen = m->name != NULL ? m->namelen : 0; /* Linux would give it back */
+	/* Without a name Linux gives the length back as it was. */
+	msg->msg_namelen = m->name != NULL ? m->namelen : 0;
 	msg->msg_iov = (struct iovec *)(size_t)m->iov; /* recvmsg only reads it */
 	msg->msg_iovlen = (scm_len)m->iovlen;
 #ifdef __APPLE__

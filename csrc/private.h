@@ -100,8 +100,10 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 }
 
 #ifndef __linux__
-/* For while there are descriptors that the caller does not have: close and fcntl may be
- * cancellation points. On Linux none is called. */
+/*
+ * For as long as there are descriptors that the caller does not have: close and
+ * fcntl may be cancellation points. On Linux neither is called.
+ */
 static inline int
 scm_disable_cancel(void)
 {
