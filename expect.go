@@ -17,6 +17,7 @@ import (
 // FUSE or network file system of its own cannot hold that up, unless the file
 // system does not heed the flag, or the kernel has no statx (before 4.11). It can
 // hold up the close of what is refused, as it can any close(2): that flushes.
+// A memfd is told by its device, which is that of a memfd made for the comparison.
 //
 // Other systems use fstat(2), cannot tell the kinds of Linux's anonymous files
 // and have no seals: what they cannot tell is [ErrUnsupported], everything

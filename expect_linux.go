@@ -2,6 +2,7 @@ package scm
 
 import (
 	"errors"
+	"math/bits"
 	"os"
 	"strconv"
 	"strings"
@@ -39,13 +40,22 @@ func look(fd int) (f file, err error) {
 	if f.kind = anonymousKind(name); f.kind != "" {
 		return f, nil
 	}
-	// Any file can have such a name; one with seals is in memory.
-	if sealable && strings.HasPrefix(name, "/memfd:") {
-		f.kind = "memfd"
-		return f, nil
+	s, err := statusOf(fd)
+	if err != nil {
+		return f, err
 	}
-	f.kind, err = typeOf(fd)
-	return f, err
+	f.kind = kindOf(s.mode)
+	// Any file can have such a name, and any file of a tmpfs has seals.
+	if sealable && strings.HasPrefix(name, "/memfd:") {
+		memory, err := s.memory()
+		if err != nil {
+			return f, err
+		}
+		if memory {
+			f.kind = "memfd"
+		}
+	}
+	return f, nil
 }
 
 // askSocket fills in what is known of a socket, and nothing of other files.
@@ -94,20 +104,60 @@ func anonymousKind(name string) Kind {
 	return Kind(kind)
 }
 
-// typeOf asks for the type of the file, without waiting for a file system.
-func typeOf(fd int) (Kind, error) {
+// status is what statx or fstat tells of a file.
+type status struct {
+	mode         uint32
+	major, minor uint32 // of the device
+	block        uint64 // the size of one
+}
+
+// statusOf asks for the type of the file, without waiting for a file system.
+func statusOf(fd int) (status, error) {
 	var sx unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
 	if err == nil {
-		return kindOf(uint32(sx.Mode)), nil
+		return status{uint32(sx.Mode), sx.Dev_major, sx.Dev_minor, uint64(sx.Blksize)}, nil
 	}
 	if err != unix.ENOSYS && err != unix.EPERM {
-		return "", os.NewSyscallError("statx", err)
+		return status{}, os.NewSyscallError("statx", err)
 	}
 	// Before Linux 4.11, and under filters that do not know statx.
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return "", os.NewSyscallError("fstat", err)
+		return status{}, os.NewSyscallError("fstat", err)
 	}
-	return kindOf(st.Mode), nil
+	return status{st.Mode, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), uint64(st.Blksize)}, nil
+}
+
+// memory tells whether a file is where the kernel keeps memfds: on a device that
+// nobody can mount. Those of huge pages are on another one for each size of pages.
+func (s status) memory() (bool, error) {
+	const sizeShift = 26 // MFD_HUGE_SHIFT
+	own, err := memfdStatus(0)
+	if err == nil && !s.sameDevice(own) {
+		size := bits.TrailingZeros64(s.block)
+		own, err = memfdStatus(unix.MFD_HUGETLB | size<<sizeShift)
+		// Where there are no such pages, the file has none.
+		if err != nil && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+			return false, nil
+		}
+	}
+	if errors.Is(err, unix.ENOSYS) { // before Linux 3.17
+		return false, nil
+	}
+	return err == nil && s.sameDevice(own), err
+}
+
+func (s status) sameDevice(other status) bool {
+	return s.major == other.major && s.minor == other.minor
+}
+
+// memfdStatus is that of a memfd of our own.
+func memfdStatus(flags int) (status, error) {
+	fd, err := unix.MemfdCreate("scm", unix.MFD_CLOEXEC|flags)
+	if err != nil {
+		return status{}, os.NewSyscallError("memfd_create", err)
+	}
+	defer sysClose(fd)
+	return statusOf(fd)
 }

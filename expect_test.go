@@ -304,6 +304,15 @@ var _ = Describe("Expect", func() {
 		f.refuses(single("memfd"), fd)
 	})
 
+	// A file system in memory, at the root of a mount namespace, makes the names that the
+	// kernel has for memfds.
+	It("tells a file in memory whose whole path is a memfd's name", func() {
+		if os.Geteuid() != 0 {
+			Skip("only root can make a mount namespace here")
+		}
+		runChild(childCommand("expect-memfd"))
+	})
+
 	It("tells both forms in which kernels name a pidfd, and other anonymous files", func() {
 		for name, kind := range map[string]scm.Kind{
 			"anon_inode:[pidfd]":     "pidfd",
@@ -694,4 +703,45 @@ var _ = Describe("Expect.Recv at the end of a stream", func() {
 		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
 		Expect(scm.Expect{Max: 1}.Recv(f.b, &m, 0)).To(Succeed())
 	})
+})
+
+// expect-memfd has files whose names are a memfd's.
+var _ = child("expect-memfd", func(args []string) {
+	runtime.LockOSThread()
+	err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount("scm", "/tmp", "tmpfs", 0, "")
+	}
+	if err != nil {
+		fmt.Println("there is no mount namespace here:", err)
+		return
+	}
+	proc, err := unix.Open("/proc", unix.O_PATH|unix.O_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(unix.Mkdir("/tmp/proc", 0o700)).To(Succeed())
+	Expect(unix.Mount(fmt.Sprintf("/proc/self/fd/%d", proc), "/tmp/proc", "", unix.MS_BIND|unix.MS_REC, "")).To(Succeed())
+	Expect(unix.Chroot("/tmp")).To(Succeed())
+	Expect(unix.Chdir("/")).To(Succeed())
+
+	for _, unlink := range []bool{false, true} {
+		fd, err := unix.Open("/memfd:x", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o777)
+		Expect(err).NotTo(HaveOccurred())
+		if unlink {
+			Expect(unix.Unlink("/memfd:x")).To(Succeed())
+		}
+		name := fdtest.Name(fd)
+		Expect(scm.Expect{Min: 1, Max: 1, Kind: "memfd"}.Check([]int{fd})).To(MatchError(
+			"scm: wanted a memfd, got a regular file (read-write)"), name)
+	}
+	for _, flags := range []int{unix.MFD_CLOEXEC, unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING, unix.MFD_CLOEXEC | unix.MFD_HUGETLB, unix.MFD_CLOEXEC | unix.MFD_HUGETLB | unix.MFD_HUGE_1GB} {
+		fd, err := unix.MemfdCreate("x", flags)
+		if err != nil {
+			fmt.Printf("no memfd of flags %#x: %v\n", flags, err)
+			continue
+		}
+		Expect(scm.Expect{Min: 1, Max: 1, Kind: "memfd"}.Check([]int{fd})).To(Succeed())
+	}
 })

@@ -74,8 +74,8 @@ func sysPollable(fd int) bool {
 		return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
 	}
 	// Not F_GETPIPE_SZ: it waits for a partner that reads from the pipe just now.
-	kind, err := typeOf(fd)
-	return err == nil && kind == "pipe"
+	s, err := statusOf(fd)
+	return err == nil && kindOf(s.mode) == "pipe"
 }
 
 // sysStandIn returns the number of a file that blocks, with O_APPEND if fd has it.
