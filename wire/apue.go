@@ -34,7 +34,7 @@ type APUEError struct {
 }
 
 func (e *APUEError) Error() string {
-	return fmt.Sprintf("wire: apue: the other end reports status %d: %s", e.Status, strings.TrimSpace(e.Text))
+	return fmt.Sprintf("wire: apue: the other end reports status %d: %q", e.Status, strings.TrimSpace(e.Text))
 }
 
 // SendAPUEError reports a failure on the stream sock, as send_err of the book:

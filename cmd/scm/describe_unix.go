@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,9 +27,18 @@ func (f file) String() string {
 		text += fmt.Sprintf(", offset %d", *f.Offset)
 	}
 	if f.Name != "" {
-		text += ", " + f.Name
+		text += ", " + quotedName(f.Name)
 	}
 	return text
+}
+
+// quotedName is a name between quotes if it could be taken for anything else: who
+// passes a file chooses its name.
+func quotedName(name string) string {
+	if quoted := strconv.QuoteToASCII(name); quoted != `"`+name+`"` || strings.Contains(name, ", ") {
+		return quoted
+	}
+	return name
 }
 
 // accesses are how a file was opened.
@@ -37,6 +48,20 @@ var accesses = map[int]string{unix.O_RDONLY: "read", unix.O_WRONLY: "write", uni
 var kinds = map[uint32]string{
 	unix.S_IFREG: "regular", unix.S_IFDIR: "directory", unix.S_IFLNK: "symlink", unix.S_IFIFO: "pipe",
 	unix.S_IFSOCK: "socket", unix.S_IFCHR: "character device", unix.S_IFBLK: "block device",
+}
+
+// isMemfd tells a memfd from a file with such a name.
+func isMemfd(fd int) bool {
+	own, err := unix.Dup(fd)
+	if err != nil {
+		return false
+	}
+	expect := scm.Expect{Min: 1, Max: 1, Kind: "memfd"}
+	if expect.Check([]int{own}) != nil { // which closes it
+		return false
+	}
+	_ = unix.Close(own)
+	return true
 }
 
 func describe(fd int) (f file, err error) {
@@ -53,7 +78,7 @@ func describe(fd int) (f file, err error) {
 	f.Kind = kinds[uint32(st.Mode)&unix.S_IFMT]
 	if anonymous, ok := strings.CutPrefix(f.Name, "anon_inode:"); ok {
 		f.Kind, f.Name = strings.Trim(anonymous, "[]"), ""
-	} else if strings.HasPrefix(f.Name, "/memfd:") {
+	} else if strings.HasPrefix(f.Name, "/memfd:") && isMemfd(fd) {
 		f.Kind = "memfd"
 	} else if f.Kind == "" {
 		f.Kind = "unknown"

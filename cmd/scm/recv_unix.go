@@ -33,7 +33,7 @@ func recvCommand() *cobra.Command {
 		Short: "Receive files through a socket, and run a command with them",
 		Long: `Wait at a Unix socket for one message, and print what came with it: for each
 descriptor its kind, how it was opened, the offset and the name that the kernel has
-for it. With COMMAND, that runs in place of scm, with the files as descriptors 3 and
+for it, in quotes where it holds more than plain text. With COMMAND, that runs in place of scm, with the files as descriptors 3 and
 up and with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is
 a path or, on Linux, an abstract name that begins with @.
 
@@ -67,11 +67,17 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 			if err != nil {
 				return failure(ctx, err)
 			}
-			defer closeAll(fds)
-			if len(args) > 1 {
-				return r.run(args[1:], format, payload, fds)
+			err = during(ctx, func() error {
+				defer closeAll(fds)
+				if len(args) > 1 {
+					return r.run(args[1:], format, payload, fds)
+				}
+				return r.tell(cmd.OutOrStdout(), payload, fds)
+			})
+			if ctx.Err() != nil && err == context.Cause(ctx) {
+				return failure(ctx, err)
 			}
-			return r.tell(cmd.OutOrStdout(), payload, fds)
+			return err
 		},
 	}
 	r.flags(cmd)
@@ -197,8 +203,30 @@ func copyOut(w io.Writer, fd int) error {
 	if err != nil {
 		return fmt.Errorf("dup: %w", err)
 	}
-	f := os.NewFile(uintptr(n), fmt.Sprintf("descriptor %d", fd))
+	f, err := scm.NewFile(n, fmt.Sprintf("descriptor %d", fd))
+	if err != nil {
+		_ = unix.Close(n)
+		return err
+	}
 	defer f.Close()
-	_, err = io.Copy(w, f)
+	_, err = io.Copy(w, patient{f, fd})
 	return err
+}
+
+// patient reads from a file that may be out of the poller and not block.
+type patient struct {
+	file *os.File
+	fd   int
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	for {
+		n, err := p.file.Read(b)
+		if !errors.Is(err, unix.EAGAIN) {
+			return n, err
+		}
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
+			return 0, os.NewSyscallError("poll", err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -9,9 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/wire"
 )
@@ -313,4 +316,54 @@ func TestSendAndRecvSignal(t *testing.T) {
 	if got := r.wait(); got.code != 128+int(syscall.SIGTERM) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// Whoever passes a file chooses its name: it is one word of one line, whatever is in it.
+func TestRecvNames(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a\x1b[2J\r\nregular, read, offset 0, \u202epasswd")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr := filepath.Join(t.TempDir(), "socket")
+	received, sent := meet(t, []string{addr}, []string{addr, name, "/dev/null"})
+	want := fmt.Sprintf("1 byte \"\\x00\", 2 descriptors\nregular, read, offset 0, %s\ncharacter device, read, /dev/null\n", strconv.QuoteToASCII(name))
+	if sent != (result{}) || received != (result{stdout: want}) {
+		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
+	}
+
+	// What a partner says of itself, in an error.
+	received, _ = meet(t, []string{"--format", "apue", addr}, []string{"--hex", hex.EncodeToString([]byte("\x1b[2J\nscm: all is well\x00\x02")), addr})
+	if received.code != 1 || strings.Contains(received.stderr, "\x1b") || strings.Count(received.stderr, "\n") != 1 {
+		t.Errorf("received %+v", received)
+	}
+}
+
+// What waits for somebody who opens a file, or writes to it, ends with the time.
+func TestSendAndRecvTimeout(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr := filepath.Join(t.TempDir(), "socket")
+	want := result{code: 1, stderr: "scm: timed out after 20ms\n"}
+	if r := start(t, "send", "--timeout", "20ms", addr, fifo).within(t); r != want {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+
+	// A FIFO that somebody could write to, and nobody does.
+	r := start(t, "recv", "--timeout", "3s", "--cat", addr)
+	if sent := command(t, "send", patience, "--mode", "read-write", addr, fifo); sent != (result{}) {
+		t.Fatalf("sent %+v", sent)
+	}
+	if got := r.within(t); got != (result{code: 1, stderr: "scm: timed out after 3s\n"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// within waits, but not for ever.
+func (s *started) within(t *testing.T) result {
+	t.Helper()
+	kill := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Kill() })
+	defer kill.Stop()
+	return s.wait()
 }

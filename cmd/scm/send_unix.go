@@ -34,7 +34,8 @@ func sendCommand() *cobra.Command {
 		Short: "Open files, and pass them through a socket",
 		Long: `Open files, and pass them through a Unix socket in one message. SOCKET is a path or,
 on Linux, an abstract name that begins with @. The descriptors of --fd go behind
-those of the files.
+those of the files. With --timeout the wait for who opens the other end of a FIFO
+ends, too.
 
 Exit status: 0 it was sent, 1 it was not, 2 wrong usage, 128 and its number after
 a signal.`,
@@ -55,13 +56,17 @@ a signal.`,
 			if !ok {
 				return fmt.Errorf("--mode is read, write, read-write or append, and not %q", s.mode)
 			}
-			fds, err := openFiles(args[1:], s.inherited, flags)
-			if err != nil {
-				return &exitError{exitFail, err}
-			}
-			defer closeAll(fds[:len(args)-1])
 			ctx, stop := s.context()
 			defer stop()
+			var fds []int
+			err = during(ctx, func() (err error) {
+				fds, err = openFiles(args[1:], s.inherited, flags)
+				return err
+			})
+			if err != nil {
+				return failure(ctx, err)
+			}
+			defer closeAll(fds[:len(args)-1])
 			c, err := s.meet(ctx, args[0])
 			if err != nil {
 				return failure(ctx, err)

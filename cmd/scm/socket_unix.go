@@ -134,6 +134,19 @@ func withSocket(ctx context.Context, c *scm.Conn, f func(sock int) error) error 
 	return errors.Join(err, failed)
 }
 
+// during runs f, which may wait for somebody else: for one who opens the other end of a
+// FIFO, or serves a file system. When ctx is done it is left to wait, until scm ends.
+func during(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // failure is the error to end with: the signal's, or that the time is over, if that
 // was the cause.
 func failure(ctx context.Context, err error) error {

@@ -482,3 +482,45 @@ func TestTraceTracer(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// Whoever passes a file chooses its name: it is one word of one line, whatever is in it.
+func TestTraceNames(t *testing.T) {
+	traceable(t)
+	for _, c := range []struct{ name, want string }{
+		{"plain", "/plain, read>"},
+		{"a\x1b[2J\n1 sendmsg(3, \u202e", `/a\x1b[2J\n1 sendmsg(3, \u202e", read>`},
+		{"a, read> close-on-exec], 0) = 1", `/a, read> close-on-exec], 0) = 1", read>`},
+	} {
+		file := filepath.Join(t.TempDir(), c.name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := scmCommand(t, append([]string{"trace", "--"}, tracee(t, "pass")...)...)
+		in, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		cmd.Stdin = in
+		r := ran(t, cmd)
+		if strings.Count(r.errors, c.want) != 2 || strings.Count(r.errors, "\n") != 2 || strings.Contains(r.errors, "\x1b") {
+			t.Errorf("got %q, want %q", r.errors, c.want)
+		}
+	}
+}
+
+// A file in memory can have a memfd's name.
+func TestTraceMemfd(t *testing.T) {
+	traceable(t)
+	fd, err := unix.MemfdCreate("x", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := scmCommand(t, append([]string{"trace", "--"}, tracee(t, "pass")...)...)
+	memory := os.NewFile(uintptr(fd), "memfd")
+	defer memory.Close()
+	cmd.Stdin = memory
+	if r := ran(t, cmd); strings.Count(r.errors, "[0</memfd:x (deleted), read-write>]") != 1 {
+		t.Errorf("got %q", r.errors)
+	}
+}

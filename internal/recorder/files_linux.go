@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"math/bits"
 	"os"
 	"strconv"
 	"strings"
@@ -153,17 +154,19 @@ func (l *lookup) kind(tid int, path, name string) string {
 		}
 		l.sockets[name] = kind
 		return kind
-	case strings.HasPrefix(name, "/memfd:"):
-		return "memfd"
 	case strings.HasPrefix(name, "anon_inode:"):
 		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
 	case !strings.HasPrefix(name, "/"):
 		kind, _, _ := strings.Cut(name, ":") // pipe:[4711], pidfd:[12], net:[4026531840]
 		return kind
 	}
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
+	// Whoever serves a FUSE file must not hold up the trace.
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) != nil {
 		return "file"
+	}
+	if strings.HasPrefix(name, "/memfd:") && l.isMemory(&st) {
+		return "memfd"
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -180,6 +183,25 @@ func (l *lookup) kind(tid int, path, name string) string {
 		return "socket file"
 	}
 	return "file"
+}
+
+// isMemory tells whether a file with the name of a memfd is one: it is on the device of
+// one of our own, which nobody can mount. Those of huge pages are on another device.
+func (l *lookup) isMemory(st *unix.Statx_t) bool {
+	const sizeShift = 26 // MFD_HUGE_SHIFT
+	for _, flags := range []int{0, unix.MFD_HUGETLB | bits.TrailingZeros32(st.Blksize)<<sizeShift} {
+		fd, err := unix.MemfdCreate("scm", unix.MFD_CLOEXEC|flags)
+		if err != nil {
+			continue
+		}
+		var own unix.Statx_t
+		err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE, &own)
+		_ = unix.Close(fd)
+		if err == nil && own.Dev_major == st.Dev_major && own.Dev_minor == st.Dev_minor {
+			return true
+		}
+	}
+	return false
 }
 
 // socketKind asks without touching the socket: for its protocol by name, and

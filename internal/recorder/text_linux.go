@@ -103,17 +103,28 @@ func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	case !f.Open():
 		b = append(b, "not open"...)
 	case strings.HasPrefix(f.Name, f.Kind+":"), f.Kind == "memfd", strings.HasPrefix(f.Name, "anon_inode:"):
-		b = append(b, f.Name...)
+		b = appendName(b, f.Name)
 	default:
 		b = append(b, f.Kind...)
 		b = append(b, ' ')
-		b = append(b, f.Name...)
+		b = appendName(b, f.Name)
 	}
 	if f.Access != "" {
 		b = append(b, ", "...)
 		b = append(b, f.Access...)
 	}
 	return append(b, '>')
+}
+
+// appendName appends a name, between quotes if it could be taken for anything else: who
+// passes a file chooses its name.
+func appendName(b []byte, name string) []byte {
+	start := len(b)
+	b = strconv.AppendQuoteToASCII(b, name)
+	if string(b[start+1:len(b)-1]) == name && !strings.ContainsAny(name, "<>,") {
+		return append(b[:start], name...)
+	}
+	return b
 }
 
 func (c *Call) appendMessages(b []byte) []byte {
@@ -247,7 +258,7 @@ func (c *Call) appendControl(b []byte, m *Cmsg) []byte {
 		}
 		return append(b, '}')
 	case m.Level == unix.SOL_SOCKET && m.Type == scmSecurity:
-		return strconv.AppendQuote(b, strings.TrimRight(string(m.Data), "\x00"))
+		return strconv.AppendQuoteToASCII(b, strings.TrimRight(string(m.Data), "\x00"))
 	}
 	return appendHex(b, m.Data, TextBytes)
 }
