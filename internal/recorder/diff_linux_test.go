@@ -407,7 +407,7 @@ func TestSpool(t *testing.T) {
 		calls = append(calls, sentOne(a), receivedOne(a))
 	}
 	more := clone(receivedOne(amd64))
-	more.Thread, more.Section, more.Result, more.Errno, more.Unfinished, more.seq = 7, -3, -1, unix.EAGAIN, true, 1<<40
+	more.Thread, more.Section, more.Result, more.Errno, more.Unfinished, more.seq = 7, -3, -1, unix.EAGAIN, true, 1<<30
 	more.Unread = unix.EFAULT
 	more.Exit = nil
 	more.Files = []File{{FD: -1, Kind: "regular", Name: "/a b\n", Access: "read", CloseOnExec: true, AtExit: true}}
