@@ -53,7 +53,9 @@ type Config struct {
 
 	// Check is called by a Listener for each connection. One for which it
 	// returns an error is closed, and Accept goes on to the next. It may read
-	// and write, but no other connection is accepted meanwhile.
+	// and write, but no other connection is accepted meanwhile. Set a deadline
+	// on the Conn before you read from it: a Check that waits for a partner
+	// that sends nothing ends by nothing else, not by Close of the Listener.
 	Check func(*Conn) error
 }
 

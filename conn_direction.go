@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,8 @@ import (
 // send. The calls take turns, and only the one whose turn it is uses the poller.
 // So its context can end it by the poller's deadline, which is nobody else's then.
 type direction struct {
-	turn chan struct{}
+	busy atomic.Bool                             // it is somebody's turn
+	free chan struct{}                           // has room for one: the turn may have ended
 	poll func(try func(sock uintptr) bool) error // waits until try returns true
 	set  func(deadline time.Time) error
 
@@ -23,36 +25,35 @@ type direction struct {
 }
 
 func (d *direction) init(poll func(func(uintptr) bool) error, set func(time.Time) error) {
-	d.turn, d.poll, d.set = make(chan struct{}, 1), poll, set
+	d.free, d.poll, d.set = make(chan struct{}, 1), poll, set
 }
 
 // begin waits for the turn until ctx is done, or not at all.
 func (d *direction) begin(ctx context.Context, wait bool) error {
-	done := ctx.Done()
-	switch {
-	case done != nil && ctx.Err() != nil:
-		return ctx.Err()
-	case !wait:
-		select {
-		case d.turn <- struct{}{}:
-			return nil
-		default:
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for !d.busy.CompareAndSwap(false, true) {
+		if !wait {
 			return errnoAgain
 		}
-	case done == nil:
-		d.turn <- struct{}{}
-		return nil
+		select {
+		case <-d.free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case d.turn <- struct{}{}:
-		return nil
-	case <-done:
-		return ctx.Err()
-	}
+	return nil
 }
 
-// end lets the next call begin.
-func (d *direction) end() { <-d.turn }
+// end lets another call begin.
+func (d *direction) end() {
+	d.busy.Store(false)
+	select {
+	case d.free <- struct{}{}: // one that waits tries again, or the next one that comes to wait
+	default:
+	}
+}
 
 // until runs f, the call whose turn it is, and ends what waits in it once ctx is
 // done.

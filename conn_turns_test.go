@@ -27,7 +27,7 @@ func queuesIn(method string, n int) {
 		queued := 0
 		for _, stack := range strings.Split(string(stacks()), "\n\n") {
 			head, _, _ := strings.Cut(stack, "\n")
-			inTurn := strings.Contains(head, "[chan send") || strings.Contains(head, "[select") || strings.Contains(head, "[semacquire")
+			inTurn := strings.Contains(head, "[chan receive") || strings.Contains(head, "[select") || strings.Contains(head, "[semacquire")
 			if inTurn && strings.Contains(stack, "."+method+"(") {
 				queued++
 			}

@@ -3,6 +3,7 @@
 package scm
 
 import (
+	"math"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -69,7 +70,16 @@ func blocking(sock int32) bool {
 	return err == nil && flags&unix.O_NONBLOCK == 0
 }
 
+// waitReadable waits as long as a receive would: SO_RCVTIMEO ends it with EAGAIN.
 func waitReadable(sock int32) error {
-	_, err := unix.Poll([]unix.PollFd{{Fd: sock, Events: unix.POLLIN}}, -1)
+	timeout := -1
+	limit, err := unix.GetsockoptTimeval(int(sock), unix.SOL_SOCKET, unix.SO_RCVTIMEO)
+	if err == nil && limit.Nano() > 0 {
+		timeout = int(min((limit.Nano()+999_999)/1_000_000, math.MaxInt32))
+	}
+	n, err := unix.Poll([]unix.PollFd{{Fd: sock, Events: unix.POLLIN}}, timeout)
+	if err == nil && n == 0 {
+		return unix.EAGAIN
+	}
 	return err
 }
