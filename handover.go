@@ -49,7 +49,9 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 //
 // What is no connection is closed and refused: ENOTSOCK, EINVAL for a socket that
 // listens, or [ErrBlocking] unless [Config].SetNonblock allows a change that the
-// sender sees too. See SendConn for ctx, and RecvFile for other errors.
+// sender sees too. See SendConn for ctx, and RecvFile for other errors. What
+// [net.FileConn] asks of a TCP socket waits for a sender that is inside a read of it:
+// ctx does not end that.
 func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 	return receiveSocket(ctx, c, false, c.takeConn, net.FileConn)
 }

@@ -69,6 +69,21 @@ func sysRestrict(fd int, _ string, mode fs.FileMode) error {
 // kernel calls a file's own poll function while it holds the poller. That of pipes and
 // of these sockets never waits. Those of FUSE files, of epolls and of vsock sockets wait
 // for whoever has such a file.
+//
+// What a partner can do to a call on a received descriptor that we make before the caller
+// has it, as tried on Linux 6.18 with a FUSE server that does not answer, and with a
+// process that is inside a read of the same open file description into a page of such a
+// file, which keeps the lock that the read took:
+//
+//   - fcntl of F_GETFL, F_SETFL, F_DUPFD, F_GET_SEALS, getsockopt of SO_TYPE, SO_DOMAIN
+//     and SO_ACCEPTCONN, readlink in /proc, statx with AT_STATX_DONT_SYNC and dup3 of the
+//     number never wait.
+//   - fstat, poll, epoll_ctl, read and close wait for a FUSE server; fstat of a FIFO on
+//     FUSE, too.
+//   - fcntl of F_GETPIPE_SZ waits for a reader of the pipe, lseek for one of any regular
+//     file, getsockname and setsockopt for one of a TCP socket.
+//
+// Only what waits inside the poller stops the process. The rest holds up one thread.
 func sysPollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 		return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
