@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -188,6 +189,33 @@ var _ = Describe("the build", Label("build"), func() {
 				Expect(g.must("tool", "nm", bin)).To(And(MatchRegexp(" read_fd(@|$|\\n)"), ContainSubstring(" scm_rights_go_read_fd\n")))
 			}
 		})
+
+		DescribeTable("adds nothing to a process that it does not use yet",
+			func(args ...string) {
+				needsCompiler()
+				ours := []string{module, module + "/fdchannel", module + "/wire"}
+				// What package os does at its start is not ours: it raises RLIMIT_NOFILE.
+				standard := strings.Fields(g.must(slices.Concat([]string{"list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}"}, args, ours)...))
+				standard = slices.DeleteFunc(standard, func(p string) bool {
+					return strings.Contains(p, "internal") || strings.HasPrefix(p, "vendor/") || p == "runtime/cgo"
+				})
+				bin := filepath.Join(g.dir, "consumer")
+				state := func(packages []string) string {
+					g.writes(map[string]string{"main.go": stateProgram(packages)})
+					g.must(slices.Concat([]string{"build", "-o", bin}, args, []string{"."})...)
+					out, err := exec.Command(bin).CombinedOutput()
+					Expect(err).NotTo(HaveOccurred(), "%s", out)
+					Expect(string(out)).To(And(ContainSubstring("SigCgt:"), ContainSubstring("Max open files"), ContainSubstring("1 goroutines")))
+					return string(out)
+				}
+				without := state(standard)
+				Expect(state(append(ours, standard...))).To(Equal(without))
+				Expect(g.must("tool", "nm", bin)).NotTo(MatchRegexp(`(?m) `+module+`(/\w+)*\.init\.\d+$`), "an init function")
+			},
+			func(args ...string) string { return strings.Join(append([]string{"build"}, args...), " ") },
+			Entry(nil),
+			Entry(nil, "-tags", "purego"),
+		)
 
 		It("survives go mod vendor, C and all", func() {
 			g.must("mod", "vendor")
@@ -453,6 +481,41 @@ func main() {
 		panic(errno)
 	}
 	fmt.Printf("book: %d, scm: %d, %s\n", book, flags, scm.Backend)
+}
+`
+}
+
+// stateProgram prints what a process has at the start of main: its environment,
+// its signals, its limits, its descriptors and its goroutines.
+func stateProgram(packages []string) string {
+	text := "package main\n\n"
+	for _, p := range packages {
+		text += fmt.Sprintf("import _ %q\n", p)
+	}
+	return text + `
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+func main() {
+	fmt.Println(runtime.NumGoroutine(), "goroutines")
+	fmt.Println(strings.Join(os.Environ(), "\n"))
+	for _, name := range []string{"status", "limits"} {
+		text, err := os.ReadFile("/proc/self/" + name)
+		if err != nil {
+			panic(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if name == "limits" || strings.HasPrefix(line, "Sig") && !strings.HasPrefix(line, "SigQ") {
+				fmt.Print(line)
+			}
+		}
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	fmt.Println(len(files), "descriptors", err)
 }
 `
 }
