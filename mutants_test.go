@@ -100,7 +100,7 @@ var cgoMutants = []mutant{
 		[]edit{{"csrc/cgo.h", "iov[i].iov_base = p[i];\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif", "iov[i].iov_base = p[i] + (p[i] != NULL);\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif"}}, false},
 	{"many buffers are filled from the same place",
 		"a message stream gathers and scatters buffers of which there are 9, from one",
-		[]edit{{"csrc/many.go", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(ms[0].Buffers[0])"}}, false},
+		[]edit{{"csrc/many.go", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(ms[j].Buffers[0])"}}, false},
 	{"payloads are void pointers",
 		"memory stream in a struct beside pointers, on the heap",
 		[]edit{

@@ -62,7 +62,7 @@ var mutants = []mutant{
 	{"csrc fills many buffers one too far", "csrc/cgo.h",
 		"iov[i].iov_base = p[i];\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif", "iov[i].iov_base = p[i] + (p[i] != NULL);\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif", "buffers, ", false},
 	{"csrc takes the first of many buffers for each", "csrc/many.go",
-		"if len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(ms[0].Buffers[0])", "buffers, ", false},
+		"if len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(ms[j].Buffers[0])", "buffers, ", false},
 	{"csrc does not tell a batch's lengths", "csrc/recv_batch.c",
 		"\t\tms[i].len = msgs[i].msg_len;\n", "", "message ", false},
 
