@@ -6,6 +6,9 @@ import "slices"
 // not about what the peer did with it; or the peer was killed; or the kernel did not
 // tell which of the two it is.
 func (f Finding) doubtful() bool {
+	if f.own {
+		return false
+	}
 	return f.Check == CheckFile || f.Check == CheckAnswer || f.Check == CheckHang || f.Check == CheckCrash || f.either
 }
 

@@ -94,6 +94,7 @@ type Finding struct {
 	Text  string `json:"text"`
 
 	either bool // which of the two it is, the kernel does not tell
+	own    bool // it is what the peer did, whatever it received
 }
 
 func (f Finding) String() string {

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -36,6 +37,7 @@ func stateOf(f *caseFile) (s state, ok bool) {
 // noteStates keeps how the files are, after something that may have changed them
 // rightly.
 func (p *play) noteStates() {
+	p.both = false
 	p.states = map[*caseFile]state{}
 	for _, f := range p.k.files {
 		if s, ok := stateOf(f); ok {
@@ -55,14 +57,23 @@ func (p *play) judgeStates(role Role, line int) {
 				continue
 			}
 			if was.flags != is.flags {
-				p.find(CheckFile, role, line, "%s has got the status flags %#o in place of %#o", f.Name, is.flags, was.flags)
+				p.findOwn(f, role, line, "%s has got the status flags %#o in place of %#o", f.Name, is.flags, was.flags)
 			}
 			if was.offset != is.offset {
-				p.find(CheckFile, role, line, "%s is at offset %d now, and was at %d", f.Name, is.offset, was.offset)
+				p.findOwn(f, role, line, "%s is at offset %d now, and was at %d", f.Name, is.offset, was.offset)
 			}
 		}
 	}
 	p.noteStates()
+}
+
+// findOwn finds what a peer did before its answer: no sender is to blame for that, unless
+// it had something to do at the same time. It is kept who has changed a file.
+func (p *play) findOwn(f *caseFile, role Role, line int, format string, args ...any) {
+	if !p.both {
+		p.changed[f] = role
+	}
+	p.add(Finding{Check: CheckFile, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...), own: !p.both})
 }
 
 // judgeHeld convicts the peer that has just answered if it has closed what it was
@@ -90,7 +101,7 @@ func (p *play) judgeHeld(role Role, line int) {
 		}
 	}
 	for _, n := range lost {
-		p.find(CheckFile, role, line, "%d is closed, and nobody asked for that", n)
+		p.findOwn(nil, role, line, "%d is closed, and nobody asked for that", n)
 		delete(sd.live, n)
 	}
 }

@@ -27,6 +27,9 @@ type play struct {
 	convicted map[held]bool         // leaks that are found already
 	states    map[*caseFile]state   // how the files were when somebody could last have changed them rightly
 	leaked    map[*caseFile]bool    // and of which files
+	changed   map[*caseFile]Role    // who has changed the state of a file, and should not have
+	both      bool                  // whether both were at work since the states were noted
+	early     map[Role]early        // answers that came before their lines did
 	dead      map[Role]bool         // whom the runner has killed
 	spent     bool                  // a side is not what it was: the session is over after this case
 }
@@ -47,6 +50,8 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 		limits:    map[*side]unix.Rlimit{},
 		convicted: map[held]bool{},
 		leaked:    map[*caseFile]bool{},
+		changed:   map[*caseFile]Role{},
+		early:     map[Role]early{},
 		dead:      map[Role]bool{},
 		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
 	}
@@ -230,6 +235,7 @@ func (p *play) say(st Step) error {
 		return p.silent(st.Role, st.Line, err)
 	}
 	p.asked[st.Role], p.said[st.Role] = l.verb, command
+	p.both = p.both || len(p.asked) > 1
 	return nil
 }
 
@@ -276,7 +282,12 @@ func (p *play) file(name string) *caseFile {
 }
 
 func (p *play) hear(st Step) error {
-	a, err := p.listen(st.Role)
+	a, err := p.listen(st)
+	if next, ok := p.refuted(st); ok && errors.Is(err, errHang) {
+		// Nobody waits in vain for what the other says that it did not do.
+		p.sides[st.Role].wake()
+		return p.hear(next)
+	}
 	if err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
@@ -334,24 +345,75 @@ func (p *play) plain(role Role) bool {
 	return false
 }
 
-// listen waits for an answer. Where it is expected that none comes, it is enough
-// that everybody sleeps who was asked: nobody is at work who could wake another.
-func (p *play) listen(role Role) (string, error) {
-	sd := p.sides[role]
-	if !p.hangs(p.k.c, role) {
+// An early answer is one that was read before its line: so far, another is waited for.
+type early struct {
+	text string
+	err  error
+}
+
+// listen waits for an answer. Where it is expected that none comes, or the other side
+// has given an answer that is not expected, it is enough that everybody sleeps who was
+// asked: nobody is at work who could wake another.
+func (p *play) listen(st Step) (string, error) {
+	if e, ok := p.early[st.Role]; ok {
+		delete(p.early, st.Role)
+		return e.text, e.err
+	}
+	sd := p.sides[st.Role]
+	hangs := p.hangs(p.k.c, st.Role)
+	if !hangs && len(p.asked) < 2 {
 		return sd.hear(p.ctx, p.timeout)
 	}
 	deadline := time.Now().Add(p.timeout)
 	for {
-		a, err := sd.hear(p.ctx, look)
+		a, err := sd.hear(p.ctx, min(look, p.timeout))
+		p.hearEarly(st.Role)
 		if !errors.Is(err, errHang) || time.Now().After(deadline) {
 			return a, err
 		}
-		if p.allWait() {
+		if _, wrong := p.refuted(st); (hangs || wrong) && p.allWait() {
 			// What it may have said before it slept is on its way.
 			return sd.hear(p.ctx, look)
 		}
 	}
+}
+
+// hearEarly reads the answer of the other side, if it was asked and has answered.
+func (p *play) hearEarly(but Role) {
+	for role := range p.asked {
+		if _, ok := p.early[role]; ok || role == but || len(p.sides[role].answers) == 0 {
+			continue
+		}
+		text, err := p.sides[role].hear(p.ctx, look)
+		p.early[role] = early{text, err}
+	}
+}
+
+// refuted tells whether the other side has given an answer already that its line does
+// not have, and which line that is.
+func (p *play) refuted(st Step) (next Step, wrong bool) {
+	for role, e := range p.early {
+		i := slices.IndexFunc(p.k.c.Scenario.Steps, func(s Step) bool {
+			return s.Role == role && s.Kind == StepHear && s.Line > st.Line
+		})
+		if role == st.Role || i < 0 {
+			continue
+		}
+		next = p.k.c.Scenario.Steps[i]
+		got, _, err := parseAnswer(p.asked[role], p.unworld(e.text))
+		if e.err != nil || err != nil {
+			return next, true
+		}
+		return next, !slices.ContainsFunc(next.Wants, func(w Want) bool {
+			want, err := p.wanted(w, role)
+			if err != nil {
+				return true // its line tells of that
+			}
+			_, why := want.match(got)
+			return why == ""
+		})
+	}
+	return next, false
 }
 
 // allWait tells whether nobody who was asked does anything any more.
@@ -361,7 +423,7 @@ func (p *play) allWait() bool {
 		if sd.pid == os.Getpid() {
 			return false // nobody can tell
 		}
-		if len(sd.answers) > 0 {
+		if _, ok := p.early[role]; ok || len(sd.answers) > 0 {
 			continue
 		}
 		if read, err := sd.hasRead(); err != nil || !read {

@@ -21,6 +21,7 @@ func (p *play) verbBlocked(st Step, words []string) error {
 	if sd.pid == os.Getpid() {
 		return p.notRun("%s is in the runner's own process", p.k.c.peer(role).Name)
 	}
+	_, answered := p.early[role]
 	deadline := time.Now().Add(p.timeout)
 	for {
 		read, err := sd.hasRead()
@@ -34,7 +35,7 @@ func (p *play) verbBlocked(st Step, words []string) error {
 			}
 		}
 		switch {
-		case len(sd.answers) > 0:
+		case len(sd.answers) > 0 || answered:
 			p.find(CheckAnswer, role, st.Line, "it does not wait")
 			return errSessionOver
 		case asleep:

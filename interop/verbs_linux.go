@@ -94,7 +94,7 @@ func (p *play) verbPos(st Step, words []string) error {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if info.pos != offset {
-		p.find(CheckFile, role, st.Line, "%s is at offset %d, not %d", name, info.pos, offset)
+		p.findState(role, st.Line, name, "%s is at offset %d, not %d", name, info.pos, offset)
 	}
 	return nil
 }
@@ -119,9 +119,21 @@ func (p *play) verbFlags(st Step, words []string) error {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if have := info.flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
-		p.find(CheckFile, role, st.Line, "%s has the status flags %#o, not %s", name, have, value)
+		p.findState(role, st.Line, name, "%s has the status flags %#o, not %s", name, have, value)
 	}
 	return nil
+}
+
+// findState finds that a file is not as the scenario has it, at whoever was found to have
+// changed it, if anybody was.
+func (p *play) findState(role Role, line int, name, format string, args ...any) {
+	if f := p.file(name); f != nil {
+		if by, ok := p.changed[f]; ok {
+			p.findOwn(f, by, line, format, args...)
+			return
+		}
+	}
+	p.find(CheckFile, role, line, format, args...)
 }
 
 // drop NAME closes the runner's own copy of a file.

@@ -1,0 +1,100 @@
+package interop
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// adept sends and receives as it should, but for what its fields say.
+type adept struct {
+	sock     int
+	err      error               // of each receive
+	received func(fds []int)     // what it does with what it receives
+	short    func(n int) (m int) // how much of n bytes it sends
+}
+
+func (h adept) Send(m peer.Message) (int, error) {
+	if h.short != nil {
+		m.Buffers[0] = m.Buffers[0][:h.short(len(m.Buffers[0]))]
+	}
+	return raw.Send(h.sock, m.Buffers, m.FDs, m.Flags)
+}
+
+func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
+	if h.err != nil {
+		return got, h.err
+	}
+	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
+	if err == nil && h.received != nil {
+		h.received(fds)
+	}
+	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
+}
+
+// A receiver that changes what it received has done so itself, whatever else the sender
+// gets wrong in the same scenario.
+func TestChangedFileIsTheReceivers(t *testing.T) {
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
+		"R> flags B a=-\nB> send payload=01 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=01 fds=-\n")
+	other := inside(t, func(sock int) peer.Socket { return adept{sock: sock, err: unix.EIO} })
+	other.Name = "other"
+	changer := inside(t, func(sock int) peer.Socket {
+		return adept{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
+	})
+	self := runner(t)
+	settled(t)
+	o := Run(context.Background(), []Case{{s, "stream", other, changer}}, nil, Options{Runner: self})
+	if len(o.Results) != 1 {
+		t.Fatalf("got %+v", o)
+	}
+	const want = "file@x: a has got the status flags 04000 in place of 0\nfile@x: a has the status flags 04000, not -\n" +
+		`answer@other: answered "err EIO"` + "\nnot ok n=1 payload=01 fds=- (not ok)"
+	if got := finding(t, o.Results[0]); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// shortPeer, in the environment, makes this program a peer that sends half of what it is
+// told to, and says so.
+const shortPeer = "SCM_SHORT_PEER"
+
+func TestShortPeer(t *testing.T) {
+	if os.Getenv(shortPeer) == "" {
+		t.Skip("it is for TestShortCountIsHeard")
+	}
+	_ = peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream", Open: func(sock int) (peer.Socket, error) {
+		return adept{sock: sock, short: func(n int) int { return n / 2 }}, nil
+	}}, os.Stdin, os.Stdout)
+	os.Exit(0)
+}
+
+// A sender that says how little it sent is heard, and not told that it lied: at once,
+// although the receiver waits for the rest.
+func TestShortCountIsHeard(t *testing.T) {
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
+		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
+	short := Program("x", "/bin/sh", "-c", shortPeer+"=1 exec "+os.Args[0]+" -test.run='^TestShortPeer$'")
+	if err := short.Probe(DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	silent := inside(t, func(sock int) peer.Socket { return adept{sock: sock, short: func(n int) int { return n / 2 }} })
+	for _, c := range []struct {
+		peer    *Peer
+		timeout time.Duration
+	}{
+		{short, time.Hour}, // it would be waited for
+		{silent, deadline}, // nobody can tell that a peer inside sleeps
+	} {
+		got := finding(t, playBoth(t, Case{Scenario: s, Type: "stream", A: c.peer, B: runner(t)}, c.timeout))
+		if want := `answer@x: answered "ok n=1"` + "\nnot ok n=2 (n is 1)"; got != want && !strings.HasPrefix(got, want) {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+	}
+}
