@@ -27,6 +27,7 @@ func listCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal()
+			defer adopt()() // of the peers, of which each is started
 			p, err := s.plan(ctx, interop.DefaultTimeout)
 			stop()
 			if err != nil {

@@ -141,6 +141,41 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// Who keeps starting another in a group of its own, and ends, does not outlive the run,
+// and neither do two of whom each starts the other again when it is killed. Both give up
+// by themselves after a while, in case nobody ends them, and no more than a few run at
+// once.
+func TestForkers(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skipf("setsid: %v", err)
+	}
+	for name, script := range map[string]string{
+		"one after the other": `: > "$1.began"; [ "$2" -gt 0 ] || exit; setsid sh "$0" "$1" $(($2-1)) & exit`,
+		"each other":          `: > "$1.began"; n=$2; while [ $n -gt 0 ]; do n=$((n-1)); sh -c 'sleep 0.2' "$1"; setsid sh -c 'sleep 0.1; exit' "$0" "$1"; done`,
+		"a few at once":       `: > "$1.began"; n=300; while [ $n -gt 0 ]; do n=$((n-1)); setsid sh -c 'exec sleep 20' "$0" "$1" & done; wait`,
+	} {
+		mark := filepath.Join(t.TempDir(), "mark")
+		file := filepath.Join(filepath.Dir(mark), "forker")
+		if err := os.WriteFile(file, []byte(script+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		peer := fmt.Sprintf(`x=sh -c 'setsid sh %[1]s %[2]s 3000 <&- >&- 2>&- & until [ -e %[2]s.began ]; do sleep 0.01; done; exec %[3]s'`, file, mark, program(t, "fakes"))
+		r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/no-fd-message-has-no-cmsg/stream/x/runner")
+		if r.code != 0 || r.stderr != "" {
+			t.Errorf("%s: got %+v", name, r)
+		}
+		names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if text, err := os.ReadFile(name); err == nil && strings.Contains(string(text), mark) {
+				t.Errorf("%s: %s is left: %q", script, name, text)
+			}
+		}
+	}
+}
+
 // Who was there before the run, started by whoever became scm by exec, is not the
 // run's to end.
 func TestOlderChildren(t *testing.T) {
