@@ -196,7 +196,7 @@ var sharedMutants = []mutant{
 		[]edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, errors.New(\"recvmsg failed\")"}}, false},
 	{"what is no connection is left open",
 		"torture leaves nothing and loses nothing in Conn.RecvConn of what is none",
-		[]edit{{"handover.go", "\t\t\tsysClose(fd)\n", ""}}, false},
+		[]edit{{"handover.go", "listens); err != nil {\n\t\t\tsysClose(fd)\n", "listens); err != nil {\n"}}, false},
 	{"a socket that could not connect is left open",
 		"torture leaves nothing and loses nothing in Dial",
 		[]edit{{"dial.go", "\tif err != nil {\n\t\tsysClose(fd)\n", "\tif err != nil {\n"}}, false},
