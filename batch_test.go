@@ -539,3 +539,29 @@ var _ = Describe("a batch on a stream", func() {
 		f.takes(came, sent...)
 	})
 })
+
+var _ = Describe("a batch of more buffers than one message may have", Label("memory"), func() {
+	It("passes them all, with empty ones among them", func() {
+		f := connect(unix.SOCK_SEQPACKET)
+		const messages, buffers = 3, 1000
+		fill := func(content func(i, j int) byte) []scm.Message {
+			ms := make([]scm.Message, messages)
+			for i := range ms {
+				for j := range buffers {
+					ms[i].Buffers = append(ms[i].Buffers, bytes.Repeat([]byte{content(i, j)}, j%4))
+				}
+			}
+			return ms
+		}
+		content := func(i, j int) byte { return byte(7*i + j) }
+		out, in := fill(content), fill(func(int, int) byte { return 0 })
+		n, err := scm.SendBatch(f.a, out, 0)
+		Expect(n, err).To(Equal(messages))
+		n, err = scm.RecvBatch(f.b, in, 0)
+		Expect(n, err).To(Equal(messages))
+		for i := range in {
+			Expect(in[i].Buffers).To(Equal(fill(content)[i].Buffers))
+			Expect(in[i].N).To(Equal(buffers / 4 * (0 + 1 + 2 + 3)))
+		}
+	})
+})
