@@ -4,6 +4,7 @@
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
 #   ARCH=…     runs foreign on these architectures alone
 #   SCM_SOAK=… is how long soak takes for each backend
+#   AS_USER=tools/as-user.sh, as root, runs the tests on pure Go as a user without a compiler
 
 # What is red does not keep the rest from running.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
@@ -18,6 +19,7 @@ SHELL := bash
 SETUP ?= 1
 CI ?=
 ARCH ?=
+AS_USER ?=
 SCM_SOAK ?= 10m
 GO ?= go
 CLANG_FORMAT ?= clang-format
@@ -59,15 +61,16 @@ test-cgo:
 		echo "skip: cgo run: no C compiler"; \
 	fi
 
-# What has no backend in it was tested by the run before, where that was possible.
+# What has no backend in it was tested by the run before, where that was possible; another
+# user runs it all.
 test-purego:
 	@packages=./...; \
-	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+	if [ -z "$(AS_USER)" ] && [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
 		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
 			awk '/^[^ ]*\.test / && /scm\/internal\/pure/ { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages with a backend in them"; \
 	fi; \
-	$(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$packages
+	$(AS_USER) $(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$packages
 
 test-c:
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
