@@ -27,9 +27,9 @@ type Config struct {
 	// the open file description: a passed socket's sender too.
 	SetNonblock bool
 
-	// KeepTruncated makes ReadFiles return what came beside a
-	// [TruncatedError], so that missing descriptors do not end a
-	// conversation.
+	// KeepTruncated makes ReadFiles return the first files of a message beside
+	// a [TruncatedError], up to the first that is missing, so that missing
+	// descriptors do not end a conversation.
 	KeepTruncated bool
 
 	// NoFiles makes the kernel refuse descriptors that are sent to the socket:

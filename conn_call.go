@@ -208,18 +208,21 @@ func (k *call) closeReceived() {
 	}
 }
 
-// takeFiles makes files of the descriptors that came. Those of which none can be made
-// are closed: err says why.
+// takeFiles makes files of the descriptors that came. It returns those before the
+// first of which none can be made, so that each has the place that the sender gave it,
+// and closes the others: err says why.
 func (k *call) takeFiles() (files []*os.File, err error) {
 	if k.msg.NFD == 0 {
 		return nil, nil
 	}
 	files = make([]*os.File, 0, k.msg.NFD)
 	for _, fd := range k.fds[:k.msg.NFD] {
-		f, failed := newFile(int(fd), "received")
-		if failed != nil {
+		var f *os.File
+		if err == nil {
+			f, err = newFile(int(fd), "received")
+		}
+		if err != nil {
 			sysClose(int(fd))
-			err = failed
 			continue
 		}
 		files = append(files, f)

@@ -75,8 +75,8 @@ func (k *call) addFiles(files []*os.File) error {
 //   - n, nil, *TruncatedError: files are missing, because there was no room for
 //     them in max, or in the process's table (a file that is no pipe or socket takes
 //     one number more while it is received), or for another reason. The n bytes
-//     are in p. What came is closed, or returned with the error if the Conn has
-//     [Config].KeepTruncated.
+//     are in p. What came is closed. If the Conn has [Config].KeepTruncated,
+//     the files before the first that is missing are returned with the error.
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
 // is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil. On a socket with SO_PASSCRED,

@@ -334,6 +334,12 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
+	for place := range 3 {
+		It("are the first ones up to one of which no file can be made, number "+strconv.Itoa(place)+" of 3", func() {
+			runChild(childCommand("conn-nofile-order", network, strconv.Itoa(place)))
+		})
+	}
+
 	It("are told missing, for no known reason, where credentials took their room", func() {
 		a, b := pair(network)
 		Expect(scm.PassCred(numberOf(b), true)).To(Succeed())
@@ -427,5 +433,46 @@ var _ = child("conn-nofile", func(args []string) {
 		for _, c := range []io.Closer{a, b, r} {
 			Expect(c.Close()).To(Succeed())
 		}
+	}
+})
+
+// A file that is no pipe takes one number more while it is received.
+var _ = child("conn-nofile-order", func(args []string) {
+	place, err := strconv.Atoi(args[1])
+	Expect(err).NotTo(HaveOccurred())
+	a, b, err := scm.Config{KeepTruncated: true}.Pair(args[0])
+	Expect(err).NotTo(HaveOccurred())
+	Expect(a.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	var sent, kept []*os.File
+	for i := range 3 {
+		r, w, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		kept = append(kept, r)
+		if i == place {
+			Expect(w.Close()).To(Succeed())
+			w, err = os.Open("/")
+			Expect(err).NotTo(HaveOccurred())
+		}
+		sent = append(sent, w)
+	}
+	Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
+	var n int
+	var files []*os.File
+	withFree(len(sent), func() { n, files, err = b.ReadFiles(make([]byte, 8), len(sent)) })
+	var truncated *scm.TruncatedError
+	Expect(errors.As(err, &truncated)).To(BeTrue(), "%v", err)
+	Expect(err).To(MatchError(unix.EMFILE))
+	Expect(n).To(Equal(3))
+	Expect(truncated.Files).To(Equal(files))
+	areSame(files, sent[:place])
+	for _, f := range append(files, sent...) {
+		Expect(f.Close()).To(Succeed())
+	}
+	for _, r := range kept {
+		Expect(io.ReadAll(r)).To(BeEmpty(), "nobody has the other end any longer")
+		Expect(r.Close()).To(Succeed())
+	}
+	for _, c := range []io.Closer{a, b} {
+		Expect(c.Close()).To(Succeed())
 	}
 })

@@ -93,8 +93,9 @@ func (e *limitError) Unwrap() error { return e.errno }
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
 
-	// Files are those that came, from a Conn with [Config].KeepTruncated: they
-	// are what ReadFiles returned, and the caller's to close.
+	// Files are what ReadFiles returned, from a Conn with [Config].KeepTruncated: the
+	// first of the files that were sent, in the sender's order, without a gap. They
+	// are the caller's to close.
 	Files []*os.File
 
 	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE
