@@ -120,8 +120,15 @@ scm_restore_cancel(int state)
 }
 #endif
 
-/* Hidden from the shared library's users. */
-#if defined(__GNUC__)
+/*
+ * What scm.h does not declare. Each object of libscm has its own (see Makefile):
+ * in an archive a hidden function would give way to a program's of that name.
+ */
+#if defined(SCM_STATIC) && defined(__GNUC__)
+#define SCM_HIDDEN static __attribute__((unused))
+#elif defined(SCM_STATIC)
+#define SCM_HIDDEN static
+#elif defined(__GNUC__)
 #define SCM_HIDDEN __attribute__((visibility("hidden")))
 #else
 #define SCM_HIDDEN
