@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -262,6 +264,91 @@ func TestChildThatHoldsTheOutput(t *testing.T) {
 	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if !strings.HasPrefix(got, "crash@x: the peer ended: exit status 7") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// seizerArgument makes the test program trace its parent, and never wait for it.
+const seizerArgument = "scm-test-seizer"
+
+func init() {
+	if len(os.Args) != 3 || os.Args[1] != seizerArgument {
+		return
+	}
+	runtime.LockOSThread() // the tracer is a thread
+	said := "seized"
+	if _, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(os.Getppid()), 0, 0, 0, 0); e != 0 {
+		said = e.Error()
+	}
+	if os.WriteFile(os.Args[2]+".new", []byte(said+"\n"), 0o600) != nil || os.Rename(os.Args[2]+".new", os.Args[2]) != nil {
+		os.Exit(1)
+	}
+	time.Sleep(time.Hour)
+	os.Exit(0)
+}
+
+// traced is a peer whose child traces it: the runner does not learn that the peer has
+// ended before the tracer waits for it, or ends. A signal would stop the peer: once it
+// is traced it starts nothing, so that no child of it ends.
+func traced(t *testing.T) *Peer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "seized")
+	p := script(t, `use) "`+os.Args[0]+`" `+seizerArgument+" "+file+` <&- >&- 2>&- & until [ -e `+file+` ]; do :; done
+		read -r said < `+file+`
+		[ "$said" = seized ] || exit 9
+		echo ok;;`)
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(file); err == nil && string(text) != "seized\n" {
+			t.Logf("ptrace: %s", text)
+		}
+	})
+	return p
+}
+
+// killed has the receiver killed.
+const killed = rule + "on stream\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nR> kill B SIGKILL\n"
+
+// A peer that is killed, and is not seen to end, is a peer that does not answer.
+func TestKilledPeerThatIsTraced(t *testing.T) {
+	s := mustParse(t, killed)
+	r := playBoth(t, Case{Scenario: s, Type: "stream", A: runner(t), B: traced(t)}, deadline)
+	if got := finding(t, r); strings.Contains(got, "exit status 9") {
+		t.Skip("no process may trace its parent here")
+	} else if got != "hang@x: it does not end after SIGKILL: no answer in time: signal: killed" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A run that is cut short does not wait for it either.
+func TestKilledPeerThatIsTracedIsCutShort(t *testing.T) {
+	self, liar := runner(t), traced(t)
+	settled(t)
+	ctx, cut := context.WithCancel(context.Background())
+	defer cut()
+	ended := make(chan struct{})
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer close(ended)
+	watch.Go(func() { // once the peer is dead
+		for {
+			for _, pid := range children(t) {
+				if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(text), ") Z ") {
+					cut()
+				}
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	s := mustParse(t, killed)
+	o := Run(ctx, []Case{{Scenario: s, Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
+	switch {
+	case len(o.Results) == 1 && strings.Contains(fmt.Sprint(o.Results[0].Findings), "exit status 9"):
+		t.Skip("no process may trace its parent here")
+	case len(o.Results) != 0 || !errors.Is(o.Cut, context.Canceled):
+		t.Errorf("got %+v", o)
 	}
 }
 

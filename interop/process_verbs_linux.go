@@ -121,7 +121,18 @@ func (p *play) verbKill(st Step, words []string) error {
 		return p.notRun("line %d: kill: %v", st.Line, err)
 	}
 	if signal == unix.SIGKILL {
-		<-sd.gone
+		// The kernel does not report the end of a peer that another process traces before
+		// the tracer has waited for it.
+		timer := time.NewTimer(p.timeout)
+		defer timer.Stop()
+		select {
+		case <-sd.gone:
+		case <-p.ctx.Done():
+			sd.kill()
+			return errCut
+		case <-timer.C:
+			return p.silent(role, st.Line, fmt.Errorf("it does not end after SIGKILL: %w", errHang))
+		}
 		delete(p.asked, role)
 		p.dead[role], p.spent = true, true
 	}
