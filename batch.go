@@ -10,7 +10,8 @@ import (
 // SendBatch sends the messages ms through the socket sock, as Send does each,
 // with one sendmmsg(2) where the system has it. It returns how many were sent,
 // and sets N of all, to 0 of those that were not; at most 32 are sent by one
-// call, so call again with the rest.
+// call, and none behind a message of more than 0x7ff00000 bytes, of which Linux may
+// send a part: call again with the rest.
 //
 // If n < len(ms), call again with ms[n:]: that call returns the error, if there is
 // one. No descriptor of ms[n] was sent. SendBatch checks the limits of all messages

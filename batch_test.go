@@ -540,6 +540,49 @@ var _ = Describe("a batch on a stream", func() {
 	})
 })
 
+var _ = Describe("a batch on a stream", func() {
+	// Linux takes INT_MAX bytes of a message, rounded down to pages, and to sendmmsg
+	// that is the whole of it. The message is 1024 times the same memory.
+	It("ends with a message that is longer than the kernel takes", func() {
+		f := connect(unix.SOCK_STREAM)
+		for _, sock := range []int{f.a, f.b} {
+			Expect(unix.SetNonblock(sock, false)).To(Succeed())
+		}
+		var wg sync.WaitGroup
+		read := 0
+		wg.Go(func() {
+			p := make([]byte, 1<<20)
+			for {
+				n, err := unix.Read(f.b, p)
+				if err == unix.EINTR {
+					continue
+				}
+				if n <= 0 {
+					return
+				}
+				read += n
+			}
+		})
+		text := make([]byte, 1<<21)
+		long := make([][]byte, scm.MaxBuffers)
+		for i := range long {
+			long[i] = text
+		}
+		whole := uint64(len(text)) * scm.MaxBuffers
+		out := []scm.Message{{Buffers: [][]byte{{1}}}, {Buffers: long}, {Buffers: [][]byte{{2}}}, {Buffers: [][]byte{{3}}}}
+		n, err := scm.SendBatch(f.a, out, 0)
+		sent := out[1].N
+		f.CloseNow(f.a)
+		wg.Wait()
+		Expect(n, err).To(Equal(2))
+		Expect(out[0].N).To(Equal(1))
+		Expect(sent).To(BeNumerically(">", 0))
+		Expect(uint64(sent)).To(BeNumerically("<", whole))
+		Expect(read).To(Equal(1 + sent))
+		untouchedLengths(out[2:])
+	})
+})
+
 var _ = Describe("a batch of more buffers than one message may have", Label("memory"), func() {
 	It("passes them all, with empty ones among them", func() {
 		f := connect(unix.SOCK_SEQPACKET)

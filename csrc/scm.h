@@ -120,7 +120,8 @@ ssize_t scm_recv(int sock, struct scm_message *m, int flags);
  *
  * On a stream the last one can have gone in part: its len is then less than its
  * length. Send the rest of its bytes first, without its descriptors, which went
- * with its first byte.
+ * with its first byte. A call sends none behind a message of more than 0x7ff00000
+ * bytes, of which Linux may send a part.
  */
 int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

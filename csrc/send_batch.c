@@ -1,16 +1,21 @@
 #include "private.h"
 
+/*
+ * Linux takes no more of a message than INT_MAX bytes, rounded down to pages;
+ * this holds for pages of up to 1 MiB.
+ */
+#define SCM_MAX_WHOLE ((size_t)0x7ff00000)
+
 int
 scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 {
 #ifdef __linux__
 	union scm_control control[SCM_MAX_BATCH];
 	struct mmsghdr msgs[SCM_MAX_BATCH];
-#else
-	size_t whole;
-	size_t k;
 #endif
+	size_t whole;
 	size_t i;
+	size_t k;
 	long done;
 
 	if (n > SCM_MAX_BATCH)
@@ -23,6 +28,20 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 	if (n == 0)
 		return 0;
 #ifdef __linux__
+	/*
+	 * To sendmmsg a longer message has gone whole when that much of it has: on a
+	 * stream the next one would go behind a part.
+	 */
+	for (i = 0; i + 1 < n; i++) {
+		whole = 0;
+		for (k = 0; ms[i].iov != NULL && k < ms[i].iovlen; k++) {
+			if (ms[i].iov[k].iov_len > SCM_MAX_WHOLE - whole) {
+				n = i + 1;
+				break;
+			}
+			whole += ms[i].iov[k].iov_len;
+		}
+	}
 	for (i = 0; i < n; i++) {
 		memset(&msgs[i], 0, sizeof(msgs[i]));
 		scm_prepare_send(&msgs[i].msg_hdr, &control[i], &ms[i]);

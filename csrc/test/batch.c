@@ -5,7 +5,9 @@
 #include "scm.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MOST (SCM_MAX_BATCH + 1)
@@ -362,6 +364,84 @@ part(void)
 	raw_close(2, sv);
 }
 
+/* Reads until the end, and exits with 0. */
+static pid_t
+reader(int sv[2])
+{
+	static char text[1 << 20];
+	pid_t pid = fork();
+
+	NEED(pid >= 0);
+	if (pid == 0) {
+		ssize_t n = 1;
+
+		close(sv[0]);
+		while (n > 0)
+			n = read(sv[1], text, sizeof(text));
+		_exit(n == 0 ? 0 : 1);
+	}
+	close(sv[1]);
+	return pid;
+}
+
+/*
+ * Linux takes INT_MAX bytes of a message, rounded down to pages, and to sendmmsg
+ * that is the whole of it: nothing goes behind it all the same. The message is
+ * 1024 times the same memory.
+ */
+static void
+longest(void)
+{
+	static char text[1 << 21];
+	static struct iovec iov[SCM_MAX_IOV];
+	size_t whole = sizeof(text) * SCM_MAX_IOV;
+	int status = -1;
+	int sv[2];
+	pid_t pid;
+	size_t i;
+
+	if (getenv("UNDER_VALGRIND") != NULL) {
+		check_skip("valgrind looks at each byte of 2 GiB");
+		return;
+	}
+	raw_pair(SOCK_STREAM, sv);
+	pid = reader(sv);
+	letters(4);
+	for (i = 0; i < SCM_MAX_IOV; i++) {
+		iov[i].iov_base = text;
+		iov[i].iov_len = sizeof(text);
+	}
+	out.m[1].iov = iov;
+	out.m[1].iovlen = SCM_MAX_IOV;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, 4, 0), 2);
+	CHECK_EQ(out.m[0].len, 2);
+	CHECK(out.m[1].len > 0 && out.m[1].len < whole);
+	CHECK_EQ(out.m[2].len, 0);
+	CHECK_EQ(out.m[3].len, 0);
+	CHECK_EQ(scm_send_batch(sv[0], out.m + 2, 2, 0), 2);
+	close(sv[0]);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	close_letters();
+}
+
+/* Buffers that are nowhere are the kernel's to refuse, as with scm_send. */
+static void
+nowhere(int type)
+{
+	int sv[2];
+
+	raw_pair(type, sv);
+	letters(3);
+	out.m[1].iov = NULL;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, 3, 0), 1);
+	errno = 0;
+	CHECK_EQ(scm_send_batch(sv[0], out.m + 1, 2, 0), -1);
+	CHECK_EQ(errno, EFAULT);
+	close_letters();
+	raw_close(2, sv);
+}
+
 static void
 not_a_socket(void)
 {
@@ -388,6 +468,8 @@ main(void)
 	check_run_types("DQ", "batch/dontwait", dontwait);
 	check_run_types("SDQ", "batch/rooms", rooms);
 	check_run("batch/part", part);
+	check_run("batch/longest", longest);
+	check_run_types("DQ", "batch/nowhere", nowhere);
 	check_run("batch/not-a-socket", not_a_socket);
 	return check_status();
 }

@@ -39,6 +39,7 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	if len(ms) == 0 {
 		return 0, nil
 	}
+	ms = ms[:together(ms)]
 	b := batchPool.Get().(*batch)
 	defer b.put(len(ms))
 	for i := range ms {
@@ -56,6 +57,26 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		ms[i].N = int(b.msgs[i].len)
 	}
 	return n, err
+}
+
+// maxWhole is SCM_MAX_WHOLE of csrc: Linux takes no more of a message than INT_MAX
+// bytes, rounded down to pages; this holds for pages of up to 1 MiB.
+const maxWhole = 0x7ff00000
+
+// together is how many of the messages one sendmmsg may have. To sendmmsg a longer
+// message has gone whole when maxWhole or a little more of it has: on a stream the
+// next one would go behind a part.
+func together(ms []msg.Message) int {
+	for i := range ms {
+		whole := 0
+		for _, p := range ms[i].Buffers {
+			if len(p) > maxWhole-whole {
+				return i + 1
+			}
+			whole += len(p)
+		}
+	}
+	return len(ms)
 }
 
 // RecvBatch is csrc's scm_recv_batch: one recvmmsg of up to msg.MaxBatch
