@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, err
 	}
 	expected, err := s.expectations()
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkNames(); err != nil {
 		return nil, err
 	}
 	p := &plan{}
@@ -189,6 +193,26 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 		return nil, fmt.Errorf("%s: %w", s.expect, err)
 	}
 	return list, nil
+}
+
+// checkNames refuses a --peer with the name of a peer of the source while the expected
+// failures inside are in use: those are about that peer, and would hide failures of
+// this one.
+func (s *selection) checkNames() error {
+	if s.expect != "" || s.folder != "" {
+		return nil
+	}
+	known := built.Names()
+	for _, lib := range peers.All() {
+		known = append(known, lib.Name)
+	}
+	for _, text := range s.programs {
+		if name, _, _ := strings.Cut(text, "="); slices.Contains(known, name) {
+			return fmt.Errorf("--peer %q has the name of a peer of the source, whose expected failures would hide its own: "+
+				"give it another name, or a file of its own with --expect", name)
+		}
+	}
+	return nil
 }
 
 // findPeers lists the peers: those that can be started, and the others with the
