@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"math"
 	"net"
 	"os"
 
@@ -22,7 +23,8 @@ type Message struct {
 	// nil gets the name of the sender, "" if it has none.
 	Addr *net.UnixAddr
 
-	// Cred is attached to what is sent; the kernel checks it. On receipt, one
+	// Cred is attached to what is sent; the kernel checks it: EPERM where it is
+	// not the sender's, EINVAL for a UID or GID that is none. On receipt, one
 	// that is not nil gets the sender's, if the socket has SO_PASSCRED; if none
 	// came, its PID is 0 and the others -1. The PID alone is 0 where the sender
 	// is outside of this process's PID namespace. A message that was sent before
@@ -161,7 +163,7 @@ func (p *parts) outgoing(m *Message) (out msg.Message, err error) {
 		out.Name = p.name[:n]
 	}
 	if m.Cred != nil {
-		p.cred = msg.Cred{PID: number(m.Cred.PID), UID: uint32(m.Cred.UID), GID: uint32(m.Cred.GID)}
+		p.cred = msg.Cred{PID: number(m.Cred.PID), UID: owner(m.Cred.UID), GID: owner(m.Cred.GID)}
 		out.Cred = &p.cred
 	}
 	out.Unpadded = m.Unpadded
@@ -199,6 +201,16 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.PIDFD != nil {
 		*m.PIDFD = int(p.pidfd)
 	}
+}
+
+// owner is a user or a group as the kernel has it. What does not fit is nobody's, and
+// the kernel refuses it (EINVAL); it must not become root's by losing its upper half.
+// Where an int has 32 bits, the upper half of the users and groups is negative.
+func owner(id int) uint32 {
+	if u := uint32(id); int(u) == id {
+		return u
+	}
+	return math.MaxUint32
 }
 
 func checkLimits(m *Message) error {

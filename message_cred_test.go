@@ -127,6 +127,27 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		isEmpty(f.b)
 	})
 
+	It("that no uid_t holds are EINVAL, and nobody's: nothing is sent", func() {
+		bits := 32
+		beyond := 1 << bits
+		if beyond == 0 {
+			Skip("an int has 32 bits here")
+		}
+		f.option(unix.SO_PASSCRED, 1)
+		for _, cred := range []scm.Cred{
+			{PID: os.Getpid(), UID: os.Getuid() + beyond, GID: os.Getgid()},
+			{PID: os.Getpid(), UID: os.Getuid() - beyond, GID: os.Getgid()},
+			{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid() + beyond},
+			{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid() - beyond},
+		} {
+			m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred}
+			failsWith(scm.Send(f.a, &m, 0), "sendmsg", unix.EINVAL)
+			_, err := scm.SendBatch(f.a, []scm.Message{m}, 0)
+			failsWith(err, "sendmmsg", unix.EINVAL)
+		}
+		isEmpty(f.b)
+	})
+
 	It("take no memory", func() {
 		f.option(unix.SO_PASSCRED, 1)
 		sent := f.file()
