@@ -37,9 +37,10 @@ func putAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	return length, nil
 }
 
-// addrName is the name in a struct sockaddr_un that the kernel wrote.
+// addrName is the name in a struct sockaddr_un that the kernel wrote, "" for an
+// address of another family.
 func addrName(buf []byte) string {
-	if len(buf) <= pathAt {
+	if len(buf) <= pathAt || family(buf) != afUnix {
 		return ""
 	}
 	path := buf[pathAt:]

@@ -13,6 +13,8 @@ const (
 	hasAbstract = true
 )
 
+func family(buf []byte) int { return int(binary.NativeEndian.Uint16(buf)) }
+
 func putFamily(buf *[msg.NameBytes]byte, _ int) {
 	binary.NativeEndian.PutUint16(buf[:], afUnix)
 }

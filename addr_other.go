@@ -21,6 +21,13 @@ const (
 // begins with the family, of two, as on Linux.
 const hasLength = runtime.GOOS != "solaris" && runtime.GOOS != "illumos"
 
+func family(buf []byte) int {
+	if hasLength {
+		return int(buf[1])
+	}
+	return int(binary.NativeEndian.Uint16(buf))
+}
+
 // putFamily writes what an address begins with.
 func putFamily(buf *[msg.NameBytes]byte, length int) {
 	if hasLength {

@@ -147,6 +147,27 @@ var _ = Describe("the address of a datagram", func() {
 })
 
 var _ = Describe("the address of a message", func() {
+	It("is none where the sender's is no Unix one", func() {
+		f := connect(unix.SOCK_DGRAM)
+		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		Expect(err).NotTo(HaveOccurred())
+		f.Own(sock)
+		if err := unix.Bind(sock, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			Skip("there is no loopback: " + err.Error())
+		}
+		self, err := unix.Getsockname(sock)
+		Expect(err).NotTo(HaveOccurred())
+		for range 2 {
+			if err := unix.Sendto(sock, []byte("x"), 0, self); err != nil {
+				Skip("there is no loopback: " + err.Error())
+			}
+		}
+		Expect(f.from(sock)).To(BeEmpty())
+		ms := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, Addr: &net.UnixAddr{Name: "stale"}}}
+		Expect(scm.RecvBatch(sock, ms, 0)).To(Equal(1))
+		Expect(ms[0].Addr.Name).To(BeEmpty())
+	})
+
 	It("is what the kernel makes of it where the socket is no datagram socket", func() {
 		f := connect(unix.SOCK_STREAM)
 		failsWith(scm.Send(f.a, to("@scm-test-nobody", f.file()), 0), "sendmsg", unix.EISCONN)

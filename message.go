@@ -20,7 +20,7 @@ type Message struct {
 	FDs []int
 
 	// Addr is where an unconnected datagram goes. On receipt, one that is not
-	// nil gets the name of the sender, "" if it has none.
+	// nil gets the name of the sender, "" if it has none or is no Unix socket.
 	Addr *net.UnixAddr
 
 	// Cred is attached to what is sent; the kernel checks it: EPERM where it is
