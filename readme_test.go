@@ -4,6 +4,7 @@ package scm_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -25,12 +26,22 @@ var _ = Describe("README", Label("house"), func() {
 
 		here, err := os.Getwd()
 		Expect(err).NotTo(HaveOccurred())
-		dir := GinkgoT().TempDir()
-		Expect(os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666)).To(Succeed())
-		user := goTool{dir: dir, env: []string{"GOFLAGS=-mod=mod"}}
-		user.must("mod", "init", "example.com/user")
-		user.must("mod", "edit", "-require="+module+"@v0.0.0", "-replace="+module+"="+here)
-		user.must("vet", ".")
-		Expect(strings.TrimSpace(user.must("run", "."))).To(Equal(says))
+		_, line, ok := strings.Cut(string(text), "\nThe module is not published. Use a checkout: ")
+		Expect(ok).To(BeTrue(), "README.md does not say how a checkout is used")
+		line, _, _ = strings.Cut(line, "\n")
+		spans := strings.Split(line, "`")
+		Expect(spans).To(HaveLen(5), "two commands")
+		for _, command := range []string{spans[1], spans[3]} {
+			dir := GinkgoT().TempDir()
+			Expect(os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666)).To(Succeed())
+			user := goTool{dir: dir}
+			user.must("mod", "init", "example.com/user")
+			cmd := exec.Command("sh", "-ec", strings.ReplaceAll(command, "PATH", "'"+here+"'"))
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s: %s", command, out)
+			user.must("vet", ".")
+			Expect(strings.TrimSpace(user.must("run", "."))).To(Equal(says), command)
+		}
 	})
 })

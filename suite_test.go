@@ -41,12 +41,14 @@ func gate() {
 	goroutines := gleak.Goroutines()
 	DeferCleanup(func() {
 		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
-		left := descriptors.NewSince()
-		if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {
-			// Ginkgo reads the processes' output by pipes, and renews them.
-			left = slices.DeleteFunc(left, func(s string) bool { return strings.Contains(s, " pipe:") })
-		}
-		Expect(left).To(BeEmpty(), "descriptors left open by the suite")
+		Eventually(func() []string {
+			left := descriptors.NewSince()
+			if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {
+				// Ginkgo reads the processes' output by pipes, and renews them.
+				left = slices.DeleteFunc(left, func(s string) bool { return strings.Contains(s, " pipe:") })
+			}
+			return left
+		}).Should(BeEmpty(), "descriptors left open by the suite")
 	})
 }
 
