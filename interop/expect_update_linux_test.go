@@ -105,6 +105,27 @@ func TestUpdateExpectations(t *testing.T) {
 	}
 }
 
+// The file may be another than that of the run: it is held against the findings.
+func TestUpdateOfAnotherFile(t *testing.T) {
+	scenarios, _, _ := updated(t)
+	for _, c := range []struct{ name, truth, run, file, want string }{
+		{"a line before it", "", "** leak@x why\n", "# A comment.\n** leak@x why\n", "# A comment.\n"},
+		{"close-on-exec, a line before it", "group/one cloexec@x why\n", "** cloexec@x why\n", "# A comment.\n** cloexec@x why\n", "# A comment.\ngroup/one cloexec@x why\n"},
+		{"another in its line", "group/one leak@x why\n", "group/two leak@x why\ngroup/one leak@x why\n", "group/one leak@x why\n", "group/one leak@x why\n"},
+		{"of a run without", "", "", "** leak@x why\n** cloexec@y why\n** file@y why\n", "\n"},
+		{"narrowed, of a run without", "group/one leak@x why\n", "", "** leak@x why\n", "group/one leak@x why\n"},
+		{"close-on-exec, of a run without", "*/*/*/*/x cloexec@x why\n", "", "** cloexec@x why\n", "** cloexec@x why\n"}, // nobody knows where it was looked at
+	} {
+		u, err := UpdateExpectations([]byte(c.file), KernelLinux, map[string]string{"x": "1.2"}, scenarios, judged(t, KernelLinux, c.truth, c.run))
+		if err != nil || string(u.Text) != c.want {
+			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, u.Text, c.want)
+		}
+		if changed := len(u.Dropped)+len(u.Added) > 0; changed != (c.want != c.file) {
+			t.Errorf("%s: dropped %q, added %q", c.name, u.Dropped, u.Added)
+		}
+	}
+}
+
 // A run tells of its own kernel, and changes no line about another.
 func TestUpdateOnAKernel(t *testing.T) {
 	for _, c := range []struct{ name, kernel, truth, expected, want string }{
