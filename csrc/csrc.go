@@ -4,6 +4,7 @@ package csrc
 
 /*
 #cgo CFLAGS: -DSCM_CGO -fvisibility=hidden
+#cgo linux,amd64 linux,386 CFLAGS: -fstack-clash-protection
 #cgo solaris CFLAGS: -D_XPG4_2=1 -D__EXTENSIONS__=1
 #cgo solaris LDFLAGS: -lxnet
 #cgo noescape scm_cgo_write_fd

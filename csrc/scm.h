@@ -10,7 +10,9 @@
  * on waiting after pthread_cancel, and is cancelled behind it. On other systems
  * the wait is one, and only the wait. Asynchronous cancellation, and a signal
  * handler that does not return (siglongjmp, pthread_exit), lose what the
- * interrupted call has received. Handlers may call these functions.
+ * interrupted call has received. Handlers may call these functions, but for the
+ * batches where the handler's stack is small: scm_send_batch and scm_recv_batch
+ * need 40 KiB of stack, scm_send and scm_recv 2 KiB (8 KiB outside of Linux).
  */
 #ifndef SCM_H
 #define SCM_H

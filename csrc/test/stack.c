@@ -1,0 +1,161 @@
+/* A call on a stack that is too small ends at the guard page, and writes nothing beyond it. */
+#include "check.h"
+#include "raw.h"
+
+#include "scm.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BEYOND ((size_t)256 << 10)
+#define FILL 0x5a
+#define NEEDED ((size_t)40 << 10) /* as scm.h states */
+
+static int sv[2];
+
+/* How many bytes whole pages have. */
+static size_t
+pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+/* What may be below a stack, as small as compilers count on. */
+static size_t
+guard_size(void)
+{
+#ifdef __aarch64__
+	return pages((size_t)64 << 10);
+#else
+	return pages(1);
+#endif
+}
+
+static int
+cannot(void)
+{
+#if !defined(PROBED)
+	check_skip("built without -fstack-clash-protection");
+	return 1;
+#elif !defined(__x86_64__) && !defined(__i386__) && !defined(__aarch64__) && \
+    !defined(__s390x__) && !defined(__powerpc64__)
+	check_skip("compilers do not probe every page here");
+	return 1;
+#else
+	if (getenv("UNDER_VALGRIND") == NULL)
+		return 0;
+	check_skip("valgrind has stacks of its own");
+	return 1;
+#endif
+}
+
+/* One message through both batches: 0 if it was received. */
+static void *
+pass(void *unused)
+{
+	struct scm_message m[SCM_MAX_BATCH];
+	struct iovec iov;
+	char byte = 'x';
+
+	(void)unused;
+	memset(m, 0, sizeof(m));
+	iov.iov_base = &byte;
+	iov.iov_len = 1;
+	m[0].iov = &iov;
+	m[0].iovlen = 1;
+	if (scm_send_batch(sv[0], m, 1, 0) != 1)
+		_exit(2);
+	_exit(scm_recv_batch(sv[1], m, 1, MSG_DONTWAIT) == 1 ? 0 : 3);
+}
+
+/*
+ * Runs pass on a thread whose stack has so many bytes, in a child. Below it are a
+ * guard page and memory, which has to be as it was. Returns how the child ended.
+ */
+static int
+on_stack(size_t size)
+{
+	size_t guard = guard_size();
+	unsigned char *area;
+	int status = -1;
+	size_t i;
+	pid_t child;
+
+	area = mmap(
+	    NULL, BEYOND + guard + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	NEED(area != MAP_FAILED);
+	memset(area, FILL, BEYOND);
+	NEED(mprotect(area + BEYOND, guard, PROT_NONE) == 0);
+	raw_pair(SOCK_SEQPACKET, sv);
+	child = fork();
+	NEED(child >= 0);
+	if (child == 0) {
+		pthread_attr_t attr;
+		pthread_t thread;
+
+		if (pthread_attr_init(&attr) != 0 ||
+		    pthread_attr_setstack(&attr, area + BEYOND + guard, size) != 0 ||
+		    pthread_create(&thread, &attr, pass, NULL) != 0)
+			_exit(4);
+		(void)pthread_join(thread, NULL);
+		_exit(5);
+	}
+	NEED(waitpid(child, &status, 0) == child);
+	for (i = 0; i < BEYOND && area[i] == FILL; i++)
+		continue;
+	CHECK_EQ(BEYOND - i, 0);
+	raw_close(2, sv);
+	CHECK_EQ(munmap(area, BEYOND + guard + size), 0);
+	return status;
+}
+
+/* Every size that pthread_create takes, in pages, up to one that is enough. */
+static void
+guard(void)
+{
+	size_t size;
+	int died = 0;
+
+	if (cannot())
+		return;
+	for (size = pages(1); size < BEYOND / 2; size += pages(1)) {
+		int status = on_stack(size);
+
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+			continue;
+		if (WIFSIGNALED(status)) {
+			CHECK_EQ(WTERMSIG(status), SIGSEGV);
+			died++;
+			continue;
+		}
+		CHECK_EQ(status, 0);
+	}
+	if (died == 0)
+		check_skip("the smallest thread has stack enough");
+}
+
+/* What scm.h states is enough, beside what a thread and pass need. */
+static void
+enough(void)
+{
+	size_t least = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+
+	if (cannot())
+		return;
+	CHECK_EQ(on_stack(pages(least + NEEDED + ((size_t)8 << 10))), 0);
+}
+
+int
+main(void)
+{
+	check_run("guard", guard);
+	check_run("enough", enough);
+	return check_status();
+}
