@@ -98,3 +98,32 @@ func TestShortCountIsHeard(t *testing.T) {
 		}
 	}
 }
+
+// thrifty has room for two descriptors, hands one over, closes the other, and reports
+// both that and MSG_CTRUNC.
+type thrifty struct{ adept }
+
+func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
+	n, fds, flags, err := raw.Recv(h.sock, r.Buffers, 2, r.Flags)
+	got := peer.Received{N: n, Payload: r.Filled(n), FDs: fds, HasFlags: true, Flags: flags & unix.MSG_CTRUNC}
+	if len(fds) == 2 {
+		got.FDs, got.Closed = fds[:1], 1
+		err = unix.Close(fds[1])
+	}
+	return got, err
+}
+
+// Who closes a descriptor that nobody asked for, and reports it, conforms.
+func TestClosedInThePadding(t *testing.T) {
+	text, err := os.ReadFile("catalogue/truncation/ctrunc-three-into-one.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := runner(t)
+	right := inside(t, func(sock int) peer.Socket { return thrifty{adept{sock: sock}} })
+	settled(t)
+	o := Run(context.Background(), []Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
+	if len(o.Results) != 1 || o.Results[0].Verdict != Pass {
+		t.Errorf("got %+v", o.Results)
+	}
+}
