@@ -277,6 +277,84 @@ var _ = Describe("the build", Label("build"), func() {
 		Expect(files()).To(BeEmpty())
 	})
 
+	Describe("of the C library, where a folder", func() {
+		var to string
+
+		BeforeEach(func() {
+			needsCompiler()
+			if _, err := exec.LookPath("make"); err != nil {
+				missing(err.Error())
+			}
+			to = GinkgoT().TempDir()
+		})
+
+		target := func(name string, args ...string) (string, error) {
+			cmd := exec.Command("make", append([]string{"-C", "csrc", name, "CC=" + goTool{}.compiler(), "BUILD=" + to + "/build"}, args...)...)
+			cmd.Env = append(os.Environ(), "CDPATH="+to+"/elsewhere")
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		makes := func(name string, args ...string) {
+			out, err := target(name, args...)
+			ExpectWithOffset(1, err).NotTo(HaveOccurred(), out)
+		}
+
+		It("has a # or a backslash in its name, tells pkg-config so", func() {
+			prefix := to + `/a#b\c d`
+			makes("install", "PREFIX="+prefix)
+			Expect(os.ReadFile(prefix + "/lib/pkgconfig/scm.pc")).To(ContainSubstring("prefix=" + to + `/a\#b\\c\ d` + "\n"))
+			if _, err := exec.LookPath("pkg-config"); err != nil {
+				missing(err.Error())
+			}
+			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm)"`)
+			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+prefix+"/lib/pkgconfig")
+			out, err := cmd.Output()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(out)).To(Equal("-I" + prefix + "/include"))
+		})
+
+		It("is gone, removes the rest", func() {
+			makes("install", "PREFIX="+to+"/usr")
+			Expect(os.RemoveAll(to + "/usr/lib")).To(Succeed())
+			makes("uninstall", "PREFIX="+to+"/usr")
+			Expect(os.ReadDir(to + "/usr/share/man/man3")).To(BeEmpty())
+			Expect(os.ReadDir(to + "/usr/include")).To(BeEmpty())
+		})
+
+		It("has a percent sign in its name, is installed to and emptied", func() {
+			makes("install", "PREFIX="+to+"/50%")
+			Expect(to + "/50%/lib/libscm.a").To(BeAnExistingFile())
+			makes("uninstall", "PREFIX="+to+"/50%")
+			Expect(os.ReadDir(to + "/50%/share/man/man3")).To(BeEmpty())
+			Expect(to + "/50%/lib/libscm.a").NotTo(BeAnExistingFile())
+		})
+
+		It("is relative, removes nothing of another", func() {
+			folder, err := filepath.Abs("csrc")
+			Expect(err).NotTo(HaveOccurred())
+			relative, err := filepath.Rel(folder, to)
+			Expect(err).NotTo(HaveOccurred())
+			// cd looks for lib in the folders of CDPATH first.
+			Expect(os.MkdirAll(to+"/elsewhere/lib", 0o755)).To(Succeed())
+			Expect(os.WriteFile(to+"/elsewhere/lib/libscm.a", nil, 0o644)).To(Succeed())
+			makes("uninstall", "PREFIX="+relative, "LIBDIR=lib")
+			Expect(to + "/elsewhere/lib/libscm.a").To(BeAnExistingFile())
+		})
+
+		It("has a quote, a dollar or a newline in its name, refuses it", func() {
+			for _, bad := range []string{`'`, `"`, "`", "$$", "\n"} {
+				for _, name := range []string{"PREFIX", "LIBDIR", "INCLUDEDIR", "MANDIR", "DESTDIR"} {
+					for _, t := range []string{"install", "uninstall"} {
+						args := []string{"DESTDIR=" + to, name + "=" + to + "/x" + bad + "y"}
+						out, err := target(t, args...)
+						Expect(err).To(HaveOccurred(), out)
+						Expect(out).To(ContainSubstring("*** "+name+": a folder may not have quotes, $ or newlines in its name."), "%s %q", t, args)
+					}
+				}
+			}
+		})
+	})
+
 	It("breaks without csrc/read_fd.c", func() {
 		needsCompiler()
 		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})
