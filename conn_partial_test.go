@@ -4,8 +4,12 @@ package scm_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -174,4 +178,52 @@ var _ = Describe("a payload that goes in pieces", func() {
 		Expect(bytes.Equal(got.payload, paged(tenMegabytes)[:n])).To(BeTrue())
 		areSame(got.files, []*os.File{f})
 	})
+})
+
+var _ = Describe("a file with a name that a stream takes in part", func() {
+	// A stream takes a message while its buffer is not full, however large it is:
+	// after these bytes it takes one more.
+	almostFull := func() (a, b *scm.Conn, bytes int) {
+		GinkgoHelper()
+		a, b = narrow()
+		from, to := numberOf(a), numberOf(b)
+		most := 0
+		for {
+			if _, err := unix.Write(from, []byte("x")); err != nil {
+				Expect(err).To(MatchError(unix.EAGAIN))
+				break
+			}
+			most++
+		}
+		Expect(unix.Read(to, make([]byte, most+1))).To(Equal(most))
+		for range most - 1 {
+			Expect(unix.Write(from, []byte("x"))).To(Equal(1))
+		}
+		return a, b, most - 1
+	}
+
+	DescribeTable("has gone where SendFile fails with io.ErrShortWrite",
+		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
+			a, b, before := almostFull()
+			to, f := numberOf(b), pipes(1)[0]
+			done := make(chan error, 1)
+			go func() { done <- a.SendFile(strings.Repeat("n", 4095), f) }()
+			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
+			Eventually(queued).WithTimeout(hang).Should(BeNumerically(">", before))
+			Expect(end(a, b)).To(Succeed())
+			var err error
+			Eventually(done).WithTimeout(hang).Should(Receive(&err))
+			Expect(err).To(opFails("write", io.ErrShortWrite))
+			Expect(slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })).To(BeTrue(), "%v", err)
+			Expect(err.(net.Error).Timeout()).To(Equal(timeout))
+			Expect(err.Error()).To(MatchRegexp("the file went, and [0-9]+ bytes of 4095 of its name: "))
+
+			// Of this one nothing goes.
+			err = a.SendFile("name", f)
+			Expect(slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })).To(BeTrue(), "%v", err)
+			Expect(err).NotTo(MatchError(io.ErrShortWrite))
+		},
+		Entry("when the partner closes", func(_, b *scm.Conn) error { return b.Close() }, false, unix.EPIPE, unix.ECONNRESET),
+		Entry("at a deadline", func(a, _ *scm.Conn) error { return a.SetWriteDeadline(time.Unix(1, 0)) }, true, os.ErrDeadlineExceeded),
+	)
 })

@@ -3,6 +3,7 @@ package scm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -21,7 +22,12 @@ const nameBytes = 4096
 // the like; it stays open and the caller's, whether the call succeeds or fails.
 //
 // Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or
-// more. On a stream the name must have a byte.
+// more. On a stream the name must have a byte. An error that is [io.ErrShortWrite]
+// too means that a stream took the name in part: the file went with its first byte,
+// and must not be sent again.
+//
+// A stream whose SO_SNDBUF is less than about 4 KiB takes a long name in pieces, and
+// RecvFile then returns the first piece as the name: use "unixpacket" there.
 func (c *Conn) SendFile(name string, f syscall.Conn) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", errnoNameTooLong)
@@ -31,7 +37,8 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them.
 // A NUL at the name's end, which conmon sends, is left out. The file is
-// close-on-exec and the caller's to close.
+// close-on-exec and the caller's to close. On a stream the name is what one receive
+// returns: it can be the first piece of a long one, see SendFile.
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
@@ -114,8 +121,27 @@ func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn) error {
 	k := newCall(c)
 	defer k.put()
 	k.files = append(k.files, raw)
-	return k.send(ctx, p)
+	err = k.send(ctx, p)
+	if err != nil && k.sent > 0 {
+		return &partError{k.sent, len(p), err}
+	}
+	return err
 }
+
+// partError is of a name that a stream took in part: the file went with its first byte.
+type partError struct {
+	sent, length int
+	err          error
+}
+
+func (e *partError) Error() string {
+	return fmt.Sprintf("the file went, and %d bytes of %d of its name: %v", e.sent, e.length, e.err)
+}
+
+func (e *partError) Unwrap() []error { return []error{io.ErrShortWrite, e.err} }
+
+// Timeout is what net.OpError asks for.
+func (e *partError) Timeout() bool { return os.IsTimeout(e.err) }
 
 // receiveOne receives exactly one descriptor, in a control buffer of runc's
 // size. Whatever else comes is closed, and an error.
