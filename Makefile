@@ -206,14 +206,17 @@ lint-python:
 
 # ruby -wc ends with 0 whatever it warns of.
 lint-ruby:
+	@command -v ruby >/dev/null || { echo "ruby: not found"; exit 1; }
 	@for f in $(call find,*.rb); do said=$$(ruby -wc $$f 2>&1); [ "$$said" = "Syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
 
 # perl -wc likewise.
 lint-perl:
+	@command -v perl >/dev/null || { echo "perl: not found"; exit 1; }
 	@for f in $(call find,*.pl) $(call find,*.pm); do \
 		said=$$(perl -I "$$(dirname $$f)" -wc $$f 2>&1); [ "$$said" = "$$f syntax OK" ] || { echo "$$f: $$said"; exit 1; }; done
 
 lint-php:
+	@command -v php >/dev/null || { echo "php: not found"; exit 1; }
 	@for f in $(call find,*.php); do php -d display_errors=stderr -d error_reporting=-1 -l $$f | grep -qx "No syntax errors detected in $$f" || { php -l $$f; exit 1; }; done
 
 lint-shell:

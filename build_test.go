@@ -355,6 +355,26 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
+	DescribeTable("is linted by tools that are named where they are missing", func(tool string) {
+		path := GinkgoT().TempDir()
+		for _, program := range []string{"make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep"} {
+			at, err := exec.LookPath(program)
+			if err != nil {
+				missing(err.Error())
+			}
+			Expect(os.Symlink(at, filepath.Join(path, program))).To(Succeed())
+		}
+		cmd := exec.Command("make", "lint-"+tool)
+		cmd.Env = []string{"PATH=" + path}
+		out, err := cmd.CombinedOutput()
+		Expect(err).To(HaveOccurred())
+		Expect(string(out)).To(MatchRegexp("(?m)^" + tool + ": not found$"))
+	},
+		Entry(nil, "ruby"),
+		Entry(nil, "perl"),
+		Entry(nil, "php"),
+	)
+
 	It("breaks without csrc/read_fd.c", func() {
 		needsCompiler()
 		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})
