@@ -359,7 +359,10 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 				t.Fatal(err)
 			}
 			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
-			list := sinful(t, sin.name, p, true)
+			list, left := playable(sinful(t, sin.name, p, true))
+			if len(left) > 0 {
+				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
+			}
 			for _, r := range interop.Run(context.Background(), list, &interop.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: sin.timeout}).Results {
 				name := r.Case.Scenario.Name
 				second := slices.ContainsFunc(r.Findings, func(f interop.Finding) bool { return slices.Contains(sin.checks, f.Check) })
