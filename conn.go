@@ -20,7 +20,10 @@ import (
 // A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2)
 // with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. The call retries EINTR. After EAGAIN it
 // waits until the deadline: in the poller, or, where a datagram's receiver has a
-// full queue and the poller does not see it, by trying again every 50 ms at last.
+// full queue and the poller does not see it, by trying again every 50 ms at last. A
+// call that waits to send also tries again each second: the poller does not report a
+// shutdown that somebody else made, as the other end's CloseRead, which is EPIPE. On
+// a datagram socket whose own buffer is full, sendmsg itself is EAGAIN all the same.
 //
 // Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
 // errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
@@ -89,12 +92,20 @@ func (c *Conn) Close() error {
 }
 
 // CloseRead ends receiving, here and for all who have the open file description,
-// by shutdown(2).
+// by shutdown(2). Calls receive what was sent before, and then [io.EOF]; Recv on a
+// stream or seqpacket socket receives 0 bytes.
 func (c *Conn) CloseRead() error { return c.shutdown(sysShutRead) }
 
 // CloseWrite ends sending, here and for all who have the open file description,
-// by shutdown(2): the other end reads what was sent, and then the end.
-func (c *Conn) CloseWrite() error { return c.shutdown(sysShutWrite) }
+// by shutdown(2). Sending is then EPIPE, also for a call that waits. The other end
+// reads what was sent, and then the end; on a datagram socket there is no end.
+func (c *Conn) CloseWrite() error {
+	err := c.shutdown(sysShutWrite)
+	if err == nil {
+		c.sending.wake()
+	}
+	return err
+}
 
 func (c *Conn) shutdown(how int) error {
 	err := c.usable()
@@ -178,7 +189,13 @@ func (r *connRaw) Read(done func(fd uintptr) bool) error {
 }
 
 func (r *connRaw) Write(done func(fd uintptr) bool) error {
-	return (*Conn)(r).inTurn(&r.sending, done)
+	return (*Conn)(r).inTurn(&r.sending, func(fd uintptr) bool {
+		if done(fd) {
+			return true
+		}
+		r.sending.tryLater()
+		return false
+	})
 }
 
 func (c *Conn) inTurn(d *direction, done func(fd uintptr) bool) error {
@@ -186,7 +203,7 @@ func (c *Conn) inTurn(d *direction, done func(fd uintptr) bool) error {
 		return err
 	}
 	defer d.end()
-	return c.pollError(d.poll(done))
+	return c.pollError(d.wait(done))
 }
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket]

@@ -2,6 +2,8 @@ package scm
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -67,12 +69,46 @@ func (k *call) attempt(sock uintptr) bool {
 		case k.err == nil:
 			return true
 		case sysInterrupted(k.err):
-		case !sysAgain(k.err) || k.nowait:
+		case !sysAgain(k.err):
+			return true
+		case k.nowait:
+			_ = k.sends || k.atEnd()
 			return true
 		default:
-			k.blind = k.sends && k.conn.isDatagram() && sysWritable(k.sock)
-			return k.blind
+			return k.waits()
 		}
+	}
+}
+
+// waits decides what to do about EAGAIN. It returns false to wait in the poller.
+func (k *call) waits() bool {
+	switch {
+	case !k.sends:
+		return k.atEnd()
+	case k.conn.isDatagram() && sysWritable(k.sock):
+		k.blind = true
+		return true
+	}
+	k.conn.sending.tryLater()
+	return false
+}
+
+// atEnd finds the end of a datagram socket, of which recvmsg with MSG_DONTWAIT has no
+// sign: after a shutdown nothing is sent to it, but there can be something before.
+func (k *call) atEnd() bool {
+	if !k.conn.isDatagram() || !sysReadShut(k.sock) {
+		return false
+	}
+	for {
+		k.err = k.once(k)
+		switch {
+		case k.err == nil:
+		case sysInterrupted(k.err):
+			continue
+		case sysAgain(k.err):
+			k.err = io.EOF
+		}
+		return true
 	}
 }
 
@@ -82,12 +118,7 @@ func (k *call) inTurn(ctx context.Context, d *direction) error {
 	k.sends = d == &k.conn.sending
 	err := d.begin(ctx, !k.nowait)
 	if err == nil {
-		if ctx.Done() == nil {
-			err = k.wait(d)
-		} else {
-			err = d.until(ctx, func() error { return k.wait(d) })
-		}
-		d.end()
+		err = k.withTurn(ctx, d)
 	}
 	if err == nil {
 		err = k.err
@@ -103,13 +134,22 @@ func (k *call) inTurn(ctx context.Context, d *direction) error {
 	return os.NewSyscallError("recvmsg", err)
 }
 
+// withTurn gives the turn back also if a caller's connection panics.
+func (k *call) withTurn(ctx context.Context, d *direction) error {
+	defer d.end()
+	if ctx.Done() == nil {
+		return k.wait(d)
+	}
+	return d.until(ctx, func() error { return k.wait(d) })
+}
+
 // wait calls once when the socket is ready. The poller calls a datagram socket
 // ready while there is room in it, though there may be none at the receiver's: then
 // it tries again, ever more seldom.
 func (k *call) wait(d *direction) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		k.blind = false
-		err := d.poll(k.try)
+		err := d.wait(k.try)
 		if err == nil && k.blind {
 			err = d.sleep(pause)
 		}
@@ -148,16 +188,26 @@ func (k *call) sendNext() (err error) {
 	if held == len(k.files) {
 		return sendMsg(k.sock, &k.msg, sysSendFlags)
 	}
-	k.err = nil
-	if closed := k.files[held].Control(k.hold); closed != nil {
+	k.err = errNotHeld
+	closed := k.files[held].Control(k.hold)
+	switch {
+	case k.err != errNotHeld:
+		return k.err
+	case closed != nil:
 		return &fileError{held, closedError{}}
 	}
-	return k.err
+	return &fileError{held, os.ErrInvalid} // a caller's own connection, without a descriptor
 }
+
+// errNotHeld stands in call.err until sendHolding is called.
+var errNotHeld = errors.New("scm: not held")
 
 // sendHolding goes on to the next file while fd is held. The references last
 // for one system call: nothing is held while the call waits.
 func (k *call) sendHolding(fd uintptr) {
+	if k.err != errNotHeld { // a second time
+		return
+	}
 	k.msg.FDs = append(k.msg.FDs, int32(fd))
 	k.err = k.sendNext()
 }

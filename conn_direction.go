@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"os"
@@ -13,19 +14,33 @@ import (
 // send. The calls take turns, and only the one whose turn it is uses the poller.
 // So its context can end it by the poller's deadline, which is nobody else's then.
 type direction struct {
-	busy atomic.Bool                             // it is somebody's turn
-	free chan struct{}                           // has room for one: the turn may have ended
+	turn    atomic.Int32 // noTurn, oneTurn or queued
+	queueMu sync.Mutex
+	queue   list.List // of chan struct{}: the calls that wait for their turn, in order
+
 	poll func(try func(sock uintptr) bool) error // waits until try returns true
 	set  func(deadline time.Time) error
 
 	mu       sync.Mutex // the poller has the earliest of these:
 	deadline time.Time  // the caller's
-	pause    time.Time  // when the call whose turn it is tries again
+	pause    time.Time  // when the call whose turn it is tries again; it alone changes it
 	ended    bool       // its context is done
+	shut     bool       // a pause is over: by our own shutdown
 }
 
+// What turn is. It becomes queued, and anything else again, under queueMu.
+const (
+	noTurn  = iota
+	oneTurn // a call has the turn
+	queued  // a call has the turn, and queue is not empty
+)
+
+// retryPause is after how long a call that waits to send tries again. The poller
+// sees no shutdown of sending: the other end's CloseRead, say.
+const retryPause = time.Second
+
 func (d *direction) init(poll func(func(uintptr) bool) error, set func(time.Time) error) {
-	d.free, d.poll, d.set = make(chan struct{}, 1), poll, set
+	d.poll, d.set = poll, set
 }
 
 // begin waits for the turn until ctx is done, or not at all.
@@ -33,54 +48,128 @@ func (d *direction) begin(ctx context.Context, wait bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for !d.busy.CompareAndSwap(false, true) {
-		if !wait {
-			return errnoAgain
-		}
-		select {
-		case <-d.free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if d.turn.CompareAndSwap(noTurn, oneTurn) {
+		return nil
 	}
-	return nil
+	if !wait {
+		return errnoAgain
+	}
+	return d.beginQueued(ctx)
 }
 
-// end lets another call begin.
-func (d *direction) end() {
-	d.busy.Store(false)
-	select {
-	case d.free <- struct{}{}: // one that waits tries again, or the next one that comes to wait
-	default:
+func (d *direction) beginQueued(ctx context.Context) error {
+	given := make(chan struct{}, 1)
+	d.queueMu.Lock()
+	for !d.turn.CompareAndSwap(oneTurn, queued) && d.turn.Load() != queued {
+		if d.turn.CompareAndSwap(noTurn, oneTurn) {
+			d.queueMu.Unlock()
+			return nil
+		}
 	}
+	place := d.queue.PushBack(given)
+	d.queueMu.Unlock()
+
+	select {
+	case <-given:
+		return nil
+	case <-ctx.Done():
+	}
+	d.queueMu.Lock()
+	select {
+	case <-given:
+		d.queueMu.Unlock()
+		d.end()
+	default:
+		d.leave(place)
+		d.queueMu.Unlock()
+	}
+	return ctx.Err()
+}
+
+// end gives the turn to the call that has waited longest.
+func (d *direction) end() {
+	if !d.pause.IsZero() { // after a panic
+		d.endPause()
+	}
+	if d.turn.CompareAndSwap(oneTurn, noTurn) {
+		return
+	}
+	d.queueMu.Lock()
+	defer d.queueMu.Unlock()
+	first := d.queue.Front()
+	if first == nil { // those that waited have left
+		d.turn.Store(noTurn)
+		return
+	}
+	d.leave(first) <- struct{}{}
+}
+
+// leave takes a call out of the queue.
+func (d *direction) leave(place *list.Element) chan struct{} {
+	given := d.queue.Remove(place).(chan struct{})
+	if d.queue.Len() == 0 {
+		d.turn.Store(oneTurn)
+	}
+	return given
 }
 
 // until runs f, the call whose turn it is, and ends what waits in it once ctx is
 // done.
-func (d *direction) until(ctx context.Context, f func() error) error {
+func (d *direction) until(ctx context.Context, f func() error) (err error) {
 	called := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		_ = d.change(func() { d.ended = true })
 		close(called)
 	})
-	err := f()
-	if stop() {
-		return err
-	}
-	<-called
-	_ = d.change(func() { d.ended = false })
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ctx.Err()
-	}
-	return err
+	defer func() { // also of a panic
+		if stop() {
+			return
+		}
+		<-called
+		_ = d.change(func() { d.ended = false })
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = ctx.Err()
+		}
+	}()
+	return f()
 }
+
+// wait is poll, which it begins again when a pause of tryLater is over.
+func (d *direction) wait(try func(sock uintptr) bool) error {
+	for {
+		err := d.poll(try)
+		if d.pause.IsZero() {
+			return err
+		}
+		d.endPause()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// tryLater has wait try again though the poller has no sign.
+func (d *direction) tryLater() {
+	if d.pause.IsZero() {
+		d.beginPause(retryPause)
+	}
+}
+
+// wake ends the pauses, now and from now on: the next try ends the call.
+func (d *direction) wake() { _ = d.change(func() { d.shut = true }) }
+
+func (d *direction) beginPause(pause time.Duration) {
+	_ = d.change(func() { d.pause = time.Now().Add(pause) })
+}
+
+func (d *direction) endPause() { _ = d.change(func() { d.pause = time.Time{} }) }
 
 // sleep waits for what the poller has no sign of. Whether it was the caller's
 // deadline that ended it is told by the next use of the poller.
 func (d *direction) sleep(pause time.Duration) error {
-	_ = d.change(func() { d.pause = time.Now().Add(pause) })
+	d.beginPause(pause)
 	err := d.poll(never)
-	_ = d.change(func() { d.pause = time.Time{} })
+	d.endPause()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
@@ -99,7 +188,7 @@ func (d *direction) change(what func()) error {
 	defer d.mu.Unlock()
 	what()
 	switch {
-	case d.ended:
+	case d.ended, d.shut && !d.pause.IsZero():
 		return d.set(time.Unix(1, 0))
 	case !d.pause.IsZero() && (d.deadline.IsZero() || d.pause.Before(d.deadline)):
 		return d.set(d.pause)

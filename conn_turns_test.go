@@ -240,3 +240,68 @@ var _ = Describe("a payload that goes in pieces", func() {
 		Expect(got.files).To(BeEmpty())
 	})
 })
+
+var _ = Describe("turns", func() {
+	It("go to the calls in the order in which they came, and not back to the last one", func() {
+		a, b := pair("unixpacket")
+		raw, err := a.SyscallConn()
+		Expect(err).NotTo(HaveOccurred())
+		begun, all := make(chan struct{}), make(chan struct{})
+		const calls = 8
+		hogs := goes(func() {
+			Expect(raw.Write(func(uintptr) bool {
+				close(begun)
+				<-all
+				return true
+			})).To(Succeed())
+			Expect(a.Write([]byte{calls})).To(Equal(1)) // at once
+		})
+		<-begun
+		waits := []func(){hogs}
+		for i := range calls {
+			waits = append(waits, goes(func() { Expect(a.WriteFiles([]byte{byte(i)})).To(Equal(1)) }))
+			queuesIn("WriteFiles", i+1)
+		}
+		close(all)
+		var order []byte
+		for p := make([]byte, 1); len(order) <= calls; order = append(order, p...) {
+			Expect(b.Read(p)).To(Equal(1))
+		}
+		for _, wait := range waits {
+			wait()
+		}
+		Expect(order).To(Equal([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8}))
+	})
+
+	It("pass by the calls that have ended", func() {
+		a, b := pair("unixpacket")
+		raw, err := a.SyscallConn()
+		Expect(err).NotTo(HaveOccurred())
+		for range 200 {
+			begun, all := make(chan struct{}), make(chan struct{})
+			waits := []func(){goes(func() {
+				Expect(raw.Write(func(uintptr) bool {
+					close(begun)
+					<-all
+					return true
+				})).To(Succeed())
+			})}
+			<-begun
+			ctx, cancel := context.WithCancel(context.Background())
+			for range 3 {
+				waits = append(waits, goes(func() {
+					Expect(a.SendConn(ctx, a)).To(Or(Succeed(), opFails("write", context.Canceled)))
+				}))
+			}
+			waits = append(waits, goes(func() { Expect(a.WriteFiles([]byte("x"))).To(Equal(1)) }))
+			queuesIn("SendConn", 3)
+			queuesIn("WriteFiles", 1)
+			go cancel() // while the turn is given on
+			close(all)
+			for _, wait := range waits {
+				wait()
+			}
+			drain(b)
+		}
+	})
+})

@@ -51,7 +51,8 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // listens, or [ErrBlocking] unless [Config].SetNonblock allows a change that the
 // sender sees too. See SendConn for ctx, and RecvFile for other errors. What
 // [net.FileConn] asks of a TCP socket waits for a sender that is inside a read of it:
-// ctx does not end that.
+// ctx does not end that. Such a sender can also hold up the Read and the Close of a
+// received stream, whatever its type: deadlines do not end that either.
 func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 	return receiveSocket(ctx, c, false, c.takeConn, net.FileConn)
 }

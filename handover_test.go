@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -213,3 +214,80 @@ func tcpPair() (a, b net.Conn) {
 	DeferCleanup(func() { _, _ = a.Close(), b.Close() })
 	return a, b
 }
+
+// A caller's own syscall.Conn.
+type callersConn struct {
+	control func(f func(fd uintptr)) error
+}
+
+func (c callersConn) SyscallConn() (syscall.RawConn, error) { return c, nil }
+func (c callersConn) Control(f func(fd uintptr)) error      { return c.control(f) }
+func (callersConn) Read(func(fd uintptr) bool) error        { return nil }
+func (callersConn) Write(func(fd uintptr) bool) error       { return nil }
+
+var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
+	background := context.Background()
+	sends := map[string]func(c *scm.Conn, f syscall.Conn) error{
+		"SendConn":     func(c *scm.Conn, f syscall.Conn) error { return c.SendConn(background, f) },
+		"SendListener": func(c *scm.Conn, f syscall.Conn) error { return c.SendListener(background, f) },
+		"SendFile":     func(c *scm.Conn, f syscall.Conn) error { return c.SendFile("name", f) },
+	}
+	nothingCame := func(b *scm.Conn) {
+		GinkgoHelper()
+		m := scm.Message{Buffers: [][]byte{make([]byte, 8)}}
+		Expect(b.Recv(&m, unix.MSG_DONTWAIT)).To(opFails("read", unix.EAGAIN))
+	}
+
+	It("that gives no descriptor is an error, and nothing is sent", func() {
+		a, b := pair(network)
+		for name, send := range sends {
+			Expect(send(a, callersConn{func(func(uintptr)) error { return nil }})).To(opFails("write", os.ErrInvalid), name)
+			nothingCame(b)
+			Expect(send(a, callersConn{func(func(uintptr)) error { return unix.EBADF }})).To(opFails("write", os.ErrClosed), name)
+			nothingCame(b)
+		}
+	})
+
+	It("that gives it twice, or an error too, sends it once", func() {
+		a, b := pair(network)
+		r, _ := pipe()
+		for name, send := range sends {
+			Expect(send(a, callersConn{func(f func(uintptr)) error {
+				f(uintptr(numberOf(r)))
+				f(uintptr(numberOf(r)))
+				return unix.EBADF
+			}})).To(Succeed(), name)
+			_, files, err := b.ReadFiles(make([]byte, 8), 8)
+			Expect(err).NotTo(HaveOccurred())
+			areSame(lentAll(files), []*os.File{r})
+			nothingCame(b)
+		}
+	})
+
+	It("that panics, or ends its goroutine, gives the turn back", func() {
+		a, b := pair(network)
+		ctx, cancel := context.WithCancel(background)
+		for name, send := range sends {
+			for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
+				bad := callersConn{func(func(uintptr)) error { end(); return nil }}
+				for _, send := range []func(){
+					func() { _ = send(a, bad) },
+					func() { _ = a.SendConn(ctx, bad) },
+				} {
+					wait := goes(func() {
+						defer func() { _ = recover() }()
+						send()
+						Fail(name + " returned after it " + how)
+					})
+					wait()
+					nothingCame(b)
+					Expect(a.Write([]byte("x"))).To(Equal(1))
+					receives(b, "x")
+				}
+			}
+		}
+		cancel() // of calls that have ended
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		receives(b, "x")
+	})
+}, everyNetwork)

@@ -51,6 +51,10 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // network is "unixgram"; addr is as for Listen, and so are its file and errors.
 // It receives from everybody who may write to the file. Recv tells the sender's
 // name if it has one, and Send with a [Message].Addr answers.
+//
+// Calls that send take turns whatever the address is: one that waits for a receiver
+// with a full queue holds up those to other receivers. Set a write deadline, or pass
+// MSG_DONTWAIT in each Send, if a receiver may be slow.
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }

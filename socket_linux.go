@@ -29,6 +29,13 @@ func sysPeername(fd int) (string, error) {
 	return addrName(address), err
 }
 
+// sysReadShut tells whether a socket's receiving was ended by shutdown(2).
+func sysReadShut(fd int32) bool {
+	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLRDHUP != 0
+}
+
 const openFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 
 func sysSocket(network string) (int, error) {

@@ -43,6 +43,7 @@ func sysListen(int) error                                { return ErrUnsupported
 func sysConnect(int, string) error                       { return ErrUnsupported }
 func sysShutdown(int, int) error                         { return ErrUnsupported }
 func sysWritable(int32) bool                             { return false }
+func sysReadShut(int32) bool                             { return false }
 func sysClose(int)                                       {}
 
 func sysAgain(error) bool       { return false }
