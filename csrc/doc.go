@@ -5,7 +5,9 @@
 //
 // In a Go program the C functions have names of their own (cgo_names.h) and are
 // hidden: read_fd and write_fd are left to the program, to its shared libraries,
-// or to libscm.
+// or to libscm. A program with two copies of this module, as of a fork under
+// another path, does not link with cgo: the copies have the same names. Build it
+// with the tag purego.
 //
 // Without cgo the package is empty. csrc.go carries the tag cgo and no other:
 // with C files in the folder, the go tool refuses any narrower one.
