@@ -516,6 +516,31 @@ func TestRunIsCutShort(t *testing.T) {
 	}
 }
 
+// Nor does the runner wait for a peer to sleep that does not.
+func TestBlockedIsCutShort(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "asked")
+	self, liar := runner(t), script(t, `recv) : > `+file+`; while :; do :; done;;`)
+	settled(t)
+	ctx, cut := context.WithCancel(context.Background())
+	defer cut()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watch.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(file); err == nil {
+				cut()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	text := strings.Replace(strings.Replace(passOne, "B> ", "B>& ", 1), "B< ", "R> blocked B\nB<& ", 1)
+	o := Run(ctx, []Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
+	cut()
+	if len(o.Results) != 0 || !errors.Is(o.Cut, context.Canceled) {
+		t.Errorf("got %+v", o)
+	}
+}
+
 // A probe that is cut short leaves nobody running.
 func TestProbeIsCutShort(t *testing.T) {
 	settled(t)

@@ -40,6 +40,9 @@ func (p *play) verbBlocked(st Step, words []string) error {
 			return errSessionOver
 		case asleep:
 			return nil
+		case p.ctx.Err() != nil:
+			sd.kill()
+			return errCut
 		case time.Now().After(deadline):
 			return p.notRun("line %d: %s is awake", st.Line, p.k.c.peer(role).Name)
 		}
