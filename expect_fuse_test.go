@@ -25,6 +25,7 @@ const (
 	fuseLookup  = 1
 	fuseGetattr = 3
 	fuseOpen    = 14
+	fuseRead    = 15
 	fuseFlush   = 25
 	fuseInit    = 26
 	fusePoll    = 40
@@ -128,6 +129,7 @@ func fuseAnswer(opcode uint32, node uint64) (body []byte, errno unix.Errno) {
 		}
 		b := make([]byte, 48+12) // number, size, blocks and times
 		binary.NativeEndian.PutUint64(b, node)
+		binary.NativeEndian.PutUint64(b[8:], 1)
 		return append(b, words(mode, 1, 0, 0, 0, 512, 0)...)
 	}
 	switch opcode {

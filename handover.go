@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 )
 
@@ -31,6 +30,9 @@ func (c *Conn) SendListener(ctx context.Context, l syscall.Conn) error {
 
 func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 	err := c.usable()
+	if l, ok := socket.(interface{ share() }); ok && err == nil {
+		l.share()
+	}
 	if err == nil {
 		err = c.sendOne(ctx, []byte{0}, socket)
 	}
@@ -44,27 +46,42 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 
 // RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or
 // the like sent: one descriptor, and one byte that says nothing. An AF_UNIX socket
-// is a *Conn, with the Config of c; another is what [net.FileConn] makes of it. It
-// is close-on-exec and the caller's to close.
+// is a *Conn, with the Config of c. One of AF_INET or AF_INET6 is a net.Conn that has
+// CloseRead, CloseWrite and SyscallConn too, but is no [net.TCPConn]: its sender could
+// stop the process by way of what [net.FileConn] asks the kernel. Its options are as the
+// sender set them. Another socket is EPROTONOSUPPORT. What RecvConn returns is
+// close-on-exec and the caller's to close.
 //
 // What is no connection is closed and refused: ENOTSOCK, EINVAL for a socket that
 // listens, or [ErrBlocking] unless [Config].SetNonblock allows a change that the
-// sender sees too. See SendConn for ctx, and RecvFile for other errors. What
-// [net.FileConn] asks of a TCP socket waits for a sender that is inside a read of it:
-// ctx does not end that. Such a sender can also hold up the Read and the Close of a
-// received stream, whatever its type: deadlines do not end that either.
+// sender sees too. See SendConn for ctx, and RecvFile for other errors.
+//
+// The sender has the same open file description, and can hold up calls on it, while it
+// is itself inside a read into memory that is not there: on Linux Read of a Unix stream,
+// and Read, Write, LocalAddr and RemoteAddr of an Internet socket. The last two ask the
+// kernel when they are first called. No deadline ends such a call, and Close waits for
+// it. Each holds up its own thread, and no more.
+//
+// Whoever closes a socket last waits for the time of its SO_LINGER, and the sender can
+// set that.
 func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
-	return receiveSocket(ctx, c, false, c.takeConn, net.FileConn)
+	return receiveSocket(ctx, c, false, c.takeConn, receivedConn)
 }
 
 // RecvListener receives a listening socket that SendListener or the like sent. An
-// AF_UNIX socket is a *Listener, with the Config of c; another is what
-// [net.FileListener] makes of it. It is close-on-exec and the caller's to close,
+// AF_UNIX socket is a *Listener, with the Config of c. One of AF_INET or AF_INET6 is
+// a net.Listener that has SetDeadline and SyscallConn too, but is no [net.TCPListener];
+// what it accepts is a [net.TCPConn]. It is close-on-exec and the caller's to close,
 // and its Close leaves a socket file alone, as it is not the one who made it.
+//
+// The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
+// accept4(2) only where poll(2) says that a connection waits. If the sender clears it
+// just between, and takes the connection, Accept waits for the next one, and neither
+// a deadline nor Close ends that.
 //
 // A socket that does not listen is EINVAL; otherwise errors are those of RecvConn.
 func (c *Conn) RecvListener(ctx context.Context) (net.Listener, error) {
-	return receiveSocket(ctx, c, true, c.takeListener, net.FileListener)
+	return receiveSocket(ctx, c, true, c.takeListener, receivedListener)
 }
 
 func (c *Conn) takeConn(fd int) (net.Conn, error) {
@@ -80,12 +97,13 @@ func (c *Conn) takeListener(fd int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.shared.Store(true)
 	return l, nil
 }
 
 // receiveSocket receives a socket that listens or does not. One of AF_UNIX goes
-// to take, which owns its number then; of another one foreign gets a file.
-func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(int) (T, error), foreign func(*os.File) (T, error)) (socket T, err error) {
+// to take, another one to foreign, which own its number then.
+func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(int) (T, error), foreign func(int) (T, error)) (socket T, err error) {
 	fd, unix := -1, false
 	if err = c.usable(); err == nil {
 		_, fd, err = c.receiveOne(ctx, make([]byte, 1))
@@ -100,13 +118,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 	case unix:
 		socket, err = take(fd)
 	default:
-		var file *os.File
-		if file, err = unpolledFile(fd, "received"); err != nil {
-			sysClose(fd)
-			break
-		}
-		socket, err = foreign(file) // a duplicate
-		_ = file.Close()
+		socket, err = foreign(fd)
 	}
 	return socket, c.fail("read", err)
 }

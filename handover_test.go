@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -38,7 +39,7 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		}
 	})
 
-	It("of a TCP connection gives what package net makes of it", func() {
+	It("of a TCP connection gives one with deadlines and names", func() {
 		keepsNumbers()
 		a, b := pair(network)
 		near, far := tcpPair()
@@ -46,10 +47,67 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(near.Close()).To(Succeed())
 		got, err := b.RecvConn(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(got.Close)
-		Expect(got).To(BeAssignableToTypeOf(&net.TCPConn{}))
+		DeferCleanup(func() { _ = got.Close() })
+		Expect(got.LocalAddr()).To(Equal(far.RemoteAddr()))
+		Expect(got.RemoteAddr()).To(Equal(far.LocalAddr()))
 		Expect(got.Write([]byte("still here"))).To(Equal(10))
 		Expect(io.ReadFull(far, make([]byte, 10))).To(Equal(10))
+
+		Expect(got.SetReadDeadline(time.Now())).To(Succeed())
+		Expect(second(got.Read(make([]byte, 8)))).To(opFails("read", os.ErrDeadlineExceeded))
+		Expect(got.SetReadDeadline(time.Time{})).To(Succeed())
+		long := bytes.Repeat([]byte("long"), 1<<20)
+		sends := goes(func() {
+			Expect(far.Write(long)).To(Equal(len(long)))
+			Expect(far.(*net.TCPConn).CloseWrite()).To(Succeed())
+		})
+		Expect(io.ReadAll(got)).To(Equal(long))
+		sends()
+		sends = goes(func() {
+			Expect(got.Write(long)).To(Equal(len(long)))
+			Expect(got.(interface{ CloseWrite() error }).CloseWrite()).To(Succeed())
+		})
+		Expect(io.ReadAll(far)).To(Equal(long))
+		sends()
+		Expect(got.Close()).To(Succeed())
+		Expect(second(got.Read(make([]byte, 8)))).To(opFails("read", net.ErrClosed))
+		Expect(got.LocalAddr()).To(Equal(far.RemoteAddr()))
+	})
+
+	It("of a UDP socket keeps datagrams apart, and of one of another family fails", func() {
+		keepsNumbers()
+		a, b := pair(network)
+		far, err := net.ListenPacket("udp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(far.Close)
+		near, err := net.Dial("udp", far.LocalAddr().String())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(near.Close)
+		Expect(a.SendConn(ctx, near.(syscall.Conn))).To(Succeed())
+		got, err := b.RecvConn(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(got.Close)
+		Expect(got.LocalAddr()).To(Equal(near.LocalAddr()))
+		Expect(got.Write(nil)).To(BeZero())
+		Expect(got.Write([]byte("two"))).To(Equal(3))
+		p := make([]byte, 8)
+		for _, want := range []int{0, 3} {
+			n, from, err := far.ReadFrom(p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(n).To(Equal(want))
+			Expect(far.WriteTo(p[:n], from)).To(Equal(n))
+			Expect(got.Read(p)).To(Equal(n))
+		}
+
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			Skip("there is no netlink socket here: " + err.Error())
+		}
+		DeferCleanup(unix.Close, fd)
+		Expect(a.SendFile("x", asFile(fd))).To(Succeed())
+		before := fdtest.Take()
+		Expect(second(b.RecvConn(ctx))).To(opFails("read", unix.EPROTONOSUPPORT))
+		Expect(before.NewSince()).To(BeEmpty())
 	})
 
 	It("is one 0 byte and one descriptor, and any byte is taken", func() {

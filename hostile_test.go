@@ -4,15 +4,20 @@ package scm_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -88,6 +93,98 @@ func (v *victim) ends() {
 	Expect(v.cmd.Wait()).To(Succeed())
 }
 
+// hold makes a process that is inside a system call on the socket, which it holds
+// locked until the server is released: the system call's buffer is a page of a file that
+// the server does not deliver.
+func hold(dir string, server *fuseServer, sock int, how string) (ends func()) {
+	GinkgoHelper()
+	file, err := os.Open(dir + "/file")
+	Expect(err).NotTo(HaveOccurred())
+	theirs := os.NewFile(uintptr(copies(sock)[0]), "socket")
+	cmd := childCommand("hostile-holder", how)
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs, file}, GinkgoWriter
+	Expect(cmd.Start()).To(Succeed())
+	Expect(theirs.Close()).To(Succeed())
+	Expect(file.Close()).To(Succeed())
+	ends = sync.OnceFunc(func() {
+		server.release()
+		Expect(cmd.Wait()).To(Succeed())
+	})
+	DeferCleanup(ends)
+	select {
+	case <-server.waiting:
+	case <-time.After(hang):
+		Fail("nobody asked the server for the page")
+	}
+	return ends
+}
+
+var _ = child("hostile-holder", func(args []string) {
+	page, err := unix.Mmap(4, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	Expect(err).NotTo(HaveOccurred())
+	// What the calls return once the page is there does not matter.
+	switch args[0] {
+	case "read":
+		_, _ = unix.Read(3, page[:1])
+	case "setsockopt":
+		_, _, _ = unix.Syscall6(unix.SYS_SETSOCKOPT, 3, unix.IPPROTO_IP, unix.IP_OPTIONS, uintptr(unsafe.Pointer(&page[0])), 4, 0)
+	}
+})
+
+// socketTakers are the ways to a socket from a message.
+var socketTakers = map[string]func(c *scm.Conn) (io.Closer, error){
+	"RecvConn": func(c *scm.Conn) (io.Closer, error) {
+		conn, err := c.RecvConn(context.Background())
+		if err == nil {
+			go conn.LocalAddr() // waits, but stops nobody
+			go conn.RemoteAddr()
+		}
+		return conn, err
+	},
+	"RecvListener": func(c *scm.Conn) (io.Closer, error) {
+		l, err := c.RecvListener(context.Background())
+		if err == nil {
+			go l.Addr()
+		}
+		return l, err
+	},
+}
+
+var _ = Describe("a received Internet socket that its sender holds locked", func() {
+	It("stops nobody, by RecvConn", func() {
+		dir := GinkgoT().TempDir()
+		server := serveFuse(dir, fuseRead)
+		f := connect(unix.SOCK_STREAM)
+		near, far := tcpPair()
+		fd := numberOf(near.(syscall.Conn))
+		Expect(far.Write([]byte("x"))).To(Equal(1))
+		released := hold(dir, server, fd, "read")
+		v := attack(f, "RecvConn")
+		v.passes(fd)
+		v.lives(server, "after the connection")
+		released()
+		v.ends()
+	})
+
+	It("stops nobody, by RecvListener", func() {
+		dir := GinkgoT().TempDir()
+		server := serveFuse(dir, fuseRead)
+		f := connect(unix.SOCK_STREAM)
+		var config net.ListenConfig
+		config.SetMultipathTCP(false) // has no IP_OPTIONS
+		l, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(l.Close)
+		fd := numberOf(l.(syscall.Conn))
+		released := hold(dir, server, fd, "setsockopt")
+		v := attack(f, "RecvListener")
+		v.passes(fd)
+		v.lives(server, "after the listener")
+		released()
+		v.ends()
+	})
+})
+
 // takers are the ways to a file from a message.
 var takers = map[string]func(c *scm.Conn) (*os.File, error){
 	"ReadFiles": func(c *scm.Conn) (*os.File, error) {
@@ -114,7 +211,11 @@ var _ = child("hostile-file", func(args []string) {
 	}
 	Expect(err).NotTo(HaveOccurred())
 	Expect(c.SetDeadline(time.Now().Add(hang))).To(Succeed())
-	f, err := takers[args[0]](c)
+	take := socketTakers[args[0]]
+	if take == nil {
+		take = func(c *scm.Conn) (io.Closer, error) { return takers[args[0]](c) }
+	}
+	f, err := take(c)
 	Expect(err).NotTo(HaveOccurred())
 	for lines := bufio.NewScanner(os.Stdin); ; {
 		beats()
@@ -126,8 +227,10 @@ var _ = child("hostile-file", func(args []string) {
 	Expect(f.Close()).To(Succeed())
 })
 
-// beats returns once a timer, and what waits in the poller, have come.
+// beats returns once a timer, what waits in the poller, and a collection that stops
+// every goroutine have come.
 func beats() {
+	runtime.GC()
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	time.AfterFunc(time.Millisecond, func() { _ = w.Close() })

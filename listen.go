@@ -145,6 +145,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // It is accept4(2). Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
 // the errno: EMFILE, …; ECONNABORTED and EINTR are retried.
 func (l *Listener) AcceptConn() (*Conn, error) {
+	if err := l.usable(); err != nil {
+		return nil, l.fail("accept", err)
+	}
 	for {
 		fd, err := l.accept()
 		if err != nil {
@@ -163,24 +166,6 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		}
 		_ = c.Close()
 	}
-}
-
-func (l *Listener) accept() (fd int, err error) {
-	if err := l.usable(); err != nil {
-		return -1, err
-	}
-	waiting := l.raw.Read(func(sock uintptr) bool {
-		for {
-			fd, err = sysAccept(int(sock))
-			if !sysInterrupted(err) && !sysAborted(err) {
-				return !sysAgain(err)
-			}
-		}
-	})
-	if waiting != nil {
-		return -1, l.pollError(waiting)
-	}
-	return fd, err
 }
 
 // Close ends what waits, and removes the socket file if Listen made it and it is
@@ -226,6 +211,13 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 		return nil, l.fail("raw-control", err)
 	}
 	return l.raw, nil
+}
+
+// share is called before others get the socket.
+func (l *Listener) share() {
+	if l.usable() == nil {
+		l.shared.Store(true)
+	}
 }
 
 func (l *Listener) usable() error {

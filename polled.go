@@ -16,6 +16,7 @@ type polled struct {
 	raw    syscall.RawConn
 	bound  *boundFile // removed by close
 	closed atomic.Bool
+	shared atomic.Bool // another process has the open file description too
 }
 
 // open puts a socket that does not block into the poller. The number is then the
@@ -29,6 +30,49 @@ func (p *polled) open(fd int, name string) (err error) {
 	if err != nil {
 		p.bound.remove()
 		_ = p.file.Close()
+	}
+	return err
+}
+
+// accept waits for the next connection. Whoever else has a shared socket can clear
+// its O_NONBLOCK, and take the connection first: accept4(2) would then wait for another
+// one, and neither a deadline nor Close would end that. So it is called only if poll(2)
+// says that there is one, and O_NONBLOCK is set again just before. Somebody can still
+// clear it between the two calls.
+func (p *polled) accept() (fd int, err error) {
+	if err := p.usable(); err != nil {
+		return -1, err
+	}
+	waiting := p.raw.Read(func(sock uintptr) bool {
+		for {
+			fd = -1
+			if p.shared.Load() {
+				err = readyToAccept(int(sock))
+			} else {
+				err = nil
+			}
+			if err == nil {
+				fd, err = sysAccept(int(sock))
+			}
+			if !sysInterrupted(err) && !sysAborted(err) {
+				return !sysAgain(err)
+			}
+		}
+	})
+	if waiting != nil {
+		return -1, p.pollError(waiting)
+	}
+	return fd, err
+}
+
+// readyToAccept is EAGAIN where there is no connection. O_NONBLOCK is then set.
+func readyToAccept(sock int) error {
+	if err := sysReadable(sock); err != nil {
+		return err
+	}
+	nonblock, err := sysNonblock(sock)
+	if err == nil && !nonblock {
+		err = sysSetNonblock(sock, true)
 	}
 	return err
 }

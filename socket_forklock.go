@@ -5,6 +5,7 @@ package scm
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -38,6 +39,35 @@ func sysSockname(fd int) (string, error) {
 func sysPeername(fd int) (string, error) {
 	sa, err := unix.Getpeername(fd)
 	return nameOf(sa), err
+}
+
+// sysInternetName is the own name of a socket of AF_INET or AF_INET6, or its peer's.
+func sysInternetName(fd int, peer bool) (netip.AddrPort, error) {
+	ask := unix.Getsockname
+	if peer {
+		ask = unix.Getpeername
+	}
+	sa, err := ask(fd)
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), err
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).WithZone(zone(sa.ZoneId)), uint16(sa.Port)), err
+	}
+	return netip.AddrPort{}, err
+}
+
+// internetFamily tells whether a socket is of AF_INET or AF_INET6.
+func internetFamily(fd int) (bool, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return false, os.NewSyscallError("getsockname", err)
+	}
+	switch sa.(type) {
+	case *unix.SockaddrInet4, *unix.SockaddrInet6:
+		return true, nil
+	}
+	return false, nil
 }
 
 func nameOf(sa unix.Sockaddr) string {

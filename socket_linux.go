@@ -1,7 +1,9 @@
 package scm
 
 import (
+	"encoding/binary"
 	"io/fs"
+	"net/netip"
 	"os"
 
 	"github.com/scm-rights/scm/internal/sys"
@@ -15,6 +17,12 @@ const sysPairRoom = (unix.SizeofPtr-4)/4 + 1
 func socketFamily(fd int) (int, error) {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	return family, os.NewSyscallError("getsockopt", err)
+}
+
+// internetFamily tells whether a socket is of AF_INET or AF_INET6.
+func internetFamily(fd int) (bool, error) {
+	family, err := socketFamily(fd)
+	return family == unix.AF_INET || family == unix.AF_INET6, err
 }
 
 // sysSockname is the name that a socket is bound to, "" if it has none.
@@ -34,6 +42,27 @@ func sysReadShut(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n > 0 && fds[0].Revents&unix.POLLRDHUP != 0
+}
+
+// sysInternetName is the own name of a socket of AF_INET or AF_INET6, or its peer's.
+func sysInternetName(fd int, peer bool) (netip.AddrPort, error) {
+	ask := sys.Sockname
+	if peer {
+		ask = sys.Peername
+	}
+	b, err := ask(fd)
+	if err != nil || len(b) < 4 {
+		return netip.AddrPort{}, err
+	}
+	port := binary.BigEndian.Uint16(b[2:])
+	switch family := binary.NativeEndian.Uint16(b); {
+	case family == unix.AF_INET && len(b) >= unix.SizeofSockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), port), nil
+	case family == unix.AF_INET6 && len(b) >= unix.SizeofSockaddrInet6:
+		addr := netip.AddrFrom16([16]byte(b[8:24]))
+		return netip.AddrPortFrom(addr.WithZone(zone(binary.NativeEndian.Uint32(b[24:]))), port), nil
+	}
+	return netip.AddrPort{}, nil
 }
 
 const openFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
@@ -90,7 +119,10 @@ func sysRestrict(fd int, _ string, mode fs.FileMode) error {
 //   - fcntl of F_GETPIPE_SZ waits for a reader of the pipe, lseek for one of any regular
 //     file, getsockname and setsockopt for one of a TCP socket.
 //
-// Only what waits inside the poller stops the process. The rest holds up one thread.
+// What waits inside the poller stops the process, and so does what waits in a system call
+// of which the scheduler does not know ([syscall.RawSyscall]): the next garbage collection
+// waits for it. Package net asks for names that way (net.FileConn, net.FileListener). Any
+// other call holds up one thread.
 func sysPollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 		return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6

@@ -5,6 +5,7 @@ package scm
 import (
 	"io/fs"
 	"net"
+	"net/netip"
 )
 
 // No Conn or Listener is made on these systems: what makes sockets says why.
@@ -42,6 +43,11 @@ func sysChmod(string, fs.FileMode) error                 { return ErrUnsupported
 func sysListen(int) error                                { return ErrUnsupported }
 func sysConnect(int, string) error                       { return ErrUnsupported }
 func sysShutdown(int, int) error                         { return ErrUnsupported }
+func sysInternet(int) (string, error)                    { return "", ErrUnsupported }
+func sysInternetName(int, bool) (netip.AddrPort, error)  { return netip.AddrPort{}, ErrUnsupported }
+func sysReceive(int, []byte) (int, error)                { return 0, ErrUnsupported }
+func sysSend(int, []byte) (int, error)                   { return 0, ErrUnsupported }
+func sysReadable(int) error                              { return ErrUnsupported }
 func sysWritable(int32) bool                             { return false }
 func sysReadShut(int32) bool                             { return false }
 func sysClose(int)                                       {}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -120,6 +121,58 @@ func sysConnect(fd int, name string) error {
 
 func sysShutdown(fd, how int) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
+}
+
+// sysInternet is package net's word for the type of a socket of AF_INET or AF_INET6.
+func sysInternet(fd int) (string, error) {
+	internet, err := internetFamily(fd)
+	if err != nil {
+		return "", err
+	}
+	if !internet {
+		return "", os.NewSyscallError("socket", unix.EPROTONOSUPPORT)
+	}
+	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	switch {
+	case err != nil:
+		return "", os.NewSyscallError("getsockopt", err)
+	case typ == unix.SOCK_STREAM:
+		return "tcp", nil
+	case typ == unix.SOCK_DGRAM:
+		return "udp", nil
+	}
+	return "ip", nil
+}
+
+// zone is package net's name for an IPv6 scope.
+func zone(scope uint32) string {
+	if scope == 0 {
+		return ""
+	}
+	if i, err := net.InterfaceByIndex(int(scope)); err == nil {
+		return i.Name
+	}
+	return strconv.FormatUint(uint64(scope), 10)
+}
+
+// sysReceive and sysSend do not wait, whether the socket blocks or not.
+func sysReceive(fd int, p []byte) (int, error) {
+	n, _, err := unix.Recvfrom(fd, p, dontWait)
+	return n, os.NewSyscallError("recvfrom", err)
+}
+
+func sysSend(fd int, p []byte) (int, error) {
+	n, err := unix.SendmsgN(fd, p, nil, nil, sysSendFlags)
+	return n, os.NewSyscallError("sendmsg", err)
+}
+
+// sysReadable is EAGAIN where poll(2) says that a read or an accept would wait.
+func sysReadable(fd int) error {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	if err == nil && n == 0 {
+		err = unix.EAGAIN
+	}
+	return os.NewSyscallError("poll", err)
 }
 
 // sysWritable tells whether poll(2) says that a socket can be written to.

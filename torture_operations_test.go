@@ -5,11 +5,13 @@ package scm_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -422,7 +424,10 @@ var operations = []operation{
 	}, retries: foreignRetries, shrugs: foreignShrugs, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
 		c, err := t.conn.RecvConn(context.Background())
 		if err == nil {
-			t.owns(c.(*net.TCPConn))
+			t.owns(c.(interface {
+				io.Closer
+				syscall.Conn
+			}))
 		}
 		return err
 	}},

@@ -13,10 +13,12 @@ func Sockname(fd int) ([]byte, error) { return name(unix.SYS_GETSOCKNAME, fd) }
 // Peername is getpeername(2), as Sockname is getsockname(2).
 func Peername(fd int) ([]byte, error) { return name(unix.SYS_GETPEERNAME, fd) }
 
+// name makes a system call of which the scheduler knows: that of an Internet socket waits
+// for whoever holds the socket locked.
 func name(call uintptr, fd int) ([]byte, error) {
 	buf := make([]byte, unix.SizeofSockaddrAny)
 	length := uint32(len(buf))
-	_, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length)))
+	_, _, errno := unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&length)))
 	if errno != 0 {
 		return nil, errno
 	}
