@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 
@@ -342,5 +344,23 @@ func TestMarkdownIsBounded(t *testing.T) {
 		if !strings.Contains(text, "\n| peer | language |") {
 			t.Errorf("%s: no peers", c.name)
 		}
+	}
+}
+
+// Neither is a link followed where a report is written line by line.
+func TestStreamFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	other, file := filepath.Join(dir, "other"), filepath.Join(dir, "r.jsonl")
+	if err := os.WriteFile(other, []byte("other"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Report{}).NewStream(file); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("got %v", err)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "other" {
+		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
@@ -37,7 +38,7 @@ type streamed struct {
 
 // NewStream begins to write a report to a file.
 func (r *Report) NewStream(file string) (*Stream, error) {
-	f, err := create(file, 0)
+	f, err := create(file, syscall.O_NOFOLLOW) // others may write to the folder
 	if err != nil {
 		return nil, err
 	}
