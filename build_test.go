@@ -375,6 +375,13 @@ var _ = Describe("the build", Label("build"), func() {
 		Entry(nil, "php"),
 	)
 
+	It("takes no header of the user's for its own", func() {
+		needsCompiler()
+		folder := GinkgoT().TempDir()
+		Expect(os.WriteFile(folder+"/cgo.h", []byte("#error not the library's\n"), 0o644)).To(Succeed())
+		goTool{env: []string{"CGO_CFLAGS=-I" + folder}}.must("build", "./csrc")
+	})
+
 	It("breaks without csrc/read_fd.c", func() {
 		needsCompiler()
 		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})

@@ -19,7 +19,7 @@ package csrc
 #cgo nocallback scm_cgo_many
 #cgo noescape scm_cgo_pinned
 #cgo nocallback scm_cgo_pinned
-#include "cgo.h"
+#include "scm_rights_cgo.h"
 */
 import "C"
 

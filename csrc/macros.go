@@ -2,7 +2,7 @@
 
 package csrc
 
-// #include "cgo.h"
+// #include "scm_rights_cgo.h"
 import "C"
 
 // Space is CMSG_SPACE of n descriptors, as this system's C has it. For tests.

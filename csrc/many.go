@@ -2,7 +2,7 @@
 
 package csrc
 
-// #include "cgo.h"
+// #include "scm_rights_cgo.h"
 import "C"
 
 import (

@@ -59,7 +59,7 @@ var mutants = []mutant{
 		"flags | SCM_CLOEXEC", "SCM_CLOEXEC", "", false},
 	{"csrc sends no credentials beside descriptors", "csrc/prepare_send.c",
 		"\tif (m->cred != NULL) {\n\t\tstruct", "\tif (m->cred != NULL && m->nfds == 0) {\n\t\tstruct", "", false},
-	{"csrc fills many buffers one too far", "csrc/cgo.h",
+	{"csrc fills many buffers one too far", "csrc/scm_rights_cgo.h",
 		"iov[i].iov_base = p[i];\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif", "iov[i].iov_base = p[i] + (p[i] != NULL);\n\t\tiov[i].iov_len = len[i];\n\t}\n\tif", "buffers, ", false},
 	{"csrc takes the first of many buffers for each", "csrc/many.go",
 		"if len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)", "if len(b) > 0 {\n\t\t\t\tat.p[i] = base(ms[j].Buffers[0])", "buffers, ", false},

@@ -277,7 +277,7 @@ var headerFaults = []fault{
 	{what: "msg_namelen counts one more", field: "msg_namelen",
 		edits: instead("csrc/prepare_send.c", "\tmsg->msg_namelen = m->namelen;\n", "\tmsg->msg_namelen = m->namelen + 1;\n")},
 	{what: "msg_iov is there for no buffers", field: "msg_iov",
-		edits: instead("csrc/cgo.h", "c->iovlen > 0 ? iov : NULL", "iov")},
+		edits: instead("csrc/scm_rights_cgo.h", "c->iovlen > 0 ? iov : NULL", "iov")},
 	{what: "msg_iovlen leaves the last one out", field: "msg_iovlen",
 		edits: instead(pureBatch, "b.msgs[i].hdr.SetIovlen(n)", "b.msgs[i].hdr.SetIovlen(max(n-1, min(n, 1)))")},
 	{what: "msg_control is there without descriptors", field: "msg_control",
@@ -300,7 +300,7 @@ var headerFaults = []fault{
 		edits: instead(pureLinux, "\tiov.SetLen(len(p))\n\thdr := unix.Msghdr{Iov: &iov, Control: &buf[0]}\n\thdr.SetIovlen(1)\n\thdr.SetControllen(pairControl)\n\treturn sendmsg",
 			"\tiov.SetLen(max(len(p)-1, 0))\n\thdr := unix.Msghdr{Iov: &iov, Control: &buf[0]}\n\thdr.SetIovlen(1)\n\thdr.SetControllen(pairControl)\n\treturn sendmsg")},
 	{what: "the payload is another byte", field: "payload",
-		edits: before("csrc/cgo.h", "\tif (batch > 0)\n\t\treturn scm_cgo_batch(", "\tif (!receive && total > 0 && p[0] != NULL)\n\t\tp[0][0]++;\n")},
+		edits: before("csrc/scm_rights_cgo.h", "\tif (batch > 0)\n\t\treturn scm_cgo_batch(", "\tif (!receive && total > 0 && p[0] != NULL)\n\t\tp[0][0]++;\n")},
 }
 
 var controlFaults = []fault{
@@ -384,7 +384,7 @@ var resultFaults = []fault{
 	{what: "an errno is another", field: "line", words: "the script",
 		edits: instead(pureLinux, "\t\treturn -1, errno\n", "\t\treturn -1, errno ^ 1\n")},
 	{what: "a count is one more", field: "line", words: "the script",
-		edits: instead("csrc/cgo.h", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n;", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n + 1;")},
+		edits: instead("csrc/scm_rights_cgo.h", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n;", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n + 1;")},
 	{what: "flags are told that are the library's own", field: "line", words: "the script",
 		edits: instead("csrc/take.c", "msg->msg_flags & ~SCM_CLOEXEC", "msg->msg_flags")},
 	{what: "a stale number is told", field: "line", words: "the script",
