@@ -29,6 +29,11 @@ import (
 // errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
 // [net.ErrClosed] after Close, which ends what waits and returns once no call
 // uses the socket's number any more.
+//
+// A partner that sends sockets can hold up a call beyond its deadline: whoever closes a
+// socket last waits for the time of its SO_LINGER. That is a receive that has no room
+// for the descriptor, or Close with messages unread. [Config].NoFiles keeps descriptors
+// away from a Conn that wants none. See RecvConn for what else a sender can do.
 type Conn struct {
 	polled
 	network string

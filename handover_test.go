@@ -152,6 +152,24 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(path).To(BeAnExistingFile(), "the receiver did not make it")
 	})
 
+	It("of a listener that is then made to block holds up nobody's Accept and Close", func() {
+		a, b := pair(network)
+		l, err := scm.Listen(ctx, "unix", filepath.Join(GinkgoT().TempDir(), "s"))
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = l.Close() })
+		Expect(a.SendListener(ctx, l)).To(Succeed())
+		got, err := b.RecvListener(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = got.Close() })
+		for _, l := range []net.Listener{got, l} {
+			Expect(unix.SetNonblock(numberOf(l.(syscall.Conn)), false)).To(Succeed())
+			accepts := goes(func() { Expect(second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
+			waitsIn("AcceptConn", 1)
+			Expect(l.Close()).To(Succeed())
+			accepts()
+		}
+	})
+
 	It("of net's listeners too", func() {
 		keepsNumbers()
 		a, b := pair(network)
