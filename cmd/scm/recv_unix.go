@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/wire"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -162,7 +163,11 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 		list = append(list, f)
 	}
 	if r.json {
-		return orBroken(json.NewEncoder(w).Encode(came{fmt.Sprintf("%x", payload), list}))
+		object, err := json.Marshal(came{fmt.Sprintf("%x", payload), list})
+		if err == nil {
+			_, err = w.Write(append(display.JSON(object), '\n'))
+		}
+		return orBroken(err)
 	}
 	if _, err := fmt.Fprintf(w, "%s, %s\n", quoted(payload), count(len(list), "descriptor")); err != nil {
 		return broken(err)

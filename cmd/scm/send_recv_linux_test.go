@@ -331,6 +331,23 @@ func TestRecvNames(t *testing.T) {
 		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
 	}
 
+	// In JSON too.
+	name = filepath.Join(t.TempDir(), "a\u009b2J\u009d\x7f\u202e")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	received, _ = meet(t, []string{"--json", addr}, []string{addr, name})
+	for _, c := range received.stdout {
+		if c != '\n' && (c < ' ' || c > '~') {
+			t.Errorf("received %q", received.stdout)
+			break
+		}
+	}
+	var object struct{ Descriptors []struct{ Name string } }
+	if err := json.Unmarshal([]byte(received.stdout), &object); err != nil || len(object.Descriptors) != 1 || object.Descriptors[0].Name != name {
+		t.Errorf("received %+v: %v", received, err)
+	}
+
 	// What a partner says of itself, in an error.
 	received, _ = meet(t, []string{"--format", "apue", addr}, []string{"--hex", hex.EncodeToString([]byte("\x1b[2J\nscm: all is well\x00\x02")), addr})
 	if received.code != 1 || strings.Contains(received.stderr, "\x1b") || strings.Count(received.stderr, "\n") != 1 {

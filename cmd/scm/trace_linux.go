@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -158,7 +159,7 @@ func (p *tracePrinter) print(c *recorder.Call) {
 			p.err = err
 			return
 		}
-		p.line = append(p.line[:0], object...)
+		p.line = append(p.line[:0], display.JSON(object)...)
 	default:
 		p.line = appendCall(p.line[:0], c, p.raw)
 	}

@@ -507,6 +507,23 @@ func TestTraceNames(t *testing.T) {
 			t.Errorf("got %q, want %q", r.errors, c.want)
 		}
 	}
+
+	// In JSON too.
+	file := filepath.Join(t.TempDir(), "a\u009b2J\x7f\u202e")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	cmd := scmCommand(t, append([]string{"trace", "--json", "--"}, tracee(t, "pass")...)...)
+	cmd.Stdin = in
+	r := ran(t, cmd)
+	if !strings.Contains(r.errors, `a\u009b2J\u007f\u202e`) || strings.ContainsFunc(r.errors, func(c rune) bool { return c > '~' }) {
+		t.Errorf("got %q", r.errors)
+	}
 }
 
 // A file in memory can have a memfd's name.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -33,6 +34,24 @@ func readable(s, stays string) string {
 		s = s[size:]
 	}
 	return b.String()
+}
+
+// JSON returns a JSON text in ASCII: escapes stand for every other character of its strings,
+// and for DEL, of which a terminal would obey some.
+func JSON(text []byte) []byte {
+	var b []byte
+	for _, r := range string(text) {
+		switch {
+		case r < 0x7f:
+			b = append(b, byte(r))
+		case r <= 0xffff:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return b
 }
 
 // continued begins each line of a text but the first. CI servers obey lines that begin

@@ -1,6 +1,7 @@
 package display
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -38,5 +39,21 @@ func TestIsName(t *testing.T) {
 		if IsName(name) {
 			t.Errorf("%q is one", name)
 		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	const in = "a\u009b31m\u009d\x7f\u202e\u00e9\U0001f600\"\n"
+	text, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := JSON(text)
+	if want := `"a\u009b31m\u009d\u007f\u202e\u00e9\ud83d\ude00\"\n"`; string(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	var back string
+	if err := json.Unmarshal(got, &back); err != nil || back != in {
+		t.Errorf("read back as %q, %v", back, err)
 	}
 }
