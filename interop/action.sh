@@ -24,7 +24,7 @@ each --expect "$EXPECT"
 each --shard "$SHARD"
 # A run that breaks writes no report, and the last run's must not be taken for one of this.
 for form in json jsonl xml md html; do
-	rm -f "$REPORTS/report.$form"
+	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
 

@@ -211,7 +211,7 @@ func TestReplay(t *testing.T) {
 	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --sin cloexec'\n"; r.stderr != want {
 		t.Errorf("got %q, want %q", r.stderr, want)
 	}
-	stranger := write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "x", "command": ["/bin/sh", "-c", "echo \n::error::\u001b[2J"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`)
+	stranger := write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "stream", "command": ["/bin/false"]}, {"name": "x", "command": ["/bin/sh", "-c", "echo \n::error::\u001b[2J"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`)
 	if r := command(t, "interop", "replay", stranger+"#1"); r.code != 4 || !strings.HasPrefix(r.stderr, "scm: runs peer x of the report: /bin/sh -c 'echo \n| ::error::\\x1b[2J'\nscm: peer x: ") {
 		t.Errorf("got %+v", r)
 	}

@@ -136,8 +136,9 @@ func (s *selection) again(ctx context.Context, r *report.Report, was interop.Res
 	if p.runner, err = interop.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
+	parts := strings.Split(was.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
-		if peer.NotRun == "" && peer.Name != interop.RunnerName && strings.Contains(was.Name+"/", "/"+peer.Name+"/") {
+		if peer.NotRun == "" && peer.Name != interop.RunnerName && slices.Contains(parts[min(3, len(parts)):], peer.Name) {
 			p.peers = append(p.peers, interop.Program(peer.Name, peer.Command...))
 		} else if peer.Name != interop.RunnerName {
 			p.missing = append(p.missing, interop.Missing(peer.Name, "not of this case"))
@@ -189,7 +190,8 @@ func (l *lines) byHand(c interop.Case, r interop.Result) {
 		role string
 		peer *interop.Peer
 	}{{"A", c.A}, {"B", c.B}} {
-		l.printf("\n# by hand, %s, with its socket and its files as the descriptors of \"use\":\n$ %s\n", side.role, shellQuote(side.peer.Command))
+		l.printf("\n# by hand, %s, with its socket and its files as the descriptors of \"use\":\n", side.role)
+		l.block("", "$ "+shellQuote(side.peer.Command))
 		for _, said := range r.Transcript {
 			text, ok := strings.CutPrefix(said, side.role+">")
 			if ok {
