@@ -482,7 +482,7 @@ func objectSymbols(name string) (global, shown []string) {
 
 // What a program has in C beside scm: the book's two functions, which receive
 // without close-on-exec, and a function that passes a descriptor by them and
-// returns the flags of what came.
+// returns the descriptor flags of the received descriptor.
 const (
 	bookHeader = `#include <sys/types.h>
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
@@ -553,7 +553,7 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 )
 
 // besideC is a program that passes a descriptor by pass and by scm, and prints
-// whether what came is close-on-exec.
+// whether the received descriptor is close-on-exec.
 func besideC(ldflags string) string {
 	return `package main
 

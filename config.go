@@ -44,7 +44,7 @@ type Config struct {
 	// ErrUnsupported.
 	//
 	// On Linux bind(2) makes the file with these permissions, on a thread that
-	// has an umask of its own, and nobody changes them afterwards. Where
+	// has an umask of its own, and Listen does not change them afterwards. Where
 	// a seccomp filter forbids that (unshare(2), as in Docker), or the folder
 	// has a default ACL, Listen adds what is missing by chmod(2), but only in
 	// a folder of this user or root in which others cannot rename the file:

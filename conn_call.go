@@ -232,7 +232,8 @@ func (k *call) receiveOnce() error {
 // cut tells whether control data is missing from what was received.
 func (k *call) cut() bool { return k.msg.Flags&sysControlCut != 0 }
 
-// isMessage tells what came without bytes and descriptors from the end.
+// isMessage reports whether a receive of no bytes and no descriptors is a message, and
+// not the end.
 func (k *call) isMessage() bool {
 	return k.conn.isDatagram() || k.msg.Flags&sysDataCut != 0
 }

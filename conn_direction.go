@@ -12,7 +12,7 @@ import (
 
 // A direction is one of a Conn's two: the calls that receive, or those that
 // send. The calls take turns, and only the one whose turn it is uses the poller.
-// So its context can end it by the poller's deadline, which is nobody else's then.
+// So its context can end it by the poller's deadline, which no other call uses then.
 type direction struct {
 	turn    atomic.Int32 // noTurn, oneTurn or queued
 	queueMu sync.Mutex

@@ -79,7 +79,8 @@ func (k *call) addFiles(files []*os.File) error {
 //     the files before the first that is missing are returned with the error.
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
-// is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil. On a socket with SO_PASSCRED,
+// is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil.
+// On a socket with SO_PASSCRED,
 // SO_PASSPIDFD or SO_TIMESTAMP other control data takes the room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	if err := c.usable(); err != nil {

@@ -126,10 +126,11 @@ var _ = DescribeTableSubtree("a shutdown of receiving", func(network string) {
 		}
 	})
 
+	if network != "unixgram" {
+		return // the other end of a stream or seqpacket socket receives the end
+	}
+
 	It("of sending does not end them on a datagram socket", func() {
-		if network != "unixgram" {
-			Skip("a stream and a seqpacket socket tell the other end")
-		}
 		a, b := pair(network)
 		Expect(a.CloseWrite()).To(Succeed())
 		Expect(b.Write([]byte("x"))).To(Equal(1))

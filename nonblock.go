@@ -27,7 +27,8 @@ func Nonblock(f syscall.Conn) (bool, error) {
 // sender too.
 //
 // An [os.File] is in the runtime's poller if the flag was set when the file was
-// made (for received files see [NewFile]). Clear it before a file is passed on to a program that expects to block:
+// made (for received files see [NewFile]). Clear it before a file is passed on to a
+// program that expects to block:
 // reads and writes here then block a thread, and have no deadline. Setting it
 // later gives EAGAIN: make a new file, or for a socket a [Conn].
 func SetNonblock(f syscall.Conn, on bool) error {

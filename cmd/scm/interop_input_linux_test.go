@@ -52,7 +52,7 @@ func TestExpectOfReports(t *testing.T) {
 		if r.code != c.code || r.stdout != c.stdout || !like(r.stderr, c.stderr) {
 			t.Errorf("%s: got %+v\nwant %+v", c.what, r, c)
 		}
-		// Nothing is left to do only if the file tells of all.
+		// The exit status is 0 only if the file has a line for each finding.
 		if r := limited(t, "interop", "expect", c.report, "--expect", expected, "--update"); (r.code == 0) != strings.HasPrefix(c.stdout, "+") {
 			t.Errorf("%s: got %+v", c.what, r)
 		}

@@ -207,7 +207,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)
 		}
 	}
-	// Whose report it is, nobody knows: what is run is shown.
+	// A report can be a stranger's: replay shows what it runs.
 	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --sin cloexec'\n"; r.stderr != want {
 		t.Errorf("got %q, want %q", r.stderr, want)
 	}

@@ -77,8 +77,8 @@ func stat(pid int) []string {
 	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 }
 
-// descendants are the processes that this one has started, and those that they have, but
-// for some and what comes of those.
+// descendants returns this process and all its descendants, without the processes of but
+// and theirs.
 func descendants(but []int) (pids []int) {
 	pids = []int{os.Getpid()}
 	for i := 0; i < len(pids); i++ {

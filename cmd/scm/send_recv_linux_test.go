@@ -367,7 +367,7 @@ func TestSendAndRecvTimeout(t *testing.T) {
 		t.Errorf("got %+v, want %+v", r, want)
 	}
 
-	// A FIFO that somebody could write to, and nobody does.
+	// A FIFO that has a writer, which writes nothing.
 	r := start(t, "recv", "--timeout", "3s", "--cat", addr)
 	if sent := command(t, "send", patience, "--mode", "read-write", addr, fifo); sent != (result{}) {
 		t.Fatalf("sent %+v", sent)

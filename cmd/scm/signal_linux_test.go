@@ -143,7 +143,7 @@ func TestOrphans(t *testing.T) {
 
 // Who keeps starting another in a group of its own, and ends, does not outlive the run,
 // and neither do two of whom each starts the other again when it is killed. Both give up
-// by themselves after a while, in case nobody ends them, and no more than a few run at
+// by themselves after a while, in case the runner does not end them, and no more than a few run at
 // once.
 func TestForkers(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
