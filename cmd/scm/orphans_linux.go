@@ -77,7 +77,7 @@ func stat(pid int) []string {
 	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 }
 
-// descendants returns this process and all its descendants, without the processes of but
+// descendants returns the descendants of this process, without the processes of but
 // and theirs.
 func descendants(but []int) (pids []int) {
 	pids = []int{os.Getpid()}
