@@ -357,9 +357,11 @@ func replay(t *testing.T, r play) {
 		cmd := exec.Command("sh", "-c", value[[]shown](p, details)[i].Replay)
 		cmd.Dir = r.dir
 		cmd.Env = append(cmd.Environ(), "PATH="+binaries+":/usr/bin:/bin")
-		out, err := cmd.CombinedOutput()
+		var said strings.Builder // Which programs it runs, for who replays a report of somebody else's.
+		cmd.Stderr = &said
+		out, err := cmd.Output()
 		if want := fmt.Sprintf("%s: it was %s, and is %s\n", c.Name, c.Verdict, c.Verdict); !strings.HasPrefix(string(out), want) || (err == nil) != c.AsExpected() {
-			t.Errorf("%s: %v\n%s", cmd, err, out)
+			t.Errorf("%s: %v\n%s%s", cmd, err, said.String(), out)
 		}
 	}
 }
