@@ -85,6 +85,7 @@ test-modules:
 	@red=; for m in $(MODULES); do \
 		echo "$$m: go vet, go test"; \
 		$(GO) -C $$m vet ./... || red="$$red vet:$$m"; \
+		CGO_ENABLED=0 $(GO) -C $$m vet ./... || red="$$red vet-purego:$$m"; \
 		$(GO) -C $$m test -count=1 ./... || red="$$red test:$$m"; \
 	done; [ -z "$$red" ] || { echo "test-modules:$$red"; exit 1; }
 
