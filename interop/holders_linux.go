@@ -1,6 +1,8 @@
 package interop
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -49,11 +51,13 @@ func (p *play) judgeHolders() error {
 			files = append(files, f)
 		}
 	}
-	held, err := awaitFree(files, p.patience())
-	if err != nil {
+	held, err := awaitFree(p.ctx, files, p.patience())
+	switch {
+	case errors.Is(err, errCut):
+		return errCut
+	case err != nil:
 		return p.notRun("%v", err)
-	}
-	if len(held) == 0 {
+	case len(held) == 0:
 		return nil
 	}
 	return p.convictHolder(held[0], 0, "%s is still open somewhere after the end of the case")
@@ -63,13 +67,16 @@ func (p *play) judgeHolders() error {
 func (p *play) convictHolder(f *caseFile, line int, format string) error {
 	p.leaked[f] = true
 	role, sure := p.holder(f)
+	if !sure && p.ctx.Err() != nil {
+		return errCut
+	}
 	p.add(Finding{Check: CheckLeak, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), either: !sure})
 	return errSessionOver
 }
 
 // awaitFree waits until nobody has the files open, and returns those that somebody
-// still has then.
-func awaitFree(files []*caseFile, patience time.Duration) ([]*caseFile, error) {
+// still has then. The error is errCut if the run is cut short before.
+func awaitFree(ctx context.Context, files []*caseFile, patience time.Duration) ([]*caseFile, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
 		fds := []unix.PollFd{{Fd: int32(files[0].other)}} // an end is told whatever is asked for
@@ -84,6 +91,8 @@ func awaitFree(files []*caseFile, patience time.Duration) ([]*caseFile, error) {
 			continue
 		case time.Now().After(deadline):
 			return files, nil
+		case ctx.Err() != nil:
+			return files, errCut
 		}
 		if err := nudge(); err != nil {
 			return files, err
@@ -105,7 +114,7 @@ func (p *play) holder(f *caseFile) (role Role, sure bool) {
 			continue // nobody can end it
 		}
 		_ = p.sides[role].close() // it answered: how it ends now is nobody's fault
-		if held, err := awaitFree([]*caseFile{f}, grace); err == nil && len(held) == 0 {
+		if held, err := awaitFree(p.ctx, []*caseFile{f}, grace); err == nil && len(held) == 0 {
 			p.holders.Store(p.k.c.peer(role).Name, true)
 			return role, true
 		}

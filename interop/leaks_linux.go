@@ -21,8 +21,9 @@ type leak struct {
 type held struct{ pid, number int }
 
 // judgeLeaks convicts numbers that hold a file of the case and that the peer
-// neither was given nor reported. After its end, it may hold nothing.
-func (p *play) judgeLeaks(role Role, line int, ended bool) {
+// neither was given nor reported. After its end, it may hold nothing. The error is that
+// the run was cut short while it waited for a garbage collector.
+func (p *play) judgeLeaks(role Role, line int, ended bool) error {
 	deadline := time.Now().Add(p.timeout)
 	for {
 		leaks, err := p.leaks(role, ended)
@@ -30,9 +31,11 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) {
 		case err != nil:
 			p.result.Verdict = NotRun
 			p.result.Why = fmt.Sprintf("nobody can tell what %s has open: %v", p.k.c.peer(role).Name, err)
-			return
+			return nil
 		case len(leaks) == 0:
-			return
+			return nil
+		case p.sides[role].peer.Hello.GC && p.ctx.Err() != nil:
+			return errCut
 		case p.sides[role].peer.Hello.GC && time.Now().Before(deadline):
 			time.Sleep(time.Millisecond)
 			continue
@@ -56,7 +59,7 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) {
 		if len(leaks) > mostWrong {
 			p.find(CheckLeak, role, line, "%d more are open", len(leaks)-mostWrong)
 		}
-		return
+		return nil
 	}
 }
 

@@ -106,13 +106,17 @@ func (p *play) run() error {
 			continue
 		}
 		p.judgeHeld(role, 0)
-		p.judgeLeaks(role, 0, false)
+		if err := p.judgeLeaks(role, 0, false); err != nil {
+			return err
+		}
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
 		p.judgeHeld(role, 0)
 		p.judgeStates(role, 0)
-		p.judgeLeaks(role, 0, true)
+		if err := p.judgeLeaks(role, 0, true); err != nil {
+			return err
+		}
 	}
 	if e := p.judgeHolders(); e != nil {
 		return e
@@ -166,7 +170,9 @@ func (p *play) steps() error {
 			}
 			p.judgeStates(st.Role, st.Line)
 			if !p.sides[st.Role].peer.Hello.GC {
-				p.judgeLeaks(st.Role, st.Line, false)
+				if err := p.judgeLeaks(st.Role, st.Line, false); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -162,6 +162,8 @@ func (p *play) verbEOF(st Step, words []string) error {
 			continue
 		case err != nil:
 			return p.notRun("line %d: poll: %v", st.Line, err)
+		case n == 0 && p.ctx.Err() != nil:
+			return errCut
 		case n == 0 && time.Now().Before(deadline):
 			if err := nudge(); err != nil {
 				return p.notRun("line %d: %v", st.Line, err)
