@@ -88,7 +88,7 @@ func (p *play) judgeHeld(role Role, line int) {
 	// nothing at the second.
 	lost := slices.Sorted(maps.Keys(sd.live))
 	for range 2 {
-		open, err := openNumbers(sd.pid)
+		open, err := openNumbers(sd.thread())
 		if err != nil || len(open) == 0 {
 			return
 		}

@@ -29,8 +29,7 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) error {
 		leaks, err := p.leaks(role, ended)
 		switch {
 		case err != nil:
-			p.result.Verdict = NotRun
-			p.result.Why = fmt.Sprintf("nobody can tell what %s has open: %v", p.k.c.peer(role).Name, err)
+			_ = p.unseen(role, err) // the case goes on: it is to be ended at both peers
 			return nil
 		case len(leaks) == 0:
 			return nil
@@ -72,8 +71,11 @@ var senderPidfd = &caseFile{FileSpec: FileSpec{Name: "the sender's pidfd"}}
 func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
 	sd := p.sides[role]
 	tables, err := tables(sd.pid)
-	if err != nil {
-		return nil, unlessGone(err)
+	switch {
+	case cannotLook(sd.pid, err):
+		return nil, err
+	case err != nil:
+		return nil, nil
 	}
 	for _, table := range tables {
 		more, err := p.leaksIn(table, role, ended)
@@ -128,7 +130,7 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 			files = append(files, p.k.ends...)
 		}
 		for _, f := range files {
-			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].pid, table, n)
+			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].thread(), table, n)
 			if err == nil && holds && sure {
 				leaks = append(leaks, leak{held{table, n}, f})
 				break
@@ -136,6 +138,25 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 		}
 	}
 	return leaks, nil
+}
+
+// unseen ends a case in which the runner cannot see what a peer has open.
+func (p *play) unseen(role Role, err error) error {
+	return p.notRun("nobody can tell what %s has open: %v", p.k.c.peer(role).Name, err)
+}
+
+// cannotLook tells whether an error is that the runner may not look at a process, which
+// may be one that is not dumpable, and not that there is nothing to see. Where /proc is
+// mounted with hidepid, such a process seems to be none.
+func cannotLook(pid int, err error) bool {
+	if unlessGone(err) != nil {
+		return true
+	}
+	if err == nil {
+		return false
+	}
+	_, err = os.Stat(fmt.Sprintf("/proc/%d", pid))
+	return err != nil && unix.Kill(pid, 0) == nil
 }
 
 // unlessGone is an error that is not the end of what was looked at.

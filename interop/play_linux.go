@@ -324,8 +324,7 @@ func (p *play) hear(st Step) error {
 		}
 		names, why := want.match(got)
 		if why == "" {
-			p.judge(st, names, numbers)
-			return nil
+			return p.judge(st, names, numbers)
 		}
 		wrong = append(wrong, why)
 	}
@@ -459,7 +458,8 @@ func (p *play) received(role Role, line int, numbers []int) {
 	}
 	wrong.end()
 	for _, n := range numbers {
-		if _, err := identify(p.sides[role].pid, n); err == nil { // what is not open cannot be closed later
+		sd := p.sides[role]
+		if _, err := identify(sd.thread(), n); err == nil || cannotLook(sd.pid, err) { // what is not open cannot be closed later
 			live[n] = true
 		}
 		p.bound[role][strconv.Itoa(n)] = n
@@ -488,9 +488,11 @@ func (w *wrongFiles) end() {
 	}
 }
 
-// judge asks the kernel about each number that an answer named a file for.
-func (p *play) judge(st Step, names []string, numbers []int) {
+// judge asks the kernel about each number that an answer named a file for. The error is
+// that the runner may not look.
+func (p *play) judge(st Step, names []string, numbers []int) error {
 	sd := p.sides[st.Role]
+	thread := sd.thread()
 	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
 	defer wrong.end()
 	find := wrong.find
@@ -512,8 +514,10 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			find("the scenario has no file %q", name)
 			continue
 		}
-		holds, _, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n)
+		holds, _, err := p.witness.holds(f, p.sides[f.Owner].thread(), thread, n)
 		switch {
+		case cannotLook(sd.pid, err):
+			return p.unseen(st.Role, err)
 		case err != nil:
 			find("%d is not open: %v", n, err)
 			continue
@@ -521,8 +525,11 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			find("%d is not the open file description of %s", n, name)
 			continue
 		}
-		info, err := fdInfo(sd.pid, n)
-		if err != nil {
+		info, err := fdInfo(thread, n)
+		switch {
+		case cannotLook(sd.pid, err):
+			return p.unseen(st.Role, err)
+		case err != nil:
 			find("%d: %v", n, err)
 			continue
 		}
@@ -534,6 +541,7 @@ func (p *play) judge(st Step, names []string, numbers []int) {
 			p.find(CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
 		}
 	}
+	return nil
 }
 
 // silent is a finding about a peer that gave no answer; its session is over.

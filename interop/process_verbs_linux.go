@@ -30,7 +30,11 @@ func (p *play) verbBlocked(st Step, words []string) error {
 		}
 		asleep := false
 		if read {
-			if asleep, err = sleeps(sd.pid); err != nil {
+			asleep, err = sleeps(sd.pid)
+			switch {
+			case cannotLook(sd.pid, err):
+				return p.notRun("line %d: nobody can tell whether %s is awake: %v", st.Line, p.k.c.peer(role).Name, err)
+			case err != nil:
 				return nil // a peer that is gone is found by its answer
 			}
 		}
@@ -78,13 +82,13 @@ func sleeps(pid int) (bool, error) {
 }
 
 // switches counts how often the threads of a process have gone to sleep, and tells
-// whether all do.
+// whether all do. The first may have ended, and is there until the others have.
 func switches(pid int) (count int, asleep bool, err error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(tasks) == 0 {
 		return 0, false, unix.ESRCH
 	}
-	asleep = true
+	asleep, ended := true, 0
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
@@ -94,6 +98,8 @@ func switches(pid int) (count int, asleep bool, err error) {
 			words := strings.Fields(l)
 			switch {
 			case len(words) < 2:
+			case words[0] == "State:" && words[1] == "Z":
+				ended++
 			case words[0] == "State:":
 				asleep = asleep && words[1] == "S"
 			case strings.HasSuffix(words[0], "_ctxt_switches:"):
@@ -104,6 +110,9 @@ func switches(pid int) (count int, asleep bool, err error) {
 				count += n
 			}
 		}
+	}
+	if ended == len(tasks) {
+		return 0, false, unix.ESRCH
 	}
 	return count + len(tasks), asleep, nil
 }
@@ -142,12 +151,13 @@ func (p *play) verbKill(st Step, words []string) error {
 	return nil
 }
 
-// waiter is the thread of a process that is in a call on the socket, or the first,
-// which is the one that calls in the runner's own sides: not every kernel tells.
+// waiter is the thread of a process that is in a call on the socket, or the first that
+// has not ended, which is the one that calls in the runner's own sides: not every kernel
+// tells.
 func waiter(pid, sock int) int {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
-		return pid
+		return firstThread(pid)
 	}
 	for _, task := range tasks {
 		text, err := os.ReadFile(task + "/syscall")
@@ -164,7 +174,7 @@ func waiter(pid, sock int) int {
 			}
 		}
 	}
-	return pid
+	return firstThread(pid)
 }
 
 // messageCalls are the calls that wait for a message.
@@ -183,7 +193,7 @@ func (p *play) verbUnreported(st Step, words []string) error {
 		return p.notRun("line %d: no file %q", st.Line, words[1])
 	}
 	sd := p.sides[role]
-	numbers, err := openNumbers(sd.pid)
+	numbers, err := openNumbers(sd.thread())
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -192,7 +202,7 @@ func (p *play) verbUnreported(st Step, words []string) error {
 		if n <= 2 || sd.live[n] {
 			continue
 		}
-		if holds, _, err := p.witness.holds(f, p.sides[f.Owner].pid, sd.pid, n); err == nil && holds {
+		if holds, _, err := p.witness.holds(f, p.sides[f.Owner].thread(), sd.thread(), n); err == nil && holds {
 			found = append(found, n)
 		}
 	}

@@ -89,7 +89,7 @@ func (p *play) verbPos(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	info, err := fdInfo(p.sides[role].pid, n)
+	info, err := fdInfo(p.sides[role].thread(), n)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -114,7 +114,7 @@ func (p *play) verbFlags(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	info, err := fdInfo(p.sides[role].pid, n)
+	info, err := fdInfo(p.sides[role].thread(), n)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -251,7 +251,7 @@ func (p *play) verbLimit(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	numbers, err := openNumbers(sd.pid)
+	numbers, err := openNumbers(sd.thread())
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -179,7 +180,7 @@ func openNumbers(pid int) ([]int, error) {
 }
 
 // tables are the threads of a process by whose numbers it has all that it has open:
-// the first, and those that share no table with it. The first may have ended.
+// the first that has not ended, and those that share no table with it.
 func tables(pid int) ([]int, error) {
 	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
@@ -190,16 +191,48 @@ func tables(pid int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := []int{pid}
+	first := firstThread(pid)
+	all := []int{first}
 	for _, name := range names {
 		tid, err := strconv.Atoi(name)
-		if err != nil || tid == pid {
+		if err != nil || tid == first {
 			continue
 		}
 		// Where kcmp(2) is refused, each is looked at.
-		if same, err := raw.SameTable(pid, tid); err != nil || !same {
+		if same, err := raw.SameTable(first, tid); err != nil || !same {
 			all = append(all, tid)
 		}
 	}
 	return all, nil
+}
+
+// thread is the thread by whose number /proc and kcmp(2) tell what the peer has open.
+func (proc *process) thread() int { return firstThread(proc.pid) }
+
+// firstThread is the first thread of a process that has not ended. A process whose first
+// thread has called pthread_exit lives on, and /proc/PID then shows no descriptors.
+func firstThread(pid int) int {
+	if pid == os.Getpid() || !threadEnded(pid, pid) {
+		return pid
+	}
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return pid
+	}
+	for _, task := range tasks {
+		if tid, err := strconv.Atoi(task.Name()); err == nil && !threadEnded(pid, tid) {
+			return tid
+		}
+	}
+	return pid
+}
+
+// threadEnded tells whether a thread has ended and is still there.
+func threadEnded(pid, tid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	if err != nil {
+		return false
+	}
+	// The name, in brackets, may have spaces.
+	return bytes.HasPrefix(text[bytes.LastIndexByte(text, ')')+1:], []byte(" Z"))
 }
