@@ -96,13 +96,14 @@ is_held(int fd)
 static void
 hold(const int *fds, size_t n)
 {
+	int *more = realloc(held, (nheld + n + 1) * sizeof(*held));
 	size_t i;
 
-	held = realloc(held, (nheld + n + 1) * sizeof(*held));
-	if (held == NULL) {
+	if (more == NULL) {
 		perror("peer");
 		exit(1);
 	}
+	held = more;
 	for (i = 0; i < n; i++)
 		if (fds[i] >= 0 && !is_held(fds[i]))
 			held[nheld++] = fds[i];

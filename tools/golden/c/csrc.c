@@ -367,8 +367,8 @@ received(const struct scm_message *m, const struct brought *b, size_t room)
 		same("pidfd", *m->pidfd, b->pidfd ? PIDFD : -1);
 	if (m->cred != NULL && b->cred) {
 		same("pid", (long)m->cred->pid, (long)cred.pid);
-		same("uid", (long)m->cred->uid, (long)(uid_t)cred.uid);
-		same("gid", (long)m->cred->gid, (long)(gid_t)cred.gid);
+		same("uid", (long)m->cred->uid, (long)cred.uid);
+		same("gid", (long)m->cred->gid, (long)cred.gid);
 	}
 	same("namelen", (long)m->namelen, m->name != NULL ? 5 : 0);
 }
