@@ -53,7 +53,8 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 // to wait for the first alone, which is what the other systems do. At the end of
 // a stream or seqpacket connection there is nothing to wait for: the slots behind
 // the last message count as received, with N and NFD 0. An error means that none
-// was received; one that stopped a batch short is told by the next call.
+// was received. If an error ends a batch behind its first message, the next call on
+// the socket returns that error, a send too: EINTR after a signal.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].nothing()

@@ -13,6 +13,7 @@
 #define __EXTENSIONS__ 1
 #endif
 
+#include <errno.h>
 #include <string.h>
 
 /* Set by csrc.go, for the Go package alone. */
@@ -67,12 +68,29 @@ union scm_control {
  */
 typedef unsigned short scm_len;
 
+#ifdef __linux__
+/*
+ * What a system call returned. A recvmmsg that a signal ends behind its first
+ * message leaves the kernel's own number for that in the socket, and the next
+ * call fails with it.
+ */
+static inline long
+scm_result(long n)
+{
+	const int erestartsys = 512;
+
+	if (n < 0 && errno == erestartsys)
+		errno = EINTR;
+	return n;
+}
+#endif
+
 /* The system call itself: musl's sendmsg fails above 1024 bytes of control. */
 static inline ssize_t
 scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
 #ifdef __linux__
-	return syscall(SYS_sendmsg, sock, msg, flags);
+	return scm_result(syscall(SYS_sendmsg, sock, msg, flags));
 #elif defined(__FreeBSD__)
 	/*
 	 * From FreeBSD 15 on, messages on a seqpacket socket that do not end by this
@@ -93,7 +111,7 @@ static inline ssize_t
 scm_recvmsg(int sock, struct msghdr *msg, int flags)
 {
 #ifdef __linux__
-	return syscall(SYS_recvmsg, sock, msg, flags);
+	return scm_result(syscall(SYS_recvmsg, sock, msg, flags));
 #else
 	return recvmsg(sock, msg, flags);
 #endif

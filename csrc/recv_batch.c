@@ -29,7 +29,7 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		scm_prepare_recv(&msgs[i].msg_hdr, &control[i], &ms[i]);
 		scm_empty(&ms[i]);
 	}
-	done = syscall(SYS_recvmmsg, sock, msgs, n, flags | SCM_CLOEXEC, NULL);
+	done = scm_result(syscall(SYS_recvmmsg, sock, msgs, n, flags | SCM_CLOEXEC, NULL));
 	for (i = 0; i < n && (long)i < done; i++) {
 		scm_take(&ms[i], room[i], &msgs[i].msg_hdr);
 		ms[i].len = msgs[i].msg_len;

@@ -131,7 +131,9 @@ int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
  * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
  * where the system has it. Returns how many came, each as by scm_recv and with
  * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them. The
- * others have no room left, as after a failure: set it again.
+ * others have no room left, as after a failure: set it again. If an error ends a
+ * batch behind its first message, Linux returns it from the next call on the socket:
+ * EINTR after a signal.
  */
 int scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

@@ -46,7 +46,7 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		memset(&msgs[i], 0, sizeof(msgs[i]));
 		scm_prepare_send(&msgs[i].msg_hdr, &control[i], &ms[i]);
 	}
-	done = syscall(SYS_sendmmsg, sock, msgs, n, flags);
+	done = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));
 	for (i = 0; i < n && (long)i < done; i++)
 		ms[i].len = msgs[i].msg_len;
 	return (int)done;

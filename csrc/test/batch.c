@@ -5,8 +5,10 @@
 #include "scm.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -443,6 +445,88 @@ nowhere(int type)
 }
 
 static void
+on_alarm(int signo)
+{
+	(void)signo;
+}
+
+/* One message is there and two are asked for: signals come until the call returns. */
+static void
+cut_short(const int sv[2], int flags)
+{
+	static const struct itimerval often = {{0, 10000}, {0, 10000}};
+	static const struct itimerval never;
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_alarm;
+	action.sa_flags = flags;
+	NEED(sigaction(SIGALRM, &action, NULL) == 0);
+	CHECK_EQ(raw_send(sv[0], 1, 0, NULL), 1);
+	slots(2);
+	NEED(setitimer(ITIMER_REAL, &often, NULL) == 0);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, 0), 1);
+	NEED(setitimer(ITIMER_REAL, &never, NULL) == 0);
+	CHECK_EQ(in.m[0].len, 1);
+	untouched(1);
+}
+
+/* After a batch that a signal ended, the next call of any kind is EINTR, once. */
+static void
+signalled(int type, int flags)
+{
+	struct scm_message m;
+	struct iovec iov;
+	char byte = 0;
+	int fd;
+	int sv[2];
+	int i;
+
+	raw_pair(type, sv);
+	for (i = 0; i < 6; i++) {
+		cut_short(sv, flags);
+		memset(&m, 0, sizeof(m));
+		iov.iov_base = &byte;
+		iov.iov_len = 1;
+		m.iov = &iov;
+		m.iovlen = 1;
+		errno = 0;
+		switch (i) {
+		case 0:
+			CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
+			break;
+		case 1:
+			CHECK_EQ(scm_send_batch(sv[1], &m, 1, 0), -1);
+			break;
+		case 2:
+			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+			break;
+		case 3:
+			CHECK_EQ(scm_send(sv[1], &m, 0), -1);
+			break;
+		case 4:
+			CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), -1);
+			CHECK_EQ(fd, SCM_FD_NONE);
+			break;
+		default:
+			CHECK_EQ(write_fd(sv[1], "", 1, sv[1]), -1);
+			break;
+		}
+		CHECK_EQ(errno, EINTR);
+		empty(sv[1]);
+		empty(sv[0]);
+	}
+	raw_close(2, sv);
+}
+
+static void
+interrupted(int type)
+{
+	signalled(type, 0);
+	signalled(type, SA_RESTART);
+}
+
+static void
 not_a_socket(void)
 {
 	letters(2);
@@ -470,6 +554,7 @@ main(void)
 	check_run("batch/part", part);
 	check_run("batch/longest", longest);
 	check_run_types("DQ", "batch/nowhere", nowhere);
+	check_run_types("SDQ", "batch/interrupted", interrupted);
 	check_run("batch/not-a-socket", not_a_socket);
 	return check_status();
 }

@@ -201,9 +201,17 @@ func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
 	return result(n, errno)
 }
 
+// erestartsys is the kernel's own number for a call that a signal ended. recvmmsg
+// leaves it in the socket if a signal ends it behind its first message, and the
+// next call fails with it.
+const erestartsys = syscall.Errno(512)
+
 func result(n uintptr, errno syscall.Errno) (int, error) {
-	if errno != 0 {
-		return -1, errno
+	switch errno {
+	case 0:
+		return int(n), nil
+	case erestartsys:
+		return -1, unix.EINTR
 	}
-	return int(n), nil
+	return -1, errno
 }
