@@ -216,10 +216,10 @@ const (
 	pureBatch = "internal/pure/batch_linux.go"
 	sendGo    = "func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {\n"
 	recvGo    = "func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {\n"
-	sendC     = "\treturn syscall(SYS_sendmsg, sock, msg, flags);\n"
-	recvC     = "\treturn syscall(SYS_recvmsg, sock, msg, flags);\n"
+	sendC     = "\treturn scm_result(syscall(SYS_sendmsg, sock, msg, flags));\n"
+	recvC     = "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"
 	callGo    = "func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {\n"
-	sendAllC  = "\tdone = syscall(SYS_sendmmsg, sock, msgs, n, flags);\n"
+	sendAllC  = "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n"
 )
 
 // before puts lines before a place, and after behind it.
@@ -359,7 +359,7 @@ var callFaults = []fault{
 		edits: instead(pureLinux, "\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n",
 			"\tn, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\tif errno == unix.EAGAIN {\n\t\tn, _, errno = unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\t}\n")},
 	{what: "a send for each message of a batch", field: aCall, words: "sendmmsg against sendmsg",
-		edits: instead("csrc/send_batch.c", "\tdone = syscall(SYS_sendmmsg, sock, msgs, n, flags);\n",
+		edits: instead("csrc/send_batch.c", "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n",
 			"\tfor (done = 0; (size_t)done < n && (msgs[done].msg_len = (unsigned int)scm_sendmsg(sock, &msgs[done].msg_hdr, flags)) != (unsigned int)-1; done++)\n\t\t;\n\tif (done == 0)\n\t\tdone = -1;\n")},
 	{what: "a missing send, where there is no descriptor", field: aCall, words: "sendmsg against none",
 		edits: after(pureLinux, sendGo, "\tif hdr.Control == nil {\n\t\treturn 0, nil\n\t}\n")},
