@@ -16,6 +16,9 @@ import (
 // wraps EADDRINUSE.
 var ErrInUse error = &limitError{"scm: the address is in use", errnoInUse}
 
+// errReplaced is that of a socket file whose name has another file by now.
+var errReplaced error = &limitError{"the new socket file was replaced", syscall.EEXIST}
+
 // bind makes a socket and gives it the name addr. If that is a path, the file has
 // its permissions before anyone can connect, and bound is who made it.
 func (config Config) bind(ctx context.Context, network, addr string) (fd int, bound *boundFile, err error) {
@@ -86,11 +89,7 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	bind := func(name string) error { return sysBind(fd, name) }
-	if config.Mode != 0 {
-		bind = func(name string) error { return p.bindMode(fd, name) }
-	}
-	if err := p.withName(p.base, bind); err != nil {
+	if err := p.withName(p.base, func(name string) error { return sysBind(fd, name) }); err != nil {
 		return nil, err
 	}
 	info, err := p.look(p.base)
@@ -98,17 +97,20 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the new socket file: %w", err)
 	case !info.isSocket():
-		return nil, fmt.Errorf("the new socket file was replaced: %w", syscall.EEXIST)
+		return nil, errReplaced
 	}
 	bound := &boundFile{path: p.absolute(), folder: p.info, base: p.base, info: info}
 	if config.Mode == 0 || info.perm() == config.Mode {
 		return bound, nil
 	}
-	if err := p.chmod(info, config.Mode); err != nil {
-		bound.remove()
-		return nil, err
+	err = p.chmod(fd, info, config.Mode)
+	if err == nil {
+		return bound, nil
 	}
-	return bound, nil
+	if !errors.Is(err, errReplaced) {
+		bound.remove()
+	}
+	return nil, err
 }
 
 // boundFile is the socket file of a socket that we bound. Its number cannot be

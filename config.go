@@ -43,12 +43,11 @@ type Config struct {
 	// abstract name it is EINVAL; for unixgram elsewhere than on Linux it is
 	// ErrUnsupported.
 	//
-	// On Linux bind(2) makes the file with these permissions, on a thread that
-	// has an umask of its own, and Listen does not change them afterwards. Where
-	// a seccomp filter forbids that (unshare(2), as in Docker), or the folder
-	// has a default ACL, Listen adds what is missing by chmod(2), but only in
-	// a folder of this user or root in which others cannot rename the file:
-	// elsewhere the error is EPERM.
+	// On Linux bind(2) makes the file with these permissions less those that the
+	// umask takes, or a default ACL of the folder, and Listen adds what is missing by
+	// chmod(2). That changes the file of the new socket and no other: in a folder in
+	// which others can rename the file Listen asks the kernel for the socket's file
+	// (sock_diag(7)), and where the kernel does not answer the error is EPERM.
 	Mode fs.FileMode
 
 	// Check is called by a Listener for each connection. One for which it

@@ -30,8 +30,9 @@ var _ net.Listener = (*Listener)(nil)
 // socket, nor a socket that takes the place of the stale one meanwhile. Programs
 // that replace the same stale file wait for each other by flock(2) on the folder.
 // Anybody who can open the folder can take that lock, so Listen waits for it until
-// ctx is done, but no longer than 200 ms, and then does without: a program that
-// binds at the same moment can then lose its file's name for some microseconds.
+// ctx is done, but no longer than 200 ms, and then does without, as in a folder that
+// it may not read: a program that binds at the same moment can then lose its file's
+// name for some microseconds.
 //
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has

@@ -1,11 +1,11 @@
 package scm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +102,7 @@ func (f folder) putBack(from, to string) error {
 	return f.remove(from)
 }
 
-// lockable opens the folder for sysLock.
+// lockable opens the folder for sysLock, for which it must be readable.
 func (f folder) lockable() (fd int, err error) {
 	err = uninterrupted(func() (err error) {
 		fd, err = unix.Openat(f.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -137,93 +137,107 @@ func (h heldFile) connect(p *place, sock int) error {
 	return err
 }
 
-// chmod gives the socket file that was just bound a mode, where bindMode could
-// not. That it is the file is known only if nobody else may put another one in its
-// place.
-func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
-	me := uint32(os.Geteuid())
-	others := p.info.mode&0o022 != 0 && p.info.mode&unix.S_ISVTX == 0
-	if others || p.info.uid != 0 && p.info.uid != me || info.uid != me {
-		return fmt.Errorf("the umask takes permissions from mode %v, and others may write to the folder: %w", mode, unix.EPERM)
-	}
+// chmod gives the socket file that sock was just bound to the permissions that the
+// umask took from it, and no other file.
+func (p *place) chmod(sock int, info fileInfo, mode fs.FileMode) error {
 	h, err := p.hold()
 	if err != nil {
 		return err
 	}
 	defer h.close()
 	if !h.info.same(info) {
-		return fmt.Errorf("the new socket file was replaced: %w", unix.EEXIST)
+		return errReplaced
 	}
-	err = uninterrupted(func() error { return unix.Chmod(numberName(h.fd), uint32(mode)) })
-	return os.NewSyscallError("chmod", err)
-}
-
-// bindMode is sysBind without the umask, if the kernel lets a thread have one of
-// its own. No other thread's is changed.
-func (p *place) bindMode(fd int, name string) error {
-	caller, err := p.seen(fd)
+	alone, err := p.isOursAlone(info)
 	if err != nil {
 		return err
 	}
-	bound := false
-	onThread(func() {
-		other, failed := p.seen(fd)
-		if failed != nil || other != caller {
-			return
+	if !alone {
+		inode, err := boundInode(sock)
+		if err != nil {
+			return fmt.Errorf("the umask takes permissions from mode %v, others may write to the folder, and the kernel does not say which file is the socket's: %w", mode, errors.Join(unix.EPERM, err))
 		}
-		// A seccomp filter can forbid it, as Docker's does.
-		if unix.Unshare(unix.CLONE_FS) != nil {
-			return
+		if inode != uint32(info.ino) {
+			return errReplaced
 		}
-		unix.Umask(0)
-		bound, err = true, sysBind(fd, name)
-	})
-	if !bound {
-		err = sysBind(fd, name)
 	}
-	return err
+	err = uninterrupted(func() error { return unix.Chmod(numberName(h.fd), uint32(mode)) })
+	if err == unix.ENOENT { // there is no /proc
+		err = uninterrupted(func() error { return unix.Fchmodat(h.fd, "", uint32(mode), unix.AT_EMPTY_PATH) })
+	}
+	return os.NewSyscallError("chmod", err)
 }
 
-// view is what another thread can have of its own, where the caller's is locked: a
-// table of descriptors, a file system and a user.
-type view struct {
-	socket, folder [2]uint64
-	uid, gid       int
+// isOursAlone tells whether the file of info belongs to this user, and nobody but
+// this user and root can put another one in its place.
+func (p *place) isOursAlone(info fileInfo) (bool, error) {
+	// Files belong to the file system's user, which a thread can have of its own.
+	me, err := unix.SetfsuidRetUid(-1)
+	if err != nil {
+		return false, os.NewSyscallError("setfsuid", err)
+	}
+	others := p.info.mode&0o022 != 0 && p.info.mode&unix.S_ISVTX == 0 || p.info.uid != 0 && p.info.uid != uint32(me)
+	return !others && info.uid == uint32(me), nil
 }
 
-func (p *place) seen(sock int) (v view, err error) {
-	var socket, folder unix.Stat_t
-	if err := uninterrupted(func() error { return unix.Fstat(sock, &socket) }); err != nil {
-		return v, os.NewSyscallError("fstat", err)
+// boundInode asks the kernel (sock_diag(7)) for the number of the inode to whose file
+// a socket is bound. It has the lower 32 bits of it. That of the file's device is no
+// help: Btrfs and overlayfs tell another one to stat(2).
+func boundInode(sock int) (uint32, error) {
+	const (
+		requestSize = unix.SizeofNlMsghdr + 24 // struct unix_diag_req
+		replySize   = unix.SizeofNlMsghdr + 16 // struct unix_diag_msg
+		showVFS     = 2                        // UDIAG_SHOW_VFS
+		typeVFS     = 1                        // UNIX_DIAG_VFS: struct unix_diag_vfs
+	)
+	var st unix.Stat_t
+	if err := uninterrupted(func() error { return unix.Fstat(sock, &st) }); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
 	}
-	dir := p.dir
-	if dir == "" {
-		dir = "."
+	cookie, err := unix.GetsockoptUint64(sock, unix.SOL_SOCKET, unix.SO_COOKIE)
+	if err != nil {
+		return 0, os.NewSyscallError("getsockopt", err)
 	}
-	if err := uninterrupted(func() error { return unix.Stat(dir, &folder) }); err != nil {
-		return v, &os.PathError{Op: "stat", Path: dir, Err: err}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|openFlags, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
 	}
-	v.socket = [2]uint64{uint64(socket.Dev), socket.Ino}
-	v.folder = [2]uint64{uint64(folder.Dev), folder.Ino}
-	v.uid, err = unix.SetfsuidRetUid(-1)
-	if err == nil {
-		v.gid, err = unix.SetfsgidRetGid(-1)
+	defer sysClose(fd)
+	order := binary.NativeEndian
+	request := order.AppendUint32(nil, requestSize)
+	request = order.AppendUint16(request, unix.SOCK_DIAG_BY_FAMILY)
+	request = order.AppendUint16(request, unix.NLM_F_REQUEST)
+	request = append(request, make([]byte, 8)...)             // sequence number and port
+	request = append(request, unix.AF_UNIX, 0, 0, 0)          // family, protocol
+	request = order.AppendUint32(request, 0)                  // states
+	request = order.AppendUint32(request, uint32(st.Ino))     // of the socket, not of its file
+	request = order.AppendUint32(request, showVFS)            // what is asked for
+	request = order.AppendUint32(request, uint32(cookie))     // the lower half first,
+	request = order.AppendUint32(request, uint32(cookie>>32)) // on any system
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, os.NewSyscallError("sendto", err)
 	}
-	return v, err
-}
-
-// onThread calls f on a thread that ends afterwards. The main thread cannot end.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			onThread(f)
-			runtime.UnlockOSThread()
-			return
+	reply := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(fd, reply, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("recvfrom", err)
+	}
+	reply = reply[:n]
+	switch {
+	case n < replySize:
+		return 0, fmt.Errorf("sock_diag: %w", unix.EPROTO)
+	case order.Uint16(reply[4:]) == unix.NLMSG_ERROR:
+		return 0, os.NewSyscallError("sock_diag", unix.Errno(-int32(order.Uint32(reply[unix.SizeofNlMsghdr:]))))
+	}
+	for rest := reply[replySize:]; len(rest) >= unix.SizeofNlAttr; {
+		size, kind := int(order.Uint16(rest)), order.Uint16(rest[2:])
+		if size < unix.SizeofNlAttr || size > len(rest) {
+			break
 		}
-		f()
-	}()
-	<-done
+		if kind == typeVFS && size >= unix.SizeofNlAttr+8 {
+			return order.Uint32(rest[unix.SizeofNlAttr:]), nil
+		}
+		rest = rest[min((size+3)&^3, len(rest)):]
+	}
+	return 0, fmt.Errorf("sock_diag: %w", unix.ENOENT)
 }

@@ -3,10 +3,8 @@
 package scm
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 const sysHasLongPaths = false
@@ -70,16 +68,13 @@ func (heldFile) connect(p *place, sock int) error {
 }
 
 // chmod gives the socket file that was just bound a mode, and follows no link.
-func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
+func (p *place) chmod(_ int, info fileInfo, mode fs.FileMode) error {
 	now, err := p.look(p.base)
 	if err == nil && !now.same(info) {
-		err = fmt.Errorf("the new socket file was replaced: %w", syscall.EEXIST)
+		err = errReplaced
 	}
 	if err == nil {
 		err = sysChmod(p.folder.path+p.base, mode)
 	}
 	return err
 }
-
-// bindMode is sysBind: what the umask takes, chmod gives.
-func (*place) bindMode(fd int, name string) error { return sysBind(fd, name) }

@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -89,6 +91,26 @@ var _ = child("listen-once", func(args []string) {
 	}
 })
 
+var _ = child("stale-unreadable", func(args []string) {
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = os.RemoveAll(dir) }()
+	Expect(os.Chmod(dir, 0o300)).To(Succeed())
+	_, err = os.ReadDir(dir)
+	Expect(err).To(MatchError(fs.ErrPermission))
+	path := filepath.Join(dir, "s")
+	stale, err := listenAny(context.Background(), scm.Config{}, args[0], path)
+	Expect(err).NotTo(HaveOccurred())
+	stale.SetUnlinkOnClose(false)
+	Expect(stale.Close()).To(Succeed())
+	Expect(path).To(BeAnExistingFile())
+	l, err := listenAny(context.Background(), scm.Config{}, args[0], path)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(l.Close()).To(Succeed())
+	Expect(os.Chmod(dir, 0o700)).To(Succeed())
+	Expect(os.ReadDir(dir)).To(BeEmpty())
+})
+
 var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 	It("changes the mode of no file to which a link leads", func() {
 		path := socketPath()
@@ -147,6 +169,17 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Eventually(done, hang/2).Should(Receive(BeNil()))
 	})
 
+	It("replaces a stale file in a folder that it may write to and not read", func() {
+		cmd := childCommand("stale-unreadable", network)
+		if os.Geteuid() == 0 {
+			if err := readableByOthers(); err != nil {
+				Skip("another user may not run the test binary: " + err.Error())
+			}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+		}
+		runChild(cmd)
+	})
+
 	It("makes and removes the file where the kernel finds the path, also behind a link", func() {
 		path := socketPath()
 		dir := filepath.Dir(path)
@@ -174,22 +207,29 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(at).To(BeAnExistingFile())
 	})
 
-	DescribeTable("gives the file its mode where no thread may have an umask of its own", func(folder, want string) {
-		cannotEmulate(fdtest.Traced)
+	DescribeTable("gives the file its mode whatever the umask is", func(folder string) {
 		path := socketPath()
 		Expect(os.Chmod(filepath.Dir(path), fs.FileMode(octal(folder)))).To(Succeed())
-		cmd := childCommand("listen-once", network, path, "660", "77")
-		program, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
-		strace := findStrace()
-		cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=unshare", "-e", "inject=unshare:error=EPERM", program}, cmd.Args[1:]...)
-		cmd.Path = strace
-		Expect(runChild(cmd)).To(ContainSubstring(want))
+		Expect(runChild(childCommand("listen-once", network, path, "660", "77"))).To(ContainSubstring("Srw-rw----"))
 		Expect(path).NotTo(BeAnExistingFile())
 	},
-		Entry("in a folder of its own", "755", "Srw-rw----"),
-		Entry("but not in one in which others can put a file in its place", "777", "others may write to the folder: operation not permitted"),
+		Entry("in a folder of its own", "755"),
+		Entry("in one in which others can put a file in its place", "777"),
 	)
+
+	It("adds permissions to its own file alone where others can put a file in its place", func() {
+		path := socketPath()
+		Expect(os.Chmod(filepath.Dir(path), 0o777)).To(Succeed())
+		private := filepath.Join(filepath.Dir(path), "private")
+		other := mustListen(scm.Config{Mode: 0o600}, network, private)
+		DeferCleanup(func() { _ = other.Close() })
+		s := stopsAfter("bind", childCommand("listen-once", network, path, "666", "22"))
+		Expect(os.Rename(private, path)).To(Succeed())
+		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
+		info, err := os.Lstat(path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode()).To(Equal(fs.ModeSocket | 0o600))
+	})
 }, everyNetwork)
 
 var _ = Describe("a stale socket file", Label("attack"), func() {
@@ -266,6 +306,57 @@ var _ = Describe("Listen with a mode", Label("attack"), func() {
 		}
 		runChild(childCommand("own-user-path"))
 	})
+
+	DescribeTable("binds with no right that the caller's thread gave up", func(give string) {
+		if give == "capabilities" && os.Geteuid() != 0 {
+			Skip("needs capabilities to give up")
+		}
+		if give == "landlock" {
+			if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno != 0 {
+				Skip("this kernel has no Landlock: " + errno.Error())
+			}
+		}
+		runChild(childCommand("fewer-rights-path", give))
+	}, Entry("capabilities", "capabilities"), Entry("Landlock", "landlock"))
+})
+
+// One thread has fewer rights than the others.
+var _ = child("fewer-rights-path", func(args []string) {
+	dir, err := os.MkdirTemp("", "scm")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = os.RemoveAll(dir) }()
+	var give func() error
+	switch args[0] {
+	case "capabilities":
+		Expect(os.Chmod(dir, 0o755)).To(Succeed())
+		Expect(os.Chown(dir, 12345, 12345)).To(Succeed())
+		give = func() error {
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			return unix.Capset(&header, &make([]unix.CapUserData, 2)[0])
+		}
+	case "landlock":
+		give = func() error {
+			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				return err
+			}
+			handled := uint64(unix.LANDLOCK_ACCESS_FS_MAKE_SOCK)
+			fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&handled)), unsafe.Sizeof(handled), 0)
+			if errno != 0 {
+				return errno
+			}
+			defer unix.Close(int(fd))
+			if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
+				return errno
+			}
+			return nil
+		}
+	}
+	offMainThread(func() {
+		Expect(give()).To(Succeed())
+		_, err := scm.Config{Mode: 0o666}.Listen(context.Background(), "unix", filepath.Join(dir, "s"))
+		Expect(err).To(MatchError(unix.EACCES))
+		Expect(os.ReadDir(dir)).To(BeEmpty())
+	})
 })
 
 // One thread has another working folder and another user than the others.
@@ -281,12 +372,13 @@ var _ = child("own-user-path", func([]string) {
 			var st unix.Stat_t
 			Expect(unix.Stat(filepath.Join(dir, "s"), &st)).To(Succeed())
 			Expect(st.Uid).To(Equal(uid))
-			Expect(st.Mode & 0o777).To(BeEquivalentTo(0o600))
+			Expect(st.Mode & 0o777).To(BeEquivalentTo(config.Mode))
 			Expect(l.Close()).To(Succeed())
 			Expect(os.ReadDir(dir)).To(BeEmpty())
 		}
 		Expect(unix.Setfsuid(12345)).To(Succeed())
 		listens(filepath.Join(dir, "s"), scm.Config{Mode: 0o600}, 12345)
+		listens(filepath.Join(dir, "s"), scm.Config{Mode: 0o666}, 12345)
 		Expect(unix.Setfsuid(0)).To(Succeed())
 		Expect(unix.Unshare(unix.CLONE_FS)).To(Succeed())
 		Expect(unix.Chdir(dir)).To(Succeed())

@@ -122,9 +122,13 @@ func (p *place) removeAside(info fileInfo) error {
 }
 
 // lock waits until it has the folder's lock, or ctx is done, which is an error. It
-// does not wait for ever: after lockPatience there is no lock.
+// does not wait for ever: after lockPatience there is no lock. Nor is there one of a
+// folder that the user may not read.
 func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 	fd, err := p.lockable()
+	if errors.Is(err, fs.ErrPermission) {
+		return func() {}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
