@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,16 +102,6 @@ var (
 
 	// strangeShrugs are those of a file that is not for the poller.
 	strangeShrugs = map[string]string{"fcntl F_GETFL": "os.NewFile", "getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"]}
-
-	// foreignRetries are package net's too: where a number cannot be duplicated
-	// close-on-exec, it is duplicated and then set so.
-	foreignRetries = map[string][]unix.Errno{"recvmsg": waits, "fcntl F_DUPFD_CLOEXEC": {unix.EINVAL}}
-
-	// foreignShrugs are package net's, for what is no Unix socket.
-	foreignShrugs = map[string]string{
-		"getsockname": "net.FileConn", "getpeername": "net.FileConn", "setsockopt": "net.FileConn", "fcntl F_GETFL": "os.NewFile",
-		"close": "the number is free, and the error has nobody to go to",
-	}
 
 	// expectShrugs are those of looking at a file.
 	expectShrugs = map[string]string{
@@ -415,13 +404,7 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: func(t *subject) {
-		t.connects()
-		// Package net looks once at what the machine has.
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(l.Close()).To(Succeed())
-	}, retries: foreignRetries, shrugs: foreignShrugs, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
+	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: withConn, retries: map[string][]unix.Errno{"recvmsg": waits}, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
 		c, err := t.conn.RecvConn(context.Background())
 		if err == nil {
 			t.owns(c.(interface {
