@@ -3,11 +3,13 @@
 package main
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm"
 	"golang.org/x/sys/unix"
@@ -17,8 +19,9 @@ import (
 type file struct {
 	Kind   string `json:"kind"`
 	Access string `json:"access"`
-	Offset *int64 `json:"offset,omitempty"` // of what has one
-	Name   string `json:"name,omitempty"`   // that the kernel has for it
+	Offset *int64 `json:"offset,omitempty"`   // of what has one
+	Name   string `json:"name,omitempty"`     // that the kernel has for it
+	Hex    string `json:"name_hex,omitempty"` // the same, where it is not UTF-8
 }
 
 func (f file) String() string {
@@ -64,10 +67,11 @@ func isMemfd(fd int) bool {
 	return true
 }
 
+// describe tells of a descriptor what nobody who has the file can hold up.
 func describe(fd int) (f file, err error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return f, fmt.Errorf("fstat: %w", err)
+	mode, err := fileMode(fd)
+	if err != nil {
+		return f, err
 	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -75,7 +79,7 @@ func describe(fd int) (f file, err error) {
 	}
 	// Only Linux has it, and then only where /proc is.
 	f.Name, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-	f.Kind = kinds[uint32(st.Mode)&unix.S_IFMT]
+	f.Kind = kinds[mode&unix.S_IFMT]
 	if anonymous, ok := strings.CutPrefix(f.Name, "anon_inode:"); ok {
 		f.Kind, f.Name = strings.Trim(anonymous, "[]"), ""
 	} else if strings.HasPrefix(f.Name, "/memfd:") && isMemfd(fd) {
@@ -83,15 +87,28 @@ func describe(fd int) (f file, err error) {
 	} else if f.Kind == "" {
 		f.Kind = "unknown"
 	}
+	if !utf8.ValidString(f.Name) {
+		f.Hex = hex.EncodeToString([]byte(f.Name))
+	}
 	f.Access = accesses[flags&unix.O_ACCMODE]
 	if isPath(flags) {
 		f.Access = "path"
-	} else if f.Kind == "regular" || f.Kind == "memfd" || f.Kind == "block device" {
-		offset, err := unix.Seek(fd, 0, io.SeekCurrent)
-		if err != nil {
-			return f, fmt.Errorf("lseek: %w", err)
-		}
-		f.Offset = &offset
 	}
 	return f, nil
+}
+
+// locate finds the offset. lseek(2) waits for whoever reads from the file just now.
+func (f *file) locate(fd int) error {
+	if f.Access == "path" || f.Kind != "regular" && f.Kind != "memfd" && f.Kind != "block device" {
+		return nil
+	}
+	offset, err := unix.Seek(fd, 0, io.SeekCurrent)
+	if err == unix.ESPIPE { // as of some files in /sys
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("lseek: %w", err)
+	}
+	f.Offset = &offset
+	return nil
 }

@@ -26,8 +26,9 @@ and its field.
 All of it is compared, padding too, but for what differs from run to run: of an
 address counts whether it is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
-appears; of a process as the how many-th it appears. Buffers for a receipt are
-compared as far as the kernel has filled them. Processes are paired by their
+appears; of a process as the how many-th it appears, and so for an abstract name
+of five hexadecimal digits, which is what the kernel chooses for a socket without
+a name. Buffers for a receipt are compared as far as the kernel has filled them. Processes are paired by their
 place in the tree; those that make none of the calls count for nothing.
 
 Both get the same standard input. What they print goes to standard error. The

@@ -38,7 +38,11 @@ func orBroken(err error) error {
 	return nil
 }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	code := run(os.Args[1:])
+	reportStatus(code)
+	os.Exit(code)
+}
 
 func run(args []string) int {
 	root := &cobra.Command{

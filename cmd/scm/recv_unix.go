@@ -25,6 +25,7 @@ type receiving struct {
 	expect  string
 	cat     bool
 	json    bool
+	worker  bool
 }
 
 func recvCommand() *cobra.Command {
@@ -34,9 +35,17 @@ func recvCommand() *cobra.Command {
 		Short: "Receive files through a socket, and run a command with them",
 		Long: `Wait at a Unix socket for one message, and print what came with it: for each
 descriptor its kind, how it was opened, the offset and the name that the kernel has
-for it, in quotes where it holds more than plain text. With COMMAND, that runs in place of scm, with the files as descriptors 3 and
-up and with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is
-a path or, on Linux, an abstract name that begins with @.
+for it, in quotes where it holds more than plain text. With COMMAND, that runs in
+place of scm, with the files as descriptors 3 and up and with LISTEN_FDS,
+LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is a path or, on Linux, an
+abstract name that begins with @.
+
+In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its bytes in
+name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
+
+With --timeout, and after a signal, scm ends within a second, whatever was received.
+With COMMAND that is not so for a file of a file system whose server does not answer:
+the kernel closes no such file before it does.
 
 Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 2 wrong usage, 128 and its number after a signal.`,
@@ -62,14 +71,26 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 			case r.bytes < 1:
 				return errors.New("--bytes must be more than 0")
 			}
+			if len(args) == 1 && !r.worker {
+				if started, err := inWorker(); started {
+					return err
+				}
+			}
 			ctx, stop := r.context()
 			defer stop()
-			payload, fds, err := r.receive(ctx, args[0], format)
+			if r.worker {
+				ctx = untilParentEnds(ctx)
+			}
+			var payload []byte
+			var fds []int
+			err = during(ctx, cleanUp, func() (err error) {
+				payload, fds, err = r.receive(ctx, args[0], format)
+				return err
+			})
 			if err != nil {
 				return failure(ctx, err)
 			}
-			err = during(ctx, func() error {
-				defer closeAll(fds)
+			err = during(ctx, 0, func() error {
 				if len(args) > 1 {
 					return r.run(args[1:], format, payload, fds)
 				}
@@ -88,11 +109,13 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`: regular, directory, pipe, socket, memfd, …")
 	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are")
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
+	f.BoolVar(&r.worker, workerFlag, false, "")
+	_ = f.MarkHidden(workerFlag) // it is there
 	return cmd
 }
 
-// receive meets the other side and receives one message. The descriptors are the
-// caller's to close.
+// receive meets the other side and receives one message. Nothing closes the
+// descriptors but the end of scm.
 func (r *receiving) receive(ctx context.Context, addr string, format wire.Format) (payload []byte, fds []int, err error) {
 	c, err := r.meet(ctx, addr)
 	if err != nil {
@@ -157,6 +180,9 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	list := []file{}
 	for _, fd := range fds {
 		f, err := describe(fd)
+		if err == nil {
+			err = f.locate(fd)
+		}
 		if err != nil {
 			return &exitError{exitFail, err}
 		}

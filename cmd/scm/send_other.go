@@ -17,6 +17,9 @@ func recvCommand() *cobra.Command {
 
 func moveCommand() *cobra.Command { return &cobra.Command{Use: "recv-move", Hidden: true} }
 
+// reportStatus is about the worker of recv.
+func reportStatus(int) {}
+
 func nowhere(use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use:                use,

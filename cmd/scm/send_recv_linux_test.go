@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/wire"
+	"golang.org/x/sys/unix"
 )
 
 // patience is more than the other side needs to come.
@@ -186,7 +189,7 @@ func TestRecvJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero := int64(0)
-	want := came{"68c3a9", []file{{"regular", "read", &zero, empty}, {"character device", "read", nil, "/dev/null"}}}
+	want := came{"68c3a9", []file{{"regular", "read", &zero, empty, ""}, {"character device", "read", nil, "/dev/null", ""}}}
 	if text, _ := json.Marshal(want); string(text)+"\n" != received.stdout {
 		t.Errorf("got %s, want %s", received.stdout, text)
 	}
@@ -348,6 +351,20 @@ func TestRecvNames(t *testing.T) {
 		t.Errorf("received %+v: %v", received, err)
 	}
 
+	// What is not UTF-8 can be had back.
+	name = filepath.Join(t.TempDir(), "a\xff\xfeb")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	received, _ = meet(t, []string{"--json", addr}, []string{addr, name})
+	if want := `"name_hex":"` + hex.EncodeToString([]byte(name)) + `"`; !strings.Contains(received.stdout, want) {
+		t.Errorf("received %+v, want %s", received, want)
+	}
+	received, _ = meet(t, []string{addr}, []string{addr, name})
+	if want := strconv.QuoteToASCII(name); !strings.Contains(received.stdout, want) {
+		t.Errorf("received %+v, want %s", received, want)
+	}
+
 	// What a partner says of itself, in an error.
 	received, _ = meet(t, []string{"--format", "apue", addr}, []string{"--hex", hex.EncodeToString([]byte("\x1b[2J\nscm: all is well\x00\x02")), addr})
 	if received.code != 1 || strings.Contains(received.stderr, "\x1b") || strings.Count(received.stderr, "\n") != 1 {
@@ -383,4 +400,79 @@ func (s *started) within(t *testing.T) result {
 	kill := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Kill() })
 	defer kill.Stop()
 	return s.wait()
+}
+
+// A partner that serves a file system does not answer: recv ends all the same, and says
+// what it can.
+func TestRecvSilentFile(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		silent uint32
+		args   []string
+		code   int
+		stdout string // a part of it
+		stderr string
+	}{
+		{"its attributes", fuseGetattr, nil, 0, "regular, read, offset 0, ", ""},
+		{"its close", fuseFlush, nil, 0, "regular, read, offset 0, ", ""},
+		{"the close of one that is refused", fuseFlush, []string{"--expect", "pipe"}, 1, "", "scm: timed out after 3s\n"},
+		{"its bytes", fuseRead, []string{"--cat"}, 1, "", "scm: timed out after 3s\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fd, hush := silentFile(t)
+			addr := filepath.Join(t.TempDir(), "socket")
+			r := start(t, append([]string{"recv", "--timeout", "3s", addr}, c.args...)...)
+			pass := dialed(t, addr)
+			hush(c.silent) // whoever starts a process closes the file in it
+			if err := scm.Send(pass, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{fd}}, 0); err != nil {
+				t.Fatal(err)
+			}
+			got := r.within(t)
+			if got.code != c.code || !strings.Contains(got.stdout, c.stdout) || got.stderr != c.stderr {
+				t.Errorf("received %+v", got)
+			}
+		})
+	}
+}
+
+// dialed is the number of a socket that is connected to one who is about to listen.
+func dialed(t *testing.T, addr string) int {
+	t.Helper()
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(sock) })
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		err := unix.Connect(sock, &unix.SockaddrUnix{Name: addr})
+		if err == nil {
+			return sock
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A regular file that cannot seek has no offset.
+func TestRecvNoSeek(t *testing.T) {
+	path := ""
+	for _, candidate := range []string{"/proc/kmsg", "/proc/self/mountstats", "/sys/kernel/tracing/trace_pipe"} {
+		fd, err := unix.Open(candidate, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if _, err := unix.Seek(fd, 0, io.SeekCurrent); err == unix.ESPIPE {
+			path = candidate
+		}
+		_ = unix.Close(fd)
+	}
+	if path == "" {
+		t.Skip("no file that may be opened here is regular and cannot seek")
+	}
+	addr := filepath.Join(t.TempDir(), "socket")
+	received, sent := meet(t, []string{addr}, []string{addr, path})
+	if want := "1 byte \"\\x00\", 1 descriptor\nregular, read, " + path + "\n"; sent != (result{}) || received != (result{stdout: want}) {
+		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
+	}
 }

@@ -59,20 +59,22 @@ a signal.`,
 			ctx, stop := s.context()
 			defer stop()
 			var fds []int
-			err = during(ctx, func() (err error) {
+			// Nothing closes the files and the connection but the end of scm, which
+			// does not linger.
+			err = during(ctx, 0, func() (err error) {
 				fds, err = openFiles(args[1:], s.inherited, flags)
 				return err
 			})
-			if err != nil {
-				return failure(ctx, err)
+			if err == nil {
+				err = during(ctx, cleanUp, func() error {
+					c, err := s.meet(ctx, args[0])
+					if err != nil {
+						return err
+					}
+					return s.send(ctx, c, format, payload, fds)
+				})
 			}
-			defer closeAll(fds[:len(args)-1])
-			c, err := s.meet(ctx, args[0])
 			if err != nil {
-				return failure(ctx, err)
-			}
-			defer c.Close()
-			if err := s.send(ctx, c, format, payload, fds); err != nil {
 				return failure(ctx, err)
 			}
 			return nil

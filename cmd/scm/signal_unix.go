@@ -15,13 +15,16 @@ type interrupt syscall.Signal
 
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
 
+// endings are the signals that end a run.
+var endings = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+
 // untilSignal returns a context that ends with a signal. The peers are then ended
 // in order, and what was seen so far is told. Until stop is called a reader who has
 // gone away is an error of whoever writes, and ends nothing.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range endings {
 		if !signal.Ignored(s) { // by nohup, say
 			signal.Notify(signals, s)
 		}

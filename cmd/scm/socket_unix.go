@@ -134,15 +134,24 @@ func withSocket(ctx context.Context, c *scm.Conn, f func(sock int) error) error 
 	return errors.Join(err, failed)
 }
 
+// cleanUp is how long what removes a socket file has for it when the time is over.
+const cleanUp = time.Second
+
 // during runs f, which may wait for somebody else: for one who opens the other end of a
-// FIFO, or serves a file system. When ctx is done it is left to wait, until scm ends.
-func during(ctx context.Context, f func() error) error {
+// FIFO, serves a file system, or reads from a TCP connection that lingers. When ctx is
+// done f has so long to end; then it is left to wait, until scm ends.
+func during(ctx context.Context, patience time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
 		return context.Cause(ctx)
 	}
 }

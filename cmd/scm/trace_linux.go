@@ -41,7 +41,9 @@ the payload, the ancillary data, the flags, the result, the flags received.
 
 A descriptor is its number in the process, and between < and > its kind, its
 file and how that was opened. A received one without the words close-on-exec
-would be handed on by an exec.
+would be handed on by an exec. In JSON payloads, control data and addresses are
+hexadecimal digits. A file's name that is not UTF-8 has its bytes in file_hex, in
+hexadecimal digits, and U+FFFD for each wrong byte in file.
 
 The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
 scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed, so

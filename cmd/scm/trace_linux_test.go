@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -48,6 +49,7 @@ var tracees = map[string]func() error{
 	"pair":  func() error { return pass([]byte("hello"), sendPair) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"plain": func() error { return nil },
+	"named": passNamed,
 	"many":  many,
 	"busy":  busy,
 	"echo": func() error {
@@ -100,6 +102,31 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	return scm.Recv(p[1], &m, 0)
+}
+
+// passNamed has sockets with names that the kernel chooses: one sends to another by
+// its name, which sees the name of the sender.
+func passNamed() error {
+	var socks [2]int
+	var names [2]unix.Sockaddr
+	for i := range socks {
+		var err error
+		if socks[i], err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		if err = unix.Bind(socks[i], &unix.SockaddrUnix{}); err != nil {
+			return err
+		}
+		if names[i], err = unix.Getsockname(socks[i]); err != nil {
+			return err
+		}
+	}
+	name := names[1].(*unix.SockaddrUnix).Name
+	if err := scm.Send(socks[0], &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{0}, Addr: &net.UnixAddr{Name: name, Net: "unixgram"}}, 0); err != nil {
+		return err
+	}
+	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1), Addr: &net.UnixAddr{}}
+	return scm.Recv(socks[1], &m, 0)
 }
 
 // many passes bytes alone: the runtime opens descriptors of its own at any time.

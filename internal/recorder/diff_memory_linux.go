@@ -110,6 +110,25 @@ func (cmp *comparison) blob(x *Blob, p piece, atExit bool) bool {
 		return cmp.control(x, p, atExit)
 	case Buffer:
 		return cmp.buffer(x, p, atExit)
+	case Address:
+		if atExit || !a.sig.receives() {
+			return cmp.address(x, p)
+		}
+	}
+	return cmp.bytes(p.where, p)
+}
+
+// address compares msg_name. A name that the kernel has chosen for a socket differs
+// from run to run: it counts as the how many-th one it appears.
+func (cmp *comparison) address(x *Blob, p piece) bool {
+	const size = len(autobound{})
+	if a, b := cmp.callA.address(x.Msg), cmp.callB.address(x.Msg); !cmp.Numbers &&
+		isAutobound(a) && isAutobound(b) && len(p.a) >= size && len(p.b) >= size {
+		a, b := cmp.a.name(autobound(a)), cmp.b.name(autobound(b))
+		if a != b && cmp.differ(p.where, p.cut(0, size), a, b) {
+			return true
+		}
+		p = p.cut(size, max(len(p.a), len(p.b))-size)
 	}
 	return cmp.bytes(p.where, p)
 }

@@ -1,9 +1,12 @@
 package recorder
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // A side is one of the two records that are compared: what its descriptors and
@@ -12,13 +15,23 @@ type side struct {
 	streams [][]head
 	load    func(*head) *Call
 	pids    map[int32]int
+	names   map[autobound]int
 	fds     map[string]int // those of the stream under comparison
+}
+
+// autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
+// Autobind feature): a 0 byte and five hexadecimal digits.
+type autobound [8]byte
+
+func isAutobound(address []byte) bool {
+	return len(address) == len(autobound{}) && order.Uint16(address) == unix.AF_UNIX && address[2] == 0 &&
+		len(bytes.Trim(address[3:], "0123456789abcdef")) == 0
 }
 
 // newSide sorts the calls by process: in the order of the tree, and only those
 // that made any, so that a shell around a command makes no difference.
 func newSide(calls []head, load func(*head) *Call) *side {
-	s := &side{load: load, pids: map[int32]int{}}
+	s := &side{load: load, pids: map[int32]int{}, names: map[autobound]int{}}
 	byProcess := map[*Process]int{}
 	for _, c := range calls {
 		at, ok := byProcess[c.process]
@@ -87,6 +100,15 @@ func (s *side) pid(pid int32, numbers bool) string {
 		s.pids[pid] = n
 	}
 	return fmt.Sprintf("process %d", n)
+}
+
+// name tells which of the names that the kernel chose it is, by the order in which
+// they appear.
+func (s *side) name(a autobound) string {
+	if s.names[a] == 0 {
+		s.names[a] = len(s.names) + 1
+	}
+	return fmt.Sprintf("name %d of those that the kernel chose", s.names[a])
 }
 
 // fd tells which descriptor the number is in a call: by the order of their first

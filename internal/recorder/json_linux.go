@@ -3,6 +3,7 @@ package recorder
 import (
 	"encoding/hex"
 	"encoding/json"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,7 @@ type (
 		Open        bool   `json:"open"`
 		Kind        string `json:"kind,omitempty"`
 		File        string `json:"file,omitempty"`
+		FileHex     string `json:"file_hex,omitempty"` // the same, where it is not UTF-8
 		Access      string `json:"access,omitempty"`
 		CloseOnExec *bool  `json:"close_on_exec,omitempty"`
 	}
@@ -146,6 +148,9 @@ func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
 	j := jsonFile{FD: fd}
 	if f := c.file(fd, atExit); f != nil {
 		j.Open, j.Kind, j.File, j.Access = f.Open(), f.Kind, f.Name, f.Access
+		if !utf8.ValidString(f.Name) {
+			j.FileHex = hex.EncodeToString([]byte(f.Name))
+		}
 		if f.Access != "" {
 			j.CloseOnExec = &f.CloseOnExec
 		}
