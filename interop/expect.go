@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,8 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 	var list []Expectation
 	kernel := ""
 	lines := bufio.NewScanner(bytes.NewReader(text))
-	for number := 1; lines.Scan(); number++ {
+	number := 1
+	for ; lines.Scan(); number++ {
 		l := strings.TrimSpace(lines.Text())
 		if l == "" || strings.HasPrefix(l, "#") {
 			continue
@@ -65,6 +67,9 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 			e.Line, e.Kernel = number, kernel
 			list = append(list, e)
 		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d: longer than %d bytes", number, bufio.MaxScanTokenSize)
 	}
 	return list, lines.Err()
 }

@@ -21,6 +21,9 @@ type Pattern struct {
 
 // ParsePattern reads a pattern.
 func ParsePattern(text string) (Pattern, error) {
+	if len(text) > longestPattern {
+		return Pattern{}, fmt.Errorf("pattern %s: longer than %d bytes", quote(text), longestPattern)
+	}
 	alts, err := parseAlternatives(text)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("pattern %q: %w", text, err)
@@ -111,7 +114,13 @@ func negatedBraces(text string) bool {
 // maxAlternatives bounds what the braces of one pattern stand for.
 const maxAlternatives = 1000
 
+// longestPattern is how long a pattern can be, or another word with braces.
+const longestPattern = 4096
+
 func expandBraces(text string) ([]string, error) {
+	if len(text) > longestPattern {
+		return nil, fmt.Errorf("longer than %d bytes", longestPattern)
+	}
 	open := strings.IndexByte(text, '{')
 	if open < 0 {
 		if strings.IndexByte(text, '}') >= 0 {

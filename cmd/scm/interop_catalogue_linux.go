@@ -68,7 +68,10 @@ and that each line of its expected.txt, if there is one, is about a case.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files := catalogue.Files()
 			if len(args) > 0 {
-				files = os.DirFS(args[0])
+				var err error
+				if files, err = catalogue.Open(args[0]); err != nil {
+					return err
+				}
 			}
 			wrong := catalogue.Check(files)
 			if len(wrong) > 0 {

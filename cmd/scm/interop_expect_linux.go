@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if update && s.expect == "" {
 				return fmt.Errorf("--update rewrites the file of --expect, and there is none")
+			}
+			if info, err := os.Stat(s.expect); update && err == nil && !info.Mode().IsRegular() {
+				return fmt.Errorf("%s: not a regular file, and --update rewrites it", s.expect)
 			}
 			r, err := report.Read(args[0])
 			if err != nil {
@@ -86,7 +90,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 func (s *selection) expectedText() ([]byte, error) {
 	switch {
 	case s.expect != "":
-		return os.ReadFile(s.expect)
+		return bounded.ReadFile(s.expect, bounded.Text)
 	case s.folder != "":
 		return nil, nil
 	}

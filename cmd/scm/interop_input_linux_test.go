@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// limited runs the program with at most 10 seconds of the processor and 4 GiB of
+// limited runs the program with at most 30 seconds, 10 of them of the processor, and 4 GiB of
 // addresses: a loop without an end does not take the machine with it.
 func limited(t *testing.T, args ...string) result {
 	t.Helper()
-	return finish(t, exec.Command("/bin/sh", append([]string{"-c", `ulimit -t 10 && ulimit -v 4194304 && exec "$0" "$@"`, program(t, "scm")}, args...)...))
+	return finish(t, exec.Command("/bin/sh", append([]string{"-c", `ulimit -t 10 && ulimit -v 4194304 && exec timeout -k 1 30 "$0" "$@"`, program(t, "scm")}, args...)...))
 }
 
 // reported is a report of one case of peers x and y, with a finding.

@@ -12,6 +12,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/peers"
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
 	built "github.com/scm-rights/scm/interop/peers"
@@ -69,52 +70,66 @@ type plan struct {
 	expect  *interop.Expectations
 }
 
-// plan starts each peer, which takes longer than to answer.
-func (s *selection) plan(ctx context.Context, timeout time.Duration) (*plan, error) {
-	filter, err := s.filter()
-	if err != nil {
-		return nil, err
+// Inputs are what a selection has in files, and says of them.
+type inputs struct {
+	filter    interop.Filter
+	shard     interop.Shard
+	expected  []interop.Expectation
+	scenarios []*interop.Scenario
+	plan      *plan // with its peers alone
+}
+
+// read reads all files of a selection. One may be a FIFO to which nobody writes: until all
+// are read, a signal is to end the program.
+func (s *selection) read() (in inputs, err error) {
+	if in.filter, err = s.filter(); err != nil {
+		return in, err
 	}
-	var shard interop.Shard
 	if s.shard != "" {
-		if shard, err = interop.ParseShard(s.shard); err != nil {
-			return nil, err
+		if in.shard, err = interop.ParseShard(s.shard); err != nil {
+			return in, err
 		}
 	}
-	expected, err := s.expectations()
-	if err != nil {
-		return nil, err
+	if in.expected, err = s.expectations(); err != nil {
+		return in, err
 	}
 	if err := s.checkNames(); err != nil {
-		return nil, err
+		return in, err
 	}
-	p := &plan{}
-	if err := s.findPeers(p); err != nil {
-		return nil, err
+	in.plan = &plan{}
+	if err := s.findPeers(in.plan); err != nil {
+		return in, err
 	}
+	in.scenarios, err = s.scenarios()
+	return in, err
+}
+
+// resolve starts each peer, which takes longer than to answer.
+func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, err error) {
+	p = in.plan
 	if err := p.probe(ctx, max(timeout, interop.DefaultTimeout)); err != nil {
 		return nil, err
 	}
 	if p.runner, err = interop.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	scenarios, err := s.scenarios()
-	if err != nil {
-		return nil, err
-	}
-	if p.expect, err = interop.Expect(expected, interop.ThisKernel(), scenarios, p.peers, p.missing, p.runner); err != nil {
+	if p.expect, err = interop.Expect(in.expected, interop.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
-	if p.cases, err = filter.Apply(interop.Plan(scenarios, p.peers, p.runner)); err != nil {
+	if p.cases, err = in.filter.Apply(interop.Plan(in.scenarios, p.peers, p.runner)); err != nil {
 		return nil, err
 	}
-	p.cases = shard.Apply(p.cases)
+	p.cases = in.shard.Apply(p.cases)
 	return p, nil
 }
 
 func (s *selection) scenarios() ([]*interop.Scenario, error) {
 	if s.folder != "" {
-		list, err := catalogue.Load(os.DirFS(s.folder))
+		files, err := catalogue.Open(s.folder)
+		if err != nil {
+			return nil, err
+		}
+		list, err := catalogue.Load(files)
 		if err == nil && len(list) == 0 {
 			err = fmt.Errorf("there is no GROUP/ID.txt in %s", s.folder)
 		}
@@ -150,7 +165,7 @@ func patterns(text string) (list []interop.Pattern, err error) {
 		p, err := interop.ParsePattern(text)
 		return []interop.Pattern{p}, err
 	}
-	lines, err := os.ReadFile(file)
+	lines, err := bounded.ReadFile(file, bounded.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +199,7 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 		}
 		return list, nil
 	}
-	text, err := os.ReadFile(s.expect)
+	text, err := bounded.ReadFile(s.expect, bounded.Text)
 	if err != nil {
 		return nil, err
 	}

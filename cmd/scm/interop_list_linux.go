@@ -26,9 +26,13 @@ func listCommand() *cobra.Command {
 		Short: "List the cases that run would play, or the scenarios",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			in, err := s.read()
+			if err != nil {
+				return err
+			}
 			ctx, stop := untilSignal()
 			defer adopt()() // of the peers, of which each is started
-			p, err := s.plan(ctx, interop.DefaultTimeout)
+			p, err := in.resolve(ctx, interop.DefaultTimeout)
 			stop()
 			if err != nil {
 				return err

@@ -47,10 +47,18 @@ it is run.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal()
+			scenarios, err := s.scenarios()
+			if err != nil {
+				return err
+			}
+			expected, err := s.expectations()
+			if err != nil {
+				return err
+			}
+			ctx, stop := untilSignal() // all is read: until then a signal ends the program
 			defer stop()
 			defer adopt()()
-			p, err := s.again(ctx, r, was, o.Timeout)
+			p, err := replan(ctx, scenarios, expected, r, was, o.Timeout)
 			if err != nil {
 				return err
 			}
@@ -122,17 +130,9 @@ func find(r *report.Report, id string) (interop.Result, error) {
 	return r.Cases[i], nil
 }
 
-// again is a plan of one case, with the commands that the report has for its peers.
-func (s *selection) again(ctx context.Context, r *report.Report, was interop.Result, timeout time.Duration) (*plan, error) {
-	scenarios, err := s.scenarios()
-	if err != nil {
-		return nil, err
-	}
-	expected, err := s.expectations()
-	if err != nil {
-		return nil, err
-	}
-	p := &plan{}
+// replan is a plan of one case, with the commands that the report has for its peers.
+func replan(ctx context.Context, scenarios []*interop.Scenario, expected []interop.Expectation, r *report.Report, was interop.Result, timeout time.Duration) (p *plan, err error) {
+	p = &plan{}
 	if p.runner, err = interop.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}

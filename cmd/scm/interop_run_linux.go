@@ -41,10 +41,14 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 			if err := o.check(); err != nil {
 				return err
 			}
+			in, err := s.read()
+			if err != nil {
+				return err
+			}
 			ctx, stop := untilSignal()
 			defer stop()
 			defer adopt()()
-			p, err := s.plan(ctx, o.Timeout)
+			p, err := in.resolve(ctx, o.Timeout)
 			if err != nil {
 				return err
 			}
@@ -61,9 +65,16 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 				if filepath.Ext(file) == report.Streamed {
 					continue // it is written
 				}
-				if err := r.WriteFile(file); err != nil {
-					return broken(fmt.Errorf("the report cannot be written: %w", err))
+				if err := r.WriteFile(ctx, file); err != nil {
+					err = fmt.Errorf("the report cannot be written: %w", err)
+					if interrupted(ctx) == nil {
+						return broken(err)
+					}
+					printError(err)
 				}
+			}
+			if err := interrupted(ctx); err != nil {
+				exit = err // while a report was written, perhaps
 			}
 			stop() // all is kept: who does not read on is told no more
 			if o.json {
@@ -123,7 +134,10 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		if filepath.Ext(file) != report.Streamed {
 			continue
 		}
-		s, err := r.NewStream(file)
+		s, err := r.NewStream(ctx, file)
+		if e := interrupted(ctx); err != nil && e != nil {
+			return nil, e
+		}
 		if err != nil {
 			return nil, broken(fmt.Errorf("the report cannot be written: %w", err))
 		}

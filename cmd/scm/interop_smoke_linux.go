@@ -25,13 +25,13 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			if timeout <= 0 {
 				return fmt.Errorf("--timeout must be more than 0")
 			}
+			p := &plan{}
+			if err := s.findPeers(p); err != nil { // a signal ends the program while it reads
+				return err
+			}
 			ctx, stop := untilSignal()
 			defer stop()
 			defer adopt()()
-			p := &plan{}
-			if err := s.findPeers(p); err != nil {
-				return err
-			}
 			sick := 0
 			tell := func(name, text string) error {
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", display.Block("", name+": "+text))

@@ -65,7 +65,7 @@ has ended the trace.`,
 			}
 			p.out = os.Stderr
 			if output != "" {
-				f, err := os.Create(output)
+				f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
 				if err != nil {
 					return broken(err)
 				}

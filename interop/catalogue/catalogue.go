@@ -24,7 +24,7 @@ func Scenarios() ([]*interop.Scenario, error) { return Load(files) }
 
 // Load reads the transcripts GROUP/ID.txt of a folder.
 func Load(dir fs.FS) ([]*interop.Scenario, error) {
-	names, err := fs.Glob(dir, "*/*.txt")
+	names, err := transcripts(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 // read, and what no transcript alone shows. Where they can be, so are the expected
 // failures, if there are any.
 func Check(dir fs.FS) (wrong []error) {
-	names, err := fs.Glob(dir, "*/*.txt")
+	names, err := transcripts(dir)
 	if err != nil {
 		return []error{err}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -23,7 +24,7 @@ func WriteList(file string, list []Built) error {
 
 // ReadList reads what WriteList wrote. Each peer in it has a command or the reason why it has none.
 func ReadList(file string) ([]Built, error) {
-	text, err := os.ReadFile(file)
+	text, err := bounded.ReadFile(file, bounded.Text)
 	if err != nil {
 		return nil, err
 	}

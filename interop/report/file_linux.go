@@ -2,12 +2,16 @@ package report
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Streamed is the extension of a report that is written while the run goes on.
@@ -37,13 +41,13 @@ func CheckFile(file string) error {
 }
 
 // WriteFile writes the report to a file, in the form that its name asks for, whole
-// or not at all.
-func (r *Report) WriteFile(file string) error {
+// or not at all. A FIFO stays one: WriteFile waits for a reader until ctx is done.
+func (r *Report) WriteFile(ctx context.Context, file string) error {
 	if err := CheckFile(file); err != nil {
 		return err
 	}
 	if filepath.Ext(file) == Streamed {
-		s, err := r.NewStream(file)
+		s, err := r.NewStream(ctx, file)
 		if err != nil {
 			return err
 		}
@@ -55,6 +59,15 @@ func (r *Report) WriteFile(file string) error {
 	var text bytes.Buffer
 	if err := formats[filepath.Ext(file)](r, &text); err != nil {
 		return err
+	}
+	if isFIFO(file) {
+		f, err := openFIFO(ctx, file)
+		if err != nil {
+			return err
+		}
+		defer endWith(ctx, f)()
+		_, err = f.Write(text.Bytes())
+		return errors.Join(err, f.Close())
 	}
 	// Others may write to the folder: a file that is there, or a link, is not opened.
 	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
@@ -80,5 +93,34 @@ func create(file string, flag int) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_TRUNC|flag, 0o666)
+	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|flag, 0o666)
+}
+
+// isFIFO tells whether a report goes to whoever reads at the other end.
+func isFIFO(file string) bool {
+	info, err := os.Lstat(file)
+	return err == nil && info.Mode().Type() == os.ModeNamedPipe
+}
+
+// openFIFO opens a FIFO once it has a reader, as a shell's > does, or fails when ctx is done.
+func openFIFO(ctx context.Context, file string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+		if !errors.Is(err, syscall.ENXIO) || !isFIFO(file) {
+			return f, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: nobody has it open for reading: %w", file, context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// patience is how long a reader may take once ctx is done.
+const patience = time.Second
+
+// endWith ends the writes to a FIFO that nobody reads soon after ctx is done.
+func endWith(ctx context.Context, f *os.File) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = f.SetWriteDeadline(time.Now().Add(patience)) }) // a regular file needs none
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -35,7 +36,7 @@ func TestWriteFile(t *testing.T) {
 	for ext, form := range formats {
 		file := filepath.Join(dir, "new", "report"+ext)
 		for range 2 { // it takes the place of an old one
-			if err := r.WriteFile(file); err != nil {
+			if err := r.WriteFile(context.Background(), file); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -49,7 +50,7 @@ func TestWriteFile(t *testing.T) {
 	}
 	for _, ext := range []string{".json", Streamed} {
 		file := filepath.Join(dir, "new", "again"+ext)
-		if err := r.WriteFile(file); err != nil {
+		if err := r.WriteFile(context.Background(), file); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := Read(file); err != nil || !reflect.DeepEqual(got, r) {
@@ -62,7 +63,7 @@ func TestWriteFile(t *testing.T) {
 	}
 	for _, file := range []string{folder, filepath.Join(dir, "new", "report.json", "report.xml"), "/dev/null/x.html", "/dev/null/x.jsonl", "/dev/full/x.md",
 		"report", "report.pdf", filepath.Join(dir, "json")} {
-		if err := r.WriteFile(file); err == nil {
+		if err := r.WriteFile(context.Background(), file); err == nil {
 			t.Errorf("%s is written", file)
 		}
 	}
@@ -83,7 +84,7 @@ func TestWriteFileFollowsNoLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := new(Report).WriteFile(file)
+	err := new(Report).WriteFile(context.Background(), file)
 	if text, _ := os.ReadFile(other); string(text) != "kept" {
 		t.Errorf("a report of %d bytes was written through the link: %v", len(text), err)
 	}
@@ -109,7 +110,7 @@ func TestStreamTellsOfErrors(t *testing.T) {
 func TestReadWhatIsCutOff(t *testing.T) {
 	r := plain(t)
 	file := filepath.Join(t.TempDir(), "report"+Streamed)
-	if err := r.WriteFile(file); err != nil {
+	if err := r.WriteFile(context.Background(), file); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)
@@ -357,7 +358,7 @@ func TestStreamFollowsNoLink(t *testing.T) {
 	if err := os.Symlink(other, file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&Report{}).NewStream(file); !errors.Is(err, syscall.ELOOP) {
+	if _, err := (&Report{}).NewStream(context.Background(), file); !errors.Is(err, syscall.ELOOP) {
 		t.Errorf("got %v", err)
 	}
 	if text, err := os.ReadFile(other); err != nil || string(text) != "other" {

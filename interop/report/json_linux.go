@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -27,6 +29,7 @@ func (r *Report) JSON(w io.Writer) error {
 // which the report is cut off.
 type Stream struct {
 	file *os.File
+	stop func() bool
 	err  error
 }
 
@@ -36,13 +39,20 @@ type streamed struct {
 	End  *Report         `json:"end,omitempty"`
 }
 
-// NewStream begins to write a report to a file.
-func (r *Report) NewStream(file string) (*Stream, error) {
-	f, err := create(file, syscall.O_NOFOLLOW) // others may write to the folder
+// NewStream begins to write a report to a file. It waits for the reader of a FIFO until ctx
+// is done; from then on one that does not read has a second.
+func (r *Report) NewStream(ctx context.Context, file string) (*Stream, error) {
+	var f *os.File
+	var err error
+	if isFIFO(file) {
+		f, err = openFIFO(ctx, file)
+	} else {
+		f, err = create(file, syscall.O_NOFOLLOW|syscall.O_NONBLOCK) // others may write to the folder
+	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{file: f}
+	s := &Stream{file: f, stop: endWith(ctx, f)}
 	begin := r.head()
 	begin.Seconds = 0 // nobody knows yet: it tells that more is to come
 	s.line(begin)
@@ -73,12 +83,15 @@ func (s *Stream) Case(c interop.Result) { s.line(streamed{Case: &c}) }
 // Close writes the end. The error is the first that there was.
 func (s *Stream) Close(r *Report) error {
 	s.line(streamed{End: r.head()})
+	if s.stop != nil {
+		s.stop()
+	}
 	return errors.Join(s.err, s.file.Close())
 }
 
 // Read reads a report from its JSON file, whole or streamed.
 func Read(file string) (*Report, error) {
-	text, err := os.ReadFile(file)
+	text, err := bounded.ReadFile(file, bounded.Report)
 	if err != nil {
 		return nil, err
 	}

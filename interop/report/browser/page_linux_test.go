@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -371,7 +372,7 @@ func elsewhere(t *testing.T, r play) {
 	again := *r.Report
 	again.Replay = ""
 	file := t.TempDir() + "/page.html"
-	if err := again.WriteFile(file); err != nil {
+	if err := again.WriteFile(context.Background(), file); err != nil {
 		t.Fatal(err)
 	}
 	const name = "stream/good/sloppy"
