@@ -195,7 +195,7 @@ func tables(pid int) ([]int, error) {
 	all := []int{first}
 	for _, name := range names {
 		tid, err := strconv.Atoi(name)
-		if err != nil || tid == first {
+		if err != nil || tid == first || threadEnded(pid, tid) {
 			continue
 		}
 		// Where kcmp(2) is refused, each is looked at.
