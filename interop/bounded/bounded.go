@@ -10,7 +10,7 @@ import (
 // Limits of files, in bytes.
 const (
 	Text   = 1 << 20   // a list of peers, of patterns or of expected failures
-	Report = 512 << 20 // a JSON report
+	Report = 256 << 20 // a JSON report
 )
 
 // ReadFile returns what is in a file of at most so many bytes. It may be a FIFO.
