@@ -313,6 +313,7 @@ func TestCompareCommand(t *testing.T) {
 		command(t, append([]string{"interop", "run", "--peer", "fake=" + peer, "--report", reports[name]}, one...)...)
 	}
 	const name = "basics/pass-one-fd/stream/fake/fake: "
+	const other = "basics/pass-one-fd/stream/x/y"
 	for _, c := range []struct {
 		args []string
 		code int
@@ -323,6 +324,7 @@ func TestCompareCommand(t *testing.T) {
 		{[]string{reports["good"], reports["bad"]}, 1, "worse: " + name + "pass, then fail cloexec@fake\n"},
 		{[]string{reports["bad"], reports["good"]}, 0, "better: " + name + "fail cloexec@fake, then pass\n"},
 		{[]string{"--exact", reports["bad"], reports["good"]}, 1, "better: "},
+		{[]string{reported(t, other, "crash", "x"), reported(t, other, "leak", "x")}, 1, "worse: " + other + ": fail crash@x, then fail leak@x (leak@x is new)\n"},
 	} {
 		if r := command(t, append([]string{"interop", "compare"}, c.args...)...); r.code != c.code || !strings.Contains(r.stdout, c.want) || r.stderr != "" {
 			t.Errorf("%v: got %+v", c.args, r)

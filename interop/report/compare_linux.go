@@ -13,12 +13,16 @@ import (
 // A Change is a case that came out otherwise in a later run.
 type Change struct {
 	Name     string
-	Old, New string // what came of it, and what was found
-	Edited   bool   // the scenario is not the same any more
+	Old, New string   // what came of it, and what was found
+	More     []string // CHECK@PEER: what was not found before, in a case that failed already
+	Edited   bool     // the scenario is not the same any more
 }
 
 func (c Change) String() string {
 	text := fmt.Sprintf("%s: %s, then %s", c.Name, c.Old, c.New)
+	if len(c.More) > 0 {
+		text += fmt.Sprintf(" (%s is new)", strings.Join(c.More, " "))
+	}
 	if c.Edited {
 		text += " (the scenario has changed)"
 	}
@@ -28,7 +32,7 @@ func (c Change) String() string {
 // A Comparison is what became of the cases of an older report in a newer one.
 type Comparison struct {
 	Same   int      // cases of which the same came
-	Worse  []Change // did not fail, and fail or have no verdict now, or are not there
+	Worse  []Change // passed and do not any more; or fail now, or fail another check too
 	Better []Change // failed, and pass now
 	Other  []Change // without being the one or the other
 	New    int      // cases that the older report does not have
@@ -49,10 +53,15 @@ func Compare(old, new *Report) Comparison {
 		if !there {
 			change.New = "not there"
 		}
-		switch was, is := standing(before), standing(after); {
+		was, is := standing(before), standing(after)
+		if was == failed && is == failed {
+			had := found(before)
+			change.More = slices.DeleteFunc(found(after), func(key string) bool { return slices.Contains(had, key) })
+		}
+		switch {
 		case there && change.Old == change.New:
 			c.Same++
-		case was != failed && is == failed, was == passed && is != passed:
+		case was != failed && is == failed, was == passed && is != passed, len(change.More) > 0:
 			c.Worse = append(c.Worse, change)
 		case was == failed && is == passed:
 			c.Better = append(c.Better, change)
@@ -73,22 +82,32 @@ const (
 
 func standing(r interop.Result) int {
 	switch r.Verdict {
-	case interop.Pass, interop.Fixed:
+	case interop.Pass:
 		return passed
+	case interop.Fixed:
+		if len(r.Findings) == 0 {
+			return passed
+		}
+		return failed // not all that was expected is mended
 	case interop.Fail, interop.Expected, interop.Flaky:
 		return failed
 	}
 	return silent
 }
 
+// found lists CHECK@PEER of what was found.
+func found(r interop.Result) []string {
+	keys := map[string]bool{}
+	for _, f := range r.Findings {
+		keys[fmt.Sprintf("%s@%s", f.Check, f.Peer)] = true
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
+
 // cameOut tells the verdict, and what was found, without what differs from run to
 // run.
 func cameOut(r interop.Result) string {
-	found := map[string]bool{}
-	for _, f := range r.Findings {
-		found[fmt.Sprintf("%s@%s", f.Check, f.Peer)] = true
-	}
-	return strings.Join(append([]string{string(r.Verdict)}, slices.Sorted(maps.Keys(found))...), " ")
+	return strings.Join(append([]string{string(r.Verdict)}, found(r)...), " ")
 }
 
 // Console writes the comparison for a person.

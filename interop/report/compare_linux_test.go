@@ -29,6 +29,11 @@ func TestCompare(t *testing.T) {
 		{"gone-red", interop.Result{Verdict: interop.Fail}, interop.Result{}},
 		{"mended", interop.Result{Verdict: interop.Expected, Findings: leak}, interop.Result{Verdict: interop.Fixed}},
 		{"learned", interop.Result{Verdict: interop.Unsupported}, interop.Result{Verdict: interop.Pass}},
+		{"more", interop.Result{Verdict: interop.Fail, Findings: leak[:1]}, interop.Result{Verdict: interop.Fail, Findings: leak}},
+		{"another", interop.Result{Verdict: interop.Expected, Findings: leak[:1]}, interop.Result{Verdict: interop.Expected, Findings: leak[1:]}},
+		{"less", interop.Result{Verdict: interop.Fail, Findings: leak}, interop.Result{Verdict: interop.Fail, Findings: leak[:1]}},
+		{"mended-in-part", interop.Result{Verdict: interop.Expected, Findings: leak}, interop.Result{Verdict: interop.Fixed, Findings: leak[:1]}},
+		{"broke-in-part", interop.Result{Verdict: interop.Pass}, interop.Result{Verdict: interop.Fixed, Findings: leak[:1]}},
 		{"known", interop.Result{Verdict: interop.Fail, Findings: leak}, interop.Result{Verdict: interop.Expected, Findings: leak}},
 		{"new", interop.Result{}, interop.Result{Verdict: interop.Fail}},
 	} {
@@ -45,11 +50,16 @@ worse: broke-as-expected: pass, then expected answer@x leak@x
 worse: silent: pass, then not run
 worse: learned-to-fail: unsupported, then fail
 worse: gone: pass, then not there
+worse: more: fail leak@x, then fail answer@x leak@x (answer@x is new)
+worse: another: expected leak@x, then expected answer@x (answer@x is new)
+worse: broke-in-part: pass, then fixed leak@x
 better: mended: expected answer@x leak@x, then fixed
 other: gone-red: fail, then not there
 other: learned: unsupported, then pass
+other: less: fail answer@x leak@x, then fail leak@x
+other: mended-in-part: expected answer@x leak@x, then fixed leak@x
 other: known: fail answer@x leak@x, then expected answer@x leak@x
-3 the same, 5 worse, 1 better, 3 other, 1 new
+3 the same, 8 worse, 1 better, 5 other, 1 new
 `
 	c := Compare(old, new)
 	var got bytes.Buffer
@@ -60,7 +70,7 @@ other: known: fail answer@x leak@x, then expected answer@x leak@x
 		t.Errorf("got %v", err)
 	}
 	got.Reset()
-	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "12 the same, 0 worse, 0 better, 0 other, 0 new") {
+	if err := Compare(old, old).Console(&got); err != nil || !strings.HasPrefix(got.String(), "17 the same, 0 worse, 0 better, 0 other, 0 new") {
 		t.Errorf("%v, got %s", err, &got)
 	}
 }
