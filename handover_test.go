@@ -110,6 +110,43 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(before.NewSince()).To(BeEmpty())
 	})
 
+	// Linux leaves its own 512 (ERESTARTSYS) in the socket then, which the next call on it returns.
+	It("of an Internet socket goes on after a batch of the sender that a signal ended", func() {
+		a, b := pair(network)
+		for _, pair := range []func() (near, far net.Conn){tcpPair, udpPair} {
+			near, far := pair()
+			Expect(a.SendConn(ctx, near.(syscall.Conn))).To(Succeed())
+			got, err := b.RecvConn(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { _ = got.Close() })
+			file, err := near.(interface{ File() (*os.File, error) }).File()
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { _ = file.Close() })
+			sender := int(file.Fd())
+			p := make([]byte, 8)
+			for _, next := range []func(){
+				func() {
+					reads := goes(func() { Expect(got.Read(p)).To(Equal(1)) })
+					Eventually(func() int16 { return pollErrors(sender) }).WithTimeout(time.Minute).Should(BeZero())
+					Expect(far.Write([]byte("y"))).To(Equal(1))
+					reads()
+				},
+				func() {
+					Expect(got.Write([]byte("z"))).To(Equal(1))
+					Expect(far.Read(p)).To(Equal(1))
+				},
+			} {
+				Expect(far.Write([]byte("x"))).To(Equal(1))
+				ms := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}}, {Buffers: [][]byte{make([]byte, 1)}}}
+				Expect(unix.SetNonblock(sender, false)).To(Succeed())
+				interrupted(func() { Expect(scm.RecvBatch(sender, ms, 0)).To(Equal(1)) })
+				Expect(unix.SetNonblock(sender, true)).To(Succeed())
+				Expect(pollErrors(sender)).To(BeEquivalentTo(unix.POLLERR))
+				next()
+			}
+		}
+	})
+
 	It("is one 0 byte and one descriptor, and any byte is taken", func() {
 		a, b := pair(network)
 		Expect(a.SendConn(ctx, a)).To(Succeed())
@@ -289,6 +326,32 @@ func tcpPair() (a, b net.Conn) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _, _ = a.Close(), b.Close() })
 	return a, b
+}
+
+// udpPair makes two UDP sockets that are connected to each other, for the time of the spec.
+func udpPair() (a, b net.Conn) {
+	GinkgoHelper()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	b = l.(*net.UDPConn)
+	a, err = net.Dial("udp", l.LocalAddr().String())
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := b.(syscall.Conn).SyscallConn()
+	Expect(err).NotTo(HaveOccurred())
+	to := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: a.LocalAddr().(*net.UDPAddr).Port}
+	Expect(raw.Control(func(fd uintptr) { err = unix.Connect(int(fd), to) })).To(Succeed())
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _, _ = a.Close(), b.Close() })
+	return a, b
+}
+
+// pollErrors is what poll(2) says of a descriptor of which no event is asked for.
+func pollErrors(fd int) int16 {
+	GinkgoHelper()
+	fds := []unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(fds, 0)
+	Expect(err).NotTo(HaveOccurred())
+	return fds[0].Revents
 }
 
 // A caller's own syscall.Conn.

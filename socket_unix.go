@@ -186,14 +186,22 @@ func sysWritable(fd int32) bool {
 // to: the number is free on every system after close was called.
 func sysClose(fd int) { _ = unix.Close(fd) }
 
+// erestartsys is Linux's own number for a call that a signal ended, and no other
+// system's errno. A recvmmsg that a signal ends behind its first message leaves it in
+// the socket, and the next call on the socket returns it.
+const erestartsys = syscall.Errno(512)
+
 // What an error means.
 
-func sysAgain(err error) bool       { return errors.Is(err, unix.EAGAIN) }
-func sysInterrupted(err error) bool { return errors.Is(err, unix.EINTR) }
-func sysAborted(err error) bool     { return errors.Is(err, unix.ECONNABORTED) }
-func sysInUse(err error) bool       { return errors.Is(err, unix.EADDRINUSE) }
-func sysRefused(err error) bool     { return errors.Is(err, unix.ECONNREFUSED) }
-func sysOtherType(err error) bool   { return errors.Is(err, unix.EPROTOTYPE) }
+func sysAgain(err error) bool     { return errors.Is(err, unix.EAGAIN) }
+func sysAborted(err error) bool   { return errors.Is(err, unix.ECONNABORTED) }
+func sysInUse(err error) bool     { return errors.Is(err, unix.EADDRINUSE) }
+func sysRefused(err error) bool   { return errors.Is(err, unix.ECONNREFUSED) }
+func sysOtherType(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
+
+func sysInterrupted(err error) bool {
+	return errors.Is(err, unix.EINTR) || errors.Is(err, erestartsys)
+}
 
 // sysIsErrno tells a bare errno, which is to be given its system call's name.
 func sysIsErrno(err error) bool {
