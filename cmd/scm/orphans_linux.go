@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,18 +15,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The main goroutine keeps the main thread, and starts no program while it plays. The
+// kernel makes the main thread the parent of the processes that a subreaper adopts, so
+// its children are those alone: what os/exec and the recorder wait for are children of
+// other threads.
+func init() { runtime.LockOSThread() }
+
 // adopt makes this process the parent of whatever a peer starts and leaves behind, in
 // a group of its own too, and returns what ends all of that once no peer runs any more.
-// Who is its child already, because it was another program before, stays.
+// Until then it reaps those that end. Who is its child already, because it was another
+// program before, stays.
 func adopt() (end func()) {
 	if unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != nil {
 		return func() {} // they are another's
 	}
 	older := descendants(nil)
+	ended := make(chan os.Signal, 1) // one signal may stand for many
+	signal.Notify(ended, unix.SIGCHLD)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for range ended {
+			reapAdopted(older)
+		}
+	}()
 	return func() {
+		signal.Stop(ended)
+		close(ended)
+		<-stopped
 		// One may be another user's, and one may start others faster than they are found.
 		if left := endAll(older, time.Now().Add(10*time.Second)); len(left) > 0 {
 			fmt.Fprintf(os.Stderr, "scm: peers have left processes behind that do not end: %s\n", strings.Trim(fmt.Sprint(left), "[]"))
+		}
+	}
+}
+
+// reapAdopted waits for the adopted processes that have ended. Who is traced, even when
+// it has ended, is the recorder's, which learns of its end first. Where the kernel does
+// not list children by thread they stay until the end of the run.
+func reapAdopted(older []int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
+	if err != nil {
+		return
+	}
+	for _, word := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(word)
+		if err != nil || slices.Contains(older, pid) {
+			continue
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err == nil && strings.Contains(string(status), "\nState:\tZ") && strings.Contains(string(status), "\nTracerPid:\t0\n") {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // nobody asks how it ended
 		}
 	}
 }

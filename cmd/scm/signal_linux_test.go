@@ -194,3 +194,41 @@ func TestOlderChildren(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A process whose parent has ended is reaped while the run goes on: the peer answers only
+// once none of those that it left is there any more, not even as a zombie.
+func TestAdoptedAreReaped(t *testing.T) {
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
+		t.Skipf("this kernel does not list children: %v", err)
+	}
+	script := filepath.Join(t.TempDir(), "parent")
+	text := `list=$(mktemp "$1.XXXXXX")
+shift
+n=0
+while [ $n -lt 5 ]; do
+	n=$((n+1))
+	(sh -c 'exit 0' & echo $! >> "$list")
+done
+while read -r pid; do
+	while [ -e /proc/$pid ]; do sleep 0.01; done
+done < "$list"
+exec "$@"
+`
+	if err := os.WriteFile(script, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	peer := fmt.Sprintf("x=sh %[1]s %[1]s %[2]s --sin reopen", script, program(t, "fakes"))
+	one := []string{"--peer", peer, "--run", "basics/pass-one-fd/stream/x/runner"}
+	t.Run("alone", func(t *testing.T) {
+		r := command(t, append([]string{"interop", "run", "--builtin=false"}, one...)...)
+		if r.code != 1 || !strings.Contains(r.stdout, "file@x: ") {
+			t.Errorf("got %+v", r)
+		}
+	})
+	t.Run("recorded", func(t *testing.T) {
+		traceable(t)
+		if c := traced(t, 1, one...); c.Trace == nil || c.Trace.Why != "" {
+			t.Errorf("got %+v", c.Trace)
+		}
+	})
+}
