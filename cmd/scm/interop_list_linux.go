@@ -6,6 +6,7 @@ import (
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // listed is a scenario as list tells it.
@@ -30,7 +31,7 @@ func listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal()
+			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer adopt()() // of the peers, of which each is started
 			p, err := in.resolve(ctx, interop.DefaultTimeout)
 			stop()

@@ -15,6 +15,7 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func replayCommand() *cobra.Command {
@@ -55,7 +56,7 @@ it is run.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal() // all is read: until then a signal ends the program
+			ctx, stop := untilSignal(unix.SIGQUIT) // all is read: until then a signal ends the program
 			defer stop()
 			defer adopt()()
 			p, err := replan(ctx, scenarios, expected, r, was, o.Timeout)

@@ -45,7 +45,7 @@ Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal()
+			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer stop()
 			defer adopt()()
 			p, err := in.resolve(ctx, o.Timeout)

@@ -8,6 +8,7 @@ import (
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func smokeCommand() *cobra.Command {
@@ -29,7 +30,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			if err := s.findPeers(p); err != nil { // a signal ends the program while it reads
 				return err
 			}
-			ctx, stop := untilSignal()
+			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer stop()
 			defer adopt()()
 			sick := 0

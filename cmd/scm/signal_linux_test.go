@@ -95,6 +95,16 @@ func TestSignal(t *testing.T) {
 	}
 }
 
+// SIGQUIT ends the run as the others do, and leaves the stacks on standard error.
+func TestQuit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	script := fmt.Sprintf(`x=sh -c 'setsid sh -c "echo \$\$ > %[1]s.new; mv %[1]s.new %[1]s; exec sleep 1000" <&- >&- 2>&- & exec sleep 1000'`, file)
+	r := signalled(t, syscall.SIGQUIT, file, "interop", "run", "--builtin=false", "--peer", script)
+	if r.code != 128+int(syscall.SIGQUIT) || !strings.HasPrefix(r.stderr, "goroutine ") || !strings.HasSuffix(r.stderr, "\nscm: quit\n") || r.stdout != "" {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // Before the run: a peer that never answers is being asked what it can do.
 func TestSignalBeforeTheRun(t *testing.T) {
 	for s, name := range signals {

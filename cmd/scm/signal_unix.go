@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -18,13 +20,15 @@ func (i interrupt) Error() string { return syscall.Signal(i).String() }
 // endings are the signals that end a run.
 var endings = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-// untilSignal returns a context that ends with a signal. The peers are then ended
-// in order, and what was seen so far is told. Until stop is called a reader who has
-// gone away is an error of whoever writes, and ends nothing.
-func untilSignal() (ctx context.Context, stop func()) {
+// untilSignal returns a context that ends with a signal, one of also included. The peers
+// are then ended in order, and what was seen so far is told. After SIGQUIT standard error
+// has the stacks of all goroutines, as Go writes them, and another SIGQUIT ends the
+// process at once. Until stop is called a reader who has gone away is an error of whoever
+// writes, and ends nothing.
+func untilSignal(also ...os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	for _, s := range endings {
+	for _, s := range slices.Concat(endings, also) {
 		if !signal.Ignored(s) { // by nohup, say
 			signal.Notify(signals, s)
 		}
@@ -35,6 +39,11 @@ func untilSignal() (ctx context.Context, stop func()) {
 	go func() {
 		select {
 		case s := <-signals:
+			if s == syscall.SIGQUIT {
+				signal.Reset(s)
+				stacks := make([]byte, 1<<20)
+				_, _ = os.Stderr.Write(stacks[:runtime.Stack(stacks, true)])
+			}
 			cancel(interrupt(s.(syscall.Signal)))
 		case <-ctx.Done():
 		}
