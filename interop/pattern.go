@@ -52,6 +52,8 @@ func parseAlternatives(text string) (alts [][]string, err error) {
 		if !slices.Contains(parts, "**") {
 			parts = append(parts, "**")
 		}
+		// Two "**" side by side are one, and a thousand would be tried in every way.
+		parts = slices.CompactFunc(parts, func(a, b string) bool { return a == "**" && b == "**" })
 		alts = append(alts, parts)
 	}
 	return alts, nil

@@ -118,6 +118,7 @@ func TestInputsHaveALimit(t *testing.T) {
 		{"a long line of expected failures", []string{"run", "--expect", write(t, "# One.\n** leak@x "+strings.Repeat("x", 70_000))},
 			"scm: …: line 2: longer than 65536 bytes\n"},
 		{"a long pattern", []string{"run", "--run", "@" + write(t, strings.Repeat("{a}", 100_000))}, "scm: …: line 1: pattern \"{a}…: longer than 4096 bytes\n"},
+		{"a pattern of many parts", []string{"list", "--run", strings.Repeat("**/", 1000) + "none"}, "scm: pattern …\" matches no case\n"},
 		{"--update of what is no file", []string{"expect", good, "--update", "--expect", "/dev/null"}, "scm: /dev/null: not a regular file, and --update rewrites it\n"},
 	} {
 		if r := limited(t, append([]string{"interop"}, c.args...)...); r.code != 2 || r.stdout != "" || !like(r.stderr, c.want) {
