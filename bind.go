@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"sync"
 	"syscall"
 )
 
@@ -108,7 +108,7 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 		return bound, nil
 	}
 	if !errors.Is(err, errReplaced) {
-		bound.remove()
+		_ = bound.remove()
 	}
 	return nil, err
 }
@@ -120,33 +120,62 @@ type boundFile struct {
 	folder fileInfo // which may not be what the path leads to later
 	base   string
 	info   fileInfo
-	kept   atomic.Bool
+
+	mu      sync.Mutex
+	kept    bool
+	removed bool
 }
 
 // keep sets whether remove leaves the file alone.
 func (b *boundFile) keep(kept bool) {
 	if b != nil {
-		b.kept.Store(kept)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.kept = kept
 	}
+}
+
+// handOver calls send, one system call that sends the socket, and keeps the file if
+// that succeeds. After remove it is an error, and nothing is sent.
+func (b *boundFile) handOver(send func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.removed {
+		return closedError{}
+	}
+	err := send()
+	if err == nil {
+		b.kept = true
+	}
+	return err
 }
 
 // remove removes the file if it is still ours, and in the folder in which it was
 // made. The socket must be open yet.
-func (b *boundFile) remove() {
-	if b == nil || b.kept.Load() {
-		return
+func (b *boundFile) remove() error {
+	if b == nil {
+		return nil
 	}
-	p, err := openPlace(b.path + b.base)
-	if err != nil {
-		return
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kept {
+		return nil
 	}
-	defer p.close()
-	if !p.info.same(b.folder) {
-		return
+	b.removed = true
+	err := inFolder(b.path, func(f folder, info fileInfo) error {
+		if !info.same(b.folder) {
+			return nil
+		}
+		now, err := f.look(b.base)
+		if err != nil || !now.same(b.info) {
+			return err
+		}
+		return f.remove(b.base)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if now, err := p.look(b.base); err == nil && now.same(b.info) {
-		_ = p.remove(b.base)
-	}
+	return err
 }
 
 // place is where a socket file is, or is to be: a folder, which is open, and the

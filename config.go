@@ -52,9 +52,15 @@ type Config struct {
 
 	// Check is called by a Listener for each connection. One for which it
 	// returns an error is closed, and Accept goes on to the next. It may read
-	// and write, but no other connection is accepted meanwhile. Set a deadline
-	// on the Conn before you read from it: a Check that waits for a partner
-	// that sends nothing ends by nothing else, not by Close of the Listener.
+	// and write, but this call of Accept accepts no other connection meanwhile.
+	// Set a deadline on the Conn before you read from it: a Check that waits for
+	// a partner that sends nothing ends by nothing else, not by Close of the
+	// Listener.
+	//
+	// A refused client that has sent a socket with SO_LINGER holds up its own
+	// close(2), and for that time a thread; Accept goes on after some
+	// milliseconds. At most 100 threads do that. Refused connections beyond them
+	// stay open until one is free. NoFiles prevents it.
 	Check func(*Conn) error
 }
 
@@ -120,7 +126,7 @@ func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
 		err = config.prepare(fd)
 	}
 	if err != nil {
-		bound.remove()
+		_ = bound.remove()
 		sysClose(fd)
 		return nil, err
 	}

@@ -219,6 +219,14 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	}
 }
 
+// socketFile is the file that a hand-over keeps.
+func (c *Conn) socketFile() *boundFile {
+	if c == nil {
+		return nil
+	}
+	return c.bound
+}
+
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 

@@ -24,6 +24,7 @@ type call struct {
 	bufs  [1][]byte
 	fds   [MaxFDs]int32
 	files []syscall.RawConn // to send
+	bound *boundFile        // of the socket that is handed over
 	sent  int
 	cause error // of control data that was cut
 
@@ -54,7 +55,7 @@ func newCall(c *Conn) *call {
 func (k *call) put() {
 	clear(k.files)
 	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
-	k.msg, k.bufs = msg.Message{}, [1][]byte{}
+	k.msg, k.bufs, k.bound = msg.Message{}, [1][]byte{}, nil
 	k.files, k.sent, k.flags, k.nowait = k.files[:0], 0, 0, false
 	callPool.Put(k)
 }
@@ -167,10 +168,15 @@ func (k *call) send(ctx context.Context, p []byte) error {
 }
 
 // sendPayload sends what is left of the payload, all of it on a stream.
-func (k *call) sendPayload() error {
+func (k *call) sendPayload() (err error) {
 	for {
 		k.msg.FDs = k.fds[:0]
-		if err := k.sendNext(); err != nil {
+		if k.bound != nil {
+			err = k.bound.handOver(k.sendNext)
+		} else {
+			err = k.sendNext()
+		}
+		if err != nil {
 			return err
 		}
 		k.sent += k.msg.N

@@ -32,7 +32,7 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", errnoNameTooLong)
 	}
-	return c.fail("write", c.sendOne(context.Background(), []byte(name), f))
+	return c.fail("write", c.sendOne(context.Background(), []byte(name), f, nil))
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them.
@@ -106,8 +106,9 @@ func unpolledFile(fd int, name string) (*os.File, error) {
 	return f, nil
 }
 
-// sendOne sends p and one descriptor.
-func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn) error {
+// sendOne sends p and one descriptor. If that is a socket that is handed over, its
+// Close then keeps the file bound.
+func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn, bound *boundFile) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn) error {
 	}
 	k := newCall(c)
 	defer k.put()
-	k.files = append(k.files, raw)
+	k.files, k.bound = append(k.files, raw), bound
 	err = k.send(ctx, p)
 	if err != nil && k.sent > 0 {
 		return &partError{k.sent, len(p), err}

@@ -23,23 +23,25 @@ func (c *Conn) SendConn(ctx context.Context, conn syscall.Conn) error {
 // SendListener passes a listening socket on, as SendConn does a connection: l is
 // a [Listener], a [net.TCPListener], a [net.UnixListener] or the like. It stays
 // open and the caller's: until it is closed, both ends may accept. The socket
-// file survives: Close of an l that was sent leaves it alone.
+// file survives: Close of an l that was sent leaves it alone, from the moment in which
+// the kernel has sent it. A net.UnixListener keeps its file only once SendListener has
+// returned: do not close it before.
 func (c *Conn) SendListener(ctx context.Context, l syscall.Conn) error {
 	return c.sendSocket(ctx, l)
 }
 
 func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 	err := c.usable()
-	if l, ok := socket.(interface{ share() }); ok && err == nil {
-		l.share()
+	var bound *boundFile
+	owner, ours := socket.(interface{ socketFile() *boundFile })
+	if ours {
+		bound = owner.socketFile()
 	}
 	if err == nil {
-		err = c.sendOne(ctx, []byte{0}, socket)
+		err = c.sendOne(ctx, []byte{0}, socket, bound)
 	}
-	if err == nil {
-		if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
-			owner.SetUnlinkOnClose(false)
-		}
+	if other, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok && !ours && err == nil {
+		other.SetUnlinkOnClose(false)
 	}
 	return c.fail("write", err)
 }
@@ -69,9 +71,11 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 }
 
 // RecvListener receives a listening socket that SendListener or the like sent. An
-// AF_UNIX socket is a *Listener, with the Config of c. One of AF_INET or AF_INET6 is
+// AF_UNIX socket is a *Listener, with the Config of c: with NoFiles, clients that connect
+// from then on can send it no descriptors. One of AF_INET or AF_INET6 is
 // a net.Listener that has SetDeadline and SyscallConn too, but is no [net.TCPListener];
-// what it accepts is a [net.TCPConn]. It is close-on-exec and the caller's to close,
+// what it accepts is a [net.TCPConn]. If no number is free for that (EMFILE), the next
+// Accept returns the connection. It is close-on-exec and the caller's to close,
 // and its Close leaves a socket file alone, as it is not the one who made it.
 //
 // The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
@@ -97,7 +101,6 @@ func (c *Conn) takeListener(fd int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.shared.Store(true)
 	return l, nil
 }
 

@@ -31,7 +31,6 @@ func (s *internetSocket) open(fd int) (err error) {
 		sysClose(fd)
 		return err
 	}
-	s.shared.Store(true)
 	return s.polled.open(fd, s.network)
 }
 
@@ -159,7 +158,11 @@ func (c *internetConn) shutdown(how int) error {
 }
 
 // internetListener is what RecvListener returns for such a socket.
-type internetListener struct{ internetSocket }
+type internetListener struct {
+	internetSocket
+	turn     sync.Mutex
+	accepted *os.File // a connection for which Accept had no second number
+}
 
 func receivedListener(fd int) (net.Listener, error) {
 	l := new(internetListener)
@@ -173,15 +176,41 @@ func (l *internetListener) Addr() net.Addr { return l.name(&l.local, false) }
 
 // Accept returns what package net makes of the new socket, which nobody else has.
 func (l *internetListener) Accept() (net.Conn, error) {
-	fd, err := l.accept()
-	if err != nil {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	if err := l.usable(); err != nil {
 		return nil, l.fail("accept", err)
 	}
-	file := os.NewFile(uintptr(fd), "accepted")
-	defer func() { _ = file.Close() }()
-	c, err := net.FileConn(file) // a duplicate
+	if l.accepted == nil {
+		fd, err := l.accept()
+		if err != nil {
+			return nil, l.fail("accept", err)
+		}
+		l.accepted = os.NewFile(uintptr(fd), "accepted")
+	}
+	c, err := net.FileConn(l.accepted) // a duplicate
+	if sysTableFull(err) {
+		return nil, l.fail("accept", err)
+	}
+	l.closeAccepted()
 	if err != nil {
 		return nil, l.fail("accept", err)
 	}
 	return c, nil
+}
+
+// Close ends the Accept that has the turn first.
+func (l *internetListener) Close() error {
+	err := l.internetSocket.Close()
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	l.closeAccepted()
+	return err
+}
+
+func (l *internetListener) closeAccepted() {
+	if l.accepted != nil {
+		_ = l.accepted.Close()
+		l.accepted = nil
+	}
 }

@@ -15,7 +15,7 @@ type Listener struct {
 	polled
 	addr   *net.UnixAddr
 	config Config
-	check  func(*Conn) error // what it refuses is closed
+	check  func(*Conn) error // AcceptConn closes what it refuses
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -78,7 +78,7 @@ func (config Config) listen(ctx context.Context, network, addr string) (*Listene
 		return nil, err
 	}
 	if err := sysListen(fd); err != nil {
-		bound.remove()
+		_ = bound.remove()
 		sysClose(fd)
 		return nil, err
 	}
@@ -117,8 +117,11 @@ func (config Config) listenPacket(ctx context.Context, network, addr string) (*C
 // closed. bound is its socket file, if we made it.
 func (config Config) takeListener(fd int, bound *boundFile) (*Listener, error) {
 	network, err := sysNetwork(fd)
+	if err == nil {
+		err = config.prepare(fd)
+	}
 	if err != nil {
-		bound.remove()
+		_ = bound.remove()
 		sysClose(fd)
 		return nil, err
 	}
@@ -140,10 +143,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // AcceptConn waits for the next connection, and returns it with the Config of l,
-// close-on-exec and the caller's to close. One that [Config].Check refuses is
-// closed, and it waits on.
+// close-on-exec and the caller's to close. It closes a connection that [Config].Check
+// refuses, or in which Check panics, and waits on.
 //
-// It is accept4(2). Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
+// It is accept4(2), after poll(2) has reported a connection and with O_NONBLOCK set
+// again if another process cleared it: see [Conn.RecvListener]. Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
 // the errno: EMFILE, …; ECONNABORTED and EINTR are retried.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
@@ -159,19 +163,60 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 			return nil, l.fail("accept", err)
 		}
 		c.local = l.addr
-		if l.check == nil {
+		if l.admits(c) {
 			return c, nil
 		}
-		if err := l.check(c); err == nil {
-			return c, nil
+	}
+}
+
+// admits reports whether Check lets c in, and closes it if not.
+func (l *Listener) admits(c *Conn) (ok bool) {
+	if l.check == nil {
+		return true
+	}
+	defer func() { // also of a panic
+		if !ok {
+			refuse(c)
 		}
+	}()
+	return l.check(c) == nil
+}
+
+const (
+	// refusePatience is how long AcceptConn waits for the close of a refused
+	// connection. It frees the number at once; only a client that makes it linger
+	// needs longer.
+	refusePatience = 10 * time.Millisecond
+
+	// maxRefused is how many threads refused connections have that linger.
+	maxRefused = 100
+)
+
+var refusing = make(chan struct{}, maxRefused)
+
+// refuse closes c in a goroutine: a client that has sent a socket with SO_LINGER makes
+// close(2) wait.
+func refuse(c *Conn) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		refusing <- struct{}{}
+		defer func() { <-refusing }()
 		_ = c.Close()
+	}()
+	timer := time.NewTimer(refusePatience)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
 	}
 }
 
 // Close ends what waits, and removes the socket file if Listen made it and it is
-// still the same. Connections that nobody accepted are ended by the kernel once
-// nobody has the socket open.
+// still the same. If it cannot remove the file it closes the socket and returns the
+// error. The kernel ends connections that nobody accepted once nobody has the socket
+// open. If a client of these has sent a socket with SO_LINGER, Close waits for that
+// time: [Config].NoFiles prevents it.
 func (l *Listener) Close() error {
 	err := l.usable()
 	if err == nil {
@@ -214,11 +259,12 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	return l.raw, nil
 }
 
-// share is called before others get the socket.
-func (l *Listener) share() {
-	if l.usable() == nil {
-		l.shared.Store(true)
+// socketFile is the file that a hand-over keeps.
+func (l *Listener) socketFile() *boundFile {
+	if l == nil {
+		return nil
 	}
+	return l.bound
 }
 
 func (l *Listener) usable() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,48 @@ type folder struct{ fd int }
 func openFolder(path string) (f folder, info fileInfo, err error) {
 	f.fd, info, err = openPath(unix.AT_FDCWD, path, unix.O_DIRECTORY)
 	return f, info, err
+}
+
+// inFolder calls f with a folder. If no number is free, the folder is the working
+// folder of a thread of its own.
+func inFolder(path string, f func(folder, fileInfo) error) error {
+	if path == "" {
+		path = "."
+	}
+	at, info, err := openFolder(path)
+	if err == nil {
+		defer at.close()
+		return f(at, info)
+	}
+	failed := &os.PathError{Op: "open", Path: path, Err: err}
+	if !sysTableFull(err) {
+		return failed
+	}
+	onThread(func() {
+		var st unix.Stat_t
+		if unix.Unshare(unix.CLONE_FS) != nil || unix.Chdir(path) != nil || unix.Stat(".", &st) != nil {
+			err = failed
+			return
+		}
+		err = f(folder{unix.AT_FDCWD}, infoOf(&st))
+	})
+	return err
+}
+
+// onThread calls f on a thread that ends afterwards. The main thread cannot end.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			onThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
+	<-done
 }
 
 // openPath opens a file for no other use than to be named.

@@ -31,6 +31,18 @@ func openFolder(path string) (folder, fileInfo, error) {
 	return folder{path}, fileInfo{info}, nil
 }
 
+// inFolder calls f with a folder.
+func inFolder(path string, f func(folder, fileInfo) error) error {
+	if path == "" {
+		path = "."
+	}
+	at, info, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	return f(at, info)
+}
+
 func (folder) close()                         {}
 func (f folder) name(base string) string      { return f.path + base }
 func (f folder) remove(base string) error     { return sysUnlink(f.path + base) }

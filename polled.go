@@ -16,7 +16,6 @@ type polled struct {
 	raw    syscall.RawConn
 	bound  *boundFile // removed by close
 	closed atomic.Bool
-	shared atomic.Bool // another process has the open file description too
 }
 
 // open puts a socket that does not block into the poller. The number is then the
@@ -28,14 +27,14 @@ func (p *polled) open(fd int, name string) (err error) {
 		p.raw, err = p.file.SyscallConn()
 	}
 	if err != nil {
-		p.bound.remove()
+		_ = p.bound.remove()
 		_ = p.file.Close()
 	}
 	return err
 }
 
-// accept waits for the next connection. Whoever else has a shared socket can clear
-// its O_NONBLOCK, and take the connection first: accept4(2) would then wait for another
+// accept waits for the next connection. Whoever else has the socket can clear its
+// O_NONBLOCK, and take the connection first: accept4(2) would then wait for another
 // one, and neither a deadline nor Close would end that. So it is called only if poll(2)
 // says that there is one, and O_NONBLOCK is set again just before. Somebody can still
 // clear it between the two calls.
@@ -46,12 +45,7 @@ func (p *polled) accept() (fd int, err error) {
 	waiting := p.raw.Read(func(sock uintptr) bool {
 		for {
 			fd = -1
-			if p.shared.Load() {
-				err = readyToAccept(int(sock))
-			} else {
-				err = nil
-			}
-			if err == nil {
+			if err = readyToAccept(int(sock)); err == nil {
 				fd, err = sysAccept(int(sock))
 			}
 			if !sysInterrupted(err) && !sysAborted(err) {
@@ -96,8 +90,7 @@ func (p *polled) close() error {
 	if p.closed.Swap(true) {
 		return closedError{}
 	}
-	p.bound.remove()
-	return p.file.Close()
+	return errors.Join(p.bound.remove(), p.file.Close())
 }
 
 // setDeadline calls one of the file's methods.

@@ -54,6 +54,7 @@ func sysClose(int)                                       {}
 
 func sysAgain(error) bool       { return false }
 func sysInterrupted(error) bool { return false }
+func sysTableFull(error) bool   { return false }
 func sysAborted(error) bool     { return false }
 func sysInUse(error) bool       { return false }
 func sysRefused(error) bool     { return false }

@@ -202,6 +202,7 @@ func sysOtherType(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
 func sysInterrupted(err error) bool {
 	return errors.Is(err, unix.EINTR) || errors.Is(err, erestartsys)
 }
+func sysTableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
 // sysIsErrno tells a bare errno, which is to be given its system call's name.
 func sysIsErrno(err error) bool {

@@ -75,8 +75,8 @@ var (
 	// connRetries is Conn's and Listener's: EINTR is retried, EAGAIN waited out.
 	connRetries = map[string][]unix.Errno{
 		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
-		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED},
-		"openat":  onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
+		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": onSignal,
+		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
 		"readlinkat": onSignal,
 		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
 	}
