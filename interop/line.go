@@ -82,3 +82,11 @@ func quote(s string) string {
 	}
 	return strconv.QuoteToASCII(s)
 }
+
+// brief is the beginning of a word that a peer said.
+func brief(word string) string {
+	if len(word) > longestWord {
+		return word[:longestWord] + "…"
+	}
+	return word
+}

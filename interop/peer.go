@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +71,13 @@ type Hello struct {
 // longestWord is what a peer may say of itself in a word. A table has room for it.
 const longestWord = 64
 
+// What an answer to hello may have.
+var (
+	helloFields = []string{"name", "lang", "version", "can", "room", "payload", "gc"}
+	abilities   = append(slices.Clone(SocketTypes), "multi", "iov", "flags") // words of can=
+	roomForm    = regexp.MustCompile(`^(\*|0|[1-9][0-9]*),(\*|0|[1-9][0-9]*)$`)
+)
+
 func (h Hello) can(what string) bool { return slices.Contains(h.Can, what) }
 
 // same tells whether a peer says of itself what it said before.
@@ -82,8 +91,13 @@ func parseHello(answer string) (h Hello, err error) {
 	if l.verb != "ok" || l.fields["name"] == "" || l.fields["can"] == "" || len(l.words) > 0 {
 		return h, fmt.Errorf("not an answer to hello: %s", quote(answer))
 	}
-	for key, value := range l.fields {
-		if key != "can" && len(value) > longestWord {
+	for _, key := range slices.Sorted(maps.Keys(l.fields)) {
+		switch value := l.fields[key]; {
+		case !slices.Contains(helloFields, key):
+			return h, fmt.Errorf("%s= is nothing that the contract knows", brief(key))
+		case value == "":
+			return h, fmt.Errorf("%s= is empty", key)
+		case key != "can" && len(value) > longestWord:
 			return h, fmt.Errorf("%s= is longer than %d bytes", key, longestWord)
 		}
 	}
@@ -95,10 +109,21 @@ func parseHello(answer string) (h Hello, err error) {
 		Payload: l.fields["payload"],
 		GC:      l.fields["gc"] == "yes",
 	}
-	if h.Room != "" && strings.Count(h.Room, ",") != 1 {
+	for i, word := range h.Can {
+		switch {
+		case !slices.Contains(abilities, word):
+			return h, fmt.Errorf("can=%s is nothing that the contract knows", brief(word))
+		case slices.Contains(h.Can[:i], word):
+			return h, fmt.Errorf("can=%s is there twice", word)
+		}
+	}
+	if h.Room != "" && !roomForm.MatchString(h.Room) {
 		return h, fmt.Errorf("room=%s is not BYTES,FDS", h.Room)
 	}
-	if _, err := hex.DecodeString(h.Payload); err != nil {
+	if gc := l.fields["gc"]; gc != "" && !h.GC {
+		return h, fmt.Errorf("gc=%s is not yes", gc)
+	}
+	if _, err := hex.DecodeString(h.Payload); err != nil || strings.ToLower(h.Payload) != h.Payload {
 		return h, fmt.Errorf("payload=%s is not bytes", h.Payload)
 	}
 	return h, nil

@@ -85,6 +85,11 @@ func TestParseHello(t *testing.T) {
 	if err != nil || h.Lang != "rust" || h.Version != "0.30.1" || !slices.Equal(h.Can, []string{"stream", "multi"}) || h.Room != "*,1" || !h.GC {
 		t.Errorf("got %+v, %v", h, err)
 	}
+	for _, room := range []string{"*,*", "0,1", "4096,*"} {
+		if h, err := parseHello("ok name=x can=dgram room=" + room); err != nil || h.Room != room {
+			t.Errorf("got %+v, %v", h, err)
+		}
+	}
 	for answer, want := range map[string]string{
 		"ok":                            `not an answer to hello: "ok"`,
 		"ok name=x":                     `not an answer to hello: "ok name=x"`,
@@ -94,6 +99,23 @@ func TestParseHello(t *testing.T) {
 		"ok name=x name=y":              `name= twice in "ok name=x name=y"`,
 		"ok name=x can=dgram room=1":    "room=1 is not BYTES,FDS",
 		"ok name=x can=dgram payload=0": "payload=0 is not bytes",
+
+		"ok name=x can=stream,levitation":       "can=levitation is nothing that the contract knows",
+		"ok name=x can=stream,":                 "can= is nothing that the contract knows",
+		"ok name=x can=stream,multi,stream":     "can=stream is there twice",
+		"ok name=x can=stream color=red":        "color= is nothing that the contract knows",
+		"ok name=x can=stream lang=":            "lang= is empty",
+		"ok name=x can=stream room=1,2,3":       "room=1,2,3 is not BYTES,FDS",
+		"ok name=x can=stream room=many,1":      "room=many,1 is not BYTES,FDS",
+		"ok name=x can=stream room=1,":          "room=1, is not BYTES,FDS",
+		"ok name=x can=stream room=-1,1":        "room=-1,1 is not BYTES,FDS",
+		"ok name=x can=stream room=+1,01":       "room=+1,01 is not BYTES,FDS",
+		"ok name=x can=stream payload=0G":       "payload=0G is not bytes",
+		"ok name=x can=stream payload=AA":       "payload=AA is not bytes",
+		"ok name=x can=stream gc=perhaps":       "gc=perhaps is not yes",
+		"ok name=x can=stream a=1 b=2 version=": "a= is nothing that the contract knows",
+
+		"ok name=x can=" + strings.Repeat("x", 9000): "can=" + strings.Repeat("x", 64) + "… is nothing that the contract knows",
 	} {
 		if h, err := parseHello(answer); err == nil || err.Error() != want {
 			t.Errorf("%q: got %+v, %v; want %s", answer, h, err, want)

@@ -103,6 +103,8 @@ func TestExitCodes(t *testing.T) {
 			"scm: peer x: not text: \"Welcome to \\a\"\n"},
 		{"a peer that is polite", append(one, "run", "--peer", `x=sh -c "read -r l; echo Hello, world; cat"`), 4, "",
 			"scm: peer x: not an answer to hello: \"Hello, world\"\n"},
+		{"a peer that can what there is not", append(one, "run", "--peer", `x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
+			"scm: peer x: can=levitation is nothing that the contract knows\n"},
 		{"a peer that never reads", append(one, "run", "--timeout", "300ms", "--peer", "x="+fake+" --sin noread"), 4, "",
 			"scm: peer x: no answer in time: signal: killed\n"},
 		{"two broken peers", append(one, "run", "--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
