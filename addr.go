@@ -48,7 +48,10 @@ func addrName(buf []byte) string {
 		return "@" + string(path[1:])
 	}
 	path, _, _ = bytes.Cut(path, []byte{0})
-	return string(path)
+	if name := string(path); name == "" || !abstract(name) {
+		return name
+	}
+	return "./" + string(path) // a path, and not the abstract name
 }
 
 // abstract tells whether a name is one that may hold NULs and has no file.

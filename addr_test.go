@@ -99,6 +99,25 @@ var _ = Describe("the address of a datagram", func() {
 		}
 	})
 
+	It("is told from an abstract name where it is a path that begins with @", func() {
+		GinkgoT().Chdir(GinkgoT().TempDir())
+		name := abstractName()
+		abstract, path := f.bound(name), f.datagram()
+		raw := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+		for i := range len(name) {
+			raw.Path[i] = int8(name[i])
+		}
+		_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(path), uintptr(unsafe.Pointer(&raw)), uintptr(2+len(name)+1))
+		Expect(errno).To(BeZero())
+
+		sent := f.file()
+		Expect(scm.Send(path, to(name, sent), 0)).To(Succeed())
+		from := f.from(abstract, sent)
+		Expect(from).To(Equal("./" + name))
+		Expect(scm.Send(abstract, to(from, sent), 0)).To(Succeed())
+		Expect(f.from(path, sent)).To(Equal(name))
+	})
+
 	It("that is too long, or a path with a NUL, is EINVAL before any system call", func() {
 		sent := f.file()
 		for _, name := range []string{

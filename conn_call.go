@@ -214,7 +214,7 @@ func (k *call) sendHolding(fd uintptr) {
 	if k.err != errNotHeld { // a second time
 		return
 	}
-	k.msg.FDs = append(k.msg.FDs, int32(fd))
+	k.msg.FDs = append(k.msg.FDs, number(int(fd)))
 	k.err = k.sendNext()
 }
 

@@ -25,7 +25,7 @@ type direction struct {
 	deadline time.Time  // the caller's
 	pause    time.Time  // when the call whose turn it is tries again; it alone changes it
 	ended    bool       // its context is done
-	shut     bool       // a pause is over: by our own shutdown
+	shut     bool       // our own shutdown ends the next pause
 }
 
 // What turn is. It becomes queued, and anything else again, under queueMu.
@@ -155,14 +155,18 @@ func (d *direction) tryLater() {
 	}
 }
 
-// wake ends the pauses, now and from now on: the next try ends the call.
+// wake ends the pause of the call that waits, or the next one: the call then sees the
+// shutdown.
 func (d *direction) wake() { _ = d.change(func() { d.shut = true }) }
 
 func (d *direction) beginPause(pause time.Duration) {
 	_ = d.change(func() { d.pause = time.Now().Add(pause) })
 }
 
-func (d *direction) endPause() { _ = d.change(func() { d.pause = time.Time{} }) }
+// endPause is called before the next try, which sees a shutdown that wake was called for.
+func (d *direction) endPause() {
+	_ = d.change(func() { d.pause, d.shut = time.Time{}, false })
+}
 
 // sleep waits for what the poller has no sign of. Whether it was the caller's
 // deadline that ended it is told by the next use of the poller.

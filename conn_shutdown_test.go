@@ -66,6 +66,17 @@ var _ = DescribeTableSubtree("a shutdown", func(network string) {
 		})
 	}
 
+	It("by CloseWrite calls a function that goes on waiting in SyscallConn a few times, and not all the time", func() {
+		a, _ := pair(network)
+		Expect(a.CloseWrite()).To(Succeed())
+		raw, err := a.SyscallConn()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(a.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))).To(Succeed())
+		calls := 0
+		err = raw.Write(func(uintptr) bool { calls++; return calls == 100 })
+		Expect(err).To(MatchError(os.ErrDeadlineExceeded), "called %d times", calls)
+	})
+
 	It("by CloseWrite leaves the deadline as it is", func() {
 		a, _ := pair(network)
 		fill(a)

@@ -2,6 +2,7 @@ package scm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -159,9 +160,14 @@ func (e Expect) Check(fds []int) error {
 	return nil
 }
 
+// closeAll closes a number that is there twice once: it can be another file's by then.
 func closeAll(fds []int) {
 	for i, fd := range fds {
-		closeNumber(fd)
+		if fd >= 0 && !slices.Contains(fds[i+1:], fd) {
+			closeNumber(fd)
+		}
+	}
+	for i := range fds {
 		fds[i] = -1
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -385,6 +386,21 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			Expect(send(a, callersConn{func(func(uintptr)) error { return unix.EBADF }})).To(opFails("write", os.ErrClosed), name)
 			nothingCame(b)
 		}
+	})
+
+	It("that gives a number outside int32 is an error, and nothing is sent", func() {
+		if strconv.IntSize == 32 {
+			Skip("int has 32 bits here: there is no such number")
+		}
+		huge := uint64(1) << 32 // its lower half is 0, a descriptor that is open
+		bad := callersConn{func(f func(uintptr)) error { f(uintptr(huge)); return nil }}
+		a, b := pair(network)
+		for name, send := range sends {
+			Expect(send(a, bad)).To(opFails("write", unix.EBADF), name)
+			nothingCame(b)
+		}
+		Expect(second(scm.Nonblock(bad))).To(MatchError(unix.EBADF))
+		Expect(second(scm.NewConn(bad))).To(MatchError(unix.EBADF))
 	})
 
 	It("that gives it twice, or an error too, sends it once", func() {

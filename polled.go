@@ -118,7 +118,7 @@ func (closedError) Is(target error) bool { return target == os.ErrClosed || targ
 
 // control calls f with the number behind raw, which stays open meanwhile.
 func control(raw syscall.RawConn, f func(fd int) error) (err error) {
-	if closed := raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+	if closed := raw.Control(func(fd uintptr) { err = f(int(number(int(fd)))) }); closed != nil {
 		return closedError{}
 	}
 	return err
