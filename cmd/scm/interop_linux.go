@@ -68,6 +68,8 @@ type plan struct {
 	runner  *interop.Peer
 	cases   []interop.Case
 	expect  *interop.Expectations
+	inside  map[string]bool // the peers inside this program
+	awaited map[string]bool // the peers of which a run is to have a verdict
 }
 
 // Inputs are what a selection has in files, and says of them.
@@ -76,6 +78,7 @@ type inputs struct {
 	shard     interop.Shard
 	expected  []interop.Expectation
 	scenarios []*interop.Scenario
+	folder    bool  // the scenarios are not those inside
 	plan      *plan // with its peers alone
 }
 
@@ -96,7 +99,8 @@ func (s *selection) read() (in inputs, err error) {
 	if err := s.checkNames(); err != nil {
 		return in, err
 	}
-	in.plan = &plan{}
+	in.folder = s.folder != ""
+	in.plan = &plan{inside: map[string]bool{}}
 	if err := s.findPeers(in.plan); err != nil {
 		return in, err
 	}
@@ -116,11 +120,31 @@ func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, e
 	if p.expect, err = interop.Expect(in.expected, interop.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
-	if p.cases, err = in.filter.Apply(interop.Plan(in.scenarios, p.peers, p.runner)); err != nil {
+	whole := interop.Plan(in.scenarios, p.peers, p.runner)
+	if p.cases, err = in.filter.Apply(whole); err != nil {
 		return nil, err
 	}
 	p.cases = in.shard.Apply(p.cases)
+	p.awaited = in.awaited(whole)
 	return p, nil
+}
+
+// awaited lists the peers of which a run is to have a verdict: all that have cases, or, if
+// only some cases are played, those that can play none of the whole plan. The peers inside
+// need not be able to play a scenario of somebody else's.
+func (in inputs) awaited(whole []interop.Case) map[string]bool {
+	plays := map[string]bool{} // those that have cases, and whether they can play any
+	for _, c := range whole {
+		plays[c.A.Name] = plays[c.A.Name] || c.OutOfReach(interop.RoleA) == ""
+		plays[c.B.Name] = plays[c.B.Name] || c.OutOfReach(interop.RoleB) == ""
+	}
+	some := len(in.filter.Run)+len(in.filter.Skip) > 0 || in.shard != interop.Shard{}
+	awaited := map[string]bool{}
+	for _, peer := range in.plan.peers {
+		can, has := plays[peer.Name]
+		awaited[peer.Name] = has && !(some && can) && !(in.folder && in.plan.inside[peer.Name])
+	}
+	return awaited
 }
 
 func (s *selection) scenarios() ([]*interop.Scenario, error) {
@@ -280,6 +304,7 @@ func (s *selection) findPeers(p *plan) error {
 			peer = interop.Missing(lib.Name, notGiven)
 		}
 		if !seen[lib.Name] {
+			p.inside[lib.Name] = true
 			_ = add(peer) // its name is not taken
 		}
 	}

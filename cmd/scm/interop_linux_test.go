@@ -32,6 +32,17 @@ func TestExitCodes(t *testing.T) {
 	if err := os.Mkdir(reportFolder, 0o777); err != nil {
 		t.Fatal(err)
 	}
+	dumb := func(can string) string {
+		return "x=sh " + write(t, "while read -r verb rest; do case $verb in hello) echo ok name=x can="+can+";; *) echo unsupported;; esac; done\n")
+	}
+	dgramOnly := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dgramOnly, "group"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const text = "# Bytes pass.\n# unix(7)\non dgram\nA> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n"
+	if err := os.WriteFile(filepath.Join(dgramOnly, "group", "id.txt"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		args   []string
@@ -95,6 +106,14 @@ func TestExitCodes(t *testing.T) {
 		{"nothing is supported", []string{"run", "--run", "limits/limit-253-ok/*/*/scm-pair-purego"}, 3, "verdicts: 0:", "scm: nothing ran\n"},
 		{"all is skipped", append(one, "run", "--skip", "basics"), 3, "verdicts: 0:", "scm: nothing ran\n"},
 		{"nothing to list", append(one, "list", "--skip", "basics"), 3, "", "scm: no cases\n"},
+
+		{"a peer that can play nothing", append(one, "run", "--peer", dumb("multi")), 3, "verdicts: 3:", "scm: peer x: none of its cases has a verdict\n"},
+		{"a peer that can play other cases", append(one, "run", "--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "verdicts: 2:", ""},
+		{"a part with nothing to play for a peer", []string{"run", "--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")}, 3, "verdicts: 1:",
+			"scm: peer x: none of its cases has a verdict\n"},
+		{"a catalogue with nothing to play for a peer", []string{"run", "--catalogue", dgramOnly, "--peer", dumb("stream")}, 3, " pass, ",
+			"scm: peer x: none of its cases has a verdict\n"},
+		{"a catalogue with nothing to play for a peer inside", []string{"run", "--catalogue", dgramOnly}, 0, " pass, ", ""},
 
 		{"a peer that is not there", append(one, "run", "--peer", "x=/nonexistent/peer"), 4, "",
 			"scm: peer x: the peer ended: exit status 127; standard error: /bin/sh: …not found\n"},

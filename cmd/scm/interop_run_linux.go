@@ -34,8 +34,10 @@ func runCommand() *cobra.Command {
 		Short: "Play the scenarios, and print who understands whom",
 		Long: `Play the scenarios between every pair of peers, and print who understands whom.
 
-Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran,
-4 a peer or the set-up is broken, 128 and its number after a signal.`,
+Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran, or
+no case of a peer has a verdict, 4 a peer or the set-up is broken, 128 and its number
+after a signal. With --run, --skip or --shard, a peer without a verdict is an error only
+if it can play no case at all; with --catalogue, not if it is one inside.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
@@ -171,6 +173,15 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		return r, &exitError{code: exitBroken}
 	case r.Verdicts() == 0:
 		return r, &exitError{exitNone, errors.New("nothing ran")}
+	}
+	var silent []error
+	for _, peer := range r.Peers {
+		if p.awaited[peer.Name] && peer.Totals.Verdicts() == 0 {
+			silent = append(silent, fmt.Errorf("peer %s: none of its cases has a verdict", peer.Name))
+		}
+	}
+	if len(silent) > 0 {
+		return r, &exitError{exitNone, errors.Join(silent...)}
 	}
 	return r, nil
 }

@@ -16,7 +16,7 @@ const (
 	exitOK     = 0 // all as expected
 	exitFail   = 1 // something not as expected
 	exitUsage  = 2 // the command line
-	exitNone   = 3 // nothing ran
+	exitNone   = 3 // nothing ran, or nothing of a peer
 	exitBroken = 4 // a peer or the set-up
 )
 
