@@ -100,7 +100,7 @@ func (s *selection) read() (in inputs, err error) {
 		return in, err
 	}
 	in.folder = s.folder != ""
-	in.plan = &plan{inside: map[string]bool{}}
+	in.plan = &plan{}
 	if err := s.findPeers(in.plan); err != nil {
 		return in, err
 	}
@@ -257,6 +257,7 @@ func (s *selection) checkNames() error {
 // findPeers lists the peers: those that can be started, and the others with the
 // reason.
 func (s *selection) findPeers(p *plan) error {
+	p.inside = map[string]bool{}
 	seen := map[string]bool{interop.RunnerName: true, interop.KernelName: true}
 	add := func(peer *interop.Peer) error {
 		if seen[peer.Name] {
