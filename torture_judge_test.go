@@ -135,6 +135,9 @@ func (o outcome) judgeError(op operation, add func(string, ...any)) {
 		return
 	}
 	_, shrugged := op.shrugs[f.kind]
+	if !shrugged {
+		_, shrugged = op.shrugs[f.kind+" "+unix.ErrnoName(f.errno)]
+	}
 	retried := slices.Contains(op.retries[f.kind], f.errno)
 	switch {
 	case r.Err == "" && shrugged:

@@ -42,7 +42,8 @@ type operation struct {
 	// retries are what is documented to be no error, by system call.
 	retries map[string][]unix.Errno
 
-	// shrugs are the system calls whose failure is no error, and why that is right.
+	// shrugs are the system calls whose failure, or whose failure with one errno ("openat
+	// EACCES"), is no error, and why that is right.
 	shrugs map[string]string
 }
 
@@ -111,6 +112,7 @@ var (
 
 	// folderShrugs are those of opening and locking a folder too.
 	folderShrugs = map[string]string{
+		"openat EACCES": "a folder that the user may not read has no lock",
 		"fcntl F_GETFL": "os.Open", "fcntl F_SETFL": "os.Open", "epoll_ctl": "os.Open: a folder is never in the poller",
 		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
 	}
