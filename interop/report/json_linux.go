@@ -112,6 +112,12 @@ func Read(file string) (*Report, error) {
 			r.Cases = append(r.Cases, *l.Case)
 		}
 		if l.End != nil {
+			if l.End.Schema != Schema {
+				return nil, fmt.Errorf("%s: schema %d at its end, and this reads %d", file, l.End.Schema, Schema)
+			}
+			if dec.More() {
+				return nil, fmt.Errorf("%s: there is more behind its end", file)
+			}
 			l.End.Cases = r.Cases
 			r, whole = l.End, true
 		}
@@ -127,10 +133,17 @@ func (r *Report) check() error {
 	if kind := r.System.Kind; kind != "" && !slices.Contains(interop.Kernels, kind) {
 		return fmt.Errorf("no such kernel: %q", kind)
 	}
+	seen := map[string]bool{}
 	for _, p := range r.Peers {
-		if !display.IsName(p.Name) {
+		switch {
+		case !display.IsName(p.Name):
 			return fmt.Errorf("not the name of a peer: %q", p.Name)
+		case seen[p.Name]:
+			return fmt.Errorf("two peers are named %q", p.Name)
+		case len(p.Command) == 0 && p.NotRun == "" && p.Name != interop.RunnerName:
+			return fmt.Errorf("the peer %q has neither a command nor not_run", p.Name)
 		}
+		seen[p.Name] = true
 	}
 	return interop.CheckResults(r.Cases)
 }

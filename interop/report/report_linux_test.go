@@ -28,7 +28,7 @@ func small(t *testing.T) *Report {
 	pass := parse(t, "basics/pass", "on stream dgram\n")
 	limit := parse(t, "limits/many", "on stream\n")
 	asked := parse(t, "gc/asked", "on stream dgram\nplay kernel\n")
-	x, y, self := &interop.Peer{Name: "x"}, &interop.Peer{Name: "libre"}, &interop.Peer{Name: interop.RunnerName}
+	x, y, self := interop.Program("x", "x"), interop.Program("libre", "libre"), &interop.Peer{Name: interop.RunnerName}
 	x.Hello = interop.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
 	y.Hello = interop.Hello{Lang: "rust", Version: "0.30.1"}
 	self.Hello = interop.Hello{Lang: "go", Version: "0"}
