@@ -62,17 +62,17 @@ func (form answerForm) check(verb string, got line) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(got.fields)) {
 		if !slices.Contains(form.must, key) && !slices.Contains(form.may, key) {
-			return fmt.Errorf("no answer to %s has %s=", verb, key)
+			return fmt.Errorf("no answer to %s has %s=", verb, brief(key))
 		}
 	}
 	for _, flag := range got.list("flags") {
 		if form.eof && !isFlag(flag) {
-			return fmt.Errorf("%s is no flag", flag)
+			return fmt.Errorf("%s is no flag", brief(flag))
 		}
 	}
 	for _, w := range got.words {
 		if w != "eof" || !form.eof {
-			return fmt.Errorf("no answer to %s has the word %s", verb, w)
+			return fmt.Errorf("no answer to %s has the word %s", verb, brief(w))
 		}
 	}
 	return nil
@@ -98,7 +98,7 @@ func answerNumbers(items []string) (numbers []int, err error) {
 		}
 		n, e := strconv.Atoi(item)
 		if e != nil || strconv.Itoa(n) != item {
-			err = fmt.Errorf("%s is no number", item)
+			err = fmt.Errorf("%s is no number", brief(item))
 			continue
 		}
 		numbers = append(numbers, n)

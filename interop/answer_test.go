@@ -1,7 +1,9 @@
 package interop
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -60,6 +62,19 @@ func TestParseAnswer(t *testing.T) {
 		}
 		if text != c.err || !slices.Equal(numbers, c.numbers) {
 			t.Errorf("%s, %q: got %v and %q, want %v and %q", c.verb, c.answer, numbers, text, c.numbers, c.err)
+		}
+	}
+}
+
+// Whatever a peer answers, up to the longest line, an error about it is short.
+func TestErrorsOfLongAnswers(t *testing.T) {
+	long := strings.Repeat("x", maxLine-100)
+	for _, answer := range []string{
+		long, "  " + long, "ok  " + long, "ok n=1 n=" + long, "ok " + long + "=1 " + "n=1", "ok n=1 " + long,
+		"ok n=1 payload=00 fds=" + long, "ok n=1 payload=00 fds=- flags=" + long, "ok n=1 payload=00 fds=- " + long, "ok n=1 payload=00 fds=- " + long + "=1", "err " + long + " 1",
+	} {
+		if _, _, err := parseAnswer("recv", answer); err == nil || len(err.Error()) > 1000 {
+			t.Errorf("%.40s…: an error of %d bytes: %.100v", answer, len(fmt.Sprint(err)), err)
 		}
 	}
 }

@@ -23,13 +23,13 @@ func parseLine(s string) (line, error) {
 	parts := strings.Split(s, " ")
 	l.verb = parts[0]
 	if l.verb == "" {
-		return l, fmt.Errorf("no word in %q", s)
+		return l, fmt.Errorf("no word in %s", quote(s))
 	}
 	for i, w := range parts[1:] {
 		key, value, ok := strings.Cut(w, "=")
 		switch {
 		case w == "":
-			return l, fmt.Errorf("two spaces in %q", s)
+			return l, fmt.Errorf("two spaces in %s", quote(s))
 		case l.verb == "err" && i == 0 && w == "lib":
 			l.words = append(l.words, w)
 			l.text = strings.Join(parts[2:], " ")
@@ -38,7 +38,7 @@ func parseLine(s string) (line, error) {
 			l.words = append(l.words, w)
 		default:
 			if _, twice := l.fields[key]; twice {
-				return l, fmt.Errorf("%s= twice in %q", key, s)
+				return l, fmt.Errorf("%s= twice in %s", brief(key), quote(s))
 			}
 			l.fields[key] = value
 		}

@@ -34,7 +34,7 @@ func (w Want) match(got line) (names []string, why string) {
 		case key == "flags":
 			why = matchFlags(want, have, ok)
 		case have != want:
-			why = fmt.Sprintf("%s is %s", key, have)
+			why = fmt.Sprintf("%s is %s", key, brief(have))
 		}
 		if why != "" {
 			return nil, why

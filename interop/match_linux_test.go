@@ -93,3 +93,19 @@ func TestMatch(t *testing.T) {
 		}
 	}
 }
+
+// A difference shows the beginning of a long answer.
+func TestDifferenceOfLongAnswer(t *testing.T) {
+	long := strings.Repeat("x", maxLine-100)
+	got, _, err := parseAnswer("recv", "ok n=1 payload="+long+" fds=-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseLine("ok n=1 payload=00 fds=-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, why := (Want{line: want}).match(got); why == "" || len(why) > 1000 {
+		t.Errorf("a difference of %d bytes: %.100s", len(why), why)
+	}
+}
