@@ -77,9 +77,12 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 				}
 			}
 			ctx, stop := r.context()
-			defer stop()
 			if r.worker {
+				// To the end a signal, which can come from the parent and from the
+				// terminal, ends it only in order.
 				ctx = untilParentEnds(ctx)
+			} else {
+				defer stop()
 			}
 			var payload []byte
 			var fds []int

@@ -300,8 +300,26 @@ func TestSendAndRecvSignal(t *testing.T) {
 			}
 		}
 	}
-	// One who has connected and says nothing.
+	// ^C is for a whole process group, with the worker of recv in it.
 	addr := filepath.Join(t.TempDir(), "socket")
+	group := &started{cmd: exec.Command(program(t, "scm"), "recv", addr)}
+	group.cmd.Stdout, group.cmd.Stderr = &group.stdout, &group.stderr
+	group.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := group.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := os.Lstat(addr); err == nil {
+			break
+		}
+	}
+	if err := unix.Kill(-group.cmd.Process.Pid, unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if got := group.wait(); got != (result{code: 130, stderr: "scm: interrupt\n"}) {
+		t.Errorf("^C: got %+v", got)
+	}
+	// One who has connected and says nothing.
 	r := start(t, "recv", addr, "--format", "openssh")
 	var silent net.Conn
 	for silent == nil { // until it listens
@@ -432,6 +450,100 @@ func TestRecvSilentFile(t *testing.T) {
 				t.Errorf("received %+v", got)
 			}
 		})
+	}
+}
+
+// A partner passes a TCP connection whose other end reads nothing: whoever closes it
+// waits for that. Neither recv nor send does.
+func TestLingeringSocket(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		args   []string
+		code   int
+		stdout string // its beginning
+		stderr string
+	}{
+		{"received", nil, 0, "1 byte \"\\x00\", 1 descriptor\nsocket, read-write, ", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addr := filepath.Join(t.TempDir(), "socket")
+			r := start(t, append([]string{"recv", "--timeout", "20s", addr}, c.args...)...)
+			passLingering(t, dialed(t, addr))
+			got := r.within(t)
+			if got.code != c.code || !strings.HasPrefix(got.stdout, c.stdout) || got.stderr != c.stderr {
+				t.Errorf("received %+v", got)
+			}
+		})
+	}
+	t.Run("in the queue of one who sends", func(t *testing.T) {
+		addr := filepath.Join(t.TempDir(), "socket")
+		s := start(t, "send", "--listen", "--timeout", "20s", addr)
+		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			if _, err := os.Lstat(addr); err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("no socket file")
+			}
+		}
+		// It has the message in its queue before it accepts the connection.
+		if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		var status unix.WaitStatus
+		if _, err := again(func() (int, error) { return unix.Wait4(s.cmd.Process.Pid, &status, unix.WUNTRACED, nil) }); err != nil || !status.Stopped() {
+			t.Fatal(err, status)
+		}
+		passLingering(t, dialed(t, addr))
+		if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if sent := s.within(t); sent != (result{}) {
+			t.Errorf("sent %+v", sent)
+		}
+	})
+}
+
+// passLingering sends a TCP connection that has bytes to send, and whose close(2) waits
+// for that for a minute. It closes its own descriptor, which waits for nothing: the
+// message has another one.
+func passLingering(t *testing.T, sock int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip("there is no TCP here: ", err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept() // reads nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = peer.Close() }) // ends who waits
+	file, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	defer file.Close()
+	fd := int(file.Fd())
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = again(func() (int, error) { return unix.Write(fd, make([]byte, 1<<16)) })
+	}
+	if err != unix.EAGAIN {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 60}); err != nil {
+		t.Fatal(err)
+	}
+	if err := scm.Send(sock, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{fd}}, 0); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -260,6 +261,23 @@ func TestTraceRaw(t *testing.T) {
 	}
 	if r.code != 0 || !ruler.MatchString(r.errors) || !strings.Contains(r.errors, "    entry  68656c6c6f\n") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A name that is not UTF-8 can be had back.
+func TestTraceFileHex(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a\xff\xfeb")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := scmCommand(t, append([]string{"trace", "--json", "--"}, tracee(t, "pass")...)...)
+	cmd.Stdin = file
+	got := finish(t, cmd)
+	// Of the call that sends it, and of the one that receives it.
+	if want := `"file_hex":"` + hex.EncodeToString([]byte(name)) + `"`; got.code != 0 || strings.Count(got.stderr, want) != 2 {
+		t.Errorf("got %+v, want %s twice", got, want)
 	}
 }
 

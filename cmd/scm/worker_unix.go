@@ -39,7 +39,9 @@ func inWorker() (started bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	unix.CloseOnExec(pair[0]) // nothing is started beside it
+	for _, fd := range pair {
+		unix.CloseOnExec(fd) // nothing is started beside it
+	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "worker"), os.NewFile(uintptr(pair[1]), "parent")
 	defer ours.Close()
 	cmd := exec.Command(self, append(os.Args[1:len(os.Args):len(os.Args)], "--"+workerFlag)...)
