@@ -99,6 +99,16 @@ func walk(t *testing.T, overlay string) (output string, err error) {
 	return string(out), err
 }
 
+// TestMutantsHaveAPlace puts each mutant into copies of the sources, also those that
+// run with SCM_MUTANTS=full alone.
+func TestMutantsHaveAPlace(t *testing.T) {
+	for _, m := range mutants {
+		if _, err := put.Overlay("../..", t.TempDir(), put.Edit{File: m.file, Old: m.old, New: m.new}); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
 // TestMutants is the test of the test.
 func TestMutants(t *testing.T) {
 	for i := range mutants {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	put "github.com/scm-rights/scm/internal/mutant"
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
@@ -82,6 +83,16 @@ func TestMutants(t *testing.T) {
 	brieflyProve(t, func(p *proof) error {
 		return p.mutants(slices.DeleteFunc(slices.Clone(allMutants), func(f fault) bool { return !f.often }))
 	})
+}
+
+// TestMutantsHaveAPlace puts each fault into copies of the sources, also those that
+// make identity-mutants runs alone.
+func TestMutantsHaveAPlace(t *testing.T) {
+	for _, f := range allMutants {
+		if _, err := put.Overlay("../..", t.TempDir(), f.edits...); err != nil {
+			t.Errorf("%s: %v", f.what, err)
+		}
+	}
 }
 
 // docs/identity.md says how many there are.

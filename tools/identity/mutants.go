@@ -382,7 +382,7 @@ var callFaults = []fault{
 // answer: what the script prints shows them.
 var resultFaults = []fault{
 	{what: "an errno is another", field: "line", words: "the script",
-		edits: instead(pureLinux, "\t\treturn -1, errno\n", "\t\treturn -1, errno ^ 1\n")},
+		edits: instead(pureLinux, "\treturn -1, errno\n", "\treturn -1, errno ^ 1\n")},
 	{what: "a count is one more", field: "line", words: "the script",
 		edits: instead("csrc/scm_rights_cgo.h", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n;", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n + 1;")},
 	{what: "flags are told that are the library's own", field: "line", words: "the script",
