@@ -79,11 +79,21 @@ func (c *Conn) RecvFile() (*os.File, error) {
 //
 // No call that NewFile makes can hold the process up. The partner can hold up this one
 // call and any later call on the file, as close(2) of a FUSE file waits for its server.
-// Deadlines and contexts do not end that. Errors wrap the errno: EBADF, EMFILE, ….
-func NewFile(fd int, name string) (*os.File, error) { return newFile(int(number(fd)), name) }
+// Deadlines and contexts do not end that. Errors wrap the errno: EBADF, EMFILE, …; the
+// first file of a program also needs the numbers of the runtime's poller.
+func NewFile(fd int, name string) (*os.File, error) {
+	fd = int(number(fd))
+	if err := sysCloseOnExec(fd); err != nil {
+		return nil, err
+	}
+	return newFile(fd, name)
+}
 
 func newFile(fd int, name string) (*os.File, error) {
 	if sysPollable(fd) {
+		if err := startPoller(fd); err != nil {
+			return nil, err
+		}
 		return os.NewFile(uintptr(fd), name), nil
 	}
 	return unpolledFile(fd, name)

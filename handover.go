@@ -59,10 +59,11 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // sender sees too. See SendConn for ctx, and RecvFile for other errors.
 //
 // The sender has the same open file description, and can hold up calls on it, while it
-// is itself inside a read into memory that is not there: on Linux Read of a Unix stream,
-// and Read, Write, LocalAddr and RemoteAddr of an Internet socket. The last two ask the
-// kernel when they are first called. No deadline ends such a call, and Close waits for
-// it. Each holds up its own thread, and no more.
+// is itself inside a read into memory that is not there: on Linux Read of a Unix socket,
+// and Read, Write, CloseRead, CloseWrite, LocalAddr and RemoteAddr of an Internet socket.
+// The last two ask the kernel when they are first called. No deadline ends such a call,
+// and Close waits for it. Each holds up a thread of its own; 10,000 of them end a Go
+// program ([runtime/debug.SetMaxThreads]).
 //
 // Whoever closes a socket last waits for the time of its SO_LINGER, and the sender can
 // set that.

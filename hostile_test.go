@@ -356,7 +356,92 @@ var _ = Describe("NewFile", func() {
 		}
 		runChild(childCommand("new-file"))
 	})
+
+	It("makes what it is given close-on-exec", func() {
+		f := connect(unix.SOCK_SEQPACKET)
+		for _, s := range samples {
+			fd := copies(f.opened(s))[0]
+			Expect(fcntl(fd, unix.F_SETFD, 0)).To(BeZero())
+			file, err := scm.NewFile(fd, "")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(fdtest.CloseOnExec(numberOf(file))).To(BeTrue(), s.name)
+			Expect(file.Close()).To(Succeed())
+		}
+	})
 })
+
+// The runtime ends the process if no number is free for its poller, which it makes with
+// the first file that it polls.
+var _ = Describe("the first file for the poller", func() {
+	for _, what := range []string{"NewFile", "Pair", "NewConnFD"} {
+		It("is EMFILE where the poller has no number: "+what, func() {
+			cmd := childCommand("first-polled", what)
+			cmd.Env = append(cmd.Env, "GOGC=off") // a timer of the garbage collector makes the poller, too
+			if runChild(cmd) == "early" {
+				Skip("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
+			}
+		})
+	}
+})
+
+var _ = child("first-polled", func(args []string) {
+	polls := func() bool {
+		for fd := range 64 {
+			if strings.Contains(fdtest.Name(fd), "eventpoll") {
+				return true
+			}
+		}
+		return false
+	}
+	var p, sv [2]int
+	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
+	sv, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	Expect(err).NotTo(HaveOccurred())
+
+	call, needs := func() error { return second(scm.NewFile(p[0], "")) }, 0
+	switch args[0] {
+	case "Pair":
+		needs = 2
+		call = func() error { _, _, err := scm.Pair("unix"); return err }
+	case "NewConnFD":
+		needs = 1
+		call = func() error { return second(scm.NewConnFD(sv[0])) }
+	}
+	if polls() {
+		fmt.Print("early")
+		return
+	}
+
+	// withFree would make the poller.
+	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32, Max: 32})).To(Succeed())
+	var fill []int
+	for err == nil {
+		var fd int
+		if fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			fill = append(fill, fd)
+		}
+	}
+	Expect(err).To(MatchError(unix.EMFILE))
+	for free := range needs + 3 {
+		before := openBelow(32)
+		Expect(call()).To(MatchError(unix.EMFILE), "%d free", free)
+		Expect(openBelow(32)).To(Equal(before), "%d free", free)
+		Expect(polls()).To(BeFalse())
+		Expect(unix.Close(fill[free])).To(Succeed())
+	}
+	Expect(call()).To(Succeed())
+	Expect(polls()).To(BeTrue())
+})
+
+// openBelow returns the open numbers below max, and opens nothing for that.
+func openBelow(max int) (open []int) {
+	for fd := range max {
+		if fdtest.IsOpen(fd) {
+			open = append(open, fd)
+		}
+	}
+	return open
+}
 
 // new-file makes files where no number is free.
 var _ = child("new-file", func([]string) {

@@ -101,7 +101,7 @@ type TruncatedError struct {
 	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE
 	// where there was no room for them, EMFILE or ENFILE where no number was
 	// free. It is nil where a security module refused, or other control data
-	// took the room; and always for ReadFD.
+	// took the room of files that were asked for; and always for ReadFD.
 	Cause error
 }
 

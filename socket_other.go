@@ -33,6 +33,7 @@ func sysPair(string) (a, b int, err error)               { return -1, -1, ErrUns
 func sysAccept(int) (int, error)                         { return -1, ErrUnsupported }
 func sysDup(int) (int, error)                            { return -1, ErrUnsupported }
 func sysPollable(int) bool                               { return false }
+func sysCloseOnExec(int) error                           { return ErrUnsupported }
 func sysStandIn(int) (int, error)                        { return -1, ErrUnsupported }
 func sysReplace(int, int) error                          { return ErrUnsupported }
 func sysRestrict(int, string, fs.FileMode) error         { return ErrUnsupported }

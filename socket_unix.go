@@ -191,6 +191,11 @@ func sysClose(fd int) { _ = unix.Close(fd) }
 // the socket, and the next call on the socket returns it.
 const erestartsys = syscall.Errno(512)
 
+func sysCloseOnExec(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+	return os.NewSyscallError("fcntl", err)
+}
+
 // What an error means.
 
 func sysAgain(err error) bool     { return errors.Is(err, unix.EAGAIN) }

@@ -114,6 +114,7 @@ var (
 	folderShrugs = map[string]string{
 		"openat EACCES": "a folder that the user may not read has no lock",
 		"fcntl F_GETFL": "os.Open", "fcntl F_SETFL": "os.Open", "epoll_ctl": "os.Open: a folder is never in the poller",
+		"openat":      "a folder that may not be read (EACCES) is not locked",
 		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
 	}
 
