@@ -80,8 +80,8 @@ func (k *call) addFiles(files []*os.File) error {
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
 // is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil.
-// On a socket with SO_PASSCRED,
-// SO_PASSPIDFD or SO_TIMESTAMP other control data takes the room: use Recv there.
+// On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other
+// control data, for which there is no room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	if err := c.usable(); err != nil {
 		return 0, nil, c.fail("read", err)

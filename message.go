@@ -107,7 +107,8 @@ func Send(sock int, m *Message, flags int) error {
 // module refused. The end of a stream is m.N == 0 with no descriptors.
 //
 // On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that
-// is not asked for takes room from the descriptors.
+// is not asked for takes room from the descriptors. With SO_INQ, Linux sets MSG_CTRUNC
+// where all the room was for descriptors, though none of them is missing.
 //
 // Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN,
 // EINTR, ENOTCONN, …; then nothing was received.

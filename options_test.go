@@ -127,6 +127,22 @@ var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 	})
 }, everyType)
 
+var _ = Describe("SO_INQ on a stream", func() {
+	It("sets MSG_CTRUNC where there is no room behind the descriptors, of which none is missing", func() {
+		f := connect(unix.SOCK_STREAM)
+		if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_INQ, 1); err != nil {
+			Skip("this kernel has no SO_INQ: " + err.Error())
+		}
+		sent := f.files(2)
+		f.sends("x", sent...)
+		f.receives(1, 2, 0, "x", unix.MSG_CTRUNC, sent...)
+		f.sends("x", sent...)
+		f.receives(1, 32, 0, "x", 0, sent...)
+		Expect(scm.WriteFD(f.a, []byte("x"), sent[0])).To(Equal(1))
+		f.readsLost(make([]byte, 1), 1)
+	})
+})
+
 var _ = Describe("SO_TIMESTAMP on a datagram socket", func() {
 	It("comes before the descriptors, which are found behind it", func() {
 		f := connect(unix.SOCK_DGRAM)

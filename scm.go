@@ -153,7 +153,7 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 //   - The call failed: -1, -1 and an error that wraps the errno.
 //
 // The room for control data is the book's, CMSG_SPACE(sizeof(int)). On sockets
-// with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP other control data takes it:
+// with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data:
 // use [Recv] there.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(number(sock), p)

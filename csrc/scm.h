@@ -49,8 +49,9 @@ ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
  * Receive up to nbytes bytes and one descriptor from the socket fd.
  *
  * *recvfd is always set: to the descriptor (close-on-exec, the caller's to
- * close), to SCM_FD_NONE, or to SCM_FD_LOST. Not for sockets with SO_PASSCRED
- * or timestamps: those messages take the room, and the result is SCM_FD_LOST.
+ * close), to SCM_FD_NONE, or to SCM_FD_LOST. Not for sockets with SO_PASSCRED,
+ * SO_INQ or timestamps: for those messages there is no room, and the result is
+ * SCM_FD_LOST.
  */
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
