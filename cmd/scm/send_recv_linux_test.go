@@ -415,7 +415,7 @@ func TestSendAndRecvTimeout(t *testing.T) {
 // within waits, but not for ever.
 func (s *started) within(t *testing.T) result {
 	t.Helper()
-	kill := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Kill() })
+	kill := time.AfterFunc(2*time.Minute, func() { _ = s.cmd.Process.Kill() })
 	defer kill.Stop()
 	return s.wait()
 }
@@ -431,15 +431,15 @@ func TestRecvSilentFile(t *testing.T) {
 		stdout string // a part of it
 		stderr string
 	}{
-		{"its attributes", fuseGetattr, nil, 0, "regular, read, offset 0, ", ""},
-		{"its close", fuseFlush, nil, 0, "regular, read, offset 0, ", ""},
-		{"the close of one that is refused", fuseFlush, []string{"--expect", "pipe"}, 1, "", "scm: timed out after 3s\n"},
-		{"its bytes", fuseRead, []string{"--cat"}, 1, "", "scm: timed out after 3s\n"},
+		{"its attributes", fuseGetattr, []string{"--timeout", "1m"}, 0, "regular, read, offset 0, ", ""},
+		{"its close", fuseFlush, []string{"--timeout", "1m"}, 0, "regular, read, offset 0, ", ""},
+		{"the close of one that is refused", fuseFlush, []string{"--timeout", "8s", "--expect", "pipe"}, 1, "", "scm: timed out after 8s\n"},
+		{"its bytes", fuseRead, []string{"--timeout", "8s", "--cat"}, 1, "", "scm: timed out after 8s\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fd, hush := silentFile(t)
 			addr := filepath.Join(t.TempDir(), "socket")
-			r := start(t, append([]string{"recv", "--timeout", "3s", addr}, c.args...)...)
+			r := start(t, append([]string{"recv", addr}, c.args...)...)
 			pass := dialed(t, addr)
 			hush(c.silent) // whoever starts a process closes the file in it
 			if err := scm.Send(pass, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{fd}}, 0); err != nil {
@@ -563,6 +563,37 @@ func dialed(t *testing.T, addr string) int {
 		if time.Now().After(end) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A worker that somebody stopped does not hold up the end by a signal.
+func TestRecvStoppedWorker(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := start(t, "recv", addr)
+	dialed(t, addr)
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.cmd.Process.Pid))
+	if err != nil || len(files) == 0 {
+		t.Skip("the kernel lists no children: ", err)
+	}
+	worker := 0
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && len(text) > 0 {
+			_, _ = fmt.Sscan(string(text), &worker)
+		}
+	}
+	if worker == 0 {
+		t.Fatal("there is no worker")
+	}
+	if err := unix.Kill(worker, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Kill(worker, unix.SIGKILL) }()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.cmd.WaitDelay = time.Second // the worker has the output open
+	if got := r.within(t); got.code != 128+int(unix.SIGTERM) {
+		t.Errorf("got %+v", got)
 	}
 }
 

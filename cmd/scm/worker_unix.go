@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,10 @@ import (
 const (
 	workerFlag = "worker" // says that the process is the worker
 	workerFD   = 3        // a socket: the parent has the other end
+
+	// workerPatience is how long the worker may take to end after a signal. It does not
+	// end if it was stopped, or killed while a partner holds up a call.
+	workerPatience = 5 * time.Second
 )
 
 // toParent is the worker's socket. In any other process it is nil.
@@ -60,20 +65,39 @@ func inWorker() (started bool, err error) {
 		signal.Stop(signals)
 		return false, err
 	}
-	go func() {
-		for s := range signals {
+	ended := make(chan error, 1)
+	go func() { ended <- statusOf(cmd, ours) }()
+	var (
+		first   os.Signal
+		tooLate <-chan time.Time
+	)
+	for {
+		select {
+		case err := <-ended:
+			return true, err
+		case s := <-signals:
 			_ = cmd.Process.Signal(s)
+			if first == nil {
+				first, tooLate = s, time.After(workerPatience)
+			}
+		case <-tooLate:
+			s := first.(syscall.Signal)
+			return true, &exitError{128 + int(s), interrupt(s)}
 		}
-	}()
+	}
+}
+
+// statusOf waits for the exit status of the worker, and returns the error for it.
+func statusOf(cmd *exec.Cmd, worker *os.File) error {
 	var status [1]byte
-	if n, _ := ours.Read(status[:]); n == 1 {
-		return true, withStatus(int(status[0]))
+	if n, _ := worker.Read(status[:]); n == 1 {
+		return withStatus(int(status[0]))
 	}
 	_ = cmd.Wait() // the state tells
 	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return true, &exitError{128 + int(s.Signal()), interrupt(s.Signal())}
+		return &exitError{128 + int(s.Signal()), interrupt(s.Signal())}
 	}
-	return true, withStatus(cmd.ProcessState.ExitCode())
+	return withStatus(cmd.ProcessState.ExitCode())
 }
 
 // withStatus is the error that makes scm exit so, without a word.
