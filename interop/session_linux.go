@@ -314,8 +314,9 @@ func playAll(cases []Case, r rules, done func(Result)) {
 
 func (s *session) playUndisturbed(k *kit, first Case) (Result, error) {
 	// What a user may have in flight, of all processes, depends on the limit of the one
-	// that sends; root may have any number.
-	if k.c.Scenario.limits() && os.Getuid() != 0 {
+	// that sends; root may have any number. Another scenario can start a peer as the same
+	// user.
+	if k.c.Scenario.limits() && os.Getuid() != 0 || len(k.c.Scenario.Users) > 0 {
 		s.crowd.Lock()
 		defer s.crowd.Unlock()
 	} else {
