@@ -11,8 +11,6 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 	size_t i;
 	long done;
 
-	if (n > SCM_MAX_BATCH)
-		n = SCM_MAX_BATCH;
 	for (i = 0; i < n; i++) {
 		if (scm_check(&ms[i]) < 0) {
 			for (i = 0; i < n; i++)
@@ -20,6 +18,8 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 			return -1;
 		}
 	}
+	for (; n > SCM_MAX_BATCH; n--)
+		scm_empty(&ms[n - 1]);
 	if (n == 0)
 		return 0;
 #ifdef __linux__
@@ -40,7 +40,7 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		/* MSG_WAITFORONE: having one, it does not wait for the next. */
 		done = scm_recv(sock, &ms[i], i > 0 ? flags | MSG_DONTWAIT : flags);
 		if (done < 0) {
-			for (; i > 0 && n > i; n--)
+			for (; n > i; n--)
 				scm_empty(&ms[n - 1]);
 			return i > 0 ? (int)i : -1;
 		}

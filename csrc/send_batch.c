@@ -18,13 +18,14 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 	size_t k;
 	long done;
 
-	if (n > SCM_MAX_BATCH)
-		n = SCM_MAX_BATCH;
+	for (i = 0; i < n; i++)
+		ms[i].len = 0;
 	for (i = 0; i < n; i++) {
 		if (scm_check(&ms[i]) < 0)
 			return -1;
-		ms[i].len = 0;
 	}
+	if (n > SCM_MAX_BATCH)
+		n = SCM_MAX_BATCH;
 	if (n == 0)
 		return 0;
 #ifdef __linux__

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST (SCM_MAX_BATCH + 1)
+#define MOST (SCM_MAX_BATCH + 2)
 #define FILES 3 /* of a message, at most */
 
 /* Messages and what is theirs. */
@@ -250,6 +250,53 @@ limits(int type)
 	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), n);
 	for (i = 0; i < n; i++)
 		arrived(i, i);
+	close_letters();
+	raw_close(2, sv);
+}
+
+/* A call sends and receives SCM_MAX_BATCH, and all the others are checked and emptied too. */
+static void
+beyond(int type)
+{
+	size_t last = MOST - 1;
+	size_t files;
+	int sv[2];
+	size_t i;
+
+	raw_pair(type, sv);
+	letters(MOST);
+	files = out.m[last].nfds;
+	out.m[last].nfds = SCM_MAX_FDS + 1;
+	errno = 0;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EINVAL);
+	for (i = 0; i < MOST; i++)
+		CHECK_EQ(out.m[i].len, 0);
+	empty(sv[1]);
+	out.m[last].nfds = files;
+	for (i = 0; i < MOST; i++)
+		out.m[i].len = 99;
+	CHECK_EQ(scm_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
+	for (i = SCM_MAX_BATCH; i < MOST; i++)
+		CHECK_EQ(out.m[i].len, 0);
+
+	slots(MOST);
+	in.m[last].iovlen = SCM_MAX_IOV + 1;
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EMSGSIZE);
+	untouched(0);
+	slots(MOST);
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
+	for (i = 0; i < SCM_MAX_BATCH; i++)
+		arrived(i, i);
+	untouched(SCM_MAX_BATCH);
+	empty(sv[1]);
+	slots(MOST);
+	errno = 0;
+	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(errno, EAGAIN);
+	untouched(0);
 	close_letters();
 	raw_close(2, sv);
 }
@@ -548,6 +595,7 @@ main(void)
 	check_run_types("DQ", "batch/counts", counts);
 	check_run_types("DQ", "batch/bad-descriptor", bad_descriptor);
 	check_run_types("DQ", "batch/limits", limits);
+	check_run_types("DQ", "batch/beyond", beyond);
 	check_run_types("DQ", "batch/wait-for-one", wait_for_one);
 	check_run_types("DQ", "batch/dontwait", dontwait);
 	check_run_types("SDQ", "batch/rooms", rooms);
