@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,9 +31,9 @@ const (
 
 // run puts the command in scm's place, with the descriptors as 3 and up.
 //
-// Among those numbers are the runtime's own, which it would not do without in the
-// time left. So scm takes its own place first: moveCommand runs before the runtime
-// has waited for anything.
+// Among those numbers are the runtime's own, on which it waits at any time. So a thread
+// with a table of its own does it. Without one, scm takes its own place first, as
+// moveCommand: its runtime has opened nothing among these numbers, or it gives up.
 func (r *receiving) run(command []string, format wire.Format, payload []byte, fds []int) error {
 	if len(fds) == 0 {
 		return &exitError{exitFail, errors.New("the message came without a descriptor")}
@@ -39,10 +41,6 @@ func (r *receiving) run(command []string, format wire.Format, payload []byte, fd
 	program, err := exec.LookPath(command[0])
 	if err != nil {
 		return &exitError{exitFail, err}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return broken(err)
 	}
 	var numbers, names []string
 	for _, fd := range fds {
@@ -58,6 +56,15 @@ func (r *receiving) run(command []string, format wire.Format, payload []byte, fd
 			name = f.Kind
 		}
 		names = append(names, plain(name))
+	}
+	if ownTable() {
+		return &exitError{exitFail, become(program, command, fds, strings.Join(names, ":"))}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return broken(err)
+	}
+	for _, fd := range fds {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return &exitError{exitFail, fmt.Errorf("fcntl: %w", err)}
 		}
@@ -96,36 +103,57 @@ func moveCommand() *cobra.Command {
 				}
 				fds = append(fds, fd)
 			}
-			if err := move(fds); err != nil {
+			if err := claim(fds); err != nil {
 				return &exitError{exitFail, err}
 			}
-			for name, value := range map[string]string{listenFDs: strconv.Itoa(len(fds)), listenFDNames: args[1], listenPID: strconv.Itoa(os.Getpid())} {
-				if err := os.Setenv(name, value); err != nil {
-					return &exitError{exitFail, err}
-				}
-			}
-			return &exitError{exitFail, fmt.Errorf("%s: %w", args[2], unix.Exec(args[2], args[3:], os.Environ()))}
+			return &exitError{exitFail, become(args[2], args[3:], fds, args[1])}
 		},
 	}
 }
 
-// move gives the descriptors the numbers from firstFD on, without close-on-exec. By
-// way of numbers above those none is lost that another one takes.
-func move(fds []int) error {
+// claim sees to it that none of the numbers that the descriptors are to have is, or
+// becomes, the runtime's.
+func claim(fds []int) error {
+	own, end := slices.Clone(fds), firstFD+len(fds)
+	for n := 0; n < end; own = append(own, n) {
+		var err error
+		if n, err = unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, firstFD); err != nil {
+			return fmt.Errorf("fcntl: %w", err)
+		}
+	}
+	for n := firstFD; n < end; n++ {
+		if !slices.Contains(own, n) {
+			return fmt.Errorf("descriptor %d is the runtime's own: is standard input, output or error non-blocking?", n)
+		}
+	}
+	return nil
+}
+
+// become moves the descriptors to the numbers from firstFD on and executes the program.
+// By way of numbers above those none is lost that another one takes. The others are
+// close-on-exec.
+func become(program string, command []string, fds []int, names string) error {
+	for name, value := range map[string]string{listenFDs: strconv.Itoa(len(fds)), listenFDNames: names, listenPID: strconv.Itoa(os.Getpid())} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	env := os.Environ()
 	var high []int
 	for _, fd := range fds {
-		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, firstFD+len(fds))
+		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstFD+len(fds))
 		if err != nil {
 			return fmt.Errorf("fcntl: %w", err)
 		}
+		unix.CloseOnExec(fd)
 		high = append(high, n)
 	}
-	closeAll(fds)
+	// No collection, which would let the scheduler in, until this thread is another program.
+	debug.SetGCPercent(-1)
 	for i, fd := range high {
-		if err := unix.Dup2(fd, firstFD+i); err != nil {
-			return fmt.Errorf("dup2: %w", err)
+		if err := duplicate(fd, firstFD+i); err != nil {
+			return fmt.Errorf("dup: %w", err)
 		}
 	}
-	closeAll(high)
-	return nil
+	return fmt.Errorf("%s: %w", program, unix.Exec(program, command, env))
 }

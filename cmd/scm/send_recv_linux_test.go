@@ -566,6 +566,55 @@ func dialed(t *testing.T, addr string) int {
 	}
 }
 
+// The runtime waits by an epoll of its own, from the start if standard input does not
+// block. A partner's epoll never takes its place: its data would be the runtime's pointers.
+func TestRecvCommandEpoll(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err, " (Debian: strace)")
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
+	}
+	input, ready := os.NewFile(uintptr(p[0]), "input"), p[1]
+	defer input.Close()
+	defer unix.Close(ready)
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(epoll)
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, ready, &unix.EpollEvent{Events: unix.EPOLLOUT, Fd: 0x41410000, Pad: 0x4141}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, inject string
+		code         int
+		stderr       string // a part of it
+	}{
+		{"in time", "inject=execve:delay_enter=300000", 0, ""},
+		{"without a table of its own", "inject=unshare:error=EPERM", 1, "is the runtime's own: is standard input, output or error non-blocking?\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addr := filepath.Join(t.TempDir(), "socket")
+			r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve,unshare", "-e", c.inject,
+				program(t, "scm"), "recv", patience, addr, "--", "/bin/true")}
+			r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = input, &r.stdout, &r.stderr
+			if err := r.cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			m := scm.Message{Buffers: [][]byte{{0}}, FDs: slices.Repeat([]int{epoll}, 6)}
+			if err := scm.Send(dialed(t, addr), &m, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.wait(); got.code != c.code || !strings.HasSuffix(got.stderr, c.stderr) || c.code == 0 && got.stderr != "" {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 // A worker that somebody stopped does not hold up the end by a signal.
 func TestRecvStoppedWorker(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
