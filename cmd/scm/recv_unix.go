@@ -44,8 +44,8 @@ In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its byte
 name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
 
 With --timeout, and after a signal, scm ends within a second, whatever was received.
-With COMMAND that is not so for a file of a file system whose server does not answer:
-the kernel closes no such file before it does.
+With COMMAND, or without /proc, that is not so for a file of a file system whose server
+does not answer, or a socket that its sender holds: the kernel closes it only after that.
 
 Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 2 wrong usage, 128 and its number after a signal.`,
