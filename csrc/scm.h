@@ -10,9 +10,14 @@
  * on waiting after pthread_cancel, and is cancelled behind it. On other systems
  * the wait is one, and only the wait. Asynchronous cancellation, and a signal
  * handler that does not return (siglongjmp, pthread_exit), lose what the
- * interrupted call has received. Handlers may call these functions, but for the
- * batches where the handler's stack is small: scm_send_batch and scm_recv_batch
- * need 40 KiB of stack, scm_send and scm_recv 2 KiB (8 KiB outside of Linux).
+ * interrupted call has received.
+ *
+ * Signal handlers may call these functions if their stack is large enough. On
+ * Linux scm_send_batch and scm_recv_batch need 44 KiB, the other functions 6 KiB,
+ * beside the frame of the signal itself (AT_MINSIGSTKSZ). About 3 KiB of that are
+ * for the dynamic linker, which looks up a function at its first call; a program
+ * that is linked with -z now does not need them. On other systems each function
+ * needs about 10 KiB.
  */
 #ifndef SCM_H
 #define SCM_H

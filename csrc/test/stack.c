@@ -1,4 +1,7 @@
-/* A call on a stack that is too small ends at the guard page, and writes nothing beyond it. */
+/*
+ * A call on a stack that is too small ends at the guard page, and writes nothing
+ * beyond it. The stack that scm.h states is enough.
+ */
 #include "check.h"
 #include "raw.h"
 
@@ -11,10 +14,14 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
 
 #define BEYOND ((size_t)256 << 10)
 #define FILL 0x5a
-#define NEEDED ((size_t)40 << 10) /* as scm.h states */
+#define NEEDED ((size_t)6 << 10) /* as scm.h states */
+#define NEEDED_BATCH ((size_t)44 << 10)
 
 static int sv[2];
 
@@ -141,15 +148,138 @@ guard(void)
 		check_skip("the smallest thread has stack enough");
 }
 
-/* What scm.h states is enough, beside what a thread and pass need. */
+#ifdef __linux__
+static struct scm_message message;
+static char byte = 'x';
+static struct iovec one_byte = {&byte, 1};
+static int room[1];
+static void (*called)(void);
+
+static void
+call_write_fd(void)
+{
+	if (write_fd(sv[0], &byte, 1, sv[0]) != 1)
+		_exit(2);
+}
+
+static void
+call_read_fd(void)
+{
+	if (read_fd(sv[1], &byte, 1, room) != 1 || room[0] < 0)
+		_exit(2);
+}
+
+static void
+call_send(void)
+{
+	if (scm_send(sv[0], &message, 0) != 1)
+		_exit(2);
+}
+
+static void
+call_recv(void)
+{
+	if (scm_recv(sv[1], &message, 0) != 1 || message.nfds != 1)
+		_exit(2);
+}
+
+static void
+call_send_batch(void)
+{
+	if (scm_send_batch(sv[0], &message, 1, 0) != 1)
+		_exit(2);
+}
+
+static void
+call_recv_batch(void)
+{
+	if (scm_recv_batch(sv[1], &message, 1, 0) != 1 || message.nfds != 1)
+		_exit(2);
+}
+
+static void
+handler(int signo)
+{
+	(void)signo;
+	called();
+	_exit(0);
+}
+
+/* What the kernel itself puts on a handler's stack: for glibc MINSIGSTKSZ is more. */
+static size_t
+frame_size(void)
+{
+	const unsigned long at_minsigstksz = 51;
+	size_t size = getauxval(at_minsigstksz);
+
+	return size > 0 ? size : (size_t)MINSIGSTKSZ;
+}
+
+/*
+ * A handler on a stack of its own calls a function, as the first of the process,
+ * so that the dynamic linker looks up what it calls. Below the stack is a guard.
+ */
+static void
+in_handler(void (*call)(void), size_t needed)
+{
+	size_t guard = guard_size();
+	size_t size = frame_size() + needed;
+	unsigned char *area;
+	int status = -1;
+	pid_t child;
+
+	area = mmap(NULL, guard + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NEED(area != MAP_FAILED);
+	NEED(mprotect(area, guard, PROT_NONE) == 0);
+	raw_pair(SOCK_SEQPACKET, sv);
+	CHECK_EQ(raw_send(sv[0], 1, 1, sv), 1);
+	memset(&message, 0, sizeof(message));
+	message.iov = &one_byte;
+	message.iovlen = 1;
+	message.fds = room;
+	message.nfds = 1;
+	room[0] = sv[0];
+	called = call;
+	child = fork();
+	NEED(child >= 0);
+	if (child == 0) {
+		struct sigaction action;
+		stack_t stack;
+
+		memset(&stack, 0, sizeof(stack));
+		stack.ss_sp = area + guard;
+		stack.ss_size = size;
+		memset(&action, 0, sizeof(action));
+		action.sa_handler = handler;
+		action.sa_flags = SA_ONSTACK;
+		if (sigaltstack(&stack, NULL) != 0 || sigaction(SIGUSR1, &action, NULL) != 0)
+			_exit(4);
+		(void)raise(SIGUSR1);
+		_exit(5);
+	}
+	NEED(waitpid(child, &status, 0) == child);
+	CHECK_EQ(status, 0);
+	raw_close(2, sv);
+	CHECK_EQ(munmap(area, guard + size), 0);
+}
+#endif
+
+/* What scm.h states is enough, beside the frame of a signal. */
 static void
 enough(void)
 {
-	size_t least = (size_t)sysconf(_SC_THREAD_STACK_MIN);
-
 	if (cannot())
 		return;
-	CHECK_EQ(on_stack(pages(least + NEEDED + ((size_t)8 << 10))), 0);
+#ifdef __linux__
+	in_handler(call_write_fd, NEEDED);
+	in_handler(call_read_fd, NEEDED);
+	in_handler(call_send, NEEDED);
+	in_handler(call_recv, NEEDED);
+	in_handler(call_send_batch, NEEDED_BATCH);
+	in_handler(call_recv_batch, NEEDED_BATCH);
+#else
+	check_skip("the size of a signal's frame is not known");
+#endif
 }
 
 int
