@@ -6,6 +6,11 @@
  * during a call is returned to the caller or closed before the call
  * returns; what is sent stays open and stays the caller's.
  *
+ * On Linux the functions make the system call without libc's function, which
+ * MemorySanitizer and ThreadSanitizer do not see: a program that is built with one
+ * of them calls __msan_unpoison on a received payload and address, or
+ * __tsan_release before a send and __tsan_acquire after the receive.
+ *
  * On Linux no function is a cancellation point: a thread that waits in one goes
  * on waiting after pthread_cancel, and is cancelled behind it. On other systems
  * the wait is one, and only the wait. Asynchronous cancellation, and a signal
