@@ -20,6 +20,11 @@ import (
 // On a stream ms[n-1] can have gone in part, as with [Send]: its N is then less than
 // its length. Send the rest of its bytes first, without its descriptors, which went
 // with its first byte; and then ms[n:].
+//
+// With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack: with less the
+// process ends with SIGSEGV. The threads that Go starts have more, unless the limit
+// of stack size (ulimit -s) is below that. A C thread that calls Go needs to have
+// it. With the tag purego they need no C stack.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0
@@ -55,6 +60,8 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 // the last message count as received, with N and NFD 0. An error means that none
 // was received. If an error ends a batch behind its first message, the next call on
 // the socket returns that error, a send too: EINTR after a signal.
+//
+// [SendBatch] says how much C stack a batch needs with cgo.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].nothing()
