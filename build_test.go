@@ -355,6 +355,18 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
+	It("is not built in a folder whose name make or the shell would misread", func() {
+		if _, err := exec.LookPath("make"); err != nil {
+			missing(err.Error())
+		}
+		for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
+			build := GinkgoT().TempDir() + "/x" + bad + "y"
+			out, err := exec.Command("make", "-C", "csrc", "-n", "clean", "BUILD="+build).CombinedOutput()
+			Expect(err).To(HaveOccurred(), "%q: %s", bad, out)
+			Expect(string(out)).To(ContainSubstring("*** BUILD: the folder may not have % :"), "%q", bad)
+		}
+	})
+
 	DescribeTable("is linted by tools that are named where they are missing", func(tool string) {
 		path := GinkgoT().TempDir()
 		for _, program := range []string{"make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep"} {
