@@ -117,8 +117,8 @@ func claim(fds []int) error {
 	own, end := slices.Clone(fds), firstFD+len(fds)
 	for n := 0; n < end; own = append(own, n) {
 		var err error
-		if n, err = unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, firstFD); err != nil {
-			return fmt.Errorf("fcntl: %w", err)
+		if n, err = duplicateFrom(fds[0], firstFD); err != nil {
+			return err
 		}
 	}
 	for n := firstFD; n < end; n++ {
@@ -127,6 +127,17 @@ func claim(fds []int) error {
 		}
 	}
 	return nil
+}
+
+// duplicateFrom duplicates fd to the first free number from least on, close-on-exec. AIX
+// has no F_DUPFD_CLOEXEC.
+func duplicateFrom(fd, least int) (int, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, least)
+	if err != nil {
+		return -1, fmt.Errorf("fcntl: %w", err)
+	}
+	unix.CloseOnExec(n)
+	return n, nil
 }
 
 // become moves the descriptors to the numbers from firstFD on and executes the program.
@@ -141,9 +152,9 @@ func become(program string, command []string, fds []int, names string) error {
 	env := os.Environ()
 	var high []int
 	for _, fd := range fds {
-		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstFD+len(fds))
+		n, err := duplicateFrom(fd, firstFD+len(fds))
 		if err != nil {
-			return fmt.Errorf("fcntl: %w", err)
+			return err
 		}
 		unix.CloseOnExec(fd)
 		high = append(high, n)
