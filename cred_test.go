@@ -134,16 +134,10 @@ func asStranger(cmd *exec.Cmd) (id int) {
 	return id
 }
 
-func onGVisor() bool {
-	var name unix.Utsname
-	Expect(unix.Uname(&name)).To(Succeed())
-	return strings.Contains(unix.ByteSliceToString(name.Release[:]), "gvisor")
-}
-
 // needsAccepted skips the spec where SO_PEERCRED of an accepted socket is wrong.
 func needsAccepted(typ int) {
 	GinkgoHelper()
-	if typ == unix.SOCK_SEQPACKET && onGVisor() {
+	if typ == unix.SOCK_SEQPACKET && fdtest.OnGVisor() {
 		Skip("gVisor tells who accepted a seqpacket connection, and not who made it")
 	}
 }

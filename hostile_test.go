@@ -27,6 +27,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 )
 
 // A victim is a process of its own that receives a file from a partner who means
@@ -67,9 +68,17 @@ func (v *victim) passes(fd int) {
 	Expect(scm.WriteFD(v.sock, []byte("x"), fd)).To(Equal(1))
 }
 
+// silent serves a file, and leaves requests of a kind without an answer.
+func silent(kind uint32) *fusetest.Server {
+	GinkgoHelper()
+	server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+	server.Hush(kind)
+	return server
+}
+
 // lives waits for the victim to say that it is alive. Where it does not, the server
 // lets it go, and the spec fails.
-func (v *victim) lives(server *fuseServer, when string) {
+func (v *victim) lives(server *fusetest.Server, when string) {
 	GinkgoHelper()
 	limit := time.NewTimer(hang)
 	defer limit.Stop()
@@ -77,11 +86,11 @@ func (v *victim) lives(server *fuseServer, when string) {
 	case line, open := <-v.said:
 		Expect(open).To(BeTrue(), "%s: the victim has ended", when)
 		Expect(line).To(Equal("alive"), when)
-	case <-server.waiting:
-		server.release()
+	case <-server.Waiting:
+		server.Release()
 		Fail(when + ": the victim's poller has asked the partner")
 	case <-limit.C:
-		server.release()
+		server.Release()
 		Fail(when + ": the victim stands still")
 	}
 }
@@ -96,9 +105,9 @@ func (v *victim) ends() {
 // hold makes a process that is inside a system call on the socket, which it holds
 // locked until the server is released: the system call's buffer is a page of a file that
 // the server does not deliver.
-func hold(dir string, server *fuseServer, sock int, how string) (ends func()) {
+func hold(server *fusetest.Server, sock int, how string) (ends func()) {
 	GinkgoHelper()
-	file, err := os.Open(dir + "/file")
+	file, err := os.Open(server.File)
 	Expect(err).NotTo(HaveOccurred())
 	theirs := os.NewFile(uintptr(copies(sock)[0]), "socket")
 	cmd := childCommand("hostile-holder", how)
@@ -107,12 +116,12 @@ func hold(dir string, server *fuseServer, sock int, how string) (ends func()) {
 	Expect(theirs.Close()).To(Succeed())
 	Expect(file.Close()).To(Succeed())
 	ends = sync.OnceFunc(func() {
-		server.release()
+		server.Release()
 		Expect(cmd.Wait()).To(Succeed())
 	})
 	DeferCleanup(ends)
 	select {
-	case <-server.waiting:
+	case <-server.Waiting:
 	case <-time.After(hang):
 		Fail("nobody asked the server for the page")
 	}
@@ -152,13 +161,12 @@ var socketTakers = map[string]func(c *scm.Conn) (io.Closer, error){
 
 var _ = Describe("a received Internet socket that its sender holds locked", func() {
 	It("stops nobody, by RecvConn", func() {
-		dir := GinkgoT().TempDir()
-		server := serveFuse(dir, fuseRead)
+		server := silent(fusetest.Read)
 		f := connect(unix.SOCK_STREAM)
 		near, far := tcpPair()
 		fd := numberOf(near.(syscall.Conn))
 		Expect(far.Write([]byte("x"))).To(Equal(1))
-		released := hold(dir, server, fd, "read")
+		released := hold(server, fd, "read")
 		v := attack(f, "RecvConn")
 		v.passes(fd)
 		v.lives(server, "after the connection")
@@ -167,8 +175,7 @@ var _ = Describe("a received Internet socket that its sender holds locked", func
 	})
 
 	It("stops nobody, by RecvListener", func() {
-		dir := GinkgoT().TempDir()
-		server := serveFuse(dir, fuseRead)
+		server := silent(fusetest.Read)
 		f := connect(unix.SOCK_STREAM)
 		var config net.ListenConfig
 		config.SetMultipathTCP(false) // has no IP_OPTIONS
@@ -176,7 +183,7 @@ var _ = Describe("a received Internet socket that its sender holds locked", func
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
 		fd := numberOf(l.(syscall.Conn))
-		released := hold(dir, server, fd, "setsockopt")
+		released := hold(server, fd, "setsockopt")
 		v := attack(f, "RecvListener")
 		v.passes(fd)
 		v.lives(server, "after the listener")
@@ -241,11 +248,10 @@ func beats() {
 var _ = Describe("a received file that a partner serves, and that does not block", func() {
 	// hostileFile is one whose server does not answer when it is asked whether the
 	// file is ready.
-	hostileFile := func() (f *fixture, fd int, server *fuseServer) {
-		dir := GinkgoT().TempDir()
-		server = serveFuse(dir, fusePoll)
+	hostileFile := func() (f *fixture, fd int, server *fusetest.Server) {
+		server = silent(fusetest.Poll)
 		f = connect(unix.SOCK_STREAM)
-		fd, err := unix.Open(dir+"/file", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
 		f.Own(fd)
 		return f, fd, server
@@ -275,12 +281,12 @@ var _ = Describe("a received file that a partner serves, and that does not block
 
 			// While the file is added, nobody else can look into the epoll.
 			added := goes(func() { Expect(addToEpoll(epoll, fd)).To(Succeed()) })
-			<-server.waiting
+			<-server.Waiting
 			Expect(unix.Write(w, []byte("x"))).To(Equal(1)) // the epoll is ready
 			_, err = io.WriteString(v.in, "\n")
 			Expect(err).NotTo(HaveOccurred())
 			v.lives(server, "while the epoll is held")
-			server.release()
+			server.Release()
 			added()
 			v.ends()
 		})

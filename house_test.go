@@ -35,6 +35,7 @@ var rules = []rule{
 	{[]string{"csrc"}, []string{"internal/msg"}},
 	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/fdtest"}, []string{xsys}},
+	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
 	{[]string{"internal/mutant"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},

@@ -205,12 +205,18 @@ func TestOlderChildren(t *testing.T) {
 	}
 }
 
-// A process whose parent has ended is reaped while the run goes on: the peer answers only
-// once none of those that it left is there any more, not even as a zombie.
-func TestAdoptedAreReaped(t *testing.T) {
+// needsChildren skips a test where the kernel was built without CONFIG_PROC_CHILDREN.
+func needsChildren(t *testing.T) {
+	t.Helper()
 	if _, err := os.Stat("/proc/thread-self/children"); err != nil {
 		t.Skipf("this kernel does not list children: %v", err)
 	}
+}
+
+// A process whose parent has ended is reaped while the run goes on: the peer answers only
+// once none of those that it left is there any more, not even as a zombie.
+func TestAdoptedAreReaped(t *testing.T) {
+	needsChildren(t)
 	script := filepath.Join(t.TempDir(), "parent")
 	text := `list=$(mktemp "$1.XXXXXX")
 shift

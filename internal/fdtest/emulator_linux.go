@@ -1,6 +1,11 @@
 package fdtest
 
-import "os"
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // EmulatorVariable holds the path of the emulator that tests are run under. tools/foreign sets it.
 const EmulatorVariable = "SCM_TEST_EMULATOR"
@@ -34,4 +39,10 @@ func Emulator() string {
 		return ""
 	}
 	return path
+}
+
+// OnGVisor tells whether gVisor is the kernel.
+func OnGVisor() bool {
+	var name unix.Utsname
+	return unix.Uname(&name) == nil && strings.Contains(unix.ByteSliceToString(name.Release[:]), "gvisor")
 }
