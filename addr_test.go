@@ -99,7 +99,7 @@ var _ = Describe("the address of a datagram", func() {
 		}
 	})
 
-	It("is told from an abstract name where it is a path that begins with @", func() {
+	It("does not take a path that begins with @ for an abstract name", func() {
 		GinkgoT().Chdir(GinkgoT().TempDir())
 		name := abstractName()
 		abstract, path := f.bound(name), f.datagram()

@@ -30,9 +30,9 @@ import (
 // [net.ErrClosed] after Close, which ends what waits and returns once no call
 // uses the socket's number any more.
 //
-// A partner that sends sockets can hold up a call beyond its deadline: whoever closes a
-// socket last waits for the time of its SO_LINGER. That is a receive that has no room
-// for the descriptor, or Close with messages unread. [Config].NoFiles keeps descriptors
+// A partner that sends sockets can delay a call beyond its deadline: the close that ends
+// the last reference to a socket waits for the time of its SO_LINGER. Such a close is part
+// of a receive that has no room for the descriptor, and of Close with messages unread. [Config].NoFiles keeps descriptors
 // away from a Conn that wants none. See RecvConn for what else a sender can do.
 type Conn struct {
 	polled

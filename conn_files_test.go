@@ -469,7 +469,7 @@ var _ = child("conn-nofile-order", func(args []string) {
 		Expect(f.Close()).To(Succeed())
 	}
 	for _, r := range kept {
-		Expect(io.ReadAll(r)).To(BeEmpty(), "nobody has the other end any longer")
+		Expect(io.ReadAll(r)).To(BeEmpty(), "no descriptor of the other end is open")
 		Expect(r.Close()).To(Succeed())
 	}
 	for _, c := range []io.Closer{a, b} {

@@ -19,7 +19,7 @@ type internetSocket struct {
 	local, remote internetName
 }
 
-// internetName is asked for once, when somebody wants it.
+// internetName is an address that the first call of name asks the system for.
 type internetName struct {
 	once sync.Once
 	addr net.Addr
@@ -34,7 +34,7 @@ func (s *internetSocket) open(fd int) (err error) {
 	return s.polled.open(fd, s.network)
 }
 
-// name is the zero address where the system does not tell another one.
+// name returns the zero address if the system returns an error.
 func (s *internetSocket) name(n *internetName, peer bool) net.Addr {
 	n.once.Do(func() {
 		var name netip.AddrPort

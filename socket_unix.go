@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/msg"
 )
 
 const (
@@ -186,11 +188,6 @@ func sysWritable(fd int32) bool {
 // to: the number is free on every system after close was called.
 func sysClose(fd int) { _ = unix.Close(fd) }
 
-// erestartsys is Linux's own number for a call that a signal ended, and no other
-// system's errno. A recvmmsg that a signal ends behind its first message leaves it in
-// the socket, and the next call on the socket returns it.
-const erestartsys = syscall.Errno(512)
-
 func sysCloseOnExec(fd int) error {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
 	return os.NewSyscallError("fcntl", err)
@@ -205,7 +202,7 @@ func sysRefused(err error) bool   { return errors.Is(err, unix.ECONNREFUSED) }
 func sysOtherType(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
 
 func sysInterrupted(err error) bool {
-	return errors.Is(err, unix.EINTR) || errors.Is(err, erestartsys)
+	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
 }
 func sysTableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 

@@ -70,9 +70,9 @@ typedef unsigned short scm_len;
 
 #ifdef __linux__
 /*
- * What a system call returned. A recvmmsg that a signal ends behind its first
- * message leaves the kernel's own number for that in the socket, and the next
- * call fails with it.
+ * What a system call returned. A recvmmsg that a signal ends after its first
+ * message leaves the kernel's ERESTARTSYS in the socket, and the next call on
+ * the socket fails with it.
  */
 static inline long
 scm_result(long n)

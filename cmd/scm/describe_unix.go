@@ -67,7 +67,8 @@ func isMemfd(fd int) bool {
 	return true
 }
 
-// describe tells of a descriptor what nobody who has the file can hold up.
+// describe returns what the kernel knows of a descriptor without asking the file's server,
+// who may not answer.
 func describe(fd int) (f file, err error) {
 	mode, err := fileMode(fd)
 	if err != nil {
@@ -97,7 +98,7 @@ func describe(fd int) (f file, err error) {
 	return f, nil
 }
 
-// locate finds the offset. lseek(2) waits for whoever reads from the file just now.
+// locate sets f.Offset. lseek(2) waits while another process reads from the file.
 func (f *file) locate(fd int) error {
 	if f.Access == "path" || f.Kind != "regular" && f.Kind != "memfd" && f.Kind != "block device" {
 		return nil

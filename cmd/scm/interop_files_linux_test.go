@@ -37,7 +37,7 @@ func ended(t *testing.T, cmd *exec.Cmd) {
 	timer.Stop()
 }
 
-// A signal ends scm while it reads an input to which nobody writes.
+// A signal ends scm while it reads a FIFO that has no writer.
 func TestSignalWhileAnInputIsRead(t *testing.T) {
 	const name = "basics/pass-one-fd/stream/x/y"
 	good := reported(t, name, "crash", "x")
@@ -194,7 +194,7 @@ func begin(t *testing.T, reports ...string) (cmd *exec.Cmd, stderr *bytes.Buffer
 	return cmd, stderr
 }
 
-// A report goes to whoever reads a FIFO, which stays one, whole.
+// The reader of a FIFO receives the whole report, and the FIFO is not replaced by a file.
 func TestReportToFIFO(t *testing.T) {
 	for _, name := range []string{"r.jsonl", "r.json"} {
 		file := fifo(t, name)

@@ -82,8 +82,8 @@ type inputs struct {
 	plan      *plan // with its peers alone
 }
 
-// read reads all files of a selection. One may be a FIFO to which nobody writes: until all
-// are read, a signal is to end the program.
+// read reads all files of a selection. Signals are caught only after it: one of the files
+// may be a FIFO without a writer, and a signal must end the program that waits for it.
 func (s *selection) read() (in inputs, err error) {
 	if in.filter, err = s.filter(); err != nil {
 		return in, err

@@ -467,8 +467,8 @@ func TestRecvSilentFile(t *testing.T) {
 	}
 }
 
-// A partner passes a TCP connection whose other end reads nothing: whoever closes it
-// waits for that. Neither recv nor send does.
+// A partner passes a TCP connection whose other end reads nothing, with SO_LINGER: close(2)
+// would wait for that time. Neither recv nor send waits.
 func TestLingeringSocket(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -20,11 +20,11 @@ func (i interrupt) Error() string { return syscall.Signal(i).String() }
 // endings are the signals that end a run.
 var endings = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-// untilSignal returns a context that ends with a signal, one of also included. The peers
-// are then ended in order, and what was seen so far is told. After SIGQUIT standard error
-// has the stacks of all goroutines, as Go writes them, and another SIGQUIT ends the
-// process at once. Until stop is called a reader who has gone away is an error of whoever
-// writes, and ends nothing.
+// untilSignal returns a context that one of endings, or of also, cancels: the run then ends
+// its peers in order and reports what it has. SIGQUIT also writes the stacks of all
+// goroutines to standard error, as Go does, and a second SIGQUIT ends the process at once.
+// Until stop is called, a write to a pipe without a reader returns EPIPE and SIGPIPE does
+// not end the process.
 func untilSignal(also ...os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)

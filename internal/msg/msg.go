@@ -14,6 +14,11 @@ const (
 
 	// NameBytes is room for any address: sizeof(struct sockaddr_storage).
 	NameBytes = 128
+
+	// RestartSys is Linux's ERESTARTSYS, and no errno of another system. A recvmmsg
+	// that a signal ends after its first message leaves it in the socket, and the next
+	// call on the socket fails with it.
+	RestartSys = 512
 )
 
 // A Message is one message, to send or received. Descriptors are int32, as the

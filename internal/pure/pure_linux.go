@@ -201,16 +201,11 @@ func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
 	return result(n, errno)
 }
 
-// erestartsys is the kernel's own number for a call that a signal ended. recvmmsg
-// leaves it in the socket if a signal ends it behind its first message, and the
-// next call fails with it.
-const erestartsys = syscall.Errno(512)
-
 func result(n uintptr, errno syscall.Errno) (int, error) {
 	switch errno {
 	case 0:
 		return int(n), nil
-	case erestartsys:
+	case msg.RestartSys:
 		return -1, unix.EINTR
 	}
 	return -1, errno
