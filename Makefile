@@ -135,27 +135,27 @@ lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
 
 .PHONY: mutants
 mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
-	SCM_MUTANTS=full $(GO) test . -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
+	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 
 # A child is run again for each fault: all errnos, on every type of socket.
 .PHONY: torture
 torture: setup-test ## fail each system call of each function in every way, and kill the process around it, on both backends
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		SCM_TORTURE=full $(GO) test -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct; \
+		SCM_TORTURE=full $(GO) test ./internal/torture -count=1 -timeout 60m -ginkgo.succinct; \
 	else \
 		echo "skip: cgo run: no C compiler"; \
 	fi
-	SCM_TORTURE=full $(GO) test -tags purego -count=1 -timeout 60m -ginkgo.label-filter=torture -ginkgo.succinct
+	SCM_TORTURE=full $(GO) test ./internal/torture -tags purego -count=1 -timeout 60m -ginkgo.succinct
 
 # What failed tells its seed, which go test takes by -ginkgo.seed.
 .PHONY: soak
 soak: setup-test ## send, pass on, cut off, fill up and kill at random for SCM_SOAK (10m), on both backends: nothing is left or lost
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		SCM_SOAK=$(SCM_SOAK) $(GO) test -count=1 -timeout 24h -ginkgo.label-filter=soak -ginkgo.succinct; \
+		SCM_SOAK=$(SCM_SOAK) $(GO) test ./internal/soak -count=1 -timeout 24h -ginkgo.succinct; \
 	else \
 		echo "skip: cgo run: no C compiler"; \
 	fi
-	SCM_SOAK=$(SCM_SOAK) $(GO) test -tags purego -count=1 -timeout 24h -ginkgo.label-filter=soak -ginkgo.succinct
+	SCM_SOAK=$(SCM_SOAK) $(GO) test ./internal/soak -tags purego -count=1 -timeout 24h -ginkgo.succinct
 
 .PHONY: lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
 lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; one that is missing is an error

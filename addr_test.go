@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Addresses of unconnected datagrams. A name that begins with "@" is abstract,
@@ -49,7 +50,7 @@ func (f *fixture) bound(name string) int {
 func everyName() map[string]string {
 	GinkgoHelper()
 	GinkgoT().Chdir(GinkgoT().TempDir())
-	unique := abstractName() + "-"
+	unique := AbstractName() + "-"
 	return map[string]string{
 		"a path":                      "socket",
 		"a path of 107 bytes":         strings.Repeat("p", 107),
@@ -59,9 +60,6 @@ func everyName() map[string]string {
 		"an abstract name of 108 bytes, of which one is the NUL": unique + strings.Repeat("c", 108-len(unique)),
 	}
 }
-
-// abstractName is one that nobody else has.
-func abstractName() string { return "@" + uniqueName() }
 
 // to is a message of one byte and a descriptor for the name.
 func to(name string, fds ...int) *scm.Message {
@@ -91,7 +89,7 @@ var _ = Describe("the address of a datagram", func() {
 			Expect(f.from(a, sent)).To(BeEmpty(), "the name of a socket that has none")
 
 			// The other way round, and back to whom it came from.
-			b = f.bound(abstractName())
+			b = f.bound(AbstractName())
 			Expect(scm.Send(b, to(name, sent), 0)).To(Succeed())
 			other := f.from(a, sent)
 			Expect(scm.Send(a, to(other, sent), 0)).To(Succeed())
@@ -101,7 +99,7 @@ var _ = Describe("the address of a datagram", func() {
 
 	It("does not take a path that begins with @ for an abstract name", func() {
 		GinkgoT().Chdir(GinkgoT().TempDir())
-		name := abstractName()
+		name := AbstractName()
 		abstract, path := f.bound(name), f.datagram()
 		raw := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
 		for i := range len(name) {
@@ -148,7 +146,7 @@ var _ = Describe("the address of a datagram", func() {
 	})
 
 	It("is not kept after an error", func() {
-		cannotEmulate(fdtest.NoBuffers)
+		CannotEmulate(fdtest.NoBuffers)
 		m := scm.Message{Addr: &net.UnixAddr{Name: "stale"}}
 		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
 		Expect(m.Addr.Name).To(BeEmpty())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // allocations is how many a call of run makes. Failures are counted and not
@@ -111,7 +112,7 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 	}
 
 	It("in a truncated receive", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		fd := f.file()
 		Expect(allocations(func() bool {
 			var p [1]byte

@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // maxBatch is how many messages one call takes.
@@ -114,8 +115,8 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		fds := f.files(scm.MaxFDs)
 		out, in := make([]scm.Message, 2), make([]scm.Message, 2)
 		for i := range out {
-			out[i] = scm.Message{Buffers: cut(pattern(1024), repeat(1024, 1)...), FDs: fds}
-			in[i] = scm.Message{Buffers: cut(make([]byte, 1024), repeat(1024, 1)...), FDs: make([]int, scm.MaxFDs)}
+			out[i] = scm.Message{Buffers: cut(pattern(1024), slices.Repeat([]int{1}, 1024)...), FDs: fds}
+			in[i] = scm.Message{Buffers: cut(make([]byte, 1024), slices.Repeat([]int{1}, 1024)...), FDs: make([]int, scm.MaxFDs)}
 		}
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(2))
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(2))
@@ -137,7 +138,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	It("tells each slot what became of its own descriptors", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		fds := f.files(3)
 		out, in := make([]scm.Message, 4), slots(4)
 		for i := range out {
@@ -264,7 +265,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	It("may hold empty messages with descriptors", func() {
-		cannotEmulate(fdtest.NoBuffers)
+		CannotEmulate(fdtest.NoBuffers)
 		out := []scm.Message{{FDs: f.files(1)}, {}, {FDs: f.files(2)}}
 		in := slots(3)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
@@ -397,7 +398,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 var _ = Describe("a batch of datagrams", func() {
 	It("goes to several sockets, and comes from several", func() {
 		f := connect(unix.SOCK_DGRAM)
-		unique := abstractName()
+		unique := AbstractName()
 		name := func(i int) string { return fmt.Sprintf("%s-%d", unique, i) }
 		hub := f.bound(name(0))
 		var socks []int
@@ -442,7 +443,7 @@ var _ = Describe("a batch of datagrams", func() {
 
 	It("stops at an address that nobody has", func() {
 		f := connect(unix.SOCK_DGRAM)
-		name := abstractName()
+		name := AbstractName()
 		sock := f.bound(name)
 		out := f.letters(3)
 		for i := range out {

@@ -15,7 +15,7 @@ import (
 
 // Where a buffer lies must make no difference. cgo looks at what it is given,
 // and panics at memory that holds pointers to Go memory; these specs run with
-// its default check, and build_test.go runs them with GOEXPERIMENT=cgocheck2
+// its default check, and internal/repotest runs them with GOEXPERIMENT=cgocheck2
 // and with checkptr.
 
 // neighbour is a buffer that lies beside pointers to Go memory.

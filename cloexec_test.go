@@ -12,10 +12,11 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What a child inherits, as it sees it: a line for each number, with its file.
-var _ = child("inherited", func([]string) {
+var _ = Child("inherited", func([]string) {
 	for _, fd := range fdtest.Open() {
 		id, err := fdtest.Identify(fd)
 		Expect(err).NotTo(HaveOccurred())
@@ -28,7 +29,7 @@ func inherited(fd int) bool {
 	GinkgoHelper()
 	id, err := fdtest.Identify(fd)
 	Expect(err).NotTo(HaveOccurred())
-	out := runChild(childCommand("inherited"))
+	out := RunChild(ChildCommand("inherited"))
 	Expect(strings.Fields(out)).NotTo(BeEmpty())
 	return strings.Contains(out, fmt.Sprintln(id))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // sockets makes a pair of numbers, for the time of the spec.
@@ -46,8 +47,8 @@ var _ = DescribeTableSubtree("NewConn", func(typ int) {
 		c, err := scm.NewConn(file)
 		Expect(err).NotTo(HaveOccurred())
 		closing(c)
-		number := numberOf(c)
-		Expect(number).NotTo(Equal(numberOf(file)))
+		number := NumberOf(c)
+		Expect(number).NotTo(Equal(NumberOf(file)))
 		Expect(fdtest.Same(number, a)).To(BeTrue())
 		Expect(fdtest.CloseOnExec(number)).To(BeTrue())
 		Expect(statusOf(c)).To(Equal(before))
@@ -71,8 +72,8 @@ var _ = DescribeTableSubtree("NewConn", func(typ int) {
 		Expect(err).NotTo(HaveOccurred())
 		closing(c)
 		Expect(fdtest.IsOpen(inherited)).To(BeFalse())
-		Expect(fdtest.Same(numberOf(c), a)).To(BeTrue())
-		Expect(fdtest.CloseOnExec(numberOf(c))).To(BeTrue())
+		Expect(fdtest.Same(NumberOf(c), a)).To(BeTrue())
+		Expect(fdtest.CloseOnExec(NumberOf(c))).To(BeTrue())
 	})
 
 	It("refuses a socket that blocks, and leaves it so", func() {
@@ -116,7 +117,7 @@ var _ = Describe("NewConn", func() {
 			_, err := scm.NewConn(c)
 			Expect(err).To(opFails("conn", scm.ErrNotUnix))
 			before := statusOf(c)
-			_, err = scm.Config{SetNonblock: true, NoFiles: true}.NewConnFD(numberOf(c))
+			_, err = scm.Config{SetNonblock: true, NoFiles: true}.NewConnFD(NumberOf(c))
 			Expect(err).To(opFails("conn", scm.ErrNotUnix))
 			Expect(statusOf(c)).To(Equal(before))
 		}
@@ -126,16 +127,16 @@ var _ = Describe("NewConn", func() {
 		keepsNumbers()
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())
-		Expect(second(scm.NewConn(nil))).To(opFails("conn", os.ErrInvalid))
-		Expect(second(scm.NewConn((*os.File)(nil)))).To(opFails("conn", os.ErrInvalid))
-		Expect(second(scm.NewConn(r))).To(opFails("conn", os.ErrClosed))
-		Expect(second(scm.NewConnFD(-1))).To(opFails("conn", unix.EBADF))
-		Expect(second(scm.NewConnFD(math.MinInt))).To(opFails("conn", unix.EBADF))
+		Expect(Second(scm.NewConn(nil))).To(opFails("conn", os.ErrInvalid))
+		Expect(Second(scm.NewConn((*os.File)(nil)))).To(opFails("conn", os.ErrInvalid))
+		Expect(Second(scm.NewConn(r))).To(opFails("conn", os.ErrClosed))
+		Expect(Second(scm.NewConnFD(-1))).To(opFails("conn", unix.EBADF))
+		Expect(Second(scm.NewConnFD(math.MinInt))).To(opFails("conn", unix.EBADF))
 	})
 
 	It("works on a net.UnixConn, and beside it", func() {
 		keepsNumbers()
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + uniqueName(), Net: "unix"})
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + UniqueName(), Net: "unix"})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
 		theirs, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
@@ -161,15 +162,15 @@ var _ = Describe("NewConn", func() {
 	})
 
 	It("leaves the number to the caller where the table is full", func() {
-		runChild(childCommand("newconn-nofile"))
+		RunChild(ChildCommand("newconn-nofile"))
 	})
 })
 
-var _ = child("newconn-nofile", func([]string) {
+var _ = Child("newconn-nofile", func([]string) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 	Expect(err).NotTo(HaveOccurred())
 	withFree(0, func() {
-		Expect(second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
+		Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
 		_, _, err := scm.Pair("unix")
 		Expect(err).To(opFails("pair", unix.EMFILE))
 	})

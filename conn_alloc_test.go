@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What a Conn allocates is what package os does for each file, one time for a file
@@ -46,7 +47,7 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 	It("nothing in Send and Recv", func() {
 		a, b := pair(network)
 		r, _ := pipe()
-		fd := numberOf(r)
+		fd := NumberOf(r)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 16)}, FDs: make([]int, 1)}
 		Expect(allocations(func() bool {
 			m.FDs[0] = fd

@@ -16,6 +16,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // receives checks that the next message is payload with the files that were sent.
@@ -78,7 +79,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		path, err := os.OpenFile("/", unix.O_PATH, 0)
 		Expect(err).NotTo(HaveOccurred())
-		self, err := unix.Dup(numberOf(a))
+		self, err := unix.Dup(NumberOf(a))
 		Expect(err).NotTo(HaveOccurred())
 		sent := []*os.File{lent(dir), lent(null), lent(path), lent(os.NewFile(uintptr(self), "self"))}
 		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
@@ -147,9 +148,9 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		if network == "unix" {
 			Expect(n).To(BeZero())
 			Expect(err).To(opFails("write", scm.ErrEmptyPayload))
-			Expect(second(a.WriteFiles([]byte{}, f))).To(MatchError(scm.ErrEmptyPayload))
+			Expect(Second(a.WriteFiles([]byte{}, f))).To(MatchError(scm.ErrEmptyPayload))
 			Expect(a.WriteFiles(nil)).To(BeZero())
-			Expect(third(b.ReadFiles(nil, 1))).To(opFails("read", scm.ErrEmptyPayload))
+			Expect(Third(b.ReadFiles(nil, 1))).To(opFails("read", scm.ErrEmptyPayload))
 			Expect(a.Write([]byte("x"))).To(Equal(1))
 			receives(b, "x")
 			return
@@ -178,7 +179,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 		Expect(a.Close()).To(Succeed())
 		receives(b, "x", f)
-		Expect(third(b.ReadFiles(make([]byte, 1), 1))).To(BeIdenticalTo(io.EOF))
+		Expect(Third(b.ReadFiles(make([]byte, 1), 1))).To(BeIdenticalTo(io.EOF))
 	})
 
 	It("are not sent, nil or closed", func() {
@@ -207,8 +208,8 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		n, err := a.WriteFiles([]byte("x"), many...)
 		Expect(n).To(BeZero())
 		Expect(err).To(opFails("write", scm.ErrTooManyFDs))
-		Expect(third(b.ReadFiles(make([]byte, 1), scm.MaxFDs+1))).To(opFails("read", scm.ErrTooManyFDs))
-		Expect(third(b.ReadFiles(make([]byte, 1), -1))).To(opFails("read", unix.EINVAL))
+		Expect(Third(b.ReadFiles(make([]byte, 1), scm.MaxFDs+1))).To(opFails("read", scm.ErrTooManyFDs))
+		Expect(Third(b.ReadFiles(make([]byte, 1), -1))).To(opFails("read", unix.EINVAL))
 		Expect(a.WriteFiles([]byte("x"), many[1:]...)).To(Equal(1))
 		receives(b, "x", many[1:]...)
 	})
@@ -261,18 +262,18 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 	})
 
 	It("go or do not go when they are closed at the same time, and no others in their place", func() {
-		cannotEmulate(fdtest.OwnFiles)
+		CannotEmulate(fdtest.OwnFiles)
 		a, b := pair(network)
 		other, _ := pipe()
 		for range 300 {
 			r, w, err := os.Pipe()
 			Expect(err).NotTo(HaveOccurred())
-			number, want := numberOf(w), fdtest.Name(numberOf(w))
+			number, want := NumberOf(w), fdtest.Name(NumberOf(w))
 			ready := make(chan struct{})
 			wait := goes(func() {
 				<-ready
 				Expect(w.Close()).To(Succeed())
-				Expect(unix.Dup3(numberOf(other), number, unix.O_CLOEXEC)).To(Succeed())
+				Expect(unix.Dup3(NumberOf(other), number, unix.O_CLOEXEC)).To(Succeed())
 			})
 			close(ready)
 			n, err := a.WriteFiles([]byte("x"), r, w)
@@ -288,7 +289,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(files).To(HaveLen(2))
 			for _, f := range files {
-				Expect(fdtest.Name(numberOf(f))).To(Equal(want), "the two ends have one name")
+				Expect(fdtest.Name(NumberOf(f))).To(Equal(want), "the two ends have one name")
 				Expect(f.Close()).To(Succeed())
 			}
 		}
@@ -298,7 +299,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		for _, room := range []int{0, 1, 2, 3} {
 			It("are all closed, and it is told, with room for "+strconv.Itoa(room), func() {
 				if room > 0 {
-					cannotEmulate(fdtest.NotCut)
+					CannotEmulate(fdtest.NotCut)
 				}
 				a, b := pair(network)
 				r, w := pipe()
@@ -318,7 +319,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 
 		It("are delivered as far as they came, by option", func() {
-			cannotEmulate(fdtest.NotCut)
+			CannotEmulate(fdtest.NotCut)
 			a, b := pairWith(scm.Config{KeepTruncated: true}, network)
 			sent := pipes(3)
 			Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
@@ -330,19 +331,19 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 
 	for _, free := range []int{0, 1, 3} {
 		It("are told missing where the table has room for "+strconv.Itoa(free)+" of 4", func() {
-			runChild(childCommand("conn-nofile", network, strconv.Itoa(free)))
+			RunChild(ChildCommand("conn-nofile", network, strconv.Itoa(free)))
 		})
 	}
 
 	for place := range 3 {
 		It("are the first ones up to one of which no file can be made, number "+strconv.Itoa(place)+" of 3", func() {
-			runChild(childCommand("conn-nofile-order", network, strconv.Itoa(place)))
+			RunChild(ChildCommand("conn-nofile-order", network, strconv.Itoa(place)))
 		})
 	}
 
 	It("are told missing, for no known reason, where credentials took their room", func() {
 		a, b := pair(network)
-		Expect(scm.PassCred(numberOf(b), true)).To(Succeed())
+		Expect(scm.PassCred(NumberOf(b), true)).To(Succeed())
 		r, w := pipe()
 		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
 		Expect(w.Close()).To(Succeed())
@@ -401,13 +402,13 @@ func drain(c *scm.Conn) {
 	})).To(Succeed())
 }
 
-var _ = child("conn-nofile", func(args []string) {
+var _ = Child("conn-nofile", func(args []string) {
 	free, err := strconv.Atoi(args[1])
 	Expect(err).NotTo(HaveOccurred())
 	for _, keep := range []bool{false, true} {
 		a, b, err := scm.Config{KeepTruncated: keep}.Pair(args[0])
 		Expect(err).NotTo(HaveOccurred())
-		Expect(a.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(a.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		r, w, err := os.Pipe()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(a.WriteFiles([]byte("xyz"), w, w, w, w)).To(Equal(3))
@@ -437,12 +438,12 @@ var _ = child("conn-nofile", func(args []string) {
 })
 
 // A file that is no pipe takes one number more while it is received.
-var _ = child("conn-nofile-order", func(args []string) {
+var _ = Child("conn-nofile-order", func(args []string) {
 	place, err := strconv.Atoi(args[1])
 	Expect(err).NotTo(HaveOccurred())
 	a, b, err := scm.Config{KeepTruncated: true}.Pair(args[0])
 	Expect(err).NotTo(HaveOccurred())
-	Expect(a.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(a.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	var sent, kept []*os.File
 	for i := range 3 {
 		r, w, err := os.Pipe()

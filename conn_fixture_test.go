@@ -4,12 +4,9 @@ package scm_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var everyNetwork = []TableEntry{
@@ -27,9 +25,6 @@ var everyNetwork = []TableEntry{
 	Entry("unixgram", "unixgram"),
 	Entry("unixpacket", "unixpacket"),
 }
-
-// hang is after how long a call of a spec has hung.
-const hang = 30 * time.Second
 
 // pair makes two connected Conns, for the time of the spec. At its end there are
 // the numbers again that there were before.
@@ -59,7 +54,7 @@ func keepsNumbers() {
 // spec.
 func closing(c *scm.Conn) *scm.Conn {
 	GinkgoHelper()
-	Expect(c.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	DeferCleanup(func() { _ = c.Close() })
 	return c
 }
@@ -96,19 +91,10 @@ func pipes(n int) []*os.File {
 	return files
 }
 
-// numberOf is the number of a file or connection, without changing its mode.
-func numberOf(c syscall.Conn) (fd int) {
-	GinkgoHelper()
-	raw, err := c.SyscallConn()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(raw.Control(func(number uintptr) { fd = int(number) })).To(Succeed())
-	return fd
-}
-
 // statusOf is what F_GETFL says.
 func statusOf(c syscall.Conn) int {
 	GinkgoHelper()
-	flags, err := unix.FcntlInt(uintptr(numberOf(c)), unix.F_GETFL, 0)
+	flags, err := unix.FcntlInt(uintptr(NumberOf(c)), unix.F_GETFL, 0)
 	Expect(err).NotTo(HaveOccurred())
 	return flags
 }
@@ -119,7 +105,7 @@ func areSame(received, sent []*os.File) {
 	GinkgoHelper()
 	Expect(received).To(HaveLen(len(sent)))
 	for i, f := range received {
-		got, want := numberOf(f), numberOf(sent[i])
+		got, want := NumberOf(f), NumberOf(sent[i])
 		Expect(got).NotTo(Equal(want))
 		Expect(fdtest.Same(got, want)).To(BeTrue(), "file %d is %s", i, fdtest.Name(got))
 		Expect(fdtest.CloseOnExec(got)).To(BeTrue(), "file %d", i)
@@ -130,7 +116,7 @@ func areSame(received, sent []*os.File) {
 // closed, those in flight too.
 func noWriterIsLeft(r *os.File) {
 	GinkgoHelper()
-	Expect(r.SetReadDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(r.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
 	Expect(r.Read(make([]byte, 1))).Error().To(MatchError(io.EOF))
 }
 
@@ -155,7 +141,7 @@ func goes(f func()) (wait func()) {
 		GinkgoHelper()
 		select {
 		case <-done:
-		case <-time.After(2 * hang):
+		case <-time.After(2 * Hang):
 			Fail("a call hangs")
 		}
 	}
@@ -167,30 +153,11 @@ func waitsIn(method string, n int) {
 	GinkgoHelper()
 	Eventually(func() int {
 		waiting := 0
-		for _, stack := range bytes.Split(stacks(), []byte("\n\n")) {
+		for _, stack := range bytes.Split(Stacks(), []byte("\n\n")) {
 			if bytes.Contains(stack, []byte("[IO wait")) && bytes.Contains(stack, []byte("."+method+"(")) {
 				waiting++
 			}
 		}
 		return waiting
-	}, hang, time.Millisecond).Should(BeNumerically(">=", n))
+	}, Hang, time.Millisecond).Should(BeNumerically(">=", n))
 }
-
-func stacks() []byte {
-	for buf := make([]byte, 1<<20); ; buf = make([]byte, 2*len(buf)) {
-		if n := runtime.Stack(buf, true); n < len(buf) {
-			return buf[:n]
-		}
-	}
-}
-
-// second and third are the error of a call that has more results.
-func second[T any](_ T, err error) error        { return err }
-func third[T, U any](_ T, _ U, err error) error { return err }
-
-// uniqueName is a name that no other spec or process has.
-func uniqueName() string {
-	return fmt.Sprintf("scm-test-%d-%d", os.Getpid(), names.Add(1))
-}
-
-var names atomic.Int64

@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A datagram that finds the receiver's queue full is EAGAIN, while the sender's
@@ -26,7 +27,7 @@ import (
 // or is connected to it, and what it sends.
 func fullQueue(connected bool) (receiver, sender *scm.Conn, m *scm.Message) {
 	GinkgoHelper()
-	ctx, name := context.Background(), "@"+uniqueName()
+	ctx, name := context.Background(), "@"+UniqueName()
 	receiver, err := scm.ListenPacket(ctx, "unixgram", name)
 	Expect(err).NotTo(HaveOccurred())
 	m = &scm.Message{Buffers: [][]byte{[]byte("x")}}
@@ -34,7 +35,7 @@ func fullQueue(connected bool) (receiver, sender *scm.Conn, m *scm.Message) {
 		sender, err = scm.Dial(ctx, "unixgram", name)
 	} else {
 		m.Addr = receiver.LocalAddr().(*net.UnixAddr)
-		sender, err = scm.ListenPacket(ctx, "unixgram", "@"+uniqueName())
+		sender, err = scm.ListenPacket(ctx, "unixgram", "@"+UniqueName())
 	}
 	Expect(err).NotTo(HaveOccurred())
 	for err = nil; err == nil; {
@@ -74,7 +75,7 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 			waitsIn("Send", 1)
 			Expect(sender.SetWriteDeadline(deadline)).To(Succeed())
 			sends()
-			Expect(sender.SetWriteDeadline(time.Now().Add(hang))).To(Succeed())
+			Expect(sender.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
 		}
 
 		sends := goes(func() { Expect(sender.Send(m, 0)).To(opFails("write", net.ErrClosed)) })
@@ -84,15 +85,15 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 	})
 
 	It("waits without making system calls all the time", func() {
-		cannotEmulate(fdtest.Traced)
-		strace := findStrace()
+		CannotEmulate(fdtest.Traced)
+		strace := FindStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
-		cmd := childCommand("full-queue", strconv.FormatBool(connected))
+		cmd := ChildCommand("full-queue", strconv.FormatBool(connected))
 		program, err := os.Executable()
 		Expect(err).NotTo(HaveOccurred())
 		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg", program, strconv.FormatBool(connected)}
 		cmd.Path = strace
-		runChild(cmd)
+		RunChild(cmd)
 		text, err := os.ReadFile(record)
 		Expect(err).NotTo(HaveOccurred())
 		// Those that fill the queue, and one every 50 ms at last.
@@ -103,7 +104,7 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 	Entry("of a connected socket", true),
 )
 
-var _ = child("full-queue", func(args []string) {
+var _ = Child("full-queue", func(args []string) {
 	receiver, sender, m := fullQueue(args[0] == "true")
 	Expect(sender.SetWriteDeadline(time.Now().Add(time.Second))).To(Succeed())
 	Expect(sender.Send(m, 0)).To(opFails("write", os.ErrDeadlineExceeded))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network string) {
@@ -122,9 +123,9 @@ var _ = DescribeTableSubtree("a Listener's Check of the peer", func(network stri
 		l, err := scm.Config{Check: mine}.Listen(context.Background(), network, "")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
-		Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 
-		stranger := childCommand("connect", strconv.Itoa(typ), l.Addr().String())
+		stranger := ChildCommand("connect", strconv.Itoa(typ), l.Addr().String())
 		id := asStranger(stranger)
 		pid, end := connected(stranger)
 		client, err := scm.Dial(context.Background(), network, l.Addr().String())

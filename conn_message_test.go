@@ -13,13 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 	It("have all that a message can carry", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
-		out := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: []int{numberOf(f)}}
+		out := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: []int{NumberOf(f)}}
 		Expect(a.Send(&out, 0)).To(Succeed())
 		Expect(out.N).To(Equal(5))
 		in := scm.Message{Buffers: [][]byte{make([]byte, 1), make([]byte, 8)}, FDs: make([]int, 2)}
@@ -42,7 +43,7 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 
 	It("bring credentials, beside descriptors", func() {
 		a, b := pair(network)
-		Expect(scm.PassCred(numberOf(b), true)).To(Succeed())
+		Expect(scm.PassCred(NumberOf(b), true)).To(Succeed())
 		f := pipes(1)[0]
 		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), Cred: new(scm.Cred)}
@@ -75,7 +76,7 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 		f := pipes(1)[0]
 		if network == "unix" {
 			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
-				m := scm.Message{Buffers: buffers, FDs: []int{numberOf(f)}}
+				m := scm.Message{Buffers: buffers, FDs: []int{NumberOf(f)}}
 				Expect(a.Send(&m, 0)).To(opFails("write", scm.ErrEmptyPayload))
 			}
 			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
@@ -100,18 +101,18 @@ var _ = Describe("ListenPacket", func() {
 	It("receives from whoever sends, and answers who has a name", func() {
 		keepsNumbers()
 		ctx := context.Background()
-		server, err := scm.ListenPacket(ctx, "unixgram", "@"+uniqueName())
+		server, err := scm.ListenPacket(ctx, "unixgram", "@"+UniqueName())
 		Expect(err).NotTo(HaveOccurred())
 		closing(server)
 		Expect(server.RemoteAddr()).To(BeNil())
-		client, err := scm.ListenPacket(ctx, "unixgram", "@"+uniqueName())
+		client, err := scm.ListenPacket(ctx, "unixgram", "@"+UniqueName())
 		Expect(err).NotTo(HaveOccurred())
 		closing(client)
 		f := pipes(1)[0]
 
 		question := scm.Message{
 			Buffers: [][]byte{[]byte("question")},
-			FDs:     []int{numberOf(f)},
+			FDs:     []int{NumberOf(f)},
 			Addr:    server.LocalAddr().(*net.UnixAddr),
 		}
 		Expect(client.Send(&question, 0)).To(Succeed())

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A stream takes a payload in pieces. Descriptors go with the first of them.
@@ -37,11 +38,11 @@ func narrow() (a, b *scm.Conn) {
 	GinkgoHelper()
 	a, b = pair("unix")
 	for _, c := range []*scm.Conn{a, b} {
-		fd := numberOf(c)
+		fd := NumberOf(c)
 		Expect(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 0)).To(Succeed())
 		Expect(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 0)).To(Succeed())
 	}
-	size, err := unix.GetsockoptInt(numberOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	size, err := unix.GetsockoptInt(NumberOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(size).To(BeNumerically("<", 8192))
 	return a, b
@@ -138,7 +139,7 @@ var _ = Describe("a payload that goes in pieces", func() {
 		areSame(files, sent)
 
 		// The caller goes on from there, without the files.
-		Expect(a.SetWriteDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(a.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
 		wait = goes(func() {
 			Expect(a.Write(payload[n:])).To(Equal(tenMegabytes - n))
 			Expect(a.CloseWrite()).To(Succeed())
@@ -186,7 +187,7 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 	almostFull := func() (a, b *scm.Conn, bytes int) {
 		GinkgoHelper()
 		a, b = narrow()
-		from, to := numberOf(a), numberOf(b)
+		from, to := NumberOf(a), NumberOf(b)
 		most := 0
 		for {
 			if _, err := unix.Write(from, []byte("x")); err != nil {
@@ -205,14 +206,14 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 	DescribeTable("has gone where SendFile fails with io.ErrShortWrite",
 		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
 			a, b, before := almostFull()
-			to, f := numberOf(b), pipes(1)[0]
+			to, f := NumberOf(b), pipes(1)[0]
 			done := make(chan error, 1)
 			go func() { done <- a.SendFile(strings.Repeat("n", 4095), f) }()
 			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
-			Eventually(queued).WithTimeout(hang).Should(BeNumerically(">", before))
+			Eventually(queued).WithTimeout(Hang).Should(BeNumerically(">", before))
 			Expect(end(a, b)).To(Succeed())
 			var err error
-			Eventually(done).WithTimeout(hang).Should(Receive(&err))
+			Eventually(done).WithTimeout(Hang).Should(Receive(&err))
 			Expect(err).To(opFails("write", io.ErrShortWrite))
 			Expect(slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })).To(BeTrue(), "%v", err)
 			Expect(err.(net.Error).Timeout()).To(Equal(timeout))

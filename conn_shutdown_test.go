@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // The poller has no sign of a socket's end for those who wait to send, and none of
@@ -32,7 +33,7 @@ var _ = DescribeTableSubtree("a shutdown", func(network string) {
 			case "the other end's CloseRead":
 				return b.CloseRead()
 			}
-			return unix.Shutdown(numberOf(a), unix.SHUT_WR)
+			return unix.Shutdown(NumberOf(a), unix.SHUT_WR)
 		}
 
 		It("by "+who+" ends what waits to send, and what waits behind it", func() {
@@ -94,11 +95,11 @@ var _ = DescribeTableSubtree("a shutdown", func(network string) {
 var _ = DescribeTableSubtree("a shutdown of receiving", func(network string) {
 	ctx := context.Background()
 	receives := map[string]func(c *scm.Conn) error{
-		"Read":         func(c *scm.Conn) error { return second(c.Read(make([]byte, 1))) },
-		"ReadFiles":    func(c *scm.Conn) error { return third(c.ReadFiles(make([]byte, 1), 1)) },
-		"RecvFile":     func(c *scm.Conn) error { return second(c.RecvFile()) },
-		"RecvConn":     func(c *scm.Conn) error { return second(c.RecvConn(ctx)) },
-		"RecvListener": func(c *scm.Conn) error { return second(c.RecvListener(ctx)) },
+		"Read":         func(c *scm.Conn) error { return Second(c.Read(make([]byte, 1))) },
+		"ReadFiles":    func(c *scm.Conn) error { return Third(c.ReadFiles(make([]byte, 1), 1)) },
+		"RecvFile":     func(c *scm.Conn) error { return Second(c.RecvFile()) },
+		"RecvConn":     func(c *scm.Conn) error { return Second(c.RecvConn(ctx)) },
+		"RecvListener": func(c *scm.Conn) error { return Second(c.RecvListener(ctx)) },
 	}
 	if network == "unixgram" { // elsewhere it receives nothing, and says so as recvmsg does
 		for name, flags := range map[string]int{"Recv": 0, "Recv with MSG_DONTWAIT": unix.MSG_DONTWAIT} {
@@ -122,7 +123,7 @@ var _ = DescribeTableSubtree("a shutdown of receiving", func(network string) {
 	It("ends the call that waits, and those behind it", func() {
 		for _, shut := range []func(c *scm.Conn) error{
 			(*scm.Conn).CloseRead,
-			func(c *scm.Conn) error { return unix.Shutdown(numberOf(c), unix.SHUT_RD) },
+			func(c *scm.Conn) error { return unix.Shutdown(NumberOf(c), unix.SHUT_RD) },
 		} {
 			_, b := pair(network)
 			var waits []func()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A thousand goroutines over a hundred Conns, in a process of its own, whose
@@ -37,10 +38,10 @@ var _ = DescribeTable("many goroutines over many Conns lose nothing, and take fe
 		if os.Getenv("SCM_STRESS") == "full" {
 			messages = 1_000_000
 		}
-		AddReportEntry("stress", strings.TrimSpace(runChild(childCommand("conn-stress", network, strconv.Itoa(messages)))))
+		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
 	}, Label("stress"), everyNetwork)
 
-var _ = child("conn-stress", func(args []string) {
+var _ = Child("conn-stress", func(args []string) {
 	total, err := strconv.Atoi(args[1])
 	Expect(err).NotTo(HaveOccurred())
 	begin, before, goroutines := time.Now(), fdtest.Take(), runtime.NumGoroutine()
@@ -83,7 +84,7 @@ var _ = child("conn-stress", func(args []string) {
 	noWriterIsLeft(r)
 	Expect(r.Close()).To(Succeed())
 	Expect(before.NewSince()).To(BeEmpty())
-	Eventually(runtime.NumGoroutine, hang).Should(BeNumerically("<=", goroutines))
+	Eventually(runtime.NumGoroutine, Hang).Should(BeNumerically("<=", goroutines))
 	for i := range s.seen {
 		Expect(s.seen[i].Load()).To(Equal(int32(1)), "how often message %d came", i)
 	}

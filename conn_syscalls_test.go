@@ -14,20 +14,21 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = Describe("Conn's system calls", func() {
 	It("are repeated after EINTR, never block a thread, and send no signal", func() {
-		cannotEmulate(fdtest.Traced)
-		strace := findStrace()
+		CannotEmulate(fdtest.Traced)
+		strace := FindStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
-		cmd := childCommand("conn-calls")
+		cmd := ChildCommand("conn-calls")
 		program, err := os.Executable()
 		Expect(err).NotTo(HaveOccurred())
 		// Every other call of a thread is interrupted before it does anything.
 		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2", program}
 		cmd.Path = strace
-		runChild(cmd)
+		RunChild(cmd)
 
 		text, err := os.ReadFile(record)
 		Expect(err).NotTo(HaveOccurred())
@@ -46,12 +47,12 @@ var _ = Describe("Conn's system calls", func() {
 })
 
 // conn-calls makes each call of a Conn three times, so that each is interrupted.
-var _ = child("conn-calls", func([]string) {
+var _ = Child("conn-calls", func([]string) {
 	for _, network := range []string{"unix", "unixgram", "unixpacket"} {
 		a, b, err := scm.Pair(network)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(a.SetDeadline(time.Now().Add(hang))).To(Succeed())
-		Expect(b.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(a.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+		Expect(b.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		p := make([]byte, 8)
 		for range 3 {
 			Expect(a.Write([]byte("x"))).To(Equal(1))
@@ -64,7 +65,7 @@ var _ = child("conn-calls", func([]string) {
 			Expect(files).To(HaveLen(1))
 
 			Expect(a.SendFile("name", os.Stdin)).To(Succeed())
-			Expect(second(b.RecvFile())).To(Succeed())
+			Expect(Second(b.RecvFile())).To(Succeed())
 
 			m := scm.Message{Buffers: [][]byte{p}}
 			Expect(a.Send(&m, 0)).To(Succeed())

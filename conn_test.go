@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("Conn", func(network string) {
@@ -131,7 +132,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		Expect(errors.As(err, &timeout)).To(BeTrue())
 		Expect(timeout.Timeout()).To(BeTrue())
 
-		Expect(b.SetReadDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(b.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
 		p := make([]byte, 8)
 		n, files, err := b.ReadFiles(p, 8)
 		Expect(err).NotTo(HaveOccurred())
@@ -168,7 +169,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			waits = append(waits, goes(func() {
 				Expect(b.Read(make([]byte, 1))).Error().To(opFails("read", net.ErrClosed))
 			}), goes(func() {
-				Expect(third(b.ReadFiles(make([]byte, 1), 1))).To(opFails("read", net.ErrClosed))
+				Expect(Third(b.ReadFiles(make([]byte, 1), 1))).To(opFails("read", net.ErrClosed))
 			}), goes(func() {
 				Expect(writeUntilError(b)).To(opFails("write", net.ErrClosed))
 			}))
@@ -196,19 +197,19 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			"Send":             a.Send(&scm.Message{Buffers: [][]byte{p}}, 0),
 			"Recv":             a.Recv(&scm.Message{Buffers: [][]byte{p}}, 0),
 			"SendFile":         a.SendFile("name", r),
-			"RecvFile":         second(a.RecvFile()),
+			"RecvFile":         Second(a.RecvFile()),
 			"SendConn":         a.SendConn(ctx, b),
-			"RecvConn":         second(a.RecvConn(ctx)),
+			"RecvConn":         Second(a.RecvConn(ctx)),
 			"SendListener":     a.SendListener(ctx, b),
-			"RecvListener":     second(a.RecvListener(ctx)),
-			"SyscallConn":      second(a.SyscallConn()),
-			"Read":             second(a.Read(p)),
-			"Read of nothing":  second(a.Read(nil)),
-			"Write":            second(a.Write(p)),
-			"Write of nothing": second(a.Write(nil)),
-			"WriteFiles":       second(a.WriteFiles(p, r)),
-			"ReadFiles":        third(a.ReadFiles(p, 1)),
-			"NewConn of it":    second(scm.NewConn(a)),
+			"RecvListener":     Second(a.RecvListener(ctx)),
+			"SyscallConn":      Second(a.SyscallConn()),
+			"Read":             Second(a.Read(p)),
+			"Read of nothing":  Second(a.Read(nil)),
+			"Write":            Second(a.Write(p)),
+			"Write of nothing": Second(a.Write(nil)),
+			"WriteFiles":       Second(a.WriteFiles(p, r)),
+			"ReadFiles":        Third(a.ReadFiles(p, 1)),
+			"NewConn of it":    Second(scm.NewConn(a)),
 			"SendFile of it":   b.SendFile("name", a),
 		} {
 			Expect(err).To(And(MatchError(net.ErrClosed), MatchError(os.ErrClosed)), call)
@@ -218,7 +219,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 	})
 
 	It("runs no call on a number that Close gave back", func() {
-		cannotEmulate(fdtest.OwnFiles)
+		CannotEmulate(fdtest.OwnFiles)
 		for range 100 {
 			useAndClose(network)
 		}
@@ -228,7 +229,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		keepsNumbers()
 		a, _, err := scm.Pair(network)
 		Expect(err).NotTo(HaveOccurred())
-		number := numberOf(a)
+		number := NumberOf(a)
 		id, err := fdtest.Identify(number)
 		Expect(err).NotTo(HaveOccurred())
 		a = nil
@@ -236,7 +237,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			runtime.GC()
 			now, err := fdtest.Identify(number)
 			return err == nil && now == id
-		}, hang).Should(BeFalse())
+		}, Hang).Should(BeFalse())
 	})
 }, everyNetwork)
 
@@ -251,7 +252,7 @@ func useAndClose(network string) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(unix.Write(other[1], []byte("keep"))).To(Equal(4))
 
-	number := numberOf(b)
+	number := NumberOf(b)
 	running := make(chan struct{})
 	var waits []func()
 	for i := range 6 {
@@ -287,7 +288,7 @@ func useAndClose(network string) {
 		wait()
 	}
 	p := make([]byte, 8)
-	Expect(second(unix.Read(other[1], p))).To(MatchError(unix.EAGAIN), "something was written to the number")
+	Expect(Second(unix.Read(other[1], p))).To(MatchError(unix.EAGAIN), "something was written to the number")
 	Expect(unix.Read(number, p)).To(Equal(4), "something was read from the number")
 	closeAll([]int{number, other[0], other[1]})
 	_ = a.Close()
@@ -301,7 +302,7 @@ var _ = Describe("a Conn that is none", func() {
 			Expect(c.Read(p)).Error().To(invalid)
 			Expect(c.Write(p)).Error().To(invalid)
 			Expect(c.WriteFiles(p)).Error().To(invalid)
-			Expect(third(c.ReadFiles(p, 1))).To(invalid)
+			Expect(Third(c.ReadFiles(p, 1))).To(invalid)
 			Expect(c.SendFile("x", nil)).To(invalid)
 			Expect(c.RecvFile()).Error().To(invalid)
 			Expect(c.RecvConn(context.Background())).Error().To(invalid)
@@ -322,8 +323,8 @@ var _ = Describe("a Conn that is none", func() {
 			Expect(c.SetWriteDeadline(time.Time{})).To(invalid)
 			Expect(c.CloseRead()).To(invalid)
 			Expect(c.CloseWrite()).To(invalid)
-			Expect(second(c.PeerCred())).To(invalid)
-			Expect(second(c.PeerPIDFD())).To(invalid)
+			Expect(Second(c.PeerCred())).To(invalid)
+			Expect(Second(c.PeerPIDFD())).To(invalid)
 			Expect(c.PassCred(true)).To(invalid)
 			Expect(c.PassPIDFD(true)).To(invalid)
 			Expect(c.PassRights(true)).To(invalid)

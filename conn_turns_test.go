@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A Conn's calls of one direction take turns. What ends one of them, its context,
@@ -25,7 +26,7 @@ func queuesIn(method string, n int) {
 	GinkgoHelper()
 	Eventually(func() int {
 		queued := 0
-		for _, stack := range strings.Split(string(stacks()), "\n\n") {
+		for _, stack := range strings.Split(string(Stacks()), "\n\n") {
 			head, _, _ := strings.Cut(stack, "\n")
 			inTurn := strings.Contains(head, "[chan receive") || strings.Contains(head, "[select") || strings.Contains(head, "[semacquire")
 			if inTurn && strings.Contains(stack, "."+method+"(") {
@@ -33,7 +34,7 @@ func queuesIn(method string, n int) {
 			}
 		}
 		return queued
-	}, hang, time.Millisecond).Should(BeNumerically(">=", n))
+	}, Hang, time.Millisecond).Should(BeNumerically(">=", n))
 }
 
 var _ = DescribeTableSubtree("a context", func(network string) {
@@ -50,7 +51,7 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 		waitsIn("RecvConn", 1)
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
-		ended := goes(func() { Expect(second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
+		ended := goes(func() { Expect(Second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
 		queuesIn("RecvConn", 1)
 		cancel()
 		ended()
@@ -62,11 +63,11 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 		a, b := pair(network)
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
-		ended := goes(func() { Expect(second(b.RecvListener(ctx))).To(opFails("read", context.Canceled)) })
+		ended := goes(func() { Expect(Second(b.RecvListener(ctx))).To(opFails("read", context.Canceled)) })
 		waitsIn("RecvListener", 1)
 		waits := []func(){
 			goes(func() { Expect(b.Read(make([]byte, 5))).To(Equal(5)) }),
-			goes(func() { Expect(third(b.ReadFiles(make([]byte, 5), 1))).To(Succeed()) }),
+			goes(func() { Expect(Third(b.ReadFiles(make([]byte, 5), 1))).To(Succeed()) }),
 			goes(func() { Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 5)}}, 0)).To(Succeed()) }),
 		}
 		for _, method := range []string{"Read", "ReadFiles", "Recv"} {
@@ -147,7 +148,7 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 
 			drain(b)
 			ctx, cancel = context.WithCancel(background)
-			receives := goes(func() { Expect(second(b.RecvConn(ctx))).To(ended) })
+			receives := goes(func() { Expect(Second(b.RecvConn(ctx))).To(ended) })
 			waitsIn("RecvConn", 1)
 			Expect(b.SetReadDeadline(time.Now().Add(100 * time.Millisecond))).To(Succeed())
 			cancel()
@@ -163,16 +164,16 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 		_, b := pair(network)
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
-		wait := goes(func() { Expect(second(b.RecvConn(ctx))).To(opFails("read", os.ErrDeadlineExceeded)) })
+		wait := goes(func() { Expect(Second(b.RecvConn(ctx))).To(opFails("read", os.ErrDeadlineExceeded)) })
 		waitsIn("RecvConn", 1)
-		Expect(b.SetReadDeadline(time.Now().Add(hang / 2))).To(Succeed())
+		Expect(b.SetReadDeadline(time.Now().Add(Hang / 2))).To(Succeed())
 		Expect(b.SetReadDeadline(time.Unix(1, 0))).To(Succeed())
 		wait()
 		Expect(b.Read(make([]byte, 1))).Error().To(opFails("read", os.ErrDeadlineExceeded))
 		Expect(b.SetReadDeadline(time.Time{})).To(Succeed())
-		wait = goes(func() { Expect(second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
+		wait = goes(func() { Expect(Second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
 		waitsIn("RecvConn", 1)
-		Expect(b.SetReadDeadline(time.Now().Add(hang / 2))).To(Succeed())
+		Expect(b.SetReadDeadline(time.Now().Add(Hang / 2))).To(Succeed())
 		cancel()
 		wait()
 	})
@@ -183,7 +184,7 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
-		ended := goes(func() { Expect(second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
+		ended := goes(func() { Expect(Second(b.RecvConn(ctx))).To(opFails("read", context.Canceled)) })
 		waitsIn("RecvConn", 1)
 		reads := goes(func() {
 			Expect(raw.Read(func(fd uintptr) bool {
@@ -203,12 +204,12 @@ var _ = DescribeTableSubtree("a context", func(network string) {
 		ctx, cancel := context.WithCancel(background)
 		defer cancel()
 		closed := MatchError(os.ErrClosed)
-		waits := []func(){goes(func() { Expect(second(b.RecvConn(background))).To(closed) })}
+		waits := []func(){goes(func() { Expect(Second(b.RecvConn(background))).To(closed) })}
 		waitsIn("RecvConn", 1)
 		for range 3 {
 			waits = append(waits,
-				goes(func() { Expect(second(b.RecvConn(ctx))).To(closed) }),
-				goes(func() { Expect(second(b.RecvFile())).To(closed) }))
+				goes(func() { Expect(Second(b.RecvConn(ctx))).To(closed) }),
+				goes(func() { Expect(Second(b.RecvFile())).To(closed) }))
 		}
 		queuesIn("RecvConn", 3)
 		queuesIn("RecvFile", 3)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 func self() scm.Cred {
@@ -77,7 +78,7 @@ func connectTo(typ int, name string) int {
 // A child that connects to a socket by name, tells its PID and waits for the
 // end of its standard input. With another argument it takes that user's place
 // once it is connected.
-var _ = child("connect", func(args []string) {
+var _ = Child("connect", func(args []string) {
 	typ, err := strconv.Atoi(args[0])
 	Expect(err).NotTo(HaveOccurred())
 	sock := connectTo(typ, args[1])
@@ -126,7 +127,7 @@ func asStranger(cmd *exec.Cmd) (id int) {
 	if os.Geteuid() != 0 {
 		Skip("only root can be another user")
 	}
-	if err := readableByOthers(); err != nil {
+	if err := ReadableByOthers(); err != nil {
 		Skip("another user may not run the test binary: " + err.Error())
 	}
 	id = 1<<30 + os.Getpid()
@@ -190,7 +191,7 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		f = connect(typ)
 		var name string
 		listening, name = f.named(typ)
-		cmd = childCommand("connect", strconv.Itoa(typ), name)
+		cmd = ChildCommand("connect", strconv.Itoa(typ), name)
 	})
 
 	It("is told by PeerCred, whoever accepts, and after its end", func() {

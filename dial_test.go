@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // listen makes a Listener, for the time of the spec.
@@ -22,7 +23,7 @@ func listen(config scm.Config, network, addr string) *scm.Listener {
 	GinkgoHelper()
 	l, err := config.Listen(context.Background(), network, addr)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	DeferCleanup(func() { _ = l.Close() })
 	return l
 }
@@ -79,18 +80,18 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		addr func() string
 	}{
 		{"a path", socketPath},
-		{"an abstract name", func() string { return "@" + uniqueName() }},
+		{"an abstract name", func() string { return "@" + UniqueName() }},
 		{"the longest path that sun_path holds", func() string {
 			dir := filepath.Dir(socketPath())
 			return filepath.Join(dir, strings.Repeat("s", 107-len(dir)-1))
 		}},
 		{"the longest abstract name", func() string {
-			name := "@" + uniqueName()
+			name := "@" + UniqueName()
 			return name + strings.Repeat("s", 108-len(name))
 		}},
-		{"an abstract name with 0 bytes", func() string { return "@" + uniqueName() + "\x00a\x00" }},
+		{"an abstract name with 0 bytes", func() string { return "@" + UniqueName() + "\x00a\x00" }},
 		{"an abstract name that is a whole sun_path", func() string {
-			name := "@" + uniqueName()
+			name := "@" + UniqueName()
 			return name + strings.Repeat("\x00", 108-len(name))
 		}},
 		{"a path that sun_path does not hold", longPath},
@@ -131,7 +132,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 			Expect(err.(*net.OpError).Addr.String()).To(Equal(addr))
 		}
 		dials(path, unix.ENOENT)
-		dials("@"+uniqueName(), unix.ECONNREFUSED)
+		dials("@"+UniqueName(), unix.ECONNREFUSED)
 		dials("", unix.EINVAL)
 		dials(path+"\x00", unix.EINVAL)
 		dials("@"+strings.Repeat("n", 108), unix.ENAMETOOLONG)
@@ -146,10 +147,10 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		bound(scm.Config{}, network, path)
 		other := map[string]string{"unix": "unixpacket", "unixpacket": "unixgram", "unixgram": "unix"}[network]
 		keepsNumbers()
-		Expect(second(scm.Dial(ctx, other, path))).To(opFails("dial", unix.EPROTOTYPE))
+		Expect(Second(scm.Dial(ctx, other, path))).To(opFails("dial", unix.EPROTOTYPE))
 		file := path + "-file"
 		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
-		Expect(second(scm.Dial(ctx, network, file))).To(opFails("dial", unix.ECONNREFUSED))
+		Expect(Second(scm.Dial(ctx, network, file))).To(opFails("dial", unix.ECONNREFUSED))
 	})
 
 	It("does nothing where the context is done", func() {
@@ -158,7 +159,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		keepsNumbers()
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
-		Expect(second(scm.Dial(cancelled, network, path))).To(opFails("dial", context.Canceled))
+		Expect(Second(scm.Dial(cancelled, network, path))).To(opFails("dial", context.Canceled))
 	})
 }, everyNetwork)
 
@@ -168,26 +169,26 @@ var _ = Describe("Dial", func() {
 	It("knows three networks", func() {
 		for _, network := range []string{"", "tcp", "unixseqpacket"} {
 			unknown := net.UnknownNetworkError(network)
-			Expect(second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
-			Expect(second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
-			Expect(second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
-			Expect(third(scm.Pair(network))).To(opFails("pair", unknown))
+			Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
+			Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
+			Expect(Second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
+			Expect(Third(scm.Pair(network))).To(opFails("pair", unknown))
 		}
-		Expect(second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
-		Expect(second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
+		Expect(Second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
+		Expect(Second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
 	})
 
 	DescribeTable("waits while the queue is full", func(network string) {
 		path := socketPath()
 		l := listen(scm.Config{}, network, path)
-		Expect(unix.Listen(numberOf(l), 0)).To(Succeed()) // room for one
+		Expect(unix.Listen(NumberOf(l), 0)).To(Succeed()) // room for one
 		dial(network, path)
 		keepsNumbers()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
-		Expect(second(scm.Dial(short, network, path))).To(opFails("dial", context.DeadlineExceeded))
+		Expect(Second(scm.Dial(short, network, path))).To(opFails("dial", context.DeadlineExceeded))
 
-		ending, end := context.WithTimeout(ctx, hang)
+		ending, end := context.WithTimeout(ctx, Hang)
 		defer end()
 		wait := goes(func() {
 			c, err := scm.Dial(ending, network, path)
@@ -203,7 +204,7 @@ var _ = Describe("Dial", func() {
 	}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
 
 	It("refuses files from the other end, if told to", func() {
-		addr := "@" + uniqueName()
+		addr := "@" + UniqueName()
 		l := listen(scm.Config{}, "unix", addr)
 		c, err := scm.Config{NoFiles: true}.Dial(ctx, "unix", addr)
 		if err != nil {
@@ -213,6 +214,6 @@ var _ = Describe("Dial", func() {
 		server, err := l.AcceptConn()
 		Expect(err).NotTo(HaveOccurred())
 		closing(server)
-		Expect(second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
+		Expect(Second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 	})
 })

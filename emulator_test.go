@@ -9,22 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
-
-// cannotEmulate skips a spec under an emulator, for one of the reasons in fdtest.
-func cannotEmulate(what string) {
-	GinkgoHelper()
-	if fdtest.Emulator() != "" {
-		Skip(what)
-	}
-}
 
 // cannotEmulateTwo skips a spec in which the pair receives two descriptors: on
 // 64-bit systems its room admits both, on others one is cut off.
 func cannotEmulateTwo() {
 	GinkgoHelper()
 	if unix.CmsgSpace(4) == unix.CmsgLen(4) {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 	}
 }
 

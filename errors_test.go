@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // failsWith checks that the system call of that name failed with errno.
@@ -268,13 +269,13 @@ var _ = Describe("errors", func() {
 		Expect(err).NotTo(HaveOccurred())
 		stdout := os.NewFile(uintptr(dup), "socket")
 		defer func() { _ = stdout.Close() }()
-		cmd := childCommand("epipe")
+		cmd := ChildCommand("epipe")
 		cmd.Stdout = stdout
-		runChild(cmd)
+		RunChild(cmd)
 	})
 })
 
-var _ = child("epipe", func([]string) {
+var _ = Child("epipe", func([]string) {
 	writeFails(1, []byte("x"), 0, unix.EPIPE)
 	sendFails(1, "x", unix.EPIPE, 0)
 })

@@ -19,6 +19,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // sample is a file as a partner could pass it, and what it is.
@@ -221,7 +222,7 @@ func (f *fixture) refuses(e scm.Expect, fds ...int) *scm.ExpectError {
 	var failed *scm.ExpectError
 	Expect(errors.As(err, &failed)).To(BeTrue(), "%+v of %v: %v", e, fds, err)
 	Expect(failed.Err).NotTo(HaveOccurred())
-	Expect(got).To(Equal(repeat(len(fds), -1)), "numbers of what was closed")
+	Expect(got).To(Equal(slices.Repeat([]int{-1}, len(fds))), "numbers of what was closed")
 	Expect(f.Strays()).To(BeEmpty(), "refused, and left open")
 	Expect(f.Lost()).To(BeEmpty(), "closed, and not refused")
 	return failed
@@ -310,7 +311,7 @@ var _ = Describe("Expect", func() {
 		if os.Geteuid() != 0 {
 			Skip("only root can make a mount namespace here")
 		}
-		if lack, none := strings.CutPrefix(runChild(childCommand("expect-memfd")), noNamespace); none {
+		if lack, none := strings.CutPrefix(RunChild(ChildCommand("expect-memfd")), noNamespace); none {
 			Skip(noNamespace + lack)
 		}
 	})
@@ -480,7 +481,7 @@ var _ = Describe("Expect", func() {
 		wrong := f.file()
 		for n := 2; n <= 5; n++ {
 			for i := range n {
-				fds := repeat(n, right)
+				fds := slices.Repeat([]int{right}, n)
 				e := scm.Expect{Min: 1, Max: 5, Kind: "memfd"}
 				f.accepts(e, fds...)
 				fds[i] = wrong
@@ -520,7 +521,7 @@ var _ = Describe("Expect", func() {
 	})
 
 	It("looks into the table of its own thread", func() {
-		runChild(childCommand("own-table"))
+		RunChild(ChildCommand("own-table"))
 	})
 
 	It("does not read, move or change what it looks at", func() {
@@ -535,7 +536,7 @@ var _ = Describe("Expect", func() {
 })
 
 // A thread that has a table of its own has another file behind the number.
-var _ = child("own-table", func([]string) {
+var _ = Child("own-table", func([]string) {
 	offMainThread(func() {
 		eventfd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		Expect(err).NotTo(HaveOccurred())
@@ -588,7 +589,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 	var m *scm.Message
 	BeforeEach(func() {
 		f = connect(typ)
-		m = &scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: repeat(4, -7)}
+		m = &scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: slices.Repeat([]int{-7}, 4)}
 	})
 
 	// refused checks that the payload came and no descriptor did.
@@ -632,7 +633,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 	})
 
 	It("refuses a message that was cut, and by option takes it", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		m.FDs = m.FDs[:1]
 		sent := f.files(3)
 		f.sends("x", sent...)
@@ -710,7 +711,7 @@ var _ = Describe("Expect.Recv at the end of a stream", func() {
 const noNamespace = "there is no mount namespace here:"
 
 // expect-memfd has files whose names are a memfd's.
-var _ = child("expect-memfd", func(args []string) {
+var _ = Child("expect-memfd", func(args []string) {
 	runtime.LockOSThread()
 	err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
 	if err == nil {

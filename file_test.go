@@ -15,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("a file with a name", func(network string) {
@@ -47,13 +48,13 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		received, err := b.RecvFile()
 		Expect(err).NotTo(HaveOccurred())
 		lent(received)
-		Expect(fdtest.Same(numberOf(received), numberOf(tcp.(*net.TCPListener)))).To(BeTrue())
+		Expect(fdtest.Same(NumberOf(received), NumberOf(tcp.(*net.TCPListener)))).To(BeTrue())
 
 		Expect(a.SendFile("itself", a)).To(Succeed())
 		received, err = b.RecvFile()
 		Expect(err).NotTo(HaveOccurred())
 		lent(received)
-		Expect(fdtest.Same(numberOf(received), numberOf(a))).To(BeTrue())
+		Expect(fdtest.Same(NumberOf(received), NumberOf(a))).To(BeTrue())
 	})
 
 	It("comes without the NUL that conmon sends", func() {
@@ -122,7 +123,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		Expect(a.WriteFiles([]byte("name"), w, w)).To(Equal(4))
 	}, truncated)
 	refused("with three descriptors", func(a *scm.Conn, w *os.File) {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		Expect(a.WriteFiles([]byte("name"), w, w, w)).To(Equal(4))
 	}, truncated)
 	if network != "unix" {
@@ -137,17 +138,17 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 	It("is refused without a descriptor", func() {
 		a, b := pair(network)
 		Expect(a.Write([]byte("name"))).To(Equal(4))
-		Expect(second(b.RecvFile())).To(opFails("read", scm.ErrNoFile))
+		Expect(Second(b.RecvFile())).To(opFails("read", scm.ErrNoFile))
 	})
 
 	It("is told from the end", func() {
 		a, b := pair(network)
 		if network == "unixgram" {
 			Expect(a.Write(nil)).To(BeZero())
-			Expect(second(b.RecvFile())).To(opFails("read", scm.ErrNoFile))
+			Expect(Second(b.RecvFile())).To(opFails("read", scm.ErrNoFile))
 			return
 		}
 		Expect(a.Close()).To(Succeed())
-		Expect(second(b.RecvFile())).To(BeIdenticalTo(io.EOF))
+		Expect(Second(b.RecvFile())).To(BeIdenticalTo(io.EOF))
 	})
 }, everyNetwork)

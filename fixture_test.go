@@ -3,8 +3,6 @@
 package scm_test
 
 import (
-	"os"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -108,14 +106,4 @@ func isEmpty(sock int) {
 	GinkgoHelper()
 	_, err := unix.Read(sock, make([]byte, 1))
 	Expect(err).To(MatchError(unix.EAGAIN), "something was sent")
-}
-
-// missing ends a spec for which the machine lacks something: where CI is true
-// it fails, elsewhere it is skipped, and says why.
-func missing(reason string) {
-	GinkgoHelper()
-	if os.Getenv("CI") == "true" {
-		Fail(reason)
-	}
-	Skip(reason)
 }

@@ -6,9 +6,11 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+	"slices"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("flags", func(typ int) {
@@ -52,7 +54,7 @@ var _ = DescribeTableSubtree("flags", func(typ int) {
 	})
 
 	It("MSG_PEEK: without room nothing is lost", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		sent := f.files(2)
 		f.sends("peek", sent...)
 		f.receives(8, 0, unix.MSG_PEEK, "peek", unix.MSG_CTRUNC)
@@ -100,14 +102,14 @@ var _ = DescribeTableSubtree("flags on packets", func(typ int) {
 	})
 
 	It("MSG_TRUNC: told beside MSG_CTRUNC", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		sent := f.files(2)
 		f.sends("too long", sent...)
 		f.receives(3, 1, 0, "too", unix.MSG_TRUNC|unix.MSG_CTRUNC, sent[0])
 	})
 
 	It("MSG_TRUNC: asked for, N is the length of the whole message", func() {
-		for _, bufs := range [][][]byte{cut(make([]byte, 3), 3), cut(make([]byte, 9), repeat(9, 1)...)} {
+		for _, bufs := range [][][]byte{cut(make([]byte, 3), 3), cut(make([]byte, 9), slices.Repeat([]int{1}, 9)...)} {
 			sent := f.file()
 			f.sends("a long message", sent)
 			m := scm.Message{Buffers: bufs, FDs: make([]int, 1)}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("a hand-over", func(network string) {
@@ -55,7 +56,7 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(io.ReadFull(far, make([]byte, 10))).To(Equal(10))
 
 		Expect(got.SetReadDeadline(time.Now())).To(Succeed())
-		Expect(second(got.Read(make([]byte, 8)))).To(opFails("read", os.ErrDeadlineExceeded))
+		Expect(Second(got.Read(make([]byte, 8)))).To(opFails("read", os.ErrDeadlineExceeded))
 		Expect(got.SetReadDeadline(time.Time{})).To(Succeed())
 		long := bytes.Repeat([]byte("long"), 1<<20)
 		sends := goes(func() {
@@ -71,7 +72,7 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(io.ReadAll(far)).To(Equal(long))
 		sends()
 		Expect(got.Close()).To(Succeed())
-		Expect(second(got.Read(make([]byte, 8)))).To(opFails("read", net.ErrClosed))
+		Expect(Second(got.Read(make([]byte, 8)))).To(opFails("read", net.ErrClosed))
 		Expect(got.LocalAddr()).To(Equal(far.RemoteAddr()))
 	})
 
@@ -107,7 +108,7 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		DeferCleanup(unix.Close, fd)
 		Expect(a.SendFile("x", asFile(fd))).To(Succeed())
 		before := fdtest.Take()
-		Expect(second(b.RecvConn(ctx))).To(opFails("read", unix.EPROTONOSUPPORT))
+		Expect(Second(b.RecvConn(ctx))).To(opFails("read", unix.EPROTONOSUPPORT))
 		Expect(before.NewSince()).To(BeEmpty())
 	})
 
@@ -200,8 +201,8 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = got.Close() })
 		for _, l := range []net.Listener{got, l} {
-			Expect(unix.SetNonblock(numberOf(l.(syscall.Conn)), false)).To(Succeed())
-			accepts := goes(func() { Expect(second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
+			Expect(unix.SetNonblock(NumberOf(l.(syscall.Conn)), false)).To(Succeed())
+			accepts := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
 			waitsIn("AcceptConn", 1)
 			Expect(l.Close()).To(Succeed())
 			accepts()
@@ -247,13 +248,13 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 	It("refuses what is something else, and closes it", func() {
 		a, b := pair(network)
 		near, _ := pair("unix")
-		l, err := scm.Listen(ctx, "unix", "@"+uniqueName())
+		l, err := scm.Listen(ctx, "unix", "@"+UniqueName())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = l.Close() })
 		f := pipes(1)[0]
 		blocking, _ := sockets(unix.SOCK_STREAM)
-		receiveConn := func() error { return second(b.RecvConn(ctx)) }
-		receiveListener := func() error { return second(b.RecvListener(ctx)) }
+		receiveConn := func() error { return Second(b.RecvConn(ctx)) }
+		receiveListener := func() error { return Second(b.RecvListener(ctx)) }
 		for _, c := range []struct {
 			sent    syscall.Conn
 			receive func() error
@@ -292,11 +293,11 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
 		Expect(a.SendConn(cancelled, a)).To(opFails("write", context.Canceled))
-		Expect(second(b.RecvConn(cancelled))).To(opFails("read", context.Canceled))
-		Expect(second(b.RecvListener(cancelled))).To(opFails("read", context.Canceled))
+		Expect(Second(b.RecvConn(cancelled))).To(opFails("read", context.Canceled))
+		Expect(Second(b.RecvListener(cancelled))).To(opFails("read", context.Canceled))
 
 		ending, end := context.WithCancel(ctx)
-		wait := goes(func() { Expect(second(b.RecvConn(ending))).To(opFails("read", context.Canceled)) })
+		wait := goes(func() { Expect(Second(b.RecvConn(ending))).To(opFails("read", context.Canceled)) })
 		waitsIn("RecvConn", 1)
 		end()
 		wait()
@@ -399,8 +400,8 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			Expect(send(a, bad)).To(opFails("write", unix.EBADF), name)
 			nothingCame(b)
 		}
-		Expect(second(scm.Nonblock(bad))).To(MatchError(unix.EBADF))
-		Expect(second(scm.NewConn(bad))).To(MatchError(unix.EBADF))
+		Expect(Second(scm.Nonblock(bad))).To(MatchError(unix.EBADF))
+		Expect(Second(scm.NewConn(bad))).To(MatchError(unix.EBADF))
 	})
 
 	It("that gives it twice, or an error too, sends it once", func() {
@@ -408,8 +409,8 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 		r, _ := pipe()
 		for name, send := range sends {
 			Expect(send(a, callersConn{func(f func(uintptr)) error {
-				f(uintptr(numberOf(r)))
-				f(uintptr(numberOf(r)))
+				f(uintptr(NumberOf(r)))
+				f(uintptr(NumberOf(r)))
 				return unix.EBADF
 			}})).To(Succeed(), name)
 			_, files, err := b.ReadFiles(make([]byte, 8), 8)

@@ -28,6 +28,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A victim is a process of its own that receives a file from a partner who means
@@ -42,7 +43,7 @@ type victim struct {
 // attack starts a victim that takes a file by one of takers.
 func attack(f *fixture, taker string) *victim {
 	GinkgoHelper()
-	v := &victim{cmd: childCommand("hostile-file", taker), said: make(chan string, 10)}
+	v := &victim{cmd: ChildCommand("hostile-file", taker), said: make(chan string, 10)}
 	near, far := f.pair(unix.SOCK_STREAM)
 	v.sock = near
 	theirs := os.NewFile(uintptr(copies(far)[0]), "socket")
@@ -80,7 +81,7 @@ func silent(kind uint32) *fusetest.Server {
 // lets it go, and the spec fails.
 func (v *victim) lives(server *fusetest.Server, when string) {
 	GinkgoHelper()
-	limit := time.NewTimer(hang)
+	limit := time.NewTimer(Hang)
 	defer limit.Stop()
 	select {
 	case line, open := <-v.said:
@@ -110,7 +111,7 @@ func hold(server *fusetest.Server, sock int, how string) (ends func()) {
 	file, err := os.Open(server.File)
 	Expect(err).NotTo(HaveOccurred())
 	theirs := os.NewFile(uintptr(copies(sock)[0]), "socket")
-	cmd := childCommand("hostile-holder", how)
+	cmd := ChildCommand("hostile-holder", how)
 	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs, file}, GinkgoWriter
 	Expect(cmd.Start()).To(Succeed())
 	Expect(theirs.Close()).To(Succeed())
@@ -122,13 +123,13 @@ func hold(server *fusetest.Server, sock int, how string) (ends func()) {
 	DeferCleanup(ends)
 	select {
 	case <-server.Waiting:
-	case <-time.After(hang):
+	case <-time.After(Hang):
 		Fail("nobody asked the server for the page")
 	}
 	return ends
 }
 
-var _ = child("hostile-holder", func(args []string) {
+var _ = Child("hostile-holder", func(args []string) {
 	page, err := unix.Mmap(4, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
 	Expect(err).NotTo(HaveOccurred())
 	// What the calls return once the page is there does not matter.
@@ -164,7 +165,7 @@ var _ = Describe("a received Internet socket that its sender holds locked", func
 		server := silent(fusetest.Read)
 		f := connect(unix.SOCK_STREAM)
 		near, far := tcpPair()
-		fd := numberOf(near.(syscall.Conn))
+		fd := NumberOf(near.(syscall.Conn))
 		Expect(far.Write([]byte("x"))).To(Equal(1))
 		released := hold(server, fd, "read")
 		v := attack(f, "RecvConn")
@@ -182,7 +183,7 @@ var _ = Describe("a received Internet socket that its sender holds locked", func
 		l, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
-		fd := numberOf(l.(syscall.Conn))
+		fd := NumberOf(l.(syscall.Conn))
 		released := hold(server, fd, "setsockopt")
 		v := attack(f, "RecvListener")
 		v.passes(fd)
@@ -211,13 +212,13 @@ var takers = map[string]func(c *scm.Conn) (*os.File, error){
 	},
 }
 
-var _ = child("hostile-file", func(args []string) {
+var _ = Child("hostile-file", func(args []string) {
 	c, err := scm.NewConnFD(3)
 	if errors.Is(err, scm.ErrBlocking) {
 		c, err = scm.Config{SetNonblock: true}.NewConnFD(3)
 	}
 	Expect(err).NotTo(HaveOccurred())
-	Expect(c.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	take := socketTakers[args[0]]
 	if take == nil {
 		take = func(c *scm.Conn) (io.Closer, error) { return takers[args[0]](c) }
@@ -315,8 +316,8 @@ var _ = Describe("NewFile", func() {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(file.Name()).To(Equal("name"))
 				Expect(before.NewSince()).To(HaveLen(1), "the file's number alone is new")
-				Expect(fdtest.Same(numberOf(file), fd)).To(BeTrue())
-				Expect(fdtest.CloseOnExec(numberOf(file))).To(BeTrue())
+				Expect(fdtest.Same(NumberOf(file), fd)).To(BeTrue())
+				Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue())
 				Expect(fcntl(fd, unix.F_GETFL, 0)).To(Equal(status))
 				Expect(polled(file)).To(Equal(poller && s.access != "path" && flags&unix.O_NONBLOCK != 0))
 				_, err = file.WriteAt(nil, 0)
@@ -350,7 +351,7 @@ var _ = Describe("NewFile", func() {
 		Expect(err).NotTo(HaveOccurred())
 		p := make([]byte, 8)
 		Expect(file.Read(p)).To(Equal(8))
-		Expect(second(file.Read(p))).To(MatchError(unix.EAGAIN))
+		Expect(Second(file.Read(p))).To(MatchError(unix.EAGAIN))
 		Expect(file.Close()).To(Succeed())
 	})
 
@@ -360,7 +361,7 @@ var _ = Describe("NewFile", func() {
 			Expect(file).To(BeNil())
 			Expect(err).To(MatchError(unix.EBADF))
 		}
-		runChild(childCommand("new-file"))
+		RunChild(ChildCommand("new-file"))
 	})
 
 	It("makes what it is given close-on-exec", func() {
@@ -370,7 +371,7 @@ var _ = Describe("NewFile", func() {
 			Expect(fcntl(fd, unix.F_SETFD, 0)).To(BeZero())
 			file, err := scm.NewFile(fd, "")
 			Expect(err).NotTo(HaveOccurred())
-			Expect(fdtest.CloseOnExec(numberOf(file))).To(BeTrue(), s.name)
+			Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue(), s.name)
 			Expect(file.Close()).To(Succeed())
 		}
 	})
@@ -381,16 +382,16 @@ var _ = Describe("NewFile", func() {
 var _ = Describe("the first file for the poller", func() {
 	for _, what := range []string{"NewFile", "Pair", "NewConnFD"} {
 		It("is EMFILE where the poller has no number: "+what, func() {
-			cmd := childCommand("first-polled", what)
+			cmd := ChildCommand("first-polled", what)
 			cmd.Env = append(cmd.Env, "GOGC=off") // a timer of the garbage collector makes the poller, too
-			if runChild(cmd) == "early" {
+			if RunChild(cmd) == "early" {
 				Skip("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
 			}
 		})
 	}
 })
 
-var _ = child("first-polled", func(args []string) {
+var _ = Child("first-polled", func(args []string) {
 	polls := func() bool {
 		for fd := range 64 {
 			if strings.Contains(fdtest.Name(fd), "eventpoll") {
@@ -404,14 +405,14 @@ var _ = child("first-polled", func(args []string) {
 	sv, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
 
-	call, needs := func() error { return second(scm.NewFile(p[0], "")) }, 0
+	call, needs := func() error { return Second(scm.NewFile(p[0], "")) }, 0
 	switch args[0] {
 	case "Pair":
 		needs = 2
 		call = func() error { _, _, err := scm.Pair("unix"); return err }
 	case "NewConnFD":
 		needs = 1
-		call = func() error { return second(scm.NewConnFD(sv[0])) }
+		call = func() error { return Second(scm.NewConnFD(sv[0])) }
 	}
 	if polls() {
 		fmt.Print("early")
@@ -450,7 +451,7 @@ func openBelow(max int) (open []int) {
 }
 
 // new-file makes files where no number is free.
-var _ = child("new-file", func([]string) {
+var _ = Child("new-file", func([]string) {
 	regular, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
 	r, w, err := os.Pipe()
@@ -465,7 +466,7 @@ var _ = child("new-file", func([]string) {
 	for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
 		a, b, err := config.Pair("unix")
 		Expect(err).NotTo(HaveOccurred())
-		Expect(scm.Send(numberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{numberOf(w), regular}}, 0)).To(Succeed())
+		Expect(scm.Send(NumberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{NumberOf(w), regular}}, 0)).To(Succeed())
 		before := fdtest.Take()
 		var n int
 		var files []*os.File
@@ -474,14 +475,14 @@ var _ = child("new-file", func([]string) {
 		Expect(err).To(MatchError(unix.EMFILE))
 		if config.KeepTruncated {
 			Expect(files).To(HaveLen(1))
-			Expect(fdtest.Same(numberOf(files[0]), numberOf(w))).To(BeTrue())
+			Expect(fdtest.Same(NumberOf(files[0]), NumberOf(w))).To(BeTrue())
 			Expect(files[0].Close()).To(Succeed())
 		} else {
 			Expect(files).To(BeNil())
 		}
 		Expect(before.NewSince()).To(BeEmpty())
 
-		Expect(scm.Send(numberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{regular}}, 0)).To(Succeed())
+		Expect(scm.Send(NumberOf(a), &scm.Message{Buffers: [][]byte{[]byte("xy")}, FDs: []int{regular}}, 0)).To(Succeed())
 		var file *os.File
 		withFree(1, func() { file, err = b.RecvFile() })
 		Expect(file).To(BeNil())

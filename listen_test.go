@@ -22,6 +22,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // closer is a Listener, or a Conn of ListenPacket.
@@ -65,7 +66,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		info, err := os.Lstat(path)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(info.Mode().Type()).To(Equal(fs.ModeSocket))
-		Expect(fdtest.CloseOnExec(numberOf(l))).To(BeTrue())
+		Expect(fdtest.CloseOnExec(NumberOf(l))).To(BeTrue())
 		Expect(l.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 		Expect(l.Close()).To(opFails("close", net.ErrClosed))
@@ -74,7 +75,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 
 	It("removes the file by where it was, not by a relative name", func() {
 		path := socketPath()
-		runChild(childCommand("listen-chdir", network, path))
+		RunChild(ChildCommand("listen-chdir", network, path))
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
@@ -98,7 +99,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	})
 
 	It("is in use while another one has the name", func() {
-		for _, addr := range []string{socketPath(), "@" + uniqueName(), longPath()} {
+		for _, addr := range []string{socketPath(), "@" + UniqueName(), longPath()} {
 			accept := bound(scm.Config{}, network, addr)
 			keepsNumbers()
 			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
@@ -193,7 +194,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(stale.Close()).To(Succeed())
 		folder, err := os.Open(filepath.Dir(path))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Flock(numberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
+		Expect(unix.Flock(NumberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
 		keepsNumbers()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
@@ -227,7 +228,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		path := socketPath()
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
-		Expect(second(listenAny(cancelled, scm.Config{}, network, path))).To(opFails("listen", context.Canceled))
+		Expect(Second(listenAny(cancelled, scm.Config{}, network, path))).To(opFails("listen", context.Canceled))
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
@@ -242,24 +243,24 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 			path + strings.Repeat("/n", 60):         unix.ENOENT,
 			"/proc/self/" + strings.Repeat("n", 20): unix.ENOENT,
 		} {
-			Expect(second(listenAny(ctx, scm.Config{}, network, addr))).To(opFails("listen", want), addr)
+			Expect(Second(listenAny(ctx, scm.Config{}, network, addr))).To(opFails("listen", want), addr)
 		}
 	})
 
 	for _, c := range []struct{ mode, umask string }{{"600", "0"}, {"600", "22"}, {"660", "77"}, {"666", "777"}} {
 		It("gives the file the mode "+c.mode+" where the umask is "+c.umask, func() {
 			for _, path := range []string{socketPath(), longPath()} {
-				runChild(childCommand("listen-mode", network, path, c.mode, c.umask, "1"))
+				RunChild(ChildCommand("listen-mode", network, path, c.mode, c.umask, "1"))
 			}
 		})
 	}
 
 	It("refuses a mode where there is no file, and one that is none", func() {
 		keepsNumbers()
-		Expect(second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "@"+uniqueName()))).To(opFails("listen", unix.EINVAL))
-		Expect(second(listenAny(ctx, scm.Config{Mode: 0o600}, network, ""))).To(opFails("listen", unix.EINVAL))
+		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "@"+UniqueName()))).To(opFails("listen", unix.EINVAL))
+		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, ""))).To(opFails("listen", unix.EINVAL))
 		path := socketPath()
-		Expect(second(listenAny(ctx, scm.Config{Mode: fs.ModeSetuid | 0o600}, network, path))).To(opFails("listen", unix.EINVAL))
+		Expect(Second(listenAny(ctx, scm.Config{Mode: fs.ModeSetuid | 0o600}, network, path))).To(opFails("listen", unix.EINVAL))
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
@@ -269,10 +270,10 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		}
 		path := socketPath()
 		Expect(os.Chmod(filepath.Dir(path), 0o755)).To(Succeed())
-		if err := readableByOthers(); err != nil {
+		if err := ReadableByOthers(); err != nil {
 			Skip("another user may not run the test binary: " + err.Error())
 		}
-		other := childCommand("knock", network, path)
+		other := ChildCommand("knock", network, path)
 		other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
 		stop, err := other.StdinPipe()
 		Expect(err).NotTo(HaveOccurred())
@@ -280,7 +281,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(other.Start()).To(Succeed())
 		Expect(io.ReadFull(out, make([]byte, 1))).To(Equal(1), "it knocks")
-		runChild(childCommand("listen-mode", network, path, "600", "0", "500"))
+		RunChild(ChildCommand("listen-mode", network, path, "600", "0", "500"))
 		Expect(stop.Close()).To(Succeed())
 		text, err := io.ReadAll(out)
 		Expect(err).NotTo(HaveOccurred())
@@ -289,7 +290,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	})
 
 	It("refuses descriptors from the beginning, if told to", func() {
-		addr := "@" + uniqueName()
+		addr := "@" + UniqueName()
 		l, err := listenAny(ctx, scm.Config{NoFiles: true}, network, addr)
 		if errors.Is(err, scm.ErrUnsupported) {
 			Skip("SO_PASSRIGHTS is from Linux 6.16: " + err.Error())
@@ -297,12 +298,12 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = l.Close() })
 		client := dial(network, addr) // not accepted yet
-		Expect(second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
+		Expect(Second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 		Expect(client.Write([]byte("plain"))).To(Equal(5))
 	})
 }, everyNetwork)
 
-var _ = child("listen-chdir", func(args []string) {
+var _ = Child("listen-chdir", func(args []string) {
 	Expect(os.Chdir(filepath.Dir(args[1]))).To(Succeed())
 	l, err := listenAny(context.Background(), scm.Config{}, args[0], filepath.Base(args[1]))
 	Expect(err).NotTo(HaveOccurred())
@@ -311,7 +312,7 @@ var _ = child("listen-chdir", func(args []string) {
 })
 
 // listen-mode listens and closes, so many times, and looks at the file's mode.
-var _ = child("listen-mode", func(args []string) {
+var _ = Child("listen-mode", func(args []string) {
 	mode, umask := octal(args[2]), octal(args[3])
 	unix.Umask(umask)
 	times, err := strconv.Atoi(args[4])
@@ -334,7 +335,7 @@ func octal(s string) int {
 }
 
 // knock tries to connect until its input ends.
-var _ = child("knock", func(args []string) {
+var _ = Child("knock", func(args []string) {
 	done := make(chan struct{})
 	go func() {
 		_, _ = io.ReadAll(os.Stdin)
@@ -371,10 +372,10 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 		closing(server)
 		Expect(server.LocalAddr()).To(Equal(l.Addr()))
 		Expect(server.RemoteAddr()).To(Equal(client.LocalAddr()))
-		Expect(fdtest.CloseOnExec(numberOf(server))).To(BeTrue())
+		Expect(fdtest.CloseOnExec(NumberOf(server))).To(BeTrue())
 		Expect(scm.Nonblock(server)).To(BeTrue())
 
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		sent := pipes(2)
 		Expect(client.WriteFiles([]byte("x"), sent...)).To(Equal(1))
 		n, files, err := server.ReadFiles(make([]byte, 1), 1)
@@ -383,24 +384,24 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 	})
 
 	It("waits until its deadline, or until it is closed", func() {
-		l := listen(scm.Config{}, network, "@"+uniqueName())
-		wait := goes(func() { Expect(second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded)) })
+		l := listen(scm.Config{}, network, "@"+UniqueName())
+		wait := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded)) })
 		waitsIn("Accept", 1)
 		Expect(l.SetDeadline(time.Now())).To(Succeed())
 		wait()
 		Expect(l.SetDeadline(time.Time{})).To(Succeed())
 		var waits []func()
 		for range 3 {
-			waits = append(waits, goes(func() { Expect(second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) }))
+			waits = append(waits, goes(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) }))
 		}
 		waitsIn("AcceptConn", 1)
 		Expect(l.Close()).To(Succeed())
 		for _, wait := range waits {
 			wait()
 		}
-		Expect(second(l.Accept())).To(opFails("accept", net.ErrClosed))
+		Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed))
 		Expect(l.SetDeadline(time.Now())).To(opFails("set", net.ErrClosed))
-		Expect(second(l.SyscallConn())).To(opFails("raw-control", net.ErrClosed))
+		Expect(Second(l.SyscallConn())).To(opFails("raw-control", net.ErrClosed))
 	})
 
 	It("closes what its check refuses, and goes on", func() {
@@ -412,7 +413,7 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 				return errors.New("go away")
 			}
 			return nil
-		}}, network, "@"+uniqueName())
+		}}, network, "@"+UniqueName())
 		for _, word := range []string{"guess", "try", "password"} {
 			c := dial(network, l.Addr().String())
 			Expect(c.Write([]byte(word))).To(Equal(len(word)))
@@ -424,17 +425,17 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 	})
 
 	It("leaves connections in the queue where the table is full", func() {
-		runChild(childCommand("accept-nofile", network))
+		RunChild(ChildCommand("accept-nofile", network))
 	})
 }, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
 
-var _ = child("accept-nofile", func(args []string) {
+var _ = Child("accept-nofile", func(args []string) {
 	l, err := scm.Listen(context.Background(), args[0], "")
 	Expect(err).NotTo(HaveOccurred())
-	Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	client, err := scm.Dial(context.Background(), args[0], l.Addr().String())
 	Expect(err).NotTo(HaveOccurred())
-	withFree(0, func() { Expect(second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
+	withFree(0, func() { Expect(Second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
 	server, err := l.Accept()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(client.Write([]byte("x"))).To(Equal(1))
@@ -468,9 +469,9 @@ var _ = Describe("a Listener", func() {
 	It("that is none says so", func() {
 		for _, l := range []*scm.Listener{nil, {}} {
 			invalid := MatchError(os.ErrInvalid)
-			Expect(second(l.Accept())).To(invalid)
+			Expect(Second(l.Accept())).To(invalid)
 			Expect(l.SetDeadline(time.Time{})).To(invalid)
-			Expect(second(l.SyscallConn())).To(invalid)
+			Expect(Second(l.SyscallConn())).To(invalid)
 			Expect(l.Close()).To(invalid)
 			l.SetUnlinkOnClose(true)
 			Expect(l.Addr()).To(BeNil())

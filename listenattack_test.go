@@ -18,6 +18,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Attacks on a Listener: by a client, by whoever was given its socket, and by a full
@@ -50,7 +51,7 @@ func (s strangers) knocks(l *scm.Listener) *scm.Conn {
 	DeferCleanup(far.Close) // ends what lingers
 	Expect(sock.(*net.TCPConn).SetLinger(600)).To(Succeed())
 	Expect(sock.(*net.TCPConn).SetWriteBuffer(4096)).To(Succeed())
-	number := numberOf(sock.(syscall.Conn))
+	number := NumberOf(sock.(syscall.Conn))
 	for full := false; !full; {
 		_, err := unix.SendmsgN(number, make([]byte, 1<<16), nil, nil, unix.MSG_DONTWAIT)
 		full = errors.Is(err, unix.EAGAIN)
@@ -64,7 +65,7 @@ func (s strangers) knocks(l *scm.Listener) *scm.Conn {
 
 var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string) {
 	It("is held up by no client that its check refuses", func() {
-		cannotEmulate(fdtest.Traced)
+		CannotEmulate(fdtest.Traced)
 		strange := newStrangers()
 		refused := 0
 		l := listen(scm.Config{Check: func(*scm.Conn) error {
@@ -72,7 +73,7 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 				return errors.New("a stranger")
 			}
 			return nil
-		}}, network, "@"+uniqueName())
+		}}, network, "@"+UniqueName())
 		for range 3 {
 			strange.knocks(l)
 		}
@@ -89,7 +90,7 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 
 	It("closes what its check does not let in, also if that panics or ends the goroutine", func() {
 		for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
-			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+uniqueName())
+			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+UniqueName())
 			client := dial(network, l.Addr().String())
 			Expect(client.CloseWrite()).To(Succeed())
 			accepts := goes(func() {
@@ -105,7 +106,7 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 	for name, give := range map[string]func(c *scm.Conn, l *scm.Listener) error{
 		"SendFile": func(c *scm.Conn, l *scm.Listener) error { return c.SendFile("listener", l) },
 		"Send": func(c *scm.Conn, l *scm.Listener) error {
-			return c.Send(&scm.Message{Buffers: [][]byte{{0}}, FDs: []int{numberOf(l)}}, 0)
+			return c.Send(&scm.Message{Buffers: [][]byte{{0}}, FDs: []int{NumberOf(l)}}, 0)
 		},
 		"SendConn of a NewConn": func(c *scm.Conn, l *scm.Listener) error {
 			twin, err := scm.NewConn(l)
@@ -117,13 +118,13 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 		},
 	} {
 		It("whose socket another process makes block goes on, after "+name, func() {
-			l := listen(scm.Config{}, network, "@"+uniqueName())
+			l := listen(scm.Config{}, network, "@"+UniqueName())
 			a, b := pair(network)
 			Expect(give(a, l)).To(Succeed())
 			_, files, err := b.ReadFiles(make([]byte, 16), 1)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(scm.SetNonblock(lentAll(files)[0], false)).To(Succeed())
-			accepts := goes(func() { Expect(second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
+			accepts := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
 			waitsIn("AcceptConn", 1)
 			Expect(l.Close()).To(Succeed())
 			accepts()
@@ -131,7 +132,7 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 	}
 
 	It("that is received refuses descriptors from then on, if the Conn does", func() {
-		l := listen(scm.Config{}, network, "@"+uniqueName())
+		l := listen(scm.Config{}, network, "@"+UniqueName())
 		a, b := pair("unix")
 		b, err := scm.Config{NoFiles: true}.NewConn(b)
 		if errors.Is(err, scm.ErrUnsupported) {
@@ -139,13 +140,13 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 		}
 		Expect(err).NotTo(HaveOccurred())
 		closing(b)
-		Expect(scm.PassRights(numberOf(b), true)).To(Succeed())
+		Expect(scm.PassRights(NumberOf(b), true)).To(Succeed())
 		Expect(a.SendListener(context.Background(), l)).To(Succeed())
 		got, err := b.RecvListener(context.Background())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = got.Close() })
 		client := dial(network, l.Addr().String()) // not accepted yet
-		Expect(second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
+		Expect(Second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 	})
 }, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
 
@@ -204,12 +205,12 @@ var _ = DescribeTableSubtree("the socket file of what is handed over", Label("at
 		a, b := pair("unix")
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
-		other := asFile(numberOf(l))
+		other := asFile(NumberOf(l))
 		fill(a)
 		tried := make(chan struct{}, 1)
 		sends := goes(func() {
 			Expect(hands(a, l, func(f func(fd uintptr)) error {
-				f(uintptr(numberOf(other)))
+				f(uintptr(NumberOf(other)))
 				select {
 				case tried <- struct{}{}:
 				default:
@@ -229,30 +230,30 @@ var _ = DescribeTableSubtree("the socket file of what is handed over", Label("at
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
 		Expect(b.Close()).To(Succeed())
-		Expect(hands(a, l, func(f func(fd uintptr)) error { f(uintptr(numberOf(l))); return nil })).To(opFails("write", unix.EPIPE))
+		Expect(hands(a, l, func(f func(fd uintptr)) error { f(uintptr(NumberOf(l))); return nil })).To(opFails("write", unix.EPIPE))
 		Expect(l.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
 	It("is removed where no number is free", func() {
-		runChild(childCommand("close-nofile", network, socketPath()))
+		RunChild(ChildCommand("close-nofile", network, socketPath()))
 	})
 
 	It("that Close cannot remove is an error", func() {
 		path := socketPath()
-		cannotEmulate(fdtest.Traced)
-		cmd := childCommand("close-nofile", network, path, "EMFILE")
+		CannotEmulate(fdtest.Traced)
+		cmd := ChildCommand("close-nofile", network, path, "EMFILE")
 		program, err := os.Executable()
 		Expect(err).NotTo(HaveOccurred())
-		strace := findStrace()
+		strace := FindStrace()
 		cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=unshare", "-e", "inject=unshare:error=EPERM", program}, cmd.Args[1:]...)
 		cmd.Path = strace
-		runChild(cmd)
+		RunChild(cmd)
 		Expect(path).To(BeAnExistingFile())
 	})
 }, everyNetwork)
 
-var _ = child("close-nofile", func(args []string) {
+var _ = Child("close-nofile", func(args []string) {
 	l, err := listenAny(context.Background(), scm.Config{}, args[0], args[1])
 	Expect(err).NotTo(HaveOccurred())
 	want := Succeed()
@@ -268,11 +269,11 @@ var _ = child("close-nofile", func(args []string) {
 
 var _ = Describe("a received TCP listener", Label("attack"), func() {
 	It("loses no client where the table is full", func() {
-		runChild(childCommand("accept-tcp-nofile"))
+		RunChild(ChildCommand("accept-tcp-nofile"))
 	})
 })
 
-var _ = child("accept-tcp-nofile", func([]string) {
+var _ = Child("accept-tcp-nofile", func([]string) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	a, b, err := scm.Pair("unix")
@@ -280,17 +281,17 @@ var _ = child("accept-tcp-nofile", func([]string) {
 	Expect(a.SendListener(context.Background(), tcp.(*net.TCPListener))).To(Succeed())
 	l, err := b.RecvListener(context.Background())
 	Expect(err).NotTo(HaveOccurred())
-	Expect(l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(hang))).To(Succeed())
+	Expect(l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	dials := func() net.Conn {
 		client, err := net.Dial("tcp", tcp.Addr().String())
 		Expect(err).NotTo(HaveOccurred())
-		Expect(client.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(client.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		return client
 	}
 	for range 2 {
 		client := dials()
 		for free := range 2 {
-			withFree(free, func() { Expect(second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
+			withFree(free, func() { Expect(Second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
 		}
 		server, err := l.Accept()
 		Expect(err).NotTo(HaveOccurred())
@@ -301,8 +302,8 @@ var _ = child("accept-tcp-nofile", func([]string) {
 	}
 
 	client := dials()
-	withFree(1, func() { Expect(second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
+	withFree(1, func() { Expect(Second(l.Accept())).To(opFails("accept", unix.EMFILE)) })
 	Expect(l.Close()).To(Succeed())
 	Expect(client.Read(make([]byte, 1))).Error().To(MatchError(io.EOF), "nobody has it")
-	Expect(second(l.Accept())).To(opFails("accept", net.ErrClosed))
+	Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed))
 })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What a message tells of its sender: credentials and a pidfd.
@@ -105,9 +106,9 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 
 	It("are another process's where it sends", func() {
 		f.option(unix.SO_PASSCRED, 1)
-		cmd := childCommand("sends-cred", strconv.Itoa(myself().UID), strconv.Itoa(myself().GID))
+		cmd := ChildCommand("sends-cred", strconv.Itoa(myself().UID), strconv.Itoa(myself().GID))
 		cmd.ExtraFiles = []*os.File{f.inherited(f.a)}
-		runChild(cmd)
+		RunChild(cmd)
 		cred := f.credentials(1)
 		Expect(cred.PID).To(Equal(cmd.Process.Pid))
 		Expect([]int{cred.UID, cred.GID}).To(Equal([]int{os.Getuid(), os.Getgid()}))
@@ -115,15 +116,15 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 
 	It("that are forged are EPERM, and nothing is sent", func() {
 		f.option(unix.SO_PASSCRED, 1)
-		cmd := childCommand("forges-cred")
+		cmd := ChildCommand("forges-cred")
 		cmd.ExtraFiles = []*os.File{f.inherited(f.a)}
 		if os.Geteuid() == 0 {
-			if err := readableByOthers(); err != nil {
+			if err := ReadableByOthers(); err != nil {
 				Skip("another user may not run the test binary: " + err.Error())
 			}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
-		runChild(cmd)
+		RunChild(cmd)
 		isEmpty(f.b)
 	})
 
@@ -176,16 +177,18 @@ func (f *fixture) inherited(sock int) *os.File {
 }
 
 // Its arguments are what it says of itself beside its process number.
-var _ = child("sends-cred", func(args []string) {
+var _ = Child("sends-cred", sendsCred)
+
+func sendsCred(args []string) {
 	uid, err := strconv.Atoi(args[0])
 	Expect(err).NotTo(HaveOccurred())
 	gid, err := strconv.Atoi(args[1])
 	Expect(err).NotTo(HaveOccurred())
 	m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &scm.Cred{PID: os.Getpid(), UID: uid, GID: gid}}
 	Expect(scm.Send(3, &m, 0)).To(Succeed())
-})
+}
 
-var _ = child("forges-cred", func([]string) {
+var _ = Child("forges-cred", func([]string) {
 	for _, forge := range []func(c *scm.Cred){
 		func(c *scm.Cred) { c.UID++ },
 		func(c *scm.Cred) { c.UID = 0 },
@@ -276,11 +279,11 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 	})
 
 	It("is of the process that sent", func() {
-		cmd := childCommand("sends-cred", strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid()))
+		cmd := ChildCommand("sends-cred", strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid()))
 		r, w, err := os.Pipe() // keeps the child there: a pidfd of one that is gone has no number
 		Expect(err).NotTo(HaveOccurred())
 		defer func() { _ = w.Close() }()
-		cmd.Env = append(cmd.Env, childVariable+"=sends-cred-and-waits")
+		cmd.Env = append(cmd.Env, ChildVariable+"=sends-cred-and-waits")
 		cmd.Stdin = r
 		cmd.ExtraFiles = []*os.File{f.inherited(f.a)}
 		Expect(cmd.Start()).To(Succeed())
@@ -347,8 +350,8 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 	})
 }, everyType)
 
-var _ = child("sends-cred-and-waits", func(args []string) {
-	children["sends-cred"](args)
+var _ = Child("sends-cred-and-waits", func(args []string) {
+	sendsCred(args)
 	_, err := os.Stdin.Read(make([]byte, 1))
 	Expect(err).To(HaveOccurred())
 })
@@ -371,7 +374,7 @@ var _ = DescribeTableSubtree("the sender is outside of the receiver's PID namesp
 			f := connect(typ)
 			f.option(unix.SO_PASSCRED, 1)
 			f.sends("x", f.files(1)...)
-			cmd := childCommand("receives-cred", strconv.FormatBool(batch))
+			cmd := ChildCommand("receives-cred", strconv.FormatBool(batch))
 			cmd.ExtraFiles = []*os.File{f.inherited(f.b)}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
 			if os.Geteuid() != 0 {
@@ -383,20 +386,20 @@ var _ = DescribeTableSubtree("the sender is outside of the receiver's PID namesp
 			// First without the mappings: where clone(2) fails, as in a chroot, package
 			// syscall leaves the pipe open by which it would tell the child of them.
 			for _, attr := range []*syscall.SysProcAttr{{Cloneflags: cmd.SysProcAttr.Cloneflags}, cmd.SysProcAttr} {
-				probe := childCommand("nothing")
+				probe := ChildCommand("nothing")
 				probe.SysProcAttr = attr
 				if err := probe.Run(); err != nil {
 					Skip("no PID namespace can be had here: " + err.Error())
 				}
 			}
-			Expect(runChild(cmd)).To(Equal(fmt.Sprintf("1 {0 %d %d}\n", os.Getuid(), os.Getgid())))
+			Expect(RunChild(cmd)).To(Equal(fmt.Sprintf("1 {0 %d %d}\n", os.Getuid(), os.Getgid())))
 		})
 	}
 }, everyType)
 
-var _ = child("nothing", func([]string) {})
+var _ = Child("nothing", func([]string) {})
 
-var _ = child("receives-cred", func(args []string) {
+var _ = Child("receives-cred", func(args []string) {
 	cred := stale
 	ms := []scm.Message{{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 1), Cred: &cred}}
 	if args[0] == "true" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // sends is Send of one buffer and fds, where it must send all.
@@ -54,15 +56,6 @@ func pattern(n int) []byte {
 	return p
 }
 
-// repeat is n times the size.
-func repeat(n, size int) []int {
-	sizes := make([]int, n)
-	for i := range sizes {
-		sizes[i] = size
-	}
-	return sizes
-}
-
 var _ = DescribeTableSubtree("a message", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
@@ -101,7 +94,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	for _, c := range []struct{ sent, room int }{{1, 0}, {5, 0}, {2, 1}, {3, 1}, {3, 2}, {5, 4}, {253, 1}, {253, 252}} {
 		It(fmt.Sprintf("hands over the first %d of %d descriptors and says MSG_CTRUNC", c.room, c.sent), func() {
 			if c.room > 0 {
-				cannotEmulate(fdtest.NotCut)
+				CannotEmulate(fdtest.NotCut)
 			}
 			sent := f.files(c.sent)
 			f.sends("x", sent...)
@@ -113,7 +106,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	}
 
 	It("says at each receive what happened at this one", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 4)}, FDs: make([]int, 1)}
 		sent := f.files(2)
 		f.sends("four", sent...)
@@ -145,14 +138,14 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 		{"of other sizes", []int{5, 7}, []int{1, 10, 1}, []int{1, 10, 1}},
 		{"with empty ones among them", []int{0, 6, 0, 6, 0}, []int{0, 0, 12, 0}, []int{0, 0, 12, 0}},
 		{"with room left", []int{5}, []int{3, 4, 5}, []int{3, 2, 0}},
-		{"of which there are 8", repeat(8, 3), repeat(8, 3), repeat(8, 3)},
-		{"of which there are 9", repeat(9, 3), repeat(9, 3), repeat(9, 3)},
-		{"of which there are 9, from one", []int{27}, repeat(9, 3), repeat(9, 3)},
-		{"of which there are 9, into one", repeat(9, 3), []int{27}, []int{27}},
-		{"of which there are 20, of other sizes", repeat(20, 5), repeat(10, 10), repeat(10, 10)},
-		{"of which there are 9, empty ones among them", []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, repeat(9, 0), repeat(9, 0)},
-		{"of which there are 9, with room left", []int{5}, repeat(9, 2), []int{2, 2, 1, 0, 0, 0, 0, 0, 0}},
-		{"of which there are 1024", repeat(1024, 2), repeat(1024, 2), repeat(1024, 2)},
+		{"of which there are 8", slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8)},
+		{"of which there are 9", slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
+		{"of which there are 9, from one", []int{27}, slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
+		{"of which there are 9, into one", slices.Repeat([]int{3}, 9), []int{27}, []int{27}},
+		{"of which there are 20, of other sizes", slices.Repeat([]int{5}, 20), slices.Repeat([]int{10}, 10), slices.Repeat([]int{10}, 10)},
+		{"of which there are 9, empty ones among them", []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, slices.Repeat([]int{0}, 9), slices.Repeat([]int{0}, 9)},
+		{"of which there are 9, with room left", []int{5}, slices.Repeat([]int{2}, 9), []int{2, 2, 1, 0, 0, 0, 0, 0, 0}},
+		{"of which there are 1024", slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024)},
 	} {
 		It("gathers and scatters buffers "+c.name, func() {
 			total, filled, room := sum(c.out), sum(c.received), sum(c.in)
@@ -181,7 +174,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 			isEmpty(f.b)
 			return
 		}
-		cannotEmulate(fdtest.NoBuffers)
+		CannotEmulate(fdtest.NoBuffers)
 		m = scm.Message{FDs: make([]int, 2)}
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		f.takes(m.FDs[:m.NFD], sent...)

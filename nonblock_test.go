@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = Describe("Nonblock", func() {
@@ -32,9 +33,9 @@ var _ = Describe("Nonblock", func() {
 	It("refuses nil and closed files", func() {
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())
-		Expect(second(scm.Nonblock(nil))).To(MatchError(os.ErrInvalid))
-		Expect(second(scm.Nonblock((*os.File)(nil)))).To(MatchError(os.ErrInvalid))
-		Expect(second(scm.Nonblock(r))).To(MatchError(os.ErrClosed))
+		Expect(Second(scm.Nonblock(nil))).To(MatchError(os.ErrInvalid))
+		Expect(Second(scm.Nonblock((*os.File)(nil)))).To(MatchError(os.ErrInvalid))
+		Expect(Second(scm.Nonblock(r))).To(MatchError(os.ErrClosed))
 		Expect(scm.SetNonblock(nil, true)).To(MatchError(os.ErrInvalid))
 		Expect(scm.SetNonblock(r, true)).To(MatchError(os.ErrClosed))
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Options of the receiving socket that put other control data beside the
@@ -30,13 +31,13 @@ var _ = DescribeTableSubtree("SO_PASSCRED", func(typ int) {
 	})
 
 	It("takes the room of ReadFD even where no descriptor was sent", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		f.sends("x")
 		f.readsLost(make([]byte, 1), 1)
 	})
 
 	It("takes room from a message's descriptors", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		sent := f.files(scm.MaxFDs)
 		f.sends("x", sent...)
 		// Behind the credentials there is room for so many of the 253.

@@ -6,9 +6,11 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+	"slices"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // The law of descriptors, counted: every path of every call many times, and
@@ -33,7 +35,7 @@ var paths = []path{
 		f.readsLost(make([]byte, 1), 1)
 	}},
 	{"ReadFD of three", func(f *fixture) {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a)
 		f.readsLost(make([]byte, 1), 1)
 	}},
@@ -52,16 +54,16 @@ var paths = []path{
 		recvAndClose(f, 3, 3)
 	}},
 	{"Send and Recv of 253", func(f *fixture) {
-		f.sends("x", repeat(scm.MaxFDs, f.a)...)
+		f.sends("x", slices.Repeat([]int{f.a}, scm.MaxFDs)...)
 		recvAndClose(f, scm.MaxFDs, scm.MaxFDs)
 	}},
 	{"Recv with less room", func(f *fixture) {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a, f.b, f.a)
 		recvAndClose(f, 2, 2)
 	}},
 	{"Recv with room for one of two", func(f *fixture) {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 1, 1)
 	}},
@@ -74,7 +76,7 @@ var paths = []path{
 		sendFails(f.a, "x", unix.EBADF, f.a, f.b, -1)
 	}},
 	{"Send of more than the limit", func(f *fixture) {
-		m := scm.Message{FDs: repeat(scm.MaxFDs+1, f.a)}
+		m := scm.Message{FDs: slices.Repeat([]int{f.a}, scm.MaxFDs+1)}
 		Expect(scm.Send(f.a, &m, 0)).To(MatchError(scm.ErrTooManyFDs))
 	}},
 }

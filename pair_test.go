@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // readsFD is ReadFD where it must give n bytes and the descriptor sent.
@@ -136,7 +137,7 @@ var _ = DescribeTableSubtree("the pair", func(typ int) {
 	})
 
 	It("closes what came of more than its room", func() {
-		cannotEmulate(fdtest.NotCut)
+		CannotEmulate(fdtest.NotCut)
 		for _, n := range []int{3, scm.MaxFDs} {
 			Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("hi")}, FDs: f.files(n)}, 0)).To(Succeed())
 			f.readsLost(make([]byte, 4), 2)

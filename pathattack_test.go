@@ -22,6 +22,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Attacks on paths: by who may write to the folder of a socket file, or may only
@@ -38,8 +39,8 @@ type stopped struct {
 // and stops it there.
 func stopsAfter(call string, cmd *exec.Cmd) *stopped {
 	GinkgoHelper()
-	cannotEmulate(fdtest.Traced)
-	strace := findStrace()
+	CannotEmulate(fdtest.Traced)
+	strace := FindStrace()
 	record := filepath.Join(GinkgoT().TempDir(), "record")
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
@@ -56,7 +57,7 @@ func stopsAfter(call string, cmd *exec.Cmd) *stopped {
 			}
 		}
 		return ""
-	}, hang).ShouldNot(BeEmpty(), "the child never stopped: %s", s.out)
+	}, Hang).ShouldNot(BeEmpty(), "the child never stopped: %s", s.out)
 	// The tracer is the parent of one process.
 	children, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/" + strconv.Itoa(cmd.Process.Pid) + "/children")
 	Expect(err).NotTo(HaveOccurred())
@@ -74,7 +75,7 @@ func (s *stopped) goesOn() string {
 }
 
 // listen-once listens with a mode, closes, and writes what came of it.
-var _ = child("listen-once", func(args []string) {
+var _ = Child("listen-once", func(args []string) {
 	unix.Umask(octal(args[3]))
 	l, err := listenAny(context.Background(), scm.Config{Mode: fs.FileMode(octal(args[2]))}, args[0], args[1])
 	switch {
@@ -91,7 +92,7 @@ var _ = child("listen-once", func(args []string) {
 	}
 })
 
-var _ = child("stale-unreadable", func(args []string) {
+var _ = Child("stale-unreadable", func(args []string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = os.RemoveAll(dir) }()
@@ -116,7 +117,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		path := socketPath()
 		victim := filepath.Join(filepath.Dir(path), "victim")
 		Expect(os.WriteFile(victim, []byte("secret"), 0o600)).To(Succeed())
-		s := stopsAfter("bind", childCommand("listen-once", network, path, "666", "22"))
+		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "666", "22"))
 		Expect(os.Rename(path, path+"-away")).To(Succeed())
 		Expect(os.Symlink(victim, path)).To(Succeed())
 		s.goesOn()
@@ -128,7 +129,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 
 	It("removes no file that was put in the place of its own", func() {
 		path := socketPath()
-		s := stopsAfter("bind", childCommand("listen-once", network, path, "0", "22"))
+		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "0", "22"))
 		Expect(os.Remove(path)).To(Succeed())
 		Expect(os.WriteFile(path, []byte("precious"), 0o600)).To(Succeed())
 		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
@@ -140,7 +141,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		stale := mustListen(scm.Config{}, network, path)
 		stale.SetUnlinkOnClose(false)
 		Expect(stale.Close()).To(Succeed())
-		s := stopsAfter("connect", childCommand("listen-once", network, path, "0", "22"))
+		s := stopsAfter("connect", ChildCommand("listen-once", network, path, "0", "22"))
 		Expect(os.Remove(path)).To(Succeed())
 		live := bound(scm.Config{}, network, path)
 		Expect(s.goesOn()).To(Equal("in use"))
@@ -157,7 +158,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(stale.Close()).To(Succeed())
 		folder, err := os.Open(filepath.Dir(path))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(unix.Flock(numberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
+		Expect(unix.Flock(NumberOf(lent(folder)), unix.LOCK_EX)).To(Succeed())
 		done := make(chan error, 1)
 		go func() {
 			l, err := listenAny(context.Background(), scm.Config{}, network, path)
@@ -166,18 +167,18 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 			}
 			done <- err
 		}()
-		Eventually(done, hang/2).Should(Receive(BeNil()))
+		Eventually(done, Hang/2).Should(Receive(BeNil()))
 	})
 
 	It("replaces a stale file in a folder that it may write to and not read", func() {
-		cmd := childCommand("stale-unreadable", network)
+		cmd := ChildCommand("stale-unreadable", network)
 		if os.Geteuid() == 0 {
-			if err := readableByOthers(); err != nil {
+			if err := ReadableByOthers(); err != nil {
 				Skip("another user may not run the test binary: " + err.Error())
 			}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
 		}
-		runChild(cmd)
+		RunChild(cmd)
 	})
 
 	It("makes and removes the file where the kernel finds the path, also behind a link", func() {
@@ -210,7 +211,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 	DescribeTable("gives the file its mode whatever the umask is", func(folder string) {
 		path := socketPath()
 		Expect(os.Chmod(filepath.Dir(path), fs.FileMode(octal(folder)))).To(Succeed())
-		Expect(runChild(childCommand("listen-once", network, path, "660", "77"))).To(ContainSubstring("Srw-rw----"))
+		Expect(RunChild(ChildCommand("listen-once", network, path, "660", "77"))).To(ContainSubstring("Srw-rw----"))
 		Expect(path).NotTo(BeAnExistingFile())
 	},
 		Entry("in a folder of its own", "755"),
@@ -223,7 +224,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		private := filepath.Join(filepath.Dir(path), "private")
 		other := mustListen(scm.Config{Mode: 0o600}, network, private)
 		DeferCleanup(func() { _ = other.Close() })
-		s := stopsAfter("bind", childCommand("listen-once", network, path, "666", "22"))
+		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "666", "22"))
 		Expect(os.Rename(private, path)).To(Succeed())
 		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
 		info, err := os.Lstat(path)
@@ -251,13 +252,13 @@ var _ = Describe("a stale socket file", Label("attack"), func() {
 
 var _ = Describe("a long path", Label("attack"), func() {
 	It("is the path of the thread, not of the process's first one", func() {
-		runChild(childCommand("own-table-path"))
+		RunChild(ChildCommand("own-table-path"))
 	})
 })
 
 // In the tables of the other threads the numbers that the call will have stand for
 // another folder, in which there is a socket of the same name.
-var _ = child("own-table-path", func([]string) {
+var _ = Child("own-table-path", func([]string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = os.RemoveAll(dir) }()
@@ -268,7 +269,7 @@ var _ = child("own-table-path", func([]string) {
 		Expect(os.Mkdir(folder, 0o700)).To(Succeed())
 		l, err := scm.Listen(context.Background(), "unix", filepath.Join(folder, "s"))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(l.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 		servers[folder] = l
 	}
 	var traps []int
@@ -304,7 +305,7 @@ var _ = Describe("Listen with a mode", Label("attack"), func() {
 		if os.Geteuid() != 0 {
 			Skip("needs another user's identity for a thread")
 		}
-		runChild(childCommand("own-user-path"))
+		RunChild(ChildCommand("own-user-path"))
 	})
 
 	DescribeTable("binds with no right that the caller's thread gave up", func(give string) {
@@ -316,12 +317,12 @@ var _ = Describe("Listen with a mode", Label("attack"), func() {
 				Skip("this kernel has no Landlock: " + errno.Error())
 			}
 		}
-		runChild(childCommand("fewer-rights-path", give))
+		RunChild(ChildCommand("fewer-rights-path", give))
 	}, Entry("capabilities", "capabilities"), Entry("Landlock", "landlock"))
 })
 
 // One thread has fewer rights than the others.
-var _ = child("fewer-rights-path", func(args []string) {
+var _ = Child("fewer-rights-path", func(args []string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = os.RemoveAll(dir) }()
@@ -360,7 +361,7 @@ var _ = child("fewer-rights-path", func(args []string) {
 })
 
 // One thread has another working folder and another user than the others.
-var _ = child("own-user-path", func([]string) {
+var _ = Child("own-user-path", func([]string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = os.RemoveAll(dir) }()

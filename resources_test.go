@@ -5,8 +5,8 @@ package scm_test
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -16,6 +16,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A process whose table of descriptors is full is a child: the limit would
@@ -33,7 +34,7 @@ var _ = DescribeTableSubtree("at RLIMIT_NOFILE", func(typ int) {
 		It(c.name, func() {
 			switch c.child {
 			case "nofile-recv":
-				cannotEmulate(fdtest.NotCut)
+				CannotEmulate(fdtest.NotCut)
 			case "nofile-read":
 				cannotEmulateTwo()
 			case "nofile-send":
@@ -41,7 +42,7 @@ var _ = DescribeTableSubtree("at RLIMIT_NOFILE", func(typ int) {
 					Skip("not root: it is also the limit of what all programs of this user have in flight")
 				}
 			}
-			runChild(childCommand(c.child, strconv.Itoa(typ)))
+			RunChild(ChildCommand(c.child, strconv.Itoa(typ)))
 		})
 	}
 }, everyType)
@@ -81,7 +82,7 @@ func fixtureOf(args []string) (f *fixture, typ int) {
 	return newFixture(typ), typ
 }
 
-var _ = child("nofile-recv", func(args []string) {
+var _ = Child("nofile-recv", func(args []string) {
 	f, _ := fixtureOf(args)
 	sent := f.files(5)
 	for _, c := range []struct{ free, room, want int }{
@@ -102,7 +103,7 @@ var _ = child("nofile-recv", func(args []string) {
 	f.end()
 })
 
-var _ = child("nofile-read", func(args []string) {
+var _ = Child("nofile-read", func(args []string) {
 	f, _ := fixtureOf(args)
 	sent := f.files(2)
 	for _, c := range []struct {
@@ -129,7 +130,7 @@ var _ = child("nofile-read", func(args []string) {
 	f.end()
 })
 
-var _ = child("nofile-peek", func(args []string) {
+var _ = Child("nofile-peek", func(args []string) {
 	f, _ := fixtureOf(args)
 	sent := f.files(3)
 	f.sends("x", sent...)
@@ -141,7 +142,7 @@ var _ = child("nofile-peek", func(args []string) {
 	f.end()
 })
 
-var _ = child("nofile-send", func(args []string) {
+var _ = Child("nofile-send", func(args []string) {
 	f, _ := fixtureOf(args)
 	sent := f.files(3)
 	withFree(0, func() {
@@ -156,34 +157,26 @@ var _ = child("nofile-send", func(args []string) {
 // The kernel limits what an unprivileged user has in flight, and never root.
 var _ = DescribeTableSubtree("too many descriptors in flight", func(typ int) {
 	It("are ETOOMANYREFS: nothing is sent, and a receipt makes room", func() {
-		cannotEmulate(fdtest.NotCut)
-		cmd := childCommand("inflight", strconv.Itoa(typ))
+		CannotEmulate(fdtest.NotCut)
+		cmd := ChildCommand("inflight", strconv.Itoa(typ))
 		if os.Geteuid() == 0 {
 			// A user whom nobody else is: what others have in flight would count.
 			user := uint32(1<<30 + os.Getpid())
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
-			if err := readableByOthers(); err != nil {
+			if err := ReadableByOthers(); err != nil {
 				Skip("another user may not run the test binary: " + err.Error())
 			}
 		}
-		runChild(cmd)
+		RunChild(cmd)
 	})
 }, everyType)
 
-func readableByOthers() error {
-	info, err := os.Stat("/proc/self/exe")
-	if err == nil && info.Mode()&0o001 == 0 {
-		err = fs.ErrPermission
-	}
-	return err
-}
-
-var _ = child("inflight", func(args []string) {
+var _ = Child("inflight", func(args []string) {
 	f, _ := fixtureOf(args)
 	limit := unix.Rlimit{Cur: 64, Max: 64}
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
 	sent := f.files(1)[0]
-	fds := repeat(40, sent)
+	fds := slices.Repeat([]int{sent}, 40)
 	m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: fds}
 	count := 0
 	var err error

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What ChromiumOS's ScmSocket does, over everything that is a socket: any bytes
@@ -114,7 +115,7 @@ var _ = DescribeTableSubtree("ScmSocket", func(typ int) {
 				if typ == unix.SOCK_STREAM {
 					Skip("a stream cannot carry a descriptor without a byte")
 				}
-				cannotEmulate(fdtest.NoBuffers)
+				CannotEmulate(fdtest.NoBuffers)
 				origin := f.eventfd()
 				Expect(sendBufsWithFDs(a, nil, origin)).To(Equal(0))
 				n, files := recvIovecsWithFDs(b, [][]byte{make([]byte, 1)}, 1)
@@ -125,7 +126,7 @@ var _ = DescribeTableSubtree("ScmSocket", func(typ int) {
 
 			It("send_recv_with_fd", func() {
 				if bigEndian() {
-					cannotEmulate(fdtest.HostByteOrder)
+					CannotEmulate(fdtest.HostByteOrder)
 				}
 				origin := f.eventfd()
 				Expect(sendBufsWithFDs(a, [][]byte{{237}}, origin)).To(Equal(1))
@@ -157,7 +158,7 @@ var _ = DescribeTableSubtree("ScmSocket", func(typ int) {
 			// panics there: the slice of the caller's room ends before. Of three, two come.
 			for _, more := range []struct{ sent, room int }{{2, 1}, {3, 1}, {3, 2}, {8, 7}} {
 				It(fmt.Sprintf("returns %d of %d descriptors where there is room for %[1]d, and says that there were more", more.room, more.sent), func() {
-					cannotEmulate(fdtest.NotCut)
+					CannotEmulate(fdtest.NotCut)
 					sent := f.files(more.sent)
 					Expect(sendBufsWithFDs(a, [][]byte{{1}}, sent...)).To(Equal(1))
 					m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, more.room)}
@@ -171,7 +172,7 @@ var _ = DescribeTableSubtree("ScmSocket", func(typ int) {
 				if typ == unix.SOCK_STREAM {
 					Expect(unix.Shutdown(f.a, unix.SHUT_WR)).To(Succeed())
 				} else {
-					cannotEmulate(fdtest.NoBuffers)
+					CannotEmulate(fdtest.NoBuffers)
 					Expect(sendBufsWithFDs(a, nil)).To(Equal(0))
 				}
 				n, files := recvIovecsWithFDs(b, [][]byte{make([]byte, 1)}, 1)
@@ -198,7 +199,7 @@ var scmSizes = []int{0, 1, 2, 3, 4, 5, scm.MaxFDs}
 var _ = Describe("ScmSocket", func() {
 	It("buffer_len", func() {
 		if cSpace == nil {
-			missing("cgo is off: C's macros cannot be asked")
+			fdtest.Missing(GinkgoTB(), "cgo is off: C's macros cannot be asked")
 		}
 		for _, n := range scmSizes {
 			Expect(unix.CmsgSpace(4*n)).To(Equal(cSpace(n)), "CMSG_SPACE of %d descriptors", n)
@@ -225,7 +226,7 @@ var _ = Describe("ScmSocket", func() {
 	})
 })
 
-var _ = child("scmsocket", func([]string) {
+var _ = Child("scmsocket", func([]string) {
 	runtime.LockOSThread()
 	f := newFixture(unix.SOCK_SEQPACKET)
 	for _, n := range scmSizes {

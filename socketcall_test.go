@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // 386, s390x and mips have a second way to each call on a socket: socketcall,
@@ -29,7 +30,7 @@ var directCalls = []string{
 	fmt.Sprint("sendmmsg ", unix.SYS_SENDMMSG), fmt.Sprint("recvmmsg ", unix.SYS_RECVMMSG),
 }
 
-var _ = child("direct", func([]string) {
+var _ = Child("direct", func([]string) {
 	runtime.LockOSThread()
 	f := newFixture(unix.SOCK_SEQPACKET)
 	batch := []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, FDs: []int{0}}}
@@ -58,13 +59,13 @@ var _ = Describe("the system call", func() {
 // name, and with -n by its number.
 func nativeCalls() (calls []string) {
 	GinkgoHelper()
-	strace := findStrace()
+	strace := FindStrace()
 	dir := GinkgoT().TempDir()
-	cmd := childCommand("direct")
+	cmd := ChildCommand("direct")
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Path, cmd.Args = strace, []string{strace, "-ff", "-n", "-e", "trace=%network,write", "-o", filepath.Join(dir, "thread"), program}
-	runChild(cmd)
+	RunChild(cmd)
 	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
 	Expect(err).NotTo(HaveOccurred())
 	for _, name := range files {
@@ -87,9 +88,9 @@ func nativeCalls() (calls []string) {
 func emulatedCalls(emulator string) (calls []string) {
 	GinkgoHelper()
 	log := filepath.Join(GinkgoT().TempDir(), "calls")
-	cmd := childCommand("direct")
+	cmd := ChildCommand("direct")
 	cmd.Args = append([]string{emulator, "-D", log, "-strace"}, cmd.Args[1:]...)
-	runChild(cmd)
+	RunChild(cmd)
 	text, err := os.ReadFile(log)
 	Expect(err).NotTo(HaveOccurred())
 	numbers := map[string]int{

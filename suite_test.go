@@ -14,7 +14,10 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
+
+func TestMain(m *testing.M) { Main(m) }
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
@@ -23,7 +26,7 @@ func TestSuite(t *testing.T) {
 
 // What the specs share is built by the first process; each has its leak gate.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
-	if os.Getenv(alone) != "" {
+	if os.Getenv(fdtest.AloneVariable) != "" {
 		return nil
 	}
 	return buildPeers(ctx)
@@ -51,7 +54,3 @@ func gate() {
 		}).Should(BeEmpty(), "descriptors left open by the suite")
 	})
 }
-
-// alone is set in the environment of a suite that is run by a spec. It has
-// the specs of the Go API to run, and needs no peers.
-const alone = "SCM_TEST_ALONE"

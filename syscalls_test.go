@@ -5,10 +5,10 @@ package scm_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What the calls say to the kernel: one system call each, nothing before or
@@ -97,13 +98,13 @@ var tracedCalls = []traced{
 
 // sendsOf sends a message of n descriptors.
 func sendsOf(n int) func(f *fixture) {
-	return func(f *fixture) { f.sends("x", repeat(n, 0)...) }
+	return func(f *fixture) { f.sends("x", slices.Repeat([]int{0}, n)...) }
 }
 
 // A marker is a system call that fails and that nothing else makes.
 func marker(text string) { _, _ = unix.Write(-1, []byte(text)) }
 
-var _ = child("traced", func([]string) {
+var _ = Child("traced", func([]string) {
 	runtime.LockOSThread()
 	for _, c := range tracedCalls {
 		f := newFixture(unix.SOCK_SEQPACKET)
@@ -138,36 +139,22 @@ func describe(name, args string) string {
 	return name
 }
 
-// findStrace returns the program, or ends a spec for which there is none that may trace.
-func findStrace() string {
-	GinkgoHelper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		missing("strace: " + err.Error())
-	}
-	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		reason, _, _ := strings.Cut(string(out), "\n")
-		missing("strace may not trace here: " + reason)
-	}
-	return strace
-}
-
 // trace runs a child under strace, and returns the lines of the thread that set
 // markers.
 func trace(child string) []string {
 	GinkgoHelper()
-	cannotEmulate(fdtest.Traced)
-	strace := findStrace()
+	CannotEmulate(fdtest.Traced)
+	strace := FindStrace()
 	// A file a thread, so that no line is broken by another's.
 	dir := GinkgoT().TempDir()
-	cmd := childCommand(child)
+	cmd := ChildCommand(child)
 	cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
 	// strace would be /proc/self/exe in its own process.
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Args[len(cmd.Args)-1] = program
 	cmd.Path = strace
-	runChild(cmd)
+	RunChild(cmd)
 	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
 	Expect(err).NotTo(HaveOccurred())
 	for _, name := range files {

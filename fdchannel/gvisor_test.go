@@ -19,6 +19,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	inside "github.com/scm-rights/scm/internal/peers"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
@@ -51,7 +52,7 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 		write(filepath.Join(dir, "go.mod"), gomod)
 		write(filepath.Join(dir, "go.sum"), contents(filepath.Join(peerModule, "go.sum")))
 		if out, err := command(dir, "go", "mod", "download", "gvisor.dev/gvisor"); err != nil {
-			missing("gVisor's module cannot be downloaded here: " + strings.TrimSpace(out))
+			fdtest.Missing(GinkgoTB(), "gVisor's module cannot be downloaded here: "+strings.TrimSpace(out))
 		}
 
 		text := contents(filepath.Join("testdata", "gvisor", "main.go"))
@@ -84,11 +85,11 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 	It("says the same to the kernel, but for the departures", func() {
 		strace, err := exec.LookPath("strace")
 		if err != nil {
-			missing("strace: " + err.Error())
+			fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
 		}
 		if out, err := command(dir, strace, "-o", os.DevNull, "true"); err != nil {
 			reason, _, _ := strings.Cut(out, "\n")
-			missing("strace may not trace here: " + reason)
+			fdtest.Missing(GinkgoTB(), "strace may not trace here: "+reason)
 		}
 		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
 		Expect(len(want)).To(BeNumerically(">", 20))
@@ -181,7 +182,7 @@ var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, 
 	BeforeAll(func(ctx SpecContext) {
 		b := peers.Build(ctx, "..", filepath.Join("..", "build", "peers"), []string{"fdchannel"}, GinkgoWriter)[0]
 		if b.Why != "" {
-			missing("gVisor's peer was not built: " + b.Why)
+			fdtest.Missing(GinkgoTB(), "gVisor's peer was not built: "+b.Why)
 		}
 		gvisor = interop.Program(b.Name, b.Command...)
 		for _, p := range []*interop.Peer{us, gvisor} {

@@ -3,7 +3,6 @@
 package fdchannel_test
 
 import (
-	"os"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -84,14 +83,4 @@ func (c *channel) works() {
 		fd, err := way[1].RecvFDNonblock()
 		c.receives(fd, err, sent)
 	}
-}
-
-// missing ends a spec for which the machine lacks something: where CI is true
-// it fails, elsewhere it is skipped, and says why.
-func missing(reason string) {
-	GinkgoHelper()
-	if os.Getenv("CI") == "true" {
-		Fail(reason)
-	}
-	Skip(reason)
 }

@@ -75,7 +75,7 @@ var _ = Describe("the service manager", func() {
 		f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		strace := program("strace", "strace")
 		if why, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-			missing("strace may not trace here: " + string(why))
+			fdtest.Missing(GinkgoTB(), "strace may not trace here: "+string(why))
 		}
 		self, err := os.Executable()
 		Expect(err).NotTo(HaveOccurred())

@@ -16,6 +16,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // The programs at the other end. Each is run by the spec, and ends with it.
@@ -33,17 +35,9 @@ func program(name, debian string) string {
 		path, err = exec.LookPath("/usr/sbin/" + name)
 	}
 	if err != nil {
-		missing("no " + name + " in PATH (Debian: " + debian + ")")
+		fdtest.Missing(GinkgoTB(), "no "+name+" in PATH (Debian: "+debian+")")
 	}
 	return path
-}
-
-func missing(reason string) {
-	GinkgoHelper()
-	if os.Getenv("CI") == "true" {
-		Fail(reason)
-	}
-	Skip(reason)
 }
 
 // script is a Python script of testdata, which has to load that library.
@@ -52,7 +46,7 @@ func script(name, library, debian string) []string {
 	program("python3", "python3")
 	python, why := interpreter()
 	if why != "" {
-		missing("python3 does not run: " + why)
+		fdtest.Missing(GinkgoTB(), "python3 does not run: "+why)
 	}
 	if library != "" {
 		load, _ := loads.LoadOrStore(library, sync.OnceValue(func() string {
@@ -60,7 +54,7 @@ func script(name, library, debian string) []string {
 			return why
 		}))
 		if why := load.(func() string)(); why != "" {
-			missing("python3 cannot load " + library + " (Debian: " + debian + "): " + why)
+			fdtest.Missing(GinkgoTB(), "python3 cannot load "+library+" (Debian: "+debian+"): "+why)
 		}
 	}
 	return []string{python, filepath.Join("testdata", name)}

@@ -31,7 +31,7 @@ func build(ctx SpecContext, name string) []string {
 	GinkgoHelper()
 	built := peers.Build(ctx, "..", "../build/peers", []string{name}, GinkgoWriter)[0]
 	if built.Why != "" {
-		missing("peer " + name + ": " + built.Why)
+		fdtest.Missing(GinkgoTB(), "peer "+name+": "+built.Why)
 	}
 	return built.Command
 }

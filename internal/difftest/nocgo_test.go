@@ -5,5 +5,5 @@ package difftest
 import "testing"
 
 func TestWalk(t *testing.T) {
-	missing(t, "the backends are compared on Linux with cgo")
+	fdtest.Missing(t, "the backends are compared on Linux with cgo")
 }

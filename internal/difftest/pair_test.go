@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // A pair is a world for each backend.
@@ -348,7 +350,7 @@ func makePair(t testing.TB) *pair {
 	p, err := newPair()
 	switch {
 	case errors.Is(err, unix.EPERM):
-		missing(t, err.Error())
+		fdtest.Missing(t, err.Error())
 	case err != nil:
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // Programs in C: the peers of the interop suite, built here from their sources.
@@ -23,10 +25,10 @@ func compiler(t *testing.T) []string {
 	out, err := exec.Command("go", "env", "CC").Output()
 	cc := strings.Fields(string(out))
 	if err != nil || len(cc) == 0 {
-		missing(t, "go env CC names no C compiler")
+		fdtest.Missing(t, "go env CC names no C compiler")
 	}
 	if _, err := exec.LookPath(cc[0]); err != nil {
-		missing(t, "no C compiler: "+err.Error())
+		fdtest.Missing(t, "no C compiler: "+err.Error())
 	}
 	return cc
 }
@@ -137,7 +139,7 @@ func TestPeers32(t *testing.T) {
 	flags := []string{"-m32", "-I/usr/include/x86_64-linux-gnu", "-static"}
 	path, err := peer(t, "csrc-pair", flags...)
 	if err != nil {
-		missing(t, "the compiler cannot build for 386")
+		fdtest.Missing(t, "the compiler cannot build for 386")
 	}
 	for _, c := range []struct {
 		name, path string

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // mayTrace tells once whether this process may trace at all.
@@ -34,15 +36,7 @@ func needsPtrace(t *testing.T) {
 	if err == nil || supported && !errors.As(err, &forbidden) {
 		return
 	}
-	missing(t, err.Error())
-}
-
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s, and CI=true", why)
-	}
-	t.Skip(why)
+	fdtest.Missing(t, err.Error())
 }
 
 // recorded runs a child, which has to end well.

@@ -9,13 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // The numbers of the table are those of golang.org/x/sys.
 func TestTable(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
-		missing(t, "go list does not say where golang.org/x/sys is")
+		fdtest.Missing(t, "go list does not say where golang.org/x/sys is")
 	}
 	for _, a := range []*Arch{amd64, i386, arm64} {
 		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "unix", "zsysnum_linux_"+a.Name+".go"))

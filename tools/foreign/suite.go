@@ -33,6 +33,8 @@ type suite struct {
 
 var suites = []suite{
 	{pkg: ".", ginkgo: true},
+	{pkg: "./internal/torture", ginkgo: true},
+	{pkg: "./internal/soak", ginkgo: true},
 	{pkg: "./fdchannel", ginkgo: true, notEmulated: fdtest.NoBuffers},
 	{pkg: "./wire", ginkgo: true},
 	{pkg: "./internal/fdtest", pure: true},

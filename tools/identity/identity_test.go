@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	put "github.com/scm-rights/scm/internal/mutant"
 	"github.com/scm-rights/scm/internal/recorder"
 )
@@ -39,7 +40,7 @@ func brieflyProve(t *testing.T, what func(*proof) error) {
 	}
 	for _, target := range targets()[:2] {
 		if err := target.compiles(); err != nil {
-			missing(t, err.Error())
+			fdtest.Missing(t, err.Error())
 		}
 	}
 	p, err := newProof("../..", logged{t})
@@ -51,18 +52,10 @@ func brieflyProve(t *testing.T, what func(*proof) error) {
 	var forbidden *recorder.ForbiddenError
 	switch {
 	case errors.As(err, &forbidden):
-		missing(t, err.Error())
+		fdtest.Missing(t, err.Error())
 	case err != nil:
 		t.Fatal(err)
 	}
-}
-
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s, and CI=true", why)
-	}
-	t.Skip(why)
 }
 
 func TestBackends(t *testing.T) {
@@ -73,7 +66,7 @@ func TestOriginals(t *testing.T) {
 	brieflyProve(t, func(p *proof) error {
 		err := p.originals()
 		if err == nil && p.missing > 0 {
-			missing(t, fmt.Sprintf("%d originals or peers are missing", p.missing))
+			fdtest.Missing(t, fmt.Sprintf("%d originals or peers are missing", p.missing))
 		}
 		return err
 	})
@@ -113,7 +106,7 @@ func TestDepartures(t *testing.T) {
 		o := originals[slices.IndexFunc(originals, func(o original) bool { return o.theirs == "book" })]
 		ours := o.ours[0]
 		if text := why[o.theirs] + why[ours]; text != "" {
-			missing(t, text)
+			fdtest.Missing(t, text)
 		}
 		rows, err := departures(p.root, o.heading)
 		if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package scm_test
+package repotest
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package soak
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // The rounds of a soak. Each closes what it opens, whatever is cut off in it.
@@ -40,7 +41,7 @@ func (s *soak) pair(network string) (a, b *scm.Conn) {
 }
 
 // hurries gives a Conn a deadline that ends what would wait for what never comes.
-func (s *soak) hurries(c *scm.Conn) { s.ends(c.SetDeadline(time.Now().Add(hang))) }
+func (s *soak) hurries(c *scm.Conn) { s.ends(c.SetDeadline(time.Now().Add(Hang))) }
 
 // sends sends up to n files, and tells whether there is any use in going on.
 func (s *soak) sends(c *scm.Conn, n int) bool {
@@ -142,13 +143,13 @@ func (s *soak) accepts(r *rand.Rand, network string) {
 	if network == "unixgram" {
 		return
 	}
-	name := abstractName()
+	name := AbstractName()
 	l, err := scm.Listen(context.Background(), network, name)
 	if err != nil {
 		s.ends(err)
 		return
 	}
-	_ = l.SetDeadline(time.Now().Add(hang))
+	_ = l.SetDeadline(time.Now().Add(Hang))
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {
@@ -197,7 +198,7 @@ func (s *soak) cuts(r *rand.Rand, network string) {
 		files, plain := s.files(1 + r.IntN(4))
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}}
 		for _, f := range plain {
-			m.FDs = append(m.FDs, numberOf(f))
+			m.FDs = append(m.FDs, NumberOf(f))
 		}
 		err := scm.Send(p[0], &m, unix.MSG_NOSIGNAL)
 		s.sent(files, err == nil)
@@ -242,8 +243,12 @@ func (s *soak) fills(_ *rand.Rand, network string) {
 	if !s.sends(a, 3) {
 		return
 	}
-	open := fdtest.Open()
-	low := unix.Rlimit{Cur: uint64(open[len(open)-1] + 1), Max: soakLimit}
+	// Not by /proc, to open which a number has to be free.
+	highest := soakLimit - 1
+	for !fdtest.IsOpen(highest) {
+		highest--
+	}
+	low := unix.Rlimit{Cur: uint64(highest + 1), Max: soakLimit}
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &low)).To(Succeed())
 	var full []int
 	for {
@@ -300,7 +305,7 @@ func soakPartner(kind string) func(s *soak, r *rand.Rand, network string) {
 			return
 		}
 		theirs := os.NewFile(uintptr(p[1]), "theirs")
-		cmd := childCommand("soak-partner", kind)
+		cmd := ChildCommand("soak-partner", kind)
 		cmd.ExtraFiles = []*os.File{theirs}
 		err = cmd.Start()
 		s.partners.RUnlock()
@@ -383,17 +388,17 @@ func (s *soak) takes(files []*os.File, own bool) {
 }
 
 // soak-partner is at the other end, of descriptor 3, and of one kind or another.
-var _ = child("soak-partner", func(args []string) {
+var _ = Child("soak-partner", func(args []string) {
 	const sock = 3
 	unix.CloseOnExec(sock)
-	time.AfterFunc(2*hang, func() { os.Exit(3) })
+	time.AfterFunc(2*Hang, func() { os.Exit(3) })
 	var p [2]int
 	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
 	oob, buf := make([]byte, unix.CmsgSpace(4*scm.MaxFDs)), make([]byte, 64)
 	for i := 0; ; i++ {
 		switch args[0] {
 		case "silent", "dies":
-			time.Sleep(2 * hang)
+			time.Sleep(2 * Hang)
 		case "echo", "hoard":
 			n, oobn, _, _, err := unix.Recvmsg(sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
 			if err != nil || n == 0 && oobn == 0 {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package torture
 
 import (
 	"encoding/json"
@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Torture: each system call of each call of the API fails in each way that it
@@ -48,7 +49,7 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	record := filepath.Join(folder, "record")
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
-	cmd := childCommand(tortureChild)
+	cmd := ChildCommand(tortureChild)
 	cmd.Path = strace
 	cmd.Args = []string{strace, "-s", "8", "-o", record}
 	switch {
@@ -218,11 +219,11 @@ func (op operation) torture(strace, network string, all bool) (runs int64, wrong
 func tortureInFull() bool { return os.Getenv("SCM_TORTURE") == "full" }
 
 var _ = Describe("torture", Label("torture"), func() {
-	BeforeEach(func() { cannotEmulate(fdtest.Traced) })
+	BeforeEach(func() { CannotEmulate(fdtest.Traced) })
 
 	for _, op := range operations {
 		It("leaves nothing and loses nothing in "+op.name, func() {
-			strace := findStrace()
+			strace := FindStrace()
 			networks := op.networks
 			if networks == nil {
 				networks = allNetworks

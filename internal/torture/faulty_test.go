@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package torture
 
 import (
 	"errors"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // What holds the torture itself: operations with each kind of fault, which it has to
@@ -34,7 +35,7 @@ type faultyOperation struct {
 var errSilent = errors.New("something failed")
 
 // asks is a system call that can fail.
-func (t *subject) asks() error { return second(scm.PeerCred(t.sock)) }
+func (t *subject) asks() error { return Second(scm.PeerCred(t.sock)) }
 
 var faultyOperations = []faultyOperation{
 	{operation{name: "faulty leak", call: func(t *subject) error {
@@ -134,19 +135,19 @@ var quiet = map[string]func(t *subject){
 	"Conn.RemoteAddr":  func(t *subject) { t.conn.RemoteAddr() },
 	"Conn.SyscallConn": func(t *subject) { _, _ = t.conn.SyscallConn() },
 	"Conn.SetDeadline": func(t *subject) {
-		Expect(t.conn.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(t.conn.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	},
 	"Conn.SetReadDeadline": func(t *subject) {
-		Expect(t.conn.SetReadDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(t.conn.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
 	},
 	"Conn.SetWriteDeadline": func(t *subject) {
-		Expect(t.conn.SetWriteDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(t.conn.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
 	},
 	"Conn.SetUnlinkOnClose": func(t *subject) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":         func(t *subject) { t.server.Addr() },
 	"Listener.SyscallConn":  func(t *subject) { _, _ = t.server.SyscallConn() },
 	"Listener.SetDeadline": func(t *subject) {
-		Expect(t.server.SetDeadline(time.Now().Add(hang))).To(Succeed())
+		Expect(t.server.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	},
 	"Listener.SetUnlinkOnClose": func(t *subject) { t.server.SetUnlinkOnClose(true) },
 	"TruncatedError.Error":      func(*subject) { _ = (&scm.TruncatedError{}).Error() },
@@ -201,12 +202,12 @@ func exported() (names []string) {
 var _ = Describe("the torture", Label("torture"), func() {
 	for _, f := range faultyOperations {
 		It("finds what is wrong with "+f.name, func() {
-			cannotEmulate(fdtest.Traced)
+			CannotEmulate(fdtest.Traced)
 			network := "unixpacket"
 			if f.networks != nil {
 				network = f.networks[0]
 			}
-			_, wrong := f.torture(findStrace(), network, false)
+			_, wrong := f.torture(FindStrace(), network, false)
 			Expect(wrong).To(ContainElement(ContainSubstring(f.words)))
 		})
 	}
@@ -229,8 +230,8 @@ var _ = Describe("the torture", Label("torture"), func() {
 	})
 
 	It("has only those outside of it that make none", func() {
-		cannotEmulate(fdtest.Traced)
-		o := allQuiet.play(findStrace(), "unix", fault{})
+		CannotEmulate(fdtest.Traced)
+		o := allQuiet.play(FindStrace(), "unix", fault{})
 		Expect(o.violations(allQuiet)).To(BeEmpty())
 		Expect(o.record.calls).To(BeEmpty())
 	})

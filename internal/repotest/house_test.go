@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package scm_test
+package repotest
 
 import (
 	"encoding/json"
@@ -36,7 +36,8 @@ var rules = []rule{
 	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/fdtest"}, []string{xsys}},
 	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
-	{[]string{"internal/mutant"}, nil},
+	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", xsys}},
+	{[]string{"internal/mutant", "internal/repotest", "internal/torture", "internal/soak"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},
 	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package torture
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // The partner of a torture run is the suite itself. It has the other end of the
@@ -98,7 +100,7 @@ func (t *tortured) listener() int {
 	GinkgoHelper()
 	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
-	name := abstractName()
+	name := AbstractName()
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
 	Expect(unix.Listen(sock, 1)).To(Succeed())
 	t.witnesses = append(t.witnesses, witness{end: -1, kind: "listener", name: name})
@@ -130,7 +132,7 @@ func (t *tortured) tcp() int {
 // ended waits until no number for the file is left anywhere, and returns how many
 // bytes came by it.
 func (w witness) ended() (bytes int, err error) {
-	deadline := time.Now().Add(hang)
+	deadline := time.Now().Add(Hang)
 	for time.Now().Before(deadline) {
 		if w.kind == "listener" {
 			sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -157,7 +159,7 @@ func (w witness) ended() (bytes int, err error) {
 			return bytes, err
 		}
 	}
-	return bytes, fmt.Errorf("a number for it is open after %v", hang)
+	return bytes, fmt.Errorf("a number for it is open after %v", Hang)
 }
 
 // seen is what came out of the socket at the partner's end.
@@ -172,7 +174,7 @@ type seen struct {
 // other number of the child's end is left.
 func (t *tortured) drains() (s seen) {
 	GinkgoHelper()
-	deadline := time.Now().Add(hang)
+	deadline := time.Now().Add(Hang)
 	for time.Now().Before(deadline) {
 		p, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(4*253))
 		n, oobn, _, _, err := unix.Recvmsg(t.partner, p, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package repotest
 
 import (
 	"go/ast"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package torture
 
 import (
 	"encoding/json"
@@ -22,6 +22,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // The child of a torture run: it makes one call of the API between two marks,
@@ -32,7 +33,7 @@ const tortureChild = "torture"
 // strace without -f follows the first thread alone. The call is made there, so
 // that what the runtime does on others is neither counted nor failed.
 func init() {
-	if os.Getenv(childVariable) == tortureChild {
+	if os.Getenv(ChildVariable) == tortureChild {
 		runtime.LockOSThread()
 	}
 }
@@ -155,14 +156,14 @@ func (t *subject) expects(got, want any) {
 func (t *subject) connects() {
 	conn, err := scm.NewConnFD(t.sock)
 	Expect(err).NotTo(HaveOccurred())
-	t.conn, t.sock = conn, numberOf(conn)
+	t.conn, t.sock = conn, NumberOf(conn)
 	t.patience()
 }
 
 // patience is how long a call waits. Where EAGAIN was a lie no event follows it:
 // the deadline then ends the wait, as the documentation says.
 func (t *subject) patience() {
-	wait := hang
+	wait := Hang
 	if t.short {
 		wait = 50 * time.Millisecond
 	}
@@ -189,9 +190,9 @@ func (t *subject) borrows() {
 
 // The arguments are the operation, the network, the folder, the errno that is
 // injected, or 0, and the system call that fails.
-var _ = child(tortureChild, func(args []string) {
+var _ = Child(tortureChild, func(args []string) {
 	debug.SetGCPercent(-1) // a collected os.File would be closed, and its leak not seen
-	time.AfterFunc(2*hang, func() { os.Exit(3) })
+	time.AfterFunc(2*Hang, func() { os.Exit(3) })
 	unix.CloseOnExec(control)
 	errno, err := strconv.Atoi(args[3])
 	Expect(err).NotTo(HaveOccurred())

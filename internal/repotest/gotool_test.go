@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package scm_test
+package repotest
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // The specs that run the go command look at the tree and not at a backend:
@@ -88,7 +90,7 @@ func (g goTool) compiles(args ...string) {
 func needsCompiler() {
 	GinkgoHelper()
 	if strings.TrimSpace(goTool{}.must("env", "CGO_ENABLED")) != "1" {
-		missing("cgo is off: no C compiler (" + strings.TrimSpace(goTool{}.must("env", "CC")) + ") in PATH")
+		fdtest.Missing(GinkgoTB(), "cgo is off: no C compiler ("+strings.TrimSpace(goTool{}.must("env", "CC"))+") in PATH")
 	}
 }
 
@@ -98,7 +100,7 @@ func runSuite(bin string, env []string, args ...string) types.SpecReports {
 	GinkgoHelper()
 	report := filepath.Join(GinkgoT().TempDir(), "report.json")
 	cmd := exec.Command(bin, append(args, "--test.run=^TestSuite$", "--ginkgo.json-report="+report)...)
-	cmd.Env = append(append(os.Environ(), env...), alone+"=1")
+	cmd.Env = append(append(os.Environ(), env...), fdtest.AloneVariable+"=1")
 	out, runErr := cmd.CombinedOutput()
 	text, err := os.ReadFile(report)
 	Expect(err).NotTo(HaveOccurred(), "%v\n%s", runErr, out)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package soak
 
 import (
 	"encoding/json"
@@ -26,6 +26,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // A soak: everything at once, for as long as SCM_SOAK says, in a process of its own.
@@ -56,9 +57,9 @@ func soakFor() time.Duration {
 // soakCommand is a soak as a user who has limits, and whom nobody else is.
 func soakCommand(d time.Duration, fault string) *exec.Cmd {
 	GinkgoHelper()
-	cmd := childCommand("soak", d.String(), strconv.FormatInt(GinkgoRandomSeed(), 10), fault)
+	cmd := ChildCommand("soak", d.String(), strconv.FormatInt(GinkgoRandomSeed(), 10), fault)
 	if os.Geteuid() == 0 {
-		if err := readableByOthers(); err != nil {
+		if err := ReadableByOthers(); err != nil {
 			Skip("another user may not run the test binary: " + err.Error())
 		}
 		user := uint32(1<<30 + os.Getpid())
@@ -68,10 +69,10 @@ func soakCommand(d time.Duration, fault string) *exec.Cmd {
 }
 
 var _ = Describe("soak", Label("soak"), func() {
-	BeforeEach(func() { cannotEmulate(fdtest.NotCut) })
+	BeforeEach(func() { CannotEmulate(fdtest.NotCut) })
 
 	It("ends with what it began with, and every file arrived once or was dropped by the kernel", func() {
-		out := runChild(soakCommand(soakFor(), ""))
+		out := RunChild(soakCommand(soakFor(), ""))
 		var s soaked
 		Expect(json.Unmarshal([]byte(out), &s)).To(Succeed(), out)
 		AddReportEntry("soak", strings.TrimSpace(out))
@@ -201,10 +202,10 @@ func (s *soak) reads(r *os.File, went bool) {
 // received lets the senders know, and closes the files.
 func (s *soak) received(files []*os.File) {
 	for _, f := range files {
-		_ = f.SetWriteDeadline(time.Now().Add(hang))
+		_ = f.SetWriteDeadline(time.Now().Add(Hang))
 		_, _ = f.Write([]byte{0})
 		s.faulty("twice", func() { _, _ = f.Write([]byte{0}) })
-		s.faulty("kept", func() { _, _ = unix.Dup(int(numberOf(f))) })
+		s.faulty("kept", func() { _, _ = unix.Dup(int(NumberOf(f))) })
 		_ = f.Close()
 	}
 }
@@ -234,7 +235,7 @@ func (s *soak) ends(err error) {
 }
 
 // The arguments are the time, the seed, and a fault or "".
-var _ = child("soak", func(args []string) {
+var _ = Child("soak", func(args []string) {
 	d, err := time.ParseDuration(args[0])
 	Expect(err).NotTo(HaveOccurred())
 	seed, err := strconv.ParseUint(args[1], 10, 64)
@@ -245,7 +246,7 @@ var _ = child("soak", func(args []string) {
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soakLimit, Max: soakLimit})).To(Succeed())
 
 	before, goroutines := fdtest.Take(), runtime.NumGoroutine()
-	s := &soak{fault: args[2], until: time.Now().Add(d), end: hang}
+	s := &soak{fault: args[2], until: time.Now().Add(d), end: Hang}
 	if s.fault == "kept" {
 		s.end = time.Second // to be found out
 	}
@@ -278,7 +279,7 @@ var _ = child("soak", func(args []string) {
 		time.Sleep(time.Millisecond)
 	}
 	if n := runtime.NumGoroutine(); n > goroutines {
-		s.fail("%d goroutines, and there were %d:\n%s", n, goroutines, stacks())
+		s.fail("%d goroutines, and there were %d:\n%s", n, goroutines, Stacks())
 	}
 	if left := before.NewSince(); len(left) > 0 && s.fault != "child" {
 		s.fail("descriptors that were not there at first: %v", left)

@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package scm_test
+package repotest
 
 import (
 	"debug/elf"
@@ -19,6 +19,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // What a consumer's build does, in every way in which it can be asked to.
@@ -174,7 +176,7 @@ var _ = Describe("the build", Label("build"), func() {
 		It("links beside the installed libscm, shared and static", func() {
 			needsCompiler()
 			if _, err := exec.LookPath("make"); err != nil {
-				missing(err.Error())
+				fdtest.Missing(GinkgoTB(), err.Error())
 			}
 			install := exec.Command("make", "-C", "csrc", "install", "BUILD="+GinkgoT().TempDir(), "PREFIX="+g.dir+"/usr", "CC="+g.compiler())
 			out, err := install.CombinedOutput()
@@ -236,7 +238,7 @@ var _ = Describe("the build", Label("build"), func() {
 			cache := GinkgoT().TempDir()
 			g.env = []string{"GOMODCACHE=" + cache, "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}
 			if _, stderr, err := g.run("mod", "download", "golang.org/x/sys"); err != nil {
-				missing("no module can be downloaded here: " + strings.TrimSpace(stderr))
+				fdtest.Missing(GinkgoTB(), "no module can be downloaded here: "+strings.TrimSpace(stderr))
 			}
 			Expect(os.RemoveAll(cache)).To(Succeed())
 			Expect(os.Mkdir(cache, 0o700)).To(Succeed())
@@ -250,7 +252,7 @@ var _ = Describe("the build", Label("build"), func() {
 	It("of the C library installs below any folder, and uninstalls all of it", func() {
 		needsCompiler()
 		if _, err := exec.LookPath("make"); err != nil {
-			missing(err.Error())
+			fdtest.Missing(GinkgoTB(), err.Error())
 		}
 		to := filepath.Join(GinkgoT().TempDir(), "to here")
 		run := func(target string) {
@@ -283,7 +285,7 @@ var _ = Describe("the build", Label("build"), func() {
 		BeforeEach(func() {
 			needsCompiler()
 			if _, err := exec.LookPath("make"); err != nil {
-				missing(err.Error())
+				fdtest.Missing(GinkgoTB(), err.Error())
 			}
 			to = GinkgoT().TempDir()
 		})
@@ -304,7 +306,7 @@ var _ = Describe("the build", Label("build"), func() {
 			makes("install", "PREFIX="+prefix)
 			Expect(os.ReadFile(prefix + "/lib/pkgconfig/scm.pc")).To(ContainSubstring("prefix=" + to + `/a\#b\\c\ d` + "\n"))
 			if _, err := exec.LookPath("pkg-config"); err != nil {
-				missing(err.Error())
+				fdtest.Missing(GinkgoTB(), err.Error())
 			}
 			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm)"`)
 			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+prefix+"/lib/pkgconfig")
@@ -357,7 +359,7 @@ var _ = Describe("the build", Label("build"), func() {
 
 	It("is not built in a folder whose name make or the shell would misread", func() {
 		if _, err := exec.LookPath("make"); err != nil {
-			missing(err.Error())
+			fdtest.Missing(GinkgoTB(), err.Error())
 		}
 		for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
 			build := GinkgoT().TempDir() + "/x" + bad + "y"
@@ -372,7 +374,7 @@ var _ = Describe("the build", Label("build"), func() {
 		for _, program := range []string{"make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep"} {
 			at, err := exec.LookPath(program)
 			if err != nil {
-				missing(err.Error())
+				fdtest.Missing(GinkgoTB(), err.Error())
 			}
 			Expect(os.Symlink(at, filepath.Join(path, program))).To(Succeed())
 		}

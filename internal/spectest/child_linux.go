@@ -1,10 +1,9 @@
-//go:build linux
-
-package scm_test
+package spectest
 
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -17,14 +16,17 @@ import (
 )
 
 // Some specs need a process of their own: for a limit, another user, an exec.
-// They start the test binary again, which is then a child by name and no suite.
+// They start the test binary again, with the child's name in its environment.
 
-const childVariable = "SCM_TEST_CHILD"
+// ChildVariable holds the name of the child that a test binary is.
+const ChildVariable = "SCM_TEST_CHILD"
 
 var children = map[string]func(args []string){}
 
-func TestMain(m *testing.M) {
-	run, ok := children[os.Getenv(childVariable)]
+// Main is the body of a suite's TestMain: it runs the child that the environment names,
+// or the tests.
+func Main(m *testing.M) {
+	run, ok := children[os.Getenv(ChildVariable)]
 	if !ok {
 		os.Exit(m.Run())
 	}
@@ -35,28 +37,28 @@ func TestMain(m *testing.M) {
 	run(os.Args[1:])
 }
 
-// child names a function that runChild can run in a process of its own. An
+// Child registers a function that ChildCommand runs in a process of its own. An
 // expectation that fails ends that process.
-func child(name string, run func(args []string)) bool {
+func Child(name string, run func(args []string)) bool {
 	children[name] = run
 	return true
 }
 
-// childCommand is the command for a child. By /proc/self/exe another user can
+// ChildCommand is the command for a child. By /proc/self/exe another user can
 // run it too, whatever the folders above it allow. Under an emulator that is the
 // emulator's own program, which is told to run this one.
-func childCommand(name string, args ...string) *exec.Cmd {
+func ChildCommand(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	if emulator := fdtest.Emulator(); emulator != "" {
 		cmd = exec.Command(emulator, append([]string{os.Args[0]}, args...)...)
 	}
 	// The race detector's runtime would sleep for a second at the end.
-	cmd.Env = append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	cmd.Env = append(os.Environ(), ChildVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd
 }
 
-// runChild starts the command, and returns what it wrote to standard output.
-func runChild(cmd *exec.Cmd) string {
+// RunChild runs the command, and returns what it wrote to standard output.
+func RunChild(cmd *exec.Cmd) string {
 	GinkgoHelper()
 	var stdout, stderr bytes.Buffer
 	if cmd.Stdout == nil {
@@ -65,4 +67,13 @@ func runChild(cmd *exec.Cmd) string {
 	cmd.Stderr = &stderr
 	Expect(cmd.Run()).To(Succeed(), "standard error: %s", &stderr)
 	return stdout.String()
+}
+
+// ReadableByOthers returns an error if another user may not run the test binary.
+func ReadableByOthers() error {
+	info, err := os.Stat("/proc/self/exe")
+	if err == nil && info.Mode()&0o001 == 0 {
+		err = fs.ErrPermission
+	}
+	return err
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scm_test
+package torture
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -154,10 +155,10 @@ var operations = []operation{
 		return err
 	}},
 	{name: "ReadFD of two", shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		return truncates(third(scm.ReadFD(t.sock, make([]byte, 5))))
+		return truncates(Third(scm.ReadFD(t.sock, make([]byte, 5))))
 	}},
 	{name: "Send", sends: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
-		m := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: repeat(3, t.cargo)}
+		m := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: slices.Repeat([]int{t.cargo}, 3)}
 		return scm.Send(t.sock, &m, unix.MSG_NOSIGNAL)
 	}},
 	{name: "Recv", comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
@@ -246,7 +247,7 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return second(scm.PeerCred(t.sock)) }},
+	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return Second(scm.PeerCred(t.sock)) }},
 	{name: "PeerPIDFD", networks: unixOnly, call: func(t *subject) error {
 		fd, err := scm.PeerPIDFD(t.sock)
 		if err == nil {
@@ -257,7 +258,7 @@ var operations = []operation{
 	{name: "PassCred", networks: unixOnly, call: func(t *subject) error { return scm.PassCred(t.sock, true) }},
 	{name: "PassPIDFD", networks: unixOnly, call: func(t *subject) error { return scm.PassPIDFD(t.sock, true) }},
 	{name: "PassRights", networks: unixOnly, call: func(t *subject) error { return scm.PassRights(t.sock, false) }},
-	{name: "Nonblock", networks: unixOnly, call: func(t *subject) error { return second(scm.Nonblock(t.file)) }},
+	{name: "Nonblock", networks: unixOnly, call: func(t *subject) error { return Second(scm.Nonblock(t.file)) }},
 	{name: "SetNonblock", networks: unixOnly, call: func(t *subject) error { return scm.SetNonblock(t.file, true) }},
 
 	{name: "Pair", also: []string{"Config.Pair"}, shrugs: connShrugs, call: func(t *subject) error {
@@ -322,12 +323,12 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Listener.Close", networks: unixOnly, once: true, shrugs: closeShrugs, retries: connRetries, setUp: withServer, call: func(t *subject) error {
-		t.taken = []int{numberOf(t.server)}
+		t.taken = []int{NumberOf(t.server)}
 		return t.server.Close()
 	}},
 
 	{name: "Conn.Write", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello"}, call: func(t *subject) error {
-		return second(t.conn.Write([]byte("hello")))
+		return Second(t.conn.Write([]byte("hello")))
 	}},
 	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		n, err := t.conn.WriteFiles([]byte("hello"), t.file, t.file)
@@ -349,7 +350,7 @@ var operations = []operation{
 		return t.conn.SendListener(context.Background(), t.file)
 	}},
 	{name: "Conn.Read", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 1, kind: "dropped"}, call: func(t *subject) error {
-		return second(t.conn.Read(make([]byte, 5)))
+		return Second(t.conn.Read(make([]byte, 5)))
 	}},
 	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
@@ -379,7 +380,7 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Conn.ReadFiles of too many", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
-		return truncates(third(t.conn.ReadFiles(make([]byte, 5), 2)))
+		return truncates(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
 	}},
 	{name: "Conn.Recv", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		return t.receives(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
@@ -398,7 +399,7 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Conn.RecvFile of two", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		return truncates(second(t.conn.RecvFile()))
+		return truncates(Second(t.conn.RecvFile()))
 	}},
 	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, shrugs: connShrugs, comes: parcel{payload: "\x00", files: 1, kind: "socket"}, call: func(t *subject) error {
 		c, err := t.conn.RecvConn(context.Background())
@@ -418,7 +419,7 @@ var operations = []operation{
 		return err
 	}},
 	{name: "Conn.RecvConn of what is none", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		err := second(t.conn.RecvConn(context.Background()))
+		err := Second(t.conn.RecvConn(context.Background()))
 		if errors.Is(err, unix.ENOTSOCK) {
 			return nil
 		}
@@ -437,7 +438,7 @@ var operations = []operation{
 		t.taken = []int{t.sock}
 		return t.conn.Close()
 	}},
-	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return second(t.conn.PeerCred()) }},
+	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return Second(t.conn.PeerCred()) }},
 	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *subject) error {
 		fd, err := t.conn.PeerPIDFD()
 		if err == nil {
@@ -466,7 +467,7 @@ var operations = []operation{
 		return t.one(fdchannel.NewEndpoint(t.sock).RecvFDNonblock())
 	}},
 	{name: "fdchannel.Endpoint.RecvFD of two", networks: packetOnly, shrugs: closeShrugs, comes: parcel{files: 2}, call: func(t *subject) error {
-		return truncates(second(fdchannel.NewEndpoint(t.sock).RecvFD()))
+		return truncates(Second(fdchannel.NewEndpoint(t.sock).RecvFD()))
 	}},
 	{name: "fdchannel.Endpoint.Shutdown", networks: packetOnly, shrugs: map[string]string{"shutdown": "it returns no error"}, call: func(t *subject) error {
 		fdchannel.NewEndpoint(t.sock).Shutdown()
@@ -640,7 +641,7 @@ func withServer(t *subject) {
 	for range 2 {
 		c, err := scm.Dial(context.Background(), t.network, path)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = append(t.given, t.dup(numberOf(c)))
+		t.given = append(t.given, t.dup(NumberOf(c)))
 		Expect(c.Close()).To(Succeed())
 	}
 }

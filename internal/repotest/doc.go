@@ -1,0 +1,3 @@
+// Package repotest tests the repository: its imports, its names, its builds, what its
+// README shows, and whether its tests find a fault.
+package repotest

@@ -1,0 +1,74 @@
+package spectest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// Hang is the time after which a call of a spec counts as hung.
+const Hang = 30 * time.Second
+
+// NumberOf returns the descriptor of a file or connection, without changing its mode.
+func NumberOf(c syscall.Conn) (fd int) {
+	GinkgoHelper()
+	raw, err := c.SyscallConn()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(raw.Control(func(number uintptr) { fd = int(number) })).To(Succeed())
+	return fd
+}
+
+// Stacks returns the stacks of all goroutines.
+func Stacks() []byte {
+	for buf := make([]byte, 1<<20); ; buf = make([]byte, 2*len(buf)) {
+		if n := runtime.Stack(buf, true); n < len(buf) {
+			return buf[:n]
+		}
+	}
+}
+
+// Second and Third return the error of a call that has more results.
+func Second[T any](_ T, err error) error        { return err }
+func Third[T, U any](_ T, _ U, err error) error { return err }
+
+// UniqueName returns a name that no other spec or process has.
+func UniqueName() string {
+	return fmt.Sprintf("scm-test-%d-%d", os.Getpid(), names.Add(1))
+}
+
+// AbstractName returns an abstract name that no other spec or process has.
+func AbstractName() string { return "@" + UniqueName() }
+
+var names atomic.Int64
+
+// CannotEmulate skips a spec under an emulator, for one of the reasons in fdtest.
+func CannotEmulate(what string) {
+	GinkgoHelper()
+	if fdtest.Emulator() != "" {
+		Skip(what)
+	}
+}
+
+// FindStrace returns the path of strace, or ends a spec if there is none that may trace.
+func FindStrace() string {
+	GinkgoHelper()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
+	}
+	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		reason, _, _ := strings.Cut(string(out), "\n")
+		fdtest.Missing(GinkgoTB(), "strace may not trace here: "+reason)
+	}
+	return strace
+}
