@@ -235,9 +235,22 @@ func (m mutant) apply() map[string]string {
 func focus(names ...string) []string {
 	var flags []string
 	for _, name := range names {
-		flags = append(flags, "--ginkgo.focus=^scm over [a-z]+ "+regexp.QuoteMeta(name)+"$")
+		flags = append(flags, "--ginkgo.focus=scm over [a-z]+ "+regexp.QuoteMeta(name)+"$")
 	}
 	return flags
+}
+
+// suites are the packages of specs that notice mutants, by the first word of a spec's
+// name; all others are the root's.
+var suites = map[string]string{"torture": "./internal/torture", "soak": "./internal/soak"}
+
+// suite is the package with the mutant's spec.
+func (m mutant) suite() string {
+	first, _, _ := strings.Cut(m.spec, " ")
+	if pkg, ok := suites[first]; ok {
+		return pkg
+	}
+	return "."
 }
 
 var _ = Describe("mutants", Label("mutants"), func() {
@@ -257,14 +270,16 @@ var _ = Describe("mutants", Label("mutants"), func() {
 				if backend.name == "cgo" {
 					needsCompiler()
 				}
-				bin := filepath.Join(GinkgoT().TempDir(), "healthy.test")
-				goTool{}.must("test", "-c", "-o", bin, "-tags", backend.tags, ".")
-				var names []string
+				names := map[string][]string{}
 				for _, m := range backend.mutants {
-					names = append(names, m.spec)
+					names[m.suite()] = append(names[m.suite()], m.spec)
 				}
-				for _, s := range runSuite(bin, nil, focus(names...)...) {
-					healthy[s.FullText()] = s
+				for pkg, names := range names {
+					bin := filepath.Join(GinkgoT().TempDir(), "healthy.test")
+					goTool{}.must("test", "-c", "-o", bin, "-tags", backend.tags, pkg)
+					for _, s := range runSuite(bin, nil, focus(names...)...) {
+						healthy[s.FullText()] = s
+					}
 				}
 			})
 
@@ -294,7 +309,7 @@ var _ = Describe("mutants", Label("mutants"), func() {
 						Skip("the spec that would notice cannot run here: " + was.FailureMessage())
 					}
 					bin := filepath.Join(GinkgoT().TempDir(), "mutant.test")
-					goTool{}.must("test", "-c", "-o", bin, "-vet=off", "-overlay", overlay(m.apply()), "-tags", backend.tags, ".")
+					goTool{}.must("test", "-c", "-o", bin, "-vet=off", "-overlay", overlay(m.apply()), "-tags", backend.tags, m.suite())
 					specs := runSuite(bin, nil, focus(m.spec)...)
 					Expect(specs).To(HaveLen(1))
 					Expect(specs[0].FullText()).To(Equal(m.spec))
