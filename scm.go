@@ -28,6 +28,15 @@
 // Every descriptor that the kernel installs during a call is returned by that
 // call or closed before it returns.
 //
+// # Files of a stranger
+//
+// Whoever sends a file may serve it: by FUSE, say. Then close(2), read(2) and fstat(2)
+// of it wait for as long as the sender likes, and no deadline or context ends that. A
+// call that closes descriptors, because they do not fit or are refused, waits as long.
+// close(2) of a socket waits for its SO_LINGER, and the sender of a socket can hold it
+// locked. SECURITY.md says what a partner can do, what this package prevents, and what
+// helps against the rest.
+//
 // # Calls
 //
 // A call is one system call with the caller's flags and the system's error:
