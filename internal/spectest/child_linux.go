@@ -9,8 +9,8 @@ import (
 	"runtime/debug"
 	"testing"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 )
@@ -30,7 +30,7 @@ func Main(m *testing.M) {
 	if !ok {
 		os.Exit(m.Run())
 	}
-	RegisterFailHandler(func(message string, _ ...int) {
+	gomega.RegisterFailHandler(func(message string, _ ...int) {
 		fmt.Fprintf(os.Stderr, "%s\n%s", message, debug.Stack())
 		os.Exit(1)
 	})
@@ -59,13 +59,13 @@ func ChildCommand(name string, args ...string) *exec.Cmd {
 
 // RunChild runs the command, and returns what it wrote to standard output.
 func RunChild(cmd *exec.Cmd) string {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	var stdout, stderr bytes.Buffer
 	if cmd.Stdout == nil {
 		cmd.Stdout = &stdout
 	}
 	cmd.Stderr = &stderr
-	Expect(cmd.Run()).To(Succeed(), "standard error: %s", &stderr)
+	gomega.Expect(cmd.Run()).To(gomega.Succeed(), "standard error: %s", &stderr)
 	return stdout.String()
 }
 

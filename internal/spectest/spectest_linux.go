@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
 )
@@ -21,10 +21,10 @@ const Hang = 30 * time.Second
 
 // NumberOf returns the descriptor of a file or connection, without changing its mode.
 func NumberOf(c syscall.Conn) (fd int) {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	raw, err := c.SyscallConn()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(raw.Control(func(number uintptr) { fd = int(number) })).To(Succeed())
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(raw.Control(func(number uintptr) { fd = int(number) })).To(gomega.Succeed())
 	return fd
 }
 
@@ -53,22 +53,22 @@ var names atomic.Int64
 
 // CannotEmulate skips a spec under an emulator, for one of the reasons in fdtest.
 func CannotEmulate(what string) {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	if fdtest.Emulator() != "" {
-		Skip(what)
+		ginkgo.Skip(what)
 	}
 }
 
 // FindStrace returns the path of strace, or ends a spec if there is none that may trace.
 func FindStrace() string {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
+		fdtest.Missing(ginkgo.GinkgoTB(), "strace: "+err.Error())
 	}
 	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		reason, _, _ := strings.Cut(string(out), "\n")
-		fdtest.Missing(GinkgoTB(), "strace may not trace here: "+reason)
+		fdtest.Missing(ginkgo.GinkgoTB(), "strace may not trace here: "+reason)
 	}
 	return strace
 }
