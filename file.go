@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // ErrNoFile is returned for a message that should have brought a file, and came
@@ -91,7 +93,7 @@ func NewFile(fd int, name string) (*os.File, error) {
 
 func newFile(fd int, name string) (*os.File, error) {
 	if sysPollable(fd) {
-		if err := startPoller(fd); err != nil {
+		if err := sys.StartPoller(); err != nil {
 			return nil, err
 		}
 		return os.NewFile(uintptr(fd), name), nil

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
 )
 
 // A victim is a process of its own that receives a file from a partner who means
@@ -378,11 +380,11 @@ var _ = Describe("NewFile", func() {
 })
 
 // The runtime ends the process if no number is free for its poller, which it makes with
-// the first file that it polls.
-var _ = Describe("the first file for the poller", func() {
-	for _, what := range []string{"NewFile", "Pair", "NewConnFD"} {
+// the first file that it polls, or with the first timer.
+var _ = Describe("the first use of the poller", func() {
+	for _, what := range []string{"NewFile", "Pair", "NewConnFD", "Dial", "Listen", "NotifyBarrier"} {
 		It("is EMFILE where the poller has no number: "+what, func() {
-			cmd := ChildCommand("first-polled", what)
+			cmd := ChildCommand("first-polled", what, socketPath())
 			cmd.Env = append(cmd.Env, "GOGC=off") // a timer of the garbage collector makes the poller, too
 			if RunChild(cmd) == "early" {
 				Skip("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
@@ -406,7 +408,39 @@ var _ = Child("first-polled", func(args []string) {
 	Expect(err).NotTo(HaveOccurred())
 
 	call, needs := func() error { return Second(scm.NewFile(p[0], "")) }, 0
+	ready := func() {}
+	named := func() int {
+		sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: args[1]})).To(Succeed())
+		return sock
+	}
 	switch args[0] {
+	case "Dial": // waits while the queue is full
+		sock := named()
+		Expect(unix.Listen(sock, 0)).To(Succeed())
+		client, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Connect(client, &unix.SockaddrUnix{Name: args[1]})).To(Succeed())
+		needs = 1
+		call = func() error { return Second(scm.Dial(context.Background(), "unix", args[1])) }
+		ready = func() {
+			fd, _, err := unix.Accept(sock)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(unix.Close(fd)).To(Succeed())
+		}
+	case "Listen": // waits for the folder's lock
+		Expect(unix.Close(named())).To(Succeed())
+		lock, err := unix.Open(filepath.Dir(args[1]), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unix.Flock(lock, unix.LOCK_EX)).To(Succeed())
+		needs = 3
+		call = func() error { return Second(scm.Listen(context.Background(), "unix", args[1])) }
+		ready = func() { Expect(unix.Flock(lock, unix.LOCK_UN)).To(Succeed()) }
+	case "NotifyBarrier":
+		Expect(unix.SetNonblock(sv[1], false)).To(Succeed())
+		go func() { _, _ = unix.Read(sv[1], make([]byte, 99)) }() // drops the descriptor
+		call = func() error { return wire.NotifyBarrier(context.Background(), sv[0]) }
 	case "Pair":
 		needs = 2
 		call = func() error { _, _, err := scm.Pair("unix"); return err }
@@ -436,6 +470,10 @@ var _ = Child("first-polled", func(args []string) {
 		Expect(polls()).To(BeFalse())
 		Expect(unix.Close(fill[free])).To(Succeed())
 	}
+	for _, fd := range fill[needs+3:][:2] { // NotifyBarrier's pipe
+		Expect(unix.Close(fd)).To(Succeed())
+	}
+	ready()
 	Expect(call()).To(Succeed())
 	Expect(polls()).To(BeTrue())
 })

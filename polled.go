@@ -4,10 +4,11 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // polled is a socket in the runtime's poller: what a Conn and a Listener have in
@@ -22,7 +23,7 @@ type polled struct {
 // open puts a socket that does not block into the poller. The number is then the
 // file's, or closed.
 func (p *polled) open(fd int, name string) (err error) {
-	if err := startPoller(fd); err != nil {
+	if err := sys.StartPoller(); err != nil {
 		_ = p.bound.remove()
 		sysClose(fd)
 		return err
@@ -37,41 +38,6 @@ func (p *polled) open(fd int, name string) (err error) {
 		_ = p.file.Close()
 	}
 	return err
-}
-
-// poller is whether the runtime has its poller.
-var poller struct {
-	sync.Mutex
-	started atomic.Bool
-}
-
-// startPoller makes the runtime open its poller before that is given the file fd. Where
-// the runtime finds no free number for it, it ends the process. So startPoller opens as
-// many first, and returns the error of that: EMFILE, ENFILE. If another goroutine takes
-// the last numbers just after they are closed, the process ends all the same.
-func startPoller(fd int) error {
-	if poller.started.Load() {
-		return nil
-	}
-	poller.Lock()
-	defer poller.Unlock()
-	if poller.started.Load() {
-		return nil
-	}
-	var spare [3]int // a kqueue and a pipe; on Linux it is one less
-	for i := range spare {
-		own, err := sysStandIn(fd)
-		if err != nil {
-			closeAll(spare[:i])
-			return err
-		}
-		spare[i] = own
-	}
-	closeAll(spare[:])
-	// A timer that calls a function starts it, and no error is lost on the way.
-	time.AfterFunc(time.Hour, func() {}).Stop()
-	poller.started.Store(true)
-	return nil
 }
 
 // accept waits for the next connection. Whoever else has the socket can clear its

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // lockPatience is how long Listen waits for the lock of a folder. Who has it to
@@ -156,6 +158,9 @@ func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 
 // wait waits for what gives no sign.
 func wait(ctx context.Context, pause time.Duration) error {
+	if err := sys.StartPoller(); err != nil { // for the timer
+		return err
+	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

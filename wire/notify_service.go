@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // ErrNoNotifySocket says that no service manager wants to be notified:
@@ -67,10 +68,14 @@ func (f notify) fdName(name string) error {
 // NotifyBarrier waits until the service manager has dealt with everything that was
 // sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's, and
 // the barrier may have been sent. While the manager's queue is full NotifyBarrier
-// tries again, until ctx is done. It sends the writing end of a pipe, of which the manager's close is the answer;
-// nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
+// tries again, until ctx is done. It sends the writing end of a pipe, of which the
+// manager's close is the answer; nothing of it is left open. Other errors are those of
+// pipe(2) and Notify.Send, and EMFILE where the runtime's poller has no free number.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := sys.StartPoller(); err != nil {
 		return err
 	}
 	r, w, err := os.Pipe()

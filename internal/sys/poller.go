@@ -1,0 +1,35 @@
+package sys
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// poller is whether the runtime has its poller.
+var poller struct {
+	sync.Mutex
+	started atomic.Bool
+}
+
+// StartPoller makes the runtime open its poller. A timer or a file that is the first to
+// need it makes the runtime end the process where no number is free. So StartPoller opens
+// as many first, and returns the error of that: EMFILE, ENFILE. If another goroutine takes
+// the last numbers just after they are closed, the process ends all the same.
+func StartPoller() error {
+	if poller.started.Load() {
+		return nil
+	}
+	poller.Lock()
+	defer poller.Unlock()
+	if poller.started.Load() {
+		return nil
+	}
+	if err := reserve(3); err != nil { // a kqueue and a pipe; on Linux it is one less
+		return err
+	}
+	// A timer that calls a function starts it, and no error is lost on the way.
+	time.AfterFunc(time.Hour, func() {}).Stop()
+	poller.started.Store(true)
+	return nil
+}
