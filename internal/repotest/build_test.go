@@ -249,6 +249,32 @@ var _ = Describe("the build", Label("build"), func() {
 		})
 	})
 
+	It("asks no compiler to write to a device, which some remove first, and leaves no file", func() {
+		bin, tmp := GinkgoT().TempDir(), GinkgoT().TempDir()
+		cc := filepath.Join(bin, "cc")
+		Expect(os.WriteFile(cc, []byte(deviceCompiler), 0o755)).To(Succeed())
+		for _, program := range []string{"make", "sh", "bash", "sed", "head", "dirname", "go", "mktemp", "rm", "cat", "awk", "id"} {
+			at, err := exec.LookPath(program)
+			if err != nil {
+				fdtest.Missing(GinkgoTB(), err.Error())
+			}
+			Expect(os.Symlink(at, filepath.Join(bin, program))).To(Succeed())
+		}
+		run := func(name string, args ...string) string {
+			cmd := exec.Command(filepath.Join(bin, name), args...)
+			// Without apt-get in PATH the script installs nothing.
+			cmd.Env = append(os.Environ(), "PATH="+bin, "CC="+cc, "TMPDIR="+tmp)
+			out, err := cmd.CombinedOutput()
+			ExpectWithOffset(1, err).NotTo(HaveOccurred(), "%s", out)
+			left, err := os.ReadDir(tmp)
+			ExpectWithOffset(1, err).NotTo(HaveOccurred())
+			ExpectWithOffset(1, left).To(BeEmpty())
+			return string(out)
+		}
+		Expect(run("make", "-C", "csrc", "-n", "CC="+cc, "BUILD="+bin+"/build")).To(ContainSubstring(" -fstack-clash-protection "))
+		Expect(run("bash", "tools/setup", "test")).NotTo(ContainSubstring("a C compiler"))
+	})
+
 	It("of the C library installs below any folder, and uninstalls all of it", func() {
 		needsCompiler()
 		if _, err := exec.LookPath("make"); err != nil {
@@ -676,3 +702,17 @@ func overlay(contents map[string]string) string {
 	Expect(os.WriteFile(name, text, 0o600)).To(Succeed())
 	return name
 }
+
+// deviceCompiler fails where its output is a device, and makes an empty file otherwise.
+const deviceCompiler = `#!/bin/sh
+out=a.out
+while [ $# -gt 0 ]; do
+	[ "$1" != -o ] || out=$2
+	shift
+done
+if [ -c "$out" ]; then
+	echo "the output is $out" >&2
+	exit 1
+fi
+: >"$out"
+`

@@ -108,7 +108,13 @@ func (g ground) tools() error {
 	if g.cc == "" {
 		return nil
 	}
-	cc := append(strings.Fields(g.cc), "-static", "-x", "c", "-", "-o", os.DevNull)
+	// Some compilers remove their output first, and would replace os.DevNull by a file.
+	dir, err := os.MkdirTemp("", "foreign")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cc := append(strings.Fields(g.cc), "-static", "-x", "c", "-", "-o", filepath.Join(dir, "program"))
 	compile := exec.Command(cc[0], cc[1:]...)
 	compile.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
 	if text, err := compile.CombinedOutput(); err != nil {

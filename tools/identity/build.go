@@ -58,7 +58,13 @@ func (t target) compiles() error {
 	if _, err := exec.LookPath(cc[0]); err != nil {
 		return fmt.Errorf("%w: %w", errMissing, err)
 	}
-	cmd := exec.Command(cc[0], append(cc[1:], "-x", "c", "-", "-o", os.DevNull)...)
+	// Some compilers remove their output first, and would replace os.DevNull by a file.
+	dir, err := os.MkdirTemp("", "identity")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command(cc[0], append(cc[1:], "-x", "c", "-", "-o", filepath.Join(dir, "program"))...)
 	cmd.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")

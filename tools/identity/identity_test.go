@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -89,6 +90,22 @@ func TestMutantsHaveAPlace(t *testing.T) {
 }
 
 // docs/identity.md says how many there are.
+func TestCompilerIsGivenNoDevice(t *testing.T) {
+	dir, tmp := t.TempDir(), t.TempDir()
+	cc := filepath.Join(dir, "cc")
+	script := "#!/bin/sh\nfor out; do :; done\ntest ! -c \"$out\" && : >\"$out\"\n"
+	if err := os.WriteFile(cc, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", tmp)
+	if err := (target{cc: cc}).compiles(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+}
+
 func TestMutantsAreCounted(t *testing.T) {
 	text, err := os.ReadFile("../../docs/identity.md")
 	if err != nil {
