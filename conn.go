@@ -87,7 +87,8 @@ func (c *Conn) Dropped() int64 {
 
 // Close closes the Conn's own number, removes the socket file if [ListenPacket]
 // made it, and ends what waits. It is one close(2); the connection goes on if
-// others have the open file description.
+// others have the open file description. For the file Close waits for the folder's file
+// system; what waits in other calls has ended before.
 func (c *Conn) Close() error {
 	err := c.usable()
 	if err == nil {

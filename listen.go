@@ -43,7 +43,8 @@ var _ net.Listener = (*Listener)(nil)
 // sun_path it is one that says nothing.
 //
 // Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno:
-// ENOENT, EACCES, ENAMETOOLONG, … ctx is for the call alone.
+// ENOENT, EACCES, ENAMETOOLONG, … ctx is for the call alone. It does not end a system
+// call that waits for the file system of the folder.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -216,7 +217,8 @@ func refuse(c *Conn) {
 // still the same. If it cannot remove the file it closes the socket and returns the
 // error. The kernel ends connections that nobody accepted once nobody has the socket
 // open. If a client of these has sent a socket with SO_LINGER, Close waits for that
-// time: [Config].NoFiles prevents it.
+// time: [Config].NoFiles prevents it. It also waits for the file system of the folder;
+// what waits in other calls has ended before.
 func (l *Listener) Close() error {
 	err := l.usable()
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -250,6 +252,35 @@ var _ = DescribeTableSubtree("the socket file of what is handed over", Label("at
 		cmd.Path = strace
 		RunChild(cmd)
 		Expect(path).To(BeAnExistingFile())
+	})
+}, everyNetwork)
+
+var _ = DescribeTableSubtree("Close, where the folder's file system does not answer", Label("attack"), func(network string) {
+	It("ends the calls that wait, and then waits itself", func() {
+		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+		link, path := socketPath(), socketPath()
+		Expect(os.Symlink(filepath.Dir(path), link)).To(Succeed())
+		l := mustListen(scm.Config{}, network, link+"/s")
+		Expect(os.Remove(link)).To(Succeed())
+		Expect(os.Symlink(filepath.Dir(server.File), link)).To(Succeed())
+		server.Hush(fusetest.Getattr)
+
+		method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
+		if network == "unixgram" {
+			method, waits = "Recv", func() error {
+				return l.(*scm.Conn).Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0)
+			}
+		}
+		waiting := goes(func() { Expect(waits()).To(MatchError(net.ErrClosed)) })
+		waitsIn(method, 1)
+		closes := goes(func() { Expect(l.Close()).To(Succeed()) })
+		<-server.Waiting
+		waiting()
+		Expect(l.Close()).To(MatchError(net.ErrClosed))
+		dial(network, path) // the file is the socket's yet
+		server.Release()
+		closes()
+		Expect(path).To(BeAnExistingFile(), "the path leads to another folder")
 	})
 }, everyNetwork)
 

@@ -89,7 +89,8 @@ func (p *polled) usable() error {
 	return nil
 }
 
-// close ends what waits. The file goes first: its socket must be open yet.
+// close ends what waits, and removes the socket file. The reference that Control has
+// keeps the socket open until that is gone: the file is only then known to be its own.
 func (p *polled) close() error {
 	if err := p.usable(); err != nil {
 		return err
@@ -97,7 +98,16 @@ func (p *polled) close() error {
 	if p.closed.Swap(true) {
 		return closedError{}
 	}
-	return errors.Join(p.bound.remove(), p.file.Close())
+	if p.bound == nil {
+		return p.file.Close()
+	}
+	closed := make(chan error, 1)
+	err := control(p.raw, func(int) error {
+		// What waits ends at once, though the folder's file system may not answer.
+		go func() { closed <- p.file.Close() }()
+		return p.bound.remove()
+	})
+	return errors.Join(err, <-closed)
 }
 
 // setDeadline calls one of the file's methods.
