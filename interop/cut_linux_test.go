@@ -17,7 +17,7 @@ func cutShort(t *testing.T) (*play, *caseFile) {
 	f := file(t, "pipe-r")
 	f.number = f.own
 	x := &Peer{Name: "x", Hello: Hello{GC: true}}
-	sd := &side{process: &process{peer: x, pid: os.Getpid()}, live: map[int]bool{}}
+	sd := &side{process: &process{peer: x, pid: os.Getpid()}, live: map[int]kept{}}
 	return &play{
 		session:   &session{rules: rules{ctx: ctx, timeout: time.Hour, witness: &witness{}, holders: &holders{}}},
 		k:         &kit{socks: map[Role]int{RoleA: -1, RoleB: -1}, c: Case{Scenario: &Scenario{}, A: x, B: x}, files: []*caseFile{f}, byIdentity: map[identity][]*caseFile{f.identity: {f}}},

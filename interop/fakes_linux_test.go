@@ -204,6 +204,7 @@ var sins = []struct {
 	{name: "swap", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
 	{name: "sort", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
 	{name: "close", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
+	{name: "replace", checks: []interop.Check{interop.CheckFile}, text: "is another file now, and nobody asked for that"},
 	{name: "rob", checks: []interop.Check{interop.CheckFile}, text: "is closed, and nobody asked for that"},
 	{name: "consume", checks: []interop.Check{interop.CheckFile}, text: "is closed, and nobody asked for that"},
 	{name: "nonblock", checks: []interop.Check{interop.CheckFile}, text: "status flags"},

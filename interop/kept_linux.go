@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,19 +77,46 @@ func (p *play) findOwn(f *caseFile, role Role, line int, format string, args ...
 	p.add(Finding{Check: CheckFile, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...), own: !p.both})
 }
 
+// kept is what is to be at a number of a peer's until it is told to close it.
+type kept struct {
+	identity
+	known bool      // nobody could look before that is so
+	file  *caseFile // whose open file description it is, if that is known
+}
+
+// stays tells whether that is still what the number is in a thread.
+func (k kept) stays(thread, n int) bool {
+	if !k.known {
+		return true
+	}
+	id, err := identify(thread, n)
+	if err != nil || id != k.identity {
+		return err != nil // nobody can look, or it is closed since
+	}
+	if k.file == nil || k.file.own < 0 {
+		return true
+	}
+	// Where kcmp(2) is refused, the file is all that there is to compare.
+	same, err := raw.SameDescription(os.Getpid(), k.file.own, thread, n)
+	return same || err != nil
+}
+
 // judgeHeld convicts the peer that has just answered if it has closed what it was
-// given or has reported, and was not told to. What it was given for a later case
-// counts too.
-func (p *play) judgeHeld(role Role, line int) {
+// given or has reported, or has put another file at its number, and was not told to.
+// What it was given for a later case counts too; the files there are looked at when
+// this one has ended.
+func (p *play) judgeHeld(role Role, line int, ended bool) {
 	sd := p.sides[role]
 	if p.k.c.Scenario.runs(role) || sd.pid == os.Getpid() {
 		return // they are told to do such things; this process has other reasons to close a number
 	}
+	thread := sd.thread()
+	numbers := slices.Sorted(maps.Keys(sd.live))
 	// A peer that is gone holds nothing; one that ends during the first look has
 	// nothing at the second.
-	lost := slices.Sorted(maps.Keys(sd.live))
+	lost := slices.Clone(numbers)
 	for range 2 {
-		open, err := openNumbers(sd.thread())
+		open, err := openNumbers(thread)
 		if err != nil || len(open) == 0 {
 			return
 		}
@@ -97,11 +125,19 @@ func (p *play) judgeHeld(role Role, line int) {
 			has[n] = true
 		}
 		if lost = slices.DeleteFunc(lost, func(n int) bool { return has[n] }); len(lost) == 0 {
-			return
+			break
 		}
 	}
 	for _, n := range lost {
 		p.findOwn(nil, role, line, "%d is closed, and nobody asked for that", n)
+		p.spent = p.spent || sd.pool[n]
 		delete(sd.live, n)
+	}
+	for _, n := range numbers {
+		if is, ok := sd.live[n]; ok && (ended || !sd.pool[n]) && !is.stays(thread, n) {
+			p.findOwn(nil, role, line, "%d is another file now, and nobody asked for that", n)
+			p.spent = true // who knows what else it has done that to
+			sd.live[n] = kept{}
+		}
 	}
 }

@@ -106,7 +106,7 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 		}
 	}
 	for _, n := range numbers {
-		if known[n] || sd.live[n] || p.convicted[held{table, n}] {
+		if known[n] || sd.has(n) || p.convicted[held{table, n}] {
 			continue
 		}
 		id, err := identify(table, n)

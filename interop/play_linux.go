@@ -105,14 +105,14 @@ func (p *play) run() error {
 		if p.dead[role] {
 			continue
 		}
-		p.judgeHeld(role, 0)
+		p.judgeHeld(role, 0, false)
 		if err := p.judgeLeaks(role, 0, false); err != nil {
 			return err
 		}
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
-		p.judgeHeld(role, 0)
+		p.judgeHeld(role, 0, true)
 		p.judgeStates(role, 0)
 		if err := p.judgeLeaks(role, 0, true); err != nil {
 			return err
@@ -163,7 +163,7 @@ func (p *play) steps() error {
 			if err := p.hear(st); err != nil {
 				return err
 			}
-			p.judgeHeld(st.Role, st.Line)
+			p.judgeHeld(st.Role, st.Line, false)
 			// Somebody who is still to answer may have received and not told yet.
 			if len(p.asked) > 0 {
 				continue
@@ -342,7 +342,7 @@ func (p *play) plain(role Role) bool {
 	switch n, err := strconv.Atoi(l.fields["fds"]); l.verb {
 	case "send":
 		payload := l.fields["payload"]
-		return err == nil && p.sides[role].live[n] && len(payload) > 1 && !strings.ContainsAny(payload, "@,")
+		return err == nil && p.sides[role].has(n) && len(payload) > 1 && !strings.ContainsAny(payload, "@,")
 	case "recv":
 		bytes, err := strconv.Atoi(l.fields["bytes"])
 		return err == nil && bytes > 0 && n == 1
@@ -447,20 +447,20 @@ const look = 50 * time.Millisecond
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.
 func (p *play) received(role Role, line int, numbers []int) {
-	live := p.sides[role].live
+	sd := p.sides[role]
 	wrong := wrongFiles{p: p, role: role, line: line}
 	said := map[int]bool{}
 	for _, n := range numbers {
-		if live[n] || n <= 2 || said[n] {
+		if sd.has(n) || n <= 2 || said[n] {
 			wrong.find("said that it received %d, which it had already", n)
 		}
 		said[n] = true
 	}
 	wrong.end()
 	for _, n := range numbers {
-		sd := p.sides[role]
-		if _, err := identify(sd.thread(), n); err == nil || cannotLook(sd.pid, err) { // what is not open cannot be closed later
-			live[n] = true
+		id, err := identify(sd.thread(), n)
+		if !sd.has(n) && (err == nil || cannotLook(sd.pid, err)) { // what is not open cannot be closed later
+			sd.live[n] = kept{identity: id, known: err == nil}
 		}
 		p.bound[role][strconv.Itoa(n)] = n
 	}
@@ -524,6 +524,9 @@ func (p *play) judge(st Step, names []string, numbers []int) error {
 		case !holds:
 			find("%d is not the open file description of %s", n, name)
 			continue
+		}
+		if sd.has(n) {
+			sd.live[n] = kept{file: f, identity: f.identity, known: true}
 		}
 		info, err := fdInfo(thread, n)
 		switch {

@@ -199,7 +199,7 @@ func (p *play) verbUnreported(st Step, words []string) error {
 	}
 	var found []int
 	for _, n := range numbers {
-		if n <= 2 || sd.live[n] {
+		if n <= 2 || sd.has(n) {
 			continue
 		}
 		if holds, _, err := p.witness.holds(f, p.sides[f.Owner].thread(), sd.thread(), n); err == nil && holds {
@@ -210,7 +210,7 @@ func (p *play) verbUnreported(st Step, words []string) error {
 		p.find(CheckLeak, role, st.Line, "%s is open %d times without that it was told, not once", words[1], len(found))
 		return errAbort
 	}
-	sd.live[found[0]] = true
+	sd.live[found[0]] = kept{file: f, identity: f.identity, known: true}
 	p.bound[role][words[1]] = found[0]
 	return nil
 }

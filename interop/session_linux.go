@@ -143,8 +143,14 @@ type side struct {
 	*process
 	role Role
 	sock int          // of the case that is being played, or -1
-	live map[int]bool // numbers that the peer rightly has, without 0, 1 and 2
+	live map[int]kept // numbers that the peer rightly has, without 0, 1 and 2
 	pool map[int]bool // those of them that no "use" has named yet: still the session's
+}
+
+// has tells whether the peer rightly has a number.
+func (sd *side) has(n int) bool {
+	_, ok := sd.live[n]
+	return ok
 }
 
 // starting is held while peers are started, and for reading while one that is
@@ -193,10 +199,10 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
-		sd := &side{process: proc, role: role, sock: -1, live: map[int]bool{}, pool: map[int]bool{}}
+		sd := &side{process: proc, role: role, sock: -1, live: map[int]kept{}, pool: map[int]bool{}}
 		s.side[role] = sd
 		for _, n := range proc.numbers {
-			sd.live[n], sd.pool[n] = true, true
+			sd.live[n], sd.pool[n] = kept{}, true
 		}
 		// To start takes longer than to answer.
 		hello, err := proc.greet(r.ctx, max(r.timeout, DefaultTimeout))
@@ -214,6 +220,11 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 			seat := s.seat(first, k.c, role)
 			size := len(k.pool(role))
 			k.take(role, s.side[seat].numbers[at[seat]:at[seat]+size])
+			for _, f := range slices.Concat(k.ends, k.files) {
+				if f.Owner == role {
+					s.side[seat].live[f.number] = kept{file: f, identity: f.identity, known: true}
+				}
+			}
 			at[seat] += size
 		}
 	}
@@ -235,7 +246,7 @@ func (s *session) seat(first, c Case, role Role) Role {
 // wake ends a call in which a peer inside this process waits for a message.
 // Nothing else could: it cannot be killed.
 func (sd *side) wake() {
-	if sd.peer.Serve != nil && sd.live[sd.sock] {
+	if sd.peer.Serve != nil && sd.has(sd.sock) {
 		_ = unix.Shutdown(sd.sock, unix.SHUT_RDWR) // a peer that does not wait needs no waking
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -135,6 +136,14 @@ var recvSins = map[string]sin{
 		}
 		return s.rights(got, messages)
 	}},
+	"replace": {what: "has another file at the numbers that it sent, and at those received before", send: func(s *socket, m peer.Message) (int, error) {
+		n, err := s.send(m)
+		return n, errors.Join(err, replace(m.FDs))
+	}, recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
+		before := s.fds
+		s.fds = append(slices.Clone(before), got.FDs...)
+		return replace(before)
+	})},
 	"rob": {what: "closes the lowest number that it has, but for those just received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		for n := 3; slices.Contains(got.FDs, n) || unix.Close(n) != nil; n++ {
 		}
@@ -343,6 +352,24 @@ func inherited(fds []int) error {
 func keep(fds []int) error {
 	for _, fd := range fds {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace has another file where these numbers are open.
+func replace(fds []int) error {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // a table that is full has no room for this sin
+	}
+	defer unix.Close(null)
+	for _, fd := range fds {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			continue
+		}
+		if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
 			return err
 		}
 	}
