@@ -19,6 +19,9 @@ var ErrInUse error = &limitError{"scm: the address is in use", errnoInUse}
 // errReplaced is that of a socket file whose name has another file by now.
 var errReplaced error = &limitError{"the new socket file was replaced", syscall.EEXIST}
 
+// errUnverified is that of a socket file that may have been replaced by another one.
+var errUnverified error = &limitError{"others may write to the folder, and the kernel does not say which file is the socket's", syscall.EPERM}
+
 // bind makes a socket and gives it the name addr. If that is a path, the file has
 // its permissions before anyone can connect, and bound is who made it.
 func (config Config) bind(ctx context.Context, network, addr string) (fd int, bound *boundFile, err error) {
@@ -80,7 +83,8 @@ func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *
 //
 // Whoever may write to the folder can put something else in the file's place as
 // soon as bind has returned. So the look at it follows no link, and what is no
-// socket is left alone: it is an error, as is a file that cannot be looked at.
+// socket is left alone: it is an error, as is a file that cannot be looked at, and a
+// socket of which the kernel says that it is another one.
 func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	// The path could lead to another folder by now than to the one that is open.
 	// A file that is there before bind is not the one that bind made.
@@ -100,10 +104,16 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 		return nil, errReplaced
 	}
 	bound := &boundFile{path: p.absolute(), folder: p.info, base: p.base, info: info}
-	if config.Mode == 0 || info.perm() == config.Mode {
-		return bound, nil
+	err = p.verify(fd, info)
+	changes := config.Mode != 0 && info.perm() != config.Mode
+	switch unverified := errors.Is(err, errUnverified); {
+	case unverified && changes:
+		err = fmt.Errorf("the umask takes permissions from mode %v: %w", config.Mode, err)
+	case unverified:
+		err = nil
+	case err == nil && changes:
+		err = p.chmod(info, config.Mode)
 	}
-	err = p.chmod(fd, info, config.Mode)
 	if err == nil {
 		return bound, nil
 	}

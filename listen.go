@@ -36,8 +36,13 @@ var _ net.Listener = (*Listener)(nil)
 //
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has
-// taken the new file's place before Listen returns, that is an error, and Listen
-// leaves it alone.
+// taken the new file's place when Listen looks at it, that is an error, and Listen
+// leaves it alone. In a folder in which others can rename files Listen asks the kernel on
+// Linux whether a socket file is its own (sock_diag(7)). Where the kernel does not say,
+// as on other systems, Listen takes another socket file for its own.
+//
+// Who may rename files in the folder can also put another one in the place of the new one
+// between Close's look at it and its removal.
 //
 // The programs at both ends see the name that was bound: for a path longer than
 // sun_path it is one that says nothing.
@@ -246,7 +251,7 @@ func (l *Listener) SetDeadline(t time.Time) error {
 }
 
 // SetUnlinkOnClose sets whether Close removes the socket file, as it does unless
-// the socket was sent by SendListener. It never removes another one's.
+// the socket was sent by SendListener. See [Listen] for which file that is.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l.usable() == nil {
 		l.bound.keep(!unlink)

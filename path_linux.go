@@ -180,9 +180,26 @@ func (h heldFile) connect(p *place, sock int) error {
 	return err
 }
 
-// chmod gives the socket file that sock was just bound to the permissions that the
-// umask took from it, and no other file.
-func (p *place) chmod(sock int, info fileInfo, mode fs.FileMode) error {
+// verify returns an error unless the socket file of info is the one that sock was just
+// bound to: errReplaced, or errUnverified where the kernel does not say.
+func (p *place) verify(sock int, info fileInfo) error {
+	alone, err := p.isOursAlone(info)
+	if err != nil || alone {
+		return err
+	}
+	inode, err := boundInode(sock)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnverified, err)
+	}
+	if inode != uint32(info.ino) {
+		return errReplaced
+	}
+	return nil
+}
+
+// chmod gives the socket file of info the permissions that the umask took from it, and
+// no other file.
+func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
 	h, err := p.hold()
 	if err != nil {
 		return err
@@ -190,19 +207,6 @@ func (p *place) chmod(sock int, info fileInfo, mode fs.FileMode) error {
 	defer h.close()
 	if !h.info.same(info) {
 		return errReplaced
-	}
-	alone, err := p.isOursAlone(info)
-	if err != nil {
-		return err
-	}
-	if !alone {
-		inode, err := boundInode(sock)
-		if err != nil {
-			return fmt.Errorf("the umask takes permissions from mode %v, others may write to the folder, and the kernel does not say which file is the socket's: %w", mode, errors.Join(unix.EPERM, err))
-		}
-		if inode != uint32(info.ino) {
-			return errReplaced
-		}
 	}
 	err = uninterrupted(func() error { return unix.Chmod(numberName(h.fd), uint32(mode)) })
 	if err == unix.ENOENT { // there is no /proc

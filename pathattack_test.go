@@ -208,6 +208,36 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(at).To(BeAnExistingFile())
 	})
 
+	It("takes no other socket for its own where others can put one in its place", func() {
+		path := socketPath()
+		Expect(os.Chmod(filepath.Dir(path), 0o777)).To(Succeed())
+		other := filepath.Join(filepath.Dir(path), "other")
+		mustListen(scm.Config{}, network, other)
+		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "0", "22"))
+		Expect(os.Rename(other, path)).To(Succeed())
+		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
+		Expect(path).To(BeAnExistingFile())
+	})
+
+	It("does without the kernel's word if it need not change the file", func() {
+		CannotEmulate(fdtest.Traced)
+		path := socketPath()
+		Expect(os.Chmod(filepath.Dir(path), 0o777)).To(Succeed())
+		program, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		strace := FindStrace()
+		for mode, want := range map[string]string{
+			"0":   "Srwxr-xr-x",
+			"666": "the kernel does not say which file is the socket's: sendto: connection refused",
+		} {
+			cmd := ChildCommand("listen-once", network, path, mode, "22")
+			cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=sendto", "-e", "inject=sendto:error=ECONNREFUSED", program}, cmd.Args[1:]...)
+			cmd.Path = strace
+			Expect(RunChild(cmd)).To(ContainSubstring(want))
+			Expect(path).NotTo(BeAnExistingFile())
+		}
+	})
+
 	DescribeTable("gives the file its mode whatever the umask is", func(folder string) {
 		path := socketPath()
 		Expect(os.Chmod(filepath.Dir(path), fs.FileMode(octal(folder)))).To(Succeed())
