@@ -158,6 +158,20 @@ func TestHonestFakePasses(t *testing.T) {
 	}
 }
 
+// A peer that had no standard error when it said hello can receive a descriptor as 2.
+func TestPeerWithoutStandardError(t *testing.T) {
+	p := fake(t, "")
+	p.Command = append(p.Command, "--no-stderr")
+	if err := p.Probe(interop.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range play(t, cases(t, p, "basics/**", "limits/counts-sweep"), 0) {
+		if r.Verdict != interop.Pass {
+			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
+
 // playable are the cases that this user can play, and left those that only root can.
 func playable(all []interop.Case) (list, left []interop.Case) {
 	for _, c := range all {

@@ -451,7 +451,7 @@ func (p *play) received(role Role, line int, numbers []int) {
 	wrong := wrongFiles{p: p, role: role, line: line}
 	said := map[int]bool{}
 	for _, n := range numbers {
-		if sd.has(n) || n <= 2 || said[n] {
+		if sd.has(n) || n < 0 || sd.std[n] || said[n] {
 			wrong.find("said that it received %d, which it had already", n)
 		}
 		said[n] = true

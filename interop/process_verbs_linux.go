@@ -199,7 +199,7 @@ func (p *play) verbUnreported(st Step, words []string) error {
 	}
 	var found []int
 	for _, n := range numbers {
-		if n <= 2 || sd.has(n) {
+		if sd.std[n] || sd.has(n) {
 			continue
 		}
 		if holds, _, err := p.witness.holds(f, p.sides[f.Owner].thread(), sd.thread(), n); err == nil && holds {

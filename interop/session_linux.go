@@ -145,6 +145,7 @@ type side struct {
 	sock int          // of the case that is being played, or -1
 	live map[int]kept // numbers that the peer rightly has, without 0, 1 and 2
 	pool map[int]bool // those of them that no "use" has named yet: still the session's
+	std  map[int]bool // which of 0, 1 and 2 it had open when it had said hello
 }
 
 // has tells whether the peer rightly has a number.
@@ -199,7 +200,7 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
 		}
-		sd := &side{process: proc, role: role, sock: -1, live: map[int]kept{}, pool: map[int]bool{}}
+		sd := &side{process: proc, role: role, sock: -1, live: map[int]kept{}, pool: map[int]bool{}, std: map[int]bool{}}
 		s.side[role] = sd
 		for _, n := range proc.numbers {
 			sd.live[n], sd.pool[n] = kept{}, true
@@ -211,6 +212,10 @@ func newSession(cases []Case, r rules) (s *session, err error) {
 		}
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.peer(role).Name, err)
+		}
+		for n := range 3 {
+			_, err := identify(sd.thread(), n)
+			sd.std[n] = err == nil || cannotLook(sd.pid, err)
 		}
 	}
 	at := map[Role]int{}

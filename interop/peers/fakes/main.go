@@ -48,6 +48,7 @@ func main() {
 	names := slices.Sorted(maps.Keys(all))
 	name := flag.String("sin", "", "one of "+strings.Join(names, ", "))
 	inherit := flag.Bool("inherit", false, "besides, receive without close-on-exec: a second fault beside the first")
+	mute := flag.Bool("no-stderr", false, "close standard error, so that a descriptor received can be 2")
 	flag.Usage = func() {
 		flag.PrintDefaults()
 		for _, name := range names {
@@ -63,6 +64,9 @@ func main() {
 	if *name == noread {
 		time.Sleep(forever)
 		return
+	}
+	if *mute {
+		_ = syscall.Close(2) // or it is closed already
 	}
 	signal.Ignore(syscall.SIGPIPE)
 	if err := peer.Serve(library(*name, chosen, *inherit), os.Stdin, answers{os.Stdout, chosen}); err != nil {
