@@ -34,7 +34,9 @@ type Config struct {
 
 	// NoFiles makes the kernel refuse descriptors that are sent to the socket:
 	// see [PassRights]. Listen and ListenPacket set it before anyone can
-	// connect. Where the system has no such option that is ErrUnsupported.
+	// connect. Where the system has no such option that is ErrUnsupported. Who else
+	// has a passed socket can set the option again, and can make the call that sets it
+	// here wait: see [PassCred].
 	NoFiles bool
 
 	// Mode is the permissions of the socket file that Listen and ListenPacket

@@ -30,10 +30,19 @@ import (
 // [net.ErrClosed] after Close, which ends what waits and returns once no call
 // uses the socket's number any more.
 //
-// A partner that sends sockets can delay a call beyond its deadline: the close that ends
-// the last reference to a socket waits for the time of its SO_LINGER. Such a close is part
-// of a receive that has no room for the descriptor, and of Close with messages unread. [Config].NoFiles keeps descriptors
-// away from a Conn that wants none. See RecvConn for what else a sender can do.
+// A partner that sends files can hold up a call beyond its deadline or context:
+//
+//   - close(2) of a received descriptor waits for a file whose server does not answer
+//     (FUSE). Calls that refuse what they received close it, and so does Recv with
+//     descriptors beyond len(m.FDs). These can come if m.Cred or m.PIDFD is set and the
+//     socket has no SO_PASSCRED or SO_PASSPIDFD: the kernel uses the room for descriptors.
+//     Close then waits for Recv.
+//   - Who drops the last reference to a socket waits for the time of its SO_LINGER. That is
+//     such a close too, a receive without room for the descriptor, and Close with messages
+//     unread.
+//
+// [Config].NoFiles keeps descriptors away from a Conn that wants none. See RecvConn for
+// what else a sender can do.
 type Conn struct {
 	polled
 	network string

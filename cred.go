@@ -50,6 +50,9 @@ func PeerPIDFD(sock int) (int, error) {
 // getsockopt(2) to see whether it took: gVisor accepts options that it does not
 // know. Errors wrap the errno, and [ErrUnsupported] where the option does not
 // exist or is not for this kind of socket; then nothing has changed. Linux only.
+// setsockopt(2) waits while another process that has the socket is inside a system call on
+// it whose memory is not there (SO_ATTACH_FILTER, from a page that FUSE or userfaultfd
+// serves).
 func PassCred(sock int, on bool) error {
 	return pass(sock, optionPassCred, on)
 }

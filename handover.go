@@ -59,21 +59,24 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // sender sees too. See SendConn for ctx, and RecvFile for other errors.
 //
 // The sender has the same open file description, and can hold up calls on it, while it
-// is itself inside a read into memory that is not there: on Linux Read of a Unix socket,
-// and Read, Write, CloseRead, CloseWrite, LocalAddr and RemoteAddr of an Internet socket.
-// The last two ask the kernel when they are first called. No deadline ends such a call,
-// and Close waits for it. Each holds up a thread of its own; 10,000 of them end a Go
-// program ([runtime/debug.SetMaxThreads]).
+// is itself inside a system call on that socket whose memory is not there: on Linux Read
+// of a Unix socket, and Read, Write, CloseRead, CloseWrite, LocalAddr and RemoteAddr of an
+// Internet socket. The last two ask the kernel when they are first called. If c has
+// [Config].NoFiles, the sender of a Unix socket can hold up RecvConn itself so, beyond
+// ctx. No deadline ends such a call, and Close waits for it. Each holds up a thread of its
+// own; 10,000 of them end a Go program ([runtime/debug.SetMaxThreads]).
 //
-// Whoever closes a socket last waits for the time of its SO_LINGER, and the sender can
-// set that.
+// Nor does ctx end the close of what RecvConn refuses: close(2) waits for a file whose
+// server does not answer (FUSE), and whoever closes a socket last for the time of its
+// SO_LINGER, which the sender can set.
 func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 	return receiveSocket(ctx, c, false, c.takeConn, receivedConn)
 }
 
 // RecvListener receives a listening socket that SendListener or the like sent. An
 // AF_UNIX socket is a *Listener, with the Config of c: with NoFiles, clients that connect
-// from then on can send it no descriptors. One of AF_INET or AF_INET6 is
+// from then on can send it no descriptors, until the sender, who has the socket too, sets
+// SO_PASSRIGHTS again. One of AF_INET or AF_INET6 is
 // a net.Listener that has SetDeadline and SyscallConn too, but is no [net.TCPListener];
 // what it accepts is a [net.TCPConn]. If no number is free for that (EMFILE), the next
 // Accept returns the connection. It is close-on-exec and the caller's to close,
@@ -82,7 +85,9 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 // The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
 // accept4(2) only where poll(2) says that a connection waits. If the sender clears it
 // just between, and takes the connection, Accept waits for the next one, and neither
-// a deadline nor Close ends that.
+// a deadline nor Close ends that. Nor does either while the sender is inside a system call
+// on an Internet socket whose memory is not there: Accept, Addr and Close wait for it. See
+// RecvConn, also for RecvListener with NoFiles.
 //
 // A socket that does not listen is EINVAL; otherwise errors are those of RecvConn.
 func (c *Conn) RecvListener(ctx context.Context) (net.Listener, error) {

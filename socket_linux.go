@@ -118,6 +118,9 @@ func sysRestrict(fd int, _ string, mode fs.FileMode) error {
 //     FUSE, too.
 //   - fcntl of F_GETPIPE_SZ waits for a reader of the pipe, lseek for one of any regular
 //     file, getsockname and setsockopt for one of a TCP socket.
+//   - setsockopt of any socket, so that of SO_PASSRIGHTS of a Unix socket, and getsockname
+//     and accept4 of a TCP socket wait for a process that is inside setsockopt of
+//     SO_ATTACH_FILTER from such a page.
 //
 // What waits inside the poller stops the process, and so does what waits in a system call
 // of which the scheduler does not know ([syscall.RawSyscall]): the next garbage collection

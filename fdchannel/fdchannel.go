@@ -99,6 +99,9 @@ func (ep *Endpoint) SendFD(fd int) error {
 // *scm.TruncatedError for a message of which descriptors were lost, because
 // more than one were sent, no number was free, or a socket option put something
 // else in its place; or another, at the end or for a message without any.
+//
+// Shutdown does not end the close(2) of what is refused: a file whose server does not
+// answer (FUSE), or a socket with SO_LINGER, holds it up.
 func (ep *Endpoint) RecvFD() (int, error) {
 	return ep.recv(0)
 }

@@ -17,8 +17,10 @@
 // For a deadline of the whole, call shutdown(2) on the socket when it has passed.
 // That ends what waits: Recv with io.EOF or io.ErrUnexpectedEOF, on a datagram
 // socket with an empty message, and Send with EPIPE. It ends the connection for
-// everybody who has the open file description. Recv then closes what it had received;
-// a socket with SO_LINGER that a partner sent holds that up.
+// everybody who has the open file description. Recv then closes what it had received.
+//
+// Neither limit ends a close(2) of what Recv refuses: a partner that sends a file whose
+// server does not answer (FUSE), or a socket with SO_LINGER, holds it up.
 //
 // After either, a message may have gone in part, and a stream is of no more use.
 //
