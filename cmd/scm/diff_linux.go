@@ -28,15 +28,23 @@ address counts whether it is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
 appears; of a process as the how many-th it appears, and so for an abstract name
 of five hexadecimal digits, which is what the kernel chooses for a socket without
-a name. Buffers for a receipt are compared as far as the kernel has filled them. Processes are paired by their
-place in the tree; those that make none of the calls count for nothing.
+a name. Buffers for a receipt are compared as far as the kernel has filled them. Of a
+payload that is sent the first MiB of each buffer is compared, up to 16 MiB of a call,
+and the rest as far as the kernel has taken it, by a sum of each buffer (SHA-256).
+Processes are paired by their place in the tree; those that make none of the calls
+count for nothing.
+
+Memory that scm cannot read, such as that of memfd_secret(2), is not compared. If
+nothing else differs, "not compared" says so, and the exit status is 4. What the kernel
+could not read either (EFAULT) does not count.
 
 Both get the same standard input. What they print goes to standard error. The
 records, with the payloads, and an input from a pipe are kept in files without a
 name in the folder TMPDIR (/tmp): they take room there, and little memory.
 
 Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
-recorded, or neither made a call to compare; 128 and its number after a signal.`,
+recorded, neither made a call to compare, or not all could be compared; 128 and its
+number after a signal.`,
 		Example: `  scm diff -- ./client-in-c --- ./client-in-go
   scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,7 +115,7 @@ func record(args []string, in *input, to *recorder.Spool) error {
 	if cmd.Stdin, err = in.open(); err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
-	o := recorder.Options{Handle: to.Add}
+	o := recorder.Options{Handle: to.Add, Rest: true}
 	stop := passSignals(&o)
 	_, err = recorder.Record(cmd, o)
 	got := stop()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestDiff(t *testing.T) {
@@ -42,6 +44,21 @@ func TestDiff(t *testing.T) {
 		if r.code != c.code || !strings.HasPrefix(r.out, c.out) || c.out == "" && r.out != "" || !strings.Contains(r.errors, c.err) {
 			t.Errorf("%s: %+v, want %d, %s, %s", c.name, r, c.code, c.out, c.err)
 		}
+	}
+}
+
+// What cannot be read is not called the same.
+func TestDiffUnreadable(t *testing.T) {
+	traceable(t)
+	mem, err := secretMemory()
+	if err != nil {
+		t.Skip(err)
+	}
+	_ = unix.Munmap(mem)
+	secret := tracee(t, "secret")
+	r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, secret, []string{"---"}, secret)...))
+	if r.code != 4 || r.out != "" || r.errors != "scm: not compared: 5 bytes that could not be recorded, the first of them of payload of call 1 of process 1 (sendmsg)\n" {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -43,7 +43,12 @@ A descriptor is its number in the process, and between < and > its kind, its
 file and how that was opened. A received one without the words close-on-exec
 would be handed on by an exec. In JSON payloads, control data and addresses are
 hexadecimal digits. A file's name that is not UTF-8 has its bytes in file_hex, in
-hexadecimal digits, and U+FFFD for each wrong byte in file.
+hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
+payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
+16 MiB of a call.
+
+Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
+as "control unreadable", and as control_unread in JSON.
 
 The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
 scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed, so

@@ -53,6 +53,14 @@ var tracees = map[string]func() error{
 	"named": passNamed,
 	"many":  many,
 	"busy":  busy,
+	"secret": func() error {
+		mem, err := secretMemory()
+		if err != nil {
+			return err
+		}
+		copy(mem, "hello")
+		return pass(mem[:5], scm.Send)
+	},
 	"echo": func() error {
 		text, err := io.ReadAll(os.Stdin)
 		return errors.Join(err, pass(text, scm.Send))
@@ -103,6 +111,19 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	return scm.Recv(p[1], &m, 0)
+}
+
+// secretMemory is a page of memory that a tracer cannot read.
+func secretMemory() ([]byte, error) {
+	fd, _, errno := unix.Syscall(447, unix.O_CLOEXEC, 0, 0) // memfd_secret
+	if errno != 0 {
+		return nil, os.NewSyscallError("memfd_secret", errno)
+	}
+	defer func() { _ = unix.Close(int(fd)) }()
+	if err := unix.Ftruncate(int(fd), 4096); err != nil {
+		return nil, err
+	}
+	return unix.Mmap(int(fd), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
 // passNamed has sockets with names that the kernel chooses: one sends to another by

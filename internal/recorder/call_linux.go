@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -115,16 +116,62 @@ type Blob struct {
 	Addr  uint64 // where it is
 	Size  uint64 // how long the program says it is
 	Data  []byte // what could be read, and no more than Options.Limit
+	Rest  Rest   // at the exit, of a payload
+}
+
+// A Rest is what Options.Rest keeps of a payload: of the bytes behind Data those
+// that the kernel has sent or received.
+type Rest struct {
+	Size uint64 // how many of them could be read
+	Sum  string // their SHA-256
+}
+
+// place orders the memory of messages as captureMessages does: the headers, the
+// arrays of iovecs, and then message by message address, control data and payloads.
+func (b *Blob) place() [4]int {
+	switch b.What {
+	case Header:
+		return [4]int{1, b.Msg}
+	case Iovecs:
+		return [4]int{2, b.Msg}
+	case Address, Control:
+		return [4]int{3, b.Msg, int(b.What - Address)}
+	case Payload:
+		return [4]int{3, b.Msg, 2, b.Index}
+	}
+	return [4]int{}
+}
+
+// search returns where the memory is, or would be, of which that is the place.
+func search(blobs []Blob, place [4]int) (at int, found bool) {
+	return slices.BinarySearchFunc(blobs, place, func(b Blob, place [4]int) int {
+		own := b.place()
+		return slices.Compare(own[:], place[:])
+	})
 }
 
 // find returns nil if there is no such memory.
 func find(blobs []Blob, what What, msg, index int) *Blob {
-	for i := range blobs {
-		if b := &blobs[i]; b.What == what && b.Msg == msg && b.Index == index {
-			return b
+	if what == SocketcallArgs || what == Buffer {
+		for i := range blobs {
+			if blobs[i].What == what {
+				return &blobs[i]
+			}
 		}
+		return nil
+	}
+	b := Blob{What: what, Msg: msg, Index: index}
+	if at, found := search(blobs, b.place()); found {
+		return &blobs[at]
 	}
 	return nil
+}
+
+// ofMessage is the address, the control data and the payloads of a message.
+func ofMessage(blobs []Blob, msg int) []Blob {
+	first, _ := search(blobs, [4]int{3, msg})
+	end, _ := search(blobs, [4]int{3, msg + 1})
+	return blobs[first:end]
 }
 
 // buffer is the memory of argument arg.
@@ -137,6 +184,11 @@ func buffer(blobs []Blob, arg int) *Blob {
 	return nil
 }
 
+// missing is how many of the first size bytes were neither recorded nor summed.
+func missing(b *Blob, size uint64) uint64 {
+	return size - min(size, uint64(len(b.Data))+b.Rest.Size)
+}
+
 // data is what was recorded; nil stands for none.
 func (b *Blob) data() []byte {
 	if b == nil {
@@ -147,13 +199,9 @@ func (b *Blob) data() []byte {
 
 // messages is how many headers were recorded.
 func (c *Call) messages() int {
-	n := 0
-	for i := range c.Entry {
-		if c.Entry[i].What == Header {
-			n++
-		}
-	}
-	return n
+	first, _ := search(c.Entry, [4]int{1})
+	end, _ := search(c.Entry, [4]int{2})
+	return end - first
 }
 
 // done is how many of its messages the kernel has sent or received.

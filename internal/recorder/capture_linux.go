@@ -31,6 +31,29 @@ func (c *Call) captureAgain(r *reader) {
 			}
 		}
 	}
+	if r.rest {
+		c.sumRest(r)
+	}
+}
+
+// sumRest sums what the kernel has sent or received of each payload behind the
+// bytes that were recorded.
+func (c *Call) sumRest(r *reader) {
+	msg, left := -1, uint64(0)
+	for i := range c.Exit {
+		b := &c.Exit[i]
+		if b.What != Payload {
+			continue
+		}
+		if b.Msg != msg {
+			msg, left = b.Msg, uint64(c.bytes(b.Msg))
+		}
+		taken := min(left, b.Size)
+		left -= taken
+		if taken > uint64(len(b.Data)) {
+			r.sum(c.Thread, b, taken)
+		}
+	}
 }
 
 func (c *Call) fill(r *reader, blobs []Blob) {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -62,6 +63,8 @@ func init() {
 		"kill":       childKill,
 		"hostile":    childHostile,
 		"large":      childLarge,
+		"huge":       childHuge,
+		"secret":     childSecret,
 		"sections":   childSections,
 		"restart":    childRestart,
 		"steps":      childSteps,
@@ -523,6 +526,74 @@ func childLarge() {
 	if int(n) != len(buf)+1023 {
 		check(errno)
 	}
+}
+
+// childHuge sends messages of 3 MiB and of 18 buffers of 1 MiB. Its argument is a byte
+// that is not 0, counted from the first.
+func childHuge() {
+	const first, most = 3 << 20, 1 << 20
+	mem := make([]byte, first+18*most)
+	if len(os.Args) > 1 {
+		at, err := strconv.Atoi(os.Args[1])
+		check(err)
+		mem[at] = 1
+	}
+	a, b := pair(unix.SOCK_STREAM)
+	go func() {
+		for in := make([]byte, most); ; {
+			if n, err := unix.Read(b, in); n <= 0 {
+				check(err)
+				return
+			}
+		}
+	}()
+	for _, buffers := range [][][]byte{{mem[:first]}, slices.Collect(slices.Chunk(mem[first:], most))} {
+		n, err := unix.SendmsgBuffers(a, buffers, nil, nil, 0)
+		check(err)
+		if len(buffers) == 1 && n != first || len(buffers) > 1 && n != 18*most {
+			check(unix.EMSGSIZE)
+		}
+	}
+}
+
+// memfdSecret is memfd_secret(2), which has the same number everywhere.
+func memfdSecret() (int, error) {
+	fd, _, errno := unix.Syscall(447, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
+}
+
+// childSecret passes its standard input by memory that nobody else can read, of which its
+// argument says what it holds.
+func childSecret() {
+	fd, err := memfdSecret()
+	check(err)
+	page := unix.Getpagesize()
+	check(unix.Ftruncate(fd, int64(page)))
+	mem, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	check(err)
+	a, b := pair(unix.SOCK_STREAM)
+	m := newMessage("in clear", unix.CmsgSpace(4)).rights(0)
+	hidden := (*message)(unsafe.Pointer(&mem[0]))
+	*hidden = *m
+	in := newMessage("", unix.CmsgSpace(4))
+	switch os.Args[1] {
+	case "control":
+		m.hdr().Control = (*byte)(unsafe.Pointer(&hidden.control))
+	case "payload":
+		copy(hidden.payload[:], os.Args[2])
+		m.iov[0].Base, m.iov[1].Base = &hidden.payload[0], &hidden.payload[3]
+	case "header":
+		m = hidden
+	case "received":
+		in.hdr().Control = (*byte)(unsafe.Pointer(&hidden.control))
+	}
+	_, err = send(a, m, 0)
+	check(err)
+	_, err = recv(b, in, 0)
+	check(err)
 }
 
 // mark1 marks a section of the thread.

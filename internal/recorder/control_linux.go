@@ -81,11 +81,33 @@ func (c *Call) receivedFlags(i int) uint32 {
 	return uint32(c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_flags"))
 }
 
+// controlUnread is how many bytes of the control data of message i, sent or
+// received, could not be read.
+func (c *Call) controlUnread(i int) uint64 {
+	b := find(c.Entry, Control, i, 0)
+	switch {
+	case b == nil, c.sig.receives() && i >= c.done():
+		return 0
+	case c.sig.receives():
+		b = find(c.Exit, Control, i, 0)
+		length := c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_controllen")
+		return missing(b, min(b.Size, length))
+	}
+	return missing(b, b.Size)
+}
+
+// headerUnread tells whether the header of message i could not be read.
+func (c *Call) headerUnread(i int) bool {
+	return len(find(c.Entry, Header, i, 0).data()) < c.header().size()
+}
+
 // Ancillary tells whether the call carries control data: it sends some, or
-// some came, or the kernel says that some was cut off.
+// some came, or the kernel says that some was cut off. Control data that could
+// not be read counts, and so does a message whose header could not be.
 func (c *Call) Ancillary() bool {
 	for i := range c.messages() {
-		if len(c.sent(i)) > 0 || len(c.received(i)) > 0 || c.receivedFlags(i)&unix.MSG_CTRUNC != 0 {
+		if len(c.sent(i)) > 0 || len(c.received(i)) > 0 || c.receivedFlags(i)&unix.MSG_CTRUNC != 0 ||
+			c.controlUnread(i) > 0 || c.headerUnread(i) && (c.Exit == nil || i < c.done()) {
 			return true
 		}
 	}

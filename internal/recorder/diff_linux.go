@@ -88,18 +88,18 @@ func earliest(found []*Difference) *Difference {
 }
 
 func (o Comparison) calls(a, b []Call, first bool) []*Difference {
-	return o.compare(newSide(headsOf(a), inMemory), newSide(headsOf(b), inMemory), first)
+	return o.compare(newSide(headsOf(a), inMemory), newSide(headsOf(b), inMemory), first).found
 }
 
 // compare finds all differences, or the first of each process.
-func (o Comparison) compare(a, b *side, first bool) []*Difference {
+func (o Comparison) compare(a, b *side, first bool) *comparison {
 	c := &comparison{Comparison: o, first: first, a: a, b: b}
 	for i := range max(len(c.a.streams), len(c.b.streams)) {
 		c.a.fds, c.b.fds = map[string]int{}, map[string]int{}
 		c.d.Process = i + 1
 		c.streams(at(c.a.streams, i), at(c.b.streams, i))
 	}
-	return c.found
+	return c
 }
 
 // made is the call, of the first side that made it.
@@ -123,6 +123,7 @@ type comparison struct {
 	callA, callB *Call
 	d            Difference // where it is
 	found        []*Difference
+	missed       Uncompared
 }
 
 func (cmp *comparison) streams(a, b []head) {
@@ -176,7 +177,11 @@ func (cmp *comparison) call() bool {
 		return true
 	}
 	cmp.d.When = "exit"
-	return cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true)
+	if cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true) {
+		return true
+	}
+	cmp.count()
+	return false
 }
 
 func nameOf(c *Call) string {

@@ -38,10 +38,13 @@ type (
 	jsonMessage struct {
 		Payload  string        `json:"payload"`
 		Bytes    int           `json:"bytes"`
+		Recorded int           `json:"recorded"`       // bytes in payload
 		Room     uint64        `json:"room,omitempty"` // of a receipt
 		Name     string        `json:"name,omitempty"`
 		Control  []jsonControl `json:"control"`
-		Rest     string        `json:"rest,omitempty"` // control data that is no control message
+		Rest     string        `json:"rest,omitempty"`           // control data that is no control message
+		Unread   uint64        `json:"control_unread,omitempty"` // bytes of control data that could not be read
+		NoHeader bool          `json:"msghdr_unread,omitempty"`
 		Flags    []string      `json:"flags,omitempty"`
 		Received bool          `json:"received,omitempty"`
 	}
@@ -108,7 +111,7 @@ func (c *Call) json() *jsonCall {
 }
 
 func (c *Call) jsonMessage(i int) jsonMessage {
-	m := jsonMessage{Control: []jsonControl{}, Received: c.sig.receives() && i < c.done()}
+	m := jsonMessage{Control: []jsonControl{}, Received: c.sig.receives() && i < c.done(), NoHeader: c.headerUnread(i)}
 	control := c.sent(i)
 	if c.sig.receives() {
 		m.Room = c.room(i)
@@ -119,7 +122,8 @@ func (c *Call) jsonMessage(i int) jsonMessage {
 		m.Flags = flagNames(c.receivedFlags(i))
 	}
 	payload, length := c.payload(i)
-	m.Payload, m.Bytes = hex.EncodeToString(payload), length
+	m.Payload, m.Bytes, m.Recorded = hex.EncodeToString(payload), length, len(payload)
+	m.Unread = c.controlUnread(i)
 	m.Name = hex.EncodeToString(c.address(i))
 	list, rest := parseControl(c.Arch, control)
 	m.Rest = hex.EncodeToString(rest)

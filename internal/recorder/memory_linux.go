@@ -1,8 +1,10 @@
 package recorder
 
 import (
+	"crypto/sha256"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +21,7 @@ const (
 type reader struct {
 	limit  int  // of a payload
 	brief  bool // Options.Brief
+	rest   bool // Options.Rest
 	remote []unix.RemoteIovec
 }
 
@@ -26,20 +29,26 @@ type reader struct {
 // error is why nothing at all can be.
 func (r *reader) read(tid int, blobs []Blob) error {
 	total := 0
-	r.remote = r.remote[:0]
-	for i := range blobs {
-		b := &blobs[i]
-		n := 0
-		if b.Addr != 0 {
-			n = int(min(b.Size, uint64(callLimit-total)))
-			if b.What == Payload {
-				n = min(n, r.limit)
-			} else {
-				n = min(n, defaultLimit)
+	r.remote = slices.Grow(r.remote[:0], len(blobs))[:len(blobs)]
+	// Payloads get what the rest leaves: descriptors must not be lost behind them.
+	for _, payloads := range []bool{false, true} {
+		for i := range blobs {
+			b := &blobs[i]
+			if (b.What == Payload) != payloads {
+				continue
 			}
+			n := 0
+			if b.Addr != 0 {
+				n = int(min(b.Size, uint64(callLimit-total)))
+				if payloads {
+					n = min(n, r.limit)
+				} else {
+					n = min(n, defaultLimit)
+				}
+			}
+			r.remote[i] = unix.RemoteIovec{Base: uintptr(b.Addr), Len: n}
+			total += n
 		}
-		r.remote = append(r.remote, unix.RemoteIovec{Base: uintptr(b.Addr), Len: n})
-		total += n
 	}
 	if total == 0 {
 		return nil
@@ -103,6 +112,21 @@ func readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int, error) {
 		n -= len(blobs[i].Data)
 	}
 	return len(blobs), nil
+}
+
+// sum sums the bytes of a payload behind those that were read, up to size.
+func (r *reader) sum(tid int, b *Blob, size uint64) {
+	hash := sha256.New()
+	for at := uint64(len(b.Data)); at < size; {
+		chunk := []Blob{{What: b.What, Addr: b.Addr + at, Size: min(size-at, uint64(r.limit))}}
+		if r.read(tid, chunk) != nil || len(chunk[0].Data) == 0 {
+			break
+		}
+		_, _ = hash.Write(chunk[0].Data) // never fails
+		at += uint64(len(chunk[0].Data))
+		b.Rest.Size += uint64(len(chunk[0].Data))
+	}
+	b.Rest.Sum = string(hash.Sum(nil))
 }
 
 // readFile is for where process_vm_readv is forbidden and ptrace is not, as in

@@ -57,7 +57,8 @@ func (s *Spool) Add(c *Call) {
 }
 
 // First returns the difference of two records that was made first, as Diff and
-// DiffSaid do with calls in memory; nil if there is none.
+// DiffSaid do with calls in memory; nil if there is none. Where there is none among
+// the bytes that were recorded, and others were not, the error is an *Uncompared.
 func (o Comparison) First(a, b *Spool) (*Difference, error) {
 	for _, s := range []*Spool{a, b} {
 		if s.err = cmp.Or(s.err, s.out.Flush()); s.err != nil {
@@ -65,13 +66,19 @@ func (o Comparison) First(a, b *Spool) (*Difference, error) {
 		}
 		slices.SortFunc(s.heads, func(a, b head) int { return a.seq - b.seq })
 	}
-	found := earliest(o.compare(newSide(a.heads, a.load), newSide(b.heads, b.load), true))
+	done := o.compare(newSide(a.heads, a.load), newSide(b.heads, b.load), true)
 	for _, s := range []*Spool{a, b} {
 		if s.err != nil {
 			return nil, fmt.Errorf("reading the record: %w", s.err)
 		}
 	}
-	return found, nil
+	if found := earliest(done.found); found != nil {
+		return found, nil
+	}
+	if done.missed.Bytes > 0 {
+		return nil, &done.missed
+	}
+	return nil, nil
 }
 
 // load reads a call again. After an error it is an empty one.
@@ -180,6 +187,8 @@ func appendStored(b []byte, c *Call) []byte {
 				number(uint64(len(x.Data)))
 				b = append(b, x.Data...)
 			}
+			number(x.Rest.Size)
+			text(x.Rest.Sum)
 		}
 	}
 	return b
@@ -231,6 +240,7 @@ func (r *stored) call() *Call {
 			} else {
 				x.Data = r.bytes()
 			}
+			x.Rest = Rest{r.number(), r.text()}
 			*blobs = append(*blobs, x)
 		}
 	}

@@ -154,7 +154,7 @@ func (c *Call) appendMessages(b []byte) []byte {
 // appendMessage is the payload, the address and the control data: those sent,
 // or those received; of a receipt that has not been, the room.
 func (c *Call) appendMessage(b []byte, i int) []byte {
-	if find(c.Entry, Header, i, 0).data() == nil {
+	if c.headerUnread(i) {
 		return append(b, "msghdr unreadable"...)
 	}
 	if c.sig.receives() && i >= c.done() {
@@ -182,13 +182,18 @@ func (c *Call) appendMessage(b []byte, i int) []byte {
 		b = append(b, ", control "...)
 		b = appendHex(b, rest, TextBytes)
 	}
+	if n := c.controlUnread(i); n > 0 {
+		b = append(b, ", control unreadable ("...)
+		b = strconv.AppendUint(b, n, 10)
+		b = append(b, " bytes)"...)
+	}
 	return b
 }
 
 // room is for how many bytes of payload the program has buffers.
 func (c *Call) room(i int) (room uint64) {
-	for j := range c.Entry {
-		if b := &c.Entry[j]; b.What == Payload && b.Msg == i {
+	for _, b := range ofMessage(c.Entry, i) {
+		if b.What == Payload {
 			room += b.Size
 		}
 	}
@@ -203,9 +208,8 @@ func (c *Call) payload(i int) (data []byte, length int) {
 		blobs, left = c.Exit, uint64(c.bytes(i))
 	}
 	whole := true
-	for j := range blobs {
-		b := &blobs[j]
-		if b.What != Payload || b.Msg != i {
+	for _, b := range ofMessage(blobs, i) {
+		if b.What != Payload {
 			continue
 		}
 		n := min(b.Size, left)

@@ -105,7 +105,7 @@ func TestJSON(t *testing.T) {
 	}
 	const want = `{"pid":100,"tid":101,"arch":"amd64","call":"recvmsg","nr":47,` +
 		`"socket":{"fd":3,"open":true,"kind":"unix stream","file":"socket:[1]"},"flags":["MSG_CMSG_CLOEXEC"],` +
-		`"messages":[{"payload":"68656c6c6f","bytes":5,"room":11,"name":"01000070656572","control":[` +
+		`"messages":[{"payload":"68656c6c6f","bytes":5,"recorded":5,"room":11,"name":"01000070656572","control":[` +
 		`{"level":"SOL_SOCKET","type":"SCM_CREDENTIALS","len":28,"data":"64000000e8030000e9030000","padding":"00000000","cred":{"pid":100,"uid":1000,"gid":1001}},` +
 		`{"level":"SOL_SOCKET","type":"SCM_RIGHTS","len":20,"data":"06000000","padding":"77777777","files":[` +
 		`{"fd":6,"open":true,"kind":"character device","file":"/dev/null","access":"read-write","close_on_exec":true}]}],` +

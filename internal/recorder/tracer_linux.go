@@ -29,6 +29,9 @@ type Options struct {
 	// Limit is how many bytes are recorded of the payload in one buffer; 0
 	// stands for 1 MiB, which is the limit of all other memory.
 	Limit int
+	// Rest records a sum of what the kernel sends or receives of a payload behind
+	// Limit, so that a Spool of it can be compared whole.
+	Rest bool
 	// LeftOut is told of each child that Attach does not record, because another
 	// process traces it, or begins to, and why. What such a child starts is not
 	// recorded either, unless it was there before.
@@ -76,7 +79,7 @@ func newTracer(o Options) *tracer {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief}, threads: map[int]*thread{}}
+	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest}, threads: map[int]*thread{}}
 	if o.NoFilter {
 		t.mode = toSyscall
 	}
