@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -23,10 +24,19 @@ type area struct {
 
 var areaForm = regexp.MustCompile(`^scm-interop-[0-9]+-[0-9]+$`)
 
+// newArea makes the folder. Its name is for every working folder, and for a line of the
+// runner's own sides.
 func newArea() (*area, error) {
-	sweep(os.TempDir())
+	temp, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	if !printable(temp) || strings.Contains(temp, " ") {
+		return nil, fmt.Errorf("the folder of temporary files, %q, has a name that no command can tell: set TMPDIR to one of ASCII characters, without spaces", temp)
+	}
+	sweep(temp)
 	for {
-		dir, err := os.MkdirTemp("", fmt.Sprintf("scm-interop-%d-", os.Getpid()))
+		dir, err := os.MkdirTemp(temp, fmt.Sprintf("scm-interop-%d-", os.Getpid()))
 		if err != nil {
 			return nil, err
 		}

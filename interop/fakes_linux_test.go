@@ -172,6 +172,34 @@ func TestPeerWithoutStandardError(t *testing.T) {
 	}
 }
 
+// A folder of temporary files whose name is relative is used all the same. One that no
+// command can name is refused before the run.
+func TestTemporaryFolder(t *testing.T) {
+	list := cases(t, fake(t, ""), "sockets/**", "blocking/**/runner/runner")
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"relative", "with space", "with\nnewline"} {
+		if err := os.Mkdir(name, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TMPDIR", name)
+		o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2})
+		if name != "relative" {
+			if o.Broken == nil || !strings.Contains(o.Broken.Error(), "TMPDIR") || len(o.Results) > 0 {
+				t.Errorf("TMPDIR=%q: %v, and %d results", name, o.Broken, len(o.Results))
+			}
+			continue
+		}
+		for _, r := range o.Results {
+			if r.Verdict != interop.Pass && r.Verdict != interop.Unsupported {
+				t.Errorf("TMPDIR=%q: %s: %s: %s%v", name, r.Name, r.Verdict, r.Why, r.Findings)
+			}
+		}
+		if o.Broken != nil || len(o.Results) != len(list) {
+			t.Errorf("TMPDIR=%q: %v, and %d results of %d", name, o.Broken, len(o.Results), len(list))
+		}
+	}
+}
+
 // playable are the cases that this user can play, and left those that only root can.
 func playable(all []interop.Case) (list, left []interop.Case) {
 	for _, c := range all {

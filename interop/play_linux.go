@@ -89,11 +89,12 @@ func (p *play) run() error {
 		}
 	}
 	dir, err := p.enterDir()
-	if err != nil {
-		return err
+	if dir != "" {
+		defer os.RemoveAll(dir) // what is left is the run's to remove
 	}
-	defer os.RemoveAll(dir) // what is left is the run's to remove
-	err = p.steps()
+	if err == nil {
+		err = p.steps()
+	}
 	p.restoreLimits()
 	if err != nil && !errors.Is(err, errAbort) {
 		return err
@@ -127,7 +128,8 @@ func (p *play) run() error {
 	return err
 }
 
-// enterDir takes the runner's sides to a new folder, if they are to name files.
+// enterDir takes the runner's sides to a new folder, if they are to name files. That
+// they cannot go there says nothing about the kernel.
 func (p *play) enterDir() (dir string, err error) {
 	if !p.k.c.Scenario.usesPaths() {
 		return "", nil
@@ -139,8 +141,15 @@ func (p *play) enterDir() (dir string, err error) {
 		if !p.k.c.Scenario.runs(role) {
 			continue
 		}
-		if err := p.expectOK(role, "chdir path="+dir); err != nil {
-			return dir, err
+		command := "chdir path=" + dir
+		p.note(fmt.Sprintf("%s> %s", role, command))
+		a, err := p.sides[role].ask(p.ctx, command, p.timeout)
+		if err != nil {
+			return dir, p.silent(role, 0, err)
+		}
+		p.note(fmt.Sprintf("%s< %s", role, a))
+		if a != "ok" {
+			return dir, p.notRun("the runner's side cannot go to the folder of the case: %s to %q", quote(a), command)
 		}
 	}
 	return dir, nil
