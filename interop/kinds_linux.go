@@ -240,18 +240,35 @@ func tryOption(name string) error {
 // lacking remembers which kinds this system cannot make, and why.
 var lacking sync.Map
 
+// exhausted tells whether an error says that there is no room at the moment, and not
+// that the system does not have what was asked for.
+func exhausted(err error) bool {
+	return slices.ContainsFunc([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS},
+		func(errno unix.Errno) bool { return errors.Is(err, errno) })
+}
+
+// noRoom tells whether an answer of the runner's own side is that the file system has no
+// room, which no scenario sees to.
+func noRoom(got line) bool {
+	return got.verb == "err" && len(got.words) > 0 && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errnoName(got.words[0]))
+}
+
 // lacks tells what the scenario needs and this system does not have, or "". What it
-// makes to see that is made in the folder.
-func lacks(s *Scenario, dir string) string {
+// makes to see that is made in the folder. The error is that there was no room for it.
+func lacks(s *Scenario, dir string) (why string, err error) {
 	if (len(s.Users) > 0 || slices.Contains(s.Needs, "root")) && os.Geteuid() != 0 {
-		return "it needs root"
+		return "it needs root", nil
 	}
 	for _, need := range s.Needs {
 		if need == "root" {
 			continue
 		}
-		if err := tryOption(need); err != nil {
-			return fmt.Sprintf("this kernel has no socket option %s: %v", need, err)
+		err := tryOption(need)
+		if exhausted(err) {
+			return "", err
+		}
+		if err != nil {
+			return fmt.Sprintf("this kernel has no socket option %s: %v", need, err), nil
 		}
 	}
 	for _, f := range s.Files {
@@ -262,15 +279,18 @@ func lacks(s *Scenario, dir string) string {
 		if !known {
 			why = ""
 			made, err := newCaseFile(f, dir)
+			made.close()
+			if exhausted(err) {
+				return "", err
+			}
 			if err != nil {
 				why = errors.Unwrap(err).Error()
 			}
-			made.close()
 			lacking.Store(f.Kind, why)
 		}
 		if why != "" {
-			return fmt.Sprintf("this system has no %s: %s", f.Kind, why)
+			return fmt.Sprintf("this system has no %s: %s", f.Kind, why), nil
 		}
 	}
-	return ""
+	return "", nil
 }

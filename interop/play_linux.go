@@ -337,6 +337,9 @@ func (p *play) hear(st Step) error {
 		}
 		wrong = append(wrong, why)
 	}
+	if p.k.c.Scenario.runs(st.Role) && noRoom(got) {
+		return p.notRun("line %d: the runner's side answered %s", st.Line, quote(a))
+	}
 	p.find(CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
 	return errAbort
 }

@@ -282,7 +282,11 @@ func playAll(cases []Case, r rules, done func(Result)) {
 	for _, c := range cases {
 		why := c.unplayable()
 		if why == "" {
-			why = lacks(c.Scenario, r.area.dir)
+			var err error
+			if why, err = lacks(c.Scenario, r.area.dir); err != nil {
+				done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: NotRun, Why: err.Error()})
+				continue
+			}
 		}
 		if why == "" && r.beyond != nil {
 			why = r.beyond(c)
@@ -299,7 +303,7 @@ func playAll(cases []Case, r rules, done func(Result)) {
 		if errors.Is(err, errCut) {
 			return
 		}
-		if err != nil && len(cases[0].Scenario.Users) > 0 {
+		if err != nil && len(cases[0].Scenario.Users) > 0 && !exhausted(err) {
 			c := cases[0]
 			done(Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: Unsupported, Why: "as another user: " + err.Error()})
 			cases = cases[1:]

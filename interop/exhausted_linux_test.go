@@ -1,0 +1,46 @@
+package interop
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A file that cannot be made for lack of room is no property of this system: the case
+// is not run, and the next one tries again.
+func TestExhaustedIsNotUnsupported(t *testing.T) {
+	make := makers["file"]
+	defer func() { makers["file"] = make }()
+	self := runner(t)
+	s := mustParse(t, rule+"on stream\nfiles a=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
+	list := []Case{{s, "stream", self, self}}
+	for _, errno := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS, unix.ENODEV} {
+		lacking.Delete("file")
+		makers["file"] = func(string) (int, int, error) { return -1, -1, errno }
+		want := NotRun
+		if errno == unix.ENODEV {
+			want = Unsupported
+		}
+		for _, r := range Run(context.Background(), list, nil, Options{}).Results {
+			if r.Verdict != want || !strings.Contains(r.Why, errno.Error()) {
+				t.Errorf("%v: %s: %s%v", errno, r.Verdict, r.Why, r.Findings)
+			}
+		}
+	}
+	lacking.Delete("file")
+}
+
+// Nor is it what the kernel answers to a call of the runner's side.
+func TestExhaustedIsNoVerdict(t *testing.T) {
+	full := script(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
+	full.Name = RunnerName
+	self := runner(t)
+	s := mustParse(t, rule+"on stream\nplay receiver\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
+	for _, r := range Run(context.Background(), []Case{{s, "stream", full, self}}, nil, Options{}).Results {
+		if r.Verdict != NotRun || !strings.Contains(r.Why, "ENOSPC") {
+			t.Errorf("%s: %s%v", r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
