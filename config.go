@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 var (
@@ -78,7 +80,8 @@ func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 // NewConnFD makes a Conn of the socket with the number fd, and takes the number
 // over: on success it is closed, and the Conn has another one for the same open
 // file description, which is close-on-exec. On error fd stays open and the
-// caller's. Errors are those of NewConn.
+// caller's. Errors are those of NewConn. After [os.ErrNoDeadline] O_NONBLOCK and
+// SO_PASSRIGHTS are as the [Config] wants them; after other errors nothing has changed.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConn is [NewConn] with config.
@@ -143,9 +146,12 @@ func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
 }
 
 // prepare does what config says with a socket. What others would see too it does
-// when nothing can refuse any more.
+// when nothing but the poller can refuse any more.
 func (config Config) prepare(fd int) error {
 	blocks, err := config.blocks(fd)
+	if err == nil {
+		err = sys.StartPoller()
+	}
 	if err == nil && config.NoFiles {
 		err = PassRights(fd, false)
 	}

@@ -446,7 +446,14 @@ var _ = Child("first-polled", func(args []string) {
 		call = func() error { _, _, err := scm.Pair("unix"); return err }
 	case "NewConnFD":
 		needs = 1
-		call = func() error { return Second(scm.NewConnFD(sv[0])) }
+		Expect(unix.SetNonblock(sv[0], false)).To(Succeed())
+		call = func() error {
+			_, err := scm.Config{SetNonblock: true}.NewConnFD(sv[0])
+			if err != nil {
+				Expect(fcntl(sv[0], unix.F_GETFL, 0)&unix.O_NONBLOCK).To(BeZero(), "changed, though refused")
+			}
+			return err
+		}
 	}
 	if polls() {
 		fmt.Print("early")
