@@ -478,3 +478,26 @@ var _ = Describe("a Listener", func() {
 		}
 	})
 })
+
+var _ = DescribeTableSubtree("Listen over a stale file", func(network string) {
+	It("is EMFILE, and not ErrInUse, where no number is free", func() {
+		RunChild(ChildCommand("stale-nofile", network, socketPath()))
+	})
+}, everyNetwork)
+
+var _ = Child("stale-nofile", func(args []string) {
+	l, err := listenAny(context.Background(), scm.Config{}, args[0], args[1])
+	Expect(err).NotTo(HaveOccurred())
+	l.SetUnlinkOnClose(false)
+	Expect(l.Close()).To(Succeed())
+	refused := 0
+	for ; refused < 10; refused++ {
+		withFree(refused, func() { l, err = listenAny(context.Background(), scm.Config{}, args[0], args[1]) })
+		if err == nil {
+			break
+		}
+		Expect(err).To(And(opFails("listen", unix.EMFILE), Not(MatchError(scm.ErrInUse))), "%d free", refused)
+	}
+	Expect(refused).To(BeNumerically(">=", 4), "for the socket, the folder, its lock, the file")
+	Expect(l.Close()).To(Succeed())
+})

@@ -19,7 +19,7 @@ const lockPatience = 200 * time.Millisecond
 
 // bindOverStale binds fd to a path at which there is a file, if that is a socket
 // file of which nobody has the socket open. Otherwise, or where it cannot be told,
-// it is ErrInUse.
+// it is ErrInUse; where no number is free to ask, the errno of that.
 //
 // Between the look at a file and its removal another one could be there: somebody
 // else removed the stale file, and bound. Nobody can remove a file by its inode.
@@ -31,7 +31,7 @@ const lockPatience = 200 * time.Millisecond
 func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boundFile, error) {
 	unlock, err := p.lock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
+		return nil, inUse(err)
 	}
 	defer unlock()
 	if err := p.removeStale(); err != nil {
@@ -51,21 +51,29 @@ func (p *place) removeStale() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInUse, err)
+		return inUse(err)
 	}
 	defer h.close()
 	alive, err := h.isAlive(p)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrInUse, err)
+		return inUse(err)
 	case alive:
 		return ErrInUse
 	}
 	err = p.removeOnly(h.info)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrInUse, err)
+		return inUse(err)
 	}
 	return nil
+}
+
+// inUse is the error of a path of which err keeps it from being known whether it is stale.
+func inUse(err error) error {
+	if sysTableFull(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrInUse, err)
 }
 
 // isAlive tells whether somebody has the socket of a socket file open, or
