@@ -54,9 +54,11 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // sender set them. Another socket is EPROTONOSUPPORT. What RecvConn returns is
 // close-on-exec and the caller's to close.
 //
-// What is no connection is closed and refused: ENOTSOCK, EINVAL for a socket that
-// listens, or [ErrBlocking] unless [Config].SetNonblock allows a change that the
-// sender sees too. See SendConn for ctx, and RecvFile for other errors.
+// RecvConn closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL),
+// and one that blocks ([ErrBlocking]) unless [Config].SetNonblock allows a change that the
+// sender sees too. It does not ask whether a socket is connected, as the sender can hold
+// that up: Read and Write of one that is not return the errno, such as ENOTCONN. See
+// SendConn for ctx, and RecvFile for other errors.
 //
 // The sender has the same open file description, and can hold up calls on it, while it
 // is itself inside a system call on that socket whose memory is not there: on Linux Read
