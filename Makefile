@@ -130,7 +130,7 @@ bench: setup-test ## hold both backends, and other libraries, against a loop in 
 	build/bench/cgo -in build/bench/purego.json | tee build/bench/table.md
 
 .PHONY: lib
-lib: ## build the C library (libscm.a, libscm.so, scm.pc) into build/csrc
+lib: ## build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc
 	$(SUBMAKE) csrc
 
 .PHONY: mutants

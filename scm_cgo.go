@@ -14,7 +14,7 @@ import (
 // Backend names the implementation in use: "cgo" or "purego".
 const Backend = "cgo"
 
-// fdLost is SCM_FD_LOST of csrc/scm.h.
+// fdLost is SCM_FD_LOST of csrc/scm_rights.h.
 const fdLost = csrc.FDLost
 
 // writeFD runs write_fd, csrc/write_fd.c.
@@ -27,22 +27,22 @@ func readFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return csrc.ReadFD(sock, p)
 }
 
-// sendMsg runs scm_send, csrc/send.c.
+// sendMsg runs scm_rights_send, csrc/send.c.
 func sendMsg(sock int32, m *msg.Message, flags int) error {
 	return csrc.Send(sock, m, flags)
 }
 
-// recvMsg runs scm_recv, csrc/recv.c.
+// recvMsg runs scm_rights_recv, csrc/recv.c.
 func recvMsg(sock int32, m *msg.Message, flags int) error {
 	return csrc.Recv(sock, m, flags)
 }
 
-// sendBatch runs scm_send_batch, csrc/send_batch.c.
+// sendBatch runs scm_rights_send_batch, csrc/send_batch.c.
 func sendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return csrc.SendBatch(sock, ms, flags)
 }
 
-// recvBatch runs scm_recv_batch, csrc/recv_batch.c.
+// recvBatch runs scm_rights_recv_batch, csrc/recv_batch.c.
 func recvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return csrc.RecvBatch(sock, ms, flags)
 }

@@ -1,17 +1,17 @@
 /*
  * What the functions are called inside a Go program. read_fd and write_fd are
  * the book's names, and those of the program: it may have functions of its own
- * that are called so, in its cgo, in a shared library or in libscm itself.
+ * that are called so, in its cgo, in a shared library or in libscm_rights itself.
  */
 #ifndef SCM_CGO_NAMES_H
 #define SCM_CGO_NAMES_H
 
 #define read_fd scm_rights_go_read_fd
 #define write_fd scm_rights_go_write_fd
-#define scm_send scm_rights_go_send
-#define scm_recv scm_rights_go_recv
-#define scm_send_batch scm_rights_go_send_batch
-#define scm_recv_batch scm_rights_go_recv_batch
+#define scm_rights_send scm_rights_go_send
+#define scm_rights_recv scm_rights_go_recv
+#define scm_rights_send_batch scm_rights_go_send_batch
+#define scm_rights_recv_batch scm_rights_go_recv_batch
 
 #define scm_check scm_rights_go_check
 #define scm_prepare_send scm_rights_go_prepare_send

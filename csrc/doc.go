@@ -1,11 +1,11 @@
 // Package csrc is the C library behind package scm, as a Go package.
 //
-// Its C files are a library of their own: scm.h is the contract, and the
-// Makefile beside it builds libscm for C programs. Go programs use package scm.
+// Its C files are a library of their own: scm_rights.h is the contract, and the
+// Makefile beside it builds libscm_rights for C programs. Go programs use package scm.
 //
 // In a Go program the C functions have names of their own (cgo_names.h) and are
 // hidden: read_fd and write_fd are left to the program, to its shared libraries,
-// or to libscm. A program with two copies of this module, as of a fork under
+// or to libscm_rights. A program with two copies of this module, as of a fork under
 // another path, does not link with cgo: the copies have the same names. Build it
 // with the tag purego.
 //

@@ -113,12 +113,12 @@ func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_messa
 	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, numbers(m.FDs), base(m.Name), flags))
 }
 
-// SendBatch is scm_send_batch: one sendmmsg of up to msg.MaxBatch messages.
+// SendBatch is scm_rights_send_batch: one sendmmsg of up to msg.MaxBatch messages.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toSend, sock, ms, flags)
 }
 
-// RecvBatch is scm_recv_batch: one recvmmsg of up to msg.MaxBatch messages.
+// RecvBatch is scm_rights_recv_batch: one recvmmsg of up to msg.MaxBatch messages.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toReceive, sock, ms, flags)
 }

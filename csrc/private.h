@@ -20,7 +20,7 @@
 #ifdef SCM_CGO
 #include "cgo_names.h"
 #endif
-#include "scm.h"
+#include "scm_rights.h"
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -139,7 +139,7 @@ scm_restore_cancel(int state)
 #endif
 
 /*
- * What scm.h does not declare. Each object of libscm has its own (see Makefile):
+ * What scm_rights.h does not declare. Each object of libscm_rights has its own (see Makefile):
  * in an archive a hidden function would give way to a program's of that name.
  */
 #if defined(SCM_STATIC) && defined(__GNUC__)

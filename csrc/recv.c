@@ -1,7 +1,7 @@
 #include "private.h"
 
 ssize_t
-scm_recv(int sock, struct scm_message *m, int flags)
+scm_rights_recv(int sock, struct scm_message *m, int flags)
 {
 	union scm_control control;
 	struct msghdr msg;

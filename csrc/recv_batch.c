@@ -1,7 +1,7 @@
 #include "private.h"
 
 int
-scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
+scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 {
 #ifdef __linux__
 	union scm_control control[SCM_MAX_BATCH];
@@ -38,7 +38,7 @@ scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 #else
 	for (i = 0; i < n; i++) {
 		/* MSG_WAITFORONE: having one, it does not wait for the next. */
-		done = scm_recv(sock, &ms[i], i > 0 ? flags | MSG_DONTWAIT : flags);
+		done = scm_rights_recv(sock, &ms[i], i > 0 ? flags | MSG_DONTWAIT : flags);
 		if (done < 0) {
 			for (; n > i; n--)
 				scm_empty(&ms[n - 1]);

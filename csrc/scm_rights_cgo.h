@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "cgo_names.h"
-#include "scm.h"
+#include "scm_rights.h"
 
 #define SCM_CGO_ARGS 8 /* buffers that are passed as arguments */
 
@@ -109,10 +109,10 @@ scm_cgo_call(int receive, int sock, struct scm_cgo_message *c, const struct iove
 
 	scm_cgo_in(&m, &cred, c, iov, fds, name);
 	if (receive) {
-		n = scm_recv(sock, &m, flags);
+		n = scm_rights_recv(sock, &m, flags);
 		scm_cgo_out(c, &m);
 	} else {
-		n = scm_send(sock, &m, flags);
+		n = scm_rights_send(sock, &m, flags);
 	}
 	return n < 0 ? -errno : n;
 }
@@ -155,7 +155,8 @@ scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, const 
 		    &ms[i], &creds[i], &c[i], iov, fds + i * SCM_MAX_FDS, names + i * SCM_CGO_NAME);
 		iov += c[i].iovlen;
 	}
-	done = receive ? scm_recv_batch(sock, ms, n, flags) : scm_send_batch(sock, ms, n, flags);
+	done = receive ? scm_rights_recv_batch(sock, ms, n, flags)
+		       : scm_rights_send_batch(sock, ms, n, flags);
 	if (done < 0)
 		return -errno;
 	for (i = 0; i < n; i++)

@@ -7,7 +7,7 @@
 #define SCM_MAX_WHOLE ((size_t)0x7ff00000)
 
 int
-scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
+scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 {
 #ifdef __linux__
 	union scm_control control[SCM_MAX_BATCH];
@@ -53,7 +53,7 @@ scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 	return (int)done;
 #else
 	for (i = 0; i < n; i++) {
-		done = scm_send(sock, &ms[i], flags);
+		done = scm_rights_send(sock, &ms[i], flags);
 		if (done < 0)
 			return i > 0 ? (int)i : -1;
 		ms[i].len = (size_t)done;

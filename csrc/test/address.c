@@ -2,7 +2,7 @@
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -59,11 +59,11 @@ to_and_from(void)
 	prepare(&m, &iov, &byte, &file);
 	m.name = &to;
 	m.namelen = tolen;
-	CHECK_EQ(scm_send(a, &m, 0), 1);
+	CHECK_EQ(scm_rights_send(a, &m, 0), 1);
 	prepare(&m, &iov, &byte, &fd);
 	m.name = &from;
 	m.namelen = sizeof(from);
-	CHECK_EQ(scm_recv(b, &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(b, &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
 	CHECK(raw_same(file, fd));
 	CHECK_EQ(m.namelen, mylen);
@@ -73,7 +73,7 @@ to_and_from(void)
 	/* Nothing there: no name either. */
 	m.namelen = sizeof(from);
 	errno = 0;
-	CHECK_EQ(scm_recv(b, &m, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv(b, &m, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EAGAIN);
 	CHECK_EQ(m.namelen, 0);
 	raw_close(1, &file);
@@ -99,7 +99,7 @@ nobody_there(void)
 	m.name = &to;
 	m.namelen = tolen;
 	errno = 0;
-	CHECK_EQ(scm_send(sv[0], &m, 0), -1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), -1);
 	CHECK_EQ(errno, ECONNREFUSED);
 	raw_close(1, &file);
 	raw_close(2, sv);
@@ -126,22 +126,22 @@ batch(void)
 		ms[i].name = &names[i];
 		ms[i].namelen = lens[i];
 	}
-	CHECK_EQ(scm_send_batch(socks[0], ms, 3, 0), 3);
+	CHECK_EQ(scm_rights_send_batch(socks[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
 		prepare(&ms[0], &iov[0], &bytes[0], &fds[0]);
-		CHECK_EQ(scm_recv_batch(socks[i], ms, 1, MSG_DONTWAIT), 1);
+		CHECK_EQ(scm_rights_recv_batch(socks[i], ms, 1, MSG_DONTWAIT), 1);
 		raw_close(1, &fds[0]);
 		prepare(&ms[0], &iov[0], &bytes[0], &file);
 		ms[0].name = &names[0];
 		ms[0].namelen = lens[0];
-		CHECK_EQ(scm_send(socks[i], &ms[0], 0), 1);
+		CHECK_EQ(scm_rights_send(socks[i], &ms[0], 0), 1);
 	}
 	for (i = 0; i < 3; i++) {
 		prepare(&ms[i], &iov[i], &bytes[i], &fds[i]);
 		ms[i].name = &from[i];
 		ms[i].namelen = sizeof(from[i]);
 	}
-	CHECK_EQ(scm_recv_batch(socks[0], ms, 3, 0), 3);
+	CHECK_EQ(scm_rights_recv_batch(socks[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
 		CHECK_EQ(ms[i].namelen, lens[i]);
 		CHECK(memcmp(&from[i], &names[i], lens[i]) == 0);
@@ -173,9 +173,9 @@ again(int type)
 		m.namelen = 7;
 		errno = 0;
 		if (batch)
-			CHECK_EQ(scm_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), -1);
+			CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), -1);
 		else
-			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+			CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
 		CHECK_EQ(errno, EAGAIN);
 		CHECK_EQ(m.nfds, 0);
 		CHECK_EQ(m.namelen, 0);
@@ -184,9 +184,9 @@ again(int type)
 		m.nfds = 1;
 		m.namelen = 7;
 		if (batch)
-			CHECK_EQ(scm_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), 1);
+			CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, MSG_DONTWAIT), 1);
 		else
-			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), 1);
+			CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), 1);
 		CHECK_EQ(m.nfds, 1);
 		CHECK_EQ(m.namelen, 0);
 		CHECK(raw_same(file, fd));

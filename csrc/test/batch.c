@@ -1,8 +1,9 @@
-/* scm_send_batch and scm_recv_batch: many messages, a system call for up to SCM_MAX_BATCH. */
+/* scm_rights_send_batch and scm_rights_recv_batch: many messages, a system call for up to
+ * SCM_MAX_BATCH. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -139,12 +140,12 @@ pass(int type, size_t n)
 	raw_pair(type, sv);
 	letters(n);
 	slots(n);
-	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), first);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), first);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), first);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), first);
 	for (i = 0; i < first; i++)
 		arrived(i, i);
-	CHECK_EQ(scm_send_batch(sv[0], out.m + first, rest, 0), rest);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m + first, rest, 0), rest);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m + first, rest, 0), rest);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m + first, rest, 0), rest);
 	for (; i < n; i++)
 		arrived(i, i);
 	empty(sv[1]);
@@ -176,15 +177,15 @@ stops(int type, size_t at)
 	kept = out.fds[at][0];
 	out.fds[at][0] = -1;
 	if (at > 0)
-		CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), at);
+		CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), at);
 	errno = 0;
-	CHECK_EQ(scm_send_batch(sv[0], out.m + at, n - at, 0), -1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m + at, n - at, 0), -1);
 	CHECK_EQ(errno, EBADF);
 	for (i = at; i < n; i++)
 		CHECK_EQ(out.m[i].len, 0);
 	slots(n);
 	if (at > 0)
-		CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), at);
+		CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), at);
 	for (i = 0; i < at; i++)
 		arrived(i, i);
 	if (at > 0)
@@ -192,9 +193,9 @@ stops(int type, size_t at)
 	empty(sv[1]);
 
 	out.fds[at][0] = kept;
-	CHECK_EQ(scm_send_batch(sv[0], out.m + at, n - at, 0), n - at);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m + at, n - at, 0), n - at);
 	slots(n);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), n - at);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, MSG_DONTWAIT), n - at);
 	for (i = at; i < n; i++)
 		arrived(i - at, i);
 	untouched(n - at);
@@ -223,31 +224,31 @@ limits(int type)
 	files = out.m[2].nfds;
 	out.m[2].nfds = SCM_MAX_FDS + 1;
 	errno = 0;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), -1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), -1);
 	CHECK_EQ(errno, EINVAL);
 	out.m[2].nfds = files;
 	out.m[1].iovlen = SCM_MAX_IOV + 1;
 	errno = 0;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), -1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), -1);
 	CHECK_EQ(errno, EMSGSIZE);
 	out.m[1].iovlen = 2;
 	empty(sv[1]);
 
-	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), n);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), n);
 	slots(n);
 	in.m[2].nfds = SCM_MAX_FDS + 1;
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), -1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, 0), -1);
 	CHECK_EQ(errno, EINVAL);
 	untouched(0);
 	slots(n);
 	in.m[0].iovlen = SCM_MAX_IOV + 1;
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), -1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, 0), -1);
 	CHECK_EQ(errno, EMSGSIZE);
 	untouched(0);
 	slots(n);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, n, 0), n);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, n, 0), n);
 	for (i = 0; i < n; i++)
 		arrived(i, i);
 	close_letters();
@@ -268,7 +269,7 @@ beyond(int type)
 	files = out.m[last].nfds;
 	out.m[last].nfds = SCM_MAX_FDS + 1;
 	errno = 0;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EINVAL);
 	for (i = 0; i < MOST; i++)
 		CHECK_EQ(out.m[i].len, 0);
@@ -276,25 +277,25 @@ beyond(int type)
 	out.m[last].nfds = files;
 	for (i = 0; i < MOST; i++)
 		out.m[i].len = 99;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
 	for (i = SCM_MAX_BATCH; i < MOST; i++)
 		CHECK_EQ(out.m[i].len, 0);
 
 	slots(MOST);
 	in.m[last].iovlen = SCM_MAX_IOV + 1;
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EMSGSIZE);
 	untouched(0);
 	slots(MOST);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), SCM_MAX_BATCH);
 	for (i = 0; i < SCM_MAX_BATCH; i++)
 		arrived(i, i);
 	untouched(SCM_MAX_BATCH);
 	empty(sv[1]);
 	slots(MOST);
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, MOST, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EAGAIN);
 	untouched(0);
 	close_letters();
@@ -311,9 +312,9 @@ fewer(int type, int flag)
 
 	raw_pair(type, sv);
 	letters(n);
-	CHECK_EQ(scm_send_batch(sv[0], out.m, n, 0), n);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, n, 0), n);
 	slots(5);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, 5, flag), n);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, 5, flag), n);
 	for (i = 0; i < n; i++)
 		arrived(i, i);
 	untouched(n);
@@ -336,7 +337,7 @@ dontwait(int type)
 	raw_pair(type, sv);
 	slots(2);
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EAGAIN);
 	untouched(0);
 	raw_close(2, sv);
@@ -361,7 +362,7 @@ rooms(int type)
 		in.m[i].nfds = i;
 	}
 	before = open_count();
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, FILES + 1, 0), FILES + 1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, FILES + 1, 0), FILES + 1);
 	CHECK_EQ(open_count(), before + 0 + 1 + 2 + 3);
 	for (i = 0; i <= FILES; i++) {
 		CHECK_EQ(in.m[i].nfds, i);
@@ -392,7 +393,7 @@ part(void)
 	iov[1].iov_base = text + 1;
 	iov[1].iov_len = sizeof(text) - 1;
 	out.m[1].iov = iov;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, 3, MSG_DONTWAIT), 2);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, 3, MSG_DONTWAIT), 2);
 	CHECK_EQ(out.m[0].len, 2);
 	CHECK(out.m[1].len > 0 && out.m[1].len < sizeof(text));
 	CHECK_EQ(out.m[2].len, 0);
@@ -402,7 +403,7 @@ part(void)
 		iov[1].iov_len = sizeof(text);
 		in.m[0].iov = &iov[1];
 		in.m[0].iovlen = 1;
-		n = scm_recv(sv[1], &in.m[0], MSG_DONTWAIT);
+		n = scm_rights_recv(sv[1], &in.m[0], MSG_DONTWAIT);
 		for (i = 0; n > 0 && i < (int)in.m[0].nfds; i++)
 			raw_close(1, &in.fds[0][i]);
 		if (n > 0)
@@ -462,19 +463,19 @@ longest(void)
 	}
 	out.m[1].iov = iov;
 	out.m[1].iovlen = SCM_MAX_IOV;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, 4, 0), 2);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, 4, 0), 2);
 	CHECK_EQ(out.m[0].len, 2);
 	CHECK(out.m[1].len > 0 && out.m[1].len < whole);
 	CHECK_EQ(out.m[2].len, 0);
 	CHECK_EQ(out.m[3].len, 0);
-	CHECK_EQ(scm_send_batch(sv[0], out.m + 2, 2, 0), 2);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m + 2, 2, 0), 2);
 	close(sv[0]);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
 	close_letters();
 }
 
-/* Buffers that are nowhere are the kernel's to refuse, as with scm_send. */
+/* Buffers that are nowhere are the kernel's to refuse, as with scm_rights_send. */
 static void
 nowhere(int type)
 {
@@ -483,9 +484,9 @@ nowhere(int type)
 	raw_pair(type, sv);
 	letters(3);
 	out.m[1].iov = NULL;
-	CHECK_EQ(scm_send_batch(sv[0], out.m, 3, 0), 1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m, 3, 0), 1);
 	errno = 0;
-	CHECK_EQ(scm_send_batch(sv[0], out.m + 1, 2, 0), -1);
+	CHECK_EQ(scm_rights_send_batch(sv[0], out.m + 1, 2, 0), -1);
 	CHECK_EQ(errno, EFAULT);
 	close_letters();
 	raw_close(2, sv);
@@ -512,7 +513,7 @@ cut_short(const int sv[2], int flags)
 	CHECK_EQ(raw_send(sv[0], 1, 0, NULL), 1);
 	slots(2);
 	NEED(setitimer(ITIMER_REAL, &often, NULL) == 0);
-	CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, 0), 1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, 2, 0), 1);
 	NEED(setitimer(ITIMER_REAL, &never, NULL) == 0);
 	CHECK_EQ(in.m[0].len, 1);
 	untouched(1);
@@ -540,16 +541,16 @@ signalled(int type, int flags)
 		errno = 0;
 		switch (i) {
 		case 0:
-			CHECK_EQ(scm_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
+			CHECK_EQ(scm_rights_recv_batch(sv[1], in.m, 2, MSG_DONTWAIT), -1);
 			break;
 		case 1:
-			CHECK_EQ(scm_send_batch(sv[1], &m, 1, 0), -1);
+			CHECK_EQ(scm_rights_send_batch(sv[1], &m, 1, 0), -1);
 			break;
 		case 2:
-			CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+			CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
 			break;
 		case 3:
-			CHECK_EQ(scm_send(sv[1], &m, 0), -1);
+			CHECK_EQ(scm_rights_send(sv[1], &m, 0), -1);
 			break;
 		case 4:
 			CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), -1);
@@ -578,12 +579,12 @@ not_a_socket(void)
 {
 	letters(2);
 	errno = 0;
-	CHECK_EQ(scm_send_batch(-1, out.m, 2, 0), -1);
+	CHECK_EQ(scm_rights_send_batch(-1, out.m, 2, 0), -1);
 	CHECK_EQ(errno, EBADF);
 	CHECK_EQ(out.m[0].len, 0);
 	slots(2);
 	errno = 0;
-	CHECK_EQ(scm_recv_batch(-1, in.m, 2, 0), -1);
+	CHECK_EQ(scm_rights_recv_batch(-1, in.m, 2, 0), -1);
 	CHECK_EQ(errno, EBADF);
 	untouched(0);
 	close_letters();

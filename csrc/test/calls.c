@@ -5,7 +5,7 @@
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -132,7 +132,7 @@ call_scm_send(int sock)
 	const struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
 
 	fds[0] = fds[1] = sock;
-	return scm_send(sock, &m, 0) != 1;
+	return scm_rights_send(sock, &m, 0) != 1;
 }
 
 static int
@@ -141,7 +141,7 @@ call_scm_recv(int sock)
 	int fds[2];
 	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
 
-	return scm_recv(sock, &m, 0) != 1 || m.nfds != 2;
+	return scm_rights_recv(sock, &m, 0) != 1 || m.nfds != 2;
 }
 
 /* Room for one of two: the kernel drops the other, nothing is to be closed. */
@@ -151,7 +151,7 @@ call_scm_recv_one(int sock)
 	int fds[1];
 	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 1};
 
-	return scm_recv(sock, &m, 0) != 1 || m.nfds != 1;
+	return scm_rights_recv(sock, &m, 0) != 1 || m.nfds != 1;
 }
 
 static int
@@ -159,7 +159,7 @@ call_too_many(int sock)
 {
 	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = NULL, .nfds = SCM_MAX_FDS + 1};
 
-	return scm_send(sock, &m, 0) != -1 || scm_recv(sock, &m, 0) != -1;
+	return scm_rights_send(sock, &m, 0) != -1 || scm_rights_recv(sock, &m, 0) != -1;
 }
 
 static void

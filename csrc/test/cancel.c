@@ -5,7 +5,7 @@
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -46,13 +46,14 @@ make(struct call *c)
 	m.fds = &file;
 	m.nfds = 1;
 	if (c->which == SEND)
-		return scm_send(c->sock, &m, 0);
+		return scm_rights_send(c->sock, &m, 0);
 	if (c->which == SEND_BATCH)
-		return scm_send_batch(c->sock, &m, 1, 0);
+		return scm_rights_send_batch(c->sock, &m, 1, 0);
 	m.fds = &c->fd;
 	if (c->pidfd != -2)
 		m.pidfd = &c->pidfd;
-	return c->which == RECV ? scm_recv(c->sock, &m, 0) : scm_recv_batch(c->sock, &m, 1, 0);
+	return c->which == RECV ? scm_rights_recv(c->sock, &m, 0)
+				: scm_rights_recv_batch(c->sock, &m, 1, 0);
 }
 
 /* Cancelled before the call: the first cancellation point in it would end the thread. */

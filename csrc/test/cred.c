@@ -1,8 +1,8 @@
-/* Who sends: credentials and pidfds of scm_send, scm_recv and the batches. */
+/* Who sends: credentials and pidfds of scm_rights_send, scm_rights_recv and the batches. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -74,7 +74,7 @@ receive_inside(int sock, uid_t uid, gid_t gid)
 		return waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : 1;
 	prepare(&m, &iov, &byte, NULL, 0);
 	m.cred = &cred;
-	if (scm_recv(sock, &m, 0) != 1)
+	if (scm_rights_recv(sock, &m, 0) != 1)
 		return 2;
 	/* In a user namespace without a map they are the overflow's. */
 	if (getuid() != uid)
@@ -124,13 +124,13 @@ pass(int type, size_t n, unsigned int options)
 	prepare(&m, &iov, &byte, files, n);
 	m.cred = &cred;
 	m.options = options;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	is_myself(&cred);
 
 	memset(&cred, 7, sizeof(cred));
 	prepare(&m, &iov, &byte, came, n);
 	m.cred = &cred;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.flags, 0);
 	CHECK_EQ(m.nfds, n);
 	is_myself(&cred);
@@ -170,10 +170,10 @@ none(int type)
 	raw_pair(type, sv);
 	prepare(&m, &iov, &byte, &file, 1);
 	m.cred = &cred;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	prepare(&m, &iov, &byte, &fd, 1);
 	m.cred = &cred;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
 	CHECK_EQ(m.flags, 0);
 	is_nobody(&cred);
@@ -181,7 +181,7 @@ none(int type)
 
 	cred = myself();
 	errno = 0;
-	CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EAGAIN);
 	is_nobody(&cred);
 	raw_close(1, &file);
@@ -214,7 +214,7 @@ forge(int sock)
 		prepare(&m, &iov, &byte, &file, 1);
 		m.cred = &cred;
 		errno = 0;
-		if (scm_send(sock, &m, 0) != -1 || errno != EPERM)
+		if (scm_rights_send(sock, &m, 0) != -1 || errno != EPERM)
 			wrong = 1;
 	}
 	return wrong;
@@ -287,7 +287,7 @@ receive_pidfd(int type, size_t n)
 	prepare(&m, &iov, &byte, came, n);
 	m.cred = &cred;
 	m.pidfd = &pidfd;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, n);
 	CHECK_EQ(m.flags, 0);
 	is_myself(&cred);
@@ -344,14 +344,14 @@ pidfd_padding(int type)
 	before = open_count();
 	prepare(&m, &iov, &byte, came, 1);
 	m.pidfd = &pidfd;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
 	CHECK_EQ(m.flags, MSG_CTRUNC);
 	CHECK_EQ(came[1], -7);
 	CHECK_EQ(open_count(), before + 2);
 	raw_close(1, came);
 	raw_close(1, &pidfd);
-	CHECK_EQ(scm_recv_batch(sv[1], &m, 1, 0), 1);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, 0), 1);
 	CHECK_EQ(m.nfds, 1);
 	CHECK_EQ(m.flags, MSG_CTRUNC);
 	CHECK_EQ(came[1], -7);
@@ -381,7 +381,7 @@ no_pidfd(int type)
 	prepare(&m, &iov, &byte, NULL, 0);
 	fd = -7;
 	m.pidfd = &fd;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(fd, -1);
 	CHECK_EQ(m.flags, 0);
 
@@ -389,7 +389,7 @@ no_pidfd(int type)
 	CHECK_EQ(raw_send(sv[0], 1, 0, NULL), 1);
 	raw_limit(0);
 	fd = -7;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	raw_unlimit();
 	CHECK_EQ(fd, -1);
 	CHECK_EQ(m.flags, MSG_CTRUNC);
@@ -418,13 +418,13 @@ batch(int type)
 		if (i != 1)
 			ms[i].cred = &creds[i];
 	}
-	CHECK_EQ(scm_send_batch(sv[0], ms, 3, 0), 3);
+	CHECK_EQ(scm_rights_send_batch(sv[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
 		prepare(&ms[i], &iov[i], &bytes[i], &came[i], 1);
 		memset(&creds[i], 7, sizeof(creds[i]));
 		ms[i].cred = &creds[i];
 	}
-	CHECK_EQ(scm_recv_batch(sv[1], ms, 3, 0), 3);
+	CHECK_EQ(scm_rights_recv_batch(sv[1], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
 		is_myself(&creds[i]);
 		CHECK_EQ(ms[i].nfds, 1);

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,11 +70,11 @@ message(int type)
 	m.fds = files;
 	m.nfds = 2;
 	errno = MARK;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	CHECK_EQ(errno, MARK);
 	m.fds = &fd;
 	m.nfds = 1;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
 	CHECK_EQ(errno, MARK);
 	raw_close(1, &fd);

@@ -1,8 +1,8 @@
-/* The flags of scm_send and scm_recv, given and reported. */
+/* The flags of scm_rights_send and scm_rights_recv, given and reported. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,7 +34,7 @@ nosignal(int type)
 	raw_close(1, &sv[1]);
 	prepare(&m, &iov, &byte, 1, &file);
 	errno = 0;
-	CHECK_EQ(scm_send(sv[0], &m, MSG_NOSIGNAL), -1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, MSG_NOSIGNAL), -1);
 	CHECK_EQ(errno, type == SOCK_DGRAM ? ECONNREFUSED : EPIPE);
 	raw_close(1, &file);
 	raw_close(1, &sv[0]);
@@ -54,7 +54,7 @@ dontwait(int type)
 	prepare(&m, &iov, &byte, 1, &fd);
 	m.flags = -1;
 	errno = 0;
-	CHECK_EQ(scm_recv(sv[1], &m, MSG_DONTWAIT), -1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
 	CHECK_EQ(errno, EAGAIN);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, 0);
@@ -78,7 +78,7 @@ peek(int type)
 	CHECK_EQ(write_fd(sv[0], "p", 1, file), 1);
 	for (i = 0; i < 3; i++) {
 		prepare(&m, &iov, &byte, 1, &fd[i]);
-		CHECK_EQ(scm_recv(sv[1], &m, i < 2 ? MSG_PEEK : 0), 1);
+		CHECK_EQ(scm_rights_recv(sv[1], &m, i < 2 ? MSG_PEEK : 0), 1);
 		CHECK_EQ(byte, 'p');
 		CHECK_EQ(m.nfds, 1);
 		CHECK(raw_same(file, fd[i]));
@@ -105,14 +105,14 @@ cut_packet(int type)
 	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
 	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
 	prepare(&m, &iov, buf, sizeof(buf), &fd);
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 2);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 2);
 	CHECK_EQ(m.flags, MSG_TRUNC);
 	CHECK_EQ(m.nfds, 1);
 	CHECK(raw_same(file, fd));
 	raw_close(1, &fd);
 	/* Asked with MSG_TRUNC the kernel tells the packet's length. */
 	prepare(&m, &iov, buf, sizeof(buf), &fd);
-	CHECK_EQ(scm_recv(sv[1], &m, MSG_TRUNC), 5);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_TRUNC), 5);
 	CHECK_EQ(m.nfds, 1);
 	raw_close(1, &fd);
 	raw_close(1, &file);

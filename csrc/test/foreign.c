@@ -1,8 +1,8 @@
-/* scm_recv where other control messages come beside the descriptors. */
+/* scm_rights_recv where other control messages come beside the descriptors. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +39,7 @@ receive(int type, int option, size_t room, size_t want, int want_flags)
 	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
 	before = open_count();
 	prepare(&m, &iov, &byte, came, room);
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, want);
 	CHECK_EQ(m.flags, want_flags);
 	CHECK_EQ(open_count(), before + (int)m.nfds);
@@ -98,7 +98,7 @@ pidfd_alone(int type)
 	CHECK_EQ(write(sv[0], "", 1), 1);
 	before = open_count();
 	prepare(&m, &iov, &byte, &fd, 1);
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, MSG_CTRUNC);
 	CHECK_EQ(open_count(), before);

@@ -1,8 +1,9 @@
-/* What scm_send and scm_recv refuse before any call: on -1 the kernel would say EBADF. */
+/* What scm_rights_send and scm_rights_recv refuse before any call: on -1 the kernel would say
+ * EBADF. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,12 +23,12 @@ refused(size_t iovlen, size_t nfds, int want)
 	m.fds = fds;
 	m.nfds = nfds;
 	errno = 0;
-	CHECK_EQ(scm_send(-1, &m, 0), -1);
+	CHECK_EQ(scm_rights_send(-1, &m, 0), -1);
 	CHECK_EQ(errno, want);
 	CHECK_EQ(m.nfds, nfds);
 	m.flags = -1;
 	errno = 0;
-	CHECK_EQ(scm_recv(-1, &m, 0), -1);
+	CHECK_EQ(scm_rights_recv(-1, &m, 0), -1);
 	CHECK_EQ(errno, want);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, 0);
@@ -64,7 +65,7 @@ nothing_taken(int type)
 	memset(&m, 0, sizeof(m));
 	m.fds = fds;
 	m.nfds = SCM_MAX_FDS + 1;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), -1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), -1);
 	CHECK_EQ(read_fd(sv[1], &byte, 1, &fd), 1);
 	CHECK_EQ(byte, 'n');
 	CHECK(raw_same(file, fd));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Each function of scm.h has a page, each page is clean, and its example, built against the library, prints what
+# Each function of scm_rights.h has a page, each page is clean, and its example, built against the library, prints what
 # it should.
 #
 #     test/man.sh CC BUILD
@@ -7,7 +7,7 @@ set -eu
 cc=$1
 build=$2
 
-sed -n 's/^\(ssize_t\|int\) \([a-z_]*\)(.*/\2/p' scm.h | while read -r name; do
+sed -n 's/^\(ssize_t\|int\) \([a-z_]*\)(.*/\2/p' scm_rights.h | while read -r name; do
 	grep -q "^\.Nm $name\( ,\)\?$" man/*.3 || { echo "no page of man/ is about $name" >&2; exit 1; }
 done
 
@@ -24,11 +24,11 @@ example() {
 	mkdir -p "$build/test"
 	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "man/$1.3" | sed -e '1,/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e/\\/g' >"$source"
 	# shellcheck disable=SC2086 # the compiler may come with flags
-	$cc -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm.a"
+	$cc -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm_rights.a"
 	got=$("$build/test/example-$1" </dev/null)
 	test "$got" = "$2" || { echo "the example of man/$1.3 prints \"$got\", not \"$2\"" >&2; exit 1; }
 }
 example read_fd Linux
-example scm_send '2 ab 1 1'
-example scm_send_batch '2 1 1'
+example scm_rights_send '2 ab 1 1'
+example scm_rights_send_batch '2 1 1'
 echo "ok man"

@@ -1,8 +1,8 @@
-/* scm_send and scm_recv: any number of descriptors, any buffers. */
+/* scm_rights_send and scm_rights_recv: any number of descriptors, any buffers. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -30,13 +30,13 @@ pass(int type, size_t n)
 	m.fds = files;
 	m.nfds = n;
 	m.flags = -1;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	CHECK_EQ(m.nfds, n);
 	CHECK_EQ(m.flags, -1);
 
 	byte = 0;
 	m.fds = came;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(byte, 'm');
 	CHECK_EQ(m.nfds, n);
 	CHECK_EQ(m.flags, 0);
@@ -78,9 +78,9 @@ repeated(int type)
 	m.iovlen = 1;
 	m.fds = same;
 	m.nfds = 3;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 1);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	m.fds = came;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 3);
 	CHECK(came[0] != came[1] && came[1] != came[2] && came[0] != came[2]);
 	CHECK(raw_same(came[0], came[1]) && raw_same(came[1], came[2]));
@@ -115,7 +115,7 @@ buffers(int type)
 	m.iovlen = 3;
 	m.fds = &file;
 	m.nfds = 1;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 5);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 5);
 	in[0].iov_base = first;
 	in[0].iov_len = sizeof(first);
 	in[1].iov_base = NULL;
@@ -124,7 +124,7 @@ buffers(int type)
 	in[2].iov_len = sizeof(rest);
 	m.iov = in;
 	m.fds = &fd;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 5);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 5);
 	CHECK(memcmp(first, "he", 2) == 0 && memcmp(rest, "llo", 3) == 0);
 	CHECK_EQ(m.nfds, 1);
 	CHECK(raw_same(file, fd));
@@ -149,7 +149,7 @@ most_buffers(int type)
 	memset(&m, 0, sizeof(m));
 	m.fds = &file;
 	m.nfds = 1;
-	CHECK_EQ(scm_send(sv[0], &m, 0), 0); /* a stream sends nothing */
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 0); /* a stream sends nothing */
 	for (i = 0; i < SCM_MAX_IOV; i++) {
 		bytes[i] = (char)(i % 127);
 		iov[i].iov_base = &bytes[i];
@@ -157,18 +157,18 @@ most_buffers(int type)
 	}
 	m.iov = iov;
 	m.iovlen = SCM_MAX_IOV;
-	CHECK_EQ(scm_send(sv[0], &m, 0), SCM_MAX_IOV);
+	CHECK_EQ(scm_rights_send(sv[0], &m, 0), SCM_MAX_IOV);
 	m.fds = &fd;
 	if (type != SOCK_STREAM) {
 		m.iovlen = 0;
-		CHECK_EQ(scm_recv(sv[1], &m, 0), 0);
+		CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 0);
 		CHECK_EQ(m.nfds, 1);
 		CHECK(raw_same(file, fd));
 		raw_close(1, &fd);
 		m.iovlen = SCM_MAX_IOV;
 	}
 	memset(bytes, 'x', sizeof(bytes));
-	CHECK_EQ(scm_recv(sv[1], &m, 0), SCM_MAX_IOV);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), SCM_MAX_IOV);
 	CHECK_EQ(bytes[1], 1);
 	CHECK_EQ(bytes[SCM_MAX_IOV - 1], (SCM_MAX_IOV - 1) % 127);
 	CHECK_EQ(m.nfds, 1);

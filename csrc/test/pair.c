@@ -2,7 +2,7 @@
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <string.h>
 #include <unistd.h>

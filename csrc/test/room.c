@@ -1,8 +1,8 @@
-/* scm_recv with less room than what comes, and with more. */
+/* scm_rights_recv with less room than what comes, and with more. */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ receive(int type, size_t room, int numbers, size_t want, int want_flags)
 	before = open_count();
 	if (numbers >= 0)
 		raw_limit(numbers);
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	if (numbers >= 0)
 		raw_unlimit();
 	CHECK_EQ(m.nfds, want);
@@ -96,7 +96,7 @@ none_came(int type)
 	m.iovlen = 1;
 	m.fds = &fd;
 	m.nfds = 1;
-	CHECK_EQ(scm_recv(sv[1], &m, 0), 1);
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, 0);
 	CHECK_EQ(fd, -7);

@@ -1,11 +1,11 @@
 /*
  * A call on a stack that is too small ends at the guard page, and writes nothing
- * beyond it. The stack that scm.h states is enough.
+ * beyond it. The stack that scm_rights.h states is enough.
  */
 #include "check.h"
 #include "raw.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +20,7 @@
 
 #define BEYOND ((size_t)256 << 10)
 #define FILL 0x5a
-#define NEEDED ((size_t)6 << 10) /* as scm.h states */
+#define NEEDED ((size_t)6 << 10) /* as scm_rights.h states */
 #define NEEDED_BATCH ((size_t)44 << 10)
 
 static int sv[2];
@@ -77,9 +77,9 @@ pass(void *unused)
 	iov.iov_len = 1;
 	m[0].iov = &iov;
 	m[0].iovlen = 1;
-	if (scm_send_batch(sv[0], m, 1, 0) != 1)
+	if (scm_rights_send_batch(sv[0], m, 1, 0) != 1)
 		_exit(2);
-	_exit(scm_recv_batch(sv[1], m, 1, MSG_DONTWAIT) == 1 ? 0 : 3);
+	_exit(scm_rights_recv_batch(sv[1], m, 1, MSG_DONTWAIT) == 1 ? 0 : 3);
 }
 
 /*
@@ -172,28 +172,28 @@ call_read_fd(void)
 static void
 call_send(void)
 {
-	if (scm_send(sv[0], &message, 0) != 1)
+	if (scm_rights_send(sv[0], &message, 0) != 1)
 		_exit(2);
 }
 
 static void
 call_recv(void)
 {
-	if (scm_recv(sv[1], &message, 0) != 1 || message.nfds != 1)
+	if (scm_rights_recv(sv[1], &message, 0) != 1 || message.nfds != 1)
 		_exit(2);
 }
 
 static void
 call_send_batch(void)
 {
-	if (scm_send_batch(sv[0], &message, 1, 0) != 1)
+	if (scm_rights_send_batch(sv[0], &message, 1, 0) != 1)
 		_exit(2);
 }
 
 static void
 call_recv_batch(void)
 {
-	if (scm_recv_batch(sv[1], &message, 1, 0) != 1 || message.nfds != 1)
+	if (scm_rights_recv_batch(sv[1], &message, 1, 0) != 1 || message.nfds != 1)
 		_exit(2);
 }
 
@@ -264,7 +264,7 @@ in_handler(void (*call)(void), size_t needed)
 }
 #endif
 
-/* What scm.h states is enough, beside the frame of a signal. */
+/* What scm_rights.h states is enough, beside the frame of a signal. */
 static void
 enough(void)
 {

@@ -40,9 +40,9 @@ var mutants = []mutant{
 
 	{"read_fd does not ask for close-on-exec", "csrc/read_fd.c",
 		"scm_recvmsg(fd, &msg, SCM_CLOEXEC)", "scm_recvmsg(fd, &msg, 0)", closesNot, false},
-	{"scm_recv does not ask for close-on-exec", "csrc/recv.c",
+	{"scm_rights_recv does not ask for close-on-exec", "csrc/recv.c",
 		"flags | SCM_CLOEXEC)", "flags)", closesNot, false},
-	{"scm_recv_batch does not ask for close-on-exec", "csrc/recv_batch.c",
+	{"scm_rights_recv_batch does not ask for close-on-exec", "csrc/recv_batch.c",
 		"flags | SCM_CLOEXEC, NULL)", "flags, NULL)", closesNot, false},
 	{"read_fd leaves the first of two open", "csrc/read_fd.c",
 		"\t\tif (m.nfds == 1)\n\t\t\tscm_close_kept(one);\n", "", closesNot, false},

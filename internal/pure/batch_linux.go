@@ -24,7 +24,7 @@ type batch struct {
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
-// SendBatch is csrc's scm_send_batch: one sendmmsg of up to msg.MaxBatch
+// SendBatch is csrc's scm_rights_send_batch: one sendmmsg of up to msg.MaxBatch
 // messages.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
@@ -79,7 +79,7 @@ func together(ms []msg.Message) int {
 	return len(ms)
 }
 
-// RecvBatch is csrc's scm_recv_batch: one recvmmsg of up to msg.MaxBatch
+// RecvBatch is csrc's scm_rights_recv_batch: one recvmmsg of up to msg.MaxBatch
 // messages.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]

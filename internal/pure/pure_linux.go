@@ -53,7 +53,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return n, fd, nil
 }
 
-// Send is csrc's scm_send: one sendmsg of m.
+// Send is csrc's scm_rights_send: one sendmsg of m.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
 	m.Empty()
 	if err := check(m); err != nil {
@@ -110,7 +110,7 @@ func send(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// Recv is csrc's scm_recv: one recvmsg into m.
+// Recv is csrc's scm_rights_recv: one recvmsg into m.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	m.NotReceived()
 	if err := check(m); err != nil {

@@ -33,7 +33,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return m.N, handOver(&m), nil
 }
 
-// Send is csrc's scm_send.
+// Send is csrc's scm_rights_send.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.Empty()
 	if err := check(m); err != nil {
@@ -54,7 +54,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	return err
 }
 
-// Recv is csrc's scm_recv.
+// Recv is csrc's scm_rights_recv.
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.NotReceived()
 	if err := check(m); err != nil {

@@ -173,7 +173,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(g.must("run", ".")).To(Equal("book: 0, scm: 1, cgo\n"))
 		})
 
-		It("links beside the installed libscm, shared and static", func() {
+		It("links beside the installed libscm_rights, shared and static", func() {
 			needsCompiler()
 			if _, err := exec.LookPath("make"); err != nil {
 				fdtest.Missing(GinkgoTB(), err.Error())
@@ -181,7 +181,7 @@ var _ = Describe("the build", Label("build"), func() {
 			install := exec.Command("make", "-C", "csrc", "install", "BUILD="+GinkgoT().TempDir(), "PREFIX="+g.dir+"/usr", "CC="+g.compiler())
 			out, err := install.CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), "%s", out)
-			for _, ldflags := range []string{"-L${SRCDIR}/usr/lib -lscm -Wl,-rpath,${SRCDIR}/usr/lib", "${SRCDIR}/usr/lib/libscm.a"} {
+			for _, ldflags := range []string{"-L${SRCDIR}/usr/lib -lscm_rights -Wl,-rpath,${SRCDIR}/usr/lib", "${SRCDIR}/usr/lib/libscm_rights.a"} {
 				g.writes(map[string]string{"book.h": bookHeader, "pass.c": passSource, "main.go": besideC("-g " + ldflags)})
 				bin := filepath.Join(g.dir, "consumer")
 				g.must("build", "-o", bin, ".")
@@ -297,8 +297,8 @@ var _ = Describe("the build", Label("build"), func() {
 			return names
 		}
 		run("install")
-		Expect(files()).To(ContainElements("/opt/R&D |x/include/scm.h", "/opt/R&D/lib/libscm.a", "/opt/R&D/lib/libscm.so", "/opt/R&D |x/share/man/man3/scm_recv.3"))
-		pc, err := os.ReadFile(to + "/opt/R&D/lib/pkgconfig/scm.pc")
+		Expect(files()).To(ContainElements("/opt/R&D |x/include/scm_rights.h", "/opt/R&D/lib/libscm_rights.a", "/opt/R&D/lib/libscm_rights.so", "/opt/R&D |x/share/man/man3/scm_rights_recv.3"))
+		pc, err := os.ReadFile(to + "/opt/R&D/lib/pkgconfig/scm_rights.pc")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(pc)).To(And(ContainSubstring("prefix=/opt/R&D\\ |x\n"), ContainSubstring("libdir=/opt/R&D/lib\n")))
 		run("uninstall")
@@ -330,11 +330,11 @@ var _ = Describe("the build", Label("build"), func() {
 		It("has a # or a backslash in its name, tells pkg-config so", func() {
 			prefix := to + `/a#b\c d`
 			makes("install", "PREFIX="+prefix)
-			Expect(os.ReadFile(prefix + "/lib/pkgconfig/scm.pc")).To(ContainSubstring("prefix=" + to + `/a\#b\\c\ d` + "\n"))
+			Expect(os.ReadFile(prefix + "/lib/pkgconfig/scm_rights.pc")).To(ContainSubstring("prefix=" + to + `/a\#b\\c\ d` + "\n"))
 			if _, err := exec.LookPath("pkg-config"); err != nil {
 				fdtest.Missing(GinkgoTB(), err.Error())
 			}
-			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm)"`)
+			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm_rights)"`)
 			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+prefix+"/lib/pkgconfig")
 			out, err := cmd.Output()
 			Expect(err).NotTo(HaveOccurred())
@@ -351,10 +351,10 @@ var _ = Describe("the build", Label("build"), func() {
 
 		It("has a percent sign in its name, is installed to and emptied", func() {
 			makes("install", "PREFIX="+to+"/50%")
-			Expect(to + "/50%/lib/libscm.a").To(BeAnExistingFile())
+			Expect(to + "/50%/lib/libscm_rights.a").To(BeAnExistingFile())
 			makes("uninstall", "PREFIX="+to+"/50%")
 			Expect(os.ReadDir(to + "/50%/share/man/man3")).To(BeEmpty())
-			Expect(to + "/50%/lib/libscm.a").NotTo(BeAnExistingFile())
+			Expect(to + "/50%/lib/libscm_rights.a").NotTo(BeAnExistingFile())
 		})
 
 		It("is relative, removes nothing of another", func() {
@@ -364,9 +364,9 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(err).NotTo(HaveOccurred())
 			// cd looks for lib in the folders of CDPATH first.
 			Expect(os.MkdirAll(to+"/elsewhere/lib", 0o755)).To(Succeed())
-			Expect(os.WriteFile(to+"/elsewhere/lib/libscm.a", nil, 0o644)).To(Succeed())
+			Expect(os.WriteFile(to+"/elsewhere/lib/libscm_rights.a", nil, 0o644)).To(Succeed())
 			makes("uninstall", "PREFIX="+relative, "LIBDIR=lib")
-			Expect(to + "/elsewhere/lib/libscm.a").To(BeAnExistingFile())
+			Expect(to + "/elsewhere/lib/libscm_rights.a").To(BeAnExistingFile())
 		})
 
 		It("has a quote, a dollar or a newline in its name, refuses it", func() {

@@ -36,7 +36,7 @@ var cgoMutants = []mutant{
 	{"read_fd does not ask for close-on-exec",
 		"close-on-exec stream a child does not inherit what was received",
 		[]edit{{"csrc/read_fd.c", "scm_recvmsg(fd, &msg, SCM_CLOEXEC)", "scm_recvmsg(fd, &msg, 0)"}}, true},
-	{"scm_recv does not ask for close-on-exec",
+	{"scm_rights_recv does not ask for close-on-exec",
 		"close-on-exec stream a child does not inherit what was received",
 		[]edit{{"csrc/recv.c", "flags | SCM_CLOEXEC)", "flags)"}}, false},
 	{"close-on-exec is set twice over",

@@ -51,20 +51,20 @@ func TestCsrcMutants(t *testing.T) {
 		want string
 	}{
 		{"251 descriptors unpadded", put.Edit{File: "prepare_send.c", Old: "if ((m->options & SCM_UNPADDED) != 0)",
-			New: "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}, "scm_send, 251 descriptors, without credentials, padded: msg_controllen"},
+			New: "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}, "scm_rights_send, 251 descriptors, without credentials, padded: msg_controllen"},
 		{"207 descriptors and credentials", put.Edit{File: "put.c", Old: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n",
 			New: "\tmemcpy(CMSG_DATA(cmsg), data, len);\n\tif (type == SCM_CREDENTIALS && msg->msg_controllen == CMSG_SPACE(207 * sizeof(int)))\n\t\tCMSG_DATA(cmsg)[8]++;\n"},
 			"207 descriptors, with credentials, padded: byte"},
 		{"room for 100 descriptors", put.Edit{File: "prepare_recv.c", Old: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds);\n",
-			New: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds) + (m->nfds == 100 ? sizeof(int) : 0);\n"}, "scm_recv, room for 100 descriptors, without credentials, without pidfd: msg_controllen"},
+			New: "\t\troom += CMSG_LEN(sizeof(int) * m->nfds) + (m->nfds == 100 ? sizeof(int) : 0);\n"}, "scm_rights_recv, room for 100 descriptors, without credentials, without pidfd: msg_controllen"},
 		{"600 buffers", put.Edit{File: "prepare_send.c", Old: "\tmsg->msg_iovlen = (scm_len)m->iovlen;\n",
-			New: "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}, "scm_send, 600 buffers, 0 descriptors: msg_iovlen"},
+			New: "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}, "scm_rights_send, 600 buffers, 0 descriptors: msg_iovlen"},
 		{"a batch of 17", put.Edit{File: "send_batch.c", Old: "syscall(SYS_sendmmsg, sock, msgs, n, flags)",
-			New: "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}, "scm_send_batch, 17 messages"},
-		{"one flag", put.Edit{File: "recv.c", Old: "flags | SCM_CLOEXEC", New: "(flags & ~(1 << 20)) | SCM_CLOEXEC"}, "scm_recv, flags 0x100000: flags"},
+			New: "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}, "scm_rights_send_batch, 17 messages"},
+		{"one flag", put.Edit{File: "recv.c", Old: "flags | SCM_CLOEXEC", New: "(flags & ~(1 << 20)) | SCM_CLOEXEC"}, "scm_rights_recv, flags 0x100000: flags"},
 		{"12345 bytes", put.Edit{File: "write_fd.c", Old: "\tiov.iov_len = nbytes;\n", New: "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}, "write_fd, 12345 bytes: byte"},
 		{"the 200th that is received", put.Edit{File: "take_fds.c", Old: "\t\tm->fds[m->nfds++] = fd;\n", New: "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"},
-			"scm_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},
+			"scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()

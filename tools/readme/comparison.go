@@ -119,7 +119,7 @@ func control(more map[string]string) map[string]string {
 var added = map[string]string{"empty packet sent: no": "a byte is added"}
 
 var rows = []row{
-	{name: "scm (`Send`, `Recv`; `scm_send`, `scm_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}},
+	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}},
 	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}},
 	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}},
 	{name: "the book (UNP §15.7)", peers: []string{"book"}, words: map[string]string{"received: no": "its descriptor leaks"}},

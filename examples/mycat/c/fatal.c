@@ -1,6 +1,6 @@
 #include "fatal.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  */
 #include "fatal.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 #include <errno.h>
 #include <fcntl.h>

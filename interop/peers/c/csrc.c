@@ -1,7 +1,7 @@
-/* scm_send and scm_recv. */
+/* scm_rights_send and scm_rights_recv. */
 #include "peer.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 static ssize_t
 send_with_csrc(struct message *m)
@@ -9,14 +9,14 @@ send_with_csrc(struct message *m)
 	const struct scm_message s = {
 	    .iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
 
-	return scm_send(m->sock, &s, m->flags);
+	return scm_rights_send(m->sock, &s, m->flags);
 }
 
 static ssize_t
 recv_with_csrc(struct message *m)
 {
 	struct scm_message s = {.iov = m->iov, .iovlen = m->iovlen, .fds = m->fds, .nfds = m->nfds};
-	ssize_t n = scm_recv(m->sock, &s, m->flags);
+	ssize_t n = scm_rights_recv(m->sock, &s, m->flags);
 
 	m->nfds = s.nfds;
 	m->flags = s.flags;

@@ -1,7 +1,7 @@
 /* write_fd and read_fd of csrc: always one descriptor, and room for one. */
 #include "peer.h"
 
-#include "scm.h"
+#include "scm_rights.h"
 
 static ssize_t
 send_with_pair(struct message *m)

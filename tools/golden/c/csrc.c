@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 #include "macros.h"
-#include "scm.h"
+#include "scm_rights.h"
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
@@ -336,9 +336,9 @@ incoming(size_t i, size_t nfds, size_t kind)
 static void
 sends(const struct scm_message *m, int flags)
 {
-	begin("scm_send", SYS_sendmsg, 1, flags);
+	begin("scm_rights_send", SYS_sendmsg, 1, flags);
 	expect_sent(0, m);
-	same("the result", scm_send(SOCK, m, flags), 3);
+	same("the result", scm_rights_send(SOCK, m, flags), 3);
 	same("system calls", made, 1);
 }
 
@@ -378,10 +378,10 @@ receives(struct scm_message m, struct brought b, int flags)
 {
 	size_t room = m.nfds;
 
-	begin("scm_recv", SYS_recvmsg, 1, flags | MSG_CMSG_CLOEXEC);
+	begin("scm_rights_recv", SYS_recvmsg, 1, flags | MSG_CMSG_CLOEXEC);
 	expect_received(0, &m);
 	brings[0] = b;
-	same("the result", scm_recv(SOCK, &m, flags), 3);
+	same("the result", scm_rights_recv(SOCK, &m, flags), 3);
 	same("system calls", made, 1);
 	received(&m, &b, room);
 	same("descriptors closed", closed, b.nfds > room ? (long)(b.nfds - room) : 0);
@@ -404,8 +404,8 @@ batch(size_t n, size_t from, size_t kind)
 	for (i = 0; i < taken; i++)
 		expect_sent(i, &ms[i]);
 	(void)snprintf(what, sizeof(what), "%zu messages, of %zu descriptors and so on", n, from);
-	begin("scm_send_batch", SYS_sendmmsg, taken, 0);
-	same("the result", scm_send_batch(SOCK, ms, n, 0), (long)taken);
+	begin("scm_rights_send_batch", SYS_sendmmsg, taken, 0);
+	same("the result", scm_rights_send_batch(SOCK, ms, n, 0), (long)taken);
 	same("system calls", made, taken > 0);
 	for (i = 0; i < taken; i++)
 		same("len", (long)ms[i].len, (long)i + 1);
@@ -422,8 +422,8 @@ batch(size_t n, size_t from, size_t kind)
 	}
 	(void)snprintf(
 	    what, sizeof(what), "%zu messages, room for %zu descriptors and so on", n, from);
-	begin("scm_recv_batch", SYS_recvmmsg, taken, MSG_CMSG_CLOEXEC);
-	same("the result", scm_recv_batch(SOCK, ms, n, 0), (long)taken);
+	begin("scm_rights_recv_batch", SYS_recvmmsg, taken, MSG_CMSG_CLOEXEC);
+	same("the result", scm_rights_recv_batch(SOCK, ms, n, 0), (long)taken);
 	same("system calls", made, taken > 0);
 	for (i = 0; i < taken; i++) {
 		received(&ms[i], &brings[i], all.rooms[i]);
@@ -472,12 +472,12 @@ every_count(void)
 		struct scm_message m = outgoing(0, SCM_MAX_FDS + 1, kind);
 
 		begin("", 0, 0, 0);
-		refused("scm_send", scm_send(SOCK, &m, 0), EINVAL);
-		refused("scm_send_batch", scm_send_batch(SOCK, &m, 1, 0), EINVAL);
+		refused("scm_rights_send", scm_rights_send(SOCK, &m, 0), EINVAL);
+		refused("scm_rights_send_batch", scm_rights_send_batch(SOCK, &m, 1, 0), EINVAL);
 		m = incoming(0, SCM_MAX_FDS + 1, kind);
-		refused("scm_recv", scm_recv(SOCK, &m, 0), EINVAL);
+		refused("scm_rights_recv", scm_rights_recv(SOCK, &m, 0), EINVAL);
 		m.nfds = SCM_MAX_FDS + 1;
-		refused("scm_recv_batch", scm_recv_batch(SOCK, &m, 1, 0), EINVAL);
+		refused("scm_rights_recv_batch", scm_rights_recv_batch(SOCK, &m, 1, 0), EINVAL);
 	}
 }
 
@@ -503,8 +503,8 @@ every_size(void)
 			continue;
 		}
 		begin("", 0, 0, 0);
-		refused("scm_send", scm_send(SOCK, &out, 0), EMSGSIZE);
-		refused("scm_recv", scm_recv(SOCK, &in, 0), EMSGSIZE);
+		refused("scm_rights_send", scm_rights_send(SOCK, &out, 0), EMSGSIZE);
+		refused("scm_rights_recv", scm_rights_recv(SOCK, &in, 0), EMSGSIZE);
 	}
 	for (n = 1; n <= sizeof(name); n++) {
 		struct scm_message out = outgoing(0, 1, 0), in = incoming(1, 1, 0);

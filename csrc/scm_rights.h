@@ -18,14 +18,14 @@
  * interrupted call has received.
  *
  * Signal handlers may call these functions if their stack is large enough. On
- * Linux scm_send_batch and scm_recv_batch need 44 KiB, the other functions 6 KiB,
- * beside the frame of the signal itself (AT_MINSIGSTKSZ). About 3 KiB of that are
- * for the dynamic linker, which looks up a function at its first call; a program
- * that is linked with -z now does not need them. On other systems each function
- * needs about 10 KiB.
+ * Linux scm_rights_send_batch and scm_rights_recv_batch need 44 KiB, the other
+ * functions 6 KiB, beside the frame of the signal itself (AT_MINSIGSTKSZ). About
+ * 3 KiB of that are for the dynamic linker, which looks up a function at its first
+ * call; a program that is linked with -z now does not need them. On other systems
+ * each function needs about 10 KiB.
  */
-#ifndef SCM_H
-#define SCM_H
+#ifndef SCM_RIGHTS_H
+#define SCM_RIGHTS_H
 
 #include <sys/types.h>
 #include <sys/socket.h>
@@ -108,7 +108,7 @@ struct scm_message {
  * system call. Without descriptors and credentials there is no control buffer.
  * m is not written.
  */
-ssize_t scm_send(int sock, const struct scm_message *m, int flags);
+ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
 
 /*
  * Receive a message from the socket sock into m.
@@ -118,9 +118,9 @@ ssize_t scm_send(int sock, const struct scm_message *m, int flags);
  * are set on failure too, to 0: set m->nfds and m->namelen again before another
  * try, after EINTR or EAGAIN, or there is no room. The descriptors are close-on-exec and the
  * caller's to close, as *m->pidfd is. Those that did not fit or were not asked
- * for are closed, and MSG_CTRUNC is set. Limits as scm_send.
+ * for are closed, and MSG_CTRUNC is set. Limits as scm_rights_send.
  */
-ssize_t scm_recv(int sock, struct scm_message *m, int flags);
+ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
 
 /* The most messages of a batch that one system call takes. */
 #define SCM_MAX_BATCH 32
@@ -129,24 +129,24 @@ ssize_t scm_recv(int sock, struct scm_message *m, int flags);
  * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg where the
  * system has it. Returns how many were sent, each with its len. If they are
  * fewer than n, call again with the others: that call returns the error, if
- * there is one. All are checked as by scm_send before any is sent.
+ * there is one. All are checked as by scm_rights_send before any is sent.
  *
  * On a stream the last one can have gone in part: its len is then less than its
  * length. Send the rest of its bytes first, without its descriptors, which went
  * with its first byte. A call sends none behind a message of more than 0x7ff00000
  * bytes, of which Linux may send a part.
  */
-int scm_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
+int scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
 
 /*
  * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
- * where the system has it. Returns how many came, each as by scm_recv and with
+ * where the system has it. Returns how many came, each as by scm_rights_recv and with
  * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them. The
  * others have no room left, as after a failure: set it again. If an error ends a
  * batch behind its first message, Linux returns it from the next call on the socket:
  * EINTR after a signal.
  */
-int scm_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
+int scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 
 #ifdef __cplusplus
 }
