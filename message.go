@@ -75,6 +75,9 @@ type Cred struct {
 // EBADF, and nothing is sent. All stay open and the caller's. Add MSG_NOSIGNAL
 // in programs in which SIGPIPE kills, as it may in a c-shared library.
 //
+// With cgo, a call with more than 64 buffers needs about 40 KiB of C stack, and
+// [SendBatch] says what that means.
+//
 // Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EPIPE,
 // EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long,
 // …; then nothing was sent.
@@ -109,6 +112,8 @@ func Send(sock int, m *Message, flags int) error {
 // On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that
 // is not asked for takes room from the descriptors. With SO_INQ, Linux sets MSG_CTRUNC
 // where all the room was for descriptors, though none of them is missing.
+//
+// With cgo, a call with more than 64 buffers needs C stack as [Send] does.
 //
 // Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN,
 // EINTR, ENOTCONN, …; then nothing was received.

@@ -10,8 +10,9 @@
 // with the tag purego.
 //
 // A batch needs about 80 KiB of C stack in a Go program: 44 KiB for the C function,
-// the rest for the list of buffers. With less the process ends with SIGSEGV. It
-// matters for a C thread that calls Go, and where ulimit -s is below 128.
+// the rest for the list of buffers. One message with more than SCM_CGO_SOME buffers
+// needs about 40 KiB. With less the process ends with SIGSEGV. It matters for a C
+// thread that calls Go, and where ulimit -s is below 128.
 //
 // Without cgo the package is empty. csrc.go carries the tag cgo and no other:
 // with C files in the folder, the go tool refuses any narrower one.
