@@ -79,7 +79,10 @@ pass(void *unused)
 	m[0].iovlen = 1;
 	if (scm_rights_send_batch(sv[0], m, 1, 0) != 1)
 		_exit(2);
-	_exit(scm_rights_recv_batch(sv[1], m, 1, MSG_DONTWAIT) == 1 ? 0 : 3);
+	if (scm_rights_recv_batch(sv[1], m, 1, MSG_DONTWAIT) != 1)
+		_exit(3);
+	_exit(0);
+	return NULL; /* not every compiler knows that _exit does not return */
 }
 
 /*
