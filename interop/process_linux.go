@@ -161,13 +161,25 @@ var starter = sync.OnceValue(func() chan<- func() {
 // all numbers of this process, and what is closed here meanwhile is not closed.
 var forking sync.RWMutex
 
-// onOneThread starts a program.
+// onOneThread starts a program, with no signal blocked.
 func onOneThread(f func() error) error {
 	forking.Lock()
 	defer forking.Unlock()
 	done := make(chan error)
-	starter() <- func() { done <- f() }
+	starter() <- func() {
+		err := unblockSignals()
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}
 	return <-done
+}
+
+// unblockSignals empties the signal mask of this thread, which a program that it starts
+// inherits: the runner may itself have been started with signals blocked.
+func unblockSignals() error {
+	return os.NewSyscallError("rt_sigprocmask", unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil))
 }
 
 func (p *Peer) startInside(pool []int) (*process, error) {

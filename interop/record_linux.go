@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -83,7 +84,14 @@ func (rec *record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	defer forking.Unlock()
 	started := make(chan struct{})
 	ended := make(chan error, 1)
-	go func() { ended <- rec.with(cmd, func() { close(started) }, rec.add) }()
+	go func() {
+		runtime.LockOSThread() // the recorder starts the command from this goroutine
+		err := unblockSignals()
+		if err == nil {
+			err = rec.with(cmd, func() { close(started) }, rec.add)
+		}
+		ended <- err
+	}()
 	select {
 	case <-started:
 	case err := <-ended:
