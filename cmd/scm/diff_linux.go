@@ -36,7 +36,8 @@ count for nothing.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared. If
 nothing else differs, "not compared" says so, and the exit status is 4. What the kernel
-could not read either (EFAULT) does not count.
+could not read either (EFAULT) does not count. Nor is compared what a process sends and
+receives by io_uring: if a command sets up an io_uring, the exit status is not 0 but 4.
 
 Both get the same standard input. What they print goes to standard error. The
 records, with the payloads, and an input from a pipe are kept in files without a
@@ -66,12 +67,18 @@ func diff(cmd *cobra.Command, a, b []string, all bool) error {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
 	var records [2]*recorder.Spool
+	uring := false
 	for i, args := range [][]string{a, b} {
 		if records[i], err = recorder.NewSpool(); err != nil {
 			return broken(err)
 		}
 		defer func() { _ = records[i].Close() }()
-		if err := record(args, in, records[i]); err != nil {
+		o := recorder.Options{Handle: records[i].Add, Rest: true}
+		o.Uring = func(pid int) {
+			uring = true
+			_, _ = fmt.Fprintf(os.Stderr, "scm: %s: process %d uses io_uring: what it passes by it is not recorded\n", args[0], pid)
+		}
+		if err := record(args, in, o); err != nil {
 			return err
 		}
 	}
@@ -85,6 +92,9 @@ func diff(cmd *cobra.Command, a, b []string, all bool) error {
 	d, err := comparison.First(records[0], records[1])
 	if err != nil {
 		return broken(err)
+	}
+	if d == nil && uring {
+		return broken(errors.New("not compared: what was sent and received by io_uring; the calls are the same"))
 	}
 	if d == nil {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())
@@ -108,14 +118,13 @@ func orNone(c *recorder.Call) string {
 }
 
 // record runs one of the commands.
-func record(args []string, in *input, to *recorder.Spool) error {
+func record(args []string, in *input, o recorder.Options) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	var err error
 	if cmd.Stdin, err = in.open(); err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
-	o := recorder.Options{Handle: to.Add, Rest: true}
 	stop := passSignals(&o)
 	_, err = recorder.Record(cmd, o)
 	got := stop()

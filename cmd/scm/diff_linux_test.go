@@ -62,6 +62,35 @@ func TestDiffUnreadable(t *testing.T) {
 	}
 }
 
+// What goes by io_uring is not seen, and that is said.
+func TestUring(t *testing.T) {
+	traceable(t)
+	if err := setUpUring(); err != nil {
+		t.Skip(err)
+	}
+	one, ring := tracee(t, "pass"), tracee(t, "uring")
+	for _, c := range []struct {
+		name   string
+		a, b   []string
+		code   int
+		errors string
+	}{
+		{"neither", one, one, 0, ""},
+		{"the first", ring, one, 4, "not compared: what was sent and received by io_uring"},
+		{"the second", one, ring, 4, "not compared: what was sent and received by io_uring"},
+		{"a difference", ring, tracee(t, "flag"), 1, "uses io_uring"},
+	} {
+		r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, c.a, []string{"---"}, c.b)...))
+		if r.code != c.code || (r.code == 4) != (r.out == "") || !strings.Contains(r.errors, c.errors) || c.errors == "" && r.errors != "" {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+	r := ran(t, scmCommand(t, append([]string{"trace", "-o", os.DevNull, "--"}, ring...)...))
+	if r.code != 0 || !strings.HasSuffix(r.errors, " uses io_uring: what it passes by it is not in the trace\n") || strings.Count(r.errors, "\n") != 1 {
+		t.Errorf("trace: %+v", r)
+	}
+}
+
 // Both commands read all of standard input, whatever it is.
 func TestDiffInput(t *testing.T) {
 	traceable(t)

@@ -55,7 +55,8 @@ scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed,
 are COMMAND and its children. With -p HUP, INT and TERM end the trace, and the
 process runs on; until then it is slow, for it is stopped at each of its calls. A
 child that another process traces is left out and named on standard error; what
-that process traces later, too. COMMAND and its children cannot trace each other.
+that process traces later, too. What a process sends and receives by io_uring is not in
+the trace: one that sets up an io_uring is named on standard error. COMMAND and its children cannot trace each other.
 
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
@@ -83,6 +84,9 @@ has ended the trace.`,
 			o.Handle = p.print
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
+			}
+			o.Uring = func(pid int) {
+				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d uses io_uring: what it passes by it is not in the trace\n", pid)
 			}
 			// Once nobody reads the trace, the command runs on without it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)

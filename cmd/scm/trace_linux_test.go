@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/recorder"
@@ -53,6 +54,7 @@ var tracees = map[string]func() error{
 	"named": passNamed,
 	"many":  many,
 	"busy":  busy,
+	"uring": func() error { return errors.Join(setUpUring(), setUpUring(), pass([]byte("hello"), scm.Send)) },
 	"secret": func() error {
 		mem, err := secretMemory()
 		if err != nil {
@@ -124,6 +126,16 @@ func secretMemory() ([]byte, error) {
 		return nil, err
 	}
 	return unix.Mmap(int(fd), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+// setUpUring makes an io_uring, which is open until the process ends.
+func setUpUring() error {
+	var params [120]byte
+	_, _, errno := unix.Syscall(425, 1, uintptr(unsafe.Pointer(&params)), 0) // io_uring_setup
+	if errno != 0 {
+		return os.NewSyscallError("io_uring_setup", errno)
+	}
+	return nil
 }
 
 // passNamed has sockets with names that the kernel chooses: one sends to another by

@@ -113,7 +113,22 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 	if seized == 0 {
 		return forbiddenToSeize(pid, unix.ESRCH)
 	}
+	if hasUring(pid) {
+		t.usesUring(p)
+	}
 	return t.seizeChildren(pid, p)
+}
+
+// hasUring tells whether a descriptor of the process is an io_uring.
+func hasUring(pid int) bool {
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	fds, _ := numbers(dir) // a process that has ended has none
+	for _, fd := range fds {
+		if link, _ := os.Readlink(filepath.Join(dir, strconv.Itoa(fd))); link == "anon_inode:[io_uring]" {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *tracer) seizeChildren(pid int, p *Process) error {

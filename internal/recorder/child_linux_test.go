@@ -65,6 +65,7 @@ func init() {
 		"large":      childLarge,
 		"huge":       childHuge,
 		"secret":     childSecret,
+		"uring":      childUring,
 		"sections":   childSections,
 		"restart":    childRestart,
 		"steps":      childSteps,
@@ -594,6 +595,26 @@ func childSecret() {
 	check(err)
 	_, err = recv(b, in, 0)
 	check(err)
+}
+
+// childUring sets up two rings, as its argument says: "fails" asks for none that there is.
+func childUring() {
+	var entries uintptr = 1
+	if os.Args[1] == "fails" {
+		entries = 0
+	}
+	for range 2 {
+		var params [120]byte
+		_, _, errno := unix.Syscall(425, entries, uintptr(unsafe.Pointer(&params)), 0)
+		if entries > 0 && errno != 0 {
+			check(errno)
+		}
+	}
+	if os.Args[1] == "waits" {
+		fmt.Println("ready")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+	}
+	passOne("hello")
 }
 
 // mark1 marks a section of the thread.

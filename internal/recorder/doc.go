@@ -10,7 +10,8 @@
 // By ptrace and process_vm_readv, on Linux from 5.3 (PTRACE_GET_SYSCALL_INFO).
 // A tracer on amd64 records amd64 and 386 programs, one on 386 and one on
 // arm64 record their own; the one on arm64 was built and not run. x32 programs
-// are not recorded.
+// are not recorded. Nor is what a process sends and receives by io_uring, of
+// which Options.Uring is told.
 //
 // While it records, the process gets no SIGCHLD for children that stop.
 //

@@ -44,7 +44,7 @@ func filter(sections bool) []unix.SockFilter {
 		if sections {
 			firstArgument("getpriority", Mark)
 		} else {
-			for _, name := range ancillary {
+			for _, name := range append(ancillary[:len(ancillary):len(ancillary)], uringSetup) {
 				if nr := a.number(name); nr != none {
 					block = append(block, unless(uint32(nr), 1), trace)
 				}

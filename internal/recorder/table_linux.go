@@ -75,6 +75,7 @@ var table = []tableRow{
 	{"sendmmsg", 307, 345, 269, "fd mmsg:2 int flags"},
 	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags addr"},
 	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags addr"},
+	{"io_uring_setup", 425, 425, 425, "int addr = fd"},
 	{"ptrace", 101, 26, 117, "int pid addr addr"},
 	{"socketcall", none, 102, none, "int addr"},
 	{"unlink", 87, 10, none, "str"},
@@ -218,6 +219,10 @@ func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.nam
 
 // ancillary is the calls that can carry ancillary data.
 var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
+
+// uringSetup makes a ring by which a process can send and receive without a call that
+// the recorder sees.
+const uringSetup = "io_uring_setup"
 
 // socketcalls is what the first argument of socketcall makes of it.
 var socketcalls = map[uint64]string{16: "sendmsg", 17: "recvmsg", 19: "recvmmsg", 20: "sendmmsg"}

@@ -36,6 +36,9 @@ type Options struct {
 	// process traces it, or begins to, and why. What such a child starts is not
 	// recorded either, unless it was there before.
 	LeftOut func(pid int, why error)
+	// Uring is told, once, of each process that sets up an io_uring, or has one when it
+	// is attached to. What such a process sends and receives by it is not recorded.
+	Uring func(pid int)
 	// Started is told the process before its first instruction.
 	Started func(*os.Process)
 }
@@ -72,6 +75,7 @@ type thread struct {
 	section int
 	inside  bool // a call: between its entry and its exit
 	call    *Call
+	uring   bool // in io_uring_setup
 }
 
 func newTracer(o Options) *tracer {
@@ -294,6 +298,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	}
 	nr, args := info.words[0], info.words[1:]
 	sig := arch.calls()[nr]
+	th.uring = sig != nil && sig.name == uringSetup
 	if t.o.Sections {
 		if n, ok := mark(sig, args); ok {
 			th.section = n
@@ -332,12 +337,15 @@ func mark(sig *signature, args []uint64) (section int, ok bool) {
 
 // leave ends a call.
 func (t *tracer) leave(th *thread, info *syscallInfo) {
-	c := th.call
-	th.call, th.inside = nil, false
+	c, uring := th.call, th.uring
+	th.call, th.inside, th.uring = nil, false, false
+	value, failed := info.result()
+	if uring && !failed {
+		t.usesUring(th.process)
+	}
 	if c == nil {
 		return
 	}
-	value, failed := info.result()
 	c.Result = value
 	if failed {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
@@ -353,7 +361,15 @@ func (t *tracer) abandon(th *thread) {
 		c.Unfinished = true
 		t.emit(c)
 	}
-	th.call, th.inside = nil, false
+	th.call, th.inside, th.uring = nil, false, false
+}
+
+// usesUring tells of a process that has an io_uring.
+func (t *tracer) usesUring(p *Process) {
+	if !p.uring && t.o.Uring != nil {
+		t.o.Uring(p.PID)
+	}
+	p.uring = true
 }
 
 func (t *tracer) emit(c *Call) {

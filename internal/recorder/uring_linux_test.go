@@ -1,0 +1,67 @@
+package recorder
+
+import (
+	"bufio"
+	"context"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// needsUring skips where no process may have an io_uring.
+func needsUring(t *testing.T) {
+	t.Helper()
+	var params [120]byte
+	fd, _, errno := unix.Syscall(425, 1, uintptr(unsafe.Pointer(&params)), 0)
+	if errno != 0 {
+		t.Skip("io_uring_setup: " + errno.Error())
+	}
+	_ = unix.Close(int(fd))
+}
+
+// A process that sets up an io_uring is told of once; one that gets none is not.
+func TestUring(t *testing.T) {
+	needsUring(t)
+	for what, want := range map[string]int{"works": 1, "fails": 0} {
+		ways(t, func(t *testing.T, o Options) {
+			var pids []int
+			o.Uring = func(pid int) { pids = append(pids, pid) }
+			calls, _ := recorded(t, childCommand("uring", what), o)
+			if len(calls) != 2 || len(pids) != want || want > 0 && pids[0] != calls[0].Process.PID {
+				t.Errorf("%s: told of %v; %v", what, pids, calls)
+			}
+		})
+	}
+}
+
+// One that has a ring already when it is attached to is told of, too.
+func TestAttachUring(t *testing.T) {
+	needsPtrace(t)
+	needsUring(t)
+	cmd := childCommand("uring", "waits")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var pids []int
+	if _, err := Attach(ctx, cmd.Process.Pid, Options{Uring: func(pid int) { pids = append(pids, pid); cancel() }}); err != nil {
+		t.Fatal(err)
+	}
+	if len(pids) != 1 || pids[0] != cmd.Process.Pid {
+		t.Errorf("told of %v, want %d", pids, cmd.Process.Pid)
+	}
+}
