@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -84,14 +83,7 @@ func (rec *record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	defer forking.Unlock()
 	started := make(chan struct{})
 	ended := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // the recorder starts the command from this goroutine
-		err := unblockSignals()
-		if err == nil {
-			err = rec.with(cmd, func() { close(started) }, rec.add)
-		}
-		ended <- err
-	}()
+	go func() { ended <- rec.with(cmd, func() { close(started) }, rec.add) }()
 	select {
 	case <-started:
 	case err := <-ended:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/bounded"
@@ -69,7 +70,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			}
 			changes := len(u.Dropped) + len(u.Added)
 			if changes > 0 && update {
-				if err := os.WriteFile(s.expect, u.Text, 0o666); err != nil {
+				if err := rewrite(s.expect, u.Text); err != nil {
 					return broken(err)
 				}
 			}
@@ -84,6 +85,20 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
 	f.BoolVar(&update, "update", false, "rewrite the file of --expect")
 	return cmd
+}
+
+// rewrite puts another text in a file, whole or not at all. A link to it stays one, and
+// its mode as it is.
+func rewrite(file string, text []byte) error {
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	return report.Replace(file, text, info.Mode().Perm())
 }
 
 // expectedText is the file of expected failures, as it is written.

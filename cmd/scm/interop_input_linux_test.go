@@ -63,6 +63,37 @@ func TestExpectOfReports(t *testing.T) {
 	}
 }
 
+// A file of expected failures that cannot be written whole stays as it was. Where it can
+// be, it keeps its mode, and a link to it stays a link.
+func TestUpdateThatFails(t *testing.T) {
+	before := "# " + strings.Repeat("Ours. ", 1000) + "\n"
+	expected := write(t, before)
+	if err := os.Chmod(expected, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(expected, link); err != nil {
+		t.Fatal(err)
+	}
+	report := reported(t, "basics/pass-one-fd/stream/x/y", "leak", "y")
+	update := []string{"interop", "expect", report, "--expect", link, "--update"}
+	r := finish(t, exec.Command("/bin/sh", append([]string{"-c", `ulimit -f 1; exec "$0" "$@"`, program(t, "scm")}, update...)...))
+	if text, err := os.ReadFile(expected); r.code != 4 || err != nil || string(text) != before {
+		t.Errorf("got %+v, and %d bytes of %d, %v", r, len(text), len(before), err)
+	}
+	r = command(t, update...)
+	info, err := os.Lstat(link)
+	if err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the link is %v, %v", info.Mode(), err)
+	}
+	if info, err := os.Stat(link); r.code != 0 || err != nil || info.Mode() != 0o640 || info.Size() <= int64(len(before)) {
+		t.Errorf("got %+v, and %v, %v", r, info, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(expected), ".*.new")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // Names from a report, a list of peers or of expected failures are words, and nothing else.
 func TestNamesThatAreNone(t *testing.T) {
 	const bad = "x\n::error::woe"

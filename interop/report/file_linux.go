@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -69,21 +70,40 @@ func (r *Report) WriteFile(ctx context.Context, file string) error {
 		_, err = f.Write(text.Bytes())
 		return errors.Join(err, f.Close())
 	}
-	// Others may write to the folder: a file that is there, or a link, is not opened.
-	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
-	f, err := create(temp, os.O_EXCL)
+	return Replace(file, text.Bytes(), 0)
+}
+
+// Replace puts a file with this text in the place of file, whole or not at all: on an
+// error, what is there stays. The file has the mode, or for 0 what the umask leaves.
+func Replace(file string, text []byte, mode os.FileMode) error {
+	var f *os.File
+	var err error
+	for range 10 {
+		// Others may write to the folder: a file that is there, or a link, is not opened,
+		// and nobody can know the name before.
+		temp := filepath.Join(filepath.Dir(file), ".scm-"+rand.Text()+".new")
+		if f, err = create(temp, os.O_EXCL); !errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text.Bytes())
+	_, err = f.Write(text)
+	if err == nil && mode != 0 {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(temp, file)
+		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
-		_ = os.Remove(temp)
+		_ = os.Remove(f.Name())
 	}
 	return err
 }
