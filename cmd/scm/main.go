@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
@@ -75,6 +76,6 @@ func printError(err error) {
 		list = joined.Unwrap()
 	}
 	for _, err := range list {
-		fmt.Fprintln(os.Stderr, display.Block("", "scm: "+err.Error()))
+		fmt.Fprintln(os.Stderr, display.Block("", "scm: "+strings.TrimPrefix(err.Error(), "scm: ")))
 	}
 }

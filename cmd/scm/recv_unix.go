@@ -17,6 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mostBytes is the most room that a message is given, which is made before it comes.
+const mostBytes = 1 << 30
+
 // A receiving is what recv does with what comes.
 type receiving struct {
 	meeting
@@ -48,7 +51,7 @@ With COMMAND, or without /proc, that is not so for a file of a file system whose
 does not answer, or a socket that its sender holds: the kernel closes it only after that.
 
 Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
-2 wrong usage, 128 and its number after a signal.`,
+2 wrong usage, 4 the output cannot be written, 128 and its number after a signal.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) == 0 || dash == 0 || dash < 0 && len(args) > 1 || dash > 1 || dash == len(args) {
 				return errors.New("recv takes SOCKET, and perhaps -- COMMAND ARG…")
@@ -68,8 +71,8 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 				return errors.New("a command prints for itself: no --cat or --json with one")
 			case r.cat && r.json:
 				return errors.New("--cat or --json, and not both")
-			case r.bytes < 1:
-				return errors.New("--bytes must be more than 0")
+			case r.bytes < 1 || r.bytes > mostBytes:
+				return fmt.Errorf("--bytes must be from 1 to %d", mostBytes)
 			}
 			if len(args) == 1 && !r.worker {
 				if started, err := inWorker(); started {

@@ -224,7 +224,7 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"recv ADDR --connect --type dgram", 2, "scm: a datagram socket that connects hears of nobody: no --connect with --type dgram\n"},
 		{"recv ADDR --cat --json", 2, "scm: --cat or --json, and not both\n"},
 		{"recv ADDR --json -- sh", 2, "scm: a command prints for itself: no --cat or --json with one\n"},
-		{"recv ADDR --bytes 0", 2, "scm: --bytes must be more than 0\n"},
+		{"recv ADDR --bytes 0", 2, "scm: --bytes must be from 1 to 1073741824\n"},
 		{"recv ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
 		{"recv ADDR --timeout 20ms --type dgram", 1, "scm: timed out after 20ms\n"},
 		{"recv ADDR --timeout 20ms --format notify", 1, "scm: timed out after 20ms\n"},
@@ -671,5 +671,31 @@ func TestRecvNoSeek(t *testing.T) {
 	received, sent := meet(t, []string{addr}, []string{addr, path})
 	if want := "1 byte \"\\x00\", 1 descriptor\nregular, read, " + path + "\n"; sent != (result{}) || received != (result{stdout: want}) {
 		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
+	}
+}
+
+// Room that no machine has is wrong usage.
+func TestRecvRefusesRoomBeyondMeasure(t *testing.T) {
+	for _, bytes := range []string{"0", "-1", "1073741825", "9223372036854775807"} {
+		if r := limited(t, "recv", "--bytes", bytes, filepath.Join(t.TempDir(), "s")); r.code != 2 || r.stderr != "scm: --bytes must be from 1 to 1073741824\n" {
+			t.Errorf("%s: got %.1000s", bytes, fmt.Sprintf("%+v", r))
+		}
+	}
+}
+
+// An error of the library says itself whose it is.
+func TestPrintErrorNamesTheProgramOnce(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	stderr := os.Stderr
+	os.Stderr = w
+	printError(scm.ErrNotUnix)
+	os.Stderr = stderr
+	_ = w.Close()
+	if text, err := io.ReadAll(r); err != nil || string(text) != scm.ErrNotUnix.Error()+"\n" {
+		t.Errorf("got %q, %v", text, err)
 	}
 }
