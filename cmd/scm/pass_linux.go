@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"golang.org/x/sys/unix"
@@ -25,6 +26,8 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	}
 	started := make(chan *os.Process, 1)
 	o.Started = func(p *os.Process) { started <- p }
+	watch := new(recorder.Watch)
+	o.Watch = watch
 	done, got := make(chan struct{}), make(chan unix.Signal)
 	go func() {
 		var end unix.Signal
@@ -48,6 +51,7 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 				if !fromTerminal(s) {
 					_ = p.Signal(s) // it may have ended
 				}
+				go endIfStuck(watch, s.(unix.Signal))
 			case <-done:
 				return
 			}
@@ -68,6 +72,17 @@ func endBy(s unix.Signal) {
 	}
 	_ = recorder.DefaultAction(s) // of a signal that there is
 	_ = unix.Kill(unix.Getpid(), s)
+}
+
+// stuck is how long memory of a program is waited for after a signal to end.
+const stuck = time.Second
+
+// endIfStuck is what a signal does while memory of the command does not come: the
+// command stands, and would never get it.
+func endIfStuck(watch *recorder.Watch, s unix.Signal) {
+	if s != unix.SIGUSR1 && s != unix.SIGUSR2 && watch.Stuck(stuck) {
+		endBy(s)
+	}
 }
 
 // fromTerminal tells whether the terminal has sent the signal, to all of its

@@ -58,6 +58,12 @@ child that another process traces is left out and named on standard error; what
 that process traces later, too. What a process sends and receives by io_uring is not in
 the trace: one that sets up an io_uring is named on standard error. COMMAND and its children cannot trace each other.
 
+Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE), scm
+waits, and with it all that it traces. Then HUP, INT, QUIT and TERM end scm after a
+second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where
+a FUSE server has read the request for the page and does not answer, the kernel ends
+nobody who waits for it, not even by KILL: end the server.
+
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
 could not be set up. With -p: 0 when the process has ended, or when a signal
@@ -144,8 +150,25 @@ func traceProcess(pid int, o recorder.Options) error {
 	ends := slices.DeleteFunc([]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}, signal.Ignored)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
-	if _, err := recorder.Attach(ctx, pid, o); err != nil {
-		return broken(fmt.Errorf("process %d: %w", pid, err))
+	watch := new(recorder.Watch)
+	o.Watch = watch
+	done, hangs := make(chan error, 1), make(chan struct{})
+	go func() {
+		_, err := recorder.Attach(ctx, pid, o)
+		done <- err
+	}()
+	defer context.AfterFunc(ctx, func() {
+		if watch.Stuck(stuck) {
+			close(hangs)
+		}
+	})()
+	select {
+	case err := <-done:
+		if err != nil {
+			return broken(fmt.Errorf("process %d: %w", pid, err))
+		}
+	case <-hangs: // the end of scm lets it go
+		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call whose memory could not be read: a page of it did not come")
 	}
 	return nil
 }

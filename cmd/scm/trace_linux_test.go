@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/scm-rights/scm"
@@ -55,6 +56,20 @@ var tracees = map[string]func() error{
 	"many":  many,
 	"busy":  busy,
 	"uring": func() error { return errors.Join(setUpUring(), setUpUring(), pass([]byte("hello"), scm.Send)) },
+	"page": func() error {
+		mem, err := missingPage()
+		if err != nil {
+			return err
+		}
+		for {
+			// The descriptor is none, so the kernel does not look at the payload.
+			_, err := unix.SendmsgN(-1, mem, unix.UnixRights(0), nil, 0)
+			if err != unix.EBADF {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+	},
 	"secret": func() error {
 		mem, err := secretMemory()
 		if err != nil {
@@ -136,6 +151,29 @@ func setUpUring() error {
 		return os.NewSyscallError("io_uring_setup", errno)
 	}
 	return nil
+}
+
+// missingPage is a page of memory that nobody brings: every access waits.
+func missingPage() ([]byte, error) {
+	uffd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return nil, os.NewSyscallError("userfaultfd", errno)
+	}
+	mem, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, err
+	}
+	const uffdioAPI, uffdioRegister, missing = 0xc018aa3f, 0xc020aa00, 1
+	api := [3]uint64{0xaa}
+	_, _, errno = unix.Syscall(unix.SYS_IOCTL, uffd, uffdioAPI, uintptr(unsafe.Pointer(&api)))
+	if errno == 0 {
+		pages := [4]uint64{uint64(uintptr(unsafe.Pointer(&mem[0]))), uint64(len(mem)), missing}
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uffd, uffdioRegister, uintptr(unsafe.Pointer(&pages)))
+	}
+	if errno != 0 {
+		return nil, os.NewSyscallError("ioctl", errno)
+	}
+	return mem, nil
 }
 
 // passNamed has sockets with names that the kernel chooses: one sends to another by

@@ -20,6 +20,11 @@
 // run at full speed. A filter cannot be taken off, so a program that Attach
 // finds running gets none, and is stopped at each call.
 //
+// Memory is read by the thread that traces. Where a page of it does not come
+// (userfaultfd, a file of FUSE), the recorder waits, and so do all that it
+// traces: a Watch tells so. The kernel does not let even KILL end the wait for
+// a FUSE server that has read the request.
+//
 // # What the program can notice
 //
 // It is traced, as by strace: it cannot trace its own children, TracerPid is

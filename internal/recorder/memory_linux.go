@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,21 @@ type reader struct {
 	brief  bool // Options.Brief
 	rest   bool // Options.Rest
 	remote []unix.RemoteIovec
+	watch  *Watch
+}
+
+// A Watch tells from another goroutine whether a recorder waits for memory of a program.
+// Behind a page of it may be a server of FUSE, or of userfaultfd, that does not answer.
+type Watch struct {
+	reads atomic.Uint64 // odd during one
+}
+
+// Stuck waits for d, and tells whether the recorder was in one and the same read of memory
+// all the time.
+func (w *Watch) Stuck(d time.Duration) bool {
+	before := w.reads.Load()
+	time.Sleep(d)
+	return before%2 == 1 && w.reads.Load() == before
 }
 
 // read fills in the Data of all blobs, each as far as it can be read. The
@@ -61,7 +78,7 @@ func (r *reader) read(tid int, blobs []Blob) error {
 	}
 	for first := 0; first < len(blobs); {
 		last := min(first+maxVector, len(blobs))
-		next, err := readSome(tid, blobs[first:last], r.remote[first:last])
+		next, err := r.readSome(tid, blobs[first:last], r.remote[first:last])
 		if err != nil {
 			for i := range blobs[first:] {
 				blobs[first+i].Data = nil
@@ -75,7 +92,7 @@ func (r *reader) read(tid int, blobs []Blob) error {
 
 // readSome reads until all is read or something is not there, and returns how
 // many blobs are dealt with.
-func readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int, error) {
+func (r *reader) readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int, error) {
 	size := 0
 	for _, iov := range remote {
 		size += iov.Len
@@ -93,12 +110,17 @@ func readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int, error) {
 	}
 	local := [1]unix.Iovec{{Base: &start[0]}}
 	local[0].SetLen(size)
+	r.watch.reads.Add(1)
 	n, err := unix.ProcessVMReadv(tid, local[:], remote, 0)
+	r.watch.reads.Add(1)
 	switch {
 	case err == nil && n == size:
 		return len(blobs), nil
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
-		return len(blobs), readFile(tid, blobs, err)
+		r.watch.reads.Add(1)
+		err := readFile(tid, blobs, err)
+		r.watch.reads.Add(1)
+		return len(blobs), err
 	case errors.Is(err, unix.ESRCH):
 		return len(blobs), err
 	case err != nil:

@@ -39,6 +39,8 @@ type Options struct {
 	// Uring is told, once, of each process that sets up an io_uring, or has one when it
 	// is attached to. What such a process sends and receives by it is not recorded.
 	Uring func(pid int)
+	// Watch, if set, is told of the reads of memory.
+	Watch *Watch
 	// Started is told the process before its first instruction.
 	Started func(*os.Process)
 }
@@ -83,7 +85,10 @@ func newTracer(o Options) *tracer {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest}, threads: map[int]*thread{}}
+	if o.Watch == nil {
+		o.Watch = new(Watch)
+	}
+	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest, watch: o.Watch}, threads: map[int]*thread{}}
 	if o.NoFilter {
 		t.mode = toSyscall
 	}
