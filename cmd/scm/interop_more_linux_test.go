@@ -226,6 +226,7 @@ func TestReplay(t *testing.T) {
 		file + "#0":           "scm: the report has no case \"0\"\n",
 		file + "#a/b/c/d/e":   "scm: the report has no case \"a/b/c/d/e\"\n",
 		"/nonexistent#1":      "scm: open /nonexistent: no such file or directory\n",
+		"/none#such#1":        "scm: open /none#such: no such file or directory\n",
 		write(t, "{}") + "#1": "scm: …: schema 0, and this reads 2\n",
 	} {
 		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {

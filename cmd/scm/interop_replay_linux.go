@@ -36,10 +36,12 @@ it is run.`,
 			if o.Timeout <= 0 {
 				return fmt.Errorf("--timeout must be more than 0")
 			}
-			file, id, ok := strings.Cut(args[0], "#")
-			if !ok {
+			// The path of a report may have one of its own, and no case has.
+			at := strings.LastIndex(args[0], "#")
+			if at < 0 {
 				return fmt.Errorf("%q is not REPORT#ID", args[0])
 			}
+			file, id := args[0][:at], args[0][at+1:]
 			r, err := report.Read(file)
 			if err != nil {
 				return err

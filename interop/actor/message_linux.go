@@ -139,6 +139,9 @@ func (a *args) control(m *raw.Message, text string) {
 	default:
 		for _, item := range items(text) {
 			b, err := cmsg(item)
+			if err == nil && len(b) > mostControl-len(m.Control) {
+				b, err = nil, fmt.Errorf("more than %d bytes", mostControl)
+			}
 			if err != nil && a.err == nil {
 				a.err = fmt.Errorf("control=%s: %w", item, err)
 			}
@@ -162,6 +165,9 @@ func (a *args) controlLen(m *raw.Message) {
 	m.ControlLen = n
 }
 
+// mostControl is how long a control buffer may be: much longer than any kernel takes.
+const mostControl = 64 << 20
+
 // cmsg is one item of control=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
 // hex(00ff), cmsg(LEVEL,TYPE,HEX) and their :len=, :level=, :type=; and N*ITEM.
 func cmsg(item string) ([]byte, error) {
@@ -170,7 +176,13 @@ func cmsg(item string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if of, _, _ := strings.Cut(rest, "("); strings.Contains(of, "*") {
+			return nil, errors.New("a count inside a count")
+		}
 		b, err := cmsg(rest)
+		if err == nil && (n < 0 || n > mostControl/max(1, len(b))) {
+			return nil, fmt.Errorf("more than %d bytes", mostControl)
+		}
 		return []byte(strings.Repeat(string(b), n)), err
 	}
 	kind, rest, _ := strings.Cut(item, "(")
