@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // ErrInUse is returned by Listen and ListenPacket for a name that a socket has,
 // and for a path at which there is something other than a stale socket file. It
 // wraps EADDRINUSE.
-var ErrInUse error = &limitError{"scm: the address is in use", errnoInUse}
+var ErrInUse error = &limitError{"scm: the address is in use", sys.EADDRINUSE}
 
 // errReplaced is that of a socket file whose name has another file by now.
 var errReplaced error = &limitError{"the new socket file was replaced", syscall.EEXIST}
@@ -28,7 +30,7 @@ func (config Config) bind(ctx context.Context, network, addr string) (fd int, bo
 	if err := ctx.Err(); err != nil {
 		return -1, nil, err
 	}
-	fd, err = sysSocket(network)
+	fd, err = sys.Socket(network, true)
 	if err != nil {
 		return -1, nil, err
 	}
@@ -42,7 +44,7 @@ func (config Config) bind(ctx context.Context, network, addr string) (fd int, bo
 		bound, err = config.bindName(ctx, fd, addr)
 	}
 	if err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return -1, nil, err
 	}
 	return fd, bound, nil
@@ -54,15 +56,15 @@ func (config Config) restrict(fd int, network, addr string) error {
 	if config.Mode&^fs.ModePerm != 0 || isAbstract(addr) {
 		return fmt.Errorf("mode %v for %q: %w", config.Mode, addr, syscall.EINVAL)
 	}
-	return sysRestrict(fd, network, config.Mode)
+	return sys.Restrict(fd, network, config.Mode)
 }
 
 // bindName binds fd to addr. If that is a path, bound is the file, and it may take
 // the place of a stale socket file.
 func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *boundFile, err error) {
 	if isAbstract(addr) {
-		err = withName(addr, func(name string) error { return sysBind(fd, name) })
-		if sysInUse(err) {
+		err = withName(addr, func(name string) error { return sys.Bind(fd, name) })
+		if sys.InUse(err) {
 			err = ErrInUse
 		}
 		return nil, err
@@ -73,7 +75,7 @@ func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *
 	}
 	defer p.close()
 	bound, err = config.bindFresh(fd, p)
-	if sysInUse(err) {
+	if sys.InUse(err) {
 		return config.bindOverStale(ctx, fd, p)
 	}
 	return bound, err
@@ -89,11 +91,11 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	// The path could lead to another folder by now than to the one that is open.
 	// A file that is there before bind is not the one that bind made.
 	if _, err := p.look(p.base); err == nil {
-		return nil, errnoInUse
+		return nil, sys.EADDRINUSE
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err := p.withName(p.base, func(name string) error { return sysBind(fd, name) }); err != nil {
+	if err := p.withName(p.base, func(name string) error { return sys.Bind(fd, name) }); err != nil {
 		return nil, err
 	}
 	info, err := p.look(p.base)

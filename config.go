@@ -12,7 +12,7 @@ import (
 var (
 	// ErrNotUnix is returned for what is no AF_UNIX socket. Over TCP the
 	// kernel would report success and drop the descriptors.
-	ErrNotUnix = errors.New("scm: not a Unix socket")
+	ErrNotUnix = sys.ErrNotUnix
 
 	// ErrBlocking is returned for a socket in blocking mode, which the
 	// runtime's poller cannot wait for. The mode belongs to the open file
@@ -107,16 +107,16 @@ func (config Config) NewConnFD(fd int) (*Conn, error) {
 	if err != nil {
 		return nil, opError("conn", err)
 	}
-	sysClose(fd)
+	sys.Close(fd)
 	return conn, nil
 }
 
 // duplicate makes a Conn of another number for fd's open file description.
 func (config Config) duplicate(fd int) (*Conn, error) {
-	if _, err := sysNetwork(fd); err != nil {
+	if _, err := sys.Network(fd); err != nil {
 		return nil, err
 	}
-	own, err := sysDup(fd)
+	own, err := sys.Dup(fd)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
@@ -126,17 +126,17 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 // take makes a Conn of a number, which is then the Conn's, or closed. bound is its
 // socket file, if we made it.
 func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
-	network, err := sysNetwork(fd)
+	network, err := sys.Network(fd)
 	if err == nil {
 		err = config.prepare(fd)
 	}
 	if err != nil {
 		_ = bound.remove()
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, err
 	}
 	c := &Conn{polled: polled{bound: bound}, network: network, config: config}
-	c.local, c.remote = sysNames(fd, network)
+	c.local, c.remote = socketNames(fd, network)
 	if err := c.open(fd, network); err != nil {
 		return nil, err
 	}
@@ -156,14 +156,14 @@ func (config Config) prepare(fd int) error {
 		err = PassRights(fd, false)
 	}
 	if err == nil && blocks {
-		err = sysSetNonblock(fd, true)
+		err = sys.SetNonblock(fd, true)
 	}
 	return err
 }
 
 // blocks tells whether a socket is in blocking mode, where that is to be changed.
 func (config Config) blocks(fd int) (bool, error) {
-	nonblock, err := sysNonblock(fd)
+	nonblock, err := sys.Nonblock(fd)
 	if err == nil && !nonblock && !config.SetNonblock {
 		err = ErrBlocking
 	}

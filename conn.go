@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Conn is a Unix socket of any type (stream, datagram, seqpacket) in the
@@ -109,13 +111,13 @@ func (c *Conn) Close() error {
 // CloseRead ends receiving, here and for all who have the open file description,
 // by shutdown(2). Calls receive what was sent before, and then [io.EOF]; Recv on a
 // stream or seqpacket socket receives 0 bytes.
-func (c *Conn) CloseRead() error { return c.shutdown(sysShutRead) }
+func (c *Conn) CloseRead() error { return c.shutdown(sys.ShutRead) }
 
 // CloseWrite ends sending, here and for all who have the open file description,
 // by shutdown(2). Sending is then EPIPE, also for a call that waits. The other end
 // reads what was sent, and then the end; on a datagram socket there is no end.
 func (c *Conn) CloseWrite() error {
-	err := c.shutdown(sysShutWrite)
+	err := c.shutdown(sys.ShutWrite)
 	if err == nil {
 		c.sending.wake()
 	}
@@ -125,7 +127,7 @@ func (c *Conn) CloseWrite() error {
 func (c *Conn) shutdown(how int) error {
 	err := c.usable()
 	if err == nil {
-		err = control(c.raw, func(fd int) error { return sysShutdown(fd, how) })
+		err = control(c.raw, func(fd int) error { return sys.Shutdown(fd, how) })
 	}
 	return c.fail("close", err)
 }

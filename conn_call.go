@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // A call is one call of a Conn's method: what it sends or receives, and the
@@ -69,8 +71,8 @@ func (k *call) attempt(sock uintptr) bool {
 		switch {
 		case k.err == nil:
 			return true
-		case sysInterrupted(k.err):
-		case !sysAgain(k.err):
+		case sys.Interrupted(k.err):
+		case !sys.Again(k.err):
 			return true
 		case k.nowait:
 			_ = k.sends || k.atEnd()
@@ -86,7 +88,7 @@ func (k *call) waits() bool {
 	switch {
 	case !k.sends:
 		return k.atEnd()
-	case k.conn.isDatagram() && sysWritable(k.sock):
+	case k.conn.isDatagram() && sys.Writable(k.sock):
 		k.blind = true
 		return true
 	}
@@ -97,16 +99,16 @@ func (k *call) waits() bool {
 // atEnd finds the end of a datagram socket, of which recvmsg with MSG_DONTWAIT has no
 // sign: after a shutdown nothing is sent to it, but there can be something before.
 func (k *call) atEnd() bool {
-	if !k.conn.isDatagram() || !sysReadShut(k.sock) {
+	if !k.conn.isDatagram() || !sys.ReadShut(k.sock) {
 		return false
 	}
 	for {
 		k.err = k.once(k)
 		switch {
 		case k.err == nil:
-		case sysInterrupted(k.err):
+		case sys.Interrupted(k.err):
 			continue
-		case sysAgain(k.err):
+		case sys.Again(k.err):
 			k.err = io.EOF
 		}
 		return true
@@ -127,7 +129,7 @@ func (k *call) inTurn(ctx context.Context, d *direction) error {
 		err = k.conn.pollError(err)
 	}
 	switch {
-	case !sysIsErrno(err):
+	case !sys.IsErrno(err):
 		return err
 	case k.sends:
 		return os.NewSyscallError("sendmsg", err)
@@ -192,7 +194,7 @@ func (k *call) sendPayload() (err error) {
 func (k *call) sendNext() (err error) {
 	held := len(k.msg.FDs)
 	if held == len(k.files) {
-		return sendMsg(k.sock, &k.msg, sysSendFlags)
+		return sendMsg(k.sock, &k.msg, sys.SendFlags)
 	}
 	k.err = errNotHeld
 	closed := k.files[held].Control(k.hold)
@@ -228,7 +230,7 @@ func (k *call) receive(ctx context.Context, p []byte, room int) error {
 }
 
 func (k *call) receiveOnce() error {
-	err := recvOne(k.sock, &k.msg, sysRecvFlags)
+	err := recvOne(k.sock, &k.msg, sys.RecvFlags)
 	if err == nil && k.cut() {
 		k.cause = whyCut(k.sock, &k.msg)
 	}
@@ -236,32 +238,32 @@ func (k *call) receiveOnce() error {
 }
 
 // cut tells whether control data is missing from what was received.
-func (k *call) cut() bool { return k.msg.Flags&sysControlCut != 0 }
+func (k *call) cut() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
 // isMessage reports whether a receive of no bytes and no descriptors is a message, and
 // not the end.
 func (k *call) isMessage() bool {
-	return k.conn.isDatagram() || k.msg.Flags&sysDataCut != 0
+	return k.conn.isDatagram() || k.msg.Flags&sys.Truncated != 0
 }
 
 // whyCut is the reason why descriptors are missing, as far as it can be known
 // while those that came are still open.
 func whyCut(sock int32, m *msg.Message) error {
 	if m.NFD == len(m.FDs) {
-		return errnoNoRoom
+		return sys.EMSGSIZE
 	}
-	fd, err := sysDup(int(sock))
+	fd, err := sys.Dup(int(sock))
 	if err != nil {
 		return err
 	}
-	sysClose(fd)
+	sys.Close(fd)
 	return nil
 }
 
 // closeReceived closes the descriptors that came.
 func (k *call) closeReceived() {
 	for _, fd := range k.fds[:k.msg.NFD] {
-		sysClose(int(fd))
+		sys.Close(int(fd))
 	}
 }
 
@@ -279,7 +281,7 @@ func (k *call) takeFiles() (files []*os.File, err error) {
 			f, err = newFile(int(fd), "received")
 		}
 		if err != nil {
-			sysClose(int(fd))
+			sys.Close(int(fd))
 			continue
 		}
 		files = append(files, f)
@@ -292,5 +294,5 @@ func (k *call) takeFiles() (files []*os.File, err error) {
 
 // sendMessage and receiveMessage are Send and Recv of the caller's message.
 
-func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags|sysSendFlags) }
-func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags|sysRecvFlags) }
+func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags|sys.SendFlags) }
+func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags|sys.RecvFlags) }

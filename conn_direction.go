@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // A direction is one of a Conn's two: the calls that receive, or those that
@@ -52,7 +54,7 @@ func (d *direction) begin(ctx context.Context, wait bool) error {
 		return nil
 	}
 	if !wait {
-		return errnoAgain
+		return sys.EAGAIN
 	}
 	return d.beginQueued(ctx)
 }

@@ -1,5 +1,7 @@
 package scm
 
+import "github.com/scm-rights/scm/internal/sys"
+
 import "context"
 
 // Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For
@@ -22,7 +24,7 @@ func (c *Conn) Send(m *Message, flags int) error {
 		k := newCall(c)
 		defer k.put()
 		k.user, k.flags, k.once = m, flags, (*call).sendMessage
-		k.nowait = flags&sysDontWait != 0
+		k.nowait = flags&sys.DontWait != 0
 		err = k.inTurn(context.Background(), &c.sending)
 	}
 	return c.fail("write", err)
@@ -47,7 +49,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 		k := newCall(c)
 		defer k.put()
 		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
-		k.nowait = flags&sysDontWait != 0
+		k.nowait = flags&sys.DontWait != 0
 		err = k.inTurn(context.Background(), &c.receiving)
 	}
 	return c.fail("read", err)

@@ -1,6 +1,8 @@
 package scm
 
-import "os"
+import (
+	"github.com/scm-rights/scm/internal/sys"
+)
 
 // PeerCred tells which process is at the other end of the connected socket
 // sock: the one that connected, that listened, or that made the pair, with the
@@ -18,11 +20,8 @@ import "os"
 // that has no peer with credentials, TCP's among them, ENOTSOCK, EBADF, … or,
 // where the system has no such call, [ErrUnsupported].
 func PeerCred(sock int) (Cred, error) {
-	cred, call, err := peerCred(int(number(sock)))
-	if err != nil {
-		return Cred{0, -1, -1}, os.NewSyscallError(call, err)
-	}
-	return cred, nil
+	pid, uid, gid, err := sys.PeerCred(int(number(sock)))
+	return Cred{PID: pid, UID: uid, GID: gid}, err
 }
 
 // PeerPIDFD returns a pidfd of the process that [PeerCred] tells of: a
@@ -34,11 +33,7 @@ func PeerCred(sock int) (Cred, error) {
 // kernels if the process is gone, … and [ErrUnsupported] too where there is no
 // such option.
 func PeerPIDFD(sock int) (int, error) {
-	pidfd, err := peerPIDFD(int(number(sock)))
-	if err != nil {
-		return -1, os.NewSyscallError("getsockopt", err)
-	}
-	return pidfd, nil
+	return sys.PeerPIDFD(int(number(sock)))
 }
 
 // PassCred sets whether messages that are received from the socket sock from
@@ -54,7 +49,7 @@ func PeerPIDFD(sock int) (int, error) {
 // it whose memory is not there (SO_ATTACH_FILTER, from a page that FUSE or userfaultfd
 // serves).
 func PassCred(sock int, on bool) error {
-	return pass(sock, optionPassCred, on)
+	return sys.SetOption(int(number(sock)), sys.OptionPassCred, on)
 }
 
 // PassPIDFD sets whether messages that are received from the socket sock from
@@ -62,7 +57,7 @@ func PassCred(sock int, on bool) error {
 // [Message].PIDFD. A receive that does not ask for it closes it.
 // See [PassCred] for errors.
 func PassPIDFD(sock int, on bool) error {
-	return pass(sock, optionPassPIDFD, on)
+	return sys.SetOption(int(number(sock)), sys.OptionPassPIDFD, on)
 }
 
 // PassRights sets whether descriptors may be sent to the socket sock
@@ -75,15 +70,5 @@ func PassPIDFD(sock int, on bool) error {
 // A program that expects no descriptors should turn it off, and where that is
 // [ErrUnsupported] receive without room for any. See [PassCred] for errors.
 func PassRights(sock int, on bool) error {
-	return pass(sock, optionPassRights, on)
-}
-
-// pass sets an option of SOL_SOCKET and sees whether it took.
-func pass(sock, option int, on bool) error {
-	value := 0
-	if on {
-		value = 1
-	}
-	call, err := setOption(int(number(sock)), option, value)
-	return os.NewSyscallError(call, err)
+	return sys.SetOption(int(number(sock)), sys.OptionPassRights, on)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 func self() scm.Cred {
@@ -413,7 +414,7 @@ var _ = Describe("the options of credentials", func() {
 	It("are unsupported where the kernel does not know them", func() {
 		const unknown = 9999
 		for _, on := range []bool{true, false} {
-			err := scm.SetOption(f.b, unknown, on)
+			err := sys.SetOption(f.b, unknown, on)
 			Expect(err).To(MatchError(scm.ErrUnsupported))
 			Expect(err).To(MatchError(unix.ENOPROTOOPT))
 			var call *os.SyscallError
@@ -423,7 +424,7 @@ var _ = Describe("the options of credentials", func() {
 
 	It("are unsupported where the kernel takes them and does nothing", func() {
 		// As Linux does with this old one, and gVisor with those that it lacks.
-		err := scm.SetOption(f.b, unix.SO_BSDCOMPAT, true)
+		err := sys.SetOption(f.b, unix.SO_BSDCOMPAT, true)
 		Expect(err).To(MatchError(scm.ErrUnsupported))
 		Expect(err).To(MatchError(unix.ENOPROTOOPT))
 	})

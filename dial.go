@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Dial connects to a Unix socket, by socket(2) and connect(2). network is "unix"
@@ -38,7 +40,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	fd, err := sysSocket(network)
+	fd, err := sys.Socket(network, true)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +51,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 		err = connect(ctx, fd, addr)
 	}
 	if err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, err
 	}
 	c, err := config.take(fd, nil)
@@ -62,14 +64,27 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 // connect waits while the other end's queue is full, which cannot be polled for.
 func connect(ctx context.Context, fd int, addr string) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := withName(addr, func(name string) error { return sysConnect(fd, name) })
-		if !sysAgain(err) {
+		err := withName(addr, func(name string) error { return sys.Connect(fd, name) })
+		if !sys.Again(err) {
 			return err
 		}
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 	}
+}
+
+// socketNames returns the addresses of both ends: the own one is unnamed and the other one
+// nil where there is none, or where the system does not tell.
+func socketNames(fd int, network string) (local, remote *net.UnixAddr) {
+	local = unixAddr(network, "")
+	if name, err := sys.LocalName(fd); err == nil {
+		local = unixAddr(network, name)
+	}
+	if name, err := sys.RemoteName(fd); err == nil {
+		remote = unixAddr(network, name)
+	}
+	return local, remote
 }
 
 func unixAddr(network, name string) *net.UnixAddr {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Expect is what a partner may pass: how many descriptors, and what each must
@@ -132,7 +134,7 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 func (e Expect) hold(m *Message) error {
 	fds := m.FDs[:m.NFD]
 	var failed *ExpectError
-	if cut(m.Flags) && !e.Truncated {
+	if m.Flags&sys.ControlTruncated != 0 && !e.Truncated {
 		failed = &ExpectError{Index: -1, Want: "a whole message", Got: descriptors(m.NFD) + " of a message that was cut"}
 	} else {
 		failed = e.find(fds)
@@ -143,7 +145,7 @@ func (e Expect) hold(m *Message) error {
 	closeAll(fds)
 	m.NFD = 0
 	if m.PIDFD != nil && *m.PIDFD >= 0 {
-		closeNumber(*m.PIDFD)
+		sys.Close(int(number(*m.PIDFD)))
 		*m.PIDFD = -1
 	}
 	return failed
@@ -164,7 +166,7 @@ func (e Expect) Check(fds []int) error {
 func closeAll(fds []int) {
 	for i, fd := range fds {
 		if fd >= 0 && !slices.Contains(fds[i+1:], fd) {
-			closeNumber(fd)
+			sys.Close(int(number(fd)))
 		}
 	}
 	for i := range fds {
@@ -174,43 +176,35 @@ func closeAll(fds []int) {
 
 // find returns what is wrong first, and closes nothing.
 func (e Expect) find(fds []int) *ExpectError {
-	if e.unanswerable() {
+	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == "path") {
 		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot tell", Err: ErrUnsupported}
 	}
 	if len(fds) < e.Min || len(fds) > e.Max {
 		return &ExpectError{Index: -1, Want: e.number(), Got: descriptors(len(fds))}
 	}
 	for i, fd := range fds {
-		f, err := look(int(number(fd)))
+		f, err := sys.Look(int(number(fd)))
 		switch {
 		case err != nil:
 			return &ExpectError{Index: i, Want: e.wanted(), Got: "one that could not be looked at", Err: err}
 		case !e.takes(f):
-			return &ExpectError{Index: i, Want: e.wanted(), Got: f.words()}
+			return &ExpectError{Index: i, Want: e.wanted(), Got: words(f)}
 		}
 	}
 	return nil
 }
 
-// file is what the system tells of an open file.
-type file struct {
-	kind                  Kind
-	family, typ, protocol int    // of a socket
-	access                string // "read-only", "write-only", "read-write", "path" or "none"
-	seals                 int    // of a file that can have some
-}
-
 // takes tells whether a file is as expected.
-func (e Expect) takes(f file) bool {
-	if e.socket() && f.kind != "socket" {
+func (e Expect) takes(f sys.File) bool {
+	if e.socket() && f.Kind != "socket" {
 		return false
 	}
-	return (e.Kind == "" || e.Kind == f.kind) &&
-		(e.Family == 0 || e.Family == f.family) &&
-		(e.Type == 0 || e.Type == f.typ) &&
-		(e.Protocol == 0 || e.Protocol == f.protocol) &&
-		e.opened(f.access) &&
-		f.seals&e.Seals == e.Seals
+	return (e.Kind == "" || string(e.Kind) == f.Kind) &&
+		(e.Family == 0 || e.Family == f.Family) &&
+		(e.Type == 0 || e.Type == f.Type) &&
+		(e.Protocol == 0 || e.Protocol == f.Protocol) &&
+		e.opened(f.Access) &&
+		f.Seals&e.Seals == e.Seals
 }
 
 // socket tells whether something is wanted that only a socket has.
@@ -281,13 +275,13 @@ func (e Expect) wanted() string {
 }
 
 // words is what a file is, in words.
-func (f file) words() string {
-	text := nameFile(f.kind, f.family, f.typ, f.protocol) + " (" + nameAccess(f.kind, f.access) + ")"
+func words(f sys.File) string {
+	text := nameFile(Kind(f.Kind), f.Family, f.Type, f.Protocol) + " (" + nameAccess(Kind(f.Kind), f.Access) + ")"
 	switch {
-	case f.kind == "memfd" && f.seals == 0:
+	case f.Kind == "memfd" && f.Seals == 0:
 		text += " without seals"
-	case f.kind == "memfd":
-		text += " sealed against " + nameSeals(f.seals)
+	case f.Kind == "memfd":
+		text += " sealed against " + nameSeals(f.Seals)
 	}
 	return text
 }
@@ -305,10 +299,10 @@ func nameFile(kind Kind, family, typ, protocol int) string {
 	case "socket":
 		var words []string
 		if family != 0 {
-			words = append(words, nameFamily(family))
+			words = append(words, sys.FamilyName(family))
 		}
 		if typ != 0 {
-			words = append(words, nameType(typ))
+			words = append(words, sys.TypeName(typ))
 		}
 		name = strings.Join(append(words, "socket"), " ")
 		if protocol != 0 {

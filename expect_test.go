@@ -20,6 +20,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // sample is a file as a partner could pass it, and what it is.
@@ -331,7 +332,7 @@ var _ = Describe("Expect", func() {
 			"":                       "",
 			"anon_inode:[perf event": "perf event",
 		} {
-			Expect(scm.AnonymousKind(name)).To(Equal(kind), name)
+			Expect(sys.AnonymousKind(name)).To(Equal(string(kind)), name)
 		}
 	})
 

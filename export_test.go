@@ -4,9 +4,6 @@ package scm
 
 // For the specs, which are in a package of their own.
 
-// AnonymousKind is anonymousKind: a kernel has one form of each name.
-var AnonymousKind = anonymousKind
-
 // RemoveAside removes the file at a path only if it is the other one.
 func RemoveAside(path, other string) error {
 	p, err := openPlace(path)
@@ -25,6 +22,3 @@ func RemoveAside(path, other string) error {
 	}
 	return p.removeAside(info)
 }
-
-// SetOption is pass for any option: a kernel that lacks the real ones is rare.
-var SetOption = pass

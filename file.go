@@ -32,7 +32,7 @@ const nameBytes = 4096
 // RecvFile then returns the first piece as the name: use "unixpacket" there.
 func (c *Conn) SendFile(name string, f syscall.Conn) error {
 	if len(name) >= nameBytes {
-		return c.fail("write", errnoNameTooLong)
+		return c.fail("write", sys.ENAMETOOLONG)
 	}
 	return c.fail("write", c.sendOne(context.Background(), []byte(name), f, nil))
 }
@@ -50,15 +50,15 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(context.Background(), p)
 	if err == nil && n >= nameBytes {
-		sysClose(fd)
-		err = errnoNameTooLong
+		sys.Close(fd)
+		err = sys.ENAMETOOLONG
 	}
 	if err != nil {
 		return nil, c.fail("read", err)
 	}
 	f, err := newFile(fd, strings.TrimSuffix(string(p[:n]), "\x00"))
 	if err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, c.fail("read", err)
 	}
 	return f, nil
@@ -85,14 +85,14 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // first file of a program also needs the numbers of the runtime's poller.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(number(fd))
-	if err := sysCloseOnExec(fd); err != nil {
+	if err := sys.CloseOnExec(fd); err != nil {
 		return nil, err
 	}
 	return newFile(fd, name)
 }
 
 func newFile(fd int, name string) (*os.File, error) {
-	if sysPollable(fd) {
+	if sys.Pollable(fd) {
 		if err := sys.StartPoller(); err != nil {
 			return nil, err
 		}
@@ -105,16 +105,16 @@ func newFile(fd int, name string) (*os.File, error) {
 // O_NONBLOCK once, when it is given a number: it is given that of a file that blocks,
 // which then becomes fd's.
 func unpolledFile(fd int, name string) (*os.File, error) {
-	own, err := sysStandIn(fd)
+	own, err := sys.StandIn(fd)
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(own), name)
-	if err := sysReplace(own, fd); err != nil {
+	if err := sys.Replace(own, fd); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	sysClose(fd)
+	sys.Close(fd)
 	return f, nil
 }
 
@@ -164,7 +164,7 @@ func (c *Conn) receiveOne(ctx context.Context, p []byte) (n, fd int, err error) 
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(ctx, p, sysPairRoom); err != nil {
+	if err := k.receive(ctx, p, sys.PairRoom); err != nil {
 		return 0, -1, err
 	}
 	n = k.msg.N
@@ -174,7 +174,7 @@ func (c *Conn) receiveOne(ctx context.Context, p []byte) (n, fd int, err error) 
 	case k.cut():
 		err = &TruncatedError{N: n, Cause: k.cause}
 	case k.msg.NFD > 1:
-		err = &TruncatedError{N: n, Cause: errnoNoRoom}
+		err = &TruncatedError{N: n, Cause: sys.EMSGSIZE}
 	case n == 0 && !c.isDatagram():
 		err = io.EOF
 	default:

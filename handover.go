@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // SendConn passes a connection on: it sends conn's descriptor with one 0 byte,
@@ -121,7 +123,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 	}
 	if err == nil {
 		if unix, err = c.examine(fd, listens); err != nil {
-			sysClose(fd)
+			sys.Close(fd)
 		}
 	}
 	switch {
@@ -136,7 +138,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 
 // examine tells whether a received socket is of AF_UNIX, or why it is refused.
 func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
-	listening, err := sysListening(fd)
+	listening, err := sys.Listening(fd)
 	switch {
 	case err != nil:
 		return false, err
@@ -145,12 +147,12 @@ func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 	}
 	blocks, err := c.config.blocks(fd)
 	if err == nil && blocks {
-		err = sysSetNonblock(fd, true)
+		err = sys.SetNonblock(fd, true)
 	}
 	if err != nil {
 		return false, err
 	}
-	_, err = sysNetwork(fd)
+	_, err = sys.Network(fd)
 	if errors.Is(err, ErrNotUnix) {
 		return false, nil
 	}

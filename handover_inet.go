@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // internetSocket is a received socket of AF_INET or AF_INET6. Package net cannot have
@@ -27,8 +29,8 @@ type internetName struct {
 
 // open puts a socket into the poller. The number is then the socket's, or closed.
 func (s *internetSocket) open(fd int) (err error) {
-	if s.network, err = sysInternet(fd); err != nil {
-		sysClose(fd)
+	if s.network, err = sys.Internet(fd); err != nil {
+		sys.Close(fd)
 		return err
 	}
 	return s.polled.open(fd, s.network)
@@ -39,7 +41,7 @@ func (s *internetSocket) name(n *internetName, peer bool) net.Addr {
 	n.once.Do(func() {
 		var name netip.AddrPort
 		_ = control(s.raw, func(fd int) (err error) {
-			name, err = sysInternetName(fd, peer)
+			name, err = sys.InternetName(fd, peer)
 			return err
 		})
 		switch s.network {
@@ -93,8 +95,8 @@ func (c *internetConn) Read(p []byte) (n int, err error) {
 	}
 	waiting := c.raw.Read(func(fd uintptr) bool {
 		for {
-			if n, err = sysReceive(int(fd), p); !sysInterrupted(err) {
-				return !sysAgain(err)
+			if n, err = sys.Receive(int(fd), p); !sys.Interrupted(err) {
+				return !sys.Again(err)
 			}
 		}
 	})
@@ -116,12 +118,12 @@ func (c *internetConn) Write(p []byte) (n int, err error) {
 	waiting := c.raw.Write(func(fd uintptr) bool {
 		for {
 			m := 0
-			m, err = sysSend(int(fd), p[n:])
+			m, err = sys.Send(int(fd), p[n:])
 			switch {
-			case sysInterrupted(err):
+			case sys.Interrupted(err):
 				continue
 			case err != nil:
-				return !sysAgain(err)
+				return !sys.Again(err)
 			}
 			n += m
 			if n == len(p) || m == 0 || c.network != "tcp" {
@@ -146,13 +148,13 @@ func (c *internetConn) SetWriteDeadline(t time.Time) error {
 	return c.fail("set", c.setDeadline((*os.File).SetWriteDeadline, t))
 }
 
-func (c *internetConn) CloseRead() error  { return c.shutdown(sysShutRead) }
-func (c *internetConn) CloseWrite() error { return c.shutdown(sysShutWrite) }
+func (c *internetConn) CloseRead() error  { return c.shutdown(sys.ShutRead) }
+func (c *internetConn) CloseWrite() error { return c.shutdown(sys.ShutWrite) }
 
 func (c *internetConn) shutdown(how int) error {
 	err := c.usable()
 	if err == nil {
-		err = control(c.raw, func(fd int) error { return sysShutdown(fd, how) })
+		err = control(c.raw, func(fd int) error { return sys.Shutdown(fd, how) })
 	}
 	return c.fail("close", err)
 }
@@ -189,7 +191,7 @@ func (l *internetListener) Accept() (net.Conn, error) {
 		l.accepted = os.NewFile(uintptr(fd), "accepted")
 	}
 	c, err := net.FileConn(l.accepted) // a duplicate
-	if sysTableFull(err) {
+	if sys.TableFull(err) {
 		return nil, l.fail("accept", err)
 	}
 	l.closeAccepted()

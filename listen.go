@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Listener is a listening Unix socket in the runtime's poller. It is a
@@ -83,9 +85,9 @@ func (config Config) listen(ctx context.Context, network, addr string) (*Listene
 	if err != nil {
 		return nil, err
 	}
-	if err := sysListen(fd); err != nil {
+	if err := sys.Listen(fd); err != nil {
 		_ = bound.remove()
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, err
 	}
 	l, err := config.takeListener(fd, bound)
@@ -122,17 +124,17 @@ func (config Config) listenPacket(ctx context.Context, network, addr string) (*C
 // takeListener makes a Listener of a number, which is then the Listener's, or
 // closed. bound is its socket file, if we made it.
 func (config Config) takeListener(fd int, bound *boundFile) (*Listener, error) {
-	network, err := sysNetwork(fd)
+	network, err := sys.Network(fd)
 	if err == nil {
 		err = config.prepare(fd)
 	}
 	if err != nil {
 		_ = bound.remove()
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, err
 	}
 	l := &Listener{polled: polled{bound: bound}, config: config, check: config.Check}
-	l.addr, _ = sysNames(fd, network)
+	l.addr, _ = socketNames(fd, network)
 	if err := l.open(fd, network); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Message is one whole message, to send or received. The zero value of a field
@@ -162,7 +164,7 @@ func (p *parts) outgoing(m *Message) (out msg.Message, err error) {
 	}
 	out.FDs = p.fds[:len(m.FDs)]
 	if m.Addr != nil {
-		n, err := putAddr(&p.name, m.Addr.Name)
+		n, err := sys.PutAddr(&p.name, m.Addr.Name)
 		if err != nil {
 			return out, err
 		}
@@ -199,7 +201,7 @@ func (p *parts) received(m *Message, in *msg.Message) {
 		m.FDs[i] = int(fd)
 	}
 	if m.Addr != nil {
-		m.Addr.Name = addrName(p.name[:min(in.NameLen, len(p.name))])
+		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
 	}
 	if m.Cred != nil && p.cred.Came() {
 		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}

@@ -2,6 +2,8 @@ package scm
 
 import (
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Nonblock tells whether O_NONBLOCK is set on f, a file that was received, say.
@@ -16,7 +18,7 @@ func Nonblock(f syscall.Conn) (bool, error) {
 	}
 	var on bool
 	err = control(raw, func(fd int) error {
-		on, err = sysNonblock(fd)
+		on, err = sys.Nonblock(fd)
 		return err
 	})
 	return on, err
@@ -36,5 +38,5 @@ func SetNonblock(f syscall.Conn, on bool) error {
 	if err != nil {
 		return err
 	}
-	return control(raw, func(fd int) error { return sysSetNonblock(fd, on) })
+	return control(raw, func(fd int) error { return sys.SetNonblock(fd, on) })
 }

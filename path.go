@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // withName calls use with the name of a Unix address that the kernel takes for
@@ -11,17 +13,17 @@ import (
 func withName(addr string, use func(name string) error) error {
 	switch {
 	case isAbstract(addr):
-		if len(addr) > sysMaxAbstract {
-			return nameTooLong(addr, sysMaxAbstract)
+		if len(addr) > sys.MaxAbstract {
+			return nameTooLong(addr, sys.MaxAbstract)
 		}
 		return use(addr)
-	case len(addr) <= sysMaxName:
+	case len(addr) <= sys.MaxName:
 		if err := checkPath(addr); err != nil {
 			return err
 		}
 		return use(addr)
 	case !sysHasLongPaths:
-		return nameTooLong(addr, sysMaxName)
+		return nameTooLong(addr, sys.MaxName)
 	}
 	p, err := openPlace(addr)
 	if err != nil {
@@ -34,12 +36,12 @@ func withName(addr string, use func(name string) error) error {
 // withName calls use with a name that the kernel takes for the file base in the
 // folder. It is the path as it was given, if that is not too long.
 func (p *place) withName(base string, use func(name string) error) error {
-	if base == p.base && len(p.path) <= sysMaxName {
+	if base == p.base && len(p.path) <= sys.MaxName {
 		return use(p.path)
 	}
 	name := p.name(base)
-	if len(name) > sysMaxName {
-		return nameTooLong(p.path, sysMaxName)
+	if len(name) > sys.MaxName {
+		return nameTooLong(p.path, sys.MaxName)
 	}
 	return use(name)
 }
@@ -54,11 +56,11 @@ func checkPath(path string) error {
 
 // nameTooLong says by how much.
 func nameTooLong(addr string, most int) error {
-	return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, errnoNameTooLong)
+	return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, sys.ENAMETOOLONG)
 }
 
 // isAbstract tells names that are no paths: those with "@" in the place of the
 // 0 byte, and the empty one, for which the kernel chooses.
 func isAbstract(addr string) bool {
-	return hasAbstract && (addr == "" || addr[0] == '@')
+	return sys.HasAbstract && (addr == "" || addr[0] == '@')
 }

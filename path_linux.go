@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // sysHasLongPaths: a path that is longer than sun_path is reached by way of its
@@ -50,7 +52,7 @@ func inFolder(path string, f func(folder, fileInfo) error) error {
 		return f(at, info)
 	}
 	failed := &os.PathError{Op: "open", Path: path, Err: err}
-	if !sysTableFull(err) {
+	if !sys.TableFull(err) {
 		return failed
 	}
 	onThread(func() {
@@ -93,7 +95,7 @@ func openPath(at int, path string, flags int) (fd int, info fileInfo, err error)
 	}
 	var st unix.Stat_t
 	if err := uninterrupted(func() error { return unix.Fstat(fd, &st) }); err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return -1, info, os.NewSyscallError("fstat", err)
 	}
 	return fd, infoOf(&st), nil
@@ -111,7 +113,7 @@ func uninterrupted(call func() error) error {
 // that has a table of its own finds the numbers of another one.
 func numberName(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }
 
-func (f folder) close() { sysClose(f.fd) }
+func (f folder) close() { sys.Close(f.fd) }
 
 // name is a path to a file of the folder, wherever that is.
 func (f folder) name(base string) string { return numberName(f.fd) + "/" + base }
@@ -169,13 +171,13 @@ func (p *place) hold() (h heldFile, err error) {
 	return h, nil
 }
 
-func (h heldFile) close() { sysClose(h.fd) }
+func (h heldFile) close() { sys.Close(h.fd) }
 
 // connect connects sock to the file that is held, whatever is at its path by now.
 func (h heldFile) connect(p *place, sock int) error {
-	err := sysConnect(sock, numberName(h.fd))
+	err := sys.Connect(sock, numberName(h.fd))
 	if errors.Is(err, unix.ENOENT) { // there is no /proc
-		err = p.withName(p.base, func(name string) error { return sysConnect(sock, name) })
+		err = p.withName(p.base, func(name string) error { return sys.Connect(sock, name) })
 	}
 	return err
 }
@@ -245,11 +247,11 @@ func boundInode(sock int) (uint32, error) {
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|openFlags, unix.NETLINK_SOCK_DIAG)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return 0, os.NewSyscallError("socket", err)
 	}
-	defer sysClose(fd)
+	defer sys.Close(fd)
 	order := binary.NativeEndian
 	request := order.AppendUint32(nil, requestSize)
 	request = order.AppendUint16(request, unix.SOCK_DIAG_BY_FAMILY)

@@ -5,6 +5,8 @@ package scm
 import (
 	"io/fs"
 	"os"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 const sysHasLongPaths = false
@@ -45,7 +47,7 @@ func inFolder(path string, f func(folder, fileInfo) error) error {
 
 func (folder) close()                         {}
 func (f folder) name(base string) string      { return f.path + base }
-func (f folder) remove(base string) error     { return sysUnlink(f.path + base) }
+func (f folder) remove(base string) error     { return sys.Unlink(f.path + base) }
 func (f folder) rename(from, to string) error { return os.Rename(f.path+from, f.path+to) }
 
 func (f folder) look(base string) (fileInfo, error) {
@@ -63,7 +65,7 @@ func (f folder) putBack(from, to string) error {
 }
 
 // lockable opens the folder for sysLock.
-func (f folder) lockable() (fd int, err error) { return sysOpenFolder(f.path) }
+func (f folder) lockable() (fd int, err error) { return sys.OpenFolder(f.path) }
 
 // heldFile is a file of a folder.
 type heldFile struct{ info fileInfo }
@@ -76,7 +78,7 @@ func (p *place) hold() (h heldFile, err error) {
 func (heldFile) close() {}
 
 func (heldFile) connect(p *place, sock int) error {
-	return p.withName(p.base, func(name string) error { return sysConnect(sock, name) })
+	return p.withName(p.base, func(name string) error { return sys.Connect(sock, name) })
 }
 
 // verify cannot ask which file is the socket's.
@@ -89,7 +91,7 @@ func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
 		err = errReplaced
 	}
 	if err == nil {
-		err = sysChmod(p.folder.path+p.base, mode)
+		err = sys.Chmod(p.folder.path+p.base, mode)
 	}
 	return err
 }

@@ -25,7 +25,7 @@ type polled struct {
 func (p *polled) open(fd int, name string) (err error) {
 	if err := sys.StartPoller(); err != nil {
 		_ = p.bound.remove()
-		sysClose(fd)
+		sys.Close(fd)
 		return err
 	}
 	p.file = os.NewFile(uintptr(fd), name)
@@ -53,10 +53,10 @@ func (p *polled) accept() (fd int, err error) {
 		for {
 			fd = -1
 			if err = readyToAccept(int(sock)); err == nil {
-				fd, err = sysAccept(int(sock))
+				fd, err = sys.Accept(int(sock))
 			}
-			if !sysInterrupted(err) && !sysAborted(err) {
-				return !sysAgain(err)
+			if !sys.Interrupted(err) && !sys.Aborted(err) {
+				return !sys.Again(err)
 			}
 		}
 	})
@@ -68,12 +68,12 @@ func (p *polled) accept() (fd int, err error) {
 
 // readyToAccept is EAGAIN where there is no connection. O_NONBLOCK is then set.
 func readyToAccept(sock int) error {
-	if err := sysReadable(sock); err != nil {
+	if err := sys.Readable(sock); err != nil {
 		return err
 	}
-	nonblock, err := sysNonblock(sock)
+	nonblock, err := sys.Nonblock(sock)
 	if err == nil && !nonblock {
-		err = sysSetNonblock(sock, true)
+		err = sys.SetNonblock(sock, true)
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/scm-rights/scm/internal/msg"
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // These systems have no MSG_CMSG_CLOEXEC, or had none until lately (illumos): the backend sets close-on-exec after
@@ -47,7 +49,7 @@ func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 
 // withoutFork receives while no child can be started.
 func withoutFork(sock int32, flags int, receive func(flags int) error) error {
-	wait := flags&dontWait == 0 && blocking(sock)
+	wait := flags&sys.DontWait == 0 && blocking(sock)
 	for {
 		if wait {
 			if err := waitReadable(sock); err != nil {
@@ -55,7 +57,7 @@ func withoutFork(sock int32, flags int, receive func(flags int) error) error {
 			}
 		}
 		syscall.ForkLock.RLock()
-		err := receive(flags | dontWait)
+		err := receive(flags | sys.DontWait)
 		syscall.ForkLock.RUnlock()
 		if !wait || err != unix.EAGAIN {
 			return err

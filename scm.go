@@ -58,6 +58,8 @@ import (
 	"errors"
 	"math"
 	"os"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 const (
@@ -74,12 +76,12 @@ var (
 	// ErrTooManyFDs is returned before any system call for more than MaxFDs
 	// descriptors, or room for more. It wraps EINVAL, which is what the
 	// kernel would say.
-	ErrTooManyFDs error = &limitError{"scm: more than 253 descriptors in a message", errnoTooManyFDs}
+	ErrTooManyFDs error = &limitError{"scm: more than 253 descriptors in a message", sys.EINVAL}
 
 	// ErrTooManyBuffers is returned before any system call for more than
 	// MaxBuffers buffers. It wraps EMSGSIZE, which is what the kernel would
 	// say.
-	ErrTooManyBuffers error = &limitError{"scm: more than 1024 buffers in a message", errnoTooManyBuffers}
+	ErrTooManyBuffers error = &limitError{"scm: more than 1024 buffers in a message", sys.EMSGSIZE}
 
 	// ErrUnsupported is wrapped by every error on systems that cannot pass
 	// descriptors. It is errors.ErrUnsupported.

@@ -38,7 +38,7 @@ func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boun
 		return nil, err
 	}
 	bound, err := config.bindFresh(fd, p)
-	if sysInUse(err) {
+	if sys.InUse(err) {
 		err = ErrInUse
 	}
 	return bound, err
@@ -83,16 +83,16 @@ func (h heldFile) isAlive(p *place) (bool, error) {
 	if !h.info.isSocket() {
 		return true, nil
 	}
-	fd, err := sysSocket("unixgram")
+	fd, err := sys.Socket("unixgram", true)
 	if err != nil {
 		return false, err
 	}
-	defer sysClose(fd)
+	defer sys.Close(fd)
 	err = h.connect(p, fd)
 	switch {
-	case sysRefused(err):
+	case sys.Refused(err):
 		return false, nil
-	case err == nil || sysOtherType(err):
+	case err == nil || sys.OtherType(err):
 		return true, nil
 	}
 	return false, err
@@ -144,8 +144,8 @@ func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 	}
 	end := time.Now().Add(lockPatience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err = sysLock(fd)
-		if !sysAgain(err) {
+		err = sys.Lock(fd)
+		if !sys.Again(err) {
 			break
 		}
 		left := time.Until(end)
@@ -158,10 +158,10 @@ func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 		}
 	}
 	if err != nil {
-		sysClose(fd)
+		sys.Close(fd)
 		return nil, err
 	}
-	return func() { sysClose(fd) }, nil
+	return func() { sys.Close(fd) }, nil
 }
 
 // wait waits for what gives no sign.

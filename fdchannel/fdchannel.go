@@ -24,6 +24,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // errNone is the end, which on a seqpacket socket looks like an empty message,
@@ -35,7 +36,8 @@ var errNone = errors.New("fdchannel: no descriptor: the end, or a message withou
 // each is given to NewEndpoint or Init. On error there are none, both are -1, and
 // the error is an errno; macOS, which has no such sockets, always has one.
 func NewConnectedSockets() ([2]int, error) {
-	return newSockets()
+	a, b, err := sys.Pair("unixpacket", false)
+	return [2]int{a, b}, bare(err)
 }
 
 // Endpoint is one end of a channel of descriptors. It must not be copied, and
@@ -66,7 +68,7 @@ func NewEndpoint(sockfd int) *Endpoint {
 
 // Destroy closes the socket. No other method may be running or called after.
 func (ep *Endpoint) Destroy() {
-	closeFD(ep.sockfd)
+	sys.Close(ep.sockfd)
 	ep.sockfd = -1
 }
 
@@ -76,7 +78,7 @@ func (ep *Endpoint) Destroy() {
 //
 // What was sent before can still be received.
 func (ep *Endpoint) Shutdown() {
-	shutdown(ep.sockfd)
+	_ = sys.Shutdown(ep.sockfd, sys.ShutBoth)
 }
 
 // SendFD sends the descriptor fd in an empty message, with one sendmsg(2). It
@@ -109,19 +111,19 @@ func (ep *Endpoint) RecvFD() (int, error) {
 // RecvFDNonblock is RecvFD, but does not wait: if nothing has come the error is
 // EAGAIN.
 func (ep *Endpoint) RecvFDNonblock() (int, error) {
-	return ep.recv(msgDontWait)
+	return ep.recv(sys.DontWait)
 }
 
 func (ep *Endpoint) recv(flags int) (int, error) {
 	var fds [1]int
 	m := scm.Message{FDs: fds[:]}
-	if err := scm.Recv(ep.sockfd, &m, flags|msgTrunc); err != nil {
+	if err := scm.Recv(ep.sockfd, &m, flags|sys.Truncated); err != nil {
 		return -1, bare(err)
 	}
 	switch {
-	case m.Flags&msgCtrunc != 0:
+	case m.Flags&sys.ControlTruncated != 0:
 		if m.NFD == 1 {
-			closeFD(fds[0])
+			sys.Close(fds[0])
 		}
 		return -1, &scm.TruncatedError{N: m.N}
 	case m.NFD == 0:

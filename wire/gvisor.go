@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // GVisor is SendFD and RecvFD of gVisor's pkg/fdchannel. Package scm/fdchannel
@@ -37,7 +38,7 @@ func (f gvisor) Recv(sock int) (text string, fds []int, err error) {
 	}
 	fds = m.FDs[:m.NFD]
 	switch {
-	case m.Flags&dataTruncated != 0:
+	case m.Flags&sys.Truncated != 0:
 		return "", nil, f.refuse(fds, "a payload came")
 	case len(fds) == 0:
 		return "", nil, io.EOF

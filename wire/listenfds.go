@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // listenFDsStart is the first number that a service manager passes.
@@ -47,7 +49,7 @@ func ListenFDs() (fds []int, names []string, err error) {
 		}
 	}
 	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {
-		switch own, err := isCloseOnExec(fd); {
+		switch own, err := sys.IsCloseOnExec(fd); {
 		case err != nil:
 			return nil, nil, err
 		case own:
@@ -55,7 +57,7 @@ func ListenFDs() (fds []int, names []string, err error) {
 		}
 	}
 	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {
-		if err := closeOnExec(fd); err != nil {
+		if err := sys.CloseOnExec(fd); err != nil {
 			return nil, nil, err
 		}
 		fds = append(fds, fd)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Notify is what a service sends to the socket that NOTIFY_SOCKET names, and
@@ -53,7 +54,7 @@ func (f notify) Recv(sock int) (text string, fds []int, err error) {
 	fds = m.FDs[:m.NFD]
 	text = strings.TrimSuffix(string(p[:m.N]), "\x00")
 	switch {
-	case m.Flags&dataTruncated != 0:
+	case m.Flags&sys.Truncated != 0:
 		return "", nil, f.refuse(fds, "a state of more than %d bytes", notifyText)
 	case strings.ContainsRune(text, 0):
 		return "", nil, f.refuse(fds, "a 0 byte in the state")

@@ -29,7 +29,15 @@ func DialNotify() (sock int, err error) {
 	case name[0] != '/' && name[0] != '@':
 		return -1, theNotify.errorf("NOTIFY_SOCKET is %q, neither a path nor an abstract name", name)
 	}
-	return dialDatagram(name)
+	sock, err = sys.Socket("unixgram", false)
+	if err != nil {
+		return -1, err
+	}
+	if err := sys.Connect(sock, name); err != nil {
+		sys.Close(sock)
+		return -1, err
+	}
+	return sock, nil
 }
 
 // NotifyStore asks the service manager to keep the descriptors, and to hand them
@@ -105,9 +113,9 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 	if err != nil {
 		return err
 	}
-	flags := noSignal
+	flags := sys.NoSignal
 	if ctx.Done() != nil {
-		flags |= dontWait // a system call that waits does not end with ctx
+		flags |= sys.DontWait // a system call that waits does not end with ctx
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		var sent error
@@ -118,7 +126,7 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 		switch {
 		case err != nil:
 			return err
-		case ctx.Done() == nil || !wouldWait(sent):
+		case ctx.Done() == nil || !sys.Again(sent):
 			return sent
 		}
 		if err := wait(ctx, pause); err != nil {

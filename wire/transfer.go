@@ -6,13 +6,14 @@ import (
 	"syscall"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // send sends the payload and the descriptors, which go with its first byte.
 func send(sock int, payload []byte, fds []int, unpadded bool) error {
 	for {
 		m := scm.Message{Buffers: buffers(payload), FDs: fds, Unpadded: unpadded}
-		if err := again(func() error { return scm.Send(sock, &m, noSignal) }); err != nil {
+		if err := again(func() error { return scm.Send(sock, &m, sys.NoSignal) }); err != nil {
 			return err
 		}
 		if payload = payload[m.N:]; len(payload) == 0 {
@@ -28,7 +29,7 @@ func (l label) recv(sock int, m *scm.Message) error {
 	if err := again(func() error { return scm.Recv(sock, m, 0) }); err != nil {
 		return err
 	}
-	if m.Flags&controlTruncated != 0 {
+	if m.Flags&sys.ControlTruncated != 0 {
 		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, or no number was free", len(m.FDs))
 	}
 	return nil
@@ -83,6 +84,12 @@ func buffers(p []byte) [][]byte {
 		return nil
 	}
 	return [][]byte{p}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		sys.Close(fd)
+	}
 }
 
 // again repeats a call that a signal interrupted.

@@ -2,7 +2,10 @@
 
 package pure
 
-import "github.com/scm-rights/scm/internal/msg"
+import (
+	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
+)
 
 // SendBatch sends up to msg.MaxBatch messages one after the other.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
@@ -43,7 +46,7 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	}
 	for i := range ms {
 		if i > 0 {
-			flags |= dontWait
+			flags |= sys.DontWait
 		}
 		if err := Recv(sock, &ms[i], flags); err != nil {
 			return done(i, err)

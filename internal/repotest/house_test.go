@@ -30,16 +30,16 @@ var anything = []string{"..."}
 
 var rules = []rule{
 	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
-	{[]string{"internal/sys"}, []string{xsys}},
+	{[]string{"internal/sys"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/msg"}, nil},
 	{[]string{"csrc"}, []string{"internal/msg"}},
-	{[]string{"internal/pure"}, []string{"internal/msg", xsys}},
+	{[]string{"internal/pure"}, []string{"internal/msg", "internal/sys", xsys}},
 	{[]string{"internal/fdtest"}, []string{xsys}},
 	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", xsys}},
 	{[]string{"internal/mutant", "internal/repotest", "internal/torture", "internal/soak"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
-	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/fdtest", xsys}},
+	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/fdtest", xsys}},
 	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
 
 	// The judge does not use what it judges.

@@ -1,7 +1,0 @@
-//go:build unix && !aix
-
-package fdchannel
-
-import "golang.org/x/sys/unix"
-
-const msgDontWait = unix.MSG_DONTWAIT

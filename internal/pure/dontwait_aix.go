@@ -1,6 +1,0 @@
-package pure
-
-import "golang.org/x/sys/unix"
-
-// dontWait has another name on AIX.
-const dontWait = unix.MSG_NONBLOCK

@@ -1,0 +1,19 @@
+//go:build !unix
+
+package sys
+
+import "errors"
+
+const (
+	EAGAIN       = unsupported("unsupported operation")
+	EINVAL       = unsupported("unsupported operation")
+	EMSGSIZE     = unsupported("unsupported operation")
+	ENAMETOOLONG = unsupported("unsupported operation")
+	EADDRINUSE   = unsupported("unsupported operation")
+)
+
+// unsupported stands for the errno on systems that have no such call.
+type unsupported string
+
+func (e unsupported) Error() string        { return string(e) }
+func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }

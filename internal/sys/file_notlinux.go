@@ -1,0 +1,49 @@
+//go:build unix && !linux
+
+package sys
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func CanTell(kind string, more bool) bool {
+	switch kind {
+	case "", "regular", "directory", "symlink", "pipe", "socket", "character device", "block device":
+		return !more
+	}
+	return false
+}
+
+// Look tells what an open number stands for.
+func Look(fd int) (f File, err error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return f, os.NewSyscallError("fcntl", err)
+	}
+	f.Access = accessOf(flags)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return f, os.NewSyscallError("fstat", err)
+	}
+	if f.Kind = kindOf(uint32(st.Mode)); f.Kind != "socket" {
+		return f, nil
+	}
+	if f.Type, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
+		return f, os.NewSyscallError("getsockopt", err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil && err != unix.EAFNOSUPPORT { // of a family that x/sys does not know
+		return f, os.NewSyscallError("getsockname", err)
+	}
+	switch name.(type) {
+	case *unix.SockaddrUnix:
+		f.Family = unix.AF_UNIX
+	case *unix.SockaddrInet4:
+		f.Family = unix.AF_INET
+	case *unix.SockaddrInet6:
+		f.Family = unix.AF_INET6
+	}
+	return f, nil
+}

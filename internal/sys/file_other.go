@@ -1,0 +1,16 @@
+//go:build !unix
+
+package sys
+
+import (
+	"errors"
+	"strconv"
+)
+
+func CanTell(string, bool) bool { return false }
+
+func Look(int) (File, error) { return File{}, errors.ErrUnsupported }
+
+func FamilyName(family int) string { return "family " + strconv.Itoa(family) }
+
+func TypeName(typ int) string { return "type " + strconv.Itoa(typ) }

@@ -1,0 +1,71 @@
+//go:build unix
+
+package sys
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// accessOf is what the flags of open(2) open a file for.
+func accessOf(flags int) string {
+	switch flags & unix.O_ACCMODE {
+	case unix.O_RDONLY:
+		return "read-only"
+	case unix.O_WRONLY:
+		return "write-only"
+	case unix.O_RDWR:
+		return "read-write"
+	}
+	return "none"
+}
+
+// kindOf is the kind of file that a file's mode tells.
+func kindOf(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "regular"
+	case unix.S_IFDIR:
+		return "directory"
+	case unix.S_IFLNK:
+		return "symlink"
+	case unix.S_IFIFO:
+		return "pipe"
+	case unix.S_IFSOCK:
+		return "socket"
+	case unix.S_IFCHR:
+		return "character device"
+	case unix.S_IFBLK:
+		return "block device"
+	}
+	return "file of no known kind"
+}
+
+// FamilyName is a word for an address family.
+func FamilyName(family int) string {
+	switch family {
+	case unix.AF_UNIX:
+		return "Unix"
+	case unix.AF_INET:
+		return "IPv4"
+	case unix.AF_INET6:
+		return "IPv6"
+	}
+	return fmt.Sprintf("family %d", family)
+}
+
+// TypeName is a word for a type of socket.
+func TypeName(typ int) string {
+	switch typ {
+	case unix.SOCK_STREAM:
+		return "stream"
+	case unix.SOCK_DGRAM:
+		return "datagram"
+	case unix.SOCK_SEQPACKET:
+		return "seqpacket"
+	case unix.SOCK_RAW:
+		return "raw"
+	}
+	return fmt.Sprintf("type %d", typ)
+}

@@ -1,0 +1,12 @@
+//go:build !linux && !darwin && !freebsd && !solaris
+
+package sys
+
+import (
+	"errors"
+	"os"
+)
+
+func PeerCred(int) (pid, uid, gid int, err error) {
+	return 0, -1, -1, os.NewSyscallError("getsockopt", errors.ErrUnsupported)
+}

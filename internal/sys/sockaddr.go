@@ -1,0 +1,60 @@
+package sys
+
+import (
+	"bytes"
+	"strings"
+	"syscall"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+const (
+	// afUnix is AF_UNIX, everywhere.
+	afUnix = 1
+
+	// pathAt is where the path lies in a struct sockaddr_un.
+	pathAt = 2
+)
+
+// PutAddr writes a struct sockaddr_un for the name, and returns its length. On
+// Linux a name that begins with "@" is abstract, as in package net.
+func PutAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
+	switch {
+	case name == "":
+		return 0, nil
+	case len(name) > sunPathBytes || !abstract(name) && strings.IndexByte(name, 0) >= 0:
+		return 0, syscall.EINVAL
+	}
+	clear(buf[:])
+	copy(buf[pathAt:], name)
+	length := pathAt + len(name)
+	if abstract(name) {
+		buf[pathAt] = 0
+	} else if len(name) < sunPathBytes {
+		length++ // the NUL behind a path
+	}
+	putFamily(buf, length)
+	return length, nil
+}
+
+// AddrName is the name in a struct sockaddr_un that the kernel wrote, "" for an
+// address of another family.
+func AddrName(buf []byte) string {
+	if len(buf) <= pathAt || family(buf) != afUnix {
+		return ""
+	}
+	path := buf[pathAt:]
+	if HasAbstract && path[0] == 0 {
+		return "@" + string(path[1:])
+	}
+	path, _, _ = bytes.Cut(path, []byte{0})
+	if name := string(path); name == "" || !abstract(name) {
+		return name
+	}
+	return "./" + string(path) // a path, and not the abstract name
+}
+
+// abstract tells whether a name is one that may hold NULs and has no file.
+func abstract(name string) bool {
+	return HasAbstract && name[0] == '@'
+}

@@ -1,0 +1,220 @@
+//go:build unix
+
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+const (
+	NoSignal         = unix.MSG_NOSIGNAL
+	SendFlags        = NoSignal | DontWait
+	RecvFlags        = DontWait
+	ControlTruncated = unix.MSG_CTRUNC
+	Truncated        = unix.MSG_TRUNC
+
+	ShutRead  = unix.SHUT_RD
+	ShutWrite = unix.SHUT_WR
+	ShutBoth  = unix.SHUT_RDWR
+
+	// MaxName is what sun_path holds beside a 0 byte.
+	MaxName = len(unix.RawSockaddrUnix{}.Path) - 1
+
+	// MaxAbstract is what it holds of an abstract name, for which "@" stands
+	// in the place of a 0 byte and behind which there is none.
+	MaxAbstract = MaxName + 1
+
+	// backlog is above the limit of every system, which then holds.
+	backlog = 1<<16 - 1
+)
+
+// Network is package net's word for the type of a Unix socket.
+func Network(fd int) (string, error) {
+	family, err := socketFamily(fd)
+	switch {
+	case errors.Is(err, unix.ENOTSOCK):
+		return "", fmt.Errorf("%w: %w", ErrNotUnix, err)
+	case err != nil:
+		return "", err
+	case family != unix.AF_UNIX:
+		return "", ErrNotUnix
+	}
+	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil {
+		return "", os.NewSyscallError("getsockopt", err)
+	}
+	switch typ {
+	case unix.SOCK_STREAM:
+		return "unix", nil
+	case unix.SOCK_DGRAM:
+		return "unixgram", nil
+	case unix.SOCK_SEQPACKET:
+		return "unixpacket", nil
+	}
+	return "", os.NewSyscallError("socket", unix.EPROTOTYPE)
+}
+
+// socketType is the inverse of Network.
+func socketType(network string) (int, error) {
+	switch network {
+	case "unix":
+		return unix.SOCK_STREAM, nil
+	case "unixgram":
+		return unix.SOCK_DGRAM, nil
+	case "unixpacket":
+		return unix.SOCK_SEQPACKET, nil
+	}
+	return 0, net.UnknownNetworkError(network)
+}
+
+// Listening tells whether a socket listens.
+func Listening(fd int) (bool, error) {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return on != 0, os.NewSyscallError("getsockopt", err)
+}
+
+func Nonblock(fd int) (bool, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return flags&unix.O_NONBLOCK != 0, os.NewSyscallError("fcntl", err)
+}
+
+func SetNonblock(fd int, on bool) error {
+	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, on))
+}
+
+// Bind is package syscall's, which has an abstract name as long as sun_path.
+func Bind(fd int, name string) error {
+	return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}))
+}
+
+func Listen(fd int) error {
+	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+}
+
+func Connect(fd int, name string) error {
+	for {
+		err := syscall.Connect(fd, &syscall.SockaddrUnix{Name: name})
+		if err != unix.EINTR {
+			return os.NewSyscallError("connect", err)
+		}
+	}
+}
+
+func Shutdown(fd, how int) error {
+	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
+}
+
+// Internet is package net's word for the type of a socket of AF_INET or AF_INET6.
+func Internet(fd int) (string, error) {
+	internet, err := internetFamily(fd)
+	if err != nil {
+		return "", err
+	}
+	if !internet {
+		return "", os.NewSyscallError("socket", unix.EPROTONOSUPPORT)
+	}
+	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	switch {
+	case err != nil:
+		return "", os.NewSyscallError("getsockopt", err)
+	case typ == unix.SOCK_STREAM:
+		return "tcp", nil
+	case typ == unix.SOCK_DGRAM:
+		return "udp", nil
+	}
+	return "ip", nil
+}
+
+// zone is package net's name for an IPv6 scope.
+func zone(scope uint32) string {
+	if scope == 0 {
+		return ""
+	}
+	if i, err := net.InterfaceByIndex(int(scope)); err == nil {
+		return i.Name
+	}
+	return strconv.FormatUint(uint64(scope), 10)
+}
+
+// Receive and Send do not wait, whether the socket blocks or not.
+func Receive(fd int, p []byte) (int, error) {
+	n, _, err := unix.Recvfrom(fd, p, DontWait)
+	return n, os.NewSyscallError("recvfrom", err)
+}
+
+func Send(fd int, p []byte) (int, error) {
+	n, err := unix.SendmsgN(fd, p, nil, nil, SendFlags)
+	return n, os.NewSyscallError("sendmsg", err)
+}
+
+// Readable is EAGAIN where poll(2) says that a read or an accept would wait.
+func Readable(fd int) error {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	if err == nil && n == 0 {
+		err = unix.EAGAIN
+	}
+	return os.NewSyscallError("poll", err)
+}
+
+// Writable tells whether poll(2) says that a socket can be written to.
+func Writable(fd int32) bool {
+	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
+}
+
+// Close closes a number that is handed to nobody. Its error has nobody to go
+// to: the number is free on every system after close was called.
+func Close(fd int) { _ = unix.Close(fd) }
+
+// IsCloseOnExec reports whether a descriptor is close-on-exec.
+func IsCloseOnExec(fd int) (bool, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return flags&unix.FD_CLOEXEC != 0, os.NewSyscallError("fcntl", err)
+}
+
+// CloseOnExec makes a descriptor close-on-exec.
+func CloseOnExec(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+	return os.NewSyscallError("fcntl", err)
+}
+
+// What an error means.
+
+func Again(err error) bool     { return errors.Is(err, unix.EAGAIN) }
+func Aborted(err error) bool   { return errors.Is(err, unix.ECONNABORTED) }
+func InUse(err error) bool     { return errors.Is(err, unix.EADDRINUSE) }
+func Refused(err error) bool   { return errors.Is(err, unix.ECONNREFUSED) }
+func OtherType(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
+
+func Interrupted(err error) bool {
+	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
+}
+func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+// IsErrno tells a bare errno, which is to be given its system call's name.
+func IsErrno(err error) bool {
+	_, ok := err.(syscall.Errno)
+	return ok
+}
+
+// reserve opens so many descriptors, and closes them again.
+func reserve(count int) error {
+	for ; count > 0; count-- {
+		fd, err := spare()
+		if err != nil {
+			return err
+		}
+		defer Close(fd)
+	}
+	return nil
+}
