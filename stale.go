@@ -70,7 +70,7 @@ func (p *place) removeStale() error {
 
 // inUse is the error of a path of which err keeps it from being known whether it is stale.
 func inUse(err error) error {
-	if sysTableFull(err) {
+	if sys.TableFull(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrInUse, err)

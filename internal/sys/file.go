@@ -1,6 +1,6 @@
 package sys
 
-// File is what the system tells of an open file.
+// File is what Look learned of an open file.
 type File struct {
 	Kind                   string // as scm.Kind
 	Family, Type, Protocol int    // of a socket

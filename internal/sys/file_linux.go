@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanTell reports whether Look tells files of a kind, and with more also seals, protocols
-// and O_PATH.
+// CanTell reports whether Look recognizes files of a kind, and, if more is set, also seals,
+// protocols and O_PATH.
 func CanTell(string, bool) bool { return true }
 
-// Look returns what a descriptor stands for. The kernel is asked first: only
-// what it cannot tell by itself is asked of the file.
+// Look returns what kind of file a descriptor is, and how it was opened. It asks the
+// kernel, and the file only for what the kernel does not know.
 func Look(fd int) (f File, err error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -80,8 +80,8 @@ func (f *File) askSocket(fd int) error {
 	return nil
 }
 
-// linkOf is the name that the kernel has for the file. A path that is too long
-// to be told is "".
+// linkOf returns the kernel's name for the file, "" for a path that is too long for
+// readlink(2).
 func linkOf(fd int) (string, error) {
 	// Not /proc/self: a thread can have a table of its own.
 	name, err := os.Readlink("/proc/thread-self/fd/" + strconv.Itoa(fd))
@@ -91,9 +91,9 @@ func linkOf(fd int) (string, error) {
 	return name, err
 }
 
-// AnonymousKind is the kind that the kernel's name tells: "anon_inode:[eventfd]",
+// AnonymousKind returns the kind that is part of the kernel's name for a file: "anon_inode:[eventfd]",
 // "anon_inode:inotify", "pipe:[4711]", and for a pidfd one form or the other. A
-// file system's names begin with a slash, and tell nothing.
+// name that begins with a slash is of a file system, and the kind is "".
 func AnonymousKind(name string) string {
 	if strings.HasPrefix(name, "/") {
 		return ""
@@ -105,7 +105,7 @@ func AnonymousKind(name string) string {
 	return kind
 }
 
-// status is what statx or fstat tells of a file.
+// status is what statx(2) or fstat(2) returns of a file.
 type status struct {
 	mode         uint32
 	major, minor uint32 // of the device
@@ -130,7 +130,7 @@ func statusOf(fd int) (status, error) {
 	return status{st.Mode, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), uint64(st.Blksize)}, nil
 }
 
-// memory tells whether a file is where the kernel keeps memfds: on a device that
+// memory reports whether a file is where the kernel keeps memfds: on a device that
 // nobody can mount. Those of huge pages are on another one for each size of pages.
 func (s status) memory() (bool, error) {
 	const sizeShift = 26 // MFD_HUGE_SHIFT

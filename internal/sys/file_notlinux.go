@@ -16,7 +16,6 @@ func CanTell(kind string, more bool) bool {
 	return false
 }
 
-// Look tells what an open number stands for.
 func Look(fd int) (f File, err error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// poller is whether the runtime has its poller.
+// poller records whether the runtime has opened its poller.
 var poller struct {
 	sync.Mutex
 	started atomic.Bool

@@ -37,7 +37,7 @@ func PutAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	return length, nil
 }
 
-// AddrName is the name in a struct sockaddr_un that the kernel wrote, "" for an
+// AddrName returns the name in a struct sockaddr_un that the kernel wrote, "" for an
 // address of another family.
 func AddrName(buf []byte) string {
 	if len(buf) <= pathAt || family(buf) != afUnix {
@@ -54,7 +54,7 @@ func AddrName(buf []byte) string {
 	return "./" + string(path) // a path, and not the abstract name
 }
 
-// abstract tells whether a name is one that may hold NULs and has no file.
+// abstract reports whether a name is one that may hold NULs and has no file.
 func abstract(name string) bool {
 	return HasAbstract && name[0] == '@'
 }

@@ -17,7 +17,7 @@ const (
 	HasAbstract = false
 )
 
-// hasLength tells whether a struct sockaddr_un begins with its length, of one byte. On Solaris and illumos it
+// hasLength reports whether a struct sockaddr_un begins with its length, of one byte. On Solaris and illumos it
 // begins with the family, of two, as on Linux.
 const hasLength = runtime.GOOS != "solaris" && runtime.GOOS != "illumos"
 

@@ -58,7 +58,7 @@ func InternetName(fd int, peer bool) (netip.AddrPort, error) {
 	return netip.AddrPort{}, err
 }
 
-// internetFamily tells whether a socket is of AF_INET or AF_INET6.
+// internetFamily reports whether a socket is of AF_INET or AF_INET6.
 func internetFamily(fd int) (bool, error) {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -181,7 +181,7 @@ func Restrict(_ int, network string, mode fs.FileMode) error {
 	return nil
 }
 
-// Pollable tells whether the runtime's poller can have a received descriptor: pipes
+// Pollable reports whether the runtime's poller can have a received descriptor: pipes
 // and sockets can. fstat(2) asks a file of a FUSE file system's server.
 func Pollable(fd int) bool {
 	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {

@@ -18,7 +18,7 @@ func socketFamily(fd int) (int, error) {
 	return family, os.NewSyscallError("getsockopt", err)
 }
 
-// internetFamily tells whether a socket is of AF_INET or AF_INET6.
+// internetFamily reports whether a socket is of AF_INET or AF_INET6.
 func internetFamily(fd int) (bool, error) {
 	family, err := socketFamily(fd)
 	return family == unix.AF_INET || family == unix.AF_INET6, err
@@ -36,7 +36,7 @@ func RemoteName(fd int) (string, error) {
 	return AddrName(address), err
 }
 
-// ReadShut tells whether a socket's receiving was ended by shutdown(2).
+// ReadShut reports whether a socket's receiving was ended by shutdown(2).
 func ReadShut(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
@@ -111,7 +111,7 @@ func Restrict(fd int, _ string, mode fs.FileMode) error {
 	return os.NewSyscallError("fchmod", unix.Fchmod(fd, uint32(mode)))
 }
 
-// Pollable tells whether the runtime's poller can have a received descriptor. The
+// Pollable reports whether the runtime's poller can have a received descriptor. The
 // kernel calls a file's own poll function while it holds the poller. That of pipes and
 // of these sockets never waits. Those of FUSE files, of epolls and of vsock sockets wait
 // for whoever has such a file.

@@ -76,7 +76,7 @@ func socketType(network string) (int, error) {
 	return 0, net.UnknownNetworkError(network)
 }
 
-// Listening tells whether a socket listens.
+// Listening reports whether a socket listens.
 func Listening(fd int) (bool, error) {
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return on != 0, os.NewSyscallError("getsockopt", err)
@@ -165,7 +165,7 @@ func Readable(fd int) error {
 	return os.NewSyscallError("poll", err)
 }
 
-// Writable tells whether poll(2) says that a socket can be written to.
+// Writable reports whether poll(2) says that a socket can be written to.
 func Writable(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
 	n, err := unix.Poll(fds, 0)
