@@ -16,13 +16,7 @@ import (
 // ErrInUse is returned by Listen and ListenPacket for a name that a socket has,
 // and for a path at which there is something other than a stale socket file. It
 // wraps EADDRINUSE.
-var ErrInUse error = &limitError{"scm: the address is in use", sys.EADDRINUSE}
-
-// errReplaced is that of a socket file whose name has another file by now.
-var errReplaced error = &limitError{"the new socket file was replaced", syscall.EEXIST}
-
-// errUnverified is that of a socket file that may have been replaced by another one.
-var errUnverified error = &limitError{"others may write to the folder, and the kernel does not say which file is the socket's", syscall.EPERM}
+var ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
 
 // bind makes a socket and gives it the name addr. If that is a path, the file has
 // its permissions before anyone can connect, and bound is who made it.
@@ -73,7 +67,7 @@ func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *
 	if err != nil {
 		return nil, err
 	}
-	defer p.close()
+	defer p.Close()
 	bound, err = config.bindFresh(fd, p)
 	if sys.InUse(err) {
 		return config.bindOverStale(ctx, fd, p)
@@ -90,7 +84,7 @@ func (config Config) bindName(ctx context.Context, fd int, addr string) (bound *
 func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	// The path could lead to another folder by now than to the one that is open.
 	// A file that is there before bind is not the one that bind made.
-	if _, err := p.look(p.base); err == nil {
+	if _, err := p.Look(p.base); err == nil {
 		return nil, sys.EADDRINUSE
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -98,28 +92,28 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 	if err := p.withName(p.base, func(name string) error { return sys.Bind(fd, name) }); err != nil {
 		return nil, err
 	}
-	info, err := p.look(p.base)
+	info, err := p.Look(p.base)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the new socket file: %w", err)
-	case !info.isSocket():
-		return nil, errReplaced
+	case !info.IsSocket():
+		return nil, sys.ErrReplaced
 	}
-	bound := &boundFile{path: p.absolute(), folder: p.info, base: p.base, info: info}
-	err = p.verify(fd, info)
-	changes := config.Mode != 0 && info.perm() != config.Mode
-	switch unverified := errors.Is(err, errUnverified); {
+	bound := &boundFile{path: p.absolute(), folder: p.Info, base: p.base, info: info}
+	err = p.Verify(fd, info)
+	changes := config.Mode != 0 && info.Perm() != config.Mode
+	switch unverified := errors.Is(err, sys.ErrUnverified); {
 	case unverified && changes:
 		err = fmt.Errorf("the umask takes permissions from mode %v: %w", config.Mode, err)
 	case unverified:
 		err = nil
 	case err == nil && changes:
-		err = p.chmod(info, config.Mode)
+		err = p.Chmod(p.base, info, config.Mode)
 	}
 	if err == nil {
 		return bound, nil
 	}
-	if !errors.Is(err, errReplaced) {
+	if !errors.Is(err, sys.ErrReplaced) {
 		_ = bound.remove()
 	}
 	return nil, err
@@ -128,10 +122,10 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 // boundFile is the socket file of a socket that we bound. Its number cannot be
 // another file's while the socket is open. nil is no file.
 type boundFile struct {
-	path   string   // of the folder, absolute
-	folder fileInfo // which may not be what the path leads to later
+	path   string       // of the folder, absolute
+	folder sys.FileInfo // which may not be what the path leads to later
 	base   string
-	info   fileInfo
+	info   sys.FileInfo
 
 	mu      sync.Mutex
 	kept    bool
@@ -174,15 +168,15 @@ func (b *boundFile) remove() error {
 		return nil
 	}
 	b.removed = true
-	err := inFolder(b.path, func(f folder, info fileInfo) error {
-		if !info.same(b.folder) {
+	err := sys.InFolder(b.path, func(f sys.Folder) error {
+		if !f.Info.Same(b.folder) {
 			return nil
 		}
-		now, err := f.look(b.base)
-		if err != nil || !now.same(b.info) {
+		now, err := f.Look(b.base)
+		if err != nil || !now.Same(b.info) {
 			return err
 		}
-		return f.remove(b.base)
+		return f.Remove(b.base)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -193,11 +187,10 @@ func (b *boundFile) remove() error {
 // place is where a socket file is, or is to be: a folder, which is open, and the
 // name in it.
 type place struct {
-	folder
+	sys.Folder
 	path string // as it was given
 	dir  string // the folder in it, with the slash at its end, or ""
 	base string
-	info fileInfo // of the folder
 }
 
 // openPlace opens a path's folder. The path is taken as it is: what stands before
@@ -213,7 +206,7 @@ func openPlace(path string) (*place, error) {
 		dir = "."
 	}
 	var err error
-	p.folder, p.info, err = openFolder(dir)
+	p.Folder, err = sys.OpenFolder(dir)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}

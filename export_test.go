@@ -10,13 +10,13 @@ func RemoveAside(path, other string) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	o, err := openPlace(other)
 	if err != nil {
 		return err
 	}
-	defer o.close()
-	info, err := o.look(o.base)
+	defer o.Close()
+	info, err := o.Look(o.base)
 	if err != nil {
 		return err
 	}

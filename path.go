@@ -22,14 +22,14 @@ func withName(addr string, use func(name string) error) error {
 			return err
 		}
 		return use(addr)
-	case !sysHasLongPaths:
+	case !sys.HasLongPaths:
 		return nameTooLong(addr, sys.MaxName)
 	}
 	p, err := openPlace(addr)
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.Close()
 	return p.withName(p.base, use)
 }
 
@@ -39,7 +39,7 @@ func (p *place) withName(base string, use func(name string) error) error {
 	if base == p.base && len(p.path) <= sys.MaxName {
 		return use(p.path)
 	}
-	name := p.name(base)
+	name := p.Name(base)
 	if len(name) > sys.MaxName {
 		return nameTooLong(p.path, sys.MaxName)
 	}

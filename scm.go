@@ -76,27 +76,17 @@ var (
 	// ErrTooManyFDs is returned before any system call for more than MaxFDs
 	// descriptors, or room for more. It wraps EINVAL, which is what the
 	// kernel would say.
-	ErrTooManyFDs error = &limitError{"scm: more than 253 descriptors in a message", sys.EINVAL}
+	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
 	// ErrTooManyBuffers is returned before any system call for more than
 	// MaxBuffers buffers. It wraps EMSGSIZE, which is what the kernel would
 	// say.
-	ErrTooManyBuffers error = &limitError{"scm: more than 1024 buffers in a message", sys.EMSGSIZE}
+	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
 	// ErrUnsupported is wrapped by every error on systems that cannot pass
 	// descriptors. It is errors.ErrUnsupported.
 	ErrUnsupported = errors.ErrUnsupported
 )
-
-// limitError is a limit that was checked before the system call, with the
-// errno that the kernel has for it.
-type limitError struct {
-	text  string
-	errno error
-}
-
-func (e *limitError) Error() string { return e.text }
-func (e *limitError) Unwrap() error { return e.errno }
 
 // TruncatedError is returned by [ReadFD] and by receives of a [Conn] when N bytes
 // came with control data that could not be handed over as it was asked for.

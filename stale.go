@@ -46,22 +46,22 @@ func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boun
 
 // removeStale removes the file if it is stale. Where there is none it does nothing.
 func (p *place) removeStale() error {
-	h, err := p.hold()
+	h, err := p.Hold(p.base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return inUse(err)
 	}
-	defer h.close()
-	alive, err := h.isAlive(p)
+	defer h.Close()
+	alive, err := p.isAlive(h)
 	switch {
 	case err != nil:
 		return inUse(err)
 	case alive:
 		return ErrInUse
 	}
-	err = p.removeOnly(h.info)
+	err = p.removeOnly(h.Info)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return inUse(err)
 	}
@@ -79,8 +79,8 @@ func inUse(err error) error {
 // isAlive tells whether somebody has the socket of a socket file open, or
 // whether it is no socket file. It asks by way of a datagram socket: so what
 // listens, or is about to, gets no connection of it.
-func (h heldFile) isAlive(p *place) (bool, error) {
-	if !h.info.isSocket() {
+func (p *place) isAlive(h sys.HeldFile) (bool, error) {
+	if !h.Info.IsSocket() {
 		return true, nil
 	}
 	fd, err := sys.Socket("unixgram", true)
@@ -88,7 +88,9 @@ func (h heldFile) isAlive(p *place) (bool, error) {
 		return false, err
 	}
 	defer sys.Close(fd)
-	err = h.connect(p, fd)
+	err = h.Connect(fd, func() error {
+		return p.withName(p.base, func(name string) error { return sys.Connect(fd, name) })
+	})
 	switch {
 	case sys.Refused(err):
 		return false, nil
@@ -100,12 +102,12 @@ func (h heldFile) isAlive(p *place) (bool, error) {
 
 // removeOnly removes the file if it is the one of info. Otherwise, or if it cannot
 // be removed, it is where it was.
-func (p *place) removeOnly(info fileInfo) error {
-	now, err := p.look(p.base)
+func (p *place) removeOnly(info sys.FileInfo) error {
+	now, err := p.Look(p.base)
 	if err != nil {
 		return err
 	}
-	if !now.same(info) {
+	if !now.Same(info) {
 		return ErrInUse
 	}
 	return p.removeAside(info)
@@ -113,20 +115,20 @@ func (p *place) removeOnly(info fileInfo) error {
 
 // removeAside renames the file, whichever it is by now, and removes it only if it is
 // the one of info.
-func (p *place) removeAside(info fileInfo) error {
+func (p *place) removeAside(info sys.FileInfo) error {
 	aside := ".scm-" + strconv.FormatUint(rand.Uint64(), 36)
-	if err := p.rename(p.base, aside); err != nil {
+	if err := p.Rename(p.base, aside); err != nil {
 		return err
 	}
-	now, err := p.look(aside)
-	if err == nil && !now.same(info) {
+	now, err := p.Look(aside)
+	if err == nil && !now.Same(info) {
 		err = ErrInUse
 	}
 	if err == nil {
-		err = p.remove(aside)
+		err = p.Remove(aside)
 	}
 	if err != nil {
-		err = errors.Join(err, p.putBack(aside, p.base))
+		err = errors.Join(err, p.PutBack(aside, p.base))
 	}
 	return err
 }
@@ -135,7 +137,7 @@ func (p *place) removeAside(info fileInfo) error {
 // does not wait for ever: after lockPatience there is no lock. Nor is there one of a
 // folder that the user may not read.
 func (p *place) lock(ctx context.Context) (unlock func(), err error) {
-	fd, err := p.lockable()
+	fd, err := p.Lockable()
 	if errors.Is(err, fs.ErrPermission) {
 		return func() {}, nil
 	}

@@ -58,6 +58,24 @@ var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/f
 // alone.
 var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/fakes"}
 
+// systemFiles returns the files of package scm that are only for some systems, but for the
+// two backends, and for receiving close-on-exec: its fast path is one call, and is inlined.
+func systemFiles(sources map[string]string) (found []string) {
+	may := []string{"scm_cgo.go", "scm_purego.go", "recv_cloexec.go", "recv_forklock.go"}
+	suffix := regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
+	for name, text := range sources {
+		head, _, _ := strings.Cut(text, "package scm")
+		if strings.HasSuffix(name, "_test.go") || slices.Contains(may, name) {
+			continue
+		}
+		if suffix.MatchString(name) || strings.Contains(head, "//go:build") {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // covers tells whether a pattern of rules stands for an import path.
 func covers(pattern, path string) bool {
 	first, _, _ := strings.Cut(path, "/")
@@ -151,6 +169,25 @@ var _ = Describe("the house", Label("house"), func() {
 		} {
 			Expect(violations([]goPackage{c.p})).To(ConsistOf(HaveSuffix(c.want)), "%+v", c.p)
 		}
+	})
+
+	It("leaves what the operating system decides to internal/sys", func() {
+		files, err := filepath.Glob("*.go")
+		Expect(err).NotTo(HaveOccurred())
+		sources := map[string]string{}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			sources[file] = string(text)
+		}
+		Expect(systemFiles(sources)).To(BeEmpty())
+		Expect(systemFiles(map[string]string{
+			"a_linux.go":      "package scm",
+			"b.go":            "//go:build unix\n\npackage scm",
+			"c_linux_test.go": "package scm_test",
+			"recv_cloexec.go": "//go:build !aix\n\npackage scm",
+			"d.go":            "package scm\n\n//go:build is no constraint here",
+		})).To(Equal([]string{"a_linux.go", "b.go"}))
 	})
 
 	It("goes on with make test after a group that is red", func() {

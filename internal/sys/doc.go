@@ -6,7 +6,29 @@
 // Linux, or in that for all Unix systems.
 package sys
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
-// ErrNotUnix is that of what is no AF_UNIX socket.
-var ErrNotUnix = errors.New("scm: not a Unix socket")
+var (
+	// ErrNotUnix is that of what is no AF_UNIX socket.
+	ErrNotUnix = errors.New("scm: not a Unix socket")
+
+	// ErrReplaced is that of a socket file whose name has another file by now.
+	ErrReplaced = Error("the new socket file was replaced", syscall.EEXIST)
+
+	// ErrUnverified is returned where nobody can say whether it was.
+	ErrUnverified = Error("others may write to the folder, and the kernel does not say which file is the socket's", syscall.EPERM)
+)
+
+// Error returns an error with a text of its own that wraps errno.
+func Error(text string, errno error) error { return &errnoError{text, errno} }
+
+type errnoError struct {
+	text  string
+	errno error
+}
+
+func (e *errnoError) Error() string { return e.text }
+func (e *errnoError) Unwrap() error { return e.errno }

@@ -154,8 +154,8 @@ func Dup(fd int) (int, error) {
 	return own, err
 }
 
-// OpenFolder opens a folder to lock it.
-func OpenFolder(path string) (fd int, err error) {
+// openFolder opens a folder to lock it.
+func openFolder(path string) (fd int, err error) {
 	for {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != unix.EINTR {
@@ -164,10 +164,10 @@ func OpenFolder(path string) (fd int, err error) {
 	}
 }
 
-func Unlink(path string) error { return os.NewSyscallError("unlink", unix.Unlink(path)) }
+func unlink(path string) error { return os.NewSyscallError("unlink", unix.Unlink(path)) }
 
-// Chmod follows no link.
-func Chmod(path string, mode fs.FileMode) error {
+// chmod follows no link.
+func chmod(path string, mode fs.FileMode) error {
 	err := unix.Fchmodat(unix.AT_FDCWD, path, uint32(mode), unix.AT_SYMLINK_NOFOLLOW)
 	return os.NewSyscallError("fchmodat", err)
 }

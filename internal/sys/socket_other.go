@@ -42,9 +42,9 @@ func StandIn(int) (int, error)                       { return -1, errors.ErrUnsu
 func Replace(int, int) error                         { return errors.ErrUnsupported }
 func Restrict(int, string, fs.FileMode) error        { return errors.ErrUnsupported }
 func Bind(int, string) error                         { return errors.ErrUnsupported }
-func OpenFolder(string) (int, error)                 { return -1, errors.ErrUnsupported }
-func Unlink(string) error                            { return errors.ErrUnsupported }
-func Chmod(string, fs.FileMode) error                { return errors.ErrUnsupported }
+func openFolder(string) (int, error)                 { return -1, errors.ErrUnsupported }
+func unlink(string) error                            { return errors.ErrUnsupported }
+func chmod(string, fs.FileMode) error                { return errors.ErrUnsupported }
 func Listen(int) error                               { return errors.ErrUnsupported }
 func Connect(int, string) error                      { return errors.ErrUnsupported }
 func Shutdown(int, int) error                        { return errors.ErrUnsupported }

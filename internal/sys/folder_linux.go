@@ -1,4 +1,4 @@
-package scm
+package sys
 
 import (
 	"encoding/binary"
@@ -10,49 +10,51 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/scm-rights/scm/internal/sys"
 )
 
-// sysHasLongPaths: a path that is longer than sun_path is reached by way of its
-// folder.
-const sysHasLongPaths = true
+// HasLongPaths reports whether Folder.Name is a short name for any folder: a path that is
+// longer than sun_path is then reached by it.
+const HasLongPaths = true
 
-// fileInfo is what is known of a file.
-type fileInfo struct {
+// FileInfo is what stat(2) returned of a file.
+type FileInfo struct {
 	dev, ino  uint64
 	mode, uid uint32
 }
 
-func infoOf(st *unix.Stat_t) fileInfo {
-	return fileInfo{uint64(st.Dev), st.Ino, st.Mode, st.Uid}
+func infoOf(st *unix.Stat_t) FileInfo {
+	return FileInfo{uint64(st.Dev), st.Ino, st.Mode, st.Uid}
 }
 
-func (i fileInfo) same(other fileInfo) bool { return i.dev == other.dev && i.ino == other.ino }
-func (i fileInfo) isSocket() bool           { return i.mode&unix.S_IFMT == unix.S_IFSOCK }
-func (i fileInfo) perm() fs.FileMode        { return fs.FileMode(i.mode & 0o777) }
+func (i FileInfo) Same(other FileInfo) bool { return i.dev == other.dev && i.ino == other.ino }
+func (i FileInfo) IsSocket() bool           { return i.mode&unix.S_IFMT == unix.S_IFSOCK }
+func (i FileInfo) Perm() fs.FileMode        { return fs.FileMode(i.mode & 0o777) }
 
-// A folder is one that is open (O_PATH). What is done in it follows no link.
-type folder struct{ fd int }
-
-func openFolder(path string) (f folder, info fileInfo, err error) {
-	f.fd, info, err = openPath(unix.AT_FDCWD, path, unix.O_DIRECTORY)
-	return f, info, err
+// A Folder is an open folder (O_PATH). Its methods follow no link.
+type Folder struct {
+	fd   int
+	Info FileInfo
 }
 
-// inFolder calls f with a folder. If no number is free, the folder is the working
+// OpenFolder opens a folder; the caller closes it.
+func OpenFolder(path string) (f Folder, err error) {
+	f.fd, f.Info, err = openPath(unix.AT_FDCWD, path, unix.O_DIRECTORY)
+	return f, err
+}
+
+// InFolder calls f with a folder. If no descriptor is free, the folder is the working
 // folder of a thread of its own.
-func inFolder(path string, f func(folder, fileInfo) error) error {
+func InFolder(path string, f func(Folder) error) error {
 	if path == "" {
 		path = "."
 	}
-	at, info, err := openFolder(path)
+	at, err := OpenFolder(path)
 	if err == nil {
-		defer at.close()
-		return f(at, info)
+		defer at.Close()
+		return f(at)
 	}
 	failed := &os.PathError{Op: "open", Path: path, Err: err}
-	if !sys.TableFull(err) {
+	if !TableFull(err) {
 		return failed
 	}
 	onThread(func() {
@@ -61,7 +63,7 @@ func inFolder(path string, f func(folder, fileInfo) error) error {
 			err = failed
 			return
 		}
-		err = f(folder{unix.AT_FDCWD}, infoOf(&st))
+		err = f(Folder{unix.AT_FDCWD, infoOf(&st)})
 	})
 	return err
 }
@@ -83,7 +85,7 @@ func onThread(f func()) {
 }
 
 // openPath opens a file for no other use than to be named.
-func openPath(at int, path string, flags int) (fd int, info fileInfo, err error) {
+func openPath(at int, path string, flags int) (fd int, info FileInfo, err error) {
 	// Package os goes on after a signal too: a network file system can be
 	// interrupted.
 	err = uninterrupted(func() (err error) {
@@ -95,7 +97,7 @@ func openPath(at int, path string, flags int) (fd int, info fileInfo, err error)
 	}
 	var st unix.Stat_t
 	if err := uninterrupted(func() error { return unix.Fstat(fd, &st) }); err != nil {
-		sys.Close(fd)
+		Close(fd)
 		return -1, info, os.NewSyscallError("fstat", err)
 	}
 	return fd, infoOf(&st), nil
@@ -113,29 +115,33 @@ func uninterrupted(call func() error) error {
 // that has a table of its own finds the numbers of another one.
 func numberName(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }
 
-func (f folder) close() { sys.Close(f.fd) }
+// Close closes the folder.
+func (f Folder) Close() { Close(f.fd) }
 
-// name is a path to a file of the folder, wherever that is.
-func (f folder) name(base string) string { return numberName(f.fd) + "/" + base }
+// Name returns a path to a file of the folder, wherever the folder is by now.
+func (f Folder) Name(base string) string { return numberName(f.fd) + "/" + base }
 
-func (f folder) look(base string) (fileInfo, error) {
+// Look returns what kind of file base is.
+func (f Folder) Look(base string) (FileInfo, error) {
 	var st unix.Stat_t
 	err := uninterrupted(func() error { return unix.Fstatat(f.fd, base, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	return infoOf(&st), os.NewSyscallError("fstatat", err)
 }
 
-func (f folder) remove(base string) error {
+// Remove removes a file.
+func (f Folder) Remove(base string) error {
 	err := uninterrupted(func() error { return unix.Unlinkat(f.fd, base, 0) })
 	return os.NewSyscallError("unlinkat", err)
 }
 
-func (f folder) rename(from, to string) error {
+// Rename renames a file, and replaces another one.
+func (f Folder) Rename(from, to string) error {
 	err := uninterrupted(func() error { return unix.Renameat(f.fd, from, f.fd, to) })
 	return os.NewSyscallError("renameat", err)
 }
 
-// putBack is rename that replaces nothing.
-func (f folder) putBack(from, to string) error {
+// PutBack is Rename, but replaces nothing.
+func (f Folder) PutBack(from, to string) error {
 	err := uninterrupted(func() error { return unix.Renameat2(f.fd, from, f.fd, to, unix.RENAME_NOREPLACE) })
 	if err != unix.EINVAL && err != unix.ENOSYS {
 		return os.NewSyscallError("renameat2", err)
@@ -144,11 +150,11 @@ func (f folder) putBack(from, to string) error {
 	if err := unix.Linkat(f.fd, from, f.fd, to, 0); err != nil {
 		return os.NewSyscallError("linkat", err)
 	}
-	return f.remove(from)
+	return f.Remove(from)
 }
 
-// lockable opens the folder for sysLock, for which it must be readable.
-func (f folder) lockable() (fd int, err error) {
+// Lockable opens the folder for Lock, for which it must be readable.
+func (f Folder) Lockable() (fd int, err error) {
 	err = uninterrupted(func() (err error) {
 		fd, err = unix.Openat(f.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		return err
@@ -156,59 +162,62 @@ func (f folder) lockable() (fd int, err error) {
 	return fd, os.NewSyscallError("openat", err)
 }
 
-// heldFile is a file of a folder. As long as it is held, no other file can have
+// HeldFile is a file of a folder. As long as it is held, no other file can have
 // its inode's number.
-type heldFile struct {
+type HeldFile struct {
 	fd   int
-	info fileInfo
+	Info FileInfo
 }
 
-func (p *place) hold() (h heldFile, err error) {
-	h.fd, h.info, err = openPath(p.fd, p.base, unix.O_NOFOLLOW)
+// Hold holds a file, whatever kind of file it is.
+func (f Folder) Hold(base string) (h HeldFile, err error) {
+	h.fd, h.Info, err = openPath(f.fd, base, unix.O_NOFOLLOW)
 	if err != nil {
-		return h, &os.PathError{Op: "open", Path: p.path, Err: err}
+		return h, &os.PathError{Op: "open", Path: base, Err: err}
 	}
 	return h, nil
 }
 
-func (h heldFile) close() { sys.Close(h.fd) }
+// Close ends the hold.
+func (h HeldFile) Close() { Close(h.fd) }
 
-// connect connects sock to the file that is held, whatever is at its path by now.
-func (h heldFile) connect(p *place, sock int) error {
-	err := sys.Connect(sock, numberName(h.fd))
+// Connect connects sock to the file that is held, whatever is at its path by now.
+// Where it cannot, it calls byPath.
+func (h HeldFile) Connect(sock int, byPath func() error) error {
+	err := Connect(sock, numberName(h.fd))
 	if errors.Is(err, unix.ENOENT) { // there is no /proc
-		err = p.withName(p.base, func(name string) error { return sys.Connect(sock, name) })
+		return byPath()
 	}
 	return err
 }
 
-// verify returns an error unless the socket file of info is the one that sock was just
-// bound to: errReplaced, or errUnverified where the kernel does not say.
-func (p *place) verify(sock int, info fileInfo) error {
-	alone, err := p.isOursAlone(info)
+// Verify returns an error unless the socket file of info is the one that sock was just
+// bound to: ErrReplaced, or ErrUnverified where the kernel does not say.
+func (f Folder) Verify(sock int, info FileInfo) error {
+	alone, err := f.isOursAlone(info)
 	if err != nil || alone {
 		return err
 	}
 	inode, err := boundInode(sock)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnverified, err)
+		return fmt.Errorf("%w: %w", ErrUnverified, err)
 	}
 	if inode != uint32(info.ino) {
-		return errReplaced
+		return ErrReplaced
 	}
 	return nil
 }
 
-// chmod gives the socket file of info the permissions that the umask took from it, and
+// Chmod gives the socket file of info the permissions that the umask took from it, and
 // no other file.
-func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
-	h, err := p.hold()
+func (f Folder) Chmod(base string, info FileInfo, mode fs.FileMode) error {
+	h, err := f.Hold(base)
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	if !h.info.same(info) {
-		return errReplaced
+	defer h.Close()
+	if !h.Info.Same(info) {
+		return ErrReplaced
 	}
 	err = uninterrupted(func() error { return unix.Chmod(numberName(h.fd), uint32(mode)) })
 	if err == unix.ENOENT { // there is no /proc
@@ -217,15 +226,15 @@ func (p *place) chmod(info fileInfo, mode fs.FileMode) error {
 	return os.NewSyscallError("chmod", err)
 }
 
-// isOursAlone tells whether the file of info belongs to this user, and nobody but
+// isOursAlone reports whether the file of info belongs to this user, and nobody but
 // this user and root can put another one in its place.
-func (p *place) isOursAlone(info fileInfo) (bool, error) {
+func (f Folder) isOursAlone(info FileInfo) (bool, error) {
 	// Files belong to the file system's user, which a thread can have of its own.
 	me, err := unix.SetfsuidRetUid(-1)
 	if err != nil {
 		return false, os.NewSyscallError("setfsuid", err)
 	}
-	others := p.info.mode&0o022 != 0 && p.info.mode&unix.S_ISVTX == 0 || p.info.uid != 0 && p.info.uid != uint32(me)
+	others := f.Info.mode&0o022 != 0 && f.Info.mode&unix.S_ISVTX == 0 || f.Info.uid != 0 && f.Info.uid != uint32(me)
 	return !others && info.uid == uint32(me), nil
 }
 
@@ -247,11 +256,11 @@ func boundInode(sock int) (uint32, error) {
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_SOCK_DIAG)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|openFlags(true), unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return 0, os.NewSyscallError("socket", err)
 	}
-	defer sys.Close(fd)
+	defer Close(fd)
 	order := binary.NativeEndian
 	request := order.AppendUint32(nil, requestSize)
 	request = order.AppendUint16(request, unix.SOCK_DIAG_BY_FAMILY)
