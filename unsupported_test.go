@@ -3,7 +3,9 @@
 package scm_test
 
 import (
+	"context"
 	"errors"
+	"os"
 	"testing"
 
 	"github.com/scm-rights/scm"
@@ -40,5 +42,59 @@ func TestUnsupported(t *testing.T) {
 	}
 	if scm.Backend != "purego" {
 		t.Errorf("backend %s", scm.Backend)
+	}
+}
+
+// Nothing makes a Conn on systems that cannot pass descriptors.
+func TestUnsupportedConn(t *testing.T) {
+	ctx := context.Background()
+	calls := map[string]func() error{
+		"NewConn":      func() error { _, err := scm.NewConn(os.Stdin); return err },
+		"NewConnFD":    func() error { _, err := scm.NewConnFD(0); return err },
+		"Dial":         func() error { _, err := scm.Dial(ctx, "unix", "socket"); return err },
+		"Listen":       func() error { _, err := scm.Listen(ctx, "unix", "socket"); return err },
+		"ListenPacket": func() error { _, err := scm.ListenPacket(ctx, "unixgram", "socket"); return err },
+		"Pair":         func() error { _, _, err := scm.Pair("unix"); return err },
+		"Nonblock":     func() error { _, err := scm.Nonblock(os.Stdin); return err },
+		"SetNonblock":  func() error { return scm.SetNonblock(os.Stdin, true) },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, scm.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !errors.Is(scm.ErrInUse, scm.ErrUnsupported) {
+		t.Error("ErrInUse does not say that the system cannot pass descriptors")
+	}
+}
+
+func TestUnsupportedIdentity(t *testing.T) {
+	if cred, err := scm.PeerCred(0); !errors.Is(err, scm.ErrUnsupported) || cred != (scm.Cred{PID: 0, UID: -1, GID: -1}) {
+		t.Errorf("PeerCred: %v, %v", cred, err)
+	}
+	if pidfd, err := scm.PeerPIDFD(0); pidfd != -1 || !errors.Is(err, scm.ErrUnsupported) {
+		t.Errorf("PeerPIDFD: %d, %v", pidfd, err)
+	}
+	for name, call := range map[string]func(int, bool) error{
+		"PassCred": scm.PassCred, "PassPIDFD": scm.PassPIDFD, "PassRights": scm.PassRights,
+	} {
+		if err := call(0, true); !errors.Is(err, scm.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestUnsupportedExpect(t *testing.T) {
+	for _, e := range []scm.Expect{{}, {Min: 1, Max: 1}, {Max: 1, Kind: "memfd", Seals: 1, Family: 1, Type: 1, Access: "read"}} {
+		fds := []int{7}
+		err := e.Check(fds)
+		var failed *scm.ExpectError
+		if !errors.As(err, &failed) || !errors.Is(err, scm.ErrUnsupported) || fds[0] != -1 {
+			t.Errorf("Check of %+v: %v, %v", e, err, fds)
+		}
+		m := scm.Message{FDs: fds}
+		if err := e.Recv(0, &m, 0); !errors.Is(err, scm.ErrUnsupported) || m.NFD != 0 {
+			t.Errorf("Recv of %+v: %v, NFD %d", e, err, m.NFD)
+		}
 	}
 }
