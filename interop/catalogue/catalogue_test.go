@@ -78,8 +78,8 @@ func TestRules(t *testing.T) {
 		if !strings.HasSuffix(s.Rule[0], ".") {
 			t.Errorf("%s: the rule is no sentence: %s", s.Name, s.Rule[0])
 		}
-		if !strings.Contains(strings.Join(s.Rule[1:], " "), "scenarios.md: ") {
-			t.Errorf("%s: the source does not name its id in scenarios.md", s.Name)
+		if !strings.Contains(strings.Join(s.Rule[1:], " "), "docs/catalogue.md: ") {
+			t.Errorf("%s: the source does not name its id in docs/catalogue.md", s.Name)
 		}
 		for _, st := range s.Steps {
 			reasons := map[string]bool{}

@@ -17,16 +17,16 @@ var update = flag.Bool("update", false, "write into docs/catalogue.md what the c
 
 const (
 	docs = "../../docs/catalogue.md"
-	ids  = 400 // of scenarios.md
+	ids  = 400 // rows of it
 )
 
-var docsRow = regexp.MustCompile(`^\| ([a-z0-9-]+(?:\.\.[0-9])?)( ★)? \| (.*?) ?\| (.*?) ?\|$`)
+var docsRow = regexp.MustCompile(`^\| ([a-z0-9-]+(?:\.\.[0-9])?)( ★)? \| ([^|]*?) \| (.*?) ?\| (.*?) ?\|$`)
 
 // docsName is a name in a text: of several words, as most are, and no pattern.
 var docsName = regexp.MustCompile("`((?:[a-z]+/)?[a-z0-9]+(?:-[a-z0-9]+)+)`")
 
-// playedAs tells which scenarios name an id of scenarios.md as their source, as
-// docs/catalogue.md has it.
+// playedAs returns the scenarios that name an id of docs/catalogue.md as their source, as
+// its table has them.
 func playedAs(list []*interop.Scenario) map[string]string {
 	played := map[string][]string{}
 	for _, s := range list {
@@ -34,7 +34,7 @@ func playedAs(list []*interop.Scenario) map[string]string {
 		if s.Play == interop.PlayKernel {
 			name += " (kernel)"
 		}
-		_, sources, _ := strings.Cut(strings.Join(s.Rule[1:2], " "), "scenarios.md: ")
+		_, sources, _ := strings.Cut(strings.Join(s.Rule[1:2], " "), "docs/catalogue.md: ")
 		for id := range strings.SplitSeq(sources, ",") {
 			id, _, _ = strings.Cut(strings.TrimSpace(id), " ")
 			played[id] = append(played[id], name)
@@ -54,8 +54,8 @@ func playedAs(list []*interop.Scenario) map[string]string {
 	return as
 }
 
-// Each id of scenarios.md is played, and docs/catalogue.md says as what, or is left
-// out, and it says why.
+// docs/catalogue.md says of each id where it is known from, and as what it is played, or
+// why it is not.
 func TestDocs(t *testing.T) {
 	b, err := os.ReadFile(docs)
 	if err != nil {
@@ -76,16 +76,19 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%d: not a row: %s", i+1, l)
 			continue
 		}
-		id, star, played, reason := m[1], m[2], m[3], m[4]
+		id, star, source, played, reason := m[1], m[2], m[3], m[4], m[5]
 		if seen[id] {
 			t.Errorf("%d: %s is there twice", i+1, id)
 		}
 		seen[id] = true
 		switch {
 		case *update:
-			lines[i] = strings.ReplaceAll(fmt.Sprintf("| %s%s | %s | %s |", id, star, as[id], reason), "|  |", "| |")
+			lines[i] = strings.ReplaceAll(fmt.Sprintf("| %s%s | %s | %s | %s |", id, star, source, as[id], reason), "|  |", "| |")
 		case played != as[id]:
 			t.Errorf("%d: %s is played as %s, not as %s: write it with -update", i+1, id, as[id], played)
+		}
+		if source == "" || source == "–" && star == "" {
+			t.Errorf("%d: %s has no source, and no ★", i+1, id)
 		}
 		switch {
 		case as[id] == "" && reason == "":
