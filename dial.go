@@ -68,7 +68,7 @@ func connect(ctx context.Context, fd int, addr string) error {
 		if !sys.Again(err) {
 			return err
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sys.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -155,7 +155,7 @@ func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 			err = nil
 			break
 		}
-		if err = wait(ctx, min(pause, left)); err != nil {
+		if err = sys.Sleep(ctx, min(pause, left)); err != nil {
 			break
 		}
 	}
@@ -164,19 +164,4 @@ func (p *place) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { sys.Close(fd) }, nil
-}
-
-// wait waits for what gives no sign.
-func wait(ctx context.Context, pause time.Duration) error {
-	if err := sys.StartPoller(); err != nil { // for the timer
-		return err
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -129,20 +129,8 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 		case ctx.Done() == nil || !sys.Again(sent):
 			return sent
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sys.Sleep(ctx, pause); err != nil {
 			return err
 		}
-	}
-}
-
-// wait waits for what gives no sign.
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,4 +33,20 @@ func StartPoller() error {
 	time.AfterFunc(time.Hour, func() {}).Stop()
 	poller.started.Store(true)
 	return nil
+}
+
+// Sleep waits for what cannot be polled for: for a time, or until ctx is done, which is
+// its error.
+func Sleep(ctx context.Context, pause time.Duration) error {
+	if err := StartPoller(); err != nil { // for the timer
+		return err
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

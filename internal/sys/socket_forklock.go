@@ -191,25 +191,6 @@ func Pollable(fd int) bool {
 	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
 }
 
-// StandIn returns the number of a file that blocks, with O_APPEND if fd has it.
-func StandIn(fd int) (own int, err error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("fcntl", err)
-	}
-	own, err = spare()
-	if err != nil {
-		return -1, err
-	}
-	if flags&unix.O_APPEND != 0 {
-		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, unix.O_APPEND); err != nil {
-			Close(own)
-			return -1, os.NewSyscallError("fcntl", err)
-		}
-	}
-	return own, nil
-}
-
 func spare() (int, error) {
 	return closedOnExec("socket", func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0) })
 }

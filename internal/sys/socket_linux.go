@@ -145,25 +145,6 @@ func Pollable(fd int) bool {
 	return err == nil && kindOf(s.mode) == "pipe"
 }
 
-// StandIn returns the number of a file that blocks, with O_APPEND if fd has it.
-func StandIn(fd int) (own int, err error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("fcntl", err)
-	}
-	own, err = spare()
-	if err != nil {
-		return -1, err
-	}
-	if flags&unix.O_APPEND != 0 {
-		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, unix.O_APPEND); err != nil {
-			Close(own)
-			return -1, os.NewSyscallError("fcntl", err)
-		}
-	}
-	return own, nil
-}
-
 func spare() (int, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	return fd, os.NewSyscallError("eventfd2", err)
