@@ -7,11 +7,10 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// SendBatch sends the messages ms through the socket sock, as Send does each,
-// with one sendmmsg(2) where the system has it. It returns how many were sent,
-// and sets N of all, to 0 of those that were not; at most 32 are sent by one
-// call, and none behind a message of more than 0x7ff00000 bytes, of which Linux may
-// send a part: call again with the rest.
+// SendBatch sends the messages ms through the socket sock, as Send does each, with
+// one sendmmsg(2) where the system has it. It returns how many were sent, and sets
+// N of all, to 0 of those that were not; at most 32 are sent by one call, and none
+// behind a message of more than 0x7ff00000 bytes, of which Linux may send a part.
 //
 // If n < len(ms), call again with ms[n:]: that call returns the error, if there is
 // one. No descriptor of ms[n] was sent. SendBatch checks the limits of all messages
@@ -50,16 +49,16 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// RecvBatch receives messages from the socket sock into ms, as Recv does each,
-// with one recvmmsg(2) where the system has it. It returns how many came, at
-// most 32. The descriptors of each are the caller's to close.
+// RecvBatch receives messages from the socket sock into ms, as Recv does each, with
+// one recvmmsg(2) where the system has it. It returns how many it received, at most
+// 32. The descriptors of each are the caller's to close.
 //
-// On a blocking socket Linux waits until all of ms have come: add MSG_WAITFORONE
-// to wait for the first alone, which is what the other systems do. At the end of
-// a stream or seqpacket connection there is nothing to wait for: the slots behind
-// the last message count as received, with N and NFD 0. An error means that none
-// was received. If an error ends a batch behind its first message, the next call on
-// the socket returns that error, a send too: EINTR after a signal.
+// On a blocking socket Linux waits until all of ms are received: add MSG_WAITFORONE
+// to wait for the first alone, which is what the other systems do. At the end of a
+// stream or seqpacket connection there is nothing to wait for: the slots behind the
+// last message count as received, with N and NFD 0. An error means that none was
+// received. If an error ends a batch behind its first message, the next call on the
+// socket returns that error, a send too: EINTR after a signal.
 //
 // [SendBatch] says how much C stack a batch needs with cgo.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {

@@ -21,8 +21,8 @@ var (
 	ErrBlocking = errors.New("scm: the socket is in blocking mode")
 )
 
-// Config has what a [Conn] or [Listener] can be asked to do. The zero Config
-// asks for nothing, and the functions without one use it.
+// Config has the options of a [Conn] or [Listener]. The functions that take no
+// Config use the zero value.
 type Config struct {
 	// SetNonblock sets O_NONBLOCK on a socket in blocking mode, where it
 	// would be refused with ErrBlocking. That holds for everybody who has
@@ -73,15 +73,15 @@ type Config struct {
 // whether the call succeeds or fails. Both have the same open file description.
 //
 // Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a nil c,
-// [os.ErrClosed], [os.ErrNoDeadline] for a socket that the runtime's poller did
-// not take (it keeps the reason to itself), or wrap the errno, such as EMFILE.
+// [os.ErrClosed], [os.ErrNoDeadline] for a socket that the runtime's poller refused
+// without a reason, or wrap the errno, such as EMFILE.
 func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
-// NewConnFD makes a Conn of the socket with the number fd, and takes the number
-// over: on success it is closed, and the Conn has another one for the same open
-// file description, which is close-on-exec. On error fd stays open and the
-// caller's. Errors are those of NewConn. After [os.ErrNoDeadline] O_NONBLOCK and
-// SO_PASSRIGHTS are as the [Config] wants them; after other errors nothing has changed.
+// NewConnFD makes a Conn of the socket fd, and takes it over: on success fd is
+// closed, and the Conn has another descriptor for the same open file description,
+// which is close-on-exec. On error fd stays open and the caller's. Errors are those
+// of NewConn. After [os.ErrNoDeadline] O_NONBLOCK and SO_PASSRIGHTS are as the
+// [Config] wants them; after other errors nothing has changed.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConn is [NewConn] with config.

@@ -29,8 +29,8 @@ import (
 //
 // Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
 // errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
-// [net.ErrClosed] after Close, which ends what waits and returns once no call
-// uses the socket's number any more.
+// [net.ErrClosed] after Close, which ends calls that wait, and returns once no call
+// uses the descriptor.
 //
 // A partner that sends files can hold up a call beyond its deadline or context:
 //
@@ -39,9 +39,9 @@ import (
 //     descriptors beyond len(m.FDs). These can come if m.Cred or m.PIDFD is set and the
 //     socket has no SO_PASSCRED or SO_PASSPIDFD: the kernel uses the room for descriptors.
 //     Close then waits for Recv.
-//   - Who drops the last reference to a socket waits for the time of its SO_LINGER. That is
-//     such a close too, a receive without room for the descriptor, and Close with messages
-//     unread.
+//   - The close that drops the last reference to a socket waits for the time of its
+//     SO_LINGER. Such a close is part of a receive without room for the descriptor,
+//     and of Close with messages unread.
 //
 // [Config].NoFiles keeps descriptors away from a Conn that wants none. See RecvConn for
 // what else a sender can do.
@@ -58,9 +58,9 @@ type Conn struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-// Read receives up to len(p) bytes. There is no control buffer: descriptors that
-// come with them are dropped by the kernel, uninstalled, and Dropped counts. An
-// empty p receives nothing.
+// Read receives up to len(p) bytes. Read passes no control buffer, so the kernel
+// drops any descriptors without installing them. Dropped returns how often that
+// happened. An empty p receives nothing.
 //
 // The end of a stream is [io.EOF], and so is n == 0 on a seqpacket socket, where
 // an empty message looks the same. On a datagram socket it is an empty message.
@@ -84,7 +84,8 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 }
 
 // Write sends p without descriptors: the whole of it on a stream, as one message
-// elsewhere, where an empty p is an empty message. On error n is how much went.
+// elsewhere, where an empty p is an empty message. On error n is how many bytes
+// were sent.
 func (c *Conn) Write(p []byte) (n int, err error) { return c.WriteFiles(p) }
 
 // Dropped returns how many calls of Read received control data, and dropped it:
@@ -96,10 +97,10 @@ func (c *Conn) Dropped() int64 {
 	return c.dropped.Load()
 }
 
-// Close closes the Conn's own number, removes the socket file if [ListenPacket]
-// made it, and ends what waits. It is one close(2); the connection goes on if
-// others have the open file description. For the file Close waits for the folder's file
-// system; what waits in other calls has ended before.
+// Close closes the Conn's descriptor, removes the socket file if [ListenPacket]
+// made it, and ends calls that wait. It is one close(2); the connection goes on if
+// others have the open file description. For the file Close waits for the folder's
+// file system; other calls have ended before that.
 func (c *Conn) Close() error {
 	err := c.usable()
 	if err == nil {
@@ -133,7 +134,7 @@ func (c *Conn) shutdown(how int) error {
 }
 
 // LocalAddr returns the *[net.UnixAddr] of this end, with the Name "" if it has
-// none, or if the system does not tell.
+// none, or if the system does not report it.
 func (c *Conn) LocalAddr() net.Addr {
 	if c == nil {
 		return nil
@@ -141,8 +142,8 @@ func (c *Conn) LocalAddr() net.Addr {
 	return netAddr(c.local)
 }
 
-// RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if
-// it has none, or nil if the socket is not connected or the system does not tell.
+// RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if it
+// has none, or nil if the socket is not connected or the system does not report it.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c == nil {
 		return nil
@@ -158,8 +159,8 @@ func netAddr(a *net.UnixAddr) net.Addr {
 	return a
 }
 
-// SetDeadline sets both deadlines, as [net.Conn] has them. A write that one ends
-// in the middle says how much went.
+// SetDeadline sets both deadlines, as [net.Conn] has them. A write that a deadline
+// ends returns how many bytes were sent.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return c.setDeadlines(func() error {
 		return errors.Join(c.receiving.setDeadline(t), c.sending.setDeadline(t))
@@ -184,9 +185,9 @@ func (c *Conn) setDeadlines(set func() error) error {
 	return c.fail("set", err)
 }
 
-// SyscallConn gives access to the socket's number, for options and the like. Its
-// Read and Write take turns with the Conn's calls. The number must not be closed,
-// and not be set to blocking mode.
+// SyscallConn gives access to the socket's descriptor, for options and the like.
+// Its Read and Write take turns with the Conn's calls. Do not close the descriptor,
+// and do not set it to blocking mode.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if err := c.usable(); err != nil {
 		return nil, c.fail("raw-control", err)

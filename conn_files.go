@@ -10,8 +10,8 @@ import (
 )
 
 // ErrEmptyPayload is returned for files without a byte on a stream, where the
-// kernel would lose them and report success; and for a receive without room for
-// a byte, which would tear them from their payload.
+// kernel would lose them and report success; and for a receive without room for a
+// byte, which would take the descriptors and leave their bytes in the queue.
 var ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte")
 
 // WriteFiles sends p with the files. On a stream the whole of p is written, and
@@ -22,8 +22,8 @@ var ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte"
 // their blocking mode stays as it is. They are held open during each system
 // call; one that is closed while the call waits is an error.
 //
-// n is how much of p went. Where n > 0 the files went too: they must not be sent
-// again with the rest. Where n == 0, after an error, nothing went.
+// n is how many bytes of p were sent. If n > 0 the files were sent too: do not send
+// them again with the rest. If n == 0 with an error, nothing was sent.
 //
 // Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
 // [os.ErrClosed] for a closed one, or wrap the errno: EPIPE, EMSGSIZE for a
@@ -61,22 +61,23 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes, and files, of which there is room for
-// max, at most MaxFDs. The files are close-on-exec and the caller's to close;
-// their Name says nothing. Status flags are as the sender has them: see
-// [Nonblock]. The files are as [NewFile] makes them: pipes and sockets that do not
-// block are in the runtime's poller, and no other file is.
+// ReadFiles receives up to len(p) bytes, and files, of which there is room for max,
+// at most MaxFDs. The files are close-on-exec and the caller's to close; their Name
+// is of no use. They share the status flags with the sender: see [Nonblock]. The
+// files are as [NewFile] makes them: pipes and sockets that do not block are in the
+// runtime's poller, and no other file is.
 //
-//   - n > 0 with files or without: bytes came. On a stream the files belong to
-//     the message with the last byte; those before it came without.
+//   - n > 0, with or without files: bytes were received. On a stream the files
+//     belong to the message with the last byte.
 //   - n == 0 with files: an empty message.
 //   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty
 //     message. On a datagram socket that is 0, nil, nil.
 //   - n, nil, *TruncatedError: files are missing, because there was no room for
-//     them in max, or in the process's table (a file that is no pipe or socket takes
-//     one number more while it is received), or for another reason. The n bytes
-//     are in p. What came is closed. If the Conn has [Config].KeepTruncated,
-//     the files before the first that is missing are returned with the error.
+//     them in max, or in the process's table (a file that is no pipe or socket
+//     takes a second descriptor while it is received), or for another reason. The n
+//     bytes are in p. ReadFiles closes the files. If the Conn has
+//     [Config].KeepTruncated, the files before the first that is missing are
+//     returned with the error.
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
 // is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil.

@@ -4,12 +4,12 @@ import "github.com/scm-rights/scm/internal/sys"
 
 import "context"
 
-// Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For
-// a datagram socket that is not connected, m.Addr tells where to.
+// Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For a
+// datagram socket that is not connected, m.Addr is the destination.
 //
 // On a stream m.N can be less than all: the descriptors have then gone with the
-// first byte, and must not be sent again with the rest. Descriptors are numbers,
-// which stay open and the caller's and must stay open during the call.
+// first byte, and must not be sent again with the rest. The descriptors stay open
+// and the caller's, and must not be closed during the call.
 //
 // With MSG_DONTWAIT it does not wait, not for its turn either: the error is EAGAIN.
 //
@@ -30,10 +30,10 @@ func (c *Conn) Send(m *Message, flags int) error {
 	return c.fail("write", err)
 }
 
-// Recv receives one message, or bytes of a stream, into m with one recvmsg(2),
-// as [Recv] does, and waits until something is there. m.FDs[:m.NFD] are
-// close-on-exec and the caller's to close, and so is what m.PIDFD points to.
-// Nothing is an error but what fails: see m.Flags for what is missing.
+// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as
+// [Recv] does, and waits until something is there. m.FDs[:m.NFD] are close-on-exec
+// and the caller's to close, and so is what m.PIDFD points to. Missing descriptors
+// are no error: see m.Flags.
 //
 // On a stream m.Buffers must have room for a byte (ErrEmptyPayload). With
 // MSG_DONTWAIT Recv does not wait, not for its turn either: the error is EAGAIN.

@@ -4,29 +4,29 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// PeerCred tells which process is at the other end of the connected socket
-// sock: the one that connected, that listened, or that made the pair, with the
-// user and group that it then had. The kernel keeps that from the beginning of
-// the connection to its end: whoever has the other end now, by inheritance or
-// because it was passed, is not told. (gVisor is wrong about the accepted end of
-// a seqpacket connection: it tells of the process that accepted.)
+// PeerCred returns the process at the other end of the connected socket sock: the
+// one that connected, that listened, or that made the pair, with the user and group
+// that it then had. The kernel keeps that from the beginning of the connection to
+// its end: another process can have the other end now, by inheritance or because it
+// was passed. (On gVisor, at the accepted end of a seqpacket connection, it is the
+// process that accepted.)
 //
-// It is one getsockopt(2) of SO_PEERCRED on Linux, of LOCAL_PEERCRED on macOS
-// and FreeBSD, and getpeerucred on Solaris and illumos. PID is 0 where the
-// system does not tell it, as FreeBSD, or where the process is in a foreign PID
-// namespace. A PID may be another process's by now: see [PeerPIDFD].
+// It is one getsockopt(2) of SO_PEERCRED on Linux, of LOCAL_PEERCRED on macOS and
+// FreeBSD, and getpeerucred on Solaris and illumos. PID is 0 where the system does
+// not report it, as on FreeBSD, or where the process is in a foreign PID namespace.
+// A PID may be another process's by now: see [PeerPIDFD].
 //
-// No descriptor comes or goes. Errors wrap the errno: ENOTCONN for a socket
-// that has no peer with credentials, TCP's among them, ENOTSOCK, EBADF, … or,
-// where the system has no such call, [ErrUnsupported].
+// Errors wrap the errno: ENOTCONN for a socket that has no peer with credentials,
+// TCP's among them, ENOTSOCK, EBADF, … or, where the system has no such call,
+// [ErrUnsupported].
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(int(number(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
 }
 
-// PeerPIDFD returns a pidfd of the process that [PeerCred] tells of: a
-// descriptor that stands for that process and for no later one with its PID. It
-// is close-on-exec and the caller's to close. On error it is -1.
+// PeerPIDFD returns a pidfd of the process that [PeerCred] identifies: a descriptor
+// that stands for that process and for no later one with its PID. It is
+// close-on-exec and the caller's to close. On error it is -1.
 //
 // It is one getsockopt(2) of SO_PEERPIDFD, which is from Linux 6.5. Errors wrap
 // the errno: ENODATA for a socket without a peer, ESRCH or EINVAL on older

@@ -18,11 +18,11 @@ import (
 // Dial reaches a longer path through its folder (/proc/thread-self/fd), if its last
 // element has at most 80 bytes; otherwise the error is ENAMETOOLONG.
 //
-// While a listening socket's queue is full Dial tries again, until ctx is done. ctx does
-// not end a system call that waits for the file system of a path.
-// The Conn that is returned has nothing to do with ctx. Errors are ctx's,
-// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED where nobody has the
-// socket open, ENOENT, EACCES, EPROTOTYPE for a socket of another type, …
+// While a listening socket's queue is full Dial tries again, until ctx is done. ctx
+// does not end a system call that waits for the file system of a path. ctx is for
+// the call alone, and not for the Conn. Errors are ctx's,
+// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED where no process has
+// the socket open, ENOENT, EACCES, EPROTOTYPE for a socket of another type, …
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

@@ -8,22 +8,24 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Expect is what a partner may pass: how many descriptors, and what each must
-// be. [Expect.Recv] and [Expect.Check] hold what came against it before anybody
-// uses it, and close all of it if anything is wrong. The zero value takes no
-// descriptor. Make an [os.File] of what came by [NewFile], and not by [os.NewFile].
+// Expect is what a partner may pass: how many descriptors, and what each must be.
+// [Expect.Recv] and [Expect.Check] check received descriptors before anybody uses
+// them, and close all of them if one is wrong. The zero value accepts no
+// descriptor. Make an [os.File] of a received descriptor by [NewFile], and not by
+// [os.NewFile].
 //
 // On Linux fcntl(2), getsockopt(2) and readlink(2) in /proc answer, which ask the
-// kernel and never the file; without /proc only sockets can be told. For regular
+// kernel and never the file; without /proc they recognize sockets only. For regular
 // files, directories, devices and what was opened with O_PATH it takes the file's
 // type too, by statx(2) with AT_STATX_DONT_SYNC: a partner that passes a file of a
 // FUSE or network file system of its own cannot hold that up, unless the file
 // system does not heed the flag, or the kernel has no statx (before 4.11). It can
-// hold up the close of what is refused, as it can any close(2): that flushes.
-// A memfd is told by its device, which is that of a memfd made for the comparison.
+// hold up the close of what is refused, as it can any close(2): that flushes. A
+// memfd is recognized by its device, which is that of a memfd made for the
+// comparison.
 //
-// Other systems use fstat(2), cannot tell the kinds of Linux's anonymous files
-// and have no seals: what they cannot tell is [ErrUnsupported], everything
+// Other systems use fstat(2), and have no seals and none of the kinds of Linux's
+// anonymous files: to ask for these is [ErrUnsupported], and all descriptors are
 // closed.
 type Expect struct {
 	// Min and Max are how many descriptors there may be: exactly n is n and n,
@@ -58,8 +60,8 @@ type Expect struct {
 	// F_SEAL_WRITE it can change what was already checked.
 	Seals int
 
-	// Truncated takes a message with MSG_CTRUNC, whose descriptors may not
-	// have come all. Without it such a message is refused.
+	// Truncated accepts a message with MSG_CTRUNC, of which descriptors may be
+	// missing. Otherwise such a message is refused.
 	Truncated bool
 }
 
@@ -81,18 +83,18 @@ type Expect struct {
 // "inotify", "seccomp notify", …
 type Kind string
 
-// ExpectError says what was wanted and what came instead. Everything that came
-// is closed.
+// ExpectError says what was wanted and what was received instead. All descriptors
+// of the message are closed.
 type ExpectError struct {
-	// Index is which descriptor is wrong, counted from 0. It is -1 for their
-	// number, and for a message that was cut.
+	// Index is which descriptor is wrong, counted from 0. It is -1 if there are too
+	// few or too many, and for a message that was truncated.
 	Index int
 
-	// Want and Got are what was wanted and what came, in words.
+	// Want and Got are what was wanted and what was received, in words.
 	Want, Got string
 
-	// Err is why it could not be told what came, if so: it wraps an errno, or
-	// ErrUnsupported.
+	// Err is the reason if a descriptor could not be examined: it wraps an errno,
+	// or ErrUnsupported.
 	Err error
 }
 
@@ -112,15 +114,14 @@ func (e *ExpectError) Unwrap() error { return e.Err }
 // Recv is [Recv], and returns nil only for a message that is as expected. Its
 // descriptors m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD.
 //
-// Where something is wrong the error is an [*ExpectError], and every descriptor
-// that came is closed, *m.PIDFD included: m.NFD is 0, and -1 is in the places
-// of the numbers. The payload was received: it is in m.Buffers, and m.N and
-// m.Flags tell of it, so that a stream can go on. The end of a stream comes
-// with no descriptors, and m.N is 0.
+// If something is wrong the error is an [*ExpectError], and Recv has closed every
+// descriptor of the message, *m.PIDFD included: m.NFD is 0, and m.FDs holds -1. The
+// payload was received: it is in m.Buffers, with its length in m.N, so that a
+// stream can go on. At the end of a stream there are no descriptors, and m.N is 0.
 //
-// m.FDs is the room, as for Recv. What exceeds it is not received; the message
-// is then cut, and refused. On a socket with SO_PASSCRED that is so too if m
-// does not ask for the credentials.
+// m.FDs is the room, as for Recv. A message with more descriptors is truncated, and
+// refused. On a socket with SO_PASSCRED that is so too if m does not ask for the
+// credentials.
 //
 // Other errors are those of Recv: then nothing was received.
 func (e Expect) Recv(sock int, m *Message, flags int) error {

@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// ErrNoFile is returned for a message that should have brought a file, and came
-// without a descriptor.
+// ErrNoFile is returned for a message without a descriptor where the call expects a
+// file.
 var ErrNoFile = errors.New("scm: a message came without a file")
 
 // nameBytes is the room for a file's name, which is runc's: a name is shorter.
@@ -38,13 +38,13 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them.
-// A NUL at the name's end, which conmon sends, is left out. The file is
+// RecvFile leaves out a NUL at the name's end, which conmon sends. The file is
 // close-on-exec and the caller's to close. On a stream the name is what one receive
 // returns: it can be the first piece of a long one, see SendFile.
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
-// refused, and what came with it is closed. The end is [io.EOF]. The file is as
+// refused, and its descriptors are closed. The end is [io.EOF]. The file is as
 // [NewFile] makes it; an error of NewFile is returned, and the descriptor closed.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
@@ -65,24 +65,26 @@ func (c *Conn) RecvFile() (*os.File, error) {
 }
 
 // NewFile makes an [os.File] of the received descriptor fd, and takes it over: on
-// success the file has it, perhaps under another number, close-on-exec. On error fd
-// stays open and the caller's.
+// success the file owns it, close-on-exec and perhaps renumbered. On error fd stays
+// open and the caller's.
 //
 // Use it for a descriptor from Recv, ReadFD or package wire, in place of
-// [os.NewFile]. That one puts every file with O_NONBLOCK into the runtime's poller,
-// where one file can stop the whole process: the kernel asks the file whether it is
-// ready, and a FUSE file's server, or whoever holds an epoll that was passed, need not
-// answer. Expect does not help: the sender can set O_NONBLOCK later, too.
+// [os.NewFile]. os.NewFile puts every file with O_NONBLOCK into the runtime's
+// poller, where one file can stop the whole process: the kernel asks the file
+// whether it is ready, and a FUSE file's server, or whoever holds an epoll that was
+// passed, need not answer. Expect does not help: the sender can set O_NONBLOCK
+// later, too.
 //
 // NewFile lets the poller have pipes, and sockets of AF_UNIX, AF_INET and AF_INET6, if
 // O_NONBLOCK is set. Any other file stays out of it and keeps its status flags: it has
 // no deadline ([os.ErrNoDeadline]), a read or write blocks a thread or, with O_NONBLOCK,
 // can fail with EAGAIN.
 //
-// No call that NewFile makes can hold the process up. The partner can hold up this one
-// call and any later call on the file, as close(2) of a FUSE file waits for its server.
-// Deadlines and contexts do not end that. Errors wrap the errno: EBADF, EMFILE, …; the
-// first file of a program also needs the numbers of the runtime's poller.
+// No call that NewFile makes can hold the process up. The partner can hold up this
+// one call and any later call on the file, as close(2) of a FUSE file waits for its
+// server. Deadlines and contexts do not end that. Errors wrap the errno: EBADF,
+// EMFILE, …; the first file of a program also needs free descriptors for the
+// runtime's poller.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(number(fd))
 	if err := sys.CloseOnExec(fd); err != nil {

@@ -48,13 +48,13 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 	return c.fail("write", err)
 }
 
-// RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or
-// the like sent: one descriptor, and one byte that says nothing. An AF_UNIX socket
-// is a *Conn, with the Config of c. One of AF_INET or AF_INET6 is a net.Conn that has
-// CloseRead, CloseWrite and SyscallConn too, but is no [net.TCPConn]: its sender could
-// stop the process by way of what [net.FileConn] asks the kernel. Its options are as the
-// sender set them. Another socket is EPROTONOSUPPORT. What RecvConn returns is
-// close-on-exec and the caller's to close.
+// RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or the
+// like sent: one descriptor, and one byte without a meaning. An AF_UNIX socket is a
+// *Conn, with the Config of c. One of AF_INET or AF_INET6 is a net.Conn that has
+// CloseRead, CloseWrite and SyscallConn too, but is no [net.TCPConn]: its sender
+// could stop the process by way of what [net.FileConn] asks the kernel. Its options
+// are as the sender set them. Another socket is EPROTONOSUPPORT. What RecvConn
+// returns is close-on-exec and the caller's to close.
 //
 // RecvConn closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL),
 // and one that blocks ([ErrBlocking]) unless [Config].SetNonblock allows a change that the
@@ -78,13 +78,14 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 }
 
 // RecvListener receives a listening socket that SendListener or the like sent. An
-// AF_UNIX socket is a *Listener, with the Config of c: with NoFiles, clients that connect
-// from then on can send it no descriptors, until the sender, who has the socket too, sets
-// SO_PASSRIGHTS again. One of AF_INET or AF_INET6 is
-// a net.Listener that has SetDeadline and SyscallConn too, but is no [net.TCPListener];
-// what it accepts is a [net.TCPConn]. If no number is free for that (EMFILE), the next
-// Accept returns the connection. It is close-on-exec and the caller's to close,
-// and its Close leaves a socket file alone, as it is not the one who made it.
+// AF_UNIX socket is a *Listener, with the Config of c: with NoFiles, clients that
+// connect from then on can send it no descriptors, until the sender, who has the
+// socket too, sets SO_PASSRIGHTS again. One of AF_INET or AF_INET6 is a
+// net.Listener that has SetDeadline and SyscallConn too, but is no
+// [net.TCPListener]; what it accepts is a [net.TCPConn]. If no descriptor is free
+// for that (EMFILE), the next Accept returns the connection. It is close-on-exec
+// and the caller's to close, and its Close leaves a socket file alone, as it is not
+// the one who made it.
 //
 // The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
 // accept4(2) only where poll(2) says that a connection waits. If the sender clears it

@@ -69,7 +69,7 @@ func (s *internetSocket) SetDeadline(t time.Time) error {
 	return s.fail("set", s.setDeadline((*os.File).SetDeadline, t))
 }
 
-// SyscallConn gives access to the socket's number, as [Conn.SyscallConn] does.
+// SyscallConn gives access to the socket's descriptor, as [Conn.SyscallConn] does.
 func (s *internetSocket) SyscallConn() (syscall.RawConn, error) {
 	return s.raw, s.fail("raw-control", s.usable())
 }

@@ -26,15 +26,15 @@ var _ net.Listener = (*Listener)(nil)
 // "unix" for a stream or "unixpacket". addr is as for [Dial]; if it is "", Linux
 // chooses an abstract name.
 //
-// Listen removes a socket file that is in the way if it is stale, which is when
-// nobody has its socket open: a connect(2) gets ECONNREFUSED. Otherwise, and for a
-// name that is taken, the error is [ErrInUse]. Listen never removes what is no
-// socket, nor a socket that takes the place of the stale one meanwhile. Programs
-// that replace the same stale file wait for each other by flock(2) on the folder.
-// Anybody who can open the folder can take that lock, so Listen waits for it until
-// ctx is done, but no longer than 200 ms, and then does without, as in a folder that
-// it may not read: a program that binds at the same moment can then lose its file's
-// name for some microseconds.
+// Listen removes a socket file that is in the way if it is stale, which it is when
+// no process has its socket open: connect(2) then fails with ECONNREFUSED.
+// Otherwise, and for a name that is taken, the error is [ErrInUse]. Listen never
+// removes what is no socket, nor a socket that takes the place of the stale one
+// meanwhile. Programs that replace the same stale file wait for each other by
+// flock(2) on the folder. Anybody who can open the folder can take that lock, so
+// Listen waits for it until ctx is done, but no longer than 200 ms, and then does
+// without, as in a folder that it may not read: a program that binds at the same
+// moment can then lose its file's name for some microseconds.
 //
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has
@@ -47,7 +47,7 @@ var _ net.Listener = (*Listener)(nil)
 // between Close's look at it and its removal.
 //
 // The programs at both ends see the name that was bound: for a path longer than
-// sun_path it is one that says nothing.
+// sun_path it is another name, in /proc.
 //
 // Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno:
 // ENOENT, EACCES, ENAMETOOLONG, … ctx is for the call alone. It does not end a system
@@ -57,9 +57,9 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 }
 
 // ListenPacket makes a datagram socket with a name, by socket(2) and bind(2).
-// network is "unixgram"; addr is as for Listen, and so are its file and errors.
-// It receives from everybody who may write to the file. Recv tells the sender's
-// name if it has one, and Send with a [Message].Addr answers.
+// network is "unixgram"; addr is as for Listen, and so are its file and errors. It
+// receives from everybody who may write to the file. Recv returns the sender's name
+// if it has one, and Send with a [Message].Addr answers.
 //
 // Calls that send take turns whatever the address is: one that waits for a receiver
 // with a full queue holds up those to other receivers. Set a write deadline, or pass
@@ -220,12 +220,12 @@ func refuse(c *Conn) {
 	}
 }
 
-// Close ends what waits, and removes the socket file if Listen made it and it is
-// still the same. If it cannot remove the file it closes the socket and returns the
-// error. The kernel ends connections that nobody accepted once nobody has the socket
-// open. If a client of these has sent a socket with SO_LINGER, Close waits for that
-// time: [Config].NoFiles prevents it. It also waits for the file system of the folder;
-// what waits in other calls has ended before.
+// Close ends calls that wait, and removes the socket file if Listen made it and it
+// is still the same. If it cannot remove the file it closes the socket and returns
+// the error. Once no process has the socket open, the kernel ends the connections
+// that were not accepted. If a client of these has sent a socket with SO_LINGER,
+// Close waits for that time: [Config].NoFiles prevents it. It also waits for the
+// file system of the folder; other calls have ended before that.
 func (l *Listener) Close() error {
 	err := l.usable()
 	if err == nil {
@@ -260,7 +260,7 @@ func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	}
 }
 
-// SyscallConn gives access to the socket's number, as [Conn.SyscallConn] does.
+// SyscallConn gives access to the socket's descriptor, as [Conn.SyscallConn] does.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if err := l.usable(); err != nil {
 		return nil, l.fail("raw-control", err)

@@ -17,26 +17,25 @@ type Message struct {
 	// one after the other. At most MaxBuffers.
 	Buffers [][]byte
 
-	// FDs are the descriptors to send; on receipt, len(FDs) is the room for
-	// what may come. At most MaxFDs.
+	// FDs are the descriptors to send; for a receive, len(FDs) is the room. At most
+	// MaxFDs.
 	FDs []int
 
-	// Addr is where an unconnected datagram goes. On receipt, one that is not
-	// nil gets the name of the sender, "" if it has none or is no Unix socket.
+	// Addr is the destination of an unconnected datagram. In a receive, one that is
+	// not nil gets the name of the sender, "" if it has none or is no Unix socket.
 	Addr *net.UnixAddr
 
-	// Cred is attached to what is sent; the kernel checks it: EPERM where it is
-	// not the sender's, EINVAL for a UID or GID that is none. On receipt, one
-	// that is not nil gets the sender's, if the socket has SO_PASSCRED; if none
-	// came, its PID is 0 and the others -1. The PID alone is 0 where the sender
-	// is outside of this process's PID namespace. A message that was sent before
-	// SO_PASSCRED was set has PID 0 and the kernel's overflow user, 65534.
-	// Linux only.
+	// Cred is attached to what is sent; the kernel checks it: EPERM where it is not
+	// the sender's, EINVAL for a UID or GID that is none. In a receive, one that is
+	// not nil gets the sender's, if the socket has SO_PASSCRED; without any, its
+	// PID is 0 and the others -1. The PID alone is 0 where the sender is outside of
+	// this process's PID namespace. A message that was sent before SO_PASSCRED was
+	// set has PID 0 and the kernel's overflow user, 65534. Linux only.
 	Cred *Cred
 
-	// PIDFD, if not nil, gets a descriptor of the sender's process on receipt,
-	// if the socket has SO_PASSPIDFD, else -1. It is close-on-exec and the
-	// caller's to close. Send does not read it. Linux only, from 6.5.
+	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if
+	// the socket has SO_PASSPIDFD, else -1. It is close-on-exec and the caller's to
+	// close. Send does not read it. Linux only, from 6.5.
 	PIDFD *int
 
 	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some
@@ -52,13 +51,12 @@ type Message struct {
 	// an error. Send does not set it.
 	NFD int
 
-	// Flags is what the kernel said of a received message: MSG_CTRUNC,
-	// MSG_TRUNC, MSG_EOR, … without MSG_CMSG_CLOEXEC; 0 after an error. Send
-	// does not set it.
+	// Flags are the kernel's flags of a received message: MSG_CTRUNC, MSG_TRUNC,
+	// MSG_EOR, … without MSG_CMSG_CLOEXEC; 0 after an error. Send does not set it.
 	Flags int
 }
 
-// Cred is what SCM_CREDENTIALS and SO_PEERCRED tell of a process.
+// Cred is what SCM_CREDENTIALS and SO_PEERCRED report of a process.
 type Cred struct {
 	PID, UID, GID int
 }
@@ -72,10 +70,10 @@ type Cred struct {
 // descriptors and reports success: pass at least one byte. Datagram and
 // seqpacket sockets deliver an empty message with its descriptors.
 //
-// Without descriptors and credentials there is no control data. The kernel is
-// given the numbers as they are: if one is negative or closed the error is
-// EBADF, and nothing is sent. All stay open and the caller's. Add MSG_NOSIGNAL
-// in programs in which SIGPIPE kills, as it may in a c-shared library.
+// Without descriptors and credentials there is no control data. If a descriptor is
+// negative or not open the error is EBADF, and nothing is sent. All stay open and
+// the caller's. Add MSG_NOSIGNAL in programs in which SIGPIPE kills, as it may in a
+// c-shared library.
 //
 // With cgo, a call with more than 64 buffers needs about 40 KiB of C stack, and
 // [SendBatch] says what that means.
@@ -105,15 +103,16 @@ func Send(sock int, m *Message, flags int) error {
 // MSG_CMSG_CLOEXEC is added. It sets m.N, m.NFD and m.Flags, and what m.Addr,
 // m.Cred and m.PIDFD point to.
 //
-// m.FDs[:m.NFD] are close-on-exec and the caller's to close. No more than
-// len(m.FDs) are returned; what does not fit is closed, by the kernel or by
-// Recv. That is no error: MSG_CTRUNC in m.Flags says that something is missing.
-// It can also mean that the process has no number free, or that a security
-// module refused. The end of a stream is m.N == 0 with no descriptors.
+// m.FDs[:m.NFD] are close-on-exec and the caller's to close. Recv returns at most
+// len(m.FDs) descriptors. The kernel or Recv closes those that do not fit and sets
+// MSG_CTRUNC in m.Flags; that is no error. MSG_CTRUNC is also set when the process
+// has reached its descriptor limit (EMFILE), or a security module refused a
+// descriptor. The end of a stream is m.N == 0 with no descriptors.
 //
-// On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that
-// is not asked for takes room from the descriptors. With SO_INQ, Linux sets MSG_CTRUNC
-// where all the room was for descriptors, though none of them is missing.
+// On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the
+// caller does not ask for takes room from the descriptors. With SO_INQ, Linux sets
+// MSG_CTRUNC where all the room was for descriptors, though none of them is
+// missing.
 //
 // With cgo, a call with more than 64 buffers needs C stack as [Send] does.
 //

@@ -6,8 +6,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Nonblock tells whether O_NONBLOCK is set on f, a file that was received, say.
-// It is one fcntl(2) of F_GETFL.
+// Nonblock reports whether O_NONBLOCK is set on f, such as a received file. It is
+// one fcntl(2) of F_GETFL.
 //
 // The flag belongs to the open file description. So what a Go program sends
 // often has it set, and a C program that receives it must expect EAGAIN.

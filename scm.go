@@ -1,5 +1,5 @@
-// Package scm passes open files between processes over Unix sockets
-// (SCM_RIGHTS), as the C does it.
+// Package scm sends open files between processes over Unix sockets (SCM_RIGHTS),
+// with the same system calls, byte for byte, as the classic C code.
 //
 // # Two backends, one behaviour
 //
@@ -17,13 +17,13 @@
 //
 // # Descriptors and who owns them
 //
-// A descriptor is a number, as in C. Sending does not take it over: the kernel
-// makes a new reference to the open file description, and the caller's number
-// stays open and the caller's, whether the call succeeds or fails. A received
-// descriptor is a new number for the very same open file description: file
-// offset and status flags, O_NONBLOCK among them, are shared with the sender.
-// It is close-on-exec from the first instant, and the caller's to close. [NewFile]
-// makes an [os.File] of it; os.NewFile is safe only for what no stranger sent.
+// A descriptor is an int, as in C. A send does not take it over: the kernel makes a
+// new reference to the open file description, and the descriptor stays open and the
+// caller's, whether the call succeeds or fails. A received descriptor is a new one
+// for the same open file description: file offset and status flags, O_NONBLOCK
+// among them, are shared with the sender. It is close-on-exec from the first
+// instant, and the caller's to close. [NewFile] makes an [os.File] of it; use
+// os.NewFile only for files of a sender that you trust.
 //
 // Every descriptor that the kernel installs during a call is returned by that
 // call or closed before it returns.
@@ -39,15 +39,14 @@
 //
 // # Calls
 //
-// A call is one system call with the caller's flags and the system's error:
-// nothing is retried, EINTR and EAGAIN included. Errors are
-// [os.SyscallError], so that errors.Is(err, unix.EPIPE) tells what went wrong.
-// What the arguments alone show to be wrong is refused before the system call,
-// with [ErrTooManyFDs] or [ErrTooManyBuffers].
+// A call is one system call with the caller's flags and the system's error: nothing
+// is retried, EINTR and EAGAIN included. Errors are [os.SyscallError], so that
+// errors.Is(err, unix.EPIPE) works. A call with too many descriptors or buffers
+// returns [ErrTooManyFDs] or [ErrTooManyBuffers] and makes no system call.
 //
-// On macOS, illumos, Solaris and AIX, not all of which can receive close-on-exec
-// descriptors in one step, a receive waits first and then takes the message
-// while no child process can be started.
+// On macOS, illumos, Solaris and AIX a receive first waits, and then takes the
+// message while no child process can be started: not all of these systems can
+// receive close-on-exec descriptors in one step.
 //
 // Windows, WebAssembly and Plan 9 cannot pass descriptors: there the package
 // builds, and every call fails with [ErrUnsupported]. On Solaris and illumos the
@@ -74,13 +73,12 @@ const (
 
 var (
 	// ErrTooManyFDs is returned before any system call for more than MaxFDs
-	// descriptors, or room for more. It wraps EINVAL, which is what the
-	// kernel would say.
+	// descriptors, or room for more. It wraps EINVAL, which the kernel would
+	// return.
 	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
-	// ErrTooManyBuffers is returned before any system call for more than
-	// MaxBuffers buffers. It wraps EMSGSIZE, which is what the kernel would
-	// say.
+	// ErrTooManyBuffers is returned before any system call for more than MaxBuffers
+	// buffers. It wraps EMSGSIZE, which the kernel would return.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
 	// ErrUnsupported is wrapped by every error on systems that cannot pass
@@ -89,8 +87,8 @@ var (
 )
 
 // TruncatedError is returned by [ReadFD] and by receives of a [Conn] when N bytes
-// came with control data that could not be handed over as it was asked for.
-// Unless Files says otherwise, all descriptors that came are closed.
+// came with control data that the call could not return as asked. All descriptors
+// of the message are closed, but for those in Files.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
 
@@ -99,10 +97,10 @@ type TruncatedError struct {
 	// are the caller's to close.
 	Files []*os.File
 
-	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE
-	// where there was no room for them, EMFILE or ENFILE where no number was
-	// free. It is nil where a security module refused, or other control data
-	// took the room of files that were asked for; and always for ReadFD.
+	// Cause is why descriptors are missing, as far as it is known: EMSGSIZE where
+	// there was no room for them, EMFILE or ENFILE where no descriptor was free. It
+	// is nil where a security module refused, or other control data took the room
+	// of files that were asked for; and always for ReadFD.
 	Cause error
 }
 
@@ -128,9 +126,9 @@ func (e *TruncatedError) Unwrap() error { return e.Cause }
 // and reports success: pass at least one byte. Datagram and seqpacket sockets
 // deliver an empty message with its descriptor.
 //
-// The kernel is given fd as it is: a negative or closed one is EBADF, and
-// nothing is sent. fd stays open and the caller's. On a blocking socket the
-// call blocks a thread while the socket's buffer is full.
+// If fd is negative or not open the error is EBADF, and nothing is sent. fd stays
+// open and the caller's. On a blocking socket the call blocks a thread while the
+// socket's buffer is full.
 //
 // On error n is -1 and err wraps the errno: EPIPE when the other end is closed,
 // EAGAIN, EINTR, EMSGSIZE, …
@@ -145,12 +143,13 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 // ReadFD receives up to len(p) bytes and one descriptor from the socket sock,
 // with one recvmsg(2), as read_fd of the book.
 //
-//   - A descriptor came: n, fd, nil. fd is close-on-exec and the caller's.
-//   - None came: n, -1, nil. n is 0 at the end of a stream, and for an empty
-//     message.
-//   - Control data came that was not exactly one descriptor, or that the
-//     kernel had to cut: n, -1 and a [*TruncatedError]. What came is closed,
-//     and the n bytes are in p.
+//   - One descriptor was received: n, fd, nil. fd is close-on-exec and the
+//     caller's.
+//   - None was received: n, -1, nil. n is 0 at the end of a stream, and for an
+//     empty message.
+//   - The control data was not exactly one descriptor, or the kernel truncated it:
+//     n, -1 and a [*TruncatedError]. ReadFD closes what was received; the n bytes
+//     are in p.
 //   - The call failed: -1, -1 and an error that wraps the errno.
 //
 // The room for control data is the book's, CMSG_SPACE(sizeof(int)). On sockets
