@@ -100,7 +100,7 @@ func (c *Conn) Dropped() int64 {
 // Close closes the Conn's descriptor, removes the socket file if [ListenPacket]
 // made it, and ends calls that wait. It is one close(2); the connection goes on if
 // others have the open file description. For the file Close waits for the folder's
-// file system; other calls have ended before that.
+// file system; if that does not answer, other calls end all the same.
 func (c *Conn) Close() error {
 	err := c.usable()
 	if err == nil {

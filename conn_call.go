@@ -182,6 +182,7 @@ func (k *call) sendPayload() (err error) {
 			return err
 		}
 		k.sent += k.msg.N
+		clear(k.files)
 		k.files = k.files[:0] // they went with the first byte
 		k.bufs[0] = k.bufs[0][k.msg.N:]
 		if len(k.bufs[0]) == 0 || !k.conn.isStream() {

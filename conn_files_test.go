@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -96,6 +98,27 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(files[0].WriteString("through")).To(Equal(7))
 		Expect(files[0].Close()).To(Succeed())
 		Expect(io.ReadAll(r)).To(BeEquivalentTo("through"))
+	})
+
+	It("are forgotten once they were sent", func() {
+		a, b := pair(network)
+		var forgotten atomic.Int32
+		const sent = 20
+		for range sent {
+			r, w, err := os.Pipe()
+			Expect(err).NotTo(HaveOccurred())
+			runtime.AddCleanup(w, func(int) { forgotten.Add(1) }, 0)
+			Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+			Expect(r.Close()).To(Succeed())
+			Expect(w.Close()).To(Succeed())
+			Expect(b.Read(make([]byte, 1))).To(Equal(1))
+		}
+		Eventually(func() int32 {
+			Expect(a.Write([]byte("y"))).To(Equal(1))
+			Expect(b.Read(make([]byte, 1))).To(Equal(1))
+			runtime.GC()
+			return forgotten.Load()
+		}).WithTimeout(Hang).Should(BeEquivalentTo(sent))
 	})
 
 	It("keep their blocking mode, and so do the sockets, at both ends", func() {

@@ -82,7 +82,8 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 // connect from then on can send it no descriptors, until the sender, who has the
 // socket too, sets SO_PASSRIGHTS again. One of AF_INET or AF_INET6 is a
 // net.Listener that has SetDeadline and SyscallConn too, but is no
-// [net.TCPListener]; what it accepts is a [net.TCPConn]. If no descriptor is free
+// [net.TCPListener]; what it accepts is a [net.TCPConn], and it closes
+// connections that their clients have reset by then. If no descriptor is free
 // for that (EMFILE), the next Accept returns the connection. It is close-on-exec
 // and the caller's to close, and its Close leaves a socket file alone, as it is not
 // the one who made it.
@@ -141,6 +142,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 	listening, err := sys.Listening(fd)
 	switch {
+	case sys.UnknownOption(err): // macOS, OpenBSD, DragonFly: accept or read then fails
 	case err != nil:
 		return false, err
 	case listening != listens:

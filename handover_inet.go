@@ -176,29 +176,40 @@ func receivedListener(fd int) (net.Listener, error) {
 
 func (l *internetListener) Addr() net.Addr { return l.name(&l.local, false) }
 
-// Accept returns what package net makes of the new socket, which nobody else has.
+// Accept returns what package net makes of the new socket, which nobody else has. Of a
+// connection that its client has reset the kernel no longer knows the client, and package
+// net would return one whose RemoteAddr is nil: Accept closes it and goes on.
 func (l *internetListener) Accept() (net.Conn, error) {
 	l.turn.Lock()
 	defer l.turn.Unlock()
+	for {
+		c, err := l.acceptOne()
+		if err != nil {
+			return nil, l.fail("accept", err)
+		}
+		if c.RemoteAddr() != nil {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+}
+
+func (l *internetListener) acceptOne() (net.Conn, error) {
 	if err := l.usable(); err != nil {
-		return nil, l.fail("accept", err)
+		return nil, err
 	}
 	if l.accepted == nil {
 		fd, err := l.accept()
 		if err != nil {
-			return nil, l.fail("accept", err)
+			return nil, err
 		}
 		l.accepted = os.NewFile(uintptr(fd), "accepted")
 	}
 	c, err := net.FileConn(l.accepted) // a duplicate
-	if sys.TableFull(err) {
-		return nil, l.fail("accept", err)
+	if !sys.TableFull(err) {
+		l.closeAccepted()
 	}
-	l.closeAccepted()
-	if err != nil {
-		return nil, l.fail("accept", err)
-	}
-	return c, nil
+	return c, err
 }
 
 // Close ends the Accept that has the turn first.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -209,6 +210,33 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		}
 	})
 
+	It("of a TCP listener leaves out connections that their clients have reset", func() {
+		a, b := pair(network)
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = tcp.Close() })
+		Expect(a.SendListener(ctx, tcp.(*net.TCPListener))).To(Succeed())
+		got, err := b.RecvListener(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = got.Close() })
+		reset, err := net.Dial("tcp", tcp.Addr().String())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(reset.(*net.TCPConn).SetLinger(0)).To(Succeed())
+		Expect(reset.Close()).To(Succeed())
+		client, err := net.Dial("tcp", tcp.Addr().String())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = client.Close() })
+		c, err := got.Accept()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = c.Close() })
+		Expect(c.RemoteAddr()).To(Equal(client.LocalAddr()))
+	})
+
+	It("works where the system does not say which sockets listen", func() {
+		CannotEmulate(fdtest.HostCalls)
+		RunChild(ChildCommand("no-acceptconn", network))
+	})
+
 	It("of net's listeners too", func() {
 		keepsNumbers()
 		a, b := pair(network)
@@ -317,6 +345,40 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 }, everyNetwork)
 
 // tcpPair makes a TCP connection, for the time of the spec.
+// As on macOS, OpenBSD and DragonFly, getsockopt(2) does not know SO_ACCEPTCONN.
+var _ = Child("no-acceptconn", func(args []string) {
+	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	option := 16 + 2*8 // the lower half of the third argument
+	if bigEndian() {
+		option += 4
+	}
+	filter := []unix.SockFilter{
+		{Code: load, K: 0}, {Code: equal, K: unix.SYS_GETSOCKOPT, Jf: 3},
+		{Code: load, K: uint32(option)}, {Code: equal, K: unix.SO_ACCEPTCONN, Jf: 1},
+		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOPROTOOPT)}, {Code: ret, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	Expect(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).To(Succeed())
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	Expect(errno).To(BeZero())
+
+	ctx := context.Background()
+	a, b, err := scm.Pair(args[0])
+	Expect(err).NotTo(HaveOccurred())
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(a.SendListener(ctx, tcp.(*net.TCPListener))).To(Succeed())
+	l, err := b.RecvListener(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	client, err := net.Dial("tcp", tcp.Addr().String())
+	Expect(err).NotTo(HaveOccurred())
+	Expect(Second(l.Accept())).To(Succeed())
+	Expect(a.SendConn(ctx, client.(*net.TCPConn))).To(Succeed())
+	Expect(Second(b.RecvConn(ctx))).To(Succeed())
+	Expect(a.SendConn(ctx, a)).To(Succeed())
+	Expect(Second(b.RecvConn(ctx))).To(Succeed())
+})
+
 func tcpPair() (a, b net.Conn) {
 	GinkgoHelper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

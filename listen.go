@@ -152,7 +152,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // AcceptConn waits for the next connection, and returns it with the Config of l,
 // close-on-exec and the caller's to close. It closes a connection that [Config].Check
-// refuses, or in which Check panics, and waits on.
+// refuses, and waits on; and one in which Check panics.
 //
 // It is accept4(2), after poll(2) has reported a connection and with O_NONBLOCK set
 // again if another process cleared it: see [Conn.RecvListener]. Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
@@ -225,7 +225,7 @@ func refuse(c *Conn) {
 // the error. Once no process has the socket open, the kernel ends the connections
 // that were not accepted. If a client of these has sent a socket with SO_LINGER,
 // Close waits for that time: [Config].NoFiles prevents it. It also waits for the
-// file system of the folder; other calls have ended before that.
+// file system of the folder; if that does not answer, other calls end all the same.
 func (l *Listener) Close() error {
 	err := l.usable()
 	if err == nil {

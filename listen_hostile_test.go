@@ -255,6 +255,31 @@ var _ = DescribeTableSubtree("the socket file of what is handed over", Label("at
 	})
 }, everyNetwork)
 
+var _ = DescribeTableSubtree("Close of a socket with a file", func(network string) {
+	It("has removed the file when the calls that waited end", func() {
+		for range 50 {
+			path := socketPath()
+			l := mustListen(scm.Config{}, network, path)
+			method, waits := waiterOn(l)
+			waiting := goes(func() {
+				Expect(waits()).To(MatchError(net.ErrClosed))
+				Expect(path).NotTo(BeAnExistingFile())
+			})
+			waitsIn(method, 1)
+			Expect(l.Close()).To(Succeed())
+			waiting()
+		}
+	})
+}, everyNetwork)
+
+// waiterOn returns a call that waits on a listener, or a datagram socket, and its method.
+func waiterOn(l io.Closer) (method string, waits func() error) {
+	if c, ok := l.(*scm.Conn); ok {
+		return "Recv", func() error { return c.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0) }
+	}
+	return "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
+}
+
 var _ = DescribeTableSubtree("Close, where the folder's file system does not answer", Label("attack"), func(network string) {
 	It("ends the calls that wait, and then waits itself", func() {
 		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
@@ -265,12 +290,7 @@ var _ = DescribeTableSubtree("Close, where the folder's file system does not ans
 		Expect(os.Symlink(filepath.Dir(server.File), link)).To(Succeed())
 		server.Hush(fusetest.Getattr)
 
-		method, waits := "AcceptConn", func() error { return Second(l.(*scm.Listener).AcceptConn()) }
-		if network == "unixgram" {
-			method, waits = "Recv", func() error {
-				return l.(*scm.Conn).Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, 0)
-			}
-		}
+		method, waits := waiterOn(l)
 		waiting := goes(func() { Expect(waits()).To(MatchError(net.ErrClosed)) })
 		waitsIn(method, 1)
 		closes := goes(func() { Expect(l.Close()).To(Succeed()) })

@@ -89,8 +89,12 @@ func (p *polled) usable() error {
 	return nil
 }
 
-// close ends what waits, and removes the socket file. The reference that Control has
-// keeps the socket open until that is gone: the file is only then known to be its own.
+// removePatience is how long Close lets other calls wait for the removal of the socket
+// file, so that it is gone when they end.
+const removePatience = 100 * time.Millisecond
+
+// close removes the socket file, and ends calls that wait. The reference that Control has
+// keeps the socket open until the file is gone: the file is only then known to be its own.
 func (p *polled) close() error {
 	if err := p.usable(); err != nil {
 		return err
@@ -101,13 +105,17 @@ func (p *polled) close() error {
 	if p.bound == nil {
 		return p.file.Close()
 	}
-	closed := make(chan error, 1)
+	closed, early := make(chan error, 1), false
 	err := control(p.raw, func(int) error {
-		// What waits ends at once, though the folder's file system may not answer.
-		go func() { closed <- p.file.Close() }()
+		// The folder's file system may not answer.
+		timer := time.AfterFunc(removePatience, func() { closed <- p.file.Close() })
+		defer func() { early = !timer.Stop() }()
 		return p.bound.remove()
 	})
-	return errors.Join(err, <-closed)
+	if early {
+		return errors.Join(err, <-closed)
+	}
+	return errors.Join(err, p.file.Close())
 }
 
 // setDeadline calls one of the file's methods.

@@ -126,7 +126,7 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 		switch {
 		case err != nil:
 			return err
-		case ctx.Done() == nil || !sys.Again(sent):
+		case !sys.Again(sent):
 			return sent
 		}
 		if err := sys.Sleep(ctx, pause); err != nil {

@@ -57,14 +57,15 @@ func Writable(int32) bool                            { return false }
 func ReadShut(int32) bool                            { return false }
 func Close(int)                                      {}
 
-func Again(error) bool       { return false }
-func Interrupted(error) bool { return false }
-func TableFull(error) bool   { return false }
-func Aborted(error) bool     { return false }
-func InUse(error) bool       { return false }
-func Refused(error) bool     { return false }
-func OtherType(error) bool   { return false }
-func IsErrno(error) bool     { return false }
+func Again(error) bool         { return false }
+func Interrupted(error) bool   { return false }
+func TableFull(error) bool     { return false }
+func Aborted(error) bool       { return false }
+func InUse(error) bool         { return false }
+func Refused(error) bool       { return false }
+func UnknownOption(error) bool { return false }
+func OtherType(error) bool     { return false }
+func IsErrno(error) bool       { return false }
 
 // reserve does nothing: a poller here needs no descriptors of the process's table.
 func reserve(int) error { return nil }

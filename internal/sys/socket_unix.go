@@ -190,11 +190,12 @@ func CloseOnExec(fd int) error {
 
 // What an error means.
 
-func Again(err error) bool     { return errors.Is(err, unix.EAGAIN) }
-func Aborted(err error) bool   { return errors.Is(err, unix.ECONNABORTED) }
-func InUse(err error) bool     { return errors.Is(err, unix.EADDRINUSE) }
-func Refused(err error) bool   { return errors.Is(err, unix.ECONNREFUSED) }
-func OtherType(err error) bool { return errors.Is(err, unix.EPROTOTYPE) }
+func Again(err error) bool         { return errors.Is(err, unix.EAGAIN) }
+func Aborted(err error) bool       { return errors.Is(err, unix.ECONNABORTED) }
+func InUse(err error) bool         { return errors.Is(err, unix.EADDRINUSE) }
+func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
+func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }
+func OtherType(err error) bool     { return errors.Is(err, unix.EPROTOTYPE) }
 
 func Interrupted(err error) bool {
 	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
