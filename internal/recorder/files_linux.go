@@ -129,10 +129,33 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 		f.Name = string(link)
 		f.Kind = l.kind(tid, path, f.Name)
 	}
-	if whole {
+	switch {
+	case !whole:
+	case f.Kind == "eventpoll":
+		f.Access = linkAccess(path)
+	default:
 		f.Access, f.CloseOnExec = access(l.fd(tid, "fdinfo", fd))
 	}
 	return f
+}
+
+// linkAccess returns the access mode that the link in /proc has. fdinfo of an epoll waits
+// for its mutex, which whoever adds a file to it holds for as long as that file's server
+// likes: it is not asked, so close-on-exec is not known.
+func linkAccess(path string) string {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return ""
+	}
+	switch st.Mode & (unix.S_IRUSR | unix.S_IWUSR) {
+	case unix.S_IRUSR:
+		return "read"
+	case unix.S_IWUSR:
+		return "write"
+	case unix.S_IRUSR | unix.S_IWUSR:
+		return "read-write"
+	}
+	return "path"
 }
 
 func (l *lookup) fd(tid int, folder string, fd int32) string {
@@ -227,22 +250,21 @@ func unixSocketType(tid int, inode string) string {
 	if err != nil {
 		return ""
 	}
+	kind := ""
 	for line := range strings.Lines(string(text)) {
 		// Num RefCount Protocol Flags Type St Inode Path
 		f := strings.Fields(line)
 		if len(f) < 7 || f[6] != inode {
 			continue
 		}
-		switch f[4] {
-		case "0001":
-			return "stream"
-		case "0002":
-			return "dgram"
-		case "0005":
-			return "seqpacket"
+		name := map[string]string{"0001": "stream", "0002": "dgram", "0005": "seqpacket"}[f[4]]
+		// A path may have newlines in it, and look like a line.
+		if kind != "" && kind != name {
+			return ""
 		}
+		kind = name
 	}
-	return ""
+	return kind
 }
 
 func access(path string) (mode string, closeOnExec bool) {

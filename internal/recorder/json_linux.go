@@ -156,7 +156,9 @@ func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
 			j.FileHex = hex.EncodeToString([]byte(f.Name))
 		}
 		if f.Access != "" {
-			j.CloseOnExec = &f.CloseOnExec
+			if f.Kind != "eventpoll" { // of which it is not known
+				j.CloseOnExec = &f.CloseOnExec
+			}
 		}
 	}
 	return j

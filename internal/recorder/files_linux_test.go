@@ -1,0 +1,76 @@
+package recorder
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fusetest"
+)
+
+// Whoever adds a file to an epoll holds it locked until that file's server answers.
+func TestLockedEpoll(t *testing.T) {
+	server := fusetest.Mount(t, fusetest.Options{})
+	file, err := unix.Open(server.File, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Hush(fusetest.Poll)
+	added := make(chan error, 1)
+	go func() { added <- unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, file, &unix.EpollEvent{Fd: int32(file)}) }()
+	<-server.Waiting
+	looked := make(chan File, 1)
+	go func() { looked <- new(lookup).file(os.Getpid(), int32(epoll), true) }()
+	select {
+	case f := <-looked:
+		if f.Kind != "eventpoll" || f.Access != "read-write" {
+			t.Errorf("got %+v", f)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the look at an epoll waits for whoever has it locked")
+	}
+	server.Release()
+	if err := <-added; err != nil {
+		t.Error(err)
+	}
+	for _, fd := range []int{epoll, file} {
+		_ = unix.Close(fd)
+	}
+}
+
+// A socket's name that looks like lines of /proc/net/unix makes no other socket's type wrong.
+func TestForgedSocketType(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(pair[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode := strings.Trim(strings.TrimPrefix(name, "socket:"), "[]")
+	t.Chdir(t.TempDir())
+	forged := "x\n0: 00000003 00000000 00000000 0005 03 " + inode
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(sock, &unix.SockaddrUnix{Name: filepath.Base(forged)}); err != nil {
+		t.Fatal(err)
+	}
+	if kind := unixSocketType(os.Getpid(), inode); kind != "stream" && kind != "" {
+		t.Errorf("a stream socket is called %s", kind)
+	}
+	for _, fd := range append(pair[:], sock) {
+		_ = unix.Close(fd)
+	}
+}
