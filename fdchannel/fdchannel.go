@@ -4,9 +4,9 @@
 // either can be at the other end.
 //
 // Both say the same to the kernel, and to the caller, but for the lines of
-// docs/departures.md: a received descriptor is close-on-exec, nothing of an
-// earlier message is left in a later one, and a receipt that lost something is
-// an error that closes what came of it.
+// docs/departures.md: a received descriptor is close-on-exec, nothing of an earlier
+// message is left in a later one, and a receipt that lost something is an error
+// that closes the descriptors that were received.
 //
 // What the system refuses is a bare errno, to be compared by ==:
 //
@@ -32,7 +32,7 @@ import (
 var errNone = errors.New("fdchannel: no descriptor: the end, or a message without one")
 
 // NewConnectedSockets makes two connected sockets with socketpair(2): blocking,
-// AF_UNIX, SOCK_SEQPACKET, close-on-exec. The caller owns both numbers until
+// AF_UNIX, SOCK_SEQPACKET, close-on-exec. The caller owns both descriptors until
 // each is given to NewEndpoint or Init. On error there are none, both are -1, and
 // the error is an errno; macOS, which has no such sockets, always has one.
 func NewConnectedSockets() ([2]int, error) {
@@ -84,23 +84,23 @@ func (ep *Endpoint) Shutdown() {
 // SendFD sends the descriptor fd in an empty message, with one sendmsg(2). It
 // blocks a thread while the socket's buffer is full.
 //
-// fd stays open and the caller's, whether the call succeeds or fails. An error
-// is an errno: EBADF for a number that is not open, EPIPE after Shutdown at
-// either end or Destroy at the other one; then nothing was sent.
+// fd stays open and the caller's, whether the call succeeds or fails. An error is
+// an errno: EBADF for a descriptor that is not open, EPIPE after Shutdown at either
+// end or Destroy at the other one; then nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := scm.Message{FDs: fds[:], Unpadded: true}
 	return bare(scm.Send(ep.sockfd, &m, 0))
 }
 
-// RecvFD receives a descriptor, with one recvmsg(2), and blocks a thread until
-// one comes. It is close-on-exec and the caller's to close. A payload that came
-// with it is dropped.
+// RecvFD receives a descriptor, with one recvmsg(2), and blocks a thread until one
+// comes. It is close-on-exec and the caller's to close. The payload of its message
+// is dropped.
 //
-// On error it is -1, and what came is closed. The error is an errno;
-// *scm.TruncatedError for a message of which descriptors were lost, because
-// more than one were sent, no number was free, or a socket option put something
-// else in its place; or another, at the end or for a message without any.
+// On error it is -1, and RecvFD closes the descriptors of the message. The error is
+// an errno; *scm.TruncatedError for a message of which descriptors were lost,
+// because more than one were sent, no descriptor was free, or a socket option put
+// something else in its place; or another, at the end or for a message without any.
 //
 // Shutdown does not end the close(2) of what is refused: a file whose server does not
 // answer (FUSE), or a socket with SO_LINGER, holds it up.
@@ -108,7 +108,7 @@ func (ep *Endpoint) RecvFD() (int, error) {
 	return ep.recv(0)
 }
 
-// RecvFDNonblock is RecvFD, but does not wait: if nothing has come the error is
+// RecvFDNonblock is RecvFD, but does not wait: if there is no message the error is
 // EAGAIN.
 func (ep *Endpoint) RecvFDNonblock() (int, error) {
 	return ep.recv(sys.DontWait)

@@ -10,12 +10,12 @@ import (
 // Environment, §17.4. What send_err sends instead is [SendAPUEError]'s.
 //
 // Stream. Two bytes, 0 and the status 0, and one descriptor; Send has no text.
-// Control of CMSG_LEN. The receiver takes text up to a 0 byte, then the status,
-// and refuses anything behind it: there is one message at a time. With the status
-// 0 it refuses any number of descriptors but one, and text that came before is
+// Control of CMSG_LEN. The receiver takes text up to a 0 byte, then the status, and
+// refuses anything behind it: there is one message at a time. With the status 0 it
+// refuses any number of descriptors but one, and text that was received before is
 // Recv's text; any other status is an [*APUEError]. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var APUE Format = theAPUE
 
 var theAPUE = apue{label{"apue", "unix"}}

@@ -9,7 +9,7 @@ package wire
 // text. Control of CMSG_SPACE. The receiver takes what one call gives. No
 // descriptor is no error, as in the book: fds is then empty. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Book Format = book{label{"book", "unix"}}
 
 type book struct{ label }

@@ -7,11 +7,11 @@ import "strings"
 //
 // Stream. The text is the name, at most 4095 bytes; a 0 byte follows it. One
 // descriptor. Control of CMSG_SPACE. The receiver takes what one call gives and
-// refuses any number of descriptors but one; the name ends at a 0 byte or with
-// what came, so that the messages of [Runc] and [Crun] are understood too. No
+// refuses any number of descriptors but one; the name ends at a 0 byte or with the
+// message, so that the messages of [Runc] and [Crun] are understood too. No
 // acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Conmon Format = conmon{label{"conmon", "unix"}}
 
 type conmon struct{ label }

@@ -7,5 +7,5 @@ package wire
 // receiver needs one byte, and does not look at it. No acknowledgement. A
 // receiver that must understand both runtimes uses [Conmon].
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Crun Format = fixed{label{"crun", "unix"}, " "}

@@ -16,7 +16,7 @@ import (
 // the same: both are io.EOF. On a stream a message without payload, and the
 // descriptor with it, is lost without an error.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }

@@ -8,5 +8,5 @@ package wire
 // descriptor; no text. Control of CMSG_SPACE. The receiver does not look at
 // the bytes. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var HAProxySockpair Format = fixed{label{"haproxy-sockpair", "unix"}, "\x00\x00"}

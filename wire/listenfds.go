@@ -14,17 +14,18 @@ const listenFDsStart = 3
 
 // ListenFDs takes over what a service manager passed to this process at its start
 // (sd_listen_fds_with_names of libsystemd): LISTEN_FDS descriptors from number 3
-// on, if LISTEN_PID is this process, with the names in LISTEN_FDNAMES, or "unknown"
-// each where that is not set. If nothing was passed it returns none, and no error.
+// on, if LISTEN_PID is this process, with the names in LISTEN_FDNAMES, or
+// "unknown" each where that is not set. If nothing was passed it returns none, and
+// no error.
 //
 // The descriptors are made close-on-exec and are the caller's to close. The three
 // variables are removed, so that children do not see them, and a second call
 // returns none.
 //
-// Values that make no sense are a *FormatError, and so is a LISTEN_FDS that counts a
-// descriptor which is close-on-exec: this process opened that one, the Go runtime
-// perhaps. A number that is not open is EBADF. On error no descriptor is closed or
-// changed: it may be anybody's.
+// Values that make no sense are a *FormatError, and so is a LISTEN_FDS that counts
+// a descriptor which is close-on-exec: this process opened that one, the Go runtime
+// perhaps. A descriptor that is not open is EBADF. On error no descriptor is closed
+// or changed: it may be anybody's.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
 	count, counted := takeVariable("LISTEN_FDS")

@@ -10,19 +10,18 @@ import (
 // Notify is what a service sends to the socket that NOTIFY_SOCKET names, and
 // systemd and others receive there: sd_pid_notify_with_fds of libsystemd.
 //
-// Datagram. The text is the state, assignments such as READY=1 that are
-// separated by newlines, 1 to 4096 bytes, without a terminator. 0 to 253
-// descriptors, which the manager uses with FDSTORE=1 and BARRIER=1 alone. Control
-// of CMSG_SPACE, and none without descriptors. The receiver refuses a longer text
-// and one with a 0 byte in it, but for a last one, which it takes off. The
-// acknowledgement of a barrier is the close of its descriptor: a receiver has to
-// close what it got with BARRIER=1 as soon as it has dealt with all that came
-// before.
+// Datagram. The text is the state, assignments such as READY=1 that are separated
+// by newlines, 1 to 4096 bytes, without a terminator. 0 to 253 descriptors, which
+// the manager uses with FDSTORE=1 and BARRIER=1 alone. Control of CMSG_SPACE, and
+// none without descriptors. The receiver refuses a longer text and one with a 0
+// byte in it, but for a last one, which it takes off. The acknowledgement of a
+// barrier is the close of its descriptor: a receiver has to close what it got with
+// BARRIER=1 as soon as it has dealt with all that was received before.
 //
 // [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that have to do
 // with descriptors.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Notify Format = theNotify
 
 var theNotify = notify{label{"notify", "unixgram"}}

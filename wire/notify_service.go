@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// ErrNoNotifySocket says that no service manager wants to be notified:
+// ErrNoNotifySocket is returned if no service manager wants to be notified:
 // NOTIFY_SOCKET is not set.
 var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
@@ -77,8 +77,9 @@ func (f notify) fdName(name string) error {
 // sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's, and
 // the barrier may have been sent. While the manager's queue is full NotifyBarrier
 // tries again, until ctx is done. It sends the writing end of a pipe, of which the
-// manager's close is the answer; nothing of it is left open. Other errors are those of
-// pipe(2) and Notify.Send, and EMFILE where the runtime's poller has no free number.
+// manager's close is the answer; nothing of it is left open. Other errors are those
+// of pipe(2) and Notify.Send, and EMFILE where no descriptor is free for the
+// runtime's poller.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -9,5 +9,5 @@ package wire
 // Stream. One 0 byte and one descriptor; no text. Control of CMSG_SPACE. The
 // receiver needs one byte, and does not look at it. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var OpenSSH Format = fixed{label{"openssh", "unix"}, "\x00"}

@@ -6,5 +6,5 @@ package wire
 // CMSG_SPACE. The receiver needs four bytes, and does not look at them. No
 // acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Passfd Format = fixed{label{"passfd", "unix"}, "\x00\x00\x00\x00"}

@@ -14,10 +14,10 @@ import (
 // came.
 //
 // On macOS the receiver acknowledges with the byte A: Send waits for it, and Recv
-// sends it once it has accepted what came. If Send fails because it does not come,
-// the descriptors have gone.
+// sends it once it has accepted the message. If Send fails because there is none,
+// the descriptors were sent.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}
 
 type python struct {

@@ -12,7 +12,7 @@ package wire
 // The name has no end of its own: bytes that were sent before it, without a
 // descriptor, are read as its beginning.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var Runc Format = runc{label{"runc", "unix"}}
 
 type runc struct{ label }

@@ -13,7 +13,7 @@ import (
 // the one that it was told to expect: here Recv returns it, for the caller to
 // compare. Any number of descriptors but one is refused. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
@@ -44,9 +44,9 @@ func (f ancil) Recv(sock int) (text string, fds []int, err error) {
 // two, both big-endian; then the text, at most 256 MiB. 0 to 253 descriptors go
 // with the first byte. Control of CMSG_SPACE, and none without descriptors. The
 // receiver refuses a longer text, and a number that is not that of the descriptors
-// that came with the six bytes. No acknowledgement.
+// received with the six bytes. No acknowledgement.
 //
-// Who owns descriptors, and what becomes of them on error, is in [Format].
+// [Format] says who owns descriptors, also on error.
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}
 
 type unixmessage struct{ label }

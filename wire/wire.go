@@ -4,11 +4,11 @@
 //
 // # Sockets
 //
-// A [Format] works on the number of a Unix socket of the type that Network
-// names, with scm.Send and scm.Recv. It asks nothing about the number.
+// A [Format] works on a blocking Unix socket of the type that Network names, with
+// scm.Send and scm.Recv. It does not check the type.
 //
-// The socket is expected to block: calls return when a whole message went or
-// came. EINTR is retried.
+// The socket is expected to block: calls return when a whole message was sent or
+// received. EINTR is retried.
 //
 // SO_RCVTIMEO and SO_SNDTIMEO limit each system call and not the whole Send or
 // Recv: a partner that sends a byte at a time begins the limit anew with each. When
@@ -30,9 +30,9 @@
 //
 // # Descriptors and who owns them
 //
-// What is sent stays open and the caller's, whether Send succeeds or fails. What
-// is received is close-on-exec and the caller's to close. If Recv fails, every
-// descriptor that came is closed, and none is returned.
+// What is sent stays open and the caller's, whether Send succeeds or fails. What is
+// received is close-on-exec and the caller's to close. If Recv fails, the call
+// closes every descriptor that it received, and returns none.
 //
 // The programs themselves are often less careful: on 64-bit systems room for one
 // descriptor admits two, and most of them leave the second open. Here a message
@@ -56,17 +56,17 @@ type Format interface {
 	// Send sends one message: text, if the format leaves some bytes to the
 	// sender, and the descriptors fds, as many as the format has. Text that it
 	// has no place for, and a wrong number of descriptors, are a *FormatError,
-	// and nothing is sent; other errors are those of scm.Send, and may come when
-	// the descriptors have gone with a part of the payload. All fds stay open
+	// and nothing is sent; other errors are those of scm.Send. The
+	// descriptors can have been sent by then, with a part of the payload. All fds stay open
 	// and the caller's.
 	Send(sock int, text string, fds ...int) error
 
 	// Recv receives one message. The descriptors are close-on-exec and the
 	// caller's to close.
 	//
-	// io.EOF says that the other end is closed. What the format does not allow
+	// io.EOF is returned if the other end is closed. What the format does not allow
 	// is a *FormatError; other errors are those of scm.Recv, and
-	// io.ErrUnexpectedEOF. On error every descriptor that came is closed.
+	// io.ErrUnexpectedEOF. On error Recv closes every descriptor that it received.
 	Recv(sock int) (text string, fds []int, err error)
 }
 
@@ -88,9 +88,10 @@ func Lookup(name string) (Format, bool) {
 	return all[i], true
 }
 
-// FormatError says what a format does not allow, of what came or of what was to be
-// sent. What came is closed; of what was to be sent nothing was, but where a format
-// has an acknowledgement and the FormatError is about that.
+// FormatError says what a format does not allow, in a received message or in one to
+// send. The descriptors of a received message are closed; nothing was sent of the
+// other, but where a format has an acknowledgement and the FormatError is about
+// that.
 type FormatError struct {
 	Format string // the name of the format
 	Reason string
