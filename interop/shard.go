@@ -33,7 +33,7 @@ func (s Shard) Apply(cases []Case) (part []Case) {
 	for _, c := range cases {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(c.asSender())) // a hash takes everything
-		if int(h.Sum32()%uint32(s.N)) == s.I-1 {
+		if uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1) {
 			part = append(part, c)
 		}
 	}

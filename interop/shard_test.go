@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"testing"
 )
@@ -62,5 +63,27 @@ func TestShards(t *testing.T) {
 		if !slices.Contains(names((Shard{2, 3}).Apply(all)), with.Name()) {
 			t.Errorf("%s is without %s", c.Name(), with.Name())
 		}
+	}
+}
+
+// There may be more shards than a hash has values: most of them are empty.
+func TestManyShards(t *testing.T) {
+	x := &Peer{Name: "x"}
+	runner := &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
+	s := mustParse(t, rule+"on stream\nA> end\nA< ok\n")
+	s.Name = "group/id"
+	all := Plan([]*Scenario{s}, []*Peer{x}, runner)
+	many, err := ParseShard("1/4294967296")
+	if err != nil {
+		t.Skipf("int has 32 bits: %v", err)
+	}
+	if got := many.Apply(all); len(got) != 0 {
+		t.Errorf("%d of %d cases are in the first of %d shards", len(got), len(all), many.N)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(all[0].asSender()))
+	many.I = int(h.Sum32()) + 1
+	if got := many.Apply(all); len(got) == 0 {
+		t.Errorf("no case is in shard %d of %d", many.I, many.N)
 	}
 }
