@@ -26,7 +26,7 @@ and its field.
 All of it is compared, padding too, but for what differs from run to run: of an
 address counts whether it is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
-appears; of a process as the how many-th it appears, and so for an abstract name
+appears (each received one is another, whatever its number); of a process as the how many-th it appears, and so for an abstract name
 of five hexadecimal digits, which is what the kernel chooses for a socket without
 a name. Buffers for a receipt are compared as far as the kernel has filled them. Of a
 payload that is sent the first MiB of each buffer is compared, up to 16 MiB of a call,

@@ -45,7 +45,8 @@ func (d *Difference) String() string {
 // that was recorded. What must differ from run to run is masked, and nothing
 // else: of an address it counts whether it is NULL; of a descriptor what kind
 // of file it is, how it was opened, and as the how many-th of its process it
-// appears; of a process as the how many-th it appears.
+// appears, where each one that a call has installed is another; of a process as
+// the how many-th it appears.
 //
 // The calls of each process are compared in their order, up to one that the
 // other side has not. Processes are paired by their place in the tree, those
@@ -95,7 +96,8 @@ func (o Comparison) calls(a, b []Call, first bool) []*Difference {
 func (o Comparison) compare(a, b *side, first bool) *comparison {
 	c := &comparison{Comparison: o, first: first, a: a, b: b}
 	for i := range max(len(c.a.streams), len(c.b.streams)) {
-		c.a.fds, c.b.fds = map[string]int{}, map[string]int{}
+		c.a.begin()
+		c.b.begin()
 		c.d.Process = i + 1
 		c.streams(at(c.a.streams, i), at(c.b.streams, i))
 	}

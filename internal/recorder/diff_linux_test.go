@@ -474,3 +474,41 @@ func TestSpoolFull(t *testing.T) {
 		t.Errorf("%v, %v", d, err)
 	}
 }
+
+// A received descriptor is a new one, whatever number the kernel gives it.
+func TestDiffReusedNumbers(t *testing.T) {
+	receive := func(fd uint32) Call {
+		control := cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(fd), 0)
+		c := call(amd64, "recvmsg", 0, built{control: make([]byte, len(control))}, built{control: control}, 0)
+		c.Files = append(c.Files, fileAt(int32(fd), true, true))
+		return c
+	}
+	send := func(fd uint32, kind string) Call {
+		control := cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(fd), 0)
+		c := call(amd64, "sendmsg", 0, built{control: control}, built{control: control}, 0)
+		c.Files = append(c.Files, fileAt(int32(fd), false, false))
+		c.Files[1].Kind = kind
+		return c
+	}
+	char := devNull.Kind
+	for _, c := range []struct {
+		name string
+		a, b []Call
+		want string
+	}{
+		{"a number again", []Call{receive(6), receive(6)}, []Call{receive(6), receive(7)}, ""},
+		{"and the second is sent", []Call{receive(6), receive(6), send(6, char)}, []Call{receive(6), receive(7), send(7, char)}, ""},
+		{"and the first is sent", []Call{receive(6), receive(6), send(6, char)}, []Call{receive(6), receive(7), send(6, char)},
+			"descriptor 3 of the process, character device, read-write against descriptor 2 of the process"},
+		{"the other of two", []Call{receive(6), receive(7), send(6, char)}, []Call{receive(6), receive(7), send(7, char)},
+			"descriptor 2 of the process, character device, read-write against descriptor 3 of the process"},
+		{"one of its own in place of the received", []Call{receive(6), send(6, char)}, []Call{receive(6), send(7, char)},
+			"descriptor 2 of the process, character device, read-write against descriptor 3 of the process"},
+		{"another kind", []Call{receive(6), send(6, char)}, []Call{receive(7), send(7, "pipe")}, "character device, read-write against"},
+	} {
+		d := Diff(c.a, c.b)
+		if (d == nil) != (c.want == "") || d != nil && !strings.Contains(d.String(), c.want) {
+			t.Errorf("%s: %v, want %s", c.name, d, c.want)
+		}
+	}
+}

@@ -16,7 +16,8 @@ type side struct {
 	load    func(*head) *Call
 	pids    map[int32]int
 	names   map[autobound]int
-	fds     map[string]int // those of the stream under comparison
+	fds     map[int32]map[string]int // those of the stream under comparison, by number and name
+	met     int                      // how many there are
 }
 
 // autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
@@ -111,11 +112,19 @@ func (s *side) name(a autobound) string {
 	return fmt.Sprintf("name %d of those that the kernel chose", s.names[a])
 }
 
-// fd tells which descriptor the number is in a call: by the order of their first
-// appearance in the process, and by what it is. A negative number is itself.
+// begin forgets the descriptors of the stream before.
+func (s *side) begin() { s.fds, s.met = map[int32]map[string]int{}, 0 }
+
+// fd says which descriptor the number is in a call: by the order of their first
+// appearance in the process, and by what it is. A negative number is itself. One that
+// the call has installed is new and ends what the number meant before: which numbers
+// are free depends on files that are in no call.
 func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
+	}
+	if atExit {
+		delete(s.fds, fd)
 	}
 	f := c.file(fd, atExit)
 	switch {
@@ -124,11 +133,14 @@ func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	key := strconv.Itoa(int(fd)) + " " + f.Name
-	n, ok := s.fds[key]
+	n, ok := s.fds[fd][f.Name]
 	if !ok {
-		n = len(s.fds) + 1
-		s.fds[key] = n
+		s.met++
+		n = s.met
+		if s.fds[fd] == nil {
+			s.fds[fd] = map[string]int{}
+		}
+		s.fds[fd][f.Name] = n
 	}
 	text := fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
 	if f.Access != "" {
