@@ -92,6 +92,11 @@ func (c *Call) captureBuffers(r *reader) {
 			b.Size = 4
 		case argFDs:
 			b.Size = 8
+		case argTimeout, argTimeout64:
+			if r.brief || b.Addr == 0 {
+				continue
+			}
+			b.Size = uint64(c.Arch.timespec(a.kind).size())
 		case argStr:
 			b.Size = maxString
 		case argBuf, argOut:

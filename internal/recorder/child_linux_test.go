@@ -237,7 +237,8 @@ func childBatch() {
 	for i := range in {
 		in[i].hdr = *newMessage("", unix.CmsgSpace(4)).hdr()
 	}
-	n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b), uintptr(unsafe.Pointer(&in)), 4, unix.MSG_DONTWAIT, 0, 0)
+	timeout := unix.Timespec{Sec: 1000, Nsec: 5}
+	n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b), uintptr(unsafe.Pointer(&in)), 4, unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&timeout)), 0)
 	if n != 3 {
 		check(errno)
 	}

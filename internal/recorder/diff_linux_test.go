@@ -512,3 +512,38 @@ func TestDiffReusedNumbers(t *testing.T) {
 		}
 	}
 }
+
+// The timeout of recvmmsg is an argument: what the kernel leaves of it is not compared.
+func TestDiffTimeout(t *testing.T) {
+	for _, c := range []struct {
+		a    *Arch
+		name string
+		size int
+	}{
+		{amd64, "recvmmsg", 16},
+		{arm64, "recvmmsg", 16},
+		{i386, "recvmmsg", 8},
+		{i386, "recvmmsg_time64", 16},
+	} {
+		with := func(sec, left byte) Call {
+			m := Call{Process: someProcess, Arch: c.a, Nr: uint64(c.a.number(c.name)), args: [6]uint64{3, 0, 0, 0, atName}}
+			m.sig = c.a.calls()[m.Nr]
+			m.Entry = []Blob{{What: Buffer, Arg: 4, Addr: atName, Size: uint64(c.size), Data: make([]byte, c.size)}}
+			m.Exit = clone(m).Entry
+			m.Entry[0].Data[0], m.Exit[0].Data[0] = sec, left
+			return m
+		}
+		for _, o := range []Comparison{{}, OfSaid} {
+			if d := o.first([]Call{with(2, 1)}, []Call{with(2, 0)}); d != nil {
+				t.Errorf("%s, %s: %v", c.a.Name, c.name, d)
+			}
+			d := o.first([]Call{with(2, 1)}, []Call{with(3, 1)})
+			if d == nil || d.When != "entry" || d.Field != "timeout, tv_sec" || len(d.BytesA) != c.size/2 {
+				t.Errorf("%s, %s: another timeout: %v", c.a.Name, c.name, d)
+			}
+		}
+		if raw := with(2, 1); !strings.Contains(raw.Raw(), fmt.Sprintf("timeout, %d bytes", c.size)) || !strings.Contains(raw.Raw(), "tv_nsec") {
+			t.Errorf("%s, %s: %s", c.a.Name, c.name, raw.Raw())
+		}
+	}
+}

@@ -54,6 +54,8 @@ func (cmp *comparison) lacking(c *Call, entry *Blob) uint64 {
 func (cmp *comparison) counted(c *Call, b *Blob) (entry, exit uint64) {
 	done := b.Msg < c.done()
 	switch {
+	case b.What == Buffer && c.sig.timeout(b.Arg):
+		entry = b.Size
 	case !slices.Contains(cmp.Said, b.What) && (b.What != Payload || c.sig.receives()):
 		entry, exit = b.Size, b.Size
 	case b.What == Buffer:

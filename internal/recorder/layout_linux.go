@@ -48,19 +48,21 @@ func (l layout) uint(b []byte, name string) uint64 {
 	return order.Uint64(word[:])
 }
 
-var layouts = map[int]struct{ msghdr, mmsghdr, iovec, cmsghdr layout }{
+var layouts = map[int]struct{ msghdr, mmsghdr, iovec, cmsghdr, timespec layout }{
 	8: {
 		msghdr: msghdr64,
 		mmsghdr: append(msghdr64[:len(msghdr64):len(msghdr64)],
 			Field{"msg_len", 56, 4, plain}, Field{"padding after msg_len", 60, 4, padding}),
-		iovec:   layout{{"iov_base", 0, 8, address}, {"iov_len", 8, 8, plain}},
-		cmsghdr: layout{{"cmsg_len", 0, 8, plain}, {"cmsg_level", 8, 4, plain}, {"cmsg_type", 12, 4, plain}},
+		iovec:    layout{{"iov_base", 0, 8, address}, {"iov_len", 8, 8, plain}},
+		cmsghdr:  layout{{"cmsg_len", 0, 8, plain}, {"cmsg_level", 8, 4, plain}, {"cmsg_type", 12, 4, plain}},
+		timespec: layout{{"tv_sec", 0, 8, plain}, {"tv_nsec", 8, 8, plain}},
 	},
 	4: {
-		msghdr:  msghdr32,
-		mmsghdr: append(msghdr32[:len(msghdr32):len(msghdr32)], Field{"msg_len", 28, 4, plain}),
-		iovec:   layout{{"iov_base", 0, 4, address}, {"iov_len", 4, 4, plain}},
-		cmsghdr: layout{{"cmsg_len", 0, 4, plain}, {"cmsg_level", 4, 4, plain}, {"cmsg_type", 8, 4, plain}},
+		msghdr:   msghdr32,
+		mmsghdr:  append(msghdr32[:len(msghdr32):len(msghdr32)], Field{"msg_len", 28, 4, plain}),
+		iovec:    layout{{"iov_base", 0, 4, address}, {"iov_len", 4, 4, plain}},
+		cmsghdr:  layout{{"cmsg_len", 0, 4, plain}, {"cmsg_level", 4, 4, plain}, {"cmsg_type", 8, 4, plain}},
+		timespec: layout{{"tv_sec", 0, 4, plain}, {"tv_nsec", 4, 4, plain}},
 	},
 }
 
@@ -93,6 +95,14 @@ func (a *Arch) msghdr(many bool) layout {
 		return layouts[a.word].mmsghdr
 	}
 	return layouts[a.word].msghdr
+}
+
+// timespec is the layout of a timeout.
+func (a *Arch) timespec(kind argKind) layout {
+	if kind == argTimeout64 {
+		return layouts[8].timespec
+	}
+	return layouts[a.word].timespec
 }
 
 func (a *Arch) iovec() layout   { return layouts[a.word].iovec }

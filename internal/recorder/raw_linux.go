@@ -53,6 +53,9 @@ func unread(b *Blob) string {
 
 // title names the memory: "control", or in an array "message 2, payload 1".
 func (c *Call) title(b *Blob) string {
+	if b.What == Buffer && c.sig.timeout(b.Arg) {
+		return "timeout"
+	}
 	if b.What == Buffer {
 		return fmt.Sprintf("argument %d", b.Arg)
 	}
@@ -111,6 +114,10 @@ func (c *Call) fields(b *Blob, control []byte) (fields []Field) {
 	switch b.What {
 	case Header:
 		put(c.header(), 0)
+	case Buffer:
+		if c.sig.timeout(b.Arg) {
+			put(c.Arch.timespec(c.sig.args[b.Arg].kind), 0)
+		}
 	case Iovecs:
 		for at := 0; at < len(b.Data); at += c.Arch.iovec().size() {
 			put(c.Arch.iovec(), at)

@@ -154,6 +154,10 @@ func TestBatch(t *testing.T) {
 			}
 		}
 	}
+	timeout := unix.Timespec{Sec: 1000, Nsec: 5}
+	if got := buffer(calls[1].Entry, 4).data(); !bytes.Equal(got, bytesOf(&timeout)) {
+		t.Errorf("the timeout is %x", got)
+	}
 	if text := calls[1].Text(); !strings.Contains(text, `{room for 8+`) {
 		t.Errorf("the fourth message: %s", text)
 	}

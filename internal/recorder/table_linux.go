@@ -73,8 +73,8 @@ var table = []tableRow{
 	{"sendmsg", 46, 370, 211, "fd msg flags"},
 	{"recvmsg", 47, 372, 212, "fd msg flags"},
 	{"sendmmsg", 307, 345, 269, "fd mmsg:2 int flags"},
-	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags addr"},
-	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags addr"},
+	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags timeout"},
+	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags timeout64"},
 	{"io_uring_setup", 425, 425, 425, "int addr = fd"},
 	{"ptrace", 101, 26, 117, "int pid addr addr"},
 	{"socketcall", none, 102, none, "int addr"},
@@ -148,8 +148,10 @@ const (
 	argBuf
 	argOut // memory that the call fills, as far as its result says
 	argLenp
-	argFDs // int[2]
-	argP4  // 4 bytes
+	argFDs       // int[2]
+	argP4        // 4 bytes
+	argTimeout   // a timespec of two words
+	argTimeout64 // one of 16 bytes
 	argMsg
 	argMmsg
 	argFcntl // a descriptor if the command is one of fcntl's F_DUPFD
@@ -157,7 +159,8 @@ const (
 
 var argKinds = map[string]argKind{
 	"word": argWord, "int": argInt, "flags": argFlags, "fd": argFD, "pid": argPID, "addr": argAddr, "str": argStr,
-	"buf": argBuf, "out": argOut, "lenp": argLenp, "fds": argFDs, "p4": argP4, "msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl,
+	"buf": argBuf, "out": argOut, "lenp": argLenp, "fds": argFDs, "p4": argP4, "timeout": argTimeout, "timeout64": argTimeout64,
+	"msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl,
 }
 
 type argument struct {
@@ -199,6 +202,12 @@ func mustKind(word string) argKind {
 		panic(fmt.Sprintf("no such argument: %q", word))
 	}
 	return kind
+}
+
+// timeout tells whether argument i is a timespec that the call reads, and in which the
+// kernel leaves what remains of the time.
+func (s *signature) timeout(i int) bool {
+	return s.args[i].kind == argTimeout || s.args[i].kind == argTimeout64
 }
 
 // messages returns which argument is a msghdr or an array of them; -1 if none.

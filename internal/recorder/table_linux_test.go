@@ -74,9 +74,9 @@ func TestTable(t *testing.T) {
 
 // The layouts have no gaps, and are as long as the kernel's.
 func TestLayouts(t *testing.T) {
-	for word, sizes := range map[int][4]int{8: {56, 64, 16, 16}, 4: {28, 32, 8, 12}} {
+	for word, sizes := range map[int][5]int{8: {56, 64, 16, 16, 16}, 4: {28, 32, 8, 12, 8}} {
 		l := layouts[word]
-		for i, one := range []layout{l.msghdr, l.mmsghdr, l.iovec, l.cmsghdr} {
+		for i, one := range []layout{l.msghdr, l.mmsghdr, l.iovec, l.cmsghdr, l.timespec} {
 			end := 0
 			for _, f := range one {
 				if f.Offset != end {
