@@ -26,13 +26,18 @@ and its field.
 All of it is compared, padding too, but for what differs from run to run: of an
 address counts whether it is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
-appears (each received one is another, whatever its number); of a process as the how many-th it appears, and so for an abstract name
-of five hexadecimal digits, which is what the kernel chooses for a socket without
-a name. Buffers for a receipt are compared as far as the kernel has filled them. Of a
-payload that is sent the first MiB of each buffer is compared, up to 16 MiB of a call,
-and the rest as far as the kernel has taken it, by a sum of each buffer (SHA-256).
-Processes are paired by their place in the tree; those that make none of the calls
-count for nothing.
+appears (each received one is another, whatever its number); of a process as the how
+many-th it appears, and so for an abstract name of five hexadecimal digits, which is
+what the kernel chooses for a socket without a name. Buffers for a receipt are compared
+as far as the kernel has filled them. Of a payload that is sent the first MiB of each
+buffer is compared, up to 16 MiB of a call, and the rest as far as the kernel has taken
+it, by a sum of each buffer (SHA-256). Processes are paired by their place in the tree;
+those that make none of the calls count for nothing.
+
+The calls of a process are compared in the order in which its threads make them. If
+several threads make some, that order can change from run to run, and a program can
+differ from itself: compare it with itself first. The report of a difference says
+whether the process has several threads.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared. If
 nothing else differs, "not compared" says so, and the exit status is 4. What the kernel
@@ -99,7 +104,11 @@ func diff(cmd *cobra.Command, a, b []string, all bool) error {
 	if d == nil {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())
 	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "different: %v\n  A: %v\n  B: %v\n", d, orNone(d.A), orNone(d.B))
+		note := ""
+		if d.Threads {
+			note = "The process has several threads that make calls: their order can change from run to run.\n"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
 	}
 	switch {
 	case err != nil:

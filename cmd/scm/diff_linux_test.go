@@ -47,6 +47,20 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// A difference of a process with several threads can be one of their order.
+func TestDiffThreads(t *testing.T) {
+	traceable(t)
+	const note = "several threads"
+	r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "threads"), []string{"---"}, tracee(t, "pass"))...))
+	if r.code != 1 || !strings.Contains(r.out, note) {
+		t.Errorf("several: %+v", r)
+	}
+	r = ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "flag"), []string{"---"}, tracee(t, "pass"))...))
+	if r.code != 1 || strings.Contains(r.out, note) {
+		t.Errorf("one: %+v", r)
+	}
+}
+
 // What cannot be read is not called the same.
 func TestDiffUnreadable(t *testing.T) {
 	traceable(t)

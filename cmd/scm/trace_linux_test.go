@@ -52,6 +52,13 @@ var tracees = map[string]func() error{
 	"pair":  func() error { return pass([]byte("hello"), sendPair) },
 	"flag":  func() error { return pass([]byte("hello"), sendWithFlag) },
 	"plain": func() error { return nil },
+	"threads": func() error {
+		done := make(chan error)
+		go func() { // on another thread: inits are locked to the first
+			done <- pass([]byte("hello"), scm.Send)
+		}()
+		return errors.Join(<-done, pass([]byte("hello"), scm.Send))
+	},
 	"named": passNamed,
 	"many":  many,
 	"busy":  busy,

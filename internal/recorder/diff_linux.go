@@ -14,6 +14,7 @@ import (
 type Difference struct {
 	Process int    // from 1: the processes that made calls, in the order of the tree
 	Call    int    // from 1: the calls of the process
+	Threads bool   // several threads of the process made calls, on one side: their order is by chance
 	A, B    *Call  // nil if that side made none
 	When    string // "entry" or "exit"; empty if it is about the call as a whole
 	Field   string // "padding after cmsg_data"
@@ -49,8 +50,10 @@ func (d *Difference) String() string {
 // the how many-th it appears.
 //
 // The calls of each process are compared in their order, up to one that the
-// other side has not. Processes are paired by their place in the tree, those
-// without calls left out.
+// other side has not. That is the order in which its threads entered them: a
+// process with several threads that make calls can differ from itself, and
+// Difference.Threads tells. Processes are paired by their place in the tree,
+// those without calls left out.
 type Comparison struct {
 	// Said is the memory of which only that counts what the kernel has read or
 	// written: not a buffer for a receipt at its entry, nor what the receipt
@@ -99,9 +102,16 @@ func (o Comparison) compare(a, b *side, first bool) *comparison {
 		c.a.begin()
 		c.b.begin()
 		c.d.Process = i + 1
-		c.streams(at(c.a.streams, i), at(c.b.streams, i))
+		a, b := at(c.a.streams, i), at(c.b.streams, i)
+		c.threads = severalThreads(a) || severalThreads(b)
+		c.streams(a, b)
 	}
 	return c
+}
+
+// severalThreads tells whether not all calls are of one thread.
+func severalThreads(stream []head) bool {
+	return slices.ContainsFunc(stream, func(h head) bool { return h.thread != stream[0].thread })
 }
 
 // made is the call, of the first side that made it.
@@ -119,8 +129,9 @@ func at[T any](list []T, i int) (none T) {
 // end it.
 type comparison struct {
 	Comparison
-	first bool // the first difference of a process ends it
-	a, b  *side
+	first   bool // the first difference of a process ends it
+	a, b    *side
+	threads bool // Difference.Threads of the process
 
 	callA, callB *Call
 	d            Difference // where it is
@@ -145,6 +156,7 @@ func (cmp *comparison) streams(a, b []head) {
 // differ notes a difference.
 func (cmp *comparison) differ(field string, p piece, a, b string) bool {
 	d := cmp.d
+	d.Threads = cmp.threads
 	d.Field, d.Where, d.Offset, d.TextA, d.TextB, d.BytesA, d.BytesB = field, p.where, p.offset, a, b, p.a, p.b
 	if !slices.ContainsFunc(cmp.found, d.left) {
 		cmp.found = append(cmp.found, &d)

@@ -380,6 +380,12 @@ func TestDiffRestarted(t *testing.T) {
 	if d := Diff(plain, again); d != nil {
 		t.Error(d)
 	}
+	if d := Diff(plain, []Call{on(1, receive, 0), on(1, receive, 0)}); d == nil || !d.Threads {
+		t.Errorf("two threads on one side: %v", d)
+	}
+	if d := Diff([]Call{on(1, receive, 0)}, []Call{on(2, sending, 0)}); d == nil || d.Threads {
+		t.Errorf("a thread on each side: %v", d)
+	}
 	told := []Call{on(1, receive, 512), on(1, sending, 0)}
 	if d := Diff(plain, told); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
 		t.Errorf("not made again: %v", d)
