@@ -44,6 +44,10 @@ nothing else differs, "not compared" says so, and the exit status is 4. What the
 could not read either (EFAULT) does not count. Nor is compared what a process sends and
 receives by io_uring: if a command sets up an io_uring, the exit status is not 0 but 4.
 
+A call that waits can fail with EINTR in a traced program where it would not alone: a
+signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel
+does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
+
 Both get the same standard input. What they print goes to standard error. The
 records, with the payloads, and an input from a pipe are kept in files without a
 name in the folder TMPDIR (/tmp): they take room there, and little memory.

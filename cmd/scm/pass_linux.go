@@ -86,7 +86,8 @@ func endIfStuck(watch *recorder.Watch, s unix.Signal) {
 }
 
 // fromTerminal tells whether the terminal has sent the signal, to all of its
-// foreground: then the command has it already.
+// foreground: then the command has it already. os/signal does not say who sent a
+// signal, so in the foreground each of these counts as the terminal's.
 func fromTerminal(s os.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGHUP {
 		return false

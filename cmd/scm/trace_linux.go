@@ -58,6 +58,14 @@ child that another process traces is left out and named on standard error; what
 that process traces later, too. What a process sends and receives by io_uring is not in
 the trace: one that sets up an io_uring is named on standard error. COMMAND and its children cannot trace each other.
 
+HUP, INT and QUIT that are sent to scm alone while it is in the foreground of a terminal
+do not reach COMMAND: scm takes them for the terminal's, which sends them to all of its
+foreground. Use TERM.
+
+A call that waits can fail with EINTR in a traced program where it would not alone: a
+signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel
+does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
+
 Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE), scm
 waits, and with it all that it traces. Then HUP, INT, QUIT and TERM end scm after a
 second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where

@@ -30,7 +30,10 @@
 // It is traced, as by strace: it cannot trace its own children, TracerPid is
 // set, and a program that is set-user-ID gains nothing unless the tracer has
 // CAP_SYS_PTRACE. Attaching interrupts what a thread waits in; a few calls,
-// such as epoll_wait, then fail with EINTR.
+// such as epoll_wait, then fail with EINTR. Each signal that is not blocked
+// interrupts a traced thread, also one that it ignores or whose default action
+// is nothing, such as SIGCHLD: a call that the kernel does not make again, such
+// as recvmsg on a socket with SO_RCVTIMEO, then fails with EINTR.
 //
 // Because of the filter /proc/PID/status says Seccomp: 2, seccomp's strict
 // mode is refused, and a child that is made with CLONE_UNTRACED gets ENOSYS
