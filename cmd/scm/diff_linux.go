@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 
 	"github.com/scm-rights/scm/internal/recorder"
@@ -132,7 +131,7 @@ func orNone(c *recorder.Call) string {
 
 // record runs one of the commands.
 func record(args []string, in *input, o recorder.Options) error {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := programCommand(args)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	var err error
 	if cmd.Stdin, err = in.open(); err != nil {

@@ -126,7 +126,7 @@ has ended the trace.`,
 }
 
 func traceProgram(args []string, o recorder.Options) error {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := programCommand(args)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	stop := passSignals(&o)
 	_, err := recorder.Record(cmd, o)
@@ -136,6 +136,16 @@ func traceProgram(args []string, o recorder.Options) error {
 		return &exitError{code: exit.Code()}
 	}
 	return startError(err)
+}
+
+// programCommand is the command that a shell would run, also where PATH leads to the current
+// folder.
+func programCommand(args []string) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	if errors.Is(cmd.Err, exec.ErrDot) {
+		cmd.Err = nil
+	}
+	return cmd
 }
 
 // startError gives the error of a command that was not run its exit code.

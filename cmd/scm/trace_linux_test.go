@@ -311,6 +311,30 @@ func TestTraceExitStatus(t *testing.T) {
 	}
 }
 
+// A command is found in the current folder if PATH says so, as by a shell.
+func TestRelativePath(t *testing.T) {
+	traceable(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "six"), []byte("#!/bin/sh\nexit 6\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"trace", "--", "six"}, 6, ""},
+		{[]string{"diff", "--", "six", "---", "six"}, 4, "six: exit status 6"},
+	} {
+		cmd := scmCommand(t, c.args...)
+		cmd.Dir = dir
+		cmd.Env = append(cmd.Env, "PATH=.:"+os.Getenv("PATH"))
+		if r := ran(t, cmd); r.code != c.code || !strings.Contains(r.errors, c.want) {
+			t.Errorf("%v: %+v, want %d, %s", c.args, r, c.code, c.want)
+		}
+	}
+}
+
 func TestTraceLines(t *testing.T) {
 	traceable(t)
 	null := `<character device /dev/null, read>`
