@@ -148,7 +148,7 @@ call_read_fd_bytes(int sock)
 static struct iovec iov;
 
 static int
-call_scm_send(int sock)
+call_send(int sock)
 {
 	int fds[2];
 	const struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
@@ -158,7 +158,7 @@ call_scm_send(int sock)
 }
 
 static int
-call_scm_recv(int sock)
+call_recv(int sock)
 {
 	int fds[2];
 	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 2};
@@ -168,7 +168,7 @@ call_scm_recv(int sock)
 
 /* Room for one of two: the kernel drops the other, nothing is to be closed. */
 static int
-call_scm_recv_one(int sock)
+call_recv_one(int sock)
 {
 	int fds[1];
 	struct scm_message m = {.iov = &iov, .iovlen = 1, .fds = fds, .nfds = 1};
@@ -210,10 +210,10 @@ message(int type)
 	raw_pair(type, sv);
 	iov.iov_base = &byte;
 	iov.iov_len = 1;
-	watch(SYS_sendmsg, sv[0], call_scm_send);
-	watch(SYS_recvmsg, sv[1], call_scm_recv);
-	watch(SYS_sendmsg, sv[0], call_scm_send);
-	watch(SYS_recvmsg, sv[1], call_scm_recv_one);
+	watch(SYS_sendmsg, sv[0], call_send);
+	watch(SYS_recvmsg, sv[1], call_recv);
+	watch(SYS_sendmsg, sv[0], call_send);
+	watch(SYS_recvmsg, sv[1], call_recv_one);
 	watch(SYS_exit_group, sv[1], call_too_many);
 	raw_close(2, sv);
 }
