@@ -94,6 +94,17 @@ var _ = Describe("the address of a datagram", func() {
 			other := f.from(a, sent)
 			Expect(scm.Send(a, to(other, sent), 0)).To(Succeed())
 			Expect(f.from(b, sent)).To(Equal(name))
+
+			// The same from a batch.
+			in := slots(4)
+			for i := range in {
+				Expect(scm.Send(a, to(other), 0)).To(Succeed())
+				in[i].Addr = &net.UnixAddr{Name: "stale"}
+			}
+			Expect(scm.RecvBatch(b, in, 0)).To(Equal(len(in)))
+			for _, m := range in {
+				Expect(m.Addr.Name).To(Equal(name))
+			}
 		}
 	})
 

@@ -88,7 +88,7 @@ struct scm_message {
 	int flags;               /* set by a receive: MSG_CTRUNC, MSG_TRUNC, ... */
 	size_t len;              /* set by a batch: bytes sent or received */
 	void *name;              /* an address to send to, or room for the sender's */
-	socklen_t namelen;       /* its length; room, then length */
+	socklen_t namelen;       /* its length; room, then length, which may be more */
 	struct scm_cred *cred;   /* to attach, or to be filled (needs SO_PASSCRED) */
 	int *pidfd;              /* to be filled (needs SO_PASSPIDFD); -1 where none came */
 	unsigned int options;    /* SCM_UNPADDED */
@@ -113,12 +113,20 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
 /*
  * Receive a message from the socket sock into m.
  *
- * m->nfds is the room in m->fds before, and how many came after; m->namelen
- * likewise; m->flags is what the kernel said, without MSG_CMSG_CLOEXEC. They
- * are set on failure too, to 0: set m->nfds and m->namelen again before another
- * try, after EINTR or EAGAIN, or there is no room. The descriptors are close-on-exec and the
- * caller's to close, as *m->pidfd is. Those that did not fit or were not asked
- * for are closed, and MSG_CTRUNC is set. Limits as scm_rights_send.
+ * Before the call m->nfds is the room in m->fds; after it, the number of descriptors
+ * received, which is never more. They are close-on-exec and the caller's to close, as
+ * *m->pidfd is. Descriptors that do not fit or were not asked for are closed, and
+ * MSG_CTRUNC is set.
+ *
+ * Before the call m->namelen is the room in m->name; after it, the length of the
+ * sender's address. As with recvmsg it may be more than the room: then the address was
+ * truncated, and only the room is to be read. On Linux a struct sockaddr_un has too
+ * little room for the longest path, whose address is one byte longer (the NUL); a
+ * struct sockaddr_storage has room for every address.
+ *
+ * m->flags is what the kernel set, without MSG_CMSG_CLOEXEC. A failure sets all three
+ * to 0: set m->nfds and m->namelen again before another try, after EINTR or EAGAIN, or
+ * there is no room. Limits as scm_rights_send.
  */
 ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -105,6 +106,80 @@ nobody_there(void)
 	raw_close(2, sv);
 }
 
+/* A datagram socket with a path that fills sun_path; the NUL is behind it. */
+static int
+bound_to_longest(char folder[], struct sockaddr_storage *name)
+{
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char *path = (char *)name + offsetof(struct sockaddr_un, sun_path);
+	size_t used;
+
+	NEED(mkdtemp(folder) != NULL);
+	memset(name, 0, sizeof(*name));
+	name->ss_family = AF_UNIX;
+	used = strlen(folder);
+	memcpy(path, folder, used);
+	path[used] = '/';
+	used++;
+	memset(path + used, 'p', sizeof(((struct sockaddr_un *)NULL)->sun_path) - used);
+	NEED(sock >= 0 && bind(sock, (struct sockaddr *)name, sizeof(struct sockaddr_un)) == 0);
+	return sock;
+}
+
+/*
+ * As with recvmsg, the length of an address that did not fit is more than the room. Linux
+ * counts a NUL behind the path: one of 108 bytes is longer than a struct sockaddr_un.
+ */
+static void
+longer_than_room(void)
+{
+	static const socklen_t rooms[] = {
+	    sizeof(struct sockaddr_storage), sizeof(struct sockaddr_un), 20, 0};
+	const socklen_t length = sizeof(struct sockaddr_un) + 1;
+	char folder[] = "/tmp/scm-test-XXXXXX";
+	struct sockaddr_storage me;
+	struct sockaddr_un to;
+	struct sockaddr_storage from;
+	struct scm_message m;
+	struct iovec iov;
+	socklen_t tolen;
+	char byte = 'l';
+	size_t i;
+	int batch;
+	int file = raw_file();
+	int fd = -7;
+	int a = bound_to_longest(folder, &me);
+	int b = bound(&to, &tolen);
+
+	for (i = 0; i < 2 * sizeof(rooms) / sizeof(*rooms); i++) {
+		socklen_t room = rooms[i / 2];
+
+		batch = i % 2 != 0;
+		prepare(&m, &iov, &byte, &file);
+		m.name = &to;
+		m.namelen = tolen;
+		CHECK_EQ(scm_rights_send(a, &m, 0), 1);
+		memset(&from, '*', sizeof(from));
+		prepare(&m, &iov, &byte, &fd);
+		m.name = &from;
+		m.namelen = room;
+		if (batch)
+			CHECK_EQ(scm_rights_recv_batch(b, &m, 1, 0), 1);
+		else
+			CHECK_EQ(scm_rights_recv(b, &m, 0), 1);
+		CHECK_EQ(m.namelen, length);
+		CHECK(memcmp(&from, &me, room < length ? room : length) == 0);
+		CHECK_EQ(m.nfds, 1);
+		CHECK(raw_same(file, fd));
+		raw_close(1, &fd);
+	}
+	CHECK_EQ(unlink((char *)&me + offsetof(struct sockaddr_un, sun_path)), 0);
+	CHECK_EQ(rmdir(folder), 0);
+	raw_close(1, &file);
+	raw_close(1, &a);
+	raw_close(1, &b);
+}
+
 /* A batch to several, received from several. */
 static void
 batch(void)
@@ -201,6 +276,7 @@ main(void)
 {
 	check_run("address/to-and-from", to_and_from);
 	check_run("address/nobody-there", nobody_there);
+	check_run("address/longer-than-room", longer_than_room);
 	check_run("address/batch", batch);
 	check_run_types("SDQ", "address/again", again);
 	return check_status();

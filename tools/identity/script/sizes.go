@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
@@ -249,8 +251,9 @@ func (w *world) everyAddress() {
 				fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 				check(err)
 				w.socks[1] = fd // so that it stays open
-				if name[0] != '@' && n < 108 {
-					check(unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+				if name[0] != '@' && n < 109 {
+					// x/sys refuses a path of 108 bytes, which the kernel takes.
+					check(raw.Bind(fd, append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), name...)))
 				}
 				out, in := w.sent(1, 0), w.roomFor(1, 0)
 				out.Addr = &net.UnixAddr{Name: name, Net: "unixgram"}
