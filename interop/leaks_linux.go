@@ -106,7 +106,9 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 		}
 	}
 	for _, n := range numbers {
-		if known[n] || sd.has(n) || p.convicted[held{table, n}] {
+		// A number that is a later case's can hold a file of this one meanwhile. There are
+		// hundreds: they are looked at once.
+		if known[n] || sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.convicted[held{table, n}] {
 			continue
 		}
 		id, err := identify(table, n)

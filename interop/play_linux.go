@@ -31,6 +31,7 @@ type play struct {
 	both      bool                  // whether both were at work since the states were noted
 	early     map[Role]early        // answers that came before their lines did
 	dead      map[Role]bool         // whom the runner has killed
+	over      bool                  // the transcript has ended
 	spent     bool                  // a side is not what it was: the session is over after this case
 }
 
@@ -95,6 +96,7 @@ func (p *play) run() error {
 	if err == nil {
 		err = p.steps()
 	}
+	p.over = true
 	p.restoreLimits()
 	if err != nil && !errors.Is(err, errAbort) {
 		return err
