@@ -53,7 +53,7 @@ type Call struct {
 
 	Result     int64         // -1 if it failed
 	Errno      syscall.Errno // 0 if it did not
-	Unfinished bool          // the thread ended, or was left alone, inside the call
+	Unfinished bool          // the thread ended, or was left alone, inside the call, or seccomp refused it by a signal
 	Unread     error         // why memory of the program could not be read at all
 
 	seq  int        // the order of entries

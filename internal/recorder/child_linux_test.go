@@ -48,6 +48,7 @@ func init() {
 		"privileges": childPrivileges,
 		"pass":       childPass,
 		"batch":      childBatch,
+		"refused":    childRefused,
 		"fork":       childFork,
 		"brother":    childBrother,
 		"plain":      childPlain,
@@ -838,6 +839,14 @@ func forbid(nr uint32) {
 	filterAll([]unix.SockFilter{
 		load(offNr), unless(nr, 1), answer(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)), answer(unix.SECCOMP_RET_ALLOW),
 	})
+}
+
+// childRefused sends under a filter that ends it for that.
+func childRefused() {
+	filterAll([]unix.SockFilter{
+		load(offNr), unless(unix.SYS_SENDMSG, 1), answer(unix.SECCOMP_RET_KILL_PROCESS), answer(unix.SECCOMP_RET_ALLOW),
+	})
+	passOne("refused")
 }
 
 // childNoReadv records where ptrace is allowed, and process_vm_readv is not.

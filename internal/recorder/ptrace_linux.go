@@ -82,6 +82,30 @@ func block(tid int, s signals) error {
 	return err
 }
 
+// refusedBySeccomp tells whether a SIGSYS of seccomp waits for the stopped thread.
+func refusedBySeccomp(tid int) bool {
+	const sysSeccomp = 1 // SYS_SECCOMP, an si_code
+	args := struct {     // struct ptrace_peeksiginfo_args
+		off   uint64
+		flags uint32
+		nr    int32
+	}{nr: 1}
+	var info struct {
+		signo, errno, code int32
+		_                  [116]byte
+	}
+	for ; ; args.off++ {
+		n, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_PEEKSIGINFO, uintptr(tid),
+			uintptr(unsafe.Pointer(&args)), uintptr(unsafe.Pointer(&info)), 0, 0)
+		if errno != 0 || n == 0 {
+			return false
+		}
+		if unix.Signal(info.signo) == unix.SIGSYS && info.code == sysSeccomp {
+			return true
+		}
+	}
+}
+
 // waitStop waits for a change of one thread of ours, or with -1 of any of
 // those that this very thread started or attached to.
 func waitStop(tid int) (int, unix.WaitStatus, error) { return waitChange(tid, 0) }

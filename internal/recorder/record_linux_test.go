@@ -130,6 +130,20 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Where the kernel ends the program for a call, the number that it leaves in the
+// place of the result is none.
+func TestRefused(t *testing.T) {
+	needsPtrace(t)
+	calls, err := Record(childCommand("refused"), Options{NoFilter: true})
+	var exit *ExitError
+	if !errors.As(err, &exit) || exit.Code() != 128+int(unix.SIGSYS) {
+		t.Errorf("the program ended with %v", err)
+	}
+	if len(calls) != 1 || !calls[0].Unfinished || !strings.HasSuffix(calls[0].Text(), "= ? unfinished") {
+		t.Errorf("recorded %v", calls)
+	}
+}
+
 func TestBatch(t *testing.T) {
 	calls, _ := recorded(t, childCommand("batch"), Options{})
 	if len(calls) != 2 || calls[0].Name() != "sendmmsg" || calls[1].Name() != "recvmmsg" {

@@ -282,6 +282,8 @@ func (t *tracer) syscallStop(th *thread) error {
 		return err
 	}
 	switch {
+	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT && th.refused(&info):
+		t.abandon(th)
 	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT:
 		t.leave(th, &info)
 	case info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP && th.inside: // seen at its entry
@@ -358,6 +360,14 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	c.captureAgain(&t.reader)
 	c.lookUpExit(&t.lookup)
 	t.emit(c)
+}
+
+// refused tells whether a seccomp filter has answered the call by a signal (KILL, TRAP):
+// the kernel then leaves the call's number as its result, on arm64 the first argument.
+func (th *thread) refused(info *syscallInfo) bool {
+	value, failed := info.result()
+	c := th.call
+	return c != nil && !failed && (uint64(value) == c.Nr || uint64(value) == c.Args[0]) && refusedBySeccomp(th.tid)
 }
 
 // abandon ends a call whose exit nobody will see.
