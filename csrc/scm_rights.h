@@ -7,9 +7,11 @@
  * returns; what is sent stays open and stays the caller's.
  *
  * On Linux the functions make the system call without libc's function, which
- * MemorySanitizer and ThreadSanitizer do not see: a program that is built with one
- * of them calls __msan_unpoison on a received payload and address, or
- * __tsan_release before a send and __tsan_acquire after the receive.
+ * MemorySanitizer and ThreadSanitizer do not see. A program with MemorySanitizer
+ * calls __msan_unpoison on a received payload and address, and builds the library with
+ * it too: without that, what the library writes still counts as uninitialized, *recvfd
+ * as well. A program with ThreadSanitizer calls __tsan_release before a send and
+ * __tsan_acquire after the receive.
  *
  * On Linux no function is a cancellation point: a thread that waits in one goes
  * on waiting after pthread_cancel, and is cancelled behind it. On other systems
