@@ -50,8 +50,11 @@ main(void)
 }
 C
 } >"$build/test/names.c"
-# shellcheck disable=SC2086 # the compiler may come with flags
-$cc -o "$build/test/names" -I. "$build/test/names.c" "$build/libscm_rights.a"
+# compile is the compiler with its flags, which have a shell's quotes where one has a space.
+compile() {
+	eval "$cc \"\$@\""
+}
+compile -o "$build/test/names" -I. "$build/test/names.c" "$build/libscm_rights.a"
 status=0
 "$build/test/names" || status=$?
 test $status = 0 || { echo "a program with functions of its own, called as the library's, ends with $status" >&2; exit 1; }
@@ -64,13 +67,11 @@ test $status = 0 || { echo "a program with functions of its own, called as the l
 	printf 'int guile(void);\nint guile(void)\n{\n\tint (*volatile f[])(void) = {scm_%s, scm_%s};\n\n' send recv
 	printf '\treturn f[0]() + f[1]();\n}\n'
 } >"$build/test/guile.c"
-# shellcheck disable=SC2086 # the compiler may come with flags
-$cc -fPIC -shared -o "$build/test/libguile.so" "$build/test/guile.c"
+compile -fPIC -shared -o "$build/test/libguile.so" "$build/test/guile.c"
 sed -e '/^int own_/d' -e 's/^main(void)/guile(void);\n\nint\n&/' -e 's/return close(.*/if (guile() != 14)\n\t\treturn 4;\n\t&/' \
 	"$build/test/names.c" >"$build/test/beside.c"
 beside() {
-	# shellcheck disable=SC2086 # the compiler may come with flags
-	$cc -o "$build/test/beside" -I. "$build/test/beside.c" "$@"
+	compile -o "$build/test/beside" -I. "$build/test/beside.c" "$@"
 	status=0
 	LD_LIBRARY_PATH=$build:$build/test "$build/test/beside" || status=$?
 	test $status = 0 || { echo "a program linked with $* ends with $status" >&2; exit 1; }

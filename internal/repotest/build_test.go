@@ -305,6 +305,22 @@ var _ = Describe("the build", Label("build"), func() {
 		Expect(files()).To(BeEmpty())
 	})
 
+	It("of the C library takes flags with quotes", func() {
+		needsCompiler()
+		if _, err := exec.LookPath("make"); err != nil {
+			fdtest.Missing(GinkgoTB(), err.Error())
+		}
+		build, flags := GinkgoT().TempDir(), `CFLAGS=-O1 -DX='a b' -DY="c d"`
+		run := func() string {
+			out, err := exec.Command("make", "-C", "csrc", "CC="+goTool{}.compiler(), "BUILD="+build, flags, "all", "exports").CombinedOutput()
+			ExpectWithOffset(1, err).NotTo(HaveOccurred(), "%s", out)
+			return string(out)
+		}
+		Expect(run()).To(ContainSubstring(" -c -o "))
+		Expect(os.ReadFile(build + "/flags")).To(ContainSubstring(strings.TrimPrefix(flags, "CFLAGS=")))
+		Expect(run()).NotTo(ContainSubstring(" -c -o "), "built again with the same flags")
+	})
+
 	Describe("of the C library, where a folder", func() {
 		var to string
 
