@@ -94,7 +94,7 @@ func (r *run) opposite(c Case, role Role, f Finding) bool {
 	case f.Check == CheckCrash:
 		return slices.Contains(theirs, CheckCrash)
 	case f.either:
-		return slices.Contains(theirs, CheckLeak)
+		return slices.Contains(theirs, f.Check)
 	}
 	return message
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"golang.org/x/sys/unix"
@@ -21,6 +22,35 @@ var meddlers = map[string]func(pool []int) (open func(sock int) peer.Socket, use
 	// until the case ends.
 	"hide": func(pool []int) (func(sock int) peer.Socket, func(fd int)) {
 		return func(sock int) peer.Socket { return &hider{adept: adept{sock: sock}, at: pool[len(pool)-1]} }, nil
+	},
+	// It makes the files that it is given non-blocking, at "use".
+	"use": func([]int) (func(sock int) peer.Socket, func(fd int)) {
+		return func(sock int) peer.Socket { return adept{sock: sock} }, func(fd int) { _ = unix.SetNonblock(fd, true) }
+	},
+	// It makes all pipes that it inherits non-blocking, before "hello".
+	"start": func(pool []int) (func(sock int) peer.Socket, func(fd int)) {
+		for _, n := range pool {
+			var st unix.Stat_t
+			if unix.Fstat(n, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+				_ = unix.SetNonblock(n, true)
+			}
+		}
+		return func(sock int) peer.Socket { return adept{sock: sock} }, nil
+	},
+	// It makes what it has received non-blocking when the next message has arrived, and
+	// has answered by then.
+	"later": func([]int) (func(sock int) peer.Socket, func(fd int)) {
+		return func(sock int) peer.Socket {
+			return adept{sock: sock, received: func(fds []int) {
+				if len(fds) > 0 {
+					fd := fds[0]
+					go func() {
+						_, _ = unix.Poll([]unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}, 10_000)
+						_ = unix.SetNonblock(fd, true)
+					}()
+				}
+			}}
+		}, nil
 	},
 }
 
@@ -107,4 +137,59 @@ func TestLeakAtANumberOfALaterCase(t *testing.T) {
 	if got := finding(t, o.Results[0]); got != "leak@x: a, as 4, is open, and nobody was told" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// Who changes a file is found, whoever answers next.
+func TestChangerIsToBlame(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"use", rule + "on stream\nfiles a=pipe-r b@B=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n",
+			"file@x: b has got the status flags 04000 in place of 0"},
+		{"start", rule + "on stream\nfiles b@B=pipe-r\nB> send payload=00 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=b\n",
+			"file@x: b has got the status flags 04000 in place of 0"},
+		{"later", passOne + "A> send payload=01 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n",
+			"file@x: a has got the status flags 04000 in place of 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			self, liar := runner(t), meddler(t, c.name)
+			waits := c.name == "later" // in the first case: the others are played with the runner
+			other := inside(t, func(sock int) peer.Socket {
+				first := waits
+				waits = false
+				return &patient{adept: adept{sock: sock}, waits: first}
+			})
+			other.Name = "other"
+			settled(t)
+			s := mustParse(t, c.text)
+			o := Run(context.Background(), []Case{{s, "stream", other, liar}}, nil, Options{Runner: self})
+			if len(o.Results) != 1 {
+				t.Fatalf("got %+v", o)
+			}
+			if got := finding(t, o.Results[0]); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// patient answers a send without descriptors when the file that it sent before is
+// non-blocking, or a long time has passed.
+type patient struct {
+	adept
+	waits bool
+	file  int
+}
+
+func (h *patient) Send(m peer.Message) (int, error) {
+	n, err := h.adept.Send(m)
+	if len(m.FDs) > 0 {
+		h.file = m.FDs[0]
+		return n, err
+	}
+	for i := 0; h.waits && i < 5000; i++ {
+		if flags, err := unix.FcntlInt(uintptr(h.file), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return n, err
 }

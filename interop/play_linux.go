@@ -27,10 +27,11 @@ type play struct {
 	convicted map[held]bool         // leaks that are found already
 	states    map[*caseFile]state   // how the files were when somebody could last have changed them rightly
 	leaked    map[*caseFile]bool    // and of which files
-	changed   map[*caseFile]Role    // who has changed the state of a file, and should not have
+	changed   map[*caseFile]changer // who has changed the state of a file, and should not have
 	both      bool                  // whether both were at work since the states were noted
 	early     map[Role]early        // answers that came before their lines did
 	dead      map[Role]bool         // whom the runner has killed
+	receives  map[Role]bool         // who was told to receive
 	over      bool                  // the transcript has ended
 	spent     bool                  // a side is not what it was: the session is over after this case
 }
@@ -51,7 +52,8 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 		limits:    map[*side]unix.Rlimit{},
 		convicted: map[held]bool{},
 		leaked:    map[*caseFile]bool{},
-		changed:   map[*caseFile]Role{},
+		changed:   map[*caseFile]changer{},
+		receives:  map[Role]bool{},
 		early:     map[Role]early{},
 		dead:      map[Role]bool{},
 		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
@@ -78,7 +80,7 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 
 // run plays the transcript, and ends the case at both peers whatever came.
 func (p *play) run() error {
-	p.noteStates()
+	p.states = p.k.states
 	for _, role := range []Role{RoleA, RoleB} {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
@@ -88,6 +90,8 @@ func (p *play) run() error {
 		if err := p.expectOK(role, use); err != nil {
 			return err
 		}
+		p.compareStates(role, 0)
+		p.noteStates()
 	}
 	dir, err := p.enterDir()
 	if dir != "" {
@@ -251,6 +255,7 @@ func (p *play) say(st Step) error {
 	if err := p.sides[st.Role].say(p.ctx, command, p.timeout); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
+	p.receives[st.Role] = p.receives[st.Role] || l.verb != "send" && l.verb != "close"
 	p.asked[st.Role], p.said[st.Role] = l.verb, command
 	p.both = p.both || len(p.asked) > 1
 	return nil

@@ -25,6 +25,7 @@ type kit struct {
 	ends  []*caseFile  // the sockets, as files that can be passed and leaked
 
 	byIdentity map[identity][]*caseFile
+	states     map[*caseFile]state // of the files, before a peer had them
 }
 
 func newKit(c Case, a *area) (k *kit, err error) {
@@ -55,6 +56,7 @@ func newKit(c Case, a *area) (k *kit, err error) {
 		k.files = append(k.files, f)
 		k.byIdentity[f.identity] = append(k.byIdentity[f.identity], f)
 	}
+	k.states = k.look()
 	return k, nil
 }
 

@@ -129,7 +129,7 @@ func (p *play) verbFlags(st Step, words []string) error {
 func (p *play) findState(role Role, line int, name, format string, args ...any) {
 	if f := p.file(name); f != nil {
 		if by, ok := p.changed[f]; ok {
-			p.findOwn(f, by, line, format, args...)
+			p.findChange(by, line, format, args...)
 			return
 		}
 	}
