@@ -57,7 +57,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 func (s *selection) peerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.list, "peers", "", "`FILE` with a list of peers, as \"make peers\" writes it")
-	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`")
+	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`; sh runs \"exec COMMAND\": a variable needs env A=b, a list of commands sh -c")
 	f.BoolVar(&s.builtin, "builtin", true, "play with the peers inside this program")
 }
 
