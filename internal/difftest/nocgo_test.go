@@ -2,7 +2,11 @@
 
 package difftest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+)
 
 func TestWalk(t *testing.T) {
 	fdtest.Missing(t, "the backends are compared on Linux with cgo")
