@@ -40,14 +40,14 @@ func PeerPIDFD(sock int) (int, error) {
 // now on come with the sender's credentials (SO_PASSCRED), for [Message].Cred.
 // They take room from descriptors in receives that do not ask for them.
 //
-// What an option of these three does ends with the socket, and an accepted
-// socket has those of the one that listened. Each is a setsockopt(2), and a
-// getsockopt(2) to see whether it took: gVisor accepts options that it does not
-// know. Errors wrap the errno, and [ErrUnsupported] where the option does not
-// exist or is not for this kind of socket; then nothing has changed. Linux only.
-// setsockopt(2) waits while another process that has the socket is inside a system call on
-// it whose memory is not there (SO_ATTACH_FILTER, from a page that FUSE or userfaultfd
-// serves).
+// What an option of these three does ends with the socket, and an accepted socket
+// has those of the one that listened. Each is a setsockopt(2), and a getsockopt(2)
+// to see whether it took: gVisor accepts options that it does not know. Errors wrap
+// the errno, and [ErrUnsupported] where the option does not exist or is not for
+// this kind of socket; then nothing has changed. Linux only. setsockopt(2) waits
+// while another process that has the socket is inside a system call on it that
+// waits for a page of memory (SO_ATTACH_FILTER, with a page that FUSE or
+// userfaultfd serves).
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(number(sock)), sys.OptionPassCred, on)
 }

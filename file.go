@@ -71,9 +71,9 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // Use it for a descriptor from Recv, ReadFD or package wire, in place of
 // [os.NewFile]. os.NewFile puts every file with O_NONBLOCK into the runtime's
 // poller, where one file can stop the whole process: the kernel asks the file
-// whether it is ready, and a FUSE file's server, or whoever holds an epoll that was
-// passed, need not answer. Expect does not help: the sender can set O_NONBLOCK
-// later, too.
+// whether it is ready, and the server of a FUSE file, or a process that holds a
+// passed epoll locked, need not answer. Expect does not help: the sender can set
+// O_NONBLOCK later, too.
 //
 // NewFile lets the poller have pipes, and sockets of AF_UNIX, AF_INET and AF_INET6, if
 // O_NONBLOCK is set. Any other file stays out of it and keeps its status flags: it has

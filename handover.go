@@ -62,13 +62,14 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // that up: Read and Write of one that is not return the errno, such as ENOTCONN. See
 // SendConn for ctx, and RecvFile for other errors.
 //
-// The sender has the same open file description, and can hold up calls on it, while it
-// is itself inside a system call on that socket whose memory is not there: on Linux Read
-// of a Unix socket, and Read, Write, CloseRead, CloseWrite, LocalAddr and RemoteAddr of an
-// Internet socket. The last two ask the kernel when they are first called. If c has
-// [Config].NoFiles, the sender of a Unix socket can hold up RecvConn itself so, beyond
-// ctx. No deadline ends such a call, and Close waits for it. Each holds up a thread of its
-// own; 10,000 of them end a Go program ([runtime/debug.SetMaxThreads]).
+// The sender has the same open file description, and can hold up calls on it, while
+// it is itself inside a system call on that socket that waits for a page of memory
+// (see [PassCred]): on Linux Read of a Unix socket, and Read, Write, CloseRead,
+// CloseWrite, LocalAddr and RemoteAddr of an Internet socket. The last two ask the
+// kernel when they are first called. If c has [Config].NoFiles, the sender of a
+// Unix socket can hold up RecvConn itself so, beyond ctx. No deadline ends such a
+// call, and Close waits for it. Each holds up a thread of its own; 10,000 of them
+// end a Go program ([runtime/debug.SetMaxThreads]).
 //
 // Nor does ctx end the close of what RecvConn refuses: close(2) waits for a file whose
 // server does not answer (FUSE), and whoever closes a socket last for the time of its
@@ -89,11 +90,12 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 // the one who made it.
 //
 // The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
-// accept4(2) only where poll(2) says that a connection waits. If the sender clears it
-// just between, and takes the connection, Accept waits for the next one, and neither
-// a deadline nor Close ends that. Nor does either while the sender is inside a system call
-// on an Internet socket whose memory is not there: Accept, Addr and Close wait for it. See
-// RecvConn, also for RecvListener with NoFiles.
+// accept4(2) only where poll(2) says that a connection waits. If the sender clears
+// it just between, and takes the connection, Accept waits for the next one, and
+// neither a deadline nor Close ends that. Nor does either while the sender is
+// inside a system call on an Internet socket that waits for a page of memory:
+// Accept, Addr and Close wait for it. See RecvConn, also for RecvListener with
+// NoFiles.
 //
 // A socket that does not listen is EINVAL; otherwise errors are those of RecvConn.
 func (c *Conn) RecvListener(ctx context.Context) (net.Listener, error) {

@@ -160,7 +160,8 @@ func setUpUring() error {
 	return nil
 }
 
-// missingPage is a page of memory that nobody brings: every access waits.
+// missingPage returns a page of memory that userfaultfd never fills: every access
+// waits.
 func missingPage() ([]byte, error) {
 	uffd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
 	if errno != 0 {
