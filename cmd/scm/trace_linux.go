@@ -56,7 +56,8 @@ are COMMAND and its children. With -p HUP, INT and TERM end the trace, and the
 process runs on; until then it is slow, for it is stopped at each of its calls. A
 child that another process traces is left out and named on standard error; what
 that process traces later, too. What a process sends and receives by io_uring is not in
-the trace: one that sets up an io_uring is named on standard error. COMMAND and its children cannot trace each other.
+the trace: one that sets up an io_uring is named on standard error. COMMAND and its
+children cannot trace each other.
 
 HUP, INT and QUIT that are sent to scm alone while it is in the foreground of a terminal
 do not reach COMMAND: scm takes them for the terminal's, which sends them to all of its
