@@ -15,6 +15,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm"
 	inside "github.com/scm-rights/scm/internal/peers"
@@ -38,7 +42,7 @@ func otherBackend() string {
 
 // builtPeers are the partners that could be built, and the others with the
 // reason; set before the specs run.
-var builtPeers map[string]*interop.Peer
+var builtPeers map[string]*scenario.Peer
 
 // buildPeers builds the partners, once for all processes of the suite.
 func buildPeers(ctx context.Context) []byte {
@@ -52,26 +56,26 @@ func buildPeers(ctx context.Context) []byte {
 func takePeers(text []byte) {
 	var list []peers.Built
 	Expect(json.Unmarshal(text, &list)).To(Succeed())
-	runner, err := interop.Runner()
+	runner, err := process.Runner()
 	Expect(err).NotTo(HaveOccurred())
-	builtPeers = map[string]*interop.Peer{interop.RunnerName: runner}
+	builtPeers = map[string]*scenario.Peer{scenario.RunnerName: runner}
 	for _, b := range list {
 		if b.Why != "" {
 			Expect(os.Getenv("CI")).NotTo(Equal("true"), "CI=true, and peer %s could not be built: %s", b.Name, b.Why)
-			builtPeers[b.Name] = interop.Missing(b.Name, b.Why)
+			builtPeers[b.Name] = scenario.Missing(b.Name, b.Why)
 			continue
 		}
-		p := interop.Program(b.Name, b.Command...)
-		Expect(p.Probe(interop.DefaultTimeout)).To(Succeed(), "peer %s", b.Name)
+		p := scenario.Program(b.Name, b.Command...)
+		Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed(), "peer %s", b.Name)
 		builtPeers[b.Name] = p
 	}
 }
 
 // underTest is the package under test as a peer, in this process.
-func underTest(lib peer.Library) *interop.Peer {
-	p := interop.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+func underTest(lib peer.Library) *scenario.Peer {
+	p := scenario.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
 	if _, asked := hellos[lib.Name]; !asked {
-		if err := p.Probe(interop.DefaultTimeout); err != nil {
+		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			panic(err)
 		}
 		hellos[lib.Name] = p.Hello
@@ -81,7 +85,7 @@ func underTest(lib peer.Library) *interop.Peer {
 }
 
 // hellos are what the peers in this process say of themselves.
-var hellos = map[string]interop.Hello{}
+var hellos = map[string]contract.Hello{}
 
 var _ = Describe("catalogue", Label("catalogue"), func() {
 	scenarios, err := catalogue.Scenarios()
@@ -92,17 +96,17 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 	if err != nil {
 		panic(err)
 	}
-	expected = slices.DeleteFunc(expected, func(e interop.Expectation) bool { return !e.On(interop.ThisKernel()) })
+	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
 	for _, lib := range []peer.Library{inside.SCM(), inside.SCMPair()} {
 		for _, s := range scenarios {
 			for _, socketType := range s.Types {
 				for _, name := range opposite(s) {
-					us, partner := underTest(lib), interop.Missing(name, "not built yet")
-					if s.Play != interop.PlayReceiver {
-						specify(interop.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
+					us, partner := underTest(lib), scenario.Missing(name, "not built yet")
+					if s.Play != scenario.PlayReceiver {
+						specify(scenario.Case{Scenario: s, Type: socketType, A: us, B: partner}, expected)
 					}
-					if s.Play != interop.PlaySender {
-						specify(interop.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
+					if s.Play != scenario.PlaySender {
+						specify(scenario.Case{Scenario: s, Type: socketType, A: partner, B: us}, expected)
 					}
 				}
 			}
@@ -111,50 +115,50 @@ var _ = Describe("catalogue", Label("catalogue"), func() {
 })
 
 // opposite are those with whom a scenario is played here.
-func opposite(s *interop.Scenario) []string {
+func opposite(s *scenario.Scenario) []string {
 	switch s.Play {
-	case interop.PlayKernel:
+	case scenario.PlayKernel:
 		return nil
-	case interop.PlayPair:
+	case scenario.PlayPair:
 		return partners
 	}
-	return []string{interop.RunnerName}
+	return []string{scenario.RunnerName}
 }
 
 // specify makes a spec of a case, if the package under test has an interface
 // for its side. One that is expected to fail says so in its name.
-func specify(c interop.Case, expected []interop.Expectation) {
-	role, partner := interop.RoleA, &c.B
+func specify(c scenario.Case, expected []scenario.Expectation) {
+	role, partner := scenario.RoleA, &c.B
 	if c.B.Serve != nil {
-		role, partner = interop.RoleB, &c.A
+		role, partner = scenario.RoleB, &c.A
 	}
 	if c.OutOfReach(role) != "" {
 		return
 	}
-	name, want := c.Name(), interop.Pass
-	expected = slices.DeleteFunc(slices.Clone(expected), func(e interop.Expectation) bool { return !e.Selects(c) })
+	name, want := c.Name(), scenario.Pass
+	expected = slices.DeleteFunc(slices.Clone(expected), func(e scenario.Expectation) bool { return !e.Selects(c) })
 	if len(expected) > 0 {
-		name, want = "expected: "+name, interop.Expected
+		name, want = "expected: "+name, scenario.Expected
 	}
 	It(name, Label((*partner).Name), func(ctx SpecContext) {
 		*partner = builtPeers[(*partner).Name]
 		if why := (*partner).Why; why != "" {
 			Skip(why)
 		}
-		outcome := interop.Run(ctx, []interop.Case{c}, &interop.Expectations{List: expected}, interop.Options{})
+		outcome := interop.Run(ctx, []scenario.Case{c}, &scenario.Expectations{List: expected}, interop.Options{})
 		Expect(outcome.Results).To(HaveLen(1))
 		r := outcome.Results[0]
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
 		// What is done to a peer's process from outside is not done to this one: the
 		// suite's own command plays those.
-		if r.Verdict == interop.Unsupported || r.Verdict == interop.NotRun && strings.Contains(r.Why, "the runner's own process") {
+		if r.Verdict == scenario.Unsupported || r.Verdict == scenario.NotRun && strings.Contains(r.Why, "the runner's own process") {
 			Skip(r.Why)
 		}
 		Expect(r.Verdict).To(Equal(want), "%s%s", r.Why, findings(r))
 	})
 }
 
-func findings(r interop.Result) string {
+func findings(r scenario.Result) string {
 	var b strings.Builder
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "\n%s", f)
@@ -168,7 +172,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 	skipped := map[string]map[string]int{}
 	for _, s := range r.SpecReports {
 		for _, label := range s.Labels() {
-			if !slices.Contains(partners, label) && label != interop.RunnerName {
+			if !slices.Contains(partners, label) && label != scenario.RunnerName {
 				continue
 			}
 			if s.State != types.SpecStateSkipped {
@@ -182,7 +186,7 @@ var _ = ReportAfterSuite("specs per peer", func(r Report) {
 		}
 	}
 	fmt.Println() // behind Ginkgo's dots
-	for _, name := range append(slices.Clone(partners), interop.RunnerName) {
+	for _, name := range append(slices.Clone(partners), scenario.RunnerName) {
 		fmt.Printf("specs over %s with %s: %d\n", scm.Backend, name, ran[name])
 		for _, why := range slices.Sorted(maps.Keys(skipped[name])) {
 			fmt.Printf("    skipped %d: %s\n", skipped[name][why], why)

@@ -14,10 +14,14 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/process"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	process.Main()
+	Main(m)
+}
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)

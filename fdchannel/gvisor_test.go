@@ -17,6 +17,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -175,58 +178,58 @@ func trace(strace, dir, program string) []string {
 
 // The interop runner's view: the kernel is asked about each descriptor.
 var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, func() {
-	var gvisor *interop.Peer
+	var gvisor *scenario.Peer
 	lib := inside.FDChannel()
-	us := interop.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+	us := scenario.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
 
 	BeforeAll(func(ctx SpecContext) {
 		b := peers.Build(ctx, "..", filepath.Join("..", "build", "peers"), []string{"fdchannel"}, GinkgoWriter)[0]
 		if b.Why != "" {
 			fdtest.Missing(GinkgoTB(), "gVisor's peer was not built: "+b.Why)
 		}
-		gvisor = interop.Program(b.Name, b.Command...)
-		for _, p := range []*interop.Peer{us, gvisor} {
-			Expect(p.Probe(interop.DefaultTimeout)).To(Succeed())
+		gvisor = scenario.Program(b.Name, b.Command...)
+		for _, p := range []*scenario.Peer{us, gvisor} {
+			Expect(process.Probe(p, process.DefaultTimeout)).To(Succeed())
 		}
 	})
 
 	It("receives from ours, but for close-on-exec", func(ctx SpecContext) {
 		results := play(ctx, us, gvisor)
-		Expect(results).To(HaveEach(BeElementOf(interop.Pass, interop.Expected)))
-		Expect(results).To(ContainElement(interop.Expected))
+		Expect(results).To(HaveEach(BeElementOf(scenario.Pass, scenario.Expected)))
+		Expect(results).To(ContainElement(scenario.Expected))
 	})
 
 	It("sends to ours", func(ctx SpecContext) {
 		results := play(ctx, gvisor, us)
-		Expect(results).To(HaveEach(interop.Pass))
+		Expect(results).To(HaveEach(scenario.Pass))
 	})
 })
 
 // play runs every scenario that both can play, and returns the verdicts. Where the
 // runner is one side it knows more calls than they do.
-func play(ctx context.Context, a, b *interop.Peer) map[string]interop.Verdict {
+func play(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict {
 	GinkgoHelper()
 	scenarios, err := catalogue.Scenarios()
 	Expect(err).NotTo(HaveOccurred())
 	expected, err := catalogue.Expected()
 	Expect(err).NotTo(HaveOccurred())
-	expected = slices.DeleteFunc(expected, func(e interop.Expectation) bool { return !e.On(interop.ThisKernel()) })
-	var cases []interop.Case
+	expected = slices.DeleteFunc(expected, func(e scenario.Expectation) bool { return !e.On(witness.ThisKernel()) })
+	var cases []scenario.Case
 	for _, s := range scenarios {
-		if s.Play != interop.PlayPair && s.Play != interop.PlaySolo {
+		if s.Play != scenario.PlayPair && s.Play != scenario.PlaySolo {
 			continue
 		}
 		for _, socketType := range s.Types {
-			c := interop.Case{Scenario: s, Type: socketType, A: a, B: b}
-			if c.OutOfReach(interop.RoleA) == "" && c.OutOfReach(interop.RoleB) == "" {
+			c := scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
+			if c.OutOfReach(scenario.RoleA) == "" && c.OutOfReach(scenario.RoleB) == "" {
 				cases = append(cases, c)
 			}
 		}
 	}
-	outcome := interop.Run(ctx, cases, &interop.Expectations{List: expected}, interop.Options{})
-	verdicts := map[string]interop.Verdict{}
+	outcome := interop.Run(ctx, cases, &scenario.Expectations{List: expected}, interop.Options{})
+	verdicts := map[string]scenario.Verdict{}
 	for _, r := range outcome.Results {
-		if r.Verdict == interop.Unsupported {
+		if r.Verdict == scenario.Unsupported {
 			continue
 		}
 		AddReportEntry(r.Name, strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)

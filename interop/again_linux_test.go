@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,10 +37,10 @@ func TestRetries(t *testing.T) {
 	settled(t)
 	s := mustParse(t, passOne)
 	once := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< err EIO\n")
-	var told []Verdict
-	o := Run(context.Background(), []Case{{once, "stream", moody, self}, {s, "stream", self, bad}, {s, "stream", self, self}}, nil,
-		Options{Retries: 3, Done: func(r Result) { told = append(told, r.Verdict) }})
-	if !slices.Equal(told, []Verdict{Flaky, Fail, Pass}) {
+	var told []scenario.Verdict
+	o := Run(context.Background(), []scenario.Case{onStream(once, moody, self), onStream(s, self, bad), onStream(s, self, self)}, nil,
+		Options{Retries: 3, Done: func(r scenario.Result) { told = append(told, r.Verdict) }})
+	if !slices.Equal(told, []scenario.Verdict{scenario.Flaky, scenario.Fail, scenario.Pass}) {
 		t.Errorf("got %v", told)
 	}
 	for i, want := range []struct {
@@ -62,12 +64,12 @@ func TestFailFast(t *testing.T) {
 	bad := script(t, `recv) exit 7;;`)
 	settled(t)
 	s := mustParse(t, passOne)
-	cases := []Case{{s, "stream", self, self}, {s, "stream", self, bad}, {s, "stream", self, bad}, {s, "stream", self, bad}}
+	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, bad), onStream(s, self, bad)}
 	o := Run(context.Background(), cases, nil, Options{FailFast: true})
-	if len(o.Results) != 2 || o.Results[1].Verdict != Fail || !errors.Is(o.Cut, errFailFast) {
+	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Fail || !errors.Is(o.Cut, errFailFast) {
 		t.Errorf("got %+v, %v", o.Results, o.Cut)
 	}
-	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "x", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{bad}, nil, self)
+	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{bad}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +78,9 @@ func TestFailFast(t *testing.T) {
 	}
 }
 
-func mustPattern(t *testing.T, text string) Pattern {
+func mustPattern(t *testing.T, text string) scenario.Pattern {
 	t.Helper()
-	p, err := ParsePattern(text)
+	p, err := scenario.ParsePattern(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,16 +97,16 @@ func TestBlameOfOneCase(t *testing.T) {
 	settled(t)
 	s := mustParse(t, passOne)
 	for _, c := range []struct {
-		a, b *Peer
+		a, b *scenario.Peer
 		want string
 	}{
 		{liar, right, "answer@x"},
 		{self, right, "answer@right"},
 	} {
 		results := 0
-		o := Run(context.Background(), []Case{{s, "stream", c.a, c.b}}, nil,
-			Options{Runner: self, Timeout: deadline, Done: func(Result) { results++ }})
-		if results != 1 || len(o.Results) != 1 || o.Results[0].Findings[0].key() != c.want {
+		o := Run(context.Background(), []scenario.Case{onStream(s, c.a, c.b)}, nil,
+			Options{Runner: self, Timeout: deadline, Done: func(scenario.Result) { results++ }})
+		if results != 1 || len(o.Results) != 1 || o.Results[0].Findings[0].Key() != c.want {
 			t.Errorf("%d results: %+v, want %s", results, o.Results, c.want)
 		}
 	}
@@ -117,17 +119,17 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	hang := script(t, `recv) exec sleep 1000;;`)
 	settled(t)
 	s := mustParse(t, passOne)
-	play := func(p *Peer) Result {
-		x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckHang, Peer: "x", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{p}, nil, self)
+	play := func(p *scenario.Peer) scenario.Result {
+		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Run(context.Background(), []Case{{s, "stream", self, p}}, x, Options{Timeout: time.Hour}).Results[0]
+		return Run(context.Background(), []scenario.Case{onStream(s, self, p)}, x, Options{Timeout: time.Hour}).Results[0]
 	}
-	if r := play(hang); r.Verdict != Expected {
+	if r := play(hang); r.Verdict != scenario.Expected {
 		t.Errorf("got %+v", r)
 	}
-	if r := play(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != Fail || r.Findings[0].Check != CheckAnswer {
+	if r := play(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -221,7 +223,7 @@ func TestSweepOfManyRuns(t *testing.T) {
 func TestNoFolder(t *testing.T) {
 	t.Setenv("TMPDIR", "/nonexistent")
 	self := runner(t)
-	if o := Run(context.Background(), []Case{{mustParse(t, passOne), "stream", self, self}}, nil, Options{}); o.Broken == nil || len(o.Results) != 0 {
+	if o := Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, self)}, nil, Options{}); o.Broken == nil || len(o.Results) != 0 {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -229,7 +231,7 @@ func TestNoFolder(t *testing.T) {
 // A peer is well, or it is told what is wrong with it.
 func TestSmoke(t *testing.T) {
 	settled(t)
-	if err := runner(t).Smoke(context.Background(), DefaultTimeout); err != nil {
+	if err := process.Smoke(context.Background(), runner(t), process.DefaultTimeout); err != nil {
 		t.Error(err)
 	}
 	const polite = `hello) echo ok name=x can=stream;; use|end) echo ok;; `
@@ -243,17 +245,17 @@ func TestSmoke(t *testing.T) {
 		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
 			"can=levitation is nothing that the contract knows"},
 	} {
-		p := Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
-		err := p.Smoke(context.Background(), DefaultTimeout)
+		p := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
+		err := process.Smoke(context.Background(), p, process.DefaultTimeout)
 		if got := fmt.Sprint(err); got != c.want && !(c.want == "" && err == nil) {
 			t.Errorf("%s: got %s\nwant %s", c.name, got, c.want)
 		}
 	}
-	bad := Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; exit 3`)
-	if err := bad.Smoke(context.Background(), DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
+	bad := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; exit 3`)
+	if err := process.Smoke(context.Background(), bad, process.DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
 		t.Errorf("got %v", err)
 	}
-	if err := Missing("x", "no compiler").Smoke(context.Background(), DefaultTimeout); err == nil || err.Error() != "no compiler" {
+	if err := process.Smoke(context.Background(), scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -264,7 +266,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if dir := os.Getenv("SCM_TEST_RUNNER"); dir != "" {
 		self := runner(t)
 		hang := script(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
-		Run(context.Background(), []Case{{mustParse(t, passOne), "stream", self, hang}}, nil, Options{Timeout: time.Hour})
+		Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, hang)}, nil, Options{Timeout: time.Hour})
 		return
 	}
 	dir := t.TempDir()

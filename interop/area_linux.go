@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +32,7 @@ func newArea() (*area, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !printable(temp) || strings.Contains(temp, " ") {
+	if !contract.Printable(temp) || strings.Contains(temp, " ") {
 		return nil, fmt.Errorf("the folder of temporary files, %q, has a name that no command can tell: set TMPDIR to one of ASCII characters, without spaces", temp)
 	}
 	sweep(temp)
@@ -103,14 +104,4 @@ func (a *area) caseDir() (string, error) {
 func (a *area) remove() {
 	_ = os.RemoveAll(a.dir) // the next run tries again
 	_ = a.lock.Close()
-}
-
-// spareName is a name in a folder that nobody else has at the moment.
-func spareName(dir string) (string, error) {
-	f, err := os.CreateTemp(dir, "scm-interop-*")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return f.Name(), os.Remove(f.Name())
 }

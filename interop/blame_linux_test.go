@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,7 +52,7 @@ func TestChangedFileIsTheReceivers(t *testing.T) {
 	})
 	self := runner(t)
 	settled(t)
-	o := Run(context.Background(), []Case{{s, "stream", other, changer}}, nil, Options{Runner: self})
+	o := Run(context.Background(), []scenario.Case{onStream(s, other, changer)}, nil, Options{Runner: self})
 	if len(o.Results) != 1 {
 		t.Fatalf("got %+v", o)
 	}
@@ -80,19 +82,19 @@ func TestShortPeer(t *testing.T) {
 func TestShortCountIsHeard(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
-	short := Program("x", "/bin/sh", "-c", shortPeer+"=1 exec "+os.Args[0]+" -test.run='^TestShortPeer$'")
-	if err := short.Probe(DefaultTimeout); err != nil {
+	short := scenario.Program("x", "/bin/sh", "-c", shortPeer+"=1 exec "+os.Args[0]+" -test.run='^TestShortPeer$'")
+	if err := process.Probe(short, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	silent := inside(t, func(sock int) peer.Socket { return adept{sock: sock, short: func(n int) int { return n / 2 }} })
 	for _, c := range []struct {
-		peer    *Peer
+		peer    *scenario.Peer
 		timeout time.Duration
 	}{
 		{short, time.Hour}, // it would be waited for
 		{silent, deadline}, // nobody can tell that a peer inside sleeps
 	} {
-		got := finding(t, playBoth(t, Case{Scenario: s, Type: "stream", A: c.peer, B: runner(t)}, c.timeout))
+		got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: c.peer, B: runner(t)}, c.timeout))
 		if want := `answer@x: answered "ok n=1"` + "\nnot ok n=2 (n is 1)"; got != want && !strings.HasPrefix(got, want) {
 			t.Errorf("got %s\nwant %s", got, want)
 		}
@@ -122,8 +124,8 @@ func TestClosedInThePadding(t *testing.T) {
 	self := runner(t)
 	right := inside(t, func(sock int) peer.Socket { return thrifty{adept{sock: sock}} })
 	settled(t)
-	o := Run(context.Background(), []Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
-	if len(o.Results) != 1 || o.Results[0].Verdict != Pass {
+	o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
+	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
 		t.Errorf("got %+v", o.Results)
 	}
 }

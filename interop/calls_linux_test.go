@@ -8,25 +8,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // kernel plays a scenario of the kernel on the types of its "on" line, and returns
 // what came of it, which is the same for each.
 func kernel(t *testing.T, types, text string) string {
 	t.Helper()
-	s, err := interop.ParseScenario("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
+	s, err := scenario.Parse("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := ""
-	for i, r := range play(t, interop.Plan([]*interop.Scenario{s}, nil, runner(t)), 0) {
+	for i, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
 		if got := numbersAway(outcome(r)); i == 0 || got == all {
 			all = got
 		} else {
 			t.Errorf("%s: %s, and before %s", r.Name, got, all)
 		}
-		if !r.Kernel() || r.Case.A.Name != interop.KernelName {
+		if !r.Kernel() || r.Case.A.Name != scenario.KernelName {
 			t.Errorf("%s is no case of the kernel", r.Name)
 		}
 	}
@@ -189,14 +190,14 @@ func TestNothingStaysOfACase(t *testing.T) {
 	}
 	self := runner(t)
 	after := "files a=pipe-r\nA> getsockopt option=passcred\nA< ok value=0\nA> open path=here\nA< err ENOENT\nA> mkdir path=d\nA< ok\nA> chmod path=d mode=0777\nA< ok\nA> dup fd=a\nA< ok fd=a:x\n"
-	var list []interop.Case
+	var list []scenario.Case
 	for i, text := range texts {
 		for j, text := range []string{text, after} {
-			s, err := interop.ParseScenario(fmt.Sprintf("group/id-%d-%d", i, j), []byte(head+"play kernel\n"+text))
+			s, err := scenario.Parse(fmt.Sprintf("group/id-%d-%d", i, j), []byte(head+"play kernel\n"+text))
 			if err != nil {
 				t.Fatal(err)
 			}
-			list = append(list, interop.Plan([]*interop.Scenario{s}, nil, self)...)
+			list = append(list, scenario.Plan([]*scenario.Scenario{s}, nil, self)...)
 		}
 	}
 	for _, r := range play(t, list, 0) {
@@ -232,7 +233,7 @@ func TestCallErrors(t *testing.T) {
 		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id: line 4: B has no "x"`,
 		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         "group/id: line 5: status flags are append, nonblock or -",
 	} {
-		_, err := interop.ParseScenario("group/id", []byte(head+text))
+		_, err := scenario.Parse("group/id", []byte(head+text))
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: got %v\nwant %s", text, err, want)
 		}
@@ -261,12 +262,12 @@ func TestUsers(t *testing.T) {
 	const text = "user A uid=64321 nofile=16\nfiles a=pipe-r\nR> setsockopt B passcred=1\nA> send payload=00 fds=a\nA< ok n=1\n" +
 		"B> recvmsg bytes=1 control=space(1)+creds\nB< ok n=1 payload=00 fds=a control=creds(A),rights*1\n" +
 		"A> send payload=00 fds=a*17\nA< ok n=1\nA> send payload=00 fds=a\nA< err ETOOMANYREFS\n"
-	s, err := interop.ParseScenario("group/id", []byte(head+"play sender\n"+text))
+	s, err := scenario.Parse("group/id", []byte(head+"play sender\n"+text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, self := fake(t, ""), runner(t)
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	// Where another user can reach it.
@@ -278,10 +279,10 @@ func TestUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Command[0] = copied
-	inside := interop.InProcess("inside", func(io.Reader, io.Writer) error { return nil })
+	inside := scenario.InProcess("inside", func(io.Reader, io.Writer) error { return nil })
 	inside.Hello = p.Hello
 	after := parse(t, "files a=pipe-r\n"+send+recv)
-	for _, r := range play(t, []interop.Case{
+	for _, r := range play(t, []scenario.Case{
 		{Scenario: s, Type: "stream", A: p, B: self},
 		{Scenario: after, Type: "stream", A: p, B: self},
 		{Scenario: s, Type: "stream", A: self, B: self},
@@ -299,7 +300,7 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"user", "user A", "user C uid=1", "user A uid=0", "user A uid=x", "user A nofile=3", "user A uid=1 color=2", "user A uid=1\nuser A uid=2"} {
-		if _, err := interop.ParseScenario("group/id", []byte(head+line+"\nA> end\nA< ok\n")); err == nil {
+		if _, err := scenario.Parse("group/id", []byte(head+line+"\nA> end\nA< ok\n")); err == nil {
 			t.Errorf("%q is taken", line)
 		}
 	}

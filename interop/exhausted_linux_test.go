@@ -5,23 +5,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/kinds"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
 // A file that cannot be made for lack of room is no property of this system: the case
 // is not run, and the next one tries again.
 func TestExhaustedIsNotUnsupported(t *testing.T) {
-	make := makers["file"]
-	defer func() { makers["file"] = make }()
+	make := kinds.Makers["file"]
+	defer func() { kinds.Makers["file"] = make }()
 	self := runner(t)
 	s := mustParse(t, rule+"on stream\nfiles a=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
-	list := []Case{{s, "stream", self, self}}
+	list := []scenario.Case{onStream(s, self, self)}
 	for _, errno := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS, unix.ENODEV} {
-		lacking.Delete("file")
-		makers["file"] = func(string) (int, int, error) { return -1, -1, errno }
-		want := NotRun
+		kinds.Lacking.Delete("file")
+		kinds.Makers["file"] = func(string) (int, int, error) { return -1, -1, errno }
+		want := scenario.NotRun
 		if errno == unix.ENODEV {
-			want = Unsupported
+			want = scenario.Unsupported
 		}
 		for _, r := range Run(context.Background(), list, nil, Options{}).Results {
 			if r.Verdict != want || !strings.Contains(r.Why, errno.Error()) {
@@ -29,17 +31,17 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 			}
 		}
 	}
-	lacking.Delete("file")
+	kinds.Lacking.Delete("file")
 }
 
 // Nor is it what the kernel answers to a call of the runner's side.
 func TestExhaustedIsNoVerdict(t *testing.T) {
 	full := script(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
-	full.Name = RunnerName
+	full.Name = scenario.RunnerName
 	self := runner(t)
 	s := mustParse(t, rule+"on stream\nplay receiver\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
-	for _, r := range Run(context.Background(), []Case{{s, "stream", full, self}}, nil, Options{}).Results {
-		if r.Verdict != NotRun || !strings.Contains(r.Why, "ENOSPC") {
+	for _, r := range Run(context.Background(), []scenario.Case{onStream(s, full, self)}, nil, Options{}).Results {
+		if r.Verdict != scenario.NotRun || !strings.Contains(r.Why, "ENOSPC") {
 			t.Errorf("%s: %s%v", r.Verdict, r.Why, r.Findings)
 		}
 	}

@@ -17,12 +17,15 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // built is where the fakes are.
 var built string
 
 func TestMain(m *testing.M) {
+	process.Main()
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built)
@@ -48,22 +51,22 @@ var buildFakes = sync.OnceValues(func() (program string, err error) {
 })
 
 // fake is the peer with one sin, or with none.
-func fake(t *testing.T, sin string) *interop.Peer {
+func fake(t *testing.T, sin string) *scenario.Peer {
 	t.Helper()
 	program, err := buildFakes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := interop.Program("fake", program)
+	p := scenario.Program("fake", program)
 	if sin != "" {
 		p.Command = append(p.Command, "--sin", sin)
 	}
 	return p
 }
 
-func runner(t *testing.T) *interop.Peer {
+func runner(t *testing.T) *scenario.Peer {
 	t.Helper()
-	p, err := interop.Runner()
+	p, err := process.Runner()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,21 +75,21 @@ func runner(t *testing.T) *interop.Peer {
 
 // cases are those that the patterns select, of all scenarios with the peer and
 // the runner.
-func cases(t *testing.T, p *interop.Peer, patterns ...string) []interop.Case {
+func cases(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
 	t.Helper()
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := interop.Filter{}
+	f := scenario.Filter{}
 	for _, text := range patterns {
-		pattern, err := interop.ParsePattern(text)
+		pattern, err := scenario.ParsePattern(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Run = append(f.Run, pattern)
 	}
-	list, err := f.Apply(interop.Plan(scenarios, []*interop.Peer{p}, runner(t)))
+	list, err := f.Apply(scenario.Plan(scenarios, []*scenario.Peer{p}, runner(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func cases(t *testing.T, p *interop.Peer, patterns ...string) []interop.Case {
 
 // play plays the cases: each has a result, and nothing is left of the peers. A
 // timeout of 0 is for those who answer.
-func play(t *testing.T, list []interop.Case, timeout time.Duration) []interop.Result {
+func play(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
 	before := fdtest.Take()
 	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout})
@@ -132,7 +135,7 @@ func running(t *testing.T, program string) (pids []string) {
 
 func TestHonestFakePasses(t *testing.T) {
 	p := fake(t, "")
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	list, left := playable(cases(t, p))
@@ -142,14 +145,14 @@ func TestHonestFakePasses(t *testing.T) {
 	}
 	for _, r := range play(t, list, 0) {
 		switch {
-		case r.Verdict == interop.Unsupported && absent.MatchString(r.Why):
+		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
 			t.Logf("skip: %s: %s", r.Name, r.Why)
-		case r.Verdict != interop.Pass:
+		case r.Verdict != scenario.Pass:
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
 	for _, r := range play(t, left, 0) {
-		if r.Verdict != interop.Unsupported || r.Why != "it needs root" {
+		if r.Verdict != scenario.Unsupported || r.Why != "it needs root" {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
@@ -162,11 +165,11 @@ func TestHonestFakePasses(t *testing.T) {
 func TestPeerWithoutStandardError(t *testing.T) {
 	p := fake(t, "")
 	p.Command = append(p.Command, "--no-stderr")
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range play(t, cases(t, p, "basics/**", "limits/counts-sweep"), 0) {
-		if r.Verdict != interop.Pass {
+		if r.Verdict != scenario.Pass {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
@@ -190,7 +193,7 @@ func TestTemporaryFolder(t *testing.T) {
 			continue
 		}
 		for _, r := range o.Results {
-			if r.Verdict != interop.Pass && r.Verdict != interop.Unsupported {
+			if r.Verdict != scenario.Pass && r.Verdict != scenario.Unsupported {
 				t.Errorf("TMPDIR=%q: %s: %s: %s%v", name, r.Name, r.Verdict, r.Why, r.Findings)
 			}
 		}
@@ -201,7 +204,7 @@ func TestTemporaryFolder(t *testing.T) {
 }
 
 // playable are the cases that this user can play, and left those that only root can.
-func playable(all []interop.Case) (list, left []interop.Case) {
+func playable(all []scenario.Case) (list, left []scenario.Case) {
 	for _, c := range all {
 		if os.Geteuid() != 0 && (len(c.Scenario.Users) > 0 || slices.Contains(c.Scenario.Needs, "root")) {
 			left = append(left, c)
@@ -220,85 +223,85 @@ var full = flag.Bool("full", false, "play every scenario with every fake")
 // what never comes.
 var sins = []struct {
 	name    string
-	checks  []interop.Check
+	checks  []scenario.Check
 	text    string
 	few     bool
 	timeout time.Duration
 }{
-	{name: "cloexec", checks: []interop.Check{interop.CheckCloexec}, text: "what it receives is not close-on-exec"},
-	{name: "cloexec-rest", checks: []interop.Check{interop.CheckCloexec}, text: "what it receives is not close-on-exec"},
-	{name: "leak", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
-	{name: "dup", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
-	{name: "keep", checks: []interop.Check{interop.CheckLeak}, text: "open", timeout: deadline},
-	{name: "hundredth", checks: []interop.Check{interop.CheckLeak}, text: "is open, and nobody was told"},
-	{name: "fork", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "pidfd", checks: []interop.Check{interop.CheckLeak}, text: "the sender's pidfd, as "},
-	{name: "aside", checks: []interop.Check{interop.CheckLeak}, text: "is still open after the end of the case", timeout: deadline},
-	{name: "overwrite", checks: []interop.Check{interop.CheckLeak}, text: "as 2, is open, and nobody was told"},
-	{name: "park", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "hide", checks: []interop.Check{interop.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "stale", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
-	{name: "mixup", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
-	{name: "slots", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
-	{name: "cache", checks: []interop.Check{interop.CheckFile}, text: "which it had already"},
-	{name: "believe", checks: []interop.Check{interop.CheckAnswer}, text: " descriptors)"},
-	{name: "reopen", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
-	{name: "swap", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
-	{name: "sort", checks: []interop.Check{interop.CheckFile}, text: "is not the open file description of"},
-	{name: "close", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
-	{name: "replace", checks: []interop.Check{interop.CheckFile}, text: "is another file now, and nobody asked for that"},
-	{name: "rob", checks: []interop.Check{interop.CheckFile}, text: "is closed, and nobody asked for that"},
-	{name: "consume", checks: []interop.Check{interop.CheckFile}, text: "is closed, and nobody asked for that"},
-	{name: "nonblock", checks: []interop.Check{interop.CheckFile}, text: "status flags"},
-	{name: "blocking", checks: []interop.Check{interop.CheckFile}, text: "status flags"},
-	{name: "seek", checks: []interop.Check{interop.CheckFile}, text: "is at offset"},
-	{name: "taste", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
-	{name: "count", checks: []interop.Check{interop.CheckAnswer}, text: "n is "},
-	{name: "add", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "eat", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "pad", checks: []interop.Check{interop.CheckAnswer}, text: "payload is"},
-	{name: "small", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "text", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "vector", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "dummy", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "length", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "first", checks: []interop.Check{interop.CheckAnswer}, text: " descriptors)"},
-	{name: "drop", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "extra", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "firstcmsg", checks: []interop.Check{interop.CheckAnswer}, text: "0 descriptors)"},
-	{name: "foreign", checks: []interop.Check{interop.CheckAnswer, interop.CheckFile}, text: ""},
-	{name: "chunk", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "skipbad", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "picky", checks: []interop.Check{interop.CheckAnswer}, text: "EINVAL"},
-	{name: "optimist", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "buffer", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "fill", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "eof", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "hup", checks: []interop.Check{interop.CheckAnswer}, text: ""},
-	{name: "cry", checks: []interop.Check{interop.CheckAnswer}, text: "there are flags"},
-	{name: "hush", checks: []interop.Check{interop.CheckAnswer}, text: "no flag"},
-	{name: "hasty", checks: []interop.Check{interop.CheckAnswer}, text: "", timeout: deadline},
-	{name: "sticky", checks: []interop.Check{interop.CheckAnswer}, text: "it does not wait"},
-	{name: "spare", checks: []interop.Check{interop.CheckAnswer}, text: "", timeout: deadline},
-	{name: "deaf", checks: []interop.Check{interop.CheckAnswer, interop.CheckHang}, text: "", few: true, timeout: deadline},
-	{name: "lazy", checks: []interop.Check{interop.CheckAnswer}, text: "", few: true, timeout: deadline},
-	{name: "garbage", checks: []interop.Check{interop.CheckContract}, text: `not text: "\x7fELF`, few: true},
-	{name: "turn", checks: []interop.Check{interop.CheckContract}, text: "no n=", few: true},
-	{name: "twice", checks: []interop.Check{interop.CheckContract}, text: "", few: true},
-	{name: "flood", checks: []interop.Check{interop.CheckContract}, text: "", few: true},
-	{name: "die", checks: []interop.Check{interop.CheckCrash}, text: "exit status 3; standard error: fake: the disk is full of eels", few: true},
-	{name: "hang", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
-	{name: "clog", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
-	{name: "desert", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
-	{name: "late", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
-	{name: "stderr", checks: []interop.Check{interop.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "cloexec", checks: []scenario.Check{scenario.CheckCloexec}, text: "what it receives is not close-on-exec"},
+	{name: "cloexec-rest", checks: []scenario.Check{scenario.CheckCloexec}, text: "what it receives is not close-on-exec"},
+	{name: "leak", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
+	{name: "dup", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and nobody was told", timeout: deadline},
+	{name: "keep", checks: []scenario.Check{scenario.CheckLeak}, text: "open", timeout: deadline},
+	{name: "hundredth", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and nobody was told"},
+	{name: "fork", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
+	{name: "pidfd", checks: []scenario.Check{scenario.CheckLeak}, text: "the sender's pidfd, as "},
+	{name: "aside", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open after the end of the case", timeout: deadline},
+	{name: "overwrite", checks: []scenario.Check{scenario.CheckLeak}, text: "as 2, is open, and nobody was told"},
+	{name: "park", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
+	{name: "hide", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
+	{name: "stale", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
+	{name: "mixup", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
+	{name: "slots", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
+	{name: "cache", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
+	{name: "believe", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},
+	{name: "reopen", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
+	{name: "swap", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
+	{name: "sort", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
+	{name: "close", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
+	{name: "replace", checks: []scenario.Check{scenario.CheckFile}, text: "is another file now, and nobody asked for that"},
+	{name: "rob", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
+	{name: "consume", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
+	{name: "nonblock", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},
+	{name: "blocking", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},
+	{name: "seek", checks: []scenario.Check{scenario.CheckFile}, text: "is at offset"},
+	{name: "taste", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
+	{name: "count", checks: []scenario.Check{scenario.CheckAnswer}, text: "n is "},
+	{name: "add", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "eat", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "pad", checks: []scenario.Check{scenario.CheckAnswer}, text: "payload is"},
+	{name: "small", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "text", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "vector", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "dummy", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "length", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "first", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},
+	{name: "drop", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "extra", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "firstcmsg", checks: []scenario.Check{scenario.CheckAnswer}, text: "0 descriptors)"},
+	{name: "foreign", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
+	{name: "chunk", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "skipbad", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "picky", checks: []scenario.Check{scenario.CheckAnswer}, text: "EINVAL"},
+	{name: "optimist", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "buffer", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "fill", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "eof", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "hup", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "cry", checks: []scenario.Check{scenario.CheckAnswer}, text: "there are flags"},
+	{name: "hush", checks: []scenario.Check{scenario.CheckAnswer}, text: "no flag"},
+	{name: "hasty", checks: []scenario.Check{scenario.CheckAnswer}, text: "", timeout: deadline},
+	{name: "sticky", checks: []scenario.Check{scenario.CheckAnswer}, text: "it does not wait"},
+	{name: "spare", checks: []scenario.Check{scenario.CheckAnswer}, text: "", timeout: deadline},
+	{name: "deaf", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, text: "", few: true, timeout: deadline},
+	{name: "lazy", checks: []scenario.Check{scenario.CheckAnswer}, text: "", few: true, timeout: deadline},
+	{name: "garbage", checks: []scenario.Check{scenario.CheckContract}, text: `not text: "\x7fELF`, few: true},
+	{name: "turn", checks: []scenario.Check{scenario.CheckContract}, text: "no n=", few: true},
+	{name: "twice", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
+	{name: "flood", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
+	{name: "die", checks: []scenario.Check{scenario.CheckCrash}, text: "exit status 3; standard error: fake: the disk is full of eels", few: true},
+	{name: "hang", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "clog", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "desert", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "late", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
+	{name: "stderr", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
 }
 
 // deadline is what is waited for an answer, or for a pipe's end, that never comes.
 const deadline = 400 * time.Millisecond
 
 // red are the sins that a scenario names, by which it is turned red.
-func red(s *interop.Scenario) []string {
+func red(s *scenario.Scenario) []string {
 	for _, l := range s.Rule {
 		if names, ok := strings.CutPrefix(l, "Red: "); ok {
 			return strings.Split(names, ", ")
@@ -309,7 +312,7 @@ func red(s *interop.Scenario) []string {
 
 // sinful are the cases that a sin is played in, with the runner opposite: those of the
 // scenarios that name it, and the others on the first type of socket.
-func sinful(t *testing.T, sin string, p *interop.Peer, few bool) (list []interop.Case) {
+func sinful(t *testing.T, sin string, p *scenario.Peer, few bool) (list []scenario.Case) {
 	seen := map[string]bool{}
 	for _, c := range cases(t, p) {
 		s := c.Scenario
@@ -330,7 +333,7 @@ func TestSins(t *testing.T) {
 	for _, sin := range sins {
 		t.Run(sin.name, func(t *testing.T) {
 			p := fake(t, sin.name)
-			if err := p.Probe(interop.DefaultTimeout); err != nil {
+			if err := process.Probe(p, process.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
 			list, left := playable(sinful(t, sin.name, p, sin.few))
@@ -347,8 +350,8 @@ func TestSins(t *testing.T) {
 			convicted, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
 			for _, r := range play(t, list, sin.timeout) {
 				s := r.Case.Scenario
-				race := slices.ContainsFunc(s.Steps, func(st interop.Step) bool { return st.Async })
-				if r.Verdict != interop.Pass && r.Verdict != interop.Fail {
+				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
+				if r.Verdict != scenario.Pass && r.Verdict != scenario.Fail {
 					t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
 				}
 				for _, f := range r.Findings {
@@ -387,7 +390,7 @@ func TestSins(t *testing.T) {
 // An expected failure of a peer in every scenario, as of its close-on-exec, hides no
 // second fault of the same case: a finding of another check is unexpected.
 func TestBlanketHidesNoSecondFault(t *testing.T) {
-	blanket, err := interop.ParseExpectations([]byte("** cloexec@fake it receives without close-on-exec\n"))
+	blanket, err := scenario.ParseExpectations([]byte("** cloexec@fake it receives without close-on-exec\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +401,7 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 		t.Run(sin.name, func(t *testing.T) {
 			p := fake(t, sin.name)
 			p.Command = append(p.Command, "--inherit")
-			if err := p.Probe(interop.DefaultTimeout); err != nil {
+			if err := process.Probe(p, process.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
 			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
@@ -406,12 +409,12 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 			}
-			for _, r := range interop.Run(context.Background(), list, &interop.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: sin.timeout}).Results {
+			for _, r := range interop.Run(context.Background(), list, &scenario.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: sin.timeout}).Results {
 				name := r.Case.Scenario.Name
-				second := slices.ContainsFunc(r.Findings, func(f interop.Finding) bool { return slices.Contains(sin.checks, f.Check) })
+				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(sin.checks, f.Check) })
 				hidden[name] = hidden[name] || !second
 				found[name] = found[name] || second
-				if second && r.Verdict != interop.Fail {
+				if second && r.Verdict != scenario.Fail {
 					t.Errorf("%s: %s, in spite of %v", r.Name, r.Verdict, r.Findings)
 				}
 			}
@@ -438,7 +441,7 @@ func TestEveryScenarioNamesItsSin(t *testing.T) {
 		names = append(names, sin.name)
 	}
 	for _, s := range scenarios {
-		if s.Play == interop.PlayKernel {
+		if s.Play == scenario.PlayKernel {
 			continue
 		}
 		if len(red(s)) == 0 {
@@ -453,7 +456,7 @@ func TestEveryScenarioNamesItsSin(t *testing.T) {
 }
 
 func TestPeerThatNeverReads(t *testing.T) {
-	err := fake(t, "noread").Probe(300 * time.Millisecond)
+	err := process.Probe(fake(t, "noread"), 300*time.Millisecond)
 	if err == nil || err.Error() != "no answer in time: signal: killed" {
 		t.Errorf("got %v", err)
 	}
@@ -463,7 +466,7 @@ func TestPeerThatNeverReads(t *testing.T) {
 // told of each case that it should have played.
 func TestPeerThatDoesNotStartAgain(t *testing.T) {
 	p := fake(t, "")
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	p.Command = []string{"/nonexistent/peer"}
@@ -473,10 +476,10 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 		switch {
 		case r.Broken:
 			broken++
-			if want := "fake: fork/exec /nonexistent/peer: no such file or directory"; r.Verdict != interop.NotRun || r.Why != want {
+			if want := "fake: fork/exec /nonexistent/peer: no such file or directory"; r.Verdict != scenario.NotRun || r.Why != want {
 				t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
 			}
-		case r.Verdict != interop.Pass:
+		case r.Verdict != scenario.Pass:
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
@@ -516,18 +519,18 @@ func TestEverySinIsTested(t *testing.T) {
 func TestStartingPeersDisturbsNobody(t *testing.T) {
 	dying, steady := fake(t, "die"), fake(t, "")
 	steady.Name = "steady"
-	for _, p := range []*interop.Peer{dying, steady} {
-		if err := p.Probe(interop.DefaultTimeout); err != nil {
+	for _, p := range []*scenario.Peer{dying, steady} {
+		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var list []interop.Case
+	var list []scenario.Case
 	for range 100 {
 		list = append(list, cases(t, dying, "basics/pass-one-fd/*/runner/fake")...)
 		list = append(list, cases(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
 	for _, r := range play(t, list, 0) {
-		if r.Verdict != interop.Pass && r.Case.A == steady {
+		if r.Verdict != scenario.Pass && r.Case.A == steady {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,8 +31,8 @@ func (h *holders) known(peer string) bool {
 // patience is how long a file that should be free may take to be. The kernel frees
 // what lies in queues nobody reads when it comes to it.
 func (p *play) patience() time.Duration {
-	for _, role := range []Role{RoleA, RoleB} {
-		if p.holders.known(p.k.c.peer(role).Name) {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+		if p.holders.known(p.k.c.Peer(role).Name) {
 			return min(4*look, p.timeout)
 		}
 	}
@@ -42,19 +45,19 @@ func (p *play) judgeHolders() error {
 	if len(p.leaked) > 0 {
 		return nil
 	}
-	p.k.dropSock(RoleA)
-	p.k.dropSock(RoleB)
-	var files []*caseFile
+	p.k.dropSock(scenario.RoleA)
+	p.k.dropSock(scenario.RoleB)
+	var files []*witness.File
 	for _, f := range p.k.files {
-		if f.other >= 0 && slices.Contains(ends, f.Kind) {
-			f.drop()
+		if f.Other >= 0 && slices.Contains(ends, f.Kind) {
+			f.Drop()
 			files = append(files, f)
 		}
 	}
 	held, err := awaitFree(p.ctx, files, p.patience())
 	switch {
-	case errors.Is(err, errCut):
-		return errCut
+	case errors.Is(err, process.ErrCut):
+		return process.ErrCut
 	case err != nil:
 		return p.notRun("%v", err)
 	case len(held) == 0:
@@ -64,22 +67,22 @@ func (p *play) judgeHolders() error {
 }
 
 // convictHolder finds who has the file open, and ends the session with that.
-func (p *play) convictHolder(f *caseFile, line int, format string) error {
+func (p *play) convictHolder(f *witness.File, line int, format string) error {
 	p.leaked[f] = true
 	role, sure := p.holder(f)
 	if !sure && p.ctx.Err() != nil {
-		return errCut
+		return process.ErrCut
 	}
-	p.add(Finding{Check: CheckLeak, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), either: !sure})
+	p.add(scenario.Finding{Check: scenario.CheckLeak, Peer: p.k.c.Peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), Ambiguous: !sure})
 	return errSessionOver
 }
 
 // awaitFree waits until nobody has the files open, and returns those that somebody
 // still has then. The error is errCut if the run is cut short before.
-func awaitFree(ctx context.Context, files []*caseFile, patience time.Duration) ([]*caseFile, error) {
+func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
-		fds := []unix.PollFd{{Fd: int32(files[0].other)}} // an end is told whatever is asked for
+		fds := []unix.PollFd{{Fd: int32(files[0].Other)}} // an end is told whatever is asked for
 		_, err := unix.Poll(fds, wait)
 		switch {
 		case err == unix.EINTR:
@@ -92,7 +95,7 @@ func awaitFree(ctx context.Context, files []*caseFile, patience time.Duration) (
 		case time.Now().After(deadline):
 			return files, nil
 		case ctx.Err() != nil:
-			return files, errCut
+			return files, process.ErrCut
 		}
 		if err := nudge(); err != nil {
 			return files, err
@@ -104,25 +107,25 @@ func awaitFree(ctx context.Context, files []*caseFile, patience time.Duration) (
 // holder ends the sides one after the other, those first that are known for it, and
 // tells with which of them the file is free: it is that side's doing. What neither
 // takes along, because it is in a group of its own, may be of either.
-func (p *play) holder(f *caseFile) (role Role, sure bool) {
-	roles := []Role{RoleB, RoleA}
+func (p *play) holder(f *witness.File) (role scenario.Role, sure bool) {
+	roles := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if p.holders.known(p.k.c.A.Name) && !p.holders.known(p.k.c.B.Name) {
-		roles = []Role{RoleA, RoleB}
+		roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 	}
 	for _, role := range roles {
-		if p.sides[role].pid == os.Getpid() {
+		if p.sides[role].Pid == os.Getpid() {
 			continue // nobody can end it
 		}
-		_ = p.sides[role].close() // it answered: how it ends now is nobody's fault
-		if held, err := awaitFree(p.ctx, []*caseFile{f}, grace); err == nil && len(held) == 0 {
-			p.holders.Store(p.k.c.peer(role).Name, true)
+		_ = p.sides[role].Close() // it answered: how it ends now is nobody's fault
+		if held, err := awaitFree(p.ctx, []*witness.File{f}, process.Grace); err == nil && len(held) == 0 {
+			p.holders.Store(p.k.c.Peer(role).Name, true)
 			return role, true
 		}
 	}
 	for _, role := range roles {
-		if peer := p.k.c.peer(role).Name; peer != RunnerName {
+		if peer := p.k.c.Peer(role).Name; peer != scenario.RunnerName {
 			p.holders.Store(peer, true)
 		}
 	}
-	return RoleB, false
+	return scenario.RoleB, false
 }

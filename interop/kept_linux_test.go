@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,8 +77,8 @@ func TestMeddlerPeer(t *testing.T) {
 		go func() {
 			lines := bufio.NewScanner(os.Stdin)
 			for lines.Scan() {
-				if c, err := parseLine(lines.Text()); err == nil && c.verb == "use" {
-					for _, fd := range c.list("fds") {
+				if c, err := contract.ParseLine(lines.Text()); err == nil && c.Verb == "use" {
+					for _, fd := range c.List("fds") {
 						if n, err := strconv.Atoi(fd); err == nil {
 							use(n)
 						}
@@ -91,10 +94,10 @@ func TestMeddlerPeer(t *testing.T) {
 }
 
 // meddler is one of meddlers.
-func meddler(t *testing.T, name string) *Peer {
+func meddler(t *testing.T, name string) *scenario.Peer {
 	t.Helper()
-	p := Program("x", "/usr/bin/env", meddlerPeer+"="+name, os.Args[0], "-test.run=^TestMeddlerPeer$")
-	if err := p.Probe(DefaultTimeout); err != nil {
+	p := scenario.Program("x", "/usr/bin/env", meddlerPeer+"="+name, os.Args[0], "-test.run=^TestMeddlerPeer$")
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -130,7 +133,7 @@ func TestLeakAtANumberOfALaterCase(t *testing.T) {
 	self, liar := runner(t), meddler(t, "hide")
 	settled(t)
 	s := mustParse(t, passOne)
-	o := Run(context.Background(), []Case{{s, "stream", self, liar}, {s, "stream", self, liar}}, nil, Options{})
+	o := Run(context.Background(), []scenario.Case{onStream(s, self, liar), onStream(s, self, liar)}, nil, Options{})
 	if len(o.Results) != 2 {
 		t.Fatalf("got %+v", o)
 	}
@@ -160,7 +163,7 @@ func TestChangerIsToBlame(t *testing.T) {
 			other.Name = "other"
 			settled(t)
 			s := mustParse(t, c.text)
-			o := Run(context.Background(), []Case{{s, "stream", other, liar}}, nil, Options{Runner: self})
+			o := Run(context.Background(), []scenario.Case{onStream(s, other, liar)}, nil, Options{Runner: self})
 			if len(o.Results) != 1 {
 				t.Fatalf("got %+v", o)
 			}

@@ -1,20 +1,20 @@
 package interop
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 )
 
 // A leak is a number of a process, or of a thread with a table of its own, that holds
 // a file of the case, and should not.
 type leak struct {
 	held
-	file *caseFile
+	file *witness.File
 }
 
 // held is a number of a process.
@@ -23,7 +23,7 @@ type held struct{ pid, number int }
 // judgeLeaks convicts numbers that hold a file of the case and that the peer
 // neither was given nor reported. After its end, it may hold nothing. The error is that
 // the run was cut short while it waited for a garbage collector.
-func (p *play) judgeLeaks(role Role, line int, ended bool) error {
+func (p *play) judgeLeaks(role scenario.Role, line int, ended bool) error {
 	deadline := time.Now().Add(p.timeout)
 	for {
 		leaks, err := p.leaks(role, ended)
@@ -33,9 +33,9 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) error {
 			return nil
 		case len(leaks) == 0:
 			return nil
-		case p.sides[role].peer.Hello.GC && p.ctx.Err() != nil:
-			return errCut
-		case p.sides[role].peer.Hello.GC && time.Now().Before(deadline):
+		case p.sides[role].Peer.Hello.GC && p.ctx.Err() != nil:
+			return process.ErrCut
+		case p.sides[role].Peer.Hello.GC && time.Now().Before(deadline):
 			time.Sleep(time.Millisecond)
 			continue
 		}
@@ -50,36 +50,36 @@ func (p *play) judgeLeaks(role Role, line int, ended bool) error {
 			switch {
 			case i >= mostWrong:
 			case ended:
-				p.find(CheckLeak, role, line, "%s, as %d, is still open after the end of the case", l.file.Name, l.number)
+				p.find(scenario.CheckLeak, role, line, "%s, as %d, is still open after the end of the case", l.file.Name, l.number)
 			default:
-				p.find(CheckLeak, role, line, "%s, as %d, is open, and nobody was told", l.file.Name, l.number)
+				p.find(scenario.CheckLeak, role, line, "%s, as %d, is open, and nobody was told", l.file.Name, l.number)
 			}
 		}
 		if len(leaks) > mostWrong {
-			p.find(CheckLeak, role, line, "%d more are open", len(leaks)-mostWrong)
+			p.find(scenario.CheckLeak, role, line, "%d more are open", len(leaks)-mostWrong)
 		}
 		return nil
 	}
 }
 
 // senderPidfd is the file that the kernel adds to a message for SO_PASSPIDFD.
-var senderPidfd = &caseFile{FileSpec: FileSpec{Name: "the sender's pidfd"}}
+var senderPidfd = &witness.File{FileSpec: scenario.FileSpec{Name: "the sender's pidfd"}}
 
 // leaks are the files that the peer has a number for, and should not. Its own
 // duplicates of the case's socket are its business until the end. A peer that is
 // gone holds nothing.
-func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
+func (p *play) leaks(role scenario.Role, ended bool) (leaks []leak, err error) {
 	sd := p.sides[role]
-	tables, err := tables(sd.pid)
+	tables, err := witness.Tables(sd.Pid)
 	switch {
-	case cannotLook(sd.pid, err):
+	case witness.CannotLook(sd.Pid, err):
 		return nil, err
 	case err != nil:
 		return nil, nil
 	}
 	for _, table := range tables {
 		more, err := p.leaksIn(table, role, ended)
-		if err = unlessGone(err); err != nil {
+		if err = witness.UnlessGone(err); err != nil {
 			return nil, err
 		}
 		leaks = append(leaks, more...)
@@ -88,18 +88,18 @@ func (p *play) leaks(role Role, ended bool) (leaks []leak, err error) {
 }
 
 // leaksIn looks at one table.
-func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err error) {
+func (p *play) leaksIn(table int, role scenario.Role, ended bool) (leaks []leak, err error) {
 	sd := p.sides[role]
 	sender := 0 // whose pidfd the receiver may hold
-	if p.k.c.Scenario.passesPidfds(role) && sd.pid != os.Getpid() {
-		sender = p.sides[RoleA+RoleB-role].pid
+	if p.k.c.Scenario.PassesPidfds(role) && sd.Pid != os.Getpid() {
+		sender = p.sides[scenario.RoleA+scenario.RoleB-role].Pid
 	}
-	numbers, err := openNumbers(table)
+	numbers, err := witness.OpenNumbers(table)
 	if err != nil {
 		return nil, err
 	}
 	known := map[int]bool{}
-	if sd.pid == os.Getpid() {
+	if sd.Pid == os.Getpid() {
 		known = map[int]bool{0: true, 1: true, 2: true}
 		for _, n := range p.owned(sd) {
 			known[n] = true
@@ -111,15 +111,15 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 		if known[n] || sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.convicted[held{table, n}] {
 			continue
 		}
-		id, err := identify(table, n)
+		id, err := witness.Identify(table, n)
 		if err != nil {
-			if err = unlessGone(err); err != nil {
+			if err = witness.UnlessGone(err); err != nil {
 				return nil, err
 			}
 			continue // closed meanwhile
 		}
 		if sender != 0 {
-			if info, err := fdInfo(table, n); err == nil && info.pid == sender {
+			if info, err := witness.FDInfo(table, n); err == nil && info.Pid == sender {
 				leaks = append(leaks, leak{held{table, n}, senderPidfd})
 				continue
 			}
@@ -132,7 +132,7 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 			files = append(files, p.k.ends...)
 		}
 		for _, f := range files {
-			holds, sure, err := p.witness.holds(f, p.sides[f.Owner].thread(), table, n)
+			holds, sure, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), table, n)
 			if err == nil && holds && sure {
 				leaks = append(leaks, leak{held{table, n}, f})
 				break
@@ -143,28 +143,6 @@ func (p *play) leaksIn(table int, role Role, ended bool) (leaks []leak, err erro
 }
 
 // unseen ends a case in which the runner cannot see what a peer has open.
-func (p *play) unseen(role Role, err error) error {
-	return p.notRun("nobody can tell what %s has open: %v", p.k.c.peer(role).Name, err)
-}
-
-// cannotLook tells whether an error is that the runner may not look at a process, which
-// may be one that is not dumpable, and not that there is nothing to see. Where /proc is
-// mounted with hidepid, such a process seems to be none.
-func cannotLook(pid int, err error) bool {
-	if unlessGone(err) != nil {
-		return true
-	}
-	if err == nil {
-		return false
-	}
-	_, err = os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err != nil && unix.Kill(pid, 0) == nil
-}
-
-// unlessGone is an error that is not the end of what was looked at.
-func unlessGone(err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	return err
+func (p *play) unseen(role scenario.Role, err error) error {
+	return p.notRun("nobody can tell what %s has open: %v", p.k.c.Peer(role).Name, err)
 }

@@ -15,8 +15,11 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,29 +27,29 @@ import (
 const deadline = 300 * time.Millisecond
 
 // script is a peer in sh: what it does for each verb that is not hello.
-func script(t *testing.T, verbs string) *Peer {
+func script(t *testing.T, verbs string) *scenario.Peer {
 	t.Helper()
-	p := Program("x", "/bin/sh", "-c", `
+	p := scenario.Program("x", "/bin/sh", "-c", `
 		while read -r verb rest; do case $verb in
 		hello) echo "ok name=x can=stream,dgram,seqpacket,multi";;
 		`+verbs+`
 		use|end|close) echo ok;;
 		*) echo unsupported;;
 		esac; done`)
-	if err := p.Probe(DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // inside is a peer in this process with a library of the test's own.
-func inside(t *testing.T, open func(sock int) peer.Socket) *Peer {
+func inside(t *testing.T, open func(sock int) peer.Socket) *scenario.Peer {
 	t.Helper()
-	p := InProcess("x", func(in io.Reader, out io.Writer) error {
+	p := scenario.InProcess("x", func(in io.Reader, out io.Writer) error {
 		return peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket",
 			Open: func(sock int) (peer.Socket, error) { return open(sock), nil }}, in, out)
 	})
-	if err := p.Probe(DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -58,9 +61,9 @@ type mute struct{ err error }
 func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
 func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
 
-func runner(t *testing.T) *Peer {
+func runner(t *testing.T) *scenario.Peer {
 	t.Helper()
-	p, err := Runner()
+	p, err := process.Runner()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,32 +106,28 @@ func children(t *testing.T) (pids []int) {
 	return pids
 }
 
-// passOne has one descriptor passed.
-const passOne = rule + "on stream\nfiles a=pipe-r\n" +
-	"A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
-
 // playBoth plays a case of a liar, and then one of two peers that are right, and
 // returns what came of the first. The second must pass. A timeout of 0 is for those
 // who answer.
-func playBoth(t *testing.T, liar Case, timeout time.Duration) Result {
+func playBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.Result {
 	t.Helper()
 	self := runner(t)
 	settled(t)
-	right := Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
-	o := Run(context.Background(), []Case{liar, right}, nil, Options{Timeout: timeout})
-	if len(o.Results) != 2 || o.Results[1].Verdict != Pass {
+	right := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self}
+	o := Run(context.Background(), []scenario.Case{liar, right}, nil, Options{Timeout: timeout})
+	if len(o.Results) != 2 || o.Results[1].Verdict != scenario.Pass {
 		t.Fatalf("the run does not go on: %+v", o.Results)
 	}
 	return o.Results[0]
 }
 
-func finding(t *testing.T, r Result) string {
+func finding(t *testing.T, r scenario.Result) string {
 	t.Helper()
 	var list []string
 	for _, f := range r.Findings {
 		list = append(list, f.String())
 	}
-	if r.Verdict != Fail {
+	if r.Verdict != scenario.Fail {
 		t.Errorf("the verdict is %s (%s)", r.Verdict, r.Why)
 	}
 	return strings.Join(list, "\n")
@@ -136,7 +135,7 @@ func finding(t *testing.T, r Result) string {
 
 // What a peer says and what it does to its own process, when told to receive.
 func TestContractBreaches(t *testing.T) {
-	long := strings.Repeat("a", maxLine+1)
+	long := strings.Repeat("a", contract.MaxLine+1)
 	// A shell closes nothing.
 	const kept = "leak@x: bsock, as 3, is still open after the end of the case"
 	for _, c := range []struct{ name, verbs, want string }{
@@ -169,7 +168,7 @@ func TestContractBreaches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			liar := script(t, c.verbs)
-			got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+			got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 			if got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -181,15 +180,15 @@ func TestContractBreaches(t *testing.T) {
 // answer to it.
 func TestTwoAnswers(t *testing.T) {
 	liar := script(t, `use) echo ok; echo ok;;`)
-	r := playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0)
-	if got := finding(t, r); len(r.Findings) != 1 || r.Findings[0].key() != "contract@x" {
+	r := playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0)
+	if got := finding(t, r); len(r.Findings) != 1 || r.Findings[0].Key() != "contract@x" {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestStandardErrorIsBounded(t *testing.T) {
 	liar := script(t, `recv) i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if len(got) > 5000 || !strings.HasSuffix(got, "line 1998\nline 1999") {
 		t.Errorf("got %d bytes: %s", len(got), got)
 	}
@@ -198,7 +197,7 @@ func TestStandardErrorIsBounded(t *testing.T) {
 // What a peer writes for people does nothing to their terminal.
 func TestStandardErrorIsText(t *testing.T) {
 	liar := script(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if want := "crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -207,7 +206,7 @@ func TestStandardErrorIsText(t *testing.T) {
 // A peer that ends behind its answer has closed nothing of its own accord.
 func TestEndBehindTheAnswer(t *testing.T) {
 	liar := script(t, `recv) echo err EIO; exit 0;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if strings.Contains(got, "is closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
 		t.Errorf("got %s", got)
 	}
@@ -217,7 +216,7 @@ func TestEndBehindTheAnswer(t *testing.T) {
 func TestChildrenEndWithThePeer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	liar := script(t, `recv) sleep 1000 & echo $! > `+file+`; exit 7;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if got != "crash@x: the peer ended: exit status 7" {
 		t.Errorf("got %s", got)
 	}
@@ -261,7 +260,7 @@ func TestChildThatHoldsTheOutput(t *testing.T) {
 	liar := script(t, `recv) setsid sh -c 'echo $$ > `+file+`.new; mv `+file+`.new `+file+`; exec sleep 1000' &
 		until [ -e `+file+` ]; do sleep 0.01; done
 		exit 7;;`)
-	got := finding(t, playBoth(t, Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if !strings.HasPrefix(got, "crash@x: the peer ended: exit status 7") {
 		t.Errorf("got %s", got)
 	}
@@ -289,7 +288,7 @@ func init() {
 // traced is a peer whose child traces it: the runner does not learn that the peer has
 // ended before the tracer waits for it, or ends. A signal would stop the peer: once it
 // is traced it starts nothing, so that no child of it ends.
-func traced(t *testing.T) *Peer {
+func traced(t *testing.T) *scenario.Peer {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "seized")
 	p := script(t, `use) "`+os.Args[0]+`" `+seizerArgument+" "+file+` <&- >&- 2>&- & until [ -e `+file+` ]; do :; done
@@ -310,7 +309,7 @@ const killed = rule + "on stream\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< o
 // A peer that is killed, and is not seen to end, is a peer that does not answer.
 func TestKilledPeerThatIsTraced(t *testing.T) {
 	s := mustParse(t, killed)
-	r := playBoth(t, Case{Scenario: s, Type: "stream", A: runner(t), B: traced(t)}, deadline)
+	r := playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: runner(t), B: traced(t)}, deadline)
 	if got := finding(t, r); strings.Contains(got, "exit status 9") {
 		t.Skip("no process may trace its parent here")
 	} else if got != "hang@x: it does not end after SIGKILL: no answer in time: signal: killed" {
@@ -343,7 +342,7 @@ func TestKilledPeerThatIsTracedIsCutShort(t *testing.T) {
 		}
 	})
 	s := mustParse(t, killed)
-	o := Run(ctx, []Case{{Scenario: s, Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
+	o := Run(ctx, []scenario.Case{{Scenario: s, Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
 	switch {
 	case len(o.Results) == 1 && strings.Contains(fmt.Sprint(o.Results[0].Findings), "exit status 9"):
 		t.Skip("no process may trace its parent here")
@@ -355,11 +354,11 @@ func TestKilledPeerThatIsTracedIsCutShort(t *testing.T) {
 // The sender says that it sent. The runner, opposite, waits in vain, is woken, and
 // is not to blame.
 func TestNothingWasSent(t *testing.T) {
-	for _, socketType := range SocketTypes {
+	for _, socketType := range contract.SocketTypes {
 		t.Run(socketType, func(t *testing.T) {
 			liar := inside(t, func(int) peer.Socket { return mute{} })
 			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
-			got := finding(t, playBoth(t, Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
+			got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
 			if got != "answer@x: what it said that it sent did not come" {
 				t.Errorf("got %s", got)
 			}
@@ -373,14 +372,14 @@ func TestHangInside(t *testing.T) {
 	defer close(release)
 	liar := inside(t, func(int) peer.Socket { return sleeper{release} })
 	self := runner(t)
-	o := Run(context.Background(), []Case{
+	o := Run(context.Background(), []scenario.Case{
 		{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: liar},
 		{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: self},
 	}, nil, Options{Timeout: deadline})
 	if got := finding(t, o.Results[0]); got != "hang@x: no answer in time: it does not end" {
 		t.Errorf("got %s", got)
 	}
-	if o.Results[1].Verdict != Pass {
+	if o.Results[1].Verdict != scenario.Pass {
 		t.Errorf("the run does not go on: %+v", o.Results[1])
 	}
 }
@@ -430,18 +429,18 @@ func TestLeakIsOfOneCase(t *testing.T) {
 	leaky := mustParse(t, rule+"on stream\nfiles a=pipe-r b=pipe-r\n"+
 		"A> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=b\n")
 	right := mustParse(t, passOne)
-	var cases []Case
+	var cases []scenario.Case
 	for range 3 {
-		cases = append(cases, Case{Scenario: leaky, Type: "stream", A: self, B: liar}, Case{Scenario: right, Type: "stream", A: self, B: liar})
+		cases = append(cases, scenario.Case{Scenario: leaky, Type: "stream", A: self, B: liar}, scenario.Case{Scenario: right, Type: "stream", A: self, B: liar})
 	}
 	for i, r := range Run(context.Background(), cases, nil, Options{}).Results {
 		if i%2 == 1 {
-			if r.Verdict != Pass {
+			if r.Verdict != scenario.Pass {
 				t.Errorf("case %d: %s, %v", i, r.Verdict, r.Findings)
 			}
 			continue
 		}
-		if len(r.Findings) != 1 || r.Findings[0].key() != "leak@x" {
+		if len(r.Findings) != 1 || r.Findings[0].Key() != "leak@x" {
 			t.Errorf("case %d: %s, %v", i, r.Verdict, r.Findings)
 		}
 	}
@@ -451,11 +450,11 @@ func TestLeakIsOfOneCase(t *testing.T) {
 func TestLeakOfACollector(t *testing.T) {
 	liar := script(t, `recv) echo ok n=1 payload=00 fds=-;;`)
 	liar.Command[2] = strings.Replace(liar.Command[2], "ok name=x", "ok name=x gc=yes", 1)
-	if err := liar.Probe(DefaultTimeout); err != nil || !liar.Hello.GC {
+	if err := process.Probe(liar, process.DefaultTimeout); err != nil || !liar.Hello.GC {
 		t.Fatal(err)
 	}
 	s := mustParse(t, strings.Replace(passOne, "payload=00 fds=a\n", "payload=00 fds=-\n", 1))
-	got := finding(t, playBoth(t, Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
+	got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
 	if !strings.Contains(got, "leak@x: bsock, as 3, is still open after the end of the case") {
 		t.Errorf("got %s", got)
 	}
@@ -471,7 +470,7 @@ func TestLeakAtTheEnd(t *testing.T) {
 		`send) echo ok n=1;;`:      "",
 		`send) echo unsupported;;`: "x: answered unsupported",
 	} {
-		r := playBoth(t, Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
+		r := playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
 		if got := finding(t, r); got != leak || r.Why != why {
 			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
 		}
@@ -483,9 +482,9 @@ func TestWaiterIsNotToBlame(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
 		"B>& recv bytes=5000 fds=1\nA> send payload=@5000 fds=a\nA< ok n=5000\nB<& ok n=5000 payload=@5000 fds=a\n")
 	refuser := inside(t, func(int) peer.Socket { return mute{peer.ErrUnsupported} })
-	for _, socketType := range SocketTypes {
-		r := playBoth(t, Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
-		if r.Verdict != Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
+	for _, socketType := range contract.SocketTypes {
+		r := playBoth(t, scenario.Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
+		if r.Verdict != scenario.Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
 			t.Errorf("%s: %s, %s, %v", socketType, r.Verdict, r.Why, r.Findings)
 		}
 	}
@@ -509,9 +508,9 @@ func TestRunIsCutShort(t *testing.T) {
 		}
 	}()
 	s := mustParse(t, passOne)
-	cases := []Case{{s, "stream", self, self}, {s, "stream", self, liar}, {s, "stream", liar, self}}
+	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, liar), onStream(s, liar, self)}
 	o := Run(ctx, cases, nil, Options{Timeout: time.Hour})
-	if len(o.Results) != 1 || o.Results[0].Verdict != Pass || o.Cut == nil || o.Cut.Error() != "enough" {
+	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass || o.Cut == nil || o.Cut.Error() != "enough" {
 		t.Errorf("got %+v", o)
 	}
 }
@@ -534,7 +533,7 @@ func TestBlockedIsCutShort(t *testing.T) {
 		}
 	})
 	text := strings.Replace(strings.Replace(passOne, "B> ", "B>& ", 1), "B< ", "R> blocked B\nB<& ", 1)
-	o := Run(ctx, []Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
+	o := Run(ctx, []scenario.Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: liar}}, nil, Options{Timeout: time.Hour})
 	cut()
 	if len(o.Results) != 0 || !errors.Is(o.Cut, context.Canceled) {
 		t.Errorf("got %+v", o)
@@ -546,7 +545,7 @@ func TestProbeIsCutShort(t *testing.T) {
 	settled(t)
 	ctx, cut := context.WithCancel(context.Background())
 	cut()
-	if err := Program("x", "sleep", "1000").ProbeContext(ctx, time.Hour); !errors.Is(err, errCut) {
+	if err := process.ProbeContext(ctx, scenario.Program("x", "sleep", "1000"), time.Hour); !errors.Is(err, process.ErrCut) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -571,15 +570,15 @@ func TestProbe(t *testing.T) {
 		if strings.HasPrefix(c.command, "/") {
 			command = []string{c.command}
 		}
-		timeout := DefaultTimeout
+		timeout := process.DefaultTimeout
 		if strings.Contains(c.command, "sleep") {
 			timeout = deadline
 		}
-		if err := Program("x", command...).Probe(timeout); err == nil || err.Error() != c.want {
+		if err := process.Probe(scenario.Program("x", command...), timeout); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
-	if err := Missing("x", "no compiler").Probe(DefaultTimeout); err == nil || err.Error() != "no compiler" {
+	if err := process.Probe(scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
 		t.Errorf("got %v", err)
 	}
 }

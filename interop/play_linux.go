@@ -9,6 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,61 +20,61 @@ import (
 type play struct {
 	*session
 	k         *kit
-	sides     map[Role]*side
-	bound     map[Role]map[string]int // received numbers by the names of their files
-	given     map[Role][]int          // the case's numbers in the peer
-	asked     map[Role]string         // the verb of what is not answered yet
-	said      map[Role]string         // the last command
-	made      []*caseFile             // what the runner's sides have made in the case
-	result    Result
-	limits    map[*side]unix.Rlimit // the peers' own, while they have another
-	convicted map[held]bool         // leaks that are found already
-	states    map[*caseFile]state   // how the files were when somebody could last have changed them rightly
-	leaked    map[*caseFile]bool    // and of which files
-	changed   map[*caseFile]changer // who has changed the state of a file, and should not have
-	both      bool                  // whether both were at work since the states were noted
-	early     map[Role]early        // answers that came before their lines did
-	dead      map[Role]bool         // whom the runner has killed
-	receives  map[Role]bool         // who was told to receive
-	over      bool                  // the transcript has ended
-	spent     bool                  // a side is not what it was: the session is over after this case
+	sides     map[scenario.Role]*side
+	bound     map[scenario.Role]map[string]int // received numbers by the names of their files
+	given     map[scenario.Role][]int          // the case's numbers in the peer
+	asked     map[scenario.Role]string         // the verb of what is not answered yet
+	said      map[scenario.Role]string         // the last command
+	made      []*witness.File                  // what the runner's sides have made in the case
+	result    scenario.Result
+	limits    map[*side]unix.Rlimit           // the peers' own, while they have another
+	convicted map[held]bool                   // leaks that are found already
+	states    map[*witness.File]witness.State // how the files were when somebody could last have changed them rightly
+	leaked    map[*witness.File]bool          // and of which files
+	changed   map[*witness.File]changer       // who has changed the state of a file, and should not have
+	both      bool                            // whether both were at work since the states were noted
+	early     map[scenario.Role]early         // answers that came before their lines did
+	dead      map[scenario.Role]bool          // whom the runner has killed
+	receives  map[scenario.Role]bool          // who was told to receive
+	over      bool                            // the transcript has ended
+	spent     bool                            // a side is not what it was: the session is over after this case
 }
 
 // errAbort ends a case whose finding is made.
 var errAbort = errors.New("the case is decided")
 
 // play plays one case. An error means that the session is over.
-func (s *session) play(k *kit, first Case) (Result, error) {
+func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 	p := &play{
 		session:   s,
 		k:         k,
-		sides:     map[Role]*side{},
-		bound:     map[Role]map[string]int{RoleA: {}, RoleB: {}},
-		given:     map[Role][]int{},
-		asked:     map[Role]string{},
-		said:      map[Role]string{},
+		sides:     map[scenario.Role]*side{},
+		bound:     map[scenario.Role]map[string]int{scenario.RoleA: {}, scenario.RoleB: {}},
+		given:     map[scenario.Role][]int{},
+		asked:     map[scenario.Role]string{},
+		said:      map[scenario.Role]string{},
 		limits:    map[*side]unix.Rlimit{},
 		convicted: map[held]bool{},
-		leaked:    map[*caseFile]bool{},
-		changed:   map[*caseFile]changer{},
-		receives:  map[Role]bool{},
-		early:     map[Role]early{},
-		dead:      map[Role]bool{},
-		result:    Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: Pass, judged: map[string]bool{}},
+		leaked:    map[*witness.File]bool{},
+		changed:   map[*witness.File]changer{},
+		receives:  map[scenario.Role]bool{},
+		early:     map[scenario.Role]early{},
+		dead:      map[scenario.Role]bool{},
+		result:    scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, Judged: map[string]bool{}},
 	}
-	for _, role := range []Role{RoleA, RoleB} {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		p.sides[role] = s.side[s.seat(first, k.c, role)]
 		p.given[role] = []int{k.sock[role]}
 		for _, f := range k.files {
 			if f.Owner == role {
-				p.given[role] = append(p.given[role], f.number)
+				p.given[role] = append(p.given[role], f.Number)
 			}
 		}
 	}
 	err := p.run()
 	k.close()
 	if len(p.result.Findings) > 0 {
-		p.result.Verdict = Fail
+		p.result.Verdict = scenario.Fail
 	}
 	if err != nil && !errors.Is(err, errAbort) {
 		return p.result, err
@@ -81,7 +85,7 @@ func (s *session) play(k *kit, first Case) (Result, error) {
 // run plays the transcript, and ends the case at both peers whatever came.
 func (p *play) run() error {
 	p.states = p.k.states
-	for _, role := range []Role{RoleA, RoleB} {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
 		}
@@ -108,7 +112,7 @@ func (p *play) run() error {
 	if len(p.asked) > 0 {
 		return errSessionOver // the answer to come would be taken for one to "end"
 	}
-	for _, role := range []Role{RoleA, RoleB} {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		if p.dead[role] {
 			continue
 		}
@@ -137,25 +141,25 @@ func (p *play) run() error {
 // enterDir takes the runner's sides to a new folder, if they are to name files. That
 // they cannot go there says nothing about the kernel.
 func (p *play) enterDir() (dir string, err error) {
-	if !p.k.c.Scenario.usesPaths() {
+	if !p.k.c.Scenario.UsesPaths() {
 		return "", nil
 	}
 	if dir, err = p.area.caseDir(); err != nil {
 		return "", p.notRun("%v", err)
 	}
-	for _, role := range []Role{RoleA, RoleB} {
-		if !p.k.c.Scenario.runs(role) {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+		if !p.k.c.Scenario.RunnerPlays(role) {
 			continue
 		}
 		command := "chdir path=" + dir
 		p.note(fmt.Sprintf("%s> %s", role, command))
-		a, err := p.sides[role].ask(p.ctx, command, p.timeout)
+		a, err := p.sides[role].Ask(p.ctx, command, p.timeout)
 		if err != nil {
 			return dir, p.silent(role, 0, err)
 		}
 		p.note(fmt.Sprintf("%s< %s", role, a))
 		if a != "ok" {
-			return dir, p.notRun("the runner's side cannot go to the folder of the case: %s to %q", quote(a), command)
+			return dir, p.notRun("the runner's side cannot go to the folder of the case: %s to %q", contract.Quote(a), command)
 		}
 	}
 	return dir, nil
@@ -164,13 +168,13 @@ func (p *play) enterDir() (dir string, err error) {
 func (p *play) steps() error {
 	for _, st := range p.k.c.Scenario.Steps {
 		switch {
-		case st.Role == RoleR:
+		case st.Role == scenario.RoleR:
 			p.note("R> " + st.Text)
 			if err := p.runnerStep(st); err != nil {
 				return err
 			}
 			p.noteStates()
-		case st.Kind == StepSay:
+		case st.Kind == scenario.StepSay:
 			if err := p.say(st); err != nil {
 				return err
 			}
@@ -184,7 +188,7 @@ func (p *play) steps() error {
 				continue
 			}
 			p.judgeStates(st.Role, st.Line)
-			if !p.sides[st.Role].peer.Hello.GC {
+			if !p.sides[st.Role].Peer.Hello.GC {
 				if err := p.judgeLeaks(st.Role, st.Line, false); err != nil {
 					return err
 				}
@@ -196,26 +200,26 @@ func (p *play) steps() error {
 
 func (p *play) note(l string) { p.result.Transcript = append(p.result.Transcript, l) }
 
-func (p *play) find(check Check, role Role, line int, format string, args ...any) {
-	p.add(Finding{Check: check, Peer: p.k.c.peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...)})
+func (p *play) find(check scenario.Check, role scenario.Role, line int, format string, args ...any) {
+	p.add(scenario.Finding{Check: check, Peer: p.k.c.Peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-func (p *play) add(f Finding) {
+func (p *play) add(f scenario.Finding) {
 	if !slices.Contains(p.result.Findings, f) {
 		p.result.Findings = append(p.result.Findings, f)
 	}
 }
 
 // expectOK says what the contract alone asks for.
-func (p *play) expectOK(role Role, command string) error {
+func (p *play) expectOK(role scenario.Role, command string) error {
 	p.note(fmt.Sprintf("%s> %s", role, command))
-	a, err := p.sides[role].ask(p.ctx, command, p.timeout)
+	a, err := p.sides[role].Ask(p.ctx, command, p.timeout)
 	if err != nil {
 		return p.silent(role, 0, err)
 	}
 	p.note(fmt.Sprintf("%s< %s", role, a))
 	if a != "ok" {
-		p.find(CheckContract, role, 0, "answered %s to %q", quote(a), command)
+		p.find(scenario.CheckContract, role, 0, "answered %s to %q", contract.Quote(a), command)
 		return errSessionOver
 	}
 	if command == "end" {
@@ -231,40 +235,40 @@ func (p *play) expectOK(role Role, command string) error {
 	return nil
 }
 
-func (p *play) say(st Step) error {
+func (p *play) say(st scenario.Step) error {
 	command, err := p.number(st)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	p.note(fmt.Sprintf("%s>%s %s", st.Role, async(st), command))
-	l, _ := parseLine(command)
-	p.spent = p.spent || l.verb == "setuid"
-	if l.verb == "end" {
+	p.note(fmt.Sprintf("%s>%s %s", st.Role, scenario.Async(st), command))
+	l, _ := contract.ParseLine(command)
+	p.spent = p.spent || l.Verb == "setuid"
+	if l.Verb == "end" {
 		for _, n := range p.given[st.Role] {
 			delete(p.sides[st.Role].live, n)
 		}
 		for _, n := range p.bound[st.Role] {
 			delete(p.sides[st.Role].live, n)
 		}
-	} else if l.verb == "close" {
-		for _, item := range l.list("fds") {
+	} else if l.Verb == "close" {
+		for _, item := range l.List("fds") {
 			n, _ := strconv.Atoi(item)
 			delete(p.sides[st.Role].live, n)
 		}
 	}
-	if err := p.sides[st.Role].say(p.ctx, command, p.timeout); err != nil {
+	if err := p.sides[st.Role].Say(p.ctx, command, p.timeout); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
-	p.receives[st.Role] = p.receives[st.Role] || l.verb != "send" && l.verb != "close"
-	p.asked[st.Role], p.said[st.Role] = l.verb, command
+	p.receives[st.Role] = p.receives[st.Role] || l.Verb != "send" && l.Verb != "close"
+	p.asked[st.Role], p.said[st.Role] = l.Verb, command
 	p.both = p.both || len(p.asked) > 1
 	return nil
 }
 
 // number puts the peer's numbers in the place of names, and what holds for this
 // case in the place of what a transcript calls it.
-func (p *play) number(st Step) (string, error) {
-	text, err := mapNames(st.Text, func(names []string) ([]string, error) {
+func (p *play) number(st scenario.Step) (string, error) {
+	text, err := scenario.MapNames(st.Text, func(names []string) ([]string, error) {
 		var numbers []string
 		for _, name := range names {
 			n, err := p.lookup(st.Role, name)
@@ -275,13 +279,13 @@ func (p *play) number(st Step) (string, error) {
 		}
 		return numbers, nil
 	})
-	if err != nil || !p.k.c.Scenario.runs(st.Role) {
+	if err != nil || !p.k.c.Scenario.RunnerPlays(st.Role) {
 		return text, err
 	}
 	return p.world(text)
 }
 
-func (p *play) lookup(role Role, name string) (int, error) {
+func (p *play) lookup(role scenario.Role, name string) (int, error) {
 	if n, err := strconv.ParseInt(name, 0, 64); err == nil {
 		return int(n), nil
 	}
@@ -289,12 +293,12 @@ func (p *play) lookup(role Role, name string) (int, error) {
 		return n, nil
 	}
 	if f := p.file(name); f != nil && f.Owner == role {
-		return f.number, nil
+		return f.Number, nil
 	}
 	return 0, fmt.Errorf("%s has no %q", role, name)
 }
 
-func (p *play) file(name string) *caseFile {
+func (p *play) file(name string) *witness.File {
 	for _, f := range slices.Concat(p.k.files, p.k.ends, p.made) {
 		if f.Name == name {
 			return f
@@ -303,9 +307,9 @@ func (p *play) file(name string) *caseFile {
 	return nil
 }
 
-func (p *play) hear(st Step) error {
+func (p *play) hear(st scenario.Step) error {
 	a, err := p.listen(st)
-	if next, ok := p.refuted(st); ok && errors.Is(err, errHang) {
+	if next, ok := p.refuted(st); ok && errors.Is(err, process.ErrHang) {
 		// Nobody waits in vain for what the other says that it did not do.
 		p.sides[st.Role].wake()
 		return p.hear(next)
@@ -315,21 +319,21 @@ func (p *play) hear(st Step) error {
 	}
 	verb := p.asked[st.Role]
 	delete(p.asked, st.Role)
-	p.note(fmt.Sprintf("%s<%s %s", st.Role, async(st), a))
+	p.note(fmt.Sprintf("%s<%s %s", st.Role, scenario.Async(st), a))
 	if a == "unsupported" && p.plain(st.Role) {
-		p.find(CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
+		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
 		return errAbort
 	}
 	if a == "unsupported" {
-		p.result.Verdict = Unsupported
-		p.result.Why = p.k.c.peer(st.Role).Name + ": answered unsupported"
+		p.result.Verdict = scenario.Unsupported
+		p.result.Why = p.k.c.Peer(st.Role).Name + ": answered unsupported"
 		return errAbort
 	}
 	a = p.unworld(a)
-	got, numbers, err := parseAnswer(verb, a)
+	got, numbers, err := contract.ParseAnswer(verb, a)
 	p.received(st.Role, st.Line, numbers)
 	if err != nil {
-		p.find(CheckContract, st.Role, st.Line, "%v", err)
+		p.find(scenario.CheckContract, st.Role, st.Line, "%v", err)
 		return errSessionOver // who knows what it answers next, and to what
 	}
 	var wrong []string
@@ -338,32 +342,32 @@ func (p *play) hear(st Step) error {
 		if err != nil {
 			return p.notRun("line %d: %v", st.Line, err)
 		}
-		names, why := want.match(got)
+		names, why := want.Match(got)
 		if why == "" {
 			return p.judge(st, names, numbers)
 		}
 		wrong = append(wrong, why)
 	}
-	if p.k.c.Scenario.runs(st.Role) && noRoom(got) {
-		return p.notRun("line %d: the runner's side answered %s", st.Line, quote(a))
+	if p.k.c.Scenario.RunnerPlays(st.Role) && noRoom(got) {
+		return p.notRun("line %d: the runner's side answered %s", st.Line, contract.Quote(a))
 	}
-	p.find(CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
+	p.find(scenario.CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
 	return errAbort
 }
 
 // plain tells whether the last command was to pass one open descriptor with a few bytes,
 // which is what a can= says that says nothing else.
-func (p *play) plain(role Role) bool {
-	l, _ := parseLine(p.said[role])
-	if len(l.words) > 0 || len(l.fields) != 2 {
+func (p *play) plain(role scenario.Role) bool {
+	l, _ := contract.ParseLine(p.said[role])
+	if len(l.Words) > 0 || len(l.Fields) != 2 {
 		return false
 	}
-	switch n, err := strconv.Atoi(l.fields["fds"]); l.verb {
+	switch n, err := strconv.Atoi(l.Fields["fds"]); l.Verb {
 	case "send":
-		payload := l.fields["payload"]
+		payload := l.Fields["payload"]
 		return err == nil && p.sides[role].has(n) && len(payload) > 1 && !strings.ContainsAny(payload, "@,")
 	case "recv":
-		bytes, err := strconv.Atoi(l.fields["bytes"])
+		bytes, err := strconv.Atoi(l.Fields["bytes"])
 		return err == nil && bytes > 0 && n == 1
 	}
 	return false
@@ -378,7 +382,7 @@ type early struct {
 // listen waits for an answer. Where it is expected that none comes, or the other side
 // has given an answer that is not expected, it is enough that everybody sleeps who was
 // asked: nobody is at work who could wake another.
-func (p *play) listen(st Step) (string, error) {
+func (p *play) listen(st scenario.Step) (string, error) {
 	if e, ok := p.early[st.Role]; ok {
 		delete(p.early, st.Role)
 		return e.text, e.err
@@ -386,54 +390,54 @@ func (p *play) listen(st Step) (string, error) {
 	sd := p.sides[st.Role]
 	hangs := p.hangs(p.k.c, st.Role)
 	if !hangs && len(p.asked) < 2 {
-		return sd.hear(p.ctx, p.timeout)
+		return sd.Hear(p.ctx, p.timeout)
 	}
 	deadline := time.Now().Add(p.timeout)
 	for {
-		a, err := sd.hear(p.ctx, min(look, p.timeout))
+		a, err := sd.Hear(p.ctx, min(look, p.timeout))
 		p.hearEarly(st.Role)
-		if !errors.Is(err, errHang) || time.Now().After(deadline) {
+		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return a, err
 		}
 		if _, wrong := p.refuted(st); (hangs || wrong) && p.allWait() {
 			// What it may have said before it slept is on its way.
-			return sd.hear(p.ctx, look)
+			return sd.Hear(p.ctx, look)
 		}
 	}
 }
 
 // hearEarly reads the answer of the other side, if it was asked and has answered.
-func (p *play) hearEarly(but Role) {
+func (p *play) hearEarly(but scenario.Role) {
 	for role := range p.asked {
-		if _, ok := p.early[role]; ok || role == but || len(p.sides[role].answers) == 0 {
+		if _, ok := p.early[role]; ok || role == but || len(p.sides[role].Answers) == 0 {
 			continue
 		}
-		text, err := p.sides[role].hear(p.ctx, look)
+		text, err := p.sides[role].Hear(p.ctx, look)
 		p.early[role] = early{text, err}
 	}
 }
 
 // refuted tells whether the other side has given an answer already that its line does
 // not have, and which line that is.
-func (p *play) refuted(st Step) (next Step, wrong bool) {
+func (p *play) refuted(st scenario.Step) (next scenario.Step, wrong bool) {
 	for role, e := range p.early {
-		i := slices.IndexFunc(p.k.c.Scenario.Steps, func(s Step) bool {
-			return s.Role == role && s.Kind == StepHear && s.Line > st.Line
+		i := slices.IndexFunc(p.k.c.Scenario.Steps, func(s scenario.Step) bool {
+			return s.Role == role && s.Kind == scenario.StepHear && s.Line > st.Line
 		})
 		if role == st.Role || i < 0 {
 			continue
 		}
 		next = p.k.c.Scenario.Steps[i]
-		got, _, err := parseAnswer(p.asked[role], p.unworld(e.text))
+		got, _, err := contract.ParseAnswer(p.asked[role], p.unworld(e.text))
 		if e.err != nil || err != nil {
 			return next, true
 		}
-		return next, !slices.ContainsFunc(next.Wants, func(w Want) bool {
+		return next, !slices.ContainsFunc(next.Wants, func(w scenario.Want) bool {
 			want, err := p.wanted(w, role)
 			if err != nil {
 				return true // its line tells of that
 			}
-			_, why := want.match(got)
+			_, why := want.Match(got)
 			return why == ""
 		})
 	}
@@ -444,16 +448,16 @@ func (p *play) refuted(st Step) (next Step, wrong bool) {
 func (p *play) allWait() bool {
 	for role := range p.asked {
 		sd := p.sides[role]
-		if sd.pid == os.Getpid() {
+		if sd.Pid == os.Getpid() {
 			return false // nobody can tell
 		}
-		if _, ok := p.early[role]; ok || len(sd.answers) > 0 {
+		if _, ok := p.early[role]; ok || len(sd.Answers) > 0 {
 			continue
 		}
-		if read, err := sd.hasRead(); err != nil || !read {
+		if read, err := sd.HasRead(); err != nil || !read {
 			return false
 		}
-		if asleep, err := sleeps(sd.pid); err != nil || !asleep {
+		if asleep, err := witness.Sleeps(sd.Pid); err != nil || !asleep {
 			return false
 		}
 	}
@@ -465,7 +469,7 @@ const look = 50 * time.Millisecond
 
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.
-func (p *play) received(role Role, line int, numbers []int) {
+func (p *play) received(role scenario.Role, line int, numbers []int) {
 	sd := p.sides[role]
 	wrong := wrongFiles{p: p, role: role, line: line}
 	said := map[int]bool{}
@@ -477,9 +481,9 @@ func (p *play) received(role Role, line int, numbers []int) {
 	}
 	wrong.end()
 	for _, n := range numbers {
-		id, err := identify(sd.thread(), n)
-		if !sd.has(n) && (err == nil || cannotLook(sd.pid, err)) { // what is not open cannot be closed later
-			sd.live[n] = kept{identity: id, known: err == nil}
+		id, err := witness.Identify(sd.Thread(), n)
+		if !sd.has(n) && (err == nil || witness.CannotLook(sd.Pid, err)) { // what is not open cannot be closed later
+			sd.live[n] = kept{Identity: id, known: err == nil}
 		}
 		p.bound[role][strconv.Itoa(n)] = n
 	}
@@ -488,7 +492,7 @@ func (p *play) received(role Role, line int, numbers []int) {
 // wrongFiles are those of one answer, of which a few are told one by one.
 type wrongFiles struct {
 	p     *play
-	role  Role
+	role  scenario.Role
 	line  int
 	count int
 }
@@ -497,21 +501,21 @@ const mostWrong = 3
 
 func (w *wrongFiles) find(format string, args ...any) {
 	if w.count++; w.count <= mostWrong {
-		w.p.find(CheckFile, w.role, w.line, format, args...)
+		w.p.find(scenario.CheckFile, w.role, w.line, format, args...)
 	}
 }
 
 func (w *wrongFiles) end() {
 	if w.count > mostWrong {
-		w.p.find(CheckFile, w.role, w.line, "%d more are not what the answer says", w.count-mostWrong)
+		w.p.find(scenario.CheckFile, w.role, w.line, "%d more are not what the answer says", w.count-mostWrong)
 	}
 }
 
 // judge asks the kernel about each number that an answer named a file for. The error is
 // that the runner may not look.
-func (p *play) judge(st Step, names []string, numbers []int) error {
+func (p *play) judge(st scenario.Step, names []string, numbers []int) error {
 	sd := p.sides[st.Role]
-	thread := sd.thread()
+	thread := sd.Thread()
 	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
 	defer wrong.end()
 	find := wrong.find
@@ -522,7 +526,7 @@ func (p *play) judge(st Step, names []string, numbers []int) error {
 			as = name
 		}
 		p.bound[st.Role][as] = n
-		if name == newName {
+		if name == scenario.NewName {
 			if err := p.make(st.Role, as, n); err != nil {
 				find("%d is not open: %v", n, err)
 			}
@@ -533,9 +537,9 @@ func (p *play) judge(st Step, names []string, numbers []int) error {
 			find("the scenario has no file %q", name)
 			continue
 		}
-		holds, _, err := p.witness.holds(f, p.sides[f.Owner].thread(), thread, n)
+		holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), thread, n)
 		switch {
-		case cannotLook(sd.pid, err):
+		case witness.CannotLook(sd.Pid, err):
 			return p.unseen(st.Role, err)
 		case err != nil:
 			find("%d is not open: %v", n, err)
@@ -545,11 +549,11 @@ func (p *play) judge(st Step, names []string, numbers []int) error {
 			continue
 		}
 		if sd.has(n) {
-			sd.live[n] = kept{file: f, identity: f.identity, known: true}
+			sd.live[n] = kept{file: f, Identity: f.Identity, known: true}
 		}
-		info, err := fdInfo(thread, n)
+		info, err := witness.FDInfo(thread, n)
 		switch {
-		case cannotLook(sd.pid, err):
+		case witness.CannotLook(sd.Pid, err):
 			return p.unseen(st.Role, err)
 		case err != nil:
 			find("%d: %v", n, err)
@@ -558,36 +562,36 @@ func (p *play) judge(st Step, names []string, numbers []int) error {
 		if strings.HasSuffix(p.said[st.Role], "inherit") {
 			continue // it was told so
 		}
-		p.result.judged[p.k.c.peer(st.Role).Name] = true
-		if !info.cloexec() {
-			p.find(CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
+		p.result.Judged[p.k.c.Peer(st.Role).Name] = true
+		if !info.Cloexec() {
+			p.find(scenario.CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
 		}
 	}
 	return nil
 }
 
 // silent is a finding about a peer that gave no answer; its session is over.
-func (p *play) silent(role Role, line int, err error) error {
-	var contract *contractError
+func (p *play) silent(role scenario.Role, line int, err error) error {
+	var contract *process.ContractError
 	switch {
-	case errors.Is(err, errCut):
-		return errCut
+	case errors.Is(err, process.ErrCut):
+		return process.ErrCut
 	case errors.As(err, &contract):
-		p.note(fmt.Sprintf("%s< %s", role, contract.text))
-		p.find(CheckContract, role, line, "%v", err)
-	case errors.Is(err, errHang):
+		p.note(fmt.Sprintf("%s< %s", role, contract.Text))
+		p.find(scenario.CheckContract, role, line, "%v", err)
+	case errors.Is(err, process.ErrHang):
 		p.sides[role].wake()
-		p.find(CheckHang, role, line, "%v", p.sides[role].explain(err))
+		p.find(scenario.CheckHang, role, line, "%v", p.sides[role].Explain(err))
 	default:
-		p.find(CheckCrash, role, line, "%v", p.sides[role].explain(err))
+		p.find(scenario.CheckCrash, role, line, "%v", p.sides[role].Explain(err))
 	}
 	return errSessionOver
 }
 
 // difference shows an answer beside those that were expected.
-func (p *play) difference(st Step, a string, wrong []string) string {
+func (p *play) difference(st scenario.Step, a string, wrong []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "answered %s", quote(a))
+	fmt.Fprintf(&b, "answered %s", contract.Quote(a))
 	for i, w := range st.Wants {
 		fmt.Fprintf(&b, "\nnot %s (%s)", w.Text, wrong[i])
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,18 +36,18 @@ func TestRecord(t *testing.T) {
 	bad.Name, hang.Name, gone.Name = "bad", "hang", "gone"
 	settled(t)
 	s := mustParse(t, passOne)
-	x, err := Expect([]Expectation{{Pattern: mustPattern(t, "**"), Check: CheckCrash, Peer: "gone", Reason: "why"}}, KernelLinux, []*Scenario{s}, []*Peer{bad, hang, gone}, nil, self)
+	x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckCrash, Peer: "gone", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{bad, hang, gone}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases := []Case{{s, "stream", self, self}, {s, "stream", self, bad}, {s, "stream", self, hang}, {s, "stream", self, gone}}
+	cases := []scenario.Case{onStream(s, self, self), onStream(s, self, bad), onStream(s, self, hang), onStream(s, self, gone)}
 	o := Run(context.Background(), cases, x, Options{Timeout: deadline, Recorder: plain})
 	without := Run(context.Background(), cases, x, Options{Timeout: deadline})
 	for i, r := range o.Results {
 		if r.Verdict != without.Results[i].Verdict || fmt.Sprint(r.Findings) != fmt.Sprint(without.Results[i].Findings) {
 			t.Errorf("got %+v, without a recorder %+v", r, without.Results[i])
 		}
-		if (r.Trace != nil) != (r.Verdict == Fail) {
+		if (r.Trace != nil) != (r.Verdict == scenario.Fail) {
 			t.Errorf("%s: %+v", r.Name, r)
 		}
 		want := []string{"a call", "  its bytes"}
@@ -53,7 +55,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%s: %+v", r.Name, r.Trace)
 		}
 	}
-	if len(o.Results) != len(cases) || o.Results[1].Verdict != Fail || o.Results[2].Verdict != Fail || o.Results[3].Verdict != Expected {
+	if len(o.Results) != len(cases) || o.Results[1].Verdict != scenario.Fail || o.Results[2].Verdict != scenario.Fail || o.Results[3].Verdict != scenario.Expected {
 		t.Errorf("got %+v", o.Results)
 	}
 }
@@ -83,11 +85,11 @@ func TestRecordIsNoReference(t *testing.T) {
 	right.Name = "right"
 	settled(t)
 	s := mustParse(t, passOne)
-	cases := []Case{{s, "stream", moody, self}, {s, "stream", moody, right}}
+	cases := []scenario.Case{onStream(s, moody, self), onStream(s, moody, right)}
 	o := Run(context.Background(), cases, nil, Options{Timeout: deadline, Recorder: plain})
 	for i, r := range o.Results {
 		why := []string{"it does not fail under the recorder: pass", ""}[i]
-		if r.Findings[0].key() != "answer@x" || r.Trace == nil || r.Trace.Why != why {
+		if r.Findings[0].Key() != "answer@x" || r.Trace == nil || r.Trace.Why != why {
 			t.Errorf("%s: %+v, %+v", r.Name, r, r.Trace)
 			continue
 		}
@@ -105,7 +107,7 @@ func TestRecorderThatFails(t *testing.T) {
 	s := mustParse(t, passOne)
 	forbidden := errors.New("a setting forbids it")
 	for _, c := range []struct {
-		with Recorder
+		with process.Recorder
 		why  string
 	}{
 		{func(*exec.Cmd, func(), func([]string)) error { return forbidden }, "runner cannot be recorded: a setting forbids it"},
@@ -117,8 +119,8 @@ func TestRecorderThatFails(t *testing.T) {
 			return plain(cmd, started, call)
 		}, "x cannot be recorded: a setting forbids it"},
 	} {
-		r := Run(context.Background(), []Case{{s, "stream", self, bad}}, nil, Options{Recorder: c.with}).Results[0]
-		if r.Verdict != Fail || r.Findings[0].key() != "crash@x" || r.Trace == nil || r.Trace.Why != c.why || len(r.Trace.Transcript) > 0 {
+		r := Run(context.Background(), []scenario.Case{onStream(s, self, bad)}, nil, Options{Recorder: c.with}).Results[0]
+		if r.Verdict != scenario.Fail || r.Findings[0].Key() != "crash@x" || r.Trace == nil || r.Trace.Why != c.why || len(r.Trace.Transcript) > 0 {
 			t.Errorf("got %+v, %+v; want %s", r, r.Trace, c.why)
 		}
 	}
@@ -126,29 +128,29 @@ func TestRecorderThatFails(t *testing.T) {
 
 // Not all of a flood is kept.
 func TestRecordIsCut(t *testing.T) {
-	rec := &record{}
-	for range mostRecorded {
-		rec.add([]string{"a call", "  its bytes", "  more"})
+	rec := &process.Record{}
+	for range process.MostRecorded {
+		rec.Add([]string{"a call", "  its bytes", "  more"})
 	}
-	lines := rec.take()
-	if len(lines) != mostRecorded+1 || lines[mostRecorded] != fmt.Sprintf("… and %d more lines", 2*mostRecorded) {
+	lines := rec.Take()
+	if len(lines) != process.MostRecorded+1 || lines[process.MostRecorded] != fmt.Sprintf("… and %d more lines", 2*process.MostRecorded) {
 		t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
 	}
 }
 
 // How it went under the recorder is told where it went otherwise.
 func TestDiffers(t *testing.T) {
-	leak, crash := Finding{Check: CheckLeak, Peer: "x"}, Finding{Check: CheckCrash, Peer: "x"}
-	was := &Result{Verdict: Fail, Findings: []Finding{leak}}
+	leak, crash := scenario.Finding{Check: scenario.CheckLeak, Peer: "x"}, scenario.Finding{Check: scenario.CheckCrash, Peer: "x"}
+	was := &scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak}}
 	for _, c := range []struct {
-		now  Result
+		now  scenario.Result
 		want string
 	}{
-		{Result{Verdict: Fail, Findings: []Finding{leak}}, ""},
-		{Result{Verdict: Fail, Findings: []Finding{leak, leak}}, ""},
-		{Result{Verdict: Fail, Findings: []Finding{crash, leak}}, "it fails in another way under the recorder: crash@x leak@x"},
-		{Result{Verdict: Pass}, "it does not fail under the recorder: pass"},
-		{Result{Verdict: NotRun, Why: "no file"}, "it does not fail under the recorder: not run: no file"},
+		{scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak}}, ""},
+		{scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, leak}}, ""},
+		{scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{crash, leak}}, "it fails in another way under the recorder: crash@x leak@x"},
+		{scenario.Result{Verdict: scenario.Pass}, "it does not fail under the recorder: pass"},
+		{scenario.Result{Verdict: scenario.NotRun, Why: "no file"}, "it does not fail under the recorder: not run: no file"},
 	} {
 		if got := differs(was, &c.now); got != c.want {
 			t.Errorf("%+v: got %s, want %s", c.now, got, c.want)

@@ -5,28 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
 // Options say how to run.
 type Options struct {
-	Jobs     int           // sessions at once; 0 is 1
-	Timeout  time.Duration // for each answer; 0 is DefaultTimeout
-	Retries  int           // how often a case is played again that is not as expected
-	FailFast bool          // the run ends with the first case that is not as expected
-	Runner   *Peer         // to play opposite where it has to be found out who is to blame
-	Recorder Recorder      // records a case that has failed, when it is played once more; nil records nothing
-	Done     func(Result)  // called for each result, one at a time, as it comes
+	Jobs     int                   // sessions at once; 0 is 1
+	Timeout  time.Duration         // for each answer; 0 is DefaultTimeout
+	Retries  int                   // how often a case is played again that is not as expected
+	FailFast bool                  // the run ends with the first case that is not as expected
+	Runner   *scenario.Peer        // to play opposite where it has to be found out who is to blame
+	Recorder process.Recorder      // records a case that has failed, when it is played once more; nil records nothing
+	Done     func(scenario.Result) // called for each result, one at a time, as it comes
 }
 
 // errFailFast is why a run ends that was to end so.
 var errFailFast = errors.New("the first case that is not as expected")
-
-// DefaultTimeout ends what hangs: no verdict depends on how fast a peer is.
-const DefaultTimeout = 10 * time.Second
 
 // jobNumbers is how many numbers of this process a job may take: the runner's
 // copies of the files of a session, their other ends, and what the peers that are
@@ -48,56 +49,56 @@ func MaxJobs() (int, error) {
 
 // An Outcome is what came of a run.
 type Outcome struct {
-	Results   []Result
+	Results   []scenario.Result
 	Witnesses map[string]int // how often each of the kernel's ways of telling was used
 	Cut       error          // why the run ended early
 	Broken    error          // why it did not begin
 }
 
 // Run plays the cases and judges them by the expectations, which may be nil.
-func Run(ctx context.Context, cases []Case, x *Expectations, o Options) Outcome {
+func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) Outcome {
 	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
+		o.Timeout = process.DefaultTimeout
 	}
 	if x == nil {
-		x = &Expectations{}
+		x = &scenario.Expectations{}
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]Check{}}
+	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]scenario.Check{}}
 	area, err := newArea()
 	if err != nil {
 		return Outcome{Broken: err}
 	}
 	defer area.remove()
-	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.hangs, beyond: x.beyond}
+	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.Hangs, beyond: x.RunnerFails}
 	r.all(cases)
-	return Outcome{Results: r.results, Witnesses: r.witness.counts(), Cut: context.Cause(ctx)}
+	return Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
 }
 
 type run struct {
 	rules
 	options      Options
-	expectations *Expectations
+	expectations *scenario.Expectations
 	cut          context.CancelCauseFunc
 
 	mu        sync.Mutex
-	results   []Result
-	standings map[string][]Check // by Case.standing: what a peer gets wrong with the runner
+	results   []scenario.Result
+	standings map[string][]scenario.Check // by Case.standing: what a peer gets wrong with the runner
 }
 
-func (r *run) all(cases []Case) {
+func (r *run) all(cases []scenario.Case) {
 	// The runner's own pairs first: they tell who is to blame in the others.
-	var batches [2][][]Case
+	var batches [2][][]scenario.Case
 	for _, group := range groupByPeers(cases) {
 		first, i := group[0], 1
-		if first.A.Name == RunnerName || first.B.Name == RunnerName {
+		if first.A.Name == scenario.RunnerName || first.B.Name == scenario.RunnerName {
 			i = 0
 		}
 		batches[i] = slices.AppendSeq(batches[i], slices.Chunk(group, mostTogether))
 	}
 	for _, groups := range batches {
-		work := make(chan []Case)
+		work := make(chan []scenario.Case)
 		var wg sync.WaitGroup
 		for range max(1, r.options.Jobs) {
 			wg.Go(func() {
@@ -122,10 +123,10 @@ func (r *run) all(cases []Case) {
 const mostTogether = 200
 
 // groupByPeers puts the cases of each two peers together, in both directions.
-func groupByPeers(cases []Case) [][]Case {
-	type pair struct{ a, b *Peer }
+func groupByPeers(cases []scenario.Case) [][]scenario.Case {
+	type pair struct{ a, b *scenario.Peer }
 	at := map[pair]int{}
-	var groups [][]Case
+	var groups [][]scenario.Case
 	for _, c := range cases {
 		key := pair{c.A, c.B}
 		if _, ok := at[pair{c.B, c.A}]; ok {
@@ -143,7 +144,7 @@ func groupByPeers(cases []Case) [][]Case {
 }
 
 // done judges a result, and keeps it.
-func (r *run) done(res Result) {
+func (r *run) done(res scenario.Result) {
 	r.judge(&res)
 	if !res.AsExpected() {
 		r.again(&res)
@@ -160,21 +161,21 @@ func (r *run) done(res Result) {
 	}
 }
 
-func (r *run) judge(res *Result) {
+func (r *run) judge(res *scenario.Result) {
 	r.refer(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.blame(res)
 	r.learn(res)
-	r.expectations.judge(res)
+	r.expectations.Judge(res)
 }
 
 // again plays a case that is not as expected once more, or more often. One that is
 // as expected then has been neither: it is flaky.
-func (r *run) again(res *Result) {
+func (r *run) again(res *scenario.Result) {
 	for try := range r.options.Retries {
-		var next Result
-		playAll([]Case{res.Case}, r.rules, func(again Result) {
+		var next scenario.Result
+		playAll([]scenario.Case{res.Case}, r.rules, func(again scenario.Result) {
 			r.judge(&again)
 			next = again
 		})
@@ -184,8 +185,53 @@ func (r *run) again(res *Result) {
 		res.Tries = try + 2
 		if next.AsExpected() {
 			res.Why = fmt.Sprintf("%s at first, and %s when it was played for the %d. time", res.Verdict, next.Verdict, res.Tries)
-			res.Verdict = Flaky
+			res.Verdict = scenario.Flaky
 			return
 		}
 	}
+}
+
+// record plays a case that has failed once more, under the recorder. That is no
+// verdict: neither it nor what is known of who is to blame changes.
+func (r *run) record(res *scenario.Result) {
+	if r.options.Recorder == nil || res.AsExpected() || len(res.Findings) == 0 {
+		return
+	}
+	rules := r.rules
+	rules.records = map[scenario.Role]*process.Record{scenario.RoleA: {With: r.options.Recorder}, scenario.RoleB: {With: r.options.Recorder}}
+	var next *scenario.Result
+	playAll([]scenario.Case{res.Case}, rules, func(again scenario.Result) { next = &again })
+	if next == nil {
+		return // the run is cut short
+	}
+	r.mu.Lock()
+	r.blame(next)
+	r.mu.Unlock()
+	r.expectations.Judge(next)
+	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: rules.records[scenario.RoleA].Take(), B: rules.records[scenario.RoleB].Take()}
+	for role, rec := range rules.records {
+		if rec.Err != nil {
+			res.Trace.Why = fmt.Sprintf("%s cannot be recorded: %v", res.Case.Peer(role).Name, rec.Err)
+		}
+	}
+}
+
+// differs tells how what came of a case under the recorder is not what came of it
+// before.
+func differs(was, now *scenario.Result) string {
+	keys := func(r *scenario.Result) []string {
+		var list []string
+		for _, f := range r.Findings {
+			list = append(list, f.Key())
+		}
+		slices.Sort(list)
+		return slices.Compact(list)
+	}
+	switch found := keys(now); {
+	case now.AsExpected():
+		return strings.TrimSuffix(fmt.Sprintf("it does not fail under the recorder: %s: %s", now.Verdict, now.Why), ": ")
+	case !slices.Equal(keys(was), found):
+		return "it fails in another way under the recorder: " + strings.Join(found, " ")
+	}
+	return ""
 }

@@ -7,15 +7,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 func TestGroupByPeers(t *testing.T) {
-	s := mustParse(t, simple)
-	x, y := &Peer{Name: "x"}, &Peer{Name: "y"}
-	groups := groupByPeers(Plan([]*Scenario{s}, []*Peer{x, y}, &Peer{Name: RunnerName}))
+	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
+	x, y := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}
+	groups := groupByPeers(scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{x, y}, &scenario.Peer{Name: scenario.RunnerName}))
 	var got []string
 	for _, g := range groups {
-		got = append(got, strings.Join(names(g), " "))
+		got = append(got, strings.Join(caseNames(g), " "))
 	}
 	n := func(pairs string) string {
 		var list []string
@@ -38,51 +41,51 @@ func TestGroupByPeers(t *testing.T) {
 }
 
 func TestBlame(t *testing.T) {
-	s := mustParse(t, simple)
-	x, y, z, runner := &Peer{Name: "x"}, &Peer{Name: "y"}, &Peer{Name: "z"}, &Peer{Name: RunnerName}
-	play := func(a, b *Peer, check Check, peer string) Result {
-		return Result{Case: Case{Scenario: s, Type: "stream", A: a, B: b}, Findings: []Finding{{Check: check, Peer: peer, Text: "why"}}}
+	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
+	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
+	play := func(a, b *scenario.Peer, check scenario.Check, peer string) scenario.Result {
+		return scenario.Result{Case: scenario.Case{Scenario: s, Type: "stream", A: a, B: b}, Findings: []scenario.Finding{{Check: check, Peer: peer, Text: "why"}}}
 	}
 	// Each case is seen after the ones before it.
-	r := &run{standings: map[string][]Check{}}
+	r := &run{standings: map[string][]scenario.Check{}}
 	for _, c := range []struct {
-		result Result
+		result scenario.Result
 		want   string
 	}{
 		// Nobody is known to be wrong yet.
-		{play(x, y, CheckFile, "y"), "file@y: why"},
-		{play(x, y, CheckHang, "y"), "hang@y: why"},
+		{play(x, y, scenario.CheckFile, "y"), "file@y: why"},
+		{play(x, y, scenario.CheckHang, "y"), "hang@y: why"},
 		// The runner is right, so that it is the one opposite.
-		{play(runner, y, CheckAnswer, RunnerName), "answer@y: why"},
-		{play(x, runner, CheckLeak, RunnerName), "leak@x: why"},
-		{play(x, runner, CheckHang, "x"), "hang@x: why"},
-		{play(runner, runner, CheckAnswer, RunnerName), "answer@runner: why"},
-		{play(x, y, CheckAnswer, "y"), "answer@y: why"},
+		{play(runner, y, scenario.CheckAnswer, scenario.RunnerName), "answer@y: why"},
+		{play(x, runner, scenario.CheckLeak, scenario.RunnerName), "leak@x: why"},
+		{play(x, runner, scenario.CheckHang, "x"), "hang@x: why"},
+		{play(runner, runner, scenario.CheckAnswer, scenario.RunnerName), "answer@runner: why"},
+		{play(x, y, scenario.CheckAnswer, "y"), "answer@y: why"},
 		// What it gets wrong with itself is the kernel's, and says nothing of the others.
-		{play(runner, runner, CheckHang, RunnerName), "hang@runner: why"},
-		{play(runner, z, CheckHang, "z"), "hang@z: why"},
-		{play(x, runner, CheckHang, RunnerName), "answer@x: what it said that it sent did not come"},
+		{play(runner, runner, scenario.CheckHang, scenario.RunnerName), "hang@runner: why"},
+		{play(runner, z, scenario.CheckHang, "z"), "hang@z: why"},
+		{play(x, runner, scenario.CheckHang, scenario.RunnerName), "answer@x: what it said that it sent did not come"},
 		// x is wrong with the runner from here on, and y is not.
-		{play(x, y, CheckFile, "y"), "file@x: why"},
-		{play(x, y, CheckAnswer, "y"), "answer@x: why"},
-		{play(x, y, CheckHang, "y"), "answer@x: what it said that it sent did not come"},
-		{play(y, x, CheckFile, "x"), "file@x: why"},
-		{play(y, y, CheckFile, "y"), "file@y: why"},
+		{play(x, y, scenario.CheckFile, "y"), "file@x: why"},
+		{play(x, y, scenario.CheckAnswer, "y"), "answer@x: why"},
+		{play(x, y, scenario.CheckHang, "y"), "answer@x: what it said that it sent did not come"},
+		{play(y, x, scenario.CheckFile, "x"), "file@x: why"},
+		{play(y, y, scenario.CheckFile, "y"), "file@y: why"},
 		// What a peer does with its own table is its own fault.
-		{play(x, y, CheckLeak, "y"), "leak@y: why"},
-		{play(x, y, CheckCloexec, "y"), "cloexec@y: why"},
-		{play(x, y, CheckCrash, "y"), "crash@y: why"},
-		{play(x, y, CheckContract, "y"), "contract@y: why"},
+		{play(x, y, scenario.CheckLeak, "y"), "leak@y: why"},
+		{play(x, y, scenario.CheckCloexec, "y"), "cloexec@y: why"},
+		{play(x, y, scenario.CheckCrash, "y"), "crash@y: why"},
+		{play(x, y, scenario.CheckContract, "y"), "contract@y: why"},
 		// The sender is the one who suffers, and right with the runner: y is not, as the receiver.
-		{play(z, y, CheckAnswer, "z"), "answer@z: why"},
-		{play(z, runner, CheckLeak, "y"), "leak@y: why"}, // nothing of z's
-		{play(z, y, CheckAnswer, "z"), "answer@y: why"},
-		{play(z, y, CheckLeak, "z"), "leak@z: why"},
-		{play(x, y, CheckAnswer, "x"), "answer@x: why"}, // who is wrong itself
+		{play(z, y, scenario.CheckAnswer, "z"), "answer@z: why"},
+		{play(z, runner, scenario.CheckLeak, "y"), "leak@y: why"}, // nothing of z's
+		{play(z, y, scenario.CheckAnswer, "z"), "answer@y: why"},
+		{play(z, y, scenario.CheckLeak, "z"), "leak@z: why"},
+		{play(x, y, scenario.CheckAnswer, "x"), "answer@x: why"}, // who is wrong itself
 		// A peer that ends who is opposite does so to the runner too.
-		{play(z, y, CheckCrash, "z"), "crash@z: why"},
-		{play(runner, y, CheckCrash, RunnerName), "crash@y: the one opposite did not survive: why"},
-		{play(z, y, CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
+		{play(z, y, scenario.CheckCrash, "z"), "crash@z: why"},
+		{play(runner, y, scenario.CheckCrash, scenario.RunnerName), "crash@y: the one opposite did not survive: why"},
+		{play(z, y, scenario.CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
 	} {
 		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
 		r.blame(&c.result)
@@ -97,18 +100,21 @@ func TestBlame(t *testing.T) {
 // found when it does not any more, and nobody else is.
 func TestPeersOnAnotherKernel(t *testing.T) {
 	self := runner(t)
-	x := Program("x", self.Command...)
-	if err := x.Probe(DefaultTimeout); err != nil {
+	x := scenario.Program("x", self.Command...)
+	if err := process.Probe(x, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	settled(t)
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
-	list := mustExpect(t, "[gvisor]\n*/*/stream hang@runner it is another one")
-	var cases []Case
-	for _, socketType := range s.Types {
-		cases = append(cases, Case{s, socketType, self, self}, Case{s, socketType, x, self}, Case{s, socketType, self, x})
+	list, err := scenario.ParseExpectations([]byte("[gvisor]\n*/*/stream hang@runner it is another one"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	expect, err := Expect(list, KernelGVisor, []*Scenario{s}, []*Peer{x}, nil, self)
+	var cases []scenario.Case
+	for _, socketType := range s.Types {
+		cases = append(cases, scenario.Case{Scenario: s, Type: socketType, A: self, B: self}, scenario.Case{Scenario: s, Type: socketType, A: x, B: self}, scenario.Case{Scenario: s, Type: socketType, A: self, B: x})
+	}
+	expect, err := scenario.Expect(list, scenario.KernelGVisor, []*scenario.Scenario{s}, []*scenario.Peer{x}, nil, self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +122,7 @@ func TestPeersOnAnotherKernel(t *testing.T) {
 	got := map[string]string{}
 	for _, r := range Run(context.Background(), cases, expect, Options{}).Results {
 		got[strings.TrimPrefix(r.Name, s.Name+"/")] = string(r.Verdict)
-		if r.Verdict == Unsupported && r.Why != why {
+		if r.Verdict == scenario.Unsupported && r.Why != why {
 			t.Errorf("%s: %s", r.Name, r.Why)
 		}
 	}

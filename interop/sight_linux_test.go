@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,10 +55,10 @@ func init() {
 }
 
 // odd is such a peer.
-func odd(t *testing.T, what string) *Peer {
+func odd(t *testing.T, what string) *scenario.Peer {
 	t.Helper()
-	p := Program("x", "/proc/self/exe", oddArgument, what)
-	if err := p.Probe(DefaultTimeout); err != nil {
+	p := scenario.Program("x", "/proc/self/exe", oddArgument, what)
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -81,13 +83,13 @@ func TestPeerWithoutItsFirstThread(t *testing.T) {
 	self, x := runner(t), odd(t, leaderless)
 	settled(t)
 	for name, text := range sights {
-		o := Run(context.Background(), []Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: x}}, nil, Options{})
-		if len(o.Results) != 1 || o.Results[0].Verdict != Pass {
+		o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: x}}, nil, Options{})
+		if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
 			t.Errorf("%s: got %+v", name, o.Results)
 		}
 	}
-	leak := Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: odd(t, leaking)}
-	if got := finding(t, Run(context.Background(), []Case{leak}, nil, Options{}).Results[0]); got != "leak@x: a, as 7, is open, and nobody was told" {
+	leak := scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: self, B: odd(t, leaking)}
+	if got := finding(t, Run(context.Background(), []scenario.Case{leak}, nil, Options{}).Results[0]); got != "leak@x: a, as 7, is open, and nobody was told" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -116,12 +118,12 @@ func TestPeerThatCannotBeSeen(t *testing.T) {
 	self, x := runner(t), odd(t, hidden)
 	settled(t)
 	for name, text := range sights {
-		o := Run(context.Background(), []Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: x}}, nil, Options{})
+		o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, text), Type: "stream", A: self, B: x}}, nil, Options{})
 		if len(o.Results) != 1 || len(o.Results[0].Findings) > 0 {
 			t.Errorf("%s: got %+v", name, o.Results)
 			continue
 		}
-		if r := o.Results[0]; r.Verdict != NotRun || !strings.Contains(r.Why, "permission denied") {
+		if r := o.Results[0]; r.Verdict != scenario.NotRun || !strings.Contains(r.Why, "permission denied") {
 			t.Errorf("%s: %s, %s", name, r.Verdict, r.Why)
 		}
 	}

@@ -9,15 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
 // runnerStep does a line of the runner's own. The words are told in
 // interop/catalogue/README.md.
-func (p *play) runnerStep(st Step) error {
+func (p *play) runnerStep(st scenario.Step) error {
 	words := strings.Split(st.Text, " ")
-	verbs := map[string]func(Step, []string) error{
+	verbs := map[string]func(scenario.Step, []string) error{
 		"seek":       p.verbSeek,
 		"pos":        p.verbPos,
 		"flags":      p.verbFlags,
@@ -40,17 +43,17 @@ func (p *play) runnerStep(st Step) error {
 
 // notRun ends a case that the runner could not play.
 func (p *play) notRun(format string, args ...any) error {
-	p.result.Verdict = NotRun
+	p.result.Verdict = scenario.NotRun
 	p.result.Why = fmt.Sprintf(format, args...)
 	return errAbort
 }
 
 // failed ends a case in which a system call of the runner's own failed: without a
 // verdict where this system does not have it, or does not allow it.
-func (p *play) failed(st Step, call string, err error) error {
+func (p *play) failed(st scenario.Step, call string, err error) error {
 	for _, errno := range []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP} {
 		if errors.Is(err, errno) {
-			p.result.Verdict = Unsupported
+			p.result.Verdict = scenario.Unsupported
 			p.result.Why = fmt.Sprintf("line %d: this system does not %s: %v", st.Line, call, err)
 			return errAbort
 		}
@@ -66,21 +69,21 @@ func assign(word string) (string, int64, error) {
 }
 
 // seek NAME=OFFSET sets the offset of a file by the runner's own copy.
-func (p *play) verbSeek(st Step, words []string) error {
+func (p *play) verbSeek(st scenario.Step, words []string) error {
 	name, offset, err := assign(words[0])
 	f := p.file(name)
-	if err != nil || f == nil || f.own < 0 {
+	if err != nil || f == nil || f.Own < 0 {
 		return p.notRun("line %d: seek %v", st.Line, words)
 	}
-	if _, err := unix.Seek(f.own, offset, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(f.Own, offset, unix.SEEK_SET); err != nil {
 		return p.notRun("line %d: lseek: %v", st.Line, err)
 	}
 	return nil
 }
 
 // pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
-func (p *play) verbPos(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbPos(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	name, offset, err := assign(words[1])
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
@@ -89,12 +92,12 @@ func (p *play) verbPos(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	info, err := fdInfo(p.sides[role].thread(), n)
+	info, err := witness.FDInfo(p.sides[role].Thread(), n)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	if info.pos != offset {
-		p.findState(role, st.Line, name, "%s is at offset %d, not %d", name, info.pos, offset)
+	if info.Pos != offset {
+		p.findState(role, st.Line, name, "%s is at offset %d, not %d", name, info.Pos, offset)
 	}
 	return nil
 }
@@ -103,8 +106,8 @@ func (p *play) verbPos(st Step, words []string) error {
 var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
 
 // flags ROLE NAME=FLAGS wants a number of the peer's to have these status flags.
-func (p *play) verbFlags(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbFlags(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	name, value, _ := strings.Cut(words[1], "=")
 	want := 0
 	for _, w := range strings.Split(value, ",") {
@@ -114,11 +117,11 @@ func (p *play) verbFlags(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	info, err := fdInfo(p.sides[role].thread(), n)
+	info, err := witness.FDInfo(p.sides[role].Thread(), n)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	if have := info.flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
+	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
 		p.findState(role, st.Line, name, "%s has the status flags %#o, not %s", name, have, value)
 	}
 	return nil
@@ -126,34 +129,34 @@ func (p *play) verbFlags(st Step, words []string) error {
 
 // findState finds that a file is not as the scenario has it, at whoever was found to have
 // changed it, if anybody was.
-func (p *play) findState(role Role, line int, name, format string, args ...any) {
+func (p *play) findState(role scenario.Role, line int, name, format string, args ...any) {
 	if f := p.file(name); f != nil {
 		if by, ok := p.changed[f]; ok {
 			p.findChange(by, line, format, args...)
 			return
 		}
 	}
-	p.find(CheckFile, role, line, format, args...)
+	p.find(scenario.CheckFile, role, line, format, args...)
 }
 
 // drop NAME closes the runner's own copy of a file.
-func (p *play) verbDrop(st Step, words []string) error {
+func (p *play) verbDrop(st scenario.Step, words []string) error {
 	f := p.file(words[0])
 	if f == nil {
 		return p.notRun("line %d: no file %q", st.Line, words[0])
 	}
-	f.drop()
+	f.Drop()
 	return nil
 }
 
 // eof NAME wants the other end of a pipe or pair to come to its end, which it
 // does when nobody holds this one any more.
-func (p *play) verbEOF(st Step, words []string) error {
+func (p *play) verbEOF(st scenario.Step, words []string) error {
 	f := p.file(words[0])
-	if f == nil || f.other < 0 {
+	if f == nil || f.Other < 0 {
 		return p.notRun("line %d: %q has no other end", st.Line, words[0])
 	}
-	fds := []unix.PollFd{{Fd: int32(f.other), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(f.Other), Events: unix.POLLIN}}
 	deadline := time.Now().Add(p.patience())
 	for {
 		n, err := unix.Poll(fds, int(nudgeEvery/time.Millisecond))
@@ -163,7 +166,7 @@ func (p *play) verbEOF(st Step, words []string) error {
 		case err != nil:
 			return p.notRun("line %d: poll: %v", st.Line, err)
 		case n == 0 && p.ctx.Err() != nil:
-			return errCut
+			return process.ErrCut
 		case n == 0 && time.Now().Before(deadline):
 			if err := nudge(); err != nil {
 				return p.notRun("line %d: %v", st.Line, err)
@@ -193,8 +196,8 @@ func nudge() error {
 }
 
 // pending ROLE wants nothing to wait at the peer's socket.
-func (p *play) verbPending(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbPending(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	sock := p.k.socks[role]
 	defer p.dropSock(role, st)
 	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}
@@ -203,25 +206,25 @@ func (p *play) verbPending(st Step, words []string) error {
 		return p.notRun("line %d: poll: %v", st.Line, err)
 	}
 	if n != 0 {
-		other := RoleA
-		if role == RoleA {
-			other = RoleB
+		other := scenario.RoleA
+		if role == scenario.RoleA {
+			other = scenario.RoleB
 		}
-		p.find(CheckAnswer, other, st.Line, "something waits at %s, and nothing should have been sent", role)
+		p.find(scenario.CheckAnswer, other, st.Line, "something waits at %s, and nothing should have been sent", role)
 	}
 	return nil
 }
 
 // needsSock tells whether a line is about a peer's socket, of which the runner
 // then keeps a copy until the last such line.
-func needsSock(st Step, role Role) bool {
+func needsSock(st scenario.Step, role scenario.Role) bool {
 	words := strings.Split(st.Text, " ")
-	return st.Role == RoleR && len(words) > 1 && slices.Contains([]string{"pending", "setsockopt", "shutdown"}, words[0]) &&
+	return st.Role == scenario.RoleR && len(words) > 1 && slices.Contains([]string{"pending", "setsockopt", "shutdown"}, words[0]) &&
 		words[1] == role.String()
 }
 
 // dropSock drops the runner's copy after the last line that needs it.
-func (p *play) dropSock(role Role, now Step) {
+func (p *play) dropSock(role scenario.Role, now scenario.Step) {
 	for _, st := range p.k.c.Scenario.Steps {
 		if st.Line > now.Line && needsSock(st, role) {
 			return
@@ -232,11 +235,11 @@ func (p *play) dropSock(role Role, now Step) {
 
 // limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=K
 // makes K the limit, nofile=- gives it its own limit back.
-func (p *play) verbLimit(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbLimit(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	sd := p.sides[role]
-	if sd.pid == os.Getpid() {
-		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.peer(role).Name)
+	if sd.Pid == os.Getpid() {
+		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.Peer(role).Name)
 	}
 	value, ok := strings.CutPrefix(words[1], "nofile=")
 	if !ok {
@@ -251,12 +254,12 @@ func (p *play) verbLimit(st Step, words []string) error {
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
-	numbers, err := openNumbers(sd.thread())
+	numbers, err := witness.OpenNumbers(sd.Thread())
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	var old unix.Rlimit
-	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
+	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
 		return p.failed(st, "prlimit", err)
 	}
 	if _, ok := p.limits[sd]; !ok {
@@ -266,7 +269,7 @@ func (p *play) verbLimit(st Step, words []string) error {
 	if above {
 		limit.Cur = limitFor(numbers, free)
 	}
-	if err := unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
 		return p.failed(st, "prlimit", err)
 	}
 	return nil
@@ -275,7 +278,7 @@ func (p *play) verbLimit(st Step, words []string) error {
 // restoreLimits gives the peers back what verbLimit took.
 func (p *play) restoreLimits() {
 	for sd, old := range p.limits {
-		_ = unix.Prlimit(sd.pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
+		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
 		delete(p.limits, sd)
 	}
 }
@@ -296,8 +299,8 @@ func limitFor(numbers []int, free int) uint64 {
 }
 
 // setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
-func (p *play) verbSetsockopt(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbSetsockopt(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	name, value, err := assign(words[1])
 	if err != nil {
 		return p.notRun("line %d: setsockopt %v", st.Line, words)
@@ -314,8 +317,8 @@ func (p *play) verbSetsockopt(st Step, words []string) error {
 }
 
 // shutdown ROLE HOW shuts the peer's socket down, from outside.
-func (p *play) verbShutdown(st Step, words []string) error {
-	role := Role(words[0][0])
+func (p *play) verbShutdown(st scenario.Step, words []string) error {
+	role := scenario.Role(words[0][0])
 	how, ok := raw.Shutdowns[words[1]]
 	if !ok {
 		return p.notRun("line %d: shutdown %v", st.Line, words)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // Parts of transcripts.
@@ -19,16 +21,16 @@ const (
 	ends = "A> end\nA< ok\n"
 )
 
-func parse(t *testing.T, text string) *interop.Scenario {
+func parse(t *testing.T, text string) *scenario.Scenario {
 	t.Helper()
-	s, err := interop.ParseScenario("group/id", []byte(head+text))
+	s, err := scenario.Parse("group/id", []byte(head+text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func outcome(r interop.Result) string {
+func outcome(r scenario.Result) string {
 	text := string(r.Verdict)
 	if r.Why != "" {
 		text += ": " + r.Why
@@ -42,13 +44,13 @@ func outcome(r interop.Result) string {
 // What each verb of the runner's own makes of a case, right and wrong.
 func TestRunnerVerbs(t *testing.T) {
 	p, self := fake(t, ""), runner(t)
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	const file, pipe = "files a=file\n", "files a=pipe-w\n"
 	for _, c := range []struct {
 		name, text string
-		a, b       *interop.Peer
+		a, b       *scenario.Peer
 		want       string
 	}{
 		{"pos is 0 at first", file + send + recv + "R> pos B a=0\nR> pos A a=0\n", p, self, "pass"},
@@ -80,7 +82,7 @@ func TestRunnerVerbs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The case after it, in the same session, is as if it had not been.
-			list := []interop.Case{
+			list := []scenario.Case{
 				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
 				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
 					"B< ok n=1 payload=00 fds=a,b\nR> pos B a=0\n"), Type: "stream", A: c.a, B: c.b},
@@ -103,10 +105,10 @@ func TestRunnerVerbs(t *testing.T) {
 // The limit is given back where the case fails while it is in force.
 func TestLimitIsGivenBack(t *testing.T) {
 	p, self := fake(t, ""), runner(t)
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	results := play(t, []interop.Case{
+	results := play(t, []scenario.Case{
 		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+none), Type: "stream", A: self, B: p},
 		{Scenario: parse(t, "files a=file\n"+send+"R> limit B nofile=+0\n"+recv), Type: "stream", A: self, B: p},
 		{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: p},
@@ -125,7 +127,7 @@ func TestLimitIsGivenBack(t *testing.T) {
 // What was said is kept, with the numbers, as somebody could type it.
 func TestTranscript(t *testing.T) {
 	self := runner(t)
-	o := interop.Run(context.Background(), []interop.Case{{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: self}},
+	o := interop.Run(context.Background(), []scenario.Case{{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: self}},
 		nil, interop.Options{Timeout: time.Minute})
 	if len(o.Results) != 1 {
 		t.Fatalf("got %+v", o)
@@ -138,7 +140,7 @@ func TestTranscript(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, lines)
 		}
 	}
-	if r.Name != "group/id/stream/runner/runner" || r.Hash != r.Case.Scenario.Hash || r.Verdict != interop.Pass {
+	if r.Name != "group/id/stream/runner/runner" || r.Hash != r.Case.Scenario.Hash || r.Verdict != scenario.Pass {
 		t.Errorf("got %+v", r)
 	}
 }

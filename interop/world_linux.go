@@ -3,12 +3,13 @@ package interop
 import (
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/actor"
+	"github.com/scm-rights/scm/interop/reference"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 )
 
 // A transcript calls some things by names that are not the world's: the processes
@@ -33,57 +34,35 @@ func (p *play) unworld(answer string) string {
 
 // prefix makes the names of a case's abstract sockets its own.
 func (p *play) prefix() string {
-	return fmt.Sprintf("scm-%d-%d.", p.sides[RoleA].pid, p.k.sock[RoleA])
+	return fmt.Sprintf("scm-%d-%d.", p.sides[scenario.RoleA].Pid, p.k.sock[scenario.RoleA])
 }
 
 // persons tells who A and B are, by number, user and group.
 func (p *play) persons(text string) (string, error) {
 	var failed error
 	text = credsOf.ReplaceAllStringFunc(text, func(m string) string {
-		pid := p.sides[Role(m[len("creds(")])].pid
-		uid, gid, err := owner(pid)
+		pid := p.sides[scenario.Role(m[len("creds(")])].Pid
+		uid, gid, err := witness.Owner(pid)
 		if err != nil {
 			failed = err
 		}
 		return fmt.Sprintf("creds(%d,%d,%d)", pid, uid, gid)
 	})
 	text = pidOf.ReplaceAllStringFunc(text, func(m string) string {
-		return m[:len(m)-1] + strconv.Itoa(p.sides[Role(m[len(m)-1])].pid)
+		return m[:len(m)-1] + strconv.Itoa(p.sides[scenario.Role(m[len(m)-1])].Pid)
 	})
 	return text, failed
 }
 
-// owner tells the effective user and group of a process.
-func owner(pid int) (uid, gid int, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	for l := range strings.Lines(string(text)) {
-		words := strings.Fields(l)
-		switch {
-		case len(words) < 3:
-		case words[0] == "Uid:":
-			uid, err = strconv.Atoi(words[2])
-		case words[0] == "Gid:":
-			gid, err = strconv.Atoi(words[2])
-		}
-		if err != nil {
-			return 0, 0, err
-		}
-	}
-	return uid, gid, nil
-}
-
 // wanted is what is wanted of this case.
-func (p *play) wanted(w Want, role Role) (Want, error) {
-	if !p.k.c.Scenario.runs(role) {
+func (p *play) wanted(w scenario.Want, role scenario.Role) (scenario.Want, error) {
+	if !p.k.c.Scenario.RunnerPlays(role) {
 		return w, nil
 	}
-	w.line.fields = maps.Clone(w.line.fields)
-	for key, value := range w.line.fields {
-		if n, err := actor.Size(value); key == "controllen" && err == nil {
-			w.line.fields[key] = strconv.Itoa(n)
+	w.Line.Fields = maps.Clone(w.Line.Fields)
+	for key, value := range w.Line.Fields {
+		if n, err := reference.Size(value); key == "controllen" && err == nil {
+			w.Line.Fields[key] = strconv.Itoa(n)
 		}
 		if key != "control" && key != "creds" && key != "pid" {
 			continue
@@ -92,17 +71,17 @@ func (p *play) wanted(w Want, role Role) (Want, error) {
 		if err != nil {
 			return w, err
 		}
-		w.line.fields[key] = strings.TrimPrefix(text, key+"=")
+		w.Line.Fields[key] = strings.TrimPrefix(text, key+"=")
 	}
 	return w, nil
 }
 
 // make takes a new number of the runner's side into account, as a file that can be
 // passed from there.
-func (p *play) make(role Role, name string, number int) error {
-	f := &caseFile{FileSpec: FileSpec{Name: name, Owner: role, Kind: newName}, own: -1, other: -1, number: number}
+func (p *play) make(role scenario.Role, name string, number int) error {
+	f := &witness.File{FileSpec: scenario.FileSpec{Name: name, Owner: role, Kind: scenario.NewName}, Own: -1, Other: -1, Number: number}
 	var err error
-	if f.identity, err = identify(p.sides[role].pid, number); err != nil {
+	if f.Identity, err = witness.Identify(p.sides[role].Pid, number); err != nil {
 		return err
 	}
 	p.made = append(p.made, f)

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -26,13 +27,13 @@ func inGVisor(t *testing.T, args ...string) result {
 	return finish(t, exec.Command(runsc, append(scm, args...)...))
 }
 
-func read(t *testing.T, r result) (*report.Report, map[string]interop.Result) {
+func read(t *testing.T, r result) (*report.Report, map[string]scenario.Result) {
 	t.Helper()
 	all := &report.Report{}
 	if err := json.Unmarshal([]byte(r.stdout), all); err != nil {
 		t.Fatalf("%v: %+v", err, r)
 	}
-	cases := map[string]interop.Result{}
+	cases := map[string]scenario.Result{}
 	for _, c := range all.Cases {
 		cases[c.Name] = c
 	}
@@ -48,25 +49,25 @@ func TestGVisor(t *testing.T) {
 		t.Fatalf("got %+v", r)
 	}
 	all, cases := read(t, r)
-	if all.System.Kind != interop.KernelGVisor || len(all.Peers) < 2 {
+	if all.System.Kind != scenario.KernelGVisor || len(all.Peers) < 2 {
 		t.Errorf("got %+v, %d peers", all.System, len(all.Peers))
 	}
 	for name, want := range map[string]struct {
-		verdict interop.Verdict
+		verdict scenario.Verdict
 		why     string
 	}{
-		"basics/fd-lowest-free-number/stream/kernel/kernel":  {interop.Pass, ""},
-		"credentials/creds-short-cmsg/stream/kernel/kernel":  {interop.Expected, ""},
-		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {interop.Unsupported, "this kernel has no socket option passpidfd: it is accepted, and has no value"},
-		"death/reset-before-message/seqpacket/runner/runner": {interop.Expected, ""},
-		"death/reset-before-message/seqpacket/runner/xsys":   {interop.Unsupported, "the runner fails it with itself: …"},
+		"basics/fd-lowest-free-number/stream/kernel/kernel":  {scenario.Pass, ""},
+		"credentials/creds-short-cmsg/stream/kernel/kernel":  {scenario.Expected, ""},
+		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {scenario.Unsupported, "this kernel has no socket option passpidfd: it is accepted, and has no value"},
+		"death/reset-before-message/seqpacket/runner/runner": {scenario.Expected, ""},
+		"death/reset-before-message/seqpacket/runner/xsys":   {scenario.Unsupported, "the runner fails it with itself: …"},
 	} {
 		if c := cases[name]; c.Verdict != want.verdict || !like(c.Why, want.why) {
 			t.Errorf("%s: %s, %s", name, c.Verdict, c.Why)
 		}
 	}
 	for _, aside := range all.Aside {
-		if strings.Contains(aside, "["+interop.KernelGVisor+"]") {
+		if strings.Contains(aside, "["+scenario.KernelGVisor+"]") {
 			t.Errorf("set aside: %s", aside)
 		}
 	}
@@ -78,11 +79,11 @@ func TestStaleOnGVisor(t *testing.T) {
 		"--expect", write(t, "[gvisor]\nbasics/fd-lowest-free-number answer@kernel it was so once\n")}
 	const name, line = "basics/fd-lowest-free-number/stream/kernel/kernel", "line 2: [gvisor] basics/fd-lowest-free-number answer@kernel"
 	here := command(t, args...)
-	if all, cases := read(t, here); here.code != 0 || cases[name].Verdict != interop.Pass || len(all.Aside) != 1 || all.Aside[0] != line {
+	if all, cases := read(t, here); here.code != 0 || cases[name].Verdict != scenario.Pass || len(all.Aside) != 1 || all.Aside[0] != line {
 		t.Errorf("got %+v", here)
 	}
 	there := inGVisor(t, args...)
-	if all, cases := read(t, there); there.code != 1 || cases[name].Verdict != interop.Fixed || len(cases[name].Gone) != 1 || cases[name].Gone[0] != line || len(all.Aside) != 0 {
+	if all, cases := read(t, there); there.code != 1 || cases[name].Verdict != scenario.Fixed || len(cases[name].Gone) != 1 || cases[name].Gone[0] != line || len(all.Aside) != 0 {
 		t.Errorf("got %+v", there)
 	}
 }

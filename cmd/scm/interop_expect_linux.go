@@ -7,7 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/report"
@@ -53,7 +54,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			for _, p := range r.Peers {
 				versions[p.Name] = p.Version
 			}
-			u, err := interop.UpdateExpectations(text, cmp.Or(r.System.Kind, interop.KernelLinux), versions, scenarios, r.Cases)
+			u, err := scenario.UpdateExpectations(text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,10 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/peers"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+
 	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
@@ -63,21 +66,21 @@ func (s *selection) peerFlags(cmd *cobra.Command) {
 
 // A plan is a selection, resolved.
 type plan struct {
-	peers   []*interop.Peer // that can play
-	missing []*interop.Peer // and those that cannot
-	runner  *interop.Peer
-	cases   []interop.Case
-	expect  *interop.Expectations
+	peers   []*scenario.Peer // that can play
+	missing []*scenario.Peer // and those that cannot
+	runner  *scenario.Peer
+	cases   []scenario.Case
+	expect  *scenario.Expectations
 	inside  map[string]bool // the peers inside this program
 	awaited map[string]bool // the peers of which a run is to have a verdict
 }
 
 // Inputs are what a selection has in files, and says of them.
 type inputs struct {
-	filter    interop.Filter
-	shard     interop.Shard
-	expected  []interop.Expectation
-	scenarios []*interop.Scenario
+	filter    scenario.Filter
+	shard     scenario.Shard
+	expected  []scenario.Expectation
+	scenarios []*scenario.Scenario
 	folder    bool  // the scenarios are not those inside
 	plan      *plan // with its peers alone
 }
@@ -89,7 +92,7 @@ func (s *selection) read() (in inputs, err error) {
 		return in, err
 	}
 	if s.shard != "" {
-		if in.shard, err = interop.ParseShard(s.shard); err != nil {
+		if in.shard, err = scenario.ParseShard(s.shard); err != nil {
 			return in, err
 		}
 	}
@@ -111,16 +114,16 @@ func (s *selection) read() (in inputs, err error) {
 // resolve starts each peer, which takes longer than to answer.
 func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, err error) {
 	p = in.plan
-	if err := p.probe(ctx, max(timeout, interop.DefaultTimeout)); err != nil {
+	if err := p.probe(ctx, max(timeout, process.DefaultTimeout)); err != nil {
 		return nil, err
 	}
-	if p.runner, err = interop.Runner(); err != nil {
+	if p.runner, err = process.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	if p.expect, err = interop.Expect(in.expected, interop.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
+	if p.expect, err = scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
-	whole := interop.Plan(in.scenarios, p.peers, p.runner)
+	whole := scenario.Plan(in.scenarios, p.peers, p.runner)
 	if p.cases, err = in.filter.Apply(whole); err != nil {
 		return nil, err
 	}
@@ -132,13 +135,13 @@ func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, e
 // awaited lists the peers of which a run is to have a verdict: all that have cases, or, if
 // only some cases are played, those that can play none of the whole plan. The peers inside
 // need not be able to play a scenario of somebody else's.
-func (in inputs) awaited(whole []interop.Case) map[string]bool {
+func (in inputs) awaited(whole []scenario.Case) map[string]bool {
 	plays := map[string]bool{} // those that have cases, and whether they can play any
 	for _, c := range whole {
-		plays[c.A.Name] = plays[c.A.Name] || c.OutOfReach(interop.RoleA) == ""
-		plays[c.B.Name] = plays[c.B.Name] || c.OutOfReach(interop.RoleB) == ""
+		plays[c.A.Name] = plays[c.A.Name] || c.OutOfReach(scenario.RoleA) == ""
+		plays[c.B.Name] = plays[c.B.Name] || c.OutOfReach(scenario.RoleB) == ""
 	}
-	some := len(in.filter.Run)+len(in.filter.Skip) > 0 || in.shard != interop.Shard{}
+	some := len(in.filter.Run)+len(in.filter.Skip) > 0 || in.shard != scenario.Shard{}
 	awaited := map[string]bool{}
 	for _, peer := range in.plan.peers {
 		can, has := plays[peer.Name]
@@ -147,7 +150,7 @@ func (in inputs) awaited(whole []interop.Case) map[string]bool {
 	return awaited
 }
 
-func (s *selection) scenarios() ([]*interop.Scenario, error) {
+func (s *selection) scenarios() ([]*scenario.Scenario, error) {
 	if s.folder != "" {
 		files, err := catalogue.Open(s.folder)
 		if err != nil {
@@ -166,10 +169,10 @@ func (s *selection) scenarios() ([]*interop.Scenario, error) {
 	return list, nil
 }
 
-func (s *selection) filter() (f interop.Filter, err error) {
+func (s *selection) filter() (f scenario.Filter, err error) {
 	for _, from := range []struct {
 		texts []string
-		to    *[]interop.Pattern
+		to    *[]scenario.Pattern
 	}{{s.run, &f.Run}, {s.skip, &f.Skip}} {
 		for _, text := range from.texts {
 			patterns, err := patterns(text)
@@ -183,11 +186,11 @@ func (s *selection) filter() (f interop.Filter, err error) {
 }
 
 // patterns reads a pattern, or those of a file.
-func patterns(text string) (list []interop.Pattern, err error) {
+func patterns(text string) (list []scenario.Pattern, err error) {
 	file, ok := strings.CutPrefix(text, "@")
 	if !ok {
-		p, err := interop.ParsePattern(text)
-		return []interop.Pattern{p}, err
+		p, err := scenario.ParsePattern(text)
+		return []scenario.Pattern{p}, err
 	}
 	lines, err := bounded.ReadFile(file, bounded.Text)
 	if err != nil {
@@ -200,7 +203,7 @@ func patterns(text string) (list []interop.Pattern, err error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		p, err := interop.ParsePattern(line)
+		p, err := scenario.ParsePattern(line)
 		if err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", file, number, err)
 		}
@@ -212,7 +215,7 @@ func patterns(text string) (list []interop.Pattern, err error) {
 	return list, nil
 }
 
-func (s *selection) expectations() ([]interop.Expectation, error) {
+func (s *selection) expectations() ([]scenario.Expectation, error) {
 	if s.expect == "" && s.folder != "" {
 		return nil, nil // nobody has said what is expected of them
 	}
@@ -227,7 +230,7 @@ func (s *selection) expectations() ([]interop.Expectation, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := interop.ParseExpectations(text)
+	list, err := scenario.ParseExpectations(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.expect, err)
 	}
@@ -258,8 +261,8 @@ func (s *selection) checkNames() error {
 // reason.
 func (s *selection) findPeers(p *plan) error {
 	p.inside = map[string]bool{}
-	seen := map[string]bool{interop.RunnerName: true, interop.KernelName: true}
-	add := func(peer *interop.Peer) error {
+	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
+	add := func(peer *scenario.Peer) error {
 		if seen[peer.Name] {
 			return fmt.Errorf("two peers are named %q", peer.Name)
 		}
@@ -276,7 +279,7 @@ func (s *selection) findPeers(p *plan) error {
 		if !ok || !display.IsName(name) || command == "" {
 			return fmt.Errorf("--peer %q is not NAME=COMMAND", text)
 		}
-		if err := add(interop.Program(name, "/bin/sh", "-c", "exec "+command)); err != nil {
+		if err := add(scenario.Program(name, "/bin/sh", "-c", "exec "+command)); err != nil {
 			return err
 		}
 	}
@@ -286,9 +289,9 @@ func (s *selection) findPeers(p *plan) error {
 			return err
 		}
 		for _, b := range list {
-			peer := interop.Program(b.Name, b.Command...)
+			peer := scenario.Program(b.Name, b.Command...)
 			if b.Why != "" {
-				peer = interop.Missing(b.Name, b.Why)
+				peer = scenario.Missing(b.Name, b.Why)
 			}
 			if err := add(peer); err != nil {
 				return err
@@ -300,9 +303,9 @@ func (s *selection) findPeers(p *plan) error {
 		return broken(err)
 	}
 	for _, lib := range peers.All() {
-		peer := interop.Program(lib.Name, self, "interop", "peer", strings.TrimSuffix(lib.Name, "-"+scm.Backend))
+		peer := scenario.Program(lib.Name, self, "interop", "peer", strings.TrimSuffix(lib.Name, "-"+scm.Backend))
 		if !s.builtin {
-			peer = interop.Missing(lib.Name, notGiven)
+			peer = scenario.Missing(lib.Name, notGiven)
 		}
 		if !seen[lib.Name] {
 			p.inside[lib.Name] = true
@@ -313,7 +316,7 @@ func (s *selection) findPeers(p *plan) error {
 	// that are not here is set aside and not taken for a slip.
 	for _, name := range built.Names() {
 		if !seen[name] {
-			_ = add(interop.Missing(name, notGiven))
+			_ = add(scenario.Missing(name, notGiven))
 		}
 	}
 	return nil
@@ -326,7 +329,7 @@ const notGiven = "not given"
 func (p *plan) probe(ctx context.Context, timeout time.Duration) error {
 	var wrong []error
 	for _, peer := range p.peers {
-		if err := peer.ProbeContext(ctx, timeout); err != nil {
+		if err := process.ProbeContext(ctx, peer, timeout); err != nil {
 			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 		if err := interrupted(ctx); err != nil {

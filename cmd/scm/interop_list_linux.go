@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +35,7 @@ func listCommand() *cobra.Command {
 			}
 			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer adopt()() // of the peers, of which each is started
-			p, err := in.resolve(ctx, interop.DefaultTimeout)
+			p, err := in.resolve(ctx, process.DefaultTimeout)
 			stop()
 			if err != nil {
 				return err
@@ -76,7 +78,7 @@ func listCommand() *cobra.Command {
 }
 
 // scenariosOf lists the scenarios of the cases, each once.
-func scenariosOf(cases []interop.Case) (list []listed) {
+func scenariosOf(cases []scenario.Case) (list []listed) {
 	seen := map[string]bool{}
 	for _, c := range cases {
 		s := c.Scenario

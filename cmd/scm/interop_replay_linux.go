@@ -13,7 +13,10 @@ import (
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -99,7 +102,7 @@ it is run.`,
 	f := cmd.Flags()
 	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
 	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
-	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
 	o.traceFlag(cmd)
 	return cmd
 }
@@ -122,46 +125,46 @@ func (s *selection) replay(reports []string) string {
 }
 
 // find finds a case by its name or its number.
-func find(r *report.Report, id string) (interop.Result, error) {
+func find(r *report.Report, id string) (scenario.Result, error) {
 	if n, err := strconv.Atoi(id); err == nil && n >= 1 && n <= len(r.Cases) {
 		return r.Cases[n-1], nil
 	}
-	i := slices.IndexFunc(r.Cases, func(c interop.Result) bool { return c.Name == id })
+	i := slices.IndexFunc(r.Cases, func(c scenario.Result) bool { return c.Name == id })
 	if i < 0 {
-		return interop.Result{}, fmt.Errorf("the report has no case %q", id)
+		return scenario.Result{}, fmt.Errorf("the report has no case %q", id)
 	}
 	return r.Cases[i], nil
 }
 
 // replan is a plan of one case, with the commands that the report has for its peers.
-func replan(ctx context.Context, scenarios []*interop.Scenario, expected []interop.Expectation, r *report.Report, was interop.Result, timeout time.Duration) (p *plan, err error) {
+func replan(ctx context.Context, scenarios []*scenario.Scenario, expected []scenario.Expectation, r *report.Report, was scenario.Result, timeout time.Duration) (p *plan, err error) {
 	p = &plan{}
-	if p.runner, err = interop.Runner(); err != nil {
+	if p.runner, err = process.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
 	parts := strings.Split(was.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
-		if peer.NotRun == "" && peer.Name != interop.RunnerName && slices.Contains(parts[min(3, len(parts)):], peer.Name) {
-			p.peers = append(p.peers, interop.Program(peer.Name, peer.Command...))
-		} else if peer.Name != interop.RunnerName {
-			p.missing = append(p.missing, interop.Missing(peer.Name, "not of this case"))
+		if peer.NotRun == "" && peer.Name != scenario.RunnerName && slices.Contains(parts[min(3, len(parts)):], peer.Name) {
+			p.peers = append(p.peers, scenario.Program(peer.Name, peer.Command...))
+		} else if peer.Name != scenario.RunnerName {
+			p.missing = append(p.missing, scenario.Missing(peer.Name, "not of this case"))
 		}
 	}
 	for _, peer := range p.peers {
 		fmt.Fprintln(os.Stderr, display.Block("", fmt.Sprintf("scm: runs peer %s of the report: %s", peer.Name, shellQuote(peer.Command))))
 	}
 	for _, peer := range p.peers {
-		if err := peer.ProbeContext(ctx, timeout); err != nil {
+		if err := process.ProbeContext(ctx, peer, timeout); err != nil {
 			if err := interrupted(ctx); err != nil {
 				return nil, err
 			}
 			return nil, broken(fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
-	if p.expect, err = interop.Expect(expected, interop.ThisKernel(), scenarios, p.peers, p.missing, p.runner); err != nil {
+	if p.expect, err = scenario.Expect(expected, witness.ThisKernel(), scenarios, p.peers, p.missing, p.runner); err != nil {
 		return nil, fmt.Errorf("expected failures: %w", err)
 	}
-	for _, c := range interop.Plan(scenarios, p.peers, p.runner) {
+	for _, c := range scenario.Plan(scenarios, p.peers, p.runner) {
 		if c.Name() == was.Name {
 			p.cases = append(p.cases, c)
 		}
@@ -188,10 +191,10 @@ func (l *lines) printf(format string, args ...any) {
 func (l *lines) block(indent, text string) { l.printf("%s\n", display.Block(indent, text)) }
 
 // byHand prints what to type to each of the peers, in the order of the transcript.
-func (l *lines) byHand(c interop.Case, r interop.Result) {
+func (l *lines) byHand(c scenario.Case, r scenario.Result) {
 	for _, side := range []struct {
 		role string
-		peer *interop.Peer
+		peer *scenario.Peer
 	}{{"A", c.A}, {"B", c.B}} {
 		l.printf("\n# by hand, %s, with its socket and its files as the descriptors of \"use\":\n", side.role)
 		l.block("", "$ "+shellQuote(side.peer.Command))

@@ -12,7 +12,9 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -100,7 +102,7 @@ func (o *playing) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: .json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
 	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
 	f.IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "play so many pairs of peers at once")
-	f.DurationVar(&o.Timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
 	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
 	o.traceFlag(cmd)
@@ -130,7 +132,7 @@ func (o *playing) check() error {
 
 // play runs a plan. The error has the exit code; without a report, nothing was run.
 func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
-	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*interop.Peer{p.runner}), p.expect)
+	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	var streams []*report.Stream
 	for _, file := range o.reports {
 		if filepath.Ext(file) != report.Streamed {
@@ -148,7 +150,7 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	options := o.Options
 	options.Runner, options.Recorder = p.runner, o.recorder()
 	tell := progress(len(p.cases))
-	options.Done = func(c interop.Result) {
+	options.Done = func(c scenario.Result) {
 		tell(c)
 		for _, s := range streams {
 			s.Case(c)
@@ -191,17 +193,17 @@ const between = 1000
 
 // progress shows on standard error how far the run is: a bar on a terminal, and a
 // line now and then elsewhere.
-func progress(total int) func(interop.Result) {
+func progress(total int) func(scenario.Result) {
 	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
 		bar := progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(os.Stderr),
 			progressbar.OptionShowCount(),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish())
-		return func(interop.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
+		return func(scenario.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
 	}
 	done, unexpected := 0, 0
-	return func(c interop.Result) {
+	return func(c scenario.Result) {
 		done++
 		if !c.AsExpected() {
 			unexpected++

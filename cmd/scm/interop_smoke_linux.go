@@ -5,7 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			}
 			for _, peer := range p.peers {
 				text := ""
-				if err := peer.Smoke(ctx, timeout); err != nil {
+				if err := process.Smoke(ctx, peer, timeout); err != nil {
 					sick++
 					text = err.Error()
 				} else {
@@ -72,6 +73,6 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 		},
 	}
 	s.peerFlags(cmd)
-	cmd.Flags().DurationVar(&timeout, "timeout", interop.DefaultTimeout, "deadline for each answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
 	return cmd
 }

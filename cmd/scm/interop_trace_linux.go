@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+
 	"github.com/spf13/cobra"
 )
 
@@ -30,7 +31,7 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 }
 
 // recorder is who records the cases that fail, if anybody is to.
-func (o *playing) recorder() interop.Recorder {
+func (o *playing) recorder() process.Recorder {
 	if !o.trace {
 		return nil
 	}

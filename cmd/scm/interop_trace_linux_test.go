@@ -11,12 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/report"
 )
 
 // traced runs one case, and returns it as the JSON report has it.
-func traced(t *testing.T, code int, args ...string) interop.Result {
+func traced(t *testing.T, code int, args ...string) scenario.Result {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "r.json")
 	r := command(t, slices.Concat([]string{"interop", "run", "--builtin=false", "--trace", "--report", file}, args)...)
@@ -55,7 +56,7 @@ func TestRunTrace(t *testing.T) {
 		t.Fatalf("got %+v", whole.Totals)
 	}
 	for _, c := range slices.Concat(whole.Cases, streamed.Cases) {
-		if c.Verdict == interop.Pass {
+		if c.Verdict == scenario.Pass {
 			if c.Trace != nil {
 				t.Errorf("%s: %+v", c.Name, c.Trace)
 			}
@@ -125,7 +126,7 @@ func TestTraceOfWhatDoesNotFailAgain(t *testing.T) {
 	starts := filepath.Join(t.TempDir(), "starts")
 	moody := "x=sh -c 'echo >> " + starts + "; if [ $(wc -l < " + starts + ") -eq 2 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
 	c := traced(t, 1, "--peer", moody, "--run", "basics/pass-one-fd/stream/runner/x")
-	if c.Verdict != interop.Fail || c.Trace == nil || c.Trace.Why != "it does not fail under the recorder: pass" || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
+	if c.Verdict != scenario.Fail || c.Trace == nil || c.Trace.Why != "it does not fail under the recorder: pass" || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
 		t.Errorf("got %+v, %+v", c, c.Trace)
 	}
 }
@@ -134,7 +135,7 @@ func TestTraceOfWhatDoesNotFailAgain(t *testing.T) {
 func TestTraceOfHang(t *testing.T) {
 	traceable(t)
 	c := traced(t, 1, "--peer", "fake="+program(t, "fakes")+" --sin hang", "--timeout", "300ms", "--run", "basics/pass-one-fd/stream/runner/fake")
-	if c.Trace == nil || c.Trace.Why != "" || c.Findings[0].Check != interop.CheckHang || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
+	if c.Trace == nil || c.Trace.Why != "" || c.Findings[0].Check != scenario.CheckHang || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
 		t.Errorf("got %+v, %+v", c, c.Trace)
 	}
 }
@@ -155,7 +156,7 @@ func TestTraceForbidden(t *testing.T) {
 		t.Errorf("got %+v, %v", whole, err)
 	}
 	for _, c := range whole.Cases {
-		if (c.Trace == nil) != (c.Verdict == interop.Pass) || c.Trace != nil && len(c.Trace.A)+len(c.Trace.B) > 0 {
+		if (c.Trace == nil) != (c.Verdict == scenario.Pass) || c.Trace != nil && len(c.Trace.A)+len(c.Trace.B) > 0 {
 			t.Errorf("%s: %+v", c.Name, c.Trace)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/spf13/cobra"
 )
 
@@ -40,6 +41,7 @@ func orBroken(err error) error {
 }
 
 func main() {
+	process.Main()
 	code := run(os.Args[1:])
 	reportStatus(code)
 	os.Exit(code)

@@ -14,12 +14,15 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/scm-rights/scm/interop/process"
 )
 
 // binaries is the folder of the programs that the tests start.
 var binaries string
 
 func TestMain(m *testing.M) {
+	process.Main()
 	// Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so
 	// they would be in what the tests start; what is handled here has its default
 	// action there.

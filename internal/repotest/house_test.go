@@ -4,6 +4,7 @@ package repotest
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +47,15 @@ var rules = []rule{
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
 	{[]string{"interop/peers/go/peer"}, []string{xsys}},
 	{[]string{"interop/peers/go/...", "interop/peers/fakes/..."}, anything},
+	{[]string{"interop/bounded", "interop/display"}, nil},
+	{[]string{"interop/raw"}, []string{xsys}},
+	{[]string{"interop/contract"}, []string{xsys}},
+	{[]string{"interop/scenario"}, []string{"interop/contract", "interop/display", xsys}},
+	{[]string{"interop/witness"}, []string{"interop/scenario", "interop/contract", "interop/display", "interop/raw", xsys}},
+	{[]string{"interop/kinds"}, []string{"interop/witness", "interop/scenario", "interop/contract", "interop/display", "interop/raw", xsys}},
+	{[]string{"interop/reference"}, []string{"interop/contract", "interop/peers/go/peer", "interop/raw", xsys}},
+	{[]string{"interop/process"}, []string{"interop/reference", "interop/witness", "interop/scenario", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
+	{[]string{"interop/catalogue"}, []string{"interop/scenario", "interop/contract", "interop/bounded", "interop/display", xsys}},
 	{[]string{"interop/..."}, []string{"interop/...", xsys}},
 
 	{[]string{"internal/peers", "cmd/...", "tools/...", "examples/..."}, anything},
@@ -69,6 +79,18 @@ func systemFiles(sources map[string]string) (found []string) {
 			continue
 		}
 		if suffix.MatchString(name) || strings.Contains(head, "//go:build") {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// initFiles returns the files, but for tests, in which something happens on import.
+func initFiles(sources map[string]string) (found []string) {
+	const mainThread = "cmd/scm/orphans_linux.go" // nothing else is sure to run on the main thread
+	for name, text := range sources {
+		if !strings.HasSuffix(name, "_test.go") && name != mainThread && strings.Contains("\n"+text, "\nfunc init() {") {
 			found = append(found, name)
 		}
 	}
@@ -159,6 +181,9 @@ var _ = Describe("the house", Label("house"), func() {
 			{goPackage{ImportPath: module + "/interop", Deps: []string{module}}, "interop depends on " + module},
 			{goPackage{ImportPath: module + "/interop/raw", Deps: []string{module + "/csrc"}}, "depends on " + module + "/csrc"},
 			{goPackage{ImportPath: module + "/interop", Deps: []string{"github.com/spf13/cobra"}}, "depends on github.com/spf13/cobra"},
+			{goPackage{ImportPath: module + "/interop/contract", Deps: []string{module + "/interop/scenario"}}, "interop/contract depends on " + module + "/interop/scenario"},
+			{goPackage{ImportPath: module + "/interop/scenario", Deps: []string{module + "/interop/witness"}}, "interop/scenario depends on " + module + "/interop/witness"},
+			{goPackage{ImportPath: module + "/interop/witness", Deps: []string{module + "/interop/process"}}, "interop/witness depends on " + module + "/interop/process"},
 			{goPackage{ImportPath: module + "/interop/report", Deps: []string{module}}, "depends on " + module},
 			{goPackage{ImportPath: module, Deps: []string{"golang.org/x/net"}}, "depends on golang.org/x/net"},
 			{goPackage{ImportPath: module + "/csrc", Deps: []string{"golang.org/x/sys/unix"}}, "depends on golang.org/x/sys/unix"},
@@ -188,6 +213,21 @@ var _ = Describe("the house", Label("house"), func() {
 			"recv_cloexec.go": "//go:build !aix\n\npackage scm",
 			"d.go":            "package scm\n\n//go:build is no constraint here",
 		})).To(Equal([]string{"a_linux.go", "b.go"}))
+	})
+
+	It("does nothing on import", func() {
+		sources := map[string]string{}
+		Expect(filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			sources[path] = string(text)
+			return err
+		})).To(Succeed())
+		Expect(len(sources)).To(BeNumerically(">", 100))
+		Expect(initFiles(sources)).To(BeEmpty())
+		Expect(initFiles(map[string]string{"a.go": "package a\n\nfunc init() { b() }", "a_test.go": "package a\n\nfunc init() {", "b.go": "package a\n\nfunc initial() {"})).To(Equal([]string{"a.go"}))
 	})
 
 	It("goes on with make test after a group that is red", func() {

@@ -8,7 +8,8 @@ import (
 	"path"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -20,15 +21,15 @@ var files embed.FS
 func Files() fs.FS { return files }
 
 // Scenarios returns all scenarios, sorted by name.
-func Scenarios() ([]*interop.Scenario, error) { return Load(files) }
+func Scenarios() ([]*scenario.Scenario, error) { return Load(files) }
 
 // Load reads the transcripts GROUP/ID.txt of a folder.
-func Load(dir fs.FS) ([]*interop.Scenario, error) {
+func Load(dir fs.FS) ([]*scenario.Scenario, error) {
 	names, err := transcripts(dir)
 	if err != nil {
 		return nil, err
 	}
-	var list []*interop.Scenario
+	var list []*scenario.Scenario
 	for _, name := range names {
 		group, id, _ := strings.Cut(strings.TrimSuffix(name, path.Ext(name)), "/")
 		if !display.IsName(group) || !display.IsName(id) {
@@ -38,7 +39,7 @@ func Load(dir fs.FS) ([]*interop.Scenario, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := interop.ParseScenario(strings.TrimSuffix(name, path.Ext(name)), text)
+		s, err := scenario.Parse(strings.TrimSuffix(name, path.Ext(name)), text)
 		if err != nil {
 			return nil, err
 		}
@@ -51,10 +52,10 @@ func Load(dir fs.FS) ([]*interop.Scenario, error) {
 const ExpectedFile = "expected.txt"
 
 // Expected returns what is known to fail, with the peers of interop/peers.
-func Expected() ([]interop.Expectation, error) {
+func Expected() ([]scenario.Expectation, error) {
 	text, err := fs.ReadFile(files, ExpectedFile)
 	if err != nil {
 		return nil, err
 	}
-	return interop.ParseExpectations(text)
+	return scenario.ParseExpectations(text)
 }

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/catalogue"
 )
 
@@ -19,7 +20,7 @@ var groups = []string{
 	"basics", "blocking", "credentials", "death", "flags", "hostile", "kinds", "limits", "names", "ordering", "payload", "resources", "sockets", "truncation",
 }
 
-func scenarios(t *testing.T) []*interop.Scenario {
+func scenarios(t *testing.T) []*scenario.Scenario {
 	t.Helper()
 	list, err := catalogue.Scenarios()
 	if err != nil {
@@ -50,7 +51,7 @@ func TestNames(t *testing.T) {
 		seen[id], hashes[s.Hash] = true, s.Name
 	}
 	for _, g := range groups {
-		if !slices.ContainsFunc(list, func(s *interop.Scenario) bool { return s.Group() == g }) {
+		if !slices.ContainsFunc(list, func(s *scenario.Scenario) bool { return s.Group() == g }) {
 			t.Errorf("the group %s is empty", g)
 		}
 	}
@@ -98,7 +99,7 @@ func TestSomeScenariosAreForAnyRoom(t *testing.T) {
 	for _, s := range scenarios(t) {
 		if s.RoomAny {
 			any++
-			empty = empty || slices.Contains(s.Types, "seqpacket") && slices.ContainsFunc(s.Steps, func(st interop.Step) bool {
+			empty = empty || slices.Contains(s.Types, "seqpacket") && slices.ContainsFunc(s.Steps, func(st scenario.Step) bool {
 				return strings.HasPrefix(st.Text, "send payload=- ")
 			})
 		}

@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -30,7 +30,7 @@ func Check(dir fs.FS) (wrong []error) {
 			wrong = append(wrong, err)
 			continue
 		}
-		s, err := interop.ParseScenario(strings.TrimSuffix(name, ".txt"), text)
+		s, err := scenario.Parse(strings.TrimSuffix(name, ".txt"), text)
 		if err != nil {
 			wrong = append(wrong, err)
 			continue
@@ -80,7 +80,7 @@ func checkExpected(dir fs.FS) error {
 	if err != nil {
 		return err
 	}
-	list, err := interop.ParseExpectations(text)
+	list, err := scenario.ParseExpectations(text)
 	if err != nil {
 		return err
 	}
@@ -88,14 +88,14 @@ func checkExpected(dir fs.FS) error {
 	if err != nil {
 		return err
 	}
-	var peers []*interop.Peer
-	seen := map[string]bool{interop.RunnerName: true, interop.KernelName: true}
+	var peers []*scenario.Peer
+	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
 	for _, e := range list {
 		if !seen[e.Peer] {
-			peers = append(peers, interop.Missing(e.Peer, ""))
+			peers = append(peers, scenario.Missing(e.Peer, ""))
 			seen[e.Peer] = true
 		}
 	}
-	_, err = interop.Expect(list, interop.KernelLinux, scenarios, peers, nil, interop.Missing(interop.RunnerName, ""))
+	_, err = scenario.Expect(list, scenario.KernelLinux, scenarios, peers, nil, scenario.Missing(scenario.RunnerName, ""))
 	return err
 }

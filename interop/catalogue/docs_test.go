@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 var update = flag.Bool("update", false, "write into docs/catalogue.md what the catalogue plays")
@@ -27,11 +27,11 @@ var docsName = regexp.MustCompile("`((?:[a-z]+/)?[a-z0-9]+(?:-[a-z0-9]+)+)`")
 
 // playedAs returns the scenarios that name an id of docs/catalogue.md as their source, as
 // its table has them.
-func playedAs(list []*interop.Scenario) map[string]string {
+func playedAs(list []*scenario.Scenario) map[string]string {
 	played := map[string][]string{}
 	for _, s := range list {
 		name := "`" + s.Name + "`"
-		if s.Play == interop.PlayKernel {
+		if s.Play == scenario.PlayKernel {
 			name += " (kernel)"
 		}
 		_, sources, _ := strings.Cut(strings.Join(s.Rule[1:2], " "), "docs/catalogue.md: ")

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	inside "github.com/scm-rights/scm/internal/peers"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
 )
@@ -17,7 +19,7 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []*interop.Peer
+	var all []*scenario.Peer
 	seen := map[string]bool{}
 	names := peers.Names()
 	for _, lib := range inside.All() {
@@ -25,12 +27,12 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 	}
 	for _, name := range names {
 		if !seen[name] {
-			all = append(all, interop.Missing(name, ""))
+			all = append(all, scenario.Missing(name, ""))
 			seen[name] = true
 		}
 	}
-	for _, kernel := range interop.Kernels {
-		x, err := interop.Expect(list, kernel, scenarios(t), all, nil, interop.Missing(interop.RunnerName, ""))
+	for _, kernel := range scenario.Kernels {
+		x, err := scenario.Expect(list, kernel, scenarios(t), all, nil, scenario.Missing(scenario.RunnerName, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +71,7 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 		"payload/stream-empty/**/one hang@one y": false,
 		"*/{stream-empty,x-y}/** leak@one why":   false,
 	} {
-		list, err := interop.ParseExpectations([]byte(text))
+		list, err := scenario.ParseExpectations([]byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,9 +82,9 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 }
 
 // nameless tells whether the expectation is about scenarios that it does not name.
-func nameless(e interop.Expectation) bool {
-	return e.Check != interop.CheckCloexec && slices.ContainsFunc([]string{"payload", "nobody"}, func(group string) bool {
-		return slices.ContainsFunc(interop.SocketTypes, func(socketType string) bool {
+func nameless(e scenario.Expectation) bool {
+	return e.Check != scenario.CheckCloexec && slices.ContainsFunc([]string{"payload", "nobody"}, func(group string) bool {
+		return slices.ContainsFunc(contract.SocketTypes, func(socketType string) bool {
 			for _, ends := range []string{e.Peer + "/other", "other/" + e.Peer, e.Peer + "/" + e.Peer, e.Peer + "/runner", "runner/" + e.Peer} {
 				if e.Pattern.Match(group + "/no-scenario-has-this-name/" + socketType + "/" + ends) {
 					return true

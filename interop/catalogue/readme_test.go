@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // What README.md tells is what the runner reads.
@@ -19,7 +19,7 @@ func TestReadme(t *testing.T) {
 
 	_, example, _ := strings.Cut(readme, "\n    # ")
 	example, _, _ = strings.Cut("# "+example, "\n\nThe name")
-	s, err := interop.ParseScenario("basics/pass-one-fd", []byte(strings.ReplaceAll(example, "\n    ", "\n")+"\n"))
+	s, err := scenario.Parse("basics/pass-one-fd", []byte(strings.ReplaceAll(example, "\n    ", "\n")+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestReadme(t *testing.T) {
 	}
 
 	// The kinds of files, as they are told when there is none of that name.
-	_, err = interop.ParseScenario("x/x", []byte("# A rule.\n# Its source.\nfiles a=door\n"))
+	_, err = scenario.Parse("x/x", []byte("# A rule.\n# Its source.\nfiles a=door\n"))
 	_, kinds, ok := strings.Cut(err.Error(), "kinds are ")
 	if !ok {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("it does not tell the kind %s", kind)
 		}
 	}
-	for _, check := range interop.Checks {
+	for _, check := range scenario.Checks {
 		if !strings.Contains(readme, "\n| `"+string(check)+"` |") {
 			t.Errorf("it does not tell the check %s", check)
 		}
@@ -54,7 +54,7 @@ func TestReadme(t *testing.T) {
 			text += l[1] + "\n"
 		}
 	}
-	if _, err := interop.ParseScenario("x/x", []byte(text)); err != nil || len(lines) != 13 {
+	if _, err := scenario.Parse("x/x", []byte(text)); err != nil || len(lines) != 13 {
 		t.Errorf("%d lines: %v\n%s", len(lines), err, text)
 	}
 }

@@ -8,29 +8,31 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // differ tells whether what is expected first at one step would not do at the other.
-func differ(s *interop.Scenario, st, other interop.Step) bool {
+func differ(s *scenario.Scenario, st, other scenario.Step) bool {
 	if ofTheRunner(s, st.Role) {
 		return contradicts(other.Wants[0].Text, st.Wants[0].Text)
 	}
-	strip := func(w interop.Want) string { return label.ReplaceAllString(w.Text, "") }
-	return !slices.ContainsFunc(st.Wants, func(w interop.Want) bool { return strip(w) == strip(other.Wants[0]) })
+	strip := func(w scenario.Want) string { return label.ReplaceAllString(w.Text, "") }
+	return !slices.ContainsFunc(st.Wants, func(w scenario.Want) bool { return strip(w) == strip(other.Wants[0]) })
 }
 
 // swapped has the answers of two steps in each other's place, with their alternatives.
 // Where the rest needs a name that comes too late then, it ends behind the first.
-func swapped(t *testing.T, s *interop.Scenario, one, two interop.Step) (*interop.Scenario, error) {
+func swapped(t *testing.T, s *scenario.Scenario, one, two scenario.Step) (*scenario.Scenario, error) {
 	t.Helper()
 	lines := text(t, s)
-	answers := func(st interop.Step) (block []string) {
+	answers := func(st scenario.Step) (block []string) {
 		for i := range st.Wants {
 			block = append(block, lines[st.Line-1+i])
 		}
 		return block
 	}
-	put := func(at interop.Step, block []string) []string {
+	put := func(at scenario.Step, block []string) []string {
 		head, _, _ := strings.Cut(lines[at.Line-1], " ")
 		block = slices.Clone(block)
 		_, answer, _ := strings.Cut(block[0], " ")
@@ -41,9 +43,9 @@ func swapped(t *testing.T, s *interop.Scenario, one, two interop.Step) (*interop
 	middle := lines[one.Line-1+len(one.Wants) : two.Line-1]
 	first := slices.Concat(begin, put(one, answers(two)))
 	whole := slices.Concat(first, middle, put(two, answers(one)), end)
-	bad, err := interop.ParseScenario(s.Name, []byte(strings.Join(whole, "\n")))
+	bad, err := scenario.Parse(s.Name, []byte(strings.Join(whole, "\n")))
 	if err != nil {
-		bad, err = interop.ParseScenario(s.Name, []byte(strings.Join(first, "\n")))
+		bad, err = scenario.Parse(s.Name, []byte(strings.Join(first, "\n")))
 	}
 	return bad, err
 }
@@ -52,19 +54,19 @@ func swapped(t *testing.T, s *interop.Scenario, one, two interop.Step) (*interop
 // that one in its place, is noticed.
 func TestSwappedAnswersAreNoticed(t *testing.T) {
 	p := honest(t)
-	self, err := interop.Runner()
+	self, err := process.Runner()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []interop.Case
+	var cases []scenario.Case
 	for _, s := range scenarios(t) {
-		if s.Play == interop.PlayKernel {
+		if s.Play == scenario.PlayKernel {
 			continue
 		}
 		a, b := cast(s, p, self)
-		var heard []interop.Step
+		var heard []scenario.Step
 		for _, st := range s.Steps {
-			if st.Kind == interop.StepHear {
+			if st.Kind == scenario.StepHear {
 				heard = append(heard, st)
 			}
 		}
@@ -78,14 +80,14 @@ func TestSwappedAnswersAreNoticed(t *testing.T) {
 					continue // the answer to another command, which the format refuses
 				}
 				bad.Name += "-" + strconv.Itoa(one.Line)
-				cases = append(cases, interop.Case{Scenario: bad, Type: s.Types[0], A: a, B: b})
+				cases = append(cases, scenario.Case{Scenario: bad, Type: s.Types[0], A: a, B: b})
 				break
 			}
 		}
 	}
 	t.Logf("%d swaps", len(cases))
 	for _, r := range interop.Run(context.Background(), cases, nil, interop.Options{Jobs: 2}).Results {
-		if r.Verdict != interop.Fail && r.Verdict != interop.Unsupported {
+		if r.Verdict != scenario.Fail && r.Verdict != scenario.Unsupported {
 			t.Errorf("%s: %s: %s\n%s", r.Name, r.Verdict, r.Why, strings.Join(r.Transcript, "\n"))
 		}
 	}

@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // honest is a peer that is right in everything, in a process of its own.
-func honest(t *testing.T) *interop.Peer {
+func honest(t *testing.T) *scenario.Peer {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "fake")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "../peers/fakes")
@@ -23,15 +25,15 @@ func honest(t *testing.T) *interop.Peer {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p := interop.Program("honest", program)
-	if err := p.Probe(interop.DefaultTimeout); err != nil {
+	p := scenario.Program("honest", program)
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // text is a transcript as it is written.
-func text(t *testing.T, s *interop.Scenario) []string {
+func text(t *testing.T, s *scenario.Scenario) []string {
 	t.Helper()
 	b, err := os.ReadFile(s.Name + ".txt")
 	if err != nil {
@@ -42,21 +44,21 @@ func text(t *testing.T, s *interop.Scenario) []string {
 
 // A tampered transcript has one answer in the place of another.
 type tampered struct {
-	scenario *interop.Scenario
-	of       *interop.Scenario // as it was
+	scenario *scenario.Scenario
+	of       *scenario.Scenario // as it was
 	line     int
 	answer   string
 }
 
 // cast is who plays a scenario here: the peer that is right, and the runner where
 // that plays in any case.
-func cast(s *interop.Scenario, p, self *interop.Peer) (a, b *interop.Peer) {
+func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 	switch s.Play {
-	case interop.PlayKernel:
+	case scenario.PlayKernel:
 		return self.Kernel(), self.Kernel()
-	case interop.PlaySender:
+	case scenario.PlaySender:
 		return p, self
-	case interop.PlayReceiver:
+	case scenario.PlayReceiver:
 		return self, p
 	}
 	return p, p
@@ -64,18 +66,18 @@ func cast(s *interop.Scenario, p, self *interop.Peer) (a, b *interop.Peer) {
 
 // ofTheRunner tells whether it is the runner that answers, whoever the peers are:
 // what is expected of it then need not be all that it tells.
-func ofTheRunner(s *interop.Scenario, role interop.Role) bool {
-	return s.Play == interop.PlayKernel || s.Play == interop.PlaySender && role == interop.RoleB ||
-		s.Play == interop.PlayReceiver && role == interop.RoleA
+func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
+	return s.Play == scenario.PlayKernel || s.Play == scenario.PlaySender && role == scenario.RoleB ||
+		s.Play == scenario.PlayReceiver && role == scenario.RoleA
 }
 
 // tamper puts each wrong answer in the place of each right one. Where the rest needs
 // a name that the right answer had, it is left out, and so is what is no transcript then.
-func tamper(t *testing.T, s *interop.Scenario) (list []tampered) {
+func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 	t.Helper()
 	lines := text(t, s)
 	for _, st := range s.Steps {
-		if st.Kind != interop.StepHear {
+		if st.Kind != scenario.StepHear {
 			continue
 		}
 		before := len(list)
@@ -86,9 +88,9 @@ func tamper(t *testing.T, s *interop.Scenario) (list []tampered) {
 			for i := range st.Wants[1:] {
 				changed[st.Line+i] = "" // the alternatives stand directly below
 			}
-			bad, err := interop.ParseScenario(s.Name, []byte(strings.Join(changed, "\n")))
+			bad, err := scenario.Parse(s.Name, []byte(strings.Join(changed, "\n")))
 			if err != nil {
-				bad, err = interop.ParseScenario(s.Name, []byte(strings.Join(changed[:st.Line], "\n")))
+				bad, err = scenario.Parse(s.Name, []byte(strings.Join(changed[:st.Line], "\n")))
 			}
 			if err == nil {
 				list = append(list, tampered{bad, s, st.Line, wrong})
@@ -155,15 +157,15 @@ func contradicts(answer, right string) bool {
 
 // near tells whether two lines are close to each other: where the runner goes through
 // a table of lengths, the answers to the others are as many as these.
-func near(st, other interop.Step) bool {
+func near(st, other scenario.Step) bool {
 	return max(st.Line-other.Line, other.Line-st.Line) <= 8
 }
 
 // wrongAnswers are those of the other lines, and what is right but in one thing.
-func wrongAnswers(s *interop.Scenario, st interop.Step) (wrong []string) {
+func wrongAnswers(s *scenario.Scenario, st scenario.Step) (wrong []string) {
 	right := st.Wants[0].Text
 	add := func(answer string) {
-		same := func(w interop.Want) bool {
+		same := func(w scenario.Want) bool {
 			return label.ReplaceAllString(w.Text, "") == label.ReplaceAllString(answer, "")
 		}
 		if ofTheRunner(s, st.Role) && !contradicts(answer, right) {
@@ -174,7 +176,7 @@ func wrongAnswers(s *interop.Scenario, st interop.Step) (wrong []string) {
 		}
 	}
 	for _, other := range s.Steps {
-		if other.Kind == interop.StepHear && (!ofTheRunner(s, st.Role) || near(st, other)) {
+		if other.Kind == scenario.StepHear && (!ofTheRunner(s, st.Role) || near(st, other)) {
 			add(other.Wants[0].Text)
 		}
 	}
@@ -205,40 +207,40 @@ func wrongAnswers(s *interop.Scenario, st interop.Step) (wrong []string) {
 // wrong one in its place is noticed, at that line.
 func TestEveryAnswerMatters(t *testing.T) {
 	p := honest(t)
-	self, err := interop.Runner()
+	self, err := process.Runner()
 	if err != nil {
 		t.Fatal(err)
 	}
 	lies := map[string]tampered{} // by the names of their cases
-	var right, wrong []interop.Case
+	var right, wrong []scenario.Case
 	for _, s := range scenarios(t) {
 		a, b := cast(s, p, self)
 		for _, socketType := range s.Types {
-			right = append(right, interop.Case{Scenario: s, Type: socketType, A: a, B: b})
+			right = append(right, scenario.Case{Scenario: s, Type: socketType, A: a, B: b})
 		}
 		for i, lie := range tamper(t, s) {
 			lie.scenario.Name += "-" + strconv.Itoa(i)
-			c := interop.Case{Scenario: lie.scenario, Type: s.Types[0], A: a, B: b}
+			c := scenario.Case{Scenario: lie.scenario, Type: s.Types[0], A: a, B: b}
 			lies[c.Name()] = lie
 			wrong = append(wrong, c)
 		}
 	}
-	unsupported := map[*interop.Scenario]bool{}
+	unsupported := map[*scenario.Scenario]bool{}
 	for _, r := range interop.Run(context.Background(), right, nil, interop.Options{Jobs: 2}).Results {
 		switch s := r.Case.Scenario; {
-		case r.Verdict == interop.Unsupported && (len(s.Needs) > 0 || len(s.Files) > 0):
+		case r.Verdict == scenario.Unsupported && (len(s.Needs) > 0 || len(s.Files) > 0):
 			t.Logf("not played: %s: %s", r.Name, r.Why)
 			unsupported[s] = true
-		case r.Verdict != interop.Pass:
+		case r.Verdict != scenario.Pass:
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
-	wrong = slices.DeleteFunc(wrong, func(c interop.Case) bool { return unsupported[lies[c.Name()].of] })
+	wrong = slices.DeleteFunc(wrong, func(c scenario.Case) bool { return unsupported[lies[c.Name()].of] })
 	t.Logf("%d scenarios, %d wrong answers in them", len(scenarios(t)), len(wrong))
 	for _, r := range interop.Run(context.Background(), wrong, nil, interop.Options{Jobs: 2}).Results {
 		lie := lies[r.Name]
-		if r.Verdict != interop.Fail || !slices.ContainsFunc(r.Findings, func(f interop.Finding) bool {
-			return f.Line == lie.line && (f.Check == interop.CheckAnswer || f.Check == interop.CheckFile)
+		if r.Verdict != scenario.Fail || !slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool {
+			return f.Line == lie.line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
 		}) {
 			t.Errorf("%s:%d: %q is not noticed: %s: %s%v", lie.scenario.Name, lie.line, lie.answer, r.Verdict, r.Why, r.Findings)
 		}

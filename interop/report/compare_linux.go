@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // A Change is a case that came out otherwise in a later run.
@@ -42,7 +42,7 @@ type Comparison struct {
 // expected makes it no better.
 func Compare(old, new *Report) Comparison {
 	var c Comparison
-	now := map[string]interop.Result{}
+	now := map[string]scenario.Result{}
 	for _, r := range new.Cases {
 		now[r.Name] = r
 	}
@@ -80,23 +80,23 @@ const (
 	failed
 )
 
-func standing(r interop.Result) int {
+func standing(r scenario.Result) int {
 	switch r.Verdict {
-	case interop.Pass:
+	case scenario.Pass:
 		return passed
-	case interop.Fixed:
+	case scenario.Fixed:
 		if len(r.Findings) == 0 {
 			return passed
 		}
 		return failed // not all that was expected is mended
-	case interop.Fail, interop.Expected, interop.Flaky:
+	case scenario.Fail, scenario.Expected, scenario.Flaky:
 		return failed
 	}
 	return silent
 }
 
 // found lists CHECK@PEER of what was found.
-func found(r interop.Result) []string {
+func found(r scenario.Result) []string {
 	keys := map[string]bool{}
 	for _, f := range r.Findings {
 		keys[fmt.Sprintf("%s@%s", f.Check, f.Peer)] = true
@@ -106,7 +106,7 @@ func found(r interop.Result) []string {
 
 // cameOut tells the verdict, and what was found, without what differs from run to
 // run.
-func cameOut(r interop.Result) string {
+func cameOut(r scenario.Result) string {
 	return strings.Join(append([]string{string(r.Verdict)}, found(r)...), " ")
 }
 

@@ -6,36 +6,36 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 func TestCompare(t *testing.T) {
-	leak := []interop.Finding{{Check: interop.CheckLeak, Peer: "x", Text: "4 is open"}, {Check: interop.CheckAnswer, Peer: "x", Text: "n is 2"}}
-	same := []interop.Finding{{Check: interop.CheckAnswer, Peer: "x", Text: "n is 3"}, {Check: interop.CheckLeak, Peer: "x", Text: "5 is open"}, leak[0]}
+	leak := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "x", Text: "4 is open"}, {Check: scenario.CheckAnswer, Peer: "x", Text: "n is 2"}}
+	same := []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: "n is 3"}, {Check: scenario.CheckLeak, Peer: "x", Text: "5 is open"}, leak[0]}
 	old, new := &Report{}, &Report{}
 	for _, c := range []struct {
 		name   string
-		before interop.Result
-		after  interop.Result
+		before scenario.Result
+		after  scenario.Result
 	}{
-		{"same", interop.Result{Verdict: interop.Pass}, interop.Result{Verdict: interop.Pass}},
-		{"same-found", interop.Result{Verdict: interop.Fail, Findings: leak}, interop.Result{Verdict: interop.Fail, Findings: same}},
-		{"unsupported", interop.Result{Verdict: interop.Unsupported, Why: "x"}, interop.Result{Verdict: interop.Unsupported, Why: "y"}},
-		{"broke", interop.Result{Verdict: interop.Pass, Hash: "a"}, interop.Result{Verdict: interop.Fail, Hash: "b", Findings: leak}},
-		{"broke-as-expected", interop.Result{Verdict: interop.Pass}, interop.Result{Verdict: interop.Expected, Findings: leak}},
-		{"silent", interop.Result{Verdict: interop.Pass}, interop.Result{Verdict: interop.NotRun}},
-		{"learned-to-fail", interop.Result{Verdict: interop.Unsupported}, interop.Result{Verdict: interop.Fail}},
-		{"gone", interop.Result{Verdict: interop.Pass}, interop.Result{}},
-		{"gone-red", interop.Result{Verdict: interop.Fail}, interop.Result{}},
-		{"mended", interop.Result{Verdict: interop.Expected, Findings: leak}, interop.Result{Verdict: interop.Fixed}},
-		{"learned", interop.Result{Verdict: interop.Unsupported}, interop.Result{Verdict: interop.Pass}},
-		{"more", interop.Result{Verdict: interop.Fail, Findings: leak[:1]}, interop.Result{Verdict: interop.Fail, Findings: leak}},
-		{"another", interop.Result{Verdict: interop.Expected, Findings: leak[:1]}, interop.Result{Verdict: interop.Expected, Findings: leak[1:]}},
-		{"less", interop.Result{Verdict: interop.Fail, Findings: leak}, interop.Result{Verdict: interop.Fail, Findings: leak[:1]}},
-		{"mended-in-part", interop.Result{Verdict: interop.Expected, Findings: leak}, interop.Result{Verdict: interop.Fixed, Findings: leak[:1]}},
-		{"broke-in-part", interop.Result{Verdict: interop.Pass}, interop.Result{Verdict: interop.Fixed, Findings: leak[:1]}},
-		{"known", interop.Result{Verdict: interop.Fail, Findings: leak}, interop.Result{Verdict: interop.Expected, Findings: leak}},
-		{"new", interop.Result{}, interop.Result{Verdict: interop.Fail}},
+		{"same", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Pass}},
+		{"same-found", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Fail, Findings: same}},
+		{"unsupported", scenario.Result{Verdict: scenario.Unsupported, Why: "x"}, scenario.Result{Verdict: scenario.Unsupported, Why: "y"}},
+		{"broke", scenario.Result{Verdict: scenario.Pass, Hash: "a"}, scenario.Result{Verdict: scenario.Fail, Hash: "b", Findings: leak}},
+		{"broke-as-expected", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
+		{"silent", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.NotRun}},
+		{"learned-to-fail", scenario.Result{Verdict: scenario.Unsupported}, scenario.Result{Verdict: scenario.Fail}},
+		{"gone", scenario.Result{Verdict: scenario.Pass}, scenario.Result{}},
+		{"gone-red", scenario.Result{Verdict: scenario.Fail}, scenario.Result{}},
+		{"mended", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.Fixed}},
+		{"learned", scenario.Result{Verdict: scenario.Unsupported}, scenario.Result{Verdict: scenario.Pass}},
+		{"more", scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}, scenario.Result{Verdict: scenario.Fail, Findings: leak}},
+		{"another", scenario.Result{Verdict: scenario.Expected, Findings: leak[:1]}, scenario.Result{Verdict: scenario.Expected, Findings: leak[1:]}},
+		{"less", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
+		{"mended-in-part", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
+		{"broke-in-part", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
+		{"known", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
+		{"new", scenario.Result{}, scenario.Result{Verdict: scenario.Fail}},
 	} {
 		c.before.Name, c.after.Name = c.name, c.name
 		if c.before.Verdict != "" {

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -17,11 +19,11 @@ import (
 func (r *Report) Console(w io.Writer) error {
 	out := &printer{w: w}
 	for _, c := range r.Cases {
-		if !c.AsExpected() || c.Verdict == interop.NotRun {
+		if !c.AsExpected() || c.Verdict == scenario.NotRun {
 			out.failure(c)
 		}
 	}
-	for _, t := range interop.SocketTypes {
+	for _, t := range contract.SocketTypes {
 		var matrix strings.Builder
 		_ = r.Matrix(&matrix, t) // a Builder takes everything
 		if matrix.Len() > 0 {
@@ -49,7 +51,7 @@ func (p *printer) printf(format string, args ...any) {
 // the report's.
 func (p *printer) block(indent, text string) { p.printf("%s\n", display.Block(indent, text)) }
 
-func (p *printer) failure(c interop.Result) {
+func (p *printer) failure(c scenario.Result) {
 	p.printf("%s: %s\n", c.Verdict, c.Name)
 	if c.Why != "" {
 		p.block("    ", c.Why)

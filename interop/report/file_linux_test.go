@@ -17,7 +17,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // plain is a report as it is read again: what is not in the file is the case itself.
@@ -25,7 +25,7 @@ func plain(t *testing.T) *Report {
 	t.Helper()
 	r := small(t)
 	for i := range r.Cases {
-		r.Cases[i].Case = interop.Case{}
+		r.Cases[i].Case = scenario.Case{}
 	}
 	return r
 }
@@ -206,8 +206,8 @@ func TestJUnit(t *testing.T) {
 	if fmt.Sprint(suites) != "[basics kernel/gc limits]" {
 		t.Errorf("got %v", suites)
 	}
-	as := map[interop.Verdict]string{interop.Pass: "pass", interop.Fail: "failure", interop.Fixed: "failure", interop.Flaky: "failure",
-		interop.Expected: "skipped", interop.Unsupported: "skipped", interop.NotRun: "error"}
+	as := map[scenario.Verdict]string{scenario.Pass: "pass", scenario.Fail: "failure", scenario.Fixed: "failure", scenario.Flaky: "failure",
+		scenario.Expected: "skipped", scenario.Unsupported: "skipped", scenario.NotRun: "error"}
 	for _, c := range r.Cases {
 		if verdicts[c.Name] != as[c.Verdict] {
 			t.Errorf("%s, %s, is %s", c.Name, c.Verdict, verdicts[c.Name])
@@ -326,7 +326,7 @@ func TestMarkdownIsBounded(t *testing.T) {
 			word = strings.Repeat("\u20ac", c.longLine/3)
 		}
 		for range c.cases {
-			r.Cases = append(r.Cases, interop.Result{Name: "basics/pass/stream/x/x", Verdict: interop.Fail, Transcript: slices.Repeat([]string{"A< ok " + word}, c.lines)})
+			r.Cases = append(r.Cases, scenario.Result{Name: "basics/pass/stream/x/x", Verdict: scenario.Fail, Transcript: slices.Repeat([]string{"A< ok " + word}, c.lines)})
 		}
 		for i := range c.peers {
 			r.Peers = append(r.Peers, Peer{Name: fmt.Sprint("gone", i), NotRun: strings.Repeat("<", 100)})

@@ -5,7 +5,8 @@ import (
 	"html/template"
 	"io"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 //go:embed page.html
@@ -34,7 +35,7 @@ func (r *Report) HTML(w io.Writer) error {
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.Located())
 		}
-		if c.Verdict == interop.Expected {
+		if c.Verdict == scenario.Expected {
 			next.Findings = append(next.Findings, c.Reasons...)
 		}
 		rows = append(rows, next)
@@ -47,5 +48,5 @@ func (r *Report) HTML(w io.Writer) error {
 		replay = "scm interop replay REPORT.json#" // as --report would have kept it
 	}
 	return pageTemplate.Execute(w, map[string]any{"Report": r.head(), "Cases": rows, "Rules": rules, "Replay": replay,
-		"Types": interop.SocketTypes, "Kernel": interop.KernelName})
+		"Types": contract.SocketTypes, "Kernel": scenario.KernelName})
 }

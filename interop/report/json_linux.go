@@ -11,7 +11,8 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/display"
 )
@@ -35,8 +36,8 @@ type Stream struct {
 
 // streamed is a line of a stream but the first.
 type streamed struct {
-	Case *interop.Result `json:"case,omitempty"`
-	End  *Report         `json:"end,omitempty"`
+	Case *scenario.Result `json:"case,omitempty"`
+	End  *Report          `json:"end,omitempty"`
 }
 
 // NewStream begins to write a report to a file. It waits for the reader of a FIFO until ctx
@@ -62,7 +63,7 @@ func (r *Report) NewStream(ctx context.Context, file string) (*Stream, error) {
 // head is the report without its cases.
 func (r *Report) head() *Report {
 	head := *r
-	head.Cases = []interop.Result{}
+	head.Cases = []scenario.Result{}
 	return &head
 }
 
@@ -78,7 +79,7 @@ func (s *Stream) line(v any) {
 }
 
 // Case writes a case.
-func (s *Stream) Case(c interop.Result) { s.line(streamed{Case: &c}) }
+func (s *Stream) Case(c scenario.Result) { s.line(streamed{Case: &c}) }
 
 // Close writes the end. The error is the first that there was.
 func (s *Stream) Close(r *Report) error {
@@ -130,7 +131,7 @@ func Read(file string) (*Report, error) {
 
 // check tells what is wrong with the words of a report that somebody else wrote.
 func (r *Report) check() error {
-	if kind := r.System.Kind; kind != "" && !slices.Contains(interop.Kernels, kind) {
+	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.Kernels, kind) {
 		return fmt.Errorf("no such kernel: %q", kind)
 	}
 	seen := map[string]bool{}
@@ -140,10 +141,10 @@ func (r *Report) check() error {
 			return fmt.Errorf("not the name of a peer: %q", p.Name)
 		case seen[p.Name]:
 			return fmt.Errorf("two peers are named %q", p.Name)
-		case len(p.Command) == 0 && p.NotRun == "" && p.Name != interop.RunnerName:
+		case len(p.Command) == 0 && p.NotRun == "" && p.Name != scenario.RunnerName:
 			return fmt.Errorf("the peer %q has neither a command nor not_run", p.Name)
 		}
 		seen[p.Name] = true
 	}
-	return interop.CheckResults(r.Cases)
+	return scenario.CheckResults(r.Cases)
 }

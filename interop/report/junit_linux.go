@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // The elements of a JUnit report, as CI servers read it: a suite a group of
@@ -58,16 +58,16 @@ func (r *Report) JUnit(w io.Writer) error {
 	all := junit{Name: "scm interop"}
 	at := map[string]*junitSuite{}
 	for _, c := range r.Cases {
-		scenario, socketType, a, b := split(c.Name)
-		group, _, _ := strings.Cut(scenario, "/")
+		name, socketType, a, b := split(c.Name)
+		group, _, _ := strings.Cut(name, "/")
 		if c.Kernel() {
-			group = interop.KernelName + "/" + group
+			group = scenario.KernelName + "/" + group
 		}
 		if at[group] == nil {
 			at[group] = &junitSuite{Name: group}
 			all.Suites = append(all.Suites, at[group])
 		}
-		test := junitCase{Class: scenario, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: strings.Join(Trace(c), "\n")}
+		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: strings.Join(Trace(c), "\n")}
 		all.add(&test, c)
 		at[group].add(&test, c)
 		at[group].Cases = append(at[group].Cases, test)
@@ -85,25 +85,25 @@ func (r *Report) JUnit(w io.Writer) error {
 	return err
 }
 
-func (counts *junitCounts) add(test *junitCase, c interop.Result) {
+func (counts *junitCounts) add(test *junitCase, c scenario.Result) {
 	counts.Tests++
 	counts.Seconds += seconds(c.Seconds)
 	text := &junitText{Message: summary(c), Text: strings.Join(c.Transcript, "\n")}
 	switch c.Verdict {
-	case interop.Fail, interop.Fixed, interop.Flaky:
+	case scenario.Fail, scenario.Fixed, scenario.Flaky:
 		counts.Failures++
 		test.Failure = text
-	case interop.NotRun:
+	case scenario.NotRun:
 		counts.Errors++
 		test.Error = text
-	case interop.Expected, interop.Unsupported:
+	case scenario.Expected, scenario.Unsupported:
 		counts.Skipped++
 		test.Skipped = &junitText{Message: summary(c)}
 	}
 }
 
 // summary is what there is to say of a case, but for its transcript.
-func summary(c interop.Result) string {
+func summary(c scenario.Result) string {
 	lines := []string{string(c.Verdict)}
 	if c.Why != "" {
 		lines = append(lines, c.Why)
@@ -111,7 +111,7 @@ func summary(c interop.Result) string {
 	for _, f := range c.Findings {
 		lines = append(lines, f.String())
 	}
-	if c.Verdict == interop.Expected {
+	if c.Verdict == scenario.Expected {
 		lines = append(lines, c.Reasons...)
 	}
 	return strings.Join(lines, ": ")

@@ -8,7 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -51,7 +52,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	room := mostBytes - len(peers)
 	failures, told, traces := 0, 0, 0
 	for _, c := range r.Cases {
-		if c.AsExpected() && c.Verdict != interop.NotRun {
+		if c.AsExpected() && c.Verdict != scenario.NotRun {
 			continue
 		}
 		if failures++; failures > mostFailures {
@@ -59,7 +60,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 		if c.Trace != nil {
 			if traces++; traces > mostTraces {
-				c.Trace = &interop.Trace{Why: "the other forms of the report have what was recorded"}
+				c.Trace = &scenario.Trace{Why: "the other forms of the report have what was recorded"}
 			}
 		}
 		// The smaller ones may still have room.
@@ -122,7 +123,7 @@ func escaped(word string) string {
 }
 
 // details are what a reader opens.
-func details(c interop.Result) string {
+func details(c scenario.Result) string {
 	var b strings.Builder
 	for _, l := range slices.Concat([]string{summary(c)}, c.Transcript, Trace(c)) {
 		if b.WriteString(display.Block("", l) + "\n"); b.Len() > mostOfCase {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,18 +21,18 @@ const Schema = 2
 
 // A Report is a run, for reading by programs.
 type Report struct {
-	Schema    int              `json:"schema"`
-	Version   string           `json:"version"` // of scm
-	System    System           `json:"system"`
-	Started   time.Time        `json:"started"`
-	Seconds   float64          `json:"seconds"`
-	Peers     []Peer           `json:"peers"`
-	Totals    Totals           `json:"totals"`    // of the cases of peers
-	Kernel    Totals           `json:"kernel"`    // of those of the kernel, which are counted apart
-	Witnesses map[string]int   `json:"witnesses"` // how the kernel told which descriptor is which
-	Aside     []string         `json:"aside"`     // expectations for peers that were not built, or another kernel
-	Cut       string           `json:"cut,omitempty"`
-	Cases     []interop.Result `json:"cases"`
+	Schema    int               `json:"schema"`
+	Version   string            `json:"version"` // of scm
+	System    System            `json:"system"`
+	Started   time.Time         `json:"started"`
+	Seconds   float64           `json:"seconds"`
+	Peers     []Peer            `json:"peers"`
+	Totals    Totals            `json:"totals"`    // of the cases of peers
+	Kernel    Totals            `json:"kernel"`    // of those of the kernel, which are counted apart
+	Witnesses map[string]int    `json:"witnesses"` // how the kernel told which descriptor is which
+	Aside     []string          `json:"aside"`     // expectations for peers that were not built, or another kernel
+	Cut       string            `json:"cut,omitempty"`
+	Cases     []scenario.Result `json:"cases"`
 
 	// Replay is what to type to play a case again, up to its name: no form but HTML
 	// has it, and none if the run keeps no JSON report.
@@ -48,7 +51,7 @@ type System struct {
 type Peer struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command,omitempty"`
-	interop.Hello
+	contract.Hello
 	NotRun string `json:"not_run,omitempty"` // why
 	Totals Totals `json:"totals"`            // of the cases in which it played
 }
@@ -70,21 +73,21 @@ func (t Totals) Verdicts() int { return t.Pass + t.Expected + t.Unexpected() }
 // Unexpected is how many cases are not as expected.
 func (t Totals) Unexpected() int { return t.Fail + t.Fixed + t.Flaky }
 
-func (t *Totals) count(v interop.Verdict) {
+func (t *Totals) count(v scenario.Verdict) {
 	switch v {
-	case interop.Pass:
+	case scenario.Pass:
 		t.Pass++
-	case interop.Expected:
+	case scenario.Expected:
 		t.Expected++
-	case interop.Fail:
+	case scenario.Fail:
 		t.Fail++
-	case interop.Fixed:
+	case scenario.Fixed:
 		t.Fixed++
-	case interop.Flaky:
+	case scenario.Flaky:
 		t.Flaky++
-	case interop.Unsupported:
+	case scenario.Unsupported:
 		t.Unsupported++
-	case interop.NotRun:
+	case scenario.NotRun:
 		t.NotRun++
 	}
 }
@@ -96,14 +99,14 @@ func (r *Report) AsExpected() bool { return r.Totals.Unexpected()+r.Kernel.Unexp
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
 // Begin makes the report of a run that begins. The runner counts as a peer.
-func Begin(version string, peers []*interop.Peer, x *interop.Expectations) *Report {
+func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Report {
 	r := &Report{
 		Schema:  Schema,
 		Version: version,
 		System:  system(),
 		Started: time.Now().UTC(),
 		Aside:   []string{},
-		Cases:   []interop.Result{},
+		Cases:   []scenario.Result{},
 	}
 	for _, e := range x.Aside {
 		r.Aside = append(r.Aside, e.String())
@@ -148,7 +151,7 @@ func split(name string) (scenario, socketType, a, b string) {
 }
 
 func system() System {
-	s := System{Kind: interop.ThisKernel(), User: os.Getuid()}
+	s := System{Kind: witness.ThisKernel(), User: os.Getuid()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		s.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])

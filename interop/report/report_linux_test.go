@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
-func parse(t *testing.T, name, text string) *interop.Scenario {
+func parse(t *testing.T, name, text string) *scenario.Scenario {
 	t.Helper()
-	s, err := interop.ParseScenario(name, []byte("# A rule.\n# Its source.\n"+text+"A> end\nA< ok\n"))
+	s, err := scenario.Parse(name, []byte("# A rule.\n# Its source.\n"+text+"A> end\nA< ok\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,50 +30,50 @@ func small(t *testing.T) *Report {
 	pass := parse(t, "basics/pass", "on stream dgram\n")
 	limit := parse(t, "limits/many", "on stream\n")
 	asked := parse(t, "gc/asked", "on stream dgram\nplay kernel\n")
-	x, y, self := interop.Program("x", "x"), interop.Program("libre", "libre"), &interop.Peer{Name: interop.RunnerName}
-	x.Hello = interop.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
-	y.Hello = interop.Hello{Lang: "rust", Version: "0.30.1"}
-	self.Hello = interop.Hello{Lang: "go", Version: "0"}
-	kernel := &interop.Peer{Name: interop.KernelName}
-	gone := interop.Missing("gone", "no C compiler (gcc) in PATH")
+	x, y, self := scenario.Program("x", "x"), scenario.Program("libre", "libre"), &scenario.Peer{Name: scenario.RunnerName}
+	x.Hello = contract.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
+	y.Hello = contract.Hello{Lang: "rust", Version: "0.30.1"}
+	self.Hello = contract.Hello{Lang: "go", Version: "0"}
+	kernel := &scenario.Peer{Name: scenario.KernelName}
+	gone := scenario.Missing("gone", "no C compiler (gcc) in PATH")
 
-	result := func(s *interop.Scenario, socketType string, a, b *interop.Peer, r interop.Result) interop.Result {
-		r.Case = interop.Case{Scenario: s, Type: socketType, A: a, B: b}
+	result := func(s *scenario.Scenario, socketType string, a, b *scenario.Peer, r scenario.Result) scenario.Result {
+		r.Case = scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
 		r.Name, r.Hash = r.Case.Name(), s.Hash
 		return r
 	}
-	leak := interop.Finding{Check: interop.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and nobody was told"}
-	cloexec := interop.Finding{Check: interop.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
+	leak := scenario.Finding{Check: scenario.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and nobody was told"}
+	cloexec := scenario.Finding{Check: scenario.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
 	runners := cloexec
-	runners.Peer = interop.RunnerName
+	runners.Peer = scenario.RunnerName
 	o := interop.Outcome{
-		Results: []interop.Result{
-			result(pass, "stream", x, y, interop.Result{Verdict: interop.Pass}),
-			result(limit, "stream", x, y, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
-			result(pass, "stream", y, x, interop.Result{Verdict: interop.Expected, Findings: []interop.Finding{cloexec}, Reasons: []string{"a known bug"}}),
-			result(limit, "stream", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no multi"}),
-			result(pass, "stream", self, y, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{leak, runners},
+		Results: []scenario.Result{
+			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass}),
+			result(limit, "stream", x, y, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
+			result(pass, "stream", y, x, scenario.Result{Verdict: scenario.Expected, Findings: []scenario.Finding{cloexec}, Reasons: []string{"a known bug"}}),
+			result(limit, "stream", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
+			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
-				Trace:      &interop.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
-			result(limit, "stream", self, y, interop.Result{Verdict: interop.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
-			result(pass, "stream", y, self, interop.Result{Verdict: interop.NotRun, Why: "libre: the peer ended"}),
-			result(pass, "stream", self, self, interop.Result{Verdict: interop.Pass}),
-			result(limit, "stream", self, self, interop.Result{Verdict: interop.Pass}),
-			result(pass, "dgram", x, self, interop.Result{Verdict: interop.Unsupported, Why: "x: no dgram"}),
-			result(pass, "dgram", self, self, interop.Result{Verdict: interop.Pass}),
-			result(limit, "dgram", y, y, interop.Result{Verdict: interop.Flaky, Tries: 2, Why: "fail at first, and pass when it was played for the 2. time"}),
-			result(asked, "dgram", kernel, kernel, interop.Result{Verdict: interop.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
-			result(asked, "stream", kernel, kernel, interop.Result{Verdict: interop.Fail, Findings: []interop.Finding{
-				{Check: interop.CheckAnswer, Peer: "kernel", Line: 4, Text: "answered \"ok\" </script> ```"}}}),
+				Trace:      &scenario.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
+			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
+			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
+			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
+			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
+			result(pass, "dgram", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no dgram"}),
+			result(pass, "dgram", self, self, scenario.Result{Verdict: scenario.Pass}),
+			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass when it was played for the 2. time"}),
+			result(asked, "dgram", kernel, kernel, scenario.Result{Verdict: scenario.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
+			result(asked, "stream", kernel, kernel, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{
+				{Check: scenario.CheckAnswer, Peer: "kernel", Line: 4, Text: "answered \"ok\" </script> ```"}}}),
 		},
 		Witnesses: map[string]int{"kcmp": 12, "O_APPEND": 3},
 		Cut:       errors.New("interrupt"),
 	}
-	aside, err := interop.ParseExpectations([]byte("** leak@gone why\n** answer@gone why"))
+	aside, err := scenario.ParseExpectations([]byte("** leak@gone why\n** answer@gone why"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Begin("v1.0.0", []*interop.Peer{x, y, gone, self}, &interop.Expectations{Aside: aside})
+	r := Begin("v1.0.0", []*scenario.Peer{x, y, gone, self}, &scenario.Expectations{Aside: aside})
 	r.End(o)
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
 	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345
@@ -206,7 +208,7 @@ func TestConsole(t *testing.T) {
 
 // Of a run in which nothing was played, there is no matrix.
 func TestConsoleOfNothing(t *testing.T) {
-	r := Begin("v1.0.0", []*interop.Peer{{Name: "x"}, interop.Missing("y", "not given"), interop.Missing("z", "not given")}, &interop.Expectations{})
+	r := Begin("v1.0.0", []*scenario.Peer{{Name: "x"}, scenario.Missing("y", "not given"), scenario.Missing("z", "not given")}, &scenario.Expectations{})
 	r.End(interop.Outcome{})
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64"}
 	r.Seconds = 0
@@ -264,7 +266,7 @@ func TestJSON(t *testing.T) {
 	}
 	// What is not in the file is the case itself.
 	for i := range r.Cases {
-		r.Cases[i].Case = interop.Case{}
+		r.Cases[i].Case = scenario.Case{}
 	}
 	if !reflect.DeepEqual(&got, r) {
 		t.Errorf("got %+v\nwant %+v", got, r)

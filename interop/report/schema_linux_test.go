@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // object is what schema.json tells of one.
@@ -57,7 +57,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	schema.Defs["report"] = schema.object
-	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "peer": Peer{}, "case": interop.Result{}, "finding": interop.Finding{}, "trace": interop.Trace{}}
+	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "peer": Peer{}, "case": scenario.Result{}, "finding": scenario.Finding{}, "trace": scenario.Trace{}}
 	for name, def := range schema.Defs {
 		if types[name] == nil {
 			t.Errorf("%s is no part of a report", name)
@@ -78,16 +78,16 @@ func TestSchema(t *testing.T) {
 		t.Errorf("it is schema %s, and not %d", got, Schema)
 	}
 	var checks []string
-	for _, c := range interop.Checks {
+	for _, c := range scenario.Checks {
 		checks = append(checks, string(c))
 	}
 	if got := schema.Defs["finding"].Properties["check"].Enum; !slices.Equal(got, checks) {
 		t.Errorf("checks are %v, and not %v", checks, got)
 	}
-	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, interop.Kernels) {
-		t.Errorf("kinds of kernels are %v, and not %v", interop.Kernels, got)
+	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, scenario.Kernels) {
+		t.Errorf("kinds of kernels are %v, and not %v", scenario.Kernels, got)
 	}
-	verdicts := []interop.Verdict{interop.Pass, interop.Fail, interop.Expected, interop.Fixed, interop.Flaky, interop.Unsupported, interop.NotRun}
+	verdicts := []scenario.Verdict{scenario.Pass, scenario.Fail, scenario.Expected, scenario.Fixed, scenario.Flaky, scenario.Unsupported, scenario.NotRun}
 	if got := schema.Defs["case"].Properties["verdict"].Enum; fmt.Sprint(got) != fmt.Sprint(verdicts) {
 		t.Errorf("verdicts are %v, and not %v", verdicts, got)
 	}

@@ -3,11 +3,11 @@ package report
 import (
 	"fmt"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // Trace tells what was recorded of a case, in lines; none if nothing was.
-func Trace(c interop.Result) []string {
+func Trace(c scenario.Result) []string {
 	t := c.Trace
 	if t == nil {
 		return nil

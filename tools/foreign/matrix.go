@@ -14,7 +14,8 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
 )
@@ -157,12 +158,12 @@ func (g ground) writeExpected() error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(e interop.Expectation) bool { return !e.On(interop.KernelLinux) })
+	list = slices.DeleteFunc(list, func(e scenario.Expectation) bool { return !e.On(scenario.KernelLinux) })
 	if g.narrow() {
-		list = slices.DeleteFunc(list, func(e interop.Expectation) bool {
+		list = slices.DeleteFunc(list, func(e scenario.Expectation) bool {
 			return slices.Contains(narrowHeld, e.Pattern.String()+" "+string(e.Check))
 		})
-		more, err := interop.ParseExpectations([]byte(narrowExpected))
+		more, err := scenario.ParseExpectations([]byte(narrowExpected))
 		if err != nil {
 			return err
 		}
@@ -208,18 +209,18 @@ func (g ground) readTotals(file string) (t matrixTotals, err error) {
 	if err != nil {
 		return t, err
 	}
-	var report struct{ Cases []interop.Result }
+	var report struct{ Cases []scenario.Result }
 	if err := json.Unmarshal(text, &report); err != nil {
 		return t, err
 	}
 	t.unsupported = map[string]int{}
 	for _, c := range report.Cases {
 		switch c.Verdict {
-		case interop.Pass:
+		case scenario.Pass:
 			t.pass++
-		case interop.Expected:
+		case scenario.Expected:
 			t.expected++
-		case interop.Unsupported:
+		case scenario.Unsupported:
 			t.unsupported[g.unnamed(c.Why)]++
 		default:
 			t.failures = append(t.failures, fmt.Sprintf("%s: %s", c.Name, c.Verdict))

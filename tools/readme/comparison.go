@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/report"
 )
@@ -19,11 +21,11 @@ import (
 type column struct {
 	name      string
 	asks      string // what docs/comparison.md says of it
-	role      interop.Role
+	role      scenario.Role
 	scenarios []string // patterns
 	except    []string // patterns of those that are another column's
 	otherwise []string // patterns, for a peer that plays none of the scenarios
-	checks    []interop.Check
+	checks    []scenario.Check
 	yes       string // nothing was found
 	none      string // the peer plays none of them
 }
@@ -32,64 +34,64 @@ var columns = []column{
 	{
 		name: "descriptors", asks: "It sends and receives a message with 253 descriptors, the most that Linux takes.",
 		scenarios: []string{"limits/limit-253-ok"},
-		checks:    []interop.Check{interop.CheckAnswer, interop.CheckFile, interop.CheckCrash},
+		checks:    []scenario.Check{scenario.CheckAnswer, scenario.CheckFile, scenario.CheckCrash},
 		yes:       "253", none: "1",
 	},
 	{
-		name: "sent", asks: "What it sends is the open file that the caller named.", role: interop.RoleA,
+		name: "sent", asks: "What it sends is the open file that the caller named.", role: scenario.RoleA,
 		scenarios: []string{"**"},
-		checks:    []interop.Check{interop.CheckFile},
+		checks:    []scenario.Check{scenario.CheckFile},
 		yes:       "yes",
 	},
 	{
-		name: "told", asks: "It reports, by a flag or an error, that a message was truncated, or nothing of the message is lost.", role: interop.RoleB,
+		name: "told", asks: "It reports, by a flag or an error, that a message was truncated, or nothing of the message is lost.", role: scenario.RoleB,
 		scenarios: []string{"truncation", "resources/recv-emfile-*", "names/name-extra-fds-closed", "hostile/receiver-wrong-count",
 			"limits/{max-fds-and-creds-together,peer-limit-7-odd}", "credentials/ctrunc-creds-eat-the-room", "ordering/stream-{coalesced-read-drops-both,partial-read-loses-fd}"},
 		except:    []string{"*/*-empty-packet*"},
 		otherwise: []string{"truncation/ctrunc-empty-packet-of-two"},
-		checks:    []interop.Check{interop.CheckAnswer, interop.CheckCrash},
+		checks:    []scenario.Check{scenario.CheckAnswer, scenario.CheckCrash},
 		yes:       "yes", none: "–",
 	},
 	{
-		name: "closed", asks: "No descriptor that a partner sent is open that the caller was not told of.", role: interop.RoleB,
+		name: "closed", asks: "No descriptor that a partner sent is open that the caller was not told of.", role: scenario.RoleB,
 		scenarios: []string{"**"},
 		except:    []string{"credentials/scm-pidfd-*"},
-		checks:    []interop.Check{interop.CheckLeak, interop.CheckCrash},
+		checks:    []scenario.Check{scenario.CheckLeak, scenario.CheckCrash},
 		yes:       "yes", none: "–",
 	},
 	{
-		name: "pidfd", asks: "A pidfd that the kernel adds where the receiver has set SO_PASSPIDFD is not left open.", role: interop.RoleB,
+		name: "pidfd", asks: "A pidfd that the kernel adds where the receiver has set SO_PASSPIDFD is not left open.", role: scenario.RoleB,
 		scenarios: []string{"credentials/scm-pidfd-*"},
-		checks:    []interop.Check{interop.CheckLeak, interop.CheckAnswer, interop.CheckCrash},
+		checks:    []scenario.Check{scenario.CheckLeak, scenario.CheckAnswer, scenario.CheckCrash},
 		yes:       "yes", none: "–",
 	},
 	{
-		name: "cloexec", asks: "Received descriptors are close-on-exec.", role: interop.RoleB,
+		name: "cloexec", asks: "Received descriptors are close-on-exec.", role: scenario.RoleB,
 		scenarios: []string{"**"},
-		checks:    []interop.Check{interop.CheckCloexec},
+		checks:    []scenario.Check{scenario.CheckCloexec},
 		yes:       "yes", none: "–",
 	},
 	{
-		name: "empty packet sent", asks: "A datagram or packet without bytes is sent as it is, with its descriptor.", role: interop.RoleA,
+		name: "empty packet sent", asks: "A datagram or packet without bytes is sent as it is, with its descriptor.", role: scenario.RoleA,
 		scenarios: []string{"payload/dgram-zero-byte-fd-delivered"},
-		checks:    []interop.Check{interop.CheckAnswer, interop.CheckFile, interop.CheckCrash, interop.CheckHang},
+		checks:    []scenario.Check{scenario.CheckAnswer, scenario.CheckFile, scenario.CheckCrash, scenario.CheckHang},
 		yes:       "yes", none: "cannot be sent",
 	},
 	{
-		name: "received", asks: "A datagram or packet without bytes is received, with its descriptor.", role: interop.RoleB,
+		name: "received", asks: "A datagram or packet without bytes is received, with its descriptor.", role: scenario.RoleB,
 		scenarios: []string{"payload/dgram-zero-byte-fd-delivered"},
-		checks:    []interop.Check{interop.CheckLeak, interop.CheckAnswer, interop.CheckFile, interop.CheckCrash, interop.CheckHang},
+		checks:    []scenario.Check{scenario.CheckLeak, scenario.CheckAnswer, scenario.CheckFile, scenario.CheckCrash, scenario.CheckHang},
 		yes:       "yes", none: "–",
 	},
 }
 
 // words are what a cell says where a check failed; the first of them counts.
 var words = []struct {
-	check interop.Check
+	check scenario.Check
 	text  string
 }{
-	{interop.CheckLeak, "no"}, {interop.CheckAnswer, "no"}, {interop.CheckFile, "no"}, {interop.CheckCloexec, "no"},
-	{interop.CheckCrash, "it crashes"}, {interop.CheckHang, "it hangs"},
+	{scenario.CheckLeak, "no"}, {scenario.CheckAnswer, "no"}, {scenario.CheckFile, "no"}, {scenario.CheckCloexec, "no"},
+	{scenario.CheckCrash, "it crashes"}, {scenario.CheckHang, "it hangs"},
 }
 
 // A row is an interface, and the peers that are it: all of them have to do what a cell
@@ -143,9 +145,9 @@ var rows = []row{
 
 // rowless are peers that are no library of their own, and why.
 var rowless = map[string]string{
-	"libc":             "the crate has the system calls; what is made of them is the caller's",
-	interop.RunnerName: "it is what the others are held against",
-	interop.KernelName: "it is what the runner is held against",
+	"libc":              "the crate has the system calls; what is made of them is the caller's",
+	scenario.RunnerName: "it is what the others are held against",
+	scenario.KernelName: "it is what the runner is held against",
 }
 
 // A cell is what the scenarios of a column decided of a row.
@@ -180,7 +182,7 @@ func compare(r *report.Report) (*comparison, error) {
 	return t, nil
 }
 
-func (w row) version(hellos map[string]interop.Hello) string {
+func (w row) version(hellos map[string]contract.Hello) string {
 	var versions []string
 	for _, name := range w.peers {
 		versions = append(versions, hellos[name].Version)
@@ -191,7 +193,7 @@ func (w row) version(hellos map[string]interop.Hello) string {
 // expected makes the table that interop/catalogue/expected.txt stands for, on Linux: of
 // the cases that the peers say they can play, those fail in which that is expected. A
 // run is held to it by the runner, case by case.
-func expected(hellos map[string]interop.Hello) (*comparison, error) {
+func expected(hellos map[string]contract.Hello) (*comparison, error) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		return nil, err
@@ -201,25 +203,25 @@ func expected(hellos map[string]interop.Hello) (*comparison, error) {
 		return nil, err
 	}
 	r := &report.Report{}
-	var cases []interop.Case
-	runner := &interop.Peer{Name: interop.RunnerName, Hello: hellos[interop.RunnerName]}
+	var cases []scenario.Case
+	runner := &scenario.Peer{Name: scenario.RunnerName, Hello: hellos[scenario.RunnerName]}
 	for _, name := range slices.Sorted(maps.Keys(hellos)) {
 		r.Peers = append(r.Peers, report.Peer{Name: name, Hello: hellos[name]})
-		if name != interop.RunnerName {
-			cases = append(cases, interop.Plan(scenarios, []*interop.Peer{{Name: name, Hello: hellos[name]}}, runner)...)
+		if name != scenario.RunnerName {
+			cases = append(cases, scenario.Plan(scenarios, []*scenario.Peer{{Name: name, Hello: hellos[name]}}, runner)...)
 		}
 	}
 	for _, c := range cases {
 		if c.Kernel() || (c.A == runner) == (c.B == runner) {
 			continue
 		}
-		res := interop.Result{Name: c.Name(), Verdict: interop.Pass}
-		if c.OutOfReach(interop.RoleA) != "" || c.OutOfReach(interop.RoleB) != "" {
-			res.Verdict = interop.Unsupported
+		res := scenario.Result{Name: c.Name(), Verdict: scenario.Pass}
+		if c.OutOfReach(scenario.RoleA) != "" || c.OutOfReach(scenario.RoleB) != "" {
+			res.Verdict = scenario.Unsupported
 		}
 		for _, e := range list {
-			if e.On(interop.KernelLinux) && e.Selects(c) {
-				res.Findings = append(res.Findings, interop.Finding{Check: e.Check, Peer: e.Peer})
+			if e.On(scenario.KernelLinux) && e.Selects(c) {
+				res.Findings = append(res.Findings, scenario.Finding{Check: e.Check, Peer: e.Peer})
 			}
 		}
 		r.Cases = append(r.Cases, res)
@@ -229,7 +231,7 @@ func expected(hellos map[string]interop.Hello) (*comparison, error) {
 
 // decide reads the verdicts of the column's scenarios in which a peer of the row plays
 // with the runner.
-func (c *column) decide(w row, cases []interop.Result) (got cell, err error) {
+func (c *column) decide(w row, cases []scenario.Result) (got cell, err error) {
 	if got, err = c.among(w, cases, c.scenarios, c.except); err == nil && len(got.played) == 0 {
 		got, err = c.among(w, cases, c.otherwise, nil)
 	}
@@ -250,7 +252,7 @@ func (c *column) decide(w row, cases []interop.Result) (got cell, err error) {
 }
 
 // among is what was found in the cases that the patterns select.
-func (c *column) among(w row, cases []interop.Result, patterns, except []string) (got cell, err error) {
+func (c *column) among(w row, cases []scenario.Result, patterns, except []string) (got cell, err error) {
 	selected, err := parse(patterns)
 	if err != nil {
 		return got, err
@@ -262,12 +264,12 @@ func (c *column) among(w row, cases []interop.Result, patterns, except []string)
 	findings, played := map[string]bool{}, map[string]bool{}
 	for _, r := range cases {
 		part := strings.Split(r.Name, "/")
-		if len(part) != 5 || !match(selected, r.Name) || match(left, r.Name) || r.Verdict == interop.Unsupported || r.Verdict == interop.NotRun {
+		if len(part) != 5 || !match(selected, r.Name) || match(left, r.Name) || r.Verdict == scenario.Unsupported || r.Verdict == scenario.NotRun {
 			continue
 		}
 		sender, receiver := part[3], part[4]
-		asSender := slices.Contains(w.peers, sender) && receiver == interop.RunnerName && c.role != interop.RoleB
-		asReceiver := slices.Contains(w.peers, receiver) && sender == interop.RunnerName && c.role != interop.RoleA
+		asSender := slices.Contains(w.peers, sender) && receiver == scenario.RunnerName && c.role != scenario.RoleB
+		asReceiver := slices.Contains(w.peers, receiver) && sender == scenario.RunnerName && c.role != scenario.RoleA
 		if !asSender && !asReceiver {
 			continue
 		}
@@ -282,9 +284,9 @@ func (c *column) among(w row, cases []interop.Result, patterns, except []string)
 	return cell{findings: slices.Sorted(maps.Keys(findings)), played: slices.Sorted(maps.Keys(played))}, nil
 }
 
-func parse(patterns []string) (list []interop.Pattern, err error) {
+func parse(patterns []string) (list []scenario.Pattern, err error) {
 	for _, text := range patterns {
-		p, err := interop.ParsePattern(text)
+		p, err := scenario.ParsePattern(text)
 		if err != nil {
 			return nil, err
 		}
@@ -293,8 +295,8 @@ func parse(patterns []string) (list []interop.Pattern, err error) {
 	return list, nil
 }
 
-func match(list []interop.Pattern, name string) bool {
-	return slices.ContainsFunc(list, func(p interop.Pattern) bool { return p.Match(name) })
+func match(list []scenario.Pattern, name string) bool {
+	return slices.ContainsFunc(list, func(p scenario.Pattern) bool { return p.Match(name) })
 }
 
 // worst is the word for what was found.
@@ -354,7 +356,7 @@ type difference struct {
 
 // differences are those between README.md's table and this one. hellos are of the run
 // that README.md's is about.
-func (t *comparison) differences(body string, hellos map[string]interop.Hello) (list []difference) {
+func (t *comparison) differences(body string, hellos map[string]contract.Hello) (list []difference) {
 	if !strings.HasPrefix(body, head()) || !strings.HasSuffix(body, "\n\n"+legend()) || strings.Count(body, "\n") != strings.Count(head()+"\n"+legend(), "\n")+len(rows) {
 		list = append(list, difference{row: "all", line: head()})
 	}
@@ -396,7 +398,7 @@ What each failure is: [expected.txt](../interop/catalogue/expected.txt). To play
 		if len(c.otherwise) > 0 {
 			scenarios += "; for a peer that plays none of them " + quoted(c.otherwise)
 		}
-		role := map[interop.Role]string{interop.RoleA: "sender", interop.RoleB: "receiver"}[c.role]
+		role := map[scenario.Role]string{scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
 		if role == "" {
 			role = "both"
 		}
@@ -428,11 +430,11 @@ func (c cell) failed() string {
 	}
 	var list []string
 	for _, f := range c.findings {
-		check, scenario, _ := strings.Cut(f, " ")
-		if check == string(interop.CheckCloexec) && len(c.findings) > few {
+		check, of, _ := strings.Cut(f, " ")
+		if check == string(scenario.CheckCloexec) && len(c.findings) > few {
 			return fmt.Sprintf("%s in %d scenarios", check, len(c.findings))
 		}
-		list = append(list, check+" `"+scenario+"`")
+		list = append(list, check+" `"+of+"`")
 	}
 	return strings.Join(list, ", ")
 }

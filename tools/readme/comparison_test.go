@@ -13,7 +13,9 @@ import (
 	"testing"
 
 	inside "github.com/scm-rights/scm/internal/peers"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+
 	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/report"
 )
@@ -70,7 +72,7 @@ func TestREADMESaysWhatTheVerdictsSay(t *testing.T) {
 
 // Each peer is of one row, or it is said why it is of none.
 func TestEveryPeerHasARow(t *testing.T) {
-	names := append(peers.Names(), interop.RunnerName, interop.KernelName)
+	names := append(peers.Names(), scenario.RunnerName, scenario.KernelName)
 	for _, lib := range inside.All() {
 		names = append(names, lib.Name)
 	}
@@ -114,12 +116,12 @@ func TestWordsAreUsed(t *testing.T) {
 }
 
 // one is a report of one case of a peer with the runner.
-func one(c *column, scenario string, findings ...interop.Finding) *report.Report {
-	name := scenario + "/seqpacket/runner/fdchannel"
-	if c.role == interop.RoleA {
-		name = scenario + "/seqpacket/fdchannel/runner"
+func one(c *column, played string, findings ...scenario.Finding) *report.Report {
+	name := played + "/seqpacket/runner/fdchannel"
+	if c.role == scenario.RoleA {
+		name = played + "/seqpacket/fdchannel/runner"
 	}
-	return &report.Report{Cases: []interop.Result{{Name: name, Verdict: interop.Pass, Findings: findings}}}
+	return &report.Report{Cases: []scenario.Result{{Name: name, Verdict: scenario.Pass, Findings: findings}}}
 }
 
 // Each check of a column turns a cell, in each of its scenarios and in no other.
@@ -138,32 +140,32 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 			}
 			return got.cells[at][j].text
 		}
-		scenario := scenarios[c.name]
-		if got := text(one(&c, scenario)); got != c.yes {
+		played := scenarios[c.name]
+		if got := text(one(&c, played)); got != c.yes {
 			t.Errorf("%s: a case that passes makes it %q", c.name, got)
 		}
-		for _, check := range interop.Checks {
-			got := text(one(&c, scenario, interop.Finding{Check: check, Peer: "fdchannel"}))
+		for _, check := range scenario.Checks {
+			got := text(one(&c, played, scenario.Finding{Check: check, Peer: "fdchannel"}))
 			if turned := got != c.yes; turned != slices.Contains(c.checks, check) {
 				t.Errorf("%s: %s makes it %q", c.name, check, got)
 			}
-			if got := text(one(&c, scenario, interop.Finding{Check: check, Peer: interop.RunnerName})); got != c.yes {
+			if got := text(one(&c, played, scenario.Finding{Check: check, Peer: scenario.RunnerName})); got != c.yes {
 				t.Errorf("%s: %s of the one opposite makes it %q", c.name, check, got)
 			}
 		}
-		r := one(&c, scenario, interop.Finding{Check: c.checks[0], Peer: "fdchannel"})
-		r.Cases[0].Verdict = interop.Unsupported
+		r := one(&c, played, scenario.Finding{Check: c.checks[0], Peer: "fdchannel"})
+		r.Cases[0].Verdict = scenario.Unsupported
 		if got, want := text(r), c.none; want != "" && got != want {
 			t.Errorf("%s: what was not played makes it %q", c.name, got)
 		}
 		if len(c.otherwise) == 0 {
 			continue
 		}
-		r = one(&c, c.otherwise[0], interop.Finding{Check: c.checks[0], Peer: "fdchannel"})
+		r = one(&c, c.otherwise[0], scenario.Finding{Check: c.checks[0], Peer: "fdchannel"})
 		if got := text(r); got == c.yes {
 			t.Errorf("%s: what it plays instead makes it %q", c.name, got)
 		}
-		r.Cases = append(r.Cases, one(&c, scenario).Cases...)
+		r.Cases = append(r.Cases, one(&c, played).Cases...)
 		if got := text(r); got != c.yes {
 			t.Errorf("%s: what it plays instead counts where it plays the column's, and makes it %q", c.name, got)
 		}
@@ -195,7 +197,7 @@ func TestRunComparesTheReport(t *testing.T) {
 		t.Errorf("another cell, of another version: %v", list)
 	}
 	here := maps.Clone(hellos)
-	here["php"] = interop.Hello{Version: "9"}
+	here["php"] = contract.Hello{Version: "9"}
 	if others := otherVersions(hellos, hellos) + otherVersions(hellos, here); others != "php 9, and not "+hellos["php"].Version {
 		t.Errorf("other versions: %q", others)
 	}

@@ -18,7 +18,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
+
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -161,8 +162,8 @@ func matrixOf(r *report.Report) (string, error) {
 }
 
 // hellosOf are what the peers of a run say of themselves.
-func hellosOf(r *report.Report) map[string]interop.Hello {
-	hellos := map[string]interop.Hello{}
+func hellosOf(r *report.Report) map[string]contract.Hello {
+	hellos := map[string]contract.Hello{}
 	for _, p := range r.Peers {
 		hellos[p.Name] = p.Hello
 	}
@@ -170,7 +171,7 @@ func hellosOf(r *report.Report) map[string]interop.Hello {
 }
 
 // otherVersions names the peers that have another version in a run than in README.md.
-func otherVersions(was, here map[string]interop.Hello) string {
+func otherVersions(was, here map[string]contract.Hello) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(here)) {
 		if v := was[name].Version; v != here[name].Version {
@@ -180,7 +181,7 @@ func otherVersions(was, here map[string]interop.Hello) string {
 	return strings.Join(list, "; ")
 }
 
-func readHellos(root string) (hellos map[string]interop.Hello, err error) {
+func readHellos(root string) (hellos map[string]contract.Hello, err error) {
 	text, err := os.ReadFile(filepath.Join(root, hellosFile))
 	if err != nil {
 		return nil, err

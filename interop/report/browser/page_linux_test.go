@@ -13,8 +13,9 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // A table is a matrix as the page has it.
@@ -70,18 +71,18 @@ const details = `[...document.querySelectorAll("#cases details")].map(d => {
 // kinds are the colours of squares, the first that applies.
 var kinds = []struct {
 	name     string
-	verdicts []interop.Verdict
+	verdicts []scenario.Verdict
 }{
-	{"red", []interop.Verdict{interop.Fail, interop.Fixed, interop.Flaky}},
-	{"orange", []interop.Verdict{interop.NotRun}},
-	{"yellow", []interop.Verdict{interop.Expected}},
-	{"green", []interop.Verdict{interop.Pass}},
-	{"grey", []interop.Verdict{interop.Unsupported}},
+	{"red", []scenario.Verdict{scenario.Fail, scenario.Fixed, scenario.Flaky}},
+	{"orange", []scenario.Verdict{scenario.NotRun}},
+	{"yellow", []scenario.Verdict{scenario.Expected}},
+	{"green", []scenario.Verdict{scenario.Pass}},
+	{"grey", []scenario.Verdict{scenario.Unsupported}},
 }
 
-func kind(cases []interop.Result) string {
+func kind(cases []scenario.Result) string {
 	for _, k := range kinds {
-		if slices.ContainsFunc(cases, func(c interop.Result) bool { return slices.Contains(k.verdicts, c.Verdict) }) {
+		if slices.ContainsFunc(cases, func(c scenario.Result) bool { return slices.Contains(k.verdicts, c.Verdict) }) {
 			return k.name
 		}
 	}
@@ -89,19 +90,19 @@ func kind(cases []interop.Result) string {
 }
 
 // text is what a square says: passes, and marks before the other numbers.
-func text(cases []interop.Result) string {
-	n := map[interop.Verdict]int{}
+func text(cases []scenario.Result) string {
+	n := map[scenario.Verdict]int{}
 	for _, c := range cases {
 		n[c.Verdict]++
 	}
-	if n[interop.Unsupported] == len(cases) {
+	if n[scenario.Unsupported] == len(cases) {
 		return "-"
 	}
-	s := fmt.Sprint(n[interop.Pass])
+	s := fmt.Sprint(n[scenario.Pass])
 	for _, more := range []struct {
 		mark string
 		n    int
-	}{{"x", n[interop.Expected]}, {"!", n[interop.Fail] + n[interop.Fixed] + n[interop.Flaky]}, {"?", n[interop.NotRun]}} {
+	}{{"x", n[scenario.Expected]}, {"!", n[scenario.Fail] + n[scenario.Fixed] + n[scenario.Flaky]}, {"?", n[scenario.NotRun]}} {
 		if more.n > 0 {
 			s += fmt.Sprint(more.mark, more.n)
 		}
@@ -115,12 +116,12 @@ func TestPage(t *testing.T) {
 	r := run(t)
 	squares := r.squares()
 	for _, want := range kinds {
-		found := slices.ContainsFunc(slices.Collect(maps.Values(squares)), func(c []interop.Result) bool { return kind(c) == want.name })
+		found := slices.ContainsFunc(slices.Collect(maps.Values(squares)), func(c []scenario.Result) bool { return kind(c) == want.name })
 		if !found {
 			t.Fatalf("the run has no square that is %s", want.name)
 		}
 	}
-	if !slices.ContainsFunc(r.Cases, func(c interop.Result) bool {
+	if !slices.ContainsFunc(r.Cases, func(c scenario.Result) bool {
 		return strings.Contains(fmt.Sprint(c.Findings), "the disk is full of eels")
 	}) {
 		t.Fatal("the run has nothing of standard error")
@@ -153,7 +154,7 @@ func matrices(t *testing.T, r play) {
 	for _, table := range value[[]table](p, tables) {
 		rows := there
 		if len(table.Columns) == 0 {
-			rows = []string{interop.KernelName}
+			rows = []string{scenario.KernelName}
 		} else if of = append(of, table.Type); !slices.Equal(table.Columns, there) {
 			t.Errorf("%s: columns %v, want %v", table.Type, table.Columns, there)
 		}
@@ -183,7 +184,7 @@ func matrices(t *testing.T, r play) {
 			}
 		}
 	}
-	if !slices.Equal(of, interop.SocketTypes) {
+	if !slices.Equal(of, contract.SocketTypes) {
 		t.Errorf("matrices of %v", of)
 	}
 	for name := range squares {
@@ -245,7 +246,7 @@ func click(t *testing.T, p *tab, r play, rules map[string][]string, name string)
 		if !strings.HasPrefix(g.Found, c.Why) || g.Said != strings.Join(c.Transcript, "\n") || g.Calls != strings.Join(report.Trace(c), "\n") {
 			t.Errorf("%s: got %+v", c.Name, g)
 		}
-		if c.Verdict == interop.Fail && (g.Said == "" || g.Calls == "" || !strings.HasPrefix(g.Replay, "scm interop replay ")) {
+		if c.Verdict == scenario.Fail && (g.Said == "" || g.Calls == "" || !strings.HasPrefix(g.Replay, "scm interop replay ")) {
 			t.Errorf("%s: something is missing: %+v", c.Name, g)
 		}
 		// The first is why a red square is opened.
@@ -352,7 +353,7 @@ func replay(t *testing.T, r play) {
 	p := openTab(t, r.page, name)
 	p.until(opened(name))
 	for i, c := range ranked(r.squares()[name]) {
-		if c.Verdict == interop.Unsupported {
+		if c.Verdict == scenario.Unsupported {
 			continue
 		}
 		cmd := exec.Command("sh", "-c", value[[]shown](p, details)[i].Replay)

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // binaries is the folder of the programs that the tests start.
@@ -114,13 +114,13 @@ func run(t *testing.T, more ...string) play {
 }
 
 // square is where on the page a case is: TYPE/SENDER/RECEIVER.
-func square(c interop.Result) string {
+func square(c scenario.Result) string {
 	return strings.Join(strings.Split(c.Name, "/")[2:], "/")
 }
 
 // squares are the cases of each square, in the order of the report.
-func (p play) squares() map[string][]interop.Result {
-	all := map[string][]interop.Result{}
+func (p play) squares() map[string][]scenario.Result {
+	all := map[string][]scenario.Result{}
 	for _, c := range p.Cases {
 		all[square(c)] = append(all[square(c)], c)
 	}
@@ -139,12 +139,12 @@ func (p play) there() []string {
 }
 
 // ranks are the verdicts in the order in which a reader needs them.
-var ranks = []interop.Verdict{interop.Fail, interop.Fixed, interop.Flaky, interop.NotRun, interop.Expected, interop.Pass, interop.Unsupported}
+var ranks = []scenario.Verdict{scenario.Fail, scenario.Fixed, scenario.Flaky, scenario.NotRun, scenario.Expected, scenario.Pass, scenario.Unsupported}
 
 // ranked is the order in which a square shows its cases.
-func ranked(cases []interop.Result) []interop.Result {
+func ranked(cases []scenario.Result) []scenario.Result {
 	cases = slices.Clone(cases)
-	slices.SortStableFunc(cases, func(a, b interop.Result) int {
+	slices.SortStableFunc(cases, func(a, b scenario.Result) int {
 		return slices.Index(ranks, a.Verdict) - slices.Index(ranks, b.Verdict)
 	})
 	return cases

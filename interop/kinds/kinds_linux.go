@@ -1,0 +1,337 @@
+package kinds
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// A maker makes a file of a kind: the runner's number for it, and that of its
+// other end, or -1. dir is a folder for what needs a name for a while.
+type maker func(dir string) (own, other int, err error)
+
+// alone is a maker of what has no other end.
+func alone(make func(dir string) (int, error)) maker {
+	return func(dir string) (int, int, error) {
+		fd, err := make(dir)
+		return fd, -1, err
+	}
+}
+
+// byPath is a maker that opens a path.
+func byPath(path string, flags int) maker {
+	return alone(func(string) (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
+}
+
+// named is a maker that opens a file of the usual content, without a name by then.
+func named(flags int) maker {
+	return alone(func(dir string) (int, error) { return unlinkedFile(dir, flags) })
+}
+
+func socketMaker(family, kind int, more func(fd int) error) maker {
+	return alone(func(string) (int, error) {
+		fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+		return orClose(fd, err, more)
+	})
+}
+
+// orClose does more with a number, or closes it.
+func orClose(fd int, err error, more func(fd int) error) (int, error) {
+	if err != nil {
+		return -1, err
+	}
+	if err := more(fd); err != nil {
+		_ = unix.Close(fd) // the error to tell is the other
+		return -1, err
+	}
+	return fd, nil
+}
+
+var loopback = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+
+func listens(fd int) error {
+	if err := unix.Bind(fd, loopback); err != nil {
+		return err
+	}
+	return unix.Listen(fd, 8)
+}
+
+var Makers = map[string]maker{
+	"file":   named(unix.O_RDWR),
+	"rdonly": named(unix.O_RDONLY),
+	"append": named(unix.O_RDWR | unix.O_APPEND),
+	"tmpfile": alone(func(dir string) (int, error) {
+		return unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	}),
+	"dir":       byPath("/", unix.O_DIRECTORY),
+	"opath":     byPath("/", unix.O_PATH),
+	"null":      byPath("/dev/null", unix.O_RDWR),
+	"zero":      byPath("/dev/zero", unix.O_RDWR),
+	"proc":      byPath("/proc/self/status", unix.O_RDONLY),
+	"namespace": byPath("/proc/self/ns/uts", unix.O_RDONLY),
+	"kvm":       byPath("/dev/kvm", unix.O_RDWR),
+	"fuse":      byPath("/dev/fuse", unix.O_RDWR),
+	"fifo":      alone(newFIFO),
+
+	"pipe-r": func(string) (int, int, error) { return pipe() },
+	"pipe-w": func(string) (int, int, error) {
+		r, w, err := pipe()
+		return w, r, err
+	},
+
+	"memfd": alone(func(string) (int, error) { return unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC) }),
+	"memfd-sealable": alone(func(string) (int, error) {
+		return unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}),
+	"memfd-rdonly": alone(func(string) (int, error) {
+		fd, err := unix.MemfdCreate("scm-interop", unix.MFD_CLOEXEC)
+		if err != nil {
+			return -1, err
+		}
+		defer unix.Close(fd)
+		return unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}),
+	"memfd-secret": alone(func(string) (int, error) { return raw.MemfdSecret() }),
+	"dmabuf":       alone(func(string) (int, error) { return raw.DMABuf() }),
+	"mqueue": alone(func(string) (int, error) {
+		return raw.MessageQueue(fmt.Sprintf("scm-interop-%d-%d", os.Getpid(), queues.Add(1)))
+	}),
+
+	"eventfd": alone(func(string) (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }),
+	"eventfd-semaphore": alone(func(string) (int, error) {
+		return unix.Eventfd(3, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
+	}),
+	"timerfd": alone(func(string) (int, error) {
+		fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
+		return orClose(fd, err, func(fd int) error {
+			return unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 1}}, nil)
+		})
+	}),
+	"signalfd":    alone(func(string) (int, error) { return unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC) }),
+	"inotify":     alone(func(string) (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) }),
+	"fanotify":    alone(func(string) (int, error) { return unix.FanotifyInit(unix.FAN_CLOEXEC, unix.O_RDONLY) }),
+	"userfaultfd": alone(func(string) (int, error) { return raw.UserFaultFD() }),
+	"epoll":       alone(func(string) (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }),
+	"pidfd":       alone(func(string) (int, error) { return unix.PidfdOpen(os.Getpid(), 0) }),
+	"mount": alone(func(string) (int, error) {
+		return unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	}),
+	"landlock": alone(func(string) (int, error) { return raw.Landlock() }),
+	"bpf":      alone(func(string) (int, error) { return raw.BPFMap() }),
+	"perf": alone(func(string) (int, error) {
+		return unix.PerfEventOpen(&unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_TASK_CLOCK, Bits: unix.PerfBitExcludeKernel | unix.PerfBitDisabled},
+			0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	}),
+	"io-uring": alone(func(string) (int, error) { return raw.IOURing() }),
+
+	"pty-master": byPath("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY),
+	"pty-slave":  newPTY,
+
+	"pair": func(string) (int, int, error) {
+		two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		return two[0], two[1], err
+	},
+	"tcp":          func(string) (int, int, error) { return tcpPair() },
+	"tcp-listener": socketMaker(unix.AF_INET, unix.SOCK_STREAM, listens),
+	"udp":          socketMaker(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error { return unix.Bind(fd, loopback) }),
+	"netlink":      socketMaker(unix.AF_NETLINK, unix.SOCK_RAW, func(int) error { return nil }),
+	"packet":       socketMaker(unix.AF_PACKET, unix.SOCK_RAW, func(int) error { return nil }),
+	"unix-dgram":   socketMaker(unix.AF_UNIX, unix.SOCK_DGRAM, func(int) error { return nil }),
+	"unix-listener": socketMaker(unix.AF_UNIX, unix.SOCK_STREAM, func(fd int) error {
+		if err := unix.Bind(fd, &unix.SockaddrUnix{}); err != nil { // a name of the kernel's choice
+			return err
+		}
+		return unix.Listen(fd, 8)
+	}),
+}
+
+// queues makes the names of message queues different.
+var queues atomic.Int64
+
+func pipe() (r, w int, err error) {
+	var two [2]int
+	err = unix.Pipe2(two[:], unix.O_CLOEXEC)
+	return two[0], two[1], err
+}
+
+// newFIFO is a named pipe, open for both, whose name is gone again.
+func newFIFO(dir string) (int, error) {
+	name, err := spareName(dir)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		return -1, err
+	}
+	defer unix.Unlink(name)
+	return unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
+}
+
+// newPTY is the side of a new terminal that a program has; the other end is the
+// master.
+func newPTY(string) (own, other int, err error) {
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, err
+	}
+	other, err = orClose(master, nil, func(fd int) error {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		if err != nil {
+			return err
+		}
+		own, err = unix.Open(fmt.Sprintf("/dev/pts/%d", n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return own, other, err
+}
+
+func tcpPair() (own, other int, err error) {
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	l, err = orClose(l, err, listens)
+	if err != nil {
+		return -1, -1, err
+	}
+	defer unix.Close(l)
+	name, err := unix.Getsockname(l)
+	if err != nil {
+		return -1, -1, err
+	}
+	own, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	own, err = orClose(own, err, func(fd int) error {
+		if err := unix.Connect(fd, name); err != nil {
+			return err
+		}
+		other, _, err = unix.Accept4(l, unix.SOCK_CLOEXEC)
+		return err
+	})
+	return own, other, err
+}
+
+// tryOption sets an option of a socket that nobody uses.
+func tryOption(name string) error {
+	o, err := raw.FindOption(name)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := o.Set(fd, 1); err != nil {
+		return err
+	}
+	// gVisor takes options that it does not know, and does not tell them. Nobody tells SO_INQ.
+	if value, err := o.Get(fd); name != "inq" && (err != nil || value != 1) {
+		return errors.New("it is accepted, and has no value")
+	}
+	return nil
+}
+
+// Lacking remembers which kinds this system cannot make, and why.
+var Lacking sync.Map
+
+// Exhausted tells whether an error says that there is no room at the moment, and not
+// that the system does not have what was asked for.
+func Exhausted(err error) bool {
+	return slices.ContainsFunc([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS},
+		func(errno unix.Errno) bool { return errors.Is(err, errno) })
+}
+
+// Lacks tells what the scenario needs and this system does not have, or "". What it
+// makes to see that is made in the folder. The error is that there was no room for it.
+func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
+	if (len(s.Users) > 0 || slices.Contains(s.Needs, "root")) && os.Geteuid() != 0 {
+		return "it needs root", nil
+	}
+	for _, need := range s.Needs {
+		if need == "root" {
+			continue
+		}
+		err := tryOption(need)
+		if Exhausted(err) {
+			return "", err
+		}
+		if err != nil {
+			return fmt.Sprintf("this kernel has no socket option %s: %v", need, err), nil
+		}
+	}
+	for _, f := range s.Files {
+		if _, isEnd := f.EndOf(); isEnd {
+			continue
+		}
+		why, known := Lacking.Load(f.Kind)
+		if !known {
+			why = ""
+			made, err := New(f, dir)
+			made.Close()
+			if Exhausted(err) {
+				return "", err
+			}
+			if err != nil {
+				why = errors.Unwrap(err).Error()
+			}
+			Lacking.Store(f.Kind, why)
+		}
+		if why != "" {
+			return fmt.Sprintf("this system has no %s: %s", f.Kind, why), nil
+		}
+	}
+	return "", nil
+}
+
+// fileSize is the length of the content of kind "file": byte i is i mod 251.
+const fileSize = 4096
+
+func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
+	f = &witness.File{FileSpec: spec, Own: -1, Other: -1}
+	own, other, err := Makers[spec.Kind](dir)
+	if err == nil {
+		f.Own, f.Other = own, other
+		f.Identity, err = witness.Identify(os.Getpid(), f.Own)
+	}
+	if err != nil {
+		f.Close()
+		err = fmt.Errorf("file %s=%s: %w", spec.Name, spec.Kind, err)
+	}
+	return f, err
+}
+
+// unlinkedFile is a regular file without a name, so that nothing is left of it.
+func unlinkedFile(dir string, flags int) (int, error) {
+	t, err := os.CreateTemp(dir, "scm-interop-*")
+	if err != nil {
+		return -1, err
+	}
+	defer os.Remove(t.Name())
+	defer t.Close()
+	content := make([]byte, fileSize)
+	for i := range content {
+		content[i] = byte(i % 251)
+	}
+	if _, err := t.WriteAt(content, 0); err != nil {
+		return -1, err
+	}
+	return unix.Open(t.Name(), flags|unix.O_CLOEXEC, 0)
+}
+
+// spareName is a name in a folder that nobody else has at the moment.
+func spareName(dir string) (string, error) {
+	f, err := os.CreateTemp(dir, "scm-interop-*")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return f.Name(), os.Remove(f.Name())
+}

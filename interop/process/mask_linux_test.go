@@ -1,0 +1,31 @@
+package process
+
+import (
+	"testing"
+
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// Signals that the runner was started with blocked are not blocked in a peer.
+func TestPeersStartWithNoSignalBlocked(t *testing.T) {
+	blocked := make(chan error)
+	starter() <- func() {
+		var set unix.Sigset_t
+		set.Val[0] = 1 << (unix.SIGUSR1 - 1)
+		blocked <- unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
+	}
+	if err := <-blocked; err != nil {
+		t.Fatal(err)
+	}
+	// Not the shell: it may empty the mask itself.
+	p := scenario.Program("x", "awk", `/^SigBlk:/ { print ($2 ~ /^0+$/) ? "none" : $2 }`, "/proc/self/status")
+	proc, err := Start(p, nil, scenario.User{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	if got, err := proc.Hear(t.Context(), DefaultTimeout); got != "none" {
+		t.Errorf("blocked: %s, %v", got, err)
+	}
+}

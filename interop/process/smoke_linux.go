@@ -1,0 +1,94 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// nonsense is what nobody could support. A peer that says anything but
+// "unsupported" would say it of a scenario, too.
+var nonsense = []string{
+	"levitate height=3",
+	"send payload=00 fds=- flags=sideways",
+	"send payload=0g fds=-",
+	"recv bytes=1 fds=0 color=red",
+	"recv bytes=+1 fds=0",
+	"recv bytes=1 fds=0 flags=sideways",
+	"close fds=9999",
+}
+
+// Smoke tells whether a peer is itself well, before anything is asked of its
+// library: it starts, answers what the contract alone asks for, supports nothing
+// that there is not, and ends with its input.
+func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
+	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socketpair: %w", err)
+	}
+	Starting.Lock()
+	proc, err := Start(p, two[:1], scenario.User{}, nil)
+	Starting.Unlock()
+	for _, fd := range two {
+		defer unix.Close(fd)
+	}
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	if p.Hello, err = proc.Greet(ctx, timeout); err != nil {
+		return err
+	}
+	say := func(command, want string) error {
+		a, err := proc.Ask(ctx, command, timeout)
+		if err != nil {
+			return fmt.Errorf("%q: %w", command, proc.Explain(err))
+		}
+		if a != want {
+			return fmt.Errorf("answered %s to %q, not %s", contract.Quote(a), command, want)
+		}
+		return nil
+	}
+	use := fmt.Sprintf("use sock=%d fds=-", proc.Numbers[0])
+	for _, command := range []string{"end", use, "end"} {
+		if err := say(command, "ok"); err != nil {
+			return err
+		}
+	}
+	var wrong []error
+	for _, command := range nonsense {
+		if err := say(command, "unsupported"); err != nil {
+			wrong = append(wrong, err)
+			if errors.Is(err, errGone) || errors.Is(err, ErrHang) || errors.Is(err, ErrCut) {
+				return errors.Join(wrong...)
+			}
+		}
+	}
+	if err := proc.Close(); err != nil {
+		wrong = append(wrong, fmt.Errorf("at the end of its input: %w", err))
+	}
+	return errors.Join(wrong...)
+}
+
+// Probe starts the peer and greets it.
+func Probe(p *scenario.Peer, timeout time.Duration) error {
+	return ProbeContext(context.Background(), p, timeout)
+}
+
+// ProbeContext is Probe, cut short when the context is done.
+func ProbeContext(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
+	Starting.Lock()
+	defer Starting.Unlock()
+	proc, err := Start(p, nil, scenario.User{}, nil)
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	p.Hello, err = proc.Greet(ctx, timeout)
+	return err
+}

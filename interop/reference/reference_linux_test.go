@@ -1,0 +1,145 @@
+package reference
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"golang.org/x/sys/unix"
+)
+
+func TestEveryFormIsACall(t *testing.T) {
+	forms, made := slices.Sorted(maps.Keys(contract.Forms)), slices.Sorted(maps.Keys(calls))
+	if !slices.Equal(forms, made) {
+		t.Errorf("forms are\n%v\ncalls are\n%v", forms, made)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]int{
+		"0": 0, "24": 24, "0x10": 16,
+		"len(0)": unix.CmsgLen(0), "len(2)": unix.CmsgLen(8), "space(3)": unix.CmsgSpace(12),
+		"len(1)-1": unix.CmsgLen(4) - 1, "space(1)+creds": unix.CmsgSpace(4) + unix.CmsgSpace(unix.SizeofUcred), "1+2-3+4": 4,
+	} {
+		if got, err := Size(text); err != nil || got != want {
+			t.Errorf("%s: got %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "len", "len()", "len(x)", "1+", "+", "size(1)", "1 2"} {
+		if got, err := Size(text); err == nil {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+}
+
+func TestItems(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a":                              {"a"},
+		"rights(1,2),creds(),hex(00)":    {"rights(1,2)", "creds()", "hex(00)"},
+		"2*cmsg(1,2,00):len=3,rights(1)": {"2*cmsg(1,2,00):len=3", "rights(1)"},
+	} {
+		if got := items(text); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q", text, got)
+		}
+	}
+}
+
+// bytesOf writes a control message by hand.
+func bytesOf(size uint64, level, kind int32, data []byte) []byte {
+	var b []byte
+	if unix.SizeofPtr == 8 {
+		b = binary.NativeEndian.AppendUint64(b, size)
+	} else {
+		b = binary.NativeEndian.AppendUint32(b, uint32(size))
+	}
+	b = binary.NativeEndian.AppendUint32(b, uint32(level))
+	b = binary.NativeEndian.AppendUint32(b, uint32(kind))
+	b = append(b, data...)
+	return append(b, make([]byte, unix.CmsgSpace(len(data))-len(b))...)
+}
+
+func numbers(list ...uint32) (data []byte) {
+	for _, n := range list {
+		data = binary.NativeEndian.AppendUint32(data, n)
+	}
+	return data
+}
+
+func TestControlMessages(t *testing.T) {
+	right := bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7))
+	for text, want := range map[string][]byte{
+		"rights(7)":                right,
+		"rights()":                 bytesOf(uint64(unix.CmsgLen(0)), unix.SOL_SOCKET, unix.SCM_RIGHTS, nil),
+		"rights(-1,0x10)":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(0xffffffff, 16)),
+		"creds(1,2,3)":             bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 2, 3)),
+		"pidfd(5)":                 bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, numbers(5)),
+		"cmsg(99,0x10,-)":          bytesOf(uint64(unix.CmsgLen(0)), 99, 16, nil),
+		"cmsg(-1,2,00ff)":          bytesOf(uint64(unix.CmsgLen(2)), -1, 2, []byte{0, 0xff}),
+		"rights(7):len=15":         bytesOf(15, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7)),
+		"rights(7):len=len(2)-1":   bytesOf(uint64(unix.CmsgLen(8)-1), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7)),
+		"rights(7):level=9":        bytesOf(uint64(unix.CmsgLen(4)), 9, unix.SCM_RIGHTS, numbers(7)),
+		"rights(7):type=9:level=1": bytesOf(uint64(unix.CmsgLen(4)), 1, 9, numbers(7)),
+		"rights(7):more=00ff":      bytesOf(uint64(unix.CmsgLen(6)), unix.SOL_SOCKET, unix.SCM_RIGHTS, append(numbers(7), 0, 0xff)),
+		"hex(00ff)":                {0, 0xff},
+		"hex()":                    {},
+		"3*rights(7)":              bytes.Repeat(right, 3),
+	} {
+		if got, err := cmsg(text); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v, got\n%x\nwant\n%x", text, err, got, want)
+		}
+	}
+	for _, text := range []string{"", "rights", "rights(", "rights(a)", "left(1)", "cmsg(1,2)", "cmsg(a,b,00)", "cmsg(1,2,0)", "hex(0)", "x*rights(1)",
+		"rights(1):len=", "rights(1):len=x", "rights(1):color=1", "rights(1):type=x", "rights(1):more=0"} {
+		if got, err := cmsg(text); err == nil {
+			t.Errorf("%q is %x", text, got)
+		}
+	}
+}
+
+// talk has the lines answered by an actor, and returns the answers.
+func talk(t *testing.T, lines ...string) []string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := serve("actor", strings.NewReader(strings.Join(lines, "\n")+"\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+}
+
+// It is a peer: what it does not know, or is not spelled right, it does not support.
+func TestItIsAPeer(t *testing.T) {
+	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(two[1])
+	lines := []string{
+		"hello", "levitate height=3", "sendmsg payload=00", fmt.Sprintf("use sock=%d fds=-", two[0]),
+		"sendmsg payload=00 color=red", "sendmsg payload=00 payload=00", "sendmsg payload=00 now", "sendmsg payload=0g", "sendmsg payload=00 flags=sideways",
+		"sendmsg payload=00 control=left(1)", "recvmsg bytes=x", "recvmsg bytes=1 control=much", "dup", "dup fd=x", "setsockopt humor=1", "shutdown how=now",
+		"sendmsg payload=6869", "send payload=6a fds=-", "end",
+	}
+	want := []string{
+		"ok name=actor lang=go version=0 can=stream,dgram,seqpacket,multi,iov,flags", "unsupported", "err EBADF", "ok",
+		"unsupported", "unsupported", "unsupported", "err lib payload=0g", "err lib flags=sideways",
+		"err lib control=left(1): no such control message", "err lib bytes=x", "err lib control=much", "err lib fd=", "err lib fd=x", "err lib humor=1", "err lib how=now",
+		"ok n=2", "ok n=1", "ok",
+	}
+	for i, got := range talk(t, lines...) {
+		if got != want[i] {
+			t.Errorf("%s: got %q, want %q", lines[i], got, want[i])
+		}
+	}
+	b := make([]byte, 8)
+	if n, err := unix.Read(two[1], b); err != nil || string(b[:n]) != "hij" {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	if n, err := unix.Read(two[1], b); err != nil || n != 0 {
+		t.Errorf("the socket is not closed: %d, %v", n, err)
+	}
+}

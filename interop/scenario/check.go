@@ -1,0 +1,234 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
+)
+
+// runnerVerbs are the verbs of the runner's own lines, with the words that they
+// take. What they do is told in interop/catalogue/README.md.
+var runnerVerbs = map[string][]string{
+	"seek":       {"FILE=OFFSET"},
+	"pos":        {"ROLE", "NAME=OFFSET"},
+	"flags":      {"ROLE", "NAME=FLAGS"},
+	"drop":       {"FILE"},
+	"eof":        {"FILE"},
+	"pending":    {"ROLE"},
+	"blocked":    {"ROLE"},
+	"unreported": {"ROLE", "FILE"},
+	"limit":      {"ROLE", "LIMIT"},
+	"setsockopt": {"ROLE", "OPTION=VALUE"},
+	"shutdown":   {"ROLE", "HOW"},
+	"kill":       {"ROLE", "SIGNAL"},
+}
+
+// A checker reads a whole scenario for what no line alone shows.
+type checker struct {
+	runs    func(Role) bool          // whether the runner plays the role
+	files   map[string]string        // their kinds
+	known   map[Role]map[string]bool // the names that a role has numbers for
+	waiting map[Role]int             // the line that a role has not answered
+	asked   map[Role]string          // its verb
+	dropped map[string]bool          // the files that the runner has no copy of any more
+}
+
+func (s *Scenario) check() error {
+	switch {
+	case len(s.Rule) < 2 || s.Rule[0] == "" || s.Rule[1] == "":
+		return fmt.Errorf("the first two lines say the rule and its source")
+	case len(s.Types) == 0:
+		return fmt.Errorf("no socket types")
+	case len(s.Steps) == 0:
+		return fmt.Errorf("no steps")
+	}
+	c := checker{
+		runs:    s.RunnerPlays,
+		files:   map[string]string{},
+		known:   map[Role]map[string]bool{RoleA: {}, RoleB: {}},
+		waiting: map[Role]int{},
+		asked:   map[Role]string{},
+		dropped: map[string]bool{},
+	}
+	for _, f := range s.Files {
+		if c.files[f.Name] != "" {
+			return fmt.Errorf("two files are named %q", f.Name)
+		}
+		c.files[f.Name] = f.Kind
+		c.known[f.Owner][f.Name] = true
+	}
+	for role, name := range SockNames {
+		c.files[name] = "sock"
+		c.known[role][name] = true
+	}
+	for _, st := range s.Steps {
+		if err := c.step(st); err != nil {
+			return fmt.Errorf("line %d: %w", st.Line, err)
+		}
+	}
+	for _, role := range []Role{RoleA, RoleB} {
+		if n := c.waiting[role]; n != 0 {
+			return fmt.Errorf("line %d: nobody hears the answer of %s", n, role)
+		}
+	}
+	if !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == StepHear }) {
+		return fmt.Errorf("no answer is expected: the scenario cannot fail")
+	}
+	return nil
+}
+
+func (c *checker) step(st Step) error {
+	switch {
+	case st.Role == RoleR && st.Kind == StepHear:
+		return fmt.Errorf("the runner does not answer")
+	case st.Role == RoleR:
+		return c.runner(st)
+	case st.Kind == StepSay:
+		if n := c.waiting[st.Role]; n != 0 {
+			return fmt.Errorf("%s has not answered line %d", st.Role, n)
+		}
+		c.waiting[st.Role] = st.Line
+		return c.said(st)
+	case c.waiting[st.Role] == 0:
+		return fmt.Errorf("%s was asked nothing", st.Role)
+	}
+	c.waiting[st.Role] = 0
+	return c.heard(st)
+}
+
+// said wants each name in what is said to be one that the role has by then.
+func (c *checker) said(st Step) error {
+	l, err := contract.ParseLine(st.Text)
+	if err != nil {
+		return err
+	}
+	c.asked[st.Role] = l.Verb
+	if form, ok := contract.Forms[l.Verb]; ok && c.runs(st.Role) {
+		if err := checkCall(form, l); err != nil {
+			return err
+		}
+	} else if _, ok := contract.AnswerForms[l.Verb]; !ok {
+		return fmt.Errorf("a peer is not told to %q", l.Verb)
+	}
+	_, err = MapNames(st.Text, func(names []string) ([]string, error) {
+		for _, name := range names {
+			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !c.known[st.Role][name] {
+				return nil, fmt.Errorf("%s has no %q", st.Role, name)
+			}
+		}
+		return names, nil
+	})
+	return err
+}
+
+// heard wants an answer to be whole, and each name in it to be a file's. The role
+// has it from there.
+func (c *checker) heard(st Step) error {
+	for _, w := range st.Wants {
+		if w.Line.Verb == "err" && (len(w.Line.Words) > 1 || len(w.Line.Fields) > 0) {
+			return fmt.Errorf("an error is err and its name, or err alone for any")
+		}
+		if verb := c.asked[st.Role]; w.Line.Verb == "ok" {
+			form, _ := contract.FormOf(verb)
+			if err := form.Check(verb, w.Line); err != nil {
+				return err
+			}
+		}
+		var items []string
+		for _, key := range contract.NumberFields {
+			items = append(items, w.Line.List(key)...)
+		}
+		names, err := expandNames(items)
+		if err != nil {
+			return err
+		}
+		for i, name := range names {
+			if isClosed(name) && i == len(names)-1 {
+				continue
+			}
+			name, as, ok := strings.Cut(name, ":")
+			if !ok {
+				as = name
+			}
+			switch {
+			case name == NewName && ok && c.runs(st.Role) && c.files[as] == "":
+				c.files[as] = NewName
+			case c.files[name] == "":
+				return fmt.Errorf("no file is named %q", name)
+			}
+			if !isName(as) {
+				return fmt.Errorf("not a name: %q", as)
+			}
+			c.known[st.Role][as] = true
+		}
+	}
+	return nil
+}
+
+// runner wants a line of the runner's own to have the words of its verb.
+func (c *checker) runner(st Step) error {
+	words := strings.Split(st.Text, " ")
+	forms, ok := runnerVerbs[words[0]]
+	if !ok {
+		return fmt.Errorf("the runner has no %q", words[0])
+	}
+	if len(words)-1 != len(forms) {
+		return fmt.Errorf("%s takes %s", words[0], strings.Join(forms, " "))
+	}
+	role := RoleA
+	for i, form := range forms {
+		word := words[i+1]
+		name, value, _ := strings.Cut(word, "=")
+		_, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case form == "ROLE":
+			if word != "A" && word != "B" {
+				return fmt.Errorf("no such role: %q", word)
+			}
+			role = Role(word[0])
+		case form == "LIMIT":
+			free, ok := strings.CutPrefix(word, "nofile=")
+			if n, err := strconv.Atoi(strings.TrimPrefix(free, "+")); word != "nofile=-" && (!ok || err != nil || n < 0) {
+				return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, not %q", word)
+			}
+		case form == "NAME=FLAGS":
+			for _, flag := range strings.Split(value, ",") {
+				if !slices.Contains([]string{"-", "append", "nonblock"}, flag) {
+					return fmt.Errorf("status flags are append, nonblock or -, not %q", flag)
+				}
+			}
+			if !c.known[role][name] {
+				return fmt.Errorf("%s has no %q", role, name)
+			}
+		case form == "HOW":
+			if !slices.Contains([]string{"rd", "wr", "rdwr"}, word) {
+				return fmt.Errorf("a socket is shut down by rd, wr or rdwr, not %q", word)
+			}
+		case form == "SIGNAL":
+			if !strings.HasPrefix(word, "SIG") {
+				return fmt.Errorf("no signal: %q", word)
+			}
+			if word == "SIGKILL" {
+				c.waiting[role] = 0 // it does not answer any more
+			}
+		case words[0] == "unreported" && form == "FILE":
+			c.known[role][word] = true
+		case form == "FILE" && c.files[word] == "", form == "FILE=OFFSET" && c.files[name] == "":
+			return fmt.Errorf("no file is named %q", name)
+		case words[0] == "eof" && !slices.Contains(twoEnded, c.files[word]):
+			return fmt.Errorf("%q is a %s, which has no other end", word, c.files[word])
+		case form == "NAME=OFFSET" && !c.known[role][name]:
+			return fmt.Errorf("%s has no %q", role, name)
+		case words[0] == "eof" && !c.dropped[word], words[0] == "seek" && c.dropped[name]:
+			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", words[0], word)
+		case form != "FILE" && err != nil:
+			return fmt.Errorf("%s is not %s", word, form)
+		case words[0] == "drop":
+			c.dropped[word] = true
+		}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
+)
+
+// Match compares an answer with what is expected. It returns the names that
+// the answer's numbers are to be, or why the answer will not do.
+func (w Want) Match(got contract.Line) (names []string, why string) {
+	if got.Verb != w.Line.Verb {
+		return nil, fmt.Sprintf("not %s", w.Line.Verb)
+	}
+	if w.Line.Verb == "err" {
+		return nil, w.matchError(got)
+	}
+	for _, key := range contract.NumberFields {
+		more, why := matchFDs(w.Line.List(key), got.List(key))
+		if why != "" {
+			return nil, why
+		}
+		names = append(names, more...)
+	}
+	for key, want := range w.Line.Fields {
+		have, ok := got.Fields[key]
+		switch {
+		case !ok && key != "flags":
+			why = "it does not tell " + key
+		case slices.Contains(contract.NumberFields, key) || want == "*":
+		case key == "flags":
+			why = matchFlags(want, have, ok)
+		case have != want:
+			why = fmt.Sprintf("%s is %s", key, contract.Brief(have))
+		}
+		if why != "" {
+			return nil, why
+		}
+	}
+	if got.Has("eof") != w.Line.Has("eof") {
+		if got.Has("eof") {
+			return nil, "it took the message for the end"
+		}
+		return nil, "it does not tell the end"
+	}
+	return names, ""
+}
+
+// matchError compares errors: err NAME, err lib for any of a library's own, err
+// alone for any.
+func (w Want) matchError(got contract.Line) string {
+	if len(w.Line.Words) == 0 {
+		return ""
+	}
+	have := ""
+	if len(got.Words) > 0 {
+		have = contract.ErrnoName(got.Words[0])
+	}
+	if want := contract.ErrnoName(w.Line.Words[0]); have != want {
+		return "the error is another"
+	}
+	return ""
+}
+
+// matchFDs compares a list of names, and closed or closed:N at its end, with a
+// list of numbers.
+func matchFDs(want, got []string) (names []string, why string) {
+	want, _ = expandNames(want) // the scenario's: they were read before
+	want, wantClosed := splitClosed(want)
+	got, gotClosed := splitClosed(got)
+	switch {
+	case len(want) != len(got):
+		return nil, fmt.Sprintf("%d descriptors", len(got))
+	case wantClosed == "" && gotClosed != "":
+		return nil, "it closed some"
+	case wantClosed != "" && gotClosed == "":
+		return nil, "it closed none"
+	case wantClosed != "closed" && gotClosed != "closed" && wantClosed != gotClosed:
+		return nil, "it closed another number of them"
+	}
+	return want, ""
+}
+
+func splitClosed(items []string) (rest []string, closed string) {
+	if n := len(items); n > 0 && strings.HasPrefix(items[n-1], "closed") {
+		return items[:n-1], items[n-1]
+	}
+	return items, ""
+}
+
+// matchFlags wants each flag that is named; "-" wants none. A peer that reports
+// no flags did not say so.
+func matchFlags(want, have string, reported bool) string {
+	if !reported {
+		return "it reports no flags"
+	}
+	if want == "-" {
+		if have != "-" {
+			return "there are flags"
+		}
+		return ""
+	}
+	for _, f := range strings.Split(want, ",") {
+		if !slices.Contains(strings.Split(have, ","), f) {
+			return "no flag " + f
+		}
+	}
+	return ""
+}

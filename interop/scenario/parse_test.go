@@ -1,0 +1,323 @@
+package scenario
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
+)
+
+// rule begins every transcript of these tests: two lines.
+const rule = "# What must hold.\n# Where that comes from.\n"
+
+// simple is a transcript with nothing to complain of.
+const simple = rule + `on stream dgram
+files a=pipe-r
+
+A> send payload=00 fds=a
+A< ok n=1
+B> recv bytes=1 fds=1
+B< ok n=1 payload=00 fds=a
+`
+
+func mustParse(t testing.TB, text string) *Scenario {
+	t.Helper()
+	s, err := Parse("group/id", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestParseScenario(t *testing.T) {
+	s := mustParse(t, rule+`# More of the rule.
+
+on stream dgram
+play receiver
+room any
+files a=pipe-r b@B=file
+files c1..c2=memfd
+# A comment, which is not of the rule.
+R> seek b=7  # why it seeks
+A> send payload=00 fds=a,c1
+A< ok n=1
+B>& recv bytes=1 fds=1
+B<& ok n=1 payload=00 fds=a:x,closed flags=ctrunc  # the first
+ | err lib  # the second
+B> close fds=x
+B< ok
+`)
+	if s.Name != "group/id" || s.Group() != "group" || s.Play != PlayReceiver || !s.RoomAny || len(s.Hash) != 12 {
+		t.Errorf("got %+v", s)
+	}
+	if want := []string{"What must hold.", "Where that comes from.", "More of the rule."}; !reflect.DeepEqual(s.Rule, want) {
+		t.Errorf("rule: got %q, want %q", s.Rule, want)
+	}
+	if want := []string{"stream", "dgram"}; !reflect.DeepEqual(s.Types, want) {
+		t.Errorf("types: got %q, want %q", s.Types, want)
+	}
+	files := []FileSpec{{"a", RoleA, "pipe-r"}, {"b", RoleB, "file"}, {"c1", RoleA, "memfd"}, {"c2", RoleA, "memfd"}}
+	if !reflect.DeepEqual(s.Files, files) {
+		t.Errorf("files: got %v, want %v", s.Files, files)
+	}
+	var steps []string
+	for _, st := range s.Steps {
+		step := fmt.Sprintf("%d %s%c%s %s", st.Line, st.Role, st.Kind, Async(st), st.Text)
+		for _, w := range st.Wants {
+			step += fmt.Sprintf("[%s (%s)]", w.Text, w.Reason)
+		}
+		steps = append(steps, step)
+	}
+	want := []string{
+		"11 R> seek b=7",
+		"12 A> send payload=00 fds=a,c1",
+		"13 A< [ok n=1 ()]",
+		"14 B>& recv bytes=1 fds=1",
+		"15 B<& [ok n=1 payload=00 fds=a:x,closed flags=ctrunc (the first)][err lib (the second)]",
+		"17 B> close fds=x",
+		"18 B< [ok ()]",
+	}
+	if !reflect.DeepEqual(steps, want) {
+		t.Errorf("steps: got\n%s\nwant\n%s", strings.Join(steps, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestHash(t *testing.T) {
+	a, b := mustParse(t, simple), mustParse(t, strings.Replace(simple, "00", "01", 1))
+	if a.Hash == b.Hash || a.Hash != mustParse(t, simple).Hash {
+		t.Errorf("the hashes of two texts are %s and %s", a.Hash, b.Hash)
+	}
+}
+
+// Each of these texts comes after the rule, "on stream" and "files a=pipe-r": its
+// first line is line 5.
+func TestParseScenarioErrors(t *testing.T) {
+	const ok = "A> end\nA< ok\n"
+	for _, c := range []struct{ text, want string }{
+		// The form of a line.
+		{"nonsense", `group/id:5: not a line of a transcript: "nonsense"`},
+		{"\n\n nonsense", `group/id:7: not a line of a transcript: " nonsense"`},
+		{"\r", `group/id:5: not a line of a transcript: "\r"`},
+		{"A>", `group/id:5: not a line of a transcript: "A>"`},
+		{"C> end", `group/id:5: no such role: "C"`},
+		{"A>end", `group/id:5: no space after "A>"`},
+		{"A>&", `group/id:5: not a line of a transcript: "A>&"`},
+		{"A>&end", `group/id:5: no space after "A>"`},
+		{"A>   # a reason", `group/id:5: no word in ""`},
+		{"A> send  payload=00", `group/id:5: two spaces in "send  payload=00"`},
+		{"A> send fds=a fds=a", `group/id:5: fds= twice in "send fds=a fds=a"`},
+		{"A> end\nA< fine", `group/id:6: an answer is ok or err, not "fine"`},
+		{"A> end\nA< unsupported", `group/id:6: an answer is ok or err, not "unsupported"`},
+		{"A> end\nA<   # a reason", `group/id:6: no word in ""`},
+		{" | ok  # a reason", `group/id:5: an alternative to nothing`},
+		{"A> end\n | ok  # a reason", `group/id:6: an alternative to nothing`},
+		{"A> end\nA< ok\n | err lib", `group/id:7: an alternative needs a reason: "err lib"`},
+		{"A> end\nA< ok\n | err lib  #", `group/id:7: an alternative needs a reason: "err lib"`},
+		{"A> end\nA< ok\n | maybe  # a reason", `group/id:7: an answer is ok or err, not "maybe"`},
+
+		// Directives.
+		{"on tcp", `group/id:5: no such socket type: "tcp"`},
+		{"on dgram  seqpacket", `group/id:5: no such socket type: ""`},
+		{"on dgram dgram", `group/id:5: dgram twice`},
+		{"on stream", `group/id:5: stream twice`},
+		{"play", `group/id:5: play takes one word`},
+		{"play solo pair", `group/id:5: play takes one word`},
+		{"play along", `group/id:5: no such way to play: "along"`},
+		{"room", `group/id:5: the only room is any`},
+		{"room 4096", `group/id:5: the only room is any`},
+		{"files b", `group/id:5: not a file: "b"; kinds are ` + strings.Join(FileKinds, " ")},
+		{"files b=door", `group/id:5: not a file: "b=door"; kinds are ` + strings.Join(FileKinds, " ")},
+		{"files b@R=file", `group/id:5: no such owner: "R"`},
+		{"files b@=file", `group/id:5: no such owner: ""`},
+		{"files 7=file", `group/id:5: not a name: "7"`},
+		{"files closed=file", `group/id:5: not a name: "closed"`},
+		{"files b1..b=file", `group/id:5: not NAME1..NAME9: "b1..b"`},
+
+		// The whole.
+		{"", `group/id: no steps`},
+		{"files a=dir\n" + ok, `group/id: two files are named "a"`},
+		{"files b*2=dir\n" + ok, `group/id: two files are named "b"`},
+		{"R> drop a", `group/id: no answer is expected: the scenario cannot fail`},
+		{"A> end", `group/id: line 5: nobody hears the answer of A`},
+		{ok + "B>& end", `group/id: line 7: nobody hears the answer of B`},
+		{"A> end\nA> end\nA< ok", `group/id: line 6: A has not answered line 5`},
+		{"A>& end\nA> end\nA<& ok", `group/id: line 6: A has not answered line 5`},
+		{"A< ok", `group/id: line 5: A was asked nothing`},
+		{"A> end\nB< ok", `group/id: line 6: B was asked nothing`},
+		{ok + "A< ok", `group/id: line 7: A was asked nothing`},
+
+		// Commands and answers.
+		{"A> sing", `group/id: line 5: a peer is not told to "sing"`},
+		{"A> hello\nA< ok", `group/id: line 5: a peer is not told to "hello"`},
+		{"A> end\nA< ok n=1", `group/id: line 6: no answer to end has n=`},
+		{"A> send payload=00 fds=-\nA< ok", `group/id: line 6: no n= in the answer to send`},
+		{"A> send payload=00 fds=-\nA< ok n=1 eof", `group/id: line 6: no answer to send has the word eof`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00", `group/id: line 6: no fds= in the answer to recv`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=- fd=a", `group/id: line 6: no answer to recv has fd=`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n | ok n=1  # why", `group/id: line 6: no payload= in the answer to recv`},
+		{"A> end\nA< err EPIPE EBADF", `group/id: line 6: an error is err and its name, or err alone for any`},
+		{"A> end\nA< err n=1", `group/id: line 6: an error is err and its name, or err alone for any`},
+
+		// Names.
+		{"A> send payload=00 fds=b\nA< ok n=1", `group/id: line 5: A has no "b"`},
+		{"B> send payload=00 fds=a\nB< ok n=1", `group/id: line 5: B has no "a"`},
+		{"A> send payload=00 fds=a*x\nA< ok n=1", `group/id: line 5: not NAME*N: "a*x"`},
+		{"A> send payload=00 fds=a*1001\nA< ok n=1", `group/id: line 5: "a*1001" stands for more than 1000 names`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=b", `group/id: line 6: no file is named "b"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=12", `group/id: line 6: no file is named "12"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=closed,a", `group/id: line 6: no file is named "closed"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=closed:0", `group/id: line 6: no file is named "closed"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:7", `group/id: line 6: not a name: "7"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a..b", `group/id: line 6: not NAME1..NAME9: "a..b"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\nB> close fds=a\nB< ok", `group/id: line 7: B has no "a"`},
+
+		// The runner's own lines.
+		{"R< ok", `group/id: line 5: the runner does not answer`},
+		{"R> dance", `group/id: line 5: the runner has no "dance"`},
+		{"R> pos", `group/id: line 5: pos takes ROLE NAME=OFFSET`},
+		{"R> drop a a", `group/id: line 5: drop takes FILE`},
+		{"R> drop b", `group/id: line 5: no file is named "b"`},
+		{"R> eof b", `group/id: line 5: no file is named "b"`},
+		{"files m=memfd\nR> eof m", `group/id: line 6: "m" is a memfd, which has no other end`},
+		{"R> eof a", `group/id: line 5: eof a: drop comes before eof, and not before seek`},
+		{"R> drop a\nR> seek a=1", `group/id: line 6: seek a=1: drop comes before eof, and not before seek`},
+		{"R> seek b=1", `group/id: line 5: no file is named "b"`},
+		{"R> seek a=x", `group/id: line 5: a=x is not FILE=OFFSET`},
+		{"R> pending R", `group/id: line 5: no such role: "R"`},
+		{"R> pos C a=1", `group/id: line 5: no such role: "C"`},
+		{"R> pos B a=1", `group/id: line 5: B has no "a"`},
+		{"R> pos A a", `group/id: line 5: a is not NAME=OFFSET`},
+		{"R> setsockopt B passcred", `group/id: line 5: passcred is not OPTION=VALUE`},
+		{"R> limit B nofile=three", `group/id: line 5: a limit is nofile=+N, nofile=N or nofile=-, not "nofile=three"`},
+		{"R> limit B nofile=+-1", `group/id: line 5: a limit is nofile=+N, nofile=N or nofile=-, not "nofile=+-1"`},
+	} {
+		_, err := Parse("group/id", []byte(rule+"on stream\nfiles a=pipe-r\n"+c.text))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
+
+// Scenarios of others are played too: what they do to files by name is done below the
+// folder of the case.
+func TestPathsStayBelow(t *testing.T) {
+	for _, call := range []string{
+		"unlink path=/etc/passwd", "unlink path=../f", "unlink path=d/../../f", "unlink path=d//f", "mkdir path=/tmp/d", "chmod path=/etc/passwd mode=0666",
+		"chown path=.. uid=1", "rename path=f to=/etc/passwd", "rename path=../f to=f", "link fd=0 path=../f", "chdir path=/", "chdir path=..",
+		"open path=/etc/passwd", "open path=/proc/self/mem flags=rdwr", "open path=/proc/self/comm/../mem", "open path=..", "open dir=0 path=/proc/self/comm", "open dir=0 path=../f",
+		"bind sock=0 name=path:/tmp/s", "connect sock=0 name=path:../s", "sendmsg payload=00 name=path:/run/s",
+	} {
+		_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n"))
+		if err == nil || !strings.HasSuffix(err.Error(), " is not below the folder of the case") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	for _, call := range []string{"unlink path=d/f", "open path=/proc/self/comm", "open dir=0 path=..", "bind sock=0 name=path:...", "bind sock=0 name=abstract:/x", "chdir path=."} {
+		if _, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n")); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
+
+func TestParseScenarioNeedsItsHead(t *testing.T) {
+	const steps = "on stream\nA> end\nA< ok\n"
+	for _, c := range []struct{ text, want string }{
+		{"", "group/id: the first two lines say the rule and its source"},
+		{steps, "group/id: the first two lines say the rule and its source"},
+		{"# A rule.\n" + steps + "# and its source, too late\n", "group/id: the first two lines say the rule and its source"},
+		{"# A rule.\n#\n" + steps, "group/id: the first two lines say the rule and its source"},
+		{"\n" + rule + steps, "group/id: the first two lines say the rule and its source"},
+		{rule + "A> end\nA< ok\n", "group/id: no socket types"},
+		{rule + "on\nA> end\nA< ok\n", "group/id: no socket types"},
+	} {
+		_, err := Parse("group/id", []byte(c.text))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
+
+// write is a scenario as a transcript again.
+func write(s *Scenario) string {
+	var b strings.Builder
+	for _, r := range s.Rule {
+		fmt.Fprintf(&b, "# %s\n", r)
+	}
+	fmt.Fprintf(&b, "on %s\nplay %s\n", strings.Join(s.Types, " "), s.Play)
+	if s.RoomAny {
+		b.WriteString("room any\n")
+	}
+	if len(s.Needs) > 0 {
+		fmt.Fprintf(&b, "needs %s\n", strings.Join(s.Needs, " "))
+	}
+	for role, u := range s.Users {
+		fmt.Fprintf(&b, "user %s uid=%d", role, u.UID)
+		if u.NoFile > 0 {
+			fmt.Fprintf(&b, " nofile=%d", u.NoFile)
+		}
+		b.WriteString("\n")
+	}
+	for _, f := range s.Files {
+		fmt.Fprintf(&b, "files %s@%s=%s\n", f.Name, f.Owner, f.Kind)
+	}
+	for _, st := range s.Steps {
+		fmt.Fprintf(&b, "%s%c%s %s", st.Role, st.Kind, Async(st), st.Text)
+		for i, w := range st.Wants {
+			if i > 0 {
+				b.WriteString("\n | ")
+			}
+			b.WriteString(w.Text)
+			if w.Reason != "" {
+				fmt.Fprintf(&b, "  # %s", w.Reason)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// A transcript that is accepted says the same when it is written again, and all
+// that is asked of it before it is played has an answer.
+func FuzzParseScenario(f *testing.F) {
+	f.Add(simple)
+	f.Add(rule + "on seqpacket\nplay solo\nroom any\nfiles a1..a3=memfd b@B=pair\nB>& recv bytes=1,2 fds=3 flags=peek\n" +
+		"A> send payload=@9,00 fds=a1..a3\nA< ok n=10\nB<& ok n=10 payload=- fds=a1:x,a2,closed:1  # why\n | err lib  # why not\n" +
+		"R> pos B x=3\nR> drop b\nR> eof b\nR> limit B nofile=+2\nR> limit B nofile=-\nR> pending A\nR> seek a1=4\nR> setsockopt B passcred=1\n")
+	f.Add(rule + "on stream dgram\nplay kernel\nneeds root passrights\nuser A uid=65534 nofile=64\nuser B uid=1\nfiles a=pipe-r b@B=end:a\n" +
+		"A>& sendmsg payload=00 control=rights(a,asock):len=15,1000*cmsg(1,2,00) controllen=space(2)-1\nR> blocked A\nA<& err EINVAL\n" +
+		"B> recvmsg bytes=1 control=space(1)+creds fill=rights(b)\nB< ok n=* payload=00 fds=a:x pidfd=new:p control=creds(A),rights*1 flags=ctrunc\n" +
+		"A> socket type=dgram\nA< ok fd=new:s\nA> bind sock=s name=path:s\nA< ok\nR> kill B SIGKILL\n")
+	f.Add(rule + "on stream\r\nA> end\nA< ok\n")
+	f.Add(rule + "on stream\nfiles a*99999999999=dir\nA> end\nA< ok\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse("group/id", []byte(text))
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "group/id:") {
+				t.Fatalf("the error does not begin with the name: %v", err)
+			}
+			return
+		}
+		again, err := Parse("group/id", []byte(write(s)))
+		if err != nil {
+			t.Fatalf("written again it is refused: %v\n%s", err, write(s))
+		}
+		again.Hash = s.Hash
+		for i := range again.Steps {
+			again.Steps[i].Line = s.Steps[i].Line
+		}
+		if !reflect.DeepEqual(s, again) {
+			t.Fatalf("written again it is another:\n%+v\n%+v", s, again)
+		}
+		peer := &Peer{Name: "p", Hello: contract.Hello{Can: []string{"stream", "dgram", "seqpacket"}, Room: "4096,1"}}
+		cases := Plan([]*Scenario{s}, []*Peer{peer}, &Peer{Name: "runner"})
+		if len(cases) == 0 {
+			t.Fatal("it is never played")
+		}
+		for _, c := range cases {
+			c.Unplayable()
+			c.Scenario.receives(RoleB)
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package witness
+
+import (
+	"os"
+	"sync"
+
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// A File is a file of one case: made fresh for it, so that who holds it can
+// only have it from this case.
+type File struct {
+	scenario.FileSpec
+	Identity
+	Own    int // the runner's copy of the very description, or -1 when dropped
+	Other  int // the other end of a pipe or pair, or -1
+	Number int // in the process of its owner
+}
+
+// OtherEnd is the other end of a file, as a file of its own: nobody else has it.
+func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
+	end := &File{FileSpec: spec, Own: f.Other, Other: -1}
+	f.Other = -1
+	var err error
+	end.Identity, err = Identify(os.Getpid(), end.Own)
+	return end, err
+}
+
+// unique tells whether device and inode belong to this file alone.
+func (f *File) unique() bool {
+	switch f.Kind {
+	case "file", "rdonly", "append", "tmpfile", "fifo", "memfd", "memfd-sealable", "memfd-rdonly", "memfd-secret", "pipe-r", "pipe-w",
+		"pair", "tcp", "tcp-listener", "udp", "netlink", "packet", "unix-dgram", "unix-listener", "sock":
+		return true
+	}
+	return false
+}
+
+func (f *File) Drop() {
+	CloseNumber(&f.Own)
+}
+
+func (f *File) Close() {
+	f.Drop()
+	CloseNumber(&f.Other)
+}
+
+func CloseNumber(fd *int) {
+	if *fd >= 0 {
+		Forking.RLock()
+		defer Forking.RUnlock()
+		_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
+		*fd = -1
+	}
+}
+
+// Forking is held while a child is made: until it is its program, it has copies of
+// all numbers of this process, and what is closed here meanwhile is not closed.
+var Forking sync.RWMutex

@@ -1,0 +1,179 @@
+package witness
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// The witness is the kernel: it is asked about descriptors of other processes.
+// Where kcmp(2) is refused or missing, O_APPEND is toggled on the runner's own
+// copy and watched in the other process; where that cannot be, inodes have to do.
+const (
+	Kcmp   = "kcmp"
+	Append = "O_APPEND"
+	Inode  = "inode"
+)
+
+// A Witness counts which of its ways were used.
+type Witness struct {
+	mu   sync.Mutex
+	used map[string]int
+}
+
+func (w *Witness) spoke(way string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.used == nil {
+		w.used = map[string]int{}
+	}
+	w.used[way]++
+}
+
+func (w *Witness) Counts() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	counts := map[string]int{}
+	for way, n := range w.used {
+		counts[way] = n
+	}
+	return counts
+}
+
+// Holds tells whether number fd of process pid is the open file description of
+// f, whose owner is process ownerPid. sure is false where only the inode speaks
+// and other files share it.
+func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err error) {
+	id, err := Identify(pid, fd)
+	if err != nil || id != f.Identity {
+		return false, true, err
+	}
+	refPid, ref := os.Getpid(), f.Own
+	if ref < 0 {
+		refPid, ref = ownerPid, f.Number
+		// Its owner may have closed the number, and have another file there by now.
+		if now, err := Identify(refPid, ref); err != nil || now != f.Identity {
+			w.spoke(Inode)
+			return true, f.unique(), nil
+		}
+	}
+	same, err := raw.SameDescription(refPid, ref, pid, fd)
+	if err == nil {
+		w.spoke(Kcmp)
+		return same, true, nil
+	}
+	if f.Own >= 0 && f.Kind != "opath" {
+		same, err = FollowsAppend(f.Own, pid, fd)
+		if err == nil {
+			w.spoke(Append)
+			return same, true, nil
+		}
+	}
+	w.spoke(Inode)
+	return true, f.unique(), nil
+}
+
+// toggling is held while O_APPEND is toggled: two at once could be taken for
+// each other where numbers of this very process are looked at.
+var toggling sync.Mutex
+
+// FollowsAppend sets and clears O_APPEND on the runner's own copy, and tells
+// whether the other process's number shows it.
+func FollowsAppend(own, pid, fd int) (follows bool, err error) {
+	toggling.Lock()
+	defer toggling.Unlock()
+	before, err := unix.FcntlInt(uintptr(own), unix.F_GETFL, 0)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if _, e := unix.FcntlInt(uintptr(own), unix.F_SETFL, before); e != nil && err == nil {
+			err = e
+		}
+	}()
+	for _, flags := range []int{before | unix.O_APPEND, before &^ unix.O_APPEND} {
+		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, flags); err != nil {
+			return false, err
+		}
+		info, err := FDInfo(pid, fd)
+		if err != nil {
+			return false, err
+		}
+		if info.Flags&unix.O_APPEND != flags&unix.O_APPEND {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// info is what /proc/PID/fdinfo/N tells.
+type info struct {
+	Pos   int64
+	Flags int
+	Pid   int // of a pidfd: whose it is
+}
+
+func (i info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
+
+func FDInfo(pid, fd int) (i info, err error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+	if err != nil {
+		return i, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "pos":
+			i.Pos, err = strconv.ParseInt(value, 10, 64)
+		case "flags":
+			var flags int64
+			flags, err = strconv.ParseInt(value, 8, 64)
+			i.Flags = int(flags)
+		case "Pid":
+			i.Pid, err = strconv.Atoi(value)
+		}
+		if err != nil {
+			return i, err
+		}
+	}
+	return i, lines.Err()
+}
+
+// Identity is device and inode. Descriptions of one file share it, and so do
+// all anonymous inodes.
+type Identity struct{ dev, ino uint64 }
+
+func Identify(pid, fd int) (Identity, error) {
+	var st unix.Stat_t
+	err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st)
+	return Identity{uint64(st.Dev), st.Ino}, err
+}
+
+// OpenNumbers lists the open descriptors of a process.
+func OpenNumbers(pid int) ([]int, error) {
+	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []int
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
+}
