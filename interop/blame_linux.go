@@ -1,10 +1,10 @@
 package interop
 
 import (
+	"slices"
+
 	"github.com/scm-rights/scm/interop/scenario"
 )
-
-import "slices"
 
 // doubtful tells whether the one opposite may be to blame: it is about what came, and
 // not about what the peer did with it; or the peer was killed; or the kernel did not

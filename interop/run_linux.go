@@ -47,16 +47,8 @@ func MaxJobs() (int, error) {
 	return int(min(limit.Cur/jobNumbers, 1000)), nil
 }
 
-// An Outcome is what came of a run.
-type Outcome struct {
-	Results   []scenario.Result
-	Witnesses map[string]int // how often each of the kernel's ways of telling was used
-	Cut       error          // why the run ended early
-	Broken    error          // why it did not begin
-}
-
 // Run plays the cases and judges them by the expectations, which may be nil.
-func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) Outcome {
+func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) scenario.Outcome {
 	if o.Timeout == 0 {
 		o.Timeout = process.DefaultTimeout
 	}
@@ -68,12 +60,12 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]scenario.Check{}}
 	area, err := newArea()
 	if err != nil {
-		return Outcome{Broken: err}
+		return scenario.Outcome{Broken: err}
 	}
 	defer area.remove()
 	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.Hangs, beyond: x.RunnerFails}
 	r.all(cases)
-	return Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
+	return scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
 }
 
 type run struct {

@@ -9,20 +9,22 @@ import (
 )
 
 func traceCommand() *cobra.Command {
-	return linuxOnly("trace", "Print the messages with descriptors of a program (Linux only)")
+	return linuxOnly("trace", "Print the messages with descriptors of a program (Linux only)", byPtrace)
 }
 
 func diffCommand() *cobra.Command {
-	return linuxOnly("diff", "Compare what two programs say to the kernel (Linux only)")
+	return linuxOnly("diff", "Compare what two programs say to the kernel (Linux only)", byPtrace)
 }
 
-func linuxOnly(use, short string) *cobra.Command {
+const byPtrace = "records system calls by ptrace as Linux has it, and runs there only"
+
+func linuxOnly(use, short, why string) *cobra.Command {
 	return &cobra.Command{
 		Use:                use,
 		Short:              short,
 		DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
-			return broken(errors.New(use + " records system calls by ptrace as Linux has it, and runs there only"))
+			return broken(errors.New(use + " " + why))
 		},
 	}
 }

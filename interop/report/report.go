@@ -3,16 +3,12 @@
 package report
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
-	"github.com/scm-rights/scm/interop/witness"
-	"golang.org/x/sys/unix"
 )
 
 // Schema is the version of the JSON form, which schema.json tells. It grows when a
@@ -118,7 +114,7 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 }
 
 // End takes what came of it.
-func (r *Report) End(o interop.Outcome) {
+func (r *Report) End(o scenario.Outcome) {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Witnesses = o.Witnesses
 	if o.Cut != nil {
@@ -148,14 +144,4 @@ func (r *Report) End(o interop.Outcome) {
 func split(name string) (scenario, socketType, a, b string) {
 	part := strings.Split(name, "/")
 	return part[0] + "/" + part[1], part[2], part[3], part[4]
-}
-
-func system() System {
-	s := System{Kind: witness.ThisKernel(), User: os.Getuid()}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		s.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
-		s.Machine = unix.ByteSliceToString(u.Machine[:])
-	}
-	return s
 }

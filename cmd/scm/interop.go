@@ -1,19 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/internal/peers"
-	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
-	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/catalogue"
@@ -29,8 +21,8 @@ func interopCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(runCommand(), replayCommand(), compareCommand(), expectCommand(), smokeCommand(), peerCommand(),
-		listCommand(), showCommand(), copyCommand(), checkCatalogueCommand())
+	cmd.AddCommand(linuxCommands()...)
+	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), checkCatalogueCommand())
 	return cmd
 }
 
@@ -111,25 +103,15 @@ func (s *selection) read() (in inputs, err error) {
 	return in, err
 }
 
-// resolve starts each peer, which takes longer than to answer.
-func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, err error) {
-	p = in.plan
-	if err := p.probe(ctx, max(timeout, process.DefaultTimeout)); err != nil {
-		return nil, err
+// choose makes the cases of the plan out of its peers.
+func (in inputs) choose() (err error) {
+	whole := scenario.Plan(in.scenarios, in.plan.peers, in.plan.runner)
+	if in.plan.cases, err = in.filter.Apply(whole); err != nil {
+		return err
 	}
-	if p.runner, err = process.Runner(); err != nil {
-		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
-	}
-	if p.expect, err = scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
-		return nil, fmt.Errorf("expected failures: %w", err)
-	}
-	whole := scenario.Plan(in.scenarios, p.peers, p.runner)
-	if p.cases, err = in.filter.Apply(whole); err != nil {
-		return nil, err
-	}
-	p.cases = in.shard.Apply(p.cases)
-	p.awaited = in.awaited(whole)
-	return p, nil
+	in.plan.cases = in.shard.Apply(in.plan.cases)
+	in.plan.awaited = in.awaited(whole)
+	return nil
 }
 
 // awaited lists the peers of which a run is to have a verdict: all that have cases, or, if
@@ -245,8 +227,12 @@ func (s *selection) checkNames() error {
 		return nil
 	}
 	known := built.Names()
-	for _, lib := range peers.All() {
-		known = append(known, lib.Name)
+	inside, err := insidePeers()
+	if err != nil {
+		return broken(err)
+	}
+	for _, peer := range inside {
+		known = append(known, peer.Name)
 	}
 	for _, text := range s.programs {
 		if name, _, _ := strings.Cut(text, "="); slices.Contains(known, name) {
@@ -298,17 +284,16 @@ func (s *selection) findPeers(p *plan) error {
 			}
 		}
 	}
-	self, err := os.Executable()
+	inside, err := insidePeers()
 	if err != nil {
 		return broken(err)
 	}
-	for _, lib := range peers.All() {
-		peer := scenario.Program(lib.Name, self, "interop", "peer", strings.TrimSuffix(lib.Name, "-"+scm.Backend))
+	for _, peer := range inside {
 		if !s.builtin {
-			peer = scenario.Missing(lib.Name, notGiven)
+			peer = scenario.Missing(peer.Name, notGiven)
 		}
-		if !seen[lib.Name] {
-			p.inside[lib.Name] = true
+		if !seen[peer.Name] {
+			p.inside[peer.Name] = true
 			_ = add(peer) // its name is not taken
 		}
 	}
@@ -324,20 +309,3 @@ func (s *selection) findPeers(p *plan) error {
 
 // notGiven is why a peer that there could be is not there.
 const notGiven = "not given"
-
-// probe starts each peer once, to ask what it can do.
-func (p *plan) probe(ctx context.Context, timeout time.Duration) error {
-	var wrong []error
-	for _, peer := range p.peers {
-		if err := process.ProbeContext(ctx, peer, timeout); err != nil {
-			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
-		}
-		if err := interrupted(ctx); err != nil {
-			return err
-		}
-	}
-	if len(wrong) > 0 {
-		return broken(errors.Join(wrong...))
-	}
-	return nil
-}

@@ -11,8 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/scm-rights/scm/interop/bounded"
 )
 
 // Streamed is the extension of a report that is written while the run goes on.
@@ -125,8 +126,8 @@ func isFIFO(file string) bool {
 // openFIFO opens a FIFO once it has a reader, as a shell's > does, or fails when ctx is done.
 func openFIFO(ctx context.Context, file string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-		if !errors.Is(err, syscall.ENXIO) || !isFIFO(file) {
+		f, err := os.OpenFile(file, os.O_WRONLY|bounded.Nonblock|bounded.NoFollow, 0)
+		if !bounded.NoReader(err) || !isFIFO(file) {
 			return f, err
 		}
 		select {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"syscall"
 
 	"github.com/scm-rights/scm/interop/scenario"
 
@@ -48,7 +47,7 @@ func (r *Report) NewStream(ctx context.Context, file string) (*Stream, error) {
 	if isFIFO(file) {
 		f, err = openFIFO(ctx, file)
 	} else {
-		f, err = create(file, syscall.O_NOFOLLOW|syscall.O_NONBLOCK) // others may write to the folder
+		f, err = create(file, bounded.NoFollow|bounded.Nonblock) // others may write to the folder
 	}
 	if err != nil {
 		return nil, err

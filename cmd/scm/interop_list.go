@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // listed is a scenario as list tells it.
@@ -33,10 +31,7 @@ func listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal(unix.SIGQUIT)
-			defer adopt()() // of the peers, of which each is started
-			p, err := in.resolve(ctx, process.DefaultTimeout)
-			stop()
+			p, err := in.started()
 			if err != nil {
 				return err
 			}

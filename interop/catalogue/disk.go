@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/scm-rights/scm/interop/bounded"
 )
@@ -27,7 +26,7 @@ func Open(dir string) (fs.FS, error) {
 
 // Open does not wait for whoever is at the other end of a FIFO.
 func (f folder) Open(name string) (fs.File, error) {
-	return f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return f.root.OpenFile(name, os.O_RDONLY|bounded.Nonblock, 0)
 }
 
 func (f folder) ReadFile(name string) ([]byte, error) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -46,7 +45,7 @@ func small(t *testing.T) *Report {
 	cloexec := scenario.Finding{Check: scenario.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
 	runners := cloexec
 	runners.Peer = scenario.RunnerName
-	o := interop.Outcome{
+	o := scenario.Outcome{
 		Results: []scenario.Result{
 			result(pass, "stream", x, y, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "stream", x, y, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no multi"}),
@@ -209,7 +208,7 @@ func TestConsole(t *testing.T) {
 // Of a run in which nothing was played, there is no matrix.
 func TestConsoleOfNothing(t *testing.T) {
 	r := Begin("v1.0.0", []*scenario.Peer{{Name: "x"}, scenario.Missing("y", "not given"), scenario.Missing("z", "not given")}, &scenario.Expectations{})
-	r.End(interop.Outcome{})
+	r.End(scenario.Outcome{})
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64"}
 	r.Seconds = 0
 	const want = `peer  language  version  pass  expected failure  not as expected  unsupported  not run

@@ -1,0 +1,18 @@
+//go:build unix
+
+package bounded
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Flags of open for a file whose folder is somebody else's: it is no wait for the other end
+// of a FIFO, and no link is followed.
+const (
+	Nonblock = syscall.O_NONBLOCK
+	NoFollow = syscall.O_NOFOLLOW
+)
+
+// NoReader tells whether an open says that nobody has the FIFO open for reading.
+func NoReader(err error) bool { return errors.Is(err, syscall.ENXIO) }

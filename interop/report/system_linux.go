@@ -1,0 +1,18 @@
+package report
+
+import (
+	"os"
+
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+func system() System {
+	s := System{Kind: witness.ThisKernel(), User: os.Getuid()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		s.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
+		s.Machine = unix.ByteSliceToString(u.Machine[:])
+	}
+	return s
+}
