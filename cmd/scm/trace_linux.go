@@ -71,7 +71,9 @@ Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE
 waits, and with it all that it traces. Then HUP, INT, QUIT and TERM end scm after a
 second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where
 a FUSE server has read the request for the page and does not answer, the kernel ends
-nobody who waits for it, not even by KILL: end the server.
+nobody who waits for it, not even by KILL: end the server. The same is so if a thread puts
+an epoll, to which a file is being added whose server does not answer, on the number of
+a descriptor just while scm looks that up.
 
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace

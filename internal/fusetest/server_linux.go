@@ -15,13 +15,14 @@ import (
 
 // Requests of linux/fuse.h.
 const (
-	Lookup  = 1
-	Getattr = 3
-	Open    = 14
-	Read    = 15
-	Flush   = 25
-	Init    = 26
-	Poll    = 40
+	Lookup   = 1
+	Getattr  = 3
+	Open     = 14
+	Read     = 15
+	Getxattr = 22
+	Flush    = 25
+	Init     = 26
+	Poll     = 40
 )
 
 // NoSeek is FOPEN_NONSEEKABLE of linux/fuse.h: lseek(2) of the file fails with ESPIPE.

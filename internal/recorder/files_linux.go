@@ -126,8 +126,7 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	if socket, ok := l.sockets[string(link)]; ok {
 		f.Kind, f.Name = socket, string(link)
 	} else {
-		f.Name = string(link)
-		f.Kind = l.kind(tid, path, f.Name)
+		f.Kind, f.Name = l.kind(tid, path, string(link))
 	}
 	switch {
 	case !whole:
@@ -141,7 +140,9 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 
 // linkAccess returns the access mode that the link in /proc has. fdinfo of an epoll waits
 // for its mutex, which whoever adds a file to it holds for as long as that file's server
-// likes: it is not asked, so close-on-exec is not known.
+// likes: it is not asked, so close-on-exec is not known. That is a matter of one moment:
+// fdinfo names a number, and a thread that puts such an epoll on a number just before its
+// fdinfo is read makes the recorder wait.
 func linkAccess(path string) string {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
@@ -168,27 +169,69 @@ func (l *lookup) fd(tid int, folder string, fd int32) string {
 	return string(l.path)
 }
 
-func (l *lookup) kind(tid int, path, name string) string {
-	switch {
-	case strings.HasPrefix(name, "socket:["):
+// kind returns what a number stands for, and its name, which is another by now if a
+// thread has meanwhile put another file on the number. All that is asked about a socket or
+// a file is asked of one object, by a descriptor of ours that does not open it (O_PATH):
+// of a file of FUSE in the place of a socket an attribute would be asked, and no signal
+// ends the wait for that answer.
+func (l *lookup) kind(tid int, path, name string) (string, string) {
+	if kind := kindByName(name); kind != "" {
+		return kind, name
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return kindUnasked(name), name
+	}
+	defer func() { _ = unix.Close(fd) }()
+	path = "/proc/self/fd/" + strconv.Itoa(fd)
+	n, err := unix.Readlink(path, l.link[:])
+	if err != nil {
+		return kindUnasked(name), name
+	}
+	name = string(l.link[:n])
+	if kind := kindByName(name); kind != "" {
+		return kind, name
+	}
+	// Whoever serves a FUSE file must not hold up the trace.
+	var st unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) != nil {
+		return kindUnasked(name), name
+	}
+	if !strings.HasPrefix(name, "/") && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
 		kind := socketKind(tid, path, name)
 		if l.sockets == nil {
 			l.sockets = map[string]string{}
 		}
 		l.sockets[name] = kind
-		return kind
+		return kind, name
+	}
+	return l.fileKind(name, &st), name
+}
+
+// kindByName returns the kind that the kernel's name of a descriptor says: pipe:[4711],
+// pidfd:[12], net:[4026531840], anon_inode:[eventfd]. It is empty for sockets and files,
+// which have to be asked.
+func kindByName(name string) string {
+	switch {
+	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "socket:["):
+		return ""
 	case strings.HasPrefix(name, "anon_inode:"):
 		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
-	case !strings.HasPrefix(name, "/"):
-		kind, _, _ := strings.Cut(name, ":") // pipe:[4711], pidfd:[12], net:[4026531840]
-		return kind
 	}
-	// Whoever serves a FUSE file must not hold up the trace.
-	var st unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) != nil {
-		return "file"
+	kind, _, _ := strings.Cut(name, ":")
+	return kind
+}
+
+// kindUnasked is the kind of a socket or a file that could not be asked.
+func kindUnasked(name string) string {
+	if strings.HasPrefix(name, "socket:[") {
+		return "socket"
 	}
-	if strings.HasPrefix(name, "/memfd:") && l.isMemory(&st) {
+	return "file"
+}
+
+func (l *lookup) fileKind(name string, st *unix.Statx_t) string {
+	if strings.HasPrefix(name, "/memfd:") && l.isMemory(st) {
 		return "memfd"
 	}
 	switch st.Mode & unix.S_IFMT {
@@ -227,8 +270,9 @@ func (l *lookup) isMemory(st *unix.Statx_t) bool {
 	return false
 }
 
-// socketKind asks without touching the socket: for its protocol by name, and
-// for the type of a Unix socket in the table of the program's own network.
+// socketKind asks without touching the socket, to which path must lead whatever the
+// program does: for its protocol by name, and for the type of a Unix socket in the table
+// of the program's own network.
 func socketKind(tid int, path, name string) string {
 	var proto [64]byte
 	n, err := unix.Getxattr(path, "system.sockprotoname", proto[:])

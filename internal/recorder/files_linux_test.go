@@ -74,3 +74,52 @@ func TestForgedSocketType(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 }
+
+// A number that is a socket and a FUSE file by turns is never taken for a socket whose
+// attribute the FUSE server is then asked for: nothing would end that wait.
+func TestNumberThatChanges(t *testing.T) {
+	server := fusetest.Mount(t, fusetest.Options{})
+	file, err := unix.Open(server.File, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(uintptr(sock), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Hush(fusetest.Getxattr)
+	looked, stop, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(looked)
+		for range 20000 {
+			new(lookup).file(os.Getpid(), int32(fd), true) // one that knows no socket yet
+		}
+	}()
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Dup3([]int{file, sock}[n%2], fd, unix.O_CLOEXEC)
+			}
+		}
+	}()
+	select {
+	case <-looked:
+	case <-server.Waiting:
+		t.Error("the look at a number waits for the server of a file that the number has meanwhile")
+	}
+	close(stop)
+	<-stopped
+	server.Release()
+	<-looked
+	for _, fd := range []int{fd, file, sock} {
+		_ = unix.Close(fd)
+	}
+}
