@@ -31,7 +31,7 @@ func expandNames(items []string) ([]string, error) {
 				return nil, fmt.Errorf("not NAME*N: %q", item)
 			}
 			n, err := strconv.Atoi(m[2])
-			if err != nil || len(all)+n > maxNames {
+			if err != nil || n > maxNames-len(all) {
 				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
 			}
 			all = append(all, slices.Repeat([]string{m[1]}, n)...)
@@ -42,14 +42,16 @@ func expandNames(items []string) ([]string, error) {
 			}
 			from, err1 := strconv.Atoi(m[2])
 			to, err2 := strconv.Atoi(m[4])
-			if err1 != nil || err2 != nil || len(all)+to-from >= maxNames {
+			switch {
+			case err1 != nil || err2 != nil:
+				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
+			case from > to:
+				return nil, fmt.Errorf("%q goes backwards", item)
+			case to-from >= maxNames-len(all): // neither is negative: no difference is too large for an int
 				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
 			}
-			if from > to {
-				return nil, fmt.Errorf("%q goes backwards", item)
-			}
-			for i := from; i <= to; i++ {
-				all = append(all, m[1]+strconv.Itoa(i))
+			for i := range to - from + 1 {
+				all = append(all, m[1]+strconv.Itoa(from+i))
 			}
 		default:
 			all = append(all, item)

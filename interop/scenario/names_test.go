@@ -1,10 +1,15 @@
 package scenario
 
 import (
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
+
+// last is the largest number that a name can have in a range.
+var last = strconv.Itoa(math.MaxInt)
 
 func TestExpandNames(t *testing.T) {
 	for _, c := range []struct{ items, want string }{
@@ -23,6 +28,9 @@ func TestExpandNames(t *testing.T) {
 		if err != nil || strings.Join(got, ",") != c.want {
 			t.Errorf("%s: got %v, %v; want %s", c.items, got, err, c.want)
 		}
+	}
+	if got, err := expandNames([]string{"a" + strconv.Itoa(math.MaxInt-1) + "..a" + last}); err != nil || len(got) != 2 || got[1] != "a"+last {
+		t.Errorf("the last two names: got %v, %v", got, err)
 	}
 	if got, err := expandNames([]string{"a1..a1000"}); err != nil || len(got) != 1000 || got[999] != "a1000" {
 		t.Errorf("got %d names, %v", len(got), err)
@@ -49,6 +57,10 @@ func TestExpandNamesErrors(t *testing.T) {
 		{"a3..a1", `"a3..a1" goes backwards`},
 		{"a0..a1000", `"a0..a1000"` + most},
 		{"a1..a99999999999999999999", `"a1..a99999999999999999999"` + most},
+		{"a,a*9223372036854775807", `"a*9223372036854775807"` + most},
+		{"a1,a0..a9223372036854775807", `"a0..a9223372036854775807"` + most},
+		{"a0..a9223372036854775807", `"a0..a9223372036854775807"` + most},
+		{"a" + last + "..a0", `"a` + last + `..a0" goes backwards`},
 	} {
 		if got, err := expandNames(strings.Split(c.items, ",")); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, %v; want %s", c.items, got, err, c.want)

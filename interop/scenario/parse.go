@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,8 +151,8 @@ func (s *Scenario) parseUser(words []string) error {
 	for key, to := range map[string]*int{"uid": &u.UID, "nofile": &u.NoFile} {
 		value, ok := l.Fields[key]
 		n, err := strconv.Atoi(value)
-		if ok && (err != nil || n <= 0) {
-			return fmt.Errorf("%s=%s is no number above 0", key, value)
+		if ok && (err != nil || n <= 0 || n > math.MaxInt32) {
+			return fmt.Errorf("%s=%s is no number from 1 to %d", key, value, math.MaxInt32)
 		}
 		*to = n
 		delete(l.Fields, key)
@@ -190,6 +191,9 @@ func (s *Scenario) parseFile(w string) error {
 	names, err := expandNames([]string{name})
 	if err != nil {
 		return err
+	}
+	if len(s.Files)+len(names) > maxNames {
+		return fmt.Errorf("more than %d files", maxNames)
 	}
 	for _, n := range names {
 		if !isName(n) {

@@ -134,6 +134,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"files 7=file", `group/id:5: not a name: "7"`},
 		{"files closed=file", `group/id:5: not a name: "closed"`},
 		{"files b1..b=file", `group/id:5: not NAME1..NAME9: "b1..b"`},
+		{"user A uid=4294967296", `group/id:5: uid=4294967296 is no number from 1 to 2147483647`},
+		{"files b0..b998=file\nfiles c=file", `group/id:6: more than 1000 files`},
 
 		// The whole.
 		{"", `group/id: no steps`},
@@ -291,6 +293,9 @@ func FuzzParseScenario(f *testing.F) {
 		"A> socket type=dgram\nA< ok fd=new:s\nA> bind sock=s name=path:s\nA< ok\nR> kill B SIGKILL\n")
 	f.Add(rule + "on stream\r\nA> end\nA< ok\n")
 	f.Add(rule + "on stream\nfiles a*99999999999=dir\nA> end\nA< ok\n")
+	f.Add(rule + "on stream\nfiles a=pipe-r\nA> send payload=@9223372036854775807,@9223372036854775807 fds=a,a*9223372036854775807\nA< ok n=1\n")
+	f.Add(rule + "on stream\nfiles a1=pipe-r\nA> send payload=00 fds=a1,a0..a9223372036854775807\nA< ok n=1\n")
+	f.Add(rule + "on stream\nfiles a9223372036854775806..a9223372036854775807=pipe-r\nA> send payload=00 fds=a9223372036854775807\nA< ok n=1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := Parse("group/id", []byte(text))
 		if err != nil {

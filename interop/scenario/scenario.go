@@ -3,6 +3,7 @@ package scenario
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,9 +187,9 @@ func (s *Scenario) largestPayload() int {
 		for _, p := range l.List("payload") {
 			if n, ok := strings.CutPrefix(p, "@"); ok {
 				k, _ := strconv.Atoi(n)
-				size += k
+				size += max(0, min(k, math.MaxInt-size)) // a sum beyond all rooms stays that
 			} else {
-				size += len(p) / 2
+				size += min(len(p)/2, math.MaxInt-size)
 			}
 		}
 		largest = max(largest, size)
