@@ -18,6 +18,7 @@
 #define scm_prepare_recv scm_rights_go_prepare_recv
 #define scm_empty scm_rights_go_empty
 #define scm_take scm_rights_go_take
+#define scm_drop scm_rights_go_drop
 #define scm_take_fds scm_rights_go_take_fds
 #define scm_put scm_rights_go_put
 #define scm_close_kept scm_rights_go_close_kept

@@ -157,6 +157,7 @@ SCM_HIDDEN void scm_prepare_send(struct msghdr *msg, void *control, const struct
 SCM_HIDDEN void scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m);
 SCM_HIDDEN void scm_empty(struct scm_message *m);
 SCM_HIDDEN void scm_take(struct scm_message *m, size_t room, struct msghdr *msg);
+SCM_HIDDEN void scm_drop(struct msghdr *msg);
 SCM_HIDDEN void scm_take_fds(struct scm_message *m, size_t room, struct msghdr *msg,
     const unsigned char *data, size_t count);
 SCM_HIDDEN void scm_put(struct msghdr *msg, int type, const void *data, size_t len);

@@ -26,8 +26,10 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 	msg.msg_controllen = sizeof(control);
 
 	n = scm_recvmsg(fd, &msg, SCM_CLOEXEC);
-	if (n < 0)
+	if (n < 0) {
+		scm_drop(&msg);
 		return -1;
+	}
 	m.fds = &one;
 	scm_take(&m, 1, &msg);
 	if ((m.flags & MSG_CTRUNC) != 0) {

@@ -15,8 +15,10 @@ scm_rights_recv(int sock, struct scm_message *m, int flags)
 	scm_prepare_recv(&msg, &control, m);
 	scm_empty(m);
 	n = scm_recvmsg(sock, &msg, flags | SCM_CLOEXEC);
-	if (n < 0)
+	if (n < 0) {
+		scm_drop(&msg);
 		return -1;
+	}
 	scm_take(m, room, &msg);
 	return n;
 }

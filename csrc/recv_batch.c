@@ -34,6 +34,9 @@ scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		scm_take(&ms[i], room[i], &msgs[i].msg_hdr);
 		ms[i].len = msgs[i].msg_len;
 	}
+	/* The message that ended the batch; the kernel has not begun those behind it. */
+	if (i < n)
+		scm_drop(&msgs[i].msg_hdr);
 	return (int)done;
 #else
 	for (i = 0; i < n; i++) {

@@ -110,6 +110,10 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		ms[i].N = int(b.msgs[i].len)
 		received(&ms[i], &b.msgs[i].hdr, b.control[i].bytes())
 	}
+	// The message that ended the batch; the kernel has not begun those behind it.
+	if i := max(n, 0); i < len(ms) {
+		dropControl(b.control[i].bytes()[:b.msgs[i].hdr.Controllen])
+	}
 	return n, err
 }
 

@@ -79,6 +79,12 @@ func takeControl(buf []byte, m *msg.Message) {
 	}
 }
 
+// dropControl closes what a receive that failed has installed, as scm_drop does: buf
+// was zero before the call.
+func dropControl(buf []byte) {
+	takeControl(buf, &msg.Message{})
+}
+
 func takeMessage(kind int32, data []byte, m *msg.Message) {
 	switch kind {
 	case unix.SCM_RIGHTS:

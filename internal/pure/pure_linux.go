@@ -44,6 +44,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	hdr.SetControllen(pairControl)
 	n, err = recvmsg(sock, &hdr, cmsgCloexec)
 	if err != nil {
+		dropControl(buf[:hdr.Controllen])
 		return -1, -1, err
 	}
 	var one [1]int32
@@ -157,6 +158,7 @@ func recv(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 	}
 	n, err := recvmsg(sock, &hdr, flags|cmsgCloexec)
 	if err != nil {
+		dropControl(c.bytes()[:hdr.Controllen])
 		return err
 	}
 	m.N = n

@@ -66,8 +66,8 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	}
 	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|cmsgCloexec)
 	if err != nil {
-		// x/sys can refuse the sender's address after the kernel has installed descriptors.
-		takeControl(oob[:oobn], &msg.Message{})
+		// The kernel, or x/sys, can refuse the sender's address after descriptors were installed.
+		dropControl(oob)
 		return err
 	}
 	m.N, m.Flags = n, rflags

@@ -1,0 +1,204 @@
+/*
+ * A receive that ends with EFAULT can have installed descriptors: the kernel writes the sender's
+ * address after them, and on a stream adds a pidfd even if it could not write the payload. None
+ * stays open, and errno is EFAULT.
+ */
+#include "check.h"
+#include "raw.h"
+
+#include "scm_rights.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+
+#define SIZE 4096
+
+/* Memory that the kernel cannot write. */
+static char *nowhere;
+
+static int
+cannot(int needs_pidfd)
+{
+	if (getenv("UNDER_VALGRIND") != NULL) {
+		check_skip("to valgrind a buffer that cannot be written is an error");
+		return 1;
+	}
+	if (needs_pidfd && !raw_passes_pidfd()) {
+		check_skip("this kernel sends no pidfd");
+		return 1;
+	}
+	nowhere = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	NEED(nowhere != MAP_FAILED);
+	return 0;
+}
+
+/* Room for a byte at base and for two descriptors. */
+static void
+prepare(struct scm_message *m, struct iovec *iov, char *base, int *fds)
+{
+	memset(m, 0, sizeof(*m));
+	iov->iov_base = base;
+	iov->iov_len = 1;
+	m->iov = iov;
+	m->iovlen = 1;
+	m->fds = fds;
+	m->nfds = 2;
+}
+
+/* A pair whose first socket has an address. */
+static void
+named_pair(int type, int sv[2])
+{
+	struct sockaddr_un name;
+
+	memset(&name, 0, sizeof(name));
+	name.sun_family = AF_UNIX;
+	raw_pair(type, sv);
+	NEED(bind(sv[0], (struct sockaddr *)&name, sizeof(name.sun_family)) == 0);
+}
+
+/* The sender's address cannot be written. */
+static void
+address(int type)
+{
+	static const int flags[] = {MSG_PEEK, 0};
+	struct scm_message m;
+	struct iovec iov;
+	char byte;
+	int fds[2];
+	int file;
+	int sv[2];
+	size_t i;
+
+	if (cannot(0))
+		return;
+	named_pair(type, sv);
+	file = raw_file();
+	CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
+	for (i = 0; i < 2; i++) {
+		prepare(&m, &iov, &byte, fds);
+		m.name = nowhere;
+		m.namelen = SIZE;
+		errno = 0;
+		CHECK_EQ(scm_rights_recv(sv[1], &m, flags[i]), -1);
+		CHECK_EQ(errno, EFAULT);
+		CHECK_EQ(m.nfds, 0);
+	}
+	raw_close(1, &file);
+	raw_close(2, sv);
+	CHECK(munmap(nowhere, SIZE) == 0);
+}
+
+/* The payload cannot be written. On a stream its bytes stay, and so the next receive fails too. */
+static void
+payload(int type)
+{
+	struct scm_message m;
+	struct iovec iov;
+	int file;
+	int fds[2];
+	int pidfd;
+	int sv[2];
+	int i;
+
+	if (cannot(1))
+		return;
+	raw_pair(type, sv);
+	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
+	file = raw_file();
+	for (i = 0; i < 3; i++)
+		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
+
+	prepare(&m, &iov, nowhere, fds);
+	m.pidfd = &pidfd;
+	errno = 0;
+	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), -1);
+	CHECK_EQ(errno, EFAULT);
+	CHECK_EQ(m.nfds, 0);
+	CHECK_EQ(pidfd, -1);
+
+	errno = 0;
+	CHECK_EQ(read_fd(sv[1], nowhere, 1, fds), -1);
+	CHECK_EQ(errno, EFAULT);
+	CHECK_EQ(fds[0], SCM_FD_NONE);
+
+	prepare(&m, &iov, nowhere, fds);
+	m.pidfd = &pidfd;
+	m.len = 99;
+	errno = 0;
+	CHECK_EQ(scm_rights_recv_batch(sv[1], &m, 1, 0), -1);
+	CHECK_EQ(errno, EFAULT);
+	CHECK_EQ(m.nfds, 0);
+	CHECK_EQ(m.len, 0);
+	CHECK_EQ(pidfd, -1);
+
+	raw_close(1, &file);
+	raw_close(2, sv);
+	CHECK(munmap(nowhere, SIZE) == 0);
+}
+
+/* Of three messages the second cannot be received: its address, on a stream its payload. */
+static void
+batch(int type)
+{
+	struct scm_message m[3];
+	struct iovec iov[3];
+	char bytes[3];
+	int fds[3][2];
+	int pidfds[3];
+	int stream = type == SOCK_STREAM;
+	int file;
+	int sv[2];
+	int i;
+
+	if (cannot(stream))
+		return;
+	named_pair(type, sv);
+	if (stream)
+		NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
+	file = raw_file();
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
+		prepare(&m[i], &iov[i], &bytes[i], fds[i]);
+		if (stream)
+			m[i].pidfd = &pidfds[i];
+	}
+	if (stream) {
+		iov[1].iov_base = nowhere;
+	} else {
+		m[1].name = nowhere;
+		m[1].namelen = SIZE;
+	}
+	errno = 0;
+	CHECK_EQ(scm_rights_recv_batch(sv[1], m, 3, 0), 1);
+	CHECK_EQ(errno, 0);
+	CHECK_EQ(m[0].nfds, 1);
+	if (m[0].nfds == 1)
+		CHECK(raw_same(file, fds[0][0]));
+	raw_close((int)m[0].nfds, fds[0]);
+	if (stream) {
+		CHECK(pidfds[0] >= 0);
+		raw_close(1, pidfds);
+	}
+	for (i = 1; i < 3; i++) {
+		CHECK_EQ(m[i].nfds, 0);
+		CHECK_EQ(m[i].len, 0);
+		if (stream)
+			CHECK_EQ(pidfds[i], -1);
+	}
+	raw_close(1, &file);
+	raw_close(2, sv);
+	CHECK(munmap(nowhere, SIZE) == 0);
+}
+
+int
+main(void)
+{
+	check_run_types("DQ", "fault/address", address);
+	check_run_types("SDQ", "fault/payload", payload);
+	check_run_types("SDQ", "fault/batch", batch);
+	return check_status();
+}
