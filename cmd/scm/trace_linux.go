@@ -47,6 +47,9 @@ hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
 payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
 16 MiB of a call.
 
+A message can pass 253 descriptors. Where a program names more, which the kernel refuses,
+the trace describes the first 253, and the line ends with how many they are.
+
 Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
 as "control unreadable", and as control_unread in JSON.
 
@@ -189,7 +192,7 @@ func traceProcess(pid int, o recorder.Options) error {
 			return broken(fmt.Errorf("process %d: %w", pid, err))
 		}
 	case <-hangs: // the end of scm lets it go
-		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call whose memory could not be read: a page of it did not come")
+		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call whose memory could not be read: a page of it did not come, or the look at its descriptors takes long")
 	}
 	return nil
 }

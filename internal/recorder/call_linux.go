@@ -59,6 +59,8 @@ type Call struct {
 	seq  int        // the order of entries
 	sig  *signature // nil if the call is not in the table
 	args [6]uint64  // those of the call that socketcall stands for
+
+	index map[fileKey]int // where in Files
 }
 
 // interrupted is the kernel's ERESTARTSYS and its kin: a signal came, and
@@ -239,12 +241,23 @@ func (c *Call) bytes(i int) int {
 // file is what the number was at the entry, or is at the exit for one that
 // the call has made; nil if that was not looked up.
 func (c *Call) file(fd int32, atExit bool) *File {
-	for i := range c.Files {
-		if c.Files[i].FD == fd && c.Files[i].AtExit == atExit {
-			return &c.Files[i]
+	for len(c.index) < len(c.Files) {
+		if c.index == nil {
+			c.index = make(map[fileKey]int, len(c.Files))
 		}
+		f := &c.Files[len(c.index)]
+		c.index[fileKey{f.FD, f.AtExit}] = len(c.index)
+	}
+	if i, ok := c.index[fileKey{fd, atExit}]; ok {
+		return &c.Files[i]
 	}
 	return nil
+}
+
+// A fileKey is what no two Files of a call share.
+type fileKey struct {
+	fd     int32
+	atExit bool
 }
 
 // flags is the argument that has them.

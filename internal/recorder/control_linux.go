@@ -56,6 +56,22 @@ func (m *Cmsg) descriptors() (fds []int32) {
 	return fds
 }
 
+// maxRights is SCM_MAX_FD: the kernel refuses a message with more descriptors.
+const maxRights = 253
+
+// firstDescriptors are those of the control data of one message, up to as many as it can
+// pass. A program can write a number of any length into it.
+func firstDescriptors(a *Arch, control []byte) (fds []int32) {
+	list, _ := parseControl(a, control)
+	for _, m := range list {
+		fds = append(fds, m.descriptors()...)
+		if len(fds) >= maxRights {
+			return fds[:maxRights]
+		}
+	}
+	return fds
+}
+
 // sent is the control data that the call hands to the kernel with message i.
 func (c *Call) sent(i int) []byte {
 	if c.sig.receives() {

@@ -16,7 +16,7 @@ import (
 
 // clone copies a call with all that it is made of.
 func clone(c Call) Call {
-	c.Entry, c.Exit, c.Files = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files)
+	c.Entry, c.Exit, c.Files, c.index = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files), nil
 	for _, blobs := range [][]Blob{c.Entry, c.Exit} {
 		for i := range blobs {
 			blobs[i].Data = bytes.Clone(blobs[i].Data)

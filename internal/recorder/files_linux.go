@@ -41,11 +41,8 @@ func (c *Call) lookUpEntry(l *lookup) {
 		}
 	}
 	for i := range c.messages() {
-		list, _ := parseControl(c.Arch, c.sent(i))
-		for _, m := range list {
-			for _, fd := range m.descriptors() {
-				c.look(l, fd, true, false)
-			}
+		for _, fd := range firstDescriptors(c.Arch, c.sent(i)) {
+			c.look(l, fd, true, false)
 		}
 	}
 }
@@ -68,11 +65,8 @@ func (c *Call) lookUpExit(l *lookup) {
 		c.look(l, int32(order.Uint32(pidfd)), true, true)
 	}
 	for i := range c.done() {
-		list, _ := parseControl(c.Arch, c.received(i))
-		for _, m := range list {
-			for _, fd := range m.descriptors() {
-				c.look(l, fd, true, true)
-			}
+		for _, fd := range firstDescriptors(c.Arch, c.received(i)) {
+			c.look(l, fd, true, true)
 		}
 	}
 }
@@ -105,7 +99,7 @@ func (c *Call) look(l *lookup, fd int32, whole, atExit bool) {
 	}
 	f := c.file(fd, atExit)
 	if f == nil {
-		c.Files = append(c.Files, File{})
+		c.Files = append(c.Files, File{FD: fd, AtExit: atExit})
 		f = &c.Files[len(c.Files)-1]
 	} else if !whole || f.Access != "" {
 		return

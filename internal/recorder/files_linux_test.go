@@ -123,3 +123,40 @@ func TestNumberThatChanges(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 }
+
+// A control buffer can name any number of descriptors. As many are looked up as a message
+// can pass, the line says how many there are, and the rest is compared by number.
+func TestMoreDescriptorsThanAMessage(t *testing.T) {
+	const named, most = 1000, 253
+	sent := func(last uint32) Call {
+		numbers := make([]uint32, named)
+		for i := range numbers {
+			numbers[i] = 1e6 + uint32(i) // not open
+		}
+		numbers[named-1] = last
+		half := named / 2 * 4
+		control := numbered(numbers...)
+		m := built{payload: []string{"x"}, control: append(cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, control[:half], 0),
+			cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, control[half:], 0)...)}
+		c := call(amd64, "sendmsg", 0, m, m, -1)
+		c.Errno, c.Thread, c.Files = unix.EINVAL, os.Getpid(), nil
+		c.lookUpEntry(new(lookup))
+		return c
+	}
+	a, b := sent(7), sent(8)
+	if len(a.Files) != 1+most {
+		t.Errorf("%d descriptors were looked up, want the socket and %d", len(a.Files), most)
+	}
+	if text := a.Text(); !strings.Contains(text, "1000252<not open>, … of 500], SCM_RIGHTS [1000500, ") {
+		t.Error(text)
+	}
+	if j := a.json().Messages[0].Control; len(j[0].Files) != most || len(j[1].Files) != 0 {
+		t.Errorf("in JSON %d and %d files", len(j[0].Files), len(j[1].Files))
+	}
+	if d := Diff([]Call{a}, []Call{b}); d == nil || !strings.Contains(d.String(), "number 7, not looked up against number 8") {
+		t.Errorf("numbers behind those that were looked up: %v", d)
+	}
+	if d := Diff([]Call{a}, []Call{sent(7)}); d != nil {
+		t.Error(d)
+	}
+}

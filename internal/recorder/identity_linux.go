@@ -129,7 +129,7 @@ func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	f := c.file(fd, atExit)
 	switch {
 	case f == nil:
-		return "not looked up"
+		return fmt.Sprintf("number %d, not looked up", fd) // the message has more than it can pass
 	case !f.Open():
 		return "not open"
 	}

@@ -54,7 +54,7 @@ type (
 		Len     uint64     `json:"len"`
 		Data    string     `json:"data"`
 		Padding string     `json:"padding,omitempty"`
-		Files   []jsonFile `json:"files,omitempty"`
+		Files   []jsonFile `json:"files,omitempty"` // the first 253 of a message
 		Cred    *jsonCred  `json:"cred,omitempty"`
 	}
 	jsonCred struct {
@@ -139,6 +139,9 @@ func (c *Call) jsonControl(m *Cmsg) jsonControl {
 		Data: hex.EncodeToString(m.Data), Padding: hex.EncodeToString(m.Padding),
 	}
 	for _, fd := range m.descriptors() {
+		if fd >= 0 && c.file(fd, c.sig.receives()) == nil {
+			break // the message has more than it can pass
+		}
 		j.Files = append(j.Files, c.jsonFile(fd, c.sig.receives()))
 	}
 	if m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_CREDENTIALS && len(m.Data) == 12 {

@@ -28,18 +28,19 @@ type reader struct {
 	watch  *Watch
 }
 
-// A Watch tells from another goroutine whether a recorder waits for memory of a program.
-// Behind a page of it may be a server of FUSE, or of userfaultfd, that does not answer.
+// A Watch tells from another goroutine whether a recorder waits for memory of a program,
+// or is busy with the descriptors of one call. Behind a page of memory may be a server of
+// FUSE, or of userfaultfd, that does not answer.
 type Watch struct {
-	reads atomic.Uint64 // odd during one
+	steps atomic.Uint64 // odd during a read of memory and during the look at descriptors
 }
 
-// Stuck waits for d, and tells whether the recorder was in one and the same read of memory
-// all the time.
+// Stuck waits for d, and tells whether the recorder was in one and the same step all the
+// time.
 func (w *Watch) Stuck(d time.Duration) bool {
-	before := w.reads.Load()
+	before := w.steps.Load()
 	time.Sleep(d)
-	return before%2 == 1 && w.reads.Load() == before
+	return before%2 == 1 && w.steps.Load() == before
 }
 
 // read fills in the Data of all blobs, each as far as it can be read. The
@@ -110,16 +111,16 @@ func (r *reader) readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int
 	}
 	local := [1]unix.Iovec{{Base: &start[0]}}
 	local[0].SetLen(size)
-	r.watch.reads.Add(1)
+	r.watch.steps.Add(1)
 	n, err := unix.ProcessVMReadv(tid, local[:], remote, 0)
-	r.watch.reads.Add(1)
+	r.watch.steps.Add(1)
 	switch {
 	case err == nil && n == size:
 		return len(blobs), nil
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
-		r.watch.reads.Add(1)
+		r.watch.steps.Add(1)
 		err := readFile(tid, blobs, err)
-		r.watch.reads.Add(1)
+		r.watch.steps.Add(1)
 		return len(blobs), err
 	case errors.Is(err, unix.ESRCH):
 		return len(blobs), err

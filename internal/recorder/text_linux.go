@@ -246,11 +246,16 @@ func (c *Call) appendControl(b []byte, m *Cmsg) []byte {
 	switch {
 	case m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_RIGHTS:
 		b = append(b, '[')
-		for i, fd := range m.descriptors() {
+		fds := m.descriptors()
+		for i, fd := range fds[:min(len(fds), maxRights)] {
 			if i > 0 {
 				b = append(b, ", "...)
 			}
 			b = c.appendPassed(b, fd, received)
+		}
+		if len(fds) > maxRights {
+			b = append(b, ", … of "...)
+			b = strconv.AppendInt(b, int64(len(fds)), 10)
 		}
 		return append(b, ']')
 	case m.Level == unix.SOL_SOCKET && m.Type == scmPIDFD && len(m.Data) == 4:

@@ -39,7 +39,7 @@ type Options struct {
 	// Uring is told, once, of each process that sets up an io_uring, or has one when it
 	// is attached to. What such a process sends and receives by it is not recorded.
 	Uring func(pid int)
-	// Watch, if set, is told of the reads of memory.
+	// Watch, if set, is told of the reads of memory and of the look at descriptors.
 	Watch *Watch
 	// Started is told the process before its first instruction.
 	Started func(*os.Process)
@@ -330,7 +330,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 		th.inside = false // no need to stop at its exit
 		return
 	}
-	c.lookUpEntry(&t.lookup)
+	t.lookUp(c.lookUpEntry)
 	th.call = c
 }
 
@@ -358,8 +358,15 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
 	}
 	c.captureAgain(&t.reader)
-	c.lookUpExit(&t.lookup)
+	t.lookUp(c.lookUpExit)
 	t.emit(c)
+}
+
+// lookUp asks /proc for the descriptors of a call, while the watch looks on.
+func (t *tracer) lookUp(ask func(*lookup)) {
+	t.o.Watch.steps.Add(1)
+	ask(&t.lookup)
+	t.o.Watch.steps.Add(1)
 }
 
 // refused tells whether a seccomp filter has answered the call by a signal (KILL, TRAP):
