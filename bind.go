@@ -142,7 +142,7 @@ func (b *boundFile) keep(kept bool) {
 }
 
 // handOver calls send, one system call that sends the socket, and keeps the file if
-// that succeeds. After remove it is an error, and nothing is sent.
+// that succeeds. Once remove has begun it is an error, and nothing is sent.
 func (b *boundFile) handOver(send func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,18 +156,24 @@ func (b *boundFile) handOver(send func() error) error {
 	return err
 }
 
+// beginRemoval returns false if the file is kept. The lock is not held during the
+// removal: the folder's file system may not answer.
+func (b *boundFile) beginRemoval() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.removed = !b.kept
+	return b.removed
+}
+
 // remove removes the file if it is still ours, and in the folder in which it was
 // made. The socket must be open yet.
 func (b *boundFile) remove() error {
 	if b == nil {
 		return nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.kept {
+	if !b.beginRemoval() {
 		return nil
 	}
-	b.removed = true
 	err := sys.InFolder(b.path, func(f sys.Folder) error {
 		if !f.Info.Same(b.folder) {
 			return nil

@@ -168,16 +168,15 @@ type during func(f func(fd uintptr)) error
 func (g givenListener) SyscallConn() (syscall.RawConn, error) { return callersConn{g.during}, nil }
 func (g givenConn) SyscallConn() (syscall.RawConn, error)     { return callersConn{g.during}, nil }
 
-var _ = DescribeTableSubtree("the socket file of what is handed over", Label("attack"), func(network string) {
-	// hands sends what listens on path over c.
-	hands := func(c *scm.Conn, l closer, during during) error {
-		GinkgoHelper()
-		if network == "unixgram" {
-			return c.SendConn(context.Background(), givenConn{l.(*scm.Conn), during})
-		}
-		return c.SendListener(context.Background(), givenListener{l.(*scm.Listener), during})
+// hands sends what listens, or a datagram socket, over c.
+func hands(c *scm.Conn, l closer, during during) error {
+	if dgram, ok := l.(*scm.Conn); ok {
+		return c.SendConn(context.Background(), givenConn{dgram, during})
 	}
+	return c.SendListener(context.Background(), givenListener{l.(*scm.Listener), during})
+}
 
+var _ = DescribeTableSubtree("the socket file of what is handed over", Label("attack"), func(network string) {
 	It("stays also if the sender closes as soon as the kernel has sent it", func() {
 		a, b := pair("unix")
 		path := socketPath()
@@ -301,6 +300,39 @@ var _ = DescribeTableSubtree("Close, where the folder's file system does not ans
 		server.Release()
 		closes()
 		Expect(path).To(BeAnExistingFile(), "the path leads to another folder")
+	})
+
+	It("ends a hand-over of the socket, and then waits itself", func() {
+		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+		link, path := socketPath(), socketPath()
+		Expect(os.Symlink(filepath.Dir(path), link)).To(Succeed())
+		l := mustListen(scm.Config{}, network, link+"/s")
+		DeferCleanup(server.Release) // or the Close of l waits if this fails
+		other := asFile(NumberOf(l))
+		Expect(os.Remove(link)).To(Succeed())
+		Expect(os.Symlink(filepath.Dir(server.File), link)).To(Succeed())
+		server.Hush(fusetest.Getattr)
+
+		a, b := pair("unix")
+		fill(a)
+		tried := make(chan struct{}, 1)
+		sends := goes(func() {
+			Expect(hands(a, l, func(f func(fd uintptr)) error {
+				f(uintptr(NumberOf(other)))
+				select {
+				case tried <- struct{}{}:
+				default:
+				}
+				return nil
+			})).To(opFails("write", net.ErrClosed))
+		})
+		<-tried
+		closes := goes(func() { Expect(l.Close()).To(Succeed()) })
+		<-server.Waiting
+		drain(b)
+		sends()
+		server.Release()
+		closes()
 	})
 }, everyNetwork)
 
