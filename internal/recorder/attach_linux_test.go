@@ -290,3 +290,29 @@ func TestAttachToTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A child can end, and be waited for, before the fork that made it is told: no thread is
+// then waited for that can tell nothing any more.
+func TestGoneBeforeAnnounced(t *testing.T) {
+	needsPtrace(t)
+	onThread(func() {
+		b, err := newBell()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		tr := newTracer(Options{})
+		p := tr.root(os.Getpid())
+		tr.made(p, b.pid)
+		if tr.threads[b.pid] == nil {
+			t.Error("a child that is there is not known after its announcement")
+		}
+		delete(tr.threads, b.pid)
+		b.ring()
+		b.await()
+		tr.made(p, b.pid)
+		if len(tr.threads) != 0 {
+			t.Error("a child that has ended is waited for")
+		}
+	})
+}

@@ -122,5 +122,12 @@ func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 	}
 }
 
+// waitable tells whether this very thread has a child or traces a thread of that number:
+// then a change of it was not told yet, or is to come.
+func waitable(tid int) bool {
+	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD
+	return unix.Waitid(unix.P_PID, tid, nil, any|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
+}
+
 // event is the PTRACE_EVENT_… of a stop, and 0 if it is another kind of stop.
 func event(s unix.WaitStatus) int { return int(s) >> 16 }

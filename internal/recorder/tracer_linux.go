@@ -242,10 +242,13 @@ func (t *tracer) newborn(maker *thread) error {
 	return nil
 }
 
-// made tells that p has made a thread, of its own or of a new process.
+// made tells that p has made a thread, of its own or of a new process. One that is not
+// known by now is to stop for the first time, or it has stopped, run and ended, or was let
+// go, before its maker could tell: nothing more will be told of that.
 func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
+	case th == nil && !waitable(tid):
 	case th == nil && status(strconv.Itoa(tid))["Tgid"] == strconv.Itoa(p.PID):
 		t.add(tid, p)
 	case th == nil:
