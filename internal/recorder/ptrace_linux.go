@@ -62,6 +62,13 @@ func (i *syscallInfo) traceMe() bool {
 
 func (i *syscallInfo) get(tid int) error {
 	_, err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(*i), unsafe.Pointer(i))
+	// Of a 32-bit call the kernel takes the lower halves of the registers. A 64-bit program
+	// can make one, by int 0x80, with anything in the upper ones.
+	if arch := archOf(i.arch); err == nil && arch != nil && arch.word == 4 && i.op != unix.PTRACE_SYSCALL_INFO_EXIT {
+		for n := range i.words {
+			i.words[n] = uint64(uint32(i.words[n]))
+		}
+	}
 	return err
 }
 
