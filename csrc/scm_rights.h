@@ -37,6 +37,11 @@
 extern "C" {
 #endif
 
+/* The shared library exports the functions, also where -fvisibility=hidden hides others. */
+#if defined(__GNUC__) && !defined(SCM_CGO)
+#pragma GCC visibility push(default)
+#endif
+
 #define SCM_VERSION "0.1.0"
 
 /* The kernel's SCM_MAX_FD: more descriptors in one message are EINVAL. */
@@ -157,6 +162,10 @@ int scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
  * EINTR after a signal.
  */
 int scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
+
+#if defined(__GNUC__) && !defined(SCM_CGO)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

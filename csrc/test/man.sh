@@ -2,7 +2,7 @@
 # Each function of scm_rights.h has a page, each page is clean, and its example, built against the library, prints what
 # it should.
 #
-#     test/man.sh CC BUILD
+#     test/man.sh "CC AND FLAGS" BUILD
 set -eu
 cc=$1
 build=$2
@@ -18,13 +18,17 @@ else
 	test "${CI:-}" != true
 fi
 
+# compile is the compiler with its flags, which have a shell's quotes where one has a space.
+compile() {
+	eval "$cc \"\$@\""
+}
+
 # example PAGE WANTED
 example() {
 	source=$build/test/example-$1.c
 	mkdir -p "$build/test"
 	sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "man/$1.3" | sed -e '1,/^\.Bd/d' -e '/^\.Ed/d' -e 's/\\e/\\/g' >"$source"
-	# shellcheck disable=SC2086 # the compiler may come with flags
-	$cc -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm_rights.a"
+	compile -std=c99 -D_GNU_SOURCE -Wall -Wextra -I. -o "$build/test/example-$1" "$source" "$build/libscm_rights.a"
 	got=$("$build/test/example-$1" </dev/null)
 	test "$got" = "$2" || { echo "the example of man/$1.3 prints \"$got\", not \"$2\"" >&2; exit 1; }
 }

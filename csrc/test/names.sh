@@ -62,9 +62,9 @@ test $status = 0 || { echo "a program with functions of its own, called as the l
 # A shared library beside it may export the names that Guile's does, whichever of the two comes first.
 {
 	for name in send recv; do
-		printf 'int scm_%s(void);\nint scm_%s(void) { return 7; }\n' "$name" "$name"
+		printf '__attribute__((visibility("default"))) int scm_%s(void);\nint scm_%s(void) { return 7; }\n' "$name" "$name"
 	done
-	printf 'int guile(void);\nint guile(void)\n{\n\tint (*volatile f[])(void) = {scm_%s, scm_%s};\n\n' send recv
+	printf '__attribute__((visibility("default"))) int guile(void);\nint guile(void)\n{\n\tint (*volatile f[])(void) = {scm_%s, scm_%s};\n\n' send recv
 	printf '\treturn f[0]() + f[1]();\n}\n'
 } >"$build/test/guile.c"
 compile -fPIC -shared -o "$build/test/libguile.so" "$build/test/guile.c"

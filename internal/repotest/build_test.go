@@ -321,6 +321,27 @@ var _ = Describe("the build", Label("build"), func() {
 		Expect(run()).NotTo(ContainSubstring(" -c -o "), "built again with the same flags")
 	})
 
+	DescribeTable("of the C library takes flags that change what is compiled", func(flags string) {
+		needsCompiler()
+		if _, err := exec.LookPath("make"); err != nil {
+			fdtest.Missing(GinkgoTB(), err.Error())
+		}
+		build := GinkgoT().TempDir()
+		source := build + "/probe.c"
+		Expect(os.WriteFile(source, []byte("#include <stdio.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
+		probe := exec.Command(goTool{}.compiler(), append(strings.Fields(flags), "-o", build+"/probe", source)...)
+		if out, err := probe.CombinedOutput(); err != nil {
+			Skip("this compiler cannot do " + flags + ": " + string(out))
+		}
+		cmd := exec.Command("make", "-C", "csrc", "CC="+goTool{}.compiler(), "BUILD="+build, "CFLAGS="+flags, "all", "exports", "man")
+		cmd.Env = append(os.Environ(), "CI=") // without mandoc the pages are not looked at
+		out, err := cmd.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+	},
+		Entry("hidden functions", "-O1 -fvisibility=hidden"),
+		Entry("another architecture", "-O1 -m32"),
+	)
+
 	Describe("of the C library, where a folder", func() {
 		var to string
 
