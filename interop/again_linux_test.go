@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,20 +139,37 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 func TestSweep(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	alive, err := newArea()
+	alive, err := newArea(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer alive.remove()
+	defer func() {
+		if err := alive.remove(); err != nil {
+			t.Error(err)
+		}
+	}()
 	names := map[string]bool{
 		filepath.Base(alive.dir):                       true,
 		fmt.Sprintf("scm-interop-%d-123", os.Getpid()): false, // of an earlier process with that number
 		"scm-interop-files":                            true,
 		"scm-interop-12x-1":                            true,
 		"else-1-1":                                     true,
+		"scm-interop-2-1":                              true, // others may write to it
+		"scm-interop-2-2":                              os.Getuid() == 0,
 	}
 	for name := range names {
 		if err := os.MkdirAll(filepath.Join(temp, name, "1"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(temp, name), 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(temp, "scm-interop-2-1"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 { // another user's
+		if err := os.Chown(filepath.Join(temp, "scm-interop-2-2"), 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,7 +177,7 @@ func TestSweep(t *testing.T) {
 	if err := os.Symlink("else-1-1", link); err != nil {
 		t.Fatal(err)
 	}
-	other, err := newArea() // the next run
+	other, err := newArea(t.Context()) // the next run
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,9 +186,118 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	other.remove()
+	if err := other.remove(); err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Stat(other.dir); err == nil {
 		t.Errorf("%s stays", other.dir)
+	}
+}
+
+// fill puts files into a folder as fast as it can, until it is told to stop. It
+// returns when there are some.
+func fill(dir string) (stop func()) {
+	var ended atomic.Bool
+	var made atomic.Int64
+	var fillers sync.WaitGroup
+	for n := range 3 {
+		fillers.Go(func() {
+			for i := 0; !ended.Load(); i++ {
+				if os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d-%d", n, i)), nil, 0o666) == nil {
+					made.Add(1)
+				}
+			}
+		})
+	}
+	for made.Load() < 5000 {
+		time.Sleep(time.Millisecond)
+	}
+	return func() {
+		ended.Store(true)
+		fillers.Wait()
+	}
+}
+
+// A folder that somebody else fills meanwhile is left, and the removal ends.
+func TestRemovalEnds(t *testing.T) {
+	for name, remove := range map[string]func(ctx context.Context, a *area, dir string){
+		"of a case": func(ctx context.Context, a *area, dir string) { a.removeCase(ctx, dir) },
+		"of a run that was killed": func(ctx context.Context, a *area, dir string) {
+			_ = a.lock.Close()
+			sweep(ctx, filepath.Dir(a.dir))
+		},
+	} {
+		t.Setenv("TMPDIR", t.TempDir())
+		a, err := newArea(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, err := a.caseDir(&scenario.Scenario{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := fill(dir)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			ctx, cut := context.WithTimeout(t.Context(), time.Second)
+			defer cut()
+			remove(ctx, a, dir)
+		}()
+		select {
+		case <-done:
+		case <-time.After(process.DefaultTimeout):
+			t.Errorf("the removal %s goes on", name)
+		}
+		stop()
+		<-done
+		_ = a.remove() // what is left, t.TempDir removes
+	}
+}
+
+// A run that is cut short removes nothing of others any more.
+func TestSweepIsCutShort(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "scm-interop-1-1", "1"), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cut := context.WithCancel(t.Context())
+	cut()
+	sweep(ctx, dir)
+	if _, err := os.Stat(filepath.Join(dir, "scm-interop-1-1", "1")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Only where a side plays as another user may others write to the folder of a case.
+func TestCaseDir(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	a, err := newArea(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		lines string
+		want  os.FileMode
+	}{
+		{"", 0o700},
+		{"user A uid=65534\n", 0o777},
+		{"A> setuid uid=65534\nA< ok\n", 0o777},
+	} {
+		s := mustParse(t, "# A rule.\n# a source\non stream\nplay kernel\n"+c.lines+"A> mkdir path=d\nA< ok\n")
+		dir, err := a.caseDir(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != c.want {
+			t.Errorf("%q: got %v, %v", c.lines, st.Mode(), err)
+		}
+	}
+	if err := a.remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(a.dir); err == nil {
+		t.Errorf("%s stays", a.dir)
 	}
 }
 
@@ -186,7 +313,7 @@ func TestNoLock(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	a, err := newArea()
+	a, err := newArea(t.Context())
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -205,15 +332,17 @@ func TestSweepOfManyRuns(t *testing.T) {
 	for range 8 {
 		runs.Go(func() {
 			for range 200 {
-				a, err := newArea()
+				a, err := newArea(t.Context())
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if _, err := a.caseDir(); err != nil {
+				if _, err := a.caseDir(&scenario.Scenario{}); err != nil {
 					t.Error(err)
 				}
-				a.remove()
+				if err := a.remove(); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
@@ -301,7 +430,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if err != nil || len(left) != 1 {
 		t.Fatalf("left: %v, %v", left, err)
 	}
-	sweep(dir)
+	sweep(t.Context(), dir)
 	if _, err := os.Stat(left[0]); err == nil {
 		t.Errorf("%s stays", left[0])
 	}

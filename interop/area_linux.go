@@ -1,16 +1,21 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,8 +31,8 @@ type area struct {
 var areaForm = regexp.MustCompile(`^scm-interop-[0-9]+-[0-9]+$`)
 
 // newArea makes the folder. Its name is for every working folder, and for a line of the
-// runner's own sides.
-func newArea() (*area, error) {
+// runner's own sides. The end of ctx cuts short that it removes what others have left.
+func newArea(ctx context.Context) (*area, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, err
@@ -35,7 +40,7 @@ func newArea() (*area, error) {
 	if !contract.Printable(temp) || strings.Contains(temp, " ") {
 		return nil, fmt.Errorf("the folder of temporary files, %q, has a name that no command can tell: set TMPDIR to one of ASCII characters, without spaces", temp)
 	}
-	sweep(temp)
+	sweep(ctx, temp)
 	for {
 		dir, err := os.MkdirTemp(temp, fmt.Sprintf("scm-interop-%d-", os.Getpid()))
 		if err != nil {
@@ -52,7 +57,7 @@ func newArea() (*area, error) {
 		case errors.Is(err, unix.ENOLCK) || errors.Is(err, errors.ErrUnsupported):
 			// No sweep can lock it either.
 		case err != nil: // a sweep could take it from under the run
-			_ = os.RemoveAll(dir)
+			_ = os.Remove(dir)
 			return nil, err
 		}
 		return &area{dir: dir, lock: lock}, nil
@@ -76,32 +81,128 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes what runs that were killed have left.
-func sweep(temp string) {
+// How long removals may take together: another user may put something into a folder of a
+// case as fast as it is emptied.
+const (
+	sweepTime = 10 * time.Second // at the beginning of a run, and at its end
+	caseTime  = time.Second      // after a case
+)
+
+// sweep removes what runs of the same user that were killed have left. Folders of others,
+// and those that others may write to, stay: they may be made to look like a run's.
+func sweep(ctx context.Context, temp string) {
+	ctx, stop := context.WithTimeout(ctx, sweepTime)
+	defer stop()
 	names, _ := filepath.Glob(filepath.Join(temp, "scm-interop-*")) // the pattern is right
 	for _, name := range names {
-		if !areaForm.MatchString(filepath.Base(name)) {
+		if !areaForm.MatchString(filepath.Base(name)) || ctx.Err() != nil {
 			continue
 		}
 		lock, err := lockFolder(name)
 		if err != nil {
 			continue // it is in use, or another user's
 		}
-		_ = os.RemoveAll(name) // the next run tries again
+		var st unix.Stat_t
+		if err := unix.Fstat(int(lock.Fd()), &st); err == nil && int(st.Uid) == os.Geteuid() && st.Mode&0o022 == 0 {
+			_ = removeTree(ctx, unix.AT_FDCWD, name, 0) // the next run tries again
+		}
 		_ = lock.Close()
 	}
 }
 
-// caseDir is a new folder, of which anybody may make use.
-func (a *area) caseDir() (string, error) {
-	dir := filepath.Join(a.dir, strconv.FormatInt(a.next.Add(1), 10))
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		return "", err
+// deepest is how many folders inside each other are removed: each is open meanwhile.
+const deepest = 64
+
+// removeTree removes what a name in a folder stands for, with all that is in it, and
+// follows no link. It ends with ctx, too, or when nothing more can be removed; the error
+// is then why something is left.
+func removeTree(ctx context.Context, dir int, name string, depth int) error {
+	err := unix.Unlinkat(dir, name, 0)
+	if err == nil || err == unix.ENOENT {
+		return nil
 	}
-	return dir, os.Chmod(dir, 0o777) // whatever the umask is
+	switch e := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); e {
+	case nil, unix.ENOENT:
+		return nil
+	case unix.ENOTDIR:
+		return err
+	case unix.ENOTEMPTY, unix.EEXIST:
+	default:
+		return e
+	}
+	if depth == deepest {
+		return unix.ELOOP
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	_ = unix.Fchmod(fd, 0o700) // nobody else puts anything in any more, if it is the runner's
+	removed, failed := 0, error(nil)
+	for ctx.Err() == nil {
+		names, err := f.Readdirnames(100)
+		for _, inner := range names {
+			if err := removeTree(ctx, fd, inner, depth+1); err == nil {
+				removed++
+			} else if failed == nil {
+				failed = err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if err == nil {
+			continue
+		}
+		if err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err == nil || err == unix.ENOENT {
+			return nil
+		} else if failed == nil {
+			failed = err
+		}
+		if removed == 0 {
+			return failed
+		}
+		// Something may have been passed over while others were removed, or be new.
+		removed, failed = 0, nil
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
-func (a *area) remove() {
-	_ = os.RemoveAll(a.dir) // the next run tries again
+// caseDir is a new folder. Anybody may make use of it where a side of the scenario plays
+// as another user.
+func (a *area) caseDir(s *scenario.Scenario) (string, error) {
+	dir := filepath.Join(a.dir, strconv.FormatInt(a.next.Add(1), 10))
+	mode := os.FileMode(0o700)
+	if len(s.Users) > 0 || slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return strings.HasPrefix(st.Text, "setuid ") }) {
+		mode = 0o777
+	}
+	if err := os.Mkdir(dir, mode); err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, mode) // whatever the umask is
+}
+
+// removeCase removes the folder of a case. What is left is the run's to remove.
+func (a *area) removeCase(ctx context.Context, dir string) {
+	ctx, stop := context.WithTimeout(ctx, caseTime)
+	defer stop()
+	_ = removeTree(ctx, unix.AT_FDCWD, dir, 0)
+}
+
+// remove removes the folder. The error is that something of it is left, which a next run
+// tries to remove.
+func (a *area) remove() error {
+	ctx, stop := context.WithTimeout(context.Background(), sweepTime)
+	defer stop()
+	err := removeTree(ctx, unix.AT_FDCWD, a.dir, 0)
 	_ = a.lock.Close()
+	if err != nil {
+		return fmt.Errorf("%s is left: %w", a.dir, err)
+	}
+	return nil
 }

@@ -99,7 +99,7 @@ func (p *play) run() error {
 	}
 	dir, err := p.enterDir()
 	if dir != "" {
-		defer os.RemoveAll(dir) // what is left is the run's to remove
+		defer p.area.removeCase(p.ctx, dir)
 	}
 	if err == nil {
 		err = p.steps()
@@ -144,7 +144,7 @@ func (p *play) enterDir() (dir string, err error) {
 	if !p.k.c.Scenario.UsesPaths() {
 		return "", nil
 	}
-	if dir, err = p.area.caseDir(); err != nil {
+	if dir, err = p.area.caseDir(p.k.c.Scenario); err != nil {
 		return "", p.notRun("%v", err)
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {

@@ -58,14 +58,15 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]scenario.Check{}}
-	area, err := newArea()
+	area, err := newArea(ctx)
 	if err != nil {
 		return scenario.Outcome{Broken: err}
 	}
-	defer area.remove()
 	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.Hangs, beyond: x.RunnerFails}
 	r.all(cases)
-	return scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
+	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
+	outcome.Left = area.remove()
+	return outcome
 }
 
 type run struct {

@@ -158,6 +158,9 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
 	r.End(outcome)
+	if outcome.Left != nil {
+		fmt.Fprintf(os.Stderr, "scm: %v\n", outcome.Left)
+	}
 	for _, s := range streams {
 		if err := s.Close(r); err != nil {
 			return r, broken(fmt.Errorf("the report cannot be written: %w", err))

@@ -6,4 +6,5 @@ type Outcome struct {
 	Witnesses map[string]int // how often each of the kernel's ways of telling was used
 	Cut       error          // why the run ended early
 	Broken    error          // why it did not begin
+	Left      error          // why something of its folder of temporary files is left, and where
 }
