@@ -113,7 +113,9 @@ var _ = Describe("NewConn", func() {
 		DeferCleanup(udp.Close)
 		null, err := os.Open("/dev/null")
 		Expect(err).NotTo(HaveOccurred())
-		for _, c := range []syscall.Conn{r, w, tcp.(syscall.Conn), udp.(syscall.Conn), lent(null)} {
+		place, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		for _, c := range []syscall.Conn{r, w, tcp.(syscall.Conn), udp.(syscall.Conn), lent(null), lent(os.NewFile(uintptr(place), "/"))} {
 			_, err := scm.NewConn(c)
 			Expect(err).To(opFails("conn", scm.ErrNotUnix))
 			before := statusOf(c)

@@ -280,6 +280,9 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = l.Close() })
 		f := pipes(1)[0]
+		place, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(unix.Close, place)
 		blocking, _ := sockets(unix.SOCK_STREAM)
 		receiveConn := func() error { return Second(b.RecvConn(ctx)) }
 		receiveListener := func() error { return Second(b.RecvListener(ctx)) }
@@ -290,6 +293,8 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		}{
 			{f, receiveConn, unix.ENOTSOCK},
 			{f, receiveListener, unix.ENOTSOCK},
+			{asFile(place), receiveConn, unix.ENOTSOCK},
+			{asFile(place), receiveListener, unix.ENOTSOCK},
 			{l, receiveConn, unix.EINVAL},
 			{near, receiveListener, unix.EINVAL},
 			{asFile(blocking), receiveConn, scm.ErrBlocking},

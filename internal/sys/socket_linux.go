@@ -15,7 +15,7 @@ const PairRoom = (unix.SizeofPtr-4)/4 + 1
 
 func socketFamily(fd int) (int, error) {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
-	return family, os.NewSyscallError("getsockopt", err)
+	return family, os.NewSyscallError("getsockopt", socketError(fd, err))
 }
 
 // internetFamily reports whether a socket is of AF_INET or AF_INET6.

@@ -63,6 +63,17 @@ func Network(fd int) (string, error) {
 	return "", os.NewSyscallError("socket", unix.EPROTOTYPE)
 }
 
+// socketError is the errno of a call on a socket. Linux refuses a descriptor that was
+// opened with O_PATH as if it was not open.
+func socketError(fd int, err error) error {
+	if err == unix.EBADF {
+		if _, closed := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); closed == nil {
+			return unix.ENOTSOCK
+		}
+	}
+	return err
+}
+
 // socketType is the inverse of Network.
 func socketType(network string) (int, error) {
 	switch network {
@@ -79,7 +90,7 @@ func socketType(network string) (int, error) {
 // Listening reports whether a socket listens.
 func Listening(fd int) (bool, error) {
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-	return on != 0, os.NewSyscallError("getsockopt", err)
+	return on != 0, os.NewSyscallError("getsockopt", socketError(fd, err))
 }
 
 func Nonblock(fd int) (bool, error) {
