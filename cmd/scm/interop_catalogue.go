@@ -43,8 +43,18 @@ written.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
-			if _, err := os.Stat(dir); err == nil {
+			if dir == "" {
+				return errors.New("copy needs the name of a new folder, and not an empty one")
+			}
+			if err := os.MkdirAll(filepath.Dir(strings.TrimRight(dir, "/")), 0o777); err != nil {
+				return broken(err)
+			}
+			// The folder is made here: nobody has put one, or a link, in its place.
+			switch err := os.Mkdir(dir, 0o777); {
+			case errors.Is(err, fs.ErrExist):
 				return fmt.Errorf("there is a %s already", dir)
+			case err != nil:
+				return broken(err)
 			}
 			if err := os.CopyFS(dir, catalogue.Files()); err != nil {
 				return broken(err)

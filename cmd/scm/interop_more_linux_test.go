@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/scm-rights/scm/interop/report"
@@ -45,6 +47,29 @@ func TestCatalogueCommands(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	if r := command(t, "interop", "copy", "/dev/null/copy"); r.code != 4 {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "copy", filepath.Join(t.TempDir(), "a", "b")); r.code != 0 {
+		t.Errorf("folders above it that are not there: %+v", r)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), link); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, "interop", "copy", link); r.code != 2 || r.stderr != "scm: there is a "+link+" already\n" {
+		t.Errorf("a link to a folder that is not there: %+v", r)
+	}
+	// Where it could write to /, that is a folder of its own.
+	nowhere := exec.Command(program(t, "scm"), "interop", "copy", "")
+	if os.Geteuid() == 0 {
+		root := t.TempDir()
+		text, err := os.ReadFile(nowhere.Path)
+		if err := errors.Join(err, os.WriteFile(filepath.Join(root, "scm"), text, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		nowhere.Path, nowhere.Dir, nowhere.SysProcAttr = "/scm", "/", &syscall.SysProcAttr{Chroot: root}
+	}
+	if r := finish(t, nowhere); r.code != 2 || r.stderr != "scm: copy needs the name of a new folder, and not an empty one\n" {
 		t.Errorf("got %+v", r)
 	}
 
