@@ -100,8 +100,12 @@ func (config Config) bindFresh(fd int, p *place) (*boundFile, error) {
 		return nil, sys.ErrReplaced
 	}
 	bound := &boundFile{path: p.absolute(), folder: p.Info, base: p.base, info: info}
-	err = p.Verify(fd, info)
 	changes := config.Mode != 0 && info.Perm() != config.Mode
+	way := ""
+	if changes {
+		way = p.dir
+	}
+	err = p.Verify(fd, info, way)
 	switch unverified := errors.Is(err, sys.ErrUnverified); {
 	case unverified && changes:
 		err = fmt.Errorf("the umask takes permissions from mode %v: %w", config.Mode, err)

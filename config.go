@@ -50,8 +50,9 @@ type Config struct {
 	// On Linux bind(2) makes the file with these permissions less those that the
 	// umask takes, or a default ACL of the folder, and Listen adds what is missing by
 	// chmod(2). That changes the file of the new socket and no other: in a folder in
-	// which others can rename the file Listen asks the kernel for the socket's file
-	// (sock_diag(7)), and where the kernel does not answer the error is EPERM.
+	// which others can rename the file, or to which a path leads that others can
+	// change, Listen asks the kernel for the socket's file (sock_diag(7)), and where
+	// the kernel does not answer the error is EPERM.
 	Mode fs.FileMode
 
 	// Check is called by a Listener for each connection. One for which it

@@ -44,7 +44,10 @@ var _ net.Listener = (*Listener)(nil)
 // as on other systems, Listen takes another socket file for its own.
 //
 // Who may rename files in the folder can also put another one in the place of the new one
-// between Close's look at it and its removal.
+// between Close's look at it and its removal. Who owns a folder or a link on the way to the
+// folder can make bind(2) find another folder than the one that Listen has open: the new
+// file is then left behind, or Close removes the socket file of another program of the
+// same user. Do not listen below a folder of others.
 //
 // The programs at both ends see the name that was bound: for a path longer than
 // sun_path it is another name, in /proc.

@@ -92,6 +92,19 @@ var _ = Child("listen-once", func(args []string) {
 	}
 })
 
+// bind-swapped binds below a link that leads elsewhere once the folder is open.
+var _ = Child("bind-swapped", func(args []string) {
+	unix.Umask(0o22)
+	network, dir, way := args[0], args[1], args[2]
+	link := filepath.Join(dir, "evil", "link")
+	err := scm.BindAfter(scm.Config{Mode: 0o666}, network, dir+"/"+way+"/s", func() error {
+		return errors.Join(os.Remove(link), os.Symlink("../elsewhere", link))
+	})
+	if err != nil {
+		_, _ = os.Stdout.WriteString(err.Error())
+	}
+})
+
 var _ = Child("stale-unreadable", func(args []string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
@@ -260,6 +273,43 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		info, err := os.Lstat(path)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(info.Mode()).To(Equal(fs.ModeSocket | 0o600))
+	})
+
+	DescribeTable("adds permissions to its own file alone where others can change where the path leads", func(way string) {
+		dir := filepath.Dir(socketPath())
+		for _, name := range []string{"evil", "mode600", "elsewhere"} {
+			Expect(os.Mkdir(filepath.Join(dir, name), 0o755)).To(Succeed())
+		}
+		Expect(os.Chmod(filepath.Join(dir, "evil"), 0o777)).To(Succeed())
+		Expect(os.Symlink("../mode600", filepath.Join(dir, "evil", "link"))).To(Succeed())
+		Expect(os.Symlink("evil/link/", filepath.Join(dir, "way"))).To(Succeed())
+		s := stopsAfter("bind", ChildCommand("bind-swapped", network, dir, way))
+		Expect(filepath.Join(dir, "elsewhere", "s")).To(BeAnExistingFile())
+		private := filepath.Join(dir, "mode600", "s")
+		other := mustListen(scm.Config{Mode: 0o600}, network, private)
+		DeferCleanup(func() { _ = other.Close() })
+		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
+		info, err := os.Lstat(private)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode()).To(Equal(fs.ModeSocket | 0o600))
+	},
+		Entry("in a folder of theirs", "evil/link"),
+		Entry("in one behind a link of its own", "./way"),
+		Entry("in one beside it", "mode600/../evil/link"),
+	)
+
+	It("does without the kernel's word where nobody else can change where the path leads", func() {
+		CannotEmulate(fdtest.Traced)
+		dir := filepath.Dir(socketPath())
+		Expect(os.MkdirAll(filepath.Join(dir, "far", "away"), 0o700)).To(Succeed())
+		Expect(os.Symlink(filepath.Join(dir, "far"), filepath.Join(dir, "link"))).To(Succeed())
+		program, err := os.Executable()
+		Expect(err).NotTo(HaveOccurred())
+		strace := FindStrace()
+		cmd := ChildCommand("listen-once", network, filepath.Join(dir, "link", "away", "..", "s"), "666", "22")
+		cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=sendto", "-e", "inject=sendto:error=ECONNREFUSED", program}, cmd.Args[1:]...)
+		cmd.Path = strace
+		Expect(RunChild(cmd)).To(ContainSubstring("Srw-rw-rw-"))
 	})
 }, everyNetwork)
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -192,9 +193,11 @@ func (h HeldFile) Connect(sock int, byPath func() error) error {
 }
 
 // Verify returns an error unless the socket file of info is the one that sock was just
-// bound to: ErrReplaced, or ErrUnverified where the kernel does not say.
-func (f Folder) Verify(sock int, info FileInfo) error {
-	alone, err := f.isOursAlone(info)
+// bound to: ErrReplaced, or ErrUnverified where the kernel does not say. way is the path by
+// which both the folder was opened and sock was bound: others could have made it lead
+// elsewhere in between. If it is "" Verify does not look at it.
+func (f Folder) Verify(sock int, info FileInfo, way string) error {
+	alone, err := f.isOursAlone(info, way)
 	if err != nil || alone {
 		return err
 	}
@@ -227,15 +230,59 @@ func (f Folder) Chmod(base string, info FileInfo, mode fs.FileMode) error {
 }
 
 // isOursAlone reports whether the file of info belongs to this user, and nobody but
-// this user and root can put another one in its place.
-func (f Folder) isOursAlone(info FileInfo) (bool, error) {
+// this user and root can put another one in its place, or change where way leads.
+func (f Folder) isOursAlone(info FileInfo, way string) (bool, error) {
 	// Files belong to the file system's user, which a thread can have of its own.
 	me, err := unix.SetfsuidRetUid(-1)
 	if err != nil {
 		return false, os.NewSyscallError("setfsuid", err)
 	}
-	others := f.Info.mode&0o022 != 0 && f.Info.mode&unix.S_ISVTX == 0 || f.Info.uid != 0 && f.Info.uid != uint32(me)
-	return !others && info.uid == uint32(me), nil
+	user := uint32(me)
+	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way), nil
+}
+
+// onlyFor reports whether nobody but the user and root can replace what they have in the
+// folder of i; of a link, whether it is theirs.
+func (i FileInfo) onlyFor(user uint32) bool {
+	writable := i.mode&unix.S_IFMT != unix.S_IFLNK && i.mode&0o022 != 0 && i.mode&unix.S_ISVTX == 0
+	return !writable && (i.uid == 0 || i.uid == user)
+}
+
+// leadsOnlyFor reports whether nobody but the user and root can change where a path leads:
+// each folder and each link on the way is theirs, also behind links.
+func leadsOnlyFor(user uint32, way string) bool {
+	const most = 1000 // names and links: links can go round
+	if way == "" {
+		return true
+	}
+	at := "."
+	if way[0] != '/' {
+		way = "./" + way
+	}
+	for range most {
+		if way != "" && way[0] == '/' {
+			at, way = "/", "."+way
+		}
+		name, rest, _ := strings.Cut(way, "/")
+		next := at + "/" + name // or at itself
+		var st unix.Stat_t
+		if uninterrupted(func() error { return unix.Lstat(next, &st) }) != nil || !infoOf(&st).onlyFor(user) {
+			return false
+		}
+		switch {
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+			target, err := os.Readlink(next)
+			if err != nil {
+				return false
+			}
+			way = target + "/" + rest
+		case name == "":
+			return true
+		default:
+			at, way = next, strings.TrimLeft(rest, "/")
+		}
+	}
+	return false
 }
 
 // boundInode asks the kernel (sock_diag(7)) for the number of the inode to whose file

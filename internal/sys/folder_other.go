@@ -76,7 +76,7 @@ func (HeldFile) Close() {}
 func (HeldFile) Connect(_ int, byPath func() error) error { return byPath() }
 
 // Verify cannot ask which file is the socket's.
-func (Folder) Verify(int, FileInfo) error { return nil }
+func (Folder) Verify(int, FileInfo, string) error { return nil }
 
 func (f Folder) Chmod(base string, info FileInfo, mode fs.FileMode) error {
 	now, err := f.Look(base)
