@@ -106,19 +106,19 @@ steady: setup-test peers ## run the peers inside 20 times and all of them 3 time
 
 .PHONY: golden
 golden: setup-cross ## compare the control buffers of pure Go with those of C, on each architecture and libc
-	$(GO) run ./tools/golden
+	$(GO) run ./tools/prove golden
 
 # What runs natively is looked at with strace, which is of the group test.
 .PHONY: foreign
 foreign: setup-test setup-cross ## run the tests and the matrix on other architectures and libcs; ARCH=s390x for one
-	$(GO) run ./tools/foreign $(ARCH)
+	$(GO) run ./tools/prove foreign $(ARCH)
 
 .PHONY: identity identity-mutants
 identity: setup-test setup-cross ## prove that the backends are the same to the byte, and scm its originals but for docs/departures.md
-	$(GO) run ./tools/identity
+	$(GO) run ./tools/prove identity
 
 identity-mutants: setup-cross ## run the tests of that proof: faults put into one backend are found, and named
-	$(GO) run ./tools/identity -mutants
+	$(GO) run ./tools/prove identity -mutants
 
 # Each backend is a build of its own; both are in the table.
 .PHONY: bench
@@ -198,8 +198,8 @@ lint-rust:
 	cargo clippy $(CARGO_FLAGS) --locked --all-targets --target-dir build/peers/rust -- -D warnings
 	cargo fmt --manifest-path wire/testdata/passfd/Cargo.toml --check
 	cargo clippy --manifest-path wire/testdata/passfd/Cargo.toml --locked --all-targets --target-dir build/wire -- -D warnings
-	cargo fmt --manifest-path tools/identity/vmm/Cargo.toml --check
-	cargo clippy --manifest-path tools/identity/vmm/Cargo.toml --locked --all-targets --target-dir build/peers/rust -- -D warnings
+	cargo fmt --manifest-path tools/prove/identity/vmm/Cargo.toml --check
+	cargo clippy --manifest-path tools/prove/identity/vmm/Cargo.toml --locked --all-targets --target-dir build/peers/rust -- -D warnings
 
 lint-python:
 	$(RUFF) check

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EmulatorVariable holds the path of the emulator that tests are run under. tools/foreign sets it.
+// EmulatorVariable holds the path of the emulator that tests are run under. tools/prove/foreign sets it.
 const EmulatorVariable = "SCM_TEST_EMULATOR"
 
 // What qemu-user cannot do. A test that asks for it is skipped with the reason.

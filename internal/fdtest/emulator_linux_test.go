@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Without an emulator the variable alone makes none. Under tools/foreign it is set, and true.
+// Without an emulator the variable alone makes none. Under tools/prove/foreign it is set, and true.
 func TestEmulator(t *testing.T) {
 	if path := os.Getenv(EmulatorVariable); path != "" {
 		if got := Emulator(); got != path {

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inHex is IN_HEX of tools/golden/c/golden.c.
+// inHex is IN_HEX of tools/prove/golden/c/golden.c.
 const inHex = 3
 
 // message is what golden.c fills a control buffer with.

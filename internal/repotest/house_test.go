@@ -38,7 +38,7 @@ var rules = []rule{
 	{[]string{"internal/fdtest"}, []string{xsys}},
 	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", xsys}},
-	{[]string{"internal/mutant", "internal/repotest", "internal/torture", "internal/soak"}, nil},
+	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture", "internal/soak"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/fdtest", xsys}},
 	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},

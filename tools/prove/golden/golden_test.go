@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package main
+package golden
 
 import (
 	"os"
@@ -11,18 +11,20 @@ import (
 	"testing"
 
 	put "github.com/scm-rights/scm/internal/mutant"
+	machines "github.com/scm-rights/scm/internal/target"
 )
 
 // machine is the target of this machine's own libc.
 func machine(t *testing.T) target {
 	t.Helper()
-	t.Chdir("../..")
-	i := slices.IndexFunc(targets, func(o target) bool { return o.arch == runtime.GOARCH && o.libc == "glibc" })
+	t.Chdir("../../..")
+	targets := machines.All()
+	i := slices.IndexFunc(targets, func(o machines.Target) bool { return o.Arch == runtime.GOARCH && o.Libc == "glibc" })
 	if i < 0 {
 		t.Skip("no target is this machine's architecture, " + runtime.GOARCH)
 	}
-	o := targets[i]
-	o.cc = "cc"
+	o := target{targets[i]}
+	o.Compiler = []string{"cc"}
 	if err := o.build(filepath.Join(t.TempDir(), "golden"), folder+"golden.c", folder+"macros.c"); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("%v, and CI=true", err)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package identity
 
 import (
 	"cmp"
@@ -287,12 +287,12 @@ func (p *proof) commands() (commands map[string][]string, why map[string]string)
 		commands[b.Name], why[b.Name] = b.Command, b.Why
 	}
 	bin := filepath.Join(p.dir, sendFile)
-	if text, err := exec.Command("go", "build", "-C", p.root, "-o", bin, "./tools/identity/sendfile").CombinedOutput(); err != nil {
+	if text, err := exec.Command("go", "build", "-C", p.root, "-o", bin, "./tools/prove/identity/sendfile").CombinedOutput(); err != nil {
 		why[sendFile] = fmt.Sprintf("%v\n%s", err, text)
 	}
 	commands[sendFile] = []string{bin}
 	cargo := exec.Command("cargo", "build", "--release", "--locked", "--quiet",
-		"--manifest-path", filepath.Join(p.root, "tools/identity/vmm/Cargo.toml"), "--target-dir", filepath.Join(out, "rust"))
+		"--manifest-path", filepath.Join(p.root, "tools/prove/identity/vmm/Cargo.toml"), "--target-dir", filepath.Join(out, "rust"))
 	if text, err := cargo.CombinedOutput(); err != nil {
 		why[vmmSysUtil] = fmt.Sprintf("cargo: %v\n%s", err, text)
 	}

@@ -1,6 +1,6 @@
 //go:build linux && !purego
 
-package main
+package identity
 
 import (
 	"errors"
@@ -44,7 +44,7 @@ func brieflyProve(t *testing.T, what func(*proof) error) {
 			fdtest.Missing(t, err.Error())
 		}
 	}
-	p, err := newProof("../..", logged{t})
+	p, err := newProof("../../..", logged{t})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestMutants(t *testing.T) {
 // make identity-mutants runs alone.
 func TestMutantsHaveAPlace(t *testing.T) {
 	for _, f := range allMutants {
-		if _, err := put.Overlay("../..", t.TempDir(), f.edits...); err != nil {
+		if _, err := put.Overlay("../../..", t.TempDir(), f.edits...); err != nil {
 			t.Errorf("%s: %v", f.what, err)
 		}
 	}
@@ -107,7 +107,7 @@ func TestCompilerIsGivenNoDevice(t *testing.T) {
 }
 
 func TestMutantsAreCounted(t *testing.T) {
-	text, err := os.ReadFile("../../docs/identity.md")
+	text, err := os.ReadFile("../../../docs/identity.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,20 +1,17 @@
 //go:build linux
 
-// Command foreign runs the tests and the interop matrix on other ground than the machine's own: other
+// Package foreign runs the tests and the interop matrix on other ground than the machine's own: other
 // architectures, under qemu-user where it must, and another libc.
-//
-//	go run ./tools/foreign [GOARCH…]
 //
 // On each ground it builds the tests and the peers, runs the tests, and plays the catalogue between
 // the ground's peers and the machine's own. Where the machine runs another architecture's programs
 // itself, that one's runner asks the kernel what the catalogue has for it. It ends with a table, and
 // with 1 if anything failed. What is left out is named with the reason. A ground without its tools is
 // named, and an error where CI=true.
-package main
+package foreign
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +20,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/scm-rights/scm/internal/target"
 )
 
 // The runner, and a peer of each language, for the machine itself.
@@ -39,23 +38,21 @@ type outcome struct {
 	err            error
 }
 
-func main() {
-	flag.Parse()
-	for _, arch := range flag.Args() {
-		if !slices.ContainsFunc(grounds, func(g ground) bool { return g.arch == arch }) {
-			fmt.Fprintf(os.Stderr, "foreign: %s is none of the grounds' architectures\n", arch)
-			os.Exit(2)
+// Prove runs all there is for the grounds of the architectures, or for all grounds.
+func Prove(archs []string) error {
+	var list []outcome
+	for _, g := range grounds() {
+		if len(archs) == 0 || slices.Contains(archs, g.Arch) {
+			list = append(list, outcome{ground: g})
+		}
+	}
+	for _, arch := range archs {
+		if !slices.ContainsFunc(list, func(o outcome) bool { return o.Arch == arch }) {
+			return fmt.Errorf("%s is none of the grounds' architectures", arch)
 		}
 	}
 	if err := buildNative(); err != nil {
-		fmt.Fprintln(os.Stderr, "foreign:", err)
-		os.Exit(1)
-	}
-	var list []outcome
-	for _, g := range grounds {
-		if flag.NArg() == 0 || slices.Contains(flag.Args(), g.arch) {
-			list = append(list, outcome{ground: g})
-		}
+		return err
 	}
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.NumCPU())
@@ -68,8 +65,9 @@ func main() {
 	}
 	wait.Wait()
 	if !tell(list) {
-		os.Exit(1)
+		return errors.New("not all is well")
 	}
+	return nil
 }
 
 // buildNative builds what is the same on every ground.
@@ -82,7 +80,7 @@ func buildNative() error {
 	if text, err := exec.Command("go", "build", "-o", nativeSCM, "./cmd/scm").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, text)
 	}
-	_, err = ground{cc: "cc"}.makeC("interop/peers/c", "OUT="+out, "csrc")
+	_, err = ground{target.Target{Compiler: []string{"cc"}}}.makeC("interop/peers/c", "OUT="+out, "csrc")
 	return err
 }
 
@@ -111,7 +109,7 @@ func (o *outcome) runAll() (err error) {
 	if o.tests, err = o.runSuites(); err != nil {
 		return err
 	}
-	if o.cc != "" && o.native() {
+	if o.cc() != "" && o.Native() {
 		if o.c, err = o.runC(); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"context"
@@ -104,7 +104,7 @@ func (c *count) add(d count) {
 // runSuites builds and runs the tests of all packages.
 func (g ground) runSuites() (c count, err error) {
 	for _, s := range suites {
-		if s.notEmulated != "" && !g.native() || s.pure && g.cc != "" {
+		if s.notEmulated != "" && !g.Native() || s.pure && g.cc() != "" {
 			continue
 		}
 		one, err := g.runSuite(s)
@@ -130,7 +130,7 @@ func (g ground) runSuite(s suite) (c count, err error) {
 	}
 	args := []string{"-test.v", "-test.timeout=" + hang.String()}
 	report := bin + ".json"
-	if !g.native() {
+	if !g.Native() {
 		var names []string
 		for _, e := range examples {
 			if g.narrow() || !e.narrow {
@@ -180,7 +180,7 @@ func (g ground) runSuite(s suite) (c count, err error) {
 func (g ground) filter() string {
 	var words []string
 	for _, l := range leftOut {
-		if !l.emulated || !g.native() {
+		if !l.emulated || !g.Native() {
 			words = append(words, "!"+l.label)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package identity
 
 import (
 	"context"
@@ -31,7 +31,7 @@ func (s script) args() []string {
 	return []string{strconv.Itoa(s.seed), strconv.Itoa(s.calls)}
 }
 
-const scriptPackage = "./tools/identity/script"
+const scriptPackage = "./tools/prove/identity/script"
 
 // A recording is what a run of the script said to the kernel, and what it printed:
 // the results of each call, and the descriptors open after it.

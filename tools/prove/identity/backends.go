@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package identity
 
 import (
 	"errors"
@@ -184,12 +184,12 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 	return strconv.Atoi(string(match[1]))
 }
 
-// goldenRow is a line of tools/golden of a target that is the same.
+// goldenRow is a line of tools/prove/golden of a target that is the same.
 var goldenRow = regexp.MustCompile(`(?m)^(\S+) +(\S+) +\S+ +\d+ +(\d+) +(\d+)  same$`)
 
 // golden compares control buffers, on all architectures or on those given.
 func (p *proof) golden(t *table, archs []string) error {
-	cmd := exec.Command("go", append([]string{"run", "./tools/golden"}, archs...)...)
+	cmd := exec.Command("go", append([]string{"run", "./tools/prove", "golden"}, archs...)...)
 	cmd.Dir = p.root
 	cmd.Env = append(os.Environ(), "CI=") // what is missing is counted here
 	out, err := cmd.CombinedOutput()

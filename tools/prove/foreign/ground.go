@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"errors"
@@ -13,40 +13,36 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/target"
 )
 
-// ground is an architecture, a libc and a backend to stand on. The backend in pure Go has no libc.
-// Where qemu's name of the architecture is not Go's it is there.
-type ground struct {
-	arch, libc string
-	cc         string
-	qemu       string
-}
+// ground is a target and a backend to stand on. The backend in pure Go has no libc and no
+// compiler.
+type ground struct{ target.Target }
 
-var grounds = []ground{
-	{"386", "glibc", "gcc -m32 -isystem /usr/include/x86_64-linux-gnu", ""},
-	{"386", "", "", ""},
-	// The C library's tests have the kernel's headers, which are not beside musl's.
-	{"amd64", "musl", "musl-gcc -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu", ""},
-	{"arm", "glibc", "arm-linux-gnueabihf-gcc", ""},
-	{"arm", "", "", ""},
-	{"arm64", "glibc", "aarch64-linux-gnu-gcc", "aarch64"},
-	{"arm64", "", "", "aarch64"},
-	{"mips", "glibc", "mips-linux-gnu-gcc", ""},
-	{"mips", "", "", ""},
-	{"ppc64le", "glibc", "powerpc64le-linux-gnu-gcc", ""},
-	{"ppc64le", "", "", ""},
-	{"riscv64", "glibc", "riscv64-linux-gnu-gcc", ""},
-	{"riscv64", "", "", ""},
-	{"s390x", "glibc", "s390x-linux-gnu-gcc", ""},
-	{"s390x", "", "", ""},
+// grounds are the targets, each architecture once more in pure Go.
+func grounds() (list []ground) {
+	for _, t := range target.All() {
+		if !t.Foreign {
+			continue
+		}
+		list = append(list, ground{t})
+		if t.Arch != runtime.GOARCH {
+			t.Libc, t.Compiler = "", nil
+			list = append(list, ground{t})
+		}
+	}
+	return list
 }
 
 // errMissing is of a ground that this machine has no tool for.
 var errMissing = errors.New("not run")
 
+// cc is the ground's compiler, as make and the go command take it, or "".
+func (g ground) cc() string { return strings.Join(g.Compiler, " ") }
+
 func (g ground) backend() string {
-	if g.libc == "" {
+	if g.Libc == "" {
 		return "purego"
 	}
 	return "cgo"
@@ -54,42 +50,30 @@ func (g ground) backend() string {
 
 // name is what files and peers of the ground are called by.
 func (g ground) name() string {
-	if g.libc == "" {
-		return g.arch + "-purego"
+	if g.Libc == "" {
+		return g.Arch + "-purego"
 	}
-	return g.arch + "-" + g.libc
+	return g.Arch + "-" + g.Libc
 }
 
 // out is the folder for what is built for the ground.
 func (g ground) out(name string) string { return filepath.Join("build/foreign", g.name(), name) }
 
-// native tells whether this machine runs the ground's programs itself.
-func (g ground) native() bool {
-	return g.arch == runtime.GOARCH || g.arch == "386" && runtime.GOARCH == "amd64"
-}
-
 // ownRunner tells whether the ground's runner is run: once an architecture, since its calls are Go's own
 // on either backend, and not under an emulator, which would be asked in the kernel's place.
 func (g ground) ownRunner() bool {
-	return g.cc == "" && g.native() && g.arch != runtime.GOARCH
+	return g.cc() == "" && g.Native() && g.Arch != runtime.GOARCH
 }
 
 // narrow tells whether pointers have 32 bits. The pair's room then admits one descriptor, where it
 // otherwise admits two.
 func (g ground) narrow() bool {
-	return slices.Contains([]string{"386", "arm", "mips"}, g.arch)
+	return slices.Contains([]string{"386", "arm", "mips"}, g.Arch)
 }
 
 // emulator is the path of the ground's emulator, or "".
 func (g ground) emulator() (string, error) {
-	if g.native() {
-		return "", nil
-	}
-	name := g.qemu
-	if name == "" {
-		name = g.arch
-	}
-	path, err := exec.LookPath("qemu-" + name + "-static")
+	path, err := g.Emulator()
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errMissing, err)
 	}
@@ -102,10 +86,10 @@ func (g ground) tools() error {
 		return err
 	}
 	// The specs of what is said to the kernel need it where they need no emulator.
-	if _, err := exec.LookPath("strace"); err != nil && g.native() {
+	if _, err := exec.LookPath("strace"); err != nil && g.Native() {
 		return fmt.Errorf("%w: %w", errMissing, err)
 	}
-	if g.cc == "" {
+	if g.cc() == "" {
 		return nil
 	}
 	// Some compilers remove their output first, and would replace os.DevNull by a file.
@@ -114,11 +98,11 @@ func (g ground) tools() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cc := append(strings.Fields(g.cc), "-static", "-x", "c", "-", "-o", filepath.Join(dir, "program"))
+	cc := append(slices.Clone(g.Compiler), "-static", "-x", "c", "-", "-o", filepath.Join(dir, "program"))
 	compile := exec.Command(cc[0], cc[1:]...)
 	compile.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
 	if text, err := compile.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s: %w %s", errMissing, g.cc, err, firstLine(text))
+		return fmt.Errorf("%w: %s: %w %s", errMissing, g.cc(), err, firstLine(text))
 	}
 	return nil
 }

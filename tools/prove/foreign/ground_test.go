@@ -1,12 +1,14 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/target"
 )
 
 func TestCompilerIsGivenNoDevice(t *testing.T) {
@@ -20,7 +22,7 @@ func TestCompilerIsGivenNoDevice(t *testing.T) {
 	}
 	t.Setenv("PATH", dir)
 	t.Setenv("TMPDIR", tmp)
-	if err := (ground{arch: runtime.GOARCH, cc: "cc"}).tools(); err != nil {
+	if err := (ground{target.Target{Arch: runtime.GOARCH, Compiler: []string{"cc"}}}).tools(); err != nil {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {

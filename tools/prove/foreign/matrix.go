@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"encoding/json"
@@ -43,10 +43,10 @@ func (g ground) peers() []groundPeer {
 		{"scm", "scm", "interop peer scm"},
 		{"scm-pair", "scm", "interop peer scm-pair"},
 	}
-	if g.native() { // its messages have no buffers: see suites
+	if g.Native() { // its messages have no buffers: see suites
 		list = append(list, groundPeer{"scm-fdchannel", "scm", "interop peer scm-fdchannel"})
 	}
-	if g.cc == "" {
+	if g.cc() == "" {
 		return append(list, groundPeer{"net", "scm", "interop peer net"}, groundPeer{"xsys", "scm", "interop peer xsys"})
 	}
 	return append(list, groundPeer{"csrc", "csrc", ""}, groundPeer{"csrc-pair", "csrc-pair", ""}, groundPeer{"book", "book", ""})
@@ -57,7 +57,7 @@ func (g ground) runMatrix() (totals matrixTotals, err error) {
 	if err := g.goTool([]string{"build"}, "-o", g.out("scm"), "./cmd/scm"); err != nil {
 		return totals, err
 	}
-	if g.cc != "" {
+	if g.cc() != "" {
 		out, err := filepath.Abs(g.out(""))
 		if err != nil {
 			return totals, err
@@ -129,7 +129,7 @@ func (g ground) peer(name string) string { return name + "-" + g.name() }
 
 // skips are the patterns of what the ground's emulator cannot play.
 func (g ground) skips() (patterns []string) {
-	if g.native() {
+	if g.Native() {
 		return nil
 	}
 	for _, u := range unplayed {

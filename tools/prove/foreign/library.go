@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import "path/filepath"
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"fmt"
@@ -11,15 +11,15 @@ import (
 // goTool runs the go command for the ground. What has C in it is linked with all of it, since this
 // machine has no shared libraries of the ground's; net and os/user then have none.
 func (g ground) goTool(command []string, args ...string) error {
-	if g.cc == "" {
+	if g.cc() == "" {
 		command = append(command, "-tags=purego")
 	} else {
 		command = append(command, "-tags=netgo,osusergo", "-ldflags=-extldflags=-static")
 	}
 	cmd := exec.Command("go", append(command, args...)...)
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.arch, "CGO_ENABLED=0")
-	if g.cc != "" {
-		cmd.Env = append(cmd.Env, "CGO_ENABLED=1", "CC="+g.cc)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.Arch, "CGO_ENABLED=0")
+	if g.cc() != "" {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=1", "CC="+g.cc())
 	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %v: %w\n%s", command, err, text)
@@ -29,7 +29,7 @@ func (g ground) goTool(command []string, args ...string) error {
 
 // makeC builds what the Makefile of a folder has by these names with the ground's compiler.
 func (g ground) makeC(folder string, args ...string) (string, error) {
-	cmd := exec.Command("make", append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + g.cc, "LDFLAGS=-static"}, args...)...)
+	cmd := exec.Command("make", append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + g.cc(), "LDFLAGS=-static"}, args...)...)
 	// The flags of a make that runs this are not for the makes below.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKEOVERRIDES=")
 	text, err := cmd.CombinedOutput()

@@ -1,98 +1,66 @@
-// Command golden asks the C of every architecture and libc that there is a compiler for what its
+// Package golden asks the C of every architecture and libc that there is a compiler for what its
 // CMSG macros make of 0 to 253 descriptors, compares it with internal/pure/testdata/golden, and
 // runs the tests that hold pure Go against that on each architecture, under qemu-user where it
 // must. There it also compares what the calls of csrc give the kernel with what the macros make.
 //
-//	go run ./tools/golden [-w] [GOARCH…]
-//
-// With -w what C says is stored. An architecture without its tools is named, and an error where
+// An architecture without its tools is named, and an error where
 // CI=true.
-package main
+package golden
 
 import (
 	"bytes"
 	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// target is an architecture and a libc. Where qemu's name is not Go's it is there.
-type target struct {
-	arch, libc string
-	cc         string
-	qemu       string
-}
-
-// zig is from PyPI: Debian has neither an i386 musl beside the amd64 one nor a loong64 compiler.
-const zig = "build/zig/bin/python-zig cc -target "
-
-var targets = []target{
-	{"386", "glibc", "gcc -m32 -I/usr/include/x86_64-linux-gnu", "i386"},
-	{"386", "musl", zig + "x86-linux-musl", "i386"},
-	{"amd64", "glibc", "gcc -m64", "x86_64"},
-	{"amd64", "musl", "musl-gcc", "x86_64"},
-	{"arm", "glibc", "arm-linux-gnueabihf-gcc", ""},
-	{"arm64", "glibc", "aarch64-linux-gnu-gcc", "aarch64"},
-	// qemu 7.2 has no LSX.
-	{"loong64", "musl", zig + "loongarch64-linux-musl -mcpu=baseline-lsx", "loongarch64"},
-	{"mips", "glibc", "mips-linux-gnu-gcc", ""},
-	{"mips64", "glibc", "mips64-linux-gnuabi64-gcc", ""},
-	{"mips64le", "glibc", "mips64el-linux-gnuabi64-gcc", "mips64el"},
-	{"mipsle", "glibc", "mipsel-linux-gnu-gcc", "mipsel"},
-	{"ppc64", "glibc", "powerpc64-linux-gnu-gcc", ""},
-	{"ppc64le", "glibc", "powerpc64le-linux-gnu-gcc", ""},
-	{"riscv64", "glibc", "riscv64-linux-gnu-gcc", ""},
-	{"s390x", "glibc", "s390x-linux-gnu-gcc", ""},
-}
+// target is a target of the table, in C.
+type target struct{ machines.Target }
 
 const (
-	folder = "tools/golden/c/"
+	folder = "tools/prove/golden/c/"
 	out    = "build/golden"
 )
 
 // golden is where the package's test looks.
 func (t target) golden() string {
-	return filepath.Join("internal/pure/testdata/golden", t.arch+"-"+t.libc+".txt")
+	return filepath.Join("internal/pure/testdata/golden", t.Arch+"-"+t.Libc+".txt")
 }
 
 // runner is what is put before a program to run it here: nothing, or an emulator.
 func (t target) runner() ([]string, error) {
-	if t.arch == runtime.GOARCH || t.arch == "386" && runtime.GOARCH == "amd64" {
-		return nil, nil
+	emulator, err := t.Emulator()
+	if emulator == "" {
+		return nil, err
 	}
-	name := t.qemu
-	if name == "" {
-		name = t.arch
-	}
-	path, err := exec.LookPath("qemu-" + name + "-static")
-	return []string{path}, err
+	return []string{emulator}, err
 }
 
 // build compiles a program in C for the target.
 func (t target) build(bin string, args ...string) error {
-	cc := strings.Fields(t.cc)
+	cc := t.Compiler
 	if _, err := exec.LookPath(cc[0]); err != nil {
 		return err
 	}
 	args = slices.Concat(cc[1:], []string{"-std=c99", "-O1", "-D_GNU_SOURCE", "-static", "-o", bin}, args)
 	if text, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", t.cc, err, text)
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cc, " "), err, text)
 	}
 	return nil
 }
 
 // askC returns what the macros of the target print.
 func (t target) askC(runner []string) ([]byte, error) {
-	bin := filepath.Join(out, t.arch+"-"+t.libc)
+	bin := filepath.Join(out, t.Arch+"-"+t.Libc)
 	if err := t.build(bin, folder+"golden.c", folder+"macros.c"); err != nil {
 		return nil, err
 	}
@@ -127,12 +95,12 @@ func (t target) askCsrc(runner []string, csrc, bin string) (int, error) {
 // askGo runs the golden tests of internal/pure on the target's architecture; it has to have
 // compared the target's libc.
 func (t target) askGo(runner []string) error {
-	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.arch+".test"))
+	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.Arch+".test"))
 	if err != nil {
 		return err
 	}
 	build := exec.Command("go", "test", "-c", "-o", bin, "./internal/pure")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+t.arch, "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+t.Arch, "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, text)
 	}
@@ -140,8 +108,8 @@ func (t target) askGo(runner []string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = "internal/pure"
 	text, err := cmd.CombinedOutput()
-	if err == nil && (!bytes.Contains(text, []byte("--- PASS: TestGolden/"+t.libc)) ||
-		!bytes.Contains(text, []byte("--- PASS: TestGoldenRoom/"+t.libc))) {
+	if err == nil && (!bytes.Contains(text, []byte("--- PASS: TestGolden/"+t.Libc)) ||
+		!bytes.Contains(text, []byte("--- PASS: TestGoldenRoom/"+t.Libc))) {
 		err = errors.New("nothing was compared")
 	}
 	if err != nil {
@@ -222,49 +190,50 @@ func (t target) run(write bool) (text []byte, calls int, how string, err error) 
 	if err := t.askGo(runner); err != nil {
 		return nil, 0, how, err
 	}
-	calls, err = t.askCsrc(runner, "csrc", filepath.Join(out, "csrc-"+t.arch+"-"+t.libc))
+	calls, err = t.askCsrc(runner, "csrc", filepath.Join(out, "csrc-"+t.Arch+"-"+t.Libc))
 	return text, calls, how, err
 }
 
-func main() {
-	write := flag.Bool("w", false, "store what C says")
-	flag.Parse()
+// Prove looks at the targets of the architectures, or at all. If write is true what C says is
+// stored.
+func Prove(write bool, archs []string) error {
 	if err := os.MkdirAll(out, 0o777); err != nil {
-		fmt.Fprintln(os.Stderr, "golden:", err)
-		os.Exit(1)
+		return err
 	}
 	const row = "%-8s %-6s %-24s %8v %8v %8v  %s\n"
 	fmt.Printf(row, "arch", "libc", "run", "buffers", "bytes", "csrc", "C, stored, pure Go, csrc")
-	archs, libcs := map[string]bool{}, map[string]bool{}
+	seen, libcs := map[string]bool{}, map[string]bool{}
 	buffers, size, made, missing, failed := 0, 0, 0, 0, 0
-	for _, t := range targets {
-		if flag.NArg() > 0 && !slices.Contains(flag.Args(), t.arch) {
+	for _, machine := range machines.All() {
+		t := target{machine}
+		if len(archs) > 0 && !slices.Contains(archs, t.Arch) {
 			continue
 		}
-		text, calls, how, err := t.run(*write)
+		text, calls, how, err := t.run(write)
 		switch {
 		case errors.Is(err, errMissing):
 			missing++
-			fmt.Printf(row, t.arch, t.libc, "", "", "", "", err)
+			fmt.Printf(row, t.Arch, t.Libc, "", "", "", "", err)
 		case err != nil:
 			failed++
-			fmt.Printf(row, t.arch, t.libc, how, "", "", "", err)
+			fmt.Printf(row, t.Arch, t.Libc, how, "", "", "", err)
 		default:
 			n, bytes := count(text)
-			fmt.Printf(row, t.arch, t.libc, how, n, bytes, calls, "same")
-			archs[t.arch], libcs[t.libc] = true, true
+			fmt.Printf(row, t.Arch, t.Libc, how, n, bytes, calls, "same")
+			seen[t.Arch], libcs[t.Libc] = true, true
 			buffers += n
 			size += bytes
 			made += calls
 		}
 	}
 	fmt.Printf("golden: %d control buffers, %d bytes, %d calls of csrc, on %d architectures, %d libcs: %d differ",
-		buffers, size, made, len(archs), len(libcs), failed)
+		buffers, size, made, len(seen), len(libcs), failed)
 	if missing > 0 {
 		fmt.Printf(", %d not run", missing)
 	}
 	fmt.Println()
 	if failed > 0 || buffers == 0 || missing > 0 && os.Getenv("CI") == "true" {
-		os.Exit(1)
+		return fmt.Errorf("%d differ, %d not run", failed, missing)
 	}
+	return nil
 }

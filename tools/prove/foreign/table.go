@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package foreign
 
 import (
 	"errors"
@@ -31,7 +31,7 @@ func tell(list []outcome) bool {
 	archs, libcs := map[string]bool{}, map[string]bool{}
 	specs, cases, failed, missing := 0, 0, 0, 0
 	for _, o := range list {
-		libc, how := o.libc, "natively"
+		libc, how := o.Libc, "natively"
 		if libc == "" {
 			libc = "-"
 		}
@@ -40,7 +40,7 @@ func tell(list []outcome) bool {
 		}
 		if errors.Is(o.err, errMissing) {
 			missing++
-			fmt.Printf("%-8s %-6s %-7s %v\n", o.arch, libc, o.backend(), o.err)
+			fmt.Printf("%-8s %-6s %-7s %v\n", o.Arch, libc, o.backend(), o.err)
 			continue
 		}
 		t, m := o.tests, o.matrix
@@ -48,14 +48,14 @@ func tell(list []outcome) bool {
 		if o.kernel.pass > 0 {
 			kernel = fmt.Sprint(o.kernel.pass)
 		}
-		fmt.Printf(row, o.arch, libc, o.backend(), how, t.passed, t.failed, t.skipped, t.leftOut, seconds(o.testTime),
+		fmt.Printf(row, o.Arch, libc, o.backend(), how, t.passed, t.failed, t.skipped, t.leftOut, seconds(o.testTime),
 			m.pass, m.expected, len(m.failures), seconds(o.matrixTime), kernel)
 		if o.failed() {
 			failed++
 		}
-		archs[o.arch] = true
-		if o.libc != "" {
-			libcs[o.libc] = true
+		archs[o.Arch] = true
+		if o.Libc != "" {
+			libcs[o.Libc] = true
 		}
 		specs += t.passed
 		cases += m.pass + o.kernel.pass
