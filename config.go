@@ -73,7 +73,7 @@ type Config struct {
 // [net.UnixConn], an [os.File], another Conn. c stays open and the caller's,
 // whether the call succeeds or fails. Both have the same open file description.
 //
-// Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a nil c,
+// Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a c that is nil or has no descriptor,
 // [os.ErrClosed], [os.ErrNoDeadline] for a socket that the runtime's poller refused
 // without a reason, or wrap the errno, such as EMFILE.
 func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }

@@ -456,6 +456,32 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 		}
 	})
 
+	It("that gives no descriptor is an error of NewConn, Nonblock and SetNonblock too", func() {
+		for want, bad := range map[error]callersConn{
+			os.ErrInvalid: {func(func(uintptr)) error { return nil }},
+			os.ErrClosed:  {func(func(uintptr)) error { return unix.EBADF }},
+		} {
+			Expect(Second(scm.NewConn(bad))).To(opFails("conn", want))
+			Expect(Second(scm.Nonblock(bad))).To(MatchError(want))
+			Expect(scm.SetNonblock(bad, true)).To(MatchError(want))
+		}
+	})
+
+	It("that gives it twice, or an error too, is one Conn of NewConn", func() {
+		a, _ := pair(network)
+		before := fdtest.Take()
+		c, err := scm.NewConn(callersConn{func(f func(uintptr)) error {
+			raw, err := a.SyscallConn()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(raw.Control(func(fd uintptr) { f(fd); f(fd) })).To(Succeed())
+			return unix.EBADF
+		}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(before.NewSince()).To(HaveLen(1))
+		Expect(c.Close()).To(Succeed())
+		Expect(before.NewSince()).To(BeEmpty())
+	})
+
 	It("that gives a number outside int32 is an error, and nothing is sent", func() {
 		if strconv.IntSize == 32 {
 			Skip("int has 32 bits here: there is no such number")

@@ -141,12 +141,23 @@ type closedError struct{}
 func (closedError) Error() string        { return "use of closed file or connection" }
 func (closedError) Is(target error) bool { return target == os.ErrClosed || target == net.ErrClosed }
 
-// control calls f with the number behind raw, which stays open meanwhile.
+// control calls f once with the number behind raw, which stays open meanwhile, and returns
+// f's error. If a caller's own connection gives no number, the error is os.ErrInvalid.
 func control(raw syscall.RawConn, f func(fd int) error) (err error) {
-	if closed := raw.Control(func(fd uintptr) { err = f(int(number(int(fd)))) }); closed != nil {
+	called := false
+	closed := raw.Control(func(fd uintptr) {
+		if !called {
+			called = true
+			err = f(int(number(int(fd))))
+		}
+	})
+	switch {
+	case called:
+		return err
+	case closed != nil:
 		return closedError{}
 	}
-	return err
+	return os.ErrInvalid
 }
 
 // rawConn is c.SyscallConn, which a nil interface does not have.
