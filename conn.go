@@ -44,7 +44,7 @@ import (
 //     and of Close with messages unread.
 //
 // [Config].NoFiles keeps descriptors away from a Conn that wants none. See RecvConn for
-// what else a sender can do.
+// what else a sender can do, and ListenPacket for what holds up an answer to its name.
 type Conn struct {
 	polled
 	network string

@@ -5,7 +5,9 @@ import "github.com/scm-rights/scm/internal/sys"
 import "context"
 
 // Send sends m with one sendmsg(2), as [Send] does, and waits until it can. For a
-// datagram socket that is not connected, m.Addr is the destination.
+// datagram socket that is not connected, m.Addr is the destination. A path in m.Addr is
+// looked up in its file system, and neither MSG_DONTWAIT, nor the deadline, nor Close ends
+// that: see [ListenPacket].
 //
 // On a stream m.N can be less than all: the descriptors have then gone with the
 // first byte, and must not be sent again with the rest. The descriptors stay open

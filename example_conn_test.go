@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -362,6 +363,11 @@ func ExampleListenPacket() {
 	must(server.Recv(&in, 0))
 	fmt.Printf("%q and %d descriptor from %s\n", in.Buffers[0][:in.N], in.NFD, filepath.Base(in.Addr.Name))
 	must(unix.Close(in.FDs[0]))
+	// The path is the sender's word. Only one in our own folder is safe to answer.
+	base, ours := strings.CutPrefix(in.Addr.Name, dir+"/")
+	if !ours || strings.Contains(base, "/") {
+		panic("not a client of ours")
+	}
 	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: in.Addr}, 0))
 
 	p := make([]byte, 64)

@@ -62,7 +62,21 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 // ListenPacket makes a datagram socket with a name, by socket(2) and bind(2).
 // network is "unixgram"; addr is as for Listen, and so are its file and errors. It
 // receives from everybody who may write to the file. Recv returns the sender's name
-// if it has one, and Send with a [Message].Addr answers.
+// if it has one.
+//
+// Send with that name as [Message].Addr answers. Answer only abstract names, and names
+// that are the path of a folder to which nobody else may write, a slash, and no other
+// slash. Any other path is in the sender's hands:
+//
+//   - sendmsg(2) waits for the file system of the path, which may be the sender's own
+//     (FUSE). MSG_DONTWAIT, the write deadline and Close do not end it. Meanwhile the
+//     Conn's other sends wait, and Close does.
+//   - The message goes, with its descriptors and this process's rights, to the socket to
+//     which the path leads by then: by a symbolic link to one to which the sender may
+//     not write.
+//   - A relative path begins at the working folder of this process, not of the sender.
+//
+// Strangers who want an answer can connect to a [Listener] of "unixpacket" instead.
 //
 // Calls that send take turns whatever the address is: one that waits for a receiver
 // with a full queue holds up those to other receivers. Set a write deadline, or pass

@@ -336,6 +336,30 @@ var _ = DescribeTableSubtree("Close, where the folder's file system does not ans
 	})
 }, everyNetwork)
 
+var _ = Describe("an answer to a datagram client", Label("attack"), func() {
+	It("waits for the file system of the client's name, beyond the deadline, and receiving goes on", func() {
+		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+		c, err := scm.ListenPacket(context.Background(), "unixgram", "@"+UniqueName())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(c.Close)
+		DeferCleanup(server.Release) // or Close waits if this fails
+		Expect(c.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
+
+		server.Hush(fusetest.Lookup)
+		answers := goes(func() {
+			answer := scm.Message{Buffers: [][]byte{{0}}, Addr: &net.UnixAddr{Name: server.File}}
+			Expect(c.Send(&answer, unix.MSG_DONTWAIT)).To(opFails("write", unix.ECONNREFUSED), "it is no socket")
+		})
+		<-server.Waiting
+		Expect(c.SetWriteDeadline(time.Unix(1, 0))).To(Succeed())
+		client := dial("unixgram", c.LocalAddr().String())
+		Expect(client.Write([]byte("x"))).To(Equal(1))
+		receives(c, "x")
+		server.Release()
+		answers()
+	})
+})
+
 var _ = Child("close-nofile", func(args []string) {
 	l, err := listenAny(context.Background(), scm.Config{}, args[0], args[1])
 	Expect(err).NotTo(HaveOccurred())

@@ -23,6 +23,9 @@ type Message struct {
 
 	// Addr is the destination of an unconnected datagram. In a receive, one that is
 	// not nil gets the name of the sender, "" if it has none or is no Unix socket.
+	//
+	// A received path is only what the sender called itself. A send to it looks the
+	// path up anew: see [ListenPacket] before you answer.
 	Addr *net.UnixAddr
 
 	// Cred is attached to what is sent; the kernel checks it: EPERM where it is not
