@@ -11,7 +11,7 @@ import (
 )
 
 func diffCommand() *cobra.Command {
-	var all bool
+	var all, noFilter bool
 	cmd := &cobra.Command{
 		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
 		Short: "Tell whether two programs say the same thing to the kernel when they pass descriptors",
@@ -40,8 +40,14 @@ whether the process has several threads.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared. If
 nothing else differs, "not compared" says so, and the exit status is 4. What the kernel
-could not read either (EFAULT) does not count. Nor is compared what a process sends and
-receives by io_uring: if a command sets up an io_uring, the exit status is not 0 but 4.
+could not read either (EFAULT) does not count.
+
+Nor is compared what scm cannot record: what a process sends and receives by io_uring;
+the calls of a child that is made with CLONE_UNTRACED; and those that a seccomp filter
+of the program refuses. That filter also does not get to trace a call (SECCOMP_RET_TRACE):
+the call is made. With --no-filter the program's seccomp filters work as they do without
+scm, and the calls that they refuse are recorded. A process that does any of this is
+named on standard error, and the exit status is not 0 but 4.
 
 A call that waits can fail with EINTR in a traced program where it would not alone: a
 signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel
@@ -49,7 +55,9 @@ does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO)
 
 Both get the same standard input. What they print goes to standard error. The
 records, with the payloads, and an input from a pipe are kept in files without a
-name in the folder TMPDIR (/tmp): they take room there, and little memory.
+name in the folder TMPDIR (/tmp): they take room there. In memory is what belongs to the
+two calls under comparison, which for sendmmsg or recvmmsg of 1024 messages with 1024
+buffers each is more than 2 GB.
 
 Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
 recorded, neither made a call to compare, or not all could be compared; 128 and its
@@ -61,30 +69,31 @@ number after a signal.`,
 			if at <= 0 || at == len(args)-1 {
 				return errors.New("diff needs two commands: -- COMMAND_A --- COMMAND_B")
 			}
-			return diff(cmd, args[:at], args[at+1:], all)
+			return diff(cmd, args[:at], args[at+1:], all, noFilter)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().BoolVar(&all, "all-memory", false, "compare also what the kernel neither reads nor writes of the buffers for a receipt")
+	cmd.Flags().BoolVar(&noFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
 	return cmd
 }
 
-func diff(cmd *cobra.Command, a, b []string, all bool) error {
+func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	in, err := newInput(os.Stdin)
 	if err != nil {
 		return broken(fmt.Errorf("standard input: %w", err))
 	}
 	var records [2]*recorder.Spool
-	uring := false
+	escaped := false
 	for i, args := range [][]string{a, b} {
 		if records[i], err = recorder.NewSpool(); err != nil {
 			return broken(err)
 		}
 		defer func() { _ = records[i].Close() }()
-		o := recorder.Options{Handle: records[i].Add, Rest: true}
-		o.Uring = func(pid int) {
-			uring = true
-			_, _ = fmt.Fprintf(os.Stderr, "scm: %s: process %d uses io_uring: what it passes by it is not recorded\n", args[0], pid)
+		o := recorder.Options{Handle: records[i].Add, Rest: true, NoFilter: noFilter}
+		o.Escapes = func(pid int, what string) {
+			escaped = true
+			_, _ = fmt.Fprintf(os.Stderr, "scm: %s: process %d %s\n", args[0], pid, what)
 		}
 		if err := record(args, in, o); err != nil {
 			return err
@@ -101,8 +110,8 @@ func diff(cmd *cobra.Command, a, b []string, all bool) error {
 	if err != nil {
 		return broken(err)
 	}
-	if d == nil && uring {
-		return broken(errors.New("not compared: what was sent and received by io_uring; the calls are the same"))
+	if d == nil && escaped {
+		return broken(errors.New("not compared: calls that are not recorded; those that are, are the same"))
 	}
 	if d == nil {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())

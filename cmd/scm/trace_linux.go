@@ -58,9 +58,18 @@ scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed,
 are COMMAND and its children. With -p HUP, INT and TERM end the trace, and the
 process runs on; until then it is slow, for it is stopped at each of its calls. A
 child that another process traces is left out and named on standard error; what
-that process traces later, too. What a process sends and receives by io_uring is not in
-the trace: one that sets up an io_uring is named on standard error. COMMAND and its
-children cannot trace each other.
+that process traces later, too. COMMAND and its children cannot trace each other.
+
+Not in the trace is what a process sends and receives by io_uring; what a child passes
+that is made with CLONE_UNTRACED, whose calls fail with ENOSYS where scm uses a filter;
+and a call that a seccomp filter of the program refuses. Such a filter also does not get
+to trace a call (SECCOMP_RET_TRACE): the call is made. With --no-filter the program's
+seccomp filters work as they do without scm, and the calls that they refuse are in the
+trace. A process that does any of this is named on standard error.
+
+What is shown is the memory when scm reads it, at the entry of the call or at its exit.
+A thread, or a process that shares the memory, can change it before the kernel reads it:
+then the kernel passes something else than the trace shows.
 
 HUP, INT and QUIT that are sent to scm alone while it is in the foreground of a terminal
 do not reach COMMAND: scm takes them for the terminal's, which sends them to all of its
@@ -105,8 +114,8 @@ has ended the trace.`,
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
-			o.Uring = func(pid int) {
-				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d uses io_uring: what it passes by it is not in the trace\n", pid)
+			o.Escapes = func(pid int, what string) {
+				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d %s\n", pid, what)
 			}
 			// Once nobody reads the trace, the command runs on without it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
@@ -126,7 +135,7 @@ has ended the trace.`,
 	f.BoolVar(&p.raw, "raw", false, "add the memory in hexadecimal, with a ruler over the fields")
 	f.BoolVar(&p.json, "json", false, "print one object a line")
 	f.BoolVar(&all, "all", false, "print messages without ancillary data too")
-	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp's strict mode")
+	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
 	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
 	return cmd
 }

@@ -114,7 +114,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 		return forbiddenToSeize(pid, unix.ESRCH)
 	}
 	if hasUring(pid) {
-		t.usesUring(p)
+		t.tellEscape(p, Uring)
 	}
 	return t.seizeChildren(pid, p)
 }

@@ -13,7 +13,7 @@ type Process struct {
 	parent   *Process // nil for a root
 	birth    int      // as the how many-th child, or root
 	children int
-	uring    bool // it has set one up
+	escapes  []string // what was told of it
 }
 
 // path is the way to it from its root, by order of birth: 0, 1 is the second

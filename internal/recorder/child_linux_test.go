@@ -67,6 +67,7 @@ func init() {
 		"huge":       childHuge,
 		"secret":     childSecret,
 		"uring":      childUring,
+		"escape":     childEscape,
 		"sections":   childSections,
 		"restart":    childRestart,
 		"steps":      childSteps,
@@ -617,6 +618,52 @@ func childUring() {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 	}
 	passOne("hello")
+}
+
+// childEscape does, twice, what its argument says, and passes a descriptor.
+func childEscape() {
+	runtime.LockOSThread()
+	prog := []unix.SockFilter{load(offNr), unless(^uint32(0), 1), answer(unix.SECCOMP_RET_ALLOW), answer(unix.SECCOMP_RET_ALLOW)}
+	program := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	at := uintptr(unsafe.Pointer(&program))
+	made := func(pid uintptr, errno unix.Errno) {
+		if pid == 0 && errno == 0 {
+			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+		check(orNil(errno))
+		_, err := unix.Wait4(int(pid), nil, 0, nil)
+		check(err)
+	}
+	check(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	for range 2 {
+		switch os.Args[1] {
+		case "prctl":
+			check(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, at, 0, 0))
+		case "seccomp":
+			_, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompFilter, 0, at)
+			check(orNil(errno))
+		case "no filter":
+			_ = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, 0, 0, 0)
+		case "clone":
+			pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, unix.CLONE_UNTRACED|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			made(pid, errno)
+		case "clone3", "clone3 as usual":
+			args := [8]uint64{0: unix.CLONE_UNTRACED, 4: uint64(unix.SIGCHLD)}
+			if os.Args[1] != "clone3" {
+				args[0] = 0
+			}
+			pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+			made(pid, errno)
+		}
+	}
+	passOne("hello")
+}
+
+func orNil(errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // mark1 marks a section of the thread.

@@ -11,7 +11,7 @@
 // A tracer on amd64 records amd64 and 386 programs, one on 386 and one on
 // arm64 record their own; the one on arm64 was built and not run. x32 programs
 // are not recorded. Nor is what a process sends and receives by io_uring, of
-// which Options.Uring is told.
+// which Options.Escapes is told.
 //
 // While it records, the process gets no SIGCHLD for children that stop.
 //
@@ -41,7 +41,8 @@
 // which is set only where it changes nothing for set-user-ID programs, because
 // the tracer lacks CAP_SYS_PTRACE too; a tracer that has it then goes without
 // a filter, as Options.NoFilter does. A call that the program's own filter
-// refuses is not seen, and one that it wants traced is made.
+// refuses is not seen, and one that it wants traced is made; neither is so without the
+// recorder's filter. Options.Escapes is told of a process that does this.
 //
 // # Marks
 //

@@ -18,6 +18,11 @@ func unless(k uint32, skip int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: uint8(skip)}
 }
 
+// hasBit skips the next instruction if what was loaded has none of k.
+func hasBit(k uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: k, Jf: 1}
+}
+
 func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
@@ -41,15 +46,24 @@ func filter(sections bool) []unix.SockFilter {
 			}
 			block = append(block, allow)
 		}
-		if sections {
-			firstArgument("getpriority", Mark)
-		} else {
-			for _, name := range append(ancillary[:len(ancillary):len(ancillary)], uringSetup) {
+		anyArgument := func(names ...string) {
+			for _, name := range names {
 				if nr := a.number(name); nr != none {
 					block = append(block, unless(uint32(nr), 1), trace)
 				}
 			}
+		}
+		if sections {
+			firstArgument("getpriority", Mark)
+		} else {
+			anyArgument(ancillary...)
+			anyArgument(uringSetup, "clone3")
 			firstArgument("socketcall", socketcallValues...)
+			firstArgument("seccomp", seccompStrict, seccompFilter)
+			firstArgument("prctl", unix.PR_SET_SECCOMP)
+			if nr := a.number("clone"); nr != none {
+				block = append(block, unless(uint32(nr), 4), load(offArg0), hasBit(unix.CLONE_UNTRACED), trace, allow)
+			}
 		}
 		block = append(block, allow)
 		prog = append(prog, unless(a.audit, len(block)))

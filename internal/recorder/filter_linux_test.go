@@ -20,6 +20,12 @@ func evaluate(t *testing.T, prog []unix.SockFilter, audit, nr, arg0 uint32) uint
 			} else {
 				pc += int(in.Jf)
 			}
+		case unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K:
+			if acc&in.K != 0 {
+				pc += int(in.Jt)
+			} else {
+				pc += int(in.Jf)
+			}
 		case unix.BPF_RET | unix.BPF_K:
 			return in.K
 		default:
@@ -38,7 +44,7 @@ func TestFilter(t *testing.T) {
 		prog := filter(sections)
 		for _, a := range recordable {
 			for nr := range uint32(600) {
-				for _, arg0 := range []uint32{0, 1, 16, 17, 18, 19, 20, 21, Mark} {
+				for _, arg0 := range []uint32{0, 1, 16, 17, 18, 19, 20, 21, 22, Mark, unix.CLONE_UNTRACED | 17} {
 					var name string
 					if sig := a.calls()[uint64(nr)]; sig != nil {
 						name = sig.name
@@ -47,7 +53,10 @@ func TestFilter(t *testing.T) {
 					switch {
 					case sections && name == "getpriority" && arg0 == Mark,
 						!sections && a.calls()[uint64(nr)].messages() >= 0,
-						!sections && name == "io_uring_setup",
+						!sections && (name == "io_uring_setup" || name == "clone3"),
+						!sections && name == "clone" && arg0&unix.CLONE_UNTRACED != 0,
+						!sections && name == "prctl" && arg0 == unix.PR_SET_SECCOMP,
+						!sections && name == "seccomp" && arg0 <= 1,
 						!sections && name == "socketcall" && socketcalls[uint64(arg0)] != "":
 						want = unix.SECCOMP_RET_TRACE
 					}

@@ -233,5 +233,11 @@ var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg
 // the recorder sees.
 const uringSetup = "io_uring_setup"
 
+// Operations of seccomp(2).
+const (
+	seccompStrict = 0
+	seccompFilter = 1
+)
+
 // socketcalls is what the first argument of socketcall makes of it.
 var socketcalls = map[uint64]string{16: "sendmsg", 17: "recvmsg", 19: "recvmmsg", 20: "sendmmsg"}

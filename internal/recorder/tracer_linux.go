@@ -36,9 +36,12 @@ type Options struct {
 	// process traces it, or begins to, and why. What such a child starts is not
 	// recorded either, unless it was there before.
 	LeftOut func(pid int, why error)
-	// Uring is told, once, of each process that sets up an io_uring, or has one when it
-	// is attached to. What such a process sends and receives by it is not recorded.
-	Uring func(pid int)
+	// Escapes is told, once for each of them, of what a process does by which calls can
+	// be missing in the record, or another than without it: that it sets up an io_uring,
+	// or has one when it is attached to; that it makes a child with CLONE_UNTRACED; and
+	// that it asks for a mode of seccomp beside the recorder's filter. What is to be told
+	// of a clone3 is read from memory that another thread can change.
+	Escapes func(pid int, what string)
 	// Watch, if set, is told of the reads of memory and of the look at descriptors.
 	Watch *Watch
 	// Started is told the process before its first instruction.
@@ -77,7 +80,7 @@ type thread struct {
 	section int
 	inside  bool // a call: between its entry and its exit
 	call    *Call
-	uring   bool // in io_uring_setup
+	escapes string // what the call that it is in does to the record, if it succeeds
 }
 
 func newTracer(o Options) *tracer {
@@ -308,7 +311,6 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	}
 	nr, args := info.words[0], info.words[1:]
 	sig := arch.calls()[nr]
-	th.uring = sig != nil && sig.name == uringSetup
 	if t.o.Sections {
 		if n, ok := mark(sig, args); ok {
 			th.section = n
@@ -323,6 +325,8 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	copy(c.Args[:], args)
 	c.args = c.Args
 	if !t.o.Sections && c.sig.messages() < 0 && !c.ViaSocketcall() {
+		th.escapes = t.escape(c)
+		th.inside = th.escapes != "" // else there is no need to stop at its exit
 		return
 	}
 	c.capture(&t.reader)
@@ -347,11 +351,11 @@ func mark(sig *signature, args []uint64) (section int, ok bool) {
 
 // leave ends a call.
 func (t *tracer) leave(th *thread, info *syscallInfo) {
-	c, uring := th.call, th.uring
-	th.call, th.inside, th.uring = nil, false, false
+	c, escapes := th.call, th.escapes
+	th.call, th.inside, th.escapes = nil, false, ""
 	value, failed := info.result()
-	if uring && !failed {
-		t.usesUring(th.process)
+	if escapes != "" && (!failed || escapes == StrictMode) {
+		t.tellEscape(th.process, escapes)
 	}
 	if c == nil {
 		return
@@ -386,15 +390,62 @@ func (t *tracer) abandon(th *thread) {
 		c.Unfinished = true
 		t.emit(c)
 	}
-	th.call, th.inside, th.uring = nil, false, false
+	th.call, th.inside, th.escapes = nil, false, ""
 }
 
-// usesUring tells of a process that has an io_uring.
-func (t *tracer) usesUring(p *Process) {
-	if !p.uring && t.o.Uring != nil {
-		t.o.Uring(p.PID)
+// What Options.Escapes is told.
+const (
+	Uring         = "uses io_uring: what it passes by it is not recorded"
+	UntracedChild = "makes a child with CLONE_UNTRACED: what that passes is not recorded, and where scm uses a filter its calls fail with ENOSYS"
+	OwnFilter     = "has a seccomp filter of its own: calls that this refuses are not recorded, and those that it wants traced are made; use --no-filter"
+	StrictMode    = "asks for seccomp's strict mode, which the filter of scm refuses it; use --no-filter"
+)
+
+// escape returns what a call, of those without messages, does to the record if it
+// succeeds; strict mode is refused, and tells all the same. Without the recorder's filter
+// seccomp does nothing to it.
+func (t *tracer) escape(c *Call) string {
+	if c.sig == nil {
+		return ""
 	}
-	p.uring = true
+	first, filtered := uint32(c.args[0]), t.mode == toFilter
+	switch c.sig.name {
+	case uringSetup:
+		return Uring
+	case "clone":
+		if first&unix.CLONE_UNTRACED != 0 {
+			return UntracedChild
+		}
+	case "clone3":
+		flags := []Blob{{What: Buffer, Addr: c.args[0], Size: 8}}
+		if t.reader.read(c.Thread, flags) == nil && len(flags[0].Data) == 8 && order.Uint64(flags[0].Data)&unix.CLONE_UNTRACED != 0 {
+			return UntracedChild
+		}
+	case "seccomp":
+		switch {
+		case filtered && first == seccompFilter:
+			return OwnFilter
+		case filtered && first == seccompStrict:
+			return StrictMode
+		}
+	case "prctl":
+		switch {
+		case !filtered || first != unix.PR_SET_SECCOMP:
+		case c.args[1] == unix.SECCOMP_MODE_FILTER:
+			return OwnFilter
+		case c.args[1] == unix.SECCOMP_MODE_STRICT:
+			return StrictMode
+		}
+	}
+	return ""
+}
+
+// tellEscape tells of a process, once, what it does.
+func (t *tracer) tellEscape(p *Process, what string) {
+	if !slices.Contains(p.escapes, what) && t.o.Escapes != nil {
+		t.o.Escapes(p.PID, what)
+	}
+	p.escapes = append(p.escapes, what)
 }
 
 func (t *tracer) emit(c *Call) {

@@ -3,6 +3,7 @@ package recorder
 import (
 	"bufio"
 	"context"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -26,7 +27,7 @@ func TestUring(t *testing.T) {
 	for what, want := range map[string]int{"works": 1, "fails": 0} {
 		ways(t, func(t *testing.T, o Options) {
 			var pids []int
-			o.Uring = func(pid int) { pids = append(pids, pid) }
+			o.Escapes = func(pid int, _ string) { pids = append(pids, pid) }
 			calls, _ := recorded(t, childCommand("uring", what), o)
 			if len(calls) != 2 || len(pids) != want || want > 0 && pids[0] != calls[0].Process.PID {
 				t.Errorf("%s: told of %v; %v", what, pids, calls)
@@ -58,10 +59,30 @@ func TestAttachUring(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var pids []int
-	if _, err := Attach(ctx, cmd.Process.Pid, Options{Uring: func(pid int) { pids = append(pids, pid); cancel() }}); err != nil {
+	if _, err := Attach(ctx, cmd.Process.Pid, Options{Escapes: func(pid int, _ string) { pids = append(pids, pid); cancel() }}); err != nil {
 		t.Fatal(err)
 	}
 	if len(pids) != 1 || pids[0] != cmd.Process.Pid {
 		t.Errorf("told of %v, want %d", pids, cmd.Process.Pid)
+	}
+}
+
+// A process that does what can make calls miss in the record is told of, once. Seccomp
+// does nothing to a record that was made without a filter.
+func TestEscapes(t *testing.T) {
+	for what, want := range map[string]string{
+		"prctl": OwnFilter, "seccomp": OwnFilter, "no filter": "", "clone": UntracedChild, "clone3": UntracedChild, "clone3 as usual": "",
+	} {
+		ways(t, func(t *testing.T, o Options) {
+			if o.NoFilter && want == OwnFilter {
+				want = ""
+			}
+			var told []string
+			o.Escapes = func(_ int, what string) { told = append(told, what) }
+			calls, _ := recorded(t, childCommand("escape", what), o)
+			if len(calls) != 2 || strings.Join(told, "\n") != want {
+				t.Errorf("%s: told %q, want %q; %v", what, told, want, calls)
+			}
+		})
 	}
 }
