@@ -6,7 +6,8 @@ import "github.com/scm-rights/scm/internal/sys"
 
 // For the specs, which are in a package of their own.
 
-// RemoveAside removes the file at a path only if it is the other one.
+// RemoveAside removes the file at a path only if it is the other one. The error is
+// Listen's.
 func RemoveAside(path, other string) error {
 	p, err := openPlace(path)
 	if err != nil {
@@ -22,7 +23,10 @@ func RemoveAside(path, other string) error {
 	if err != nil {
 		return err
 	}
-	return p.removeAside(info)
+	if err := p.removeAside(info); err != nil {
+		return inUse(err)
+	}
+	return nil
 }
 
 // BindAfter binds a socket to a path, and calls meanwhile when the path's folder is open.

@@ -70,7 +70,7 @@ func (p *place) removeStale() error {
 
 // inUse is the error of a path of which err keeps it from being known whether it is stale.
 func inUse(err error) error {
-	if sys.TableFull(err) {
+	if sys.TableFull(err) || errors.Is(err, ErrInUse) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrInUse, err)
