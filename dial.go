@@ -16,7 +16,8 @@ import (
 //
 // sun_path holds a path of 107 bytes on Linux, 103 on the BSDs and macOS. On Linux
 // Dial reaches a longer path through its folder (/proc/thread-self/fd), if its last
-// element has at most 80 bytes; otherwise the error is ENAMETOOLONG.
+// element has at most 80 bytes while the process has fewer than 100,000 descriptors,
+// and a byte less for each further digit; otherwise the error is ENAMETOOLONG.
 //
 // While a listening socket's queue is full Dial tries again, until ctx is done. ctx
 // does not end a system call that waits for the file system of a path. ctx is for

@@ -48,8 +48,11 @@ type Expect struct {
 	//	"read-only"   reading, and not writing
 	//	"write-only"  writing, and not reading
 	//	"path"        neither: with O_PATH
-	//	""            any of these but "path"
-	//	"any"         any of these
+	//	""            anything but "path"
+	//	"any"         anything
+	//
+	// Linux has a mode more (O_ACCMODE itself), which allows neither reading nor
+	// writing: only "" and "any" take it.
 	Access string
 
 	// Seals must all be set: unix.F_SEAL_SHRINK, unix.F_SEAL_WRITE, … Others
@@ -115,9 +118,9 @@ func (e *ExpectError) Unwrap() error { return e.Err }
 // descriptors m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD.
 //
 // If something is wrong the error is an [*ExpectError], and Recv has closed every
-// descriptor of the message, *m.PIDFD included: m.NFD is 0, and m.FDs holds -1. The
-// payload was received: it is in m.Buffers, with its length in m.N, so that a
-// stream can go on. At the end of a stream there are no descriptors, and m.N is 0.
+// descriptor of the message, *m.PIDFD included: m.NFD is 0, and the descriptors' places
+// in m.FDs hold -1. The payload was received: it is in m.Buffers, with its length in
+// m.N, so that a stream can go on. At the end of a stream there are no descriptors, and m.N is 0.
 //
 // m.FDs is the room, as for Recv. A message with more descriptors is truncated, and
 // refused. On a socket with SO_PASSCRED that is so too if m does not ask for the
