@@ -143,7 +143,9 @@ func (c *Conn) LocalAddr() net.Addr {
 }
 
 // RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if it
-// has none, or nil if the socket is not connected or the system does not report it.
+// has none, or nil if the socket is not connected or the system does not report it. The
+// Name is the other program's bytes as they are, also in the errors of c: print both
+// with %q.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c == nil {
 		return nil

@@ -40,7 +40,8 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 // RecvFile receives one file and its name, as runc, conmon and crun send them.
 // RecvFile leaves out a NUL at the name's end, which conmon sends. The file is
 // close-on-exec and the caller's to close. On a stream the name is what one receive
-// returns: it can be the first piece of a long one, see SendFile.
+// returns: it can be the first piece of a long one, see SendFile. It is the sender's
+// bytes as they are, also in the file's errors: print both with %q.
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
