@@ -387,6 +387,36 @@ func TestSins(t *testing.T) {
 	}
 }
 
+// Both ends of a pipe can be files of a case: each is missed.
+func TestHolderOfEitherEnd(t *testing.T) {
+	for _, c := range []struct{ sin, sent, want string }{
+		{"", "a,b", "[]"},
+		{"park", "a", "[leak@fake: a is still open somewhere after the end of the case]"},
+		{"park", "b", "[leak@fake: b is still open somewhere after the end of the case]"},
+	} {
+		for _, kind := range []string{"pipe-r", "pipe-w"} {
+			s, err := scenario.Parse("group/id", []byte("# A rule.\n# a source\non stream\nplay receiver\nfiles a="+kind+" b=end:a\nA> send payload=61 fds="+c.sent+
+				"\nA< ok n=1\nB> recv bytes=16 fds=2\nB< ok n=1 payload=61 fds="+c.sent+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := fake(t, c.sin)
+			if err := process.Probe(p, process.DefaultTimeout); err != nil {
+				t.Fatal(err)
+			}
+			timeout := process.DefaultTimeout
+			if c.sin != "" {
+				timeout = deadline
+			}
+			for _, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t)), timeout) {
+				if got := fmt.Sprint(r.Findings); r.Case.B == p && got != c.want {
+					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s", r.Name, c.sin, c.sent, kind, r.Verdict, got, c.want)
+				}
+			}
+		}
+	}
+}
+
 // An expected failure of a peer in every scenario, as of its close-on-exec, hides no
 // second fault of the same case: a finding of another check is unexpected.
 func TestBlanketHidesNoSecondFault(t *testing.T) {

@@ -40,7 +40,9 @@ func (p *play) patience() time.Duration {
 }
 
 // judgeHolders convicts who has a file of the case open after its end, and no number
-// of it. In a socket that is open still, which was found, there may be more.
+// of it. In a socket that is open still, which was found, there may be more. Of a pair
+// whose two ends are files of the case only the first is looked for: when that is free,
+// there is nothing to tell of the second.
 func (p *play) judgeHolders() error {
 	if len(p.leaked) > 0 {
 		return nil
@@ -48,13 +50,30 @@ func (p *play) judgeHolders() error {
 	p.k.dropSock(scenario.RoleA)
 	p.k.dropSock(scenario.RoleB)
 	var files []*witness.File
+	seconds := map[*witness.File]*witness.File{} // the other ends, where they are files of the case
 	for _, f := range p.k.files {
-		if f.Other >= 0 && slices.Contains(ends, f.Kind) {
+		if !slices.Contains(ends, f.Kind) {
+			continue
+		}
+		if i := slices.IndexFunc(p.k.files, func(g *witness.File) bool { return g.Kind == "end:"+f.Name && g.Own >= 0 }); f.Other < 0 && i >= 0 {
+			seconds[f] = p.k.files[i]
+			f.Other, p.k.files[i].Own = p.k.files[i].Own, -1
+		}
+		if f.Other >= 0 {
 			f.Drop()
 			files = append(files, f)
 		}
 	}
 	held, err := awaitFree(p.ctx, files, p.patience())
+	if err == nil && len(held) == 0 {
+		files = nil
+		for f, second := range seconds {
+			if err := f.Reopen(second); err == nil { // without a name in /proc, nobody tells of it
+				files = append(files, second)
+			}
+		}
+		held, err = awaitFree(p.ctx, files, p.patience())
+	}
 	switch {
 	case errors.Is(err, process.ErrCut):
 		return process.ErrCut

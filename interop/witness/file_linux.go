@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"fmt"
 	"os"
 	"sync"
 
@@ -25,6 +26,23 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	var err error
 	end.Identity, err = Identify(os.Getpid(), end.Own)
 	return end, err
+}
+
+// Reopen gives the second end of a pipe, of which f.Other is the only number that the
+// runner has, another end: f opened anew. f must be free.
+func (f *File) Reopen(second *File) error {
+	flags := map[string]int{"pipe-r": unix.O_RDONLY, "pipe-w": unix.O_WRONLY}
+	flag, ok := flags[f.Kind]
+	if !ok {
+		return unix.EOPNOTSUPP
+	}
+	n, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Other), flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	second.Other = n
+	CloseNumber(&f.Other)
+	return nil
 }
 
 // unique tells whether device and inode belong to this file alone.
