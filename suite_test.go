@@ -14,8 +14,8 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
-	"github.com/scm-rights/scm/interop/process"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/interop/process"
 )
 
 func TestMain(m *testing.M) {
