@@ -134,10 +134,10 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that says something else of itself later", append(one, "run", "--peer", "x=sh -c 'test -e "+folder+"/said || { : > "+folder+"/said; exec "+fake+
 			"; }; read -r l; echo ok name=x can=stream; read -r l; echo unsupported; cat'"), 4,
 			"not run: basics/pass-one-fd/stream/x/x\n    x: its hello is not what it was\n", ""},
-		{"a report that cannot be written", append(one, "run", "--report", "/dev/null/report.json"), 4, "",
+		{"a report that cannot be written", append(one, "run", "--report", "/dev/null/report.json"), 4, "verdicts: 3: 3 pass",
 			"scm: the report cannot be written: …\n"},
 		{"a report that cannot be streamed", append(one, "run", "--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},
-		{"a report in place of a folder", append(one, "run", "--report", reportFolder), 4, "", "scm: the report cannot be written: …\n"},
+		{"a report in place of a folder", append(one, "run", "--report", reportFolder), 4, "verdicts: 3: 3 pass", "scm: the report cannot be written: …\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := command(t, append([]string{"interop"}, commandFirst(c.args)...)...)

@@ -65,17 +65,22 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 				return exit
 			}
 			r.Replay = s.replay(o.reports)
+			var unwritten []error
 			for _, file := range o.reports {
 				if filepath.Ext(file) == report.Streamed {
 					continue // it is written
 				}
 				if err := r.WriteFile(ctx, file); err != nil {
-					err = fmt.Errorf("the report cannot be written: %w", err)
-					if interrupted(ctx) == nil {
-						return broken(err)
-					}
-					printError(err)
+					unwritten = append(unwritten, fmt.Errorf("the report cannot be written: %w", err))
 				}
+			}
+			if len(unwritten) > 0 && interrupted(ctx) == nil {
+				if was := new(exitError); errors.As(exit, &was) && was.err != nil {
+					unwritten = append(unwritten, was.err)
+				}
+				exit = broken(errors.Join(unwritten...))
+			} else if len(unwritten) > 0 {
+				printError(errors.Join(unwritten...))
 			}
 			if err := interrupted(ctx); err != nil {
 				exit = err // while a report was written, perhaps
@@ -161,10 +166,14 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	if outcome.Left != nil {
 		fmt.Fprintf(os.Stderr, "scm: %v\n", outcome.Left)
 	}
+	var unwritten []error
 	for _, s := range streams {
 		if err := s.Close(r); err != nil {
-			return r, broken(fmt.Errorf("the report cannot be written: %w", err))
+			unwritten = append(unwritten, fmt.Errorf("the report cannot be written: %w", err))
 		}
+	}
+	if err := errors.Join(unwritten...); err != nil {
+		return r, broken(err)
 	}
 	if err := interrupted(ctx); err != nil {
 		return r, err
