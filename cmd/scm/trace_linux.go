@@ -173,7 +173,7 @@ func startError(err error) error {
 		return broken(err)
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
 		return &exitError{exitNotFound, err}
-	case errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOEXEC):
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOEXEC) || errors.Is(err, unix.EISDIR):
 		return &exitError{exitNotExecutable, err}
 	}
 	return broken(err)

@@ -298,6 +298,7 @@ func TestTraceExitStatus(t *testing.T) {
 		{[]string{"no-such-command"}, 127, "not found"},
 		{[]string{folder + "/none"}, 127, "no such file"},
 		{[]string{folder}, 126, "permission denied"},
+		{[]string{"/"}, 126, "is a directory"},
 		{nil, 2, "needs either"},
 		{[]string{"-p", "1", "true"}, 2, "needs either"},
 		{[]string{"--fly", "true"}, 2, "unknown flag"},
