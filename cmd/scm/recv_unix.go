@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/interop/display"
@@ -81,6 +82,9 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 			}
 			ctx, stop := r.context()
 			if r.worker {
+				// A partner can pass the terminal. Reading it in the background would stop
+				// the worker and its parent with it; so the read fails with EIO.
+				signal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
 				// To the end a signal, which can come from the parent and from the
 				// terminal, ends it only in order.
 				ctx = untilParentEnds(ctx)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/report"
 	"golang.org/x/sys/unix"
@@ -102,4 +104,39 @@ func TestClosedPipe(t *testing.T) {
 	if got, err := report.Read(json); err != nil || len(got.Cases) < between || got.Cut != "" {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A partner passes the terminal, in the background of which recv runs: that ends it, and
+// does not stop it.
+func TestReceivedTerminal(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "sock")
+	scm := program(t, "scm")
+	cmd := exec.Command("sh", "-c", `set -m; "$0" recv --cat --timeout 1m "$1" & wait $!; echo ended $? >&3`, scm, sock)
+	person, there := terminal(t)
+	defer func() { _, _ = person.Close(), there.Close() }()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.ExtraFiles = there, there, there, t.TempDir(), []*os.File{write}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = write.Close()
+	send := exec.Command(scm, "send", "--timeout", "1m", sock, "--fd", "3")
+	send.ExtraFiles = []*os.File{there}
+	if r := finish(t, send); r.code != 0 {
+		t.Errorf("send: %+v", r)
+	}
+	if err := read.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	told, err := bufio.NewReader(read).ReadString('\n')
+	if told != "ended 1\n" {
+		t.Errorf("got %q, %v", told, err)
+	}
+	_ = read.Close()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // the terminal's end ends what it has started
 }
