@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -149,17 +150,21 @@ func (a *args) control(m *raw.Message, text string) {
 		}
 		m.ControlLen = len(m.Control)
 	}
-	a.controlLen(m)
+	// The kernel refuses a length above INT_MAX before it reads what is there.
+	a.controlLen(m, func(n int) bool { return uint(n) > math.MaxInt32 })
 }
 
-// controlLen is msg_controllen, if it is not the length of what is there.
-func (a *args) controlLen(m *raw.Message) {
+// controlLen is msg_controllen, if it is not the length of what is there. It may be more
+// where the pointer is NULL or the memory behind faults, and where the call allows it: the
+// kernel would read or write behind the buffer.
+func (a *args) controlLen(m *raw.Message, allowed func(n int) bool) {
 	text, ok := a.fields["controllen"]
 	if !ok {
 		return
 	}
 	n, err := Size(text)
-	if err != nil {
+	faults := m.Control == nil || a.fields["control"] == "bad" || strings.HasPrefix(a.fields["control"], "edge(")
+	if err != nil || !faults && uint(n) > uint(len(m.Control)) && !allowed(n) {
 		a.bad("controllen")
 	}
 	m.ControlLen = n
@@ -308,7 +313,7 @@ func (a *args) controlRoom(m *raw.Message) {
 	case text == "bad":
 		m.Control = a.edge(0)
 	case edge:
-		n, err := Size(strings.TrimSuffix(inner, ")"))
+		n, err := roomSize(strings.TrimSuffix(inner, ")"))
 		if err != nil {
 			a.bad("control")
 			return
@@ -316,8 +321,8 @@ func (a *args) controlRoom(m *raw.Message) {
 		m.Control = a.edge(n)
 		m.ControlLen = n
 	default:
-		n, err := Size(text)
-		if err != nil || n < 0 || n > 1<<20 {
+		n, err := roomSize(text)
+		if err != nil {
 			a.bad("control")
 			return
 		}
@@ -329,9 +334,18 @@ func (a *args) controlRoom(m *raw.Message) {
 		if err != nil {
 			a.bad("fill")
 		}
-		copy(m.Control, b)
+		copy(m.Control[:m.ControlLen], b) // what is behind may fault
 	}
-	a.controlLen(m)
+	a.controlLen(m, func(int) bool { return false })
+}
+
+// roomSize is the length of a control buffer to receive into: at most 1 MiB.
+func roomSize(text string) (int, error) {
+	n, err := Size(text)
+	if err == nil && (n < 0 || n > 1<<20) {
+		err = fmt.Errorf("no room: %d bytes", n)
+	}
+	return n, err
 }
 
 // nameRoom has room for any name of a socket.
@@ -433,6 +447,16 @@ func formatCreds(data []byte) string {
 	return "creds(" + strings.Join(list, ",") + ")"
 }
 
+// mostTogether is how many bytes all messages of one call may have.
+const mostTogether = 64 << 20
+
+func length(buffers [][]byte) (total int) {
+	for _, b := range buffers {
+		total += len(b)
+	}
+	return total
+}
+
 // each splits a field of sendmmsg at its bars, one part a message.
 func (a *args) each(key string, n int) []string {
 	list := strings.Split(a.text(key, "-"), "|")
@@ -452,13 +476,20 @@ func sendmmsg(a *args) (string, error) {
 		return "", nil
 	}
 	var ms []*raw.Message
+	total := 0
 	for i, text := range payloads {
 		buffers, err := peer.Payload(text, 0)
-		if err != nil {
+		if total += length(buffers); err != nil || total > mostTogether {
 			a.bad("payload")
 		}
 		m := raw.NewMessage(buffers, nil)
 		a.control(m, controls[i])
+		if total += len(m.Control); total > mostTogether {
+			a.bad("control")
+		}
+		if a.err != nil {
+			return "", nil
+		}
 		ms = append(ms, m)
 	}
 	flags, sock := a.words("flags", messageFlags), a.sock()
@@ -474,16 +505,20 @@ func recvmmsg(a *args) (string, error) {
 	rooms := strings.Split(a.text("bytes", ""), "|")
 	controls := a.each("control", len(rooms))
 	var ms []*raw.Message
+	total := 0
 	for i, text := range rooms {
 		buffers, err := peer.Buffers(text)
-		if err != nil {
+		if total += length(buffers); err != nil || total > mostTogether {
 			a.bad("bytes")
 		}
 		n := 0
 		if a.err == nil && controls[i] != "-" {
-			if n, err = Size(controls[i]); err != nil {
+			if n, err = roomSize(controls[i]); err != nil {
 				a.bad("control")
 			}
+		}
+		if a.err != nil {
+			return "", nil
 		}
 		ms = append(ms, raw.NewMessage(buffers, make([]byte, n)))
 	}
