@@ -101,6 +101,7 @@ func (p *play) convictHolder(f *witness.File, line int, format string) error {
 func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
+		late := time.Now().After(deadline)                // before it is asked: the runner may be stopped in between
 		fds := []unix.PollFd{{Fd: int32(files[0].Other)}} // an end is told whatever is asked for
 		_, err := unix.Poll(fds, wait)
 		switch {
@@ -111,7 +112,7 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 		case fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
 			files = files[1:]
 			continue
-		case time.Now().After(deadline):
+		case late:
 			return files, nil
 		case ctx.Err() != nil:
 			return files, process.ErrCut

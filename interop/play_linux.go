@@ -394,9 +394,10 @@ func (p *play) listen(st scenario.Step) (string, error) {
 	}
 	deadline := time.Now().Add(p.timeout)
 	for {
+		late := time.Now().After(deadline) // before it is heard: the runner may be stopped in between
 		a, err := sd.Hear(p.ctx, min(look, p.timeout))
 		p.hearEarly(st.Role)
-		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
+		if !errors.Is(err, process.ErrHang) || late {
 			return a, err
 		}
 		if _, wrong := p.refuted(st); (hangs || wrong) && p.allWait() {

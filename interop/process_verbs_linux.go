@@ -23,6 +23,7 @@ func (p *play) verbBlocked(st scenario.Step, words []string) error {
 	_, answered := p.early[role]
 	deadline := time.Now().Add(p.timeout)
 	for {
+		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		read, err := sd.HasRead()
 		if err != nil {
 			return p.notRun("line %d: %v", st.Line, err)
@@ -46,7 +47,7 @@ func (p *play) verbBlocked(st scenario.Step, words []string) error {
 		case p.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
-		case time.Now().After(deadline):
+		case late:
 			return p.notRun("line %d: %s is awake", st.Line, p.k.c.Peer(role).Name)
 		}
 		time.Sleep(time.Millisecond)

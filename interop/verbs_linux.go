@@ -159,6 +159,7 @@ func (p *play) verbEOF(st scenario.Step, words []string) error {
 	fds := []unix.PollFd{{Fd: int32(f.Other), Events: unix.POLLIN}}
 	deadline := time.Now().Add(p.patience())
 	for {
+		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		n, err := unix.Poll(fds, int(nudgeEvery/time.Millisecond))
 		switch {
 		case err == unix.EINTR:
@@ -167,7 +168,7 @@ func (p *play) verbEOF(st scenario.Step, words []string) error {
 			return p.notRun("line %d: poll: %v", st.Line, err)
 		case n == 0 && p.ctx.Err() != nil:
 			return process.ErrCut
-		case n == 0 && time.Now().Before(deadline):
+		case n == 0 && !late:
 			if err := nudge(); err != nil {
 				return p.notRun("line %d: %v", st.Line, err)
 			}

@@ -29,3 +29,14 @@ func TestPeersStartWithNoSignalBlocked(t *testing.T) {
 		t.Errorf("blocked: %s, %v", got, err)
 	}
 }
+
+// An answer that came while the runner was stopped, for longer than it may take, is heard.
+func TestAnswerThatIsThereIsNoHang(t *testing.T) {
+	for range 100 {
+		proc := &Process{Answers: make(chan answer, 1)}
+		proc.Answers <- answer{text: "ok"}
+		if got, err := proc.Hear(t.Context(), 0); got != "ok" || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+}

@@ -53,6 +53,10 @@ var (
 // when it has ended.
 const Grace = time.Second
 
+// stopped is what is added to a time that is over: it may have passed while the runner was
+// stopped, and whatever it waited for came meanwhile.
+const stopped = 100 * time.Millisecond
+
 // Start starts the peer as a user, if one is told, with the numbers of pool, which
 // stay the caller's, and under a recorder, if there is a record to fill.
 func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
@@ -289,7 +293,10 @@ func (proc *Process) Say(ctx context.Context, command string, timeout time.Durat
 		}
 		defer context.AfterFunc(ctx, func() { _ = in.SetWriteDeadline(time.Now()) })() // it is closed only after this
 	}
-	_, err := io.WriteString(proc.in, command+"\n")
+	n, err := io.WriteString(proc.in, command+"\n")
+	if in, ok := proc.in.(*os.File); ok && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && in.SetWriteDeadline(time.Now().Add(stopped)) == nil {
+		_, err = io.WriteString(proc.in, (command + "\n")[n:])
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ErrCut
@@ -318,7 +325,13 @@ func (proc *Process) Hear(ctx context.Context, timeout time.Duration) (string, e
 			return "", errGone
 		}
 	case <-timer.C:
-		return "", ErrHang
+		// The runner itself may have been stopped: the answer is there, or about to be read.
+		select {
+		case a, ok := <-proc.Answers:
+			return a.read(ok)
+		case <-time.After(stopped):
+			return "", ErrHang
+		}
 	case <-ctx.Done():
 		proc.Kill() // who knows how long it would take
 		return "", ErrCut
