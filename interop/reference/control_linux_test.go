@@ -50,3 +50,15 @@ func TestRoomHasALimit(t *testing.T) {
 		}
 	}
 }
+
+// A scenario sends no signal to the runner, whose child the runner's side is.
+func TestNoSignalToTheRunner(t *testing.T) {
+	fd, err := unix.PidfdOpen(unix.Getppid(), 0)
+	if err != nil {
+		t.Skipf("no pidfd: %v", err)
+	}
+	defer unix.Close(fd)
+	if got := talk(t, fmt.Sprintf("signal fd=%d signal=SIGCONT", fd)); got[0] != fmt.Sprintf("err lib fd=%d", fd) {
+		t.Errorf("got %q", got)
+	}
+}
