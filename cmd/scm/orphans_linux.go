@@ -24,7 +24,9 @@ func init() { runtime.LockOSThread() }
 // adopt makes this process the parent of whatever a peer starts and leaves behind, in
 // a group of its own too, and returns what ends all of that once no peer runs any more.
 // Until then it reaps those that end. Who is its child already, because it was another
-// program before, stays.
+// program before, stays; but what such a child starts while peers run, and leaves behind,
+// is taken for a peer's, and ended. Start the run as a child, and not by exec, of a shell
+// with background jobs.
 func adopt() (end func()) {
 	if unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != nil {
 		return func() {} // they are another's
