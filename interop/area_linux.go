@@ -178,7 +178,7 @@ func removeTree(ctx context.Context, dir int, name string, depth int) error {
 func (a *area) caseDir(s *scenario.Scenario) (string, error) {
 	dir := filepath.Join(a.dir, strconv.FormatInt(a.next.Add(1), 10))
 	mode := os.FileMode(0o700)
-	if len(s.Users) > 0 || slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return strings.HasPrefix(st.Text, "setuid ") }) {
+	if len(s.Users) > 0 || slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Command.Verb == "setuid" }) {
 		mode = 0o777
 	}
 	if err := os.Mkdir(dir, mode); err != nil {

@@ -37,7 +37,9 @@ func TestWaitsAreCutShort(t *testing.T) {
 	for name, wait := range map[string]func(p *play) error{
 		"of a leak":   func(p *play) error { return p.judgeLeaks(scenario.RoleB, 0, true) },
 		"of a holder": func(p *play) error { return p.judgeHolders() },
-		"of eof":      func(p *play) error { return p.verbEOF(scenario.Step{Role: scenario.RoleR, Line: 1}, []string{"a"}) },
+		"of eof": func(p *play) error {
+			return p.verbEOF(scenario.Step{Role: scenario.RoleR, Line: 1, Act: scenario.Act{Verb: "eof", Name: "a"}})
+		},
 	} {
 		p, f := cutShort(t)
 		number(t, f.Own) // somebody else has it

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +18,7 @@ import (
 // runnerStep does a line of the runner's own. The words are told in
 // interop/catalogue/README.md.
 func (p *play) runnerStep(st scenario.Step) error {
-	words := strings.Split(st.Text, " ")
-	verbs := map[string]func(scenario.Step, []string) error{
+	verbs := map[string]func(scenario.Step) error{
 		"seek":       p.verbSeek,
 		"pos":        p.verbPos,
 		"flags":      p.verbFlags,
@@ -34,11 +32,11 @@ func (p *play) runnerStep(st scenario.Step) error {
 		"shutdown":   p.verbShutdown,
 		"kill":       p.verbKill,
 	}
-	verb, ok := verbs[words[0]]
+	verb, ok := verbs[st.Act.Verb]
 	if !ok {
-		return p.notRun("line %d: the runner cannot %q", st.Line, words[0])
+		return p.notRun("line %d: the runner cannot %q", st.Line, st.Act.Verb)
 	}
-	return verb(st, words[1:])
+	return verb(st)
 }
 
 // notRun ends a case that the runner could not play.
@@ -61,33 +59,21 @@ func (p *play) failed(st scenario.Step, call string, err error) error {
 	return p.notRun("line %d: %s: %v", st.Line, call, err)
 }
 
-// assign splits NAME=NUMBER.
-func assign(word string) (string, int64, error) {
-	name, value, _ := strings.Cut(word, "=")
-	n, err := strconv.ParseInt(value, 0, 64)
-	return name, n, err
-}
-
 // seek NAME=OFFSET sets the offset of a file by the runner's own copy.
-func (p *play) verbSeek(st scenario.Step, words []string) error {
-	name, offset, err := assign(words[0])
-	f := p.file(name)
-	if err != nil || f == nil || f.Own < 0 {
-		return p.notRun("line %d: seek %v", st.Line, words)
+func (p *play) verbSeek(st scenario.Step) error {
+	f := p.file(st.Act.Name)
+	if f == nil || f.Own < 0 {
+		return p.notRun("line %d: nobody here has %q", st.Line, st.Act.Name)
 	}
-	if _, err := unix.Seek(f.Own, offset, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(f.Own, st.Act.Number, unix.SEEK_SET); err != nil {
 		return p.notRun("line %d: lseek: %v", st.Line, err)
 	}
 	return nil
 }
 
 // pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
-func (p *play) verbPos(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
-	name, offset, err := assign(words[1])
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
-	}
+func (p *play) verbPos(st scenario.Step) error {
+	role, name, offset := st.Act.Role, st.Act.Name, st.Act.Number
 	n, err := p.lookup(role, name)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
@@ -106,9 +92,8 @@ func (p *play) verbPos(st scenario.Step, words []string) error {
 var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
 
 // flags ROLE NAME=FLAGS wants a number of the peer's to have these status flags.
-func (p *play) verbFlags(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
-	name, value, _ := strings.Cut(words[1], "=")
+func (p *play) verbFlags(st scenario.Step) error {
+	role, name, value := st.Act.Role, st.Act.Name, st.Act.Word
 	want := 0
 	for _, w := range strings.Split(value, ",") {
 		want |= statusFlags[w]
@@ -140,10 +125,10 @@ func (p *play) findState(role scenario.Role, line int, name, format string, args
 }
 
 // drop NAME closes the runner's own copy of a file.
-func (p *play) verbDrop(st scenario.Step, words []string) error {
-	f := p.file(words[0])
+func (p *play) verbDrop(st scenario.Step) error {
+	f := p.file(st.Act.Name)
 	if f == nil {
-		return p.notRun("line %d: no file %q", st.Line, words[0])
+		return p.notRun("line %d: no file %q", st.Line, st.Act.Name)
 	}
 	f.Drop()
 	return nil
@@ -151,10 +136,10 @@ func (p *play) verbDrop(st scenario.Step, words []string) error {
 
 // eof NAME wants the other end of a pipe or pair to come to its end, which it
 // does when nobody holds this one any more.
-func (p *play) verbEOF(st scenario.Step, words []string) error {
-	f := p.file(words[0])
+func (p *play) verbEOF(st scenario.Step) error {
+	f := p.file(st.Act.Name)
 	if f == nil || f.Other < 0 {
-		return p.notRun("line %d: %q has no other end", st.Line, words[0])
+		return p.notRun("line %d: %q has no other end", st.Line, st.Act.Name)
 	}
 	fds := []unix.PollFd{{Fd: int32(f.Other), Events: unix.POLLIN}}
 	deadline := time.Now().Add(p.patience())
@@ -197,8 +182,8 @@ func nudge() error {
 }
 
 // pending ROLE wants nothing to wait at the peer's socket.
-func (p *play) verbPending(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
+func (p *play) verbPending(st scenario.Step) error {
+	role := st.Act.Role
 	sock := p.k.socks[role]
 	defer p.dropSock(role, st)
 	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}
@@ -219,9 +204,7 @@ func (p *play) verbPending(st scenario.Step, words []string) error {
 // needsSock tells whether a line is about a peer's socket, of which the runner
 // then keeps a copy until the last such line.
 func needsSock(st scenario.Step, role scenario.Role) bool {
-	words := strings.Split(st.Text, " ")
-	return st.Role == scenario.RoleR && len(words) > 1 && slices.Contains([]string{"pending", "setsockopt", "shutdown"}, words[0]) &&
-		words[1] == role.String()
+	return slices.Contains([]string{"pending", "setsockopt", "shutdown"}, st.Act.Verb) && st.Act.Role == role
 }
 
 // dropSock drops the runner's copy after the last line that needs it.
@@ -236,24 +219,15 @@ func (p *play) dropSock(role scenario.Role, now scenario.Step) {
 
 // limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=K
 // makes K the limit, nofile=- gives it its own limit back.
-func (p *play) verbLimit(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
+func (p *play) verbLimit(st scenario.Step) error {
+	role := st.Act.Role
 	sd := p.sides[role]
 	if sd.Pid == os.Getpid() {
 		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.Peer(role).Name)
 	}
-	value, ok := strings.CutPrefix(words[1], "nofile=")
-	if !ok {
-		return p.notRun("line %d: limit %v", st.Line, words)
-	}
-	if value == "-" {
+	if st.Act.Word == "-" {
 		p.restoreLimits()
 		return nil
-	}
-	free, err := strconv.Atoi(strings.TrimPrefix(value, "+"))
-	above := strings.HasPrefix(value, "+")
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
 	}
 	numbers, err := witness.OpenNumbers(sd.Thread())
 	if err != nil {
@@ -266,9 +240,9 @@ func (p *play) verbLimit(st scenario.Step, words []string) error {
 	if _, ok := p.limits[sd]; !ok {
 		p.limits[sd] = old
 	}
-	limit := unix.Rlimit{Cur: uint64(free), Max: old.Max}
-	if above {
-		limit.Cur = limitFor(numbers, free)
+	limit := unix.Rlimit{Cur: uint64(st.Act.Number), Max: old.Max}
+	if st.Act.Word == "+" {
+		limit.Cur = limitFor(numbers, int(st.Act.Number))
 	}
 	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
 		return p.failed(st, "prlimit", err)
@@ -300,33 +274,137 @@ func limitFor(numbers []int, free int) uint64 {
 }
 
 // setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
-func (p *play) verbSetsockopt(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
-	name, value, err := assign(words[1])
-	if err != nil {
-		return p.notRun("line %d: setsockopt %v", st.Line, words)
-	}
-	option, err := raw.FindOption(name)
+func (p *play) verbSetsockopt(st scenario.Step) error {
+	role := st.Act.Role
+	option, err := raw.FindOption(st.Act.Name)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	defer p.dropSock(role, st)
-	if err := option.Set(p.k.socks[role], int(value)); err != nil {
+	if err := option.Set(p.k.socks[role], int(st.Act.Number)); err != nil {
 		return p.failed(st, "setsockopt", err)
 	}
 	return nil
 }
 
 // shutdown ROLE HOW shuts the peer's socket down, from outside.
-func (p *play) verbShutdown(st scenario.Step, words []string) error {
-	role := scenario.Role(words[0][0])
-	how, ok := raw.Shutdowns[words[1]]
+func (p *play) verbShutdown(st scenario.Step) error {
+	role := st.Act.Role
+	how, ok := raw.Shutdowns[st.Act.Word]
 	if !ok {
-		return p.notRun("line %d: shutdown %v", st.Line, words)
+		return p.notRun("line %d: shutdown %s", st.Line, st.Act.Word)
 	}
 	defer p.dropSock(role, st)
 	if err := unix.Shutdown(p.k.socks[role], how); err != nil {
 		return p.failed(st, "shutdown", err)
 	}
+	return nil
+}
+
+// blocked ROLE waits until the peer waits: it has read its command, has not
+// answered, and all its threads sleep.
+func (p *play) verbBlocked(st scenario.Step) error {
+	role := st.Act.Role
+	sd := p.sides[role]
+	if sd.Pid == os.Getpid() {
+		return p.notRun("%s is in the runner's own process", p.k.c.Peer(role).Name)
+	}
+	_, answered := p.early[role]
+	deadline := time.Now().Add(p.timeout)
+	for {
+		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
+		read, err := sd.HasRead()
+		if err != nil {
+			return p.notRun("line %d: %v", st.Line, err)
+		}
+		asleep := false
+		if read {
+			asleep, err = witness.Sleeps(sd.Pid)
+			switch {
+			case witness.CannotLook(sd.Pid, err):
+				return p.notRun("line %d: nobody can tell whether %s is awake: %v", st.Line, p.k.c.Peer(role).Name, err)
+			case err != nil:
+				return nil // a peer that is gone is found by its answer
+			}
+		}
+		switch {
+		case len(sd.Answers) > 0 || answered:
+			p.find(scenario.CheckAnswer, role, st.Line, "it does not wait")
+			return errSessionOver
+		case asleep:
+			return nil
+		case p.ctx.Err() != nil:
+			sd.Kill()
+			return process.ErrCut
+		case late:
+			return p.notRun("line %d: %s is awake", st.Line, p.k.c.Peer(role).Name)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// kill ROLE SIGNAL sends a signal to the thread that waits in a call on the case's
+// socket, if the kernel tells which that is, or to the process.
+func (p *play) verbKill(st scenario.Step) error {
+	role := st.Act.Role
+	sd := p.sides[role]
+	if sd.Pid == os.Getpid() {
+		return p.notRun("%s is in the runner's own process", p.k.c.Peer(role).Name)
+	}
+	signal, err := raw.FindSignal(st.Act.Word)
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.sock[role]), signal); err != nil {
+		return p.notRun("line %d: kill: %v", st.Line, err)
+	}
+	if signal == unix.SIGKILL {
+		// The kernel does not report the end of a peer that another process traces before
+		// the tracer has waited for it.
+		timer := time.NewTimer(p.timeout)
+		defer timer.Stop()
+		select {
+		case <-sd.Gone:
+		case <-p.ctx.Done():
+			sd.Kill()
+			return process.ErrCut
+		case <-timer.C:
+			return p.silent(role, st.Line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
+		}
+		delete(p.asked, role)
+		p.dead[role], p.spent = true, true
+	}
+	return nil
+}
+
+// unreported ROLE NAME wants one number of the peer's to be the file, without
+// that it was told: the kernel has installed it where nobody can see it. It is
+// called NAME from there on.
+func (p *play) verbUnreported(st scenario.Step) error {
+	role := st.Act.Role
+	f := p.file(st.Act.Name)
+	if f == nil {
+		return p.notRun("line %d: no file %q", st.Line, st.Act.Name)
+	}
+	sd := p.sides[role]
+	numbers, err := witness.OpenNumbers(sd.Thread())
+	if err != nil {
+		return p.notRun("line %d: %v", st.Line, err)
+	}
+	var found []int
+	for _, n := range numbers {
+		if sd.std[n] || sd.has(n) {
+			continue
+		}
+		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), sd.Thread(), n); err == nil && holds {
+			found = append(found, n)
+		}
+	}
+	if len(found) != 1 {
+		p.find(scenario.CheckLeak, role, st.Line, "%s is open %d times without that it was told, not once", st.Act.Name, len(found))
+		return errAbort
+	}
+	sd.live[found[0]] = kept{file: f, Identity: f.Identity, known: true}
+	p.bound[role][st.Act.Name] = found[0]
 	return nil
 }

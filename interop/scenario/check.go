@@ -9,23 +9,6 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// runnerVerbs are the verbs of the runner's own lines, with the words that they
-// take. What they do is told in interop/catalogue/README.md.
-var runnerVerbs = map[string][]string{
-	"seek":       {"FILE=OFFSET"},
-	"pos":        {"ROLE", "NAME=OFFSET"},
-	"flags":      {"ROLE", "NAME=FLAGS"},
-	"drop":       {"FILE"},
-	"eof":        {"FILE"},
-	"pending":    {"ROLE"},
-	"blocked":    {"ROLE"},
-	"unreported": {"ROLE", "FILE"},
-	"limit":      {"ROLE", "LIMIT"},
-	"setsockopt": {"ROLE", "OPTION=VALUE"},
-	"shutdown":   {"ROLE", "HOW"},
-	"kill":       {"ROLE", "SIGNAL"},
-}
-
 // A checker reads a whole scenario for what no line alone shows.
 type checker struct {
 	runs    func(Role) bool          // whether the runner plays the role
@@ -85,7 +68,7 @@ func (c *checker) step(st Step) error {
 	case st.Role == RoleR && st.Kind == StepHear:
 		return fmt.Errorf("the runner does not answer")
 	case st.Role == RoleR:
-		return c.runner(st)
+		return c.act(st.Act)
 	case st.Kind == StepSay:
 		if n := c.waiting[st.Role]; n != 0 {
 			return fmt.Errorf("%s has not answered line %d", st.Role, n)
@@ -101,10 +84,7 @@ func (c *checker) step(st Step) error {
 
 // said wants each name in what is said to be one that the role has by then.
 func (c *checker) said(st Step) error {
-	l, err := contract.ParseLine(st.Text)
-	if err != nil {
-		return err
-	}
+	l := st.Command
 	c.asked[st.Role] = l.Verb
 	if form, ok := contract.Forms[l.Verb]; ok && c.runs(st.Role) {
 		if err := checkCall(form, l); err != nil {
@@ -113,7 +93,7 @@ func (c *checker) said(st Step) error {
 	} else if _, ok := contract.AnswerForms[l.Verb]; !ok {
 		return fmt.Errorf("a peer is not told to %q", l.Verb)
 	}
-	_, err = MapNames(st.Text, func(names []string) ([]string, error) {
+	_, err := MapNames(st.Text, func(names []string) ([]string, error) {
 		for _, name := range names {
 			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !c.known[st.Role][name] {
 				return nil, fmt.Errorf("%s has no %q", st.Role, name)
@@ -163,71 +143,6 @@ func (c *checker) heard(st Step) error {
 				return fmt.Errorf("not a name: %q", as)
 			}
 			c.known[st.Role][as] = true
-		}
-	}
-	return nil
-}
-
-// runner wants a line of the runner's own to have the words of its verb.
-func (c *checker) runner(st Step) error {
-	words := strings.Split(st.Text, " ")
-	forms, ok := runnerVerbs[words[0]]
-	if !ok {
-		return fmt.Errorf("the runner has no %q", words[0])
-	}
-	if len(words)-1 != len(forms) {
-		return fmt.Errorf("%s takes %s", words[0], strings.Join(forms, " "))
-	}
-	role := RoleA
-	for i, form := range forms {
-		word := words[i+1]
-		name, value, _ := strings.Cut(word, "=")
-		_, err := strconv.ParseInt(value, 10, 64)
-		switch {
-		case form == "ROLE":
-			if word != "A" && word != "B" {
-				return fmt.Errorf("no such role: %q", word)
-			}
-			role = Role(word[0])
-		case form == "LIMIT":
-			free, ok := strings.CutPrefix(word, "nofile=")
-			if n, err := strconv.Atoi(strings.TrimPrefix(free, "+")); word != "nofile=-" && (!ok || err != nil || n < 0) {
-				return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, not %q", word)
-			}
-		case form == "NAME=FLAGS":
-			for _, flag := range strings.Split(value, ",") {
-				if !slices.Contains([]string{"-", "append", "nonblock"}, flag) {
-					return fmt.Errorf("status flags are append, nonblock or -, not %q", flag)
-				}
-			}
-			if !c.known[role][name] {
-				return fmt.Errorf("%s has no %q", role, name)
-			}
-		case form == "HOW":
-			if !slices.Contains([]string{"rd", "wr", "rdwr"}, word) {
-				return fmt.Errorf("a socket is shut down by rd, wr or rdwr, not %q", word)
-			}
-		case form == "SIGNAL":
-			if !strings.HasPrefix(word, "SIG") {
-				return fmt.Errorf("no signal: %q", word)
-			}
-			if word == "SIGKILL" {
-				c.waiting[role] = 0 // it does not answer any more
-			}
-		case words[0] == "unreported" && form == "FILE":
-			c.known[role][word] = true
-		case form == "FILE" && c.files[word] == "", form == "FILE=OFFSET" && c.files[name] == "":
-			return fmt.Errorf("no file is named %q", name)
-		case words[0] == "eof" && !slices.Contains(twoEnded, c.files[word]):
-			return fmt.Errorf("%q is a %s, which has no other end", word, c.files[word])
-		case form == "NAME=OFFSET" && !c.known[role][name]:
-			return fmt.Errorf("%s has no %q", role, name)
-		case words[0] == "eof" && !c.dropped[word], words[0] == "seek" && c.dropped[name]:
-			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", words[0], word)
-		case form != "FILE" && err != nil:
-			return fmt.Errorf("%s is not %s", word, form)
-		case words[0] == "drop":
-			c.dropped[word] = true
 		}
 	}
 	return nil

@@ -59,7 +59,11 @@ func (s *Scenario) parseStep(l string, number int) error {
 	}
 	if st.Kind == StepSay {
 		st.Text, _ = cutReason(rest)
-		if _, err := contract.ParseLine(st.Text); err != nil {
+		var err error
+		if st.Command, err = contract.ParseLine(st.Text); err == nil && st.Role == RoleR {
+			st.Act, err = parseAct(st.Text)
+		}
+		if err != nil {
 			return err
 		}
 	} else if err := st.want(rest); err != nil {

@@ -87,7 +87,7 @@ func (p *Peer) takes(s *Scenario, role Role, socketType string) string {
 		if st.Role != role || st.Kind != StepSay {
 			continue
 		}
-		l, _ := contract.ParseLine(st.Text)
+		l := st.Command
 		if l.Verb != "recv" {
 			continue
 		}

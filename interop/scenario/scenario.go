@@ -101,12 +101,14 @@ const (
 
 // A Step is a line of a transcript.
 type Step struct {
-	Role  Role
-	Kind  StepKind
-	Async bool   // ">&": the answer is heard later, by "<&"
-	Text  string // of what is said
-	Wants []Want // of what is heard: any of them will do
-	Line  int    // in the transcript
+	Role    Role
+	Kind    StepKind
+	Async   bool          // ">&": the answer is heard later, by "<&"
+	Text    string        // of what is said
+	Command contract.Line // the same, in words
+	Act     Act           // the same, where the runner does it
+	Wants   []Want        // of what is heard: any of them will do
+	Line    int           // in the transcript
 }
 
 func Async(st Step) string {
@@ -144,7 +146,7 @@ func (s *Scenario) capabilities(role Role) []string {
 		if st.Role != role || st.Kind != StepSay {
 			continue
 		}
-		l, _ := contract.ParseLine(st.Text)
+		l := st.Command
 		if _, ok := l.Fields["flags"]; ok {
 			add("flags")
 		}
@@ -171,7 +173,8 @@ func (s *Scenario) capabilities(role Role) []string {
 // UsesPaths tells whether the runner names files or sockets in it.
 func (s *Scenario) UsesPaths() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Kind == StepSay && st.Role != RoleR && (strings.Contains(st.Text, " path=") || strings.Contains(st.Text, " name=path:"))
+		_, path := st.Command.Fields["path"]
+		return st.Kind == StepSay && st.Role != RoleR && (path || strings.HasPrefix(st.Command.Fields["name"], "path:"))
 	})
 }
 
@@ -179,7 +182,7 @@ func (s *Scenario) UsesPaths() bool {
 func (s *Scenario) largestPayload() int {
 	largest := 0
 	for _, st := range s.Steps {
-		l, _ := contract.ParseLine(st.Text)
+		l := st.Command
 		if st.Kind != StepSay || l.Verb != "send" {
 			continue
 		}
@@ -200,7 +203,7 @@ func (s *Scenario) largestPayload() int {
 // otherPayload tells whether either side sends anything but this payload.
 func (s *Scenario) otherPayload(payload string) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		l, _ := contract.ParseLine(st.Text)
+		l := st.Command
 		sent, sends := l.Fields["payload"]
 		return st.Kind == StepSay && sends && sent != payload
 	})
@@ -209,7 +212,7 @@ func (s *Scenario) otherPayload(payload string) bool {
 // Limits tells whether a peer is given another limit from outside.
 func (s *Scenario) Limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Role == RoleR && strings.HasPrefix(st.Text, "limit ")
+		return st.Act.Verb == "limit"
 	})
 }
 
@@ -217,7 +220,7 @@ func (s *Scenario) Limits() bool {
 // receives.
 func (s *Scenario) PassesPidfds(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Role == RoleR && st.Text == "setsockopt "+role.String()+" passpidfd=1"
+		return st.Act == Act{Verb: "setsockopt", Role: role, Name: "passpidfd", Number: 1}
 	})
 }
 

@@ -1,0 +1,130 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// actForms are the verbs of the runner's own lines, with the words that they take. What
+// they do is told in interop/catalogue/README.md.
+var actForms = map[string][]string{
+	"seek":       {"FILE=OFFSET"},
+	"pos":        {"ROLE", "NAME=OFFSET"},
+	"flags":      {"ROLE", "NAME=FLAGS"},
+	"drop":       {"FILE"},
+	"eof":        {"FILE"},
+	"pending":    {"ROLE"},
+	"blocked":    {"ROLE"},
+	"unreported": {"ROLE", "FILE"},
+	"limit":      {"ROLE", "LIMIT"},
+	"setsockopt": {"ROLE", "OPTION=VALUE"},
+	"shutdown":   {"ROLE", "HOW"},
+	"kill":       {"ROLE", "SIGNAL"},
+}
+
+// An Act is a line of the runner's own.
+type Act struct {
+	Verb   string
+	Role   Role   // whom it is about, or A where it is about a file
+	Name   string // of a file or an option
+	Number int64  // the offset, the value or the limit
+	Word   string // how, the signal, or the flags; of a limit "+", for so many more, or "-", for its own
+}
+
+func parseAct(text string) (a Act, err error) {
+	words := strings.Split(text, " ")
+	forms, ok := actForms[words[0]]
+	if !ok {
+		return a, fmt.Errorf("the runner has no %q", words[0])
+	}
+	if len(words)-1 != len(forms) {
+		return a, fmt.Errorf("%s takes %s", words[0], strings.Join(forms, " "))
+	}
+	a = Act{Verb: words[0], Role: RoleA}
+	for i, form := range forms {
+		if err := a.read(form, words[i+1]); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// read reads a word that has this form.
+func (a *Act) read(form, word string) (err error) {
+	name, value, _ := strings.Cut(word, "=")
+	switch form {
+	case "ROLE":
+		if word != "A" && word != "B" {
+			return fmt.Errorf("no such role: %q", word)
+		}
+		a.Role = Role(word[0])
+	case "FILE":
+		a.Name = word
+	case "LIMIT":
+		free, ok := strings.CutPrefix(word, "nofile=")
+		if a.Word = free; free == "-" {
+			return nil
+		}
+		a.Word = free[:len(free)-len(strings.TrimPrefix(free, "+"))]
+		n, err := strconv.Atoi(free[len(a.Word):])
+		if !ok || err != nil || n < 0 {
+			return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, not %q", word)
+		}
+		a.Number = int64(n)
+	case "NAME=FLAGS":
+		for _, flag := range strings.Split(value, ",") {
+			if !slices.Contains([]string{"-", "append", "nonblock"}, flag) {
+				return fmt.Errorf("status flags are append, nonblock or -, not %q", flag)
+			}
+		}
+		a.Name, a.Word = name, value
+	case "HOW":
+		if !slices.Contains([]string{"rd", "wr", "rdwr"}, word) {
+			return fmt.Errorf("a socket is shut down by rd, wr or rdwr, not %q", word)
+		}
+		a.Word = word
+	case "SIGNAL":
+		if !strings.HasPrefix(word, "SIG") {
+			return fmt.Errorf("no signal: %q", word)
+		}
+		a.Word = word
+	default:
+		a.Name = name
+		if a.Number, err = strconv.ParseInt(value, 10, 64); err != nil {
+			return fmt.Errorf("%s is not %s", word, form)
+		}
+	}
+	return nil
+}
+
+// act wants a line of the runner's own to be about what there is by then.
+func (c *checker) act(a Act) error {
+	switch a.Verb {
+	case "unreported":
+		if c.files[a.Name] == "" {
+			return fmt.Errorf("no file is named %q", a.Name)
+		}
+		c.known[a.Role][a.Name] = true
+	case "seek", "drop", "eof":
+		switch {
+		case c.files[a.Name] == "":
+			return fmt.Errorf("no file is named %q", a.Name)
+		case a.Verb == "eof" && !slices.Contains(twoEnded, c.files[a.Name]):
+			return fmt.Errorf("%q is a %s, which has no other end", a.Name, c.files[a.Name])
+		case a.Verb == "eof" && !c.dropped[a.Name], a.Verb == "seek" && c.dropped[a.Name]:
+			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)
+		}
+		c.dropped[a.Name] = c.dropped[a.Name] || a.Verb == "drop"
+	case "pos", "flags":
+		if !c.known[a.Role][a.Name] {
+			return fmt.Errorf("%s has no %q", a.Role, a.Name)
+		}
+	case "kill":
+		if a.Word == "SIGKILL" {
+			c.waiting[a.Role] = 0 // it does not answer any more
+		}
+	}
+	return nil
+}
