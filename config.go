@@ -124,16 +124,24 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 	return config.take(own, nil)
 }
 
-// take makes a Conn of a number, which is then the Conn's, or closed. bound is its
-// socket file, if we made it.
-func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
-	network, err := sys.Network(fd)
-	if err == nil {
+// prepareNew prepares a number and tells its network, or closes it and removes its socket
+// file.
+func (config Config) prepareNew(fd int, bound *boundFile) (network string, err error) {
+	if network, err = sys.Network(fd); err == nil {
 		err = config.prepare(fd)
 	}
 	if err != nil {
 		_ = bound.remove()
 		sys.Close(fd)
+	}
+	return network, err
+}
+
+// take makes a Conn of a number, which is then the Conn's, or closed. bound is its
+// socket file, if we made it.
+func (config Config) take(fd int, bound *boundFile) (*Conn, error) {
+	network, err := config.prepareNew(fd, bound)
+	if err != nil {
 		return nil, err
 	}
 	c := &Conn{polled: polled{bound: bound}, network: network, config: config}

@@ -141,13 +141,8 @@ func (config Config) listenPacket(ctx context.Context, network, addr string) (*C
 // takeListener makes a Listener of a number, which is then the Listener's, or
 // closed. bound is its socket file, if we made it.
 func (config Config) takeListener(fd int, bound *boundFile) (*Listener, error) {
-	network, err := sys.Network(fd)
-	if err == nil {
-		err = config.prepare(fd)
-	}
+	network, err := config.prepareNew(fd, bound)
 	if err != nil {
-		_ = bound.remove()
-		sys.Close(fd)
 		return nil, err
 	}
 	l := &Listener{polled: polled{bound: bound}, config: config, check: config.Check}

@@ -74,11 +74,7 @@ func (p *play) verbSeek(st scenario.Step) error {
 // pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
 func (p *play) verbPos(st scenario.Step) error {
 	role, name, offset := st.Act.Role, st.Act.Name, st.Act.Number
-	n, err := p.lookup(role, name)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
-	}
-	info, err := witness.FDInfo(p.sides[role].Thread(), n)
+	info, err := p.info(role, name)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -98,11 +94,7 @@ func (p *play) verbFlags(st scenario.Step) error {
 	for _, w := range strings.Split(value, ",") {
 		want |= statusFlags[w]
 	}
-	n, err := p.lookup(role, name)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
-	}
-	info, err := witness.FDInfo(p.sides[role].Thread(), n)
+	info, err := p.info(role, name)
 	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
@@ -110,6 +102,15 @@ func (p *play) verbFlags(st scenario.Step) error {
 		p.findState(role, st.Line, name, "%s has the status flags %#o, not %s", name, have, value)
 	}
 	return nil
+}
+
+// info is what the kernel tells of a number of the peer's.
+func (p *play) info(role scenario.Role, name string) (info witness.Info, err error) {
+	n, err := p.lookup(role, name)
+	if err != nil {
+		return info, err
+	}
+	return witness.FDInfo(p.sides[role].Thread(), n)
 }
 
 // findState finds that a file is not as the scenario has it, at whoever was found to have

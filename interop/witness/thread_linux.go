@@ -16,20 +16,14 @@ import (
 // Tables are the threads of a process by whose numbers it has all that it has open:
 // the first that has not ended, and those that share no table with it.
 func Tables(pid int) ([]int, error) {
-	dir, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	threads, err := numbersIn(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		return nil, err
 	}
 	first := FirstThread(pid)
 	all := []int{first}
-	for _, name := range names {
-		tid, err := strconv.Atoi(name)
-		if err != nil || tid == first || threadEnded(pid, tid) {
+	for _, tid := range threads {
+		if tid == first || threadEnded(pid, tid) {
 			continue
 		}
 		// Where kcmp(2) is refused, each is looked at.

@@ -112,16 +112,16 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// info is what /proc/PID/fdinfo/N tells.
-type info struct {
+// Info is what /proc/PID/fdinfo/N tells.
+type Info struct {
 	Pos   int64
 	Flags int
 	Pid   int // of a pidfd: whose it is
 }
 
-func (i info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
+func (i Info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 
-func FDInfo(pid, fd int) (i info, err error) {
+func FDInfo(pid, fd int) (i Info, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
 	if err != nil {
 		return i, err
@@ -159,8 +159,11 @@ func Identify(pid, fd int) (Identity, error) {
 }
 
 // OpenNumbers lists the open descriptors of a process.
-func OpenNumbers(pid int) ([]int, error) {
-	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
+func OpenNumbers(pid int) ([]int, error) { return numbersIn(fmt.Sprintf("/proc/%d/fd", pid)) }
+
+// numbersIn lists the names in a folder that are numbers.
+func numbersIn(folder string) (numbers []int, err error) {
+	dir, err := os.Open(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +172,6 @@ func OpenNumbers(pid int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var numbers []int
 	for _, name := range names {
 		if n, err := strconv.Atoi(name); err == nil {
 			numbers = append(numbers, n)

@@ -169,8 +169,8 @@ func (w *world) count() int {
 	return oneOf(w, counts)
 }
 
-func (w *world) outgoing(lengths []int) scm.Message {
-	m := scm.Message{FDs: w.fds(), Unpadded: w.one(8)}
+// buffers makes as many buffers as a message has.
+func (w *world) buffers(lengths []int, make func(length int) []byte) (buffers [][]byte) {
 	n := w.count()
 	if len(lengths) == len(fewLengths) {
 		n = min(n, 10)
@@ -180,8 +180,14 @@ func (w *world) outgoing(lengths []int) scm.Message {
 		if i >= 10 {
 			length = i % 3
 		}
-		m.Buffers = append(m.Buffers, w.payload(length))
+		buffers = append(buffers, make(length))
 	}
+	return buffers
+}
+
+func (w *world) outgoing(lengths []int) scm.Message {
+	m := scm.Message{FDs: w.fds(), Unpadded: w.one(8)}
+	m.Buffers = w.buffers(lengths, w.payload)
 	if w.one(10) {
 		m.Addr = &net.UnixAddr{Name: oneOf(w, addresses), Net: "unixgram"}
 	}
@@ -198,17 +204,7 @@ var addresses = []string{"a", "b", "nobody", ".", "@nobody", "", strings.Repeat(
 
 func (w *world) incoming(lengths []int) scm.Message {
 	m := scm.Message{FDs: make([]int, len(w.fds())), N: -7, NFD: -7, Flags: -7}
-	n := w.count()
-	if len(lengths) == len(fewLengths) {
-		n = min(n, 10)
-	}
-	for i := range n {
-		length := oneOf(w, lengths)
-		if i >= 10 {
-			length = i % 3
-		}
-		m.Buffers = append(m.Buffers, w.space(length))
-	}
+	m.Buffers = w.buffers(lengths, w.space)
 	for i := range m.FDs {
 		m.FDs[i] = -7
 	}
