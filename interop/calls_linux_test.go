@@ -266,7 +266,7 @@ func TestUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, self := fake(t, ""), runner(t)
+	p, self := faulty(t, ""), runner(t)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}

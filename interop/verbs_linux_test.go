@@ -43,7 +43,7 @@ func outcome(r scenario.Result) string {
 
 // What each verb of the runner's own makes of a case, right and wrong.
 func TestRunnerVerbs(t *testing.T) {
-	p, self := fake(t, ""), runner(t)
+	p, self := faulty(t, ""), runner(t)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
@@ -56,18 +56,18 @@ func TestRunnerVerbs(t *testing.T) {
 		{"pos is 0 at first", file + send + recv + "R> pos B a=0\nR> pos A a=0\n", p, self, "pass"},
 		{"seek moves both", file + "R> seek a=32\n" + send + recv + "R> pos B a=32\nR> pos A a=32\n", p, self, "pass"},
 		{"seek moves them later", file + send + recv + "R> seek a=7\nR> pos B a=7\n", self, p, "pass"},
-		{"pos is another at B", file + send + recv + "R> pos B a=1\n", self, p, "fail: file@fake: a is at offset 0, not 1"},
-		{"pos is another at A", file + "R> seek a=2\n" + send + recv + "R> pos A a=1\n", p, self, "fail: file@fake: a is at offset 2, not 1"},
+		{"pos is another at B", file + send + recv + "R> pos B a=1\n", self, p, "fail: file@faulty: a is at offset 0, not 1"},
+		{"pos is another at A", file + "R> seek a=2\n" + send + recv + "R> pos A a=1\n", p, self, "fail: file@faulty: a is at offset 2, not 1"},
 		{"seek in what has no offset", "files a=pipe-r\nR> seek a=1\n" + ends, p, self, "not run: line 5: lseek: illegal seek"},
 
 		{"eof", pipe + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
-		{"no eof", pipe + "R> drop a\nR> eof a\n" + ends, p, self, "fail: leak@fake: a is still open somewhere"},
+		{"no eof", pipe + "R> drop a\nR> eof a\n" + ends, p, self, "fail: leak@faulty: a is still open somewhere"},
 
 		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},
 		{"something is pending", file + send + "R> pending B\n", p, self,
-			"fail: answer@fake: something waits at B, and nothing should have been sent"},
+			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
 		{"something is pending at A", "B> send payload=00 fds=-\nB< ok n=1\nR> pending A\n", self, p,
-			"fail: answer@fake: something waits at A, and nothing should have been sent"},
+			"fail: answer@faulty: something waits at A, and nothing should have been sent"},
 		{"nothing is pending any more", file + send + recv + "R> pending B\nR> pending A\n", p, self, "pass"},
 
 		{"limit", file + send + "R> limit B nofile=+0\n" + lost, self, p, "pass"},
@@ -104,7 +104,7 @@ func TestRunnerVerbs(t *testing.T) {
 
 // The limit is given back where the case fails while it is in force.
 func TestLimitIsGivenBack(t *testing.T) {
-	p, self := fake(t, ""), runner(t)
+	p, self := faulty(t, ""), runner(t)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestLimitIsGivenBack(t *testing.T) {
 	if got := outcome(results[0]); got != "pass" { // no flag is named, so that any will do
 		t.Errorf("got %s", got)
 	}
-	if got := outcome(results[1]); !strings.HasPrefix(got, "fail: answer@fake: ") {
+	if got := outcome(results[1]); !strings.HasPrefix(got, "fail: answer@faulty: ") {
 		t.Errorf("got %s", got)
 	}
 	if got := outcome(results[2]); got != "pass" {

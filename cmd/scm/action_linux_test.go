@@ -19,7 +19,7 @@ func TestAction(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skipf("bash: %v", err)
 	}
-	fake := program(t, "fakes")
+	fake := program(t, "faulty")
 	script, err := filepath.Abs("../../interop/action.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestAction(t *testing.T) {
 		return string(text)
 	}
 
-	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --sin cloexec\n", "RUN=basics/pass-one-fd\n\nbasics/echo-back/stream", "SKIP=**/dgram/**",
+	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd\n\nbasics/echo-back/stream", "SKIP=**/dgram/**",
 		"EXPECT="+write(t, "** cloexec@bad it is a fake"))
 	if code != 0 {
 		t.Fatalf("exit status %d\n%s", code, out)
@@ -72,7 +72,7 @@ func TestAction(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
-	code, dir, _ = action("PEERS=bad="+fake+" --sin cloexec", "RUN=basics/pass-one-fd")
+	code, dir, _ = action("PEERS=bad="+fake+" --fault cloexec", "RUN=basics/pass-one-fd")
 	if got := read(dir + "/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(read(dir+"/summary"), "## scm interop: **not as expected**\n") {
 		t.Errorf("exit status %d, outputs %q", code, got)
 	}

@@ -182,7 +182,7 @@ func TestFilesOfACatalogue(t *testing.T) {
 // begin starts a run of one case, with reports.
 func begin(t *testing.T, reports ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
-	args := []string{"interop", "run", "--builtin=false", "--peer", "fake=" + program(t, "fakes"), "--run", "basics/pass-one-fd/**/fake/fake"}
+	args := []string{"interop", "run", "--builtin=false", "--peer", "fake=" + program(t, "faulty"), "--run", "basics/pass-one-fd/**/fake/fake"}
 	for _, file := range reports {
 		args = append(args, "--report", file)
 	}

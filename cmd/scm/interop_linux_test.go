@@ -26,7 +26,7 @@ func write(t *testing.T, text string) string {
 var one = []string{"--builtin=false", "--run", "basics/pass-one-fd"}
 
 func TestExitCodes(t *testing.T) {
-	fake := program(t, "fakes")
+	fake := program(t, "faulty")
 	folder := t.TempDir()
 	reportFolder := filepath.Join(folder, "folder.json")
 	if err := os.Mkdir(reportFolder, 0o777); err != nil {
@@ -52,9 +52,9 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"as expected", append(one, "run"), 0, "verdicts: 3: 3 pass, 0 expected failures, 0 unexpected failures", ""},
 		{"a good peer", append(one, "run", "--peer", "fake="+fake), 0, "2 peers of ", ""},
-		{"a failure", append(one, "run", "--peer", "fake="+fake+" --sin cloexec"), 1,
+		{"a failure", append(one, "run", "--peer", "fake="+fake+" --fault cloexec"), 1,
 			"fail: basics/pass-one-fd/stream/fake/fake\n    cloexec@fake: what it receives is not close-on-exec\n", ""},
-		{"an expected failure", append(one, "run", "--peer", "fake="+fake+" --sin cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
+		{"an expected failure", append(one, "run", "--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"an expected failure that passes", append(one, "run", "--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
 			"fixed: basics/pass-one-fd/stream/runner/fake\n    expected to fail, and does not: line 1: **/fake leak@fake\n", ""},
@@ -86,7 +86,7 @@ func TestExitCodes(t *testing.T) {
 		{"a name that is a path", []string{"run", "--peer", "x/y=x"}, 2, "", "scm: --peer \"x/y=x\" is not NAME=COMMAND\n"},
 		{"two peers of one name", []string{"run", "--peer", "x=y", "--peer", "x=z"}, 2, "", "scm: two peers are named \"x\"\n"},
 		{"a peer named runner", []string{"run", "--peer", "runner=y"}, 2, "", "scm: two peers are named \"runner\"\n"},
-		{"a peer named as one of the source", append(one, "run", "--peer", "python="+fake+" --sin cloexec"), 2, "",
+		{"a peer named as one of the source", append(one, "run", "--peer", "python="+fake+" --fault cloexec"), 2, "",
 			"scm: --peer \"python\" has the name of a peer of the source, whose expected failures would hide its own: give it another name, or a file of its own with --expect\n"},
 		{"a peer named as one inside", append(one, "list", "--peer", "net="+fake), 2, "",
 			"scm: --peer \"net\" has the name of a peer of the source, …\n"},
@@ -124,7 +124,7 @@ func TestExitCodes(t *testing.T) {
 			"scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer that can what there is not", append(one, "run", "--peer", `x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
 			"scm: peer x: can=levitation is nothing that the contract knows\n"},
-		{"a peer that never reads", append(one, "run", "--timeout", "300ms", "--peer", "x="+fake+" --sin noread"), 4, "",
+		{"a peer that never reads", append(one, "run", "--timeout", "300ms", "--peer", "x="+fake+" --fault noread"), 4, "",
 			"scm: peer x: no answer in time: signal: killed\n"},
 		{"two broken peers", append(one, "run", "--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
@@ -174,7 +174,7 @@ func like(text, want string) bool {
 
 func TestJSON(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "new", "report.json")
-	r := command(t, "interop", "run", "--json", "--report", file, "--builtin=false", "--peer", "fake="+program(t, "fakes")+" --sin leak",
+	r := command(t, "interop", "run", "--json", "--report", file, "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault leak",
 		"--run", "truncation/ctrunc-two-of-three", "--run", "limits/limit-253-ok")
 	if r.code != 1 || r.stderr != "" {
 		t.Fatalf("got %d, %s", r.code, r.stderr)
@@ -206,7 +206,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	args := []string{"interop", "list", "--builtin=false", "--peer", "x=" + program(t, "fakes"),
+	args := []string{"interop", "list", "--builtin=false", "--peer", "x=" + program(t, "faulty"),
 		"--run", "basics/pass-one-fd/stream", "--skip", "**/runner/x", "--run", "basics/pass-two-fds/stream/x/x"}
 	want := []string{
 		"basics/pass-one-fd/stream/x/x", "basics/pass-one-fd/stream/x/runner", "basics/pass-one-fd/stream/runner/runner",

@@ -163,7 +163,7 @@ func TestShard(t *testing.T) {
 }
 
 func TestSmokeCommand(t *testing.T) {
-	fake := program(t, "fakes")
+	fake := program(t, "faulty")
 	r := command(t, "interop", "smoke", "--peer", "fake="+fake)
 	if r.code != 0 || !strings.HasPrefix(r.stdout, "fake: well, go 1, can stream,") || !strings.Contains(r.stdout, "\nnet: well, ") {
 		t.Errorf("got %+v", r)
@@ -181,7 +181,7 @@ func TestSmokeCommand(t *testing.T) {
 // Each form of a report tells of the same cases.
 func TestReports(t *testing.T) {
 	dir := t.TempDir()
-	args := []string{"interop", "run", "--peer", "fake=" + program(t, "fakes") + " --sin cloexec"}
+	args := []string{"interop", "run", "--peer", "fake=" + program(t, "faulty") + " --fault cloexec"}
 	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt"} {
 		args = append(args, "--report", filepath.Join(dir, name))
 	}
@@ -218,8 +218,8 @@ func TestReports(t *testing.T) {
 // A case is played again, alone, and what to type is told.
 func TestReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
-	fake := program(t, "fakes")
-	r := command(t, append([]string{"interop", "run", "--peer", "fake=" + fake + " --sin cloexec", "--report", file}, one...)...)
+	fake := program(t, "faulty")
+	r := command(t, append([]string{"interop", "run", "--peer", "fake=" + fake + " --fault cloexec", "--report", file}, one...)...)
 	if r.code != 1 {
 		t.Fatalf("got %+v", r)
 	}
@@ -227,13 +227,13 @@ func TestReplay(t *testing.T) {
 	r = command(t, "interop", "replay", file+"#"+id)
 	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: what it receives is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
 		"\n$ /proc/self/exe scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
-		"\n$ /bin/sh -c 'exec " + fake + " --sin cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
+		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {
 			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)
 		}
 	}
 	// A report can be a stranger's: replay shows what it runs.
-	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --sin cloexec'\n"; r.stderr != want {
+	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --fault cloexec'\n"; r.stderr != want {
 		t.Errorf("got %q, want %q", r.stderr, want)
 	}
 	stranger := write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "stream", "command": ["/bin/false"]}, {"name": "x", "command": ["/bin/sh", "-c", "echo \n::error::\u001b[2J"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`)
@@ -264,7 +264,7 @@ func TestReplay(t *testing.T) {
 func TestExpectUpdate(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "r.jsonl")
-	peer := "fake=" + program(t, "fakes") + " --sin cloexec"
+	peer := "fake=" + program(t, "faulty") + " --fault cloexec"
 	expected := write(t, "# Ours.\nbasics/pass-one-fd leak@fake it was so once\n")
 	run := func(want int) {
 		t.Helper()
@@ -308,7 +308,7 @@ func TestExpectUpdate(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	dir := t.TempDir()
 	// The third time it is started, it is another.
-	peer := "x=sh -c 'echo >> " + dir + "/starts; if [ $(wc -l < " + dir + "/starts) -gt 6 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
+	peer := "x=sh -c 'echo >> " + dir + "/starts; if [ $(wc -l < " + dir + "/starts) -gt 6 ]; then exec " + program(t, "faulty") + " --fault cloexec; else exec " + program(t, "faulty") + "; fi'"
 	r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/pass-one-fd/stream/runner/x", "--repeat-until-unexpected")
 	if r.code != 1 || !like(r.stderr, "scm: as expected, … s: round 2\nscm: as expected, … s: round 3\n…") || strings.Count(r.stdout, "\nverdicts: ") != 1 {
 		t.Errorf("got %+v", r)
@@ -316,13 +316,13 @@ func TestRepeat(t *testing.T) {
 }
 
 func TestFailFastAndRetry(t *testing.T) {
-	bad := "fake=" + program(t, "fakes") + " --sin cloexec"
+	bad := "fake=" + program(t, "faulty") + " --fault cloexec"
 	r := command(t, append([]string{"interop", "run", "--peer", bad, "--fail-fast", "--jobs", "1"}, one...)...)
 	if r.code != 1 || !strings.Contains(r.stdout, " 1 unexpected failures,") || !strings.Contains(r.stdout, "\ncut short: the first case that is not as expected\n") {
 		t.Errorf("got %+v", r)
 	}
 	once := filepath.Join(t.TempDir(), "starts")
-	moody := "x=sh -c 'echo >> " + once + "; if [ $(wc -l < " + once + ") -eq 2 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
+	moody := "x=sh -c 'echo >> " + once + "; if [ $(wc -l < " + once + ") -eq 2 ]; then exec " + program(t, "faulty") + " --fault cloexec; else exec " + program(t, "faulty") + "; fi'"
 	r = command(t, "interop", "run", "--builtin=false", "--peer", moody, "--run", "basics/pass-one-fd/stream/runner/x", "--retry", "1")
 	if r.code != 1 || !strings.Contains(r.stdout, "flaky: basics/pass-one-fd/stream/runner/x\n") || !strings.Contains(r.stdout, " 1 flaky\n") {
 		t.Errorf("got %+v", r)
@@ -332,8 +332,8 @@ func TestFailFastAndRetry(t *testing.T) {
 // A report is held against an older one.
 func TestCompareCommand(t *testing.T) {
 	dir := t.TempDir()
-	fake := program(t, "fakes")
-	reports := map[string]string{"good": fake, "bad": fake + " --sin cloexec", "again": fake}
+	fake := program(t, "faulty")
+	reports := map[string]string{"good": fake, "bad": fake + " --fault cloexec", "again": fake}
 	for name, peer := range reports {
 		reports[name] = filepath.Join(dir, name+".json")
 		command(t, append([]string{"interop", "run", "--peer", "fake=" + peer, "--report", reports[name]}, one...)...)

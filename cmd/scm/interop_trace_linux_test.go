@@ -39,7 +39,7 @@ var hexRow = regexp.MustCompile(`(?m)^ +(entry|exit) +1400000000000000  01000000
 func TestRunTrace(t *testing.T) {
 	traceable(t)
 	dir := t.TempDir()
-	args := []string{"interop", "run", "--builtin=false", "--trace", "--peer", "fake=" + program(t, "fakes") + " --sin cloexec", "--run", "basics/pass-one-fd/stream"}
+	args := []string{"interop", "run", "--builtin=false", "--trace", "--peer", "fake=" + program(t, "faulty") + " --fault cloexec", "--run", "basics/pass-one-fd/stream"}
 	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html"} {
 		args = append(args, "--report", filepath.Join(dir, name))
 	}
@@ -113,7 +113,7 @@ func TestRunTrace(t *testing.T) {
 // A peer that is right is not started once more, and nothing is told.
 func TestTraceWithoutFailure(t *testing.T) {
 	starts := filepath.Join(t.TempDir(), "starts")
-	peer := "x=sh -c 'echo >> " + starts + "; exec " + program(t, "fakes") + "'"
+	peer := "x=sh -c 'echo >> " + starts + "; exec " + program(t, "faulty") + "'"
 	c := traced(t, 0, "--peer", peer, "--run", "basics/pass-one-fd/stream/runner/x")
 	if text, err := os.ReadFile(starts); err != nil || len(text) != 2 || c.Trace != nil { // it is asked what it can, and plays
 		t.Errorf("started %d times, %v: %+v", len(text), err, c)
@@ -124,7 +124,7 @@ func TestTraceWithoutFailure(t *testing.T) {
 func TestTraceOfWhatDoesNotFailAgain(t *testing.T) {
 	traceable(t)
 	starts := filepath.Join(t.TempDir(), "starts")
-	moody := "x=sh -c 'echo >> " + starts + "; if [ $(wc -l < " + starts + ") -eq 2 ]; then exec " + program(t, "fakes") + " --sin cloexec; else exec " + program(t, "fakes") + "; fi'"
+	moody := "x=sh -c 'echo >> " + starts + "; if [ $(wc -l < " + starts + ") -eq 2 ]; then exec " + program(t, "faulty") + " --fault cloexec; else exec " + program(t, "faulty") + "; fi'"
 	c := traced(t, 1, "--peer", moody, "--run", "basics/pass-one-fd/stream/runner/x")
 	if c.Verdict != scenario.Fail || c.Trace == nil || c.Trace.Why != "it does not fail under the recorder: pass" || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
 		t.Errorf("got %+v, %+v", c, c.Trace)
@@ -134,7 +134,7 @@ func TestTraceOfWhatDoesNotFailAgain(t *testing.T) {
 // Who hangs hangs under the recorder too, and does not outlive the case.
 func TestTraceOfHang(t *testing.T) {
 	traceable(t)
-	c := traced(t, 1, "--peer", "fake="+program(t, "fakes")+" --sin hang", "--timeout", "300ms", "--run", "basics/pass-one-fd/stream/runner/fake")
+	c := traced(t, 1, "--peer", "fake="+program(t, "faulty")+" --fault hang", "--timeout", "300ms", "--run", "basics/pass-one-fd/stream/runner/fake")
 	if c.Trace == nil || c.Trace.Why != "" || c.Findings[0].Check != scenario.CheckHang || !hexRow.MatchString(strings.Join(c.Trace.B, "\n")) {
 		t.Errorf("got %+v, %+v", c, c.Trace)
 	}
@@ -146,7 +146,7 @@ func TestTraceForbidden(t *testing.T) {
 	traceable(t)
 	file := filepath.Join(t.TempDir(), "r.json")
 	r := finish(t, exec.Command(program(t, "scm"), "trace", "-o", "/dev/null", "--", program(t, "scm"),
-		"interop", "run", "--builtin=false", "--trace", "--report", file, "--peer", "fake="+program(t, "fakes")+" --sin cloexec", "--run", "basics/pass-one-fd/stream"))
+		"interop", "run", "--builtin=false", "--trace", "--report", file, "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--run", "basics/pass-one-fd/stream"))
 	const want = "played again under the recorder: runner cannot be recorded: ptrace: operation not permitted: process "
 	if r.code != 1 || r.stderr != "" || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, " traces this one, and with it its children (TracerPid in /proc/self/status)\n") {
 		t.Errorf("got %+v", r)

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// programs builds scm and the fakes once, where any user may start them.
+// programs builds scm and the faulty peers once, where any user may start them.
 var programs = sync.OnceValue(func() error {
 	dir, err := os.MkdirTemp("", "scm-command-")
 	if err != nil {
@@ -48,7 +48,7 @@ var programs = sync.OnceValue(func() error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", ".", "../../interop/peers/fakes")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", ".", "../../interop/peers/faulty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

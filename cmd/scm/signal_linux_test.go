@@ -71,12 +71,12 @@ var signals = map[syscall.Signal]string{
 
 // In the middle of a run: a peer that never answers a receive has just been asked.
 func TestSignal(t *testing.T) {
-	fake := program(t, "fakes")
+	fake := program(t, "faulty")
 	for s, name := range signals {
 		t.Run(name, func(t *testing.T) {
 			file, json := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "report.json")
 			// What the fake is told to receive is the moment to wait for.
-			slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --sin hang'`, file, fake)
+			slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`, file, fake)
 			r := signalled(t, s, file, "interop", "run", "--builtin=false", "--peer", "slow="+slow, "--timeout", "1h", "--jobs", "1", "--report", json,
 				"--expect", write(t, "** leak@slow the shell before it keeps what both were given"),
 				"--run", "basics/no-fd-message-has-no-cmsg/stream/slow/runner", "--run", "basics/pass-one-fd/stream/runner/slow")
@@ -122,7 +122,7 @@ func TestSignalBeforeTheRun(t *testing.T) {
 func TestIgnoredSignal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP; exec "$@"`, "sh", program(t, "scm"), "interop", "run", "--builtin=false",
-		"--peer", "fake=sh -c 'echo $PPID > "+file+"; exec "+program(t, "fakes")+"'", "--run", "basics")
+		"--peer", "fake=sh -c 'echo $PPID > "+file+"; exec "+program(t, "faulty")+"'", "--run", "basics")
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Dir = &stdout, t.TempDir()
 	if err := cmd.Start(); err != nil {
@@ -141,7 +141,7 @@ func TestIgnoredSignal(t *testing.T) {
 func TestOrphans(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	peer := fmt.Sprintf(`x=sh -c 'setsid sh -c "echo \$\$ > %[1]s.new; mv %[1]s.new %[1]s; exec sleep 1000" <&- >&- 2>&- & until [ -e %[1]s ]; do sleep 0.01; done; exec %[2]s'`,
-		file, program(t, "fakes"))
+		file, program(t, "faulty"))
 	r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/no-fd-message-has-no-cmsg/stream/x/runner")
 	if r.code != 0 {
 		t.Errorf("got %+v", r)
@@ -169,7 +169,7 @@ func TestForkers(t *testing.T) {
 		if err := os.WriteFile(file, []byte(script+"\n"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		peer := fmt.Sprintf(`x=sh -c 'setsid sh %[1]s %[2]s 3000 <&- >&- 2>&- & until [ -e %[2]s.began ]; do sleep 0.01; done; exec %[3]s'`, file, mark, program(t, "fakes"))
+		peer := fmt.Sprintf(`x=sh -c 'setsid sh %[1]s %[2]s 3000 <&- >&- 2>&- & until [ -e %[2]s.began ]; do sleep 0.01; done; exec %[3]s'`, file, mark, program(t, "faulty"))
 		r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/no-fd-message-has-no-cmsg/stream/x/runner")
 		if r.code != 0 || r.stderr != "" {
 			t.Errorf("%s: got %+v", name, r)
@@ -233,7 +233,7 @@ exec "$@"
 	if err := os.WriteFile(script, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	peer := fmt.Sprintf("x=sh %[1]s %[1]s %[2]s --sin reopen", script, program(t, "fakes"))
+	peer := fmt.Sprintf("x=sh %[1]s %[1]s %[2]s --fault reopen", script, program(t, "faulty"))
 	one := []string{"--peer", peer, "--run", "basics/pass-one-fd/stream/x/runner"}
 	t.Run("alone", func(t *testing.T) {
 		r := command(t, append([]string{"interop", "run", "--builtin=false"}, one...)...)

@@ -46,8 +46,8 @@ func terminal(t *testing.T) (person, program *os.File) {
 // as by any signal, and what it has seen is in the report, though nobody can be told.
 func TestClosedTerminal(t *testing.T) {
 	file, json := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "report.json")
-	slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --sin hang'`,
-		file, program(t, "fakes"))
+	slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`,
+		file, program(t, "faulty"))
 	cmd := exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "slow="+slow, "--timeout", "1h", "--jobs", "1",
 		"--report", json, "--run", "basics/no-fd-message-has-no-cmsg/stream/runner/runner", "--run", "basics/pass-one-fd/stream/runner/slow")
 	person, there := terminal(t)
@@ -87,7 +87,7 @@ func TestClosedPipe(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	json := filepath.Join(t.TempDir(), "report.json")
 	cmd := exec.Command(program(t, "scm"), "interop", "run", "--report", json, "--run", "basics",
-		"--peer", "fake=sh -c 'echo $$ > "+file+"; exec "+program(t, "fakes")+"'")
+		"--peer", "fake=sh -c 'echo $$ > "+file+"; exec "+program(t, "faulty")+"'")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -39,11 +39,11 @@ func TestWitness(t *testing.T) {
 		t.Errorf("with kcmp refused the witnesses are %v", ways)
 	}
 	// Weaker, it convicts all the same.
-	for sin, key := range map[string]string{"leak": "leak", "reopen": "file", "cloexec": "cloexec", "swap": "file"} {
-		cmd := append(slices.Clone(refused[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "fakes")+" --sin "+sin,
+	for fault, key := range map[string]string{"leak": "leak", "reopen": "file", "cloexec": "cloexec", "swap": "file"} {
+		cmd := append(slices.Clone(refused[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault "+fault,
 			"--run", "basics/pass-two-fds/stream", "--run", "truncation/ctrunc-two-of-three/stream")
 		if r := finish(t, exec.Command(refused[0], cmd...)); r.code != 1 || !strings.Contains(r.stdout, key+"@fake: ") || strings.Contains(r.stdout, "@runner: ") {
-			t.Errorf("%s: exit status %d\n%s%s", sin, r.code, r.stdout, r.stderr)
+			t.Errorf("%s: exit status %d\n%s%s", fault, r.code, r.stdout, r.stderr)
 		}
 	}
 }

@@ -46,7 +46,7 @@ var rules = []rule{
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
 	{[]string{"interop/peers/go/peer"}, []string{xsys}},
-	{[]string{"interop/peers/go/...", "interop/peers/fakes/..."}, anything},
+	{[]string{"interop/peers/go/...", "interop/peers/faulty/..."}, anything},
 	{[]string{"interop/bounded", "interop/display"}, nil},
 	{[]string{"interop/raw"}, []string{xsys}},
 	{[]string{"interop/contract"}, []string{xsys}},
@@ -62,11 +62,11 @@ var rules = []rule{
 }
 
 // programs are imported by nobody but each other.
-var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/fakes/...", "internal/peers"}
+var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/peers"}
 
-// unsafePackages may import unsafe outside their tests. The fakes are for tests
+// unsafePackages may import unsafe outside their tests. The faulty peers are for tests
 // alone.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/fakes"}
+var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty"}
 
 // systemFiles returns the files of package scm that are only for some systems, but for the
 // two backends, and for receiving close-on-exec: its fast path is one call, and is inlined.

@@ -20,7 +20,7 @@ import (
 func honest(t *testing.T) *scenario.Peer {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "fake")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "../peers/fakes")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "../peers/faulty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

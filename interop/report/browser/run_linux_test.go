@@ -25,14 +25,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// programs builds scm and the fakes once.
+// programs builds scm and the faulty peers once.
 var programs = sync.OnceValue(func() error {
 	dir, err := os.MkdirTemp("", "scm-browser-")
 	if err != nil {
 		return err
 	}
 	binaries = dir
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", "./cmd/scm", "./interop/peers/fakes")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binaries+"/", "./cmd/scm", "./interop/peers/faulty")
 	build.Dir = "../../.."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -92,10 +92,10 @@ func run(t *testing.T, more ...string) play {
 			t.Fatal(err)
 		}
 	}
-	fake := filepath.Join(binaries, "fakes")
+	fake := filepath.Join(binaries, "faulty")
 	args := []string{"interop", "run", "--builtin=false", "--trace", "--expect", "expected", "--peers", "peers",
-		"--peer", "good=" + fake, "--peer", "known=" + fake + " --sin cloexec", "--peer", "sloppy=" + fake + " --sin cloexec",
-		"--peer", "dying=" + fake + " --sin die", "--peer", "liar=sh " + filepath.Join(p.dir, "liar.sh"),
+		"--peer", "good=" + fake, "--peer", "known=" + fake + " --fault cloexec", "--peer", "sloppy=" + fake + " --fault cloexec",
+		"--peer", "dying=" + fake + " --fault die", "--peer", "liar=sh " + filepath.Join(p.dir, "liar.sh"),
 		"--peer", "once=sh " + filepath.Join(p.dir, "once.sh") + " " + fake,
 		"--report", p.page, "--report", "the report.json"}
 	for _, s := range scenarios {

@@ -8,9 +8,9 @@ import (
 	"os/exec"
 )
 
-// goTool runs the go command for the ground. What has C in it is linked with all of it, since this
-// machine has no shared libraries of the ground's; net and os/user then have none.
-func (g ground) goTool(command []string, args ...string) error {
+// goTool runs the go command for the platform. What has C in it is linked with all of it, since this
+// machine has no shared libraries of the platform's; net and os/user then have none.
+func (g platform) goTool(command []string, args ...string) error {
 	if g.cc() == "" {
 		command = append(command, "-tags=purego")
 	} else {
@@ -27,8 +27,8 @@ func (g ground) goTool(command []string, args ...string) error {
 	return nil
 }
 
-// makeC builds what the Makefile of a folder has by these names with the ground's compiler.
-func (g ground) makeC(folder string, args ...string) (string, error) {
+// makeC builds what the Makefile of a folder has by these names with the platform's compiler.
+func (g platform) makeC(folder string, args ...string) (string, error) {
 	cmd := exec.Command("make", append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + g.cc(), "LDFLAGS=-static"}, args...)...)
 	// The flags of a make that runs this are not for the makes below.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKEOVERRIDES=")

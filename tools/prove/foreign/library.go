@@ -5,7 +5,7 @@ package foreign
 import "path/filepath"
 
 // runC runs the C library's own tests, and returns their last line.
-func (g ground) runC() (string, error) {
+func (g platform) runC() (string, error) {
 	build, err := filepath.Abs(g.out("csrc-tests"))
 	if err != nil {
 		return "", err

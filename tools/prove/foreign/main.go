@@ -1,12 +1,12 @@
 //go:build linux
 
-// Package foreign runs the tests and the interop matrix on other ground than the machine's own: other
+// Package foreign runs the tests and the interop matrix on platforms other than the machine's own: other
 // architectures, under qemu-user where it must, and another libc.
 //
-// On each ground it builds the tests and the peers, runs the tests, and plays the catalogue between
-// the ground's peers and the machine's own. Where the machine runs another architecture's programs
+// On each platform it builds the tests and the peers, runs the tests, and plays the catalogue between
+// the platform's peers and the machine's own. Where the machine runs another architecture's programs
 // itself, that one's runner asks the kernel what the catalogue has for it. It ends with a table, and
-// with 1 if anything failed. What is left out is named with the reason. A ground without its tools is
+// with 1 if anything failed. What is left out is named with the reason. A platform without its tools is
 // named, and an error where CI=true.
 package foreign
 
@@ -27,9 +27,9 @@ import (
 // The runner, and a peer of each language, for the machine itself.
 var nativeSCM, nativeCSRC string
 
-// outcome is what became of a ground.
+// outcome is what became of a platform.
 type outcome struct {
-	ground
+	platform
 	tests          count
 	c              string // what the C library's own tests said
 	matrix, kernel matrixTotals
@@ -38,17 +38,17 @@ type outcome struct {
 	err            error
 }
 
-// Prove runs all there is for the grounds of the architectures, or for all grounds.
+// Prove runs all there is for the platforms of the architectures, or for all platforms.
 func Prove(archs []string) error {
 	var list []outcome
-	for _, g := range grounds() {
+	for _, g := range platforms() {
 		if len(archs) == 0 || slices.Contains(archs, g.Arch) {
-			list = append(list, outcome{ground: g})
+			list = append(list, outcome{platform: g})
 		}
 	}
 	for _, arch := range archs {
 		if !slices.ContainsFunc(list, func(o outcome) bool { return o.Arch == arch }) {
-			return fmt.Errorf("%s is none of the grounds' architectures", arch)
+			return fmt.Errorf("%s is none of the platforms' architectures", arch)
 		}
 	}
 	if err := buildNative(); err != nil {
@@ -70,7 +70,7 @@ func Prove(archs []string) error {
 	return nil
 }
 
-// buildNative builds what is the same on every ground.
+// buildNative builds what is the same on every platform.
 func buildNative() error {
 	out, err := filepath.Abs("build/foreign/native")
 	if err != nil {
@@ -80,11 +80,11 @@ func buildNative() error {
 	if text, err := exec.Command("go", "build", "-o", nativeSCM, "./cmd/scm").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, text)
 	}
-	_, err = ground{target.Target{Compiler: []string{"cc"}}}.makeC("interop/peers/c", "OUT="+out, "csrc")
+	_, err = platform{target.Target{Compiler: []string{"cc"}}}.makeC("interop/peers/c", "OUT="+out, "csrc")
 	return err
 }
 
-// run runs all there is for a ground, and says when it has.
+// run runs all there is for a platform, and says when it has.
 func (o *outcome) run() {
 	started := time.Now()
 	o.err = o.runAll()
@@ -125,7 +125,7 @@ func (o *outcome) runAll() (err error) {
 	return err
 }
 
-// failed tells whether anything went wrong, and not whether the ground was there.
+// failed tells whether anything went wrong, and not whether the platform was there.
 func (o *outcome) failed() bool {
 	return o.err != nil && !errors.Is(o.err, errMissing) || o.tests.failed > 0 || len(o.matrix.failures)+len(o.kernel.failures) > 0
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// The runner, its witness and two peers are the machine's own; the others are the ground's. Each of
-// the ground's plays with the machine's, in both roles, and with the runner.
+// The runner, its witness and two peers are the machine's own; the others are the platform's. Each of
+// the platform's plays with the machine's, in both roles, and with the runner.
 
 // unplayed are cases that an emulator cannot play as the receiver.
 var unplayed = []struct {
@@ -33,12 +33,12 @@ var unplayed = []struct {
 		fdtest.NotCut},
 }
 
-// A peer of a ground: its name, the program, and its arguments.
+// A peer of a platform: its name, the program, and its arguments.
 type groundPeer struct{ name, program, args string }
 
 // peers lists them: those in C where there is a compiler, those of golang.org/x/sys and net where
 // there is none.
-func (g ground) peers() []groundPeer {
+func (g platform) peers() []groundPeer {
 	list := []groundPeer{
 		{"scm", "scm", "interop peer scm"},
 		{"scm-pair", "scm", "interop peer scm-pair"},
@@ -52,8 +52,8 @@ func (g ground) peers() []groundPeer {
 	return append(list, groundPeer{"csrc", "csrc", ""}, groundPeer{"csrc-pair", "csrc-pair", ""}, groundPeer{"book", "book", ""})
 }
 
-// runMatrix builds the peers of the ground and plays with them.
-func (g ground) runMatrix() (totals matrixTotals, err error) {
+// runMatrix builds the peers of the platform and plays with them.
+func (g platform) runMatrix() (totals matrixTotals, err error) {
 	if err := g.goTool([]string{"build"}, "-o", g.out("scm"), "./cmd/scm"); err != nil {
 		return totals, err
 	}
@@ -100,13 +100,13 @@ func (g ground) runMatrix() (totals matrixTotals, err error) {
 	return g.play("matrix", nativeSCM, args...)
 }
 
-// runKernel plays the kernel's scenarios with the ground's own runner.
-func (g ground) runKernel() (matrixTotals, error) {
+// runKernel plays the kernel's scenarios with the platform's own runner.
+func (g platform) runKernel() (matrixTotals, error) {
 	return g.play("kernel", g.out("scm"), "interop", "run", "--report", g.out("kernel.json"), "--run", "**/kernel/kernel")
 }
 
 // play runs a runner that reports to NAME.json.
-func (g ground) play(name, runner string, args ...string) (totals matrixTotals, err error) {
+func (g platform) play(name, runner string, args ...string) (totals matrixTotals, err error) {
 	if err := os.RemoveAll(g.out(name + ".json")); err != nil {
 		return totals, err
 	}
@@ -124,11 +124,11 @@ func (g ground) play(name, runner string, args ...string) (totals matrixTotals, 
 	return totals, nil
 }
 
-// peer is what a peer of the ground is called.
-func (g ground) peer(name string) string { return name + "-" + g.name() }
+// peer is what a peer of the platform is called.
+func (g platform) peer(name string) string { return name + "-" + g.name() }
 
-// skips are the patterns of what the ground's emulator cannot play.
-func (g ground) skips() (patterns []string) {
+// skips are the patterns of what the platform's emulator cannot play.
+func (g platform) skips() (patterns []string) {
 	if g.Native() {
 		return nil
 	}
@@ -153,7 +153,7 @@ credentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book U
 `
 
 // writeExpected writes what the catalogue expects of the peers, under the names that they have here.
-func (g ground) writeExpected() error {
+func (g platform) writeExpected() error {
 	list, err := catalogue.Expected()
 	if err != nil {
 		return err
@@ -196,15 +196,15 @@ type matrixTotals struct {
 	failures       []string
 }
 
-// unnamed is a reason without the name of the ground's peer before it.
-func (g ground) unnamed(why string) string {
+// unnamed is a reason without the name of the platform's peer before it.
+func (g platform) unnamed(why string) string {
 	if before, after, found := strings.Cut(why, ": "); found && strings.HasSuffix(before, g.peer("")) {
 		return after
 	}
 	return why
 }
 
-func (g ground) readTotals(file string) (t matrixTotals, err error) {
+func (g platform) readTotals(file string) (t matrixTotals, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return t, err

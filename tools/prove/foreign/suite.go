@@ -46,16 +46,16 @@ var leftOut = []struct {
 	label, why string
 	emulated   bool // under an emulator alone
 }{
-	{"catalogue", "the matrix plays it, with the ground's own peers", false},
-	{"build", "they ask the go command about the tree, and no program of the ground", false},
-	{"house", "they ask the go command about the tree, and no program of the ground", false},
+	{"catalogue", "the matrix plays it, with the platform's own peers", false},
+	{"build", "they ask the go command about the tree, and no program of the platform", false},
+	{"house", "they ask the go command about the tree, and no program of the platform", false},
 	{"mutants", "they test the tests, which are the same everywhere", false},
 	{"gvisor", "they build gVisor's package by the go command, for the machine itself", false},
 	{"real", "real programs are the machine's own, with its sizes and byte order", false},
 	{"stress", "how many threads there are is the emulator's doing", true},
 }
 
-// mustPass are specs that have to have passed on every ground.
+// mustPass are specs that have to have passed on every platform.
 var mustPass = []string{
 	"carries 253 descriptors in order",
 	"is sendmsg and recvmsg, never socketcall",
@@ -102,7 +102,7 @@ func (c *count) add(d count) {
 }
 
 // runSuites builds and runs the tests of all packages.
-func (g ground) runSuites() (c count, err error) {
+func (g platform) runSuites() (c count, err error) {
 	for _, s := range suites {
 		if s.notEmulated != "" && !g.Native() || s.pure && g.cc() != "" {
 			continue
@@ -116,7 +116,7 @@ func (g ground) runSuites() (c count, err error) {
 	return c, nil
 }
 
-func (g ground) runSuite(s suite) (c count, err error) {
+func (g platform) runSuite(s suite) (c count, err error) {
 	name := strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "-")
 	if s.pkg == "." {
 		name = "scm"
@@ -177,7 +177,7 @@ func (g ground) runSuite(s suite) (c count, err error) {
 }
 
 // filter is Ginkgo's expression for all labels but those left out.
-func (g ground) filter() string {
+func (g platform) filter() string {
 	var words []string
 	for _, l := range leftOut {
 		if !l.emulated || !g.Native() {

@@ -60,7 +60,7 @@ func tell(list []outcome) bool {
 		specs += t.passed
 		cases += m.pass + o.kernel.pass
 	}
-	fmt.Printf("foreign: %d specs and %d cases passed, on %d architectures, %d libcs: %d grounds failed", specs, cases, len(archs), len(libcs), failed)
+	fmt.Printf("foreign: %d specs and %d cases passed, on %d architectures, %d libcs: %d platforms failed", specs, cases, len(archs), len(libcs), failed)
 	if missing > 0 {
 		fmt.Printf(", %d not run", missing)
 	}

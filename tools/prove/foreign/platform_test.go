@@ -22,7 +22,7 @@ func TestCompilerIsGivenNoDevice(t *testing.T) {
 	}
 	t.Setenv("PATH", dir)
 	t.Setenv("TMPDIR", tmp)
-	if err := (ground{target.Target{Arch: runtime.GOARCH, Compiler: []string{"cc"}}}).tools(); err != nil {
+	if err := (platform{target.Target{Arch: runtime.GOARCH, Compiler: []string{"cc"}}}).tools(); err != nil {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {

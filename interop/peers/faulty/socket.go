@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket sends and receives by the system calls, if the sin does not.
+// socket sends and receives by the system calls, if the fault does not.
 type socket struct {
-	fd  int
-	sin sin
+	fd    int
+	fault fault
 
 	inherit bool // it receives without close-on-exec besides
 
-	// What the sins remember.
+	// What the faults remember.
 	fds     []int // received last, or kept
 	sent    []int // sent last
 	count   int   // of the descriptors received
@@ -26,15 +26,15 @@ type socket struct {
 }
 
 func (s *socket) Send(m peer.Message) (int, error) {
-	if s.sin.send != nil {
-		return s.sin.send(s, m)
+	if s.fault.send != nil {
+		return s.fault.send(s, m)
 	}
 	return s.send(m)
 }
 
 func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
-	if s.sin.recv != nil {
-		got, err = s.sin.recv(s, r)
+	if s.fault.recv != nil {
+		got, err = s.fault.recv(s, r)
 	} else {
 		got, err = s.recv(r)
 	}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendSins are the sins of a library that sends.
-var sendSins = map[string]sin{
+// sendFaults are the faults of a library that sends.
+var sendFaults = map[string]fault{
 	"add": {what: "sends a byte more than the payload has", send: func(s *socket, m peer.Message) (int, error) {
 		m.Buffers = append(slices.Clone(m.Buffers), []byte{'!'})
 		n, err := s.send(m)

@@ -21,7 +21,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// built is where the fakes are.
+// built is where the faulty peers are.
 var built string
 
 func TestMain(m *testing.M) {
@@ -33,16 +33,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// buildFakes builds the program once.
-var buildFakes = sync.OnceValues(func() (program string, err error) {
-	if built, err = os.MkdirTemp("", "scm-fakes-"); err != nil {
+// buildFaulty builds the program once.
+var buildFaulty = sync.OnceValues(func() (program string, err error) {
+	if built, err = os.MkdirTemp("", "scm-faulty peers-"); err != nil {
 		return "", err
 	}
 	if built, err = filepath.EvalSymlinks(built); err != nil {
 		return "", err
 	}
-	program = filepath.Join(built, "fake")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./peers/fakes")
+	program = filepath.Join(built, "faulty")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./peers/faulty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
@@ -50,16 +50,16 @@ var buildFakes = sync.OnceValues(func() (program string, err error) {
 	return program, nil
 })
 
-// fake is the peer with one sin, or with none.
-func fake(t *testing.T, sin string) *scenario.Peer {
+// faulty is the peer with one fault, or with none.
+func faulty(t *testing.T, fault string) *scenario.Peer {
 	t.Helper()
-	program, err := buildFakes()
+	program, err := buildFaulty()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := scenario.Program("fake", program)
-	if sin != "" {
-		p.Command = append(p.Command, "--sin", sin)
+	p := scenario.Program("faulty", program)
+	if fault != "" {
+		p.Command = append(p.Command, "--fault", fault)
 	}
 	return p
 }
@@ -105,7 +105,7 @@ func play(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.
 	for _, left := range before.NewSince() {
 		t.Errorf("left open: %s", left)
 	}
-	program, err := buildFakes()
+	program, err := buildFaulty()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func running(t *testing.T, program string) (pids []string) {
 }
 
 func TestHonestFakePasses(t *testing.T) {
-	p := fake(t, "")
+	p := faulty(t, "")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestHonestFakePasses(t *testing.T) {
 
 // A peer that had no standard error when it said hello can receive a descriptor as 2.
 func TestPeerWithoutStandardError(t *testing.T) {
-	p := fake(t, "")
+	p := faulty(t, "")
 	p.Command = append(p.Command, "--no-stderr")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestPeerWithoutStandardError(t *testing.T) {
 // A folder of temporary files whose name is relative is used all the same. One that no
 // command can name is refused before the run.
 func TestTemporaryFolder(t *testing.T) {
-	list := cases(t, fake(t, ""), "sockets/**", "blocking/**/runner/runner")
+	list := cases(t, faulty(t, ""), "sockets/**", "blocking/**/runner/runner")
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"relative", "with space", "with\nnewline"} {
 		if err := os.Mkdir(name, 0o777); err != nil {
@@ -215,13 +215,13 @@ func playable(all []scenario.Case) (list, left []scenario.Case) {
 	return list, left
 }
 
-// full has every fake play everything, and not only the scenarios that name it.
-var full = flag.Bool("full", false, "play every scenario with every fake")
+// full has every fault play everything, and not only the scenarios that name it.
+var full = flag.Bool("full", false, "play every scenario with every fault")
 
-// Each sin is found by one of its checks, with the text. Of a few that end each session
+// Each fault is found by one of its checks, with the text. Of a few that end each session
 // one scenario of each group is played, if all are; a timeout is for those who wait for
 // what never comes.
-var sins = []struct {
+var faults = []struct {
 	name    string
 	checks  []scenario.Check
 	text    string
@@ -289,7 +289,7 @@ var sins = []struct {
 	{name: "turn", checks: []scenario.Check{scenario.CheckContract}, text: "no n=", few: true},
 	{name: "twice", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
 	{name: "flood", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
-	{name: "die", checks: []scenario.Check{scenario.CheckCrash}, text: "exit status 3; standard error: fake: the disk is full of eels", few: true},
+	{name: "die", checks: []scenario.Check{scenario.CheckCrash}, text: "exit status 3; standard error: faulty: the disk is full of eels", few: true},
 	{name: "hang", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
 	{name: "clog", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
 	{name: "desert", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time: signal: killed", few: true, timeout: deadline},
@@ -300,7 +300,7 @@ var sins = []struct {
 // deadline is what is waited for an answer, or for a pipe's end, that never comes.
 const deadline = 400 * time.Millisecond
 
-// red are the sins that a scenario names, by which it is turned red.
+// red are the faults that a scenario names, by which it is turned red.
 func red(s *scenario.Scenario) []string {
 	for _, l := range s.Rule {
 		if names, ok := strings.CutPrefix(l, "Red: "); ok {
@@ -310,16 +310,16 @@ func red(s *scenario.Scenario) []string {
 	return nil
 }
 
-// sinful are the cases that a sin is played in, with the runner opposite: those of the
+// casesOf are the cases that a fault is played in, with the runner opposite: those of the
 // scenarios that name it, and the others on the first type of socket.
-func sinful(t *testing.T, sin string, p *scenario.Peer, few bool) (list []scenario.Case) {
+func casesOf(t *testing.T, fault string, p *scenario.Peer, few bool) (list []scenario.Case) {
 	seen := map[string]bool{}
 	for _, c := range cases(t, p) {
 		s := c.Scenario
 		first := c.Type == s.Types[0]
 		switch {
 		case c.A == c.B || c.A != p && c.B != p:
-		case slices.Contains(red(s), sin) && (first || !few), *full && first && (!few || !seen[s.Group()]):
+		case slices.Contains(red(s), fault) && (first || !few), *full && first && (!few || !seen[s.Group()]):
 			list = append(list, c)
 			seen[s.Group()] = seen[s.Group()] || c.B == p
 		}
@@ -327,28 +327,28 @@ func sinful(t *testing.T, sin string, p *scenario.Peer, few bool) (list []scenar
 	return list
 }
 
-// A fake is found in each scenario that names it, and some scenario names it in each
+// A faulty peer is found in each scenario that names it, and some scenario names it in each
 // group in which it is found at all, but for finds that hang on who is first.
-func TestSins(t *testing.T) {
-	for _, sin := range sins {
-		t.Run(sin.name, func(t *testing.T) {
-			p := fake(t, sin.name)
+func TestFaults(t *testing.T) {
+	for _, fault := range faults {
+		t.Run(fault.name, func(t *testing.T) {
+			p := faulty(t, fault.name)
 			if err := process.Probe(p, process.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
-			list, left := playable(sinful(t, sin.name, p, sin.few))
+			list, left := playable(casesOf(t, fault.name, p, fault.few))
 			named := map[string]bool{} // scenarios and groups
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 				for _, c := range left {
-					named[c.Scenario.Group()] = named[c.Scenario.Group()] || slices.Contains(red(c.Scenario), sin.name)
+					named[c.Scenario.Group()] = named[c.Scenario.Group()] || slices.Contains(red(c.Scenario), fault.name)
 				}
 			}
 			if len(list)+len(left) == 0 {
 				t.Error("no scenario names it")
 			}
 			convicted, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
-			for _, r := range play(t, list, sin.timeout) {
+			for _, r := range play(t, list, fault.timeout) {
 				s := r.Case.Scenario
 				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
 				if r.Verdict != scenario.Pass && r.Verdict != scenario.Fail {
@@ -356,9 +356,9 @@ func TestSins(t *testing.T) {
 				}
 				for _, f := range r.Findings {
 					switch {
-					case f.Peer != "fake":
+					case f.Peer != "faulty":
 						t.Errorf("%s: the wrong one is to blame: %s", r.Name, f)
-					case slices.Contains(sin.checks, f.Check) && strings.Contains(f.Text, sin.text):
+					case slices.Contains(fault.checks, f.Check) && strings.Contains(f.Text, fault.text):
 						convicted[s.Name] = true
 						if !race {
 							failed[s.Group()] = s.Name
@@ -370,12 +370,12 @@ func TestSins(t *testing.T) {
 			}
 			for _, c := range list {
 				s := c.Scenario
-				if !slices.Contains(red(s), sin.name) || named[s.Name] {
+				if !slices.Contains(red(s), fault.name) || named[s.Name] {
 					continue
 				}
 				named[s.Name], named[s.Group()] = true, true
 				if !convicted[s.Name] {
-					t.Errorf("%s names it, and finds no %s with %q", s.Name, sin.checks, sin.text)
+					t.Errorf("%s names it, and finds no %s with %q", s.Name, fault.checks, fault.text)
 				}
 			}
 			for group, name := range failed {
@@ -389,10 +389,10 @@ func TestSins(t *testing.T) {
 
 // Both ends of a pipe can be files of a case: each is missed.
 func TestHolderOfEitherEnd(t *testing.T) {
-	for _, c := range []struct{ sin, sent, want string }{
+	for _, c := range []struct{ fault, sent, want string }{
 		{"", "a,b", "[]"},
-		{"park", "a", "[leak@fake: a is still open somewhere after the end of the case]"},
-		{"park", "b", "[leak@fake: b is still open somewhere after the end of the case]"},
+		{"park", "a", "[leak@faulty: a is still open somewhere after the end of the case]"},
+		{"park", "b", "[leak@faulty: b is still open somewhere after the end of the case]"},
 	} {
 		for _, kind := range []string{"pipe-r", "pipe-w"} {
 			s, err := scenario.Parse("group/id", []byte("# A rule.\n# a source\non stream\nplay receiver\nfiles a="+kind+" b=end:a\nA> send payload=61 fds="+c.sent+
@@ -400,17 +400,17 @@ func TestHolderOfEitherEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := fake(t, c.sin)
+			p := faulty(t, c.fault)
 			if err := process.Probe(p, process.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
 			timeout := process.DefaultTimeout
-			if c.sin != "" {
+			if c.fault != "" {
 				timeout = deadline
 			}
 			for _, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, []*scenario.Peer{p}, runner(t)), timeout) {
 				if got := fmt.Sprint(r.Findings); r.Case.B == p && got != c.want {
-					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s", r.Name, c.sin, c.sent, kind, r.Verdict, got, c.want)
+					t.Errorf("%s with %s=%s of a pair %s: %s: got %s, want %s", r.Name, c.fault, c.sent, kind, r.Verdict, got, c.want)
 				}
 			}
 		}
@@ -420,28 +420,28 @@ func TestHolderOfEitherEnd(t *testing.T) {
 // An expected failure of a peer in every scenario, as of its close-on-exec, hides no
 // second fault of the same case: a finding of another check is unexpected.
 func TestBlanketHidesNoSecondFault(t *testing.T) {
-	blanket, err := scenario.ParseExpectations([]byte("** cloexec@fake it receives without close-on-exec\n"))
+	blanket, err := scenario.ParseExpectations([]byte("** cloexec@faulty it receives without close-on-exec\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sin := range sins {
-		if !slices.Contains([]string{"leak", "pidfd", "dup", "stale", "reopen", "rob", "nonblock", "first", "drop", "hush", "count", "die"}, sin.name) {
+	for _, fault := range faults {
+		if !slices.Contains([]string{"leak", "pidfd", "dup", "stale", "reopen", "rob", "nonblock", "first", "drop", "hush", "count", "die"}, fault.name) {
 			continue
 		}
-		t.Run(sin.name, func(t *testing.T) {
-			p := fake(t, sin.name)
+		t.Run(fault.name, func(t *testing.T) {
+			p := faulty(t, fault.name)
 			p.Command = append(p.Command, "--inherit")
 			if err := process.Probe(p, process.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
 			hidden, found := map[string]bool{}, map[string]bool{} // scenarios
-			list, left := playable(sinful(t, sin.name, p, true))
+			list, left := playable(casesOf(t, fault.name, p, true))
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 			}
-			for _, r := range interop.Run(context.Background(), list, &scenario.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: sin.timeout}).Results {
+			for _, r := range interop.Run(context.Background(), list, &scenario.Expectations{List: blanket}, interop.Options{Jobs: 2, Timeout: fault.timeout}).Results {
 				name := r.Case.Scenario.Name
-				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(sin.checks, f.Check) })
+				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(fault.checks, f.Check) })
 				hidden[name] = hidden[name] || !second
 				found[name] = found[name] || second
 				if second && r.Verdict != scenario.Fail {
@@ -450,7 +450,7 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 			}
 			for name := range hidden {
 				if !found[name] {
-					t.Errorf("%s finds no %s any more", name, sin.checks)
+					t.Errorf("%s finds no %s any more", name, fault.checks)
 				}
 			}
 			if len(found) == 0 {
@@ -460,33 +460,33 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 	}
 }
 
-// Every scenario that peers play names a sin by which it is turned red, and no other word.
+// Every scenario that peers play names a fault by which it is turned red, and no other word.
 func TestEveryScenarioNamesItsSin(t *testing.T) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, sin := range sins {
-		names = append(names, sin.name)
+	for _, fault := range faults {
+		names = append(names, fault.name)
 	}
 	for _, s := range scenarios {
 		if s.Play == scenario.PlayKernel {
 			continue
 		}
 		if len(red(s)) == 0 {
-			t.Errorf("%s: by which fake is it turned red?", s.Name)
+			t.Errorf("%s: by which fault is it turned red?", s.Name)
 		}
 		for _, name := range red(s) {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s: no such sin: %s", s.Name, name)
+				t.Errorf("%s: no such fault: %s", s.Name, name)
 			}
 		}
 	}
 }
 
 func TestPeerThatNeverReads(t *testing.T) {
-	err := process.Probe(fake(t, "noread"), 300*time.Millisecond)
+	err := process.Probe(faulty(t, "noread"), 300*time.Millisecond)
 	if err == nil || err.Error() != "no answer in time: signal: killed" {
 		t.Errorf("got %v", err)
 	}
@@ -495,18 +495,18 @@ func TestPeerThatNeverReads(t *testing.T) {
 // A peer that is right when it is probed, and not there any more afterwards, is
 // told of each case that it should have played.
 func TestPeerThatDoesNotStartAgain(t *testing.T) {
-	p := fake(t, "")
+	p := faulty(t, "")
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	p.Command = []string{"/nonexistent/peer"}
-	results := play(t, append(cases(t, p, "basics/pass-one-fd/*/fake/runner"), cases(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
+	results := play(t, append(cases(t, p, "basics/pass-one-fd/*/faulty/runner"), cases(t, p, "basics/pass-one-fd/*/runner/runner")...), 0)
 	broken := 0
 	for _, r := range results {
 		switch {
 		case r.Broken:
 			broken++
-			if want := "fake: fork/exec /nonexistent/peer: no such file or directory"; r.Verdict != scenario.NotRun || r.Why != want {
+			if want := "faulty: fork/exec /nonexistent/peer: no such file or directory"; r.Verdict != scenario.NotRun || r.Why != want {
 				t.Errorf("%s: %s: %s", r.Name, r.Verdict, r.Why)
 			}
 		case r.Verdict != scenario.Pass:
@@ -518,28 +518,28 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 	}
 }
 
-// No sin is left out here.
+// No fault is left out here.
 func TestEverySinIsTested(t *testing.T) {
-	program, err := buildFakes()
+	program, err := buildFaulty()
 	if err != nil {
 		t.Fatal(err)
 	}
-	usage, err := exec.Command(program, "--sin", "none such").CombinedOutput()
+	usage, err := exec.Command(program, "--fault", "none such").CombinedOutput()
 	if err == nil {
-		t.Fatal("an unknown sin is taken")
+		t.Fatal("an unknown fault is taken")
 	}
 	_, list, ok := strings.Cut(string(usage), "one of ")
 	if !ok {
-		t.Fatalf("no list of sins in %q", usage)
+		t.Fatalf("no list of faults in %q", usage)
 	}
 	tested := []string{"noread"}
-	for _, sin := range sins {
-		tested = append(tested, sin.name)
+	for _, fault := range faults {
+		tested = append(tested, fault.name)
 	}
 	list, _, _ = strings.Cut(list, "\n")
 	for name := range strings.SplitSeq(list, ", ") {
 		if !slices.Contains(tested, name) {
-			t.Errorf("no test has the sin %q", name)
+			t.Errorf("no test has the fault %q", name)
 		}
 	}
 }
@@ -547,7 +547,7 @@ func TestEverySinIsTested(t *testing.T) {
 // While one peer is started again and again, a socket that another closes is
 // closed: no child that is about to be one of the first holds it.
 func TestStartingPeersDisturbsNobody(t *testing.T) {
-	dying, steady := fake(t, "die"), fake(t, "")
+	dying, steady := faulty(t, "die"), faulty(t, "")
 	steady.Name = "steady"
 	for _, p := range []*scenario.Peer{dying, steady} {
 		if err := process.Probe(p, process.DefaultTimeout); err != nil {
@@ -556,7 +556,7 @@ func TestStartingPeersDisturbsNobody(t *testing.T) {
 	}
 	var list []scenario.Case
 	for range 100 {
-		list = append(list, cases(t, dying, "basics/pass-one-fd/*/runner/fake")...)
+		list = append(list, cases(t, dying, "basics/pass-one-fd/*/runner/faulty")...)
 		list = append(list, cases(t, steady, "death/peer-closed-before-send/*/steady/runner")...)
 	}
 	for _, r := range play(t, list, 0) {

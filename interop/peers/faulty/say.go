@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// saySins are the sins of a program that answers: what it says of a receive, or does
+// sayFaults are the faults of a program that answers: what it says of a receive, or does
 // when it has received.
-var saySins = map[string]sin{
+var sayFaults = map[string]fault{
 	"die": {what: "exits in the middle of an answer", say: func(out io.Writer, answer []byte) error {
 		_, _ = out.Write(answer[:len(answer)/2])
-		fmt.Fprintln(os.Stderr, "fake: the disk is full of eels")
+		fmt.Fprintln(os.Stderr, "faulty: the disk is full of eels")
 		os.Exit(3)
 		return nil
 	}},
@@ -88,12 +88,12 @@ var before = []byte("ok\n")
 // answers spoils the answers to receives that went well. Serve makes one Write an answer.
 type answers struct {
 	io.Writer
-	sin sin
+	fault fault
 }
 
 func (a answers) Write(answer []byte) (int, error) {
-	if a.sin.say != nil && bytes.Contains(answer, []byte(" payload=")) {
-		return len(answer), a.sin.say(a.Writer, bytes.Clone(answer))
+	if a.fault.say != nil && bytes.Contains(answer, []byte(" payload=")) {
+		return len(answer), a.fault.say(a.Writer, bytes.Clone(answer))
 	}
 	return a.Writer.Write(answer)
 }

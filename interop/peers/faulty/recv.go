@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// after is a sin that spoils what was received rightly.
+// after is a fault that spoils what was received rightly.
 func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*socket, peer.Room) (peer.Received, error) {
 	return func(s *socket, r peer.Room) (peer.Received, error) {
 		got, err := s.recv(r)
@@ -26,8 +26,8 @@ func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*s
 	}
 }
 
-// recvSins are the sins of a library that receives, or does both.
-var recvSins = map[string]sin{
+// recvFaults are the faults of a library that receives, or does both.
+var recvFaults = map[string]fault{
 	// Descriptors.
 	"aside": {what: "keeps what it received in a table of another thread's own", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		if len(got.FDs) == 0 {
@@ -90,7 +90,7 @@ var recvSins = map[string]sin{
 		for _, fd := range got.FDs {
 			n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
-				return nil // a table that is full has no room for this sin
+				return nil // a table that is full has no room for this fault
 			}
 			f := os.NewFile(uintptr(n), "received")
 			defer f.Close()
@@ -334,7 +334,7 @@ func park(fds []int) (err error) {
 	}
 	if parking[1] == 0 {
 		if parking, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-			return nil // a table that is full has no room for this sin
+			return nil // a table that is full has no room for this fault
 		}
 	}
 	return unix.Sendmsg(parking[0], []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_DONTWAIT)
@@ -362,7 +362,7 @@ func keep(fds []int) error {
 func replace(fds []int) error {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil // a table that is full has no room for this sin
+		return nil // a table that is full has no room for this fault
 	}
 	defer unix.Close(null)
 	for _, fd := range fds {

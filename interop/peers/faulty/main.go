@@ -1,7 +1,7 @@
 //go:build linux
 
-// Peers that misbehave, to test the runner with: fake --sin NAME is right in all
-// but one thing, fake without a sin in everything.
+// Command faulty is a peer to test the runner with: with --fault NAME it has one fault, and
+// without it conforms.
 package main
 
 import (
@@ -19,22 +19,22 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// A sin is one way to be wrong. Whatever it does not have is done right.
-type sin struct {
+// A fault is one way to be wrong. Whatever it does not have is done right.
+type fault struct {
 	what string
 	send func(s *socket, m peer.Message) (int, error)
 	recv func(s *socket, r peer.Room) (peer.Received, error)
 	say  func(out io.Writer, answer []byte) error // of send and recv, where they went well
 }
 
-// noread is a sin of nobody who answers at all.
+// noread is a fault of nobody who answers at all.
 const noread = "noread"
 
-// sins are those of a library that sends, of one that receives, and of a program
+// faults are those of a library that sends, of one that receives, and of a program
 // that answers, by their names.
-func sins() map[string]sin {
-	all := map[string]sin{noread: {what: "never reads a command"}}
-	for _, some := range []map[string]sin{sendSins, recvSins, saySins} {
+func faults() map[string]fault {
+	all := map[string]fault{noread: {what: "never reads a command"}}
+	for _, some := range []map[string]fault{sendFaults, recvFaults, sayFaults} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -44,9 +44,9 @@ func sins() map[string]sin {
 const forever = 10 * time.Minute
 
 func main() {
-	all := sins()
+	all := faults()
 	names := slices.Sorted(maps.Keys(all))
-	name := flag.String("sin", "", "one of "+strings.Join(names, ", "))
+	name := flag.String("fault", "", "one of "+strings.Join(names, ", "))
 	inherit := flag.Bool("inherit", false, "besides, receive without close-on-exec: a second fault beside the first")
 	mute := flag.Bool("no-stderr", false, "close standard error, so that a descriptor received can be 2")
 	flag.Usage = func() {
@@ -75,16 +75,16 @@ func main() {
 	}
 }
 
-func library(name string, chosen sin, inherit bool) peer.Library {
+func library(name string, chosen fault, inherit bool) peer.Library {
 	if name == "" {
-		name = "fake"
+		name = "faulty"
 	} else {
-		name = "fake-" + name
+		name = "faulty-" + name
 	}
 	return peer.Library{
 		Name:    name,
 		Version: "1",
 		Can:     "stream,dgram,seqpacket,multi,iov,flags",
-		Open:    func(sock int) (peer.Socket, error) { return &socket{fd: sock, sin: chosen, inherit: inherit}, nil },
+		Open:    func(sock int) (peer.Socket, error) { return &socket{fd: sock, fault: chosen, inherit: inherit}, nil },
 	}
 }

@@ -16,63 +16,63 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// ground is a target and a backend to stand on. The backend in pure Go has no libc and no
+// platform is a target and a backend to stand on. The backend in pure Go has no libc and no
 // compiler.
-type ground struct{ target.Target }
+type platform struct{ target.Target }
 
-// grounds are the targets, each architecture once more in pure Go.
-func grounds() (list []ground) {
+// platforms are the targets, each architecture once more in pure Go.
+func platforms() (list []platform) {
 	for _, t := range target.All() {
 		if !t.Foreign {
 			continue
 		}
-		list = append(list, ground{t})
+		list = append(list, platform{t})
 		if t.Arch != runtime.GOARCH {
 			t.Libc, t.Compiler = "", nil
-			list = append(list, ground{t})
+			list = append(list, platform{t})
 		}
 	}
 	return list
 }
 
-// errMissing is of a ground that this machine has no tool for.
+// errMissing is of a platform that this machine has no tool for.
 var errMissing = errors.New("not run")
 
-// cc is the ground's compiler, as make and the go command take it, or "".
-func (g ground) cc() string { return strings.Join(g.Compiler, " ") }
+// cc is the platform's compiler, as make and the go command take it, or "".
+func (g platform) cc() string { return strings.Join(g.Compiler, " ") }
 
-func (g ground) backend() string {
+func (g platform) backend() string {
 	if g.Libc == "" {
 		return "purego"
 	}
 	return "cgo"
 }
 
-// name is what files and peers of the ground are called by.
-func (g ground) name() string {
+// name is what files and peers of the platform are called by.
+func (g platform) name() string {
 	if g.Libc == "" {
 		return g.Arch + "-purego"
 	}
 	return g.Arch + "-" + g.Libc
 }
 
-// out is the folder for what is built for the ground.
-func (g ground) out(name string) string { return filepath.Join("build/foreign", g.name(), name) }
+// out is the folder for what is built for the platform.
+func (g platform) out(name string) string { return filepath.Join("build/foreign", g.name(), name) }
 
-// ownRunner tells whether the ground's runner is run: once an architecture, since its calls are Go's own
+// ownRunner tells whether the platform's runner is run: once an architecture, since its calls are Go's own
 // on either backend, and not under an emulator, which would be asked in the kernel's place.
-func (g ground) ownRunner() bool {
+func (g platform) ownRunner() bool {
 	return g.cc() == "" && g.Native() && g.Arch != runtime.GOARCH
 }
 
 // narrow tells whether pointers have 32 bits. The pair's room then admits one descriptor, where it
 // otherwise admits two.
-func (g ground) narrow() bool {
+func (g platform) narrow() bool {
 	return slices.Contains([]string{"386", "arm", "mips"}, g.Arch)
 }
 
-// emulator is the path of the ground's emulator, or "".
-func (g ground) emulator() (string, error) {
+// emulator is the path of the platform's emulator, or "".
+func (g platform) emulator() (string, error) {
 	path, err := g.Emulator()
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errMissing, err)
@@ -80,8 +80,8 @@ func (g ground) emulator() (string, error) {
 	return path, nil
 }
 
-// tools looks whether all that the ground needs is there.
-func (g ground) tools() error {
+// tools looks whether all that the platform needs is there.
+func (g platform) tools() error {
 	if _, err := g.emulator(); err != nil {
 		return err
 	}
@@ -107,8 +107,8 @@ func (g ground) tools() error {
 	return nil
 }
 
-// command is how a program of the ground is run here.
-func (g ground) command(program string, args ...string) ([]string, error) {
+// command is how a program of the platform is run here.
+func (g platform) command(program string, args ...string) ([]string, error) {
 	emulator, err := g.emulator()
 	if err != nil || emulator == "" {
 		return append([]string{program}, args...), err
@@ -116,9 +116,9 @@ func (g ground) command(program string, args ...string) ([]string, error) {
 	return append([]string{emulator, program}, args...), nil
 }
 
-// environ is the environment in which a ground's tests run. A spec that lacks something skips: what
-// the grounds need was looked for before.
-func (g ground) environ() ([]string, error) {
+// environ is the environment in which a platform's tests run. A spec that lacks something skips: what
+// the platforms need was looked for before.
+func (g platform) environ() ([]string, error) {
 	emulator, err := g.emulator()
 	return append(os.Environ(), "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator), err
 }
