@@ -88,9 +88,9 @@ func mustPattern(t *testing.T, text string) scenario.Pattern {
 	return p
 }
 
-// Who is to blame does not depend on which other cases are played: what the sender
+// Whose doing something is does not depend on which other cases are played: what the sender
 // does with the runner is found out.
-func TestBlameOfOneCase(t *testing.T) {
+func TestAttributionOfOneCase(t *testing.T) {
 	self := runner(t)
 	liar := inside(t, func(int) peer.Socket { return mute{} })
 	right := script(t, `recv) echo err EAGAIN;;`)
@@ -139,7 +139,7 @@ func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 func TestSweep(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	alive, err := newArea(t.Context())
+	alive, err := newRunFolder(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestSweep(t *testing.T) {
 	if err := os.Symlink("else-1-1", link); err != nil {
 		t.Fatal(err)
 	}
-	other, err := newArea(t.Context()) // the next run
+	other, err := newRunFolder(t.Context()) // the next run
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,15 +220,15 @@ func fill(dir string) (stop func()) {
 
 // A folder that somebody else fills meanwhile is left, and the removal ends.
 func TestRemovalEnds(t *testing.T) {
-	for name, remove := range map[string]func(ctx context.Context, a *area, dir string){
-		"of a case": func(ctx context.Context, a *area, dir string) { a.removeCase(ctx, dir) },
-		"of a run that was killed": func(ctx context.Context, a *area, dir string) {
+	for name, remove := range map[string]func(ctx context.Context, a *runFolder, dir string){
+		"of a case": func(ctx context.Context, a *runFolder, dir string) { a.removeCase(ctx, dir) },
+		"of a run that was killed": func(ctx context.Context, a *runFolder, dir string) {
 			_ = a.lock.Close()
 			sweep(ctx, filepath.Dir(a.dir))
 		},
 	} {
 		t.Setenv("TMPDIR", t.TempDir())
-		a, err := newArea(t.Context())
+		a, err := newRunFolder(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestSweepIsCutShort(t *testing.T) {
 // Only where a side plays as another user may others write to the folder of a case.
 func TestCaseDir(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	a, err := newArea(t.Context())
+	a, err := newRunFolder(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestNoLock(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	a, err := newArea(t.Context())
+	a, err := newRunFolder(t.Context())
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestSweepOfManyRuns(t *testing.T) {
 	for range 8 {
 		runs.Go(func() {
 			for range 200 {
-				a, err := newArea(t.Context())
+				a, err := newRunFolder(t.Context())
 				if err != nil {
 					t.Error(err)
 					return

@@ -347,7 +347,7 @@ func TestFaults(t *testing.T) {
 			if len(list)+len(left) == 0 {
 				t.Error("no scenario names it")
 			}
-			convicted, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
+			reported, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
 			for _, r := range play(t, list, fault.timeout) {
 				s := r.Case.Scenario
 				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
@@ -357,9 +357,9 @@ func TestFaults(t *testing.T) {
 				for _, f := range r.Findings {
 					switch {
 					case f.Peer != "faulty":
-						t.Errorf("%s: the wrong one is to blame: %s", r.Name, f)
+						t.Errorf("%s: the wrong one has it: %s", r.Name, f)
 					case slices.Contains(fault.checks, f.Check) && strings.Contains(f.Text, fault.text):
-						convicted[s.Name] = true
+						reported[s.Name] = true
 						if !race {
 							failed[s.Group()] = s.Name
 						}
@@ -374,7 +374,7 @@ func TestFaults(t *testing.T) {
 					continue
 				}
 				named[s.Name], named[s.Group()] = true, true
-				if !convicted[s.Name] {
+				if !reported[s.Name] {
 					t.Errorf("%s names it, and finds no %s with %q", s.Name, fault.checks, fault.text)
 				}
 			}

@@ -39,7 +39,7 @@ func (p *play) patience() time.Duration {
 	return p.timeout
 }
 
-// judgeHolders convicts who has a file of the case open after its end, and no number
+// judgeHolders reports who has a file of the case open after its end, and no number
 // of it. In a socket that is open still, which was found, there may be more. Of a pair
 // whose two ends are files of the case only the first is looked for: when that is free,
 // there is nothing to tell of the second.
@@ -82,11 +82,11 @@ func (p *play) judgeHolders() error {
 	case len(held) == 0:
 		return nil
 	}
-	return p.convictHolder(held[0], 0, "%s is still open somewhere after the end of the case")
+	return p.reportHolder(held[0], 0, "%s is still open somewhere after the end of the case")
 }
 
-// convictHolder finds who has the file open, and ends the session with that.
-func (p *play) convictHolder(f *witness.File, line int, format string) error {
+// reportHolder finds who has the file open, and ends the session with that.
+func (p *play) reportHolder(f *witness.File, line int, format string) error {
 	p.leaked[f] = true
 	role, sure := p.holder(f)
 	if !sure && p.ctx.Err() != nil {

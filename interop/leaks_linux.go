@@ -20,7 +20,7 @@ type leak struct {
 // held is a number of a process.
 type held struct{ pid, number int }
 
-// judgeLeaks convicts numbers that hold a file of the case and that the peer
+// judgeLeaks reports numbers that hold a file of the case and that the peer
 // neither was given nor reported. After its end, it may hold nothing. The error is that
 // the run was cut short while it waited for a garbage collector.
 func (p *play) judgeLeaks(role scenario.Role, line int, ended bool) error {
@@ -40,8 +40,8 @@ func (p *play) judgeLeaks(role scenario.Role, line int, ended bool) error {
 			continue
 		}
 		for i, l := range leaks {
-			// One conviction a number; after the end it is not convicted again.
-			p.convicted[l.held] = true
+			// Each number is reported once, and not again after the end.
+			p.reported[l.held] = true
 			if l.file == senderPidfd {
 				p.spent = true // it would be found in the next case again
 			} else {
@@ -108,7 +108,7 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool) (leaks []leak,
 	for _, n := range numbers {
 		// A number that is a later case's can hold a file of this one meanwhile. There are
 		// hundreds: they are looked at once.
-		if known[n] || sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.convicted[held{table, n}] {
+		if known[n] || sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.reported[held{table, n}] {
 			continue
 		}
 		id, err := witness.Identify(table, n)

@@ -19,25 +19,25 @@ import (
 // A play is a case being played.
 type play struct {
 	*session
-	k         *kit
-	sides     map[scenario.Role]*side
-	bound     map[scenario.Role]map[string]int // received numbers by the names of their files
-	given     map[scenario.Role][]int          // the case's numbers in the peer
-	asked     map[scenario.Role]string         // the verb of what is not answered yet
-	said      map[scenario.Role]string         // the last command
-	made      []*witness.File                  // what the runner's sides have made in the case
-	result    scenario.Result
-	limits    map[*side]unix.Rlimit           // the peers' own, while they have another
-	convicted map[held]bool                   // leaks that are found already
-	states    map[*witness.File]witness.State // how the files were when somebody could last have changed them rightly
-	leaked    map[*witness.File]bool          // and of which files
-	changed   map[*witness.File]changer       // who has changed the state of a file, and should not have
-	both      bool                            // whether both were at work since the states were noted
-	early     map[scenario.Role]early         // answers that came before their lines did
-	dead      map[scenario.Role]bool          // whom the runner has killed
-	receives  map[scenario.Role]bool          // who was told to receive
-	over      bool                            // the transcript has ended
-	spent     bool                            // a side is not what it was: the session is over after this case
+	k        *kit
+	sides    map[scenario.Role]*side
+	bound    map[scenario.Role]map[string]int // received numbers by the names of their files
+	given    map[scenario.Role][]int          // the case's numbers in the peer
+	asked    map[scenario.Role]string         // the verb of what is not answered yet
+	said     map[scenario.Role]string         // the last command
+	made     []*witness.File                  // what the runner's sides have made in the case
+	result   scenario.Result
+	limits   map[*side]unix.Rlimit           // the peers' own, while they have another
+	reported map[held]bool                   // leaks that are found already
+	states   map[*witness.File]witness.State // how the files were when somebody could last have changed them rightly
+	leaked   map[*witness.File]bool          // and of which files
+	changed  map[*witness.File]changer       // who has changed the state of a file, and should not have
+	both     bool                            // whether both were at work since the states were noted
+	early    map[scenario.Role]early         // answers that came before their lines did
+	dead     map[scenario.Role]bool          // whom the runner has killed
+	receives map[scenario.Role]bool          // who was told to receive
+	over     bool                            // the transcript has ended
+	spent    bool                            // a side is not what it was: the session is over after this case
 }
 
 // errAbort ends a case whose finding is made.
@@ -46,21 +46,21 @@ var errAbort = errors.New("the case is decided")
 // play plays one case. An error means that the session is over.
 func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 	p := &play{
-		session:   s,
-		k:         k,
-		sides:     map[scenario.Role]*side{},
-		bound:     map[scenario.Role]map[string]int{scenario.RoleA: {}, scenario.RoleB: {}},
-		given:     map[scenario.Role][]int{},
-		asked:     map[scenario.Role]string{},
-		said:      map[scenario.Role]string{},
-		limits:    map[*side]unix.Rlimit{},
-		convicted: map[held]bool{},
-		leaked:    map[*witness.File]bool{},
-		changed:   map[*witness.File]changer{},
-		receives:  map[scenario.Role]bool{},
-		early:     map[scenario.Role]early{},
-		dead:      map[scenario.Role]bool{},
-		result:    scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, Judged: map[string]bool{}},
+		session:  s,
+		k:        k,
+		sides:    map[scenario.Role]*side{},
+		bound:    map[scenario.Role]map[string]int{scenario.RoleA: {}, scenario.RoleB: {}},
+		given:    map[scenario.Role][]int{},
+		asked:    map[scenario.Role]string{},
+		said:     map[scenario.Role]string{},
+		limits:   map[*side]unix.Rlimit{},
+		reported: map[held]bool{},
+		leaked:   map[*witness.File]bool{},
+		changed:  map[*witness.File]changer{},
+		receives: map[scenario.Role]bool{},
+		early:    map[scenario.Role]early{},
+		dead:     map[scenario.Role]bool{},
+		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, Judged: map[string]bool{}},
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		p.sides[role] = s.side[s.seat(first, k.c, role)]
@@ -99,7 +99,7 @@ func (p *play) run() error {
 	}
 	dir, err := p.enterDir()
 	if dir != "" {
-		defer p.area.removeCase(p.ctx, dir)
+		defer p.folder.removeCase(p.ctx, dir)
 	}
 	if err == nil {
 		err = p.steps()
@@ -144,7 +144,7 @@ func (p *play) enterDir() (dir string, err error) {
 	if !p.k.c.Scenario.UsesPaths() {
 		return "", nil
 	}
-	if dir, err = p.area.caseDir(p.k.c.Scenario); err != nil {
+	if dir, err = p.folder.caseDir(p.k.c.Scenario); err != nil {
 		return "", p.notRun("%v", err)
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
@@ -282,7 +282,7 @@ func (p *play) number(st scenario.Step) (string, error) {
 	if err != nil || !p.k.c.Scenario.RunnerPlays(st.Role) {
 		return text, err
 	}
-	return p.world(text)
+	return p.realNames(text)
 }
 
 func (p *play) lookup(role scenario.Role, name string) (int, error) {
@@ -329,7 +329,7 @@ func (p *play) hear(st scenario.Step) error {
 		p.result.Why = p.k.c.Peer(st.Role).Name + ": answered unsupported"
 		return errAbort
 	}
-	a = p.unworld(a)
+	a = p.symbolicNames(a)
 	got, numbers, err := contract.ParseAnswer(verb, a)
 	p.received(st.Role, st.Line, numbers)
 	if err != nil {
@@ -429,7 +429,7 @@ func (p *play) refuted(st scenario.Step) (next scenario.Step, wrong bool) {
 			continue
 		}
 		next = p.k.c.Scenario.Steps[i]
-		got, _, err := contract.ParseAnswer(p.asked[role], p.unworld(e.text))
+		got, _, err := contract.ParseAnswer(p.asked[role], p.symbolicNames(e.text))
 		if e.err != nil || err != nil {
 			return next, true
 		}
@@ -484,7 +484,7 @@ func (p *play) received(role scenario.Role, line int, numbers []int) {
 	for _, n := range numbers {
 		id, err := witness.Identify(sd.Thread(), n)
 		if !sd.has(n) && (err == nil || witness.CannotLook(sd.Pid, err)) { // what is not open cannot be closed later
-			sd.live[n] = kept{Identity: id, known: err == nil}
+			sd.live[n] = tracked{Identity: id, known: err == nil}
 		}
 		p.bound[role][strconv.Itoa(n)] = n
 	}
@@ -550,7 +550,7 @@ func (p *play) judge(st scenario.Step, names []string, numbers []int) error {
 			continue
 		}
 		if sd.has(n) {
-			sd.live[n] = kept{file: f, Identity: f.Identity, known: true}
+			sd.live[n] = tracked{file: f, Identity: f.Identity, known: true}
 		}
 		info, err := witness.FDInfo(thread, n)
 		switch {

@@ -70,7 +70,7 @@ func (h honest) Send(m peer.Message) (int, error) {
 	return unix.SendmsgN(h.sock, m.Buffers[0], unix.UnixRights(m.FDs...), nil, 0)
 }
 
-// What a sender does under the recorder says nothing of who is to blame.
+// What a sender does under the recorder says nothing of whose doing it is.
 func TestRecordIsNoReference(t *testing.T) {
 	self := runner(t)
 	opened := 0

@@ -21,7 +21,7 @@ type Options struct {
 	Timeout  time.Duration         // for each answer; 0 is DefaultTimeout
 	Retries  int                   // how often a case is played again that is not as expected
 	FailFast bool                  // the run ends with the first case that is not as expected
-	Runner   *scenario.Peer        // to play opposite where it has to be found out who is to blame
+	Runner   *scenario.Peer        // to play opposite where it has to be found out whose doing it is
 	Recorder process.Recorder      // records a case that has failed, when it is played once more; nil records nothing
 	Done     func(scenario.Result) // called for each result, one at a time, as it comes
 }
@@ -58,14 +58,14 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]scenario.Check{}}
-	area, err := newArea(ctx)
+	folder, err := newRunFolder(ctx)
 	if err != nil {
 		return scenario.Outcome{Broken: err}
 	}
-	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, area: area, holders: &holders{}, crowd: &sync.RWMutex{}, hangs: x.Hangs, beyond: x.RunnerFails}
+	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, folder: folder, holders: &holders{}, exclusive: &sync.RWMutex{}, hangs: x.Hangs, runnerFails: x.RunnerFails}
 	r.all(cases)
 	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
-	outcome.Left = area.remove()
+	outcome.Left = folder.remove()
 	return outcome
 }
 
@@ -81,7 +81,7 @@ type run struct {
 }
 
 func (r *run) all(cases []scenario.Case) {
-	// The runner's own pairs first: they tell who is to blame in the others.
+	// The runner's own pairs first: they tell whose doing it is in the others.
 	var batches [2][][]scenario.Case
 	for _, group := range groupByPeers(cases) {
 		first, i := group[0], 1
@@ -158,7 +158,7 @@ func (r *run) judge(res *scenario.Result) {
 	r.refer(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.blame(res)
+	r.attribute(res)
 	r.learn(res)
 	r.expectations.Judge(res)
 }
@@ -185,7 +185,7 @@ func (r *run) again(res *scenario.Result) {
 }
 
 // record plays a case that has failed once more, under the recorder. That is no
-// verdict: neither it nor what is known of who is to blame changes.
+// verdict: neither it nor what is known of whose doing it is.
 func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || res.AsExpected() || len(res.Findings) == 0 {
 		return
@@ -198,7 +198,7 @@ func (r *run) record(res *scenario.Result) {
 		return // the run is cut short
 	}
 	r.mu.Lock()
-	r.blame(next)
+	r.attribute(next)
 	r.mu.Unlock()
 	r.expectations.Judge(next)
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: rules.records[scenario.RoleA].Take(), B: rules.records[scenario.RoleB].Take()}

@@ -88,7 +88,7 @@ func TestBlame(t *testing.T) {
 		{play(z, y, scenario.CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
 	} {
 		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
-		r.blame(&c.result)
+		r.attribute(&c.result)
 		r.learn(&c.result)
 		if got := c.result.Findings[0].String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", before, got, c.want)

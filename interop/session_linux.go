@@ -33,7 +33,7 @@ type kit struct {
 	states     map[*witness.File]witness.State // of the files, before a peer had them
 }
 
-func newKit(c scenario.Case, a *area) (k *kit, err error) {
+func newKit(c scenario.Case, a *runFolder) (k *kit, err error) {
 	k = &kit{c: c, socks: map[scenario.Role]int{scenario.RoleA: -1, scenario.RoleB: -1}, sock: map[scenario.Role]int{}, byIdentity: map[witness.Identity][]*witness.File{}}
 	defer func() {
 		if err != nil {
@@ -65,7 +65,7 @@ func newKit(c scenario.Case, a *area) (k *kit, err error) {
 	return k, nil
 }
 
-func (k *kit) newFile(spec scenario.FileSpec, a *area) (*witness.File, error) {
+func (k *kit) newFile(spec scenario.FileSpec, a *runFolder) (*witness.File, error) {
 	end, ok := spec.EndOf()
 	if !ok {
 		return kinds.New(spec, a.dir)
@@ -126,15 +126,15 @@ func (k *kit) take(role scenario.Role, numbers []int) {
 
 // The rules are what all sessions of a run have in common.
 type rules struct {
-	ctx     context.Context // of the run: it may be cut short
-	timeout time.Duration
-	witness *witness.Witness
-	area    *area
-	holders *holders
-	crowd   *sync.RWMutex                           // held by each case that is played, and for writing by one that wants no other
-	hangs   func(scenario.Case, scenario.Role) bool // whether it is expected that the peer does not answer
-	beyond  func(scenario.Case) string              // why nothing can be said of the peers here, or ""
-	records map[scenario.Role]*process.Record       // of the sides, if they are recorded
+	ctx         context.Context // of the run: it may be cut short
+	timeout     time.Duration
+	witness     *witness.Witness
+	folder      *runFolder
+	holders     *holders
+	exclusive   *sync.RWMutex                           // held by each case that is played, and for writing by one that wants no other
+	hangs       func(scenario.Case, scenario.Role) bool // whether it is expected that the peer does not answer
+	runnerFails func(scenario.Case) string              // why nothing can be said of the peers here, or ""
+	records     map[scenario.Role]*process.Record       // of the sides, if they are recorded
 }
 
 // A session is two running peers and the cases that they play one after the
@@ -149,10 +149,10 @@ type session struct {
 type side struct {
 	*process.Process
 	role scenario.Role
-	sock int          // of the case that is being played, or -1
-	live map[int]kept // numbers that the peer rightly has, without 0, 1 and 2
-	pool map[int]bool // those of them that no "use" has named yet: still the session's
-	std  map[int]bool // which of 0, 1 and 2 it had open when it had said hello
+	sock int             // of the case that is being played, or -1
+	live map[int]tracked // numbers that the peer rightly has, without 0, 1 and 2
+	pool map[int]bool    // those of them that no "use" has named yet: still the session's
+	std  map[int]bool    // which of 0, 1 and 2 it had open when it had said hello
 }
 
 // has tells whether the peer rightly has a number.
@@ -187,7 +187,7 @@ func newSession(cases []scenario.Case, r rules) (s *session, err error) {
 		if used > 0 && (used+need > poolNumbers || len(c.Scenario.Users)+len(first.Scenario.Users) > 0) {
 			break
 		}
-		k, err := newKit(c, r.area)
+		k, err := newKit(c, r.folder)
 		if err != nil {
 			return s, err
 		}
@@ -202,10 +202,10 @@ func newSession(cases []scenario.Case, r rules) (s *session, err error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.Peer(role).Name, err)
 		}
-		sd := &side{Process: proc, role: role, sock: -1, live: map[int]kept{}, pool: map[int]bool{}, std: map[int]bool{}}
+		sd := &side{Process: proc, role: role, sock: -1, live: map[int]tracked{}, pool: map[int]bool{}, std: map[int]bool{}}
 		s.side[role] = sd
 		for _, n := range proc.Numbers {
-			sd.live[n], sd.pool[n] = kept{}, true
+			sd.live[n], sd.pool[n] = tracked{}, true
 		}
 		// To start takes longer than to answer.
 		hello, err := proc.Greet(r.ctx, max(r.timeout, process.DefaultTimeout))
@@ -229,7 +229,7 @@ func newSession(cases []scenario.Case, r rules) (s *session, err error) {
 			k.take(role, s.side[seat].Numbers[at[seat]:at[seat]+size])
 			for _, f := range slices.Concat(k.ends, k.files) {
 				if f.Owner == role {
-					s.side[seat].live[f.Number] = kept{file: f, Identity: f.Identity, known: true}
+					s.side[seat].live[f.Number] = tracked{file: f, Identity: f.Identity, known: true}
 				}
 			}
 			at[seat] += size
@@ -285,13 +285,13 @@ func playAll(cases []scenario.Case, r rules, done func(scenario.Result)) {
 		why := c.Unplayable()
 		if why == "" {
 			var err error
-			if why, err = kinds.Lacks(c.Scenario, r.area.dir); err != nil {
+			if why, err = kinds.Lacks(c.Scenario, r.folder.dir); err != nil {
 				done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.NotRun, Why: err.Error()})
 				continue
 			}
 		}
-		if why == "" && r.beyond != nil {
-			why = r.beyond(c)
+		if why == "" && r.runnerFails != nil {
+			why = r.runnerFails(c)
 		}
 		if why != "" {
 			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.Unsupported, Why: why})
@@ -339,11 +339,11 @@ func (s *session) playUndisturbed(k *kit, first scenario.Case) (scenario.Result,
 	// that sends; root may have any number. Another scenario can start a peer as the same
 	// user.
 	if k.c.Scenario.Limits() && os.Getuid() != 0 || len(k.c.Scenario.Users) > 0 {
-		s.crowd.Lock()
-		defer s.crowd.Unlock()
+		s.exclusive.Lock()
+		defer s.exclusive.Unlock()
 	} else {
-		s.crowd.RLock()
-		defer s.crowd.RUnlock()
+		s.exclusive.RLock()
+		defer s.exclusive.RUnlock()
 	}
 	if s.inside() {
 		process.Starting.RLock()

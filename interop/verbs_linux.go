@@ -160,7 +160,7 @@ func (p *play) verbEOF(st scenario.Step) error {
 			}
 			continue
 		case n == 0 || fds[0].Revents&unix.POLLHUP == 0:
-			return p.convictHolder(f, st.Line, "%s is still open somewhere")
+			return p.reportHolder(f, st.Line, "%s is still open somewhere")
 		}
 		return nil
 	}
@@ -405,7 +405,7 @@ func (p *play) verbUnreported(st scenario.Step) error {
 		p.find(scenario.CheckLeak, role, st.Line, "%s is open %d times without that it was told, not once", st.Act.Name, len(found))
 		return errAbort
 	}
-	sd.live[found[0]] = kept{file: f, Identity: f.Identity, known: true}
+	sd.live[found[0]] = tracked{file: f, Identity: f.Identity, known: true}
 	p.bound[role][st.Act.Name] = found[0]
 	return nil
 }

@@ -19,20 +19,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An area is the folder of a run for whatever has a name. Its lock ends with the
+// A runFolder is the folder of a run for whatever has a name. Its lock ends with the
 // process, whoever may reap that and whatever its number is elsewhere, so that the
 // next run knows a folder that nobody will remove any more.
-type area struct {
+type runFolder struct {
 	dir  string
 	lock *os.File // nil where folders have none
 	next atomic.Int64
 }
 
-var areaForm = regexp.MustCompile(`^scm-interop-[0-9]+-[0-9]+$`)
+var runFolderForm = regexp.MustCompile(`^scm-interop-[0-9]+-[0-9]+$`)
 
-// newArea makes the folder. Its name is for every working folder, and for a line of the
+// newRunFolder makes the folder. Its name is for every working folder, and for a line of the
 // runner's own sides. The end of ctx cuts short that it removes what others have left.
-func newArea(ctx context.Context) (*area, error) {
+func newRunFolder(ctx context.Context) (*runFolder, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func newArea(ctx context.Context) (*area, error) {
 			_ = os.Remove(dir)
 			return nil, err
 		}
-		return &area{dir: dir, lock: lock}, nil
+		return &runFolder{dir: dir, lock: lock}, nil
 	}
 }
 
@@ -95,7 +95,7 @@ func sweep(ctx context.Context, temp string) {
 	defer stop()
 	names, _ := filepath.Glob(filepath.Join(temp, "scm-interop-*")) // the pattern is right
 	for _, name := range names {
-		if !areaForm.MatchString(filepath.Base(name)) || ctx.Err() != nil {
+		if !runFolderForm.MatchString(filepath.Base(name)) || ctx.Err() != nil {
 			continue
 		}
 		lock, err := lockFolder(name)
@@ -175,7 +175,7 @@ func removeTree(ctx context.Context, dir int, name string, depth int) error {
 
 // caseDir is a new folder. Anybody may make use of it where a side of the scenario plays
 // as another user.
-func (a *area) caseDir(s *scenario.Scenario) (string, error) {
+func (a *runFolder) caseDir(s *scenario.Scenario) (string, error) {
 	dir := filepath.Join(a.dir, strconv.FormatInt(a.next.Add(1), 10))
 	mode := os.FileMode(0o700)
 	if len(s.Users) > 0 || slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Command.Verb == "setuid" }) {
@@ -188,7 +188,7 @@ func (a *area) caseDir(s *scenario.Scenario) (string, error) {
 }
 
 // removeCase removes the folder of a case. What is left is the run's to remove.
-func (a *area) removeCase(ctx context.Context, dir string) {
+func (a *runFolder) removeCase(ctx context.Context, dir string) {
 	ctx, stop := context.WithTimeout(ctx, caseTime)
 	defer stop()
 	_ = removeTree(ctx, unix.AT_FDCWD, dir, 0)
@@ -196,7 +196,7 @@ func (a *area) removeCase(ctx context.Context, dir string) {
 
 // remove removes the folder. The error is that something of it is left, which a next run
 // tries to remove.
-func (a *area) remove() error {
+func (a *runFolder) remove() error {
 	ctx, stop := context.WithTimeout(context.Background(), sweepTime)
 	defer stop()
 	err := removeTree(ctx, unix.AT_FDCWD, a.dir, 0)

@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// A transcript calls some things by names that are not the world's: the processes
+// A transcript has symbolic names of some things: the processes
 // A and B, and abstract sockets, of which there is one set for the whole machine.
 var (
 	credsOf = regexp.MustCompile(`\bcreds\(([AB])\)`)
@@ -21,14 +21,14 @@ var (
 
 const abstract = "abstract:"
 
-// world puts the world's names in the place of a transcript's.
-func (p *play) world(text string) (string, error) {
+// realNames puts the real names of this case in the place of a transcript's.
+func (p *play) realNames(text string) (string, error) {
 	text = strings.ReplaceAll(text, abstract, abstract+p.prefix())
 	return p.persons(text)
 }
 
-// unworld puts a transcript's names for sockets in the place of the world's.
-func (p *play) unworld(answer string) string {
+// symbolicNames puts a transcript's names for sockets in the place of the real ones.
+func (p *play) symbolicNames(answer string) string {
 	return strings.ReplaceAll(answer, abstract+p.prefix(), abstract)
 }
 

@@ -88,15 +88,15 @@ func (p *play) findOwn(role scenario.Role, line int, format string, args ...any)
 	p.add(scenario.Finding{Check: scenario.CheckFile, Peer: p.k.c.Peer(role).Name, Line: line, Text: fmt.Sprintf(format, args...), Own: !p.both})
 }
 
-// kept is what is to be at a number of a peer's until it is told to close it.
-type kept struct {
+// tracked is what is to be at a number of a peer's until it is told to close it.
+type tracked struct {
 	witness.Identity
 	known bool          // nobody could look before that is so
 	file  *witness.File // whose open file description it is, if that is known
 }
 
 // stays tells whether that is still what the number is in a thread.
-func (k kept) stays(thread, n int) bool {
+func (k tracked) stays(thread, n int) bool {
 	if !k.known {
 		return true
 	}
@@ -148,7 +148,7 @@ func (p *play) judgeHeld(role scenario.Role, line int, ended bool) {
 		if is, ok := sd.live[n]; ok && (ended || !sd.pool[n]) && !is.stays(thread, n) {
 			p.findOwn(role, line, "%d is another file now, and nobody asked for that", n)
 			p.spent = true // who knows what else it has done that to
-			sd.live[n] = kept{}
+			sd.live[n] = tracked{}
 		}
 	}
 }

@@ -40,15 +40,15 @@ func (r *run) refer(res *scenario.Result) {
 		playAll([]scenario.Case{next}, r.rules, func(reference scenario.Result) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.blame(&reference)
+			r.attribute(&reference)
 			r.learn(&reference)
 		})
 	}
 }
 
-// blame gives what one peer was found to do to the other, if that one gets the same
+// attribute gives what one peer was found to do to the other, if that one gets the same
 // scenario wrong with the runner too. The runner itself is never wrong.
-func (r *run) blame(res *scenario.Result) {
+func (r *run) attribute(res *scenario.Result) {
 	c := res.Case
 	if c.A == c.B {
 		return
