@@ -184,8 +184,8 @@ func (r *run) again(res *scenario.Result) {
 	}
 }
 
-// record plays a case that has failed once more, under the recorder. That is no
-// verdict: neither it nor what is known of whose doing it is.
+// record plays a case that has failed once more, under the recorder. The verdict and what
+// is known of the peers stay.
 func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || res.AsExpected() || len(res.Findings) == 0 {
 		return
