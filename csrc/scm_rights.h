@@ -14,7 +14,8 @@
  * __tsan_acquire after the receive.
  *
  * On Linux no function is a cancellation point: a thread that waits in one goes
- * on waiting after pthread_cancel, and is cancelled behind it. On other systems
+ * on waiting after pthread_cancel, and is cancelled behind it (with musl, a call
+ * with SO_RCVTIMEO or SO_SNDTIMEO ends with EINTR). On other systems
  * the wait is one, and only the wait. Asynchronous cancellation, and a signal
  * handler that does not return (siglongjmp, pthread_exit), lose what the
  * interrupted call has received.

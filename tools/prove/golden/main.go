@@ -197,6 +197,11 @@ func (t target) run(write bool) (text []byte, calls int, how string, err error) 
 // Prove looks at the targets of the architectures, or at all. If write is true what C says is
 // stored.
 func Prove(write bool, archs []string) error {
+	for _, arch := range archs {
+		if !slices.ContainsFunc(machines.All(), func(t machines.Target) bool { return t.Arch == arch }) {
+			return fmt.Errorf("%s is the architecture of no target", arch)
+		}
+	}
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
