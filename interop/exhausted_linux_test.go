@@ -13,14 +13,11 @@ import (
 // A file that cannot be made for lack of room is no property of this system: the case
 // is not run, and the next one tries again.
 func TestExhaustedIsNotUnsupported(t *testing.T) {
-	make := kinds.Makers["file"]
-	defer func() { kinds.Makers["file"] = make }()
 	self := runner(t)
 	s := mustParse(t, rule+"on stream\nfiles a=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
 	list := []scenario.Case{onStream(s, self, self)}
 	for _, errno := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS, unix.ENODEV} {
-		kinds.Lacking.Delete("file")
-		kinds.Makers["file"] = func(string) (int, int, error) { return -1, -1, errno }
+		restore := kinds.Substitute("file", errno)
 		want := scenario.NotRun
 		if errno == unix.ENODEV {
 			want = scenario.Unsupported
@@ -30,8 +27,8 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 				t.Errorf("%v: %s: %s%v", errno, r.Verdict, r.Why, r.Findings)
 			}
 		}
+		restore()
 	}
-	kinds.Lacking.Delete("file")
 }
 
 // Nor is it what the kernel answers to a call of the runner's side.

@@ -21,8 +21,8 @@ var AnswerForms = map[string]answerForm{
 	"end":   {},
 }
 
-// ParseAnswer reads the answer to a command, as the contract has it. It returns
-// the numbers that it names even if something is wrong with it.
+// ParseAnswer reads the answer to a command. If it returns an error, it still returns the
+// descriptors that the answer names.
 func ParseAnswer(verb, answer string) (got Line, numbers []int, err error) {
 	if got, err = ParseLine(answer); err != nil {
 		return got, nil, err
@@ -106,11 +106,11 @@ func answerNumbers(items []string) (numbers []int, err error) {
 	return numbers, err
 }
 
-// NumberFields are the fields of an answer that hold new numbers, in the order in
-// which they are told.
+// NumberFields are the fields of an answer that hold new descriptors, in the order in which
+// they are told.
 var NumberFields = []string{"fds", "fd", "pidfd"}
 
-// FormOf is what the answer to a command looks like.
+// FormOf returns what the answer to a command looks like.
 func FormOf(verb string) (answerForm, bool) {
 	if form, ok := Forms[verb]; ok {
 		return answerForm{may: form.Gives}, true

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrnoName turns 90 into EMSGSIZE, and an errno of two names into one of them.
+// ErrnoName returns the name of an errno: EMSGSIZE for 90, and one of the two names where
+// an errno has two.
 func ErrnoName(word string) string {
 	if n, err := strconv.Atoi(word); err == nil {
 		if name := unix.ErrnoName(unix.Errno(n)); name != "" {

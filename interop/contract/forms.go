@@ -6,35 +6,35 @@ import (
 	"strings"
 )
 
-// A Form is what a call takes, and what its answer has.
+// A Form is what a call takes, and what its answer gives.
 type Form struct {
 	Takes, Gives []string
 	any          bool // it takes other fields too: the names of options
 }
 
-// Word tells whether the call takes the field.
+// Word reports whether the call takes the field.
 func (f Form) Word(key string) bool { return f.any || slices.Contains(f.Takes, key) }
 
 func form(takes, gives string) Form {
 	return Form{Takes: strings.Fields(takes), Gives: strings.Fields(gives)}
 }
 
-// OwnFiles are the files outside of the case's folder that may be opened: the actor's own,
-// in /proc.
+// OwnFiles are the files outside the folder of the case that the reference may open: its
+// own, in /proc.
 var OwnFiles = []string{"/proc/self/auxv", "/proc/self/comm", "/proc/self/status"}
 
 // Above is the folder above one that was received. Nothing but open takes it.
 const Above = ".."
 
-// Beneath tells whether a path leads into the folder that it is relative to, and not out
-// of it, where there are no symbolic links.
+// Beneath reports whether a path stays in the folder to which it is relative, if no part of
+// it is a symbolic link.
 func Beneath(path string) bool {
 	parts := strings.Split(path, "/")
 	return !slices.Contains(parts, "") && !slices.Contains(parts, "..")
 }
 
-// Check tells what is wrong with the paths of a call: scenarios of others are played too,
-// and leave the user's files alone.
+// Check returns an error if a path of a call leaves the folder of the case: a catalogue may
+// be a stranger's, and the user's files are not its business.
 func Check(verb string, fields map[string]string) error {
 	for _, key := range []string{"path", "to", "name"} {
 		path, ok := fields[key]
@@ -49,7 +49,8 @@ func Check(verb string, fields map[string]string) error {
 	return nil
 }
 
-// Forms are the calls, by their names.
+// Forms are the calls that the reference makes, by their names: what each takes, and what
+// its answer has.
 var Forms = map[string]Form{
 	// Messages.
 	"sendmsg":  form("sock payload at control controllen flags name", "n"),

@@ -20,7 +20,7 @@ var (
 	roomForm    = regexp.MustCompile(`^(\*|0|[1-9][0-9]*),(\*|0|[1-9][0-9]*)$`)
 )
 
-// Hello is a peer's answer to hello, which is the same whenever it is asked.
+// A Hello is a peer's answer to hello. It is the same whenever it is asked.
 type Hello struct {
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`
@@ -30,11 +30,14 @@ type Hello struct {
 	GC      bool     `json:"gc,omitempty"`
 }
 
+// Offers reports whether can= has the word.
 func (h Hello) Offers(what string) bool { return slices.Contains(h.Can, what) }
 
-// Same tells whether a peer says of itself what it said before.
+// Same reports whether two answers to hello are the same.
 func (h Hello) Same(before Hello) bool { return reflect.DeepEqual(h, before) }
 
+// ParseHello reads an answer to hello. It returns an error if a field is unknown or
+// malformed.
 func ParseHello(answer string) (h Hello, err error) {
 	l, err := ParseLine(answer)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 // MaxLine is the longest line that the contract allows, without its newline.
 const MaxLine = 16 << 10
 
-// A Line is a command or an answer, split into words: the first one, the
-// fields, and words without a "=".
+// A Line is a command or an answer in words: the verb, the fields KEY=VALUE, and the other
+// words.
 type Line struct {
 	Verb   string
 	Fields map[string]string
@@ -18,6 +18,8 @@ type Line struct {
 	text   string // of "err lib TEXT"
 }
 
+// ParseLine splits a command or an answer. It returns an error if a field is there twice,
+// or two spaces follow each other.
 func ParseLine(s string) (Line, error) {
 	l := Line{Fields: map[string]string{}}
 	parts := strings.Split(s, " ")
@@ -46,7 +48,7 @@ func ParseLine(s string) (Line, error) {
 	return l, nil
 }
 
-// List splits a comma-separated field; "-" and "" are empty.
+// List splits a field at its commas. "-" and "" are empty.
 func (l Line) List(key string) []string {
 	v := l.Fields[key]
 	if v == "" || v == "-" {
@@ -55,6 +57,7 @@ func (l Line) List(key string) []string {
 	return strings.Split(v, ",")
 }
 
+// Has reports whether the line has the word.
 func (l Line) Has(word string) bool {
 	for _, w := range l.Words {
 		if w == word {
@@ -64,7 +67,7 @@ func (l Line) Has(word string) bool {
 	return false
 }
 
-// Printable tells whether an answer is text at all.
+// Printable reports whether s is a line of printable ASCII, and not empty.
 func Printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -74,7 +77,7 @@ func Printable(s string) bool {
 	return s != ""
 }
 
-// Quote shows what a peer said, whatever it is, in one line of bounded length.
+// Quote returns the beginning of what a peer said, in quotes, in one line, whatever it is.
 func Quote(s string) string {
 	const most = 200
 	if len(s) > most {
@@ -83,7 +86,7 @@ func Quote(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// Brief is the beginning of a word that a peer said.
+// Brief returns the beginning of a peer's word, for a message.
 func Brief(word string) string {
 	if len(word) > longestWord {
 		return word[:longestWord] + "…"

@@ -64,7 +64,7 @@ func listens(fd int) error {
 	return unix.Listen(fd, 8)
 }
 
-var Makers = map[string]maker{
+var makers = map[string]maker{
 	"file":   named(unix.O_RDWR),
 	"rdonly": named(unix.O_RDONLY),
 	"append": named(unix.O_RDWR | unix.O_APPEND),
@@ -239,18 +239,18 @@ func tryOption(name string) error {
 	return nil
 }
 
-// Lacking remembers which kinds this system cannot make, and why.
-var Lacking sync.Map
+// lacking remembers which kinds this system cannot make, and why.
+var lacking sync.Map
 
-// Exhausted tells whether an error says that there is no room at the moment, and not
-// that the system does not have what was asked for.
+// Exhausted reports whether err says that there is no room at the moment, and not that the
+// system lacks what was asked for.
 func Exhausted(err error) bool {
 	return slices.ContainsFunc([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS},
 		func(errno unix.Errno) bool { return errors.Is(err, errno) })
 }
 
-// Lacks tells what the scenario needs and this system does not have, or "". What it
-// makes to see that is made in the folder. The error is that there was no room for it.
+// Lacks returns what the scenario needs and this system does not have, or "". To find out
+// it makes files in dir. It returns an error if there was no room for that.
 func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 	if (len(s.Users) > 0 || slices.Contains(s.Needs, "root")) && os.Geteuid() != 0 {
 		return "it needs root", nil
@@ -271,7 +271,7 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 		if _, isEnd := f.EndOf(); isEnd {
 			continue
 		}
-		why, known := Lacking.Load(f.Kind)
+		why, known := lacking.Load(f.Kind)
 		if !known {
 			why = ""
 			made, err := New(f, dir)
@@ -282,7 +282,7 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 			if err != nil {
 				why = errors.Unwrap(err).Error()
 			}
-			Lacking.Store(f.Kind, why)
+			lacking.Store(f.Kind, why)
 		}
 		if why != "" {
 			return fmt.Sprintf("this system has no %s: %s", f.Kind, why), nil
@@ -294,9 +294,10 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 // fileSize is the length of the content of kind "file": byte i is i mod 251.
 const fileSize = 4096
 
+// New makes a file of a case. What needs a name for a while has it in dir.
 func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	f = &witness.File{FileSpec: spec, Own: -1, Other: -1}
-	own, other, err := Makers[spec.Kind](dir)
+	own, other, err := makers[spec.Kind](dir)
 	if err == nil {
 		f.Own, f.Other = own, other
 		f.Identity, err = witness.Identify(os.Getpid(), f.Own)
@@ -334,4 +335,15 @@ func spareName(dir string) (string, error) {
 	}
 	defer f.Close()
 	return f.Name(), os.Remove(f.Name())
+}
+
+// Substitute makes New return err for a kind until restore is called, for a test.
+func Substitute(kind string, err error) (restore func()) {
+	old := makers[kind]
+	lacking.Delete(kind)
+	makers[kind] = func(string) (int, int, error) { return -1, -1, err }
+	return func() {
+		lacking.Delete(kind)
+		makers[kind] = old
+	}
 }

@@ -57,8 +57,8 @@ const Grace = time.Second
 // stopped, and whatever it waited for came meanwhile.
 const stopped = 100 * time.Millisecond
 
-// Start starts the peer as a user, if one is told, with the numbers of pool, which
-// stay the caller's, and under a recorder, if there is a record to fill.
+// Start starts the peer as a user, if one is given, and under a recorder, if rec is not
+// nil. The peer has duplicates of the descriptors in pool, which stay the caller's.
 func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
 	switch {
 	case p.Serve != nil:
@@ -221,8 +221,7 @@ func startInside(p *scenario.Peer, pool []int) (*Process, error) {
 	return proc, nil
 }
 
-// Kill ends a program that is not reaped yet, with all of its group, which it may
-// have left itself.
+// Kill kills a peer that is not reaped yet, and its process group, which it may have left.
 func (proc *Process) Kill() {
 	if proc.Pid != os.Getpid() {
 		_ = unix.Kill(-proc.Pid, unix.SIGKILL) // one that has ended is what is wanted
@@ -276,8 +275,8 @@ func (proc *Process) listen(out io.Reader) {
 	}()
 }
 
-// Say writes a command. Nothing may have been answered before. A pipe that its reader
-// has made small, or filled, would keep the runner waiting for ever.
+// Say writes a command. The peer may not have answered before. The wait has a limit: a peer
+// can fill its pipe, or make it small.
 func (proc *Process) Say(ctx context.Context, command string, timeout time.Duration) error {
 	select {
 	case a, ok := <-proc.Answers:
@@ -353,6 +352,7 @@ func (a answer) read(ok bool) (string, error) {
 	return a.text, nil
 }
 
+// Ask writes a command and returns the answer.
 func (proc *Process) Ask(ctx context.Context, command string, timeout time.Duration) (string, error) {
 	if err := proc.Say(ctx, command, timeout); err != nil {
 		return "", err
@@ -360,8 +360,8 @@ func (proc *Process) Ask(ctx context.Context, command string, timeout time.Durat
 	return proc.Hear(ctx, timeout)
 }
 
-// Greet says hello, and then a word that nobody could know, so that "unsupported"
-// can be believed later.
+// Greet says hello, and then a word that no peer can know, so that "unsupported" can be
+// believed later.
 func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contract.Hello, err error) {
 	a, err := proc.Ask(ctx, "hello", timeout)
 	if err != nil {
@@ -380,7 +380,7 @@ func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contra
 	return h, nil
 }
 
-// Explain adds how the peer ended, and what it wrote to standard error.
+// Explain adds to err how the peer ended, and the end of its standard error.
 func (proc *Process) Explain(err error) error {
 	if !errors.Is(err, errGone) && !errors.Is(err, ErrHang) {
 		return err
@@ -399,13 +399,13 @@ func (proc *Process) Explain(err error) error {
 	return err
 }
 
-// Close ends the peer and all of its group.
+// Close ends the peer and its process group, and returns how the peer ended.
 func (proc *Process) Close() error {
 	proc.once.Do(func() { proc.ended = proc.stop() })
 	return proc.ended
 }
 
-// ContractError is an answer in another language than the contract's.
+// A ContractError is an answer that is not in the language of the contract.
 type ContractError struct{ Text string }
 
 func (e *ContractError) Error() string { return e.Text }
@@ -433,7 +433,7 @@ func (t *tail) String() string {
 	return display.Readable(strings.TrimSpace(string(t.text)))
 }
 
-// HasRead tells whether nothing that was said to it is still to be read.
+// HasRead reports whether the peer has read all commands.
 func (proc *Process) HasRead() (bool, error) {
 	f, ok := proc.in.(*os.File)
 	if !ok {
@@ -450,7 +450,7 @@ func (proc *Process) HasRead() (bool, error) {
 	return n == 0, err
 }
 
-// Thread is the thread by whose number /proc and kcmp(2) tell what the peer has open.
+// Thread returns the thread whose descriptor table /proc and kcmp(2) show.
 func (proc *Process) Thread() int { return witness.FirstThread(proc.Pid) }
 
 // Starting is held while peers are started, and for reading while one that is

@@ -23,7 +23,7 @@ type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) err
 // MostRecorded is how many lines are kept of the record of one peer.
 const MostRecorded = 400
 
-// A Record is what a peer said to the kernel.
+// A Record is the system calls of a peer, as lines.
 type Record struct {
 	With Recorder
 
@@ -33,6 +33,7 @@ type Record struct {
 	Err     error
 }
 
+// Add appends lines, up to a limit.
 func (rec *Record) Add(lines []string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -43,7 +44,7 @@ func (rec *Record) Add(lines []string) {
 	rec.leftOut += len(lines) - n
 }
 
-// Take is the record so far.
+// Take returns the lines so far.
 func (rec *Record) Take() []string {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()

@@ -23,9 +23,8 @@ var nonsense = []string{
 	"close fds=9999",
 }
 
-// Smoke tells whether a peer is itself well, before anything is asked of its
-// library: it starts, answers what the contract alone asks for, supports nothing
-// that there is not, and ends with its input.
+// Smoke checks the peer itself, before its library: it starts, answers what the contract
+// alone asks for, says unsupported to commands that do not exist, and ends with its input.
 func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -75,12 +74,12 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	return errors.Join(wrong...)
 }
 
-// Probe starts the peer and greets it.
+// Probe starts the peer, asks it for its Hello, and ends it.
 func Probe(p *scenario.Peer, timeout time.Duration) error {
 	return ProbeContext(context.Background(), p, timeout)
 }
 
-// ProbeContext is Probe, cut short when the context is done.
+// ProbeContext is Probe, which ends early when ctx is done.
 func ProbeContext(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	Starting.Lock()
 	defer Starting.Unlock()

@@ -24,7 +24,7 @@ var actForms = map[string][]string{
 	"kill":       {"ROLE", "SIGNAL"},
 }
 
-// An Act is a line of the runner's own.
+// An Act is a step that the runner does itself.
 type Act struct {
 	Verb   string
 	Role   Role   // whom it is about, or A where it is about a file

@@ -20,8 +20,7 @@ var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
 
 var rightsForm = regexp.MustCompile(`\b(rights|pidfd)\(([^()]*)\)`)
 
-// MapNames puts what f makes of each list of names in its place, wherever the words
-// of a command have one.
+// MapNames replaces each list of names in a command by what f returns for it.
 func MapNames(text string, f func(names []string) ([]string, error)) (string, error) {
 	words := strings.Split(text, " ")
 	_, call := contract.Forms[words[0]]

@@ -23,6 +23,7 @@ func (c Case) Name() string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name, c.B.Name}, "/")
 }
 
+// Peer returns the peer in this role.
 func (c Case) Peer(role Role) *Peer {
 	if role == RoleA {
 		return c.A
@@ -35,12 +36,12 @@ func (c Case) asSender() string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name}, "/")
 }
 
-// Standing is the case's name as the one in this role has it, whoever is opposite.
+// Standing returns the name of the case for the peer in this role, whoever is opposite.
 func (c Case) Standing(role Role) string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name}, "/")
 }
 
-// Opposite is the peer that plays with the named one.
+// Opposite returns the peer that plays with the named one.
 func (c Case) Opposite(name string) *Peer {
 	if c.A.Name == name {
 		return c.B
@@ -48,10 +49,10 @@ func (c Case) Opposite(name string) *Peer {
 	return c.A
 }
 
-// Kernel tells whether the case is about the kernel, and no peer.
+// Kernel reports whether the case is about the kernel, and no peer.
 func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 
-// OutOfReach tells why the peer in this role cannot play it, or "".
+// OutOfReach returns why the peer in this role cannot play the case, or "".
 func (c Case) OutOfReach(role Role) string {
 	p := c.Peer(role)
 	if why := p.takes(c.Scenario, role, c.Type); why != "" {
@@ -63,7 +64,7 @@ func (c Case) OutOfReach(role Role) string {
 	return ""
 }
 
-// Unplayable tells why the case is not played, or "".
+// Unplayable returns why the case cannot be played, or "".
 func (c Case) Unplayable() string {
 	if why := c.OutOfReach(RoleA); why != "" {
 		return why
@@ -71,7 +72,7 @@ func (c Case) Unplayable() string {
 	return c.OutOfReach(RoleB)
 }
 
-// A Check is what can be found wrong with a peer.
+// A Check is one thing that can be wrong with a peer.
 type Check string
 
 const (
@@ -87,7 +88,7 @@ const (
 // Checks lists them all.
 var Checks = []Check{CheckAnswer, CheckFile, CheckCloexec, CheckLeak, CheckContract, CheckCrash, CheckHang}
 
-// A Finding is one thing that is wrong, and with whom.
+// A Finding is one thing that is wrong, and at which peer.
 type Finding struct {
 	Check Check  `json:"check"`
 	Peer  string `json:"peer"`
@@ -102,7 +103,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s@%s: %s", f.Check, f.Peer, f.Text)
 }
 
-// Located is String with the line of the scenario before it, where there is one.
+// Located returns String with the line of the scenario before it, if there is one.
 func (f Finding) Located() string {
 	if f.Line == 0 {
 		return f.String()
@@ -110,7 +111,7 @@ func (f Finding) Located() string {
 	return fmt.Sprintf("line %d: %s", f.Line, f)
 }
 
-// Key is how an expectation names it.
+// Key returns CHECK@PEER, as an expectation names it.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
 // A Verdict is what came of a case.
@@ -162,8 +163,8 @@ var Verdicts = []Verdict{Pass, Fail, Expected, Fixed, Flaky, Unsupported, NotRun
 
 var hashForm = regexp.MustCompile(`^[0-9a-f]*$`)
 
-// CheckResults tells what is wrong with results that somebody else wrote: their names
-// are names, each case is there once, and what was found is about a peer that played.
+// CheckResults checks results that somebody else wrote: each name is a name, each case is
+// there once, and each finding is about a peer that plays in it.
 func CheckResults(results []Result) error {
 	seen := map[string]bool{}
 	for _, r := range results {

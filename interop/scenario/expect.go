@@ -31,7 +31,7 @@ func (e Expectation) String() string {
 	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
 }
 
-// On tells whether the expectation is about the kernel, among others.
+// On reports whether the expectation is about this kernel, alone or with others.
 func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
 
 // ParseExpectations reads a file of expected failures. Each line is
@@ -131,9 +131,10 @@ type Expectations struct {
 	Aside []Expectation // those whose peers were not built, or about another kernel or version
 }
 
-// Expect holds a list of expected failures against the whole plan, on a kernel.
-// One that names a peer which was not built, or is about another kernel or another
-// version of the peer, is set aside; one that applies to no case is an error.
+// Expect holds a list of expected failures against the whole plan, on a kernel. An
+// expectation goes to Aside if it names a peer that was not built, or is about another
+// kernel or another version of the peer. It is an error if an expectation is about no case
+// at all.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -154,8 +155,8 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 	return x, nil
 }
 
-// Selects tells whether the expectation is about the case: its pattern matches,
-// its peer plays, in one of its versions, and the check can be made there at all.
+// Selects reports whether the expectation is about the case: its pattern matches, its peer
+// plays in one of its versions, and the check can be made there.
 func (e Expectation) Selects(c Case) bool {
 	for _, role := range []Role{RoleA, RoleB} {
 		if p := c.Peer(role); p.Name == e.Peer && inVersions(e.Version, p.Hello.Version) {
@@ -178,7 +179,7 @@ func (e Expectation) concerns(c Case) bool {
 	return false
 }
 
-// For lists the expectations that are about the case.
+// For returns the expectations that are about the case.
 func (x *Expectations) For(c Case) []Expectation {
 	var list []Expectation
 	for _, e := range x.List {
@@ -189,8 +190,8 @@ func (x *Expectations) For(c Case) []Expectation {
 	return list
 }
 
-// Hangs tells whether it is expected that the peer does not answer, or, of the
-// runner, that the peer opposite gets something wrong, for which it may wait.
+// Hangs reports whether it is expected that the peer does not answer, or, for the runner,
+// that the peer opposite gives a wrong answer, so that the runner may wait for it.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
@@ -198,8 +199,8 @@ func (x *Expectations) Hangs(c Case, role Role) bool {
 	})
 }
 
-// RunnerFails tells why nothing can be said of peers in a case, or "": it is expected that
-// the runner with itself fails the scenario, so that the kernel is another one.
+// RunnerFails returns why the case shows nothing about its peers, or "": the runner is
+// expected to fail the scenario with itself, so this kernel is another one.
 func (x *Expectations) RunnerFails(c Case) string {
 	if c.Kernel() || c.A.Name == RunnerName && c.B.Name == RunnerName {
 		return ""
@@ -222,7 +223,7 @@ func senderWrong(r *Result, peer string) bool {
 	})
 }
 
-// Judge turns what was found into the verdict that the expectations make of it.
+// Judge sets the verdict of a result by what was found and what was expected.
 func (x *Expectations) Judge(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return

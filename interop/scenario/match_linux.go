@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// Match compares an answer with what is expected. It returns the names that
-// the answer's numbers are to be, or why the answer will not do.
+// Match compares an answer with the expected one. It returns the names for the answer's
+// descriptors, or why the answer is wrong.
 func (w Want) Match(got contract.Line) (names []string, why string) {
 	if got.Verb != w.Line.Verb {
 		return nil, fmt.Sprintf("not %s", w.Line.Verb)

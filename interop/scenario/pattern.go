@@ -63,7 +63,7 @@ func parseAlternatives(text string) (alts [][]string, err error) {
 
 func (p Pattern) String() string { return p.text }
 
-// Match tells whether the pattern selects the name.
+// Match reports whether the pattern selects the name.
 func (p Pattern) Match(name string) bool {
 	parts := strings.Split(name, "/")
 	for _, alt := range p.alts {

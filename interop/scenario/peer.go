@@ -40,7 +40,7 @@ func Program(name string, command ...string) *Peer {
 	return &Peer{Name: name, Command: command}
 }
 
-// InProcess is a peer that is served inside this process.
+// InProcess returns a peer that serve plays in this process.
 func InProcess(name string, serve func(in io.Reader, out io.Writer) error) *Peer {
 	return &Peer{Name: name, Serve: serve}
 }
@@ -50,7 +50,7 @@ func RunnerPeer(command ...string) *Peer {
 	return &Peer{Name: RunnerName, Command: command, kernel: Program(KernelName, command...)}
 }
 
-// Missing is a peer that there is not, and why.
+// Missing returns a peer that is not there, and why.
 func Missing(name, why string) *Peer {
 	p := &Peer{Name: name, Why: why}
 	if name == RunnerName {

@@ -77,7 +77,7 @@ type User struct {
 // twoEnded are the kinds of which the runner has the other end.
 var twoEnded = []string{"pipe-r", "pipe-w", "pair", "tcp", "pty-slave"}
 
-// EndOf is the file that this one is the other end of: b=end:a.
+// EndOf returns the file of which this one is the other end: b=end:a.
 func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
 // A Role is a side of a case: A, B, or R, the runner.
@@ -111,6 +111,7 @@ type Step struct {
 	Line    int           // in the transcript
 }
 
+// Async returns "&" for a step that is not waited for.
 func Async(st Step) string {
 	if st.Async {
 		return "&"

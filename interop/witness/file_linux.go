@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is a file of one case: made fresh for it, so that who holds it can
-// only have it from this case.
+// A File is a file of one case. It is made for that case alone, so who has it can only have
+// it from there.
 type File struct {
 	scenario.FileSpec
 	Identity
@@ -55,15 +55,18 @@ func (f *File) unique() bool {
 	return false
 }
 
+// Drop closes the runner's descriptor of the file, and keeps that of its other end.
 func (f *File) Drop() {
 	CloseNumber(&f.Own)
 }
 
+// Close closes the runner's descriptors of the file.
 func (f *File) Close() {
 	f.Drop()
 	CloseNumber(&f.Other)
 }
 
+// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1.
 func CloseNumber(fd *int) {
 	if *fd >= 0 {
 		Forking.RLock()

@@ -11,9 +11,9 @@ import (
 // Linux's own log is not from the instant 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
-// ThisKernel tells which of Kernels this is; an unknown one is held to what Linux
-// does. The log is asked for, of which gVisor shows the beginning to everybody: the
-// name of a release is whatever its builder made it.
+// ThisKernel returns which of Kernels this is: Linux, unless it says that it is another.
+// gVisor shows the beginning of its log to everybody; the name of a release is whatever its
+// builder chose.
 func ThisKernel() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)

@@ -2,8 +2,8 @@ package witness
 
 import "golang.org/x/sys/unix"
 
-// A State is what all who have an open file description share, and nobody who
-// passes it is to change.
+// A State is the offset and the status flags of an open file description, which a peer must
+// not change.
 type State struct {
 	Flags  int   // of changeable
 	Offset int64 // -1 where there is none
@@ -12,7 +12,8 @@ type State struct {
 // changeable are the status flags that fcntl(2) can change.
 const changeable = unix.O_APPEND | unix.O_ASYNC | unix.O_DIRECT | unix.O_NOATIME | unix.O_NONBLOCK
 
-// StateOf looks at the runner's own copy. There is none of a file that was dropped.
+// StateOf returns the state of a file, by the runner's own descriptor; ok is false if that
+// was dropped.
 func StateOf(f *File) (s State, ok bool) {
 	if f.Own < 0 {
 		return s, false

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tables are the threads of a process by whose numbers it has all that it has open:
-// the first that has not ended, and those that share no table with it.
+// Tables returns one thread for each descriptor table of a process: the first that has not
+// ended, and those that share no table with it.
 func Tables(pid int) ([]int, error) {
 	threads, err := numbersIn(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
@@ -34,8 +34,9 @@ func Tables(pid int) ([]int, error) {
 	return all, nil
 }
 
-// FirstThread is the first thread of a process that has not ended. A process whose first
-// thread has called pthread_exit lives on, and /proc/PID then shows no descriptors.
+// FirstThread returns the first thread of a process that has not ended. If the first of all
+// has called pthread_exit, /proc/PID shows no descriptors, and another thread has to be
+// asked.
 func FirstThread(pid int) int {
 	if pid == os.Getpid() || !threadEnded(pid, pid) {
 		return pid
@@ -62,7 +63,7 @@ func threadEnded(pid, tid int) bool {
 	return bytes.HasPrefix(text[bytes.LastIndexByte(text, ')')+1:], []byte(" Z"))
 }
 
-// Sleeps tells whether no thread of a process ran between two looks.
+// Sleeps reports whether no thread of a process ran between two looks.
 func Sleeps(pid int) (bool, error) {
 	first, asleep, err := switches(pid)
 	if err != nil || !asleep {
@@ -108,9 +109,9 @@ func switches(pid int) (count int, asleep bool, err error) {
 	return count + len(tasks), asleep, nil
 }
 
-// Waiter is the thread of a process that is in a call on the socket, or the first that
-// has not ended, which is the one that calls in the runner's own sides: not every kernel
-// tells.
+// Waiter returns the thread of a process that is in a call on the socket. Not every kernel
+// tells; it is then the first thread that has not ended, which makes the calls of the
+// reference.
 func Waiter(pid, sock int) int {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
@@ -140,9 +141,9 @@ var messageCalls = map[int]bool{
 	unix.SYS_SENDMSG: true, unix.SYS_SENDMMSG: true, unix.SYS_SENDTO: true, unix.SYS_WRITE: true, unix.SYS_WRITEV: true,
 }
 
-// CannotLook tells whether an error is that the runner may not look at a process, which
-// may be one that is not dumpable, and not that there is nothing to see. Where /proc is
-// mounted with hidepid, such a process seems to be none.
+// CannotLook reports whether err means that the kernel does not let the runner look at the
+// process (one that is not dumpable), and not that the process is gone. Where /proc is
+// mounted with hidepid, such a process looks as if it were gone.
 func CannotLook(pid int, err error) bool {
 	if UnlessGone(err) != nil {
 		return true
@@ -154,7 +155,7 @@ func CannotLook(pid int, err error) bool {
 	return err != nil && unix.Kill(pid, 0) == nil
 }
 
-// UnlessGone is an error that is not the end of what was looked at.
+// UnlessGone returns err, or nil if err means that the process or descriptor is gone.
 func UnlessGone(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return nil
@@ -162,7 +163,7 @@ func UnlessGone(err error) error {
 	return err
 }
 
-// Owner tells the effective user and group of a process.
+// Owner returns the effective user and group of a process.
 func Owner(pid int) (uid, gid int, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

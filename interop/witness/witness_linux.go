@@ -21,7 +21,7 @@ const (
 	Inode  = "inode"
 )
 
-// A Witness counts which of its ways were used.
+// A Witness compares open file descriptions, and counts by which means.
 type Witness struct {
 	mu   sync.Mutex
 	used map[string]int
@@ -36,6 +36,7 @@ func (w *Witness) spoke(way string) {
 	w.used[way]++
 }
 
+// Counts returns how often each means was used.
 func (w *Witness) Counts() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,9 +47,9 @@ func (w *Witness) Counts() map[string]int {
 	return counts
 }
 
-// Holds tells whether number fd of process pid is the open file description of
-// f, whose owner is process ownerPid. sure is false where only the inode speaks
-// and other files share it.
+// Holds reports whether descriptor fd of process pid refers to the open file description of
+// f, whose owner is process ownerPid. If sure is false, only the inode was compared, and
+// other files share it.
 func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err error) {
 	id, err := Identify(pid, fd)
 	if err != nil || id != f.Identity {
@@ -83,8 +84,8 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 // each other where numbers of this very process are looked at.
 var toggling sync.Mutex
 
-// FollowsAppend sets and clears O_APPEND on the runner's own copy, and tells
-// whether the other process's number shows it.
+// FollowsAppend sets and clears O_APPEND on the runner's own descriptor, and reports
+// whether the other process's descriptor shows it.
 func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	toggling.Lock()
 	defer toggling.Unlock()
@@ -112,15 +113,17 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// Info is what /proc/PID/fdinfo/N tells.
+// Info is what /proc/PID/fdinfo/N shows.
 type Info struct {
 	Pos   int64
 	Flags int
 	Pid   int // of a pidfd: whose it is
 }
 
+// Cloexec reports whether the descriptor is close-on-exec.
 func (i Info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 
+// FDInfo reads /proc/PID/fdinfo/N.
 func FDInfo(pid, fd int) (i Info, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
 	if err != nil {
@@ -148,10 +151,11 @@ func FDInfo(pid, fd int) (i Info, err error) {
 	return i, lines.Err()
 }
 
-// Identity is device and inode. Descriptions of one file share it, and so do
-// all anonymous inodes.
+// An Identity is device and inode. All descriptions of one file share it, and so do all
+// anonymous inodes.
 type Identity struct{ dev, ino uint64 }
 
+// Identify returns the identity of a descriptor of a process.
 func Identify(pid, fd int) (Identity, error) {
 	var st unix.Stat_t
 	err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st)
