@@ -5,6 +5,7 @@ package scm_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -46,6 +47,30 @@ var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network strin
 		Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}, 0)).To(Succeed())
 		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
 		Expect(unix.Close(pidfd)).To(Succeed())
+	})
+
+	It("is nobody's at the end, where Linux reports root", func() {
+		for how, end := range map[string]func(a, b *scm.Conn) error{
+			"the other end's Close": func(a, _ *scm.Conn) error { return a.Close() },
+			"CloseRead":             func(_, b *scm.Conn) error { return b.CloseRead() },
+		} {
+			a, b := pair(network)
+			Expect(b.PassCred(true)).To(Succeed())
+			Expect(a.Write([]byte("x"))).To(Equal(1))
+			Expect(end(a, b)).To(Succeed())
+			cred := stale
+			m := scm.Message{Buffers: [][]byte{nil, make([]byte, 2)}, Cred: &cred}
+			Expect(b.Recv(&m, 0)).To(Succeed())
+			Expect(cred).To(Equal(self()), how)
+			err := b.Recv(&m, unix.MSG_DONTWAIT)
+			if network == "unixgram" { // which has no end, or one that is an error
+				Expect(err).To(Or(BeIdenticalTo(io.EOF), MatchError(unix.EAGAIN)), how)
+			} else {
+				Expect(err).NotTo(HaveOccurred())
+			}
+			Expect([]int{m.N, m.NFD}).To(Equal([]int{0, 0}), how)
+			Expect(cred).To(Equal(nobodys), how)
+		}
 	})
 
 	It("may be kept from passing descriptors", func() {

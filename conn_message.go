@@ -35,7 +35,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 // Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as
 // [Recv] does, and waits until something is there. m.FDs[:m.NFD] are close-on-exec
 // and the caller's to close, and so is what m.PIDFD points to. Missing descriptors
-// are no error: see m.Flags.
+// are no error: see m.Flags. At the end of a stream m.N is 0, and m.Cred reports that no
+// credentials were received, also where [Recv] reports root's.
 //
 // On a stream m.Buffers must have room for a byte (ErrEmptyPayload). With
 // MSG_DONTWAIT Recv does not wait, not for its turn either: the error is EAGAIN.
@@ -53,6 +54,9 @@ func (c *Conn) Recv(m *Message, flags int) error {
 		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
 		k.nowait = flags&sys.DontWait != 0
 		err = k.inTurn(context.Background(), &c.receiving)
+		if err == nil && m.N == 0 && m.Cred != nil && c.isStream() {
+			*m.Cred = Cred{0, -1, -1} // nobody sent the end, for which Linux reports root
+		}
 	}
 	return c.fail("read", err)
 }

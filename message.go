@@ -34,6 +34,10 @@ type Message struct {
 	// PID is 0 and the others -1. The PID alone is 0 where the sender is outside of
 	// this process's PID namespace. A message that was sent before SO_PASSCRED was
 	// set has PID 0 and the kernel's overflow user, 65534. Linux only.
+	//
+	// At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
+	// group 0 and PID 0. Recv and RecvBatch return that as it is: look at N first, which
+	// is 0 there. [Conn.Recv] returns that no credentials were received.
 	Cred *Cred
 
 	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if
@@ -110,7 +114,8 @@ func Send(sock int, m *Message, flags int) error {
 // len(m.FDs) descriptors. The kernel or Recv closes those that do not fit and sets
 // MSG_CTRUNC in m.Flags; that is no error. MSG_CTRUNC is also set when the process
 // has reached its descriptor limit (EMFILE), or a security module refused a
-// descriptor. The end of a stream is m.N == 0 with no descriptors.
+// descriptor. The end of a stream is m.N == 0 with no descriptors; m.Cred can
+// then report root, see [Message].
 //
 // On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the
 // caller does not ask for takes room from the descriptors. With SO_INQ, Linux sets

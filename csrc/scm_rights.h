@@ -75,8 +75,11 @@ ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
 /*
  * Who sent a message, or says so. Where none came, pid is 0 and the others are
- * -1. pid alone is 0 where the sender is outside of the receiver's PID namespace:
- * look at uid to see whether credentials came.
+ * -1. pid alone is 0 where the sender is outside of the receiver's PID namespace.
+ *
+ * At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
+ * group 0: on a stream look first whether a byte was received, and only then at uid to
+ * see whether credentials came.
  */
 struct scm_cred {
 	pid_t pid;
