@@ -492,12 +492,9 @@ func TestLingeringSocket(t *testing.T) {
 	t.Run("in the queue of one who sends", func(t *testing.T) {
 		addr := filepath.Join(t.TempDir(), "socket")
 		s := start(t, "send", "--listen", "--timeout", "20s", addr)
-		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-			if _, err := os.Lstat(addr); err == nil {
-				break
-			}
+		for end := time.Now().Add(time.Minute); !listens(t, addr); time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("no socket file")
+				t.Fatal("nobody listens")
 			}
 		}
 		// It has the message in its queue before it accepts the connection.
@@ -516,6 +513,24 @@ func TestLingeringSocket(t *testing.T) {
 			t.Errorf("sent %+v", sent)
 		}
 	})
+}
+
+// listens tells whether a socket listens at addr: bind makes the file, and listen comes
+// after it.
+func listens(t *testing.T, addr string) bool {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(sockets)) {
+		// Num, RefCount, Protocol, Flags, Type, St, Inode, Path
+		const acceptcon = "00010000"
+		if f := strings.Fields(line); len(f) == 8 && f[3] == acceptcon && f[7] == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // passLingering sends a TCP connection that has bytes to send, and whose close(2) waits

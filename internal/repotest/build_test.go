@@ -328,7 +328,7 @@ var _ = Describe("the build", Label("build"), func() {
 		}
 		build := GinkgoT().TempDir()
 		source := build + "/probe.c"
-		Expect(os.WriteFile(source, []byte("#include <stdio.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
 		probe := exec.Command(goTool{}.compiler(), append(strings.Fields(flags), "-o", build+"/probe", source)...)
 		if out, err := probe.CombinedOutput(); err != nil {
 			Skip("this compiler cannot do " + flags + ": " + string(out))
