@@ -214,24 +214,24 @@ func TestNothingStaysOfACase(t *testing.T) {
 // wrong.
 func TestCallErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `group/id: line 5: a peer is not told to "sendmsg"`,
-		"play receiver\nB> sockname\nB< ok name=-\n":                 `group/id: line 5: a peer is not told to "sockname"`,
-		"A> sendmsg payload=00\nA< ok n=1\n":                         `group/id: line 4: a peer is not told to "sendmsg"`,
-		"play kernel\nA> sendmsg payload=00 color=1\nA< ok n=1\n":    "group/id: line 5: sendmsg takes no color=",
-		"play kernel\nA> sendmsg payload=00 now\nA< ok n=1\n":        "group/id: line 5: sendmsg takes no word now",
-		"play kernel\nA> sendmsg control=rights(a)\nA< ok n=1\n":     `group/id: line 5: A has no "a"`,
-		"play kernel\nA> dup fd=bsock\nA< ok fd=new:x\n":             `group/id: line 5: A has no "bsock"`,
-		"play kernel\nA> dup fd=asock\nA< ok fd=new:x n=1\n":         "group/id: line 6: no answer to dup has n=",
-		"play kernel\nA> dup fd=asock\nA< ok fd=new\n":               `group/id: line 6: no file is named "new"`,
-		"play kernel\nfiles a=pipe-r\nA> dup fd=a\nA< ok fd=new:a\n": `group/id: line 7: no file is named "new"`,
+		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `group/id:5: a peer is not told to "sendmsg"`,
+		"play receiver\nB> sockname\nB< ok name=-\n":                 `group/id:5: a peer is not told to "sockname"`,
+		"A> sendmsg payload=00\nA< ok n=1\n":                         `group/id:4: a peer is not told to "sendmsg"`,
+		"play kernel\nA> sendmsg payload=00 color=1\nA< ok n=1\n":    "group/id:5: sendmsg takes no color=",
+		"play kernel\nA> sendmsg payload=00 now\nA< ok n=1\n":        "group/id:5: sendmsg takes no word now",
+		"play kernel\nA> sendmsg control=rights(a)\nA< ok n=1\n":     `group/id:5: A has no "a"`,
+		"play kernel\nA> dup fd=bsock\nA< ok fd=new:x\n":             `group/id:5: A has no "bsock"`,
+		"play kernel\nA> dup fd=asock\nA< ok fd=new:x n=1\n":         "group/id:6: no answer to dup has n=",
+		"play kernel\nA> dup fd=asock\nA< ok fd=new\n":               `group/id:6: no file is named "new"`,
+		"play kernel\nfiles a=pipe-r\nA> dup fd=a\nA< ok fd=new:a\n": `group/id:7: no file is named "new"`,
 		"play kernel\nfiles a=end:b\nA> end\nA< ok\n":                "group/id:5: not a file: ",
 		"play kernel\nfiles a=memfd b=end:a\nA> end\nA< ok\n":        "group/id:5: not a file: ",
 		"play kernel\nfiles a=pair b=end:a c=end:a\nA> end\nA< ok\n": "group/id:5: not a file: ",
 		"needs luck\nA> end\nA< ok\n":                                `group/id:4: no such need: "luck"`,
-		"R> kill B 9\nA> end\nA< ok\n":                               `group/id: line 4: no signal: "9"`,
-		"R> shutdown B now\nA> end\nA< ok\n":                         "group/id: line 4: a socket is shut down by rd, wr or rdwr",
-		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id: line 4: B has no "x"`,
-		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         "group/id: line 5: status flags are append, nonblock or -",
+		"R> kill B 9\nA> end\nA< ok\n":                               `group/id:4: no signal: "9"`,
+		"R> shutdown B now\nA> end\nA< ok\n":                         `group/id:4: a socket is shut down by rd, wr or rdwr, not "now"`,
+		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id:4: B has no "x"`,
+		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         `group/id:5: status flags are append, nonblock or -, not "direct"`,
 	} {
 		_, err := scenario.Parse("group/id", []byte(head+text))
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

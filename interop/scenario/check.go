@@ -19,14 +19,16 @@ type checker struct {
 	dropped map[string]bool          // the files that the runner has no copy of any more
 }
 
+// check returns errors that begin with the scenario's name, and with the line where one
+// is at fault.
 func (s *Scenario) check() error {
 	switch {
 	case len(s.Rule) < 2 || s.Rule[0] == "" || s.Rule[1] == "":
-		return fmt.Errorf("the first two lines say the rule and its source")
+		return fmt.Errorf("%s: the first two lines say the rule and its source", s.Name)
 	case len(s.Types) == 0:
-		return fmt.Errorf("no socket types")
+		return fmt.Errorf("%s: no socket types", s.Name)
 	case len(s.Steps) == 0:
-		return fmt.Errorf("no steps")
+		return fmt.Errorf("%s: no steps", s.Name)
 	}
 	c := checker{
 		runs:    s.RunnerPlays,
@@ -38,7 +40,7 @@ func (s *Scenario) check() error {
 	}
 	for _, f := range s.Files {
 		if c.files[f.Name] != "" {
-			return fmt.Errorf("two files are named %q", f.Name)
+			return fmt.Errorf("%s: two files are named %q", s.Name, f.Name)
 		}
 		c.files[f.Name] = f.Kind
 		c.known[f.Owner][f.Name] = true
@@ -49,16 +51,16 @@ func (s *Scenario) check() error {
 	}
 	for _, st := range s.Steps {
 		if err := c.step(st); err != nil {
-			return fmt.Errorf("line %d: %w", st.Line, err)
+			return fmt.Errorf("%s:%d: %w", s.Name, st.Line, err)
 		}
 	}
 	for _, role := range []Role{RoleA, RoleB} {
 		if n := c.waiting[role]; n != 0 {
-			return fmt.Errorf("line %d: nobody hears the answer of %s", n, role)
+			return fmt.Errorf("%s:%d: nobody hears the answer of %s", s.Name, n, role)
 		}
 	}
 	if !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == StepHear }) {
-		return fmt.Errorf("no answer is expected: the scenario cannot fail")
+		return fmt.Errorf("%s: no answer is expected: the scenario cannot fail", s.Name)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func Parse(name string, text []byte) (*Scenario, error) {
 		}
 	}
 	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	return s, nil
 }
