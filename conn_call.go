@@ -241,10 +241,16 @@ func (k *call) receiveOnce() error {
 // cut tells whether control data is missing from what was received.
 func (k *call) cut() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
-// isMessage reports whether a receive of no bytes and no descriptors is a message, and
-// not the end.
-func (k *call) isMessage() bool {
-	return k.conn.isDatagram() || k.msg.Flags&sys.Truncated != 0
+// isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux
+// sets MSG_CTRUNC at the end of a stream, for credentials of nobody.
+func (k *call) isEnd() bool {
+	switch {
+	case k.msg.N > 0 || k.msg.NFD > 0 || k.conn.isDatagram():
+		return false
+	case k.conn.isStream():
+		return true
+	}
+	return !k.cut() && k.msg.Flags&sys.Truncated == 0
 }
 
 // whyCut is the reason why descriptors are missing, as far as it can be known

@@ -102,11 +102,11 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	}
 	n = k.msg.N
 	switch {
+	case k.isEnd():
+		return 0, nil, io.EOF
 	case k.cut() && !c.config.KeepTruncated:
 		k.closeReceived()
 		return n, nil, &TruncatedError{N: n, Cause: k.cause}
-	case n == 0 && k.msg.NFD == 0 && !k.isMessage() && !k.cut():
-		return 0, nil, io.EOF
 	}
 	files, err = k.takeFiles()
 	if err != nil && !c.config.KeepTruncated {

@@ -44,7 +44,8 @@ func PeerPIDFD(sock int) (int, error) {
 // has those of the one that listened. Each is a setsockopt(2), and a getsockopt(2)
 // to see whether it took: gVisor accepts options that it does not know. Errors wrap
 // the errno, and [ErrUnsupported] where the option does not exist or is not for
-// this kind of socket; then nothing has changed. Linux only. setsockopt(2) waits
+// this kind of socket; then nothing has changed, unless somebody else who has the
+// socket sets the option back between the two calls, which looks the same. Linux only. setsockopt(2) waits
 // while another process that has the socket is inside a system call on it that
 // waits for a page of memory (SO_ATTACH_FILTER, with a page that FUSE or
 // userfaultfd serves).

@@ -172,14 +172,14 @@ func (c *Conn) receiveOne(ctx context.Context, p []byte) (n, fd int, err error) 
 	}
 	n = k.msg.N
 	switch {
+	case k.isEnd():
+		err = io.EOF
 	case !k.cut() && k.msg.NFD == 1:
 		return n, int(k.fds[0]), nil
 	case k.cut():
 		err = &TruncatedError{N: n, Cause: k.cause}
 	case k.msg.NFD > 1:
 		err = &TruncatedError{N: n, Cause: sys.EMSGSIZE}
-	case n == 0 && !c.isDatagram():
-		err = io.EOF
 	default:
 		err = ErrNoFile
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -86,6 +87,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())
 		Expect(a.SendFile("name", nil)).To(opFails("write", os.ErrInvalid))
+		Expect(a.SendFile("name", withoutRaw{})).To(opFails("write", os.ErrInvalid))
 		Expect(a.SendFile("name", (*os.File)(nil))).To(opFails("write", os.ErrInvalid))
 		Expect(a.SendFile("name", r)).To(opFails("write", os.ErrClosed))
 		Expect(a.Write([]byte("after"))).To(Equal(5))
@@ -151,7 +153,26 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		Expect(a.Close()).To(Succeed())
 		Expect(Second(b.RecvFile())).To(BeIdenticalTo(io.EOF))
 	})
+
+	It("is told from the end where the kernel cuts credentials of nobody", func() {
+		if network == "unixgram" {
+			Skip("a datagram socket has no end")
+		}
+		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
+			a, b := pairWith(config, network)
+			supported(b.PassCred(true), "SO_PASSCRED")
+			Expect(a.Close()).To(Succeed())
+			Expect(Second(b.RecvFile())).To(BeIdenticalTo(io.EOF))
+			_, _, err := b.ReadFiles(make([]byte, 1), 1)
+			Expect(err).To(BeIdenticalTo(io.EOF))
+		}
+	})
 }, everyNetwork)
+
+// withoutRaw is a caller's own connection that gives nothing, and no error.
+type withoutRaw struct{}
+
+func (withoutRaw) SyscallConn() (syscall.RawConn, error) { return nil, nil }
 
 var _ = Describe("Nonblock", func() {
 	It("asks and sets what both ends of a file that was passed share", func() {
@@ -175,6 +196,7 @@ var _ = Describe("Nonblock", func() {
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())
 		Expect(Second(scm.Nonblock(nil))).To(MatchError(os.ErrInvalid))
+		Expect(Second(scm.Nonblock(withoutRaw{}))).To(MatchError(os.ErrInvalid))
 		Expect(Second(scm.Nonblock((*os.File)(nil)))).To(MatchError(os.ErrInvalid))
 		Expect(Second(scm.Nonblock(r))).To(MatchError(os.ErrClosed))
 		Expect(scm.SetNonblock(nil, true)).To(MatchError(os.ErrInvalid))

@@ -167,8 +167,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // refuses, and waits on; and one in which Check panics.
 //
 // It is accept4(2), after poll(2) has reported a connection and with O_NONBLOCK set
-// again if another process cleared it: see [Conn.RecvListener]. Errors are [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap
-// the errno: EMFILE, …; ECONNABORTED and EINTR are retried.
+// again if another process cleared it: see [Conn.RecvListener]. Errors are
+// [os.ErrDeadlineExceeded], [net.ErrClosed], or wrap the errno: EMFILE, EINVAL after a
+// shutdown(2) by whoever has the socket, …; ECONNABORTED and EINTR are retried.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
 		return nil, l.fail("accept", err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -129,6 +130,26 @@ var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string)
 			accepts := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed)) })
 			waitsIn("AcceptConn", 1)
 			Expect(l.Close()).To(Succeed())
+			accepts()
+		})
+	}
+
+	for _, waits := range []bool{true, false} {
+		It("that another process shuts down ends Accept, also one that waits: "+strconv.FormatBool(waits), func() {
+			l := listen(scm.Config{}, network, "@"+UniqueName())
+			a, b := pair(network)
+			Expect(a.SendListener(context.Background(), l)).To(Succeed())
+			_, files, err := b.ReadFiles(make([]byte, 16), 1)
+			Expect(err).NotTo(HaveOccurred())
+			shut := func() { Expect(unix.Shutdown(NumberOf(lentAll(files)[0]), unix.SHUT_RDWR)).To(Succeed()) }
+			if !waits {
+				shut()
+			}
+			accepts := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", unix.EINVAL)) })
+			if waits {
+				waitsIn("AcceptConn", 1)
+				shut()
+			}
 			accepts()
 		})
 	}

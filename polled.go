@@ -54,6 +54,10 @@ func (p *polled) accept() (fd int, err error) {
 			fd = -1
 			if err = readyToAccept(int(sock)); err == nil {
 				fd, err = sys.Accept(int(sock))
+				// poll(2) then says always that there is a connection.
+				if sys.Again(err) && sys.ReadShut(int32(sock)) {
+					err = os.NewSyscallError("accept", syscall.EINVAL)
+				}
 			}
 			if !sys.Interrupted(err) && !sys.Aborted(err) {
 				return !sys.Again(err)
@@ -160,10 +164,15 @@ func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 	return os.ErrInvalid
 }
 
-// rawConn is c.SyscallConn, which a nil interface does not have.
+// rawConn is c.SyscallConn, which a nil interface does not have, and which need not give
+// anything.
 func rawConn(c syscall.Conn) (syscall.RawConn, error) {
 	if c == nil {
 		return nil, os.ErrInvalid
 	}
-	return c.SyscallConn()
+	raw, err := c.SyscallConn()
+	if raw == nil && err == nil {
+		err = os.ErrInvalid
+	}
+	return raw, err
 }

@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -161,6 +163,21 @@ var _ = Describe("an error", func() {
 		if format.Network() != "unixgram" {
 			It("of "+format.Name()+" at the end is io.EOF", func() {
 				f := connect(format.Network())
+				f.CloseNow(f.a)
+				_, fds, err := format.Recv(f.b)
+				Expect(err).To(Equal(io.EOF))
+				Expect(fds).To(BeEmpty())
+			})
+		}
+
+		if format.Network() == "unix" {
+			It("of "+format.Name()+" at the end is io.EOF where the kernel cuts credentials of nobody", func() {
+				f := connect(format.Network())
+				if err := scm.PassCred(f.b, true); errors.Is(err, errors.ErrUnsupported) {
+					Skip(err.Error())
+				} else {
+					Expect(err).NotTo(HaveOccurred())
+				}
 				f.CloseNow(f.a)
 				_, fds, err := format.Recv(f.b)
 				Expect(err).To(Equal(io.EOF))
