@@ -40,15 +40,18 @@ func PeerPIDFD(sock int) (int, error) {
 // now on come with the sender's credentials (SO_PASSCRED), for [Message].Cred.
 // They take room from descriptors in receives that do not ask for them.
 //
-// What an option of these three does ends with the socket, and an accepted socket
-// has those of the one that listened. Each is a setsockopt(2), and a getsockopt(2)
-// to see whether it took: gVisor accepts options that it does not know. Errors wrap
-// the errno, and [ErrUnsupported] where the option does not exist or is not for
-// this kind of socket; then nothing has changed, unless somebody else who has the
-// socket sets the option back between the two calls, which looks the same. Linux only. setsockopt(2) waits
-// while another process that has the socket is inside a system call on it that
-// waits for a page of memory (SO_ATTACH_FILTER, with a page that FUSE or
-// userfaultfd serves).
+// What an option of these three does ends with the socket. On Linux an accepted
+// socket has the options that the listening one had when the client connected, which
+// may be before the option was set: set it again on each socket that was accepted,
+// as in [Config].Check by [Conn.PassCred].
+//
+// Each is a setsockopt(2), and a getsockopt(2) to see whether it took: gVisor accepts
+// options that it does not know. Errors wrap the errno, and [ErrUnsupported] where the
+// option does not exist or is not for this kind of socket; then nothing has changed,
+// unless somebody else who has the socket sets the option back between the two calls,
+// which looks the same. Linux only. setsockopt(2) waits while another process that has
+// the socket is inside a system call on it that waits for a page of memory
+// (SO_ATTACH_FILTER, with a page that FUSE or userfaultfd serves).
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(number(sock)), sys.OptionPassCred, on)
 }
@@ -66,7 +69,9 @@ func PassPIDFD(sock int, on bool) error {
 // whoever sends descriptors to it gets EPERM and nothing is sent; plain data
 // passes, and descriptors that wait in its queue are still delivered. What is
 // sent from sock is not concerned. On a listening socket it also holds for
-// what connects, before it is accepted.
+// what connects from then on, before it is accepted. It does not hold for a
+// connection that waits already, which can bring descriptors: [Config].NoFiles turns
+// it off again in each that a [Listener] accepts.
 //
 // A program that expects no descriptors should turn it off, and where that is
 // [ErrUnsupported] receive without room for any. See [PassCred] for errors.

@@ -396,6 +396,41 @@ var _ = DescribeTableSubtree("PassRights off on a listening socket", func(typ in
 	})
 }, everyConnected)
 
+var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
+	for _, o := range []struct {
+		name   string
+		option int
+		set    func(sock int, on bool) error
+		on     bool // what is not the default
+	}{
+		{"PassCred", sys.OptionPassCred, scm.PassCred, true},
+		{"PassPIDFD", sys.OptionPassPIDFD, scm.PassPIDFD, true},
+		{"PassRights", sys.OptionPassRights, scm.PassRights, false},
+	} {
+		It("has what the listening one had when the client connected, and can be set: "+o.name, func() {
+			if fdtest.OnGVisor() {
+				Skip("gVisor is not Linux in what an accepted socket has")
+			}
+			f := connect(typ)
+			is := func(sock int) bool {
+				GinkgoHelper()
+				value, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, o.option)
+				Expect(err).NotTo(HaveOccurred())
+				return value != 0
+			}
+			listening, name := f.named(typ)
+			f.Own(connectTo(typ, name))
+			supported(o.set(listening, o.on), "option for "+o.name)
+			f.Own(connectTo(typ, name))
+			before, after := f.accept(listening), f.accept(listening)
+			Expect(is(before)).To(Equal(!o.on), "connected before the option was set")
+			Expect(is(after)).To(Equal(o.on), "connected after")
+			Expect(o.set(before, o.on)).To(Succeed())
+			Expect(is(before)).To(Equal(o.on))
+		})
+	}
+}, everyConnected)
+
 var _ = Describe("the options of credentials", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_STREAM) })
