@@ -192,6 +192,42 @@ var _ = Describe("Nonblock", func() {
 		Expect(scm.Nonblock(a)).To(BeTrue())
 	})
 
+	// The sender's change would be lost, and putting O_ASYNC back waits for whoever is inside
+	// a call on the socket.
+	It("undoes no other change of the status flags", func() {
+		a, _ := pair("unix")
+		ours := NumberOf(a)
+		theirs, err := unix.Dup(ours)
+		Expect(err).NotTo(HaveOccurred())
+		defer unix.Close(theirs)
+		stop := make(chan struct{})
+		changes := goes(func() {
+			for on := true; ; on = !on {
+				select {
+				case <-stop:
+					return
+				default:
+					Expect(scm.SetNonblock(a, on)).To(Succeed())
+				}
+			}
+		})
+		lost := 0
+		for i := range 50_000 {
+			want := i % 2 * unix.O_ASYNC
+			if _, err = unix.FcntlInt(uintptr(theirs), unix.F_SETFL, want); err != nil {
+				break
+			}
+			flags, err := unix.FcntlInt(uintptr(theirs), unix.F_GETFL, 0)
+			if err != nil || flags&unix.O_ASYNC != want {
+				lost++
+			}
+		}
+		close(stop)
+		changes()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lost).To(BeZero())
+	})
+
 	It("refuses nil and closed files", func() {
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())

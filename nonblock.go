@@ -24,9 +24,9 @@ func Nonblock(f syscall.Conn) (bool, error) {
 	return on, err
 }
 
-// SetNonblock sets or clears O_NONBLOCK on f by fcntl(2) of F_SETFL, for
-// everybody who has the open file description: on a file that was received, the
-// sender too.
+// SetNonblock sets or clears O_NONBLOCK on f, for everybody who has the open file
+// description: on a file that was received, the sender too. On Linux it is one ioctl(2)
+// of FIONBIO, which changes no other flag; elsewhere fcntl(2) of F_GETFL and F_SETFL.
 //
 // An [os.File] is in the runtime's poller if the flag was set when the file was
 // made (for received files see [NewFile]). Clear it before a file is passed on to a

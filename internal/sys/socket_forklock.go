@@ -86,6 +86,10 @@ func Socket(network string, nonblock bool) (int, error) {
 	return made("socket", nonblock, func() (int, error) { return unix.Socket(unix.AF_UNIX, typ, 0) })
 }
 
+func SetNonblock(fd int, on bool) error {
+	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, on))
+}
+
 func Pair(network string, nonblock bool) (a, b int, err error) {
 	typ, err := socketType(network)
 	if err != nil {

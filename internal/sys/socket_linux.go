@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +101,28 @@ func Accept(sock int) (int, error) {
 	return fd, os.NewSyscallError("accept4", err)
 }
 
+// SetNonblock changes the one flag and never waits. fcntl of F_SETFL writes all flags
+// back: it undoes what another process changed since F_GETFL, and where that was O_ASYNC
+// it waits for whoever holds the socket's lock.
+func SetNonblock(fd int, on bool) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	return os.NewSyscallError("ioctl", unix.IoctlSetPointerInt(fd, fionbio(), value))
+}
+
+// fionbio is FIONBIO, which package unix does not have.
+func fionbio() uint {
+	switch runtime.GOARCH {
+	case "mips", "mipsle", "mips64", "mips64le":
+		return 0x667e
+	case "ppc64", "ppc64le":
+		return 0x8004667e
+	}
+	return 0x5421
+}
+
 // Dup returns a bare errno.
 func Dup(fd int) (int, error) {
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -121,7 +144,7 @@ func Restrict(fd int, _ string, mode fs.FileMode) error {
 // process that is inside a read of the same open file description into a page of such a
 // file, which keeps the lock that the read took:
 //
-//   - fcntl of F_GETFL, F_SETFL, F_DUPFD, F_GET_SEALS, getsockopt of SO_TYPE, SO_DOMAIN
+//   - ioctl of FIONBIO, fcntl of F_GETFL, F_DUPFD, F_GET_SEALS, getsockopt of SO_TYPE, SO_DOMAIN
 //     and SO_ACCEPTCONN, readlink in /proc, statx with AT_STATX_DONT_SYNC and dup3 of the
 //     number never wait.
 //   - fstat, poll, epoll_ctl, read and close wait for a FUSE server; fstat of a FIFO on

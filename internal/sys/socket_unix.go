@@ -98,10 +98,6 @@ func Nonblock(fd int) (bool, error) {
 	return flags&unix.O_NONBLOCK != 0, os.NewSyscallError("fcntl", err)
 }
 
-func SetNonblock(fd int, on bool) error {
-	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, on))
-}
-
 // Bind is package syscall's, which has an abstract name as long as sun_path.
 func Bind(fd int, name string) error {
 	return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}))

@@ -86,9 +86,9 @@ func (c tracedCall) first() int {
 	return n
 }
 
-// kind is the call's name, and for fcntl what it is to do.
+// kind is the call's name, and for fcntl and ioctl what it is to do.
 func (c tracedCall) kind() string {
-	if command := strings.Split(c.args, ", "); c.name == "fcntl" && len(command) > 1 {
+	if command := strings.Split(c.args, ", "); (c.name == "fcntl" || c.name == "ioctl") && len(command) > 1 {
 		return c.name + " " + command[1]
 	}
 	return c.name
@@ -108,6 +108,7 @@ var plausible = map[string][]unix.Errno{
 	"fcntl F_SETFD":         {unix.EPERM},
 	"fcntl F_SETFL":         {unix.EPERM},
 	"fcntl F_GET_SEALS":     {unix.EINVAL, unix.EPERM},
+	"ioctl FIONBIO":         {unix.EPERM},
 	"getsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL, unix.ENODATA, unix.EMFILE},
 	"setsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL},
 	"socket":                {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
