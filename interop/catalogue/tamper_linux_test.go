@@ -206,6 +206,9 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (wrong []string) {
 // Every scenario is passed by who is right, and no answer in it is there in vain: a
 // wrong one in its place is noticed, at that line.
 func TestEveryAnswerMatters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a run without it plays every wrong answer, whoever the user is")
+	}
 	p := honest(t)
 	self, err := process.Runner()
 	if err != nil {
