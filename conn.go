@@ -100,7 +100,8 @@ func (c *Conn) Dropped() int64 {
 // Close closes the Conn's descriptor, removes the socket file if [ListenPacket]
 // made it, and ends calls that wait. It is one close(2); the connection goes on if
 // others have the open file description. For the file Close waits for the folder's
-// file system; if that does not answer, other calls end all the same.
+// file system; if that does not answer, other calls end all the same. In a folder that was
+// renamed the file stays, and that is no error: see [Listener.Close].
 func (c *Conn) Close() error {
 	err := c.usable()
 	if err == nil {

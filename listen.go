@@ -235,7 +235,9 @@ func refuse(c *Conn) {
 
 // Close ends calls that wait, and removes the socket file if Listen made it and it
 // is still the same. If it cannot remove the file it closes the socket and returns
-// the error. Once no process has the socket open, the kernel ends the connections
+// the error. It finds the folder by the path that Listen was given: if the folder was
+// renamed and that path leads to another one, or to none (ENOENT), the file stays, and
+// that is no error. Once no process has the socket open, the kernel ends the connections
 // that were not accepted. If a client of these has sent a socket with SO_LINGER,
 // Close waits for that time: [Config].NoFiles prevents it. It also waits for the
 // file system of the folder; if that does not answer, other calls end all the same.

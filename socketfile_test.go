@@ -208,6 +208,16 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
 	})
 
+	It("leaves the file in a folder that was renamed, and Close says nothing", func() {
+		dir := filepath.Dir(socketPath())
+		at, old := filepath.Join(dir, "at"), filepath.Join(dir, "old")
+		Expect(os.Mkdir(at, 0o700)).To(Succeed())
+		l := mustListen(scm.Config{}, network, filepath.Join(at, "s"))
+		Expect(os.Rename(at, old)).To(Succeed())
+		Expect(l.Close()).To(Succeed())
+		Expect(filepath.Join(old, "s")).To(BeAnExistingFile())
+	})
+
 	It("removes nothing in a folder that took the place of the one it was made in", func() {
 		path := socketPath()
 		dir := filepath.Dir(path)
