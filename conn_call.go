@@ -203,7 +203,7 @@ func (k *call) sendNext() (err error) {
 	case k.err != errNotHeld:
 		return k.err
 	case closed != nil:
-		return &fileError{held, closedError{}}
+		return &fileError{held, os.ErrClosed} // not net.ErrClosed: the Conn is open
 	}
 	return &fileError{held, os.ErrInvalid} // a caller's own connection, without a descriptor
 }

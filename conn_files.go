@@ -26,8 +26,9 @@ var ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte"
 // them again with the rest. If n == 0 with an error, nothing was sent.
 //
 // Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
-// [os.ErrClosed] for a closed one, or wrap the errno: EPIPE, EMSGSIZE for a
-// message that is too large, ETOOMANYREFS, …
+// [os.ErrClosed] for a closed one, [net.ErrClosed] for a closed Conn, which is
+// os.ErrClosed too, or wrap the errno: EPIPE, EMSGSIZE for a message that is too
+// large, ETOOMANYREFS, …
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c)
 	defer k.put()

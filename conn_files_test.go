@@ -5,6 +5,7 @@ package scm_test
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -216,6 +217,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		n, err = a.WriteFiles([]byte("x"), r, r, w, r)
 		Expect(n).To(BeZero())
 		Expect(err).To(opFails("write", os.ErrClosed))
+		Expect(err).NotTo(MatchError(net.ErrClosed), "the Conn is open")
 		Expect(err).To(MatchError(ContainSubstring("file 2")))
 		Expect(a.Write([]byte("after"))).To(Equal(5))
 		receives(b, "after")
@@ -276,6 +278,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			n, err := a.WriteFiles([]byte("last"), r, w)
 			Expect(n).To(BeZero())
 			Expect(err).To(opFails("write", os.ErrClosed))
+			Expect(err).NotTo(MatchError(net.ErrClosed), "the Conn is open")
 		})
 		waitsIn("WriteFiles", 1)
 		Expect(w.Close()).To(Succeed(), "nothing is held while the call waits")
