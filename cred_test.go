@@ -397,6 +397,23 @@ var _ = DescribeTableSubtree("PassRights off on a listening socket", func(typ in
 }, everyConnected)
 
 var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
+	It("gets the sender's credentials of what was sent before it was accepted", func() {
+		if fdtest.OnGVisor() {
+			Skip("gVisor is not Linux in what it puts beside a message")
+		}
+		f := connect(typ)
+		listening, name := f.named(typ)
+		client := connectTo(typ, name)
+		f.Own(client)
+		Expect(unix.Sendto(client, []byte("x"), 0, nil)).To(Succeed())
+		sock := f.accept(listening)
+		Expect(scm.PassCred(sock, true)).To(Succeed())
+		var cred scm.Cred
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
+		Expect(scm.Recv(sock, &m, 0)).To(Succeed())
+		Expect(cred).To(Equal(self()))
+	})
+
 	for _, o := range []struct {
 		name   string
 		option int
