@@ -73,7 +73,8 @@ type Config struct {
 // [net.UnixConn], an [os.File], another Conn. c stays open and the caller's,
 // whether the call succeeds or fails. Both have the same open file description.
 //
-// Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a c that is nil or has no descriptor,
+// Errors are [ErrNotUnix], [ErrBlocking], [os.ErrInvalid] for a c that has no descriptor
+// or is nil: the interface, an *os.File, *Conn or *Listener; a nil *net.UnixConn panics,
 // [os.ErrClosed], [os.ErrNoDeadline] for a socket that the runtime's poller refused
 // without a reason, or wrap the errno, such as EMFILE.
 func NewConn(c syscall.Conn) (*Conn, error) { return Config{}.NewConn(c) }

@@ -58,7 +58,8 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 //
 // RecvConn closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL),
 // and one that blocks ([ErrBlocking]) unless [Config].SetNonblock allows a change that the
-// sender sees too. It does not ask whether a socket is connected, as the sender can hold
+// sender sees too. A sender that clears O_NONBLOCK just after that look makes it fail with
+// [os.ErrNoDeadline]. It does not ask whether a socket is connected, as the sender can hold
 // that up: Read and Write of one that is not return the errno, such as ENOTCONN. See
 // SendConn for ctx, and RecvFile for other errors.
 //
