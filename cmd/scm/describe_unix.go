@@ -81,8 +81,11 @@ func describe(fd int) (f file, err error) {
 	// Only Linux has it, and then only where /proc is.
 	f.Name, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	f.Kind = kinds[mode&unix.S_IFMT]
-	if anonymous, ok := strings.CutPrefix(f.Name, "anon_inode:"); ok {
-		f.Kind, f.Name = strings.Trim(anonymous, "[]"), ""
+	if kind := anonymousKind(f.Name); kind != "" {
+		f.Kind = kind
+		if strings.HasPrefix(f.Name, "anon_inode:") { // it says no more
+			f.Name = ""
+		}
 	} else if strings.HasPrefix(f.Name, "/memfd:") && isMemfd(fd) {
 		f.Kind = "memfd"
 	} else if f.Kind == "" {
@@ -94,6 +97,8 @@ func describe(fd int) (f file, err error) {
 	f.Access = accesses[flags&unix.O_ACCMODE]
 	if isPath(flags) {
 		f.Access = "path"
+	} else if f.Access == "" { // O_ACCMODE itself
+		f.Access = "none"
 	}
 	return f, nil
 }

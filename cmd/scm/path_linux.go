@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,3 +26,7 @@ func fileMode(fd int) (uint32, error) {
 	}
 	return uint32(st.Mode), nil
 }
+
+// anonymousKind is the kind of a file that no file system has, as --expect has it, by the
+// kernel's name for the file; of any other file it is "".
+func anonymousKind(name string) string { return sys.AnonymousKind(name) }

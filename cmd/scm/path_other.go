@@ -19,3 +19,6 @@ func fileMode(fd int) (uint32, error) {
 	}
 	return uint32(st.Mode), nil
 }
+
+// anonymousKind is about Linux.
+func anonymousKind(string) string { return "" }

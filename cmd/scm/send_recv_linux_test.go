@@ -714,3 +714,43 @@ func TestPrintErrorNamesTheProgramOnce(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 }
+
+// What is printed of a file is a kind that --expect takes, and never an empty word.
+func TestDescribedKindIsExpected(t *testing.T) {
+	open := func(name string, flags int) int {
+		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Skip("this file cannot be opened here:", err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	for _, c := range []struct {
+		name         string
+		flags        int
+		kind, access string
+	}{
+		{"/proc/self/ns/net", unix.O_RDONLY, "net", "read"},
+		{"/proc/self/ns/mnt", unix.O_RDONLY, "mnt", "read"},
+		{"/proc/self/exe", unix.O_RDONLY, "regular", "read"},
+		{"/dev/null", unix.O_ACCMODE, "character device", "none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fd := open(c.name, c.flags)
+			f, err := describe(fd)
+			if err != nil || f.Kind != c.kind || f.Access != c.access {
+				t.Errorf("%+v, %v; want %s, %s", f, err, c.kind, c.access)
+			}
+			own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect := scm.Expect{Min: 1, Max: 1, Kind: scm.Kind(f.Kind), Access: "any"}
+			if err := expect.Check([]int{own}); err != nil { // which closes it
+				t.Error(err)
+				return
+			}
+			_ = unix.Close(own)
+		})
+	}
+}
