@@ -44,7 +44,8 @@ type Message struct {
 
 	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if
 	// the socket has SO_PASSPIDFD, else -1. It is close-on-exec and the caller's to
-	// close. Send does not read it. Linux only, from 6.5.
+	// close. A sender of more descriptors than there is room for can take its room: it is
+	// then -1, and MSG_CTRUNC is set. Send does not read it. Linux only, from 6.5.
 	PIDFD *int
 
 	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some
@@ -83,6 +84,9 @@ type Cred struct {
 // negative or not open the error is EBADF, and nothing is sent. All stay open and
 // the caller's. Add MSG_NOSIGNAL in programs in which SIGPIPE kills, as it may in a
 // c-shared library.
+//
+// With MSG_OOB on a stream of Linux the last byte is out-of-band. Descriptors that are
+// sent with that byte alone are lost, unless the receiver has SO_OOBINLINE.
 //
 // With cgo, a call with more than 64 buffers needs about 40 KiB of C stack, and
 // [SendBatch] says what that means.

@@ -127,7 +127,8 @@ ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
  * Before the call m->nfds is the room in m->fds; after it, the number of descriptors
  * received, which is never more. They are close-on-exec and the caller's to close, as
  * *m->pidfd is. Descriptors that do not fit or were not asked for are closed, and
- * MSG_CTRUNC is set.
+ * MSG_CTRUNC is set. A sender of more descriptors than there is room for can take the
+ * room of *m->pidfd, which is then -1.
  *
  * Before the call m->namelen is the room in m->name; after it, the length of the
  * sender's address. As with recvmsg it may be more than the room: then the address was
