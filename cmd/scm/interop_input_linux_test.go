@@ -134,8 +134,8 @@ func TestNamesThatAreNone(t *testing.T) {
 // totals and like commands of a workflow, and ends when it gets one of these words.
 func forging(words string) string {
 	return `while read -r verb rest; do case $verb in
-` + words + `) printf 'woe\n::error::forged\n  ::error::forged\n##[error]forged\nverdicts: 99: 99 pass\n| peers | 99 |\n' >&2; exit 1;;
-hello) echo ok name=x can=stream,dgram,seqpacket,multi;;
+` + words + `) printf 'woe\n::error::forged\n  ::error::forged\n##[error]forged\nx ##[add-mask]e ##vso[task.complete]\nverdicts: 99: 99 pass\n| peers | 99 |\n' >&2; exit 1;;
+hello) echo "ok name=x version=##[add-mask]e lang=##vso[x] can=stream,dgram,seqpacket,multi";;
 use|end|close) echo ok;;
 *) echo unsupported;;
 esac; done
@@ -143,21 +143,22 @@ esac; done
 }
 
 // forged finds lines that a reader, or a CI server, takes for the runner's own.
-var forged = regexp.MustCompile(`(?m)^\s*(::|##\[|verdicts: 99|\| peers \| 99).*`)
+var forged = regexp.MustCompile(`(?m)^\s*(::|verdicts: 99|\| peers \| 99).*|##(vso)?\[.*`)
 
 // No line of what a peer writes is taken for one of the runner's.
 func TestForgedLines(t *testing.T) {
 	dir := t.TempDir()
 	late, early := "x=sh "+write(t, forging("recv")), "x=sh "+write(t, forging("hello"))
 	run := []string{"run", "--builtin=false", "--run", "basics/pass-one-fd/stream/runner/x", "--peer"}
-	files := []string{filepath.Join(dir, "r.txt"), filepath.Join(dir, "r.md")}
+	files := []string{filepath.Join(dir, "r.txt"), filepath.Join(dir, "r.md"), filepath.Join(dir, "r.jsonl")}
 	json := filepath.Join(dir, "r.json")
 	for _, c := range []struct {
 		what string
 		code int
 		args []string
 	}{
-		{"a run", 1, append(run, late, "--report", files[0], "--report", files[1], "--report", json)},
+		{"a run", 1, append(run, late, "--report", files[0], "--report", files[1], "--report", files[2], "--report", json)},
+		{"a run, as JSON", 1, append(run, late, "--json")},
 		{"a peer that does not start", 4, append(run, early)},
 		{"smoke", 4, []string{"smoke", "--builtin=false", "--peer", early}},
 		{"replay", 1, []string{"replay", json + "#1"}},

@@ -12,8 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// Readable returns s with nothing in it that a terminal would obey: escapes stand for
-// control characters and for what is not UTF-8. Newlines and tabs stay.
+// command is how a command of a CI server begins that it obeys anywhere in a line: GitHub's
+// runner "##[add-mask]", Azure's agent "##vso[task.complete]".
+var command = regexp.MustCompile(`(?i)##((?:vso)?\[)`)
+
+// Readable returns s with nothing in it that a terminal, or a CI server in the middle of a
+// line, would obey: escapes stand for control characters, for what is not UTF-8, and for the
+// second "#" of "##[" and "##vso[". Newlines and tabs stay. Readable of what it returned is
+// the same.
 func Readable(s string) string { return readable(s, "\n\t") }
 
 // Line returns s as one line: Readable, with escapes for newlines and tabs too.
@@ -33,11 +39,11 @@ func readable(s, stays string) string {
 		}
 		s = s[size:]
 	}
-	return b.String()
+	return command.ReplaceAllString(b.String(), `#\x23$1`)
 }
 
-// JSON returns a JSON text in ASCII: escapes stand for every other character of its strings,
-// and for DEL, of which a terminal would obey some.
+// JSON returns a JSON text in ASCII: escapes stand for every other character of its strings and
+// for DEL, of which a terminal would obey some, and for the second "#" of "##[" and "##vso[".
 func JSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {
@@ -51,10 +57,10 @@ func JSON(text []byte) []byte {
 			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
 		}
 	}
-	return b
+	return command.ReplaceAll(b, []byte(`#\u0023$1`))
 }
 
-// continued begins each line of a text but the first. CI servers obey lines that begin
+// continued begins each line of a text but the first. GitHub's runner obeys lines that begin
 // with "::", whatever space is before that.
 const continued = "| "
 

@@ -15,6 +15,9 @@ func TestDisplay(t *testing.T) {
 		{"a\n::error::b\n\nc", "a\n::error::b\n\nc", `a\n::error::b\n\nc`, "  a\n  | ::error::b\n  | \n  | c"},
 		{"\x1b[2J\r\x00\x7f", `\x1b[2J\r\x00\x7f`, `\x1b[2J\r\x00\x7f`, `  \x1b[2J\r\x00\x7f`},
 		{"\u009b1m\u202e\u2028", `\u009b1m\u202e\u2028`, `\u009b1m\u202e\u2028`, `  \u009b1m\u202e\u2028`},
+		{"a ##[b]##vso[c]", `a #\x23[b]#\x23vso[c]`, `a #\x23[b]#\x23vso[c]`, `  a #\x23[b]#\x23vso[c]`},
+		{"###[b\n##VSO[c", "##\\x23[b\n#\\x23VSO[c", `##\x23[b\n#\x23VSO[c`, "  ##\\x23[b\n  | #\\x23VSO[c"},
+		{"## a #[b] ##vs[", "## a #[b] ##vs[", "## a #[b] ##vs[", "  ## a #[b] ##vs["},
 		{"\xff\xc3", `\xff\xc3`, `\xff\xc3`, `  \xff\xc3`},
 	} {
 		if got := Readable(c.in); got != c.readable {
@@ -22,6 +25,9 @@ func TestDisplay(t *testing.T) {
 		}
 		if got := Line(c.in); got != c.line {
 			t.Errorf("Line(%q) = %q, want %q", c.in, got, c.line)
+		}
+		if got := Readable(c.readable); got != c.readable {
+			t.Errorf("Readable(%q) = %q", c.readable, got)
 		}
 		if got := Block("  ", c.in); got != c.block {
 			t.Errorf("Block(%q) = %q, want %q", c.in, got, c.block)
@@ -43,13 +49,13 @@ func TestIsName(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	const in = "a\u009b31m\u009d\x7f\u202e\u00e9\U0001f600\"\n"
+	const in = "a\u009b31m\u009d\x7f\u202e\u00e9\U0001f600\"\n##[##vso["
 	text, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := JSON(text)
-	if want := `"a\u009b31m\u009d\u007f\u202e\u00e9\ud83d\ude00\"\n"`; string(got) != want {
+	if want := `"a\u009b31m\u009d\u007f\u202e\u00e9\ud83d\ude00\"\n#\u0023[#\u0023vso["`; string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	var back string

@@ -158,7 +158,7 @@ func (r *Report) peers(out *printer) {
 			continue
 		}
 		t := p.Totals
-		row := []string{p.Name, p.Lang, p.Version}
+		row := []string{p.Name, display.Line(p.Lang), display.Line(p.Version)}
 		for _, n := range []int{t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun} {
 			row = append(row, fmt.Sprint(n))
 		}

@@ -16,12 +16,17 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// JSON writes the report for programs, as one object.
+// JSON writes the report for programs, as one object in ASCII.
 func (r *Report) JSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", " ")
-	return enc.Encode(r)
+	if err := enc.Encode(r); err != nil {
+		return err
+	}
+	_, err := w.Write(display.JSON(text.Bytes()))
+	return err
 }
 
 // A Stream is a report that is written while the run goes on, a JSON object a
@@ -72,7 +77,7 @@ func (s *Stream) line(v any) {
 	}
 	text, err := json.Marshal(v)
 	if err == nil {
-		_, err = s.file.Write(append(text, '\n'))
+		_, err = s.file.Write(append(display.JSON(text), '\n'))
 	}
 	s.err = err
 }
