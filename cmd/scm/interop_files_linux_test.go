@@ -137,6 +137,9 @@ func TestFilesOfACatalogue(t *testing.T) {
 		want string                  // "": it is a catalogue
 	}{
 		{"a file", func(file string) error { return os.WriteFile(file, []byte(text), 0o666) }, ""},
+		{"a rule that is not text", func(file string) error {
+			return os.WriteFile(file, []byte("# A rule \x1b[31mred\r::error::forged.\n"+text), 0o666)
+		}, "scm: group/id:1: not text: \"# A rule \\x1b[31mred\\r::error::forged.\"\n"},
 		{"a link inside", func(file string) error {
 			return errors.Join(os.WriteFile(file+".other", []byte(text), 0o666), os.Symlink(filepath.Base(file)+".other", file))
 		}, ""},

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/scenario"
 
 	"github.com/spf13/cobra"
@@ -42,10 +44,10 @@ func listCommand() *cobra.Command {
 			if scenarios {
 				list := scenariosOf(p.cases)
 				if asJSON {
-					return orBroken(json.NewEncoder(out).Encode(list))
+					return printJSON(out, list)
 				}
 				for _, l := range list {
-					if _, err := fmt.Fprintf(out, "%s\t%s\t%s\n", l.Name, l.Play, l.Rule); err != nil {
+					if _, err := fmt.Fprintf(out, "%s\t%s\t%s\n", l.Name, l.Play, display.Line(l.Rule)); err != nil {
 						return broken(err)
 					}
 				}
@@ -56,7 +58,7 @@ func listCommand() *cobra.Command {
 				names = append(names, c.Name())
 			}
 			if asJSON {
-				return orBroken(json.NewEncoder(out).Encode(names))
+				return printJSON(out, names)
 			}
 			for _, name := range names {
 				if _, err := fmt.Fprintln(out, name); err != nil {
@@ -70,6 +72,16 @@ func listCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
 	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios: the name, who plays, and the rule")
 	return cmd
+}
+
+// printJSON prints a value in one line.
+func printJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return broken(err)
+	}
+	_, err = w.Write(append(display.JSON(text), '\n'))
+	return orBroken(err)
 }
 
 // scenariosOf lists the scenarios of the cases, each once.

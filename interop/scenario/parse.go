@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop/contract"
 )
@@ -26,6 +28,8 @@ func Parse(name string, text []byte) (*Scenario, error) {
 
 func (s *Scenario) parseLine(l string, number int) error {
 	switch {
+	case !text(l): // the rule is printed in lists, a line in errors
+		return fmt.Errorf("not text: %q", l)
 	case l == "":
 		return nil
 	case strings.HasPrefix(l, "#"):
@@ -44,6 +48,11 @@ func (s *Scenario) parseLine(l string, number int) error {
 		return s.parseStep(l, number)
 	}
 	return s.parseDirective(l)
+}
+
+// text tells whether a line has only characters that are printed, and tabs.
+func text(l string) bool {
+	return utf8.ValidString(l) && !strings.ContainsFunc(l, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) })
 }
 
 func (s *Scenario) parseStep(l string, number int) error {

@@ -99,7 +99,7 @@ func TestParseScenarioErrors(t *testing.T) {
 		// The form of a line.
 		{"nonsense", `group/id:5: not a line of a transcript: "nonsense"`},
 		{"\n\n nonsense", `group/id:7: not a line of a transcript: " nonsense"`},
-		{"\r", `group/id:5: not a line of a transcript: "\r"`},
+		{"\r", `group/id:5: not text: "\r"`},
 		{"A>", `group/id:5: not a line of a transcript: "A>"`},
 		{"C> end", `group/id:5: no such role: "C"`},
 		{"A>end", `group/id:5: no space after "A>"`},
