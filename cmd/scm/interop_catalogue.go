@@ -46,7 +46,8 @@ written.`,
 			if dir == "" {
 				return errors.New("copy needs the name of a new folder, and not an empty one")
 			}
-			if err := os.MkdirAll(filepath.Dir(strings.TrimRight(dir, "/")), 0o777); err != nil {
+			dir = filepath.Clean(dir) // the folder above NEW/. is not NEW
+			if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 				return broken(err)
 			}
 			// The folder is made here: nobody has put one, or a link, in its place.

@@ -89,7 +89,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 }
 
 // rewrite puts another text in a file, whole or not at all. A link to it stays one, and
-// its mode as it is.
+// its mode, and where that is permitted its owner, as they are.
 func rewrite(file string, text []byte) error {
 	file, err := filepath.EvalSymlinks(file)
 	if err != nil {
@@ -99,7 +99,7 @@ func rewrite(file string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	return report.Replace(file, text, info.Mode().Perm())
+	return report.Replace(file, text, info)
 }
 
 // expectedText is the file of expected failures, as it is written.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // limited runs the program with at most 30 seconds, 10 of them of the processor, and 4 GiB of
@@ -64,12 +66,19 @@ func TestExpectOfReports(t *testing.T) {
 }
 
 // A file of expected failures that cannot be written whole stays as it was. Where it can
-// be, it keeps its mode, and a link to it stays a link.
+// be, it keeps its mode, for root its owner and group too, and a link to it stays a link.
 func TestUpdateThatFails(t *testing.T) {
 	before := "# " + strings.Repeat("Ours. ", 1000) + "\n"
 	expected := write(t, before)
 	if err := os.Chmod(expected, 0o640); err != nil {
 		t.Fatal(err)
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 65534, 65533
+		if err := os.Chown(expected, uid, gid); err != nil {
+			t.Fatal(err)
+		}
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(expected, link); err != nil {
@@ -88,6 +97,10 @@ func TestUpdateThatFails(t *testing.T) {
 	}
 	if info, err := os.Stat(link); r.code != 0 || err != nil || info.Mode() != 0o640 || info.Size() <= int64(len(before)) {
 		t.Errorf("got %+v, and %v, %v", r, info, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(expected, &st); err != nil || int(st.Uid) != uid || int(st.Gid) != gid {
+		t.Errorf("the owner is %d and the group %d, %v", st.Uid, st.Gid, err)
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(expected), ".*.new")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)

@@ -52,6 +52,13 @@ func TestCatalogueCommands(t *testing.T) {
 	if r := command(t, "interop", "copy", filepath.Join(t.TempDir(), "a", "b")); r.code != 0 {
 		t.Errorf("folders above it that are not there: %+v", r)
 	}
+	for _, end := range []string{"/", "/.", "/x/.."} {
+		dotted := filepath.Join(t.TempDir(), "new")
+		r := command(t, "interop", "copy", dotted+end)
+		if _, err := os.Stat(filepath.Join(dotted, "README.md")); r.code != 0 || err != nil {
+			t.Errorf("%s: %+v, %v", end, r, err)
+		}
+	}
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), link); err != nil {
 		t.Fatal(err)
@@ -141,6 +148,26 @@ func TestListScenarios(t *testing.T) {
 	var list []listed
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel {
 		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
+// A rule that somebody else wrote is one column of one line, and no command of a CI server.
+func TestListScenariosOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "group"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const text = "# To\tbe ##[add-mask]e\u00e9.\n# unix(7)\non stream\nA> send payload=00 fds=-\nA< ok n=1\n"
+	if err := os.WriteFile(filepath.Join(dir, "group", "id.txt"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	list := []string{"interop", "list", "--builtin=false", "--scenarios", "--catalogue", dir}
+	if r := command(t, list...); r.code != 0 || r.stdout != "group/id\tpair\tTo\\tbe #\\x23[add-mask]e\u00e9.\n" {
+		t.Errorf("got %+v", r)
+	}
+	r := command(t, append(list, "--json")...)
+	if r.code != 0 || !strings.Contains(r.stdout, `"To\tbe #\u0023[add-mask]e\u00e9."`) {
+		t.Errorf("got %+v", r)
 	}
 }
 

@@ -4,6 +4,7 @@ package bounded
 
 import (
 	"errors"
+	"os"
 	"syscall"
 )
 
@@ -16,3 +17,12 @@ const (
 
 // NoReader tells whether an open says that nobody has the FIFO open for reading.
 func NoReader(err error) bool { return errors.Is(err, syscall.ENXIO) }
+
+// Owner returns the owner and the group of a file.
+func Owner(info os.FileInfo) (uid, gid int, ok bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1, false
+	}
+	return int(st.Uid), int(st.Gid), true
+}

@@ -71,12 +71,13 @@ func (r *Report) WriteFile(ctx context.Context, file string) error {
 		_, err = f.Write(text.Bytes())
 		return errors.Join(err, f.Close())
 	}
-	return Replace(file, text.Bytes(), 0)
+	return Replace(file, text.Bytes(), nil)
 }
 
 // Replace puts a file with this text in the place of file, whole or not at all: on an
-// error, what is there stays. The file has the mode, or for 0 what the umask leaves.
-func Replace(file string, text []byte, mode os.FileMode) error {
+// error, what is there stays. The file has the mode of like and, where that is permitted,
+// its owner and group; or for nil what the umask leaves.
+func Replace(file string, text []byte, like os.FileInfo) error {
 	var f *os.File
 	var err error
 	for range 10 {
@@ -91,8 +92,11 @@ func Replace(file string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	_, err = f.Write(text)
-	if err == nil && mode != 0 {
-		err = f.Chmod(mode)
+	if err == nil && like != nil {
+		if uid, gid, ok := bounded.Owner(like); ok && f.Chown(uid, gid) != nil {
+			_ = f.Chown(-1, gid) // only root gives a file away
+		}
+		err = f.Chmod(like.Mode().Perm())
 	}
 	if err == nil {
 		err = f.Sync()
