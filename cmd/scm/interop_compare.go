@@ -12,8 +12,9 @@ func compareCommand() *cobra.Command {
 		Short: "Hold a report against an older one, case by case",
 		Long: `Hold a JSON report against an older one, case by case: what is worse, better, or
 otherwise different, be it expected or not. A case that failed already is worse if
-it fails another check too, or that of another peer. The reports may be of two
-versions of a peer, two kernels, or two runs that should be the same.
+it fails another check too, or that of another peer. A case that OLD does not have is
+worse if it fails and that is not expected. The reports may be of two versions of a
+peer, two kernels, or two runs that should be the same.
 
 Exit status: 0 nothing is worse, 1 something is; with --exact, 1 if anything differs.`,
 		Args: cobra.ExactArgs(2),

@@ -32,7 +32,7 @@ func (c Change) String() string {
 // A Comparison is what became of the cases of an older report in a newer one.
 type Comparison struct {
 	Same   int      // cases of which the same came
-	Worse  []Change // passed and do not any more; or fail now, or fail another check too
+	Worse  []Change // passed and do not any more; or fail now, or fail another check too; or new, and not as expected
 	Better []Change // failed, and pass now
 	Other  []Change // without being the one or the other
 	New    int      // cases that the older report does not have
@@ -69,7 +69,15 @@ func Compare(old, new *Report) Comparison {
 			c.Other = append(c.Other, change)
 		}
 	}
-	c.New = len(now)
+	for _, after := range new.Cases {
+		if _, is := now[after.Name]; !is {
+			continue
+		}
+		c.New++
+		if standing(after) == failed && after.Verdict != scenario.Expected {
+			c.Worse = append(c.Worse, Change{Name: after.Name, Old: "not there", New: cameOut(after)})
+		}
+	}
 	return c
 }
 

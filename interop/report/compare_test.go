@@ -35,7 +35,9 @@ func TestCompare(t *testing.T) {
 		{"mended-in-part", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
 		{"broke-in-part", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
 		{"known", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
-		{"new", scenario.Result{}, scenario.Result{Verdict: scenario.Fail}},
+		{"new", scenario.Result{}, scenario.Result{Verdict: scenario.Pass}},
+		{"new-red", scenario.Result{}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
+		{"new-known", scenario.Result{}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
 	} {
 		c.before.Name, c.after.Name = c.name, c.name
 		if c.before.Verdict != "" {
@@ -53,13 +55,14 @@ worse: gone: pass, then not there
 worse: more: fail leak@x, then fail answer@x leak@x (answer@x is new)
 worse: another: expected leak@x, then expected answer@x (answer@x is new)
 worse: broke-in-part: pass, then fixed leak@x
+worse: new-red: not there, then fail leak@x
 better: mended: expected answer@x leak@x, then fixed
 other: gone-red: fail, then not there
 other: learned: unsupported, then pass
 other: less: fail answer@x leak@x, then fail leak@x
 other: mended-in-part: expected answer@x leak@x, then fixed leak@x
 other: known: fail answer@x leak@x, then expected answer@x leak@x
-3 the same, 8 worse, 1 better, 5 other, 1 new
+3 the same, 9 worse, 1 better, 5 other, 3 new
 `
 	c := Compare(old, new)
 	var got bytes.Buffer
