@@ -131,7 +131,7 @@ func removeTree(ctx context.Context, dir int, name string, depth int) error {
 		return e
 	}
 	if depth == deepest {
-		return unix.ELOOP
+		return fmt.Errorf("folders inside each other, more than %d", deepest)
 	}
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
