@@ -18,7 +18,7 @@ func Prove(mutants bool) error {
 	case err != nil:
 		return err
 	case mutants:
-		return p.mutants(allMutants)
+		return p.mutants(allMutants())
 	}
 	return p.all(full)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/internal/mutant"
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
@@ -185,7 +186,7 @@ type difference struct {
 }
 
 // aCall is the field of a difference where one side has made another call, or none.
-const aCall = "the call"
+const aCall = mutant.Call
 
 // exactly compares all but what must differ from run to run, and what lies in the
 // buffers of a receipt where nothing came: the C has one piece of memory for many.
