@@ -32,11 +32,11 @@
 //
 // Whoever sends a file may serve it: by FUSE, say. Then close(2), read(2) and fstat(2)
 // of it wait for as long as the sender likes, and no deadline or context ends that; a
-// child process does not start while its exec closes such a file. The last close of a
-// pipe or a socket can be made to wait too, by somebody who has it in an epoll, and
-// that of a file which was sent as well. A call that closes descriptors, because they
-// do not fit or are refused, waits as long. SECURITY.md says what a partner can do, what this package prevents, and what
-// helps against the rest.
+// child process does not start while its exec closes such a file. Whoever has a pipe or a
+// socket in an epoll can hold up its last close, also that of a file which was sent. A call
+// that closes descriptors, because they do not fit or are refused, waits as long.
+// SECURITY.md says what a partner can do, what this package prevents, and what helps
+// against the rest.
 //
 // # Calls
 //

@@ -37,7 +37,7 @@ func (r *run) refer(res *scenario.Result) {
 		} else {
 			next.A = r.options.Runner
 		}
-		playAll([]scenario.Case{next}, r.rules, func(reference scenario.Result) {
+		playAll([]scenario.Case{next}, r.shared, func(reference scenario.Result) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.attribute(&reference)

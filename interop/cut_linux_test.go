@@ -24,7 +24,7 @@ func cutShort(t *testing.T) (*play, *witness.File) {
 	x := &scenario.Peer{Name: "x", Hello: contract.Hello{GC: true}}
 	sd := &side{Process: &process.Process{Peer: x, Pid: os.Getpid()}, live: map[int]tracked{}}
 	return &play{
-		session:  &session{rules: rules{ctx: ctx, timeout: time.Hour, witness: &witness.Witness{}, holders: &holders{}}},
+		session:  &session{shared: shared{ctx: ctx, timeout: time.Hour, witness: &witness.Witness{}, holders: &holders{}}},
 		k:        &kit{socks: map[scenario.Role]int{scenario.RoleA: -1, scenario.RoleB: -1}, c: scenario.Case{Scenario: &scenario.Scenario{}, A: x, B: x}, files: []*witness.File{f}, byIdentity: map[witness.Identity][]*witness.File{f.Identity: {f}}},
 		sides:    map[scenario.Role]*side{scenario.RoleA: sd, scenario.RoleB: sd},
 		reported: map[held]bool{},

@@ -62,7 +62,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	if err != nil {
 		return scenario.Outcome{Broken: err}
 	}
-	r.rules = rules{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, folder: folder, holders: &holders{}, exclusive: &sync.RWMutex{}, hangs: x.Hangs, runnerFails: x.RunnerFails}
+	r.shared = shared{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, folder: folder, holders: &holders{}, exclusive: &sync.RWMutex{}, hangs: x.Hangs, runnerFails: x.RunnerFails}
 	r.all(cases)
 	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
 	outcome.Left = folder.remove()
@@ -70,7 +70,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 }
 
 type run struct {
-	rules
+	shared
 	options      Options
 	expectations *scenario.Expectations
 	cut          context.CancelCauseFunc
@@ -96,7 +96,7 @@ func (r *run) all(cases []scenario.Case) {
 		for range max(1, r.options.Jobs) {
 			wg.Go(func() {
 				for group := range work {
-					playAll(group, r.rules, r.done)
+					playAll(group, r.shared, r.done)
 				}
 			})
 		}
@@ -168,7 +168,7 @@ func (r *run) judge(res *scenario.Result) {
 func (r *run) again(res *scenario.Result) {
 	for try := range r.options.Retries {
 		var next scenario.Result
-		playAll([]scenario.Case{res.Case}, r.rules, func(again scenario.Result) {
+		playAll([]scenario.Case{res.Case}, r.shared, func(again scenario.Result) {
 			r.judge(&again)
 			next = again
 		})
@@ -190,10 +190,10 @@ func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || res.AsExpected() || len(res.Findings) == 0 {
 		return
 	}
-	rules := r.rules
-	rules.records = map[scenario.Role]*process.Record{scenario.RoleA: {With: r.options.Recorder}, scenario.RoleB: {With: r.options.Recorder}}
+	shared := r.shared
+	shared.records = map[scenario.Role]*process.Record{scenario.RoleA: {With: r.options.Recorder}, scenario.RoleB: {With: r.options.Recorder}}
 	var next *scenario.Result
-	playAll([]scenario.Case{res.Case}, rules, func(again scenario.Result) { next = &again })
+	playAll([]scenario.Case{res.Case}, shared, func(again scenario.Result) { next = &again })
 	if next == nil {
 		return // the run is cut short
 	}
@@ -201,8 +201,8 @@ func (r *run) record(res *scenario.Result) {
 	r.attribute(next)
 	r.mu.Unlock()
 	r.expectations.Judge(next)
-	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: rules.records[scenario.RoleA].Take(), B: rules.records[scenario.RoleB].Take()}
-	for role, rec := range rules.records {
+	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: shared.records[scenario.RoleA].Take(), B: shared.records[scenario.RoleB].Take()}
+	for role, rec := range shared.records {
 		if rec.Err != nil {
 			res.Trace.Why = fmt.Sprintf("%s cannot be recorded: %v", res.Case.Peer(role).Name, rec.Err)
 		}

@@ -124,8 +124,8 @@ func (k *kit) take(role scenario.Role, numbers []int) {
 	}
 }
 
-// The rules are what all sessions of a run have in common.
-type rules struct {
+// shared is what all sessions of a run have in common.
+type shared struct {
 	ctx         context.Context // of the run: it may be cut short
 	timeout     time.Duration
 	witness     *witness.Witness
@@ -140,7 +140,7 @@ type rules struct {
 // A session is two running peers and the cases that they play one after the
 // other.
 type session struct {
-	rules
+	shared
 	kits []*kit
 	side map[scenario.Role]*side
 }
@@ -169,10 +169,10 @@ func (s *session) inside() bool {
 // newSession starts two peers with the pools of as many of the cases as one
 // session has numbers for. Role A and B of the session are those of cases[0];
 // every case has the same two peers.
-func newSession(cases []scenario.Case, r rules) (s *session, err error) {
+func newSession(cases []scenario.Case, r shared) (s *session, err error) {
 	process.Starting.Lock()
 	defer process.Starting.Unlock()
-	s = &session{rules: r, side: map[scenario.Role]*side{}}
+	s = &session{shared: r, side: map[scenario.Role]*side{}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -279,7 +279,7 @@ var errSessionOver = errors.New("the session is over")
 // playAll plays the cases, all of the same two peers in either direction, and
 // hands each result to done. A peer that dies or hangs gets a new session for
 // the rest. A case that is cut short has no result.
-func playAll(cases []scenario.Case, r rules, done func(scenario.Result)) {
+func playAll(cases []scenario.Case, r shared, done func(scenario.Result)) {
 	var playable []scenario.Case
 	for _, c := range cases {
 		why := c.Unplayable()

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handOver is what ReadFD makes of a message with room for one descriptor: the
+// pairFD is what ReadFD makes of a message with room for one descriptor: the
 // descriptor, -1, or FDLost when control was cut.
-func handOver(m *msg.Message) int32 {
+func pairFD(m *msg.Message) int32 {
 	switch {
 	case m.Flags&unix.MSG_CTRUNC != 0:
 		if m.NFD == 1 {

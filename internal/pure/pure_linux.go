@@ -50,7 +50,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	var one [1]int32
 	m := msg.Message{FDs: one[:], Flags: int(hdr.Flags)}
 	takeControl(buf[:hdr.Controllen], &m)
-	fd = handOver(&m)
+	fd = pairFD(&m)
 	return n, fd, nil
 }
 

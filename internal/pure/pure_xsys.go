@@ -30,7 +30,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	if err := Recv(sock, &m, 0); err != nil {
 		return -1, -1, err
 	}
-	return m.N, handOver(&m), nil
+	return m.N, pairFD(&m), nil
 }
 
 // Send is csrc's scm_rights_send.

@@ -30,7 +30,7 @@ type Built struct {
 // Names returns the names of all peers, in the order of peers.json.
 func Names() []string {
 	var names []string
-	for _, s := range builtin().Peers {
+	for _, s := range embedded().Peers {
 		names = append(names, s.Name)
 	}
 	return names
@@ -41,7 +41,7 @@ func Names() []string {
 //
 // What is up to date is not built again: that is left to make, cargo and go.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {
-	return build(ctx, builtin(), root, outDir, names, log)
+	return build(ctx, embedded(), root, outDir, names, log)
 }
 
 func build(ctx context.Context, r registry, root, outDir string, names []string, log io.Writer) []Built {

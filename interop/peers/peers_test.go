@@ -12,7 +12,7 @@ import (
 )
 
 func TestRegistryIsWellFormed(t *testing.T) {
-	r := builtin()
+	r := embedded()
 	seen := make(map[string]bool)
 	used := make(map[string]bool)
 	for _, s := range r.Peers {

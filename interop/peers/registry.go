@@ -9,6 +9,11 @@ import (
 //go:embed peers.json
 var registryJSON []byte
 
+// Contract tells how a peer is written: README.md.
+//
+//go:embed README.md
+var Contract []byte
+
 // A registry says which peers there are and how they are built.
 type registry struct {
 	Builds []recipe `json:"builds"`
@@ -33,8 +38,8 @@ type source struct {
 	Command []string `json:"command"`
 }
 
-// builtin is the registry of this folder. peers_test.go holds that it is well formed.
-func builtin() registry {
+// embedded is the registry of this folder. peers_test.go holds that it is well formed.
+func embedded() registry {
 	var r registry
 	if err := json.Unmarshal(registryJSON, &r); err != nil {
 		panic("peers.json: " + err.Error())

@@ -37,7 +37,7 @@ func TestPeersAreStrict(t *testing.T) {
 		"ruby-send-io": "err EBADF",
 	}
 	var names []string
-	r := builtin()
+	r := embedded()
 	for _, s := range r.Peers {
 		switch r.recipe(s.Build).Lang {
 		case "java", "python", "ruby", "perl", "php":

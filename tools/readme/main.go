@@ -3,7 +3,7 @@
 // Command readme compares what README.md takes from a run, the matrix and the table of
 // other libraries, with the report of one, or with -w puts the report's there. It writes
 // docs/comparison.md, which names the scenarios that decide each cell of the table, and
-// peers.json, what the peers say of themselves.
+// hellos.json, what the peers say of themselves.
 package main
 
 import (
@@ -19,14 +19,13 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
-
 	"github.com/scm-rights/scm/interop/report"
 )
 
 const (
 	readmeFile = "README.md"
 	pageFile   = "docs/comparison.md"
-	hellosFile = "tools/readme/peers.json"
+	hellosFile = "tools/readme/hellos.json"
 )
 
 // block is a part of README.md that is generated.
@@ -48,7 +47,7 @@ func (b block) split(text string) (head, body, tail string, err error) {
 }
 
 func main() {
-	write := flag.Bool("w", false, "write to README.md, docs/comparison.md and peers.json")
+	write := flag.Bool("w", false, "write to README.md, docs/comparison.md and hellos.json")
 	flag.Parse()
 	if err := run(".", flag.Arg(0), *write); err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
