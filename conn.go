@@ -74,7 +74,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if err := k.receive(context.Background(), p, 0); err != nil {
 		return 0, c.fail("read", err)
 	}
-	if k.cut() {
+	if k.cut() && !k.isEnd() {
 		c.dropped.Add(1)
 	}
 	if k.msg.N == 0 && !c.isDatagram() {

@@ -115,6 +115,21 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		Expect(b.Dropped()).To(Equal(int64(1)))
 	})
 
+	if network != "unixgram" { // which has no end that Read returns after Close
+		It("counts no end as dropped control data, though Linux reports credentials of nobody", func() {
+			a, b := pair(network)
+			Expect(b.PassCred(true)).To(Succeed())
+			Expect(a.Write([]byte("x"))).To(Equal(1))
+			Expect(a.Close()).To(Succeed())
+			Expect(b.Read(make([]byte, 1))).To(Equal(1))
+			Expect(b.Dropped()).To(Equal(int64(1)), "the sender's credentials")
+			for range 3 {
+				Expect(b.Read(make([]byte, 1))).Error().To(BeIdenticalTo(io.EOF))
+			}
+			Expect(b.Dropped()).To(Equal(int64(1)))
+		})
+	}
+
 	It("has deadlines, and one in the past ends a call before it does anything", func() {
 		a, b := pair(network)
 		past := time.Unix(1, 0)
