@@ -151,7 +151,7 @@ func (b *boundFile) handOver(send func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.removed {
-		return closedError{}
+		return &fileError{0, os.ErrClosed} // not net.ErrClosed: the Conn that sends is open
 	}
 	err := send()
 	if err == nil {

@@ -225,7 +225,6 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			"WriteFiles":       Second(a.WriteFiles(p, r)),
 			"ReadFiles":        Third(a.ReadFiles(p, 1)),
 			"NewConn of it":    Second(scm.NewConn(a)),
-			"SendFile of it":   b.SendFile("name", a),
 		} {
 			Expect(err).To(And(MatchError(net.ErrClosed), MatchError(os.ErrClosed)), call)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -131,6 +132,9 @@ func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn, bound *bou
 		return ErrEmptyPayload
 	}
 	raw, err := rawConn(f)
+	if errors.Is(err, net.ErrClosed) {
+		err = &fileError{0, os.ErrClosed} // not net.ErrClosed: c is open
+	}
 	if err != nil {
 		return err
 	}

@@ -269,6 +269,40 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(path).To(BeAnExistingFile())
 	})
 
+	It("of what is closed is not the error of a closed Conn", func() {
+		keepsNumbers()
+		a, b := pair(network)
+		conn, _ := pair(network)
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		near, _ := tcpPair()
+		file, _ := pipe()
+		for name, closed := range map[string]interface {
+			syscall.Conn
+			io.Closer
+		}{
+			"a Conn":            conn,
+			"a Listener":        mustListen(scm.Config{}, "unix", filepath.Join(GinkgoT().TempDir(), "s")),
+			"a net.TCPListener": tcp.(*net.TCPListener),
+			"a net.TCPConn":     near.(*net.TCPConn),
+			"an os.File":        file,
+		} {
+			Expect(closed.Close()).To(Succeed())
+			for call, err := range map[string]error{
+				"SendConn":     a.SendConn(ctx, closed),
+				"SendListener": a.SendListener(ctx, closed),
+				"SendFile":     a.SendFile("name", closed),
+			} {
+				Expect(err).To(opFails("write", os.ErrClosed), "%s of %s", call, name)
+				Expect(err).NotTo(MatchError(net.ErrClosed), "%s of %s: the Conn is open", call, name)
+			}
+		}
+		Expect(a.Write([]byte("after"))).To(Equal(5))
+		receives(b, "after")
+		Expect(a.Close()).To(Succeed())
+		Expect(a.SendConn(ctx, conn)).To(opFails("write", net.ErrClosed))
+	})
+
 	It("that fails leaves the socket file to whoever made it", func() {
 		a, b := pair(network)
 		path := filepath.Join(GinkgoT().TempDir(), "s")
