@@ -11,6 +11,9 @@ import (
 // was passed. (On gVisor, at the accepted end of a seqpacket connection, it is the
 // process that accepted.)
 //
+// A socket that listens has no peer, but on Linux PeerCred succeeds for it, and returns
+// the process that called listen(2): ask the socket that was accepted.
+//
 // It is one getsockopt(2) of SO_PEERCRED on Linux, of LOCAL_PEERCRED on macOS and
 // FreeBSD, and getpeerucred on Solaris and illumos. PID is 0 where the system does
 // not report it, as on FreeBSD, or where the process is in a foreign PID namespace.
@@ -26,7 +29,8 @@ func PeerCred(sock int) (Cred, error) {
 
 // PeerPIDFD returns a pidfd of the process that [PeerCred] identifies: a descriptor
 // that stands for that process and for no later one with its PID. It is
-// close-on-exec and the caller's to close. On error it is -1.
+// close-on-exec and the caller's to close. On error it is -1. For a socket that
+// listens it is a pidfd of the process that called listen(2).
 //
 // It is one getsockopt(2) of SO_PEERPIDFD, which is from Linux 6.5. Errors wrap
 // the errno: ENODATA for a socket without a peer, ESRCH or EINVAL on older

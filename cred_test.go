@@ -238,6 +238,14 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		Expect(scm.PeerCred(sock)).To(Equal(self()))
 	})
 
+	It("is the listener itself for a socket that listens", func() {
+		Expect(scm.PeerCred(listening)).To(Equal(self()))
+		pidfd, err := scm.PeerPIDFD(listening)
+		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		f.Own(pidfd)
+		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
+	})
+
 	It("is what PeerPIDFD stands for", func() {
 		pid, end := connected(cmd)
 		sock := f.accept(listening)

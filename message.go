@@ -29,7 +29,8 @@ type Message struct {
 	Addr *net.UnixAddr
 
 	// Cred is attached to what is sent; the kernel checks it: EPERM where it is not
-	// the sender's, EINVAL for a UID or GID that is none. In a receive, one that is
+	// the sender's, ESRCH for a PID that no process has if the sender may send another's
+	// (CAP_SYS_ADMIN), EINVAL for a UID or GID that is none. In a receive, one that is
 	// not nil gets the sender's, if the socket has SO_PASSCRED; without any, its
 	// PID is 0 and the others -1. The PID alone is 0 where the sender is outside of
 	// this process's PID namespace. A message that was sent before SO_PASSCRED was

@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -126,6 +127,18 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		}
 		RunChild(cmd)
 		isEmpty(f.b)
+	})
+
+	It("of a process that does not exist are ESRCH, and nothing is sent", func() {
+		f.option(unix.SO_PASSCRED, 1)
+		cred := myself()
+		cred.PID = 1 << 30 // more than the kernel's greatest, PID_MAX_LIMIT
+		err := scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred}, 0)
+		isEmpty(f.b)
+		if errors.Is(err, unix.EPERM) {
+			Skip("only a process with CAP_SYS_ADMIN may send another PID")
+		}
+		failsWith(err, "sendmsg", unix.ESRCH)
 	})
 
 	It("that no uid_t holds are EINVAL, and nobody's: nothing is sent", func() {

@@ -201,7 +201,8 @@ var _ = Describe("a barrier", func() {
 		go func() { done <- wire.NotifyBarrier(called, sock) }()
 		Eventually(ctx, done).WithTimeout(patience / 2).Should(Receive(Equal(context.DeadlineExceeded)))
 
-		// A context without an end waits, too, whatever the mode of the socket is.
+		// A context without an end waits, too, whatever the mode and the limit of the socket are.
+		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 1000})).To(Succeed())
 		Expect(unix.SetNonblock(sock, true)).To(Succeed())
 		go func() { done <- wire.NotifyBarrier(context.Background(), sock) }()
 		Consistently(done, "50ms").ShouldNot(Receive())

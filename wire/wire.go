@@ -19,7 +19,8 @@
 // socket with an empty message, and Send with EPIPE. It ends the connection for
 // everybody who has the open file description. Recv then closes what it had received.
 // It does not end a Send to a datagram socket whose queue is full, such as that of
-// [Notify]: set SO_SNDTIMEO there, or send without waiting.
+// [Notify]: set SO_SNDTIMEO there, or send without waiting. SO_SNDTIMEO does not
+// end [NotifyBarrier]: only its ctx does.
 //
 // Neither limit ends a close(2) of what Recv refuses: a partner that sends a file whose
 // server does not answer (FUSE), or a socket with SO_LINGER, holds it up.
