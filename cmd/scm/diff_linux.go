@@ -38,9 +38,12 @@ several threads make some, that order can change from run to run, and a program 
 differ from itself: compare it with itself first. The report of a difference says
 whether the process has several threads.
 
-Memory that scm cannot read, such as that of memfd_secret(2), is not compared. If
-nothing else differs, "not compared" says so, and the exit status is 4. What the kernel
-could not read either (EFAULT) does not count.
+Memory that scm cannot read, such as that of memfd_secret(2), is not compared, nor are
+descriptors that it cannot look up. Both are so of a process that is not dumpable, unless
+scm has CAP_SYS_PTRACE. After such a descriptor the order of appearance does not count.
+Memory that scm can read of one command only is reported as a difference. If nothing else
+differs, "not compared" says so, and the exit status is 4. What the kernel could not read
+either (EFAULT) does not count.
 
 Nor is compared what scm cannot record: what a process sends and receives by io_uring;
 the calls of a child that is made with CLONE_UNTRACED; and those that a seccomp filter

@@ -41,7 +41,9 @@ the payload, the ancillary data, the flags, the result, the flags received.
 
 A descriptor is its number in the process, and between < and > its kind, its
 file and how that was opened. A received one without the words close-on-exec
-would be handed on by an exec. In JSON payloads, control data and addresses are
+would be handed on by an exec. "not looked up" and "close-on-exec unknown" are that scm
+could not ask /proc; in JSON open is then null, or has no close_on_exec beside it, and
+unread has the errno. In JSON payloads, control data and addresses are
 hexadecimal digits. A file's name that is not UTF-8 has its bytes in file_hex, in
 hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
 payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
@@ -51,7 +53,9 @@ A message can pass 253 descriptors. Where a program names more, which the kernel
 the trace describes the first 253, and the line ends with how many they are.
 
 Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
-as "control unreadable", and as control_unread in JSON.
+as "control unreadable", and as control_unread in JSON. A process that is not dumpable
+(PR_SET_DUMPABLE of prctl(2)) hides its memory and its descriptors from a tracer without
+CAP_SYS_PTRACE: the trace has its calls, without either.
 
 The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
 scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed, so

@@ -77,6 +77,8 @@ func init() {
 		"noreadv":    childNoReadv,
 		"nodump":     childNoDump,
 		"nobody":     childNobody,
+		"hidden":     childHidden,
+		"hiding":     childHiding,
 		"leaderless": childLeaderless,
 		"traceme":    childTraceMe,
 		"above":      childAbove,
@@ -949,6 +951,37 @@ func childNobody() {
 	fmt.Println(err)
 	check(in.Close())
 	check(cmd.Wait())
+}
+
+// childHidden passes a descriptor when it is not dumpable.
+func childHidden() {
+	check(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+	a, _ := pair(unix.SOCK_STREAM)
+	_, err := send(a, newMessage("payload!", unix.CmsgSpace(4)).rights(0), 0)
+	check(err)
+}
+
+// childHiding records, as somebody without capabilities, a process that is not dumpable,
+// and compares the record with another of the same.
+func childHiding() {
+	var spools [2]*Spool
+	for i := range spools {
+		var err error
+		spools[i], err = NewSpool()
+		check(err)
+		calls, err := Record(childCommand("hidden"), Options{})
+		check(err)
+		for j := range calls {
+			spools[i].Add(&calls[j])
+			if i == 0 {
+				text, err := calls[j].JSON(false)
+				check(err)
+				fmt.Printf("%s\n%s\n", calls[j].Text(), text)
+			}
+		}
+	}
+	d, err := OfSaid.First(spools[0], spools[1])
+	fmt.Println(d != nil, err)
 }
 
 // childCapable records with CAP_SYS_PTRACE, and without CAP_SYS_ADMIN.

@@ -101,6 +101,7 @@ func (o Comparison) compare(a, b *side, first bool) *comparison {
 	for i := range max(len(c.a.streams), len(c.b.streams)) {
 		c.a.begin()
 		c.b.begin()
+		c.hidden = false
 		c.d.Process = i + 1
 		a, b := at(c.a.streams, i), at(c.b.streams, i)
 		c.threads = severalThreads(a) || severalThreads(b)
@@ -137,6 +138,7 @@ type comparison struct {
 	d            Difference // where it is
 	found        []*Difference
 	missed       Uncompared
+	hidden       bool // a descriptor of the process could not be looked up
 }
 
 func (cmp *comparison) streams(a, b []head) {
@@ -314,9 +316,26 @@ func around(b []byte, first int) string {
 
 // descriptor compares numbers of descriptors.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
-	x := cmp.file(cmp.a, cmp.callA, int32(order.Uint32(p.a)), atExit)
-	y := cmp.file(cmp.b, cmp.callB, int32(order.Uint32(p.b)), atExit)
+	a, b := int32(order.Uint32(p.a)), int32(order.Uint32(p.b))
+	if cmp.hides(a, b, atExit) {
+		return false
+	}
+	x := cmp.file(cmp.a, cmp.callA, a, atExit)
+	y := cmp.file(cmp.b, cmp.callB, b, atExit)
 	return x != y && cmp.differ(field, p, x, y)
+}
+
+// hides tells whether one of two descriptors could not be looked up: they are not
+// compared, which count notes. Nor is from then on which descriptor of the process one
+// is: it may be that one.
+func (cmp *comparison) hides(a, b int32, atExit bool) bool {
+	if cmp.Describe != nil || cmp.Numbers || a < 0 || b < 0 {
+		return false
+	}
+	x, y := cmp.callA.file(a, atExit), cmp.callB.file(b, atExit)
+	hidden := x != nil && x.Errno != 0 || y != nil && y.Errno != 0
+	cmp.hidden = cmp.hidden || hidden
+	return hidden
 }
 
 func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
@@ -326,7 +345,7 @@ func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
 	case cmp.Numbers:
 		return strconv.Itoa(int(fd))
 	}
-	return s.fd(c, fd, atExit)
+	return s.fd(c, fd, atExit, !cmp.hidden)
 }
 
 // process compares numbers of processes.

@@ -152,6 +152,47 @@ func TestDiffFields(t *testing.T) {
 	}
 }
 
+// A descriptor that could not be looked up is neither the same nor another, and leaves
+// open which of the process those after it are.
+func TestDiffHidden(t *testing.T) {
+	sent := func(change func(calls []Call)) []Call {
+		calls := []Call{sentOne(amd64), sentOne(amd64), sentOne(amd64)}
+		calls[2].Files[1].Name = "/dev/zero"
+		change(calls)
+		return calls
+	}
+	hide := func(calls []Call) {
+		for i := range 2 {
+			calls[i].Files[1] = File{FD: 5, Errno: unix.EACCES}
+		}
+	}
+	whole := sent(func([]Call) {})
+	for _, c := range []struct {
+		name   string
+		change func(calls []Call)
+		want   string
+	}{
+		{"nothing else", func([]Call) {}, ""},
+		{"no look at the access", func(calls []Call) {
+			calls[0].Files[1] = File{FD: 5, Kind: "pipe", Name: "pipe:[4]", Errno: unix.EACCES}
+		}, ""},
+		{"the socket itself", func(calls []Call) { calls[2].Files[1].Name = "socket:[1]" }, ""},
+		{"the payload", func(calls []Call) { calls[2].Entry[4].Data[1] = 'p' }, "payload 1"},
+		{"another kind", func(calls []Call) { calls[2].Files[1].Kind = "fifo" }, "character device, read-write against fifo, read-write"},
+		{"-1", func(calls []Call) { copy(calls[0].Entry[2].Data[16:], numbered(0xffffffff)) }, "descriptor 2 of the process, character device, read-write against -1"},
+	} {
+		hidden := sent(func(calls []Call) { hide(calls); c.change(calls) })
+		done := Comparison{}.compare(newSide(headsOf(whole), inMemory), newSide(headsOf(hidden), inMemory), false)
+		d := earliest(done.found)
+		if (d != nil) != (c.want != "") || d != nil && !strings.Contains(d.String(), c.want) {
+			t.Errorf("%s: %v, want %s", c.name, d, c.want)
+		}
+		if done.missed.Files != 2 || !strings.Contains(done.missed.Error(), "2 descriptors that could not be looked up, the first of them of call 1 of process 1 (sendmsg): EACCES") {
+			t.Errorf("%s: %v", c.name, &done.missed)
+		}
+	}
+}
+
 // What the kernel neither reads nor writes is looked at by Diff alone.
 func TestDiffSaid(t *testing.T) {
 	for _, c := range []struct {

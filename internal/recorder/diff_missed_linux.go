@@ -3,24 +3,37 @@ package recorder
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // Uncompared is the error that two records are the same as far as they go: some
-// memory could not be read, or is more than is recorded.
+// memory could not be read, or is more than is recorded, or descriptors could not be
+// looked up.
 type Uncompared struct {
-	Bytes uint64
-	first string // the memory that has the first of them
+	Bytes     uint64
+	first     string // the memory that has the first of them
+	Files     int    // descriptors, of each call
+	firstFile string // the call that has the first of them, and why
 }
 
 func (u *Uncompared) Error() string {
-	return fmt.Sprintf("not compared: %d bytes that could not be recorded, the first of them of %s", u.Bytes, u.first)
+	var parts []string
+	if u.Files > 0 {
+		parts = append(parts, fmt.Sprintf("%d descriptors that could not be looked up, the first of them of %s", u.Files, u.firstFile))
+	}
+	if u.Bytes > 0 {
+		parts = append(parts, fmt.Sprintf("%d bytes that could not be recorded, the first of them of %s", u.Bytes, u.first))
+	}
+	return "not compared: " + strings.Join(parts, "; ")
 }
 
-// count counts the bytes of a call that were to be compared and were not recorded.
+// count counts the descriptors of a call that could not be looked up, and the bytes that
+// were to be compared and were not recorded.
 func (cmp *comparison) count() {
 	a, b := cmp.callA, cmp.callB
+	cmp.countFiles()
 	if a.Errno == unix.EFAULT {
 		return // the kernel could not read them either
 	}
@@ -32,6 +45,27 @@ func (cmp *comparison) count() {
 		}
 		cmp.missed.Bytes += n
 	}
+}
+
+func (cmp *comparison) countFiles() {
+	if cmp.Describe != nil || cmp.Numbers {
+		return
+	}
+	most := 0
+	for _, c := range []*Call{cmp.callA, cmp.callB} {
+		n := 0
+		for i := range c.Files {
+			if c.Files[i].Errno == 0 {
+				continue
+			}
+			n++
+			if cmp.missed.firstFile == "" {
+				cmp.missed.firstFile = fmt.Sprintf("call %d of process %d (%s): %s", cmp.d.Call, cmp.d.Process, nameOf(c), errnoName(c.Files[i].Errno))
+			}
+		}
+		most = max(most, n)
+	}
+	cmp.missed.Files += most
 }
 
 // lacking is how many bytes of the memory count and were not recorded, at the entry or

@@ -2,10 +2,13 @@ package recorder
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"math/bits"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,15 +16,24 @@ import (
 // A File is what a descriptor stood for in the program at the time.
 type File struct {
 	FD          int32
-	Kind        string // "regular", "unix stream", "pipe", "eventfd"…; empty if the number is not open
+	Kind        string // "regular", "unix stream", "pipe", "eventfd"…; empty if there is none or Errno hides it
 	Name        string // what the kernel calls it: a path, or such as pipe:[4711]
 	Access      string // "read", "write", "read-write" or "path"; empty if it was not looked up
 	CloseOnExec bool   // looked up together with Access
 	AtExit      bool   // the call has made it
+
+	// Errno is why something of it could not be looked up, and 0 if all could. A
+	// process that is not dumpable, for one, hides its descriptors (EACCES) from a
+	// tracer without CAP_SYS_PTRACE.
+	Errno syscall.Errno
 }
 
-// Open tells whether the number was open.
+// Open tells whether the number was open. If Errno is not 0, false says nothing.
 func (f *File) Open() bool { return f.Kind != "" }
+
+// closeOnExecUnknown tells that CloseOnExec says nothing of an open descriptor that was
+// to be looked up whole.
+func (f *File) closeOnExecUnknown() bool { return f.Errno != 0 || f.Kind == "eventpoll" }
 
 // A lookup asks /proc about descriptors of stopped threads.
 type lookup struct {
@@ -114,22 +126,43 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	path := l.fd(tid, "fd", fd)
 	n, err := unix.Readlink(path, l.link[:])
 	if err != nil {
+		// ENOENT is that the number is not open, but also that the thread is being ended
+		// or that /proc does not show it (hidepid). Only then its exe cannot be read either.
+		if err != unix.ENOENT || !l.shown(tid) {
+			f.Errno = errnoOf(err)
+		}
 		return f
 	}
 	link := l.link[:n]
 	if socket, ok := l.sockets[string(link)]; ok {
 		f.Kind, f.Name = socket, string(link)
 	} else {
-		f.Kind, f.Name = l.kind(tid, path, string(link))
+		f.Kind, f.Name, err = l.kind(tid, path, string(link))
+		f.Errno = errnoOf(err)
 	}
 	switch {
 	case !whole:
+		return f
 	case f.Kind == "eventpoll":
-		f.Access = linkAccess(path)
+		f.Access, err = linkAccess(path)
 	default:
-		f.Access, f.CloseOnExec = access(l.fd(tid, "fdinfo", fd))
+		f.Access, f.CloseOnExec, err = access(l.fd(tid, "fdinfo", fd))
 	}
+	f.Errno = cmp.Or(f.Errno, errnoOf(err))
 	return f
+}
+
+// shown tells whether /proc has the thread, with its memory: at its end it loses its
+// memory before its descriptors.
+func (l *lookup) shown(tid int) bool {
+	_, err := unix.Readlink("/proc/"+strconv.Itoa(tid)+"/exe", l.link[:])
+	return err == nil
+}
+
+// errnoOf is 0 without an error.
+func errnoOf(err error) (errno syscall.Errno) {
+	errors.As(err, &errno)
+	return errno
 }
 
 // linkAccess returns the access mode that the link in /proc has. fdinfo of an epoll waits
@@ -137,20 +170,20 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 // likes: it is not asked, so close-on-exec is not known. That is a matter of one moment:
 // fdinfo names a number, and a thread that puts such an epoll on a number just before its
 // fdinfo is read makes the recorder wait.
-func linkAccess(path string) string {
+func linkAccess(path string) (string, error) {
 	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil {
-		return ""
+	if err := unix.Lstat(path, &st); err != nil {
+		return "", err
 	}
 	switch st.Mode & (unix.S_IRUSR | unix.S_IWUSR) {
 	case unix.S_IRUSR:
-		return "read"
+		return "read", nil
 	case unix.S_IWUSR:
-		return "write"
+		return "write", nil
 	case unix.S_IRUSR | unix.S_IWUSR:
-		return "read-write"
+		return "read-write", nil
 	}
-	return "path"
+	return "path", nil
 }
 
 func (l *lookup) fd(tid int, folder string, fd int32) string {
@@ -167,29 +200,30 @@ func (l *lookup) fd(tid int, folder string, fd int32) string {
 // thread has meanwhile put another file on the number. All that is asked about a socket or
 // a file is asked of one object, by a descriptor of ours that does not open it (O_PATH):
 // of a file of FUSE in the place of a socket an attribute would be asked, and no signal
-// ends the wait for that answer.
-func (l *lookup) kind(tid int, path, name string) (string, string) {
+// ends the wait for that answer. The error is that the number could not be asked: then
+// the kind is a broad one.
+func (l *lookup) kind(tid int, path, name string) (string, string, error) {
 	if kind := kindByName(name); kind != "" {
-		return kind, name
+		return kind, name, nil
 	}
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return kindUnasked(name), name
+		return kindUnasked(name), name, err
 	}
 	defer func() { _ = unix.Close(fd) }()
 	path = "/proc/self/fd/" + strconv.Itoa(fd)
 	n, err := unix.Readlink(path, l.link[:])
 	if err != nil {
-		return kindUnasked(name), name
+		return kindUnasked(name), name, err
 	}
 	name = string(l.link[:n])
 	if kind := kindByName(name); kind != "" {
-		return kind, name
+		return kind, name, nil
 	}
 	// Whoever serves a FUSE file must not hold up the trace.
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st) != nil {
-		return kindUnasked(name), name
+		return kindUnasked(name), name, nil // as in each look at this file
 	}
 	if !strings.HasPrefix(name, "/") && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
 		kind := socketKind(tid, path, name)
@@ -197,9 +231,9 @@ func (l *lookup) kind(tid int, path, name string) (string, string) {
 			l.sockets = map[string]string{}
 		}
 		l.sockets[name] = kind
-		return kind, name
+		return kind, name, nil
 	}
-	return l.fileKind(name, &st), name
+	return l.fileKind(name, &st), name, nil
 }
 
 // kindByName returns the kind that the kernel's name of a descriptor says: pipe:[4711],
@@ -305,31 +339,31 @@ func unixSocketType(tid int, inode string) string {
 	return kind
 }
 
-func access(path string) (mode string, closeOnExec bool) {
+func access(path string) (mode string, closeOnExec bool, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", false
+		return "", false, err
 	}
 	var text [128]byte
 	n, err := unix.Read(fd, text[:])
 	_ = unix.Close(fd)
 	if err != nil {
-		return "", false
+		return "", false, err
 	}
 	_, after, _ := bytes.Cut(text[:n], []byte("flags:"))
 	line, _, _ := bytes.Cut(after, []byte("\n"))
 	flags, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 8, 64)
 	if err != nil {
-		return "", false
+		return "", false, unix.ENODATA
 	}
 	closeOnExec = flags&unix.O_CLOEXEC != 0
 	switch {
 	case flags&unix.O_PATH != 0:
-		return "path", closeOnExec
+		return "path", closeOnExec, nil
 	case flags&unix.O_ACCMODE == unix.O_RDONLY:
-		return "read", closeOnExec
+		return "read", closeOnExec, nil
 	case flags&unix.O_ACCMODE == unix.O_WRONLY:
-		return "write", closeOnExec
+		return "write", closeOnExec, nil
 	}
-	return "read-write", closeOnExec
+	return "read-write", closeOnExec, nil
 }

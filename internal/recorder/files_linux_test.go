@@ -3,8 +3,10 @@ package recorder
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,5 +160,50 @@ func TestMoreDescriptorsThanAMessage(t *testing.T) {
 	}
 	if d := Diff([]Call{a}, []Call{sent(7)}); d != nil {
 		t.Error(d)
+	}
+}
+
+// Of a thread that has ended, or is being ended, nothing is looked up.
+func TestDescriptorsOfTheDead(t *testing.T) {
+	cmd := childCommand("none")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if f := new(lookup).file(pid, 0, true); f.Open() || f.Errno != unix.ENOENT {
+		t.Errorf("before it is waited for: %+v", f)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if f := new(lookup).file(os.Getpid(), 1e6, true); f != (File{FD: 1e6}) {
+		t.Errorf("not open: %+v", f)
+	}
+}
+
+// A process that is not dumpable hides its descriptors from a tracer without
+// CAP_SYS_PTRACE. They are not called closed, nor are they compared.
+func TestHiddenDescriptors(t *testing.T) {
+	needsPtrace(t)
+	cmd := childCommand("hiding")
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for i, want := range []string{
+		`^sendmsg\(\d+<not looked up: EACCES>, msghdr unreadable, 0\) = 8 \(memory not read: `,
+		`"socket":\{"fd":\d+,"open":null,"unread":"EACCES"\}`,
+		`^false not compared: 1 descriptors that could not be looked up, the first of them of call 1 of process 1 \(sendmsg\): EACCES; \d+ bytes that could not be recorded, `,
+	} {
+		if i >= len(lines) || !regexp.MustCompile(want).MatchString(lines[i]) {
+			t.Errorf("line %d of\n%s\nwant %s", i, out, want)
+		}
 	}
 }

@@ -118,8 +118,8 @@ func (s *side) begin() { s.fds, s.met = map[int32]map[string]int{}, 0 }
 // fd says which descriptor the number is in a call: by the order of their first
 // appearance in the process, and by what it is. A negative number is itself. One that
 // the call has installed is new and ends what the number meant before: which numbers
-// are free depends on files that are in no call.
-func (s *side) fd(c *Call, fd int32, atExit bool) string {
+// are free depends on files that are in no call. Without which the order does not count.
+func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
 	}
@@ -130,6 +130,8 @@ func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	switch {
 	case f == nil:
 		return fmt.Sprintf("number %d, not looked up", fd) // the message has more than it can pass
+	case f.Errno != 0:
+		return fmt.Sprintf("number %d, not looked up", fd) // against a negative one
 	case !f.Open():
 		return "not open"
 	}
@@ -142,7 +144,10 @@ func (s *side) fd(c *Call, fd int32, atExit bool) string {
 		}
 		s.fds[fd][f.Name] = n
 	}
-	text := fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
+	text := f.Kind
+	if which {
+		text = fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
+	}
 	if f.Access != "" {
 		text += ", " + f.Access
 		if f.AtExit && f.CloseOnExec {

@@ -28,12 +28,13 @@ type (
 	}
 	jsonFile struct {
 		FD          int32  `json:"fd"`
-		Open        bool   `json:"open"`
+		Open        *bool  `json:"open"` // null if that could not be looked up
 		Kind        string `json:"kind,omitempty"`
 		File        string `json:"file,omitempty"`
 		FileHex     string `json:"file_hex,omitempty"` // the same, where it is not UTF-8
 		Access      string `json:"access,omitempty"`
 		CloseOnExec *bool  `json:"close_on_exec,omitempty"`
+		Unread      string `json:"unread,omitempty"` // why something of it could not be looked up
 	}
 	jsonMessage struct {
 		Payload  string        `json:"payload"`
@@ -152,9 +153,14 @@ func (c *Call) jsonControl(m *Cmsg) jsonControl {
 }
 
 func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
-	j := jsonFile{FD: fd}
-	if f := c.file(fd, atExit); f != nil {
-		j.Open, j.Kind, j.File, j.Access = f.Open(), f.Kind, f.Name, f.Access
+	j, open := jsonFile{FD: fd}, false
+	f := c.file(fd, atExit)
+	if f != nil {
+		open = f.Open()
+		j.Kind, j.File, j.Access = f.Kind, f.Name, f.Access
+		if f.Errno != 0 {
+			j.Unread = errnoName(f.Errno)
+		}
 		if !utf8.ValidString(f.Name) {
 			j.FileHex = hex.EncodeToString([]byte(f.Name))
 		}
@@ -163,6 +169,9 @@ func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
 				j.CloseOnExec = &f.CloseOnExec
 			}
 		}
+	}
+	if f == nil && fd < 0 || f != nil && (open || f.Errno == 0) {
+		j.Open = &open
 	}
 	return j
 }

@@ -75,7 +75,7 @@ func (o Comparison) First(a, b *Spool) (*Difference, error) {
 	if found := earliest(done.found); found != nil {
 		return found, nil
 	}
-	if done.missed.Bytes > 0 {
+	if done.missed.Bytes > 0 || done.missed.Files > 0 {
 		return nil, &done.missed
 	}
 	return nil, nil
@@ -170,6 +170,7 @@ func appendStored(b []byte, c *Call) []byte {
 		text(f.Access)
 		truth(f.CloseOnExec)
 		truth(f.AtExit)
+		number(uint64(f.Errno))
 	}
 	for _, blobs := range [][]Blob{c.Entry, c.Exit} {
 		number(uint64(len(blobs)))
@@ -230,7 +231,7 @@ func (r *stored) call() *Call {
 	}
 	for range r.int() {
 		c.Files = append(c.Files, File{FD: int32(r.number()), Kind: r.text(), Name: r.text(), Access: r.text(),
-			CloseOnExec: r.number() != 0, AtExit: r.number() != 0})
+			CloseOnExec: r.number() != 0, AtExit: r.number() != 0, Errno: syscall.Errno(r.number())})
 	}
 	for _, blobs := range []*[]Blob{&c.Entry, &c.Exit} {
 		for i := range r.int() {

@@ -100,6 +100,9 @@ func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	}
 	b = append(b, '<')
 	switch {
+	case !f.Open() && f.Errno != 0:
+		b = append(b, "not looked up: "...)
+		b = append(b, errnoName(f.Errno)...)
 	case !f.Open():
 		b = append(b, "not open"...)
 	case strings.HasPrefix(f.Name, f.Kind+":"), f.Kind == "memfd", strings.HasPrefix(f.Name, "anon_inode:"):
@@ -276,8 +279,13 @@ func (c *Call) appendControl(b []byte, m *Cmsg) []byte {
 // hand on is told from one that is close-on-exec.
 func (c *Call) appendPassed(b []byte, fd int32, received bool) []byte {
 	b = c.appendFD(b, fd, received)
-	if f := c.file(fd, received); received && f != nil && f.CloseOnExec {
+	f := c.file(fd, received)
+	switch {
+	case !received || f == nil:
+	case f.CloseOnExec:
 		b = append(b, " close-on-exec"...)
+	case f.closeOnExecUnknown():
+		b = append(b, " close-on-exec unknown"...)
 	}
 	return b
 }

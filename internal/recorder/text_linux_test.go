@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,16 @@ func TestText(t *testing.T) {
 	odd := call(amd64, "sendmsg", 0x80000000, built{control: []byte{1, 2, 3}}, built{control: []byte{1, 2, 3}}, 0)
 	bad := sentOne(amd64)
 	bad.Files = []File{{FD: 3}}
+	hidden := sentOne(amd64)
+	hidden.Files[1] = File{FD: 5, Errno: unix.EACCES}
+	hiddenThere := receivedOne(amd64)
+	hiddenThere.Files[1] = File{FD: 6, AtExit: true, Errno: unix.EACCES}
+	halfHidden := receivedOne(amd64)
+	halfHidden.Files[1] = File{FD: 6, AtExit: true, Kind: "pipe", Name: "pipe:[4]", Errno: unix.EACCES}
+	epoll := receivedOne(amd64)
+	epoll.Files[1] = File{FD: 6, AtExit: true, Kind: "eventpoll", Name: "anon_inode:[eventpoll]", Access: "read-write"}
+	const came = `recvmsg(3<unix stream socket:[1]>, "hello", name "@peer", SCM_CREDENTIALS {pid=100, uid=1000, gid=1001}, ` +
+		`SCM_RIGHTS [6<%s> close-on-exec unknown], MSG_CMSG_CLOEXEC) = 5 MSG_CTRUNC|MSG_CMSG_CLOEXEC`
 	other := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 9999, Result: 3}
 	closing := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 3, sig: amd64.calls()[3], args: [6]uint64{6}, Files: []File{fileAt(6, false, true)}}
 
@@ -40,6 +51,10 @@ func TestText(t *testing.T) {
 		{room, `recvmsg(3<unix stream socket:[1]>, room for 11+64, MSG_CMSG_CLOEXEC) = -1 EAGAIN`},
 		{odd, `sendmsg(3<unix stream socket:[1]>, "", control 010203, 0x80000000) = 0`},
 		{bad, `sendmsg(3<not open>, "hello", SCM_RIGHTS [5], MSG_NOSIGNAL) = 5`},
+		{hidden, `sendmsg(3<unix stream socket:[1]>, "hello", SCM_RIGHTS [5<not looked up: EACCES>], MSG_NOSIGNAL) = 5`},
+		{hiddenThere, fmt.Sprintf(came, "not looked up: EACCES")},
+		{halfHidden, fmt.Sprintf(came, "pipe:[4]")},
+		{epoll, fmt.Sprintf(came, "anon_inode:[eventpoll], read-write")},
 		{other, `syscall 9999(…) = 3`},
 		{closing, `close(6<character device /dev/null, read-write>) = 0`},
 	} {
