@@ -91,6 +91,10 @@ nobody who waits for it, not even by KILL: end the server. The same is so if a t
 an epoll, to which a file is being added whose server does not answer, on the number of
 a descriptor just while scm looks that up.
 
+While a call waits, scm keeps what it has read at its entry: of a receive the headers and
+iovecs, up to 17 MB; with --raw, or of a send, each buffer too, which for 1024 messages
+with 1024 buffers each is more than 200 MB.
+
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
 could not be set up. With -p: 0 when the process has ended, or when a signal

@@ -48,7 +48,7 @@ type Call struct {
 	Section int       // 0 outside of marks
 
 	Entry []Blob
-	Exit  []Blob // the same memory at the exit; empty if there was none
+	Exit  []Blob // the same memory at the exit, but see Options.Brief; empty if there was none
 	Files []File // the descriptors that the call names, sends or receives
 
 	Result     int64         // -1 if it failed

@@ -1,6 +1,9 @@
 package recorder
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // capture reads what the arguments point to, at the entry of the call.
 func (c *Call) capture(r *reader) {
@@ -18,8 +21,11 @@ func (c *Call) capture(r *reader) {
 
 // captureAgain reads the same memory, at the exit.
 func (c *Call) captureAgain(r *reader) {
-	c.Exit = make([]Blob, len(c.Entry))
-	copy(c.Exit, c.Entry)
+	if r.brief && c.sig.receives() {
+		c.Exit = c.withReceived()
+	} else {
+		c.Exit = slices.Clone(c.Entry)
+	}
 	switch i := c.sig.messages(); {
 	case !r.brief || i < 0 || c.sig.receives():
 		c.fill(r, c.Exit)
@@ -34,6 +40,20 @@ func (c *Call) captureAgain(r *reader) {
 	if r.rest {
 		c.sumRest(r)
 	}
+}
+
+// withReceived returns the memory of the entry, and the buffers of the messages that were
+// received.
+func (c *Call) withReceived() []Blob {
+	end, _ := search(c.Entry, [4]int{3})
+	blobs := slices.Clone(c.Entry[:end])
+	for i := range c.messages() {
+		blobs = append(blobs, ofMessage(c.Entry, i)...)
+		if i < c.done() {
+			blobs = c.appendPayloads(blobs, i)
+		}
+	}
+	return blobs
 }
 
 // sumRest sums what the kernel has sent or received of each payload behind the
@@ -161,8 +181,7 @@ func (c *Call) captureMessages(r *reader, arg int) {
 			Addr: l.uint(h.Data, "msg_iov"), Size: n * uint64(c.Arch.iovec().size()),
 		})
 	}
-	iovecs := c.Entry[first:]
-	c.fill(r, iovecs)
+	c.fill(r, c.Entry[first:])
 
 	first = len(c.Entry)
 	for i, h := range headers {
@@ -172,15 +191,24 @@ func (c *Call) captureMessages(r *reader, arg int) {
 		if n := l.uint(h.Data, "msg_controllen"); n > 0 {
 			c.Entry = append(c.Entry, Blob{What: Control, Arg: arg, Msg: i, Addr: l.uint(h.Data, "msg_control"), Size: n})
 		}
-		v := c.Arch.iovec()
-		for j, b := 0, iovecs[i].Data; len(b) >= v.size(); j, b = j+1, b[v.size():] {
-			c.Entry = append(c.Entry, Blob{
-				What: Payload, Arg: arg, Msg: i, Index: j,
-				Addr: v.uint(b, "iov_base"), Size: v.uint(b, "iov_len"),
-			})
+		// A receive can wait for long, and have a million buffers.
+		if !r.brief || !c.sig.receives() {
+			c.Entry = c.appendPayloads(c.Entry, i)
 		}
 	}
 	if !r.brief || !c.sig.receives() {
 		c.fill(r, c.Entry[first:])
 	}
+}
+
+// appendPayloads appends the buffers of message i, as its iovecs had them at the entry.
+func (c *Call) appendPayloads(blobs []Blob, i int) []Blob {
+	iovecs, v := find(c.Entry, Iovecs, i, 0), c.Arch.iovec()
+	for j, b := 0, iovecs.data(); len(b) >= v.size(); j, b = j+1, b[v.size():] {
+		blobs = append(blobs, Blob{
+			What: Payload, Arg: iovecs.Arg, Msg: i, Index: j,
+			Addr: v.uint(b, "iov_base"), Size: v.uint(b, "iov_len"),
+		})
+	}
+	return blobs
 }

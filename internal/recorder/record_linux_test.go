@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -538,6 +539,50 @@ func TestBrief(t *testing.T) {
 			}
 		}
 	}
+}
+
+// While a receive waits, a brief record keeps the array of its iovecs, and nothing more
+// of each buffer.
+func TestWaitingReceive(t *testing.T) {
+	var payload [1]byte
+	iov := make([]unix.Iovec, maxVector)
+	for i := range iov {
+		iov[i].Base = &payload[0]
+		iov[i].SetLen(1)
+	}
+	messages := make([]struct {
+		hdr unix.Msghdr
+		_   uint32 // msg_len
+	}, maxVector)
+	for i := range messages {
+		messages[i].hdr.Iov = &iov[0]
+		messages[i].hdr.SetIovlen(len(iov))
+	}
+	a := archs[slices.IndexFunc(archs, func(a *Arch) bool { return a.Name == runtime.GOARCH })]
+	c := call(a, "recvmmsg", 0, built{}, built{}, 0)
+	c.Thread, c.Entry, c.Exit = os.Getpid(), nil, nil
+	c.args[1], c.args[2], c.args[4] = uint64(uintptr(unsafe.Pointer(&messages[0]))), maxVector, 0
+	r := reader{limit: TextBytes, brief: true, watch: new(Watch)}
+	c.capture(&r)
+	if c.Unread != nil {
+		t.Skipf("memory of this process: %v", c.Unread)
+	}
+	if len(c.Entry) != 2*maxVector {
+		t.Errorf("%d pieces of memory at the entry, want a header and the iovecs of each message", len(c.Entry))
+	}
+	if room := c.room(0); room != maxVector {
+		t.Errorf("room for %d bytes", room)
+	}
+	c.Result = 2
+	messages[0].hdr.Iov = nil // the kernel has read it before
+	c.captureAgain(&r)
+	for i := range 3 {
+		if n, want := len(ofMessage(c.Exit, i)), []int{maxVector, maxVector, 0}[i]; n != want {
+			t.Errorf("%d pieces of message %d at the exit, want %d", n, i, want)
+		}
+	}
+	runtime.KeepAlive(messages)
+	runtime.KeepAlive(iov)
 }
 
 // What is handed to Handle is not kept.

@@ -195,10 +195,9 @@ func (c *Call) appendMessage(b []byte, i int) []byte {
 
 // room is for how many bytes of payload the program has buffers.
 func (c *Call) room(i int) (room uint64) {
-	for _, b := range ofMessage(c.Entry, i) {
-		if b.What == Payload {
-			room += b.Size
-		}
+	v := c.Arch.iovec()
+	for b := find(c.Entry, Iovecs, i, 0).data(); len(b) >= v.size(); b = b[v.size():] {
+		room += v.uint(b, "iov_len")
 	}
 	return room
 }

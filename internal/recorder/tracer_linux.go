@@ -24,7 +24,9 @@ type Options struct {
 	// has it.
 	Ancillary bool
 	// Brief records what Call.Text tells, and no more of the memory: nothing of
-	// a receipt's buffers at its entry, nothing of what is sent at the exit.
+	// a receipt's buffers at its entry, nothing of what is sent at the exit. The
+	// buffers for the payload of a receipt are only in Call.Exit, of each message
+	// that was received.
 	Brief bool
 	// Limit is how many bytes are recorded of the payload in one buffer; 0
 	// stands for 1 MiB, which is the limit of all other memory.
