@@ -34,7 +34,9 @@ var _ net.Listener = (*Listener)(nil)
 // flock(2) on the folder. Anybody who can open the folder can take that lock, so
 // Listen waits for it until ctx is done, but no longer than 200 ms, and then does
 // without, as in a folder that it may not read: a program that binds at the same
-// moment can then lose its file's name for some microseconds.
+// moment can then lose its file's name for some microseconds. If a third file takes that
+// name meanwhile, the file keeps a name that begins with .scm-, in the same folder, which
+// the error says.
 //
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has

@@ -105,6 +105,12 @@ var _ = Child("bind-swapped", func(args []string) {
 	}
 })
 
+var _ = Child("remove-aside", func(args []string) {
+	err := scm.RemoveAside(args[0], args[1])
+	Expect(err).To(MatchError(scm.ErrInUse))
+	_, _ = os.Stdout.WriteString(err.Error())
+})
+
 var _ = Child("stale-unreadable", func(args []string) {
 	dir, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
@@ -339,6 +345,22 @@ var _ = Describe("a stale socket file", Label("attack"), func() {
 
 		Expect(scm.RemoveAside(other, other)).To(Succeed())
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
+	})
+
+	It("that is another one, whose name is taken meanwhile, has the name that the error says", func() {
+		dir := filepath.Dir(socketPath())
+		path, other := filepath.Join(dir, "path"), filepath.Join(dir, "other")
+		Expect(os.WriteFile(path, []byte("taken aside"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(other, nil, 0o600)).To(Succeed())
+		s := stopsAfter("renameat", ChildCommand("remove-aside", path, other))
+		Expect(os.WriteFile(path, []byte("new"), 0o600)).To(Succeed())
+		said := s.goesOn()
+		aside, err := filepath.Glob(filepath.Join(dir, ".scm-*"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(aside).To(HaveLen(1))
+		Expect(said).To(And(ContainSubstring(filepath.Base(aside[0])), ContainSubstring("file exists")))
+		Expect(os.ReadFile(aside[0])).To(BeEquivalentTo("taken aside"))
+		Expect(os.ReadFile(path)).To(BeEquivalentTo("new"))
 	})
 })
 

@@ -114,7 +114,8 @@ func (p *place) removeOnly(info sys.FileInfo) error {
 }
 
 // removeAside renames the file, whichever it is by now, and removes it only if it is
-// the one of info.
+// the one of info. If another one cannot be put back, the error has the name that it has
+// now.
 func (p *place) removeAside(info sys.FileInfo) error {
 	aside := ".scm-" + strconv.FormatUint(rand.Uint64(), 36)
 	if err := p.Rename(p.base, aside); err != nil {
@@ -127,8 +128,11 @@ func (p *place) removeAside(info sys.FileInfo) error {
 	if err == nil {
 		err = p.Remove(aside)
 	}
-	if err != nil {
-		err = errors.Join(err, p.PutBack(aside, p.base))
+	if err == nil {
+		return nil
+	}
+	if left := p.PutBack(aside, p.base); left != nil {
+		err = errors.Join(err, fmt.Errorf("the file that was there is now %s: %w", aside, left))
 	}
 	return err
 }
