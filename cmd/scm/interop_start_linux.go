@@ -43,10 +43,17 @@ func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, e
 	if p.runner, err = process.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
-	if p.expect, err = scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
-		return nil, fmt.Errorf("expected failures: %w", err)
+	// A list of expected failures, or of patterns, may be long: a signal ends that, too.
+	err = during(ctx, 0, func() error {
+		if p.expect, err = scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
+			return fmt.Errorf("expected failures: %w", err)
+		}
+		return in.choose()
+	})
+	if cut := interrupted(ctx); cut != nil {
+		return nil, cut
 	}
-	return p, in.choose()
+	return p, err
 }
 
 // started is the plan of list, for which each peer is started once.

@@ -155,11 +155,12 @@ func FDInfo(pid, fd int) (i Info, err error) {
 // anonymous inodes.
 type Identity struct{ dev, ino uint64 }
 
-// Identify returns the identity of a descriptor of a process.
+// Identify returns the identity of a descriptor of a process. It asks the kernel alone: a
+// peer can have a file that it serves itself, by FUSE, and no signal ends a wait for that.
 func Identify(pid, fd int) (Identity, error) {
-	var st unix.Stat_t
-	err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st)
-	return Identity{uint64(st.Dev), st.Ino}, err
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/fd/%d", pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
+	return Identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, err
 }
 
 // OpenNumbers lists the open descriptors of a process.
