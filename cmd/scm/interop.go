@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,20 +39,35 @@ type selection struct {
 	builtin  bool
 }
 
+// A fileName is a flag's. An empty one, as of a variable that is not set, is not as if the
+// flag were not given.
+type fileName string
+
+func (n *fileName) Set(s string) error {
+	if s == "" {
+		return errors.New("an empty name")
+	}
+	*n = fileName(s)
+	return nil
+}
+
+func (n *fileName) String() string { return string(*n) }
+func (n *fileName) Type() string   { return "string" }
+
 func (s *selection) flags(cmd *cobra.Command) {
 	s.peerFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
+	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
 	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; or any of those in a file, @FILE")
 	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
 	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
-	f.StringVar(&s.folder, "catalogue", "", "play the scenarios of `DIR`, in place of those inside")
+	f.Var((*fileName)(&s.folder), "catalogue", "play the scenarios of `DIR`, in place of those inside; they act with your rights, on the network too")
 }
 
 // peerFlags are those that say who the peers are.
 func (s *selection) peerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.list, "peers", "", "`FILE` with a list of peers, as \"make peers\" writes it")
+	f.Var((*fileName)(&s.list), "peers", "`FILE` with a list of peers, as \"make peers\" writes it")
 	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`; sh runs \"exec COMMAND\": a variable needs env A=b, a list of commands sh -c")
 	f.BoolVar(&s.builtin, "builtin", true, "play with the peers inside this program")
 }

@@ -82,8 +82,8 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
-	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
+	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
+	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`")
 	f.BoolVar(&update, "update", false, "rewrite the file of --expect")
 	return cmd
 }

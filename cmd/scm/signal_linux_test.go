@@ -118,6 +118,39 @@ func TestSignalBeforeTheRun(t *testing.T) {
 	}
 }
 
+// A long list of expected failures takes minutes to be held against the cases.
+func TestSignalInALongList(t *testing.T) {
+	dir := t.TempDir()
+	list, file := filepath.Join(dir, "expected.txt"), filepath.Join(dir, "pid")
+	line := "{" + strings.Repeat("a/b,", 990) + "truncation} {" + strings.Repeat("leak,", 499) + "leak}@fake why\n"
+	if err := os.WriteFile(list, []byte(strings.Repeat(line, 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t, "scm"), "interop", "list", "--builtin=false", "--expect", list, "--peer", "fake=sh -c 'echo $$ > "+file+"; exec "+program(t, "faulty")+"'")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for pid := waitFor(t, file); running(pid); { // until then it is a peer that is waited for
+		time.Sleep(time.Millisecond)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for limit := time.After(time.Minute); ; {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		select {
+		case <-ended:
+			if code := cmd.ProcessState.ExitCode(); code != 130 {
+				t.Error(cmd.ProcessState)
+			}
+			return
+		case <-limit:
+			_ = cmd.Process.Kill()
+			t.Fatal("it goes on")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // A signal that is ignored from the start, as under nohup, stays so.
 func TestIgnoredSignal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
