@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -67,7 +68,7 @@ func (r *Report) JUnit(w io.Writer) error {
 			at[group] = &junitSuite{Name: group}
 			all.Suites = append(all.Suites, at[group])
 		}
-		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: strings.Join(Trace(c), "\n")}
+		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: lines(Trace(c))}
 		all.add(&test, c)
 		at[group].add(&test, c)
 		at[group].Cases = append(at[group].Cases, test)
@@ -88,7 +89,7 @@ func (r *Report) JUnit(w io.Writer) error {
 func (counts *junitCounts) add(test *junitCase, c scenario.Result) {
 	counts.Tests++
 	counts.Seconds += seconds(c.Seconds)
-	text := &junitText{Message: summary(c), Text: strings.Join(c.Transcript, "\n")}
+	text := &junitText{Message: summary(c), Text: lines(c.Transcript)}
 	switch c.Verdict {
 	case scenario.Fail, scenario.Fixed, scenario.Flaky:
 		counts.Failures++
@@ -104,15 +105,27 @@ func (counts *junitCounts) add(test *junitCase, c scenario.Result) {
 
 // summary is what there is to say of a case, but for its transcript.
 func summary(c scenario.Result) string {
-	lines := []string{string(c.Verdict)}
+	parts := []string{string(c.Verdict)}
 	if c.Why != "" {
-		lines = append(lines, c.Why)
+		parts = append(parts, c.Why)
 	}
 	for _, f := range c.Findings {
-		lines = append(lines, f.String())
+		parts = append(parts, f.String())
 	}
 	if c.Verdict == scenario.Expected {
-		lines = append(lines, c.Reasons...)
+		parts = append(parts, c.Reasons...)
 	}
-	return strings.Join(lines, ": ")
+	return display.Block("", strings.Join(parts, ": "))
+}
+
+// lines joins what peers said: CI servers print it, and obey some.
+func lines(said []string) string {
+	var b strings.Builder
+	for i, l := range said {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(display.Block("", l))
+	}
+	return b.String()
 }

@@ -280,3 +280,17 @@ func TestJSON(t *testing.T) {
 		}
 	}
 }
+
+// A CI server prints a JUnit report, too.
+func TestJUnitHasNoCommands(t *testing.T) {
+	const says = "##[error]forged\n::error::forged"
+	r := &Report{Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Transcript: []string{"A< err lib " + says},
+		Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: says}}}}}
+	var b bytes.Buffer
+	if err := r.JUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.ReplaceAll(b.String(), "&#xA;", "\n"); strings.Contains(text, "##[") || strings.Contains(text, "\n::") || !strings.Contains(text, "forged") {
+		t.Error(text)
+	}
+}
