@@ -94,8 +94,7 @@ func (p *play) run() error {
 		if err := p.expectOK(role, use); err != nil {
 			return err
 		}
-		p.compareStates(role, 0)
-		p.noteStates()
+		p.compareStates(p.noteStates(), role, 0)
 	}
 	dir, err := p.enterDir()
 	if dir != "" {

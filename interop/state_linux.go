@@ -23,25 +23,27 @@ func (k *kit) look() map[*witness.File]witness.State {
 }
 
 // noteStates keeps how the files are, after something that may have changed them
-// rightly.
-func (p *play) noteStates() {
-	p.both = false
-	p.states = p.k.look()
+// rightly, and returns what was kept before.
+func (p *play) noteStates() (before map[*witness.File]witness.State) {
+	before = p.states
+	p.both, p.states = false, p.k.look()
+	return before
 }
 
 // judgeStates finds files that are not as they were, when the peer has just answered.
-// The runner's own sides are told to change some.
+// The runner's own sides are told to change some. What is compared is what is kept: a
+// change after one look is found by the next one.
 func (p *play) judgeStates(role scenario.Role, line int) {
+	before := p.noteStates()
 	if !p.k.c.Scenario.RunnerPlays(role) {
-		p.compareStates(role, line)
+		p.compareStates(before, role, line)
 	}
-	p.noteStates()
 }
 
-func (p *play) compareStates(role scenario.Role, line int) {
+func (p *play) compareStates(before map[*witness.File]witness.State, role scenario.Role, line int) {
 	for _, f := range p.k.files {
-		was, known := p.states[f]
-		is, ok := witness.StateOf(f)
+		was, known := before[f]
+		is, ok := p.states[f]
 		if !known || !ok || was == is {
 			continue
 		}

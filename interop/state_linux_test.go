@@ -40,18 +40,31 @@ var meddlers = map[string]func(pool []int) (open func(sock int) peer.Socket, use
 		}
 		return func(sock int) peer.Socket { return adept{sock: sock} }, nil
 	},
-	// It makes what it has received non-blocking when the next message has arrived, and
-	// has answered by then.
+	// It makes what it has received non-blocking when the next message has arrived, after
+	// its answer and before the next one.
 	"later": func([]int) (func(sock int) peer.Socket, func(fd int)) {
 		return func(sock int) peer.Socket {
+			taken, changed := make(chan struct{}), make(chan struct{})
 			return adept{sock: sock, received: func(fds []int) {
-				if len(fds) > 0 {
-					fd := fds[0]
-					go func() {
-						_, _ = unix.Poll([]unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}, 10_000)
-						_ = unix.SetNonblock(fd, true)
-					}()
+				if len(fds) == 0 {
+					close(taken)
+					<-changed
+					return
 				}
+				fd := fds[0]
+				go func() {
+					defer close(changed)
+					for waits := true; waits; {
+						n, _ := unix.Poll([]unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}, 1)
+						select {
+						case <-taken:
+							waits = false
+						default:
+							waits = n <= 0
+						}
+					}
+					_ = unix.SetNonblock(fd, true)
+				}()
 			}}
 		}, nil
 	},
