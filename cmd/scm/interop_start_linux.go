@@ -35,19 +35,23 @@ func (p *plan) probe(ctx context.Context, timeout time.Duration) error {
 }
 
 // resolve starts each peer, which takes longer than to answer.
-func (in inputs) resolve(ctx context.Context, timeout time.Duration) (p *plan, err error) {
-	p = in.plan
+func (in inputs) resolve(ctx context.Context, timeout time.Duration) (*plan, error) {
+	p := in.plan
 	if err := p.probe(ctx, max(timeout, process.DefaultTimeout)); err != nil {
 		return nil, err
 	}
-	if p.runner, err = process.Runner(); err != nil {
+	runner, err := process.Runner()
+	if err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
+	p.runner = runner
 	// A list of expected failures, or of patterns, may be long: a signal ends that, too.
 	err = during(ctx, 0, func() error {
-		if p.expect, err = scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, p.runner); err != nil {
+		expect, err := scenario.Expect(in.expected, witness.ThisKernel(), in.scenarios, p.peers, p.missing, runner)
+		if err != nil {
 			return fmt.Errorf("expected failures: %w", err)
 		}
+		p.expect = expect
 		return in.choose()
 	})
 	if cut := interrupted(ctx); cut != nil {

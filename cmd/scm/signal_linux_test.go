@@ -126,7 +126,9 @@ func TestSignalInALongList(t *testing.T) {
 	if err := os.WriteFile(list, []byte(strings.Repeat(line, 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var stderr bytes.Buffer
 	cmd := exec.Command(program(t, "scm"), "interop", "list", "--builtin=false", "--expect", list, "--peer", "fake=sh -c 'echo $$ > "+file+"; exec "+program(t, "faulty")+"'")
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func TestSignalInALongList(t *testing.T) {
 		select {
 		case <-ended:
 			if code := cmd.ProcessState.ExitCode(); code != 130 {
-				t.Error(cmd.ProcessState)
+				t.Errorf("%v\n%s", cmd.ProcessState, stderr.String())
 			}
 			return
 		case <-limit:
