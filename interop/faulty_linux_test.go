@@ -330,6 +330,9 @@ func casesOf(t *testing.T, fault string, p *scenario.Peer, few bool) (list []sce
 // A faulty peer is found in each scenario that names it, and some scenario names it in each
 // group in which it is found at all, but for finds that hang on who is first.
 func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a run without it plays every fault, whoever the user is")
+	}
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			p := faulty(t, fault.name)

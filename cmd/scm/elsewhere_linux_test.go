@@ -12,6 +12,9 @@ import (
 
 // What starts no peer works on every system: here on one without processes and sockets.
 func TestInteropElsewhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: no user changes what another system does")
+	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		fdtest.Missing(t, err.Error())
