@@ -5,6 +5,7 @@ package scm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -284,6 +285,39 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		other := mustListen(scm.Config{Mode: 0o600}, network, private)
 		DeferCleanup(func() { _ = other.Close() })
 		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "666", "22"))
+		Expect(os.Rename(private, path)).To(Succeed())
+		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
+		info, err := os.Lstat(path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Mode()).To(Equal(fs.ModeSocket | 0o600))
+	})
+
+	It("adds permissions to its own file alone where all users have one number", func() {
+		CannotEmulate(fdtest.Traced)
+		// In the namespace this user is the overflow user, as everybody else is.
+		attr := &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 65534, HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 65534, HostID: os.Getegid(), Size: 1}},
+		}
+		// First without the mappings, as for a PID namespace.
+		for _, attr := range []*syscall.SysProcAttr{{Cloneflags: attr.Cloneflags}, attr} {
+			probe := ChildCommand("nothing")
+			probe.SysProcAttr = attr
+			if err := probe.Run(); err != nil {
+				Skip("no user namespace can be had here: " + err.Error())
+			}
+		}
+		if user, err := os.ReadFile("/proc/sys/kernel/overflowuid"); err != nil || string(user) != "65534\n" {
+			Skip(fmt.Sprintf("the overflow user is not 65534 here: %q, %v", user, err))
+		}
+		path := socketPath()
+		private := filepath.Join(filepath.Dir(path), "private")
+		other := mustListen(scm.Config{Mode: 0o600}, network, private)
+		DeferCleanup(func() { _ = other.Close() })
+		cmd := ChildCommand("listen-once", network, path, "666", "22")
+		cmd.SysProcAttr = attr
+		s := stopsAfter("bind", cmd)
 		Expect(os.Rename(private, path)).To(Succeed())
 		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
 		info, err := os.Lstat(path)

@@ -230,7 +230,8 @@ func (f Folder) Chmod(base string, info FileInfo, mode fs.FileMode) error {
 }
 
 // isOursAlone reports whether the file of info belongs to this user, and nobody but
-// this user and root can put another one in its place, or change where way leads.
+// this user and root can put another one in its place, or change where way leads. For
+// the overflow user, who can be anybody, it reports false.
 func (f Folder) isOursAlone(info FileInfo, way string) (bool, error) {
 	// Files belong to the file system's user, which a thread can have of its own.
 	me, err := unix.SetfsuidRetUid(-1)
@@ -238,7 +239,25 @@ func (f Folder) isOursAlone(info FileInfo, way string) (bool, error) {
 		return false, os.NewSyscallError("setfsuid", err)
 	}
 	user := uint32(me)
-	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way), nil
+	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way) && user != overflowUser(), nil
+}
+
+// overflowUser returns the user as whom a user namespace shows each user whom it does not
+// map. A process that is this user itself cannot tell its files from theirs.
+func overflowUser() uint32 {
+	const usual = 65534
+	fd, err := unix.Open("/proc/sys/kernel/overflowuid", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return usual
+	}
+	defer Close(fd)
+	text := make([]byte, 16)
+	n, _ := unix.Read(fd, text)
+	user, err := strconv.ParseUint(strings.TrimSpace(string(text[:max(n, 0)])), 10, 32)
+	if err != nil {
+		return usual
+	}
+	return uint32(user)
 }
 
 // onlyFor reports whether nobody but the user and root can replace what they have in the
