@@ -55,14 +55,14 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 
 // Send is scm_rights_send: one sendmsg of m.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
-	m.Empty()
+	m.ClearResults()
 	m.N, err = call(toSend, sock, m, flags)
 	return err
 }
 
 // Recv is scm_rights_recv: one recvmsg into m.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
-	m.Empty()
+	m.ClearResults()
 	m.N, err = call(toReceive, sock, m, flags)
 	return err
 }

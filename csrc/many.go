@@ -132,7 +132,7 @@ func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err err
 	defer listsPool.Put(s)
 	for i := range ms {
 		m := &ms[i]
-		m.Empty()
+		m.ClearResults()
 		s.messages[i] = parts(m)
 		s.add(m.Buffers)
 		copy(s.fds[i*msg.MaxFDs:(i+1)*msg.MaxFDs], m.FDs)
@@ -147,7 +147,7 @@ func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err err
 	if err != nil {
 		for i := range ms {
 			if which == toReceive {
-				ms[i].NotReceived()
+				ms[i].ClearReceived()
 			}
 		}
 		return r, err

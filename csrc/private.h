@@ -34,11 +34,10 @@
 #define SCM_PIDFD 0x04
 #endif
 
-/* Where the flag is missing (macOS, Solaris, older illumos, AIX) scm_take_fds calls fcntl. */
-#ifdef MSG_CMSG_CLOEXEC
-#define SCM_CLOEXEC MSG_CMSG_CLOEXEC
-#else
-#define SCM_CLOEXEC 0
+/* macOS, Solaris, older illumos and AIX lack the flag: there scm_take_fds sets close-on-exec. */
+#ifndef MSG_CMSG_CLOEXEC
+#define MSG_CMSG_CLOEXEC 0
+#define SCM_CLOEXEC_BY_FCNTL
 #endif
 
 /*
@@ -119,8 +118,9 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 
 #ifndef __linux__
 /*
- * For as long as there are descriptors that the caller does not have: close and
- * fcntl may be cancellation points. On Linux neither is called.
+ * While there are descriptors that the caller does not have yet, the thread must not be
+ * cancelled: libc's close and fcntl may be cancellation points. On Linux the library closes
+ * by SYS_close, which is none of them, and the kernel sets close-on-exec.
  */
 static inline int
 scm_disable_cancel(void)
@@ -155,12 +155,12 @@ scm_restore_cancel(int state)
 SCM_HIDDEN int scm_check(const struct scm_message *m);
 SCM_HIDDEN void scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m);
 SCM_HIDDEN void scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m);
-SCM_HIDDEN void scm_empty(struct scm_message *m);
+SCM_HIDDEN void scm_clear_received(struct scm_message *m);
 SCM_HIDDEN void scm_take(struct scm_message *m, size_t room, struct msghdr *msg);
-SCM_HIDDEN void scm_drop(struct msghdr *msg);
+SCM_HIDDEN void scm_close_installed(struct msghdr *msg);
 SCM_HIDDEN void scm_take_fds(struct scm_message *m, size_t room, struct msghdr *msg,
     const unsigned char *data, size_t count);
 SCM_HIDDEN void scm_put(struct msghdr *msg, int type, const void *data, size_t len);
-SCM_HIDDEN void scm_close_kept(int fd);
+SCM_HIDDEN void scm_close_keep_errno(int fd);
 
 #endif

@@ -25,16 +25,16 @@ read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 	msg.msg_control = &control;
 	msg.msg_controllen = sizeof(control);
 
-	n = scm_recvmsg(fd, &msg, SCM_CLOEXEC);
+	n = scm_recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	if (n < 0) {
-		scm_drop(&msg);
+		scm_close_installed(&msg);
 		return -1;
 	}
 	m.fds = &one;
 	scm_take(&m, 1, &msg);
 	if ((m.flags & MSG_CTRUNC) != 0) {
 		if (m.nfds == 1)
-			scm_close_kept(one);
+			scm_close_keep_errno(one);
 		*recvfd = SCM_FD_LOST;
 	} else if (m.nfds == 1) {
 		*recvfd = one;

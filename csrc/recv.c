@@ -9,14 +9,14 @@ scm_rights_recv(int sock, struct scm_message *m, int flags)
 	ssize_t n;
 
 	if (scm_check(m) < 0) {
-		scm_empty(m);
+		scm_clear_received(m);
 		return -1;
 	}
 	scm_prepare_recv(&msg, &control, m);
-	scm_empty(m);
-	n = scm_recvmsg(sock, &msg, flags | SCM_CLOEXEC);
+	scm_clear_received(m);
+	n = scm_recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
 	if (n < 0) {
-		scm_drop(&msg);
+		scm_close_installed(&msg);
 		return -1;
 	}
 	scm_take(m, room, &msg);

@@ -1,7 +1,7 @@
 #include "private.h"
 
 /*
- * Take what came in msg into m, which has room for so many descriptors.
+ * Put what msg received into m. m->nfds counts up to room; every further descriptor is closed.
  *
  * The walk is our own: the libcs' CMSG_NXTHDR differ in where they stop.
  */
@@ -47,7 +47,8 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 				memcpy(&fd, data, sizeof(fd));
 			/*
 			 * A pidfd is a descriptor too, asked for or not. One that is
-			 * negative is the reason why there is none.
+			 * negative is the reason why there is none. With no room beyond
+			 * m->nfds, scm_take_fds closes each and sets MSG_CTRUNC.
 			 */
 			if (fd >= 0)
 				*m->pidfd = fd;
@@ -60,7 +61,7 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 		at += step;
 		left -= step;
 	}
-	m->flags = msg->msg_flags & ~SCM_CLOEXEC;
+	m->flags = msg->msg_flags & ~MSG_CMSG_CLOEXEC;
 #ifndef __linux__
 	scm_restore_cancel(state);
 #endif

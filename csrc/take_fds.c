@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 /*
- * Take count descriptors that came: into m->fds as long as there are fewer than
- * room; the others are closed, and msg says MSG_CTRUNC.
+ * Put count received descriptors into m->fds until m->nfds is room. Close the others, and
+ * set MSG_CTRUNC in msg.
  */
 void
 scm_take_fds(
@@ -19,11 +19,11 @@ scm_take_fds(
 		/* Negative: refused, told in its place (SO_RIGHTS_NOTRUNC). */
 		if (fd < 0 || m->nfds == room) {
 			if (fd >= 0)
-				scm_close_kept(fd);
+				scm_close_keep_errno(fd);
 			msg->msg_flags |= MSG_CTRUNC;
 			continue;
 		}
-#ifndef MSG_CMSG_CLOEXEC
+#ifdef SCM_CLOEXEC_BY_FCNTL
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 #endif
 		m->fds[m->nfds++] = fd;

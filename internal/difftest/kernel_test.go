@@ -73,7 +73,7 @@ func (k *kernel) do(s *step, nth int) outcome {
 		o.msgs = k.outgoing(s, nth)
 		o.n, o.err = k.send(s.sock, &o.msgs[0])
 		if s.op == send {
-			o.msgs[0].Empty()
+			o.msgs[0].ClearResults()
 			o.msgs[0].N, o.n = max(o.n, 0), 0
 		}
 	case sendBatch:
@@ -151,7 +151,7 @@ func refused(m *msg.Message) error {
 
 func (k *kernel) sendBatch(sock int32, ms []msg.Message) (int, error) {
 	for i := range ms {
-		ms[i].Empty()
+		ms[i].ClearResults()
 	}
 	for i := range ms {
 		if err := refused(&ms[i]); err != nil {
@@ -250,7 +250,7 @@ func (k *kernel) receive(s *step, o *outcome) {
 	}
 	ms := o.msgs[:min(len(o.msgs), msg.MaxBatch)]
 	for i := range ms {
-		ms[i].NotReceived()
+		ms[i].ClearReceived()
 	}
 	for i := range ms {
 		if o.err = refused(&ms[i]); o.err != nil {

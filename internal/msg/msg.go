@@ -51,14 +51,15 @@ var noCred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
 // Came tells whether a receive has set c.
 func (c *Cred) Came() bool { return *c != noCred }
 
-// Empty makes m say that nothing was sent or received.
-func (m *Message) Empty() {
+// ClearResults makes m say that nothing was sent or received.
+func (m *Message) ClearResults() {
 	m.N, m.NFD, m.Flags, m.NameLen = 0, 0, 0, 0
 }
 
-// NotReceived makes what was asked for say that it did not come.
-func (m *Message) NotReceived() {
-	m.Empty()
+// ClearReceived makes m say that nothing was received, no credentials and no pidfd
+// either. It is scm_clear_received of csrc.
+func (m *Message) ClearReceived() {
+	m.ClearResults()
 	if m.Cred != nil {
 		*m.Cred = noCred
 	}

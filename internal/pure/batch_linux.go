@@ -29,7 +29,7 @@ var batchPool = sync.Pool{New: func() any { return new(batch) }}
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
-		ms[i].Empty()
+		ms[i].ClearResults()
 	}
 	for i := range ms {
 		if err := check(&ms[i]); err != nil {
@@ -84,7 +84,7 @@ func together(ms []msg.Message) int {
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
-		ms[i].NotReceived()
+		ms[i].ClearReceived()
 	}
 	for i := range ms {
 		if err := check(&ms[i]); err != nil {
@@ -105,14 +105,14 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		}
 	}
 	b.setBuffers(ms)
-	n, err = b.call(unix.SYS_RECVMMSG, sock, len(ms), flags|cmsgCloexec)
+	n, err = b.call(unix.SYS_RECVMMSG, sock, len(ms), flags|unix.MSG_CMSG_CLOEXEC)
 	for i := range max(n, 0) {
 		ms[i].N = int(b.msgs[i].len)
 		received(&ms[i], &b.msgs[i].hdr, b.control[i].bytes())
 	}
 	// The message that ended the batch; the kernel has not begun those behind it.
 	if i := max(n, 0); i < len(ms) {
-		dropControl(b.control[i].bytes()[:b.msgs[i].hdr.Controllen])
+		closeInstalled(b.control[i].bytes()[:b.msgs[i].hdr.Controllen])
 	}
 	return n, err
 }

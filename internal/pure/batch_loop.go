@@ -39,7 +39,7 @@ func length(m *msg.Message) (n int) {
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
-		ms[i].NotReceived()
+		ms[i].ClearReceived()
 		if err := check(&ms[i]); err != nil {
 			return -1, err
 		}

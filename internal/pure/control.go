@@ -58,8 +58,8 @@ func putControl(buf []byte, m *msg.Message) int {
 	return length
 }
 
-// takeControl takes what came in buf into m: the first len(m.FDs) descriptors;
-// every other one is closed, and MSG_CTRUNC set in m.Flags.
+// takeControl puts what buf received into m: the first len(m.FDs) descriptors. It
+// closes every other one, and sets MSG_CTRUNC in m.Flags.
 func takeControl(buf []byte, m *msg.Message) {
 	for len(buf) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
@@ -79,9 +79,9 @@ func takeControl(buf []byte, m *msg.Message) {
 	}
 }
 
-// dropControl closes what a receive that failed has installed, as scm_drop does: buf
-// was zero before the call.
-func dropControl(buf []byte) {
+// closeInstalled closes the descriptors that a receive installed before it failed, as
+// scm_close_installed does: buf was zero before the call.
+func closeInstalled(buf []byte) {
 	takeControl(buf, &msg.Message{})
 }
 
@@ -101,7 +101,8 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 			fd = int32(binary.NativeEndian.Uint32(data))
 		}
 		// A pidfd is a descriptor too, asked for or not. One that is negative
-		// is the reason why there is none.
+		// is the reason why there is none. With no room beyond m.NFD, takeFDs
+		// closes each and sets MSG_CTRUNC.
 		if fd >= 0 {
 			*m.PIDFD = fd
 		} else {
@@ -110,7 +111,8 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 	}
 }
 
-// takeFDs takes descriptors as long as m has fewer than room.
+// takeFDs puts descriptors into m.FDs until m.NFD is room. It closes the others, and
+// sets MSG_CTRUNC in m.Flags.
 func takeFDs(data []byte, m *msg.Message, room int) {
 	for ; len(data) >= 4; data = data[4:] {
 		fd := int32(binary.NativeEndian.Uint32(data))

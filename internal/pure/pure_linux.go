@@ -42,9 +42,9 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	hdr := unix.Msghdr{Iov: &iov, Control: &buf[0]}
 	hdr.SetIovlen(1)
 	hdr.SetControllen(pairControl)
-	n, err = recvmsg(sock, &hdr, cmsgCloexec)
+	n, err = recvmsg(sock, &hdr, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		dropControl(buf[:hdr.Controllen])
+		closeInstalled(buf[:hdr.Controllen])
 		return -1, -1, err
 	}
 	var one [1]int32
@@ -56,7 +56,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 
 // Send is csrc's scm_rights_send: one sendmsg of m.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
-	m.Empty()
+	m.ClearResults()
 	if err := check(m); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func send(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 
 // Recv is csrc's scm_rights_recv: one recvmsg into m.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
-	m.NotReceived()
+	m.ClearReceived()
 	if err := check(m); err != nil {
 		return err
 	}
@@ -156,9 +156,9 @@ func recv(sock int32, iov *unix.Iovec, m *msg.Message, flags int) (err error) {
 		hdr.Control = &c.bytes()[0]
 		hdr.SetControllen(room)
 	}
-	n, err := recvmsg(sock, &hdr, flags|cmsgCloexec)
+	n, err := recvmsg(sock, &hdr, flags|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		dropControl(c.bytes()[:hdr.Controllen])
+		closeInstalled(c.bytes()[:hdr.Controllen])
 		return err
 	}
 	m.N = n
@@ -190,8 +190,11 @@ func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 	m.NameLen = int(hdr.Namelen)
 	m.Flags = int(hdr.Flags)
 	takeControl(control[:hdr.Controllen], m)
-	m.Flags &^= cmsgCloexec
+	m.Flags &^= unix.MSG_CMSG_CLOEXEC
 }
+
+// setCloseOnExec has nothing to do: the kernel did, by MSG_CMSG_CLOEXEC.
+func setCloseOnExec(int32) {}
 
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
 	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))

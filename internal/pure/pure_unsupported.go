@@ -20,13 +20,13 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 
 // Send says that the system cannot pass descriptors.
 func Send(sock int32, m *msg.Message, flags int) error {
-	m.Empty()
+	m.ClearResults()
 	return errors.ErrUnsupported
 }
 
 // Recv says that the system cannot pass descriptors.
 func Recv(sock int32, m *msg.Message, flags int) error {
-	m.NotReceived()
+	m.ClearReceived()
 	return errors.ErrUnsupported
 }
 

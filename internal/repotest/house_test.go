@@ -71,7 +71,7 @@ var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal
 // systemFiles returns the files of package scm that are only for some systems, but for the
 // two backends, and for receiving close-on-exec: its fast path is one call, and is inlined.
 func systemFiles(sources map[string]string) (found []string) {
-	may := []string{"scm_cgo.go", "scm_purego.go", "recv_cloexec.go", "recv_forklock.go"}
+	may := []string{"scm_cgo.go", "scm_purego.go", "recv_direct.go", "recv_forklock.go"}
 	suffix := regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
 	for name, text := range sources {
 		head, _, _ := strings.Cut(text, "package scm")
@@ -210,7 +210,7 @@ var _ = Describe("the house", Label("house"), func() {
 			"a_linux.go":      "package scm",
 			"b.go":            "//go:build unix\n\npackage scm",
 			"c_linux_test.go": "package scm_test",
-			"recv_cloexec.go": "//go:build !aix\n\npackage scm",
+			"recv_direct.go":  "//go:build !aix\n\npackage scm",
 			"d.go":            "package scm\n\n//go:build is no constraint here",
 		})).To(Equal([]string{"a_linux.go", "b.go"}))
 	})

@@ -63,7 +63,7 @@ func TestCsrcMutants(t *testing.T) {
 			New: "\tmsg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 600));\n"}, "scm_rights_send, 600 buffers, 0 descriptors: msg_iovlen"},
 		{"a batch of 17", put.Edit{File: "send_batch.c", Old: "syscall(SYS_sendmmsg, sock, msgs, n, flags)",
 			New: "syscall(SYS_sendmmsg, sock, msgs, n - (n == 17), flags)"}, "scm_rights_send_batch, 17 messages"},
-		{"one flag", put.Edit{File: "recv.c", Old: "flags | SCM_CLOEXEC", New: "(flags & ~(1 << 20)) | SCM_CLOEXEC"}, "scm_rights_recv, flags 0x100000: flags"},
+		{"one flag", put.Edit{File: "recv.c", Old: "flags | MSG_CMSG_CLOEXEC", New: "(flags & ~(1 << 20)) | MSG_CMSG_CLOEXEC"}, "scm_rights_recv, flags 0x100000: flags"},
 		{"12345 bytes", put.Edit{File: "write_fd.c", Old: "\tiov.iov_len = nbytes;\n", New: "\tiov.iov_len = nbytes - (nbytes == 12345);\n"}, "write_fd, 12345 bytes: byte"},
 		{"the 200th that is received", put.Edit{File: "take_fds.c", Old: "\t\tm->fds[m->nfds++] = fd;\n", New: "\t\tm->fds[m->nfds] = fd + (m->nfds == 200);\n\t\tm->nfds++;\n"},
 			"scm_rights_recv, room for 201 descriptors, without credentials, without pidfd: a descriptor"},

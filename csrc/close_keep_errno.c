@@ -8,7 +8,7 @@
  * a cancellation point: a thread that is cancelled there leaves fd open.
  */
 void
-scm_close_kept(int fd)
+scm_close_keep_errno(int fd)
 {
 	int saved = errno;
 #ifdef __linux__

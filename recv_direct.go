@@ -4,8 +4,8 @@ package scm
 
 import "github.com/scm-rights/scm/internal/msg"
 
-// Where the kernel receives descriptors close-on-exec, a receive is the
-// backend's and no more.
+// The kernel receives descriptors close-on-exec, by MSG_CMSG_CLOEXEC, which the backends
+// add (csrc, internal/pure), or the system passes none: a receive is the backend's and no more.
 
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	return readFD(sock, p)

@@ -1,8 +1,8 @@
 #include "private.h"
 
-/* Make m say that nothing came. */
+/* Make m say that nothing was received, no credentials and no pidfd either. */
 void
-scm_empty(struct scm_message *m)
+scm_clear_received(struct scm_message *m)
 {
 	m->nfds = 0;
 	m->flags = 0;

@@ -35,7 +35,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 
 // Send is csrc's scm_rights_send.
 func Send(sock int32, m *msg.Message, flags int) error {
-	m.Empty()
+	m.ClearResults()
 	if err := check(m); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 
 // Recv is csrc's scm_rights_recv.
 func Recv(sock int32, m *msg.Message, flags int) error {
-	m.NotReceived()
+	m.ClearReceived()
 	if err := check(m); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|cmsgCloexec)
 	if err != nil {
 		// The kernel, or x/sys, can refuse the sender's address after descriptors were installed.
-		dropControl(oob)
+		closeInstalled(oob)
 		return err
 	}
 	m.N, m.Flags = n, rflags
