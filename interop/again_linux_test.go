@@ -54,7 +54,7 @@ func TestRetries(t *testing.T) {
 		{0, "", true},
 	} {
 		r := o.Results[i]
-		if r.Tries != want.tries || r.Why != want.why || r.AsExpected() != want.as {
+		if r.Tries != want.tries || r.Why != want.why || r.Unexpected() == want.as {
 			t.Errorf("%s: %+v", r.Name, r)
 		}
 	}

@@ -58,9 +58,9 @@ func (r *run) attribute(res *scenario.Result) {
 		switch {
 		case f.Peer == scenario.RunnerName && (doubtful(*f) || f.Check == scenario.CheckLeak):
 			f.Peer = c.Opposite(scenario.RunnerName).Name
-		case f.Peer == c.B.Name && doubtful(*f) && r.opposite(c, scenario.RoleB, *f):
+		case f.Peer == c.B.Name && doubtful(*f) && r.causedByOther(c, scenario.RoleB, *f):
 			f.Peer = c.A.Name
-		case f.Peer == c.A.Name && doubtful(*f) && r.opposite(c, scenario.RoleA, *f):
+		case f.Peer == c.A.Name && doubtful(*f) && r.causedByOther(c, scenario.RoleA, *f):
 			f.Peer = c.B.Name
 		default:
 			continue
@@ -77,7 +77,7 @@ func (r *run) attribute(res *scenario.Result) {
 // opposite tells whether what was found at the one in this role is to blame on the
 // other. A receiver's message is the sender's if the sender gets it wrong with the
 // runner; anything else only if the one at whom it was found gets it right there.
-func (r *run) opposite(c scenario.Case, role scenario.Role, f scenario.Finding) bool {
+func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Finding) bool {
 	other := scenario.RoleA
 	if role == scenario.RoleA {
 		other = scenario.RoleB

@@ -35,8 +35,8 @@ func cutShort(t *testing.T) (*play, *witness.File) {
 // A run that is cut short waits for no garbage collector, and for nobody to close a file.
 func TestWaitsAreCutShort(t *testing.T) {
 	for name, wait := range map[string]func(p *play) error{
-		"of a leak":   func(p *play) error { return p.judgeLeaks(scenario.RoleB, 0, true) },
-		"of a holder": func(p *play) error { return p.judgeHolders() },
+		"of a leak":   func(p *play) error { return p.checkLeaks(scenario.RoleB, 0, true) },
+		"of a holder": func(p *play) error { return p.checkHolders() },
 		"of eof": func(p *play) error {
 			return p.verbEOF(scenario.Step{Role: scenario.RoleR, Line: 1, Act: scenario.Act{Verb: "eof", Name: "a"}})
 		},

@@ -39,11 +39,11 @@ func (p *play) patience() time.Duration {
 	return p.timeout
 }
 
-// judgeHolders reports who has a file of the case open after its end, and no number
+// checkHolders reports who has a file of the case open after its end, and no number
 // of it. In a socket that is open still, which was found, there may be more. Of a pair
 // whose two ends are files of the case only the first is looked for: when that is free,
 // there is nothing to tell of the second.
-func (p *play) judgeHolders() error {
+func (p *play) checkHolders() error {
 	if len(p.leaked) > 0 {
 		return nil
 	}

@@ -20,10 +20,10 @@ type leak struct {
 // held is a number of a process.
 type held struct{ pid, number int }
 
-// judgeLeaks reports numbers that hold a file of the case and that the peer
+// checkLeaks reports numbers that hold a file of the case and that the peer
 // neither was given nor reported. After its end, it may hold nothing. The error is that
 // the run was cut short while it waited for a garbage collector.
-func (p *play) judgeLeaks(role scenario.Role, line int, ended bool) error {
+func (p *play) checkLeaks(role scenario.Role, line int, ended bool) error {
 	deadline := time.Now().Add(p.timeout)
 	for {
 		leaks, err := p.leaks(role, ended)

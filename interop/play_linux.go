@@ -60,7 +60,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 		receives: map[scenario.Role]bool{},
 		early:    map[scenario.Role]early{},
 		dead:     map[scenario.Role]bool{},
-		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, Judged: map[string]bool{}},
+		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, CloexecChecked: map[string]bool{}},
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		p.sides[role] = s.side[s.seat(first, k.c, role)]
@@ -115,20 +115,20 @@ func (p *play) run() error {
 		if p.dead[role] {
 			continue
 		}
-		p.judgeHeld(role, 0, false)
-		if err := p.judgeLeaks(role, 0, false); err != nil {
+		p.checkHeld(role, 0, false)
+		if err := p.checkLeaks(role, 0, false); err != nil {
 			return err
 		}
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
-		p.judgeHeld(role, 0, true)
-		p.judgeStates(role, 0)
-		if err := p.judgeLeaks(role, 0, true); err != nil {
+		p.checkHeld(role, 0, true)
+		p.checkStates(role, 0)
+		if err := p.checkLeaks(role, 0, true); err != nil {
 			return err
 		}
 	}
-	if e := p.judgeHolders(); e != nil {
+	if e := p.checkHolders(); e != nil {
 		return e
 	}
 	if p.spent {
@@ -181,14 +181,14 @@ func (p *play) steps() error {
 			if err := p.hear(st); err != nil {
 				return err
 			}
-			p.judgeHeld(st.Role, st.Line, false)
+			p.checkHeld(st.Role, st.Line, false)
 			// Somebody who is still to answer may have received and not told yet.
 			if len(p.asked) > 0 {
 				continue
 			}
-			p.judgeStates(st.Role, st.Line)
+			p.checkStates(st.Role, st.Line)
 			if !p.sides[st.Role].Peer.Hello.GC {
-				if err := p.judgeLeaks(st.Role, st.Line, false); err != nil {
+				if err := p.checkLeaks(st.Role, st.Line, false); err != nil {
 					return err
 				}
 			}
@@ -343,7 +343,7 @@ func (p *play) hear(st scenario.Step) error {
 		}
 		names, why := want.Match(got)
 		if why == "" {
-			return p.judge(st, names, numbers)
+			return p.checkReceived(st, names, numbers)
 		}
 		wrong = append(wrong, why)
 	}
@@ -511,9 +511,9 @@ func (w *wrongFiles) end() {
 	}
 }
 
-// judge asks the kernel about each number that an answer named a file for. The error is
+// checkReceived asks the kernel about each descriptor that an answer reported. The error is
 // that the runner may not look.
-func (p *play) judge(st scenario.Step, names []string, numbers []int) error {
+func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) error {
 	sd := p.sides[st.Role]
 	thread := sd.Thread()
 	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
@@ -562,7 +562,7 @@ func (p *play) judge(st scenario.Step, names []string, numbers []int) error {
 		if strings.HasSuffix(p.said[st.Role], "inherit") {
 			continue // it was told so
 		}
-		p.result.Judged[p.k.c.Peer(st.Role).Name] = true
+		p.result.CloexecChecked[p.k.c.Peer(st.Role).Name] = true
 		if !info.Cloexec() {
 			p.find(scenario.CheckCloexec, st.Role, 0, "what it receives is not close-on-exec")
 		}

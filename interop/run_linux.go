@@ -136,10 +136,10 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
-// done judges a result, and keeps it.
+// done decides a result, and keeps it.
 func (r *run) done(res scenario.Result) {
-	r.judge(&res)
-	if !res.AsExpected() {
+	r.decide(&res)
+	if res.Unexpected() {
 		r.again(&res)
 		r.record(&res)
 	}
@@ -149,18 +149,19 @@ func (r *run) done(res scenario.Result) {
 	if r.options.Done != nil {
 		r.options.Done(res)
 	}
-	if r.options.FailFast && !res.AsExpected() {
+	if r.options.FailFast && res.Unexpected() {
 		r.cut(errFailFast)
 	}
 }
 
-func (r *run) judge(res *scenario.Result) {
+// decide finds out which peer a finding is about, and sets the verdict.
+func (r *run) decide(res *scenario.Result) {
 	r.refer(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attribute(res)
 	r.learn(res)
-	r.expectations.Judge(res)
+	r.expectations.SetVerdict(res)
 }
 
 // again plays a case that is not as expected once more, or more often. One that is
@@ -169,14 +170,14 @@ func (r *run) again(res *scenario.Result) {
 	for try := range r.options.Retries {
 		var next scenario.Result
 		playAll([]scenario.Case{res.Case}, r.shared, func(again scenario.Result) {
-			r.judge(&again)
+			r.decide(&again)
 			next = again
 		})
 		if next.Verdict == "" {
 			return // the run is cut short
 		}
 		res.Tries = try + 2
-		if next.AsExpected() {
+		if !next.Unexpected() {
 			res.Why = fmt.Sprintf("%s at first, and %s when it was played for the %d. time", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
 			return
@@ -187,7 +188,7 @@ func (r *run) again(res *scenario.Result) {
 // record plays a case that has failed once more, under the recorder. The verdict and what
 // is known of the peers stay.
 func (r *run) record(res *scenario.Result) {
-	if r.options.Recorder == nil || res.AsExpected() || len(res.Findings) == 0 {
+	if r.options.Recorder == nil || !res.Unexpected() || len(res.Findings) == 0 {
 		return
 	}
 	shared := r.shared
@@ -200,7 +201,7 @@ func (r *run) record(res *scenario.Result) {
 	r.mu.Lock()
 	r.attribute(next)
 	r.mu.Unlock()
-	r.expectations.Judge(next)
+	r.expectations.SetVerdict(next)
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: shared.records[scenario.RoleA].Take(), B: shared.records[scenario.RoleB].Take()}
 	for role, rec := range shared.records {
 		if rec.Err != nil {
@@ -221,7 +222,7 @@ func differs(was, now *scenario.Result) string {
 		return slices.Compact(list)
 	}
 	switch found := keys(now); {
-	case now.AsExpected():
+	case !now.Unexpected():
 		return strings.TrimSuffix(fmt.Sprintf("it does not fail under the recorder: %s: %s", now.Verdict, now.Why), ": ")
 	case !slices.Equal(keys(was), found):
 		return "it fails in another way under the recorder: " + strings.Join(found, " ")

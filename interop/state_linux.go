@@ -30,10 +30,10 @@ func (p *play) noteStates() (before map[*witness.File]witness.State) {
 	return before
 }
 
-// judgeStates finds files that are not as they were, when the peer has just answered.
+// checkStates finds files that are not as they were, when the peer has just answered.
 // The runner's own sides are told to change some. What is compared is what is kept: a
 // change after one look is found by the next one.
-func (p *play) judgeStates(role scenario.Role, line int) {
+func (p *play) checkStates(role scenario.Role, line int) {
 	before := p.noteStates()
 	if !p.k.c.Scenario.RunnerPlays(role) {
 		p.compareStates(before, role, line)
@@ -114,11 +114,11 @@ func (k tracked) stays(thread, n int) bool {
 	return same || err != nil
 }
 
-// judgeHeld convicts the peer that has just answered if it has closed what it was
+// checkHeld reports the peer that has just answered if it has closed what it was
 // given or has reported, or has put another file at its number, and was not told to.
 // What it was given for a later case counts too; the files there are looked at when
 // this one has ended.
-func (p *play) judgeHeld(role scenario.Role, line int, ended bool) {
+func (p *play) checkHeld(role scenario.Role, line int, ended bool) {
 	sd := p.sides[role]
 	if p.k.c.Scenario.RunnerPlays(role) || sd.Pid == os.Getpid() {
 		return // they are told to do such things; this process has other reasons to close a number

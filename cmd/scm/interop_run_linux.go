@@ -181,7 +181,7 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	switch {
 	case outcome.Broken != nil:
 		return r, broken(outcome.Broken)
-	case !r.AsExpected():
+	case r.Unexpected() > 0:
 		return r, &exitError{code: exitFail}
 	case r.Totals.NotRun+r.Kernel.NotRun > 0:
 		return r, &exitError{code: exitBroken}
@@ -217,7 +217,7 @@ func progress(total int) func(scenario.Result) {
 	done, unexpected := 0, 0
 	return func(c scenario.Result) {
 		done++
-		if !c.AsExpected() {
+		if c.Unexpected() {
 			unexpected++
 		}
 		if done%between == 0 {

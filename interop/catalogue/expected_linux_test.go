@@ -31,7 +31,7 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	for _, kernel := range scenario.Kernels {
+	for _, kernel := range scenario.KernelKinds {
 		x, err := scenario.Expect(list, kernel, scenarios(t), all, nil, scenario.Missing(scenario.RunnerName, ""))
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 func (r *Report) Console(w io.Writer) error {
 	out := &printer{w: w}
 	for _, c := range r.Cases {
-		if !c.AsExpected() || c.Verdict == scenario.NotRun {
+		if c.Unexpected() || c.Verdict == scenario.NotRun {
 			out.failure(c)
 		}
 	}

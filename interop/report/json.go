@@ -135,7 +135,7 @@ func Read(file string) (*Report, error) {
 
 // check tells what is wrong with the words of a report that somebody else wrote.
 func (r *Report) check() error {
-	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.Kernels, kind) {
+	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.KernelKinds, kind) {
 		return fmt.Errorf("no such kernel: %q", kind)
 	}
 	seen := map[string]bool{}

@@ -30,7 +30,7 @@ const (
 func (r *Report) Markdown(w io.Writer) error {
 	out := &printer{w: w}
 	verdict := "as expected"
-	if !r.AsExpected() {
+	if r.Unexpected() > 0 {
 		verdict = "**not as expected**"
 	}
 	out.printf("## scm interop: %s\n\n", verdict)
@@ -52,7 +52,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	room := mostBytes - len(peers)
 	failures, told, traces := 0, 0, 0
 	for _, c := range r.Cases {
-		if c.AsExpected() && c.Verdict != scenario.NotRun {
+		if !c.Unexpected() && c.Verdict != scenario.NotRun {
 			continue
 		}
 		if failures++; failures > mostFailures {

@@ -38,7 +38,7 @@ type Report struct {
 // System is where the run was.
 type System struct {
 	Kernel  string `json:"kernel"`         // the name that it has for itself
-	Kind    string `json:"kind,omitempty"` // which of interop.Kernels it is
+	Kind    string `json:"kind,omitempty"` // which of scenario.KernelKinds it is
 	Machine string `json:"machine"`
 	User    int    `json:"uid"`
 }
@@ -88,8 +88,8 @@ func (t *Totals) count(v scenario.Verdict) {
 	}
 }
 
-// AsExpected tells whether nothing is other than expected.
-func (r *Report) AsExpected() bool { return r.Totals.Unexpected()+r.Kernel.Unexpected() == 0 }
+// Unexpected is how many cases are not as expected, those of the kernel included.
+func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unexpected() }
 
 // Verdicts is how many cases have one.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }

@@ -84,8 +84,8 @@ func TestSchema(t *testing.T) {
 	if got := schema.Defs["finding"].Properties["check"].Enum; !slices.Equal(got, checks) {
 		t.Errorf("checks are %v, and not %v", checks, got)
 	}
-	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, scenario.Kernels) {
-		t.Errorf("kinds of kernels are %v, and not %v", scenario.Kernels, got)
+	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, scenario.KernelKinds) {
+		t.Errorf("kinds of kernels are %v, and not %v", scenario.KernelKinds, got)
 	}
 	verdicts := []scenario.Verdict{scenario.Pass, scenario.Fail, scenario.Expected, scenario.Fixed, scenario.Flaky, scenario.Unsupported, scenario.NotRun}
 	if got := schema.Defs["case"].Properties["verdict"].Enum; fmt.Sprint(got) != fmt.Sprint(verdicts) {

@@ -145,8 +145,8 @@ type Result struct {
 
 	Case Case `json:"-"`
 
-	// Judged tells at which peers close-on-exec was looked at.
-	Judged map[string]bool `json:"-"`
+	// CloexecChecked has the names of the peers at which close-on-exec was looked at.
+	CloexecChecked map[string]bool `json:"-"`
 }
 
 // A Trace is what both peers said to the kernel when a case that had failed was played
@@ -206,7 +206,8 @@ func (r Result) Kernel() bool {
 	return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName)
 }
 
-// AsExpected tells whether nothing about it is other than expected.
-func (r Result) AsExpected() bool {
-	return r.Verdict != Fail && r.Verdict != Fixed && r.Verdict != Flaky
+// Unexpected tells whether the verdict is Fail, Fixed or Flaky. A case that was not run,
+// or is unsupported, is not unexpected.
+func (r Result) Unexpected() bool {
+	return r.Verdict == Fail || r.Verdict == Fixed || r.Verdict == Flaky
 }

@@ -19,7 +19,7 @@ type Expectation struct {
 	Peer    string
 	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
 	Reason  string
-	Kernel  string // of Kernels, the one that it is about, or "" for any
+	Kernel  string // of KernelKinds, the one that it is about, or "" for any
 	Line    int
 }
 
@@ -53,7 +53,7 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 			continue
 		}
 		if name, ok := parseHeading(l); ok {
-			if !slices.Contains(Kernels, name) {
+			if !slices.Contains(KernelKinds, name) {
 				return nil, fmt.Errorf("line %d: %w", number, noKernel(name))
 			}
 			kernel = name
@@ -75,7 +75,7 @@ func ParseExpectations(text []byte) ([]Expectation, error) {
 }
 
 func noKernel(name string) error {
-	return fmt.Errorf("no such kernel: %q; kernels are %v", name, Kernels)
+	return fmt.Errorf("no such kernel: %q; kernels are %v", name, KernelKinds)
 }
 
 // heading is the line above those that are about a kernel.
@@ -223,8 +223,8 @@ func senderWrong(r *Result, peer string) bool {
 	})
 }
 
-// Judge sets the verdict of a result by what was found and what was expected.
-func (x *Expectations) Judge(r *Result) {
+// SetVerdict sets the verdict of a result by what was found and what was expected.
+func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return
 	}
@@ -239,7 +239,7 @@ func (x *Expectations) Judge(r *Result) {
 		covered[key] = true
 		if found[key] {
 			r.Reasons = append(r.Reasons, e.Reason)
-		} else if (e.Check != CheckCloexec || r.Judged[e.Peer]) && !senderWrong(r, e.Peer) {
+		} else if (e.Check != CheckCloexec || r.CloexecChecked[e.Peer]) && !senderWrong(r, e.Peer) {
 			gone = append(gone, e.String())
 		}
 	}

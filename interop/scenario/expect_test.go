@@ -233,12 +233,12 @@ func TestJudge(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			x := &Expectations{List: mustExpect(t, c.expected)}
 			r := &Result{
-				Case:     Case{Scenario: w.scenario, Type: "stream", A: w.one, B: w.two},
-				Verdict:  c.verdict,
-				Findings: c.findings,
-				Judged:   map[string]bool{c.judged: true},
+				Case:           Case{Scenario: w.scenario, Type: "stream", A: w.one, B: w.two},
+				Verdict:        c.verdict,
+				Findings:       c.findings,
+				CloexecChecked: map[string]bool{c.judged: true},
 			}
-			x.Judge(r)
+			x.SetVerdict(r)
 			if r.Verdict != c.want || r.Why != c.why || !reflect.DeepEqual(r.Reasons, c.reasons) {
 				t.Errorf("got %s, %q, %q; want %s, %q, %q", r.Verdict, r.Why, r.Reasons, c.want, c.why, c.reasons)
 			}
@@ -269,7 +269,7 @@ func TestJudgeOnAKernel(t *testing.T) {
 		if len(c.findings) > 0 {
 			r.Verdict = Fail
 		}
-		x.Judge(r)
+		x.SetVerdict(r)
 		if r.Verdict != c.want {
 			t.Errorf("on %s with %v: %s, not %s", c.kernel, c.findings, r.Verdict, c.want)
 		}

@@ -33,7 +33,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	if err != nil {
 		return u, err
 	}
-	if !slices.Contains(Kernels, kernel) {
+	if !slices.Contains(KernelKinds, kernel) {
 		return u, noKernel(kernel)
 	}
 	if err := CheckResults(results); err != nil {

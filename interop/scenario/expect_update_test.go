@@ -40,12 +40,12 @@ func judged(t *testing.T, kernel, truth, expected string) []Result {
 	facts, x := parse(truth), parse(expected)
 	var results []Result
 	for _, c := range Plan(scenarios, peers, runner) {
-		r := Result{Name: c.Name(), Case: c, Verdict: Pass, Judged: map[string]bool{c.A.Name: c.Scenario.receives(RoleA), c.B.Name: c.Scenario.receives(RoleB)}}
+		r := Result{Name: c.Name(), Case: c, Verdict: Pass, CloexecChecked: map[string]bool{c.A.Name: c.Scenario.receives(RoleA), c.B.Name: c.Scenario.receives(RoleB)}}
 		for _, e := range facts.For(c) {
 			r.Verdict = Fail
 			r.Findings = append(r.Findings, Finding{Check: e.Check, Peer: e.Peer})
 		}
-		x.Judge(&r)
+		x.SetVerdict(&r)
 		r.Case = Case{} // as it is read from a report
 		results = append(results, r)
 	}
@@ -67,7 +67,7 @@ func anew(t *testing.T, kernel, name, truth, expected string) Update {
 		t.Errorf("%s: read again: %v", name, err)
 	}
 	for _, r := range judged(t, kernel, truth, strings.ReplaceAll(string(u.Text), "?", "it is so")) {
-		if !r.AsExpected() {
+		if r.Unexpected() {
 			t.Errorf("%s: then %s is %s: %s", name, r.Name, r.Verdict, r.Why)
 		}
 	}

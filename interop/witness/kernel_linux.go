@@ -11,7 +11,7 @@ import (
 // Linux's own log is not from the instant 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
-// ThisKernel returns which of Kernels this is: Linux, unless it says that it is another.
+// ThisKernel returns which of scenario.KernelKinds this is: Linux, unless it says that it is another.
 // gVisor shows the beginning of its log to everybody; the name of a release is whatever its
 // builder chose.
 func ThisKernel() string {

@@ -362,7 +362,7 @@ func replay(t *testing.T, r play) {
 		var said strings.Builder // Which programs it runs, for who replays a report of somebody else's.
 		cmd.Stderr = &said
 		out, err := cmd.Output()
-		if want := fmt.Sprintf("%s: it was %s, and is %s\n", c.Name, c.Verdict, c.Verdict); !strings.HasPrefix(string(out), want) || (err == nil) != c.AsExpected() {
+		if want := fmt.Sprintf("%s: it was %s, and is %s\n", c.Name, c.Verdict, c.Verdict); !strings.HasPrefix(string(out), want) || (err == nil) == c.Unexpected() {
 			t.Errorf("%s: %v\n%s%s", cmd, err, said.String(), out)
 		}
 	}
