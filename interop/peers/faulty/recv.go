@@ -29,7 +29,7 @@ func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*s
 // recvFaults are the faults of a library that receives, or does both.
 var recvFaults = map[string]fault{
 	// Descriptors.
-	"aside": {what: "keeps what it received in a table of another thread's own", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"unshare": {what: "keeps what it received in a table of another thread's own", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		if len(got.FDs) == 0 {
 			return nil
 		}
@@ -189,7 +189,7 @@ var recvFaults = map[string]fault{
 		}
 		return nil
 	})},
-	"taste": {what: "reads a byte from what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"read-byte": {what: "reads a byte from what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		for _, fd := range got.FDs {
 			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 			if n, err := unix.Poll(fds, 0); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {

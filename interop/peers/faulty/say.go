@@ -29,7 +29,7 @@ var sayFaults = map[string]fault{
 		}
 		return nil
 	}},
-	"clog": {what: "makes its input small, fills it, and reads no more", say: func(out io.Writer, answer []byte) error {
+	"full-input": {what: "makes its input small, fills it, and reads no more", say: func(out io.Writer, answer []byte) error {
 		input, err := os.OpenFile("/proc/self/fd/0", os.O_WRONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ var sayFaults = map[string]fault{
 		time.Sleep(forever)
 		return nil
 	}},
-	"desert": {what: "leaves for the runner's process group, and never answers", say: func(io.Writer, []byte) error {
+	"setpgid": {what: "leaves for the runner's process group, and never answers", say: func(io.Writer, []byte) error {
 		group, err := unix.Getpgid(os.Getppid())
 		if err == nil {
 			err = unix.Setpgid(0, group)
