@@ -5,12 +5,12 @@ package foreign
 import "path/filepath"
 
 // runC runs the C library's own tests, and returns their last line.
-func (g platform) runC() (string, error) {
-	build, err := filepath.Abs(g.out("csrc-tests"))
+func (p platform) runC() (string, error) {
+	build, err := filepath.Abs(p.out("csrc-tests"))
 	if err != nil {
 		return "", err
 	}
-	text, err := g.makeC("csrc", "BUILD="+build, "LDFLAGS=", "test")
+	text, err := p.makeC("csrc", "BUILD="+build, "LDFLAGS=", "test")
 	if err != nil {
 		return "", err
 	}

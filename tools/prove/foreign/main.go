@@ -41,9 +41,9 @@ type outcome struct {
 // Prove runs all there is for the platforms of the architectures, or for all platforms.
 func Prove(archs []string) error {
 	var list []outcome
-	for _, g := range platforms() {
-		if len(archs) == 0 || slices.Contains(archs, g.Arch) {
-			list = append(list, outcome{platform: g})
+	for _, p := range platforms() {
+		if len(archs) == 0 || slices.Contains(archs, p.Arch) {
+			list = append(list, outcome{platform: p})
 		}
 	}
 	for _, arch := range archs {

@@ -34,35 +34,35 @@ var unplayed = []struct {
 }
 
 // A peer of a platform: its name, the program, and its arguments.
-type groundPeer struct{ name, program, args string }
+type platformPeer struct{ name, program, args string }
 
 // peers lists them: those in C where there is a compiler, those of golang.org/x/sys and net where
 // there is none.
-func (g platform) peers() []groundPeer {
-	list := []groundPeer{
+func (p platform) peers() []platformPeer {
+	list := []platformPeer{
 		{"scm", "scm", "interop peer scm"},
 		{"scm-pair", "scm", "interop peer scm-pair"},
 	}
-	if g.Native() { // its messages have no buffers: see suites
-		list = append(list, groundPeer{"scm-fdchannel", "scm", "interop peer scm-fdchannel"})
+	if p.Native() { // its messages have no buffers: see suites
+		list = append(list, platformPeer{"scm-fdchannel", "scm", "interop peer scm-fdchannel"})
 	}
-	if g.cc() == "" {
-		return append(list, groundPeer{"net", "scm", "interop peer net"}, groundPeer{"xsys", "scm", "interop peer xsys"})
+	if p.cc() == "" {
+		return append(list, platformPeer{"net", "scm", "interop peer net"}, platformPeer{"xsys", "scm", "interop peer xsys"})
 	}
-	return append(list, groundPeer{"csrc", "csrc", ""}, groundPeer{"csrc-pair", "csrc-pair", ""}, groundPeer{"book", "book", ""})
+	return append(list, platformPeer{"csrc", "csrc", ""}, platformPeer{"csrc-pair", "csrc-pair", ""}, platformPeer{"book", "book", ""})
 }
 
 // runMatrix builds the peers of the platform and plays with them.
-func (g platform) runMatrix() (totals matrixTotals, err error) {
-	if err := g.goTool([]string{"build"}, "-o", g.out("scm"), "./cmd/scm"); err != nil {
+func (p platform) runMatrix() (totals matrixTotals, err error) {
+	if err := p.goTool([]string{"build"}, "-o", p.out("scm"), "./cmd/scm"); err != nil {
 		return totals, err
 	}
-	if g.cc() != "" {
-		out, err := filepath.Abs(g.out(""))
+	if p.cc() != "" {
+		out, err := filepath.Abs(p.out(""))
 		if err != nil {
 			return totals, err
 		}
-		if _, err := g.makeC("interop/peers/c", "OUT="+out, "csrc", "csrc-pair", "book"); err != nil {
+		if _, err := p.makeC("interop/peers/c", "OUT="+out, "csrc", "csrc-pair", "book"); err != nil {
 			return totals, err
 		}
 	}
@@ -71,69 +71,69 @@ func (g platform) runMatrix() (totals matrixTotals, err error) {
 		{Name: "csrc", Lang: "c", Command: []string{nativeCSRC}},
 	}
 	var names []string
-	for _, p := range g.peers() {
-		program, err := filepath.Abs(g.out(p.program))
+	for _, peer := range p.peers() {
+		program, err := filepath.Abs(p.out(peer.program))
 		if err != nil {
 			return totals, err
 		}
-		command, err := g.command(program, strings.Fields(p.args)...)
+		command, err := p.command(program, strings.Fields(peer.args)...)
 		if err != nil {
 			return totals, err
 		}
-		names = append(names, g.peer(p.name))
-		list = append(list, peers.Built{Name: g.peer(p.name), Lang: "c or go", Command: command})
+		names = append(names, p.peer(peer.name))
+		list = append(list, peers.Built{Name: p.peer(peer.name), Lang: "c or go", Command: command})
 	}
-	if err := peers.WriteList(g.out("peers.json"), list); err != nil {
+	if err := peers.WriteList(p.out("peers.json"), list); err != nil {
 		return totals, err
 	}
-	if err := g.writeExpected(); err != nil {
+	if err := p.writeExpected(); err != nil {
 		return totals, err
 	}
-	args := []string{"interop", "run", "--builtin=false", "--peers", g.out("peers.json"), "--expect", g.out("expected.txt"), "--report", g.out("matrix.json")}
+	args := []string{"interop", "run", "--builtin=false", "--peers", p.out("peers.json"), "--expect", p.out("expected.txt"), "--report", p.out("matrix.json")}
 	all := "{" + strings.Join(names, ",") + "}"
-	for _, pair := range []string{"{runner,scm,csrc}/" + all, all + "/{runner,scm,csrc}", g.peer("scm") + "/" + g.peer("scm")} {
+	for _, pair := range []string{"{runner,scm,csrc}/" + all, all + "/{runner,scm,csrc}", p.peer("scm") + "/" + p.peer("scm")} {
 		args = append(args, "--run", "*/*/*/"+pair)
 	}
-	for _, pattern := range g.skips() {
+	for _, pattern := range p.skips() {
 		args = append(args, "--skip", pattern)
 	}
-	return g.play("matrix", nativeSCM, args...)
+	return p.play("matrix", nativeSCM, args...)
 }
 
 // runKernel plays the kernel's scenarios with the platform's own runner.
-func (g platform) runKernel() (matrixTotals, error) {
-	return g.play("kernel", g.out("scm"), "interop", "run", "--report", g.out("kernel.json"), "--run", "**/kernel/kernel")
+func (p platform) runKernel() (matrixTotals, error) {
+	return p.play("kernel", p.out("scm"), "interop", "run", "--report", p.out("kernel.json"), "--run", "**/kernel/kernel")
 }
 
 // play runs a runner that reports to NAME.json.
-func (g platform) play(name, runner string, args ...string) (totals matrixTotals, err error) {
-	if err := os.RemoveAll(g.out(name + ".json")); err != nil {
+func (p platform) play(name, runner string, args ...string) (totals matrixTotals, err error) {
+	if err := os.RemoveAll(p.out(name + ".json")); err != nil {
 		return totals, err
 	}
 	text, failed := exec.Command(runner, args...).CombinedOutput()
-	if err := os.WriteFile(g.out(name+".out"), text, 0o666); err != nil {
+	if err := os.WriteFile(p.out(name+".out"), text, 0o666); err != nil {
 		return totals, err
 	}
-	totals, err = g.readTotals(g.out(name + ".json"))
+	totals, err = p.readTotals(p.out(name + ".json"))
 	if err != nil {
 		return totals, fmt.Errorf("%w: %w\n%s", failed, err, text)
 	}
 	if failed != nil && len(totals.failures) == 0 {
-		return totals, fmt.Errorf("interop run: %w; see %s", failed, g.out(name+".out"))
+		return totals, fmt.Errorf("interop run: %w; see %s", failed, p.out(name+".out"))
 	}
 	return totals, nil
 }
 
 // peer is what a peer of the platform is called.
-func (g platform) peer(name string) string { return name + "-" + g.name() }
+func (p platform) peer(name string) string { return name + "-" + p.name() }
 
 // skips are the patterns of what the platform's emulator cannot play.
-func (g platform) skips() (patterns []string) {
-	if g.Native() {
+func (p platform) skips() (patterns []string) {
+	if p.Native() {
 		return nil
 	}
 	for _, u := range unplayed {
-		patterns = append(patterns, u.pattern+"/*-"+g.name())
+		patterns = append(patterns, u.pattern+"/*-"+p.name())
 	}
 	return patterns
 }
@@ -153,13 +153,13 @@ credentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book U
 `
 
 // writeExpected writes what the catalogue expects of the peers, under the names that they have here.
-func (g platform) writeExpected() error {
+func (p platform) writeExpected() error {
 	list, err := catalogue.Expected()
 	if err != nil {
 		return err
 	}
 	list = slices.DeleteFunc(list, func(e scenario.Expectation) bool { return !e.On(scenario.KernelLinux) })
-	if g.narrow() {
+	if p.narrow() {
 		list = slices.DeleteFunc(list, func(e scenario.Expectation) bool {
 			return slices.Contains(narrowHeld, e.Pattern.String()+" "+string(e.Check))
 		})
@@ -170,12 +170,12 @@ func (g platform) writeExpected() error {
 		list = append(list, more...)
 	}
 	var names []string
-	for _, p := range g.peers() {
-		names = append(names, p.name)
+	for _, peer := range p.peers() {
+		names = append(names, peer.name)
 	}
 	rename := func(word string) string {
 		if slices.Contains(names, word) {
-			return g.peer(word)
+			return p.peer(word)
 		}
 		return word
 	}
@@ -183,10 +183,10 @@ func (g platform) writeExpected() error {
 	for _, e := range list {
 		if slices.Contains(names, e.Peer) {
 			pattern := regexp.MustCompile(`[^/{},]+`).ReplaceAllStringFunc(e.Pattern.String(), rename)
-			fmt.Fprintf(&text, "%s %s@%s %s\n", pattern, e.Check, g.peer(e.Peer), e.Reason)
+			fmt.Fprintf(&text, "%s %s@%s %s\n", pattern, e.Check, p.peer(e.Peer), e.Reason)
 		}
 	}
-	return os.WriteFile(g.out("expected.txt"), []byte(text.String()), 0o666)
+	return os.WriteFile(p.out("expected.txt"), []byte(text.String()), 0o666)
 }
 
 // matrixTotals are the verdicts of a run.
@@ -197,14 +197,14 @@ type matrixTotals struct {
 }
 
 // unnamed is a reason without the name of the platform's peer before it.
-func (g platform) unnamed(why string) string {
-	if before, after, found := strings.Cut(why, ": "); found && strings.HasSuffix(before, g.peer("")) {
+func (p platform) unnamed(why string) string {
+	if before, after, found := strings.Cut(why, ": "); found && strings.HasSuffix(before, p.peer("")) {
 		return after
 	}
 	return why
 }
 
-func (g platform) readTotals(file string) (t matrixTotals, err error) {
+func (p platform) readTotals(file string) (t matrixTotals, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return t, err
@@ -221,7 +221,7 @@ func (g platform) readTotals(file string) (t matrixTotals, err error) {
 		case scenario.Expected:
 			t.expected++
 		case scenario.Unsupported:
-			t.unsupported[g.unnamed(c.Why)]++
+			t.unsupported[p.unnamed(c.Why)]++
 		default:
 			t.failures = append(t.failures, fmt.Sprintf("%s: %s", c.Name, c.Verdict))
 		}

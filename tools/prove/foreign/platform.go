@@ -39,41 +39,41 @@ func platforms() (list []platform) {
 var errMissing = errors.New("not run")
 
 // cc is the platform's compiler, as make and the go command take it, or "".
-func (g platform) cc() string { return strings.Join(g.Compiler, " ") }
+func (p platform) cc() string { return strings.Join(p.Compiler, " ") }
 
-func (g platform) backend() string {
-	if g.Libc == "" {
+func (p platform) backend() string {
+	if p.Libc == "" {
 		return "purego"
 	}
 	return "cgo"
 }
 
 // name is what files and peers of the platform are called by.
-func (g platform) name() string {
-	if g.Libc == "" {
-		return g.Arch + "-purego"
+func (p platform) name() string {
+	if p.Libc == "" {
+		return p.Arch + "-purego"
 	}
-	return g.Arch + "-" + g.Libc
+	return p.Arch + "-" + p.Libc
 }
 
 // out is the folder for what is built for the platform.
-func (g platform) out(name string) string { return filepath.Join("build/foreign", g.name(), name) }
+func (p platform) out(name string) string { return filepath.Join("build/foreign", p.name(), name) }
 
 // ownRunner tells whether the platform's runner is run: once an architecture, since its calls are Go's own
 // on either backend, and not under an emulator, which would be asked in the kernel's place.
-func (g platform) ownRunner() bool {
-	return g.cc() == "" && g.Native() && g.Arch != runtime.GOARCH
+func (p platform) ownRunner() bool {
+	return p.cc() == "" && p.Native() && p.Arch != runtime.GOARCH
 }
 
 // narrow tells whether pointers have 32 bits. The pair's room then admits one descriptor, where it
 // otherwise admits two.
-func (g platform) narrow() bool {
-	return slices.Contains([]string{"386", "arm", "mips"}, g.Arch)
+func (p platform) narrow() bool {
+	return slices.Contains([]string{"386", "arm", "mips"}, p.Arch)
 }
 
 // emulator is the path of the platform's emulator, or "".
-func (g platform) emulator() (string, error) {
-	path, err := g.Emulator()
+func (p platform) emulator() (string, error) {
+	path, err := p.Emulator()
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errMissing, err)
 	}
@@ -81,15 +81,15 @@ func (g platform) emulator() (string, error) {
 }
 
 // tools looks whether all that the platform needs is there.
-func (g platform) tools() error {
-	if _, err := g.emulator(); err != nil {
+func (p platform) tools() error {
+	if _, err := p.emulator(); err != nil {
 		return err
 	}
 	// The specs of what is said to the kernel need it where they need no emulator.
-	if _, err := exec.LookPath("strace"); err != nil && g.Native() {
+	if _, err := exec.LookPath("strace"); err != nil && p.Native() {
 		return fmt.Errorf("%w: %w", errMissing, err)
 	}
-	if g.cc() == "" {
+	if p.cc() == "" {
 		return nil
 	}
 	// Some compilers remove their output first, and would replace os.DevNull by a file.
@@ -98,18 +98,18 @@ func (g platform) tools() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cc := append(slices.Clone(g.Compiler), "-static", "-x", "c", "-", "-o", filepath.Join(dir, "program"))
+	cc := append(slices.Clone(p.Compiler), "-static", "-x", "c", "-", "-o", filepath.Join(dir, "program"))
 	compile := exec.Command(cc[0], cc[1:]...)
 	compile.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
 	if text, err := compile.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s: %w %s", errMissing, g.cc(), err, firstLine(text))
+		return fmt.Errorf("%w: %s: %w %s", errMissing, p.cc(), err, firstLine(text))
 	}
 	return nil
 }
 
 // command is how a program of the platform is run here.
-func (g platform) command(program string, args ...string) ([]string, error) {
-	emulator, err := g.emulator()
+func (p platform) command(program string, args ...string) ([]string, error) {
+	emulator, err := p.emulator()
 	if err != nil || emulator == "" {
 		return append([]string{program}, args...), err
 	}
@@ -118,8 +118,8 @@ func (g platform) command(program string, args ...string) ([]string, error) {
 
 // environ is the environment in which a platform's tests run. A spec that lacks something skips: what
 // the platforms need was looked for before.
-func (g platform) environ() ([]string, error) {
-	emulator, err := g.emulator()
+func (p platform) environ() ([]string, error) {
+	emulator, err := p.emulator()
 	return append(os.Environ(), "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator), err
 }
 

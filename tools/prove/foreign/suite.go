@@ -102,12 +102,12 @@ func (c *count) add(d count) {
 }
 
 // runSuites builds and runs the tests of all packages.
-func (g platform) runSuites() (c count, err error) {
+func (p platform) runSuites() (c count, err error) {
 	for _, s := range suites {
-		if s.notEmulated != "" && !g.Native() || s.pure && g.cc() != "" {
+		if s.notEmulated != "" && !p.Native() || s.pure && p.cc() != "" {
 			continue
 		}
-		one, err := g.runSuite(s)
+		one, err := p.runSuite(s)
 		if err != nil {
 			return c, fmt.Errorf("%s: %w", s.pkg, err)
 		}
@@ -116,24 +116,24 @@ func (g platform) runSuites() (c count, err error) {
 	return c, nil
 }
 
-func (g platform) runSuite(s suite) (c count, err error) {
+func (p platform) runSuite(s suite) (c count, err error) {
 	name := strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "-")
 	if s.pkg == "." {
 		name = "scm"
 	}
-	bin, err := filepath.Abs(g.out(name + ".test"))
+	bin, err := filepath.Abs(p.out(name + ".test"))
 	if err != nil {
 		return c, err
 	}
-	if err := g.goTool([]string{"test", "-c"}, "-o", bin, s.pkg); err != nil {
+	if err := p.goTool([]string{"test", "-c"}, "-o", bin, s.pkg); err != nil {
 		return c, err
 	}
 	args := []string{"-test.v", "-test.timeout=" + hang.String()}
 	report := bin + ".json"
-	if !g.Native() {
+	if !p.Native() {
 		var names []string
 		for _, e := range examples {
-			if g.narrow() || !e.narrow {
+			if p.narrow() || !e.narrow {
 				names = append(names, e.names)
 			}
 		}
@@ -143,9 +143,9 @@ func (g platform) runSuite(s suite) (c count, err error) {
 		if err := os.RemoveAll(report); err != nil {
 			return c, err
 		}
-		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+g.filter(), "-ginkgo.json-report="+report)
+		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+p.filter(), "-ginkgo.json-report="+report)
 	}
-	command, err := g.command(bin, args...)
+	command, err := p.command(bin, args...)
 	if err != nil {
 		return c, err
 	}
@@ -153,7 +153,7 @@ func (g platform) runSuite(s suite) (c count, err error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = s.pkg
-	if cmd.Env, err = g.environ(); err != nil {
+	if cmd.Env, err = p.environ(); err != nil {
 		return c, err
 	}
 	text, failed := cmd.CombinedOutput()
@@ -177,10 +177,10 @@ func (g platform) runSuite(s suite) (c count, err error) {
 }
 
 // filter is Ginkgo's expression for all labels but those left out.
-func (g platform) filter() string {
+func (p platform) filter() string {
 	var words []string
 	for _, l := range leftOut {
-		if !l.emulated || !g.Native() {
+		if !l.emulated || !p.Native() {
 			words = append(words, "!"+l.label)
 		}
 	}

@@ -97,7 +97,7 @@ func tellLeftOut(list []outcome) {
 		}
 	}
 	for _, u := range unplayed {
-		fmt.Printf("left out under an emulator: cases %s/*-GROUND: %s\n", u.pattern, u.why)
+		fmt.Printf("left out under an emulator: cases %s/*-PLATFORM: %s\n", u.pattern, u.why)
 	}
 	where := map[string][]string{}
 	for _, o := range list {
