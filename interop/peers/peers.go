@@ -1,6 +1,6 @@
 // Package peers builds the peers whose source is in this folder, and keeps the list of what came of it.
 //
-// Which peers there are, and how each is built, is in peers.json. A peer that could not be built is in the
+// Which peers there are, and how each is built, is in registry.json. A peer that could not be built is in the
 // list with the reason, so that nobody takes its silence for success.
 package peers
 
@@ -27,7 +27,7 @@ type Built struct {
 	Broken bool `json:"broken,omitempty"`
 }
 
-// Names returns the names of all peers, in the order of peers.json.
+// Names returns the names of all peers, in the order of registry.json.
 func Names() []string {
 	var names []string
 	for _, s := range embedded().Peers {
@@ -37,7 +37,7 @@ func Names() []string {
 }
 
 // Build builds the named peers, or all if none is named, from the repository at root into the folder outDir.
-// It returns one Built a peer, in the order of peers.json. What the build tools say goes to log when they fail.
+// It returns one Built a peer, in the order of registry.json. What the build tools say goes to log when they fail.
 //
 // What is up to date is not built again: that is left to make, cargo and go.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-//go:embed peers.json
+//go:embed registry.json
 var registryJSON []byte
 
 // Contract tells how a peer is written: README.md.
@@ -42,7 +42,7 @@ type source struct {
 func embedded() registry {
 	var r registry
 	if err := json.Unmarshal(registryJSON, &r); err != nil {
-		panic("peers.json: " + err.Error())
+		panic("registry.json: " + err.Error())
 	}
 	return r
 }
@@ -53,7 +53,7 @@ func (r registry) recipe(name string) recipe {
 			return b
 		}
 	}
-	panic("peers.json: no build " + name)
+	panic("registry.json: no build " + name)
 }
 
 // pick returns the sources of these names, all if there are none, and the names that it does not know.
