@@ -21,11 +21,11 @@ import (
 //
 // A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2)
 // with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. The call retries EINTR. After EAGAIN it
-// waits until the deadline: in the poller, or, where a datagram's receiver has a
-// full queue and the poller does not see it, by trying again every 50 ms at last. A
-// call that waits to send also tries again each second: the poller does not report a
-// shutdown that somebody else made, as the other end's CloseRead, which is EPIPE. On
-// a datagram socket whose own buffer is full, sendmsg itself is EAGAIN all the same.
+// waits in the poller, and tries again, until the deadline. The poller does not report
+// two things, for which a call that waits to send also tries again by itself: room in the
+// queue of a datagram's receiver, at growing intervals of up to 50 ms, and a shutdown
+// by another process, such as the other end's CloseRead (EPIPE), each second. On a
+// datagram socket whose own buffer is full, sendmsg itself is EAGAIN all the same.
 //
 // Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
 // errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or

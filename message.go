@@ -33,10 +33,11 @@ type Message struct {
 	// (CAP_SYS_ADMIN), EINVAL for a UID or GID that is none. In a receive, one that is
 	// not nil gets the sender's, if the socket has SO_PASSCRED; without any, its
 	// PID is 0 and the others -1. The PID alone is 0 where the sender is outside of
-	// this process's PID namespace. A message that was sent before SO_PASSCRED was
-	// set may have PID 0 and the kernel's overflow user, 65534; the sender's if it was
-	// sent before the connection was accepted, or from a socket with SO_PASSCRED. Linux
-	// only.
+	// this process's PID namespace. Linux only.
+	//
+	// A message that was sent before SO_PASSCRED was set can carry PID 0 and user
+	// 65534, the kernel's overflow user. It carries the sender's credentials if it was
+	// sent before the connection was accepted, or from a socket with SO_PASSCRED.
 	//
 	// At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
 	// group 0 and PID 0. Recv and RecvBatch return that as it is: look at N first, which

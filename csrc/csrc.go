@@ -30,8 +30,8 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// FDLost is SCM_FD_LOST: what ReadFD returns in place of a descriptor when
-// control was cut or when not exactly one descriptor came, and all were closed.
+// FDLost is SCM_FD_LOST: what ReadFD returns in place of a descriptor when more than
+// one descriptor was received, or MSG_CTRUNC is set. It closes all of them.
 const FDLost = C.SCM_FD_LOST
 
 // Which function an entry point calls.

@@ -53,7 +53,7 @@ extern "C" {
 
 /* What read_fd stores when it has no descriptor to hand over. */
 #define SCM_FD_NONE (-1) /* none was passed */
-#define SCM_FD_LOST (-2) /* control was cut, or not exactly one came: all closed */
+#define SCM_FD_LOST (-2) /* MSG_CTRUNC, or more than one received: all closed */
 
 /*
  * Send nbytes bytes and the descriptor sendfd through the socket fd, flags 0.

@@ -97,10 +97,12 @@ func (ep *Endpoint) SendFD(fd int) error {
 // comes. It is close-on-exec and the caller's to close. The payload of its message
 // is dropped.
 //
-// On error it is -1, and RecvFD closes the descriptors of the message. The error is
-// an errno; *scm.TruncatedError for a message of which descriptors were lost,
-// because more than one were sent, no descriptor was free, or a socket option put
-// something else in its place; or another, at the end or for a message without any.
+// On error RecvFD returns -1, and closes the descriptors of the message. The error is
+//   - an errno, if recvmsg(2) failed;
+//   - [*scm.TruncatedError], if descriptors of the message were lost: the sender sent
+//     more than one, the process had none free, or a socket option adds a control
+//     message that takes the room;
+//   - another error, at the end or for a message without a descriptor.
 //
 // Shutdown does not end the close(2) of what is refused: a file whose server does not
 // answer (FUSE), or a socket with SO_LINGER, holds it up.

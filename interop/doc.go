@@ -4,4 +4,17 @@
 // It is a judge, and uses nothing of what it judges: neither package scm nor
 // its C library. What a peer says of a descriptor is not believed: the kernel
 // is asked. It runs on Linux.
+//
+// From an answer line to a verdict, in this order:
+//
+//	Process.Hear             process/process_linux.go  reads the line, within the time limit
+//	contract.ParseAnswer     contract/answer.go        parses it
+//	Want.Match               scenario/match_linux.go   compares it with the scenario (by play.hear, play_linux.go)
+//	play.checkReceived       play_linux.go             asks witness about each received descriptor
+//	checkHeld, checkStates   state_linux.go            ask what was closed, or has another state
+//	checkLeaks, checkHolders leaks_, holders_linux.go  ask what was left open, here and elsewhere
+//	run.decide               run_linux.go              takes the findings, and calls:
+//	refer, attribute         attribute_linux.go        play with the runner; name the peer at fault
+//	SetVerdict               scenario/expect.go        compares the findings with expected.txt
+//	again, record            run_linux.go              play an unexpected case once more
 package interop

@@ -25,7 +25,8 @@
 // Neither limit ends a close(2) of what Recv refuses: a partner that sends a file whose
 // server does not answer (FUSE), or a socket with SO_LINGER, holds it up.
 //
-// After either, a message may have gone in part, and a stream is of no more use.
+// After a timeout or a shutdown, part of a message may have been sent or received on a
+// stream. Close it.
 //
 // Sends add MSG_NOSIGNAL, so that a closed partner is EPIPE and no signal.
 //

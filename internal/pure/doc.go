@@ -8,6 +8,7 @@
 // Descriptors are int32, as the kernel has them. Errors are bare errnos.
 package pure
 
-// FDLost is what ReadFD returns in place of a descriptor when control was cut
-// or when not exactly one descriptor came, and all were closed.
+// FDLost is what ReadFD returns in place of a descriptor when more than one descriptor
+// was received, or MSG_CTRUNC is set: it closes all of them. Without either, and
+// without a descriptor, ReadFD returns -1.
 const FDLost = -2

@@ -8,7 +8,7 @@ import (
 )
 
 // pairFD is what ReadFD makes of a message with room for one descriptor: the
-// descriptor, -1, or FDLost when control was cut.
+// descriptor, -1, or FDLost when MSG_CTRUNC is set.
 func pairFD(m *msg.Message) int32 {
 	switch {
 	case m.Flags&unix.MSG_CTRUNC != 0:

@@ -114,7 +114,7 @@ func (f Finding) Located() string {
 // Key returns CHECK@PEER, as an expectation names it.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
-// A Verdict is what came of a case.
+// A Verdict is how a case ended. Unsupported and NotRun stand where there is no verdict.
 type Verdict string
 
 const (
