@@ -464,7 +464,7 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 }
 
 // Every scenario that peers play names a fault by which it is turned red, and no other word.
-func TestEveryScenarioNamesItsSin(t *testing.T) {
+func TestEveryScenarioNamesItsFault(t *testing.T) {
 	scenarios, err := catalogue.Scenarios()
 	if err != nil {
 		t.Fatal(err)
@@ -522,7 +522,7 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 }
 
 // No fault is left out here.
-func TestEverySinIsTested(t *testing.T) {
+func TestEveryFaultIsTested(t *testing.T) {
 	program, err := buildFaulty()
 	if err != nil {
 		t.Fatal(err)
