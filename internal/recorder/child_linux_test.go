@@ -629,9 +629,6 @@ func childEscape() {
 	program := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	at := uintptr(unsafe.Pointer(&program))
 	made := func(pid uintptr, errno unix.Errno) {
-		if pid == 0 && errno == 0 {
-			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
-		}
 		check(orNil(errno))
 		_, err := unix.Wait4(int(pid), nil, 0, nil)
 		check(err)
@@ -648,6 +645,9 @@ func childEscape() {
 			_ = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, 0, 0, 0)
 		case "clone":
 			pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, unix.CLONE_UNTRACED|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			if pid == 0 && errno == 0 { // it has no other thread, for which a call of Go may wait
+				_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+			}
 			made(pid, errno)
 		case "clone3", "clone3 as usual":
 			args := [8]uint64{0: unix.CLONE_UNTRACED, 4: uint64(unix.SIGCHLD)}
@@ -655,6 +655,9 @@ func childEscape() {
 				args[0] = 0
 			}
 			pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+			if pid == 0 && errno == 0 {
+				_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+			}
 			made(pid, errno)
 		}
 	}
