@@ -229,7 +229,7 @@ func (p *place) absolute() string {
 	if filepath.IsAbs(p.dir) {
 		return p.dir
 	}
-	here, err := os.Getwd()
+	here, err := syscall.Getwd() // os.Getwd prefers $PWD, which can be a way through links
 	if err != nil {
 		return p.dir
 	}

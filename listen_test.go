@@ -79,6 +79,14 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
+	It("removes the file by where it was, not by a link to the working folder", func() {
+		path := socketPath()
+		cmd := ChildCommand("listen-way", network, path)
+		cmd.Env = append(cmd.Env, "PWD="+filepath.Join(GinkgoT().TempDir(), "way"))
+		RunChild(cmd)
+		Expect(path).NotTo(BeAnExistingFile())
+	})
+
 	It("removes no file that another one made", func() {
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
@@ -308,6 +316,18 @@ var _ = Child("listen-chdir", func(args []string) {
 	l, err := listenAny(context.Background(), scm.Config{}, args[0], filepath.Base(args[1]))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Chdir("/")).To(Succeed())
+	Expect(l.Close()).To(Succeed())
+})
+
+// listen-way works in a folder that $PWD names by way of a link, which then leads elsewhere.
+var _ = Child("listen-way", func(args []string) {
+	dir, link := filepath.Dir(args[1]), os.Getenv("PWD")
+	Expect(os.Symlink(dir, link)).To(Succeed())
+	Expect(os.Chdir(link)).To(Succeed())
+	l, err := listenAny(context.Background(), scm.Config{}, args[0], filepath.Base(args[1]))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.Remove(link)).To(Succeed())
+	Expect(os.Symlink("/", link)).To(Succeed())
 	Expect(l.Close()).To(Succeed())
 })
 
