@@ -38,6 +38,11 @@ var _ net.Listener = (*Listener)(nil)
 // name meanwhile, the file keeps a name that begins with .scm-, in the same folder, which
 // the error says.
 //
+// On a file system that another system or another mount can have too, connect(2) fails so
+// for a live socket as well. There Listen removes nothing, and returns ErrInUse: on Linux
+// FUSE and virtiofs, NFS, 9p, SMB, AFS, Ceph, Coda, OCFS2 and eCryptfs. Elsewhere it does
+// not know them: do not listen at a path on such a file system.
+//
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has
 // taken the new file's place when Listen looks at it, that is an error, and Listen

@@ -23,6 +23,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/fusetest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -364,6 +365,14 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 }, everyNetwork)
 
 var _ = Describe("a stale socket file", Label("attack"), func() {
+	DescribeTable("stays on a file system that another system can have too", func(network string) {
+		server := fusetest.Mount(GinkgoTB(), fusetest.Options{Socket: true})
+		_, err := listenAny(context.Background(), scm.Config{}, network, server.File)
+		Expect(server.Asked()).NotTo(ContainElement(BeEquivalentTo(fusetest.Unlink)))
+		Expect(err).To(MatchError(scm.ErrInUse))
+		Expect(err).To(MatchError(ContainSubstring("file system (type 0x65735546)")))
+	}, everyNetwork)
+
 	It("that is another one by the time of its removal is put back", func() {
 		path := socketPath()
 		accept := bound(scm.Config{}, "unix", path)

@@ -77,7 +77,7 @@ func inUse(err error) error {
 }
 
 // isAlive tells whether somebody has the socket of a socket file open, or
-// whether it is no socket file. It asks by way of a datagram socket: so what
+// whether it is no socket file. On a file system on which that cannot be told, it is an error. It asks by way of a datagram socket: so what
 // listens, or is about to, gets no connection of it.
 func (p *place) isAlive(h sys.HeldFile) (bool, error) {
 	if !h.Info.IsSocket() {
@@ -93,7 +93,7 @@ func (p *place) isAlive(h sys.HeldFile) (bool, error) {
 	})
 	switch {
 	case sys.Refused(err):
-		return false, nil
+		return false, h.OnlyHere()
 	case err == nil || sys.OtherType(err):
 		return true, nil
 	}

@@ -17,11 +17,14 @@ import (
 const (
 	Lookup   = 1
 	Getattr  = 3
+	Unlink   = 10
 	Open     = 14
 	Read     = 15
+	Statfs   = 17
 	Getxattr = 22
 	Flush    = 25
 	Init     = 26
+	Opendir  = 27
 	Poll     = 40
 )
 
@@ -32,6 +35,7 @@ const NoSeek = 1 << 2
 type Options struct {
 	OpenFlags uint32 // such as NoSeek
 	Flush     bool   // the kernel asks for Flush at each close, and not at the first alone
+	Socket    bool   // the file is a socket file
 }
 
 // Server serves a folder with one file in it. The kernel may keep nothing of what it says.
@@ -162,8 +166,11 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 	}
 	attr := func(node uint64) []byte {
 		mode := uint32(unix.S_IFREG | 0o600)
-		if node == root {
+		switch {
+		case node == root:
 			mode = unix.S_IFDIR | 0o700
+		case s.options.Socket:
+			mode = unix.S_IFSOCK | 0o600
 		}
 		b := make([]byte, 48+12) // number, size, blocks and times
 		binary.NativeEndian.PutUint64(b, node)
@@ -179,6 +186,10 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 		return append(words(0, 0, 0, 0), attr(node)...), 0
 	case Open:
 		return words(0, 0, s.options.OpenFlags, 0), 0
+	case Opendir:
+		return words(0, 0, 0, 0), 0
+	case Statfs:
+		return make([]byte, 80), 0
 	case Flush:
 		if s.options.Flush {
 			return nil, 0

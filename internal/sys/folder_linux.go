@@ -192,6 +192,24 @@ func (h HeldFile) Connect(sock int, byPath func() error) error {
 	return err
 }
 
+// OnlyHere returns an error if the file is of a file system that another system or mount can
+// have too: a connect to a live socket there can fail with ECONNREFUSED.
+func (h HeldFile) OnlyHere() error {
+	var st unix.Statfs_t
+	if err := uninterrupted(func() error { return unix.Fstatfs(h.fd, &st) }); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	switch uint32(st.Type) {
+	case unix.FUSE_SUPER_MAGIC, // virtiofs's too
+		unix.NFS_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC,
+		unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC,
+		unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC,
+		unix.OCFS2_SUPER_MAGIC, unix.ECRYPTFS_SUPER_MAGIC:
+		return fmt.Errorf("its file system (type %#x) does not tell a live socket from a stale one: remove the file if it is stale", uint32(st.Type))
+	}
+	return nil
+}
+
 // Verify returns an error unless the socket file of info is the one that sock was just
 // bound to: ErrReplaced, or ErrUnverified where the kernel does not say. way is the path by
 // which both the folder was opened and sock was bound: others could have made it lead

@@ -75,6 +75,9 @@ func (HeldFile) Close() {}
 
 func (HeldFile) Connect(_ int, byPath func() error) error { return byPath() }
 
+// OnlyHere does not know the file systems.
+func (HeldFile) OnlyHere() error { return nil }
+
 // Verify cannot ask which file is the socket's.
 func (Folder) Verify(int, FileInfo, string) error { return nil }
 
