@@ -264,7 +264,7 @@ func (s *session) close() {
 		_ = sd.Close() // how a peer ends after its cases is told by its last answer
 		if sd.Peer.Serve != nil {
 			for n := range sd.pool {
-				_ = unix.Close(n)
+				witness.CloseNumber(&n)
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -60,19 +62,55 @@ func (f *File) Drop() {
 	CloseNumber(&f.Own)
 }
 
-// Close closes the runner's descriptors of the file.
+// Close closes the runner's descriptors of the file. Of a TCP socket it ends SO_LINGER,
+// which a peer may have set: what is still to be sent interests nobody.
 func (f *File) Close() {
-	f.Drop()
-	CloseNumber(&f.Other)
+	closeNumber(&f.Own, true)
+	closeNumber(&f.Other, true)
 }
 
-// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1.
-func CloseNumber(fd *int) {
-	if *fd >= 0 {
-		Forking.RLock()
-		defer Forking.RUnlock()
-		_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
-		*fd = -1
+// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1. A
+// peer can make the last close of its file wait, for as long as it likes, and no signal ends
+// that: CloseNumber then returns after a second, and the close goes on by itself. The number
+// is free already; the file is not.
+func CloseNumber(fd *int) { closeNumber(fd, false) }
+
+// lateCloses is how many closes CloseNumber has left to themselves.
+var lateCloses atomic.Int64
+
+// LateCloses returns how many closes still wait after CloseNumber has returned.
+func LateCloses() int { return int(lateCloses.Load()) }
+
+func closeNumber(fd *int, noLinger bool) {
+	if *fd < 0 {
+		return
+	}
+	n := *fd
+	*fd = -1
+	patience := time.Second
+	if lateCloses.Load() > 0 {
+		patience = 20 * time.Millisecond // a session has hundreds of files, and all may wait for the same
+	}
+	Forking.RLock()
+	defer Forking.RUnlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if noLinger {
+			_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // it may be no socket
+		}
+		_ = unix.Close(n) // the runner's own copy: nothing to do about an error
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		lateCloses.Add(1)
+		go func() {
+			<-done
+			lateCloses.Add(-1)
+		}()
 	}
 }
 
