@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/interop/display"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +39,7 @@ func (f file) String() string {
 // quotedName is a name between quotes if it could be taken for anything else: who
 // passes a file chooses its name.
 func quotedName(name string) string {
-	if quoted := strconv.QuoteToASCII(name); quoted != `"`+name+`"` || strings.Contains(name, ", ") {
+	if quoted := display.Line(strconv.QuoteToASCII(name)); quoted != `"`+name+`"` || strings.Contains(name, ", ") {
 		return quoted
 	}
 	return name

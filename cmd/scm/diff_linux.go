@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
 )
 
@@ -123,7 +124,8 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		if d.Threads {
 			note = "The process has several threads that make calls: their order can change from run to run.\n"
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
+		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
+		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))
 	}
 	switch {
 	case err != nil:

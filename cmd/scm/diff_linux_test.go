@@ -47,6 +47,26 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// Who names a file gives no command to a CI server that prints the difference.
+func TestDiffNames(t *testing.T) {
+	traceable(t)
+	name := filepath.Join(t.TempDir(), "##vso[task.complete]")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	cmd := scmCommand(t, slices.Concat([]string{"diff", "--"}, tracee(t, "pass"), []string{"---"}, tracee(t, "flag"))...)
+	cmd.Stdin = in
+	r := ran(t, cmd)
+	if r.code != 1 || strings.Contains(r.out, "##") || strings.Count(r.out, `/#\x23vso[task.complete]", read>`) != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A difference of a process with several threads can be one of their order.
 func TestDiffThreads(t *testing.T) {
 	traceable(t)

@@ -205,7 +205,7 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 		}
 		return orBroken(err)
 	}
-	if _, err := fmt.Fprintf(w, "%s, %s\n", quoted(payload), count(len(list), "descriptor")); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), count(len(list), "descriptor")); err != nil {
 		return broken(err)
 	}
 	for _, f := range list {

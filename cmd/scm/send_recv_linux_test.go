@@ -353,6 +353,17 @@ func TestRecvNames(t *testing.T) {
 		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
 	}
 
+	// Servers obey a command anywhere in a line.
+	name = filepath.Join(t.TempDir(), "##vso[task.complete]")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	received, sent = meet(t, []string{addr}, []string{"--hex", hex.EncodeToString([]byte("##[error]")), addr, name})
+	want = fmt.Sprintf("9 bytes \"#\\x23[error]\", 1 descriptor\nregular, read, offset 0, \"%s\"\n", strings.Replace(name, "##", `#\x23`, 1))
+	if sent != (result{}) || received != (result{stdout: want}) {
+		t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
+	}
+
 	// In JSON too.
 	name = filepath.Join(t.TempDir(), "a\u009b2J\u009d\x7f\u202e")
 	if err := os.WriteFile(name, nil, 0o600); err != nil {

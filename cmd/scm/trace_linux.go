@@ -245,7 +245,7 @@ func (p *tracePrinter) print(c *recorder.Call) {
 // appendCall appends a call as a line, and as more of them if it is to be raw, but
 // for the last end of a line.
 func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
-	b = c.AppendText(fmt.Appendf(b, "%d ", c.Thread))
+	b = fmt.Appendf(b, "%d %s", c.Thread, display.Line(c.Text()))
 	if raw {
 		b = append(b, "\n"+strings.TrimSuffix(c.Raw(), "\n")...)
 	}

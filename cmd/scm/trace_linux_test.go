@@ -639,6 +639,7 @@ func TestTraceNames(t *testing.T) {
 		{"plain", "/plain, read>"},
 		{"a\x1b[2J\n1 sendmsg(3, \u202e", `/a\x1b[2J\n1 sendmsg(3, \u202e", read>`},
 		{"a, read> close-on-exec], 0) = 1", `/a, read> close-on-exec], 0) = 1", read>`},
+		{"##vso[task.complete]", `/#\x23vso[task.complete]", read>`},
 	} {
 		file := filepath.Join(t.TempDir(), c.name)
 		if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -119,12 +119,12 @@ func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	return append(b, '>')
 }
 
-// appendName appends a name, between quotes if it could be taken for anything else: who
-// passes a file chooses its name.
+// appendName appends a name, between quotes if it could be taken for anything else, for a
+// CI server's "##[command]" too: who passes a file chooses its name.
 func appendName(b []byte, name string) []byte {
 	start := len(b)
 	b = strconv.AppendQuoteToASCII(b, name)
-	if string(b[start+1:len(b)-1]) == name && !strings.ContainsAny(name, "<>,") {
+	if string(b[start+1:len(b)-1]) == name && !strings.ContainsAny(name, "<>,#") {
 		return append(b[:start], name...)
 	}
 	return b
