@@ -11,6 +11,9 @@ import (
 // was passed. (On gVisor, at the accepted end of a seqpacket connection, it is the
 // process that accepted.)
 //
+// A user namespace shows each user and group that it does not map as 65534, the overflow
+// user: a server in one that itself runs as that user cannot tell strangers from itself.
+//
 // A socket that listens has no peer, but on Linux PeerCred succeeds for it, and returns
 // the process that called listen(2): ask the socket that was accepted.
 //
