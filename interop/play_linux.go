@@ -35,7 +35,7 @@ type play struct {
 	both     bool                            // whether both were at work since the states were noted
 	early    map[scenario.Role]early         // answers that came before their lines did
 	dead     map[scenario.Role]bool          // whom the runner has killed
-	receives map[scenario.Role]bool          // who was told to receive
+	sends    map[scenario.Role]bool          // who was told to send
 	over     bool                            // the transcript has ended
 	spent    bool                            // a side is not what it was: the session is over after this case
 }
@@ -57,7 +57,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 		reported: map[held]bool{},
 		leaked:   map[*witness.File]bool{},
 		changed:  map[*witness.File]changer{},
-		receives: map[scenario.Role]bool{},
+		sends:    map[scenario.Role]bool{},
 		early:    map[scenario.Role]early{},
 		dead:     map[scenario.Role]bool{},
 		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, CloexecChecked: map[string]bool{}},
@@ -258,7 +258,7 @@ func (p *play) say(st scenario.Step) error {
 	if err := p.sides[st.Role].Say(p.ctx, command, p.timeout); err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
-	p.receives[st.Role] = p.receives[st.Role] || l.Verb != "send" && l.Verb != "close"
+	p.sends[st.Role] = p.sends[st.Role] || l.Verb != "recv" && l.Verb != "close"
 	p.asked[st.Role], p.said[st.Role] = l.Verb, command
 	p.both = p.both || len(p.asked) > 1
 	return nil

@@ -65,16 +65,16 @@ type changer struct {
 }
 
 // changer tells who has changed a file when the one in this role has just answered. The
-// side that was not given the file has it only after a receive, and the runner changes
-// nothing that it is not told to.
+// side that was not given the file can have it as soon as the other was told to send: it
+// may receive before it is told to. The runner changes nothing that it is not told to.
 func (p *play) changer(f *witness.File, role scenario.Role) changer {
 	other := scenario.RoleA + scenario.RoleB - role
 	mine := p.k.c.Peer(role).Name == scenario.RunnerName
 	theirs := p.k.c.Peer(other).Name == scenario.RunnerName
 	switch {
-	case f.Owner == role && !p.receives[other], theirs && !mine:
+	case f.Owner == role && !p.sends[role], theirs && !mine:
 		return changer{role, true}
-	case f.Owner == other && !p.receives[role], mine && !theirs:
+	case f.Owner == other && !p.sends[other], mine && !theirs:
 		return changer{other, true}
 	}
 	return changer{role, false}

@@ -12,6 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,34 @@ var meddlers = map[string]func(pool []int) (open func(sock int) peer.Socket, use
 			}
 		}
 		return func(sock int) peer.Socket { return adept{sock: sock} }, nil
+	},
+	// It does nothing wrong.
+	"none": func([]int) (func(sock int) peer.Socket, func(fd int)) {
+		return func(sock int) peer.Socket { return adept{sock: sock} }, nil
+	},
+	// It sends what it sends to a later case's socket too.
+	"park what it sends": func(pool []int) (func(sock int) peer.Socket, func(fd int)) {
+		return func(sock int) peer.Socket { return parker{adept{sock: sock}, later(pool, sock)} }, nil
+	},
+	// It sends what it receives to a later case's socket.
+	"park what it receives": func(pool []int) (func(sock int) peer.Socket, func(fd int)) {
+		return func(sock int) peer.Socket {
+			return adept{sock: sock, received: func(fds []int) { _, _ = raw.Send(later(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT) }}
+		}, nil
+	},
+	// It receives before it is told to, and makes what it receives non-blocking.
+	"eager": func(pool []int) (func(sock int) peer.Socket, func(fd int)) {
+		early := make(chan []int, 1)
+		go func() {
+			if len(pool) == 0 {
+				return // it is only greeted
+			}
+			if _, fds, _, err := raw.Recv(pool[0], [][]byte{{0}}, 1, 0); err == nil && len(fds) == 1 {
+				_ = unix.SetNonblock(fds[0], true)
+				early <- fds
+			}
+		}()
+		return func(sock int) peer.Socket { return eager{adept{sock: sock}, early} }, nil
 	},
 	// It makes what it has received non-blocking when the next message has arrived, after
 	// its answer and before the next one.
@@ -70,8 +99,40 @@ var meddlers = map[string]func(pool []int) (open func(sock int) peer.Socket, use
 	},
 }
 
+// later is the socket of a later case, or -1.
+func later(pool []int, sock int) int {
+	for _, n := range pool {
+		var st unix.Stat_t
+		if n > sock && unix.Fstat(n, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+			return n
+		}
+	}
+	return -1
+}
+
+// parker sends to another socket too.
+type parker struct {
+	adept
+	other int
+}
+
+func (h parker) Send(m peer.Message) (int, error) {
+	_, _ = raw.Send(h.other, [][]byte{{0}}, m.FDs, unix.MSG_DONTWAIT)
+	return h.adept.Send(m)
+}
+
+// eager has received a byte 00 and these already.
+type eager struct {
+	adept
+	fds chan []int
+}
+
+func (h eager) Recv(peer.Room) (peer.Received, error) {
+	return peer.Received{N: 1, Payload: []byte{0}, FDs: <-h.fds}, nil
+}
+
 func TestMeddlerPeer(t *testing.T) {
-	make, ok := meddlers[os.Getenv(meddlerPeer)]
+	start, ok := meddlers[os.Getenv(meddlerPeer)]
 	if !ok {
 		t.Skip("it is for meddler")
 	}
@@ -82,7 +143,7 @@ func TestMeddlerPeer(t *testing.T) {
 		}
 		pool = append(pool, n)
 	}
-	open, use := make(pool)
+	open, use := start(pool)
 	in := io.Reader(os.Stdin)
 	if use != nil {
 		r, w := io.Pipe()
@@ -164,14 +225,15 @@ func TestChangerIsToBlame(t *testing.T) {
 			"file@x: b has got the status flags 04000 in place of 0"},
 		{"later", passOne + "A> send payload=01 fds=-\nA< ok n=1\nB> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n",
 			"file@x: a has got the status flags 04000 in place of 0"},
+		{"eager", passOne, "file@x: a has got the status flags 04000 in place of 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			self, liar := runner(t), meddler(t, c.name)
-			waits := c.name == "later" // in the first case: the others are played with the runner
+			waits := c.name == "later" || c.name == "eager" // in the first case: the others are played with the runner
 			other := inside(t, func(sock int) peer.Socket {
 				first := waits
 				waits = false
-				return &patient{adept: adept{sock: sock}, waits: first}
+				return &patient{adept: adept{sock: sock}, waits: first, atOnce: c.name == "eager"}
 			})
 			other.Name = "other"
 			settled(t)
@@ -187,18 +249,20 @@ func TestChangerIsToBlame(t *testing.T) {
 	}
 }
 
-// patient answers a send without descriptors when the file that it sent before is
-// non-blocking, or a long time has passed.
+// patient answers a send without descriptors, or at once any, when the file that it sent
+// last is non-blocking, or a long time has passed.
 type patient struct {
 	adept
-	waits bool
-	file  int
+	waits, atOnce bool
+	file          int
 }
 
 func (h *patient) Send(m peer.Message) (int, error) {
 	n, err := h.adept.Send(m)
 	if len(m.FDs) > 0 {
 		h.file = m.FDs[0]
+	}
+	if len(m.FDs) > 0 && !h.atOnce {
 		return n, err
 	}
 	for i := 0; h.waits && i < 5000; i++ {
