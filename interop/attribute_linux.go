@@ -1,10 +1,17 @@
 package interop
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/scm-rights/scm/interop/scenario"
 )
+
+// A standing is what came of a scenario that a peer played with the runner.
+type standing struct {
+	wrong   []scenario.Check // what it got wrong
+	unknown string           // why nobody knows that, or ""
+}
 
 // doubtful tells whether the one opposite may be to blame: it is about what came, and
 // not about what the peer did with it; or the peer was killed; or the kernel did not
@@ -37,34 +44,63 @@ func (r *run) refer(res *scenario.Result) {
 		} else {
 			next.A = r.options.Runner
 		}
+		unknown := "the run was cut short"
 		playAll([]scenario.Case{next}, r.shared, func(reference scenario.Result) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.attribute(&reference)
 			r.learn(&reference)
+			unknown = fmt.Sprintf("%s: %s", reference.Verdict, reference.Why)
 		})
+		r.mu.Lock()
+		if _, known := r.standings[c.Standing(role)]; !known {
+			r.standings[c.Standing(role)] = standing{unknown: fmt.Sprintf("%s with the runner: %s", c.Peer(role).Name, unknown)}
+		}
+		r.mu.Unlock()
 	}
 }
 
 // attribute gives what one peer was found to do to the other, if that one gets the same
-// scenario wrong with the runner too. The runner itself is never wrong.
+// scenario wrong with the runner too. The runner itself is never wrong. Where nobody knows
+// what a peer does with the runner, and it matters, the case has no verdict.
 func (r *run) attribute(res *scenario.Result) {
 	c := res.Case
+	if c.A == c.B || c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName {
+		defer func() { r.holders.learn(res.Findings) }()
+	}
 	if c.A == c.B {
 		return
 	}
 	for i := range res.Findings {
 		f := &res.Findings[i]
+		role := scenario.RoleA
+		if f.Peer == c.B.Name {
+			role = scenario.RoleB
+		}
+		theirs, unknown := false, ""
 		switch {
-		case f.Peer == scenario.RunnerName && (doubtful(*f) || f.Check == scenario.CheckLeak):
-			f.Peer = c.Opposite(scenario.RunnerName).Name
-		case f.Peer == c.B.Name && doubtful(*f) && r.causedByOther(c, scenario.RoleB, *f):
-			f.Peer = c.A.Name
-		case f.Peer == c.A.Name && doubtful(*f) && r.causedByOther(c, scenario.RoleA, *f):
-			f.Peer = c.B.Name
+		case !doubtful(*f) && !(f.Peer == scenario.RunnerName && f.Check == scenario.CheckLeak):
+			continue
+		case f.Peer == scenario.RunnerName:
+			theirs = true
 		default:
+			theirs, unknown = r.causedByOther(c, role, *f)
+		}
+		if unknown != "" {
+			res.Verdict, res.Why = scenario.NotRun, fmt.Sprintf("nobody can tell whose doing it is: %s\n%s", f.Located(), unknown)
+			res.Findings = nil
+			return
+		}
+		if !theirs && f.Ambiguous && r.neither(c, f.Check) {
+			own, opposite := r.holders.known(f.Peer), r.holders.known(c.Opposite(f.Peer).Name)
+			if theirs = f.Check == scenario.CheckLeak && opposite && !own; !theirs {
+				f.Text += "; neither does so with the runner: it may be the other one's doing"
+			}
+		}
+		if !theirs {
 			continue
 		}
+		f.Peer = c.Opposite(f.Peer).Name
 		switch f.Check {
 		case scenario.CheckHang:
 			f.Check, f.Text = scenario.CheckAnswer, "what it said that it sent did not come"
@@ -74,38 +110,62 @@ func (r *run) attribute(res *scenario.Result) {
 	}
 }
 
-// opposite tells whether what was found at the one in this role is to blame on the
+// causedByOther tells whether what was found at the one in this role is to blame on the
 // other. A receiver's message is the sender's if the sender gets it wrong with the
-// runner; anything else only if the one at whom it was found gets it right there.
-func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Finding) bool {
-	other := scenario.RoleA
-	if role == scenario.RoleA {
-		other = scenario.RoleB
-	}
+// runner; anything else only if the one at whom it was found gets it right there. If that
+// depends on what nobody knows, it returns why.
+func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Finding) (theirs bool, unknown string) {
+	other := scenario.RoleA + scenario.RoleB - role
 	if c.Peer(other).Name == scenario.RunnerName {
-		return false
+		return false, ""
 	}
-	theirs := r.standings[c.Standing(other)]
-	message := slices.Contains(theirs, scenario.CheckFile) || slices.Contains(theirs, scenario.CheckAnswer)
-	if role == scenario.RoleB && f.Check != scenario.CheckCrash && !f.Ambiguous {
-		return message
-	}
-	own, known := r.standings[c.Standing(role)]
-	if !known || len(own) > 0 {
-		return false
-	}
+	own, played := r.standings[c.Standing(role)]
+	opposite := r.standings[c.Standing(other)]
+	blamed := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
+	message := role == scenario.RoleB // what it says is the sender's, whatever else it gets wrong
+	wrong := slices.ContainsFunc(own.wrong, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
 	switch {
 	case f.Check == scenario.CheckCrash:
-		return slices.Contains(theirs, scenario.CheckCrash)
+		message, blamed = false, []scenario.Check{f.Check}
 	case f.Ambiguous:
-		return slices.Contains(theirs, f.Check)
+		message, blamed = false, []scenario.Check{f.Check}
+		wrong = own.gets(f.Check)
 	}
-	return message
+	switch {
+	case wrong && !message, opposite.unknown != "" && own.gets(f.Check):
+		return false, ""
+	case opposite.unknown != "":
+		return false, opposite.unknown
+	case !slices.ContainsFunc(blamed, opposite.gets):
+		return false, ""
+	}
+	if message {
+		return true, ""
+	}
+	return played && own.unknown == "", own.unknown
 }
 
-// learn keeps what a peer gets wrong with the runner.
+// gets tells whether a peer is known to get this wrong with the runner.
+func (s standing) gets(check scenario.Check) bool { return slices.Contains(s.wrong, check) }
+
+// neither tells whether both peers of a case are known not to get this wrong with the
+// runner.
+func (r *run) neither(c scenario.Case, check scenario.Check) bool {
+	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+		if s, played := r.standings[c.Standing(role)]; !played || s.unknown != "" || s.gets(check) {
+			return false
+		}
+	}
+	return true
+}
+
+// learn keeps what a peer gets wrong with the runner. A case without a verdict shows
+// nothing of that.
 func (r *run) learn(res *scenario.Result) {
 	c := res.Case
+	if res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
+		return
+	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		if p := c.Peer(role); c.Opposite(p.Name).Name != scenario.RunnerName {
 			continue
@@ -116,6 +176,6 @@ func (r *run) learn(res *scenario.Result) {
 				checks = append(checks, f.Check)
 			}
 		}
-		r.standings[c.Standing(role)] = checks
+		r.standings[c.Standing(role)] = standing{wrong: checks}
 	}
 }

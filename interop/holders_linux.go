@@ -19,13 +19,22 @@ import (
 // not in another process either, nor in a message on its way.
 var ends = []string{"pipe-r", "pipe-w", "pair"}
 
-// holders are the peers that were found to hold what they have no number of. They are
-// not waited for again.
+// holders are the peers to whom a leak was attributed that no number shows. They are not
+// waited for again.
 type holders struct{ sync.Map }
 
 func (h *holders) known(peer string) bool {
 	_, ok := h.Load(peer)
 	return ok
+}
+
+// learn takes in what was found in a case and is attributed.
+func (h *holders) learn(findings []scenario.Finding) {
+	for _, f := range findings {
+		if f.Check == scenario.CheckLeak && f.Ambiguous && f.Peer != scenario.RunnerName {
+			h.Store(f.Peer, true)
+		}
+	}
 }
 
 // patience is how long a file that should be free may take to be. The kernel frees
@@ -85,14 +94,15 @@ func (p *play) checkHolders() error {
 	return p.reportHolder(held[0], 0, "%s is still open somewhere after the end of the case")
 }
 
-// reportHolder finds who has the file open, and ends the session with that.
+// reportHolder finds with whom the file is open, and ends the session with that. The one
+// with whom it is may not know: the other can have sent it to a socket that nobody reads.
 func (p *play) reportHolder(f *witness.File, line int, format string) error {
 	p.leaked[f] = true
-	role, sure := p.holder(f)
-	if !sure && p.ctx.Err() != nil {
+	role, ok := p.holder(f)
+	if !ok && p.ctx.Err() != nil {
 		return process.ErrCut
 	}
-	p.add(scenario.Finding{Check: scenario.CheckLeak, Peer: p.k.c.Peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), Ambiguous: !sure})
+	p.add(scenario.Finding{Check: scenario.CheckLeak, Peer: p.k.c.Peer(role).Name, Line: line, Text: fmt.Sprintf(format, f.Name), Ambiguous: true})
 	return errSessionOver
 }
 
@@ -125,9 +135,9 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 }
 
 // holder ends the sides one after the other, those first that are known for it, and
-// tells with which of them the file is free: it is that side's doing. What neither
-// takes along, because it is in a group of its own, may be of either.
-func (p *play) holder(f *witness.File) (role scenario.Role, sure bool) {
+// tells with which of them the file is free. Neither takes along what is in a group of
+// its own.
+func (p *play) holder(f *witness.File) (role scenario.Role, ok bool) {
 	roles := []scenario.Role{scenario.RoleB, scenario.RoleA}
 	if p.holders.known(p.k.c.A.Name) && !p.holders.known(p.k.c.B.Name) {
 		roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
@@ -138,13 +148,7 @@ func (p *play) holder(f *witness.File) (role scenario.Role, sure bool) {
 		}
 		_ = p.sides[role].Close() // it answered: how it ends now is nobody's fault
 		if held, err := awaitFree(p.ctx, []*witness.File{f}, process.Grace); err == nil && len(held) == 0 {
-			p.holders.Store(p.k.c.Peer(role).Name, true)
 			return role, true
-		}
-	}
-	for _, role := range roles {
-		if peer := p.k.c.Peer(role).Name; peer != scenario.RunnerName {
-			p.holders.Store(peer, true)
 		}
 	}
 	return scenario.RoleB, false

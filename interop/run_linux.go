@@ -57,7 +57,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r := &run{options: o, expectations: x, cut: cut, standings: map[string][]scenario.Check{}}
+	r := &run{options: o, expectations: x, cut: cut, standings: map[string]standing{}}
 	folder, err := newRunFolder(ctx)
 	if err != nil {
 		return scenario.Outcome{Broken: err}
@@ -77,7 +77,7 @@ type run struct {
 
 	mu        sync.Mutex
 	results   []scenario.Result
-	standings map[string][]scenario.Check // by Case.standing: what a peer gets wrong with the runner
+	standings map[string]standing // by Case.Standing
 }
 
 func (r *run) all(cases []scenario.Case) {

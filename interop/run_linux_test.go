@@ -44,10 +44,10 @@ func TestBlame(t *testing.T) {
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
 	play := func(a, b *scenario.Peer, check scenario.Check, peer string) scenario.Result {
-		return scenario.Result{Case: scenario.Case{Scenario: s, Type: "stream", A: a, B: b}, Findings: []scenario.Finding{{Check: check, Peer: peer, Text: "why"}}}
+		return scenario.Result{Case: scenario.Case{Scenario: s, Type: "stream", A: a, B: b}, Verdict: scenario.Fail, Findings: []scenario.Finding{{Check: check, Peer: peer, Text: "why"}}}
 	}
 	// Each case is seen after the ones before it.
-	r := &run{standings: map[string][]scenario.Check{}}
+	r := &run{standings: map[string]standing{}}
 	for _, c := range []struct {
 		result scenario.Result
 		want   string
@@ -80,6 +80,9 @@ func TestBlame(t *testing.T) {
 		{play(z, y, scenario.CheckAnswer, "z"), "answer@z: why"},
 		{play(z, runner, scenario.CheckLeak, "y"), "leak@y: why"}, // nothing of z's
 		{play(z, y, scenario.CheckAnswer, "z"), "answer@y: why"},
+		{play(z, runner, scenario.CheckCloexec, "z"), "cloexec@z: why"},
+		{play(z, y, scenario.CheckHang, "z"), "answer@y: what it said that it sent did not come"}, // close-on-exec has nothing to do with that
+		{play(z, runner, scenario.CheckLeak, "y"), "leak@y: why"},
 		{play(z, y, scenario.CheckLeak, "z"), "leak@z: why"},
 		{play(x, y, scenario.CheckAnswer, "x"), "answer@x: why"}, // who is wrong itself
 		// A peer that ends who is opposite does so to the runner too.
