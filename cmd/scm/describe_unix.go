@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -72,7 +73,7 @@ func isMemfd(fd int) bool {
 // who may not answer.
 func describe(fd int) (f file, err error) {
 	mode, err := fileMode(fd)
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.EACCES) { // as of another user's FUSE file
 		return f, err
 	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)

@@ -700,6 +700,35 @@ func TestRecvNoSeek(t *testing.T) {
 	}
 }
 
+// The kernel tells nobody but the user of a FUSE file system what its files are.
+func TestRecvFUSEOfAnother(t *testing.T) {
+	fd := opened(t, fusetest.Mount(t, fusetest.Options{}).File)
+	for _, c := range []struct {
+		args   []string
+		code   int
+		stdout string // a part of it
+		stderr string
+	}{
+		{nil, 0, "\nunknown, read, ", ""},
+		{[]string{"--json"}, 0, `"kind":"unknown","access":"read"`, ""},
+		{[]string{"--expect", "regular"}, 1, "", "wanted a regular file, got a file of no known kind"},
+	} {
+		addr := fmt.Sprintf("@scm-test-%d-fuse", os.Getpid())
+		r := &started{cmd: exec.Command(program(t, "scm"), append([]string{"recv", patience, addr}, c.args...)...)}
+		r.cmd.Stdout, r.cmd.Stderr, r.cmd.Dir = &r.stdout, &r.stderr, "/"
+		r.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if err := r.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := scm.Send(dialed(t, addr), &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{fd}}, 0); err != nil {
+			t.Error(err)
+		}
+		if got := r.within(t); got.code != c.code || !strings.Contains(got.stdout, c.stdout) || !strings.Contains(got.stderr, c.stderr) {
+			t.Errorf("%v: received %+v", c.args, got)
+		}
+	}
+}
+
 // Room that no machine has is wrong usage.
 func TestRecvRefusesRoomBeyondMeasure(t *testing.T) {
 	for _, bytes := range []string{"0", "-1", "1073741825", "9223372036854775807"} {

@@ -42,6 +42,10 @@ func Look(fd int) (f File, err error) {
 		return f, nil
 	}
 	s, err := statusOf(fd)
+	if errors.Is(err, unix.EACCES) { // a FUSE file, of which the kernel tells its user alone
+		f.Kind = kindOf(0)
+		return f, nil
+	}
 	if err != nil {
 		return f, err
 	}
