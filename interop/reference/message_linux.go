@@ -193,7 +193,7 @@ func cmsg(item string) ([]byte, error) {
 	kind, rest, _ := strings.Cut(item, "(")
 	inner, changes, ok := strings.Cut(rest, ")")
 	if !ok {
-		return nil, errors.New("KIND(…)")
+		return nil, errors.New("not KIND(...)")
 	}
 	var list []string
 	if inner != "" {

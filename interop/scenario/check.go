@@ -95,6 +95,9 @@ func (c *checker) said(st Step) error {
 	} else if _, ok := contract.AnswerForms[l.Verb]; !ok {
 		return fmt.Errorf("a peer is not told to %q", l.Verb)
 	}
+	if err := contract.CheckValues(l); err != nil {
+		return err
+	}
 	_, err := MapNames(st.Text, func(names []string) ([]string, error) {
 		for _, name := range names {
 			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !c.known[st.Role][name] {
@@ -116,6 +119,9 @@ func (c *checker) heard(st Step) error {
 		if verb := c.asked[st.Role]; w.Line.Verb == "ok" {
 			form, _ := contract.FormOf(verb)
 			if err := form.Check(verb, w.Line); err != nil {
+				return err
+			}
+			if err := contract.CheckAnswerValues(verb, w.Line); err != nil {
 				return err
 			}
 		}

@@ -162,6 +162,27 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"A> end\nA< err EPIPE EBADF", `group/id:6: an error is err and its name, or err alone for any`},
 		{"A> end\nA< err n=1", `group/id:6: an error is err and its name, or err alone for any`},
 
+		// Values, which who is told could not read.
+		{"A> send payload=68656c6c6 fds=a\nA< ok n=4", `group/id:5: payload=68656c6c6 cannot be read by who is told to send`},
+		{"A> send payload=0G fds=a\nA< ok n=1", `group/id:5: payload=0G cannot be read by who is told to send`},
+		{"A> send payload=@0 fds=a\nA< ok n=0", `group/id:5: payload=@0 cannot be read by who is told to send`},
+		{"A> send payload=@67108864,00 fds=a\nA< ok n=1", `group/id:5: payload=@67108864,00 cannot be read by who is told to send`},
+		{"A> send payload=00 fds=a at=01\nA< ok n=1", `group/id:5: at=01 cannot be read by who is told to send`},
+		{"A> send payload=00 fds=a flags=peek\nA< ok n=1", `group/id:5: flags=peek cannot be read by who is told to send`},
+		{"B> recv bytes=1x fds=1\nB< ok n=1 payload=00 fds=a", `group/id:5: bytes=1x cannot be read by who is told to recv`},
+		{"B> recv bytes=1 fds=a\nB< ok n=1 payload=00 fds=a", `group/id:5: fds=a cannot be read by who is told to recv`},
+		{"B> recv bytes=1 fds=1 flags=nosignal\nB< ok n=1 payload=00 fds=a", `group/id:5: flags=nosignal cannot be read by who is told to recv`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=0 fds=a", `group/id:6: payload=0 is in no answer to recv`},
+		{"B> recv bytes=1 fds=1\nB< ok n=one payload=00 fds=a", `group/id:6: n=one is in no answer to recv`},
+		{"play kernel\nA> sendmsg payload=00 control=rights(a\nA< ok n=1", `group/id:6: control=rights(a cannot be read by who is told to sendmsg`},
+		{"play kernel\nA> sendmsg payload=00 control=rights(a):len=x\nA< ok n=1", `group/id:6: control=rights(a):len=x cannot be read by who is told to sendmsg`},
+		{"play kernel\nA> sendmsg payload=00 control=cmsg(1,2,0)\nA< ok n=1", `group/id:6: control=cmsg(1,2,0) cannot be read by who is told to sendmsg`},
+		{"play kernel\nA> sendmmsg payload=00|0 control=-|creds()\nA< ok n=2", `group/id:6: payload=00|0 cannot be read by who is told to sendmmsg`},
+		{"play kernel\nB> recvmsg bytes=1 control=space(1\nB< ok", `group/id:6: control=space(1 cannot be read by who is told to recvmsg`},
+		{"play kernel\nB> recvmsg bytes=1 fill=rights(1\nB< ok", `group/id:6: fill=rights(1 cannot be read by who is told to recvmsg`},
+		{"play kernel\nB> recvmsg bytes=1 controllen=12+\nB< ok", `group/id:6: controllen=12+ cannot be read by who is told to recvmsg`},
+		{"play kernel\nB> recvmsg bytes=1 flags=sideways\nB< ok", `group/id:6: flags=sideways cannot be read by who is told to recvmsg`},
+
 		// Names.
 		{"A> send payload=00 fds=b\nA< ok n=1", `group/id:5: A has no "b"`},
 		{"B> send payload=00 fds=a\nB< ok n=1", `group/id:5: B has no "a"`},
