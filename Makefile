@@ -38,6 +38,9 @@ H_FILES = $(filter-out ./csrc/%,$(call find,*.h))
 C_FLAGS := -std=c99 -D_GNU_SOURCE -Icsrc
 SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
+# A workspace around this checkout is somebody else's.
+export GOWORK := off
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile

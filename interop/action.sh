@@ -4,9 +4,6 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
-go -C "$here" build -o "$scm" ./cmd/scm
-
 args=(--builtin="$BUILTIN")
 # each FLAG LINES: the flag once for each line that is not empty.
 each() {
@@ -27,6 +24,14 @@ for form in json jsonl xml md html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
+
+# The workspace and the vendor folder of whoever has this checkout inside their own are not scm's.
+scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
+if ! GOWORK=off go -C "$here" build -mod=readonly -o "$scm" ./cmd/scm; then
+	rm -r "$(dirname "$scm")"
+	echo "status=4" >>"$GITHUB_OUTPUT"
+	exit 4
+fi
 
 # No line of the run is a command of the workflow, whatever a peer writes. The word that ends this is nobody's to guess,
 # and the run's standard error goes with its output, so that none of it comes behind that word.

@@ -89,6 +89,18 @@ func TestAction(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
+	// Nor does one whose scm cannot be built, and nothing of that is left.
+	if err := os.Remove(dir + "/output"); err != nil {
+		t.Fatal(err)
+	}
+	code, dir, _ = action("GOFLAGS=-no-such-flag")
+	if got := read(dir + "/output"); code != 4 || got != "status=4\n" || read(dir+"/summary") != "" {
+		t.Errorf("exit status %d, outputs %q, summary %q", code, got, read(dir+"/summary"))
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+
 	// No command of the workflow is read while it runs, nor on standard error.
 	again = ""
 	for _, peer := range []string{forging("recv"), forging("hello")} {
@@ -96,6 +108,32 @@ func TestAction(t *testing.T) {
 		m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(out)
 		if code == 0 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "::error::forged") {
 			t.Errorf("exit status %d, %s", code, out)
+		}
+	}
+}
+
+// The workspace of somebody who has this checkout inside their own module, and how they
+// have Go find modules, are not those of scm.
+func TestActionInAWorkspace(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skipf("bash: %v", err)
+	}
+	script, err := filepath.Abs("../../interop/action.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, set := range []string{"GOWORK=" + dir + "/go.work", "GOFLAGS=-mod=vendor"} {
+		cmd := exec.Command(script)
+		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
+			"REPORTS="+dir+"/reports", "PEERS=", "RUN=basics/pass-one-fd/stream", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=true", set)
+		if r := finish(t, cmd); r.code != 0 {
+			t.Errorf("%s: exit status %d\n%s%s", set, r.code, r.stdout, r.stderr)
 		}
 	}
 }
