@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +36,12 @@ var errFailFast = errors.New("the first case that is not as expected")
 // inside this process hold.
 const jobNumbers = 4 * poolNumbers
 
+// peerNumbers is how many numbers a peer may take: those that it is given, and those that
+// it receives.
+const peerNumbers = 1024
+
 // MaxJobs is how many jobs this process has descriptors for. It is an error if
-// there are not enough for one.
+// there are not enough for one, or if a peer would have too few.
 func MaxJobs() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -43,6 +49,11 @@ func MaxJobs() (int, error) {
 	}
 	if limit.Cur < jobNumbers {
 		return 0, fmt.Errorf("the limit of open files is %d, and a run needs %d: see ulimit -n", limit.Cur, jobNumbers)
+	}
+	// Go raises the soft limit of this process, and gives a program that it starts the old one.
+	text, err := exec.Command("/bin/sh", "-c", "ulimit -Sn").Output()
+	if n, e := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && e == nil && n < peerNumbers {
+		return 0, fmt.Errorf("the soft limit of open files is %d, and a peer needs %d: see ulimit -Sn", n, peerNumbers)
 	}
 	return int(min(limit.Cur/jobNumbers, 1000)), nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,7 +198,7 @@ func TestSmokeCommand(t *testing.T) {
 	}
 	r = command(t, "interop", "smoke", "--builtin=false", "--peer", "fake="+fake, "--peer", "bad=false",
 		"--peers", write(t, `[{"name":"gone","why":"no compiler"}]`))
-	if r.code != 4 || !strings.HasSuffix(r.stdout, "bad: the peer ended: exit status 1\ngone: not there: no compiler\n") || r.stderr != "scm: 2 of 4 peers are not well\n" {
+	if r.code != 4 || !strings.HasSuffix(r.stdout, "bad: the peer ended: exit status 1\ngone: not there: no compiler\n") || r.stderr != "scm: 2 of 3 peers are not well\n" {
 		t.Errorf("got %+v", r)
 	}
 	if r := command(t, "interop", "smoke", "--builtin=false"); r.code != 3 || r.stderr != "scm: no peers\n" {
@@ -266,6 +267,11 @@ func TestReplay(t *testing.T) {
 	stranger := write(t, `{"schema": 2, "seconds": 1, "peers": [{"name": "stream", "command": ["/bin/false"]}, {"name": "x", "command": ["/bin/sh", "-c", "echo \n::error::\u001b[2J"]}], "cases": [{"name": "basics/pass-one-fd/stream/x/x", "verdict": "pass"}]}`)
 	if r := command(t, "interop", "replay", stranger+"#1"); r.code != 4 || !strings.HasPrefix(r.stderr, "scm: runs peer x of the report: /bin/sh -c 'echo \n| ::error::\\x1b[2J'\nscm: peer x: ") {
 		t.Errorf("got %+v", r)
+	}
+	for _, flag := range []string{"--expect", "--catalogue"} { // of a variable that is not set, say
+		if r := command(t, "interop", "replay", flag, "", file+"#"+id); r.code != 2 || r.stderr != fmt.Sprintf("scm: invalid argument \"\" for \"%s\" flag: an empty name\n", flag) {
+			t.Errorf("got %+v", r)
+		}
 	}
 	if r := command(t, "interop", "replay", "--help"); !strings.Contains(r.stdout, "This runs the commands that the report has") {
 		t.Errorf("got %+v", r)

@@ -100,8 +100,8 @@ it is run.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.folder, "catalogue", "", "the scenarios are those of `DIR`")
-	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
+	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`")
+	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
 	o.traceFlag(cmd)
 	return cmd

@@ -34,7 +34,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer stop()
 			defer adopt()()
-			sick := 0
+			all, sick := len(p.peers), 0
 			tell := func(name, text string) error {
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", display.Block("", name+": "+text))
 				return err
@@ -58,15 +58,15 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 				if peer.Why == notGiven {
 					continue
 				}
-				sick++
+				all, sick = all+1, sick+1
 				if err := tell(peer.Name, "not there: "+peer.Why); err != nil {
 					return broken(err)
 				}
 			}
 			switch {
 			case sick > 0:
-				return broken(fmt.Errorf("%d of %d peers are not well", sick, len(p.peers)+sick))
-			case len(p.peers) == 0:
+				return broken(fmt.Errorf("%d of %d peers are not well", sick, all))
+			case all == 0:
 				return &exitError{exitNone, fmt.Errorf("no peers")}
 			}
 			return nil

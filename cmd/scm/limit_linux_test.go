@@ -15,7 +15,12 @@ func TestLimitOfOpenFiles(t *testing.T) {
 	if r := limited("2400", "--jobs 8 --run limits --run basics"); r.code != 0 || !strings.Contains(r.stdout, " 0 not run") {
 		t.Errorf("got %+v", r)
 	}
-	r := limited("1024", "")
+	// Go raises the soft limit for itself, and not for the peers.
+	r := limited("4096; ulimit -Sn 300", "")
+	if r.code != 4 || r.stderr != "scm: the soft limit of open files is 300, and a peer needs 1024: see ulimit -Sn\n" || r.stdout != "" {
+		t.Errorf("got %+v", r)
+	}
+	r = limited("1024", "")
 	if r.code != 4 || r.stderr != "scm: the limit of open files is 1024, and a run needs 2400: see ulimit -n\n" || r.stdout != "" {
 		t.Errorf("got %+v", r)
 	}
