@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-var update = flag.Bool("update", false, "write into docs/catalogue.md what the catalogue plays")
+var update = flag.Bool("update", false, "write into docs/catalogue.md what the catalogue plays, and into README.md the tables of what the runner knows")
 
 const (
 	docs = "../../docs/catalogue.md"

@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -46,15 +47,36 @@ func TestReadme(t *testing.T) {
 		}
 	}
 
-	// The runner's own lines, one after the other, with what they need.
+	// The runner's own lines. In this order they make one scenario, with what they need.
+	var rows strings.Builder
 	text := "# A rule.\n# Its source.\non stream\nfiles a=pipe-w\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\n"
-	lines := regexp.MustCompile("(?m)^\\| `(R> .*?)` \\|").FindAllStringSubmatch(readme, -1)
-	for _, l := range lines {
-		if l[1] != "R> VERB …" {
-			text += l[1] + "\n"
+	for _, f := range scenario.ActForms {
+		fmt.Fprintf(&rows, "| `R> %s` | %s |\n", f.Example, f.Does)
+		text += "R> " + f.Example + "\n"
+	}
+	readme = generated(t, readme, "\n| line | |\n|---|---|\n", rows.String())
+	if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+
+	if *update {
+		if err := os.WriteFile("README.md", []byte(readme), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, err := scenario.Parse("x/x", []byte(text)); err != nil || len(lines) != 13 {
-		t.Errorf("%d lines: %v\n%s", len(lines), err, text)
+}
+
+// generated compares the rows of the table that has this head, and returns the text with
+// the rows that are wanted.
+func generated(t *testing.T, text, head, rows string) string {
+	t.Helper()
+	before, rest, ok := strings.Cut(text, head)
+	have, after, ended := strings.Cut(rest, "\n\n")
+	if !ok || !ended {
+		t.Fatalf("README.md has no table that begins with %q", head)
 	}
+	if have+"\n" != rows && !*update {
+		t.Errorf("the table that begins with %q is not what the code says: go test ./interop/catalogue -run TestReadme -update writes it", head)
+	}
+	return before + head + rows + "\n" + after
 }

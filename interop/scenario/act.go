@@ -7,21 +7,46 @@ import (
 	"strings"
 )
 
-// actForms are the verbs of the runner's own lines, with the words that they take. What
-// they do is told in interop/catalogue/README.md.
-var actForms = map[string][]string{
-	"seek":       {"FILE=OFFSET"},
-	"pos":        {"ROLE", "NAME=OFFSET"},
-	"flags":      {"ROLE", "NAME=FLAGS"},
-	"drop":       {"FILE"},
-	"eof":        {"FILE"},
-	"pending":    {"ROLE"},
-	"blocked":    {"ROLE"},
-	"unreported": {"ROLE", "FILE"},
-	"limit":      {"ROLE", "LIMIT"},
-	"setsockopt": {"ROLE", "OPTION=VALUE"},
-	"shutdown":   {"ROLE", "HOW"},
-	"kill":       {"ROLE", "SIGNAL"},
+// An ActForm is a verb of the runner's own lines, and how it is used.
+type ActForm struct {
+	Example string   // the verb, with words that it can have
+	Words   []string // the forms of these words
+	Does    string   // what the example does
+}
+
+// ActForms are the verbs that the runner knows. The table in interop/catalogue/README.md is
+// generated from them.
+var ActForms = []ActForm{
+	{"seek a=32", []string{"FILE=OFFSET"},
+		"sets the offset of `a` by the runner's copy"},
+	{"pos B x=32", []string{"ROLE", "NAME=OFFSET"},
+		"B's number `x` has to be at this offset"},
+	{"flags B x=nonblock,append", []string{"ROLE", "NAME=FLAGS"},
+		"B's number `x` has to have these status flags, of these two; `-` is none"},
+	{"pending B", []string{"ROLE"},
+		"nothing may wait at B's socket"},
+	{"blocked B", []string{"ROLE"},
+		"waits until B waits: it has read its command, has not answered, and all its threads sleep"},
+	{"limit B nofile=+2", []string{"ROLE", "LIMIT"},
+		"leaves B two free numbers below its RLIMIT_NOFILE; `nofile=64` makes 64 the limit; `nofile=-` gives it its own back, and so does the end of the case"},
+	{"setsockopt B passcred=1", []string{"ROLE", "OPTION=VALUE"},
+		"sets an option of B's socket: see below"},
+	{"shutdown B wr", []string{"ROLE", "HOW"},
+		"shuts B's socket down: `rd`, `wr` or `rdwr`"},
+	{"unreported B a", []string{"ROLE", "FILE"},
+		"B has one number for `a` that nobody was told: it is called `a` from here on, and no leak"},
+	{"drop a", []string{"FILE"},
+		"closes the runner's copy of `a`"},
+	{"eof a", []string{"FILE"},
+		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},
+	{"kill B SIGUSR1", []string{"ROLE", "SIGNAL"},
+		"sends a signal, to the thread that waits in a call on the case's socket if there is one; after `SIGKILL` B is told nothing more"},
+}
+
+// Verb returns the first word of a line of this form.
+func (f ActForm) Verb() string {
+	verb, _, _ := strings.Cut(f.Example, " ")
+	return verb
 }
 
 // An Act is a step that the runner does itself.
@@ -35,10 +60,11 @@ type Act struct {
 
 func parseAct(text string) (a Act, err error) {
 	words := strings.Split(text, " ")
-	forms, ok := actForms[words[0]]
-	if !ok {
+	verb := slices.IndexFunc(ActForms, func(f ActForm) bool { return f.Verb() == words[0] })
+	if verb < 0 {
 		return a, fmt.Errorf("the runner has no %q", words[0])
 	}
+	forms := ActForms[verb].Words
 	if len(words)-1 != len(forms) {
 		return a, fmt.Errorf("%s takes %s", words[0], strings.Join(forms, " "))
 	}
