@@ -15,28 +15,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runnerStep does a line of the runner's own. The words are told in
-// interop/catalogue/README.md.
+// verbs play the lines of scenario.ActForms.
+var verbs = map[string]func(*play, scenario.Step) error{
+	"seek":       (*play).verbSeek,
+	"pos":        (*play).verbPos,
+	"flags":      (*play).verbFlags,
+	"drop":       (*play).verbDrop,
+	"eof":        (*play).verbEOF,
+	"pending":    (*play).verbPending,
+	"blocked":    (*play).verbBlocked,
+	"unreported": (*play).verbUnreported,
+	"limit":      (*play).verbLimit,
+	"setsockopt": (*play).verbSetsockopt,
+	"shutdown":   (*play).verbShutdown,
+	"kill":       (*play).verbKill,
+}
+
+// runnerStep plays a line of the runner's own.
 func (p *play) runnerStep(st scenario.Step) error {
-	verbs := map[string]func(scenario.Step) error{
-		"seek":       p.verbSeek,
-		"pos":        p.verbPos,
-		"flags":      p.verbFlags,
-		"drop":       p.verbDrop,
-		"eof":        p.verbEOF,
-		"pending":    p.verbPending,
-		"blocked":    p.verbBlocked,
-		"unreported": p.verbUnreported,
-		"limit":      p.verbLimit,
-		"setsockopt": p.verbSetsockopt,
-		"shutdown":   p.verbShutdown,
-		"kill":       p.verbKill,
-	}
 	verb, ok := verbs[st.Act.Verb]
 	if !ok {
 		return p.notRun("line %d: the runner cannot %q", st.Line, st.Act.Verb)
 	}
-	return verb(st)
+	return verb(p, st)
 }
 
 // notRun ends a case that the runner could not play.
