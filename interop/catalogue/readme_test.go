@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -58,6 +59,20 @@ func TestReadme(t *testing.T) {
 	if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
+
+	// The calls of the reference.
+	rows.Reset()
+	for _, c := range contract.CallUsages {
+		gives, does := "", ""
+		if c.Gives != "" {
+			gives = "`" + c.Gives + "` "
+		}
+		if c.Does != "" {
+			does = c.Does + " "
+		}
+		fmt.Fprintf(&rows, "| `%s` | %s| %s|\n", strings.ReplaceAll(c.Usage, "|", `\|`), gives, does)
+	}
+	readme = generated(t, readme, "\n| call | answer | |\n|---|---|---|\n", rows.String())
 
 	if *update {
 		if err := os.WriteFile("README.md", []byte(readme), 0o644); err != nil {

@@ -112,7 +112,7 @@ var NumberFields = []string{"fds", "fd", "pidfd"}
 
 // FormOf returns what the answer to a command looks like.
 func FormOf(verb string) (answerForm, bool) {
-	if form, ok := Forms[verb]; ok {
+	if form, ok := Forms()[verb]; ok {
 		return answerForm{may: form.Gives}, true
 	}
 	form, ok := AnswerForms[verb]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Form is what a call takes, and what its answer gives.
@@ -14,10 +15,6 @@ type Form struct {
 
 // Word reports whether the call takes the field.
 func (f Form) Word(key string) bool { return f.any || slices.Contains(f.Takes, key) }
-
-func form(takes, gives string) Form {
-	return Form{Takes: strings.Fields(takes), Gives: strings.Fields(gives)}
-}
 
 // OwnFiles are the files outside the folder of the case that the reference may open: its
 // own, in /proc.
@@ -49,63 +46,85 @@ func Check(verb string, fields map[string]string) error {
 	return nil
 }
 
-// Forms are the calls that the reference makes, by their names: what each takes, and what
-// its answer has.
-var Forms = map[string]Form{
-	// Messages.
-	"sendmsg":  form("sock payload at control controllen flags name", "n"),
-	"recvmsg":  form("sock bytes at control controllen fill flags", "n payload fds pidfd control controllen flags name"),
-	"sendmmsg": form("sock payload control flags", "n"),
-	"recvmmsg": form("sock bytes control flags", "n payload fds"),
-	"read":     form("fd bytes at", "n payload"),
-	"write":    form("fd payload at", "n"),
-	"splice":   form("fds bytes", "n"),
-	"sendfile": form("fds bytes", "n"),
-
-	// Sockets.
-	"socket":     form("family type", "fd"),
-	"socketpair": form("type", "fds"),
-	"bind":       form("sock name", ""),
-	"listen":     form("sock backlog", ""),
-	"connect":    form("sock name fd", ""),
-	"accept":     form("sock", "fd name"),
-	"sockname":   form("sock", "name"),
-	"peername":   form("sock", "name"),
-	"shutdown":   form("sock how", ""),
-	"setsockopt": {Takes: []string{"sock"}, any: true},
-	"getsockopt": form("sock option", "value"),
-	"peercred":   form("sock", "creds"),
-	"peerpidfd":  form("sock", "fd"),
-	"queued":     form("sock", "in out"),
-
-	// Descriptors.
-	"dup":       form("fd", "fd"),
-	"poll":      form("fd events wait", "events"),
-	"fcntl":     form("fd get set", "value"),
-	"seal":      form("fd seals", "seals"),
-	"lock":      form("fd kind how", ""),
-	"lseek":     form("fd offset", "value"),
-	"truncate":  form("fd size", ""),
-	"stat":      form("fd", "kind mode size links uid"),
-	"mmap":      form("fd prot", ""),
-	"epoll":     form("fds how", ""),
-	"epollwait": form("fd wait", "n"),
-	"pidof":     form("fd", "pid"),
-	"signal":    form("fd signal", ""),
-	"setns":     form("fd", ""),
-	"inherited": form("fd", "open"),
-	"adopt":     form("fds", ""),
-
-	// Files by name: paths are relative to a folder of the case.
-	"open":   form("dir path flags mode", "fd"),
-	"link":   form("fd path", ""),
-	"unlink": form("path", ""),
-	"mkdir":  form("path mode", ""),
-	"rename": form("path to", ""),
-	"chmod":  form("path mode", ""),
-	"chown":  form("path uid", ""),
-	"chdir":  form("path", ""),
-
-	// The process.
-	"setuid": form("uid pid", ""),
+// A CallUsage is a way to make a call of the reference.
+type CallUsage struct {
+	Usage string // the call and its fields; those in brackets may be left out
+	Gives string // the fields of its answer
+	Does  string // what is to be said of it
 }
+
+// CallUsages are the calls that the reference makes. A call that takes one field or another
+// has a row for each. Forms follows from them, and the table in interop/catalogue/README.md
+// is generated from them.
+var CallUsages = []CallUsage{
+	{"sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]", "n", "`payload=bad` is a buffer that faults, `none` is no iovec"},
+	{"recvmsg bytes=N [control=N] [controllen=N] [fill=C] [flags=F] [sock=x] [at=K]", "n payload fds pidfd control controllen flags name", "`control` is the room, 0 bytes if it is not told; `bytes=bad` faults"},
+	{"sendmmsg payload=P|P… [control=C|C…] [flags=F] [sock=x]", "n", "one part a message"},
+	{"recvmmsg bytes=N|N… [control=N|N…] [flags=F] [sock=x]", "n payload fds", "the same"},
+	{"read fd=x bytes=N [at=K]", "n payload", ""},
+	{"write fd=x payload=P [at=K]", "n", ""},
+	{"splice fds=x,y bytes=N", "n", "from x to y"},
+	{"sendfile fds=x,y bytes=N", "n", "the same"},
+	{"socket [type=T] [family=inet]", "fd", "of the type of the case's socket and `unix`, if none is told; `inet`, `netlink`, `packet`"},
+	{"socketpair [type=T]", "fds", "of the type of the case's socket, if none is told"},
+	{"bind [sock=x] name=A", "", ""},
+	{"listen [sock=x] [backlog=N]", "", ""},
+	{"connect [sock=x] name=A", "", ""},
+	{"connect [sock=x] fd=y", "", "goes to where y is bound"},
+	{"accept [sock=x]", "fd name", ""},
+	{"sockname [sock=x]", "name", ""},
+	{"peername [sock=x]", "name", ""},
+	{"shutdown [sock=x] how=rd", "", ""},
+	{"setsockopt [sock=x] NAME=VALUE…", "", ""},
+	{"getsockopt [sock=x] option=NAME", "value", ""},
+	{"peercred [sock=x]", "creds", ""},
+	{"peerpidfd [sock=x]", "fd", ""},
+	{"queued [sock=x]", "in out", "in bytes"},
+	{"dup fd=x", "fd", ""},
+	{"poll [fd=x] events=in,out [wait=yes]", "events", "without `wait`, it looks once"},
+	{"epoll fds=e,x [how=edge]", "", "`how=remove` takes it away"},
+	{"epollwait fd=e [wait=yes]", "n", ""},
+	{"fcntl fd=x get=fl", "value", "or `get=fd`, `get=pipe_sz`; `fl`: `append nonblock wronly rdwr path`; `fd`: `cloexec` or `-`"},
+	{"fcntl fd=x set=fl:nonblock", "", "and `set=fd:cloexec`, `set=pipe_sz:4096`"},
+	{"seal fd=x [seals=write,shrink]", "seals", "adds these, and tells what there is: `seal shrink grow write`"},
+	{"lock fd=x how=exclusive [kind=ofd]", "", "without waiting; `shared`, `none`; `flock` if no kind is told, `posix`, `ofd`"},
+	{"lseek fd=x [offset=N]", "value", ""},
+	{"truncate fd=x size=N", "", ""},
+	{"stat fd=x", "kind mode size links uid", "kinds: `file dir fifo socket char block anonymous`"},
+	{"mmap fd=x prot=read,write", "", "shared, a page"},
+	{"pidof fd=p", "pid", "whose pidfd it is: `pid=A`"},
+	{"signal fd=p signal=SIGUSR1", "", ""},
+	{"setns fd=x", "", ""},
+	{"inherited fd=x", "open", "whether a program that is started here has the number: `yes`, `no`"},
+	{"adopt fds=x", "", "takes over what `R> unreported` has named, so that it can be closed"},
+	{"open path=P [dir=x] [flags=rdwr,create] [mode=0600]", "fd", "flags: `rdonly wronly rdwr create append trunc nonblock path directory tmpfile`"},
+	{"link fd=x path=P", "", "gives a name to a file that has none"},
+	{"unlink path=P", "", ""},
+	{"mkdir path=P mode=0700", "", ""},
+	{"rename path=P to=P", "", ""},
+	{"chmod path=P mode=0600", "", ""},
+	{"chown path=P uid=N", "", ""},
+	{"chdir path=P", "", ""},
+	{"setuid uid=N", "", "for good, without groups: the session ends with the case. Limits are set before"},
+	{"setuid pid=A", "", "the same, to a user who is named after a process, and of whom there is no other"},
+}
+
+// Forms returns the calls by their names.
+var Forms = sync.OnceValue(func() map[string]Form {
+	forms := map[string]Form{}
+	for _, c := range CallUsages {
+		verb, words, _ := strings.Cut(c.Usage, " ")
+		f := forms[verb]
+		for word := range strings.FieldsSeq(words) {
+			key, _, _ := strings.Cut(strings.Trim(word, "[]"), "=")
+			if key == "NAME" {
+				f.any = true
+			} else {
+				f.Takes = append(f.Takes, key)
+			}
+		}
+		f.Gives = append(f.Gives, strings.Fields(c.Gives)...)
+		forms[verb] = f
+	}
+	return forms
+})

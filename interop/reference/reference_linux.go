@@ -84,7 +84,7 @@ var calls = map[string]func(a *args) (string, error){
 // answer makes the call that a line tells, or returns "" for one that is none.
 func answer(c peer.Case, line string) string {
 	words := strings.Split(line, " ")
-	form, ok := contract.Forms[words[0]]
+	form, ok := contract.Forms()[words[0]]
 	if !ok {
 		return ""
 	}

@@ -23,7 +23,7 @@ var rightsForm = regexp.MustCompile(`\b(rights|pidfd)\(([^()]*)\)`)
 // MapNames replaces each list of names in a command by what f returns for it.
 func MapNames(text string, f func(names []string) ([]string, error)) (string, error) {
 	words := strings.Split(text, " ")
-	_, call := contract.Forms[words[0]]
+	_, call := contract.Forms()[words[0]]
 	var failed error
 	list := func(names string) string {
 		all, err := expandNames(strings.Split(names, ","))

@@ -88,7 +88,7 @@ func (c *checker) step(st Step) error {
 func (c *checker) said(st Step) error {
 	l := st.Command
 	c.asked[st.Role] = l.Verb
-	if form, ok := contract.Forms[l.Verb]; ok && c.runs(st.Role) {
+	if form, ok := contract.Forms()[l.Verb]; ok && c.runs(st.Role) {
 		if err := checkCall(form, l); err != nil {
 			return err
 		}
