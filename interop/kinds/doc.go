@@ -1,3 +1,3 @@
-// Package kinds makes the files of scenarios, one maker for each kind, and tells which
-// kinds and socket options this system lacks.
+// Package kinds makes the files of scenarios, one maker for each kind, and reports which
+// kinds and socket options this system lacks. The kinds are scenario.FileKinds.
 package kinds

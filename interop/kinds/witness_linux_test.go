@@ -2,6 +2,7 @@ package kinds
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -70,12 +71,24 @@ func getfl(t *testing.T, fd int) int {
 	return flags
 }
 
+func TestEveryKindHasAMaker(t *testing.T) {
+	var kinds []string
+	for _, k := range scenario.FileKinds {
+		kinds = append(kinds, k.Name)
+	}
+	slices.Sort(kinds)
+	if made := slices.Sorted(maps.Keys(makers)); !slices.Equal(kinds, made) {
+		t.Errorf("scenario.FileKinds has\n%v\nand the makers are for\n%v", kinds, made)
+	}
+}
+
 func TestWitnessKcmp(t *testing.T) {
 	self := os.Getpid()
 	if _, err := raw.SameDescription(self, 0, self, 0); err != nil {
 		t.Skipf("kcmp: %v: only the weaker witnesses are tested", err)
 	}
-	for _, kind := range scenario.FileKinds {
+	for _, k := range scenario.FileKinds {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
 			f := File(t, kind)
@@ -111,7 +124,8 @@ func TestWitnessKcmp(t *testing.T) {
 
 func TestWitnessAppend(t *testing.T) {
 	self := os.Getpid()
-	for _, kind := range scenario.FileKinds {
+	for _, k := range scenario.FileKinds {
+		kind := k.Name
 		if kind == "opath" || kind == "mount" {
 			continue // they have no flags to change
 		}
@@ -170,7 +184,8 @@ func TestWitnessAppend(t *testing.T) {
 func TestWitnessInode(t *testing.T) {
 	self := os.Getpid()
 	unique := []string{"file", "rdonly", "append", "tmpfile", "fifo", "pipe-r", "pipe-w", "memfd", "pair", "tcp", "tcp-listener", "udp", "unix-dgram", "unix-listener"}
-	for _, kind := range scenario.FileKinds {
+	for _, k := range scenario.FileKinds {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			w := &witness.Witness{}
 			f := File(t, kind)

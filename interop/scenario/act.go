@@ -137,7 +137,7 @@ func (c *checker) act(a Act) error {
 		switch {
 		case c.files[a.Name] == "":
 			return fmt.Errorf("no file is named %q", a.Name)
-		case a.Verb == "eof" && !slices.Contains(twoEnded, c.files[a.Name]):
+		case a.Verb == "eof" && !has(c.files[a.Name], twoEnded):
 			return fmt.Errorf("%q is a %s, which has no other end", a.Name, c.files[a.Name])
 		case a.Verb == "eof" && !c.dropped[a.Name], a.Verb == "seek" && c.dropped[a.Name]:
 			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)

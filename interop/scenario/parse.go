@@ -188,11 +188,11 @@ func (s *Scenario) parseFile(w string) error {
 	name, kind, ok := strings.Cut(w, "=")
 	end, isEnd := strings.CutPrefix(kind, "end:")
 	if isEnd {
-		ok = slices.ContainsFunc(s.Files, func(f FileSpec) bool { return f.Name == end && slices.Contains(twoEnded, f.Kind) }) &&
+		ok = slices.ContainsFunc(s.Files, func(f FileSpec) bool { return f.Name == end && has(f.Kind, twoEnded) }) &&
 			!slices.ContainsFunc(s.Files, func(f FileSpec) bool { return f.Kind == kind })
 	}
-	if !ok || !isEnd && !slices.Contains(FileKinds, kind) {
-		return fmt.Errorf("not a file: %q; kinds are %s", w, strings.Join(FileKinds, " "))
+	if !ok || !isEnd && !slices.ContainsFunc(FileKinds, func(k FileKind) bool { return k.Name == kind }) {
+		return fmt.Errorf("not a file: %q; kinds are %s", w, kindNames())
 	}
 	name, owner, ok := strings.Cut(name, "@")
 	if !ok {

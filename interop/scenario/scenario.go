@@ -56,14 +56,6 @@ type FileSpec struct {
 	Kind  string
 }
 
-// FileKinds are the kinds that a transcript's "files" line may name.
-var FileKinds = []string{
-	"file", "rdonly", "append", "tmpfile", "fifo", "dir", "opath", "null", "zero", "proc", "namespace", "kvm", "fuse", "pipe-r", "pipe-w",
-	"memfd", "memfd-sealable", "memfd-rdonly", "memfd-secret", "dmabuf", "mqueue",
-	"eventfd", "eventfd-semaphore", "timerfd", "signalfd", "inotify", "fanotify", "userfaultfd", "epoll", "pidfd", "mount", "landlock", "bpf", "perf", "io-uring",
-	"pty-master", "pty-slave", "pair", "tcp", "tcp-listener", "udp", "netlink", "packet", "unix-dgram", "unix-listener",
-}
-
 // needs are what a transcript's "needs" line may name: root, or socket options that
 // not all kernels have.
 var needs = []string{"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"}
@@ -73,9 +65,6 @@ type User struct {
 	UID    int
 	NoFile int // its limit of open files, or 0 for what it is
 }
-
-// twoEnded are the kinds of which the runner has the other end.
-var twoEnded = []string{"pipe-r", "pipe-w", "pair", "tcp", "pty-slave"}
 
 // EndOf returns the file of which this one is the other end: b=end:a.
 func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }

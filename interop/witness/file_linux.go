@@ -47,16 +47,6 @@ func (f *File) Reopen(second *File) error {
 	return nil
 }
 
-// unique tells whether device and inode belong to this file alone.
-func (f *File) unique() bool {
-	switch f.Kind {
-	case "file", "rdonly", "append", "tmpfile", "fifo", "memfd", "memfd-sealable", "memfd-rdonly", "memfd-secret", "pipe-r", "pipe-w",
-		"pair", "tcp", "tcp-listener", "udp", "netlink", "packet", "unix-dgram", "unix-listener", "sock":
-		return true
-	}
-	return false
-}
-
 // Drop closes the runner's descriptor of the file, and keeps that of its other end.
 func (f *File) Drop() {
 	CloseNumber(&f.Own)

@@ -61,7 +61,7 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 		// Its owner may have closed the number, and have another file there by now.
 		if now, err := Identify(refPid, ref); err != nil || now != f.Identity {
 			w.spoke(Inode)
-			return true, f.unique(), nil
+			return true, f.Unique(), nil
 		}
 	}
 	same, err := raw.SameDescription(refPid, ref, pid, fd)
@@ -77,7 +77,7 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 		}
 	}
 	w.spoke(Inode)
-	return true, f.unique(), nil
+	return true, f.Unique(), nil
 }
 
 // toggling is held while O_APPEND is toggled: two at once could be taken for
