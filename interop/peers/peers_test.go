@@ -24,8 +24,11 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		known := places{"root": "/", "out": "/"}
 		for _, need := range r.recipe(s.Build).Needs {
 			name, _, _ := strings.Cut(need, " ")
-			name, _, _ = strings.Cut(name, ":")
+			name, module, _ := strings.Cut(name, ":")
 			known[name] = "/"
+			if module != "" && len(r.Modules[name]) == 0 {
+				t.Errorf("build %s: modules has no arguments that ask %s for %s", s.Build, name, module)
+			}
 		}
 		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
 			t.Errorf("peer %s: the command is %q", s.Name, command)

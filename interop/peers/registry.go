@@ -16,8 +16,9 @@ var Contract []byte
 
 // A registry says which peers there are and how they are built.
 type registry struct {
-	Builds []recipe `json:"builds"`
-	Peers  []source `json:"peers"`
+	Builds  []recipe            `json:"builds"`
+	Peers   []source            `json:"peers"`
+	Modules map[string][]string `json:"modules"` // by tool, the arguments with which it succeeds if it has {module}
 }
 
 // A recipe is one run of a build tool, from which one or more peers come.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Java and scripting languages read more as a number, and as hexadecimal, than the
-// contract does.
+// The parsers of Java and of scripting languages take more for a number, and for
+// hexadecimal, than the contract does. A peer in another language than C, Rust and Go is
+// tested here.
 func TestPeersAreStrict(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -39,8 +41,7 @@ func TestPeersAreStrict(t *testing.T) {
 	var names []string
 	r := embedded()
 	for _, s := range r.Peers {
-		switch r.recipe(s.Build).Lang {
-		case "java", "python", "ruby", "perl", "php":
+		if !slices.Contains([]string{"c", "rust", "go"}, r.recipe(s.Build).Lang) {
 			names = append(names, s.Name)
 		}
 	}

@@ -34,7 +34,8 @@ func find(ctx context.Context, need string) (name, command, why string) {
 		return name, "", fmt.Sprintf("no %s in PATH", name)
 	}
 	if module != "" {
-		if text, err := exec.CommandContext(ctx, command, loads(name, module)...).CombinedOutput(); err != nil {
+		loads := places{"module": module}.expand(embedded().Modules[name])
+		if text, err := exec.CommandContext(ctx, command, loads...).CombinedOutput(); err != nil {
 			return name, "", fmt.Sprintf("%s has no %s: %s", name, module, lastLine(text))
 		}
 	}
@@ -49,14 +50,6 @@ func find(ctx context.Context, need string) (name, command, why string) {
 		return name, "", fmt.Sprintf("%s %s is older than %s", name, version, oldest)
 	}
 	return name, command, ""
-}
-
-// loads is with what arguments a tool succeeds if it has the module.
-func loads(tool, module string) []string {
-	if tool == "php" {
-		return []string{"--ri", module}
-	}
-	return []string{"-M" + module, "-e", "1"}
 }
 
 // compiler is CC, or what go says when that is not set.
