@@ -5,46 +5,12 @@ package wire_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/wire"
 )
-
-// message is what Send and Recv are called with and return, and its payload on the
-// wire.
-type message struct {
-	format  wire.Format
-	text    string
-	fds     int
-	payload string
-}
-
-// golden is what goes over the wire, byte for byte.
-var golden = []message{
-	{wire.APUE, "", 1, "\x00\x00"},
-	{wire.Book, "", 1, "\x00"},
-	{wire.Book, "some bytes", 1, "some bytes"},
-	{wire.Conmon, "/dev/ptmx", 1, "/dev/ptmx\x00"},
-	{wire.Conmon, "", 1, "\x00"},
-	{wire.Crun, "", 1, " "},
-	{wire.GVisor, "", 1, ""},
-	{wire.HAProxySockpair, "", 1, "\x00\x00"},
-	{wire.Notify, "FDSTORE=1\nFDNAME=x", 2, "FDSTORE=1\nFDNAME=x"},
-	{wire.Notify, "READY=1", 0, "READY=1"},
-	{wire.OpenSSH, "", 1, "\x00"},
-	{wire.Passfd, "", 1, "\x00\x00\x00\x00"},
-	{wire.Python, "", 1, "\x01"},
-	{wire.Python, "", 253, "\xfd"},
-	{wire.Runc, "/dev/ptmx", 1, "/dev/ptmx"},
-	{wire.Runc, strings.Repeat("n", 4095), 1, strings.Repeat("n", 4095)},
-	{wire.SkalibsAncil, "|", 1, "|"},
-	{wire.SkalibsUnixmessage, "", 0, "\x00\x00\x00\x00\x00\x00"},
-	{wire.SkalibsUnixmessage, "data", 2, "\x00\x00\x00\x04\x00\x02data"},
-	{wire.SkalibsUnixmessage, strings.Repeat("d", 300), 253, "\x00\x00\x01\x2c\x00\xfd" + strings.Repeat("d", 300)},
-}
 
 var _ = Describe("each format", func() {
 	for _, g := range golden {
@@ -84,6 +50,10 @@ var _ = Describe("each format", func() {
 			Expect(socketTypes).To(HaveKey(format.Network()))
 			known := slices.ContainsFunc(golden, func(g message) bool { return g.format == format })
 			Expect(known).To(BeTrue(), "%s has golden bytes", format.Name())
+			sent := slices.ContainsFunc(everythingSaid, func(s said) bool { return s.format == format })
+			Expect(sent).To(BeTrue(), "%s has a row in everythingSaid", format.Name())
+			refuses := slices.ContainsFunc(slices.Concat(refusedOnReceipt, refusedOnSend), func(r refused) bool { return r.format == format })
+			Expect(refuses).To(BeTrue(), "%s has a row in refusedOnReceipt or refusedOnSend", format.Name())
 		}
 		Expect(slices.IsSorted(names)).To(BeTrue(), "%v", names)
 		_, ok := wire.Lookup("nobody's")

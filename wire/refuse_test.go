@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,94 +15,6 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/wire"
 )
-
-// refused is what a format does not allow, and a part of what it says of it.
-type refused struct {
-	message
-	reason string
-}
-
-const (
-	tooMany = "control data was cut"
-	none    = "0 descriptors came, not 1"
-)
-
-var refusedOnReceipt = []refused{
-	{message{wire.APUE, "", 2, "\x00\x00"}, tooMany},
-	{message{wire.APUE, "", 0, "\x00\x00"}, none},
-	{message{wire.APUE, "", 1, "\x00\x00x"}, "1 bytes behind the status"},
-	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text of more than 65536 bytes"},
-	{message{wire.Book, "", 2, "\x00"}, tooMany},
-	{message{wire.Conmon, "", 2, "/dev/ptmx\x00"}, tooMany},
-	{message{wire.Conmon, "", 0, "/dev/ptmx\x00"}, none},
-	{message{wire.Crun, "", 2, " "}, tooMany},
-	{message{wire.Crun, "", 0, " "}, none},
-	{message{wire.GVisor, "", 2, ""}, tooMany},
-	{message{wire.GVisor, "", 1, "x"}, "a payload came"},
-	{message{wire.GVisor, "", 0, "x"}, "a payload came"},
-	{message{wire.HAProxySockpair, "", 2, "\x00\x00"}, tooMany},
-	{message{wire.HAProxySockpair, "", 0, "\x00\x00"}, none},
-	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "a state of more than 4096 bytes"},
-	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "a 0 byte in the state"},
-	{message{wire.OpenSSH, "", 2, "\x00"}, tooMany},
-	{message{wire.OpenSSH, "", 0, "\x00"}, none},
-	{message{wire.Passfd, "", 2, "\x00\x00\x00\x00"}, tooMany},
-	{message{wire.Passfd, "", 0, "\x00\x00\x00\x00"}, none},
-	{message{wire.Python, "", 2, "\x01"}, "2 descriptors came, and the number 1"},
-	{message{wire.Python, "", 0, "\x00"}, "0 descriptors came"},
-	{message{wire.Runc, "", 2, "name"}, tooMany},
-	{message{wire.Runc, "", 0, "name"}, none},
-	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "the name has 4096 bytes or more"},
-	{message{wire.SkalibsAncil, "", 2, "|"}, tooMany},
-	{message{wire.SkalibsAncil, "", 0, "|"}, none},
-	{message{wire.SkalibsUnixmessage, "", 2, "\x00\x00\x00\x00\x00\x01"}, "2 descriptors came, and the number 1"},
-	{message{wire.SkalibsUnixmessage, "", 1, "\x10\x00\x00\x01\x00\x01"}, "text of 268435457 bytes"},
-}
-
-var refusedOnSend = []refused{
-	{message{wire.APUE, "text", 1, ""}, "no place for text"},
-	{message{wire.APUE, "", 0, ""}, "0 descriptors to send, not 1"},
-	{message{wire.Book, "", 2, ""}, "2 descriptors to send, not 1"},
-	{message{wire.Book, strings.Repeat("x", 4097), 1, ""}, "text of 4097 bytes"},
-	{message{wire.Conmon, "name", 0, ""}, "0 descriptors to send"},
-	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
-	{message{wire.Conmon, "na\x00me", 1, ""}, "a 0 byte in the name"},
-	{message{wire.Crun, "text", 1, ""}, "no place for text"},
-	{message{wire.Crun, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.GVisor, "text", 1, ""}, "no place for text"},
-	{message{wire.GVisor, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.HAProxySockpair, "text", 1, ""}, "no place for text"},
-	{message{wire.HAProxySockpair, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Notify, "", 1, ""}, "a state of 0 bytes"},
-	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "a state of 4097 bytes"},
-	{message{wire.Notify, "READY=1\x00", 0, ""}, "a 0 byte in the state"},
-	{message{wire.Notify, "FDSTORE=1", 254, ""}, "254 descriptors to send, not 0 to 253"},
-	{message{wire.OpenSSH, "text", 1, ""}, "no place for text"},
-	{message{wire.OpenSSH, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.Passfd, "text", 1, ""}, "no place for text"},
-	{message{wire.Passfd, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Python, "text", 1, ""}, "no place for text"},
-	{message{wire.Python, "", 0, ""}, "0 descriptors to send, not 1 to 253"},
-	{message{wire.Python, "", 254, ""}, "254 descriptors to send"},
-	{message{wire.Runc, "", 1, ""}, "a name of 0 bytes"},
-	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
-	{message{wire.Runc, "name", 2, ""}, "2 descriptors to send"},
-	{message{wire.SkalibsAncil, "", 1, ""}, "text of 0 bytes, not 1"},
-	{message{wire.SkalibsAncil, "ab", 1, ""}, "text of 2 bytes, not 1"},
-	{message{wire.SkalibsAncil, "|", 0, ""}, "0 descriptors to send"},
-	{message{wire.SkalibsUnixmessage, "", 254, ""}, "254 descriptors to send"},
-}
-
-// cut is the beginning of a message of which the rest never comes.
-var cut = []message{
-	{wire.APUE, "", 0, "some text"},
-	{wire.APUE, "", 1, "\x00"},
-	{wire.HAProxySockpair, "", 1, "\x00"},
-	{wire.Passfd, "", 1, "\x00\x00\x00"},
-	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00"},
-	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01"},
-	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01dat"},
-}
 
 var _ = Describe("what a format does not allow", func() {
 	for _, c := range refusedOnReceipt {

@@ -37,40 +37,6 @@ var _ = child("send", func(args []string) error {
 	return format.Send(3, args[1], fds...)
 })
 
-// said is a message, whether its msg_controllen is CMSG_LEN or CMSG_SPACE, and the
-// program that sends the same.
-type said struct {
-	message
-	control func(int) int
-	program string
-	flags   string // the program's
-	command func(ctx SpecContext) *exec.Cmd
-}
-
-var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
-
-// noControl is said without descriptors.
-func noControl(int) int { return 0 }
-
-var everythingSaid = []said{
-	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
-	{message{wire.Book, "", 1, ""}, cmsgSpace, "the book", "0", toldTo("book", "send payload=00 fds=4")},
-	{message{wire.Conmon, "name", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", toldTo("fdchannel", "send payload=- fds=4")},
-	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
-	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scripted("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
-	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the crate passfd", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
-	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "1")},
-	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "4")},
-	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", toldTo("runc", "send payload=6e616d65 fds=4")},
-	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scripted("skalibs.py", "skarnet", "s6", "send", "|", "4")},
-	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
-}
-
 // scripted is a script of testdata that sends.
 func scripted(name, library, debian string, words ...string) func(ctx SpecContext) *exec.Cmd {
 	return func(ctx SpecContext) *exec.Cmd {

@@ -1,0 +1,174 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"os/exec"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/wire"
+)
+
+// The tables of what each format sends, receives and refuses. A format has rows in golden, in
+// everythingSaid, and in refusedOnReceipt or refusedOnSend; ExampleLookup has its name.
+
+// message is what Send and Recv are called with and return, and its payload on the
+// wire.
+type message struct {
+	format  wire.Format
+	text    string
+	fds     int
+	payload string
+}
+
+// golden is what goes over the wire, byte for byte.
+var golden = []message{
+	{wire.APUE, "", 1, "\x00\x00"},
+	{wire.Book, "", 1, "\x00"},
+	{wire.Book, "some bytes", 1, "some bytes"},
+	{wire.Conmon, "/dev/ptmx", 1, "/dev/ptmx\x00"},
+	{wire.Conmon, "", 1, "\x00"},
+	{wire.Crun, "", 1, " "},
+	{wire.GVisor, "", 1, ""},
+	{wire.HAProxySockpair, "", 1, "\x00\x00"},
+	{wire.Notify, "FDSTORE=1\nFDNAME=x", 2, "FDSTORE=1\nFDNAME=x"},
+	{wire.Notify, "READY=1", 0, "READY=1"},
+	{wire.OpenSSH, "", 1, "\x00"},
+	{wire.Passfd, "", 1, "\x00\x00\x00\x00"},
+	{wire.Python, "", 1, "\x01"},
+	{wire.Python, "", 253, "\xfd"},
+	{wire.Runc, "/dev/ptmx", 1, "/dev/ptmx"},
+	{wire.Runc, strings.Repeat("n", 4095), 1, strings.Repeat("n", 4095)},
+	{wire.SkalibsAncil, "|", 1, "|"},
+	{wire.SkalibsUnixmessage, "", 0, "\x00\x00\x00\x00\x00\x00"},
+	{wire.SkalibsUnixmessage, "data", 2, "\x00\x00\x00\x04\x00\x02data"},
+	{wire.SkalibsUnixmessage, strings.Repeat("d", 300), 253, "\x00\x00\x01\x2c\x00\xfd" + strings.Repeat("d", 300)},
+}
+
+// refused is what a format does not allow, and a part of what it says of it.
+type refused struct {
+	message
+	reason string
+}
+
+const (
+	tooMany = "control data was cut"
+	none    = "0 descriptors came, not 1"
+)
+
+// refusedOnReceipt is what Recv refuses.
+var refusedOnReceipt = []refused{
+	{message{wire.APUE, "", 2, "\x00\x00"}, tooMany},
+	{message{wire.APUE, "", 0, "\x00\x00"}, none},
+	{message{wire.APUE, "", 1, "\x00\x00x"}, "1 bytes behind the status"},
+	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text of more than 65536 bytes"},
+	{message{wire.Book, "", 2, "\x00"}, tooMany},
+	{message{wire.Conmon, "", 2, "/dev/ptmx\x00"}, tooMany},
+	{message{wire.Conmon, "", 0, "/dev/ptmx\x00"}, none},
+	{message{wire.Crun, "", 2, " "}, tooMany},
+	{message{wire.Crun, "", 0, " "}, none},
+	{message{wire.GVisor, "", 2, ""}, tooMany},
+	{message{wire.GVisor, "", 1, "x"}, "a payload came"},
+	{message{wire.GVisor, "", 0, "x"}, "a payload came"},
+	{message{wire.HAProxySockpair, "", 2, "\x00\x00"}, tooMany},
+	{message{wire.HAProxySockpair, "", 0, "\x00\x00"}, none},
+	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "a state of more than 4096 bytes"},
+	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "a 0 byte in the state"},
+	{message{wire.OpenSSH, "", 2, "\x00"}, tooMany},
+	{message{wire.OpenSSH, "", 0, "\x00"}, none},
+	{message{wire.Passfd, "", 2, "\x00\x00\x00\x00"}, tooMany},
+	{message{wire.Passfd, "", 0, "\x00\x00\x00\x00"}, none},
+	{message{wire.Python, "", 2, "\x01"}, "2 descriptors came, and the number 1"},
+	{message{wire.Python, "", 0, "\x00"}, "0 descriptors came"},
+	{message{wire.Runc, "", 2, "name"}, tooMany},
+	{message{wire.Runc, "", 0, "name"}, none},
+	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "the name has 4096 bytes or more"},
+	{message{wire.SkalibsAncil, "", 2, "|"}, tooMany},
+	{message{wire.SkalibsAncil, "", 0, "|"}, none},
+	{message{wire.SkalibsUnixmessage, "", 2, "\x00\x00\x00\x00\x00\x01"}, "2 descriptors came, and the number 1"},
+	{message{wire.SkalibsUnixmessage, "", 1, "\x10\x00\x00\x01\x00\x01"}, "text of 268435457 bytes"},
+}
+
+// refusedOnSend is what Send refuses.
+var refusedOnSend = []refused{
+	{message{wire.APUE, "text", 1, ""}, "no place for text"},
+	{message{wire.APUE, "", 0, ""}, "0 descriptors to send, not 1"},
+	{message{wire.Book, "", 2, ""}, "2 descriptors to send, not 1"},
+	{message{wire.Book, strings.Repeat("x", 4097), 1, ""}, "text of 4097 bytes"},
+	{message{wire.Conmon, "name", 0, ""}, "0 descriptors to send"},
+	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
+	{message{wire.Conmon, "na\x00me", 1, ""}, "a 0 byte in the name"},
+	{message{wire.Crun, "text", 1, ""}, "no place for text"},
+	{message{wire.Crun, "", 2, ""}, "2 descriptors to send"},
+	{message{wire.GVisor, "text", 1, ""}, "no place for text"},
+	{message{wire.GVisor, "", 0, ""}, "0 descriptors to send"},
+	{message{wire.HAProxySockpair, "text", 1, ""}, "no place for text"},
+	{message{wire.HAProxySockpair, "", 2, ""}, "2 descriptors to send"},
+	{message{wire.Notify, "", 1, ""}, "a state of 0 bytes"},
+	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "a state of 4097 bytes"},
+	{message{wire.Notify, "READY=1\x00", 0, ""}, "a 0 byte in the state"},
+	{message{wire.Notify, "FDSTORE=1", 254, ""}, "254 descriptors to send, not 0 to 253"},
+	{message{wire.OpenSSH, "text", 1, ""}, "no place for text"},
+	{message{wire.OpenSSH, "", 0, ""}, "0 descriptors to send"},
+	{message{wire.Passfd, "text", 1, ""}, "no place for text"},
+	{message{wire.Passfd, "", 2, ""}, "2 descriptors to send"},
+	{message{wire.Python, "text", 1, ""}, "no place for text"},
+	{message{wire.Python, "", 0, ""}, "0 descriptors to send, not 1 to 253"},
+	{message{wire.Python, "", 254, ""}, "254 descriptors to send"},
+	{message{wire.Runc, "", 1, ""}, "a name of 0 bytes"},
+	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
+	{message{wire.Runc, "name", 2, ""}, "2 descriptors to send"},
+	{message{wire.SkalibsAncil, "", 1, ""}, "text of 0 bytes, not 1"},
+	{message{wire.SkalibsAncil, "ab", 1, ""}, "text of 2 bytes, not 1"},
+	{message{wire.SkalibsAncil, "|", 0, ""}, "0 descriptors to send"},
+	{message{wire.SkalibsUnixmessage, "", 254, ""}, "254 descriptors to send"},
+}
+
+// cut is the beginning of a message of which the rest never comes.
+var cut = []message{
+	{wire.APUE, "", 0, "some text"},
+	{wire.APUE, "", 1, "\x00"},
+	{wire.HAProxySockpair, "", 1, "\x00"},
+	{wire.Passfd, "", 1, "\x00\x00\x00"},
+	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00"},
+	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01"},
+	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01dat"},
+}
+
+// said is a message, whether its msg_controllen is CMSG_LEN or CMSG_SPACE, and the
+// program that sends the same.
+type said struct {
+	message
+	control func(int) int
+	program string
+	flags   string // the program's
+	command func(ctx SpecContext) *exec.Cmd
+}
+
+var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
+
+// noControl is said without descriptors.
+func noControl(int) int { return 0 }
+
+// everythingSaid is what sendmsg(2) is given.
+var everythingSaid = []said{
+	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
+	{message{wire.Book, "", 1, ""}, cmsgSpace, "the book", "0", toldTo("book", "send payload=00 fds=4")},
+	{message{wire.Conmon, "name", 1, ""}, cmsgSpace, "", "", nil},
+	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
+	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", toldTo("fdchannel", "send payload=- fds=4")},
+	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
+	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
+	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
+	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scripted("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
+	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the crate passfd", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
+	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "1")},
+	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "4")},
+	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", toldTo("runc", "send payload=6e616d65 fds=4")},
+	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scripted("skalibs.py", "skarnet", "s6", "send", "|", "4")},
+	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
+	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
+}
