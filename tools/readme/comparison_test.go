@@ -66,7 +66,7 @@ func TestREADMESaysWhatTheVerdictsSay(t *testing.T) {
 		t.Errorf("README.md has\n%s\nand the verdicts say\n%s", body, want)
 	}
 	if mustRead(t, pageFile) != e.page() {
-		t.Errorf("%s is not what the verdicts say: go run ./tools/readme -w REPORT", pageFile)
+		t.Errorf("%s is not what the verdicts say: go run ./tools/readme -w", pageFile)
 	}
 }
 
@@ -204,6 +204,32 @@ func TestRunComparesTheReport(t *testing.T) {
 	more := strings.Replace(body, "\n\n", "\n| one row more |\n\n", 1)
 	if list := mustExpected(t).differences(more, hellos); len(list) != 1 || list[0].row != "all" {
 		t.Errorf("one row more: %v", list)
+	}
+}
+
+// Without a report, -w writes the table and the page, and leaves the rest of README.md.
+func TestWriteWithoutReport(t *testing.T) {
+	dir := t.TempDir()
+	readme := mustRead(t, readmeFile)
+	head, _, tail, err := comparisonBlock.split(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{readmeFile: head + "old\n" + tail, pageFile: "old\n", hellosFile: mustRead(t, hellosFile)} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(dir, "", true); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{readmeFile: readme, pageFile: mustExpected(t).page()} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s is another one: %v", name, err)
+		}
 	}
 }
 

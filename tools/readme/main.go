@@ -3,7 +3,8 @@
 // Command readme compares what README.md takes from a run, the matrix and the table of
 // other libraries, with the report of one, or with -w puts the report's there. It writes
 // docs/comparison.md, which names the scenarios that decide each cell of the table, and
-// hellos.json, what the peers say of themselves.
+// hellos.json, what the peers say of themselves. Without a report, -w writes what needs
+// none: the table and docs/comparison.md, from interop/catalogue/expected.txt and hellos.json.
 package main
 
 import (
@@ -56,6 +57,9 @@ func main() {
 }
 
 func run(root, file string, write bool) error {
+	if write && file == "" {
+		return updateTable(root)
+	}
 	r, err := report.Read(file)
 	if err != nil {
 		return err
@@ -130,26 +134,52 @@ func update(root, text string, r *report.Report) error {
 	if t.table() != e.table() {
 		return fmt.Errorf("the report and interop/catalogue/expected.txt do not say the same:\n%s\n%s", t.table(), e.table())
 	}
-	for _, b := range []struct {
-		block
-		body string
-	}{{matrixBlock, matrix}, {comparisonBlock, t.table() + "\n" + legend()}} {
-		head, _, tail, err := b.split(text)
-		if err != nil {
-			return err
-		}
-		text = head + b.body + tail
+	if text, err = replace(text, matrixBlock, matrix); err != nil {
+		return err
 	}
 	list, err := json.MarshalIndent(hellos, "", "  ")
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string]string{readmeFile: text, pageFile: e.page(), hellosFile: string(list) + "\n"} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o666); err != nil {
-			return err
-		}
+	if err := os.WriteFile(filepath.Join(root, hellosFile), append(list, '\n'), 0o666); err != nil {
+		return err
 	}
-	return nil
+	return writeTable(root, text, e)
+}
+
+// updateTable writes what expected.txt says of the peers of hellos.json.
+func updateTable(root string) error {
+	text, err := os.ReadFile(filepath.Join(root, readmeFile))
+	if err != nil {
+		return err
+	}
+	hellos, err := readHellos(root)
+	if err != nil {
+		return err
+	}
+	e, err := expected(hellos)
+	if err != nil {
+		return err
+	}
+	return writeTable(root, string(text), e)
+}
+
+// writeTable writes README.md, with the table in it, and docs/comparison.md.
+func writeTable(root, text string, t *comparison) error {
+	text, err := replace(text, comparisonBlock, t.table()+"\n"+legend())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, readmeFile), []byte(text), 0o666); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, pageFile), []byte(t.page()), 0o666)
+}
+
+// replace gives a block of a text another body.
+func replace(text string, b block, body string) (string, error) {
+	head, _, tail, err := b.split(text)
+	return head + body + tail, err
 }
 
 func matrixOf(r *report.Report) (string, error) {
