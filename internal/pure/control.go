@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -124,7 +125,9 @@ func takeFDs(data []byte, m *msg.Message, room int) {
 			m.Flags |= unix.MSG_CTRUNC
 			continue
 		}
-		setCloseOnExec(fd)
+		if sys.CmsgCloexec == 0 {
+			unix.CloseOnExec(int(fd)) // package scm holds syscall.ForkLock
+		}
 		m.FDs[m.NFD] = fd
 		m.NFD++
 	}

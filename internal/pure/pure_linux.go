@@ -193,9 +193,6 @@ func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 	m.Flags &^= unix.MSG_CMSG_CLOEXEC
 }
 
-// setCloseOnExec has nothing to do: the kernel did, by MSG_CMSG_CLOEXEC.
-func setCloseOnExec(int32) {}
-
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
 	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))
 	return result(n, errno)

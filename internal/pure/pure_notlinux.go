@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,7 +65,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	if len(m.FDs) > 0 {
 		oob = make([]byte, roomBytes)
 	}
-	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|cmsgCloexec)
+	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|sys.CmsgCloexec)
 	if err != nil {
 		// The kernel, or x/sys, can refuse the sender's address after descriptors were installed.
 		closeInstalled(oob)
@@ -73,7 +74,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	m.N, m.Flags = n, rflags
 	m.NameLen = putSockaddr(m.Name, from)
 	takeControl(oob[:oobn], m)
-	m.Flags &^= cmsgCloexec
+	m.Flags &^= sys.CmsgCloexec
 	return nil
 }
 
