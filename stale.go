@@ -77,8 +77,9 @@ func inUse(err error) error {
 }
 
 // isAlive tells whether somebody has the socket of a socket file open, or
-// whether it is no socket file. On a file system on which that cannot be told, it is an error. It asks by way of a datagram socket: so what
-// listens, or is about to, gets no connection of it.
+// whether it is no socket file. It is an error where the file system cannot tell
+// that. It asks by way of a datagram socket: so what listens, or is about to, gets no
+// connection of it.
 func (p *place) isAlive(h sys.HeldFile) (bool, error) {
 	if !h.Info.IsSocket() {
 		return true, nil
