@@ -123,7 +123,7 @@ func claim(fds []int) error {
 	}
 	for n := firstFD; n < end; n++ {
 		if !slices.Contains(own, n) {
-			return fmt.Errorf("descriptor %d is the runtime's own: is standard input, output or error non-blocking?", n)
+			return fmt.Errorf("descriptor %d is the runtime's own: is standard input, output or error non-blocking, or GODEBUG=containermaxprocs=1 set?", n)
 		}
 	}
 	return nil

@@ -634,7 +634,7 @@ func TestRecvCommandEpoll(t *testing.T) {
 		stderr       string // a part of it
 	}{
 		{"in time", "inject=execve:delay_enter=300000", 0, ""},
-		{"without a table of its own", "inject=unshare:error=EPERM", 1, "is the runtime's own: is standard input, output or error non-blocking?\n"},
+		{"without a table of its own", "inject=unshare:error=EPERM", 1, "is the runtime's own: is standard input, output or error non-blocking, or GODEBUG=containermaxprocs=1 set?\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			addr := filepath.Join(t.TempDir(), "socket")
@@ -652,6 +652,30 @@ func TestRecvCommandEpoll(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+// Without a table of its own, as where a container's seccomp filter refuses unshare(2),
+// scm gives a command its files all the same: Go's runtime keeps no file of a cgroup open.
+func TestRecvCommandWithoutTable(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err, " (Debian: strace)")
+	}
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=unshare", "-e", "inject=unshare:error=EPERM",
+		program(t, "scm"), "recv", patience, addr, "--", "/bin/sh", "-c", `cat <&3; echo "$LISTEN_FDS ${GODEBUG-}"`)}
+	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
+	r.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GODEBUG=") })
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m := scm.Message{Buffers: [][]byte{{0}}, FDs: []int{opened(t, write(t, "text\n"))}}
+	if err := scm.Send(dialed(t, addr), &m, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.wait(); got != (result{stdout: "text\n1 \n"}) {
+		t.Errorf("got %+v", got)
 	}
 }
 
