@@ -20,7 +20,8 @@ import (
 // type too, by statx(2) with AT_STATX_DONT_SYNC: a partner that passes a file of a
 // FUSE or network file system of its own cannot hold that up, unless the file
 // system does not heed the flag, or the kernel has no statx (before 4.11). It can
-// hold up the close of what is refused, as it can any close(2): that flushes. A
+// hold up the close of what is refused, as it can any close(2): that flushes. That close
+// also removes the process's own fcntl(F_SETLK) locks on the file: see [NewFile]. A
 // memfd is recognized by its device, which is that of a memfd made for the
 // comparison.
 //

@@ -47,7 +47,8 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
 // refused, and its descriptors are closed. The end is [io.EOF]. The file is as
-// [NewFile] makes it; an error of NewFile is returned, and the descriptor closed.
+// [NewFile] makes it; an error of NewFile is returned, and the descriptor closed. Either
+// way the process loses its fcntl(F_SETLK) locks on the file: see NewFile.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(context.Background(), p)
@@ -80,7 +81,9 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // NewFile lets the poller have pipes, and sockets of AF_UNIX, AF_INET and AF_INET6, if
 // O_NONBLOCK is set. Any other file stays out of it and keeps its status flags: it has
 // no deadline ([os.ErrNoDeadline]), a read or write blocks a thread or, with O_NONBLOCK,
-// can fail with EAGAIN.
+// can fail with EAGAIN. To keep it out NewFile renumbers it and closes fd, and any close
+// of a file removes the locks that the process has on it by fcntl(F_SETLK): a partner who
+// may only read the file removes them by passing it. Locks of F_OFD_SETLK and flock(2) stay.
 //
 // No call that NewFile makes can hold the process up. The partner can hold up this
 // one call and any later call on the file, as close(2) of a FUSE file waits for its

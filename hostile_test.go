@@ -357,6 +357,38 @@ var _ = Describe("NewFile", func() {
 		Expect(file.Close()).To(Succeed())
 	})
 
+	It("removes the process's F_SETLK locks on the file, as any close does, and no other locks", func() {
+		path := filepath.Join(GinkgoT().TempDir(), "file")
+		f := connect(unix.SOCK_SEQPACKET)
+		open := func() int {
+			fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+			Expect(err).NotTo(HaveOccurred())
+			f.Own(fd)
+			return fd
+		}
+		process, description, other := open(), open(), open()
+		lock := func(start int64) *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: 1} }
+		if err := unix.FcntlFlock(uintptr(description), unix.F_OFD_SETLK, lock(1)); err != nil {
+			Skip("there is no F_OFD_SETLK here: " + err.Error())
+		}
+		Expect(unix.FcntlFlock(uintptr(process), unix.F_SETLK, lock(0))).To(Succeed())
+		Expect(unix.Flock(description, unix.LOCK_EX)).To(Succeed())
+		locked := func(start int64) bool {
+			l := lock(start)
+			Expect(unix.FcntlFlock(uintptr(other), unix.F_OFD_GETLK, l)).To(Succeed())
+			return l.Type != unix.F_UNLCK
+		}
+		theirs, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(locked(0)).To(BeTrue())
+		file, err := scm.NewFile(theirs, "")
+		Expect(err).NotTo(HaveOccurred())
+		lent(file)
+		Expect(locked(0)).To(BeFalse(), "of F_SETLK")
+		Expect(locked(1)).To(BeTrue(), "of F_OFD_SETLK")
+		Expect(unix.Flock(other, unix.LOCK_EX|unix.LOCK_NB)).To(MatchError(unix.EWOULDBLOCK), "of flock(2)")
+	})
+
 	It("leaves the caller what it cannot take", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
