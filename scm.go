@@ -21,9 +21,10 @@
 // new reference to the open file description, and the descriptor stays open and the
 // caller's, whether the call succeeds or fails. A received descriptor is a new one
 // for the same open file description: file offset and status flags, O_NONBLOCK
-// among them, are shared with the sender. It is close-on-exec from the first
-// instant, and the caller's to close. [NewFile] makes an [os.File] of it; use
-// os.NewFile only for files of a sender that you trust.
+// among them, are shared with the sender. It is close-on-exec, and the caller's to
+// close. The kernel installs it so, but on macOS, illumos, Solaris and AIX: see Calls.
+// [NewFile] makes an [os.File] of it; use os.NewFile only for files of a sender that you
+// trust.
 //
 // Every descriptor that the kernel installs during a call is returned by that
 // call or closed before it returns.
