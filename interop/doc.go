@@ -5,6 +5,11 @@
 // its C library. What a peer says of a descriptor is not believed: the kernel
 // is asked. It runs on Linux.
 //
+// Before a case, package scenario reads the transcript that the answers are compared with:
+//
+//	Parse                    scenario/parse.go         reads the lines
+//	Scenario.validate        scenario/validate.go      finds what no line alone shows
+//
 // From an answer line to a verdict, in this order:
 //
 //	Process.Hear             process/process_linux.go  reads the line, within the time limit

@@ -126,30 +126,30 @@ func (a *Act) read(form, word string) (err error) {
 }
 
 // act wants a line of the runner's own to be about what there is by then.
-func (c *checker) act(a Act) error {
+func (v *validator) act(a Act) error {
 	switch a.Verb {
 	case "unreported":
-		if c.files[a.Name] == "" {
+		if v.files[a.Name] == "" {
 			return fmt.Errorf("no file is named %q", a.Name)
 		}
-		c.known[a.Role][a.Name] = true
+		v.known[a.Role][a.Name] = true
 	case "seek", "drop", "eof":
 		switch {
-		case c.files[a.Name] == "":
+		case v.files[a.Name] == "":
 			return fmt.Errorf("no file is named %q", a.Name)
-		case a.Verb == "eof" && !has(c.files[a.Name], twoEnded):
-			return fmt.Errorf("%q is a %s, which has no other end", a.Name, c.files[a.Name])
-		case a.Verb == "eof" && !c.dropped[a.Name], a.Verb == "seek" && c.dropped[a.Name]:
+		case a.Verb == "eof" && !has(v.files[a.Name], twoEnded):
+			return fmt.Errorf("%q is a %s, which has no other end", a.Name, v.files[a.Name])
+		case a.Verb == "eof" && !v.dropped[a.Name], a.Verb == "seek" && v.dropped[a.Name]:
 			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)
 		}
-		c.dropped[a.Name] = c.dropped[a.Name] || a.Verb == "drop"
+		v.dropped[a.Name] = v.dropped[a.Name] || a.Verb == "drop"
 	case "pos", "flags":
-		if !c.known[a.Role][a.Name] {
+		if !v.known[a.Role][a.Name] {
 			return fmt.Errorf("%s has no %q", a.Role, a.Name)
 		}
 	case "kill":
 		if a.Word == "SIGKILL" {
-			c.waiting[a.Role] = 0 // it does not answer any more
+			v.waiting[a.Role] = 0 // it does not answer any more
 		}
 	}
 	return nil

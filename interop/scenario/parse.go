@@ -20,7 +20,7 @@ func Parse(name string, text []byte) (*Scenario, error) {
 			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
 		}
 	}
-	if err := s.check(); err != nil {
+	if err := s.validate(); err != nil {
 		return nil, err
 	}
 	return s, nil

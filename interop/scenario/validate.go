@@ -9,8 +9,8 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// A checker reads a whole scenario for what no line alone shows.
-type checker struct {
+// A validator reads a whole scenario for what no line alone shows.
+type validator struct {
 	runs    func(Role) bool          // whether the runner plays the role
 	files   map[string]string        // their kinds
 	known   map[Role]map[string]bool // the names that a role has numbers for
@@ -19,9 +19,9 @@ type checker struct {
 	dropped map[string]bool          // the files that the runner has no copy of any more
 }
 
-// check returns errors that begin with the scenario's name, and with the line where one
+// validate returns errors that begin with the scenario's name, and with the line where one
 // is at fault.
-func (s *Scenario) check() error {
+func (s *Scenario) validate() error {
 	switch {
 	case len(s.Rule) < 2 || s.Rule[0] == "" || s.Rule[1] == "":
 		return fmt.Errorf("%s: the first two lines say the rule and its source", s.Name)
@@ -30,7 +30,7 @@ func (s *Scenario) check() error {
 	case len(s.Steps) == 0:
 		return fmt.Errorf("%s: no steps", s.Name)
 	}
-	c := checker{
+	v := validator{
 		runs:    s.RunnerPlays,
 		files:   map[string]string{},
 		known:   map[Role]map[string]bool{RoleA: {}, RoleB: {}},
@@ -39,23 +39,23 @@ func (s *Scenario) check() error {
 		dropped: map[string]bool{},
 	}
 	for _, f := range s.Files {
-		if c.files[f.Name] != "" {
+		if v.files[f.Name] != "" {
 			return fmt.Errorf("%s: two files are named %q", s.Name, f.Name)
 		}
-		c.files[f.Name] = f.Kind
-		c.known[f.Owner][f.Name] = true
+		v.files[f.Name] = f.Kind
+		v.known[f.Owner][f.Name] = true
 	}
 	for role, name := range SockNames {
-		c.files[name] = "sock"
-		c.known[role][name] = true
+		v.files[name] = "sock"
+		v.known[role][name] = true
 	}
 	for _, st := range s.Steps {
-		if err := c.step(st); err != nil {
+		if err := v.step(st); err != nil {
 			return fmt.Errorf("%s:%d: %w", s.Name, st.Line, err)
 		}
 	}
 	for _, role := range []Role{RoleA, RoleB} {
-		if n := c.waiting[role]; n != 0 {
+		if n := v.waiting[role]; n != 0 {
 			return fmt.Errorf("%s:%d: nobody hears the answer of %s", s.Name, n, role)
 		}
 	}
@@ -65,30 +65,30 @@ func (s *Scenario) check() error {
 	return nil
 }
 
-func (c *checker) step(st Step) error {
+func (v *validator) step(st Step) error {
 	switch {
 	case st.Role == RoleR && st.Kind == StepHear:
 		return fmt.Errorf("the runner does not answer")
 	case st.Role == RoleR:
-		return c.act(st.Act)
+		return v.act(st.Act)
 	case st.Kind == StepSay:
-		if n := c.waiting[st.Role]; n != 0 {
+		if n := v.waiting[st.Role]; n != 0 {
 			return fmt.Errorf("%s has not answered line %d", st.Role, n)
 		}
-		c.waiting[st.Role] = st.Line
-		return c.said(st)
-	case c.waiting[st.Role] == 0:
+		v.waiting[st.Role] = st.Line
+		return v.said(st)
+	case v.waiting[st.Role] == 0:
 		return fmt.Errorf("%s was asked nothing", st.Role)
 	}
-	c.waiting[st.Role] = 0
-	return c.heard(st)
+	v.waiting[st.Role] = 0
+	return v.heard(st)
 }
 
 // said wants each name in what is said to be one that the role has by then.
-func (c *checker) said(st Step) error {
+func (v *validator) said(st Step) error {
 	l := st.Command
-	c.asked[st.Role] = l.Verb
-	if form, ok := contract.Forms()[l.Verb]; ok && c.runs(st.Role) {
+	v.asked[st.Role] = l.Verb
+	if form, ok := contract.Forms()[l.Verb]; ok && v.runs(st.Role) {
 		if err := checkCall(form, l); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (c *checker) said(st Step) error {
 	}
 	_, err := MapNames(st.Text, func(names []string) ([]string, error) {
 		for _, name := range names {
-			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !c.known[st.Role][name] {
+			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !v.known[st.Role][name] {
 				return nil, fmt.Errorf("%s has no %q", st.Role, name)
 			}
 		}
@@ -111,12 +111,12 @@ func (c *checker) said(st Step) error {
 
 // heard wants an answer to be whole, and each name in it to be a file's. The role
 // has it from there.
-func (c *checker) heard(st Step) error {
+func (v *validator) heard(st Step) error {
 	for _, w := range st.Wants {
 		if w.Line.Verb == "err" && (len(w.Line.Words) > 1 || len(w.Line.Fields) > 0) {
 			return fmt.Errorf("an error is err and its name, or err alone for any")
 		}
-		if verb := c.asked[st.Role]; w.Line.Verb == "ok" {
+		if verb := v.asked[st.Role]; w.Line.Verb == "ok" {
 			form, _ := contract.FormOf(verb)
 			if err := form.Check(verb, w.Line); err != nil {
 				return err
@@ -142,15 +142,15 @@ func (c *checker) heard(st Step) error {
 				as = name
 			}
 			switch {
-			case name == NewName && ok && c.runs(st.Role) && c.files[as] == "":
-				c.files[as] = NewName
-			case c.files[name] == "":
+			case name == NewName && ok && v.runs(st.Role) && v.files[as] == "":
+				v.files[as] = NewName
+			case v.files[name] == "":
 				return fmt.Errorf("no file is named %q", name)
 			}
 			if !isName(as) {
 				return fmt.Errorf("not a name: %q", as)
 			}
-			c.known[st.Role][as] = true
+			v.known[st.Role][as] = true
 		}
 	}
 	return nil
