@@ -42,7 +42,8 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 // RecvFile leaves out a NUL at the name's end, which conmon sends. The file is
 // close-on-exec and the caller's to close. On a stream the name is what one receive
 // returns: it can be the first piece of a long one, see SendFile. It is the sender's
-// bytes as they are, also in the file's errors: print both with %q.
+// bytes as they are, also in the file's errors: print both with %q. In a folder
+// [os.DirEntry].Info looks entries up by it: see [NewFile].
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other
 // control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
@@ -84,6 +85,10 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // can fail with EAGAIN. To keep it out NewFile renumbers it and closes fd, and any close
 // of a file removes the locks that the process has on it by fcntl(F_SETLK): a partner who
 // may only read the file removes them by passing it. Locks of F_OFD_SETLK and flock(2) stay.
+//
+// Of a folder, [os.DirEntry].Info after ReadDir looks the entry up by the file's name, and
+// not by the descriptor: who chooses the name chooses which file it describes. Use Readdir
+// (of Go 1.26.1 or later), or fstatat(2) with the descriptor.
 //
 // No call that NewFile makes can hold the process up. The partner can hold up this
 // one call and any later call on the file, as close(2) of a FUSE file waits for its

@@ -389,6 +389,39 @@ var _ = Describe("NewFile", func() {
 		Expect(unix.Flock(other, unix.LOCK_EX|unix.LOCK_NB)).To(MatchError(unix.EWOULDBLOCK), "of flock(2)")
 	})
 
+	// package os looks entries up by the name, which is the sender's in RecvFile.
+	It("makes a folder of which Readdir and fstatat(2) describe the entries, and DirEntry.Info those of its name", func() {
+		theirs, named := GinkgoT().TempDir(), GinkgoT().TempDir()
+		Expect(os.WriteFile(filepath.Join(theirs, "file"), []byte("1"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(named, "file"), []byte("22"), 0o600)).To(Succeed())
+		a, b := pair("unix")
+		folder, err := os.Open(theirs)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(a.SendFile(named, lent(folder))).To(Succeed())
+		received, err := b.RecvFile()
+		Expect(err).NotTo(HaveOccurred())
+		lent(received)
+
+		entries, err := received.ReadDir(-1)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(entries).To(HaveLen(1))
+		info, err := entries[0].Info()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(info.Size()).To(BeEquivalentTo(2), "of DirEntry.Info")
+
+		var st unix.Stat_t
+		Expect(unix.Fstatat(NumberOf(received), "file", &st, unix.AT_SYMLINK_NOFOLLOW)).To(Succeed())
+		Expect(st.Size).To(BeEquivalentTo(1), "of fstatat(2)")
+		if runtime.Version() == "go1.26.0" {
+			return // its Readdir looks the name up too
+		}
+		Expect(received.Seek(0, io.SeekStart)).To(BeZero())
+		infos, err := received.Readdir(-1)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(infos).To(HaveLen(1))
+		Expect(infos[0].Size()).To(BeEquivalentTo(1), "of Readdir")
+	})
+
 	It("leaves the caller what it cannot take", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
