@@ -64,10 +64,10 @@ func (k *call) addFiles(files []*os.File) error {
 
 // ReadFiles receives up to len(p) bytes, and files, of which there is room for max,
 // at most MaxFDs. The files are close-on-exec and the caller's to close; their Name
-// is of no use, and so is [os.DirEntry].Info of a folder: see [NewFile]. They share the status flags with the sender: see [Nonblock]. The
-// files are as [NewFile] makes them: pipes and sockets that do not block are in the
-// runtime's poller, and no other file is. The process loses its fcntl(F_SETLK) locks on
-// received files, as NewFile says.
+// is of no use, and so is [os.DirEntry].Info of a folder: see [NewFile]. They share
+// the status flags with the sender: see [Nonblock]. The files are as NewFile makes
+// them: pipes and sockets that do not block are in the runtime's poller, and no other
+// file is. The process loses its fcntl(F_SETLK) locks on received files, as NewFile says.
 //
 //   - n > 0, with or without files: bytes were received. On a stream the files
 //     belong to the message with the last byte.

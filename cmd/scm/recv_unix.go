@@ -44,6 +44,10 @@ place of scm, with the files as descriptors 3 and up and with LISTEN_FDS,
 LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is a path or, on Linux, an
 abstract name that begins with @.
 
+The name proves nothing, here and in LISTEN_FDNAMES: who sends a file can arrange that
+it is any path. Compare device and inode (fstat(2) in COMMAND) to know a file. Any user
+can send to an abstract name.
+
 In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its bytes in
 name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
 
