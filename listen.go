@@ -43,6 +43,10 @@ var _ net.Listener = (*Listener)(nil)
 // FUSE and virtiofs, NFS, 9p, SMB, AFS, Ceph, Coda, OCFS2 and eCryptfs. Elsewhere it does
 // not know them: do not listen at a path on such a file system.
 //
+// Linux has two sockets for a file that is reached through an overlayfs, as containers have
+// it, and in one of its layers. A live socket that was bound by one of these ways refuses
+// connections by the other, and Listen removes its file as stale: use one way only.
+//
 // Close removes the new file, if it is then still the one that Listen made, in the
 // same folder. Listen follows no link at the end of addr. If something else has
 // taken the new file's place when Listen looks at it, that is an error, and Listen
