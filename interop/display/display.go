@@ -13,13 +13,13 @@ import (
 )
 
 // command is how a command of a CI server begins that it obeys anywhere in a line: GitHub's
-// runner "##[add-mask]", Azure's agent "##vso[task.complete]".
-var command = regexp.MustCompile(`(?i)##((?:vso)?\[)`)
+// runner "##[add-mask]", Azure's agent "##vso[task.complete]", TeamCity "##teamcity[…]".
+var command = regexp.MustCompile(`(?i)##((?:vso|teamcity)?\[)`)
 
 // Readable returns s with nothing in it that a terminal, or a CI server in the middle of a
 // line, would obey: escapes stand for control characters, for what is not UTF-8, and for the
-// second "#" of "##[" and "##vso[". Newlines and tabs stay. Readable of what it returned is
-// the same.
+// second "#" of "##[", "##vso[" and "##teamcity[". Newlines and tabs stay. Readable of what
+// it returned is the same.
 func Readable(s string) string { return readable(s, "\n\t") }
 
 // Line returns s as one line: Readable, with escapes for newlines and tabs too.
@@ -43,7 +43,8 @@ func readable(s, stays string) string {
 }
 
 // JSON returns a JSON text in ASCII: escapes stand for every other character of its strings and
-// for DEL, of which a terminal would obey some, and for the second "#" of "##[" and "##vso[".
+// for DEL, of which a terminal would obey some, and for the second "#" of "##[", "##vso["
+// and "##teamcity[".
 func JSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {

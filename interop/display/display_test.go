@@ -17,6 +17,7 @@ func TestDisplay(t *testing.T) {
 		{"\u009b1m\u202e\u2028", `\u009b1m\u202e\u2028`, `\u009b1m\u202e\u2028`, `  \u009b1m\u202e\u2028`},
 		{"a ##[b]##vso[c]", `a #\x23[b]#\x23vso[c]`, `a #\x23[b]#\x23vso[c]`, `  a #\x23[b]#\x23vso[c]`},
 		{"###[b\n##VSO[c", "##\\x23[b\n#\\x23VSO[c", `##\x23[b\n#\x23VSO[c`, "  ##\\x23[b\n  | #\\x23VSO[c"},
+		{"a ##teamcity[b", `a #\x23teamcity[b`, `a #\x23teamcity[b`, `  a #\x23teamcity[b`},
 		{"## a #[b] ##vs[", "## a #[b] ##vs[", "## a #[b] ##vs[", "  ## a #[b] ##vs["},
 		{"\xff\xc3", `\xff\xc3`, `\xff\xc3`, `  \xff\xc3`},
 	} {
@@ -49,13 +50,13 @@ func TestIsName(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	const in = "a\u009b31m\u009d\x7f\u202e\u00e9\U0001f600\"\n##[##vso["
+	const in = "a\u009b31m\u009d\x7f\u202e\u00e9\U0001f600\"\n##[##vso[##teamcity["
 	text, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := JSON(text)
-	if want := `"a\u009b31m\u009d\u007f\u202e\u00e9\ud83d\ude00\"\n#\u0023[#\u0023vso["`; string(got) != want {
+	if want := `"a\u009b31m\u009d\u007f\u202e\u00e9\ud83d\ude00\"\n#\u0023[#\u0023vso[#\u0023teamcity["`; string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	var back string
