@@ -35,13 +35,12 @@ import (
 // A partner that sends files can hold up a call beyond its deadline or context:
 //
 //   - close(2) of a received descriptor waits for a file whose server does not answer
-//     (FUSE). Calls that refuse what they received close it, and so does Recv with
-//     descriptors beyond len(m.FDs). These can come if m.Cred or m.PIDFD is set and the
-//     socket has no SO_PASSCRED or SO_PASSPIDFD: the kernel uses the room for descriptors.
-//     Close then waits for Recv.
-//   - The close that drops the last reference to a socket waits for the time of its
-//     SO_LINGER. Such a close is part of a receive without room for the descriptor,
-//     and of Close with messages unread.
+//     (FUSE). Calls that refuse what they received close it. If m.Cred or m.PIDFD is set,
+//     Recv reserves room for credentials or a pidfd. If the socket has no SO_PASSCRED or
+//     SO_PASSPIDFD, the kernel fills that room with more descriptors, and Recv closes them.
+//     Close waits for such a Recv.
+//   - The last close of a socket waits for the time of its SO_LINGER. Such a close is part
+//     of a receive without room for the descriptor, and of Close with messages unread.
 //
 // [Config].NoFiles keeps descriptors away from a Conn that wants none. See RecvConn for
 // what else a sender can do, and ListenPacket for what holds up an answer to its name.

@@ -72,9 +72,9 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // call, and Close waits for it. Each holds up a thread of its own; 10,000 of them
 // end a Go program ([runtime/debug.SetMaxThreads]).
 //
-// Nor does ctx end the close of what RecvConn refuses: close(2) waits for a file whose
-// server does not answer (FUSE), and whoever closes a socket last for the time of its
-// SO_LINGER, which the sender can set.
+// RecvConn closes what it refuses, and ctx does not end that close. close(2) waits for a
+// file whose server does not answer (FUSE). The last close of a socket waits for the time
+// of its SO_LINGER, which the sender can set.
 func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 	return receiveSocket(ctx, c, false, c.takeConn, receivedConn)
 }

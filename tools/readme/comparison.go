@@ -53,7 +53,7 @@ var columns = []column{
 		yes:       "yes", none: "–",
 	},
 	{
-		name: "closed", asks: "No descriptor that a partner sent is open that the caller was not told of.", role: scenario.RoleB,
+		name: "closed", asks: "No received descriptor is open that was not reported to the caller.", role: scenario.RoleB,
 		scenarios: []string{"**"},
 		except:    []string{"credentials/scm-pidfd-*"},
 		checks:    []scenario.Check{scenario.CheckLeak, scenario.CheckCrash},
