@@ -250,7 +250,7 @@ func (k *call) isEnd() bool {
 	case k.conn.isStream():
 		return true
 	}
-	return !k.cut() && k.msg.Flags&sys.Truncated == 0
+	return !k.cut() && k.msg.Flags&sys.MsgTrunc == 0
 }
 
 // whyCut is the reason why descriptors are missing, as far as it can be known

@@ -119,7 +119,7 @@ func (ep *Endpoint) RecvFDNonblock() (int, error) {
 func (ep *Endpoint) recv(flags int) (int, error) {
 	var fds [1]int
 	m := scm.Message{FDs: fds[:]}
-	if err := scm.Recv(ep.sockfd, &m, flags|sys.Truncated); err != nil {
+	if err := scm.Recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
 		return -1, bare(err)
 	}
 	switch {

@@ -42,7 +42,7 @@ func (h *holders) learn(findings []scenario.Finding) {
 func (p *play) patience() time.Duration {
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		if p.holders.known(p.k.c.Peer(role).Name) {
-			return min(4*look, p.timeout)
+			return min(4*shortestWait, p.timeout)
 		}
 	}
 	return p.timeout

@@ -394,14 +394,14 @@ func (p *play) listen(st scenario.Step) (string, error) {
 	deadline := time.Now().Add(p.timeout)
 	for {
 		late := time.Now().After(deadline) // before it is heard: the runner may be stopped in between
-		a, err := sd.Hear(p.ctx, min(look, p.timeout))
+		a, err := sd.Hear(p.ctx, min(shortestWait, p.timeout))
 		p.hearEarly(st.Role)
 		if !errors.Is(err, process.ErrHang) || late {
 			return a, err
 		}
 		if _, wrong := p.refuted(st); (hangs || wrong) && p.allWait() {
 			// What it may have said before it slept is on its way.
-			return sd.Hear(p.ctx, look)
+			return sd.Hear(p.ctx, shortestWait)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func (p *play) hearEarly(but scenario.Role) {
 		if _, ok := p.early[role]; ok || role == but || len(p.sides[role].Answers) == 0 {
 			continue
 		}
-		text, err := p.sides[role].Hear(p.ctx, look)
+		text, err := p.sides[role].Hear(p.ctx, shortestWait)
 		p.early[role] = early{text, err}
 	}
 }
@@ -464,8 +464,8 @@ func (p *play) allWait() bool {
 	return true
 }
 
-// look is how long an answer takes at least to be missed.
-const look = 50 * time.Millisecond
+// shortestWait is how long the runner waits at least before an answer counts as missing.
+const shortestWait = 50 * time.Millisecond
 
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.

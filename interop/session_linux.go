@@ -61,7 +61,7 @@ func newKit(c scenario.Case, a *runFolder) (k *kit, err error) {
 		k.files = append(k.files, f)
 		k.byIdentity[f.Identity] = append(k.byIdentity[f.Identity], f)
 	}
-	k.states = k.look()
+	k.states = k.fileStates()
 	return k, nil
 }
 

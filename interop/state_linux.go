@@ -11,8 +11,8 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// look tells how the files are now.
-func (k *kit) look() map[*witness.File]witness.State {
+// fileStates returns the states that the files have now.
+func (k *kit) fileStates() map[*witness.File]witness.State {
 	states := map[*witness.File]witness.State{}
 	for _, f := range k.files {
 		if s, ok := witness.StateOf(f); ok {
@@ -26,7 +26,7 @@ func (k *kit) look() map[*witness.File]witness.State {
 // rightly, and returns what was kept before.
 func (p *play) noteStates() (before map[*witness.File]witness.State) {
 	before = p.states
-	p.both, p.states = false, p.k.look()
+	p.both, p.states = false, p.k.fileStates()
 	return before
 }
 

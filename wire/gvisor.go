@@ -38,7 +38,7 @@ func (f gvisor) Recv(sock int) (text string, fds []int, err error) {
 	}
 	fds = m.FDs[:m.NFD]
 	switch {
-	case m.Flags&sys.Truncated != 0:
+	case m.Flags&sys.MsgTrunc != 0:
 		return "", nil, f.refuse(fds, "a payload came")
 	case len(fds) == 0:
 		return "", nil, io.EOF

@@ -53,7 +53,7 @@ func (f notify) Recv(sock int) (text string, fds []int, err error) {
 	fds = m.FDs[:m.NFD]
 	text = strings.TrimSuffix(string(p[:m.N]), "\x00")
 	switch {
-	case m.Flags&sys.Truncated != 0:
+	case m.Flags&sys.MsgTrunc != 0:
 		return "", nil, f.refuse(fds, "a state of more than %d bytes", notifyText)
 	case strings.ContainsRune(text, 0):
 		return "", nil, f.refuse(fds, "a 0 byte in the state")

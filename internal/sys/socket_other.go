@@ -16,7 +16,7 @@ const (
 	RecvFlags        = 0
 	DontWait         = 0
 	ControlTruncated = 0
-	Truncated        = 0
+	MsgTrunc         = 0
 	ShutRead         = 0
 	ShutWrite        = 0
 	ShutBoth         = 0

@@ -20,7 +20,7 @@ const (
 	SendFlags        = NoSignal | DontWait
 	RecvFlags        = DontWait
 	ControlTruncated = unix.MSG_CTRUNC
-	Truncated        = unix.MSG_TRUNC
+	MsgTrunc         = unix.MSG_TRUNC
 
 	ShutRead  = unix.SHUT_RD
 	ShutWrite = unix.SHUT_WR

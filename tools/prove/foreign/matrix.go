@@ -138,17 +138,17 @@ func (p platform) skips() (patterns []string) {
 	return patterns
 }
 
-// narrowHeld are the lines of the catalogue about the book that do not come true with 32 bits: its
+// untrueOn32Bits are the expectations of the catalogue about the book that do not hold on 32 bits: its
 // room then admits one descriptor, so that there is no other to leak.
-var narrowHeld = []string{
+var untrueOn32Bits = []string{
 	"truncation/ctrunc-padding-room-extra-fd/**/book leak",
 	"truncation/ctrunc-three-into-one/**/book leak",
 	"{hostile/receiver-wrong-count,names/name-extra-fds-closed}/**/book leak",
 	"credentials/ctrunc-creds-eat-the-room/**/book answer",
 }
 
-// narrowExpected are the lines for 32 bits alone.
-const narrowExpected = `
+// expectedOn32Bits are the expectations that hold on 32 bits alone.
+const expectedOn32Bits = `
 credentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length
 `
 
@@ -161,9 +161,9 @@ func (p platform) writeExpected() error {
 	list = slices.DeleteFunc(list, func(e scenario.Expectation) bool { return !e.On(scenario.KernelLinux) })
 	if p.narrow() {
 		list = slices.DeleteFunc(list, func(e scenario.Expectation) bool {
-			return slices.Contains(narrowHeld, e.Pattern.String()+" "+string(e.Check))
+			return slices.Contains(untrueOn32Bits, e.Pattern.String()+" "+string(e.Check))
 		})
-		more, err := scenario.ParseExpectations([]byte(narrowExpected))
+		more, err := scenario.ParseExpectations([]byte(expectedOn32Bits))
 		if err != nil {
 			return err
 		}
