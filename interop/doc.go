@@ -19,7 +19,8 @@
 //	checkHeld, checkStates   state_linux.go            ask what was closed, or has another state
 //	checkLeaks, checkHolders leaks_, holders_linux.go  ask what was left open, here and elsewhere
 //	run.decide               run_linux.go              takes the findings, and calls:
-//	refer, attribute         attribute_linux.go        play with the runner; name the peer at fault
+//	playWithRunner           blame_linux.go            plays with the runner where a finding may be the other peer's
+//	assignBlame              blame_linux.go            names the peer at fault
 //	SetVerdict               scenario/expect.go        compares the findings with expected.txt
 //	again, record            run_linux.go              play an unexpected case once more
 package interop

@@ -19,8 +19,8 @@ import (
 // not in another process either, nor in a message on its way.
 var ends = []string{"pipe-r", "pipe-w", "pair"}
 
-// holders are the peers to whom a leak was attributed that no number shows. They are not
-// waited for again.
+// holders are the peers that were blamed for a leak that no number shows. The runner
+// waits less for them from then on.
 type holders struct{ sync.Map }
 
 func (h *holders) known(peer string) bool {
@@ -28,7 +28,7 @@ func (h *holders) known(peer string) bool {
 	return ok
 }
 
-// learn takes in what was found in a case and is attributed.
+// learn takes in the findings of a case after assignBlame.
 func (h *holders) learn(findings []scenario.Finding) {
 	for _, f := range findings {
 		if f.Check == scenario.CheckLeak && f.Ambiguous && f.Peer != scenario.RunnerName {

@@ -68,7 +68,7 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r := &run{options: o, expectations: x, cut: cut, standings: map[string]standing{}}
+	r := &run{options: o, expectations: x, cut: cut, alone: map[string]faultsAlone{}}
 	folder, err := newRunFolder(ctx)
 	if err != nil {
 		return scenario.Outcome{Broken: err}
@@ -86,9 +86,9 @@ type run struct {
 	expectations *scenario.Expectations
 	cut          context.CancelCauseFunc
 
-	mu        sync.Mutex
-	results   []scenario.Result
-	standings map[string]standing // by Case.Standing
+	mu      sync.Mutex
+	results []scenario.Result
+	alone   map[string]faultsAlone // by Case.AloneName
 }
 
 func (r *run) all(cases []scenario.Case) {
@@ -167,10 +167,10 @@ func (r *run) done(res scenario.Result) {
 
 // decide finds out which peer a finding is about, and sets the verdict.
 func (r *run) decide(res *scenario.Result) {
-	r.refer(res)
+	r.playWithRunner(res)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.attribute(res)
+	r.assignBlame(res)
 	r.learn(res)
 	r.expectations.SetVerdict(res)
 }
@@ -210,7 +210,7 @@ func (r *run) record(res *scenario.Result) {
 		return // the run is cut short
 	}
 	r.mu.Lock()
-	r.attribute(next)
+	r.assignBlame(next)
 	r.mu.Unlock()
 	r.expectations.SetVerdict(next)
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: shared.records[scenario.RoleA].Take(), B: shared.records[scenario.RoleB].Take()}

@@ -47,7 +47,7 @@ func TestBlame(t *testing.T) {
 		return scenario.Result{Case: scenario.Case{Scenario: s, Type: "stream", A: a, B: b}, Verdict: scenario.Fail, Findings: []scenario.Finding{{Check: check, Peer: peer, Text: "why"}}}
 	}
 	// Each case is seen after the ones before it.
-	r := &run{standings: map[string]standing{}}
+	r := &run{alone: map[string]faultsAlone{}}
 	for _, c := range []struct {
 		result scenario.Result
 		want   string
@@ -91,7 +91,7 @@ func TestBlame(t *testing.T) {
 		{play(z, y, scenario.CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
 	} {
 		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
-		r.attribute(&c.result)
+		r.assignBlame(&c.result)
 		r.learn(&c.result)
 		if got := c.result.Findings[0].String(); got != c.want {
 			t.Errorf("%s: got %s, want %s", before, got, c.want)

@@ -36,8 +36,8 @@ func (c Case) asSender() string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name}, "/")
 }
 
-// Standing returns the name of the case for the peer in this role, whoever is opposite.
-func (c Case) Standing(role Role) string {
+// AloneName returns the name of the case for the peer in this role, whoever is opposite.
+func (c Case) AloneName(role Role) string {
 	return strings.Join([]string{c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name}, "/")
 }
 

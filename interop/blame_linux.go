@@ -7,8 +7,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A standing is what came of a scenario that a peer played with the runner.
-type standing struct {
+// faultsAlone is what a peer gets wrong in a scenario that it plays with the runner.
+type faultsAlone struct {
 	wrong   []scenario.Check // what it got wrong
 	unknown string           // why nobody knows that, or ""
 }
@@ -23,9 +23,9 @@ func doubtful(f scenario.Finding) bool {
 	return f.Check == scenario.CheckFile || f.Check == scenario.CheckAnswer || f.Check == scenario.CheckHang || f.Check == scenario.CheckCrash || f.Ambiguous
 }
 
-// refer plays the scenario with each of the peers and the runner, if that was not
+// playWithRunner plays the scenario with each of the peers and the runner, if that was not
 // done yet, and somebody may be to blame for what the other did. It has no result.
-func (r *run) refer(res *scenario.Result) {
+func (r *run) playWithRunner(res *scenario.Result) {
 	c := res.Case
 	if r.options.Runner == nil || c.Scenario.Play != scenario.PlayPair || c.A == c.B || c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName ||
 		!slices.ContainsFunc(res.Findings, doubtful) {
@@ -33,7 +33,7 @@ func (r *run) refer(res *scenario.Result) {
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		r.mu.Lock()
-		_, known := r.standings[c.Standing(role)]
+		_, known := r.alone[c.AloneName(role)]
 		r.mu.Unlock()
 		if known {
 			continue
@@ -48,22 +48,22 @@ func (r *run) refer(res *scenario.Result) {
 		playAll([]scenario.Case{next}, r.shared, func(reference scenario.Result) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.attribute(&reference)
+			r.assignBlame(&reference)
 			r.learn(&reference)
 			unknown = fmt.Sprintf("%s: %s", reference.Verdict, reference.Why)
 		})
 		r.mu.Lock()
-		if _, known := r.standings[c.Standing(role)]; !known {
-			r.standings[c.Standing(role)] = standing{unknown: fmt.Sprintf("%s with the runner: %s", c.Peer(role).Name, unknown)}
+		if _, known := r.alone[c.AloneName(role)]; !known {
+			r.alone[c.AloneName(role)] = faultsAlone{unknown: fmt.Sprintf("%s with the runner: %s", c.Peer(role).Name, unknown)}
 		}
 		r.mu.Unlock()
 	}
 }
 
-// attribute gives what one peer was found to do to the other, if that one gets the same
+// assignBlame moves a finding at one peer to the other peer, if that one gets the same
 // scenario wrong with the runner too. The runner itself is never wrong. Where nobody knows
 // what a peer does with the runner, and it matters, the case has no verdict.
-func (r *run) attribute(res *scenario.Result) {
+func (r *run) assignBlame(res *scenario.Result) {
 	c := res.Case
 	if c.A == c.B || c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName {
 		defer func() { r.holders.learn(res.Findings) }()
@@ -119,8 +119,8 @@ func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Find
 	if c.Peer(other).Name == scenario.RunnerName {
 		return false, ""
 	}
-	own, played := r.standings[c.Standing(role)]
-	opposite := r.standings[c.Standing(other)]
+	own, played := r.alone[c.AloneName(role)]
+	opposite := r.alone[c.AloneName(other)]
 	blamed := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	message := role == scenario.RoleB // what it says is the sender's, whatever else it gets wrong
 	wrong := slices.ContainsFunc(own.wrong, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
@@ -146,13 +146,13 @@ func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Find
 }
 
 // gets tells whether a peer is known to get this wrong with the runner.
-func (s standing) gets(check scenario.Check) bool { return slices.Contains(s.wrong, check) }
+func (s faultsAlone) gets(check scenario.Check) bool { return slices.Contains(s.wrong, check) }
 
 // neither tells whether both peers of a case are known not to get this wrong with the
 // runner.
 func (r *run) neither(c scenario.Case, check scenario.Check) bool {
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		if s, played := r.standings[c.Standing(role)]; !played || s.unknown != "" || s.gets(check) {
+		if s, played := r.alone[c.AloneName(role)]; !played || s.unknown != "" || s.gets(check) {
 			return false
 		}
 	}
@@ -176,6 +176,6 @@ func (r *run) learn(res *scenario.Result) {
 				checks = append(checks, f.Check)
 			}
 		}
-		r.standings[c.Standing(role)] = standing{wrong: checks}
+		r.alone[c.AloneName(role)] = faultsAlone{wrong: checks}
 	}
 }
