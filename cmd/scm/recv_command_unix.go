@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"regexp"
 	"runtime/debug"
@@ -29,18 +28,14 @@ const (
 	listenPID     = "LISTEN_PID"
 )
 
-// run puts the command in scm's place, with the descriptors as 3 and up.
+// run puts the command, whose file is program, in scm's place, with the descriptors as 3 and up.
 //
 // Among those numbers are the runtime's own, on which it waits at any time. So a thread
 // with a table of its own does it. Without one, scm takes its own place first, as
 // moveCommand: its runtime has opened nothing among these numbers, or it gives up.
-func (r *receiving) run(command []string, format wire.Format, payload []byte, fds []int) error {
+func (r *receiving) run(program string, command []string, format wire.Format, payload []byte, fds []int) error {
 	if len(fds) == 0 {
 		return &exitError{exitFail, errors.New("the message came without a descriptor")}
-	}
-	program, err := exec.LookPath(command[0])
-	if err != nil {
-		return &exitError{exitFail, err}
 	}
 	var numbers, names []string
 	for _, fd := range fds {

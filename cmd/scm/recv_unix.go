@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 
 	"github.com/scm-rights/scm"
@@ -76,12 +77,20 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 				return errors.New("a command prints for itself: no --cat or --json with one")
 			case r.cat && r.json:
 				return errors.New("--cat or --json, and not both")
+			case format != nil && cmd.Flags().Changed("bytes"):
+				return errors.New("a format has room of its own: no --bytes with --format")
 			case r.bytes < 1 || r.bytes > mostBytes:
 				return fmt.Errorf("--bytes must be from 1 to %d", mostBytes)
 			}
 			if len(args) == 1 && !r.worker {
 				if started, err := inWorker(); started {
 					return err
+				}
+			}
+			program := ""
+			if len(args) > 1 { // before anything is received, which would be lost
+				if program, err = exec.LookPath(args[1]); err != nil {
+					return &exitError{exitFail, err}
 				}
 			}
 			ctx, stop := r.context()
@@ -106,7 +115,7 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 			}
 			err = during(ctx, 0, func() error {
 				if len(args) > 1 {
-					return r.run(args[1:], format, payload, fds)
+					return r.run(program, args[1:], format, payload, fds)
 				}
 				return r.tell(cmd.OutOrStdout(), payload, fds)
 			})

@@ -225,6 +225,8 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"recv ADDR --cat --json", 2, "scm: --cat or --json, and not both\n"},
 		{"recv ADDR --json -- sh", 2, "scm: a command prints for itself: no --cat or --json with one\n"},
 		{"recv ADDR --bytes 0", 2, "scm: --bytes must be from 1 to 1073741824\n"},
+		{"recv ADDR --timeout 20ms --bytes 9 --format notify", 2, "scm: a format has room of its own: no --bytes with --format\n"},
+		{"recv ADDR --timeout 20ms -- no-such-command", 1, "scm: exec: \"no-such-command\": executable file not found in $PATH\n"},
 		{"recv ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
 		{"recv ADDR --timeout 20ms --type dgram", 1, "scm: timed out after 20ms\n"},
 		{"recv ADDR --timeout 20ms --format notify", 1, "scm: timed out after 20ms\n"},
