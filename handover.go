@@ -91,12 +91,11 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 // the one who made it.
 //
 // The sender can clear O_NONBLOCK at any time. Accept sets it again, and calls
-// accept4(2) only where poll(2) says that a connection waits. If the sender clears
-// it just between, and takes the connection, Accept waits for the next one, and
-// neither a deadline nor Close ends that. Nor does either while the sender is
-// inside a system call on an Internet socket that waits for a page of memory:
-// Accept, Addr and Close wait for it. See RecvConn, also for RecvListener with
-// NoFiles.
+// accept4(2) only if poll(2) reports a connection. If the sender clears O_NONBLOCK
+// after Accept has set it, and takes that connection, accept4 waits for the next one,
+// and neither a deadline nor Close ends that. If the sender is inside a system call on
+// an Internet socket that waits for a page of memory, Accept, Addr and Close wait for
+// that call, and no deadline ends that. See RecvConn, also for RecvListener with NoFiles.
 //
 // A socket that does not listen is EINVAL; otherwise errors are those of RecvConn.
 func (c *Conn) RecvListener(ctx context.Context) (net.Listener, error) {
