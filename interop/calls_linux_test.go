@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -44,8 +45,8 @@ func TestCalls(t *testing.T) {
 		got = "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a:x control=rights*1\n"
 	)
 	mounts := "pass"
-	if os.Getuid() != 0 {
-		mounts = "unsupported: it needs root"
+	if why := kinds.LacksRoot(); why != "" {
+		mounts = "unsupported: " + why
 	}
 	for _, c := range []struct{ name, types, text, want string }{
 		{"one descriptor", every, a + one + got, "pass"},
@@ -251,7 +252,11 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	got = kernel(t, "stream", "needs root\nA> sendmsg payload=00\nA< ok n=1\n")
-	if want := map[bool]string{true: "pass", false: "unsupported: it needs root"}[os.Getuid() == 0]; got != want {
+	want := "pass"
+	if why := kinds.LacksRoot(); why != "" {
+		want = "unsupported: " + why
+	}
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -292,8 +297,8 @@ func TestUsers(t *testing.T) {
 		switch {
 		case r.Case.A == inside:
 			want = "unsupported: inside is in the runner's own process, whose limit and user stay"
-		case r.Case.Scenario == s && os.Getuid() != 0:
-			want = "unsupported: it needs root"
+		case r.Case.Scenario == s && kinds.LacksRoot() != "":
+			want = "unsupported: " + kinds.LacksRoot()
 		}
 		if got := outcome(r); got != want {
 			t.Errorf("%s: got %s, want %s\n%s", r.Name, got, want, strings.Join(r.Transcript, "\n"))

@@ -17,6 +17,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -152,7 +153,7 @@ func TestHonestFakePasses(t *testing.T) {
 		}
 	}
 	for _, r := range play(t, left, 0) {
-		if r.Verdict != scenario.Unsupported || r.Why != "it needs root" {
+		if r.Verdict != scenario.Unsupported || r.Why != kinds.LacksRoot() {
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
 		}
 	}
@@ -206,7 +207,7 @@ func TestTemporaryFolder(t *testing.T) {
 // playable are the cases that this user can play, and left those that only root can.
 func playable(all []scenario.Case) (list, left []scenario.Case) {
 	for _, c := range all {
-		if os.Geteuid() != 0 && (len(c.Scenario.Users) > 0 || slices.Contains(c.Scenario.Needs, "root")) {
+		if kinds.LacksRoot() != "" && (len(c.Scenario.Users) > 0 || slices.Contains(c.Scenario.Needs, "root")) {
 			left = append(left, c)
 		} else {
 			list = append(list, c)

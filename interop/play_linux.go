@@ -527,7 +527,10 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 		}
 		p.bound[st.Role][as] = n
 		if name == scenario.NewName {
-			if err := p.make(st.Role, as, n); err != nil {
+			switch err := p.make(st.Role, as, n); {
+			case witness.CannotLook(sd.Pid, err):
+				return p.unseen(st.Role, err)
+			case err != nil:
 				find("%d is not open: %v", n, err)
 			}
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -249,11 +250,51 @@ func Exhausted(err error) bool {
 		func(errno unix.Errno) bool { return errors.Is(err, errno) })
 }
 
+// rootCapabilities are those that the scenarios which need root make use of, and the runner
+// where it looks at what a side has open that is another user's by then.
+var rootCapabilities = []struct {
+	name string
+	bit  int
+}{
+	{"CAP_CHOWN", unix.CAP_CHOWN}, {"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE}, {"CAP_FOWNER", unix.CAP_FOWNER},
+	{"CAP_KILL", unix.CAP_KILL}, {"CAP_SETGID", unix.CAP_SETGID}, {"CAP_SETUID", unix.CAP_SETUID},
+	{"CAP_NET_RAW", unix.CAP_NET_RAW}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
+}
+
+// LacksRoot returns why a scenario that needs root cannot be played, or "". The user 0 of a
+// container may be root of a user namespace alone, or lack capabilities: the kernel then
+// refuses what the scenario expects it to allow.
+func LacksRoot() string {
+	if os.Geteuid() != 0 {
+		return "it needs root"
+	}
+	users, err := os.ReadFile("/proc/self/uid_map") // a kernel without user namespaces has none
+	if err == nil && !slices.Equal(strings.Fields(string(users)), []string{"0", "0", "4294967295"}) {
+		return "it needs root of the initial user namespace"
+	}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &have[0]); err != nil {
+		return fmt.Sprintf("it needs root, and capget fails: %v", err)
+	}
+	var missing []string
+	for _, c := range rootCapabilities {
+		if have[c.bit/32].Effective&(1<<(c.bit%32)) == 0 {
+			missing = append(missing, c.name)
+		}
+	}
+	if len(missing) > 0 {
+		return "it needs root with " + strings.Join(missing, ", ")
+	}
+	return ""
+}
+
 // Lacks returns what the scenario needs and this system does not have, or "". To find out
 // it makes files in dir. It returns an error if there was no room for that.
 func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
-	if (len(s.Users) > 0 || slices.Contains(s.Needs, "root")) && os.Geteuid() != 0 {
-		return "it needs root", nil
+	if len(s.Users) > 0 || slices.Contains(s.Needs, "root") {
+		if why := LacksRoot(); why != "" {
+			return why, nil
+		}
 	}
 	for _, need := range s.Needs {
 		if need == "root" {

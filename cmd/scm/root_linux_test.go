@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A container's root may not do what the scenarios for root do: nobody is blamed for it.
+func TestRootOfAContainer(t *testing.T) {
+	run := func(t *testing.T) *exec.Cmd {
+		return exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--run", "basics/pass-one-fd",
+			"--run", "credentials/{creds-forged-uid,privilege-at-open}", "--run", "kinds/kind-namespace-fd")
+	}
+	check := func(t *testing.T, r result) {
+		if r.code != 0 || r.stderr != "" || !strings.Contains(r.stdout, "verdicts: 3: 3 pass") || !strings.Contains(r.stdout, "without a verdict: 9 unsupported, 0 not run") {
+			t.Errorf("got %+v", r)
+		}
+	}
+	t.Run("of a user namespace", func(t *testing.T) {
+		attr := &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+		}
+		// First without the mappings: where clone(2) fails, package syscall leaves a pipe open.
+		for _, attr := range []*syscall.SysProcAttr{{Cloneflags: attr.Cloneflags}, attr} {
+			probe := exec.Command("true")
+			probe.SysProcAttr = attr
+			if err := probe.Run(); err != nil {
+				t.Skip("no user namespace can be had here: ", err)
+			}
+		}
+		cmd := run(t)
+		cmd.SysProcAttr = attr
+		check(t, finish(t, cmd))
+	})
+	t.Run("with Docker's capabilities", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root has capabilities to drop")
+		}
+		docker := map[int]bool{
+			unix.CAP_CHOWN: true, unix.CAP_DAC_OVERRIDE: true, unix.CAP_FOWNER: true, unix.CAP_FSETID: true, unix.CAP_KILL: true,
+			unix.CAP_SETGID: true, unix.CAP_SETUID: true, unix.CAP_SETPCAP: true, unix.CAP_NET_BIND_SERVICE: true, unix.CAP_NET_RAW: true,
+			unix.CAP_SYS_CHROOT: true, unix.CAP_MKNOD: true, unix.CAP_AUDIT_WRITE: true, unix.CAP_SETFCAP: true,
+		}
+		cmd, done := run(t), make(chan result)
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // for ever: the thread ends with the goroutine
+			for c := range unix.CAP_LAST_CAP + 1 {
+				if docker[c] {
+					continue
+				}
+				if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EINVAL { // an older kernel has fewer
+					t.Error(err)
+					return
+				}
+			}
+			done <- finish(t, cmd)
+		}()
+		if r, ok := <-done; ok {
+			check(t, r)
+		}
+	})
+}
