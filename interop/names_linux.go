@@ -1,11 +1,13 @@
 package interop
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/scm-rights/scm/interop/reference"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -32,9 +34,13 @@ func (p *play) symbolicNames(answer string) string {
 	return strings.ReplaceAll(answer, abstract+p.prefix(), abstract)
 }
 
+// ofThisProcess is in the names of all abstract sockets of this process. Another one with the
+// same network namespace may have the same process numbers, in a PID namespace of its own.
+var ofThisProcess = sync.OnceValue(func() string { return rand.Text()[:12] })
+
 // prefix makes the names of a case's abstract sockets its own.
 func (p *play) prefix() string {
-	return fmt.Sprintf("scm-%d-%d.", p.sides[scenario.RoleA].Pid, p.k.sock[scenario.RoleA])
+	return fmt.Sprintf("scm-%s-%d-%d.", ofThisProcess(), p.sides[scenario.RoleA].Pid, p.k.sock[scenario.RoleA])
 }
 
 // persons tells who A and B are, by number, user and group.

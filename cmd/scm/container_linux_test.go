@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -68,4 +69,23 @@ func TestRootOfAContainer(t *testing.T) {
 			check(t, r)
 		}
 	})
+}
+
+// Runs that share a network namespace may have the same process numbers, in PID namespaces
+// of their own: their abstract sockets have other names.
+func TestAbstractNamesOfTwoRuns(t *testing.T) {
+	form := regexp.MustCompile(`abstract:scm-(\w+)-[0-9]+-[0-9]+\.n\b`)
+	seen := map[string]bool{}
+	for range 2 {
+		r := command(t, "interop", "run", "--json", "--builtin=false", "--run", "sockets/abstract-name-goes-with-its-socket")
+		names := form.FindAllStringSubmatch(r.stdout, -1)
+		if r.code != 0 || len(names) == 0 {
+			t.Fatalf("%d names in %+v", len(names), r)
+		}
+		if word := names[0][1]; seen[word] {
+			t.Errorf("%s again", names[0][0])
+		} else {
+			seen[word] = true
+		}
+	}
 }
