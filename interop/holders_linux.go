@@ -77,7 +77,10 @@ func (p *play) checkHolders() error {
 	if err == nil && len(held) == 0 {
 		files = nil
 		for f, second := range seconds {
-			if err := f.Reopen(second); err == nil { // without a name in /proc, nobody tells of it
+			switch err := f.Reopen(second); {
+			case errors.Is(err, witness.ErrLocked):
+				return p.locked("%s: %v", second.Name, err)
+			case err == nil: // without a name in /proc, nobody tells of it
 				files = append(files, second)
 			}
 		}

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -118,7 +119,7 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool) (leaks []leak,
 			}
 			continue // closed meanwhile
 		}
-		if sender != 0 {
+		if sender != 0 && witness.IsPidfd(table, n) { // of an epoll, the peer could hold the answer up
 			if info, err := witness.FDInfo(table, n); err == nil && info.Pid == sender {
 				leaks = append(leaks, leak{held{table, n}, senderPidfd})
 				continue
@@ -144,5 +145,8 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool) (leaks []leak,
 
 // unseen ends a case in which the runner cannot see what a peer has open.
 func (p *play) unseen(role scenario.Role, err error) error {
+	if errors.Is(err, witness.ErrLocked) {
+		return p.locked("nobody can tell what %s has open: %v", p.k.c.Peer(role).Name, err)
+	}
 	return p.notRun("nobody can tell what %s has open: %v", p.k.c.Peer(role).Name, err)
 }

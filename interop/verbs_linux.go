@@ -47,6 +47,14 @@ func (p *play) notRun(format string, args ...any) error {
 	return errAbort
 }
 
+// locked ends a case that the runner could not play because a peer keeps something locked.
+// The session ends with it: whoever holds the lock goes with its process.
+func (p *play) locked(format string, args ...any) error {
+	_ = p.notRun(format, args...)
+	p.spent = true
+	return errSessionOver
+}
+
 // failed ends a case in which a system call of the runner's own failed: without a
 // verdict where this system does not have it, or does not allow it.
 func (p *play) failed(st scenario.Step, call string, err error) error {
@@ -66,7 +74,11 @@ func (p *play) verbSeek(st scenario.Step) error {
 	if f == nil || f.Own < 0 {
 		return p.notRun("line %d: nobody here has %q", st.Line, st.Act.Name)
 	}
-	if _, err := unix.Seek(f.Own, st.Act.Number, unix.SEEK_SET); err != nil {
+	_, err := witness.InTime(func() (int64, error) { return unix.Seek(f.Own, st.Act.Number, unix.SEEK_SET) })
+	switch {
+	case errors.Is(err, witness.ErrLocked):
+		return p.locked("line %d: lseek: %v", st.Line, err)
+	case err != nil:
 		return p.notRun("line %d: lseek: %v", st.Line, err)
 	}
 	return nil
@@ -76,7 +88,10 @@ func (p *play) verbSeek(st scenario.Step) error {
 func (p *play) verbPos(st scenario.Step) error {
 	role, name, offset := st.Act.Role, st.Act.Name, st.Act.Number
 	info, err := p.info(role, name)
-	if err != nil {
+	switch {
+	case errors.Is(err, witness.ErrLocked):
+		return p.locked("line %d: %v", st.Line, err)
+	case err != nil:
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if info.Pos != offset {
@@ -96,7 +111,10 @@ func (p *play) verbFlags(st scenario.Step) error {
 		want |= statusFlags[w]
 	}
 	info, err := p.info(role, name)
-	if err != nil {
+	switch {
+	case errors.Is(err, witness.ErrLocked):
+		return p.locked("line %d: %v", st.Line, err)
+	case err != nil:
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
@@ -284,7 +302,12 @@ func (p *play) verbSetsockopt(st scenario.Step) error {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	defer p.dropSock(role, st)
-	if err := option.Set(p.k.socks[role], int(st.Act.Number)); err != nil {
+	sock := p.k.socks[role]
+	_, err = witness.InTime(func() (struct{}, error) { return struct{}{}, option.Set(sock, int(st.Act.Number)) })
+	switch {
+	case errors.Is(err, witness.ErrLocked):
+		return p.locked("line %d: setsockopt: %v", st.Line, err)
+	case err != nil:
 		return p.failed(st, "setsockopt", err)
 	}
 	return nil
@@ -317,7 +340,10 @@ func (p *play) verbBlocked(st scenario.Step) error {
 	for {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		read, err := sd.HasRead()
-		if err != nil {
+		switch {
+		case errors.Is(err, witness.ErrLocked):
+			return p.locked("line %d: %v", st.Line, err)
+		case err != nil:
 			return p.notRun("line %d: %v", st.Line, err)
 		}
 		asleep := false

@@ -112,6 +112,37 @@ func (s *Server) Release() {
 	s.release()
 }
 
+// KeepLocked has a read(2) of fd, of which there is something to read, copy to memory that
+// the server does not bring, until the test ends: the read keeps its lock.
+func (s *Server) KeepLocked(t testing.TB, fd int) {
+	t.Helper()
+	file, err := unix.Open(s.File, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := unix.Mmap(file, 0, 1, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Hush(Read)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = unix.Read(fd, page) // EFAULT, in the end
+	}()
+	t.Cleanup(func() {
+		s.Release()
+		<-ended
+		_ = unix.Munmap(page)
+		_ = unix.Close(file)
+	})
+	select {
+	case <-s.Waiting:
+	case <-ended:
+		t.Fatal("the read waits for nobody")
+	}
+}
+
 // Asked are the kinds of the requests since the last call.
 func (s *Server) Asked() []uint32 {
 	s.mu.Lock()

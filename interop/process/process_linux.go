@@ -47,6 +47,8 @@ var (
 	ErrHang = errors.New("no answer in time")
 	errGone = errors.New("the peer ended")
 	ErrCut  = errors.New("cut short")
+
+	errEndless = errors.New("it does not end")
 )
 
 // Grace is how long a peer may take to end when its input has, and its output
@@ -130,15 +132,15 @@ func startProgram(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (
 	}()
 	proc.listen(out)
 	proc.stop = func() error {
+		timer := time.AfterFunc(Grace, proc.Kill) // it does not see the end of its input, or keeps that locked
 		in.Close()
-		timer := time.AfterFunc(Grace, proc.Kill) // it does not see the end of its input
 		drained := proc.drain()
 		select {
 		case <-proc.Gone:
 			timer.Stop()
 		case <-time.After(Grace + DefaultTimeout): // it is another user's by now, whom nobody here may kill
 			out.Close()
-			return errors.New("it does not end")
+			return errEndless
 		}
 		// Whoever it left behind; its own end is not changed any more. A recorder may
 		// have reaped it by now, and its number is nobody else's this soon.
@@ -215,7 +217,7 @@ func startInside(p *scenario.Peer, pool []int) (*Process, error) {
 		case err := <-done:
 			return err
 		case <-time.After(Grace): // nobody can kill it
-			return errors.New("it does not end")
+			return errEndless
 		}
 	}
 	return proc, nil
@@ -290,16 +292,20 @@ func (proc *Process) Say(ctx context.Context, command string, timeout time.Durat
 		if err := in.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return errGone
 		}
-		defer context.AfterFunc(ctx, func() { _ = in.SetWriteDeadline(time.Now()) })() // it is closed only after this
+		defer context.AfterFunc(ctx, func() {
+			_ = in.SetWriteDeadline(time.Now()) // it is closed only after this
+			proc.Kill()                         // its lock goes with it
+		})()
 	}
-	n, err := io.WriteString(proc.in, command+"\n")
+	// A write has a limit of its own, where the peer locks the pipe.
+	n, err := witness.Within(timeout+DefaultTimeout, func() (int, error) { return io.WriteString(proc.in, command+"\n") })
 	if in, ok := proc.in.(*os.File); ok && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && in.SetWriteDeadline(time.Now().Add(stopped)) == nil {
 		_, err = io.WriteString(proc.in, (command + "\n")[n:])
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ErrCut
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, witness.ErrLocked):
 		return ErrHang
 	case err != nil:
 		return errGone
@@ -401,7 +407,13 @@ func (proc *Process) Explain(err error) error {
 
 // Close ends the peer and its process group, and returns how the peer ended.
 func (proc *Process) Close() error {
-	proc.once.Do(func() { proc.ended = proc.stop() })
+	proc.once.Do(func() {
+		// Somebody whom it left behind can lock the pipes, and their close waits then.
+		_, proc.ended = witness.Within(2*DefaultTimeout, func() (struct{}, error) { return struct{}{}, proc.stop() })
+		if errors.Is(proc.ended, witness.ErrLocked) {
+			proc.ended = errEndless
+		}
+	})
 	return proc.ended
 }
 
@@ -443,11 +455,13 @@ func (proc *Process) HasRead() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n := 0
-	if e := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); e != nil {
-		return false, e
-	}
-	return n == 0, err
+	return witness.InTime(func() (read bool, err error) { // the peer can lock the pipe
+		n := 0
+		if e := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); e != nil {
+			return false, e
+		}
+		return n == 0, err
+	})
 }
 
 // Thread returns the thread whose descriptor table /proc and kcmp(2) show.

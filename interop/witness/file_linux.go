@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -31,14 +32,31 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 }
 
 // Reopen gives the second end of a pipe, of which f.Other is the only number that the
-// runner has, another end: f opened anew. f must be free.
+// runner has, another end: f opened anew. f must be free. The error is ErrLocked while somebody
+// holds the lock of the pipe.
 func (f *File) Reopen(second *File) error {
 	flags := map[string]int{"pipe-r": unix.O_RDONLY, "pipe-w": unix.O_WRONLY}
 	flag, ok := flags[f.Kind]
 	if !ok {
 		return unix.EOPNOTSUPP
 	}
-	n, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Other), flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	name := fmt.Sprintf("/proc/self/fd/%d", f.Other)
+	opened := make(chan int, 1)
+	n, err := InTime(func() (int, error) {
+		defer close(opened)
+		n, err := unix.Open(name, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			opened <- n
+		}
+		return n, err
+	})
+	if errors.Is(err, ErrLocked) {
+		go func() {
+			for n := range opened {
+				_ = unix.Close(n) // it came too late for anybody
+			}
+		}()
+	}
 	if err != nil {
 		return err
 	}

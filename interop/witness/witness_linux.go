@@ -94,12 +94,13 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 		return false, err
 	}
 	defer func() {
-		if _, e := unix.FcntlInt(uintptr(own), unix.F_SETFL, before); e != nil && err == nil {
+		if _, e := InTime(func() (int, error) { return unix.FcntlInt(uintptr(own), unix.F_SETFL, before) }); e != nil && err == nil {
 			err = e
 		}
 	}()
 	for _, flags := range []int{before | unix.O_APPEND, before &^ unix.O_APPEND} {
-		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, flags); err != nil {
+		// Where the peer changes O_ASYNC meanwhile, this waits for the lock of a pipe.
+		if _, err := InTime(func() (int, error) { return unix.FcntlInt(uintptr(own), unix.F_SETFL, flags) }); err != nil {
 			return false, err
 		}
 		info, err := FDInfo(pid, fd)
@@ -118,13 +119,19 @@ type Info struct {
 	Pos   int64
 	Flags int
 	Pid   int // of a pidfd: whose it is
+	pos   bool
 }
 
 // Cloexec reports whether the descriptor is close-on-exec.
 func (i Info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 
-// FDInfo reads /proc/PID/fdinfo/N.
-func FDInfo(pid, fd int) (i Info, err error) {
+// FDInfo reads /proc/PID/fdinfo/N. Of an epoll the kernel shows it under the epoll's lock:
+// the error is ErrLocked if a peer holds that.
+func FDInfo(pid, fd int) (Info, error) {
+	return InTime(func() (Info, error) { return readInfo(pid, fd) })
+}
+
+func readInfo(pid, fd int) (i Info, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
 	if err != nil {
 		return i, err
@@ -137,6 +144,7 @@ func FDInfo(pid, fd int) (i Info, err error) {
 		switch key {
 		case "pos":
 			i.Pos, err = strconv.ParseInt(value, 10, 64)
+			i.pos = true
 		case "flags":
 			var flags int64
 			flags, err = strconv.ParseInt(value, 8, 64)
@@ -161,6 +169,12 @@ func Identify(pid, fd int) (Identity, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/fd/%d", pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
 	return Identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, err
+}
+
+// IsPidfd tells whether a descriptor of a process is a pidfd. It asks no file of the peer's.
+func IsPidfd(pid, fd int) bool {
+	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+	return err == nil && (name == "anon_inode:[pidfd]" || strings.HasPrefix(name, "pidfd:[")) // with pidfs, before Linux 6.9 was out
 }
 
 // OpenNumbers lists the open descriptors of a process.
