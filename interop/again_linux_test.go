@@ -60,6 +60,37 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A case that had no verdict when it was played again has not been as expected then.
+func TestRetriesWithoutVerdict(t *testing.T) {
+	self := runner(t)
+	for _, c := range []struct {
+		passes  int // at which time, or never
+		verdict scenario.Verdict
+		tries   int
+		why     string
+	}{
+		{3, scenario.Flaky, 3, "fail at first, and pass when it was played for the 3. time"},
+		{0, scenario.Fail, 4, ""},
+	} {
+		opened := 0
+		moody := inside(t, func(int) peer.Socket {
+			switch opened++; opened {
+			case 1:
+				return mute{} // which receives nothing
+			case c.passes:
+				return mute{unix.EIO}
+			}
+			return mute{peer.ErrUnsupported}
+		})
+		settled(t)
+		s := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< err EIO\n")
+		o := Run(context.Background(), []scenario.Case{onStream(s, moody, self)}, nil, Options{Retries: 3})
+		if r := o.Results[0]; r.Verdict != c.verdict || r.Tries != c.tries || r.Why != c.why {
+			t.Errorf("got %+v", r)
+		}
+	}
+}
+
 func TestFailFast(t *testing.T) {
 	self := runner(t)
 	bad := script(t, `recv) exit 7;;`)
