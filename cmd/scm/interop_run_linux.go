@@ -138,6 +138,7 @@ func (o *playing) check() error {
 // play runs a plan. The error has the exit code; without a report, nothing was run.
 func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
+	r.Awaited = p.awaited
 	var streams []*report.Stream
 	for _, file := range o.reports {
 		if filepath.Ext(file) != report.Streamed {
@@ -189,10 +190,8 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		return r, &exitError{exitNone, errors.New("nothing ran")}
 	}
 	var silent []error
-	for _, peer := range r.Peers {
-		if p.awaited[peer.Name] && peer.Totals.Verdicts() == 0 {
-			silent = append(silent, fmt.Errorf("peer %s: none of its cases has a verdict", peer.Name))
-		}
+	for _, name := range r.Silent() {
+		silent = append(silent, fmt.Errorf("peer %s: none of its cases has a verdict", name))
 	}
 	if len(silent) > 0 {
 		return r, &exitError{exitNone, errors.Join(silent...)}

@@ -196,6 +196,7 @@ func (r *Report) totals(out *printer) {
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)
 	}
+	out.printf("the run: %s\n", r.Headline())
 }
 
 // counts tells the totals of peers or of the kernel.

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -176,7 +177,7 @@ func TestJUnit(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
-	if want := (counts{Tests: 14, Failures: 4, Errors: 1, Skipped: 4}); got.counts != want {
+	if want := (counts{Tests: 15, Failures: 4, Errors: 2, Skipped: 4}); got.counts != want {
 		t.Errorf("got %+v, want %+v", got.counts, want)
 	}
 	verdicts := map[string]string{}
@@ -203,7 +204,7 @@ func TestJUnit(t *testing.T) {
 		}
 		suites = append(suites, s.Name)
 	}
-	if fmt.Sprint(suites) != "[basics kernel/gc limits]" {
+	if fmt.Sprint(suites) != "[basics kernel/gc limits run]" {
 		t.Errorf("got %v", suites)
 	}
 	as := map[scenario.Verdict]string{scenario.Pass: "pass", scenario.Fail: "failure", scenario.Fixed: "failure", scenario.Flaky: "failure",
@@ -214,9 +215,51 @@ func TestJUnit(t *testing.T) {
 		}
 	}
 	for _, want := range []string{`time="0.250"`, "a known bug", "A&gt; send payload=00 fds=4",
-		"<system-out>played again under the recorder: another way &lt;/script&gt; ```", "&#xA;    control, 24 bytes&#xA;calls of B, libre:"} {
+		"<system-out>played again under the recorder: another way &lt;/script&gt; ```", "&#xA;    control, 24 bytes&#xA;calls of B, libre:",
+		`<error message="cut short: interrupt">`} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// No form of a report says that a run was as expected whose exit status is not 0.
+func TestHeadline(t *testing.T) {
+	pass := Totals{Pass: 1}
+	for _, c := range []struct {
+		r      Report
+		want   string
+		beside bool // no case tells of it
+	}{
+		{Report{Totals: pass}, "as expected", false},
+		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false},
+		{Report{Totals: Totals{Fail: 1}}, "not as expected", false},
+		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false},
+		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true},
+		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true},
+		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Awaited: map[string]bool{"x": true, "y": true}},
+			"peer x: none of its cases has a verdict", true},
+	} {
+		mark := ""
+		if c.want != "as expected" {
+			mark = "**"
+		}
+		for _, form := range []struct {
+			write func(*Report, io.Writer) error
+			want  string
+		}{
+			{(*Report).Markdown, "## scm interop: " + mark + c.want + mark + "\n"},
+			{(*Report).Console, "\nthe run: " + c.want + "\n"},
+			{(*Report).HTML, "<h1>scm interop: " + c.want + "</h1>"},
+		} {
+			var b strings.Builder
+			if err := form.write(&c.r, &b); err != nil || !strings.Contains(b.String(), form.want) {
+				t.Errorf("%v: no %q in\n%.300s", err, form.want, b.String())
+			}
+		}
+		var b strings.Builder
+		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.beside {
+			t.Errorf("%s: %v\n%s", c.want, err, b.String())
 		}
 	}
 }
@@ -232,7 +275,7 @@ func TestMarkdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"## scm interop: **not as expected**\n",
+		"## scm interop: **not as expected, 1 not run, cut short**\n",
 		"| peers | 8 | 4 | 1 | 1 | 1 | 1 | 3 | 1 |\n| kernel | 2 | 1 | 0 | 1 | 0 | 0 | 0 | 0 |\n",
 		"cut short: interrupt\n",
 		"<details><summary>fail: <code>basics/pass/stream/runner/libre</code></summary>\n\n```\nfail: leak@libre: ",
@@ -256,7 +299,7 @@ func TestMarkdown(t *testing.T) {
 		strings.Count(b.String(), "7 sendmsg(3) = 1") != mostTraces || strings.Count(b.String(), "the other forms of the report have what was recorded") != mostFailures-4-mostTraces { // four have none
 		t.Errorf("%v\n%s", err, b.String())
 	}
-	good := &Report{}
+	good := &Report{Totals: Totals{Pass: 1}}
 	b.Reset()
 	if err := good.Markdown(&b); err != nil || !strings.HasPrefix(b.String(), "## scm interop: as expected\n") {
 		t.Errorf("%v\n%s", err, b.String())

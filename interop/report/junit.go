@@ -54,7 +54,8 @@ func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 }
 
 // JUnit writes the report for CI servers. What was expected to fail and does, and
-// what no verdict came of, is skipped there, with the reason.
+// what no verdict came of, is skipped there, with the reason. What is wrong with the run, and
+// with none of its cases, is the error of a test of its own.
 func (r *Report) JUnit(w io.Writer) error {
 	all := junit{Name: "scm interop"}
 	at := map[string]*junitSuite{}
@@ -74,6 +75,14 @@ func (r *Report) JUnit(w io.Writer) error {
 		at[group].Cases = append(at[group].Cases, test)
 	}
 	slices.SortFunc(all.Suites, func(x, y *junitSuite) int { return strings.Compare(x.Name, y.Name) })
+	if beside := r.besideCases("cut short: " + r.Cut); len(beside) > 0 {
+		text := lines(beside)
+		counts := junitCounts{Tests: 1, Errors: 1}
+		all.Tests++
+		all.Errors++
+		all.Suites = append(all.Suites, &junitSuite{Name: "run", junitCounts: counts,
+			Cases: []junitCase{{Class: "run", Name: "run", Error: &junitText{Message: text, Text: text}}}})
+	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

@@ -29,9 +29,9 @@ const (
 // Markdown writes the report as the summary of a CI job.
 func (r *Report) Markdown(w io.Writer) error {
 	out := &printer{w: w}
-	verdict := "as expected"
-	if r.Unexpected() > 0 {
-		verdict = "**not as expected**"
+	verdict := r.Headline()
+	if verdict != asExpected {
+		verdict = "**" + verdict + "**"
 	}
 	out.printf("## scm interop: %s\n\n", verdict)
 	out.printf("| | verdicts | pass | expected failures | failures | expected failures that pass | flaky | unsupported | not run |\n|---|---|---|---|---|---|---|---|---|\n")

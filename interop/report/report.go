@@ -3,6 +3,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,10 @@ type Report struct {
 	// Replay is what to type to play a case again, up to its name: no form but HTML
 	// has it, and none if the run keeps no JSON report.
 	Replay string `json:"-"`
+
+	// Awaited are the peers of which the run was to have a verdict, by name. A report that
+	// was read has none.
+	Awaited map[string]bool `json:"-"`
 }
 
 // System is where the run was.
@@ -93,6 +98,48 @@ func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unex
 
 // Verdicts is how many cases have one.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
+
+// Silent lists the peers without a verdict of which the run was to have one.
+func (r *Report) Silent() (names []string) {
+	for _, p := range r.Peers {
+		if r.Awaited[p.Name] && p.Totals.Verdicts() == 0 {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// Headline says whether the run was as expected, and if not, what it was. A run whose exit
+// status is not 0 is not.
+func (r *Report) Headline() string {
+	var parts []string
+	if r.Unexpected() > 0 {
+		parts = append(parts, "not as expected")
+	}
+	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d not run", n))
+	}
+	if parts = append(parts, r.besideCases("cut short")...); len(parts) > 0 {
+		return strings.Join(parts, ", ")
+	}
+	return asExpected
+}
+
+const asExpected = "as expected"
+
+// besideCases lists what is wrong with the run, and with none of its cases.
+func (r *Report) besideCases(cut string) (list []string) {
+	if r.Cut != "" {
+		list = append(list, cut)
+	}
+	if r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0 {
+		return append(list, "nothing ran")
+	}
+	for _, name := range r.Silent() {
+		list = append(list, fmt.Sprintf("peer %s: none of its cases has a verdict", name))
+	}
+	return list
+}
 
 // Begin makes the report of a run that begins. The runner counts as a peer.
 func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Report {

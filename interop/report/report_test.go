@@ -193,6 +193,7 @@ without a verdict: 0 unsupported, 0 not run
 the kernel told which descriptor is which by: O_APPEND 3, kcmp 12
 expectations set aside, for peers that are not there or another kernel: 2
 cut short: interrupt
+the run: not as expected, 1 not run, cut short
 `
 
 func TestConsole(t *testing.T) {
@@ -220,6 +221,7 @@ In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsu
 Linux 6.1 x86_64, 1 peers of 3, 0.0 s
 verdicts: 0: 0 pass, 0 expected failures, 0 unexpected failures, 0 expected failures that pass
 without a verdict: 0 unsupported, 0 not run
+the run: nothing ran
 `
 	var b strings.Builder
 	if err := r.Console(&b); err != nil || b.String() != want {
