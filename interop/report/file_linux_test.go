@@ -144,6 +144,24 @@ func TestReadWhatIsCutOff(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	for _, ext := range []string{".json", Streamed} {
+		file := filepath.Join(t.TempDir(), "report"+ext)
+		if err := r.WriteFile(context.Background(), file); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for more, whole := range map[string]bool{" \r\n\t": true, "}": false, "]\n": false, "\n{}": false, "x": false, "\x00": false} {
+			if err := os.WriteFile(file, append(slices.Clone(text), more...), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Read(file); (err == nil) != whole || whole && !reflect.DeepEqual(got, r) {
+				t.Errorf("%s, and %q behind it: %v", ext, more, err)
+			}
+		}
+	}
 }
 
 // As a CI server reads it: every case is there, and counted as what it is.

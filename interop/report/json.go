@@ -108,7 +108,7 @@ func Read(file string) (*Report, error) {
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
 	}
-	for whole := !dec.More() && r.Seconds > 0; !whole; {
+	for whole := atEnd(dec, text) && r.Seconds > 0; !whole; {
 		var l streamed
 		if err := dec.Decode(&l); err != nil {
 			return nil, fmt.Errorf("%s: it is cut off: %w", file, err)
@@ -120,7 +120,7 @@ func Read(file string) (*Report, error) {
 			if l.End.Schema != Schema {
 				return nil, fmt.Errorf("%s: schema %d at its end, and this reads %d", file, l.End.Schema, Schema)
 			}
-			if dec.More() {
+			if !atEnd(dec, text) {
 				return nil, fmt.Errorf("%s: there is more behind its end", file)
 			}
 			l.End.Cases = r.Cases
@@ -131,6 +131,12 @@ func Read(file string) (*Report, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return r, nil
+}
+
+// atEnd tells whether the decoder has read all of text, but for space. Its More is false also
+// before a bracket that closes nothing.
+func atEnd(dec *json.Decoder, text []byte) bool {
+	return len(bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n")) == 0
 }
 
 // check tells what is wrong with the words of a report that somebody else wrote.
