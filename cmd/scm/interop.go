@@ -34,7 +34,7 @@ type selection struct {
 	expect   string   // --expect
 	run      []string
 	skip     []string
-	shard    string
+	shard    once
 	folder   string // --catalogue
 	builtin  bool
 }
@@ -54,13 +54,30 @@ func (n *fileName) Set(s string) error {
 func (n *fileName) String() string { return string(*n) }
 func (n *fileName) Type() string   { return "string" }
 
+// once is a flag that cannot be given again: of two parts, one alone would be played.
+type once struct {
+	text  string
+	given bool
+}
+
+func (o *once) Set(s string) error {
+	if o.given {
+		return errors.New("it is given twice")
+	}
+	o.text, o.given = s, true
+	return nil
+}
+
+func (o *once) String() string { return o.text }
+func (o *once) Type() string   { return "string" }
+
 func (s *selection) flags(cmd *cobra.Command) {
 	s.peerFlags(cmd)
 	f := cmd.Flags()
 	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
 	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; or any of those in a file, @FILE")
 	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
-	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
+	f.Var(&s.shard, "shard", "only part `I/N` of the cases; which one a case is in depends on its name alone")
 	f.Var((*fileName)(&s.folder), "catalogue", "play the scenarios of `DIR`, in place of those inside; they act with your rights, on the network too")
 }
 
@@ -99,8 +116,8 @@ func (s *selection) read() (in inputs, err error) {
 	if in.filter, err = s.filter(); err != nil {
 		return in, err
 	}
-	if s.shard != "" {
-		if in.shard, err = scenario.ParseShard(s.shard); err != nil {
+	if s.shard.text != "" {
+		if in.shard, err = scenario.ParseShard(s.shard.text); err != nil {
 			return in, err
 		}
 	}

@@ -74,6 +74,7 @@ func TestExitCodes(t *testing.T) {
 		{"an argument", []string{"run", "now"}, 2, "", "scm: unknown command \"now\" for \"scm interop run\"\n"},
 		{"no time", []string{"run", "--timeout", "0s"}, 2, "", "scm: --timeout and --jobs must be more than 0\n"},
 		{"no such part", []string{"run", "--shard", "3/2"}, 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
+		{"two parts", append(one, "run", "--shard", "1/2", "--shard", "2/2"), 2, "", "scm: invalid argument \"2/2\" for \"--shard\" flag: it is given twice\n"},
 		{"less than no retries", []string{"run", "--retry", "-1"}, 2, "", "scm: --retry must not be less than 0\n"},
 		{"a report of no form", []string{"run", "--report", "report.pdf"}, 2, "",
 			"scm: the name of a report ends in one of .html .json .jsonl .md .txt .xml, and not as \"report.pdf\"\n"},
