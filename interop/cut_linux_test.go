@@ -32,6 +32,22 @@ func cutShort(t *testing.T) (*play, *witness.File) {
 	}, f
 }
 
+// A run that is cut short looks at no more numbers, and there is a limit for how many a look
+// may be about.
+func TestLooksHaveLimits(t *testing.T) {
+	p, f := cutShort(t)
+	p.sides[scenario.RoleB].Peer.Hello.GC = false
+	number(t, f.Own)
+	if err := p.checkLeaks(scenario.RoleB, 0, true); !errors.Is(err, process.ErrCut) {
+		t.Errorf("got %v, %v", err, p.result.Findings)
+	}
+	p.ctx = t.Context()
+	looks := mostLooked
+	if leaks, err := p.leaksIn(os.Getpid(), scenario.RoleB, true, &looks); err == nil || err.Error() != "more than 100000 numbers" {
+		t.Errorf("got %v, %v", leaks, err)
+	}
+}
+
 // A run that is cut short waits for no garbage collector, and for nobody to close a file.
 func TestWaitsAreCutShort(t *testing.T) {
 	for name, wait := range map[string]func(p *play) error{

@@ -37,6 +37,7 @@ type play struct {
 	dead     map[scenario.Role]bool          // whom the runner has killed
 	sends    map[scenario.Role]bool          // who was told to send
 	over     bool                            // the transcript has ended
+	blind    []scenario.Role                 // of whom nobody can tell what they have open
 	spent    bool                            // a side is not what it was: the session is over after this case
 }
 
