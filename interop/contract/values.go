@@ -22,6 +22,13 @@ var (
 	callFlags = []string{"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue", "inherit"}
 )
 
+// Options and Signals are the names of socket options and signals that scenarios can use.
+var (
+	Options = []string{"acceptconn", "error", "inq", "oobinline", "passcred", "passpidfd", "passrights", "passsec", "peekoff", "rcvbuf",
+		"rcvlowat", "rcvtimeo", "reuseaddr", "rightsnotrunc", "sndbuf", "sndtimeo", "timestamp", "type"}
+	Signals = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
+)
+
 // The items of a control message to send, and the sizes of one.
 var (
 	cmsgForm   = regexp.MustCompile(`^([0-9]+\*)?(rights|pidfd|creds|hex|cmsg)\(([^()]*)\)(:.*)?$`)
@@ -32,7 +39,7 @@ var (
 const sizeTerm = `(0x[0-9a-f]+|[0-9]+|creds|(len|space)\([0-9]+\))`
 
 // CheckValues returns an error if a field of a command holds what the one that is told it
-// cannot read: a payload, a room, flags, or control messages. Names of descriptors may
+// cannot read: a payload, a room, flags, control messages, or a socket option or signal. Names of descriptors may
 // stand in the place of numbers.
 func CheckValues(l Line) error {
 	for key, value := range l.Fields {
@@ -88,6 +95,12 @@ func valid(verb, key, value string) bool {
 			}
 			return part == "-" || part == "null" || part == "bad" || isControl(part)
 		})
+	case verb == "setsockopt" && key != "sock":
+		return slices.Contains(Options, key) && isInt(value)
+	case key == "option":
+		return slices.Contains(Options, value)
+	case key == "signal":
+		return slices.Contains(Signals, value)
 	case key == "fill":
 		return isControl(value)
 	case key == "controllen":

@@ -3,9 +3,11 @@ package raw
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
 
@@ -153,5 +155,20 @@ func TestOptions(t *testing.T) {
 	}
 	if _, err := FindSignal("SIGNAL"); err == nil {
 		t.Error("there is no SIGNAL")
+	}
+}
+
+// What a scenario may name is what there is.
+func TestNames(t *testing.T) {
+	if names := slices.Sorted(maps.Keys(options)); !slices.Equal(names, contract.Options) {
+		t.Errorf("got %v, want %v", names, contract.Options)
+	}
+	for _, name := range contract.Signals {
+		if _, err := FindSignal(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(signals) != len(contract.Signals) {
+		t.Errorf("%d signals, %d names", len(signals), len(contract.Signals))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
 )
 
 // An ActForm is a verb of the runner's own lines, and how it is used.
@@ -112,14 +114,20 @@ func (a *Act) read(form, word string) (err error) {
 		}
 		a.Word = word
 	case "SIGNAL":
-		if !strings.HasPrefix(word, "SIG") {
-			return fmt.Errorf("no signal: %q", word)
+		if !slices.Contains(contract.Signals, word) {
+			return fmt.Errorf("no signal: %q; signals are %s", word, strings.Join(contract.Signals, " "))
 		}
 		a.Word = word
 	default:
 		a.Name = name
 		if a.Number, err = strconv.ParseInt(value, 10, 64); err != nil {
 			return fmt.Errorf("%s is not %s", word, form)
+		}
+		switch {
+		case strings.HasSuffix(form, "=OFFSET") && a.Number < 0:
+			return fmt.Errorf("an offset is not less than 0: %s", word)
+		case form == "OPTION=VALUE" && !slices.Contains(contract.Options, name):
+			return fmt.Errorf("no socket option: %q; options are %s", name, strings.Join(contract.Options, " "))
 		}
 	}
 	return nil

@@ -244,6 +244,25 @@ func TestPathsStayBelow(t *testing.T) {
 	}
 }
 
+// What no system has is found when a scenario is read, and not when it is played.
+func TestNamesThatThereAreNot(t *testing.T) {
+	for line, want := range map[string]string{
+		"R> setsockopt B nonsense=1":          `no socket option: "nonsense"; options are `,
+		"R> kill B SIGFOO":                    `no signal: "SIGFOO"; signals are `,
+		"R> kill B sigusr1":                   `no signal: "sigusr1"; signals are `,
+		"R> seek a=-5":                        "an offset is not less than 0: a=-5",
+		"A> setsockopt frobnicate=1\nA< ok":   "frobnicate=1 cannot be read",
+		"A> setsockopt passcred=on\nA< ok":    "passcred=on cannot be read",
+		"A> getsockopt option=humor\nA< ok":   "option=humor cannot be read",
+		"A> signal fd=a signal=SIGFOO\nA< ok": "signal=SIGFOO cannot be read",
+	} {
+		_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nfiles a=file\nA> end\nA< ok\n"+line+"\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 func TestParseScenarioNeedsItsHead(t *testing.T) {
 	const steps = "on stream\nA> end\nA< ok\n"
 	for _, c := range []struct{ text, want string }{
