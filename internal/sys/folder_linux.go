@@ -257,26 +257,13 @@ func (f Folder) isOursAlone(info FileInfo, way string) (bool, error) {
 		return false, os.NewSyscallError("setfsuid", err)
 	}
 	user := uint32(me)
-	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way) && user != overflowUser(), nil
+	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way) && user != overflowUser, nil
 }
 
-// overflowUser returns the user as whom a user namespace shows each user whom it does not
-// map. A process that is this user itself cannot tell its files from theirs.
-func overflowUser() uint32 {
-	const usual = 65534
-	fd, err := unix.Open("/proc/sys/kernel/overflowuid", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return usual
-	}
-	defer Close(fd)
-	text := make([]byte, 16)
-	n, _ := unix.Read(fd, text)
-	user, err := strconv.ParseUint(strings.TrimSpace(string(text[:max(n, 0)])), 10, 32)
-	if err != nil {
-		return usual
-	}
-	return uint32(user)
-}
+// overflowUser is the user as whom a user namespace shows each user whom it does not map,
+// unless the system's administrator chose another (/proc/sys/kernel/overflowuid). A process
+// that is this user itself cannot tell its files from theirs.
+const overflowUser = 65534
 
 // onlyFor reports whether nobody but the user and root can replace what they have in the
 // folder of i; of a link, whether it is theirs.

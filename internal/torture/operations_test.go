@@ -79,8 +79,8 @@ var (
 		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
 		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": onSignal,
 		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
-		"readlinkat": onSignal,
-		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
+		"readlinkat": onSignal, "fstatfs": onSignal,
+		"bind": {unix.EADDRINUSE}, // a stale file may be gone by the second time
 	}
 
 	// expectRetries are those of package os, by which a file is looked at.

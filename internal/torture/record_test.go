@@ -124,6 +124,7 @@ var plausible = map[string][]unix.Errno{
 	"newfstatat":            {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
 	"fstat":                 {unix.ENOMEM, unix.EIO},
 	"statx":                 {unix.ENOMEM, unix.EIO, unix.EACCES},
+	"fstatfs":               {unix.EINTR, unix.ENOMEM, unix.EIO},
 	"renameat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"unlinkat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"fchmod":                {unix.EPERM, unix.EIO, unix.EROFS},
