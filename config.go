@@ -52,7 +52,8 @@ type Config struct {
 	// chmod(2). That changes the file of the new socket and no other: in a folder in
 	// which others can rename the file, or to which a path leads that others can
 	// change, Listen asks the kernel for the socket's file (sock_diag(7)), and where
-	// the kernel does not answer the error is EPERM.
+	// the kernel does not answer the error is EPERM. User 65534 always asks: a user
+	// namespace shows strangers' files as this user's.
 	Mode fs.FileMode
 
 	// Check is called by a Listener for each connection. One for which it

@@ -347,6 +347,9 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 
 	It("does without the kernel's word where nobody else can change where the path leads", func() {
 		CannotEmulate(fdtest.Traced)
+		if os.Geteuid() == 65534 {
+			Skip("this user, 65534, is the overflow user, who always needs the kernel's word")
+		}
 		dir := filepath.Dir(socketPath())
 		Expect(os.MkdirAll(filepath.Join(dir, "far", "away"), 0o700)).To(Succeed())
 		Expect(os.Symlink(filepath.Join(dir, "far"), filepath.Join(dir, "link"))).To(Succeed())
