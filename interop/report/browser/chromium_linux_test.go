@@ -59,7 +59,7 @@ func openTab(t *testing.T, file, square string) *tab {
 		append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.NoSandbox)...))
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
-			t.Error(err)
+			t.Log(err) // a browser that is told to end may be gone before it answers
 		}
 		cancel()
 	})
