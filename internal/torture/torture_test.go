@@ -224,6 +224,9 @@ var _ = Describe("torture", Label("torture"), func() {
 	for _, op := range operations {
 		It("leaves nothing and loses nothing in "+op.name, func() {
 			strace := FindStrace()
+			if os.Geteuid() == 65534 && slices.Contains([]string{"Listen", "ListenPacket", "Listen over a stale file", "Config.Listen with a mode and no files"}, op.name) {
+				Skip("user 65534 asks the kernel which file is its own, by calls that are not tortured")
+			}
 			networks := op.networks
 			if networks == nil {
 				networks = allNetworks
