@@ -38,7 +38,7 @@ H_FILES = $(filter-out ./csrc/%,$(call find,*.h))
 C_FLAGS := -std=c99 -D_GNU_SOURCE -Icsrc
 SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 
-# A workspace around this checkout is somebody else's.
+# A go.work in a folder above is not for scm.
 export GOWORK := off
 
 .PHONY: help

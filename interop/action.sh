@@ -25,7 +25,7 @@ for form in json jsonl xml md html; do
 	args+=(--report "$REPORTS/report.$form")
 done
 
-# The workspace and the vendor folder of whoever has this checkout inside their own are not scm's.
+# This checkout may lie in a repository with a go.work or a vendor folder of its own: neither is for scm.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
 if ! GOWORK=off go -C "$here" build -mod=readonly -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"

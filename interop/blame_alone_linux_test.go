@@ -10,8 +10,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A peer that the runner could not play with has not got the scenario right: what it sent
-// to another is not the other's doing, as long as nobody knows.
+// A case with the runner that has no verdict does not clear a peer: the runner does not
+// blame the other peer for what this one sent.
 func TestNoVerdictIsNoEvidence(t *testing.T) {
 	self, other := runner(t), meddler(t, "none")
 	other.Name = "other"

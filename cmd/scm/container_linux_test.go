@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A container's root may not do what the scenarios for root do: nobody is blamed for it.
+// Root of a container lacks capabilities that scenarios for root use: these scenarios are
+// unsupported there, and no failure.
 func TestRootOfAContainer(t *testing.T) {
 	run := func(t *testing.T) *exec.Cmd {
 		return exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--run", "basics/pass-one-fd",

@@ -726,7 +726,7 @@ func TestRecvNoSeek(t *testing.T) {
 	}
 }
 
-// The kernel tells nobody but the user of a FUSE file system what its files are.
+// statx(2) of a FUSE file is EACCES for every user but the one who mounted it.
 func TestRecvFUSEOfAnother(t *testing.T) {
 	fd := opened(t, fusetest.Mount(t, fusetest.Options{}).File)
 	for _, c := range []struct {

@@ -89,7 +89,7 @@ func (d *departure) covers(key string, found *recorder.Difference) (about, right
 	}
 	a, b := number(found.BytesA), number(found.BytesB)
 	switch {
-	case d.theirs == "what came" && d.ours == "that and MSG_CMSG_CLOEXEC":
+	case d.theirs == "the flags that Linux sets" && d.ours == "the same, and MSG_CMSG_CLOEXEC":
 		right = a&unix.MSG_CMSG_CLOEXEC == 0 && b == a|unix.MSG_CMSG_CLOEXEC
 	case d.theirs == "CMSG_SPACE of the room" && d.ours == "CMSG_LEN of the room":
 		right = a == unix.CmsgSpace(b-unix.CmsgLen(0))
