@@ -79,7 +79,7 @@ func (p *play) checkHolders() error {
 		for f, second := range seconds {
 			switch err := f.Reopen(second); {
 			case errors.Is(err, witness.ErrLocked):
-				return p.locked("%s: %v", second.Name, err)
+				return p.notRun("%s: %v", second.Name, err)
 			case err == nil: // without a name in /proc, nobody tells of it
 				files = append(files, second)
 			}

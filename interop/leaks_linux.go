@@ -163,8 +163,5 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool, looks *int) (l
 
 // unseen ends a case in which the runner cannot see what a peer has open.
 func (p *play) unseen(role scenario.Role, err error) error {
-	if errors.Is(err, witness.ErrLocked) {
-		return p.locked("nobody can tell what %s has open: %v", p.k.c.Peer(role).Name, err)
-	}
 	return p.notRun("nobody can tell what %s has open: %v", p.k.c.Peer(role).Name, err)
 }

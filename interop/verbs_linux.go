@@ -40,19 +40,18 @@ func (p *play) runnerStep(st scenario.Step) error {
 	return verb(p, st)
 }
 
-// notRun ends a case that the runner could not play.
+// notRun ends a case that the runner could not play. The session ends too if that is
+// because a peer keeps something locked: the lock goes with its process.
 func (p *play) notRun(format string, args ...any) error {
 	p.result.Verdict = scenario.NotRun
 	p.result.Why = fmt.Sprintf(format, args...)
+	for _, arg := range args {
+		if err, ok := arg.(error); ok && errors.Is(err, witness.ErrLocked) {
+			p.spent = true
+			return errSessionOver
+		}
+	}
 	return errAbort
-}
-
-// locked ends a case that the runner could not play because a peer keeps something locked.
-// The session ends with it: whoever holds the lock goes with its process.
-func (p *play) locked(format string, args ...any) error {
-	_ = p.notRun(format, args...)
-	p.spent = true
-	return errSessionOver
 }
 
 // failed ends a case in which a system call of the runner's own failed: without a
@@ -75,10 +74,7 @@ func (p *play) verbSeek(st scenario.Step) error {
 		return p.notRun("line %d: nobody here has %q", st.Line, st.Act.Name)
 	}
 	_, err := witness.InTime(func() (int64, error) { return unix.Seek(f.Own, st.Act.Number, unix.SEEK_SET) })
-	switch {
-	case errors.Is(err, witness.ErrLocked):
-		return p.locked("line %d: lseek: %v", st.Line, err)
-	case err != nil:
+	if err != nil {
 		return p.notRun("line %d: lseek: %v", st.Line, err)
 	}
 	return nil
@@ -88,10 +84,7 @@ func (p *play) verbSeek(st scenario.Step) error {
 func (p *play) verbPos(st scenario.Step) error {
 	role, name, offset := st.Act.Role, st.Act.Name, st.Act.Number
 	info, err := p.info(role, name)
-	switch {
-	case errors.Is(err, witness.ErrLocked):
-		return p.locked("line %d: %v", st.Line, err)
-	case err != nil:
+	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if info.Pos != offset {
@@ -111,10 +104,7 @@ func (p *play) verbFlags(st scenario.Step) error {
 		want |= statusFlags[w]
 	}
 	info, err := p.info(role, name)
-	switch {
-	case errors.Is(err, witness.ErrLocked):
-		return p.locked("line %d: %v", st.Line, err)
-	case err != nil:
+	if err != nil {
 		return p.notRun("line %d: %v", st.Line, err)
 	}
 	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
@@ -304,10 +294,7 @@ func (p *play) verbSetsockopt(st scenario.Step) error {
 	defer p.dropSock(role, st)
 	sock := p.k.socks[role]
 	_, err = witness.InTime(func() (struct{}, error) { return struct{}{}, option.Set(sock, int(st.Act.Number)) })
-	switch {
-	case errors.Is(err, witness.ErrLocked):
-		return p.locked("line %d: setsockopt: %v", st.Line, err)
-	case err != nil:
+	if err != nil {
 		return p.failed(st, "setsockopt", err)
 	}
 	return nil
@@ -340,10 +327,7 @@ func (p *play) verbBlocked(st scenario.Step) error {
 	for {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		read, err := sd.HasRead()
-		switch {
-		case errors.Is(err, witness.ErrLocked):
-			return p.locked("line %d: %v", st.Line, err)
-		case err != nil:
+		if err != nil {
 			return p.notRun("line %d: %v", st.Line, err)
 		}
 		asleep := false

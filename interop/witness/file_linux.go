@@ -102,18 +102,15 @@ func closeNumber(fd *int, noLinger bool) {
 	Forking.RLock()
 	defer Forking.RUnlock()
 	done := make(chan struct{})
-	go func() {
+	_, err := Within(patience, func() (struct{}, error) {
 		defer close(done)
 		if noLinger {
 			_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // it may be no socket
 		}
 		_ = unix.Close(n) // the runner's own copy: nothing to do about an error
-	}()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case <-done:
-	case <-late.C:
+		return struct{}{}, nil
+	})
+	if err != nil {
 		lateCloses.Add(1)
 		go func() {
 			<-done

@@ -31,7 +31,7 @@ func Within[T any](patience time.Duration, question func() (T, error)) (answer T
 		replies <- reply{answer, err}
 	}()
 	// This process may have been stopped meanwhile: the second wait is for what came then.
-	for _, wait := range []time.Duration{patience, 100 * time.Millisecond} {
+	for _, wait := range []time.Duration{patience, min(patience, 100*time.Millisecond)} {
 		late := time.NewTimer(wait)
 		select {
 		case r := <-replies:
