@@ -455,10 +455,7 @@ func (p *play) allWait() bool {
 		if _, ok := p.early[role]; ok || len(sd.Answers) > 0 {
 			continue
 		}
-		if read, err := sd.HasRead(); err != nil || !read {
-			return false
-		}
-		if asleep, err := witness.Sleeps(sd.Pid); err != nil || !asleep {
+		if idle, err := sd.IsIdle(); err != nil || !idle {
 			return false
 		}
 	}

@@ -326,25 +326,18 @@ func (p *play) verbBlocked(st scenario.Step) error {
 	deadline := time.Now().Add(p.timeout)
 	for {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
-		read, err := sd.HasRead()
-		if err != nil {
-			return p.notRun("line %d: %v", st.Line, err)
-		}
-		asleep := false
-		if read {
-			asleep, err = witness.Sleeps(sd.Pid)
-			switch {
-			case witness.CannotLook(sd.Pid, err):
-				return p.notRun("line %d: nobody can tell whether %s is awake: %v", st.Line, p.k.c.Peer(role).Name, err)
-			case err != nil:
-				return nil // a peer that is gone is found by its answer
-			}
+		idle, err := sd.IsIdle()
+		switch {
+		case witness.CannotLook(sd.Pid, err), errors.Is(err, witness.ErrLocked):
+			return p.notRun("line %d: nobody can tell whether %s is awake: %v", st.Line, p.k.c.Peer(role).Name, err)
+		case err != nil:
+			return nil // a peer that is gone is found by its answer
 		}
 		switch {
 		case len(sd.Answers) > 0 || answered:
 			p.find(scenario.CheckAnswer, role, st.Line, "it does not wait")
 			return errSessionOver
-		case asleep:
+		case idle:
 			return nil
 		case p.ctx.Err() != nil:
 			sd.Kill()

@@ -29,6 +29,7 @@ type Process struct {
 	Pid     int
 	Numbers []int // of the pool, in the peer
 	in      io.WriteCloser
+	out     *output // of a program
 	Answers chan answer
 	Gone    chan struct{} // closed when a program has ended, and is not reaped yet but by a recorder
 	stderr  tail
@@ -116,6 +117,11 @@ func startProgram(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (
 		return nil, err
 	}
 	defer stdout.Close()
+	if proc.out, err = newOutput(out); err != nil {
+		in.Close()
+		out.Close()
+		return nil, err
+	}
 	cmd.Stdin, cmd.Stdout = stdin, stdout
 	wait, err := rec.launch(cmd)
 	if err != nil {
@@ -130,7 +136,7 @@ func startProgram(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (
 		rec.awaitEnd(proc.Pid)
 		close(proc.Gone)
 	}()
-	proc.listen(out)
+	proc.listen(proc.out)
 	proc.stop = func() error {
 		timer := time.AfterFunc(Grace, proc.Kill) // it does not see the end of its input, or keeps that locked
 		in.Close()
@@ -445,8 +451,9 @@ func (t *tail) String() string {
 	return display.Readable(strings.TrimSpace(string(t.text)))
 }
 
-// HasRead reports whether the peer has read all commands.
-func (proc *Process) HasRead() (bool, error) {
+// IsIdle reports whether the peer waits: it has read all commands, all its threads sleep,
+// and what it has said is in Answers.
+func (proc *Process) IsIdle() (bool, error) {
 	f, ok := proc.in.(*os.File)
 	if !ok {
 		return false, errors.New("its input is no pipe")
@@ -455,13 +462,13 @@ func (proc *Process) HasRead() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return witness.InTime(func() (read bool, err error) { // the peer can lock the pipe
-		n := 0
-		if e := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); e != nil {
-			return false, e
-		}
-		return n == 0, err
-	})
+	if n, err := unread(conn); err != nil || n > 0 {
+		return false, err
+	}
+	if asleep, err := witness.Sleeps(proc.Pid); err != nil || !asleep {
+		return false, err
+	}
+	return proc.out.isHeard() // what it said before it slept
 }
 
 // Thread returns the thread whose descriptor table /proc and kcmp(2) show.
