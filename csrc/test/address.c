@@ -1,5 +1,6 @@
 /* The names of unconnected datagrams, to and from. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -30,18 +31,6 @@ bound(struct sockaddr_un *name, socklen_t *len)
 }
 
 static void
-prepare(struct scm_message *m, struct iovec *iov, char *byte, int *fd)
-{
-	iov->iov_base = byte;
-	iov->iov_len = 1;
-	memset(m, 0, sizeof(*m));
-	m->iov = iov;
-	m->iovlen = 1;
-	m->fds = fd;
-	m->nfds = 1;
-}
-
-static void
 to_and_from(void)
 {
 	struct sockaddr_un to;
@@ -57,11 +46,11 @@ to_and_from(void)
 	int a = bound(&me, &mylen);
 	int b = bound(&to, &tolen);
 
-	prepare(&m, &iov, &byte, &file);
+	prepare(&m, &iov, &byte, 1, &file, 1);
 	m.name = &to;
 	m.namelen = tolen;
 	CHECK_EQ(scm_rights_send(a, &m, 0), 1);
-	prepare(&m, &iov, &byte, &fd);
+	prepare(&m, &iov, &byte, 1, &fd, 1);
 	m.name = &from;
 	m.namelen = sizeof(from);
 	CHECK_EQ(scm_rights_recv(b, &m, 0), 1);
@@ -96,7 +85,7 @@ nobody_there(void)
 
 	raw_close(1, &gone);
 	raw_pair(SOCK_DGRAM, sv);
-	prepare(&m, &iov, &byte, &file);
+	prepare(&m, &iov, &byte, 1, &file, 1);
 	m.name = &to;
 	m.namelen = tolen;
 	errno = 0;
@@ -155,12 +144,12 @@ longer_than_room(void)
 		socklen_t room = rooms[i / 2];
 
 		batch = i % 2 != 0;
-		prepare(&m, &iov, &byte, &file);
+		prepare(&m, &iov, &byte, 1, &file, 1);
 		m.name = &to;
 		m.namelen = tolen;
 		CHECK_EQ(scm_rights_send(a, &m, 0), 1);
 		memset(&from, '*', sizeof(from));
-		prepare(&m, &iov, &byte, &fd);
+		prepare(&m, &iov, &byte, 1, &fd, 1);
 		m.name = &from;
 		m.namelen = room;
 		if (batch)
@@ -197,22 +186,22 @@ batch(void)
 
 	for (i = 0; i < 3; i++) {
 		socks[i] = bound(&names[i], &lens[i]);
-		prepare(&ms[i], &iov[i], &bytes[i], &file);
+		prepare(&ms[i], &iov[i], &bytes[i], 1, &file, 1);
 		ms[i].name = &names[i];
 		ms[i].namelen = lens[i];
 	}
 	CHECK_EQ(scm_rights_send_batch(socks[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
-		prepare(&ms[0], &iov[0], &bytes[0], &fds[0]);
+		prepare(&ms[0], &iov[0], &bytes[0], 1, &fds[0], 1);
 		CHECK_EQ(scm_rights_recv_batch(socks[i], ms, 1, MSG_DONTWAIT), 1);
 		raw_close(1, &fds[0]);
-		prepare(&ms[0], &iov[0], &bytes[0], &file);
+		prepare(&ms[0], &iov[0], &bytes[0], 1, &file, 1);
 		ms[0].name = &names[0];
 		ms[0].namelen = lens[0];
 		CHECK_EQ(scm_rights_send(socks[i], &ms[0], 0), 1);
 	}
 	for (i = 0; i < 3; i++) {
-		prepare(&ms[i], &iov[i], &bytes[i], &fds[i]);
+		prepare(&ms[i], &iov[i], &bytes[i], 1, &fds[i], 1);
 		ms[i].name = &from[i];
 		ms[i].namelen = sizeof(from[i]);
 	}
@@ -244,7 +233,7 @@ again(int type)
 
 	raw_pair(type, sv);
 	for (batch = 0; batch < 2; batch++) {
-		prepare(&m, &iov, &byte, &fd);
+		prepare(&m, &iov, &byte, 1, &fd, 1);
 		m.namelen = 7;
 		errno = 0;
 		if (batch)

@@ -1,6 +1,7 @@
 /* scm_rights_send_batch and scm_rights_recv_batch: many messages, a system call for up to
  * SCM_MAX_BATCH. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -533,11 +534,7 @@ signalled(int type, int flags)
 	raw_pair(type, sv);
 	for (i = 0; i < 6; i++) {
 		cut_short(sv, flags);
-		memset(&m, 0, sizeof(m));
-		iov.iov_base = &byte;
-		iov.iov_len = 1;
-		m.iov = &iov;
-		m.iovlen = 1;
+		prepare(&m, &iov, &byte, 1, NULL, 0);
 		errno = 0;
 		switch (i) {
 		case 0:

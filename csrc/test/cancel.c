@@ -3,6 +3,7 @@
  * under a signal handler.
  */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -38,13 +39,7 @@ make(struct call *c)
 		return read_fd(c->sock, &byte, 1, &c->fd);
 	if (c->which == WRITE_FD)
 		return write_fd(c->sock, &byte, 1, file);
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = &file;
-	m.nfds = 1;
+	prepare(&m, &iov, &byte, 1, &file, 1);
 	if (c->which == SEND)
 		return scm_rights_send(c->sock, &m, 0);
 	if (c->which == SEND_BATCH)

@@ -1,5 +1,6 @@
 /* Who sends: credentials and pidfds of scm_rights_send, scm_rights_recv and the batches. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -11,18 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static void
-prepare(struct scm_message *m, struct iovec *iov, char *byte, int *fds, size_t nfds)
-{
-	iov->iov_base = byte;
-	iov->iov_len = 1;
-	memset(m, 0, sizeof(*m));
-	m->iov = iov;
-	m->iovlen = 1;
-	m->fds = fds;
-	m->nfds = nfds;
-}
 
 static struct scm_cred
 myself(void)
@@ -72,7 +61,7 @@ receive_inside(int sock, uid_t uid, gid_t gid)
 		return 77;
 	if (child > 0)
 		return waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : 1;
-	prepare(&m, &iov, &byte, NULL, 0);
+	prepare(&m, &iov, &byte, 1, NULL, 0);
 	m.cred = &cred;
 	if (scm_rights_recv(sock, &m, 0) != 1)
 		return 2;
@@ -121,14 +110,14 @@ pass(int type, size_t n, unsigned int options)
 	NEED(raw_option(sv[1], SO_PASSCRED) == 0);
 	for (i = 0; i < n; i++)
 		files[i] = raw_file();
-	prepare(&m, &iov, &byte, files, n);
+	prepare(&m, &iov, &byte, 1, files, n);
 	m.cred = &cred;
 	m.options = options;
 	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	is_myself(&cred);
 
 	memset(&cred, 7, sizeof(cred));
-	prepare(&m, &iov, &byte, came, n);
+	prepare(&m, &iov, &byte, 1, came, n);
 	m.cred = &cred;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.flags, 0);
@@ -168,10 +157,10 @@ none(int type)
 	int sv[2];
 
 	raw_pair(type, sv);
-	prepare(&m, &iov, &byte, &file, 1);
+	prepare(&m, &iov, &byte, 1, &file, 1);
 	m.cred = &cred;
 	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
-	prepare(&m, &iov, &byte, &fd, 1);
+	prepare(&m, &iov, &byte, 1, &fd, 1);
 	m.cred = &cred;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
@@ -211,7 +200,7 @@ forge(int sock)
 			cred.gid++;
 		else
 			cred.pid = getppid();
-		prepare(&m, &iov, &byte, &file, 1);
+		prepare(&m, &iov, &byte, 1, &file, 1);
 		m.cred = &cred;
 		errno = 0;
 		if (scm_rights_send(sock, &m, 0) != -1 || errno != EPERM)
@@ -284,7 +273,7 @@ receive_pidfd(int type, size_t n)
 	for (i = 1; i < n; i++)
 		files[i] = files[0];
 	CHECK_EQ(raw_send(sv[0], 1, n, files), 1);
-	prepare(&m, &iov, &byte, came, n);
+	prepare(&m, &iov, &byte, 1, came, n);
 	m.cred = &cred;
 	m.pidfd = &pidfd;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
@@ -342,7 +331,7 @@ pidfd_padding(int type)
 	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
 	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
 	before = open_count();
-	prepare(&m, &iov, &byte, came, 1);
+	prepare(&m, &iov, &byte, 1, came, 1);
 	m.pidfd = &pidfd;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 1);
@@ -378,7 +367,7 @@ no_pidfd(int type)
 	}
 	raw_pair(type, sv);
 	CHECK_EQ(raw_send(sv[0], 1, 0, NULL), 1);
-	prepare(&m, &iov, &byte, NULL, 0);
+	prepare(&m, &iov, &byte, 1, NULL, 0);
 	fd = -7;
 	m.pidfd = &fd;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
@@ -413,14 +402,14 @@ batch(int type)
 	NEED(raw_option(sv[1], SO_PASSCRED) == 0);
 	for (i = 0; i < 3; i++) {
 		files[i] = raw_file();
-		prepare(&ms[i], &iov[i], &bytes[i], &files[i], 1);
+		prepare(&ms[i], &iov[i], &bytes[i], 1, &files[i], 1);
 		creds[i] = myself();
 		if (i != 1)
 			ms[i].cred = &creds[i];
 	}
 	CHECK_EQ(scm_rights_send_batch(sv[0], ms, 3, 0), 3);
 	for (i = 0; i < 3; i++) {
-		prepare(&ms[i], &iov[i], &bytes[i], &came[i], 1);
+		prepare(&ms[i], &iov[i], &bytes[i], 1, &came[i], 1);
 		memset(&creds[i], 7, sizeof(creds[i]));
 		ms[i].cred = &creds[i];
 	}

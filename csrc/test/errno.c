@@ -1,5 +1,6 @@
 /* A call that succeeds leaves errno as it was, whatever it had to close. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -62,13 +63,7 @@ message(int type)
 	raw_pair(type, sv);
 	files[0] = raw_file();
 	files[1] = raw_file();
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = files;
-	m.nfds = 2;
+	prepare(&m, &iov, &byte, 1, files, 2);
 	errno = MARK;
 	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	CHECK_EQ(errno, MARK);

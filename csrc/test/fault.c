@@ -4,6 +4,7 @@
  * stays open, and errno is EFAULT.
  */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -36,18 +37,6 @@ cannot(int needs_pidfd)
 }
 
 /* Room for a byte at base and for two descriptors. */
-static void
-prepare(struct scm_message *m, struct iovec *iov, char *base, int *fds)
-{
-	memset(m, 0, sizeof(*m));
-	iov->iov_base = base;
-	iov->iov_len = 1;
-	m->iov = iov;
-	m->iovlen = 1;
-	m->fds = fds;
-	m->nfds = 2;
-}
-
 /* A pair whose first socket has an address. */
 static void
 named_pair(int type, int sv[2])
@@ -79,7 +68,7 @@ address(int type)
 	file = raw_file();
 	CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
 	for (i = 0; i < 2; i++) {
-		prepare(&m, &iov, &byte, fds);
+		prepare(&m, &iov, &byte, 1, fds, 2);
 		m.name = nowhere;
 		m.namelen = SIZE;
 		errno = 0;
@@ -112,7 +101,7 @@ payload(int type)
 	for (i = 0; i < 3; i++)
 		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
 
-	prepare(&m, &iov, nowhere, fds);
+	prepare(&m, &iov, nowhere, 1, fds, 2);
 	m.pidfd = &pidfd;
 	errno = 0;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), -1);
@@ -125,7 +114,7 @@ payload(int type)
 	CHECK_EQ(errno, EFAULT);
 	CHECK_EQ(fds[0], SCM_FD_NONE);
 
-	prepare(&m, &iov, nowhere, fds);
+	prepare(&m, &iov, nowhere, 1, fds, 2);
 	m.pidfd = &pidfd;
 	m.len = 99;
 	errno = 0;
@@ -162,7 +151,7 @@ batch(int type)
 	file = raw_file();
 	for (i = 0; i < 3; i++) {
 		CHECK_EQ(write_fd(sv[0], "x", 1, file), 1);
-		prepare(&m[i], &iov[i], &bytes[i], fds[i]);
+		prepare(&m[i], &iov[i], &bytes[i], 1, fds[i], 2);
 		if (stream)
 			m[i].pidfd = &pidfds[i];
 	}

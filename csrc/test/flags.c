@@ -1,5 +1,6 @@
 /* The flags of scm_rights_send and scm_rights_recv, given and reported. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -7,18 +8,6 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-static void
-prepare(struct scm_message *m, struct iovec *iov, void *base, size_t len, int *fd)
-{
-	iov->iov_base = base;
-	iov->iov_len = len;
-	memset(m, 0, sizeof(*m));
-	m->iov = iov;
-	m->iovlen = 1;
-	m->fds = fd;
-	m->nfds = 1;
-}
 
 /* MSG_NOSIGNAL: this process has not ignored SIGPIPE. */
 static void
@@ -32,7 +21,7 @@ nosignal(int type)
 
 	raw_pair(type, sv);
 	raw_close(1, &sv[1]);
-	prepare(&m, &iov, &byte, 1, &file);
+	prepare(&m, &iov, &byte, 1, &file, 1);
 	errno = 0;
 	CHECK_EQ(scm_rights_send(sv[0], &m, MSG_NOSIGNAL), -1);
 	CHECK_EQ(errno, type == SOCK_DGRAM ? ECONNREFUSED : EPIPE);
@@ -51,7 +40,7 @@ dontwait(int type)
 	int sv[2];
 
 	raw_pair(type, sv);
-	prepare(&m, &iov, &byte, 1, &fd);
+	prepare(&m, &iov, &byte, 1, &fd, 1);
 	m.flags = -1;
 	errno = 0;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_DONTWAIT), -1);
@@ -77,7 +66,7 @@ peek(int type)
 	raw_pair(type, sv);
 	CHECK_EQ(write_fd(sv[0], "p", 1, file), 1);
 	for (i = 0; i < 3; i++) {
-		prepare(&m, &iov, &byte, 1, &fd[i]);
+		prepare(&m, &iov, &byte, 1, &fd[i], 1);
 		CHECK_EQ(scm_rights_recv(sv[1], &m, i < 2 ? MSG_PEEK : 0), 1);
 		CHECK_EQ(byte, 'p');
 		CHECK_EQ(m.nfds, 1);
@@ -104,14 +93,14 @@ cut_packet(int type)
 	raw_pair(type, sv);
 	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
 	CHECK_EQ(write_fd(sv[0], "hello", 5, file), 5);
-	prepare(&m, &iov, buf, sizeof(buf), &fd);
+	prepare(&m, &iov, buf, sizeof(buf), &fd, 1);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 2);
 	CHECK_EQ(m.flags, MSG_TRUNC);
 	CHECK_EQ(m.nfds, 1);
 	CHECK(raw_same(file, fd));
 	raw_close(1, &fd);
 	/* Asked with MSG_TRUNC the kernel tells the packet's length. */
-	prepare(&m, &iov, buf, sizeof(buf), &fd);
+	prepare(&m, &iov, buf, sizeof(buf), &fd, 1);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_TRUNC), 5);
 	CHECK_EQ(m.nfds, 1);
 	raw_close(1, &fd);

@@ -1,5 +1,6 @@
 /* scm_rights_send and scm_rights_recv: any number of descriptors, any buffers. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -22,13 +23,7 @@ pass(int type, size_t n)
 	raw_pair(type, sv);
 	for (i = 0; i < n; i++)
 		files[i] = raw_file();
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = files;
-	m.nfds = n;
+	prepare(&m, &iov, &byte, 1, files, n);
 	m.flags = -1;
 	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	CHECK_EQ(m.nfds, n);
@@ -71,13 +66,7 @@ repeated(int type)
 
 	raw_pair(type, sv);
 	same[0] = same[1] = same[2] = raw_file();
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = same;
-	m.nfds = 3;
+	prepare(&m, &iov, &byte, 1, same, 3);
 	CHECK_EQ(scm_rights_send(sv[0], &m, 0), 1);
 	m.fds = came;
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);

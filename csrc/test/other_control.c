@@ -1,23 +1,12 @@
 /* scm_rights_recv where other control messages come beside the descriptors. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
 
 #include <string.h>
 #include <unistd.h>
-
-static void
-prepare(struct scm_message *m, struct iovec *iov, char *byte, int *fds, size_t room)
-{
-	iov->iov_base = byte;
-	iov->iov_len = 1;
-	memset(m, 0, sizeof(*m));
-	m->iov = iov;
-	m->iovlen = 1;
-	m->fds = fds;
-	m->nfds = room;
-}
 
 /* Send two descriptors to a socket with this option and receive into this room. */
 static void
@@ -38,7 +27,7 @@ receive(int type, int option, size_t room, size_t want, int want_flags)
 	files[1] = raw_file();
 	CHECK_EQ(raw_send(sv[0], 1, 2, files), 1);
 	before = open_count();
-	prepare(&m, &iov, &byte, came, room);
+	prepare(&m, &iov, &byte, 1, came, room);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, want);
 	CHECK_EQ(m.flags, want_flags);
@@ -97,7 +86,7 @@ pidfd_alone(int type)
 	NEED(raw_option(sv[1], SO_PASSPIDFD) == 0);
 	CHECK_EQ(write(sv[0], "", 1), 1);
 	before = open_count();
-	prepare(&m, &iov, &byte, &fd, 1);
+	prepare(&m, &iov, &byte, 1, &fd, 1);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, MSG_CTRUNC);

@@ -1,5 +1,6 @@
 /* scm_rights_recv with less room than what comes, and with more. */
 #include "check.h"
+#include "prepare.h"
 #include "raw.h"
 
 #include "scm_rights.h"
@@ -26,13 +27,7 @@ receive(int type, size_t room, int numbers, size_t want, int want_flags)
 	for (i = 0; i < SENT; i++)
 		files[i] = raw_file();
 	CHECK_EQ(raw_send(sv[0], 1, SENT, files), 1);
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = room > 0 ? came : NULL;
-	m.nfds = room;
+	prepare(&m, &iov, &byte, 1, room > 0 ? came : NULL, room);
 	m.flags = -1;
 	before = open_count();
 	if (numbers >= 0)
@@ -89,13 +84,7 @@ none_came(int type)
 
 	raw_pair(type, sv);
 	CHECK_EQ(write(sv[0], "", 1), 1);
-	iov.iov_base = &byte;
-	iov.iov_len = 1;
-	memset(&m, 0, sizeof(m));
-	m.iov = &iov;
-	m.iovlen = 1;
-	m.fds = &fd;
-	m.nfds = 1;
+	prepare(&m, &iov, &byte, 1, &fd, 1);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, 0), 1);
 	CHECK_EQ(m.nfds, 0);
 	CHECK_EQ(m.flags, 0);
