@@ -197,6 +197,24 @@ func hands(c *scm.Conn, l closer, during during) error {
 	return c.SendListener(context.Background(), givenListener{l.(*scm.Listener), during})
 }
 
+// handsUntilClosed hands l over a, which is full, until l is closed. It returns once the send has been
+// tried; ended waits for its end.
+func handsUntilClosed(a *scm.Conn, l closer, other *os.File) (ended func()) {
+	tried := make(chan struct{}, 1)
+	ended = goes(func() {
+		Expect(hands(a, l, func(f func(fd uintptr)) error {
+			f(uintptr(NumberOf(other)))
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return nil
+		})).To(And(opFails("write", os.ErrClosed), Not(MatchError(net.ErrClosed))), "the Conn is open")
+	})
+	<-tried
+	return ended
+}
+
 var _ = DescribeTableSubtree("the socket file of what is handed over", Label("attack"), func(network string) {
 	It("stays also if the sender closes as soon as the kernel has sent it", func() {
 		a, b := pair("unix")
@@ -229,18 +247,7 @@ var _ = DescribeTableSubtree("the socket file of what is handed over", Label("at
 		l := mustListen(scm.Config{}, network, path)
 		other := asFile(NumberOf(l))
 		fill(a)
-		tried := make(chan struct{}, 1)
-		sends := goes(func() {
-			Expect(hands(a, l, func(f func(fd uintptr)) error {
-				f(uintptr(NumberOf(other)))
-				select {
-				case tried <- struct{}{}:
-				default:
-				}
-				return nil
-			})).To(And(opFails("write", os.ErrClosed), Not(MatchError(net.ErrClosed))), "the Conn is open")
-		})
-		<-tried
+		sends := handsUntilClosed(a, l, other)
 		Expect(l.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 		drain(b)
@@ -336,18 +343,7 @@ var _ = DescribeTableSubtree("Close, where the folder's file system does not ans
 
 		a, b := pair("unix")
 		fill(a)
-		tried := make(chan struct{}, 1)
-		sends := goes(func() {
-			Expect(hands(a, l, func(f func(fd uintptr)) error {
-				f(uintptr(NumberOf(other)))
-				select {
-				case tried <- struct{}{}:
-				default:
-				}
-				return nil
-			})).To(And(opFails("write", os.ErrClosed), Not(MatchError(net.ErrClosed))), "the Conn is open")
-		})
-		<-tried
+		sends := handsUntilClosed(a, l, other)
 		closes := goes(func() { Expect(l.Close()).To(Succeed()) })
 		<-server.Waiting
 		drain(b)
