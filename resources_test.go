@@ -156,7 +156,7 @@ var _ = Child("nofile-send", func(args []string) {
 
 // The kernel limits what an unprivileged user has in flight, and never root.
 var _ = DescribeTableSubtree("too many descriptors in flight", func(typ int) {
-	It("are ETOOMANYREFS: nothing is sent, and a receipt makes room", func() {
+	It("are ETOOMANYREFS: nothing is sent, and a receive makes room", func() {
 		CannotEmulate(fdtest.NotCut)
 		cmd := ChildCommand("inflight", strconv.Itoa(typ))
 		if os.Geteuid() == 0 {

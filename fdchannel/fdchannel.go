@@ -5,7 +5,7 @@
 //
 // Both say the same to the kernel, and to the caller, but for the lines of
 // docs/departures.md: a received descriptor is close-on-exec, nothing of an earlier
-// message is left in a later one, and a receipt that lost something is an error
+// message is left in a later one, and a receive that lost something is an error
 // that closes the descriptors that were received.
 //
 // What the system refuses is a bare errno, to be compared by ==:

@@ -10,7 +10,8 @@
 //	Parse                    scenario/parse.go         reads the lines
 //	Scenario.validate        scenario/validate.go      finds what no line alone shows
 //
-// From an answer line to a verdict, in this order:
+// From an answer line to a verdict, in this order; play.steps (play_linux.go) does the first
+// five for each line, and a wrong answer ends the case:
 //
 //	Process.Hear             process/process_linux.go  reads the line, within the time limit
 //	contract.ParseAnswer     contract/answer.go        parses it
@@ -19,7 +20,7 @@
 //	checkHeld, checkStates   state_linux.go            ask what was closed, or has another state
 //	checkLeaks, checkHolders leaks_, holders_linux.go  ask what was left open, here and elsewhere
 //	run.decide               run_linux.go              takes the findings, and calls:
-//	playWithRunner           blame_linux.go            plays with the runner where a finding may be the other peer's
+//	playWithRunner           blame_linux.go            plays each peer with the runner if the other may be at fault
 //	assignBlame              blame_linux.go            names the peer at fault
 //	SetVerdict               scenario/expect.go        compares the findings with expected.txt
 //	again, record            run_linux.go              play an unexpected case once more

@@ -110,7 +110,7 @@ func (p *play) reportHolder(f *witness.File, line int, format string) error {
 }
 
 // awaitFree waits until nobody has the files open, and returns those that somebody
-// still has then. The error is errCut if the run is cut short before.
+// still has then. The error is process.ErrCut if the run is cut short before.
 func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {

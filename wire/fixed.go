@@ -1,7 +1,7 @@
 package wire
 
 // fixed is a format whose payload is always the same, for one descriptor on a
-// stream. What the bytes are is not looked at on receipt, by the programs or here.
+// stream. What the bytes are is not looked at on receive, by the programs or here.
 type fixed struct {
 	label
 	payload string

@@ -80,7 +80,7 @@ func insideOf(done int, err error) error {
 	return err
 }
 
-// one is the end of a receipt that must have brought one descriptor.
+// one is the end of a receive that must have brought one descriptor.
 func (l label) one(text string, fds []int) (string, []int, error) {
 	if len(fds) != 1 {
 		return "", nil, l.refuse(fds, "%d descriptors came, not 1", len(fds))

@@ -74,6 +74,7 @@ type Format interface {
 
 // Formats returns all formats, by name.
 func Formats() []Format {
+	// A new one is a file beside this one, a line here, and its rows in formats_test.go and in ExampleLookup.
 	return []Format{
 		APUE, Book, Conmon, Crun, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, Runc,
 		SkalibsAncil, SkalibsUnixmessage,

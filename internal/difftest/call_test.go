@@ -117,7 +117,7 @@ func (s *step) given() []msg.Message {
 	return ms
 }
 
-// room is how many bytes a receipt's buffers take, with what lies behind each.
+// room is how many bytes a receive's buffers take, with what lies behind each.
 func (s *step) room() (size int) {
 	for i := range s.msgs {
 		for _, n := range s.msgs[i].buffers {

@@ -304,7 +304,7 @@ func (k *kernel) readFD(sock int32, o *outcome) {
 	}
 }
 
-// controlRoom is the room that a message's receipt gives the kernel.
+// controlRoom is the room that a message's receive gives the kernel.
 func controlRoom(m *msg.Message) (room int) {
 	if m.Cred != nil {
 		room += unix.CmsgSpace(unix.SizeofUcred)

@@ -17,7 +17,7 @@ type outcome struct {
 	err      error
 	panicked string
 	msgs     []msg.Message
-	payload  []byte // of a receipt: all buffers, and what lies behind each
+	payload  []byte // of a receive: all buffers, and what lies behind each
 
 	// What is different in the table of open descriptors.
 	opened []opening

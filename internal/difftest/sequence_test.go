@@ -55,8 +55,8 @@ func (o op) sends() bool { return o == writeFD || o == send || o == sendBatch }
 // writeFD one number.
 type message struct {
 	buffers  []int   // their lengths
-	fds      []int32 // to send; of a receipt only how many matters
-	name     []byte  // to send to; of a receipt only how long it is matters
+	fds      []int32 // to send; of a receive only how many matters
+	name     []byte  // to send to; of a receive only how long it is matters
 	cred     *msg.Cred
 	pidfd    bool
 	unpadded bool

@@ -42,7 +42,7 @@ type world struct {
 	inode [len(layout{}.socks)]inode // of the sockets
 	polls []unix.PollFd
 
-	room []byte // of receipts
+	room []byte // of receives
 	kept []byte // what outcomes point to
 
 	work chan *sequence

@@ -564,7 +564,7 @@ func truncates(err error) error {
 	return err
 }
 
-// receives is a receipt of a message with n files.
+// receives is a receive of a message with n files.
 func (t *subject) receives(n int, recv func(*scm.Message) error) error {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, n)}
 	err := recv(&m)
@@ -577,7 +577,7 @@ func (t *subject) receives(n int, recv func(*scm.Message) error) error {
 	return err
 }
 
-// one is a receipt of one descriptor.
+// one is a receive of one descriptor.
 func (t *subject) one(fd int, err error) error {
 	if err == nil {
 		t.arrived(1, fd)

@@ -261,7 +261,7 @@ func paddingFaults() (list []mutant.Fault) {
 	return list
 }
 
-// flagFaults add each flag, to sends of one backend and to receipts of the other
+// flagFaults add each flag, to sends of one backend and to receives of the other
 // in turn, and leave out those that belong there.
 func flagFaults() (list []mutant.Fault) {
 	for bit := range 31 {
@@ -271,7 +271,7 @@ func flagFaults() (list []mutant.Fault) {
 			list = append(list, mutant.Fault{What: "a send has " + words, Field: "flags", Words: words,
 				Edits: after(pureLinux, sendGo, fmt.Sprintf("\tflags |= %#x\n", flag))})
 		} else {
-			list = append(list, mutant.Fault{What: "a receipt has " + words, Field: "flags", Words: words,
+			list = append(list, mutant.Fault{What: "a receive has " + words, Field: "flags", Words: words,
 				Edits: before("csrc/private.h", recvC, fmt.Sprintf("\tflags |= %#x;\n", flag))})
 		}
 	}

@@ -189,7 +189,7 @@ type difference struct {
 const aCall = mutant.Call
 
 // exactly compares all but what must differ from run to run, and what lies in the
-// buffers of a receipt where nothing came: the C has one piece of memory for many.
+// buffers of a receive where nothing came: the C has one piece of memory for many.
 var exactly = recorder.Comparison{Numbers: true, AnyTime: true, Said: []recorder.What{recorder.Payload, recorder.Address}}
 
 func (r *recording) differences(other *recording) (found []difference) {

@@ -33,7 +33,7 @@ struct expected {
 	union macros_control control;
 };
 
-/* What a receipt brings: descriptors, and credentials and a pidfd if they are to come. */
+/* What a receive brings: descriptors, and credentials and a pidfd if they are to come. */
 struct brought {
 	size_t nfds;
 	int cred, pidfd;
@@ -351,7 +351,7 @@ refused(const char *call, ssize_t result, int error)
 	same("system calls", made, 0);
 }
 
-/* Hold what a receipt has left in m against what it brought. */
+/* Hold what a receive has left in m against what it brought. */
 static void
 received(const struct scm_message *m, const struct brought *b, size_t room)
 {

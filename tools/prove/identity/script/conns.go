@@ -60,7 +60,7 @@ func ready(c *scm.Conn) int16 {
 	return p[0].Revents
 }
 
-// connFlags are those after which a receipt finds what poll speaks of.
+// connFlags are those after which a receive finds what poll speaks of.
 var connFlags = []int{0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE}
 
 func (w *world) connSend(c *scm.Conn, files []*os.File, closed *os.File) {

@@ -124,7 +124,7 @@ func (w *world) everyCount() {
 			check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, 0))
 			w.sendsBatch(a, []scm.Message{w.sent(n, n&3), w.sent(n, n&3^3)})
 			w.receivesBatch(b, []scm.Message{w.roomFor(n, n&3), w.roomFor(n, n&3^3)})
-			w.receivesBatch(b, []scm.Message{w.roomFor(n, 0)}) // what a refused receipt has left
+			w.receivesBatch(b, []scm.Message{w.roomFor(n, 0)}) // what a refused receive has left
 		}
 	})
 }

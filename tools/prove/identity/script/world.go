@@ -32,7 +32,7 @@ type world struct {
 	socks [2]int // of the round
 	typ   int
 	rand  *rand.Rand
-	room  []byte // of receipts; what is taken of it is not taken again soon
+	room  []byte // of receives; what is taken of it is not taken again soon
 	taken int
 }
 

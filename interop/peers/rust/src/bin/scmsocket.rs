@@ -1,6 +1,6 @@
 //! scmsocket: what ChromiumOS's ScmSocket says to the kernel, on the libc crate.
 //!
-//! Its faults are kept: flags 0 on receipt and so no close-on-exec, truncation is not
+//! Its faults are kept: flags 0 on receive and so no close-on-exec, truncation is not
 //! read, and the control buffer for an odd number of descriptors admits one more than
 //! the caller has room for. Receiving that one panics, and leaves both open.
 
