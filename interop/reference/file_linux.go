@@ -180,8 +180,17 @@ func chdir(a *args) (string, error) {
 	return atFile(path, unix.Chdir)
 }
 
-// userOf is added to the number of a process: a user who is in no list.
+// userOf is the least of the users that are named after processes: they are in no list.
 const userOf = 1 << 28
+
+// userOfProcess returns the user who is named after a process: after its number, which has
+// 22 bits, and the PID namespace, as the kernel has one set of users for all. As many
+// namespaces are told apart as leave it a positive number.
+func userOfProcess(pid int) int {
+	var namespace unix.Stat_t
+	_ = unix.Stat("/proc/self/ns/pid", &namespace) // a kernel without it has one
+	return userOf + int(namespace.Ino%((1<<31-userOf)>>22))<<22 + pid
+}
 
 // setuid makes the process another user's for good, in all its threads, and
 // without the rights of groups. With pid= it is a user who is named after that
@@ -189,7 +198,7 @@ const userOf = 1 << 28
 func setuid(a *args) (string, error) {
 	uid := a.number("uid", -1)
 	if a.has("pid") {
-		uid = userOf + a.number("pid", 0)
+		uid = userOfProcess(a.number("pid", 0))
 	}
 	if a.err != nil {
 		return "", nil
