@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
 	list := []scenario.Case{onStream(s, self, self)}
 	for _, errno := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS, unix.ENODEV} {
-		restore := kinds.Substitute("file", errno)
+		restore := kinds.Substitute("file", 0, errno)
 		want := scenario.NotRun
 		if errno == unix.ENODEV {
 			want = scenario.Unsupported
@@ -28,6 +29,26 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 			}
 		}
 		restore()
+	}
+}
+
+// Nor does it take along the cases before it and after it.
+func TestExhaustedIsOneCase(t *testing.T) {
+	self := runner(t)
+	right := onStream(mustParse(t, passOne), self, self)
+	s := mustParse(t, strings.ReplaceAll(passOne, "pipe-r", "memfd"))
+	for _, errno := range []error{unix.ENOSPC, unix.EPERM} {
+		restore := kinds.Substitute("memfd", 1, errno) // it is there when it is tried
+		o := Run(context.Background(), []scenario.Case{right, onStream(s, self, self), right}, nil, Options{})
+		restore()
+		var got []string
+		for _, r := range o.Results {
+			got = append(got, string(r.Verdict)+": "+r.Why)
+		}
+		want := []string{"pass: ", "not run: file a=memfd: " + errno.Error(), "pass: "}
+		if !slices.Equal(got, want) || o.Results[1].Broken {
+			t.Errorf("%v: got %q, want %q", errno, got, want)
+		}
 	}
 }
 

@@ -188,8 +188,11 @@ func newSession(cases []scenario.Case, r shared) (s *session, err error) {
 			break
 		}
 		k, err := newKit(c, r.folder)
+		if err != nil && used > 0 {
+			break // it is the first of the next session
+		}
 		if err != nil {
-			return s, err
+			return s, kitError{err}
 		}
 		s.kits = append(s.kits, k)
 		for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
@@ -237,6 +240,9 @@ func newSession(cases []scenario.Case, r shared) (s *session, err error) {
 	}
 	return s, nil
 }
+
+// A kitError says that the first of the cases lacks what it needs.
+type kitError struct{ error }
 
 // seat is the side of the session that plays this role of a case: the peers of
 // a session play in both directions.
@@ -304,6 +310,12 @@ func playAll(cases []scenario.Case, r shared, done func(scenario.Result)) {
 		s, err := newSession(cases, r)
 		if errors.Is(err, process.ErrCut) {
 			return
+		}
+		if _, ok := err.(kitError); ok {
+			c := cases[0]
+			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.NotRun, Why: err.Error()})
+			cases = cases[1:]
+			continue
 		}
 		if err != nil && len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err) {
 			c := cases[0]

@@ -378,11 +378,17 @@ func spareName(dir string) (string, error) {
 	return f.Name(), os.Remove(f.Name())
 }
 
-// Substitute makes New return err for a kind until restore is called, for a test.
-func Substitute(kind string, err error) (restore func()) {
+// Substitute makes New return err for a kind, but for the first files, until restore is
+// called, for a test.
+func Substitute(kind string, first int, err error) (restore func()) {
 	old := makers[kind]
 	lacking.Delete(kind)
-	makers[kind] = func(string) (int, int, error) { return -1, -1, err }
+	makers[kind] = func(dir string) (int, int, error) {
+		if first--; first >= 0 {
+			return old(dir)
+		}
+		return -1, -1, err
+	}
 	return func() {
 		lacking.Delete(kind)
 		makers[kind] = old
