@@ -11,6 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
 )
 
 // kernel plays a scenario of the kernel on the types of its "on" line, and returns
@@ -172,6 +173,28 @@ func TestVerbsOfProcesses(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// The runner's sides have no descriptor but their own, whatever the runner has inherited.
+func TestInheritedFiles(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(name, unix.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	const inherited = 900
+	if err := unix.Dup3(fd, inherited, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	got := kernel(t, "stream", "A> truncate fd=900 size=0\nA< err EBADF\nB> stat fd=900\nB< err EBADF\n")
+	if text, err := os.ReadFile(name); got != "pass" || err != nil || string(text) != "precious" {
+		t.Errorf("got %s; the file has %q, %v", got, text, err)
 	}
 }
 

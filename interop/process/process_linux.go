@@ -123,6 +123,11 @@ func startProgram(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (
 		return nil, err
 	}
 	cmd.Stdin, cmd.Stdout = stdin, stdout
+	if err := keepToOurselves(); err != nil {
+		in.Close()
+		out.Close()
+		return nil, err
+	}
 	wait, err := rec.launch(cmd)
 	if err != nil {
 		in.Close()
@@ -157,6 +162,19 @@ func startProgram(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (
 		return err
 	}
 	return proc, nil
+}
+
+// keepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
+// that it has itself inherited are no business of a peer's, nor of a scenario's. A peer
+// inside this process does not play meanwhile (see Starting).
+func keepToOurselves() error {
+	numbers, err := witness.OpenNumbers(os.Getpid())
+	for _, n := range numbers {
+		if n > 2 {
+			_, _ = unix.FcntlInt(uintptr(n), unix.F_SETFD, unix.FD_CLOEXEC) // what was closed meanwhile is not inherited
+		}
+	}
+	return err
 }
 
 // starter is a thread that lives as long as this process: a child that is to end
