@@ -120,6 +120,11 @@ func TestCalls(t *testing.T) {
 			"A< ok kind=file mode=600 size=2 links=1\nB> open path=f\nB< ok fd=new:g\nB> read fd=g bytes=9\nB< ok n=2 payload=6869\nB> lock fd=g how=exclusive\nB< ok\n" +
 			"A> lock fd=f how=exclusive\nA< err EAGAIN\nA> unlink path=f\nA< ok\nB> open path=f\nB< err ENOENT\n", "pass"},
 		{"any value", every, "A> sockname\nA< ok name=*\n", "pass"},
+		{"a number that is used again", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
+			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=f control=rights*1\n", "pass"},
+		{"a number that is another's now", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
+			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=g control=rights*1\n",
+			"fail: file@kernel: NUMBER is not the open file description of g"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := kernel(t, c.types, c.text); got != c.want {

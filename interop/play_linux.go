@@ -482,6 +482,9 @@ func (p *play) received(role scenario.Role, line int, numbers []int) {
 		id, err := witness.Identify(sd.Thread(), n)
 		if !sd.has(n) && (err == nil || witness.CannotLook(sd.Pid, err)) { // what is not open cannot be closed later
 			sd.live[n] = tracked{Identity: id, known: err == nil}
+			for _, f := range slices.Concat(p.k.files, p.k.ends, p.made) {
+				f.Reused = f.Reused || f.Owner == role && f.Number == n
+			}
 		}
 		p.bound[role][strconv.Itoa(n)] = n
 	}

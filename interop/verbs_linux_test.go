@@ -101,6 +101,16 @@ func TestRunnerVerbs(t *testing.T) {
 	}
 }
 
+// A number that a peer has received again is no reference for what was there before.
+func TestReusedNumber(t *testing.T) {
+	self := runner(t)
+	const text = "files a=eventfd b@B=eventfd\n" + send + "R> drop a\nA> close fds=a\nA< ok\n" +
+		"B> send payload=01 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=01 fds=b\n" + recv
+	if got := outcome(play(t, []scenario.Case{{Scenario: parse(t, text), Type: "stream", A: self, B: self}}, 0)[0]); got != "pass" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // The limit is given back where the case fails while it is in force.
 func TestLimitIsGivenBack(t *testing.T) {
 	p, self := faulty(t, ""), runner(t)

@@ -17,9 +17,10 @@ import (
 type File struct {
 	scenario.FileSpec
 	Identity
-	Own    int // the runner's copy of the very description, or -1 when dropped
-	Other  int // the other end of a pipe or pair, or -1
-	Number int // in the process of its owner
+	Own    int  // the runner's copy of the very description, or -1 when dropped
+	Other  int  // the other end of a pipe or pair, or -1
+	Number int  // in the process of its owner
+	Reused bool // its owner has closed Number since, and reported it anew
 }
 
 // OtherEnd is the other end of a file, as a file of its own: nobody else has it.
