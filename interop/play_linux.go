@@ -173,7 +173,6 @@ func (p *play) steps() error {
 			if err := p.runnerStep(st); err != nil {
 				return err
 			}
-			p.noteStates()
 		case st.Kind == scenario.StepSay:
 			if err := p.say(st); err != nil {
 				return err
@@ -319,6 +318,7 @@ func (p *play) hear(st scenario.Step) error {
 	}
 	verb := p.asked[st.Role]
 	delete(p.asked, st.Role)
+	p.allowChange(st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, scenario.Async(st), a))
 	if a == "unsupported" && p.plain(st.Role) {
 		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])

@@ -5,7 +5,9 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -30,13 +32,42 @@ func (p *play) noteStates() (before map[*witness.File]witness.State) {
 	return before
 }
 
-// checkStates finds files that are not as they were, when the peer has just answered.
-// The runner's own sides are told to change some. What is compared is what is kept: a
-// change after one look is found by the next one.
+// checkStates finds files that are not as they were, when the peer has just answered. What
+// is compared is what is kept: a change after one look is found by the next one.
 func (p *play) checkStates(role scenario.Role, line int) {
 	before := p.noteStates()
-	if !p.k.c.Scenario.RunnerPlays(role) {
+	if p.k.c.Scenario.Play != scenario.PlayKernel {
 		p.compareStates(before, role, line)
+	}
+}
+
+// changing are the calls of the runner's sides that change the state of a file: its offset,
+// or its status flags.
+var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
+
+// allowChange notes anew how the files are that the runner's side has just been told to
+// change. It was told their numbers.
+func (p *play) allowChange(role scenario.Role) {
+	l, _ := contract.ParseLine(p.said[role])
+	if !p.k.c.Scenario.RunnerPlays(role) || !slices.Contains(changing, l.Verb) {
+		return
+	}
+	for _, number := range slices.Concat(l.List("fd"), l.List("fds")) {
+		n, _ := strconv.Atoi(number)
+		id, err := witness.Identify(p.sides[role].Thread(), n)
+		for _, f := range p.k.byIdentity[id] {
+			was, known := p.states[f]
+			is, ok := witness.StateOf(f)
+			switch {
+			case err != nil || !known || !ok:
+				continue
+			case l.Verb == "fcntl":
+				was.Flags = is.Flags
+			default:
+				was.Offset = is.Offset
+			}
+			p.states[f] = was
+		}
 	}
 }
 

@@ -273,3 +273,70 @@ func (h *patient) Send(m peer.Message) (int, error) {
 	}
 	return n, err
 }
+
+// twister makes what it sends non-blocking, or has it at another offset.
+type twister struct {
+	adept
+	seeks bool
+}
+
+func (h twister) Send(m peer.Message) (int, error) {
+	for _, fd := range m.FDs {
+		if h.seeks {
+			_, _ = unix.Seek(fd, 9, unix.SEEK_SET)
+		} else {
+			_ = unix.SetNonblock(fd, true)
+		}
+	}
+	return h.adept.Send(m)
+}
+
+// A change is found too where the other side is still to answer, or the runner's side
+// answers last, or the runner does something else meanwhile.
+func TestChangeBesideOthers(t *testing.T) {
+	const (
+		waits    = "on stream\nfiles a=file b=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\n"
+		receives = "B<& ok n=1 payload=00 fds=a\n"
+	)
+	liar := inside(t, func(sock int) peer.Socket { return twister{adept{sock: sock}, false} })
+	seeker := inside(t, func(sock int) peer.Socket { return twister{adept{sock: sock}, true} })
+	right := inside(t, func(sock int) peer.Socket { return adept{sock: sock} })
+	self := runner(t)
+	const flags, offset = "file@x: a has got the status flags 04000 in place of 0", "file@x: a is at offset 9 now, and was at 0"
+	for _, c := range []struct {
+		name string
+		a    *scenario.Peer
+		text string
+		want string
+	}{
+		{"the other waits", liar, waits + receives, flags},
+		{"the runner looks", liar, waits + "R> pending A\n" + receives, flags},
+		{"the runner looks, at an offset", seeker, waits + "R> pending A\n" + receives, offset},
+		{"the runner sets another offset", seeker, waits + "R> seek b=7\n" + receives, offset},
+		{"the runner sets the offset of what has other flags", liar, waits + "R> seek a=7\n" + receives, flags},
+		{"the runner's side answers", liar, "play sender\n" + waits + receives, flags},
+		{"the runner's side does something else", seeker, "play sender\n" + waits + receives + "B> dup fd=a\nB< ok fd=a:y\n", offset},
+		{"the runner's side reads another", seeker, "play sender\n" + waits + receives + "A> send payload=00 fds=b\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=b\n" +
+			"B> read fd=b bytes=1\nB< ok n=1 payload=*\n", offset + "\nfile@x: b is at offset 9 now, and was at 0"},
+		{"nothing", right, waits + "R> pending A\n" + receives + "R> seek a=7\nA> send payload=01 fds=-\nA< ok n=1\n", ""},
+		{"the runner's side changes it", right, "play sender\n" + waits + receives + "B> read fd=a bytes=2\nB< ok n=2 payload=0001\nB> fcntl fd=a set=fl:nonblock\nB< ok\n" +
+			"A> send payload=01 fds=-\nA< ok n=1\nB> dup fd=a\nB< ok fd=a:y\nB> lseek fd=y offset=99\nB< ok value=99\nB> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n", ""},
+		{"the runner's side is refused", right, "play sender\n" + waits + receives + "B> read fd=a bytes=2\nB< ok n=2 payload=ffff\n",
+			"answer@x: answered \"ok n=2 payload=0001\"\nnot ok n=2 payload=ffff (payload is 0001)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			settled(t)
+			o := Run(context.Background(), []scenario.Case{onStream(mustParse(t, rule+c.text), c.a, self)}, nil, Options{})
+			got := ""
+			for i, f := range o.Results[0].Findings {
+				if i > 0 {
+					got += "\n"
+				}
+				got += f.String()
+			}
+			if got != c.want || c.want == "" && o.Results[0].Verdict != scenario.Pass {
+				t.Errorf("got %s (%s)\nwant %s", got, o.Results[0].Why, c.want)
+			}
+		})
+	}
+}

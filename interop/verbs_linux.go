@@ -77,6 +77,10 @@ func (p *play) verbSeek(st scenario.Step) error {
 	if err != nil {
 		return p.notRun("line %d: lseek: %v", st.Line, err)
 	}
+	if was, ok := p.states[f]; ok {
+		was.Offset = st.Act.Number
+		p.states[f] = was
+	}
 	return nil
 }
 
