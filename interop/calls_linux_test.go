@@ -171,6 +171,8 @@ func TestVerbsOfProcesses(t *testing.T) {
 			"fail: file@kernel: a has the status flags 04000, not append"},
 		{"nothing is unreported", "files a=pipe-r\nA> sendmsg payload=00\nA< ok n=1\nR> unreported B a\n",
 			"fail: leak@kernel: a is open 0 times without that it was told, not once"},
+		{"a limit of one side", "files a=pipe-r b@B=pipe-r\nR> limit A nofile=+0\nR> limit B nofile=+0\nR> limit B nofile=-\nB> dup fd=b\nB< ok fd=b:x\n" +
+			"A> dup fd=a\nA< err EMFILE\n", "pass"},
 		{"a limit", "files a=pipe-r\nR> limit A nofile=+0\nA> dup fd=a\nA< err EMFILE\nR> limit A nofile=-\nA> dup fd=a\nA< ok fd=a:x\n", "pass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -114,15 +114,21 @@ func (p *play) reportHolder(f *witness.File, line int, format string) error {
 func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
 	deadline := time.Now().Add(patience)
 	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
-		late := time.Now().After(deadline)                // before it is asked: the runner may be stopped in between
-		fds := []unix.PollFd{{Fd: int32(files[0].Other)}} // an end is told whatever is asked for
+		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
+		// The end is told whatever is asked for: POLLERR where this one is written to. Of a TCP
+		// connection only one direction ends.
+		ended := int16(unix.POLLHUP | unix.POLLERR)
+		fds := []unix.PollFd{{Fd: int32(files[0].Other)}}
+		if files[0].Kind == "tcp" {
+			fds[0].Events, ended = unix.POLLRDHUP, ended|unix.POLLRDHUP
+		}
 		_, err := unix.Poll(fds, wait)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return files, err
-		case fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+		case fds[0].Revents&ended != 0:
 			files = files[1:]
 			continue
 		case late:

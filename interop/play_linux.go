@@ -105,7 +105,9 @@ func (p *play) run() error {
 		err = p.steps()
 	}
 	p.over = true
-	p.restoreLimits()
+	for _, sd := range p.sides {
+		p.restoreLimit(sd)
+	}
 	if err != nil && !errors.Is(err, errAbort) {
 		return err
 	}

@@ -155,28 +155,16 @@ func (p *play) verbEOF(st scenario.Step) error {
 	if f == nil || f.Other < 0 {
 		return p.notRun("line %d: %q has no other end", st.Line, st.Act.Name)
 	}
-	fds := []unix.PollFd{{Fd: int32(f.Other), Events: unix.POLLIN}}
-	deadline := time.Now().Add(p.patience())
-	for {
-		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
-		n, err := unix.Poll(fds, int(nudgeEvery/time.Millisecond))
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return p.notRun("line %d: poll: %v", st.Line, err)
-		case n == 0 && p.ctx.Err() != nil:
-			return process.ErrCut
-		case n == 0 && !late:
-			if err := nudge(); err != nil {
-				return p.notRun("line %d: %v", st.Line, err)
-			}
-			continue
-		case n == 0 || fds[0].Revents&unix.POLLHUP == 0:
-			return p.reportHolder(f, st.Line, "%s is still open somewhere")
-		}
-		return nil
+	held, err := awaitFree(p.ctx, []*witness.File{f}, p.patience())
+	switch {
+	case errors.Is(err, process.ErrCut):
+		return process.ErrCut
+	case err != nil:
+		return p.notRun("line %d: %v", st.Line, err)
+	case len(held) > 0:
+		return p.reportHolder(f, st.Line, "%s is still open somewhere")
 	}
+	return nil
 }
 
 const nudgeEvery = 50 * time.Millisecond
@@ -196,17 +184,17 @@ func nudge() error {
 	return err
 }
 
-// pending ROLE wants nothing to wait at the peer's socket.
+// pending ROLE wants nothing to wait at the peer's socket but the end.
 func (p *play) verbPending(st scenario.Step) error {
 	role := st.Act.Role
 	sock := p.k.socks[role]
 	defer p.dropSock(role, st)
-	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
 	if err != nil {
 		return p.notRun("line %d: poll: %v", st.Line, err)
 	}
-	if n != 0 {
+	if n != 0 && !onlyEnd(sock, fds[0].Revents) {
 		other := scenario.RoleA
 		if role == scenario.RoleA {
 			other = scenario.RoleB
@@ -214,6 +202,22 @@ func (p *play) verbPending(st scenario.Step) error {
 		p.find(scenario.CheckAnswer, other, st.Line, "something waits at %s, and nothing should have been sent", role)
 	}
 	return nil
+}
+
+// onlyEnd tells whether the end is all that waits at a socket, of which poll tells events.
+// The end looks like an empty packet that has no descriptors, and is taken for it.
+func onlyEnd(sock int, events int16) bool {
+	if events&unix.POLLRDHUP == 0 {
+		return false
+	}
+	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); err != nil || n > 0 {
+		return false
+	}
+	if events&unix.POLLERR != 0 {
+		return true // a receive would take the error away from the peer
+	}
+	_, _, flags, err := raw.Recv(sock, [][]byte{{0}}, 0, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != nil || flags&unix.MSG_CTRUNC == 0
 }
 
 // needsSock tells whether a line is about a peer's socket, of which the runner
@@ -241,7 +245,7 @@ func (p *play) verbLimit(st scenario.Step) error {
 		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.Peer(role).Name)
 	}
 	if st.Act.Word == "-" {
-		p.restoreLimits()
+		p.restoreLimit(sd)
 		return nil
 	}
 	numbers, err := witness.OpenNumbers(sd.Thread())
@@ -265,9 +269,9 @@ func (p *play) verbLimit(st scenario.Step) error {
 	return nil
 }
 
-// restoreLimits gives the peers back what verbLimit took.
-func (p *play) restoreLimits() {
-	for sd, old := range p.limits {
+// restoreLimit gives a peer back what verbLimit took, if it did.
+func (p *play) restoreLimit(sd *side) {
+	if old, ok := p.limits[sd]; ok {
 		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
 		delete(p.limits, sd)
 	}

@@ -63,6 +63,14 @@ func TestRunnerVerbs(t *testing.T) {
 		{"eof", pipe + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 		{"no eof", pipe + "R> drop a\nR> eof a\n" + ends, p, self, "fail: leak@faulty: a is still open somewhere"},
 
+		{"eof of the end that reads", "files a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
+		{"no eof of the end that reads", "files a=pipe-r\nR> drop a\nR> eof a\n" + ends, p, self, "fail: leak@faulty: a is still open somewhere"},
+		{"eof of a terminal", "files a=pty-slave\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
+		{"eof of a connection", "files a=tcp\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
+
+		{"the end is pending", ends + "R> pending B\n", p, self, "pass"},
+		{"something is pending before the end", "A> send payload=00 fds=-\nA< ok n=1\n" + ends + "R> pending B\n", p, self,
+			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
 		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},
 		{"something is pending", file + send + "R> pending B\n", p, self,
 			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
@@ -87,7 +95,7 @@ func TestRunnerVerbs(t *testing.T) {
 					"B< ok n=1 payload=00 fds=a,b\nR> pos B a=0\n"), Type: "stream", A: c.a, B: c.b},
 			}
 			timeout := time.Duration(0)
-			if c.name == "no eof" {
+			if strings.HasPrefix(c.name, "no eof") {
 				timeout = 300 * time.Millisecond
 			}
 			results := play(t, list, timeout)
@@ -98,6 +106,24 @@ func TestRunnerVerbs(t *testing.T) {
 				t.Errorf("the case after it: %s", got)
 			}
 		})
+	}
+}
+
+// An empty packet is something that waits, and the end after it is not.
+func TestPendingPackets(t *testing.T) {
+	self := runner(t)
+	for _, c := range []struct{ text, want string }{
+		{ends + "R> pending B\n", "pass"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: something waits at B, and nothing should have been sent"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: something waits at B, and nothing should have been sent"},
+	} {
+		s, err := scenario.Parse("group/id", []byte(strings.Replace(head, "stream", "seqpacket", 1)+c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outcome(play(t, []scenario.Case{{Scenario: s, Type: "seqpacket", A: self, B: self}}, 0)[0]); got != c.want {
+			t.Errorf("%s: got %s\nwant %s", c.text, got, c.want)
+		}
 	}
 }
 

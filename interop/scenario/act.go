@@ -26,7 +26,7 @@ var ActForms = []ActForm{
 	{"flags B x=nonblock,append", []string{"ROLE", "NAME=FLAGS"},
 		"B's number `x` has to have these status flags, of these two; `-` is none"},
 	{"pending B", []string{"ROLE"},
-		"nothing may wait at B's socket"},
+		"nothing may wait at B's socket but the end"},
 	{"blocked B", []string{"ROLE"},
 		"waits until B waits: it has read its command, has not answered, and all its threads sleep"},
 	{"limit B nofile=+2", []string{"ROLE", "LIMIT"},
