@@ -38,6 +38,17 @@ func kernel(t *testing.T, types, text string) string {
 
 const every = "stream dgram seqpacket"
 
+// An answer of the runner's side for which a line has no room says nothing of the kernel.
+func TestAnswerThatIsTooLong(t *testing.T) {
+	const messages = 14
+	text := "files a=pipe-r\n" + strings.Repeat("A> sendmsg payload=00 control=rights(a*253)\nA< ok n=1\n", messages) +
+		"B> recvmmsg bytes=1" + strings.Repeat("|1", messages-1) + " control=space(253)" + strings.Repeat("|space(253)", messages-1) + "\nB< ok n=14\n"
+	const want = "not run: line 35: the answer of kernel is a line longer than 16384 bytes: "
+	if got := kernel(t, "dgram", text); !strings.HasPrefix(got, want) {
+		t.Errorf("got %.200s\nwant %s", got, want)
+	}
+}
+
 // Calls of the runner's sides, and what comes of an answer that is not expected.
 func TestCalls(t *testing.T) {
 	const (
@@ -125,6 +136,8 @@ func TestCalls(t *testing.T) {
 		{"a number that is another's now", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
 			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=g control=rights*1\n",
 			"fail: file@kernel: NUMBER is not the open file description of g"},
+		{"more than a line has room for", every, a + "A> sendmsg payload=00 control=" + strings.Repeat("rights(a*1000),", 20) + "rights(a)\nA< err EINVAL\n",
+			"not run: line 6: the command to kernel is longer than 16384 bytes with its numbers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := kernel(t, c.types, c.text); got != c.want {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -27,18 +28,19 @@ type play struct {
 	said     map[scenario.Role]string         // the last command
 	made     []*witness.File                  // what the runner's sides have made in the case
 	result   scenario.Result
-	limits   map[*side]unix.Rlimit           // the peers' own, while they have another
-	reported map[held]bool                   // leaks that are found already
-	states   map[*witness.File]witness.State // how the files were when somebody could last have changed them rightly
-	leaked   map[*witness.File]bool          // and of which files
-	changed  map[*witness.File]changer       // who has changed the state of a file, and should not have
-	both     bool                            // whether both were at work since the states were noted
-	early    map[scenario.Role]early         // answers that came before their lines did
-	dead     map[scenario.Role]bool          // whom the runner has killed
-	sends    map[scenario.Role]bool          // who was told to send
-	over     bool                            // the transcript has ended
-	blind    []scenario.Role                 // of whom nobody can tell what they have open
-	spent    bool                            // a side is not what it was: the session is over after this case
+	limits   map[*side]unix.Rlimit              // the peers' own, while they have another
+	reported map[held]bool                      // leaks that are found already
+	states   map[*witness.File]witness.State    // how the files were when somebody could last have changed them rightly
+	leaked   map[*witness.File]bool             // and of which files
+	changed  map[*witness.File]changer          // who has changed the state of a file, and should not have
+	both     bool                               // whether both were at work since the states were noted
+	early    map[scenario.Role]early            // answers that came before their lines did
+	dead     map[scenario.Role]bool             // whom the runner has killed
+	signals  map[scenario.Role][]syscall.Signal // that the runner has sent, without those that have no effect any more
+	sends    map[scenario.Role]bool             // who was told to send
+	over     bool                               // the transcript has ended
+	blind    []scenario.Role                    // of whom nobody can tell what they have open
+	spent    bool                               // a side is not what it was: the session is over after this case
 }
 
 // errAbort ends a case whose finding is made.
@@ -61,6 +63,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 		sends:    map[scenario.Role]bool{},
 		early:    map[scenario.Role]early{},
 		dead:     map[scenario.Role]bool{},
+		signals:  map[scenario.Role][]syscall.Signal{},
 		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, CloexecChecked: map[string]bool{}},
 	}
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
@@ -582,12 +585,20 @@ func (p *play) silent(role scenario.Role, line int, err error) error {
 	switch {
 	case errors.Is(err, process.ErrCut):
 		return process.ErrCut
+	case errors.Is(err, process.ErrLong):
+		_ = p.notRun("line %d: the command to %s is %v with its numbers", line, p.k.c.Peer(role).Name, err)
+	case errors.As(err, &contract) && p.k.c.Scenario.RunnerPlays(role):
+		_ = p.notRun("line %d: the answer of %s is %.80s", line, p.k.c.Peer(role).Name, err)
 	case errors.As(err, &contract):
 		p.note(fmt.Sprintf("%s< %s", role, contract.Text))
 		p.find(scenario.CheckContract, role, line, "%v", err)
+	case errors.Is(err, process.ErrHang) && slices.Contains(p.signals[role], unix.SIGSTOP):
+		_ = p.notRun("%s: stopped by the runner's own SIGSTOP", p.k.c.Peer(role).Name)
 	case errors.Is(err, process.ErrHang):
 		p.sides[role].wake()
 		p.find(scenario.CheckHang, role, line, "%v", p.sides[role].Explain(err))
+	case slices.ContainsFunc(p.signals[role], p.sides[role].EndedBy):
+		_ = p.notRun("%s: ended by the runner's own signal: %v", p.k.c.Peer(role).Name, p.sides[role].Close())
 	default:
 		p.find(scenario.CheckCrash, role, line, "%v", p.sides[role].Explain(err))
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/interop/process"
@@ -330,6 +331,9 @@ func (p *play) verbBlocked(st scenario.Step) error {
 	if sd.Pid == os.Getpid() {
 		return p.notRun("%s is in the runner's own process", p.k.c.Peer(role).Name)
 	}
+	if _, asked := p.asked[role]; !asked {
+		return p.notRun("line %d: %s was asked nothing", st.Line, p.k.c.Peer(role).Name)
+	}
 	_, answered := p.early[role]
 	deadline := time.Now().Add(p.timeout)
 	for {
@@ -372,6 +376,10 @@ func (p *play) verbKill(st scenario.Step) error {
 	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.sock[role]), signal); err != nil {
 		return p.notRun("line %d: kill: %v", st.Line, err)
 	}
+	if signal == unix.SIGCONT {
+		p.signals[role] = slices.DeleteFunc(p.signals[role], func(s syscall.Signal) bool { return s == unix.SIGSTOP })
+	}
+	p.signals[role] = append(p.signals[role], signal)
 	if signal == unix.SIGKILL {
 		// The kernel does not report the end of a peer that another process traces before
 		// the tracer has waited for it.

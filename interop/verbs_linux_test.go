@@ -127,6 +127,17 @@ func TestPendingPackets(t *testing.T) {
 	}
 }
 
+// Who was asked nothing does not wait.
+func TestBlockedUnasked(t *testing.T) {
+	self := runner(t)
+	s := parse(t, "B>& recv bytes=1 fds=0\nR> blocked B\nA> send payload=00 fds=-\nA< ok n=1\nB<& ok n=1 payload=00 fds=-\n")
+	s.Steps[0], s.Steps[1] = s.Steps[1], s.Steps[0]
+	got := outcome(play(t, []scenario.Case{{Scenario: s, Type: "stream", A: self, B: self}}, 0)[0])
+	if want := "not run: line 5: runner was asked nothing"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
 // A number that a peer has received again is no reference for what was there before.
 func TestReusedNumber(t *testing.T) {
 	self := runner(t)

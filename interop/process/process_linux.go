@@ -48,6 +48,7 @@ var (
 	ErrHang = errors.New("no answer in time")
 	errGone = errors.New("the peer ended")
 	ErrCut  = errors.New("cut short")
+	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // a command, which is not said
 
 	errEndless = errors.New("it does not end")
 )
@@ -304,6 +305,9 @@ func (proc *Process) listen(out io.Reader) {
 // Say writes a command. The peer may not have answered before. The wait has a limit: a peer
 // can fill its pipe, or make it small.
 func (proc *Process) Say(ctx context.Context, command string, timeout time.Duration) error {
+	if len(command) > contract.MaxLine {
+		return ErrLong
+	}
 	select {
 	case a, ok := <-proc.Answers:
 		if !ok {
@@ -427,6 +431,17 @@ func (proc *Process) Explain(err error) error {
 		err = fmt.Errorf("%w; standard error: %s", err, text)
 	}
 	return err
+}
+
+// EndedBy tells whether the peer was ended by the signal, or has caught it and says so as a
+// shell would.
+func (proc *Process) EndedBy(signal syscall.Signal) bool {
+	var exit *exec.ExitError
+	if !errors.As(proc.Close(), &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && (status.Signaled() && status.Signal() == signal || status.ExitStatus() == 128+int(signal))
 }
 
 // Close ends the peer and its process group, and returns how the peer ended.

@@ -42,7 +42,7 @@ var ActForms = []ActForm{
 	{"eof a", []string{"FILE"},
 		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},
 	{"kill B SIGUSR1", []string{"ROLE", "SIGNAL"},
-		"sends a signal, to the thread that waits in a call on the case's socket if there is one; after `SIGKILL` B is told nothing more"},
+		"sends a signal, to the thread that waits in a call on the case's socket if there is one; after `SIGKILL` B is told nothing more, and where another one ends B the case is \"not run\""},
 }
 
 // Verb returns the first word of a line of this form.
