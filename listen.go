@@ -63,7 +63,7 @@ var _ net.Listener = (*Listener)(nil)
 // The programs at both ends see the name that was bound: for a path longer than
 // sun_path it is another name, in /proc.
 //
-// Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno:
+// Errors are ctx's alone, ErrInUse, [net.UnknownNetworkError], or wrap the errno:
 // ENOENT, EACCES, ENAMETOOLONG, … ctx is for the call alone. It does not end a system
 // call that waits for the file system of the folder.
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {

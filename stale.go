@@ -19,7 +19,8 @@ const lockPatience = 200 * time.Millisecond
 
 // bindOverStale binds fd to a path at which there is a file, if that is a socket
 // file of which nobody has the socket open. Otherwise, or where it cannot be told,
-// it is ErrInUse; where no number is free to ask, the errno of that.
+// it is ErrInUse; where no number is free to ask, the errno of that; and if ctx is done
+// while another one has the folder's lock, ctx's error.
 //
 // Between the look at a file and its removal another one could be there: somebody
 // else removed the stale file, and bound. Nobody can remove a file by its inode.
@@ -30,6 +31,9 @@ const lockPatience = 200 * time.Millisecond
 // for lockPatience.
 func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boundFile, error) {
 	unlock, err := p.lock(ctx)
+	if done := ctx.Err(); err != nil && done != nil {
+		return nil, done
+	}
 	if err != nil {
 		return nil, inUse(err)
 	}
