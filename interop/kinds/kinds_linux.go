@@ -59,10 +59,32 @@ func orClose(fd int, err error, more func(fd int) error) (int, error) {
 var loopback = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
 
 func listens(fd int) error {
-	if err := unix.Bind(fd, loopback); err != nil {
+	if err := bindLoopback(fd); err != nil {
 		return err
 	}
 	return unix.Listen(fd, 8)
+}
+
+// bindLoopback binds an Internet socket that can be reached. Where no network interface is
+// up, bind(2) does not fail, but whoever connects does. A UDP socket finds that out and
+// sends nothing.
+func bindLoopback(fd int) error {
+	if err := unix.Bind(fd, loopback); err != nil {
+		return err
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	probe, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(probe)
+	if err := unix.Connect(probe, name); err != nil {
+		return fmt.Errorf("127.0.0.1 cannot be reached: %w", err)
+	}
+	return nil
 }
 
 var makers = map[string]maker{
@@ -142,7 +164,7 @@ var makers = map[string]maker{
 	},
 	"tcp":          func(string) (int, int, error) { return tcpPair() },
 	"tcp-listener": socketMaker(unix.AF_INET, unix.SOCK_STREAM, listens),
-	"udp":          socketMaker(unix.AF_INET, unix.SOCK_DGRAM, func(fd int) error { return unix.Bind(fd, loopback) }),
+	"udp":          socketMaker(unix.AF_INET, unix.SOCK_DGRAM, bindLoopback),
 	"netlink":      socketMaker(unix.AF_NETLINK, unix.SOCK_RAW, func(int) error { return nil }),
 	"packet":       socketMaker(unix.AF_PACKET, unix.SOCK_RAW, func(int) error { return nil }),
 	"unix-dgram":   socketMaker(unix.AF_UNIX, unix.SOCK_DGRAM, func(int) error { return nil }),
