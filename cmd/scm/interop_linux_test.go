@@ -78,6 +78,7 @@ func TestExitCodes(t *testing.T) {
 		{"less than no retries", []string{"run", "--retry", "-1"}, 2, "", "scm: --retry must not be less than 0\n"},
 		{"a report of no form", []string{"run", "--report", "report.pdf"}, 2, "",
 			"scm: the name of a report ends in one of .html .json .jsonl .md .txt .xml, and not as \"report.pdf\"\n"},
+		{"a report twice", []string{"run", "--report", "r.json", "--report", "./r.json"}, 2, "", "scm: the reports r.json and ./r.json are one file\n"},
 		{"no such catalogue", []string{"run", "--catalogue", "/nonexistent"}, 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"a peer named kernel", []string{"run", "--peer", "kernel=y"}, 2, "", "scm: two peers are named \"kernel\"\n"},
 		{"no jobs", []string{"run", "--jobs", "0"}, 2, "", "scm: --timeout and --jobs must be more than 0\n"},

@@ -122,10 +122,8 @@ func (o *playing) check() error {
 	if o.Retries < 0 {
 		return errors.New("--retry must not be less than 0")
 	}
-	for _, file := range o.reports {
-		if err := report.CheckFile(file); err != nil {
-			return err
-		}
+	if err := report.CheckFiles(o.reports); err != nil {
+		return err
 	}
 	most, err := interop.MaxJobs()
 	if err != nil {

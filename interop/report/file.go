@@ -42,6 +42,49 @@ func CheckFile(file string) error {
 	return fmt.Errorf("the name of a report ends in one of %s, and not as %q", strings.Join(known, " "), file)
 }
 
+// CheckFiles tells whether the reports of a run can have these names: two reports are two
+// files.
+func CheckFiles(files []string) error {
+	for i, file := range files {
+		if err := CheckFile(file); err != nil {
+			return err
+		}
+		for _, before := range files[:i] {
+			if sameFile(before, file) {
+				return fmt.Errorf("the reports %s and %s are one file", before, file)
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile tells whether two paths lead to one file, which need not be there yet.
+func sameFile(one, other string) bool {
+	a, err := os.Stat(one)
+	b, err2 := os.Stat(other)
+	return err == nil && err2 == nil && os.SameFile(a, b) || real(one) == real(other)
+}
+
+// real is the path to a file without links on the way, as far as there is such a way.
+func real(file string) string {
+	whole, err := filepath.Abs(file)
+	if err != nil {
+		return file
+	}
+	dir, rest := filepath.Split(whole)
+	for {
+		to, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			return filepath.Join(to, rest)
+		}
+		above := filepath.Dir(filepath.Clean(dir))
+		if above == filepath.Clean(dir) {
+			return whole
+		}
+		dir, rest = above, filepath.Join(filepath.Base(dir), rest)
+	}
+}
+
 // WriteFile writes the report to a file, in the form that its name asks for, whole
 // or not at all. A FIFO stays one: WriteFile waits for a reader until ctx is done.
 func (r *Report) WriteFile(ctx context.Context, file string) error {
@@ -63,7 +106,7 @@ func (r *Report) WriteFile(ctx context.Context, file string) error {
 		return err
 	}
 	if isFIFO(file) {
-		f, err := openFIFO(ctx, file)
+		f, err := take(openFIFO(ctx, file))
 		if err != nil {
 			return err
 		}
@@ -113,12 +156,31 @@ func Replace(file string, text []byte, like os.FileInfo) error {
 	return err
 }
 
+// take empties a file for this run alone: the lines of two runs would be mixed in it.
+func take(f *os.File, err error) (*os.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if locked(f) {
+		err = fmt.Errorf("%s: another run writes this report", f.Name())
+	} else if info, e := f.Stat(); e != nil {
+		err = e
+	} else if info.Mode().IsRegular() {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // create makes a file, and the folder that it is in.
 func create(file string, flag int) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|flag, 0o666)
+	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|flag, 0o666)
 }
 
 // isFIFO tells whether a report goes to whoever reads at the other end.

@@ -427,3 +427,83 @@ func TestStreamFollowsNoLink(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// Of two runs with one report the first goes on with it, and the second has none.
+func TestStreamOfTwoRuns(t *testing.T) {
+	r := plain(t)
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo"+Streamed)
+	if err := syscall.Mkfifo(fifo, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for _, file := range []string{filepath.Join(dir, "report"+Streamed), fifo} {
+		first, err := r.NewStream(context.Background(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := r.NewStream(context.Background(), file)
+		if err == nil {
+			defer second.Close(r)
+		}
+		if want := file + ": another run writes this report"; fmt.Sprint(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if err := first.Close(r); err != nil {
+			t.Error(err)
+		}
+		if file != fifo {
+			if _, err := Read(file); err != nil {
+				t.Error(err)
+			}
+		}
+		third, err := r.NewStream(context.Background(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := third.Close(r); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A report is one however its path is written, and is there once.
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, err := range []error{
+		os.Mkdir("folder", 0o777), os.Symlink("folder", "link"),
+		os.WriteFile("a.json", nil, 0o666), os.Symlink("a.json", "b.json"), os.Link("a.json", "c.json"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"x.json", "x.json", true},
+		{"x.json", "./folder/../x.json", true},
+		{"x.json", filepath.Join(dir, "x.json"), true},
+		{"folder/x.json", "link/x.json", true},
+		{"link/new/x.json", "folder/new//x.json", true},
+		{"a.json", "b.json", true},
+		{"a.json", "c.json", true},
+		{"x.json", "x.jsonl", false},
+		{"x.json", "folder/x.json", false},
+		{"new/x.json", "new/y.json", false},
+	} {
+		want := fmt.Sprintf("the reports %s and %s are one file", c.one, c.other)
+		if err := CheckFiles([]string{"else.md", c.one, c.other}); c.same && fmt.Sprint(err) != want || !c.same && err != nil {
+			t.Errorf("%s, %s: got %v", c.one, c.other, err)
+		}
+	}
+	if err := CheckFiles([]string{"x.json", "x.pdf"}); err == nil {
+		t.Error("no error of the name")
+	}
+}

@@ -50,9 +50,9 @@ func (r *Report) NewStream(ctx context.Context, file string) (*Stream, error) {
 	var f *os.File
 	var err error
 	if isFIFO(file) {
-		f, err = openFIFO(ctx, file)
+		f, err = take(openFIFO(ctx, file))
 	} else {
-		f, err = create(file, bounded.NoFollow|bounded.Nonblock) // others may write to the folder
+		f, err = take(create(file, bounded.NoFollow|bounded.Nonblock)) // others may write to the folder
 	}
 	if err != nil {
 		return nil, err
