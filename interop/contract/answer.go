@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,15 +38,18 @@ func ParseAnswer(verb, answer string) (got Line, numbers []int, err error) {
 	form, _ := FormOf(verb)
 	switch {
 	case got.Verb == "err":
+		err = nil
 		if len(got.Words) != 1 || len(got.Fields) > 0 {
 			err = fmt.Errorf("an error is err and its name")
-		} else {
-			err = nil
+		} else if _, e := strconv.Atoi(got.Words[0]); e == nil && !isNumber(got.Words[0], math.MaxInt32) {
+			err = fmt.Errorf("%s is no errno", Brief(got.Words[0]))
 		}
 	case got.Verb != "ok":
 		err = fmt.Errorf("neither ok nor err")
 	case err == nil:
-		err = form.Check(verb, got)
+		if err = form.Check(verb, got); err == nil && slices.Contains(form.must, "n") && !isPrinted(got.Fields["n"]) {
+			err = fmt.Errorf("n=%s is no number", Brief(got.Fields["n"]))
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, Quote(answer))
@@ -65,14 +69,24 @@ func (form answerForm) Check(verb string, got Line) error {
 			return fmt.Errorf("no answer to %s has %s=", verb, Brief(key))
 		}
 	}
-	for _, flag := range got.List("flags") {
+	if flags, ok := got.Fields["flags"]; ok && flags == "" {
+		return fmt.Errorf("flags= is empty")
+	}
+	flags := got.List("flags")
+	for i, flag := range flags {
 		if form.eof && !isFlag(flag) {
 			return fmt.Errorf("%s is no flag", Brief(flag))
 		}
+		if slices.Contains(flags[:i], flag) {
+			return fmt.Errorf("%s is there twice", Brief(flag))
+		}
 	}
-	for _, w := range got.Words {
+	for i, w := range got.Words {
 		if w != "eof" || !form.eof {
 			return fmt.Errorf("no answer to %s has the word %s", verb, Brief(w))
+		}
+		if i > 0 {
+			return fmt.Errorf("%s is there twice", w)
 		}
 	}
 	return nil
@@ -90,20 +104,25 @@ func answerNumbers(items []string) (numbers []int, err error) {
 	for i, item := range items {
 		if count, closed := strings.CutPrefix(item, "closed"); closed {
 			count, counted := strings.CutPrefix(count, ":")
-			n, e := strconv.Atoi(count)
-			if i != len(items)-1 || counted && (e != nil || n < 1) || !counted && count != "" {
+			if i != len(items)-1 || counted && (count == "0" || !isNumber(count, math.MaxInt32)) || !counted && count != "" {
 				err = fmt.Errorf("closed or closed:N ends the list")
 			}
 			continue
 		}
-		n, e := strconv.Atoi(item)
-		if e != nil || strconv.Itoa(n) != item {
+		if !isPrinted(item) {
 			err = fmt.Errorf("%s is no number", Brief(item))
 			continue
 		}
+		n, _ := strconv.Atoi(item)
 		numbers = append(numbers, n)
 	}
 	return numbers, err
+}
+
+// isPrinted tells whether a word is a number as it would be printed.
+func isPrinted(word string) bool {
+	n, err := strconv.Atoi(word)
+	return err == nil && strconv.Itoa(n) == word
 }
 
 // NumberFields are the fields of an answer that hold new descriptors, in the order in which
