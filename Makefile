@@ -139,8 +139,9 @@ lib: ## build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) i
 	$(SUBMAKE) csrc
 
 .PHONY: mutants
-mutants: ## run the tests of the tests: faults put in on purpose turn the suite red
+mutants: ## run the tests of the tests: faults put in on purpose, and wrong answers in scenarios, turn the suite red
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
+	SCM_MUTANTS=full $(GO) test ./interop/catalogue -count=1 -v -timeout 30m -run TestEveryAnswerMatters
 
 # A child is run again for each fault: all errnos, on every type of socket.
 .PHONY: torture

@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -46,8 +47,60 @@ func text(t *testing.T, s *scenario.Scenario) []string {
 type tampered struct {
 	scenario *scenario.Scenario
 	of       *scenario.Scenario // as it was
-	line     int
-	answer   string
+	step     scenario.Step
+	wrong
+}
+
+// A wrong answer, and in what it is wrong.
+type wrong struct{ answer, kind string }
+
+// few is how many wrong answers are played for each right one, but with SCM_MUTANTS=full.
+const few = 2
+
+// choose takes few of the wrong answers for each right one: of the kinds that it has taken
+// the fewest times so far for an answer to the same verb. It takes the same ones each time.
+func choose(all []tampered) (chosen []tampered) {
+	taken := map[string]int{}
+	key := func(lie tampered) string { return lie.kind + " " + verb(lie.of, lie.step) }
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].of == all[0].of && all[n].step.Line == all[0].step.Line {
+			n++
+		}
+		left := slices.Clone(all[:n])
+		all = all[n:]
+		for range min(few, n) {
+			least := slices.MinFunc(left, func(a, b tampered) int { return cmp.Compare(taken[key(a)], taken[key(b)]) })
+			alike := slices.DeleteFunc(slices.Clone(left), func(lie tampered) bool { return lie.kind != least.kind })
+			one := alike[taken[key(least)]%len(alike)]
+			chosen = append(chosen, one)
+			taken[key(least)]++
+			left = slices.DeleteFunc(left, func(lie tampered) bool { return lie.answer == one.answer })
+		}
+	}
+	return chosen
+}
+
+// verb is that of the command to which a step hears the answer.
+func verb(s *scenario.Scenario, st scenario.Step) (verb string) {
+	for _, before := range s.Steps {
+		if before.Line >= st.Line {
+			break
+		}
+		if before.Kind == scenario.StepSay && before.Role == st.Role {
+			verb = before.Command.Verb
+		}
+	}
+	return verb
+}
+
+// kinds counts wrong answers by their kinds.
+func kinds(lies []tampered) map[string]int {
+	n := map[string]int{}
+	for _, lie := range lies {
+		n[lie.kind]++
+	}
+	return n
 }
 
 // cast is who plays a scenario here: the peer that is right, and the runner where
@@ -84,7 +137,7 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 		for _, wrong := range wrongAnswers(s, st) {
 			changed := slices.Clone(lines)
 			head, _, _ := strings.Cut(lines[st.Line-1], " ")
-			changed[st.Line-1] = head + " " + wrong
+			changed[st.Line-1] = head + " " + wrong.answer
 			for i := range st.Wants[1:] {
 				changed[st.Line+i] = "" // the alternatives stand directly below
 			}
@@ -93,7 +146,7 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 				bad, err = scenario.Parse(s.Name, []byte(strings.Join(changed[:st.Line], "\n")))
 			}
 			if err == nil {
-				list = append(list, tampered{bad, s, st.Line, wrong})
+				list = append(list, tampered{bad, s, st, wrong})
 			}
 		}
 		if len(list) == before {
@@ -162,71 +215,85 @@ func near(st, other scenario.Step) bool {
 }
 
 // wrongAnswers are those of the other lines, and what is right but in one thing.
-func wrongAnswers(s *scenario.Scenario, st scenario.Step) (wrong []string) {
+func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	right := st.Wants[0].Text
-	add := func(answer string) {
+	add := func(kind, answer string) {
 		same := func(w scenario.Want) bool {
 			return label.ReplaceAllString(w.Text, "") == label.ReplaceAllString(answer, "")
 		}
 		if ofTheRunner(s, st.Role) && !contradicts(answer, right) {
 			return
 		}
-		if !slices.ContainsFunc(st.Wants, same) && !slices.Contains(wrong, answer) {
-			wrong = append(wrong, answer)
+		if !slices.ContainsFunc(st.Wants, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
+			list = append(list, wrong{answer, kind})
 		}
 	}
 	for _, other := range s.Steps {
 		if other.Kind == scenario.StepHear && (!ofTheRunner(s, st.Role) || near(st, other)) {
-			add(other.Wants[0].Text)
+			add("of another line", other.Wants[0].Text)
 		}
 	}
-	add("err EUSERS")
+	add("an error", "err EUSERS")
 	if ofTheRunner(s, st.Role) {
 		for _, word := range strings.Fields(right)[1:] {
 			if key, _, ok := strings.Cut(word, "="); ok && !slices.Contains([]string{"n", "payload", "fds", "fd", "pidfd", "flags"}, key) {
-				add(strings.Replace(right, word, key+"=wrong", 1))
+				add("a field", strings.Replace(right, word, key+"=wrong", 1))
 			}
 		}
 	}
-	add(count.ReplaceAllStringFunc(right, func(field string) string {
+	add("n", count.ReplaceAllStringFunc(right, func(field string) string {
 		n, _ := strconv.Atoi(field[len("n="):])
 		return "n=" + strconv.Itoa(n+1)
 	}))
-	add(payload.ReplaceAllString(right, "payload=5a"))
-	add(flags.ReplaceAllString(right, "flags=oob"))
-	add(fds.ReplaceAllString(right, "fds=$2,$1"))
-	add(strings.ReplaceAll(right, "=new:", "=asock:"))
+	add("payload", payload.ReplaceAllString(right, "payload=5a"))
+	add("flags", flags.ReplaceAllString(right, "flags=oob"))
+	add("the order of descriptors", fds.ReplaceAllString(right, "fds=$2,$1"))
+	add("a kind of descriptor", strings.ReplaceAll(right, "=new:", "=asock:"))
 	for _, f := range s.Files {
-		add(one.ReplaceAllString(right, "fds="+f.Name+"$2$3"))
+		add("another file", one.ReplaceAllString(right, "fds="+f.Name+"$2$3"))
 	}
-	add(one.ReplaceAllString(right, "fds=-$3"))
-	return wrong
+	add("no descriptor", one.ReplaceAllString(right, "fds=-$3"))
+	return list
 }
 
 // Every scenario is passed by who is right, and no answer in it is there in vain: a
-// wrong one in its place is noticed, at that line.
+// wrong one in its place is noticed, at that line. SCM_MUTANTS=full plays every wrong answer,
+// and a run without it few for each right one, of every kind.
 func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: a run without it plays every wrong answer, whoever the user is")
+		t.Skip("-short: a run without it plays wrong answers, whoever the user is")
 	}
 	p := honest(t)
 	self, err := process.Runner()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lies := map[string]tampered{} // by the names of their cases
+	var all []tampered
 	var right, wrong []scenario.Case
 	for _, s := range scenarios(t) {
 		a, b := cast(s, p, self)
 		for _, socketType := range s.Types {
 			right = append(right, scenario.Case{Scenario: s, Type: socketType, A: a, B: b})
 		}
-		for i, lie := range tamper(t, s) {
-			lie.scenario.Name += "-" + strconv.Itoa(i)
-			c := scenario.Case{Scenario: lie.scenario, Type: s.Types[0], A: a, B: b}
-			lies[c.Name()] = lie
-			wrong = append(wrong, c)
+		all = append(all, tamper(t, s)...)
+	}
+	chosen := all
+	if os.Getenv("SCM_MUTANTS") != "full" {
+		chosen = choose(all)
+	}
+	for kind, n := range kinds(all) {
+		t.Logf("wrong answers of kind %q: %d of %d", kind, kinds(chosen)[kind], n)
+		if kinds(chosen)[kind] == 0 {
+			t.Errorf("no wrong answer of kind %q is played", kind)
 		}
+	}
+	lies := map[string]tampered{} // by the names of their cases
+	for i, lie := range chosen {
+		lie.scenario.Name += "-" + strconv.Itoa(i)
+		a, b := cast(lie.of, p, self)
+		c := scenario.Case{Scenario: lie.scenario, Type: lie.of.Types[0], A: a, B: b}
+		lies[c.Name()] = lie
+		wrong = append(wrong, c)
 	}
 	unsupported := map[*scenario.Scenario]bool{}
 	for _, r := range interop.Run(context.Background(), right, nil, interop.Options{Jobs: 2}).Results {
@@ -239,13 +306,13 @@ func TestEveryAnswerMatters(t *testing.T) {
 		}
 	}
 	wrong = slices.DeleteFunc(wrong, func(c scenario.Case) bool { return unsupported[lies[c.Name()].of] })
-	t.Logf("%d scenarios, %d wrong answers in them", len(scenarios(t)), len(wrong))
+	t.Logf("%d scenarios, %d of %d wrong answers in them", len(scenarios(t)), len(wrong), len(all))
 	for _, r := range interop.Run(context.Background(), wrong, nil, interop.Options{Jobs: 2}).Results {
 		lie := lies[r.Name]
 		if r.Verdict != scenario.Fail || !slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool {
-			return f.Line == lie.line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
+			return f.Line == lie.step.Line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
 		}) {
-			t.Errorf("%s:%d: %q is not noticed: %s: %s%v", lie.scenario.Name, lie.line, lie.answer, r.Verdict, r.Why, r.Findings)
+			t.Errorf("%s:%d: %q is not noticed: %s: %s%v", lie.scenario.Name, lie.step.Line, lie.answer, r.Verdict, r.Why, r.Findings)
 		}
 	}
 }
