@@ -41,6 +41,11 @@ SHELL_FILES = tools/setup .ci/run $(call find,*.sh)
 # A go.work in a folder above is not for scm.
 export GOWORK := off
 
+# Of a checkout of another owner git tells nothing, and go build fails, unless it records no version.
+ifeq ($(shell git rev-parse HEAD >/dev/null 2>&1 || echo refused),refused)
+export GOFLAGS += -buildvcs=false
+endif
+
 .PHONY: help
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile

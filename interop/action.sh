@@ -25,9 +25,12 @@ for form in json jsonl xml md html; do
 	args+=(--report "$REPORTS/report.$form")
 done
 
+# Of a checkout of another owner, as a container has it, git tells nothing: go build then fails, or records no version.
+vcs=()
+git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
 # This checkout may lie in a repository with a go.work or a vendor folder of its own: neither is for scm.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
-if ! GOWORK=off go -C "$here" build -mod=readonly -o "$scm" ./cmd/scm; then
+if ! GOWORK=off go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"
 	echo "status=4" >>"$GITHUB_OUTPUT"
 	exit 4

@@ -128,10 +128,14 @@ func TestActionInAWorkspace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, set := range []string{"GOWORK=" + dir + "/go.work", "GOFLAGS=-mod=vendor"} {
+	for _, set := range [][]string{
+		{"GOWORK=" + dir + "/go.work"}, {"GOFLAGS=-mod=vendor"},
+		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git refuses the checkout of another owner
+	} {
 		cmd := exec.Command(script)
 		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-			"REPORTS="+dir+"/reports", "PEERS=", "RUN=basics/pass-one-fd/stream", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=true", set)
+			"REPORTS="+dir+"/reports", "PEERS=", "RUN=basics/pass-one-fd/stream", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=true")
+		cmd.Env = append(cmd.Env, set...)
 		if r := finish(t, cmd); r.code != 0 {
 			t.Errorf("%s: exit status %d\n%s%s", set, r.code, r.stdout, r.stderr)
 		}
