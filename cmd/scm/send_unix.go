@@ -34,8 +34,12 @@ func sendCommand() *cobra.Command {
 		Short: "Open files, and pass them through a socket",
 		Long: `Open files, and pass them through a Unix socket in one message. SOCKET is a path or,
 on Linux, an abstract name that begins with @. The descriptors of --fd go behind
-those of the files. --timeout also ends the wait for a process that opens the other end
-of a FIFO. It does not end the close of a file that the receiver holds up (SECURITY.md).
+those of the files.
+
+--timeout bounds all that send waits for: a process that opens the other end of a FIFO,
+the socket to be there, the other side to connect (--listen), and room in its queue. Send
+does not wait until the message is received. --timeout does not end the close of a file
+that the receiver holds up (SECURITY.md).
 
 Exit status: 0 it was sent, 1 it was not, 2 wrong usage, 128 and its number after
 a signal.`,

@@ -32,7 +32,7 @@ func (m *meeting) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&m.kind, "type", "stream", "`TYPE` of the socket: stream, dgram or seqpacket")
 	f.StringVar(&m.format, "format", "", "what the program `NAME` sends and receives: "+strings.Join(formatNames(), ", "))
-	f.DurationVar(&m.timeout, "timeout", 0, "end after so long; send waits that long for the socket to be there, too (for ever, and not at all)")
+	f.DurationVar(&m.timeout, "timeout", 0, "end after so long; who connects waits that long for the socket to be there, too (without it: for ever, and not at all)")
 }
 
 func formatNames() (names []string) {
