@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -184,12 +186,6 @@ func noMessage(err error) error {
 	return err
 }
 
-// came is what came, for programs.
-type came struct {
-	Payload     string `json:"payload"` // in hexadecimal digits
-	Descriptors []file `json:"descriptors"`
-}
-
 // tell prints what came.
 func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	if r.cat {
@@ -212,11 +208,7 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 		list = append(list, f)
 	}
 	if r.json {
-		object, err := json.Marshal(came{fmt.Sprintf("%x", payload), list})
-		if err == nil {
-			_, err = w.Write(append(display.JSON(object), '\n'))
-		}
-		return orBroken(err)
+		return orBroken(writeJSON(w, payload, list))
 	}
 	if _, err := fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), count(len(list), "descriptor")); err != nil {
 		return broken(err)
@@ -227,6 +219,20 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 		}
 	}
 	return nil
+}
+
+// writeJSON prints what came, for programs. A payload has up to a gigabyte: its digits are
+// not kept.
+func writeJSON(w io.Writer, payload []byte, list []file) error {
+	descriptors, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	_, _ = out.WriteString(`{"payload":"`) // Flush has the first error
+	_, _ = hex.NewEncoder(out).Write(payload)
+	_, _ = fmt.Fprintf(out, `","descriptors":%s}`+"\n", display.JSON(descriptors))
+	return out.Flush()
 }
 
 // mostShown is how many bytes of a payload are shown.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,6 +183,10 @@ func TestSendFormats(t *testing.T) {
 }
 
 func TestRecvJSON(t *testing.T) {
+	type came struct {
+		Payload     string `json:"payload"` // in hexadecimal digits
+		Descriptors []file `json:"descriptors"`
+	}
 	addr := filepath.Join(t.TempDir(), "socket")
 	empty := write(t, "")
 	received, _ := meet(t, []string{"--json", addr}, []string{addr, empty, "/dev/null", "--payload", "hé"})
@@ -193,6 +198,20 @@ func TestRecvJSON(t *testing.T) {
 	want := came{"68c3a9", []file{{"regular", "read", &zero, empty, ""}, {"character device", "read", nil, "/dev/null", ""}}}
 	if text, _ := json.Marshal(want); string(text)+"\n" != received.stdout {
 		t.Errorf("got %s, want %s", received.stdout, text)
+	}
+}
+
+// The digits of a long payload are not in memory.
+func TestRecvJSONMemory(t *testing.T) {
+	payload := bytes.Repeat([]byte{0xab}, 16<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := (&receiving{json: true}).tell(io.Discard, payload, nil); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("%d bytes were allocated for a payload of %d", got, len(payload))
 	}
 }
 
