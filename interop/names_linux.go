@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/scm-rights/scm/interop/reference"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 )
@@ -67,7 +67,7 @@ func (p *play) wanted(w scenario.Want, role scenario.Role) (scenario.Want, error
 	}
 	w.Line.Fields = maps.Clone(w.Line.Fields)
 	for key, value := range w.Line.Fields {
-		if n, err := reference.Size(value); key == "controllen" && err == nil {
+		if n, err := contract.Size(value); key == "controllen" && err == nil {
 			w.Line.Fields[key] = strconv.Itoa(n)
 		}
 		if key != "control" && key != "creds" && key != "pid" {

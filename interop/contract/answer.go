@@ -38,12 +38,7 @@ func ParseAnswer(verb, answer string) (got Line, numbers []int, err error) {
 	form, _ := FormOf(verb)
 	switch {
 	case got.Verb == "err":
-		err = nil
-		if len(got.Words) != 1 || len(got.Fields) > 0 {
-			err = fmt.Errorf("an error is err and its name")
-		} else if _, e := strconv.Atoi(got.Words[0]); e == nil && !isNumber(got.Words[0], math.MaxInt32) {
-			err = fmt.Errorf("%s is no errno", Brief(got.Words[0]))
-		}
+		err = CheckError(got)
 	case got.Verb != "ok":
 		err = fmt.Errorf("neither ok nor err")
 	case err == nil:
@@ -104,7 +99,7 @@ func answerNumbers(items []string) (numbers []int, err error) {
 	for i, item := range items {
 		if count, closed := strings.CutPrefix(item, "closed"); closed {
 			count, counted := strings.CutPrefix(count, ":")
-			if i != len(items)-1 || counted && (count == "0" || !isNumber(count, math.MaxInt32)) || !counted && count != "" {
+			if i != len(items)-1 || counted && (count == "0" || !isNumber(count, 0, math.MaxInt32)) || !counted && count != "" {
 				err = fmt.Errorf("closed or closed:N ends the list")
 			}
 			continue

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -9,12 +10,84 @@ import (
 
 // A Form is what a call takes, and what its answer gives.
 type Form struct {
-	Takes, Gives []string
-	any          bool // it takes other fields too: the names of options
+	Gives []string
+	ways  []way
+}
+
+// A way is one to make a call: the fields that it takes.
+type way struct {
+	usage     string
+	must, may []string
+	options   bool // it takes the names of options, one at least
 }
 
 // Word reports whether the call takes the field.
-func (f Form) Word(key string) bool { return f.any || slices.Contains(f.Takes, key) }
+func (f Form) Word(key string) bool {
+	return slices.ContainsFunc(f.ways, func(w way) bool { return w.options || w.takes(key) })
+}
+
+func (w way) takes(key string) bool {
+	return slices.Contains(w.must, key) || slices.Contains(w.may, key)
+}
+
+// parseWay reads a usage.
+func parseWay(usage string) (verb string, w way) {
+	verb, fields, _ := strings.Cut(usage, " ")
+	w.usage = fields
+	for word := range strings.FieldsSeq(fields) {
+		key, _, _ := strings.Cut(strings.Trim(word, "[]"), "=")
+		switch {
+		case key == "NAME":
+			w.options = true
+		case word[0] == '[':
+			w.may = append(w.may, key)
+		default:
+			w.must = append(w.must, key)
+		}
+	}
+	return verb, w
+}
+
+// peerUsages are the commands of a peer in a scenario.
+var peerUsages = []string{"send payload=P fds=x,… [at=K] [flags=F]", "recv bytes=N fds=N [at=K] [flags=F]", "close fds=x,…", "end"}
+
+// ways returns the ways to say a verb.
+func ways(verb string) (list []way) {
+	for _, usage := range peerUsages {
+		if v, w := parseWay(usage); v == verb {
+			list = append(list, w)
+		}
+	}
+	return slices.Concat(list, Forms()[verb].ways)
+}
+
+// checkFields returns an error if the fields of a line are those of no way to say it.
+func checkFields(l Line) error {
+	if len(l.Words) > 0 {
+		return fmt.Errorf("%s takes no word %s", l.Verb, l.Words[0])
+	}
+	all := ways(l.Verb)
+	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
+		if !slices.ContainsFunc(all, func(w way) bool { return w.options || w.takes(key) }) {
+			return fmt.Errorf("%s takes no %s=", l.Verb, Brief(key))
+		}
+	}
+	var usages []string
+	for _, w := range all {
+		others := 0
+		for key := range l.Fields {
+			if !w.takes(key) {
+				others++
+			}
+		}
+		lacks := slices.ContainsFunc(w.must, func(key string) bool { _, ok := l.Fields[key]; return !ok })
+		if !lacks && w.options == (others > 0) {
+			return nil
+		}
+		usages = append(usages, w.usage)
+	}
+	return fmt.Errorf("%s takes %s", l.Verb, strings.Join(usages, ", or "))
+}
 
 // OwnFiles are the files outside the folder of the case that the reference may open: its
 // own, in /proc.
@@ -100,7 +173,7 @@ var CallUsages = []CallUsage{
 	{"open path=P [dir=x] [flags=rdwr,create] [mode=0600]", "fd", "flags: `rdonly wronly rdwr create append trunc nonblock path directory tmpfile`"},
 	{"link fd=x path=P", "", "gives a name to a file that has none"},
 	{"unlink path=P", "", ""},
-	{"mkdir path=P mode=0700", "", ""},
+	{"mkdir path=P [mode=0700]", "", ""},
 	{"rename path=P to=P", "", ""},
 	{"chmod path=P mode=0600", "", ""},
 	{"chown path=P uid=N", "", ""},
@@ -113,16 +186,9 @@ var CallUsages = []CallUsage{
 var Forms = sync.OnceValue(func() map[string]Form {
 	forms := map[string]Form{}
 	for _, c := range CallUsages {
-		verb, words, _ := strings.Cut(c.Usage, " ")
+		verb, w := parseWay(c.Usage)
 		f := forms[verb]
-		for word := range strings.FieldsSeq(words) {
-			key, _, _ := strings.Cut(strings.Trim(word, "[]"), "=")
-			if key == "NAME" {
-				f.any = true
-			} else {
-				f.Takes = append(f.Takes, key)
-			}
-		}
+		f.ways = append(f.ways, w)
 		f.Gives = append(f.Gives, strings.Fields(c.Gives)...)
 		forms[verb] = f
 	}

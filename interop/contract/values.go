@@ -3,6 +3,7 @@ package contract
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -13,214 +14,331 @@ import (
 // mostPayload is how long a payload may be, all buffers together, and the room of a receive.
 const mostPayload = 64 << 20
 
-// The flags of a message, by the verb of a peer, and all that a call takes.
-var (
-	peerFlags = map[string][]string{
-		"send": {"dontwait", "nosignal", "eor", "oob", "more"},
-		"recv": {"dontwait", "peek", "trunc", "waitall", "oob"},
-	}
-	callFlags = []string{"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue", "inherit"}
-)
+// longestHex is the longest payload that is written in hexadecimal.
+const longestHex = 4096
 
 // Options and Signals are the names of socket options and signals that scenarios can use.
+// TimeOptions have a time for a value.
 var (
 	Options = []string{"acceptconn", "error", "inq", "oobinline", "passcred", "passpidfd", "passrights", "passsec", "peekoff", "rcvbuf",
 		"rcvlowat", "rcvtimeo", "reuseaddr", "rightsnotrunc", "sndbuf", "sndtimeo", "timestamp", "type"}
-	Signals = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
+	TimeOptions = []string{"rcvtimeo", "sndtimeo"}
+	Signals     = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
 )
 
-// The items of a control message to send, and the sizes of one.
-var (
-	cmsgForm   = regexp.MustCompile(`^([0-9]+\*)?(rights|pidfd|creds|hex|cmsg)\(([^()]*)\)(:.*)?$`)
-	changeForm = regexp.MustCompile(`^(len|level|type|more)=(.+)$`)
-	sizeForm   = regexp.MustCompile(`^-?` + sizeTerm + `([+-]` + sizeTerm + `)*$`)
-)
+// CaughtSignals are those that the runner's sides catch: they interrupt a call that waits.
+var CaughtSignals = []string{"SIGALRM", "SIGUSR1", "SIGUSR2"}
 
-const sizeTerm = `(0x[0-9a-f]+|[0-9]+|creds|(len|space)\([0-9]+\))`
+// Words are the names that a call takes in a field, by the call and the field.
+var Words = map[string][]string{
+	"send flags":     {"dontwait", "nosignal", "eor", "oob", "more"},
+	"recv flags":     {"dontwait", "peek", "trunc", "waitall", "oob"},
+	"message flags":  {"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue"},
+	"open flags":     {"rdonly", "wronly", "rdwr", "create", "append", "trunc", "nonblock", "path", "directory", "tmpfile"},
+	"fcntl flags":    {"append", "nonblock", "wronly", "rdwr", "path", "cloexec"},
+	"poll events":    {"in", "out", "pri", "err", "hup", "rdhup", "nval"},
+	"seal seals":     {"seal", "shrink", "grow", "write"},
+	"mmap prot":      {"read", "write"},
+	"socket family":  {"unix", "inet", "netlink", "packet"},
+	"shutdown how":   {"rd", "wr", "rdwr"},
+	"epoll how":      {"edge", "remove"},
+	"lock how":       {"shared", "exclusive", "none"},
+	"lock kind":      {"flock", "posix", "ofd"},
+	"fcntl get":      {"fl", "fd", "pipe_sz", "owner"},
+	"poll wait":      {"yes", "no"},
+	"received flags": {"ctrunc", "trunc", "eor", "oob"},
+}
 
-// CheckValues returns an error if a field of a command holds what the one that is told it
-// cannot read: a payload, a room, flags, control messages, or a socket option or signal. Names of descriptors may
-// stand in the place of numbers.
-func CheckValues(l Line) error {
-	for key, value := range l.Fields {
-		if !valid(l.Verb, key, value) {
-			return fmt.Errorf("%s=%s cannot be read by who is told to %s", key, Brief(value), l.Verb)
+// Inherit is a message flag of the runner's own, and no flag of the kernel's: what is
+// received is not close-on-exec.
+const Inherit = "inherit"
+
+// A form tells whether a field may have this value.
+type form func(value string) bool
+
+// forms are the values of the fields: of one call, or of all that have the field.
+var forms = map[string]form{
+	"send payload": isPayload,
+	"send fds":     numbers(math.MinInt32, 0),
+	"send at":      printed(math.MaxInt),
+	"send flags":   words("send flags"),
+	"recv bytes":   isRoom,
+	"recv fds":     printed(math.MaxUint16),
+	"recv at":      printed(math.MaxInt),
+	"recv flags":   words("recv flags"),
+	"close fds":    numbers(0, 0),
+
+	"payload":          or(isPayload, one("none", "bad")),
+	"sendmmsg payload": each(isPayload),
+	"bytes":            or(isRoom, one("bad")),
+	"recvmmsg bytes":   each(isRoom),
+	"splice bytes":     isInt,
+	"sendfile bytes":   isInt,
+	"at":               printed(math.MaxInt32),
+	"sendmsg flags":    words("message flags"),
+	"sendmmsg flags":   words("message flags"),
+	"recvmsg flags":    words("message flags", Inherit),
+	"recvmmsg flags":   words("message flags", Inherit),
+	"sendmsg control":  or(isControl, one("-", "null", "bad")),
+	"sendmmsg control": each(or(isControl, one("-", "null", "bad"))),
+	"recvmsg control":  or(isControlRoom, isEdge, one("null", "bad")),
+	"recvmmsg control": each(or(isControlRoom, one("-"))),
+	"controllen":       isSize,
+	"fill":             isControl,
+	"sock":             isFD,
+	"fd":               isFD,
+	"dir":              isFD,
+	"fds":              numbers(math.MinInt32, 2),
+	"adopt fds":        func(value string) bool { return value != "-" && numbers(0, 0)(value) },
+	"type":             one(SocketTypes...),
+	"family":           one(Words["socket family"]...),
+	"name":             or(isSocketName, isInet, one("auto")),
+	"sendmsg name":     isSocketName,
+	"backlog":          isInt,
+	"shutdown how":     one(Words["shutdown how"]...),
+	"option": func(value string) bool {
+		return slices.Contains(Options, value) && !slices.Contains(TimeOptions, value)
+	},
+	"events":     words("poll events"),
+	"wait":       one(Words["poll wait"]...),
+	"epoll how":  one(Words["epoll how"]...),
+	"get":        one(Words["fcntl get"]...),
+	"set":        isFcntlSet,
+	"seals":      words("seal seals"),
+	"lock how":   one(Words["lock how"]...),
+	"kind":       one(Words["lock kind"]...),
+	"offset":     isInt,
+	"size":       isInt,
+	"prot":       words("mmap prot"),
+	"signal":     one(CaughtSignals...),
+	"path":       isAny,
+	"to":         isAny,
+	"open flags": words("open flags"),
+	"mode":       regexp.MustCompile(`^0[0-7]{3,4}$`).MatchString,
+	"uid":        printed(math.MaxInt32),
+	"pid":        or(one("A", "B"), printed(math.MaxInt32)),
+}
+
+// CheckValues returns an error if the one that is told the line could not carry it out: it
+// lacks a field, has another or those of two ways to make the call, or a value is none.
+// Descriptors are numbers in it; said is the line as an error quotes it.
+func CheckValues(l, said Line) error {
+	if err := checkFields(l); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
+		valid, ok := forms[l.Verb+" "+key]
+		if !ok {
+			valid, ok = forms[key]
+		}
+		if l.Verb == "setsockopt" && key != "sock" {
+			valid, ok = func(value string) bool { return slices.Contains(Options, key) && isInt(value) }, true
+		}
+		if !ok || !valid(l.Fields[key]) {
+			return unreadable(said, key)
 		}
 	}
+	if key := misfit(l); key != "" {
+		return unreadable(said, key)
+	}
 	return nil
+}
+
+func unreadable(l Line, key string) error {
+	return fmt.Errorf("%s=%s cannot be read by who is told to %s", key, Brief(l.Fields[key]), l.Verb)
+}
+
+// misfit returns a field that does not fit the others: messages and control buffers that
+// are not as many, or more than there may be together, or a msg_controllen behind what is
+// there.
+func misfit(l Line) (key string) {
+	if strings.HasSuffix(l.Verb, "mmsg") {
+		return misfitPart(l)
+	}
+	text, ok := l.Fields["controllen"]
+	if !ok {
+		return ""
+	}
+	n, _ := Size(text)
+	control := l.Fields["control"]
+	switch {
+	case control == "null", control == "bad", strings.HasPrefix(control, "edge("):
+		return "" // the kernel reads and writes nothing of ours
+	case l.Verb == "recvmsg":
+		room, _ := Size(control) // 0, if it is not told
+		if uint(n) <= uint(room) {
+			return ""
+		}
+	default:
+		// The kernel refuses a length above INT_MAX before it reads what is there.
+		there := controlSize(control)
+		if there == 0 || uint(n) <= uint(there) || uint(n) > math.MaxInt32 {
+			return ""
+		}
+	}
+	return "controllen"
+}
+
+// misfitPart is misfit of a call for several messages.
+func misfitPart(l Line) (key string) {
+	key, left := "payload", mostPayload
+	if l.Verb == "recvmmsg" {
+		key = "bytes"
+	}
+	parts := strings.Split(l.Fields[key], "|")
+	for _, part := range parts {
+		if key == "bytes" {
+			left -= roomBytes(part)
+		} else {
+			left -= payloadBytes(part)
+		}
+	}
+	if left < 0 {
+		return key
+	}
+	control, ok := l.Fields["control"]
+	if !ok {
+		return ""
+	}
+	controls := strings.Split(control, "|")
+	for _, part := range controls {
+		if l.Verb == "sendmmsg" {
+			left -= controlSize(part)
+		}
+	}
+	if left < 0 || len(controls) != len(parts) {
+		return "control"
+	}
+	return ""
 }
 
 // CheckAnswerValues returns an error if a field of an expected ok is none that the answer
 // to the verb can have, or "*".
 func CheckAnswerValues(verb string, l Line) error {
-	payload, ok := l.Fields["payload"]
-	if ok && !each(payload, verb == "recvmmsg", isReceived) {
-		return fmt.Errorf("payload=%s is in no answer to %s", Brief(payload), verb)
-	}
-	if n, ok := l.Fields["n"]; ok && n != "*" && !isNumber(n, math.MaxInt) {
-		return fmt.Errorf("n=%s is in no answer to %s", Brief(n), verb)
+	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
+		value, valid := l.Fields[key], isAny
+		switch key {
+		case "payload":
+			valid = isReceived
+			if verb == "recvmmsg" {
+				valid = each(isReceived)
+			}
+		case "n":
+			valid = or(one("*"), printed(math.MaxInt))
+		case "flags":
+			valid = or(one("-"), func(value string) bool { return !slices.ContainsFunc(strings.Split(value, ","), isNoFlag) })
+		case "controllen":
+			valid = isSize
+		case "fd", "pidfd":
+			valid = func(value string) bool { return value != "-" && !strings.Contains(value, ",") }
+		}
+		if !valid(value) {
+			return fmt.Errorf("%s=%s is in no answer to %s", key, Brief(value), verb)
+		}
 	}
 	return nil
 }
 
-func valid(verb, key, value string) bool {
-	flags, peer := peerFlags[verb]
-	message := strings.HasSuffix(verb, "msg")
-	receives := strings.HasPrefix(verb, "recv")
-	switch {
-	case key == "payload" && !peer && (value == "none" || value == "bad"), key == "bytes" && !peer && value == "bad":
-		return true
-	case key == "payload":
-		return each(value, verb == "sendmmsg", isPayload)
-	case key == "bytes" && (verb == "splice" || verb == "sendfile"):
-		return isInt(value)
-	case key == "bytes":
-		return each(value, verb == "recvmmsg", isRoom)
-	case key == "fds" && verb == "recv":
-		return isNumber(value, math.MaxUint16)
-	case key == "at" && peer:
-		return isNumber(value, math.MaxInt)
-	case key == "at":
-		return isInt(value)
-	case key == "flags" && peer:
-		return isFlags(value, flags)
-	case key == "flags" && message:
-		return isFlags(value, callFlags)
-	case key == "control" && message:
-		return each(value, strings.HasSuffix(verb, "mmsg"), func(part string) bool {
-			if receives {
-				inner, edge := strings.CutPrefix(part, "edge(")
-				inner, closed := strings.CutSuffix(inner, ")")
-				return part == "null" || part == "bad" || verb == "recvmmsg" && part == "-" || sizeForm.MatchString(part) || edge && closed && sizeForm.MatchString(inner)
-			}
-			return part == "-" || part == "null" || part == "bad" || isControl(part)
-		})
-	case verb == "setsockopt" && key != "sock":
-		return slices.Contains(Options, key) && isInt(value)
-	case key == "option":
-		return slices.Contains(Options, value)
-	case key == "signal":
-		return slices.Contains(Signals, value)
-	case key == "fill":
-		return isControl(value)
-	case key == "controllen":
-		return sizeForm.MatchString(value)
-	}
-	return true
+func isNoFlag(word string) bool { return !isFlag(word) }
+
+func isAny(string) bool { return true }
+
+func one(list ...string) form {
+	return func(value string) bool { return slices.Contains(list, value) }
 }
 
-// each tells whether all parts of a value are valid: those between bars, where there may be
-// several.
-func each(value string, several bool, valid func(string) bool) bool {
-	parts := []string{value}
-	if several {
-		parts = strings.Split(value, "|")
-	}
-	return !slices.ContainsFunc(parts, func(part string) bool { return !valid(part) })
+func or(ways ...form) form {
+	return func(value string) bool { return slices.ContainsFunc(ways, func(f form) bool { return f(value) }) }
 }
 
-// isPayload tells whether a value is a list of buffers: HEX, @N or -.
-func isPayload(value string) bool {
-	left := mostPayload
+// words are a list of names, or "-".
+func words(of string, more ...string) form {
+	list := slices.Concat(Words[of], more)
+	return func(value string) bool {
+		return value == "-" || !slices.ContainsFunc(strings.Split(value, ","), func(w string) bool { return !slices.Contains(list, w) })
+	}
+}
+
+// each are parts between bars.
+func each(part form) form {
+	return func(value string) bool {
+		return !slices.ContainsFunc(strings.Split(value, "|"), func(p string) bool { return !part(p) })
+	}
+}
+
+// printed are numbers from 0 to most, as they would be printed.
+func printed(most int) form {
+	return func(value string) bool { return isNumber(value, 0, most) }
+}
+
+// numbers are lists of descriptors: so many, or any number of them, with "-" for none.
+func numbers(least, count int) form {
+	return func(value string) bool {
+		list := strings.Split(value, ",")
+		bad := slices.ContainsFunc(list, func(n string) bool { return !isNumber(n, least, math.MaxInt32) })
+		return !bad && (count == 0 || len(list) == count) || count == 0 && value == "-"
+	}
+}
+
+func isFD(value string) bool { return isNumber(value, math.MinInt32, math.MaxInt32) }
+
+// isNumber tells whether a word is a number from least to most, as it would be printed.
+func isNumber(word string, least, most int) bool {
+	n, err := strconv.Atoi(word)
+	return err == nil && n >= least && n <= most && strconv.Itoa(n) == word
+}
+
+// isInt tells whether a word is a number that a call takes.
+func isInt(word string) bool {
+	n, err := strconv.ParseInt(word, 0, 64)
+	return err == nil && n >= math.MinInt32 && n <= math.MaxUint32
+}
+
+// payloadBytes is how many bytes a list of buffers has, HEX, @N or -, or -1 if it is none.
+func payloadBytes(value string) (total int) {
 	for _, b := range strings.Split(value, ",") {
 		count, pattern := strings.CutPrefix(b, "@")
 		switch {
 		case b == "-":
-		case pattern && isNumber(count, mostPayload) && count != "0":
+		case pattern && isNumber(count, 1, mostPayload):
 			n, _ := strconv.Atoi(count)
-			left -= n
+			total += n
 		case isHex(b):
-			left -= len(b) / 2
+			total += len(b) / 2
 		default:
-			return false
+			return -1
 		}
-		if left < 0 {
-			return false
+		if total > mostPayload {
+			return -1
 		}
 	}
-	return true
+	return total
 }
 
-// isRoom tells whether a value is a list of sizes of buffers.
-func isRoom(value string) bool {
-	left := mostPayload
+// roomBytes is how many bytes a list of sizes of buffers stands for, or -1 if it is none.
+func roomBytes(value string) (total int) {
 	for _, b := range strings.Split(value, ",") {
-		if !isNumber(b, left) {
-			return false
+		if !isNumber(b, 0, mostPayload-total) {
+			return -1
 		}
 		n, _ := strconv.Atoi(b)
-		left -= n
+		total += n
 	}
-	return true
+	return total
 }
+
+func isPayload(value string) bool { return payloadBytes(value) >= 0 }
+
+func isRoom(value string) bool { return roomBytes(value) >= 0 }
 
 // isReceived tells whether a value is what a receive may report of its payload.
 func isReceived(value string) bool {
 	at, differs := strings.CutPrefix(value, "!")
-	return value == "*" || isPayload(value) && !strings.Contains(value, ",") || differs && isNumber(at, mostPayload)
-}
-
-// isControl tells whether a value is a list of control messages to send.
-func isControl(value string) bool {
-	depth, from := 0, 0
-	for i := 0; i <= len(value); i++ {
-		switch {
-		case i == len(value) || value[i] == ',' && depth == 0:
-			if !isCmsg(value[from:i]) {
-				return false
-			}
-			from = i + 1
-		case value[i] == '(':
-			depth++
-		case value[i] == ')':
-			depth--
-		}
+	if value == "*" || differs {
+		return !differs || isNumber(at, 0, mostPayload)
 	}
-	return true
-}
-
-func isCmsg(item string) bool {
-	m := cmsgForm.FindStringSubmatch(item)
-	if m == nil {
-		return false
-	}
-	kind, inner, changes := m[2], m[3], m[4]
-	list := strings.Split(inner, ",")
-	switch kind {
-	case "hex":
-		if !isHex(inner) && inner != "" {
-			return false
-		}
-	case "cmsg":
-		if len(list) != 3 || !isInt(list[0]) || !isInt(list[1]) || list[2] != "-" && !isHex(list[2]) {
-			return false
-		}
-	case "creds":
-		for i, word := range list {
-			if inner != "" && !isInt(word) && !(i == 0 && (word == "A" || word == "B")) {
-				return false
-			}
-		}
-	default: // names, which are looked up, or numbers
-		if inner != "" && slices.Contains(list, "") {
-			return false
-		}
-	}
-	for _, change := range strings.Split(changes, ":")[1:] {
-		m := changeForm.FindStringSubmatch(change)
-		switch {
-		case m == nil,
-			m[1] == "len" && !sizeForm.MatchString(m[2]),
-			m[1] == "more" && !isHex(m[2]),
-			(m[1] == "level" || m[1] == "type") && !isInt(m[2]):
-			return false
-		}
-	}
-	return true
-}
-
-func isFlags(value string, known []string) bool {
-	return value == "-" || !slices.ContainsFunc(strings.Split(value, ","), func(flag string) bool { return !slices.Contains(known, flag) })
+	n := payloadBytes(value)
+	return n >= 0 && !strings.Contains(value, ",") && strings.HasPrefix(value, "@") == (n > longestHex)
 }
 
 // isHex tells whether a word is bytes, and at least one.
@@ -229,14 +347,26 @@ func isHex(word string) bool {
 	return err == nil && len(b) > 0 && strings.ToLower(word) == word
 }
 
-// isNumber tells whether a word is a number from 0 to most, as it would be printed.
-func isNumber(word string, most int) bool {
-	n, err := strconv.Atoi(word)
-	return err == nil && n >= 0 && n <= most && strconv.Itoa(n) == word
+// isSocketName tells whether a value is the name of a Unix socket.
+func isSocketName(value string) bool {
+	path, ok := strings.CutPrefix(value, "path:")
+	return ok && path != "" || strings.HasPrefix(value, "abstract:")
 }
 
-// isInt tells whether a word is a number that a call takes.
-func isInt(word string) bool {
-	_, err := strconv.ParseInt(word, 0, 64)
-	return err == nil
+func isInet(value string) bool {
+	port, ok := strings.CutPrefix(value, "inet:")
+	return ok && isNumber(port, 0, math.MaxUint16)
+}
+
+// isFcntlSet tells whether a value is what fcntl sets: fl:append,nonblock, fd:cloexec or
+// pipe_sz:4096.
+func isFcntlSet(value string) bool {
+	what, value, _ := strings.Cut(value, ":")
+	switch what {
+	case "fl":
+		return words("fcntl flags")(value)
+	case "fd":
+		return value == "cloexec" || value == "-"
+	}
+	return what == "pipe_sz" && isNumber(value, 0, math.MaxInt32)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -17,8 +18,7 @@ func dup(a *args) (string, error) {
 }
 
 var (
-	pollNames = []string{"in", "out", "pri", "err", "hup", "rdhup", "nval"}
-	pollBits  = map[string]int{"in": unix.POLLIN, "out": unix.POLLOUT, "pri": unix.POLLPRI, "err": unix.POLLERR,
+	pollBits = map[string]int{"in": unix.POLLIN, "out": unix.POLLOUT, "pri": unix.POLLPRI, "err": unix.POLLERR,
 		"hup": unix.POLLHUP, "rdhup": unix.POLLRDHUP, "nval": unix.POLLNVAL}
 )
 
@@ -27,29 +27,27 @@ const forever = -1
 
 // waits is how long poll and epoll wait: not at all, unless wait=yes.
 func (a *args) waits() int {
-	return a.word("wait", "no", map[string]int{"yes": forever, "no": 0})
+	if a.fields["wait"] == "yes" {
+		return forever
+	}
+	return 0
 }
 
 // poll asks about the case's socket, if no other is named.
 func poll(a *args) (string, error) {
 	fds := []unix.PollFd{{Fd: int32(a.number("fd", a.Sock())), Events: int16(a.words("events", pollBits))}}
-	wait := a.waits()
-	if a.err != nil {
-		return "", nil
-	}
 	for {
-		_, err := unix.Poll(fds, wait)
+		_, err := unix.Poll(fds, a.waits())
 		if err == unix.EINTR {
 			continue
 		}
-		return "events=" + names(int(fds[0].Revents), pollNames, pollBits), err
+		return "events=" + names(int(fds[0].Revents), contract.Words["poll events"], pollBits), err
 	}
 }
 
 var (
 	fcntlGets = map[string]int{"fl": unix.F_GETFL, "fd": unix.F_GETFD, "pipe_sz": unix.F_GETPIPE_SZ, "owner": unix.F_GETOWN}
 	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
-	flagNames = []string{"append", "nonblock", "wronly", "rdwr", "path", "cloexec"}
 	flagBits  = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK, "wronly": unix.O_WRONLY, "rdwr": unix.O_RDWR,
 		"path": unix.O_PATH, "cloexec": unix.O_CLOEXEC}
 )
@@ -60,33 +58,21 @@ func fcntl(a *args) (string, error) {
 	fd := uintptr(a.fd())
 	if text, ok := a.fields["set"]; ok {
 		what, value, _ := strings.Cut(text, ":")
-		cmd, ok := fcntlSets[what]
-		arg, err := strconv.Atoi(value)
-		if what != "pipe_sz" {
-			err = nil
-			arg = (&args{fields: map[string]string{"set": value}}).words("set", flagBits)
-			if what == "fd" && arg != 0 {
-				arg = unix.FD_CLOEXEC
-			}
+		arg := bitsOf(value, flagBits)
+		switch what {
+		case "pipe_sz":
+			arg, _ = strconv.Atoi(value)
+		case "fd":
+			arg = bitsOf(value, map[string]int{"cloexec": unix.FD_CLOEXEC})
 		}
-		if !ok || err != nil {
-			a.bad("set")
-		}
-		if a.err != nil {
-			return "", nil
-		}
-		_, err = unix.FcntlInt(fd, cmd, arg)
+		_, err := unix.FcntlInt(fd, fcntlSets[what], arg)
 		return "", err
 	}
-	what := a.text("get", "")
-	cmd := a.word("get", "", fcntlGets)
-	if a.err != nil {
-		return "", nil
-	}
-	value, err := unix.FcntlInt(fd, cmd, 0)
+	what := a.fields["get"]
+	value, err := unix.FcntlInt(fd, fcntlGets[what], 0)
 	switch what {
 	case "fl":
-		return "value=" + names(value, flagNames, flagBits), err
+		return "value=" + names(value, contract.Words["fcntl flags"], flagBits), err
 	case "fd":
 		if value&unix.FD_CLOEXEC != 0 {
 			return "value=cloexec", err
@@ -97,47 +83,33 @@ func fcntl(a *args) (string, error) {
 }
 
 var (
-	sealNames = []string{"seal", "shrink", "grow", "write"}
-	sealBits  = map[string]int{"seal": unix.F_SEAL_SEAL, "shrink": unix.F_SEAL_SHRINK, "grow": unix.F_SEAL_GROW, "write": unix.F_SEAL_WRITE}
+	sealBits = map[string]int{"seal": unix.F_SEAL_SEAL, "shrink": unix.F_SEAL_SHRINK, "grow": unix.F_SEAL_GROW, "write": unix.F_SEAL_WRITE}
 )
 
 // seal adds seals=, if there are any, and tells those that there are.
 func seal(a *args) (string, error) {
 	fd, add := uintptr(a.fd()), a.words("seals", sealBits)
-	if a.err != nil {
-		return "", nil
-	}
 	if add != 0 {
 		if _, err := unix.FcntlInt(fd, unix.F_ADD_SEALS, add); err != nil {
 			return "", err
 		}
 	}
 	seals, err := unix.FcntlInt(fd, unix.F_GET_SEALS, 0)
-	return "seals=" + names(seals, sealNames, sealBits), err
+	return "seals=" + names(seals, contract.Words["seal seals"], sealBits), err
 }
 
 // lock takes a lock of one of three kinds, or gives it back, without waiting.
 func lock(a *args) (string, error) {
-	fd := a.fd()
-	how := a.text("how", "")
-	kind := a.text("kind", "flock")
-	if a.err != nil {
-		return "", nil
+	how, cmd := a.fields["how"], unix.F_SETLK
+	switch a.text("kind", "flock") {
+	case "flock":
+		op := map[string]int{"shared": unix.LOCK_SH, "exclusive": unix.LOCK_EX, "none": unix.LOCK_UN}[how]
+		return "", unix.Flock(a.fd(), op|unix.LOCK_NB)
+	case "ofd":
+		cmd = unix.F_OFD_SETLK
 	}
-	if kind == "flock" {
-		op := a.word("how", "", map[string]int{"shared": unix.LOCK_SH, "exclusive": unix.LOCK_EX, "none": unix.LOCK_UN})
-		return "", unix.Flock(fd, op|unix.LOCK_NB)
-	}
-	cmd := a.word("kind", "", map[string]int{"posix": unix.F_SETLK, "ofd": unix.F_OFD_SETLK})
-	types := map[string]int16{"shared": unix.F_RDLCK, "exclusive": unix.F_WRLCK, "none": unix.F_UNLCK}
-	t, ok := types[how]
-	if !ok {
-		a.bad("how")
-	}
-	if a.err != nil {
-		return "", nil
-	}
-	return "", unix.FcntlFlock(uintptr(fd), cmd, &unix.Flock_t{Type: t})
+	t := map[string]int16{"shared": unix.F_RDLCK, "exclusive": unix.F_WRLCK, "none": unix.F_UNLCK}[how]
+	return "", unix.FcntlFlock(uintptr(a.fd()), cmd, &unix.Flock_t{Type: t})
 }
 
 // lseek moves to offset=, or tells where it is.
@@ -168,11 +140,7 @@ func stat(a *args) (string, error) {
 // mmap maps a page, shared, and unmaps it again.
 func mmap(a *args) (string, error) {
 	prot := a.words("prot", map[string]int{"read": unix.PROT_READ, "write": unix.PROT_WRITE})
-	fd := a.fd()
-	if a.err != nil {
-		return "", nil
-	}
-	mem, err := unix.Mmap(fd, 0, unix.Getpagesize(), prot, unix.MAP_SHARED)
+	mem, err := unix.Mmap(a.fd(), 0, unix.Getpagesize(), prot, unix.MAP_SHARED)
 	if err != nil {
 		return "", err
 	}
@@ -189,9 +157,6 @@ func epoll(a *args) (string, error) {
 		events |= unix.EPOLLET
 	case "remove":
 		op = unix.EPOLL_CTL_DEL
-	}
-	if a.err != nil {
-		return "", nil
 	}
 	return "", unix.EpollCtl(ep, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
@@ -225,10 +190,9 @@ func pidof(a *args) (string, error) {
 
 // sendSignal sends a signal by a pidfd.
 func sendSignal(a *args) (string, error) {
-	s, err := raw.FindSignal(a.text("signal", ""))
+	s, err := raw.FindSignal(a.fields["signal"])
 	if err != nil {
-		a.bad("signal")
-		return "", nil
+		return "", err
 	}
 	fd := a.fd()
 	if text, err := pidof(a); err == nil && text == fmt.Sprintf("pid=%d", os.Getppid()) {
@@ -248,11 +212,7 @@ func setns(a *args) (string, error) {
 
 // inherited tells whether a program that is started here has the number open.
 func inherited(a *args) (string, error) {
-	fd := a.fd()
-	if a.err != nil {
-		return "", nil
-	}
-	err := exec.Command("/bin/sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ]", fd)).Run()
+	err := exec.Command("/bin/sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ]", a.fd())).Run()
 	if _, failed := err.(*exec.ExitError); failed {
 		return "open=no", nil
 	}
@@ -262,11 +222,7 @@ func inherited(a *args) (string, error) {
 // adopt takes numbers over that are there, and that nobody told of.
 func adopt(a *args) (string, error) {
 	for _, text := range strings.Split(a.text("fds", ""), ",") {
-		fd, err := strconv.Atoi(text)
-		if err != nil {
-			a.bad("fds")
-			return "", nil
-		}
+		fd, _ := strconv.Atoi(text)
 		a.Hold(fd)
 	}
 	return "", nil

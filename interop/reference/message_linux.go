@@ -1,32 +1,32 @@
 package reference
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
 var messageFlags = map[string]int{
-	"dontwait": unix.MSG_DONTWAIT,
-	"nosignal": unix.MSG_NOSIGNAL,
-	"eor":      unix.MSG_EOR,
-	"oob":      unix.MSG_OOB,
-	"more":     unix.MSG_MORE,
-	"peek":     unix.MSG_PEEK,
-	"trunc":    unix.MSG_TRUNC,
-	"ctrunc":   unix.MSG_CTRUNC,
-	"waitall":  unix.MSG_WAITALL,
-	"errqueue": unix.MSG_ERRQUEUE,
-	"inherit":  inherit,
+	"dontwait":       unix.MSG_DONTWAIT,
+	"nosignal":       unix.MSG_NOSIGNAL,
+	"eor":            unix.MSG_EOR,
+	"oob":            unix.MSG_OOB,
+	"more":           unix.MSG_MORE,
+	"peek":           unix.MSG_PEEK,
+	"trunc":          unix.MSG_TRUNC,
+	"ctrunc":         unix.MSG_CTRUNC,
+	"waitall":        unix.MSG_WAITALL,
+	"errqueue":       unix.MSG_ERRQUEUE,
+	contract.Inherit: inherit,
 }
 
 // inherit is no flag of the kernel's: it takes MSG_CMSG_CLOEXEC away, which all
@@ -43,10 +43,7 @@ func (a *args) buffers(m *raw.Message) {
 		m.Buffers = [][]byte{a.edge(0)[:16]}
 		return
 	}
-	var err error
-	if m.Buffers, err = peer.Payload(a.text("payload", "-"), a.number("at", 0)); err != nil {
-		a.bad("payload")
-	}
+	m.Buffers, _ = peer.Payload(a.text("payload", "-"), a.number("at", 0))
 }
 
 // room is where the payload goes: "bad" is a buffer that faults.
@@ -56,10 +53,7 @@ func (a *args) room(m *raw.Message) {
 		m.Buffers = [][]byte{a.edge(0)[:16]}
 		return
 	}
-	var err error
-	if m.Buffers, err = peer.Buffers(text); err != nil {
-		a.bad("bytes")
-	}
+	m.Buffers, _ = peer.Buffers(text)
 }
 
 func (a *args) edge(n int) []byte {
@@ -70,66 +64,6 @@ func (a *args) edge(n int) []byte {
 	return mem
 }
 
-// Size reads a number of bytes: 24, len(2), space(2)-1, space(1)+creds.
-// len(N) and space(N) are CMSG_LEN and CMSG_SPACE of N descriptors, creds the
-// CMSG_SPACE of credentials.
-func Size(text string) (int, error) {
-	total, sign := 0, 1
-	for text != "" {
-		end := strings.IndexAny(text, "+-")
-		if end < 0 {
-			end = len(text)
-		}
-		n, err := term(text[:end])
-		if err != nil {
-			return 0, err
-		}
-		total += sign * n
-		if end == len(text) {
-			return total, nil
-		}
-		sign = 1
-		if text[end] == '-' {
-			sign = -1
-		}
-		text = text[end+1:]
-	}
-	return 0, errors.New("not a size")
-}
-
-func term(text string) (int, error) {
-	for name, f := range map[string]func(int) int{"len": unix.CmsgLen, "space": unix.CmsgSpace} {
-		if count, ok := strings.CutPrefix(text, name+"("); ok {
-			n, err := strconv.Atoi(strings.TrimSuffix(count, ")"))
-			return f(4 * n), err
-		}
-	}
-	if text == "creds" {
-		return unix.CmsgSpace(unix.SizeofUcred), nil
-	}
-	n, err := strconv.ParseInt(text, 0, 64)
-	return int(n), err
-}
-
-// items splits a list at its commas, but for those in brackets.
-func items(text string) (list []string) {
-	depth, from := 0, 0
-	for i := range len(text) {
-		switch text[i] {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		case ',':
-			if depth == 0 {
-				list = append(list, text[from:i])
-				from = i + 1
-			}
-		}
-	}
-	return append(list, text[from:])
-}
-
 // control is the control buffer to send: "-" is none, "null" and "bad" are
 // pointers, with the length that controllen= says.
 func (a *args) control(m *raw.Message, text string) {
@@ -138,154 +72,52 @@ func (a *args) control(m *raw.Message, text string) {
 	case "bad":
 		m.Control = a.edge(0)
 	default:
-		for _, item := range items(text) {
-			b, err := cmsg(item)
-			if err == nil && len(b) > mostControl-len(m.Control) {
-				b, err = nil, fmt.Errorf("more than %d bytes", mostControl)
-			}
-			if err != nil && a.err == nil {
-				a.err = fmt.Errorf("control=%s: %w", item, err)
-			}
-			m.Control = append(m.Control, b...)
-		}
+		m.Control = messages(text)
 		m.ControlLen = len(m.Control)
 	}
-	// The kernel refuses a length above INT_MAX before it reads what is there.
-	a.controlLen(m, func(n int) bool { return uint(n) > math.MaxInt32 })
+	a.controlLen(m)
 }
 
-// controlLen is msg_controllen, if it is not the length of what is there. It may be more
-// where the pointer is NULL or the memory behind faults, and where the call allows it: the
-// kernel would read or write behind the buffer.
-func (a *args) controlLen(m *raw.Message, allowed func(n int) bool) {
-	text, ok := a.fields["controllen"]
-	if !ok {
-		return
+// controlLen is msg_controllen, if it is not the length of what is there.
+func (a *args) controlLen(m *raw.Message) {
+	if text, ok := a.fields["controllen"]; ok {
+		m.ControlLen, _ = contract.Size(text)
 	}
-	n, err := Size(text)
-	faults := m.Control == nil || a.fields["control"] == "bad" || strings.HasPrefix(a.fields["control"], "edge(")
-	if err != nil || !faults && uint(n) > uint(len(m.Control)) && !allowed(n) {
-		a.bad("controllen")
-	}
-	m.ControlLen = n
 }
 
-// mostControl is how long a control buffer may be: much longer than any kernel takes.
-const mostControl = 64 << 20
-
-// cmsg is one item of control=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
-// hex(00ff), cmsg(LEVEL,TYPE,HEX) and their :len=, :level=, :type=; and N*ITEM.
-func cmsg(item string) ([]byte, error) {
-	if count, rest, ok := strings.Cut(item, "*"); ok {
-		n, err := strconv.Atoi(count)
-		if err != nil {
-			return nil, err
-		}
-		if of, _, _ := strings.Cut(rest, "("); strings.Contains(of, "*") {
-			return nil, errors.New("a count inside a count")
-		}
-		b, err := cmsg(rest)
-		if err == nil && (n < 0 || n > mostControl/max(1, len(b))) {
-			return nil, fmt.Errorf("more than %d bytes", mostControl)
-		}
-		return []byte(strings.Repeat(string(b), n)), err
+// messages are the control messages of a list as they are sent.
+func messages(text string) (control []byte) {
+	list, _ := contract.ParseControl(text)
+	for _, c := range list {
+		control = append(control, bytes.Repeat(message(c), c.Count)...)
 	}
-	kind, rest, _ := strings.Cut(item, "(")
-	inner, changes, ok := strings.Cut(rest, ")")
-	if !ok {
-		return nil, errors.New("not KIND(...)")
-	}
-	var list []string
-	if inner != "" {
-		list = strings.Split(inner, ",")
-	}
-	c := raw.Cmsg{Level: unix.SOL_SOCKET}
-	var err error
-	switch kind {
-	case "rights":
-		c.Type = unix.SCM_RIGHTS
-		c.Data, err = ints(list)
-	case "pidfd":
-		c.Type = unix.SCM_PIDFD
-		c.Data, err = ints(list)
-	case "creds":
-		c.Type = unix.SCM_CREDENTIALS
-		if len(list) == 0 {
-			list = []string{strconv.Itoa(os.Getpid()), strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid())}
-		}
-		c.Data, err = ints(list)
-	case "hex":
-		return hex.DecodeString(inner)
-	case "cmsg":
-		if len(list) != 3 {
-			return nil, errors.New("cmsg(LEVEL,TYPE,HEX)")
-		}
-		var level, kind int64
-		level, err = strconv.ParseInt(list[0], 0, 32)
-		if err == nil {
-			kind, err = strconv.ParseInt(list[1], 0, 32)
-		}
-		if err == nil && list[2] != "-" {
-			c.Data, err = hex.DecodeString(list[2])
-		}
-		c.Level, c.Type = int32(level), int32(kind)
-	default:
-		err = errors.New("no such control message")
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = change(&c, changes)
-	return c.Bytes(), err
+	return control
 }
 
-// change does what stands behind an item: :len=15:level=99:data+=00ff.
-func change(c *raw.Cmsg, changes string) error {
-	for _, word := range strings.Split(changes, ":")[1:] {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "len":
-			if n, err := strconv.ParseUint(value, 0, 64); err == nil {
-				c.Len, c.BadLen = n, true
-				continue
-			}
-			n, err := Size(value)
-			if err != nil {
-				return err
-			}
-			c.Len, c.BadLen = uint64(n), true
-		case "level", "type":
-			n, err := strconv.ParseInt(value, 0, 32)
-			if err != nil {
-				return err
-			}
-			if key == "level" {
-				c.Level = int32(n)
-			} else {
-				c.Type = int32(n)
-			}
-		case "more":
-			b, err := hex.DecodeString(value)
-			if err != nil {
-				return err
-			}
-			c.Data = append(c.Data, b...)
-		default:
-			return fmt.Errorf("no such change: %s", word)
-		}
-	}
-	return nil
-}
+var cmsgTypes = map[string]int32{"rights": unix.SCM_RIGHTS, "pidfd": unix.SCM_PIDFD, "creds": unix.SCM_CREDENTIALS}
 
-func ints(list []string) (data []byte, err error) {
-	for _, text := range list {
-		n, err := strconv.ParseInt(text, 0, 64)
-		if err != nil {
-			return nil, err
-		}
-		data = binary.NativeEndian.AppendUint32(data, uint32(n))
+func message(c contract.Cmsg) []byte {
+	if c.Kind == "hex" {
+		return c.Data
 	}
-	return data, nil
+	m := raw.Cmsg{Level: unix.SOL_SOCKET, Type: cmsgTypes[c.Kind]}
+	if c.Kind == "creds" && c.Numbers == nil {
+		c.Numbers = []uint32{uint32(os.Getpid()), uint32(os.Getuid()), uint32(os.Getgid())}
+	}
+	for _, n := range c.Numbers {
+		m.Data = binary.NativeEndian.AppendUint32(m.Data, n)
+	}
+	m.Data = append(m.Data, c.Data...)
+	if c.Level != nil {
+		m.Level = *c.Level
+	}
+	if c.Type != nil {
+		m.Type = *c.Type
+	}
+	if c.Len != nil {
+		m.Len, m.BadLen = *c.Len, true
+	}
+	return m.Bytes()
 }
 
 func sendmsg(a *args) (string, error) {
@@ -307,45 +139,23 @@ func sendmsg(a *args) (string, error) {
 // told: with what a receive before it might have left.
 func (a *args) controlRoom(m *raw.Message) {
 	text := a.text("control", "0")
-	inner, edge := strings.CutPrefix(text, "edge(")
+	size, edge := contract.Edge(text)
 	switch {
 	case text == "null":
 	case text == "bad":
 		m.Control = a.edge(0)
 	case edge:
-		n, err := roomSize(strings.TrimSuffix(inner, ")"))
-		if err != nil {
-			a.bad("control")
-			return
-		}
-		m.Control = a.edge(n)
-		m.ControlLen = n
+		m.Control = a.edge(size)
+		m.ControlLen = size
 	default:
-		n, err := roomSize(text)
-		if err != nil {
-			a.bad("control")
-			return
-		}
+		n, _ := contract.Size(text)
 		m.Control = make([]byte, n, n+1) // one of 0 bytes has an address, too
 		m.ControlLen = n
 	}
-	if text, ok := a.fields["fill"]; ok {
-		b, err := cmsg(text)
-		if err != nil {
-			a.bad("fill")
-		}
-		copy(m.Control[:m.ControlLen], b) // what is behind may fault
+	if text, ok := a.fields["fill"]; ok && a.err == nil {
+		copy(m.Control[:m.ControlLen], messages(text)) // what is behind may fault
 	}
-	a.controlLen(m, func(int) bool { return false })
-}
-
-// roomSize is the length of a control buffer to receive into: at most 1 MiB.
-func roomSize(text string) (int, error) {
-	n, err := Size(text)
-	if err == nil && (n < 0 || n > 1<<20) {
-		err = fmt.Errorf("no room: %d bytes", n)
-	}
-	return n, err
+	a.controlLen(m)
 }
 
 // nameRoom has room for any name of a socket.
@@ -447,49 +257,22 @@ func formatCreds(data []byte) string {
 	return "creds(" + strings.Join(list, ",") + ")"
 }
 
-// mostTogether is how many bytes all messages of one call may have.
-const mostTogether = 64 << 20
-
-func length(buffers [][]byte) (total int) {
-	for _, b := range buffers {
-		total += len(b)
+// parts splits a field of sendmmsg and recvmmsg at its bars, one part a message.
+func (a *args) parts(key string, n int) []string {
+	if !a.has(key) {
+		return slices.Repeat([]string{"-"}, n)
 	}
-	return total
-}
-
-// each splits a field of sendmmsg at its bars, one part a message.
-func (a *args) each(key string, n int) []string {
-	list := strings.Split(a.text(key, "-"), "|")
-	if len(list) != n && !a.has(key) {
-		list = strings.Split(strings.Repeat("-|", n-1)+"-", "|")
-	}
-	if len(list) != n {
-		a.bad(key)
-	}
-	return list
+	return strings.Split(a.fields[key], "|")
 }
 
 func sendmmsg(a *args) (string, error) {
-	payloads := strings.Split(a.text("payload", "-"), "|")
-	controls := a.each("control", len(payloads))
-	if a.err != nil {
-		return "", nil
-	}
+	payloads := a.parts("payload", 1)
+	controls := a.parts("control", len(payloads))
 	var ms []*raw.Message
-	total := 0
 	for i, text := range payloads {
-		buffers, err := peer.Payload(text, 0)
-		if total += length(buffers); err != nil || total > mostTogether {
-			a.bad("payload")
-		}
+		buffers, _ := peer.Payload(text, 0)
 		m := raw.NewMessage(buffers, nil)
 		a.control(m, controls[i])
-		if total += len(m.Control); total > mostTogether {
-			a.bad("control")
-		}
-		if a.err != nil {
-			return "", nil
-		}
 		ms = append(ms, m)
 	}
 	flags, sock := a.words("flags", messageFlags), a.sock()
@@ -502,31 +285,15 @@ func sendmmsg(a *args) (string, error) {
 
 // recvmmsg has room for as many messages as bytes= has parts between bars.
 func recvmmsg(a *args) (string, error) {
-	rooms := strings.Split(a.text("bytes", ""), "|")
-	controls := a.each("control", len(rooms))
+	rooms := a.parts("bytes", 1)
+	controls := a.parts("control", len(rooms))
 	var ms []*raw.Message
-	total := 0
 	for i, text := range rooms {
-		buffers, err := peer.Buffers(text)
-		if total += length(buffers); err != nil || total > mostTogether {
-			a.bad("bytes")
-		}
-		n := 0
-		if a.err == nil && controls[i] != "-" {
-			if n, err = roomSize(controls[i]); err != nil {
-				a.bad("control")
-			}
-		}
-		if a.err != nil {
-			return "", nil
-		}
+		buffers, _ := peer.Buffers(text)
+		n, _ := contract.Size(controls[i]) // 0 for "-"
 		ms = append(ms, raw.NewMessage(buffers, make([]byte, n)))
 	}
-	flags, sock := a.receiveFlags(), a.sock()
-	if a.err != nil {
-		return "", nil
-	}
-	n, lengths, err := raw.RecvMany(sock, ms, flags)
+	n, lengths, err := raw.RecvMany(a.sock(), ms, a.receiveFlags())
 	if err != nil {
 		return "", err
 	}
@@ -567,20 +334,12 @@ func write(a *args) (string, error) {
 // splice moves bytes from the first of fds= to the second.
 func splice(a *args) (string, error) {
 	from, to := a.two()
-	bytes := a.number("bytes", 0)
-	if a.err != nil {
-		return "", nil
-	}
-	n, err := unix.Splice(from, nil, to, nil, bytes, unix.SPLICE_F_NONBLOCK)
+	n, err := unix.Splice(from, nil, to, nil, a.number("bytes", 0), unix.SPLICE_F_NONBLOCK)
 	return fmt.Sprintf("n=%d", n), err
 }
 
 func sendfile(a *args) (string, error) {
 	from, to := a.two()
-	bytes := a.number("bytes", 0)
-	if a.err != nil {
-		return "", nil
-	}
-	n, err := unix.Sendfile(to, from, nil, bytes)
+	n, err := unix.Sendfile(to, from, nil, a.number("bytes", 0))
 	return fmt.Sprintf("n=%d", n), err
 }

@@ -3,7 +3,6 @@ package reference
 import (
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -59,8 +58,8 @@ func (s socket) Recv(r peer.Room) (got peer.Received, err error) {
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds, Flags: flags, HasFlags: true}, nil
 }
 
-// args are the fields of a call. The first error in reading them is kept: a call
-// with one is not made.
+// args are the fields of a call, which contract.CheckValues has read. The first error in
+// making of them what the call takes is kept: a call with one is not made.
 type args struct {
 	peer.Case
 	fields map[string]string
@@ -83,20 +82,21 @@ var calls = map[string]func(a *args) (string, error){
 
 // answer makes the call that a line tells, or returns "" for one that is none.
 func answer(c peer.Case, line string) string {
-	words := strings.Split(line, " ")
-	form, ok := contract.Forms()[words[0]]
-	if !ok {
+	l, err := contract.ParseLine(line)
+	form, ok := contract.Forms()[l.Verb]
+	if err != nil || !ok || len(l.Words) > 0 {
 		return ""
 	}
-	a := &args{Case: c, fields: map[string]string{}}
-	for _, w := range words[1:] {
-		key, value, ok := strings.Cut(w, "=")
-		if _, twice := a.fields[key]; !ok || twice || !form.Word(key) {
+	for key := range l.Fields {
+		if !form.Word(key) {
 			return ""
 		}
-		a.fields[key] = value
 	}
-	text, err := calls[words[0]](a)
+	if err := contract.CheckValues(l, l); err != nil {
+		return "err lib " + err.Error()
+	}
+	a := &args{Case: c, fields: l.Fields}
+	text, err := calls[l.Verb](a)
 	switch {
 	case a.err != nil:
 		return "err lib " + a.err.Error()
@@ -129,56 +129,29 @@ func (a *args) number(key string, absent int) int {
 	if !ok {
 		return absent
 	}
-	n, err := strconv.ParseInt(v, 0, 64)
-	if err != nil || n < math.MinInt32 || n > math.MaxUint32 {
-		a.bad(key)
-	}
+	n, _ := strconv.ParseInt(v, 0, 64)
 	return int(n)
 }
 
-// fd is a number that has to be told.
-func (a *args) fd() int {
-	if !a.has("fd") {
-		a.bad("fd")
-	}
-	return a.number("fd", -1)
-}
+func (a *args) fd() int { return a.number("fd", -1) }
 
 // two are the numbers of fds=.
 func (a *args) two() (int, int) {
 	one, two, _ := strings.Cut(a.fields["fds"], ",")
-	x, err1 := strconv.Atoi(one)
-	y, err2 := strconv.Atoi(two)
-	if err1 != nil || err2 != nil {
-		a.bad("fds")
-	}
+	x, _ := strconv.Atoi(one)
+	y, _ := strconv.Atoi(two)
 	return x, y
 }
 
 // sock is the socket that the call is about: that of the case, if none is named.
 func (a *args) sock() int { return a.number("sock", a.Sock()) }
 
-// word is a value out of a list of names.
-func (a *args) word(key, absent string, values map[string]int) int {
-	v, ok := values[a.text(key, absent)]
-	if !ok {
-		a.bad(key)
-	}
-	return v
-}
+// words are the values of a list of names, together; "-" is none of them.
+func (a *args) words(key string, values map[string]int) int { return bitsOf(a.text(key, "-"), values) }
 
-// words are values out of a list of names, together; "-" is none of them.
-func (a *args) words(key string, values map[string]int) (bits int) {
-	v := a.text(key, "-")
-	if v == "-" {
-		return 0
-	}
-	for _, w := range strings.Split(v, ",") {
-		bit, ok := values[w]
-		if !ok {
-			a.bad(key)
-		}
-		bits |= bit
+func bitsOf(list string, values map[string]int) (bits int) {
+	for w := range strings.SplitSeq(list, ",") {
+		bits |= values[w]
 	}
 	return bits
 }

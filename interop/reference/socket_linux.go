@@ -20,7 +20,7 @@ var (
 // kind is the type of a new socket: that of the case's, if none is told.
 func (a *args) kind() int {
 	if a.has("type") {
-		return a.word("type", "", socketTypes)
+		return socketTypes[a.fields["type"]]
 	}
 	kind, err := unix.GetsockoptInt(a.Sock(), unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil && a.err == nil {
@@ -30,7 +30,7 @@ func (a *args) kind() int {
 }
 
 func newSocket(a *args) (string, error) {
-	family, kind := a.word("family", "unix", families), a.kind()
+	family, kind := families[a.text("family", "unix")], a.kind()
 	if a.err != nil {
 		return "", nil
 	}
@@ -50,9 +50,8 @@ func newPair(a *args) (string, error) {
 	return "fds=" + peer.FormatNumbers(two[:]), nil
 }
 
-// address reads the name of a socket: path:NAME, abstract:NAME, hex:BYTES of
-// sun_path as they are, auto for one that the kernel chooses, inet:PORT on the
-// loopback interface.
+// address reads the name of a socket: path:NAME, abstract:NAME, auto for one that the
+// kernel chooses, inet:PORT on the loopback interface.
 func address(text string) (unix.Sockaddr, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch kind {
@@ -60,13 +59,11 @@ func address(text string) (unix.Sockaddr, error) {
 		return &unix.SockaddrUnix{Name: name}, checkPath(name)
 	case "abstract":
 		return &unix.SockaddrUnix{Name: "@" + name}, nil
-	case "auto":
-		return &unix.SockaddrUnix{}, nil
 	case "inet":
 		port, err := strconv.ParseUint(name, 10, 16)
 		return &unix.SockaddrInet4{Port: int(port), Addr: loopback.As4()}, err
 	}
-	return nil, fmt.Errorf("no such name: %s", text)
+	return &unix.SockaddrUnix{}, nil // auto
 }
 
 // checkPath wants a path to be below the folder of the case. The kernel takes it only as
@@ -89,13 +86,10 @@ func sockaddr(text string) ([]byte, error) {
 	if littleEndian := raw.Numbers(1)[0] == 1; !littleEndian {
 		family = []byte{0, unix.AF_UNIX}
 	}
-	switch kind {
-	case "path":
+	if kind == "path" {
 		return append(family, name+"\x00"...), checkPath(name)
-	case "abstract":
-		return append(family, "\x00"+name...), nil
 	}
-	return nil, fmt.Errorf("no such name: %s", text)
+	return append(family, "\x00"+name...), nil // abstract
 }
 
 // name is the receiver of a message, "" and no name= for whom the socket is
@@ -176,11 +170,7 @@ func listen(a *args) (string, error) {
 // connect goes to a name, or to where the socket fd= is bound.
 func connect(a *args) (string, error) {
 	if a.has("fd") {
-		fd := a.fd()
-		if a.err != nil {
-			return "", nil
-		}
-		to, err := unix.Getsockname(fd)
+		to, err := unix.Getsockname(a.fd())
 		if err != nil {
 			return "", err
 		}
@@ -214,11 +204,7 @@ func peername(a *args) (string, error) {
 }
 
 func shutdown(a *args) (string, error) {
-	how := a.word("how", "", raw.Shutdowns)
-	if a.err != nil {
-		return "", nil
-	}
-	return "", unix.Shutdown(a.sock(), how)
+	return "", unix.Shutdown(a.sock(), raw.Shutdowns[a.fields["how"]])
 }
 
 // setsockopt takes any number of options, in no order.
@@ -229,14 +215,10 @@ func setsockopt(a *args) (string, error) {
 			continue
 		}
 		o, err := raw.FindOption(name)
-		value := a.number(name, 0)
 		if err != nil {
-			a.bad(name)
+			return "", err
 		}
-		if a.err != nil {
-			return "", nil
-		}
-		if err := o.Set(sock, value); err != nil {
+		if err := o.Set(sock, a.number(name, 0)); err != nil {
 			return "", err
 		}
 	}
@@ -244,10 +226,9 @@ func setsockopt(a *args) (string, error) {
 }
 
 func getsockopt(a *args) (string, error) {
-	o, err := raw.FindOption(a.text("option", ""))
+	o, err := raw.FindOption(a.fields["option"])
 	if err != nil {
-		a.bad("option")
-		return "", nil
+		return "", err
 	}
 	value, err := o.Get(a.sock())
 	return fmt.Sprintf("value=%d", value), err

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ type ActForm struct {
 // generated from them.
 var ActForms = []ActForm{
 	{"seek a=32", []string{"FILE=OFFSET"},
-		"sets the offset of `a` by the runner's copy"},
+		"sets the offset of `a`, a regular file or memfd, by the runner's copy"},
 	{"pos B x=32", []string{"ROLE", "NAME=OFFSET"},
 		"B's number `x` has to be at this offset"},
 	{"flags B x=nonblock,append", []string{"ROLE", "NAME=FLAGS"},
@@ -28,7 +29,7 @@ var ActForms = []ActForm{
 	{"pending B", []string{"ROLE"},
 		"nothing may wait at B's socket but the end"},
 	{"blocked B", []string{"ROLE"},
-		"waits until B waits: it has read its command, has not answered, and all its threads sleep"},
+		"waits until B waits: it has read its command (`B>&`), has not answered, and all its threads sleep"},
 	{"limit B nofile=+2", []string{"ROLE", "LIMIT"},
 		"leaves B two free numbers below its RLIMIT_NOFILE; `nofile=64` makes 64 the limit; `nofile=-` gives it its own back, and so does the end of the case"},
 	{"setsockopt B passcred=1", []string{"ROLE", "OPTION=VALUE"},
@@ -40,9 +41,9 @@ var ActForms = []ActForm{
 	{"drop a", []string{"FILE"},
 		"closes the runner's copy of `a`"},
 	{"eof a", []string{"FILE"},
-		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},
+		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first, and who has a number for it was told to close it. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},
 	{"kill B SIGUSR1", []string{"ROLE", "SIGNAL"},
-		"sends a signal, to the thread that waits in a call on the case's socket if there is one; after `SIGKILL` B is told nothing more, and where another one ends B the case is \"not run\""},
+		"sends a signal, to the thread that waits in a call on the case's socket if there is one. A side that the runner plays catches `SIGUSR1`, `SIGUSR2` and `SIGALRM`. After `SIGKILL` B is told nothing more, and where another one ends B the case is \"not run\""},
 }
 
 // Verb returns the first word of a line of this form.
@@ -79,6 +80,26 @@ func parseAct(text string) (a Act, err error) {
 	return a, nil
 }
 
+// mostLimit is the highest limit of open files that a scenario sets: any system allows a
+// process so many.
+const mostLimit = 1024
+
+// switches are the options that are on or off.
+var switches = []string{"inq", "oobinline", "passcred", "passpidfd", "passrights", "passsec", "reuseaddr", "rightsnotrunc", "timestamp"}
+
+// settable tells whether a socket option can have the value.
+func settable(option string, value int64) bool {
+	switch {
+	case slices.Contains([]string{"acceptconn", "error", "type"}, option):
+		return false
+	case slices.Contains(switches, option):
+		return value == 0 || value == 1
+	case option == "peekoff" && value == -1: // off
+		return true
+	}
+	return value >= 0 && value <= math.MaxInt32
+}
+
 // read reads a word that has this form.
 func (a *Act) read(form, word string) (err error) {
 	name, value, _ := strings.Cut(word, "=")
@@ -92,20 +113,18 @@ func (a *Act) read(form, word string) (err error) {
 		a.Name = word
 	case "LIMIT":
 		free, ok := strings.CutPrefix(word, "nofile=")
-		if a.Word = free; free == "-" {
+		if a.Word = free; ok && free == "-" {
 			return nil
 		}
 		a.Word = free[:len(free)-len(strings.TrimPrefix(free, "+"))]
 		n, err := strconv.Atoi(free[len(a.Word):])
-		if !ok || err != nil || n < 0 {
-			return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, not %q", word)
+		if !ok || err != nil || n < 0 || n > mostLimit {
+			return fmt.Errorf("a limit is nofile=+N, nofile=N or nofile=-, of at most %d, not %q", mostLimit, word)
 		}
 		a.Number = int64(n)
 	case "NAME=FLAGS":
-		for _, flag := range strings.Split(value, ",") {
-			if !slices.Contains([]string{"-", "append", "nonblock"}, flag) {
-				return fmt.Errorf("status flags are append, nonblock or -, not %q", flag)
-			}
+		if !slices.Contains([]string{"-", "append", "nonblock", "append,nonblock", "nonblock,append"}, value) {
+			return fmt.Errorf("status flags are append, nonblock, both or -, not %q", value)
 		}
 		a.Name, a.Word = name, value
 	case "HOW":
@@ -124,40 +143,13 @@ func (a *Act) read(form, word string) (err error) {
 			return fmt.Errorf("%s is not %s", word, form)
 		}
 		switch {
-		case strings.HasSuffix(form, "=OFFSET") && a.Number < 0:
-			return fmt.Errorf("an offset is not less than 0: %s", word)
-		case form == "OPTION=VALUE" && !slices.Contains(contract.Options, name):
+		case strings.HasSuffix(form, "=OFFSET") && (a.Number < 0 || a.Number > math.MaxInt32):
+			return fmt.Errorf("an offset is from 0 to %d: %s", math.MaxInt32, word)
+		case form != "OPTION=VALUE":
+		case !slices.Contains(contract.Options, name):
 			return fmt.Errorf("no socket option: %q; options are %s", name, strings.Join(contract.Options, " "))
-		}
-	}
-	return nil
-}
-
-// act wants a line of the runner's own to be about what there is by then.
-func (v *validator) act(a Act) error {
-	switch a.Verb {
-	case "unreported":
-		if v.files[a.Name] == "" {
-			return fmt.Errorf("no file is named %q", a.Name)
-		}
-		v.known[a.Role][a.Name] = true
-	case "seek", "drop", "eof":
-		switch {
-		case v.files[a.Name] == "":
-			return fmt.Errorf("no file is named %q", a.Name)
-		case a.Verb == "eof" && !has(v.files[a.Name], twoEnded):
-			return fmt.Errorf("%q is a %s, which has no other end", a.Name, v.files[a.Name])
-		case a.Verb == "eof" && !v.dropped[a.Name], a.Verb == "seek" && v.dropped[a.Name]:
-			return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)
-		}
-		v.dropped[a.Name] = v.dropped[a.Name] || a.Verb == "drop"
-	case "pos", "flags":
-		if !v.known[a.Role][a.Name] {
-			return fmt.Errorf("%s has no %q", a.Role, a.Name)
-		}
-	case "kill":
-		if a.Word == "SIGKILL" {
-			v.waiting[a.Role] = 0 // it does not answer any more
+		case !settable(name, a.Number):
+			return fmt.Errorf("%s cannot be set", word)
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -52,17 +51,4 @@ func MapNames(text string, f func(names []string) ([]string, error)) (string, er
 		}
 	}
 	return strings.Join(words, " "), failed
-}
-
-// checkCall wants the words of a call to be those that it takes.
-func checkCall(form contract.Form, l contract.Line) error {
-	for key := range l.Fields {
-		if !form.Word(key) {
-			return fmt.Errorf("%s takes no %s=", l.Verb, key)
-		}
-	}
-	if len(l.Words) > 0 {
-		return fmt.Errorf("%s takes no word %s", l.Verb, l.Words[0])
-	}
-	return contract.Check(l.Verb, l.Fields)
 }

@@ -17,15 +17,16 @@ type trait int
 const (
 	unique   trait = 1 << iota // no other file has its device and inode
 	twoEnded                   // the runner has the other end
+	seekable                   // its offset can be set
 )
 
 // FileKinds are the kinds. Package kinds makes files of each; the table in
 // interop/catalogue/README.md is generated from here.
 var FileKinds = []FileKind{
-	{"file", unique, "a regular file without a name, open for reading and writing, at offset 0; 4,096 bytes, byte *i* is *i* mod 251"},
-	{"rdonly", unique, "the same, open for reading"},
-	{"append", unique, "the same, with O_APPEND"},
-	{"tmpfile", unique, "an empty one, by O_TMPFILE: it can be given a name"},
+	{"file", unique | seekable, "a regular file without a name, open for reading and writing, at offset 0; 4,096 bytes, byte *i* is *i* mod 251"},
+	{"rdonly", unique | seekable, "the same, open for reading"},
+	{"append", unique | seekable, "the same, with O_APPEND"},
+	{"tmpfile", unique | seekable, "an empty one, by O_TMPFILE: it can be given a name"},
 	{"dir", 0, "the folder `/`"},
 	{"opath", 0, "the folder `/`, opened with O_PATH"},
 	{"null", 0, "`/dev/null`"},
@@ -37,9 +38,9 @@ var FileKinds = []FileKind{
 	{"fifo", unique, "a new named pipe, open for both, without a name by then"},
 	{"pipe-r", unique | twoEnded, "the end of a new pipe for reading; the runner has the other end"},
 	{"pipe-w", unique | twoEnded, "the end of a new pipe for writing; the runner has the other end"},
-	{"memfd", unique, "a new one"},
-	{"memfd-sealable", unique, "a new one"},
-	{"memfd-rdonly", unique, "a new one"},
+	{"memfd", unique | seekable, "a new one"},
+	{"memfd-sealable", unique | seekable, "a new one"},
+	{"memfd-rdonly", unique | seekable, "a new one"},
 	{"memfd-secret", unique, "a new one"},
 	{"dmabuf", 0, "a new one"},
 	{"mqueue", 0, "a new one"},

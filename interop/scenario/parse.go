@@ -161,14 +161,18 @@ func (s *Scenario) parseUser(words []string) error {
 		return err
 	}
 	var u User
-	for key, to := range map[string]*int{"uid": &u.UID, "nofile": &u.NoFile} {
-		value, ok := l.Fields[key]
+	for _, f := range []struct {
+		key  string
+		most int
+		to   *int
+	}{{"uid", math.MaxInt32, &u.UID}, {"nofile", mostLimit, &u.NoFile}} {
+		value, ok := l.Fields[f.key]
 		n, err := strconv.Atoi(value)
-		if ok && (err != nil || n <= 0 || n > math.MaxInt32) {
-			return fmt.Errorf("%s=%s is no number from 1 to %d", key, value, math.MaxInt32)
+		if ok && (err != nil || n <= 0 || n > f.most) {
+			return fmt.Errorf("%s=%s is no number from 1 to %d", f.key, value, f.most)
 		}
-		*to = n
-		delete(l.Fields, key)
+		*f.to = n
+		delete(l.Fields, f.key)
 	}
 	if l.Verb != "A" && l.Verb != "B" || u.UID == 0 || len(l.Fields)+len(l.Words) > 0 {
 		return fmt.Errorf("user takes A or B, uid=N and nofile=N")

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,12 +12,20 @@ import (
 
 // A validator reads a whole scenario for what no line alone shows.
 type validator struct {
-	runs    func(Role) bool          // whether the runner plays the role
-	files   map[string]string        // their kinds
-	known   map[Role]map[string]bool // the names that a role has numbers for
-	waiting map[Role]int             // the line that a role has not answered
-	asked   map[Role]string          // its verb
-	dropped map[string]bool          // the files that the runner has no copy of any more
+	runs    func(Role) bool   // whether the runner plays the role
+	files   map[string]string // their kinds
+	roles   map[Role]*roleState
+	dropped map[string]bool // the files that the runner has no copy of any more
+}
+
+// A roleState is how a role is after the lines read so far.
+type roleState struct {
+	names   map[string]string // the names that it has numbers for, and their files
+	unsure  map[string]int    // the names that not every answer of this line gives it
+	closed  map[string]bool   // the names that it was told to close
+	waiting *Step             // the line that it has not answered
+	asked   string            // its verb
+	over    string            // why it is told nothing more
 }
 
 // validate returns errors that begin with the scenario's name, and with the line where one
@@ -33,21 +42,19 @@ func (s *Scenario) validate() error {
 	v := validator{
 		runs:    s.RunnerPlays,
 		files:   map[string]string{},
-		known:   map[Role]map[string]bool{RoleA: {}, RoleB: {}},
-		waiting: map[Role]int{},
-		asked:   map[Role]string{},
+		roles:   map[Role]*roleState{},
 		dropped: map[string]bool{},
+	}
+	for role, name := range SockNames {
+		v.files[name] = "sock"
+		v.roles[role] = &roleState{names: map[string]string{name: name}, unsure: map[string]int{}, closed: map[string]bool{}}
 	}
 	for _, f := range s.Files {
 		if v.files[f.Name] != "" {
 			return fmt.Errorf("%s: two files are named %q", s.Name, f.Name)
 		}
 		v.files[f.Name] = f.Kind
-		v.known[f.Owner][f.Name] = true
-	}
-	for role, name := range SockNames {
-		v.files[name] = "sock"
-		v.known[role][name] = true
+		v.roles[f.Owner].names[f.Name] = f.Name
 	}
 	for _, st := range s.Steps {
 		if err := v.step(st); err != nil {
@@ -55,8 +62,8 @@ func (s *Scenario) validate() error {
 		}
 	}
 	for _, role := range []Role{RoleA, RoleB} {
-		if n := v.waiting[role]; n != 0 {
-			return fmt.Errorf("%s:%d: nobody hears the answer of %s", s.Name, n, role)
+		if st := v.roles[role].waiting; st != nil {
+			return fmt.Errorf("%s:%d: nobody hears the answer of %s", s.Name, st.Line, role)
 		}
 	}
 	if !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == StepHear }) {
@@ -69,88 +76,225 @@ func (v *validator) step(st Step) error {
 	switch {
 	case st.Role == RoleR && st.Kind == StepHear:
 		return fmt.Errorf("the runner does not answer")
+	case st.Role == RoleR && st.Async:
+		return fmt.Errorf("nobody waits for the runner: R> has no &")
 	case st.Role == RoleR:
 		return v.act(st.Act)
-	case st.Kind == StepSay:
-		if n := v.waiting[st.Role]; n != 0 {
-			return fmt.Errorf("%s has not answered line %d", st.Role, n)
-		}
-		v.waiting[st.Role] = st.Line
-		return v.said(st)
-	case v.waiting[st.Role] == 0:
-		return fmt.Errorf("%s was asked nothing", st.Role)
 	}
-	v.waiting[st.Role] = 0
+	r := v.roles[st.Role]
+	switch {
+	case r.over != "" && st.Kind == StepSay:
+		return fmt.Errorf("%s %s", st.Role, r.over)
+	case st.Kind == StepSay:
+		if r.waiting != nil {
+			return fmt.Errorf("%s has not answered line %d", st.Role, r.waiting.Line)
+		}
+		r.waiting, r.asked = &st, st.Command.Verb
+		return v.said(st)
+	case r.waiting == nil:
+		return fmt.Errorf("%s was asked nothing", st.Role)
+	case st.Async != r.waiting.Async:
+		return fmt.Errorf("%s<& hears the answer to %s>&, and %s< that to %s>", st.Role, st.Role, st.Role, st.Role)
+	}
+	r.waiting = nil
+	if r.asked == "end" {
+		r.over = "has ended the case: it is told nothing more"
+	}
 	return v.heard(st)
 }
 
-// said wants each name in what is said to be one that the role has by then.
+// said wants a command to be one that the role can carry out, and each name in it to be one
+// that it has by then.
 func (v *validator) said(st Step) error {
-	l := st.Command
-	v.asked[st.Role] = l.Verb
-	if form, ok := contract.Forms()[l.Verb]; ok && v.runs(st.Role) {
-		if err := checkCall(form, l); err != nil {
+	l, r := st.Command, v.roles[st.Role]
+	if _, ok := contract.Forms()[l.Verb]; ok && v.runs(st.Role) {
+		if err := contract.Check(l.Verb, l.Fields); err != nil {
 			return err
+		}
+		if l.Verb == "signal" && !(v.runs(RoleA) && v.runs(RoleB)) {
+			return fmt.Errorf("signal is for play kernel: a peer ends by it")
 		}
 	} else if _, ok := contract.AnswerForms[l.Verb]; !ok {
 		return fmt.Errorf("a peer is not told to %q", l.Verb)
 	}
-	if err := contract.CheckValues(l); err != nil {
+	text, err := MapNames(st.Text, func(names []string) ([]string, error) {
+		var numbers []string
+		for _, name := range names {
+			n, err := strconv.ParseInt(name, 0, 64)
+			switch {
+			case l.Verb == "close" || l.Verb == "adopt":
+				if err := r.has(st.Role, name); err != nil {
+					return nil, err
+				}
+				r.closed[name] = l.Verb == "close"
+			case err != nil && r.names[name] == "":
+				return nil, r.has(st.Role, name)
+			}
+			numbers = append(numbers, strconv.FormatInt(n, 10)) // 0 for a name
+		}
+		return numbers, nil
+	})
+	if err != nil {
 		return err
 	}
-	_, err := MapNames(st.Text, func(names []string) ([]string, error) {
-		for _, name := range names {
-			if _, err := strconv.ParseInt(name, 0, 64); err != nil && !v.known[st.Role][name] {
-				return nil, fmt.Errorf("%s has no %q", st.Role, name)
-			}
-		}
-		return names, nil
-	})
-	return err
+	numbered, err := contract.ParseLine(text)
+	if err != nil {
+		return err
+	}
+	return contract.CheckValues(numbered, l)
 }
 
-// heard wants an answer to be whole, and each name in it to be a file's. The role
-// has it from there.
+// has returns an error unless the role has an open number of this name, whatever was
+// answered.
+func (r *roleState) has(role Role, name string) error {
+	switch {
+	case r.closed[name]:
+		return fmt.Errorf("%s was told to close %q", role, name)
+	case r.names[name] != "":
+		return nil
+	case r.unsure[name] != 0:
+		return fmt.Errorf("%s may have no %q: not every answer of line %d gives it", role, name, r.unsure[name])
+	}
+	return fmt.Errorf("%s has no %q", role, name)
+}
+
+// heard wants an answer to be whole, and each name in it to be a file's. The role has what
+// all alternatives name from there.
 func (v *validator) heard(st Step) error {
+	r := v.roles[st.Role]
+	given := map[string]int{}    // how many alternatives give the name
+	files := map[string]string{} // the files of these names, in the last that does
 	for _, w := range st.Wants {
-		if w.Line.Verb == "err" && (len(w.Line.Words) > 1 || len(w.Line.Fields) > 0) {
-			return fmt.Errorf("an error is err and its name, or err alone for any")
-		}
-		if verb := v.asked[st.Role]; w.Line.Verb == "ok" {
-			form, _ := contract.FormOf(verb)
-			if err := form.Check(verb, w.Line); err != nil {
-				return err
-			}
-			if err := contract.CheckAnswerValues(verb, w.Line); err != nil {
-				return err
-			}
-		}
-		var items []string
-		for _, key := range contract.NumberFields {
-			items = append(items, w.Line.List(key)...)
-		}
-		names, err := expandNames(items)
+		names, err := v.names(st.Role, w)
 		if err != nil {
 			return err
 		}
-		for i, name := range names {
-			if isClosed(name) && i == len(names)-1 {
-				continue
-			}
-			name, as, ok := strings.Cut(name, ":")
-			if !ok {
-				as = name
-			}
-			switch {
-			case name == NewName && ok && v.runs(st.Role) && v.files[as] == "":
+		for as, file := range names {
+			given[as]++
+			files[as] = file
+		}
+	}
+	for as, n := range given {
+		switch {
+		case n == len(st.Wants):
+			r.give(as, files[as])
+			if files[as] == NewName {
 				v.files[as] = NewName
-			case v.files[name] == "":
-				return fmt.Errorf("no file is named %q", name)
+				r.names[as] = as
 			}
-			if !isName(as) {
-				return fmt.Errorf("not a name: %q", as)
+		case r.names[as] == "" || r.closed[as]:
+			delete(r.names, as)
+			delete(r.closed, as)
+			r.unsure[as] = st.Line
+		}
+	}
+	return nil
+}
+
+// give notes that the role has a number for the file.
+func (r *roleState) give(name, file string) {
+	r.names[name] = file
+	delete(r.unsure, name)
+	delete(r.closed, name)
+}
+
+// names returns the names that an answer gives to numbers, and what file each is.
+func (v *validator) names(role Role, w Want) (map[string]string, error) {
+	verb := v.roles[role].asked
+	if w.Line.Verb == "err" && w.Text != "err" {
+		if err := contract.CheckError(w.Line); err != nil {
+			return nil, err
+		}
+	}
+	if w.Line.Verb == "ok" {
+		form, _ := contract.FormOf(verb)
+		if err := form.Check(verb, w.Line); err != nil {
+			return nil, err
+		}
+		if err := contract.CheckAnswerValues(verb, w.Line); err != nil {
+			return nil, err
+		}
+	}
+	var items []string
+	for _, key := range contract.NumberFields {
+		items = append(items, w.Line.List(key)...)
+	}
+	items, err := expandNames(items)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for i, name := range items {
+		if isClosed(name) && i == len(items)-1 {
+			continue
+		}
+		name, as, ok := strings.Cut(name, ":")
+		if !ok {
+			as = name
+		}
+		isNew := name == NewName && ok && v.runs(role) && v.files[as] == "" && names[as] == ""
+		if v.files[name] == "" && !isNew {
+			return nil, fmt.Errorf("no file is named %q", name)
+		}
+		if !isName(as) {
+			return nil, fmt.Errorf("not a name: %q", as)
+		}
+		names[as] = name
+	}
+	return names, nil
+}
+
+// act wants a line of the runner's own to be about what there is by then.
+func (v *validator) act(a Act) error {
+	r := v.roles[a.Role]
+	ofSocket := slices.Contains([]string{"pending", "setsockopt", "shutdown"}, a.Verb)
+	ofFile := slices.Contains([]string{"seek", "drop", "eof"}, a.Verb)
+	if r.over != "" && !ofSocket && !ofFile {
+		return fmt.Errorf("%s %s", a.Role, r.over)
+	}
+	kind := v.files[a.Name]
+	switch a.Verb {
+	case "unreported":
+		if kind == "" {
+			return fmt.Errorf("no file is named %q", a.Name)
+		}
+		r.give(a.Name, a.Name)
+	case "seek", "drop", "eof":
+		return v.actOnFile(a, kind)
+	case "pos", "flags":
+		return r.has(a.Role, a.Name)
+	case "blocked":
+		if r.waiting == nil {
+			return fmt.Errorf("%s was asked nothing: blocked is for one that has a command to answer", a.Role)
+		}
+	case "kill":
+		if a.Word == "SIGKILL" {
+			r.over, r.waiting = "was killed: it is told nothing more", nil
+		}
+	}
+	return nil
+}
+
+func (v *validator) actOnFile(a Act, kind string) error {
+	switch {
+	case kind == "", kind == "sock", kind == NewName:
+		return fmt.Errorf("no file is named %q", a.Name)
+	case a.Verb == "seek" && !has(kind, seekable):
+		return fmt.Errorf("%q is a %s, which has no offset to set", a.Name, kind)
+	case a.Verb == "eof" && !has(kind, twoEnded):
+		return fmt.Errorf("%q is a %s, which has no other end", a.Name, kind)
+	case a.Verb == "eof" && !v.dropped[a.Name], a.Verb == "seek" && v.dropped[a.Name]:
+		return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)
+	case a.Verb == "drop":
+		v.dropped[a.Name] = true
+	case a.Verb == "eof":
+		for _, role := range []Role{RoleA, RoleB} {
+			r := v.roles[role]
+			for _, name := range slices.Sorted(maps.Keys(r.names)) {
+				if r.over == "" && r.names[name] == a.Name && !r.closed[name] {
+					return fmt.Errorf("eof %s: %s has %q open, and was not told to close it", a.Name, role, name)
+				}
 			}
-			v.known[st.Role][as] = true
 		}
 	}
 	return nil
