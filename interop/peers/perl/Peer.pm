@@ -145,7 +145,9 @@ sub do_recv ($bytes, $room, $at, $flags) {
     return defined $told ? "$text flags=" . told_flags($told) : $text;
 }
 
+# A library that leaves no errno has an error of its own.
 sub failed () {
+    return 'err lib' if $! == 0;
     return 'err ' . ($ERRNO{ 0 + $! } // 0 + $!);
 }
 

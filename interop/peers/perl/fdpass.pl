@@ -26,6 +26,7 @@ sub send ($class, $socket, $data, $fds, $flags) {
 # a message of its own.
 sub recv ($class, $socket, $size, $room, $flags) {
     Peer::unsupported() if $flags;
+    $! = 0;    # IO::FDPass sets none at the end of a connection
     my $fd = IO::FDPass::recv($socket);
     return $fd < 0 ? () : (length BYTE, BYTE, [$fd], undef);
 }
