@@ -92,6 +92,10 @@ func TestCalls(t *testing.T) {
 		{"inherited", every, a + one + "B> recvmsg bytes=1 control=space(1) flags=inherit\nB< ok n=1 payload=00 fds=a:x\n" +
 			"B> inherited fd=x\nB< ok open=yes\nB> fcntl fd=x get=fd\nB< ok value=-\nB> fcntl fd=x set=fd:cloexec\nB< ok\n" +
 			"B> fcntl fd=x get=fd\nB< ok value=cloexec\nB> inherited fd=x\nB< ok open=no\n", "pass"},
+		{"inherited, and a word behind", every, a + one + "B> recvmsg flags=inherit,peek bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a:x\nB> close fds=x\nB< ok\n", "pass"},
+		{"another file in another alternative", every, "files a=pipe-r b=pipe-r c=pipe-r\nA> sendmsg payload=00 control=rights(c,a)\nA< ok n=1\n" +
+			"B> recvmsg bytes=1 control=space(2)\nB< ok n=1 payload=00 fds=a:x,b:y\n | ok n=1 payload=00 fds=c:x,b:y  # the first alone\n | ok n=1 payload=00 fds=c:x,a:y  # both\n" +
+			"B> close fds=x,y\nB< ok\n", "pass"},
 		{"credentials", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00 control=creds()\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(A)\nA> sendmsg payload=00 control=creds(A)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(B)\n",
@@ -273,7 +277,7 @@ func TestCallErrors(t *testing.T) {
 		"R> kill B 9\nA> end\nA< ok\n":                               `group/id:4: no signal: "9"`,
 		"R> shutdown B now\nA> end\nA< ok\n":                         `group/id:4: a socket is shut down by rd, wr or rdwr, not "now"`,
 		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id:4: B has no "x"`,
-		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         `group/id:5: status flags are append, nonblock or -, not "direct"`,
+		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         `group/id:5: status flags are append, nonblock, both or -, not "direct"`,
 	} {
 		_, err := scenario.Parse("group/id", []byte(head+text))
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

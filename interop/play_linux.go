@@ -342,6 +342,7 @@ func (p *play) hear(st scenario.Step) error {
 		return errSessionOver // who knows what it answers next, and to what
 	}
 	var wrong []string
+	var fitting [][]string // the names of the alternatives that fit but perhaps for their files
 	for _, w := range st.Wants {
 		want, err := p.wanted(w, st.Role)
 		if err != nil {
@@ -349,9 +350,17 @@ func (p *play) hear(st scenario.Step) error {
 		}
 		names, why := want.Match(got)
 		if why == "" {
-			return p.checkReceived(st, names, numbers)
+			fitting = append(fitting, names)
 		}
 		wrong = append(wrong, why)
+	}
+	switch len(fitting) {
+	case 0:
+	case 1:
+		return p.checkReceived(st, fitting[0], numbers)
+	default:
+		i := slices.IndexFunc(fitting, func(names []string) bool { return p.holdsAll(st.Role, names, numbers) })
+		return p.checkReceived(st, fitting[max(i, 0)], numbers)
 	}
 	if p.k.c.Scenario.RunnerPlays(st.Role) && noRoom(got) {
 		return p.notRun("line %d: the runner's side answered %s", st.Line, contract.Quote(a))
@@ -517,6 +526,24 @@ func (w *wrongFiles) end() {
 	}
 }
 
+// holdsAll tells whether the numbers are the files of these names.
+func (p *play) holdsAll(role scenario.Role, names []string, numbers []int) bool {
+	for i, name := range names {
+		name, _, _ = strings.Cut(name, ":")
+		if name == scenario.NewName {
+			continue
+		}
+		f := p.file(name)
+		if f == nil {
+			return false
+		}
+		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), p.sides[role].Thread(), numbers[i]); err != nil || !holds {
+			return false
+		}
+	}
+	return true
+}
+
 // checkReceived asks the kernel about each descriptor that an answer reported. The error is
 // that the runner may not look.
 func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) error {
@@ -568,7 +595,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 			find("%d: %v", n, err)
 			continue
 		}
-		if strings.HasSuffix(p.said[st.Role], "inherit") {
+		if said, _ := contract.ParseLine(p.said[st.Role]); slices.Contains(said.List("flags"), contract.Inherit) {
 			continue // it was told so
 		}
 		p.result.CloexecChecked[p.k.c.Peer(st.Role).Name] = true
