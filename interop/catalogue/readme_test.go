@@ -87,14 +87,24 @@ func callRows() string {
 	return rows.String()
 }
 
-// The examples of the runner's own lines, one after the other, are a scenario.
+// Each example of the runner's own lines is a line of a scenario.
 func TestActExamples(t *testing.T) {
-	text := "# A rule.\n# Its source.\non stream\nfiles a=pipe-w\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\n"
+	const closed = "A> close fds=a\nA< ok\nB> close fds=x\nB< ok\nR> drop a\n"
 	for _, f := range scenario.ActForms {
-		text += "R> " + f.Example + "\n"
-	}
-	if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
-		t.Errorf("%v\n%s", err, text)
+		kind, before, after := "pipe-w", "", ""
+		switch f.Verb() {
+		case "seek":
+			kind = "file"
+		case "blocked":
+			before, after = "B>& recv bytes=1 fds=0\n", "B<& ok n=0 payload=- fds=-\n"
+		case "eof":
+			before = closed
+		}
+		text := "# A rule.\n# Its source.\non stream\nplay kernel\nfiles a=" + kind + "\nA> send payload=00 fds=a\nA< ok n=1\n" +
+			"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\n" + before + "R> " + f.Example + "\n" + after
+		if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
 	}
 }
 
