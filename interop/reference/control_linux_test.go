@@ -21,7 +21,7 @@ func TestRoomHasALimit(t *testing.T) {
 		"recvmsg bytes=1 control=0 controllen=4096 flags=dontwait", "recvmsg bytes=1 control=24 controllen=25 flags=dontwait", "recvmsg bytes=1 control=0 controllen=0-1 flags=dontwait",
 		"sendmsg payload=00 control=creds() controllen=4096", "recvmsg bytes=1 control=edge(0x7fffffff) flags=dontwait", "recvmsg bytes=1 control=edge(0-5) fill=hex(00) flags=dontwait",
 		"recvmmsg bytes=1 control=0x7fffffff flags=dontwait", "recvmmsg bytes=1 control=0-1 flags=dontwait",
-		"recvmmsg bytes=67108864|67108864 flags=dontwait", "sendmmsg payload=" + large + "|" + large, "sendmmsg payload=00|00 control=4194304*cmsg(9,9,-)|cmsg(9,9,-)",
+		"recvmmsg bytes=67108864|67108864 flags=dontwait", "sendmmsg payload=" + large + "|" + large, "sendmmsg payload=00|00 control=4194304*cmsg(9,9,-)|4194304*cmsg(9,9,-)",
 		"recvmsg bytes=1 control=bad fill=hex(00) flags=dontwait", "recvmsg bytes=1 control=24 controllen=23 flags=dontwait", "end",
 	}
 	want := []string{
@@ -29,7 +29,7 @@ func TestRoomHasALimit(t *testing.T) {
 		"err lib controllen=4096", "err lib controllen=25", "err lib controllen=0-1",
 		"err lib controllen=4096", "err lib control=edge(0x7fffffff)", "err lib control=edge(0-5)",
 		"err lib control=0x7fffffff", "err lib control=0-1",
-		"err lib bytes=67108864|67108864", "err lib payload=" + large + "|" + large, "err lib control=4194304*cmsg(9,9,-)|cmsg(9,9,-)",
+		"err lib bytes=67108864|67108864", "err lib payload=" + large + "|" + large, "err lib control=4194304*cmsg(9,9,-)|4194304*cmsg(9,9,-)",
 		"err EAGAIN", "err EAGAIN", "ok",
 	}
 	for i, got := range talk(t, lines...) {

@@ -341,7 +341,7 @@ func TestCallsThatNobodyCanMake(t *testing.T) {
 		{"sendmsg payload=00 control=hex(00):len=1;sendmsg payload=00 control=rights(4294967296);sendmsg payload=00 control=cmsg(4294967296,1,-);sendmsg payload=00 control=rights(a)x", "control="},
 		{"sendmsg payload=00 control=rights(a):len=-5;sendmsg payload=00 control=1000000000*rights();recvmsg bytes=1 control=0x7fffffff;recvmsg bytes=1 control=edge(0-5)", "control="},
 		{"recvmsg bytes=1 control=0-1;recvmsg bytes=1 control=len(x);recvmsg bytes=1 control=-5;recvmmsg bytes=1 control=null;recvmmsg bytes=1|1 control=0", "control="},
-		{"sendmmsg payload=00|00 control=rights(a);sendmmsg payload=00 control=4194304*cmsg(9,9,-)", "control="},
+		{"sendmmsg payload=00|00 control=rights(a);sendmmsg payload=00 control=6000000*cmsg(9,9,-)", "control="},
 		{"sendmsg payload=00 control=creds() controllen=4096;recvmsg bytes=1 controllen=1;recvmsg bytes=1 control=24 controllen=25;recvmsg bytes=1 controllen=0-1", "controllen="},
 		{"bind name=here;bind name=auto:x;bind name=inet:x;bind name=inet:65536;sendmsg payload=00 name=auto;sendmsg payload=00 name=inet:1;connect name=", "name="},
 		{"socket type=tcp;socketpair type=", "type="},
