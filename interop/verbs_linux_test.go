@@ -63,7 +63,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"no eof", pipe + send + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "fail: leak@faulty: a is still open somewhere"},
 
 		{"eof of the end that reads", "files a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
-		{"no eof of the end that reads", "files a=pipe-r\nR> drop a\nR> eof a\n" + ends, p, self, "fail: leak@faulty: a is still open somewhere"},
+		{"no eof of the end that reads", "files a=pipe-r\n" + send + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "fail: leak@faulty: a is still open somewhere"},
 		{"eof of a terminal", "files a=pty-slave\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 		{"eof of a connection", "files a=tcp\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 
