@@ -47,7 +47,10 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 }
 
 func (t *tracer) attach(ctx context.Context, pid int) error {
-	if err := t.seizeTree(pid, t.root(pid)); err != nil {
+	seized := t.o.Watch.step() // there may be many of them
+	err := t.seizeTree(pid, t.root(pid))
+	seized()
+	if err != nil {
 		return err
 	}
 	bell, err := newBell()
@@ -63,11 +66,12 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 	}()
 	// The end of this thread lets go of all that it traces. What was told of them
 	// before is seen to: it may be a signal that is theirs.
-	for len(t.threads) > 0 && (!bell.gone || len(t.queue) > 0) {
+	for len(t.threads) > 0 && (!bell.gone && !t.ending || len(t.queue) > 0) {
 		tid, status, err := t.wait()
 		if err != nil {
 			return os.NewSyscallError("wait4", err)
 		}
+		t.ending = ctx.Err() != nil
 		if tid == bell.pid {
 			bell.gone = true
 			continue

@@ -16,15 +16,6 @@ type Process struct {
 	escapes  []string // what was told of it
 }
 
-// path is the way to it from its root, by order of birth: 0, 1 is the second
-// child of the first root.
-func (p *Process) path() []int {
-	if p.parent == nil {
-		return []int{p.birth}
-	}
-	return append(p.parent.path(), p.birth)
-}
-
 // bear makes a child of p.
 func (p *Process) bear(pid int) *Process {
 	child := &Process{PID: pid}

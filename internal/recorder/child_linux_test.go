@@ -68,6 +68,8 @@ func init() {
 		"secret":     childSecret,
 		"uring":      childUring,
 		"escape":     childEscape,
+		"inherits":   childInherits,
+		"pretends":   childPretends,
 		"sections":   childSections,
 		"restart":    childRestart,
 		"steps":      childSteps,
@@ -571,15 +573,21 @@ func memfdSecret() (int, error) {
 	return int(fd), nil
 }
 
-// childSecret passes its standard input by memory that nobody else can read, of which its
-// argument says what it holds.
-func childSecret() {
+// secretPage is memory that nobody else can read.
+func secretPage() []byte {
 	fd, err := memfdSecret()
 	check(err)
 	page := unix.Getpagesize()
 	check(unix.Ftruncate(fd, int64(page)))
 	mem, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	check(err)
+	return mem
+}
+
+// childSecret passes its standard input by memory that nobody else can read, of which its
+// argument says what it holds.
+func childSecret() {
+	mem := secretPage()
 	a, b := pair(unix.SOCK_STREAM)
 	m := newMessage("in clear", unix.CmsgSpace(4)).rights(0)
 	hidden := (*message)(unsafe.Pointer(&mem[0]))
@@ -596,7 +604,7 @@ func childSecret() {
 	case "received":
 		in.hdr().Control = (*byte)(unsafe.Pointer(&hidden.control))
 	}
-	_, err = send(a, m, 0)
+	_, err := send(a, m, 0)
 	check(err)
 	_, err = recv(b, in, 0)
 	check(err)
@@ -620,6 +628,55 @@ func childUring() {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 	}
 	passOne("hello")
+}
+
+// enterUring asks twice for nothing by the ring of a descriptor.
+func enterUring(fd int) {
+	for range 2 {
+		_, _, errno := unix.Syscall6(426, uintptr(fd), 0, 0, 0, 0, 0)
+		check(orNil(errno))
+	}
+}
+
+// childInherits has a ring that it did not set up, as its argument says: "exec" as
+// descriptor 3, "taken" from the process of its second argument. "none" enters none.
+func childInherits() {
+	switch os.Args[1] {
+	case "exec":
+		enterUring(3)
+	case "taken":
+		pid, err := strconv.Atoi(os.Args[2])
+		check(err)
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		check(err)
+		number, err := strconv.Atoi(os.Args[3])
+		check(err)
+		fd, err := unix.PidfdGetfd(pidfd, number, 0)
+		check(err)
+		enterUring(fd)
+	case "none":
+		_, _, _ = unix.Syscall6(426, ^uintptr(0), 0, 0, 0, 0, 0)
+	}
+	passOne("hello")
+}
+
+// childPretends receives as many bytes as the call's number, and has before a signal wait
+// for it that looks like one of seccomp.
+func childPretends() {
+	runtime.LockOSThread()
+	var set unix.Sigset_t
+	set.Val[0] = 1 << (unix.SIGSYS - 1) // the highest of the first word is 31
+	check(unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil))
+	info := [32]int32{0: int32(unix.SIGSYS), 2: 1} // SYS_SECCOMP
+	_, _, errno := unix.Syscall6(unix.SYS_RT_TGSIGQUEUEINFO, uintptr(unix.Getpid()), uintptr(unix.Gettid()), uintptr(unix.SIGSYS), uintptr(unsafe.Pointer(&info)), 0, 0)
+	check(orNil(errno))
+	a, b := pair(unix.SOCK_STREAM)
+	check(unix.Sendmsg(a, make([]byte, unix.SYS_RECVMSG), unix.UnixRights(0), nil, 0))
+	_, n, _, _, err := unix.Recvmsg(b, make([]byte, 1000), make([]byte, unix.CmsgSpace(4)), 0)
+	check(err)
+	if n != unix.CmsgSpace(4) {
+		check(unix.EMSGSIZE)
+	}
 }
 
 // childEscape does, twice, what its argument says, and passes a descriptor.
@@ -649,12 +706,16 @@ func childEscape() {
 				_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 			}
 			made(pid, errno)
-		case "clone3", "clone3 as usual":
-			args := [8]uint64{0: unix.CLONE_UNTRACED, 4: uint64(unix.SIGCHLD)}
-			if os.Args[1] != "clone3" {
-				args[0] = 0
+		case "clone3", "clone3 as usual", "clone3 secret", "clone3 secret as usual":
+			args := new([8]uint64)
+			if strings.Contains(os.Args[1], "secret") {
+				args = (*[8]uint64)(unsafe.Pointer(&secretPage()[0]))
 			}
-			pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+			args[4] = uint64(unix.SIGCHLD)
+			if !strings.Contains(os.Args[1], "as usual") {
+				args[0] = unix.CLONE_UNTRACED
+			}
+			pid, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0)
 			if pid == 0 && errno == 0 {
 				_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 			}

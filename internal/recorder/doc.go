@@ -16,13 +16,14 @@
 // While it records, the process gets no SIGCHLD for children that stop.
 //
 // Into a program that it starts, the recorder puts a seccomp filter before the
-// first instruction, which stops it at the recorded calls alone: all others
-// run at full speed. A filter cannot be taken off, so a program that Attach
+// first instruction, which stops it at the recorded calls, and at the few of which
+// Options.Escapes is told: all others run at full speed. A filter cannot be taken off, so a program that Attach
 // finds running gets none, and is stopped at each call.
 //
 // Memory is read by the thread that traces. Where a page of it does not come
 // (userfaultfd, a file of FUSE), the recorder waits, and so do all that it
-// traces: a Watch tells so. The kernel does not let even KILL end the wait for
+// traces: a Watch tells so. The recorder is no guard against the program: one that
+// means to can hide what it passes. The kernel does not let even KILL end the wait for
 // a FUSE server that has read the request.
 //
 // # What the program can notice

@@ -35,6 +35,8 @@ func (f *File) Open() bool { return f.Kind != "" }
 // to be looked up whole.
 func (f *File) closeOnExecUnknown() bool { return f.Errno != 0 || f.Kind == "eventpoll" }
 
+const maxSockets = 4096 // whose kinds are kept
+
 // A lookup asks /proc about descriptors of stopped threads.
 type lookup struct {
 	sockets map[string]string // the kinds of sockets, by name; their inodes are not used again soon
@@ -227,7 +229,7 @@ func (l *lookup) kind(tid int, path, name string) (string, string, error) {
 	}
 	if !strings.HasPrefix(name, "/") && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
 		kind := socketKind(tid, path, name)
-		if l.sockets == nil {
+		if l.sockets == nil || len(l.sockets) == maxSockets {
 			l.sockets = map[string]string{}
 		}
 		l.sockets[name] = kind

@@ -57,7 +57,7 @@ func filter(sections bool) []unix.SockFilter {
 			firstArgument("getpriority", Mark)
 		} else {
 			anyArgument(ancillary...)
-			anyArgument(uringSetup, "clone3")
+			anyArgument(uringSetup, uringEnter, "clone3")
 			firstArgument("socketcall", socketcallValues...)
 			firstArgument("seccomp", seccompStrict, seccompFilter)
 			firstArgument("prctl", unix.PR_SET_SECCOMP)

@@ -53,7 +53,7 @@ func TestFilter(t *testing.T) {
 					switch {
 					case sections && name == "getpriority" && arg0 == Mark,
 						!sections && a.calls()[uint64(nr)].messages() >= 0,
-						!sections && (name == "io_uring_setup" || name == "clone3"),
+						!sections && (name == "io_uring_setup" || name == "io_uring_enter" || name == "clone3"),
 						!sections && name == "clone" && arg0&unix.CLONE_UNTRACED != 0,
 						!sections && name == "prctl" && arg0 == unix.PR_SET_SECCOMP,
 						!sections && name == "seccomp" && arg0 <= 1,

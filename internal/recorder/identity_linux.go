@@ -43,14 +43,34 @@ func newSide(calls []head, load func(*head) *Call) *side {
 		}
 		s.streams[at] = append(s.streams[at], c)
 	}
-	slices.SortStableFunc(s.streams, func(a, b []head) int {
-		return slices.Compare(a[0].process.path(), b[0].process.path())
-	})
+	place := places(byProcess)
+	slices.SortFunc(s.streams, func(a, b []head) int { return place[a[0].process] - place[b[0].process] })
 	for i := range s.streams {
 		s.pid(int32(s.streams[i][0].process.PID), false)
 		s.streams[i] = withoutRestarted(s.streams[i])
 	}
 	return s
+}
+
+// places numbers the processes, and those above them, in the order of the tree: a process
+// before its children, and these in the order of their births.
+func places(processes map[*Process]int) map[*Process]int {
+	children, seen := map[*Process][]*Process{}, map[*Process]bool{}
+	for p := range processes {
+		for ; p != nil && !seen[p]; p = p.parent {
+			seen[p] = true
+			children[p.parent] = append(children[p.parent], p)
+		}
+	}
+	place := map[*Process]int{}
+	for next := []*Process{nil}; len(next) > 0; {
+		p := next[len(next)-1]
+		next = next[:len(next)-1]
+		place[p] = len(place)
+		slices.SortFunc(children[p], func(a, b *Process) int { return b.birth - a.birth })
+		next = append(next, children[p]...)
+	}
+	return place
 }
 
 // call is a call of a stream, and nil behind the end.

@@ -25,17 +25,22 @@ type reader struct {
 	brief  bool // Options.Brief
 	rest   bool // Options.Rest
 	remote []unix.RemoteIovec
-	watch  *Watch
 }
 
-// A Watch tells from another goroutine whether a recorder waits for memory of a program,
-// or is busy with the descriptors of one call. Behind a page of memory may be a server of
-// FUSE, or of userfaultfd, that does not answer.
+// A Watch tells from another goroutine whether a recorder sees to one stop for long. Behind
+// a page of memory may be a server of FUSE, or of userfaultfd, that does not answer; a call
+// may have a million buffers, none of which is there; and Handle may wait for a reader.
 type Watch struct {
-	steps atomic.Uint64 // odd during a read of memory and during the look at descriptors
+	steps atomic.Uint64 // odd while the recorder sees to a stop
 }
 
-// Stuck waits for d, and tells whether the recorder was in one and the same step all the
+// step begins one, which its result ends.
+func (w *Watch) step() (end func()) {
+	w.steps.Add(1)
+	return func() { w.steps.Add(1) }
+}
+
+// Stuck waits for d, and tells whether the recorder saw to one and the same stop all the
 // time.
 func (w *Watch) Stuck(d time.Duration) bool {
 	before := w.steps.Load()
@@ -111,17 +116,12 @@ func (r *reader) readSome(tid int, blobs []Blob, remote []unix.RemoteIovec) (int
 	}
 	local := [1]unix.Iovec{{Base: &start[0]}}
 	local[0].SetLen(size)
-	r.watch.steps.Add(1)
 	n, err := unix.ProcessVMReadv(tid, local[:], remote, 0)
-	r.watch.steps.Add(1)
 	switch {
 	case err == nil && n == size:
 		return len(blobs), nil
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
-		r.watch.steps.Add(1)
-		err := readFile(tid, blobs, err)
-		r.watch.steps.Add(1)
-		return len(blobs), err
+		return len(blobs), readFile(tid, blobs, err)
 	case errors.Is(err, unix.ESRCH):
 		return len(blobs), err
 	case err != nil:

@@ -89,8 +89,13 @@ func block(tid int, s signals) error {
 	return err
 }
 
-// refusedBySeccomp tells whether a SIGSYS of seccomp waits for the stopped thread.
+// refusedBySeccomp tells whether a SIGSYS of seccomp waits for the stopped thread. The
+// kernel takes such a signal off those that the thread blocks: one that looks the same and
+// is blocked, the program has queued itself.
 func refusedBySeccomp(tid int) bool {
+	if mask, err := blocked(tid); err != nil || mask != mask.without(unix.SIGSYS) {
+		return false
+	}
 	const sysSeccomp = 1 // SYS_SECCOMP, an si_code
 	args := struct {     // struct ptrace_peeksiginfo_args
 		off   uint64

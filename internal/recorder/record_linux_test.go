@@ -145,6 +145,16 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A signal that the program has sent itself does not hide what it receives.
+func TestPretends(t *testing.T) {
+	ways(t, func(t *testing.T, o Options) {
+		calls, _ := recorded(t, childCommand("pretends"), o)
+		if len(calls) != 2 || !strings.Contains(calls[1].Text(), "SCM_RIGHTS") {
+			t.Errorf("%d calls, the last %s", len(calls), calls[len(calls)-1].Text())
+		}
+	})
+}
+
 func TestBatch(t *testing.T) {
 	calls, _ := recorded(t, childCommand("batch"), Options{})
 	if len(calls) != 2 || calls[0].Name() != "sendmmsg" || calls[1].Name() != "recvmmsg" {
@@ -176,6 +186,15 @@ func TestBatch(t *testing.T) {
 	if text := calls[1].Text(); !strings.Contains(text, `{room for 8+`) {
 		t.Errorf("the fourth message: %s", text)
 	}
+}
+
+// path is the way to a process from its root, by order of birth: 0, 1 is the second child
+// of the first root.
+func (p *Process) path() []int {
+	if p.parent == nil {
+		return []int{p.birth}
+	}
+	return append(p.parent.path(), p.birth)
 }
 
 func TestTree(t *testing.T) {
@@ -562,7 +581,7 @@ func TestWaitingReceive(t *testing.T) {
 	c := call(a, "recvmmsg", 0, built{}, built{}, 0)
 	c.Thread, c.Entry, c.Exit = os.Getpid(), nil, nil
 	c.args[1], c.args[2], c.args[4] = uint64(uintptr(unsafe.Pointer(&messages[0]))), maxVector, 0
-	r := reader{limit: TextBytes, brief: true, watch: new(Watch)}
+	r := reader{limit: TextBytes, brief: true}
 	c.capture(&r)
 	if c.Unread != nil {
 		t.Skipf("memory of this process: %v", c.Unread)

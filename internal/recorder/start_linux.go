@@ -108,7 +108,11 @@ func (t *tracer) takeOver(cmd *exec.Cmd, ownDeathSignal bool) error {
 	if t.o.Started != nil {
 		t.o.Started(cmd.Process)
 	}
-	return t.resume(t.add(pid, t.root(pid)), 0)
+	th := t.add(pid, t.root(pid))
+	if !t.o.Sections && hasUring(pid) {
+		t.tellEscape(th.process, Uring)
+	}
+	return t.resume(th, 0)
 }
 
 // prepare takes back the death signal, and puts in the filter.

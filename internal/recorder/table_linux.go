@@ -76,6 +76,7 @@ var table = []tableRow{
 	{"recvmmsg", 299, 337, 243, "fd mmsg:2 int flags timeout"},
 	{"recvmmsg_time64", none, 417, none, "fd mmsg:2 int flags timeout64"},
 	{"io_uring_setup", 425, 425, 425, "int addr = fd"},
+	{"io_uring_enter", 426, 426, 426, "int int int int addr word"},
 	{"ptrace", 101, 26, 117, "int pid addr addr"},
 	{"socketcall", none, 102, none, "int addr"},
 	{"unlink", 87, 10, none, "str"},
@@ -230,8 +231,11 @@ func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.nam
 var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
 
 // uringSetup makes a ring by which a process can send and receive without a call that
-// the recorder sees.
-const uringSetup = "io_uring_setup"
+// the recorder sees; uringEnter uses one, which another process may have made.
+const (
+	uringSetup = "io_uring_setup"
+	uringEnter = "io_uring_enter"
+)
 
 // Operations of seccomp(2).
 const (

@@ -40,11 +40,10 @@ type Options struct {
 	LeftOut func(pid int, why error)
 	// Escapes is told, once for each of them, of what a process does by which calls can
 	// be missing in the record, or another than without it: that it sets up an io_uring,
-	// or has one when it is attached to; that it makes a child with CLONE_UNTRACED; and
-	// that it asks for a mode of seccomp beside the recorder's filter. What is to be told
-	// of a clone3 is read from memory that another thread can change.
+	// uses one, or has one when its record begins; that it makes a child with
+	// CLONE_UNTRACED; and that it asks for a mode of seccomp beside the recorder's filter.
 	Escapes func(pid int, what string)
-	// Watch, if set, is told of the reads of memory and of the look at descriptors.
+	// Watch, if set, is told of each stop that the recorder sees to.
 	Watch *Watch
 	// Started is told the process before its first instruction.
 	Started func(*os.Process)
@@ -64,6 +63,7 @@ type tracer struct {
 	seq     int
 
 	attached bool // and what is traced can be let go
+	ending   bool // nothing is recorded any more
 	leader   int  // the process whose end is told
 	status   unix.WaitStatus
 }
@@ -93,7 +93,7 @@ func newTracer(o Options) *tracer {
 	if o.Watch == nil {
 		o.Watch = new(Watch)
 	}
-	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest, watch: o.Watch}, threads: map[int]*thread{}}
+	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest}, threads: map[int]*thread{}}
 	if o.NoFilter {
 		t.mode = toSyscall
 	}
@@ -167,6 +167,7 @@ func (t *tracer) loop() error {
 }
 
 func (t *tracer) handle(tid int, status unix.WaitStatus) error {
+	defer t.o.Watch.step()()
 	th := t.threads[tid]
 	if !status.Stopped() {
 		if tid == t.leader {
@@ -195,6 +196,9 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	case unix.PTRACE_EVENT_SECCOMP:
 		return t.syscallStop(th)
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
+		if th.escapes == UntracedChild {
+			th.escapes = "" // it is told, so it is traced
+		}
 		return errors.Join(t.newborn(th), t.resume(th, 0))
 	case unix.PTRACE_EVENT_STOP:
 		switch sig {
@@ -290,13 +294,14 @@ func (t *tracer) syscallStop(th *thread) error {
 		return err
 	}
 	switch {
+	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY && t.attached && info.traceMe():
+		return t.letGo(th)
+	case t.ending:
 	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT && th.refused(&info):
 		t.abandon(th)
 	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT:
 		t.leave(th, &info)
 	case info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP && th.inside: // seen at its entry
-	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY && t.attached && info.traceMe():
-		return t.letGo(th)
 	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY || info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP:
 		t.abandon(th)
 		t.enter(th, &info)
@@ -327,7 +332,9 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	copy(c.Args[:], args)
 	c.args = c.Args
 	if !t.o.Sections && c.sig.messages() < 0 && !c.ViaSocketcall() {
-		th.escapes = t.escape(c)
+		if th.escapes = t.escape(c); slices.Contains(th.process.escapes, th.escapes) {
+			th.escapes = ""
+		}
 		th.inside = th.escapes != "" // else there is no need to stop at its exit
 		return
 	}
@@ -339,7 +346,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 		th.inside = false // no need to stop at its exit
 		return
 	}
-	t.lookUp(c.lookUpEntry)
+	c.lookUpEntry(&t.lookup)
 	th.call = c
 }
 
@@ -367,15 +374,8 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
 	}
 	c.captureAgain(&t.reader)
-	t.lookUp(c.lookUpExit)
+	c.lookUpExit(&t.lookup)
 	t.emit(c)
-}
-
-// lookUp asks /proc for the descriptors of a call, while the watch looks on.
-func (t *tracer) lookUp(ask func(*lookup)) {
-	t.o.Watch.steps.Add(1)
-	ask(&t.lookup)
-	t.o.Watch.steps.Add(1)
 }
 
 // refused tells whether a seccomp filter has answered the call by a signal (KILL, TRAP):
@@ -412,17 +412,14 @@ func (t *tracer) escape(c *Call) string {
 	}
 	first, filtered := uint32(c.args[0]), t.mode == toFilter
 	switch c.sig.name {
-	case uringSetup:
+	case uringSetup, uringEnter:
 		return Uring
 	case "clone":
 		if first&unix.CLONE_UNTRACED != 0 {
 			return UntracedChild
 		}
-	case "clone3":
-		flags := []Blob{{What: Buffer, Addr: c.args[0], Size: 8}}
-		if t.reader.read(c.Thread, flags) == nil && len(flags[0].Data) == 8 && order.Uint64(flags[0].Data)&unix.CLONE_UNTRACED != 0 {
-			return UntracedChild
-		}
+	case "clone3": // its flags are in memory; the kernel tells of a child without that one
+		return UntracedChild
 	case "seccomp":
 		switch {
 		case filtered && first == seccompFilter:
@@ -444,10 +441,13 @@ func (t *tracer) escape(c *Call) string {
 
 // tellEscape tells of a process, once, what it does.
 func (t *tracer) tellEscape(p *Process, what string) {
-	if !slices.Contains(p.escapes, what) && t.o.Escapes != nil {
-		t.o.Escapes(p.PID, what)
+	if slices.Contains(p.escapes, what) {
+		return
 	}
 	p.escapes = append(p.escapes, what)
+	if t.o.Escapes != nil {
+		t.o.Escapes(p.PID, what)
+	}
 }
 
 func (t *tracer) emit(c *Call) {

@@ -3,6 +3,8 @@ package recorder
 import (
 	"bufio"
 	"context"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -33,6 +35,53 @@ func TestUring(t *testing.T) {
 				t.Errorf("%s: told of %v; %v", what, pids, calls)
 			}
 		})
+	}
+}
+
+// One that uses a ring that another has set up is told of, once.
+func TestInheritedUring(t *testing.T) {
+	needsUring(t)
+	var params [120]byte
+	fd, _, errno := unix.Syscall(425, 1, uintptr(unsafe.Pointer(&params)), 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	ring := os.NewFile(fd, "ring")
+	defer func() { _ = ring.Close() }()
+	for _, c := range []struct {
+		args []string
+		ring bool // as descriptor 3
+		want int
+	}{
+		{[]string{"exec"}, true, 1},
+		{[]string{"nothing"}, true, 1},
+		{[]string{"taken", strconv.Itoa(os.Getpid()), strconv.Itoa(int(fd))}, false, 1},
+		{[]string{"none"}, false, 0},
+	} {
+		ways(t, func(t *testing.T, o Options) {
+			var told []string
+			o.Escapes = func(_ int, what string) { told = append(told, what) }
+			cmd := childCommand("inherits", c.args...)
+			if c.ring {
+				cmd.ExtraFiles = []*os.File{ring}
+			}
+			calls, _ := recorded(t, cmd, o)
+			if len(calls) != 2 || len(told) != c.want || c.want > 0 && told[0] != Uring {
+				t.Errorf("%s: told %d times: %q; %d calls", c.args[0], len(told), told, len(calls))
+			}
+		})
+	}
+}
+
+// What is told once is kept once.
+func TestEscapesAreKeptOnce(t *testing.T) {
+	tr := newTracer(Options{})
+	p := tr.root(1)
+	for range 3 {
+		tr.tellEscape(p, Uring)
+	}
+	if len(p.escapes) != 1 {
+		t.Errorf("kept %q", p.escapes)
 	}
 }
 
@@ -72,7 +121,13 @@ func TestAttachUring(t *testing.T) {
 func TestEscapes(t *testing.T) {
 	for what, want := range map[string]string{
 		"prctl": OwnFilter, "seccomp": OwnFilter, "no filter": "", "clone": UntracedChild, "clone3": UntracedChild, "clone3 as usual": "",
+		"clone3 secret": UntracedChild, "clone3 secret as usual": "",
 	} {
+		if fd, err := memfdSecret(); strings.Contains(what, "secret") && err != nil {
+			continue
+		} else if err == nil {
+			_ = unix.Close(fd)
+		}
 		ways(t, func(t *testing.T, o Options) {
 			if o.NoFilter && want == OwnFilter {
 				want = ""
