@@ -51,7 +51,8 @@ the calls of a child that is made with CLONE_UNTRACED; and those that a seccomp 
 of the program refuses. That filter also does not get to trace a call (SECCOMP_RET_TRACE):
 the call is made. With --no-filter the program's seccomp filters work as they do without
 scm, and the calls that they refuse are recorded. A process that does any of this is
-named on standard error, and the exit status is not 0 but 4.
+named on standard error, and the exit status is not 0 but 4. But scm is no guard against
+the programs that it compares: one that means to can hide what it passes.
 
 A call that waits can fail with EINTR in a traced program where it would not alone: a
 signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel

@@ -10,22 +10,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passed are the signals that are meant for the command when they are sent to
-// the one who records it.
-var passed = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2}
+// The signals that are meant for the command when they are sent to the one who records it.
+var (
+	passedToEnd  = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}
+	passedToTell = []os.Signal{unix.SIGUSR1, unix.SIGUSR2}
+)
 
-// passSignals hands on what comes from now on to the command, once it is
-// there. stop ends that, and tells which signal came that is meant to end
+// passSignals hands on to the command what comes once it is there, and of SIGUSR1 and
+// SIGUSR2 what comes from now on. stop ends that, and tells which signal came that is meant to end
 // programs; 0 if none did.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals := make(chan os.Signal, 16)
-	for _, s := range passed {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
+	notify := func(passed []os.Signal) {
+		for _, s := range passed {
+			if !signal.Ignored(s) {
+				signal.Notify(signals, s)
+			}
 		}
 	}
+	// Until the command is there, the other signals end scm. It may hang in execve(2), on a
+	// file of FUSE, and Go holds a processor for as long: with one it would hear nothing.
+	notify(passedToTell)
 	started := make(chan *os.Process, 1)
-	o.Started = func(p *os.Process) { started <- p }
+	o.Started = func(p *os.Process) {
+		notify(passedToEnd)
+		started <- p
+	}
 	watch := new(recorder.Watch)
 	o.Watch = watch
 	done, got := make(chan struct{}), make(chan unix.Signal)
@@ -74,11 +84,11 @@ func endBy(s unix.Signal) {
 	_ = unix.Kill(unix.Getpid(), s)
 }
 
-// stuck is how long memory of a program is waited for after a signal to end.
+// stuck is how long one stop of a program may take after a signal to end.
 const stuck = time.Second
 
-// endIfStuck is what a signal does while memory of the command does not come: the
-// command stands, and would never get it.
+// endIfStuck is what a signal does while the recorder does not go on, because memory of the
+// command does not come or nobody reads the trace: the command stands, and would never get it.
 func endIfStuck(watch *recorder.Watch, s unix.Signal) {
 	if s != unix.SIGUSR1 && s != unix.SIGUSR2 && watch.Stuck(stuck) {
 		endBy(s)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fusetest"
 )
 
 // awaitStuck returns when a thread of scm reads memory that does not come: it has been in
@@ -68,15 +72,116 @@ func TestStuck(t *testing.T) {
 func endStuck(t *testing.T, scm *exec.Cmd, want string) {
 	t.Helper()
 	awaitStuck(t, scm.Process.Pid)
-	if err := scm.Process.Signal(unix.SIGTERM); err != nil {
+	endsBy(t, scm, unix.SIGTERM, want)
+}
+
+func endsBy(t *testing.T, scm *exec.Cmd, s unix.Signal, want string) {
+	t.Helper()
+	if err := scm.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 	late := time.AfterFunc(time.Minute, func() {
-		t.Error("TERM does not end scm")
+		t.Errorf("%s does not end scm", unix.SignalName(s))
 		_ = scm.Process.Kill()
 	})
 	_ = scm.Wait()
 	if late.Stop() && scm.ProcessState.String() != want {
 		t.Errorf("%v, want %s", scm.ProcessState, want)
+	}
+}
+
+// A call that the recorder needs long for, in many short steps, does not keep the end from
+// scm, also where other threads make the same.
+func TestStuckInSteps(t *testing.T) {
+	traceable(t)
+	words := tracee(t, "holes")
+	target := exec.Command(words[0], words[1:]...)
+	out, err := target.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = target.Process.Kill(), target.Wait() }()
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(line, err)
+	}
+	attached := scmCommand(t, "trace", "-o", os.DevNull, "-p", strconv.Itoa(target.Process.Pid))
+	if err := attached.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for busy := 0; busy < 100; time.Sleep(time.Millisecond) { // ticks: it is in the midst of such calls
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", attached.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')'):]))
+		user, _ := strconv.Atoi(fields[12])
+		system, _ := strconv.Atoi(fields[13])
+		busy = user + system
+	}
+	endsBy(t, attached, unix.SIGTERM, "exit status 0")
+}
+
+// That nobody reads the trace does not keep the end from scm.
+func TestStuckInOutput(t *testing.T) {
+	traceable(t)
+	for _, output := range []string{"standard error", "file"} {
+		t.Run(output, func(t *testing.T) {
+			words := tracee(t, "chatty")
+			target := exec.Command(words[0], words[1:]...)
+			if err := target.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _, _ = target.Process.Kill(), target.Wait() }()
+			fifo := filepath.Join(t.TempDir(), "fifo")
+			if err := unix.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fd, err := unix.Open(fifo, unix.O_RDWR|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pipe := os.NewFile(uintptr(fd), fifo)
+			defer func() { _ = pipe.Close() }()
+			attached := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+			if attached.Stderr = pipe; output == "file" {
+				attached.Stderr, attached.Args = nil, append(attached.Args, "-o", fifo)
+			}
+			if err := attached.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// It is full when no line has been added for a while.
+			for size, same := 0, 0; size == 0 || same < 20; time.Sleep(10 * time.Millisecond) {
+				now, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if same++; now != size {
+					size, same = now, 0
+				}
+			}
+			endsBy(t, attached, unix.SIGTERM, "exit status 0")
+		})
+	}
+}
+
+// A command that hangs in execve(2) keeps no signal from scm, also where Go has one
+// processor: it hangs as well.
+func TestCommandStuckInExec(t *testing.T) {
+	traceable(t)
+	server := fusetest.Mount(t, fusetest.Options{Program: true})
+	server.Hush(fusetest.Open)
+	for _, args := range [][]string{{"trace", "--", server.File}, {"diff", "--", server.File, "---", "true"}} {
+		for s, processors := range map[unix.Signal]string{unix.SIGTERM: "1", unix.SIGINT: "2", unix.SIGHUP: "2"} {
+			cmd := scmCommand(t, args...)
+			cmd.Env = append(cmd.Env, "GOMAXPROCS="+processors)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-server.Waiting
+			endsBy(t, cmd, s, "signal: "+s.String())
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
@@ -58,18 +59,19 @@ as "control unreadable", and as control_unread in JSON. A process that is not du
 CAP_SYS_PTRACE: the trace has its calls, without either.
 
 The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
-scm, go to COMMAND; once it has ended, the first four end scm. If scm is killed, so
-are COMMAND and its children. With -p HUP, INT and TERM end the trace, and the
-process runs on; until then it is slow, for it is stopped at each of its calls. A
-child that another process traces is left out and named on standard error; what
-that process traces later, too. COMMAND and its children cannot trace each other.
+scm, go to COMMAND; before it has started, and once it has ended, the first four end
+scm. If scm is killed, so are COMMAND and its children. With -p HUP, INT and TERM end
+the trace, and the process runs on; until then it is slow, for it is stopped at each of
+its calls. A child that another process traces is left out and named on standard error;
+what that process traces later, too. COMMAND and its children cannot trace each other.
 
 Not in the trace is what a process sends and receives by io_uring; what a child passes
 that is made with CLONE_UNTRACED, whose calls fail with ENOSYS where scm uses a filter;
 and a call that a seccomp filter of the program refuses. Such a filter also does not get
 to trace a call (SECCOMP_RET_TRACE): the call is made. With --no-filter the program's
 seccomp filters work as they do without scm, and the calls that they refuse are in the
-trace. A process that does any of this is named on standard error.
+trace. A process that does any of this is named on standard error. But scm is no guard
+against the program that it traces: a program that means to can hide what it passes.
 
 What is shown is the memory when scm reads it, at the entry of the call or at its exit.
 A thread, or a process that shares the memory, can change it before the kernel reads it:
@@ -83,9 +85,9 @@ A call that waits can fail with EINTR in a traced program where it would not alo
 signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel
 does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
 
-Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE), scm
-waits, and with it all that it traces. Then HUP, INT, QUIT and TERM end scm after a
-second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where
+Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE), or
+nobody reads the trace, scm waits, and with it all that it traces. Then HUP, INT, QUIT
+and TERM end scm after a second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where
 a FUSE server has read the request for the page and does not answer, the kernel ends
 nobody who waits for it, not even by KILL: end the server. The same is so if a thread puts
 an epoll, to which a file is being added whose server does not answer, on the number of
@@ -127,12 +129,10 @@ has ended the trace.`,
 			}
 			// Once nobody reads the trace, the command runs on without it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
-			var err error
 			if pid != 0 {
-				err = traceProcess(pid, o)
-			} else {
-				err = traceProgram(args, o)
+				return traceProcess(pid, o, &p)
 			}
+			err := traceProgram(args, o)
 			p.close()
 			return err
 		},
@@ -187,7 +187,7 @@ func startError(err error) error {
 	return broken(err)
 }
 
-func traceProcess(pid int, o recorder.Options) error {
+func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	ends := slices.DeleteFunc([]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}, signal.Ignored)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
@@ -205,11 +205,20 @@ func traceProcess(pid int, o recorder.Options) error {
 	})()
 	select {
 	case err := <-done:
+		p.close()
 		if err != nil {
 			return broken(fmt.Errorf("process %d: %w", pid, err))
 		}
-	case <-hangs: // the end of scm lets it go
-		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call whose memory could not be read: a page of it did not come, or the look at its descriptors takes long")
+	case <-hangs: // the end of scm lets it go, and closes the trace
+		said := make(chan struct{})
+		go func() {
+			_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call that is not in it: scm could not read its memory, look up its descriptors or write its line in time")
+			close(said)
+		}()
+		select {
+		case <-said:
+		case <-time.After(stuck): // nobody reads this
+		}
 	}
 	return nil
 }

@@ -77,6 +77,12 @@ var tracees = map[string]func() error{
 			time.Sleep(time.Millisecond)
 		}
 	},
+	"chatty": func() error {
+		for {
+			_, _ = unix.SendmsgN(-1, []byte{0}, unix.UnixRights(0), nil, 0)
+		}
+	},
+	"holes": holes,
 	"secret": func() error {
 		mem, err := secretMemory()
 		if err != nil {
@@ -182,6 +188,38 @@ func missingPage() ([]byte, error) {
 		return nil, os.NewSyscallError("ioctl", errno)
 	}
 	return mem, nil
+}
+
+// holes has threads that send a million buffers, each of which is not there.
+func holes() error {
+	const most, threads = 1024, 64
+	iovecs := make([]unix.Iovec, most)
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	for i := range iovecs {
+		iovecs[i].Base = unsafe.SliceData(page)
+		iovecs[i].SetLen(1)
+	}
+	type mmsghdr struct {
+		hdr unix.Msghdr
+		_   uint32 // msg_len
+	}
+	messages := make([]mmsghdr, most)
+	for i := range messages {
+		messages[i].hdr.Iov = &iovecs[0]
+		messages[i].hdr.SetIovlen(most)
+	}
+	fmt.Println("ready")
+	for range threads {
+		go func() {
+			for { // the descriptor is none, so the kernel does not look at the messages
+				_, _, _ = unix.Syscall6(unix.SYS_SENDMMSG, ^uintptr(0), uintptr(unsafe.Pointer(&messages[0])), most, 0, 0, 0)
+			}
+		}()
+	}
+	select {}
 }
 
 // passNamed has sockets with names that the kernel chooses: one sends to another by

@@ -36,6 +36,7 @@ type Options struct {
 	OpenFlags uint32 // such as NoSeek
 	Flush     bool   // the kernel asks for Flush at each close, and not at the first alone
 	Socket    bool   // the file is a socket file
+	Program   bool   // the file may be executed
 }
 
 // Server serves a folder with one file in it. The kernel may keep nothing of what it says.
@@ -202,6 +203,8 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 			mode = unix.S_IFDIR | 0o700
 		case s.options.Socket:
 			mode = unix.S_IFSOCK | 0o600
+		case s.options.Program:
+			mode |= 0o100
 		}
 		b := make([]byte, 48+12) // number, size, blocks and times
 		binary.NativeEndian.PutUint64(b, node)
