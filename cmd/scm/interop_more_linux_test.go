@@ -97,11 +97,11 @@ func TestCatalogueCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		"# A rule.\n# Its source.\non stream\nA> end\n":                                      "scm: basics/Bad:4: nobody hears the answer of A\n",
-		"# A rule\n# Its source.\non stream\nA> end\nA< ok\n":                                "scm: basics/Bad: a name is GROUP/ID, of small letters, digits and dashes\nscm: basics/Bad: the rule is no sentence: A rule\n",
-		"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n | err\n":                       "scm: basics/Bad:6: an alternative needs a reason: \"err\"\n",
-		"# A rule.\n# Its source.\non stream\nR> pending B\n":                                "scm: basics/Bad: no answer is expected: the scenario cannot fail\n",
-		"# A rule.\non stream\nA> end\nA< ok\n":                                              "scm: basics/Bad: the first two lines say the rule and its source\n",
+		"# A rule.\n# Its source.\non stream\nA> end\n":                                            "scm: basics/Bad:4: nobody hears the answer of A\n",
+		"# A rule\n# Its source.\non stream\nA> end\nA< ok\n":                                      "scm: basics/Bad: a name is GROUP/ID, of small letters, digits and dashes\nscm: basics/Bad: the rule is no sentence: A rule\n",
+		"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n | err\n":                             "scm: basics/Bad:6: an alternative needs a reason: \"err\"\n",
+		"# A rule.\n# Its source.\non stream\nR> pending B\n":                                      "scm: basics/Bad: no answer is expected: the scenario cannot fail\n",
+		"# A rule.\non stream\nA> end\nA< ok\n":                                                    "scm: basics/Bad: the first two lines say the rule and its source\n",
 		"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n | err EIO  # x\n | err EPERM  # x\n": "scm: basics/Bad: a name is GROUP/ID, of small letters, digits and dashes\nscm: basics/Bad: line 5: an alternative needs a reason of its own: err EPERM\n",
 	} {
 		if err := os.WriteFile(bad, []byte(text), 0o666); err != nil {
