@@ -551,11 +551,9 @@ func TestTraceLeftOver(t *testing.T) {
 	}
 }
 
-func TestTraceProcess(t *testing.T) {
-	traceable(t)
-	target := exec.Command("/proc/self/exe")
-	target.Env = append(os.Environ(), runAsChild+"=lines", "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
-	target.Stderr = os.Stderr
+// startLines starts a command that says "ready", and then answers each line; expect reads one.
+func startLines(t *testing.T, target *exec.Cmd) (in io.WriteCloser, expect func(want string)) {
+	t.Helper()
 	in, err := target.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -568,13 +566,22 @@ func TestTraceProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(out)
-	expect := func(want string) {
+	expect = func(want string) {
 		t.Helper()
 		if line, err := lines.ReadString('\n'); line != want+"\n" {
 			t.Fatalf("the target said %q, %v", line, err)
 		}
 	}
 	expect("ready")
+	return in, expect
+}
+
+func TestTraceProcess(t *testing.T) {
+	traceable(t)
+	target := exec.Command("/proc/self/exe")
+	target.Env = append(os.Environ(), runAsChild+"=lines", "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
+	target.Stderr = os.Stderr
+	in, expect := startLines(t, target)
 
 	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
 	traced, err := trace.StderrPipe()
@@ -621,25 +628,7 @@ func TestTraceTracer(t *testing.T) {
 	traceable(t)
 	file := filepath.Join(t.TempDir(), "trace")
 	target := scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "lines")...)...)
-	in, err := target.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := target.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := target.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(out)
-	expect := func(want string) {
-		t.Helper()
-		if line, err := lines.ReadString('\n'); line != want+"\n" {
-			t.Fatalf("the target said %q, %v", line, err)
-		}
-	}
-	expect("ready")
+	in, expect := startLines(t, target)
 	trace := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
 	told, err := trace.StderrPipe()
 	if err != nil {

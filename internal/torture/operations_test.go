@@ -361,26 +361,8 @@ var operations = []operation{
 	{name: "Conn.Read", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 1, kind: "dropped"}, call: func(t *subject) error {
 		return Second(t.conn.Read(make([]byte, 5)))
 	}},
-	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
-		if err == nil {
-			t.expects(len(files), 2)
-		}
-		for _, f := range files {
-			t.owns(f)
-		}
-		return err
-	}},
-	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: func(t *subject) error {
-		_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
-		if err == nil {
-			t.expects(len(files), 2)
-		}
-		for _, f := range files {
-			t.owns(f)
-		}
-		return err
-	}},
+	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: readsTwo},
+	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: readsTwo},
 	{name: "Conn.RecvFile of what is not for the poller", networks: unixOnly, setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 1, kind: "terminal"}, call: func(t *subject) error {
 		f, err := t.conn.RecvFile()
 		if err == nil {
@@ -560,6 +542,18 @@ func truncates(err error) error {
 		return nil
 	case err == nil:
 		return errors.New("the call did not tell that descriptors are lost")
+	}
+	return err
+}
+
+// readsTwo is Conn.ReadFiles of a message with two files.
+func readsTwo(t *subject) error {
+	_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
+	if err == nil {
+		t.expects(len(files), 2)
+	}
+	for _, f := range files {
+		t.owns(f)
 	}
 	return err
 }
