@@ -264,6 +264,7 @@ var faults = []struct {
 	{name: "small", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "text", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "vector", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "last", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},
 	{name: "dummy", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "length", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "first", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},

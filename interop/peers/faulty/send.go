@@ -60,6 +60,24 @@ var sendFaults = map[string]fault{
 		}
 		return n, err
 	}},
+	"last": {what: "sends the buffers of a stream one by one, and the descriptors with the last", send: func(s *socket, m peer.Message) (sent int, err error) {
+		kind, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TYPE)
+		if err != nil || kind != unix.SOCK_STREAM || len(m.Buffers) < 2 {
+			return s.send(m)
+		}
+		for i, b := range m.Buffers {
+			part := peer.Message{Buffers: [][]byte{b}, Flags: m.Flags}
+			if i == len(m.Buffers)-1 {
+				part.FDs = m.FDs
+			}
+			n, err := s.send(part)
+			if err != nil {
+				return n, err
+			}
+			sent += n
+		}
+		return sent, nil
+	}},
 	"lazy": {what: "sends when it is next told something, and says that it did", send: func(s *socket, m peer.Message) (int, error) {
 		s.flush()
 		s.waiting = &m
