@@ -108,7 +108,8 @@ func cutReason(l string) (text, reason string) {
 }
 
 func (s *Scenario) parseDirective(l string) error {
-	words := strings.Split(l, " ")
+	directive, _ := cutReason(l)
+	words := strings.Split(directive, " ")
 	switch words[0] {
 	case "on":
 		for _, t := range words[1:] {

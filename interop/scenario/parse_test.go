@@ -34,10 +34,12 @@ func mustParse(t testing.TB, text string) *Scenario {
 func TestParseScenario(t *testing.T) {
 	s := mustParse(t, rule+`# More of the rule.
 
-on stream dgram
-play receiver
-room any
-files a=pipe-r b@B=file
+on stream dgram  # no packets
+play receiver  # A is the runner
+room any   #
+needs root inq  # why
+user A uid=65534 nofile=64  # nobody
+files a=pipe-r b@B=file  # two
 files c1..c2=memfd
 # A comment, which is not of the rule.
 R> seek b=7  # why it seeks
@@ -58,6 +60,9 @@ B< ok
 	if want := []string{"stream", "dgram"}; !reflect.DeepEqual(s.Types, want) {
 		t.Errorf("types: got %q, want %q", s.Types, want)
 	}
+	if !reflect.DeepEqual(s.Needs, []string{"root", "inq"}) || !reflect.DeepEqual(s.Users, map[Role]User{RoleA: {UID: 65534, NoFile: 64}}) {
+		t.Errorf("needs %q, users %v", s.Needs, s.Users)
+	}
 	files := []FileSpec{{"a", RoleA, "pipe-r"}, {"b", RoleB, "file"}, {"c1", RoleA, "memfd"}, {"c2", RoleA, "memfd"}}
 	if !reflect.DeepEqual(s.Files, files) {
 		t.Errorf("files: got %v, want %v", s.Files, files)
@@ -71,13 +76,13 @@ B< ok
 		steps = append(steps, step)
 	}
 	want := []string{
-		"11 R> seek b=7",
-		"12 A> send payload=00 fds=a,c1",
-		"13 A< [ok n=1 ()]",
-		"14 B>& recv bytes=1 fds=1",
-		"15 B<& [ok n=1 payload=00 fds=a:x,closed flags=ctrunc (the first)][ok n=1 payload=00 fds=a:x,closed:1 (the second)]",
-		"17 B> close fds=x",
-		"18 B< [ok ()]",
+		"13 R> seek b=7",
+		"14 A> send payload=00 fds=a,c1",
+		"15 A< [ok n=1 ()]",
+		"16 B>& recv bytes=1 fds=1",
+		"17 B<& [ok n=1 payload=00 fds=a:x,closed flags=ctrunc (the first)][ok n=1 payload=00 fds=a:x,closed:1 (the second)]",
+		"19 B> close fds=x",
+		"20 B< [ok ()]",
 	}
 	if !reflect.DeepEqual(steps, want) {
 		t.Errorf("steps: got\n%s\nwant\n%s", strings.Join(steps, "\n"), strings.Join(want, "\n"))
@@ -125,6 +130,9 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"play", `group/id:5: play takes one word`},
 		{"play solo pair", `group/id:5: play takes one word`},
 		{"play along", `group/id:5: no such way to play: "along"`},
+		{"nonsense  # why", `group/id:5: not a line of a transcript: "nonsense  # why"`},
+		{"  # indented", `group/id:5: not a line of a transcript: "  # indented"`},
+		{"on dgram # one space", `group/id:5: no such socket type: "#"`},
 		{"room", `group/id:5: the only room is any`},
 		{"room 4096", `group/id:5: the only room is any`},
 		{"files b", `group/id:5: not a file: "b"; kinds are ` + kindNames()},
