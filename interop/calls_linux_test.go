@@ -132,9 +132,20 @@ func TestCalls(t *testing.T) {
 			"A> rename path=d/f to=g\nA< ok\nA> open path=d/f\nA< err ENOENT\nA> open path=g\nA< ok fd=new:g\nA> unlink path=g\nA< ok\nA> chdir path=d\nA< ok\n" +
 			"A> open path=g flags=create,rdwr\nA< ok fd=new:h\nA> open dir=d path=g\nA< ok fd=new:i\n", "pass"},
 		{"files by name", "stream", "A> open path=f flags=create,rdwr mode=0600\nA< ok fd=new:f\nA> write fd=f payload=6869\nA< ok n=2\nA> stat fd=f\n" +
-			"A< ok kind=file mode=600 size=2 links=1\nB> open path=f\nB< ok fd=new:g\nB> read fd=g bytes=9\nB< ok n=2 payload=6869\nB> lock fd=g how=exclusive\nB< ok\n" +
+			"A< ok kind=file mode=0600 size=2 links=1\nB> open path=f\nB< ok fd=new:g\nB> read fd=g bytes=9\nB< ok n=2 payload=6869\nB> lock fd=g how=exclusive\nB< ok\n" +
 			"A> lock fd=f how=exclusive\nA< err EAGAIN\nA> unlink path=f\nA< ok\nB> open path=f\nB< err ENOENT\n", "pass"},
-		{"any value", every, "A> sockname\nA< ok name=*\n", "pass"},
+		{"any value", every, a + "A> sockname\nA< ok name=*\n" + one + "B> recvmsg bytes=1 control=space(1)\n" +
+			"B< ok n=* payload=* fds=a control=* controllen=* flags=* name=*\n", "pass"},
+		{"words in any order", "stream", "files m=memfd-sealable w=pipe-w\nA> seal fd=m seals=write,shrink\nA< ok seals=write,shrink\nA> seal fd=m\nA< ok seals=shrink,write\n" +
+			"B> sendmsg payload=00\nB< ok n=1\nA> poll events=in,out\nA< ok events=out,in\nA> poll events=out,in\nA< ok events=in,out\n" +
+			"A> fcntl fd=w set=fl:nonblock\nA< ok\nA> fcntl fd=w get=fl\nA< ok value=wronly,nonblock\n", "pass"},
+		{"a word too few", "stream", "files w=pipe-w\nA> fcntl fd=w set=fl:nonblock\nA< ok\nA> fcntl fd=w get=fl\nA< ok value=wronly\n",
+			"fail: answer@kernel: answered \"ok value=nonblock,wronly\"\nnot ok value=wronly (value is nonblock,wronly)"},
+		{"modes", "stream", "A> open path=f flags=create,rdwr mode=0640\nA< ok fd=new:f\nA> stat fd=f\nA< ok mode=0640\nA> chmod path=f mode=0\nA< ok\nA> stat fd=f\nA< ok mode=0\n" +
+			"A> stat fd=f\nA< ok mode=0000\nA> chmod path=f mode=01007\nA< ok\nA> stat fd=f\nA< ok mode=01007\n", "pass"},
+		{"timeouts", every, "A> setsockopt rcvtimeo=600000 sndtimeo=3000\nA< ok\nA> getsockopt option=rcvtimeo\nA< ok value=600000\nA> getsockopt option=sndtimeo\nA< ok value=3000\n" +
+			"B> getsockopt option=rcvtimeo\nB< ok value=0\n", "pass"},
+		{"no room for control", every, "A> sendmsg payload=00\nA< ok n=1\nB> recvmsg bytes=1 control=- controllen=0\nB< ok n=1 payload=00 control=- controllen=0\n", "pass"},
 		{"a number that is used again", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
 			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=f control=rights*1\n", "pass"},
 		{"a number that is another's now", every, "A> open path=f flags=create,rdwr\nA< ok fd=new:f\nA> sendmsg payload=00 control=rights(f)\nA< ok n=1\n" +
@@ -148,6 +159,20 @@ func TestCalls(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// A pidfd of each of several messages is told, as that of one message is.
+func TestCallsOfManyMessagesWithPidfds(t *testing.T) {
+	const text = "needs passpidfd\nfiles a=pipe-r\nR> setsockopt B passpidfd=1\nA> sendmmsg payload=00|01|02 control=-|rights(a)|-\nA< ok n=3\n" +
+		"B> recvmmsg bytes=1|1|1 control=space(1)|space(1)+space(1)|-\n"
+	for _, answer := range []string{
+		"B< ok n=3 payload=00|01|02 fds=a pidfd=new:p,new:q control=pidfd|rights*1,pidfd|-\nB> pidof fd=p\nB< ok pid=A\nB> close fds=p,q\nB< ok\n",
+		"B< ok n=3 payload=00|01|02 fds=a pidfd=new:p,new:q\n",
+	} {
+		if got := kernel(t, "dgram", text+answer); got != "pass" && !strings.HasPrefix(got, "unsupported: this kernel has no socket option passpidfd: ") {
+			t.Errorf("%s: got %s", answer, got)
+		}
 	}
 }
 

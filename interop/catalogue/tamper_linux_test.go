@@ -214,6 +214,9 @@ func near(st, other scenario.Step) bool {
 	return max(st.Line-other.Line, other.Line-st.Line) <= 8
 }
 
+// others are values of which each field can have one that is not its own.
+var others = []string{"-", "99999999", "nval", "grow", "path", "cloexec", "abstract:wrong", "cmsg(9,9,-)", "creds(1,2,3)", "block", "01234", "-1", "yes", "no"}
+
 // wrongAnswers are those of the other lines, and what is right but in one thing.
 func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	right := st.Wants[0].Text
@@ -237,7 +240,9 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	if ofTheRunner(s, st.Role) {
 		for _, word := range strings.Fields(right)[1:] {
 			if key, _, ok := strings.Cut(word, "="); ok && !slices.Contains([]string{"n", "payload", "fds", "fd", "pidfd", "flags"}, key) {
-				add("a field", strings.Replace(right, word, key+"=wrong", 1))
+				for _, value := range others {
+					add("a field", strings.Replace(right, word, key+"="+value, 1))
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,8 +17,9 @@ const (
 	mostRoom    = 1 << 20
 )
 
-// The sizes of struct cmsghdr and of what it is padded to.
+// The sizes of struct cmsghdr, of what it is padded to, and of struct ucred.
 const (
+	credsSize  = 12
 	wordSize   = strconv.IntSize / 8
 	headerSize = wordSize + 8
 )
@@ -64,10 +66,16 @@ func term(text string) (int, error) {
 		}
 	}
 	if text == "creds" {
-		return cmsgSpace(12), nil
+		return cmsgSpace(credsSize), nil
 	}
 	n, err := strconv.ParseInt(text, 0, 64)
 	return int(n), err
+}
+
+// isLength tells whether a value is a size that there can be.
+func isLength(value string) bool {
+	n, err := Size(value)
+	return err == nil && n >= 0
 }
 
 func isSize(value string) bool {
@@ -111,7 +119,7 @@ func (c Cmsg) size() int { return c.Count * c.itemSize() }
 func (c Cmsg) itemSize() int {
 	n := 4*len(c.Numbers) + len(c.Data)
 	if c.Kind == "creds" && c.Numbers == nil {
-		n += 12
+		n += credsSize
 	}
 	if c.Kind != "hex" {
 		n = cmsgSpace(n)
@@ -149,6 +157,47 @@ func controlSize(text string) (total int) {
 		total += c.size()
 	}
 	return total
+}
+
+// isReceivedControl tells whether a value is what a receive may report of its control
+// messages.
+func isReceivedControl(value string) bool {
+	return value == "-" || !slices.ContainsFunc(items(value), func(item string) bool { return !isReceivedItem(item) })
+}
+
+func isReceivedItem(item string) bool {
+	kind, inner, brackets := strings.Cut(item, "(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !brackets || !closed {
+		count, rights := strings.CutPrefix(item, "rights*")
+		left, creds := strings.CutPrefix(item, "creds:")
+		return rights && isNumber(count, 0, mostRoom) || creds && isNumber(left, 0, credsSize-1) ||
+			slices.Contains([]string{"pidfd", "timestamp", "security"}, item)
+	}
+	switch list := strings.Split(inner, ","); kind {
+	case "creds":
+		return isReceivedCreds(item)
+	case "pidfd":
+		return isNumber(inner, math.MinInt32, -1)
+	case "inq":
+		return isNumber(inner, math.MinInt32, math.MaxInt32)
+	case "cmsg":
+		return len(list) == 3 && isNumber(list[0], math.MinInt32, math.MaxInt32) && isNumber(list[1], math.MinInt32, math.MaxInt32) &&
+			(list[2] == "-" || isHex(list[2]))
+	}
+	return false
+}
+
+// isReceivedCreds tells whether a value is creds(A), creds(A,0,0) or creds(1,0,0).
+func isReceivedCreds(value string) bool {
+	inner, brackets := strings.CutPrefix(value, "creds(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	list := strings.Split(inner, ",")
+	if list[0] == "A" || list[0] == "B" {
+		list[0] = "0"
+	}
+	whole := len(list) == 3 || inner == "A" || inner == "B"
+	return brackets && closed && whole && !slices.ContainsFunc(list, func(n string) bool { return !isNumber(n, math.MinInt32, math.MaxInt32) })
 }
 
 // items splits a list at its commas, but for those in brackets.

@@ -18,12 +18,10 @@ const mostPayload = 64 << 20
 const longestHex = 4096
 
 // Options and Signals are the names of socket options and signals that scenarios can use.
-// TimeOptions have a time for a value.
 var (
 	Options = []string{"acceptconn", "error", "inq", "oobinline", "passcred", "passpidfd", "passrights", "passsec", "peekoff", "rcvbuf",
 		"rcvlowat", "rcvtimeo", "reuseaddr", "rightsnotrunc", "sndbuf", "sndtimeo", "timestamp", "type"}
-	TimeOptions = []string{"rcvtimeo", "sndtimeo"}
-	Signals     = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
+	Signals = []string{"SIGALRM", "SIGCONT", "SIGKILL", "SIGSTOP", "SIGTERM", "SIGUSR1", "SIGUSR2"}
 )
 
 // CaughtSignals are those that the runner's sides catch: they interrupt a call that waits.
@@ -47,6 +45,7 @@ var Words = map[string][]string{
 	"fcntl get":      {"fl", "fd", "pipe_sz", "owner"},
 	"poll wait":      {"yes", "no"},
 	"received flags": {"ctrunc", "trunc", "eor", "oob"},
+	"stat kind":      {"file", "dir", "fifo", "socket", "char", "block", "link", "anonymous"},
 }
 
 // Inherit is a message flag of the runner's own, and no flag of the kernel's: what is
@@ -81,7 +80,7 @@ var forms = map[string]form{
 	"recvmmsg flags":   words("message flags", Inherit),
 	"sendmsg control":  or(isControl, one("-", "null", "bad")),
 	"sendmmsg control": each(or(isControl, one("-", "null", "bad"))),
-	"recvmsg control":  or(isControlRoom, isEdge, one("null", "bad")),
+	"recvmsg control":  or(isControlRoom, isEdge, one("-", "null", "bad")),
 	"recvmmsg control": each(or(isControlRoom, one("-"))),
 	"controllen":       isSize,
 	"fill":             isControl,
@@ -96,27 +95,25 @@ var forms = map[string]form{
 	"sendmsg name":     isSocketName,
 	"backlog":          isInt,
 	"shutdown how":     one(Words["shutdown how"]...),
-	"option": func(value string) bool {
-		return slices.Contains(Options, value) && !slices.Contains(TimeOptions, value)
-	},
-	"events":     words("poll events"),
-	"wait":       one(Words["poll wait"]...),
-	"epoll how":  one(Words["epoll how"]...),
-	"get":        one(Words["fcntl get"]...),
-	"set":        isFcntlSet,
-	"seals":      words("seal seals"),
-	"lock how":   one(Words["lock how"]...),
-	"kind":       one(Words["lock kind"]...),
-	"offset":     isInt,
-	"size":       isInt,
-	"prot":       words("mmap prot"),
-	"signal":     one(CaughtSignals...),
-	"path":       isAny,
-	"to":         isAny,
-	"open flags": words("open flags"),
-	"mode":       regexp.MustCompile(`^0[0-7]{3,4}$`).MatchString,
-	"uid":        printed(math.MaxInt32),
-	"pid":        or(one("A", "B"), printed(math.MaxInt32)),
+	"option":           one(Options...),
+	"events":           words("poll events"),
+	"wait":             one(Words["poll wait"]...),
+	"epoll how":        one(Words["epoll how"]...),
+	"get":              one(Words["fcntl get"]...),
+	"set":              isFcntlSet,
+	"seals":            words("seal seals"),
+	"lock how":         one(Words["lock how"]...),
+	"kind":             one(Words["lock kind"]...),
+	"offset":           isInt,
+	"size":             isInt,
+	"prot":             words("mmap prot"),
+	"signal":           one(CaughtSignals...),
+	"path":             isAny,
+	"to":               isAny,
+	"open flags":       words("open flags"),
+	"mode":             isMode,
+	"uid":              printed(math.MaxInt32),
+	"pid":              or(one("A", "B"), printed(math.MaxInt32)),
 }
 
 // CheckValues returns an error if the one that is told the line could not carry it out: it
@@ -212,34 +209,85 @@ func misfitPart(l Line) (key string) {
 	return ""
 }
 
-// CheckAnswerValues returns an error if a field of an expected ok is none that the answer
-// to the verb can have, or "*".
-func CheckAnswerValues(verb string, l Line) error {
-	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
-		value, valid := l.Fields[key], isAny
-		switch key {
-		case "payload":
-			valid = isReceived
-			if verb == "recvmmsg" {
-				valid = each(isReceived)
-			}
-		case "n":
-			valid = or(one("*"), printed(math.MaxInt))
-		case "flags":
-			valid = or(one("-"), func(value string) bool { return !slices.ContainsFunc(strings.Split(value, ","), isNoFlag) })
-		case "controllen":
-			valid = isSize
-		case "fd", "pidfd":
-			valid = func(value string) bool { return value != "-" && !strings.Contains(value, ",") }
-		}
-		if !valid(value) {
-			return fmt.Errorf("%s=%s is in no answer to %s", key, Brief(value), verb)
+// answers are the values that a scenario can expect of the fields of an answer: of that to
+// one call, to a call with this get=, or to all that have the field.
+var answers = map[string]form{
+	"recv fds": isAny, // who asks wants closed, too
+
+	"n":                   printed(math.MaxInt),
+	"payload":             isReceived,
+	"recvmmsg payload":    each(isReceived),
+	"fds":                 isNames,
+	"socketpair fds":      func(value string) bool { return isNames(value) && strings.Count(value, ",") == 1 },
+	"fd":                  isOneName,
+	"pidfd":               isOneName,
+	"recvmmsg pidfd":      func(value string) bool { return value != "-" && isNames(value) },
+	"flags":               func(value string) bool { return value == "-" || isSet(value, isFlag) },
+	"control":             isReceivedControl,
+	"recvmmsg control":    each(isReceivedControl),
+	"controllen":          isLength,
+	"name":                or(isSocketName, isInet, one("-")),
+	"creds":               isReceivedCreds,
+	"getsockopt value":    isPrinted,
+	"lseek value":         isCount,
+	"fcntl fl value":      set("fcntl flags"),
+	"fcntl fd value":      one("-", "cloexec"),
+	"fcntl pipe_sz value": isCount,
+	"fcntl owner value":   isPrinted,
+	"in":                  isCount,
+	"out":                 isCount,
+	"events":              set("poll events"),
+	"seals":               set("seal seals"),
+	"kind":                one(Words["stat kind"]...),
+	"mode":                isMode,
+	"size":                isCount,
+	"links":               isCount,
+	"uid":                 isCount,
+	"pid":                 or(one("A", "B", "-1"), printed(math.MaxInt32)),
+	"open":                one("yes", "no"),
+}
+
+// answerValue returns the form of a field of the answer to a line, or nil if there is none.
+func answerValue(asked Line, key string) form {
+	for _, of := range []string{asked.Verb + " " + asked.Fields["get"] + " ", asked.Verb + " ", ""} {
+		if valid, ok := answers[of+key]; ok {
+			return valid
 		}
 	}
 	return nil
 }
 
-func isNoFlag(word string) bool { return !isFlag(word) }
+// CheckAnswerValues returns an error if an expected ok has a field that the answer to what
+// was asked cannot have, or lacks a descriptor that it always has. Any field but those of
+// descriptors may be "*".
+func CheckAnswerValues(asked, l Line) error {
+	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
+		value, valid := l.Fields[key], answerValue(asked, key)
+		anything := value == "*" && !slices.Contains(NumberFields, key)
+		if valid == nil || !anything && !valid(value) {
+			return fmt.Errorf("%s=%s is in no answer to %s", key, Brief(value), asked.Verb)
+		}
+	}
+	gives, _ := FormOf(asked.Verb)
+	for _, key := range []string{"fds", "fd"} {
+		if slices.Contains(gives.may, key) && l.Fields[key] == "" && !answerValue(asked, key)("-") {
+			return fmt.Errorf("no %s= in the answer to %s", key, asked.Verb)
+		}
+	}
+	return nil
+}
+
+// Same reports whether two values of a field say the same: words of a set in whatever
+// order, and a mode with any number of zeros before it.
+func Same(key, one, two string) bool {
+	switch key {
+	case "events", "seals", "value":
+		return slices.Equal(slices.Sorted(strings.SplitSeq(one, ",")), slices.Sorted(strings.SplitSeq(two, ",")))
+	case "mode":
+		return strings.TrimLeft(one, "0") == strings.TrimLeft(two, "0")
+	}
+	return one == two
+}
 
 func isAny(string) bool { return true }
 
@@ -257,6 +305,19 @@ func words(of string, more ...string) form {
 	return func(value string) bool {
 		return value == "-" || !slices.ContainsFunc(strings.Split(value, ","), func(w string) bool { return !slices.Contains(list, w) })
 	}
+}
+
+// set are names, each at most once, or "-".
+func set(of string) form {
+	return func(value string) bool {
+		return value == "-" || isSet(value, one(Words[of]...))
+	}
+}
+
+// isSet tells whether a value is a list without a word that is there twice.
+func isSet(value string, word form) bool {
+	list := strings.Split(value, ",")
+	return !slices.ContainsFunc(list, func(w string) bool { return !word(w) }) && len(slices.Compact(slices.Sorted(slices.Values(list)))) == len(list)
 }
 
 // each are parts between bars.
@@ -333,12 +394,34 @@ func isRoom(value string) bool { return roomBytes(value) >= 0 }
 
 // isReceived tells whether a value is what a receive may report of its payload.
 func isReceived(value string) bool {
-	at, differs := strings.CutPrefix(value, "!")
-	if value == "*" || differs {
-		return !differs || isNumber(at, 0, mostPayload)
+	if at, differs := strings.CutPrefix(value, "!"); differs {
+		return isNumber(at, 0, mostPayload)
 	}
 	n := payloadBytes(value)
 	return n >= 0 && !strings.Contains(value, ",") && strings.HasPrefix(value, "@") == (n > longestHex)
+}
+
+// isNames tells whether a value is a list of names of descriptors, none of which the
+// receiver has closed.
+func isNames(value string) bool {
+	return !slices.ContainsFunc(strings.Split(value, ","), func(name string) bool { return strings.HasPrefix(name, "closed") })
+}
+
+// isOneName tells whether a value is one name, perhaps with another for later.
+func isOneName(value string) bool { return oneName.MatchString(value) && isNames(value) }
+
+var (
+	oneName   = regexp.MustCompile(`^[a-z]+[0-9]*(:[^,*.]*)?$`)
+	octalMode = regexp.MustCompile(`^0([1-7]?[0-7]{3})?$`)
+)
+
+// isMode tells whether a value is a mode in octal digits: 0640, 01777 or 0.
+func isMode(value string) bool { return octalMode.MatchString(value) }
+
+// isCount tells whether a word is a number from 0 on, as it would be printed.
+func isCount(word string) bool {
+	n, err := strconv.ParseUint(word, 10, 63)
+	return err == nil && strconv.FormatUint(n, 10) == word
 }
 
 // isHex tells whether a word is bytes, and at least one.

@@ -57,8 +57,15 @@ func (o Option) Set(sock, value int) error {
 	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, o.option, value)
 }
 
-// Get tells the option's value. Those that are times are not told.
+// Get tells the option's value.
 func (o Option) Get(sock int) (int, error) {
+	if o.time {
+		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, o.option)
+		if err != nil {
+			return 0, err
+		}
+		return int(time.Duration(tv.Nano()) / time.Millisecond), nil
+	}
 	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, o.option)
 }
 

@@ -134,7 +134,7 @@ func stat(a *args) (string, error) {
 	if err := unix.Fstat(a.fd(), &st); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("kind=%s mode=%o size=%d links=%d uid=%d", kinds[st.Mode&unix.S_IFMT], st.Mode&0o7777, st.Size, st.Nlink, st.Uid), nil
+	return fmt.Sprintf("kind=%s mode=0%03o size=%d links=%d uid=%d", kinds[st.Mode&unix.S_IFMT], st.Mode&0o7777, st.Size, st.Nlink, st.Uid), nil
 }
 
 // mmap maps a page, shared, and unmaps it again.

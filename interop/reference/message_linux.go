@@ -2,7 +2,9 @@ package reference
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"slices"
@@ -208,7 +210,7 @@ func (a *args) received(m *raw.Message) control {
 	got := control{pidfd: -1}
 	var list []string
 	for _, c := range raw.Parse(m.Control[:min(m.ControlLen, len(m.Control))]) {
-		name := fmt.Sprintf("cmsg(%d,%d,%x)", c.Level, c.Type, c.Data)
+		name := fmt.Sprintf("cmsg(%d,%d,%s)", c.Level, c.Type, cmp.Or(hex.EncodeToString(c.Data), "-"))
 		if c.Level == unix.SOL_SOCKET {
 			switch c.Type {
 			case unix.SCM_RIGHTS:
@@ -286,24 +288,33 @@ func sendmmsg(a *args) (string, error) {
 // recvmmsg has room for as many messages as bytes= has parts between bars.
 func recvmmsg(a *args) (string, error) {
 	rooms := a.parts("bytes", 1)
-	controls := a.parts("control", len(rooms))
+	controlRooms := a.parts("control", len(rooms))
 	var ms []*raw.Message
 	for i, text := range rooms {
 		buffers, _ := peer.Buffers(text)
-		n, _ := contract.Size(controls[i]) // 0 for "-"
+		n, _ := contract.Size(controlRooms[i]) // 0 for "-"
 		ms = append(ms, raw.NewMessage(buffers, make([]byte, n)))
 	}
 	n, lengths, err := raw.RecvMany(a.sock(), ms, a.receiveFlags())
 	if err != nil {
 		return "", err
 	}
-	var payloads []string
-	var fds []int
+	var payloads, controls []string
+	var fds, pidfds []int
 	for i, m := range ms[:n] {
+		got := a.received(m)
 		payloads = append(payloads, peer.FormatPayload(filled(m, lengths[i]), 0))
-		fds = append(fds, a.received(m).fds...)
+		controls = append(controls, got.text)
+		fds = append(fds, got.fds...)
+		if got.pidfd >= 0 {
+			pidfds = append(pidfds, got.pidfd)
+		}
 	}
-	return fmt.Sprintf("n=%d payload=%s fds=%s", n, strings.Join(payloads, "|"), peer.FormatNumbers(fds)), nil
+	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatNumbers(fds), strings.Join(controls, "|"))
+	if len(pidfds) > 0 {
+		text += " pidfd=" + peer.FormatNumbers(pidfds)
+	}
+	return text, nil
 }
 
 func read(a *args) (string, error) {

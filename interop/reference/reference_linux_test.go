@@ -36,6 +36,9 @@ func TestEveryWordIsKnown(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", key, known, words)
 		}
 	}
+	if known, words := slices.Sorted(maps.Values(kinds)), slices.Sorted(slices.Values(contract.Words["stat kind"])); !slices.Equal(known, words) {
+		t.Errorf("kinds: got %v, want %v", known, words)
+	}
 	if known := slices.Sorted(maps.Keys(socketTypes)); !slices.Equal(known, slices.Sorted(slices.Values(contract.SocketTypes))) {
 		t.Errorf("types: %v", known)
 	}
@@ -84,6 +87,54 @@ func TestControlMessages(t *testing.T) {
 		if got := messages(text); !bytes.Equal(got, want) {
 			t.Errorf("%s: got\n%x\nwant\n%x", text, got, want)
 		}
+	}
+}
+
+// What is told of a name and of control messages is what a scenario can expect of them.
+func TestFormatted(t *testing.T) {
+	family := func(n uint16) []byte { return binary.NativeEndian.AppendUint16(nil, n) }
+	for _, c := range []struct {
+		name []byte
+		want string
+	}{
+		{family(unix.AF_UNIX), "-"},
+		{append(family(unix.AF_UNIX), "x\x00"...), "path:x"},
+		{append(family(unix.AF_UNIX), "\x00x y"...), "abstract:x?y"},
+		{append(family(unix.AF_INET), 1, 2, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0), "inet:258"},
+		{append(family(unix.AF_NETLINK), 0, 0, 1, 0, 0, 0, 0, 0, 0, 0), "-"},
+	} {
+		if got := formatName(c.name); got != c.want {
+			t.Errorf("%x: got %s, want %s", c.name, got, c.want)
+		}
+		expectable(t, "ok name="+c.want)
+	}
+	for want, control := range map[string][]byte{
+		"rights*0":         bytesOf(uint64(unix.CmsgLen(0)), unix.SOL_SOCKET, unix.SCM_RIGHTS, nil),
+		"creds(1,-1,2)":    bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 0xffffffff, 2)),
+		"creds:8":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 2)),
+		"pidfd(-24)":       bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, numbers(0xffffffe8)),
+		"inq(7)":           bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SO_INQ, numbers(7)),
+		"timestamp":        bytesOf(uint64(unix.CmsgLen(16)), unix.SOL_SOCKET, unix.SCM_TIMESTAMP, numbers(1, 2, 3, 4)),
+		"security":         bytesOf(uint64(unix.CmsgLen(1)), unix.SOL_SOCKET, unix.SCM_SECURITY, []byte{0}),
+		"cmsg(270,3,00ff)": bytesOf(uint64(unix.CmsgLen(2)), 270, 3, []byte{0, 0xff}),
+		"cmsg(-1,9,-)":     bytesOf(uint64(unix.CmsgLen(0)), -1, 9, nil),
+	} {
+		if got := new(args).received(&raw.Message{Control: control, ControlLen: len(control)}).text; got != want {
+			t.Errorf("%x: got %s, want %s", control, got, want)
+		}
+		expectable(t, "ok control="+want)
+	}
+}
+
+// expectable wants an answer to recvmsg to be one that a scenario can expect.
+func expectable(t *testing.T, answer string) {
+	t.Helper()
+	l, err := contract.ParseLine(answer)
+	if err == nil {
+		err = contract.CheckAnswerValues(contract.Line{Verb: "recvmsg"}, l)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", answer, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -110,6 +111,10 @@ func (a *args) name(m *raw.Message) {
 func formatName(name []byte) string {
 	switch {
 	case len(name) <= 2:
+		return "-"
+	case binary.NativeEndian.Uint16(name) == unix.AF_INET:
+		return fmt.Sprintf("inet:%d", binary.BigEndian.Uint16(name[2:]))
+	case binary.NativeEndian.Uint16(name) != unix.AF_UNIX:
 		return "-"
 	case name[2] == 0:
 		return "abstract:" + printable(name[3:])

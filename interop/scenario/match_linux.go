@@ -32,7 +32,7 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 		case slices.Contains(contract.NumberFields, key) || want == "*":
 		case key == "flags":
 			why = matchFlags(want, have, ok)
-		case have != want:
+		case !contract.Same(key, have, want):
 			why = fmt.Sprintf("%s is %s", key, contract.Brief(have))
 		}
 		if why != "" {

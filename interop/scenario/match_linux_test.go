@@ -57,6 +57,17 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=- flags=-", recv + "fds=- flags=ctrunc", "", "there are flags"},
 		{recv + "fds=- flags=-", recv + "fds=-", "", "it reports no flags"},
 
+		// Sets of words, and modes.
+		{"ok events=out,in", "ok events=in,out", "", ""},
+		{"ok events=in", "ok events=in,out", "", "events is in,out"},
+		{"ok seals=write,shrink", "ok seals=shrink,write", "", ""},
+		{"ok seals=-", "ok seals=seal", "", "seals is seal"},
+		{"ok value=wronly,nonblock", "ok value=nonblock,wronly", "", ""},
+		{"ok value=1", "ok value=10", "", "value is 10"},
+		{"ok mode=0", "ok mode=0000", "", ""},
+		{"ok mode=0600", "ok mode=0060", "", "mode is 0060"},
+		{recv + "fds=- control=security,timestamp", recv + "fds=- control=timestamp,security", "", "control is timestamp,security"},
+
 		// The end.
 		{"ok n=0 payload=- fds=-", "ok n=0 payload=- fds=-", "", ""},
 		{"ok n=0 payload=- fds=-", "ok n=0 payload=- fds=- eof", "", "it took the message for the end"},

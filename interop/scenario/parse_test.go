@@ -198,6 +198,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"play kernel\nB> recvmsg bytes=1\nB< ok n=1 payload=00 flags=dontwait", `group/id:7: flags=dontwait is in no answer to recvmsg`},
 		{"play kernel\nB> recvmsg bytes=1\nB< ok n=1 payload=00 controllen=much", `group/id:7: controllen=much is in no answer to recvmsg`},
 		{"play kernel\nB> dup fd=bsock\nB< ok fd=bsock,bsock", `group/id:7: fd=bsock,bsock is in no answer to dup`},
+		{"play kernel\nB> dup fd=bsock\nB< ok", `group/id:7: no fd= in the answer to dup`},
+		{"play kernel\nB> socketpair\nB< ok", `group/id:7: no fds= in the answer to socketpair`},
 		{"play kernel\nB> dup fd=bsock\nB< ok fd=-", `group/id:7: fd=- is in no answer to dup`},
 		{"B> recv bytes=1 fds=1\nB< ok n=one payload=00 fds=a", `group/id:6: n=one is in no answer to recv`},
 		{"play kernel\nA> sendmsg payload=00 control=rights(a\nA< ok n=1", `group/id:6: control=rights(a cannot be read by who is told to sendmsg`},
@@ -295,13 +297,13 @@ func TestPathsStayBelow(t *testing.T) {
 		"open path=/etc/passwd", "open path=/proc/self/mem flags=rdwr", "open path=/proc/self/comm/../mem", "open path=..", "open dir=0 path=/proc/self/comm", "open dir=0 path=../f",
 		"bind sock=0 name=path:/tmp/s", "connect sock=0 name=path:../s", "sendmsg payload=00 name=path:/run/s",
 	} {
-		_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n"))
+		_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< err\n"))
 		if err == nil || !strings.HasSuffix(err.Error(), " is not below the folder of the case") {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
 	for _, call := range []string{"unlink path=d/f", "open path=/proc/self/comm", "open dir=0 path=..", "bind sock=0 name=path:...", "bind sock=0 name=abstract:/x", "chdir path=."} {
-		if _, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< ok\n")); err != nil {
+		if _, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nA> "+call+"\nA< err\n")); err != nil {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
@@ -358,7 +360,7 @@ func TestCallsThatNobodyCanMake(t *testing.T) {
 		{"shutdown how=now;epoll fds=a,a how=level;lock fd=a how=twice", "how="},
 		{"lock fd=a how=none kind=flok", "kind="},
 		{"setsockopt passcred=99999999999", "passcred="},
-		{"getsockopt option=rcvtimeo", "option="},
+		{"getsockopt option=linger", "option="},
 		{"poll events=in,sideways", "events="},
 		{"poll events=in wait=1;epollwait fd=a wait=ja", "wait="},
 		{"fcntl fd=a get=size", "get="},
@@ -368,7 +370,7 @@ func TestCallsThatNobodyCanMake(t *testing.T) {
 		{"truncate fd=a size=x", "size="},
 		{"mmap fd=a prot=exec", "prot="},
 		{"signal fd=a signal=SIGKILL;signal fd=a signal=SIGTERM", "signal="},
-		{"chmod path=f mode=600;mkdir path=d mode=0800;open path=f mode=rw", "mode="},
+		{"chmod path=f mode=600;chmod path=f mode=00640;chmod path=f mode=07;mkdir path=d mode=0800;open path=f mode=rw", "mode="},
 		{"chown path=f uid=-1;setuid uid=root", "uid="},
 		{"setuid pid=C", "pid="},
 	} {
@@ -376,6 +378,57 @@ func TestCallsThatNobodyCanMake(t *testing.T) {
 			_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nfiles a=file\nA> "+call+"\nA< ok\n"))
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), " cannot be read ") && !strings.Contains(err.Error(), " takes ") {
 				t.Errorf("%s: got %v, want %s", call, err, c.want)
+			}
+		}
+	}
+}
+
+// An expected answer of the runner's side is one that it can give.
+func TestAnswersThatNobodyGives(t *testing.T) {
+	for _, c := range []struct{ call, right, wrong string }{
+		{"recvmsg bytes=1", "n=1;n=*", "n=-1;n=x"},
+		{"recvmsg bytes=1", "payload=00;payload=-;payload=*;payload=!3", "payload=00,00;payload=@9;payload=00|00"},
+		{"recvmsg bytes=1", "flags=-;flags=ctrunc,eor;flags=0x2000;flags=*", "flags=;flags=ctrunc,-;flags=eor,eor;flags=*,eor;flags=peek"},
+		{"recvmsg bytes=1", "controllen=0;controllen=space(1)+creds;controllen=*", "controllen=-;controllen=0-1;controllen=space(x)"},
+		{"recvmsg bytes=1", "control=-;control=*;control=rights*1;control=creds(A),rights*253,pidfd;control=creds(B,0,0);control=creds(1,-1,65534);control=creds:8;" +
+			"control=pidfd(-24);control=inq(0);control=timestamp,security;control=cmsg(270,3,00ff);control=cmsg(1,9,-)",
+			"control=;control=rights;control=rights(a);control=rights(1);control=rights*;control=rights*01;control=creds;control=creds();control=creds(A,B,0);control=creds(R);control=creds(1,2);" +
+				"control=creds:12;control=pidfd(3);control=pidfd(a);control=inq;control=inq(0x1);control=-,pidfd;control=rights*1,;control=rights*1|-;control=*,pidfd;control=cmsg(1,2,0);control=hex(00)"},
+		{"recvmmsg bytes=1|1", "payload=00|01;payload=*;control=*;control=-|pidfd;control=rights*1,pidfd|creds(A);pidfd=new:p,new:q;fds=-", "payload=*|00;control=*|-;control=-|;control=pidfd|rights;pidfd=-;flags=-"},
+		{"recvmsg bytes=1", "name=-;name=path:x;name=abstract:;name=abstract:x;name=*", "name=;name=auto;name=x;name=path:;name=inet:x;name=inet:65536"},
+		{"sockname", "name=inet:1", "name=inet"},
+		{"peercred", "creds=creds(A);creds=creds(B,0,0);creds=creds(1,2,3);creds=*", "creds=A;creds=-;creds=creds:8;creds=creds(A),creds(B)"},
+		{"getsockopt option=type", "value=1;value=-1;value=*", "value=stream;value=0x10;value=-;value=01;value=1,2"},
+		{"getsockopt option=rcvtimeo", "value=600000", "value=10ms"},
+		{"fcntl fd=a get=fl", "value=-;value=rdwr,nonblock;value=*", "value=2;value=;value=rdonly;value=cloexec,;value=rdwr,rdwr"},
+		{"fcntl fd=a get=fd", "value=-;value=cloexec", "value=1;value=rdwr"},
+		{"fcntl fd=a get=pipe_sz", "value=4096", "value=4,096;value=-"},
+		{"fcntl fd=a get=owner", "value=0;value=-7", "value=A"},
+		{"fcntl fd=a set=fl:-", "", "value=-;value=*"},
+		{"accept", "fd=new:x name=-", "name=-"},
+		{"queued", "in=1 out=0;in=*", "in=x;out=-1"},
+		{"poll events=in", "events=-;events=hup,in;events=*", "events=;events=in,in;events=in,-;events=in,out,sideways"},
+		{"seal fd=a", "seals=-;seals=write,shrink;seals=*", "seals=;seals=writes;seals=write,write"},
+		{"lseek fd=a", "value=0;value=*", "value=-1;value=end"},
+		{"stat fd=a", "kind=file mode=0640 size=5000000000 links=0 uid=4294967295;mode=0;mode=04755;mode=*;kind=*",
+			"kind=pipe;mode=640;mode=00640;mode=0o640;size=4,096;size=4k;size=-1;links=x;uid=root"},
+		{"pidof fd=a", "pid=A;pid=B;pid=1;pid=-1;pid=*", "pid=R;pid=-2;pid=new"},
+		{"inherited fd=a", "open=yes;open=no;open=*", "open=false;open=1"},
+		{"dup fd=a", "fd=a:x;fd=new:x", "n=1;fd=;fd=-;fd=*;fd=a,a;fd=a*1;fd=closed;fd=x1..x2"},
+		{"socketpair", "fds=new:x,new:y", "fds=new:x;fds=-;fds=new:x,closed"},
+		{"sendmsg payload=00", "n=1;n=*", "n=;payload=00"},
+		{"recvmsg bytes=1", "fds=-;fds=a,a:x", "fds=closed;fds=a,closed:1"},
+	} {
+		for i, answers := range []string{c.right, c.wrong} {
+			for answer := range strings.SplitSeq(answers, ";") {
+				_, err := Parse("group/id", []byte(rule+"on stream\nplay kernel\nfiles a=file\nA> "+c.call+"\nA< ok "+answer+"\n"))
+				switch refused := err != nil && strings.HasPrefix(err.Error(), "group/id:7: "); {
+				case answer == "":
+				case i == 0 && err != nil:
+					t.Errorf("%s: %s: %v", c.call, answer, err)
+				case i == 1 && !refused:
+					t.Errorf("%s: %s: got %v, want an error", c.call, answer, err)
+				}
 			}
 		}
 	}

@@ -24,7 +24,7 @@ type roleState struct {
 	unsure  map[string]int    // the names that not every answer of this line gives it
 	closed  map[string]bool   // the names that it was told to close
 	waiting *Step             // the line that it has not answered
-	asked   string            // its verb
+	asked   contract.Line     // what it was told last
 	over    string            // why it is told nothing more
 }
 
@@ -89,7 +89,7 @@ func (v *validator) step(st Step) error {
 		if r.waiting != nil {
 			return fmt.Errorf("%s has not answered line %d", st.Role, r.waiting.Line)
 		}
-		r.waiting, r.asked = &st, st.Command.Verb
+		r.waiting, r.asked = &st, st.Command
 		return v.said(st)
 	case r.waiting == nil:
 		return fmt.Errorf("%s was asked nothing", st.Role)
@@ -97,7 +97,7 @@ func (v *validator) step(st Step) error {
 		return fmt.Errorf("%s<& hears the answer to %s>&, and %s< that to %s>", st.Role, st.Role, st.Role, st.Role)
 	}
 	r.waiting = nil
-	if r.asked == "end" {
+	if r.asked.Verb == "end" {
 		r.over = "has ended the case: it is told nothing more"
 	}
 	return v.heard(st)
@@ -200,18 +200,18 @@ func (r *roleState) give(name, file string) {
 
 // names returns the names that an answer gives to numbers, and what file each is.
 func (v *validator) names(role Role, w Want) (map[string]string, error) {
-	verb := v.roles[role].asked
+	asked := v.roles[role].asked
 	if w.Line.Verb == "err" && w.Text != "err" {
 		if err := contract.CheckError(w.Line); err != nil {
 			return nil, err
 		}
 	}
 	if w.Line.Verb == "ok" {
-		form, _ := contract.FormOf(verb)
-		if err := form.Check(verb, w.Line); err != nil {
+		form, _ := contract.FormOf(asked.Verb)
+		if err := form.Check(asked.Verb, w.Line); err != nil {
 			return nil, err
 		}
-		if err := contract.CheckAnswerValues(verb, w.Line); err != nil {
+		if err := contract.CheckAnswerValues(asked, w.Line); err != nil {
 			return nil, err
 		}
 	}
