@@ -232,6 +232,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"R> drop b", `group/id:5: no file is named "b"`},
 		{"R> eof b", `group/id:5: no file is named "b"`},
 		{"files m=memfd\nR> eof m", `group/id:6: "m" is a memfd, which has no other end`},
+		{"files p=pipe-r q=end:p\nR> drop p\nR> drop q\nR> eof p", `group/id:8: the other end of "p" is a file of the case: eof is told of an end that the runner has`},
+		{"files p=pipe-r q=end:p\nR> drop p\nR> drop q\nR> eof q", `group/id:8: "q" is a end:p, which has no other end`},
 		{"R> eof a", `group/id:5: eof a: drop comes before eof, and not before seek`},
 		{"files f=file\nR> drop f\nR> seek f=1", `group/id:7: seek f: drop comes before eof, and not before seek`},
 		{"R> seek b=1", `group/id:5: no file is named "b"`},

@@ -283,6 +283,8 @@ func (v *validator) actOnFile(a Act, kind string) error {
 		return fmt.Errorf("%q is a %s, which has no offset to set", a.Name, kind)
 	case a.Verb == "eof" && !has(kind, twoEnded):
 		return fmt.Errorf("%q is a %s, which has no other end", a.Name, kind)
+	case a.Verb == "eof" && slices.Contains(slices.Collect(maps.Values(v.files)), "end:"+a.Name):
+		return fmt.Errorf("the other end of %q is a file of the case: eof is told of an end that the runner has", a.Name)
 	case a.Verb == "eof" && !v.dropped[a.Name], a.Verb == "seek" && v.dropped[a.Name]:
 		return fmt.Errorf("%s %s: drop comes before eof, and not before seek", a.Verb, a.Name)
 	case a.Verb == "drop":
