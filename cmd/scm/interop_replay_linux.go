@@ -63,12 +63,17 @@ it is run.`,
 			}
 			ctx, stop := untilSignal(unix.SIGQUIT) // all is read: until then a signal ends the program
 			defer stop()
-			defer adopt()()
+			end := adopt()
+			defer end()
 			p, err := replan(ctx, scenarios, expected, r, was, o.Timeout)
 			if err != nil {
 				return err
 			}
 			again, exit := o.play(ctx, p)
+			end()
+			if err := interrupted(ctx); err != nil {
+				exit = err // while the adopted were ended, perhaps
+			}
 			stop()
 			if again == nil || len(again.Cases) == 0 {
 				return exit

@@ -51,7 +51,8 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			}
 			ctx, stop := untilSignal(unix.SIGQUIT)
 			defer stop()
-			defer adopt()()
+			end := adopt()
+			defer end()
 			p, err := in.resolve(ctx, o.Timeout)
 			if err != nil {
 				return err
@@ -61,6 +62,7 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 				fmt.Fprintf(os.Stderr, "scm: as expected, %.1f s: round %d\n", r.Seconds, round)
 				r, exit = o.play(ctx, p)
 			}
+			end()
 			if r == nil {
 				return exit
 			}

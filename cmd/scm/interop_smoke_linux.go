@@ -36,8 +36,14 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			defer adopt()()
 			all, sick := len(p.peers), 0
 			tell := func(name, text string) error {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", display.Block("", name+": "+text))
-				return err
+				err := during(ctx, 0, func() error { // nobody may read it
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", display.Block("", name+": "+text))
+					return err
+				})
+				if cut := interrupted(ctx); cut != nil {
+					return cut
+				}
+				return orBroken(err)
 			}
 			for _, peer := range p.peers {
 				text := ""
@@ -51,7 +57,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 					return err
 				}
 				if err := tell(peer.Name, text); err != nil {
-					return broken(err)
+					return err
 				}
 			}
 			for _, peer := range p.missing {
@@ -60,7 +66,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 				}
 				all, sick = all+1, sick+1
 				if err := tell(peer.Name, "not there: "+peer.Why); err != nil {
-					return broken(err)
+					return err
 				}
 			}
 			switch {

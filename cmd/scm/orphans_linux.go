@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,9 @@ import (
 func init() { runtime.LockOSThread() }
 
 // adopt makes this process the parent of whatever a peer starts and leaves behind, in
-// a group of its own too, and returns what ends all of that once no peer runs any more.
-// Until then it reaps those that end. Who is its child already, because it was another
+// a group of its own too, and returns what ends all of that once no peer runs any more:
+// before signals, SIGPIPE among them, may end this process again. Until then it reaps
+// those that end. Who is its child already, because it was another
 // program before, stays; but what such a child starts while peers run, and leaves behind,
 // is taken for a peer's, and ended. Start the run as a child, and not by exec, of a shell
 // with background jobs.
@@ -41,7 +43,7 @@ func adopt() (end func()) {
 			reapAdopted(older)
 		}
 	}()
-	return func() {
+	return sync.OnceFunc(func() {
 		signal.Stop(ended)
 		close(ended)
 		<-stopped
@@ -49,7 +51,7 @@ func adopt() (end func()) {
 		if left := endAll(older, time.Now().Add(10*time.Second)); len(left) > 0 {
 			fmt.Fprintf(os.Stderr, "scm: peers have left processes behind that do not end: %s\n", strings.Trim(fmt.Sprint(left), "[]"))
 		}
-	}
+	})
 }
 
 // reapAdopted waits for the adopted processes that have ended. Who is traced, even when
