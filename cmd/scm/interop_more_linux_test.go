@@ -254,7 +254,7 @@ func TestReplay(t *testing.T) {
 	const id = "basics/pass-one-fd/dgram/runner/fake"
 	r = command(t, "interop", "replay", file+"#"+id)
 	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: what it receives is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
-		"\n$ /proc/self/exe scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
+		"\n$ " + program(t, "scm") + " scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
 		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {
 			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)

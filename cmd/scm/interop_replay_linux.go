@@ -202,7 +202,7 @@ func (l *lines) byHand(c scenario.Case, r scenario.Result) {
 		peer *scenario.Peer
 	}{{"A", c.A}, {"B", c.B}} {
 		l.printf("\n# by hand, %s, with its socket and its files as the descriptors of \"use\":\n", side.role)
-		l.block("", "$ "+shellQuote(side.peer.Command))
+		l.block("", "$ "+shellQuote(typed(side.peer.Command)))
 		for _, said := range r.Transcript {
 			text, ok := strings.CutPrefix(said, side.role+">")
 			if ok {
@@ -210,6 +210,14 @@ func (l *lines) byHand(c scenario.Case, r scenario.Result) {
 			}
 		}
 	}
+}
+
+// typed is a command as a shell can run it: there /proc/self/exe is the shell.
+func typed(command []string) []string {
+	if self, err := os.Executable(); err == nil && len(command) > 0 && command[0] == "/proc/self/exe" {
+		return append([]string{self}, command[1:]...)
+	}
+	return command
 }
 
 // shellQuote writes a command as a shell takes it.
