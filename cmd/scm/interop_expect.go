@@ -26,10 +26,16 @@ not come true any more, and what was not expected. With --update, the file is
 rewritten: what came true stays, with its reason; what did not is dropped, or
 narrowed to the cases in which it did; what is new is added with "?" for a reason,
 with which no run begins: somebody has to give one. Only lines that hold on the
-kernel of the report are looked at. A finding of an older run that no line can be
+kernel of the report are looked at.
+
+A line is dropped or narrowed only if the peers of the report played all of its cases,
+and none of them is flaky. Another one that did not come true, after a run of a part
+(--run, --skip, --shard, --fail-fast, or cut short), is listed with "=" and stays. A
+case that is flaky adds no line and drops none. A finding of an older run that no line can be
 about, because the scenario is another now, is listed with "?".
 
-Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
+Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a line has
+"=" or "?" before it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if update && s.expect == "" {
@@ -50,8 +56,11 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 			if err != nil {
 				return err
 			}
-			versions := map[string]string{}
+			versions := map[string]string{} // of the peers that could play
 			for _, p := range r.Peers {
+				if p.NotRun != "" {
+					continue
+				}
 				versions[p.Name] = p.Version
 			}
 			u, err := scenario.UpdateExpectations(text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
@@ -62,7 +71,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 				mark  string
 				lines []string
 				why   string
-			}{{"-", u.Dropped, ""}, {"+", u.Added, ""}, {"?", u.Left, ": no line can be about it: the scenario has changed"}} {
+			}{{"-", u.Dropped, ""}, {"=", u.Kept, ": not so in what was played, and stays: a case of it was not played, or is flaky"}, {"+", u.Added, ""}, {"?", u.Left, ": no line can be about it: the scenario has changed"}} {
 				for _, l := range list.lines {
 					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s\n", list.mark, l, list.why); err != nil {
 						return broken(err)
@@ -75,7 +84,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 					return broken(err)
 				}
 			}
-			if changes > 0 && !update || len(u.Left) > 0 {
+			if changes > 0 && !update || len(u.Kept)+len(u.Left) > 0 {
 				return &exitError{code: exitFail}
 			}
 			return nil
@@ -83,7 +92,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is.`,
 	}
 	f := cmd.Flags()
 	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
-	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`")
+	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`; nothing is expected to fail there without --expect DIR/expected.txt")
 	f.BoolVar(&update, "update", false, "rewrite the file of --expect")
 	return cmd
 }

@@ -337,6 +337,33 @@ func TestExpectUpdate(t *testing.T) {
 	}
 }
 
+// After a run of a part, a line about more than that stays, and is named.
+func TestExpectUpdateOfAPart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	const text = "basics/pass-one-fd leak@fake it is so of datagrams\n"
+	expected := write(t, text)
+	for run, want := range map[string]struct {
+		code        int
+		list, stays string
+	}{
+		"basics/pass-one-fd/stream": {1, "= basics/pass-one-fd leak@fake it is so of datagrams: not so in what was played, and stays: a case of it was not played, or is flaky\n", text},
+		"basics/pass-one-fd":        {0, "- basics/pass-one-fd leak@fake it is so of datagrams\n", "\n"},
+	} {
+		if err := os.WriteFile(expected, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if r := command(t, "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty"), "--report", file, "--expect", expected, "--run", run); r.code != 1 {
+			t.Fatalf("got %+v", r)
+		}
+		if r := command(t, "interop", "expect", file, "--expect", expected, "--update"); r.code != want.code || r.stdout != want.list {
+			t.Errorf("%s: got %+v", run, r)
+		}
+		if now, err := os.ReadFile(expected); err != nil || string(now) != want.stays {
+			t.Errorf("%s: the file is %q, %v", run, now, err)
+		}
+	}
+}
+
 // It goes on until something is not as expected.
 func TestRepeat(t *testing.T) {
 	dir := t.TempDir()

@@ -17,17 +17,20 @@ type Update struct {
 	Text    []byte   // of the new file
 	Dropped []string // what does not come true any more
 	Added   []string // what was not expected; the reasons are still to be given
+	Kept    []string // what did not come true, and stays
 	Left    []string // CASE CHECK@PEER: what was not expected, and no line can be about
 }
 
 // UpdateExpectations rewrites a file of expected failures after a run on a kernel:
 // lines that came true stay as they are, what did not come true is dropped, or
 // narrowed to the cases in which it did, and what was not expected is added, without
-// a reason. Lines about what was not played, and about other kernels, stay.
+// a reason. Lines about other kernels stay, and so do those of which a case was not
+// played, or is flaky: it may be the one in which they come true. A flaky case adds
+// no line.
 //
 // Lines without a kernel are Linux's to change: on another, what did not come true of
 // one is Linux's alone from then on.
-// versions has the version of each peer that gave one.
+// versions has the peers that could play, and the version of each that gave one.
 func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
 	if err != nil {
@@ -48,9 +51,14 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	add := map[int][]string{}      // behind the line
 	below := map[string][]string{} // the heading
 	gone := map[int][]Expectation{}
+	complete := completeFor(scenarios, versions, results)
 	for _, e := range list {
-		if e.gone(played) {
+		switch {
+		case !e.gone(played):
+		case complete(e):
 			gone[e.Line] = append(gone[e.Line], e)
+		default:
+			u.Kept = append(u.Kept, e.line(e.Pattern.text))
 		}
 	}
 	for number, some := range gone {
@@ -144,8 +152,55 @@ func lastLine(lines []string, kernel string) (last int, ok bool) {
 	return last, ok
 }
 
-// gone tells whether it did not come true in one of the cases that were played. The
-// run may have had another file of expected failures, or none: its findings decide.
+// completeFor returns what tells whether a run says all there is to say of an
+// expectation: each case that it selects was played, and none of them is flaky. An
+// unsupported case was played if another case of its scenario was: no run with these peers
+// plays it. If none was, the system lacks something, as rights.
+func completeFor(scenarios []*Scenario, versions map[string]string, results []Result) func(Expectation) bool {
+	verdicts := map[string]Verdict{}
+	played := map[string]bool{} // by the scenario's name
+	for _, r := range results {
+		verdicts[r.Name] = r.Verdict
+		if r.Verdict != Unsupported && r.Verdict != NotRun {
+			part := strings.Split(r.Name, "/")
+			played[part[0]+"/"+part[1]] = true
+		}
+	}
+	runner := RunnerPeer()
+	runner.Hello.Version = versions[RunnerName]
+	peers := map[string]*Peer{}
+	for name, version := range versions {
+		if name != RunnerName {
+			peers[name] = &Peer{Name: name, Hello: contract.Hello{Version: version}}
+		}
+	}
+	return func(e Expectation) bool {
+		open := func(c Case) bool {
+			if !e.Selects(c) {
+				return false
+			}
+			verdict := verdicts[c.Name()]
+			return slices.Contains([]Verdict{"", NotRun, Flaky}, verdict) || verdict == Unsupported && !played[c.Scenario.Name]
+		}
+		// The plan of its peer with one other at a time: the whole plan is long.
+		two := []*Peer{}
+		if p := peers[e.Peer]; p != nil {
+			two = append(two, p)
+		}
+		if slices.ContainsFunc(Plan(scenarios, two, runner), open) {
+			return false
+		}
+		for name, p := range peers {
+			if name != e.Peer && slices.ContainsFunc(Plan(scenarios, append(two[:len(two):len(two)], p), runner), open) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// gone tells whether it did not come true in one of the cases that were played. A flaky
+// case says nothing of that. The run may have had another file of expected failures, or none: its findings decide.
 //
 // A report does not have at whom close-on-exec was looked at. Such a line is gone if
 // the run found so of the same line, or if it came true nowhere, and could have.
@@ -153,7 +208,7 @@ func (e Expectation) gone(played []Result) bool {
 	some, failed := false, false
 	for _, r := range played {
 		switch {
-		case !e.Selects(r.Case) || senderWrong(&r, e.Peer):
+		case r.Verdict == Flaky || !e.Selects(r.Case) || senderWrong(&r, e.Peer):
 		case slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Key() == e.key() }):
 			failed = true
 		case e.Check != CheckCloexec, slices.ContainsFunc(r.Gone, e.named):
@@ -180,7 +235,7 @@ func (e Expectation) line(pattern string) string {
 }
 
 // casesOf gives results that were read from a report their cases again. Those
-// without a verdict are left out.
+// without a verdict are left out, and so are the findings of a flaky case.
 func casesOf(scenarios []*Scenario, versions map[string]string, results []Result) (played []Result) {
 	peers := map[string]*Peer{}
 	peer := func(name string) *Peer {
@@ -194,6 +249,9 @@ func casesOf(scenarios []*Scenario, versions map[string]string, results []Result
 		i := slices.IndexFunc(scenarios, func(s *Scenario) bool { return strings.HasPrefix(r.Name, s.Name+"/") })
 		if i < 0 || len(part) != 5 || r.Verdict == Unsupported || r.Verdict == NotRun {
 			continue
+		}
+		if r.Verdict == Flaky {
+			r.Findings = nil
 		}
 		r.Case = Case{Scenario: scenarios[i], Type: part[2], A: peer(part[3]), B: peer(part[4])}
 		played = append(played, r)

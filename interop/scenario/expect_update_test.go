@@ -21,6 +21,9 @@ func updated(t *testing.T) (scenarios []*Scenario, peers []*Peer, runner *Peer) 
 	return scenarios, []*Peer{{Name: "x", Hello: contract.Hello{Version: "1.2"}}, {Name: "y"}}, &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
 }
 
+// versions are those of the peers of updated.
+var versions = map[string]string{"x": "1.2", "y": ""}
+
 // judged are the results of a run on a kernel in which the truth fails: a file of
 // expectations, held against what was expected.
 func judged(t *testing.T, kernel, truth, expected string) []Result {
@@ -56,7 +59,7 @@ func judged(t *testing.T, kernel, truth, expected string) []Result {
 func anew(t *testing.T, kernel, name, truth, expected string) Update {
 	t.Helper()
 	scenarios, _, _ := updated(t)
-	u, err := UpdateExpectations([]byte(expected), kernel, map[string]string{"x": "1.2"}, scenarios, judged(t, kernel, truth, expected))
+	u, err := UpdateExpectations([]byte(expected), kernel, versions, scenarios, judged(t, kernel, truth, expected))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func TestUpdateOfAnotherFile(t *testing.T) {
 		{"narrowed, of a run without", "group/one leak@x why\n", "", "** leak@x why\n", "group/one leak@x why\n"},
 		{"close-on-exec, of a run without", "*/*/*/*/x cloexec@x why\n", "", "** cloexec@x why\n", "** cloexec@x why\n"}, // nobody knows where it was looked at
 	} {
-		u, err := UpdateExpectations([]byte(c.file), KernelLinux, map[string]string{"x": "1.2"}, scenarios, judged(t, KernelLinux, c.truth, c.run))
+		u, err := UpdateExpectations([]byte(c.file), KernelLinux, versions, scenarios, judged(t, KernelLinux, c.truth, c.run))
 		if err != nil || string(u.Text) != c.want {
 			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, u.Text, c.want)
 		}
@@ -169,6 +172,62 @@ func TestUpdateIsAboutWhatWasPlayed(t *testing.T) {
 	}
 	if _, err := UpdateExpectations([]byte("nonsense"), KernelLinux, nil, scenarios, nil); err == nil {
 		t.Error("a file that cannot be read is rewritten")
+	}
+}
+
+// A line that covers what was not played, or is flaky, is neither dropped nor narrowed.
+func TestUpdateOfAPart(t *testing.T) {
+	scenarios, _, _ := updated(t)
+	with := func(v Verdict, pattern string) func(*Result) {
+		return func(r *Result) {
+			if p, err := ParsePattern(pattern); err != nil || p.Match(r.Name) {
+				r.Verdict, r.Gone = v, nil
+				if v == Unsupported || v == NotRun {
+					r.Findings = nil
+				}
+			}
+		}
+	}
+	const absent = Verdict("absent")
+	for _, c := range []struct {
+		name, kernel, truth, text string
+		change                    func(*Result)
+		want                      string // text, if it is ""
+		kept                      int
+	}{
+		{"only one of its scenarios", KernelLinux, "group/two leak@x why", "** leak@x why", with(absent, "group/two"), "", 1},
+		{"a part of its cases, in which it is narrower", KernelLinux, "group/one/dgram leak@x why", "** leak@x why", with(absent, "group/two"), "", 1},
+		{"all but one case", KernelLinux, "", "** leak@x why", with(absent, "group/two/dgram/runner/x"), "", 1},
+		{"one case was not run", KernelLinux, "", "** leak@x why", with(NotRun, "group/two/dgram/runner/x"), "", 1},
+		{"one check of two", KernelLinux, "** file@x why", "** {leak,file}@x why", with(absent, "group/two"), "", 1},
+		{"a line about any kernel, on another", KernelGVisor, "", "** leak@x why", with(absent, "group/two"), "", 1},
+		{"the part has all of its cases", KernelLinux, "", "group/one leak@x why\n** leak@y why", with(absent, "group/two"), "** leak@y why", 1},
+		{"it came true of the part", KernelLinux, "** leak@x why", "** leak@x why", with(absent, "group/two"), "", 0},
+		{"nobody plays one of its scenarios here", KernelLinux, "", "** leak@x why", with(Unsupported, "group/two"), "", 1},
+		{"one peer does not play it", KernelLinux, "", "** leak@x why", with(Unsupported, "group/two/*/*/y"), "#", 0},
+
+		{"it came true once", KernelLinux, "", "group/one leak@x why", with(Flaky, "group/one"), "", 0},
+		{"it came true once, in one of its cases", KernelLinux, "", "group/one leak@x why", with(Flaky, "group/one/stream/x/y"), "", 1},
+		{"narrower, but for one that is flaky", KernelLinux, "group/one/dgram leak@x why", "** leak@x why", with(Flaky, "group/two/dgram/x/y"), "", 1},
+		{"it failed once", KernelLinux, "group/one leak@x why", "#", with(Flaky, "group/one"), "", 0},
+		{"it failed once in one case", KernelLinux, "group/one leak@x why", "#", with(Flaky, "group/one/stream"), "#\ngroup/one/dgram leak@x ?", 0},
+	} {
+		results := judged(t, c.kernel, c.truth, strings.TrimPrefix(c.text, "#"))
+		for i := range results {
+			c.change(&results[i])
+		}
+		results = slices.DeleteFunc(results, func(r Result) bool { return r.Verdict == absent })
+		u, err := UpdateExpectations([]byte(c.text), c.kernel, versions, scenarios, results)
+		want := c.want
+		if want == "" {
+			want = c.text
+		}
+		if got := strings.TrimSpace(string(u.Text)); err != nil || got != strings.TrimPrefix(want, "#") && got != want {
+			t.Errorf("%s: %v, got\n%s\nwant\n%s", c.name, err, got, want)
+		}
+		if len(u.Kept) != c.kept {
+			t.Errorf("%s: kept %q", c.name, u.Kept)
+		}
 	}
 }
 
