@@ -78,7 +78,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; or any of those in a file, @FILE")
 	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
 	f.Var(&s.shard, "shard", "only part `I/N` of the cases; which one a case is in depends on its name alone")
-	f.Var((*fileName)(&s.folder), "catalogue", "play the scenarios of `DIR`, in place of those inside; they act with your rights, on the network too")
+	f.Var((*fileName)(&s.folder), "catalogue", "play the scenarios of `DIR`, in place of those inside; they act with your rights, on the network too; nothing is expected to fail there without --expect DIR/expected.txt")
 }
 
 // peerFlags are those that say who the peers are.

@@ -39,7 +39,7 @@ func copyCommand() *cobra.Command {
 		Short: "Write the scenarios to a new folder, for others to use",
 		Long: `Write the scenarios to a new folder, for others to use: GROUP/ID.txt, expected.txt,
 README.md, which tells how they are read, and PEERS.md, which tells how a peer is
-written.`,
+written. To play them: run --catalogue DIR --expect DIR/expected.txt.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]

@@ -105,7 +105,7 @@ it is run.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`")
+	f.Var((*fileName)(&s.folder), "catalogue", "the scenarios are those of `DIR`; nothing is expected to fail there without --expect DIR/expected.txt")
 	f.Var((*fileName)(&s.expect), "expect", "`FILE` of expected failures, in place of the one inside")
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
 	o.traceFlag(cmd)
