@@ -51,6 +51,11 @@ The name proves nothing, here and in LISTEN_FDNAMES: who sends a file can arrang
 it is any path. Compare device and inode (fstat(2) in COMMAND) to know a file. Any user
 can send to an abstract name.
 
+On a stream the message is what one receive brings, and that can be the first part of
+what was sent: on Linux, of more than 36,544 bytes beside a descriptor. If more bytes
+wait, scm says so on standard error; a late one can come after that. With --type
+seqpacket, at both ends, a message comes whole, or not at all (--bytes).
+
 In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its bytes in
 name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
 
@@ -130,7 +135,7 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 	r.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&r.connect, "connect", false, "connect to the socket of the other side, in place of making one")
-	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes")
+	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes of the payload")
 	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`: regular, directory, pipe, socket, memfd, …")
 	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are, byte for byte")
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
@@ -175,8 +180,22 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	case m.Flags&unix.MSG_TRUNC != 0:
 		closeAll(fds)
 		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)
+	case r.kind == "stream" && waiting(c):
+		printError(errors.New("more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)"))
 	}
 	return payload, fds, nil
+}
+
+// waiting tells whether a receive would bring a byte at once.
+func waiting(c *scm.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	// Without room for control messages, no descriptor is installed.
+	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK) })
+	return err == nil && n > 0
 }
 
 func noMessage(err error) error {

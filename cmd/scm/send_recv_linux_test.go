@@ -277,6 +277,19 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		}
 	}
 
+	// Of a stream, a receive may bring the first part of what was sent.
+	for args, want := range map[string]string{
+		"--bytes 4":                  "scm: more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)\n",
+		"--bytes 5":                  "",
+		"--bytes 5 --type seqpacket": "",
+	} {
+		recv := append(strings.Fields(args), addr)
+		received, sent := meet(t, recv, append(strings.Fields(args)[2:], addr, "/dev/null", "--payload", "hello"))
+		if sent != (result{}) || received.code != 0 || !like(received.stdout, strings.Fields(args)[1]+" bytes \"hell…\", 1 descriptor\n…") || received.stderr != want {
+			t.Errorf("%s: sent %+v, received %+v", args, sent, received)
+		}
+	}
+
 	// 254 are refused, and so is a stream without a byte; the other side hears the end.
 	many := []string{addr}
 	for range 254 {

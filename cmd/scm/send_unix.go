@@ -36,6 +36,9 @@ func sendCommand() *cobra.Command {
 on Linux, an abstract name that begins with @. The descriptors of --fd go behind
 those of the files.
 
+On a stream, one receive can bring the first part of the payload: on Linux, of more than
+36,544 bytes beside a descriptor. Use --type seqpacket, at both ends, for more.
+
 --timeout bounds all that send waits for: a process that opens the other end of a FIFO,
 the socket to be there, the other side to connect (--listen), and room in its queue. Send
 does not wait until the message is received. --timeout does not end the close of a file
