@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,22 +96,30 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			return forbiddenToSeize(pid, unix.ESRCH)
 		}
 		for _, tid := range tids {
-			if t.threads[tid] != nil {
+			// The number of the first is another's if one that was not traced has exec'd.
+			if t.threads[tid] != nil && (tid != pid || t.tracing(tid)) {
 				continue
 			}
-			err := seize(tid, options)
-			if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EPERM) && (t.tracing(tid) || ended(tid)) {
-				continue // it is gone, or it was born traced and its stop is to come
-			}
-			if err != nil {
+			switch err := t.seize(pid, tid); {
+			case errors.Is(err, unix.ESRCH): // it is gone, or by an exec it has the number of the first
+				again = true
+				continue
+			case errors.Is(err, unix.EPERM) && t.tracing(tid): // it was born traced, or has exec'd
+			case errors.Is(err, unix.EPERM) && ended(tid):
+				continue
+			case err != nil:
 				return forbiddenToSeize(tid, err)
 			}
-			t.add(tid, p)
 			seized++
 			again = true
 			// Its calls are seen from its next stop on.
-			if err := unix.PtraceInterrupt(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+			switch err := unix.PtraceInterrupt(tid); {
+			case errors.Is(err, unix.ESRCH): // it exec'd while it was attached to, and has the number of the first
+				delete(t.threads, pid)
+			case err != nil:
 				return fmt.Errorf("ptrace(PTRACE_INTERRUPT): %w", err)
+			default:
+				t.add(tid, p)
 			}
 		}
 	}
@@ -121,6 +130,56 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 		t.tellEscape(p, Uring)
 	}
 	return t.seizeChildren(pid, p)
+}
+
+// slow is after which time a seize is taken to wait for an exec.
+const slow = 50 * time.Millisecond
+
+// seize attaches to a thread of a process. If another of its threads execs just then, the
+// kernel lets the seize wait until that is done, and the exec until the end of each thread
+// that is traced was waited for: so another thread of the recorder does that meanwhile.
+func (t *tracer) seize(pid, tid int) (err error) {
+	// The exec can end the first thread, which EPERM says as well, and takes its number.
+	for range 10 {
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		late := time.AfterFunc(slow, func() {
+			defer close(stopped)
+			for t.reap(pid); ; t.reap(pid) {
+				select {
+				case <-stop:
+					return
+				case <-time.After(slow):
+				}
+			}
+		})
+		err = seize(tid, options)
+		if !late.Stop() {
+			close(stop)
+			<-stopped
+		}
+		if !errors.Is(err, unix.EPERM) || t.tracing(tid) || ended(tid) {
+			break
+		}
+	}
+	return err
+}
+
+// reap queues the ends of threads of a process. It leaves their stops, which may be signals
+// that get lost if the process is let go before they are seen to.
+func (t *tracer) reap(pid int) {
+	tids, _ := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	for _, tid := range tids {
+		const dumped = 3 // CLD_DUMPED, an si_code; that of a stop is above it
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, tid, &info, unix.WEXITED|unix.WALL|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != nil || info.Signo == 0 || info.Code > dumped {
+			continue
+		}
+		var status unix.WaitStatus
+		if n, err := unix.Wait4(tid, &status, unix.WALL|unix.WNOHANG, nil); err == nil && n == tid {
+			t.push(tid, status)
+		}
+	}
 }
 
 // hasUring tells whether a descriptor of the process is an io_uring.

@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // canceled is a context that is done.
@@ -242,6 +245,91 @@ func TestAttachExec(t *testing.T) {
 		t.Errorf("of process %d: first %v, last %v", pid, first, last)
 	}
 }
+
+// A thread that execs waits until the end of each traced one was waited for, and to attach
+// to one more thread the recorder waits for the exec. Neither keeps the other waiting,
+// whichever threads are traced by then, and the process is recorded on.
+func TestAttachDuringExec(t *testing.T) {
+	const leader, execer, other = "the first thread", "the one that execs", "another"
+	for _, traced := range [][]string{{other}, {leader, other}, {execer, other}, {leader}, {execer}} {
+		t.Run(strings.Join(traced, ", "), func(t *testing.T) {
+			s := startSteps(t, "execer")
+			pid := s.cmd.Process.Pid
+			task := filepath.Join("/proc", strconv.Itoa(pid), "task")
+			tids, err := numbers(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			thread := map[string]int{leader: pid}
+			for _, tid := range tids {
+				name, err := os.ReadFile(filepath.Join(task, strconv.Itoa(tid), "comm"))
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case string(name) == "execer\n":
+					thread[execer] = tid
+				case tid != pid:
+					thread[other] = tid
+				}
+			}
+			if len(thread) != 3 {
+				t.Fatalf("threads %v, of which are known %v", tids, thread)
+			}
+			hang := time.AfterFunc(time.Minute, func() {
+				t.Error("the exec does not end, or what it runs is not recorded")
+				_ = s.cmd.Process.Kill()
+			})
+			defer hang.Stop()
+			ctx, letGo := context.WithCancel(context.Background())
+			defer letGo()
+			seen := make(chan *Call, 1000)
+			ended := make(chan error, 1)
+			go onThread(func() {
+				tr := newTracer(Options{NoFilter: true, Handle: func(c *Call) { seen <- c }})
+				tr.attached = true
+				p := tr.root(pid)
+				for _, name := range traced {
+					if err := seize(thread[name], options); err != nil {
+						ended <- err
+						return
+					}
+					tr.add(thread[name], p)
+				}
+				_, _ = io.WriteString(s.in, "exec\n")
+				// A traced thread that it ends is there until its end was waited for; else it is
+				// over when the one that execs has the number of the first.
+				begun := func() bool { return isZombie(thread[other]) }
+				if !slices.Contains(traced, other) {
+					begun = func() bool { return len(status(strconv.Itoa(thread[execer]))) == 0 }
+				}
+				for !begun() {
+					runtime.Gosched()
+				}
+				ended <- tr.attach(ctx, pid)
+			})
+			s.expect("ready")
+			for n := 0; len(seen) == 0; n++ {
+				select {
+				case err := <-ended:
+					t.Fatal(err)
+				default:
+				}
+				s.pass("try" + strconv.Itoa(n))
+			}
+			if list := tracers(t, pid); slices.Contains(list, "0") {
+				t.Errorf("the tracers of its threads are %v", list)
+			}
+			letGo()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			s.pass("after")
+			s.end()
+		})
+	}
+}
+
+func isZombie(tid int) bool { return strings.HasPrefix(status(strconv.Itoa(tid))["State"], "Z") }
 
 // A process that the recorder is a child of is recorded without the recorder.
 func TestAttachAbove(t *testing.T) {

@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 }
 
 func init() {
-	if os.Getenv(childVariable) == "leaderless" {
+	switch os.Getenv(childVariable) {
+	case "leaderless", "execer":
 		runtime.LockOSThread() // what init holds is the first thread
 	}
 	children = map[string]func(){
@@ -82,6 +83,7 @@ func init() {
 		"hidden":     childHidden,
 		"hiding":     childHiding,
 		"leaderless": childLeaderless,
+		"execer":     childExecer,
 		"traceme":    childTraceMe,
 		"above":      childAbove,
 		"tracer":     func() { childTracer(true) },
@@ -858,6 +860,17 @@ func childLeaderless() {
 		os.Exit(0)
 	}()
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// childExecer is childSteps on a thread that is not the first and has a name.
+func childExecer() {
+	go func() {
+		runtime.LockOSThread()
+		check(os.WriteFile("/proc/thread-self/comm", []byte("execer"), 0))
+		childSteps()
+		os.Exit(0)
+	}()
+	select {}
 }
 
 // childTraceMe passes descriptors until its child, which records it, has ended.

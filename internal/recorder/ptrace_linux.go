@@ -28,8 +28,13 @@ func ptraceNumber(request, tid int, data uintptr) error {
 	return nil
 }
 
+// seize may wait for an execve(2) of the process: the scheduler knows.
 func seize(tid, options int) error {
-	return ptraceNumber(unix.PTRACE_SEIZE, tid, uintptr(options))
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, uintptr(options), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // resume lets a stopped thread run on, with a signal or 0.
