@@ -60,14 +60,20 @@ func (m *Cmsg) descriptors() (fds []int32) {
 const maxRights = 253
 
 // firstDescriptors are those of the control data of one message, up to as many as it can
-// pass. A program can write a number of any length into it.
+// pass: those of SCM_RIGHTS, and the pidfd that the kernel adds to them. A program can write
+// a number of any length into it.
 func firstDescriptors(a *Arch, control []byte) (fds []int32) {
 	list, _ := parseControl(a, control)
+	rights, pidfds := maxRights, 1
 	for _, m := range list {
-		fds = append(fds, m.descriptors()...)
-		if len(fds) >= maxRights {
-			return fds[:maxRights]
+		left := &rights
+		if m.Type == scmPIDFD {
+			left = &pidfds
 		}
+		passed := m.descriptors()
+		passed = passed[:min(len(passed), *left)]
+		*left -= len(passed)
+		fds = append(fds, passed...)
 	}
 	return fds
 }

@@ -163,6 +163,27 @@ func TestMoreDescriptorsThanAMessage(t *testing.T) {
 	}
 }
 
+// The kernel adds the pidfd of SO_PASSPIDFD to as many descriptors as a message can pass.
+func TestPidfdBesideTheMostDescriptors(t *testing.T) {
+	const pidfd = 2e6 // not open
+	numbers := make([]uint32, maxRights)
+	for i := range numbers {
+		numbers[i] = 1e6 + uint32(i)
+	}
+	m := built{payload: []string{"x"}, control: append(cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(numbers...), 0),
+		cmsg(amd64, unix.SOL_SOCKET, scmPIDFD, numbered(pidfd), 0)...)}
+	c := call(amd64, "recvmsg", 0, m, m, 1)
+	c.Thread, c.Files = os.Getpid(), nil
+	c.lookUpEntry(new(lookup))
+	c.lookUpExit(new(lookup))
+	if text := c.Text(); !strings.Contains(text, "1000252<not open>], SCM_PIDFD 2000000<not open>,") {
+		t.Error(text)
+	}
+	if j := c.json().Messages[0].Control; len(j[1].Files) != 1 {
+		t.Errorf("in JSON the pidfd has %d files", len(j[1].Files))
+	}
+}
+
 // Of a thread that has ended, or is being ended, nothing is looked up.
 func TestDescriptorsOfTheDead(t *testing.T) {
 	cmd := childCommand("none")

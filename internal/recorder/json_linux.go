@@ -55,7 +55,7 @@ type (
 		Len     uint64     `json:"len"`
 		Data    string     `json:"data"`
 		Padding string     `json:"padding,omitempty"`
-		Files   []jsonFile `json:"files,omitempty"` // the first 253 of a message
+		Files   []jsonFile `json:"files,omitempty"` // of a message the first 253, and the pidfd
 		Cred    *jsonCred  `json:"cred,omitempty"`
 	}
 	jsonCred struct {
