@@ -320,6 +320,24 @@ func traceable(t *testing.T) {
 	t.Skip(err)
 }
 
+// A /proc in which scm's numbers are those of other processes would have it describe their
+// descriptors.
+func TestTraceWithAnotherProc(t *testing.T) {
+	traceable(t)
+	probe := exec.Command("true")
+	inside := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	if probe.SysProcAttr = inside; probe.Run() != nil {
+		t.Skip("no PID namespace can be had here")
+	}
+	for _, args := range [][]string{{"trace", "--", "true"}, {"trace", "-p", "2"}, {"diff", "--", "true", "---", "true"}} {
+		cmd := scmCommand(t, args...)
+		cmd.SysProcAttr = inside
+		if r := ran(t, cmd); r.code != 4 || !strings.Contains(r.errors, "/proc is that of another PID namespace") {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+}
+
 func TestTraceExitStatus(t *testing.T) {
 	traceable(t)
 	folder := t.TempDir()

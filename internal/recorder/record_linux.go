@@ -1,10 +1,14 @@
 package recorder
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,5 +118,21 @@ func platform() error {
 	if !supported {
 		return fmt.Errorf("the recorder knows amd64, 386 and arm64, not %s", runtime.GOARCH)
 	}
+	if !ownProc() {
+		return errors.New("/proc is that of another PID namespace, where a process of this one has another number: mount this one's (mount -t proc proc /proc, or unshare --mount-proc)")
+	}
 	return nil
+}
+
+// ownProc tells whether /proc, if there is one, has the processes of this PID namespace by
+// their numbers.
+func ownProc() bool {
+	self, err := os.Readlink("/proc/self")
+	if err != nil {
+		var st unix.Statfs_t
+		return unix.Statfs("/proc", &st) != nil || st.Type != unix.PROC_SUPER_MAGIC
+	}
+	// The number in each namespace from that of /proc on.
+	numbers := strings.Fields(status("self")["NSpid"])
+	return self == strconv.Itoa(unix.Getpid()) && len(numbers) <= 1
 }
