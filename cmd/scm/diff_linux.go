@@ -23,6 +23,8 @@ and its field.
   different: call 1 of process 1 (sendmsg), at its entry: padding after
   cmsg_data: 00000000 against 7f3a0000 (byte 20 of control)
 
+` + counted() + `
+
 All of it is compared, padding too, but for what differs from run to run: of an
 address counts whether it is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
@@ -60,9 +62,15 @@ does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO)
 
 Both get the same standard input. What they print goes to standard error. The
 records, with the payloads, and an input from a pipe are kept in files without a
-name in the folder TMPDIR (/tmp): they take room there. In memory is what belongs to the
-two calls under comparison, which for sendmmsg or recvmmsg of 1024 messages with 1024
-buffers each is more than 2 GB.
+name in the folder TMPDIR (/tmp): they take room there. In memory are some 0.7 kB for
+each recorded call, and all of the two calls under comparison, which for sendmmsg or
+recvmmsg of 1024 messages with 1024 buffers each is more than 2 GB.
+
+A signal to the process group of scm, such as COMMAND sends by kill 0, reaches scm too,
+which takes it for its own: HUP, INT, QUIT and TERM end the comparison. Run COMMAND by
+setsid(1) to keep such signals from scm.
+
+` + inherited + `
 
 Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
 recorded, neither made a call to compare, or not all could be compared; 128 and its

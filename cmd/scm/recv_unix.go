@@ -59,6 +59,8 @@ seqpacket, at both ends, a message comes whole, or not at all (--bytes).
 In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its bytes in
 name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
 
+` + inherited + `
+
 With --timeout, and after a signal, scm ends within a second, whatever was received.
 With COMMAND, or without /proc, that is not so for a file of a file system whose server
 does not answer, or a socket that its sender holds: the kernel closes it only after that.

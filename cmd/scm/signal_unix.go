@@ -12,6 +12,11 @@ import (
 	"syscall"
 )
 
+// inherited is what a command gets of the signals of scm's caller, for the help.
+const inherited = `Of the signals that scm's caller ignores, COMMAND ignores HUP, INT, CONT, TSTP, TTIN and
+TTOU alone, and of those that it blocks, HUP, INT, QUIT, TERM, CHLD and others are not
+blocked: Go's runtime changes them before scm begins.`
+
 // interrupt is the signal that ended a run.
 type interrupt syscall.Signal
 
@@ -33,7 +38,7 @@ func untilSignal(also ...os.Signal) (ctx context.Context, stop func()) {
 			signal.Notify(signals, s)
 		}
 	}
-	// Notify, because programs that are started inherit what is ignored.
+	// Notify, because a program that is started inherits what Ignore has set.
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	go func() {

@@ -50,8 +50,11 @@ hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
 payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
 16 MiB of a call.
 
-A message can pass 253 descriptors. Where a program names more, which the kernel refuses,
-the trace describes the first 253, and the line ends with how many they are.
+` + counted() + `
+
+A message can pass 253 descriptors, beside a pidfd that the kernel adds. Where a program
+names more, which the kernel refuses, the trace describes the first 253, and the line
+ends with how many they are.
 
 Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
 as "control unreadable", and as control_unread in JSON. A process that is not dumpable
@@ -76,6 +79,12 @@ against the program that it traces: a program that means to can hide what it pas
 What is shown is the memory when scm reads it, at the entry of the call or at its exit.
 A thread, or a process that shares the memory, can change it before the kernel reads it:
 then the kernel passes something else than the trace shows.
+
+A signal to the process group of scm, such as COMMAND sends by kill 0, reaches scm too,
+which takes it for its own: it hands it to COMMAND once more or, once that has ended, is
+ended by it. Run COMMAND by setsid(1) to keep such signals from scm.
+
+` + inherited + `
 
 HUP, INT and QUIT that are sent to scm alone while it is in the foreground of a terminal
 do not reach COMMAND: scm takes them for the terminal's, which sends them to all of its
@@ -146,6 +155,13 @@ has ended the trace.`,
 	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
 	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
 	return cmd
+}
+
+// counted is which calls count, for the help.
+func counted() string {
+	return "The calls that count are " + strings.Join(recorder.Calls(), ", ") + `,
+in 32-bit programs by socketcall too. Payload that is passed by others, such as send,
+recv, sendto, recvfrom, read and write, is not among what scm sees.`
 }
 
 func traceProgram(args []string, o recorder.Options) error {

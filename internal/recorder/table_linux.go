@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -226,6 +227,10 @@ func (s *signature) messages() int {
 
 // receives tells the direction of a call with messages.
 func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.name, "recv") }
+
+// Calls returns the names of the calls that are recorded; where one is made by socketcall,
+// it counts too.
+func Calls() []string { return slices.Clone(ancillary) }
 
 // ancillary is the calls that can carry ancillary data.
 var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
