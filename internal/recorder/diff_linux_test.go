@@ -329,15 +329,26 @@ func TestDiffPID(t *testing.T) {
 
 // Processes are paired by their place in the tree, those without calls left out.
 func TestDiffProcesses(t *testing.T) {
-	in := func(seq int, pid int, path ...int) Call {
-		c := clone(sentOne(amd64))
-		c.Process, c.seq = &Process{PID: pid, birth: path[0]}, seq
-		for _, birth := range path[1:] {
-			c.Process = &Process{PID: pid, parent: c.Process, birth: birth}
+	tree := func() func(seq, pid int, path ...int) Call {
+		known := map[string]*Process{}
+		return func(seq, pid int, path ...int) Call {
+			var p *Process
+			for i, birth := range path {
+				key := fmt.Sprint(path[:i+1])
+				if known[key] == nil {
+					known[key] = &Process{parent: p, birth: birth}
+				}
+				p = known[key]
+			}
+			p.PID = pid
+			c := clone(sentOne(amd64))
+			c.Process, c.seq = p, seq
+			return c
 		}
-		return c
 	}
+	in := tree()
 	a := []Call{in(0, 10, 0), in(1, 11, 0, 0), in(2, 12, 0, 1)}
+	in = tree()
 	b := []Call{in(0, 22, 0, 3, 5), in(1, 20, 0, 3), in(2, 21, 0, 3, 1)}
 	if d := Diff(a, b); d != nil {
 		t.Error(d)
