@@ -283,7 +283,7 @@ var _ = Describe("a received file that a partner serves, and that does not block
 			v.lives(server, "after the epoll")
 
 			// While the file is added, nobody else can look into the epoll.
-			added := goes(func() { Expect(addToEpoll(epoll, fd)).To(Succeed()) })
+			added := goes(func() { Expect(fusetest.AddToEpoll(epoll, fd)).To(Succeed()) })
 			<-server.Waiting
 			Expect(unix.Write(w, []byte("x"))).To(Equal(1)) // the epoll is ready
 			_, err = io.WriteString(v.in, "\n")
@@ -609,16 +609,6 @@ func fcntl(fd, cmd, arg int) int {
 	n, err := unix.FcntlInt(uintptr(fd), cmd, arg)
 	Expect(err).NotTo(HaveOccurred())
 	return n
-}
-
-// addToEpoll is EpollCtl in a system call that the scheduler knows to wait.
-func addToEpoll(epoll, fd int) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-	_, _, errno := unix.Syscall6(unix.SYS_EPOLL_CTL, uintptr(epoll), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
 
 // cutMemory is a page of a file that a partner truncated: the kernel cannot write it.

@@ -28,7 +28,7 @@ func TestLockedEpoll(t *testing.T) {
 	}
 	server.Hush(fusetest.Poll)
 	added := make(chan error, 1)
-	go func() { added <- unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, file, &unix.EpollEvent{Fd: int32(file)}) }()
+	go func() { added <- fusetest.AddToEpoll(epoll, file) }()
 	<-server.Waiting
 	looked := make(chan File, 1)
 	go func() { looked <- new(lookup).file(os.Getpid(), int32(epoll), true) }()

@@ -64,9 +64,9 @@ var rules = []rule{
 // programs are imported by nobody but each other.
 var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/peers"}
 
-// unsafePackages may import unsafe outside their tests. The faulty peers are for tests
+// unsafePackages may import unsafe outside their tests. The faulty peers and fusetest are for tests
 // alone.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty"}
+var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty", "internal/fusetest"}
 
 // systemFiles returns the files of package scm that are only for some systems, but for the
 // two backends, and for receiving close-on-exec: its fast path is one call, and is inlined.

@@ -65,7 +65,7 @@ func TestCloseOfAFileInALockedEpoll(t *testing.T) {
 	}
 	server.Hush(fusetest.Poll)
 	var locked sync.WaitGroup
-	locked.Go(func() { _ = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, silent, &unix.EpollEvent{}) }) // it holds the epoll locked
+	locked.Go(func() { _ = fusetest.AddToEpoll(epoll, silent) }) // it holds the epoll locked
 	<-server.Waiting
 	soon(t, "the close", func() {
 		for _, f := range files {
