@@ -206,13 +206,17 @@ func (p *play) verbPending(st scenario.Step) error {
 }
 
 // onlyEnd tells whether the end is all that waits at a socket, of which poll tells events.
-// The end looks like an empty packet that has no descriptors, and is taken for it.
+// An empty packet without descriptors looks like the end, and is taken for it.
 func onlyEnd(sock int, events int16) bool {
 	if events&unix.POLLRDHUP == 0 {
 		return false
 	}
 	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); err != nil || n > 0 {
 		return false
+	}
+	kind, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind == unix.SOCK_STREAM {
+		return err == nil // a stream has no empty message
 	}
 	if events&unix.POLLERR != 0 {
 		return true // a receive would take the error away from the peer

@@ -68,6 +68,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"eof of a connection", "files a=tcp\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 
 		{"the end is pending", ends + "R> pending B\n", p, self, "pass"},
+		{"the end is pending, and credentials are asked for", "R> setsockopt B passcred=1\n" + ends + "R> pending B\n", p, self, "pass"},
 		{"something is pending before the end", "A> send payload=00 fds=-\nA< ok n=1\n" + ends + "R> pending B\n", p, self,
 			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
 		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},

@@ -74,7 +74,7 @@ func TestRootOfAContainer(t *testing.T) {
 }
 
 // In a network namespace where lo is down, scenarios with Internet sockets are unsupported,
-// and no failure: such a socket can be bound there, and nobody reaches it.
+// and not failed: a socket can be bound there, but nobody can reach it.
 func TestWithoutNetwork(t *testing.T) {
 	without := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,10 +66,13 @@ exec %[2]s
 			ended := make(chan error, 1)
 			go func() { ended <- cmd.Wait() }()
 			defer func() { _ = cmd.Process.Kill() }()
+			late := time.After(time.Minute)
 			for !writesOutput(t, cmd.Process.Pid) {
 				select {
 				case err := <-ended:
 					t.Fatalf("it has ended: %v", err)
+				case <-late:
+					t.Fatal("it does not wait in a write")
 				case <-time.After(time.Millisecond):
 				}
 			}
@@ -129,6 +133,9 @@ func writesOutput(t *testing.T, pid int) bool {
 	t.Helper()
 	if _, err := os.ReadFile("/proc/thread-self/syscall"); err != nil {
 		t.Skipf("this system does not tell what a process waits for: %v", err)
+	}
+	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid)); errors.Is(err, os.ErrPermission) {
+		t.Skipf("this system does not tell what a child waits for: %v", err)
 	}
 	names, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/syscall")
 	if err != nil {

@@ -16,9 +16,9 @@ var (
 	passedToTell = []os.Signal{unix.SIGUSR1, unix.SIGUSR2}
 )
 
-// passSignals hands on to the command what comes once it is there, and of SIGUSR1 and
-// SIGUSR2 what comes from now on. stop ends that, and tells which signal came that is meant to end
-// programs; 0 if none did.
+// passSignals hands signals on to the command once it is there. It keeps a SIGUSR1 or SIGUSR2
+// that comes before. stop ends that, and returns the signal that came of those that are meant to
+// end programs, or 0.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals := make(chan os.Signal, 16)
 	notify := func(passed []os.Signal) {
@@ -87,8 +87,8 @@ func endBy(s unix.Signal) {
 // stuck is how long one stop of a program may take after a signal to end.
 const stuck = time.Second
 
-// endIfStuck is what a signal does while the recorder does not go on, because memory of the
-// command does not come or nobody reads the trace: the command stands, and would never get it.
+// endIfStuck ends scm by a signal while the recorder waits, for memory of the command or for a reader
+// of the trace: the command is stopped then, and would never get the signal.
 func endIfStuck(watch *recorder.Watch, s unix.Signal) {
 	if s != unix.SIGUSR1 && s != unix.SIGUSR2 && watch.Stuck(stuck) {
 		endBy(s)

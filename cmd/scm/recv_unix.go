@@ -196,7 +196,7 @@ func waiting(c *scm.Conn) bool {
 	}
 	n := 0
 	// Without room for control messages, no descriptor is installed.
-	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK) })
+	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT) })
 	return err == nil && n > 0
 }
 
@@ -242,8 +242,8 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	return nil
 }
 
-// writeJSON prints what came, for programs. A payload has up to a gigabyte: its digits are
-// not kept.
+// writeJSON prints what came, for programs. It writes the digits of a payload as it goes: a payload
+// can have a gigabyte.
 func writeJSON(w io.Writer, payload []byte, list []file) error {
 	descriptors, err := json.Marshal(list)
 	if err != nil {

@@ -111,7 +111,11 @@ func TestStuckInSteps(t *testing.T) {
 	if err := attached.Start(); err != nil {
 		t.Fatal(err)
 	}
+	late := time.Now().Add(time.Minute)
 	for busy := 0; busy < 100; time.Sleep(time.Millisecond) { // ticks: it is in the midst of such calls
+		if time.Now().After(late) {
+			t.Fatal("scm is not busy")
+		}
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", attached.Process.Pid))
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +128,7 @@ func TestStuckInSteps(t *testing.T) {
 	endsBy(t, attached, unix.SIGTERM, "exit status 0")
 }
 
-// That nobody reads the trace does not keep the end from scm.
+// A signal ends scm also while nobody reads the trace.
 func TestStuckInOutput(t *testing.T) {
 	traceable(t)
 	for _, output := range []string{"standard error", "file"} {
@@ -153,7 +157,11 @@ func TestStuckInOutput(t *testing.T) {
 				t.Fatal(err)
 			}
 			// It is full when no line has been added for a while.
+			late := time.Now().Add(time.Minute)
 			for size, same := 0, 0; size == 0 || same < 20; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(late) {
+					t.Fatal("scm writes no trace, or never stops to")
+				}
 				now, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
 				if err != nil {
 					t.Fatal(err)

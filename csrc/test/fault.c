@@ -36,7 +36,6 @@ cannot(int needs_pidfd)
 	return 0;
 }
 
-/* Room for a byte at base and for two descriptors. */
 /* A pair whose first socket has an address. */
 static void
 named_pair(int type, int sv[2])

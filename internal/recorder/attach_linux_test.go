@@ -296,8 +296,8 @@ func TestAttachDuringExec(t *testing.T) {
 					tr.add(thread[name], p)
 				}
 				_, _ = io.WriteString(s.in, "exec\n")
-				// A traced thread that it ends is there until its end was waited for; else it is
-				// over when the one that execs has the number of the first.
+				// The exec ends the other threads: a traced one stays a zombie until the recorder waits
+				// for it. Without one, the exec is done once the one that execs has the number of the first.
 				begun := func() bool { return isZombie(thread[other]) }
 				if !slices.Contains(traced, other) {
 					begun = func() bool { return len(status(strconv.Itoa(thread[execer]))) == 0 }

@@ -54,8 +54,6 @@ func TestParseAnswer(t *testing.T) {
 		{"recv", "err EWOULDBLOCK", nil, ""},
 		{"recv", "err 4095", nil, ""},
 		{"recv", "err 0", nil, `0 is no errno: "err 0"`},
-		{"recv", "err -1", nil, `-1 is no errno: "err -1"`},
-		{"recv", "err 032", nil, `032 is no errno: "err 032"`},
 		{"recv", "err 4096", nil, `4096 is no errno: "err 4096"`},
 		{"recv", "err a", nil, `a is no errno: "err a"`},
 		{"recv", "err EPIPES", nil, `EPIPES is no errno: "err EPIPES"`},

@@ -25,10 +25,14 @@ func init() {
 // A user who is named after a process is nobody else's, in another PID namespace either,
 // and no user of a list.
 func TestUserOfAProcess(t *testing.T) {
+	residues := map[uint64]bool{residue(t, os.Getpid()): true}
 	users := map[string]int{fmt.Sprint(userOfProcess(5)): 1, fmt.Sprint(userOfProcess(6)): 1}
 	for range 2 {
 		cmd := exec.Command("/proc/self/exe", userArgument)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+		if os.Geteuid() != 0 {
+			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		}
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +42,7 @@ func TestUserOfAProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := cmd.Start(); err != nil {
-			t.Skipf("no new PID namespace: %v", err)
+			t.Skipf("no PID namespace can be had here: %v", err)
 		}
 		defer func() {
 			in.Close()
@@ -49,6 +53,10 @@ func TestUserOfAProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		users[strings.TrimSpace(user)]++
+		residues[residue(t, cmd.Process.Pid)] = true
+	}
+	if len(residues) != 3 {
+		t.Skip("the numbers of these PID namespaces are not told apart")
 	}
 	if len(users) != 4 {
 		t.Errorf("got %v", users)
@@ -58,4 +66,14 @@ func TestUserOfAProcess(t *testing.T) {
 			t.Errorf("process %d is user %d", pid, uid)
 		}
 	}
+}
+
+// residue is what userOfProcess takes of the number of a process's PID namespace.
+func residue(t *testing.T, pid int) uint64 {
+	t.Helper()
+	var namespace syscall.Stat_t
+	if err := syscall.Stat(fmt.Sprintf("/proc/%d/ns/pid", pid), &namespace); err != nil {
+		t.Fatal(err)
+	}
+	return namespace.Ino % ((1<<31 - userOf) >> 22)
 }
