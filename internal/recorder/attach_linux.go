@@ -164,11 +164,14 @@ func (t *tracer) seize(pid, tid int) (err error) {
 	return err
 }
 
-// reap queues the ends of threads of a process. It leaves their stops, which may be signals
+// reap queues the ends of threads of a process, but not of the first. It leaves their stops, which may be signals
 // that get lost if the process is let go before they are seen to.
 func (t *tracer) reap(pid int) {
 	tids, _ := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
 	for _, tid := range tids {
+		if tid == pid {
+			continue // no exec waits for it, and who started the process may wait for its end
+		}
 		const dumped = 3 // CLD_DUMPED, an si_code; that of a stop is above it
 		var info unix.Siginfo
 		err := unix.Waitid(unix.P_PID, tid, &info, unix.WEXITED|unix.WALL|unix.WNOHANG|unix.WNOWAIT, nil)
