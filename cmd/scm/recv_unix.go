@@ -15,6 +15,7 @@ import (
 	"os/signal"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/wire"
 	"github.com/spf13/cobra"
@@ -196,7 +197,7 @@ func waiting(c *scm.Conn) bool {
 	}
 	n := 0
 	// Without room for control messages, no descriptor is installed.
-	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT) })
+	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|sys.DontWait) })
 	return err == nil && n > 0
 }
 
