@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -641,7 +643,8 @@ func enterUring(fd int) {
 }
 
 // childInherits has a ring that it did not set up, as its argument says: "exec" as
-// descriptor 3, "taken" from the process of its second argument. "none" enters none.
+// descriptor 3, "taken" from the process of its second argument, in which "waits" has a
+// thread wait until the end. "none" enters none.
 func childInherits() {
 	switch os.Args[1] {
 	case "exec":
@@ -655,7 +658,25 @@ func childInherits() {
 		check(err)
 		fd, err := unix.PidfdGetfd(pidfd, number, 0)
 		check(err)
-		enterUring(fd)
+		if len(os.Args) == 4 {
+			enterUring(fd)
+			break
+		}
+		tid := make(chan int)
+		go func() {
+			runtime.LockOSThread()
+			tid <- unix.Gettid()
+			_, _, _ = unix.Syscall6(426, uintptr(fd), 0, 1, 1, 0, 0) // IORING_ENTER_GETEVENTS, of which there are none
+		}()
+		for task := fmt.Sprintf("/proc/self/task/%d/", <-tid); ; time.Sleep(time.Millisecond) {
+			stat, err := os.ReadFile(task + "stat")
+			check(err)
+			call, err := os.ReadFile(task + "syscall")
+			check(err)
+			if bytes.Contains(stat, []byte(") S ")) && bytes.HasPrefix(call, []byte("426 ")) {
+				break
+			}
+		}
 	case "none":
 		_, _, _ = unix.Syscall6(426, ^uintptr(0), 0, 0, 0, 0, 0)
 	}

@@ -392,6 +392,9 @@ func (t *tracer) abandon(th *thread) {
 		c.Unfinished = true
 		t.emit(c)
 	}
+	if th.escapes == Uring { // its entries were made, though it may have waited for ever
+		t.tellEscape(th.process, Uring)
+	}
 	th.call, th.inside, th.escapes = nil, false, ""
 }
 
