@@ -363,14 +363,18 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 		{"before a command", "", "R> kill B SIGTERM\n" + asked, ended + "signal: terminated"},
 		{"while it waits", "recv) sleep 1000;;", waits + "R> kill B SIGUSR1\n" + answers, ended + "signal: user defined signal 1"},
 		{"at the end", "", "A> send payload=00 fds=-\nA< ok n=1\nR> kill B SIGALRM\n", ended + "signal: alarm clock"},
-		{"it was stopped before", "", "R> kill B SIGSTOP\nR> kill B SIGTERM\nR> kill B SIGCONT\n" + asked, ended + "signal: terminated"},
+		{"SIGSTOP before", "", "R> kill B SIGSTOP\nR> kill B SIGTERM\nR> kill B SIGCONT\n" + asked, ended + "signal: terminated"},
 		{"it catches the signal", "use) trap '' TERM; echo ok;; recv) exit 143;;", "R> kill B SIGTERM\n" + asked, ended + "exit status 143"},
 		{"it ends by itself", "use) trap '' TERM; echo ok;; recv) exit 1;;", "R> kill B SIGTERM\n" + asked, "fail: crash@x: the peer ended: exit status 1"},
 		{"stopped", "recv) sleep 1000;;", waits + "R> kill B SIGSTOP\n" + answers, "not run: x: stopped by the runner's own SIGSTOP"},
 		{"stopped and continued", "recv) sleep 1000;;", waits + "R> kill B SIGSTOP\nR> kill B SIGCONT\n" + answers, "fail: hang@x: no answer in time: signal: killed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := playBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), script(t, c.verbs)), deadline)
+			patience := time.Minute
+			if strings.Contains(c.name, "stopped") {
+				patience = deadline // it is waited out
+			}
+			r := playBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), script(t, c.verbs)), patience)
 			got := string(r.Verdict) + ": " + r.Why
 			for _, f := range r.Findings {
 				got += f.String()
