@@ -83,6 +83,9 @@ var tracees = map[string]func() error{
 		}
 	},
 	"holes": holes,
+
+	"without a witness": withoutWitness,
+
 	"secret": func() error {
 		mem, err := secretMemory()
 		if err != nil {

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/scm-rights/scm/interop/report"
+	"golang.org/x/sys/unix"
 )
 
 // few are scenarios that need a witness: for a pass, and for a leak.
-var few = []string{"--run", "basics", "--run", "kinds", "--run", "truncation", "--run", "death/inflight-sender-closes-original"}
+var few = []string{"--run", "{basics,kinds,truncation}/*/*/{runner,scm-purego}/{runner,scm-purego}", "--run", "death/inflight-sender-closes-original"}
 
 // played reads the JSON report of a run, which must be as expected.
 func played(t *testing.T, r result) report.Report {
@@ -32,7 +34,7 @@ func played(t *testing.T, r result) report.Report {
 }
 
 func TestWitness(t *testing.T) {
-	refused := refuse(t)
+	refused := tracee(t, "without a witness")
 	r := finish(t, exec.Command(refused[0], append(refused[1:], append([]string{program(t, "scm"), "interop", "run", "--json"}, few...)...)...))
 	ways := played(t, r).Witnesses
 	if ways["O_APPEND"] == 0 || ways["inode"] == 0 || ways["kcmp"] != 0 {
@@ -48,24 +50,24 @@ func TestWitness(t *testing.T) {
 	}
 }
 
-// refuse is what comes before a command to have kcmp, ptrace and pidfd_getfd
-// refused in it.
-func refuse(t *testing.T) []string {
-	t.Helper()
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v, and CI=true", err)
-		}
-		t.Skip(err)
+// withoutWitness executes its command with kcmp, ptrace and pidfd_getfd refused in it.
+func withoutWitness() error {
+	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	filter := []unix.SockFilter{
+		{Code: load, K: 0}, {Code: equal, K: unix.SYS_KCMP, Jt: 2}, {Code: equal, K: unix.SYS_PTRACE, Jt: 1}, {Code: equal, K: unix.SYS_PIDFD_GETFD, Jf: 1},
+		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)}, {Code: ret, K: unix.SECCOMP_RET_ALLOW},
 	}
-	const calls = "kcmp,ptrace,pidfd_getfd"
-	// Without --seccomp-bpf every system call is stopped at, which takes minutes.
-	with := []string{strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=" + calls, "-e", "inject=" + calls + ":error=EPERM"}
-	if out, err := exec.Command(with[0], append(with[1:], "true")...).CombinedOutput(); err != nil {
-		t.Skipf("strace cannot trace here: %v\n%s", err, out)
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
 	}
-	return with
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		return os.NewSyscallError("seccomp", errno)
+	}
+	if err := os.Unsetenv(runAsChild); err != nil {
+		return err
+	}
+	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
 }
 
 // nobody is a user that owns nothing.
