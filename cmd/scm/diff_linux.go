@@ -25,8 +25,10 @@ and its field.
 
 ` + counted() + `
 
-All of it is compared, padding too, but for what differs from run to run: of an
-address counts whether it is NULL; of a descriptor its kind, how it was opened,
+Calls on other sockets than Unix sockets, which pass no descriptors, count for nothing.
+Of the others all is compared, padding too, but for what differs from run to run: no time
+that a receipt brings (SO_TIMESTAMP and its kin) counts; of an address counts whether it
+is NULL; of a descriptor its kind, how it was opened,
 whether a received one is close-on-exec, and as the how many-th of its process it
 appears (each received one is another, whatever its number); of a process as the how
 many-th it appears, and so for an abstract name of five hexadecimal digits, which is
@@ -103,7 +105,11 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 			return broken(err)
 		}
 		defer func() { _ = records[i].Close() }()
-		o := recorder.Options{Handle: records[i].Add, Rest: true, NoFilter: noFilter}
+		o := recorder.Options{Rest: true, NoFilter: noFilter, Handle: func(c *recorder.Call) {
+			if !c.OnOtherSocket() {
+				records[i].Add(c)
+			}
+		}}
 		o.Escapes = func(pid int, what string) {
 			escaped = true
 			_, _ = fmt.Fprintf(os.Stderr, "scm: %s: process %d %s\n", args[0], pid, what)
@@ -117,7 +123,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	}
 	comparison := recorder.OfSaid
 	if all {
-		comparison = recorder.Comparison{}
+		comparison.Said = nil
 	}
 	d, err := comparison.First(records[0], records[1])
 	if err != nil {

@@ -29,6 +29,8 @@ func TestDiff(t *testing.T) {
 		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
 		{"with names that the kernel chooses", both(tracee(t, "named"), tracee(t, "named")), 0, "same: 2 calls\n", ""},
 		{"with names that the kernel chooses, all memory", append([]string{"diff", "--all-memory"}, both(tracee(t, "named"), tracee(t, "named"))[1:]...), 0, "same: 2 calls\n", ""},
+		{"times, and other sockets", both(tracee(t, "timed"), tracee(t, "timed")), 0, "same: 8 calls\n", ""},
+		{"times, and other sockets, all memory", append([]string{"diff", "--all-memory"}, both(tracee(t, "timed"), tracee(t, "timed"))[1:]...), 0, "same: 8 calls\n", ""},
 		{"behind a shell", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; true"}), 0, "same: 2 calls\n", ""},
 		{"the pair and a message of one", both(one, tracee(t, "pair")), 0, "same: 2 calls\n", ""},
 		{"a flag", both(one, tracee(t, "flag")), 1, "different: call 1 of process 1 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n  A: sendmsg(", ""},

@@ -65,8 +65,11 @@ The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent 
 scm, go to COMMAND; before it has started, and once it has ended, the first four end
 scm. If scm is killed, so are COMMAND and its children. With -p HUP, INT and TERM end
 the trace, and the process runs on; until then it is slow, for it is stopped at each of
-its calls. A child that another process traces is left out and named on standard error;
-what that process traces later, too. COMMAND and its children cannot trace each other.
+its calls, and while scm is stopped, as by ^Z, it stops at the next. The beginning and
+the end of the trace interrupt its calls that wait: epoll_wait(2) and some others then
+fail with EINTR (signal(7) lists them). A child that another process traces is left out
+and named on standard error; what that process traces later, too. COMMAND and its
+children cannot trace each other.
 
 Not in the trace is what a process sends and receives by io_uring; what a child passes
 that is made with CLONE_UNTRACED, whose calls fail with ENOSYS where scm uses a filter;

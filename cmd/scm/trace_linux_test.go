@@ -84,6 +84,7 @@ var tracees = map[string]func() error{
 	},
 	"holes": holes,
 
+	"timed":             timed,
 	"without a witness": withoutWitness,
 
 	"secret": func() error {
@@ -144,6 +145,34 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	return scm.Recv(p[1], &m, 0)
+}
+
+// timed passes bytes to which the kernel adds the time, and sends by UDP what differs from
+// run to run.
+func timed() error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	udp, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	for _, option := range []int{unix.SO_TIMESTAMP_OLD, unix.SO_TIMESTAMPNS_OLD, unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS_NEW} {
+		// Nobody has the port 9: it is refused at most.
+		_, _ = unix.SendmsgN(udp, []byte(strconv.Itoa(os.Getpid())), nil, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}}, 0)
+		if err := unix.SetsockoptInt(p[1], unix.SOL_SOCKET, option, 1); err != nil {
+			return err
+		}
+		if _, err := unix.SendmsgN(p[0], []byte{0}, nil, nil, 0); err != nil {
+			return err
+		}
+		control := make([]byte, 100)
+		if _, n, _, _, err := unix.Recvmsg(p[1], make([]byte, 1), control, 0); err != nil || n == 0 {
+			return fmt.Errorf("%d bytes of control data, %v", n, err)
+		}
+	}
+	return nil
 }
 
 // secretMemory is a page of memory that a tracer cannot read.

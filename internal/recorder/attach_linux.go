@@ -280,6 +280,9 @@ func numbers(dir string) (list []int, err error) {
 
 // childrenOf asks each thread for those that it has made.
 func childrenOf(pid int) (list []int, err error) {
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // no CONFIG_PROC_CHILDREN
+		return childrenAmongAll(pid)
+	}
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
 	tids, _ := numbers(dir) // a process that has ended has none
 	for _, tid := range tids {
@@ -297,6 +300,17 @@ func childrenOf(pid int) (list []int, err error) {
 		}
 	}
 	return list, nil
+}
+
+// childrenAmongAll asks each process for its parent.
+func childrenAmongAll(pid int) (list []int, err error) {
+	all, err := numbers("/proc")
+	for _, child := range all {
+		if status(strconv.Itoa(child))["PPid"] == strconv.Itoa(pid) {
+			list = append(list, child)
+		}
+	}
+	return list, err
 }
 
 // A bell wakes a thread that waits for its tracees: its end is one more thing

@@ -404,3 +404,21 @@ func TestGoneBeforeAnnounced(t *testing.T) {
 		}
 	})
 }
+
+// Where the kernel does not list children, they are found by their parent.
+func TestChildrenAmongAll(t *testing.T) {
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	for pid, want := range map[int]bool{os.Getpid(): true, cmd.Process.Pid: false} {
+		if got, err := childrenAmongAll(pid); err != nil || slices.Contains(got, cmd.Process.Pid) != want {
+			t.Errorf("of %d: %v, %v", pid, got, err)
+		}
+	}
+}

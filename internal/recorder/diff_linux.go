@@ -64,18 +64,19 @@ type Comparison struct {
 	Numbers bool
 	// Describe, if set, says of a descriptor what counts.
 	Describe func(c *Call, fd int32, atExit bool) string
-	// AnyTime masks the time in SCM_TIMESTAMP.
+	// AnyTime masks the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
 
 // Diff returns the first difference of the zero Comparison; nil if there is none.
 func Diff(a, b []Call) *Difference { return Comparison{}.first(a, b) }
 
-// DiffSaid is Diff without the memory that the kernel has neither read nor written.
+// DiffSaid is Diff without the memory that the kernel has neither read nor written, and
+// without the time.
 func DiffSaid(a, b []Call) *Difference { return OfSaid.first(a, b) }
 
 // OfSaid is the Comparison of DiffSaid.
-var OfSaid = Comparison{Said: []What{Payload, Address, Control, Buffer}}
+var OfSaid = Comparison{Said: []What{Payload, Address, Control, Buffer}, AnyTime: true}
 
 // All returns all differences, process by process. What the kernel has left as
 // it was differs once, at the entry.

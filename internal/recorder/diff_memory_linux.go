@@ -204,6 +204,12 @@ func (cmp *comparison) control(x *Blob, p piece, atExit bool) bool {
 	return cmp.bytes(cmp.prefix(x)+"control data", p.cut(end, max(len(p.a), len(p.b))))
 }
 
+// timestamps are the control messages that have a time, of 32 and of 64 bits.
+var timestamps = []int32{
+	unix.SO_TIMESTAMP_OLD, unix.SO_TIMESTAMPNS_OLD, unix.SO_TIMESTAMPING_OLD,
+	unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS_NEW, unix.SO_TIMESTAMPING_NEW,
+}
+
 func (cmp *comparison) controlData(m *Cmsg, p piece, prefix string, received bool) bool {
 	kind := typeName(m.Level, m.Type)
 	socket := m.Level == unix.SOL_SOCKET && len(p.a) == len(p.b)
@@ -220,7 +226,7 @@ func (cmp *comparison) controlData(m *Cmsg, p piece, prefix string, received boo
 		return cmp.bytes(prefix+kind+", the rest", p.cut(4*i, 4))
 	case socket && m.Type == unix.SCM_CREDENTIALS && len(p.a) >= 4 && len(p.a) <= unix.SizeofUcred:
 		return cmp.credentials(p, prefix+kind+", ")
-	case socket && m.Type == unix.SO_TIMESTAMP && cmp.AnyTime:
+	case socket && cmp.AnyTime && slices.Contains(timestamps, m.Type):
 		return false
 	}
 	return cmp.bytes(prefix+"cmsg_data", p)

@@ -85,6 +85,13 @@ func (c *Call) lookUpExit(l *lookup) {
 	}
 }
 
+// OnOtherSocket tells whether the call is on a socket of which scm knows that it is no
+// Unix socket: it passes no descriptors.
+func (c *Call) OnOtherSocket() bool {
+	f := c.file(int32(c.args[0]), false)
+	return f != nil && strings.HasSuffix(f.Kind, " socket")
+}
+
 // option is which one of SOL_SOCKET the call asks for; -1 if it does not.
 func (c *Call) option() int {
 	if c.sig == nil || c.sig.name != "getsockopt" || int32(c.args[1]) != unix.SOL_SOCKET {
