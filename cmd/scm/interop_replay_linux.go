@@ -18,7 +18,6 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func replayCommand() *cobra.Command {
@@ -61,7 +60,7 @@ it is run.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal(unix.SIGQUIT) // all is read: until then a signal ends the program
+			ctx, stop := untilSignal(true) // all is read: until then a signal ends the program
 			defer stop()
 			end := adopt()
 			defer end()

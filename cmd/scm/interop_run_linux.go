@@ -49,7 +49,7 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal(unix.SIGQUIT)
+			ctx, stop := untilSignal(true)
 			defer stop()
 			end := adopt()
 			defer end()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func smokeCommand() *cobra.Command {
@@ -31,7 +30,7 @@ Exit status: 0 all are, 4 one is not, or is not there.`,
 			if err := s.findPeers(p); err != nil { // a signal ends the program while it reads
 				return err
 			}
-			ctx, stop := untilSignal(unix.SIGQUIT)
+			ctx, stop := untilSignal(true)
 			defer stop()
 			defer adopt()()
 			all, sick := len(p.peers), 0

@@ -14,7 +14,6 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // probe starts each peer once, to ask what it can do.
@@ -62,7 +61,7 @@ func (in inputs) resolve(ctx context.Context, timeout time.Duration) (*plan, err
 
 // started is the plan of list, for which each peer is started once.
 func (in inputs) started() (*plan, error) {
-	ctx, stop := untilSignal(unix.SIGQUIT)
+	ctx, stop := untilSignal(true)
 	defer stop()
 	defer adopt()()
 	return in.resolve(ctx, process.DefaultTimeout)

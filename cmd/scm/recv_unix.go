@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/sys"
@@ -34,6 +35,13 @@ type receiving struct {
 	cat     bool
 	json    bool
 	worker  bool
+}
+
+// otherWords are what else the kinds of files are called, in lower case. Not all kinds are
+// known: the kernel names those of anonymous files.
+var otherWords = map[string]string{
+	"file": "regular", "regular file": "regular", "dir": "directory", "folder": "directory", "link": "symlink",
+	"symbolic link": "symlink", "fifo": "pipe", "named pipe": "pipe", "tty": "character device", "terminal": "character device",
 }
 
 func recvCommand() *cobra.Command {
@@ -75,7 +83,7 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := r.check(cmd)
+			format, err := r.check(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -91,6 +99,10 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 				return errors.New("a format has room of its own: no --bytes with --format")
 			case r.bytes < 1 || r.bytes > mostBytes:
 				return fmt.Errorf("--bytes must be from 1 to %d", mostBytes)
+			case cmd.Flags().Changed("expect") && r.expect == "":
+				return errors.New("--expect needs a kind of file")
+			case otherWords[strings.ToLower(r.expect)] != "":
+				return fmt.Errorf("--expect %q: the kind is called %q", r.expect, otherWords[strings.ToLower(r.expect)])
 			}
 			if len(args) == 1 && !r.worker {
 				if started, err := inWorker(); started {
@@ -212,7 +224,10 @@ func noMessage(err error) error {
 func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	if r.cat {
 		for _, fd := range fds {
-			if err := copyOut(w, fd); err != nil {
+			var unwritten *exitError
+			if err := copyOut(output{w}, fd); errors.As(err, &unwritten) {
+				return err
+			} else if err != nil {
 				return &exitError{exitFail, err}
 			}
 		}
@@ -276,6 +291,14 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// An output tells its own errors from those of what it is given.
+type output struct{ io.Writer }
+
+func (o output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	return n, orBroken(err)
 }
 
 // copyOut reads a received file to its end. It blocks or does not, as the sender

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -236,6 +237,16 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"send ADDR --mode execute", 2, "scm: --mode is read, write, read-write or append, and not \"execute\"\n"},
 		{"send ADDR --listen --type dgram", 2, "scm: a datagram socket has nobody to wait for: no --listen with --type dgram\n"},
 		{"send ADDR --timeout -1s", 2, "scm: --timeout must not be less than 0\n"},
+		{"send ADDR /etc/passwd --payload=", 2, "scm: a stream carries nothing without a byte: the payload is empty\n"},
+		{"send ADDR --payload=", 2, "scm: a stream carries nothing without a byte: the payload is empty\n"},
+		{"send ADDR" + strings.Repeat(" /dev/null", 253) + " --fd 0", 2, "scm: 254 files: a message has 253 at most\n"},
+		{"send ADDR /etc/passwd --fd 3", 1, "scm: descriptor 3 was not inherited\n"}, // the file's number
+		{"send ADDR /etc/passwd /etc/group --format runc", 2, "scm: wire: runc: 2 descriptors to send, not 1\n"},
+		{"send ADDR --format notify", 2, "scm: wire: notify: a state of 0 bytes…\n"},
+		{"send @ /etc/passwd", 2, "scm: SOCKET is \"@\": it needs a name\n"},
+		{"recv @", 2, "scm: SOCKET is \"@\": it needs a name\n"},
+		{"recv ADDR --expect=", 2, "scm: --expect needs a kind of file\n"},
+		{"recv ADDR --expect Fifo", 2, "scm: --expect \"Fifo\": the kind is called \"pipe\"\n"},
 		{"recv", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
 		{"recv ADDR sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
 		{"recv ADDR --", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
@@ -289,29 +300,34 @@ func TestSendAndRecvRefuse(t *testing.T) {
 			t.Errorf("%s: sent %+v, received %+v", args, sent, received)
 		}
 	}
+}
 
-	// 254 are refused, and so is a stream without a byte; the other side hears the end.
-	many := []string{addr}
-	for range 254 {
-		many = append(many, "/dev/null")
+// What cannot be written is told apart from what did not come.
+func TestRecvUnwritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
 	}
-	for _, c := range []struct {
-		send []string
-		want string
-	}{
-		{many, "scm: …more than 253 descriptors in a message\n"},
-		{[]string{addr, "/dev/null", "--payload="}, "scm: …a stream carries no files without a byte\n"},
-	} {
-		received, sent := meet(t, []string{addr}, c.send)
-		if sent.code != 1 || !like(sent.stderr, c.want) || received != (result{code: 1, stderr: "scm: the other side ended without a message\n"}) {
-			t.Errorf("sent %+v, received %+v", sent, received)
+	defer full.Close()
+	for _, args := range []string{"", "--json", "--cat"} {
+		addr := filepath.Join(t.TempDir(), "socket")
+		r := &started{cmd: exec.Command(program(t, "scm"), append([]string{"recv", patience, addr}, strings.Fields(args)...)...)}
+		r.cmd.Stdout, r.cmd.Stderr = full, &r.stderr
+		if err := r.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		sent := command(t, "send", patience, addr, write(t, "text"))
+		if got := r.wait(); sent != (result{}) || got.code != 4 || !strings.Contains(got.stderr, "no space left on device") {
+			t.Errorf("%q: sent %+v, received %+v", args, sent, got)
 		}
 	}
 }
 
 // A signal ends what waits, whatever it waits for, and the socket file goes.
 func TestSendAndRecvSignal(t *testing.T) {
-	for s, name := range signals {
+	also := maps.Clone(signals)
+	also[syscall.SIGQUIT] = "quit"
+	for s, name := range also {
 		for _, args := range []string{"recv ADDR", "recv ADDR --type dgram", "recv ADDR --format notify", "send ADDR --listen", "recv ADDR --format openssh"} {
 			addr := filepath.Join(t.TempDir(), "socket")
 			p := start(t, strings.Fields(strings.ReplaceAll(args, "ADDR", addr))...)

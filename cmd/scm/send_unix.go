@@ -34,7 +34,8 @@ func sendCommand() *cobra.Command {
 		Short: "Open files, and pass them through a socket",
 		Long: `Open files, and pass them through a Unix socket in one message. SOCKET is a path or,
 on Linux, an abstract name that begins with @. The descriptors of --fd go behind
-those of the files.
+those of the files. For a closed descriptor 0, 1 or 2 Go's runtime opens /dev/null, to
+read and write, before scm begins: --fd then passes that.
 
 On a stream, one receive can bring the first part of the payload: on Linux, of more than
 36,544 bytes beside a descriptor. Use --type seqpacket, at both ends, for more.
@@ -48,7 +49,7 @@ Exit status: 0 it was sent, 1 it was not, 2 wrong usage, 128 and its number afte
 a signal.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := s.check(cmd)
+			format, err := s.check(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -57,6 +58,9 @@ a signal.`,
 			}
 			payload, err := s.bytes(cmd, args[1:])
 			if err != nil {
+				return err
+			}
+			if err := s.refused(format, payload, len(args)-1+len(s.inherited)); err != nil {
 				return err
 			}
 			flags, ok := modes[s.mode]
@@ -118,6 +122,24 @@ func (s *sending) bytes(cmd *cobra.Command, files []string) (string, error) {
 		return "", nil
 	}
 	return "\x00", nil
+}
+
+// refused is why a message of so many files cannot be sent, whoever receives it.
+func (s *sending) refused(format wire.Format, payload string, files int) error {
+	if format != nil {
+		var refused *wire.FormatError
+		if err := format.Send(-1, payload, make([]int, files)...); errors.As(err, &refused) { // -1 is no socket
+			return err
+		}
+		return nil
+	}
+	switch {
+	case payload == "" && s.kind == "stream":
+		return errors.New("a stream carries nothing without a byte: the payload is empty")
+	case files > scm.MaxFDs:
+		return fmt.Errorf("%d files: a message has %d at most", files, scm.MaxFDs)
+	}
+	return nil
 }
 
 func (s *sending) send(ctx context.Context, c *scm.Conn, format wire.Format, payload string, fds []int) error {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"syscall"
 )
 
@@ -23,17 +22,17 @@ type interrupt syscall.Signal
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
 
 // endings are the signals that end a run.
-var endings = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+var endings = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
-// untilSignal returns a context that one of endings, or of also, cancels: the run then ends
-// its peers in order and reports what it has. SIGQUIT also writes the stacks of all
-// goroutines to standard error, as Go does, and a second SIGQUIT ends the process at once.
+// untilSignal returns a context that one of endings cancels: the run then ends its peers in
+// order and reports what it has. With stacks SIGQUIT also writes those of all goroutines to
+// standard error, as Go does, and a second SIGQUIT ends the process at once.
 // Until stop is called, a write to a pipe without a reader returns EPIPE and SIGPIPE does
 // not end the process.
-func untilSignal(also ...os.Signal) (ctx context.Context, stop func()) {
+func untilSignal(stacks bool) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	for _, s := range slices.Concat(endings, also) {
+	for _, s := range endings {
 		if !signal.Ignored(s) { // by nohup, say
 			signal.Notify(signals, s)
 		}
@@ -44,10 +43,10 @@ func untilSignal(also ...os.Signal) (ctx context.Context, stop func()) {
 	go func() {
 		select {
 		case s := <-signals:
-			if s == syscall.SIGQUIT {
+			if stacks && s == syscall.SIGQUIT {
 				signal.Reset(s)
-				stacks := make([]byte, 1<<20)
-				_, _ = os.Stderr.Write(stacks[:runtime.Stack(stacks, true)])
+				text := make([]byte, 1<<20)
+				_, _ = os.Stderr.Write(text[:runtime.Stack(text, true)])
 			}
 			cancel(interrupt(s.(syscall.Signal)))
 		case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +42,10 @@ func formatNames() (names []string) {
 }
 
 // check finds the format, if one is asked for, and makes the type of socket its.
-func (m *meeting) check(cmd *cobra.Command) (wire.Format, error) {
+func (m *meeting) check(cmd *cobra.Command, addr string) (wire.Format, error) {
+	if addr == "" || addr == "@" { // the kernel would choose a name that nobody is told
+		return nil, fmt.Errorf("SOCKET is %q: it needs a name", addr)
+	}
 	if networks[m.kind] == "" {
 		return nil, fmt.Errorf("no such type of socket: %q", m.kind)
 	}
@@ -71,7 +73,7 @@ func (m *meeting) check(cmd *cobra.Command) (wire.Format, error) {
 
 // context ends with a signal, and when the time is over.
 func (m *meeting) context() (context.Context, func()) {
-	ctx, stop := untilSignal()
+	ctx, stop := untilSignal(false)
 	if m.timeout == 0 {
 		return ctx, stop
 	}
@@ -171,29 +173,24 @@ func failure(ctx context.Context, err error) error {
 // openFiles opens files, and takes numbers that were inherited. What is opened is
 // close-on-exec, blocks, and is the caller's to close.
 func openFiles(paths []string, inherited []int, flags int) (fds []int, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(fds[:min(len(fds), len(paths))])
+	for _, fd := range inherited { // before the files, which could get its number
+		// The runtime's own are close-on-exec; an inherited one cannot be.
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			return nil, fmt.Errorf("descriptor %d was not inherited", fd)
 		}
-	}()
+	}
 	for _, path := range paths {
 		// Not by os.Open, which makes pipes and terminals non-blocking, for the
 		// receiver too.
 		fd, err := again(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0o666) })
 		if err != nil {
-			return fds, &os.PathError{Op: "open", Path: path, Err: err}
+			closeAll(fds)
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 		fds = append(fds, fd)
 	}
-	for _, fd := range inherited {
-		// The runtime's own are close-on-exec; an inherited one cannot be.
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		if err != nil || flags&unix.FD_CLOEXEC != 0 && !slices.Contains(fds, fd) {
-			return fds, fmt.Errorf("descriptor %d was not inherited", fd)
-		}
-		fds = append(fds, fd)
-	}
-	return fds, nil
+	return append(fds, inherited...), nil
 }
 
 // again calls what a signal may interrupt.
