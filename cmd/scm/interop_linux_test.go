@@ -139,7 +139,7 @@ func TestExitCodes(t *testing.T) {
 		{"a report that cannot be written", append(one, "run", "--report", "/dev/null/report.json"), 4, "verdicts: 3: 3 pass",
 			"scm: the report cannot be written: …\n"},
 		{"a report that cannot be streamed", append(one, "run", "--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},
-		{"a report in place of a folder", append(one, "run", "--report", reportFolder), 4, "verdicts: 3: 3 pass", "scm: the report cannot be written: …\n"},
+		{"a report in place of a folder", append(one, "run", "--report", reportFolder), 2, "", "scm: the report …/folder.json is a folder\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := command(t, append([]string{"interop"}, commandFirst(c.args)...)...)

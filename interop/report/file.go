@@ -43,11 +43,14 @@ func CheckFile(file string) error {
 }
 
 // CheckFiles tells whether the reports of a run can have these names: two reports are two
-// files.
+// files, and none is a folder.
 func CheckFiles(files []string) error {
 	for i, file := range files {
 		if err := CheckFile(file); err != nil {
 			return err
+		}
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			return fmt.Errorf("the report %s is a folder", file)
 		}
 		for _, before := range files[:i] {
 			if sameFile(before, file) {
