@@ -9,8 +9,8 @@
 // the same bytes and give the same results. [Backend] names the one in use:
 //
 //   - with cgo, the C library;
-//   - without (CGO_ENABLED=0, no C compiler, cross-compilation), or with the
-//     build tag purego, the Go one.
+//   - without (CGO_ENABLED=0, no C compiler, cross-compilation), with the build
+//     tag purego, or on a system that is not Unix, the Go one.
 //
 // The tag purego chooses the backend of this package even where cgo is on. It
 // does not make a program free of C: net and os/user have cgo of their own.

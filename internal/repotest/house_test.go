@@ -261,6 +261,25 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(imports("CGO_ENABLED=0")).To(And(ContainElement(pure), Not(ContainElement(csrc))))
 	})
 
+	// A gcc in PATH turns cgo on for Windows too, and csrc does not build there.
+	DescribeTable("needs no C where every call is ErrUnsupported, with cgo on",
+		func(goos, goarch string) {
+			packages := goTool{env: []string{"CGO_ENABLED=1", "GOOS=" + goos, "GOARCH=" + goarch}}.list("./...")
+			Expect(len(packages)).To(BeNumerically(">", 20))
+			var needing []string
+			for _, p := range packages {
+				if slices.Contains(p.Deps, module+"/csrc") {
+					needing = append(needing, p.ImportPath)
+				}
+			}
+			Expect(needing).To(BeEmpty())
+		},
+		Entry(nil, "windows", "amd64"),
+		Entry(nil, "js", "wasm"),
+		Entry(nil, "wasip1", "wasm"),
+		Entry(nil, "plan9", "amd64"),
+	)
+
 	It("requires few modules directly, and says why in docs/dependencies.md", func() {
 		var gomod struct {
 			Require []struct {
