@@ -50,6 +50,10 @@
 // message while no child process can be started: not all of these systems can
 // receive close-on-exec descriptors in one step.
 //
+// The race detector (go test -race) takes a receive to come after its send if this package
+// does both. If another package does one of them, net for example, it can report a race
+// where there is none: order such accesses by a channel or a mutex as well.
+//
 // Windows, WebAssembly and Plan 9 cannot pass descriptors: there the package
 // builds, and every call fails with [ErrUnsupported]. On Solaris and illumos the
 // pure backend refuses descriptors with it: golang.org/x/sys would drop them.

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,6 +53,7 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		}
 	}
 	b.setBuffers(ms)
+	sys.BeforeSend()
 	n, err = b.call(unix.SYS_SENDMMSG, sock, len(ms), flags)
 	for i := range max(n, 0) {
 		ms[i].N = int(b.msgs[i].len)
@@ -106,6 +108,9 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	}
 	b.setBuffers(ms)
 	n, err = b.call(unix.SYS_RECVMMSG, sock, len(ms), flags|unix.MSG_CMSG_CLOEXEC)
+	if err == nil {
+		sys.AfterReceive()
+	}
 	for i := range max(n, 0) {
 		ms[i].N = int(b.msgs[i].len)
 		received(&ms[i], &b.msgs[i].hdr, b.control[i].bytes())

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -194,12 +195,16 @@ func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 }
 
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
+	sys.BeforeSend()
 	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))
 	return result(n, errno)
 }
 
 func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {
 	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))
+	if errno == 0 {
+		sys.AfterReceive()
+	}
 	return result(n, errno)
 }
 

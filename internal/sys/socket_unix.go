@@ -155,10 +155,14 @@ func zone(scope uint32) string {
 // Receive and Send do not wait, whether the socket blocks or not.
 func Receive(fd int, p []byte) (int, error) {
 	n, _, err := unix.Recvfrom(fd, p, DontWait)
+	if err == nil {
+		AfterReceive()
+	}
 	return n, os.NewSyscallError("recvfrom", err)
 }
 
 func Send(fd int, p []byte) (int, error) {
+	BeforeSend()
 	n, err := unix.SendmsgN(fd, p, nil, nil, SendFlags)
 	return n, os.NewSyscallError("sendmsg", err)
 }
