@@ -274,6 +274,7 @@ var faults = []struct {
 	{name: "foreign", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
 	{name: "chunk", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "skipbad", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "resend", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},
 	{name: "picky", checks: []scenario.Check{scenario.CheckAnswer}, text: "EINVAL"},
 	{name: "optimist", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "buffer", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -106,6 +107,21 @@ var sendFaults = map[string]fault{
 		n, err := s.send(m)
 		closeAll(slices.DeleteFunc(m.FDs, func(fd int) bool { return slices.Contains(given, fd) }))
 		return n, err
+	}},
+	"resend": {what: "sends the rest of a message that was sent in part with the same descriptors again", send: func(s *socket, m peer.Message) (sent int, err error) {
+		rest := slices.Concat(m.Buffers...)
+		for {
+			n, err := s.send(peer.Message{Buffers: [][]byte{rest[sent:]}, FDs: m.FDs, Flags: m.Flags})
+			if err != nil && (sent == 0 || !errors.Is(err, unix.EAGAIN)) {
+				return n, err
+			}
+			if sent += max(n, 0); sent == len(rest) {
+				return sent, nil
+			}
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1); err != nil && !errors.Is(err, unix.EINTR) {
+				return sent, err
+			}
+		}
 	}},
 	"skipbad": {what: "leaves bad descriptors out", send: func(s *socket, m peer.Message) (int, error) {
 		m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
