@@ -196,6 +196,11 @@ func (r *Report) totals(out *printer) {
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)
 	}
+	for _, c := range r.Cases {
+		if name, socketType, a, b := split(c.Name); c.Verdict == scenario.Fail && a == scenario.RunnerName && b == a {
+			out.printf("the runner itself fails %s on %s: look at the scenario and at the kernel before the peers\n", name, socketType)
+		}
+	}
 	out.printf("the run: %s\n", r.Headline())
 }
 

@@ -206,6 +206,25 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+// Where the runner fails a scenario that it plays alone, the report says so at its end: peers
+// that fail it too may be right.
+func TestConsoleDoubtsTheScenario(t *testing.T) {
+	r := small(t)
+	for i, c := range r.Cases {
+		if c.Name == "basics/pass/dgram/runner/runner" {
+			r.Cases[i].Verdict = scenario.Fail
+		}
+	}
+	var b strings.Builder
+	if err := r.Console(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = "\nthe runner itself fails basics/pass on dgram: look at the scenario and at the kernel before the peers\nthe run: "
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("got\n%s\nwant in it\n%s", b.String(), want)
+	}
+}
+
 // Of a run in which nothing was played, there is no matrix.
 func TestConsoleOfNothing(t *testing.T) {
 	r := Begin("v1.0.0", []*scenario.Peer{{Name: "x"}, scenario.Missing("y", "not given"), scenario.Missing("z", "not given")}, &scenario.Expectations{})
