@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -103,11 +104,26 @@ func (r *run) assignBlame(res *scenario.Result) {
 		f.Peer = c.Opposite(f.Peer).Name
 		switch f.Check {
 		case scenario.CheckHang:
-			f.Check, f.Text = scenario.CheckAnswer, "what it said that it sent did not come"
+			f.Check, f.Text = scenario.CheckAnswer, causeOfHang(c.Scenario, role, f.Line)
 		case scenario.CheckCrash:
 			f.Text = "the one opposite did not survive: " + f.Text
 		}
 	}
+}
+
+// causeOfHang is what a peer did not do, if the one opposite, in this role, waits in vain at
+// this line: a send waits for room, all else for what is to come.
+func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
+	verb := ""
+	for _, st := range s.Steps {
+		if st.Role == role && st.Kind == scenario.StepSay && st.Line <= line {
+			verb = st.Command.Verb
+		}
+	}
+	if strings.HasPrefix(verb, "send") || verb == "write" {
+		return "it did not receive what was sent: the sender waits for room"
+	}
+	return "what it said that it sent did not come"
 }
 
 // causedByOther tells whether what was found at the one in this role is to blame on the

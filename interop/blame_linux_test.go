@@ -20,6 +20,7 @@ type adept struct {
 	err      error               // of each receive
 	received func(fds []int)     // what it does with what it receives
 	short    func(n int) (m int) // how much of n bytes it sends
+	peeks    bool                // it leaves in the queue what it receives
 }
 
 func (h adept) Send(m peer.Message) (int, error) {
@@ -32,6 +33,9 @@ func (h adept) Send(m peer.Message) (int, error) {
 func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
 	if h.err != nil {
 		return got, h.err
+	}
+	if h.peeks {
+		r.Flags |= unix.MSG_PEEK
 	}
 	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
 	if err == nil && h.received != nil {
@@ -127,5 +131,26 @@ func TestClosedInThePadding(t *testing.T) {
 	o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
 	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
 		t.Errorf("got %+v", o.Results)
+	}
+}
+
+// A receiver that leaves what it receives in the queue makes the sender wait for room: the
+// runner blames the receiver, for what a receiver can do.
+func TestSenderWaitsForRoom(t *testing.T) {
+	s := mustParse(t, rule+"on dgram seqpacket\nfiles a=pipe-r b=memfd\nR> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=a\nA< ok n=4400\n"+
+		"B> recv bytes=8192 fds=1\nB< ok n=4400 payload=@4400 fds=a\nA> send payload=@4400 fds=b\nA< ok n=4400\n")
+	peeker := inside(t, func(sock int) peer.Socket { return adept{sock: sock, peeks: true} })
+	self := runner(t)
+	other := inside(t, func(sock int) peer.Socket { return adept{sock: sock} })
+	other.Name = "other"
+	settled(t)
+	for _, sender := range []*scenario.Peer{self, other} {
+		o := Run(context.Background(), []scenario.Case{{Scenario: s, Type: "seqpacket", A: sender, B: peeker}}, nil, Options{Runner: self, Timeout: deadline})
+		if len(o.Results) != 1 {
+			t.Fatalf("got %+v", o)
+		}
+		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room"; got != want {
+			t.Errorf("%s sends: got %s, want %s", sender.Name, got, want)
+		}
 	}
 }
