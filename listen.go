@@ -279,7 +279,8 @@ func (l *Listener) SetDeadline(t time.Time) error {
 }
 
 // SetUnlinkOnClose sets whether Close removes the socket file, as it does unless
-// the socket was sent by SendListener. See [Listen] for which file that is.
+// the socket was sent by SendListener. See [Listen] for which file that is. It does
+// nothing for a received Listener, which has made no file.
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l.usable() == nil {
 		l.bound.keep(!unlink)

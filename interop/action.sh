@@ -14,6 +14,11 @@ each() {
 		fi
 	done <<<"$2"
 }
+if [ -z "$REPORTS" ]; then # not the root folder's
+	echo "the input reports is empty" >&2
+	echo "status=2" >>"$GITHUB_OUTPUT"
+	exit 2
+fi
 each --peer "$PEERS"
 each --run "$RUN"
 each --skip "$SKIP"

@@ -72,6 +72,10 @@ func TestAction(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
+	if code, dir, out := action("REPORTS=", "RUN=basics/pass-one-fd"); code != 2 || out != "the input reports is empty\n" || read(dir+"/output") != "status=2\n" {
+		t.Errorf("without a folder: exit status %d\n%s", code, out)
+	}
+
 	code, dir, _ = action("PEERS=bad="+fake+" --fault cloexec", "RUN=basics/pass-one-fd")
 	if got := read(dir + "/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(read(dir+"/summary"), "## scm interop: **not as expected**\n") {
 		t.Errorf("exit status %d, outputs %q", code, got)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
@@ -40,8 +41,9 @@ those that make none of the calls count for nothing.
 
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can
-differ from itself: compare it with itself first. The report of a difference says
-whether the process has several threads.
+differ from itself: compare it with itself first. So it can where time decides how many
+bytes of a stream a receive finds, or whether one that does not wait finds any. The report
+of a difference says which of this may be so.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared, nor are
 descriptors that it cannot look up. Both are so of a process that is not dumpable, unless
@@ -138,6 +140,9 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		note := ""
 		if d.Threads {
 			note = "The process has several threads that make calls: their order can change from run to run.\n"
+		}
+		if d.Field == "the result" && strings.HasPrefix(d.A.Name(), "recv") {
+			note += "What a receive finds, of a stream or without waiting, can change from run to run.\n"
 		}
 		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
 		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))

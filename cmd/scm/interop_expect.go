@@ -71,7 +71,7 @@ Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a li
 				mark  string
 				lines []string
 				why   string
-			}{{"-", u.Dropped, ""}, {"=", u.Kept, ": not so in what was played, and stays: a case of it was not played, or is flaky"}, {"+", u.Added, ""}, {"?", u.Left, ": no line can be about it: the scenario has changed"}} {
+			}{{"-", u.Dropped, ""}, {"=", u.Kept, ": not so in what was played, and stays: a case of it was not played, or is flaky"}, {"+", u.Added, ""}, {"?", u.Left, ": no line can be about it: the catalogue has another scenario of this name, or none"}} {
 				for _, l := range list.lines {
 					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s%s\n", list.mark, l, list.why); err != nil {
 						return broken(err)

@@ -36,7 +36,9 @@ func TestExpectOfReports(t *testing.T) {
 	}{
 		{"a finding of a case", reported(t, name, "crash", "x"), "+ basics/pass-one-fd crash@x ?\n", "", 1},
 		{"close-on-exec of who receives nothing", reported(t, name, "cloexec", "x"),
-			"? " + name + " cloexec@x: no line can be about it: the scenario has changed\n", "", 1},
+			"? " + name + " cloexec@x: no line can be about it: the catalogue has another scenario of this name, or none\n", "", 1},
+		{"a finding of a scenario of another catalogue", reported(t, "mine/gone/stream/x/y", "crash", "x"),
+			"? mine/gone/stream/x/y crash@x: no line can be about it: the catalogue has another scenario of this name, or none\n", "", 1},
 		{"a finding of a peer that did not play", reported(t, name, "crash", "z"), "",
 			"scm: …: case \"" + name + "\": the peer \"z\" of a finding does not play in it\n", 2},
 		{"a peer that writes lines", reported(t, "basics/pass-one-fd/stream/x\n** leak@y a reason of mine\n#/y", "crash", "x\n** leak@y a reason of mine\n#"), "",

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -35,7 +34,7 @@ const (
 // moveCommand: its runtime has opened nothing among these numbers, or it gives up.
 func (r *receiving) run(program string, command []string, format wire.Format, payload []byte, fds []int) error {
 	if len(fds) == 0 {
-		return &exitError{exitFail, errors.New("the message came without a descriptor")}
+		return &exitError{exitFail, errNoDescriptor}
 	}
 	var numbers, names []string
 	for _, fd := range fds {

@@ -220,8 +220,14 @@ func noMessage(err error) error {
 	return err
 }
 
+// errNoDescriptor is for what is of no use without one.
+var errNoDescriptor = errors.New("the message came without a descriptor")
+
 // tell prints what came.
 func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
+	if len(fds) == 0 && (r.cat || r.expect != "") {
+		return &exitError{exitFail, errNoDescriptor}
+	}
 	if r.cat {
 		for _, fd := range fds {
 			var unwritten *exitError

@@ -280,6 +280,8 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{[]string{"--expect", "socket", addr}, []string{addr, "/dev/null"}, "scm: …character device…\n"},
 		{[]string{"--expect", "socket", "--format", "openssh", addr}, []string{"--format", "openssh", addr, "/dev/null"}, "scm: …character device…\n"},
 		{[]string{"--type", "dgram", "--bytes", "3", addr}, []string{"--type", "dgram", "--payload", "long", addr}, "scm: the message is longer than 3 bytes: see --bytes\n"},
+		{[]string{"--cat", addr}, []string{addr}, "scm: the message came without a descriptor\n"},
+		{[]string{"--expect", "regular", addr}, []string{addr}, "scm: the message came without a descriptor\n"},
 		{[]string{"--format", "python", addr}, []string{"--payload", "\x02", addr, "/dev/null"}, "scm: …python…\n"},
 	} {
 		received, sent := meet(t, c.recv, c.send)

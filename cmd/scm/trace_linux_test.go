@@ -84,7 +84,10 @@ var tracees = map[string]func() error{
 	},
 	"holes": holes,
 
-	"timed":             timed,
+	"timed": timed,
+	"early": func() error { return receiveAtOnce(false) },
+	"late":  func() error { return receiveAtOnce(true) },
+
 	"without a witness": withoutWitness,
 
 	"secret": func() error {
@@ -172,7 +175,42 @@ func timed() error {
 			return fmt.Errorf("%d bytes of control data, %v", n, err)
 		}
 	}
+	// The kernel leaves in the timeout what is left of it, and the next call begins with that.
+	iov := unix.Iovec{Base: new(byte)}
+	iov.SetLen(1)
+	message := struct {
+		hdr unix.Msghdr
+		_   uint32 // msg_len
+	}{hdr: unix.Msghdr{Iov: &iov}}
+	message.hdr.SetIovlen(1)
+	timeout := unix.NsecToTimespec(int64(time.Minute))
+	for range 3 {
+		if _, err := unix.Write(p[0], []byte{0}); err != nil {
+			return err
+		}
+		if _, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(p[1]), uintptr(unsafe.Pointer(&message)), 1, 0, uintptr(unsafe.Pointer(&timeout)), 0); errno != 0 {
+			return errno
+		}
+	}
 	return nil
+}
+
+// receiveAtOnce receives without waiting, when a byte is there and when none is.
+func receiveAtOnce(there bool) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if there {
+		if _, err := unix.Write(p[0], []byte{0}); err != nil {
+			return err
+		}
+	}
+	_, _, _, _, err = unix.Recvmsg(p[1], make([]byte, 1), nil, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN {
+		return nil
+	}
+	return err
 }
 
 // secretMemory is a page of memory that a tracer cannot read.

@@ -18,6 +18,7 @@ type side struct {
 	names   map[autobound]int
 	fds     map[int32]map[string]int // those of the stream under comparison, by number and name
 	met     int                      // how many there are
+	left    map[uint64]string        // what the kernel has left of the stream's timeouts, by address
 }
 
 // autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
@@ -133,7 +134,7 @@ func (s *side) name(a autobound) string {
 }
 
 // begin forgets the descriptors of the stream before.
-func (s *side) begin() { s.fds, s.met = map[int32]map[string]int{}, 0 }
+func (s *side) begin() { s.fds, s.met, s.left = map[int32]map[string]int{}, 0, map[uint64]string{} }
 
 // fd says which descriptor the number is in a call: by the order of their first
 // appearance in the process, and by what it is. A negative number is itself. One that

@@ -109,6 +109,17 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 		}
 	}
 
+	for _, r := range results {
+		if r.Verdict == Flaky || slices.ContainsFunc(scenarios, func(s *Scenario) bool { return strings.HasPrefix(r.Name, s.Name+"/") }) {
+			continue
+		}
+		for _, f := range r.Findings {
+			if left := r.Name + " " + f.Key(); !slices.Contains(u.Left, left) {
+				u.Left = append(u.Left, left)
+			}
+		}
+	}
+
 	if kernel == KernelLinux {
 		kernel = "" // before all headings
 	}
