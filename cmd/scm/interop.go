@@ -85,7 +85,7 @@ func (s *selection) flags(cmd *cobra.Command) {
 func (s *selection) peerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var((*fileName)(&s.list), "peers", "`FILE` with a list of peers, as \"make peers\" writes it")
-	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`; sh runs \"exec COMMAND\": a variable needs env A=b, a list of commands sh -c; it inherits no descriptor of the runner's, as <&9 would need")
+	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`; sh runs \"exec COMMAND\": a variable needs env A=b, a list of commands sh -c, and exec before the last; it inherits no descriptor of the runner's, as <&9 would need")
 	f.BoolVar(&s.builtin, "builtin", true, "play with the peers inside this program")
 }
 

@@ -201,6 +201,10 @@ func TestSmokeCommand(t *testing.T) {
 	if r.code != 4 || !strings.HasSuffix(r.stdout, "bad: the peer ended: exit status 1\ngone: not there: no compiler\n") || r.stderr != "scm: 2 of 3 peers are not well\n" {
 		t.Errorf("got %+v", r)
 	}
+	r = command(t, "interop", "smoke", "--builtin=false", "--peer", "child=sh -c '"+fake+"; exit'")
+	if r.code != 4 || !like(r.stdout, "child: \"end\" leaves the socket open in process …: if that is a shell, or starts the peer, it must do so by exec\n") {
+		t.Errorf("got %+v", r)
+	}
 	if r := command(t, "interop", "smoke", "--builtin=false"); r.code != 3 || r.stderr != "scm: no peers\n" {
 		t.Errorf("got %+v", r)
 	}

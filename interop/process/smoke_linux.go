@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -54,10 +55,18 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		return nil
 	}
 	use := fmt.Sprintf("use sock=%d fds=-", proc.Numbers[0])
+	socket, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", two[0]))
+	if err != nil {
+		return err
+	}
 	for _, command := range []string{"end", use, "end"} {
 		if err := say(command, "ok"); err != nil {
 			return err
 		}
+	}
+	// The runner looks for what a peer leaves open in the process that it has started.
+	if left, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", proc.Pid, proc.Numbers[0])); err == nil && left == socket {
+		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
 	for _, command := range nonsense {
