@@ -394,7 +394,7 @@ func TestSmoke(t *testing.T) {
 	if err := process.Smoke(context.Background(), runner(t), process.DefaultTimeout); err != nil {
 		t.Error(err)
 	}
-	const polite = `hello) echo ok name=x can=stream;; use|end) echo ok;; `
+	const polite = `hello) echo ok name=x can=stream;; use) sock=${rest#sock=}; echo ok;; end) [ -z "$sock" ] || eval "exec ${sock%% *}>&-"; echo ok;; `
 	for _, c := range []struct{ name, verbs, want string }{
 		{"it is", polite + "*) echo unsupported;;", ""},
 		{"it knows a flag that there is not", polite + "send) echo ok n=1;; *) echo unsupported;;",
@@ -413,6 +413,10 @@ func TestSmoke(t *testing.T) {
 	}
 	bad := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+polite+` *) echo unsupported;; esac; done; exit 3`)
 	if err := process.Smoke(context.Background(), bad, process.DefaultTimeout); err == nil || err.Error() != "at the end of its input: exit status 3" {
+		t.Errorf("got %v", err)
+	}
+	open := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in hello) echo ok name=x can=stream;; use|end) echo ok;; *) echo unsupported;; esac; done`)
+	if err := process.Smoke(context.Background(), open, process.DefaultTimeout); err == nil || !strings.HasPrefix(err.Error(), `"end" leaves the socket open in process `) {
 		t.Errorf("got %v", err)
 	}
 	if err := process.Smoke(context.Background(), scenario.Missing("x", "no compiler"), process.DefaultTimeout); err == nil || err.Error() != "no compiler" {
