@@ -29,9 +29,10 @@ and its field.
 Calls on other sockets than Unix sockets, which pass no descriptors, count for nothing.
 Of the others all is compared, padding too, but for what differs from run to run: no time
 that a receipt brings (SO_TIMESTAMP and its kin) counts; of an address counts whether it
-is NULL; of a descriptor its kind, how it was opened,
-whether a received one is close-on-exec, and as the how many-th of its process it
-appears (each received one is another, whatever its number); of a process as the how
+is NULL; of a descriptor its kind, whether it was opened to read, to write or as a path
+(O_NONBLOCK, O_APPEND and its like, which any process that has the file can change, do
+not count), whether a received one is close-on-exec, and as the how many-th of its process
+it appears (each received one is another, whatever its number); of a process as the how
 many-th it appears, and so for an abstract name of five hexadecimal digits, which is
 what the kernel chooses for a socket without a name. Buffers for a receipt are compared
 as far as the kernel has filled them. Of a payload that is sent the first MiB of each

@@ -40,12 +40,15 @@ type selection struct {
 }
 
 // A fileName is a flag's. An empty one, as of a variable that is not set, is not as if the
-// flag were not given.
+// flag were not given; of two, one alone would count.
 type fileName string
 
 func (n *fileName) Set(s string) error {
 	if s == "" {
 		return errors.New("an empty name")
+	}
+	if *n != "" {
+		return errors.New("it is given twice")
 	}
 	*n = fileName(s)
 	return nil

@@ -45,9 +45,9 @@ func (d *Difference) String() string {
 // A Comparison says how two records are compared. The zero one compares all
 // that was recorded. What must differ from run to run is masked, and nothing
 // else: of an address it counts whether it is NULL; of a descriptor what kind
-// of file it is, how it was opened, and as the how many-th of its process it
-// appears, where each one that a call has installed is another; of a process as
-// the how many-th it appears.
+// of file it is, whether it was opened to read, to write or as a path, and as the
+// how many-th of its process it appears, where each one that a call has installed
+// is another; of a process as the how many-th it appears.
 //
 // The calls of each process are compared in their order, up to one that the
 // other side has not. That is the order in which its threads entered them: a
