@@ -73,8 +73,8 @@ func TestRootOfAContainer(t *testing.T) {
 	})
 }
 
-// In a network namespace where lo is down, scenarios with Internet sockets are unsupported,
-// and not failed: a socket can be bound there, but nobody can reach it.
+// In a network namespace where lo is down, a program can bind an Internet socket, but nobody
+// can connect to it. Scenarios with such sockets are unsupported there, and do not fail.
 func TestWithoutNetwork(t *testing.T) {
 	without := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}

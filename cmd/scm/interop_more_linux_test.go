@@ -428,10 +428,10 @@ func TestCompareCommand(t *testing.T) {
 // A report that cannot be written costs neither the others nor the matrix.
 func TestReportsBesideOneThatFails(t *testing.T) {
 	dir := t.TempDir()
-	const absent = "/dev/null" // the folder of two reports
+	first, second := write(t, ""), write(t, "") // files, in the place of the folders of two reports
 	good := filepath.Join(dir, "good.json")
-	r := command(t, append([]string{"interop", "run", "--report", filepath.Join(absent, "a.json"), "--report", good, "--report", filepath.Join(absent, "b.json")}, one...)...)
-	if r.code != 4 || !like(r.stderr, "scm: the report cannot be written: …/dev/null…\nscm: the report cannot be written: …/dev/null…\n") || !strings.Contains(r.stdout, "stream") {
+	r := command(t, append([]string{"interop", "run", "--report", filepath.Join(first, "a.json"), "--report", good, "--report", filepath.Join(second, "b.json")}, one...)...)
+	if r.code != 4 || !like(r.stderr, "scm: the report cannot be written: …"+first+"…\nscm: the report cannot be written: …"+second+"…\n") || !strings.Contains(r.stdout, "stream") {
 		t.Errorf("got %+v", r)
 	}
 	if _, err := report.Read(good); err != nil {

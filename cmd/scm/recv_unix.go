@@ -37,8 +37,8 @@ type receiving struct {
 	worker  bool
 }
 
-// otherWords are what else the kinds of files are called, in lower case. Not all kinds are
-// known: the kernel names those of anonymous files.
+// otherWords maps other words for a kind of file, in lower case, to the kind. A word that is not
+// here may be a kind: the kernel has names of its own for anonymous files.
 var otherWords = map[string]string{
 	"file": "regular", "regular file": "regular", "dir": "directory", "folder": "directory", "link": "symlink",
 	"symbolic link": "symlink", "fifo": "pipe", "named pipe": "pipe", "tty": "character device", "terminal": "character device",
@@ -220,7 +220,7 @@ func noMessage(err error) error {
 	return err
 }
 
-// errNoDescriptor is for what is of no use without one.
+// errNoDescriptor is the error of a command, --cat or --expect that has no file to work on.
 var errNoDescriptor = errors.New("the message came without a descriptor")
 
 // tell prints what came.
@@ -264,8 +264,8 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	return nil
 }
 
-// writeJSON prints what came, for programs. It writes the digits of a payload as it goes: a payload
-// can have a gigabyte.
+// writeJSON prints the message as JSON. It encodes the payload piece by piece, because a payload
+// can be 1 GiB long.
 func writeJSON(w io.Writer, payload []byte, list []file) error {
 	descriptors, err := json.Marshal(list)
 	if err != nil {
@@ -299,7 +299,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// An output tells its own errors from those of what it is given.
+// An output is where --cat writes. Its errors give exit status 4; those of the received files, 1.
 type output struct{ io.Writer }
 
 func (o output) Write(b []byte) (int, error) {

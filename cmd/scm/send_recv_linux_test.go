@@ -146,7 +146,7 @@ func TestRecvCommand(t *testing.T) {
 		t.Errorf("sent %+v, received %+v", sent, received)
 	}
 
-	// What is not there ends before a message can come.
+	// recv does not wait for a message if its command does not exist.
 	received = command(t, "recv", patience, addr, "--", "/nonexistent")
 	if received.code != 1 || !strings.Contains(received.stderr, "/nonexistent") {
 		t.Errorf("received %+v", received)
@@ -304,11 +304,21 @@ func TestSendAndRecvRefuse(t *testing.T) {
 	}
 }
 
-// What cannot be written is told apart from what did not come.
+// recv exits with 1 if the other side connects and sends nothing.
+func TestRecvOfNothing(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := start(t, "recv", patience, addr)
+	_ = unix.Shutdown(dialed(t, addr), unix.SHUT_RDWR)
+	if got := r.wait(); got != (result{code: 1, stderr: "scm: the other side ended without a message\n"}) {
+		t.Errorf("received %+v", got)
+	}
+}
+
+// recv exits with 4 if it cannot write what it received.
 func TestRecvUnwritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer full.Close()
 	for _, args := range []string{"", "--json", "--cat"} {

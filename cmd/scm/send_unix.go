@@ -124,7 +124,8 @@ func (s *sending) bytes(cmd *cobra.Command, files []string) (string, error) {
 	return "\x00", nil
 }
 
-// refused is why a message of so many files cannot be sent, whoever receives it.
+// refused returns an error if the message cannot be sent to any receiver: it has too many files,
+// or a text that the format does not allow.
 func (s *sending) refused(format wire.Format, payload string, files int) error {
 	if format != nil {
 		var refused *wire.FormatError

@@ -44,9 +44,9 @@ A descriptor is its number in the process, and between < and > its kind, its
 file and how that was opened: to read, to write or as a path. A received one without the
 words close-on-exec would be handed on by an exec. "not looked up" and "close-on-exec
 unknown" are that scm could not ask /proc; in JSON open is then null, or has no
-close_on_exec beside it, and unread has the errno. In JSON payloads, control data and addresses are
-hexadecimal digits. A file's name that is not UTF-8 has its bytes in file_hex, in
-hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
+close_on_exec beside it, and unread has the errno. In JSON payloads, control data and
+addresses are hexadecimal digits. A file's name that is not UTF-8 has its bytes in
+file_hex, in hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
 payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
 16 MiB of a call.
 

@@ -150,8 +150,8 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	return scm.Recv(p[1], &m, 0)
 }
 
-// timed passes bytes to which the kernel adds the time, and sends by UDP what differs from
-// run to run.
+// timed receives messages with a timestamp, sends its own number by UDP, and receives with a
+// timeout: the bytes of all three differ from run to run.
 func timed() error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -260,7 +260,7 @@ func missingPage() ([]byte, error) {
 	return mem, nil
 }
 
-// holes has threads that send a million buffers, in memory that is not there.
+// holes starts threads that send a million buffers at a time, in memory that cannot be read.
 func holes() error {
 	const most, threads = 1024, 64
 	iovecs := make([]unix.Iovec, most)

@@ -164,8 +164,8 @@ func (t *tracer) seize(pid, tid int) (err error) {
 	return err
 }
 
-// reap queues the ends of threads of a process, but not of the first. It leaves their stops, which may be signals
-// that get lost if the process is let go before they are seen to.
+// reap queues the ends of threads of a process, but not of the first. It leaves their stops,
+// which may be signals that get lost if the process is let go before they are seen to.
 func (t *tracer) reap(pid int) {
 	tids, _ := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
 	for _, tid := range tids {

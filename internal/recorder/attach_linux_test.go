@@ -296,8 +296,9 @@ func TestAttachDuringExec(t *testing.T) {
 					tr.add(thread[name], p)
 				}
 				_, _ = io.WriteString(s.in, "exec\n")
-				// The exec ends the other threads: a traced one stays a zombie until the recorder waits
-				// for it. Without one, the exec is done once the one that execs has the number of the first.
+				// The exec ends the other threads. If one of them is traced, it stays a zombie until the
+				// recorder waits for it. If none is, the exec ends when the thread that called it has
+				// taken the number of the first thread.
 				begun := func() bool { return isZombie(thread[other]) }
 				if !slices.Contains(traced, other) {
 					begun = func() bool { return len(status(strconv.Itoa(thread[execer]))) == 0 }
@@ -407,15 +408,11 @@ func TestGoneBeforeAnnounced(t *testing.T) {
 
 // Where the kernel does not list children, they are found by their parent.
 func TestChildrenAmongAll(t *testing.T) {
-	cmd := exec.Command("cat")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = in.Close(); _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	for pid, want := range map[int]bool{os.Getpid(): true, cmd.Process.Pid: false} {
 		if got, err := childrenAmongAll(pid); err != nil || slices.Contains(got, cmd.Process.Pid) != want {
 			t.Errorf("of %d: %v, %v", pid, got, err)

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// messages stands for all sockets, as one variable of package syscall does for its Read and
-// Write: nobody can say from which send a received byte is.
+// messages stands for all sockets, because a receive does not tell which send its bytes came
+// from. Package syscall does the same for its Read and Write.
 var messages byte
 
 // BeforeSend tells the race detector, which sees no system call, that what a goroutine has

@@ -55,11 +55,9 @@ func TestUserOfAProcess(t *testing.T) {
 		users[strings.TrimSpace(user)]++
 		residues[residue(t, cmd.Process.Pid)] = true
 	}
-	if len(residues) != 3 {
-		t.Skip("the numbers of these PID namespaces are not told apart")
-	}
-	if len(users) != 4 {
-		t.Errorf("got %v", users)
+	// One for each namespace, and one for process 6. Two namespaces can have the same residue.
+	if len(users) != len(residues)+1 {
+		t.Errorf("got %v of namespaces %v", users, residues)
 	}
 	for _, pid := range []int{1, 1<<22 - 1} {
 		if uid := userOfProcess(pid); uid < userOf || uid > 1<<31-1 {
