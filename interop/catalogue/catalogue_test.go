@@ -94,6 +94,39 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// ofTheRunner tells whether it is the runner that answers, whoever the peers are:
+// what is expected of it then need not be all that it tells.
+func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
+	return s.Play == scenario.PlayKernel || s.Play == scenario.PlaySender && role == scenario.RoleB ||
+		s.Play == scenario.PlayReceiver && role == scenario.RoleA
+}
+
+// A library that hears of MSG_CTRUNC may tell the caller in three ways: by the flag, by
+// closing what came, or by an error of its choice. So it is with any other refusal.
+func TestEveryWayToRefuse(t *testing.T) {
+	for _, s := range scenarios(t) {
+		for _, st := range s.Steps {
+			if st.Kind != scenario.StepHear || ofTheRunner(s, st.Role) {
+				continue
+			}
+			cut, closed, own, refused := false, false, false, false
+			for _, w := range st.Wants {
+				cut = cut || slices.Contains(w.Line.List("flags"), "ctrunc")
+				closed = closed || slices.Equal(w.Line.List("fds"), []string{"closed"})
+				own = own || w.Text == "err lib"
+				refused = refused || w.Text == "err"
+			}
+			if cut && !closed {
+				t.Errorf("%s:%d: control is cut, and fds=closed is no answer", s.Name, st.Line)
+			}
+			// At the end of a stream EAGAIN is wrong.
+			if (cut || own) && !refused && s.Name != "flags/dontwait-recv-at-the-end" {
+				t.Errorf("%s:%d: err, of any name, is no answer", s.Name, st.Line)
+			}
+		}
+	}
+}
+
 func TestSomeScenariosAreForAnyRoom(t *testing.T) {
 	any, empty := 0, false
 	for _, s := range scenarios(t) {

@@ -117,13 +117,6 @@ func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 	return p, p
 }
 
-// ofTheRunner tells whether it is the runner that answers, whoever the peers are:
-// what is expected of it then need not be all that it tells.
-func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
-	return s.Play == scenario.PlayKernel || s.Play == scenario.PlaySender && role == scenario.RoleB ||
-		s.Play == scenario.PlayReceiver && role == scenario.RoleA
-}
-
 // tamper puts each wrong answer in the place of each right one. Where the rest needs
 // a name that the right answer had, it is left out, and so is what is no transcript then.
 func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {

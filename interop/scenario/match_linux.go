@@ -90,17 +90,15 @@ func splitClosed(items []string) (rest []string, closed string) {
 	return items, ""
 }
 
-// matchFlags wants each flag that is named; "-" wants none. A peer that reports
-// no flags did not say so.
+// matchFlags wants each flag that is named; "-" wants that none is reported.
 func matchFlags(want, have string, reported bool) string {
-	if !reported {
-		return "it reports no flags"
-	}
-	if want == "-" {
-		if have != "-" {
-			return "there are flags"
-		}
+	switch {
+	case want == "-" && (have == "-" || !reported):
 		return ""
+	case want == "-":
+		return "there are flags"
+	case !reported:
+		return "it reports no flags"
 	}
 	for _, f := range strings.Split(want, ",") {
 		if !slices.Contains(strings.Split(have, ","), f) {
