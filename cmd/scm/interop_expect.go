@@ -35,7 +35,8 @@ case that is flaky adds no line and drops none. A finding of an older run that n
 about, because the scenario is another now, is listed with "?".
 
 Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a line has
-"=" or "?" before it.`,
+"=" or "?" before it; 2 a line of the file is about no case of the scenarios, and no run
+begins with it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if update && s.expect == "" {

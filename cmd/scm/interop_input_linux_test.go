@@ -67,6 +67,21 @@ func TestExpectOfReports(t *testing.T) {
 	}
 }
 
+// A line that is about no case, with which no run begins, is not silently kept.
+func TestExpectOfALineAboutNoCase(t *testing.T) {
+	const line = "basics/no-such-scenario crash@x Ours.\n"
+	for _, args := range [][]string{nil, {"--update"}} {
+		expected := write(t, line)
+		r := limited(t, append([]string{"interop", "expect", reported(t, "basics/pass-one-fd/stream/x/y", "crash", "x"), "--expect", expected}, args...)...)
+		if r.code != 2 || r.stdout != "" || r.stderr != "scm: expected failures: line 1: basics/no-such-scenario crash@x applies to no case\n" {
+			t.Errorf("%v: got %+v", args, r)
+		}
+		if text, err := os.ReadFile(expected); err != nil || string(text) != line {
+			t.Errorf("%v: the file is %q, %v", args, text, err)
+		}
+	}
+}
+
 // A file of expected failures that cannot be written whole stays as it was. Where it can
 // be, it keeps its mode, for root its owner and group too, and a link to it stays a link.
 func TestUpdateThatFails(t *testing.T) {

@@ -70,8 +70,7 @@ func Check(dir fs.FS) (wrong []error) {
 	return wrong
 }
 
-// checkExpected tells what is wrong with the expected failures of a folder: on
-// whatever kernel, each is about a case. The peers are those that they name.
+// checkExpected tells what is wrong with the expected failures of a folder.
 func checkExpected(dir fs.FS) error {
 	text, err := fs.ReadFile(dir, ExpectedFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,14 +87,5 @@ func checkExpected(dir fs.FS) error {
 	if err != nil {
 		return err
 	}
-	var peers []*scenario.Peer
-	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
-	for _, e := range list {
-		if !seen[e.Peer] {
-			peers = append(peers, scenario.Missing(e.Peer, ""))
-			seen[e.Peer] = true
-		}
-	}
-	_, err = scenario.Expect(list, scenario.KernelLinux, scenarios, peers, nil, scenario.Missing(scenario.RunnerName, ""))
-	return err
+	return scenario.CheckExpectations(list, scenarios)
 }

@@ -155,6 +155,21 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 	return x, nil
 }
 
+// CheckExpectations returns an error if an expectation is about no case, whatever the
+// kernel, the peers and their versions are.
+func CheckExpectations(list []Expectation, scenarios []*Scenario) error {
+	var peers []*Peer
+	seen := map[string]bool{RunnerName: true, KernelName: true}
+	for _, e := range list {
+		if !seen[e.Peer] {
+			peers = append(peers, Missing(e.Peer, ""))
+			seen[e.Peer] = true
+		}
+	}
+	_, err := Expect(list, KernelLinux, scenarios, peers, nil, Missing(RunnerName, ""))
+	return err
+}
+
 // Selects reports whether the expectation is about the case: its pattern matches, its peer
 // plays in one of its versions, and the check can be made there.
 func (e Expectation) Selects(c Case) bool {

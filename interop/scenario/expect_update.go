@@ -26,15 +26,18 @@ type Update struct {
 // narrowed to the cases in which it did, and what was not expected is added, without
 // a reason. Lines about other kernels stay, and so do those of which a case was not
 // played, or is flaky: it may be the one in which they come true. A flaky case adds
-// no line.
+// no line. A line about no case is an error, as it is to a run.
 //
 // Lines without a kernel are Linux's to change: on another, what did not come true of
 // one is Linux's alone from then on.
 // versions has the peers that could play, and the version of each that gave one.
 func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
+	if err == nil {
+		err = CheckExpectations(list, scenarios)
+	}
 	if err != nil {
-		return u, err
+		return u, fmt.Errorf("expected failures: %w", err)
 	}
 	if !slices.Contains(KernelKinds, kernel) {
 		return u, noKernel(kernel)
