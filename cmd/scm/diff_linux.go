@@ -40,6 +40,12 @@ buffer is compared, up to 16 MiB of a call, and the rest as far as the kernel ha
 it, by a sum of each buffer (SHA-256). Processes are paired by their place in the tree;
 those that make none of the calls count for nothing.
 
+Of its own descriptors a program can close one and get the number again, for another file.
+scm tells the two apart by their names and inodes, and eventfds by their numbers. Where
+these are alike it takes them for one descriptor: the same path opened again, or another
+timerfd, signalfd, inotify or epoll. A program that closes the first one later, and so gets
+another number, differs then from one that does not.
+
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can
 differ from itself: compare it with itself first. So it can where time decides how many

@@ -84,7 +84,17 @@ var tracees = map[string]func() error{
 	},
 	"holes": holes,
 
-	"timed": timed,
+	"timed":            timed,
+	"one file":         func() error { return passMade(unix.MemfdCreate, false, false) },
+	"two files":        func() error { return passMade(unix.MemfdCreate, true, true) },
+	"two files beside": func() error { return passMade(unix.MemfdCreate, true, false) },
+	"one counter":      func() error { return passMade(counter, false, false) },
+	"two counters":     func() error { return passMade(counter, true, true) },
+	"counters beside":  func() error { return passMade(counter, true, false) },
+
+	"used socket": func() error { return passSocket(false) },
+	"new socket":  func() error { return passSocket(true) },
+
 	"early": func() error { return receiveAtOnce(false) },
 	"late":  func() error { return receiveAtOnce(true) },
 
@@ -148,6 +158,51 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 1)}
 	return scm.Recv(p[1], &m, 0)
+}
+
+// passSocket makes a call on a socket, and then sends that one or another.
+func passSocket(other bool) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	q, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	sent := p[0]
+	if other {
+		sent = q[0]
+	}
+	return errors.Join(scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}}, 0),
+		scm.Send(p[1], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{sent}}, 0))
+}
+
+func counter(string, int) (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC) }
+
+// passMade sends a file twice, or two files, of which the second can have the number of the
+// first.
+func passMade(file func(name string, flags int) (int, error), two, sameNumber bool) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	fd := -1
+	for i := range 2 {
+		if i == 0 || two {
+			old := fd
+			if sameNumber && i > 0 {
+				_ = unix.Close(old)
+			}
+			if fd, err = file("buffer", 0); err != nil {
+				return err
+			}
+		}
+		if err := scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{fd}}, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // timed receives messages with a timestamp, sends its own number by UDP, and receives with a

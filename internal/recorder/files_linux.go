@@ -22,6 +22,11 @@ type File struct {
 	CloseOnExec bool   // looked up together with Access
 	AtExit      bool   // the call has made it
 
+	// which tells files of one name apart, as far as the kernel does: by their inode, or by
+	// the number of an eventfd. It was looked up together with Access, and is empty for a
+	// socket, whose name has the inode.
+	which string
+
 	// Errno is why something of it could not be looked up, and 0 if all could. A
 	// process that is not dumpable, for one, hides its descriptors (EACCES) from a
 	// tracer without CAP_SYS_PTRACE.
@@ -155,7 +160,7 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	case f.Kind == "eventpoll":
 		f.Access, err = linkAccess(path)
 	default:
-		f.Access, f.CloseOnExec, err = access(l.fd(tid, "fdinfo", fd))
+		err = f.readInfo(l.fd(tid, "fdinfo", fd))
 	}
 	f.Errno = cmp.Or(f.Errno, errnoOf(err))
 	return f
@@ -348,31 +353,40 @@ func unixSocketType(tid int, inode string) string {
 	return kind
 }
 
-func access(path string) (mode string, closeOnExec bool, err error) {
+// readInfo reads what /proc tells of an open descriptor.
+func (f *File) readInfo(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", false, err
+		return err
 	}
-	var text [128]byte
+	var text [256]byte
 	n, err := unix.Read(fd, text[:])
 	_ = unix.Close(fd)
 	if err != nil {
-		return "", false, err
+		return err
 	}
-	_, after, _ := bytes.Cut(text[:n], []byte("flags:"))
-	line, _, _ := bytes.Cut(after, []byte("\n"))
-	flags, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 8, 64)
+	value := func(name string) string {
+		_, after, _ := bytes.Cut(text[:n], []byte("\n"+name+":"))
+		line, _, _ := bytes.Cut(after, []byte("\n"))
+		return string(bytes.TrimSpace(line))
+	}
+	flags, err := strconv.ParseUint(value("flags"), 8, 64)
 	if err != nil {
-		return "", false, unix.ENODATA
+		return unix.ENODATA
 	}
-	closeOnExec = flags&unix.O_CLOEXEC != 0
+	if !strings.HasPrefix(f.Name, "socket:[") {
+		f.which = value("ino") + " " + value("eventfd-id") // before Linux 5.14 there is no ino
+	}
+	f.CloseOnExec = flags&unix.O_CLOEXEC != 0
 	switch {
 	case flags&unix.O_PATH != 0:
-		return "path", closeOnExec, nil
+		f.Access = "path"
 	case flags&unix.O_ACCMODE == unix.O_RDONLY:
-		return "read", closeOnExec, nil
+		f.Access = "read"
 	case flags&unix.O_ACCMODE == unix.O_WRONLY:
-		return "write", closeOnExec, nil
+		f.Access = "write"
+	default:
+		f.Access = "read-write"
 	}
-	return "read-write", closeOnExec, nil
+	return nil
 }

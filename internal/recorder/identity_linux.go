@@ -16,10 +16,13 @@ type side struct {
 	load    func(*head) *Call
 	pids    map[int32]int
 	names   map[autobound]int
-	fds     map[int32]map[string]int // those of the stream under comparison, by number and name
+	fds     map[int32]map[opened]int // those of the stream under comparison, by number and file
 	met     int                      // how many there are
 	left    map[uint64]string        // what the kernel has left of the stream's timeouts, by address
 }
+
+// opened is a file as far as the kernel tells it from others of its process.
+type opened struct{ name, which string }
 
 // autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
 // Autobind feature): a 0 byte and five hexadecimal digits.
@@ -134,7 +137,7 @@ func (s *side) name(a autobound) string {
 }
 
 // begin forgets the descriptors of the stream before.
-func (s *side) begin() { s.fds, s.met, s.left = map[int32]map[string]int{}, 0, map[uint64]string{} }
+func (s *side) begin() { s.fds, s.met, s.left = map[int32]map[opened]int{}, 0, map[uint64]string{} }
 
 // fd says which descriptor the number is in a call: by the order of their first
 // appearance in the process, and by what it is. A negative number is itself. One that
@@ -156,14 +159,15 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	n, ok := s.fds[fd][f.Name]
+	file := opened{f.Name, f.which}
+	n, ok := s.fds[fd][file]
 	if !ok {
 		s.met++
 		n = s.met
 		if s.fds[fd] == nil {
-			s.fds[fd] = map[string]int{}
+			s.fds[fd] = map[opened]int{}
 		}
-		s.fds[fd][f.Name] = n
+		s.fds[fd][file] = n
 	}
 	text := f.Kind
 	if which {
