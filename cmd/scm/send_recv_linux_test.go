@@ -261,7 +261,7 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"recv ADDR --timeout 20ms --type dgram", 1, "scm: timed out after 20ms\n"},
 		{"recv ADDR --timeout 20ms --format notify", 1, "scm: timed out after 20ms\n"},
 		{"send ADDR --timeout 20ms --listen", 1, "scm: timed out after 20ms\n"},
-		{"send ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
+		{"send ADDR --timeout 1s", 1, "scm: timed out after 1s: dial unix …/socket: connect: no such file or directory\n"},
 	} {
 		r := command(t, strings.Fields(strings.ReplaceAll(c.args, "ADDR", addr))...)
 		if r.code != c.code || r.stdout != "" || !like(r.stderr, c.stderr) {

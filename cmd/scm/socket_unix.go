@@ -104,18 +104,27 @@ func (m *meeting) meet(ctx context.Context, addr string) (*scm.Conn, error) {
 const retry = 10 * time.Millisecond
 
 func (m *meeting) dial(ctx context.Context, network, addr string) (*scm.Conn, error) {
+	var last error
 	for {
 		c, err := scm.Dial(ctx, network, addr)
-		absent := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
-		if !absent || m.timeout == 0 {
+		switch {
+		case absent(err) && m.timeout > 0:
+			last = err
+		case err != nil && last != nil && ctx.Err() != nil:
+			return nil, last
+		default:
 			return c, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
 		case <-time.After(retry):
 		}
 	}
+}
+
+// absent tells whether nobody listens, so that another attempt can succeed.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
 }
 
 // withSocket calls f with the number of the Conn's socket, which blocks meanwhile:
@@ -164,7 +173,9 @@ func failure(ctx context.Context, err error) error {
 	if cut := interrupted(ctx); cut != nil {
 		return cut
 	}
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := context.Cause(ctx); cause != nil && absent(err) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	} else if cause != nil {
 		err = cause
 	}
 	return &exitError{exitFail, err}
