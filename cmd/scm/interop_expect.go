@@ -105,11 +105,7 @@ func rewrite(file string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	return report.Replace(file, text, info)
+	return report.Replace(file, text)
 }
 
 // expectedText is the file of expected failures, as it is written.

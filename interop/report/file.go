@@ -117,15 +117,16 @@ func (r *Report) WriteFile(ctx context.Context, file string) error {
 		_, err = f.Write(text.Bytes())
 		return errors.Join(err, f.Close())
 	}
-	return Replace(file, text.Bytes(), nil)
+	return Replace(file, text.Bytes())
 }
 
 // Replace puts a file with this text in the place of file, whole or not at all: on an
-// error, what is there stays. The file has the mode of like and, where that is permitted,
-// its owner and group; or for nil what the umask leaves.
-func Replace(file string, text []byte, like os.FileInfo) error {
+// error, what is there stays. The new file has the mode of the one that is there, and where
+// that is permitted its owner and group. A link is replaced, not followed.
+func Replace(file string, text []byte) error {
+	old, err := os.Lstat(file)
+	keep := err == nil && old.Mode().IsRegular()
 	var f *os.File
-	var err error
 	for range 10 {
 		// Others may write to the folder: a file that is there, or a link, is not opened,
 		// and nobody can know the name before.
@@ -138,11 +139,11 @@ func Replace(file string, text []byte, like os.FileInfo) error {
 		return err
 	}
 	_, err = f.Write(text)
-	if err == nil && like != nil {
-		if uid, gid, ok := bounded.Owner(like); ok && f.Chown(uid, gid) != nil {
+	if err == nil && keep {
+		if uid, gid, ok := bounded.Owner(old); ok && f.Chown(uid, gid) != nil {
 			_ = f.Chown(-1, gid) // only root gives a file away
 		}
-		err = f.Chmod(like.Mode().Perm())
+		err = f.Chmod(old.Mode().Perm())
 	}
 	if err == nil {
 		err = f.Sync()

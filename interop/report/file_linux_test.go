@@ -36,8 +36,14 @@ func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	for ext, form := range formats {
 		file := filepath.Join(dir, "new", "report"+ext)
-		for range 2 { // it takes the place of an old one
+		for i := range 2 { // it takes the place of an old one, and keeps its mode
 			if err := r.WriteFile(context.Background(), file); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Stat(file); err != nil || i > 0 && info.Mode() != 0o600 {
+				t.Errorf("%s: %v, %v", ext, info.Mode(), err)
+			}
+			if err := os.Chmod(file, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
