@@ -48,15 +48,18 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 	return names, ""
 }
 
-// matchError compares errors: err NAME, err lib for any of a library's own, err
-// alone for any.
+// matchError compares errors: err NAME, err lib for any of a library's own, err alone for
+// any that does not tell the caller to try again.
 func (w Want) matchError(got contract.Line) string {
-	if len(w.Line.Words) == 0 {
-		return ""
-	}
 	have := ""
 	if len(got.Words) > 0 {
 		have = contract.ErrnoName(got.Words[0])
+	}
+	if len(w.Line.Words) == 0 {
+		if have == "EAGAIN" || have == "EINTR" {
+			return "the error tells the caller to try again"
+		}
+		return ""
 	}
 	if want := contract.ErrnoName(w.Line.Words[0]); have != want {
 		return "the error is another"
@@ -64,12 +67,15 @@ func (w Want) matchError(got contract.Line) string {
 	return ""
 }
 
-// matchFDs compares a list of names, and closed or closed:N at its end, with a
+// matchFDs compares a list of names, and closed, closed:N or fewer at its end, with a
 // list of numbers.
 func matchFDs(want, got []string) (names []string, why string) {
 	want, _ = expandNames(want) // the scenario's: they were read before
 	want, wantClosed := splitClosed(want)
 	got, gotClosed := splitClosed(got)
+	if last := len(want) - 1; last > 0 && want[last] == fewer {
+		want = want[:max(1, min(last, len(got)))]
+	}
 	switch {
 	case len(want) != len(got):
 		return nil, fmt.Sprintf("%d descriptors", len(got))

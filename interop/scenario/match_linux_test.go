@@ -33,6 +33,12 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=a1..a3", recv + "fds=7,8,9", "a1,a2,a3", ""},
 		{recv + "fds=a1..a3", recv + "fds=7,8", "", "2 descriptors"},
 
+		{recv + "fds=a1..a3,fewer", recv + "fds=7,8,9", "a1,a2,a3", ""},
+		{recv + "fds=a1..a3,fewer", recv + "fds=7", "a1", ""},
+		{recv + "fds=a1..a3,fewer", recv + "fds=-", "", "0 descriptors"},
+		{recv + "fds=a1..a3,fewer", recv + "fds=7,8,9,10", "", "4 descriptors"},
+		{recv + "fds=a1..a3,fewer", recv + "fds=7,closed", "", "it closed some"},
+
 		// What was closed.
 		{recv + "fds=a", recv + "fds=7,closed:1", "", "it closed some"},
 		{recv + "fds=a", recv + "fds=7,closed", "", "it closed some"},
@@ -77,6 +83,9 @@ func TestMatch(t *testing.T) {
 		// Errors.
 		{"err", "err EPIPE", "", ""},
 		{"err", "err lib any text", "", ""},
+		{"err", "err EAGAIN", "", "the error tells the caller to try again"},
+		{"err", "err EINTR", "", "the error tells the caller to try again"},
+		{"err", "err 11", "", "the error tells the caller to try again"},
 		{"err EPIPE", "err EPIPE", "", ""},
 		{"err EPIPE", "err 32", "", ""},
 		{"err 32", "err EPIPE", "", ""},

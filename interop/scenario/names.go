@@ -12,6 +12,9 @@ import (
 // descriptors, and than a session has numbers for.
 const maxNames = 1000
 
+// fewer stands last in an expected list of which the first ones will do.
+const fewer = "fewer"
+
 // The forms of an item in a list of names.
 var (
 	nameForm  = regexp.MustCompile(`^[a-z]+[0-9]*$`)
@@ -63,9 +66,9 @@ func expandNames(items []string) ([]string, error) {
 	return all, nil
 }
 
-// isName tells whether a word can be the name of a file: "closed" is taken.
+// isName tells whether a word can be the name of a file: some have a meaning of their own.
 func isName(word string) bool {
-	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != NewName
+	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != NewName && word != fewer
 }
 
 // isClosed tells whether an item of an expected list is closed or closed:N.

@@ -223,6 +223,10 @@ func (v *validator) names(role Role, w Want) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	few := len(items) > 2 && items[len(items)-1] == fewer
+	if few {
+		items = items[:len(items)-1]
+	}
 	names := map[string]string{}
 	for i, name := range items {
 		if isClosed(name) && i == len(items)-1 {
@@ -239,7 +243,9 @@ func (v *validator) names(role Role, w Want) (map[string]string, error) {
 		if !isName(as) {
 			return nil, fmt.Errorf("not a name: %q", as)
 		}
-		names[as] = name
+		if !few || i == 0 { // the others may not have come
+			names[as] = name
+		}
 	}
 	return names, nil
 }
