@@ -610,7 +610,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 func (p *play) silent(role scenario.Role, line int, err error) error {
 	var contract *process.ContractError
 	switch {
-	case errors.Is(err, process.ErrCut):
+	case errors.Is(err, process.ErrCut), p.ctx.Err() != nil: // then the runner itself may have killed it
 		return process.ErrCut
 	case errors.Is(err, process.ErrLong):
 		_ = p.notRun("line %d: the command to %s is %v with its numbers", line, p.k.c.Peer(role).Name, err)
