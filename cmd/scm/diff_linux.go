@@ -41,16 +41,17 @@ it, by a sum of each buffer (SHA-256). Processes are paired by their place in th
 those that make none of the calls count for nothing.
 
 Of its own descriptors a program can close one and get the number again, for another file.
-scm tells the two apart by their names and inodes, and eventfds by their numbers. Where
-these are alike it takes them for one descriptor: the same path opened again, or another
-timerfd, signalfd, inotify or epoll. A program that closes the first one later, and so gets
-another number, differs then from one that does not.
+scm tells sockets, pipes and memfds apart by their inodes, and other files by their names.
+Those of one name it takes for one descriptor: the same path opened again, another eventfd
+or timerfd, another file of O_TMPFILE. A program that closes the first one later, and so
+gets another number, differs then from one that does not.
 
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can
 differ from itself: compare it with itself first. So it can where time decides how many
-bytes of a stream a receive finds, or whether one that does not wait finds any. The report
-of a difference says which of this may be so.
+bytes of a stream a receive finds or a send has room for, whether one that does not wait
+finds any, and which call comes next: of a program that polls several sockets, or that
+another process kills. The report of a difference says which of this may be so.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared, nor are
 descriptors that it cannot look up. Both are so of a process that is not dumpable, unless
@@ -78,8 +79,10 @@ each recorded call, and all of the two calls under comparison, which for sendmms
 recvmmsg of 1024 messages with 1024 buffers each is more than 2 GB.
 
 A signal to the process group of scm, such as COMMAND sends by kill 0, reaches scm too,
-which takes it for its own: HUP, INT, QUIT and TERM end the comparison. Run COMMAND by
-setsid(1) to keep such signals from scm.
+which takes it for its own: HUP, INT, QUIT and TERM go to COMMAND, and when that has ended,
+end the comparison. Run COMMAND by setsid(1) to keep such signals from scm.
+
+` + privileges + `
 
 ` + inherited + `
 
@@ -148,8 +151,13 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		if d.Threads {
 			note = "The process has several threads that make calls: their order can change from run to run.\n"
 		}
-		if d.Field == "the result" && strings.HasPrefix(d.A.Name(), "recv") {
+		switch {
+		case d.Field == "the call":
+			note += "Which call comes next, or whether one does, can change from run to run.\n"
+		case d.Field == "the result" && strings.HasPrefix(d.A.Name(), "recv"):
 			note += "What a receive finds, of a stream or without waiting, can change from run to run.\n"
+		case d.Field == "the result" && strings.HasPrefix(d.A.Name(), "send"):
+			note += "What a send finds room for, of a stream or without waiting, can change from run to run.\n"
 		}
 		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
 		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))

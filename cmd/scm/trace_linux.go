@@ -18,6 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const privileges = `A program that is set-user-ID, set-group-ID or has file capabilities, such as sudo or
+fusermount3, does not get its privileges when a traced process starts it, unless root
+runs scm: what it then passes, or cannot, is not what it would without scm.`
+
 // Exit codes for a command that could not be started, as shells have them.
 const (
 	exitNotExecutable = 126
@@ -55,6 +59,8 @@ payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most,
 A message can pass 253 descriptors, beside a pidfd that the kernel adds. Where a program
 names more, which the kernel refuses, the trace describes the first 253, and the line
 ends with how many they are.
+
+` + privileges + `
 
 Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
 as "control unreadable", and as control_unread in JSON. A process that is not dumpable

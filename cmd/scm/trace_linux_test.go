@@ -88,12 +88,14 @@ var tracees = map[string]func() error{
 	"one file":         func() error { return passMade(unix.MemfdCreate, false, false) },
 	"two files":        func() error { return passMade(unix.MemfdCreate, true, true) },
 	"two files beside": func() error { return passMade(unix.MemfdCreate, true, false) },
-	"one counter":      func() error { return passMade(counter, false, false) },
-	"two counters":     func() error { return passMade(counter, true, true) },
-	"counters beside":  func() error { return passMade(counter, true, false) },
+	"unnamed once":     func() error { return passMade(unnamed, false, false) },
+	"unnamed twice":    func() error { return passMade(unnamed, true, true) },
 
 	"used socket": func() error { return passSocket(false) },
 	"new socket":  func() error { return passSocket(true) },
+
+	"room":    func() error { return sendAtOnce(false) },
+	"no room": func() error { return sendAtOnce(true) },
 
 	"early": func() error { return receiveAtOnce(false) },
 	"late":  func() error { return receiveAtOnce(true) },
@@ -160,6 +162,23 @@ func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) 
 	return scm.Recv(p[1], &m, 0)
 }
 
+// sendAtOnce sends without waiting, into a socket that may be full.
+func sendAtOnce(full bool) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	for full {
+		_, err := unix.Write(p[0], make([]byte, 1<<16))
+		full = err == nil
+	}
+	err = scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{0}}, unix.MSG_DONTWAIT)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	return nil
+}
+
 // passSocket makes a call on a socket, and then sends that one or another.
 func passSocket(other bool) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -178,7 +197,10 @@ func passSocket(other bool) error {
 		scm.Send(p[1], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{sent}}, 0))
 }
 
-func counter(string, int) (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC) }
+// unnamed makes a file that has no name.
+func unnamed(string, int) (int, error) {
+	return unix.Open("/dev/shm", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+}
 
 // passMade sends a file twice, or two files, of which the second can have the number of the
 // first.
@@ -187,16 +209,22 @@ func passMade(file func(name string, flags int) (int, error), two, sameNumber bo
 	if err != nil {
 		return err
 	}
-	fd := -1
-	for i := range 2 {
-		if i == 0 || two {
-			old := fd
-			if sameNumber && i > 0 {
-				_ = unix.Close(old)
-			}
-			if fd, err = file("buffer", 0); err != nil {
+	first, err := file("buffer", 0)
+	if err != nil {
+		return err
+	}
+	second := first
+	if two {
+		if second, err = file("buffer", 0); err != nil {
+			return err
+		}
+	}
+	for i, fd := range []int{first, second} {
+		if i > 0 && sameNumber {
+			if err := unix.Dup3(fd, first, unix.O_CLOEXEC); err != nil {
 				return err
 			}
+			fd = first
 		}
 		if err := scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{fd}}, 0); err != nil {
 			return err

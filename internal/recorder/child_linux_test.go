@@ -721,6 +721,11 @@ func childEscape() {
 		case "seccomp":
 			_, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompFilter, 0, at)
 			check(orNil(errno))
+		case "strict probe": // by which libseccomp learns that there is a strict mode
+			_, _, errno := unix.Syscall(unix.SYS_SECCOMP, seccompStrict, 1, 0)
+			if errno != unix.EINVAL {
+				check(errno)
+			}
 		case "no filter":
 			_ = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, 0, 0, 0)
 		case "clone":

@@ -22,10 +22,10 @@ type File struct {
 	CloseOnExec bool   // looked up together with Access
 	AtExit      bool   // the call has made it
 
-	// which tells files of one name apart, as far as the kernel does: by their inode, or by
-	// the number of an eventfd. It was looked up together with Access, and is empty for a
-	// socket, whose name has the inode.
-	which string
+	// inode tells memfds apart, of which many have one name. It was looked up together with
+	// Access. The kernel gives that of another file again, and so the number of an eventfd,
+	// as soon as it is free: whether two are alike is up to other processes.
+	inode string
 
 	// Errno is why something of it could not be looked up, and 0 if all could. A
 	// process that is not dumpable, for one, hides its descriptors (EACCES) from a
@@ -374,8 +374,8 @@ func (f *File) readInfo(path string) error {
 	if err != nil {
 		return unix.ENODATA
 	}
-	if !strings.HasPrefix(f.Name, "socket:[") {
-		f.which = value("ino") + " " + value("eventfd-id") // before Linux 5.14 there is no ino
+	if f.Kind == "memfd" {
+		f.inode = value("ino") // there is none before Linux 5.14
 	}
 	f.CloseOnExec = flags&unix.O_CLOEXEC != 0
 	switch {

@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -22,7 +23,10 @@ type side struct {
 }
 
 // opened is a file as far as the kernel tells it from others of its process.
-type opened struct{ name, which string }
+type opened struct{ name, inode string }
+
+// tmpfile is the name of a file by O_TMPFILE: an inode, which the kernel gives again.
+var tmpfile = regexp.MustCompile(`/#[0-9]+ \(deleted\)$`)
 
 // autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
 // Autobind feature): a 0 byte and five hexadecimal digits.
@@ -159,7 +163,7 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	file := opened{f.Name, f.which}
+	file := opened{tmpfile.ReplaceAllString(f.Name, "/#"), f.inode}
 	n, ok := s.fds[fd][file]
 	if !ok {
 		s.met++

@@ -117,11 +117,7 @@ func TestFiles(t *testing.T) {
 	if socket == nil || socket.Kind != "unix stream" || !strings.HasPrefix(socket.Name, "socket:[") {
 		t.Errorf("the socket is %+v", socket)
 	}
-	var st unix.Stat_t
-	if err := unix.Stat("/dev/null", &st); err != nil {
-		t.Fatal(err)
-	}
-	want := File{FD: file, Kind: "character device", Name: "/dev/null", Access: "write", CloseOnExec: true, which: fmt.Sprintf("%d ", st.Ino)}
+	want := File{FD: file, Kind: "character device", Name: "/dev/null", Access: "write", CloseOnExec: true}
 	if f := calls[0].file(file, false); f == nil || *f != want {
 		t.Errorf("sent %+v, want %+v", f, want)
 	}

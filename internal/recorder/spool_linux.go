@@ -167,7 +167,7 @@ func appendStored(b []byte, c *Call) []byte {
 		number(uint64(uint32(f.FD)))
 		text(f.Kind)
 		text(f.Name)
-		text(f.which)
+		text(f.inode)
 		text(f.Access)
 		truth(f.CloseOnExec)
 		truth(f.AtExit)
@@ -231,7 +231,7 @@ func (r *stored) call() *Call {
 		c.sig = c.Arch.calls()[uint64(c.Arch.number(name))]
 	}
 	for range r.int() {
-		c.Files = append(c.Files, File{FD: int32(r.number()), Kind: r.text(), Name: r.text(), which: r.text(), Access: r.text(),
+		c.Files = append(c.Files, File{FD: int32(r.number()), Kind: r.text(), Name: r.text(), inode: r.text(), Access: r.text(),
 			CloseOnExec: r.number() != 0, AtExit: r.number() != 0, Errno: syscall.Errno(r.number())})
 	}
 	for _, blobs := range []*[]Blob{&c.Entry, &c.Exit} {

@@ -427,7 +427,7 @@ func (t *tracer) escape(c *Call) string {
 		switch {
 		case filtered && first == seccompFilter:
 			return OwnFilter
-		case filtered && first == seccompStrict:
+		case filtered && first == seccompStrict && uint32(c.args[1]) == 0 && c.args[2] == 0: // else EINVAL
 			return StrictMode
 		}
 	case "prctl":

@@ -123,7 +123,7 @@ func TestAttachUring(t *testing.T) {
 // does nothing to a record that was made without a filter.
 func TestEscapes(t *testing.T) {
 	for what, want := range map[string]string{
-		"prctl": OwnFilter, "seccomp": OwnFilter, "no filter": "", "clone": UntracedChild, "clone3": UntracedChild, "clone3 as usual": "",
+		"prctl": OwnFilter, "seccomp": OwnFilter, "no filter": "", "strict probe": "", "clone": UntracedChild, "clone3": UntracedChild, "clone3 as usual": "",
 		"clone3 secret": UntracedChild, "clone3 secret as usual": "",
 	} {
 		if fd, err := memfdSecret(); strings.Contains(what, "secret") && err != nil {
