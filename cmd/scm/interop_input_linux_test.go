@@ -82,6 +82,15 @@ func TestExpectOfALineAboutNoCase(t *testing.T) {
 	}
 }
 
+// A line can be about the cases with a partner that no line blames.
+func TestExpectOfAPartner(t *testing.T) {
+	expected := write(t, "basics/pass-one-fd/*/x/{y,z} crash@x Ours.\n")
+	r := limited(t, "interop", "expect", reported(t, "basics/pass-one-fd/stream/x/y", "crash", "x"), "--expect", expected)
+	if r != (result{}) {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // A file of expected failures that cannot be written whole stays as it was. Where it can
 // be, it keeps its mode, for root its owner and group too, and a link to it stays a link.
 func TestUpdateThatFails(t *testing.T) {

@@ -146,8 +146,17 @@ func replan(ctx context.Context, scenarios []*scenario.Scenario, expected []scen
 	if p.runner, err = process.Runner(); err != nil {
 		return nil, broken(fmt.Errorf("the runner's own peer: %w", err))
 	}
+	inside, err := insidePeers()
+	if err != nil {
+		return nil, broken(err)
+	}
 	parts := strings.Split(was.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
+		for _, own := range inside { // the program that made the report may be gone
+			if own.Name == peer.Name && len(peer.Command) > 0 && slices.Equal(own.Command[1:], peer.Command[1:]) {
+				peer.Command = own.Command
+			}
+		}
 		if peer.NotRun == "" && peer.Name != scenario.RunnerName && slices.Contains(parts[min(3, len(parts)):], peer.Name) {
 			p.peers = append(p.peers, scenario.Program(peer.Name, peer.Command...))
 		} else if peer.Name != scenario.RunnerName {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -155,15 +156,27 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 	return x, nil
 }
 
+// peerWord is what can be a peer's name in the last two parts of a pattern.
+var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
+
 // CheckExpectations returns an error if an expectation is about no case, whatever the
-// kernel, the peers and their versions are.
+// kernel, the peers and their versions are. The peers are those that the list names.
 func CheckExpectations(list []Expectation, scenarios []*Scenario) error {
 	var peers []*Peer
 	seen := map[string]bool{RunnerName: true, KernelName: true}
+	add := func(name string) {
+		if !seen[name] && display.IsName(name) {
+			peers = append(peers, Missing(name, ""))
+		}
+		seen[name] = true
+	}
 	for _, e := range list {
-		if !seen[e.Peer] {
-			peers = append(peers, Missing(e.Peer, ""))
-			seen[e.Peer] = true
+		add(e.Peer)
+		parts := strings.Split(e.Pattern.text, "/")
+		for _, part := range parts[max(0, len(parts)-2):] {
+			for _, word := range peerWord.FindAllString(part, -1) {
+				add(word)
+			}
 		}
 	}
 	_, err := Expect(list, KernelLinux, scenarios, peers, nil, Missing(RunnerName, ""))

@@ -67,7 +67,7 @@ func (w Want) matchError(got contract.Line) string {
 	return ""
 }
 
-// matchFDs compares a list of names, and closed, closed:N or fewer at its end, with a
+// matchFDs compares a list of names, and fewer, closed or closed:N at its end, with a
 // list of numbers.
 func matchFDs(want, got []string) (names []string, why string) {
 	want, _ = expandNames(want) // the scenario's: they were read before

@@ -38,6 +38,8 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=a1..a3,fewer", recv + "fds=-", "", "0 descriptors"},
 		{recv + "fds=a1..a3,fewer", recv + "fds=7,8,9,10", "", "4 descriptors"},
 		{recv + "fds=a1..a3,fewer", recv + "fds=7,closed", "", "it closed some"},
+		{recv + "fds=a1..a3,fewer,closed", recv + "fds=7,8,closed:1", "a1,a2", ""},
+		{recv + "fds=a1..a3,fewer,closed", recv + "fds=7,8", "", "it closed none"},
 
 		// What was closed.
 		{recv + "fds=a", recv + "fds=7,closed:1", "", "it closed some"},

@@ -272,6 +272,7 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # why\nB> send payload=00 fds=a\nB< ok n=1", `group/id:8: B may have no "a": not every answer of line 6 gives it`},
 		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a,a:x,fewer\nB> close fds=x", `group/id:7: B has no "x"`},
 		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a,fewer", `group/id:6: no file is named "fewer"`},
+		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a,a:x,closed,fewer", `group/id:6: no file is named "closed"`},
 		{"play kernel\nA> dup fd=a\nA< ok fd=new:x\n | err EMFILE  # why\nA> dup fd=x\nA< ok fd=new:y", `group/id:9: A may have no "x": not every answer of line 7 gives it`},
 		{"files f=file\nR> seek f=9223372036854775807", `group/id:6: an offset is from 0 to 2147483647: f=9223372036854775807`},
 		{"R> seek a=1", `group/id:5: "a" is a pipe-r, which has no offset to set`},

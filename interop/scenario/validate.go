@@ -223,15 +223,15 @@ func (v *validator) names(role Role, w Want) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if last := len(items) - 1; last >= 0 && isClosed(items[last]) {
+		items = items[:last]
+	}
 	few := len(items) > 2 && items[len(items)-1] == fewer
 	if few {
 		items = items[:len(items)-1]
 	}
 	names := map[string]string{}
 	for i, name := range items {
-		if isClosed(name) && i == len(items)-1 {
-			continue
-		}
 		name, as, ok := strings.Cut(name, ":")
 		if !ok {
 			as = name
