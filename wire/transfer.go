@@ -30,7 +30,7 @@ func (l label) recv(sock int, m *scm.Message) error {
 		return err
 	}
 	if m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m) {
-		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, or no number was free", len(m.FDs))
+		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, no number was free, or credentials took the room (SO_PASSCRED)", len(m.FDs))
 	}
 	return nil
 }

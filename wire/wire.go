@@ -25,6 +25,10 @@
 // Neither limit ends a close(2) of what Recv refuses: a partner that sends a file whose
 // server does not answer (FUSE), or a socket with SO_LINGER, holds it up.
 //
+// SO_PASSCRED is expected to be off (scm.PassCred, PassCredentials= of systemd): the
+// credentials that the kernel adds take the room of descriptors, and most formats then
+// refuse each message as cut.
+//
 // After a timeout or a shutdown, part of a message may have been sent or received on a
 // stream. Close it.
 //

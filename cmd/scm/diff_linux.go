@@ -41,10 +41,9 @@ it, by a sum of each buffer (SHA-256). Processes are paired by their place in th
 those that make none of the calls count for nothing.
 
 Of its own descriptors a program can close one and get the number again, for another file.
-scm tells sockets, pipes and memfds apart by their inodes, and other files by their names.
-Those of one name it takes for one descriptor: the same path opened again, another eventfd
-or timerfd, another file of O_TMPFILE. A program that closes the first one later, and so
-gets another number, differs then from one that does not.
+scm tells sockets, pipes and memfds apart by their inodes, and others by their kind: two
+regular files, or two eventfds, on one number are one descriptor to it. A program that
+closes the first one later, and so gets another number, differs then from one that does not.
 
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can
@@ -73,10 +72,11 @@ signal that is ignored, such as SIGCHLD by default, interrupts it too, and the k
 does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
 
 Both get the same standard input. What they print goes to standard error. The
-records, with the payloads, and an input from a pipe are kept in files without a
-name in the folder TMPDIR (/tmp): they take room there. In memory are some 0.7 kB for
-each recorded call, and all of the two calls under comparison, which for sendmmsg or
-recvmmsg of 1024 messages with 1024 buffers each is more than 2 GB.
+records, with the payloads, and an input from a pipe, all of it, whatever the commands
+read, are kept in files without a name in the folder TMPDIR (/tmp): they take room there.
+In memory are some 0.7 kB for each recorded call, and all of the two calls under
+comparison, which for sendmmsg or recvmmsg of 1024 messages with 1024 buffers each is
+more than 2 GB.
 
 A signal to the process group of scm, such as COMMAND sends by kill 0, reaches scm too,
 which takes it for its own: HUP, INT, QUIT and TERM go to COMMAND, and when that has ended,

@@ -36,6 +36,7 @@ func TestDiff(t *testing.T) {
 		{"one file and two, of one number", both(tracee(t, "one file"), tracee(t, "two files")), 1, "different: call 2 of process 1 (sendmsg), at its entry: SCM_RIGHTS, descriptor 0: descriptor 2 of the process, memfd, read-write against descriptor 3 of the process, memfd, read-write (", ""},
 		{"files without a name, which the kernel may give one inode, of one number", both(tracee(t, "unnamed once"), tracee(t, "unnamed twice")), 0, "same: 2 calls\n", ""},
 		{"a socket that was used, and another", both(tracee(t, "used socket"), tracee(t, "new socket")), 1, "different: call 2 of process 1 (sendmsg), at its entry: SCM_RIGHTS, descriptor 0: descriptor 1 of the process, unix seqpacket, read-write against descriptor 3 of the process, unix seqpacket, read-write (", ""},
+		{"a file that loses its name", both(tracee(t, "renamed"), tracee(t, "as it was")), 0, "same: 2 calls\n", ""},
 		{"what a send finds room for", both(tracee(t, "room"), tracee(t, "no room")), 1, "different: call 1 of process 1 (sendmsg), at its exit: the result: 1 against -1 EAGAIN\n  A: …\n  B: …\nWhat a send finds room for, of a stream or without waiting, can change from run to run.\n", ""},
 		{"behind a shell", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; true"}), 0, "same: 2 calls\n", ""},
 		{"the pair and a message of one", both(one, tracee(t, "pair")), 0, "same: 2 calls\n", ""},

@@ -88,6 +88,8 @@ var tracees = map[string]func() error{
 	"one file":         func() error { return passMade(unix.MemfdCreate, false, false) },
 	"two files":        func() error { return passMade(unix.MemfdCreate, true, true) },
 	"two files beside": func() error { return passMade(unix.MemfdCreate, true, false) },
+	"renamed":          func() error { return passRenamed(true) },
+	"as it was":        func() error { return passRenamed(false) },
 	"unnamed once":     func() error { return passMade(unnamed, false, false) },
 	"unnamed twice":    func() error { return passMade(unnamed, true, true) },
 
@@ -177,6 +179,28 @@ func sendAtOnce(full bool) error {
 		return err
 	}
 	return nil
+}
+
+// passRenamed sends a file twice, which may have lost its name in between.
+func passRenamed(unlink bool) error {
+	f, err := os.CreateTemp("", "")
+	if err != nil {
+		return err
+	}
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	send := func() error {
+		return scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{int(f.Fd())}}, 0)
+	}
+	err = send()
+	if unlink {
+		_ = os.Remove(f.Name())
+	}
+	err = errors.Join(err, send())
+	_ = os.Remove(f.Name())
+	return err
 }
 
 // passSocket makes a call on a socket, and then sends that one or another.

@@ -22,10 +22,7 @@ type File struct {
 	CloseOnExec bool   // looked up together with Access
 	AtExit      bool   // the call has made it
 
-	// inode tells memfds apart, of which many have one name. It was looked up together with
-	// Access. The kernel gives that of another file again, and so the number of an eventfd,
-	// as soon as it is free: whether two are alike is up to other processes.
-	inode string
+	inode string // of a memfd, looked up together with Access
 
 	// Errno is why something of it could not be looked up, and 0 if all could. A
 	// process that is not dumpable, for one, hides its descriptors (EACCES) from a

@@ -3,9 +3,9 @@ package recorder
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,11 +22,10 @@ type side struct {
 	left    map[uint64]string        // what the kernel has left of the stream's timeouts, by address
 }
 
-// opened is a file as far as the kernel tells it from others of its process.
-type opened struct{ name, inode string }
-
-// tmpfile is the name of a file by O_TMPFILE: an inode, which the kernel gives again.
-var tmpfile = regexp.MustCompile(`/#[0-9]+ \(deleted\)$`)
+// opened is a file as far as it can be told from others on its number: the kernel does not
+// give the inode of a socket, a pipe or a memfd again. Other names and inodes change, or are
+// given again, at the will of other processes.
+type opened struct{ kind, inode string }
 
 // autobound is a sockaddr_un with a name of the form that the kernel chooses (unix(7),
 // Autobind feature): a 0 byte and five hexadecimal digits.
@@ -163,7 +162,10 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	file := opened{tmpfile.ReplaceAllString(f.Name, "/#"), f.inode}
+	file := opened{f.Kind, f.inode}
+	if strings.HasPrefix(f.Name, "socket:[") || strings.HasPrefix(f.Name, "pipe:[") {
+		file.inode = f.Name
+	}
 	n, ok := s.fds[fd][file]
 	if !ok {
 		s.met++
