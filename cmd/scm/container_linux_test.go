@@ -73,8 +73,8 @@ func TestRootOfAContainer(t *testing.T) {
 	})
 }
 
-// In a network namespace where lo is down, a program can bind an Internet socket, but nobody
-// can connect to it. Scenarios with such sockets are unsupported there, and do not fail.
+// In a network namespace where lo is down, bind(2) of an Internet socket works and connect(2)
+// fails. The scenarios with such sockets are then unsupported.
 func TestWithoutNetwork(t *testing.T) {
 	without := func(cmd *exec.Cmd) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}

@@ -40,10 +40,10 @@ buffer is compared, up to 16 MiB of a call, and the rest as far as the kernel ha
 it, by a sum of each buffer (SHA-256). Processes are paired by their place in the tree;
 those that make none of the calls count for nothing.
 
-Of its own descriptors a program can close one and get the number again, for another file.
-scm tells sockets, pipes and memfds apart by their inodes, and others by their kind: two
-regular files, or two eventfds, on one number are one descriptor to it. A program that
-closes the first one later, and so gets another number, differs then from one that does not.
+A program can close a descriptor and get its number again for another file. scm sees this
+if the kinds of the two files differ, and for sockets, pipes and memfds by the inode. It
+takes two regular files, or two eventfds, on one number for one descriptor. A program that
+opens the second file before it closes the first gets another number, and differs.
 
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can

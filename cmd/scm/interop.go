@@ -39,8 +39,8 @@ type selection struct {
 	builtin  bool
 }
 
-// A fileName is a flag's. An empty one, as of a variable that is not set, is not as if the
-// flag were not given; of two, one alone would count.
+// A fileName is the value of a flag. Set refuses an empty name, as of a shell variable that is
+// not set, and a second name, because only one of the two would count.
 type fileName string
 
 func (n *fileName) Set(s string) error {

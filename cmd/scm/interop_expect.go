@@ -31,9 +31,10 @@ kernel of the report are looked at.
 A line is dropped or narrowed only if the peers of the report played all of its cases,
 and none of them is flaky. Another one that did not come true, after a run of a part
 (--run, --skip, --shard, --fail-fast, or cut short), is listed with "=" and stays. A
-case that is flaky adds no line and drops none. A new line is the widest pattern that no case
-of the report contradicts: after a part it can be about cases that were not played. A finding of an older run that no line can be
-about, because the scenario is another now, is listed with "?".
+case that is flaky adds no line and drops none. A new line is the widest pattern that no
+case of the report contradicts: after a part it can be about cases that were not played.
+A finding of an older run that no line can be about, because the scenario is another now,
+is listed with "?".
 
 Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a line has
 "=" or "?" before it; 2 a line of the file is about no case of the scenarios, and no run

@@ -122,7 +122,7 @@ func (m *meeting) dial(ctx context.Context, network, addr string) (*scm.Conn, er
 	}
 }
 
-// absent tells whether nobody listens, so that another attempt can succeed.
+// absent reports whether err means that no socket listens at the address.
 func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
 }

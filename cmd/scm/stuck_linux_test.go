@@ -128,7 +128,7 @@ func TestStuckInSteps(t *testing.T) {
 	endsBy(t, attached, unix.SIGTERM, "exit status 0")
 }
 
-// A signal ends scm even if nobody reads the trace.
+// scm ends on a signal, although nobody reads the trace.
 func TestStuckInOutput(t *testing.T) {
 	traceable(t)
 	for _, output := range []string{"standard error", "file"} {

@@ -209,13 +209,11 @@ func passSocket(other bool) error {
 	if err != nil {
 		return err
 	}
-	q, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
 	sent := p[0]
 	if other {
-		sent = q[0]
+		if sent, err = unix.Dup(p[1]); err != nil {
+			return err
+		}
 	}
 	return errors.Join(scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}}, 0),
 		scm.Send(p[1], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{sent}}, 0))

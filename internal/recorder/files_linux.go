@@ -350,7 +350,7 @@ func unixSocketType(tid int, inode string) string {
 	return kind
 }
 
-// readInfo reads what /proc tells of an open descriptor.
+// readInfo sets Access, CloseOnExec and inode from the fdinfo file of the descriptor.
 func (f *File) readInfo(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -94,16 +94,16 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// ofTheRunner tells whether it is the runner that answers, whoever the peers are:
-// what is expected of it then need not be all that it tells.
+// ofTheRunner reports whether the runner plays this role, whoever the peers are. Expected
+// answers of the runner may leave out fields.
 func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
 	return s.Play == scenario.PlayKernel || s.Play == scenario.PlaySender && role == scenario.RoleB ||
 		s.Play == scenario.PlayReceiver && role == scenario.RoleA
 }
 
-// A library that hears of MSG_CTRUNC may tell the caller in three ways: by the flag, by
-// closing what came, or by an error of its choice. So it may with MSG_TRUNC, but not by
-// closing, and the error is its choice in any other refusal.
+// A library can report MSG_CTRUNC in three ways: by the flag, by closing the received
+// descriptors, or by an error. It can report MSG_TRUNC by the flag or by an error. The error
+// is the library's choice, there and wherever else it refuses a message.
 func TestEveryWayToRefuse(t *testing.T) {
 	for _, s := range scenarios(t) {
 		for _, st := range s.Steps {

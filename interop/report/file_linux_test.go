@@ -40,8 +40,10 @@ func TestWriteFile(t *testing.T) {
 			if err := r.WriteFile(context.Background(), file); err != nil {
 				t.Fatal(err)
 			}
-			if info, err := os.Stat(file); err != nil || i > 0 && info.Mode() != 0o600 {
-				t.Errorf("%s: %v, %v", ext, info.Mode(), err)
+			if info, err := os.Stat(file); err != nil {
+				t.Fatal(err)
+			} else if i > 0 && info.Mode() != 0o600 {
+				t.Errorf("%s: the mode is %v", ext, info.Mode())
 			}
 			if err := os.Chmod(file, 0o600); err != nil {
 				t.Fatal(err)
