@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 )
 
 func main() {
@@ -20,11 +22,13 @@ func main() {
 	file := flag.String("count", "", "the `file` for the numbers")
 	flag.Parse()
 
-	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=40m"}, flag.Args()...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=20m"}, flag.Args()...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "GINKGO_NO_COLOR=TRUE")
 	stdout, err := cmd.StdoutPipe()
 	check(err)
+	// A run that is interrupted still names what did not end.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	check(cmd.Start())
 	total, err := report(stdout, os.Stdout)
 	check(err)

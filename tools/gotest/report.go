@@ -45,6 +45,12 @@ func report(events io.Reader, w io.Writer) (t total, err error) {
 	for {
 		line, err := in.ReadBytes('\n')
 		if err == io.EOF {
+			for k, r := range runs {
+				if k.pkg != "" && !r.ended {
+					fmt.Fprintf(w, "%s %s did not end\n", k.pkg, k.test)
+					t.test(event{Action: "fail", Test: k.test}, r, w)
+				}
+			}
 			return t, nil
 		} else if err != nil {
 			return t, err
@@ -77,7 +83,7 @@ func report(events io.Reader, w io.Writer) (t total, err error) {
 			for k, cut := range runs {
 				if k.pkg == e.Package && !cut.ended {
 					t.test(event{Action: "fail", Test: k.test}, cut, w)
-					r.failed = true
+					r.failed, cut.ended = true, true
 				}
 			}
 			t.pkg(e, r, w)

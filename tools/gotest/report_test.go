@@ -53,6 +53,13 @@ func TestReport(t *testing.T) {
 			{"Action":"output","Package":"p","Test":"B","Output":"dying\n"}
 			{"Action":"fail","Package":"p"}`,
 			total{0, 2, 0}, "dying"},
+		{"a test that was running when go test died counts as one, and its package as another", `
+			{"Action":"start","Package":"p"}
+			{"Action":"run","Package":"p","Test":"A"}
+			{"Action":"pass","Package":"p","Test":"A"}
+			{"Action":"run","Package":"p","Test":"B"}
+			{"Action":"output","Package":"p","Test":"B","Output":"at line 7\n"}`,
+			total{1, 2, 0}, "p B did not end\nat line 7"},
 		{"what is no event is shown", "go: no such module\n", total{}, "no such module"},
 	} {
 		var out strings.Builder
