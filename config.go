@@ -172,7 +172,7 @@ func (config Config) prepare(fd int) error {
 	return err
 }
 
-// blocks tells whether a socket is in blocking mode, where that is to be changed.
+// blocks reports whether a socket is in blocking mode, where that is to be changed.
 func (config Config) blocks(fd int) (bool, error) {
 	nonblock, err := sys.Nonblock(fd)
 	if err == nil && !nonblock && !config.SetNonblock {

@@ -238,7 +238,7 @@ func (k *call) receiveOnce() error {
 	return err
 }
 
-// cut tells whether control data is missing from what was received.
+// cut reports whether control data is missing from what was received.
 func (k *call) cut() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
 // isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux

@@ -199,7 +199,7 @@ func (e Expect) find(fds []int) *ExpectError {
 	return nil
 }
 
-// takes tells whether a file is as expected.
+// takes reports whether a file is as expected.
 func (e Expect) takes(f sys.File) bool {
 	if e.socket() && f.Kind != "socket" {
 		return false
@@ -212,12 +212,12 @@ func (e Expect) takes(f sys.File) bool {
 		f.Seals&e.Seals == e.Seals
 }
 
-// socket tells whether something is wanted that only a socket has.
+// socket reports whether something is wanted that only a socket has.
 func (e Expect) socket() bool {
 	return e.Family != 0 || e.Type != 0 || e.Protocol != 0
 }
 
-// opened tells whether an access mode is as expected.
+// opened reports whether an access mode is as expected.
 func (e Expect) opened(access string) bool {
 	switch e.Access {
 	case "any":

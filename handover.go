@@ -140,7 +140,7 @@ func receiveSocket[T any](ctx context.Context, c *Conn, listens bool, take func(
 	return socket, c.fail("read", err)
 }
 
-// examine tells whether a received socket is of AF_UNIX, or why it is refused.
+// examine reports whether a received socket is of AF_UNIX, or why it is refused.
 func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 	listening, err := sys.Listening(fd)
 	switch {

@@ -146,7 +146,7 @@ var _ = Child("inherited", func([]string) {
 	}
 })
 
-// inherited tells whether a child that is started now has the file of fd.
+// inherited reports whether a child that is started now has the file of fd.
 func inherited(fd int) bool {
 	GinkgoHelper()
 	id, err := fdtest.Identify(fd)

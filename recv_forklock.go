@@ -65,7 +65,7 @@ func withoutFork(sock int32, flags int, receive func(flags int) error) error {
 	}
 }
 
-// blocking tells whether a receive would wait. A number that cannot be asked
+// blocking reports whether a receive would wait. A number that cannot be asked
 // gets its error from the receive.
 func blocking(sock int32) bool {
 	flags, err := unix.FcntlInt(uintptr(sock), unix.F_GETFL, 0)

@@ -80,7 +80,7 @@ func inUse(err error) error {
 	return fmt.Errorf("%w: %w", ErrInUse, err)
 }
 
-// isAlive tells whether somebody has the socket of a socket file open, or
+// isAlive reports whether somebody has the socket of a socket file open, or
 // whether it is no socket file. It is an error where the file system cannot tell
 // that. It asks by way of a datagram socket: so what listens, or is about to, gets no
 // connection of it.

@@ -207,7 +207,7 @@ func (p *pair) run(s *sequence) (outcomes []outcome, different string, err error
 	return all[0], "", nil
 }
 
-// stoppedShort tells whether a batch was sent only in part by one of the backends;
+// stoppedShort reports whether a batch was sent only in part by one of the backends;
 // what stopped it is not told.
 func stoppedShort(s *sequence, i int, a, b *outcome) bool {
 	return i > 0 && i <= len(s.steps) && s.steps[i-1].op == sendBatch && a.n != b.n && min(a.n, b.n) > 0

@@ -337,7 +337,7 @@ func (w *world) look(o *outcome) {
 	}
 }
 
-// poll asks for the numbers below top, and tells whether the uppermost are all
+// poll asks for the numbers below top, and reports whether the uppermost are all
 // closed.
 func (w *world) poll(top int) bool {
 	const events = unix.POLLIN | unix.POLLOUT | unix.POLLPRI | unix.POLLRDHUP
@@ -384,7 +384,7 @@ func (w *world) identify(n int) held {
 	return h
 }
 
-// same tells whether two numbers of a thread hold the same open file description,
+// same reports whether two numbers of a thread hold the same open file description,
 // or, where kcmp is refused, may do so: they have one inode.
 func same(tid, a, b int) bool {
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(tid), uintptr(tid), kcmpFile, uintptr(a), uintptr(b), 0)

@@ -41,7 +41,7 @@ func Emulator() string {
 	return path
 }
 
-// OnGVisor tells whether gVisor is the kernel.
+// OnGVisor reports whether gVisor is the kernel.
 func OnGVisor() bool {
 	var name unix.Utsname
 	return unix.Uname(&name) == nil && strings.Contains(unix.ByteSliceToString(name.Release[:]), "gvisor")

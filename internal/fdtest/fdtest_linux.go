@@ -32,13 +32,13 @@ func Open() []int {
 	return open
 }
 
-// IsOpen tells whether the number is open.
+// IsOpen reports whether the number is open.
 func IsOpen(fd int) bool {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil
 }
 
-// CloseOnExec tells whether the number is open and close-on-exec.
+// CloseOnExec reports whether the number is open and close-on-exec.
 func CloseOnExec(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil && flags&unix.FD_CLOEXEC != 0
@@ -68,7 +68,7 @@ func Identify(fd int) (ID, error) {
 	return ID{uint64(st.Dev), st.Ino}, nil
 }
 
-// Same tells whether two numbers are open and hold the same open file
+// Same reports whether two numbers are open and hold the same open file
 // description. Where kcmp is refused or missing it changes O_APPEND for a
 // moment by way of one number, and looks whether the other one follows.
 func Same(a, b int) bool {
@@ -196,12 +196,12 @@ func (l *Ledger) Close() {
 	l.entries = nil
 }
 
-// Owns tells whether the number is in the ledger.
+// Owns reports whether the number is in the ledger.
 func (l *Ledger) Owns(fd int) bool {
 	return slices.ContainsFunc(l.entries, func(e entry) bool { return e.fd == fd })
 }
 
-// holds tells whether fd holds a file of the ledger: the very description
+// holds reports whether fd holds a file of the ledger: the very description
 // where a number for it is still open. Once all are closed it is the ID that
 // convicts, and only where an ID is a file's own.
 func (l *Ledger) holds(fd int) bool {

@@ -48,7 +48,7 @@ type Cred struct {
 // this user and this group.
 var noCred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
 
-// Came tells whether a receive has set c.
+// Came reports whether a receive has set c.
 func (c *Cred) Came() bool { return *c != noCred }
 
 // ClearResults makes m say that nothing was sent or received.

@@ -185,7 +185,7 @@ func (t *tracer) reap(pid int) {
 	}
 }
 
-// hasUring tells whether a descriptor of the process is an io_uring.
+// hasUring reports whether a descriptor of the process is an io_uring.
 func hasUring(pid int) bool {
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
 	fds, _ := numbers(dir) // a process that has ended has none
@@ -230,7 +230,7 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 	return nil
 }
 
-// tracedByAnother tells whether a process has a tracer that is not this one.
+// tracedByAnother reports whether a process has a tracer that is not this one.
 func tracedByAnother(pid int) bool {
 	tracer := tracerOf(status(strconv.Itoa(pid)))
 	return tracer != 0 && tracer != unix.Getpid()
@@ -256,14 +256,14 @@ func (t *tracer) letGo(th *thread) error {
 	return nil
 }
 
-// ended tells whether only the end of a thread is left to be waited for. The
+// ended reports whether only the end of a thread is left to be waited for. The
 // first of a process stays so until all others have ended.
 func ended(tid int) bool {
 	state := status(strconv.Itoa(tid))["State"]
 	return state == "" || state[0] == 'Z' || state[0] == 'X'
 }
 
-// tracing tells whether this very thread traces that one.
+// tracing reports whether this very thread traces that one.
 func (t *tracer) tracing(tid int) bool {
 	return status(strconv.Itoa(tid))["TracerPid"] == strconv.Itoa(unix.Gettid())
 }

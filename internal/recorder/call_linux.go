@@ -66,7 +66,7 @@ func (c *Call) Name() string {
 	return c.sig.name
 }
 
-// ViaSocketcall tells whether the call went through socketcall(2).
+// ViaSocketcall reports whether the call went through socketcall(2).
 func (c *Call) ViaSocketcall() bool {
 	return c.Arch == i386 && int(c.Nr) == socketcallNr
 }

@@ -118,12 +118,12 @@ func (c *Call) controlUnread(i int) uint64 {
 	return missing(b, b.Size)
 }
 
-// headerUnread tells whether the header of message i could not be read.
+// headerUnread reports whether the header of message i could not be read.
 func (c *Call) headerUnread(i int) bool {
 	return len(find(c.Entry, Header, i, 0).data()) < c.header().size()
 }
 
-// Ancillary tells whether the call carries control data: it sends some, or
+// Ancillary reports whether the call carries control data: it sends some, or
 // some came, or the kernel says that some was cut off. Control data that could
 // not be read counts, and so does a message whose header could not be.
 func (c *Call) Ancillary() bool {

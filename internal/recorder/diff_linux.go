@@ -111,7 +111,7 @@ func (o Comparison) compare(a, b *side, first bool) *comparison {
 	return c
 }
 
-// severalThreads tells whether not all calls are of one thread.
+// severalThreads reports whether not all calls are of one thread.
 func severalThreads(stream []head) bool {
 	return slices.ContainsFunc(stream, func(h head) bool { return h.thread != stream[0].thread })
 }
@@ -167,7 +167,7 @@ func (cmp *comparison) differ(field string, p piece, a, b string) bool {
 	return cmp.first
 }
 
-// left tells whether d, at the exit, is what another was at the entry.
+// left reports whether d, at the exit, is what another was at the entry.
 func (d *Difference) left(entry *Difference) bool {
 	return d.When == "exit" && entry.When == "entry" && d.A == entry.A && d.Field == entry.Field &&
 		d.Where == entry.Where && bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB)
@@ -326,7 +326,7 @@ func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
 	return x != y && cmp.differ(field, p, x, y)
 }
 
-// hides tells whether one of two descriptors could not be looked up: they are not
+// hides reports whether one of two descriptors could not be looked up: they are not
 // compared, which count notes. Nor is from then on which descriptor of the process one
 // is: it may be that one.
 func (cmp *comparison) hides(a, b int32, atExit bool) bool {

@@ -30,7 +30,7 @@ type File struct {
 	Errno syscall.Errno
 }
 
-// Open tells whether the number was open. If Errno is not 0, false says nothing.
+// Open reports whether the number was open. If Errno is not 0, false says nothing.
 func (f *File) Open() bool { return f.Kind != "" }
 
 // closeOnExecUnknown tells that CloseOnExec says nothing of an open descriptor that was
@@ -87,7 +87,7 @@ func (c *Call) lookUpExit(l *lookup) {
 	}
 }
 
-// OnOtherSocket tells whether the call is on a socket of which scm knows that it is no
+// OnOtherSocket reports whether the call is on a socket of which scm knows that it is no
 // Unix socket: it passes no descriptors.
 func (c *Call) OnOtherSocket() bool {
 	f := c.file(int32(c.args[0]), false)
@@ -102,7 +102,7 @@ func (c *Call) option() int {
 	return int(int32(c.args[2]))
 }
 
-// makesFD tells whether the result is a descriptor.
+// makesFD reports whether the result is a descriptor.
 func (c *Call) makesFD() bool {
 	if c.sig == nil || c.Errno != 0 || c.Unfinished {
 		return false
@@ -163,7 +163,7 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	return f
 }
 
-// shown tells whether /proc has the thread, with its memory: at its end it loses its
+// shown reports whether /proc has the thread, with its memory: at its end it loses its
 // memory before its descriptors.
 func (l *lookup) shown(tid int) bool {
 	_, err := unix.Readlink("/proc/"+strconv.Itoa(tid)+"/exe", l.link[:])
@@ -290,7 +290,7 @@ func (l *lookup) fileKind(name string, st *unix.Statx_t) string {
 	return "file"
 }
 
-// isMemory tells whether a file with the name of a memfd is one: it is on the device of
+// isMemory reports whether a file with the name of a memfd is one: it is on the device of
 // one of our own, which nobody can mount. Those of huge pages are on another device.
 func (l *lookup) isMemory(st *unix.Statx_t) bool {
 	const sizeShift = 26 // MFD_HUGE_SHIFT

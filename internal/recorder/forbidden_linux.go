@@ -143,7 +143,7 @@ func (c *circumstances) target(pid int) {
 		strconv.FormatUint(uint64(st.Uid), 10) == first(s["Uid"])
 }
 
-// sameIDs tells whether the real, effective, saved and file system numbers are one.
+// sameIDs reports whether the real, effective, saved and file system numbers are one.
 func sameIDs(ids string) bool {
 	for _, id := range strings.Fields(ids) {
 		if id != first(ids) {

@@ -158,7 +158,7 @@ func (in *injector) install(prog []unix.SockFilter) (bool, error) {
 	return errno == 0, err
 }
 
-// mayTraceAnyone tells whether this thread has CAP_SYS_PTRACE.
+// mayTraceAnyone reports whether this thread has CAP_SYS_PTRACE.
 func mayTraceAnyone() bool {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

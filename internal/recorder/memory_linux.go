@@ -40,7 +40,7 @@ func (w *Watch) step() (end func()) {
 	return func() { w.steps.Add(1) }
 }
 
-// Stuck waits for d, and tells whether the recorder saw to one and the same stop all the
+// Stuck waits for d, and reports whether the recorder saw to one and the same stop all the
 // time.
 func (w *Watch) Stuck(d time.Duration) bool {
 	before := w.steps.Load()

@@ -59,7 +59,7 @@ func (i *syscallInfo) result() (value int64, failed bool) {
 	return int64(i.words[0]), byte(i.words[1]) != 0
 }
 
-// traceMe tells whether a thread is about to ask to be traced by its parent.
+// traceMe reports whether a thread is about to ask to be traced by its parent.
 func (i *syscallInfo) traceMe() bool {
 	arch := archOf(i.arch)
 	return arch != nil && i.words[0] == uint64(arch.number("ptrace")) && i.words[1] == unix.PTRACE_TRACEME
@@ -94,7 +94,7 @@ func block(tid int, s signals) error {
 	return err
 }
 
-// refusedBySeccomp tells whether a SIGSYS of seccomp waits for the stopped thread. The
+// refusedBySeccomp reports whether a SIGSYS of seccomp waits for the stopped thread. The
 // kernel takes such a signal off those that the thread blocks: one that looks the same and
 // is blocked, the program has queued itself.
 func refusedBySeccomp(tid int) bool {
@@ -139,7 +139,7 @@ func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 	}
 }
 
-// waitable tells whether this very thread has a child or traces a thread of that number:
+// waitable reports whether this very thread has a child or traces a thread of that number:
 // then a change of it was not told yet, or is to come.
 func waitable(tid int) bool {
 	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD

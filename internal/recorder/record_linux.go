@@ -86,7 +86,7 @@ func onThread(f func()) {
 	<-done
 }
 
-// hasChildren tells whether the thread has any to wait for.
+// hasChildren reports whether the thread has any to wait for.
 func hasChildren() bool {
 	err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, nil)
 	return err != unix.ECHILD
@@ -113,7 +113,7 @@ func (t *tracer) killAll() {
 	}
 }
 
-// platform tells whether anything can be recorded here.
+// platform reports whether anything can be recorded here.
 func platform() error {
 	if !supported {
 		return fmt.Errorf("the recorder knows amd64, 386 and arm64, not %s", runtime.GOARCH)
@@ -124,7 +124,7 @@ func platform() error {
 	return nil
 }
 
-// ownProc tells whether /proc, if there is one, has the processes of this PID namespace by
+// ownProc reports whether /proc, if there is one, has the processes of this PID namespace by
 // their numbers.
 func ownProc() bool {
 	self, err := os.Readlink("/proc/self")

@@ -206,7 +206,7 @@ func mustKind(word string) argKind {
 	return kind
 }
 
-// timeout tells whether argument i is a timespec that the call reads, and in which the
+// timeout reports whether argument i is a timespec that the call reads, and in which the
 // kernel leaves what remains of the time.
 func (s *signature) timeout(i int) bool {
 	return s.args[i].kind == argTimeout || s.args[i].kind == argTimeout64

@@ -350,7 +350,7 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	th.call = c
 }
 
-// mark tells whether the call is one, and which section it begins.
+// mark reports whether the call is one, and which section it begins.
 func mark(sig *signature, args []uint64) (section int, ok bool) {
 	if sig == nil || sig.name != "getpriority" || uint32(args[0]) != Mark {
 		return 0, false
@@ -378,7 +378,7 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	t.emit(c)
 }
 
-// refused tells whether a seccomp filter has answered the call by a signal (KILL, TRAP):
+// refused reports whether a seccomp filter has answered the call by a signal (KILL, TRAP):
 // the kernel then leaves the call's number as its result, on arm64 the first argument.
 func (th *thread) refused(info *syscallInfo) bool {
 	value, failed := info.result()

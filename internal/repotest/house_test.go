@@ -98,7 +98,7 @@ func initFiles(sources map[string]string) (found []string) {
 	return found
 }
 
-// covers tells whether a pattern of rules stands for an import path.
+// covers reports whether a pattern of rules stands for an import path.
 func covers(pattern, path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	foreign := strings.Contains(first, ".") && path != module && !strings.HasPrefix(path, module+"/")

@@ -43,7 +43,7 @@ func (s *soak) pair(network string) (a, b *scm.Conn) {
 // hurries gives a Conn a deadline that ends what would wait for what never comes.
 func (s *soak) hurries(c *scm.Conn) { s.ends(c.SetDeadline(time.Now().Add(Hang))) }
 
-// sends sends up to n files, and tells whether there is any use in going on.
+// sends sends up to n files, and reports whether there is any use in going on.
 func (s *soak) sends(c *scm.Conn, n int) bool {
 	files, plain := s.files(n)
 	k, err := c.WriteFiles([]byte("x"), plain...)

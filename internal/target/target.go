@@ -32,7 +32,7 @@ func All() (all []Target) {
 	return all
 }
 
-// Native tells whether this machine runs the target's programs itself.
+// Native reports whether this machine runs the target's programs itself.
 func (t Target) Native() bool {
 	return t.Arch == runtime.GOARCH || t.Arch == "386" && runtime.GOARCH == "amd64"
 }

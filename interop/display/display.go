@@ -77,7 +77,7 @@ const longestName = 64
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 
-// IsName tells whether a word can be the name of a peer, or a part of a scenario's: letters,
+// IsName reports whether a word can be the name of a peer, or a part of a scenario's: letters,
 // digits and any of "_.+-", at most 64 of them. Such a word means nothing else in patterns,
 // files of expected failures and reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }

@@ -54,7 +54,7 @@ func (o *output) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// isHeard tells whether every line that was written is in Answers.
+// isHeard reports whether every line that was written is in Answers.
 func (o *output) isHeard() (bool, error) {
 	if !o.heard.TryLock() {
 		return false, nil

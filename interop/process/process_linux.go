@@ -433,7 +433,7 @@ func (proc *Process) Explain(err error) error {
 	return err
 }
 
-// EndedBy tells whether the peer was ended by the signal, or has caught it and says so as a
+// EndedBy reports whether the peer was ended by the signal, or has caught it and says so as a
 // shell would.
 func (proc *Process) EndedBy(signal syscall.Signal) bool {
 	var exit *exec.ExitError

@@ -28,7 +28,7 @@ var formats = map[string]func(*Report, io.Writer) error{
 	".txt":  (*Report).Console,
 }
 
-// CheckFile tells whether a report can have this name.
+// CheckFile reports whether a report can have this name.
 func CheckFile(file string) error {
 	ext := filepath.Ext(file)
 	if ext == Streamed || formats[ext] != nil {
@@ -42,7 +42,7 @@ func CheckFile(file string) error {
 	return fmt.Errorf("the name of a report ends in one of %s, and not as %q", strings.Join(known, " "), file)
 }
 
-// CheckFiles tells whether the reports of a run can have these names: two reports are two
+// CheckFiles reports whether the reports of a run can have these names: two reports are two
 // files, and none is a folder.
 func CheckFiles(files []string) error {
 	for i, file := range files {
@@ -61,7 +61,7 @@ func CheckFiles(files []string) error {
 	return nil
 }
 
-// sameFile tells whether two paths lead to one file, which need not be there yet.
+// sameFile reports whether two paths lead to one file, which need not be there yet.
 func sameFile(one, other string) bool {
 	a, err := os.Stat(one)
 	b, err2 := os.Stat(other)
@@ -187,7 +187,7 @@ func create(file string, flag int) (*os.File, error) {
 	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|flag, 0o666)
 }
 
-// isFIFO tells whether a report goes to whoever reads at the other end.
+// isFIFO reports whether a report goes to whoever reads at the other end.
 func isFIFO(file string) bool {
 	info, err := os.Lstat(file)
 	return err == nil && info.Mode().Type() == os.ModeNamedPipe

@@ -133,7 +133,7 @@ func Read(file string) (*Report, error) {
 	return r, nil
 }
 
-// atEnd tells whether the decoder has read all of text, but for space. Its More is false also
+// atEnd reports whether the decoder has read all of text, but for space. Its More is false also
 // before a bracket that closes nothing.
 func atEnd(dec *json.Decoder, text []byte) bool {
 	return len(bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n")) == 0

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// locked tells whether another run has the file locked, and if not locks it until it is
+// locked reports whether another run has the file locked, and if not locks it until it is
 // closed. On a file system without locks nobody has.
 func locked(f *os.File) (other bool) {
 	raw, err := f.SyscallConn()

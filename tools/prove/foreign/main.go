@@ -125,7 +125,7 @@ func (o *outcome) runAll() (err error) {
 	return err
 }
 
-// failed tells whether anything went wrong, and not whether the platform was there.
+// failed reports whether anything went wrong, and not whether the platform was there.
 func (o *outcome) failed() bool {
 	return o.err != nil && !errors.Is(o.err, errMissing) || o.tests.failed > 0 || len(o.matrix.failures)+len(o.kernel.failures) > 0
 }

@@ -59,13 +59,13 @@ func (p platform) name() string {
 // out is the folder for what is built for the platform.
 func (p platform) out(name string) string { return filepath.Join("build/foreign", p.name(), name) }
 
-// ownRunner tells whether the platform's runner is run: once an architecture, since its calls are Go's own
+// ownRunner reports whether the platform's runner is run: once an architecture, since its calls are Go's own
 // on either backend, and not under an emulator, which would be asked in the kernel's place.
 func (p platform) ownRunner() bool {
 	return p.cc() == "" && p.Native() && p.Arch != runtime.GOARCH
 }
 
-// narrow tells whether pointers have 32 bits. The pair's room then admits one descriptor, where it
+// narrow reports whether pointers have 32 bits. The pair's room then admits one descriptor, where it
 // otherwise admits two.
 func (p platform) narrow() bool {
 	return slices.Contains([]string{"386", "arm", "mips"}, p.Arch)

@@ -49,7 +49,7 @@ func targets() []target {
 // errMissing is of a target that this machine has no tool for.
 var errMissing = errors.New("not run")
 
-// compiles tells whether the C compiler of a target is there, and its libc.
+// compiles reports whether the C compiler of a target is there, and its libc.
 func (t target) compiles() error {
 	if t.cc == "" {
 		return nil

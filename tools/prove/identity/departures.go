@@ -82,7 +82,7 @@ func fieldsOf(cell string) (fields []string) {
 // anything is what a side says whose bytes are not the same each time.
 var anything = []string{"what was on the stack", "what the last message left", "the cmsg_len of the room"}
 
-// covers tells whether the row is about a field, and says of it what was found.
+// covers reports whether the row is about a field, and says of it what was found.
 func (d *departure) covers(key string, found *recorder.Difference) (about, right bool) {
 	if !slices.Contains(d.fields, key) {
 		return false, false
@@ -99,7 +99,7 @@ func (d *departure) covers(key string, found *recorder.Difference) (about, right
 	return true, right
 }
 
-// says tells whether a cell is what a side said.
+// says reports whether a cell is what a side said.
 func says(cell, text string, field []byte) bool {
 	switch {
 	case slices.Contains(anything, cell):

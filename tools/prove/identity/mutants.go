@@ -195,7 +195,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	}
 }
 
-// foundBy tells whether a difference is the fault's.
+// foundBy reports whether a difference is the fault's.
 func (f *fault) foundBy(d *difference) bool {
 	return strings.Contains(", "+d.field, ", "+f.Field) && strings.Contains(d.text, f.Words)
 }

@@ -97,7 +97,7 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// direct tells whether messages went by system calls of their own, as they do
+// direct reports whether messages went by system calls of their own, as they do
 // in C, also where there is socketcall.
 func (r *recording) direct() error {
 	for _, calls := range r.calls {
@@ -110,7 +110,7 @@ func (r *recording) direct() error {
 	return nil
 }
 
-// most tells whether as many descriptors came as a message can have, which a libc
+// most reports whether as many descriptors came as a message can have, which a libc
 // may not allow.
 func (r *recording) most() error {
 	for _, calls := range r.calls {
