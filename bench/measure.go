@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// A contest is the ways that can carry a load, and what came of them.
+// A contest is the ways that can carry a load, and their results.
 type contest struct {
 	load    load
 	pair    pair // the reference's
 	results []*result
 }
 
-// A result is what came of a way.
+// A result is what was measured of a way.
 type result struct {
 	name   string
 	pass   pass

@@ -13,7 +13,7 @@ type way struct {
 	make func(p pair, count int) (pass, error)
 }
 
-// pass sends one message, receives it, and closes what came.
+// pass sends one message, receives it, and closes the received descriptors.
 type pass func() error
 
 // A form is what a way can pass.

@@ -23,7 +23,7 @@ const (
 // Emulator is the path of the emulator that this program runs under, or "" if there is none.
 //
 // What the variable says is believed only where the kernel says so too: qemu-user shows a program
-// its own name as /proc/self/exe, and by another path the kernel tells the emulator's. So a variable
+// its own name as /proc/self/exe, and by another path the kernel shows the emulator's. So a variable
 // that was inherited by a program of the machine's own kind leaves nothing out.
 func Emulator() string {
 	path := os.Getenv(EmulatorVariable)

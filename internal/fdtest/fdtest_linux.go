@@ -53,7 +53,7 @@ func Name(fd int) string {
 	return name
 }
 
-// ID tells files apart. Both ends of a pipe have the same, and so have
+// ID distinguishes files. Both ends of a pipe have the same, and so have
 // all anonymous inodes (epoll, eventfd): it can acquit and not convict.
 type ID struct {
 	Dev, Ino uint64

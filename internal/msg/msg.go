@@ -28,7 +28,7 @@ type Message struct {
 	FDs      []int32 // to send, or room
 	Name     []byte  // the address to send to, or room for the sender's
 	Cred     *Cred   // to attach, or to be filled
-	PIDFD    *int32  // to be filled; -1 where none came
+	PIDFD    *int32  // to be filled; -1 if none was received
 	Unpadded bool    // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
 
 	N       int // bytes sent or received
@@ -44,7 +44,7 @@ type Cred struct {
 	UID, GID uint32
 }
 
-// noCred is what a receive leaves where none came: the kernel gives no message
+// noCred is what a receive leaves where none was received: the kernel gives no message
 // this user and this group.
 var noCred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
 

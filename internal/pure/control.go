@@ -117,7 +117,7 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 func takeFDs(data []byte, m *msg.Message, room int) {
 	for ; len(data) >= 4; data = data[4:] {
 		fd := int32(binary.NativeEndian.Uint32(data))
-		// Negative: refused, told in its place (SO_RIGHTS_NOTRUNC).
+		// Negative: refused, reported in its place (SO_RIGHTS_NOTRUNC).
 		if fd < 0 || m.NFD == room {
 			if fd >= 0 {
 				closeFD(fd)

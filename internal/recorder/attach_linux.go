@@ -22,12 +22,12 @@ import (
 // entries; one that a thread is in when it is let go is not among them.
 //
 // A child that another process traces stays with that one, and Options.LeftOut is
-// told. So does one that asks to be traced by its parent (PTRACE_TRACEME): it is
+// called. So does one that asks to be traced by its parent (PTRACE_TRACEME): it is
 // let go first. What fails is PTRACE_ATTACH and PTRACE_SEIZE by one of the
 // processes for another of them: the kernel gives a thread one tracer.
 //
 // The process is none of the caller's own children, unless ctx ends before it:
-// its end would be told to whoever asks first, the recorder or the caller.
+// the kernel would report its end to whoever asks first, the recorder or the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 		}
 		bell.await()
 	}()
-	// The end of this thread lets go of all that it traces. What was told of them
-	// before is seen to: it may be a signal that is theirs.
+	// The end of this thread lets go of all that it traces. What was reported of them
+	// before is handled: it may be a signal that is theirs.
 	for len(t.threads) > 0 && (!bell.gone && !t.ending || len(t.queue) > 0) {
 		tid, status, err := t.wait()
 		if err != nil {
@@ -236,7 +236,7 @@ func tracedByAnother(pid int) bool {
 	return tracer != 0 && tracer != unix.Getpid()
 }
 
-// leaveOut tells of a process that another one traces.
+// leaveOut reports a process that another one traces.
 func (t *tracer) leaveOut(pid int, why error) {
 	if t.o.LeftOut != nil {
 		t.o.LeftOut(pid, why)

@@ -13,7 +13,7 @@ type Process struct {
 	parent   *Process // nil for a root
 	birth    int      // as the how many-th child, or root
 	children int
-	escapes  []string // what was told of it
+	escapes  []string // what was reported of it
 }
 
 // bear makes a child of p.
@@ -54,7 +54,7 @@ type Call struct {
 	index map[fileKey]int // where in Files
 }
 
-// interrupted is the kernel's ERESTARTSYS and its kin: a signal came, and
+// interrupted is the kernel's ERESTARTSYS and its kin: a signal arrived, and
 // either the same call is made again or the program gets EINTR.
 func interrupted(e syscall.Errno) bool { return e == 512 || e == 513 || e == 514 || e == 516 }
 
@@ -84,7 +84,7 @@ func (c *Call) error() string {
 	return errnoName(c.Errno)
 }
 
-// What tells what the bytes of a Blob are.
+// What says what the bytes of a Blob are.
 type What int
 
 const (
@@ -209,7 +209,7 @@ func (c *Call) done() int {
 	return 1
 }
 
-// many tells sendmmsg and recvmmsg.
+// many reports whether the call is sendmmsg or recvmmsg.
 func (c *Call) many() bool {
 	i := c.sig.messages()
 	return i >= 0 && c.sig.args[i].kind == argMmsg

@@ -124,7 +124,7 @@ func (c *Call) headerUnread(i int) bool {
 }
 
 // Ancillary reports whether the call carries control data: it sends some, or
-// some came, or the kernel says that some was cut off. Control data that could
+// some was received, or the kernel reports that some was truncated. Control data that could
 // not be read counts, and so does a message whose header could not be.
 func (c *Call) Ancillary() bool {
 	for i := range c.messages() {

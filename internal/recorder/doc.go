@@ -11,18 +11,18 @@
 // A tracer on amd64 records amd64 and 386 programs, one on 386 and one on
 // arm64 record their own; the one on arm64 was built and not run. x32 programs
 // are not recorded. Nor is what a process sends and receives by io_uring, of
-// which Options.Escapes is told.
+// which Options.Escapes reports.
 //
 // While it records, the process gets no SIGCHLD for children that stop.
 //
 // Into a program that it starts, the recorder puts a seccomp filter before the
 // first instruction, which stops it at the recorded calls, and at the few of which
-// Options.Escapes is told: all others run at full speed. A filter cannot be taken off, so a program that Attach
+// Options.Escapes reports: all others run at full speed. A filter cannot be taken off, so a program that Attach
 // finds running gets none, and is stopped at each call.
 //
-// Memory is read by the thread that traces. Where a page of it does not come
+// Memory is read by the thread that traces. Where a page of it does not arrive
 // (userfaultfd, a file of FUSE), the recorder waits, and so do all that it
-// traces: a Watch tells so. The recorder is no guard against the program: one that
+// traces: a Watch reports it. The recorder is no guard against the program: one that
 // means to can hide what it passes. The kernel does not let even KILL end the wait for
 // a FUSE server that has read the request.
 //
@@ -43,7 +43,7 @@
 // the tracer lacks CAP_SYS_PTRACE too; a tracer that has it then goes without
 // a filter, as Options.NoFilter does. A call that the program's own filter
 // refuses is not seen, and one that it wants traced is made; neither is so without the
-// recorder's filter. Options.Escapes is told of a process that does this.
+// recorder's filter. Options.Escapes reports a process that does this.
 //
 // # Marks
 //

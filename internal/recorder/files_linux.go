@@ -33,7 +33,7 @@ type File struct {
 // Open reports whether the number was open. If Errno is not 0, false says nothing.
 func (f *File) Open() bool { return f.Kind != "" }
 
-// closeOnExecUnknown tells that CloseOnExec says nothing of an open descriptor that was
+// closeOnExecUnknown means that CloseOnExec says nothing of an open descriptor that was
 // to be looked up whole.
 func (f *File) closeOnExecUnknown() bool { return f.Errno != 0 || f.Kind == "eventpoll" }
 

@@ -22,7 +22,7 @@ type side struct {
 	left    map[uint64]string        // what the kernel has left of the stream's timeouts, by address
 }
 
-// opened is a file as far as it can be told from others on its number: the kernel does not
+// opened is a file as far as it can be distinguished from others on its number: the kernel does not
 // give the inode of a socket, a pipe or a memfd again. Other names and inodes change, or are
 // given again, at the will of other processes.
 type opened struct{ kind, inode string }
@@ -103,7 +103,7 @@ func withoutRestarted(calls []head) []head {
 				continue
 			}
 			if d.nr != c.nr || d.args != c.args {
-				break // the program was told EINTR
+				break // the program got EINTR
 			}
 			again[j] = true
 			c = d
@@ -113,7 +113,7 @@ func withoutRestarted(calls []head) []head {
 	return kept
 }
 
-// pid tells which process the number is by the order in which they appear, or,
+// pid names the process by the order in which they appear, or,
 // of one that is not in the record, by the number. Those that mean something else
 // (0, groups) are themselves.
 func (s *side) pid(pid int32, numbers bool) string {
@@ -130,7 +130,7 @@ func (s *side) pid(pid int32, numbers bool) string {
 	return fmt.Sprintf("process %d", n)
 }
 
-// name tells which of the names that the kernel chose it is, by the order in which
+// name numbers the names that the kernel chose by the order in which
 // they appear.
 func (s *side) name(a autobound) string {
 	if s.names[a] == 0 {

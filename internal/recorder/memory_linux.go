@@ -27,7 +27,7 @@ type reader struct {
 	remote []unix.RemoteIovec
 }
 
-// A Watch tells from another goroutine whether a recorder sees to one stop for long. Behind
+// A Watch reports to another goroutine whether a recorder sees to one stop for long. Behind
 // a page of memory may be a server of FUSE, or of userfaultfd, that does not answer; a call
 // may have a million buffers, none of which is there; and Handle may wait for a reader.
 type Watch struct {

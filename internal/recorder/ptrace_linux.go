@@ -140,7 +140,7 @@ func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 }
 
 // waitable reports whether this very thread has a child or traces a thread of that number:
-// then a change of it was not told yet, or is to come.
+// then a change of it was not reported yet, or will happen.
 func waitable(tid int) bool {
 	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD
 	return unix.Waitid(unix.P_PID, tid, nil, any|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD

@@ -169,7 +169,7 @@ func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byt
 
 func columns(f Field) int { return max(2*f.Size, len(short(f))) + 2 }
 
-// short is the name of a field without what its place tells.
+// short is the name of a field without what its place shows.
 func short(f Field) string {
 	if f.kind == padding {
 		return "padding"

@@ -8,7 +8,7 @@ import (
 
 // Each stop of a traced thread sends SIGCHLD to its tracer, which waits for the
 // stop itself: the signal only interrupts a thread of Go's. SA_NOCLDSTOP leaves
-// it out; the ends of children are told all the same.
+// it out; the ends of children are reported all the same.
 
 // quiet counts the recordings that are under way in this process.
 var quiet struct {

@@ -20,7 +20,7 @@ type Spool struct {
 	size  int64
 	heads []head
 	line  []byte
-	err   error // the first; what comes after it is not kept
+	err   error // the first; later ones are not kept
 }
 
 // NewSpool makes a file below os.TempDir. Close removes it, and so does the end of

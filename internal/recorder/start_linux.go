@@ -14,7 +14,7 @@ import (
 // goroutine is locked to its thread.
 //
 // The command is started with PTRACE_TRACEME, because that is what the
-// standard library has; but only PTRACE_SEIZE tells a stopped process from a
+// standard library has; but only PTRACE_SEIZE distinguishes a stopped process from a
 // signal. So it is let go into a stop, before its first instruction, and
 // seized there. In between PDEATHSIG ends it if the tracer ends, and after
 // that PTRACE_O_EXITKILL.

@@ -225,7 +225,7 @@ func (s *signature) messages() int {
 	return -1
 }
 
-// receives tells the direction of a call with messages.
+// receives reports the direction of a call with messages.
 func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.name, "recv") }
 
 // Calls returns the names of the calls that are recorded; where one is made by socketcall,

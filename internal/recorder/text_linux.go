@@ -203,7 +203,7 @@ func (c *Call) room(i int) (room uint64) {
 }
 
 // payload is that of all buffers, as far as it was recorded, and its length.
-// Of one that was received it is no more than came.
+// Of one that was received it is no more than was received.
 func (c *Call) payload(i int) (data []byte, length int) {
 	blobs, left := c.Entry, uint64(1<<62)
 	if c.sig.receives() {
@@ -275,7 +275,7 @@ func (c *Call) appendControl(b []byte, m *Cmsg) []byte {
 }
 
 // appendPassed is a descriptor in a message. A received one that an exec would
-// hand on is told from one that is close-on-exec.
+// hand on is distinguished from one that is close-on-exec.
 func (c *Call) appendPassed(b []byte, fd int32, received bool) []byte {
 	b = c.appendFD(b, fd, received)
 	f := c.file(fd, received)

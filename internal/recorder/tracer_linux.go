@@ -23,9 +23,9 @@ type Options struct {
 	// Ancillary leaves out calls that carry no ancillary data, as Call.Ancillary
 	// has it.
 	Ancillary bool
-	// Brief records what Call.Text tells, and no more of the memory: nothing of
-	// a receipt's buffers at its entry, nothing of what is sent at the exit. The
-	// buffers for the payload of a receipt are only in Call.Exit, of each message
+	// Brief records what Call.Text shows, and no more of the memory: nothing of
+	// a receive's buffers at its entry, nothing of what is sent at the exit. The
+	// buffers for the payload of a receive are only in Call.Exit, of each message
 	// that was received.
 	Brief bool
 	// Limit is how many bytes are recorded of the payload in one buffer; 0
@@ -34,18 +34,18 @@ type Options struct {
 	// Rest records a sum of what the kernel sends or receives of a payload behind
 	// Limit, so that a Spool of it can be compared whole.
 	Rest bool
-	// LeftOut is told of each child that Attach does not record, because another
+	// LeftOut is called for each child that Attach does not record, because another
 	// process traces it, or begins to, and why. What such a child starts is not
 	// recorded either, unless it was there before.
 	LeftOut func(pid int, why error)
-	// Escapes is told, once for each of them, of what a process does by which calls can
-	// be missing in the record, or another than without it: that it sets up an io_uring,
+	// Escapes is called once for each thing a process does by which calls can
+	// be missing in the record, or differ from those without it: that it sets up an io_uring,
 	// uses one, or has one when its record begins; that it makes a child with
 	// CLONE_UNTRACED; and that it asks for a mode of seccomp beside the recorder's filter.
 	Escapes func(pid int, what string)
-	// Watch, if set, is told of each stop that the recorder sees to.
+	// Watch, if set, follows each stop that the recorder handles.
 	Watch *Watch
-	// Started is told the process before its first instruction.
+	// Started is called with the process before its first instruction.
 	Started func(*os.Process)
 }
 
@@ -64,7 +64,7 @@ type tracer struct {
 
 	attached bool // and what is traced can be let go
 	ending   bool // nothing is recorded any more
-	leader   int  // the process whose end is told
+	leader   int  // the process whose end Record reports
 	status   unix.WaitStatus
 }
 
@@ -114,13 +114,13 @@ func (t *tracer) root(pid int) *Process {
 	return p
 }
 
-// A change is what waiting for a thread has told.
+// A change is what wait4 reported of a thread.
 type change struct {
 	tid    int
 	status unix.WaitStatus
 }
 
-// wait returns the next change. Of many the kernel tells first that of the same
+// wait returns the next change. Of many the kernel reports first that of the same
 // threads, so that busy ones would keep the tracer from others: it takes in
 // turn what is there.
 func (t *tracer) wait() (int, unix.WaitStatus, error) {
@@ -160,7 +160,7 @@ func (t *tracer) loop() error {
 		if err != nil {
 			return os.NewSyscallError("wait4", err)
 		}
-		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // killed meanwhile: wait tells
+		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // killed meanwhile: wait reports it
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		return t.syscallStop(th)
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
 		if th.escapes == UntracedChild {
-			th.escapes = "" // it is told, so it is traced
+			th.escapes = "" // the kernel reported it, so it is traced
 		}
 		return errors.Join(t.newborn(th), t.resume(th, 0))
 	case unix.PTRACE_EVENT_STOP:
@@ -218,8 +218,8 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	return resume(request, th.tid, sig)
 }
 
-// appear makes a thread known that stops before the one that made it could
-// tell. That one may never do so: it may be killed, and is then perhaps gone
+// appear makes a thread known that stops before its making could
+// be reported. That may never happen: the maker may be killed, and is then perhaps gone
 // already. So nothing is waited for: newborn corrects what is wrong here.
 func (t *tracer) appear(tid int) *thread {
 	s := status(strconv.Itoa(tid))
@@ -251,9 +251,9 @@ func (t *tracer) newborn(maker *thread) error {
 	return nil
 }
 
-// made tells that p has made a thread, of its own or of a new process. One that is not
+// made records that p has made a thread, of its own or of a new process. One that is not
 // known by now is to stop for the first time, or it has stopped, run and ended, or was let
-// go, before its maker could tell: nothing more will be told of that.
+// go, before its maker was reported: the kernel reports no more of it.
 func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
@@ -267,7 +267,7 @@ func (t *tracer) made(p *Process, tid int) {
 	}
 }
 
-// exec tells who the thread is from now on: the one that execs takes over the
+// exec records which thread this is from now on: the one that execs takes over the
 // number of the first, and all others of the process are gone.
 func (t *tracer) exec(tid int) *thread {
 	th := t.threads[tid]
@@ -398,7 +398,7 @@ func (t *tracer) abandon(th *thread) {
 	th.call, th.inside, th.escapes = nil, false, ""
 }
 
-// What Options.Escapes is told.
+// The texts that Options.Escapes receives.
 const (
 	Uring         = "uses io_uring: what it passes by it is not recorded"
 	UntracedChild = "makes a child with CLONE_UNTRACED: what that passes is not recorded, and where scm uses a filter its calls fail with ENOSYS"
@@ -407,7 +407,7 @@ const (
 )
 
 // escape returns what a call, of those without messages, does to the record if it
-// succeeds; strict mode is refused, and tells all the same. Without the recorder's filter
+// succeeds; strict mode is refused, and reported all the same. Without the recorder's filter
 // seccomp does nothing to it.
 func (t *tracer) escape(c *Call) string {
 	if c.sig == nil {
@@ -421,7 +421,7 @@ func (t *tracer) escape(c *Call) string {
 		if first&unix.CLONE_UNTRACED != 0 {
 			return UntracedChild
 		}
-	case "clone3": // its flags are in memory; the kernel tells of a child without that one
+	case "clone3": // its flags are in memory; the kernel reports a child without that one
 		return UntracedChild
 	case "seccomp":
 		switch {
@@ -442,7 +442,7 @@ func (t *tracer) escape(c *Call) string {
 	return ""
 }
 
-// tellEscape tells of a process, once, what it does.
+// tellEscape reports, once a process, what it does.
 func (t *tracer) tellEscape(p *Process, what string) {
 	if slices.Contains(p.escapes, what) {
 		return

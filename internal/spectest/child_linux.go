@@ -46,7 +46,7 @@ func Child(name string, run func(args []string)) bool {
 
 // ChildCommand is the command for a child. By /proc/self/exe another user can
 // run it too, whatever the folders above it allow. Under an emulator that is the
-// emulator's own program, which is told to run this one.
+// emulator's own program, which is given this one to run.
 func ChildCommand(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	if emulator := fdtest.Emulator(); emulator != "" {

@@ -1,4 +1,4 @@
-// Package display shows what somebody else wrote, a peer, a partner or a report, and tells
+// Package display shows what somebody else wrote, a peer, a partner or a report, and knows
 // which words can be names.
 package display
 

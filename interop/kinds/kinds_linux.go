@@ -50,7 +50,7 @@ func orClose(fd int, err error, more func(fd int) error) (int, error) {
 		return -1, err
 	}
 	if err := more(fd); err != nil {
-		_ = unix.Close(fd) // the error to tell is the other
+		_ = unix.Close(fd) // the caller gets the other error
 		return -1, err
 	}
 	return fd, nil
@@ -255,7 +255,7 @@ func tryOption(name string) error {
 	if err := o.Set(fd, 1); err != nil {
 		return err
 	}
-	// gVisor takes options that it does not know, and does not tell them. Nobody tells SO_INQ.
+	// gVisor accepts options that it does not know, and does not return them. No kernel returns SO_INQ.
 	if value, err := o.Get(fd); name != "inq" && (err != nil || value != 1) {
 		return errors.New("it is accepted, and has no value")
 	}

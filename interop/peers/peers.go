@@ -1,4 +1,4 @@
-// Package peers builds the peers whose source is in this folder, and keeps the list of what came of it.
+// Package peers builds the peers whose source is in this folder, and keeps the list of the outcomes.
 //
 // Which peers there are, and how each is built, is in registry.json. A peer that could not be built is in the
 // list with the reason, so that nobody takes its silence for success.
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Built is what came of building a peer: a Command, or the reason Why there is none.
+// Built is the outcome of building a peer: a Command, or the reason Why there is none.
 type Built struct {
 	Name    string   `json:"name"`
 	Lang    string   `json:"lang"`
@@ -90,7 +90,7 @@ func prepare(root, outDir *string) (err error) {
 	return os.MkdirAll(*outDir, 0o777)
 }
 
-// An outcome is what came of a recipe: why it failed, or where its things are.
+// An outcome is that of a recipe: why it failed, or where its things are.
 type outcome struct {
 	why    string
 	broken bool

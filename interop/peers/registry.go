@@ -9,7 +9,7 @@ import (
 //go:embed registry.json
 var registryJSON []byte
 
-// Contract tells how a peer is written: README.md.
+// Contract is README.md, which says how a peer is written.
 //
 //go:embed README.md
 var Contract []byte

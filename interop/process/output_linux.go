@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An output reads what a program writes, and can tell whether all of it was heard. heard is
+// An output reads what a program writes, and reports whether all of it was heard. heard is
 // locked from before bytes leave the pipe until Read is called again: by then the lines in
 // them are in Answers.
 type output struct {

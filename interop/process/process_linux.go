@@ -33,7 +33,7 @@ type Process struct {
 	Answers chan answer
 	Gone    chan struct{} // closed when a program has ended, and is not reaped yet but by a recorder
 	stderr  tail
-	stop    func() error // ends it, however it is, and tells how it ended
+	stop    func() error // ends it, however it is, and returns how it ended
 	once    sync.Once
 	ended   error
 }
@@ -58,7 +58,7 @@ var (
 const Grace = time.Second
 
 // stopped is what is added to a time that is over: it may have passed while the runner was
-// stopped, and whatever it waited for came meanwhile.
+// stopped, and what it waited for may have happened meanwhile.
 const stopped = 100 * time.Millisecond
 
 // Start starts the peer as a user, if one is given, and under a recorder, if rec is not

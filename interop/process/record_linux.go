@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Recorder starts a command and returns when all processes that came of it have
-// ended, with how the command ended, as its Wait tells it. It calls started before
+// A Recorder starts a command and returns when it and all its descendants have
+// ended, with how the command ended, as its Wait returns it. It calls started before
 // the first instruction, and call with the lines of each call, one at a time, as it
 // is made. An error without a call of started is that nothing can be recorded. The
 // thread that starts the command lives as long: the command is to end with it.
@@ -61,7 +61,7 @@ func (rec *Record) awaitEnd(pid int) {
 		waitExited(pid)
 		return
 	}
-	// waitid tells of the stops of who is traced, whatever it is asked for.
+	// waitid reports the stops of a traced process, whatever it is asked for.
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it is reaped

@@ -15,7 +15,7 @@ const soRightsNotrunc = 85
 // An Option is a socket option by name.
 type Option struct {
 	option int
-	time   bool // its value is a timeval, here told in milliseconds
+	time   bool // its value is a timeval, here in milliseconds
 }
 
 var options = map[string]Option{
@@ -57,7 +57,7 @@ func (o Option) Set(sock, value int) error {
 	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, o.option, value)
 }
 
-// Get tells the option's value.
+// Get returns the option's value.
 func (o Option) Get(sock int) (int, error) {
 	if o.time {
 		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, o.option)

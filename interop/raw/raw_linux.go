@@ -180,7 +180,7 @@ func (c Cmsg) Rights() (fds []int) {
 	return fds
 }
 
-// Parse reads received control messages. One that is cut has the data that came.
+// Parse reads received control messages. A truncated one has the data that was received.
 func Parse(control []byte) (list []Cmsg) {
 	for len(control) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))

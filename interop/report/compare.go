@@ -10,10 +10,10 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Change is a case that came out otherwise in a later run.
+// A Change is a case with another outcome in a later run.
 type Change struct {
 	Name     string
-	Old, New string   // what came of it, and what was found
+	Old, New string   // the verdict, and what was found
 	More     []string // CHECK@PEER: what was not found before, in a case that failed already
 	Edited   bool     // the scenario is not the same any more
 }
@@ -29,9 +29,9 @@ func (c Change) String() string {
 	return text
 }
 
-// A Comparison is what became of the cases of an older report in a newer one.
+// A Comparison holds the cases of a newer report against those of an older one.
 type Comparison struct {
-	Same   int      // cases of which the same came
+	Same   int      // cases with the same outcome
 	Worse  []Change // passed and do not any more; or fail now, or fail another check too; or new, and not as expected
 	Better []Change // failed, and pass now
 	Other  []Change // without being the one or the other
@@ -112,7 +112,7 @@ func found(r scenario.Result) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// cameOut tells the verdict, and what was found, without what differs from run to
+// cameOut returns the verdict and the findings, without what differs from run to
 // run.
 func cameOut(r scenario.Result) string {
 	return strings.Join(append([]string{string(r.Verdict)}, found(r)...), " ")

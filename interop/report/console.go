@@ -204,7 +204,7 @@ func (r *Report) totals(out *printer) {
 	out.printf("the run: %s\n", r.Headline())
 }
 
-// counts tells the totals of peers or of the kernel.
+// counts prints the totals of peers or of the kernel.
 func (p *printer) counts(name string, t Totals) {
 	p.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d expected failures that pass", name,
 		t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed)

@@ -59,7 +59,7 @@ func (r *Report) NewStream(ctx context.Context, file string) (*Stream, error) {
 	}
 	s := &Stream{file: f, stop: endWith(ctx, f)}
 	begin := r.head()
-	begin.Seconds = 0 // nobody knows yet: it tells that more is to come
+	begin.Seconds = 0 // 0 says that the run goes on
 	s.line(begin)
 	return s, nil
 }
@@ -139,7 +139,7 @@ func atEnd(dec *json.Decoder, text []byte) bool {
 	return len(bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n")) == 0
 }
 
-// check tells what is wrong with the words of a report that somebody else wrote.
+// check returns what is wrong with the words of a report that somebody else wrote.
 func (r *Report) check() error {
 	if kind := r.System.Kind; kind != "" && !slices.Contains(scenario.KernelKinds, kind) {
 		return fmt.Errorf("no such kernel: %q", kind)

@@ -54,7 +54,7 @@ func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 }
 
 // JUnit writes the report for CI servers. What was expected to fail and does, and
-// what no verdict came of, is skipped there, with the reason. What is wrong with the run, and
+// what has no verdict, is skipped there, with the reason. What is wrong with the run, and
 // with none of its cases, is the error of a test of its own.
 func (r *Report) JUnit(w io.Writer) error {
 	all := junit{Name: "scm interop"}

@@ -13,16 +13,16 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// mostFailures is how many cases a summary tells one by one.
+// mostFailures is how many cases a summary shows one by one.
 const mostFailures = 50
 
-// mostTraces is how many of them it tells with what was recorded.
+// mostTraces is how many of them it shows with their recorded calls.
 const mostTraces = 10
 
 // CI servers refuse a summary of more than a mebibyte.
 const (
 	mostBytes   = 1_000_000 // of the summary
-	mostOfCase  = 100_000   // of what is told of a case
+	mostOfCase  = 100_000   // of a case
 	mostOfPeers = 200_000   // of the table of peers
 )
 
@@ -77,10 +77,10 @@ func (r *Report) Markdown(w io.Writer) error {
 	return out.err
 }
 
-// headBytes is more than what is told above the cases takes, and the line behind them.
+// headBytes is more than the text above the cases takes, with the line behind them.
 const headBytes = 4096
 
-// peersTable tells who played, and who was not there.
+// peersTable lists the peers that played, and those that were not there.
 func (r *Report) peersTable() string {
 	var b strings.Builder
 	b.WriteString("\n| peer | language | version | pass | expected failures | not as expected | unsupported | not run |\n|---|---|---|---|---|---|---|---|\n")

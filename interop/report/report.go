@@ -1,4 +1,4 @@
-// Package report shows what came of an interop run: on the console, and as JSON,
+// Package report shows the outcome of an interop run: on the console, and as JSON,
 // JUnit, Markdown or HTML in a file.
 package report
 
@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Schema is the version of the JSON form, which schema.json tells. It grows when a
+// Schema is the version of the JSON form that schema.json describes. It grows when a
 // reader has to change.
 const Schema = 2
 
@@ -26,7 +26,7 @@ type Report struct {
 	Peers     []Peer            `json:"peers"`
 	Totals    Totals            `json:"totals"`    // of the cases of peers
 	Kernel    Totals            `json:"kernel"`    // of those of the kernel, which are counted apart
-	Witnesses map[string]int    `json:"witnesses"` // how the kernel told which descriptor is which
+	Witnesses map[string]int    `json:"witnesses"` // how the kernel identified the descriptors
 	Aside     []string          `json:"aside"`     // expectations for peers that were not built, or another kernel
 	Cut       string            `json:"cut,omitempty"`
 	Cases     []scenario.Result `json:"cases"`
@@ -160,7 +160,7 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 	return r
 }
 
-// End takes what came of it.
+// End takes the outcome.
 func (r *Report) End(o scenario.Outcome) {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Witnesses = o.Witnesses

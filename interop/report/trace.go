@@ -6,7 +6,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Trace tells what was recorded of a case, in lines; none if nothing was.
+// Trace returns the recorded calls of a case, in lines; none if nothing was recorded.
 func Trace(c scenario.Result) []string {
 	t := c.Trace
 	if t == nil {

@@ -15,7 +15,7 @@ import (
 
 const (
 	unsupported = "unsupported"
-	maxHex      = 4096 // longer payloads are told as the pattern
+	maxHex      = 4096 // longer payloads are reported as the pattern
 	maxText     = 1000 // of a library's error: enough to know it by, and no line grows too long
 )
 
@@ -100,7 +100,7 @@ func formatFlags(flags int) string {
 	return strings.Join(list, ",")
 }
 
-// formatError tells the errno where there is one, whatever is wrapped around it.
+// formatError returns the errno where there is one, whatever is wrapped around it.
 func formatError(err error) string {
 	if errors.Is(err, ErrUnsupported) {
 		return unsupported

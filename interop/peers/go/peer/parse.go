@@ -167,7 +167,7 @@ func payload(s string, at int) ([][]byte, error) {
 	return buffers, nil
 }
 
-// buffer returns one buffer of a payload of which so many bytes came before.
+// buffer returns one buffer of a payload of which so many bytes precede it.
 func buffer(s string, at, before int) ([]byte, error) {
 	if s == "-" {
 		return []byte{}, nil

@@ -3,7 +3,7 @@
 // Package peer makes a peer of the interop suite out of a Go library.
 //
 // An adapter fills a [Library]; [Main] runs it as a program and [Serve] inside
-// another one. The language that a peer speaks is told in interop/peers/README.md.
+// another one. interop/peers/README.md has the language that a peer speaks.
 package peer
 
 import (
@@ -40,7 +40,7 @@ type Library struct {
 
 // Socket sends and receives one message a call.
 //
-// An error that wraps a syscall.Errno is told by its name, ErrUnsupported as
+// An error that wraps a syscall.Errno is reported by its name, ErrUnsupported as
 // "unsupported", any other as the library's own.
 type Socket interface {
 	// Send returns the count that the library reports, and the length of the
@@ -81,18 +81,18 @@ func (r Room) Filled(n int) []byte {
 	return all[:max(0, min(n, len(all)))]
 }
 
-// Uncounted in Received.Closed: some were closed, the library does not tell how many.
+// Uncounted in Received.Closed: some were closed, the library does not report how many.
 const Uncounted = -1
 
-// Received is what a library told about one receive.
+// Received is what a library reported of one receive.
 type Received struct {
 	N        int    // the count that the library reported
 	Payload  []byte // what it delivered
 	FDs      []int  // the numbers, in order
-	Closed   int    // how many it closed and told so, or Uncounted
+	Closed   int    // how many it reported as closed, or Uncounted
 	HasFlags bool   // whether it reports flags
 	Flags    int
-	EOF      bool // the library itself tells the end from an empty message
+	EOF      bool // the library itself distinguishes the end from an empty message
 }
 
 // ModuleVersion returns the version of a module in this program, in one word.
