@@ -27,7 +27,7 @@ import (
 // The runner, and a peer of each language, for the machine itself.
 var nativeSCM, nativeCSRC string
 
-// outcome is what became of a platform.
+// outcome is the result on a platform.
 type outcome struct {
 	platform
 	tests          count

@@ -74,7 +74,7 @@ var examples = []struct {
 // hang is how long the tests of a package may take.
 const hang = 5 * time.Minute
 
-// count is what became of tests. Of those left out only the number is kept.
+// count is the results of tests. Of those left out only the number is kept.
 type count struct {
 	passed, failed, skipped, leftOut int
 	failures                         []string

@@ -3,8 +3,8 @@
 // Package identity shows that the backends are the same to the byte, and that
 // scm is what it is modelled on but for the lines of docs/departures.md.
 //
-// It runs in the repository's root. What the proof is made of, and what it does
-// not show, is told in docs/identity.md. A tool that is missing is named, and an
+// It runs in the repository's root. docs/identity.md says what the proof is made of, and
+// what it does not show. A tool that is missing is named, and an
 // error where CI=true.
 package identity
 

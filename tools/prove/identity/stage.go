@@ -203,7 +203,7 @@ func (s *stage) plain(answer string) string {
 	})
 }
 
-// table is where the peer's descriptors are told.
+// table is the folder with the peer's descriptors.
 func (s *stage) table() string { return filepath.Join("/proc", strconv.Itoa(s.process.Pid), "fd") }
 
 // holds is the name of the stage's file that a number of the peer's holds.
@@ -230,7 +230,7 @@ func fileName(link string) string {
 	return kind
 }
 
-// reported takes a number that the peer has told out of what it has left open, by
+// reported takes a number that the peer has reported out of what it has left open, by
 // having it closed there.
 func (s *stage) reported(number string) {
 	if answer := s.talk("close fds=" + number); answer != "ok" {
@@ -238,7 +238,7 @@ func (s *stage) reported(number string) {
 	}
 }
 
-// left is what the peer holds of the stage's files, and of pidfds, and has not told.
+// left is what the peer holds of the stage's files, and of pidfds, and has not reported.
 func (s *stage) left() (lost []string) {
 	entries, err := os.ReadDir(s.table())
 	if err != nil {

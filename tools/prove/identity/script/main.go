@@ -9,7 +9,7 @@
 //
 // With sizes it makes a call of each size in place of those from a seed.
 //
-// After each call it prints what came of it, and every descriptor that is open,
+// After each call it prints its result, and every descriptor that is open,
 // by number. It works in the current folder, which is empty.
 package main
 

@@ -250,7 +250,7 @@ func all(ms []scm.Message) string {
 	return text
 }
 
-// received tells all that a receive has set.
+// received returns all that a receive has set.
 func received(m *scm.Message, err error) string {
 	text := fmt.Sprintf("%d %d %#x %v", m.N, m.NFD, m.Flags, err)
 	text += fmt.Sprint(" ", m.FDs)

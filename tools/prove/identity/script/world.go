@@ -152,7 +152,7 @@ func (w *world) most() {
 }
 
 // named gives the sockets addresses, and perhaps options. An unnamed socket with
-// an option that tells the sender gets a name by chance when it sends.
+// an option that names the sender gets a name by chance when it sends.
 func (w *world) named() {
 	for i, fd := range w.socks {
 		name := string(rune('a' + i))
@@ -168,7 +168,7 @@ func (w *world) named() {
 	}
 }
 
-// call does what is recorded, and then tells what came of it.
+// call does what is recorded, and then prints its result.
 func (w *world) call(what string, f func(), tell func() string) {
 	w.calls++
 	fmt.Fprintf(w.out, "%d %s", w.calls, what)
@@ -180,7 +180,7 @@ func (w *world) call(what string, f func(), tell func() string) {
 	w.table()
 }
 
-// margin is how many closed numbers in a row tell that there are no more: the
+// margin is how many closed numbers in a row mean that there are no more: the
 // kernel hands out the lowest.
 const margin = 32
 
