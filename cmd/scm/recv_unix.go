@@ -152,7 +152,7 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 	f.BoolVar(&r.connect, "connect", false, "connect to the socket of the other side, in place of making one")
 	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes of the payload")
 	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`: regular, directory, pipe, socket, memfd, …")
-	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are, byte for byte")
+	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are, byte for byte; no signalfd, and of sockets only streams")
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
 	f.BoolVar(&r.worker, workerFlag, false, "")
 	_ = f.MarkHidden(workerFlag) // it is there
@@ -229,6 +229,11 @@ func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 		return &exitError{exitFail, errNoDescriptor}
 	}
 	if r.cat {
+		for _, fd := range fds { // before anything is written
+			if err := refuseCat(fd); err != nil {
+				return &exitError{exitFail, err}
+			}
+		}
 		for _, fd := range fds {
 			var unwritten *exitError
 			if err := copyOut(output{w}, fd); errors.As(err, &unwritten) {
@@ -305,6 +310,22 @@ type output struct{ io.Writer }
 func (o output) Write(b []byte) (int, error) {
 	n, err := o.Writer.Write(b)
 	return n, orBroken(err)
+}
+
+// refuseCat returns an error for a file whose bytes --cat must not read, or could not read whole.
+func refuseCat(fd int) error {
+	f, err := describe(fd)
+	if err != nil {
+		return err
+	}
+	if f.Kind == "signalfd" {
+		return errors.New("--cat reads no signalfd: that takes the signals of the process that reads")
+	}
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err == nil && kind != unix.SOCK_STREAM {
+		return errors.New("--cat reads no socket that keeps messages apart: it could truncate them")
+	}
+	return nil
 }
 
 // copyOut reads a received file to its end. It blocks or does not, as the sender

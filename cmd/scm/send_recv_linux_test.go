@@ -304,6 +304,51 @@ func TestSendAndRecvRefuse(t *testing.T) {
 	}
 }
 
+// recv --cat reads no signalfd, which would take recv's own signals, and no socket whose
+// messages its buffer could truncate. It writes nothing of the files before them.
+func TestRecvCatRefuses(t *testing.T) {
+	var signals unix.Sigset_t
+	signals.Val[0] = 1<<(unix.SIGTERM-1) | 1<<(unix.SIGURG-1)
+	signalfd, err := unix.Signalfd(-1, &signals, unix.SFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(signalfd) })
+	type refused struct {
+		name   string
+		fd     int
+		stderr string
+	}
+	cases := []refused{{"signalfd", signalfd, "scm: --cat reads no signalfd: that takes the signals of the process that reads\n"}}
+	for name, kind := range map[string]int{"dgram": unix.SOCK_DGRAM, "seqpacket": unix.SOCK_SEQPACKET} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeAll(pair[:]) })
+		if _, err := unix.Write(pair[1], make([]byte, 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Shutdown(pair[1], unix.SHUT_WR); err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, refused{name, pair[0], "scm: --cat reads no socket that keeps messages apart: it could truncate them\n"})
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			addr := filepath.Join(t.TempDir(), "socket")
+			r := start(t, "recv", "--timeout", "8s", "--cat", addr)
+			m := scm.Message{Buffers: [][]byte{{0}}, FDs: []int{opened(t, write(t, "text")), c.fd}}
+			if err := scm.Send(dialed(t, addr), &m, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.within(t); got != (result{code: 1, stderr: c.stderr}) {
+				t.Errorf("received %.300s", fmt.Sprintf("%+v", got))
+			}
+		})
+	}
+}
+
 // recv exits with 1 if the other side connects and sends nothing.
 func TestRecvOfNothing(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
