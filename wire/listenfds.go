@@ -16,9 +16,10 @@ const listenFDsStart = 3
 // (sd_listen_fds_with_names of libsystemd): LISTEN_FDS descriptors from number 3
 // on, if LISTEN_PID is this process, with the names in LISTEN_FDNAMES, or
 // "unknown" each where that is not set. If nothing was passed it returns none, and
-// no error.
+// no error. If LISTEN_PIDFDID is set, as by systemd 258, and the kernel numbers processes
+// (Linux 6.9), it must be this process's number too: another process can have had its PID.
 //
-// The descriptors are made close-on-exec and are the caller's to close. The three
+// The descriptors are made close-on-exec and are the caller's to close. The four
 // variables are removed, so that children do not see them, and a second call
 // returns none.
 //
@@ -28,6 +29,7 @@ const listenFDsStart = 3
 // or changed: it may be anybody's.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
+	pidfdID, numbered := takeVariable("LISTEN_PIDFDID")
 	count, counted := takeVariable("LISTEN_FDS")
 	joined, named := takeVariable("LISTEN_FDNAMES")
 	if !passed {
@@ -37,7 +39,19 @@ func ListenFDs() (fds []int, names []string, err error) {
 	if err != nil || p <= 0 {
 		return nil, nil, listenError("LISTEN_PID is %q, not a process", pid)
 	}
-	if p != os.Getpid() || !counted {
+	if p != os.Getpid() {
+		return nil, nil, nil
+	}
+	if numbered {
+		id, err := strconv.ParseUint(pidfdID, 10, 64)
+		if err != nil {
+			return nil, nil, listenError("LISTEN_PIDFDID is %q, not the number of a process", pidfdID)
+		}
+		if own, ok := sys.OwnPIDFDID(); ok && own != id {
+			return nil, nil, nil
+		}
+	}
+	if !counted {
 		return nil, nil, nil
 	}
 	n, err := strconv.Atoi(count)

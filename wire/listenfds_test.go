@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -56,9 +58,21 @@ func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
 	return cmd
 }
 
+// pidfdServices have LISTEN_PIDFDID, which libsystemd before version 258 does not know. OWN
+// stands for the service's own.
+var pidfdServices = []listening{
+	{"by its pidfd", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
+	{"whose PID another process had", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=1", "LISTEN_FDS=2"}, ""},
+	{"whose pidfd has no number", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"of another process with a pidfd", []string{"LISTEN_PID=1", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, ""},
+}
+
 var _ = Describe("ListenFDs", func() {
-	for _, l := range listeningServices {
+	for _, l := range slices.Concat(listeningServices, pidfdServices) {
 		It("takes over the files of a service "+l.name, func(ctx SpecContext) {
+			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
+				Skip("this kernel does not number processes: " + err.Error())
+			}
 			f := connect("unix")
 			self, err := os.Executable()
 			Expect(err).NotTo(HaveOccurred())
@@ -72,6 +86,24 @@ var _ = Describe("ListenFDs", func() {
 		}, NodeTimeout(patience))
 	}
 })
+
+// ownPIDFDID returns the inode's number of a pidfd of this process.
+func ownPIDFDID() (string, error) {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return "0", err
+	}
+	defer unix.Close(fd)
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if err := errors.Join(unix.Fstatfs(fd, &fs), unix.Fstat(fd, &st)); err != nil {
+		return "0", err
+	}
+	if fs.Type != unix.PID_FS_MAGIC { // before Linux 6.9
+		return "0", errors.New("a pidfd has no inode of its own")
+	}
+	return strconv.FormatUint(st.Ino, 10), nil
+}
 
 var _ = Describe("LISTEN_FDS that is too large", func() {
 	It("hands out nothing of the process's own, and changes nothing", func(ctx SpecContext) {
@@ -109,6 +141,12 @@ var _ = child("listen-own", func([]string) error {
 })
 
 var _ = child("listen", func([]string) error {
+	if os.Getenv("LISTEN_PIDFDID") == "OWN" {
+		id, _ := ownPIDFDID() // without an error it is compared
+		if err := os.Setenv("LISTEN_PIDFDID", id); err != nil {
+			return err
+		}
+	}
 	fds, names, err := wire.ListenFDs()
 	switch {
 	case err != nil && (len(fds) > 0 || len(names) > 0 || len(names) != len(fds)):

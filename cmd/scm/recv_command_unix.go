@@ -25,6 +25,7 @@ const (
 	listenFDs     = "LISTEN_FDS"
 	listenFDNames = "LISTEN_FDNAMES"
 	listenPID     = "LISTEN_PID"
+	listenPIDFDID = "LISTEN_PIDFDID"
 )
 
 // run puts the command, whose file is program, in scm's place, with the descriptors as 3 and up.
@@ -142,6 +143,9 @@ func become(program string, command []string, fds []int, names string) error {
 		if err := os.Setenv(name, value); err != nil {
 			return err
 		}
+	}
+	if err := os.Unsetenv(listenPIDFDID); err != nil { // of the process that somebody else passed files to
+		return err
 	}
 	env := os.Environ()
 	var high []int

@@ -113,7 +113,8 @@ func TestInheritedDescriptor(t *testing.T) {
 func TestRecvCommand(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	a, b := write(t, "of a\n"), write(t, "of b\n")
-	report := `test "$LISTEN_PID" = $$ && echo "$LISTEN_FDS $LISTEN_FDNAMES"; cat <&4; cat <&3; exit 7`
+	report := `test "$LISTEN_PID" = $$ && echo "$LISTEN_FDS $LISTEN_FDNAMES$LISTEN_PIDFDID"; cat <&4; cat <&3; exit 7`
+	t.Setenv("LISTEN_PIDFDID", "1") // of whoever started scm
 	received, sent := meet(t, []string{addr, "--", "/bin/sh", "-c", report}, []string{addr, a, b, "/"})
 	if sent != (result{}) || received != (result{7, "3 file:file:/\nof b\nof a\n", ""}) {
 		t.Errorf("sent %+v, received %+v", sent, received)
