@@ -80,6 +80,10 @@ func (f notify) fdName(name string) error {
 // manager's close is the answer; nothing of it is left open. Other errors are those
 // of pipe(2) and Notify.Send, and EMFILE where no descriptor is free for the
 // runtime's poller.
+//
+// A manager that holds the pipe locked, as from inside splice(2), makes read and close of
+// it wait. NotifyBarrier then returns up to a second after ctx is done, and a thread of
+// this process waits until the manager lets the pipe go.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -91,21 +95,38 @@ func NotifyBarrier(ctx context.Context, sock int) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.Close() }()
-	err = sendBarrier(ctx, sock, w)
-	_ = w.Close()
-	if err != nil {
+	if err := sendBarrier(ctx, sock, w); err != nil { // nobody else has it
+		_ = w.Close()
+		_ = r.Close()
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	// The reading ends with the last writing end.
-	_, err = io.Copy(io.Discard, r)
+	answered := make(chan error, 1)
+	go func() {
+		_ = w.Close()
+		// The reading ends with the last writing end.
+		_, err := io.Copy(io.Discard, r)
+		_ = r.Close()
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+	}
+	_ = r.SetReadDeadline(time.Unix(1, 0))
+	select {
+	case err = <-answered:
+	case <-time.After(barrierPatience):
+		err = os.ErrDeadlineExceeded
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return ctx.Err()
 	}
 	return err
 }
+
+// barrierPatience is how long NotifyBarrier waits for the close of its pipe when ctx is done.
+const barrierPatience = time.Second
 
 // sendBarrier sends w, once there is room in the manager's queue. Fd, which would
 // change w's blocking mode, is not asked for its number.

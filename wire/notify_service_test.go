@@ -3,10 +3,15 @@
 package wire_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -218,6 +223,31 @@ var _ = Describe("a barrier", func() {
 		Expect(before.NewSince()).To(HaveLen(1), "but for the socket")
 	}, NodeTimeout(patience))
 
+	It("ends with its context while the manager holds the pipe locked", func(ctx SpecContext) {
+		cannotEmulate(fdtest.HostCalls)
+		f, source := connect("unixgram"), connect("unix")
+		before := fdtest.Take()
+		cmd := childCommand(ctx, "hold-pipe")
+		stdout, err := cmd.StdoutPipe()
+		Expect(err).NotTo(HaveOccurred())
+		manager := begin(cmd, f.b, source.b)
+		called, cancel := context.WithCancel(ctx)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- wire.NotifyBarrier(called, f.a) }()
+		said, err := bufio.NewReader(stdout).ReadString('\n')
+		Expect(err).NotTo(HaveOccurred())
+		if reason, skipped := strings.CutPrefix(said, "skip: "); skipped {
+			Skip("nobody sees here that the pipe is locked: " + reason)
+		}
+		cancel()
+		// At the latest when the manager gives up, with which it fails.
+		Eventually(ctx, done).WithTimeout(2 * holdPatience).Should(Receive(Equal(context.Canceled)))
+		source.CloseNow(source.a)
+		manager.succeeds()
+		Eventually(ctx, before.NewSince).Should(BeEmpty())
+	}, NodeTimeout(patience))
+
 	It("that cannot be sent is an error", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
@@ -226,3 +256,52 @@ var _ = Describe("a barrier", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 })
+
+// hold-pipe is a manager, with its socket as 3, that holds the pipe of a barrier locked: it
+// splices into it from socket 4, where nothing comes. It says so. The end of the other
+// socket ends that; without it, it fails after holdPatience.
+var _ = child("hold-pipe", func([]string) error {
+	limit := unix.NsecToTimeval(int64(holdPatience))
+	if err := unix.SetsockoptTimeval(4, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return err
+	}
+	_, fds, err := wire.Notify.Recv(3)
+	if err != nil || len(fds) != 1 {
+		return fmt.Errorf("received %v, %w", fds, err)
+	}
+	if err := unix.SetNonblock(fds[0], false); err != nil { // or splice does not wait
+		return err
+	}
+	thread, ended := make(chan int, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		_, err := unix.Splice(4, nil, fds[0], nil, 1, 0)
+		ended <- err
+	}()
+	// The file begins with the number of the system call in which the thread waits.
+	call, inSplice := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread), []byte(strconv.Itoa(unix.SYS_SPLICE)+" ")
+	for {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("splice did not wait: %w", err)
+		default:
+		}
+		now, err := os.ReadFile(call)
+		if err != nil {
+			fmt.Println("skip:", err)
+			return nil
+		}
+		if bytes.HasPrefix(now, inSplice) {
+			break
+		}
+	}
+	fmt.Println("held")
+	if err := <-ended; err != nil {
+		return fmt.Errorf("the pipe was held for %s: %w", holdPatience, err)
+	}
+	return nil
+})
+
+// holdPatience is longer than any NotifyBarrier whose context is done.
+const holdPatience = 10 * time.Second
