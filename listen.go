@@ -38,6 +38,11 @@ var _ net.Listener = (*Listener)(nil)
 // name meanwhile, the file keeps a name that begins with .scm-, in the same folder, which
 // the error says.
 //
+// bind(2) makes a socket file before connect(2) finds the socket. On Linux 5.14 and later
+// Listen waits until such a bind is over, by a rename of the file to itself. On older
+// kernels and on other systems, Listen at that moment takes the live socket's file for
+// stale, and removes it. Whoever watches the folder (inotify(7)) makes the moment longer.
+//
 // On a file system that another system or another mount can have too, connect(2) fails so
 // for a live socket as well. There Listen removes nothing, and returns ErrInUse: on Linux
 // FUSE and virtiofs, NFS, 9p, SMB, AFS, Ceph, Coda, OCFS2 and eCryptfs. Elsewhere it does

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -362,6 +364,67 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(RunChild(cmd)).To(ContainSubstring("Srw-rw-rw-"))
 	})
 }, everyNetwork)
+
+var _ = Describe("Listen beside a bind that has begun", Label("attack"), func() {
+	It("takes no live socket for a stale one", func() {
+		if fdtest.OnGVisor() || !bindLocksFolder() {
+			Skip("bind(2) holds the folder locked until the socket can be found since Linux 5.14")
+		}
+		dir := filepath.Dir(socketPath())
+		defer watchMuch(dir)()
+		for round := range 300 {
+			path := filepath.Join(dir, strconv.Itoa(round))
+			sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			Expect(err).NotTo(HaveOccurred())
+			binds := goes(func() { Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: path})).To(Succeed()) })
+			var st unix.Stat_t
+			for end := time.Now().Add(Hang); unix.Lstat(path, &st) != nil; {
+				Expect(time.Now()).To(BeTemporally("<", end), "the file is not there")
+			}
+			l, err := scm.Listen(context.Background(), "unix", path)
+			if err == nil {
+				Expect(l.Close()).To(Succeed())
+			}
+			binds()
+			Expect(unix.Close(sock)).To(Succeed())
+			Expect(err).To(opFails("listen", scm.ErrInUse), "in round %d", round)
+		}
+	})
+})
+
+// watchMuch watches a folder many times until end is called. Each watch makes the time
+// longer between the making of a file and the moment in which its socket can be found.
+func watchMuch(dir string) (end func()) {
+	GinkgoHelper()
+	var watches []int
+	for range 64 {
+		watch, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err != nil { // the user may have no more
+			break
+		}
+		watches = append(watches, watch)
+		_, err = unix.InotifyAddWatch(watch, dir, unix.IN_CREATE)
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return func() {
+		var closes sync.WaitGroup
+		for _, watch := range watches { // each close waits for the kernel's readers
+			closes.Go(func() { _ = unix.Close(watch) })
+		}
+		closes.Wait()
+	}
+}
+
+// bindLocksFolder reports whether this is Linux 5.14 or later.
+func bindLocksFolder() bool {
+	GinkgoHelper()
+	var name unix.Utsname
+	Expect(unix.Uname(&name)).To(Succeed())
+	var major, minor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	Expect(err).NotTo(HaveOccurred())
+	return major > 5 || major == 5 && minor >= 14
+}
 
 var _ = Describe("a stale socket file", Label("attack"), func() {
 	DescribeTable("stays on a file system that another system can have too", func(network string) {

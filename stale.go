@@ -58,6 +58,7 @@ func (p *place) removeStale() error {
 		return inUse(err)
 	}
 	defer h.Close()
+	p.Settle(p.base) // or a socket whose bind is not over is taken for stale
 	alive, err := p.isAlive(h)
 	switch {
 	case err != nil:

@@ -141,6 +141,13 @@ func (f Folder) Rename(from, to string) error {
 	return os.NewSyscallError("renameat", err)
 }
 
+// Settle waits until each bind(2) that has made a file in the folder is over: on Linux 5.14
+// and later bind holds the folder locked until connect(2) finds the socket. A rename of base to
+// itself waits for that lock, and changes nothing. Where it is refused, Settle does not wait.
+func (f Folder) Settle(base string) {
+	_ = uninterrupted(func() error { return unix.Renameat2(f.fd, base, f.fd, base, 0) })
+}
+
 // PutBack is Rename, but replaces nothing.
 func (f Folder) PutBack(from, to string) error {
 	err := uninterrupted(func() error { return unix.Renameat2(f.fd, from, f.fd, to, unix.RENAME_NOREPLACE) })

@@ -49,6 +49,9 @@ func (f Folder) Name(base string) string      { return f.path + base }
 func (f Folder) Remove(base string) error     { return unlink(f.path + base) }
 func (f Folder) Rename(from, to string) error { return os.Rename(f.path+from, f.path+to) }
 
+// Settle has nothing to wait by.
+func (Folder) Settle(string) {}
+
 func (f Folder) Look(base string) (FileInfo, error) {
 	info, err := os.Lstat(f.path + base)
 	return FileInfo{info}, err

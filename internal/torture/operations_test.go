@@ -78,7 +78,7 @@ var (
 	connRetries = map[string][]unix.Errno{
 		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
 		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": onSignal,
-		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
+		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "renameat2": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
 		"readlinkat": onSignal, "fstatfs": onSignal,
 		"bind": {unix.EADDRINUSE}, // a stale file may be gone by the second time
 	}
@@ -125,6 +125,7 @@ var (
 		"openat EACCES": "a folder that the user may not read has no lock",
 		"fcntl F_GETFL": "os.Open", "fcntl F_SETFL": "os.Open", "epoll_ctl": "os.Open: a folder is never in the poller",
 		"openat":      "a folder that may not be read (EACCES) is not locked",
+		"renameat2":   "a folder in which rename is refused is not waited for",
 		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
 	}
 

@@ -126,6 +126,7 @@ var plausible = map[string][]unix.Errno{
 	"statx":                 {unix.ENOMEM, unix.EIO, unix.EACCES},
 	"fstatfs":               {unix.EINTR, unix.ENOMEM, unix.EIO},
 	"renameat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
+	"renameat2":             {unix.EINTR, unix.EACCES, unix.EPERM, unix.EIO, unix.EROFS, unix.ENOSYS},
 	"unlinkat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
 	"fchmod":                {unix.EPERM, unix.EIO, unix.EROFS},
 	"fchmodat":              {unix.EINTR, unix.EPERM, unix.EIO, unix.EROFS},
