@@ -403,8 +403,9 @@ func watchMuch(dir string) (end func()) {
 			break
 		}
 		watches = append(watches, watch)
-		_, err = unix.InotifyAddWatch(watch, dir, unix.IN_CREATE)
-		Expect(err).NotTo(HaveOccurred())
+		if _, err := unix.InotifyAddWatch(watch, dir, unix.IN_CREATE); err != nil { // likewise
+			break
+		}
 	}
 	return func() {
 		var closes sync.WaitGroup
