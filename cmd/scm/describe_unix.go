@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 	"github.com/scm-rights/scm/interop/display"
 	"golang.org/x/sys/unix"
 )
@@ -72,7 +73,7 @@ func isMemfd(fd int) bool {
 // describe returns what the kernel knows of a descriptor without asking the file's server,
 // who may not answer.
 func describe(fd int) (f file, err error) {
-	mode, err := fileMode(fd)
+	mode, err := sys.Mode(fd)
 	if err != nil && !errors.Is(err, unix.EACCES) { // as of another user's FUSE file
 		return f, err
 	}

@@ -788,6 +788,27 @@ func TestRecvCommandWithoutTable(t *testing.T) {
 	}
 }
 
+// Where a filter that does not know statx(2) refuses it with EPERM, recv asks by fstat(2).
+func TestRecvWithoutStatx(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip(err, " (Debian: strace)")
+	}
+	addr, file := filepath.Join(t.TempDir(), "socket"), write(t, "text")
+	r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=statx", "-e", "inject=statx:error=EPERM",
+		program(t, "scm"), "recv", patience, addr)}
+	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := scm.Send(dialed(t, addr), &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{opened(t, file)}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.within(t); got != (result{stdout: "1 byte \"\\x00\", 1 descriptor\nregular, read, offset 0, " + file + "\n"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // A worker that somebody stopped does not hold up the end by a signal.
 func TestRecvStoppedWorker(t *testing.T) {
 	needsChildren(t)

@@ -116,6 +116,12 @@ type status struct {
 	block        uint64 // the size of one
 }
 
+// Mode returns a file's st_mode, without waiting for a file system.
+func Mode(fd int) (uint32, error) {
+	s, err := statusOf(fd)
+	return s.mode, err
+}
+
 // statusOf asks for the type of the file, without waiting for a file system.
 func statusOf(fd int) (status, error) {
 	var sx unix.Statx_t

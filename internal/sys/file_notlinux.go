@@ -22,11 +22,11 @@ func Look(fd int) (f File, err error) {
 		return f, os.NewSyscallError("fcntl", err)
 	}
 	f.Access = accessOf(flags)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return f, os.NewSyscallError("fstat", err)
+	mode, err := Mode(fd)
+	if err != nil {
+		return f, err
 	}
-	if f.Kind = kindOf(uint32(st.Mode)); f.Kind != "socket" {
+	if f.Kind = kindOf(mode); f.Kind != "socket" {
 		return f, nil
 	}
 	if f.Type, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
@@ -45,4 +45,12 @@ func Look(fd int) (f File, err error) {
 		f.Family = unix.AF_INET6
 	}
 	return f, nil
+}
+
+func Mode(fd int) (uint32, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
+	}
+	return uint32(st.Mode), nil
 }
