@@ -50,7 +50,9 @@ several threads make some, that order can change from run to run, and a program 
 differ from itself: compare it with itself first. So it can where time decides how many
 bytes of a stream a receive finds or a send has room for, whether one that does not wait
 finds any, and which call comes next: of a program that polls several sockets, or that
-another process kills. The report of a difference says which of this may be so.
+another process kills. So it can where it leaves bytes unset that the kernel ignores:
+padding, and msg_flags and msg_len before the call. The report of a difference says which
+of this may be so.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared, nor are
 descriptors that it cannot look up. Both are so of a process that is not dumpable, unless
@@ -147,19 +149,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	if d == nil {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())
 	} else {
-		note := ""
-		if d.Threads {
-			note = "The process has several threads that make calls: their order can change from run to run.\n"
-		}
-		switch {
-		case d.Field == "the call":
-			note += "Which call comes next, or whether one does, can change from run to run.\n"
-		case d.Field == "the result" && strings.HasPrefix(d.A.Name(), "recv"):
-			note += "What a receive finds, of a stream or without waiting, can change from run to run.\n"
-		case d.Field == "the result" && strings.HasPrefix(d.A.Name(), "send"):
-			note += "What a send finds room for, of a stream or without waiting, can change from run to run.\n"
-		}
-		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), note)
+		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))
 	}
 	switch {
@@ -169,6 +159,32 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		return &exitError{code: exitFail}
 	}
 	return nil
+}
+
+// notes says why the difference may be one of the run and not of the programs.
+func notes(d *recorder.Difference) string {
+	has := func(fields ...string) bool {
+		return slices.ContainsFunc(fields, func(f string) bool { return strings.Contains(d.Field, f) })
+	}
+	result := func(call string) bool {
+		return d.Field == "the result" && strings.HasPrefix(d.A.Name(), call)
+	}
+	text := ""
+	for _, note := range []struct {
+		applies bool
+		text    string
+	}{
+		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
+		{d.Field == "the call", "Which call comes next, or whether one does, can change from run to run."},
+		{result("recv"), "What a receive finds, of a stream or without waiting, can change from run to run."},
+		{result("send"), "What a send finds room for, of a stream or without waiting, can change from run to run."},
+		{has("padding") || d.When == "entry" && has("msg_flags", "msg_len"), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
+	} {
+		if note.applies {
+			text += note.text + "\n"
+		}
+	}
+	return text
 }
 
 func orNone(c *recorder.Call) string {

@@ -99,6 +99,10 @@ var tracees = map[string]func() error{
 	"room":    func() error { return sendAtOnce(false) },
 	"no room": func() error { return sendAtOnce(true) },
 
+	"unset":         func() error { return passUnset(func(*unix.Msghdr, []byte) {}) },
+	"unset flags":   func() error { return passUnset(func(hdr *unix.Msghdr, _ []byte) { hdr.Flags = 1 }) },
+	"unset padding": func() error { return passUnset(func(_ *unix.Msghdr, padding []byte) { padding[0] = 1 }) },
+
 	"early": func() error { return receiveAtOnce(false) },
 	"late":  func() error { return receiveAtOnce(true) },
 
@@ -224,6 +228,22 @@ func unnamed(string, int) (int, error) {
 	return unix.Open("/dev/shm", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 }
 
+// passUnset sends standard input. The fill changes bytes that the kernel ignores.
+func passUnset(fill func(hdr *unix.Msghdr, padding []byte)) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	control := unix.UnixRights(0)
+	hdr := unix.Msghdr{Control: unsafe.SliceData(control)}
+	hdr.SetControllen(len(control))
+	fill(&hdr, control[unix.CmsgLen(4):])
+	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(p[0]), uintptr(unsafe.Pointer(&hdr)), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // passMade sends a file twice, or two files, of which the second can have the number of the
 // first.
 func passMade(file func(name string, flags int) (int, error), two, sameNumber bool) error {
@@ -280,16 +300,18 @@ func timed() error {
 			return fmt.Errorf("%d bytes of control data, %v", n, err)
 		}
 	}
-	// The kernel leaves in the timeout what is left of it, and the next call begins with that.
+	return receiveWithTimeout(p, 3, time.Minute)
+}
+
+// receiveWithTimeout receives bytes that it sends itself, a call each. The kernel leaves in the
+// timeout what is left of it, and the next call begins with that.
+func receiveWithTimeout(p [2]int, calls int, limit time.Duration) error {
 	iov := unix.Iovec{Base: new(byte)}
 	iov.SetLen(1)
-	message := struct {
-		hdr unix.Msghdr
-		_   uint32 // msg_len
-	}{hdr: unix.Msghdr{Iov: &iov}}
+	message := mmsghdr{hdr: unix.Msghdr{Iov: &iov}}
 	message.hdr.SetIovlen(1)
-	timeout := unix.NsecToTimespec(int64(time.Minute))
-	for range 3 {
+	timeout := unix.NsecToTimespec(int64(limit))
+	for range calls {
 		if _, err := unix.Write(p[0], []byte{0}); err != nil {
 			return err
 		}
@@ -298,6 +320,11 @@ func timed() error {
 		}
 	}
 	return nil
+}
+
+type mmsghdr struct {
+	hdr unix.Msghdr
+	_   uint32 // msg_len
 }
 
 // receiveAtOnce receives without waiting, when a byte is there and when none is.
@@ -376,10 +403,6 @@ func holes() error {
 	for i := range iovecs {
 		iovecs[i].Base = unsafe.SliceData(page)
 		iovecs[i].SetLen(1)
-	}
-	type mmsghdr struct {
-		hdr unix.Msghdr
-		_   uint32 // msg_len
 	}
 	messages := make([]mmsghdr, most)
 	for i := range messages {
