@@ -47,10 +47,13 @@ opens the second file before it closes the first gets another number, and differ
 
 The calls of a process are compared in the order in which its threads make them. If
 several threads make some, that order can change from run to run, and a program can
-differ from itself: compare it with itself first. So it can where time decides how many
-bytes of a stream a receive finds or a send has room for, whether one that does not wait
-finds any, and which call comes next: of a program that polls several sockets, or that
-another process kills. So it can where it leaves bytes unset that the kernel ignores:
+differ from itself: compare it with itself first. Time can also decide:
+- where several processes make calls: which of them receives a message, or sends first;
+- how many bytes of a stream a receive finds or a send has room for, and whether a receive
+  that does not wait finds any;
+- which call comes next: of a program that polls several sockets, or that another process
+  kills.
+A program also differs from itself where it leaves bytes unset that the kernel ignores:
 padding, and msg_flags and msg_len before the call. The report of a difference says which
 of this may be so.
 
@@ -175,6 +178,7 @@ func notes(d *recorder.Difference) string {
 		text    string
 	}{
 		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
+		{d.Several, "Several processes make calls: which of them makes one, and which first, can change from run to run."},
 		{d.Field == "the call", "Which call comes next, or whether one does, can change from run to run."},
 		{result("recv"), "What a receive finds, of a stream or without waiting, can change from run to run."},
 		{result("send"), "What a send finds room for, of a stream or without waiting, can change from run to run."},

@@ -80,9 +80,13 @@ func TestDiffNames(t *testing.T) {
 func TestDiffNotes(t *testing.T) {
 	traceable(t)
 	notes := map[string]string{
-		"threads": "The process has several threads that make calls: their order can change from run to run.\n",
-		"call":    "Which call comes next, or whether one does, can change from run to run.\n",
-		"unused":  "The kernel ignores these bytes: a program that leaves them unset can differ from itself.\n",
+		"processes": "Several processes make calls: which of them makes one, and which first, can change from run to run.\n",
+		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
+		"call":      "Which call comes next, or whether one does, can change from run to run.\n",
+		"unused":    "The kernel ignores these bytes: a program that leaves them unset can differ from itself.\n",
+	}
+	children := func(a, b string) []string {
+		return []string{"sh", "-c", strings.Join(tracee(t, a), " ") + "; " + strings.Join(tracee(t, b), " ") + "; true"}
 	}
 	for _, c := range []struct {
 		name string
@@ -90,6 +94,7 @@ func TestDiffNotes(t *testing.T) {
 		note string
 	}{
 		{"several threads", tracee(t, "threads"), tracee(t, "pass"), notes["threads"] + notes["call"]},
+		{"several processes", children("pass", "flag"), children("flag", "pass"), notes["processes"]},
 		{"a flag of the call", tracee(t, "flag"), tracee(t, "pass"), ""},
 		{"msg_flags", tracee(t, "unset"), tracee(t, "unset flags"), notes["unused"]},
 		{"padding", tracee(t, "unset"), tracee(t, "unset padding"), notes["unused"]},

@@ -15,6 +15,7 @@ type Difference struct {
 	Process int    // from 1: the processes that made calls, in the order of the tree
 	Call    int    // from 1: the calls of the process
 	Threads bool   // several threads of the process made calls, on one side: their order is by chance
+	Several bool   // several processes made calls, on one side: what passes between them is by chance
 	A, B    *Call  // nil if that side made none
 	When    string // "entry" or "exit"; empty if it is about the call as a whole
 	Field   string // "padding after cmsg_data"
@@ -53,7 +54,8 @@ func (d *Difference) String() string {
 // other side has not. That is the order in which its threads entered them: a
 // process with several threads that make calls can differ from itself, and
 // Difference.Threads tells. Processes are paired by their place in the tree,
-// those without calls left out.
+// those without calls left out. Which of several receives a message, or sends
+// first, is by chance too: Difference.Several.
 type Comparison struct {
 	// Said is the memory of which only that counts what the kernel has read or
 	// written: not a buffer for a receipt at its entry, nor what the receipt
@@ -99,11 +101,12 @@ func (o Comparison) calls(a, b []Call, first bool) []*Difference {
 // compare finds all differences, or the first of each process.
 func (o Comparison) compare(a, b *side, first bool) *comparison {
 	c := &comparison{Comparison: o, first: first, a: a, b: b}
-	for i := range max(len(c.a.streams), len(c.b.streams)) {
+	processes := max(len(c.a.streams), len(c.b.streams))
+	for i := range processes {
 		c.a.begin()
 		c.b.begin()
 		c.hidden = false
-		c.d.Process = i + 1
+		c.d.Process, c.d.Several = i+1, processes > 1
 		a, b := at(c.a.streams, i), at(c.b.streams, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
@@ -145,7 +148,7 @@ type comparison struct {
 func (cmp *comparison) streams(a, b []head) {
 	for i := range max(len(a), len(b)) {
 		cmp.callA, cmp.callB = cmp.a.call(a, i), cmp.b.call(b, i)
-		cmp.d = Difference{Process: cmp.d.Process, Call: i + 1, A: cmp.callA, B: cmp.callB}
+		cmp.d = Difference{Process: cmp.d.Process, Several: cmp.d.Several, Call: i + 1, A: cmp.callA, B: cmp.callB}
 		if field, x, y := cmp.parted(); field != "" {
 			cmp.differ(field, piece{}, x, y)
 			return
