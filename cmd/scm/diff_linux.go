@@ -54,8 +54,8 @@ differ from itself: compare it with itself first. Time can also decide:
 - which call comes next: of a program that polls several sockets, or that another process
   kills.
 A program also differs from itself where it leaves bytes unset that the kernel ignores:
-padding, and msg_flags and msg_len before the call. The report of a difference says which
-of this may be so.
+padding, and msg_flags and msg_len before the call; and where it computes the timeout of
+recvmmsg from the clock. The report of a difference says which of this may be so.
 
 Memory that scm cannot read, such as that of memfd_secret(2), is not compared, nor are
 descriptors that it cannot look up. Both are so of a process that is not dumpable, unless
@@ -183,6 +183,7 @@ func notes(d *recorder.Difference) string {
 		{result("recv"), "What a receive finds, of a stream or without waiting, can change from run to run."},
 		{result("send"), "What a send finds room for, of a stream or without waiting, can change from run to run."},
 		{has("padding") || d.When == "entry" && has("msg_flags", "msg_len"), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
+		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
 	} {
 		if note.applies {
 			text += note.text + "\n"

@@ -83,6 +83,7 @@ func TestDiffNotes(t *testing.T) {
 		"processes": "Several processes make calls: which of them makes one, and which first, can change from run to run.\n",
 		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
 		"call":      "Which call comes next, or whether one does, can change from run to run.\n",
+		"clock":     "A timeout that a program computes from the clock changes from run to run.\n",
 		"unused":    "The kernel ignores these bytes: a program that leaves them unset can differ from itself.\n",
 	}
 	children := func(a, b string) []string {
@@ -96,6 +97,7 @@ func TestDiffNotes(t *testing.T) {
 		{"several threads", tracee(t, "threads"), tracee(t, "pass"), notes["threads"] + notes["call"]},
 		{"several processes", children("pass", "flag"), children("flag", "pass"), notes["processes"]},
 		{"a flag of the call", tracee(t, "flag"), tracee(t, "pass"), ""},
+		{"timeout", tracee(t, "a minute"), tracee(t, "an hour"), notes["clock"]},
 		{"msg_flags", tracee(t, "unset"), tracee(t, "unset flags"), notes["unused"]},
 		{"padding", tracee(t, "unset"), tracee(t, "unset padding"), notes["unused"]},
 	} {

@@ -99,6 +99,9 @@ var tracees = map[string]func() error{
 	"room":    func() error { return sendAtOnce(false) },
 	"no room": func() error { return sendAtOnce(true) },
 
+	"a minute": func() error { return receiveWithin(time.Minute) },
+	"an hour":  func() error { return receiveWithin(time.Hour) },
+
 	"unset":         func() error { return passUnset(func(*unix.Msghdr, []byte) {}) },
 	"unset flags":   func() error { return passUnset(func(hdr *unix.Msghdr, _ []byte) { hdr.Flags = 1 }) },
 	"unset padding": func() error { return passUnset(func(_ *unix.Msghdr, padding []byte) { padding[0] = 1 }) },
@@ -320,6 +323,15 @@ func receiveWithTimeout(p [2]int, calls int, limit time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// receiveWithin receives with a timeout.
+func receiveWithin(limit time.Duration) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return receiveWithTimeout(p, 1, limit)
 }
 
 type mmsghdr struct {
