@@ -30,12 +30,34 @@ for form in json jsonl xml md html; do
 	args+=(--report "$REPORTS/report.$form")
 done
 
+# A signal ends the command that await waits for, by TERM: INT is ignored in the background. In the foreground none
+# would reach it, as bash runs no trap until that has ended.
+cancelled=
+cancel() {
+	cancelled=yes
+	if [ -n "${!:-}" ]; then
+		kill -TERM "$!" 2>/dev/null || true # it may have ended
+	fi
+}
+trap cancel HUP INT TERM
+# await COMMAND: its exit status, also if signals interrupt the wait.
+await() {
+	"$@" &
+	if [ -n "$cancelled" ]; then
+		cancel
+	fi
+	while kill -0 "$!" 2>/dev/null; do
+		wait "$!" || true
+	done
+	wait "$!"
+}
+
 # Of a checkout of another owner, as a container has it, git tells nothing: go build then fails, or records no version.
 vcs=()
 git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
 # This checkout may lie in a repository with a go.work or a vendor folder of its own: neither is for scm.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
-if ! GOWORK=off go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
+if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"
 	echo "status=4" >>"$GITHUB_OUTPUT"
 	exit 4
@@ -47,7 +69,7 @@ token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 trap 'echo "::$token::"' EXIT
 echo "::stop-commands::$token"
 status=0
-"$scm" interop run "${args[@]}" 2>&1 || status=$?
+await "$scm" interop run "${args[@]}" 2>&1 || status=$?
 trap - EXIT
 echo "::$token::"
 rm -r "$(dirname "$scm")"

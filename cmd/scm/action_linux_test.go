@@ -7,33 +7,44 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/report"
+	"golang.org/x/sys/unix"
 )
 
-// The action of a CI server, as its step runs it: the inputs are lines in the
-// environment, and what it leaves is in files.
-func TestAction(t *testing.T) {
+// actionCommand is the step of a CI server, which leaves its files in the folder. The peers
+// inside do not play.
+func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
+	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skipf("bash: %v", err)
 	}
-	fake := program(t, "faulty")
 	script, err := filepath.Abs("../../interop/action.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmd := exec.Command(script)
+	cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
+		"REPORTS="+dir+"/reports", "PEERS=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
+	cmd.Env = append(cmd.Env, inputs...)
+	return cmd
+}
+
+// The action of a CI server, as its step runs it: the inputs are lines in the
+// environment, and what it leaves is in files.
+func TestAction(t *testing.T) {
+	fake := program(t, "faulty")
 	again := "" // the folder of the last run, if it is to be used once more
 	action := func(inputs ...string) (code int, dir string, out string) {
 		if dir = again; dir == "" {
 			dir = t.TempDir()
 		}
-		cmd := exec.Command(script)
-		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-			"REPORTS="+dir+"/reports", "PEERS=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
-		cmd.Env = append(cmd.Env, inputs...)
-		r := finish(t, cmd)
+		r := finish(t, actionCommand(t, dir, inputs...))
 		return r.code, dir, r.stdout + r.stderr
 	}
 	read := func(file string) string {
@@ -116,16 +127,107 @@ func TestAction(t *testing.T) {
 	}
 }
 
-// The workspace of somebody who has this checkout inside their own module, and how they
-// have Go find modules, are not those of scm.
-func TestActionInAWorkspace(t *testing.T) {
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skipf("bash: %v", err)
+// A CI server cancels a step by a signal to its process; a terminal sends one to all of the
+// group. The run ends, and leaves its reports.
+func TestActionCancelled(t *testing.T) {
+	fake := program(t, "faulty")
+	for _, c := range []struct {
+		name   string
+		signal unix.Signal
+		group  int // -1: the group too
+	}{
+		{"interrupt", unix.SIGINT, 1},
+		{"terminated, with its group", unix.SIGTERM, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
+			cmd := actionCommand(t, dir, "PEERS="+slowPeer(file, fake))
+			// Files, because who is left would keep a pipe open.
+			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, out, &syscall.SysProcAttr{Setpgid: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			defer endThoseOf(t, dir)
+			peer := waitFor(t, file)
+			if err := unix.Kill(c.group*cmd.Process.Pid, c.signal); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // the status is looked at below
+			for _, pid := range append(runningOf(t, dir), peer) {
+				if running(pid) {
+					t.Errorf("process %s of the run is left", pid)
+				}
+			}
+			text, _ := os.ReadFile(out.Name())
+			if code := cmd.ProcessState.ExitCode(); code != 143 {
+				t.Errorf("%v\n%s", cmd.ProcessState, text)
+			}
+			if got, _ := os.ReadFile(dir + "/output"); string(got) != "status=143\n" {
+				t.Errorf("the outputs are %q", got)
+			}
+			if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
+				t.Errorf("got %+v, %v", r, err)
+			}
+			if got, _ := os.ReadFile(dir + "/summary"); !strings.Contains(string(got), "cut short: terminated") {
+				t.Errorf("the summary is %q", got)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
 	}
-	script, err := filepath.Abs("../../interop/action.sh")
+}
+
+// runningOf lists the processes whose command line has the text.
+func runningOf(t *testing.T, text string) (pids []string) {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range names {
+		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), text) {
+			pids = append(pids, filepath.Base(filepath.Dir(name)))
+		}
+	}
+	return pids
+}
+
+// endThoseOf ends the processes whose command line has the text.
+func endThoseOf(t *testing.T, text string) {
+	t.Helper()
+	for late := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		pids := runningOf(t, text)
+		if len(pids) == 0 {
+			return
+		}
+		signal := unix.SIGTERM // scm ends its peers
+		if time.Now().After(late) {
+			signal = unix.SIGKILL
+		}
+		for _, pid := range pids {
+			number, err := strconv.Atoi(pid)
+			if err == nil {
+				_ = unix.Kill(number, signal)
+			}
+		}
+		if signal == unix.SIGKILL {
+			t.Errorf("%v end by KILL alone", pids)
+			return
+		}
+	}
+}
+
+// The workspace of somebody who has this checkout inside their own module, and how they
+// have Go find modules, are not those of scm.
+func TestActionInAWorkspace(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -136,11 +238,7 @@ func TestActionInAWorkspace(t *testing.T) {
 		{"GOWORK=" + dir + "/go.work"}, {"GOFLAGS=-mod=vendor"},
 		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git refuses the checkout of another owner
 	} {
-		cmd := exec.Command(script)
-		cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-			"REPORTS="+dir+"/reports", "PEERS=", "RUN=basics/pass-one-fd/stream", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=true")
-		cmd.Env = append(cmd.Env, set...)
-		if r := finish(t, cmd); r.code != 0 {
+		if r := finish(t, actionCommand(t, dir, append(set, "RUN=basics/pass-one-fd/stream", "BUILTIN=true")...)); r.code != 0 {
 			t.Errorf("%s: exit status %d\n%s%s", set, r.code, r.stdout, r.stderr)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // waitFor waits until the file is there, and returns what is in it.
 func waitFor(t *testing.T, file string) string {
 	t.Helper()
-	for {
+	for late := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		text, err := os.ReadFile(file)
 		if err == nil && strings.HasSuffix(string(text), "\n") {
 			return strings.TrimSpace(string(text))
@@ -25,7 +25,9 @@ func waitFor(t *testing.T, file string) string {
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
+		if time.Now().After(late) {
+			t.Fatalf("nobody writes %s", file)
+		}
 	}
 }
 
@@ -69,15 +71,19 @@ var signals = map[syscall.Signal]string{
 	syscall.SIGHUP:  "hangup",
 }
 
+// slowPeer is a peer that never answers a receive. Once it has been asked for one, its
+// process number is in the file: that is the moment to wait for.
+func slowPeer(file, fake string) string {
+	return fmt.Sprintf(`slow=sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`, file, fake)
+}
+
 // In the middle of a run: a peer that never answers a receive has just been asked.
 func TestSignal(t *testing.T) {
 	fake := program(t, "faulty")
 	for s, name := range signals {
 		t.Run(name, func(t *testing.T) {
 			file, json := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "report.json")
-			// What the fake is told to receive is the moment to wait for.
-			slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`, file, fake)
-			r := signalled(t, s, file, "interop", "run", "--builtin=false", "--peer", "slow="+slow, "--timeout", "1h", "--jobs", "1", "--report", json,
+			r := signalled(t, s, file, "interop", "run", "--builtin=false", "--peer", slowPeer(file, fake), "--timeout", "1h", "--jobs", "1", "--report", json,
 				"--expect", write(t, "** leak@slow the shell before it keeps what both were given"),
 				"--run", "basics/no-fd-message-has-no-cmsg/stream/slow/runner", "--run", "basics/pass-one-fd/stream/runner/slow")
 			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" {
