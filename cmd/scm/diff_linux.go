@@ -150,7 +150,11 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 		return broken(errors.New("not compared: calls that are not recorded; those that are, are the same"))
 	}
 	if d == nil {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d calls\n", records[0].Len())
+		calls := "calls"
+		if records[0].Len() == 1 {
+			calls = "call"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "same: %d %s\n", records[0].Len(), calls)
 	} else {
 		text := fmt.Sprintf("different: %v\n  A: %v\n  B: %v\n%s", d, orNone(d.A), orNone(d.B), notes(d))
 		_, err = fmt.Fprint(cmd.OutOrStdout(), display.Readable(text))

@@ -26,6 +26,7 @@ func TestDiff(t *testing.T) {
 		err  string
 	}{
 		{"a program and itself", both(one, one), 0, "same: 2 calls\n", ""},
+		{"one call", both(tracee(t, "unset"), tracee(t, "unset")), 0, "same: 1 call\n", ""},
 		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
 		{"with names that the kernel chooses", both(tracee(t, "named"), tracee(t, "named")), 0, "same: 2 calls\n", ""},
 		{"with names that the kernel chooses, all memory", append([]string{"diff", "--all-memory"}, both(tracee(t, "named"), tracee(t, "named"))[1:]...), 0, "same: 2 calls\n", ""},

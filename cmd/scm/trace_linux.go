@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ const (
 
 func traceCommand() *cobra.Command {
 	var p tracePrinter
-	var output string
-	var pid int
+	var output fileName
+	var pid processNumber
 	var all bool
 	var o recorder.Options
 	cmd := &cobra.Command{
@@ -128,7 +129,7 @@ has ended the trace.`,
 			}
 			p.out = os.Stderr
 			if output != "" {
-				f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
+				f, err := os.OpenFile(string(output), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
 				if err != nil {
 					return broken(err)
 				}
@@ -148,7 +149,7 @@ has ended the trace.`,
 			// Once nobody reads the trace, the command runs on without it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 			if pid != 0 {
-				return traceProcess(pid, o, &p)
+				return traceProcess(int(pid), o, &p)
 			}
 			err := traceProgram(args, o)
 			p.close()
@@ -157,14 +158,34 @@ has ended the trace.`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVarP(&output, "output", "o", "", "write to `FILE` in place of standard error")
+	f.VarP(&output, "output", "o", "write to `FILE` in place of standard error")
 	f.BoolVar(&p.raw, "raw", false, "add the memory in hexadecimal, with a ruler over the fields")
 	f.BoolVar(&p.json, "json", false, "print one object a line")
 	f.BoolVar(&all, "all", false, "print messages without ancillary data too")
 	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
-	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
+	f.VarP(&pid, "pid", "p", "trace the running process `PID`, its threads and its children")
 	return cmd
 }
+
+// A processNumber is the value of a flag. Set refuses a second one.
+type processNumber int
+
+func (n *processNumber) Set(s string) error {
+	number, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		return err
+	case number <= 0:
+		return errors.New("it must be more than 0")
+	case *n != 0:
+		return errors.New("it is given twice")
+	}
+	*n = processNumber(number)
+	return nil
+}
+
+func (n *processNumber) String() string { return strconv.Itoa(int(*n)) }
+func (n *processNumber) Type() string   { return "int" }
 
 // counted is which calls count, for the help.
 func counted() string {

@@ -583,6 +583,26 @@ func TestTraceExitStatus(t *testing.T) {
 	}
 }
 
+// Each flag that names one thing names it once.
+func TestTraceUsage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string // in the first line on standard error
+	}{
+		{[]string{"-p", "1073741823", "-p", "1073741824"}, "given twice"},
+		{[]string{"-p", "0"}, "must be more than 0"},
+		{[]string{"-p", "-1"}, "must be more than 0"},
+		{[]string{"-p", "one"}, "invalid syntax"},
+		{[]string{"-o", os.DevNull, "--output", os.DevNull, "true"}, "given twice"},
+		{[]string{"-o", "", "true"}, "an empty name"},
+	} {
+		r := ran(t, scmCommand(t, append([]string{"trace"}, c.args...)...))
+		if line, _, _ := strings.Cut(r.errors, "\n"); r.code != 2 || !strings.Contains(line, c.want) {
+			t.Errorf("%q: %+v, want %s", c.args, r, c.want)
+		}
+	}
+}
+
 // A command is found in the current folder if PATH says so, as by a shell.
 func TestRelativePath(t *testing.T) {
 	traceable(t)
