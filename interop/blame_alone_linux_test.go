@@ -23,7 +23,7 @@ func TestNoVerdictIsNoEvidence(t *testing.T) {
 	}{
 		{"when its own case is played", "2", scenario.Fail, "answer@x: what it said that it sent did not come"},
 		{"whenever the runner is opposite", "2 4", scenario.NotRun,
-			"nobody can tell whose doing it is: line 8: hang@other: no answer in time: signal: killed\nx with the runner: not run: x: the peer ended: exit status 3"},
+			"nobody can tell whose doing it is: line 8: hang@other: no answer in time\nx with the runner: not run: x: the peer ended: exit status 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			starts := filepath.Join(t.TempDir(), "starts")

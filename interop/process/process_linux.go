@@ -414,15 +414,17 @@ func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contra
 	return h, nil
 }
 
-// Explain adds to err how the peer ended, and the end of its standard error.
+// Explain adds to err how the peer ended, and the end of its standard error. A peer that
+// hangs is killed here, which is no fact about the peer.
 func (proc *Process) Explain(err error) error {
 	if !errors.Is(err, errGone) && !errors.Is(err, ErrHang) {
 		return err
 	}
-	if errors.Is(err, ErrHang) {
+	hangs := errors.Is(err, ErrHang)
+	if hangs {
 		proc.Kill()
 	}
-	if how := proc.Close(); how != nil {
+	if how := proc.Close(); how != nil && !(hangs && proc.EndedBy(syscall.SIGKILL)) {
 		err = fmt.Errorf("%w: %v", err, how)
 	} else if errors.Is(err, errGone) {
 		err = fmt.Errorf("%w: exit status 0", err)
