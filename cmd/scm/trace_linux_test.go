@@ -93,6 +93,9 @@ var tracees = map[string]func() error{
 	"unnamed once":     func() error { return passMade(unnamed, false, false) },
 	"unnamed twice":    func() error { return passMade(unnamed, true, true) },
 
+	"own socket":     func() error { return passEnd(0) },
+	"socket of peer": func() error { return passEnd(1) },
+
 	"used socket": func() error { return passSocket(false) },
 	"new socket":  func() error { return passSocket(true) },
 
@@ -208,6 +211,15 @@ func passRenamed(unlink bool) error {
 	err = errors.Join(err, send())
 	_ = os.Remove(f.Name())
 	return err
+}
+
+// passEnd sends one of the two sockets by the first.
+func passEnd(end int) error {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return scm.Send(p[0], &scm.Message{Buffers: [][]byte{{1}}, FDs: []int{p[end]}}, 0)
 }
 
 // passSocket makes a call on a socket, and then sends that one or another.

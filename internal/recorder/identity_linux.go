@@ -162,9 +162,12 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	case !f.Open():
 		return "not open"
 	}
-	file := opened{f.Kind, f.inode}
+	file, access := opened{f.Kind, f.inode}, f.Access
 	if strings.HasPrefix(f.Name, "socket:[") || strings.HasPrefix(f.Name, "pipe:[") {
 		file.inode = f.Name
+	}
+	if strings.HasPrefix(f.Name, "socket:[") {
+		access = "read-write" // of each socket, and not looked up for that of the call
 	}
 	n, ok := s.fds[fd][file]
 	if !ok {
@@ -179,8 +182,8 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	if which {
 		text = fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
 	}
-	if f.Access != "" {
-		text += ", " + f.Access
+	if access != "" {
+		text += ", " + access
 		if f.AtExit && f.CloseOnExec {
 			text += ", close-on-exec"
 		}
