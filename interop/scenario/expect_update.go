@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,10 @@ type Update struct {
 // one is Linux's alone from then on.
 // versions has the peers that could play, and the version of each that gave one.
 func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
+	end := "\n"
+	if bytes.Contains(text, []byte("\r\n")) {
+		text, end = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), "\r\n"
+	}
 	list, err := ParseExpectations(text)
 	if err == nil {
 		err = CheckExpectations(list, scenarios)
@@ -144,7 +149,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 		}
 		out = append(out, add[i+1]...)
 	}
-	u.Text = []byte(strings.Join(append(out, more...), "\n") + "\n")
+	u.Text = []byte(strings.Join(append(out, more...), end) + end)
 	slices.Sort(u.Dropped)
 	return u, nil
 }

@@ -119,6 +119,7 @@ func TestUpdateOfAnotherFile(t *testing.T) {
 		{"another in its line", "group/one leak@x why\n", "group/two leak@x why\ngroup/one leak@x why\n", "group/one leak@x why\n", "group/one leak@x why\n"},
 		{"of a run without", "", "", "** leak@x why\n** cloexec@y why\n** file@y why\n", "\n"},
 		{"narrowed, of a run without", "group/one leak@x why\n", "", "** leak@x why\n", "group/one leak@x why\n"},
+		{"lines that end with CR LF", "group/one leak@x why\n", "", "# A comment.\r\n** leak@x why\r\n", "# A comment.\r\ngroup/one leak@x why\r\n"},
 		{"close-on-exec, of a run without", "*/*/*/*/x cloexec@x why\n", "", "** cloexec@x why\n", "** cloexec@x why\n"}, // nobody knows where it was looked at
 	} {
 		u, err := UpdateExpectations([]byte(c.file), KernelLinux, versions, scenarios, judged(t, KernelLinux, c.truth, c.run))
