@@ -126,7 +126,7 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 	return config.take(own, nil)
 }
 
-// prepareNew prepares a number and tells its network, or closes it and removes its socket
+// prepareNew prepares a descriptor and returns its network, or closes it and removes its socket
 // file.
 func (config Config) prepareNew(fd int, bound *boundFile) (network string, err error) {
 	if network, err = sys.Network(fd); err == nil {

@@ -245,7 +245,7 @@ func (c *Conn) socketFile() *boundFile {
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 
-// usable tells what is wrong before anything is done.
+// usable returns what is wrong before anything is done.
 func (c *Conn) usable() error {
 	if c == nil {
 		return os.ErrInvalid

@@ -162,7 +162,7 @@ func (k *call) wait(d *direction) error {
 	}
 }
 
-// send sends p with the files. k.sent tells how much of it went.
+// send sends p with the files. k.sent is how much of it was sent.
 func (k *call) send(ctx context.Context, p []byte) error {
 	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
 	k.once = (*call).sendPayload
@@ -254,7 +254,7 @@ func (k *call) isEnd() bool {
 }
 
 // whyCut is the reason why descriptors are missing, as far as it can be known
-// while those that came are still open.
+// while the received ones are still open.
 func whyCut(sock int32, m *msg.Message) error {
 	if m.NFD == len(m.FDs) {
 		return sys.EMSGSIZE
@@ -267,14 +267,14 @@ func whyCut(sock int32, m *msg.Message) error {
 	return nil
 }
 
-// closeReceived closes the descriptors that came.
+// closeReceived closes the received descriptors.
 func (k *call) closeReceived() {
 	for _, fd := range k.fds[:k.msg.NFD] {
 		sys.Close(int(fd))
 	}
 }
 
-// takeFiles makes files of the descriptors that came. It returns those before the
+// takeFiles makes files of the received descriptors. It returns those before the
 // first of which none can be made, so that each has the place that the sender gave it,
 // and closes the others: err says why.
 func (k *call) takeFiles() (files []*os.File, err error) {

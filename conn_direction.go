@@ -171,7 +171,7 @@ func (d *direction) endPause() {
 }
 
 // sleep waits for what the poller has no sign of. Whether it was the caller's
-// deadline that ended it is told by the next use of the poller.
+// deadline that ended it is reported by the next use of the poller.
 func (d *direction) sleep(pause time.Duration) error {
 	d.beginPause(pause)
 	err := d.poll(never)
@@ -188,7 +188,7 @@ func (d *direction) setDeadline(t time.Time) error {
 	return d.change(func() { d.deadline = t })
 }
 
-// change changes what there is to wait for, and tells the poller.
+// change changes what there is to wait for, and informs the poller.
 func (d *direction) change(what func()) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -76,7 +76,7 @@ func connect(ctx context.Context, fd int, addr string) error {
 }
 
 // socketNames returns the addresses of both ends: the own one is unnamed and the other one
-// nil where there is none, or where the system does not tell.
+// nil where there is none, or where the system does not report it.
 func socketNames(fd int, network string) (local, remote *net.UnixAddr) {
 	local = unixAddr(network, "")
 	if name, err := sys.LocalName(fd); err == nil {

@@ -209,7 +209,7 @@ func (p *parts) incoming(m *Message) (in msg.Message) {
 	return in
 }
 
-// received puts what came into m.
+// received puts what was received into m.
 func (p *parts) received(m *Message, in *msg.Message) {
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	for i, fd := range p.fds[:in.NFD] {

@@ -59,7 +59,7 @@ func nameTooLong(addr string, most int) error {
 	return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, sys.ENAMETOOLONG)
 }
 
-// isAbstract tells names that are no paths: those with "@" in the place of the
+// isAbstract reports names that are no paths: those with "@" in the place of the
 // 0 byte, and the empty one, for which the kernel chooses.
 func isAbstract(addr string) bool {
 	return sys.HasAbstract && (addr == "" || addr[0] == '@')

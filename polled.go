@@ -82,7 +82,7 @@ func readyToAccept(sock int) error {
 	return err
 }
 
-// usable tells what is wrong before anything is done.
+// usable returns what is wrong before anything is done.
 func (p *polled) usable() error {
 	switch {
 	case p.raw == nil:

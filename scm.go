@@ -93,7 +93,7 @@ var (
 )
 
 // TruncatedError is returned by [ReadFD] and by receives of a [Conn] when N bytes
-// came with control data that the call could not return as asked. All descriptors
+// were received with control data that the call could not return as asked. All descriptors
 // of the message are closed, but for those in Files.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer

@@ -18,7 +18,7 @@ import (
 const lockPatience = 200 * time.Millisecond
 
 // bindOverStale binds fd to a path at which there is a file, if that is a socket
-// file of which nobody has the socket open. Otherwise, or where it cannot be told,
+// file of which nobody has the socket open. Otherwise, or where it cannot be known,
 // it is ErrInUse; where no number is free to ask, the errno of that; and if ctx is done
 // while another one has the folder's lock, ctx's error.
 //
@@ -82,7 +82,7 @@ func inUse(err error) error {
 }
 
 // isAlive reports whether somebody has the socket of a socket file open, or
-// whether it is no socket file. It is an error where the file system cannot tell
+// whether it is no socket file. It is an error where the file system does not show
 // that. It asks by way of a datagram socket: so what listens, or is about to, gets no
 // connection of it.
 func (p *place) isAlive(h sys.HeldFile) (bool, error) {

@@ -107,7 +107,7 @@ func parts(m *msg.Message) C.struct_scm_cgo_message {
 	return c
 }
 
-// received puts what came back into m.
+// received puts what was received into m.
 func received(m *msg.Message, c *C.struct_scm_cgo_message) {
 	m.NFD, m.Flags, m.NameLen = int(c.nfds), int(c.flags), int(c.namelen)
 	if m.Cred != nil {

@@ -74,16 +74,16 @@ ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
 /*
- * Who sent a message, or says so. Where none came, pid is 0 and the others are
+ * Who sent a message, or says so. Where none was received, pid is 0 and the others are
  * -1. pid alone is 0 where the sender is outside of the receiver's PID namespace.
  *
  * At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
  * group 0: on a stream look first whether a byte was received, and only then at uid to
- * see whether credentials came.
+ * see whether credentials were received.
  */
 struct scm_cred {
 	pid_t pid;
-	uid_t uid; /* (uid_t)-1 where none came */
+	uid_t uid; /* (uid_t)-1 where none was received */
 	gid_t gid;
 };
 
@@ -94,14 +94,14 @@ struct scm_cred {
 struct scm_message {
 	const struct iovec *iov; /* the buffers */
 	size_t iovlen;           /* how many, at most SCM_MAX_IOV */
-	int *fds;                /* to send, or room for what comes */
-	size_t nfds;             /* how many to send; room, then how many came */
+	int *fds;                /* to send, or room to receive */
+	size_t nfds;             /* how many to send; room, then how many were received */
 	int flags;               /* set by a receive: MSG_CTRUNC, MSG_TRUNC, ... */
 	size_t len;              /* set by a batch: bytes sent or received */
 	void *name;              /* an address to send to, or room for the sender's */
 	socklen_t namelen;       /* its length; room, then length, which may be more */
 	struct scm_cred *cred;   /* to attach, or to be filled (needs SO_PASSCRED) */
-	int *pidfd;              /* to be filled (needs SO_PASSPIDFD); -1 where none came */
+	int *pidfd;              /* to be filled (needs SO_PASSPIDFD); -1 if none was received */
 	unsigned int options;    /* SCM_UNPADDED */
 };
 
@@ -160,11 +160,11 @@ int scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 
 /*
  * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
- * where the system has it. Returns how many came, each as by scm_rights_recv and with
- * its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits for all of them. The
- * others have no room left, as after a failure: set it again. If an error ends a
- * batch behind its first message, Linux returns it from the next call on the socket:
- * EINTR after a signal.
+ * where the system has it. Returns how many were received, each as by
+ * scm_rights_recv and with its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits
+ * for all of them. The others have no room left, as after a failure: set it
+ * again. If an error ends a batch behind its first message, Linux returns it from
+ * the next call on the socket: EINTR after a signal.
  */
 int scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

@@ -16,7 +16,7 @@ scm_take_fds(
 		int fd;
 
 		memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
-		/* Negative: refused, told in its place (SO_RIGHTS_NOTRUNC). */
+		/* Negative: refused, reported in its place (SO_RIGHTS_NOTRUNC). */
 		if (fd < 0 || m->nfds == room) {
 			if (fd >= 0)
 				scm_close_keep_errno(fd);

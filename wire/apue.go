@@ -30,7 +30,7 @@ const (
 // APUEError is a failure that the other end reports in place of a descriptor.
 type APUEError struct {
 	Status byte   // not 0
-	Text   string // what is to be told to the user
+	Text   string // what the user is to read
 }
 
 func (e *APUEError) Error() string {

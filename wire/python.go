@@ -11,7 +11,7 @@ import (
 //
 // Stream. One byte, the number of descriptors, and 1 to 253 descriptors; no text.
 // Control of CMSG_SPACE. The receiver refuses a byte that is not the number that
-// came.
+// it received.
 //
 // On macOS the receiver acknowledges with the byte A: Send waits for it, and Recv
 // sends it once it has accepted the message. If Send fails because there is none,

@@ -10,7 +10,7 @@ import (
 //
 // Stream. The text is one byte, which the two ends have agreed on, and one
 // descriptor. Control of CMSG_SPACE. skalibs' receiver refuses another byte than
-// the one that it was told to expect: here Recv returns it, for the caller to
+// the one that its caller expects: here Recv returns it, for the caller to
 // compare. Any number of descriptors but one is refused. No acknowledgement.
 //
 // [Format] says who owns descriptors, also on error.

@@ -46,7 +46,7 @@ func isEnd(sock int, m *scm.Message) bool {
 }
 
 // recvText receives what one call gives, at most len(p) bytes and room
-// descriptors, and says how many bytes came.
+// descriptors, and returns how many bytes it received.
 func (l label) recvText(sock int, p []byte, room int) (n int, fds []int, err error) {
 	m := scm.Message{Buffers: buffers(p), FDs: make([]int, room)}
 	if err := l.recv(sock, &m); err != nil {
@@ -72,7 +72,7 @@ func (l label) recvFull(sock int, p []byte, room int) (fds []int, err error) {
 	return fds, nil
 }
 
-// insideOf is an error that came after so many bytes of a message.
+// insideOf is an error after so many bytes of a message.
 func insideOf(done int, err error) error {
 	if done > 0 && err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -120,7 +120,7 @@ func (l label) errorf(format string, args ...any) error {
 	return &FormatError{l.name, fmt.Sprintf(format, args...)}
 }
 
-// refuse closes what came, and says why.
+// refuse closes the received descriptors, and says why.
 func (l label) refuse(fds []int, format string, args ...any) error {
 	closeAll(fds)
 	return l.errorf(format, args...)

@@ -1,7 +1,7 @@
 // Package sys has what differs between operating systems around a message, for package scm,
 // its Go backend, fdchannel and wire: how a socket is made close-on-exec, how an address lies
 // in memory, what can be asked of a file. What differs in the message itself, such as the room
-// for control data, is in the backends, internal/pure and csrc. It also tells the race detector
+// for control data, is in the backends, internal/pure and csrc. It also informs the race detector
 // of messages, where a build has one.
 //
 // The first part of a file's name is its subject. The second part is a system, a group of

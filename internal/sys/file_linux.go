@@ -42,7 +42,7 @@ func Look(fd int) (f File, err error) {
 		return f, nil
 	}
 	s, err := statusOf(fd)
-	if errors.Is(err, unix.EACCES) { // a FUSE file, of which the kernel tells its user alone
+	if errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows to its user alone
 		f.Kind = kindOf(0)
 		return f, nil
 	}

@@ -21,7 +21,7 @@ func accessOf(flags int) string {
 	return "none"
 }
 
-// kindOf is the kind of file that a file's mode tells.
+// kindOf is the kind of file that a file's mode names.
 func kindOf(mode uint32) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:

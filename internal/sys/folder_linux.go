@@ -318,7 +318,7 @@ func leadsOnlyFor(user uint32, way string) bool {
 
 // boundInode asks the kernel (sock_diag(7)) for the number of the inode to whose file
 // a socket is bound. It has the lower 32 bits of it. That of the file's device is no
-// help: Btrfs and overlayfs tell another one to stat(2).
+// help: Btrfs and overlayfs show another one to stat(2).
 func boundInode(sock int) (uint32, error) {
 	const (
 		requestSize = unix.SizeofNlMsghdr + 24 // struct unix_diag_req

@@ -15,7 +15,7 @@ func (i FileInfo) Same(other FileInfo) bool { return os.SameFile(i.FileInfo, oth
 func (i FileInfo) IsSocket() bool           { return i.Mode().Type() == fs.ModeSocket }
 func (i FileInfo) Perm() fs.FileMode        { return i.Mode().Perm() }
 
-// A Folder is told by its path: not every system lets a folder that cannot be read be
+// A Folder is known by its path: not every system lets a folder that cannot be read be
 // opened.
 type Folder struct {
 	path string

@@ -7,11 +7,11 @@ import (
 	"unsafe"
 )
 
-// messages stands for all sockets, because a receive does not tell which send its bytes came
+// messages stands for all sockets, because a receive does not show which send its bytes are
 // from. Package syscall does the same for its Read and Write.
 var messages byte
 
-// BeforeSend tells the race detector, which sees no system call, that what a goroutine has
+// BeforeSend informs the race detector, which sees no system call, that what a goroutine has
 // done so far comes before what another one does after AfterReceive.
 func BeforeSend() { runtime.RaceReleaseMerge(unsafe.Pointer(&messages)) }
 

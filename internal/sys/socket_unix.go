@@ -213,7 +213,7 @@ func Interrupted(err error) bool {
 }
 func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
-// IsErrno tells a bare errno, which is to be given its system call's name.
+// IsErrno reports a bare errno, which is to be given its system call's name.
 func IsErrno(err error) bool {
 	_, ok := err.(syscall.Errno)
 	return ok
