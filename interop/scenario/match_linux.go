@@ -29,7 +29,7 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 		switch {
 		case !ok && key != "flags":
 			why = "it does not tell " + key
-		case slices.Contains(contract.NumberFields, key) || want == "*":
+		case slices.Contains(contract.NumberFields, key), want == "*" && !spoiled(key, have):
 		case key == "flags":
 			why = matchFlags(want, have, ok)
 		case !contract.Same(key, have, want):
@@ -46,6 +46,11 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 		return nil, "it does not tell the end"
 	}
 	return names, ""
+}
+
+// spoiled tells whether a value is wrong whatever was sent: "*" does not stand for it.
+func spoiled(key, value string) bool {
+	return key == "n" && strings.HasPrefix(value, "-") || key == "payload" && strings.Contains(value, "!")
 }
 
 // matchError compares errors: err NAME, err lib for any of a library's own, err alone for

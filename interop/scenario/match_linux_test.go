@@ -22,6 +22,15 @@ func TestMatch(t *testing.T) {
 		{"ok n=1 payload=00", recv, "", ""},
 		{"ok n=1 payload=01", recv, "", "payload is 00"},
 
+		// Any value, but none that is wrong by itself.
+		{"ok n=*", "ok n=4", "", ""},
+		{"ok n=*", "ok n=-1", "", "n is -1"},
+		{"ok n=1 payload=* fds=-", recv + "fds=-", "", ""},
+		{"ok n=1 payload=* fds=-", "ok n=5000 payload=@5000 fds=-", "", "n is 5000"},
+		{"ok n=* payload=* fds=-", "ok n=5000 payload=@5000 fds=-", "", ""},
+		{"ok n=* payload=* fds=-", "ok n=5000 payload=!7 fds=-", "", "payload is !7"},
+		{"ok n=2 payload=*", "ok n=2 payload=00|!0", "", "payload is 00|!0"},
+
 		// Descriptors.
 		{recv + "fds=-", recv + "fds=-", "", ""},
 		{recv + "fds=-", recv + "fds=7", "", "1 descriptors"},
