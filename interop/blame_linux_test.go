@@ -2,7 +2,10 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +24,18 @@ type adept struct {
 	received func(fds []int)     // what it does with what it receives
 	short    func(n int) (m int) // how much of n bytes it sends
 	peeks    bool                // it leaves in the queue what it receives
+	more     peer.Message        // what it sends beyond a message with descriptors
 }
 
 func (h adept) Send(m peer.Message) (int, error) {
 	if h.short != nil {
 		m.Buffers[0] = m.Buffers[0][:h.short(len(m.Buffers[0]))]
 	}
-	return raw.Send(h.sock, m.Buffers, m.FDs, m.Flags)
+	if len(m.FDs) == 0 {
+		h.more = peer.Message{}
+	}
+	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, h.more.Buffers), slices.Concat(m.FDs, h.more.FDs), m.Flags)
+	return n - len(slices.Concat(h.more.Buffers...)), err
 }
 
 func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
@@ -152,5 +160,103 @@ func TestSenderWaitsForRoom(t *testing.T) {
 		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room"; got != want {
 			t.Errorf("%s sends: got %s, want %s", sender.Name, got, want)
 		}
+	}
+}
+
+// generous receives with more room than it is asked for, and reports all that it received.
+type generous struct{ adept }
+
+func (h generous) Recv(r peer.Room) (peer.Received, error) {
+	r.Buffers = append(r.Buffers, make([]byte, 64))
+	r.FDs += 16
+	return h.adept.Recv(r)
+}
+
+// doubler sends the descriptors of a message that the kernel did not take at once twice
+// with the next one.
+type doubler struct {
+	adept
+	kept []int
+}
+
+func (h *doubler) Send(m peer.Message) (int, error) {
+	m.FDs = append(h.kept, m.FDs...)
+	n, err := h.adept.Send(m)
+	if h.kept = nil; errors.Is(err, unix.EAGAIN) {
+		h.kept = m.FDs
+	}
+	return n, err
+}
+
+// What the kernel truncates at the runner's side, which has only the scenario's room, is
+// what the sender sent beyond the scenario. A receiver with more room is not to blame.
+func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
+	const full = "R> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=-\nA< ok n=4400\n" +
+		"A> send payload=@4400 fds=a flags=dontwait\nA< err EAGAIN\nB> recv bytes=4400 fds=0\nB< ok n=4400 payload=@4400 fds=-\n"
+	const one = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
+	const calls = "A> send payload=00 fds=a\nA< ok n=1\nB> recvmsg bytes=1 control=len(1)\nB< ok n=1 payload=00 fds=a\n"
+	extra := func(sock int) peer.Socket { return adept{sock: sock, more: peer.Message{FDs: []int{0}}} }
+	tail := func(sock int) peer.Socket {
+		return adept{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
+	}
+	doubles := func(sock int) peer.Socket { return &doubler{adept: adept{sock: sock}} }
+	const (
+		cutFDs   = `answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
+		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
+	)
+	self := runner(t)
+	settled(t)
+	for _, c := range []struct {
+		name, text, socketType string
+		open                   func(sock int) peer.Socket
+		alone                  string // what is found when the runner receives
+	}{
+		{"extra descriptor", one, "stream", extra, cutFDs},
+		{"extra descriptor", one, "seqpacket", extra, cutFDs},
+		{"extra descriptor", "play sender\n" + calls, "dgram", extra, ""},
+		{"extra byte", one, "dgram", tail, cutBytes},
+		{"extra byte", one, "seqpacket", tail, cutBytes},
+		{"descriptors doubled after EAGAIN", full + one, "seqpacket", doubles, cutFDs},
+	} {
+		t.Run(c.name+" "+c.socketType, func(t *testing.T) {
+			s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+c.text)
+			sender := inside(t, c.open)
+			other := inside(t, func(sock int) peer.Socket { return generous{adept{sock: sock}} })
+			other.Name = "other"
+			cases := []scenario.Case{{Scenario: s, Type: c.socketType, A: sender, B: self}, {Scenario: s, Type: c.socketType, A: sender, B: other}}
+			if s.Play != scenario.PlayPair {
+				cases = cases[:1]
+			}
+			o := Run(context.Background(), cases, nil, Options{Runner: self})
+			if len(o.Results) != len(cases) {
+				t.Fatalf("got %+v", o)
+			}
+			got := regexp.MustCompile(`fds=\d+`).ReplaceAllString(finding(t, o.Results[0]), "fds=N")
+			if want := "answer@x: " + c.alone; !strings.HasPrefix(got, want) || c.alone != "" && !strings.HasPrefix(got+"\n", want+"\n") {
+				t.Errorf("got %s\nwant %s", got, want)
+			}
+			for _, f := range o.Results[len(cases)-1].Findings {
+				if f.Key() != "answer@x" {
+					t.Errorf("with a receiver that has more room: %s", f)
+				}
+			}
+			if r := o.Results[len(cases)-1]; r.Verdict != scenario.Fail {
+				t.Errorf("with a receiver that has more room: %s %s", r.Verdict, r.Why)
+			}
+		})
+	}
+}
+
+// A receiver that is told to receive less than was sent sees a truncation that the scenario
+// has, and the sender is not to blame.
+func TestTruncationThatTheScenarioHas(t *testing.T) {
+	s := mustParse(t, rule+"on seqpacket\nfiles a=pipe-r b=pipe-r\nA> send payload=0001 fds=a,b\nA< ok n=2\n"+
+		"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a flags=ctrunc,trunc\n | ok n=1 payload=00 fds=a  # it reports no flags\n")
+	self := runner(t)
+	right := inside(t, func(sock int) peer.Socket { return adept{sock: sock} })
+	settled(t)
+	o := Run(context.Background(), []scenario.Case{{Scenario: s, Type: "seqpacket", A: right, B: self}}, nil, Options{})
+	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
+		t.Errorf("got %+v", o.Results)
 	}
 }

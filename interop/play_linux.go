@@ -350,6 +350,9 @@ func (p *play) hear(st scenario.Step) error {
 		}
 		names, why := want.Match(got)
 		if why == "" {
+			why = p.surplus(st, got)
+		}
+		if why == "" {
 			fitting = append(fitting, names)
 		}
 		wrong = append(wrong, why)
@@ -367,6 +370,22 @@ func (p *play) hear(st scenario.Step) error {
 	}
 	p.find(scenario.CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
 	return errAbort
+}
+
+// surplus tells what the kernel truncated at the runner's side where no alternative of the
+// line has a truncation: that side has the scenario's room, so that the peer opposite has
+// sent more than it was told to. With more room, a receiver would report it.
+func (p *play) surplus(st scenario.Step, got contract.Line) string {
+	if p.k.c.Peer(st.Role).Name != scenario.RunnerName || p.k.c.A == p.k.c.B {
+		return ""
+	}
+	for _, flag := range got.List("flags") {
+		truncated := flag == "ctrunc" || flag == "trunc"
+		if truncated && !slices.ContainsFunc(st.Wants, func(w scenario.Want) bool { return slices.Contains(w.Line.List("flags"), flag) }) {
+			return "more was sent: the kernel reports " + flag
+		}
+	}
+	return ""
 }
 
 // plain tells whether the last command was to pass one open descriptor with a few bytes,

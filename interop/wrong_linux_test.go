@@ -46,7 +46,7 @@ func script(t *testing.T, verbs string) *scenario.Peer {
 func inside(t *testing.T, open func(sock int) peer.Socket) *scenario.Peer {
 	t.Helper()
 	p := scenario.InProcess("x", func(in io.Reader, out io.Writer) error {
-		return peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket",
+		return peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags",
 			Open: func(sock int) (peer.Socket, error) { return open(sock), nil }}, in, out)
 	})
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
