@@ -209,6 +209,7 @@ func TestVerbsOfProcesses(t *testing.T) {
 		{"killed while it waits", waits + "R> kill B SIGKILL\nA> sendmsg payload=00 flags=nosignal\nA< err\n", "pass"},
 		{"stopped and continued", "B>& recvmsg bytes=1\nR> blocked B\nR> kill B SIGSTOP\nA> sendmsg payload=00\nA< ok n=1\nR> kill B SIGCONT\nB<& ok n=1 payload=00\n", "pass"},
 		{"shut down", "R> shutdown A wr\nA> sendmsg payload=00 flags=nosignal\nA< err EPIPE\n", "pass"},
+		{"not waiting", "R> nonblock B\nB> recvmsg bytes=1\nB< err EAGAIN\nA> fcntl fd=asock get=fl\nA< ok value=rdwr\n", "pass"},
 		{"status flags", "files a=pipe-r\nR> flags A a=-\nA> fcntl fd=a set=fl:nonblock\nA< ok\nR> flags A a=nonblock\nR> flags A a=append\n",
 			"fail: file@kernel: a has the status flags 04000, not append"},
 		{"nothing is unreported", "files a=pipe-r\nA> sendmsg payload=00\nA< ok n=1\nR> unreported B a\n",
@@ -301,6 +302,7 @@ func TestCallErrors(t *testing.T) {
 		"needs luck\nA> end\nA< ok\n":                                `group/id:4: no such need: "luck"`,
 		"R> kill B 9\nA> end\nA< ok\n":                               `group/id:4: no signal: "9"`,
 		"R> shutdown B now\nA> end\nA< ok\n":                         `group/id:4: a socket is shut down by rd, wr or rdwr, not "now"`,
+		"R> nonblock a\nA> end\nA< ok\n":                             `group/id:4: no such role: "a"`,
 		"R> flags B x=-\nA> end\nA< ok\n":                            `group/id:4: B has no "x"`,
 		"files a=file\nR> flags A a=direct\nA> end\nA< ok\n":         `group/id:5: status flags are append, nonblock, both or -, not "direct"`,
 	} {

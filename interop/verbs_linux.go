@@ -29,6 +29,7 @@ var verbs = map[string]func(*play, scenario.Step) error{
 	"limit":      (*play).verbLimit,
 	"setsockopt": (*play).verbSetsockopt,
 	"shutdown":   (*play).verbShutdown,
+	"nonblock":   (*play).verbNonblock,
 	"kill":       (*play).verbKill,
 }
 
@@ -228,7 +229,7 @@ func onlyEnd(sock int, events int16) bool {
 // needsSock tells whether a line is about a peer's socket, of which the runner
 // then keeps a copy until the last such line.
 func needsSock(st scenario.Step, role scenario.Role) bool {
-	return slices.Contains([]string{"pending", "setsockopt", "shutdown"}, st.Act.Verb) && st.Act.Role == role
+	return st.Act.OfSocket() && st.Act.Role == role
 }
 
 // dropSock drops the runner's copy after the last line that needs it.
@@ -323,6 +324,16 @@ func (p *play) verbShutdown(st scenario.Step) error {
 	defer p.dropSock(role, st)
 	if err := unix.Shutdown(p.k.socks[role], how); err != nil {
 		return p.failed(st, "shutdown", err)
+	}
+	return nil
+}
+
+// nonblock ROLE sets O_NONBLOCK on the open file description of the peer's socket.
+func (p *play) verbNonblock(st scenario.Step) error {
+	role := st.Act.Role
+	defer p.dropSock(role, st)
+	if err := unix.SetNonblock(p.k.socks[role], true); err != nil {
+		return p.failed(st, "fcntl", err)
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ var ActForms = []ActForm{
 		"sets an option of B's socket: see below"},
 	{"shutdown B wr", []string{"ROLE", "HOW"},
 		"shuts B's socket down: `rd`, `wr` or `rdwr`"},
+	{"nonblock A", []string{"ROLE"},
+		"makes A's socket non-blocking (O_NONBLOCK)"},
 	{"unreported B a", []string{"ROLE", "FILE"},
 		"B has one number for `a` that nobody was told: it is called `a` from here on, and no leak"},
 	{"drop a", []string{"FILE"},
@@ -59,6 +61,11 @@ type Act struct {
 	Name   string // of a file or an option
 	Number int64  // the offset, the value or the limit
 	Word   string // how, the signal, or the flags; of a limit "+", for so many more, or "-", for its own
+}
+
+// OfSocket tells whether it is about the socket of a side, by a copy that the runner keeps.
+func (a Act) OfSocket() bool {
+	return slices.Contains([]string{"nonblock", "pending", "setsockopt", "shutdown"}, a.Verb)
 }
 
 func parseAct(text string) (a Act, err error) {

@@ -253,9 +253,8 @@ func (v *validator) names(role Role, w Want) (map[string]string, error) {
 // act wants a line of the runner's own to be about what there is by then.
 func (v *validator) act(a Act) error {
 	r := v.roles[a.Role]
-	ofSocket := slices.Contains([]string{"pending", "setsockopt", "shutdown"}, a.Verb)
 	ofFile := slices.Contains([]string{"seek", "drop", "eof"}, a.Verb)
-	if r.over != "" && !ofSocket && !ofFile {
+	if r.over != "" && !a.OfSocket() && !ofFile {
 		return fmt.Errorf("%s %s", a.Role, r.over)
 	}
 	kind := v.files[a.Name]
