@@ -151,15 +151,17 @@ func (c *Conn) examine(fd int, listens bool) (unix bool, err error) {
 		return false, fmt.Errorf("a socket came that listens: %t, want %t: %w", listening, listens, syscall.EINVAL)
 	}
 	blocks, err := c.config.blocks(fd)
-	if err == nil && blocks {
-		err = sys.SetNonblock(fd, true)
-	}
 	if err != nil {
 		return false, err
 	}
-	_, err = sys.Network(fd)
-	if errors.Is(err, ErrNotUnix) {
-		return false, nil
+	if _, err = sys.Network(fd); !errors.Is(err, ErrNotUnix) {
+		return err == nil, err // take changes the mode
 	}
-	return err == nil, err
+	if _, err = sys.Internet(fd); err == nil {
+		err = sys.StartPoller()
+	}
+	if err == nil && blocks { // the sender sees it too: nothing but the poller refuses now
+		err = sys.SetNonblock(fd, true)
+	}
+	return false, err
 }

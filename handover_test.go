@@ -362,6 +362,20 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(unix.Read(far, make([]byte, 1))).To(Equal(1))
 	})
 
+	It("changes the mode of nothing that it refuses", func() {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			Skip("there is no netlink socket here: " + err.Error())
+		}
+		DeferCleanup(unix.Close, fd)
+		a, b := pairWith(scm.Config{SetNonblock: true}, network)
+		Expect(a.SendFile("x", asFile(fd))).To(Succeed())
+		Expect(Second(b.RecvConn(ctx))).To(opFails("read", unix.EPROTONOSUPPORT))
+		status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(status & unix.O_NONBLOCK).To(BeZero())
+	})
+
 	It("ends with its context, and the Conn goes on", func() {
 		a, b := pair(network)
 		cancelled, cancel := context.WithCancel(ctx)
