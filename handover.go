@@ -85,7 +85,9 @@ func (c *Conn) RecvConn(ctx context.Context) (net.Conn, error) {
 // socket too, sets SO_PASSRIGHTS again. One of AF_INET or AF_INET6 is a
 // net.Listener that has SetDeadline and SyscallConn too, but is no
 // [net.TCPListener]; what it accepts is a [net.TCPConn], and it closes
-// connections that their clients have reset by then. If no descriptor is free
+// connections that their clients have reset by then. An accepted connection inherits the
+// options of the listener, which the sender can set at any time: with SO_LINGER its Close
+// waits for a client that does not read. If no descriptor is free
 // for that (EMFILE), the next Accept returns the connection. It is close-on-exec
 // and the caller's to close, and its Close leaves a socket file alone, as it is not
 // the one who made it.
