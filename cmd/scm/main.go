@@ -8,6 +8,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -59,18 +60,38 @@ func run(args []string) int {
 	}
 	root.AddCommand(sendCommand(), recvCommand(), moveCommand(), interopCommand(), traceCommand(), diffCommand(), versionCommand())
 	root.SetArgs(args)
+	out := &console{w: os.Stdout}
+	root.SetOut(out)
 	err := root.Execute()
-	if err == nil {
-		return exitOK
-	}
 	var exit *exitError
-	if !errors.As(err, &exit) {
+	switch {
+	case errors.As(err, &exit):
+	case out.err != nil:
+		exit = &exitError{exitBroken, out.err}
+	case err != nil:
 		exit = &exitError{exitUsage, err}
+	default:
+		return exitOK
 	}
 	if exit.err != nil {
 		printError(exit.err)
 	}
 	return exit.code
+}
+
+// A console remembers the first error of writing to it: cobra does not look when it writes a
+// help.
+type console struct {
+	w   io.Writer
+	err error
+}
+
+func (c *console) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
 }
 
 // printError prints an error, or each of several that were joined. A peer, or a partner,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -37,11 +38,17 @@ type receiving struct {
 	worker  bool
 }
 
-// otherWords maps other words for a kind of file, in lower case, to the kind. A word that is not
-// here may be a kind: the kernel has names of its own for anonymous files.
+// otherWords maps other words for a kind of file, in lower case, to the kind. A word in lower
+// case that is not here may be a kind: the kernel has names of its own for anonymous files.
 var otherWords = map[string]string{
 	"file": "regular", "regular file": "regular", "dir": "directory", "folder": "directory", "link": "symlink",
 	"symbolic link": "symlink", "fifo": "pipe", "named pipe": "pipe", "tty": "character device", "terminal": "character device",
+}
+
+// kindOf returns the kind that a word is for. None has a capital letter.
+func kindOf(word string) string {
+	word = strings.ToLower(word)
+	return cmp.Or(otherWords[word], word)
 }
 
 func recvCommand() *cobra.Command {
@@ -101,8 +108,10 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 				return fmt.Errorf("--bytes must be from 1 to %d", mostBytes)
 			case cmd.Flags().Changed("expect") && r.expect == "":
 				return errors.New("--expect needs a kind of file")
-			case otherWords[strings.ToLower(r.expect)] != "":
-				return fmt.Errorf("--expect %q: the kind is called %q", r.expect, otherWords[strings.ToLower(r.expect)])
+			case r.expect != kindOf(r.expect):
+				return fmt.Errorf("--expect %q: the kind is called %q", r.expect, kindOf(r.expect))
+			case !sys.CanTell(r.expect, false):
+				return fmt.Errorf("--expect %q: this system knows no such kind", r.expect)
 			}
 			if len(args) == 1 && !r.worker {
 				if started, err := inWorker(); started {

@@ -99,6 +99,24 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// Each command exits with 4 if its output cannot be written, also if that is a help.
+func TestUnwritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range []string{"", "version", "help", "interop", "interop list", "recv --help", "completion bash"} {
+		cmd := exec.Command(program(t, "scm"), strings.Fields(args)...)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		_ = cmd.Run() // the exit status is looked at
+		if code := cmd.ProcessState.ExitCode(); code != 4 || stderr.String() != "scm: write /dev/stdout: no space left on device\n" {
+			t.Errorf("%s: exit status %d, %q", args, code, &stderr)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args string

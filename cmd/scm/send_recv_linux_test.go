@@ -248,6 +248,8 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"recv @", 2, "scm: SOCKET is \"@\": it needs a name\n"},
 		{"recv ADDR --expect=", 2, "scm: --expect needs a kind of file\n"},
 		{"recv ADDR --expect Fifo", 2, "scm: --expect \"Fifo\": the kind is called \"pipe\"\n"},
+		{"recv ADDR --timeout 20ms --expect Regular", 2, "scm: --expect \"Regular\": the kind is called \"regular\"\n"},
+		{"recv ADDR --timeout 20ms --expect TimerFD", 2, "scm: --expect \"TimerFD\": the kind is called \"timerfd\"\n"},
 		{"recv", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
 		{"recv ADDR sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
 		{"recv ADDR --", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
