@@ -112,7 +112,7 @@ func (f *file) locate(fd int) error {
 		return nil
 	}
 	offset, err := unix.Seek(fd, 0, io.SeekCurrent)
-	if err == unix.ESPIPE { // as of some files in /sys
+	if err == unix.ESPIPE || err == unix.EINVAL { // as of some files in /sys, and of a dma-buf
 		return nil
 	}
 	if err != nil {

@@ -790,24 +790,31 @@ func TestRecvCommandWithoutTable(t *testing.T) {
 	}
 }
 
-// Where a filter that does not know statx(2) refuses it with EPERM, recv asks by fstat(2).
-func TestRecvWithoutStatx(t *testing.T) {
+// recv describes a file also where a system call is refused that it can do without.
+func TestRecvRefusedCalls(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip(err, " (Debian: strace)")
 	}
-	addr, file := filepath.Join(t.TempDir(), "socket"), write(t, "text")
-	r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=statx", "-e", "inject=statx:error=EPERM",
-		program(t, "scm"), "recv", patience, addr)}
-	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := scm.Send(dialed(t, addr), &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{opened(t, file)}}, 0); err != nil {
-		t.Fatal(err)
-	}
-	if got := r.within(t); got != (result{stdout: "1 byte \"\\x00\", 1 descriptor\nregular, read, offset 0, " + file + "\n"}) {
-		t.Errorf("got %+v", got)
+	for _, c := range []struct{ name, call, inject, want string }{
+		{"by a filter that does not know statx", "statx", "statx:error=EPERM", "regular, read, offset 0, "},
+		{"as of a dma-buf", "/lseek", "/lseek:error=EINVAL", "regular, read, "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addr, file := filepath.Join(t.TempDir(), "socket"), write(t, "text")
+			r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+c.call, "-e", "inject="+c.inject,
+				program(t, "scm"), "recv", patience, addr)}
+			r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
+			if err := r.cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := scm.Send(dialed(t, addr), &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{opened(t, file)}}, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.within(t); got != (result{stdout: "1 byte \"\\x00\", 1 descriptor\n" + c.want + file + "\n"}) {
+				t.Errorf("got %+v", got)
+			}
+		})
 	}
 }
 
