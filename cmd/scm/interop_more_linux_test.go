@@ -286,6 +286,14 @@ func TestReplay(t *testing.T) {
 	if r := command(t, "interop", "replay", file+"#1"); r.code > 1 || !strings.Contains(r.stdout, ": it was ") {
 		t.Errorf("got %+v", r)
 	}
+	// What there is of the report of a run that was killed.
+	cut := write(t, `{"schema": 2, "peers": [{"name": "stream", "command": ["/bin/false"]}]}`+"\n"+`{"case": {"name": "basics/pass-one-fd/stream/runner/runner", "verdict": "pass"}}`+"\n"+`{"case": {"na`)
+	if r := command(t, "interop", "replay", "--expect", write(t, ""), cut+"#1"); r.code != 0 || !strings.Contains(r.stdout, ": it was pass, and is pass\n") || r.stderr != "scm: "+cut+": it is cut off: unexpected EOF\n" {
+		t.Errorf("got %+v", r)
+	}
+	if r := command(t, "interop", "replay", cut+"#2"); r.code != 2 || !strings.HasSuffix(r.stderr, ": it is cut off: unexpected EOF\nscm: the report has no case \"2\"\n") {
+		t.Errorf("got %+v", r)
+	}
 	for arg, want := range map[string]string{
 		file:                  "scm: \"" + file + "\" is not REPORT#ID\n",
 		file + "#0":           "scm: the report has no case \"0\"\n",

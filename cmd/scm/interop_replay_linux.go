@@ -28,7 +28,8 @@ func replayCommand() *cobra.Command {
 		Short: "Play one case of a report again, and tell all of it",
 		Long: `Play one case of a JSON report again, with the peers of the report, and print what was
 said, and the lines to type to the peers by hand. ID is the name of the case, or its
-number in the report, from 1.
+number in the report, from 1. Of a .jsonl report that is cut off, as by the end of its
+run, the cases that are whole can be played: a warning is on standard error.
 
 This runs the commands that the report has for the two peers, with your rights: replay
 a report only if you trust who wrote it. Each command is shown on standard error before
@@ -44,9 +45,12 @@ it is run.`,
 				return fmt.Errorf("%q is not REPORT#ID", args[0])
 			}
 			file, id := args[0][:at], args[0][at+1:]
-			r, err := report.Read(file)
+			r, cut, err := report.ReadPart(file)
 			if err != nil {
 				return err
+			}
+			if cut != nil { // its cases can be played all the same
+				printError(cut)
 			}
 			was, err := find(r, id)
 			if err != nil {

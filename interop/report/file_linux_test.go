@@ -132,11 +132,20 @@ func TestReadWhatIsCutOff(t *testing.T) {
 		t.Fatalf("%d lines of %d cases", len(lines), len(r.Cases))
 	}
 	for n := range len(lines) - 2 {
-		if err := os.WriteFile(file, bytes.Join(lines[:n+1], nil), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Read(file); err == nil || !strings.Contains(err.Error(), "cut off") {
-			t.Errorf("after %d lines: %v", n+1, err)
+		for _, end := range []string{"", `{"case":{"na`} {
+			if err := os.WriteFile(file, append(bytes.Join(lines[:n+1], nil), end...), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Read(file); err == nil || !strings.Contains(err.Error(), "cut off") {
+				t.Errorf("after %d lines%s: %v", n+1, end, err)
+			}
+			part, cut, err := ReadPart(file)
+			if err != nil || cut == nil || !strings.Contains(cut.Error(), "cut off") {
+				t.Fatalf("after %d lines%s: %v, %v", n+1, end, cut, err)
+			}
+			if len(part.Cases) != n || n > 0 && !reflect.DeepEqual(part.Cases, r.Cases[:n]) || len(part.Peers) != len(r.Peers) {
+				t.Errorf("after %d lines%s: %+v", n+1, end, part)
+			}
 		}
 	}
 	for text, want := range map[string]string{
@@ -150,6 +159,9 @@ func TestReadWhatIsCutOff(t *testing.T) {
 		}
 		if _, err := Read(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
+		}
+		if _, cut, err := ReadPart(file); err == nil || cut != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q, in part: %v, %v", text, cut, err)
 		}
 	}
 	for _, ext := range []string{".json", Streamed} {

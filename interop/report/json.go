@@ -96,41 +96,55 @@ func (s *Stream) Close(r *Report) error {
 
 // Read reads a report from its JSON file, whole or streamed.
 func Read(file string) (*Report, error) {
+	r, cut, err := ReadPart(file)
+	if cut != nil {
+		return nil, cut
+	}
+	return r, err
+}
+
+// ReadPart is Read, which also reads what there is of a stream that is cut off, as that of a
+// run that was killed: cut says so.
+func ReadPart(file string) (r *Report, cut, err error) {
 	text, err := bounded.ReadFile(file, bounded.Report)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r := &Report{}
+	r = &Report{}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if err := dec.Decode(r); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if r.Schema != Schema {
-		return nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
+		return nil, nil, fmt.Errorf("%s: schema %d, and this reads %d", file, r.Schema, Schema)
 	}
 	for whole := atEnd(dec, text) && r.Seconds > 0; !whole; {
 		var l streamed
 		if err := dec.Decode(&l); err != nil {
-			return nil, fmt.Errorf("%s: it is cut off: %w", file, err)
+			cut = fmt.Errorf("%s: it is cut off: %w", file, err)
+			if err != io.EOF && err != io.ErrUnexpectedEOF {
+				return nil, nil, cut
+			}
+			break
 		}
 		if l.Case != nil {
 			r.Cases = append(r.Cases, *l.Case)
 		}
 		if l.End != nil {
 			if l.End.Schema != Schema {
-				return nil, fmt.Errorf("%s: schema %d at its end, and this reads %d", file, l.End.Schema, Schema)
+				return nil, nil, fmt.Errorf("%s: schema %d at its end, and this reads %d", file, l.End.Schema, Schema)
 			}
 			if !atEnd(dec, text) {
-				return nil, fmt.Errorf("%s: there is more behind its end", file)
+				return nil, nil, fmt.Errorf("%s: there is more behind its end", file)
 			}
 			l.End.Cases = r.Cases
 			r, whole = l.End, true
 		}
 	}
 	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return r, nil
+	return r, cut, nil
 }
 
 // atEnd reports whether the decoder has read all of text, but for space. Its More is false also
