@@ -63,7 +63,13 @@ func TestStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	endStuck(t, attached, "exit status 0")
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", target.Process.Pid))
+	runsOn(t, target.Process.Pid)
+}
+
+// runsOn fails the test unless the process runs, and nobody traces it.
+func runsOn(t *testing.T, pid int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil || !strings.Contains(string(status), "TracerPid:\t0\n") || strings.Contains(string(status), "State:\tZ") {
 		t.Errorf("the program does not run on: %v\n%s", err, status)
 	}
@@ -80,8 +86,14 @@ func endsBy(t *testing.T, scm *exec.Cmd, s unix.Signal, want string) {
 	if err := scm.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+	ends(t, scm, unix.SignalName(s), want)
+}
+
+// ends waits for the end, of which that is the cause.
+func ends(t *testing.T, scm *exec.Cmd, cause, want string) {
+	t.Helper()
 	late := time.AfterFunc(time.Minute, func() {
-		t.Errorf("%s does not end scm", unix.SignalName(s))
+		t.Errorf("%s does not end scm", cause)
 		_ = scm.Process.Kill()
 	})
 	_ = scm.Wait()
@@ -173,6 +185,34 @@ func TestStuckInOutput(t *testing.T) {
 			endsBy(t, attached, unix.SIGTERM, "exit status 0")
 		})
 	}
+}
+
+// The trace of a process that runs already ends when nobody reads it any more, and the
+// process runs on.
+func TestTraceReaderGoesAway(t *testing.T) {
+	traceable(t)
+	words := tracee(t, "chatty")
+	target := exec.Command(words[0], words[1:]...)
+	if err := target.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = target.Process.Kill(), target.Wait() }()
+	r, w := pipe(t)
+	attached := scmCommand(t, "trace", "-p", strconv.Itoa(target.Process.Pid))
+	attached.Stderr = w
+	if err := attached.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Errorf("%q, %v", line, err)
+	}
+	_, _ = r.Close(), w.Close()
+	ends(t, attached, "the end of its reader", "exit status 4")
+	runsOn(t, target.Process.Pid)
 }
 
 // A command that hangs in execve(2) keeps no signal from scm, also where Go has one

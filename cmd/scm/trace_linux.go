@@ -119,7 +119,7 @@ with 1024 buffers each is more than 200 MB.
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
 could not be set up. With -p: 0 when the process has ended, or when a signal
-has ended the trace.`,
+has ended the trace, and 4 when the trace cannot be written: the process runs on.`,
 		Example: `  scm trace -- ./server --port 80
   scm trace --raw -o server.trace -- ./server
   scm trace --json -p 4711`,
@@ -237,6 +237,7 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	ends := slices.DeleteFunc([]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}, signal.Ignored)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
+	p.failed = stop
 	watch := new(recorder.Watch)
 	o.Watch = watch
 	done, hangs := make(chan error, 1), make(chan struct{})
@@ -255,6 +256,9 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 		if err != nil {
 			return broken(fmt.Errorf("process %d: %w", pid, err))
 		}
+		if p.err != nil {
+			return &exitError{code: exitBroken}
+		}
 	case <-hangs: // the end of scm lets it go, and closes the trace
 		said := make(chan struct{})
 		go func() {
@@ -271,30 +275,36 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 
 // A tracePrinter writes calls. After the first error it is silent.
 type tracePrinter struct {
-	out  *os.File
-	raw  bool
-	json bool
-	line []byte
-	err  error
+	out    *os.File
+	raw    bool
+	json   bool
+	line   []byte
+	err    error
+	failed func() // if set, is called after that error
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
 	if p.err != nil {
 		return
 	}
-	switch {
-	case p.json:
+	if p.err = p.write(c); p.err != nil && p.failed != nil {
+		p.failed()
+	}
+}
+
+func (p *tracePrinter) write(c *recorder.Call) error {
+	if p.json {
 		object, err := c.JSON(p.raw)
 		if err != nil {
-			p.err = err
-			return
+			return err
 		}
 		p.line = append(p.line[:0], display.JSON(object)...)
-	default:
+	} else {
 		p.line = appendCall(p.line[:0], c, p.raw)
 	}
 	p.line = append(p.line, '\n')
-	_, p.err = p.out.Write(p.line)
+	_, err := p.out.Write(p.line)
+	return err
 }
 
 // appendCall appends a call as a line, and as more of them if it is to be raw, but
@@ -307,8 +317,7 @@ func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	return b
 }
 
-// close says if the trace is not whole. The exit status is the command's all
-// the same.
+// close says if the trace is not whole. The exit status is that of a command all the same.
 func (p *tracePrinter) close() {
 	if p.out != os.Stderr {
 		p.err = errors.Join(p.err, p.out.Close())

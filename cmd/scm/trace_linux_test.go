@@ -77,10 +77,11 @@ var tracees = map[string]func() error{
 			time.Sleep(time.Millisecond)
 		}
 	},
-	"chatty": func() error {
-		for {
+	"chatty": func() error { // ends by itself, in case nobody ends it
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
 			_, _ = unix.SendmsgN(-1, []byte{0}, unix.UnixRights(0), nil, 0)
 		}
+		return nil
 	},
 	"holes": holes,
 
