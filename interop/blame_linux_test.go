@@ -260,3 +260,74 @@ func TestTruncationThatTheScenarioHas(t *testing.T) {
 		t.Errorf("got %+v", o.Results)
 	}
 }
+
+// quitter gives the connection up when it receives: its library refuses that and all that
+// follows.
+type quitter struct {
+	adept
+	err   error // of the first receive
+	shuts bool
+	over  bool
+}
+
+func (h *quitter) Send(m peer.Message) (int, error) {
+	if h.over {
+		return 0, peer.ErrUnsupported
+	}
+	return h.adept.Send(m)
+}
+
+func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
+	if h.over {
+		return got, peer.ErrUnsupported
+	}
+	if h.over = true; h.shuts {
+		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
+	}
+	return got, h.err
+}
+
+// A library that has refused may be done with the connection: what it does not support from
+// then on is no fault of either side. Other errors are no refusal.
+func TestUnsupportedBehindARefusal(t *testing.T) {
+	const (
+		refuse = "A> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n"
+		again  = "A> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
+		room   = "A>& send payload=@1000000 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n" +
+			"A<& ok n=1000000\nB> recv bytes=1 fds=1\nB< ok n=1 payload=01 fds=-\n"
+		early = "B> recv bytes=1 fds=1 flags=dontwait\nB< err EAGAIN\n | err  # refused\n"
+	)
+	const unsupported = "unsupported: x: answered unsupported"
+	own, broken := errors.New("no more"), unix.EIO
+	for _, c := range []struct {
+		name, text string
+		err        error
+		shuts      bool
+		want       string
+	}{
+		{"to receive again", refuse + again, own, false, unsupported},
+		{"an errno", refuse + again, broken, false, unsupported},
+		{"to send", refuse + "B> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n", own, false, unsupported},
+		{"the other side finds the end", refuse + again, own, true, unsupported},
+		{"the other side waits for room", room, own, false, unsupported},
+		{"the kernel has said so", early + again, unix.EAGAIN, false,
+			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says`},
+		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", own, true,
+			"fail: answer@x: answered \"err EPIPE\"\nnot ok n=1 (not ok)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := inside(t, func(sock int) peer.Socket {
+				return &quitter{adept: adept{sock: sock}, err: c.err, shuts: c.shuts}
+			})
+			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)
+			r := playBoth(t, onStream(s, runner(t), x), deadline)
+			got := string(r.Verdict) + ": " + r.Why
+			for _, f := range r.Findings {
+				got += f.String()
+			}
+			if got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

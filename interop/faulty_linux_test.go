@@ -140,10 +140,7 @@ func TestHonestFakePasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, left := playable(cases(t, p))
-	absent := regexp.MustCompile(`^this system has no (kvm|fuse): `) // devices that not every machine has
-	if os.Geteuid() != 0 {
-		absent = regexp.MustCompile(`^this system has no (kvm|fuse|bpf|fanotify|mount): `)
-	}
+	absent := absentKinds()
 	for _, r := range play(t, list, 0) {
 		switch {
 		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
@@ -159,6 +156,39 @@ func TestHonestFakePasses(t *testing.T) {
 	}
 	if len(left) > 0 {
 		t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
+	}
+}
+
+// absentKinds matches why a case is unsupported that has a file which not every machine has,
+// or only root.
+func absentKinds() *regexp.Regexp {
+	if os.Geteuid() != 0 {
+		return regexp.MustCompile(`^this system has no (kvm|fuse|bpf|fanotify|mount): `)
+	}
+	return regexp.MustCompile(`^this system has no (kvm|fuse): `)
+}
+
+// A library may refuse control messages other than SCM_RIGHTS, give a connection up after a
+// truncation, and send a part of more buffers than one system call takes.
+func TestStrictLibraryConforms(t *testing.T) {
+	p := faulty(t, "")
+	p.Command = append(p.Command, "--strict")
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	list, left := playable(cases(t, p))
+	if len(left) > 0 {
+		t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
+	}
+	list = slices.DeleteFunc(list, func(c scenario.Case) bool { return c.A != p && c.B != p })
+	absent := absentKinds()
+	for _, r := range play(t, list, 0) {
+		switch {
+		case r.Verdict == scenario.Unsupported && absent.MatchString(r.Why):
+			t.Logf("skip: %s: %s", r.Name, r.Why)
+		case r.Verdict != scenario.Pass && (r.Verdict != scenario.Unsupported || r.Why != "faulty: answered unsupported"):
+			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
+		}
 	}
 }
 

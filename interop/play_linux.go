@@ -38,6 +38,7 @@ type play struct {
 	dead     map[scenario.Role]bool             // whom the runner has killed
 	signals  map[scenario.Role][]syscall.Signal // that the runner has sent, without those that have no effect any more
 	sends    map[scenario.Role]bool             // who was told to send
+	refused  map[scenario.Role]bool             // whose library has refused something, and may be done with the connection
 	over     bool                               // the transcript has ended
 	blind    []scenario.Role                    // of whom nobody can tell what they have open
 	spent    bool                               // a side is not what it was: the session is over after this case
@@ -61,6 +62,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 		leaked:   map[*witness.File]bool{},
 		changed:  map[*witness.File]changer{},
 		sends:    map[scenario.Role]bool{},
+		refused:  map[scenario.Role]bool{},
 		early:    map[scenario.Role]early{},
 		dead:     map[scenario.Role]bool{},
 		signals:  map[scenario.Role][]syscall.Signal{},
@@ -318,6 +320,10 @@ func (p *play) hear(st scenario.Step) error {
 		p.sides[st.Role].wake()
 		return p.hear(next)
 	}
+	if errors.Is(err, process.ErrHang) && p.gaveUp(st) {
+		p.sides[st.Role].wake()
+		return errAbort
+	}
 	if err != nil {
 		return p.silent(st.Role, st.Line, err)
 	}
@@ -325,14 +331,12 @@ func (p *play) hear(st scenario.Step) error {
 	delete(p.asked, st.Role)
 	p.allowChange(st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, scenario.Async(st), a))
-	if a == "unsupported" && p.plain(st.Role) {
+	if a == "unsupported" && p.plain(st.Role) && !p.refused[st.Role] {
 		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
 		return errAbort
 	}
 	if a == "unsupported" {
-		p.result.Verdict = scenario.Unsupported
-		p.result.Why = p.k.c.Peer(st.Role).Name + ": answered unsupported"
-		return errAbort
+		return p.unsupported(st.Role)
 	}
 	a = p.symbolicNames(a)
 	got, numbers, err := contract.ParseAnswer(verb, a)
@@ -342,6 +346,7 @@ func (p *play) hear(st scenario.Step) error {
 		return errSessionOver // who knows what it answers next, and to what
 	}
 	var wrong []string
+	named := false         // an alternative that fits names the errno
 	var fitting [][]string // the names of the alternatives that fit but perhaps for their files
 	for _, w := range st.Wants {
 		want, err := p.wanted(w, st.Role)
@@ -354,9 +359,11 @@ func (p *play) hear(st scenario.Step) error {
 		}
 		if why == "" {
 			fitting = append(fitting, names)
+			named = named || len(w.Line.Words) > 0 && w.Line.Words[0] != "lib"
 		}
 		wrong = append(wrong, why)
 	}
+	p.refused[st.Role] = p.refused[st.Role] || len(fitting) > 0 && got.Verb == "err" && !named
 	switch len(fitting) {
 	case 0:
 	case 1:
@@ -368,8 +375,46 @@ func (p *play) hear(st scenario.Step) error {
 	if p.k.c.Scenario.RunnerPlays(st.Role) && noRoom(got) {
 		return p.notRun("line %d: the runner's side answered %s", st.Line, contract.Quote(a))
 	}
+	ended := got.Verb == "err" || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
+	if ended && p.gaveUp(st) {
+		return errAbort
+	}
 	p.find(scenario.CheckAnswer, st.Role, st.Line, "%s", p.difference(st, a, wrong))
 	return errAbort
+}
+
+// unsupported ends a case for which a peer has no interface.
+func (p *play) unsupported(role scenario.Role) error {
+	p.result.Verdict = scenario.Unsupported
+	p.result.Why = p.k.c.Peer(role).Name + ": answered unsupported"
+	return errAbort
+}
+
+// gaveUp tells whether the peer opposite, whose library has refused something, is done with
+// the connection: it answers unsupported to what it is told next. Who then finds the
+// connection closed, or waits in vain, has done nothing wrong.
+func (p *play) gaveUp(st scenario.Step) bool {
+	other := scenario.RoleA + scenario.RoleB - st.Role
+	steps := p.k.c.Scenario.Steps
+	i := slices.IndexFunc(steps, func(s scenario.Step) bool {
+		return s.Role == other && s.Line > st.Line && (s.Command.Verb == "send" || s.Command.Verb == "recv")
+	})
+	if _, asked := p.asked[other]; asked || i < 0 || !p.refused[other] {
+		return false
+	}
+	command, err := p.number(steps[i])
+	if err != nil {
+		return false // it is about what the peer has not received
+	}
+	p.note(fmt.Sprintf("%s> %s", other, command))
+	a, err := p.sides[other].Ask(p.ctx, command, p.timeout)
+	if err != nil || a != "unsupported" {
+		p.asked[other] = steps[i].Command.Verb // nobody takes what it may have received into account: the session is over
+		return false
+	}
+	p.note(fmt.Sprintf("%s< %s", other, a))
+	_ = p.unsupported(other)
+	return true
 }
 
 // surplus tells what the kernel truncated at the runner's side where no alternative of the

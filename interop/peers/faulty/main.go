@@ -48,6 +48,7 @@ func main() {
 	names := slices.Sorted(maps.Keys(all))
 	name := flag.String("fault", "", "one of "+strings.Join(names, ", "))
 	inherit := flag.Bool("inherit", false, "besides, receive without close-on-exec: a second fault beside the first")
+	refuses := flag.Bool("strict", false, "conform as a library that refuses what the contract lets it refuse")
 	mute := flag.Bool("no-stderr", false, "close standard error, so that a descriptor received can be 2")
 	flag.Usage = func() {
 		flag.PrintDefaults()
@@ -57,7 +58,7 @@ func main() {
 	}
 	flag.Parse()
 	chosen, ok := all[*name]
-	if *name != "" && !ok || flag.NArg() > 0 {
+	if *name != "" && (!ok || *refuses) || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -69,7 +70,12 @@ func main() {
 		_ = syscall.Close(2) // or it is closed already
 	}
 	signal.Ignore(syscall.SIGPIPE)
-	if err := peer.Serve(library(*name, chosen, *inherit), os.Stdin, answers{os.Stdout, chosen}); err != nil {
+	lib := library(*name, chosen, *inherit)
+	if *refuses {
+		lib.Name = "strict"
+		lib.Open = func(sock int) (peer.Socket, error) { return &strict{socket: socket{fd: sock}}, nil }
+	}
+	if err := peer.Serve(lib, os.Stdin, answers{os.Stdout, chosen}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
