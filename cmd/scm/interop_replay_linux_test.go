@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,5 +63,27 @@ func TestReplay(t *testing.T) {
 		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {
 			t.Errorf("%s: got %+v", arg, r)
 		}
+	}
+}
+
+// A case of a peer inside is played again by the program that is asked, wherever the one
+// that made the report is.
+func TestReplayOfAPeerInside(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.json")
+	const id = "basics/pass-one-fd/stream/runner/net"
+	if r := command(t, "interop", "run", "--run", id, "--report", file); r.code != 0 {
+		t.Fatalf("got %+v", r)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := strings.ReplaceAll(string(text), program(t, "scm"), "/nowhere/scm")
+	if !strings.Contains(elsewhere, `"/nowhere/scm"`) {
+		t.Fatalf("the report has no command of the peer: %s", text)
+	}
+	r := command(t, "interop", "replay", write(t, elsewhere)+"#"+id)
+	if r.code != 0 || !strings.HasPrefix(r.stdout, id+": it was pass, and is pass\n") {
+		t.Errorf("got %+v", r)
 	}
 }
