@@ -3,9 +3,11 @@ package interop
 import (
 	"context"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -92,3 +94,58 @@ func TestHolderIsNotWhoWasSentIt(t *testing.T) {
 		})
 	}
 }
+
+// A sender that is wrong now and then is right when it is played with the runner. What is
+// found at the receiver says so: it may be the sender's doing.
+func TestIntermittentSender(t *testing.T) {
+	const hint = "; neither does so with the runner: it may be the other one's doing"
+	s := mustParse(t, passOne)
+	self := runner(t)
+	for _, c := range []struct {
+		name string
+		send func(h adept, m peer.Message) (int, error)
+		want string
+	}{
+		{"other bytes", func(h adept, m peer.Message) (int, error) {
+			return h.Send(peer.Message{Buffers: [][]byte{{9}}, FDs: m.FDs})
+		}, "answer@other: answered \"ok n=1 payload=09 fds=N flags=-\"\nnot ok n=1 payload=00 fds=a (payload is 09)" + hint},
+		{"another file", func(h adept, m peer.Message) (int, error) {
+			return h.Send(peer.Message{Buffers: m.Buffers, FDs: []int{h.sock}})
+		}, "file@other: N is not the open file description of a" + hint},
+		{"nothing", func(adept, peer.Message) (int, error) { return 1, nil },
+			"hang@other: no answer in time: signal: killed" + hint},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			settled(t)
+			opened := 0
+			moody := inside(t, func(sock int) peer.Socket {
+				if opened++; opened == 1 {
+					return once{adept{sock: sock}, c.send}
+				}
+				return adept{sock: sock}
+			})
+			other := scenario.Program("other", self.Command...)
+			if err := process.Probe(other, process.DefaultTimeout); err != nil {
+				t.Fatal(err)
+			}
+			o := Run(context.Background(), []scenario.Case{onStream(s, moody, other)}, nil, Options{Runner: self, Timeout: deadline})
+			if len(o.Results) != 1 {
+				t.Fatalf("got %+v", o)
+			}
+			got := regexp.MustCompile(`\b\d+ is not|fds=\d+`).ReplaceAllStringFunc(finding(t, o.Results[0]), func(s string) string {
+				return regexp.MustCompile(`\d+`).ReplaceAllString(s, "N")
+			})
+			if got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// once sends in another way.
+type once struct {
+	adept
+	send func(h adept, m peer.Message) (int, error)
+}
+
+func (h once) Send(m peer.Message) (int, error) { return h.send(h.adept, m) }

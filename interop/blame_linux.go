@@ -92,7 +92,7 @@ func (r *run) assignBlame(res *scenario.Result) {
 			res.Findings = nil
 			return
 		}
-		if !theirs && f.Ambiguous && r.neither(c, f.Check) {
+		if !theirs && r.neither(c, *f) {
 			own, opposite := r.holders.known(f.Peer), r.holders.known(c.Opposite(f.Peer).Name)
 			if theirs = f.Check == scenario.CheckLeak && opposite && !own; !theirs {
 				f.Text += "; neither does so with the runner: it may be the other one's doing"
@@ -139,7 +139,7 @@ func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Find
 	opposite := r.alone[c.AloneName(other)]
 	blamed := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	message := role == scenario.RoleB // what it says is the sender's, whatever else it gets wrong
-	wrong := slices.ContainsFunc(own.wrong, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
+	wrong := own.anything()
 	switch {
 	case f.Check == scenario.CheckCrash:
 		message, blamed = false, []scenario.Check{f.Check}
@@ -164,11 +164,22 @@ func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Find
 // gets tells whether a peer is known to get this wrong with the runner.
 func (s faultsAlone) gets(check scenario.Check) bool { return slices.Contains(s.wrong, check) }
 
-// neither tells whether both peers of a case are known not to get this wrong with the
-// runner.
-func (r *run) neither(c scenario.Case, check scenario.Check) bool {
+// anything tells whether a peer is known to get anything but close-on-exec wrong with the
+// runner: that is not what the one opposite receives.
+func (s faultsAlone) anything() bool {
+	return slices.ContainsFunc(s.wrong, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
+}
+
+// neither tells whether both peers of a case are known to be right with the runner; where
+// the kernel does not tell which of the two a finding is about, in what was found.
+func (r *run) neither(c scenario.Case, f scenario.Finding) bool {
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		if s, played := r.alone[c.AloneName(role)]; !played || s.unknown != "" || s.gets(check) {
+		s, played := r.alone[c.AloneName(role)]
+		wrong := s.anything()
+		if f.Ambiguous {
+			wrong = s.gets(f.Check)
+		}
+		if !played || s.unknown != "" || wrong {
 			return false
 		}
 	}
