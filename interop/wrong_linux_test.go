@@ -495,6 +495,25 @@ func TestLeakOfACollector(t *testing.T) {
 	}
 }
 
+// A peer with a garbage collector may close what close names before its answer, as any
+// other, and is not found to leak what it closes a little later.
+func TestCloseOfACollector(t *testing.T) {
+	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n")
+	for name, verb := range map[string]string{
+		"before": `close) exec 4>&-; echo ok;;`,
+		"after":  `close) echo ok; sleep 0.1; exec 4>&-;;`,
+	} {
+		p := script(t, verb+` end) exec 3>&-; echo ok;;`)
+		p.Command[2] = strings.Replace(p.Command[2], "ok name=x", "ok name=x gc=yes", 1)
+		if err := process.Probe(p, process.DefaultTimeout); err != nil || !p.Hello.GC {
+			t.Fatal(err)
+		}
+		if r := playBoth(t, onStream(s, p, runner(t)), 0); r.Verdict != scenario.Pass {
+			t.Errorf("%s its answer: %s %s%v", name, r.Verdict, r.Why, r.Findings)
+		}
+	}
+}
+
 // At the end of a case a peer gives back what it was given, and what is found then
 // counts, whatever came before.
 func TestLeakAtTheEnd(t *testing.T) {
