@@ -45,14 +45,7 @@ func TestAction(t *testing.T) {
 			dir = t.TempDir()
 		}
 		r := finish(t, actionCommand(t, dir, inputs...))
-		return r.code, dir, r.stdout + r.stderr
-	}
-	read := func(file string) string {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Error(err)
-		}
-		return string(text)
+		return r.code, dir, r.text()
 	}
 
 	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd\n\nbasics/echo-back/stream", "SKIP=**/dgram/**",
@@ -72,10 +65,10 @@ func TestAction(t *testing.T) {
 			t.Errorf("%s was to be left out", c.Name)
 		}
 	}
-	if got := read(dir + "/output"); got != "status=0\n" {
+	if got := contents(t, dir+"/output"); got != "status=0\n" {
 		t.Errorf("the outputs are %q", got)
 	}
-	if got := read(dir + "/summary"); got != read(dir+"/reports/report.md") || !strings.HasPrefix(got, "## scm interop: as expected\n") {
+	if got := contents(t, dir+"/summary"); got != contents(t, dir+"/reports/report.md") || !strings.HasPrefix(got, "## scm interop: as expected\n") {
 		t.Errorf("the summary is %q", got)
 	}
 	left, err := os.ReadDir(dir)
@@ -83,12 +76,12 @@ func TestAction(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
-	if code, dir, out := action("REPORTS=", "RUN=basics/pass-one-fd"); code != 2 || out != "the input reports is empty\n" || read(dir+"/output") != "status=2\n" {
+	if code, dir, out := action("REPORTS=", "RUN=basics/pass-one-fd"); code != 2 || out != "the input reports is empty\n" || contents(t, dir+"/output") != "status=2\n" {
 		t.Errorf("without a folder: exit status %d\n%s", code, out)
 	}
 
 	code, dir, _ = action("PEERS=bad="+fake+" --fault cloexec", "RUN=basics/pass-one-fd")
-	if got := read(dir + "/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(read(dir+"/summary"), "## scm interop: **not as expected**\n") {
+	if got := contents(t, dir+"/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(contents(t, dir+"/summary"), "## scm interop: **not as expected**\n") {
 		t.Errorf("exit status %d, outputs %q", code, got)
 	}
 	// A run that does not begin leaves nothing of the one before.
@@ -97,8 +90,8 @@ func TestAction(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, dir, _ = action("SHARD=none")
-	if got := read(dir + "/output"); code != 2 || got != "status=2\n" || read(dir+"/summary") != "" {
-		t.Errorf("exit status %d, outputs %q, summary %q", code, got, read(dir+"/summary"))
+	if got := contents(t, dir+"/output"); code != 2 || got != "status=2\n" || contents(t, dir+"/summary") != "" {
+		t.Errorf("exit status %d, outputs %q, summary %q", code, got, contents(t, dir+"/summary"))
 	}
 	if left, err := os.ReadDir(dir + "/reports"); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
@@ -109,8 +102,8 @@ func TestAction(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, dir, _ = action("GOFLAGS=-no-such-flag")
-	if got := read(dir + "/output"); code != 4 || got != "status=4\n" || read(dir+"/summary") != "" {
-		t.Errorf("exit status %d, outputs %q, summary %q", code, got, read(dir+"/summary"))
+	if got := contents(t, dir+"/output"); code != 4 || got != "status=4\n" || contents(t, dir+"/summary") != "" {
+		t.Errorf("exit status %d, outputs %q, summary %q", code, got, contents(t, dir+"/summary"))
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
 		t.Errorf("left: %v, %v", left, err)
@@ -165,17 +158,16 @@ func TestActionCancelled(t *testing.T) {
 					t.Errorf("process %s of the run is left", pid)
 				}
 			}
-			text, _ := os.ReadFile(out.Name())
 			if code := cmd.ProcessState.ExitCode(); code != 143 {
-				t.Errorf("%v\n%s", cmd.ProcessState, text)
+				t.Errorf("%v\n%s", cmd.ProcessState, contents(t, out.Name()))
 			}
-			if got, _ := os.ReadFile(dir + "/output"); string(got) != "status=143\n" {
+			if got := contents(t, dir+"/output"); got != "status=143\n" {
 				t.Errorf("the outputs are %q", got)
 			}
 			if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
 				t.Errorf("got %+v, %v", r, err)
 			}
-			if got, _ := os.ReadFile(dir + "/summary"); !strings.Contains(string(got), "cut short: terminated") {
+			if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: terminated") {
 				t.Errorf("the summary is %q", got)
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
@@ -239,20 +231,13 @@ func TestActionInAWorkspace(t *testing.T) {
 		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git refuses the checkout of another owner
 	} {
 		if r := finish(t, actionCommand(t, dir, append(set, "RUN=basics/pass-one-fd/stream", "BUILTIN=true")...)); r.code != 0 {
-			t.Errorf("%s: exit status %d\n%s%s", set, r.code, r.stdout, r.stderr)
+			t.Errorf("%s: exit status %d\n%s", set, r.code, r.text())
 		}
 	}
 }
 
 // Each input of the action reaches the script, and the script reads no other.
 func TestActionInputs(t *testing.T) {
-	text := func(file string) string {
-		b, err := os.ReadFile(filepath.Join("../..", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
 	find := func(in, form string) (names []string) {
 		for _, m := range regexp.MustCompile(form).FindAllStringSubmatch(in, -1) {
 			names = append(names, strings.ToLower(m[1]))
@@ -260,10 +245,10 @@ func TestActionInputs(t *testing.T) {
 		slices.Sort(names)
 		return slices.Compact(names)
 	}
-	inputs, rest, _ := strings.Cut(text("action.yml"), "\noutputs:\n")
+	inputs, rest, _ := strings.Cut(contents(t, "../../action.yml"), "\noutputs:\n")
 	declared := find(inputs, `(?m)^  ([a-z]+):$`)
 	passed := find(rest, `(?m)^        ([A-Z]+): \$\{\{ inputs\.[a-z]+ \}\}$`)
-	read := find(text("interop/action.sh"), `\$\{?([A-Z]+)\b`)
+	read := find(contents(t, "../../interop/action.sh"), `\$\{?([A-Z]+)\b`)
 	if len(declared) == 0 || !slices.Equal(declared, passed) || !slices.Equal(declared, read) {
 		t.Errorf("declared %v, passed %v, read %v", declared, passed, read)
 	}

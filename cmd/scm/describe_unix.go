@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file is what recv tells of a descriptor.
+// A file is what recv reports of a descriptor.
 type file struct {
 	Kind   string `json:"kind"`
 	Access string `json:"access"`
@@ -56,7 +56,7 @@ var kinds = map[uint32]string{
 	unix.S_IFSOCK: "socket", unix.S_IFCHR: "character device", unix.S_IFBLK: "block device",
 }
 
-// isMemfd tells a memfd from a file with such a name.
+// isMemfd reports whether a file is a memfd, and not one with such a name.
 func isMemfd(fd int) bool {
 	own, err := unix.Dup(fd)
 	if err != nil {

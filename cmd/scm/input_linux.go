@@ -8,7 +8,7 @@ import (
 
 // An input gives the same standard input to one command after the other. A
 // regular file is opened for each, and a terminal or another device is handed
-// on as it is. What comes through a pipe or a socket is kept in a file
+// on as it is. What is read from a pipe or a socket is kept in a file
 // without a name, and given to each through a pipe of its own.
 type input struct {
 	file   *os.File
@@ -113,7 +113,7 @@ func (k *kept) fill(from *os.File) {
 	}
 }
 
-// copy writes all from the beginning, as it comes. It ends with the input, or
+// copy writes all from the beginning, as it is read. It ends with the input, or
 // when to is closed.
 func (k *kept) copy(to *os.File) {
 	for at := int64(0); ; {

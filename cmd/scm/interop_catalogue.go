@@ -38,7 +38,7 @@ func copyCommand() *cobra.Command {
 		Use:   "copy DIR",
 		Short: "Write the scenarios to a new folder, for others to use",
 		Long: `Write the scenarios to a new folder, for others to use: GROUP/ID.txt, expected.txt,
-README.md, which tells how they are read, and PEERS.md, which tells how a peer is
+README.md, which says how they are read, and PEERS.md, which says how a peer is
 written. To play them: run --catalogue DIR --expect DIR/expected.txt.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

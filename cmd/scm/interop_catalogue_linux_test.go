@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,11 +12,8 @@ import (
 // The catalogue, as others get it.
 func TestCatalogueCommands(t *testing.T) {
 	r := command(t, "interop", "show", "basics/pass-one-fd", "basics/echo-back")
-	text, err := os.ReadFile("../../interop/catalogue/basics/pass-one-fd.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.code != 0 || !strings.HasPrefix(r.stdout, string(text)) || len(r.stdout) == len(text) {
+	text := contents(t, "../../interop/catalogue/basics/pass-one-fd.txt")
+	if r.code != 0 || !strings.HasPrefix(r.stdout, text) || len(r.stdout) == len(text) {
 		t.Errorf("got %+v", r)
 	}
 	for _, name := range []string{"basics/nothing", "README", "expected", "../catalogue/basics/echo-back"} {
@@ -27,15 +23,13 @@ func TestCatalogueCommands(t *testing.T) {
 	}
 
 	dir := filepath.Join(t.TempDir(), "copy")
-	if r := command(t, "interop", "copy", dir); r.code != 0 || r.stdout+r.stderr != "" {
+	if r := command(t, "interop", "copy", dir); r.code != 0 || r.text() != "" {
 		t.Fatalf("got %+v", r)
 	}
 	for name, from := range map[string]string{"basics/pass-one-fd.txt": "catalogue/basics/pass-one-fd.txt", "README.md": "catalogue/README.md",
 		"expected.txt": "catalogue/expected.txt", "PEERS.md": "peers/README.md"} {
-		got, err1 := os.ReadFile(filepath.Join(dir, name))
-		want, err2 := os.ReadFile(filepath.Join("../../interop", from))
-		if err := errors.Join(err1, err2); err != nil || string(got) != string(want) {
-			t.Errorf("%s: %v", name, err)
+		if contents(t, filepath.Join(dir, name)) != contents(t, filepath.Join("../../interop", from)) {
+			t.Errorf("%s is another", name)
 		}
 	}
 	if r := command(t, "interop", "copy", dir); r.code != 2 || r.stderr != "scm: there is a "+dir+" already\n" {
@@ -65,8 +59,7 @@ func TestCatalogueCommands(t *testing.T) {
 	nowhere := exec.Command(program(t, "scm"), "interop", "copy", "")
 	if os.Geteuid() == 0 {
 		root := t.TempDir()
-		text, err := os.ReadFile(nowhere.Path)
-		if err := errors.Join(err, os.WriteFile(filepath.Join(root, "scm"), text, 0o700)); err != nil {
+		if err := os.WriteFile(filepath.Join(root, "scm"), []byte(contents(t, nowhere.Path)), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		nowhere.Path, nowhere.Dir, nowhere.SysProcAttr = "/scm", "/", &syscall.SysProcAttr{Chroot: root}

@@ -21,7 +21,7 @@ func expectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "expect REPORT",
 		Short: "Hold a file of expected failures against a report, and rewrite it",
-		Long: `Hold a file of expected failures against the JSON report of a run: tell what does
+		Long: `Hold a file of expected failures against the JSON report of a run: report what does
 not come true any more, and what was not expected. With --update, the file is
 rewritten: what came true stays, with its reason; what did not is dropped, or
 narrowed to the cases in which it did; what is new is added with "?" for a reason,

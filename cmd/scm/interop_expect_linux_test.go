@@ -21,25 +21,22 @@ func TestExpectUpdate(t *testing.T) {
 	}
 	run(1)
 	const changes = "- basics/pass-one-fd leak@fake it was so once\n+ basics/pass-one-fd cloexec@fake ?\n"
-	before, err := os.ReadFile(expected)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := contents(t, expected)
 	if r := command(t, "interop", "expect", file, "--expect", expected); r.code != 1 || r.stdout != changes {
 		t.Errorf("got %+v", r)
 	}
-	if now, err := os.ReadFile(expected); err != nil || string(now) != string(before) {
-		t.Errorf("it is changed: %s, %v", now, err)
+	if now := contents(t, expected); now != before {
+		t.Errorf("it is changed: %s", now)
 	}
 	if r := command(t, "interop", "expect", file, "--expect", expected, "--update"); r.code != 0 || r.stdout != changes {
 		t.Errorf("got %+v", r)
 	}
-	now, err := os.ReadFile(expected)
-	if err != nil || string(now) != "# Ours.\nbasics/pass-one-fd cloexec@fake ?\n" {
-		t.Errorf("got %s, %v", now, err)
+	now := contents(t, expected)
+	if now != "# Ours.\nbasics/pass-one-fd cloexec@fake ?\n" {
+		t.Errorf("got %s", now)
 	}
 	run(2) // somebody has to give the reason
-	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(string(now), "?", "it is a fake")), 0o666); err != nil {
+	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(now, "?", "it is a fake")), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	run(0)
@@ -72,8 +69,8 @@ func TestExpectUpdateOfAPart(t *testing.T) {
 		if r := command(t, "interop", "expect", file, "--expect", expected, "--update"); r.code != want.code || r.stdout != want.list {
 			t.Errorf("%s: got %+v", run, r)
 		}
-		if now, err := os.ReadFile(expected); err != nil || string(now) != want.stays {
-			t.Errorf("%s: the file is %q, %v", run, now, err)
+		if now := contents(t, expected); now != want.stays {
+			t.Errorf("%s: the file is %q", run, now)
 		}
 	}
 }

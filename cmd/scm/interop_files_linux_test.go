@@ -78,7 +78,7 @@ func TestSignalWhileAnInputIsRead(t *testing.T) {
 					}
 					if !errors.Is(err, unix.ENXIO) || time.Since(began) > time.Minute {
 						_ = cmd.Process.Kill()
-						_ = cmd.Wait() // the error is told
+						_ = cmd.Wait() // err is reported
 						t.Fatal(err)
 					}
 				}

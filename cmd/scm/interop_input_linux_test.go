@@ -60,9 +60,9 @@ func TestExpectOfReports(t *testing.T) {
 		if r := limited(t, "interop", "expect", c.report, "--expect", expected, "--update"); (r.code == 0) != strings.HasPrefix(c.stdout, "+") {
 			t.Errorf("%s: got %+v", c.what, r)
 		}
-		text, err := os.ReadFile(expected)
-		if want := before + strings.TrimPrefix(c.stdout, "+ "); err != nil || string(text) != want && (string(text) != before || strings.HasPrefix(c.stdout, "+")) {
-			t.Errorf("%s: the file is %q, %v", c.what, text, err)
+		text := contents(t, expected)
+		if want := before + strings.TrimPrefix(c.stdout, "+ "); text != want && (text != before || strings.HasPrefix(c.stdout, "+")) {
+			t.Errorf("%s: the file is %q", c.what, text)
 		}
 	}
 }
@@ -76,8 +76,8 @@ func TestExpectOfALineAboutNoCase(t *testing.T) {
 		if r.code != 2 || r.stdout != "" || r.stderr != "scm: expected failures: line 1: basics/no-such-scenario crash@x applies to no case\n" {
 			t.Errorf("%v: got %+v", args, r)
 		}
-		if text, err := os.ReadFile(expected); err != nil || string(text) != line {
-			t.Errorf("%v: the file is %q, %v", args, text, err)
+		if text := contents(t, expected); text != line {
+			t.Errorf("%v: the file is %q", args, text)
 		}
 	}
 }
@@ -113,8 +113,8 @@ func TestUpdateThatFails(t *testing.T) {
 	report := reported(t, "basics/pass-one-fd/stream/x/y", "leak", "y")
 	update := []string{"interop", "expect", report, "--expect", link, "--update"}
 	r := finish(t, exec.Command("/bin/sh", append([]string{"-c", `ulimit -f 1; exec "$0" "$@"`, program(t, "scm")}, update...)...))
-	if text, err := os.ReadFile(expected); r.code != 4 || err != nil || string(text) != before {
-		t.Errorf("got %+v, and %d bytes of %d, %v", r, len(text), len(before), err)
+	if text := contents(t, expected); r.code != 4 || text != before {
+		t.Errorf("got %+v, and %d bytes of %d", r, len(text), len(before))
 	}
 	r = command(t, update...)
 	info, err := os.Lstat(link)
@@ -205,19 +205,16 @@ func TestForgedLines(t *testing.T) {
 			write(t, `[{"name": "libc", "why": "no\n::error::forged"}]`)}},
 	} {
 		r := command(t, append([]string{"interop"}, c.args...)...)
-		if r.code != c.code || !strings.Contains(r.stdout+r.stderr, "::error::forged") {
+		if r.code != c.code || !strings.Contains(r.text(), "::error::forged") {
 			t.Errorf("%s: got %+v", c.what, r)
 		}
-		if lines := forged.FindAllString(r.stdout+r.stderr, -1); len(lines) > 0 {
+		if lines := forged.FindAllString(r.text(), -1); len(lines) > 0 {
 			t.Errorf("%s: %q", c.what, lines)
 		}
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if lines := forged.FindAllString(string(text), -1); len(lines) > 0 || !strings.Contains(string(text), "::error::forged") {
+		text := contents(t, file)
+		if lines := forged.FindAllString(text, -1); len(lines) > 0 || !strings.Contains(text, "::error::forged") {
 			t.Errorf("%s: %q", file, lines)
 		}
 	}

@@ -147,7 +147,7 @@ func TestExitCodes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := command(t, append([]string{"interop"}, commandFirst(c.args)...)...)
 			if r.code != c.code || !strings.Contains(r.stdout, c.stdout) || !like(r.stderr, c.stderr) || (c.stdout == "") != (r.stdout == "") {
-				t.Errorf("exit status %d\n%s%s\nwant %d, %q, %q", r.code, r.stdout, r.stderr, c.code, c.stdout, c.stderr)
+				t.Errorf("exit status %d\n%s\nwant %d, %q, %q", r.code, r.text(), c.code, c.stdout, c.stderr)
 			}
 		})
 	}
@@ -205,8 +205,8 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s: %+v", c.Name, c)
 		}
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != r.stdout {
-		t.Errorf("the file is another: %v", err)
+	if contents(t, file) != r.stdout {
+		t.Error("the file is another")
 	}
 }
 
@@ -238,7 +238,7 @@ func TestNothingElseInstalled(t *testing.T) {
 		}
 	}
 	if r.code != 0 {
-		t.Errorf("exit status %d\n%s%s", r.code, r.stdout, r.stderr)
+		t.Errorf("exit status %d\n%s", r.code, r.text())
 	}
 	for _, want := range []string{"\nscm-purego", "\nscm-pair-purego", "\nnet ", "\nxsys ", "\nrunner "} {
 		if !strings.Contains(r.stdout, want) {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// listed is a scenario as list tells it.
+// listed is a scenario as list prints it.
 type listed struct {
 	Name   string   `json:"name"`
 	Hash   string   `json:"hash"`

@@ -16,7 +16,7 @@ func peerCommand() *cobra.Command {
 	libs := peers.All()
 	var names []string
 	for _, lib := range libs {
-		// The backend is the program's: only its answer to hello tells it.
+		// The backend is the program's: only its answer to hello has it.
 		names = append(names, strings.TrimSuffix(lib.Name, "-"+scm.Backend))
 	}
 	return &cobra.Command{

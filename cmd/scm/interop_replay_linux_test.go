@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A case is played again, alone, and what to type is told.
+// A case is played again, alone, and replay prints what to type.
 func TestReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	fake := program(t, "faulty")
@@ -22,7 +22,7 @@ func TestReplay(t *testing.T) {
 		"\n$ " + program(t, "scm") + " scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
 		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {
-			t.Errorf("exit status %d, no %q in\n%s%s", r.code, want, r.stdout, r.stderr)
+			t.Errorf("exit status %d, no %q in\n%s", r.code, want, r.text())
 		}
 	}
 	// A report can be a stranger's: replay shows what it runs.

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A playing is how run plays, and what it tells of it.
+// A playing is how run plays, and what it reports.
 type playing struct {
 	interop.Options
 	reports []string
@@ -87,7 +87,7 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			if err := interrupted(ctx); err != nil {
 				exit = err // while a report was written, perhaps
 			}
-			stop() // all is kept: who does not read on is told no more
+			stop() // all is kept: a reader that is gone is no error any more
 			if o.json {
 				err = r.JSON(cmd.OutOrStdout())
 			} else {
@@ -116,7 +116,7 @@ func (o *playing) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected")
 }
 
-// check tells what is wrong with the flags, and fits the jobs to what there is.
+// check returns what is wrong with the flags, and fits the jobs to what there is.
 func (o *playing) check() error {
 	if o.Timeout <= 0 || o.Jobs < 1 {
 		return errors.New("--timeout and --jobs must be more than 0")

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/xml"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,7 +10,7 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// Each form of a report tells of the same cases.
+// Each form of a report has the same cases.
 func TestReports(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"interop", "run", "--peer", "fake=" + program(t, "faulty") + " --fault cloexec"}
@@ -30,13 +29,7 @@ func TestReports(t *testing.T) {
 	if whole.Totals != streamed.Totals || whole.Totals.Fail != 6 || len(whole.Cases) != len(streamed.Cases) {
 		t.Errorf("got %+v, %+v", whole.Totals, streamed.Totals)
 	}
-	text := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
+	text := func(name string) string { return contents(t, filepath.Join(dir, name)) }
 	var junit struct {
 		Failures int `xml:"failures,attr"`
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/xml"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -74,13 +73,7 @@ func TestRunTrace(t *testing.T) {
 		}
 	}
 
-	text := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
+	text := func(name string) string { return contents(t, filepath.Join(dir, name)) }
 	var junit struct {
 		Cases []struct {
 			Failure *struct{} `xml:"failure"`
@@ -110,13 +103,13 @@ func TestRunTrace(t *testing.T) {
 	}
 }
 
-// A peer that is right is not started once more, and nothing is told.
+// A peer that is right is not started once more, and nothing is reported.
 func TestTraceWithoutFailure(t *testing.T) {
 	starts := filepath.Join(t.TempDir(), "starts")
 	peer := "x=sh -c 'echo >> " + starts + "; exec " + program(t, "faulty") + "'"
 	c := traced(t, 0, "--peer", peer, "--run", "basics/pass-one-fd/stream/runner/x")
-	if text, err := os.ReadFile(starts); err != nil || len(text) != 2 || c.Trace != nil { // it is asked what it can, and plays
-		t.Errorf("started %d times, %v: %+v", len(text), err, c)
+	if text := contents(t, starts); len(text) != 2 || c.Trace != nil { // it is asked what it can, and plays
+		t.Errorf("started %d times: %+v", len(text), c)
 	}
 }
 
@@ -140,7 +133,7 @@ func TestTraceOfHang(t *testing.T) {
 	}
 }
 
-// Where ptrace is forbidden, here because somebody traces the runner, that is told,
+// Where ptrace is forbidden, here because somebody traces the runner, the report says so,
 // and what came of the cases is the same.
 func TestTraceForbidden(t *testing.T) {
 	traceable(t)

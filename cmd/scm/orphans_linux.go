@@ -105,7 +105,7 @@ func endAll(older []int, deadline time.Time) (left []int) {
 	}
 }
 
-// runs tells whether a process may start another: it is neither stopped nor dead.
+// runs reports whether a process may start another: it is neither stopped nor dead.
 func runs(pid int) bool {
 	fields := stat(pid)
 	return len(fields) > 0 && !strings.Contains("TtZX", fields[0])
@@ -150,7 +150,7 @@ func children(pid int) (pids []int, err error) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))
 		if errors.Is(err, unix.ENOENT) {
 			if _, e := os.Stat("/proc/thread-self/children"); e != nil {
-				return nil, err // this kernel does not tell
+				return nil, err // this kernel does not list them
 			}
 		}
 		for _, word := range strings.Fields(string(text)) {

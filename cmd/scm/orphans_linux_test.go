@@ -128,14 +128,14 @@ func fill(t *testing.T, w *os.File) {
 	}
 }
 
-// writesOutput tells whether a thread of the process waits in a write to standard output.
+// writesOutput reports whether a thread of the process waits in a write to standard output.
 func writesOutput(t *testing.T, pid int) bool {
 	t.Helper()
 	if _, err := os.ReadFile("/proc/thread-self/syscall"); err != nil {
-		t.Skipf("this system does not tell what a process waits for: %v", err)
+		t.Skipf("this system does not report what a process waits for: %v", err)
 	}
 	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid)); errors.Is(err, os.ErrPermission) {
-		t.Skipf("this system does not tell what a child waits for: %v", err)
+		t.Skipf("this system does not report what a child waits for: %v", err)
 	}
 	names, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/syscall")
 	if err != nil {

@@ -17,7 +17,7 @@ var (
 )
 
 // passSignals hands signals on to the command once it is there. It keeps a SIGUSR1 or SIGUSR2
-// that comes before. stop ends that, and returns the signal that came of those that are meant to
+// that arrives before. stop ends that, and returns the signal that arrived of those that are meant to
 // end programs, or 0.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals := make(chan os.Signal, 16)
@@ -95,7 +95,7 @@ func endIfStuck(watch *recorder.Watch, s unix.Signal) {
 	}
 }
 
-// fromTerminal tells whether the terminal has sent the signal, to all of its
+// fromTerminal reports whether the terminal has sent the signal, to all of its
 // foreground: then the command has it already. os/signal does not say who sent a
 // signal, so in the foreground each of these counts as the terminal's.
 func fromTerminal(s os.Signal) bool {

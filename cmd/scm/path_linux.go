@@ -5,7 +5,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isPath tells whether status flags are those of a file that was opened with O_PATH.
+// isPath reports whether status flags are those of a file that was opened with O_PATH.
 func isPath(flags int) bool { return flags&unix.O_PATH != 0 }
 
 // anonymousKind is the kind of a file that no file system has, as --expect has it, by the

@@ -7,7 +7,7 @@ import (
 )
 
 // ownTable gives the calling goroutine a thread that has a descriptor table of its own, a
-// copy, and tells whether it could: a container's seccomp filter may refuse it.
+// copy, and reports whether it could: a container's seccomp filter may refuse it.
 func ownTable() bool {
 	runtime.LockOSThread()
 	return unix.Unshare(unix.CLONE_FILES) == nil

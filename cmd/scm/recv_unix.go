@@ -24,10 +24,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostBytes is the most room that a message is given, which is made before it comes.
+// mostBytes is the most room that a message is given, which is allocated before it is received.
 const mostBytes = 1 << 30
 
-// A receiving is what recv does with what comes.
+// A receiving is what recv does with what it receives.
 type receiving struct {
 	meeting
 	connect bool
@@ -56,7 +56,7 @@ func recvCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recv SOCKET [-- COMMAND ARG…]",
 		Short: "Receive files through a socket, and run a command with them",
-		Long: `Wait at a Unix socket for one message, and print what came with it: for each
+		Long: `Wait at a Unix socket for one message, and print what was received with it: for each
 descriptor its kind, how it was opened, the offset and the name that the kernel has
 for it, in quotes where it holds more than plain text. With COMMAND, that runs in
 place of scm, with the files as descriptors 3 and up and with LISTEN_FDS,
@@ -70,7 +70,7 @@ can send to an abstract name.
 On a stream the message is what one receive brings, and that can be the first part of
 what was sent: on Linux, of more than 36,544 bytes beside a descriptor. If more bytes
 wait, scm says so on standard error; a late one can come after that. With --type
-seqpacket, at both ends, a message comes whole, or not at all (--bytes).
+seqpacket, at both ends, a message is received whole, or not at all (--bytes).
 
 In JSON the payload is hexadecimal digits. A name that is not UTF-8 has its bytes in
 name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
@@ -210,7 +210,7 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	return payload, fds, nil
 }
 
-// waiting tells whether a receive would bring a byte at once.
+// waiting reports whether a receive would bring a byte at once.
 func waiting(c *scm.Conn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -232,7 +232,7 @@ func noMessage(err error) error {
 // errNoDescriptor is the error of a command, --cat or --expect that has no file to work on.
 var errNoDescriptor = errors.New("the message came without a descriptor")
 
-// tell prints what came.
+// tell prints what was received.
 func (r *receiving) tell(w io.Writer, payload []byte, fds []int) error {
 	if len(fds) == 0 && (r.cat || r.expect != "") {
 		return &exitError{exitFail, errNoDescriptor}

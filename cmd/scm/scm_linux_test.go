@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scm-rights/scm/interop/process"
 )
@@ -71,12 +72,16 @@ type result struct {
 	stdout, stderr string
 }
 
+// text is what it has printed on both streams.
+func (r result) text() string { return r.stdout + r.stderr }
+
 // command runs the program in an empty folder.
 func command(t *testing.T, args ...string) result {
 	t.Helper()
 	return finish(t, exec.Command(program(t, "scm"), args...))
 }
 
+// finish runs a command to its end, which has a limit.
 func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -84,12 +89,31 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	if cmd.Dir == "" {
 		cmd.Dir = t.TempDir()
 	}
-	err := cmd.Run()
+	cmd.WaitDelay = time.Minute // whoever it leaves behind can hold its output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(10*time.Minute, func() {
+		t.Errorf("%q does not end", cmd.Args)
+		_ = cmd.Process.Kill()
+	})
+	defer late.Stop()
+	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// contents are those of a file.
+func contents(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestVersion(t *testing.T) {

@@ -108,7 +108,7 @@ func TestInheritedDescriptor(t *testing.T) {
 	}
 }
 
-// A command has the files from 3 on, and is told so as by systemd: it runs in place of
+// A command has the files from 3 on, and the variables of systemd say so: it runs in place of
 // scm, which leaves nothing of its own open.
 func TestRecvCommand(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
@@ -217,7 +217,7 @@ func TestRecvJSONMemory(t *testing.T) {
 	}
 }
 
-// Bad input is told in one line, and nothing is left.
+// Bad input is reported in one line, and nothing is left.
 func TestSendAndRecvRefuse(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, c := range []struct {
@@ -637,7 +637,7 @@ func TestLingeringSocket(t *testing.T) {
 	})
 }
 
-// listens tells whether a socket listens at addr: bind makes the file, and listen comes
+// listens reports whether a socket listens at addr: bind makes the file, and listen comes
 // after it.
 func listens(t *testing.T, addr string) bool {
 	t.Helper()

@@ -31,7 +31,7 @@ func waitFor(t *testing.T, file string) string {
 	}
 }
 
-// running tells whether there is a process of this number that has not ended.
+// running reports whether there is a process of this number that has not ended.
 func running(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && !strings.Contains(string(stat), ") Z ")
@@ -43,7 +43,7 @@ func signalled(t *testing.T, s syscall.Signal, file string, args ...string) resu
 	t.Helper()
 	cmd := exec.Command(program(t, "scm"), args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, t.TempDir()
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.WaitDelay = &stdout, &stderr, t.TempDir(), time.Minute
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func signalled(t *testing.T, s syscall.Signal, file string, args ...string) resu
 	if err := cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // the exit status is looked at by the caller
+	ended(t, cmd)
 	if running(pid) {
 		t.Errorf("%s is left running", pid)
 	}

@@ -43,7 +43,7 @@ func formatNames() (names []string) {
 
 // check finds the format, if one is asked for, and makes the type of socket its.
 func (m *meeting) check(cmd *cobra.Command, addr string) (wire.Format, error) {
-	if addr == "" || addr == "@" { // the kernel would choose a name that nobody is told
+	if addr == "" || addr == "@" { // the kernel would choose a name that nobody learns
 		return nil, fmt.Errorf("SOCKET is %q: it needs a name", addr)
 	}
 	if networks[m.kind] == "" {

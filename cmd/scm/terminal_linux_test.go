@@ -43,7 +43,7 @@ func terminal(t *testing.T) (person, program *os.File) {
 }
 
 // The terminal that a run was started from goes away in the middle of it: the run ends
-// as by any signal, and what it has seen is in the report, though nobody can be told.
+// as by any signal, and what it has seen is in the report, though nobody reads the console.
 func TestClosedTerminal(t *testing.T) {
 	file, json := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "report.json")
 	slow := fmt.Sprintf(`sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`,

@@ -37,7 +37,7 @@ func busy() error {
 	return nil
 }
 
-// BenchmarkTrace tells how many times as long as under strace, with the same
+// BenchmarkTrace reports how many times as long as under strace, with the same
 // calls traced into a file, a program takes under scm trace: the two in turn,
 // and of each the shortest and the median.
 //

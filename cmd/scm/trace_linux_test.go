@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -521,13 +520,8 @@ type outcome struct {
 
 func ran(t *testing.T, cmd *exec.Cmd) outcome {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	r := finish(t, cmd)
+	return outcome{r.code, r.stdout, r.stderr}
 }
 
 // traceable skips a test where nothing can be traced; under CI that is an error.
@@ -654,8 +648,8 @@ func TestTraceLines(t *testing.T) {
 	if r := ran(t, scmCommand(t, append([]string{"trace", "-o", file, "--"}, tracee(t, "pass")...)...)); r != (outcome{}) {
 		t.Errorf("%+v", r)
 	}
-	if text, err := os.ReadFile(file); err != nil || !want.Match(text) {
-		t.Errorf("%s, %v", text, err)
+	if text := contents(t, file); !want.MatchString(text) {
+		t.Errorf("%s", text)
 	}
 }
 
@@ -919,8 +913,8 @@ func TestTraceTracer(t *testing.T) {
 	if err := errors.Join(trace.Wait(), in.Close(), target.Wait()); err != nil {
 		t.Error(err)
 	}
-	if text, err := os.ReadFile(file); err != nil || strings.Count(string(text), "during") != 2 {
-		t.Errorf("%s, %v", text, err)
+	if text := contents(t, file); strings.Count(text, "during") != 2 {
+		t.Errorf("%s", text)
 	}
 }
 

@@ -21,7 +21,7 @@ var few = []string{"--run", "{basics,kinds,truncation}/*/*/{runner,scm-purego}/{
 func played(t *testing.T, r result) report.Report {
 	t.Helper()
 	if r.code != 0 || strings.Count(r.stderr, "\n") != strings.Count(r.stderr, " cases, 0 not as expected\n") {
-		t.Fatalf("exit status %d\n%s%s", r.code, r.stdout, r.stderr)
+		t.Fatalf("exit status %d\n%s", r.code, r.text())
 	}
 	var got report.Report
 	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
@@ -45,7 +45,7 @@ func TestWitness(t *testing.T) {
 		cmd := append(slices.Clone(refused[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault "+fault,
 			"--run", "basics/pass-two-fds/stream", "--run", "truncation/ctrunc-two-of-three/stream")
 		if r := finish(t, exec.Command(refused[0], cmd...)); r.code != 1 || !strings.Contains(r.stdout, key+"@fake: ") || strings.Contains(r.stdout, "@runner: ") {
-			t.Errorf("%s: exit status %d\n%s%s", fault, r.code, r.stdout, r.stderr)
+			t.Errorf("%s: exit status %d\n%s", fault, r.code, r.text())
 		}
 	}
 }

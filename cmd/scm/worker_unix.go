@@ -93,7 +93,7 @@ func statusOf(cmd *exec.Cmd, worker *os.File) error {
 	if n, _ := worker.Read(status[:]); n == 1 {
 		return withStatus(int(status[0]))
 	}
-	_ = cmd.Wait() // the state tells
+	_ = cmd.Wait() // its state has the error
 	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		return &exitError{128 + int(s.Signal()), interrupt(s.Signal())}
 	}
@@ -120,7 +120,7 @@ func untilParentEnds(ctx context.Context) context.Context {
 	return ctx
 }
 
-// reportStatus tells the parent the worker's exit status. Whoever reads the worker's
+// reportStatus sends the parent the worker's exit status. Whoever reads the worker's
 // output waits no longer.
 func reportStatus(code int) {
 	if toParent == nil {
