@@ -145,7 +145,7 @@ func TestActionCancelled(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			late := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+			late := time.AfterFunc(6*time.Minute, func() { _ = cmd.Process.Kill() })
 			defer late.Stop()
 			defer endThoseOf(t, dir)
 			peer := waitFor(t, file)

@@ -17,7 +17,7 @@ import (
 // waitFor waits until the file is there, and returns what is in it.
 func waitFor(t *testing.T, file string) string {
 	t.Helper()
-	for late := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		text, err := os.ReadFile(file)
 		if err == nil && strings.HasSuffix(string(text), "\n") {
 			return strings.TrimSpace(string(text))
