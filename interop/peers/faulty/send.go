@@ -19,6 +19,12 @@ var sendFaults = map[string]fault{
 		n, err := s.send(m)
 		return n - 1, err
 	}},
+	"carry": {what: "sends descriptors that a full socket refused along with the next message", send: func(s *socket, m peer.Message) (int, error) {
+		m.FDs = slices.Concat(s.refused, m.FDs)
+		n, err := s.send(m)
+		s.refuse(m.FDs, err)
+		return n, err
+	}},
 	"chunk": {what: "sends too many descriptors in parts", send: func(s *socket, m peer.Message) (n int, err error) {
 		parts := slices.Collect(slices.Chunk(m.FDs, 253))
 		if len(parts) < 2 {
@@ -45,6 +51,14 @@ var sendFaults = map[string]fault{
 			m.FDs = append(slices.Clone(m.FDs), 0)
 		}
 		return s.send(m)
+	}},
+	"forget": {what: "takes descriptors that a full socket refused for sent, and sends the next message without any", send: func(s *socket, m peer.Message) (int, error) {
+		if len(s.refused) > 0 {
+			m.FDs = nil
+		}
+		n, err := s.send(m)
+		s.refuse(m.FDs, err)
+		return n, err
 	}},
 	"keep": {what: "keeps a duplicate of what it sends", send: func(s *socket, m peer.Message) (int, error) {
 		for _, fd := range m.FDs {
@@ -101,6 +115,13 @@ var sendFaults = map[string]fault{
 		}
 		return s.send(m)
 	}},
+	"plain": {what: "says of bytes without descriptors that they were sent, whatever the kernel says", send: func(s *socket, m peer.Message) (int, error) {
+		n, err := s.send(m)
+		if len(m.FDs) == 0 && err != nil {
+			return total(m), nil
+		}
+		return n, err
+	}},
 	"reopen": {what: "sends newly opened files in place of the open ones", send: func(s *socket, m peer.Message) (int, error) {
 		given := m.FDs
 		m.FDs = reopened(given)
@@ -118,7 +139,35 @@ var sendFaults = map[string]fault{
 			if sent += max(n, 0); sent == len(rest) {
 				return sent, nil
 			}
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			if err := s.writable(); err != nil {
+				return sent, err
+			}
+		}
+	}},
+	"resume": {what: "goes on at the beginning of the buffer in which a send ended", send: func(s *socket, m peer.Message) (sent int, err error) {
+		m.Buffers = slices.Clone(m.Buffers)
+		for size := total(m); ; {
+			n, err := s.send(peer.Message{Buffers: m.Buffers, FDs: m.FDs, Flags: m.Flags | unix.MSG_DONTWAIT})
+			if sent == 0 && errors.Is(err, unix.EAGAIN) {
+				return s.send(m) // it waits, if the caller wants that
+			}
+			if err != nil && !errors.Is(err, unix.EAGAIN) {
+				return n, err
+			}
+			if sent += max(n, 0); sent == size {
+				return sent, nil
+			}
+			for n > 0 {
+				m.FDs = nil
+				b := m.Buffers[0]
+				if n < len(b) {
+					m.Buffers[0] = b[:len(b)-n]
+					break
+				}
+				n -= len(b)
+				m.Buffers = m.Buffers[1:]
+			}
+			if err := s.writable(); err != nil {
 				return sent, err
 			}
 		}
@@ -134,6 +183,23 @@ var sendFaults = map[string]fault{
 		m.FDs = slices.Sorted(slices.Values(m.FDs))
 		return s.send(m)
 	}},
+}
+
+// writable waits until the socket has room.
+func (s *socket) writable() error {
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1)
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return err
+}
+
+// refuse remembers the descriptors of a message if a full socket has refused it.
+func (s *socket) refuse(fds []int, err error) {
+	s.refused = nil
+	if errors.Is(err, unix.EAGAIN) {
+		s.refused = fds
+	}
 }
 
 func total(m peer.Message) (n int) {

@@ -20,6 +20,7 @@ type socket struct {
 	// What the faults remember.
 	fds     []int // received last, or kept
 	sent    []int // sent last
+	refused []int // of the last send, if the socket was full
 	count   int   // of the descriptors received
 	waiting *peer.Message
 	rest    peer.Received // read, and not handed over
