@@ -164,14 +164,14 @@ func (r *run) causedByOther(c scenario.Case, role scenario.Role, f scenario.Find
 // gets tells whether a peer is known to get this wrong with the runner.
 func (s faultsAlone) gets(check scenario.Check) bool { return slices.Contains(s.wrong, check) }
 
-// anything tells whether a peer is known to get anything but close-on-exec wrong with the
-// runner: that is not what the one opposite receives.
+// anything reports whether a peer is known to get anything but close-on-exec wrong with the
+// runner. Close-on-exec does not change what the other peer receives.
 func (s faultsAlone) anything() bool {
 	return slices.ContainsFunc(s.wrong, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
 }
 
-// neither tells whether both peers of a case are known to be right with the runner; where
-// the kernel does not tell which of the two a finding is about, in what was found.
+// neither reports whether both peers of a case are known to be right with the runner: in
+// everything, or in the check of a finding that the kernel attributes to neither.
 func (r *run) neither(c scenario.Case, f scenario.Finding) bool {
 	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
 		s, played := r.alone[c.AloneName(role)]

@@ -31,11 +31,12 @@ func (h adept) Send(m peer.Message) (int, error) {
 	if h.short != nil {
 		m.Buffers[0] = m.Buffers[0][:h.short(len(m.Buffers[0]))]
 	}
-	if len(m.FDs) == 0 {
-		h.more = peer.Message{}
+	var more peer.Message
+	if len(m.FDs) > 0 {
+		more = h.more
 	}
-	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, h.more.Buffers), slices.Concat(m.FDs, h.more.FDs), m.Flags)
-	return n - len(slices.Concat(h.more.Buffers...)), err
+	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, more.Buffers), slices.Concat(m.FDs, more.FDs), m.Flags)
+	return n - len(slices.Concat(more.Buffers...)), err
 }
 
 func (h adept) Recv(r peer.Room) (got peer.Received, err error) {

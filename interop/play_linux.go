@@ -390,9 +390,9 @@ func (p *play) unsupported(role scenario.Role) error {
 	return errAbort
 }
 
-// gaveUp tells whether the peer opposite, whose library has refused something, is done with
-// the connection: it answers unsupported to what it is told next. Who then finds the
-// connection closed, or waits in vain, has done nothing wrong.
+// gaveUp reports whether the peer opposite, whose library has refused something, is done with
+// the connection: it answers unsupported to its next send or receive. A peer that finds the
+// connection closed then, or waits in vain, has done nothing wrong.
 func (p *play) gaveUp(st scenario.Step) bool {
 	other := scenario.RoleA + scenario.RoleB - st.Role
 	steps := p.k.c.Scenario.Steps
@@ -404,12 +404,12 @@ func (p *play) gaveUp(st scenario.Step) bool {
 	}
 	command, err := p.number(steps[i])
 	if err != nil {
-		return false // it is about what the peer has not received
+		return false // it names what the peer has not received
 	}
 	p.note(fmt.Sprintf("%s> %s", other, command))
 	a, err := p.sides[other].Ask(p.ctx, command, p.timeout)
 	if err != nil || a != "unsupported" {
-		p.asked[other] = steps[i].Command.Verb // nobody takes what it may have received into account: the session is over
+		p.asked[other] = steps[i].Command.Verb // what it may have received is not tracked: the session is over
 		return false
 	}
 	p.note(fmt.Sprintf("%s< %s", other, a))
@@ -417,9 +417,9 @@ func (p *play) gaveUp(st scenario.Step) bool {
 	return true
 }
 
-// surplus tells what the kernel truncated at the runner's side where no alternative of the
-// line has a truncation: that side has the scenario's room, so that the peer opposite has
-// sent more than it was told to. With more room, a receiver would report it.
+// surplus returns why an answer of the runner's side is wrong if the kernel truncated the
+// message, and no alternative of the line has that. The side has the scenario's room: the
+// peer opposite has sent more than the scenario says.
 func (p *play) surplus(st scenario.Step, got contract.Line) string {
 	if p.k.c.Peer(st.Role).Name != scenario.RunnerName || p.k.c.A == p.k.c.B {
 		return ""

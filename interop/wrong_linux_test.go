@@ -496,7 +496,7 @@ func TestLeakOfACollector(t *testing.T) {
 }
 
 // A peer with a garbage collector may close what close names before its answer, as any
-// other, and is not found to leak what it closes a little later.
+// other. The runner reports no leak if the collector closes it a little later.
 func TestCloseOfACollector(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n")
 	for name, verb := range map[string]string{

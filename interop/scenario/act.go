@@ -63,7 +63,7 @@ type Act struct {
 	Word   string // how, the signal, or the flags; of a limit "+", for so many more, or "-", for its own
 }
 
-// OfSocket tells whether it is about the socket of a side, by a copy that the runner keeps.
+// OfSocket reports whether the act needs the runner's copy of a side's socket.
 func (a Act) OfSocket() bool {
 	return slices.Contains([]string{"nonblock", "pending", "setsockopt", "shutdown"}, a.Verb)
 }

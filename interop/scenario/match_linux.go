@@ -48,7 +48,7 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 	return names, ""
 }
 
-// spoiled tells whether a value is wrong whatever was sent: "*" does not stand for it.
+// spoiled reports whether a value is wrong whatever was sent: "*" does not stand for it.
 func spoiled(key, value string) bool {
 	return key == "n" && strings.HasPrefix(value, "-") || key == "payload" && strings.Contains(value, "!")
 }
