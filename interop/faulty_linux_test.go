@@ -311,6 +311,7 @@ var faults = []struct {
 	{name: "resend", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors)"},
 	{name: "picky", checks: []scenario.Check{scenario.CheckAnswer}, text: "EINVAL"},
 	{name: "optimist", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "bounce", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "buffer", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "fill", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
 	{name: "eof", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},

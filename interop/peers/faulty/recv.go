@@ -26,6 +26,9 @@ func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*s
 	}
 }
 
+// bounce is the size of a buffer that many libraries copy through.
+const bounce = 65536
+
 // recvFaults are the faults of a library that receives, or does both.
 var recvFaults = map[string]fault{
 	// Descriptors.
@@ -205,6 +208,21 @@ var recvFaults = map[string]fault{
 	})},
 
 	// Bytes.
+	"bounce": {what: "copies what is longer through a buffer of 65,536 bytes, and loses the rest", send: func(s *socket, m peer.Message) (int, error) {
+		size := total(m)
+		if size > bounce {
+			m.Buffers = [][]byte{slices.Concat(m.Buffers...)[:bounce]}
+		}
+		if n, err := s.send(m); err != nil {
+			return n, err
+		}
+		return size, nil
+	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+		if all := slices.Concat(r.Buffers...); len(all) > bounce {
+			r.Buffers = [][]byte{all[:bounce]}
+		}
+		return s.recv(r)
+	}},
 	"count": {what: "counts a byte too many", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		got.N++
 		return nil
