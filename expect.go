@@ -19,11 +19,11 @@ import (
 // files, directories, devices and what was opened with O_PATH it takes the file's
 // type too, by statx(2) with AT_STATX_DONT_SYNC: a partner that passes a file of a
 // FUSE or network file system of its own cannot hold that up, unless the file
-// system does not heed the flag, or the kernel has no statx (before 4.11). It can
-// hold up the close of what is refused, as it can any close(2): that flushes. That close
-// also removes the process's own fcntl(F_SETLK) locks on the file: see [NewFile]. A
-// memfd is recognized by its device, which is that of a memfd made for the
-// comparison.
+// system does not heed the flag, or the call is fstat(2) because the kernel has no
+// statx (before 4.11) or a filter refuses it. The partner can hold up the close of
+// what is refused, as it can any close(2): that flushes. That close also removes the
+// process's own fcntl(F_SETLK) locks on the file: see [NewFile]. A memfd is recognized
+// by its device, which is that of a memfd made for the comparison.
 //
 // Other systems use fstat(2), and have no seals and none of the kinds of Linux's
 // anonymous files: to ask for these is [ErrUnsupported], and all descriptors are

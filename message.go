@@ -80,7 +80,8 @@ type Cred struct {
 //
 // With an empty payload a stream socket on Linux sends nothing, loses the
 // descriptors and reports success: pass at least one byte. Datagram and
-// seqpacket sockets deliver an empty message with its descriptors.
+// seqpacket sockets deliver an empty message with its descriptors. A socket that is not
+// AF_UNIX, such as of TCP, sends the bytes, drops the descriptors and reports success.
 //
 // Without descriptors and credentials there is no control data. If a descriptor is
 // negative or not open the error is EBADF, and nothing is sent. All stay open and

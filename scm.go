@@ -130,7 +130,8 @@ func (e *TruncatedError) Unwrap() error { return e.Cause }
 //
 // With an empty p a stream socket on Linux sends nothing, loses the descriptor
 // and reports success: pass at least one byte. Datagram and seqpacket sockets
-// deliver an empty message with its descriptor.
+// deliver an empty message with its descriptor. A socket that is not AF_UNIX, such as
+// of TCP, sends p, drops the descriptor and reports success.
 //
 // If fd is negative or not open the error is EBADF, and nothing is sent. fd stays
 // open and the caller's. On a blocking socket the call blocks a thread while the

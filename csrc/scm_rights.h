@@ -59,7 +59,8 @@ extern "C" {
  * Send nbytes bytes and the descriptor sendfd through the socket fd, flags 0.
  *
  * sendfd is given to the kernel as it is: -1 is EBADF. On a stream socket
- * Linux sends nothing when nbytes is 0, loses the descriptor and returns 0.
+ * Linux sends nothing when nbytes is 0, loses the descriptor and returns 0. A
+ * socket that is not AF_UNIX drops the descriptor and reports success.
  */
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 

@@ -5,10 +5,11 @@
 // # Sockets
 //
 // A [Format] works on a blocking Unix socket of the type that Network names, with
-// scm.Send and scm.Recv. It does not check the type.
+// scm.Send and scm.Recv. It does not check that: a socket of TCP drops descriptors, and
+// reports success.
 //
 // The socket is expected to block: calls return when a whole message was sent or
-// received. EINTR is retried.
+// received. EINTR is retried, and each retry begins the limits below anew.
 //
 // SO_RCVTIMEO and SO_SNDTIMEO limit each system call and not the whole Send or
 // Recv: a partner that sends a byte at a time begins the limit anew with each. When

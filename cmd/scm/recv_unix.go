@@ -77,7 +77,8 @@ name_hex, in hexadecimal digits, and U+FFFD for each wrong byte in name.
 
 ` + inherited + `
 
-With --timeout, and after a signal, scm ends within a second, whatever was received.
+With --timeout, and after a signal, scm ends within a second, whatever was received,
+unless somebody has stopped its child process (SIGSTOP): then 5 seconds after a signal.
 With COMMAND, or without /proc, that is not so for a file of a file system whose server
 does not answer, or a socket that its sender holds: the kernel closes it only after that.
 
