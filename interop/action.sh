@@ -8,11 +8,11 @@ args=(--builtin="$BUILTIN")
 # each FLAG LINES: the flag once for each line that is not empty.
 each() {
 	local line
-	while IFS= read -r line; do
-		if [ -n "${line//[[:space:]]/}" ]; then
+	while read -r line; do # without the space around it
+		if [ -n "$line" ]; then
 			args+=("$1" "$line")
 		fi
-	done <<<"$2"
+	done <<<"${2//$'\r'/}"
 }
 if [ -z "$REPORTS" ]; then # not the root folder's
 	echo "the input reports is empty" >&2
@@ -59,8 +59,10 @@ git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
 if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"
-	echo "status=4" >>"$GITHUB_OUTPUT"
-	exit 4
+	status=4
+	[ -z "$cancelled" ] || status=143
+	echo "status=$status" >>"$GITHUB_OUTPUT"
+	exit "$status"
 fi
 
 # No line of the run is a command of the workflow, whatever a peer writes. The word that ends this is nobody's to guess,
@@ -74,7 +76,7 @@ trap - EXIT
 echo "::$token::"
 rm -r "$(dirname "$scm")"
 if [ -e "$REPORTS/report.md" ]; then
-	cat "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"
+	cat -- "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"
 fi
 echo "status=$status" >>"$GITHUB_OUTPUT"
 exit "$status"

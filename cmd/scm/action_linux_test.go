@@ -48,7 +48,7 @@ func TestAction(t *testing.T) {
 		return r.code, dir, r.text()
 	}
 
-	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd\n\nbasics/echo-back/stream", "SKIP=**/dgram/**",
+	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n", "SKIP=**/dgram/**",
 		"EXPECT="+write(t, "** cloexec@bad it is a fake"))
 	if code != 0 {
 		t.Fatalf("exit status %d\n%s", code, out)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,8 +33,8 @@ number in the report, from 1. Of a .jsonl report that is cut off, as by the end 
 run, the cases that are whole can be played: a warning is on standard error.
 
 This runs the commands that the report has for the two peers, with your rights: replay
-a report only if you trust who wrote it. Each command is shown on standard error before
-it is run.`,
+a report only if you trust who wrote it. Where the scm that a peer was inside is gone, it
+runs this one. Each command is shown on standard error before it is run.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Timeout <= 0 {
@@ -144,6 +145,12 @@ func find(r *report.Report, id string) (scenario.Result, error) {
 	return r.Cases[i], nil
 }
 
+// isGone reports whether there is no such program any more.
+func isGone(file string) bool {
+	_, err := exec.LookPath(file)
+	return err != nil
+}
+
 // replan is a plan of one case, with the commands that the report has for its peers.
 func replan(ctx context.Context, scenarios []*scenario.Scenario, expected []scenario.Expectation, r *report.Report, was scenario.Result, timeout time.Duration) (p *plan, err error) {
 	p = &plan{}
@@ -156,8 +163,8 @@ func replan(ctx context.Context, scenarios []*scenario.Scenario, expected []scen
 	}
 	parts := strings.Split(was.Name, "/") // GROUP/ID/TYPE/SENDER/RECEIVER
 	for _, peer := range r.Peers {
-		for _, own := range inside { // the program that made the report may be gone
-			if own.Name == peer.Name && len(peer.Command) > 0 && slices.Equal(own.Command[1:], peer.Command[1:]) {
+		for _, own := range inside {
+			if own.Name == peer.Name && len(peer.Command) > 0 && slices.Equal(own.Command[1:], peer.Command[1:]) && isGone(peer.Command[0]) {
 				peer.Command = own.Command
 			}
 		}

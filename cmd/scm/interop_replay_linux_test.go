@@ -66,24 +66,27 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A case of a peer inside is played again by the program that is asked, wherever the one
-// that made the report is.
+// A case of a peer inside is played again by the program of the report, or if that is gone by
+// the one that is asked.
 func TestReplayOfAPeerInside(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	const id = "basics/pass-one-fd/stream/runner/net"
 	if r := command(t, "interop", "run", "--run", id, "--report", file); r.code != 0 {
 		t.Fatalf("got %+v", r)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
+	text, self := contents(t, file), program(t, "scm")
+	other := filepath.Join(t.TempDir(), "scm")
+	if err := os.Symlink(self, other); err != nil {
 		t.Fatal(err)
 	}
-	elsewhere := strings.ReplaceAll(string(text), program(t, "scm"), "/nowhere/scm")
-	if !strings.Contains(elsewhere, `"/nowhere/scm"`) {
-		t.Fatalf("the report has no command of the peer: %s", text)
-	}
-	r := command(t, "interop", "replay", write(t, elsewhere)+"#"+id)
-	if r.code != 0 || !strings.HasPrefix(r.stdout, id+": it was pass, and is pass\n") {
-		t.Errorf("got %+v", r)
+	for there, runs := range map[string]string{"/nowhere/scm": self, other: other} {
+		elsewhere := strings.ReplaceAll(text, self, there)
+		if !strings.Contains(elsewhere, `"`+there+`"`) {
+			t.Fatalf("the report has no command of the peer: %s", text)
+		}
+		r := command(t, "interop", "replay", write(t, elsewhere)+"#"+id)
+		if r.code != 0 || !strings.HasPrefix(r.stdout, id+": it was pass, and is pass\n") || !strings.Contains(r.stderr, ": "+runs+" interop peer ") {
+			t.Errorf("got %+v", r)
+		}
 	}
 }

@@ -113,7 +113,7 @@ func (o *playing) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
 	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
 	o.traceFlag(cmd)
-	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected")
+	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected: a report is of the last round")
 }
 
 // check returns what is wrong with the flags, and fits the jobs to what there is.

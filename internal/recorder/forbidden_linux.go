@@ -69,7 +69,7 @@ func (c *circumstances) why() string {
 		return "a seccomp filter of the container (" + c.container + ") forbids ptrace; it needs --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
 	case c.filtered:
 		return "a seccomp filter that this process is under (Seccomp: 2 in /proc/self/status) forbids ptrace"
-	case c.container != "":
+	case c.container != "" && !c.capability:
 		return "the container (" + c.container + ") lacks the capability SYS_PTRACE; it needs --cap-add=SYS_PTRACE"
 	}
 	return "a security module (SELinux, AppArmor, Smack or others) forbids it; its log says more"

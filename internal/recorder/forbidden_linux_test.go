@@ -37,6 +37,7 @@ func TestWhy(t *testing.T) {
 		{func(c *circumstances) { c.filtered = true }, "seccomp filter that this process is under"},
 		{func(c *circumstances) { c.filtered, c.container = true, "Docker" }, "seccomp filter of the container (Docker)"},
 		{func(c *circumstances) { c.container = "Podman" }, "lacks the capability SYS_PTRACE"},
+		{func(c *circumstances) { c.container, c.capability = "Podman", true }, "a security module"},
 		{func(c *circumstances) {}, "a security module"},
 		{func(c *circumstances) { c.started, c.yama = true, 1 }, "a security module"},
 		{func(c *circumstances) { c.started, c.yama = true, 2 }, "kernel.yama.ptrace_scope is 2"},

@@ -152,9 +152,10 @@ func TestLoadNamesTheFile(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	list, err := catalogue.Load(fstest.MapFS{
-		"group/b.txt": {Data: []byte("# Rule.\n# Source.\non stream\nA> end\nA< ok\n")},
-		"group/a.txt": {Data: []byte("# Rule.\n# Source.\non dgram\nA> end\nA< ok\n")},
-		"README.md":   {Data: []byte("no scenario")},
+		"group/b.txt":   {Data: []byte("# Rule.\n# Source.\non stream\nA> end\nA< ok\n")},
+		"group/a.txt":   {Data: []byte("# Rule.\n# Source.\non dgram\nA> end\nA< ok\n")},
+		"README.md":     {Data: []byte("no scenario")},
+		"group/.#b.txt": {Data: []byte("of an editor")},
 	})
 	if err != nil || len(list) != 2 || list[0].Name != "group/a" || path.Base(list[1].Name) != "b" {
 		t.Errorf("got %v, %v", list, err)

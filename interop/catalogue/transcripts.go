@@ -32,7 +32,7 @@ func transcripts(dir fs.FS) (names []string, err error) {
 			return nil, err
 		}
 		for _, file := range files {
-			if path.Ext(file.Name()) == ".txt" {
+			if path.Ext(file.Name()) == ".txt" && file.Name()[0] != '.' { // hidden, as the lock files of editors are
 				names = append(names, path.Join(group.Name(), file.Name()))
 			}
 		}
