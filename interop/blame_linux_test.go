@@ -317,6 +317,7 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		room   = "A>& send payload=@1000000 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n" +
 			"A<& ok n=1000000\nB> recv bytes=1 fds=1\nB< ok n=1 payload=01 fds=-\n"
 		early = "B> recv bytes=1 fds=1 flags=dontwait\nB< err EAGAIN\n | err  # refused\n"
+		reset = "B> recv bytes=1 fds=1 flags=dontwait\nB< err ECONNRESET\n"
 	)
 	const unsupported = "unsupported: x: answered unsupported"
 	own, broken := errors.New("no more"), unix.EIO
@@ -331,6 +332,7 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		{"to send", refuse + "B> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n", own, false, unsupported},
 		{"the other side finds the end", refuse + again, own, true, unsupported},
 		{"the other side waits for room", room, own, false, unsupported},
+		{"the kernel has reset the connection", reset + again, unix.ECONNRESET, false, unsupported},
 		{"the kernel has said so", early + again, unix.EAGAIN, false,
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says`},
 		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", own, true,

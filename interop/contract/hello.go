@@ -15,7 +15,7 @@ const longestWord = 64
 
 // What an answer to hello may have.
 var (
-	helloFields = []string{"name", "lang", "version", "can", "room", "payload", "gc"}
+	helloFields = []string{"name", "lang", "version", "can", "room", "payload", "gc", "polls"}
 	abilities   = append(slices.Clone(SocketTypes), "multi", "iov", "flags") // words of can=
 	roomForm    = regexp.MustCompile(`^(\*|0|[1-9][0-9]*),(\*|0|[1-9][0-9]*)$`)
 )
@@ -28,6 +28,7 @@ type Hello struct {
 	Room    string   `json:"room,omitempty"`
 	Payload string   `json:"payload,omitempty"`
 	GC      bool     `json:"gc,omitempty"`
+	Polls   bool     `json:"polls,omitempty"`
 }
 
 // Offers reports whether can= has the word.
@@ -63,6 +64,7 @@ func ParseHello(answer string) (h Hello, err error) {
 		Room:    l.Fields["room"],
 		Payload: l.Fields["payload"],
 		GC:      l.Fields["gc"] == "yes",
+		Polls:   l.Fields["polls"] == "yes",
 	}
 	for i, word := range h.Can {
 		switch {
@@ -75,8 +77,10 @@ func ParseHello(answer string) (h Hello, err error) {
 	if h.Room != "" && !roomForm.MatchString(h.Room) {
 		return h, fmt.Errorf("room=%s is not BYTES,FDS", h.Room)
 	}
-	if gc := l.Fields["gc"]; gc != "" && !h.GC {
-		return h, fmt.Errorf("gc=%s is not yes", gc)
+	for _, key := range []string{"gc", "polls"} {
+		if value := l.Fields[key]; value != "" && value != "yes" {
+			return h, fmt.Errorf("%s=%s is not yes", key, value)
+		}
 	}
 	if _, err := hex.DecodeString(h.Payload); err != nil || strings.ToLower(h.Payload) != h.Payload {
 		return h, fmt.Errorf("payload=%s is not bytes", h.Payload)

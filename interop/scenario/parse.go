@@ -134,6 +134,11 @@ func (s *Scenario) parseDirective(l string) error {
 			return fmt.Errorf("the only room is any")
 		}
 		s.RoomAny = true
+	case "waits":
+		if len(words) != 2 || words[1] != "A" && words[1] != "B" {
+			return fmt.Errorf("who waits is A or B")
+		}
+		s.Waits = append(s.Waits, Role(words[1][0]))
 	case "needs":
 		for _, w := range words[1:] {
 			if !slices.Contains(needs, w) {

@@ -135,6 +135,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"on dgram # one space", `group/id:5: no such socket type: "#"`},
 		{"room", `group/id:5: the only room is any`},
 		{"room 4096", `group/id:5: the only room is any`},
+		{"waits", `group/id:5: who waits is A or B`},
+		{"waits C", `group/id:5: who waits is A or B`},
 		{"files b", `group/id:5: not a file: "b"; kinds are ` + kindNames()},
 		{"files b=door", `group/id:5: not a file: "b=door"; kinds are ` + kindNames()},
 		{"files b@R=file", `group/id:5: no such owner: "R"`},

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,6 +70,9 @@ func (p *Peer) takes(s *Scenario, role Role, socketType string) string {
 		if !p.Hello.Offers(c) {
 			return "no " + c
 		}
+	}
+	if p.Hello.Polls && slices.Contains(s.Waits, role) {
+		return "it polls"
 	}
 	if p.Hello.Payload != "" && s.otherPayload(p.Hello.Payload) {
 		return "its payload is " + p.Hello.Payload

@@ -19,6 +19,7 @@ type Scenario struct {
 	Types   []string      // socket types: stream, dgram, seqpacket
 	Play    Play          // with whom
 	RoomAny bool          // plays with libraries that fix the room of a receive
+	Waits   []Role        // whose send or receive has to wait inside the system call
 	Needs   []string      // what the system must have
 	Users   map[Role]User // who are started as somebody else
 	Files   []FileSpec

@@ -31,6 +31,11 @@ func TestTakes(t *testing.T) {
 	const head = rule + "on stream\nfiles a=dir\n"
 	const pass = "A> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=4 fds=1\nB< ok n=2 payload=0001 fds=a\n"
 	const big = "A> send payload=@10,00 fds=a\nA< ok n=11\nB> recv bytes=16 fds=1\nB< ok n=11 payload=- fds=a\n"
+	s := mustParse(t, head+"waits B\n"+pass)
+	polls := &Peer{Hello: contract.Hello{Can: []string{"stream"}, Polls: true}}
+	if a, b := polls.takes(s, RoleA, "stream"), polls.takes(s, RoleB, "stream"); a != "" || b != "it polls" {
+		t.Errorf("polls=yes: got %q and %q", a, b)
+	}
 	for _, c := range []struct {
 		can, room, text string
 		wantA, wantB    string
@@ -115,6 +120,7 @@ func TestParseHello(t *testing.T) {
 		"ok name=x can=stream payload=0G":       "payload=0G is not bytes",
 		"ok name=x can=stream payload=AA":       "payload=AA is not bytes",
 		"ok name=x can=stream gc=perhaps":       "gc=perhaps is not yes",
+		"ok name=x can=stream polls=no":         "polls=no is not yes",
 		"ok name=x can=stream a=1 b=2 version=": "a= is nothing that the contract knows",
 
 		"ok name=x can=" + strings.Repeat("x", 9000): "can=" + strings.Repeat("x", 64) + "… is nothing that the contract knows",
