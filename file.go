@@ -90,8 +90,9 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // not by the descriptor: who chooses the name chooses which file it describes. Use Readdir
 // (of Go 1.26.1 or later), or fstatat(2) with the descriptor.
 //
-// A read of a signalfd takes the pending signals of the process that reads, which then does
-// not handle them, whoever made the signalfd. [Expect] with a Kind refuses a signalfd unread.
+// A read of a signalfd takes pending signals of the process that reads, also if another
+// process made the signalfd. The reading process then does not handle these signals. [Expect]
+// with a Kind refuses a signalfd before anybody reads it.
 //
 // No call that NewFile makes can hold the process up. The partner can hold up this
 // one call and any later call on the file, as close(2) of a FUSE file waits for its

@@ -368,7 +368,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 var _ = Describe("Listen beside a bind that has begun", Label("attack"), func() {
 	It("takes no live socket for a stale one", func() {
 		if fdtest.OnGVisor() || !bindLocksFolder() {
-			Skip("bind(2) holds the folder locked until the socket can be found since Linux 5.14")
+			Skip("before Linux 5.14, and on gVisor, bind(2) does not hold the folder locked until connect(2) finds the socket")
 		}
 		dir := filepath.Dir(socketPath())
 		defer watchMuch(dir)()

@@ -268,8 +268,8 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	}
 }
 
-// A receiver that is told to receive less than was sent sees a truncation that the scenario
-// has, and the sender is not to blame.
+// Where the scenario has less room than it sends, it expects the truncation: the runner does
+// not blame the sender.
 func TestTruncationThatTheScenarioHas(t *testing.T) {
 	s := mustParse(t, rule+"on seqpacket\nfiles a=pipe-r b=pipe-r\nA> send payload=0001 fds=a,b\nA< ok n=2\n"+
 		"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a flags=ctrunc,trunc\n | ok n=1 payload=00 fds=a  # it reports no flags\n")

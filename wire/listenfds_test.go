@@ -71,7 +71,7 @@ var _ = Describe("ListenFDs", func() {
 	for _, l := range slices.Concat(listeningServices, pidfdServices) {
 		It("takes over the files of a service "+l.name, func(ctx SpecContext) {
 			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
-				Skip("this kernel does not number processes: " + err.Error())
+				Skip("before Linux 6.9 a pidfd has no inode of its own: " + err.Error())
 			}
 			f := connect("unix")
 			self, err := os.Executable()

@@ -238,7 +238,7 @@ var _ = Describe("a barrier", func() {
 		said, err := bufio.NewReader(stdout).ReadString('\n')
 		Expect(err).NotTo(HaveOccurred())
 		if reason, skipped := strings.CutPrefix(said, "skip: "); skipped {
-			Skip("nobody sees here that the pipe is locked: " + reason)
+			Skip("/proc does not show here when the manager has locked the pipe: " + reason)
 		}
 		cancel()
 		// At the latest when the manager gives up, with which it fails.

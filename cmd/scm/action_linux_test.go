@@ -21,9 +21,7 @@ import (
 // inside do not play.
 func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	t.Helper()
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skipf("bash: %v", err)
-	}
+	tool(t, "bash")
 	script, err := filepath.Abs("../../interop/action.sh")
 	if err != nil {
 		t.Fatal(err)

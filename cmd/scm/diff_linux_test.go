@@ -105,7 +105,7 @@ func TestDiffNotes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == "padding" && unix.CmsgLen(4) == unix.CmsgSpace(4) {
-				t.Skip("a control message with one descriptor has no padding here")
+				t.Skip("on a 32-bit system a control message with one descriptor has no padding")
 			}
 			r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, c.a, []string{"---"}, c.b)...))
 			if lines := strings.SplitAfterN(r.out, "\n", 4); r.code != 1 || len(lines) < 4 || lines[3] != c.note {

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 // What starts no peer works on every system: here on one without processes and sockets.
@@ -15,10 +13,7 @@ func TestInteropElsewhere(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: no user changes what another system does")
 	}
-	node, err := exec.LookPath("node")
-	if err != nil {
-		fdtest.Missing(t, err.Error())
-	}
+	node := tool(t, "node")
 	wasm := filepath.Join(t.TempDir(), "scm.wasm")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", wasm, ".")
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")

@@ -20,7 +20,7 @@ func smokeCommand() *cobra.Command {
 		Long: `Ask whether the peers are themselves well: each starts, answers what the contract
 alone asks for, supports nothing that nobody could, and ends with its input.
 
-Exit status: 0 all are, 3 there is none, 4 one is not, or is not there.`,
+Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if timeout <= 0 {

@@ -20,7 +20,7 @@ func TestSmokeCommand(t *testing.T) {
 	if r.code != 4 || !like(r.stdout, "child: \"end\" leaves the socket open in process …: if that is a shell, or starts the peer, it must do so by exec\n") {
 		t.Errorf("got %+v", r)
 	}
-	if r := command(t, "interop", "smoke", "--help"); !strings.Contains(r.stdout, "Exit status: 0 all are, 3 there is none, 4 one is not, or is not there.\n") {
+	if r := command(t, "interop", "smoke", "--help"); !strings.Contains(r.stdout, "Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.\n") {
 		t.Errorf("got %+v", r)
 	}
 	if r := command(t, "interop", "smoke", "--builtin=false"); r.code != 3 || r.stderr != "scm: no peers\n" {

@@ -132,10 +132,10 @@ func fill(t *testing.T, w *os.File) {
 func writesOutput(t *testing.T, pid int) bool {
 	t.Helper()
 	if _, err := os.ReadFile("/proc/thread-self/syscall"); err != nil {
-		t.Skipf("this system does not report what a process waits for: %v", err)
+		t.Skipf("/proc does not show the system call in which a thread waits: %v", err)
 	}
 	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid)); errors.Is(err, os.ErrPermission) {
-		t.Skipf("this system does not report what a child waits for: %v", err)
+		t.Skipf("/proc does not show the system call in which a child waits: %v", err)
 	}
 	names, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/syscall")
 	if err != nil {

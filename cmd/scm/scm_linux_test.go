@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/process"
 )
 
@@ -64,6 +65,16 @@ func program(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(binaries, name)
+}
+
+// tool returns the path of a program that tools/setup installs.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	return path
 }
 
 // A result is what a command has left.

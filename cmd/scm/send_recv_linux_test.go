@@ -720,10 +720,7 @@ func dialed(t *testing.T, addr string) int {
 // The runtime waits by an epoll of its own, from the start if standard input does not
 // block. A partner's epoll never takes its place: its data would be the runtime's pointers.
 func TestRecvCommandEpoll(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip(err, " (Debian: strace)")
-	}
+	strace := tool(t, "strace")
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		t.Fatal(err)
@@ -769,10 +766,7 @@ func TestRecvCommandEpoll(t *testing.T) {
 // Without a table of its own, as where a container's seccomp filter refuses unshare(2),
 // scm gives a command its files all the same: Go's runtime keeps no file of a cgroup open.
 func TestRecvCommandWithoutTable(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip(err, " (Debian: strace)")
-	}
+	strace := tool(t, "strace")
 	addr := filepath.Join(t.TempDir(), "socket")
 	r := &started{cmd: exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=unshare", "-e", "inject=unshare:error=EPERM",
 		program(t, "scm"), "recv", patience, addr, "--", "/bin/sh", "-c", `cat <&3; echo "$LISTEN_FDS ${GODEBUG-}"`)}
@@ -792,10 +786,7 @@ func TestRecvCommandWithoutTable(t *testing.T) {
 
 // recv describes a file also where a system call is refused that it can do without.
 func TestRecvRefusedCalls(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip(err, " (Debian: strace)")
-	}
+	strace := tool(t, "strace")
 	for _, c := range []struct{ name, call, inject, want string }{
 		{"by a filter that does not know statx", "statx", "statx:error=EPERM", "regular, read, offset 0, "},
 		{"as of a dma-buf", "/lseek", "/lseek:error=EINVAL", "regular, read, "},

@@ -40,9 +40,9 @@ read and write, before scm begins: --fd then passes that.
 On a stream, one receive can bring the first part of the payload: on Linux, of more than
 36,544 bytes beside a descriptor. Use --type seqpacket, at both ends, for more.
 
-Whoever has bound SOCKET receives the files, and with --listen whoever connects first.
-Any user can bind a path in a folder that others can write to, as /tmp, and an abstract
-name, and can connect to an abstract name. Use a path in a folder of your own.
+The process that has bound SOCKET receives the files, and with --listen the process that
+connects first. Any user can bind a path in a folder that others can write to, such as
+/tmp, and can bind an abstract name or connect to it. Use a path in a folder of your own.
 
 --timeout bounds all that send waits for: a process that opens the other end of a FIFO,
 the socket to be there, the other side to connect (--listen), and room in its queue. Send

@@ -66,7 +66,7 @@ func TestStuck(t *testing.T) {
 	runsOn(t, target.Process.Pid)
 }
 
-// runsOn fails the test unless the process runs, and nobody traces it.
+// runsOn fails the test unless the process runs without a tracer.
 func runsOn(t *testing.T, pid int) {
 	t.Helper()
 	status := contents(t, fmt.Sprintf("/proc/%d/status", pid))
@@ -187,8 +187,7 @@ func TestStuckInOutput(t *testing.T) {
 	}
 }
 
-// The trace of a process that runs already ends when nobody reads it any more, and the
-// process runs on.
+// trace -p ends when its reader closes the trace. The traced process runs on.
 func TestTraceReaderGoesAway(t *testing.T) {
 	traceable(t)
 	words := tracee(t, "chatty")

@@ -26,8 +26,8 @@ import (
 // let go first. What fails is PTRACE_ATTACH and PTRACE_SEIZE by one of the
 // processes for another of them: the kernel gives a thread one tracer.
 //
-// The process is none of the caller's own children, unless ctx ends before it:
-// the kernel would report its end to whoever asks first, the recorder or the caller.
+// The process is no child of the caller, unless ctx ends before it: the kernel reports
+// the end of a child once, to the recorder or to the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ const (
 	NoFollow = syscall.O_NOFOLLOW
 )
 
-// NoReader reports whether an open says that nobody has the FIFO open for reading.
+// NoReader reports whether open(2) failed because no process has the FIFO open for reading.
 func NoReader(err error) bool { return errors.Is(err, syscall.ENXIO) }
 
 // Owner returns the owner and the group of a file.
