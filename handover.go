@@ -67,10 +67,11 @@ func (c *Conn) sendSocket(ctx context.Context, socket syscall.Conn) error {
 // it is itself inside a system call on that socket that waits for a page of memory
 // (see [PassCred]): on Linux Read of a Unix socket, and Read, Write, CloseRead,
 // CloseWrite, LocalAddr and RemoteAddr of an Internet socket. The last two ask the
-// kernel when they are first called. If c has [Config].NoFiles, the sender of a
-// Unix socket can hold up RecvConn itself so, beyond ctx. No deadline ends such a
-// call, and Close waits for it. Each holds up a thread of its own; 10,000 of them
-// end a Go program ([runtime/debug.SetMaxThreads]).
+// kernel when they are first called. First called after Close, they return the zero
+// address, and so does RemoteAddr after the other end has reset the connection. If c has
+// [Config].NoFiles, the sender of a Unix socket can hold up RecvConn itself so, beyond
+// ctx. No deadline ends such a call, and Close waits for it. Each holds up a thread of
+// its own; 10,000 of them end a Go program ([runtime/debug.SetMaxThreads]).
 //
 // RecvConn closes what it refuses, and ctx does not end that close. close(2) waits for a
 // file whose server does not answer (FUSE). The last close of a socket waits for the time

@@ -78,6 +78,31 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(got.LocalAddr()).To(Equal(far.RemoteAddr()))
 	})
 
+	It("of a TCP connection gives the zero address where its end comes before the question", func() {
+		a, b := pair(network)
+		for _, end := range []func(got net.Conn, far *net.TCPConn){
+			func(got net.Conn, far *net.TCPConn) {
+				local := far.RemoteAddr()
+				Expect(far.SetLinger(0)).To(Succeed())
+				Expect(far.Close()).To(Succeed())
+				Expect(Second(got.Read(make([]byte, 1)))).To(opFails("read", unix.ECONNRESET))
+				Expect(got.LocalAddr()).To(Equal(local))
+			},
+			func(got net.Conn, far *net.TCPConn) {
+				Expect(got.Close()).To(Succeed())
+				Expect(got.LocalAddr()).To(Equal(&net.TCPAddr{}))
+			},
+		} {
+			near, far := tcpPair()
+			Expect(a.SendConn(ctx, near.(syscall.Conn))).To(Succeed())
+			got, err := b.RecvConn(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { _ = got.Close() })
+			end(got, far.(*net.TCPConn))
+			Expect(got.RemoteAddr()).To(Equal(&net.TCPAddr{}))
+		}
+	})
+
 	It("of a UDP socket keeps datagrams apart, and of one of another family fails", func() {
 		keepsNumbers()
 		a, b := pair(network)

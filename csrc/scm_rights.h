@@ -14,11 +14,11 @@
  * __tsan_acquire after the receive.
  *
  * On Linux no function is a cancellation point: a thread that waits in one goes
- * on waiting after pthread_cancel, and is cancelled behind it (with musl, a call
- * with SO_RCVTIMEO or SO_SNDTIMEO ends with EINTR). On other systems
- * the wait is one, and only the wait. Asynchronous cancellation, and a signal
- * handler that does not return (siglongjmp, pthread_exit), lose what the
- * interrupted call has received.
+ * on waiting after pthread_cancel, and is cancelled behind it (with musl, and with
+ * glibc from 2.41 on, a call with SO_RCVTIMEO or SO_SNDTIMEO ends with EINTR, and
+ * a batch behind its first message). On other systems the wait is one, and only
+ * the wait. Asynchronous cancellation, and a signal handler that does not return
+ * (siglongjmp, pthread_exit), lose what the interrupted call has received.
  *
  * Signal handlers may call these functions if their stack is large enough. On
  * Linux scm_rights_send_batch and scm_rights_recv_batch need 44 KiB, the other
