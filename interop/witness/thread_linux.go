@@ -23,11 +23,11 @@ func Tables(pid int) ([]int, error) {
 	first := FirstThread(pid)
 	all := []int{first}
 	for _, tid := range threads {
-		if tid == first || threadEnded(pid, tid) {
+		if tid == first {
 			continue
 		}
-		// Where kcmp(2) is refused, each is looked at.
-		if same, err := raw.SameTable(first, tid); err != nil || !same {
+		// Where kcmp(2) is refused, each is looked at. A thread that has ended has no table.
+		if same, err := raw.SameTable(first, tid); (err != nil || !same) && !threadEnded(pid, tid) {
 			all = append(all, tid)
 		}
 	}
