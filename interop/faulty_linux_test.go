@@ -282,6 +282,7 @@ var faults = []struct {
 	{name: "close", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
 	{name: "replace", checks: []scenario.Check{scenario.CheckFile}, text: "is another file now, and nobody asked for that"},
 	{name: "rob", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
+	{name: "owns", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
 	{name: "consume", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
 	{name: "nonblock", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},
 	{name: "blocking", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},

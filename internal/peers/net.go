@@ -21,6 +21,7 @@ func Net() peer.Library {
 		Name:    "net",
 		Version: runtime.Version(),
 		Can:     socketTypes + ",multi",
+		Polls:   true,
 		Open:    openNet,
 	}
 }

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write into docs/catalogue.md what the c
 
 const (
 	docs = "../../docs/catalogue.md"
-	ids  = 400 // rows of it
+	ids  = 401 // rows of it
 )
 
 var docsRow = regexp.MustCompile(`^\| ([a-z0-9-]+(?:\.\.[0-9])?)( ★)? \| ([^|]*?) \| (.*?) ?\| (.*?) ?\|$`)

@@ -25,6 +25,7 @@ type fault struct {
 	send func(s *socket, m peer.Message) (int, error)
 	recv func(s *socket, r peer.Room) (peer.Received, error)
 	say  func(out io.Writer, answer []byte) error // of send and recv, where they went well
+	done func(s *socket)                          // when the socket is closed
 }
 
 // noread is a fault of nobody who answers at all.

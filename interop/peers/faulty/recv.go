@@ -58,6 +58,10 @@ var recvFaults = map[string]fault{
 		s.fds = got.FDs
 		return got, err
 	}},
+	"owns": {what: "closes what it received when its socket is closed", recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
+		s.fds = append(s.fds, got.FDs...)
+		return nil
+	}), done: func(s *socket) { closeAll(s.fds) }},
 	"dup": {what: "keeps a duplicate of what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		return keep(got.FDs[:min(1, len(got.FDs))])
 	})},

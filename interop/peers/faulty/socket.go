@@ -45,6 +45,12 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 	return got, err
 }
 
+func (s *socket) Done() {
+	if s.fault.done != nil {
+		s.fault.done(s)
+	}
+}
+
 // send is what is right.
 func (s *socket) send(m peer.Message) (int, error) {
 	return s.sendControl(m, rights(m.FDs))

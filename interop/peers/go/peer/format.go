@@ -24,6 +24,9 @@ func formatHello(lib Library) string {
 	if lib.Room != "" {
 		s += " room=" + lib.Room
 	}
+	if lib.Polls {
+		s += " polls=yes"
+	}
 	if lib.GC {
 		s += " gc=yes"
 	}

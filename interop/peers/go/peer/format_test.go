@@ -79,8 +79,8 @@ func TestFormatHello(t *testing.T) {
 	if got, want := formatHello(lib), "ok name=a lang=go version=1 can=stream"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	lib.Room, lib.GC = "*,1", true
-	if got, want := formatHello(lib), "ok name=a lang=go version=1 can=stream room=*,1 gc=yes"; got != want {
+	lib.Room, lib.Polls, lib.GC = "*,1", true, true
+	if got, want := formatHello(lib), "ok name=a lang=go version=1 can=stream room=*,1 polls=yes gc=yes"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

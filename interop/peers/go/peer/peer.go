@@ -26,6 +26,7 @@ type Library struct {
 	Version string // one word: see ModuleVersion
 	Can     string // what it has an interface for: "stream,dgram,seqpacket,multi,iov,flags"
 	Room    string // "BYTES,FDS", only if the library fixes the room of a receive itself
+	Polls   bool   // the library puts its sockets in non-blocking mode
 	GC      bool   // received descriptors are closed by the garbage collector
 
 	// Open makes the library's view of a socket. It is called once a case,
@@ -51,8 +52,8 @@ type Socket interface {
 	Recv(r Room) (Received, error)
 }
 
-// Doner is a Socket with something of its own to close. Done is called at the
-// end of the case, before the number is closed.
+// Doner is a Socket with something of its own to close. Done is called before the
+// socket's number is closed.
 type Doner interface {
 	Done()
 }
