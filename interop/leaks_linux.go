@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/scm-rights/scm/interop/process"
@@ -111,6 +112,10 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool, looks *int) (l
 	if err != nil {
 		return nil, err
 	}
+	owner := map[scenario.Role]func() int{} // asked for each number that could be one of its files
+	for role, sd := range p.sides {
+		owner[role] = sync.OnceValue(sd.Thread)
+	}
 	known := map[int]bool{}
 	if sd.Pid == os.Getpid() {
 		known = map[int]bool{0: true, 1: true, 2: true}
@@ -151,7 +156,7 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool, looks *int) (l
 			files = append(files, p.k.ends...)
 		}
 		for _, f := range files {
-			holds, sure, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), table, n)
+			holds, sure, err := p.witness.Holds(f, owner[f.Owner](), table, n)
 			if err == nil && holds && sure {
 				leaks = append(leaks, leak{held{table, n}, f})
 				break
