@@ -161,7 +161,7 @@ Exit status: that of COMMAND; else 0 it came, 1 it did not, or not as expected,
 	f := cmd.Flags()
 	f.BoolVar(&r.connect, "connect", false, "connect to the socket of the other side, in place of making one")
 	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes of the payload")
-	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`: regular, directory, pipe, socket, memfd, …")
+	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`, with O_PATH or without: regular, directory, pipe, socket, memfd, …")
 	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are, byte for byte; no signalfd, and of sockets only streams")
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
 	f.BoolVar(&r.worker, workerFlag, false, "")

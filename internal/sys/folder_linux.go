@@ -255,8 +255,9 @@ func (f Folder) Chmod(base string, info FileInfo, mode fs.FileMode) error {
 
 // isOursAlone reports whether the file of info belongs to this user, and nobody but
 // this user and root can put another one in its place, or change where way leads. For
-// the overflow user, who can be anybody, and for a thread with a user of the file system
-// of its own it reports false: filters of system calls refuse to be asked for that one.
+// the overflow user, who can be anybody, it reports false. The user is the effective one:
+// seccomp filters refuse setfsuid(2), which alone reports a thread's user of
+// the file system. A file that belongs to that one is not ours alone.
 func (f Folder) isOursAlone(info FileInfo, way string) bool {
 	user := uint32(unix.Geteuid())
 	return info.uid == user && f.Info.onlyFor(user) && leadsOnlyFor(user, way) && user != overflowUser
