@@ -71,7 +71,7 @@ func (k *call) addFiles(files []*os.File) error {
 //
 //   - n > 0, with or without files: bytes were received. On a stream the files
 //     belong to the message with the last byte.
-//   - n == 0 with files: an empty message.
+//   - n == 0 with files: an empty message, or p is empty.
 //   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty
 //     message. On a datagram socket that is 0, nil, nil.
 //   - n, nil, *TruncatedError: files are missing, because there was no room for
@@ -82,7 +82,7 @@ func (k *call) addFiles(files []*os.File) error {
 //     returned with the error.
 //
 // On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
-// is lost on datagram and seqpacket sockets; where p has no byte that is 0, nil, nil.
+// is lost on datagram and seqpacket sockets; where p is empty that is n == 0, the files and nil.
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other
 // control data, for which there is no room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {

@@ -23,7 +23,8 @@ import (
 // statx (before 4.11) or a filter refuses it. The partner can hold up the close of
 // what is refused, as it can any close(2): that flushes. That close also removes the
 // process's own fcntl(F_SETLK) locks on the file: see [NewFile]. A memfd is recognized
-// by its device, which is that of a memfd made for the comparison.
+// by its device, which is that of a memfd made for the comparison: if memfd_create(2) fails,
+// a memfd is refused with that error.
 //
 // Other systems use fstat(2), and have no seals and none of the kinds of Linux's
 // anonymous files: to ask for these is [ErrUnsupported], and all descriptors are

@@ -69,8 +69,8 @@ ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
  *
  * *recvfd is always set: to the descriptor (close-on-exec, the caller's to
  * close), to SCM_FD_NONE, or to SCM_FD_LOST. Not for sockets with SO_PASSCRED,
- * SO_INQ or timestamps: for those messages there is no room, and the result is
- * SCM_FD_LOST.
+ * SO_PASSPIDFD, SO_INQ or timestamps: for those messages there is no room, and
+ * the result is SCM_FD_LOST.
  */
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 

@@ -56,6 +56,9 @@ func (*noCopy) Unlock() {}
 // Init makes ep ready, and the owner of sockfd, which must be a blocking AF_UNIX
 // SOCK_SEQPACKET socket.
 func (ep *Endpoint) Init(sockfd int) {
+	if sockfd != int(int32(sockfd)) {
+		sockfd = -1 // cut to 32 bits it could be another descriptor's number
+	}
 	ep.sockfd = sockfd
 }
 

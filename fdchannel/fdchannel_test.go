@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -226,6 +227,18 @@ var _ = Describe("an Endpoint", func() {
 		}
 		_, err = c.b.RecvFDNonblock()
 		errno(err, syscall.EAGAIN)
+	})
+
+	It("has no socket where the number is no int32, and closes none", func() {
+		if strconv.IntSize == 32 {
+			Skip("an int is an int32 here")
+		}
+		upper := int64(1) << 32
+		ep := fdchannel.NewEndpoint(c.as + int(upper))
+		errno(ep.SendFD(c.bs), syscall.EBADF)
+		ep.Shutdown()
+		ep.Destroy()
+		c.works()
 	})
 
 	It("says ENOTSOCK of what is no socket", func() {
