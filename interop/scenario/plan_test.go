@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/interop/contract"
 )
 
 func names(cases []Case) (list []string) {
@@ -78,5 +80,41 @@ func TestFilter(t *testing.T) {
 		if got, err := f.Apply(all); err == nil || err.Error() != `pattern "**/nobody" matches no case` {
 			t.Errorf("got %v, %v", names(got), err)
 		}
+	}
+}
+
+// A peer with a fixed payload of another byte plays what is written for 00, with the runner
+// and with who has none or the same.
+func TestPlanWithAFixedPayload(t *testing.T) {
+	hello := func(payload string) contract.Hello {
+		return contract.Hello{Can: []string{"stream"}, Payload: payload}
+	}
+	one, other, long := &Peer{Name: "one", Hello: hello("21")}, &Peer{Name: "other", Hello: hello("00")}, &Peer{Name: "long", Hello: hello("2121")}
+	free := &Peer{Name: RunnerName, Hello: hello("")}
+	fixed := mustParse(t, rule+"on stream\nfiles a=memfd\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
+	mixed := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< ok n=1\nA> send payload=01 fds=-\nA< ok n=1\n")
+	for name, want := range map[string]string{
+		"one/runner": "21", "runner/one": "21", "one/one": "21", "runner/runner": "00", "other/runner": "00",
+		"one/other": "", "other/one": "", "long/runner": "",
+	} {
+		i := slices.IndexFunc(Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free), func(c Case) bool { return c.Name() == "group/id/stream/"+name })
+		c := Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free)[i]
+		if why := c.Unplayable(); (why == "") != (want != "") {
+			t.Errorf("%s: %q", name, why)
+			continue
+		}
+		said, heard := c.Scenario.Steps[0], c.Scenario.Steps[3].Wants[0]
+		if want != "" && (said.Text != "send payload="+want+" fds=a" || said.Command.Fields["payload"] != want ||
+			heard.Text != "ok n=1 payload="+want+" fds=a" || heard.Line.Fields["payload"] != want || c.Scenario.Hash != fixed.Hash) {
+			t.Errorf("%s: says %q, hears %q", name, said.Text, heard.Text)
+		}
+	}
+	for _, c := range Plan([]*Scenario{mixed}, []*Peer{one}, free) {
+		if why := c.Unplayable(); (c.A == one || c.B == one) && !strings.HasSuffix(why, "its payload is 21") {
+			t.Errorf("%s: %q", c.Name(), why)
+		}
+	}
+	if fixed.Steps[0].Command.Fields["payload"] != "00" {
+		t.Error("the scenario itself has changed")
 	}
 }

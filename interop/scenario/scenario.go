@@ -3,6 +3,7 @@ package scenario
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -198,6 +199,37 @@ func (s *Scenario) otherPayload(payload string) bool {
 		sent, sends := l.Fields["payload"]
 		return st.Kind == StepSay && sends && sent != payload
 	})
+}
+
+// fixedPayload is the payload of the scenarios that libraries with a fixed one play.
+const fixedPayload = "00"
+
+// paying returns the scenario with this payload in the place of fixedPayload, if it sends no
+// other and they have the same length: a library that fixes its payload plays it too. The
+// name and the hash stay.
+func (s *Scenario) paying(payload string) *Scenario {
+	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
+		return s
+	}
+	replace := func(l contract.Line, text string) (contract.Line, string) {
+		if l.Fields["payload"] == fixedPayload {
+			l.Fields = maps.Clone(l.Fields)
+			l.Fields["payload"] = payload
+			text = strings.Replace(text, "payload="+fixedPayload, "payload="+payload, 1)
+		}
+		return l, text
+	}
+	other := *s
+	other.Steps = slices.Clone(s.Steps)
+	for i := range other.Steps {
+		st := &other.Steps[i]
+		st.Command, st.Text = replace(st.Command, st.Text)
+		st.Wants = slices.Clone(st.Wants)
+		for j := range st.Wants {
+			st.Wants[j].Line, st.Wants[j].Text = replace(st.Wants[j].Line, st.Wants[j].Text)
+		}
+	}
+	return &other
 }
 
 // Limits tells whether a peer is given another limit from outside.
