@@ -22,7 +22,7 @@ func main() {
 	file := flag.String("count", "", "the `file` for the numbers")
 	flag.Parse()
 
-	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=20m"}, flag.Args()...)...)
+	cmd := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=30m"}, flag.Args()...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "GINKGO_NO_COLOR=TRUE")
 	stdout, err := cmd.StdoutPipe()
