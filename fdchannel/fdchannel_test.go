@@ -231,7 +231,7 @@ var _ = Describe("an Endpoint", func() {
 
 	It("has no socket where the number is no int32, and closes none", func() {
 		if strconv.IntSize == 32 {
-			Skip("an int is an int32 here")
+			Skip("int has 32 bits here: there is no such number")
 		}
 		upper := int64(1) << 32
 		ep := fdchannel.NewEndpoint(c.as + int(upper))

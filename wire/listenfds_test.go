@@ -71,7 +71,7 @@ var _ = Describe("ListenFDs", func() {
 	for _, l := range slices.Concat(listeningServices, pidfdServices) {
 		It("takes over the files of a service "+l.name, func(ctx SpecContext) {
 			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
-				Skip("before Linux 6.9 a pidfd has no inode of its own: " + err.Error())
+				Skip("LISTEN_PIDFDID is the inode of a pidfd (Linux 6.9): " + err.Error())
 			}
 			f := connect("unix")
 			self, err := os.Executable()
@@ -100,7 +100,7 @@ func ownPIDFDID() (string, error) {
 		return "0", err
 	}
 	if fs.Type != unix.PID_FS_MAGIC { // before Linux 6.9
-		return "0", errors.New("a pidfd has no inode of its own")
+		return "0", errors.New("here all pidfds have one inode")
 	}
 	return strconv.FormatUint(st.Ino, 10), nil
 }

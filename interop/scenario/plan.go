@@ -15,7 +15,7 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	for _, s := range scenarios {
 		for _, t := range s.Types {
 			add := func(a, b *Peer) {
-				cases = append(cases, Case{Scenario: s.paying(cmp.Or(a.Hello.Payload, b.Hello.Payload)), Type: t, A: a, B: b})
+				cases = append(cases, Case{Scenario: s.withPayload(cmp.Or(a.Hello.Payload, b.Hello.Payload)), Type: t, A: a, B: b})
 			}
 			if s.Play == PlayKernel {
 				add(runner.Kernel(), runner.Kernel())

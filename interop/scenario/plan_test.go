@@ -83,8 +83,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A peer with a fixed payload of another byte plays what is written for 00, with the runner
-// and with who has none or the same.
+// A peer with a fixed payload of another byte plays what is written for 00, if the other peer
+// has no fixed payload or the same one.
 func TestPlanWithAFixedPayload(t *testing.T) {
 	hello := func(payload string) contract.Hello {
 		return contract.Hello{Can: []string{"stream"}, Payload: payload}
@@ -93,12 +93,12 @@ func TestPlanWithAFixedPayload(t *testing.T) {
 	free := &Peer{Name: RunnerName, Hello: hello("")}
 	fixed := mustParse(t, rule+"on stream\nfiles a=memfd\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
 	mixed := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< ok n=1\nA> send payload=01 fds=-\nA< ok n=1\n")
+	all := Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free)
 	for name, want := range map[string]string{
 		"one/runner": "21", "runner/one": "21", "one/one": "21", "runner/runner": "00", "other/runner": "00",
 		"one/other": "", "other/one": "", "long/runner": "",
 	} {
-		i := slices.IndexFunc(Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free), func(c Case) bool { return c.Name() == "group/id/stream/"+name })
-		c := Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free)[i]
+		c := all[slices.IndexFunc(all, func(c Case) bool { return c.Name() == "group/id/stream/"+name })]
 		if why := c.Unplayable(); (why == "") != (want != "") {
 			t.Errorf("%s: %q", name, why)
 			continue

@@ -204,10 +204,10 @@ func (s *Scenario) otherPayload(payload string) bool {
 // fixedPayload is the payload of the scenarios that libraries with a fixed one play.
 const fixedPayload = "00"
 
-// paying returns the scenario with this payload in the place of fixedPayload, if it sends no
+// withPayload returns the scenario with this payload in the place of fixedPayload, if it sends no
 // other and they have the same length: a library that fixes its payload plays it too. The
 // name and the hash stay.
-func (s *Scenario) paying(payload string) *Scenario {
+func (s *Scenario) withPayload(payload string) *Scenario {
 	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
 		return s
 	}
