@@ -24,7 +24,9 @@ SCM_SOAK ?= 10m
 GO ?= go
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
-STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# A third less work, for half as much memory again.
+VET := GOGC=400 $(CURDIR)/build/lint/vet
+STATICCHECK := GOGC=400 $(CURDIR)/build/lint/staticcheck
 RUFF := build/venv/bin/ruff
 CARGO_FLAGS := --manifest-path interop/peers/rust/Cargo.toml
 # The makes below have undefined variables of their own.
@@ -69,22 +71,22 @@ test-cgo:
 		echo "skip: cgo run: no C compiler"; \
 	fi
 
-# What has no backend in it was tested by the run before, where that was possible; another
-# user runs it all, but for what takes minutes and no user changes.
+# What has no backend in it was tested by the run before, where that was possible. Another user runs as well what
+# looks at descriptors and processes, but for what takes minutes and no user changes.
 test-purego:
 	@packages=./...; short=; \
-	if [ -z "$(AS_USER)" ] && [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
+		which='scm/internal/pure'; \
+		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|fdtest)|interop/(process|reference))'; fi; \
 		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
-			awk '/^[^ ]*\.test / && /scm\/internal\/pure/ { sub(/\.test$$/, "", $$1); print $$1 }'); \
-		echo "purego run: the packages with a backend in them"; \
-	elif [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		short=-short; \
+			awk -v which="$$which" '/^[^ ]*\.test / && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
+		echo "purego run: the packages with a backend in them$${short:+, or descriptors and processes}"; \
 	fi; \
 	$(AS_USER) $(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$short $$packages
 
 test-c:
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		$(SUBMAKE) csrc check; \
+		$(SUBMAKE) csrc -j2 -Oline check; \
 	elif [ "$(CI)" = true ]; then \
 		echo "csrc check: no C compiler ($$($(GO) env CC)) in PATH, and CI=true" >&2; exit 1; \
 	else \
@@ -93,11 +95,20 @@ test-c:
 
 test-modules:
 	@red=; for m in $(MODULES); do \
-		echo "$$m: go vet, go test"; \
-		$(GO) -C $$m vet ./... || red="$$red vet:$$m"; \
-		CGO_ENABLED=0 $(GO) -C $$m vet ./... || red="$$red vet-purego:$$m"; \
-		$(GO) -C $$m test -count=1 ./... || red="$$red test:$$m"; \
+		echo "$$m: go test"; \
+		$(GO) -C $$m test -count=1 -vet=off ./... || red="$$red $$m"; \
 	done; [ -z "$$red" ] || { echo "test-modules:$$red"; exit 1; }
+
+# What takes longer than a commit can wait for.
+LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|soak|torture)|tools/prove/(golden|identity)
+
+.PHONY: check
+check: lint-go ## what is quick of lint and test, before a commit: Go, the library on both backends, the C
+	$(GO) run ./tools/gotest -name cgo -- $$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))') & \
+	$(GO) run ./tools/gotest -name purego -- -tags purego . ./fdchannel ./internal/pure ./wire || red=purego; \
+	wait $$! && [ -z "$${red-}" ]
+	$(GO) run ./tools/gotest -name house -- ./internal/repotest -ginkgo.label-filter=house
+	@[ "$$($(GO) env CGO_ENABLED)" != 1 ] || $(SUBMAKE) csrc -j2 -Oline test
 
 .PHONY: interop peers
 interop: setup-test peers ## run every scenario between every pair of peers, and print the matrix
@@ -148,6 +159,10 @@ mutants: ## run the tests of the tests: faults put in on purpose, and wrong answ
 	SCM_MUTANTS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=mutants
 	SCM_MUTANTS=full $(GO) test ./interop/catalogue -count=1 -v -timeout 30m -run TestEveryAnswerMatters
 
+.PHONY: builds
+builds: setup-test ## run the specs of other builds: on 386, under cgocheck2 and checkptr
+	SCM_BUILDS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=builds
+
 # A child is run again for each fault: all errnos, on every type of socket.
 .PHONY: torture
 torture: setup-test ## fail each system call of each function in every way, and kill the process around it, on both backends
@@ -168,34 +183,41 @@ soak: setup-test ## send, pass on, cut off, fill up and kill at random for SCM_S
 	fi
 	SCM_SOAK=$(SCM_SOAK) $(GO) test ./internal/soak -tags purego -count=1 -timeout 24h -ginkgo.succinct
 
-.PHONY: lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
+.PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
 lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; one that is missing is an error
 
-lint-go:
+lint-tools:
+	$(GO) build -C tools/vet -o $(CURDIR)/build/lint/ . honnef.co/go/tools/cmd/staticcheck
+
+# Under the tag purego staticcheck looks once more at the packages whose own files are others there; in the rest nothing
+# is different but a package that they import, and with the same names.
+lint-go: lint-tools
 	@unformatted=$$(gofmt -l $(call find,*.go)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
-	$(GO) build ./...
-	$(GO) vet ./...
-	$(GO) vet -tags purego ./...
+	$(VET) ./...
+	GOFLAGS="$$($(GO) env GOFLAGS) -tags=purego" $(VET) ./...
 	$(STATICCHECK) ./...
-	$(STATICCHECK) -tags purego ./...
+	$(STATICCHECK) -tags purego $$(for tags in cgo purego; do \
+		$(GO) list -tags $$tags -f '{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}' ./...; \
+	done | sort | uniq -u | sed 's/ .*//' | sort -u)
 	$(GO) mod tidy -diff
 
-# The other systems that README.md names, each on one architecture. Nothing runs there, so nothing is optimized:
-# that saves a quarter of the time.
+# The other systems that README.md names, each on one architecture, and Linux where the kernel's structures differ most
+# from amd64's. Vetting type-checks everything, tests included; nothing runs there, and nothing is compiled.
 SYSTEMS := android/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64 netbsd/amd64 dragonfly/amd64 solaris/amd64 illumos/amd64 \
-	aix/ppc64 windows/amd64 js/wasm wasip1/wasm plan9/amd64
+	aix/ppc64 windows/amd64 js/wasm wasip1/wasm plan9/amd64 linux/mips
+# On Linux's other architectures, what a consumer compiles.
+ARCHITECTURES = $(shell awk '!/^\#/ && $$1 !~ /^(amd64|mips)$$/ { print $$1 }' internal/target/targets.txt | sort -u)
 
-lint-systems:
-	@red=; for s in $(SYSTEMS); do \
-		echo "$$s: go build, go vet"; \
-		for c in build vet; do \
-			GOOS=$${s%/*} GOARCH=$${s#*/} CGO_ENABLED=0 $(GO) $$c -gcflags='all=-N -l' ./... || red="$$red $$c:$$s"; \
-		done; \
+lint-systems: lint-tools
+	@red=; for s in $(SYSTEMS) $(ARCHITECTURES:%=linux/%/library); do \
+		echo "$$s: vet"; \
+		IFS=/ read -r os arch part <<<"$$s"; \
+		GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 $(VET) $${part:+-test=false} $$([ -z "$$part" ] && echo ./... || echo . ./csrc ./fdchannel ./internal/pure) || red="$$red $$s"; \
 	done; [ -z "$$red" ] || { echo "lint-systems:$$red"; exit 1; }
 
-lint-modules:
-	@for m in $(MODULES); do echo "$$m: go vet, staticcheck, go mod tidy -diff"; \
-		(cd $$m; $(GO) vet ./...; $(STATICCHECK) ./...; $(GO) mod tidy -diff); done
+lint-modules: lint-tools
+	@for m in $(MODULES); do echo "$$m: vet, staticcheck, go mod tidy -diff"; \
+		(cd $$m; $(VET) ./...; CGO_ENABLED=0 $(VET) ./...; $(STATICCHECK) ./...; $(GO) mod tidy -diff); done
 
 lint-c:
 	$(SUBMAKE) csrc lint CI=true

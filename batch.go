@@ -7,23 +7,13 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// SendBatch sends the messages ms through the socket sock, as Send does each, with
-// one sendmmsg(2) where the system has it. It returns how many were sent, and sets
-// N of all, to 0 of those that were not; at most 32 are sent by one call, and none
-// behind a message of more than 0x7ff00000 bytes, of which Linux may send a part.
+// SendBatch sends the messages ms through the socket sock, as Send does each, with one sendmmsg(2)
+// where the system has it. It returns how many were sent, at most 32, and sets N of all. If it returns
+// an error, it sent none. If n < len(ms), call again with ms[n:]: that call returns the error, if there
+// is one. On a stream ms[n-1] can have gone in part, as with [Send].
 //
-// If n < len(ms), call again with ms[n:]: that call returns the error, if there is
-// one. No descriptor of ms[n] was sent. SendBatch checks the limits of all messages
-// before it sends any. If it returns an error, it sent none.
-//
-// On a stream ms[n-1] can have gone in part, as with [Send]: its N is then less than
-// its length. Send the rest of its bytes first, without its descriptors, which went
-// with its first byte; and then ms[n:].
-//
-// With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack: with less the
-// process ends with SIGSEGV. The threads that Go starts have more, unless the limit
-// of stack size (ulimit -s) is below that. A C thread that calls Go needs to have
-// it. With the tag purego they need no C stack.
+// With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack. Threads that Go starts have it,
+// unless ulimit -s is below that; a C thread that calls Go needs to.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0
@@ -49,18 +39,13 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// RecvBatch receives messages from the socket sock into ms, as Recv does each, with
-// one recvmmsg(2) where the system has it. It returns how many it received, at most
-// 32. The descriptors of each are the caller's to close.
+// RecvBatch receives messages from the socket sock into ms, as Recv does each, with one recvmmsg(2)
+// where the system has it. It returns how many it received, at most 32. An error means none.
 //
-// On a blocking socket Linux waits until all of ms are received: add MSG_WAITFORONE
-// to wait for the first alone, which is what the other systems do. At the end of a
-// stream or seqpacket connection there is nothing to wait for: the slots behind the
-// last message count as received, with N and NFD 0. An error means that none was
-// received. If an error ends a batch behind its first message, the next call on the
-// socket returns that error, a send too: EINTR after a signal.
-//
-// [SendBatch] says how much C stack a batch needs with cgo.
+// On a blocking socket Linux waits until all of ms are received: add MSG_WAITFORONE to wait for the
+// first alone, which is what the other systems do. At the end of a connection the slots behind the
+// last message count as received, with N and NFD 0. If an error ends a batch behind its first
+// message, the next call on the socket returns that error.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].nothing()

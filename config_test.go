@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,150 +18,86 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// sockets makes a pair of numbers, for the time of the spec.
-func sockets(typ int) (a, b int) {
-	GinkgoHelper()
-	p, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
-	var l fdtest.Ledger
-	l.Own(p[0], p[1])
-	DeferCleanup(l.Close)
-	return p[0], p[1]
-}
-
-// asFile makes a file of a duplicate of a number.
-func asFile(fd int) *os.File {
-	GinkgoHelper()
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
-	return lent(os.NewFile(uintptr(own), "socket"))
-}
-
-var networks = map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_DGRAM: "unixgram", unix.SOCK_SEQPACKET: "unixpacket"}
-
 var _ = DescribeTableSubtree("NewConn", func(typ int) {
-	It("duplicates, and leaves the caller's as it was", func() {
-		a, b := sockets(typ | unix.SOCK_NONBLOCK)
+	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_DGRAM: "unixgram", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
+
+	// netConn is a connection of package net, and its other end.
+	netConn := func() (theirs *net.UnixConn, far *scm.Conn) {
+		GinkgoHelper()
+		keepsNumbers()
+		a, b := sockets(typ)
 		file := asFile(a)
-		keepsNumbers()
-		before := statusOf(file)
-		c, err := scm.NewConn(file)
-		Expect(err).NotTo(HaveOccurred())
-		closing(c)
-		number := NumberOf(c)
-		Expect(number).NotTo(Equal(NumberOf(file)))
-		Expect(fdtest.Same(number, a)).To(BeTrue())
-		Expect(fdtest.CloseOnExec(number)).To(BeTrue())
-		Expect(statusOf(c)).To(Equal(before))
-		Expect(c.LocalAddr()).To(Equal(&net.UnixAddr{Net: networks[typ]}))
-		Expect(c.RemoteAddr()).To(Equal(&net.UnixAddr{Net: networks[typ]}))
+		defer func() { _ = file.Close() }()
+		return closing(ok(net.FileConn(file)).(*net.UnixConn)), closing(ok(scm.NewConnFD(copies(b)[0])))
+	}
 
-		Expect(c.Write([]byte("x"))).To(Equal(1))
-		Expect(unix.Read(b, make([]byte, 1))).To(Equal(1))
-		Expect(c.Close()).To(Succeed())
-		Expect(file.Write([]byte("y"))).To(Equal(1))
-		Expect(unix.Read(b, make([]byte, 1))).To(Equal(1))
-		Expect(statusOf(file)).To(Equal(before))
+	It("borrows: nothing is duplicated or changed, and Close and the deadlines are both's", func() {
+		for want, end := range map[error]func(theirs *net.UnixConn) error{
+			os.ErrDeadlineExceeded: func(theirs *net.UnixConn) error { return theirs.SetReadDeadline(time.Unix(1, 0)) },
+			net.ErrClosed:          (*net.UnixConn).Close,
+		} {
+			theirs, far := netConn()
+			before, status := fdtest.Take(), statusOf(theirs)
+			ours, err := scm.NewConn(theirs)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(ours.UnixConn).To(BeIdenticalTo(theirs))
+			Expect(before.NewSince()).To(BeEmpty())
+			Expect(NumberOf(ours)).To(Equal(NumberOf(theirs)))
+			f := pipes(1)[0]
+			Expect(ours.WriteFiles([]byte("a"), f)).To(Equal(1))
+			receives(far, "a", f)
+			Expect(theirs.Write([]byte("b"))).To(Equal(1))
+			receives(far, "b")
+			Expect(statusOf(theirs)).To(Equal(status))
+
+			wait := goes(func() { Expect(Third(ours.ReadFiles(make([]byte, 1), 1))).To(opFails("read", want)) })
+			waitsIn("ReadFiles", 1)
+			Expect(end(theirs)).To(Succeed())
+			wait()
+		}
+		theirs, _ := netConn()
+		Expect(ok(scm.NewConn(theirs)).Close()).To(Succeed())
+		Expect(theirs.Write([]byte("x"))).Error().To(MatchError(net.ErrClosed))
 	})
 
-	It("takes a number over", func() {
-		a, _ := sockets(typ | unix.SOCK_NONBLOCK)
-		keepsNumbers()
-		inherited, err := unix.Dup(a)
-		Expect(err).NotTo(HaveOccurred())
-		c, err := scm.NewConnFD(inherited)
-		Expect(err).NotTo(HaveOccurred())
-		closing(c)
-		Expect(fdtest.IsOpen(inherited)).To(BeFalse())
-		Expect(fdtest.Same(NumberOf(c), a)).To(BeTrue())
-		Expect(fdtest.CloseOnExec(NumberOf(c))).To(BeTrue())
+	It("takes a number over, of a socket that blocks too, and sets O_NONBLOCK", func() {
+		for _, flags := range []int{0, unix.SOCK_NONBLOCK} {
+			a, b := sockets(typ | flags)
+			keepsNumbers()
+			inherited := ok(unix.Dup(a))
+			c := closing(ok(scm.NewConnFD(inherited)))
+			Expect(fdtest.IsOpen(inherited)).To(BeFalse())
+			Expect(fdtest.Same(NumberOf(c), a)).To(BeTrue())
+			Expect(fdtest.CloseOnExec(NumberOf(c))).To(BeTrue())
+			Expect(fcntl(a, unix.F_GETFL, 0) & unix.O_NONBLOCK).NotTo(BeZero())
+			Expect(c.LocalAddr().Network()).To(Equal(network))
+			f := pipes(1)[0]
+			Expect(c.WriteFiles([]byte("x"), f)).To(Equal(1))
+			received := ok(scm.NewConnFD(copies(b)[0]))
+			receives(closing(received), "x", f)
+		}
 	})
-
-	It("refuses a socket that blocks, and leaves it so", func() {
-		a, _ := sockets(typ)
-		file := asFile(a)
-		keepsNumbers()
-		before := statusOf(file)
-		_, err := scm.NewConn(file)
-		Expect(err).To(opFails("conn", scm.ErrBlocking))
-		_, err = scm.NewConnFD(a)
-		Expect(err).To(opFails("conn", scm.ErrBlocking))
-		Expect(fdtest.IsOpen(a)).To(BeTrue(), "the caller keeps it")
-		Expect(statusOf(file)).To(Equal(before))
-	})
-
-	It("sets O_NONBLOCK by option, on the description that others have too", func() {
-		a, _ := sockets(typ)
-		file := asFile(a)
-		keepsNumbers()
-		before := statusOf(file)
-		c, err := scm.Config{SetNonblock: true}.NewConn(file)
-		Expect(err).NotTo(HaveOccurred())
-		closing(c)
-		Expect(statusOf(file)).To(Equal(before | unix.O_NONBLOCK))
-	})
-}, Entry("stream", unix.SOCK_STREAM), Entry("dgram", unix.SOCK_DGRAM), Entry("seqpacket", unix.SOCK_SEQPACKET))
+}, everyType)
 
 var _ = Describe("NewConn", func() {
 	It("refuses what is no Unix socket, and leaves it alone", func() {
 		keepsNumbers()
 		r, w := pipe()
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(tcp.Close)
-		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(udp.Close)
-		null, err := os.Open("/dev/null")
-		Expect(err).NotTo(HaveOccurred())
-		place, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
-		Expect(err).NotTo(HaveOccurred())
-		for _, c := range []syscall.Conn{r, w, tcp.(syscall.Conn), udp.(syscall.Conn), lent(null), lent(os.NewFile(uintptr(place), "/"))} {
-			_, err := scm.NewConn(c)
-			Expect(err).To(opFails("conn", scm.ErrNotUnix))
+		tcp, udp := lent(ok(net.Listen("tcp", "127.0.0.1:0"))), lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
+		null, path := lent(ok(os.Open("/dev/null"))), lent(ok(os.OpenFile("/", unix.O_PATH, 0)))
+		for _, c := range []syscall.Conn{r, w, tcp.(*net.TCPListener), udp.(*net.UDPConn), null, path} {
 			before := statusOf(c)
-			_, err = scm.Config{SetNonblock: true, NoFiles: true}.NewConnFD(NumberOf(c))
-			Expect(err).To(opFails("conn", scm.ErrNotUnix))
+			Expect(Second(scm.Config{NoFiles: true}.NewConnFD(NumberOf(c)))).To(opFails("conn", scm.ErrNotUnix))
 			Expect(statusOf(c)).To(Equal(before))
 		}
 	})
 
 	It("refuses what is nothing", func() {
-		keepsNumbers()
-		r, _ := pipe()
-		Expect(r.Close()).To(Succeed())
 		Expect(Second(scm.NewConn(nil))).To(opFails("conn", os.ErrInvalid))
-		Expect(Second(scm.NewConn((*os.File)(nil)))).To(opFails("conn", os.ErrInvalid))
-		Expect(Second(scm.NewConn(r))).To(opFails("conn", os.ErrClosed))
-		Expect(Second(scm.NewConnFD(-1))).To(opFails("conn", unix.EBADF))
-		Expect(Second(scm.NewConnFD(math.MinInt))).To(opFails("conn", unix.EBADF))
-	})
-
-	It("works on a net.UnixConn, and beside it", func() {
-		keepsNumbers()
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + UniqueName(), Net: "unix"})
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(l.Close)
-		theirs, err := net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(theirs.Close)
-		before := statusOf(theirs)
-		ours, err := scm.NewConn(theirs)
-		Expect(err).NotTo(HaveOccurred())
-		closing(ours)
-		Expect(ours.RemoteAddr()).To(Equal(l.Addr()))
-		far, err := l.Accept()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(far.Close)
-		Expect(ours.Write([]byte("a"))).To(Equal(1))
-		Expect(theirs.Write([]byte("b"))).To(Equal(1))
-		p := make([]byte, 2)
-		Expect(far.Read(p)).To(Equal(2))
-		Expect(string(p)).To(Equal("ab"))
-		Expect(ours.Close()).To(Succeed())
-		Expect(far.Write([]byte("c"))).To(Equal(1))
-		Expect(theirs.Read(p)).To(Equal(1))
-		Expect(statusOf(theirs)).To(Equal(before))
+		Expect(Second(scm.NewConn(new(net.UnixConn)))).To(opFails("conn", unix.EINVAL))
+		for _, fd := range []int{-1, math.MinInt} {
+			Expect(Second(scm.NewConnFD(fd))).To(opFails("conn", unix.EBADF))
+		}
 	})
 
 	It("leaves the number to the caller where the table is full", func() {
@@ -169,19 +106,20 @@ var _ = Describe("NewConn", func() {
 })
 
 var _ = Child("newconn-nofile", func([]string) {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
-	Expect(err).NotTo(HaveOccurred())
-	withFree(0, func() {
-		Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
-		_, _, err := scm.Pair("unix")
-		Expect(err).To(opFails("pair", unix.EMFILE))
-	})
-	withFree(1, func() {
-		_, _, err := scm.Pair("unix")
-		Expect(err).To(opFails("pair", unix.EMFILE))
-	})
+	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0))
+	before := fdtest.Take()
+	for free := range 3 {
+		withFree(free, func() {
+			_, _, err := scm.Pair("unix")
+			Expect(err).To(opFails("pair", unix.EMFILE))
+			if free < 2 { // a duplicate for package os, and one of package net's
+				Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
+			}
+		})
+	}
+	Expect(before.NewSince()).To(BeEmpty())
 	Expect(fdtest.IsOpen(p[0])).To(BeTrue())
-	c, err := scm.NewConnFD(p[0])
-	Expect(err).NotTo(HaveOccurred())
+	Expect(fcntl(p[0], unix.F_GETFL, 0) & unix.O_NONBLOCK).To(BeZero())
+	c := ok(scm.NewConnFD(p[0]))
 	Expect(c.Close()).To(Succeed())
 })

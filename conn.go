@@ -1,280 +1,337 @@
 package scm
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Conn is a Unix socket of any type (stream, datagram, seqpacket) in the
-// runtime's poller: a call that waits blocks a goroutine and no thread. It is a
-// [net.Conn], and all its methods may be called at the same time: calls that
-// send take turns, so that payloads do not mix, and so do calls that receive. A
-// call's context ends that call alone, also while it waits for its turn.
+// Conn is a [net.UnixConn] of any type (stream, datagram, seqpacket) that carries files. Read, Write,
+// deadlines, addresses and SyscallConn are package net's, and so are the turns: calls that send wait
+// for one another, so that payloads do not mix, and so do calls that receive.
 //
-// A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2)
-// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. The call retries EINTR. After EAGAIN it
-// waits in the poller, and tries again, until the deadline. The poller does not report
-// two things, for which a call that waits to send also tries again by itself: room in the
-// queue of a datagram's receiver, at growing intervals of up to 50 ms, and a shutdown
-// by another process, such as the other end's CloseRead (EPIPE), each second. On a
-// datagram socket whose own buffer is full, sendmsg itself is EAGAIN all the same.
+// A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2) with MSG_CMSG_CLOEXEC
+// and MSG_DONTWAIT. The call retries EINTR, and waits in the runtime's poller after EAGAIN, until the
+// deadline or Close. It does not notice the other end's CloseRead while it waits to send. Where a
+// datagram's receiver is full it tries again every 1 to 50 ms.
 //
-// Errors are [net.OpError], but for [io.EOF] and [TruncatedError]. They wrap the
-// errno (EPIPE, ECONNRESET, EMSGSIZE, …), [os.ErrDeadlineExceeded], or
-// [net.ErrClosed] after Close, which ends calls that wait, and returns once no call
-// uses the descriptor.
-//
-// A partner that sends files can hold up a call beyond its deadline or context:
-//
-//   - close(2) of a received descriptor waits for a file whose server does not answer
-//     (FUSE). Calls that refuse what they received close it. If m.Cred or m.PIDFD is set,
-//     Recv reserves room for credentials or a pidfd. If the socket has no SO_PASSCRED or
-//     SO_PASSPIDFD, the kernel fills that room with more descriptors, and Recv closes them.
-//     Close waits for such a Recv.
-//   - The last close of a socket waits for the time of its SO_LINGER. Such a close is part
-//     of a receive without room for the descriptor, and of Close with messages unread.
-//
-// [Config].NoFiles keeps descriptors away from a Conn that wants none. See RecvConn for
-// what else a sender can do, and ListenPacket for what holds up an answer to its name.
+// Read passes no control buffer: the kernel drops descriptors that it meets, without installing them.
+// An [io.Reader] over a Conn therefore loses files. Errors are [net.OpError], but for [io.EOF],
+// [TruncatedError] and [ExpectError]. They wrap the errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
 type Conn struct {
-	polled
+	*net.UnixConn
+	raw     syscall.RawConn
 	network string
-	local   *net.UnixAddr // nil where there is none
-	remote  *net.UnixAddr
 	config  Config
-	dropped atomic.Int64
-
-	receiving, sending direction
+	file    *socketFile // that ListenPacket made
 }
 
-var _ net.Conn = (*Conn)(nil)
+// NewConn makes a Conn of c, which stays the same connection: nothing is duplicated, and Close and
+// the deadlines of either are those of both. The error is [os.ErrInvalid] for nil, or wraps
+// [net.ErrClosed] or an errno.
+func NewConn(c *net.UnixConn) (*Conn, error) { return Config{}.NewConn(c) }
 
-// Read receives up to len(p) bytes. Read passes no control buffer, so the kernel
-// drops any descriptors without installing them. Dropped returns how often that
-// happened. An empty p receives nothing.
-//
-// The end of a stream is [io.EOF], and so is n == 0 on a seqpacket socket, where
-// an empty message looks the same. On a datagram socket it is an empty message.
-// What of a message is longer than p is lost.
-func (c *Conn) Read(p []byte) (n int, err error) {
-	if err := c.usable(); err != nil || len(p) == 0 {
-		return 0, c.fail("read", err)
+// NewConnFD makes a Conn of the Unix socket fd, and takes it over: on success fd is closed, and the
+// Conn has another descriptor. As package net does, it sets O_NONBLOCK, for everybody who has the open
+// file description. On error fd stays open and the caller's: ErrNotUnix, EBADF, EMFILE, …
+func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
+
+// NewConn is [NewConn] with config.
+func (config Config) NewConn(c *net.UnixConn) (*Conn, error) {
+	conn, err := config.newConn(c)
+	if err != nil {
+		return nil, opError("conn", err)
 	}
-	k := newCall(c)
-	defer k.put()
-	if err := k.receive(context.Background(), p, 0); err != nil {
-		return 0, c.fail("read", err)
-	}
-	if k.cut() && !k.isEnd() {
-		c.dropped.Add(1)
-	}
-	if k.msg.N == 0 && !c.isDatagram() {
-		return 0, io.EOF
-	}
-	return k.msg.N, nil
+	return conn, nil
 }
 
-// Write sends p without descriptors: the whole of it on a stream, as one message
-// elsewhere, where an empty p is an empty message. On error n is how many bytes
-// were sent.
-func (c *Conn) Write(p []byte) (n int, err error) { return c.WriteFiles(p) }
-
-// Dropped returns how many calls of Read received control data, and dropped it:
-// descriptors, or credentials on a socket with SO_PASSCRED.
-func (c *Conn) Dropped() int64 {
+func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	if c == nil {
-		return 0
+		return nil, os.ErrInvalid
 	}
-	return c.dropped.Load()
-}
-
-// Close closes the Conn's descriptor, removes the socket file if [ListenPacket]
-// made it, and ends calls that wait. It is one close(2); the connection goes on if
-// others have the open file description. For the file Close waits for the folder's
-// file system; if that does not answer, other calls end all the same. In a folder that was
-// renamed the file stays, and that is no error: see [Listener.Close].
-func (c *Conn) Close() error {
-	err := c.usable()
-	if err == nil {
-		err = c.close()
+	if err := config.check(); err != nil {
+		return nil, err
 	}
-	return c.fail("close", err)
-}
-
-// CloseRead ends receiving, here and for all who have the open file description,
-// by shutdown(2). Calls receive what was sent before, and then [io.EOF]; Recv on a
-// stream or seqpacket socket receives 0 bytes.
-func (c *Conn) CloseRead() error { return c.shutdown(sys.ShutRead) }
-
-// CloseWrite ends sending, here and for all who have the open file description,
-// by shutdown(2). Sending is then EPIPE, also for a call that waits. The other end
-// reads what was sent, and then the end; on a datagram socket there is no end.
-func (c *Conn) CloseWrite() error {
-	err := c.shutdown(sys.ShutWrite)
-	if err == nil {
-		c.sending.wake()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
-	return err
-}
-
-func (c *Conn) shutdown(how int) error {
-	err := c.usable()
-	if err == nil {
-		err = control(c.raw, func(fd int) error { return sys.Shutdown(fd, how) })
-	}
-	return c.fail("close", err)
-}
-
-// LocalAddr returns the *[net.UnixAddr] of this end, with the Name "" if it has
-// none, or if the system does not report it.
-func (c *Conn) LocalAddr() net.Addr {
-	if c == nil {
-		return nil
-	}
-	return netAddr(c.local)
-}
-
-// RemoteAddr returns the *[net.UnixAddr] of the other end, with the Name "" if it
-// has none, or nil if the socket is not connected or the system does not report it. The
-// Name is the other program's bytes as they are, also in the errors of c: print both
-// with %q.
-func (c *Conn) RemoteAddr() net.Addr {
-	if c == nil {
-		return nil
-	}
-	return netAddr(c.remote)
-}
-
-// netAddr has no typed nil.
-func netAddr(a *net.UnixAddr) net.Addr {
-	if a == nil {
-		return nil
-	}
-	return a
-}
-
-// SetDeadline sets both deadlines, as [net.Conn] has them. A write that a deadline
-// ends returns how many bytes were sent.
-func (c *Conn) SetDeadline(t time.Time) error {
-	return c.setDeadlines(func() error {
-		return errors.Join(c.receiving.setDeadline(t), c.sending.setDeadline(t))
-	})
-}
-
-// SetReadDeadline sets the deadline of calls that receive.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	return c.setDeadlines(func() error { return c.receiving.setDeadline(t) })
-}
-
-// SetWriteDeadline sets the deadline of calls that send.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
-	return c.setDeadlines(func() error { return c.sending.setDeadline(t) })
-}
-
-func (c *Conn) setDeadlines(set func() error) error {
-	err := c.usable()
-	if err == nil {
-		err = c.pollError(set())
-	}
-	return c.fail("set", err)
-}
-
-// SyscallConn gives access to the socket's descriptor, for options and the like.
-// Its Read and Write take turns with the Conn's calls. Do not close the descriptor,
-// and do not set it to blocking mode.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) {
-	if err := c.usable(); err != nil {
-		return nil, c.fail("raw-control", err)
-	}
-	return (*connRaw)(c), nil
-}
-
-// connRaw is a Conn's socket for its user, who takes turns with the Conn's calls.
-type connRaw Conn
-
-func (r *connRaw) Control(f func(fd uintptr)) error {
-	return (*Conn)(r).pollError(r.raw.Control(f))
-}
-
-func (r *connRaw) Read(done func(fd uintptr) bool) error {
-	return (*Conn)(r).inTurn(&r.receiving, done)
-}
-
-func (r *connRaw) Write(done func(fd uintptr) bool) error {
-	return (*Conn)(r).inTurn(&r.sending, func(fd uintptr) bool {
-		if done(fd) {
-			return true
+	conn := &Conn{UnixConn: c, raw: raw, config: config}
+	err = control(raw, func(fd int) (err error) {
+		conn.network, err = sys.Network(fd)
+		if err == nil && config.NoFiles {
+			err = PassRights(fd, false)
 		}
-		r.sending.tryLater()
-		return false
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	sys.PollerRuns()
+	return conn, nil
 }
 
-func (c *Conn) inTurn(d *direction, done func(fd uintptr) bool) error {
-	if err := d.begin(context.Background(), true); err != nil {
+// NewConnFD is [NewConnFD] with config.
+func (config Config) NewConnFD(fd int) (*Conn, error) {
+	conn, err := config.fromNumber(int(number(fd)))
+	if err != nil {
+		return nil, opError("conn", err)
+	}
+	sys.Close(fd)
+	return conn, nil
+}
+
+// fromNumber makes a Conn of a duplicate of fd.
+func (config Config) fromNumber(fd int) (*Conn, error) {
+	if _, err := sys.Network(fd); err != nil {
+		return nil, err
+	}
+	own, err := sys.Dup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return config.take(own)
+}
+
+// take makes a Conn of a Unix socket, and closes the number.
+func (config Config) take(fd int) (*Conn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	defer func() { _ = f.Close() }()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := config.newConn(c.(*net.UnixConn))
+	if err != nil {
+		_ = c.Close()
+	}
+	return conn, err
+}
+
+// Pair makes two Conns that are connected to each other, by socketpair(2). network is "unix", "unixgram"
+// or "unixpacket". A child process that gets the File of one finds it non-blocking: see [SetNonblock].
+func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
+
+// Pair is [Pair] with config.
+func (config Config) Pair(network string) (a, b *Conn, err error) {
+	// Blocking, or package os would have them in the poller before package net.
+	x, y, err := sys.Pair(network)
+	if err != nil {
+		return nil, nil, opError("pair", err)
+	}
+	if a, err = config.take(x); err != nil {
+		sys.Close(y)
+		return nil, nil, opError("pair", err)
+	}
+	if b, err = config.take(y); err != nil {
+		_ = a.Close()
+		return nil, nil, opError("pair", err)
+	}
+	return a, b, nil
+}
+
+// Send sends m with one sendmsg(2), as [Send] does, and waits until it can. The descriptors stay
+// open and the caller's, and must not be closed during the call. On a stream m.N can be less than
+// all: the descriptors have then gone with the first byte, and must not be sent again.
+//
+// With MSG_DONTWAIT the error is EAGAIN where the call would wait for the socket. Other errors are
+// those of [Send], ErrEmptyPayload, and those of [Conn].
+func (c *Conn) Send(m *Message, flags int) error {
+	m.N = 0
+	err := c.usable()
+	if err == nil && c.isStream() && len(m.FDs) > 0 && isEmpty(m.Buffers) {
+		err = ErrEmptyPayload
+	}
+	if err == nil {
+		k := newCall(c)
+		defer k.put()
+		k.user, k.flags, k.once, k.sends = m, flags, (*call).sendMessage, true
+		err = k.do()
+	}
+	return c.fail("write", err)
+}
+
+// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as [Recv] does, and
+// waits until something is there. On a stream m.Buffers must have room for a byte (ErrEmptyPayload).
+// With MSG_DONTWAIT the error is EAGAIN where the call would wait. Other errors are those of [Recv],
+// and those of [Conn]. At the end of a stream m.Cred reports that no credentials were received.
+func (c *Conn) Recv(m *Message, flags int) error {
+	m.nothing()
+	err := c.usable()
+	if err == nil && c.isStream() && isEmpty(m.Buffers) {
+		err = errNoBuffer
+	}
+	if err == nil {
+		k := newCall(c)
+		defer k.put()
+		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
+		err = k.do()
+		if err == nil && m.N == 0 && m.Cred != nil && c.isStream() {
+			*m.Cred = Cred{0, -1, -1} // nobody sent the end, for which Linux reports root
+		}
+	}
+	return c.fail("read", err)
+}
+
+func isEmpty(buffers [][]byte) bool {
+	for _, p := range buffers {
+		if len(p) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// RecvExpect is [Conn.Recv], checked as by [Expect.Recv]. The end is [io.EOF].
+func (c *Conn) RecvExpect(e Expect, m *Message, flags int) error {
+	if err := e.checkRoom(m); err != nil {
+		return c.fail("read", err)
+	}
+	if err := c.Recv(m, flags); err != nil {
 		return err
 	}
-	defer d.end()
-	return c.pollError(d.wait(done))
+	if m.isEmpty() && m.isEnd(c.network) {
+		return io.EOF
+	}
+	return e.verify(m)
 }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket]
-// made, as it does unless the Conn was sent by SendConn.
-func (c *Conn) SetUnlinkOnClose(unlink bool) {
-	if c.usable() == nil {
-		c.bound.keep(!unlink)
-	}
+// PeerCred is [PeerCred] of the Conn's socket. For a Listener it can be asked in
+// [Config].Check, before anybody uses the connection.
+func (c *Conn) PeerCred() (cred Cred, err error) {
+	cred = Cred{0, -1, -1}
+	err = c.withNumber("get", func(fd int) error {
+		cred, err = PeerCred(fd)
+		return err
+	})
+	return cred, err
 }
 
-// socketFile is the file that a hand-over keeps.
-func (c *Conn) socketFile() *boundFile {
-	if c == nil {
-		return nil
-	}
-	return c.bound
+// PeerPIDFD is [PeerPIDFD] of the Conn's socket.
+func (c *Conn) PeerPIDFD() (pidfd int, err error) {
+	pidfd = -1
+	err = c.withNumber("get", func(fd int) error {
+		pidfd, err = PeerPIDFD(fd)
+		return err
+	})
+	return pidfd, err
 }
+
+// PassCred is [PassCred] of the Conn's socket.
+func (c *Conn) PassCred(on bool) error {
+	return c.withNumber("set", func(fd int) error { return PassCred(fd, on) })
+}
+
+// PassPIDFD is [PassPIDFD] of the Conn's socket.
+func (c *Conn) PassPIDFD(on bool) error {
+	return c.withNumber("set", func(fd int) error { return PassPIDFD(fd, on) })
+}
+
+// PassRights is [PassRights] of the Conn's socket. [Config].NoFiles turns it off from the
+// start.
+func (c *Conn) PassRights(on bool) error {
+	return c.withNumber("set", func(fd int) error { return PassRights(fd, on) })
+}
+
+// withNumber calls f with the socket's number, which stays open meanwhile.
+func (c *Conn) withNumber(op string, f func(fd int) error) error {
+	err := c.usable()
+	if err == nil {
+		err = control(c.raw, f)
+	}
+	return c.fail(op, err)
+}
+
+// Close closes the connection as package net does, and first removes the socket file if
+// [ListenPacket] made it: see [Listener.Close].
+func (c *Conn) Close() error {
+	if err := c.usable(); err != nil {
+		return c.fail("close", err)
+	}
+	removed := c.file.remove()
+	if err := c.UnixConn.Close(); err != nil {
+		return err
+	}
+	return c.fail("close", removed)
+}
+
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made, as it
+// does unless SendConn sent the socket.
+func (c *Conn) SetUnlinkOnClose(unlink bool) { c.file.keep(!unlink) }
 
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 
-// usable returns what is wrong before anything is done.
+// usable returns what is wrong with a Conn that no function of this package made.
 func (c *Conn) usable() error {
-	if c == nil {
+	if c == nil || c.raw == nil {
 		return os.ErrInvalid
 	}
-	return c.polled.usable()
+	return nil
 }
 
 // fail is err as a method of net.Conn returns it.
 func (c *Conn) fail(op string, err error) error {
-	if _, truncated := err.(*TruncatedError); err == nil || err == io.EOF || truncated {
+	switch err.(type) {
+	case nil, *TruncatedError, *ExpectError:
 		return err
 	}
-	e := &net.OpError{Op: op, Net: "unix", Err: err}
-	if c == nil {
-		return e
+	switch {
+	case err == io.EOF:
+		return err
+	case c.usable() != nil:
+		return opError(op, err)
 	}
-	if c.network != "" {
-		e.Net = c.network
-	}
-	if c.local != nil && c.local.Name != "" {
-		e.Source = c.local
-	}
-	if c.remote != nil && c.remote.Name != "" {
-		e.Addr = c.remote
-	}
-	return e
+	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
 }
 
 // opError is an error of a call that has no Conn yet.
 func opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: "unix", Err: err}
+	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
+}
+
+// cause is what package net wraps, which the caller wraps again with its own words.
+func cause(err error) error {
+	if op, ok := err.(*net.OpError); ok {
+		return op.Err
+	}
+	return err
+}
+
+// control calls f once with the number behind raw, which stays open meanwhile, and returns
+// f's error. If a caller's own connection gives no number, the error is os.ErrInvalid.
+func control(raw syscall.RawConn, f func(fd int) error) (err error) {
+	called := false
+	closed := raw.Control(func(fd uintptr) {
+		if !called {
+			called = true
+			err = f(int(number(int(fd))))
+		}
+	})
+	switch {
+	case called:
+		return err
+	case errors.Is(closed, net.ErrClosed):
+		return net.ErrClosed
+	case closed != nil: // package os's own has no name
+		return os.ErrClosed
+	}
+	return os.ErrInvalid
+}
+
+// rawConn is c.SyscallConn, which a nil interface does not have, and which need not give
+// anything.
+func rawConn(c syscall.Conn) (syscall.RawConn, error) {
+	if c == nil {
+		return nil, os.ErrInvalid
+	}
+	raw, err := c.SyscallConn()
+	if raw == nil && err == nil {
+		err = os.ErrInvalid
+	}
+	return raw, err
 }

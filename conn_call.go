@@ -1,22 +1,18 @@
 package scm
 
 import (
-	"context"
 	"errors"
-	"io"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
-
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A call is one call of a Conn's method: what it sends or receives, and the
-// functions that the poller calls, made once. It is kept from call to call, so
-// that none allocates.
+// A call is one call of a Conn's method: what it sends or receives, and the functions that
+// package net calls, made once. It is kept from call to call, so that none allocates.
 type call struct {
 	conn *Conn
 	once func(k *call) error // one system call, or those of a whole payload
@@ -26,24 +22,24 @@ type call struct {
 	bufs  [1][]byte
 	fds   [MaxFDs]int32
 	files []syscall.RawConn // to send
-	bound *boundFile        // of the socket that is handed over
 	sent  int
-	cause error // of control data that was cut
+	cause error // of descriptors that are missing
 
 	user  *Message // of Send and Recv
 	flags int
 
-	sends  bool
-	nowait bool // EAGAIN is the caller's
-	blind  bool // EAGAIN, and the poller has no sign of when it ends
-	sock   int32
-	try    func(sock uintptr) bool
-	hold   func(fd uintptr)
+	sends bool
+	full  bool // a datagram's receiver is full, of which the poller has no sign
+	sock  int32
+	try   func(sock uintptr) bool
+	now   func(sock uintptr)
+	hold  func(fd uintptr)
 }
 
 var callPool = sync.Pool{New: func() any {
 	k := new(call)
 	k.try, k.hold = k.attempt, k.sendHolding
+	k.now = func(sock uintptr) { k.attempt(sock) }
 	return k
 }}
 
@@ -57,13 +53,13 @@ func newCall(c *Conn) *call {
 func (k *call) put() {
 	clear(k.files)
 	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
-	k.msg, k.bufs, k.bound = msg.Message{}, [1][]byte{}, nil
-	k.files, k.sent, k.flags, k.nowait = k.files[:0], 0, 0, false
+	k.msg, k.bufs = msg.Message{}, [1][]byte{}
+	k.files, k.sent, k.flags, k.sends = k.files[:0], 0, 0, false
 	callPool.Put(k)
 }
 
-// attempt is what the poller calls while the socket is ready, or may be. It
-// returns false to wait.
+// attempt is what package net calls while the socket is ready, or may be. It returns false
+// to wait in the poller.
 func (k *call) attempt(sock uintptr) bool {
 	k.sock = int32(sock)
 	for {
@@ -72,113 +68,56 @@ func (k *call) attempt(sock uintptr) bool {
 		case k.err == nil:
 			return true
 		case sys.Interrupted(k.err):
-		case !sys.Again(k.err):
-			return true
-		case k.nowait:
-			_ = k.sends || k.atEnd()
-			return true
-		default:
-			return k.waits()
-		}
-	}
-}
-
-// waits decides what to do about EAGAIN. It returns false to wait in the poller.
-func (k *call) waits() bool {
-	switch {
-	case !k.sends:
-		return k.atEnd()
-	case k.conn.isDatagram() && sys.Writable(k.sock):
-		k.blind = true
-		return true
-	}
-	k.conn.sending.tryLater()
-	return false
-}
-
-// atEnd finds the end of a datagram socket, of which recvmsg with MSG_DONTWAIT has no
-// sign: after a shutdown nothing is sent to it, but there can be something before.
-func (k *call) atEnd() bool {
-	if !k.conn.isDatagram() || !sys.ReadShut(k.sock) {
-		return false
-	}
-	for {
-		k.err = k.once(k)
-		switch {
-		case k.err == nil:
-		case sys.Interrupted(k.err):
 			continue
-		case sys.Again(k.err):
-			k.err = io.EOF
+		case !sys.Again(k.err) || k.flags&sys.DontWait != 0:
+			return true
 		}
-		return true
+		k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
+		return k.full
 	}
 }
 
-// inTurn calls once when the Conn's other calls of its direction are done and
-// the socket is ready, or ends with ctx.
-func (k *call) inTurn(ctx context.Context, d *direction) error {
-	k.sends = d == &k.conn.sending
-	err := d.begin(ctx, !k.nowait)
-	if err == nil {
-		err = k.withTurn(ctx, d)
-	}
-	if err == nil {
-		err = k.err
-	} else {
-		err = k.conn.pollError(err)
+// do calls once when the Conn's other calls of its direction are done and the socket is ready.
+// A call with MSG_DONTWAIT waits for no other, but where it would break up a stream's payload.
+func (k *call) do() (err error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		k.full = false
+		switch {
+		case k.flags&sys.DontWait != 0 && !(k.sends && k.conn.isStream()):
+			err = k.conn.raw.Control(k.now)
+		case k.sends:
+			err = k.conn.raw.Write(k.try)
+		default:
+			err = k.conn.raw.Read(k.try)
+		}
+		if err != nil || !k.full {
+			break
+		}
+		time.Sleep(pause)
 	}
 	switch {
-	case !sys.IsErrno(err):
-		return err
+	case err != nil:
+		return cause(err)
+	case !sys.IsErrno(k.err):
+		return k.err
 	case k.sends:
-		return os.NewSyscallError("sendmsg", err)
+		return os.NewSyscallError("sendmsg", k.err)
 	}
-	return os.NewSyscallError("recvmsg", err)
-}
-
-// withTurn gives the turn back also if a caller's connection panics.
-func (k *call) withTurn(ctx context.Context, d *direction) error {
-	defer d.end()
-	if ctx.Done() == nil {
-		return k.wait(d)
-	}
-	return d.until(ctx, func() error { return k.wait(d) })
-}
-
-// wait calls once when the socket is ready. The poller calls a datagram socket
-// ready while there is room in it, though there may be none at the receiver's: then
-// it tries again, ever more seldom.
-func (k *call) wait(d *direction) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		k.blind = false
-		err := d.wait(k.try)
-		if err == nil && k.blind {
-			err = d.sleep(pause)
-		}
-		if err != nil || !k.blind {
-			return err
-		}
-	}
+	return os.NewSyscallError("recvmsg", k.err)
 }
 
 // send sends p with the files. k.sent is how much of it was sent.
-func (k *call) send(ctx context.Context, p []byte) error {
+func (k *call) send(p []byte) error {
 	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
-	k.once = (*call).sendPayload
-	return k.inTurn(ctx, &k.conn.sending)
+	k.once, k.sends = (*call).sendPayload, true
+	return k.do()
 }
 
 // sendPayload sends what is left of the payload, all of it on a stream.
-func (k *call) sendPayload() (err error) {
+func (k *call) sendPayload() error {
 	for {
 		k.msg.FDs = k.fds[:0]
-		if k.bound != nil {
-			err = k.bound.handOver(k.sendNext)
-		} else {
-			err = k.sendNext()
-		}
-		if err != nil {
+		if err := k.sendNext(); err != nil {
 			return err
 		}
 		k.sent += k.msg.N
@@ -223,23 +162,23 @@ func (k *call) sendHolding(fd uintptr) {
 
 // receive receives into p, with room for so many descriptors, which are
 // k.fds[:k.msg.NFD].
-func (k *call) receive(ctx context.Context, p []byte, room int) error {
+func (k *call) receive(p []byte, room int) error {
 	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
 	k.msg.FDs = k.fds[:room]
 	k.once = (*call).receiveOnce
-	return k.inTurn(ctx, &k.conn.receiving)
+	return k.do()
 }
 
 func (k *call) receiveOnce() error {
 	err := recvOne(k.sock, &k.msg, sys.RecvFlags)
-	if err == nil && k.cut() {
-		k.cause = whyCut(k.sock, &k.msg)
+	if err == nil && k.truncated() {
+		k.cause = whyTruncated(k.sock, &k.msg)
 	}
 	return err
 }
 
-// cut reports whether control data is missing from what was received.
-func (k *call) cut() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
+// truncated reports whether control data is missing from what was received.
+func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
 // isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux
 // sets MSG_CTRUNC at the end of a stream, for credentials of nobody.
@@ -250,12 +189,12 @@ func (k *call) isEnd() bool {
 	case k.conn.isStream():
 		return true
 	}
-	return !k.cut() && k.msg.Flags&sys.MsgTrunc == 0
+	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
 }
 
-// whyCut is the reason why descriptors are missing, as far as it can be known
+// whyTruncated is the reason why descriptors are missing, as far as it can be known
 // while the received ones are still open.
-func whyCut(sock int32, m *msg.Message) error {
+func whyTruncated(sock int32, m *msg.Message) error {
 	if m.NFD == len(m.FDs) {
 		return sys.EMSGSIZE
 	}
@@ -267,36 +206,16 @@ func whyCut(sock int32, m *msg.Message) error {
 	return nil
 }
 
+// lost is the error of a message whose descriptors cannot all be returned.
+func (k *call) lost(cause error) *TruncatedError {
+	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
+}
+
 // closeReceived closes the received descriptors.
 func (k *call) closeReceived() {
 	for _, fd := range k.fds[:k.msg.NFD] {
 		sys.Close(int(fd))
 	}
-}
-
-// takeFiles makes files of the received descriptors. It returns those before the
-// first of which none can be made, so that each has the place that the sender gave it,
-// and closes the others: err says why.
-func (k *call) takeFiles() (files []*os.File, err error) {
-	if k.msg.NFD == 0 {
-		return nil, nil
-	}
-	files = make([]*os.File, 0, k.msg.NFD)
-	for _, fd := range k.fds[:k.msg.NFD] {
-		var f *os.File
-		if err == nil {
-			f, err = newFile(int(fd), "received")
-		}
-		if err != nil {
-			sys.Close(int(fd))
-			continue
-		}
-		files = append(files, f)
-	}
-	if len(files) == 0 {
-		return nil, err
-	}
-	return files, err
 }
 
 // sendMessage and receiveMessage are Send and Recv of the caller's message.

@@ -1,34 +1,24 @@
 package scm
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/scm-rights/scm/internal/sys"
 )
 
-// ErrEmptyPayload is returned for files without a byte on a stream, where the
-// kernel would lose them and report success; and for a receive without room for a
-// byte, which would take the descriptors and leave their bytes in the queue.
-var ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte")
+// errNoBuffer is ErrEmptyPayload of a receive.
+var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
 
-// WriteFiles sends p with the files. On a stream the whole of p is written, and
-// the files go with its first byte and only then; on datagram and seqpacket
-// sockets p is one message, and may be empty.
+// WriteFiles sends p with the files. On a stream the whole of p is written, and the files go with
+// its first byte and only then; on datagram and seqpacket sockets p is one message, and may be
+// empty. The files stay open and the caller's.
 //
-// The files stay open and the caller's, whether the call succeeds or fails, and
-// their blocking mode stays as it is. They are held open during each system
-// call; one that is closed while the call waits is an error.
-//
-// n is how many bytes of p were sent. If n > 0 the files were sent too: do not send
-// them again with the rest. If n == 0 with an error, nothing was sent.
-//
-// Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
-// [os.ErrClosed] for a closed one, [net.ErrClosed] for a closed Conn, which is
-// os.ErrClosed too, or wrap the errno: EPIPE, EMSGSIZE for a message that is too
-// large, ETOOMANYREFS, …
+// n is how many bytes of p were sent. If n > 0 the files were sent too: do not send them again with
+// the rest. Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
+// [os.ErrClosed] for a closed one, and those of [Conn].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c)
 	defer k.put()
@@ -43,7 +33,7 @@ func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 		err = ErrEmptyPayload
 	}
 	if err == nil {
-		err = k.send(context.Background(), p)
+		err = k.send(p)
 	}
 	return k.sent, c.fail("write", err)
 }
@@ -62,68 +52,104 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes, and files, of which there is room for max,
-// at most MaxFDs. The files are close-on-exec and the caller's to close; their Name
-// is of no use, and so is [os.DirEntry].Info of a folder: see [NewFile]. They share
-// the status flags with the sender: see [Nonblock]. The files are as NewFile makes
-// them: pipes and sockets that do not block are in the runtime's poller, and no other
-// file is. The process loses its fcntl(F_SETLK) locks on received files, as NewFile says.
+// ReadFiles receives up to len(p) bytes, and files, of which there is room for max, at most MaxFDs.
+// The files are as [NewFile] makes them, and the caller's to close. On a stream p must have a byte
+// (ErrEmptyPayload).
 //
-//   - n > 0, with or without files: bytes were received. On a stream the files
-//     belong to the message with the last byte.
+//   - n > 0, with or without files: bytes were received. On a stream the files belong to the
+//     message with the last byte; elsewhere the rest of a longer message is lost.
 //   - n == 0 with files: an empty message, or p is empty.
-//   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty
-//     message. On a datagram socket that is 0, nil, nil.
-//   - n, nil, *TruncatedError: files are missing, because there was no room for
-//     them in max, or in the process's table (a file that is no pipe or socket
-//     takes a second descriptor while it is received), or for another reason. The n
-//     bytes are in p. ReadFiles closes the files. If the Conn has
-//     [Config].KeepTruncated, the files before the first that is missing are
-//     returned with the error.
+//   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty message. On a
+//     datagram socket that is 0, nil, nil.
+//   - n, nil, *TruncatedError: files are missing, for want of room in max or in the process's
+//     table, or for another reason. ReadFiles closes the files. If the Conn has
+//     [Config].KeepTruncated, it returns those before the first that is missing.
+//   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them.
 //
-// On a stream p must have a byte (ErrEmptyPayload). The rest of a longer message
-// is lost on datagram and seqpacket sockets; where p is empty that is n == 0, the files and nil.
-// On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other
-// control data, for which there is no room: use Recv there.
+// On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
+// which there is no room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
-	if err := c.usable(); err != nil {
-		return 0, nil, c.fail("read", err)
-	}
+	err = c.usable()
 	switch {
+	case err != nil:
 	case max > MaxFDs:
-		return 0, nil, c.fail("read", ErrTooManyFDs)
+		err = ErrTooManyFDs
 	case max < 0:
-		return 0, nil, c.fail("read", syscall.EINVAL)
+		err = syscall.EINVAL
 	case len(p) == 0 && c.isStream():
-		return 0, nil, c.fail("read", ErrEmptyPayload)
+		err = errNoBuffer
+	}
+	if err != nil {
+		return 0, nil, c.fail("read", err)
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(context.Background(), p, max); err != nil {
+	if err := k.receive(p, max); err != nil {
 		return 0, nil, c.fail("read", err)
 	}
 	n = k.msg.N
 	switch {
 	case k.isEnd():
 		return 0, nil, io.EOF
-	case k.cut() && !c.config.KeepTruncated:
+	case k.truncated() && !c.config.KeepTruncated:
 		k.closeReceived()
-		return n, nil, &TruncatedError{N: n, Cause: k.cause}
+		return n, nil, k.lost(k.cause)
+	}
+	if err := k.verify(); err != nil {
+		return n, nil, err
 	}
 	files, err = k.takeFiles()
-	if err != nil && !c.config.KeepTruncated {
-		for _, f := range files {
-			_ = f.Close()
-		}
-		return n, nil, &TruncatedError{N: n, Cause: err}
-	}
-	if k.cut() {
+	if err == nil && k.truncated() {
 		err = k.cause
+	} else if err == nil {
+		return n, files, nil
 	}
-	if k.cut() || err != nil {
-		return n, files, &TruncatedError{N: n, Files: files, Cause: err}
+	lost := k.lost(err)
+	if c.config.KeepTruncated {
+		lost.Files = files
+		return n, files, lost
 	}
-	return n, files, nil
+	for _, f := range files {
+		_ = f.Close()
+	}
+	return n, nil, lost
+}
+
+// verify holds the received descriptors to Config.Expect, and closes them if one is wrong.
+func (k *call) verify() error {
+	if k.conn.config.Expect == nil {
+		return nil
+	}
+	fds := make([]int, k.msg.NFD)
+	for i := range fds {
+		fds[i] = int(k.fds[i])
+	}
+	return k.conn.config.Expect.Check(fds)
+}
+
+// takeFiles makes files of the received descriptors. It returns those before the
+// first of which none can be made, so that each has the place that the sender gave it,
+// and closes the others: err says why.
+func (k *call) takeFiles() (files []*os.File, err error) {
+	if k.msg.NFD == 0 {
+		return nil, nil
+	}
+	files = make([]*os.File, 0, k.msg.NFD)
+	for _, fd := range k.fds[:k.msg.NFD] {
+		var f *os.File
+		if err == nil {
+			f, err = newFile(int(fd), "received")
+		}
+		if err != nil {
+			sys.Close(int(fd))
+			continue
+		}
+		files = append(files, f)
+	}
+	if len(files) == 0 {
+		return nil, err
+	}
+	return files, err
 }
 
 // fileError says which of the files to send it is about.

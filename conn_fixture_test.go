@@ -4,6 +4,7 @@ package scm_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -24,6 +25,13 @@ var everyNetwork = []TableEntry{
 	Entry("unix", "unix"),
 	Entry("unixgram", "unixgram"),
 	Entry("unixpacket", "unixpacket"),
+}
+
+// ok returns the result of a call that must succeed.
+func ok[T any](v T, err error) T {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return v
 }
 
 // pair makes two connected Conns, for the time of the spec. At its end there are
@@ -50,27 +58,18 @@ func keepsNumbers() {
 	})
 }
 
-// closing gives a Conn the deadline that ends what hangs, and closes it after the
+// closing gives a connection the deadline that ends what hangs, and closes it after the
 // spec.
-func closing(c *scm.Conn) *scm.Conn {
+func closing[C net.Conn](c C) C {
 	GinkgoHelper()
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+	return lent(c)
+}
+
+// lent closes something after the spec.
+func lent[C io.Closer](c C) C {
 	DeferCleanup(func() { _ = c.Close() })
 	return c
-}
-
-// pipe makes a pipe of files, for the time of the spec.
-func pipe() (r, w *os.File) {
-	GinkgoHelper()
-	r, w, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
-	return lent(r), lent(w)
-}
-
-// lent closes a file after the spec.
-func lent(f *os.File) *os.File {
-	DeferCleanup(func() { _ = f.Close() })
-	return f
 }
 
 // lentAll closes files after the spec.
@@ -79,6 +78,14 @@ func lentAll(files []*os.File) []*os.File {
 		lent(f)
 	}
 	return files
+}
+
+// pipe makes a pipe of files, for the time of the spec.
+func pipe() (r, w *os.File) {
+	GinkgoHelper()
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	return lent(r), lent(w)
 }
 
 // pipes makes the reading ends of n pipes.
@@ -91,12 +98,32 @@ func pipes(n int) []*os.File {
 	return files
 }
 
+// sockets makes a pair of numbers, for the time of the spec.
+func sockets(typ int) (a, b int) {
+	GinkgoHelper()
+	p := ok(unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))
+	var l fdtest.Ledger
+	l.Own(p[0], p[1])
+	DeferCleanup(l.Close)
+	return p[0], p[1]
+}
+
+// asFile makes a file of a duplicate of a number.
+func asFile(fd int) *os.File {
+	GinkgoHelper()
+	return lent(os.NewFile(uintptr(copies(fd)[0]), "socket"))
+}
+
 // statusOf is what F_GETFL says.
 func statusOf(c syscall.Conn) int {
 	GinkgoHelper()
-	flags, err := unix.FcntlInt(uintptr(NumberOf(c)), unix.F_GETFL, 0)
-	Expect(err).NotTo(HaveOccurred())
-	return flags
+	return fcntl(NumberOf(c), unix.F_GETFL, 0)
+}
+
+// fcntl returns what fcntl does.
+func fcntl(fd, cmd, arg int) int {
+	GinkgoHelper()
+	return ok(unix.FcntlInt(uintptr(fd), cmd, arg))
 }
 
 // areSame checks received files: new numbers, close-on-exec, for the very open file
@@ -110,6 +137,24 @@ func areSame(received, sent []*os.File) {
 		Expect(fdtest.Same(got, want)).To(BeTrue(), "file %d is %s", i, fdtest.Name(got))
 		Expect(fdtest.CloseOnExec(got)).To(BeTrue(), "file %d", i)
 	}
+}
+
+// receives checks that the next message is payload with the files that were sent.
+func receives(c *scm.Conn, payload string, sent ...*os.File) {
+	GinkgoHelper()
+	p := make([]byte, len(payload)+1)
+	n, files, err := c.ReadFiles(p, scm.MaxFDs)
+	lentAll(files)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(string(p[:n])).To(Equal(payload))
+	areSame(files, sent)
+}
+
+// hasNothing checks that nothing is waiting on a Conn.
+func hasNothing(c *scm.Conn) {
+	GinkgoHelper()
+	m := scm.Message{Buffers: [][]byte{make([]byte, 8)}}
+	Expect(c.Recv(&m, unix.MSG_DONTWAIT)).To(opFails("read", unix.EAGAIN), "something was sent")
 }
 
 // noWriterIsLeft checks that every number of the writing end of r's pipe is
@@ -127,6 +172,13 @@ func opFails(op string, target any) types.GomegaMatcher {
 		HaveField("Op", op),
 		MatchError(target),
 	)
+}
+
+// errorOf returns the error of this type that err wraps.
+func errorOf[E error](err error) (e E) {
+	GinkgoHelper()
+	Expect(errors.As(err, &e)).To(BeTrue(), "%v is no %T", err, e)
+	return e
 }
 
 // goes runs f in a goroutine of the spec, and returns what waits for its end.
@@ -148,16 +200,47 @@ func goes(f func()) (wait func()) {
 }
 
 // waitsIn waits until n goroutines that called this method are in the runtime's
-// poller.
+// poller, or sleep until they try again.
 func waitsIn(method string, n int) {
 	GinkgoHelper()
 	Eventually(func() int {
 		waiting := 0
 		for _, stack := range bytes.Split(Stacks(), []byte("\n\n")) {
-			if bytes.Contains(stack, []byte("[IO wait")) && bytes.Contains(stack, []byte("."+method+"(")) {
+			head, calls, _ := bytes.Cut(stack, []byte("\n"))
+			waits := bytes.Contains(head, []byte("[IO wait")) || bytes.Contains(head, []byte("[sleep"))
+			if waits && bytes.Contains(calls, []byte("."+method+"(")) {
 				waiting++
 			}
 		}
 		return waiting
 	}, Hang, time.Millisecond).Should(BeNumerically(">=", n))
+}
+
+// fill writes until a call would wait.
+func fill(c *scm.Conn) {
+	GinkgoHelper()
+	fd := NumberOf(c)
+	for _, size := range []int{1000, 1} {
+		for err := error(nil); err == nil; {
+			_, err = unix.Write(fd, make([]byte, size))
+		}
+	}
+}
+
+// drain reads until nothing is there.
+func drain(c *scm.Conn) {
+	GinkgoHelper()
+	fd := NumberOf(c)
+	for err := error(nil); err == nil; {
+		_, err = unix.Read(fd, make([]byte, 1<<16))
+	}
+}
+
+// tcpPair makes a TCP connection, for the time of the spec.
+func tcpPair() (a, b *net.TCPConn) {
+	GinkgoHelper()
+	l := ok(net.Listen("tcp", "127.0.0.1:0"))
+	defer func() { _ = l.Close() }()
+	a = ok(net.Dial("tcp", l.Addr().String())).(*net.TCPConn)
+	return closing(a), closing(ok(l.Accept()).(*net.TCPConn))
 }

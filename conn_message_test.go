@@ -6,84 +6,51 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 var _ = DescribeTableSubtree("Conn's messages", func(network string) {
-	It("have all that a message can carry", func() {
+	It("have all that a message can carry, and the caller's flags", func() {
 		a, b := pair(network)
+		Expect(b.PassCred(true)).To(Succeed())
 		f := pipes(1)[0]
 		out := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: []int{NumberOf(f)}}
 		Expect(a.Send(&out, 0)).To(Succeed())
 		Expect(out.N).To(Equal(5))
-		in := scm.Message{Buffers: [][]byte{make([]byte, 1), make([]byte, 8)}, FDs: make([]int, 2)}
-		Expect(b.Recv(&in, 0)).To(Succeed())
-		Expect(in.N).To(Equal(5))
-		Expect(in.NFD).To(Equal(1))
-		received := lent(os.NewFile(uintptr(in.FDs[0]), "received"))
-		areSame([]*os.File{received}, []*os.File{f})
-	})
-
-	It("have the caller's flags", func() {
-		a, b := pair(network)
-		Expect(a.Write([]byte("hello"))).To(Equal(5))
-		m := scm.Message{Buffers: [][]byte{make([]byte, 8)}}
-		Expect(b.Recv(&m, unix.MSG_PEEK)).To(Succeed())
-		Expect(m.N).To(Equal(5))
-		Expect(b.Recv(&m, 0)).To(Succeed())
-		Expect(m.N).To(Equal(5))
-	})
-
-	It("bring credentials, beside descriptors", func() {
-		a, b := pair(network)
-		Expect(scm.PassCred(NumberOf(b), true)).To(Succeed())
-		f := pipes(1)[0]
-		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), Cred: new(scm.Cred)}
-		Expect(b.Recv(&m, 0)).To(Succeed())
-		Expect(*m.Cred).To(Equal(scm.Cred{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()}))
-		Expect(m.NFD).To(Equal(1))
-		lent(os.NewFile(uintptr(m.FDs[0]), "received"))
-	})
-
-	It("wait, and end at the deadline, with nothing in them", func() {
-		a, b := pair(network)
-		m := scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
-		wait := goes(func() { Expect(b.Recv(&m, 0)).To(opFails("read", os.ErrDeadlineExceeded)) })
-		waitsIn("Recv", 1)
-		Expect(b.SetReadDeadline(time.Now())).To(Succeed())
-		wait()
-		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
-
-		fill(a)
-		out := scm.Message{Buffers: [][]byte{[]byte("x")}, N: 7}
-		wait = goes(func() { Expect(a.Send(&out, 0)).To(opFails("write", os.ErrDeadlineExceeded)) })
-		waitsIn("Send", 1)
-		Expect(a.SetWriteDeadline(time.Now())).To(Succeed())
-		wait()
-		Expect(out.N).To(BeZero())
+		for _, flags := range []int{unix.MSG_PEEK, 0} {
+			in := scm.Message{Buffers: [][]byte{make([]byte, 1), make([]byte, 8)}, FDs: make([]int, 2), Cred: new(scm.Cred)}
+			Expect(b.Recv(&in, flags)).To(Succeed())
+			Expect(string(in.Buffers[0]) + string(in.Buffers[1][:in.N-1])).To(Equal("hello"))
+			Expect(in.NFD).To(Equal(1))
+			areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+			Expect(*in.Cred).To(Equal(self()))
+		}
 	})
 
 	It("are refused where they would be lost, or are too many", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		if network == "unix" {
-			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
-				m := scm.Message{Buffers: buffers, FDs: []int{NumberOf(f)}}
-				Expect(a.Send(&m, 0)).To(opFails("write", scm.ErrEmptyPayload))
-			}
 			Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
 			for _, buffers := range [][][]byte{nil, {nil}, {{}, {}}} {
-				m := scm.Message{Buffers: buffers, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
-				Expect(b.Recv(&m, 0)).To(opFails("read", scm.ErrEmptyPayload))
-				Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
+				out := scm.Message{Buffers: buffers, FDs: []int{NumberOf(f)}}
+				Expect(a.Send(&out, 0)).To(opFails("write", scm.ErrEmptyPayload))
+				Expect(receiveMessage(func(in *scm.Message, flags int) error {
+					in.Buffers = buffers
+					return b.Recv(in, flags)
+				})).To(And(opFails("read", scm.ErrEmptyPayload), MatchError(HaveSuffix("scm: a receive from a stream needs a buffer of at least one byte"))))
 			}
 			receives(b, "x", f)
 		}
@@ -92,45 +59,130 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 		Expect(b.Recv(&many, 0)).To(opFails("read", scm.ErrTooManyFDs))
 		closed := scm.Message{Buffers: [][]byte{{0}}, FDs: []int{-1}}
 		Expect(a.Send(&closed, 0)).To(opFails("write", unix.EBADF))
-		Expect(a.Write([]byte("after"))).To(Equal(5))
-		receives(b, "after")
+		hasNothing(b)
+	})
+
+	It("are EAGAIN with MSG_DONTWAIT where the call would wait, also for its turn", func() {
+		a, b := pair(network)
+		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, N: 7}
+		wouldWait := And(opFails("read", unix.EAGAIN), MatchError(ContainSubstring("recvmsg")))
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
+		Expect(in.N).To(BeZero())
+		reads := goes(func() { receives(b, "x") })
+		waitsIn("ReadFiles", 1)
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(wouldWait)
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		reads()
+		Expect(a.Write([]byte("y"))).To(Equal(1))
+		Expect(b.Recv(&in, unix.MSG_DONTWAIT)).To(Succeed())
+		Expect(in.N).To(Equal(1))
+
+		fill(a)
+		out := scm.Message{Buffers: [][]byte{[]byte("x")}, N: 7}
+		Expect(a.Send(&out, unix.MSG_DONTWAIT)).To(And(opFails("write", unix.EAGAIN), MatchError(ContainSubstring("sendmsg"))))
+		Expect(out.N).To(BeZero())
 	})
 }, everyNetwork)
 
 var _ = Describe("ListenPacket", func() {
 	It("receives from whoever sends, and answers who has a name", func() {
 		keepsNumbers()
-		ctx := context.Background()
-		server, err := scm.ListenPacket(ctx, "unixgram", "@"+UniqueName())
-		Expect(err).NotTo(HaveOccurred())
-		closing(server)
-		Expect(server.RemoteAddr()).To(BeNil())
-		client, err := scm.ListenPacket(ctx, "unixgram", "@"+UniqueName())
-		Expect(err).NotTo(HaveOccurred())
-		closing(client)
-		f := pipes(1)[0]
-
-		question := scm.Message{
-			Buffers: [][]byte{[]byte("question")},
-			FDs:     []int{NumberOf(f)},
-			Addr:    server.LocalAddr().(*net.UnixAddr),
-		}
+		ctx, f := context.Background(), pipes(1)[0]
+		server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+		client := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+		unnamed := closing(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
+		question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{NumberOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
 		Expect(client.Send(&question, 0)).To(Succeed())
 		in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
 		Expect(server.Recv(&in, 0)).To(Succeed())
 		Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
-		received := lent(os.NewFile(uintptr(in.FDs[0]), "received"))
-		areSame([]*os.File{received}, []*os.File{f})
-
-		answer := scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}
-		Expect(server.Send(&answer, 0)).To(Succeed())
+		areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+		Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
 		receives(client, "answer")
-		Expect(server.Write([]byte("to nobody"))).Error().To(opFails("write", unix.ENOTCONN))
 
-		unnamed, err := scm.Dial(ctx, "unixgram", server.LocalAddr().String())
-		Expect(err).NotTo(HaveOccurred())
-		closing(unnamed)
 		Expect(unnamed.WriteFiles([]byte("from nobody"), f)).To(Equal(11))
 		receives(server, "from nobody", f)
+		Expect(server.WriteFiles([]byte("to nobody"), f)).Error().To(opFails("write", unix.ENOTCONN))
 	})
+})
+
+// A datagram that finds the receiver's queue full is EAGAIN, while the sender's
+// socket counts as writable.
+
+// fullQueue makes a datagram socket with a full queue, one that sends to its name
+// or is connected to it, and what it sends.
+func fullQueue(connected bool) (receiver, sender *scm.Conn, m *scm.Message) {
+	GinkgoHelper()
+	ctx, name := context.Background(), AbstractName()
+	receiver = ok(scm.ListenPacket(ctx, "unixgram", name))
+	m = &scm.Message{Buffers: [][]byte{[]byte("x")}}
+	if connected {
+		sender = ok(scm.Dial(ctx, "unixgram", name))
+	} else {
+		m.Addr = receiver.LocalAddr().(*net.UnixAddr)
+		sender = ok(scm.ListenPacket(ctx, "unixgram", AbstractName()))
+	}
+	fillQueue(sender, m)
+	return receiver, sender, m
+}
+
+func fillQueue(sender *scm.Conn, m *scm.Message) {
+	GinkgoHelper()
+	var err error
+	for err == nil {
+		err = sender.Send(m, unix.MSG_DONTWAIT)
+	}
+	Expect(err).To(opFails("write", unix.EAGAIN))
+}
+
+var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) {
+	It("is sent once there is room, and waits until a deadline that is set meanwhile, or Close", func() {
+		keepsNumbers()
+		receiver, sender, m := fullQueue(connected)
+		closing(receiver)
+		closing(sender)
+		sends := func(matcher types.GomegaMatcher) (wait func()) {
+			wait = goes(func() { Expect(sender.Send(m, 0)).To(matcher) })
+			waitsIn("Send", 1)
+			return wait
+		}
+		m.Buffers[0][0] = 'y'
+		sent := sends(Succeed())
+		for p := []byte{0}; p[0] != 'y'; {
+			Expect(receiver.Read(p)).To(Equal(1))
+		}
+		sent()
+		fillQueue(sender, m)
+		for _, deadline := range []time.Time{time.Unix(1, 0), time.Now().Add(100 * time.Millisecond)} {
+			ended := sends(opFails("write", os.ErrDeadlineExceeded))
+			Expect(sender.SetWriteDeadline(deadline)).To(Succeed())
+			ended()
+			Expect(m.N).To(BeZero())
+			Expect(sender.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
+		}
+		ended := sends(opFails("write", net.ErrClosed))
+		Expect(sender.Close()).To(Succeed())
+		ended()
+	})
+
+	It("waits without making system calls all the time", func() {
+		CannotEmulate(fdtest.Traced)
+		strace := FindStrace()
+		record := filepath.Join(GinkgoT().TempDir(), "calls")
+		cmd := ChildCommand("full-queue", strconv.FormatBool(connected))
+		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg", ok(os.Executable()), strconv.FormatBool(connected)}
+		cmd.Path = strace
+		RunChild(cmd)
+		// Those that fill the queue, and one every 50 ms at last.
+		Expect(strings.Count(string(ok(os.ReadFile(record))), "EAGAIN")).To(And(BeNumerically(">=", 2), BeNumerically("<", 60)))
+	})
+},
+	Entry("of a name", false),
+	Entry("of a connected socket", true),
+)
+
+var _ = Child("full-queue", func(args []string) {
+	_, sender, m := fullQueue(args[0] == "true")
+	Expect(sender.SetWriteDeadline(time.Now().Add(time.Second))).To(Succeed())
+	Expect(sender.Send(m, 0)).To(opFails("write", os.ErrDeadlineExceeded))
 })

@@ -38,42 +38,33 @@ func narrow() (a, b *scm.Conn) {
 	GinkgoHelper()
 	a, b = pair("unix")
 	for _, c := range []*scm.Conn{a, b} {
-		fd := NumberOf(c)
-		Expect(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 0)).To(Succeed())
-		Expect(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 0)).To(Succeed())
+		Expect(c.SetWriteBuffer(0)).To(Succeed())
+		Expect(c.SetReadBuffer(0)).To(Succeed())
 	}
-	size, err := unix.GetsockoptInt(NumberOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(size).To(BeNumerically("<", 8192))
+	Expect(unix.GetsockoptInt(NumberOf(a), unix.SOL_SOCKET, unix.SO_SNDBUF)).To(BeNumerically("<", 8192))
 	return a, b
 }
 
-// received is what came until the end, and with which byte the files began.
-type received struct {
-	payload []byte
-	files   []*os.File
-	before  int // bytes before the receive that brought files
-	with    int // receives that brought files
-}
-
-func receiveAll(c *scm.Conn) (r received) {
+// receiveAll receives until the end. before is how many bytes preceded the receive that
+// brought files, and with how many of these there were.
+func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int) {
 	GinkgoHelper()
 	p := make([]byte, 1<<16)
 	for {
-		n, files, err := c.ReadFiles(p, scm.MaxFDs)
-		lentAll(files)
+		n, received, err := c.ReadFiles(p, scm.MaxFDs)
+		lentAll(received)
 		if err != nil {
 			Expect(err).To(BeIdenticalTo(io.EOF))
-			return r
+			return payload, files, before, with
 		}
-		if len(files) > 0 {
-			r.with, r.before = r.with+1, len(r.payload)
+		if len(received) > 0 {
+			with, before = with+1, len(payload)
 		}
-		r.payload, r.files = append(r.payload, p[:n]...), append(r.files, files...)
+		payload, files = append(payload, p[:n]...), append(files, received...)
 	}
 }
 
-var _ = Describe("a payload that goes in pieces", func() {
+var _ = Describe("a payload that is sent in pieces", func() {
 	It("arrives whole, once and in order, and 253 files with it", func() {
 		a, b := narrow()
 		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
@@ -81,22 +72,26 @@ var _ = Describe("a payload that goes in pieces", func() {
 			Expect(a.WriteFiles(payload, sent...)).To(Equal(tenMegabytes))
 			Expect(a.CloseWrite()).To(Succeed())
 		})
-		got := receiveAll(b)
+		got, files, before, with := receiveAll(b)
 		wait()
-		Expect(bytes.Equal(got.payload, payload)).To(BeTrue(), "%d bytes came", len(got.payload))
-		Expect(got.with).To(Equal(1))
-		Expect(got.before).To(BeZero())
-		areSame(got.files, sent)
+		Expect(bytes.Equal(got, payload)).To(BeTrue(), "%d bytes were received", len(got))
+		Expect([]int{before, with}).To(Equal([]int{0, 1}))
+		areSame(files, sent)
 	})
 
-	It("does not mix with others'", func() {
+	It("does not mix with others', of Write too", func() {
 		a, b := narrow()
 		const writers, size = 8, 100_000
 		f := pipes(1)[0]
 		var waits []func()
 		for i := range writers {
+			p := bytes.Repeat([]byte{byte('a' + i)}, size)
 			waits = append(waits, goes(func() {
-				Expect(a.WriteFiles(bytes.Repeat([]byte{byte('a' + i)}, size), f)).To(Equal(size))
+				if i%2 == 0 {
+					Expect(a.Write(p)).To(Equal(size))
+				} else {
+					Expect(a.WriteFiles(p, f)).To(Equal(size))
+				}
 			}))
 		}
 		closed := goes(func() {
@@ -105,80 +100,63 @@ var _ = Describe("a payload that goes in pieces", func() {
 			}
 			Expect(a.CloseWrite()).To(Succeed())
 		})
-		got := receiveAll(b)
+		got, files, _, _ := receiveAll(b)
 		closed()
-		Expect(got.payload).To(HaveLen(writers * size))
-		for i := 0; i < len(got.payload); i += size {
-			Expect(got.payload[i : i+size]).To(Equal(bytes.Repeat(got.payload[i:i+1], size)))
+		Expect(got).To(HaveLen(writers * size))
+		for i := 0; i < len(got); i += size {
+			Expect(got[i : i+size]).To(Equal(bytes.Repeat(got[i:i+1], size)))
 		}
-		Expect(got.files).To(HaveLen(writers))
+		Expect(files).To(HaveLen(writers / 2))
 	})
 
-	It("tells, when the deadline ends it in the middle, how much went, and the files went", func() {
-		a, b := narrow()
-		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
-		n := 0
-		wait := goes(func() {
-			var err error
-			n, err = a.WriteFiles(payload, sent...)
-			Expect(err).To(opFails("write", os.ErrDeadlineExceeded))
+	for _, c := range []struct {
+		what string
+		end  func(a, b *scm.Conn) error
+		want error
+	}{
+		{"the deadline", func(a, _ *scm.Conn) error { return a.SetWriteDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"Close", func(a, _ *scm.Conn) error { return a.Close() }, net.ErrClosed},
+		{"the other end's Close", func(_, b *scm.Conn) error { return b.Close() }, unix.EPIPE},
+	} {
+		It("says, when "+c.what+" ends it in the middle, how much was sent, and the files were", func() {
+			a, b := narrow()
+			sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
+			n := 0
+			wait := goes(func() {
+				var err error
+				n, err = a.WriteFiles(payload, sent...)
+				Expect(err).To(opFails("write", c.want))
+			})
+			waitsIn("WriteFiles", 1)
+			// Some of it is read, so that the write goes on and waits again.
+			got := make([]byte, 100_000)
+			count, files, err := b.ReadFiles(got, scm.MaxFDs)
+			Expect(err).NotTo(HaveOccurred())
+			areSame(lentAll(files), sent)
+			Expect(io.ReadFull(b, got[count:])).To(Equal(len(got) - count))
+			waitsIn("WriteFiles", 1)
+			Expect(c.end(a, b)).To(Succeed())
+			wait()
+			Expect(n).To(And(BeNumerically(">=", len(got)), BeNumerically("<", tenMegabytes)))
+			if c.want == unix.EPIPE {
+				return
+			}
+			finish := func() {}
+			if c.want == os.ErrDeadlineExceeded { // the caller goes on from there, without the files
+				Expect(a.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
+				finish = goes(func() {
+					Expect(a.Write(payload[n:])).To(Equal(tenMegabytes - n))
+					Expect(a.CloseWrite()).To(Succeed())
+				})
+			} else {
+				payload = payload[:n]
+			}
+			rest, files, _, _ := receiveAll(b)
+			finish()
+			Expect(bytes.Equal(append(got, rest...), payload)).To(BeTrue())
+			Expect(files).To(BeEmpty())
 		})
-		waitsIn("WriteFiles", 1)
-		// Some of it is read, so that the write goes on and waits again.
-		first := make([]byte, 100_000)
-		count, files, err := b.ReadFiles(first, scm.MaxFDs)
-		lentAll(files)
-		Expect(err).NotTo(HaveOccurred())
-		more, err := io.ReadFull(b, first[count:])
-		Expect(err).NotTo(HaveOccurred())
-		count += more
-		waitsIn("WriteFiles", 1)
-		Expect(a.SetWriteDeadline(time.Now())).To(Succeed())
-		wait()
-		Expect(n).To(And(BeNumerically(">", 0), BeNumerically("<", tenMegabytes)))
-		areSame(files, sent)
-
-		// The caller goes on from there, without the files.
-		Expect(a.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
-		wait = goes(func() {
-			Expect(a.Write(payload[n:])).To(Equal(tenMegabytes - n))
-			Expect(a.CloseWrite()).To(Succeed())
-		})
-		rest := receiveAll(b)
-		wait()
-		Expect(bytes.Equal(append(first[:count:count], rest.payload...), payload)).To(BeTrue())
-		Expect(rest.files).To(BeEmpty())
-	})
-
-	It("tells, when the other end closes in the middle, how much went", func() {
-		a, b := narrow()
-		f := pipes(1)[0]
-		wait := goes(func() {
-			n, err := a.WriteFiles(paged(tenMegabytes), f)
-			Expect(err).To(opFails("write", unix.EPIPE))
-			Expect(n).To(And(BeNumerically(">", 0), BeNumerically("<", tenMegabytes)))
-		})
-		waitsIn("WriteFiles", 1)
-		Expect(b.Close()).To(Succeed())
-		wait()
-	})
-
-	It("tells, when it is closed in the middle, how much went", func() {
-		a, b := narrow()
-		f := pipes(1)[0]
-		n := 0
-		wait := goes(func() {
-			var err error
-			n, err = a.WriteFiles(paged(tenMegabytes), f)
-			Expect(err).To(MatchError(os.ErrClosed))
-		})
-		waitsIn("WriteFiles", 1)
-		Expect(a.Close()).To(Succeed())
-		wait()
-		got := receiveAll(b)
-		Expect(bytes.Equal(got.payload, paged(tenMegabytes)[:n])).To(BeTrue())
-		areSame(got.files, []*os.File{f})
-	})
+	}
 })
 
 var _ = Describe("a file with a name that a stream takes in part", func() {
@@ -188,40 +166,39 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 		GinkgoHelper()
 		a, b = narrow()
 		from, to := NumberOf(a), NumberOf(b)
-		most := 0
-		for {
+		for most := 0; ; most++ {
 			if _, err := unix.Write(from, []byte("x")); err != nil {
 				Expect(err).To(MatchError(unix.EAGAIN))
-				break
+				Expect(unix.Read(to, make([]byte, most+1))).To(Equal(most))
+				for range most - 1 {
+					Expect(unix.Write(from, []byte("x"))).To(Equal(1))
+				}
+				return a, b, most - 1
 			}
-			most++
 		}
-		Expect(unix.Read(to, make([]byte, most+1))).To(Equal(most))
-		for range most - 1 {
-			Expect(unix.Write(from, []byte("x"))).To(Equal(1))
-		}
-		return a, b, most - 1
 	}
 
-	DescribeTable("has gone where SendFile fails with io.ErrShortWrite",
+	DescribeTable("was sent where SendFile fails with io.ErrShortWrite",
 		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
+			caused := func(err error) bool {
+				return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
+			}
 			a, b, before := almostFull()
 			to, f := NumberOf(b), pipes(1)[0]
-			done := make(chan error, 1)
-			go func() { done <- a.SendFile(strings.Repeat("n", 4095), f) }()
+			wait := goes(func() {
+				err := a.SendFile(strings.Repeat("n", 4095), f)
+				Expect(err).To(And(opFails("write", io.ErrShortWrite), Satisfy(caused)))
+				Expect(err.(net.Error).Timeout()).To(Equal(timeout))
+				Expect(err.Error()).To(MatchRegexp("the file went, and [0-9]+ bytes of 4095 of its name: "))
+			})
 			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
 			Eventually(queued).WithTimeout(Hang).Should(BeNumerically(">", before))
 			Expect(end(a, b)).To(Succeed())
-			var err error
-			Eventually(done).WithTimeout(Hang).Should(Receive(&err))
-			Expect(err).To(opFails("write", io.ErrShortWrite))
-			Expect(slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })).To(BeTrue(), "%v", err)
-			Expect(err.(net.Error).Timeout()).To(Equal(timeout))
-			Expect(err.Error()).To(MatchRegexp("the file went, and [0-9]+ bytes of 4095 of its name: "))
+			wait()
 
-			// Of this one nothing goes.
-			err = a.SendFile("name", f)
-			Expect(slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })).To(BeTrue(), "%v", err)
+			// Of this one nothing is sent.
+			err := a.SendFile("name", f)
+			Expect(err).To(Satisfy(caused))
 			Expect(err).NotTo(MatchError(io.ErrShortWrite))
 		},
 		Entry("when the partner closes", func(_, b *scm.Conn) error { return b.Close() }, false, unix.EPIPE, unix.ECONNRESET),

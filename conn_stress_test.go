@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -23,8 +25,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// A thousand goroutines over a hundred Conns, in a process of its own, whose
-// threads can be counted. With SCM_STRESS=full a million messages go over them.
+// Both in a process of its own, whose threads and descriptors can be counted. With
+// SCM_STRESS=full a million messages go over the Conns.
 
 const (
 	stressConns   = 100
@@ -32,23 +34,128 @@ const (
 	maxThreads    = 64
 )
 
-var _ = DescribeTable("many goroutines over many Conns lose nothing, and take few threads",
-	func(network string) {
+var _ = DescribeTableSubtree("many goroutines", Label("stress"), func(network string) {
+	It("over many Conns lose nothing, and take few threads", func() {
 		messages := 20_000
 		if os.Getenv("SCM_STRESS") == "full" {
 			messages = 1_000_000
 		}
 		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
-	}, Label("stress"), everyNetwork)
+	})
 
-var _ = Child("conn-stress", func(args []string) {
-	total, err := strconv.Atoi(args[1])
-	Expect(err).NotTo(HaveOccurred())
-	begin, before, goroutines := time.Now(), fdtest.Take(), runtime.NumGoroutine()
+	It("over one Conn, with deadlines and Close in between, all end and leave nothing", func() {
+		RunChild(ChildCommand("conn-storm", network))
+	})
+}, everyNetwork)
+
+// leavesNothing returns what checks that no descriptor and no goroutine is left, nor one of the
+// file w, whose pipe ends at r.
+func leavesNothing() (w *os.File, check func()) {
+	before, goroutines := fdtest.Take(), runtime.NumGoroutine()
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
-	s := &stress{file: w, seen: make([]atomic.Int32, total)}
+	return w, func() {
+		Expect(w.Close()).To(Succeed())
+		noWriterIsLeft(r)
+		Expect(r.Close()).To(Succeed())
+		Expect(before.NewSince()).To(BeEmpty())
+		Eventually(runtime.NumGoroutine, Hang).Should(BeNumerically("<=", goroutines))
+	}
+}
 
+// conn-storm closes a pair of Conns which a hundred goroutines use, and of which others change
+// the deadlines, again and again.
+var _ = Child("conn-storm", func(args []string) {
+	w, check := leavesNothing()
+	time.AfterFunc(4*Hang, func() { panic("a call hangs") })
+	for range 20 {
+		a, b, err := scm.Pair(args[0])
+		Expect(err).NotTo(HaveOccurred())
+		var received atomic.Int64
+		calls := []func(c *scm.Conn) error{
+			func(c *scm.Conn) error { return sending["WriteFiles"](c, w) },
+			func(c *scm.Conn) error { return sending["SendFile"](c, w) },
+			func(c *scm.Conn) error { return sending["Send"](c, w) },
+			func(c *scm.Conn) error {
+				_, files, err := c.ReadFiles(make([]byte, 1), 1)
+				for _, f := range files {
+					received.Add(1)
+					Expect(f.Close()).To(Succeed())
+				}
+				return err
+			},
+			func(c *scm.Conn) error {
+				m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+				err := c.RecvExpect(scm.Expect{Max: 1}, &m, 0)
+				closeAll(m.FDs[:m.NFD])
+				return err
+			},
+		}
+		var users sync.WaitGroup
+		for i := range 100 {
+			c := []*scm.Conn{a, b}[i%2]
+			users.Go(func() {
+				for {
+					err := calls[i/2%len(calls)](c)
+					switch {
+					case err == nil, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.ETOOMANYREFS):
+						continue
+					case errors.Is(err, net.ErrClosed), err == io.EOF, errors.Is(err, unix.EPIPE),
+						errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTCONN):
+						return
+					}
+					Expect(err).NotTo(HaveOccurred())
+				}
+			})
+		}
+		for _, c := range []*scm.Conn{a, b} {
+			users.Go(func() {
+				var err error
+				for n := 0; err == nil; n++ {
+					err = c.SetDeadline([]time.Time{time.Unix(1, 0), {}}[n%2])
+					runtime.Gosched()
+				}
+				Expect(err).To(MatchError(net.ErrClosed))
+			})
+			users.Go(func() {
+				Eventually(received.Load, Hang).Should(BeNumerically(">", 100))
+				Expect(c.Close()).To(Succeed())
+			})
+		}
+		users.Wait()
+	}
+	check()
+})
+
+var _ = Child("conn-stress", func(args []string) {
+	each := ok(strconv.Atoi(args[1])) / stressConns / stressWorkers
+	begin := time.Now()
+	w, check := leavesNothing()
+	var next, threads atomic.Int64
+	var workers sync.WaitGroup
+	seen := make([]atomic.Int32, each*stressConns*stressWorkers)
+
+	send := func(c *scm.Conn) {
+		p := binary.NativeEndian.AppendUint64(nil, uint64(next.Add(1)-1))
+		n, err := c.WriteFiles(p, w)
+		for errors.Is(err, unix.ETOOMANYREFS) { // who is not root can have too much in flight
+			runtime.Gosched()
+			n, err = c.WriteFiles(p, w)
+		}
+		Expect(n, err).To(Equal(len(p)))
+	}
+	receive := func(c *scm.Conn) {
+		p := make([]byte, 8)
+		n, files, err := c.ReadFiles(p, 1)
+		Expect(n, err).To(Equal(len(p)))
+		Expect(files).To(HaveLen(1))
+		Expect(files[0].Close()).To(Succeed())
+		id := binary.NativeEndian.Uint64(p)
+		seen[id].Add(1)
+		if id%500 == 0 {
+			threads.Store(max(threads.Load(), int64(len(ok(os.ReadDir("/proc/self/task"))))))
+		}
+	}
 	var conns []*scm.Conn
 	for range stressConns / 2 {
 		a, b, err := scm.Pair(args[0])
@@ -57,89 +164,24 @@ var _ = Child("conn-stress", func(args []string) {
 	}
 	for _, c := range conns {
 		Expect(c.SetDeadline(time.Now().Add(30 * time.Minute))).To(Succeed())
-		// What this end sends, the other one receives.
-		var toSend, toReceive atomic.Int64
-		toSend.Store(int64(total / stressConns))
-		toReceive.Store(int64(total / stressConns))
-		for range stressWorkers {
-			s.workers.Go(func() {
-				for toSend.Add(-1) >= 0 {
-					s.send(c)
-				}
-			})
-			s.workers.Go(func() {
-				for toReceive.Add(-1) >= 0 {
-					s.receive(c)
-				}
-			})
+		for range stressWorkers { // what this end sends, the other one receives
+			for _, call := range []func(c *scm.Conn){send, receive} {
+				workers.Go(func() {
+					for range each {
+						call(c)
+					}
+				})
+			}
 		}
 	}
-	s.workers.Wait()
-
+	workers.Wait()
 	for _, c := range conns {
-		Expect(c.Dropped()).To(BeZero())
 		Expect(c.Close()).To(Succeed())
 	}
-	Expect(w.Close()).To(Succeed())
-	noWriterIsLeft(r)
-	Expect(r.Close()).To(Succeed())
-	Expect(before.NewSince()).To(BeEmpty())
-	Eventually(runtime.NumGoroutine, Hang).Should(BeNumerically("<=", goroutines))
-	for i := range s.seen {
-		Expect(s.seen[i].Load()).To(Equal(int32(1)), "how often message %d came", i)
+	check()
+	for i := range seen {
+		Expect(seen[i].Load()).To(Equal(int32(1)), "how often message %d was received", i)
 	}
-	Expect(s.threads.Load()).To(BeNumerically("<", maxThreads))
-	fmt.Printf("%d messages in %v, at most %d threads\n", total, time.Since(begin).Round(time.Millisecond), s.threads.Load())
+	Expect(threads.Load()).To(BeNumerically("<", maxThreads))
+	fmt.Printf("%d messages in %v, at most %d threads\n", len(seen), time.Since(begin).Round(time.Millisecond), threads.Load())
 })
-
-type stress struct {
-	workers sync.WaitGroup
-	file    *os.File // goes with each message
-	next    atomic.Int64
-	seen    []atomic.Int32
-	threads atomic.Int64 // the most that were seen
-}
-
-// send sends the next message. Who is not root can have too much in flight.
-func (s *stress) send(c *scm.Conn) {
-	p := binary.NativeEndian.AppendUint64(nil, uint64(s.next.Add(1)-1))
-	for {
-		n, err := c.WriteFiles(p, s.file)
-		if errors.Is(err, unix.ETOOMANYREFS) {
-			runtime.Gosched()
-			continue
-		}
-		Expect(err).NotTo(HaveOccurred())
-		Expect(n).To(Equal(len(p)))
-		return
-	}
-}
-
-func (s *stress) receive(c *scm.Conn) {
-	p := make([]byte, 8)
-	n, files, err := c.ReadFiles(p, 1)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(n).To(Equal(len(p)))
-	Expect(files).To(HaveLen(1))
-	Expect(files[0].Close()).To(Succeed())
-	id := binary.NativeEndian.Uint64(p)
-	s.seen[id].Add(1)
-	if id%500 == 0 {
-		s.countThreads()
-	}
-}
-
-func (s *stress) countThreads() {
-	text, err := os.ReadFile("/proc/self/status")
-	Expect(err).NotTo(HaveOccurred())
-	_, count, _ := strings.Cut(string(text), "\nThreads:\t")
-	count, _, _ = strings.Cut(count, "\n")
-	threads, err := strconv.ParseInt(count, 10, 64)
-	Expect(err).NotTo(HaveOccurred())
-	for {
-		most := s.threads.Load()
-		if threads <= most || s.threads.CompareAndSwap(most, threads) {
-			return
-		}
-	}
-}

@@ -138,7 +138,6 @@ func ExampleConn_SendFile() {
 
 // A connection goes to another process, and goes on there.
 func ExampleConn_SendConn() {
-	ctx := context.Background()
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
@@ -151,13 +150,14 @@ func ExampleConn_SendConn() {
 	defer client.Close()
 	accepted, err := l.Accept()
 	must(err)
-	must(a.SendConn(ctx, accepted.(*net.TCPConn)))
+	must(a.SendConn(accepted.(*net.TCPConn)))
 	accepted.Close()
 
-	conn, err := b.RecvConn(ctx)
+	conn, err := b.RecvConn()
 	must(err)
-	fmt.Fprint(conn, "hello from the other process")
-	conn.Close()
+	tcp := conn.(*net.TCPConn)
+	fmt.Fprint(tcp, "hello from the other process")
+	tcp.Close()
 	text, _ := io.ReadAll(client)
 	fmt.Println(string(text))
 	// Output: hello from the other process
@@ -181,10 +181,10 @@ func ExampleConn_SendListener() {
 	client, err := scm.Dial(ctx, "unix", path) // waits in the queue
 	must(err)
 	defer client.Close()
-	must(before.SendListener(ctx, old))
+	must(before.SendListener(old))
 	must(old.Close())
 
-	l, err := after.RecvListener(ctx)
+	l, err := after.RecvListener()
 	must(err)
 	defer l.Close()
 	conn, err := l.Accept()
@@ -280,33 +280,24 @@ func ExampleConfig_Listen() {
 	// accepted at socket
 }
 
-// Read takes bytes alone: files that come with them are dropped, and counted.
-// The end comes after what was sent.
-func ExampleConn_Read() {
+// Read takes bytes alone: the kernel drops files that are sent with them.
+func ExampleConn() {
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
 	_, err := a.WriteFiles([]byte("text"), os.Stdin)
 	must(err)
-	must(a.CloseWrite())
+	must(a.CloseWrite()) // package net's, as all that a net.UnixConn has
 
 	text, err := io.ReadAll(b)
 	must(err)
-	fmt.Printf("%q, %d with control data\n", text, b.Dropped())
-
-	// The other direction is open until it is ended too.
-	must(b.CloseWrite())
-	_, err = a.Read(make([]byte, 1))
-	fmt.Println(err)
-	must(a.CloseRead())
-	// Output:
-	// "text", 1 with control data
-	// EOF
+	fmt.Printf("%q\n", text)
+	// Output: "text"
 }
 
 // A partner that does not read ends nothing but the call, which says how much
 // went. What the first part of it carried must not be sent again.
-func ExampleConn_SetWriteDeadline() {
+func ExampleConn_WriteFiles_partial() {
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
@@ -321,21 +312,6 @@ func ExampleConn_SetWriteDeadline() {
 
 	must(a.SetDeadline(time.Time{})) // and on with p[n:], without the file
 	// Output: true true
-}
-
-// Options that Conn does not know are set on the socket's number.
-func ExampleConn_SyscallConn() {
-	a, b := twoConns()
-	defer a.Close()
-	defer b.Close()
-	raw, err := a.SyscallConn()
-	must(err)
-	var failed error
-	must(raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10)
-	}))
-	fmt.Println(failed)
-	// Output: <nil>
 }
 
 // Datagrams come from whoever sends them, and can be answered.
@@ -379,7 +355,7 @@ func ExampleListenPacket() {
 	// "standard input"
 }
 
-// A Conn beside a connection of package net has the same socket.
+// A connection of package net carries files too. Both are one connection.
 func ExampleNewConn() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -387,42 +363,35 @@ func ExampleNewConn() {
 	l, err := net.Listen("unix", filepath.Join(dir, "socket"))
 	must(err)
 	defer l.Close()
-	theirs, err := net.Dial("unix", l.Addr().String())
+	c, err := net.Dial("unix", l.Addr().String())
 	must(err)
-	defer theirs.Close()
+	defer c.Close()
 
-	ours, err := scm.NewConn(theirs.(*net.UnixConn))
+	conn, err := scm.NewConn(c.(*net.UnixConn))
 	must(err)
-	defer ours.Close()
-	n, err := ours.WriteFiles([]byte{0}, os.Stdin)
-	fmt.Println(n, err)
-
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
-	defer tcp.Close()
-	_, err = scm.NewConn(tcp.(*net.TCPListener))
-	fmt.Println(errors.Is(err, scm.ErrNotUnix))
-	// Output:
-	// 1 <nil>
-	// true
+	fmt.Println(conn.WriteFiles([]byte{0}, os.Stdin))
+	// Output: 1 <nil>
 }
 
-// A number that was inherited, say, is often in blocking mode. To change that
-// changes it for everybody who has the open file description.
+// A number that was inherited, say. What is no Unix socket stays the caller's.
 func ExampleNewConnFD() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	must(err)
 	defer unix.Close(p[1])
-
-	_, err = scm.NewConnFD(p[0])
-	fmt.Println(errors.Is(err, scm.ErrBlocking))
-	c, err := scm.Config{SetNonblock: true}.NewConnFD(p[0])
+	c, err := scm.NewConnFD(p[0])
 	must(err) // p[0] is the Conn's from here on
 	defer c.Close()
 	fmt.Println(scm.Nonblock(c))
+
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+	_, err = scm.NewConnFD(int(r.Fd()))
+	fmt.Println(errors.Is(err, scm.ErrNotUnix))
 	// Output:
-	// true
 	// true <nil>
+	// true
 }
 
 // What a Go program sends often does not block. Before it goes on to a program

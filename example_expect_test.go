@@ -24,7 +24,7 @@ func ExampleExpect() {
 
 	sealed := scm.Expect{
 		Min: 1, Max: 1,
-		Kind:  "memfd",
+		Kind:  scm.KindMemfd,
 		Seals: unix.F_SEAL_SHRINK | unix.F_SEAL_WRITE,
 	}
 	serve := func() {
@@ -38,30 +38,21 @@ func ExampleExpect() {
 
 		// No system call, and no page fault, can find less than this from here on.
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			panic(err)
-		}
+		must(unix.Fstat(fd, &st))
 		data, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ, unix.MAP_PRIVATE)
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		defer unix.Munmap(data)
 		fmt.Printf("mapped %q\n", data)
 	}
 	pass := func(fds ...int) {
-		if err := scm.Send(client, &scm.Message{Buffers: [][]byte{{0}}, FDs: fds}, 0); err != nil {
-			panic(err)
-		}
+		must(scm.Send(client, &scm.Message{Buffers: [][]byte{{0}}, FDs: fds}, 0))
 	}
 
 	fd, err := unix.MemfdCreate("example", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("hello")); err != nil {
-		panic(err)
-	}
+	_, err = unix.Write(fd, []byte("hello"))
+	must(err)
 
 	pass(client) // something else
 	serve()
@@ -72,16 +63,15 @@ func ExampleExpect() {
 	pass(fd, fd) // more than there is room for
 	serve()
 
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, sealed.Seals); err != nil {
-		panic(err)
-	}
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, sealed.Seals)
+	must(err)
 	pass(fd)
 	serve()
 	// Output:
 	// scm: wanted a memfd sealed against shrinking and writing, got a Unix stream socket (read-write)
 	// scm: wanted a memfd sealed against shrinking and writing, got a memfd (read-write) without seals
 	// scm: wanted exactly 1 descriptor, got no descriptor
-	// scm: wanted a whole message, got 1 descriptor of a message that was cut
+	// scm: wanted a whole message, got 1 descriptor of a truncated one
 	// mapped "hello"
 }
 
@@ -89,24 +79,19 @@ func ExampleExpect() {
 // what the partner passes, and not a directory.
 func ExampleConn_RecvExpect() {
 	a, b, err := scm.Pair("unixpacket")
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer a.Close()
 	defer b.Close()
 	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer r.Close()
 	defer w.Close()
 
-	for _, kind := range []scm.Kind{"directory", "pipe"} {
-		if _, err := a.WriteFiles(nil, r); err != nil {
-			panic(err)
-		}
+	for _, kind := range []scm.Kind{scm.KindDirectory, scm.KindPipe} {
+		_, err = a.WriteFiles(nil, r)
+		must(err)
 		m := scm.Message{FDs: make([]int, 1)}
-		err := b.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: "read-only"}, &m, 0)
+		err := b.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: scm.AccessReadOnly}, &m, 0)
 		fmt.Println(m.NFD, err)
 		if err == nil {
 			unix.Close(m.FDs[0])
@@ -123,19 +108,13 @@ func ExampleNewFile() {
 	defer unix.Close(a)
 	defer unix.Close(b)
 	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer r.Close()
 	defer w.Close()
-	if err := scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{int(r.Fd())}}, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{int(r.Fd())}}, 0))
 
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-	if err := (scm.Expect{Min: 1, Max: 1, Kind: "pipe", Access: "read"}).Recv(b, &m, 0); err != nil {
-		panic(err)
-	}
+	must((scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}).Recv(b, &m, 0))
 	received, err := scm.NewFile(m.FDs[0], "pipe")
 	if err != nil {
 		unix.Close(m.FDs[0])
@@ -157,20 +136,15 @@ func ExampleExpect_Check() {
 	defer unix.Close(b)
 
 	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer r.Close()
 	defer w.Close()
-	if _, err := scm.WriteFD(a, []byte{0}, int(r.Fd())); err != nil {
-		panic(err)
-	}
+	_, err = scm.WriteFD(a, []byte{0}, int(r.Fd()))
+	must(err)
 
 	_, fd, err := scm.ReadFD(b, make([]byte, 1))
-	if err != nil {
-		panic(err)
-	}
-	log := scm.Expect{Min: 1, Max: 1, Access: "write"} // a file to write a log to
+	must(err)
+	log := scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite} // a file to write a log to
 	fmt.Println(log.Check([]int{fd}))
 	// Output:
 	// scm: wanted a file open for writing, got a pipe (read end)
@@ -182,9 +156,7 @@ func ExampleExpectError() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
 	defer unix.Close(b)
-	if err := scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{a, 0}}, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{a, 0}}, 0))
 
 	unixStreams := scm.Expect{Min: 1, Max: 8, Family: unix.AF_UNIX, Type: unix.SOCK_STREAM}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 8)}
@@ -196,4 +168,75 @@ func ExampleExpectError() {
 	// Output:
 	// descriptor 1 should be a Unix stream socket
 	// received: 1 byte, 0 descriptors
+}
+
+// A Conn that takes pipes to read from, and closes all else.
+func ExampleConfig() {
+	config := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}}
+	a, b, err := config.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	r, w, err := os.Pipe()
+	must(err)
+	defer r.Close()
+	defer w.Close()
+
+	for _, f := range []*os.File{w, r} {
+		_, err = a.WriteFiles([]byte{0}, f)
+		must(err)
+		_, files, err := b.ReadFiles(make([]byte, 1), 1)
+		fmt.Println(len(files), err)
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	// Output:
+	// 0 scm: wanted a pipe open for reading, got a pipe (write end)
+	// 1 <nil>
+}
+
+// What a descriptor is. Check closes what is of another kind, so it is asked about a duplicate.
+func ExampleKind() {
+	kinds := []scm.Kind{
+		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,
+		scm.KindCharDevice, scm.KindBlockDevice, scm.KindMemfd, scm.KindEventfd, scm.KindPIDFD,
+	}
+	for _, path := range []string{"/", os.DevNull, "/proc/self/exe"} {
+		f, err := os.Open(path)
+		must(err)
+		defer f.Close()
+		for _, kind := range kinds {
+			fd, err := unix.Dup(int(f.Fd()))
+			must(err)
+			if (scm.Expect{Min: 1, Max: 1, Kind: kind}).Check([]int{fd}) == nil {
+				fmt.Println(path, kind)
+				unix.Close(fd)
+			}
+		}
+	}
+	// Output:
+	// / directory
+	// /dev/null character device
+	// /proc/self/exe regular
+}
+
+// What a descriptor can be used for. This one is open for reading and writing.
+func ExampleAccess() {
+	for _, access := range []scm.Access{
+		scm.AccessRead, scm.AccessWrite, scm.AccessReadWrite, scm.AccessReadOnly,
+		scm.AccessWriteOnly, scm.AccessPath, scm.AccessAny,
+	} {
+		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		must(err)
+		if (scm.Expect{Min: 1, Max: 1, Access: access}).Check([]int{fd}) == nil {
+			fmt.Println(access)
+			unix.Close(fd)
+		}
+	}
+	// Output:
+	// read
+	// write
+	// read-write
+	// any
 }

@@ -26,7 +26,7 @@ func ExampleDial_longPath() {
 	c, err := scm.Dial(ctx, "unix", path)
 	must(err)
 	defer c.Close()
-	fmt.Println(len(path) > 107, c.RemoteAddr().String() == path)
+	fmt.Println(len(path) > 107, l.Addr().String() == path)
 	// Output: true true
 }
 

@@ -87,7 +87,7 @@ func ExampleReadFD() {
 	}
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
-	// 3 -1 scm: descriptors that came could not all be handed over; what came was closed
+	// 3 -1 scm: the control data was not exactly one descriptor; all are closed
 	// 4 -1 <nil>
 }
 

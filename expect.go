@@ -2,104 +2,90 @@ package scm
 
 import (
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Expect is what a partner may pass: how many descriptors, and what each must be.
-// [Expect.Recv] and [Expect.Check] check received descriptors before anybody uses
-// them, and close all of them if one is wrong. The zero value accepts no
-// descriptor. Make an [os.File] of a received descriptor by [NewFile], and not by
-// [os.NewFile].
+// [Expect.Recv], [Expect.Check] and [Config].Expect check received descriptors before anybody
+// uses them, and close all of them if one is wrong. The zero value accepts no descriptor.
 //
-// On Linux fcntl(2), getsockopt(2) and readlink(2) in /proc answer, which ask the
-// kernel and never the file; without /proc they recognize sockets only. For regular
-// files, directories, devices and what was opened with O_PATH it takes the file's
-// type too, by statx(2) with AT_STATX_DONT_SYNC: a partner that passes a file of a
-// FUSE or network file system of its own cannot hold that up, unless the file
-// system does not heed the flag, or the call is fstat(2) because the kernel has no
-// statx (before 4.11) or a filter refuses it. The partner can hold up the close of
-// what is refused, as it can any close(2): that flushes. That close also removes the
-// process's own fcntl(F_SETLK) locks on the file: see [NewFile]. A memfd is recognized
-// by its device, which is that of a memfd made for the comparison: if memfd_create(2) fails,
-// a memfd is refused with that error.
-//
-// Other systems use fstat(2), and have no seals and none of the kinds of Linux's
-// anonymous files: to ask for these is [ErrUnsupported], and all descriptors are
-// closed.
+// On Linux fcntl(2), getsockopt(2), readlink(2) in /proc and statx(2) with AT_STATX_DONT_SYNC
+// answer, which ask the kernel and not the server of the file. Other systems use fstat(2), and
+// have no seals and none of the kinds of Linux's anonymous files: to ask for these is
+// [ErrUnsupported], and all descriptors are closed.
 type Expect struct {
-	// Min and Max are how many descriptors there may be: exactly n is n and n,
-	// at most n is 0 and n, at least n is n and MaxFDs.
+	// Min and Max are how many descriptors there may be: at least n is n and MaxFDs.
 	Min, Max int
 
 	// Kind is what each must be. "" takes any.
 	Kind Kind
 
-	// Family, Type and Protocol are those of a socket, as in socket(2):
-	// unix.AF_UNIX, unix.SOCK_SEQPACKET, unix.IPPROTO_TCP, … 0 takes any, and
-	// any other value takes sockets only. Protocol is for Linux.
+	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0
+	// takes any, and any other value takes sockets only. Protocol is for Linux.
 	Family, Type, Protocol int
 
-	// Access is what each must have been opened for:
-	//
-	//	"read"        reading, perhaps writing too
-	//	"write"       writing, perhaps reading too
-	//	"read-write"  both
-	//	"read-only"   reading, and not writing
-	//	"write-only"  writing, and not reading
-	//	"path"        neither: with O_PATH
-	//	""            anything but "path"
-	//	"any"         anything
-	//
-	// Linux has a mode more (O_ACCMODE itself), which allows neither reading nor
-	// writing: only "" and "any" take it.
-	Access string
+	// Access is what each must have been opened for. "" takes anything but AccessPath.
+	Access Access
 
-	// Seals must all be set: unix.F_SEAL_SHRINK, unix.F_SEAL_WRITE, … Others
-	// may be set too. Linux only.
-	//
-	// Without F_SEAL_SHRINK a partner can cut the file after it was mapped,
-	// and whoever then touches the mapping is killed by SIGBUS. Without
-	// F_SEAL_WRITE it can change what was already checked.
+	// Seals must all be set: unix.F_SEAL_SHRINK, without which SIGBUS can kill whoever touches
+	// a mapping, unix.F_SEAL_WRITE, without which a partner can change what was checked, …
+	// Others may be set too. Linux only.
 	Seals int
 
-	// Truncated accepts a message with MSG_CTRUNC, of which descriptors may be
-	// missing. Otherwise such a message is refused.
+	// Truncated accepts a message with MSG_CTRUNC, of which descriptors may be missing.
 	Truncated bool
 }
 
-// Kind is what kind of file a descriptor stands for:
-//
-//	"regular"           a regular file
-//	"directory"
-//	"symlink"           opened with O_PATH and O_NOFOLLOW
-//	"pipe"              either end, or a FIFO
-//	"socket"
-//	"character device"
-//	"block device"
-//	"memfd"             of memfd_create(2), not opened with O_PATH; Linux only
-//	"eventfd"           Linux only
-//	"pidfd"             Linux only
-//
-// and for any other anonymous file of Linux the name that the kernel gives it
-// in /proc/self/fd, without brackets: "timerfd", "signalfd", "eventpoll",
-// "inotify", "seccomp notify", …
+// Kind is what kind of file a descriptor stands for. Beside the constants there are the names that Linux
+// gives its namespaces ("net", "mnt", "pid", …) and its anonymous files: "timerfd", "signalfd", "eventpoll",
+// "inotify", "fanotify", "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog";
+// and any other of these behind "anon_inode:". Another Kind is an error at once.
 type Kind string
+
+// KindSymlink is one that was opened with O_PATH and O_NOFOLLOW. From KindMemfd on they are Linux's.
+const (
+	KindRegular     Kind = "regular"
+	KindDirectory   Kind = "directory"
+	KindSymlink     Kind = "symlink"
+	KindPipe        Kind = "pipe"
+	KindSocket      Kind = "socket"
+	KindCharDevice  Kind = "character device"
+	KindBlockDevice Kind = "block device"
+	KindMemfd       Kind = "memfd"
+	KindEventfd     Kind = "eventfd"
+	KindPIDFD       Kind = "pidfd"
+)
+
+// Access is what a file was opened for. Another value than the constants is an error at once.
+type Access string
+
+// A file that was opened with O_ACCMODE itself is none of them but AccessAny.
+const (
+	AccessRead      Access = "read"       // reading, perhaps writing too
+	AccessWrite     Access = "write"      // writing, perhaps reading too
+	AccessReadWrite Access = "read-write" // both
+	AccessReadOnly  Access = "read-only"  // reading, and not writing
+	AccessWriteOnly Access = "write-only" // writing, and not reading
+	AccessPath      Access = "path"       // neither: with O_PATH
+	AccessAny       Access = "any"        // anything
+)
 
 // ExpectError says what was wanted and what was received instead. All descriptors
 // of the message are closed.
 type ExpectError struct {
-	// Index is which descriptor is wrong, counted from 0. It is -1 if there are too
-	// few or too many, and for a message that was truncated.
+	// Index is which descriptor is wrong, counted from 0, or -1: the number of them is, or the
+	// message was truncated.
 	Index int
 
 	// Want and Got are what was wanted and what was received, in words.
 	Want, Got string
 
-	// Err is the reason if a descriptor could not be examined: it wraps an errno,
-	// or ErrUnsupported.
+	// Err is the reason if a descriptor could not be examined.
 	Err error
 }
 
@@ -116,32 +102,83 @@ func (e *ExpectError) Error() string {
 
 func (e *ExpectError) Unwrap() error { return e.Err }
 
-// Recv is [Recv], and returns nil only for a message that is as expected. Its
-// descriptors m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD.
+// Recv is [Recv], and returns nil only for a message that is as expected. Its descriptors
+// m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD. m.FDs is the room: a message with more
+// descriptors is truncated, and refused.
 //
-// If something is wrong the error is an [*ExpectError], and Recv has closed every
-// descriptor of the message, *m.PIDFD included: m.NFD is 0, and the descriptors' places
-// in m.FDs hold -1. The payload was received: it is in m.Buffers, with its length in
-// m.N, so that a stream can go on. At the end of a stream there are no descriptors, and m.N is 0.
-//
-// m.FDs is the room, as for Recv. A message with more descriptors is truncated, and
-// refused. On a socket with SO_PASSCRED that is so too if m does not ask for the
-// credentials.
-//
-// Other errors are those of Recv: then nothing was received.
+// If something is wrong the error is an [*ExpectError], and Recv has closed every descriptor of the
+// message, *m.PIDFD included: m.NFD is 0, and the descriptors' places in m.FDs hold -1. The payload is
+// in m.Buffers, with its length in m.N, so that a stream can go on. The end of a stream or seqpacket
+// connection is [io.EOF]. Other errors are those of Recv, and EINVAL for an Expect that no message could
+// satisfy: then nothing was received.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
+	if err := e.checkRoom(m); err != nil {
+		return err
+	}
 	if err := Recv(sock, m, flags); err != nil {
 		return err
 	}
-	return e.hold(m)
+	if m.isEmpty() {
+		if network, err := sys.Network(int(number(sock))); err == nil && m.isEnd(network) {
+			return io.EOF
+		}
+	}
+	return e.verify(m)
 }
 
-// hold holds a received message to what is expected.
-func (e Expect) hold(m *Message) error {
+// isEmpty reports whether a receive brought nothing.
+func (m *Message) isEmpty() bool {
+	return m.N == 0 && m.NFD == 0 && m.Flags&sys.MsgTrunc == 0 && (m.PIDFD == nil || *m.PIDFD < 0)
+}
+
+// isEnd reports whether a receive that brought nothing met the end. At the end of a stream Linux
+// can set MSG_CTRUNC, for credentials of nobody; elsewhere a message has lost descriptors then.
+func (m *Message) isEnd(network string) bool {
+	switch network {
+	case "unix":
+		return !isEmpty(m.Buffers)
+	case "unixpacket":
+		return m.Flags&sys.ControlTruncated == 0
+	}
+	return false
+}
+
+// check returns an error for what no descriptor could satisfy.
+func (e Expect) check() error {
+	if e.Kind != "" && !sys.KnownKind(string(e.Kind)) {
+		return sys.Error(fmt.Sprintf("scm: Expect has an unknown Kind, %q", e.Kind), sys.EINVAL)
+	}
+	if e.Min > e.Max {
+		return sys.Error(fmt.Sprintf("scm: Expect wants at least %d and at most %s", e.Min, descriptors(e.Max)), sys.EINVAL)
+	}
+	switch e.Access {
+	case "", AccessRead, AccessWrite, AccessReadWrite, AccessReadOnly, AccessWriteOnly, AccessPath, AccessAny:
+		return nil
+	}
+	return sys.Error(fmt.Sprintf("scm: Expect has an unknown Access, %q", e.Access), sys.EINVAL)
+}
+
+// checkRoom is check for a receive into m.
+func (e Expect) checkRoom(m *Message) error {
+	m.nothing()
+	if err := e.check(); err != nil {
+		return err
+	}
+	if len(m.FDs) < e.Min {
+		return sys.Error("scm: Expect wants "+e.number()+" and m.FDs has room for "+room(len(m.FDs)), sys.EINVAL)
+	}
+	return nil
+}
+
+// verify closes all descriptors and returns an *ExpectError unless the message satisfies e.
+func (e Expect) verify(m *Message) error {
 	fds := m.FDs[:m.NFD]
 	var failed *ExpectError
 	if m.Flags&sys.ControlTruncated != 0 && !e.Truncated {
-		failed = &ExpectError{Index: -1, Want: "a whole message", Got: descriptors(m.NFD) + " of a message that was cut"}
+		failed = &ExpectError{Index: -1, Want: "a whole message", Got: descriptors(m.NFD) + " of a truncated one"}
+		if len(m.FDs) < e.Max && len(m.FDs) == m.NFD {
+			failed.Got += "; Expect allows " + e.number() + " and m.FDs has room for " + room(len(m.FDs))
+		}
 	} else {
 		failed = e.find(fds)
 	}
@@ -182,7 +219,10 @@ func closeAll(fds []int) {
 
 // find returns what is wrong first, and closes nothing.
 func (e Expect) find(fds []int) *ExpectError {
-	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == "path") {
+	if err := e.check(); err != nil {
+		return &ExpectError{Index: -1, Want: "a known kind and access", Got: "others", Err: err}
+	}
+	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == AccessPath) {
 		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot tell", Err: ErrUnsupported}
 	}
 	if len(fds) < e.Min || len(fds) > e.Max {
@@ -205,7 +245,7 @@ func (e Expect) takes(f sys.File) bool {
 	if e.socket() && f.Kind != "socket" {
 		return false
 	}
-	return (e.Kind == "" || string(e.Kind) == f.Kind) &&
+	return (e.Kind == "" || strings.TrimPrefix(string(e.Kind), "anon_inode:") == f.Kind) &&
 		(e.Family == 0 || e.Family == f.Family) &&
 		(e.Type == 0 || e.Type == f.Type) &&
 		(e.Protocol == 0 || e.Protocol == f.Protocol) &&
@@ -221,16 +261,16 @@ func (e Expect) socket() bool {
 // opened reports whether an access mode is as expected.
 func (e Expect) opened(access string) bool {
 	switch e.Access {
-	case "any":
+	case AccessAny:
 		return true
 	case "":
 		return access != "path"
-	case "read":
+	case AccessRead:
 		return access == "read-only" || access == "read-write"
-	case "write":
+	case AccessWrite:
 		return access == "write-only" || access == "read-write"
 	}
-	return access == e.Access
+	return access == string(e.Access)
 }
 
 // number is how many are wanted, in words.
@@ -246,6 +286,22 @@ func (e Expect) number() string {
 		return "at least " + descriptors(e.Min)
 	}
 	return fmt.Sprintf("at least %d and at most %s", e.Min, descriptors(e.Max))
+}
+
+// room is a number of descriptors behind "room for".
+func room(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
+}
+
+// were is descriptors with a verb.
+func were(n int) string {
+	if n < 2 {
+		return descriptors(n) + " was"
+	}
+	return descriptors(n) + " were"
 }
 
 func descriptors(n int) string {
@@ -269,13 +325,13 @@ func (e Expect) wanted() string {
 		text += " sealed against " + nameSeals(e.Seals)
 	}
 	switch e.Access {
-	case "", "any":
-	case "read":
+	case "", AccessAny:
+	case AccessRead:
 		text += " open for reading"
-	case "write":
+	case AccessWrite:
 		text += " open for writing"
 	default:
-		text += " (" + nameAccess(kind, e.Access) + ")"
+		text += " (" + nameAccess(kind, string(e.Access)) + ")"
 	}
 	return text
 }

@@ -1,7 +1,6 @@
 package scm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,46 +12,38 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// ErrNoFile is returned for a message without a descriptor where the call expects a
-// file.
-var ErrNoFile = errors.New("scm: a message came without a file")
-
 // nameBytes is the room for a file's name, which is runc's: a name is shorter.
 const nameBytes = 4096
 
-// SendFile sends f and a name for it as runc does: one descriptor, and the bytes
-// of the name without a terminator. f is an [os.File], a [net.TCPConn], a Conn or
-// the like; it stays open and the caller's, whether the call succeeds or fails.
+// SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name
+// without a terminator. f is an [os.File], a [net.TCPConn], a Conn or the like; it stays open and the
+// caller's. On a stream the name must have a byte, and one that is longer than the socket's buffer
+// arrives in pieces: use "unixpacket" there.
 //
-// Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or
-// more. On a stream the name must have a byte. An error that is [io.ErrShortWrite]
-// too means that a stream took the name in part: the file went with its first byte,
-// and must not be sent again.
-//
-// A stream whose SO_SNDBUF is less than about 4 KiB takes a long name in pieces, and
-// RecvFile then returns the first piece as the name: use "unixpacket" there.
+// Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. An error that is
+// [io.ErrShortWrite] too means that the file went, and a part of the name.
 func (c *Conn) SendFile(name string, f syscall.Conn) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
 	}
-	return c.fail("write", c.sendOne(context.Background(), []byte(name), f, nil))
+	return c.fail("write", c.sendOne([]byte(name), f))
 }
 
-// RecvFile receives one file and its name, as runc, conmon and crun send them.
-// RecvFile leaves out a NUL at the name's end, which conmon sends. The file is
-// close-on-exec and the caller's to close. On a stream the name is what one receive
-// returns: it can be the first piece of a long one, see SendFile. It is the sender's
-// bytes as they are, also in the file's errors: print both with %q. In a folder
-// [os.DirEntry].Info looks entries up by it: see [NewFile].
+// RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL at
+// the name's end that conmon sends. The file is as [NewFile] makes it, and the caller's to close. Its
+// name is the sender's bytes as they are, also in the file's errors: print both with %q.
 //
-// A message with no descriptor (ErrNoFile), with more than one or with other
-// control data ([TruncatedError]), or with 4096 bytes or more (ENAMETOOLONG) is
-// refused, and its descriptors are closed. The end is [io.EOF]. The file is as
-// [NewFile] makes it; an error of NewFile is returned, and the descriptor closed. Either
-// way the process loses its fcntl(F_SETLK) locks on the file: see NewFile.
+// A message with no descriptor (ErrNoFile), with more than one or with other control data
+// ([TruncatedError]), with one that [Config].Expect refuses ([ExpectError]), or with 4096 bytes or
+// more (ENAMETOOLONG) is refused, and its descriptors are closed. The end is [io.EOF].
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
-	n, fd, err := c.receiveOne(context.Background(), p)
+	n, fd, err := c.receiveOne(p)
+	if err == nil && c.config.Expect != nil {
+		if err := c.config.Expect.Check([]int{fd}); err != nil {
+			return nil, err
+		}
+	}
 	if err == nil && n >= nameBytes {
 		sys.Close(fd)
 		err = sys.ENAMETOOLONG
@@ -68,37 +59,18 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	return f, nil
 }
 
-// NewFile makes an [os.File] of the received descriptor fd, and takes it over: on
-// success the file owns it, close-on-exec and perhaps renumbered. On error fd stays
-// open and the caller's.
+// NewFile makes an [os.File] of the received descriptor fd, and takes it over: on success the file
+// owns it, close-on-exec and perhaps renumbered. On error fd stays open and the caller's.
 //
-// Use it for a descriptor from Recv, ReadFD or package wire, in place of
-// [os.NewFile]. os.NewFile puts every file with O_NONBLOCK into the runtime's
-// poller, where one file can stop the whole process: the kernel asks the file
-// whether it is ready, and the server of a FUSE file, or a process that holds a
-// passed epoll locked, need not answer. Expect does not help: the sender can set
-// O_NONBLOCK later, too.
+// Use it in place of [os.NewFile], which puts every file with O_NONBLOCK into the runtime's poller,
+// where one file can stop the whole process: the server of a FUSE file, or a process that holds a passed
+// epoll locked, need not answer whether it is ready. NewFile lets the poller have pipes, and sockets of
+// AF_UNIX, AF_INET and AF_INET6, if O_NONBLOCK is set. Any other file has no deadline
+// ([os.ErrNoDeadline]), and a read or write blocks a thread or, with O_NONBLOCK, can fail with EAGAIN.
 //
-// NewFile lets the poller have pipes, and sockets of AF_UNIX, AF_INET and AF_INET6, if
-// O_NONBLOCK is set. Any other file stays out of it and keeps its status flags: it has
-// no deadline ([os.ErrNoDeadline]), a read or write blocks a thread or, with O_NONBLOCK,
-// can fail with EAGAIN. To keep it out NewFile renumbers it and closes fd, and any close
-// of a file removes the locks that the process has on it by fcntl(F_SETLK): a partner who
-// may only read the file removes them by passing it. Locks of F_OFD_SETLK and flock(2) stay.
-//
-// Of a folder, [os.DirEntry].Info after ReadDir looks the entry up by the file's name, and
-// not by the descriptor: who chooses the name chooses which file it describes. Use Readdir
-// (of Go 1.26.1 or later), or fstatat(2) with the descriptor.
-//
-// A read of a signalfd takes pending signals of the process that reads, also if another
-// process made the signalfd. The reading process then does not handle these signals. [Expect]
-// with a Kind refuses a signalfd before anybody reads it.
-//
-// No call that NewFile makes can hold the process up. The partner can hold up this
-// one call and any later call on the file, as close(2) of a FUSE file waits for its
-// server. Deadlines and contexts do not end that. Errors wrap the errno: EBADF,
-// EMFILE, …; the first file of a program also needs free descriptors for the
-// runtime's poller.
+// On Linux it is one epoll_ctl(2) for most files, beside the calls of os.NewFile. A file that could be
+// polled (a terminal, an eventfd, a FUSE file) gets another number, and the close of the first one
+// removes the process's fcntl(F_SETLK) locks on it. Errors wrap the errno.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(number(fd))
 	if err := sys.CloseOnExec(fd); err != nil {
@@ -108,13 +80,13 @@ func NewFile(fd int, name string) (*os.File, error) {
 }
 
 func newFile(fd int, name string) (*os.File, error) {
-	if sys.Pollable(fd) {
-		if err := sys.StartPoller(); err != nil {
-			return nil, err
-		}
-		return os.NewFile(uintptr(fd), name), nil
+	if sys.HasPoll(fd) && !sys.Pollable(fd) {
+		return unpolledFile(fd, name)
 	}
-	return unpolledFile(fd, name)
+	if err := sys.StartPoller(fd); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // unpolledFile is NewFile for a file that is not for the poller. Package os looks at
@@ -134,9 +106,8 @@ func unpolledFile(fd int, name string) (*os.File, error) {
 	return f, nil
 }
 
-// sendOne sends p and one descriptor. If that is a socket that is handed over, its
-// Close then keeps the file bound.
-func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn, bound *boundFile) error {
+// sendOne sends p and one descriptor.
+func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -152,8 +123,8 @@ func (c *Conn) sendOne(ctx context.Context, p []byte, f syscall.Conn, bound *bou
 	}
 	k := newCall(c)
 	defer k.put()
-	k.files, k.bound = append(k.files, raw), bound
-	err = k.send(ctx, p)
+	k.files = append(k.files, raw)
+	err = k.send(p)
 	if err != nil && k.sent > 0 {
 		return &partError{k.sent, len(p), err}
 	}
@@ -177,28 +148,30 @@ func (e *partError) Timeout() bool { return os.IsTimeout(e.err) }
 
 // receiveOne receives exactly one descriptor, in a control buffer of runc's
 // size. Whatever else comes is closed, and an error.
-func (c *Conn) receiveOne(ctx context.Context, p []byte) (n, fd int, err error) {
+func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {
 		return 0, -1, err
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(ctx, p, sys.PairRoom); err != nil {
+	if err := k.receive(p, sys.PairRoom); err != nil {
 		return 0, -1, err
 	}
-	n = k.msg.N
 	switch {
 	case k.isEnd():
 		err = io.EOF
-	case !k.cut() && k.msg.NFD == 1:
-		return n, int(k.fds[0]), nil
-	case k.cut():
-		err = &TruncatedError{N: n, Cause: k.cause}
-	case k.msg.NFD > 1:
-		err = &TruncatedError{N: n, Cause: sys.EMSGSIZE}
-	default:
+	case !k.truncated() && k.msg.NFD == 1:
+		return k.msg.N, int(k.fds[0]), nil
+	case !k.truncated() && k.msg.NFD == 0:
 		err = ErrNoFile
+	default:
+		lost := k.lost(k.cause)
+		lost.Room = 1
+		if lost.Received > 1 {
+			lost.Cause = sys.EMSGSIZE
+		}
+		err = lost
 	}
 	k.closeReceived()
-	return n, -1, err
+	return k.msg.N, -1, err
 }

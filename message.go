@@ -13,58 +13,41 @@ import (
 // Message is one whole message, to send or received. The zero value of a field
 // asks for nothing.
 type Message struct {
-	// Buffers hold the payload: they are sent one after the other, and filled
-	// one after the other. At most MaxBuffers.
+	// Buffers hold the payload, one behind the other. At most MaxBuffers.
 	Buffers [][]byte
 
-	// FDs are the descriptors to send; for a receive, len(FDs) is the room. At most
-	// MaxFDs.
+	// FDs are the descriptors to send; for a receive, len(FDs) is the room. At most MaxFDs.
 	FDs []int
 
 	// Addr is the destination of an unconnected datagram. In a receive, one that is
-	// not nil gets the name of the sender, "" if it has none or is no Unix socket.
-	//
-	// A received path is only what the sender called itself. A send to it looks the
-	// path up anew: see [ListenPacket] before you answer.
+	// not nil gets the name of the sender, "" if it has none or is no Unix socket. A
+	// received path is what the sender called itself: see [ListenPacket] before you answer.
 	Addr *net.UnixAddr
 
-	// Cred is attached to what is sent; the kernel checks it: EPERM where it is not
-	// the sender's, ESRCH for a PID that no process has if the sender may send another's
-	// (CAP_SYS_ADMIN), EINVAL for a UID or GID that is none. In a receive, one that is
-	// not nil gets the sender's, if the socket has SO_PASSCRED; without any, its
-	// PID is 0 and the others -1. The PID alone is 0 where the sender is outside of
-	// this process's PID namespace. Linux only.
-	//
-	// A message that was sent before SO_PASSCRED was set can carry PID 0 and user
-	// 65534, the kernel's overflow user. It carries the sender's credentials if it was
-	// sent before the connection was accepted, or from a socket with SO_PASSCRED.
-	//
-	// At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
-	// group 0 and PID 0. Recv and RecvBatch return that as it is: look at N first, which
-	// is 0 there. [Conn.Recv] returns that no credentials were received.
+	// Cred is attached to what is sent; the kernel checks it: EPERM, ESRCH or EINVAL where it
+	// is not the sender's. In a receive, one that is not nil gets the sender's, if the socket
+	// has SO_PASSCRED; without any, its PID is 0 and the others -1. PID is 0 for a sender
+	// outside of this process's PID namespace. For what was sent before SO_PASSCRED was set
+	// Linux can report user 65534, and for the end of a stream root: look at N first.
 	Cred *Cred
 
-	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if
-	// the socket has SO_PASSPIDFD, else -1. It is close-on-exec and the caller's to
-	// close. A sender of more descriptors than there is room for can take its room: it is
-	// then -1, and MSG_CTRUNC is set. Send does not read it. Linux only, from 6.5.
+	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if the
+	// socket has SO_PASSPIDFD (Linux 6.5), else -1. It is the caller's to close. Where
+	// descriptors took its room it is -1, and MSG_CTRUNC is set.
 	PIDFD *int
 
-	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some
-	// programs do.
+	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do.
 	Unpadded bool
 
-	// N is the number of payload bytes sent or received, 0 after an error.
-	// With the flag MSG_TRUNC, a receive from a datagram or seqpacket socket
-	// sets it to the length of the whole message.
+	// N is the number of payload bytes sent or received, 0 after an error. With the flag
+	// MSG_TRUNC, a receive of a packet sets it to the length of the whole message.
 	N int
 
-	// NFD is the number of descriptors received, which are FDs[:NFD]; 0 after
-	// an error. Send does not set it.
+	// NFD is the number of descriptors received, which are FDs[:NFD].
 	NFD int
 
-	// Flags are the kernel's flags of a received message: MSG_CTRUNC, MSG_TRUNC,
-	// MSG_EOR, … without MSG_CMSG_CLOEXEC; 0 after an error. Send does not set it.
+	// Flags are the kernel's flags of a received message: MSG_CTRUNC, MSG_TRUNC, MSG_EOR, …
+	// without MSG_CMSG_CLOEXEC.
 	Flags int
 }
 
@@ -73,30 +56,17 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// Send sends m.Buffers and m.FDs through the socket sock as one message, with
-// one sendmsg(2) and the given flags, and sets m.N to the number of bytes sent.
-// On a stream socket that can be less than all; the descriptors have then gone
-// with the first byte, and must not be sent again with the rest.
+// Send sends m.Buffers and m.FDs through the socket sock as one message, with one sendmsg(2) and
+// the given flags, and sets m.N to the number of bytes sent. On a stream that can be less than
+// all; the descriptors have then gone with the first byte, and must not be sent again.
 //
-// With an empty payload a stream socket on Linux sends nothing, loses the
-// descriptors and reports success: pass at least one byte. Datagram and
-// seqpacket sockets deliver an empty message with its descriptors. A socket that is not
-// AF_UNIX, such as of TCP, sends the bytes, drops the descriptors and reports success.
+// On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the
+// descriptors and reports success. Datagram and seqpacket sockets deliver an empty message. A socket
+// that is not AF_UNIX sends the bytes and drops the descriptors. Add MSG_NOSIGNAL in programs in
+// which SIGPIPE kills. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
 //
-// Without descriptors and credentials there is no control data. If a descriptor is
-// negative or not open the error is EBADF, and nothing is sent. All stay open and
-// the caller's. Add MSG_NOSIGNAL in programs in which SIGPIPE kills, as it may in a
-// c-shared library.
-//
-// With MSG_OOB on a stream of Linux the last byte is out-of-band. Descriptors that are
-// sent with that byte alone are lost, unless the receiver has SO_OOBINLINE.
-//
-// With cgo, a call with more than 64 buffers needs about 40 KiB of C stack, and
-// [SendBatch] says what that means.
-//
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EPIPE,
-// EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long,
-// …; then nothing was sent.
+// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EBADF, EPIPE, EAGAIN, EINTR,
+// EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long, …; then nothing was sent.
 func Send(sock int, m *Message, flags int) error {
 	m.N = 0
 	if err := checkLimits(m); err != nil {
@@ -114,27 +84,18 @@ func Send(sock int, m *Message, flags int) error {
 	return nil
 }
 
-// Recv receives one message, or bytes of a stream, from the socket sock into
-// m.Buffers and m.FDs, with one recvmsg(2) and the given flags, to which
-// MSG_CMSG_CLOEXEC is added. It sets m.N, m.NFD and m.Flags, and what m.Addr,
-// m.Cred and m.PIDFD point to.
+// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs,
+// with one recvmsg(2) and the given flags, to which MSG_CMSG_CLOEXEC is added. m.FDs[:m.NFD] are
+// the caller's to close. The end of a stream is m.N == 0 with no descriptors.
 //
-// m.FDs[:m.NFD] are close-on-exec and the caller's to close. Recv returns at most
-// len(m.FDs) descriptors. The kernel or Recv closes those that do not fit and sets
-// MSG_CTRUNC in m.Flags; that is no error. MSG_CTRUNC is also set when the process
-// has reached its descriptor limit (EMFILE), or a security module refused a
-// descriptor. The end of a stream is m.N == 0 with no descriptors; m.Cred can
-// then report root, see [Message].
+// The kernel or Recv closes descriptors that do not fit into m.FDs and sets MSG_CTRUNC in m.Flags;
+// that is no error. MSG_CTRUNC is also set when the process has reached its descriptor limit
+// (EMFILE), or a security module refused a descriptor. With SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP,
+// control data that the caller does not ask for takes room from the descriptors; with SO_INQ, Linux
+// sets MSG_CTRUNC though no descriptor is missing.
 //
-// On a socket with SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the
-// caller does not ask for takes room from the descriptors. With SO_INQ, Linux sets
-// MSG_CTRUNC where all the room was for descriptors, though none of them is
-// missing.
-//
-// With cgo, a call with more than 64 buffers needs C stack as [Send] does.
-//
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN,
-// EINTR, ENOTCONN, …; then nothing was received.
+// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN, EINTR, ENOTCONN, …; then
+// nothing was received.
 func Recv(sock int, m *Message, flags int) error {
 	m.nothing()
 	if err := checkLimits(m); err != nil {

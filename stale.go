@@ -5,173 +5,164 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"strconv"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// lockPatience is how long Listen waits for the lock of a folder. Who has it to
-// look at a stale file needs it for some system calls; but whoever may open the
-// folder can take it, and keep it.
-const lockPatience = 200 * time.Millisecond
+var (
+	errLive      = sys.Error("a live socket has this name", ErrInUse)
+	errNotSocket = sys.Error("exists and is not a socket", ErrInUse)
+	errUnknown   = sys.Error("its file system does not tell a live socket from a stale one: remove the file if it is stale", ErrInUse)
+	errReplaced  = sys.Error("the new socket file was replaced", syscall.EEXIST)
+)
 
-// bindOverStale binds fd to a path at which there is a file, if that is a socket
-// file of which nobody has the socket open. Otherwise, or where it cannot be known,
-// it is ErrInUse; where no number is free to ask, the errno of that; and if ctx is done
-// while another one has the folder's lock, ctx's error.
-//
-// Between the look at a file and its removal another one could be there: somebody
-// else removed the stale file, and bound. Nobody can remove a file by its inode.
-// So the file is renamed, looked at again, and removed only if it is the one that
-// was stale, which it then is for ever. Another one is put back. That it has not
-// its name for a moment is kept rare by a lock of the folder (flock(2)): of all who
-// come by way of this function one is at work in it, but for those who have waited
-// for lockPatience.
-func (config Config) bindOverStale(ctx context.Context, fd int, p *place) (*boundFile, error) {
-	unlock, err := p.lock(ctx)
-	if done := ctx.Err(); err != nil && done != nil {
-		return nil, done
-	}
-	if err != nil {
-		return nil, inUse(err)
-	}
-	defer unlock()
-	if err := p.removeStale(); err != nil {
-		return nil, err
-	}
-	bound, err := config.bindFresh(fd, p)
-	if sys.InUse(err) {
-		err = ErrInUse
-	}
-	return bound, err
+// socketFile is the file of a socket that we bound. Its number cannot be another file's while
+// the socket is open. nil is no file.
+type socketFile struct {
+	path string // absolute
+	info fs.FileInfo
+
+	mu   sync.Mutex
+	kept bool
 }
 
-// removeStale removes the file if it is stale. Where there is none it does nothing.
-func (p *place) removeStale() error {
-	h, err := p.Hold(p.base)
+// newSocketFile looks at the file that bind(2) just made, and gives it the permissions that the
+// umask took from it. It follows no link.
+func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
+	f := &socketFile{path: path}
+	if !filepath.IsAbs(path) {
+		here, err := syscall.Getwd() // os.Getwd's can be a link, which leads elsewhere by the time of Close
+		if err != nil {
+			return nil, os.NewSyscallError("getcwd", err)
+		}
+		f.path = here + "/" + path // not cleaned: what stands before ".." can be a link
+	}
+	var err error
+	if f.info, err = os.Lstat(f.path); err != nil {
+		return nil, err
+	}
+	if f.info.Mode().Type() != fs.ModeSocket {
+		return nil, errReplaced
+	}
+	if mode != 0 && f.info.Mode().Perm() != mode {
+		err = sys.ChmodSocket(f.path, f.info, uint32(mode))
+	}
+	if err != nil {
+		_ = f.remove()
+		return nil, err
+	}
+	return f, nil
+}
+
+// keep sets whether remove leaves the file alone.
+func (f *socketFile) keep(kept bool) {
+	if f != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.kept = kept
+	}
+}
+
+// remove removes the file once, if it is still ours. The socket must be open yet. Package net
+// would remove it by name, though it is a newer socket's by now.
+func (f *socketFile) remove() error {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept {
+		return nil
+	}
+	f.kept = true
+	now, err := os.Lstat(f.path)
+	if err == nil && os.SameFile(now, f.info) {
+		err = os.Remove(f.path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	return err
+}
+
+// removeStale removes the file at path if it is a socket file of which no process has the
+// socket open. Where there is none it does nothing. name is a short name for path.
+func removeStale(path, name string) error {
+	info, release, err := sys.HoldFile(path)
 	if err != nil {
 		return inUse(err)
 	}
-	defer h.Close()
-	p.Settle(p.base) // or a socket whose bind is not over is taken for stale
-	alive, err := p.isAlive(h)
+	defer release()
+	if info.Mode().Type() != fs.ModeSocket {
+		return errNotSocket
+	}
+	// Linux holds the folder locked from the moment in which bind(2) makes the file until
+	// connect(2) finds the socket: a rename to itself waits for that, and changes nothing.
+	_ = os.Rename(path, path)
+	// A datagram socket asks: what listens gets no connection of it.
+	c, err := net.DialUnix("unixgram", nil, unixAddr("unixgram", name))
 	switch {
-	case err != nil:
-		return inUse(err)
-	case alive:
-		return ErrInUse
+	case err == nil:
+		_ = c.Close()
+		return errLive
+	case sys.OtherType(err):
+		return errLive
+	case !sys.Refused(err):
+		return inUse(cause(err))
+	case sys.Shared(path):
+		return errUnknown
 	}
-	err = p.removeOnly(h.Info)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return inUse(err)
+	now, err := os.Lstat(path)
+	if err == nil && !os.SameFile(now, info) {
+		return errLive
 	}
-	return nil
+	if err == nil {
+		err = os.Remove(path)
+	}
+	return inUse(err)
 }
 
 // inUse is the error of a path of which err keeps it from being known whether it is stale.
 func inUse(err error) error {
-	if sys.TableFull(err) || errors.Is(err, ErrInUse) {
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		return nil
+	case sys.TableFull(err):
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrInUse, err)
 }
 
-// isAlive reports whether somebody has the socket of a socket file open, or
-// whether it is no socket file. It is an error where the file system does not show
-// that. It asks by way of a datagram socket: so what listens, or is about to, gets no
-// connection of it.
-func (p *place) isAlive(h sys.HeldFile) (bool, error) {
-	if !h.Info.IsSocket() {
-		return true, nil
+// lockPatience is how long Listen waits for the lock of a folder. Who has it to look at a
+// stale file needs it for some system calls; but whoever may open the folder can keep it.
+const lockPatience = 200 * time.Millisecond
+
+// lockFolder locks the folder of path. After lockPatience it goes on without the lock, and so
+// it does in a folder that the user may not read. Errors are ctx's, and those of open(2).
+func lockFolder(ctx context.Context, path string) (unlock func(), err error) {
+	dir, _ := filepath.Split(path)
+	if dir == "" {
+		dir = "."
 	}
-	fd, err := sys.Socket("unixgram", true)
-	if err != nil {
-		return false, err
-	}
-	defer sys.Close(fd)
-	err = h.Connect(fd, func() error {
-		return p.withName(p.base, func(name string) error { return sys.Connect(fd, name) })
-	})
+	folder, err := os.Open(dir)
 	switch {
-	case sys.Refused(err):
-		return false, h.OnlyHere()
-	case err == nil || sys.OtherType(err):
-		return true, nil
-	}
-	return false, err
-}
-
-// removeOnly removes the file if it is the one of info. Otherwise, or if it cannot
-// be removed, it is where it was.
-func (p *place) removeOnly(info sys.FileInfo) error {
-	now, err := p.Look(p.base)
-	if err != nil {
-		return err
-	}
-	if !now.Same(info) {
-		return ErrInUse
-	}
-	return p.removeAside(info)
-}
-
-// removeAside renames the file, whichever it is by now, and removes it only if it is
-// the one of info. If another one cannot be put back, the error has the name that it has
-// now.
-func (p *place) removeAside(info sys.FileInfo) error {
-	aside := ".scm-" + strconv.FormatUint(rand.Uint64(), 36)
-	if err := p.Rename(p.base, aside); err != nil {
-		return err
-	}
-	now, err := p.Look(aside)
-	if err == nil && !now.Same(info) {
-		err = ErrInUse
-	}
-	if err == nil {
-		err = p.Remove(aside)
-	}
-	if err == nil {
-		return nil
-	}
-	if left := p.PutBack(aside, p.base); left != nil {
-		err = errors.Join(err, fmt.Errorf("the file that was there is now %s: %w", aside, left))
-	}
-	return err
-}
-
-// lock waits until it has the folder's lock, or ctx is done, which is an error. It
-// does not wait for ever: after lockPatience there is no lock. Nor is there one of a
-// folder that the user may not read.
-func (p *place) lock(ctx context.Context) (unlock func(), err error) {
-	fd, err := p.Lockable()
-	if errors.Is(err, fs.ErrPermission) {
+	case errors.Is(err, fs.ErrPermission):
 		return func() {}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
-	end := time.Now().Add(lockPatience)
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err = sys.Lock(fd)
-		if !sys.Again(err) {
-			break
-		}
-		left := time.Until(end)
-		if left <= 0 {
-			err = nil
-			break
-		}
-		if err = sys.Sleep(ctx, min(pause, left)); err != nil {
-			break
+	unlock = func() { _ = folder.Close() }
+	for end := time.Now().Add(lockPatience); sys.Again(sys.Lock(int(folder.Fd()))) && time.Now().Before(end); {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			unlock()
+			return nil, err
 		}
 	}
-	if err != nil {
-		sys.Close(fd)
-		return nil, err
-	}
-	return func() { sys.Close(fd) }, nil
+	return unlock, nil
 }

@@ -49,7 +49,6 @@ func TestUnsupported(t *testing.T) {
 func TestUnsupportedConn(t *testing.T) {
 	ctx := context.Background()
 	calls := map[string]func() error{
-		"NewConn":      func() error { _, err := scm.NewConn(os.Stdin); return err },
 		"NewConnFD":    func() error { _, err := scm.NewConnFD(0); return err },
 		"Dial":         func() error { _, err := scm.Dial(ctx, "unix", "socket"); return err },
 		"Listen":       func() error { _, err := scm.Listen(ctx, "unix", "socket"); return err },

@@ -131,18 +131,15 @@ func ours() []way {
 func conns(p pair) (a, b *scm.Conn, err error) {
 	list := make([]*scm.Conn, 0, 2)
 	for _, fd := range []int{p.a, p.b} {
-		f, err := file(fd)
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, nil, err
 		}
-		c, err := scm.Config{SetNonblock: true}.NewConn(f)
+		c, err := scm.NewConnFD(own)
 		if err != nil {
 			return nil, nil, err
 		}
 		list = append(list, c)
-		if err := f.Close(); err != nil {
-			return nil, nil, err
-		}
 	}
 	return list[0], list[1], nil
 }

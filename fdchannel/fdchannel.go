@@ -36,7 +36,7 @@ var errNone = errors.New("fdchannel: no descriptor: the end, or a message withou
 // each is given to NewEndpoint or Init. On error there are none, both are -1, and
 // the error is an errno; macOS, which has no such sockets, always has one.
 func NewConnectedSockets() ([2]int, error) {
-	a, b, err := sys.Pair("unixpacket", false)
+	a, b, err := sys.Pair("unixpacket")
 	return [2]int{a, b}, bare(err)
 }
 
@@ -81,7 +81,7 @@ func (ep *Endpoint) Destroy() {
 //
 // What was sent before can still be received.
 func (ep *Endpoint) Shutdown() {
-	_ = sys.Shutdown(ep.sockfd, sys.ShutBoth)
+	sys.ShutdownBoth(ep.sockfd)
 }
 
 // SendFD sends the descriptor fd in an empty message, with one sendmsg(2). It

@@ -101,22 +101,36 @@ func cases(t *testing.T, p *scenario.Peer, patterns ...string) []scenario.Case {
 // timeout of 0 is for those who answer.
 func play(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
 	t.Helper()
-	before := fdtest.Take()
+	defer leavesNothing(t)()
+	return plainly(t, list, timeout)
+}
+
+// plainly plays the cases, beside others.
+func plainly(t *testing.T, list []scenario.Case, timeout time.Duration) []scenario.Result {
+	t.Helper()
 	o := interop.Run(context.Background(), list, nil, interop.Options{Jobs: 2, Timeout: timeout})
-	for _, left := range before.NewSince() {
-		t.Errorf("left open: %s", left)
-	}
-	program, err := buildFaulty()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pid := range running(t, program) {
-		t.Errorf("left running: %s", pid)
-	}
 	if len(o.Results) != len(list) {
 		t.Errorf("%d results of %d cases", len(o.Results), len(list))
 	}
 	return o.Results
+}
+
+// leavesNothing returns a look at what has been left, since, of the peers.
+func leavesNothing(t *testing.T) func() {
+	before := fdtest.Take()
+	return func() {
+		t.Helper()
+		for _, left := range before.NewSince() {
+			t.Errorf("left open: %s", left)
+		}
+		program, err := buildFaulty()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range running(t, program) {
+			t.Errorf("left running: %s", pid)
+		}
+	}
 }
 
 // running are the processes of a program.
@@ -163,9 +177,9 @@ func TestHonestFakePasses(t *testing.T) {
 // or only root.
 func absentKinds() *regexp.Regexp {
 	if os.Geteuid() != 0 {
-		return regexp.MustCompile(`^this system has no (kvm|fuse|bpf|fanotify|mount): `)
+		return regexp.MustCompile(`^this system has no (kvm|fuse|inotify|bpf|fanotify|mount): `)
 	}
-	return regexp.MustCompile(`^this system has no (kvm|fuse): `)
+	return regexp.MustCompile(`^this system has no (kvm|fuse|inotify): `)
 }
 
 // A library may refuse control messages other than SCM_RIGHTS, give a connection up after a
@@ -373,13 +387,36 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a run without it plays every fault, whoever the user is")
 	}
-	for _, fault := range faults {
+	type casting struct {
+		list, left []scenario.Case
+		results    []scenario.Result
+	}
+	played := make([]casting, len(faults))
+	var waiting sync.WaitGroup
+	few := make(chan bool, 4) // those that wait for what never comes do so together
+	check := leavesNothing(t)
+	for i, fault := range faults {
+		p := faulty(t, fault.name)
+		if err := process.Probe(p, process.DefaultTimeout); err != nil {
+			t.Fatal(err)
+		}
+		played[i].list, played[i].left = playable(casesOf(t, fault.name, p, fault.few))
+		if fault.timeout > 0 {
+			few <- true
+			waiting.Go(func() {
+				played[i].results = plainly(t, played[i].list, fault.timeout)
+				<-few
+			})
+		}
+	}
+	waiting.Wait()
+	check()
+	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
-			p := faulty(t, fault.name)
-			if err := process.Probe(p, process.DefaultTimeout); err != nil {
-				t.Fatal(err)
+			list, left, results := played[i].list, played[i].left, played[i].results
+			if fault.timeout == 0 {
+				results = play(t, list, 0)
 			}
-			list, left := playable(casesOf(t, fault.name, p, fault.few))
 			named := map[string]bool{} // scenarios and groups
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
@@ -391,7 +428,7 @@ func TestFaults(t *testing.T) {
 				t.Error("no scenario names it")
 			}
 			reported, failed := map[string]bool{}, map[string]string{} // scenarios; one of each group
-			for _, r := range play(t, list, fault.timeout) {
+			for _, r := range results {
 				s := r.Case.Scenario
 				race := slices.ContainsFunc(s.Steps, func(st scenario.Step) bool { return st.Async })
 				if r.Verdict != scenario.Pass && r.Verdict != scenario.Fail {

@@ -129,6 +129,9 @@ func (p *play) leaksIn(table int, role scenario.Role, ended bool, looks *int) (l
 		if known[n] || sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.reported[held{table, n}] {
 			continue
 		}
+		if is, err := sd.live[n].isFile(table, n); err == nil && is {
+			continue
+		}
 		switch *looks++; {
 		case p.ctx.Err() != nil:
 			return nil, process.ErrCut

@@ -557,8 +557,9 @@ func (p *play) received(role scenario.Role, line int, numbers []int) {
 		said[n] = true
 	}
 	wrong.end()
+	thread := sd.Thread()
 	for _, n := range numbers {
-		id, err := witness.Identify(sd.Thread(), n)
+		id, err := witness.Identify(thread, n)
 		if !sd.has(n) && (err == nil || witness.CannotLook(sd.Pid, err)) { // what is not open cannot be closed later
 			sd.live[n] = tracked{Identity: id, known: err == nil}
 			for _, f := range slices.Concat(p.k.files, p.k.ends, p.made) {
@@ -613,7 +614,11 @@ func (p *play) holdsAll(role scenario.Role, names []string, numbers []int) bool 
 // that the runner may not look.
 func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) error {
 	sd := p.sides[st.Role]
-	thread := sd.Thread()
+	threads := map[scenario.Role]int{}
+	for role, side := range p.sides {
+		threads[role] = side.Thread()
+	}
+	thread := threads[st.Role]
 	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
 	defer wrong.end()
 	find := wrong.find
@@ -638,7 +643,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 			find("the scenario has no file %q", name)
 			continue
 		}
-		holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), thread, n)
+		holds, _, err := p.witness.Holds(f, threads[f.Owner], thread, n)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
 			return p.unseen(st.Role, err)

@@ -311,9 +311,12 @@ func playAll(cases []scenario.Case, r shared, done func(scenario.Result)) {
 		if errors.Is(err, process.ErrCut) {
 			return
 		}
-		if _, ok := err.(kitError); ok {
-			c := cases[0]
-			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.NotRun, Why: err.Error()})
+		if kit, ok := err.(kitError); ok {
+			c, verdict := cases[0], scenario.NotRun
+			if errors.Is(kit.error, kinds.ErrTaken) {
+				verdict = scenario.Unsupported
+			}
+			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: err.Error()})
 			cases = cases[1:]
 			continue
 		}

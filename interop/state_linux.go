@@ -11,6 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
 )
 
 // fileStates returns the states that the files have now.
@@ -128,21 +129,26 @@ type tracked struct {
 	file  *witness.File // whose open file description it is, if that is known
 }
 
+// isFile tells whether the number in a thread is the file still. It asks kcmp(2), at once: Identify looks a name up, for
+// hundreds of numbers in each case.
+func (k tracked) isFile(thread, n int) (is bool, err error) {
+	if k.file == nil || k.file.Own < 0 {
+		return false, unix.EBADF
+	}
+	return raw.SameDescription(os.Getpid(), k.file.Own, thread, n)
+}
+
 // stays tells whether that is still what the number is in a thread.
 func (k tracked) stays(thread, n int) bool {
 	if !k.known {
 		return true
 	}
-	id, err := witness.Identify(thread, n)
-	if err != nil || id != k.Identity {
-		return err != nil // nobody can look, or it is closed since
-	}
-	if k.file == nil || k.file.Own < 0 {
-		return true
+	if is, err := k.isFile(thread, n); err == nil {
+		return is
 	}
 	// Where kcmp(2) is refused, the file is all that there is to compare.
-	same, err := raw.SameDescription(os.Getpid(), k.file.Own, thread, n)
-	return same || err != nil
+	id, err := witness.Identify(thread, n)
+	return err != nil || id == k.Identity // nobody can look, or it is closed since
 }
 
 // checkHeld reports the peer that has just answered if it has closed what it was

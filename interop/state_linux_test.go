@@ -149,8 +149,7 @@ func TestMeddlerPeer(t *testing.T) {
 		r, w := io.Pipe()
 		in = r
 		go func() {
-			lines := bufio.NewScanner(os.Stdin)
-			for lines.Scan() {
+			for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 				if c, err := contract.ParseLine(lines.Text()); err == nil && c.Verb == "use" {
 					for _, fd := range c.List("fds") {
 						if n, err := strconv.Atoi(fd); err == nil {

@@ -21,9 +21,13 @@ const childVariable = "WIRE_TEST_CHILD"
 var children = map[string]func(args []string) error{}
 
 func TestMain(m *testing.M) {
-	run, ok := children[os.Getenv(childVariable)]
-	if !ok {
+	name, isChild := os.LookupEnv(childVariable)
+	if !isChild {
 		os.Exit(m.Run())
+	}
+	run := children[name]
+	if run == nil {
+		run = func([]string) error { return fmt.Errorf("%s=%s: no child has this name", childVariable, name) }
 	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)

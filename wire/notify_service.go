@@ -29,7 +29,7 @@ func DialNotify() (sock int, err error) {
 	case name[0] != '/' && name[0] != '@':
 		return -1, theNotify.errorf("NOTIFY_SOCKET is %q, neither a path nor an abstract name", name)
 	}
-	sock, err = sys.Socket("unixgram", false)
+	sock, err = sys.Socket("unixgram")
 	if err != nil {
 		return -1, err
 	}
@@ -78,17 +78,13 @@ func (f notify) fdName(name string) error {
 // the barrier may have been sent. While the manager's queue is full NotifyBarrier
 // tries again, until ctx is done. It sends the writing end of a pipe, of which the
 // manager's close is the answer; nothing of it is left open. Other errors are those
-// of pipe(2) and Notify.Send, and EMFILE where no descriptor is free for the
-// runtime's poller.
+// of pipe(2) and Notify.Send.
 //
 // A manager that holds the pipe locked, as from inside splice(2), makes read and close of
 // it wait. NotifyBarrier then returns up to a second after ctx is done, and a thread of
 // this process waits until the manager lets the pipe go.
 func NotifyBarrier(ctx context.Context, sock int) error {
 	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := sys.StartPoller(); err != nil {
 		return err
 	}
 	r, w, err := os.Pipe()
@@ -151,8 +147,10 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 		case !sys.Again(sent):
 			return sent
 		}
-		if err := sys.Sleep(ctx, pause); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
 		}
 	}
 }

@@ -57,7 +57,7 @@ var _ = Describe("runc's library", Label("real"), func() {
 		sent := f.file("")
 		own, err := unix.Dup(f.a)
 		Expect(err).NotTo(HaveOccurred())
-		c, err := scm.Config{SetNonblock: true}.NewConnFD(own)
+		c, err := scm.NewConnFD(own)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(c.Close)
 		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())

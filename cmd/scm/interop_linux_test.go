@@ -227,9 +227,12 @@ func TestList(t *testing.T) {
 	}
 }
 
-// Nothing else is installed, nothing is set, and nothing is left.
+// Nothing else is installed, nothing is set, and nothing is left. As root make interop plays everything.
 func TestNothingElseInstalled(t *testing.T) {
 	cmd := exec.Command(program(t, "scm"), "interop", "run")
+	if os.Geteuid() == 0 {
+		cmd.Args = append(cmd.Args, "--run", "{basics,death,sockets}/**")
+	}
 	cmd.Env, cmd.Dir = []string{"PATH=/nonexistent"}, t.TempDir()
 	r := finish(t, cmd)
 	for l := range strings.Lines(r.stderr) {

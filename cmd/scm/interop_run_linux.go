@@ -199,8 +199,11 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	return r, nil
 }
 
-// between is how many cases there are between two lines of progress.
-const between = 1000
+// between is how many cases there are between two lines of progress, and quiet how long a long run may say nothing.
+const (
+	between = 1000
+	quiet   = 10 * time.Second
+)
 
 // progress shows on standard error how far the run is: a bar on a terminal, and a
 // line now and then elsewhere.
@@ -213,13 +216,14 @@ func progress(total int) func(scenario.Result) {
 			progressbar.OptionClearOnFinish())
 		return func(scenario.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
 	}
-	done, unexpected := 0, 0
+	done, unexpected, last := 0, 0, time.Now()
 	return func(c scenario.Result) {
 		done++
 		if c.Unexpected() {
 			unexpected++
 		}
-		if done%between == 0 {
+		if done%between == 0 || done > between && time.Since(last) > quiet {
+			last = time.Now()
 			fmt.Fprintf(os.Stderr, "scm: %d of %d cases, %d not as expected\n", done, total, unexpected)
 		}
 	}

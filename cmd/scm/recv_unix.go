@@ -196,12 +196,10 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	m := scm.Message{Buffers: [][]byte{make([]byte, r.bytes)}, FDs: make([]int, scm.MaxFDs)}
 	if err := c.RecvExpect(expect, &m, 0); err != nil {
-		return nil, nil, err
+		return nil, nil, noMessage(err)
 	}
 	payload, fds = m.Buffers[0][:m.N], m.FDs[:m.NFD]
 	switch {
-	case m.N == 0 && m.NFD == 0 && r.kind != "dgram":
-		return nil, nil, noMessage(io.EOF)
 	case m.Flags&unix.MSG_TRUNC != 0:
 		closeAll(fds)
 		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)

@@ -34,11 +34,14 @@ var children = map[string]func(){}
 var testBinary, _ = os.Executable()
 
 func TestMain(m *testing.M) {
-	if run, ok := children[os.Getenv(childVariable)]; ok {
-		run()
-		os.Exit(0)
+	name, isChild := os.LookupEnv(childVariable)
+	if !isChild {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if children[name] == nil {
+		check(fmt.Errorf("%s=%s: no child has this name", childVariable, name))
+	}
+	children[name]()
 }
 
 func init() {
@@ -856,8 +859,7 @@ func pending(tid int, sig unix.Signal) bool {
 // for a line "exec".
 func childSteps() {
 	fmt.Println("ready")
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		if lines.Text() == "exec" {
 			check(os.Setenv(childVariable, "steps"))
 			check(unix.Exec(testBinary, os.Args, os.Environ()))

@@ -26,9 +26,6 @@ import (
 
 // What a consumer's build does, in every way in which it can be asked to.
 
-// libraryPackages are what a consumer compiles.
-var libraryPackages = []string{".", "./csrc", "./internal/pure", "./fdchannel"}
-
 // architectures returns those of internal/target/targets.txt that have a target of a kind.
 func architectures(is func(target.Target) bool) (names []string) {
 	for _, t := range target.All() {
@@ -40,19 +37,6 @@ func architectures(is func(target.Target) bool) (names []string) {
 }
 
 var _ = Describe("the build", Label("build"), func() {
-	// The other systems are in the Makefile: lint-systems builds and vets everything there.
-	for _, goarch := range architectures(func(target.Target) bool { return true }) {
-		if goarch == runtime.GOARCH {
-			continue
-		}
-		It("on another architecture builds and vets: "+goarch, func() {
-			g := goTool{env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + goarch}}
-			g.must(append([]string{"build"}, libraryPackages...)...)
-			// The libraries of the tests are not worth their time on each.
-			g.must("vet", "./csrc", "./internal/pure")
-		})
-	}
-
 	It("is played under an emulator for the architectures that README.md names", func() {
 		readme, err := os.ReadFile("README.md")
 		Expect(err).NotTo(HaveOccurred())
@@ -85,10 +69,6 @@ var _ = Describe("the build", Label("build"), func() {
 				Expect(systems).To(ContainElement(HavePrefix(goos+"/")), "SYSTEMS of the Makefile")
 			}
 		}
-	})
-
-	It("builds the command where the kernel's structures differ most from amd64's: mips", func() {
-		goTool{env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=mips"}}.must("build", "-o", os.DevNull, "./cmd/scm")
 	})
 
 	It("for a system without descriptor passing says ErrUnsupported: js/wasm is run", func() {
@@ -481,6 +461,25 @@ var _ = Describe("the build", Label("build"), func() {
 		goTool{}.must("build", "-o", os.DevNull, "-overlay", overlay, "-tags", "purego", "./cmd/scm")
 	})
 
+	It("for 386 passes descriptors on amd64", func() {
+		dir := consumer()
+		bin := filepath.Join(dir, "consumer")
+		goTool{dir: dir, env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("build", "-o", bin, ".")
+		out, err := run386(bin)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(out).To(Equal("purego\n"))
+	})
+})
+
+// Each of these compiles the specs, and all that they are made of, once more. make builds runs them; what runs with the
+// rest is the program for 386, and the race detector's, which has -d=checkptr in it.
+var _ = Describe("another build", Label("builds"), func() {
+	BeforeEach(func() {
+		if os.Getenv("SCM_BUILDS") != "full" {
+			Skip("make builds runs it")
+		}
+	})
+
 	DescribeTable("keeps the rules of memory",
 		func(env string, args ...string) {
 			if !strings.Contains(strings.Join(args, " "), "purego") {
@@ -500,14 +499,10 @@ var _ = Describe("the build", Label("build"), func() {
 	)
 
 	It("for 386 runs on amd64: all that is one system call", func() {
-		if runtime.GOARCH != "amd64" {
-			Skip("386 runs natively on amd64 alone")
-		}
 		bin := filepath.Join(GinkgoT().TempDir(), "386.test")
 		goTool{env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("test", "-c", "-o", bin, ".")
-		if err := exec.Command(bin, "-test.list=^$").Run(); errors.Is(err, unix.ENOEXEC) {
-			Skip("this kernel runs no 386 programs")
-		}
+		_, err := run386(bin, "-test.list=^$")
+		Expect(err).NotTo(HaveOccurred())
 		specs := runSuite(bin, nil, "--ginkgo.focus= over purego (the pair|a message|a batch|flags|credentials|the law of descriptors|the system call) ")
 		Expect(len(specs)).To(BeNumerically(">", 200))
 		for _, s := range specs {
@@ -515,6 +510,19 @@ var _ = Describe("the build", Label("build"), func() {
 		}
 	})
 })
+
+// run386 runs a program for 386, or skips the spec where none runs.
+func run386(bin string, args ...string) (string, error) {
+	GinkgoHelper()
+	if runtime.GOARCH != "amd64" {
+		Skip("386 runs natively on amd64 alone")
+	}
+	out, err := exec.Command(bin, args...).CombinedOutput()
+	if errors.Is(err, unix.ENOEXEC) {
+		Skip("this kernel runs no 386 programs")
+	}
+	return string(out), err
+}
 
 // cSymbols are the names of functions and variables in a program or an archive
 // that begin as a C function's can: those that its own C files share, hidden or

@@ -59,8 +59,7 @@ func exportedNames() (names, methods map[string]string, examples []*ast.File) {
 	values(p.Vars)
 	funcs(p.Funcs)
 	for _, t := range p.Types {
-		names[t.Name] = t.Doc
-		values(t.Consts)
+		names[t.Name] = t.Doc // go doc lists a type's constants with it
 		values(t.Vars)
 		funcs(t.Funcs)
 		for _, m := range t.Methods {

@@ -5,6 +5,7 @@ package soak
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -115,19 +116,22 @@ func (s *soak) handsOver(r *rand.Rand, network string) {
 	}
 	defer func() { _ = x.Close() }()
 	for range 1 + r.IntN(4) {
-		err := a.SendConn(context.Background(), y)
+		err := a.SendConn(y)
 		_ = y.Close()
 		if err != nil {
 			s.ends(err)
 			return
 		}
-		got, err := b.RecvConn(context.Background())
+		got, err := b.RecvConn()
 		if err != nil {
 			s.ends(err)
 			return
 		}
 		atomic.AddInt64(&s.Passed, 1)
-		y = got.(*scm.Conn)
+		if y, err = scm.NewConn(got.(*net.UnixConn)); err != nil {
+			s.ends(err)
+			return
+		}
 		s.hurries(y)
 	}
 	defer func() { _ = y.Close() }()
@@ -310,7 +314,7 @@ func soakPartner(kind string) func(s *soak, r *rand.Rand, network string) {
 		err = cmd.Start()
 		s.partners.RUnlock()
 		_ = theirs.Close()
-		c, errConn := scm.Config{SetNonblock: true, KeepTruncated: r.IntN(2) == 0}.NewConnFD(p[0])
+		c, errConn := scm.Config{KeepTruncated: r.IntN(2) == 0}.NewConnFD(p[0])
 		if errConn != nil {
 			_ = unix.Close(p[0])
 		}

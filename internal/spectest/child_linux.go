@@ -26,9 +26,14 @@ var children = map[string]func(args []string){}
 // Main is the body of a suite's TestMain: it runs the child that the environment names,
 // or the tests.
 func Main(m *testing.M) {
-	run, ok := children[os.Getenv(ChildVariable)]
-	if !ok {
+	name, isChild := os.LookupEnv(ChildVariable)
+	if !isChild {
 		os.Exit(m.Run())
+	}
+	run, ok := children[name]
+	if !ok { // the whole suite once more, with children of its own, and so on
+		fmt.Fprintf(os.Stderr, "%s=%s: no child has this name\n", ChildVariable, name)
+		os.Exit(2)
 	}
 	gomega.RegisterFailHandler(func(message string, _ ...int) {
 		fmt.Fprintf(os.Stderr, "%s\n%s", message, debug.Stack())

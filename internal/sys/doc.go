@@ -9,21 +9,10 @@
 // comment in the file for Linux, in that for all Unix systems, or where it does something.
 package sys
 
-import (
-	"errors"
-	"syscall"
-)
+import "errors"
 
-var (
-	// ErrNotUnix is that of what is no AF_UNIX socket.
-	ErrNotUnix = errors.New("scm: not a Unix socket")
-
-	// ErrReplaced is that of a socket file whose name has another file by now.
-	ErrReplaced = Error("the new socket file was replaced", syscall.EEXIST)
-
-	// ErrUnverified is returned where nobody can say whether it was.
-	ErrUnverified = Error("others may write to the folder, and the kernel does not say which file is the socket's", syscall.EPERM)
-)
+// ErrNotUnix is that of what is no AF_UNIX socket.
+var ErrNotUnix = errors.New("scm: not a Unix socket")
 
 // Error returns an error with a text of its own that wraps errno.
 func Error(text string, errno error) error { return &errnoError{text, errno} }

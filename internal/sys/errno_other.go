@@ -5,11 +5,13 @@ package sys
 import "errors"
 
 const (
-	EAGAIN       = unsupported("unsupported operation")
 	EINVAL       = unsupported("unsupported operation")
 	EMSGSIZE     = unsupported("unsupported operation")
 	ENAMETOOLONG = unsupported("unsupported operation")
 	EADDRINUSE   = unsupported("unsupported operation")
+
+	ENOTSOCK        = unsupported("unsupported operation")
+	EPROTONOSUPPORT = unsupported("unsupported operation")
 )
 
 // unsupported stands for the errno on systems that have no such call.

@@ -6,9 +6,11 @@ import "syscall"
 
 // The errnos that package scm itself returns.
 const (
-	EAGAIN       = syscall.EAGAIN
 	EINVAL       = syscall.EINVAL
 	EMSGSIZE     = syscall.EMSGSIZE
 	ENAMETOOLONG = syscall.ENAMETOOLONG
 	EADDRINUSE   = syscall.EADDRINUSE
+
+	ENOTSOCK        = syscall.ENOTSOCK
+	EPROTONOSUPPORT = syscall.EPROTONOSUPPORT
 )

@@ -2,7 +2,6 @@ package sys
 
 import (
 	"errors"
-	"math/bits"
 	"os"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ func Look(fd int) (f File, err error) {
 	if f.Kind = AnonymousKind(name); f.Kind != "" {
 		return f, nil
 	}
-	s, err := statusOf(fd)
+	mode, err := Mode(fd)
 	if errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows to its user alone
 		f.Kind = kindOf(0)
 		return f, nil
@@ -49,16 +48,9 @@ func Look(fd int) (f File, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.Kind = kindOf(s.mode)
-	// Any file can have such a name, and any file of a tmpfs has seals.
-	if sealable && strings.HasPrefix(name, "/memfd:") {
-		memory, err := s.memory()
-		if err != nil {
-			return f, err
-		}
-		if memory {
-			f.Kind = "memfd"
-		}
+	f.Kind = kindOf(mode)
+	if sealable && strings.HasPrefix(name, "/memfd:") { // any file of a tmpfs has seals
+		f.Kind = "memfd"
 	}
 	return f, nil
 }
@@ -109,66 +101,15 @@ func AnonymousKind(name string) string {
 	return kind
 }
 
-// status is what statx(2) or fstat(2) returns of a file.
-type status struct {
-	mode         uint32
-	major, minor uint32 // of the device
-	block        uint64 // the size of one
-}
-
 // Mode returns a file's st_mode, without waiting for a file system.
 func Mode(fd int) (uint32, error) {
-	s, err := statusOf(fd)
-	return s.mode, err
-}
-
-// statusOf asks for the type of the file, without waiting for a file system.
-func statusOf(fd int) (status, error) {
 	var sx unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
-	if err == nil {
-		return status{uint32(sx.Mode), sx.Dev_major, sx.Dev_minor, uint64(sx.Blksize)}, nil
-	}
 	if err != unix.ENOSYS && err != unix.EPERM {
-		return status{}, os.NewSyscallError("statx", err)
+		return uint32(sx.Mode), os.NewSyscallError("statx", err)
 	}
-	// Before Linux 4.11, and under filters that do not know statx.
+	// Filters that do not know statx.
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return status{}, os.NewSyscallError("fstat", err)
-	}
-	return status{st.Mode, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), uint64(st.Blksize)}, nil
-}
-
-// memory reports whether a file is where the kernel keeps memfds: on a device that
-// nobody can mount. Those of huge pages are on another one for each size of pages.
-func (s status) memory() (bool, error) {
-	const sizeShift = 26 // MFD_HUGE_SHIFT
-	own, err := memfdStatus(0)
-	if err == nil && !s.sameDevice(own) {
-		size := bits.TrailingZeros64(s.block)
-		own, err = memfdStatus(unix.MFD_HUGETLB | size<<sizeShift)
-		// Where there are no such pages, the file has none.
-		if err != nil && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
-			return false, nil
-		}
-	}
-	if errors.Is(err, unix.ENOSYS) { // before Linux 3.17
-		return false, nil
-	}
-	return err == nil && s.sameDevice(own), err
-}
-
-func (s status) sameDevice(other status) bool {
-	return s.major == other.major && s.minor == other.minor
-}
-
-// memfdStatus is that of a memfd of our own.
-func memfdStatus(flags int) (status, error) {
-	fd, err := unix.MemfdCreate("scm", unix.MFD_CLOEXEC|flags)
-	if err != nil {
-		return status{}, os.NewSyscallError("memfd_create", err)
-	}
-	defer Close(fd)
-	return statusOf(fd)
+	err = unix.Fstat(fd, &st)
+	return st.Mode, os.NewSyscallError("fstat", err)
 }

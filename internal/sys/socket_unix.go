@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,15 +15,14 @@ import (
 )
 
 const (
+	// HasConns reports whether this system can pass descriptors.
+	HasConns = true
+
 	NoSignal         = unix.MSG_NOSIGNAL
 	SendFlags        = NoSignal | DontWait
 	RecvFlags        = DontWait
 	ControlTruncated = unix.MSG_CTRUNC
 	MsgTrunc         = unix.MSG_TRUNC
-
-	ShutRead  = unix.SHUT_RD
-	ShutWrite = unix.SHUT_WR
-	ShutBoth  = unix.SHUT_RDWR
 
 	// MaxName is what sun_path holds beside a 0 byte.
 	MaxName = len(unix.RawSockaddrUnix{}.Path) - 1
@@ -32,9 +30,6 @@ const (
 	// MaxAbstract is what it holds of an abstract name, for which "@" stands
 	// in the place of a 0 byte and behind which there is none.
 	MaxAbstract = MaxName + 1
-
-	// backlog is above the limit of every system, which then holds.
-	backlog = 1<<16 - 1
 )
 
 // Network is package net's word for the type of a Unix socket.
@@ -98,15 +93,6 @@ func Nonblock(fd int) (bool, error) {
 	return flags&unix.O_NONBLOCK != 0, os.NewSyscallError("fcntl", err)
 }
 
-// Bind is package syscall's, which has an abstract name as long as sun_path.
-func Bind(fd int, name string) error {
-	return os.NewSyscallError("bind", syscall.Bind(fd, &syscall.SockaddrUnix{Name: name}))
-}
-
-func Listen(fd int) error {
-	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
-}
-
 func Connect(fd int, name string) error {
 	for {
 		err := syscall.Connect(fd, &syscall.SockaddrUnix{Name: name})
@@ -116,65 +102,8 @@ func Connect(fd int, name string) error {
 	}
 }
 
-func Shutdown(fd, how int) error {
-	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
-}
-
-// Internet is package net's word for the type of a socket of AF_INET or AF_INET6.
-func Internet(fd int) (string, error) {
-	internet, err := internetFamily(fd)
-	if err != nil {
-		return "", err
-	}
-	if !internet {
-		return "", os.NewSyscallError("socket", unix.EPROTONOSUPPORT)
-	}
-	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	switch {
-	case err != nil:
-		return "", os.NewSyscallError("getsockopt", err)
-	case typ == unix.SOCK_STREAM:
-		return "tcp", nil
-	case typ == unix.SOCK_DGRAM:
-		return "udp", nil
-	}
-	return "ip", nil
-}
-
-// zone is package net's name for an IPv6 scope.
-func zone(scope uint32) string {
-	if scope == 0 {
-		return ""
-	}
-	if i, err := net.InterfaceByIndex(int(scope)); err == nil {
-		return i.Name
-	}
-	return strconv.FormatUint(uint64(scope), 10)
-}
-
-// Receive and Send do not wait, whether the socket blocks or not.
-func Receive(fd int, p []byte) (int, error) {
-	n, _, err := unix.Recvfrom(fd, p, DontWait)
-	if err == nil {
-		AfterReceive()
-	}
-	return n, os.NewSyscallError("recvfrom", err)
-}
-
-func Send(fd int, p []byte) (int, error) {
-	BeforeSend()
-	n, err := unix.SendmsgN(fd, p, nil, nil, SendFlags)
-	return n, os.NewSyscallError("sendmsg", err)
-}
-
-// Readable is EAGAIN where poll(2) says that a read or an accept would wait.
-func Readable(fd int) error {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	if err == nil && n == 0 {
-		err = unix.EAGAIN
-	}
-	return os.NewSyscallError("poll", err)
-}
+// ShutdownBoth ends sending and receiving.
+func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 
 // Writable reports whether poll(2) says that a socket can be written to.
 func Writable(fd int32) bool {
@@ -202,7 +131,6 @@ func CloseOnExec(fd int) error {
 // What an error means.
 
 func Again(err error) bool         { return errors.Is(err, unix.EAGAIN) }
-func Aborted(err error) bool       { return errors.Is(err, unix.ECONNABORTED) }
 func InUse(err error) bool         { return errors.Is(err, unix.EADDRINUSE) }
 func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
 func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }

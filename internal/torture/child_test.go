@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -45,11 +46,11 @@ const control = 3
 // subject is what a call works on, and what it returned.
 type subject struct {
 	network string
-	folder  string   // for socket files; each case has its own
-	sock    int      // one end of a pair, whose other end the partner has
-	cargo   int      // to send
-	file    *os.File // of cargo
-	socket  *os.File // of sock, for who takes one
+	folder  string        // for socket files; each case has its own
+	sock    int           // one end of a pair, whose other end the partner has
+	cargo   int           // to send
+	file    *os.File      // of cargo
+	socket  *net.UnixConn // of sock, for who takes one
 	conn    *scm.Conn
 	server  *scm.Listener
 	stale   bool        // a socket file was there before the call
@@ -68,7 +69,6 @@ type tortureReport struct {
 	Err         string
 	Errnos      []unix.Errno // that the error wraps
 	Deadline    bool         // the error is os.ErrDeadlineExceeded
-	NoDeadline  bool         // or os.ErrNoDeadline
 	Unsupported bool         // or scm.ErrUnsupported
 	Before      []int        // numbers that were open at the first mark
 	Returned    []int
@@ -123,20 +123,10 @@ func (t *subject) looks(err error) {
 			t.wrong = append(t.wrong, fmt.Sprintf("%d is not close-on-exec", fd))
 		}
 	}
-	for _, c := range t.held {
-		switch c := c.(type) {
-		case *scm.Conn:
-			if c.LocalAddr() == nil {
-				t.wrong = append(t.wrong, "the Conn has no local address, not even an unnamed one")
-			}
-		case *scm.Listener:
-			if c.Addr() == nil {
-				t.wrong = append(t.wrong, "the Listener has no address, not even an unnamed one")
-			}
-		}
-	}
-	// A file that could not be looked at after bind is not known to be the call's.
-	if _, missing := os.Lstat(t.path()); err != nil && !errors.Is(missing, fs.ErrNotExist) && !t.stale && t.failed != "newfstatat" {
+	// A file that could not be looked at after bind is not known to be the call's, and package net
+	// leaves it where it fails between bind and its return.
+	leaves := []string{"newfstatat", "listen", "epoll_ctl"}
+	if _, missing := os.Lstat(t.path()); err != nil && !errors.Is(missing, fs.ErrNotExist) && !t.stale && !slices.Contains(leaves, t.failed) {
 		t.wrong = append(t.wrong, "a call that failed left its socket file")
 	}
 }
@@ -175,6 +165,13 @@ func (t *subject) patience() {
 	}
 }
 
+// warms has package net read what it reads once: how long a queue may be.
+func warms() {
+	l, err := net.Listen("unix", AbstractName())
+	Expect(err).NotTo(HaveOccurred())
+	Expect(l.Close()).To(Succeed())
+}
+
 // borrows receives the case's files from the partner.
 func (t *subject) borrows() {
 	oob := make([]byte, unix.CmsgSpace(8))
@@ -199,6 +196,7 @@ var _ = Child(tortureChild, func(args []string) {
 	t := &subject{network: args[1], folder: args[2], failed: args[4], short: unix.Errno(errno) == unix.EAGAIN}
 	o := findOperation(args[0])
 	t.borrows()
+	warms()
 	if o.setUp != nil {
 		o.setUp(t)
 	}
@@ -279,7 +277,6 @@ func (r *tortureReport) told(err error) {
 	}
 	r.Err = err.Error()
 	r.Deadline = errors.Is(err, os.ErrDeadlineExceeded)
-	r.NoDeadline = errors.Is(err, os.ErrNoDeadline)
 	r.Unsupported = errors.Is(err, scm.ErrUnsupported)
 	for errno := unix.Errno(1); errno < 134; errno++ {
 		if errors.Is(err, errno) {

@@ -134,9 +134,20 @@ func (o outcome) judgeError(op operation, add func(string, ...any)) {
 		}
 		return
 	}
-	_, shrugged := op.shrugs[f.kind]
-	if !shrugged {
-		_, shrugged = op.shrugs[f.kind+" "+unix.ErrnoName(f.errno)]
+	which := 0
+	for _, c := range o.record.calls[:min(f.place+1, len(o.record.calls))] {
+		if c.kind() == f.kind {
+			which++
+		}
+	}
+	shrugged := false
+	for _, key := range []string{f.kind, f.kind + " " + unix.ErrnoName(f.errno), fmt.Sprintf("%s #%d", f.kind, which)} {
+		_, found := op.shrugs[key]
+		shrugged = shrugged || found
+	}
+	hidden, hides := op.hides[f.kind]
+	if !hides {
+		hidden, hides = op.hides[f.kind+" "+unix.ErrnoName(f.errno)]
 	}
 	retried := slices.Contains(op.retries[f.kind], f.errno)
 	switch {
@@ -153,7 +164,7 @@ func (o outcome) judgeError(op operation, add func(string, ...any)) {
 			add("EINTR was not retried: %s", r.Err)
 		}
 	case retried && f.errno == unix.EAGAIN && r.Deadline:
-	case (f.kind == "epoll_ctl" || f.kind == "fcntl F_GETFL") && r.NoDeadline: // package os keeps the errno to itself
+	case hides && (hidden == 0 || slices.Contains(r.Errnos, hidden)):
 	default:
 		add("the error does not wrap it: %s", r.Err)
 	}

@@ -5,12 +5,12 @@ package torture
 import (
 	"context"
 	"errors"
-	"io"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -44,8 +44,15 @@ type operation struct {
 	retries map[string][]unix.Errno
 
 	// shrugs are the system calls whose failure, or whose failure with one errno ("openat
-	// EACCES"), is no error, and why that is right.
+	// EACCES"), or the failure of one of which ("newfstatat #1"), is no error, and why that is right.
 	shrugs map[string]string
+
+	// spares are the faults that are not injected ("connect EINTR"), and why.
+	spares map[string]string
+
+	// hides are the system calls whose errno, or one errno of which, is not in the error, and what
+	// is; 0 is no errno.
+	hides map[string]unix.Errno
 }
 
 // parcel is a number of messages.
@@ -78,9 +85,9 @@ var (
 	connRetries = map[string][]unix.Errno{
 		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
 		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": onSignal,
-		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "renameat2": onSignal, "fstat": onSignal, "unlinkat": onSignal, "fchmodat": onSignal,
-		"readlinkat": onSignal, "fstatfs": onSignal,
-		"bind": {unix.EADDRINUSE}, // a stale file may be gone by the second time
+		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal,
+		"readlinkat": onSignal,
+		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
 	}
 
 	// expectRetries are those of package os, by which a file is looked at.
@@ -88,31 +95,48 @@ var (
 
 	wireRetries = map[string][]unix.Errno{"sendmsg": onSignal, "recvmsg": onSignal, "connect": onSignal, "ppoll": onSignal}
 
-	// connShrugs are those of taking a socket into the poller.
-	connShrugs = map[string]string{
-		"getsockname": "an address that the system does not tell is unnamed",
-		"getpeername": "an address that the system does not tell is nil",
+	// netShrugs are those of package net, which makes a connection.
+	netShrugs = map[string]string{
+		"getsockname": "package net: the address is nil",
+		"getpeername": "package net: the address is nil",
 		"close":       "the number is free, and the error has nobody to go to",
 	}
 
-	// noAcceptConn is that of systems on which a socket cannot be asked whether it listens.
-	noAcceptConn = map[string]string{"getsockopt ENOPROTOOPT": "some systems do not know SO_ACCEPTCONN"}
+	// fileConnShrugs are those of net.FileConn and net.FileListener, and of the os.File that they take.
+	fileConnShrugs = with(netShrugs, map[string]string{
+		"fcntl F_GETFL":                "os.NewFile",
+		"fcntl F_DUPFD_CLOEXEC EINVAL": "package net calls dup(2) then",
+	})
+
+	// numberShrugs are those where the socket does not block, and os.NewFile has it in the poller.
+	numberShrugs = with(fileConnShrugs, map[string]string{"epoll_ctl EPOLL_CTL_ADD #1": "os.NewFile"})
 
 	// socketShrugs are those of receiving a socket.
-	socketShrugs = map[string]string{
-		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
-		"getsockopt ENOPROTOOPT": noAcceptConn["getsockopt ENOPROTOOPT"],
-	}
+	socketShrugs = with(numberShrugs, map[string]string{
+		"getsockopt ENOPROTOOPT": "some systems do not know SO_ACCEPTCONN",
+	})
+
+	// noFamily is that of a received socket which does not tell its family.
+	noFamily = map[string]unix.Errno{"getsockopt": unix.EPROTONOSUPPORT}
+
+	// noKind is that of a file which is refused because it may not be looked at.
+	noKind = map[string]unix.Errno{"statx EACCES": 0}
+
+	// noFileSystem is that of a stale file whose file system is not known.
+	noFileSystem = map[string]unix.Errno{"statfs": unix.EADDRINUSE}
 
 	// fileShrugs are those of os.NewFile, which returns no error: without the flags
 	// or without the poller the file is one that blocks.
 	fileShrugs = map[string]string{
-		"fcntl F_GETFL": "os.NewFile", "epoll_ctl": "os.NewFile",
+		"fcntl F_GETFL": "os.NewFile", "epoll_ctl EPOLL_CTL_ADD": "os.NewFile", "epoll_ctl of itself": notAsked,
 		"getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"],
 	}
 
 	// strangeShrugs are those of a file that is not for the poller.
-	strangeShrugs = map[string]string{"fcntl F_GETFL": "os.NewFile", "getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"]}
+	strangeShrugs = map[string]string{
+		"fcntl F_GETFL": "os.NewFile", "epoll_ctl of itself": notAsked,
+		"getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"],
+	}
 
 	// expectShrugs are those of looking at a file.
 	expectShrugs = map[string]string{
@@ -120,24 +144,40 @@ var (
 		"close":             "the number is free, and the error has nobody to go to",
 	}
 
-	// folderShrugs are those of opening and locking a folder too.
-	folderShrugs = map[string]string{
+	// openShrugs are those of opening a folder or a socket file, which are never in the poller, too.
+	openShrugs = with(netShrugs, map[string]string{"fcntl F_GETFL": "os.OpenFile", "fcntl F_SETFL": "os.OpenFile"})
+
+	// staleShrugs are those of looking at a stale file too.
+	staleShrugs = with(openShrugs, map[string]string{
+		"epoll_ctl EPOLL_CTL_ADD #1": "os.Open",
+
 		"openat EACCES": "a folder that the user may not read has no lock",
-		"fcntl F_GETFL": "os.Open", "fcntl F_SETFL": "os.Open", "epoll_ctl": "os.Open: a folder is never in the poller",
-		"openat":      "a folder that may not be read (EACCES) is not locked",
-		"renameat2":   "a folder in which rename is refused is not waited for",
-		"getsockname": connShrugs["getsockname"], "getpeername": connShrugs["getpeername"], "close": connShrugs["close"],
+		"flock":         "a folder that cannot be locked is not",
+		"newfstatat #1": "os.Rename, which looks whether it is a folder",
+		"renameat":      "a folder in which rename is refused is not waited for",
+	})
+
+	dialSpares = map[string]string{
+		"connect EINTR": "package net waits for the poller then, and a Unix socket that does not block never has that",
 	}
 
+	listenSpares = with(dialSpares, map[string]string{
+		"getsockname": "package net panics, and no Unix socket has that",
+	})
+
 	closeShrugs = map[string]string{
-		"close":      "the number is free, and the error has nobody to go to",
-		"epoll_ctl":  "the poller forgets what is closed",
-		"openat":     "a socket file whose folder cannot be opened is left",
-		"fstat":      "a socket file whose folder cannot be looked at is left",
-		"newfstatat": "a socket file that cannot be looked at is left",
-		"unlinkat":   "a socket file that cannot be removed is left",
+		"close": "the number is free, and the error has nobody to go to",
 	}
 )
+
+// with is a table with more in it.
+func with[V any](table, more map[string]V) map[string]V {
+	table = maps.Clone(table)
+	maps.Copy(table, more)
+	return table
+}
+
+const notAsked = "NewFile: a file that may have a poll method is asked for its kind"
 
 // notPolled says why it is no error that a file's kind cannot be told.
 const notPolled = "NewFile: a file of no known kind is not in the poller"
@@ -147,6 +187,15 @@ var hello = parcel{payload: "hello", files: 1}
 
 // withConn is the setUp of what works on a Conn.
 func withConn(t *subject) { t.connects() }
+
+// withUnixConn is the setUp of what makes a Conn of a net.UnixConn.
+func withUnixConn(t *subject) {
+	f := os.NewFile(uintptr(t.dup(t.sock)), "socket")
+	c, err := net.FileConn(f)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(f.Close()).To(Succeed())
+	t.socket = c.(*net.UnixConn)
+}
 
 var operations = []operation{
 	{name: "WriteFD", sends: hello, call: func(t *subject) error {
@@ -220,7 +269,7 @@ var operations = []operation{
 	}},
 	{name: "Expect.Recv", comes: parcel{payload: "hello", files: 2}, shrugs: expectShrugs, retries: expectRetries, call: func(t *subject) error {
 		return t.receives(2, func(m *scm.Message) error {
-			return scm.Expect{Min: 2, Max: 2, Kind: "pipe", Access: "write"}.Recv(t.sock, m, 0)
+			return scm.Expect{Min: 2, Max: 2, Kind: scm.KindPipe, Access: scm.AccessWrite}.Recv(t.sock, m, 0)
 		})
 	}},
 	{name: "Expect.Recv of what is not wanted", comes: parcel{payload: "hello", files: 2}, shrugs: closeShrugs, call: func(t *subject) error {
@@ -236,9 +285,9 @@ var operations = []operation{
 		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
 		t.given = []int{fd, t.dup(t.cargo)}
-	}, retries: expectRetries, shrugs: expectShrugs, once: true, call: func(t *subject) error {
+	}, retries: expectRetries, shrugs: expectShrugs, hides: noKind, once: true, call: func(t *subject) error {
 		fds := []int{t.given[0]}
-		err := scm.Expect{Min: 1, Max: 1, Kind: "directory"}.Check(fds)
+		err := scm.Expect{Min: 1, Max: 1, Kind: scm.KindDirectory}.Check(fds)
 		if err != nil {
 			t.gave(0)
 			t.expects(fds, []int{-1})
@@ -250,12 +299,14 @@ var operations = []operation{
 		Expect(err).NotTo(HaveOccurred())
 		t.given = []int{fd}
 	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
-		f, err := scm.NewFile(t.given[0], "folder")
-		if err == nil {
-			t.gave(0)
-			t.owns(f)
-		}
-		return err
+		return t.makesFile()
+	}},
+	{name: "NewFile of what is not for the poller", networks: unixOnly, setUp: func(t *subject) {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		Expect(err).NotTo(HaveOccurred())
+		t.given = []int{fd}
+	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
+		return t.makesFile()
 	}},
 	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return Second(scm.PeerCred(t.sock)) }},
 	{name: "PeerPIDFD", networks: unixOnly, call: func(t *subject) error {
@@ -271,7 +322,7 @@ var operations = []operation{
 	{name: "Nonblock", networks: unixOnly, call: func(t *subject) error { return Second(scm.Nonblock(t.file)) }},
 	{name: "SetNonblock", networks: unixOnly, call: func(t *subject) error { return scm.SetNonblock(t.file, true) }},
 
-	{name: "Pair", also: []string{"Config.Pair"}, shrugs: connShrugs, call: func(t *subject) error {
+	{name: "Pair", also: []string{"Config.Pair"}, shrugs: fileConnShrugs, call: func(t *subject) error {
 		a, b, err := scm.Pair(t.network)
 		if err == nil {
 			t.owns(a)
@@ -279,37 +330,36 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "NewConn", also: []string{"Config.NewConn"}, shrugs: connShrugs, setUp: func(t *subject) {
-		t.socket = os.NewFile(uintptr(t.dup(t.sock)), "socket")
-	}, call: func(t *subject) error {
-		c, err := scm.NewConn(t.socket)
-		if err == nil {
-			t.owns(c)
-		}
-		return err
+	{name: "NewConn", setUp: withUnixConn, call: func(t *subject) error { return Second(scm.NewConn(t.socket)) }},
+	{name: "Config.NewConn without files", networks: unixOnly, setUp: withUnixConn, call: func(t *subject) error {
+		return Second(scm.Config{NoFiles: true}.NewConn(t.socket))
 	}},
-	{name: "NewConnFD", shrugs: connShrugs, setUp: func(t *subject) {
+	{name: "NewConnFD", shrugs: numberShrugs, setUp: func(t *subject) {
 		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
 	}, call: func(t *subject) error { return t.takesOver(scm.Config{}) }},
-	{name: "Config.NewConnFD that sets the mode", also: []string{"Config.NewConnFD"}, networks: unixOnly, shrugs: connShrugs, setUp: func(t *subject) {
+	{name: "Config.NewConnFD without files", networks: unixOnly, shrugs: numberShrugs, setUp: func(t *subject) {
 		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
-		Expect(unix.SetNonblock(t.sock, false)).To(Succeed())
-	}, call: func(t *subject) error { return t.takesOver(scm.Config{SetNonblock: true, NoFiles: true}) }},
+	}, call: func(t *subject) error { return t.takesOver(scm.Config{NoFiles: true}) }},
 
-	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, shrugs: connShrugs, setUp: func(t *subject) {
+	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, shrugs: netShrugs, spares: dialSpares, setUp: func(t *subject) {
 		t.bound(filepath.Join(t.folder, "server"))
 	}, call: func(t *subject) error { return t.dials(filepath.Join(t.folder, "server")) }},
-	{name: "Dial of a long path", networks: unixOnly, retries: connRetries, shrugs: connShrugs, setUp: func(t *subject) {
+	{name: "Dial of a long path", networks: unixOnly, retries: connRetries, shrugs: openShrugs, spares: dialSpares, setUp: func(t *subject) {
 		Expect(os.Mkdir(t.long(), 0o700)).To(Succeed())
 		t.bound(t.long() + "/../server")
 	}, call: func(t *subject) error { return t.dials(t.long() + "/../server") }},
-	{name: "Listen", also: []string{"Config.Listen"}, networks: withEnd, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+	{name: "Listen", also: []string{"Config.Listen"}, networks: withEnd, retries: connRetries, shrugs: netShrugs, spares: listenSpares, call: func(t *subject) error {
 		return t.listens(scm.Config{})
 	}},
-	{name: "Config.Listen with a mode and no files", networks: unixOnly, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+	{name: "Config.Listen with a mode and no files", networks: unixOnly, retries: connRetries, shrugs: netShrugs, spares: listenSpares, call: func(t *subject) error {
 		return t.listens(scm.Config{Mode: 0o600, NoFiles: true})
 	}},
-	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, shrugs: folderShrugs, setUp: func(t *subject) {
+	{name: "Config.Listen with a mode that the umask takes from", networks: unixOnly, retries: connRetries, shrugs: openShrugs, spares: listenSpares, setUp: func(*subject) {
+		unix.Umask(0o77)
+	}, call: func(t *subject) error {
+		return t.listens(scm.Config{Mode: 0o660})
+	}},
+	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, shrugs: staleShrugs, spares: listenSpares, hides: noFileSystem, setUp: func(t *subject) {
 		for ; t.calls < 2; t.calls++ {
 			t.bound(t.path())
 			_ = unix.Close(t.given[len(t.given)-1])
@@ -318,14 +368,14 @@ var operations = []operation{
 	}, call: func(t *subject) error {
 		return t.listens(scm.Config{})
 	}},
-	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, shrugs: connShrugs, call: func(t *subject) error {
+	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, shrugs: netShrugs, call: func(t *subject) error {
 		c, err := scm.ListenPacket(context.Background(), t.network, t.path())
 		if err == nil {
 			t.owns(c)
 		}
 		return err
 	}},
-	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: withEnd, retries: connRetries, shrugs: connShrugs, setUp: withServer, call: func(t *subject) error {
+	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: withEnd, retries: connRetries, shrugs: netShrugs, setUp: withServer, call: func(t *subject) error {
 		c, err := t.server.Accept()
 		if err == nil {
 			t.owns(c.(*scm.Conn))
@@ -337,9 +387,6 @@ var operations = []operation{
 		return t.server.Close()
 	}},
 
-	{name: "Conn.Write", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello"}, call: func(t *subject) error {
-		return Second(t.conn.Write([]byte("hello")))
-	}},
 	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		n, err := t.conn.WriteFiles([]byte("hello"), t.file, t.file)
 		if err != nil {
@@ -354,13 +401,10 @@ var operations = []operation{
 		return t.conn.SendFile("name", t.file)
 	}},
 	{name: "Conn.SendConn", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		return t.conn.SendConn(context.Background(), t.file)
+		return t.conn.SendConn(t.file)
 	}},
 	{name: "Conn.SendListener", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		return t.conn.SendListener(context.Background(), t.file)
-	}},
-	{name: "Conn.Read", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 1, kind: "dropped"}, call: func(t *subject) error {
-		return Second(t.conn.Read(make([]byte, 5)))
+		return t.conn.SendListener(t.file)
 	}},
 	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: readsTwo},
 	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: readsTwo},
@@ -379,7 +423,7 @@ var operations = []operation{
 	}},
 	{name: "Conn.RecvExpect", setUp: withConn, retries: connRetries, shrugs: expectShrugs, comes: hello, call: func(t *subject) error {
 		return t.receives(1, func(m *scm.Message) error {
-			return t.conn.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: "pipe"}, m, 0)
+			return t.conn.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}, m, 0)
 		})
 	}},
 	{name: "Conn.RecvFile", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
@@ -393,40 +437,37 @@ var operations = []operation{
 	{name: "Conn.RecvFile of two", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		return truncates(Second(t.conn.RecvFile()))
 	}},
-	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, shrugs: socketShrugs, comes: parcel{payload: "\x00", files: 1, kind: "socket"}, call: func(t *subject) error {
-		c, err := t.conn.RecvConn(context.Background())
+	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "socket"}, call: func(t *subject) error {
+		c, err := t.conn.RecvConn()
 		if err == nil {
-			t.owns(c.(*scm.Conn))
+			t.owns(c.(*net.UnixConn))
 		}
 		return err
 	}},
-	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: withConn, retries: map[string][]unix.Errno{"recvmsg": waits}, shrugs: noAcceptConn, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
-		c, err := t.conn.RecvConn(context.Background())
+	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: withConn, retries: connRetries, shrugs: with(socketShrugs, map[string]string{
+		"setsockopt": "package net: delay and keepalive of TCP are as they were",
+	}), hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
+		c, err := t.conn.RecvConn()
 		if err == nil {
-			t.owns(c.(interface {
-				io.Closer
-				syscall.Conn
-			}))
+			t.owns(c.(*net.TCPConn))
 		}
 		return err
 	}},
-	{name: "Conn.RecvConn of what is none", setUp: withConn, retries: connRetries, shrugs: socketShrugs, comes: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		err := Second(t.conn.RecvConn(context.Background()))
+	{name: "Conn.RecvConn of what is none", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+		err := Second(t.conn.RecvConn())
 		if errors.Is(err, unix.ENOTSOCK) {
 			return nil
 		}
 		return err
 	}},
-	{name: "Conn.RecvListener", setUp: withConn, retries: connRetries, shrugs: socketShrugs, comes: parcel{payload: "\x00", files: 1, kind: "listener"}, call: func(t *subject) error {
-		l, err := t.conn.RecvListener(context.Background())
+	{name: "Conn.RecvListener", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "listener"}, call: func(t *subject) error {
+		l, err := t.conn.RecvListener()
 		if err == nil {
-			t.owns(l.(*scm.Listener))
+			t.owns(l.(*net.UnixListener))
 		}
 		return err
 	}},
-	{name: "Conn.CloseRead", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.CloseRead() }},
-	{name: "Conn.CloseWrite", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.CloseWrite() }},
-	{name: "Conn.Close", setUp: withConn, once: true, shrugs: map[string]string{"epoll_ctl": "the poller forgets what is closed"}, call: func(t *subject) error {
+	{name: "Conn.Close", setUp: withConn, once: true, call: func(t *subject) error {
 		t.taken = []int{t.sock}
 		return t.conn.Close()
 	}},
@@ -600,6 +641,21 @@ func (t *subject) takesOver(config scm.Config) error {
 	if err == nil {
 		t.gave(t.calls)
 		t.owns(c)
+	}
+	return err
+}
+
+// makesFile makes a file of a given number, which it keeps or gets another for.
+func (t *subject) makesFile() error {
+	f, err := scm.NewFile(t.given[0], "file")
+	switch {
+	case err != nil:
+	case NumberOf(f) == t.given[0]:
+		t.given[0] = -1
+		t.held = append(t.held, f)
+	default:
+		t.gave(0)
+		t.owns(f)
 	}
 	return err
 }

@@ -86,10 +86,14 @@ func (c tracedCall) first() int {
 	return n
 }
 
-// kind is the call's name, and for fcntl and ioctl what it is to do.
+// kind is the call's name, and for some what it is to do.
 func (c tracedCall) kind() string {
-	if command := strings.Split(c.args, ", "); (c.name == "fcntl" || c.name == "ioctl") && len(command) > 1 {
-		return c.name + " " + command[1]
+	args := strings.Split(c.args, ", ")
+	switch {
+	case c.name == "epoll_ctl" && len(args) > 2 && args[0] == args[2]:
+		return "epoll_ctl of itself" // the question whether a file has a poll method
+	case (c.name == "fcntl" || c.name == "ioctl" || c.name == "epoll_ctl") && len(args) > 1:
+		return c.name + " " + args[1]
 	}
 	return c.name
 }
@@ -99,43 +103,43 @@ func (c tracedCall) kind() string {
 var plausible = map[string][]unix.Errno{
 	"sendmsg": {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL,
 		unix.EMSGSIZE, unix.ENOMEM, unix.ENOTCONN, unix.ECONNREFUSED, unix.EBADF},
-	"sendmmsg":              {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL, unix.ENOMEM},
-	"recvmsg":               {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM, unix.EBADF},
-	"recvmmsg":              {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM},
-	"close":                 {unix.EIO, unix.EINTR},
-	"fcntl F_DUPFD_CLOEXEC": {unix.EMFILE, unix.EINVAL},
-	"fcntl F_GETFL":         {unix.EPERM},
-	"fcntl F_SETFD":         {unix.EPERM},
-	"fcntl F_SETFL":         {unix.EPERM},
-	"fcntl F_GET_SEALS":     {unix.EINVAL, unix.EPERM},
-	"ioctl FIONBIO":         {unix.EPERM},
-	"getsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL, unix.ENODATA, unix.EMFILE},
-	"setsockopt":            {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL},
-	"socket":                {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
-	"socketpair":            {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
-	"bind":                  {unix.EACCES, unix.ENOSPC, unix.EADDRINUSE, unix.ENOMEM, unix.EROFS},
-	"listen":                {unix.ENOMEM, unix.EADDRINUSE, unix.EINVAL},
-	"connect":               {unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.ENOMEM, unix.EACCES, unix.EPERM},
-	"accept4":               {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
-	"openat":                {unix.EINTR, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES},
-	"eventfd2":              {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
-	"dup3":                  {unix.EMFILE, unix.EBUSY},
-	"epoll_ctl":             {unix.ENOMEM, unix.ENOSPC},
-	"newfstatat":            {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
-	"fstat":                 {unix.ENOMEM, unix.EIO},
-	"statx":                 {unix.ENOMEM, unix.EIO, unix.EACCES},
-	"fstatfs":               {unix.EINTR, unix.ENOMEM, unix.EIO},
-	"renameat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
-	"renameat2":             {unix.EINTR, unix.EACCES, unix.EPERM, unix.EIO, unix.EROFS, unix.ENOSYS},
-	"unlinkat":              {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
-	"fchmod":                {unix.EPERM, unix.EIO, unix.EROFS},
-	"fchmodat":              {unix.EINTR, unix.EPERM, unix.EIO, unix.EROFS},
-	"flock":                 {unix.EINTR, unix.EAGAIN, unix.ENOLCK},
-	"readlinkat":            {unix.EINTR, unix.ENOMEM, unix.EACCES},
-	"getsockname":           {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
-	"getpeername":           {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
-	"shutdown":              {unix.ENOMEM, unix.ENOTCONN},
-	"ppoll":                 {unix.EINTR, unix.ENOMEM},
-	"geteuid":               {}, // it cannot fail; setfsuid, which filters of privileged calls refuse, is not needed
-	"getcwd":                {unix.ENOMEM, unix.ENOENT},
+	"sendmmsg":                {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL, unix.ENOMEM},
+	"recvmsg":                 {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM, unix.EBADF},
+	"recvmmsg":                {unix.EINTR, unix.EAGAIN, unix.ECONNRESET, unix.ENOMEM, unix.ENOTCONN, unix.EINVAL, unix.EPERM},
+	"close":                   {unix.EIO, unix.EINTR},
+	"fcntl F_DUPFD_CLOEXEC":   {unix.EMFILE, unix.EINVAL},
+	"fcntl F_GETFL":           {unix.EPERM},
+	"fcntl F_SETFD":           {unix.EPERM},
+	"fcntl F_SETFL":           {unix.EPERM},
+	"fcntl F_GET_SEALS":       {unix.EINVAL, unix.EPERM},
+	"ioctl FIONBIO":           {unix.EPERM},
+	"getsockopt":              {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL, unix.ENODATA, unix.EMFILE},
+	"setsockopt":              {unix.ENOMEM, unix.EPERM, unix.ENOPROTOOPT, unix.EINVAL},
+	"socket":                  {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
+	"socketpair":              {unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EACCES},
+	"bind":                    {unix.EACCES, unix.ENOSPC, unix.EADDRINUSE, unix.ENOMEM, unix.EROFS},
+	"listen":                  {unix.ENOMEM, unix.EINVAL},
+	"connect":                 {unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.ENOMEM, unix.EACCES, unix.EPERM},
+	"accept4":                 {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"openat":                  {unix.EINTR, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES},
+	"eventfd2":                {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+	"dup3":                    {unix.EMFILE, unix.EBUSY},
+	"epoll_ctl EPOLL_CTL_ADD": {unix.ENOMEM, unix.ENOSPC},
+	"epoll_ctl EPOLL_CTL_DEL": {}, // of what is in the poller it cannot fail
+	"epoll_ctl of itself":     {unix.EPERM, unix.EINVAL, unix.ENOMEM},
+	"newfstatat":              {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
+	"fstat":                   {unix.ENOMEM, unix.EIO},
+	"statx":                   {unix.ENOMEM, unix.EIO, unix.EACCES},
+	"statfs":                  {unix.EINTR, unix.ENOMEM, unix.EIO},
+	"renameat":                {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
+	"unlinkat":                {unix.EINTR, unix.EACCES, unix.EIO, unix.EROFS},
+	"fchmod":                  {unix.EPERM, unix.EIO, unix.EROFS},
+	"fchmodat":                {unix.EPERM, unix.EIO, unix.EROFS},
+	"flock":                   {unix.EINTR, unix.EAGAIN, unix.ENOLCK},
+	"readlinkat":              {unix.EINTR, unix.ENOMEM, unix.EACCES},
+	"getsockname":             {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"getpeername":             {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
+	"shutdown":                {unix.ENOMEM, unix.ENOTCONN},
+	"ppoll":                   {unix.EINTR, unix.ENOMEM},
+	"geteuid":                 {}, // it cannot fail
 }

@@ -55,7 +55,7 @@ type tampered struct {
 type wrong struct{ answer, kind string }
 
 // few is how many wrong answers are played for each right one, but with SCM_MUTANTS=full.
-const few = 2
+const few = 1
 
 // choose takes few of the wrong answers for each right one: of the kinds that it has taken
 // the fewest times so far for an answer to the same verb. It takes the same ones each time.

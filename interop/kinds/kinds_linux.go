@@ -265,6 +265,10 @@ func tryOption(name string) error {
 // lacking remembers which kinds this system cannot make, and why.
 var lacking sync.Map
 
+// ErrTaken says that other processes of the user hold all inotify instances that one user may have: the system has none
+// for this run.
+var ErrTaken = errors.New("the user's are all taken: see /proc/sys/fs/inotify/max_user_instances")
+
 // Exhausted reports whether err says that there is no room at the moment, and not that the
 // system lacks what was asked for.
 func Exhausted(err error) bool {
@@ -364,6 +368,9 @@ func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	if err == nil {
 		f.Own, f.Other = own, other
 		f.Identity, err = witness.Identify(os.Getpid(), f.Own)
+	}
+	if spec.Kind == "inotify" && errors.Is(err, unix.EMFILE) {
+		err = ErrTaken
 	}
 	if err != nil {
 		f.Close()

@@ -179,8 +179,7 @@ func pidof(a *args) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
+	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if pid, ok := strings.CutPrefix(lines.Text(), "Pid:"); ok {
 			return "pid=" + strings.TrimSpace(pid), nil
 		}

@@ -27,7 +27,8 @@ func StateOf(f *File) (s State, ok bool) {
 		return s, false
 	}
 	s = State{Flags: flags & changeable, Offset: -1}
-	if flags&unix.O_PATH != 0 || f.Kind == "epoll" { // which has no offset, and shows what it has under a lock
+	if flags&unix.O_PATH != 0 || f.Kind == "pipe-r" || f.Kind == "pipe-w" || f.Kind == "epoll" {
+		// It has no offset, and an epoll shows what it has under a lock.
 		return s, true
 	}
 	// lseek(2) waits for a read(2) of the same file to end, and so for a peer. /proc shows the

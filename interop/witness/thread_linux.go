@@ -1,7 +1,6 @@
 package witness
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -55,12 +54,12 @@ func FirstThread(pid int) int {
 
 // threadEnded tells whether a thread has ended and is still there.
 func threadEnded(pid, tid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	text, err := readProc(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 	if err != nil {
 		return false
 	}
 	// The name, in brackets, may have spaces.
-	return bytes.HasPrefix(text[bytes.LastIndexByte(text, ')')+1:], []byte(" Z"))
+	return strings.HasPrefix(text[strings.LastIndexByte(text, ')')+1:], " Z")
 }
 
 // Sleeps reports whether no thread of a process ran between two looks.

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // An event is a line of `go test -json`; see `go doc test2json`.
@@ -29,7 +33,7 @@ type run struct {
 // ginkgo is the summary of a suite: its specs are counted in place of the test that hooks it up.
 var ginkgo = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 
-// report reads the events, writes what a reader wants to know of them, and counts.
+// report reads the events, writes what a reader wants to know of them, and counts. Every 15 seconds it names what runs.
 func report(events io.Reader, w io.Writer) (t total, err error) {
 	type key struct{ pkg, test string }
 	runs := make(map[key]*run)
@@ -41,18 +45,43 @@ func report(events io.Reader, w io.Writer) (t total, err error) {
 		return runs[k]
 	}
 
-	in := bufio.NewReader(events)
+	lines := make(chan []byte)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewReader(events); err == nil; {
+			var line []byte
+			if line, err = in.ReadBytes('\n'); err == nil {
+				lines <- line
+			}
+		}
+	}()
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
 	for {
-		line, err := in.ReadBytes('\n')
-		if err == io.EOF {
+		var line []byte
+		select {
+		case line = <-lines:
+		case <-tick.C:
+			var running []string
+			for k, r := range runs {
+				if k.pkg != "" && k.test != "" && !r.ended && !r.parent {
+					running = append(running, path.Base(k.pkg)+" "+k.test)
+				}
+			}
+			slices.Sort(running)
+			fmt.Fprintf(w, "… %s\n", cmp.Or(strings.Join(running, ", "), "building"))
+			continue
+		}
+		if line == nil { // the end
 			for k, r := range runs {
 				if k.pkg != "" && !r.ended {
 					fmt.Fprintf(w, "%s %s did not end\n", k.pkg, k.test)
 					t.test(event{Action: "fail", Test: k.test}, r, w)
 				}
 			}
-			return t, nil
-		} else if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
 			return t, err
 		}
 		var e event

@@ -4,12 +4,21 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/scm-rights/scm"
 	"golang.org/x/sys/unix"
 )
+
+// configs are those of a Conn. An Expect that accepts a file would look at it, by system calls that
+// the recorder does not know, and that are no backend's.
+var configs = []scm.Config{{}, {}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}
+
+// aSocket is the place of a Unix socket among the files. A UDP socket to which something was sent has
+// another port each time.
+const aSocket = 8
 
 // withConns does steps with the methods of a Conn at each end.
 func (w *world) withConns(steps int) {
@@ -19,11 +28,13 @@ func (w *world) withConns(steps int) {
 	for i := range 4 {
 		files = append(files, w.file(i+1))
 	}
+	socket := w.file(aSocket)
 	closed := w.file(0)
 	check(closed.Close())
 	for i, fd := range w.socks {
+		config := oneOf(w, configs)
 		w.call(fmt.Sprintf("NewConnFD %d", fd), func() {
-			conns[i], err = scm.NewConnFD(fd)
+			conns[i], err = config.NewConnFD(fd)
 		}, func() string { return fmt.Sprint(err) })
 	}
 	for range steps {
@@ -32,7 +43,7 @@ func (w *world) withConns(steps int) {
 		ready := ready(c)
 		switch sends := w.pick(2) == 0; {
 		case sends && ready&unix.POLLOUT != 0:
-			w.connSend(c, files, closed)
+			w.connSend(c, files, socket, closed)
 		case !sends && ready&unix.POLLIN != 0:
 			w.connRecv(c)
 		}
@@ -43,7 +54,7 @@ func (w *world) withConns(steps int) {
 			w.connRecv(conns[1])
 		}
 	}
-	for _, f := range files {
+	for _, f := range append(files, socket) {
 		check(f.Close())
 	}
 }
@@ -63,7 +74,7 @@ func ready(c *scm.Conn) int16 {
 // connFlags are those after which a receive finds what poll speaks of.
 var connFlags = []int{0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE}
 
-func (w *world) connSend(c *scm.Conn, files []*os.File, closed *os.File) {
+func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File) {
 	var n int
 	var err error
 	var pass []*os.File
@@ -81,7 +92,7 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, closed *os.File) {
 		}
 	}
 	p := w.payload(oneOf(w, lengths))
-	switch w.pick(4) {
+	switch w.pick(5) {
 	case 0:
 		w.call(fmt.Sprintf("Conn.WriteFiles %d bytes, %d files", len(p), len(pass)), func() {
 			n, err = c.WriteFiles(p, pass...)
@@ -103,13 +114,21 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, closed *os.File) {
 		w.call(fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(&m)), func() {
 			err = c.Send(&m, flags)
 		}, func() string { return fmt.Sprint(m.N, err) })
+	case 4:
+		f, send, name := oneOf(w, []*os.File{socket, socket, files[0]}), c.SendConn, "SendConn"
+		if w.one(2) {
+			send, name = c.SendListener, "SendListener"
+		}
+		w.call("Conn."+name+" "+f.Name(), func() {
+			err = send(f)
+		}, func() string { return fmt.Sprint(err) })
 	}
 }
 
 func (w *world) connRecv(c *scm.Conn) {
 	var n int
 	var err error
-	switch w.pick(4) {
+	switch w.pick(6) {
 	case 0:
 		p, room := w.space(oneOf(w, lengths)), oneOf(w, append(fdCounts, 253, 254))
 		var files []*os.File
@@ -149,5 +168,18 @@ func (w *world) connRecv(c *scm.Conn) {
 		if m.PIDFD != nil && *m.PIDFD >= 0 {
 			check(unix.Close(*m.PIDFD))
 		}
+	case 4:
+		m := w.incoming(lengths)
+		w.call("Conn.RecvExpect "+words(&m), func() {
+			err = c.RecvExpect(scm.Expect{}, &m, 0)
+		}, func() string { return received(&m, err) })
+		for _, fd := range m.FDs[:m.NFD] {
+			check(unix.Close(fd))
+		}
+		if m.PIDFD != nil && *m.PIDFD >= 0 {
+			check(unix.Close(*m.PIDFD))
+		}
+	case 5:
+		w.receivesSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })
 	}
 }

@@ -4,7 +4,9 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"os"
@@ -25,6 +27,7 @@ func (w *world) sizes() {
 	w.everyNumber()
 	w.everyAddress()
 	w.everyBatch()
+	w.everySocket()
 }
 
 // pair makes a pair of sockets, and ends with it what f has opened.
@@ -289,5 +292,49 @@ func (w *world) everyBatch() {
 				w.receivesBatch(b, in) // what a queue has no room for, or one too many
 			}
 		})
+	}
+}
+
+// everySocket hands a socket of each kind over, from a Conn of each type to another.
+func (w *world) everySocket() {
+	for _, kind := range types {
+		var a, b *scm.Conn
+		var err error
+		network := map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}[kind.name]
+		w.call("Pair "+network, func() { a, b, err = scm.Pair(network) }, func() string { return fmt.Sprint(err) })
+		for _, s := range []struct{ family, typ int }{
+			{unix.AF_UNIX, unix.SOCK_STREAM}, {unix.AF_UNIX, unix.SOCK_DGRAM}, {unix.AF_UNIX, unix.SOCK_SEQPACKET},
+			{unix.AF_INET, unix.SOCK_STREAM}, {unix.AF_INET, unix.SOCK_DGRAM},
+		} {
+			for _, listens := range []bool{false, true} {
+				fd, err := unix.Socket(s.family, s.typ|unix.SOCK_CLOEXEC, 0)
+				check(err)
+				// A TCP socket would listen on another port each time.
+				listens := listens && s.family == unix.AF_UNIX
+				if listens {
+					check(unix.Bind(fd, &unix.SockaddrUnix{Name: "listens"}))
+					listens = unix.Listen(fd, 1) == nil
+				}
+				what := fmt.Sprintf("family %d, type %d, listens %v", s.family, s.typ, listens)
+				f := os.NewFile(uintptr(fd), what)
+				w.call("Conn.SendConn "+what, func() { err = a.SendConn(f) }, func() string { return fmt.Sprint(err) })
+				w.receivesSocket("RecvConn", func() (io.Closer, error) { return b.RecvConn() })
+				w.call("Conn.SendListener "+what, func() { err = a.SendListener(f) }, func() string { return fmt.Sprint(err) })
+				w.receivesSocket("RecvListener", func() (io.Closer, error) { return b.RecvListener() })
+				check(f.Close())
+				_ = unix.Unlink("listens") // if it is there
+			}
+		}
+		w.call("Close", func() { err = errors.Join(a.Close(), b.Close()) }, func() string { return fmt.Sprint(err) })
+	}
+}
+
+// receivesSocket is RecvConn or RecvListener.
+func (w *world) receivesSocket(name string, recv func() (io.Closer, error)) {
+	var got io.Closer
+	var err error
+	w.call("Conn."+name, func() { got, err = recv() }, func() string { return fmt.Sprintf("%T %v", got, err) })
+	if err == nil {
+		check(got.Close())
 	}
 }

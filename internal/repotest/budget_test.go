@@ -1,0 +1,59 @@
+//go:build linux && !purego
+
+package repotest
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// budget is how many lines there may be. It only goes down: whoever needs more changes the number
+// in the same commit, and says why.
+var budget = []struct {
+	what  string
+	most  int
+	count func() int
+}{
+	{"the documentation of package scm (go doc -all .)", 700, func() int { return strings.Count(goTool{}.must("doc", "-all", "."), "\n") }},
+	{"package scm without tests", 2800, func() int { return goLines(".", false, false) }},
+	{"the tests of package scm", 10_130, func() int { return goLines(".", false, true) }},
+	{"internal/sys", 1600, func() int { return goLines("internal/sys", true, false) }},
+	{"all Go without tests", 40_000, func() int { return goLines(".", true, false) }},
+	{"all tests in Go", 45_000, func() int { return goLines(".", true, true) }},
+}
+
+// goLines counts the lines of Go files in a folder, in the folders below too or not, of tests or
+// of what is none.
+func goLines(folder string, below, tests bool) (lines int) {
+	GinkgoHelper()
+	Expect(filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != folder && (!below || d.Name() == "build" || d.Name() == ".git"):
+			return fs.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") != tests:
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		lines += bytes.Count(text, []byte("\n"))
+		return err
+	})).To(Succeed())
+	return lines
+}
+
+var _ = Describe("the budget of lines", Label("house"), func() {
+	for _, b := range budget {
+		It("is kept by "+b.what, func() {
+			lines := b.count()
+			Expect(lines).To(BeNumerically(">", b.most/2), "lines that were counted")
+			Expect(lines).To(BeNumerically("<=", b.most))
+		})
+	}
+})

@@ -1,0 +1,80 @@
+package sys
+
+import (
+	"io/fs"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// HasLongPaths reports whether a path that is longer than sun_path can be reached by its
+// folder's name in /proc.
+const HasLongPaths = true
+
+// OpenFolder opens a folder, the working folder for "", for no other use than to be named.
+func OpenFolder(path string) (*os.File, error) {
+	if path == "" {
+		path = "."
+	}
+	return os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+// Restrict gives the file that bind will make no more permissions than mode: Linux takes those
+// of the socket, less the umask.
+func Restrict(fd int, mode uint32) error {
+	return os.NewSyscallError("fchmod", unix.Fchmod(fd, mode))
+}
+
+// HoldFile looks at a file, and follows no link. Until release no other file gets its inode number.
+func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
+	f, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = f.Stat(); err != nil {
+		_ = f.Close()
+		return nil, nil, err
+	}
+	return info, func() { _ = f.Close() }, nil
+}
+
+// ChmodSocket gives the socket file of info the permissions that the umask took from it, and no
+// other file.
+func ChmodSocket(path string, info fs.FileInfo, mode uint32) error {
+	f, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if !os.SameFile(now, info) || int(st.Uid) != unix.Geteuid() {
+		return os.NewSyscallError("chmod", unix.EPERM)
+	}
+	return os.NewSyscallError("chmod", unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), mode))
+}
+
+// Shared reports whether a path is on a file system that another system or mount can have too, or
+// that does not say: a connect to a live socket there can fail with ECONNREFUSED.
+func Shared(path string) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return err != unix.ENOENT
+	}
+	switch uint32(st.Type) {
+	case unix.FUSE_SUPER_MAGIC, // virtiofs's too
+		unix.NFS_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC,
+		unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC,
+		unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC,
+		unix.OCFS2_SUPER_MAGIC, unix.ECRYPTFS_SUPER_MAGIC:
+		return true
+	}
+	return false
+}

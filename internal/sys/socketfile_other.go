@@ -1,0 +1,26 @@
+//go:build !linux
+
+package sys
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+const HasLongPaths = false
+
+func OpenFolder(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
+	info, err = os.Lstat(path)
+	return info, func() {}, err
+}
+
+// Restrict cannot be: nothing comes between package net's bind and listen.
+func Restrict(int, uint32) error { return errors.ErrUnsupported }
+
+func ChmodSocket(string, fs.FileInfo, uint32) error { return errors.ErrUnsupported }
+
+// Shared does not know the file systems.
+func Shared(string) bool { return false }
