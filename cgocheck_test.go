@@ -22,17 +22,24 @@ import (
 type neighbour struct {
 	before *int
 	buf    [16]byte
+	m      scm.Message
 	fds    [2]int
 	after  *neighbour
 }
 
+func newNeighbour() *neighbour { return &neighbour{before: new(int), after: new(neighbour)} }
+
 var (
 	global        [16]byte
-	globalPointer = &neighbour{before: new(int), after: new(neighbour)}
-	globalMessage scm.Message
-	globalNumbers [2]int
-	globalStruct  = neighbour{before: new(int), after: new(neighbour)}
+	globalStruct  = *newNeighbour()
+	globalPointer = newNeighbour()
 )
+
+// collected is a buffer on the heap, behind a run of the collector.
+func collected() []byte {
+	runtime.GC()
+	return make([]byte, 16)
+}
 
 // through passes p and a descriptor from a buffer to itself, by both kinds of call.
 func (f *fixture) through(p []byte) {
@@ -66,9 +73,11 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("on the stack", func() {
+	It("on the stack, in a struct beside pointers too", func() {
 		var p [16]byte
 		f.through(p[:])
+		s := neighbour{before: new(int), after: new(neighbour)}
+		f.through(s.buf[:])
 	})
 
 	It("on a stack that has just grown", func() {
@@ -86,48 +95,26 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 			Expect(n2).To(Equal(16))
 			Expect(p[16]).To(Equal(byte(n)))
 		}
-		done := make(chan struct{})
-		go func() {
-			defer GinkgoRecover()
-			defer close(done)
-			deep(64)
-		}()
-		<-done
+		goes(func() { deep(64) })()
 	})
 
-	It("on the heap, while the collector runs", func() {
-		for range 3 {
-			f.through(make([]byte, 16))
-			runtime.GC()
-		}
-	})
-
-	It("global", func() { f.through(global[:]) })
-
-	It("in a struct beside pointers, on the stack", func() {
-		s := neighbour{before: new(int), after: new(neighbour)}
-		f.through(s.buf[:])
-	})
-
-	It("in a struct beside pointers, on the heap", func() {
-		s := &neighbour{before: new(int), after: new(neighbour)}
-		f.through(s.buf[:])
-		runtime.KeepAlive(s)
-	})
-
-	It("in a struct beside pointers, global", func() {
-		f.through(globalPointer.buf[:])
-		f.through(globalStruct.buf[:])
-	})
-
-	It("in a map's value, an interface, and a slice of structs beside pointers", func() {
-		many := []neighbour{{before: new(int)}, {before: new(int)}}
-		f.through(many[1].buf[:])
-		boxed := any(&many[0]).(*neighbour)
-		f.through(boxed.buf[3:9])
-		byName := map[string]*neighbour{"x": boxed}
-		f.through(byName["x"].buf[15:])
-	})
+	for _, place := range []struct {
+		where  string
+		buffer func() []byte
+	}{
+		{"global", func() []byte { return global[:] }},
+		{"in a struct beside pointers, global", func() []byte { return globalStruct.buf[:] }},
+		{"in a struct beside pointers, on the heap", func() []byte { return newNeighbour().buf[:] }},
+		{"in a slice of structs beside pointers", func() []byte { return []neighbour{{}, *newNeighbour()}[1].buf[15:] }},
+		{"in an interface in a map", func() []byte { return map[int]any{1: globalPointer}[1].(*neighbour).buf[3:9] }},
+		{"on the heap, while the collector runs", collected},
+	} {
+		It(place.where, func() {
+			for range 3 {
+				f.through(place.buffer())
+			}
+		})
+	}
 
 	It("outside Go", func() {
 		p, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
@@ -137,68 +124,53 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 	})
 
 	It("nil and empty", func() {
-		s := &neighbour{before: new(int), after: new(neighbour)}
+		s := newNeighbour()
 		for _, p := range [][]byte{nil, {}, s.buf[:0], s.buf[16:], make([]byte, 0, 8)} {
-			sent := f.file()
-			Expect(scm.WriteFD(f.a, p, sent)).To(Equal(0))
-			m := scm.Message{Buffers: [][]byte{p, p}, FDs: []int{sent}}
-			Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-			if typ == unix.SOCK_STREAM {
-				isEmpty(f.b)
+			if typ != unix.SOCK_STREAM {
+				f.through(p)
 				continue
 			}
-			f.readsFD(p, 0, sent)
-			Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-			f.takes(m.FDs[:m.NFD], sent)
+			Expect(scm.WriteFD(f.a, p, f.a)).To(Equal(0))
+			Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{p, p}, FDs: []int{f.a}}, 0)).To(Succeed())
+			isEmpty(f.b)
 		}
 	})
 
 	for _, n := range []int{8, 9, 100} {
 		It(fmt.Sprintf("of %d buffers, each elsewhere", n), func() {
 			var stack [16]byte
-			places := [][]byte{stack[:], global[:], globalPointer.buf[:], make([]byte, 16), (&neighbour{before: new(int)}).buf[:]}
+			places := [][]byte{stack[:], global[:], globalPointer.buf[:], make([]byte, 16), newNeighbour().buf[:]}
+			for _, p := range places {
+				for i := range p {
+					p[i] = byte(i)
+				}
+			}
 			out := scm.Message{FDs: []int{f.file()}}
 			in := scm.Message{FDs: make([]int, 1)}
 			for i := range n {
-				place := places[i%len(places)]
-				out.Buffers = append(out.Buffers, place)
-				in.Buffers = append(in.Buffers, make([]byte, 16), nil)
-			}
-			in.Buffers = in.Buffers[:2*n-1]
-			for i := range stack {
-				for _, p := range places {
-					p[i] = byte(i)
-				}
+				out.Buffers = append(out.Buffers, places[i%len(places)])
+				in.Buffers = append(in.Buffers, nil, make([]byte, 16))
 			}
 			Expect(scm.Send(f.a, &out, 0)).To(Succeed())
 			Expect(out.N).To(Equal(16 * n))
 			Expect(scm.Recv(f.b, &in, 0)).To(Succeed())
 			f.takes(in.FDs[:in.NFD], out.FDs...)
 			Expect(in.N).To(Equal(16 * n))
-			for i := range n {
-				f.holdsCount(in.Buffers[2*i])
+			for _, p := range in.Buffers {
+				f.holdsCount(p)
 			}
 			runtime.KeepAlive(out)
 		})
 	}
 
 	It("of the numbers and of the message, beside pointers", func() {
-		s := &neighbour{before: new(int), after: new(neighbour)}
-		s.fds = [2]int{f.file(), f.file()}
-		sent := []int{s.fds[0], s.fds[1]}
-		holder := &struct {
-			before *int
-			m      scm.Message
-			after  *neighbour
-		}{new(int), scm.Message{Buffers: [][]byte{s.buf[:]}, FDs: s.fds[:]}, s}
-		Expect(scm.Send(f.a, &holder.m, 0)).To(Succeed())
-		Expect(scm.Recv(f.b, &holder.m, 0)).To(Succeed())
-		f.takes(holder.m.FDs[:holder.m.NFD], sent...)
-
-		globalNumbers = [2]int{sent[0], sent[1]}
-		globalMessage = scm.Message{Buffers: [][]byte{global[:]}, FDs: globalNumbers[:]}
-		Expect(scm.Send(f.a, &globalMessage, 0)).To(Succeed())
-		Expect(scm.Recv(f.b, &globalMessage, 0)).To(Succeed())
-		f.takes(globalMessage.FDs[:globalMessage.NFD], sent...)
+		sent := f.files(2)
+		for _, s := range []*neighbour{newNeighbour(), &globalStruct} {
+			s.fds = [2]int(sent)
+			s.m = scm.Message{Buffers: [][]byte{s.buf[:]}, FDs: s.fds[:]}
+			Expect(scm.Send(f.a, &s.m, 0)).To(Succeed())
+			Expect(scm.Recv(f.b, &s.m, 0)).To(Succeed())
+			f.takes(s.m.FDs[:s.m.NFD], sent...)
+		}
 	})
 }, everyType)

@@ -107,17 +107,6 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		f.allFail(f.file(), unix.ENOTSOCK)
 	})
 
-	It("a closed partner is an errno and not the end of the process", func() {
-		f.CloseNow(f.b)
-		first, then := unix.EPIPE, unix.EPIPE
-		if typ == unix.SOCK_DGRAM { // which learns of it once, and is then unconnected
-			first, then = unix.ECONNREFUSED, unix.ENOTCONN
-		}
-		fd := f.file()
-		writeFails(f.a, []byte("x"), fd, first)
-		sendFails(f.a, "x", then, fd)
-	})
-
 	It("an interrupted receive is EINTR, and takes nothing", func() {
 		f.a, f.b = f.pair(typ)
 		patient := unix.Timeval{Sec: 60} // with a time-out the kernel does not restart the call
@@ -223,39 +212,6 @@ func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 }
 
 var _ = Describe("errors", func() {
-	It("a payload too large for a packet is EMSGSIZE, and its descriptor is neither sent nor lost", func() {
-		for _, typ := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
-			f := connect(typ)
-			Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
-			fd := f.file()
-			writeFails(f.a, make([]byte, 1<<20), fd, unix.EMSGSIZE)
-			sendFails(f.a, string(make([]byte, 1<<20)), unix.EMSGSIZE, fd)
-			isEmpty(f.b)
-		}
-	})
-
-	It("a socket that is not connected is ENOTCONN", func() {
-		f := connect(unix.SOCK_DGRAM)
-		sock := ok(socket(unix.AF_UNIX, unix.SOCK_DGRAM)())
-		f.Own(sock)
-		writeFails(sock, []byte("x"), f.file(), unix.ENOTCONN)
-		sendFails(sock, "x", unix.ENOTCONN, f.file())
-	})
-
-	It("over TCP the bytes go and the descriptors do not, which Linux calls success", func() {
-		f := connect(unix.SOCK_STREAM)
-		near, far := tcpPair()
-		a, b, fd := NumberOf(near), NumberOf(far), f.file()
-		Expect(unix.SetNonblock(b, false)).To(Succeed())
-		Expect(scm.WriteFD(a, []byte("tcp"), fd)).To(Equal(3))
-		m := scm.Message{Buffers: [][]byte{[]byte("tcp")}, FDs: []int{fd}}
-		Expect(scm.Send(a, &m, 0)).To(Succeed())
-		Expect(m.N).To(Equal(3))
-		f.b = b
-		f.readsNone(make([]byte, 3), 3)
-		f.receives(3, 1, 0, "tcp", 0)
-	})
-
 	It("SIGPIPE does not kill, not even where the socket is standard output", func() {
 		f := connect(unix.SOCK_STREAM)
 		a, b := f.pair(unix.SOCK_STREAM)

@@ -5,8 +5,6 @@ package scm_test
 import (
 	"bytes"
 	"fmt"
-	"net"
-	"runtime"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -74,12 +72,6 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 			f.receives(8, n, 0, "x", 0, sent...)
 		})
 	}
-
-	It("carries one descriptor several times", func() {
-		file := f.file()
-		f.sends("x", file, file, file)
-		f.receives(8, 3, 0, "x", 0, file, file, file)
-	})
 
 	It("fits into more room than it needs, and leaves the rest as it was", func() {
 		sent := f.files(2)
@@ -164,30 +156,6 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 			Expect(bytes.Equal(p, want)).To(BeTrue(), "received %v", p)
 		})
 	}
-
-	It("needs no buffers", func() {
-		sent := f.files(2)
-		m := scm.Message{FDs: sent}
-		Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-		Expect(m.N).To(Equal(0))
-		if typ == unix.SOCK_STREAM { // nothing is sent, as Linux does it
-			isEmpty(f.b)
-			return
-		}
-		CannotEmulate(fdtest.NoBuffers)
-		m = scm.Message{FDs: make([]int, 2)}
-		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-		f.takes(m.FDs[:m.NFD], sent...)
-	})
-
-	It("leaves the caller's buffers and numbers alone", func() {
-		payload, sent := []byte("payload"), f.files(3)
-		bufs, fds := cut(payload, 3, 4), append([]int(nil), sent...)
-		Expect(scm.Send(f.a, &scm.Message{Buffers: bufs, FDs: fds}, 0)).To(Succeed())
-		Expect(payload).To(Equal([]byte("payload")))
-		Expect(fds).To(Equal(sent))
-		f.receives(8, 3, 0, "payload", 0, sent...)
-	})
 }, everyType)
 
 func sum(sizes []int) int {
@@ -198,117 +166,44 @@ func sum(sizes []int) int {
 	return total
 }
 
-var _ = Describe("a message on a stream", func() {
-	It("may go in part, and its descriptors go with the first byte", func() {
-		f := connect(unix.SOCK_STREAM)
-		Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
-		sent := f.files(3)
-		payload := pattern(1 << 20)
-		m := scm.Message{Buffers: [][]byte{payload}, FDs: sent}
-		Expect(scm.Send(f.a, &m, 0)).To(Succeed())
-		Expect(m.N).To(And(BeNumerically(">", 0), BeNumerically("<", len(payload))))
+var _ = DescribeTableSubtree("flags", func(typ int) {
+	var f *fixture
+	BeforeEach(func() { f = connect(typ) })
 
-		var got []byte
-		for first := true; len(got) < m.N; first = false {
-			in := scm.Message{Buffers: [][]byte{make([]byte, 1000)}, FDs: make([]int, 4)}
-			Expect(scm.Recv(f.b, &in, 0)).To(Succeed())
-			if first {
-				f.takes(in.FDs[:in.NFD], sent...)
-			} else {
-				f.takes(in.FDs[:in.NFD])
-			}
-			got = append(got, in.Buffers[0][:in.N]...)
+	It("MSG_PEEK: each one brings fresh duplicates, and leaves the message", func() {
+		sent := f.files(2)
+		f.sends("peek", sent...)
+		for range 3 {
+			f.receives(8, 2, unix.MSG_PEEK, "peek", 0, sent...)
 		}
-		Expect(bytes.Equal(got, payload[:m.N])).To(BeTrue())
+		f.receives(8, 2, 0, "peek", 0, sent...)
 		isEmpty(f.b)
 	})
-})
 
-var _ = Describe("bytes that the kernel counts and does not write", func() {
-	const secret = "SECRETSECRET"
-
-	for _, n := range []int{1, 8, 9, 64, 65, scm.MaxBuffers} {
-		It(fmt.Sprintf("are not in the caller's %d buffers", n), func() {
-			one, other := tcpPair()
-			blocking := func(c net.Conn) int {
-				file, err := c.(*net.TCPConn).File()
-				Expect(err).NotTo(HaveOccurred())
-				DeferCleanup(file.Close)
-				return int(file.Fd())
-			}
-			a, b := blocking(one), blocking(other)
-			buffers := func(content byte) [][]byte {
-				bufs := make([][]byte, n)
-				for i := range bufs {
-					bufs[i] = bytes.Repeat([]byte{content}, len(secret))
-				}
-				return bufs
-			}
-			for _, call := range []func(m *scm.Message, flags int) error{
-				func(m *scm.Message, flags int) error {
-					if flags == 0 {
-						return scm.Send(a, m, 0)
-					}
-					return scm.Recv(b, m, flags)
-				},
-				func(m *scm.Message, flags int) error {
-					ms := []scm.Message{*m}
-					var err error
-					if flags == 0 {
-						_, err = scm.SendBatch(a, ms, 0)
-					} else {
-						_, err = scm.RecvBatch(b, ms, flags)
-					}
-					m.N = ms[0].N
-					return err
-				},
-			} {
-				out := scm.Message{Buffers: buffers('-')}
-				out.Buffers[0] = []byte(secret)
-				Expect(call(&out, 0)).To(Succeed())
-				for i := range out.Buffers {
-					clear(out.Buffers[i])
-				}
-				in := scm.Message{Buffers: buffers('+')}
-				Expect(call(&in, unix.MSG_TRUNC|unix.MSG_WAITALL)).To(Succeed())
-				Expect(in.N).To(BeNumerically(">", 0))
-				Expect(in.Buffers).To(Equal(buffers('+')))
-				// A stream may be counted in parts.
-				for left := out.N - in.N; left > 0; {
-					drained, err := unix.Read(b, make([]byte, left))
-					Expect(err).NotTo(HaveOccurred())
-					left -= drained
-				}
-			}
-		})
-	}
-})
-
-var _ = Describe("a large room", func() {
-	for _, batch := range []bool{false, true} {
-		for _, n := range []int{9, 65, scm.MaxBuffers} {
-			It(fmt.Sprintf("of %d buffers takes no memory beside the caller's, batch: %v", n, batch), func() {
-				f := connect(unix.SOCK_STREAM)
-				room := make([][]byte, n)
-				shared := make([]byte, 144<<20/n)
-				for i := range room {
-					room[i] = shared
-				}
-				f.sends("x")
-				ms := []scm.Message{{Buffers: room}}
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				var err error
-				if batch {
-					_, err = scm.RecvBatch(f.b, ms, unix.MSG_WAITFORONE)
-				} else {
-					err = scm.Recv(f.b, &ms[0], 0)
-				}
-				runtime.ReadMemStats(&after)
-				Expect(err).NotTo(HaveOccurred())
-				Expect([]any{ms[0].N, shared[0]}).To(Equal([]any{1, byte('x')}))
-				Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 4<<20), "bytes")
-			})
+	It("MSG_CMSG_CLOEXEC: is always set and never told", func() {
+		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} { // nor does it mean anything to ask for the latter
+			sent := f.file()
+			f.sends("x", sent)
+			f.receives(1, 1, flags, "x", 0, sent)
 		}
-	}
-})
+	})
+}, everyType)
+
+var _ = DescribeTableSubtree("flags on packets", func(typ int) {
+	var f *fixture
+	BeforeEach(func() { f = connect(typ) })
+
+	It("MSG_TRUNC: asked for, N is the length of the whole message", func() {
+		for _, bufs := range [][][]byte{cut(make([]byte, 3), 3), cut(make([]byte, 9), slices.Repeat([]int{1}, 9)...)} {
+			sent := f.file()
+			f.sends("a long message", sent)
+			m := scm.Message{Buffers: bufs, FDs: make([]int, 1)}
+			Expect(scm.Recv(f.b, &m, unix.MSG_TRUNC)).To(Succeed())
+			f.takes(m.FDs[:m.NFD], sent)
+			Expect(m.N).To(Equal(len("a long message")))
+			Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
+			got := string(bytes.Join(bufs, nil))
+			Expect(got).To(Equal("a long message"[:len(got)]))
+		}
+	})
+}, everyPacket)

@@ -106,19 +106,6 @@ var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
 		})
 	}
 
-	It("leaves unread descriptors to the kernel, which closes them with the socket", func() {
-		f := connect(typ)
-		var p [2]int
-		Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
-		f.Own(p[0], p[1])
-		Expect(scm.WriteFD(f.a, []byte("x"), p[1])).To(Equal(1))
-		f.CloseNow(p[1])
-		_, err := unix.Read(p[0], make([]byte, 1))
-		Expect(err).To(MatchError(unix.EAGAIN), "the message is the writing end's last owner")
-		f.CloseNow(f.b)
-		Expect(unix.Read(p[0], make([]byte, 1))).To(Equal(0), "the end of the pipe")
-	})
-
 	It("really closes what it does not hand over", func() {
 		cannotEmulateTwo()
 		for _, read := range []func(f *fixture){
@@ -181,15 +168,5 @@ var _ = DescribeTableSubtree("close-on-exec", func(typ int) {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inherited(fd)).To(BeTrue(), "without the flag")
-	})
-
-	It("is set on what was received even where the sender's is not", func() {
-		f := connect(typ)
-		sent := f.file()
-		_, err := unix.FcntlInt(uintptr(sent), unix.F_SETFD, 0)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(scm.WriteFD(f.a, []byte("x"), sent)).To(Equal(1))
-		f.readsFD(make([]byte, 1), 1, sent)
-		Expect(fdtest.CloseOnExec(sent)).To(BeFalse(), "the sender's flag is the sender's")
 	})
 }, everyType)

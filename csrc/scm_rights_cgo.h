@@ -15,19 +15,6 @@
 
 #define SCM_CGO_ARGS 8 /* buffers that are passed as arguments */
 
-/* The macros for n descriptors: cgo cannot call one, and the tests compare them. */
-static inline size_t
-scm_cgo_space(size_t n)
-{
-	return CMSG_SPACE(n * sizeof(int));
-}
-
-static inline size_t
-scm_cgo_len(size_t n)
-{
-	return CMSG_LEN(n * sizeof(int));
-}
-
 static inline ssize_t
 scm_cgo_write_fd(int sock, const char *p, size_t len, int fd)
 {
