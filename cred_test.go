@@ -5,7 +5,6 @@ package scm_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -77,19 +76,12 @@ func connectTo(typ int, name string) int {
 }
 
 // A child that connects to a socket by name, tells its PID and waits for the
-// end of its standard input. With another argument it takes that user's place
-// once it is connected.
+// end of its standard input.
 var _ = Child("connect", func(args []string) {
 	typ, err := strconv.Atoi(args[0])
 	Expect(err).NotTo(HaveOccurred())
 	sock := connectTo(typ, args[1])
 	Expect(unix.Sendto(sock, []byte("x"), 0, nil)).To(Succeed())
-	if len(args) > 2 {
-		uid, err := strconv.Atoi(args[2])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(syscall.Setresuid(uid, uid, uid)).To(Succeed()) // of every thread
-		Expect(os.Geteuid()).To(Equal(uid))
-	}
 	fmt.Println(os.Getpid())
 	_, err = os.Stdin.Read(make([]byte, 1))
 	Expect(err).To(HaveOccurred())
@@ -210,42 +202,6 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		Expect(scm.PeerCred(f.accept(listening))).To(Equal(scm.Cred{PID: pid, UID: id, GID: id + 1}))
 	})
 
-	It("is told by PeerCred as the user that it was when it connected", func() {
-		if os.Geteuid() != 0 {
-			Skip("only root can become another user")
-		}
-		cmd.Args = append(cmd.Args, strconv.Itoa(1<<30+os.Getpid()))
-		pid, _ := connected(cmd)
-		Expect(scm.PeerCred(f.accept(listening))).To(Equal(scm.Cred{PID: pid, UID: 0, GID: os.Getegid()}))
-	})
-
-	It("is not told anew when the socket is passed on", func() {
-		pid, _ := connected(cmd)
-		sock := f.accept(listening)
-		f.sends("x", sock)
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
-		f.takes(m.FDs, sock)
-		cred, err := scm.PeerCred(m.FDs[0])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(cred.PID).To(Equal(pid))
-	})
-
-	It("has the listener for a peer", func() {
-		_, name := f.named(typ)
-		sock := connectTo(typ, name)
-		f.Own(sock)
-		Expect(scm.PeerCred(sock)).To(Equal(self()))
-	})
-
-	It("is the listener itself for a socket that listens", func() {
-		Expect(scm.PeerCred(listening)).To(Equal(self()))
-		pidfd, err := scm.PeerPIDFD(listening)
-		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
-		f.Own(pidfd)
-		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
-	})
-
 	It("is what PeerPIDFD stands for", func() {
 		pid, end := connected(cmd)
 		sock := f.accept(listening)
@@ -261,41 +217,26 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 }, everyConnected)
 
 var _ = Describe("PeerPIDFD", func() {
-	var f *fixture
-	BeforeEach(func() { f = connect(unix.SOCK_STREAM) })
-
 	It("fails by errno, and opens nothing", func() {
-		before := fdtest.Take()
-		f.badSockets("getsockopt", func(sock int) error {
+		f := connect(unix.SOCK_STREAM)
+		before := pidfds()
+		fails := func(sock int) error {
 			pidfd, err := scm.PeerPIDFD(sock)
 			Expect(pidfd).To(Equal(-1))
 			return err
-		})
-		Expect(pidfdsIn(before.NewSince())).To(BeEmpty())
-	})
+		}
+		f.badSockets("getsockopt", fails)
+		Expect(pidfds()).To(Equal(before))
 
-	It("is ENODATA where there is no peer", func() {
-		sock, err := socket(unix.AF_UNIX, unix.SOCK_STREAM)()
-		Expect(err).NotTo(HaveOccurred())
+		sock := ok(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
 		f.Own(sock)
-		pidfd, err := scm.PeerPIDFD(sock)
-		Expect(pidfd).To(Equal(-1))
+		err := fails(sock)
 		if errors.Is(err, scm.ErrUnsupported) {
 			supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
 		}
 		failsWith(err, "getsockopt", unix.ENODATA)
 	})
 })
-
-func pidfdsIn(names []string) []string {
-	var found []string
-	for _, name := range names {
-		if strings.Contains(name, "pidfd") {
-			found = append(found, name)
-		}
-	}
-	return found
-}
 
 var _ = DescribeTableSubtree("PassCred", func(typ int) {
 	var f *fixture
@@ -339,122 +280,20 @@ var _ = DescribeTableSubtree("PassPIDFD", func(typ int) {
 }, everyType)
 
 var _ = DescribeTableSubtree("PassRights", func(typ int) {
-	var f *fixture
-	off := func(sock int) {
-		GinkgoHelper()
-		supported(scm.PassRights(sock, false), "SO_PASSRIGHTS, which is from Linux 6.16")
-	}
-	BeforeEach(func() { f = connect(typ) })
-
 	It("off is EPERM for who sends descriptors, and plain data passes", func() {
-		off(f.b)
+		f := connect(typ)
+		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, which is from Linux 6.16")
 		fd := f.file()
 		writeFails(f.a, []byte("x"), fd, unix.EPERM)
 		sendFails(f.a, "x", unix.EPERM, fd, fd)
 		isEmpty(f.b)
 		f.sends("plain")
 		f.receives(8, 1, 0, "plain", 0)
-	})
-
-	It("off leaves what was queued, and on again lets more come", func() {
-		first, second := f.file(), f.file()
-		f.sends("x", first)
-		off(f.b)
-		sendFails(f.a, "y", unix.EPERM, second)
-		f.receives(8, 1, 0, "x", 0, first)
 		Expect(scm.PassRights(f.b, true)).To(Succeed())
-		f.sends("y", second)
-		f.receives(8, 1, 0, "y", 0, second)
-	})
-
-	It("off on the sender's socket has no effect", func() {
-		off(f.a)
-		fd := f.file()
 		f.sends("x", fd)
-		f.receives(8, 1, 0, "x", 0, fd)
-	})
-
-	It("off is for descriptors only: credentials pass", func() {
-		off(f.b)
-		Expect(scm.PassCred(f.b, true)).To(Succeed())
-		cred := self()
-		Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred}, 0)).To(Succeed())
-		var got scm.Cred
-		Expect(scm.Recv(f.b, &scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &got}, 0)).To(Succeed())
-		Expect(got).To(Equal(cred))
+		f.receives(1, 1, 0, "x", 0, fd)
 	})
 }, everyType)
-
-var _ = DescribeTableSubtree("PassRights off on a listening socket", func(typ int) {
-	It("holds for what connects, before and after it is accepted", func() {
-		f := connect(typ)
-		listening, name := f.named(typ)
-		supported(scm.PassRights(listening, false), "SO_PASSRIGHTS, which is from Linux 6.16")
-		client := connectTo(typ, name)
-		f.Own(client)
-		fd := f.file()
-		writeFails(client, []byte("x"), fd, unix.EPERM)
-		server := f.accept(listening)
-		writeFails(client, []byte("x"), fd, unix.EPERM)
-		Expect(scm.PassRights(server, true)).To(Succeed())
-		Expect(scm.WriteFD(client, []byte("x"), fd)).To(Equal(1))
-		_, got, err := scm.ReadFD(server, make([]byte, 1))
-		Expect(err).NotTo(HaveOccurred())
-		f.takes([]int{got}, fd)
-	})
-}, everyConnected)
-
-var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
-	It("gets the sender's credentials of what was sent before it was accepted", func() {
-		if fdtest.OnGVisor() {
-			Skip("gVisor is not Linux in what it puts beside a message")
-		}
-		f := connect(typ)
-		listening, name := f.named(typ)
-		client := connectTo(typ, name)
-		f.Own(client)
-		Expect(unix.Sendto(client, []byte("x"), 0, nil)).To(Succeed())
-		sock := f.accept(listening)
-		Expect(scm.PassCred(sock, true)).To(Succeed())
-		var cred scm.Cred
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
-		Expect(scm.Recv(sock, &m, 0)).To(Succeed())
-		Expect(cred).To(Equal(self()))
-	})
-
-	for _, o := range []struct {
-		name   string
-		option int
-		set    func(sock int, on bool) error
-		on     bool // what is not the default
-	}{
-		{"PassCred", sys.OptionPassCred, scm.PassCred, true},
-		{"PassPIDFD", sys.OptionPassPIDFD, scm.PassPIDFD, true},
-		{"PassRights", sys.OptionPassRights, scm.PassRights, false},
-	} {
-		It("has what the listening one had when the client connected, and can be set: "+o.name, func() {
-			if fdtest.OnGVisor() {
-				Skip("gVisor is not Linux in what an accepted socket has")
-			}
-			f := connect(typ)
-			is := func(sock int) bool {
-				GinkgoHelper()
-				value, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, o.option)
-				Expect(err).NotTo(HaveOccurred())
-				return value != 0
-			}
-			listening, name := f.named(typ)
-			f.Own(connectTo(typ, name))
-			supported(o.set(listening, o.on), "option for "+o.name)
-			f.Own(connectTo(typ, name))
-			before, after := f.accept(listening), f.accept(listening)
-			Expect(is(before)).To(Equal(!o.on), "connected before the option was set")
-			Expect(is(after)).To(Equal(o.on), "connected after")
-			Expect(o.set(before, o.on)).To(Succeed())
-			Expect(is(before)).To(Equal(o.on))
-		})
-	}
-}, everyConnected)
 
 var _ = Describe("the options of credentials", func() {
 	var f *fixture
@@ -471,22 +310,13 @@ var _ = Describe("the options of credentials", func() {
 		})
 	}
 
-	It("are unsupported where the kernel does not know them", func() {
-		const unknown = 9999
-		for _, on := range []bool{true, false} {
-			err := sys.SetOption(f.b, unknown, on)
-			Expect(err).To(MatchError(scm.ErrUnsupported))
-			Expect(err).To(MatchError(unix.ENOPROTOOPT))
-			var call *os.SyscallError
-			Expect(errors.As(err, &call)).To(BeTrue())
+	// As Linux takes SO_BSDCOMPAT, which is old, so gVisor does with the options that it lacks.
+	It("are unsupported where the kernel does not know them, or takes them and does nothing", func() {
+		for _, option := range []int{9999, unix.SO_BSDCOMPAT} {
+			err := sys.SetOption(f.b, option, true)
+			Expect(err).To(And(MatchError(scm.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
 		}
-	})
-
-	It("are unsupported where the kernel takes them and does nothing", func() {
-		// As Linux does with this old one, and gVisor with those that it lacks.
-		err := sys.SetOption(f.b, unix.SO_BSDCOMPAT, true)
-		Expect(err).To(MatchError(scm.ErrUnsupported))
-		Expect(err).To(MatchError(unix.ENOPROTOOPT))
+		Expect(errorOf[*os.SyscallError](sys.SetOption(f.b, 9999, false)).Syscall).To(Equal("setsockopt"))
 	})
 
 	It("are unsupported on TCP: PassRights", func() {
@@ -497,24 +327,5 @@ var _ = Describe("the options of credentials", func() {
 		f.Own(sock)
 		err = scm.PassRights(sock, false)
 		Expect(err).To(MatchError(scm.ErrUnsupported))
-	})
-})
-
-// PeerCred tells of a net.UnixConn too, without taking its descriptor out of
-// the poller.
-var _ = Describe("PeerCred by way of a raw connection", func() {
-	It("tells the peer of a net.UnixConn", func() {
-		l, err := net.Listen("unix", fmt.Sprintf("@scm-test-raw-%d", os.Getpid()))
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(l.Close)
-		c, err := net.Dial("unix", l.Addr().String())
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(c.Close)
-		raw, err := c.(*net.UnixConn).SyscallConn()
-		Expect(err).NotTo(HaveOccurred())
-		var cred scm.Cred
-		Expect(raw.Control(func(fd uintptr) { cred, err = scm.PeerCred(int(fd)) })).To(Succeed())
-		Expect(err).NotTo(HaveOccurred())
-		Expect(cred).To(Equal(self()))
 	})
 })

@@ -15,18 +15,14 @@ import (
 // descriptor.
 func ExampleSendBatch() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer unix.Close(p[0])
 	defer unix.Close(p[1])
 
 	var out []scm.Message
 	for _, name := range []string{"/dev/null", "/dev/zero", "/"} {
 		file, err := os.Open(name)
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		defer file.Close()
 		out = append(out, scm.Message{Buffers: [][]byte{[]byte(name)}, FDs: []int{int(file.Fd())}})
 	}
@@ -43,18 +39,12 @@ func ExampleSendBatch() {
 		in[i] = scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1)}
 	}
 	n, err := scm.RecvBatch(p[1], in, unix.MSG_WAITFORONE)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	for _, m := range in[:n] {
 		file, err := scm.NewFile(m.FDs[0], string(m.Buffers[0][:m.N]))
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		info, err := file.Stat()
-		if err != nil {
-			panic(err)
-		}
+		must(err)
 		fmt.Println(file.Name(), info.IsDir())
 		file.Close()
 	}

@@ -196,7 +196,8 @@ func ExampleConn_SendListener() {
 	// Output: hello from the new process
 }
 
-// A socket file that a crash left behind is replaced, and one in use is not.
+// A socket file that a crash left behind is replaced, and one in use is not. A
+// server that is to end waits no longer for the next client.
 func ExampleListen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -204,36 +205,21 @@ func ExampleListen() {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "socket")
 
-	crashed, err := scm.Listen(ctx, "unix", path)
+	var crashed *scm.Listener
+	crashed, err = scm.Listen(ctx, "unix", path)
 	must(err)
 	crashed.SetUnlinkOnClose(false)
 	crashed.Close()
 
 	l, err := scm.Listen(ctx, "unix", path)
 	must(err)
-	defer l.Close()
 	_, err = scm.Listen(ctx, "unix", path)
 	fmt.Println(errors.Is(err, scm.ErrInUse))
-	// Output: true
-}
 
-// A server that is to end waits no longer for the next.
-func ExampleListener() {
-	dir, err := os.MkdirTemp("", "scm")
-	must(err)
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "socket")
-
-	var l *scm.Listener
-	l, err = scm.Listen(context.Background(), "unix", path)
-	must(err)
 	must(l.SetDeadline(time.Now()))
 	_, err = l.Accept()
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
-
-	must(l.Close())
-	_, err = os.Stat(path)
-	fmt.Println(errors.Is(err, os.ErrNotExist))
+	must(l.Close()) // which removes the file
 	// Output:
 	// true
 	// true

@@ -5,7 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -75,60 +75,6 @@ func ExampleExpect() {
 	// mapped "hello"
 }
 
-// A Conn holds what it receives to it: here the reading end of a pipe, which is
-// what the partner passes, and not a directory.
-func ExampleConn_RecvExpect() {
-	a, b, err := scm.Pair("unixpacket")
-	must(err)
-	defer a.Close()
-	defer b.Close()
-	r, w, err := os.Pipe()
-	must(err)
-	defer r.Close()
-	defer w.Close()
-
-	for _, kind := range []scm.Kind{scm.KindDirectory, scm.KindPipe} {
-		_, err = a.WriteFiles(nil, r)
-		must(err)
-		m := scm.Message{FDs: make([]int, 1)}
-		err := b.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: scm.AccessReadOnly}, &m, 0)
-		fmt.Println(m.NFD, err)
-		if err == nil {
-			unix.Close(m.FDs[0])
-		}
-	}
-	// Output:
-	// 0 scm: wanted a directory (read-only), got a pipe (read end)
-	// 1 <nil>
-}
-
-// A file of a kind that is expected, as an os.File.
-func ExampleNewFile() {
-	a, b := pairOfSockets()
-	defer unix.Close(a)
-	defer unix.Close(b)
-	r, w, err := os.Pipe()
-	must(err)
-	defer r.Close()
-	defer w.Close()
-	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{int(r.Fd())}}, 0))
-
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-	must((scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}).Recv(b, &m, 0))
-	received, err := scm.NewFile(m.FDs[0], "pipe")
-	if err != nil {
-		unix.Close(m.FDs[0])
-		panic(err)
-	}
-	defer received.Close()
-	fmt.Fprint(w, "through the pipe")
-	w.Close()
-	text, _ := io.ReadAll(received)
-	fmt.Printf("%s: %s\n", received.Name(), text)
-	// Output:
-	// pipe: through the pipe
-}
-
 // What was received by other means is held to it by its numbers.
 func ExampleExpect_Check() {
 	a, b := pairOfSockets()
@@ -153,20 +99,27 @@ func ExampleExpect_Check() {
 // Sockets can be told by the family and type of socket(2), and an error tells
 // which descriptor is wrong.
 func ExampleExpectError() {
-	a, b := pairOfSockets()
-	defer unix.Close(a)
-	defer unix.Close(b)
-	must(scm.Send(a, &scm.Message{Buffers: [][]byte{{0}}, FDs: []int{a, 0}}, 0))
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	tcp, err := l.(*net.TCPListener).File()
+	must(err)
+	defer tcp.Close()
+	l.Close()
+	_, err = a.WriteFiles([]byte{0}, tcp, os.Stdin)
+	must(err)
 
-	unixStreams := scm.Expect{Min: 1, Max: 8, Family: unix.AF_UNIX, Type: unix.SOCK_STREAM}
+	tcpSockets := scm.Expect{Min: 1, Max: 8, Family: unix.AF_INET, Type: unix.SOCK_STREAM}
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 8)}
 	var failed *scm.ExpectError
-	if err := unixStreams.Recv(b, &m, 0); errors.As(err, &failed) {
+	if err := b.RecvExpect(tcpSockets, &m, 0); errors.As(err, &failed) {
 		fmt.Printf("descriptor %d should be %s\n", failed.Index, failed.Want)
 		fmt.Println("received:", m.N, "byte,", m.NFD, "descriptors")
 	}
 	// Output:
-	// descriptor 1 should be a Unix stream socket
+	// descriptor 1 should be an IPv4 stream socket
 	// received: 1 byte, 0 descriptors
 }
 
@@ -196,47 +149,40 @@ func ExampleConfig() {
 	// 1 <nil>
 }
 
-// What a descriptor is. Check closes what is of another kind, so it is asked about a duplicate.
+// What a descriptor is, and what it can be used for. Check closes what is of another
+// kind, so it is asked about a duplicate.
 func ExampleKind() {
 	kinds := []scm.Kind{
 		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,
 		scm.KindCharDevice, scm.KindBlockDevice, scm.KindMemfd, scm.KindEventfd, scm.KindPIDFD,
+	}
+	accesses := []scm.Access{
+		scm.AccessRead, scm.AccessWrite, scm.AccessReadWrite, scm.AccessReadOnly,
+		scm.AccessWriteOnly, scm.AccessPath, scm.AccessAny,
 	}
 	for _, path := range []string{"/", os.DevNull, "/proc/self/exe"} {
 		f, err := os.Open(path)
 		must(err)
 		defer f.Close()
 		for _, kind := range kinds {
-			fd, err := unix.Dup(int(f.Fd()))
-			must(err)
-			if (scm.Expect{Min: 1, Max: 1, Kind: kind}).Check([]int{fd}) == nil {
-				fmt.Println(path, kind)
-				unix.Close(fd)
+			for _, access := range accesses {
+				fd, err := unix.Dup(int(f.Fd()))
+				must(err)
+				if (scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access}).Check([]int{fd}) == nil {
+					fmt.Println(path, kind, access)
+					unix.Close(fd)
+				}
 			}
 		}
 	}
 	// Output:
-	// / directory
-	// /dev/null character device
-	// /proc/self/exe regular
-}
-
-// What a descriptor can be used for. This one is open for reading and writing.
-func ExampleAccess() {
-	for _, access := range []scm.Access{
-		scm.AccessRead, scm.AccessWrite, scm.AccessReadWrite, scm.AccessReadOnly,
-		scm.AccessWriteOnly, scm.AccessPath, scm.AccessAny,
-	} {
-		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		must(err)
-		if (scm.Expect{Min: 1, Max: 1, Access: access}).Check([]int{fd}) == nil {
-			fmt.Println(access)
-			unix.Close(fd)
-		}
-	}
-	// Output:
-	// read
-	// write
-	// read-write
-	// any
+	// / directory read
+	// / directory read-only
+	// / directory any
+	// /dev/null character device read
+	// /dev/null character device read-only
+	// /dev/null character device any
+	// /proc/self/exe regular read
+	// /proc/self/exe regular read-only
+	// /proc/self/exe regular any
 }

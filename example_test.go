@@ -16,9 +16,7 @@ import (
 // pairOfSockets returns two connected sockets, as two processes would have them.
 func pairOfSockets() (a, b int) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	return p[0], p[1]
 }
 
@@ -38,26 +36,19 @@ func ExampleWriteFD() {
 
 	// One process has the writing end of a pipe, and passes it.
 	r, w, err := os.Pipe()
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer r.Close()
-	if _, err := scm.WriteFD(a, []byte("a pipe"), int(w.Fd())); err != nil {
-		panic(err)
-	}
+	_, err = scm.WriteFD(a, []byte("a pipe"), int(w.Fd()))
+	must(err)
 	w.Close() // what was passed stays open
 
 	// The other one receives it under a number of its own.
 	p := make([]byte, 64)
 	n, fd, err := scm.ReadFD(b, p)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	fmt.Printf("received %q\n", p[:n])
 	received, err := scm.NewFile(fd, "pipe") // which closes it
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	fmt.Fprint(received, "hello through the pipe")
 	received.Close()
 
@@ -75,16 +66,12 @@ func ExampleReadFD() {
 
 	// Whoever sends two has both closed at this end, and is found out.
 	two := scm.Message{Buffers: [][]byte{[]byte("two")}, FDs: []int{a, b}}
-	if err := scm.Send(a, &two, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Send(a, &two, 0))
 	n, fd, err := scm.ReadFD(b, make([]byte, 64))
 	fmt.Println(n, fd, err)
 
 	// Bytes can come without a descriptor.
-	if err := scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0))
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
 	// 3 -1 scm: the control data was not exactly one descriptor; all are closed
@@ -101,18 +88,14 @@ func ExampleSend() {
 		Buffers: [][]byte{[]byte("header "), []byte("body")},
 		FDs:     []int{0, 1, 2},
 	}
-	if err := scm.Send(a, &out, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Send(a, &out, 0))
 	fmt.Println("sent", out.N, "bytes")
 
 	in := scm.Message{
 		Buffers: [][]byte{make([]byte, 7), make([]byte, 64)},
 		FDs:     make([]int, 2), // room for two of the three
 	}
-	if err := scm.Recv(b, &in, 0); err != nil {
-		panic(err)
-	}
+	must(scm.Recv(b, &in, 0))
 	for _, fd := range in.FDs[:in.NFD] {
 		defer unix.Close(fd)
 	}
@@ -132,47 +115,34 @@ func ExampleReadFD_sharedOffset() {
 	defer unix.Close(b)
 
 	file, err := os.CreateTemp("", "scm")
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer os.Remove(file.Name())
 	defer file.Close()
 	fmt.Fprint(file, "The sender reads these 32 bytes, and the receiver reads the rest.")
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		panic(err)
-	}
+	_, err = file.Seek(0, io.SeekStart)
+	must(err)
 
 	// The sender reads 32 bytes and passes the file.
 	head := make([]byte, 32)
-	if _, err := io.ReadFull(file, head); err != nil {
-		panic(err)
-	}
+	_, err = io.ReadFull(file, head)
+	must(err)
 	fmt.Printf("sender:   %q\n", head)
-	if _, err := scm.WriteFD(a, []byte{0}, int(file.Fd())); err != nil {
-		panic(err)
-	}
+	_, err = scm.WriteFD(a, []byte{0}, int(file.Fd()))
+	must(err)
 
 	// The receiver reads on from byte 32.
 	_, fd, err := scm.ReadFD(b, make([]byte, 1))
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	received, err := scm.NewFile(fd, "received")
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	defer received.Close()
 	rest, err := io.ReadAll(received)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	fmt.Printf("receiver: %q\n", rest)
 
 	// Nothing is left for the sender.
 	offset, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	fmt.Println("sender's offset:", offset)
 	// Output:
 	// sender:   "The sender reads these 32 bytes,"

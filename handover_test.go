@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"syscall"
 	"time"
-	"unsafe"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -140,11 +139,6 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		serves()
 	})
 
-	It("works where the system does not say which sockets listen", func() {
-		CannotEmulate(fdtest.HostCalls)
-		RunChild(ChildCommand("no-acceptconn", network))
-	})
-
 	It("of what is closed is not the error of a closed Conn, and leaves the socket file to whoever made it", func() {
 		a, b := pair(network)
 		conn, _ := pair(network)
@@ -215,36 +209,6 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(statusOf(sent) & unix.O_NONBLOCK).To(BeZero())
 	})
 }, everyNetwork)
-
-// As on macOS, OpenBSD and DragonFly, getsockopt(2) does not know SO_ACCEPTCONN.
-var _ = Child("no-acceptconn", func(args []string) {
-	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	option := 16 + 2*8 // the lower half of the third argument
-	if bigEndian() {
-		option += 4
-	}
-	filter := []unix.SockFilter{
-		{Code: load, K: 0}, {Code: equal, K: unix.SYS_GETSOCKOPT, Jf: 3},
-		{Code: load, K: uint32(option)}, {Code: equal, K: unix.SO_ACCEPTCONN, Jf: 1},
-		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOPROTOOPT)}, {Code: ret, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	Expect(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).To(Succeed())
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
-	Expect(errno).To(BeZero())
-
-	a, b, err := scm.Pair(args[0])
-	Expect(err).NotTo(HaveOccurred())
-	tcp := ok(net.Listen("tcp", "127.0.0.1:0"))
-	Expect(a.SendListener(tcp.(*net.TCPListener))).To(Succeed())
-	l := ok(b.RecvListener())
-	client := ok(net.Dial("tcp", tcp.Addr().String()))
-	Expect(Second(l.Accept())).To(Succeed())
-	for _, c := range []syscall.Conn{client.(*net.TCPConn), a} {
-		Expect(a.SendConn(c)).To(Succeed())
-		Expect(Second(b.RecvConn())).To(Succeed())
-	}
-})
 
 // A caller's own syscall.Conn.
 type callersConn struct {

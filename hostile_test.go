@@ -3,14 +3,12 @@
 package scm_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -53,133 +51,45 @@ var takers = map[string]func(c *scm.Conn) (*os.File, error){
 	},
 }
 
-// A victim is a process of its own that receives a file from a partner who means
-// harm, and shows by "alive" that its goroutines and timers run.
-type victim struct {
-	cmd  *exec.Cmd
-	sock int // the partner's end
-	in   io.WriteCloser
-	said chan string // a line each; closed when the victim has ended
-}
-
-// attack starts a victim that takes a file by one of takers.
-func attack(f *fixture, taker string) *victim {
-	GinkgoHelper()
-	v := &victim{cmd: ChildCommand("hostile-file", taker), said: make(chan string, 10)}
-	near, far := f.pair(unix.SOCK_STREAM)
-	v.sock = near
-	theirs := os.NewFile(uintptr(copies(far)[0]), "socket")
-	v.cmd.ExtraFiles, v.cmd.Stderr = []*os.File{theirs}, GinkgoWriter
-	out := ok(v.cmd.StdoutPipe())
-	v.in = ok(v.cmd.StdinPipe())
-	Expect(v.cmd.Start()).To(Succeed())
-	Expect(theirs.Close()).To(Succeed())
-	go func() {
-		defer close(v.said)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			v.said <- lines.Text()
-		}
-	}()
-	return v
-}
-
-// passes sends the victim a descriptor.
-func (v *victim) passes(fd int) {
-	GinkgoHelper()
-	Expect(scm.WriteFD(v.sock, []byte("x"), fd)).To(Equal(1))
-}
-
-// lives waits for the victim to say that it is alive. Where it does not, the server
-// lets it go, and the spec fails.
-func (v *victim) lives(server *fusetest.Server, when string) {
-	GinkgoHelper()
-	select {
-	case line, open := <-v.said:
-		Expect(open).To(BeTrue(), "%s: the victim has ended", when)
-		Expect(line).To(Equal("alive"), when)
-	case <-server.Waiting:
-		server.Release()
-		Fail(when + ": the victim's poller has asked the partner")
-	case <-time.After(Hang):
-		server.Release()
-		Fail(when + ": the victim stands still")
-	}
-}
-
-// ends lets the victim end.
-func (v *victim) ends() {
-	GinkgoHelper()
-	Expect(v.in.Close()).To(Succeed())
-	Expect(v.cmd.Wait()).To(Succeed())
-}
-
+// hostile-file receives a file, and ends once a timer, what waits in the poller, and a collection that
+// stops every goroutine have shown that the runtime goes on.
 var _ = Child("hostile-file", func(args []string) {
 	c := ok(scm.NewConnFD(3))
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
 	f := ok(takers[args[0]](c))
-	for lines := bufio.NewScanner(os.Stdin); ; {
-		beats()
-		fmt.Println("alive")
-		if !lines.Scan() {
-			break
-		}
-	}
-	Expect(f.Close()).To(Succeed())
-})
-
-// beats returns once a timer, what waits in the poller, and a collection that stops
-// every goroutine have come.
-func beats() {
 	runtime.GC()
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	time.AfterFunc(time.Millisecond, func() { _ = w.Close() })
 	Expect(io.ReadAll(r)).To(BeEmpty())
-	Expect(r.Close()).To(Succeed())
-}
+	Expect(f.Close()).To(Succeed())
+})
 
 var _ = Describe("a received file that a partner serves, and that does not block", func() {
-	// hostileFile is one whose server does not answer when it is asked whether the
-	// file is ready.
-	hostileFile := func() (f *fixture, fd int, server *fusetest.Server) {
-		server = fusetest.Mount(GinkgoTB(), fusetest.Options{})
-		server.Hush(fusetest.Poll)
-		f = connect(unix.SOCK_STREAM)
-		fd = ok(unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
-		f.Own(fd)
-		return f, fd, server
-	}
-
 	for _, taker := range slices.Sorted(maps.Keys(takers)) {
 		It("stops nobody but who uses it, by "+taker, func() {
-			f, fd, server := hostileFile()
-			v := attack(f, taker)
-			v.passes(fd)
-			v.lives(server, "after the file")
-			v.ends()
-		})
+			server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+			server.Hush(fusetest.Poll) // it does not answer when it is asked whether the file is ready
+			f := connect(unix.SOCK_STREAM)
+			fd := ok(unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
+			f.Own(fd)
+			Expect(scm.WriteFD(f.a, []byte("x"), fd)).To(Equal(1))
 
-		It("stops nobody out of an epoll that was passed, by "+taker, func() {
-			f, fd, server := hostileFile()
-			epoll := ok(unix.EpollCreate1(unix.EPOLL_CLOEXEC))
-			f.Own(epoll)
-			Expect(unix.SetNonblock(epoll, true)).To(Succeed())
-			r, w := f.pair(unix.SOCK_STREAM)
-			Expect(unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, r, &unix.EpollEvent{Events: unix.EPOLLIN})).To(Succeed())
-
-			v := attack(f, taker)
-			v.passes(epoll)
-			v.lives(server, "after the epoll")
-
-			// While the file is added, nobody else can look into the epoll.
-			added := goes(func() { Expect(fusetest.AddToEpoll(epoll, fd)).To(Succeed()) })
-			<-server.Waiting
-			Expect(unix.Write(w, []byte("x"))).To(Equal(1)) // the epoll is ready
-			Expect(io.WriteString(v.in, "\n")).To(Equal(1))
-			v.lives(server, "while the epoll is held")
-			server.Release()
-			added()
-			v.ends()
+			victim := ChildCommand("hostile-file", taker)
+			victim.ExtraFiles, victim.Stderr = []*os.File{asFile(f.b)}, GinkgoWriter
+			Expect(victim.Start()).To(Succeed())
+			ended := make(chan error, 1)
+			go func() { ended <- victim.Wait() }()
+			select {
+			case err := <-ended:
+				Expect(err).NotTo(HaveOccurred())
+			case <-server.Waiting:
+				server.Release()
+				Fail("the victim's poller has asked the partner")
+			case <-time.After(Hang):
+				server.Release()
+				Fail("the victim stands still")
+			}
 		})
 	}
 })
@@ -230,7 +140,7 @@ var _ = Describe("NewFile", func() {
 		Expect(Second(file.Read(p))).To(MatchError(unix.EAGAIN))
 	})
 
-	It("keeps every lock on a regular file, those of fcntl(F_SETLK) too", func() {
+	It("keeps the process's locks on a regular file", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "file")
 		f := connect(unix.SOCK_SEQPACKET)
 		open := func() int {
@@ -238,37 +148,18 @@ var _ = Describe("NewFile", func() {
 			f.Own(fd)
 			return fd
 		}
-		process, description, other := open(), open(), open()
-		lock := func(start int64) *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: 1} }
-		if err := unix.FcntlFlock(uintptr(description), unix.F_OFD_SETLK, lock(1)); err != nil {
-			Skip("there is no F_OFD_SETLK here: " + err.Error())
-		}
-		Expect(unix.FcntlFlock(uintptr(process), unix.F_SETLK, lock(0))).To(Succeed())
-		Expect(unix.Flock(description, unix.LOCK_EX)).To(Succeed())
-		locked := func(start int64) bool {
-			l := lock(start)
+		holder, other := open(), open()
+		lock := func() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Len: 1} }
+		Expect(unix.FcntlFlock(uintptr(holder), unix.F_SETLK, lock())).To(Succeed())
+		locked := func() bool {
+			l := lock()
 			Expect(unix.FcntlFlock(uintptr(other), unix.F_OFD_GETLK, l)).To(Succeed())
 			return l.Type != unix.F_UNLCK
 		}
-		theirs := ok(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0))
-		file := lent(ok(scm.NewFile(theirs, "")))
-		Expect(locked(0)).To(BeTrue(), "of F_SETLK")
-		Expect(locked(1)).To(BeTrue(), "of F_OFD_SETLK")
-		Expect(unix.Flock(other, unix.LOCK_EX|unix.LOCK_NB)).To(MatchError(unix.EWOULDBLOCK), "of flock(2)")
+		file := lent(ok(scm.NewFile(ok(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)), "")))
+		Expect(locked()).To(BeTrue())
 		Expect(file.Close()).To(Succeed())
-		Expect(locked(0)).To(BeFalse(), "any close of the file removes those of F_SETLK")
-	})
-
-	// package os looks entries up by the name, which is the sender's in RecvFile.
-	It("makes a folder of which DirEntry.Info describes the entries of its name", func() {
-		theirs, named := GinkgoT().TempDir(), GinkgoT().TempDir()
-		Expect(os.WriteFile(filepath.Join(theirs, "file"), []byte("1"), 0o600)).To(Succeed())
-		Expect(os.WriteFile(filepath.Join(named, "file"), []byte("22"), 0o600)).To(Succeed())
-		a, b := pair("unix")
-		Expect(a.SendFile(named, lent(ok(os.Open(theirs))))).To(Succeed())
-		entries := ok(lent(ok(b.RecvFile())).ReadDir(-1))
-		Expect(entries).To(HaveLen(1))
-		Expect(ok(entries[0].Info()).Size()).To(BeEquivalentTo(2))
+		Expect(locked()).To(BeFalse(), "any close of the file removes them")
 	})
 
 	It("leaves the caller what it cannot take", func() {

@@ -4,7 +4,6 @@ package scm_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -18,60 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
-	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // Attacks on a Listener by a client, and what becomes of the file of a socket that is handed over.
 
-// lingers makes a TCP socket with SO_LINGER and more in its buffers than is taken: its last close
-// waits for ten minutes, or until the spec ends.
-func lingers() *net.TCPConn {
-	GinkgoHelper()
-	small := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
-	}}
-	tcp, err := small.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(tcp.Close)
-	c, err := net.Dial("tcp", tcp.Addr().String())
-	Expect(err).NotTo(HaveOccurred())
-	far, err := tcp.Accept()
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(far.Close)
-	sock := c.(*net.TCPConn)
-	Expect(errors.Join(sock.SetLinger(600), sock.SetWriteBuffer(4096))).To(Succeed())
-	for err == nil {
-		_, err = unix.SendmsgN(NumberOf(sock), make([]byte, 1<<16), nil, nil, unix.MSG_DONTWAIT)
-	}
-	Expect(err).To(MatchError(unix.EAGAIN))
-	return sock
-}
-
 var _ = DescribeTableSubtree("a Listener", Label("attack"), func(network string) {
-	It("is held up by no client that its check refuses", func() {
-		CannotEmulate(fdtest.Traced)
-		refused := false
-		l := listen(scm.Config{Check: func(*scm.Conn) error {
-			if !refused {
-				refused = true
-				return errors.New("a stranger")
-			}
-			return nil
-		}}, network, "@"+UniqueName())
-		sock := lingers()
-		Expect(dial(network, l.Addr().String()).SendConn(sock)).To(Succeed())
-		Expect(sock.Close()).To(Succeed())
-		client := dial(network, l.Addr().String())
-		goes(func() {
-			server, err := l.AcceptConn()
-			Expect(err).NotTo(HaveOccurred())
-			closing(server)
-			Expect(client.Write([]byte("x"))).To(Equal(1))
-			receives(server, "x")
-		})()
-	})
-
 	It("closes what its check does not let in, also if that panics or ends the goroutine", func() {
 		for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
 			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+UniqueName())
@@ -108,16 +59,6 @@ var _ = DescribeTableSubtree("Close of a socket with a file", func(network strin
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lentAll(files)).To(HaveLen(1))
 		dial(network, path)
-	})
-
-	It("removes it after a send that failed", func() {
-		a, b := pair("unix")
-		path := socketPath()
-		l := mustListen(scm.Config{}, network, path)
-		Expect(b.Close()).To(Succeed())
-		Expect(hands(a, l)).To(opFails("write", unix.EPIPE))
-		Expect(l.Close()).To(Succeed())
-		Expect(path).NotTo(BeAnExistingFile())
 	})
 
 	It("has removed it when the calls that waited end", func() {

@@ -5,7 +5,6 @@ package scm_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -97,22 +95,6 @@ var _ = Child("listen-once", func(args []string) {
 	}
 })
 
-var _ = Child("stale-unreadable", func(args []string) {
-	dir, err := os.MkdirTemp("", "scm")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = os.RemoveAll(dir) }()
-	Expect(os.Chmod(dir, 0o300)).To(Succeed())
-	_, err = os.ReadDir(dir)
-	Expect(err).To(MatchError(fs.ErrPermission))
-	path := filepath.Join(dir, "s")
-	leaveStale(args[0], path)
-	l, err := listenAny(context.Background(), scm.Config{}, args[0], path)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(l.Close()).To(Succeed())
-	Expect(os.Chmod(dir, 0o700)).To(Succeed())
-	Expect(os.ReadDir(dir)).To(BeEmpty())
-})
-
 var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 	for at, want := range map[string]string{"bind": "the new socket file was replaced", "/fstatat": "operation not permitted"} {
 		for kind, link := range map[string]func(victim, path string) error{"symbolic": os.Symlink, "hard": os.Link} {
@@ -136,15 +118,6 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		}
 	}
 
-	It("removes no file that was put in the place of its own", func() {
-		path := socketPath()
-		s := stopsAfter("bind", ChildCommand("listen-once", network, path, "0", "22"))
-		Expect(os.Remove(path)).To(Succeed())
-		Expect(os.WriteFile(path, []byte("precious"), 0o600)).To(Succeed())
-		Expect(s.goesOn()).To(ContainSubstring("the new socket file was replaced"))
-		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
-	})
-
 	It("removes no socket that took the place of the stale one", func() {
 		path := socketPath()
 		leaveStale(network, path)
@@ -156,10 +129,6 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(client.Write([]byte("x"))).To(Equal(1))
 		receives(live(), "x")
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1), "nothing else is left")
-	})
-
-	It("replaces a stale file in a folder that it may write to and not read", func() {
-		RunChild(withoutPrivileges(ChildCommand("stale-unreadable", network)))
 	})
 
 	It("makes and removes the file where the kernel finds the path, also behind a link", func() {
@@ -175,91 +144,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(os.ReadDir(filepath.Join(dir, "far"))).To(HaveLen(1))
 		Expect(os.ReadFile(path)).To(BeEquivalentTo("precious"))
 	})
-
-	It("leaves the file in a folder that was renamed, and Close says nothing", func() {
-		dir := filepath.Dir(socketPath())
-		at, old := filepath.Join(dir, "at"), filepath.Join(dir, "old")
-		Expect(os.Mkdir(at, 0o700)).To(Succeed())
-		l := mustListen(scm.Config{}, network, filepath.Join(at, "s"))
-		Expect(os.Rename(at, old)).To(Succeed())
-		Expect(l.Close()).To(Succeed())
-		Expect(filepath.Join(old, "s")).To(BeAnExistingFile())
-	})
 }, everyNetwork)
-
-var _ = Describe("Listen beside a bind that has begun", Label("attack"), func() {
-	It("takes no live socket for a stale one", func() {
-		if fdtest.OnGVisor() || !bindLocksFolder() {
-			Skip("before Linux 5.14, and on gVisor, bind(2) does not hold the folder locked until connect(2) finds the socket")
-		}
-		path := socketPath()
-		defer watchMuch(filepath.Dir(path))()
-		done := make(chan struct{})
-		listens := goes(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				l, err := scm.Listen(context.Background(), "unix", path)
-				if err == nil {
-					err = l.Close()
-				}
-				Expect(err).To(Or(BeNil(), MatchError(scm.ErrInUse)))
-			}
-		})
-		defer listens()
-		defer close(done)
-		for round := 0; round < 3000; {
-			sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			Expect(err).NotTo(HaveOccurred())
-			if err = unix.Bind(sock, &unix.SockaddrUnix{Name: path}); err == nil {
-				round++
-				err = unix.Unlink(path)
-			} else if err == unix.EADDRINUSE {
-				err = nil
-			}
-			Expect(unix.Close(sock)).To(Succeed())
-			Expect(err).NotTo(HaveOccurred(), "in round %d", round)
-		}
-	})
-})
-
-// watchMuch watches a folder many times until end is called. Each watch makes the time
-// longer between the making of a file and the moment in which its socket can be found.
-func watchMuch(dir string) (end func()) {
-	GinkgoHelper()
-	var watches []int
-	for range 64 {
-		watch, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-		if err != nil { // the user may have no more
-			break
-		}
-		watches = append(watches, watch)
-		if _, err := unix.InotifyAddWatch(watch, dir, unix.IN_CREATE); err != nil { // likewise
-			break
-		}
-	}
-	return func() {
-		var closes sync.WaitGroup
-		for _, watch := range watches { // each close waits for the kernel's readers
-			closes.Go(func() { _ = unix.Close(watch) })
-		}
-		closes.Wait()
-	}
-}
-
-// bindLocksFolder reports whether this is Linux 5.14 or later.
-func bindLocksFolder() bool {
-	GinkgoHelper()
-	var name unix.Utsname
-	Expect(unix.Uname(&name)).To(Succeed())
-	var major, minor int
-	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
-	Expect(err).NotTo(HaveOccurred())
-	return major > 5 || major == 5 && minor >= 14
-}
 
 var _ = Describe("a stale socket file", Label("attack"), func() {
 	DescribeTable("stays on a file system that another system can have too", func(network string) {
