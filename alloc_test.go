@@ -69,47 +69,29 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 		})).To(BeZero())
 	})
 
-	for _, n := range []int{0, 1, 2, 253} {
-		It(fmt.Sprintf("in messages with %d descriptors, everything on the stack", n), func() {
-			fd := f.file()
-			Expect(allocations(func() bool {
-				var out, in [16]byte
-				var sent, received [scm.MaxFDs]int
-				for i := range n {
-					sent[i] = fd
-				}
-				bufs := [1][]byte{out[:]}
-				m := scm.Message{Buffers: bufs[:], FDs: sent[:n]}
-				if scm.Send(f.a, &m, 0) != nil {
-					return false
-				}
-				bufs[0] = in[:]
-				m = scm.Message{Buffers: bufs[:], FDs: received[:n]}
-				err := scm.Recv(f.b, &m, 0)
-				return err == nil && m.NFD == n && closeAll(m.FDs[:m.NFD])
-			})).To(BeZero())
-		})
-	}
-
-	for _, n := range []int{2, 8} {
-		It(fmt.Sprintf("in messages of %d buffers on the stack", n), func() {
+	for _, c := range []struct{ buffers, fds int }{{1, 0}, {1, 1}, {1, 2}, {1, scm.MaxFDs}, {2, 1}, {8, 1}} {
+		It(fmt.Sprintf("in messages of %d buffers and %d descriptors, everything on the stack", c.buffers, c.fds), func() {
 			fd := f.file()
 			Expect(allocations(func() bool {
 				var out, in [8][16]byte
 				var bufs [8][]byte
-				fds := [1]int{fd}
-				for i := range n {
+				var sent, received [scm.MaxFDs]int
+				for i := range c.fds {
+					sent[i] = fd
+				}
+				for i := range c.buffers {
 					bufs[i] = out[i][:]
 				}
-				m := scm.Message{Buffers: bufs[:n], FDs: fds[:]}
+				m := scm.Message{Buffers: bufs[:c.buffers], FDs: sent[:c.fds]}
 				if scm.Send(f.a, &m, 0) != nil {
 					return false
 				}
-				for i := range n {
+				for i := range c.buffers {
 					bufs[i] = in[i][:]
 				}
+				m = scm.Message{Buffers: bufs[:c.buffers], FDs: received[:c.fds]}
 				err := scm.Recv(f.b, &m, 0)
-				return err == nil && m.N == 16*n && closeAll(m.FDs[:m.NFD])
+				return err == nil && m.N == 16*c.buffers && m.NFD == c.fds && closeAll(m.FDs[:m.NFD])
 			})).To(BeZero())
 		})
 	}

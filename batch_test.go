@@ -473,23 +473,7 @@ var _ = Describe("a batch on a stream", func() {
 		f.takes(in[1].FDs[:2], out[2].FDs...)
 		untouched(in[2:])
 	})
-})
 
-var _ = Describe("a batch at the end", func() {
-	It("has slots in which nothing came behind the last message", func() {
-		for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
-			f := connect(typ)
-			out, in := f.letters(2)[1:], slots(4)
-			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(1))
-			f.CloseNow(f.a)
-			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
-			f.arrived(in[:1], out)
-			untouched(in[1:])
-		}
-	})
-})
-
-var _ = Describe("a batch on a stream", func() {
 	It("ends with the message that goes in part, and loses nothing of it", func() {
 		f := connect(unix.SOCK_STREAM)
 		Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
@@ -539,9 +523,7 @@ var _ = Describe("a batch on a stream", func() {
 		Expect(bytes.Equal(got, want)).To(BeTrue(), "%d bytes came of %d", len(got), len(want))
 		f.takes(came, sent...)
 	})
-})
 
-var _ = Describe("a batch on a stream", func() {
 	// Linux takes INT_MAX bytes of a message, rounded down to pages, and to sendmmsg
 	// that is the whole of it. The message is 1024 times the same memory.
 	It("ends with a message that is longer than the kernel takes", func() {
@@ -581,6 +563,20 @@ var _ = Describe("a batch on a stream", func() {
 		Expect(uint64(sent)).To(BeNumerically("<", whole))
 		Expect(read).To(Equal(1 + sent))
 		untouchedLengths(out[2:])
+	})
+})
+
+var _ = Describe("a batch at the end", func() {
+	It("has slots in which nothing came behind the last message", func() {
+		for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+			f := connect(typ)
+			out, in := f.letters(2)[1:], slots(4)
+			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(1))
+			f.CloseNow(f.a)
+			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
+			f.arrived(in[:1], out)
+			untouched(in[1:])
+		}
 	})
 })
 

@@ -5,6 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -67,20 +68,13 @@ func (f *fixture) accept(listening int) int {
 	return sock
 }
 
-func connectTo(typ int, name string) int {
-	GinkgoHelper()
-	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(unix.Connect(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
-	return sock
-}
-
 // A child that connects to a socket by name, tells its PID and waits for the
 // end of its standard input.
 var _ = Child("connect", func(args []string) {
 	typ, err := strconv.Atoi(args[0])
 	Expect(err).NotTo(HaveOccurred())
-	sock := connectTo(typ, args[1])
+	sock := ok(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))
+	Expect(unix.Connect(sock, &unix.SockaddrUnix{Name: args[1]})).To(Succeed())
 	Expect(unix.Sendto(sock, []byte("x"), 0, nil)).To(Succeed())
 	fmt.Println(os.Getpid())
 	_, err = os.Stdin.Read(make([]byte, 1))
@@ -329,3 +323,59 @@ var _ = Describe("the options of credentials", func() {
 		Expect(err).To(MatchError(scm.ErrUnsupported))
 	})
 })
+
+var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network string) {
+	It("is that of its socket", func() {
+		a, _ := pair(network)
+		Expect(a.PeerCred()).To(Equal(self()))
+		pidfd, err := a.PeerPIDFD()
+		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		DeferCleanup(unix.Close, pidfd)
+		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
+	})
+
+	It("is received with a message, once it is asked for", func() {
+		a, b := pair(network)
+		supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
+		Expect(a.Write([]byte("x"))).To(Equal(1))
+		pidfd := -1
+		Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}, 0)).To(Succeed())
+		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+		Expect(unix.Close(pidfd)).To(Succeed())
+	})
+
+	if network != "unixgram" { // which has no end
+		It("is nobody's at the end, where Linux reports root", func() {
+			for how, end := range map[string]func(a, b *scm.Conn) error{
+				"the other end's Close": func(a, _ *scm.Conn) error { return a.Close() },
+				"CloseRead":             func(_, b *scm.Conn) error { return b.CloseRead() },
+			} {
+				a, b := pair(network)
+				Expect(b.PassCred(true)).To(Succeed())
+				Expect(a.Write([]byte("x"))).To(Equal(1))
+				Expect(end(a, b)).To(Succeed())
+				cred := stale
+				m := scm.Message{Buffers: [][]byte{nil, make([]byte, 2)}, Cred: &cred}
+				Expect(b.Recv(&m, 0)).To(Succeed())
+				Expect(cred).To(Equal(self()), how)
+				Expect(b.Recv(&m, unix.MSG_DONTWAIT)).To(Succeed())
+				Expect([]int{m.N, m.NFD}).To(Equal([]int{0, 0}), how)
+				Expect(cred).To(Equal(nobodys), how)
+			}
+		})
+	}
+
+	It("is asked of no closed Conn", func() {
+		a, _ := pair(network)
+		Expect(a.Close()).To(Succeed())
+		cred, err := a.PeerCred()
+		Expect(err).To(opFails("get", net.ErrClosed))
+		Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
+		pidfd, err := a.PeerPIDFD()
+		Expect(err).To(opFails("get", net.ErrClosed))
+		Expect(pidfd).To(Equal(-1))
+		for _, set := range []func(bool) error{a.PassCred, a.PassPIDFD, a.PassRights} {
+			Expect(set(true)).To(opFails("set", net.ErrClosed))
+		}
+	})
+}, everyNetwork)

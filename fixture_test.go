@@ -3,8 +3,6 @@
 package scm_test
 
 import (
-	"encoding/binary"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -118,9 +116,4 @@ func cannotEmulateTwo() {
 	if unix.CmsgSpace(4) == unix.CmsgLen(4) {
 		CannotEmulate(fdtest.NotCut)
 	}
-}
-
-// bigEndian tells the byte order of this program; the kernel below an emulator may have the other.
-func bigEndian() bool {
-	return binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -116,27 +115,6 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 				Expect(os.Remove(path)).To(Succeed())
 			}
 		}
-	})
-
-	It("of a listener serves HTTP, which knows what a TCP connection is", func() {
-		a, b := pair(network)
-		tcp := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
-		Expect(a.SendListener(tcp.(*net.TCPListener))).To(Succeed())
-		Expect(tcp.Close()).To(Succeed())
-		l := ok(b.RecvListener()).(*net.TCPListener)
-		server := &http.Server{
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }),
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				Expect(c).To(BeAssignableToTypeOf(&net.TCPConn{}))
-				return ctx
-			},
-		}
-		serves := goes(func() { Expect(server.Serve(l)).To(MatchError(http.ErrServerClosed)) })
-		client := closing(ok(net.Dial("tcp", l.Addr().String())))
-		Expect(io.WriteString(client, "GET / HTTP/1.0\r\n\r\n")).To(BeNumerically(">", 0))
-		Expect(io.ReadAll(client)).To(HaveSuffix("served"))
-		Expect(server.Close()).To(Succeed())
-		serves()
 	})
 
 	It("of what is closed is not the error of a closed Conn, and leaves the socket file to whoever made it", func() {

@@ -5,10 +5,7 @@ package scm_test
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strconv"
-	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,28 +20,15 @@ import (
 // hit the suite too.
 
 var _ = DescribeTableSubtree("at RLIMIT_NOFILE", func(typ int) {
-	for _, c := range []struct {
-		child, name string
-	}{
-		{"nofile-recv", "Recv hands over what the table took and says MSG_CTRUNC"},
-		{"nofile-read", "ReadFD hands over one where one is free, and else closes what came"},
-		{"nofile-peek", "MSG_PEEK leaves the message, and it comes whole once there is room"},
-		{"nofile-send", "sending needs no number"},
-	} {
-		It(c.name, func() {
-			switch c.child {
-			case "nofile-recv":
-				CannotEmulate(fdtest.NotCut)
-			case "nofile-read":
-				cannotEmulateTwo()
-			case "nofile-send":
-				if os.Geteuid() != 0 {
-					Skip("not root: it is also the limit of what all programs of this user have in flight")
-				}
-			}
-			RunChild(ChildCommand(c.child, strconv.Itoa(typ)))
-		})
-	}
+	It("Recv hands over what the table took and says MSG_CTRUNC", func() {
+		CannotEmulate(fdtest.NotCut)
+		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))
+	})
+
+	It("ReadFD hands over one where one is free, and else closes what came", func() {
+		cannotEmulateTwo()
+		RunChild(ChildCommand("nofile-read", strconv.Itoa(typ)))
+	})
 }, everyType)
 
 // withFree runs call while the table has so many free numbers.
@@ -76,14 +60,10 @@ func withFree(free int, call func()) {
 }
 
 // fixtureOf is the fixture of a child whose argument is the socket type.
-func fixtureOf(args []string) (f *fixture, typ int) {
-	typ, err := strconv.Atoi(args[0])
-	Expect(err).NotTo(HaveOccurred())
-	return newFixture(typ), typ
-}
+func fixtureOf(args []string) *fixture { return newFixture(ok(strconv.Atoi(args[0]))) }
 
 var _ = Child("nofile-recv", func(args []string) {
-	f, _ := fixtureOf(args)
+	f := fixtureOf(args)
 	sent := f.files(5)
 	for _, c := range []struct{ free, room, want int }{
 		{0, 5, 0}, {1, 5, 1}, {4, 5, 4}, {5, 5, 5}, {0, 1, 0}, {1, 2, 1}, {3, 2, 2}, {2, 253, 2},
@@ -104,7 +84,7 @@ var _ = Child("nofile-recv", func(args []string) {
 })
 
 var _ = Child("nofile-read", func(args []string) {
-	f, _ := fixtureOf(args)
+	f := fixtureOf(args)
 	sent := f.files(2)
 	for _, c := range []struct {
 		free, sent int
@@ -127,75 +107,5 @@ var _ = Child("nofile-read", func(args []string) {
 		}
 		Expect(f.Strays()).To(BeEmpty(), "%d free, %d sent", c.free, c.sent)
 	}
-	f.end()
-})
-
-var _ = Child("nofile-peek", func(args []string) {
-	f, _ := fixtureOf(args)
-	sent := f.files(3)
-	f.sends("x", sent...)
-	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
-	withFree(1, func() { Expect(scm.Recv(f.b, &m, unix.MSG_PEEK)).To(Succeed()) })
-	Expect(m.Flags).To(Equal(unix.MSG_CTRUNC))
-	f.takes(m.FDs[:m.NFD], sent[0])
-	f.receives(1, 3, 0, "x", 0, sent...)
-	f.end()
-})
-
-var _ = Child("nofile-send", func(args []string) {
-	f, _ := fixtureOf(args)
-	sent := f.files(3)
-	withFree(0, func() {
-		f.sends("x", sent...)
-		Expect(scm.WriteFD(f.a, []byte("y"), sent[0])).To(Equal(1))
-	})
-	f.receives(1, 3, 0, "x", 0, sent...)
-	f.readsFD(make([]byte, 1), 1, sent[0])
-	f.end()
-})
-
-// The kernel limits what an unprivileged user has in flight, and never root.
-var _ = DescribeTableSubtree("too many descriptors in flight", func(typ int) {
-	It("are ETOOMANYREFS: nothing is sent, and a receive makes room", func() {
-		CannotEmulate(fdtest.NotCut)
-		cmd := ChildCommand("inflight", strconv.Itoa(typ))
-		if os.Geteuid() == 0 {
-			// A user whom nobody else is: what others have in flight would count.
-			user := uint32(1<<30 + os.Getpid())
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
-			if err := ReadableByOthers(); err != nil {
-				Skip("another user may not run the test binary: " + err.Error())
-			}
-		}
-		RunChild(cmd)
-	})
-}, everyType)
-
-var _ = Child("inflight", func(args []string) {
-	f, _ := fixtureOf(args)
-	limit := unix.Rlimit{Cur: 64, Max: 64}
-	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
-	sent := f.files(1)[0]
-	fds := slices.Repeat([]int{sent}, 40)
-	m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: fds}
-	count := 0
-	var err error
-	for err == nil && count < 10 {
-		if err = scm.Send(f.a, &m, 0); err == nil {
-			count++
-		}
-	}
-	failsWith(err, "sendmsg", unix.ETOOMANYREFS)
-	Expect(count).To(BeNumerically(">=", 1))
-	writeFails(f.a, []byte("x"), sent, unix.ETOOMANYREFS)
-	f.sends("plain")
-
-	for range count {
-		f.receives(1, 2, 0, "x", unix.MSG_CTRUNC, sent, sent)
-	}
-	f.receives(8, 2, 0, "plain", 0)
-	isEmpty(f.b)
-	Expect(scm.WriteFD(f.a, []byte("x"), sent)).To(Equal(1))
-	f.readsFD(make([]byte, 1), 1, sent)
 	f.end()
 })

@@ -125,8 +125,8 @@ var _ = Child("traced", func([]string) {
 // the Go runtime's own (mmap, epoll, futex) can come at any time.
 const tracedNames = "%network,close,fcntl,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
 
-// systemCall is a line of strace's; a signal's is none.
-var systemCall = regexp.MustCompile(`^(\w+)\((.*)\)\s+= (-?\d+)`)
+// systemCall is a line of strace's, with the call's number; a signal's is none.
+var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)
 
 var controlLength = regexp.MustCompile(`msg_controllen=(\d+)`)
 
@@ -151,7 +151,7 @@ func trace(child string) []string {
 	// A file a thread, so that no line is broken by another's.
 	dir := GinkgoT().TempDir()
 	cmd := ChildCommand(child)
-	cmd.Args = append([]string{strace, "-ff", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
+	cmd.Args = append([]string{strace, "-ff", "-n", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
 	// strace would be /proc/self/exe in its own process.
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
@@ -171,8 +171,8 @@ func trace(child string) []string {
 	return nil
 }
 
-// marked are the system calls between the markers of that name: the whole line,
-// the name of the call, its arguments and its result.
+// marked are the system calls between the markers of that name: the whole line, the number
+// and the name of the call, its arguments and its result.
 func marked(lines []string, name string) (calls [][]string) {
 	GinkgoHelper()
 	inside, seen := false, false
@@ -201,10 +201,10 @@ var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 		It("of "+c.name+" are these and no others", func() {
 			var made, closed []string
 			for _, call := range marked(lines, c.name) {
-				made = append(made, describe(call[1], call[2]))
-				if call[1] == "close" {
-					Expect(call[3]).To(Equal("0"), call[0])
-					closed = append(closed, call[2])
+				made = append(made, describe(call[2], call[3]))
+				if call[2] == "close" {
+					Expect(call[4]).To(Equal("0"), call[0])
+					closed = append(closed, call[3])
 				}
 			}
 			if c.name == "Recv with a pidfd" && len(made) == 1 {
@@ -314,30 +314,11 @@ var _ = Describe("the system call", func() {
 	})
 })
 
-// nativeCalls are the calls that strace saw, which shows both ways by the same
-// name, and with -n by its number.
+// nativeCalls are the calls that strace saw, which shows both ways by the same name.
 func nativeCalls() (calls []string) {
 	GinkgoHelper()
-	strace := FindStrace()
-	dir := GinkgoT().TempDir()
-	cmd := ChildCommand("direct")
-	program, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
-	cmd.Path, cmd.Args = strace, []string{strace, "-ff", "-n", "-e", "trace=%network,write", "-o", filepath.Join(dir, "thread"), program}
-	RunChild(cmd)
-	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
-	Expect(err).NotTo(HaveOccurred())
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		Expect(err).NotTo(HaveOccurred())
-		_, calling, found := strings.Cut(string(text), `write(-1, "begin direct"`)
-		if !found {
-			continue
-		}
-		calling, _, _ = strings.Cut(calling, `write(-1, "end"`)
-		for _, call := range regexp.MustCompile(`(?m)^\[ *(\d+)\] (\w*msg)\(`).FindAllStringSubmatch(calling, -1) {
-			calls = append(calls, call[2]+" "+call[1])
-		}
+	for _, call := range marked(trace("direct"), "direct") {
+		calls = append(calls, call[2]+" "+call[1])
 	}
 	return calls
 }

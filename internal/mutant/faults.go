@@ -138,7 +138,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"csrc/scm_rights_cgo.h", "scm_cgo_write_fd(int sock, const char *p,", "scm_cgo_write_fd(int sock, const void *p,"},
 			{"csrc/csrc.go", "C.int(sock), base(p), C.size_t(len(p)), C.int(fd)", "C.int(sock), unsafe.Pointer(unsafe.SliceData(p)), C.size_t(len(p)), C.int(fd)"}}},
 	{What: "a message takes memory from the heap",
-		Spec:  "no allocation stream in messages of 2 buffers on the stack",
+		Spec:  "no allocation stream in messages of 2 buffers and 1 descriptors, everything on the stack",
 		Edits: []Edit{{"csrc/csrc.go", "#cgo noescape scm_cgo_args\n", ""}}},
 	{What: "scm_rights_recv_batch does not ask for close-on-exec",
 		Walk:  opened,

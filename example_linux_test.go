@@ -7,11 +7,56 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
 )
+
+// Three messages go by one system call and come by another, each with its own
+// descriptor.
+func ExampleSendBatch() {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
+	must(err)
+	defer unix.Close(p[0])
+	defer unix.Close(p[1])
+
+	var out []scm.Message
+	for _, name := range []string{"/dev/null", "/dev/zero", "/"} {
+		file, err := os.Open(name)
+		must(err)
+		defer file.Close()
+		out = append(out, scm.Message{Buffers: [][]byte{[]byte(name)}, FDs: []int{int(file.Fd())}})
+	}
+	for rest := out; len(rest) > 0; {
+		n, err := scm.SendBatch(p[0], rest, unix.MSG_NOSIGNAL)
+		if err != nil {
+			panic(err) // of rest[0], which was not sent, nor what is behind it
+		}
+		rest = rest[n:]
+	}
+
+	in := make([]scm.Message, 8)
+	for i := range in {
+		in[i] = scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1)}
+	}
+	n, err := scm.RecvBatch(p[1], in, unix.MSG_WAITFORONE)
+	must(err)
+	for _, m := range in[:n] {
+		file, err := scm.NewFile(m.FDs[0], string(m.Buffers[0][:m.N]))
+		must(err)
+		info, err := file.Stat()
+		must(err)
+		fmt.Println(file.Name(), info.IsDir())
+		file.Close()
+	}
+	// Output:
+	// /dev/null false
+	// /dev/zero false
+	// / true
+}
 
 func ExamplePeerCred() {
 	a, b := pairOfSockets()
@@ -113,4 +158,38 @@ func ExamplePassRights() {
 	must(scm.Recv(server, &m, 0))
 	fmt.Println(m.N, "bytes,", m.NFD, "descriptors")
 	// Output: 6 bytes, 0 descriptors
+}
+
+// sun_path holds 107 bytes. A longer path is reached by way of its folder.
+func ExampleDial_longPath() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	deep := filepath.Join(dir, strings.Repeat("deep/", 30))
+	must(os.MkdirAll(deep, 0o700))
+	path := filepath.Join(deep, "socket")
+
+	l, err := scm.Listen(ctx, "unix", path)
+	must(err)
+	defer l.Close()
+	c, err := scm.Dial(ctx, "unix", path)
+	must(err)
+	defer c.Close()
+	fmt.Println(len(path) > 107, l.Addr().String() == path)
+	// Output: true true
+}
+
+// An abstract name has no file, and is gone with its socket.
+func ExampleDial_abstract() {
+	ctx := context.Background()
+	l, err := scm.Listen(ctx, "unixpacket", "") // Linux chooses one
+	must(err)
+	c, err := scm.Dial(ctx, "unixpacket", l.Addr().String())
+	must(err)
+	c.Close()
+	l.Close()
+	_, err = scm.Dial(ctx, "unixpacket", l.Addr().String())
+	fmt.Println(err != nil)
+	// Output: true
 }
