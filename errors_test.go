@@ -212,6 +212,18 @@ func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 }
 
 var _ = Describe("errors", func() {
+	It("over TCP the bytes go and the descriptors do not, which Linux calls success", func() {
+		f := connect(unix.SOCK_STREAM)
+		near, far := tcpPair()
+		f.a, f.b = NumberOf(near), NumberOf(far)
+		Expect(unix.SetNonblock(f.b, false)).To(Succeed())
+		fd := f.file()
+		Expect(scm.WriteFD(f.a, []byte("tcp"), fd)).To(Equal(3))
+		f.readsNone(make([]byte, 3), 3)
+		f.sends("tcp", fd)
+		f.receives(3, 1, 0, "tcp", 0)
+	})
+
 	It("SIGPIPE does not kill, not even where the socket is standard output", func() {
 		f := connect(unix.SOCK_STREAM)
 		a, b := f.pair(unix.SOCK_STREAM)

@@ -68,7 +68,6 @@ var examples = []struct {
 }{
 	{"ExampleTruncatedError|ExampleExpect|ExampleSend|ExampleFormatError", fdtest.NotCut, false},
 	{"ExampleReadFD", fdtest.NotCut, true}, // two descriptors in the pair's room
-	{"ExampleConn_RecvExpect", fdtest.NoBuffers, false},
 }
 
 // hang is how long the tests of a package may take.
