@@ -5,8 +5,9 @@ import "io/fs"
 // Config has the options of a [Conn] or [Listener]. The functions that take no Config use
 // the zero value.
 type Config struct {
-	// Expect, if not nil, is what the files of a message must be that ReadFiles and RecvFile
-	// return. They close any others, and return an [*ExpectError].
+	// Expect, if not nil, is what the files that arrived must be for ReadFiles and RecvFile to
+	// return them. They close any others, and return an [*ExpectError]. Truncated has no
+	// effect here: see KeepTruncated.
 	Expect *Expect
 
 	// KeepTruncated makes ReadFiles return the first files of a message with a

@@ -37,7 +37,8 @@ func NewConn(c *net.UnixConn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD makes a Conn of the Unix socket fd, and takes it over: on success fd is closed, and the
 // Conn has another descriptor. As package net does, it sets O_NONBLOCK, for everybody who has the open
-// file description. On error fd stays open and the caller's: ErrNotUnix, EBADF, EMFILE, …
+// file description. On error fd stays open and the caller's: ErrNotUnix, EBADF, … As with package
+// net, the process ends where the runtime's poller, at its first use, finds no free number.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConn is [NewConn] with config.

@@ -56,14 +56,14 @@ func (k *call) addFiles(files []*os.File) error {
 // The files are as [NewFile] makes them, and the caller's to close. On a stream p must have a byte
 // (ErrEmptyPayload).
 //
-//   - n > 0, with or without files: bytes were received. On a stream the files belong to the
-//     message with the last byte; elsewhere the rest of a longer message is lost.
+//   - n > 0, with or without files: bytes were received. On a stream the files are of the message
+//     with the last byte. Of a datagram longer than p the rest is lost.
 //   - n == 0 with files: an empty message, or p is empty.
 //   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty message. On a
 //     datagram socket that is 0, nil, nil.
 //   - n, nil, *TruncatedError: files are missing, for want of room in max or in the process's
-//     table, or for another reason. ReadFiles closes the files. If the Conn has
-//     [Config].KeepTruncated, it returns those before the first that is missing.
+//     table, or for another reason, and ReadFiles closed the others. With [Config].KeepTruncated
+//     it returns those before the first that is missing.
 //   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them.
 //
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for

@@ -61,7 +61,7 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is what a file was opened for. Another value than the constants is an error at once.
+// Access is what a file was opened for. Any other value is an error at once.
 type Access string
 
 // A file that was opened with O_ACCMODE itself is none of them but AccessAny.

@@ -70,7 +70,7 @@ func (c *Conn) RecvFile() (*os.File, error) {
 //
 // On Linux it is one epoll_ctl(2) for most files, beside the calls of os.NewFile. A file that could be
 // polled (a terminal, an eventfd, a FUSE file) gets another number, and the close of the first one
-// removes the process's fcntl(F_SETLK) locks on it. Errors wrap the errno.
+// removes the process's fcntl(F_SETLK) locks on it, and can wait.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(number(fd))
 	if err := sys.CloseOnExec(fd); err != nil {

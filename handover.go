@@ -40,7 +40,7 @@ func keepFile(socket any) {
 // FileConn does, it sets O_NONBLOCK, and for TCP TCP_NODELAY and keepalive, for the sender too.
 //
 // It closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL) and one of
-// another family (EPROTONOSUPPORT). Other errors are those of RecvFile. Take a stranger's socket by
+// another family (EPROTONOSUPPORT), and does not ask Config.Expect. Take a stranger's socket by
 // ReadFiles: its sender shares the open file description, and can make calls on it wait.
 func (c *Conn) RecvConn() (net.Conn, error) {
 	f, err := c.receiveSocket(false)

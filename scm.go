@@ -30,7 +30,7 @@
 // On macOS, illumos, Solaris and AIX a receive first waits, and then takes the message while no child
 // process can be started, as not all of them receive close-on-exec descriptors in one step. Windows,
 // WebAssembly and Plan 9 cannot pass descriptors: there every call fails with [ErrUnsupported]. The
-// race detector can report a race where there is none if package net sends what this one receives.
+// race detector can report a race where there is none if package net sends what is received.
 package scm
 
 import (
@@ -80,7 +80,7 @@ var (
 )
 
 // TruncatedError is returned by [ReadFD] and by receives of a [Conn] that received N bytes, and not
-// all descriptors or more than they can return. All are closed but those in Files.
+// all descriptors, or more than they can return or make files of. All are closed but those in Files.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
 
@@ -137,8 +137,8 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 // ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with one
 // recvmsg(2), as read_fd of the book.
 //
-//   - One descriptor was received: n, fd, nil. fd is close-on-exec and the caller's.
-//   - None was received: n, -1, nil. n is 0 at the end of a stream, and for an empty message.
+//   - One descriptor came: n, fd, nil. fd is close-on-exec and the caller's.
+//   - None came: n, -1, nil. n is 0 at the end of a stream, and for an empty message.
 //   - The control data was not exactly one descriptor, or the kernel truncated it: n, -1 and a
 //     [*TruncatedError]. ReadFD closes what was received; the n bytes are in p.
 //   - The call failed: -1, -1 and an error that wraps the errno.
