@@ -89,7 +89,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 			f, err := b.RecvFile()
 			Expect(f).To(BeNil())
 			Expect(err).To(c.want)
-			if c.text != "" {
+			if c.text != "" && unix.CmsgSpace(4) > unix.CmsgLen(4) { // room for one admits both
 				Expect(err).To(MatchError(c.text))
 			}
 			Expect(before.NewSince()).To(BeEmpty())

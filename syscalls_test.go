@@ -123,7 +123,7 @@ var _ = Child("traced", func([]string) {
 
 // tracedNames are the calls that take a socket or a received number. Those of
 // the Go runtime's own (mmap, epoll, futex) can come at any time.
-const tracedNames = "%network,close,fcntl,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
+const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
 
 // systemCall is a line of strace's, with the call's number; a signal's is none.
 var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)
@@ -201,7 +201,7 @@ var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 		It("of "+c.name+" are these and no others", func() {
 			var made, closed []string
 			for _, call := range marked(lines, c.name) {
-				made = append(made, describe(call[2], call[3]))
+				made = append(made, describe(strings.TrimSuffix(call[2], "64"), call[3]))
 				if call[2] == "close" {
 					Expect(call[4]).To(Equal("0"), call[0])
 					closed = append(closed, call[3])
