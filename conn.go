@@ -172,7 +172,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
 		err = k.do()
 		if err == nil && m.N == 0 && m.Cred != nil && c.isStream() {
-			*m.Cred = Cred{0, -1, -1} // nobody sent the end, for which Linux reports root
+			*m.Cred = Cred{0, -1, -1} // Linux says root, but nobody sent the end
 		}
 	}
 	return c.fail("read", err)

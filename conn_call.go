@@ -181,7 +181,7 @@ func (k *call) receiveOnce() error {
 func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
 // isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux
-// sets MSG_CTRUNC at the end of a stream, for credentials of nobody.
+// sets MSG_CTRUNC at the end of a stream, for credentials that nobody sent.
 func (k *call) isEnd() bool {
 	switch {
 	case k.msg.N > 0 || k.msg.NFD > 0 || k.conn.isDatagram():

@@ -43,7 +43,7 @@ func PassPIDFD(sock int, on bool) error {
 }
 
 // PassRights sets whether descriptors may be sent to the socket sock (SO_PASSRIGHTS, from Linux
-// 6.16). Once it is off, whoever sends descriptors to it gets EPERM; plain data passes, and
+// 6.16). While it is off, a send of descriptors to it fails with EPERM; plain data passes, and
 // descriptors that wait in its queue are still delivered. A program that expects no descriptors
 // should turn it off, and where that is [ErrUnsupported] receive without room for any. See
 // [PassCred] for errors and accepted sockets.

@@ -32,9 +32,9 @@ type Expect struct {
 	// Access is what each must have been opened for. "" takes anything but AccessPath.
 	Access Access
 
-	// Seals must all be set: unix.F_SEAL_SHRINK, without which SIGBUS can kill whoever touches
-	// a mapping, unix.F_SEAL_WRITE, without which a partner can change what was checked, …
-	// Others may be set too. Linux only.
+	// Seals must all be set, and others may be. unix.F_SEAL_SHRINK: the file cannot shrink, which
+	// would end who reads its mapping by SIGBUS. unix.F_SEAL_WRITE: nobody can change what was
+	// checked. Linux only.
 	Seals int
 
 	// Truncated accepts a message with MSG_CTRUNC, of which descriptors may be missing.
@@ -132,7 +132,7 @@ func (m *Message) isEmpty() bool {
 }
 
 // isEnd reports whether a receive that brought nothing met the end. At the end of a stream Linux
-// can set MSG_CTRUNC, for credentials of nobody; elsewhere a message has lost descriptors then.
+// can set MSG_CTRUNC, for credentials that nobody sent; elsewhere a message has lost descriptors then.
 func (m *Message) isEnd(network string) bool {
 	switch network {
 	case "unix":

@@ -100,7 +100,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		})
 	}
 
-	It("is told from the end, also where the kernel cuts credentials of nobody", func() {
+	It("is told from the end, also where the kernel cuts credentials that nobody sent", func() {
 		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
 			a, b := pairWith(config, network)
 			if network == "unixgram" {

@@ -162,24 +162,24 @@ func (w *world) connRecv(c *scm.Conn) {
 		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(&m)), func() {
 			err = c.Recv(&m, flags)
 		}, func() string { return received(&m, err) })
-		for _, fd := range m.FDs[:m.NFD] {
-			check(unix.Close(fd))
-		}
-		if m.PIDFD != nil && *m.PIDFD >= 0 {
-			check(unix.Close(*m.PIDFD))
-		}
+		closeMessage(&m)
 	case 4:
 		m := w.incoming(lengths)
 		w.call("Conn.RecvExpect "+words(&m), func() {
 			err = c.RecvExpect(scm.Expect{}, &m, 0)
 		}, func() string { return received(&m, err) })
-		for _, fd := range m.FDs[:m.NFD] {
-			check(unix.Close(fd))
-		}
-		if m.PIDFD != nil && *m.PIDFD >= 0 {
-			check(unix.Close(*m.PIDFD))
-		}
+		closeMessage(&m)
 	case 5:
 		w.receivesSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })
+	}
+}
+
+// closeMessage closes the descriptors that came with m.
+func closeMessage(m *scm.Message) {
+	for _, fd := range m.FDs[:m.NFD] {
+		check(unix.Close(fd))
+	}
+	if m.PIDFD != nil && *m.PIDFD >= 0 {
+		check(unix.Close(*m.PIDFD))
 	}
 }
