@@ -3,7 +3,7 @@
 #   SETUP=0    leaves out the set-up (tools/setup)
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
 #   ARCH=…     runs foreign on these architectures alone
-#   SCM_SOAK=… is how long soak takes for each backend
+#   SCM_SOAK=… is how long soak takes for each backend, in the words of sleep(1)
 #   AS_USER=tools/as-user.sh, as root, runs the tests on pure Go as a user without a compiler
 
 # What is red does not keep the rest from running.
@@ -79,7 +79,7 @@ test-purego:
 		which='scm/internal/pure'; \
 		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|fdtest)|interop/(process|reference))'; fi; \
 		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
-			awk -v which="$$which" '/^[^ ]*\.test / && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
+			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages with a backend in them$${short:+, or descriptors and processes}"; \
 	fi; \
 	$(AS_USER) $(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$short $$packages
@@ -100,7 +100,7 @@ test-modules:
 	done; [ -z "$$red" ] || { echo "test-modules:$$red"; exit 1; }
 
 # What takes longer than a commit can wait for.
-LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|soak|torture)|tools/prove/(golden|identity)
+LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|torture)|tools/prove/(golden|identity)
 
 .PHONY: check
 check: lint-go ## what is quick of lint and test, before a commit: Go, the library on both backends, the C
@@ -118,7 +118,7 @@ interop: setup-test peers ## run every scenario between every pair of peers, and
 	@[ "$(CI)" != true ] || $(GO) run ./tools/readme build/interop/report.json
 
 peers: ## build the peers into build/peers, and name those that could not be built
-	$(GO) run ./tools/peers -out build/peers
+	$(GO) run ./tools/buildpeers -out build/peers
 
 .PHONY: steady
 steady: setup-test peers ## run the peers inside 20 times and all of them 3 times, with every core busy at last: each run gives the same
@@ -173,15 +173,14 @@ torture: setup-test ## fail each system call of each function in every way, and 
 	fi
 	SCM_TORTURE=full $(GO) test ./internal/torture -tags purego -count=1 -timeout 60m -ginkgo.succinct
 
-# What failed tells its seed, which go test takes by -ginkgo.seed.
 .PHONY: soak
-soak: setup-test ## send, pass on, cut off, fill up and kill at random for SCM_SOAK (10m), on both backends: nothing is left or lost
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		SCM_SOAK=$(SCM_SOAK) $(GO) test ./internal/soak -count=1 -timeout 24h -ginkgo.succinct; \
-	else \
-		echo "skip: cgo run: no C compiler"; \
-	fi
-	SCM_SOAK=$(SCM_SOAK) $(GO) test ./internal/soak -tags purego -count=1 -timeout 24h -ginkgo.succinct
+soak: setup-test ## send a million files over a hundred Conns, and close Conns in use, again and again for SCM_SOAK (10m), on both backends
+	@for tags in "" purego; do \
+		sleep $(SCM_SOAK) & until=$$!; \
+		while kill -0 $$until 2>/dev/null; do \
+			SCM_STRESS=full $(GO) test . -tags "$$tags" -count=1 -timeout 2h -ginkgo.succinct -ginkgo.label-filter=stress || { kill $$until; exit 1; }; \
+		done; \
+	done
 
 .PHONY: lint lint-tools lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell
 lint: setup-lint lint-go lint-systems lint-modules lint-c lint-rust lint-python lint-ruby lint-perl lint-php lint-shell ## run every linter; one that is missing is an error
@@ -215,9 +214,11 @@ lint-systems: lint-tools
 		GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 $(VET) $${part:+-test=false} $$([ -z "$$part" ] && echo ./... || echo . ./csrc ./fdchannel ./internal/pure) || red="$$red $$s"; \
 	done; [ -z "$$red" ] || { echo "lint-systems:$$red"; exit 1; }
 
+# Without cgo only those are something else that have constraints on it.
 lint-modules: lint-tools
 	@for m in $(MODULES); do echo "$$m: vet, staticcheck, go mod tidy -diff"; \
-		(cd $$m; $(VET) ./...; CGO_ENABLED=0 $(VET) ./...; $(STATICCHECK) ./...; $(GO) mod tidy -diff); done
+		(cd $$m; $(VET) ./...; ! grep -qr --include='*.go' '^//go:build.*cgo' . || CGO_ENABLED=0 $(VET) ./...; \
+		$(STATICCHECK) ./...; $(GO) mod tidy -diff); done
 
 lint-c:
 	$(SUBMAKE) csrc lint CI=true

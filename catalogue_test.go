@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -21,7 +20,7 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm"
-	inside "github.com/scm-rights/scm/internal/peers"
+	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
@@ -71,9 +70,9 @@ func takePeers(text []byte) {
 	}
 }
 
-// underTest is the package under test as a peer, in this process.
+// underTest is the package under test as a peer: this program, started again.
 func underTest(lib peer.Library) *scenario.Peer {
-	p := scenario.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+	p := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
 	if _, asked := hellos[lib.Name]; !asked {
 		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			panic(err)
@@ -84,7 +83,7 @@ func underTest(lib peer.Library) *scenario.Peer {
 	return p
 }
 
-// hellos are what the peers in this process say of themselves.
+// hellos are what the peers under test say of themselves.
 var hellos = map[string]contract.Hello{}
 
 var _ = Describe("catalogue", Label("catalogue"), func() {
@@ -129,7 +128,7 @@ func opposite(s *scenario.Scenario) []string {
 // for its side. One that is expected to fail says so in its name.
 func specify(c scenario.Case, expected []scenario.Expectation) {
 	role, partner := scenario.RoleA, &c.B
-	if c.B.Serve != nil {
+	if len(c.B.Command) > 0 { // the others are not built yet
 		role, partner = scenario.RoleB, &c.A
 	}
 	if c.OutOfReach(role) != "" {
@@ -149,9 +148,7 @@ func specify(c scenario.Case, expected []scenario.Expectation) {
 		Expect(outcome.Results).To(HaveLen(1))
 		r := outcome.Results[0]
 		AddReportEntry("transcript", strings.Join(r.Transcript, "\n"), ReportEntryVisibilityFailureOrVerbose)
-		// What is done to a peer's process from outside is not done to this one: the
-		// suite's own command plays those.
-		if r.Verdict == scenario.Unsupported || r.Verdict == scenario.NotRun && strings.Contains(r.Why, "the runner's own process") {
+		if r.Verdict == scenario.Unsupported {
 			Skip(r.Why)
 		}
 		Expect(r.Verdict).To(Equal(want), "%s%s", r.Why, findings(r))

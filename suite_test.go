@@ -13,6 +13,7 @@ import (
 	"github.com/onsi/gomega/gleak"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/interop/process"
@@ -20,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	process.Main()
+	builtin.Main()
 	Main(m)
 }
 

@@ -78,11 +78,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestReferenceRefuses(t *testing.T) {
-	p, err := newPair(loads[0].kind)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.close()
+	p := newPair(loads[0].kind)
 	for _, l := range []load{{count: 0, messages: 1}, {count: 254, messages: 1}, {count: 1, messages: 17}} {
 		if err := reference(p, l, 1); err == nil {
 			t.Errorf("%+v is taken", l)

@@ -81,30 +81,6 @@ func run(w io.Writer, rounds, passes int, only string, in, out string) error {
 	return table(w, rows)
 }
 
-// play has the ways carry a load. As long as a sample has more than that many
-// descriptors, it has fewer passes.
-func play(l load, ways []way, rounds, passes int) ([]row, error) {
-	c, err := newContest(l, ways)
-	if err != nil {
-		return nil, err
-	}
-	if len(c.results) == 0 {
-		return nil, nil // nobody is asked
-	}
-	each := l.count * l.messages
-	references, err := c.measure(rounds, max(1, passes/each))
-	if err != nil {
-		return nil, err
-	}
-	base := float64(quantile(references, 0.5)) / float64(max(1, passes/each)*each)
-	rows := []row{{Load: l.name, Way: "C", Nanoseconds: base, Ratio: 1, Low: 1, Top: 1}}
-	for _, r := range c.results {
-		median := quantile(r.ratios, 0.5)
-		rows = append(rows, row{l.name, r.name, base * median, median, quantile(r.ratios, 0.25), quantile(r.ratios, 0.75), r.allocs, r.bytes})
-	}
-	return rows, nil
-}
-
 // table prints the rows of each load, the quickest first.
 func table(w io.Writer, rows []row) error {
 	for _, l := range loads {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/mdlayher/socket"
 	"github.com/opencontainers/runc/libcontainer/utils"
@@ -17,80 +18,41 @@ var errNothing = errors.New("not what was sent")
 // others are the ways of other libraries, each as its documentation has it.
 func others() []way {
 	return []way{
-		{"x/sys", any, func(p pair, count int) (pass, error) {
-			out, in, oob := make([]byte, 1), make([]byte, 1), make([]byte, unix.CmsgSpace(4*count))
-			sent := repeated(p.cargo, count)
-			return func() error {
-				if err := unix.Sendmsg(p.a, out, unix.UnixRights(sent...), nil, 0); err != nil {
-					return err
-				}
-				_, n, _, _, err := unix.Recvmsg(p.b, in, oob, unix.MSG_CMSG_CLOEXEC)
-				if err != nil {
-					return err
-				}
-				return closeRights(oob[:n])
-			}, nil
+		{"x/sys", any, func(p pair, count int) pass {
+			return messages(p.cargo, count,
+				func(out, control []byte) error { return unix.Sendmsg(p.a, out, control, nil, 0) },
+				func(in, control []byte) (int, error) {
+					_, n, _, _, err := unix.Recvmsg(p.b, in, control, unix.MSG_CMSG_CLOEXEC)
+					return n, err
+				})
 		}},
-		{"net.UnixConn", any, func(p pair, count int) (pass, error) {
-			a, err := conn(p.a)
-			if err != nil {
-				return nil, err
-			}
-			b, err := conn(p.b)
-			if err != nil {
-				return nil, err
-			}
-			out, in, oob := make([]byte, 1), make([]byte, 1), make([]byte, unix.CmsgSpace(4*count))
-			sent := repeated(p.cargo, count)
-			return func() error {
-				if _, _, err := a.WriteMsgUnix(out, unix.UnixRights(sent...), nil); err != nil {
+		{"net.UnixConn", any, func(p pair, count int) pass {
+			a, b := conn(p.a), conn(p.b)
+			return messages(p.cargo, count,
+				func(out, control []byte) error {
+					_, _, err := a.WriteMsgUnix(out, control, nil)
 					return err
-				}
-				_, n, _, _, err := b.ReadMsgUnix(in, oob)
-				if err != nil {
-					return err
-				}
-				return closeRights(oob[:n])
-			}, nil
+				},
+				func(in, control []byte) (int, error) {
+					_, n, _, _, err := b.ReadMsgUnix(in, control)
+					return n, err
+				})
 		}},
-		{"mdlayher/socket", any, func(p pair, count int) (pass, error) {
-			var two [2]*socket.Conn
-			for i, fd := range []int{p.a, p.b} {
-				n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-				if err != nil {
-					return nil, err
-				}
-				if two[i], err = socket.New(n, "bench"); err != nil {
-					return nil, err
-				}
-			}
+		{"mdlayher/socket", any, func(p pair, count int) pass {
+			a, b := must(socket.New(duplicate(p.a), "bench")), must(socket.New(duplicate(p.b), "bench"))
 			ctx := context.Background()
-			out, in, oob := make([]byte, 1), make([]byte, 1), make([]byte, unix.CmsgSpace(4*count))
-			sent := repeated(p.cargo, count)
-			return func() error {
-				if _, err := two[0].Sendmsg(ctx, out, unix.UnixRights(sent...), nil, 0); err != nil {
+			return messages(p.cargo, count,
+				func(out, control []byte) error {
+					_, err := a.Sendmsg(ctx, out, control, nil, 0)
 					return err
-				}
-				_, n, _, _, err := two[1].Recvmsg(ctx, in, oob, unix.MSG_CMSG_CLOEXEC)
-				if err != nil {
-					return err
-				}
-				return closeRights(oob[:n])
-			}, nil
+				},
+				func(in, control []byte) (int, error) {
+					_, n, _, _, err := b.Recvmsg(ctx, in, control, unix.MSG_CMSG_CLOEXEC)
+					return n, err
+				})
 		}},
-		{"runc SendFile, RecvFile", single, func(p pair, _ int) (pass, error) {
-			a, err := file(p.a)
-			if err != nil {
-				return nil, err
-			}
-			b, err := file(p.b)
-			if err != nil {
-				return nil, err
-			}
-			cargo, err := file(p.cargo) // its name, "-", is the payload
-			if err != nil {
-				return nil, err
-			}
+		{"runc SendFile, RecvFile", single, func(p pair, _ int) pass {
+			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // whose name, "-", is the payload
 			return func() error {
 				if err := utils.SendFile(a, cargo); err != nil {
 					return err
@@ -100,21 +62,44 @@ func others() []way {
 					return err
 				}
 				return f.Close()
-			}, nil
+			}
 		}},
-		{"gVisor fdchannel", bare, func(p pair, _ int) (pass, error) {
-			a, b := fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b)
-			return func() error {
-				if err := a.SendFD(p.cargo); err != nil {
-					return err
-				}
-				fd, err := b.RecvFD()
-				if err != nil {
-					return err
-				}
-				return unix.Close(fd)
-			}, nil
+		{"gVisor fdchannel", bare, func(p pair, _ int) pass {
+			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
 		}},
+	}
+}
+
+// messages passes a byte and so many descriptors by calls that have a control buffer.
+func messages(cargo, count int, send func(p, control []byte) error, recv func(p, control []byte) (n int, err error)) pass {
+	out, in, control := make([]byte, 1), make([]byte, 1), make([]byte, unix.CmsgSpace(4*count))
+	sent := slices.Repeat([]int{cargo}, count)
+	return func() error {
+		if err := send(out, unix.UnixRights(sent...)); err != nil {
+			return err
+		}
+		n, err := recv(in, control)
+		if err != nil {
+			return err
+		}
+		return closeRights(control[:n])
+	}
+}
+
+// endpoints passes a descriptor by gVisor's interface.
+func endpoints(cargo int, a, b interface {
+	SendFD(fd int) error
+	RecvFD() (int, error)
+}) pass {
+	return func() error {
+		if err := a.SendFD(cargo); err != nil {
+			return err
+		}
+		fd, err := b.RecvFD()
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
 	}
 }
 

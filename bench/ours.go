@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
@@ -14,7 +15,7 @@ import (
 // ours are the ways of scm. Each sends and receives one message.
 func ours() []way {
 	return []way{
-		{"WriteFD, ReadFD", single, func(p pair, _ int) (pass, error) {
+		{"WriteFD, ReadFD", single, func(p pair, _ int) pass {
 			out, in := make([]byte, 1), make([]byte, 1)
 			return func() error {
 				if _, err := scm.WriteFD(p.a, out, p.cargo); err != nil {
@@ -25,11 +26,11 @@ func ours() []way {
 					return err
 				}
 				return unix.Close(fd)
-			}, nil
+			}
 		}},
-		{"Send, Recv", any, func(p pair, count int) (pass, error) {
+		{"Send, Recv", any, func(p pair, count int) pass {
 			out, in := oneByte(), oneByte()
-			sent, room := repeated(p.cargo, count), make([]int, count)
+			sent, room := slices.Repeat([]int{p.cargo}, count), make([]int, count)
 			return func() error {
 				if err := scm.Send(p.a, &scm.Message{Buffers: out, FDs: sent}, 0); err != nil {
 					return err
@@ -39,14 +40,11 @@ func ours() []way {
 					return err
 				}
 				return closeAll(m.FDs[:m.NFD])
-			}, nil
-		}},
-		{"Conn.Send, Conn.Recv", any, func(p pair, count int) (pass, error) {
-			a, b, err := conns(p)
-			if err != nil {
-				return nil, err
 			}
-			out := scm.Message{Buffers: oneByte(), FDs: repeated(p.cargo, count)}
+		}},
+		{"Conn.Send, Conn.Recv", any, func(p pair, count int) pass {
+			a, b := scmConn(p.a), scmConn(p.b)
+			out := scm.Message{Buffers: oneByte(), FDs: slices.Repeat([]int{p.cargo}, count)}
 			in := scm.Message{Buffers: oneByte(), FDs: make([]int, count)}
 			return func() error {
 				if err := a.Send(&out, 0); err != nil {
@@ -56,22 +54,13 @@ func ours() []way {
 					return err
 				}
 				return closeAll(in.FDs[:in.NFD])
-			}, nil
+			}
 		}},
-		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, count int) (pass, error) {
-			a, b, err := conns(p)
-			if err != nil {
-				return nil, err
-			}
-			cargo, err := file(p.cargo)
-			if err != nil {
-				return nil, err
-			}
+		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, count int) pass {
+			a, b := scmConn(p.a), scmConn(p.b)
+			cargo := file(p.cargo)
 			out, in := make([]byte, 1), make([]byte, 1)
-			files := make([]*os.File, count)
-			for i := range files {
-				files[i] = cargo
-			}
+			files := slices.Repeat([]*os.File{cargo}, count)
 			return func() error {
 				if _, err := a.WriteFiles(out, files...); err != nil {
 					return err
@@ -86,9 +75,9 @@ func ours() []way {
 					}
 				}
 				return nil
-			}, nil
+			}
 		}},
-		{"SendBatch, RecvBatch (16 messages)", batched, func(p pair, _ int) (pass, error) {
+		{"SendBatch, RecvBatch (16 messages)", batched, func(p pair, _ int) pass {
 			const batch = 16
 			out, in := make([]scm.Message, batch), make([]scm.Message, batch)
 			for i := range batch {
@@ -109,50 +98,18 @@ func ours() []way {
 					}
 				}
 				return nil
-			}, nil
+			}
 		}},
-		{"fdchannel", bare, func(p pair, _ int) (pass, error) {
-			a, b := fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b)
-			return func() error {
-				if err := a.SendFD(p.cargo); err != nil {
-					return err
-				}
-				fd, err := b.RecvFD()
-				if err != nil {
-					return err
-				}
-				return unix.Close(fd)
-			}, nil
+		{"fdchannel", bare, func(p pair, _ int) pass {
+			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
 		}},
 	}
 }
 
-// conns are Conns of duplicates of a pair.
-func conns(p pair) (a, b *scm.Conn, err error) {
-	list := make([]*scm.Conn, 0, 2)
-	for _, fd := range []int{p.a, p.b} {
-		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		c, err := scm.NewConnFD(own)
-		if err != nil {
-			return nil, nil, err
-		}
-		list = append(list, c)
-	}
-	return list[0], list[1], nil
-}
+// scmConn is a Conn of a duplicate of a socket.
+func scmConn(fd int) *scm.Conn { return must(scm.NewConnFD(duplicate(fd))) }
 
 func oneByte() [][]byte { return [][]byte{make([]byte, 1)} }
-
-func repeated(fd, count int) []int {
-	fds := make([]int, count)
-	for i := range fds {
-		fds[i] = fd
-	}
-	return fds
-}
 
 func closeAll(fds []int) error {
 	for _, fd := range fds {

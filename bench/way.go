@@ -2,15 +2,13 @@
 
 package main
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // A way is one library's to pass descriptors.
 type way struct {
 	name string
 	form form
-	make func(p pair, count int) (pass, error)
+	make func(p pair, count int) pass
 }
 
 // pass sends one message, receives it, and closes the received descriptors.

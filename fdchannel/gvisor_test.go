@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,12 +21,11 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 
 	"github.com/scm-rights/scm"
+	inside "github.com/scm-rights/scm/internal/builtin"
 	"github.com/scm-rights/scm/internal/fdtest"
-	inside "github.com/scm-rights/scm/internal/peers"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/peers"
-	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
 const (
@@ -180,7 +178,7 @@ func trace(strace, dir, program string) []string {
 var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, func() {
 	var gvisor *scenario.Peer
 	lib := inside.FDChannel()
-	us := scenario.InProcess(lib.Name, func(in io.Reader, out io.Writer) error { return peer.Serve(lib, in, out) })
+	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
 
 	BeforeAll(func(ctx SpecContext) {
 		b := peers.Build(ctx, "..", filepath.Join("..", "build", "peers"), []string{"fdchannel"}, GinkgoWriter)[0]

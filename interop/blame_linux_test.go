@@ -2,92 +2,117 @@ package interop
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/scm-rights/scm/interop/peers/go/peer"
-	"github.com/scm-rights/scm/interop/process"
-	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
-	"golang.org/x/sys/unix"
 )
 
-// adept sends and receives as it should, but for what its fields say.
-type adept struct {
-	sock     int
-	err      error               // of each receive
-	received func(fds []int)     // what it does with what it receives
-	short    func(n int) (m int) // how much of n bytes it sends
-	peeks    bool                // it leaves in the queue what it receives
-	more     peer.Message        // what it sends beyond a message with descriptors
+// Each case is seen after the ones before it.
+func TestBlame(t *testing.T) {
+	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
+	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
+	r := &run{alone: map[string][]scenario.Check{}, options: Options{Runner: runner}}
+	r.holders = &sync.Map{}
+	const sent = "what it said that it sent did not come"
+	for _, c := range []struct {
+		a, b        *scenario.Peer
+		found, want string
+	}{
+		// Nobody is known to be wrong yet.
+		{x, y, "file@y: why", "file@y: why file@x: why"},
+		{x, y, "hang@y: why", "hang@y: why answer@x: " + sent},
+		// The runner is right, so that it is the one opposite.
+		{runner, y, "answer@runner: why", "answer@y: why"},
+		{x, runner, "leak@runner: why", "leak@x: why"},
+		{x, runner, "hang@x: why", "hang@x: why"},
+		{runner, runner, "answer@runner: why", "answer@runner: why"},
+		{x, runner, "hang@runner: why", "answer@x: " + sent},
+		// x is wrong with the runner from here on, as the sender.
+		{x, y, "file@y: why", "file@x: why"},
+		{x, y, "answer@y: why", "answer@x: why"},
+		{x, y, "hang@y: why", "answer@x: " + sent},
+		{y, y, "file@y: why", "file@y: why"},
+		// What a peer does with its own table is its own fault.
+		{x, y, "leak@y: why", "leak@y: why"},
+		{x, y, "cloexec@y: why", "cloexec@y: why"},
+		{x, y, "contract@y: why", "contract@y: why"},
+		// The sender is the one who suffers, and right with the runner: y is not, as the receiver.
+		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // which has nothing to do with that
+		{z, y, "answer@z: why", "answer@y: why"},
+		{z, y, "hang@z: why", "answer@y: " + sent},
+		{z, y, "leak@z: why", "leak@z: why"},
+		{x, y, "answer@x: why", "answer@x: why"}, // who is wrong itself
+		// A peer that ends who is opposite does so to the runner too.
+		{z, y, "crash@z: why", "crash@z: why crash@y: the one opposite did not survive: why"},
+		{runner, y, "crash@runner: why", "crash@y: the one opposite did not survive: why"},
+		{z, y, "crash@z: why", "crash@y: the one opposite did not survive: why"},
+	} {
+		res := scenario.Result{Case: onStream(s, c.a, c.b), Verdict: scenario.Fail}
+		check, rest, _ := strings.Cut(c.found, "@")
+		name, text, _ := strings.Cut(rest, ": ")
+		res.Findings = []scenario.Finding{{Check: scenario.Check(check), Peer: name, Text: text}}
+		r.assignBlame(&res)
+		if got := strings.ReplaceAll(findings(res), "\n", " "); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", res.Case.Name(), c.found, got, c.want)
+		}
+	}
 }
 
-func (h adept) Send(m peer.Message) (int, error) {
-	if h.short != nil {
-		m.Buffers[0] = m.Buffers[0][:h.short(len(m.Buffers[0]))]
+// Who sends a file to a socket of a later case has it, and not the one at whose socket it
+// lies and who has not received it yet.
+func TestHolderIsNotWhoWasSentIt(t *testing.T) {
+	self, other := runner(t), craft(t, "right", "other")
+	s := mustParse(t, passOne)
+	const leak = ": a is still open somewhere after the end of the case"
+	for _, what := range []string{"parks what it sends", "parks what it receives"} {
+		t.Run(what, func(t *testing.T) {
+			liar := craft(t, what)
+			settled(t)
+			with := func(p *scenario.Peer) []scenario.Case {
+				one := onStream(s, p, liar)
+				if what == "parks what it sends" {
+					one = onStream(s, liar, p)
+				}
+				return []scenario.Case{one, one}
+			}
+			o := Run(context.Background(), append(with(self), with(other)...), nil, Options{Runner: self, Timeout: deadline})
+			if got := finding(t, o.Results[2]); got != "leak@x"+leak {
+				t.Errorf("got %s", got)
+			}
+			// Played alone with the runner, it has no later socket: it is a failure of both.
+			o = Run(context.Background(), with(other), nil, Options{Runner: self, Timeout: deadline})
+			if got := finding(t, o.Results[0]); !strings.Contains(got, "leak@x"+leak) || !strings.Contains(got, "leak@other"+leak) {
+				t.Errorf("got %s", got)
+			}
+		})
 	}
-	var more peer.Message
-	if len(m.FDs) > 0 {
-		more = h.more
-	}
-	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, more.Buffers), slices.Concat(m.FDs, more.FDs), m.Flags)
-	return n - len(slices.Concat(more.Buffers...)), err
 }
 
-func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
-	if h.err != nil {
-		return got, h.err
-	}
-	if h.peeks {
-		r.Flags |= unix.MSG_PEEK
-	}
-	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
-	if err == nil && h.received != nil {
-		h.received(fds)
-	}
-	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
-}
-
-// A receiver that changes what it received has done so itself, whatever else the sender
-// gets wrong in the same scenario.
-func TestChangedFileIsTheReceivers(t *testing.T) {
-	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
-		"R> flags B a=-\nB> send payload=01 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=01 fds=-\n")
-	other := inside(t, func(sock int) peer.Socket { return adept{sock: sock, err: unix.EIO} })
-	other.Name = "other"
-	changer := inside(t, func(sock int) peer.Socket {
-		return adept{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
-	})
+// A sender that is wrong now and then is right when it is played with the runner: what is
+// found at the receiver is a failure of both.
+func TestIntermittentSender(t *testing.T) {
+	s := mustParse(t, passOne)
 	self := runner(t)
-	settled(t)
-	o := Run(context.Background(), []scenario.Case{onStream(s, other, changer)}, nil, Options{Runner: self})
-	if len(o.Results) != 1 {
-		t.Fatalf("got %+v", o)
+	for what, want := range map[string]string{
+		"once other bytes":  "answer@%s: answered \"ok n=1 payload=09 fds=N\"\nnot ok n=1 payload=00 fds=a (payload is 09)",
+		"once another file": "file@%s: N is not the open file description of a",
+	} {
+		sender, other := craft(t, what), craft(t, "right", "other")
+		settled(t)
+		r := Run(context.Background(), []scenario.Case{onStream(s, sender, other)}, nil, Options{Runner: self}).Results[0]
+		got := regexp.MustCompile(`\b\d+ is not|fds=\d+`).ReplaceAllStringFunc(finding(t, r), func(s string) string {
+			return regexp.MustCompile(`\d+`).ReplaceAllString(s, "N")
+		})
+		if want = fmt.Sprintf(want+"\n"+want, "other", "x"); got != want {
+			t.Errorf("%s: got %s\nwant %s", what, got, want)
+		}
 	}
-	const want = "file@x: a has got the status flags 04000 in place of 0\nfile@x: a has the status flags 04000, not -\n" +
-		`answer@other: answered "err EIO"` + "\nnot ok n=1 payload=01 fds=- (not ok)"
-	if got := finding(t, o.Results[0]); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-// shortPeer, in the environment, makes this program a peer that sends half of what it is
-// told to, and says so.
-const shortPeer = "SCM_SHORT_PEER"
-
-func TestShortPeer(t *testing.T) {
-	if os.Getenv(shortPeer) == "" {
-		t.Skip("it is for TestShortCountIsHeard")
-	}
-	_ = peer.Serve(peer.Library{Name: "x", Version: "1", Can: "stream", Open: func(sock int) (peer.Socket, error) {
-		return adept{sock: sock, short: func(n int) int { return n / 2 }}, nil
-	}}, os.Stdin, os.Stdout)
-	os.Exit(0)
 }
 
 // A sender that says how little it sent is heard, and not told that it lied: at once,
@@ -95,63 +120,40 @@ func TestShortPeer(t *testing.T) {
 func TestShortCountIsHeard(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
-	short := scenario.Program("x", "/bin/sh", "-c", shortPeer+"=1 exec "+os.Args[0]+" -test.run='^TestShortPeer$'")
-	if err := process.Probe(short, process.DefaultTimeout); err != nil {
-		t.Fatal(err)
+	got := finding(t, playBoth(t, onStream(s, craft(t, "short"), runner(t)), time.Hour)) // it would be waited for
+	if want := `answer@x: answered "ok n=1"` + "\nnot ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
-	silent := inside(t, func(sock int) peer.Socket { return adept{sock: sock, short: func(n int) int { return n / 2 }} })
-	for _, c := range []struct {
-		peer    *scenario.Peer
-		timeout time.Duration
-	}{
-		{short, time.Hour}, // it would be waited for
-		{silent, deadline}, // nobody can tell that a peer inside sleeps
-	} {
-		got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: c.peer, B: runner(t)}, c.timeout))
-		if want := `answer@x: answered "ok n=1"` + "\nnot ok n=2 (n is 1)"; got != want && !strings.HasPrefix(got, want) {
-			t.Errorf("got %s\nwant %s", got, want)
+}
+
+// A receiver that leaves what it receives in the queue makes the sender wait for room: the
+// runner blames the receiver, for what a receiver can do.
+func TestSenderWaitsForRoom(t *testing.T) {
+	s := mustParse(t, rule+"on dgram seqpacket\nfiles a=pipe-r b=memfd\nR> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=a\nA< ok n=4400\n"+
+		"B> recv bytes=8192 fds=1\nB< ok n=4400 payload=@4400 fds=a\nA> send payload=@4400 fds=b\nA< ok n=4400\n")
+	self, peeker := runner(t), craft(t, "peeks")
+	for _, sender := range []*scenario.Peer{self, craft(t, "right", "other")} {
+		settled(t)
+		cases := []scenario.Case{{Scenario: s, Type: "seqpacket", A: sender, B: peeker}}
+		o := Run(context.Background(), cases, nil, Options{Runner: self, Timeout: deadline})
+		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room"; got != want {
+			t.Errorf("%s sends: got %s, want %s", sender.Name, got, want)
 		}
 	}
 }
 
-// thrifty has room for two descriptors, hands one over, closes the other, and reports
-// both that and MSG_CTRUNC.
-type thrifty struct{ adept }
-
-func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
-	n, fds, flags, err := raw.Recv(h.sock, r.Buffers, 2, r.Flags)
-	got := peer.Received{N: n, Payload: r.Filled(n), FDs: fds, HasFlags: true, Flags: flags & unix.MSG_CTRUNC}
-	if len(fds) == 2 {
-		got.FDs, got.Closed = fds[:1], 1
-		err = unix.Close(fds[1])
-	}
-	return got, err
-}
-
-// counting reports the pidfd that the kernel has added, and that raw.Recv has closed.
-type counting struct{ adept }
-
-func (h counting) Recv(r peer.Room) (peer.Received, error) {
-	got, err := h.adept.Recv(r)
-	got.Closed = 1
-	return got, err
-}
-
 // Who closes a descriptor that nobody asked for, and reports it, conforms.
 func TestClosedAndReported(t *testing.T) {
-	for _, c := range []struct {
-		scenario string
-		open     func(h adept) peer.Socket
-	}{
-		{"truncation/ctrunc-three-into-one", func(h adept) peer.Socket { return thrifty{h} }}, // in the padding
-		{"credentials/scm-pidfd-live", func(h adept) peer.Socket { return counting{h} }},
+	for _, c := range []struct{ scenario, craft string }{
+		{"truncation/ctrunc-three-into-one", "thrifty"}, // in the padding
+		{"credentials/scm-pidfd-live", "counting"},
 	} {
 		text, err := os.ReadFile("catalogue/" + c.scenario + ".txt")
 		if err != nil {
 			t.Fatal(err)
 		}
 		self := runner(t)
-		right := inside(t, func(sock int) peer.Socket { return c.open(adept{sock: sock}) })
+		right := craft(t, c.craft)
 		settled(t)
 		o := Run(context.Background(), []scenario.Case{{Scenario: mustParse(t, string(text)), Type: "stream", A: self, B: right}}, nil, Options{})
 		switch {
@@ -163,52 +165,6 @@ func TestClosedAndReported(t *testing.T) {
 	}
 }
 
-// A receiver that leaves what it receives in the queue makes the sender wait for room: the
-// runner blames the receiver, for what a receiver can do.
-func TestSenderWaitsForRoom(t *testing.T) {
-	s := mustParse(t, rule+"on dgram seqpacket\nfiles a=pipe-r b=memfd\nR> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=a\nA< ok n=4400\n"+
-		"B> recv bytes=8192 fds=1\nB< ok n=4400 payload=@4400 fds=a\nA> send payload=@4400 fds=b\nA< ok n=4400\n")
-	peeker := inside(t, func(sock int) peer.Socket { return adept{sock: sock, peeks: true} })
-	self := runner(t)
-	other := inside(t, func(sock int) peer.Socket { return adept{sock: sock} })
-	other.Name = "other"
-	settled(t)
-	for _, sender := range []*scenario.Peer{self, other} {
-		o := Run(context.Background(), []scenario.Case{{Scenario: s, Type: "seqpacket", A: sender, B: peeker}}, nil, Options{Runner: self, Timeout: deadline})
-		if len(o.Results) != 1 {
-			t.Fatalf("got %+v", o)
-		}
-		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room"; got != want {
-			t.Errorf("%s sends: got %s, want %s", sender.Name, got, want)
-		}
-	}
-}
-
-// generous receives with more room than it is asked for, and reports all that it received.
-type generous struct{ adept }
-
-func (h generous) Recv(r peer.Room) (peer.Received, error) {
-	r.Buffers = append(r.Buffers, make([]byte, 64))
-	r.FDs += 16
-	return h.adept.Recv(r)
-}
-
-// doubler sends the descriptors of a message that the kernel did not take at once twice
-// with the next one.
-type doubler struct {
-	adept
-	kept []int
-}
-
-func (h *doubler) Send(m peer.Message) (int, error) {
-	m.FDs = append(h.kept, m.FDs...)
-	n, err := h.adept.Send(m)
-	if h.kept = nil; errors.Is(err, unix.EAGAIN) {
-		h.kept = m.FDs
-	}
-	return n, err
-}
-
 // What the kernel truncates at the runner's side, which has only the scenario's room, is
 // what the sender sent beyond the scenario. A receiver with more room is not to blame.
 func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
@@ -216,11 +172,6 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 		"A> send payload=@4400 fds=a flags=dontwait\nA< err EAGAIN\nB> recv bytes=4400 fds=0\nB< ok n=4400 payload=@4400 fds=-\n"
 	const one = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 	const calls = "A> send payload=00 fds=a\nA< ok n=1\nB> recvmsg bytes=1 control=len(1)\nB< ok n=1 payload=00 fds=a\n"
-	extra := func(sock int) peer.Socket { return adept{sock: sock, more: peer.Message{FDs: []int{0}}} }
-	tail := func(sock int) peer.Socket {
-		return adept{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
-	}
-	doubles := func(sock int) peer.Socket { return &doubler{adept: adept{sock: sock}} }
 	const (
 		cutFDs   = `answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
 		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
@@ -229,21 +180,19 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	settled(t)
 	for _, c := range []struct {
 		name, text, socketType string
-		open                   func(sock int) peer.Socket
+		craft                  string
 		alone                  string // what is found when the runner receives
 	}{
-		{"extra descriptor", one, "stream", extra, cutFDs},
-		{"extra descriptor", one, "seqpacket", extra, cutFDs},
-		{"extra descriptor", "play sender\n" + calls, "dgram", extra, ""},
-		{"extra byte", one, "dgram", tail, cutBytes},
-		{"extra byte", one, "seqpacket", tail, cutBytes},
-		{"descriptors doubled after EAGAIN", full + one, "seqpacket", doubles, cutFDs},
+		{"extra descriptor", one, "stream", "sends more", cutFDs},
+		{"extra descriptor", one, "seqpacket", "sends more", cutFDs},
+		{"extra descriptor", "play sender\n" + calls, "dgram", "sends more", ""},
+		{"extra byte", one, "dgram", "sends a byte", cutBytes},
+		{"extra byte", one, "seqpacket", "sends a byte", cutBytes},
+		{"descriptors doubled after EAGAIN", full + one, "seqpacket", "doubles", cutFDs},
 	} {
 		t.Run(c.name+" "+c.socketType, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+c.text)
-			sender := inside(t, c.open)
-			other := inside(t, func(sock int) peer.Socket { return generous{adept{sock: sock}} })
-			other.Name = "other"
+			sender, other := craft(t, c.craft), craft(t, "generous", "other")
 			cases := []scenario.Case{{Scenario: s, Type: c.socketType, A: sender, B: self}, {Scenario: s, Type: c.socketType, A: sender, B: other}}
 			if s.Play != scenario.PlayPair {
 				cases = cases[:1]
@@ -274,38 +223,12 @@ func TestTruncationThatTheScenarioHas(t *testing.T) {
 	s := mustParse(t, rule+"on seqpacket\nfiles a=pipe-r b=pipe-r\nA> send payload=0001 fds=a,b\nA< ok n=2\n"+
 		"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a flags=ctrunc,trunc\n | ok n=1 payload=00 fds=a  # it reports no flags\n")
 	self := runner(t)
-	right := inside(t, func(sock int) peer.Socket { return adept{sock: sock} })
+	right := craft(t, "right")
 	settled(t)
 	o := Run(context.Background(), []scenario.Case{{Scenario: s, Type: "seqpacket", A: right, B: self}}, nil, Options{})
 	if len(o.Results) != 1 || o.Results[0].Verdict != scenario.Pass {
 		t.Errorf("got %+v", o.Results)
 	}
-}
-
-// quitter gives the connection up when it receives: its library refuses that and all that
-// follows.
-type quitter struct {
-	adept
-	err   error // of the first receive
-	shuts bool
-	over  bool
-}
-
-func (h *quitter) Send(m peer.Message) (int, error) {
-	if h.over {
-		return 0, peer.ErrUnsupported
-	}
-	return h.adept.Send(m)
-}
-
-func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
-	if h.over {
-		return got, peer.ErrUnsupported
-	}
-	if h.over = true; h.shuts {
-		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
-	}
-	return got, h.err
 }
 
 // A library that has refused may be done with the connection: what it does not support from
@@ -320,35 +243,22 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		reset = "B> recv bytes=1 fds=1 flags=dontwait\nB< err ECONNRESET\n"
 	)
 	const unsupported = "unsupported: x: answered unsupported"
-	own, broken := errors.New("no more"), unix.EIO
-	for _, c := range []struct {
-		name, text string
-		err        error
-		shuts      bool
-		want       string
-	}{
-		{"to receive again", refuse + again, own, false, unsupported},
-		{"an errno", refuse + again, broken, false, unsupported},
-		{"to send", refuse + "B> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n", own, false, unsupported},
-		{"the other side finds the end", refuse + again, own, true, unsupported},
-		{"the other side waits for room", room, own, false, unsupported},
-		{"the kernel has reset the connection", reset + again, unix.ECONNRESET, false, unsupported},
-		{"the kernel has said so", early + again, unix.EAGAIN, false,
+	for _, c := range []struct{ name, text, craft, want string }{
+		{"to receive again", refuse + again, "quits", unsupported},
+		{"an errno", refuse + again, "quits with EIO", unsupported},
+		{"to send", refuse + "B> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n", "quits", unsupported},
+		{"the other side finds the end", refuse + again, "shuts down", unsupported},
+		{"the other side waits for room", room, "quits", unsupported},
+		{"the kernel has reset the connection", reset + again, "is reset", unsupported},
+		{"the kernel has said so", early + again, "quits at EAGAIN",
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says`},
-		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", own, true,
+		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
 			"fail: answer@x: answered \"err EPIPE\"\nnot ok n=1 (not ok)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			x := inside(t, func(sock int) peer.Socket {
-				return &quitter{adept: adept{sock: sock}, err: c.err, shuts: c.shuts}
-			})
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)
-			r := playBoth(t, onStream(s, runner(t), x), deadline)
-			got := string(r.Verdict) + ": " + r.Why
-			for _, f := range r.Findings {
-				got += f.String()
-			}
-			if got != c.want {
+			r := playBoth(t, onStream(s, runner(t), craft(t, c.craft)), deadline)
+			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
 		})

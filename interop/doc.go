@@ -17,8 +17,8 @@
 //	contract.ParseAnswer     contract/answer.go        parses it
 //	Want.Match               scenario/match_linux.go   compares it with the scenario (by play.hear, play_linux.go)
 //	play.checkReceived       play_linux.go             asks witness about each received descriptor
-//	checkHeld, checkStates   state_linux.go            ask what was closed, or has another state
-//	checkLeaks, checkHolders leaks_, holders_linux.go  ask what was left open, here and elsewhere
+//	checkHeld, checkStates   checks_linux.go           ask what was closed, or has another state
+//	checkLeaks, checkHolders checks_linux.go           ask what was left open, here and elsewhere
 //	run.decide               run_linux.go              takes the findings, and calls:
 //	playWithRunner           blame_linux.go            plays each peer with the runner if the other may be at fault
 //	assignBlame              blame_linux.go            names the peer at fault

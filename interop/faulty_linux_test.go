@@ -281,7 +281,7 @@ var faults = []struct {
 	{name: "hundredth", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and nobody was told"},
 	{name: "fork", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
 	{name: "pidfd", checks: []scenario.Check{scenario.CheckLeak}, text: "the sender's pidfd, as "},
-	{name: "unshare", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open after the end of the case", timeout: deadline},
+	{name: "unshare", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open", timeout: deadline},
 	{name: "overwrite", checks: []scenario.Check{scenario.CheckLeak}, text: "as 2, is open, and nobody was told"},
 	{name: "park", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
 	{name: "hide", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},

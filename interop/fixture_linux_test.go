@@ -3,10 +3,7 @@ package interop
 import (
 	"testing"
 
-	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/scenario"
-	"github.com/scm-rights/scm/interop/witness"
-	"golang.org/x/sys/unix"
 )
 
 // rule begins every transcript of these tests: two lines.
@@ -34,26 +31,4 @@ func caseNames(cases []scenario.Case) (list []string) {
 		list = append(list, c.Name())
 	}
 	return list
-}
-
-// pipeEnd is a file of a case, closed at the end of the test.
-func pipeEnd(t *testing.T) *witness.File {
-	t.Helper()
-	f, err := kinds.New(scenario.FileSpec{Name: "a", Owner: scenario.RoleA, Kind: "pipe-r"}, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.Close)
-	return f
-}
-
-// number is a duplicate, closed at the end of the test.
-func number(t *testing.T, fd int) int {
-	t.Helper()
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(n) })
-	return n
 }

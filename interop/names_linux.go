@@ -14,12 +14,9 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// A transcript has symbolic names of some things: the processes
-// A and B, and abstract sockets, of which there is one set for the whole machine.
-var (
-	credsOf = regexp.MustCompile(`\bcreds\(([AB])\)`)
-	pidOf   = regexp.MustCompile(`\b(pid=|creds\()([AB])\b`)
-)
+// person is where a transcript has a symbolic name of a process, A or B. Abstract sockets have
+// one too: there is one set of these for the whole machine.
+var person = regexp.MustCompile(`\b(pid=|creds\()([AB])\b(\)?)`)
 
 const abstract = "abstract:"
 
@@ -46,38 +43,40 @@ func (p *play) prefix() string {
 // persons tells who A and B are, by number, user and group.
 func (p *play) persons(text string) (string, error) {
 	var failed error
-	text = credsOf.ReplaceAllStringFunc(text, func(m string) string {
-		pid := p.sides[scenario.Role(m[len("creds(")])].Pid
+	text = person.ReplaceAllStringFunc(text, func(m string) string {
+		parts := person.FindStringSubmatch(m)
+		pid := p.sides[scenario.Role(parts[2][0])].Pid
+		if parts[3] == "" {
+			return parts[1] + strconv.Itoa(pid)
+		}
 		uid, gid, err := witness.Owner(pid)
 		if err != nil {
 			failed = err
 		}
 		return fmt.Sprintf("creds(%d,%d,%d)", pid, uid, gid)
 	})
-	text = pidOf.ReplaceAllStringFunc(text, func(m string) string {
-		return m[:len(m)-1] + strconv.Itoa(p.sides[scenario.Role(m[len(m)-1])].Pid)
-	})
 	return text, failed
 }
 
 // wanted is what is wanted of this case.
-func (p *play) wanted(w scenario.Want, role scenario.Role) (scenario.Want, error) {
+func (p *play) wanted(w scenario.Want, role scenario.Role) (_ scenario.Want, err error) {
 	if !p.k.c.Scenario.RunnerPlays(role) {
 		return w, nil
 	}
 	w.Line.Fields = maps.Clone(w.Line.Fields)
 	for key, value := range w.Line.Fields {
-		if n, err := contract.Size(value); key == "controllen" && err == nil {
-			w.Line.Fields[key] = strconv.Itoa(n)
+		switch key {
+		case "controllen":
+			if n, ok := contract.Size(value); ok { // or it is *
+				w.Line.Fields[key] = strconv.Itoa(n)
+			}
+		case "control", "creds", "pid":
+			value, err = p.persons(key + "=" + value)
+			if err != nil {
+				return w, err
+			}
+			w.Line.Fields[key] = strings.TrimPrefix(value, key+"=")
 		}
-		if key != "control" && key != "creds" && key != "pid" {
-			continue
-		}
-		text, err := p.persons(key + "=" + value)
-		if err != nil {
-			return w, err
-		}
-		w.Line.Fields[key] = strings.TrimPrefix(text, key+"=")
 	}
 	return w, nil
 }

@@ -3,6 +3,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -29,12 +31,11 @@ type play struct {
 	made     []*witness.File                  // what the runner's sides have made in the case
 	result   scenario.Result
 	limits   map[*side]unix.Rlimit              // the peers' own, while they have another
-	reported map[held]bool                      // leaks that are found already
 	states   map[*witness.File]witness.State    // how the files were when somebody could last have changed them rightly
+	reported map[held]bool                      // leaks that are found already
 	leaked   map[*witness.File]bool             // and of which files
 	changed  map[*witness.File]changer          // who has changed the state of a file, and should not have
 	both     bool                               // whether both were at work since the states were noted
-	early    map[scenario.Role]early            // answers that came before their lines did
 	dead     map[scenario.Role]bool             // whom the runner has killed
 	signals  map[scenario.Role][]syscall.Signal // that the runner has sent, without those that have no effect any more
 	sends    map[scenario.Role]bool             // who was told to send
@@ -52,6 +53,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 	p := &play{
 		session:  s,
 		k:        k,
+		states:   k.states,
 		sides:    map[scenario.Role]*side{},
 		bound:    map[scenario.Role]map[string]int{scenario.RoleA: {}, scenario.RoleB: {}},
 		given:    map[scenario.Role][]int{},
@@ -63,13 +65,14 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 		changed:  map[*witness.File]changer{},
 		sends:    map[scenario.Role]bool{},
 		refused:  map[scenario.Role]bool{},
-		early:    map[scenario.Role]early{},
 		dead:     map[scenario.Role]bool{},
 		signals:  map[scenario.Role][]syscall.Signal{},
-		result:   scenario.Result{Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, CloexecChecked: map[string]bool{}},
 	}
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		p.sides[role] = s.side[s.seat(first, k.c, role)]
+	p.result = scenario.Result{
+		Name: k.c.Name(), Hash: k.c.Scenario.Hash, Case: k.c, Verdict: scenario.Pass, CloexecChecked: map[string]bool{},
+	}
+	for _, role := range roles {
+		p.sides[role] = s.side[seat(first, k.c, role)]
 		p.given[role] = []int{k.sock[role]}
 		for _, f := range k.files {
 			if f.Owner == role {
@@ -90,21 +93,19 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 
 // run plays the transcript, and ends the case at both peers whatever came.
 func (p *play) run() error {
-	p.states = p.k.states
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+	for _, role := range roles {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
 		}
-		p.sides[role].sock = p.k.sock[role]
-		use := fmt.Sprintf("use sock=%d fds=%s", p.k.sock[role], joinNumbers(p.given[role][1:]))
+		use := fmt.Sprintf("use sock=%d fds=%s", p.k.sock[role], peer.FormatNumbers(p.given[role][1:]))
 		if err := p.expectOK(role, use); err != nil {
 			return err
 		}
-		p.compareStates(p.noteStates(), role, 0)
+		p.checkStates(role, 0)
 	}
 	dir, err := p.enterDir()
 	if dir != "" {
-		defer p.folder.removeCase(p.ctx, dir)
+		defer os.RemoveAll(dir)
 	}
 	if err == nil {
 		err = p.steps()
@@ -119,7 +120,7 @@ func (p *play) run() error {
 	if len(p.asked) > 0 {
 		return errSessionOver // the answer to come would be taken for one to "end"
 	}
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+	for _, role := range roles {
 		if p.dead[role] {
 			continue
 		}
@@ -148,28 +149,46 @@ func (p *play) run() error {
 // enterDir takes the runner's sides to a new folder, if they are to name files. That
 // they cannot go there says nothing about the kernel.
 func (p *play) enterDir() (dir string, err error) {
-	if !p.k.c.Scenario.UsesPaths() {
+	s := p.k.c.Scenario
+	if !s.UsesPaths() {
 		return "", nil
 	}
-	if dir, err = p.folder.caseDir(p.k.c.Scenario); err != nil {
-		return "", p.notRun("%v", err)
+	// Anybody may make use of it where a side of the scenario plays as another user.
+	mode := os.FileMode(0o700)
+	setsUser := func(st scenario.Step) bool { return st.Command.Verb == "setuid" }
+	if len(s.Users) > 0 || slices.ContainsFunc(s.Steps, setsUser) {
+		mode = 0o777
 	}
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		if !p.k.c.Scenario.RunnerPlays(role) {
+	if dir, err = os.MkdirTemp(p.folder, ""); err == nil {
+		err = os.Chmod(dir, mode)
+	}
+	if err != nil {
+		return dir, p.notRun("%v", err)
+	}
+	for _, role := range roles {
+		if !s.RunnerPlays(role) {
 			continue
 		}
 		command := "chdir path=" + dir
-		p.note(fmt.Sprintf("%s> %s", role, command))
-		a, err := p.sides[role].Ask(p.ctx, command, p.timeout)
+		a, err := p.ask(role, command)
 		if err != nil {
 			return dir, p.silent(role, 0, err)
 		}
-		p.note(fmt.Sprintf("%s< %s", role, a))
 		if a != "ok" {
 			return dir, p.notRun("the runner's side cannot go to the folder of the case: %s to %q", contract.Quote(a), command)
 		}
 	}
 	return dir, nil
+}
+
+// ask says a command and returns the answer, and notes both.
+func (p *play) ask(role scenario.Role, command string) (string, error) {
+	p.note(fmt.Sprintf("%s> %s", role, command))
+	a, err := p.sides[role].Ask(p.ctx, command, p.timeout)
+	if err == nil {
+		p.note(fmt.Sprintf("%s< %s", role, a))
+	}
+	return a, err
 }
 
 func (p *play) steps() error {
@@ -218,27 +237,25 @@ func (p *play) add(f scenario.Finding) {
 
 // expectOK says what the contract alone asks for.
 func (p *play) expectOK(role scenario.Role, command string) error {
-	p.note(fmt.Sprintf("%s> %s", role, command))
-	a, err := p.sides[role].Ask(p.ctx, command, p.timeout)
+	a, err := p.ask(role, command)
 	if err != nil {
 		return p.silent(role, 0, err)
 	}
-	p.note(fmt.Sprintf("%s< %s", role, a))
 	if a != "ok" {
 		p.find(scenario.CheckContract, role, 0, "answered %s to %q", contract.Quote(a), command)
 		return errSessionOver
 	}
 	if command == "end" {
-		for _, n := range p.given[role] {
-			delete(p.sides[role].live, n)
-		}
-		for _, n := range p.bound[role] {
-			delete(p.sides[role].live, n)
-		}
-		p.given[role], p.bound[role] = nil, map[string]int{}
-		p.sides[role].sock = -1
+		p.forget(role)
 	}
 	return nil
+}
+
+// forget lets go of the numbers of the case that the peer has, which it is told to close.
+func (p *play) forget(role scenario.Role) {
+	for _, n := range slices.Concat(p.given[role], slices.Collect(maps.Values(p.bound[role]))) {
+		delete(p.sides[role].live, n)
+	}
 }
 
 func (p *play) say(st scenario.Step) error {
@@ -250,12 +267,7 @@ func (p *play) say(st scenario.Step) error {
 	l, _ := contract.ParseLine(command)
 	p.spent = p.spent || l.Verb == "setuid"
 	if l.Verb == "end" {
-		for _, n := range p.given[st.Role] {
-			delete(p.sides[st.Role].live, n)
-		}
-		for _, n := range p.bound[st.Role] {
-			delete(p.sides[st.Role].live, n)
-		}
+		p.forget(st.Role)
 	} else if l.Verb == "close" {
 		for _, item := range l.List("fds") {
 			n, _ := strconv.Atoi(item)
@@ -274,17 +286,7 @@ func (p *play) say(st scenario.Step) error {
 // number puts the peer's numbers in the place of names, and what holds for this
 // case in the place of what a transcript calls it.
 func (p *play) number(st scenario.Step) (string, error) {
-	text, err := scenario.MapNames(st.Text, func(names []string) ([]string, error) {
-		var numbers []string
-		for _, name := range names {
-			n, err := p.lookup(st.Role, name)
-			if err != nil {
-				return nil, err
-			}
-			numbers = append(numbers, strconv.Itoa(n))
-		}
-		return numbers, nil
-	})
+	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return p.lookup(st.Role, name) })
 	if err != nil || !p.k.c.Scenario.RunnerPlays(st.Role) {
 		return text, err
 	}
@@ -317,11 +319,9 @@ func (p *play) hear(st scenario.Step) error {
 	a, err := p.listen(st)
 	if next, ok := p.refuted(st); ok && errors.Is(err, process.ErrHang) {
 		// Nobody waits in vain for what the other says that it did not do.
-		p.sides[st.Role].wake()
 		return p.hear(next)
 	}
 	if errors.Is(err, process.ErrHang) && p.gaveUp(st) {
-		p.sides[st.Role].wake()
 		return errAbort
 	}
 	if err != nil {
@@ -329,7 +329,6 @@ func (p *play) hear(st scenario.Step) error {
 	}
 	verb := p.asked[st.Role]
 	delete(p.asked, st.Role)
-	p.allowChange(st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, scenario.Async(st), a))
 	if a == "unsupported" && p.plain(st.Role) && !p.refused[st.Role] {
 		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
@@ -395,7 +394,7 @@ func (p *play) unsupported(role scenario.Role) error {
 // the connection: it answers unsupported to its next send or receive. A peer that finds the
 // connection closed then, or waits in vain, has done nothing wrong.
 func (p *play) gaveUp(st scenario.Step) bool {
-	other := scenario.RoleA + scenario.RoleB - st.Role
+	other := opposite(st.Role)
 	steps := p.k.c.Scenario.Steps
 	i := slices.IndexFunc(steps, func(s scenario.Step) bool {
 		return s.Role == other && s.Line > st.Line && (s.Command.Verb == "send" || s.Command.Verb == "recv")
@@ -407,13 +406,10 @@ func (p *play) gaveUp(st scenario.Step) bool {
 	if err != nil {
 		return false // it names what the peer has not received
 	}
-	p.note(fmt.Sprintf("%s> %s", other, command))
-	a, err := p.sides[other].Ask(p.ctx, command, p.timeout)
-	if err != nil || a != "unsupported" {
+	if a, err := p.ask(other, command); err != nil || a != "unsupported" {
 		p.asked[other] = steps[i].Command.Verb // what it may have received is not tracked: the session is over
 		return false
 	}
-	p.note(fmt.Sprintf("%s< %s", other, a))
 	_ = p.unsupported(other)
 	return true
 }
@@ -452,97 +448,60 @@ func (p *play) plain(role scenario.Role) bool {
 	return false
 }
 
-// An early answer is one that was read before its line: so far, another is waited for.
-type early struct {
-	text string
-	err  error
-}
+// How long the runner waits for an answer that is expected not to come, and between two looks
+// at whether one can still come.
+const (
+	expectedHang = 300 * time.Millisecond
+	shortestWait = 50 * time.Millisecond
+)
 
-// listen waits for an answer. Where it is expected that none comes, or the other side
-// has given an answer that is not expected, it is enough that everybody sleeps who was
-// asked: nobody is at work who could wake another.
+// listen waits for an answer. Where the other side has given one that is not expected, it is
+// enough that this one sleeps: nobody is at work who could wake it.
 func (p *play) listen(st scenario.Step) (string, error) {
-	if e, ok := p.early[st.Role]; ok {
-		delete(p.early, st.Role)
-		return e.text, e.err
-	}
 	sd := p.sides[st.Role]
-	hangs := p.hangs(p.k.c, st.Role)
-	if !hangs && len(p.asked) < 2 {
+	if p.hangs(p.k.c, st.Role) {
+		return sd.Hear(p.ctx, min(expectedHang, p.timeout))
+	}
+	if len(p.asked) < 2 {
 		return sd.Hear(p.ctx, p.timeout)
 	}
-	deadline := time.Now().Add(p.timeout)
-	for {
-		late := time.Now().After(deadline) // before it is heard: the runner may be stopped in between
+	for deadline := time.Now().Add(p.timeout); ; {
 		a, err := sd.Hear(p.ctx, min(shortestWait, p.timeout))
-		p.hearEarly(st.Role)
-		if !errors.Is(err, process.ErrHang) || late {
+		if !errors.Is(err, process.ErrHang) || time.Now().After(deadline) {
 			return a, err
 		}
-		if _, wrong := p.refuted(st); (hangs || wrong) && p.allWait() {
-			// What it may have said before it slept is on its way.
-			return sd.Hear(p.ctx, shortestWait)
+		idle, _ := sd.IsIdle()
+		if _, wrong := p.refuted(st); wrong && idle {
+			return sd.Hear(p.ctx, shortestWait) // what it may have said before it slept
 		}
-	}
-}
-
-// hearEarly reads the answer of the other side, if it was asked and has answered.
-func (p *play) hearEarly(but scenario.Role) {
-	for role := range p.asked {
-		if _, ok := p.early[role]; ok || role == but || len(p.sides[role].Answers) == 0 {
-			continue
-		}
-		text, err := p.sides[role].Hear(p.ctx, shortestWait)
-		p.early[role] = early{text, err}
 	}
 }
 
 // refuted tells whether the other side has given an answer already that its line does
 // not have, and which line that is.
 func (p *play) refuted(st scenario.Step) (next scenario.Step, wrong bool) {
-	for role, e := range p.early {
-		i := slices.IndexFunc(p.k.c.Scenario.Steps, func(s scenario.Step) bool {
-			return s.Role == role && s.Kind == scenario.StepHear && s.Line > st.Line
-		})
-		if role == st.Role || i < 0 {
-			continue
-		}
-		next = p.k.c.Scenario.Steps[i]
-		got, _, err := contract.ParseAnswer(p.asked[role], p.symbolicNames(e.text))
-		if e.err != nil || err != nil {
-			return next, true
-		}
-		return next, !slices.ContainsFunc(next.Wants, func(w scenario.Want) bool {
-			want, err := p.wanted(w, role)
-			if err != nil {
-				return true // its line tells of that
-			}
-			_, why := want.Match(got)
-			return why == ""
-		})
+	other := opposite(st.Role)
+	i := slices.IndexFunc(p.k.c.Scenario.Steps, func(s scenario.Step) bool {
+		return s.Role == other && s.Kind == scenario.StepHear && s.Line > st.Line
+	})
+	if _, asked := p.asked[other]; !asked || i < 0 || !p.sides[other].Answered() {
+		return next, false
 	}
-	return next, false
-}
-
-// allWait tells whether nobody who was asked does anything any more.
-func (p *play) allWait() bool {
-	for role := range p.asked {
-		sd := p.sides[role]
-		if sd.Pid == os.Getpid() {
-			return false // nobody can tell
-		}
-		if _, ok := p.early[role]; ok || len(sd.Answers) > 0 {
-			continue
-		}
-		if idle, err := sd.IsIdle(); err != nil || !idle {
-			return false
-		}
+	next = p.k.c.Scenario.Steps[i]
+	text, err := p.sides[other].Peek(p.ctx, shortestWait)
+	if errors.Is(err, process.ErrHang) {
+		return next, false
 	}
-	return true
+	got, _, e := contract.ParseAnswer(p.asked[other], p.symbolicNames(text))
+	return next, err != nil || e != nil || !slices.ContainsFunc(next.Wants, func(w scenario.Want) bool {
+		want, err := p.wanted(w, other)
+		if err != nil {
+			return true // its line tells of that
+		}
+		_, why := want.Match(got)
+		return why == ""
+	})
 }
-
-// shortestWait is how long the runner waits at least before an answer counts as missing.
-const shortestWait = 50 * time.Millisecond
 
 // received takes the numbers of an answer into account, so that they are not
 // leaks, whatever else is wrong with it.
@@ -557,9 +516,8 @@ func (p *play) received(role scenario.Role, line int, numbers []int) {
 		said[n] = true
 	}
 	wrong.end()
-	thread := sd.Thread()
 	for _, n := range numbers {
-		id, err := witness.Identify(thread, n)
+		id, err := witness.Identify(sd.Pid, n)
 		if !sd.has(n) && (err == nil || witness.CannotLook(sd.Pid, err)) { // what is not open cannot be closed later
 			sd.live[n] = tracked{Identity: id, known: err == nil}
 			for _, f := range slices.Concat(p.k.files, p.k.ends, p.made) {
@@ -603,7 +561,7 @@ func (p *play) holdsAll(role scenario.Role, names []string, numbers []int) bool 
 		if f == nil {
 			return false
 		}
-		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), p.sides[role].Thread(), numbers[i]); err != nil || !holds {
+		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Pid, p.sides[role].Pid, numbers[i]); err != nil || !holds {
 			return false
 		}
 	}
@@ -614,11 +572,6 @@ func (p *play) holdsAll(role scenario.Role, names []string, numbers []int) bool 
 // that the runner may not look.
 func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) error {
 	sd := p.sides[st.Role]
-	threads := map[scenario.Role]int{}
-	for role, side := range p.sides {
-		threads[role] = side.Thread()
-	}
-	thread := threads[st.Role]
 	wrong := wrongFiles{p: p, role: st.Role, line: st.Line}
 	defer wrong.end()
 	find := wrong.find
@@ -643,7 +596,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 			find("the scenario has no file %q", name)
 			continue
 		}
-		holds, _, err := p.witness.Holds(f, threads[f.Owner], thread, n)
+		holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Pid, sd.Pid, n)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
 			return p.unseen(st.Role, err)
@@ -657,7 +610,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 		if sd.has(n) {
 			sd.live[n] = tracked{file: f, Identity: f.Identity, known: true}
 		}
-		info, err := witness.FDInfo(thread, n)
+		info, err := witness.FDInfo(sd.Pid, n)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
 			return p.unseen(st.Role, err)
@@ -692,7 +645,6 @@ func (p *play) silent(role scenario.Role, line int, err error) error {
 	case errors.Is(err, process.ErrHang) && slices.Contains(p.signals[role], unix.SIGSTOP):
 		_ = p.notRun("%s: stopped by the runner's own SIGSTOP", p.k.c.Peer(role).Name)
 	case errors.Is(err, process.ErrHang):
-		p.sides[role].wake()
 		p.find(scenario.CheckHang, role, line, "%v", p.sides[role].Explain(err))
 	case slices.ContainsFunc(p.signals[role], p.sides[role].EndedBy):
 		_ = p.notRun("%s: ended by the runner's own signal: %v", p.k.c.Peer(role).Name, p.sides[role].Close())
@@ -712,13 +664,9 @@ func (p *play) difference(st scenario.Step, a string, wrong []string) string {
 	return b.String()
 }
 
-func joinNumbers(numbers []int) string {
-	if len(numbers) == 0 {
-		return "-"
-	}
-	var parts []string
-	for _, n := range numbers {
-		parts = append(parts, strconv.Itoa(n))
-	}
-	return strings.Join(parts, ",")
+// noRoom tells whether an answer of the runner's own side is that the file system has no
+// room, which no scenario sees to.
+func noRoom(got contract.Line) bool {
+	errnos := []string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}
+	return got.Verb == "err" && len(got.Words) > 0 && slices.Contains(errnos, contract.ErrnoName(got.Words[0]))
 }

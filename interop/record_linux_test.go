@@ -9,10 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
-	"golang.org/x/sys/unix"
 )
 
 // plain starts a command as a recorder does, and tells one call of it.
@@ -57,45 +55,6 @@ func TestRecord(t *testing.T) {
 	}
 	if len(o.Results) != len(cases) || o.Results[1].Verdict != scenario.Fail || o.Results[2].Verdict != scenario.Fail || o.Results[3].Verdict != scenario.Expected {
 		t.Errorf("got %+v", o.Results)
-	}
-}
-
-// honest sends what it is told to.
-type honest struct {
-	mute
-	sock int
-}
-
-func (h honest) Send(m peer.Message) (int, error) {
-	return unix.SendmsgN(h.sock, m.Buffers[0], unix.UnixRights(m.FDs...), nil, 0)
-}
-
-// What a sender does under the recorder says nothing of whose doing it is.
-func TestRecordIsNoReference(t *testing.T) {
-	self := runner(t)
-	opened := 0
-	moody := inside(t, func(sock int) peer.Socket {
-		opened++
-		if opened == 2 {
-			return honest{sock: sock} // under the recorder
-		}
-		return mute{} // which sends nothing, and says that it did
-	})
-	right := script(t, `recv) echo err EAGAIN;;`)
-	right.Name = "right"
-	settled(t)
-	s := mustParse(t, passOne)
-	cases := []scenario.Case{onStream(s, moody, self), onStream(s, moody, right)}
-	o := Run(context.Background(), cases, nil, Options{Timeout: deadline, Recorder: plain})
-	for i, r := range o.Results {
-		why := []string{"it does not fail under the recorder: pass", ""}[i]
-		if r.Findings[0].Key() != "answer@x" || r.Trace == nil || r.Trace.Why != why {
-			t.Errorf("%s: %+v, %+v", r.Name, r, r.Trace)
-			continue
-		}
-		if want := []string{"it is in the runner's own process, and not recorded"}; !slices.Equal(r.Trace.A, want) || len(r.Trace.B) != 2 {
-			t.Errorf("%s: %+v", r.Name, r.Trace)
-		}
 	}
 }
 

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -32,9 +36,8 @@ type Options struct {
 var errFailFast = errors.New("the first case that is not as expected")
 
 // jobNumbers is how many numbers of this process a job may take: the runner's
-// copies of the files of a session, their other ends, and what the peers that are
-// inside this process hold.
-const jobNumbers = 4 * poolNumbers
+// copies of the files of a session, and their other ends.
+const jobNumbers = 2400
 
 // peerNumbers is how many numbers a peer may take: those that it is given, and those that
 // it receives.
@@ -68,16 +71,37 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	r := &run{options: o, expectations: x, cut: cut, alone: map[string]faultsAlone{}}
-	folder, err := newRunFolder(ctx)
+	folder, err := newFolder()
 	if err != nil {
 		return scenario.Outcome{Broken: err}
 	}
-	r.shared = shared{ctx: ctx, timeout: o.Timeout, witness: &witness.Witness{}, folder: folder, holders: &holders{}, exclusive: &sync.RWMutex{}, hangs: x.Hangs, runnerFails: x.RunnerFails}
+	r := &run{options: o, expectations: x, cut: cut, alone: map[string][]scenario.Check{}}
+	r.shared = shared{
+		ctx: ctx, timeout: o.Timeout, folder: folder, hangs: x.Hangs, runnerFails: x.RunnerFails,
+		witness: &witness.Witness{}, holders: &sync.Map{}, exclusive: &sync.RWMutex{},
+	}
 	r.all(cases)
 	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
-	outcome.Left = folder.remove()
+	outcome.Left = os.RemoveAll(folder)
 	return outcome
+}
+
+// newFolder makes a folder for whatever has a name. Its own is for every working folder, and
+// for a line of the runner's own sides.
+func newFolder() (string, error) {
+	temp, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		return "", err
+	}
+	if !contract.Printable(temp) || strings.Contains(temp, " ") {
+		return "", fmt.Errorf("the folder of temporary files, %q, has a name that no command can tell: "+
+			"set TMPDIR to one of ASCII characters, without spaces", temp)
+	}
+	dir, err := os.MkdirTemp(temp, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid()))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711) // other users, as whom a side may play, pass through
 }
 
 type run struct {
@@ -88,7 +112,7 @@ type run struct {
 
 	mu      sync.Mutex
 	results []scenario.Result
-	alone   map[string]faultsAlone // by Case.AloneName
+	alone   map[string][]scenario.Check // what a peer gets wrong with the runner, by Case.AloneName
 }
 
 func (r *run) all(cases []scenario.Case) {
@@ -124,7 +148,7 @@ func (r *run) all(cases []scenario.Case) {
 
 // mostTogether is how many cases of two peers are played one after the other; the
 // rest may be played at the same time.
-const mostTogether = 200
+const mostTogether = 400
 
 // groupByPeers puts the cases of each two peers together, in both directions.
 func groupByPeers(cases []scenario.Case) [][]scenario.Case {
@@ -171,7 +195,6 @@ func (r *run) decide(res *scenario.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.assignBlame(res)
-	r.learn(res)
 	r.expectations.SetVerdict(res)
 }
 
@@ -203,17 +226,23 @@ func (r *run) record(res *scenario.Result) {
 		return
 	}
 	shared := r.shared
-	shared.records = map[scenario.Role]*process.Record{scenario.RoleA: {With: r.options.Recorder}, scenario.RoleB: {With: r.options.Recorder}}
+	shared.records = map[scenario.Role]*process.Record{}
+	for _, role := range roles {
+		shared.records[role] = &process.Record{With: r.options.Recorder}
+	}
 	var next *scenario.Result
 	playAll([]scenario.Case{res.Case}, shared, func(again scenario.Result) { next = &again })
 	if next == nil {
 		return // the run is cut short
 	}
 	r.mu.Lock()
+	alone := maps.Clone(r.alone) // what a peer does under a recorder is no reference
 	r.assignBlame(next)
+	r.alone = alone
 	r.mu.Unlock()
 	r.expectations.SetVerdict(next)
-	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: shared.records[scenario.RoleA].Take(), B: shared.records[scenario.RoleB].Take()}
+	a, b := shared.records[scenario.RoleA].Take(), shared.records[scenario.RoleB].Take()
+	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: a, B: b}
 	for role, rec := range shared.records {
 		if rec.Err != nil {
 			res.Trace.Why = fmt.Sprintf("%s cannot be recorded: %v", res.Case.Peer(role).Name, rec.Err)

@@ -40,65 +40,6 @@ func TestGroupByPeers(t *testing.T) {
 	}
 }
 
-func TestBlame(t *testing.T) {
-	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
-	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
-	play := func(a, b *scenario.Peer, check scenario.Check, peer string) scenario.Result {
-		return scenario.Result{Case: scenario.Case{Scenario: s, Type: "stream", A: a, B: b}, Verdict: scenario.Fail, Findings: []scenario.Finding{{Check: check, Peer: peer, Text: "why"}}}
-	}
-	// Each case is seen after the ones before it.
-	r := &run{alone: map[string]faultsAlone{}}
-	for _, c := range []struct {
-		result scenario.Result
-		want   string
-	}{
-		// Nobody is known to be wrong yet.
-		{play(x, y, scenario.CheckFile, "y"), "file@y: why"},
-		{play(x, y, scenario.CheckHang, "y"), "hang@y: why"},
-		// The runner is right, so that it is the one opposite.
-		{play(runner, y, scenario.CheckAnswer, scenario.RunnerName), "answer@y: why"},
-		{play(x, runner, scenario.CheckLeak, scenario.RunnerName), "leak@x: why"},
-		{play(x, runner, scenario.CheckHang, "x"), "hang@x: why"},
-		{play(runner, runner, scenario.CheckAnswer, scenario.RunnerName), "answer@runner: why"},
-		{play(x, y, scenario.CheckAnswer, "y"), "answer@y: why"},
-		// What it gets wrong with itself is the kernel's, and says nothing of the others.
-		{play(runner, runner, scenario.CheckHang, scenario.RunnerName), "hang@runner: why"},
-		{play(runner, z, scenario.CheckHang, "z"), "hang@z: why"},
-		{play(x, runner, scenario.CheckHang, scenario.RunnerName), "answer@x: what it said that it sent did not come"},
-		// x is wrong with the runner from here on, and y is not.
-		{play(x, y, scenario.CheckFile, "y"), "file@x: why"},
-		{play(x, y, scenario.CheckAnswer, "y"), "answer@x: why"},
-		{play(x, y, scenario.CheckHang, "y"), "answer@x: what it said that it sent did not come"},
-		{play(y, x, scenario.CheckFile, "x"), "file@x: why"},
-		{play(y, y, scenario.CheckFile, "y"), "file@y: why"},
-		// What a peer does with its own table is its own fault.
-		{play(x, y, scenario.CheckLeak, "y"), "leak@y: why"},
-		{play(x, y, scenario.CheckCloexec, "y"), "cloexec@y: why"},
-		{play(x, y, scenario.CheckCrash, "y"), "crash@y: why"},
-		{play(x, y, scenario.CheckContract, "y"), "contract@y: why"},
-		// The sender is the one who suffers, and right with the runner: y is not, as the receiver.
-		{play(z, y, scenario.CheckAnswer, "z"), "answer@z: why"},
-		{play(z, runner, scenario.CheckLeak, "y"), "leak@y: why"}, // nothing of z's
-		{play(z, y, scenario.CheckAnswer, "z"), "answer@y: why"},
-		{play(z, runner, scenario.CheckCloexec, "z"), "cloexec@z: why"},
-		{play(z, y, scenario.CheckHang, "z"), "answer@y: what it said that it sent did not come"}, // close-on-exec has nothing to do with that
-		{play(z, runner, scenario.CheckLeak, "y"), "leak@y: why"},
-		{play(z, y, scenario.CheckLeak, "z"), "leak@z: why"},
-		{play(x, y, scenario.CheckAnswer, "x"), "answer@x: why"}, // who is wrong itself
-		// A peer that ends who is opposite does so to the runner too.
-		{play(z, y, scenario.CheckCrash, "z"), "crash@z: why"},
-		{play(runner, y, scenario.CheckCrash, scenario.RunnerName), "crash@y: the one opposite did not survive: why"},
-		{play(z, y, scenario.CheckCrash, "z"), "crash@y: the one opposite did not survive: why"},
-	} {
-		before := fmt.Sprintf("%s: %s", c.result.Case.Name(), c.result.Findings[0])
-		r.assignBlame(&c.result)
-		r.learn(&c.result)
-		if got := c.result.Findings[0].String(); got != c.want {
-			t.Errorf("%s: got %s, want %s", before, got, c.want)
-		}
-	}
-}
-
 // Where it is expected that the runner fails with itself, it is played, so that it is
 // found when it does not any more, and nobody else is.
 func TestPeersOnAnotherKernel(t *testing.T) {

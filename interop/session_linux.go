@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kinds"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -17,9 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poolNumbers is how many numbers a peer is given in one session, at most: well
-// below the usual soft limit of 1024. One case may have more.
-const poolNumbers = 600
+// poolNumbers is how many numbers the peers of a case are given in one session, at most: each is looked
+// at in each case, and a start costs as much as a few cases, or as a hundred. One case may have more.
+func poolNumbers(c scenario.Case) int {
+	if c.A.Slow || c.B.Slow {
+		return 600
+	}
+	return 150
+}
+
+// roles are those of peers.
+var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 
 // A kit is what a case needs: a pair of sockets and its files.
 type kit struct {
@@ -33,8 +40,11 @@ type kit struct {
 	states     map[*witness.File]witness.State // of the files, before a peer had them
 }
 
-func newKit(c scenario.Case, a *runFolder) (k *kit, err error) {
-	k = &kit{c: c, socks: map[scenario.Role]int{scenario.RoleA: -1, scenario.RoleB: -1}, sock: map[scenario.Role]int{}, byIdentity: map[witness.Identity][]*witness.File{}}
+func newKit(c scenario.Case, dir string) (k *kit, err error) {
+	k = &kit{
+		c: c, sock: map[scenario.Role]int{}, byIdentity: map[witness.Identity][]*witness.File{},
+		socks: map[scenario.Role]int{scenario.RoleA: -1, scenario.RoleB: -1},
+	}
 	defer func() {
 		if err != nil {
 			k.close()
@@ -46,15 +56,22 @@ func newKit(c scenario.Case, a *runFolder) (k *kit, err error) {
 		return k, fmt.Errorf("socketpair: %w", err)
 	}
 	k.socks[scenario.RoleA], k.socks[scenario.RoleB] = two[0], two[1]
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		end := &witness.File{FileSpec: scenario.FileSpec{Name: scenario.SockNames[role], Owner: role, Kind: "sock"}, Own: -1, Other: -1}
+	for _, role := range roles {
+		spec := scenario.FileSpec{Name: scenario.SockNames[role], Owner: role, Kind: "sock"}
+		end := &witness.File{FileSpec: spec, Own: -1, Other: -1}
 		if end.Identity, err = witness.Identify(os.Getpid(), k.socks[role]); err != nil {
 			return k, err
 		}
 		k.ends = append(k.ends, end)
 	}
 	for _, spec := range c.Scenario.Files {
-		f, err := k.newFile(spec, a)
+		var f *witness.File
+		if name, ok := spec.EndOf(); ok {
+			i := slices.IndexFunc(k.files, func(f *witness.File) bool { return f.Name == name })
+			f, err = k.files[i].OtherEnd(spec)
+		} else {
+			f, err = kinds.New(spec, dir)
+		}
 		if err != nil {
 			return k, err
 		}
@@ -65,22 +82,15 @@ func newKit(c scenario.Case, a *runFolder) (k *kit, err error) {
 	return k, nil
 }
 
-func (k *kit) newFile(spec scenario.FileSpec, a *runFolder) (*witness.File, error) {
-	end, ok := spec.EndOf()
-	if !ok {
-		return kinds.New(spec, a.dir)
-	}
-	i := slices.IndexFunc(k.files, func(f *witness.File) bool { return f.Name == end })
-	return k.files[i].OtherEnd(spec)
-}
-
-// dropSocks drops the runner's copies, but for those that its own lines need.
-func (k *kit) dropSocks() {
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-		if !slices.ContainsFunc(k.c.Scenario.Steps, func(st scenario.Step) bool { return needsSock(st, role) }) {
-			k.dropSock(role)
+// fileStates returns the states that the files have now.
+func (k *kit) fileStates() map[*witness.File]witness.State {
+	states := map[*witness.File]witness.State{}
+	for _, f := range k.files {
+		if s, ok := witness.StateOf(f); ok {
+			states[f] = s
 		}
 	}
+	return states
 }
 
 func (k *kit) dropSock(role scenario.Role) {
@@ -90,8 +100,9 @@ func (k *kit) dropSock(role scenario.Role) {
 }
 
 func (k *kit) close() {
-	k.dropSock(scenario.RoleA)
-	k.dropSock(scenario.RoleB)
+	for _, role := range roles {
+		k.dropSock(role)
+	}
 	for _, f := range k.files {
 		f.Close()
 	}
@@ -108,19 +119,19 @@ func (k *kit) pool(role scenario.Role) []int {
 	return pool
 }
 
-// take tells the case the numbers that its pool has in the peer.
-func (k *kit) take(role scenario.Role, numbers []int) {
+// give tells the case the numbers that its pool has in a peer, and drops the runner's copy of
+// the socket, unless its own lines need that.
+func (k *kit) give(role scenario.Role, sd *side, numbers []int) {
 	k.sock[role] = numbers[0]
-	for _, end := range k.ends {
-		if end.Owner == role {
-			end.Number = numbers[0]
+	for _, f := range slices.Concat(k.ends, k.files) {
+		if f.Owner != role {
+			continue
 		}
+		f.Number, numbers = numbers[0], numbers[1:]
+		sd.live[f.Number] = tracked{file: f, Identity: f.Identity, known: true}
 	}
-	numbers = numbers[1:]
-	for _, f := range k.files {
-		if f.Owner == role {
-			f.Number, numbers = numbers[0], numbers[1:]
-		}
+	if !slices.ContainsFunc(k.c.Scenario.Steps, func(st scenario.Step) bool { return needsSock(st, role) }) {
+		k.dropSock(role)
 	}
 }
 
@@ -129,8 +140,8 @@ type shared struct {
 	ctx         context.Context // of the run: it may be cut short
 	timeout     time.Duration
 	witness     *witness.Witness
-	folder      *runFolder
-	holders     *holders
+	folder      string
+	holders     *sync.Map                               // peers that were blamed for a leak that no number shows
 	exclusive   *sync.RWMutex                           // held by each case that is played, and for writing by one that wants no other
 	hangs       func(scenario.Case, scenario.Role) bool // whether it is expected that the peer does not answer
 	runnerFails func(scenario.Case) string              // why nothing can be said of the peers here, or ""
@@ -148,8 +159,6 @@ type session struct {
 // A side is a peer of a session.
 type side struct {
 	*process.Process
-	role scenario.Role
-	sock int             // of the case that is being played, or -1
 	live map[int]tracked // numbers that the peer rightly has, without 0, 1 and 2
 	pool map[int]bool    // those of them that no "use" has named yet: still the session's
 	std  map[int]bool    // which of 0, 1 and 2 it had open when it had said hello
@@ -161,17 +170,13 @@ func (sd *side) has(n int) bool {
 	return ok
 }
 
-// inside tells whether a peer of the session is in this process.
-func (s *session) inside() bool {
-	return s.side[scenario.RoleA].Peer.Serve != nil || s.side[scenario.RoleB].Peer.Serve != nil
-}
+// A kitError says that the first of the cases lacks what it needs.
+type kitError struct{ error }
 
 // newSession starts two peers with the pools of as many of the cases as one
 // session has numbers for. Role A and B of the session are those of cases[0];
 // every case has the same two peers.
 func newSession(cases []scenario.Case, r shared) (s *session, err error) {
-	process.Starting.Lock()
-	defer process.Starting.Unlock()
 	s = &session{shared: r, side: map[scenario.Role]*side{}}
 	defer func() {
 		if err != nil {
@@ -181,10 +186,9 @@ func newSession(cases []scenario.Case, r shared) (s *session, err error) {
 	first := cases[0]
 	pools := map[scenario.Role][]int{}
 	for _, c := range cases {
-		need := 1 + len(c.Scenario.Files)
 		used := max(len(pools[scenario.RoleA]), len(pools[scenario.RoleB]))
 		// As somebody else, a side plays one case.
-		if used > 0 && (used+need > poolNumbers || len(c.Scenario.Users)+len(first.Scenario.Users) > 0) {
+		if used > 0 && (used+1+len(c.Scenario.Files) > poolNumbers(first) || len(c.Scenario.Users)+len(first.Scenario.Users) > 0) {
 			break
 		}
 		k, err := newKit(c, r.folder)
@@ -195,84 +199,62 @@ func newSession(cases []scenario.Case, r shared) (s *session, err error) {
 			return s, kitError{err}
 		}
 		s.kits = append(s.kits, k)
-		for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-			at := s.seat(first, c, role)
+		for _, role := range roles {
+			at := seat(first, c, role)
 			pools[at] = append(pools[at], k.pool(role)...)
 		}
 	}
-	for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
+	for _, role := range roles { // both start at the same time
 		proc, err := process.Start(first.Peer(role), pools[role], first.Scenario.Users[role], r.records[role])
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.Peer(role).Name, err)
 		}
-		sd := &side{Process: proc, role: role, sock: -1, live: map[int]tracked{}, pool: map[int]bool{}, std: map[int]bool{}}
-		s.side[role] = sd
-		for _, n := range proc.Numbers {
-			sd.live[n], sd.pool[n] = tracked{}, true
-		}
-		// To start takes longer than to answer.
-		hello, err := proc.Greet(r.ctx, max(r.timeout, process.DefaultTimeout))
-		if err == nil && !hello.Same(first.Peer(role).Hello) {
-			err = errors.New("its hello is not what it was")
-		}
-		if err != nil {
+		s.side[role] = &side{Process: proc, live: map[int]tracked{}, pool: map[int]bool{}, std: map[int]bool{}}
+	}
+	for _, role := range roles {
+		if err := s.side[role].greet(r.ctx, max(r.timeout, process.DefaultTimeout)); err != nil { // to start takes longer than to answer
 			return s, fmt.Errorf("%s: %w", first.Peer(role).Name, err)
 		}
-		for n := range 3 {
-			_, err := witness.Identify(sd.Thread(), n)
-			sd.std[n] = err == nil || witness.CannotLook(sd.Pid, err)
-		}
 	}
-	at := map[scenario.Role]int{}
+	left := map[scenario.Role][]int{scenario.RoleA: s.side[scenario.RoleA].Numbers, scenario.RoleB: s.side[scenario.RoleB].Numbers}
 	for _, k := range s.kits {
-		k.dropSocks()
-		for _, role := range []scenario.Role{scenario.RoleA, scenario.RoleB} {
-			seat := s.seat(first, k.c, role)
-			size := len(k.pool(role))
-			k.take(role, s.side[seat].Numbers[at[seat]:at[seat]+size])
-			for _, f := range slices.Concat(k.ends, k.files) {
-				if f.Owner == role {
-					s.side[seat].live[f.Number] = tracked{file: f, Identity: f.Identity, known: true}
-				}
-			}
-			at[seat] += size
+		for _, role := range roles {
+			at, n := seat(first, k.c, role), len(k.pool(role))
+			k.give(role, s.side[at], left[at][:n])
+			left[at] = left[at][n:]
 		}
 	}
 	return s, nil
 }
 
-// A kitError says that the first of the cases lacks what it needs.
-type kitError struct{ error }
+// greet says hello, and notes what the peer has open then.
+func (sd *side) greet(ctx context.Context, timeout time.Duration) error {
+	for _, n := range sd.Numbers {
+		sd.live[n], sd.pool[n] = tracked{}, true
+	}
+	hello, err := sd.Greet(ctx, timeout)
+	if err == nil && !hello.Same(sd.Peer.Hello) {
+		err = errors.New("its hello is not what it was")
+	}
+	for n := range 3 {
+		_, e := witness.Identify(sd.Pid, n)
+		sd.std[n] = e == nil || witness.CannotLook(sd.Pid, e)
+	}
+	return err
+}
 
-// seat is the side of the session that plays this role of a case: the peers of
+// seat is the side of a session that plays this role of a case: the peers of
 // a session play in both directions.
-func (s *session) seat(first, c scenario.Case, role scenario.Role) scenario.Role {
+func seat(first, c scenario.Case, role scenario.Role) scenario.Role {
 	if c.A == first.A && c.B == first.B {
 		return role
 	}
-	if role == scenario.RoleA {
-		return scenario.RoleB
-	}
-	return scenario.RoleA
-}
-
-// wake ends a call in which a peer inside this process waits for a message.
-// Nothing else could: it cannot be killed.
-func (sd *side) wake() {
-	if sd.Peer.Serve != nil && sd.has(sd.sock) {
-		_ = unix.Shutdown(sd.sock, unix.SHUT_RDWR) // a peer that does not wait needs no waking
-	}
+	return opposite(role)
 }
 
 func (s *session) close() {
 	for _, sd := range s.side {
-		sd.wake()
 		_ = sd.Close() // how a peer ends after its cases is told by its last answer
-		if sd.Peer.Serve != nil {
-			for n := range sd.pool {
-				witness.CloseNumber(&n)
-			}
-		}
 	}
 	for _, k := range s.kits {
 		k.close()
@@ -282,71 +264,75 @@ func (s *session) close() {
 // errSessionOver says that the rest of the cases needs a new session.
 var errSessionOver = errors.New("the session is over")
 
+// unplayable is why a case is not played here, or "".
+func (r shared) unplayable(c scenario.Case) (verdict scenario.Verdict, why string) {
+	if why = c.Unplayable(); why == "" {
+		var err error
+		if why, err = kinds.Lacks(c.Scenario, r.folder); err != nil {
+			return scenario.NotRun, err.Error()
+		}
+	}
+	if why == "" && r.runnerFails != nil {
+		why = r.runnerFails(c)
+	}
+	return scenario.Unsupported, why
+}
+
 // playAll plays the cases, all of the same two peers in either direction, and
 // hands each result to done. A peer that dies or hangs gets a new session for
 // the rest. A case that is cut short has no result.
 func playAll(cases []scenario.Case, r shared, done func(scenario.Result)) {
-	var playable []scenario.Case
-	for _, c := range cases {
-		why := c.Unplayable()
-		if why == "" {
-			var err error
-			if why, err = kinds.Lacks(c.Scenario, r.folder.dir); err != nil {
-				done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.NotRun, Why: err.Error()})
-				continue
-			}
-		}
-		if why == "" && r.runnerFails != nil {
-			why = r.runnerFails(c)
-		}
-		if why != "" {
-			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.Unsupported, Why: why})
-		} else {
-			playable = append(playable, c)
-		}
+	without := func(c scenario.Case, verdict scenario.Verdict, why string, broken bool) {
+		done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: why, Broken: broken})
 	}
-	cases = playable
+	cases = slices.DeleteFunc(slices.Clone(cases), func(c scenario.Case) bool {
+		verdict, why := r.unplayable(c)
+		if why != "" {
+			without(c, verdict, why, false)
+		}
+		return why != ""
+	})
 	for len(cases) > 0 && r.ctx.Err() == nil {
 		s, err := newSession(cases, r)
 		if errors.Is(err, process.ErrCut) {
 			return
 		}
-		if kit, ok := err.(kitError); ok {
-			c, verdict := cases[0], scenario.NotRun
-			if errors.Is(kit.error, kinds.ErrTaken) {
-				verdict = scenario.Unsupported
-			}
-			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: verdict, Why: err.Error()})
+		_, isKit := err.(kitError)
+		switch {
+		case err == nil:
+			cases = cases[s.playKits(cases[0], done):]
+		case isKit && errors.Is(err.(kitError).error, kinds.ErrTaken):
+			without(cases[0], scenario.Unsupported, err.Error(), false)
 			cases = cases[1:]
-			continue
-		}
-		if err != nil && len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err) {
-			c := cases[0]
-			done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.Unsupported, Why: "as another user: " + err.Error()})
+		case isKit:
+			without(cases[0], scenario.NotRun, err.Error(), false)
 			cases = cases[1:]
-			continue
-		}
-		if err != nil {
+		case len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err):
+			without(cases[0], scenario.Unsupported, "as another user: "+err.Error(), false)
+			cases = cases[1:]
+		default:
 			for _, c := range cases {
-				done(scenario.Result{Name: c.Name(), Hash: c.Scenario.Hash, Case: c, Verdict: scenario.NotRun, Broken: true, Why: err.Error()})
+				without(c, scenario.NotRun, err.Error(), true)
 			}
 			return
 		}
-		played := 0
-		for _, k := range s.kits {
-			result, err := s.playUndisturbed(k, cases[0])
-			if errors.Is(err, process.ErrCut) {
-				break
-			}
-			done(result)
-			played++
-			if err != nil || r.ctx.Err() != nil {
-				break
-			}
-		}
-		s.close()
-		cases = cases[played:]
 	}
+}
+
+// playKits plays the cases of a session until it is over, and returns how many have a result.
+func (s *session) playKits(first scenario.Case, done func(scenario.Result)) (played int) {
+	defer s.close()
+	for _, k := range s.kits {
+		result, err := s.playUndisturbed(k, first)
+		if errors.Is(err, process.ErrCut) {
+			break
+		}
+		done(result)
+		if played++; err != nil || s.ctx.Err() != nil {
+			break
+		}
+	}
+	return played
 }
 
 func (s *session) playUndisturbed(k *kit, first scenario.Case) (scenario.Result, error) {
@@ -360,38 +346,8 @@ func (s *session) playUndisturbed(k *kit, first scenario.Case) (scenario.Result,
 		s.exclusive.RLock()
 		defer s.exclusive.RUnlock()
 	}
-	if s.inside() {
-		process.Starting.RLock()
-		defer process.Starting.RUnlock()
-	}
 	began := time.Now()
 	r, err := s.play(k, first)
 	r.Seconds = time.Since(began).Seconds()
 	return r, err
-}
-
-// owned are the numbers of this process that hold files of a session because
-// the runner does, which matters where a peer is in this process too.
-func (s *session) owned(but *side) []int {
-	var numbers []int
-	for _, k := range s.kits {
-		numbers = append(numbers, k.socks[scenario.RoleA], k.socks[scenario.RoleB])
-		for _, f := range k.files {
-			numbers = append(numbers, f.Own, f.Other)
-		}
-	}
-	for _, sd := range s.side {
-		if sd != but && sd.Peer.Serve != nil {
-			for n := range sd.live {
-				numbers = append(numbers, n)
-			}
-		}
-	}
-	return slices.DeleteFunc(numbers, func(n int) bool { return n < 0 })
-}
-
-// noRoom tells whether an answer of the runner's own side is that the file system has no
-// room, which no scenario sees to.
-func noRoom(got contract.Line) bool {
-	return got.Verb == "err" && len(got.Words) > 0 && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, contract.ErrnoName(got.Words[0]))
 }

@@ -3,7 +3,6 @@ package interop
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,135 +15,148 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verbs play the lines of scenario.ActForms.
-var verbs = map[string]func(*play, scenario.Step) error{
-	"seek":       (*play).verbSeek,
-	"pos":        (*play).verbPos,
-	"flags":      (*play).verbFlags,
-	"drop":       (*play).verbDrop,
-	"eof":        (*play).verbEOF,
-	"pending":    (*play).verbPending,
-	"blocked":    (*play).verbBlocked,
-	"unreported": (*play).verbUnreported,
-	"limit":      (*play).verbLimit,
-	"setsockopt": (*play).verbSetsockopt,
-	"shutdown":   (*play).verbShutdown,
-	"nonblock":   (*play).verbNonblock,
-	"kill":       (*play).verbKill,
+// An act is a line of the runner's own.
+type act struct {
+	scenario.Act
+	line int
 }
 
-// runnerStep plays a line of the runner's own.
+// verbs play the lines of scenario.ActForms. An error that is none of those that end a case
+// or a session says why the case could not be played.
+var verbs = map[string]func(*play, act) error{
+	"seek":       (*play).seek,
+	"pos":        (*play).pos,
+	"flags":      (*play).flags,
+	"drop":       (*play).drop,
+	"eof":        (*play).eof,
+	"pending":    (*play).pending,
+	"blocked":    (*play).blocked,
+	"unreported": (*play).unreported,
+	"limit":      (*play).limit,
+	"setsockopt": (*play).setsockopt,
+	"shutdown":   (*play).shutdown,
+	"nonblock":   (*play).nonblock,
+	"kill":       (*play).kill,
+}
+
+// runnerStep plays a line of the runner's own. The runner's copy of a peer's socket is dropped
+// after the last line that needs it.
 func (p *play) runnerStep(st scenario.Step) error {
-	verb, ok := verbs[st.Act.Verb]
-	if !ok {
-		return p.notRun("line %d: the runner cannot %q", st.Line, st.Act.Verb)
+	err := verbs[st.Act.Verb](p, act{st.Act, st.Line})
+	role := st.Act.Role
+	last := !slices.ContainsFunc(p.k.c.Scenario.Steps, func(later scenario.Step) bool {
+		return later.Line > st.Line && needsSock(later, role)
+	})
+	if needsSock(st, role) && last {
+		p.k.dropSock(role)
 	}
-	return verb(p, st)
+	var call refusable
+	lacks := func(errno error) bool { return errors.Is(err, errno) }
+	switch {
+	case err == nil, err == errAbort, err == errSessionOver, errors.Is(err, process.ErrCut):
+		return err
+	case errors.As(err, &call) && slices.ContainsFunc([]error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}, lacks):
+		p.result.Verdict = scenario.Unsupported
+		p.result.Why = fmt.Sprintf("line %d: this system does not %v", st.Line, err)
+		return errAbort
+	}
+	return p.notRun("line %d: %v", st.Line, err)
 }
 
-// notRun ends a case that the runner could not play. The session ends too if that is
-// because a peer keeps something locked: the lock goes with its process.
+// refusable is the error of a system call that some systems do not have, or do not allow.
+type refusable struct {
+	call string
+	error
+}
+
+func (r refusable) Error() string { return r.call + ": " + r.error.Error() }
+func (r refusable) Unwrap() error { return r.error }
+
+func refused(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return refusable{call, err}
+}
+
+// notRun ends a case that the runner could not play.
 func (p *play) notRun(format string, args ...any) error {
 	p.result.Verdict = scenario.NotRun
 	p.result.Why = fmt.Sprintf(format, args...)
-	for _, arg := range args {
-		if err, ok := arg.(error); ok && errors.Is(err, witness.ErrLocked) {
-			p.spent = true
-			return errSessionOver
-		}
-	}
 	return errAbort
 }
 
-// failed ends a case in which a system call of the runner's own failed: without a
-// verdict where this system does not have it, or does not allow it.
-func (p *play) failed(st scenario.Step, call string, err error) error {
-	for _, errno := range []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP} {
-		if errors.Is(err, errno) {
-			p.result.Verdict = scenario.Unsupported
-			p.result.Why = fmt.Sprintf("line %d: this system does not %s: %v", st.Line, call, err)
-			return errAbort
-		}
-	}
-	return p.notRun("line %d: %s: %v", st.Line, call, err)
+// needsSock tells whether a line is about a peer's socket, of which the runner
+// then keeps a copy until the last such line.
+func needsSock(st scenario.Step, role scenario.Role) bool {
+	return st.Act.OfSocket() && st.Act.Role == role
 }
 
 // seek NAME=OFFSET sets the offset of a file by the runner's own copy.
-func (p *play) verbSeek(st scenario.Step) error {
-	f := p.file(st.Act.Name)
+func (p *play) seek(a act) error {
+	f := p.file(a.Name)
 	if f == nil || f.Own < 0 {
-		return p.notRun("line %d: nobody here has %q", st.Line, st.Act.Name)
+		return fmt.Errorf("nobody here has %q", a.Name)
 	}
-	_, err := witness.InTime(func() (int64, error) { return unix.Seek(f.Own, st.Act.Number, unix.SEEK_SET) })
-	if err != nil {
-		return p.notRun("line %d: lseek: %v", st.Line, err)
+	if _, err := unix.Seek(f.Own, a.Number, unix.SEEK_SET); err != nil {
+		return fmt.Errorf("lseek: %w", err)
 	}
 	if was, ok := p.states[f]; ok {
-		was.Offset = st.Act.Number
+		was.Offset = a.Number
 		p.states[f] = was
 	}
 	return nil
 }
 
 // pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
-func (p *play) verbPos(st scenario.Step) error {
-	role, name, offset := st.Act.Role, st.Act.Name, st.Act.Number
-	info, err := p.info(role, name)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
+func (p *play) pos(a act) error {
+	info, err := p.info(a)
+	if err == nil && info.Pos != a.Number {
+		p.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Number)
 	}
-	if info.Pos != offset {
-		p.findState(role, st.Line, name, "%s is at offset %d, not %d", name, info.Pos, offset)
-	}
-	return nil
+	return err
 }
 
 // statusFlags are those that travel with an open file description.
 var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
 
 // flags ROLE NAME=FLAGS wants a number of the peer's to have these status flags.
-func (p *play) verbFlags(st scenario.Step) error {
-	role, name, value := st.Act.Role, st.Act.Name, st.Act.Word
+func (p *play) flags(a act) error {
 	want := 0
-	for _, w := range strings.Split(value, ",") {
+	for w := range strings.SplitSeq(a.Word, ",") {
 		want |= statusFlags[w]
 	}
-	info, err := p.info(role, name)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
+	info, err := p.info(a)
+	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); err == nil && have != want {
+		p.findState(a, "%s has the status flags %#o, not %s", a.Name, have, a.Word)
 	}
-	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); have != want {
-		p.findState(role, st.Line, name, "%s has the status flags %#o, not %s", name, have, value)
-	}
-	return nil
+	return err
 }
 
 // info is what the kernel tells of a number of the peer's.
-func (p *play) info(role scenario.Role, name string) (info witness.Info, err error) {
-	n, err := p.lookup(role, name)
+func (p *play) info(a act) (info witness.Info, err error) {
+	n, err := p.lookup(a.Role, a.Name)
 	if err != nil {
 		return info, err
 	}
-	return witness.FDInfo(p.sides[role].Thread(), n)
+	return witness.FDInfo(p.sides[a.Role].Pid, n)
 }
 
 // findState finds that a file is not as the scenario has it, at whoever was found to have
 // changed it, if anybody was.
-func (p *play) findState(role scenario.Role, line int, name, format string, args ...any) {
-	if f := p.file(name); f != nil {
-		if by, ok := p.changed[f]; ok {
-			p.findChange(by, line, format, args...)
-			return
-		}
+func (p *play) findState(a act, format string, args ...any) {
+	if by, ok := p.changed[p.file(a.Name)]; ok {
+		p.findChange(by, a.line, format, args...)
+		return
 	}
-	p.find(scenario.CheckFile, role, line, format, args...)
+	p.find(scenario.CheckFile, a.Role, a.line, format, args...)
 }
 
 // drop NAME closes the runner's own copy of a file.
-func (p *play) verbDrop(st scenario.Step) error {
-	f := p.file(st.Act.Name)
+func (p *play) drop(a act) error {
+	f := p.file(a.Name)
 	if f == nil {
-		return p.notRun("line %d: no file %q", st.Line, st.Act.Name)
+		return fmt.Errorf("no file %q", a.Name)
 	}
 	f.Drop()
 	return nil
@@ -152,21 +164,16 @@ func (p *play) verbDrop(st scenario.Step) error {
 
 // eof NAME wants the other end of a pipe or pair to come to its end, which it
 // does when nobody holds this one any more.
-func (p *play) verbEOF(st scenario.Step) error {
-	f := p.file(st.Act.Name)
+func (p *play) eof(a act) error {
+	f := p.file(a.Name)
 	if f == nil || f.Other < 0 {
-		return p.notRun("line %d: %q has no other end", st.Line, st.Act.Name)
+		return fmt.Errorf("%q has no other end", a.Name)
 	}
 	held, err := awaitFree(p.ctx, []*witness.File{f}, p.patience())
-	switch {
-	case errors.Is(err, process.ErrCut):
-		return process.ErrCut
-	case err != nil:
-		return p.notRun("line %d: %v", st.Line, err)
-	case len(held) > 0:
-		return p.reportHolder(f, st.Line, "%s is still open somewhere")
+	if err != nil || len(held) == 0 {
+		return err
 	}
-	return nil
+	return p.reportHolder(f, a.line, "%s is still open somewhere")
 }
 
 const nudgeEvery = 50 * time.Millisecond
@@ -180,28 +187,20 @@ func nudge() error {
 		return err
 	}
 	_, err = raw.Send(two[0], [][]byte{{0}}, two[1:], unix.MSG_DONTWAIT)
-	// On some kernels the closing thread frees what lies in the queues: files of a peer's.
-	witness.CloseNumber(&two[0])
-	witness.CloseNumber(&two[1])
-	return err
+	return errors.Join(err, unix.Close(two[0]), unix.Close(two[1]))
 }
 
 // pending ROLE wants nothing to wait at the peer's socket but the end.
-func (p *play) verbPending(st scenario.Step) error {
-	role := st.Act.Role
-	sock := p.k.socks[role]
-	defer p.dropSock(role, st)
+func (p *play) pending(a act) error {
+	sock := p.k.socks[a.Role]
 	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
 	if err != nil {
-		return p.notRun("line %d: poll: %v", st.Line, err)
+		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(sock, fds[0].Revents) {
-		other := scenario.RoleA
-		if role == scenario.RoleA {
-			other = scenario.RoleB
-		}
-		p.find(scenario.CheckAnswer, other, st.Line, "something waits at %s, and nothing should have been sent", role)
+		other := opposite(a.Role)
+		p.find(scenario.CheckAnswer, other, a.line, "something waits at %s, and nothing should have been sent", a.Role)
 	}
 	return nil
 }
@@ -209,13 +208,10 @@ func (p *play) verbPending(st scenario.Step) error {
 // onlyEnd tells whether the end is all that waits at a socket, of which poll tells events.
 // An empty packet without descriptors looks like the end, and is taken for it.
 func onlyEnd(sock int, events int16) bool {
-	if events&unix.POLLRDHUP == 0 {
+	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); events&unix.POLLRDHUP == 0 || err != nil || n > 0 {
 		return false
 	}
-	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); err != nil || n > 0 {
-		return false
-	}
-	kind, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_TYPE)
+	kind, err := raw.GetOption(sock, "type")
 	if err != nil || kind == unix.SOCK_STREAM {
 		return err == nil // a stream has no empty message
 	}
@@ -226,56 +222,33 @@ func onlyEnd(sock int, events int16) bool {
 	return err != nil || flags&unix.MSG_CTRUNC == 0
 }
 
-// needsSock tells whether a line is about a peer's socket, of which the runner
-// then keeps a copy until the last such line.
-func needsSock(st scenario.Step, role scenario.Role) bool {
-	return st.Act.OfSocket() && st.Act.Role == role
-}
-
-// dropSock drops the runner's copy after the last line that needs it.
-func (p *play) dropSock(role scenario.Role, now scenario.Step) {
-	for _, st := range p.k.c.Scenario.Steps {
-		if st.Line > now.Line && needsSock(st, role) {
-			return
-		}
-	}
-	p.k.dropSock(role)
-}
-
 // limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=K
 // makes K the limit, nofile=- gives it its own limit back.
-func (p *play) verbLimit(st scenario.Step) error {
-	role := st.Act.Role
-	sd := p.sides[role]
-	if sd.Pid == os.Getpid() {
-		return p.notRun("%s is in the runner's own process, whose limit stays", p.k.c.Peer(role).Name)
-	}
-	if st.Act.Word == "-" {
+func (p *play) limit(a act) error {
+	sd := p.sides[a.Role]
+	if a.Word == "-" {
 		p.restoreLimit(sd)
 		return nil
 	}
-	numbers, err := witness.OpenNumbers(sd.Thread())
+	numbers, err := witness.OpenNumbers(sd.Pid)
 	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
+		return err
 	}
 	var old unix.Rlimit
 	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
-		return p.failed(st, "prlimit", err)
+		return refused("prlimit", err)
 	}
 	if _, ok := p.limits[sd]; !ok {
 		p.limits[sd] = old
 	}
-	limit := unix.Rlimit{Cur: uint64(st.Act.Number), Max: old.Max}
-	if st.Act.Word == "+" {
-		limit.Cur = limitFor(numbers, int(st.Act.Number))
+	limit := unix.Rlimit{Cur: uint64(a.Number), Max: old.Max}
+	if a.Word == "+" {
+		limit.Cur = limitFor(numbers, int(a.Number))
 	}
-	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-		return p.failed(st, "prlimit", err)
-	}
-	return nil
+	return refused("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
-// restoreLimit gives a peer back what verbLimit took, if it did.
+// restoreLimit gives a peer back what limit took, if it did.
 func (p *play) restoreLimit(sd *side) {
 	if old, ok := p.limits[sd]; ok {
 		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
@@ -285,84 +258,49 @@ func (p *play) restoreLimit(sd *side) {
 
 // limitFor is the lowest limit below which exactly free numbers are free.
 func limitFor(numbers []int, free int) uint64 {
-	slices.Sort(numbers)
 	limit := 0
-	for _, n := range numbers {
-		gap := n - limit
-		if gap > free || gap > 0 && gap == free {
-			break
+	for none := free == 0; free > 0 || none && slices.Contains(numbers, limit); limit++ {
+		if !slices.Contains(numbers, limit) {
+			free--
 		}
-		free -= gap
-		limit = n + 1
 	}
-	return uint64(limit + free)
+	return uint64(limit)
 }
 
 // setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
-func (p *play) verbSetsockopt(st scenario.Step) error {
-	role := st.Act.Role
-	option, err := raw.FindOption(st.Act.Name)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
-	}
-	defer p.dropSock(role, st)
-	sock := p.k.socks[role]
-	_, err = witness.InTime(func() (struct{}, error) { return struct{}{}, option.Set(sock, int(st.Act.Number)) })
-	if err != nil {
-		return p.failed(st, "setsockopt", err)
-	}
-	return nil
+func (p *play) setsockopt(a act) error {
+	return refused("setsockopt", raw.SetOption(p.k.socks[a.Role], a.Name, int(a.Number)))
 }
 
 // shutdown ROLE HOW shuts the peer's socket down, from outside.
-func (p *play) verbShutdown(st scenario.Step) error {
-	role := st.Act.Role
-	how, ok := raw.Shutdowns[st.Act.Word]
-	if !ok {
-		return p.notRun("line %d: shutdown %s", st.Line, st.Act.Word)
-	}
-	defer p.dropSock(role, st)
-	if err := unix.Shutdown(p.k.socks[role], how); err != nil {
-		return p.failed(st, "shutdown", err)
-	}
-	return nil
+func (p *play) shutdown(a act) error {
+	return refused("shutdown", unix.Shutdown(p.k.socks[a.Role], raw.Shutdowns.Sum(a.Word)))
 }
 
 // nonblock ROLE sets O_NONBLOCK on the open file description of the peer's socket.
-func (p *play) verbNonblock(st scenario.Step) error {
-	role := st.Act.Role
-	defer p.dropSock(role, st)
-	if err := unix.SetNonblock(p.k.socks[role], true); err != nil {
-		return p.failed(st, "fcntl", err)
-	}
-	return nil
+func (p *play) nonblock(a act) error {
+	return refused("fcntl", unix.SetNonblock(p.k.socks[a.Role], true))
 }
 
 // blocked ROLE waits until the peer waits: it has read its command, has not
 // answered, and all its threads sleep.
-func (p *play) verbBlocked(st scenario.Step) error {
-	role := st.Act.Role
-	sd := p.sides[role]
-	if sd.Pid == os.Getpid() {
-		return p.notRun("%s is in the runner's own process", p.k.c.Peer(role).Name)
+func (p *play) blocked(a act) error {
+	sd := p.sides[a.Role]
+	name := p.k.c.Peer(a.Role).Name
+	if _, asked := p.asked[a.Role]; !asked {
+		return fmt.Errorf("%s was asked nothing", name)
 	}
-	if _, asked := p.asked[role]; !asked {
-		return p.notRun("line %d: %s was asked nothing", st.Line, p.k.c.Peer(role).Name)
-	}
-	_, answered := p.early[role]
 	deadline := time.Now().Add(p.timeout)
 	for {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
 		switch {
-		case witness.CannotLook(sd.Pid, err), errors.Is(err, witness.ErrLocked):
-			return p.notRun("line %d: nobody can tell whether %s is awake: %v", st.Line, p.k.c.Peer(role).Name, err)
+		case witness.CannotLook(sd.Pid, err):
+			return fmt.Errorf("nobody can tell whether %s is awake: %w", name, err)
 		case err != nil:
 			return nil // a peer that is gone is found by its answer
-		}
-		switch {
-		case len(sd.Answers) > 0 || answered:
-			p.find(scenario.CheckAnswer, role, st.Line, "it does not wait")
+		case sd.Answered():
+			p.find(scenario.CheckAnswer, a.Role, a.line, "it does not wait")
 			return errSessionOver
 		case idle:
 			return nil
@@ -370,7 +308,7 @@ func (p *play) verbBlocked(st scenario.Step) error {
 			sd.Kill()
 			return process.ErrCut
 		case late:
-			return p.notRun("line %d: %s is awake", st.Line, p.k.c.Peer(role).Name)
+			return fmt.Errorf("%s is awake", name)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -378,70 +316,61 @@ func (p *play) verbBlocked(st scenario.Step) error {
 
 // kill ROLE SIGNAL sends a signal to the thread that waits in a call on the case's
 // socket, if the kernel tells which that is, or to the process.
-func (p *play) verbKill(st scenario.Step) error {
-	role := st.Act.Role
-	sd := p.sides[role]
-	if sd.Pid == os.Getpid() {
-		return p.notRun("%s is in the runner's own process", p.k.c.Peer(role).Name)
-	}
-	signal, err := raw.FindSignal(st.Act.Word)
-	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
-	}
-	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.sock[role]), signal); err != nil {
-		return p.notRun("line %d: kill: %v", st.Line, err)
+func (p *play) kill(a act) error {
+	sd := p.sides[a.Role]
+	signal := unix.SignalNum(a.Word)
+	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.sock[a.Role]), signal); err != nil {
+		return fmt.Errorf("kill: %w", err)
 	}
 	if signal == unix.SIGCONT {
-		p.signals[role] = slices.DeleteFunc(p.signals[role], func(s syscall.Signal) bool { return s == unix.SIGSTOP })
+		p.signals[a.Role] = slices.DeleteFunc(p.signals[a.Role], func(s syscall.Signal) bool { return s == unix.SIGSTOP })
 	}
-	p.signals[role] = append(p.signals[role], signal)
-	if signal == unix.SIGKILL {
-		// The kernel does not report the end of a peer that another process traces before
-		// the tracer has waited for it.
-		timer := time.NewTimer(p.timeout)
-		defer timer.Stop()
-		select {
-		case <-sd.Gone:
-		case <-p.ctx.Done():
-			sd.Kill()
-			return process.ErrCut
-		case <-timer.C:
-			return p.silent(role, st.Line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
-		}
-		delete(p.asked, role)
-		p.dead[role], p.spent = true, true
+	p.signals[a.Role] = append(p.signals[a.Role], signal)
+	if signal != unix.SIGKILL {
+		return nil
 	}
+	// The kernel does not report the end of a peer that another process traces before
+	// the tracer has waited for it.
+	select {
+	case <-sd.Gone:
+	case <-p.ctx.Done():
+		sd.Kill()
+		return process.ErrCut
+	case <-time.After(p.timeout):
+		return p.silent(a.Role, a.line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
+	}
+	delete(p.asked, a.Role)
+	p.dead[a.Role], p.spent = true, true
 	return nil
 }
 
 // unreported ROLE NAME wants one number of the peer's to be the file, without
 // that it was told: the kernel has installed it where nobody can see it. It is
 // called NAME from there on.
-func (p *play) verbUnreported(st scenario.Step) error {
-	role := st.Act.Role
-	f := p.file(st.Act.Name)
+func (p *play) unreported(a act) error {
+	f := p.file(a.Name)
 	if f == nil {
-		return p.notRun("line %d: no file %q", st.Line, st.Act.Name)
+		return fmt.Errorf("no file %q", a.Name)
 	}
-	sd := p.sides[role]
-	numbers, err := witness.OpenNumbers(sd.Thread())
+	sd := p.sides[a.Role]
+	numbers, err := witness.OpenNumbers(sd.Pid)
 	if err != nil {
-		return p.notRun("line %d: %v", st.Line, err)
+		return err
 	}
 	var found []int
 	for _, n := range numbers {
 		if sd.std[n] || sd.has(n) {
 			continue
 		}
-		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Thread(), sd.Thread(), n); err == nil && holds {
+		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Pid, sd.Pid, n); err == nil && holds {
 			found = append(found, n)
 		}
 	}
 	if len(found) != 1 {
-		p.find(scenario.CheckLeak, role, st.Line, "%s is open %d times without that it was told, not once", st.Act.Name, len(found))
+		p.find(scenario.CheckLeak, a.Role, a.line, "%s is open %d times without that it was told, not once", a.Name, len(found))
 		return errAbort
 	}
 	sd.live[found[0]] = tracked{file: f, Identity: f.Identity, known: true}
-	p.bound[role][st.Act.Name] = found[0]
+	p.bound[a.Role][a.Name] = found[0]
 	return nil
 }

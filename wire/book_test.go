@@ -14,10 +14,7 @@ var _ = Describe("Book", func() {
 	It("receives bytes without a descriptor, as the book does", func() {
 		f := connect("unix")
 		sends(f.a, "plain")
-		text, fds, err := wire.Book.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(text).To(Equal("plain"))
-		Expect(fds).To(BeEmpty())
+		Expect(f.from(wire.Book, f.b)).To(Equal("plain"))
 	})
 
 	It("and the pair understand each other", func() {
@@ -30,12 +27,8 @@ var _ = Describe("Book", func() {
 		Expect(p[:n]).To(Equal([]byte{0}))
 		f.takes([]int{fd}, sent)
 
-		_, err = scm.WriteFD(f.a, []byte("more"), sent)
-		Expect(err).NotTo(HaveOccurred())
-		text, fds, err := wire.Book.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(text).To(Equal("more"))
-		f.takes(fds, sent)
+		ok(scm.WriteFD(f.a, []byte("more"), sent))
+		Expect(f.from(wire.Book, f.b, sent)).To(Equal("more"))
 	})
 })
 
@@ -44,15 +37,9 @@ var _ = Describe("Conmon", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Runc.Send(f.a, "/dev/ptmx", sent)).To(Succeed())
-		text, fds, err := wire.Conmon.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(text).To(Equal("/dev/ptmx"))
-		f.takes(fds, sent)
+		Expect(f.from(wire.Conmon, f.b, sent)).To(Equal("/dev/ptmx"))
 
 		Expect(wire.Crun.Send(f.a, "", sent)).To(Succeed())
-		text, fds, err = wire.Conmon.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(text).To(Equal(" "))
-		f.takes(fds, sent)
+		Expect(f.from(wire.Conmon, f.b, sent)).To(Equal(" "))
 	})
 })

@@ -7,7 +7,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -15,11 +14,12 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
 // patience ends what hangs; nothing is expected to take any time.
-const patience = 30 * time.Second
+const patience = Hang
 
 var socketTypes = map[string]int{
 	"unix":       unix.SOCK_STREAM,
@@ -37,8 +37,7 @@ type fixture struct {
 // number is stray and none lost.
 func connect(network string) *fixture {
 	GinkgoHelper()
-	p, err := unix.Socketpair(unix.AF_UNIX, socketTypes[network]|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	p := ok(unix.Socketpair(unix.AF_UNIX, socketTypes[network]|unix.SOCK_CLOEXEC, 0))
 	f := &fixture{a: p[0], b: p[1]}
 	f.Own(f.a, f.b)
 	hangsNoMore(f.a)
@@ -66,8 +65,7 @@ func (f *fixture) file(text string) int {
 	var p [2]int
 	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC)).To(Succeed())
 	f.Own(p[0])
-	_, err := unix.Write(p[1], []byte(text))
-	Expect(err).NotTo(HaveOccurred())
+	ok(unix.Write(p[1], []byte(text)))
 	Expect(unix.Close(p[1])).To(Succeed())
 	return p[0]
 }
@@ -100,6 +98,16 @@ func (f *fixture) takes(received []int, sent ...int) {
 	for i, fd := range received {
 		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent[i]), fdtest.Name(fd))
 	}
+}
+
+// from receives a message of the format, takes over its descriptors, which are those that were
+// sent, and returns its text.
+func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
+	GinkgoHelper()
+	text, fds, err := format.Recv(sock)
+	Expect(err).NotTo(HaveOccurred())
+	f.takes(fds, sent...)
+	return text
 }
 
 // sends puts raw bytes and descriptors on the socket.
@@ -153,15 +161,14 @@ func (r reader) Read(p []byte) (n int, err error) {
 func (f *fixture) listen() (path string, accept func() int) {
 	GinkgoHelper()
 	path = filepath.Join(GinkgoT().TempDir(), "socket")
-	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	listener := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(listener)
 	hangsNoMore(listener)
 	Expect(unix.Bind(listener, &unix.SockaddrUnix{Name: path})).To(Succeed())
 	Expect(unix.Listen(listener, 1)).To(Succeed())
 	return path, func() (client int) {
 		GinkgoHelper()
-		Expect(again(func() error {
+		Expect(again(func() (err error) {
 			client, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
 			return err
 		})).To(Succeed(), "nobody connected")
@@ -184,4 +191,19 @@ func beFormatError(format wire.Format, reason string) OmegaMatcher {
 		e, ok := err.(*wire.FormatError)
 		return ok && e.Format == format.Name() && strings.Contains(e.Reason, reason)
 	})
+}
+
+// cannotEmulateFormat skips the specs of the format that has no payload.
+func cannotEmulateFormat(format wire.Format) {
+	GinkgoHelper()
+	if format == wire.GVisor {
+		CannotEmulate(fdtest.NoBuffers)
+	}
+}
+
+// ok returns the value of a call, which has to succeed.
+func ok[T any](value T, err error) T {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return value
 }

@@ -32,10 +32,7 @@ var _ = Describe("each format", func() {
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
 			sends(f.a, g.payload, sent...)
-			text, fds, err := g.format.Recv(f.b)
-			Expect(err).NotTo(HaveOccurred())
-			Expect(text).To(Equal(g.text))
-			f.takes(fds, sent...)
+			Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
 			isEmpty(f.b)
 		})
 	}

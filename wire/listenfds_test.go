@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -74,14 +75,13 @@ var _ = Describe("ListenFDs", func() {
 				Skip("LISTEN_PIDFDID is the inode of a pidfd (Linux 6.9): " + err.Error())
 			}
 			f := connect("unix")
-			self, err := os.Executable()
-			Expect(err).NotTo(HaveOccurred())
+			self := ok(os.Executable())
 			command := []string{self}
 			if emulator := fdtest.Emulator(); emulator != "" {
 				command = []string{emulator, self}
 			}
 			cmd := l.service(ctx, command...)
-			cmd.Env = append(cmd.Env, childEnvironment("listen")...)
+			cmd.Env = ChildCommand("listen").Env
 			Expect(hands(cmd, f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))
 	}
@@ -107,13 +107,12 @@ func ownPIDFDID() (string, error) {
 
 var _ = Describe("LISTEN_FDS that is too large", func() {
 	It("hands out nothing of the process's own, and changes nothing", func(ctx SpecContext) {
-		cannotEmulate(fdtest.OwnFiles)
+		CannotEmulate(fdtest.OwnFiles)
 		f := connect("unix")
-		self, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
+		self := ok(os.Executable())
 		l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
 		cmd := l.service(ctx, self)
-		cmd.Env = append(cmd.Env, childEnvironment("listen-own")...)
+		cmd.Env = ChildCommand("listen-own").Env
 		Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
 	}, NodeTimeout(patience))
 })

@@ -3,15 +3,10 @@
 package wire_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -28,8 +24,7 @@ import (
 // NOTIFY_SOCKET.
 func (f *fixture) manager(name string) int {
 	GinkgoHelper()
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	sock := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(sock)
 	hangsNoMore(sock)
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
@@ -39,8 +34,7 @@ func (f *fixture) manager(name string) int {
 
 func (f *fixture) dialNotify() int {
 	GinkgoHelper()
-	sock, err := wire.DialNotify()
-	Expect(err).NotTo(HaveOccurred())
+	sock := ok(wire.DialNotify())
 	f.owns(sock)
 	return sock
 }
@@ -53,40 +47,28 @@ var _ = Describe("the service manager", func() {
 		sent := f.files(2)
 
 		Expect(wire.NotifyStore(sock, "foo", sent...)).To(Succeed())
-		state, fds, err := wire.Notify.Recv(manager)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("FDSTORE=1\nFDNAME=foo"))
-		f.takes(fds, sent...)
+		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 
 		Expect(wire.NotifyRemove(sock, "foo")).To(Succeed())
-		state, fds, err = wire.Notify.Recv(manager)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
-		Expect(fds).To(BeEmpty())
+		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
 	})
 
 	It("is found by an abstract name", func() {
 		f := connect("unix")
 		manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
 		Expect(wire.Notify.Send(f.dialNotify(), "READY=1")).To(Succeed())
-		state, _, err := wire.Notify.Recv(manager)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("READY=1"))
+		Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
 	})
 
 	It("is dialled by a socket that is close-on-exec from the first instant", func(ctx SpecContext) {
-		cannotEmulate(fdtest.Traced)
+		CannotEmulate(fdtest.Traced)
 		f := connect("unix")
 		f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
-		strace := program("strace", "strace")
-		if why, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-			fdtest.Missing(GinkgoTB(), "strace may not trace here: "+string(why))
-		}
-		self, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
+		strace := FindStrace()
+		self := ok(os.Executable())
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
 		cmd := exec.CommandContext(ctx, strace, "-f", "-o", record, "-e", "trace=socket", self)
-		cmd.Env = append(os.Environ(), childEnvironment("dial-notify")...)
+		cmd.Env = ChildCommand("dial-notify").Env
 		Expect(cmd.Run()).To(Succeed())
 		Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
 	}, NodeTimeout(patience))
@@ -122,9 +104,7 @@ var _ = Describe("the service manager", func() {
 	It("takes a state with one 0 byte behind it", func() {
 		f := connect("unixgram")
 		sends(f.a, "READY=1\x00")
-		state, _, err := wire.Notify.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("READY=1"))
+		Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
 	})
 })
 
@@ -223,31 +203,6 @@ var _ = Describe("a barrier", func() {
 		Expect(before.NewSince()).To(HaveLen(1), "but for the socket")
 	}, NodeTimeout(patience))
 
-	It("ends with its context while the manager holds the pipe locked", func(ctx SpecContext) {
-		cannotEmulate(fdtest.HostCalls)
-		f, source := connect("unixgram"), connect("unix")
-		before := fdtest.Take()
-		cmd := childCommand(ctx, "hold-pipe")
-		stdout, err := cmd.StdoutPipe()
-		Expect(err).NotTo(HaveOccurred())
-		manager := begin(cmd, f.b, source.b)
-		called, cancel := context.WithCancel(ctx)
-		defer cancel()
-		done := make(chan error, 1)
-		go func() { done <- wire.NotifyBarrier(called, f.a) }()
-		said, err := bufio.NewReader(stdout).ReadString('\n')
-		Expect(err).NotTo(HaveOccurred())
-		if reason, skipped := strings.CutPrefix(said, "skip: "); skipped {
-			Skip("/proc does not show here when the manager has locked the pipe: " + reason)
-		}
-		cancel()
-		// At the latest when the manager gives up, with which it fails.
-		Eventually(ctx, done).WithTimeout(2 * holdPatience).Should(Receive(Equal(context.Canceled)))
-		source.CloseNow(source.a)
-		manager.succeeds()
-		Eventually(ctx, before.NewSince).Should(BeEmpty())
-	}, NodeTimeout(patience))
-
 	It("that cannot be sent is an error", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
@@ -256,52 +211,3 @@ var _ = Describe("a barrier", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 })
-
-// hold-pipe is a manager, with its socket as 3, that holds the pipe of a barrier locked: it
-// splices into it from socket 4, where nothing comes. It says so. The end of the other
-// socket ends that; without it, it fails after holdPatience.
-var _ = child("hold-pipe", func([]string) error {
-	limit := unix.NsecToTimeval(int64(holdPatience))
-	if err := unix.SetsockoptTimeval(4, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
-		return err
-	}
-	_, fds, err := wire.Notify.Recv(3)
-	if err != nil || len(fds) != 1 {
-		return fmt.Errorf("received %v, %w", fds, err)
-	}
-	if err := unix.SetNonblock(fds[0], false); err != nil { // or splice does not wait
-		return err
-	}
-	thread, ended := make(chan int, 1), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		thread <- unix.Gettid()
-		_, err := unix.Splice(4, nil, fds[0], nil, 1, 0)
-		ended <- err
-	}()
-	// The file begins with the number of the system call in which the thread waits.
-	call, inSplice := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread), []byte(strconv.Itoa(unix.SYS_SPLICE)+" ")
-	for {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("splice did not wait: %w", err)
-		default:
-		}
-		now, err := os.ReadFile(call)
-		if err != nil {
-			fmt.Println("skip:", err)
-			return nil
-		}
-		if bytes.HasPrefix(now, inSplice) {
-			break
-		}
-	}
-	fmt.Println("held")
-	if err := <-ended; err != nil {
-		return fmt.Errorf("the pipe was held for %s: %w", holdPatience, err)
-	}
-	return nil
-})
-
-// holdPatience is longer than any NotifyBarrier whose context is done.
-const holdPatience = 10 * time.Second

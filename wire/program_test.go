@@ -149,7 +149,6 @@ func hands(cmd *exec.Cmd, fds ...int) string {
 
 func duplicate(fd int) *os.File {
 	GinkgoHelper()
-	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	d := ok(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0))
 	return os.NewFile(uintptr(d), "")
 }

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -73,8 +74,7 @@ var _ = Describe("conmon", Label("real"), func() {
 	for _, format := range []wire.Format{wire.Conmon, wire.Runc, wire.Crun} {
 		It("takes the terminal of a container as "+format.Name()+" sends it", func(ctx SpecContext) {
 			conmon := program("conmon", "conmon")
-			self, err := os.Executable()
-			Expect(err).NotTo(HaveOccurred())
+			self := ok(os.Executable())
 			folder := GinkgoT().TempDir()
 			file := func(name string) string { return filepath.Join(folder, name) }
 			// At its end conmon 2.1.12 removes what has the container's name in the
@@ -83,14 +83,13 @@ var _ = Describe("conmon", Label("real"), func() {
 
 			// The container lives until nobody can write to its input.
 			Expect(unix.Mkfifo(file("input"), 0o600)).To(Succeed())
-			input, err := os.OpenFile(file("input"), os.O_RDWR, 0)
-			Expect(err).NotTo(HaveOccurred())
+			input := ok(os.OpenFile(file("input"), os.O_RDWR, 0))
 			DeferCleanup(func() { _ = input.Close() })
 
 			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal", "--cid", "container", "--cuuid", "container", "--runtime", self,
 				"--bundle", folder, "--container-pidfile", file("pid"),
 				"--log-path", "k8s-file:"+file("log"), "--exit-dir", statuses, "--socket-dir-path", folder)
-			cmd.Env = append(os.Environ(), childEnvironment("runtime")...)
+			cmd.Env = ChildCommand("runtime").Env
 			cmd.Env = append(cmd.Env, formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
 			p := begin(cmd)
 

@@ -43,23 +43,19 @@ var _ = Describe("HAProxy", Label("real"), func() {
 
 		By("sending it a client")
 		client := in.client()
-		_, err := unix.Write(client, []byte("GET / HTTP/1.0\r\n\r\n"))
-		Expect(err).NotTo(HaveOccurred())
+		ok(unix.Write(client, []byte("GET / HTTP/1.0\r\n\r\n")))
 		Expect(answerFrom(client)).To(Equal("from haproxy"))
 
 		By("receiving a client from it")
 		client = in.client()
-		_, err = unix.Write(client, []byte("GET /through HTTP/1.0\r\n\r\n"))
-		Expect(err).NotTo(HaveOccurred())
+		ok(unix.Write(client, []byte("GET /through HTTP/1.0\r\n\r\n")))
 		_, fds, err := wire.HAProxySockpair.Recv(out.a)
 		Expect(err).NotTo(HaveOccurred())
 		out.owns(fds...)
 		hangsNoMore(fds[0])
-		request, err := http.ReadRequest(bufio.NewReader(reader(fds[0])))
-		Expect(err).NotTo(HaveOccurred())
+		request := ok(http.ReadRequest(bufio.NewReader(reader(fds[0]))))
 		Expect(request.URL.Path).To(Equal("/through"))
-		_, err = unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!"))
-		Expect(err).NotTo(HaveOccurred())
+		ok(unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!")))
 		Expect(answerFrom(client)).To(Equal("from us!"))
 	}, NodeTimeout(patience))
 })
@@ -67,8 +63,7 @@ var _ = Describe("HAProxy", Label("real"), func() {
 // client sends HAProxy one end of a new connection, and returns the other.
 func (f *fixture) client() int {
 	GinkgoHelper()
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	Expect(err).NotTo(HaveOccurred())
+	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(p[0], p[1])
 	hangsNoMore(p[0])
 	Expect(wire.HAProxySockpair.Send(f.a, "", p[1])).To(Succeed())
@@ -79,11 +74,9 @@ func (f *fixture) client() int {
 // answerFrom is the body of an HTTP response.
 func answerFrom(sock int) string {
 	GinkgoHelper()
-	response, err := http.ReadResponse(bufio.NewReader(reader(sock)), nil)
-	Expect(err).NotTo(HaveOccurred())
+	response := ok(http.ReadResponse(bufio.NewReader(reader(sock)), nil))
 	Expect(response.StatusCode).To(Equal(http.StatusOK))
 	var body strings.Builder
-	_, err = bufio.NewReader(response.Body).WriteTo(&body)
-	Expect(err).NotTo(HaveOccurred())
+	ok(bufio.NewReader(response.Body).WriteTo(&body))
 	return body.String()
 }

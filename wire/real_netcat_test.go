@@ -17,8 +17,7 @@ var _ = Describe("netcat", Label("real"), func() {
 	It("passes the socket that it connected by -F", func(ctx SpecContext) {
 		nc := program("nc.openbsd", "netcat-openbsd")
 		f := connect("unix")
-		server, err := net.Listen("tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
+		server := ok(net.Listen("tcp", "127.0.0.1:0"))
 		defer func() { _ = server.Close() }()
 		_, port, _ := net.SplitHostPort(server.Addr().String())
 
@@ -32,10 +31,8 @@ var _ = Describe("netcat", Label("real"), func() {
 		f.owns(fds...)
 		p.succeeds()
 
-		_, err = unix.Write(fds[0], []byte("hello"))
-		Expect(err).NotTo(HaveOccurred())
-		conn, err := server.Accept()
-		Expect(err).NotTo(HaveOccurred())
+		ok(unix.Write(fds[0], []byte("hello")))
+		conn := ok(server.Accept())
 		defer func() { _ = conn.Close() }()
 		text := make([]byte, 5)
 		Expect(conn.Read(text)).To(Equal(5))

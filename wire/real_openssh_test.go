@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -41,14 +42,12 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 	It("takes its connection from a ProxyCommand under ProxyUseFdpass", func(ctx SpecContext) {
 		f := connect("unix")
 		path, accept := f.listen()
-		self, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
+		self := ok(os.Executable())
 		cmd := ssh(ctx, "-o", "ProxyUseFdpass=yes", "-o", fmt.Sprintf("ProxyCommand='%s' '%s'", self, path), "nowhere.invalid")
-		cmd.Env = append(os.Environ(), childEnvironment("proxy")...)
+		cmd.Env = ChildCommand("proxy").Env
 		client := begin(cmd)
 		server := accept()
-		line, err := bufio.NewReader(reader(server)).ReadString('\n')
-		Expect(err).NotTo(HaveOccurred())
+		line := ok(bufio.NewReader(reader(server)).ReadString('\n'))
 		Expect(line).To(HavePrefix("SSH-2.0-OpenSSH"))
 		Expect(unix.Shutdown(server, unix.SHUT_RDWR)).To(Succeed())
 		Expect(client.fails()).To(Equal(255))
@@ -71,9 +70,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		master.says(muxAlive, alive[0], uint32(os.Getpid()))
 		session := master.hears(muxNewSession)
 		for _, file := range sent {
-			_, fds, err := wire.OpenSSH.Recv(master.sock)
-			Expect(err).NotTo(HaveOccurred())
-			f.takes(fds, file)
+			f.from(wire.OpenSSH, master.sock, file)
 		}
 		master.says(muxSessionOpened, session[0], 1)
 		master.says(muxExitMessage, 1, 7)
@@ -122,7 +119,6 @@ func (m mux) hears(kind uint32) (rest []uint32) {
 func (m mux) read(n int) []byte {
 	GinkgoHelper()
 	p := make([]byte, n)
-	_, err := io.ReadFull(reader(m.sock), p)
-	Expect(err).NotTo(HaveOccurred())
+	ok(io.ReadFull(reader(m.sock), p))
 	return p
 }

@@ -39,28 +39,23 @@ func build(ctx SpecContext, name string) []string {
 // newPeer starts a peer, which has the numbers as 3, 4, 5 …
 func newPeer(cmd *exec.Cmd, fds ...int) *peer {
 	GinkgoHelper()
-	lines, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
-	answers, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
+	lines := ok(cmd.StdinPipe())
+	answers := ok(cmd.StdoutPipe())
 	return &peer{begin(cmd, fds...), lines, bufio.NewReader(answers)}
 }
 
 // asked says a line, and returns the answer.
 func (p *peer) asked(line string) string {
 	GinkgoHelper()
-	_, err := fmt.Fprintln(p.lines, line)
-	Expect(err).NotTo(HaveOccurred())
-	answer, err := p.answer.ReadString('\n')
-	Expect(err).NotTo(HaveOccurred())
+	ok(fmt.Fprintln(p.lines, line))
+	answer := ok(p.answer.ReadString('\n'))
 	return strings.TrimSuffix(answer, "\n")
 }
 
 // file is what the kernel calls the file behind a number of the peer's.
 func (p *peer) file(number string) string {
 	GinkgoHelper()
-	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, number))
-	Expect(err).NotTo(HaveOccurred())
+	name := ok(os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, number)))
 	return name
 }
 
@@ -90,10 +85,7 @@ var _ = Describe("the library", Label("real"), func() {
 				p := newPeer(commandOf(ctx, command), f.b, sent)
 				Expect(p.asked("use sock=3 fds=4")).To(Equal("ok"))
 				Expect(p.asked("send payload=" + c.payload + " fds=4")).To(Equal(fmt.Sprintf("ok n=%d", len(c.payload)/2)))
-				text, fds, err := c.format.Recv(f.a)
-				Expect(err).NotTo(HaveOccurred())
-				Expect(text).To(Equal(c.text))
-				f.takes(fds, sent)
+				Expect(f.from(c.format, f.a, sent)).To(Equal(c.text))
 				p.quits()
 			}, NodeTimeout(patience))
 

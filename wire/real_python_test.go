@@ -21,9 +21,7 @@ var _ = Describe("Python", Label("real"), func() {
 			f := connect("unix")
 			sent := f.files(n)
 			hands(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
-			_, fds, err := wire.Python.Recv(f.a)
-			Expect(err).NotTo(HaveOccurred())
-			f.takes(fds, sent...)
+			f.from(wire.Python, f.a, sent...)
 			isEmpty(f.a)
 		}, NodeTimeout(patience))
 
@@ -53,9 +51,7 @@ var _ = Describe("Python", Label("real"), func() {
 		f := connect("unix")
 		sent := f.files(2)
 		p := begin(commandOf(ctx, reduction, "sendfds", "2", "ACKNOWLEDGE"), append([]int{f.b}, sent...)...)
-		_, fds, err := wire.PythonOfMacOS.Recv(f.a)
-		Expect(err).NotTo(HaveOccurred())
-		f.takes(fds, sent...)
+		f.from(wire.PythonOfMacOS, f.a, sent...)
 		p.succeeds()
 	}, NodeTimeout(patience))
 
@@ -63,9 +59,7 @@ var _ = Describe("Python", Label("real"), func() {
 		f := connect("unix")
 		sent := f.file("handle")
 		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
-		_, fds, err := wire.Python.Recv(f.a)
-		Expect(err).NotTo(HaveOccurred())
-		f.takes(fds, sent)
+		f.from(wire.Python, f.a, sent)
 
 		Expect(wire.Python.Send(f.a, "", sent)).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
@@ -75,10 +69,7 @@ var _ = Describe("Python", Label("real"), func() {
 		f := connect("unix")
 		sent := f.file("")
 		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
-		text, fds, err := wire.Book.Recv(f.a)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(text).To(Equal("some bytes"))
-		f.takes(fds, sent)
+		Expect(f.from(wire.Book, f.a, sent)).To(Equal("some bytes"))
 	}, NodeTimeout(patience))
 
 	It("receives by socket.recv_fds what Book sends", func(ctx SpecContext) {

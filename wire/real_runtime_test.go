@@ -16,36 +16,44 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("the terminal of a container", Label("real"), func() {
-	for _, c := range []struct {
-		runtime  string
-		receiver wire.Format
-		text     string
-	}{
-		{"runc", wire.Runc, "/dev/ptmx"},
-		{"runc", wire.Conmon, "/dev/ptmx"},
-		{"crun", wire.Crun, ""},
-		{"crun", wire.Conmon, " "},
-	} {
-		It("comes through --console-socket from "+c.runtime+" to "+c.receiver.Name(), func(ctx SpecContext) {
-			r := newRuntime(c.runtime)
-			f := connect("unix")
-			path, accept := f.listen()
-			p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
-			text, fds, err := c.receiver.Recv(accept())
-			Expect(err).NotTo(HaveOccurred())
-			Expect(text).To(Equal(c.text))
+var _ = DescribeTable("the terminal of a container comes through --console-socket from", Label("real"),
+	func(ctx SpecContext, runtime string, receiver wire.Format, text string) {
+		r := newRuntime(runtime)
+		f := connect("unix")
+		path, accept := f.listen()
+		p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
+		var master int
+		if sock := accept(); receiver != nil {
+			name, fds, err := receiver.Recv(sock)
+			Expect(name, err).To(Equal(text))
 			f.owns(fds...)
-			Expect(fdtest.Name(fds[0])).To(HaveSuffix("ptmx"))
-			Expect(readTerminal(fds[0])).To(Equal("hello from the container\r\n"))
-			p.succeeds()
-		}, NodeTimeout(patience))
-	}
-})
+			master = fds[0]
+		} else { // what package scm has for the same
+			c := ok(scm.NewConnFD(ok(unix.Dup(sock))))
+			DeferCleanup(c.Close)
+			file := ok(c.RecvFile())
+			DeferCleanup(file.Close)
+			Expect(file.Name()).To(Equal(text))
+			master = NumberOf(file)
+			Expect(fdtest.CloseOnExec(master)).To(BeTrue())
+		}
+		Expect(fdtest.Name(master)).To(HaveSuffix("ptmx"))
+		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
+		p.succeeds()
+	},
+	Entry("runc to runc", NodeTimeout(patience), "runc", wire.Runc, "/dev/ptmx"),
+	Entry("runc to conmon", NodeTimeout(patience), "runc", wire.Conmon, "/dev/ptmx"),
+	Entry("runc to RecvFile", NodeTimeout(patience), "runc", nil, "/dev/ptmx"),
+	Entry("crun to crun", NodeTimeout(patience), "crun", wire.Crun, ""),
+	Entry("crun to conmon", NodeTimeout(patience), "crun", wire.Conmon, " "),
+	Entry("crun to RecvFile", NodeTimeout(patience), "crun", nil, " "),
+)
 
 // ociRuntime runs one container, with everything that it notes of it in a folder of
 // its own.

@@ -21,10 +21,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		sent := f.files(3)
 		Expect(hands(commandOf(ctx, libsystemd, "store", "3", "4", "5"), sent...)).To(Equal("1\n"))
-		state, fds, err := wire.Notify.Recv(manager)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(state).To(Equal("FDSTORE=1\nFDNAME=foo"))
-		f.takes(fds, sent...)
+		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 	}, NodeTimeout(patience))
 
 	It("waits for sd_notify_barrier until its descriptor is closed", func(ctx SpecContext) {

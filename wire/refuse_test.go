@@ -13,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -20,7 +21,7 @@ var _ = Describe("what a format does not allow", func() {
 	for _, c := range refusedOnReceipt {
 		It(fmt.Sprintf("is refused by %s, and what came is closed: %s (%d, %d)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
 			if c.reason == tooMany {
-				cannotEmulate(fdtest.NotCut)
+				CannotEmulate(fdtest.NotCut)
 			}
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -58,10 +59,9 @@ func toldTo(peer, line string) func(ctx SpecContext) *exec.Cmd {
 // sending is ours.
 func (s said) sending(ctx SpecContext) *exec.Cmd {
 	GinkgoHelper()
-	self, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
+	self := ok(os.Executable())
 	cmd := exec.CommandContext(ctx, self, s.format.Name(), s.text, strconv.Itoa(s.fds))
-	cmd.Env = append(os.Environ(), childEnvironment("send")...)
+	cmd.Env = ChildCommand("send").Env
 	return cmd
 }
 
@@ -74,18 +74,14 @@ var sendmsgLine = regexp.MustCompile(`(?m)^(?:\d+ +)?(sendmsg\(3, .*\)) += \d+$`
 // traced is how strace writes the program's one sendmsg on descriptor 3.
 func (s said) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	GinkgoHelper()
-	cannotEmulate(fdtest.Traced)
-	strace := program("strace", "strace")
-	if out, err := exec.CommandContext(ctx, strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		Skip("strace may not trace here: " + string(out))
-	}
+	CannotEmulate(fdtest.Traced)
+	strace := FindStrace()
 	f := connect(s.format.Network())
 	file := filepath.Join(GinkgoT().TempDir(), "strace")
 	traced := exec.CommandContext(ctx, strace, append([]string{"-f", "-v", "-e", "trace=sendmsg", "-e", "signal=none", "-o", file}, cmd.Args...)...)
 	traced.Env, traced.Stdin = cmd.Env, cmd.Stdin
 	hands(traced, append([]int{f.b}, f.files(s.fds)...)...)
-	text, err := os.ReadFile(file)
-	Expect(err).NotTo(HaveOccurred())
+	text := ok(os.ReadFile(file))
 	lines := sendmsgLine.FindAllStringSubmatch(string(text), -1)
 	Expect(lines).To(HaveLen(1), "%s", text)
 	return unsaid.ReplaceAllStringFunc(lines[0][1], func(field string) string {

@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
 var _ = Describe("a message", func() {
 	It("that the socket takes in parts arrives whole, with its descriptors once", func() {
-		cannotEmulate(fdtest.HostCalls)
+		CannotEmulate(fdtest.HostCalls)
 		// A signal ends a call that has sent a part.
 		f := connect("unix")
 		text := strings.Repeat("0123456789", 100_000)
@@ -48,9 +49,7 @@ var _ = Describe("a message", func() {
 				_, _ = unix.Write(f.a, []byte{0})
 			}
 		}()
-		_, fds, err := wire.Passfd.Recv(f.b)
-		Expect(err).NotTo(HaveOccurred())
-		f.takes(fds, sent)
+		f.from(wire.Passfd, f.b, sent)
 	})
 
 	It("leaves the next one where it is", func() {
@@ -63,16 +62,13 @@ var _ = Describe("a message", func() {
 			Expect(g.format.Send(f.a, g.text, first...)).To(Succeed())
 			Expect(g.format.Send(f.a, g.text, second...)).To(Succeed())
 			for _, sent := range [][]int{first, second} {
-				text, fds, err := g.format.Recv(f.b)
-				Expect(err).NotTo(HaveOccurred(), "%s", g.format.Name())
-				Expect(text).To(Equal(g.text))
-				f.takes(fds, sent...)
+				Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
 			}
 		}
 	})
 
 	It("is waited for in spite of signals", func() {
-		cannotEmulate(fdtest.HostCalls)
+		CannotEmulate(fdtest.HostCalls)
 		// With a time limit on the socket the kernel does not restart the call by itself.
 		f := connect("unix")
 		sent := f.file("")
@@ -97,7 +93,7 @@ var _ = Describe("a message", func() {
 	It("for which there are not enough numbers is refused, and what came is closed", func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
-		hands(childCommand(ctx, "full"), f.b)
+		hands(ChildCommand("full"), f.b)
 	}, NodeTimeout(patience))
 })
 

@@ -1,20 +1,18 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/scm-rights/scm/interop/report"
-	"golang.org/x/sys/unix"
 )
 
 // actionCommand is the step of a CI server, which leaves its files in the folder. The peers
@@ -37,181 +35,75 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 // environment, and what it leaves is in files.
 func TestAction(t *testing.T) {
 	fake := program(t, "faulty")
-	again := "" // the folder of the last run, if it is to be used once more
-	action := func(inputs ...string) (code int, dir string, out string) {
-		if dir = again; dir == "" {
-			dir = t.TempDir()
+	dir := t.TempDir()
+	for _, c := range []struct {
+		what    string
+		inputs  []string
+		code    int
+		summary string // its beginning
+		reports int
+	}{
+		{"as expected", []string{"PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
+			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 5},
+		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 5},
+		{"a run that does not begin leaves nothing of the one before", []string{"SHARD=none"}, 2, "", 0},
+		{"nor does one whose scm cannot be built", []string{"GOFLAGS=-no-such-flag"}, 4, "", 0},
+		{"without a folder", []string{"REPORTS="}, 2, "", 0},
+	} {
+		r := finish(t, actionCommand(t, dir, c.inputs...))
+		if got := contents(t, dir+"/output"); r.code != c.code || got != fmt.Sprintf("status=%d\n", c.code) {
+			t.Errorf("%s: the outputs are %q, got %+v", c.what, got, r)
 		}
-		r := finish(t, actionCommand(t, dir, inputs...))
-		return r.code, dir, r.text()
-	}
-
-	code, dir, out := action("PEERS=good="+fake+"\nbad="+fake+" --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n", "SKIP=**/dgram/**",
-		"EXPECT="+write(t, "** cloexec@bad it is a fake"))
-	if code != 0 {
-		t.Fatalf("exit status %d\n%s", code, out)
-	}
-	r, err := report.Read(dir + "/reports/report.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Totals.Expected == 0 || r.Totals.Pass == 0 || len(r.Cases) == 0 {
-		t.Errorf("got %+v", r.Totals)
-	}
-	for _, c := range r.Cases {
-		if strings.Contains(c.Name, "/dgram/") {
-			t.Errorf("%s was to be left out", c.Name)
+		summary, _ := os.ReadFile(dir + "/summary")
+		if !strings.HasPrefix(string(summary), c.summary) || c.summary == "" && len(summary) > 0 {
+			t.Errorf("%s: the summary is %q", c.what, summary)
 		}
-	}
-	if got := contents(t, dir+"/output"); got != "status=0\n" {
-		t.Errorf("the outputs are %q", got)
-	}
-	if got := contents(t, dir+"/summary"); got != contents(t, dir+"/reports/report.md") || !strings.HasPrefix(got, "## scm interop: as expected\n") {
-		t.Errorf("the summary is %q", got)
+		if reports, err := os.ReadDir(dir + "/reports"); err != nil || len(reports) != c.reports {
+			t.Errorf("%s: %v, %v", c.what, reports, err)
+		}
+		if c.code == 0 {
+			whole, err := report.Read(dir + "/reports/report.json")
+			if err != nil || whole.Totals.Expected == 0 || whole.Totals.Pass == 0 || strings.Contains(contents(t, dir+"/reports/report.json"), "/dgram/") {
+				t.Errorf("got %+v, %v", whole, err)
+			}
+		}
+		_ = os.Remove(dir + "/output")
+		_ = os.Remove(dir + "/summary") // there is none without a report
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 3 {
-		t.Errorf("left: %v, %v", left, err)
-	}
-
-	if code, dir, out := action("REPORTS=", "RUN=basics/pass-one-fd"); code != 2 || out != "the input reports is empty\n" || contents(t, dir+"/output") != "status=2\n" {
-		t.Errorf("without a folder: exit status %d\n%s", code, out)
-	}
-
-	code, dir, _ = action("PEERS=bad="+fake+" --fault cloexec", "RUN=basics/pass-one-fd")
-	if got := contents(t, dir+"/output"); code != 1 || got != "status=1\n" || !strings.HasPrefix(contents(t, dir+"/summary"), "## scm interop: **not as expected**\n") {
-		t.Errorf("exit status %d, outputs %q", code, got)
-	}
-	// A run that does not begin leaves nothing of the one before.
-	again = dir
-	if err := errors.Join(os.Remove(dir+"/output"), os.Truncate(dir+"/summary", 0)); err != nil {
-		t.Fatal(err)
-	}
-	code, dir, _ = action("SHARD=none")
-	if got := contents(t, dir+"/output"); code != 2 || got != "status=2\n" || contents(t, dir+"/summary") != "" {
-		t.Errorf("exit status %d, outputs %q, summary %q", code, got, contents(t, dir+"/summary"))
-	}
-	if left, err := os.ReadDir(dir + "/reports"); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
-	}
-
-	// Nor does one whose scm cannot be built, and nothing of that is left.
-	if err := os.Remove(dir + "/output"); err != nil {
-		t.Fatal(err)
-	}
-	code, dir, _ = action("GOFLAGS=-no-such-flag")
-	if got := contents(t, dir+"/output"); code != 4 || got != "status=4\n" || contents(t, dir+"/summary") != "" {
-		t.Errorf("exit status %d, outputs %q, summary %q", code, got, contents(t, dir+"/summary"))
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+	if err != nil || len(left) != 1 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
 	// No command of the workflow is read while it runs, nor on standard error.
-	again = ""
-	for _, peer := range []string{forging("recv"), forging("hello")} {
-		code, _, out = action("PEERS=x=sh "+write(t, peer), "RUN=basics/pass-one-fd/stream/runner/x")
-		m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(out)
-		if code == 0 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "::error::forged") {
-			t.Errorf("exit status %d, %s", code, out)
-		}
+	forging := "read -r l; printf 'woe\\n::error::forged\\n' >&2; exit 1\n"
+	r := finish(t, actionCommand(t, t.TempDir(), "PEERS=x=sh "+write(t, forging), "RUN=basics/pass-one-fd/stream/runner/x"))
+	m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(r.text())
+	if r.code != 4 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "| ::error::forged") {
+		t.Errorf("got %+v", r)
 	}
 }
 
-// A CI server cancels a step by a signal to its process; a terminal sends one to all of the
-// group. The run ends, and leaves its reports.
+// A CI server cancels a step by a signal to its process. The run ends, and leaves its reports.
 func TestActionCancelled(t *testing.T) {
-	fake := program(t, "faulty")
-	for _, c := range []struct {
-		name   string
-		signal unix.Signal
-		group  int // -1: the group too
-	}{
-		{"interrupt", unix.SIGINT, 1},
-		{"terminated, with its group", unix.SIGTERM, -1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
-			cmd := actionCommand(t, dir, "PEERS="+slowPeer(file, fake))
-			// Files, because who is left would keep a pipe open.
-			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer out.Close()
-			cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, out, &syscall.SysProcAttr{Setpgid: true}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			late := time.AfterFunc(6*time.Minute, func() { _ = cmd.Process.Kill() })
-			defer late.Stop()
-			defer endThoseOf(t, dir)
-			peer := waitFor(t, file)
-			if err := unix.Kill(c.group*cmd.Process.Pid, c.signal); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait() // the status is looked at below
-			for _, pid := range append(runningOf(t, dir), peer) {
-				if running(pid) {
-					t.Errorf("process %s of the run is left", pid)
-				}
-			}
-			if code := cmd.ProcessState.ExitCode(); code != 143 {
-				t.Errorf("%v\n%s", cmd.ProcessState, contents(t, out.Name()))
-			}
-			if got := contents(t, dir+"/output"); got != "status=143\n" {
-				t.Errorf("the outputs are %q", got)
-			}
-			if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
-				t.Errorf("got %+v, %v", r, err)
-			}
-			if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: terminated") {
-				t.Errorf("the summary is %q", got)
-			}
-			if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
-				t.Errorf("left: %v, %v", left, err)
-			}
-		})
-	}
-}
-
-// runningOf lists the processes whose command line has the text.
-func runningOf(t *testing.T, text string) (pids []string) {
-	t.Helper()
-	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
+	p := &started{cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = &p.stdout, &p.stderr, time.Minute
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), text) {
-			pids = append(pids, filepath.Base(filepath.Dir(name)))
-		}
+	peer := waitFor(t, file)
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
 	}
-	return pids
-}
-
-// endThoseOf ends the processes whose command line has the text.
-func endThoseOf(t *testing.T, text string) {
-	t.Helper()
-	for late := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		pids := runningOf(t, text)
-		if len(pids) == 0 {
-			return
-		}
-		signal := unix.SIGTERM // scm ends its peers
-		if time.Now().After(late) {
-			signal = unix.SIGKILL
-		}
-		for _, pid := range pids {
-			number, err := strconv.Atoi(pid)
-			if err == nil {
-				_ = unix.Kill(number, signal)
-			}
-		}
-		if signal == unix.SIGKILL {
-			t.Errorf("%v end by KILL alone", pids)
-			return
-		}
+	if r := p.wait(); r.code != 143 || contents(t, dir+"/output") != "status=143\n" || running(peer) {
+		t.Errorf("got %+v", r)
+	}
+	if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if got := contents(t, dir+"/summary"); !strings.Contains(got, "cut short: terminated") {
+		t.Errorf("the summary is %q", got)
 	}
 }
 

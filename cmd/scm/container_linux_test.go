@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -71,52 +69,4 @@ func TestRootOfAContainer(t *testing.T) {
 			check(t, r)
 		}
 	})
-}
-
-// In a network namespace where lo is down, bind(2) of an Internet socket works and connect(2)
-// fails. The scenarios with such sockets are then unsupported.
-func TestWithoutNetwork(t *testing.T) {
-	without := func(cmd *exec.Cmd) *exec.Cmd {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-		if os.Geteuid() != 0 {
-			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		}
-		return cmd
-	}
-	if err := without(exec.Command("true")).Run(); err != nil {
-		t.Skip("no network namespace can be had here: ", err)
-	}
-	r := finish(t, without(exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--json", "--run", "basics/pass-one-fd",
-		"--run", "kinds/kind-{tcp,udp}*", "--run", "hostile/rights-over-{tcp,udp}*")))
-	var report struct {
-		Cases []struct{ Name, Verdict, Why string }
-	}
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.code != 0 || r.stderr != "" || len(report.Cases) < 20 {
-		t.Errorf("%v, %d cases, got %d, %s", err, len(report.Cases), r.code, r.stderr)
-	}
-	why := regexp.MustCompile(`^this system has no (tcp|tcp-listener|udp): 127\.0\.0\.1 cannot be reached: network is unreachable$`)
-	for _, c := range report.Cases {
-		if local := strings.HasPrefix(c.Name, "basics/"); local && c.Verdict != "pass" || !local && (c.Verdict != "unsupported" || !why.MatchString(c.Why)) {
-			t.Errorf("%s: %s: %s", c.Name, c.Verdict, c.Why)
-		}
-	}
-}
-
-// Runs that share a network namespace may have the same process numbers, in PID namespaces
-// of their own: their abstract sockets have other names.
-func TestAbstractNamesOfTwoRuns(t *testing.T) {
-	form := regexp.MustCompile(`abstract:scm-(\w+)-[0-9]+-[0-9]+\.n\b`)
-	seen := map[string]bool{}
-	for range 2 {
-		r := command(t, "interop", "run", "--json", "--builtin=false", "--run", "sockets/abstract-name-goes-with-its-socket")
-		names := form.FindAllStringSubmatch(r.stdout, -1)
-		if r.code != 0 || len(names) == 0 {
-			t.Fatalf("%d names in %+v", len(names), r)
-		}
-		if word := names[0][1]; seen[word] {
-			t.Errorf("%s again", names[0][0])
-		} else {
-			seen[word] = true
-		}
-	}
 }

@@ -4,20 +4,89 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
+
+// linuxCommands are those that start peers.
+func linuxCommands() []*cobra.Command {
+	return []*cobra.Command{runCommand(), replayCommand(), smokeCommand(), peerCommand()}
+}
+
+// insidePeers are the peers inside this program, which "peer NAME" is.
+func insidePeers() (inside []*scenario.Peer, err error) {
+	self, err := os.Executable()
+	for _, lib := range builtin.All() {
+		inside = append(inside, scenario.Program(lib.Name, self, "interop", "peer", shortName(lib)))
+	}
+	return inside, err
+}
+
+// shortName is a peer's name without the backend, which is the program's.
+func shortName(lib peer.Library) string { return strings.TrimSuffix(lib.Name, "-"+scm.Backend) }
+
+// peerCommand is one of the peers inside, speaking on standard input and output.
+func peerCommand() *cobra.Command {
+	libs := map[string]peer.Library{}
+	for _, lib := range builtin.All() {
+		libs[shortName(lib)] = lib
+	}
+	names := slices.Sorted(maps.Keys(libs))
+	return &cobra.Command{
+		Use:       "peer NAME",
+		Short:     "Be one of the peers inside, on standard input and output",
+		Long:      fmt.Sprintf("Be one of the peers inside, on standard input and output: %v.", names),
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: names,
+		Run:       func(_ *cobra.Command, args []string) { peer.Main(libs[args[0]]) },
+	}
+}
+
+// start is for list: it resolves the plan.
+func (p *plan) start() error {
+	return untilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
+}
+
+// resolve starts each peer once, to ask what it can do, and finds the cases and what is expected of them.
+func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
+	var wrong []error
+	for _, peer := range p.peers { // to start takes longer than to answer
+		if err := process.ProbeContext(ctx, peer, max(timeout, process.DefaultTimeout)); err != nil {
+			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
+		}
+	}
+	if len(wrong) > 0 {
+		return broken(errors.Join(wrong...))
+	}
+	if p.runner, err = process.Runner(); err != nil {
+		return broken(fmt.Errorf("the runner's own peer: %w", err))
+	}
+	p.expect, err = scenario.Expect(p.expected, witness.ThisKernel(), p.scenarios, p.peers, p.missing, p.runner)
+	if err != nil {
+		return fmt.Errorf("expected failures: %w", err)
+	}
+	return p.choose()
+}
 
 // A playing is how run plays, and what it reports.
 type playing struct {
@@ -34,7 +103,9 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Play the scenarios, and print who understands whom",
-		Long: `Play the scenarios between every pair of peers, and print who understands whom.
+		Long: `Play the scenarios between every pair of peers, and print who understands whom. A peer
+may leave processes behind: the runner ends those of its process group, and not one that
+calls setsid.
 
 Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran, or
 no case of a peer has a verdict, 4 a peer or the set-up is broken, 128 and its number
@@ -45,83 +116,60 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			in, err := s.read()
+			p, err := s.read()
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal(true)
-			defer stop()
-			end := adopt()
-			defer end()
-			p, err := in.resolve(ctx, o.Timeout)
-			if err != nil {
-				return err
-			}
-			r, exit := o.play(ctx, p)
-			for round := 2; o.repeat && exit == nil; round++ {
-				fmt.Fprintf(os.Stderr, "scm: as expected, %.1f s: round %d\n", r.Seconds, round)
-				r, exit = o.play(ctx, p)
-			}
-			end()
+			r, exit := o.perform(p)
 			if r == nil {
 				return exit
 			}
 			r.Replay = s.replay(o.reports)
-			var unwritten []error
 			for _, file := range o.reports {
 				if filepath.Ext(file) == report.Streamed {
 					continue // it is written
 				}
-				if err := r.WriteFile(ctx, file); err != nil {
-					unwritten = append(unwritten, fmt.Errorf("the report cannot be written: %w", err))
+				if err := r.WriteFile(file); err != nil {
+					printError(unwritten(err).err)
+					exit = &exitError{code: exitBroken}
 				}
 			}
-			if len(unwritten) > 0 && interrupted(ctx) == nil {
-				if was := new(exitError); errors.As(exit, &was) && was.err != nil {
-					unwritten = append(unwritten, was.err)
-				}
-				exit = broken(errors.Join(unwritten...))
-			} else if len(unwritten) > 0 {
-				printError(errors.Join(unwritten...))
-			}
-			if err := interrupted(ctx); err != nil {
-				exit = err // while a report was written, perhaps
-			}
-			stop() // all is kept: a reader that is gone is no error any more
 			if o.json {
-				err = r.JSON(cmd.OutOrStdout())
+				_ = r.JSON(cmd.OutOrStdout()) // the command looks for its error
 			} else {
-				err = r.Console(cmd.OutOrStdout())
-			}
-			if cut := new(interrupt); err != nil && !errors.As(exit, cut) { // by the end of the terminal, say
-				return broken(err)
+				_ = r.Console(cmd.OutOrStdout())
 			}
 			return exit
 		},
 	}
 	s.flags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: "+
+		".json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
+	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
+	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "play so many pairs of peers at once: each often waits")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
+	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
+	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected: "+
+		"a report is of the last round")
 	o.flags(cmd)
 	return cmd
 }
 
+// flags are those that replay has too.
 func (o *playing) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: .json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
-	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
-	f.IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "play so many pairs of peers at once")
 	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
-	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
-	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
-	o.traceFlag(cmd)
-	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected: a report is of the last round")
+	f.BoolVar(&o.trace, "trace", false, "play a case that fails, and was not expected to, once more under the recorder, "+
+		"and report what both peers said to the kernel, with the bytes, as \"scm trace --raw\" does; no verdict changes")
 }
 
 // check returns what is wrong with the flags, and fits the jobs to what there is.
 func (o *playing) check() error {
-	if o.Timeout <= 0 || o.Jobs < 1 {
+	switch {
+	case o.Timeout <= 0 || o.Jobs < 1:
 		return errors.New("--timeout and --jobs must be more than 0")
-	}
-	if o.Retries < 0 {
+	case o.Retries < 0:
 		return errors.New("--retry must not be less than 0")
 	}
 	if err := report.CheckFiles(o.reports); err != nil {
@@ -135,49 +183,48 @@ func (o *playing) check() error {
 	return nil
 }
 
-// play runs a plan. The error has the exit code; without a report, nothing was run.
+// perform resolves a plan and plays it, again and again if that is asked for. The error has the exit
+// code; without a report, nothing was run.
+func (o *playing) perform(p *plan) (r *report.Report, exit error) {
+	exit = untilSignal(func(ctx context.Context) error {
+		if err := p.resolve(ctx, o.Timeout); err != nil {
+			return err
+		}
+		var err error
+		r, err = o.play(ctx, p)
+		for round := 2; o.repeat && err == nil; round++ {
+			fmt.Fprintf(os.Stderr, "scm: as expected, %.1f s: round %d\n", r.Seconds, round)
+			r, err = o.play(ctx, p)
+		}
+		return err
+	})
+	return r, exit
+}
+
+// play runs a plan once, and streams the reports that are written meanwhile.
 func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
 	r.Awaited = p.awaited
-	var streams []*report.Stream
-	for _, file := range o.reports {
-		if filepath.Ext(file) != report.Streamed {
-			continue
-		}
-		s, err := r.NewStream(ctx, file)
-		if e := interrupted(ctx); err != nil && e != nil {
-			return nil, e
-		}
-		if err != nil {
-			return nil, broken(fmt.Errorf("the report cannot be written: %w", err))
-		}
-		streams = append(streams, s)
+	stream, err := r.Stream(o.reports)
+	if err != nil {
+		return nil, unwritten(err)
 	}
-	options := o.Options
-	options.Runner, options.Recorder = p.runner, o.recorder()
-	tell := progress(len(p.cases))
+	options, tell := o.Options, progress(len(p.cases))
+	options.Runner = p.runner
+	if o.trace {
+		options.Recorder = recordPeer
+	}
 	options.Done = func(c scenario.Result) {
 		tell(c)
-		for _, s := range streams {
-			s.Case(c)
-		}
+		stream.Case(c)
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
 	r.End(outcome)
 	if outcome.Left != nil {
-		fmt.Fprintf(os.Stderr, "scm: %v\n", outcome.Left)
+		printError(outcome.Left)
 	}
-	var unwritten []error
-	for _, s := range streams {
-		if err := s.Close(r); err != nil {
-			unwritten = append(unwritten, fmt.Errorf("the report cannot be written: %w", err))
-		}
-	}
-	if err := errors.Join(unwritten...); err != nil {
-		return r, broken(err)
-	}
-	if err := interrupted(ctx); err != nil {
-		return r, err
+	if err := stream.Close(r); err != nil {
+		return r, unwritten(err)
 	}
 	switch {
 	case outcome.Broken != nil:
@@ -188,25 +235,29 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		return r, &exitError{code: exitBroken}
 	case r.Verdicts() == 0:
 		return r, &exitError{exitNone, errors.New("nothing ran")}
-	}
-	var silent []error
-	for _, name := range r.Silent() {
-		silent = append(silent, fmt.Errorf("peer %s: none of its cases has a verdict", name))
-	}
-	if len(silent) > 0 {
-		return r, &exitError{exitNone, errors.Join(silent...)}
+	case len(r.Silent()) > 0:
+		return r, &exitError{exitNone, errors.Join(r.Silent()...)}
 	}
 	return r, nil
 }
 
-// between is how many cases there are between two lines of progress, and quiet how long a long run may say nothing.
-const (
-	between = 1000
-	quiet   = 10 * time.Second
-)
+func unwritten(err error) *exitError {
+	return &exitError{exitBroken, fmt.Errorf("the report cannot be written: %w", err)}
+}
 
-// progress shows on standard error how far the run is: a bar on a terminal, and a
-// line now and then elsewhere.
+// recordPeer is the recorder, for the runner. Of a payload the record has 64 bytes: most of the
+// buffers of receives are room.
+func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error {
+	_, err := recorder.Record(cmd, recorder.Options{
+		Limit:   64,
+		Started: func(*os.Process) { started() },
+		Handle:  func(c *recorder.Call) { call(strings.Split(string(appendCall(nil, c, true)), "\n")) },
+	})
+	return err
+}
+
+// progress shows on standard error how far the run is: a bar on a terminal, and a line for every
+// thousand cases, or ten seconds of a long run, elsewhere.
 func progress(total int) func(scenario.Result) {
 	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
 		bar := progressbar.NewOptions(total,
@@ -222,9 +273,61 @@ func progress(total int) func(scenario.Result) {
 		if c.Unexpected() {
 			unexpected++
 		}
-		if done%between == 0 || done > between && time.Since(last) > quiet {
+		if done%1000 == 0 || done > 1000 && time.Since(last) > 10*time.Second {
 			last = time.Now()
 			fmt.Fprintf(os.Stderr, "scm: %d of %d cases, %d not as expected\n", done, total, unexpected)
 		}
 	}
+}
+
+func smokeCommand() *cobra.Command {
+	var s selection
+	timeout := time.Duration(0)
+	cmd := &cobra.Command{
+		Use:   "smoke",
+		Short: "Ask whether the peers are themselves well",
+		Long: `Ask whether the peers are themselves well: each starts, answers what the contract
+alone asks for, supports nothing that nobody could, and ends with its input.
+
+Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if timeout <= 0 {
+				return errors.New("--timeout must be more than 0")
+			}
+			p, err := s.findPeers(false)
+			if err != nil {
+				return err
+			}
+			return untilSignal(func(ctx context.Context) error {
+				all, sick := 0, 0
+				for _, peer := range append(p.peers, p.missing...) {
+					if ctx.Err() != nil || peer.Why == notGiven {
+						continue
+					}
+					all++
+					err := fmt.Errorf("not there: %s", peer.Why)
+					if peer.Why == "" {
+						err = process.Smoke(ctx, peer, timeout)
+					}
+					text := fmt.Sprintf("well, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
+					if err != nil {
+						sick++
+						text = err.Error()
+					}
+					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
+				}
+				switch {
+				case sick > 0:
+					return broken(fmt.Errorf("%d of %d peers are not well", sick, all))
+				case all == 0:
+					return &exitError{exitNone, errors.New("no peers")}
+				}
+				return nil
+			})
+		},
+	}
+	s.peerFlags(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
+	return cmd
 }

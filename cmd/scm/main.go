@@ -1,6 +1,3 @@
-// The runtime keeps no file of a cgroup open: recv needs its number for a command.
-//go:debug containermaxprocs=0
-
 // Command scm passes open files between processes, shows how programs do it, and runs
 // the interop suite.
 package main
@@ -10,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 
+	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/spf13/cobra"
@@ -24,9 +24,10 @@ const (
 	exitUsage  = 2 // the command line
 	exitNone   = 3 // nothing ran, or nothing of a peer
 	exitBroken = 4 // a peer or the set-up
+	exitSignal = 128
 )
 
-// exitError is an error with its exit code.
+// exitError is an error with its exit code. Without err, all is said already.
 type exitError struct {
 	code int
 	err  error
@@ -37,18 +38,10 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func broken(err error) error { return &exitError{exitBroken, err} }
 
-func orBroken(err error) error {
-	if err != nil {
-		return broken(err)
-	}
-	return nil
-}
-
 func main() {
+	recorderMain()
 	process.Main()
-	code := run(os.Args[1:])
-	reportStatus(code)
-	os.Exit(code)
+	os.Exit(run(os.Args[1:]))
 }
 
 func run(args []string) int {
@@ -58,19 +51,18 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(sendCommand(), recvCommand(), moveCommand(), interopCommand(), traceCommand(), diffCommand(), versionCommand())
+	root.AddCommand(socketCommands()...)
+	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand())
 	root.SetArgs(args)
-	out := &console{w: os.Stdout}
+	out := &output{w: os.Stdout}
 	root.SetOut(out)
 	err := root.Execute()
-	var exit *exitError
+	exit := &exitError{exitUsage, err}
 	switch {
-	case errors.As(err, &exit):
+	case errors.As(err, &exit) && exit.code > exitSignal:
 	case out.err != nil:
 		exit = &exitError{exitBroken, out.err}
-	case err != nil:
-		exit = &exitError{exitUsage, err}
-	default:
+	case err == nil:
 		return exitOK
 	}
 	if exit.err != nil {
@@ -79,17 +71,17 @@ func run(args []string) int {
 	return exit.code
 }
 
-// A console remembers the first error of writing to it: cobra does not look when it writes a
-// help.
-type console struct {
+// An output is standard output. It keeps the first error, which makes the exit code 4: no
+// command looks for one.
+type output struct {
 	w   io.Writer
 	err error
 }
 
-func (c *console) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	if c.err == nil {
-		c.err = err
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if o.err == nil {
+		o.err = err
 	}
 	return n, err
 }
@@ -98,10 +90,31 @@ func (c *console) Write(b []byte) (int, error) {
 // may have written some of its text: no line of that looks like one of ours.
 func printError(err error) {
 	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 && errors.Join(joined.Unwrap()...).Error() == err.Error() {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) && errors.Join(joined.Unwrap()...).Error() == err.Error() {
 		list = joined.Unwrap()
 	}
 	for _, err := range list {
 		fmt.Fprintln(os.Stderr, display.Block("", "scm: "+strings.TrimPrefix(err.Error(), "scm: ")))
 	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, the backend and the platform",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintf(cmd.OutOrStdout(), "scm %s, backend %s, %s %s/%s\n",
+				version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}
+
+// version is the module's, as the build has recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/process"
 )
 
@@ -24,6 +25,7 @@ import (
 var binaries string
 
 func TestMain(m *testing.M) {
+	recorder.Main()
 	process.Main()
 	// Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so
 	// they would be in what the tests start; what is handled here has its default
@@ -115,6 +117,31 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 		t.Fatal(err)
 	}
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// write makes a file with this text.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// fifo makes a FIFO of this name.
+func fifo(t *testing.T, name string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// like compares with a text in which "…" stands for anything.
+func like(text, want string) bool {
+	return regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(want), "…", ".*") + "$").MatchString(text)
 }
 
 // contents are those of a file.

@@ -9,9 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/display"
@@ -23,16 +21,30 @@ const privileges = `A program that is set-user-ID, set-group-ID or has file capa
 fusermount3, does not get its privileges when a traced process starts it, unless root
 runs scm: what it then passes, or cannot, is not what it would without scm.`
 
+// blind is what the recorder does not see, for the help.
+const blind = `scm does not see what a process sends and receives by io_uring, what a child passes that
+is made with CLONE_UNTRACED, nor a call that a seccomp filter of the program refuses; with
+its own filter, such a child gets ENOSYS, and that of the program does not get to trace a
+call: --no-filter changes these two. What is shown is the memory when scm reads it, at the
+entry of the call or at its exit: a thread can change it before the kernel reads it. scm is
+no guard against the program. What it traces cannot trace each other. A signal that
+is ignored interrupts a traced call that waits, and where the socket has a timeout
+(SO_RCVTIMEO, SO_SNDTIMEO) the call fails with EINTR. While nobody reads what scm prints,
+or a page of memory does not come, the program waits with scm.`
+
 // Exit codes for a command that could not be started, as shells have them.
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
 )
 
+// recorderMain is the recorder's part of main.
+func recorderMain() { recorder.Main() }
+
 func traceCommand() *cobra.Command {
 	var p tracePrinter
-	var output fileName
-	var pid processNumber
+	var output string
+	var pid int
 	var all bool
 	var o recorder.Options
 	cmd := &cobra.Command{
@@ -47,74 +59,32 @@ the payload, the ancillary data, the flags, the result, the flags received.
 
 A descriptor is its number in the process, and between < and > its kind, its
 file and how that was opened: to read, to write or as a path. A received one without the
-words close-on-exec would be handed on by an exec. "not looked up" and "close-on-exec
-unknown" are that scm could not ask /proc; in JSON open is then null, or has no
-close_on_exec beside it, and unread has the errno. In JSON payloads, control data and
-addresses are hexadecimal digits. A file's name that is not UTF-8 has its bytes in
-file_hex, in hexadecimal digits, and U+FFFD for each wrong byte in file. Of bytes in a
-payload JSON has the first, and how many in recorded: 1 MiB of a buffer at most, and
-16 MiB of a call.
+words close-on-exec would be handed on by an exec. "not looked up", "close-on-exec unknown" and "control
+unreadable" are that scm could not ask /proc or read the memory, as of a process that is
+not dumpable; JSON then has open null, unread or control_unread. In JSON payloads, control
+data and addresses are hexadecimal digits, recorded is how many bytes of the payload are
+there (1 MiB of a buffer, 16 MiB of a call at most), and file_hex is the name of a file
+that is not UTF-8. Of more than 253 descriptors in a message, which the kernel refuses,
+the first 253 are described.
 
 ` + counted() + `
-
-A message can pass 253 descriptors, beside a pidfd that the kernel adds. Where a program
-names more, which the kernel refuses, the trace describes the first 253, and the line
-ends with how many they are.
-
-` + privileges + `
-
-Control data that scm cannot read, such as that in memory of memfd_secret(2), is shown
-as "control unreadable", and as control_unread in JSON. A process that is not dumpable
-(PR_SET_DUMPABLE of prctl(2)) hides its memory and its descriptors from a tracer without
-CAP_SYS_PTRACE: the trace has its calls, without either.
 
 The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
 scm, go to COMMAND; before it has started, and once it has ended, the first four end
 scm. If scm is killed, so are COMMAND and its children. With -p HUP, INT and TERM end
-the trace, and the process runs on; until then it is slow, for it is stopped at each of
-its calls, and while scm is stopped, as by ^Z, it stops at the next. The beginning and
-the end of the trace interrupt its calls that wait: epoll_wait(2) and some others then
-fail with EINTR (signal(7) lists them). A child that another process traces is left out
-and named on standard error; what that process traces later, too. COMMAND and its
-children cannot trace each other.
+the trace, and the process runs on, as it does if scm is killed; until then it is slow,
+for it is stopped at each of its calls. The beginning and the end of the trace interrupt
+its calls that wait: epoll_wait(2) and some others then fail with EINTR (signal(7) lists
+them). A child that another process traces is left out and named on standard error.
+HUP, INT and QUIT that scm gets in the foreground of a terminal do not reach COMMAND,
+which has them from the terminal; use TERM, or setsid(1), which also keeps signals that
+COMMAND sends to its process group from scm.
 
-Not in the trace is what a process sends and receives by io_uring; what a child passes
-that is made with CLONE_UNTRACED, whose calls fail with ENOSYS where scm uses a filter;
-and a call that a seccomp filter of the program refuses. Such a filter also does not get
-to trace a call (SECCOMP_RET_TRACE): the call is made. With --no-filter the program's
-seccomp filters work as they do without scm, and the calls that they refuse are in the
-trace. A process that does any of this is named on standard error. But scm is no guard
-against the program that it traces: a program that means to can hide what it passes.
+` + blind + `
 
-What is shown is the memory when scm reads it, at the entry of the call or at its exit.
-A thread, or a process that shares the memory, can change it before the kernel reads it:
-then the kernel passes something else than the trace shows.
-
-A signal to the process group of scm, such as COMMAND sends by kill 0, reaches scm too,
-which takes it for its own: it hands it to COMMAND once more or, once that has ended, is
-ended by it. Run COMMAND by setsid(1) to keep such signals from scm.
+` + privileges + `
 
 ` + inherited + `
-
-HUP, INT and QUIT that are sent to scm alone while it is in the foreground of a terminal
-do not reach COMMAND: scm takes them for the terminal's, which sends them to all of its
-foreground. Use TERM.
-
-A call that waits can fail with EINTR in a traced program where it would not alone: a
-signal that is ignored, such as SIGCHLD by default, interrupts it too, and the kernel
-does not make it again where the socket has a timeout (SO_RCVTIMEO, SO_SNDTIMEO).
-
-Where a page of memory that scm reads does not come (userfaultfd, a file of FUSE), or
-nobody reads the trace, scm waits, and with it all that it traces. Then HUP, INT, QUIT
-and TERM end scm after a second, and so COMMAND; with -p HUP, INT and TERM do, and the process runs on. But where
-a FUSE server has read the request for the page and does not answer, the kernel ends
-nobody who waits for it, not even by KILL: end the server. The same is so if a thread puts
-an epoll, to which a file is being added whose server does not answer, on the number of
-a descriptor just while scm looks that up.
-
-While a call waits, scm keeps what it has read at its entry: of a receive the headers and
-iovecs, up to 17 MB; with --raw, or of a send, each buffer too, which for 1024 messages
-with 1024 buffers each is more than 200 MB.
 
 Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
 was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
@@ -124,12 +94,12 @@ has ended the trace, and 4 when the trace cannot be written: the process runs on
   scm trace --raw -o server.trace -- ./server
   scm trace --json -p 4711`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if (len(args) == 0) == (pid == 0) {
+			if (len(args) == 0) == (pid == 0) || pid < 0 {
 				return errors.New("trace needs either a COMMAND or -p PID")
 			}
 			p.out = os.Stderr
 			if output != "" {
-				f, err := os.OpenFile(string(output), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
+				f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) // a FIFO needs a reader
 				if err != nil {
 					return broken(err)
 				}
@@ -138,18 +108,15 @@ has ended the trace, and 4 when the trace cannot be written: the process runs on
 			if !p.raw && !p.json {
 				o.Limit = recorder.TextBytes
 			}
-			o.Ancillary, o.Brief = !all, !p.raw
+			o.Ancillary = !all
 			o.Handle = p.print
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
-			o.Escapes = func(pid int, what string) {
-				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d %s\n", pid, what)
-			}
 			// Once nobody reads the trace, the command runs on without it.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 			if pid != 0 {
-				return traceProcess(int(pid), o, &p)
+				return traceProcess(pid, o, &p)
 			}
 			err := traceProgram(args, o)
 			p.close()
@@ -158,34 +125,14 @@ has ended the trace, and 4 when the trace cannot be written: the process runs on
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.VarP(&output, "output", "o", "write to `FILE` in place of standard error")
+	f.StringVarP(&output, "output", "o", "", "write to `FILE` in place of standard error")
 	f.BoolVar(&p.raw, "raw", false, "add the memory in hexadecimal, with a ruler over the fields")
 	f.BoolVar(&p.json, "json", false, "print one object a line")
 	f.BoolVar(&all, "all", false, "print messages without ancillary data too")
 	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
-	f.VarP(&pid, "pid", "p", "trace the running process `PID`, its threads and its children")
+	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
 	return cmd
 }
-
-// A processNumber is the value of a flag. Set refuses a second one.
-type processNumber int
-
-func (n *processNumber) Set(s string) error {
-	number, err := strconv.Atoi(s)
-	switch {
-	case err != nil:
-		return err
-	case number <= 0:
-		return errors.New("it must be more than 0")
-	case *n != 0:
-		return errors.New("it is given twice")
-	}
-	*n = processNumber(number)
-	return nil
-}
-
-func (n *processNumber) String() string { return strconv.Itoa(int(*n)) }
-func (n *processNumber) Type() string   { return "int" }
 
 // counted is which calls count, for the help.
 func counted() string {
@@ -238,37 +185,13 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	p.failed = stop
-	watch := new(recorder.Watch)
-	o.Watch = watch
-	done, hangs := make(chan error, 1), make(chan struct{})
-	go func() {
-		_, err := recorder.Attach(ctx, pid, o)
-		done <- err
-	}()
-	defer context.AfterFunc(ctx, func() {
-		if watch.Stuck(stuck) {
-			close(hangs)
-		}
-	})()
-	select {
-	case err := <-done:
-		p.close()
-		if err != nil {
-			return broken(fmt.Errorf("process %d: %w", pid, err))
-		}
-		if p.err != nil {
-			return &exitError{code: exitBroken}
-		}
-	case <-hangs: // the end of scm lets it go, and closes the trace
-		said := make(chan struct{})
-		go func() {
-			_, _ = fmt.Fprintln(os.Stderr, "scm: the trace ends in a call that is not in it: scm could not read its memory, look up its descriptors or write its line in time")
-			close(said)
-		}()
-		select {
-		case <-said:
-		case <-time.After(stuck): // nobody reads this
-		}
+	_, err := recorder.Attach(ctx, pid, o)
+	p.close()
+	if err != nil {
+		return broken(fmt.Errorf("process %d: %w", pid, err))
+	}
+	if p.err != nil {
+		return &exitError{code: exitBroken}
 	}
 	return nil
 }

@@ -98,26 +98,18 @@ func sameByKcmp(a, b int) (bool, error) {
 	return order == 0, nil
 }
 
-func sameByFlag(a, b int) (bool, error) {
-	flags, err := unix.FcntlInt(uintptr(a), unix.F_GETFL, 0)
-	if err != nil {
-		return false, err
+func sameByFlag(a, b int) (same bool, err error) {
+	fcntl := func(fd, cmd, arg int) (flags int) {
+		if err == nil {
+			flags, err = unix.FcntlInt(uintptr(fd), cmd, arg)
+		}
+		return flags
 	}
-	before, err := unix.FcntlInt(uintptr(b), unix.F_GETFL, 0)
-	if err != nil {
-		return false, err
-	}
-	if _, err := unix.FcntlInt(uintptr(a), unix.F_SETFL, flags^unix.O_APPEND); err != nil {
-		return false, err
-	}
-	after, err := unix.FcntlInt(uintptr(b), unix.F_GETFL, 0)
-	if err != nil {
-		return false, err
-	}
-	if _, err := unix.FcntlInt(uintptr(a), unix.F_SETFL, flags); err != nil {
-		return false, err
-	}
-	return (before^after)&unix.O_APPEND != 0, nil
+	flags, before := fcntl(a, unix.F_GETFL, 0), fcntl(b, unix.F_GETFL, 0)
+	fcntl(a, unix.F_SETFL, flags^unix.O_APPEND)
+	after := fcntl(b, unix.F_GETFL, 0)
+	fcntl(a, unix.F_SETFL, flags)
+	return (before^after)&unix.O_APPEND != 0, err
 }
 
 // Ledger is the numbers that a test owns. The zero value owns none.
@@ -128,6 +120,12 @@ type Ledger struct {
 type entry struct {
 	fd int
 	id ID
+}
+
+// open reports whether the number still holds its file.
+func (e entry) open() bool {
+	id, err := Identify(e.fd)
+	return err == nil && id == e.id
 }
 
 // Own enters open numbers: the test owns them from here on, and Close closes
@@ -173,10 +171,7 @@ func (l *Ledger) Strays() []string {
 func (l *Ledger) Lost() []string {
 	var lost []string
 	for _, e := range l.entries {
-		if e.fd == closed {
-			continue
-		}
-		if id, err := Identify(e.fd); err != nil || id != e.id {
+		if e.fd != closed && !e.open() {
 			lost = append(lost, fmt.Sprintf("%d %s", e.fd, Name(e.fd)))
 		}
 	}
@@ -186,10 +181,7 @@ func (l *Ledger) Lost() []string {
 // Close closes every owned number that still holds its file.
 func (l *Ledger) Close() {
 	for _, e := range l.entries {
-		if e.fd == closed {
-			continue
-		}
-		if id, err := Identify(e.fd); err == nil && id == e.id {
+		if e.open() {
 			_ = unix.Close(e.fd)
 		}
 	}
@@ -253,10 +245,7 @@ func (s Snapshot) NewSince() []string {
 	var fresh []string
 	for _, fd := range Open() {
 		id, err := Identify(fd)
-		if err != nil {
-			continue
-		}
-		if old, ok := s[fd]; !ok || old != id {
+		if old, ok := s[fd]; err == nil && (!ok || old != id) {
 			fresh = append(fresh, fmt.Sprintf("%d %s", fd, Name(fd)))
 		}
 	}

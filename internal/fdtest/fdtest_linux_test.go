@@ -2,7 +2,6 @@ package fdtest
 
 import (
 	"os"
-	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,15 +22,9 @@ func pipe(t *testing.T) (r, w int) {
 // closeLater closes fd after the test, if it then still holds its file.
 func closeLater(t *testing.T, fd int) {
 	t.Helper()
-	id, err := Identify(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if now, err := Identify(fd); err == nil && now == id {
-			_ = unix.Close(fd)
-		}
-	})
+	var l Ledger
+	l.Own(fd)
+	t.Cleanup(l.Close)
 }
 
 func dup(t *testing.T, fd int) int {
@@ -42,36 +35,6 @@ func dup(t *testing.T, fd int) int {
 	}
 	closeLater(t, d)
 	return d
-}
-
-func TestOpen(t *testing.T) {
-	r, w := pipe(t)
-	open := Open()
-	if !slices.Contains(open, r) || !slices.Contains(open, w) {
-		t.Errorf("%v lacks %d or %d", open, r, w)
-	}
-	for _, fd := range open {
-		if !IsOpen(fd) {
-			t.Errorf("%d is listed and not open", fd)
-		}
-	}
-	_ = unix.Close(w)
-	if slices.Contains(Open(), w) || IsOpen(w) {
-		t.Errorf("%d is closed and listed", w)
-	}
-}
-
-func TestCloseOnExec(t *testing.T) {
-	r, _ := pipe(t)
-	if !CloseOnExec(r) {
-		t.Error("of O_CLOEXEC: false")
-	}
-	if CloseOnExec(dup(t, r)) {
-		t.Error("of dup: true")
-	}
-	if CloseOnExec(-1) {
-		t.Error("of a number that is not open: true")
-	}
 }
 
 func TestSame(t *testing.T) {

@@ -15,28 +15,20 @@ import (
 
 // Requests of linux/fuse.h.
 const (
-	Lookup   = 1
-	Getattr  = 3
-	Unlink   = 10
-	Open     = 14
-	Read     = 15
-	Statfs   = 17
-	Getxattr = 22
-	Flush    = 25
-	Init     = 26
-	Opendir  = 27
-	Poll     = 40
+	Lookup  = 1
+	Getattr = 3
+	Unlink  = 10
+	Open    = 14
+	Statfs  = 17
+	Flush   = 25
+	Init    = 26
+	Opendir = 27
+	Poll    = 40
 )
 
-// NoSeek is FOPEN_NONSEEKABLE of linux/fuse.h: lseek(2) of the file fails with ESPIPE.
-const NoSeek = 1 << 2
-
-// Options are what a server says of its file. The zero value is a file that can seek.
+// Options are what a server says of its file. The zero value is a regular one.
 type Options struct {
-	OpenFlags uint32 // such as NoSeek
-	Flush     bool   // the kernel asks for Flush at each close, and not at the first alone
-	Socket    bool   // the file is a socket file
-	Program   bool   // the file may be executed
+	Socket bool // the file is a socket file
 }
 
 // Server serves a folder with one file in it. The kernel may keep nothing of what it says.
@@ -44,10 +36,9 @@ type Server struct {
 	File string // the path of the file
 
 	// Waiting has an element for each request that is not answered.
-	Waiting <-chan struct{}
+	Waiting chan struct{}
 
 	options  Options
-	waiting  chan struct{}
 	mu       sync.Mutex
 	asked    []uint32
 	silent   uint32
@@ -77,10 +68,9 @@ func Mount(t testing.TB, options Options) *Server {
 		_ = unix.Close(dev)
 		t.Skip("FUSE cannot be mounted here: " + err.Error())
 	}
-	waiting := make(chan struct{}, 100)
 	s := &Server{
-		File: filepath.Join(dir, "file"), Waiting: waiting,
-		options: options, waiting: waiting, released: make(chan struct{}),
+		File: filepath.Join(dir, "file"), Waiting: make(chan struct{}, 100),
+		options: options, released: make(chan struct{}),
 	}
 	s.release = sync.OnceFunc(func() { close(s.released) })
 	done := make(chan struct{})
@@ -111,37 +101,6 @@ func (s *Server) Hush(kind uint32) {
 func (s *Server) Release() {
 	s.Hush(0)
 	s.release()
-}
-
-// KeepLocked has a read(2) of fd, of which there is something to read, copy to memory that
-// the server does not bring, until the test ends: the read keeps its lock.
-func (s *Server) KeepLocked(t testing.TB, fd int) {
-	t.Helper()
-	file, err := unix.Open(s.File, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := unix.Mmap(file, 0, 1, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Hush(Read)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = unix.Read(fd, page) // EFAULT, in the end
-	}()
-	t.Cleanup(func() {
-		s.Release()
-		<-ended
-		_ = unix.Munmap(page)
-		_ = unix.Close(file)
-	})
-	select {
-	case <-s.Waiting:
-	case <-ended:
-		t.Fatal("the read waits for nobody")
-	}
 }
 
 // Asked are the kinds of the requests since the last call.
@@ -180,7 +139,7 @@ func (s *Server) serve(dev int) {
 			_, _ = unix.Write(dev, out)
 			continue
 		}
-		s.waiting <- struct{}{}
+		s.Waiting <- struct{}{}
 		late.Go(func() {
 			<-s.released
 			_, _ = unix.Write(dev, out)
@@ -203,8 +162,6 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 			mode = unix.S_IFDIR | 0o700
 		case s.options.Socket:
 			mode = unix.S_IFSOCK | 0o600
-		case s.options.Program:
-			mode |= 0o100
 		}
 		b := make([]byte, 48+12) // number, size, blocks and times
 		binary.NativeEndian.PutUint64(b, node)
@@ -218,16 +175,10 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 		return append(words(file, 0, 0, 0, 0, 0, 0, 0, 0, 0), attr(file)...), 0
 	case Getattr:
 		return append(words(0, 0, 0, 0), attr(node)...), 0
-	case Open:
-		return words(0, 0, s.options.OpenFlags, 0), 0
-	case Opendir:
+	case Open, Opendir:
 		return words(0, 0, 0, 0), 0
 	case Statfs:
 		return make([]byte, 80), 0
-	case Flush:
-		if s.options.Flush {
-			return nil, 0
-		}
 	}
 	return nil, unix.ENOSYS // after which the kernel asks for no Flush again
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,9 @@ func newArch(name string, word int, audit uint32, column func(*tableRow) int) *A
 	})
 	return a
 }
+
+// recordable is what a tracer of this architecture records.
+var recordable = map[string][]*Arch{"amd64": {amd64, i386}, "386": {i386}, "arm64": {arm64}}[runtime.GOARCH]
 
 // archOf returns nil for one whose calls are not recorded.
 func archOf(audit uint32) *Arch {

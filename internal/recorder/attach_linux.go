@@ -22,9 +22,8 @@ import (
 // entries; one that a thread is in when it is let go is not among them.
 //
 // A child that another process traces stays with that one, and Options.LeftOut is
-// called. So does one that asks to be traced by its parent (PTRACE_TRACEME): it is
-// let go first. What fails is PTRACE_ATTACH and PTRACE_SEIZE by one of the
-// processes for another of them: the kernel gives a thread one tracer.
+// called. The recorded processes cannot trace each other: the kernel gives a thread
+// one tracer.
 //
 // The process is no child of the caller, unless ctx ends before it: the kernel reports
 // the end of a child once, to the recorder or to the caller.
@@ -32,11 +31,8 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
 	}
-	o.NoFilter = true // it could not be taken off again
 	t := newTracer(o)
-	t.attached = true
 	var err error
-	defer silence()()
 	tid := 0
 	onThread(func() {
 		tid = unix.Gettid()
@@ -48,10 +44,7 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 }
 
 func (t *tracer) attach(ctx context.Context, pid int) error {
-	seized := t.o.Watch.step() // there may be many of them
-	err := t.seizeTree(pid, t.root(pid))
-	seized()
-	if err != nil {
+	if err := t.seizeTree(pid, &Process{PID: pid}); err != nil {
 		return err
 	}
 	bell, err := newBell()
@@ -93,7 +86,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 		again = false
 		tids, err := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
 		if err != nil && seized == 0 {
-			return forbiddenToSeize(pid, unix.ESRCH)
+			return forbidden(pid, unix.ESRCH)
 		}
 		for _, tid := range tids {
 			// The number of the first is another's if one that was not traced has exec'd.
@@ -108,7 +101,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			case errors.Is(err, unix.EPERM) && ended(tid):
 				continue
 			case err != nil:
-				return forbiddenToSeize(tid, err)
+				return forbidden(tid, err)
 			}
 			seized++
 			again = true
@@ -124,10 +117,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 		}
 	}
 	if seized == 0 {
-		return forbiddenToSeize(pid, unix.ESRCH)
-	}
-	if hasUring(pid) {
-		t.tellEscape(p, Uring)
+		return forbidden(pid, unix.ESRCH)
 	}
 	return t.seizeChildren(pid, p)
 }
@@ -185,18 +175,6 @@ func (t *tracer) reap(pid int) {
 	}
 }
 
-// hasUring reports whether a descriptor of the process is an io_uring.
-func hasUring(pid int) bool {
-	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
-	fds, _ := numbers(dir) // a process that has ended has none
-	for _, fd := range fds {
-		if link, _ := os.Readlink(filepath.Join(dir, strconv.Itoa(fd))); link == "anon_inode:[io_uring]" {
-			return true
-		}
-	}
-	return false
-}
-
 func (t *tracer) seizeChildren(pid int, p *Process) error {
 	// While one of them ends the kernel's list may lack another.
 	seen := map[int]bool{unix.Getpid(): true}
@@ -211,48 +189,23 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 				continue
 			}
 			seen[child], again = true, true
-			var forbidden *ForbiddenError
 			below := p.bear(child)
 			err := t.seizeTree(child, below)
-			switch {
-			case err == nil, errors.As(err, &forbidden) && errors.Is(err, unix.ESRCH):
+			switch tracer := status(strconv.Itoa(child))["TracerPid"]; {
+			case err == nil, errors.Is(err, unix.ESRCH):
 				continue // it has ended, if it was not seized
-			case forbidden == nil || !tracedByAnother(child):
+			case !errors.Is(err, unix.EPERM) || tracer == "0":
 				return fmt.Errorf("child %d: %w", child, err)
 			}
-			t.leaveOut(child, err)
+			if t.o.LeftOut != nil {
+				t.o.LeftOut(child, err)
+			}
 			// Its tracer need not trace these.
 			if err := t.seizeChildren(child, below); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
-}
-
-// tracedByAnother reports whether a process has a tracer that is not this one.
-func tracedByAnother(pid int) bool {
-	tracer := tracerOf(status(strconv.Itoa(pid)))
-	return tracer != 0 && tracer != unix.Getpid()
-}
-
-// leaveOut reports a process that another one traces.
-func (t *tracer) leaveOut(pid int, why error) {
-	if t.o.LeftOut != nil {
-		t.o.LeftOut(pid, why)
-	}
-}
-
-// letGo lets a thread go that is about to ask to be traced by its parent, which
-// the kernel grants to one that nobody traces.
-func (t *tracer) letGo(th *thread) error {
-	if err := resume(unix.PTRACE_DETACH, th.tid, 0); err != nil {
-		return err
-	}
-	t.abandon(th)
-	delete(t.threads, th.tid)
-	t.dead = th.process
-	t.leaveOut(th.process.PID, &ForbiddenError{"its parent is to trace it (PTRACE_TRACEME)", unix.EPERM})
 	return nil
 }
 
@@ -280,9 +233,6 @@ func numbers(dir string) (list []int, err error) {
 
 // childrenOf asks each thread for those that it has made.
 func childrenOf(pid int) (list []int, err error) {
-	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // no CONFIG_PROC_CHILDREN
-		return childrenAmongAll(pid)
-	}
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
 	tids, _ := numbers(dir) // a process that has ended has none
 	for _, tid := range tids {
@@ -302,17 +252,6 @@ func childrenOf(pid int) (list []int, err error) {
 	return list, nil
 }
 
-// childrenAmongAll asks each process for its parent.
-func childrenAmongAll(pid int) (list []int, err error) {
-	all, err := numbers("/proc")
-	for _, child := range all {
-		if status(strconv.Itoa(child))["PPid"] == strconv.Itoa(pid) {
-			list = append(list, child)
-		}
-	}
-	return list, err
-}
-
 // A bell wakes a thread that waits for its tracees: its end is one more thing
 // that is waited for. It is a child that stands before its first instruction
 // and never runs.
@@ -329,10 +268,8 @@ func newBell() (*bell, error) {
 	}
 	b := &bell{pid: cmd.Process.Pid}
 	_ = cmd.Process.Release()
-	if err := awaitStop(b.pid, unix.WALL); err != nil {
-		return nil, err
-	}
-	return b, nil
+	_, err := wait4(b.pid, new(unix.WaitStatus), unix.WALL) // the stop of its exec
+	return b, err
 }
 
 // ring may be called from any thread, before await has returned.

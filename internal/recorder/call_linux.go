@@ -2,18 +2,18 @@ package recorder
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Process is one of the recorded tree.
 type Process struct {
 	PID      int
 	parent   *Process // nil for a root
-	birth    int      // as the how many-th child, or root
+	birth    int      // as the how many-th child
 	children int
-	escapes  []string // what was reported of it
 }
 
 // bear makes a child of p.
@@ -39,19 +39,17 @@ type Call struct {
 	Section int       // 0 outside of marks
 
 	Entry []Blob
-	Exit  []Blob // the same memory at the exit, but see Options.Brief; empty if there was none
+	Exit  []Blob // the same memory at the exit; empty if there was none
 	Files []File // the descriptors that the call names, sends or receives
 
 	Result     int64         // -1 if it failed
 	Errno      syscall.Errno // 0 if it did not
-	Unfinished bool          // the thread ended, or was left alone, inside the call, or seccomp refused it by a signal
+	Unfinished bool          // the thread ended, or was left alone, inside the call
 	Unread     error         // why memory of the program could not be read at all
 
 	seq  int        // the order of entries
 	sig  *signature // nil if the call is not in the table
 	args [6]uint64  // those of the call that socketcall stands for
-
-	index map[fileKey]int // where in Files
 }
 
 // interrupted is the kernel's ERESTARTSYS and its kin: a signal arrived, and
@@ -110,62 +108,17 @@ type Blob struct {
 	Addr  uint64 // where it is
 	Size  uint64 // how long the program says it is
 	Data  []byte // what could be read, and no more than Options.Limit
-	Rest  Rest   // at the exit, of a payload
-}
-
-// A Rest is what Options.Rest keeps of a payload: of the bytes behind Data those
-// that the kernel has sent or received.
-type Rest struct {
-	Size uint64 // how many of them could be read
-	Sum  string // their SHA-256
-}
-
-// place orders the memory of messages as captureMessages does: the headers, the
-// arrays of iovecs, and then message by message address, control data and payloads.
-func (b *Blob) place() [4]int {
-	switch b.What {
-	case Header:
-		return [4]int{1, b.Msg}
-	case Iovecs:
-		return [4]int{2, b.Msg}
-	case Address, Control:
-		return [4]int{3, b.Msg, int(b.What - Address)}
-	case Payload:
-		return [4]int{3, b.Msg, 2, b.Index}
-	}
-	return [4]int{}
-}
-
-// search returns where the memory is, or would be, of which that is the place.
-func search(blobs []Blob, place [4]int) (at int, found bool) {
-	return slices.BinarySearchFunc(blobs, place, func(b Blob, place [4]int) int {
-		own := b.place()
-		return slices.Compare(own[:], place[:])
-	})
+	Sum   string // at the exit, of a payload, the SHA-256 of what is behind Data; see Options.Sum
 }
 
 // find returns nil if there is no such memory.
 func find(blobs []Blob, what What, msg, index int) *Blob {
-	if what == SocketcallArgs || what == Buffer {
-		for i := range blobs {
-			if blobs[i].What == what {
-				return &blobs[i]
-			}
+	for i := range blobs {
+		if b := &blobs[i]; b.What == what && b.Msg == msg && b.Index == index {
+			return b
 		}
-		return nil
-	}
-	b := Blob{What: what, Msg: msg, Index: index}
-	if at, found := search(blobs, b.place()); found {
-		return &blobs[at]
 	}
 	return nil
-}
-
-// ofMessage is the address, the control data and the payloads of a message.
-func ofMessage(blobs []Blob, msg int) []Blob {
-	first, _ := search(blobs, [4]int{3, msg})
-	end, _ := search(blobs, [4]int{3, msg + 1})
-	return blobs[first:end]
 }
 
 // buffer is the memory of argument arg.
@@ -178,11 +131,6 @@ func buffer(blobs []Blob, arg int) *Blob {
 	return nil
 }
 
-// missing is how many of the first size bytes were neither recorded nor summed.
-func missing(b *Blob, size uint64) uint64 {
-	return size - min(size, uint64(len(b.Data))+b.Rest.Size)
-}
-
 // data is what was recorded; nil stands for none.
 func (b *Blob) data() []byte {
 	if b == nil {
@@ -192,10 +140,13 @@ func (b *Blob) data() []byte {
 }
 
 // messages is how many headers were recorded.
-func (c *Call) messages() int {
-	first, _ := search(c.Entry, [4]int{1})
-	end, _ := search(c.Entry, [4]int{2})
-	return end - first
+func (c *Call) messages() (n int) {
+	for i := range c.Entry {
+		if c.Entry[i].What == Header {
+			n++
+		}
+	}
+	return n
 }
 
 // done is how many of its messages the kernel has sent or received.
@@ -232,23 +183,12 @@ func (c *Call) bytes(i int) int {
 // file is what the number was at the entry, or is at the exit for one that
 // the call has made; nil if that was not looked up.
 func (c *Call) file(fd int32, atExit bool) *File {
-	for len(c.index) < len(c.Files) {
-		if c.index == nil {
-			c.index = make(map[fileKey]int, len(c.Files))
+	for i := range c.Files {
+		if f := &c.Files[i]; f.FD == fd && f.AtExit == atExit {
+			return f
 		}
-		f := &c.Files[len(c.index)]
-		c.index[fileKey{f.FD, f.AtExit}] = len(c.index)
-	}
-	if i, ok := c.index[fileKey{fd, atExit}]; ok {
-		return &c.Files[i]
 	}
 	return nil
-}
-
-// A fileKey is what no two Files of a call share.
-type fileKey struct {
-	fd     int32
-	atExit bool
 }
 
 // flags is the argument that has them.
@@ -263,4 +203,28 @@ func (c *Call) flags() uint32 {
 
 func (c *Call) String() string {
 	return fmt.Sprintf("%d %s", c.Thread, c.Text())
+}
+
+// Whole reports whether all that counts of the call could be read and looked up. What the
+// kernel could not read either (EFAULT) does not count.
+func (c *Call) Whole() bool {
+	for i := range c.Files {
+		if c.Files[i].Errno != 0 {
+			return false
+		}
+	}
+	if c.Unread != nil {
+		return false
+	}
+	for i := range c.messages() {
+		for _, b := range []*Blob{find(c.Entry, Header, i, 0), find(c.Entry, Iovecs, i, 0), find(c.Entry, Payload, i, 0)} {
+			if b != nil && b.Size > 0 && len(b.Data) == 0 && c.Errno != unix.EFAULT {
+				return false
+			}
+		}
+		if c.controlUnread(i) > 0 && c.Errno != unix.EFAULT {
+			return false
+		}
+	}
+	return true
 }

@@ -21,62 +21,21 @@ func (c *Call) capture(r *reader) {
 
 // captureAgain reads the same memory, at the exit.
 func (c *Call) captureAgain(r *reader) {
-	if r.brief && c.sig.receives() {
-		c.Exit = c.withReceived()
-	} else {
-		c.Exit = slices.Clone(c.Entry)
-	}
-	switch i := c.sig.messages(); {
-	case !r.brief || i < 0 || c.sig.receives():
-		c.fill(r, c.Exit)
-	case c.many(): // msg_len
-		for j := range c.Exit {
-			if c.Exit[j].What == Header {
-				c.fill(r, c.Exit[j:j+c.messages()])
-				break
-			}
-		}
-	}
-	if r.rest {
-		c.sumRest(r)
-	}
-}
-
-// withReceived returns the memory of the entry, and the buffers of the messages that were
-// received.
-func (c *Call) withReceived() []Blob {
-	end, _ := search(c.Entry, [4]int{3})
-	blobs := slices.Clone(c.Entry[:end])
-	for i := range c.messages() {
-		blobs = append(blobs, ofMessage(c.Entry, i)...)
-		if i < c.done() {
-			blobs = c.appendPayloads(blobs, i)
-		}
-	}
-	return blobs
-}
-
-// sumRest sums what the kernel has sent or received of each payload behind the
-// bytes that were recorded.
-func (c *Call) sumRest(r *reader) {
-	msg, left := -1, uint64(0)
+	c.Exit = slices.Clone(c.Entry)
+	c.fill(r, c.Exit)
 	for i := range c.Exit {
-		b := &c.Exit[i]
-		if b.What != Payload {
-			continue
-		}
-		if b.Msg != msg {
-			msg, left = b.Msg, uint64(c.bytes(b.Msg))
-		}
-		taken := min(left, b.Size)
-		left -= taken
-		if taken > uint64(len(b.Data)) {
-			r.sum(c.Thread, b, taken)
+		if b := &c.Exit[i]; r.sum && b.What == Payload {
+			if taken := c.filled(b); taken > uint64(len(b.Data)) {
+				b.addSum(c.Thread, taken)
+			}
 		}
 	}
 }
 
 func (c *Call) fill(r *reader, blobs []Blob) {
+	if len(blobs) == 0 {
+		return
+	}
 	if err := r.read(c.Thread, blobs); err != nil {
 		c.Unread = err
 	}
@@ -113,7 +72,7 @@ func (c *Call) captureBuffers(r *reader) {
 		case argFDs:
 			b.Size = 8
 		case argTimeout, argTimeout64:
-			if r.brief || b.Addr == 0 {
+			if b.Addr == 0 {
 				continue
 			}
 			b.Size = uint64(c.Arch.timespec(a.kind).size())
@@ -163,7 +122,7 @@ func (c *Call) captureMessages(r *reader, arg int) {
 	}
 	l := c.header()
 	size := l.size()
-	headers := make([]Blob, count, 4*count)
+	headers := make([]Blob, count)
 	for i := range headers {
 		headers[i] = Blob{What: Header, Arg: arg, Msg: i, Addr: c.args[arg] + uint64(i*size), Size: uint64(size)}
 		if c.args[arg] == 0 {
@@ -191,14 +150,9 @@ func (c *Call) captureMessages(r *reader, arg int) {
 		if n := l.uint(h.Data, "msg_controllen"); n > 0 {
 			c.Entry = append(c.Entry, Blob{What: Control, Arg: arg, Msg: i, Addr: l.uint(h.Data, "msg_control"), Size: n})
 		}
-		// A receive can wait for long, and have a million buffers.
-		if !r.brief || !c.sig.receives() {
-			c.Entry = c.appendPayloads(c.Entry, i)
-		}
+		c.Entry = c.appendPayloads(c.Entry, i)
 	}
-	if !r.brief || !c.sig.receives() {
-		c.fill(r, c.Entry[first:])
-	}
+	c.fill(r, c.Entry[first:])
 }
 
 // appendPayloads appends the buffers of message i, as its iovecs had them at the entry.

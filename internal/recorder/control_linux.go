@@ -113,9 +113,9 @@ func (c *Call) controlUnread(i int) uint64 {
 	case c.sig.receives():
 		b = find(c.Exit, Control, i, 0)
 		length := c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_controllen")
-		return missing(b, min(b.Size, length))
+		return max(min(b.Size, length), uint64(len(b.Data))) - uint64(len(b.Data))
 	}
-	return missing(b, b.Size)
+	return b.Size - uint64(len(b.Data))
 }
 
 // headerUnread reports whether the header of message i could not be read.

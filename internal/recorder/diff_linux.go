@@ -71,20 +71,18 @@ type Comparison struct {
 }
 
 // Diff returns the first difference of the zero Comparison; nil if there is none.
-func Diff(a, b []Call) *Difference { return Comparison{}.first(a, b) }
+func Diff(a, b []Call) *Difference { return Comparison{}.First(a, b) }
 
-// DiffSaid is Diff without the memory that the kernel has neither read nor written, and
+// OfSaid compares without the memory that the kernel has neither read nor written, and
 // without the time.
-func DiffSaid(a, b []Call) *Difference { return OfSaid.first(a, b) }
-
-// OfSaid is the Comparison of DiffSaid.
 var OfSaid = Comparison{Said: []What{Payload, Address, Control, Buffer}, AnyTime: true}
 
 // All returns all differences, process by process. What the kernel has left as
 // it was differs once, at the entry.
-func (o Comparison) All(a, b []Call) []*Difference { return o.calls(a, b, false) }
+func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
 
-func (o Comparison) first(a, b []Call) *Difference { return earliest(o.calls(a, b, true)) }
+// First returns the difference that was made first; nil if there is none.
+func (o Comparison) First(a, b []Call) *Difference { return earliest(o.compare(a, b, true)) }
 
 // earliest is the one that was made first.
 func earliest(found []*Difference) *Difference {
@@ -94,29 +92,24 @@ func earliest(found []*Difference) *Difference {
 	return slices.MinFunc(found, func(d, e *Difference) int { return d.made().seq - e.made().seq })
 }
 
-func (o Comparison) calls(a, b []Call, first bool) []*Difference {
-	return o.compare(newSide(headsOf(a), inMemory), newSide(headsOf(b), inMemory), first).found
-}
-
 // compare finds all differences, or the first of each process.
-func (o Comparison) compare(a, b *side, first bool) *comparison {
-	c := &comparison{Comparison: o, first: first, a: a, b: b}
+func (o Comparison) compare(a, b []Call, first bool) []*Difference {
+	c := &comparison{Comparison: o, first: first, a: newSide(a), b: newSide(b)}
 	processes := max(len(c.a.streams), len(c.b.streams))
 	for i := range processes {
 		c.a.begin()
 		c.b.begin()
-		c.hidden = false
 		c.d.Process, c.d.Several = i+1, processes > 1
 		a, b := at(c.a.streams, i), at(c.b.streams, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
-	return c
+	return c.found
 }
 
 // severalThreads reports whether not all calls are of one thread.
-func severalThreads(stream []head) bool {
-	return slices.ContainsFunc(stream, func(h head) bool { return h.thread != stream[0].thread })
+func severalThreads(stream []*Call) bool {
+	return slices.ContainsFunc(stream, func(c *Call) bool { return c.Thread != stream[0].Thread })
 }
 
 // made is the call, of the first side that made it.
@@ -141,13 +134,11 @@ type comparison struct {
 	callA, callB *Call
 	d            Difference // where it is
 	found        []*Difference
-	missed       Uncompared
-	hidden       bool // a descriptor of the process could not be looked up
 }
 
-func (cmp *comparison) streams(a, b []head) {
+func (cmp *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
-		cmp.callA, cmp.callB = cmp.a.call(a, i), cmp.b.call(b, i)
+		cmp.callA, cmp.callB = at(a, i), at(b, i)
 		cmp.d = Difference{Process: cmp.d.Process, Several: cmp.d.Several, Call: i + 1, A: cmp.callA, B: cmp.callB}
 		if field, x, y := cmp.parted(); field != "" {
 			cmp.differ(field, piece{}, x, y)
@@ -197,11 +188,7 @@ func (cmp *comparison) call() bool {
 		return true
 	}
 	cmp.d.When = "exit"
-	if cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true) {
-		return true
-	}
-	cmp.count()
-	return false
+	return cmp.result() || !cmp.callA.Unfinished && !cmp.callB.Unfinished && cmp.memory(true)
 }
 
 func nameOf(c *Call) string {
@@ -321,25 +308,9 @@ func around(b []byte, first int) string {
 // descriptor compares numbers of descriptors.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
 	a, b := int32(order.Uint32(p.a)), int32(order.Uint32(p.b))
-	if cmp.hides(a, b, atExit) {
-		return false
-	}
 	x := cmp.file(cmp.a, cmp.callA, a, atExit)
 	y := cmp.file(cmp.b, cmp.callB, b, atExit)
 	return x != y && cmp.differ(field, p, x, y)
-}
-
-// hides reports whether one of two descriptors could not be looked up: they are not
-// compared, which count notes. Nor is from then on which descriptor of the process one
-// is: it may be that one.
-func (cmp *comparison) hides(a, b int32, atExit bool) bool {
-	if cmp.Describe != nil || cmp.Numbers || a < 0 || b < 0 {
-		return false
-	}
-	x, y := cmp.callA.file(a, atExit), cmp.callB.file(b, atExit)
-	hidden := x != nil && x.Errno != 0 || y != nil && y.Errno != 0
-	cmp.hidden = cmp.hidden || hidden
-	return hidden
 }
 
 func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
@@ -349,7 +320,7 @@ func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
 	case cmp.Numbers:
 		return strconv.Itoa(int(fd))
 	}
-	return s.fd(c, fd, atExit, !cmp.hidden)
+	return s.fd(c, fd, atExit)
 }
 
 // process compares numbers of processes.

@@ -2,10 +2,7 @@ package recorder
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,7 +13,7 @@ import (
 
 // clone copies a call with all that it is made of.
 func clone(c Call) Call {
-	c.Entry, c.Exit, c.Files, c.index = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files), nil
+	c.Entry, c.Exit, c.Files = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files)
 	for _, blobs := range [][]Blob{c.Entry, c.Exit} {
 		for i := range blobs {
 			blobs[i].Data = bytes.Clone(blobs[i].Data)
@@ -152,47 +149,6 @@ func TestDiffFields(t *testing.T) {
 	}
 }
 
-// A descriptor that could not be looked up is neither the same nor another, and leaves
-// open which of the process those after it are.
-func TestDiffHidden(t *testing.T) {
-	sent := func(change func(calls []Call)) []Call {
-		calls := []Call{sentOne(amd64), sentOne(amd64), sentOne(amd64)}
-		calls[2].Files[1].Name = "/dev/zero"
-		change(calls)
-		return calls
-	}
-	hide := func(calls []Call) {
-		for i := range 2 {
-			calls[i].Files[1] = File{FD: 5, Errno: unix.EACCES}
-		}
-	}
-	whole := sent(func([]Call) {})
-	for _, c := range []struct {
-		name   string
-		change func(calls []Call)
-		want   string
-	}{
-		{"nothing else", func([]Call) {}, ""},
-		{"no look at the access", func(calls []Call) {
-			calls[0].Files[1] = File{FD: 5, Kind: "pipe", Name: "pipe:[4]", Errno: unix.EACCES}
-		}, ""},
-		{"the socket itself", func(calls []Call) { calls[2].Files[1].Name = "socket:[1]" }, ""},
-		{"the payload", func(calls []Call) { calls[2].Entry[4].Data[1] = 'p' }, "payload 1"},
-		{"another kind", func(calls []Call) { calls[2].Files[1].Kind = "fifo" }, "character device, read-write against fifo, read-write"},
-		{"-1", func(calls []Call) { copy(calls[0].Entry[2].Data[16:], numbered(0xffffffff)) }, "descriptor 2 of the process, character device, read-write against -1"},
-	} {
-		hidden := sent(func(calls []Call) { hide(calls); c.change(calls) })
-		done := Comparison{}.compare(newSide(headsOf(whole), inMemory), newSide(headsOf(hidden), inMemory), false)
-		d := earliest(done.found)
-		if (d != nil) != (c.want != "") || d != nil && !strings.Contains(d.String(), c.want) {
-			t.Errorf("%s: %v, want %s", c.name, d, c.want)
-		}
-		if done.missed.Files != 2 || !strings.Contains(done.missed.Error(), "2 descriptors that could not be looked up, the first of them of call 1 of process 1 (sendmsg): EACCES") {
-			t.Errorf("%s: %v", c.name, &done.missed)
-		}
-	}
-}
-
 // What the kernel neither reads nor writes is looked at by Diff alone.
 func TestDiffSaid(t *testing.T) {
 	for _, c := range []struct {
@@ -220,36 +176,9 @@ func TestDiffSaid(t *testing.T) {
 		if d := Diff([]Call{a}, []Call{b}); (d != nil) != c.all {
 			t.Errorf("%s: Diff: %v", c.name, d)
 		}
-		if d := DiffSaid([]Call{a}, []Call{b}); (d != nil) != c.said {
+		if d := OfSaid.First([]Call{a}, []Call{b}); (d != nil) != c.said {
 			t.Errorf("%s: DiffSaid: %v", c.name, d)
 		}
-	}
-}
-
-// All differences are told, what the kernel has left as it was once, up to a call
-// that the other side has not made.
-func TestAll(t *testing.T) {
-	four := func() []Call { return []Call{sentOne(amd64), receivedOne(amd64), sentOne(amd64), sentOne(amd64)} }
-	a, b := four(), four()
-	for _, blobs := range [][]Blob{b[0].Entry, b[0].Exit} {
-		put(b[0].header(), find(blobs, Header, 0, 0).Data, "padding after msg_flags", 1)
-		find(blobs, Payload, 0, 1).Data[1] = 'p'
-	}
-	b[0].args[2], b[0].Result = 0, 4
-	put(b[1].header(), find(b[1].Exit, Header, 0, 0).Data, "msg_flags", 0)
-	find(b[1].Exit, Control, 0, 0).Data[20]++
-	b[2] = receivedOne(amd64)
-	b[3].Result = 0
-	var got []string
-	for _, d := range (Comparison{}).All(a, b) {
-		got = append(got, fmt.Sprintf("%d %s %s, %d bytes", d.Call, d.When, d.Field, len(d.BytesA)))
-	}
-	want := []string{
-		"1 entry flags, 8 bytes", "1 entry padding after msg_flags, 4 bytes", "1 entry payload 1, 2 bytes", "1 exit the result, 8 bytes",
-		"2 exit msg_flags, 4 bytes", "2 exit control message 0, SCM_CREDENTIALS, uid, 4 bytes", "3  the call, 0 bytes",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
@@ -393,30 +322,6 @@ func TestParseControl(t *testing.T) {
 	}
 }
 
-// Whatever the bytes: the parts of control data add up to all of it.
-func FuzzParseControl(f *testing.F) {
-	f.Add(cmsg(amd64, 1, 1, numbered(1), 0), true)
-	f.Add(cmsg(i386, 1, 1, numbered(1, 2), 0), false)
-	f.Fuzz(func(t *testing.T, b []byte, wide bool) {
-		a := i386
-		if wide {
-			a = amd64
-		}
-		list, rest := parseControl(a, b)
-		var sum []byte
-		for _, m := range list {
-			if m.Offset != len(sum) {
-				t.Fatalf("a message at %d, want %d", m.Offset, len(sum))
-			}
-			sum = append(append(append(sum, m.Header...), m.Data...), m.Padding...)
-			m.descriptors()
-		}
-		if !bytes.Equal(append(sum, rest...), b) {
-			t.Fatal("the parts are not the whole")
-		}
-	})
-}
-
 // A call that was made again stands where it was made first.
 func TestDiffRestarted(t *testing.T) {
 	on := func(thread int, c Call, errno int) Call {
@@ -441,167 +346,5 @@ func TestDiffRestarted(t *testing.T) {
 	told := []Call{on(1, receive, 512), on(1, sending, 0)}
 	if d := Diff(plain, told); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
 		t.Errorf("not made again: %v", d)
-	}
-}
-
-// spooled is a record in a file.
-func spooled(t *testing.T, calls []Call) *Spool {
-	t.Helper()
-	s, err := NewSpool()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	for i := range calls {
-		s.Add(&calls[i])
-	}
-	return s
-}
-
-// A call in a file is the same call, whatever is in it.
-func TestSpool(t *testing.T) {
-	var calls []Call
-	for _, a := range archs {
-		calls = append(calls, sentOne(a), receivedOne(a))
-	}
-	more := clone(receivedOne(amd64))
-	more.Thread, more.Section, more.Result, more.Errno, more.Unfinished, more.seq = 7, -3, -1, unix.EAGAIN, true, 1<<30
-	more.Unread = unix.EFAULT
-	more.Exit = nil
-	more.Files = []File{{FD: -1, Kind: "regular", Name: "/a b\n", Access: "read", CloseOnExec: true, AtExit: true}}
-	none := clone(sentOne(amd64))
-	none.sig = nil
-	calls = append(calls, more, none)
-	s := spooled(t, calls)
-	if err := s.out.Flush(); err != nil || s.Len() != len(calls) {
-		t.Fatal(s.Len(), err)
-	}
-	for i, want := range calls {
-		got := *s.load(&s.heads[i])
-		if (got.Unread == nil) != (want.Unread == nil) || got.Unread != nil && got.Unread.Error() != want.Unread.Error() {
-			t.Errorf("call %d: %v, want %v", i, got.Unread, want.Unread)
-		}
-		got.Unread, want.Unread = nil, nil
-		if len(want.Exit) == 0 {
-			want.Exit = nil
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("call %d: %#v, want %#v", i, got, want)
-		}
-	}
-	if s.err != nil {
-		t.Error(s.err)
-	}
-}
-
-// Records in files differ as those in memory do.
-func TestSpoolFirst(t *testing.T) {
-	a, b := []Call{sentOne(amd64), receivedOne(amd64)}, []Call{clone(sentOne(amd64)), clone(receivedOne(amd64))}
-	for i := range a {
-		a[i].seq, b[i].seq = i, i
-		b[i].Process = b[0].Process
-		a[i].Process = a[0].Process
-	}
-	if d, err := (Comparison{}).First(spooled(t, a), spooled(t, b)); d != nil || err != nil {
-		t.Errorf("%v, %v", d, err)
-	}
-	b[1].Exit[0].Data[0] ^= 1
-	b[1].Exit[len(b[1].Exit)-1].Data[0] ^= 1
-	want := Diff(a, b)
-	d, err := (Comparison{}).First(spooled(t, a), spooled(t, b))
-	if err != nil || d == nil || want == nil || d.String() != want.String() {
-		t.Errorf("%v, %v, want %v", d, err, want)
-	}
-	if d, err = (Comparison{}).First(spooled(t, a), spooled(t, b[:1])); err != nil || d == nil || d.TextB != "none" {
-		t.Errorf("%v, %v", d, err)
-	}
-}
-
-// A record that could not be kept is none that is the same.
-func TestSpoolFull(t *testing.T) {
-	s := spooled(t, nil)
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer func() { _ = full.Close() }()
-	s.out.Reset(full)
-	c := sentOne(amd64)
-	s.Add(&c)
-	if d, err := (Comparison{}).First(s, spooled(t, nil)); !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("%v, %v", d, err)
-	}
-}
-
-// A received descriptor is a new one, whatever number the kernel gives it.
-func TestDiffReusedNumbers(t *testing.T) {
-	receive := func(fd uint32) Call {
-		control := cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(fd), 0)
-		c := call(amd64, "recvmsg", 0, built{control: make([]byte, len(control))}, built{control: control}, 0)
-		c.Files = append(c.Files, fileAt(int32(fd), true, true))
-		return c
-	}
-	send := func(fd uint32, kind string) Call {
-		control := cmsg(amd64, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(fd), 0)
-		c := call(amd64, "sendmsg", 0, built{control: control}, built{control: control}, 0)
-		c.Files = append(c.Files, fileAt(int32(fd), false, false))
-		c.Files[1].Kind = kind
-		return c
-	}
-	char := devNull.Kind
-	for _, c := range []struct {
-		name string
-		a, b []Call
-		want string
-	}{
-		{"a number again", []Call{receive(6), receive(6)}, []Call{receive(6), receive(7)}, ""},
-		{"and the second is sent", []Call{receive(6), receive(6), send(6, char)}, []Call{receive(6), receive(7), send(7, char)}, ""},
-		{"and the first is sent", []Call{receive(6), receive(6), send(6, char)}, []Call{receive(6), receive(7), send(6, char)},
-			"descriptor 3 of the process, character device, read-write against descriptor 2 of the process"},
-		{"the other of two", []Call{receive(6), receive(7), send(6, char)}, []Call{receive(6), receive(7), send(7, char)},
-			"descriptor 2 of the process, character device, read-write against descriptor 3 of the process"},
-		{"one of its own in place of the received", []Call{receive(6), send(6, char)}, []Call{receive(6), send(7, char)},
-			"descriptor 2 of the process, character device, read-write against descriptor 3 of the process"},
-		{"another kind", []Call{receive(6), send(6, char)}, []Call{receive(7), send(7, "pipe")}, "character device, read-write against"},
-	} {
-		d := Diff(c.a, c.b)
-		if (d == nil) != (c.want == "") || d != nil && !strings.Contains(d.String(), c.want) {
-			t.Errorf("%s: %v, want %s", c.name, d, c.want)
-		}
-	}
-}
-
-// The timeout of recvmmsg is an argument: what the kernel leaves of it is not compared.
-func TestDiffTimeout(t *testing.T) {
-	for _, c := range []struct {
-		a    *Arch
-		name string
-		size int
-	}{
-		{amd64, "recvmmsg", 16},
-		{arm64, "recvmmsg", 16},
-		{i386, "recvmmsg", 8},
-		{i386, "recvmmsg_time64", 16},
-	} {
-		with := func(sec, left byte) Call {
-			m := Call{Process: someProcess, Arch: c.a, Nr: uint64(c.a.number(c.name)), args: [6]uint64{3, 0, 0, 0, atName}}
-			m.sig = c.a.calls()[m.Nr]
-			m.Entry = []Blob{{What: Buffer, Arg: 4, Addr: atName, Size: uint64(c.size), Data: make([]byte, c.size)}}
-			m.Exit = clone(m).Entry
-			m.Entry[0].Data[0], m.Exit[0].Data[0] = sec, left
-			return m
-		}
-		for _, o := range []Comparison{{}, OfSaid} {
-			if d := o.first([]Call{with(2, 1)}, []Call{with(2, 0)}); d != nil {
-				t.Errorf("%s, %s: %v", c.a.Name, c.name, d)
-			}
-			d := o.first([]Call{with(2, 1)}, []Call{with(3, 1)})
-			if d == nil || d.When != "entry" || d.Field != "timeout, tv_sec" || len(d.BytesA) != c.size/2 {
-				t.Errorf("%s, %s: another timeout: %v", c.a.Name, c.name, d)
-			}
-		}
-		if raw := with(2, 1); !strings.Contains(raw.Raw(), fmt.Sprintf("timeout, %d bytes", c.size)) || !strings.Contains(raw.Raw(), "tv_nsec") {
-			t.Errorf("%s, %s: %s", c.a.Name, c.name, raw.Raw())
-		}
 	}
 }

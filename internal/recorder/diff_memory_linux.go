@@ -79,8 +79,8 @@ func (c *Call) said(b *Blob, atExit bool) []byte {
 // filled is how many bytes of the buffer of an iovec the kernel has sent or received.
 func (c *Call) filled(b *Blob) uint64 {
 	left := uint64(c.bytes(b.Msg))
-	for _, x := range ofMessage(c.Exit, b.Msg) {
-		if x.What == Payload && x.Index < b.Index {
+	for i := range c.Exit {
+		if x := &c.Exit[i]; x.What == Payload && x.Msg == b.Msg && x.Index < b.Index {
 			left -= min(left, x.Size)
 		}
 	}
@@ -115,18 +115,18 @@ func (cmp *comparison) blob(x *Blob, p piece, atExit bool) bool {
 			return cmp.address(x, p)
 		}
 	}
-	return cmp.bytes(p.where, p) || x.What == Payload && atExit && cmp.rest(x)
+	return cmp.bytes(p.where, p) || x.What == Payload && atExit && cmp.sum(x)
 }
 
-// rest compares what is behind the bytes that were recorded, by its sums.
-func (cmp *comparison) rest(x *Blob) bool {
+// sum compares what is behind the bytes that were recorded.
+func (cmp *comparison) sum(x *Blob) bool {
 	y := counterpart(cmp.callB.Exit, x)
-	if x.Rest == y.Rest {
+	if x.Sum == y.Sum {
 		return false
 	}
 	p := piece{where: cmp.callA.title(x), offset: len(x.Data)}
-	text := func(r Rest) string { return fmt.Sprintf("%d more bytes, SHA-256 %.8x", r.Size, r.Sum) }
-	return cmp.differ(fmt.Sprintf("%s behind its first %d bytes", p.where, p.offset), p, text(x.Rest), text(y.Rest))
+	text := func(sum string) string { return fmt.Sprintf("SHA-256 %.8x", sum) }
+	return cmp.differ(fmt.Sprintf("%s behind its first %d bytes", p.where, p.offset), p, text(x.Sum), text(y.Sum))
 }
 
 // address compares msg_name. A name that the kernel has chosen for a socket differs

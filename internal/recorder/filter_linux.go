@@ -1,6 +1,10 @@
 package recorder
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // Offsets in struct seccomp_data.
 const (
@@ -18,16 +22,11 @@ func unless(k uint32, skip int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: uint8(skip)}
 }
 
-// hasBit skips the next instruction if what was loaded has none of k.
-func hasBit(k uint32) unix.SockFilter {
-	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: k, Jf: 1}
-}
-
 func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
 
-// filter is the program that stops a thread at the calls to record, and with
+// filter is the program that stops a thread at marks and at the calls to record, and with
 // sections at marks alone: inside a section each call stops it anyway.
 func filter(sections bool) []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)
@@ -46,24 +45,14 @@ func filter(sections bool) []unix.SockFilter {
 			}
 			block = append(block, allow)
 		}
-		anyArgument := func(names ...string) {
-			for _, name := range names {
+		firstArgument("getpriority", Mark)
+		if !sections {
+			for _, name := range ancillary {
 				if nr := a.number(name); nr != none {
 					block = append(block, unless(uint32(nr), 1), trace)
 				}
 			}
-		}
-		if sections {
-			firstArgument("getpriority", Mark)
-		} else {
-			anyArgument(ancillary...)
-			anyArgument(uringSetup, uringEnter, "clone3")
-			firstArgument("socketcall", socketcallValues...)
-			firstArgument("seccomp", seccompStrict, seccompFilter)
-			firstArgument("prctl", unix.PR_SET_SECCOMP)
-			if nr := a.number("clone"); nr != none {
-				block = append(block, unless(uint32(nr), 4), load(offArg0), hasBit(unix.CLONE_UNTRACED), trace, allow)
-			}
+			firstArgument("socketcall", 16, 17, 19, 20)
 		}
 		block = append(block, allow)
 		prog = append(prog, unless(a.audit, len(block)))
@@ -72,4 +61,21 @@ func filter(sections bool) []unix.SockFilter {
 	return append(prog, allow)
 }
 
-var socketcallValues = []uint32{16, 17, 19, 20}
+// install puts a filter before the calls of this thread.
+func install(prog []unix.SockFilter) error {
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+		uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// capable reports whether this thread has a capability.
+func capable(capability uint) bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	err := unix.Capget(&head, &data[0])
+	return err == nil && data[0].Effective&(1<<capability) != 0
+}

@@ -37,26 +37,22 @@ func evaluate(t *testing.T, prog []unix.SockFilter, audit, nr, arg0 uint32) uint
 }
 
 func TestFilter(t *testing.T) {
-	if !supported {
+	if len(recordable) == 0 {
 		t.Skip(platform())
 	}
 	for _, sections := range []bool{false, true} {
 		prog := filter(sections)
 		for _, a := range recordable {
 			for nr := range uint32(600) {
-				for _, arg0 := range []uint32{0, 1, 16, 17, 18, 19, 20, 21, 22, Mark, unix.CLONE_UNTRACED | 17} {
+				for _, arg0 := range []uint32{0, 1, 16, 17, 18, 19, 20, 21, 22, Mark} {
 					var name string
 					if sig := a.calls()[uint64(nr)]; sig != nil {
 						name = sig.name
 					}
 					want := uint32(unix.SECCOMP_RET_ALLOW)
 					switch {
-					case sections && name == "getpriority" && arg0 == Mark,
+					case name == "getpriority" && arg0 == Mark,
 						!sections && a.calls()[uint64(nr)].messages() >= 0,
-						!sections && (name == "io_uring_setup" || name == "io_uring_enter" || name == "clone3"),
-						!sections && name == "clone" && arg0&unix.CLONE_UNTRACED != 0,
-						!sections && name == "prctl" && arg0 == unix.PR_SET_SECCOMP,
-						!sections && name == "seccomp" && arg0 <= 1,
 						!sections && name == "socketcall" && socketcalls[uint64(arg0)] != "":
 						want = unix.SECCOMP_RET_TRACE
 					}

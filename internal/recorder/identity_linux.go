@@ -13,8 +13,7 @@ import (
 // A side is one of the two records that are compared: what its descriptors and
 // its processes are called there.
 type side struct {
-	streams [][]head
-	load    func(*head) *Call
+	streams [][]*Call
 	pids    map[int32]int
 	names   map[autobound]int
 	fds     map[int32]map[opened]int // those of the stream under comparison, by number and file
@@ -38,22 +37,23 @@ func isAutobound(address []byte) bool {
 
 // newSide sorts the calls by process: in the order of the tree, and only those
 // that made any, so that a shell around a command makes no difference.
-func newSide(calls []head, load func(*head) *Call) *side {
-	s := &side{load: load, pids: map[int32]int{}, names: map[autobound]int{}}
+func newSide(calls []Call) *side {
+	s := &side{pids: map[int32]int{}, names: map[autobound]int{}}
 	byProcess := map[*Process]int{}
-	for _, c := range calls {
-		at, ok := byProcess[c.process]
+	for i := range calls {
+		c := &calls[i]
+		at, ok := byProcess[c.Process]
 		if !ok {
 			at = len(s.streams)
-			byProcess[c.process] = at
+			byProcess[c.Process] = at
 			s.streams = append(s.streams, nil)
 		}
 		s.streams[at] = append(s.streams[at], c)
 	}
 	place := places(byProcess)
-	slices.SortFunc(s.streams, func(a, b []head) int { return place[a[0].process] - place[b[0].process] })
+	slices.SortFunc(s.streams, func(a, b []*Call) int { return place[a[0].Process] - place[b[0].Process] })
 	for i := range s.streams {
-		s.pid(int32(s.streams[i][0].process.PID), false)
+		s.pid(int32(s.streams[i][0].Process.PID), false)
 		s.streams[i] = withoutRestarted(s.streams[i])
 	}
 	return s
@@ -80,29 +80,21 @@ func places(processes map[*Process]int) map[*Process]int {
 	return place
 }
 
-// call is a call of a stream, and nil behind the end.
-func (s *side) call(stream []head, i int) *Call {
-	if i >= len(stream) {
-		return nil
-	}
-	return s.load(&stream[i])
-}
-
 // withoutRestarted puts a call that was made again, because a signal had
 // interrupted it, in the place of its first attempt: the program made it once.
-func withoutRestarted(calls []head) []head {
-	var kept []head
+func withoutRestarted(calls []*Call) []*Call {
+	var kept []*Call
 	again := map[int]bool{}
 	for i, c := range calls {
 		if again[i] {
 			continue
 		}
-		for j := i + 1; j < len(calls) && interrupted(c.errno); j++ {
+		for j := i + 1; j < len(calls) && interrupted(c.Errno); j++ {
 			d := calls[j]
-			if d.thread != c.thread {
+			if d.Thread != c.Thread {
 				continue
 			}
-			if d.nr != c.nr || d.args != c.args {
+			if d.Nr != c.Nr || d.Args != c.Args {
 				break // the program got EINTR
 			}
 			again[j] = true
@@ -145,8 +137,8 @@ func (s *side) begin() { s.fds, s.met, s.left = map[int32]map[opened]int{}, 0, m
 // fd says which descriptor the number is in a call: by the order of their first
 // appearance in the process, and by what it is. A negative number is itself. One that
 // the call has installed is new and ends what the number meant before: which numbers
-// are free depends on files that are in no call. Without which the order does not count.
-func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
+// are free depends on files that are in no call.
+func (s *side) fd(c *Call, fd int32, atExit bool) string {
 	if fd < 0 {
 		return strconv.Itoa(int(fd))
 	}
@@ -155,10 +147,8 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 	}
 	f := c.file(fd, atExit)
 	switch {
-	case f == nil:
-		return fmt.Sprintf("number %d, not looked up", fd) // the message has more than it can pass
-	case f.Errno != 0:
-		return fmt.Sprintf("number %d, not looked up", fd) // against a negative one
+	case f == nil || f.Errno != 0:
+		return fmt.Sprintf("number %d, not looked up", fd)
 	case !f.Open():
 		return "not open"
 	}
@@ -178,10 +168,7 @@ func (s *side) fd(c *Call, fd int32, atExit, which bool) string {
 		}
 		s.fds[fd][file] = n
 	}
-	text := f.Kind
-	if which {
-		text = fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
-	}
+	text := fmt.Sprintf("descriptor %d of the process, %s", n, f.Kind)
 	if access != "" {
 		text += ", " + access
 		if f.AtExit && f.CloseOnExec {

@@ -165,9 +165,7 @@ func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
 			j.FileHex = hex.EncodeToString([]byte(f.Name))
 		}
 		if f.Access != "" {
-			if f.Kind != "eventpoll" { // of which it is not known
-				j.CloseOnExec = &f.CloseOnExec
-			}
+			j.CloseOnExec = &f.CloseOnExec
 		}
 	}
 	if f == nil && fd < 0 || f != nil && (open || f.Errno == 0) {

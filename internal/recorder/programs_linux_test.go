@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -55,15 +54,6 @@ func peer(t *testing.T, name string, flags ...string) (path string, err error) {
 	return path, err
 }
 
-func mustPeer(t *testing.T, name string) string {
-	t.Helper()
-	path, err := peer(t, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // peerCommand is a peer with a pair of sockets and a file, which passes the
 // file to itself.
 func peerCommand(t *testing.T, path string) *exec.Cmd {
@@ -86,49 +76,6 @@ func peerCommand(t *testing.T, path string) *exec.Cmd {
 	cmd.Stdin = strings.NewReader("hello\nuse sock=3 fds=5\nsend payload=68656c6c6f fds=5\nuse sock=4\nrecv bytes=16 fds=1\nend\n")
 	cmd.Stderr = os.Stderr
 	return cmd
-}
-
-func TestPeers(t *testing.T) {
-	needsPtrace(t)
-	if runtime.GOARCH == "386" {
-		t.Skip("the compiler builds for amd64")
-	}
-	record := func(path string) []Call {
-		t.Helper()
-		cmd := peerCommand(t, path)
-		cmd.Stdout = io.Discard
-		calls, err := Record(cmd, Options{})
-		if err != nil || len(calls) != 2 || calls[0].Result != 5 || calls[1].Result != 5 {
-			t.Fatalf("%s: %v, %v", path, calls, err)
-		}
-		return calls
-	}
-	pair := mustPeer(t, "csrc-pair")
-	first, again, book := record(pair), record(pair), record(mustPeer(t, "book"))
-	if d := Diff(first, again); d != nil {
-		t.Errorf("csrc with itself: %v", d)
-	}
-
-	// The book leaves to chance what it does not set, in the msghdr and behind
-	// the descriptor; csrc sets all of it.
-	d := DiffSaid(book[:1], first[:1])
-	unset := []string{"msg_flags", "padding after msg_namelen", "padding after msg_flags", "padding after cmsg_data"}
-	if d == nil || !slices.Contains(unset, d.Field) || strings.Trim(d.TextB, "0") != "" || strings.Trim(d.TextA, "0") == "" {
-		t.Errorf("the book against csrc: %v", d)
-	}
-	for _, b := range first[0].Entry {
-		if b.What != Header && b.What != Control {
-			continue
-		}
-		for _, f := range first[0].fields(&b, b.Data) {
-			if bytes := cut(b.Data, f); (f.kind == padding || f.Name == "msg_flags") && strings.Trim(string(bytes), "\x00") != "" {
-				t.Errorf("csrc: %s of %s is %x", f.Name, b.What, bytes)
-			}
-		}
-	}
-	if d := DiffSaid(book[1:], first[1:]); d == nil || d.Field != "flags" || d.TextA != "0" || d.TextB != "MSG_CMSG_CLOEXEC" {
-		t.Errorf("receipts of the book and of csrc: %v", d)
-	}
 }
 
 // A 32-bit libc may go through socketcall; csrc does not.
@@ -167,63 +114,4 @@ func TestPeers32(t *testing.T) {
 			}
 		}
 	}
-}
-
-// halves makes 32-bit calls in a 64-bit program, with bits in the upper halves of its
-// registers: sendmsg, and sendmsg by socketcall.
-const halves = `
-#include <stdint.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-static long call(long nr, uint64_t b, uint64_t c, uint64_t d) {
-	uint64_t top = 0xdeadULL << 32;
-	__asm__ volatile("int $0x80" : "+a"(nr) : "b"(b | top), "c"(c | top), "d"(d | top) : "memory", "r8", "r9", "r10", "r11");
-	return nr;
-}
-int main(void) {
-	int s[2];
-	uint32_t *m = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	if (m == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM, 0, s) != 0)
-		return 1;
-	uint32_t *iov = m + 16, *control = m + 32, *args = m + 48, *byte = m + 64;
-#define LOW(p) ((uint32_t)(uintptr_t)(p))
-	iov[0] = LOW(byte), iov[1] = 1;
-	control[0] = 16, control[1] = SOL_SOCKET, control[2] = SCM_RIGHTS, control[3] = 0;
-	m[2] = LOW(iov), m[3] = 1, m[4] = LOW(control), m[5] = 16;
-	args[0] = s[0], args[1] = LOW(m), args[2] = 0;
-	long first = call(370, s[0], LOW(m), 0);
-	if (first == -38)
-		return 2;
-	return first == 1 && call(102, 16, LOW(args), 0) == 1 ? 0 : 1;
-}
-`
-
-func TestUpperHalves(t *testing.T) {
-	needsPtrace(t)
-	if runtime.GOARCH != "amd64" {
-		t.Skip("only amd64 has 32-bit calls in 64-bit programs")
-	}
-	cc, dir := compiler(t), t.TempDir()
-	source, path := filepath.Join(dir, "halves.c"), filepath.Join(dir, "halves")
-	if err := os.WriteFile(source, []byte(halves), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(cc[0], append(cc[1:], "-o", path, source)...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if exit := new(exec.ExitError); errors.As(exec.Command(path).Run(), &exit) && exit.ExitCode() != 1 {
-		t.Skip("the kernel has no 32-bit calls: " + exit.Error())
-	}
-	ways(t, func(t *testing.T, o Options) {
-		calls, err := Record(exec.Command(path), o)
-		if err != nil || len(calls) != 2 {
-			t.Fatalf("%v, %v", calls, err)
-		}
-		for i := range calls {
-			if text := calls[i].Text(); !strings.Contains(text, "sendmsg(") || !strings.Contains(text, "unix stream") ||
-				!strings.Contains(text, "SCM_RIGHTS [0<") || !strings.HasSuffix(text, "= 1") {
-				t.Error(text)
-			}
-		}
-	})
 }

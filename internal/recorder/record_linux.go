@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,9 +45,11 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
 	}
+	if !ready {
+		return nil, errors.New("a program that records calls recorder.Main first")
+	}
 	t := newTracer(o)
 	var err error
-	defer silence()()
 	onThread(func() {
 		if err = t.start(cmd); err != nil {
 			return
@@ -57,10 +60,115 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 		_ = cmd.Wait()
 	})
 	sortCalls(t.calls)
-	if err == nil && t.status != 0 {
+	switch {
+	case err != nil:
+	case t.starting && t.status.Exited():
+		err = &os.PathError{Op: "exec", Path: cmd.Path, Err: syscall.Errno(t.status.ExitStatus())}
+	case t.status != 0:
 		err = &ExitError{t.status}
 	}
 	return t.calls, err
+}
+
+// start starts the stub in the place of the command, and seizes it where it stops itself.
+func (t *tracer) start(cmd *exec.Cmd) error {
+	path, args := cmd.Path, cmd.Args
+	cmd.Path = "/proc/self/exe"
+	cmd.Args = append([]string{stubName, t.filterMode(), path}, args...)
+	err := cmd.Start()
+	cmd.Path, cmd.Args = path, args
+	if err != nil {
+		return err
+	}
+	t.process, t.starting = cmd.Process, true
+	pid := cmd.Process.Pid
+	var status unix.WaitStatus
+	if _, err = wait4(pid, &status, unix.WUNTRACED|unix.WALL); err == nil && !status.Stopped() {
+		t.status = status // somebody has ended it
+		return nil
+	}
+	if err == nil {
+		err = seize(pid, options|unix.PTRACE_O_EXITKILL|unix.PTRACE_O_TRACESECCOMP)
+	}
+	if err != nil {
+		err = forbidden(pid, err)
+		_ = unix.Kill(pid, unix.SIGKILL) // it is ours, and not reaped
+		_ = cmd.Wait()
+		return err
+	}
+	t.add(pid, &Process{PID: pid})
+	return unix.Kill(pid, unix.SIGCONT)
+}
+
+// stubName is the first argument of a program that Record starts in the place of the command,
+// from the file of this one.
+const stubName = "scm-recorder-stub"
+
+// The words by which the stub learns what it may do for a filter.
+const (
+	noFilter   = "none"
+	mayFilter  = "filter"
+	privileged = "no-new-privs" // a filter needs no_new_privs
+	atMarks    = "-marks"       // suffix: the filter for sections
+)
+
+// filterMode says how the command can get its filter without a change of what it may do.
+// Without CAP_SYS_ADMIN a filter needs no_new_privs, which changes nothing for a program whose
+// tracer lacks CAP_SYS_PTRACE: it gains no privileges by an exec either.
+func (t *tracer) filterMode() string {
+	mode := noFilter
+	switch {
+	case t.o.NoFilter:
+		return mode
+	case capable(unix.CAP_SYS_ADMIN):
+		mode = mayFilter
+	case !capable(unix.CAP_SYS_PTRACE):
+		mode = privileged
+	}
+	if t.o.Sections {
+		mode += atMarks
+	}
+	return mode
+}
+
+// ready is whether the program has called Main.
+var ready bool
+
+// Main is the first call in main of each program that records: it becomes the command that
+// Record starts in the place of this program, and returns in all other processes.
+func Main() {
+	ready = true
+	if len(os.Args) < 4 || os.Args[0] != stubName {
+		return
+	}
+	runtime.LockOSThread()
+	var err error
+	if unix.Gettid() == unix.Getpid() {
+		err = stub(os.Args[1], os.Args[2], os.Args[3:])
+	} else { // the tracer seizes the first thread, which one is after an exec
+		err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	}
+	errno := unix.ENOEXEC
+	_ = errors.As(err, &errno)
+	os.Exit(int(errno))
+}
+
+// stub waits until it is traced, installs the filter and becomes the command.
+func stub(mode, path string, args []string) error {
+	if err := unix.Kill(unix.Getpid(), unix.SIGSTOP); err != nil {
+		return err
+	}
+	mode, sections := strings.CutSuffix(mode, atMarks)
+	if mode == privileged {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			mode = noFilter
+		}
+	}
+	if mode != noFilter && install(filter(sections)) == nil {
+		// The tracer takes the first stop by the filter for the news that there is one.
+		_, _ = unix.Getpriority(Mark, 0)
+	}
+	return syscall.Exec(path, args, os.Environ())
 }
 
 func sortCalls(calls []Call) {
@@ -95,44 +203,36 @@ func hasChildren() bool {
 // killAll ends what is left after an error. The filter of a started program
 // would refuse its calls if it were let go.
 func (t *tracer) killAll() {
-	if len(t.threads) == 0 {
-		return
-	}
 	for tid := range t.threads {
 		_ = unix.Kill(tid, unix.SIGKILL)
 	}
-	for {
+	for len(t.threads) > 0 {
 		tid, status, err := waitStop(-1)
 		if err != nil {
 			return
 		}
-		if !status.Stopped() {
-			continue
+		if status.Stopped() {
+			_ = unix.Kill(tid, unix.SIGKILL)
 		}
-		_ = unix.Kill(tid, unix.SIGKILL)
 	}
 }
 
 // platform reports whether anything can be recorded here.
 func platform() error {
-	if !supported {
+	if len(recordable) == 0 {
 		return fmt.Errorf("the recorder knows amd64, 386 and arm64, not %s", runtime.GOARCH)
 	}
 	if !ownProc() {
-		return errors.New("/proc is that of another PID namespace, where a process of this one has another number: mount this one's (mount -t proc proc /proc, or unshare --mount-proc)")
+		return errors.New("/proc is that of another PID namespace, where a process of this one has another number: " +
+			"mount this one's (mount -t proc proc /proc, or unshare --mount-proc)")
 	}
 	return nil
 }
 
-// ownProc reports whether /proc, if there is one, has the processes of this PID namespace by
-// their numbers.
+// ownProc reports whether /proc has the processes of this PID namespace by their numbers.
 func ownProc() bool {
 	self, err := os.Readlink("/proc/self")
-	if err != nil {
-		var st unix.Statfs_t
-		return unix.Statfs("/proc", &st) != nil || st.Type != unix.PROC_SUPER_MAGIC
-	}
 	// The number in each namespace from that of /proc on.
 	numbers := strings.Fields(status("self")["NSpid"])
-	return self == strconv.Itoa(unix.Getpid()) && len(numbers) <= 1
+	return err == nil && self == strconv.Itoa(unix.Getpid()) && len(numbers) <= 1
 }

@@ -235,18 +235,5 @@ func Calls() []string { return slices.Clone(ancillary) }
 // ancillary is the calls that can carry ancillary data.
 var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
 
-// uringSetup makes a ring by which a process can send and receive without a call that
-// the recorder sees; uringEnter uses one, which another process may have made.
-const (
-	uringSetup = "io_uring_setup"
-	uringEnter = "io_uring_enter"
-)
-
-// Operations of seccomp(2).
-const (
-	seccompStrict = 0
-	seccompFilter = 1
-)
-
 // socketcalls is what the first argument of socketcall makes of it.
 var socketcalls = map[uint64]string{16: "sendmsg", 17: "recvmsg", 19: "recvmmsg", 20: "sendmmsg"}

@@ -210,8 +210,8 @@ func (c *Call) payload(i int) (data []byte, length int) {
 		blobs, left = c.Exit, uint64(c.bytes(i))
 	}
 	whole := true
-	for _, b := range ofMessage(blobs, i) {
-		if b.What != Payload {
+	for _, b := range blobs {
+		if b.What != Payload || b.Msg != i {
 			continue
 		}
 		n := min(b.Size, left)
@@ -283,7 +283,7 @@ func (c *Call) appendPassed(b []byte, fd int32, received bool) []byte {
 	case !received || f == nil:
 	case f.CloseOnExec:
 		b = append(b, " close-on-exec"...)
-	case f.closeOnExecUnknown():
+	case f.Errno != 0:
 		b = append(b, " close-on-exec unknown"...)
 	}
 	return b

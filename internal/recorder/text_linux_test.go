@@ -29,8 +29,6 @@ func TestText(t *testing.T) {
 	hiddenThere.Files[1] = File{FD: 6, AtExit: true, Errno: unix.EACCES}
 	halfHidden := receivedOne(amd64)
 	halfHidden.Files[1] = File{FD: 6, AtExit: true, Kind: "pipe", Name: "pipe:[4]", Errno: unix.EACCES}
-	epoll := receivedOne(amd64)
-	epoll.Files[1] = File{FD: 6, AtExit: true, Kind: "eventpoll", Name: "anon_inode:[eventpoll]", Access: "read-write"}
 	const came = `recvmsg(3<unix stream socket:[1]>, "hello", name "@peer", SCM_CREDENTIALS {pid=100, uid=1000, gid=1001}, ` +
 		`SCM_RIGHTS [6<%s> close-on-exec unknown], MSG_CMSG_CLOEXEC) = 5 MSG_CTRUNC|MSG_CMSG_CLOEXEC`
 	other := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 9999, Result: 3}
@@ -54,7 +52,6 @@ func TestText(t *testing.T) {
 		{hidden, `sendmsg(3<unix stream socket:[1]>, "hello", SCM_RIGHTS [5<not looked up: EACCES>], MSG_NOSIGNAL) = 5`},
 		{hiddenThere, fmt.Sprintf(came, "not looked up: EACCES")},
 		{halfHidden, fmt.Sprintf(came, "pipe:[4]")},
-		{epoll, fmt.Sprintf(came, "anon_inode:[eventpoll], read-write")},
 		{other, `syscall 9999(…) = 3`},
 		{closing, `close(6<character device /dev/null, read-write>) = 0`},
 	} {

@@ -23,28 +23,15 @@ type Options struct {
 	// Ancillary leaves out calls that carry no ancillary data, as Call.Ancillary
 	// has it.
 	Ancillary bool
-	// Brief records what Call.Text shows, and no more of the memory: nothing of
-	// a receive's buffers at its entry, nothing of what is sent at the exit. The
-	// buffers for the payload of a receive are only in Call.Exit, of each message
-	// that was received.
-	Brief bool
 	// Limit is how many bytes are recorded of the payload in one buffer; 0
 	// stands for 1 MiB, which is the limit of all other memory.
 	Limit int
-	// Rest records a sum of what the kernel sends or receives of a payload behind
-	// Limit, so that a Spool of it can be compared whole.
-	Rest bool
+	// Sum records a sum of what the kernel sends or receives of a payload behind Limit.
+	Sum bool
 	// LeftOut is called for each child that Attach does not record, because another
-	// process traces it, or begins to, and why. What such a child starts is not
-	// recorded either, unless it was there before.
+	// process traces it, and why. What such a child starts is not recorded either,
+	// unless it was there before.
 	LeftOut func(pid int, why error)
-	// Escapes is called once for each thing a process does by which calls can
-	// be missing in the record, or differ from those without it: that it sets up an io_uring,
-	// uses one, or has one when its record begins; that it makes a child with
-	// CLONE_UNTRACED; and that it asks for a mode of seccomp beside the recorder's filter.
-	Escapes func(pid int, what string)
-	// Watch, if set, follows each stop that the recorder handles.
-	Watch *Watch
 	// Started is called with the process before its first instruction.
 	Started func(*os.Process)
 }
@@ -56,15 +43,14 @@ type tracer struct {
 	reader  reader
 	lookup  lookup
 	threads map[int]*thread
-	born    int      // how many processes have no parent here
 	dead    *Process // the last of which a thread has ended
 	queue   []change
 	calls   []Call
 	seq     int
 
-	attached bool // and what is traced can be let go
-	ending   bool // nothing is recorded any more
-	leader   int  // the process whose end Record reports
+	process  *os.Process // that Record started
+	starting bool        // it is still the stub
+	ending   bool        // nothing is recorded any more
 	status   unix.WaitStatus
 }
 
@@ -82,7 +68,6 @@ type thread struct {
 	section int
 	inside  bool // a call: between its entry and its exit
 	call    *Call
-	escapes string // what the call that it is in does to the record, if it succeeds
 }
 
 func newTracer(o Options) *tracer {
@@ -90,28 +75,14 @@ func newTracer(o Options) *tracer {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	if o.Watch == nil {
-		o.Watch = new(Watch)
-	}
-	t := &tracer{o: o, mode: toFilter, reader: reader{limit: limit, brief: o.Brief, rest: o.Rest}, threads: map[int]*thread{}}
-	if o.NoFilter {
-		t.mode = toSyscall
-	}
-	return t
+	return &tracer{o: o, mode: toSyscall, reader: reader{limit, o.Sum}, threads: map[int]*thread{}}
 }
 
-// add makes a thread of its own process known. A process with no parent in
-// the tree is a root.
+// add makes a thread of its own process known.
 func (t *tracer) add(tid int, p *Process) *thread {
 	th := &thread{tid: tid, process: p}
 	t.threads[tid] = th
 	return th
-}
-
-func (t *tracer) root(pid int) *Process {
-	p := &Process{PID: pid, birth: t.born}
-	t.born++
-	return p
 }
 
 // A change is what wait4 reported of a thread.
@@ -152,7 +123,7 @@ func (t *tracer) push(tid int, status unix.WaitStatus) {
 
 // loop handles stops until there is nobody left.
 func (t *tracer) loop() error {
-	for {
+	for len(t.threads) > 0 {
 		tid, status, err := t.wait()
 		if err == unix.ECHILD {
 			return nil
@@ -164,13 +135,13 @@ func (t *tracer) loop() error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (t *tracer) handle(tid int, status unix.WaitStatus) error {
-	defer t.o.Watch.step()()
 	th := t.threads[tid]
 	if !status.Stopped() {
-		if tid == t.leader {
+		if t.process != nil && tid == t.process.Pid {
 			t.status = status
 		}
 		if th != nil {
@@ -187,19 +158,29 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		th = t.appear(tid)
 	}
 	sig := status.StopSignal()
-	if sig == syscall.SIGTRAP|0x80 {
-		return t.syscallStop(th)
-	}
 	switch event(status) {
 	case 0:
+		if sig == syscall.SIGTRAP|0x80 {
+			return t.syscallStop(th)
+		}
 		return t.resume(th, sig)
 	case unix.PTRACE_EVENT_SECCOMP:
-		return t.syscallStop(th)
-	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
-		if th.escapes == UntracedChild {
-			th.escapes = "" // the kernel reported it, so it is traced
+		if t.starting { // the stub's mark
+			t.mode = toFilter
+			return t.resume(th, 0)
 		}
-		return errors.Join(t.newborn(th), t.resume(th, 0))
+		return t.syscallStop(th)
+	case unix.PTRACE_EVENT_EXEC:
+		if t.starting {
+			t.starting = false
+			if t.o.Started != nil {
+				t.o.Started(t.process)
+			}
+		}
+	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
+		if child, err := unix.PtraceGetEventMsg(tid); err == nil {
+			t.made(th.process, int(child))
+		}
 	case unix.PTRACE_EVENT_STOP:
 		switch sig {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
@@ -212,7 +193,9 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 
 func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	request := int(t.mode)
-	if th.inside || th.section != 0 {
+	if t.starting {
+		request = unix.PTRACE_CONT
+	} else if th.inside || th.section != 0 {
 		request = unix.PTRACE_SYSCALL
 	}
 	return resume(request, th.tid, sig)
@@ -220,10 +203,10 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 
 // appear makes a thread known that stops before its making could
 // be reported. That may never happen: the maker may be killed, and is then perhaps gone
-// already. So nothing is waited for: newborn corrects what is wrong here.
+// already. So nothing is waited for: made corrects what is wrong here.
 func (t *tracer) appear(tid int) *thread {
 	s := status(strconv.Itoa(tid))
-	var parent *Process
+	parent := t.dead
 	for _, th := range t.threads {
 		switch strconv.Itoa(th.process.PID) {
 		case s["Tgid"]:
@@ -233,27 +216,14 @@ func (t *tracer) appear(tid int) *thread {
 		}
 	}
 	if parent == nil {
-		parent = t.dead
-	}
-	if parent == nil {
-		return t.add(tid, t.root(tid))
+		return t.add(tid, &Process{PID: tid})
 	}
 	return t.add(tid, parent.bear(tid))
 }
 
-// newborn makes known whom a thread has just made.
-func (t *tracer) newborn(maker *thread) error {
-	msg, err := unix.PtraceGetEventMsg(maker.tid)
-	if err != nil {
-		return err
-	}
-	t.made(maker.process, int(msg))
-	return nil
-}
-
 // made records that p has made a thread, of its own or of a new process. One that is not
-// known by now is to stop for the first time, or it has stopped, run and ended, or was let
-// go, before its maker was reported: the kernel reports no more of it.
+// known by now is to stop for the first time, or it has stopped, run and ended before its
+// maker was reported: the kernel reports no more of it.
 func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
@@ -294,11 +264,7 @@ func (t *tracer) syscallStop(th *thread) error {
 		return err
 	}
 	switch {
-	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY && t.attached && info.traceMe():
-		return t.letGo(th)
 	case t.ending:
-	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT && th.refused(&info):
-		t.abandon(th)
 	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT:
 		t.leave(th, &info)
 	case info.op == unix.PTRACE_SYSCALL_INFO_SECCOMP && th.inside: // seen at its entry
@@ -331,14 +297,9 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	t.seq++
 	copy(c.Args[:], args)
 	c.args = c.Args
-	if !t.o.Sections && c.sig.messages() < 0 && !c.ViaSocketcall() {
-		if th.escapes = t.escape(c); slices.Contains(th.process.escapes, th.escapes) {
-			th.escapes = ""
-		}
-		th.inside = th.escapes != "" // else there is no need to stop at its exit
-		return
+	if t.o.Sections || c.sig.messages() >= 0 || c.ViaSocketcall() {
+		c.capture(&t.reader)
 	}
-	c.capture(&t.reader)
 	if !t.o.Sections && c.sig.messages() < 0 {
 		return
 	}
@@ -360,15 +321,12 @@ func mark(sig *signature, args []uint64) (section int, ok bool) {
 
 // leave ends a call.
 func (t *tracer) leave(th *thread, info *syscallInfo) {
-	c, escapes := th.call, th.escapes
-	th.call, th.inside, th.escapes = nil, false, ""
-	value, failed := info.result()
-	if escapes != "" && (!failed || escapes == StrictMode) {
-		t.tellEscape(th.process, escapes)
-	}
+	c := th.call
+	th.call, th.inside = nil, false
 	if c == nil {
 		return
 	}
+	value, failed := info.result()
 	c.Result = value
 	if failed {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
@@ -378,79 +336,13 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	t.emit(c)
 }
 
-// refused reports whether a seccomp filter has answered the call by a signal (KILL, TRAP):
-// the kernel then leaves the call's number as its result, on arm64 the first argument.
-func (th *thread) refused(info *syscallInfo) bool {
-	value, failed := info.result()
-	c := th.call
-	return c != nil && !failed && (uint64(value) == c.Nr || uint64(value) == c.Args[0]) && refusedBySeccomp(th.tid)
-}
-
 // abandon ends a call whose exit nobody will see.
 func (t *tracer) abandon(th *thread) {
 	if c := th.call; c != nil {
 		c.Unfinished = true
 		t.emit(c)
 	}
-	if th.escapes == Uring { // its entries were made, though it may have waited for ever
-		t.tellEscape(th.process, Uring)
-	}
-	th.call, th.inside, th.escapes = nil, false, ""
-}
-
-// The texts that Options.Escapes receives.
-const (
-	Uring         = "uses io_uring: what it passes by it is not recorded"
-	UntracedChild = "makes a child with CLONE_UNTRACED: what that passes is not recorded, and where scm uses a filter its calls fail with ENOSYS"
-	OwnFilter     = "has a seccomp filter of its own: calls that this refuses are not recorded, and those that it wants traced are made; use --no-filter"
-	StrictMode    = "asks for seccomp's strict mode, which the filter of scm refuses it; use --no-filter"
-)
-
-// escape returns what a call, of those without messages, does to the record if it
-// succeeds; strict mode is refused, and reported all the same. Without the recorder's filter
-// seccomp does nothing to it.
-func (t *tracer) escape(c *Call) string {
-	if c.sig == nil {
-		return ""
-	}
-	first, filtered := uint32(c.args[0]), t.mode == toFilter
-	switch c.sig.name {
-	case uringSetup, uringEnter:
-		return Uring
-	case "clone":
-		if first&unix.CLONE_UNTRACED != 0 {
-			return UntracedChild
-		}
-	case "clone3": // its flags are in memory; the kernel reports a child without that one
-		return UntracedChild
-	case "seccomp":
-		switch {
-		case filtered && first == seccompFilter:
-			return OwnFilter
-		case filtered && first == seccompStrict && uint32(c.args[1]) == 0 && c.args[2] == 0: // else EINVAL
-			return StrictMode
-		}
-	case "prctl":
-		switch {
-		case !filtered || first != unix.PR_SET_SECCOMP:
-		case c.args[1] == unix.SECCOMP_MODE_FILTER:
-			return OwnFilter
-		case c.args[1] == unix.SECCOMP_MODE_STRICT:
-			return StrictMode
-		}
-	}
-	return ""
-}
-
-// tellEscape reports, once a process, what it does.
-func (t *tracer) tellEscape(p *Process, what string) {
-	if slices.Contains(p.escapes, what) {
-		return
-	}
-	p.escapes = append(p.escapes, what)
-	if t.o.Escapes != nil {
-		t.o.Escapes(p.PID, what)
-	}
+	th.call, th.inside = nil, false
 }
 
 func (t *tracer) emit(c *Call) {

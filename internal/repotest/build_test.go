@@ -3,11 +3,8 @@
 package repotest
 
 import (
-	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,37 +23,24 @@ import (
 
 // What a consumer's build does, in every way in which it can be asked to.
 
-// architectures returns those of internal/target/targets.txt that have a target of a kind.
-func architectures(is func(target.Target) bool) (names []string) {
-	for _, t := range target.All() {
-		if is(t) && !slices.Contains(names, t.Arch) {
-			names = append(names, t.Arch)
-		}
-	}
-	return names
-}
-
 var _ = Describe("the build", Label("build"), func() {
 	It("is played under an emulator for the architectures that README.md names", func() {
-		readme, err := os.ReadFile("README.md")
-		Expect(err).NotTo(HaveOccurred())
-		names := architectures(func(t target.Target) bool { return t.Foreign && t.Arch != "386" && t.Arch != "amd64" })
-		named := regexp.MustCompile(`(?m)^\| proved under qemu-user.* \| linux on (.*) \|$`).FindSubmatch(readme)
+		var names []string
+		for _, t := range target.All() {
+			if t.Foreign && t.Arch != "386" && t.Arch != "amd64" && !slices.Contains(names, t.Arch) {
+				names = append(names, t.Arch)
+			}
+		}
+		named := regexp.MustCompile(`(?m)^\| proved under qemu-user.* \| linux on (.*) \|$`).FindStringSubmatch(contents("README.md"))
 		Expect(named).To(HaveLen(2))
-		Expect(strings.Split(string(named[1]), ", ")).To(Equal(names))
+		Expect(strings.Split(named[1], ", ")).To(Equal(names))
 	})
 
 	It("is checked by make lint on every system that README.md names", func() {
-		makefile, err := os.ReadFile("Makefile")
-		Expect(err).NotTo(HaveOccurred())
-		list := regexp.MustCompile(`(?m)^SYSTEMS :=((?:.*\\\n)*.*)$`).FindSubmatch(makefile)
+		list := regexp.MustCompile(`(?m)^SYSTEMS :=((?:.*\\\n)*.*)$`).FindStringSubmatch(contents("Makefile"))
 		Expect(list).To(HaveLen(2))
-		systems := strings.Fields(strings.ReplaceAll(string(list[1]), "\\\n", " "))
-		readme, err := os.ReadFile("README.md")
-		Expect(err).NotTo(HaveOccurred())
-		_, platforms, found := strings.Cut(string(readme), "\n## Platforms\n")
-		Expect(found).To(BeTrue())
-		platforms, _, _ = strings.Cut(platforms, "\n## ")
+		systems := strings.Fields(strings.ReplaceAll(list[1], "\\\n", " "))
+		platforms := between(contents("README.md"), "\n## Platforms\n", "\n## ")
 		for _, system := range systems {
 			goos, _, _ := strings.Cut(system, "/")
 			Expect(platforms).To(MatchRegexp(`\b`+goos+`\b`), "README.md does not name "+system)
@@ -72,12 +56,10 @@ var _ = Describe("the build", Label("build"), func() {
 	})
 
 	It("for a system without descriptor passing says ErrUnsupported: js/wasm is run", func() {
-		if _, err := exec.LookPath("node"); err != nil {
-			Skip("js/wasm was built and not run: " + err.Error())
-		}
-		runner := filepath.Join(strings.TrimSpace(goTool{}.must("env", "GOROOT")), "lib/wasm/go_js_wasm_exec")
-		if _, err := os.Stat(runner); err != nil {
-			Skip("js/wasm was built and not run: " + err.Error())
+		runner := filepath.Join(goTool{}.variable("GOROOT"), "lib/wasm/go_js_wasm_exec")
+		_, err := exec.LookPath("node")
+		if _, e := os.Stat(runner); err != nil || e != nil {
+			Skip(fmt.Sprint("js/wasm was built and not run: ", errors.Join(err, e)))
 		}
 		for _, p := range []string{".", "./fdchannel"} {
 			out := goTool{env: []string{"GOOS=js", "GOARCH=wasm"}}.must("test", "-v", "-run", "TestUnsupported", "-exec", runner, p)
@@ -89,28 +71,22 @@ var _ = Describe("the build", Label("build"), func() {
 		var g goTool
 		BeforeEach(func() { g = goTool{dir: consumer()} })
 
-		It("takes the C where there is a compiler", func() {
-			needsCompiler()
-			Expect(g.must("run", ".")).To(Equal("cgo\n"))
-		})
-
-		It("takes the Go without a compiler in PATH", func() {
-			bin := filepath.Join(strings.TrimSpace(goTool{}.must("env", "GOROOT")), "bin")
-			g.env = []string{"PATH=" + bin, "CC="}
-			Expect(g.must("run", ".")).To(Equal("purego\n"))
-		})
-
-		It("takes the Go with CGO_ENABLED=0", func() {
-			g.env = []string{"CGO_ENABLED=0"}
-			Expect(g.must("run", ".")).To(Equal("purego\n"))
-		})
-
-		It("takes the Go under the tag purego, with cgo on", func() {
-			needsCompiler()
-			g.env = []string{"CGO_ENABLED=1"}
-			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
-			g.must("vet", "-tags", "purego", ".")
-		})
+		DescribeTable("takes", func(backend string, c bool, env []string, tags string) {
+			if c {
+				needsCompiler()
+			}
+			goroot := goTool{}.variable("GOROOT")
+			for _, v := range env {
+				g.env = append(g.env, strings.ReplaceAll(v, "GOROOT", goroot))
+			}
+			g.must("vet", "-tags", tags, ".")
+			Expect(g.must("run", "-tags", tags, ".")).To(Equal(backend + "\n"))
+		},
+			Entry("the C where there is a compiler", "cgo", true, nil, ""),
+			Entry("the Go without a compiler in PATH", "purego", false, []string{"PATH=GOROOT/bin", "CC="}, ""),
+			Entry("the Go with CGO_ENABLED=0", "purego", false, []string{"CGO_ENABLED=0"}, ""),
+			Entry("the Go under the tag purego, with cgo on", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
+		)
 
 		It("has the functions of csrc in the binary, and under the tag purego no symbol of it", func() {
 			needsCompiler()
@@ -151,39 +127,29 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry(nil, "consumer.a", "-buildmode=c-archive"),
 		)
 
-		It("leaves read_fd and write_fd to the program's own C", func() {
+		DescribeTable("leaves read_fd and write_fd to", func(ldflags, calls string, prepare func(), args ...string) {
 			needsCompiler()
-			g.writes(map[string]string{"book.h": bookHeader, "book.c": bookSource, "main.go": besideC("")})
-			Expect(g.must("run", ".")).To(Equal("book: 0, scm: 1, cgo\n"))
-		})
-
-		It("leaves a shared library its read_fd and write_fd", func() {
-			needsCompiler()
-			g.writes(map[string]string{"book.h": bookHeader, "lib/book.c": bookSource})
-			g.compiles("-shared", "-fPIC", "-I.", "-o", "lib/libbook.so", "lib/book.c")
-			g.writes(map[string]string{"main.go": besideC("-L${SRCDIR}/lib -lbook -Wl,-rpath,${SRCDIR}/lib")})
-			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("book: 0, scm: 1, purego\n"))
-			Expect(g.must("run", ".")).To(Equal("book: 0, scm: 1, cgo\n"))
-		})
-
-		It("links beside the installed libscm_rights, shared and static", func() {
-			needsCompiler()
-			if _, err := exec.LookPath("make"); err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
+			prepare()
+			g.writes(map[string]string{"book.h": bookHeader, "main.go": strings.ReplaceAll(besideC, "EXTRA", ldflags)})
+			bin := filepath.Join(g.dir, "consumer")
+			g.must(slices.Concat([]string{"build", "-o", bin}, args, []string{"."})...)
+			backend := "cgo"
+			if len(args) > 0 {
+				backend = "purego"
 			}
-			install := exec.Command("make", "-C", "csrc", "install", "BUILD="+GinkgoT().TempDir(), "PREFIX="+g.dir+"/usr", "CC="+g.compiler())
-			out, err := install.CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s", out)
-			for _, ldflags := range []string{"-L${SRCDIR}/usr/lib -lscm_rights -Wl,-rpath,${SRCDIR}/usr/lib", "${SRCDIR}/usr/lib/libscm_rights.a"} {
-				g.writes(map[string]string{"book.h": bookHeader, "pass.c": passSource, "main.go": besideC("-g " + ldflags)})
-				bin := filepath.Join(g.dir, "consumer")
-				g.must("build", "-o", bin, ".")
-				run, err := exec.Command(bin).CombinedOutput()
-				Expect(err).NotTo(HaveOccurred(), "%s", run)
-				Expect(string(run)).To(Equal("book: 1, scm: 1, cgo\n"))
+			Expect(runs(exec.Command(bin))).To(Equal("book: " + calls + ", scm: 1 " + backend + "\n"))
+			if calls == "1 1" {
 				Expect(g.must("tool", "nm", bin)).To(And(MatchRegexp(" read_fd(@|$|\\n)"), ContainSubstring(" scm_rights_go_read_fd\n")))
 			}
-		})
+		},
+			Entry("the program's own C", "", "7 8", func() { g.writes(map[string]string{"book.c": bookSource}) }),
+			Entry("a shared library", libbook, "7 8", func() { g.buildsLibrary() }),
+			Entry("a shared library, in the Go backend", libbook, "7 8", func() { g.buildsLibrary() }, "-tags=purego"),
+			Entry("the installed libscm_rights, shared", "-L${SRCDIR}/usr/lib -lscm_rights -Wl,-rpath,${SRCDIR}/usr/lib", "1 1",
+				func() { csrc{build: GinkgoT().TempDir()}.must("install", "PREFIX="+g.dir+"/usr") }),
+			Entry("the installed libscm_rights, static", "-g ${SRCDIR}/usr/lib/libscm_rights.a", "1 1",
+				func() { csrc{build: GinkgoT().TempDir()}.must("install", "PREFIX="+g.dir+"/usr") }),
+		)
 
 		DescribeTable("adds nothing to a process that it does not use yet",
 			func(args ...string) {
@@ -198,10 +164,9 @@ var _ = Describe("the build", Label("build"), func() {
 				state := func(packages []string) string {
 					g.writes(map[string]string{"main.go": stateProgram(packages)})
 					g.must(slices.Concat([]string{"build", "-o", bin}, args, []string{"."})...)
-					out, err := exec.Command(bin).CombinedOutput()
-					Expect(err).NotTo(HaveOccurred(), "%s", out)
-					Expect(string(out)).To(And(ContainSubstring("SigCgt:"), ContainSubstring("Max open files"), ContainSubstring("1 goroutines")))
-					return string(out)
+					out := runs(exec.Command(bin))
+					Expect(out).To(And(ContainSubstring("SigCgt:"), ContainSubstring("Max open files"), ContainSubstring("1 goroutines")))
+					return out
 				}
 				without := state(standard)
 				Expect(state(append(ours, standard...))).To(Equal(without))
@@ -215,8 +180,7 @@ var _ = Describe("the build", Label("build"), func() {
 		It("survives go mod vendor, C and all", func() {
 			g.must("mod", "vendor")
 			for _, pattern := range []string{"*.c", "*.h"} {
-				here, err := filepath.Glob(filepath.Join("csrc", pattern))
-				Expect(err).NotTo(HaveOccurred())
+				here := ok(filepath.Glob(filepath.Join("csrc", pattern)))
 				Expect(here).NotTo(BeEmpty())
 				for _, name := range here {
 					Expect(filepath.Join(g.dir, "vendor", module, name)).To(BeAnExistingFile())
@@ -238,204 +202,115 @@ var _ = Describe("the build", Label("build"), func() {
 			// Over cgo not even that is compiled on Linux.
 			g.must("build", "-o", os.DevNull, ".")
 			g.must("build", "-o", os.DevNull, "-tags", "purego", ".")
-			Expect(zips(cache)).To(ConsistOf(HavePrefix("golang.org/x/sys/@v/")))
+			zips := slices.DeleteFunc(filesBelow(cache+"/cache/download"), func(name string) bool { return filepath.Ext(name) != ".zip" })
+			Expect(zips).To(ConsistOf(HavePrefix("/golang.org/x/sys/@v/")))
 		})
 	})
 
 	It("asks no compiler to write to a device, which some remove first, and leaves no file", func() {
-		bin, tmp := GinkgoT().TempDir(), GinkgoT().TempDir()
+		bin, tmp := linked("make", "sh", "bash", "sed", "head", "dirname", "go", "mktemp", "rm", "cat", "awk", "id"), GinkgoT().TempDir()
 		cc := filepath.Join(bin, "cc")
 		Expect(os.WriteFile(cc, []byte(deviceCompiler), 0o755)).To(Succeed())
-		for _, program := range []string{"make", "sh", "bash", "sed", "head", "dirname", "go", "mktemp", "rm", "cat", "awk", "id"} {
-			at, err := exec.LookPath(program)
-			if err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
-			Expect(os.Symlink(at, filepath.Join(bin, program))).To(Succeed())
-		}
 		run := func(name string, args ...string) string {
 			cmd := exec.Command(filepath.Join(bin, name), args...)
 			// Without apt-get in PATH the script installs nothing.
 			cmd.Env = append(os.Environ(), "PATH="+bin, "CC="+cc, "TMPDIR="+tmp)
-			out, err := cmd.CombinedOutput()
-			ExpectWithOffset(1, err).NotTo(HaveOccurred(), "%s", out)
-			left, err := os.ReadDir(tmp)
-			ExpectWithOffset(1, err).NotTo(HaveOccurred())
-			ExpectWithOffset(1, left).To(BeEmpty())
-			return string(out)
+			out := runs(cmd)
+			Expect(filesBelow(tmp)).To(BeEmpty())
+			return out
 		}
 		Expect(run("make", "-C", "csrc", "-n", "CC="+cc, "BUILD="+bin+"/build")).To(ContainSubstring(" -fstack-clash-protection "))
 		Expect(run("bash", "tools/setup", "test")).NotTo(ContainSubstring("a C compiler"))
 	})
 
-	It("of the C library installs below any folder, and uninstalls all of it", func() {
-		needsCompiler()
-		if _, err := exec.LookPath("make"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
-		to := filepath.Join(GinkgoT().TempDir(), "to here")
-		run := func(target string) {
-			cmd := exec.Command("make", "-C", "csrc", target, "CC="+goTool{}.compiler(), "DESTDIR="+to,
-				"BUILD="+filepath.Join(GinkgoT().TempDir(), "a b c"), "PREFIX=/opt/R&D |x", "LIBDIR=/opt/R&D/lib")
-			out, err := cmd.CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s", out)
-		}
-		files := func() (names []string) {
-			Expect(filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
-				if err == nil && !d.IsDir() {
-					names = append(names, strings.TrimPrefix(path, to))
-				}
-				return err
-			})).To(Succeed())
-			return names
-		}
-		run("install")
-		Expect(files()).To(ContainElements("/opt/R&D |x/include/scm_rights.h", "/opt/R&D/lib/libscm_rights.a", "/opt/R&D/lib/libscm_rights.so", "/opt/R&D |x/share/man/man3/scm_rights_recv.3"))
-		pc, err := os.ReadFile(to + "/opt/R&D/lib/pkgconfig/scm_rights.pc")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(pc)).To(And(ContainSubstring("prefix=/opt/R&D\\ |x\n"), ContainSubstring("libdir=/opt/R&D/lib\n")))
-		run("uninstall")
-		Expect(files()).To(BeEmpty())
-	})
-
-	It("of the C library takes flags with quotes", func() {
-		needsCompiler()
-		if _, err := exec.LookPath("make"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
-		build, flags := GinkgoT().TempDir(), `CFLAGS=-O1 -DX='a b' -DY="c d"`
-		run := func() string {
-			out, err := exec.Command("make", "-C", "csrc", "CC="+goTool{}.compiler(), "BUILD="+build, flags, "all", "exports").CombinedOutput()
-			ExpectWithOffset(1, err).NotTo(HaveOccurred(), "%s", out)
-			return string(out)
-		}
-		Expect(run()).To(ContainSubstring(" -c -o "))
-		Expect(os.ReadFile(build + "/flags")).To(ContainSubstring(strings.TrimPrefix(flags, "CFLAGS=")))
-		Expect(run()).NotTo(ContainSubstring(" -c -o "), "built again with the same flags")
-	})
-
-	DescribeTable("of the C library takes flags that change what is compiled", func(flags string) {
-		needsCompiler()
-		if _, err := exec.LookPath("make"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
-		build := GinkgoT().TempDir()
-		source := build + "/probe.c"
-		Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
-		probe := exec.Command(goTool{}.compiler(), append(strings.Fields(flags), "-o", build+"/probe", source)...)
-		if out, err := probe.CombinedOutput(); err != nil {
-			Skip("this compiler cannot do " + flags + ": " + string(out))
-		}
-		cmd := exec.Command("make", "-C", "csrc", "CC="+goTool{}.compiler(), "BUILD="+build, "CFLAGS="+flags, "all", "exports", "man")
-		cmd.Env = append(os.Environ(), "CI=") // without mandoc the pages are not looked at
-		out, err := cmd.CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-	},
-		Entry("hidden functions", "-O1 -fvisibility=hidden"),
-		Entry("another architecture", "-O1 -m32"),
-	)
-
-	Describe("of the C library, where a folder", func() {
+	Describe("of the C library", func() {
 		var to string
-
+		var c csrc
 		BeforeEach(func() {
 			needsCompiler()
-			if _, err := exec.LookPath("make"); err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
 			to = GinkgoT().TempDir()
+			c = csrc{build: to + "/a b c", env: []string{"CDPATH=" + to + "/elsewhere"}}
 		})
 
-		target := func(name string, args ...string) (string, error) {
-			cmd := exec.Command("make", append([]string{"-C", "csrc", name, "CC=" + goTool{}.compiler(), "BUILD=" + to + "/build"}, args...)...)
-			cmd.Env = append(os.Environ(), "CDPATH="+to+"/elsewhere")
-			out, err := cmd.CombinedOutput()
-			return string(out), err
-		}
-		makes := func(name string, args ...string) {
-			out, err := target(name, args...)
-			ExpectWithOffset(1, err).NotTo(HaveOccurred(), out)
-		}
-
-		It("has a # or a backslash in its name, tells pkg-config so", func() {
-			prefix := to + `/a#b\c d`
-			makes("install", "PREFIX="+prefix)
-			Expect(os.ReadFile(prefix + "/lib/pkgconfig/scm_rights.pc")).To(ContainSubstring("prefix=" + to + `/a\#b\\c\ d` + "\n"))
+		DescribeTable("installs below any folder, tells pkg-config so, and uninstalls all of it", func(name, written, gone string) {
+			dest, prefix := to+"/to here", "/opt/"+name
+			args := []string{"DESTDIR=" + dest, "PREFIX=" + prefix, "LIBDIR=" + prefix + "/lib 64"}
+			c.must("install", args...)
+			Expect(filesBelow(dest)).To(ContainElements(prefix+"/include/scm_rights.h", prefix+"/lib 64/libscm_rights.a",
+				prefix+"/lib 64/libscm_rights.so", prefix+"/share/man/man3/scm_rights_recv.3"))
+			pc := dest + prefix + "/lib 64/pkgconfig"
+			Expect(contents(pc + "/scm_rights.pc")).To(And(ContainSubstring("prefix=/opt/"+written+"\n"), ContainSubstring("libdir=/opt/"+written+"/lib\\ 64\n")))
 			if _, err := exec.LookPath("pkg-config"); err != nil {
 				fdtest.Missing(GinkgoTB(), err.Error())
 			}
 			cmd := exec.Command("sh", "-c", `eval "printf '%s' $(pkg-config --cflags scm_rights)"`)
-			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+prefix+"/lib/pkgconfig")
-			out, err := cmd.Output()
-			Expect(err).NotTo(HaveOccurred())
-			Expect(string(out)).To(Equal("-I" + prefix + "/include"))
+			cmd.Env = append(os.Environ(), "PKG_CONFIG_PATH="+pc)
+			Expect(runs(cmd)).To(Equal("-I" + prefix + "/include"))
+			Expect(os.RemoveAll(dest + prefix + gone)).To(Succeed())
+			c.must("uninstall", args...)
+			Expect(filesBelow(dest)).To(BeEmpty())
+		},
+			Entry("with a space, & and |", "R&D |x", `R&D\ |x`, "/none"),
+			Entry("with a # and a backslash", `a#b\c d`, `a\#b\\c\ d`, "/none"),
+			Entry("with a percent sign", "50%", "50%", "/none"),
+			Entry("of which a part is gone", "usr", "usr", "/lib 64"),
+		)
+
+		It("takes flags with quotes", func() {
+			flags := `CFLAGS=-O1 -DX='a b' -DY="c d"`
+			Expect(c.must("all", flags, "exports")).To(ContainSubstring(" -c -o "))
+			Expect(contents(c.build + "/flags")).To(ContainSubstring(strings.TrimPrefix(flags, "CFLAGS=")))
+			Expect(c.must("all", flags, "exports")).NotTo(ContainSubstring(" -c -o "), "built again with the same flags")
 		})
 
-		It("is gone, removes the rest", func() {
-			makes("install", "PREFIX="+to+"/usr")
-			Expect(os.RemoveAll(to + "/usr/lib")).To(Succeed())
-			makes("uninstall", "PREFIX="+to+"/usr")
-			Expect(os.ReadDir(to + "/usr/share/man/man3")).To(BeEmpty())
-			Expect(os.ReadDir(to + "/usr/include")).To(BeEmpty())
-		})
+		DescribeTable("takes flags that change what is compiled", func(flags string) {
+			source := to + "/probe.c"
+			Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
+			probe := exec.Command(goTool{}.variable("CC"), append(strings.Fields(flags), "-o", to+"/probe", source)...)
+			if out, err := probe.CombinedOutput(); err != nil {
+				Skip("this compiler cannot do " + flags + ": " + string(out))
+			}
+			c.env = []string{"CI="} // without mandoc the pages are not looked at
+			c.must("all", "CFLAGS="+flags, "exports", "man")
+		},
+			Entry("hidden functions", "-O1 -fvisibility=hidden"),
+			Entry("another architecture", "-O1 -m32"),
+		)
 
-		It("has a percent sign in its name, is installed to and emptied", func() {
-			makes("install", "PREFIX="+to+"/50%")
-			Expect(to + "/50%/lib/libscm_rights.a").To(BeAnExistingFile())
-			makes("uninstall", "PREFIX="+to+"/50%")
-			Expect(os.ReadDir(to + "/50%/share/man/man3")).To(BeEmpty())
-			Expect(to + "/50%/lib/libscm_rights.a").NotTo(BeAnExistingFile())
-		})
-
-		It("is relative, removes nothing of another", func() {
-			folder, err := filepath.Abs("csrc")
-			Expect(err).NotTo(HaveOccurred())
-			relative, err := filepath.Rel(folder, to)
-			Expect(err).NotTo(HaveOccurred())
+		It("removes nothing of another folder by a relative one", func() {
+			folder := ok(filepath.Abs("csrc"))
+			relative := ok(filepath.Rel(folder, to))
 			// cd looks for lib in the folders of CDPATH first.
 			Expect(os.MkdirAll(to+"/elsewhere/lib", 0o755)).To(Succeed())
 			Expect(os.WriteFile(to+"/elsewhere/lib/libscm_rights.a", nil, 0o644)).To(Succeed())
-			makes("uninstall", "PREFIX="+relative, "LIBDIR=lib")
+			c.must("uninstall", "PREFIX="+relative, "LIBDIR=lib")
 			Expect(to + "/elsewhere/lib/libscm_rights.a").To(BeAnExistingFile())
 		})
 
-		It("has a quote, a dollar or a newline in its name, refuses it", func() {
+		It("refuses a folder with a quote, a dollar or a newline in its name", func() {
 			for _, bad := range []string{`'`, `"`, "`", "$$", "\n"} {
 				for _, name := range []string{"PREFIX", "LIBDIR", "INCLUDEDIR", "MANDIR", "DESTDIR"} {
 					for _, t := range []string{"install", "uninstall"} {
-						args := []string{"DESTDIR=" + to, name + "=" + to + "/x" + bad + "y"}
-						out, err := target(t, args...)
+						out, err := c.run(t, "DESTDIR="+to, name+"="+to+"/x"+bad+"y")
 						Expect(err).To(HaveOccurred(), out)
-						Expect(out).To(ContainSubstring("*** "+name+": a folder may not have quotes, $ or newlines in its name."), "%s %q", t, args)
+						Expect(out).To(ContainSubstring("*** "+name+": a folder may not have quotes, $ or newlines in its name."), "%s %q", t, bad)
 					}
 				}
 			}
 		})
-	})
 
-	It("is not built in a folder whose name make or the shell would misread", func() {
-		if _, err := exec.LookPath("make"); err != nil {
-			fdtest.Missing(GinkgoTB(), err.Error())
-		}
-		for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
-			build := GinkgoT().TempDir() + "/x" + bad + "y"
-			out, err := exec.Command("make", "-C", "csrc", "-n", "clean", "BUILD="+build).CombinedOutput()
-			Expect(err).To(HaveOccurred(), "%q: %s", bad, out)
-			Expect(string(out)).To(ContainSubstring("*** BUILD: the folder may not have % :"), "%q", bad)
-		}
+		It("is not built in a folder whose name make or the shell would misread", func() {
+			for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
+				out, err := csrc{build: to + "/x" + bad + "y"}.run("clean", "-n")
+				Expect(err).To(HaveOccurred(), "%q: %s", bad, out)
+				Expect(out).To(ContainSubstring("*** BUILD: the folder may not have % :"), "%q", bad)
+			}
+		})
 	})
 
 	DescribeTable("is linted by tools that are named where they are missing", func(tool string) {
-		path := GinkgoT().TempDir()
-		for _, program := range []string{"make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep"} {
-			at, err := exec.LookPath(program)
-			if err != nil {
-				fdtest.Missing(GinkgoTB(), err.Error())
-			}
-			Expect(os.Symlink(at, filepath.Join(path, program))).To(Succeed())
-		}
 		cmd := exec.Command("make", "lint-"+tool)
-		cmd.Env = []string{"PATH=" + path}
+		cmd.Env = []string{"PATH=" + linked("make", "sh", "bash", "find", "sort", "sed", "git", "dirname", "grep")}
 		out, err := cmd.CombinedOutput()
 		Expect(err).To(HaveOccurred())
 		Expect(string(out)).To(MatchRegexp("(?m)^" + tool + ": not found$"))
@@ -452,21 +327,11 @@ var _ = Describe("the build", Label("build"), func() {
 		goTool{env: []string{"CGO_CFLAGS=-I" + folder}}.must("build", "./csrc")
 	})
 
-	It("breaks without csrc/read_fd.c", func() {
-		needsCompiler()
-		overlay := overlay(map[string]string{"csrc/read_fd.c": ""})
-		_, stderr, err := goTool{}.run("build", "-o", os.DevNull, "-overlay", overlay, "./cmd/scm")
-		Expect(err).To(HaveOccurred())
-		Expect(stderr).To(ContainSubstring("read_fd"))
-		goTool{}.must("build", "-o", os.DevNull, "-overlay", overlay, "-tags", "purego", "./cmd/scm")
-	})
-
 	It("for 386 passes descriptors on amd64", func() {
 		dir := consumer()
 		bin := filepath.Join(dir, "consumer")
 		goTool{dir: dir, env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("build", "-o", bin, ".")
-		out, err := run386(bin)
-		Expect(err).NotTo(HaveOccurred())
+		out := ok(run386(bin))
 		Expect(out).To(Equal("purego\n"))
 	})
 })
@@ -501,8 +366,7 @@ var _ = Describe("another build", Label("builds"), func() {
 	It("for 386 runs on amd64: all that is one system call", func() {
 		bin := filepath.Join(GinkgoT().TempDir(), "386.test")
 		goTool{env: []string{"CGO_ENABLED=0", "GOARCH=386"}}.must("test", "-c", "-o", bin, ".")
-		_, err := run386(bin, "-test.list=^$")
-		Expect(err).NotTo(HaveOccurred())
+		ok(run386(bin, "-test.list=^$"))
 		specs := runSuite(bin, nil, "--ginkgo.focus= over purego (the pair|a message|a batch|flags|credentials|the law of descriptors|the system call) ")
 		Expect(len(specs)).To(BeNumerically(">", 200))
 		for _, s := range specs {
@@ -524,144 +388,64 @@ func run386(bin string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// cSymbols are the names of functions and variables in a program or an archive
-// that begin as a C function's can: those that its own C files share, hidden or
-// not, and those that other C sees.
+// cSymbols are the names of functions and variables in a program or an archive that begin as a C
+// function's can: those that its own C files share, hidden or not, and those that other C sees.
 func cSymbols(name string) (global, shown []string) {
 	GinkgoHelper()
-	objects := []string{name}
-	if filepath.Ext(name) == ".a" {
-		dir := GinkgoT().TempDir()
-		cmd := exec.Command("ar", "x", name)
-		cmd.Dir = dir
-		out, err := cmd.CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), "%s", out)
-		objects, err = filepath.Glob(filepath.Join(dir, "*"))
-		Expect(err).NotTo(HaveOccurred())
-	}
-	for _, object := range objects {
-		g, s := objectSymbols(object)
-		global, shown = append(global, g...), append(shown, s...)
-	}
-	return global, shown
-}
-
-func objectSymbols(name string) (global, shown []string) {
-	GinkgoHelper()
-	file, err := elf.Open(name)
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = file.Close() }()
-	symbols, err := file.Symbols()
-	Expect(err).NotTo(HaveOccurred())
-	for _, s := range symbols {
-		local := elf.ST_BIND(s.Info) == elf.STB_LOCAL
-		switch {
-		case s.Section == elf.SHN_UNDEF, elf.ST_TYPE(s.Info) == elf.STT_FILE:
-		case local && (file.Type == elf.ET_REL || strings.HasPrefix(s.Name, "scm_cgo_")):
-			// Static. Once linked, what was hidden is local too.
-		default:
-			global = append(global, s.Name)
-			if file.Type == elf.ET_REL && elf.ST_VISIBILITY(s.Other) != elf.STV_HIDDEN {
-				shown = append(shown, s.Name)
-			}
+	dynamic, linked := false, filepath.Ext(name) != ".a"
+	for line := range strings.Lines(runs(exec.Command("readelf", "--wide", "--symbols", name))) {
+		if strings.HasPrefix(line, "Symbol table") {
+			dynamic = strings.Contains(line, ".dynsym")
 		}
-	}
-	dynamic, err := file.DynamicSymbols()
-	if err != nil {
-		Expect(err).To(MatchError(elf.ErrNoSymbols))
-	}
-	for _, s := range dynamic {
-		if s.Section != elf.SHN_UNDEF {
-			shown = append(shown, s.Name)
+		f := strings.Fields(line) // number, value, size, type, binding, visibility, section, name
+		if len(f) < 8 || f[3] == "FILE" || f[6] == "UND" || f[0] == "Num:" {
+			continue
+		}
+		// Static functions are local. Once linked, what was hidden is local too.
+		static := f[4] == "LOCAL" && (!linked || strings.HasPrefix(f[7], "scm_cgo_"))
+		if !dynamic && !static {
+			global = append(global, f[7])
+		}
+		if dynamic || !static && !linked && f[5] != "HIDDEN" {
+			shown = append(shown, f[7])
 		}
 	}
 	return global, shown
 }
 
-// What a program has in C beside scm: the book's two functions, which receive
-// without close-on-exec, and a function that passes a descriptor by them and
-// returns the descriptor flags of the received descriptor.
+// What a program has in C beside scm: functions with the names of the book's two, which pass nothing.
 const (
 	bookHeader = `#include <sys/types.h>
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
-int pass(int a, int b, int fd);
 `
-	passSource = `#include "book.h"
-#include <fcntl.h>
-#include <unistd.h>
-
-int
-pass(int a, int b, int fd)
-{
-	char byte = 0;
-	int got = -1, flags;
-
-	if (write_fd(a, &byte, 1, fd) != 1 || read_fd(b, &byte, 1, &got) != 1)
-		return -1;
-	flags = fcntl(got, F_GETFD);
-	close(got);
-	return flags;
-}
+	bookSource = `#include "book.h"
+ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd) { return 7; }
+ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd) { return 8; }
 `
-	bookSource = passSource + `
-#include <string.h>
-#include <sys/socket.h>
-
-static ssize_t
-call(int fd, void *ptr, size_t nbytes, int *passed, int receive)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {ptr, nbytes};
-	struct msghdr msg;
-	ssize_t n;
-
-	memset(&msg, 0, sizeof(msg));
-	msg.msg_iov = &iov;
-	msg.msg_iovlen = 1;
-	msg.msg_control = control.bytes;
-	msg.msg_controllen = sizeof(control.bytes);
-	if (receive) {
-		n = recvmsg(fd, &msg, 0);
-		memcpy(passed, CMSG_DATA(&control.align), sizeof(int));
-		return n;
-	}
-	control.align.cmsg_level = SOL_SOCKET;
-	control.align.cmsg_type = SCM_RIGHTS;
-	control.align.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.align), passed, sizeof(int));
-	return sendmsg(fd, &msg, 0);
-}
-
-ssize_t
-write_fd(int fd, const void *ptr, size_t nbytes, int sendfd)
-{
-	return call(fd, (void *)ptr, nbytes, &sendfd, 0);
-}
-
-ssize_t
-read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
-{
-	return call(fd, ptr, nbytes, recvfd, 1);
-}
-`
+	libbook = "-L${SRCDIR}/lib -lbook -Wl,-rpath,${SRCDIR}/lib"
 )
 
-// besideC is a program that passes a descriptor by pass and by scm, and prints
-// whether the received descriptor is close-on-exec.
-func besideC(ldflags string) string {
-	return `package main
+// buildsLibrary has the functions in a shared library.
+func (g goTool) buildsLibrary() {
+	GinkgoHelper()
+	g.writes(map[string]string{"book.h": bookHeader, "lib/book.c": bookSource})
+	cmd := exec.Command(goTool{}.variable("CC"), "-shared", "-fPIC", "-I.", "-o", "lib/libbook.so", "lib/book.c")
+	cmd.Dir = g.dir
+	runs(cmd)
+}
 
-// #cgo LDFLAGS: ` + ldflags + `
+// besideC is a program that prints what write_fd and read_fd return, and passes a descriptor by scm.
+const besideC = `package main
+
+// #cgo LDFLAGS: EXTRA
 // #include "book.h"
 import "C"
 
 import (
 	"fmt"
 	"syscall"
+	"unsafe"
 
 	"github.com/scm-rights/scm"
 )
@@ -671,22 +455,20 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	book := C.pass(C.int(p[0]), C.int(p[1]), 0)
+	var b C.char
+	var got C.int
+	wrote := C.write_fd(C.int(p[0]), unsafe.Pointer(&b), 1, 0)
+	read := C.read_fd(C.int(p[1]), unsafe.Pointer(&b), 1, &got)
 	if _, err := scm.WriteFD(p[0], []byte("x"), 0); err != nil {
 		panic(err)
 	}
-	_, fd, err := scm.ReadFD(p[1], make([]byte, 1))
-	if err != nil {
+	n, fd, err := scm.ReadFD(p[1], make([]byte, 1))
+	if err != nil || fd < 0 {
 		panic(err)
 	}
-	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
-	if errno != 0 {
-		panic(errno)
-	}
-	fmt.Printf("book: %d, scm: %d, %s\n", book, flags, scm.Backend)
+	fmt.Printf("book: %d %d, scm: %d %s\n", wrote, read, n, scm.Backend)
 }
 `
-}
 
 // stateProgram prints what a process has at the start of main: its environment,
 // its signals, its limits, its descriptors and its goroutines.
@@ -721,44 +503,6 @@ func main() {
 	fmt.Println(len(files), "descriptors", err)
 }
 `
-}
-
-// zips are the modules' sources that were downloaded into a module cache.
-func zips(cache string) []string {
-	GinkgoHelper()
-	var found []string
-	downloads := filepath.Join(cache, "cache", "download")
-	Expect(filepath.WalkDir(downloads, func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".zip" {
-			name, _ := filepath.Rel(downloads, path)
-			found = append(found, name)
-		}
-		return err
-	})).To(Succeed())
-	return found
-}
-
-// overlay writes a file for the flag -overlay, which gives files of this
-// checkout another content. No content stands for no file.
-func overlay(contents map[string]string) string {
-	GinkgoHelper()
-	dir := GinkgoT().TempDir()
-	here, err := os.Getwd()
-	Expect(err).NotTo(HaveOccurred())
-	replace := map[string]string{}
-	for name, content := range contents {
-		to := ""
-		if content != "" {
-			to = filepath.Join(dir, fmt.Sprint(len(replace))+filepath.Ext(name))
-			Expect(os.WriteFile(to, []byte(content), 0o600)).To(Succeed())
-		}
-		replace[filepath.Join(here, name)] = to
-	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
-	Expect(err).NotTo(HaveOccurred())
-	name := filepath.Join(dir, "overlay.json")
-	Expect(os.WriteFile(name, text, 0o600)).To(Succeed())
-	return name
 }
 
 // deviceCompiler fails where its output is a device, and makes an empty file otherwise.

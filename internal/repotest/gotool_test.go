@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,27 +71,82 @@ func (g goTool) writes(files map[string]string) {
 	}
 }
 
-// compiler is the C compiler that cgo uses, with its flags if it has any.
-func (g goTool) compiler() string {
+// variable is the value of a variable of go env.
+func (g goTool) variable(name string) string {
 	GinkgoHelper()
-	return strings.TrimSpace(g.must("env", "CC"))
+	return strings.TrimSpace(g.must("env", name))
 }
 
-// compiles runs the C compiler in the command's folder.
-func (g goTool) compiles(args ...string) {
+// csrc is make in the folder of the C library, which builds in another one.
+type csrc struct {
+	build string
+	env   []string
+}
+
+func (c csrc) run(target string, args ...string) (string, error) {
 	GinkgoHelper()
-	words := append(strings.Fields(g.compiler()), args...)
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Dir = g.dir
+	if _, err := exec.LookPath("make"); err != nil {
+		fdtest.Missing(GinkgoTB(), err.Error())
+	}
+	cmd := exec.Command("make", append([]string{"-C", "csrc", target, "CC=" + goTool{}.variable("CC"), "BUILD=" + c.build}, args...)...)
+	cmd.Env = append(os.Environ(), c.env...)
 	out, err := cmd.CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "%s\n%s", strings.Join(words, " "), out)
+	return string(out), err
+}
+
+func (c csrc) must(target string, args ...string) string {
+	GinkgoHelper()
+	out, err := c.run(target, args...)
+	Expect(err).NotTo(HaveOccurred(), out)
+	return out
+}
+
+// runs returns what a command printed; it has to succeed.
+func runs(cmd *exec.Cmd) string {
+	GinkgoHelper()
+	out, err := cmd.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s\n%s", cmd, out)
+	return string(out)
+}
+
+// contents returns what is in a file.
+func contents(file string) string {
+	GinkgoHelper()
+	text := ok(os.ReadFile(file))
+	return string(text)
+}
+
+// filesBelow are the paths of the files in a folder and below it, from there.
+func filesBelow(dir string) (names []string) {
+	GinkgoHelper()
+	Expect(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, strings.TrimPrefix(path, dir))
+		}
+		return err
+	})).To(Succeed())
+	return names
+}
+
+// linked returns a folder with links to programs in PATH, and nothing else.
+func linked(names ...string) string {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	for _, name := range names {
+		at, err := exec.LookPath(name)
+		if err != nil {
+			fdtest.Missing(GinkgoTB(), err.Error())
+		}
+		Expect(os.Symlink(at, filepath.Join(dir, name))).To(Succeed())
+	}
+	return dir
 }
 
 // needsCompiler skips a spec where cgo has no compiler.
 func needsCompiler() {
 	GinkgoHelper()
-	if strings.TrimSpace(goTool{}.must("env", "CGO_ENABLED")) != "1" {
-		fdtest.Missing(GinkgoTB(), "cgo is off: no C compiler ("+strings.TrimSpace(goTool{}.must("env", "CC"))+") in PATH")
+	if (goTool{}).variable("CGO_ENABLED") != "1" {
+		fdtest.Missing(GinkgoTB(), "cgo is off: no C compiler ("+goTool{}.variable("CC")+") in PATH")
 	}
 }
 
@@ -142,8 +198,7 @@ func (g goTool) list(args ...string) []goPackage {
 // program passes a descriptor to itself and prints the backend.
 func consumer() string {
 	GinkgoHelper()
-	here, err := os.Getwd()
-	Expect(err).NotTo(HaveOccurred())
+	here := ok(os.Getwd())
 	var gomod struct {
 		Go      string
 		Require []struct{ Path, Version string }
@@ -156,8 +211,7 @@ func consumer() string {
 		}
 	}
 	text += "replace " + module + " => " + here + "\n"
-	sums, err := os.ReadFile("go.sum")
-	Expect(err).NotTo(HaveOccurred())
+	sums := ok(os.ReadFile("go.sum"))
 
 	dir := GinkgoT().TempDir()
 	for name, content := range map[string]string{"go.mod": text, "go.sum": string(sums), "main.go": consumerProgram} {
@@ -197,3 +251,10 @@ func main() {
 	fmt.Fprintln(os.Stdout, scm.Backend)
 }
 `
+
+// ok returns the value of a call, which has to succeed.
+func ok[T any](value T, err error) T {
+	GinkgoHelper()
+	Expect(err).NotTo(HaveOccurred())
+	return value
+}

@@ -4,7 +4,6 @@ package repotest
 
 import (
 	"encoding/json"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,64 +37,49 @@ var rules = []rule{
 	{[]string{"internal/fdtest"}, []string{xsys}},
 	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
 	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", xsys}},
-	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture", "internal/soak"}, nil},
+	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/fdtest", xsys}},
 	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
 
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
-	{[]string{"interop/peers/go/peer"}, []string{xsys}},
+	{[]string{"interop/peers/go/peer"}, []string{"interop/contract", xsys}},
 	{[]string{"interop/peers/go/...", "interop/peers/faulty/..."}, anything},
-	{[]string{"interop/bounded", "interop/display"}, nil},
-	{[]string{"interop/raw"}, []string{xsys}},
+	{[]string{"interop/display"}, nil},
+	{[]string{"interop/raw"}, []string{"interop/contract", xsys}},
 	{[]string{"interop/contract"}, []string{xsys}},
 	{[]string{"interop/scenario"}, []string{"interop/contract", "interop/display", xsys}},
 	{[]string{"interop/witness"}, []string{"interop/scenario", "interop/contract", "interop/display", "interop/raw", xsys}},
 	{[]string{"interop/kinds"}, []string{"interop/witness", "interop/scenario", "interop/contract", "interop/display", "interop/raw", xsys}},
 	{[]string{"interop/reference"}, []string{"interop/contract", "interop/peers/go/peer", "interop/raw", xsys}},
 	{[]string{"interop/process"}, []string{"interop/reference", "interop/witness", "interop/scenario", "interop/contract", "interop/display", "interop/peers/go/peer", "interop/raw", xsys}},
-	{[]string{"interop/catalogue"}, []string{"interop/scenario", "interop/contract", "interop/bounded", "interop/display", xsys}},
+	{[]string{"interop/catalogue"}, []string{"interop/scenario", "interop/contract", "interop/display", xsys}},
 	{[]string{"interop/..."}, []string{"interop/...", xsys}},
 
-	{[]string{"internal/peers", "cmd/...", "tools/...", "examples/..."}, anything},
+	{[]string{"internal/builtin", "cmd/...", "tools/...", "examples/..."}, anything},
 }
 
 // programs are imported by nobody but each other.
-var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/peers"}
+var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/faulty/...", "internal/builtin"}
 
 // unsafePackages may import unsafe outside their tests. The faulty peers and fusetest are for tests
 // alone.
 var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty", "internal/fusetest"}
 
-// systemFiles returns the files of package scm that are only for some systems, but for the
-// two backends, and for receiving close-on-exec: its fast path is one call, and is inlined.
-func systemFiles(sources map[string]string) (found []string) {
-	may := []string{"scm_cgo.go", "scm_purego.go", "recv_direct.go", "recv_forklock.go"}
-	suffix := regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
-	for name, text := range sources {
-		head, _, _ := strings.Cut(text, "package scm")
-		if strings.HasSuffix(name, "_test.go") || slices.Contains(may, name) {
-			continue
-		}
-		if suffix.MatchString(name) || strings.Contains(head, "//go:build") {
-			found = append(found, name)
-		}
-	}
-	slices.Sort(found)
-	return found
+var systemSuffix = regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
+
+// forSystems reports whether a file of package scm is only for some systems. The two backends may be,
+// and receiving close-on-exec: its fast path is one call, and is inlined.
+func forSystems(name, text string) bool {
+	head, _, _ := strings.Cut(text, "package scm")
+	return !slices.Contains([]string{"scm_cgo.go", "scm_purego.go", "recv_direct.go", "recv_forklock.go"}, name) &&
+		!strings.Contains(name, "/") && (systemSuffix.MatchString(name) || strings.Contains(head, "//go:build"))
 }
 
-// initFiles returns the files, but for tests, in which something happens on import.
-func initFiles(sources map[string]string) (found []string) {
-	const mainThread = "cmd/scm/orphans_linux.go" // nothing else is sure to run on the main thread
-	for name, text := range sources {
-		if !strings.HasSuffix(name, "_test.go") && name != mainThread && strings.Contains("\n"+text, "\nfunc init() {") {
-			found = append(found, name)
-		}
-	}
-	slices.Sort(found)
-	return found
+// doesOnImport reports whether something happens when the package of a file is imported.
+func doesOnImport(_, text string) bool {
+	return strings.Contains("\n"+text, "\nfunc init() {")
 }
 
 // covers reports whether a pattern of rules stands for an import path.
@@ -196,39 +180,33 @@ var _ = Describe("the house", Label("house"), func() {
 		}
 	})
 
-	It("leaves what the operating system decides to internal/sys", func() {
-		files, err := filepath.Glob("*.go")
-		Expect(err).NotTo(HaveOccurred())
-		sources := map[string]string{}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			Expect(err).NotTo(HaveOccurred())
-			sources[file] = string(text)
-		}
-		Expect(systemFiles(sources)).To(BeEmpty())
-		Expect(systemFiles(map[string]string{
-			"a_linux.go":      "package scm",
-			"b.go":            "//go:build unix\n\npackage scm",
-			"c_linux_test.go": "package scm_test",
-			"recv_direct.go":  "//go:build !aix\n\npackage scm",
-			"d.go":            "package scm\n\n//go:build is no constraint here",
-		})).To(Equal([]string{"a_linux.go", "b.go"}))
-	})
-
-	It("does nothing on import", func() {
-		sources := map[string]string{}
-		Expect(filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
-				return err
+	DescribeTable("has no file, but for tests, that", func(is func(name, text string) bool, such, others map[string]string) {
+		var found []string
+		files := 0
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				continue
 			}
-			text, err := os.ReadFile(path)
-			sources[path] = string(text)
-			return err
-		})).To(Succeed())
-		Expect(len(sources)).To(BeNumerically(">", 100))
-		Expect(initFiles(sources)).To(BeEmpty())
-		Expect(initFiles(map[string]string{"a.go": "package a\n\nfunc init() { b() }", "a_test.go": "package a\n\nfunc init() {", "b.go": "package a\n\nfunc initial() {"})).To(Equal([]string{"a.go"}))
-	})
+			if files++; is(name, contents(name)) {
+				found = append(found, name)
+			}
+		}
+		Expect(files).To(BeNumerically(">", 100))
+		Expect(found).To(BeEmpty())
+		for name, text := range such {
+			Expect(is(name, text)).To(BeTrue(), name)
+		}
+		for name, text := range others {
+			Expect(is(name, text)).To(BeFalse(), name)
+		}
+	},
+		Entry("takes over from internal/sys what the operating system decides", forSystems,
+			map[string]string{"a_linux.go": "package scm", "b.go": "//go:build unix\n\npackage scm"},
+			map[string]string{"recv_direct.go": "//go:build !aix\n\npackage scm", "d.go": "package scm\n\n//go:build is no constraint here"}),
+		Entry("does something on import", doesOnImport,
+			map[string]string{"a.go": "package a\n\nfunc init() { b() }"},
+			map[string]string{"b.go": "package a\n\nfunc initial() {"}),
+	)
 
 	It("goes on with make test after a group that is red", func() {
 		if _, err := exec.LookPath("make"); err != nil {
@@ -248,16 +226,6 @@ var _ = Describe("the house", Label("house"), func() {
 		for _, m := range []string{"./bench", "./internal/difftest"} {
 			Expect(string(out)).To(ContainSubstring("asked: -C " + m + " test"))
 		}
-	})
-
-	It("has one backend in each build", func() {
-		imports := func(env string, args ...string) []string {
-			return goTool{env: []string{env}}.list(append(args, ".")...)[0].Imports
-		}
-		csrc, pure := module+"/csrc", module+"/internal/pure"
-		Expect(imports("CGO_ENABLED=1")).To(And(ContainElement(csrc), Not(ContainElement(pure))))
-		Expect(imports("CGO_ENABLED=1", "-tags", "purego")).To(And(ContainElement(pure), Not(ContainElement(csrc))))
-		Expect(imports("CGO_ENABLED=0")).To(And(ContainElement(pure), Not(ContainElement(csrc))))
 	})
 
 	// A gcc in PATH turns cgo on for Windows too, and csrc does not build there.
@@ -296,10 +264,9 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(direct).To(ContainElements("golang.org/x/sys", "github.com/onsi/ginkgo/v2", "github.com/onsi/gomega"))
 		Expect(len(direct)).To(BeNumerically("<=", 5), "%v", direct)
 
-		doc, err := os.ReadFile("docs/dependencies.md")
-		Expect(err).NotTo(HaveOccurred())
+		doc := contents("docs/dependencies.md")
 		var named []string
-		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(doc), -1) {
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(doc, -1) {
 			named = append(named, row[1])
 		}
 		Expect(named).To(ConsistOf(direct), "the rows of docs/dependencies.md")

@@ -25,8 +25,7 @@ import (
 // overlaid returns the file for -overlay that puts a fault into the sources.
 func overlaid(f mutant.Fault) string {
 	GinkgoHelper()
-	name, err := mutant.Overlay(".", GinkgoT().TempDir(), f.Edits...)
-	Expect(err).NotTo(HaveOccurred())
+	name := ok(mutant.Overlay(".", GinkgoT().TempDir(), f.Edits...))
 	return name
 }
 
@@ -42,7 +41,7 @@ func focus(names ...string) []string {
 
 // suites are the packages of specs that notice mutants, by the first word of a spec's
 // name; all others are the root's.
-var suites = map[string]string{"torture": "./internal/torture", "soak": "./internal/soak"}
+var suites = map[string]string{"torture": "./internal/torture"}
 
 // suite is the package with the spec that notices a fault.
 func suite(f mutant.Fault) string {

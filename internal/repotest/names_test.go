@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && !purego
 
 package repotest
 
@@ -7,120 +7,89 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
 
-// exportedNames returns the names of the package as go doc lists them on this
-// system, methods as Type.Method, each with its doc comment; and the examples.
-func exportedNames() (names, methods map[string]string, examples []*ast.File) {
+// exported has the names of the package as go doc lists them on this system, methods as Type.Method,
+// each with its doc comment; what examples show of package scm, and every name that they select.
+func exported() (names, methods map[string]string, shown, selected map[string]bool) {
+	GinkgoHelper()
 	fset := token.NewFileSet()
-	entries, err := os.ReadDir(".")
-	Expect(err).NotTo(HaveOccurred())
 	var files []*ast.File
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".go") {
-			continue
-		}
-		f, err := parser.ParseFile(fset, e.Name(), nil, parser.ParseComments)
-		Expect(err).NotTo(HaveOccurred())
-		switch {
-		case strings.HasPrefix(e.Name(), "example_"):
-			examples = append(examples, f)
-		case !strings.HasSuffix(e.Name(), "_test.go"):
+	names, methods, shown = map[string]string{}, map[string]string{}, map[string]bool{}
+	selected = map[string]bool{"Error": true, "Unwrap": true} // fmt and errors call these
+	for _, name := range ok(filepath.Glob("*.go")) {
+		f := ok(parser.ParseFile(fset, name, nil, parser.ParseComments))
+		if !strings.HasSuffix(name, "_test.go") {
 			files = append(files, f)
 		}
-	}
-	p, err := doc.NewFromFiles(fset, files, "scm")
-	Expect(err).NotTo(HaveOccurred())
-
-	names, methods = map[string]string{}, map[string]string{}
-	values := func(vs []*doc.Value) {
-		for _, v := range vs {
-			for _, s := range v.Decl.Specs {
-				spec := s.(*ast.ValueSpec)
-				for _, n := range spec.Names {
-					if n.IsExported() {
-						names[n.Name] = v.Doc + spec.Doc.Text()
-					}
-				}
+		if !strings.HasPrefix(name, "example_") {
+			continue
+		}
+		for _, e := range doc.Examples(f) {
+			name, _, _ := strings.Cut(e.Name, "_")
+			shown[name] = true
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				selected[s.Sel.Name] = true
+				x, ok := s.X.(*ast.Ident)
+				shown[s.Sel.Name] = shown[s.Sel.Name] || ok && x.Name == "scm"
 			}
-		}
+			return true
+		})
 	}
-	funcs := func(fs []*doc.Func) {
-		for _, f := range fs {
-			names[f.Name] = f.Doc
-		}
-	}
-	values(p.Consts)
-	values(p.Vars)
-	funcs(p.Funcs)
+	p := ok(doc.NewFromFiles(fset, files, "scm"))
+	values, funcs := slices.Concat(p.Consts, p.Vars), p.Funcs
 	for _, t := range p.Types {
 		names[t.Name] = t.Doc // go doc lists a type's constants with it
-		values(t.Vars)
-		funcs(t.Funcs)
+		values, funcs = append(values, t.Vars...), append(funcs, t.Funcs...)
 		for _, m := range t.Methods {
 			methods[t.Name+"."+m.Name] = m.Doc
 		}
 	}
-	return names, methods, examples
+	for _, f := range funcs {
+		names[f.Name] = f.Doc
+	}
+	for _, v := range values {
+		for _, s := range v.Decl.Specs {
+			for _, n := range s.(*ast.ValueSpec).Names {
+				if n.IsExported() {
+					names[n.Name] = v.Doc + s.(*ast.ValueSpec).Doc.Text()
+				}
+			}
+		}
+	}
+	return names, methods, shown, selected
 }
 
 var _ = Describe("the exported names", Label("house"), func() {
-	It("are at most 48", func() {
-		names, _, _ := exportedNames()
+	It("are at most 48, have a doc comment each, and are in an example", func() {
+		names, methods, shown, selected := exported()
 		Expect(names).To(HaveKey("Conn"))
 		Expect(len(names)).To(BeNumerically("<=", 48), "%v", names)
-	})
-
-	It("have a doc comment each", func() {
-		names, methods, _ := exportedNames()
+		var missing []string
 		for n, text := range names {
 			Expect(text).To(ContainSubstring(n), n)
-		}
-		for n, text := range methods {
-			// Error says what it says.
-			if _, method, _ := strings.Cut(n, "."); method != "Error" && n != "ExpectError.Unwrap" {
-				Expect(text).To(ContainSubstring(method), n)
-			}
-		}
-	})
-
-	It("have an example each, or are in one", func() {
-		names, methods, examples := exportedNames()
-		Expect(examples).NotTo(BeEmpty())
-		shown := map[string]bool{}
-		// fmt and errors call these.
-		selected := map[string]bool{"Error": true, "Unwrap": true}
-		for _, f := range examples {
-			for _, e := range doc.Examples(f) {
-				name, _, _ := strings.Cut(e.Name, "_")
-				shown[name] = true
-			}
-			ast.Inspect(f, func(n ast.Node) bool {
-				if s, ok := n.(*ast.SelectorExpr); ok {
-					selected[s.Sel.Name] = true
-					if x, ok := s.X.(*ast.Ident); ok && x.Name == "scm" {
-						shown[s.Sel.Name] = true
-					}
-				}
-				return true
-			})
-		}
-		var missing []string
-		for n := range names {
 			if !shown[n] {
 				missing = append(missing, n)
 			}
 		}
-		for n := range methods {
-			if _, method, _ := strings.Cut(n, "."); !selected[method] {
+		for n, text := range methods {
+			_, method, _ := strings.Cut(n, ".")
+			// Error says what it says.
+			if method != "Error" && n != "ExpectError.Unwrap" {
+				Expect(text).To(ContainSubstring(method), n)
+			}
+			if !selected[method] {
 				missing = append(missing, n)
 			}
 		}
-		Expect(missing).To(BeEmpty())
+		Expect(missing).To(BeEmpty(), "in no example")
 	})
 })

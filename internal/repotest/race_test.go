@@ -30,9 +30,10 @@ var _ = Describe("the race detector", Label("build"), func() {
 				Fail(how + ": " + err.Error() + "\n" + string(out))
 				return ""
 			}
-			Expect(talk("backend")).To(Equal(backend + "\n"))
+			list := strings.Fields(talk("list"))
+			Expect(list[0]).To(Equal(backend))
 			var racy []string
-			for how := range strings.FieldsSeq(talk("list")) {
+			for _, how := range list[1:] {
 				if out := talk(how); out != "" {
 					GinkgoWriter.Println(how + ":\n" + out)
 					racy = append(racy, how)
@@ -50,10 +51,9 @@ var _ = Describe("the race detector", Label("build"), func() {
 const talkProgram = `package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"slices"
 	"syscall"
 
 	"github.com/scm-rights/scm"
@@ -62,93 +62,81 @@ import (
 // An end sends something, and receives what the other end sends.
 type end struct{ send, receive func() error }
 
-type way struct {
+// ways are the ends of a socket of each type, by the name of a way to talk.
+var ways = []struct {
 	name string
-	ends func() (a, b end)
-}
-
-var ways = []way{
-	{"unseen", func() (a, b end) {
-		return numbers(syscall.SOCK_STREAM, func(sock int) end {
-			p := make([]byte, 1)
-			return end{
-				func() error { return syscall.Sendto(sock, p, 0, nil) },
-				func() error { _, _, err := syscall.Recvfrom(sock, p, 0); return err },
-			}
-		})
+	typ  int
+	end  func(sock int) end
+}{
+	{"unseen", syscall.SOCK_STREAM, func(sock int) end {
+		p := make([]byte, 1)
+		return end{
+			func() error { return syscall.Sendto(sock, p, 0, nil) },
+			func() error { _, _, err := syscall.Recvfrom(sock, p, 0); return err },
+		}
 	}},
-	{"files", func() (a, b end) {
-		return conns("unix", func(c *scm.Conn) end {
-			file := os.Stdin
-			return end{
-				func() error { return c.SendFile("x", file) },
-				func() error { got, err := c.RecvFile(); return closed(got, err) },
-			}
-		})
+	{"files", syscall.SOCK_STREAM, func(sock int) end {
+		c := conn(sock)
+		return end{
+			func() error { return c.SendFile("x", os.Stdin) },
+			func() error { got, err := c.RecvFile(); return errors.Join(err, got.Close()) },
+		}
 	}},
-	{"bytes", func() (a, b end) {
-		return conns("unixgram", func(c *scm.Conn) end {
-			p := make([]byte, 1)
-			return end{
-				func() error { _, err := c.WriteFiles(p); return err },
-				func() error { _, _, err := c.ReadFiles(p, 0); return err },
-			}
-		})
+	{"bytes", syscall.SOCK_DGRAM, func(sock int) end {
+		c, p := conn(sock), make([]byte, 1)
+		return end{
+			func() error { _, err := c.WriteFiles(p); return err },
+			func() error { _, _, err := c.ReadFiles(p, 0); return err },
+		}
 	}},
-	{"packet", func() (a, b end) {
-		return conns("unixpacket", func(c *scm.Conn) end {
-			return end{
-				func() error { return c.Send(&scm.Message{Buffers: [][]byte{{1}}}, 0) },
-				func() error { return c.Recv(&scm.Message{Buffers: [][]byte{{0}}}, 0) },
-			}
-		})
+	{"packet", syscall.SOCK_SEQPACKET, func(sock int) end {
+		c := conn(sock)
+		return end{
+			func() error { return c.Send(&scm.Message{Buffers: [][]byte{{1}}}, 0) },
+			func() error { return c.Recv(&scm.Message{Buffers: [][]byte{{0}}}, 0) },
+		}
 	}},
-	{"pair", func() (a, b end) {
-		return numbers(syscall.SOCK_STREAM, func(sock int) end {
-			p := make([]byte, 1)
-			return end{
-				func() error { _, err := scm.WriteFD(sock, p, sock); return err },
-				func() error {
-					_, fd, err := scm.ReadFD(sock, p)
-					if err == nil {
-						err = syscall.Close(fd)
-					}
-					return err
-				},
-			}
-		})
+	{"pair", syscall.SOCK_STREAM, func(sock int) end {
+		p := make([]byte, 1)
+		return end{
+			func() error { _, err := scm.WriteFD(sock, p, sock); return err },
+			func() error { _, fd, err := scm.ReadFD(sock, p); return errors.Join(err, syscall.Close(fd)) },
+		}
 	}},
-	{"message", func() (a, b end) {
-		return numbers(syscall.SOCK_DGRAM, func(sock int) end {
-			many := make([][]byte, 20)
-			return end{
-				func() error { return scm.Send(sock, &scm.Message{Buffers: many}, 0) },
-				func() error { return scm.Recv(sock, &scm.Message{Buffers: many}, 0) },
-			}
-		})
+	{"message", syscall.SOCK_DGRAM, func(sock int) end {
+		many := make([][]byte, 20)
+		return end{
+			func() error { return scm.Send(sock, &scm.Message{Buffers: many}, 0) },
+			func() error { return scm.Recv(sock, &scm.Message{Buffers: many}, 0) },
+		}
 	}},
-	{"batch", func() (a, b end) {
-		return numbers(syscall.SOCK_DGRAM, func(sock int) end {
-			return end{
-				func() error { _, err := scm.SendBatch(sock, make([]scm.Message, 1), 0); return err },
-				func() error { _, err := scm.RecvBatch(sock, make([]scm.Message, 1), 0); return err },
-			}
-		})
+	{"batch", syscall.SOCK_DGRAM, func(sock int) end {
+		return end{
+			func() error { _, err := scm.SendBatch(sock, make([]scm.Message, 1), 0); return err },
+			func() error { _, err := scm.RecvBatch(sock, make([]scm.Message, 1), 0); return err },
+		}
 	}},
 }
 
 func main() {
-	switch os.Args[1] {
-	case "backend":
-		fmt.Println(scm.Backend)
-		return
-	case "list":
+	if os.Args[1] == "list" {
+		fmt.Print(scm.Backend)
 		for _, w := range ways {
-			fmt.Println(w.name)
+			fmt.Print(" ", w.name)
 		}
 		return
 	}
-	client, server := ways[slices.IndexFunc(ways, func(w way) bool { return w.name == os.Args[1] })].ends()
+	for _, w := range ways {
+		if w.name != os.Args[1] {
+			continue
+		}
+		p, err := syscall.Socketpair(syscall.AF_UNIX, w.typ, 0)
+		check(err)
+		talk(w.end(p[0]), w.end(p[1]))
+	}
+}
+
+func talk(client, server end) {
 	var n [100]int // more than one: a pool that both ends use can hide a race
 	go func() {
 		for i := range n {
@@ -166,23 +154,10 @@ func main() {
 	}
 }
 
-func conns(network string, endOf func(*scm.Conn) end) (end, end) {
-	a, b, err := scm.Pair(network)
+func conn(sock int) *scm.Conn {
+	c, err := scm.NewConnFD(sock)
 	check(err)
-	return endOf(a), endOf(b)
-}
-
-func numbers(typ int, endOf func(sock int) end) (end, end) {
-	p, err := syscall.Socketpair(syscall.AF_UNIX, typ, 0)
-	check(err)
-	return endOf(p[0]), endOf(p[1])
-}
-
-func closed(c io.Closer, err error) error {
-	if err == nil {
-		err = c.Close()
-	}
-	return err
+	return c
 }
 
 func check(err error) {

@@ -14,22 +14,12 @@ import (
 
 var _ = Describe("README", Label("house"), func() {
 	It("shows a program that does what its comment says, built from a checkout as told", func() {
-		text, err := os.ReadFile("README.md")
-		Expect(err).NotTo(HaveOccurred())
-		_, program, ok := strings.Cut(string(text), "```go\n")
-		Expect(ok).To(BeTrue(), "README.md shows no program")
-		program, _, ok = strings.Cut(program, "```\n")
-		Expect(ok).To(BeTrue())
-		_, says, ok := strings.Cut(program, "// ")
-		Expect(ok).To(BeTrue(), "the program does not say what it prints")
-		says, _, _ = strings.Cut(says, "\n")
+		text := contents("README.md")
+		program := between(text, "```go\n", "```\n")
+		says := between(program, "// ", "\n")
 
-		here, err := os.Getwd()
-		Expect(err).NotTo(HaveOccurred())
-		_, line, ok := strings.Cut(string(text), "\nThe module is not published. Use a checkout: ")
-		Expect(ok).To(BeTrue(), "README.md does not say how a checkout is used")
-		line, _, _ = strings.Cut(line, "\n")
-		spans := strings.Split(line, "`")
+		here := ok(os.Getwd())
+		spans := strings.Split(between(text, "\nThe module is not published. Use a checkout: ", "\n"), "`")
 		Expect(spans).To(HaveLen(5), "two commands")
 		for _, command := range []string{spans[1], spans[3]} {
 			dir := GinkgoT().TempDir()
@@ -38,10 +28,18 @@ var _ = Describe("README", Label("house"), func() {
 			user.must("mod", "init", "example.com/user")
 			cmd := exec.Command("sh", "-ec", strings.ReplaceAll(command, "PATH", "'"+here+"'"))
 			cmd.Dir = dir
-			out, err := cmd.CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s: %s", command, out)
+			runs(cmd)
 			user.must("vet", ".")
 			Expect(strings.TrimSpace(user.must("run", "."))).To(Equal(says), command)
 		}
 	})
 })
+
+// between is what a text has between one mark and the next.
+func between(text, from, to string) string {
+	GinkgoHelper()
+	_, rest, begins := strings.Cut(text, from)
+	part, _, ends := strings.Cut(rest, to)
+	Expect(begins && ends).To(BeTrue(), "nothing between %q and %q", from, to)
+	return part
+}

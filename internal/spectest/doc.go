@@ -1,3 +1,2 @@
-// Package spectest has what the Ginkgo suites of package scm, of its torture and of its
-// soak share.
+// Package spectest has what the Ginkgo suites of package scm and of its torture share.
 package spectest

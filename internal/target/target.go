@@ -4,7 +4,11 @@ package target
 
 import (
 	_ "embed"
+	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -37,10 +41,45 @@ func (t Target) Native() bool {
 	return t.Arch == runtime.GOARCH || t.Arch == "386" && runtime.GOARCH == "amd64"
 }
 
+// ErrMissing is of a target that this machine has no tool for.
+var ErrMissing = errors.New("not run")
+
 // Emulator returns the path of what runs the target's programs here: "" is the machine itself.
 func (t Target) Emulator() (string, error) {
 	if t.Native() {
 		return "", nil
 	}
-	return exec.LookPath("qemu-" + t.qemu + "-static")
+	path, err := exec.LookPath("qemu-" + t.qemu + "-static")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	return path, nil
+}
+
+// Compiles reports whether a C compiler is there, and its libc.
+func Compiles(cc ...string) error {
+	// Some compilers remove their output first, and would replace os.DevNull by a file.
+	dir, err := os.MkdirTemp("", "target")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command(cc[0], append(cc[1:], "-x", "c", "-", "-o", filepath.Join(dir, "program"))...)
+	cmd.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+		return fmt.Errorf("%w: %s: %w %s", ErrMissing, strings.Join(cc, " "), err, line)
+	}
+	return nil
+}
+
+// Go is the go command for an architecture, with cgo if a C compiler is given.
+func Go(arch, cc string, args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cgo := "CGO_ENABLED=0"
+	if cc != "" {
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, cgo, "CC="+cc, "GOFLAGS=-buildvcs=false")
+	return cmd
 }

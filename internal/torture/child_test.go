@@ -174,14 +174,10 @@ func warms() {
 
 // borrows receives the case's files from the partner.
 func (t *subject) borrows() {
-	oob := make([]byte, unix.CmsgSpace(8))
-	_, n, _, _, err := unix.Recvmsg(control, make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC)
-	Expect(err).NotTo(HaveOccurred())
-	messages, err := unix.ParseSocketControlMessage(oob[:n])
-	Expect(err).NotTo(HaveOccurred())
-	fds, err := unix.ParseUnixRights(&messages[0])
-	Expect(err).NotTo(HaveOccurred())
-	t.sock, t.cargo = fds[0], fds[1]
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
+	Expect(scm.Recv(control, &m, 0)).To(Succeed())
+	Expect(m.NFD).To(Equal(2))
+	t.sock, t.cargo = m.FDs[0], m.FDs[1]
 	t.file = os.NewFile(uintptr(t.cargo), "cargo")
 }
 
@@ -193,7 +189,7 @@ var _ = Child(tortureChild, func(args []string) {
 	unix.CloseOnExec(control)
 	errno, err := strconv.Atoi(args[3])
 	Expect(err).NotTo(HaveOccurred())
-	t := &subject{network: args[1], folder: args[2], failed: args[4], short: unix.Errno(errno) == unix.EAGAIN}
+	t := &subject{network: args[1], folder: args[2], failed: plainName(args[4]), short: unix.Errno(errno) == unix.EAGAIN}
 	o := findOperation(args[0])
 	t.borrows()
 	warms()

@@ -153,7 +153,7 @@ func (o outcome) judgeError(op operation, add func(string, ...any)) {
 	switch {
 	case r.Err == "" && shrugged:
 	case r.Err == "" && retried:
-		again := slices.ContainsFunc(o.record.calls[f.place+1:], func(c tracedCall) bool { return c.name == f.call })
+		again := slices.ContainsFunc(o.record.calls[f.place+1:], func(c tracedCall) bool { return c.traced == f.call })
 		if !again {
 			add("the call succeeded, and did not repeat %s", f.call)
 		}

@@ -15,8 +15,9 @@ import (
 
 // tracedCall is a system call between the marks.
 type tracedCall struct {
-	name     string
-	ordinal  int // among the thread's calls of that name, from 1
+	name     string // on every architecture
+	traced   string // as strace has it on this one
+	ordinal  int    // among the thread's calls of that name, from 1
 	line     string
 	args     string
 	result   string
@@ -29,12 +30,24 @@ type tortureRecord struct {
 	dead  bool // SIGKILL
 }
 
-var tracedLine = regexp.MustCompile(`^(\w+)\((.*)\)?\s+= (-?\w+|\?)(.*)$`)
+var tracedLine = regexp.MustCompile(`^(\[ *\d+\] (\w+))\((.*)\)?\s+= (-?\w+|\?)(.*)$`)
 
 // The runtime makes these calls when it likes, and ends the process if one fails.
-var runtimeCalls = strings.Fields(`brk mmap munmap mprotect madvise futex nanosleep clock_nanosleep sched_yield
+var runtimeCalls = strings.Fields(`brk mmap mmap2 munmap mprotect madvise futex nanosleep clock_nanosleep sched_yield
 	sched_getaffinity epoll_pwait epoll_pwait2 rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack tgkill getpid gettid
 	clone clone3 prctl timer_create timer_settime timer_delete setitimer restart_syscall exit_group`)
+
+// plainName is the name of a system call without what an architecture with 32 bits adds to it.
+func plainName(traced string) string {
+	name := traced
+	for _, suffix := range []string{"_time64", "64", "32"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	if name == "fstatat" {
+		return "newfstatat"
+	}
+	return name
+}
 
 // ofRuntime tells a call of the runtime's own. It wakes its poller by an eventfd.
 func ofRuntime(name, args string) bool {
@@ -47,20 +60,22 @@ func parseRecord(text string) (r tortureRecord) {
 	inside := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
-		r.dead = r.dead || line == "+++ killed by SIGKILL +++"
+		r.dead = r.dead || strings.HasSuffix(line, "+++ killed by SIGKILL +++")
 		match := tracedLine.FindStringSubmatch(line)
 		if match == nil {
 			continue
 		}
-		name, args := match[1], strings.TrimRight(match[2], ") ")
-		ordinals[name]++
+		numbered, traced, args := match[1], match[2], strings.TrimRight(match[3], ") ")
+		name := plainName(traced)
+		ordinals[numbered]++ // strace counts those by way of socketcall apart
 		switch {
 		case name == "getpgid":
 			inside = true
 		case name == "getsid":
 			inside = false
 		case inside && !ofRuntime(name, args):
-			r.calls = append(r.calls, tracedCall{name, ordinals[name], line, args, match[3], strings.Contains(match[4], "(INJECTED)")})
+			r.calls = append(r.calls, tracedCall{name, traced, ordinals[numbered], line, args, match[4],
+				strings.Contains(match[5], "(INJECTED)")})
 		}
 	}
 	return r

@@ -51,7 +51,7 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	Expect(err).NotTo(HaveOccurred())
 	cmd := ChildCommand(tortureChild)
 	cmd.Path = strace
-	cmd.Args = []string{strace, "-s", "8", "-o", record}
+	cmd.Args = []string{strace, "-n", "-s", "8", "-o", record}
 	switch {
 	case f.kill:
 		cmd.Args = append(cmd.Args, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", f.call, f.nth))
@@ -132,9 +132,9 @@ func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown [
 			if strings.Contains(c.line, " = -1 "+unix.ErrnoName(errno)+" ") {
 				continue // it is what the kernel says without a fault
 			}
-			faults = append(faults, fault{call: c.name, kind: c.kind(), nth: c.ordinal, place: i, errno: errno})
+			faults = append(faults, fault{call: c.traced, kind: c.kind(), nth: c.ordinal, place: i, errno: errno})
 		}
-		faults = append(faults, fault{call: c.name, kind: c.kind(), nth: c.ordinal, place: i, kill: true})
+		faults = append(faults, fault{call: c.traced, kind: c.kind(), nth: c.ordinal, place: i, kill: true})
 	}
 	return append(faults, fault{call: "getsid", kind: "the mark", nth: 1, place: len(r.calls), kill: true}), unknown
 }

@@ -3,8 +3,6 @@ package catalogue_test
 import (
 	"io/fs"
 	"os"
-	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,76 +27,26 @@ func scenarios(t *testing.T) []*scenario.Scenario {
 	return list
 }
 
-func TestNames(t *testing.T) {
-	list := scenarios(t)
-	if len(list) < 25 {
-		t.Errorf("%d scenarios", len(list))
+// The scenarios are as Check wants those of anybody, and these have a source each.
+func TestScenarios(t *testing.T) {
+	for _, err := range catalogue.Check(catalogue.Files()) {
+		t.Error(err)
 	}
-	form := regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
-	seen, hashes := map[string]bool{}, map[string]string{}
-	for _, s := range list {
-		_, id, _ := strings.Cut(s.Name, "/")
-		switch {
-		case !form.MatchString(s.Name):
-			t.Errorf("%s: a name is GROUP/ID, of small letters, digits and dashes", s.Name)
-		case seen[id]:
-			t.Errorf("%s: another group has this one too", s.Name)
-		case hashes[s.Hash] != "":
-			t.Errorf("%s: the same text as %s", s.Name, hashes[s.Hash])
-		case !slices.Contains(groups, s.Group()):
-			t.Errorf("%s: no such group", s.Name)
-		}
-		seen[id], hashes[s.Hash] = true, s.Name
-	}
-	for _, g := range groups {
-		if !slices.ContainsFunc(list, func(s *scenario.Scenario) bool { return s.Group() == g }) {
-			t.Errorf("the group %s is empty", g)
-		}
-	}
-}
-
-// Nothing in the folders is left out of the program.
-func TestAllFilesAreScenarios(t *testing.T) {
 	var names []string
 	for _, s := range scenarios(t) {
 		names = append(names, s.Name+".txt")
-	}
-	err := fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.Contains(file, "/") && !slices.Contains(names, file) {
-			t.Errorf("%s is no scenario", file)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestRules(t *testing.T) {
-	for _, s := range scenarios(t) {
-		if !strings.HasSuffix(s.Rule[0], ".") {
-			t.Errorf("%s: the rule is no sentence: %s", s.Name, s.Rule[0])
+		if !slices.Contains(groups, s.Group()) {
+			t.Errorf("%s: no such group", s.Name)
 		}
 		if !strings.Contains(strings.Join(s.Rule[1:], " "), "docs/catalogue.md: ") {
 			t.Errorf("%s: the source does not name its id in docs/catalogue.md", s.Name)
 		}
-		for _, st := range s.Steps {
-			reasons := map[string]bool{}
-			for i, w := range st.Wants {
-				if i > 0 && (w.Reason == "" || reasons[w.Reason]) {
-					t.Errorf("%s:%d: an alternative needs a reason of its own: %s", s.Name, st.Line, w.Text)
-				}
-				reasons[w.Reason] = true
-			}
-		}
 	}
-}
-
-// ofTheRunner reports whether the runner plays this role, whoever the peers are. Expected
-// answers of the runner may leave out fields.
-func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
-	return s.Play == scenario.PlayKernel || s.Play == scenario.PlaySender && role == scenario.RoleB ||
-		s.Play == scenario.PlayReceiver && role == scenario.RoleA
+	// Nothing in the folders is left out of the program.
+	files, err := fs.Glob(os.DirFS("."), "*/*")
+	if err != nil || !slices.Equal(files, names) {
+		t.Errorf("the files are %v, %v\nand the scenarios %v", files, err, names)
+	}
 }
 
 // A library can report MSG_CTRUNC in three ways: by the flag, by closing the received
@@ -107,7 +55,7 @@ func ofTheRunner(s *scenario.Scenario, role scenario.Role) bool {
 func TestEveryWayToRefuse(t *testing.T) {
 	for _, s := range scenarios(t) {
 		for _, st := range s.Steps {
-			if st.Kind != scenario.StepHear || ofTheRunner(s, st.Role) {
+			if st.Kind != scenario.StepHear || s.RunnerPlays(st.Role) {
 				continue
 			}
 			cut, short, closed, own, refused := false, false, false, false, false
@@ -128,36 +76,19 @@ func TestEveryWayToRefuse(t *testing.T) {
 	}
 }
 
-func TestSomeScenariosAreForAnyRoom(t *testing.T) {
-	any, empty := 0, false
-	for _, s := range scenarios(t) {
-		if s.RoomAny {
-			any++
-			empty = empty || slices.Contains(s.Types, "seqpacket") && slices.ContainsFunc(s.Steps, func(st scenario.Step) bool {
-				return strings.HasPrefix(st.Text, "send payload=- ")
-			})
-		}
-	}
-	if any < 3 || !empty {
-		t.Errorf("%d are, one with an empty payload on seqpacket: %v", any, empty)
-	}
-}
-
-func TestLoadNamesTheFile(t *testing.T) {
-	_, err := catalogue.Load(fstest.MapFS{
-		"group/good.txt": {Data: []byte("# Rule.\n# Source.\non stream\nA> end\nA< ok\n")},
-		"group/bad.txt":  {Data: []byte("# Rule.\n# Source.\non tcp\n")},
-	})
-	if want := `group/bad:3: no such socket type: "tcp"`; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
+func TestLoad(t *testing.T) {
+	const good = "# Rule.\n# Source.\non stream\nA> end\nA< ok\n"
 	list, err := catalogue.Load(fstest.MapFS{
-		"group/b.txt":   {Data: []byte("# Rule.\n# Source.\non stream\nA> end\nA< ok\n")},
-		"group/a.txt":   {Data: []byte("# Rule.\n# Source.\non dgram\nA> end\nA< ok\n")},
+		"group/b.txt":   {Data: []byte(good)},
+		"group/a.txt":   {Data: []byte(good)},
 		"README.md":     {Data: []byte("no scenario")},
 		"group/.#b.txt": {Data: []byte("of an editor")},
 	})
-	if err != nil || len(list) != 2 || list[0].Name != "group/a" || path.Base(list[1].Name) != "b" {
+	if err != nil || len(list) != 2 || list[0].Name != "group/a" || list[1].Name != "group/b" {
 		t.Errorf("got %v, %v", list, err)
+	}
+	_, err = catalogue.Load(fstest.MapFS{"group/bad.txt": {Data: []byte("# Rule.\n# Source.\non tcp\n")}, "group/good.txt": {Data: []byte(good)}})
+	if want := `group/bad:3: no such word behind "on": "tcp"; there are stream dgram seqpacket`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -36,55 +36,30 @@ func TestReadme(t *testing.T) {
 		}
 	}
 
-	readme = generated(t, readme, "\n| kind | what it is |\n|---|---|\n", kindRows())
-	readme = generated(t, readme, "\n| line | |\n|---|---|\n", actRows())
-	readme = generated(t, readme, "\n| call | answer | |\n|---|---|---|\n", callRows())
+	var kinds, acts, calls strings.Builder
+	for i, k := range scenario.FileKinds {
+		// Neighbours of which the same is said share a row.
+		if more := scenario.FileKinds[i+1:]; len(more) > 0 && more[0].What == k.What {
+			fmt.Fprintf(&kinds, "`%s`, ", k.Name)
+		} else {
+			fmt.Fprintf(&kinds, "`%s` | %s |\n| ", k.Name, k.What)
+		}
+	}
+	for _, f := range scenario.ActForms {
+		fmt.Fprintf(&acts, "| `R> %s` | %s |\n", f.Example, f.Does)
+	}
+	for _, c := range contract.CallUsages {
+		row := fmt.Sprintf("| `%s` | `%s` | %s |\n", strings.ReplaceAll(c.Usage, "|", `\|`), c.Gives, c.Does)
+		calls.WriteString(strings.ReplaceAll(strings.ReplaceAll(row, " ``", ""), "|  |", "| |"))
+	}
+	readme = generated(t, readme, "\n| kind | what it is |\n|---|---|\n", "| "+strings.TrimSuffix(kinds.String(), "| "))
+	readme = generated(t, readme, "\n| line | |\n|---|---|\n", acts.String())
+	readme = generated(t, readme, "\n| call | answer | |\n|---|---|---|\n", calls.String())
 	if *update {
 		if err := os.WriteFile("README.md", []byte(readme), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-}
-
-// kindRows are the kinds of files. Neighbours of which the same is said share a row.
-func kindRows() string {
-	var rows []string
-	what := ""
-	for _, k := range scenario.FileKinds {
-		if k.What == what {
-			last := &rows[len(rows)-1]
-			*last = strings.TrimSuffix(*last, " | "+what+" |\n") + ", `" + k.Name + "` | " + what + " |\n"
-			continue
-		}
-		what = k.What
-		rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", k.Name, what))
-	}
-	return strings.Join(rows, "")
-}
-
-// actRows are the runner's own lines.
-func actRows() string {
-	var rows strings.Builder
-	for _, f := range scenario.ActForms {
-		fmt.Fprintf(&rows, "| `R> %s` | %s |\n", f.Example, f.Does)
-	}
-	return rows.String()
-}
-
-// callRows are the calls of the reference.
-func callRows() string {
-	var rows strings.Builder
-	for _, c := range contract.CallUsages {
-		gives, does := "", ""
-		if c.Gives != "" {
-			gives = "`" + c.Gives + "` "
-		}
-		if c.Does != "" {
-			does = c.Does + " "
-		}
-		fmt.Fprintf(&rows, "| `%s` | %s| %s|\n", strings.ReplaceAll(c.Usage, "|", `\|`), gives, does)
-	}
-	return rows.String()
 }
 
 // Each example of the runner's own lines is a line of a scenario.

@@ -8,13 +8,12 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop"
-	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // differ tells whether what is expected first at one step would not do at the other.
 func differ(s *scenario.Scenario, st, other scenario.Step) bool {
-	if ofTheRunner(s, st.Role) {
+	if s.RunnerPlays(st.Role) {
 		return contradicts(other.Wants[0].Text, st.Wants[0].Text)
 	}
 	strip := func(w scenario.Want) string { return label.ReplaceAllString(w.Text, "") }
@@ -26,23 +25,16 @@ func differ(s *scenario.Scenario, st, other scenario.Step) bool {
 func swapped(t *testing.T, s *scenario.Scenario, one, two scenario.Step) (*scenario.Scenario, error) {
 	t.Helper()
 	lines := text(t, s)
-	answers := func(st scenario.Step) (block []string) {
-		for i := range st.Wants {
-			block = append(block, lines[st.Line-1+i])
-		}
-		return block
-	}
-	put := func(at scenario.Step, block []string) []string {
+	put := func(at, from scenario.Step) []string {
+		block := slices.Clone(lines[from.Line-1 : from.Line-1+len(from.Wants)])
 		head, _, _ := strings.Cut(lines[at.Line-1], " ")
-		block = slices.Clone(block)
 		_, answer, _ := strings.Cut(block[0], " ")
 		block[0] = head + " " + answer
 		return block
 	}
-	begin, end := lines[:one.Line-1], lines[two.Line-1+len(two.Wants):]
-	middle := lines[one.Line-1+len(one.Wants) : two.Line-1]
-	first := slices.Concat(begin, put(one, answers(two)))
-	whole := slices.Concat(first, middle, put(two, answers(one)), end)
+	behind := func(st scenario.Step) int { return st.Line - 1 + len(st.Wants) }
+	first := slices.Concat(lines[:one.Line-1], put(one, two))
+	whole := slices.Concat(first, lines[behind(one):two.Line-1], put(two, one), lines[behind(two):])
 	bad, err := scenario.Parse(s.Name, []byte(strings.Join(whole, "\n")))
 	if err != nil {
 		bad, err = scenario.Parse(s.Name, []byte(strings.Join(first, "\n")))
@@ -53,35 +45,24 @@ func swapped(t *testing.T, s *scenario.Scenario, one, two scenario.Step) (*scena
 // Each answer in the place of the next one that differs and that could stand there, and
 // that one in its place, is noticed.
 func TestSwappedAnswersAreNoticed(t *testing.T) {
-	p := honest(t)
-	self, err := process.Runner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, self := honest(t)
 	var cases []scenario.Case
 	for _, s := range scenarios(t) {
 		if s.Play == scenario.PlayKernel {
 			continue
 		}
 		a, b := cast(s, p, self)
-		var heard []scenario.Step
-		for _, st := range s.Steps {
-			if st.Kind == scenario.StepHear {
-				heard = append(heard, st)
-			}
-		}
+		heard := slices.DeleteFunc(slices.Clone(s.Steps), func(st scenario.Step) bool { return st.Kind != scenario.StepHear })
 		for i, one := range heard {
 			for _, two := range heard[i+1:] {
 				if !differ(s, one, two) {
 					continue
 				}
-				bad, err := swapped(t, s, one, two)
-				if err != nil {
-					continue // the answer to another command, which the format refuses
+				if bad, err := swapped(t, s, one, two); err == nil { // or the format refuses it
+					bad.Name += "-" + strconv.Itoa(one.Line)
+					cases = append(cases, scenario.Case{Scenario: bad, Type: s.Types[0], A: a, B: b})
+					break
 				}
-				bad.Name += "-" + strconv.Itoa(one.Line)
-				cases = append(cases, scenario.Case{Scenario: bad, Type: s.Types[0], A: a, B: b})
-				break
 			}
 		}
 	}

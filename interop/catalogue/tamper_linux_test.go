@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +14,13 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// honest is a peer that is right in everything, in a process of its own.
-func honest(t *testing.T) *scenario.Peer {
+// honest is a peer that is right in everything, in a process of its own, and the runner.
+func honest(t *testing.T) (p, self *scenario.Peer) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "fake")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "../peers/faulty")
@@ -26,11 +28,12 @@ func honest(t *testing.T) *scenario.Peer {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p := scenario.Program("honest", program)
-	if err := process.Probe(p, process.DefaultTimeout); err != nil {
+	p = scenario.Program("honest", program)
+	self, err := process.Runner()
+	if err := errors.Join(err, process.Probe(p, process.DefaultTimeout)); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return p, self
 }
 
 // text is a transcript as it is written.
@@ -48,59 +51,30 @@ type tampered struct {
 	scenario *scenario.Scenario
 	of       *scenario.Scenario // as it was
 	step     scenario.Step
+	verb     string // of what is answered
 	wrong
 }
 
 // A wrong answer, and in what it is wrong.
 type wrong struct{ answer, kind string }
 
-// few is how many wrong answers are played for each right one, but with SCM_MUTANTS=full.
-const few = 1
-
-// choose takes few of the wrong answers for each right one: of the kinds that it has taken
+// choose takes one of the wrong answers for each right one: of the kind that it has taken
 // the fewest times so far for an answer to the same verb. It takes the same ones each time.
 func choose(all []tampered) (chosen []tampered) {
 	taken := map[string]int{}
-	key := func(lie tampered) string { return lie.kind + " " + verb(lie.of, lie.step) }
+	key := func(lie tampered) string { return lie.kind + " " + lie.verb }
 	for len(all) > 0 {
 		n := 1
 		for n < len(all) && all[n].of == all[0].of && all[n].step.Line == all[0].step.Line {
 			n++
 		}
-		left := slices.Clone(all[:n])
+		least := slices.MinFunc(all[:n], func(a, b tampered) int { return cmp.Compare(taken[key(a)], taken[key(b)]) })
+		alike := slices.DeleteFunc(slices.Clone(all[:n]), func(lie tampered) bool { return lie.kind != least.kind })
+		chosen = append(chosen, alike[taken[key(least)]%len(alike)])
+		taken[key(least)]++
 		all = all[n:]
-		for range min(few, n) {
-			least := slices.MinFunc(left, func(a, b tampered) int { return cmp.Compare(taken[key(a)], taken[key(b)]) })
-			alike := slices.DeleteFunc(slices.Clone(left), func(lie tampered) bool { return lie.kind != least.kind })
-			one := alike[taken[key(least)]%len(alike)]
-			chosen = append(chosen, one)
-			taken[key(least)]++
-			left = slices.DeleteFunc(left, func(lie tampered) bool { return lie.answer == one.answer })
-		}
 	}
 	return chosen
-}
-
-// verb is that of the command to which a step hears the answer.
-func verb(s *scenario.Scenario, st scenario.Step) (verb string) {
-	for _, before := range s.Steps {
-		if before.Line >= st.Line {
-			break
-		}
-		if before.Kind == scenario.StepSay && before.Role == st.Role {
-			verb = before.Command.Verb
-		}
-	}
-	return verb
-}
-
-// kinds counts wrong answers by their kinds.
-func kinds(lies []tampered) map[string]int {
-	n := map[string]int{}
-	for _, lie := range lies {
-		n[lie.kind]++
-	}
-	return n
 }
 
 // cast is who plays a scenario here: the peer that is right, and the runner where
@@ -122,8 +96,10 @@ func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 	t.Helper()
 	lines := text(t, s)
+	verbs := map[scenario.Role]string{}
 	for _, st := range s.Steps {
 		if st.Kind != scenario.StepHear {
+			verbs[st.Role] = st.Command.Verb
 			continue
 		}
 		before := len(list)
@@ -139,7 +115,7 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 				bad, err = scenario.Parse(s.Name, []byte(strings.Join(changed[:st.Line], "\n")))
 			}
 			if err == nil {
-				list = append(list, tampered{bad, s, st, wrong})
+				list = append(list, tampered{bad, s, st, verbs[st.Role], wrong})
 			}
 		}
 		if len(list) == before {
@@ -161,50 +137,29 @@ var (
 // contradicts tells whether two expected answers cannot both be true. Neither tells
 // all that there is, but for numbers of descriptors.
 func contradicts(answer, right string) bool {
-	have, want := strings.Fields(answer), strings.Fields(right)
-	if have[0] != want[0] {
-		return true
+	have, _ := contract.ParseLine(answer)
+	want, _ := contract.ParseLine(right)
+	if have.Verb != want.Verb || have.Verb == "err" {
+		return have.Verb != want.Verb || len(have.Words) > 0 && !slices.Equal(have.Words, want.Words)
 	}
-	if have[0] == "err" {
-		return len(have) > 1 && !slices.Equal(have, want)
-	}
-	field := func(words []string, key string) (string, bool) {
-		for _, w := range words {
-			if value, ok := strings.CutPrefix(w, key+"="); ok {
-				return value, true
-			}
-		}
-		return "", false
-	}
-	for _, key := range []string{"fds", "fd", "pidfd"} {
-		one, _ := field(have, key)
-		two, _ := field(want, key)
-		one, two = label.ReplaceAllString(one, ""), label.ReplaceAllString(two, "")
-		if one != two && !strings.Contains(one, "new") {
-			return true
-		}
-		if strings.Count(one, ",") != strings.Count(two, ",") || (one == "") != (two == "") {
+	for _, key := range contract.NumberFields {
+		one, two := label.ReplaceAllString(have.Fields[key], ""), label.ReplaceAllString(want.Fields[key], "")
+		many := strings.Count(one, ",") != strings.Count(two, ",") || (one == "") != (two == "")
+		if one != two && (many || !strings.Contains(one, "new")) {
 			return true
 		}
 	}
-	for _, w := range have[1:] {
-		key, one, _ := strings.Cut(w, "=")
-		two, told := field(want, key)
-		switch {
-		case !told || one == two || one == "*" || slices.Contains([]string{"fds", "fd", "pidfd"}, key):
-		case key != "flags":
-			return true
-		case slices.ContainsFunc(strings.Split(one, ","), func(f string) bool { return !slices.Contains(strings.Split(two, ","), f) }):
+	for key, one := range have.Fields {
+		two, told := want.Fields[key]
+		lacks := func(f string) bool { return !slices.Contains(strings.Split(two, ","), f) }
+		if !told || one == two || one == "*" || slices.Contains(contract.NumberFields, key) {
+			continue
+		}
+		if key != "flags" || slices.ContainsFunc(strings.Split(one, ","), lacks) {
 			return true
 		}
 	}
 	return false
-}
-
-// near tells whether two lines are close to each other: where the runner goes through
-// a table of lengths, the answers to the others are as many as these.
-func near(st, other scenario.Step) bool {
-	return max(st.Line-other.Line, other.Line-st.Line) <= 8
 }
 
 // others are values of which each field can have one that is not its own.
@@ -217,7 +172,7 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 		same := func(w scenario.Want) bool {
 			return label.ReplaceAllString(w.Text, "") == label.ReplaceAllString(answer, "")
 		}
-		if (ofTheRunner(s, st.Role) || strings.Contains(answer, "=*")) && !contradicts(answer, right) { // any value: the right one too
+		if (s.RunnerPlays(st.Role) || strings.Contains(answer, "=*")) && !contradicts(answer, right) { // any value: the right one too
 			return
 		}
 		if !slices.ContainsFunc(st.Wants, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
@@ -225,17 +180,21 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 		}
 	}
 	for _, other := range s.Steps {
-		if other.Kind == scenario.StepHear && (!ofTheRunner(s, st.Role) || near(st, other)) {
+		// Where the runner goes through a table of lengths, the answers to the others are many.
+		near := max(st.Line-other.Line, other.Line-st.Line) <= 8
+		if other.Kind == scenario.StepHear && (near || !s.RunnerPlays(st.Role)) {
 			add("of another line", other.Wants[0].Text)
 		}
 	}
 	add("an error", "err EUSERS")
-	if ofTheRunner(s, st.Role) {
+	if s.RunnerPlays(st.Role) {
 		for _, word := range strings.Fields(right)[1:] {
-			if key, _, ok := strings.Cut(word, "="); ok && !slices.Contains([]string{"n", "payload", "fds", "fd", "pidfd", "flags"}, key) {
-				for _, value := range others {
-					add("a field", strings.Replace(right, word, key+"="+value, 1))
-				}
+			key, _, ok := strings.Cut(word, "=")
+			if !ok || slices.Contains(append(contract.NumberFields, "n", "payload", "flags"), key) {
+				continue
+			}
+			for _, value := range others {
+				add("a field", strings.Replace(right, word, key+"="+value, 1))
 			}
 		}
 	}
@@ -256,16 +215,12 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 
 // Every scenario is passed by who is right, and no answer in it is there in vain: a
 // wrong one in its place is noticed, at that line. SCM_MUTANTS=full plays every wrong answer,
-// and a run without it few for each right one, of every kind.
+// and a run without it one for each right one, of every kind.
 func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a run without it plays wrong answers, whoever the user is")
 	}
-	p := honest(t)
-	self, err := process.Runner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, self := honest(t)
 	var all []tampered
 	var right, wrong []scenario.Case
 	for _, s := range scenarios(t) {
@@ -275,14 +230,13 @@ func TestEveryAnswerMatters(t *testing.T) {
 		}
 		all = append(all, tamper(t, s)...)
 	}
-	chosen := all
-	if os.Getenv("SCM_MUTANTS") != "full" {
-		chosen = choose(all)
+	chosen := choose(all)
+	if os.Getenv("SCM_MUTANTS") == "full" {
+		chosen = all
 	}
-	for kind, n := range kinds(all) {
-		t.Logf("wrong answers of kind %q: %d of %d", kind, kinds(chosen)[kind], n)
-		if kinds(chosen)[kind] == 0 {
-			t.Errorf("no wrong answer of kind %q is played", kind)
+	for _, lie := range all {
+		if !slices.ContainsFunc(chosen, func(c tampered) bool { return c.kind == lie.kind }) {
+			t.Errorf("no wrong answer of kind %q is played", lie.kind)
 		}
 	}
 	lies := map[string]tampered{} // by the names of their cases
@@ -307,9 +261,10 @@ func TestEveryAnswerMatters(t *testing.T) {
 	t.Logf("%d scenarios, %d of %d wrong answers in them", len(scenarios(t)), len(wrong), len(all))
 	for _, r := range interop.Run(context.Background(), wrong, nil, interop.Options{Jobs: 2}).Results {
 		lie := lies[r.Name]
-		if r.Verdict != scenario.Fail || !slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool {
+		found := func(f scenario.Finding) bool {
 			return f.Line == lie.step.Line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
-		}) {
+		}
+		if r.Verdict != scenario.Fail || !slices.ContainsFunc(r.Findings, found) {
 			t.Errorf("%s:%d: %q is not noticed: %s: %s%v", lie.scenario.Name, lie.step.Line, lie.answer, r.Verdict, r.Why, r.Findings)
 		}
 	}

@@ -1,26 +1,24 @@
 package contract
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// An answerForm is what an answer to a command looks like.
-type answerForm struct {
-	must, may []string // the fields of ok
-	eof       bool     // whether it may tell the end
-}
+// NumberFields are the fields of an answer that hold new descriptors, in the order in which
+// they are told.
+var NumberFields = []string{"fds", "fd", "pidfd"}
 
-var AnswerForms = map[string]answerForm{
-	"send":  {must: []string{"n"}},
-	"recv":  {must: []string{"n", "payload", "fds"}, may: []string{"flags"}, eof: true},
-	"close": {},
-	"end":   {},
-}
+var (
+	flagForm   = regexp.MustCompile(`^(ctrunc|trunc|eor|oob|0x[0-9a-fA-F]{1,8})$`)
+	closedForm = regexp.MustCompile(`^closed(:[1-9][0-9]{0,8})?$`) // it ends the list of what was received
+)
 
 // ParseAnswer reads the answer to a command. If it returns an error, it still returns the
 // descriptors that the answer names.
@@ -28,23 +26,25 @@ func ParseAnswer(verb, answer string) (got Line, numbers []int, err error) {
 	if got, err = ParseLine(answer); err != nil {
 		return got, nil, err
 	}
+	var items []string
 	for _, key := range NumberFields {
-		more, e := answerNumbers(got.List(key))
-		numbers = append(numbers, more...)
-		if err == nil {
-			err = e
+		items = append(items, got.List(key)...)
+	}
+	for i, item := range items {
+		n, e := strconv.Atoi(item)
+		switch {
+		case i == len(items)-1 && closedForm.MatchString(item):
+		case e != nil || strconv.Itoa(n) != item:
+			err = fmt.Errorf("%s is no descriptor, nor closed or closed:N at the end", Brief(item))
+		default:
+			numbers = append(numbers, n)
 		}
 	}
-	form, _ := FormOf(verb)
-	switch {
-	case got.Verb == "err":
-		err = CheckError(got)
-	case got.Verb != "ok":
-		err = fmt.Errorf("neither ok nor err")
-	case err == nil:
-		if err = form.Check(verb, got); err == nil && slices.Contains(form.must, "n") && !isPrinted(got.Fields["n"]) {
-			err = fmt.Errorf("n=%s is no number", Brief(got.Fields["n"]))
-		}
+	n, counts := got.Fields["n"]
+	if e := CheckAnswer(verb, got); e != nil {
+		err = e
+	} else if err == nil && counts && !isNumber(n, math.MinInt64, math.MaxInt64) {
+		err = fmt.Errorf("n=%s is no number", Brief(n))
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, Quote(answer))
@@ -52,83 +52,65 @@ func ParseAnswer(verb, answer string) (got Line, numbers []int, err error) {
 	return got, numbers, err
 }
 
-// Check tells whether an ok has the fields and words that the answer to the verb has.
-func (form answerForm) Check(verb string, got Line) error {
-	for _, key := range form.must {
+// CheckAnswer returns an error unless a line is ok with the fields and words that the answer
+// to the verb has, or err with an errno or lib.
+func CheckAnswer(verb string, got Line) error {
+	switch {
+	case got.Verb == "err":
+		return checkError(got)
+	case got.Verb != "ok":
+		return fmt.Errorf("an answer is ok or err, not %s", Brief(got.Verb))
+	}
+	answer := Verbs()[verb].answer
+	for _, key := range answer.must {
 		if got.Fields[key] == "" {
 			return fmt.Errorf("no %s= in the answer to %s", key, verb)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(got.Fields)) {
-		if !slices.Contains(form.must, key) && !slices.Contains(form.may, key) {
+		if !slices.Contains(answer.must, key) && !slices.Contains(answer.may, key) {
 			return fmt.Errorf("no answer to %s has %s=", verb, Brief(key))
 		}
 	}
-	if flags, ok := got.Fields["flags"]; ok && flags == "" {
-		return fmt.Errorf("flags= is empty")
-	}
 	flags := got.List("flags")
-	for i, flag := range flags {
-		if form.eof && !isFlag(flag) {
-			return fmt.Errorf("%s is no flag", Brief(flag))
-		}
-		if slices.Contains(flags[:i], flag) {
-			return fmt.Errorf("%s is there twice", Brief(flag))
+	if text, told := got.Fields["flags"]; told && text == "" {
+		return errors.New("flags= is empty")
+	}
+	for _, f := range flags {
+		if verb == "recv" && !flagForm.MatchString(f) {
+			return fmt.Errorf("%s is no flag", Brief(f))
 		}
 	}
-	for i, w := range got.Words {
-		if w != "eof" || !form.eof {
+	for _, w := range got.Words {
+		if w != "eof" || verb != "recv" {
 			return fmt.Errorf("no answer to %s has the word %s", verb, Brief(w))
 		}
-		if i > 0 {
-			return fmt.Errorf("%s is there twice", w)
-		}
+	}
+	if w := repeated(slices.Concat(flags, got.Words)); w != "" {
+		return fmt.Errorf("%s is there twice", Brief(w))
 	}
 	return nil
 }
 
-// isFlag tells whether a peer may report this flag.
-func isFlag(word string) bool {
-	number, hex := strings.CutPrefix(word, "0x")
-	_, err := strconv.ParseUint(number, 16, 32)
-	return slices.Contains([]string{"ctrunc", "trunc", "eor", "oob"}, word) || hex && err == nil
-}
-
-// answerNumbers reads the numbers of a list; closed or closed:N may end it.
-func answerNumbers(items []string) (numbers []int, err error) {
-	for i, item := range items {
-		if count, closed := strings.CutPrefix(item, "closed"); closed {
-			count, counted := strings.CutPrefix(count, ":")
-			if i != len(items)-1 || counted && (count == "0" || !isNumber(count, 0, math.MaxInt32)) || !counted && count != "" {
-				err = fmt.Errorf("closed or closed:N ends the list")
-			}
-			continue
-		}
-		if !isPrinted(item) {
-			err = fmt.Errorf("%s is no number", Brief(item))
-			continue
-		}
-		n, _ := strconv.Atoi(item)
-		numbers = append(numbers, n)
+// checkError wants one word: the name of an errno, its number, or lib.
+func checkError(l Line) error {
+	if len(l.Words) != 1 || len(l.Fields) > 0 {
+		return errors.New("an error is err and its name")
 	}
-	return numbers, err
-}
-
-// isPrinted tells whether a word is a number as it would be printed.
-func isPrinted(word string) bool {
-	n, err := strconv.Atoi(word)
-	return err == nil && strconv.Itoa(n) == word
-}
-
-// NumberFields are the fields of an answer that hold new descriptors, in the order in which
-// they are told.
-var NumberFields = []string{"fds", "fd", "pidfd"}
-
-// FormOf returns what the answer to a command looks like.
-func FormOf(verb string) (answerForm, bool) {
-	if form, ok := Forms()[verb]; ok {
-		return answerForm{may: form.Gives}, true
+	if w := l.Words[0]; w != "lib" && !slices.Contains(errnoNames, w) && !isNumber(w, 1, 4095) {
+		return fmt.Errorf("%s is no errno", Brief(w))
 	}
-	form, ok := AnswerForms[verb]
-	return form, ok
+	return nil
+}
+
+// Same reports whether two values of a field say the same: words of a set in whatever
+// order, and a mode with any number of zeros before it.
+func Same(key, one, two string) bool {
+	switch key {
+	case "events", "seals", "value":
+		return slices.Equal(slices.Sorted(strings.SplitSeq(one, ",")), slices.Sorted(strings.SplitSeq(two, ",")))
+	case "mode":
+		return strings.TrimLeft(one, "0") == strings.TrimLeft(two, "0")
+	}
+	return one == two
 }

@@ -1,11 +1,8 @@
 package contract
 
 import (
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"math"
-	"slices"
+	"encoding/binary"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -17,7 +14,7 @@ const (
 	mostRoom    = 1 << 20
 )
 
-// The sizes of struct cmsghdr, of what it is padded to, and of struct ucred.
+// The sizes of struct ucred, of what a control message is padded to, and of its header.
 const (
 	credsSize  = 12
 	wordSize   = strconv.IntSize / 8
@@ -27,312 +24,172 @@ const (
 // cmsgSpace is CMSG_SPACE of so many bytes.
 func cmsgSpace(n int) int { return headerSize + (n+wordSize-1)/wordSize*wordSize }
 
-// Size reads a number of bytes: 24, len(2), space(2)-1, space(1)+creds.
-// len(N) and space(N) are CMSG_LEN and CMSG_SPACE of N descriptors, creds the
-// CMSG_SPACE of credentials.
-func Size(text string) (int, error) {
-	total, sign := 0, 1
-	for text != "" {
-		end := strings.IndexAny(text, "+-")
-		if end < 0 {
-			end = len(text)
+// Size reads a number of bytes: 24, len(2), space(2)-1, space(1)+creds. len(N) and space(N)
+// are CMSG_LEN and CMSG_SPACE of N descriptors, creds the CMSG_SPACE of credentials.
+func Size(text string) (total int, ok bool) {
+	for term := range strings.SplitSeq(strings.ReplaceAll(text, "-", "+-"), "+") {
+		term, minus := strings.CutPrefix(term, "-")
+		n, ok := termSize(term)
+		if !ok {
+			return 0, false
 		}
-		n, err := term(text[:end])
-		if err != nil {
-			return 0, err
+		if minus {
+			n = -n
 		}
-		total += sign * n
-		if end == len(text) {
-			return total, nil
-		}
-		sign = 1
-		if text[end] == '-' {
-			sign = -1
-		}
-		text = text[end+1:]
+		total += n
 	}
-	return 0, errors.New("not a size")
+	return total, true
 }
 
-func term(text string) (int, error) {
-	for name, size := range map[string]func(int) int{"len": func(n int) int { return headerSize + n }, "space": cmsgSpace} {
-		if count, ok := strings.CutPrefix(text, name+"("); ok {
-			count, closed := strings.CutSuffix(count, ")")
-			if !closed || !isNumber(count, 0, mostRoom) {
-				return 0, fmt.Errorf("not %s(N)", name)
-			}
-			n, err := strconv.Atoi(count)
-			return size(4 * n), err
-		}
+var termForm = regexp.MustCompile(`^(len|space)\(([0-9]{1,7})\)$`)
+
+func termSize(term string) (int, bool) {
+	if term == "creds" {
+		return cmsgSpace(credsSize), true
 	}
-	if text == "creds" {
-		return cmsgSpace(credsSize), nil
+	m := termForm.FindStringSubmatch(term)
+	if m == nil {
+		n, err := strconv.ParseInt(term, 0, 64)
+		return int(n), err == nil
 	}
-	n, err := strconv.ParseInt(text, 0, 64)
-	return int(n), err
+	n, err := strconv.Atoi(m[2])
+	if m[1] == "len" {
+		return headerSize + 4*n, err == nil
+	}
+	return cmsgSpace(4 * n), err == nil
 }
 
-// isLength tells whether a value is a size that there can be.
-func isLength(value string) bool {
-	n, err := Size(value)
-	return err == nil && n >= 0
+// size is a number of bytes, and controlRoom one that a control buffer can have.
+func size(text string) (any, bool) { return Size(text) }
+
+func controlRoom(text string) (any, bool) {
+	n, ok := Size(text)
+	return n, ok && n >= 0 && n <= mostRoom
 }
 
-func isSize(value string) bool {
-	_, err := Size(value)
-	return err == nil
-}
+// An Edge is a control buffer of which what is behind so many bytes faults: edge(SIZE).
+type Edge int
 
-func isControlRoom(value string) bool {
-	n, err := Size(value)
-	return err == nil && n >= 0 && n <= mostRoom
-}
-
-// isEdge tells whether a value is edge(SIZE).
-func isEdge(value string) bool {
-	_, ok := Edge(value)
-	return ok
-}
-
-// Edge reads edge(SIZE): a control buffer of which what is behind so many bytes faults.
-func Edge(value string) (int, bool) {
-	inner, edge := strings.CutPrefix(value, "edge(")
+func edge(text string) (any, bool) {
+	inner, ok := strings.CutPrefix(text, "edge(")
 	inner, closed := strings.CutSuffix(inner, ")")
-	n, _ := Size(inner)
-	return n, edge && closed && isControlRoom(inner)
+	n, fits := controlRoom(inner)
+	return Edge(n.(int)), ok && closed && fits
 }
 
 // A Cmsg is an item of control= or fill=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
 // hex(00ff), cmsg(LEVEL,TYPE,HEX) and their :len=, :level=, :type=, :more=; and N*ITEM.
 type Cmsg struct {
-	Count       int      // how many there are of it
-	Kind        string   // rights, creds, pidfd, cmsg, or hex for bytes without a header
-	Numbers     []uint32 // the data of the first three; none of creds stands for the sender's own
-	Data        []byte   // of the others, or what more= puts behind the numbers
-	Level, Type *int32   // if they are told
-	Len         *uint64  // cmsg_len, if it is not what the data makes it
+	Count       int     // how many there are of it
+	Kind        string  // rights, creds, pidfd, cmsg, or hex for bytes without a header
+	Data        []byte  // nil of creds stands for the sender's own
+	Level, Type *int32  // if they are told
+	Len         *uint64 // cmsg_len, if it is not what the data makes it
 }
 
-// size is how many bytes all of them are long, and itemSize one of them.
-func (c Cmsg) size() int { return c.Count * c.itemSize() }
-
-func (c Cmsg) itemSize() int {
-	n := 4*len(c.Numbers) + len(c.Data)
-	if c.Kind == "creds" && c.Numbers == nil {
-		n += credsSize
+// size is how many bytes all of them are long.
+func (c Cmsg) size() int64 {
+	one := cmsgSpace(len(c.Data))
+	if c.Kind == "hex" {
+		one = len(c.Data)
+	} else if c.Kind == "creds" && c.Data == nil {
+		one = cmsgSpace(credsSize)
 	}
-	if c.Kind != "hex" {
-		n = cmsgSpace(n)
-	}
-	return n
+	return int64(c.Count) * int64(one)
 }
 
-// ParseControl reads a list of control messages to send. Descriptors are numbers. A and B
-// in credentials are 0.
-func ParseControl(text string) (list []Cmsg, err error) {
-	total := 0
-	for _, item := range items(text) {
-		c, err := parseCmsg(item)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", Brief(item), err)
-		}
-		if total += c.size(); total > mostControl {
-			return nil, fmt.Errorf("more than %d bytes", mostControl)
+var (
+	itemForm = regexp.MustCompile(`(?:[^,()]|\([^()]*\))+`)
+	cmsgForm = regexp.MustCompile(`^(?:([0-9]{1,7})\*)?([a-z]+)\(([^()]*)\)((?::[a-z]+=[^:]*)*)$`)
+)
+
+// control reads a list of control messages to send: a []Cmsg. Descriptors are numbers. A and
+// B in credentials are 0. A short item makes no control buffer that fills the memory.
+func control(text string) (any, bool) {
+	var list []Cmsg
+	var total int64
+	items := itemForm.FindAllString(text, -1)
+	for _, item := range items {
+		c, ok := parseCmsg(item)
+		if total += c.size(); !ok || total > mostControl {
+			return nil, false
 		}
 		list = append(list, c)
 	}
-	return list, nil
+	return list, text != "" && strings.Join(items, ",") == text
 }
 
-func isControl(value string) bool {
-	_, err := ParseControl(value)
-	return err == nil
-}
-
-// controlSize is how many bytes the control messages of a send are long: none, if it is a
-// pointer, or nothing is told.
-func controlSize(text string) (total int) {
-	list, _ := ParseControl(text)
-	for _, c := range list {
-		total += c.size()
+func parseCmsg(item string) (c Cmsg, ok bool) {
+	m := cmsgForm.FindStringSubmatch(item)
+	if m == nil {
+		return c, false
 	}
-	return total
-}
-
-// isReceivedControl tells whether a value is what a receive may report of its control
-// messages.
-func isReceivedControl(value string) bool {
-	return value == "-" || !slices.ContainsFunc(items(value), func(item string) bool { return !isReceivedItem(item) })
-}
-
-func isReceivedItem(item string) bool {
-	kind, inner, brackets := strings.Cut(item, "(")
-	inner, closed := strings.CutSuffix(inner, ")")
-	if !brackets || !closed {
-		count, rights := strings.CutPrefix(item, "rights*")
-		left, creds := strings.CutPrefix(item, "creds:")
-		return rights && isNumber(count, 0, mostRoom) || creds && isNumber(left, 0, credsSize-1) ||
-			slices.Contains([]string{"pidfd", "timestamp", "security"}, item)
+	c = Cmsg{Count: 1, Kind: m[2]}
+	if m[1] != "" {
+		c.Count, _ = strconv.Atoi(m[1])
 	}
-	switch list := strings.Split(inner, ","); kind {
-	case "creds":
-		return isReceivedCreds(item)
-	case "pidfd":
-		return isNumber(inner, math.MinInt32, -1)
-	case "inq":
-		return isNumber(inner, math.MinInt32, math.MaxInt32)
-	case "cmsg":
-		return len(list) == 3 && isNumber(list[0], math.MinInt32, math.MaxInt32) && isNumber(list[1], math.MinInt32, math.MaxInt32) &&
-			(list[2] == "-" || isHex(list[2]))
-	}
-	return false
-}
-
-// isReceivedCreds tells whether a value is creds(A), creds(A,0,0) or creds(1,0,0).
-func isReceivedCreds(value string) bool {
-	inner, brackets := strings.CutPrefix(value, "creds(")
-	inner, closed := strings.CutSuffix(inner, ")")
-	list := strings.Split(inner, ",")
-	if list[0] == "A" || list[0] == "B" {
-		list[0] = "0"
-	}
-	whole := len(list) == 3 || inner == "A" || inner == "B"
-	return brackets && closed && whole && !slices.ContainsFunc(list, func(n string) bool { return !isNumber(n, math.MinInt32, math.MaxInt32) })
-}
-
-// items splits a list at its commas, but for those in brackets.
-func items(text string) (list []string) {
-	depth, from := 0, 0
-	for i := range len(text) {
-		switch text[i] {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		case ',':
-			if depth == 0 {
-				list = append(list, text[from:i])
-				from = i + 1
-			}
-		}
-	}
-	return append(list, text[from:])
-}
-
-func parseCmsg(item string) (c Cmsg, err error) {
-	c.Count = 1
-	if count, rest, ok := strings.Cut(item, "*"); ok {
-		if !isNumber(count, 0, mostControl) {
-			return c, errors.New("not N*KIND(...)")
-		}
-		c.Count, _ = strconv.Atoi(count)
-		item = rest
-	}
-	kind, rest, _ := strings.Cut(item, "(")
-	inner, changes, ok := strings.Cut(rest, ")")
-	if !ok || changes != "" && changes[0] != ':' {
-		return c, errors.New("not KIND(...)")
-	}
-	c.Kind = kind
-	var list []string
-	if inner != "" {
-		list = strings.Split(inner, ",")
-	}
-	switch kind {
+	inner, changes := m[3], m[4]
+	switch c.Kind {
 	case "rights", "pidfd":
-		c.Numbers, err = cmsgNumbers(list)
+		ok = c.addNumbers(inner)
 	case "creds":
 		if inner == "A" || inner == "B" {
-			list = []string{"0", "0", "0"}
-		} else if len(list) > 0 && (list[0] == "A" || list[0] == "B") {
-			list[0] = "0"
+			inner = "0,0,0"
+		} else if strings.HasPrefix(inner, "A,") || strings.HasPrefix(inner, "B,") {
+			inner = "0" + inner[1:]
 		}
-		c.Numbers, err = cmsgNumbers(list)
+		ok = c.addNumbers(inner)
 	case "hex":
-		if inner != "" {
-			c.Data, err = cmsgBytes(inner)
-		}
-		if changes != "" {
-			return c, errors.New("bytes have no header")
-		}
+		ok = changes == "" && (inner == "" || c.addBytes(inner))
 	case "cmsg":
-		if len(list) != 3 {
-			return c, errors.New("cmsg(LEVEL,TYPE,HEX)")
-		}
-		c.Level, err = int32Of(list[0])
-		if err == nil {
-			c.Type, err = int32Of(list[1])
-		}
-		if err == nil && list[2] != "-" {
-			c.Data, err = cmsgBytes(list[2])
-		}
-	default:
-		err = errors.New("no such control message")
+		list := strings.Split(inner, ",")
+		ok = len(list) == 3 && setInt32(&c.Level, list[0]) && setInt32(&c.Type, list[1]) &&
+			(list[2] == "-" || c.addBytes(list[2]))
 	}
-	if err != nil {
-		return c, err
+	for _, change := range strings.Split(changes, ":")[1:] {
+		key, value, _ := strings.Cut(change, "=")
+		ok = ok && c.change(key, value)
 	}
-	if err := c.change(changes); err != nil {
-		return c, err
-	}
-	if c.itemSize() > mostControl/max(1, c.Count) {
-		return c, fmt.Errorf("more than %d bytes", mostControl)
-	}
-	return c, nil
+	return c, ok
 }
 
 // change does what stands behind an item: :len=15:level=99:more=00ff.
-func (c *Cmsg) change(changes string) (err error) {
-	for _, word := range strings.Split(changes, ":")[1:] {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "len":
-			n, err := strconv.ParseUint(value, 0, 64)
-			if err != nil {
-				size, err := Size(value)
-				if err != nil {
-					return err
-				}
-				n = uint64(size)
-			}
-			c.Len = &n
-		case "level":
-			c.Level, err = int32Of(value)
-		case "type":
-			c.Type, err = int32Of(value)
-		case "more":
-			var more []byte
-			more, err = cmsgBytes(value)
-			c.Data = append(c.Data, more...)
-		default:
-			err = fmt.Errorf("no such change: %s", word)
+func (c *Cmsg) change(key, value string) bool {
+	switch key {
+	case "len":
+		n, err := strconv.ParseUint(value, 0, 64)
+		if size, ok := Size(value); err != nil && ok {
+			n, err = uint64(size), nil
 		}
-		if err != nil {
-			return err
-		}
+		c.Len = &n
+		return err == nil
+	case "level":
+		return setInt32(&c.Level, value)
+	case "type":
+		return setInt32(&c.Type, value)
 	}
-	return nil
+	return key == "more" && c.addBytes(value)
 }
 
-func cmsgNumbers(list []string) (numbers []uint32, err error) {
-	for _, word := range list {
-		if !isInt(word) {
-			return nil, fmt.Errorf("%s is no number from %d to %d", word, math.MinInt32, uint32(math.MaxUint32))
+func (c *Cmsg) addBytes(text string) bool {
+	data, ok := hexBytes(text)
+	c.Data = append(c.Data, data.([]byte)...)
+	return ok
+}
+
+func (c *Cmsg) addNumbers(text string) bool {
+	for w := range strings.SplitSeq(text, ",") {
+		n, ok := argument(w)
+		if !ok {
+			return text == ""
 		}
-		n, _ := strconv.ParseInt(word, 0, 64)
-		numbers = append(numbers, uint32(n))
+		c.Data = binary.NativeEndian.AppendUint32(c.Data, uint32(n.(int)))
 	}
-	return numbers, nil
+	return true
 }
 
-func cmsgBytes(word string) ([]byte, error) {
-	if !isHex(word) {
-		return nil, fmt.Errorf("%s is not bytes", word)
-	}
-	return hex.DecodeString(word)
-}
-
-func int32Of(word string) (*int32, error) {
-	n, err := strconv.ParseInt(word, 0, 32)
-	return new(int32(n)), err
+func setInt32(to **int32, text string) bool {
+	n, err := strconv.ParseInt(text, 0, 32)
+	*to = new(int32(n))
+	return err == nil
 }

@@ -1,10 +1,6 @@
 package contract
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // errnoNames are the names of errnos on Linux.
 var errnoNames = strings.Fields(`
@@ -20,23 +16,3 @@ var errnoNames = strings.Fields(`
 	EREMCHG EREMOTE EREMOTEIO ERESTART ERFKILL EROFS ESHUTDOWN ESOCKTNOSUPPORT ESPIPE ESRCH ESRMNT ESTALE ESTRPIPE
 	ETIME ETIMEDOUT ETOOMANYREFS ETXTBSY EUCLEAN EUNATCH EUSERS EWOULDBLOCK EXDEV EXFULL
 `)
-
-// isErrno tells whether a word is the name of an errno, or a number that one can have.
-func isErrno(word string) bool {
-	return slices.Contains(errnoNames, word) || isNumber(word, 1, maxErrno)
-}
-
-// maxErrno is the highest number that the kernel returns as an errno.
-const maxErrno = 4095
-
-// CheckError returns an error if a line that begins with err is no answer: it has one word,
-// an errno or lib.
-func CheckError(l Line) error {
-	switch {
-	case len(l.Words) != 1 || len(l.Fields) > 0:
-		return fmt.Errorf("an error is err and its name")
-	case l.Words[0] != "lib" && !isErrno(l.Words[0]):
-		return fmt.Errorf("%s is no errno", Brief(l.Words[0]))
-	}
-	return nil
-}

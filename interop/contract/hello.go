@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"reflect"
@@ -13,12 +12,19 @@ import (
 // longestWord is what a peer may say of itself in a word. A table has room for it.
 const longestWord = 64
 
-// What an answer to hello may have.
-var (
-	helloFields = []string{"name", "lang", "version", "can", "room", "payload", "gc", "polls"}
-	abilities   = append(slices.Clone(SocketTypes), "multi", "iov", "flags") // words of can=
-	roomForm    = regexp.MustCompile(`^(\*|0|[1-9][0-9]*),(\*|0|[1-9][0-9]*)$`)
-)
+var abilities = strings.Join(SocketTypes, "|") + "|multi|iov|flags"
+
+// helloForms are what an answer to hello may have, and how an error calls it.
+var helloForms = map[string][2]string{
+	"name":    {`.{1,64}`, "a word of up to 64 bytes"},
+	"lang":    {`.{1,64}`, "a word of up to 64 bytes"},
+	"version": {`.{1,64}`, "a word of up to 64 bytes"},
+	"can":     {`(` + abilities + `)(,(` + abilities + `))*`, "a list of what the contract knows"},
+	"room":    {`(\*|0|[1-9][0-9]{0,18}),(\*|0|[1-9][0-9]{0,18})`, "BYTES,FDS"},
+	"payload": {`([0-9a-f]{2}){1,32}`, "bytes"},
+	"gc":      {`yes`, "yes"},
+	"polls":   {`yes`, "yes"},
+}
 
 // A Hello is a peer's answer to hello. It is the same whenever it is asked.
 type Hello struct {
@@ -44,49 +50,21 @@ func ParseHello(answer string) (h Hello, err error) {
 	if err != nil {
 		return h, err
 	}
-	if l.Verb != "ok" || l.Fields["name"] == "" || l.Fields["can"] == "" || len(l.Words) > 0 {
+	f, can := l.Fields, l.List("can")
+	if l.Verb != "ok" || f["name"] == "" || f["can"] == "" || len(l.Words) > 0 {
 		return h, fmt.Errorf("not an answer to hello: %s", Quote(answer))
 	}
-	for _, key := range slices.Sorted(maps.Keys(l.Fields)) {
-		switch value := l.Fields[key]; {
-		case !slices.Contains(helloFields, key):
+	for _, key := range slices.Sorted(maps.Keys(f)) {
+		known, ok := helloForms[key]
+		if !ok {
 			return h, fmt.Errorf("%s= is nothing that the contract knows", Brief(key))
-		case value == "":
-			return h, fmt.Errorf("%s= is empty", key)
-		case key != "can" && len(value) > longestWord:
-			return h, fmt.Errorf("%s= is longer than %d bytes", key, longestWord)
+		}
+		if !regexp.MustCompile("^(" + known[0] + ")$").MatchString(f[key]) {
+			return h, fmt.Errorf("%s=%s is not %s", key, Brief(f[key]), known[1])
 		}
 	}
-	h = Hello{
-		Lang:    l.Fields["lang"],
-		Version: l.Fields["version"],
-		Can:     l.List("can"),
-		Room:    l.Fields["room"],
-		Payload: l.Fields["payload"],
-		GC:      l.Fields["gc"] == "yes",
-		Polls:   l.Fields["polls"] == "yes",
+	if word := repeated(can); word != "" {
+		return h, fmt.Errorf("can=%s is there twice", word)
 	}
-	for i, word := range h.Can {
-		switch {
-		case !slices.Contains(abilities, word):
-			return h, fmt.Errorf("can=%s is nothing that the contract knows", Brief(word))
-		case slices.Contains(h.Can[:i], word):
-			return h, fmt.Errorf("can=%s is there twice", word)
-		}
-	}
-	if h.Room != "" && !roomForm.MatchString(h.Room) {
-		return h, fmt.Errorf("room=%s is not BYTES,FDS", h.Room)
-	}
-	for _, key := range []string{"gc", "polls"} {
-		if value := l.Fields[key]; value != "" && value != "yes" {
-			return h, fmt.Errorf("%s=%s is not yes", key, value)
-		}
-	}
-	if _, err := hex.DecodeString(h.Payload); err != nil || strings.ToLower(h.Payload) != h.Payload {
-		return h, fmt.Errorf("payload=%s is not bytes", h.Payload)
-	}
-	return h, nil
+	return Hello{f["lang"], f["version"], can, f["room"], f["payload"], f["gc"] == "yes", f["polls"] == "yes"}, nil
 }
-
-// SocketTypes are the types of socket that scenarios are played on.
-var SocketTypes = []string{"stream", "dgram", "seqpacket"}

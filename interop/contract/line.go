@@ -1,7 +1,10 @@
+// Package contract is the language of interop/peers/README.md: commands and answers, what
+// a peer says of itself, and the calls that the runner's own side makes.
 package contract
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,7 +18,6 @@ type Line struct {
 	Verb   string
 	Fields map[string]string
 	Words  []string
-	text   string // of "err lib TEXT"
 }
 
 // ParseLine splits a command or an answer. It returns an error if a field is there twice,
@@ -34,8 +36,7 @@ func ParseLine(s string) (Line, error) {
 			return l, fmt.Errorf("two spaces in %s", Quote(s))
 		case l.Verb == "err" && i == 0 && w == "lib":
 			l.Words = append(l.Words, w)
-			l.text = strings.Join(parts[2:], " ")
-			return l, nil
+			return l, nil // the rest is text
 		case !ok:
 			l.Words = append(l.Words, w)
 		default:
@@ -58,24 +59,10 @@ func (l Line) List(key string) []string {
 }
 
 // Has reports whether the line has the word.
-func (l Line) Has(word string) bool {
-	for _, w := range l.Words {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func (l Line) Has(word string) bool { return slices.Contains(l.Words, word) }
 
 // Printable reports whether s is a line of printable ASCII, and not empty.
-func Printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return s != ""
-}
+func Printable(s string) bool { return s != "" && s == ASCII(s) }
 
 // Quote returns the beginning of what a peer said, in quotes, in one line, whatever it is.
 func Quote(s string) string {
@@ -92,4 +79,32 @@ func Brief(word string) string {
 		return word[:longestWord] + "…"
 	}
 	return word
+}
+
+// List joins words at commas; "-" is none.
+func List(words []string) string {
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, ",")
+}
+
+// ASCII returns a text in which what is not printable ASCII is a question mark.
+func ASCII(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// repeated returns the first word that is in a list a second time, or "".
+func repeated(list []string) string {
+	for i, w := range list {
+		if slices.Contains(list[:i], w) {
+			return w
+		}
+	}
+	return ""
 }

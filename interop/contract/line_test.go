@@ -18,13 +18,13 @@ func TestParseLine(t *testing.T) {
 		{"ok a=b=c", Line{Verb: "ok", Fields: map[string]string{"a": "b=c"}}},
 		{"err EPIPE", Line{Verb: "err", Words: []string{"EPIPE"}}},
 		{"err lib", Line{Verb: "err", Words: []string{"lib"}}},
-		{"err lib it broke  in two: fds=1 fds=2", Line{Verb: "err", Words: []string{"lib"}, text: "it broke  in two: fds=1 fds=2"}},
+		{"err lib it broke  in two: fds=1 fds=2", Line{Verb: "err", Words: []string{"lib"}}},
 		{"err EPIPE lib", Line{Verb: "err", Words: []string{"EPIPE", "lib"}}},
 		{"ok lib x", Line{Verb: "ok", Words: []string{"lib", "x"}}},
 		{"limit B nofile=+0", Line{Verb: "limit", Words: []string{"B"}, Fields: map[string]string{"nofile": "+0"}}},
 	} {
 		got, err := ParseLine(c.in)
-		if err != nil || got.Verb != c.want.Verb || got.text != c.want.text ||
+		if err != nil || got.Verb != c.want.Verb ||
 			!maps.Equal(got.Fields, c.want.Fields) || !slices.Equal(got.Words, c.want.Words) {
 			t.Errorf("%q: got %+v, %v; want %+v", c.in, got, err, c.want)
 		}
@@ -43,18 +43,6 @@ func TestParseLine(t *testing.T) {
 	}
 }
 
-func TestLineList(t *testing.T) {
-	l, err := ParseLine("ok a=1,2 b=- c= d=,")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, want := range map[string][]string{"a": {"1", "2"}, "b": nil, "c": nil, "d": {"", ""}, "none": nil} {
-		if got := l.List(key); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", key, got, want)
-		}
-	}
-}
-
 func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"ok n=1":                 `"ok n=1"`,
@@ -66,32 +54,4 @@ func TestQuote(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-}
-
-// No word of a line is lost or made up.
-func FuzzParseLine(f *testing.F) {
-	for _, seed := range []string{"ok", "ok n=5 payload=68 fds=12,closed:1 flags=- eof", "err 90", "err lib a  b", "err EPIPE lib x", "", " ", "= =", "ok a=b=c a="} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, in string) {
-		l, err := ParseLine(in)
-		if err != nil {
-			return
-		}
-		words := slices.Concat([]string{l.Verb}, l.Words)
-		for key, value := range l.Fields {
-			words = append(words, key+"="+value)
-		}
-		want := strings.Split(in, " ")
-		if strings.HasPrefix(in, "err lib ") {
-			words = append(words, strings.Split(l.text, " ")...)
-		} else if l.text != "" {
-			t.Fatalf("%q has the text %q", in, l.text)
-		}
-		slices.Sort(words)
-		slices.Sort(want)
-		if !slices.Equal(words, want) {
-			t.Fatalf("%q became %q", in, words)
-		}
-	})
 }

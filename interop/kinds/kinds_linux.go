@@ -243,20 +243,16 @@ func tcpPair() (own, other int, err error) {
 
 // tryOption sets an option of a socket that nobody uses.
 func tryOption(name string) error {
-	o, err := raw.FindOption(name)
-	if err != nil {
-		return err
-	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := o.Set(fd, 1); err != nil {
+	if err := raw.SetOption(fd, name, 1); err != nil {
 		return err
 	}
 	// gVisor accepts options that it does not know, and does not return them. No kernel returns SO_INQ.
-	if value, err := o.Get(fd); name != "inq" && (err != nil || value != 1) {
+	if value, err := raw.GetOption(fd, name); name != "inq" && (err != nil || value != 1) {
 		return errors.New("it is accepted, and has no value")
 	}
 	return nil

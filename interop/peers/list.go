@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/scm-rights/scm/interop/bounded"
 	"github.com/scm-rights/scm/interop/display"
 )
 
@@ -24,7 +23,7 @@ func WriteList(file string, list []Built) error {
 
 // ReadList reads what WriteList wrote. Each peer in it has a command or the reason why it has none.
 func ReadList(file string) ([]Built, error) {
-	text, err := bounded.ReadFile(file, bounded.Text)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -33,12 +32,9 @@ func ReadList(file string) ([]Built, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for i, b := range list {
-		if b.Name != "" && !display.IsName(b.Name) {
-			return nil, fmt.Errorf("%s: peer %d (%q): not a name: letters, digits and any of \"_.+-\"", file, i, b.Name)
-		}
-		list[i].Why = display.Readable(b.Why)
-		if b.Name == "" || (len(b.Command) == 0) == (b.Why == "") {
-			return nil, fmt.Errorf("%s: peer %d (%q) needs a name, and either a command or the reason why it has none", file, i, b.Name)
+		if !display.IsName(b.Name) || (len(b.Command) == 0) == (b.Why == "") {
+			return nil, fmt.Errorf("%s: peer %d (%q) needs a name of letters, digits and any of \"_.+-\","+
+				" and either a command or the reason why it has none", file, i, b.Name)
 		}
 	}
 	return list, nil

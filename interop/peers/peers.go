@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ func Names() []string {
 }
 
 // Build builds the named peers, or all if none is named, from the repository at root into the folder outDir.
-// It returns one Built a peer, in the order of registry.json. What the build tools say goes to log when they fail.
+// It returns one Built a peer, in the order of the names. What the build tools say goes to log when they fail.
 //
 // What is up to date is not built again: that is left to make, cargo and go.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {
@@ -45,13 +46,23 @@ func Build(ctx context.Context, root, outDir string, names []string, log io.Writ
 }
 
 func build(ctx context.Context, r registry, root, outDir string, names []string, log io.Writer) []Built {
-	picked, unknown := r.pick(names)
-	outcomes := make(map[string]outcome)
-	if err := prepare(&root, &outDir); err != nil {
-		for _, b := range r.Builds {
-			outcomes[b.Name] = outcome{why: err.Error(), broken: true}
+	picked := r.Peers
+	if len(names) > 0 {
+		picked = nil
+		for _, name := range names {
+			picked = append(picked, r.source(name))
 		}
-	} else {
+	}
+	// Commands run elsewhere.
+	root, err := filepath.Abs(root)
+	if err == nil {
+		outDir, err = filepath.Abs(outDir)
+	}
+	if err == nil {
+		err = os.MkdirAll(outDir, 0o777)
+	}
+	var outcomes map[string]outcome
+	if err == nil {
 		unlock, err := lock(filepath.Join(outDir, ".lock"))
 		if err != nil {
 			fmt.Fprintf(log, "peers: no lock: %v\n", err)
@@ -59,13 +70,16 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 		outcomes = r.runAll(ctx, picked, root, outDir, log)
 		unlock()
 	}
-
 	var list []Built
 	for _, s := range picked {
-		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang}
 		o := outcomes[s.Build]
-		b.Why, b.Broken = o.why, o.broken
-		if o.why == "" {
+		b := Built{Name: s.Name, Lang: r.recipe(s.Build).Lang, Why: o.why, Broken: o.broken}
+		switch {
+		case err != nil:
+			b.Why, b.Broken = err.Error(), true
+		case s.Build == "":
+			b.Why, b.Broken = "there is no such peer; there are: "+strings.Join(Names(), " "), true
+		case b.Why == "":
 			b.Command = o.places.expand(s.Command)
 			if _, err := exec.LookPath(b.Command[0]); err != nil {
 				b.Command, b.Why, b.Broken = nil, "the build made no such program: "+err.Error(), true
@@ -73,21 +87,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 		}
 		list = append(list, b)
 	}
-	for _, name := range unknown {
-		list = append(list, Built{Name: name, Why: "there is no such peer; there are: " + strings.Join(Names(), " "), Broken: true})
-	}
 	return list
-}
-
-// prepare makes both paths absolute, since commands run elsewhere, and the folder.
-func prepare(root, outDir *string) (err error) {
-	if *root, err = filepath.Abs(*root); err != nil {
-		return err
-	}
-	if *outDir, err = filepath.Abs(*outDir); err != nil {
-		return err
-	}
-	return os.MkdirAll(*outDir, 0o777)
 }
 
 // An outcome is that of a recipe: why it failed, or where its things are.
@@ -100,29 +100,21 @@ type outcome struct {
 // runAll runs each recipe that a picked peer needs, once. Those of one language run one after the other,
 // since they share a cache, and two languages run side by side.
 func (r registry) runAll(ctx context.Context, picked []source, root, outDir string, log io.Writer) map[string]outcome {
-	var langs []string
-	byLang := make(map[string][]recipe)
+	byLang := map[string][]recipe{}
 	for _, b := range r.Builds {
-		for _, s := range picked {
-			if s.Build == b.Name {
-				if byLang[b.Lang] == nil {
-					langs = append(langs, b.Lang)
-				}
-				byLang[b.Lang] = append(byLang[b.Lang], b)
-				break
-			}
+		if slices.ContainsFunc(picked, func(s source) bool { return s.Build == b.Name }) {
+			byLang[b.Lang] = append(byLang[b.Lang], b)
 		}
 	}
-
-	outcomes := make(map[string]outcome)
+	outcomes := map[string]outcome{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
-	for _, lang := range langs {
+	for _, recipes := range byLang {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			for _, b := range byLang[lang] {
+			for _, b := range recipes {
 				start := time.Now()
 				o, output := b.run(ctx, root, outDir)
 				mu.Lock()
@@ -143,9 +135,9 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 func (b recipe) run(ctx context.Context, root, outDir string) (o outcome, output []byte) {
 	o.places = places{"root": root, "out": outDir}
 	for _, need := range b.Needs {
-		tool, command, why := find(ctx, need)
-		if why != "" {
-			o.why = why
+		tool, command, err := find(ctx, need)
+		if err != nil {
+			o.why = err.Error()
 			return o, nil
 		}
 		o.places[tool] = command
@@ -156,26 +148,15 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o outcome, output
 	args := o.places.expand(b.Run)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = root
-	cmd.Env = append(environ(), b.Env...)
+	// The job server is of a make that may have started us.
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=", "MAKELEVEL=", "MAKEOVERRIDES=")
+	cmd.Env = append(cmd.Env, b.Env...)
 	cmd.WaitDelay = 10 * time.Second // a grandchild may hold the output open
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		o.why, o.broken = fmt.Sprintf("%s: %v: %s", args[0], err, lastLine(output)), true
 	}
 	return o, output
-}
-
-// environ is the environment without the job server of a make that may have started us.
-func environ() []string {
-	var env []string
-	for _, v := range os.Environ() {
-		switch name, _, _ := strings.Cut(v, "="); name {
-		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES":
-		default:
-			env = append(env, v)
-		}
-	}
-	return env
 }
 
 func lastLine(text []byte) string {

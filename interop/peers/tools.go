@@ -1,11 +1,13 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,56 +15,57 @@ import (
 // find looks for a tool, "NAME" or "NAME OLDEST", for a module of one, "NAME:MODULE", or for
 // a library's file, by its path. It returns the tool's name and what runs it, or why it will not
 // do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
-func find(ctx context.Context, need string) (name, command, why string) {
+func find(ctx context.Context, need string) (name, command string, err error) {
 	name, oldest, _ := strings.Cut(need, " ")
+	name, module, _ := strings.Cut(name, ":")
 	if strings.HasPrefix(name, "/") {
 		if _, err := os.Stat(name); err != nil {
-			return name, "", "no " + name
+			return name, "", fmt.Errorf("no %s", name)
 		}
-		return name, name, ""
+		return name, name, nil
 	}
 	if name == "cc" {
 		cc := compiler(ctx)
 		if _, err := exec.LookPath(strings.Fields(cc)[0]); err != nil {
-			return name, "", fmt.Sprintf("no C compiler (%s) in PATH", cc)
+			return name, "", fmt.Errorf("no C compiler (%s) in PATH", cc)
 		}
-		return name, cc, ""
+		return name, cc, nil
 	}
-	name, module, _ := strings.Cut(name, ":")
-	command, err := exec.LookPath(name)
-	if err != nil {
-		return name, "", fmt.Sprintf("no %s in PATH", name)
+	if command, err = exec.LookPath(name); err != nil {
+		return name, "", fmt.Errorf("no %s in PATH", name)
+	}
+	if itself := embedded().Itself[name]; itself != nil {
+		if path, err := exec.CommandContext(ctx, command, itself...).Output(); err == nil {
+			command = strings.TrimSpace(string(path))
+		}
 	}
 	if module != "" {
 		loads := places{"module": module}.expand(embedded().Modules[name])
 		if text, err := exec.CommandContext(ctx, command, loads...).CombinedOutput(); err != nil {
-			return name, "", fmt.Sprintf("%s has no %s: %s", name, module, lastLine(text))
+			return name, "", fmt.Errorf("%s has no %s: %s", name, module, lastLine(text))
 		}
 	}
 	if oldest == "" {
-		return name, command, ""
+		return name, command, nil
 	}
 	text, err := exec.CommandContext(ctx, command, "--version").CombinedOutput()
 	if err != nil {
-		return name, "", fmt.Sprintf("%s --version: %v: %s", name, err, lastLine(text))
+		return name, "", fmt.Errorf("%s --version: %w: %s", name, err, lastLine(text))
 	}
-	if version := versionIn(string(text)); older(version, oldest) {
-		return name, "", fmt.Sprintf("%s %s is older than %s", name, version, oldest)
+	if version := versionIn(string(text)); slices.Compare(numbers(version), numbers(oldest)) < 0 {
+		return name, "", fmt.Errorf("%s %s is older than %s", name, version, oldest)
 	}
-	return name, command, ""
+	return name, command, nil
 }
 
 // compiler is CC, or what go says when that is not set.
 func compiler(ctx context.Context) string {
-	cc := strings.TrimSpace(os.Getenv("CC"))
-	if cc == "" {
+	cc := os.Getenv("CC")
+	if strings.TrimSpace(cc) == "" {
 		out, _ := exec.CommandContext(ctx, "go", "env", "CC").Output()
-		cc = strings.TrimSpace(string(out))
+		cc = string(out)
 	}
-	if cc == "" {
-		return "cc"
-	}
-	return cc
+	return cmp.Or(strings.TrimSpace(cc), "cc")
 }
 
 var (
@@ -72,23 +75,14 @@ var (
 
 // versionIn is the first number with a dot in it, or else the first: a new Java is "openjdk 21 2023-09-19".
 func versionIn(text string) string {
-	if version := dottedRE.FindString(text); version != "" {
-		return version
-	}
-	return plainRE.FindString(text)
+	return cmp.Or(dottedRE.FindString(text), plainRE.FindString(text))
 }
 
-// older compares dotted numbers.
-func older(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range bs {
-		var x, y int
-		if i < len(as) {
-			x, _ = strconv.Atoi(as[i])
-		}
-		if y, _ = strconv.Atoi(bs[i]); x != y {
-			return x < y
-		}
+// numbers are those of a version.
+func numbers(version string) (list []int) {
+	for part := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(part) // digits
+		list = append(list, n)
 	}
-	return false
+	return list
 }

@@ -1,12 +1,12 @@
 package process
 
 import (
-	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/witness"
@@ -55,16 +55,18 @@ func (rec *Record) Take() []string {
 	return lines
 }
 
-// awaitEnd waits until the program has ended. Once it has, its recorder reaps it.
+// awaitEnd waits until a program has ended, and leaves it to be reaped: until then its number
+// and that of its group are nobody else's.
 func (rec *Record) awaitEnd(pid int) {
 	if rec == nil {
-		waitExited(pid)
+		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
 		return
 	}
 	// waitid reports the stops of a traced process, whatever it is asked for.
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return // it is reaped
+		return // its recorder has reaped it
 	}
 	defer unix.Close(fd)
 	for {
@@ -77,11 +79,12 @@ func (rec *Record) awaitEnd(pid int) {
 // launch starts a program, under the recorder if there is one, and returns what
 // waits for it.
 func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
-	if rec == nil {
-		return cmd.Wait, onOneThread(cmd.Start)
+	if err := keepToOurselves(); err != nil {
+		return nil, err
 	}
-	witness.Forking.Lock()
-	defer witness.Forking.Unlock()
+	if rec == nil {
+		return cmd.Wait, onStarter(cmd.Start)
+	}
 	started := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() { ended <- rec.With(cmd, func() { close(started) }, rec.Add) }()
@@ -99,12 +102,38 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 			return nil, err
 		}
 	}
-	return func() error {
-		select {
-		case err := <-ended:
-			return err
-		case <-time.After(DefaultTimeout): // somebody it started has left its group
-			return errors.New("what it started does not end")
+	return func() error { return <-ended }, nil
+}
+
+// keepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
+// that it has itself inherited are no business of a peer's.
+func keepToOurselves() error {
+	numbers, err := witness.OpenNumbers(os.Getpid())
+	for _, n := range numbers {
+		if n > 2 {
+			_, _ = unix.FcntlInt(uintptr(n), unix.F_SETFD, unix.FD_CLOEXEC) // what was closed meanwhile is not inherited
 		}
-	}, nil
+	}
+	return err
+}
+
+// starter is a thread that lives as long as this process: a child that is to end with its
+// parent ends with the thread that started it. It has no signal blocked, as whoever started
+// the runner may have it.
+var starter = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // its arguments are right
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func onStarter(f func() error) error {
+	done := make(chan error, 1)
+	starter() <- func() { done <- f() }
+	return <-done
 }

@@ -6,26 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fd is the result of a system call that makes a descriptor.
-func fd(n uintptr, errno unix.Errno) (int, error) {
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(n), nil
-}
-
 // IOURing makes an io_uring of one entry.
 func IOURing() (int, error) {
 	var params [120]byte // struct io_uring_params
 	n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
-	return fd(n, errno)
+	return result(n, errno)
 }
 
 // UserFaultFD makes a userfaultfd for faults of user space alone.
 func UserFaultFD() (int, error) {
 	const userModeOnly = 1
 	n, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|userModeOnly, 0, 0)
-	return fd(n, errno)
+	return result(n, errno)
 }
 
 // MessageQueue makes a POSIX message queue, whose name is gone again. It has room
@@ -40,21 +32,21 @@ func MessageQueue(name string) (int, error) {
 	if errno == 0 {
 		_, _, _ = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0) // it was there just now
 	}
-	return fd(n, errno)
+	return result(n, errno)
 }
 
 // Landlock makes a set of rules about the writing of files.
 func Landlock() (int, error) {
 	attr := struct{ fs uint64 }{unix.LANDLOCK_ACCESS_FS_WRITE_FILE}
 	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	return fd(n, errno)
+	return result(n, errno)
 }
 
 // BPFMap makes a map of one entry.
 func BPFMap() (int, error) {
 	attr := struct{ kind, keySize, valueSize, entries uint32 }{unix.BPF_MAP_TYPE_ARRAY, 4, 4, 1}
 	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	return fd(n, errno)
+	return result(n, errno)
 }
 
 // DMABuf makes a buffer of a page out of a memfd, by udmabuf.
@@ -82,5 +74,12 @@ func DMABuf() (int, error) {
 	}{uint32(mem), unix.O_CLOEXEC & 1, 0, uint64(page)}
 	const request = 0x40187542 // UDMABUF_CREATE of linux/udmabuf.h
 	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(device), request, uintptr(unsafe.Pointer(&create)))
-	return fd(n, errno)
+	return result(n, errno)
+}
+
+// MemfdSecret makes a memory that the kernel itself does not see.
+func MemfdSecret() (int, error) {
+	const trap = 447 // SYS_MEMFD_SECRET, wherever there is one
+	n, _, errno := unix.Syscall(trap, unix.O_CLOEXEC, 0, 0)
+	return result(n, errno)
 }

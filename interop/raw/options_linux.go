@@ -3,82 +3,56 @@ package raw
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
 
 // soRightsNotrunc is SO_RIGHTS_NOTRUNC of asm-generic/socket.h, and not in x/sys.
 const soRightsNotrunc = 85
 
-// An Option is a socket option by name.
-type Option struct {
-	option int
-	time   bool // its value is a timeval, here in milliseconds
-}
+// options are the numbers of contract.Options.
+var options = [...]int{unix.SO_ACCEPTCONN, unix.SO_ERROR, unix.SO_INQ, unix.SO_OOBINLINE, unix.SO_PASSCRED, unix.SO_PASSPIDFD,
+	unix.SO_PASSRIGHTS, unix.SO_PASSSEC, unix.SO_PEEK_OFF, unix.SO_RCVBUF, unix.SO_RCVLOWAT, unix.SO_RCVTIMEO, unix.SO_REUSEADDR,
+	soRightsNotrunc, unix.SO_SNDBUF, unix.SO_SNDTIMEO, unix.SO_TIMESTAMP, unix.SO_TYPE}
 
-var options = map[string]Option{
-	"passcred":      {option: unix.SO_PASSCRED},
-	"passpidfd":     {option: unix.SO_PASSPIDFD},
-	"passsec":       {option: unix.SO_PASSSEC},
-	"passrights":    {option: unix.SO_PASSRIGHTS},
-	"rightsnotrunc": {option: soRightsNotrunc},
-	"inq":           {option: unix.SO_INQ},
-	"timestamp":     {option: unix.SO_TIMESTAMP},
-	"oobinline":     {option: unix.SO_OOBINLINE},
-	"peekoff":       {option: unix.SO_PEEK_OFF},
-	"rcvlowat":      {option: unix.SO_RCVLOWAT},
-	"rcvbuf":        {option: unix.SO_RCVBUF},
-	"sndbuf":        {option: unix.SO_SNDBUF},
-	"reuseaddr":     {option: unix.SO_REUSEADDR},
-	"acceptconn":    {option: unix.SO_ACCEPTCONN},
-	"error":         {option: unix.SO_ERROR},
-	"type":          {option: unix.SO_TYPE},
-	"rcvtimeo":      {option: unix.SO_RCVTIMEO, time: true},
-	"sndtimeo":      {option: unix.SO_SNDTIMEO, time: true},
-}
-
-// FindOption finds a socket option by its name.
-func FindOption(name string) (Option, error) {
-	o, ok := options[name]
-	if !ok {
-		return o, fmt.Errorf("no socket option %q", name)
+func findOption(name string) (number int, isTime bool, err error) {
+	i := slices.Index(contract.Options, name)
+	if i < 0 {
+		return 0, false, fmt.Errorf("no socket option %q", name)
 	}
-	return o, nil
+	return options[i], options[i] == unix.SO_RCVTIMEO || options[i] == unix.SO_SNDTIMEO, nil
 }
 
-// Set sets the option.
-func (o Option) Set(sock, value int) error {
-	if o.time {
+// SetOption sets a socket option by its name. A time is in milliseconds.
+func SetOption(sock int, name string, value int) error {
+	number, isTime, err := findOption(name)
+	switch {
+	case err != nil:
+		return err
+	case isTime:
 		tv := unix.NsecToTimeval((time.Duration(value) * time.Millisecond).Nanoseconds())
-		return unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, o.option, &tv)
+		return unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, number, &tv)
 	}
-	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, o.option, value)
+	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, number, value)
 }
 
-// Get returns the option's value.
-func (o Option) Get(sock int) (int, error) {
-	if o.time {
-		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, o.option)
+// GetOption returns the value of a socket option.
+func GetOption(sock int, name string) (int, error) {
+	number, isTime, err := findOption(name)
+	switch {
+	case err != nil:
+		return 0, err
+	case isTime:
+		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, number)
 		if err != nil {
 			return 0, err
 		}
 		return int(time.Duration(tv.Nano()) / time.Millisecond), nil
 	}
-	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, o.option)
-}
-
-var signals = []unix.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGKILL, unix.SIGSTOP, unix.SIGCONT, unix.SIGTERM}
-
-// FindSignal finds a signal by its name.
-func FindSignal(name string) (unix.Signal, error) {
-	i := slices.IndexFunc(signals, func(s unix.Signal) bool { return unix.SignalName(s) == strings.ToUpper(name) })
-	if i < 0 {
-		return 0, fmt.Errorf("no signal %q", name)
-	}
-	return signals[i], nil
+	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, number)
 }
 
 // Shutdowns are the ways of shutdown(2).
-var Shutdowns = map[string]int{"rd": unix.SHUT_RD, "wr": unix.SHUT_WR, "rdwr": unix.SHUT_RDWR}
+var Shutdowns = contract.BitsOf("shutdown how", unix.SHUT_RD, unix.SHUT_WR, unix.SHUT_RDWR)

@@ -19,6 +19,7 @@ type Message struct {
 	Control    []byte // msg_control: of length 0 and not nil, it still has an address
 	ControlLen int    // msg_controllen; after a receive, as the kernel left it
 	Flags      int    // msg_flags, after a receive
+	Len        int    // msg_len, after RecvMany
 }
 
 // NewMessage is a message whose lengths are those of its buffers.
@@ -41,6 +42,11 @@ func (m *Message) call(trap uintptr, sock, flags int) (int, error) {
 	hdr := m.header()
 	n, _, errno := unix.Syscall(trap, uintptr(sock), uintptr(unsafe.Pointer(&hdr)), uintptr(flags))
 	m.take(&hdr)
+	return result(n, errno)
+}
+
+// result is what a system call returns.
+func result(n uintptr, errno unix.Errno) (int, error) {
 	if errno != 0 {
 		return -1, errno
 	}
@@ -75,34 +81,28 @@ type mmsghdr struct {
 	len uint32
 }
 
-// SendMany is sendmmsg(2). It returns how many were sent.
+// SendMany is sendmmsg(2). It returns how many messages were sent.
 func SendMany(sock int, ms []*Message, flags int) (int, error) {
-	return many(unix.SYS_SENDMMSG, sock, ms, flags, nil)
+	return many(unix.SYS_SENDMMSG, sock, ms, flags)
 }
 
-// RecvMany is recvmmsg(2). It returns how many were received, and their lengths.
-func RecvMany(sock int, ms []*Message, flags int) (n int, lengths []int, err error) {
-	lengths = make([]int, len(ms))
-	n, err = many(unix.SYS_RECVMMSG, sock, ms, flags, lengths)
-	return n, lengths[:max(n, 0)], err
+// RecvMany is recvmmsg(2). It returns how many messages were received.
+func RecvMany(sock int, ms []*Message, flags int) (int, error) {
+	return many(unix.SYS_RECVMMSG, sock, ms, flags)
 }
 
-func many(trap uintptr, sock int, ms []*Message, flags int, lengths []int) (int, error) {
+func many(trap uintptr, sock int, ms []*Message, flags int) (int, error) {
 	headers := make([]mmsghdr, len(ms))
 	for i, m := range ms {
 		headers[i].hdr = m.header()
 	}
-	n, _, errno := unix.Syscall6(trap, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(headers))), uintptr(len(headers)), uintptr(flags), 0, 0)
-	if errno != 0 {
-		return -1, errno
-	}
-	for i := range int(n) {
+	n, _, errno := unix.Syscall6(trap, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(headers))),
+		uintptr(len(headers)), uintptr(flags), 0, 0)
+	for i := range headers {
 		ms[i].take(&headers[i].hdr)
-		if lengths != nil {
-			lengths[i] = int(headers[i].len)
-		}
+		ms[i].Len = int(headers[i].len)
 	}
-	return int(n), nil
+	return result(n, errno)
 }
 
 // Send sends one message: the buffers, and fds in one SCM_RIGHTS message.
@@ -126,9 +126,13 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 		return -1, nil, 0, err
 	}
 	for _, c := range Parse(control[:m.ControlLen]) {
-		fds = append(fds, c.Rights()...)
-		if c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_PIDFD && len(c.Data) >= 4 {
-			_ = unix.Close(int(int32(binary.NativeEndian.Uint32(c.Data))))
+		switch {
+		case c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_RIGHTS:
+			fds = append(fds, c.Numbers()...)
+		case c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_PIDFD:
+			for _, fd := range c.Numbers() {
+				_ = unix.Close(fd)
+			}
 		}
 	}
 	return n, fds, m.Flags &^ unix.MSG_CMSG_CLOEXEC, nil
@@ -138,8 +142,7 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 type Cmsg struct {
 	Level, Type int32
 	Data        []byte
-	Len         uint64 // cmsg_len, if it is not what the data makes it
-	BadLen      bool   // Len counts
+	Len         *uint64 // cmsg_len to send, if it is not what the data makes it
 }
 
 // Bytes is the control message as it is sent, with its padding.
@@ -148,18 +151,25 @@ func (c Cmsg) Bytes() []byte {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 	h.Level, h.Type = c.Level, c.Type
 	h.SetLen(unix.CmsgLen(len(c.Data)))
-	if c.BadLen {
-		h.SetLen(int(c.Len))
+	if c.Len != nil {
+		h.SetLen(int(*c.Len))
 	}
 	copy(b[unix.CmsgLen(0):], c.Data)
 	return b
 }
 
-// Numbers is the data of an SCM_RIGHTS message.
-func Numbers(fds ...int) []byte {
-	var data []byte
-	for _, fd := range fds {
-		data = binary.NativeEndian.AppendUint32(data, uint32(int32(fd)))
+// Numbers are the data as numbers: descriptors, or a process, a user and a group.
+func (c Cmsg) Numbers() (list []int) {
+	for data := c.Data; len(data) >= 4; data = data[4:] {
+		list = append(list, int(int32(binary.NativeEndian.Uint32(data))))
+	}
+	return list
+}
+
+// Numbers is the data of such a message.
+func Numbers(list ...int) (data []byte) {
+	for _, n := range list {
+		data = binary.NativeEndian.AppendUint32(data, uint32(int32(n)))
 	}
 	return data
 }
@@ -167,17 +177,6 @@ func Numbers(fds ...int) []byte {
 // Rights is one SCM_RIGHTS message with its padding.
 func Rights(fds ...int) []byte {
 	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Numbers(fds...)}.Bytes()
-}
-
-// Rights are the numbers in an SCM_RIGHTS message; another has none.
-func (c Cmsg) Rights() (fds []int) {
-	if c.Level != unix.SOL_SOCKET || c.Type != unix.SCM_RIGHTS {
-		return nil
-	}
-	for data := c.Data; len(data) >= 4; data = data[4:] {
-		fds = append(fds, int(int32(binary.NativeEndian.Uint32(data))))
-	}
-	return fds
 }
 
 // Parse reads received control messages. A truncated one has the data that was received.
@@ -188,7 +187,7 @@ func Parse(control []byte) (list []Cmsg) {
 		if size < unix.SizeofCmsghdr {
 			break
 		}
-		list = append(list, Cmsg{Level: h.Level, Type: h.Type, Data: control[unix.CmsgLen(0):size], Len: uint64(h.Len)})
+		list = append(list, Cmsg{Level: h.Level, Type: h.Type, Data: control[unix.CmsgLen(0):size]})
 		control = control[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(control)):]
 	}
 	return list
@@ -218,27 +217,26 @@ const (
 // SameDescription asks kcmp(2) whether two numbers of two processes are the
 // same open file description.
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), kcmpFile, uintptr(fd1), uintptr(fd2), 0)
-	if errno != 0 {
-		return false, errno
-	}
-	return r == 0, nil
+	return same(pid1, pid2, kcmpFile, fd1, fd2)
 }
 
 // SameTable asks kcmp(2) whether two threads have the same numbers.
-func SameTable(tid1, tid2 int) (bool, error) {
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(tid1), uintptr(tid2), kcmpFiles, 0, 0, 0)
-	if errno != 0 {
-		return false, errno
-	}
-	return r == 0, nil
+func SameTable(tid1, tid2 int) (bool, error) { return same(tid1, tid2, kcmpFiles, 0, 0) }
+
+func same(pid1, pid2, what, one, two int) (bool, error) {
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), uintptr(what), uintptr(one), uintptr(two), 0)
+	n, err := result(r, errno)
+	return n == 0, err
 }
 
 // Bind binds a socket to a name as the kernel takes it.
-func Bind(sock int, name []byte) error {
-	_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(len(name)))
-	if errno != 0 {
-		return errno
-	}
-	return nil
+func Bind(sock int, name []byte) error { return named(unix.SYS_BIND, sock, name) }
+
+// Connect connects a socket to a name as the kernel takes it.
+func Connect(sock int, name []byte) error { return named(unix.SYS_CONNECT, sock, name) }
+
+func named(trap uintptr, sock int, name []byte) error {
+	n, _, errno := unix.Syscall(trap, uintptr(sock), uintptr(unsafe.Pointer(unsafe.SliceData(name))), uintptr(len(name)))
+	_, err := result(n, errno)
+	return err
 }

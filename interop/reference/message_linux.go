@@ -3,12 +3,12 @@ package reference
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -17,79 +17,77 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var messageFlags = map[string]int{
-	"dontwait":       unix.MSG_DONTWAIT,
-	"nosignal":       unix.MSG_NOSIGNAL,
-	"eor":            unix.MSG_EOR,
-	"oob":            unix.MSG_OOB,
-	"more":           unix.MSG_MORE,
-	"peek":           unix.MSG_PEEK,
-	"trunc":          unix.MSG_TRUNC,
-	"ctrunc":         unix.MSG_CTRUNC,
-	"waitall":        unix.MSG_WAITALL,
-	"errqueue":       unix.MSG_ERRQUEUE,
-	contract.Inherit: inherit,
-}
-
-// inherit is no flag of the kernel's: it takes MSG_CMSG_CLOEXEC away, which all
-// receives have otherwise.
-const inherit = 1 << 29
-
-// buffers are the payload: "none" is no iovec at all, "bad" one that faults.
-func (a *args) buffers(m *raw.Message) {
-	switch a.text("payload", "-") {
-	case "none":
-		m.NoBuffers = true
-		return
-	case "bad":
-		m.Buffers = [][]byte{a.edge(0)[:16]}
-		return
+// outgoing is a message to send: of payload= "none" is no iovec at all, "bad" one that faults.
+func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
+	m = &raw.Message{NoBuffers: payload == "none"}
+	if p, ok := payload.(contract.Payload); ok {
+		m.Buffers = p.Buffers(a.number("at", 0))
+	} else {
+		m.Buffers, err = faulting()
 	}
-	m.Buffers, _ = peer.Payload(a.text("payload", "-"), a.number("at", 0))
+	return m, errors.Join(err, a.control(m, control))
 }
 
-// room is where the payload goes: "bad" is a buffer that faults.
-func (a *args) room(m *raw.Message) {
-	text := a.text("bytes", "")
-	if text == "bad" {
-		m.Buffers = [][]byte{a.edge(0)[:16]}
-		return
+// incoming is a message to receive into: of bytes= "bad" is a buffer that faults.
+func (a *args) incoming(room, control any) (m *raw.Message, err error) {
+	m = &raw.Message{}
+	if sizes, ok := room.(contract.Room); ok {
+		m.Buffers = sizes.Buffers()
+	} else {
+		m.Buffers, err = faulting()
 	}
-	m.Buffers, _ = peer.Buffers(text)
+	return m, errors.Join(err, a.control(m, control))
 }
 
-func (a *args) edge(n int) []byte {
-	mem, err := raw.Edge(n)
-	if err != nil && a.err == nil {
-		a.err = err
+func faulting() ([][]byte, error) {
+	mem, err := raw.Edge(0)
+	if err != nil {
+		return nil, err
 	}
-	return mem
+	return [][]byte{mem[:16]}, nil
 }
 
-// control is the control buffer to send: "-" is none, "null" and "bad" are
-// pointers, with the length that controllen= says.
-func (a *args) control(m *raw.Message, text string) {
-	switch text {
-	case "-", "null":
-	case "bad":
-		m.Control = a.edge(0)
-	default:
-		m.Control = messages(text)
+// errLength is of a line with which the kernel would read or write what is behind the buffer.
+var errLength = errors.New("controllen= is longer than the control buffer")
+
+// control is the control buffer to send or to receive into: "-" is none, "null" and "bad" are
+// pointers, with the length that controllen= says; of an edge, the rest faults.
+func (a *args) control(m *raw.Message, value any) (err error) {
+	switch c := value.(type) {
+	case []contract.Cmsg:
+		m.Control = cmsgs(c)
 		m.ControlLen = len(m.Control)
+	case int:
+		m.Control = make([]byte, c, c+1) // one of 0 bytes has an address, too
+		m.ControlLen = c
+	case contract.Edge:
+		m.Control, err = raw.Edge(int(c))
+		m.ControlLen = int(c)
+	case string:
+		if c == "bad" {
+			m.Control, err = raw.Edge(0)
+		}
 	}
-	a.controlLen(m)
+	if fill, ok := a.Values["fill"].([]contract.Cmsg); ok && err == nil {
+		copy(m.Control[:m.ControlLen], cmsgs(fill)) // what is behind may fault
+	}
+	there := m.ControlLen
+	m.ControlLen = a.number("controllen", there)
+	beyond := uint(m.ControlLen) > uint(there)
+	switch value.(type) {
+	case []contract.Cmsg: // the kernel refuses a length above INT_MAX before it reads what is there
+		beyond = beyond && m.ControlLen <= math.MaxInt32 && m.ControlLen > 0 && there > 0
+	case contract.Edge, string, nil:
+		beyond = false
+	}
+	if beyond {
+		return errLength
+	}
+	return err
 }
 
-// controlLen is msg_controllen, if it is not the length of what is there.
-func (a *args) controlLen(m *raw.Message) {
-	if text, ok := a.fields["controllen"]; ok {
-		m.ControlLen, _ = contract.Size(text)
-	}
-}
-
-// messages are the control messages of a list as they are sent.
-func messages(text string) (control []byte) {
-	list, _ := contract.ParseControl(text)
+// cmsgs are the control messages of a list as they are sent.
+func cmsgs(list []contract.Cmsg) (control []byte) {
 	for _, c := range list {
 		control = append(control, bytes.Repeat(message(c), c.Count)...)
 	}
@@ -102,255 +100,199 @@ func message(c contract.Cmsg) []byte {
 	if c.Kind == "hex" {
 		return c.Data
 	}
-	m := raw.Cmsg{Level: unix.SOL_SOCKET, Type: cmsgTypes[c.Kind]}
-	if c.Kind == "creds" && c.Numbers == nil {
-		c.Numbers = []uint32{uint32(os.Getpid()), uint32(os.Getuid()), uint32(os.Getgid())}
+	m := raw.Cmsg{Level: unix.SOL_SOCKET, Type: cmsgTypes[c.Kind], Data: c.Data, Len: c.Len}
+	if c.Kind == "creds" && c.Data == nil {
+		m.Data = raw.Numbers(os.Getpid(), os.Getuid(), os.Getgid())
 	}
-	for _, n := range c.Numbers {
-		m.Data = binary.NativeEndian.AppendUint32(m.Data, n)
-	}
-	m.Data = append(m.Data, c.Data...)
 	if c.Level != nil {
 		m.Level = *c.Level
 	}
 	if c.Type != nil {
 		m.Type = *c.Type
 	}
-	if c.Len != nil {
-		m.Len, m.BadLen = *c.Len, true
-	}
 	return m.Bytes()
 }
 
-func sendmsg(a *args) (string, error) {
-	m := &raw.Message{}
-	a.buffers(m)
-	a.control(m, a.text("control", "-"))
-	a.name(m)
-	flags := a.words("flags", messageFlags)
-	sock := a.sock()
-	if a.err != nil {
-		return "", nil
-	}
-	n, err := m.Send(sock, flags)
-	return fmt.Sprintf("n=%d", n), err
-}
+func sent(n int, err error) (string, error) { return fmt.Sprintf("n=%d", n), err }
 
-// controlRoom is the control buffer of a receive: a size, "null", "bad", or
-// "edge(SIZE)", of which the rest faults. It is filled with fill=, if that is
-// told: with what a receive before it might have left.
-func (a *args) controlRoom(m *raw.Message) {
-	text := a.text("control", "0")
-	size, edge := contract.Edge(text)
-	switch {
-	case text == "null":
-	case text == "bad":
-		m.Control = a.edge(0)
-	case edge:
-		m.Control = a.edge(size)
-		m.ControlLen = size
-	default:
-		n, _ := contract.Size(text)
-		m.Control = make([]byte, n, n+1) // one of 0 bytes has an address, too
-		m.ControlLen = n
+func sendmsg(a *args) (string, error) {
+	m, err := a.outgoing(a.Values["payload"], a.Values["control"])
+	if err != nil {
+		return "", err
 	}
-	if text, ok := a.fields["fill"]; ok && a.err == nil {
-		copy(m.Control[:m.ControlLen], messages(text)) // what is behind may fault
-	}
-	a.controlLen(m)
+	m.Name = a.sockaddr()
+	m.NameLen = len(m.Name)
+	return sent(m.Send(a.sock(), a.bits("flags", peer.MessageFlags)))
 }
 
 // nameRoom has room for any name of a socket.
 const nameRoom = 128
 
 func recvmsg(a *args) (string, error) {
-	m := &raw.Message{Name: make([]byte, nameRoom), NameLen: nameRoom}
-	a.room(m)
-	a.controlRoom(m)
-	flags := a.receiveFlags()
-	sock := a.sock()
-	if a.err != nil {
-		return "", nil
+	room := a.Values["control"]
+	if room == nil {
+		room = 0
 	}
-	n, err := m.Recv(sock, flags)
+	m, err := a.incoming(a.Values["bytes"], room)
+	if err != nil {
+		return "", err
+	}
+	m.Name, m.NameLen = make([]byte, nameRoom), nameRoom
+	n, err := m.Recv(a.sock(), a.receiveFlags())
 	if err != nil {
 		return "", err
 	}
 	got := a.received(m)
-	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, peer.FormatPayload(filled(m, n), a.number("at", 0)),
-		peer.FormatNumbers(got.fds), got.text, m.ControlLen, peer.FormatFlags(m.Flags), formatName(m.Name[:min(m.NameLen, nameRoom)]))
-	if got.pidfd >= 0 {
-		text += fmt.Sprintf(" pidfd=%d", got.pidfd)
-	}
-	return text, nil
+	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n), peer.FormatNumbers(got.fds),
+		got.text, m.ControlLen, peer.FormatFlags(m.Flags), formatName(m.Name[:min(m.NameLen, nameRoom)]))
+	return text + got.pidfdField(), nil
 }
 
+// receiveFlags are those that are told: all receives have MSG_CMSG_CLOEXEC otherwise.
 func (a *args) receiveFlags() int {
-	flags := a.words("flags", messageFlags)
-	if flags&inherit == 0 {
+	flags := a.bits("flags", peer.MessageFlags)
+	if flags&peer.Inherit == 0 {
 		flags |= unix.MSG_CMSG_CLOEXEC
 	}
-	return flags &^ inherit
+	return flags &^ peer.Inherit
 }
 
-func filled(m *raw.Message, n int) []byte {
-	return peer.Room{Buffers: m.Buffers}.Filled(n)
+func (a *args) filled(m *raw.Message, n int) string {
+	return contract.FormatPayload(peer.Room{Buffers: m.Buffers}.Filled(n), a.number("at", 0))
 }
 
 // control is what a receive brought besides the payload.
 type control struct {
-	text  string
-	fds   []int
-	pidfd int
+	text   string
+	fds    []int
+	pidfds []int
 }
 
-// received reads the control messages of a receive. What is installed is the
-// case's.
-func (a *args) received(m *raw.Message) control {
-	got := control{pidfd: -1}
+func (c control) pidfdField() string {
+	if len(c.pidfds) == 0 {
+		return ""
+	}
+	return " pidfd=" + peer.FormatNumbers(c.pidfds)
+}
+
+// received reads the control messages of a receive. What is installed is the case's.
+func (a *args) received(m *raw.Message) (got control) {
 	var list []string
 	for _, c := range raw.Parse(m.Control[:min(m.ControlLen, len(m.Control))]) {
 		name := fmt.Sprintf("cmsg(%d,%d,%s)", c.Level, c.Type, cmp.Or(hex.EncodeToString(c.Data), "-"))
+		numbers := c.Numbers()
 		if c.Level == unix.SOL_SOCKET {
 			switch c.Type {
 			case unix.SCM_RIGHTS:
-				got.fds = append(got.fds, c.Rights()...)
-				name = fmt.Sprintf("rights*%d", len(c.Data)/4)
+				got.fds = append(got.fds, numbers...)
+				name = fmt.Sprintf("rights*%d", len(numbers))
 			case unix.SCM_CREDENTIALS:
-				name = formatCreds(c.Data)
+				name = fmt.Sprintf("creds:%d", len(c.Data)) // what is left of them
+				if len(numbers) == 3 {
+					name = fmt.Sprintf("creds(%d,%d,%d)", numbers[0], numbers[1], numbers[2])
+				}
 			case unix.SCM_PIDFD:
 				name = "pidfd"
-				if len(c.Data) >= 4 {
-					got.pidfd = int(int32(binary.NativeEndian.Uint32(c.Data)))
-					if got.pidfd < 0 {
-						name = fmt.Sprintf("pidfd(%d)", got.pidfd) // an errno: there is no number
-					}
+				if len(numbers) > 0 && numbers[0] < 0 {
+					name = fmt.Sprintf("pidfd(%d)", numbers[0]) // an errno: there is no number
+				} else if len(numbers) > 0 {
+					got.pidfds = append(got.pidfds, numbers[0])
 				}
 			case unix.SCM_TIMESTAMP:
 				name = "timestamp"
 			case unix.SCM_SECURITY:
 				name = "security"
 			case unix.SO_INQ:
-				name = fmt.Sprintf("inq(%d)", int32(binary.NativeEndian.Uint32(c.Data)))
+				if len(numbers) > 0 {
+					name = fmt.Sprintf("inq(%d)", numbers[0])
+				}
 			}
 		}
 		list = append(list, name)
 	}
-	for _, fd := range got.fds {
-		a.Hold(fd)
-	}
-	a.Hold(got.pidfd)
-	got.text = "-"
-	if len(list) > 0 {
-		got.text = strings.Join(list, ",")
-	}
+	a.Hold(got.fds...)
+	a.Hold(got.pidfds...)
+	got.text = contract.List(list)
 	return got
 }
 
-// formatCreds tells credentials that were cut by how much there is of them.
-func formatCreds(data []byte) string {
-	if len(data) < unix.SizeofUcred {
-		return fmt.Sprintf("creds:%d", len(data))
-	}
-	var list []string
-	for ; len(data) >= 4; data = data[4:] {
-		list = append(list, strconv.Itoa(int(int32(binary.NativeEndian.Uint32(data)))))
-	}
-	return "creds(" + strings.Join(list, ",") + ")"
-}
-
-// parts splits a field of sendmmsg and recvmmsg at its bars, one part a message.
-func (a *args) parts(key string, n int) []string {
-	if !a.has(key) {
-		return slices.Repeat([]string{"-"}, n)
-	}
-	return strings.Split(a.fields[key], "|")
-}
-
+// parts are the values of a field of sendmmsg and recvmmsg, one a message.
 func sendmmsg(a *args) (string, error) {
-	payloads := a.parts("payload", 1)
-	controls := a.parts("control", len(payloads))
-	var ms []*raw.Message
-	for i, text := range payloads {
-		buffers, _ := peer.Payload(text, 0)
-		m := raw.NewMessage(buffers, nil)
-		a.control(m, controls[i])
+	ms, err := a.messages("payload", a.outgoing)
+	if err != nil {
+		return "", err
+	}
+	return sent(raw.SendMany(a.sock(), ms, a.bits("flags", peer.MessageFlags)))
+}
+
+// messages are those of sendmmsg and recvmmsg, one for each part of a field between bars.
+func (a *args) messages(key string, one func(part, control any) (*raw.Message, error)) (ms []*raw.Message, err error) {
+	parts := contract.Get(a.Command, key, []any(nil))
+	controls := contract.Get(a.Command, "control", slices.Repeat([]any{"-"}, len(parts)))
+	if len(controls) != len(parts) {
+		return nil, fmt.Errorf("control= has %d parts, and there are %d messages", len(controls), len(parts))
+	}
+	for i, part := range parts {
+		m, err := one(part, controls[i])
+		if err != nil {
+			return nil, err
+		}
 		ms = append(ms, m)
 	}
-	flags, sock := a.words("flags", messageFlags), a.sock()
-	if a.err != nil {
-		return "", nil
-	}
-	n, err := raw.SendMany(sock, ms, flags)
-	return fmt.Sprintf("n=%d", n), err
+	return ms, nil
 }
 
-// recvmmsg has room for as many messages as bytes= has parts between bars.
+// recvmmsg has room for as many messages as bytes= has parts.
 func recvmmsg(a *args) (string, error) {
-	rooms := a.parts("bytes", 1)
-	controlRooms := a.parts("control", len(rooms))
-	var ms []*raw.Message
-	for i, text := range rooms {
-		buffers, _ := peer.Buffers(text)
-		n, _ := contract.Size(controlRooms[i]) // 0 for "-"
-		ms = append(ms, raw.NewMessage(buffers, make([]byte, n)))
+	ms, err := a.messages("bytes", a.incoming)
+	if err != nil {
+		return "", err
 	}
-	n, lengths, err := raw.RecvMany(a.sock(), ms, a.receiveFlags())
+	n, err := raw.RecvMany(a.sock(), ms, a.receiveFlags())
 	if err != nil {
 		return "", err
 	}
 	var payloads, controls []string
-	var fds, pidfds []int
-	for i, m := range ms[:n] {
+	var all control
+	for _, m := range ms[:n] {
 		got := a.received(m)
-		payloads = append(payloads, peer.FormatPayload(filled(m, lengths[i]), 0))
+		payloads = append(payloads, a.filled(m, m.Len))
 		controls = append(controls, got.text)
-		fds = append(fds, got.fds...)
-		if got.pidfd >= 0 {
-			pidfds = append(pidfds, got.pidfd)
-		}
+		all.fds = append(all.fds, got.fds...)
+		all.pidfds = append(all.pidfds, got.pidfds...)
 	}
-	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatNumbers(fds), strings.Join(controls, "|"))
-	if len(pidfds) > 0 {
-		text += " pidfd=" + peer.FormatNumbers(pidfds)
-	}
-	return text, nil
+	return fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatNumbers(all.fds),
+		strings.Join(controls, "|")) + all.pidfdField(), nil
 }
 
 func read(a *args) (string, error) {
-	m := &raw.Message{}
-	a.room(m)
-	fd := a.fd()
-	if a.err != nil {
-		return "", nil
-	}
-	n, err := unix.Readv(fd, m.Buffers)
+	m, err := a.incoming(a.Values["bytes"], nil)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("n=%d payload=%s", n, peer.FormatPayload(filled(m, n), a.number("at", 0))), nil
+	n, err := unix.Readv(a.fd(), m.Buffers)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("n=%d payload=%s", n, a.filled(m, n)), nil
 }
 
 func write(a *args) (string, error) {
-	m := &raw.Message{}
-	a.buffers(m)
-	fd := a.fd()
-	if a.err != nil {
-		return "", nil
+	m, err := a.outgoing(a.Values["payload"], nil)
+	if err != nil {
+		return "", err
 	}
-	n, err := unix.Writev(fd, m.Buffers)
-	return fmt.Sprintf("n=%d", n), err
+	return sent(unix.Writev(a.fd(), m.Buffers))
 }
 
 // splice moves bytes from the first of fds= to the second.
 func splice(a *args) (string, error) {
 	from, to := a.two()
 	n, err := unix.Splice(from, nil, to, nil, a.number("bytes", 0), unix.SPLICE_F_NONBLOCK)
-	return fmt.Sprintf("n=%d", n), err
+	return sent(int(n), err)
 }
 
 func sendfile(a *args) (string, error) {
 	from, to := a.two()
-	n, err := unix.Sendfile(to, from, nil, a.number("bytes", 0))
-	return fmt.Sprintf("n=%d", n), err
+	return sent(unix.Sendfile(to, from, nil, a.number("bytes", 0)))
 }

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -15,33 +15,29 @@ import (
 
 var (
 	socketTypes = map[string]int{"stream": unix.SOCK_STREAM, "dgram": unix.SOCK_DGRAM, "seqpacket": unix.SOCK_SEQPACKET}
-	families    = map[string]int{"unix": unix.AF_UNIX, "inet": unix.AF_INET, "netlink": unix.AF_NETLINK, "packet": unix.AF_PACKET}
+	families    = contract.BitsOf("socket family", unix.AF_UNIX, unix.AF_INET, unix.AF_NETLINK, unix.AF_PACKET)
 )
 
 // kind is the type of a new socket: that of the case's, if none is told.
-func (a *args) kind() int {
+func (a *args) kind() (int, error) {
 	if a.has("type") {
-		return socketTypes[a.fields["type"]]
+		return socketTypes[a.text("type", "")], nil
 	}
-	kind, err := unix.GetsockoptInt(a.Sock(), unix.SOL_SOCKET, unix.SO_TYPE)
-	if err != nil && a.err == nil {
-		a.err = err
-	}
-	return kind
+	return raw.GetOption(a.Sock(), "type")
 }
 
-func newSocket(a *args) (string, error) {
-	family, kind := families[a.text("family", "unix")], a.kind()
-	if a.err != nil {
-		return "", nil
+func newSocket(a *args) (int, error) {
+	kind, err := a.kind()
+	if err != nil {
+		return -1, err
 	}
-	return a.held(unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0))
+	return unix.Socket(families.Sum(a.text("family", "unix")), kind|unix.SOCK_CLOEXEC, 0)
 }
 
 func newPair(a *args) (string, error) {
-	kind := a.kind()
-	if a.err != nil {
-		return "", nil
+	kind, err := a.kind()
+	if err != nil {
+		return "", err
 	}
 	two, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -51,60 +47,30 @@ func newPair(a *args) (string, error) {
 	return "fds=" + peer.FormatNumbers(two[:]), nil
 }
 
-// address reads the name of a socket: path:NAME, abstract:NAME, auto for one that the
-// kernel chooses, inet:PORT on the loopback interface.
-func address(text string) (unix.Sockaddr, error) {
-	kind, name, _ := strings.Cut(text, ":")
+// maxPath is the length of sun_path. The kernel wants no byte 0 behind a path that fills it.
+const maxPath = 108
+
+// sockaddr is name= as system calls take it: path:NAME, abstract:NAME, inet:PORT on the
+// loopback interface, or auto for one that the kernel chooses; nil, if it is not told.
+func (a *args) sockaddr() []byte {
+	kind, name, _ := strings.Cut(a.text("name", ""), ":")
+	unixName := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
 	switch kind {
 	case "path":
-		return &unix.SockaddrUnix{Name: name}, checkPath(name)
+		if len(name) != maxPath {
+			name += "\x00"
+		}
+		return append(unixName, name...)
 	case "abstract":
-		return &unix.SockaddrUnix{Name: "@" + name}, nil
+		return append(unixName, "\x00"+name...)
+	case "auto":
+		return unixName
 	case "inet":
-		port, err := strconv.ParseUint(name, 10, 16)
-		return &unix.SockaddrInet4{Port: int(port), Addr: loopback.As4()}, err
+		port, _ := strconv.Atoi(name)
+		inet := binary.BigEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, unix.AF_INET), uint16(port))
+		return append(inet, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0)
 	}
-	return &unix.SockaddrUnix{}, nil // auto
-}
-
-// checkPath wants a path to be below the folder of the case. The kernel takes it only as
-// it is: links that a peer makes at the same moment are not seen.
-func checkPath(path string) error {
-	p, err := find(unix.AT_FDCWD, path)
-	p.close()
-	if err == unix.EXDEV {
-		return err
-	}
-	return nil // the call has the same error
-}
-
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-
-// sockaddr is the name as sendmsg(2) takes it.
-func sockaddr(text string) ([]byte, error) {
-	kind, name, _ := strings.Cut(text, ":")
-	family := []byte{unix.AF_UNIX, 0}
-	if littleEndian := raw.Numbers(1)[0] == 1; !littleEndian {
-		family = []byte{0, unix.AF_UNIX}
-	}
-	if kind == "path" {
-		return append(family, name+"\x00"...), checkPath(name)
-	}
-	return append(family, "\x00"+name...), nil // abstract
-}
-
-// name is the receiver of a message, "" and no name= for whom the socket is
-// connected to.
-func (a *args) name(m *raw.Message) {
-	text, ok := a.fields["name"]
-	if !ok {
-		return
-	}
-	var err error
-	if m.Name, err = sockaddr(text); err != nil {
-		a.bad("name")
-	}
-	m.NameLen = len(m.Name)
+	return nil
 }
 
 // formatName writes a name as recvmsg(2) has it; "-" is none.
@@ -117,76 +83,40 @@ func formatName(name []byte) string {
 	case binary.NativeEndian.Uint16(name) != unix.AF_UNIX:
 		return "-"
 	case name[2] == 0:
-		return "abstract:" + printable(name[3:])
+		return "abstract:" + oneWord(string(name[3:]))
 	}
-	return "path:" + printable(bytes.TrimRight(name[2:], "\x00"))
+	return "path:" + oneWord(string(bytes.TrimRight(name[2:], "\x00")))
 }
 
-// printable is a name as one word.
-func printable(name []byte) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, string(name))
-}
+func oneWord(name string) string { return strings.ReplaceAll(contract.ASCII(name), " ", "?") }
 
-func formatSockaddr(sa unix.Sockaddr) string {
+func formatSockaddr(sa unix.Sockaddr, err error) (string, error) {
+	name := "-"
 	switch sa := sa.(type) {
 	case *unix.SockaddrUnix:
 		switch {
 		case sa.Name == "", sa.Name == "@": // x/sys has the second for a socket without a name
-			return "-"
 		case sa.Name[0] == '@':
-			return "abstract:" + printable([]byte(sa.Name[1:]))
+			name = "abstract:" + oneWord(sa.Name[1:])
+		default:
+			name = "path:" + oneWord(sa.Name)
 		}
-		return "path:" + printable([]byte(sa.Name))
 	case *unix.SockaddrInet4:
-		return "inet:" + strconv.Itoa(sa.Port)
+		name = "inet:" + strconv.Itoa(sa.Port)
 	}
-	return "-"
-}
-
-func bind(a *args) (string, error) {
-	sa, err := address(a.text("name", ""))
-	if err != nil {
-		a.bad("name")
-		return "", nil
-	}
-	if u, ok := sa.(*unix.SockaddrUnix); ok && len(u.Name) == maxPath {
-		// x/sys wants room for the byte 0 behind a path, the kernel does not.
-		name, err := sockaddr(a.text("name", ""))
-		if err != nil {
-			return "", err
-		}
-		return "", raw.Bind(a.sock(), name[:2+maxPath])
-	}
-	return "", unix.Bind(a.sock(), sa)
-}
-
-// maxPath is the length of sun_path.
-const maxPath = 108
-
-func listen(a *args) (string, error) {
-	return "", unix.Listen(a.sock(), a.number("backlog", 8))
+	return "name=" + name, err
 }
 
 // connect goes to a name, or to where the socket fd= is bound.
-func connect(a *args) (string, error) {
-	if a.has("fd") {
-		to, err := unix.Getsockname(a.fd())
-		if err != nil {
-			return "", err
-		}
-		return "", unix.Connect(a.sock(), to)
+func connect(a *args) error {
+	if !a.has("fd") {
+		return raw.Connect(a.sock(), a.sockaddr())
 	}
-	sa, err := address(a.text("name", ""))
+	to, err := unix.Getsockname(a.fd())
 	if err != nil {
-		a.bad("name")
-		return "", nil
+		return err
 	}
-	return "", unix.Connect(a.sock(), sa)
+	return unix.Connect(a.sock(), to)
 }
 
 func accept(a *args) (string, error) {
@@ -195,48 +125,21 @@ func accept(a *args) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return text + " name=" + formatSockaddr(sa), nil
-}
-
-func sockname(a *args) (string, error) {
-	sa, err := unix.Getsockname(a.sock())
-	return "name=" + formatSockaddr(sa), err
-}
-
-func peername(a *args) (string, error) {
-	sa, err := unix.Getpeername(a.sock())
-	return "name=" + formatSockaddr(sa), err
-}
-
-func shutdown(a *args) (string, error) {
-	return "", unix.Shutdown(a.sock(), raw.Shutdowns[a.fields["how"]])
+	name, err := formatSockaddr(sa, nil)
+	return text + " " + name, err
 }
 
 // setsockopt takes any number of options, in no order.
-func setsockopt(a *args) (string, error) {
-	sock := a.sock()
-	for name := range a.fields {
+func setsockopt(a *args) error {
+	for name := range a.Values {
 		if name == "sock" {
 			continue
 		}
-		o, err := raw.FindOption(name)
-		if err != nil {
-			return "", err
-		}
-		if err := o.Set(sock, a.number(name, 0)); err != nil {
-			return "", err
+		if err := raw.SetOption(a.sock(), name, a.number(name, 0)); err != nil {
+			return err
 		}
 	}
-	return "", nil
-}
-
-func getsockopt(a *args) (string, error) {
-	o, err := raw.FindOption(a.fields["option"])
-	if err != nil {
-		return "", err
-	}
-	value, err := o.Get(a.sock())
-	return fmt.Sprintf("value=%d", value), err
+	return nil
 }
 
 func peercred(a *args) (string, error) {
@@ -245,10 +148,6 @@ func peercred(a *args) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("creds=creds(%d,%d,%d)", c.Pid, int32(c.Uid), int32(c.Gid)), nil
-}
-
-func peerpidfd(a *args) (string, error) {
-	return a.held(unix.GetsockoptInt(a.sock(), unix.SOL_SOCKET, unix.SO_PEERPIDFD))
 }
 
 // queued tells how many bytes wait at a socket, to be received and to be taken by

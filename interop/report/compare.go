@@ -10,37 +10,19 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Change is a case with another outcome in a later run.
-type Change struct {
-	Name     string
-	Old, New string   // the verdict, and what was found
-	More     []string // CHECK@PEER: what was not found before, in a case that failed already
-	Edited   bool     // the scenario is not the same any more
-}
-
-func (c Change) String() string {
-	text := fmt.Sprintf("%s: %s, then %s", c.Name, c.Old, c.New)
-	if len(c.More) > 0 {
-		text += fmt.Sprintf(" (%s is new)", strings.Join(c.More, " "))
-	}
-	if c.Edited {
-		text += " (the scenario has changed)"
-	}
-	return text
-}
-
-// A Comparison holds the cases of a newer report against those of an older one.
+// A Comparison holds the cases of a newer report against those of an older one, a line a case.
 type Comparison struct {
 	Same   int      // cases with the same outcome
-	Worse  []Change // passed and do not any more; or fail now, or fail another check too; or new, and not as expected
-	Better []Change // failed, and pass now
-	Other  []Change // without being the one or the other
+	Worse  []string // passed and do not any more; or fail now, or fail another check too; or new, and not as expected
+	Better []string // failed, and pass now
+	Other  []string // without being the one or the other
 	New    int      // cases that the older report does not have
 }
 
 // Compare holds a report against an older one, case by case. That a failure was
 // expected makes it no better.
 func Compare(old, new *Report) Comparison {
+	const absent = "not there"
 	var c Comparison
 	now := map[string]scenario.Result{}
 	for _, r := range new.Cases {
@@ -49,33 +31,38 @@ func Compare(old, new *Report) Comparison {
 	for _, before := range old.Cases {
 		after, there := now[before.Name]
 		delete(now, before.Name)
-		change := Change{Name: before.Name, Old: cameOut(before), New: cameOut(after), Edited: there && before.Hash != after.Hash}
+		first, then := cameOut(before), cameOut(after)
 		if !there {
-			change.New = "not there"
+			then = absent
 		}
+		line := fmt.Sprintf("%s: %s, then %s", before.Name, first, then)
 		was, is := standing(before), standing(after)
+		var more []string // what was not found before, in a case that failed already
 		if was == failed && is == failed {
 			had := found(before)
-			change.More = slices.DeleteFunc(found(after), func(key string) bool { return slices.Contains(had, key) })
+			more = slices.DeleteFunc(found(after), func(key string) bool { return slices.Contains(had, key) })
+		}
+		if len(more) > 0 {
+			line += fmt.Sprintf(" (%s is new)", strings.Join(more, " "))
+		}
+		if there && before.Hash != after.Hash {
+			line += " (the scenario has changed)"
 		}
 		switch {
-		case there && change.Old == change.New:
+		case there && first == then:
 			c.Same++
-		case was != failed && is == failed, was == passed && is != passed, len(change.More) > 0:
-			c.Worse = append(c.Worse, change)
+		case was != failed && is == failed, was == passed && is != passed, len(more) > 0:
+			c.Worse = append(c.Worse, line)
 		case was == failed && is == passed:
-			c.Better = append(c.Better, change)
+			c.Better = append(c.Better, line)
 		default:
-			c.Other = append(c.Other, change)
+			c.Other = append(c.Other, line)
 		}
 	}
+	c.New = len(now)
 	for _, after := range new.Cases {
-		if _, is := now[after.Name]; !is {
-			continue
-		}
-		c.New++
-		if standing(after) == failed && after.Verdict != scenario.Expected {
-			c.Worse = append(c.Worse, Change{Name: after.Name, Old: "not there", New: cameOut(after)})
+		if _, is := now[after.Name]; is && standing(after) == failed && after.Verdict != scenario.Expected {
+			c.Worse = append(c.Worse, fmt.Sprintf("%s: %s, then %s", after.Name, absent, cameOut(after)))
 		}
 	}
 	return c
@@ -92,7 +79,7 @@ func standing(r scenario.Result) int {
 	switch r.Verdict {
 	case scenario.Pass:
 		return passed
-	case scenario.Fixed:
+	case scenario.UnexpectedPass:
 		if len(r.Findings) == 0 {
 			return passed
 		}
@@ -115,20 +102,18 @@ func found(r scenario.Result) []string {
 // cameOut returns the verdict and the findings, without what differs from run to
 // run.
 func cameOut(r scenario.Result) string {
-	return strings.Join(append([]string{string(r.Verdict)}, found(r)...), " ")
+	return strings.Join(append([]string{r.Verdict.String()}, found(r)...), " ")
 }
 
 // Console writes the comparison for a person.
 func (c Comparison) Console(w io.Writer) error {
-	out := &printer{w: w}
-	for _, list := range []struct {
-		name    string
-		changes []Change
-	}{{"worse", c.Worse}, {"better", c.Better}, {"other", c.Other}} {
-		for _, change := range list.changes {
-			out.printf("%s: %s\n", list.name, change)
+	var out text
+	for i, lines := range [][]string{c.Worse, c.Better, c.Other} {
+		for _, line := range lines {
+			out.printf("%s: %s\n", []string{"worse", "better", "other"}[i], line)
 		}
 	}
 	out.printf("%d the same, %d worse, %d better, %d other, %d new\n", c.Same, len(c.Worse), len(c.Better), len(c.Other), c.New)
-	return out.err
+	_, err := io.WriteString(w, out.String())
+	return err
 }

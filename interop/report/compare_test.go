@@ -27,13 +27,13 @@ func TestCompare(t *testing.T) {
 		{"learned-to-fail", scenario.Result{Verdict: scenario.Unsupported}, scenario.Result{Verdict: scenario.Fail}},
 		{"gone", scenario.Result{Verdict: scenario.Pass}, scenario.Result{}},
 		{"gone-red", scenario.Result{Verdict: scenario.Fail}, scenario.Result{}},
-		{"mended", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.Fixed}},
+		{"mended", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.UnexpectedPass}},
 		{"learned", scenario.Result{Verdict: scenario.Unsupported}, scenario.Result{Verdict: scenario.Pass}},
 		{"more", scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}, scenario.Result{Verdict: scenario.Fail, Findings: leak}},
 		{"another", scenario.Result{Verdict: scenario.Expected, Findings: leak[:1]}, scenario.Result{Verdict: scenario.Expected, Findings: leak[1:]}},
 		{"less", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
-		{"mended-in-part", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
-		{"broke-in-part", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.Fixed, Findings: leak[:1]}},
+		{"mended-in-part", scenario.Result{Verdict: scenario.Expected, Findings: leak}, scenario.Result{Verdict: scenario.UnexpectedPass, Findings: leak[:1]}},
+		{"broke-in-part", scenario.Result{Verdict: scenario.Pass}, scenario.Result{Verdict: scenario.UnexpectedPass, Findings: leak[:1]}},
 		{"known", scenario.Result{Verdict: scenario.Fail, Findings: leak}, scenario.Result{Verdict: scenario.Expected, Findings: leak}},
 		{"new", scenario.Result{}, scenario.Result{Verdict: scenario.Pass}},
 		{"new-red", scenario.Result{}, scenario.Result{Verdict: scenario.Fail, Findings: leak[:1]}},
@@ -54,13 +54,13 @@ worse: learned-to-fail: unsupported, then fail
 worse: gone: pass, then not there
 worse: more: fail leak@x, then fail answer@x leak@x (answer@x is new)
 worse: another: expected leak@x, then expected answer@x (answer@x is new)
-worse: broke-in-part: pass, then fixed leak@x
+worse: broke-in-part: pass, then unexpected pass leak@x
 worse: new-red: not there, then fail leak@x
-better: mended: expected answer@x leak@x, then fixed
+better: mended: expected answer@x leak@x, then unexpected pass
 other: gone-red: fail, then not there
 other: learned: unsupported, then pass
 other: less: fail answer@x leak@x, then fail leak@x
-other: mended-in-part: expected answer@x leak@x, then fixed leak@x
+other: mended-in-part: expected answer@x leak@x, then unexpected pass leak@x
 other: known: fail answer@x leak@x, then expected answer@x leak@x
 3 the same, 9 worse, 1 better, 5 other, 3 new
 `

@@ -9,65 +9,66 @@ import (
 	"text/tabwriter"
 
 	"github.com/scm-rights/scm/interop/contract"
-	"github.com/scm-rights/scm/interop/scenario"
-
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // Console writes the report for a person: what is not as expected, the matrix
 // of each type of socket, the peers and the totals.
 func (r *Report) Console(w io.Writer) error {
-	out := &printer{w: w}
+	var out text
 	for _, c := range r.Cases {
 		if c.Unexpected() || c.Verdict == scenario.NotRun {
 			out.failure(c)
 		}
 	}
 	for _, t := range contract.SocketTypes {
-		var matrix strings.Builder
-		_ = r.Matrix(&matrix, t) // a Builder takes everything
-		if matrix.Len() > 0 {
-			out.printf("%s\n", &matrix)
+		if matrix := r.Matrix(t); matrix != "" {
+			out.printf("%s\n", matrix)
 		}
 	}
-	r.peers(out)
-	r.totals(out)
-	return out.err
-}
-
-// A printer keeps the first error.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
+	out.table(r.peerRows(display.Line), 2)
+	missing := map[string][]string{} // by the reason
+	for _, p := range r.Peers {
+		if p.NotRun != "" {
+			missing[p.NotRun] = append(missing[p.NotRun], p.Name)
+		}
 	}
+	for _, why := range slices.Sorted(maps.Keys(missing)) {
+		out.block("", fmt.Sprintf("not there: %s: %s", strings.Join(missing[why], " "), why))
+	}
+	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
+	r.totals(&out)
+	_, err := io.WriteString(w, out.String())
+	return err
 }
+
+// A text is what is printed for a person.
+type text struct{ strings.Builder }
+
+func (t *text) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
 
 // block prints what somebody else may have written: no line of it is taken for one of
 // the report's.
-func (p *printer) block(indent, text string) { p.printf("%s\n", display.Block(indent, text)) }
+func (t *text) block(indent, said string) { t.printf("%s\n", display.Block(indent, said)) }
 
-func (p *printer) failure(c scenario.Result) {
-	p.printf("%s: %s\n", c.Verdict, c.Name)
+func (t *text) failure(c scenario.Result) {
+	t.printf("%s: %s\n", c.Verdict, c.Name)
 	if c.Why != "" {
-		p.block("    ", c.Why)
+		t.block("    ", c.Why)
 	}
 	for _, f := range c.Findings {
-		p.block("    ", f.Located())
+		t.block("    ", f.Located())
 	}
 	if len(c.Findings) > 0 {
 		for _, l := range c.Transcript {
-			p.block("      ", l)
+			t.block("      ", l)
 		}
 	}
 	for _, l := range Trace(c) {
-		p.block("    ", l)
+		t.block("    ", l)
 	}
-	p.printf("\n")
+	t.printf("\n")
 }
 
 // cell is a square of the matrix: the cases of one sender and one receiver.
@@ -79,65 +80,46 @@ func cell(t Totals) string {
 		return "-"
 	}
 	text := fmt.Sprint(t.Pass)
-	for _, more := range []struct {
-		mark string
-		n    int
-	}{{"x", t.Expected}, {"!", t.Unexpected()}, {"?", t.NotRun}} {
-		if more.n > 0 {
-			text += fmt.Sprintf("%s%d", more.mark, more.n)
+	for i, n := range []int{t.Expected, t.Unexpected(), t.NotRun} {
+		if n > 0 {
+			text += fmt.Sprintf("%c%d", "x!?"[i], n)
 		}
 	}
 	return text
 }
 
-// Matrix writes the matrix of one type of socket: who sends to whom. Nothing is
-// written where nothing was played.
-func (r *Report) Matrix(w io.Writer, socketType string) error {
-	cells := map[[2]string]*Totals{}
+// Matrix returns the matrix of one type of socket: who sends to whom. It is empty where
+// nothing was played.
+func (r *Report) Matrix(socketType string) string {
+	cells := map[[2]string]Totals{}
 	for _, c := range r.Cases {
-		_, t, a, b := split(c.Name)
-		if t != socketType || c.Kernel() {
-			continue
+		if _, t, a, b := split(c.Name); t == socketType && !c.Kernel() {
+			t := cells[[2]string{a, b}]
+			t.count(c.Verdict)
+			cells[[2]string{a, b}] = t
 		}
-		key := [2]string{a, b}
-		if cells[key] == nil {
-			cells[key] = &Totals{}
-		}
-		cells[key].count(c.Verdict)
 	}
 	if len(cells) == 0 {
-		return nil
+		return ""
 	}
-	var names []string
-	for _, p := range r.Peers {
-		if p.NotRun == "" {
-			names = append(names, p.Name)
-		}
-	}
-	out := &printer{w: w}
-	out.printf("%s: who sends (rows) to whom (columns)\n", socketType)
-	head := []string{"", ""}
-	for i := range names {
-		head = append(head, fmt.Sprint(i+1))
-	}
-	rows := [][]string{head}
-	for i, a := range names {
-		row := []string{fmt.Sprint(i + 1), a}
-		for _, b := range names {
-			t := cells[[2]string{a, b}]
-			if t == nil {
-				t = &Totals{}
-			}
-			row = append(row, cell(*t))
+	there := r.there()
+	rows := [][]string{{"", ""}}
+	for i, a := range there {
+		rows[0] = numbers(rows[0], i+1)
+		row := []string{fmt.Sprint(i + 1), a.Name}
+		for _, b := range there {
+			row = append(row, cell(cells[[2]string{a.Name, b.Name}]))
 		}
 		rows = append(rows, row)
 	}
+	var out text
+	out.printf("%s: who sends (rows) to whom (columns)\n", socketType)
 	out.table(rows, 1)
-	return out.err
+	return out.String()
 }
 
 // table prints rows of the same length in columns, that many spaces apart.
-func (p *printer) table(rows [][]string, gap int) {
+func (t *text) table(rows [][]string, gap int) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, gap, ' ', 0)
 	for _, row := range rows {
@@ -145,40 +127,31 @@ func (p *printer) table(rows [][]string, gap int) {
 	}
 	_ = w.Flush() // a Builder takes everything
 	for l := range strings.Lines(b.String()) {
-		p.printf("%s\n", strings.TrimRight(l, " \n"))
+		t.printf("%s\n", strings.TrimRight(l, " \n"))
 	}
 }
 
-func (r *Report) peers(out *printer) {
-	rows := [][]string{{"peer", "language", "version", "pass", "expected failure", "not as expected", "unsupported", "not run"}}
-	missing := map[string][]string{} // by the reason
-	for _, p := range r.Peers {
-		if p.NotRun != "" {
-			missing[p.NotRun] = append(missing[p.NotRun], p.Name)
-			continue
-		}
+// peerRows are the table of the peers that played; word shows what they say of themselves.
+func (r *Report) peerRows(word func(string) string) [][]string {
+	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run"}}
+	for _, p := range r.there() {
 		t := p.Totals
-		row := []string{p.Name, display.Line(p.Lang), display.Line(p.Version)}
-		for _, n := range []int{t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun} {
-			row = append(row, fmt.Sprint(n))
-		}
-		rows = append(rows, row)
+		row := []string{p.Name, word(p.Lang), word(p.Version)}
+		rows = append(rows, numbers(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun))
 	}
-	out.table(rows, 2)
-	for _, why := range slices.Sorted(maps.Keys(missing)) {
-		out.block("", fmt.Sprintf("not there: %s: %s", strings.Join(missing[why], " "), why))
-	}
-	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
+	return rows
 }
 
-func (r *Report) totals(out *printer) {
-	there := 0
-	for _, p := range r.Peers {
-		if p.NotRun == "" {
-			there++
-		}
+// numbers adds numbers to a row.
+func numbers(row []string, list ...int) []string {
+	for _, n := range list {
+		row = append(row, fmt.Sprint(n))
 	}
-	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, there, len(r.Peers), r.Seconds)
+	return row
+}
+
+func (r *Report) totals(out *text) {
+	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.there()), len(r.Peers), r.Seconds)
 	out.counts("verdicts", r.Totals)
 	if r.Kernel != (Totals{}) {
 		out.counts("verdicts of the kernel", r.Kernel)
@@ -205,11 +178,11 @@ func (r *Report) totals(out *printer) {
 }
 
 // counts prints the totals of peers or of the kernel.
-func (p *printer) counts(name string, t Totals) {
-	p.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d expected failures that pass", name,
-		t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed)
-	if t.Flaky > 0 {
-		p.printf(", %d flaky", t.Flaky)
+func (t *text) counts(name string, n Totals) {
+	t.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d unexpected passes", name,
+		n.Verdicts(), n.Pass, n.Expected, n.Fail, n.Fixed)
+	if n.Flaky > 0 {
+		t.printf(", %d flaky", n.Flaky)
 	}
-	p.printf("\nwithout a verdict: %d unsupported, %d not run\n", t.Unsupported, t.NotRun)
+	t.printf("\nwithout a verdict: %d unsupported, %d not run\n", n.Unsupported, n.NotRun)
 }

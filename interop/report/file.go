@@ -2,18 +2,19 @@ package report
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/scm-rights/scm/interop/bounded"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // Streamed is the extension of a report that is written while the run goes on.
@@ -21,39 +22,27 @@ const Streamed = ".jsonl"
 
 // formats are the forms of a report, by the extension of the file.
 var formats = map[string]func(*Report, io.Writer) error{
-	".json": (*Report).JSON,
-	".xml":  (*Report).JUnit,
-	".md":   (*Report).Markdown,
-	".html": (*Report).HTML,
-	".txt":  (*Report).Console,
+	".json":  (*Report).JSON,
+	Streamed: (*Report).lines,
+	".xml":   (*Report).JUnit,
+	".md":    (*Report).Markdown,
+	".html":  (*Report).HTML,
+	".txt":   (*Report).Console,
 }
 
-// CheckFile reports whether a report can have this name.
-func CheckFile(file string) error {
-	ext := filepath.Ext(file)
-	if ext == Streamed || formats[ext] != nil {
-		return nil
-	}
-	known := []string{Streamed}
-	for ext := range formats {
-		known = append(known, ext)
-	}
-	slices.Sort(known)
-	return fmt.Errorf("the name of a report ends in one of %s, and not as %q", strings.Join(known, " "), file)
-}
-
-// CheckFiles reports whether the reports of a run can have these names: two reports are two
-// files, and none is a folder.
+// CheckFiles returns an error unless the reports of a run can have these names: the extension
+// is of a form, and no two are one file.
 func CheckFiles(files []string) error {
 	for i, file := range files {
-		if err := CheckFile(file); err != nil {
-			return err
+		if formats[filepath.Ext(file)] == nil {
+			known := strings.Join(slices.Sorted(maps.Keys(formats)), " ")
+			return fmt.Errorf("the name of a report ends in one of %s, and not as %q", known, file)
 		}
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
 			return fmt.Errorf("the report %s is a folder", file)
 		}
 		for _, before := range files[:i] {
-			if sameFile(before, file) {
+			if filepath.Clean(before) == filepath.Clean(file) {
 				return fmt.Errorf("the reports %s and %s are one file", before, file)
 			}
 		}
@@ -61,157 +50,196 @@ func CheckFiles(files []string) error {
 	return nil
 }
 
-// sameFile reports whether two paths lead to one file, which need not be there yet.
-func sameFile(one, other string) bool {
-	a, err := os.Stat(one)
-	b, err2 := os.Stat(other)
-	return err == nil && err2 == nil && os.SameFile(a, b) || real(one) == real(other)
-}
-
-// real is the path to a file without links on the way, as far as there is such a way.
-func real(file string) string {
-	whole, err := filepath.Abs(file)
-	if err != nil {
-		return file
-	}
-	dir, rest := filepath.Split(whole)
-	for {
-		to, err := filepath.EvalSymlinks(dir)
-		if err == nil {
-			return filepath.Join(to, rest)
-		}
-		above := filepath.Dir(filepath.Clean(dir))
-		if above == filepath.Clean(dir) {
-			return whole
-		}
-		dir, rest = above, filepath.Join(filepath.Base(dir), rest)
-	}
-}
-
-// WriteFile writes the report to a file, in the form that its name asks for, whole
-// or not at all. A FIFO stays one: WriteFile waits for a reader until ctx is done.
-func (r *Report) WriteFile(ctx context.Context, file string) error {
-	if err := CheckFile(file); err != nil {
-		return err
-	}
-	if filepath.Ext(file) == Streamed {
-		s, err := r.NewStream(ctx, file)
-		if err != nil {
-			return err
-		}
-		for _, c := range r.Cases {
-			s.Case(c)
-		}
-		return s.Close(r)
+// WriteFile writes the report to a file, in the form that its name asks for, whole or not at
+// all. Only a file that is not regular, such as a FIFO, is written to in place.
+func (r *Report) WriteFile(file string) error {
+	form := formats[filepath.Ext(file)]
+	if form == nil {
+		return CheckFiles([]string{file})
 	}
 	var text bytes.Buffer
-	if err := formats[filepath.Ext(file)](r, &text); err != nil {
+	if err := form(r, &text); err != nil {
 		return err
 	}
-	if isFIFO(file) {
-		f, err := take(openFIFO(ctx, file))
-		if err != nil {
-			return err
-		}
-		defer endWith(ctx, f)()
-		_, err = f.Write(text.Bytes())
-		return errors.Join(err, f.Close())
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(file, text.Bytes(), 0o666)
 	}
 	return Replace(file, text.Bytes())
 }
 
-// Replace puts a file with this text in the place of file, whole or not at all: on an
-// error, what is there stays. The new file has the mode of the one that is there, and where
-// that is permitted its owner and group. A link is replaced, not followed.
+// Replace puts a file with this text in the place of file, with the mode of the one that is
+// there. On an error, what is there stays.
 func Replace(file string, text []byte) error {
-	old, err := os.Lstat(file)
-	keep := err == nil && old.Mode().IsRegular()
-	var f *os.File
-	for range 10 {
-		// Others may write to the folder: a file that is there, or a link, is not opened,
-		// and nobody can know the name before.
-		temp := filepath.Join(filepath.Dir(file), ".scm-"+rand.Text()+".new")
-		if f, err = create(temp, os.O_EXCL); !errors.Is(err, os.ErrExist) {
-			break
-		}
-	}
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err == nil && keep {
-		if uid, gid, ok := bounded.Owner(old); ok && f.Chown(uid, gid) != nil {
-			_ = f.Chown(-1, gid) // only root gives a file away
-		}
-		err = f.Chmod(old.Mode().Perm())
+	next := fmt.Sprintf("%s.%d.new", file, os.Getpid())
+	err := os.WriteFile(next, text, 0o666)
+	if old, e := os.Stat(file); err == nil && e == nil {
+		err = os.Chmod(next, old.Mode().Perm())
 	}
 	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
+		err = os.Rename(next, file)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = os.Remove(next)
 	}
 	return err
 }
 
-// take empties a file for this run alone: the lines of two runs would be mixed in it.
-func take(f *os.File, err error) (*os.File, error) {
-	if err != nil {
-		return nil, err
+// JSON writes the report for programs, as one object in ASCII.
+func (r *Report) JSON(w io.Writer) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(r); err != nil {
+		return err
 	}
-	if locked(f) {
-		err = fmt.Errorf("%s: another run writes this report", f.Name())
-	} else if info, e := f.Stat(); e != nil {
-		err = e
-	} else if info.Mode().IsRegular() {
-		err = f.Truncate(0)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
+	_, err := w.Write(display.JSON(text.Bytes()))
+	return err
 }
 
-// create makes a file, and the folder that it is in.
-func create(file string, flag int) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(file, os.O_WRONLY|os.O_CREATE|flag, 0o666)
+// A Stream writes reports while the run goes on, a JSON object a line: a Report without cases,
+// each case, and what is known at the end, without which the report is cut off.
+type Stream struct {
+	to  []io.Writer
+	err error
 }
 
-// isFIFO reports whether a report goes to whoever reads at the other end.
-func isFIFO(file string) bool {
-	info, err := os.Lstat(file)
-	return err == nil && info.Mode().Type() == os.ModeNamedPipe
+// streamed is a line of a stream but the first.
+type streamed struct {
+	Case *scenario.Result `json:"case,omitempty"`
+	End  *Report          `json:"end,omitempty"`
 }
 
-// openFIFO opens a FIFO once it has a reader, as a shell's > does, or fails when ctx is done.
-func openFIFO(ctx context.Context, file string) (*os.File, error) {
-	for {
-		f, err := os.OpenFile(file, os.O_WRONLY|bounded.Nonblock|bounded.NoFollow, 0)
-		if !bounded.NoReader(err) || !isFIFO(file) {
-			return f, err
+// Stream begins to write those of the files that have this form.
+func (r *Report) Stream(files []string) (*Stream, error) {
+	s := &Stream{}
+	for _, file := range files {
+		if filepath.Ext(file) != Streamed {
+			continue
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: nobody has it open for reading: %w", file, context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
+		err := os.MkdirAll(filepath.Dir(file), 0o777)
+		if err == nil {
+			var f *os.File
+			if f, err = os.Create(file); err == nil {
+				s.to = append(s.to, f)
+			}
+		}
+		if err != nil {
+			return nil, errors.Join(err, s.shut())
 		}
 	}
+	s.begin(r)
+	return s, nil
 }
 
-// patience is how long a reader may take once ctx is done.
-const patience = time.Second
+func (s *Stream) begin(r *Report) {
+	begin := r.head()
+	begin.Seconds = 0 // 0 says that the run goes on
+	s.line(begin)
+}
 
-// endWith ends the writes to a FIFO that nobody reads soon after ctx is done.
-func endWith(ctx context.Context, f *os.File) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = f.SetWriteDeadline(time.Now().Add(patience)) }) // a regular file needs none
+// lines writes the report as a stream does.
+func (r *Report) lines(w io.Writer) error {
+	s := &Stream{to: []io.Writer{w}}
+	s.begin(r)
+	for _, c := range r.Cases {
+		s.Case(c)
+	}
+	return s.Close(r)
+}
+
+// head is the report without its cases.
+func (r *Report) head() *Report {
+	head := *r
+	head.Cases = []scenario.Result{}
+	return &head
+}
+
+func (s *Stream) line(v any) {
+	if len(s.to) == 0 {
+		return
+	}
+	text, err := json.Marshal(v)
+	s.err = cmp.Or(s.err, err)
+	for i, w := range s.to {
+		if _, err := w.Write(append(display.JSON(text), '\n')); err != nil {
+			s.err = cmp.Or(s.err, err)
+			s.to[i] = io.Discard // it is cut off there, and the others go on
+		}
+	}
+}
+
+// Case writes a case.
+func (s *Stream) Case(c scenario.Result) { s.line(streamed{Case: &c}) }
+
+// Close writes the end. The error is the first that there was.
+func (s *Stream) Close(r *Report) error {
+	s.line(streamed{End: r.head()})
+	return cmp.Or(s.err, s.shut()) // which closes in any case
+}
+
+// shut closes the files.
+func (s *Stream) shut() (err error) {
+	for _, w := range s.to {
+		if f, is := w.(*os.File); is {
+			err = cmp.Or(err, f.Close())
+		}
+	}
+	return err
+}
+
+// Read reads a report from its JSON file, whole or streamed.
+func Read(file string) (*Report, error) {
+	r, cut, err := ReadPart(file)
+	if cut != nil {
+		return nil, cut
+	}
+	return r, err
+}
+
+// ReadPart is Read, which also reads what there is of a stream that is cut off, as that of a
+// run that was killed: cut says so.
+func ReadPart(file string) (r *Report, cut, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	dec := json.NewDecoder(f)
+	r = &Report{}
+	if err = dec.Decode(r); err == nil && r.Schema != Schema {
+		err = fmt.Errorf("schema %d, and this reads %d", r.Schema, Schema)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	whole := r.Seconds > 0
+	for err == nil {
+		var l streamed
+		switch err = dec.Decode(&l); {
+		case err != nil:
+		case whole:
+			err = errors.New("there is more behind its end")
+		case l.Case != nil:
+			r.Cases = append(r.Cases, *l.Case)
+		case l.End != nil:
+			l.End.Cases = r.Cases
+			r, whole = l.End, true
+		}
+	}
+	if !whole && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+		cut, err = fmt.Errorf("%s: it is cut off: %w", file, err), io.EOF
+	}
+	for _, c := range r.Cases {
+		if strings.Count(c.Name, "/") != 4 {
+			err = fmt.Errorf("not the name of a case: %q", c.Name)
+		}
+	}
+	if err != io.EOF {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, cut, nil
 }

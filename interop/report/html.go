@@ -31,7 +31,7 @@ func (r *Report) HTML(w io.Writer) error {
 	rows := []row{}
 	rules := map[string][]string{} // of the scenarios, by their names
 	for _, c := range r.Cases {
-		next := row{Name: c.Name, Verdict: string(c.Verdict), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
+		next := row{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.Located())
 		}

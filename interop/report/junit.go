@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,37 +12,29 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// The elements of a JUnit report, as CI servers read it: a suite a group of
-// scenarios, those of the kernel apart, and a test a case.
+// The elements of a JUnit report, as CI servers read it: a suite a group of scenarios, those of
+// the kernel apart, and a test a case.
 type (
-	junit struct {
-		XMLName xml.Name `xml:"testsuites"`
-		Name    string   `xml:"name,attr"`
-		junitCounts
-		Suites []*junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name string `xml:"name,attr"`
-		junitCounts
-		Cases []junitCase `xml:"testcase"`
-	}
-	junitCounts struct {
-		Tests    int     `xml:"tests,attr"`
-		Failures int     `xml:"failures,attr"`
-		Errors   int     `xml:"errors,attr"`
-		Skipped  int     `xml:"skipped,attr"`
-		Seconds  seconds `xml:"time,attr"`
+	junitSuite struct { // and what holds the suites
+		XMLName  xml.Name
+		Name     string        `xml:"name,attr"`
+		Tests    int           `xml:"tests,attr"`
+		Failures int           `xml:"failures,attr"`
+		Errors   int           `xml:"errors,attr"`
+		Skipped  int           `xml:"skipped,attr"`
+		Seconds  seconds       `xml:"time,attr"`
+		Suites   []*junitSuite `xml:"testsuite"`
+		Cases    []junitCase   `xml:"testcase"`
 	}
 	junitCase struct {
-		Class   string     `xml:"classname,attr"`
-		Name    string     `xml:"name,attr"`
-		Seconds seconds    `xml:"time,attr"`
-		Failure *junitText `xml:"failure"`
-		Error   *junitText `xml:"error"`
-		Skipped *junitText `xml:"skipped"`
-		Out     string     `xml:"system-out,omitempty"` // what was recorded
+		Class   string  `xml:"classname,attr"`
+		Name    string  `xml:"name,attr"`
+		Seconds seconds `xml:"time,attr"`
+		Outcome *junitOutcome
+		Out     string `xml:"system-out,omitempty"` // what was recorded
 	}
-	junitText struct {
+	junitOutcome struct {
+		XMLName xml.Name
 		Message string `xml:"message,attr"`
 		Text    string `xml:",chardata"`
 	}
@@ -53,68 +46,69 @@ func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 	return xml.Attr{Name: name, Value: fmt.Sprintf("%.3f", float64(s))}, nil
 }
 
+// outcomes are the elements of verdicts; a pass has none.
+var outcomes = map[scenario.Verdict]string{
+	scenario.Fail: "failure", scenario.UnexpectedPass: "failure", scenario.Flaky: "failure",
+	scenario.NotRun: "error", scenario.Expected: "skipped", scenario.Unsupported: "skipped",
+}
+
 // JUnit writes the report for CI servers. What was expected to fail and does, and
 // what has no verdict, is skipped there, with the reason. What is wrong with the run, and
 // with none of its cases, is the error of a test of its own.
 func (r *Report) JUnit(w io.Writer) error {
-	all := junit{Name: "scm interop"}
-	at := map[string]*junitSuite{}
+	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
 		name, socketType, a, b := split(c.Name)
 		group, _, _ := strings.Cut(name, "/")
 		if c.Kernel() {
 			group = scenario.KernelName + "/" + group
 		}
-		if at[group] == nil {
-			at[group] = &junitSuite{Name: group}
-			all.Suites = append(all.Suites, at[group])
+		if groups[group] == nil {
+			groups[group] = &junitSuite{Name: group}
 		}
-		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: lines(Trace(c))}
-		all.add(&test, c)
-		at[group].add(&test, c)
-		at[group].Cases = append(at[group].Cases, test)
+		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: joined(Trace(c))}
+		said := joined(c.Transcript)
+		if outcomes[c.Verdict] == "skipped" {
+			said = ""
+		}
+		groups[group].add(test, outcomes[c.Verdict], summary(c), said)
 	}
-	slices.SortFunc(all.Suites, func(x, y *junitSuite) int { return strings.Compare(x.Name, y.Name) })
-	if beside := r.besideCases("cut short: " + r.Cut); len(beside) > 0 {
-		text := lines(beside)
-		counts := junitCounts{Tests: 1, Errors: 1}
-		all.Tests++
-		all.Errors++
-		all.Suites = append(all.Suites, &junitSuite{Name: "run", junitCounts: counts,
-			Cases: []junitCase{{Class: "run", Name: "run", Error: &junitText{Message: text, Text: text}}}})
+	all := junitSuite{XMLName: xml.Name{Local: "testsuites"}, Name: "scm interop"}
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		all.Suites = append(all.Suites, groups[group])
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
+	if text := joined(r.besideCases("cut short: " + r.Cut)); text != "" {
+		run := &junitSuite{Name: "run"}
+		run.add(junitCase{Class: "run", Name: "run"}, "error", text, text)
+		all.Suites = append(all.Suites, run)
 	}
-	enc := xml.NewEncoder(w)
-	enc.Indent("", " ")
-	if err := enc.Encode(all); err != nil {
-		return err
+	for _, s := range all.Suites {
+		all.Tests += s.Tests
+		all.Failures += s.Failures
+		all.Errors += s.Errors
+		all.Skipped += s.Skipped
+		all.Seconds += s.Seconds
 	}
-	_, err := io.WriteString(w, "\n")
+	text, err := xml.MarshalIndent(all, "", " ")
+	if err == nil {
+		_, err = io.WriteString(w, xml.Header+string(text)+"\n")
+	}
 	return err
 }
 
-func (counts *junitCounts) add(test *junitCase, c scenario.Result) {
-	counts.Tests++
-	counts.Seconds += seconds(c.Seconds)
-	text := &junitText{Message: summary(c), Text: lines(c.Transcript)}
-	switch c.Verdict {
-	case scenario.Fail, scenario.Fixed, scenario.Flaky:
-		counts.Failures++
-		test.Failure = text
-	case scenario.NotRun:
-		counts.Errors++
-		test.Error = text
-	case scenario.Expected, scenario.Unsupported:
-		counts.Skipped++
-		test.Skipped = &junitText{Message: summary(c)}
+func (s *junitSuite) add(test junitCase, outcome, message, text string) {
+	s.Tests++
+	s.Seconds += test.Seconds
+	if outcome != "" {
+		*map[string]*int{"failure": &s.Failures, "error": &s.Errors, "skipped": &s.Skipped}[outcome]++
+		test.Outcome = &junitOutcome{xml.Name{Local: outcome}, message, text}
 	}
+	s.Cases = append(s.Cases, test)
 }
 
 // summary is what there is to say of a case, but for its transcript.
 func summary(c scenario.Result) string {
-	parts := []string{string(c.Verdict)}
+	parts := []string{c.Verdict.String()}
 	if c.Why != "" {
 		parts = append(parts, c.Why)
 	}
@@ -127,14 +121,11 @@ func summary(c scenario.Result) string {
 	return display.Block("", strings.Join(parts, ": "))
 }
 
-// lines joins what peers said: CI servers print it, and obey some.
-func lines(said []string) string {
-	var b strings.Builder
-	for i, l := range said {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(display.Block("", l))
+// joined are lines that peers said: CI servers print them, and obey some.
+func joined(said []string) string {
+	var shown []string
+	for _, l := range said {
+		shown = append(shown, display.Block("", l))
 	}
-	return b.String()
+	return strings.Join(shown, "\n")
 }

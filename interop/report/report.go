@@ -75,21 +75,12 @@ func (t Totals) Verdicts() int { return t.Pass + t.Expected + t.Unexpected() }
 func (t Totals) Unexpected() int { return t.Fail + t.Fixed + t.Flaky }
 
 func (t *Totals) count(v scenario.Verdict) {
-	switch v {
-	case scenario.Pass:
-		t.Pass++
-	case scenario.Expected:
-		t.Expected++
-	case scenario.Fail:
-		t.Fail++
-	case scenario.Fixed:
-		t.Fixed++
-	case scenario.Flaky:
-		t.Flaky++
-	case scenario.Unsupported:
-		t.Unsupported++
-	case scenario.NotRun:
-		t.NotRun++
+	counters := map[scenario.Verdict]*int{
+		scenario.Pass: &t.Pass, scenario.Expected: &t.Expected, scenario.Fail: &t.Fail, scenario.UnexpectedPass: &t.Fixed,
+		scenario.Flaky: &t.Flaky, scenario.Unsupported: &t.Unsupported, scenario.NotRun: &t.NotRun,
+	}
+	if n := counters[v]; n != nil {
+		*n++
 	}
 }
 
@@ -99,14 +90,14 @@ func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unex
 // Verdicts is how many cases have one.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
-// Silent lists the peers without a verdict of which the run was to have one.
-func (r *Report) Silent() (names []string) {
+// Silent has an error for each peer without a verdict of which the run was to have one.
+func (r *Report) Silent() (list []error) {
 	for _, p := range r.Peers {
 		if r.Awaited[p.Name] && p.Totals.Verdicts() == 0 {
-			names = append(names, p.Name)
+			list = append(list, fmt.Errorf("peer %s: none of its cases has a verdict", p.Name))
 		}
 	}
-	return names
+	return list
 }
 
 // Headline says whether the run was as expected, and if not, what it was. A run whose exit
@@ -135,8 +126,18 @@ func (r *Report) besideCases(cut string) (list []string) {
 	if r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0 {
 		return append(list, "nothing ran")
 	}
-	for _, name := range r.Silent() {
-		list = append(list, fmt.Sprintf("peer %s: none of its cases has a verdict", name))
+	for _, err := range r.Silent() {
+		list = append(list, err.Error())
+	}
+	return list
+}
+
+// there are the peers that played.
+func (r *Report) there() (list []Peer) {
+	for _, p := range r.Peers {
+		if p.NotRun == "" {
+			list = append(list, p)
+		}
 	}
 	return list
 }
@@ -191,4 +192,24 @@ func (r *Report) End(o scenario.Outcome) {
 func split(name string) (scenario, socketType, a, b string) {
 	part := strings.Split(name, "/")
 	return part[0] + "/" + part[1], part[2], part[3], part[4]
+}
+
+// Trace returns the recorded calls of a case, in lines; none if nothing was recorded.
+func Trace(c scenario.Result) (lines []string) {
+	t := c.Trace
+	if t == nil {
+		return nil
+	}
+	_, _, a, b := split(c.Name)
+	heads := []string{strings.TrimSpace("played again under the recorder: " + t.Why), "calls of A, " + a + ":", "calls of B, " + b + ":"}
+	for i, body := range [][]string{t.Transcript, t.A, t.B} {
+		if i > 0 && len(body) == 0 {
+			continue
+		}
+		lines = append(lines, heads[i])
+		for _, l := range body {
+			lines = append(lines, "  "+l)
+		}
+	}
+	return lines
 }

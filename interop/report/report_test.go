@@ -2,12 +2,15 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"reflect"
+	"fmt"
+	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -54,7 +57,7 @@ func small(t *testing.T) *Report {
 			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
 				Trace:      &scenario.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
-			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.Fixed, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
+			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
 			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
@@ -79,20 +82,73 @@ func small(t *testing.T) *Report {
 	return r
 }
 
+// formsOf are the reports of small, in testdata: SCM_GOLDEN=write writes them anew.
+func TestForms(t *testing.T) {
+	for ext, form := range formats {
+		golden := "testdata/report" + ext
+		r := small(t)
+		var got bytes.Buffer
+		if err := form(r, &got); err != nil {
+			t.Fatal(err)
+		}
+		if os.Getenv("SCM_GOLDEN") == "write" {
+			if err := r.WriteFile(golden); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s, got\n%s\nand it is not %s (SCM_GOLDEN=write)", ext, &got, golden)
+		}
+		if err := form(r, &full{got.Len() / 2}); !errors.Is(err, errFull) {
+			t.Errorf("%s: the device is full: %v", ext, err)
+		}
+	}
+}
+
+// What a peer says ends no script of a page and no block of a summary, and is no command to a
+// CI server.
+func TestFormsOfHostileText(t *testing.T) {
+	const says = "##[error]forged\n::error::forged </script> ``` <b>|[a](b)"
+	r := &Report{
+		Peers: []Peer{{Name: "x", Hello: contract.Hello{Lang: says, Version: says}}, {Name: "y", NotRun: says}},
+		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: says, Transcript: []string{says}, Trace: &scenario.Trace{A: []string{says}},
+			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: says}}}},
+	}
+	forms := map[string]string{}
+	for ext, form := range formats {
+		var b bytes.Buffer
+		if err := form(r, &b); err != nil {
+			t.Fatal(err)
+		}
+		forms[ext] = b.String()
+		text := strings.ReplaceAll(b.String(), "&#xA;", "\n")
+		if ext != ".html" && (strings.Contains(text, "##[") || strings.Contains(text, "\n::")) || !strings.Contains(text, "forged") {
+			t.Errorf("%s: %s", ext, text)
+		}
+	}
+	if n := strings.Count(forms[".html"], "</script>"); n != 1 {
+		t.Errorf("%d scripts end", n)
+	}
+	if text := forms[".md"]; strings.Count(text, "```") != 2 || strings.Contains(text[strings.Index(text, "| peer |"):], "<b>") {
+		t.Error(text)
+	}
+}
+
 func TestTotals(t *testing.T) {
 	r := small(t)
-	want := Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 3, NotRun: 1}
-	if r.Totals != want || r.Totals.Verdicts() != 8 || r.Unexpected() == 0 {
+	if want := (Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 3, NotRun: 1}); r.Totals != want || r.Verdicts() != 10 {
 		t.Errorf("got %+v, want %+v", r.Totals, want)
 	}
-	// They are never summed.
-	if want := (Totals{Pass: 1, Fail: 1}); r.Kernel != want || r.Verdicts() != 10 {
+	if want := (Totals{Pass: 1, Fail: 1}); r.Kernel != want || r.Unexpected() != 4 { // they are never summed
 		t.Errorf("got %+v, want %+v", r.Kernel, want)
 	}
 	peers := map[string]Totals{
 		"x":     {Pass: 1, Expected: 1, Unsupported: 3},
 		"libre": {Pass: 1, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 1, NotRun: 1},
-		"gone":  {},
 		// A case of a peer with itself is one.
 		"runner": {Pass: 3, Fail: 1, Fixed: 1, Unsupported: 2, NotRun: 1},
 	}
@@ -101,163 +157,73 @@ func TestTotals(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", p.Name, p.Totals, peers[p.Name])
 		}
 	}
-	for _, c := range []struct {
-		totals, kernel Totals
-		want           bool
-	}{
-		{Totals{}, Totals{}, true},
-		{Totals{Pass: 1, Expected: 2, Unsupported: 3, NotRun: 4}, Totals{Pass: 1}, true},
-		{Totals{Pass: 1, Fail: 1}, Totals{}, false},
-		{Totals{Pass: 1, Fixed: 1}, Totals{}, false},
-		{Totals{Pass: 1, Flaky: 1}, Totals{}, false},
-		{Totals{Pass: 1}, Totals{Fail: 1}, false},
+	for want, totals := range map[string]Totals{
+		"":        {},
+		"12":      {Pass: 12, Unsupported: 3},
+		"-":       {Unsupported: 3},
+		"0x2":     {Expected: 2},
+		"5!3":     {Pass: 5, Fail: 2, Fixed: 1},
+		"0?3":     {NotRun: 3, Unsupported: 1},
+		"1x2!8?6": {Pass: 1, Expected: 2, Fail: 3, Fixed: 4, Flaky: 1, Unsupported: 5, NotRun: 6},
 	} {
-		if got := (&Report{Totals: c.totals, Kernel: c.kernel}).Unexpected() == 0; got != c.want {
-			t.Errorf("%+v: %v", c, got)
+		if got := cell(totals); got != want {
+			t.Errorf("%+v: got %q, want %q", totals, got, want)
 		}
 	}
 }
 
-func TestCell(t *testing.T) {
+// No form of a report says that a run was as expected whose exit status is not 0.
+func TestHeadline(t *testing.T) {
+	pass := Totals{Pass: 1}
 	for _, c := range []struct {
-		totals Totals
+		r      Report
 		want   string
+		beside bool // no case tells of it
 	}{
-		{Totals{}, ""},
-		{Totals{Pass: 12}, "12"},
-		{Totals{Pass: 12, Unsupported: 3}, "12"},
-		{Totals{Unsupported: 3}, "-"},
-		{Totals{Expected: 2}, "0x2"},
-		{Totals{Pass: 5, Expected: 2}, "5x2"},
-		{Totals{Pass: 5, Fail: 2, Fixed: 1}, "5!3"},
-		{Totals{NotRun: 3}, "0?3"},
-		{Totals{NotRun: 3, Unsupported: 1}, "0?3"},
-		{Totals{Pass: 1, Expected: 2, Fail: 3, Fixed: 4, Flaky: 1, Unsupported: 5, NotRun: 6}, "1x2!8?6"},
+		{Report{Totals: pass}, "as expected", false},
+		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false},
+		{Report{Totals: Totals{Fail: 1}}, "not as expected", false},
+		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false},
+		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true},
+		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true},
+		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Awaited: map[string]bool{"x": true, "y": true}},
+			"peer x: none of its cases has a verdict", true},
 	} {
-		if got := cell(c.totals); got != c.want {
-			t.Errorf("%+v: got %q, want %q", c.totals, got, c.want)
+		mark := ""
+		if c.want != "as expected" {
+			mark = "**"
 		}
-	}
-}
-
-const console = `fail: basics/pass/stream/runner/libre
-    line 7: leak@libre: a, as 4, is open, and nobody was told
-    cloexec@runner: what it receives is not close-on-exec
-      A> send payload=00 fds=4
-      A< ok n=1
-    played again under the recorder: another way </script> ` + "```" + `
-      A> send payload=00 fds=3
-    calls of A, runner:
-      7 sendmsg(3) = 1
-        control, 24 bytes
-    calls of B, libre:
-      8 recvmsg(3) = 1
-
-fixed: limits/many/stream/runner/libre
-    expected to fail, and does not: line 3: ** leak@libre
-
-not run: basics/pass/stream/libre/runner
-    libre: the peer ended
-
-flaky: limits/many/dgram/libre/libre
-    fail at first, and pass when it was played for the 2. time
-
-fail: gc/asked/stream/kernel/kernel
-    line 4: answer@kernel: answered "ok" </script> ` + "```" + `
-
-stream: who sends (rows) to whom (columns)
-         1   2   3
-1 x          1   -
-2 libre  0x1     0?1
-3 runner     0!2 2
-
-dgram: who sends (rows) to whom (columns)
-         1 2   3
-1 x            -
-2 libre    0!1
-3 runner       1
-
-peer    language  version  pass  expected failure  not as expected  unsupported  not run
-x       c         1.2      1     1                 0                3            0
-libre   rust      0.30.1   1     1                 3                1            1
-runner  go        0        3     0                 2                2            1
-not there: gone: no C compiler (gcc) in PATH
-
-In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.
-
-Linux 6.1 x86_64, 3 peers of 4, 12.3 s
-verdicts: 8: 4 pass, 1 expected failures, 1 unexpected failures, 1 expected failures that pass, 1 flaky
-without a verdict: 3 unsupported, 1 not run
-verdicts of the kernel: 2: 1 pass, 0 expected failures, 1 unexpected failures, 0 expected failures that pass
-without a verdict: 0 unsupported, 0 not run
-the kernel told which descriptor is which by: O_APPEND 3, kcmp 12
-expectations set aside, for peers that are not there or another kernel: 2
-cut short: interrupt
-the run: not as expected, 1 not run, cut short
-`
-
-func TestConsole(t *testing.T) {
-	var b strings.Builder
-	if err := small(t).Console(&b); err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != console {
-		t.Errorf("got\n%s\nwant\n%s", b.String(), console)
+		for _, form := range []struct {
+			write func(*Report, io.Writer) error
+			want  string
+		}{
+			{(*Report).Markdown, "## scm interop: " + mark + c.want + mark + "\n"},
+			{(*Report).Console, "\nthe run: " + c.want + "\n"},
+			{(*Report).HTML, "<h1>scm interop: " + c.want + "</h1>"},
+		} {
+			var b strings.Builder
+			if err := form.write(&c.r, &b); err != nil || !strings.Contains(b.String(), form.want) {
+				t.Errorf("%v: no %q in\n%.300s", err, form.want, b.String())
+			}
+		}
+		var b strings.Builder
+		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.beside {
+			t.Errorf("%s: %v\n%s", c.want, err, b.String())
+		}
 	}
 }
 
 // Where the runner fails a scenario that it plays alone, the report says so at its end: peers
 // that fail it too may be right.
 func TestConsoleDoubtsTheScenario(t *testing.T) {
-	r := small(t)
-	for i, c := range r.Cases {
-		if c.Name == "basics/pass/dgram/runner/runner" {
-			r.Cases[i].Verdict = scenario.Fail
-		}
-	}
 	var b strings.Builder
+	r := Report{Cases: []scenario.Result{{Name: "basics/pass/dgram/runner/runner", Verdict: scenario.Fail}}}
 	if err := r.Console(&b); err != nil {
 		t.Fatal(err)
 	}
 	const want = "\nthe runner itself fails basics/pass on dgram: look at the scenario and at the kernel before the peers\nthe run: "
 	if !strings.Contains(b.String(), want) {
 		t.Errorf("got\n%s\nwant in it\n%s", b.String(), want)
-	}
-}
-
-// Of a run in which nothing was played, there is no matrix.
-func TestConsoleOfNothing(t *testing.T) {
-	r := Begin("v1.0.0", []*scenario.Peer{{Name: "x"}, scenario.Missing("y", "not given"), scenario.Missing("z", "not given")}, &scenario.Expectations{})
-	r.End(scenario.Outcome{})
-	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64"}
-	r.Seconds = 0
-	const want = `peer  language  version  pass  expected failure  not as expected  unsupported  not run
-x                        0     0                 0                0            0
-not there: y z: not given
-
-In the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.
-
-Linux 6.1 x86_64, 1 peers of 3, 0.0 s
-verdicts: 0: 0 pass, 0 expected failures, 0 unexpected failures, 0 expected failures that pass
-without a verdict: 0 unsupported, 0 not run
-the run: nothing ran
-`
-	var b strings.Builder
-	if err := r.Console(&b); err != nil || b.String() != want {
-		t.Errorf("%v, got\n%s\nwant\n%s", err, b.String(), want)
-	}
-}
-
-func TestConsoleTellsOfErrors(t *testing.T) {
-	r := small(t)
-	var whole bytes.Buffer
-	if err := r.Console(&whole); err != nil {
-		t.Fatal(err)
-	}
-	for room := 0; room < whole.Len(); room += 7 {
-		if err := r.Console(&full{room}); !errors.Is(err, errFull) {
-			t.Fatalf("with room for %d bytes of %d: %v", room, whole.Len(), err)
-		}
 	}
 }
 
@@ -274,44 +240,34 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestJSON(t *testing.T) {
-	r := small(t)
-	var b bytes.Buffer
-	if err := r.JSON(&b); err != nil {
-		t.Fatal(err)
-	}
-	var got Report
-	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	// What is not in the file is the case itself.
-	for i := range r.Cases {
-		r.Cases[i].Case = scenario.Case{}
-	}
-	if !reflect.DeepEqual(&got, r) {
-		t.Errorf("got %+v\nwant %+v", got, r)
-	}
-	for _, want := range []string{
-		`"schema": 2`, `"version": "v1.0.0"`, `"kernel": "Linux 6.1"`, `"uid": 1000`, `"started": "2026-01-02T03:04:05Z"`,
-		`"not_run": "no C compiler (gcc) in PATH"`, `"verdict": "not run"`, `"cut": "interrupt"`,
-		`"line 1: ** leak@gone"`, `A> send payload=00 fds=4`,
+// A summary shows some of the failures, and is shorter than a CI server takes, whatever peers say.
+func TestMarkdownIsBounded(t *testing.T) {
+	for _, c := range []struct{ cases, lines, longLine, peers, told int }{
+		{200, 400, 10, 0, mostFailures},
+		{60, 200, 1 << 10, 0, 5},
+		{2, 1, 10 << 20, 5000, 1},
 	} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %s in\n%s", want, b.String())
+		r := small(t)
+		failed := r.Cases[4]
+		failed.Transcript = slices.Repeat([]string{"A< ok " + strings.Repeat("\u20ac", c.longLine/3)}, c.lines)
+		r.Cases = slices.Repeat([]scenario.Result{failed}, c.cases)
+		for i := range c.peers {
+			r.Peers = append(r.Peers, Peer{Name: fmt.Sprint("gone", i), NotRun: strings.Repeat("<", 100)})
 		}
-	}
-}
-
-// A CI server prints a JUnit report, too.
-func TestJUnitHasNoCommands(t *testing.T) {
-	const says = "##[error]forged\n::error::forged"
-	r := &Report{Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Transcript: []string{"A< err lib " + says},
-		Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: says}}}}}
-	var b bytes.Buffer
-	if err := r.JUnit(&b); err != nil {
-		t.Fatal(err)
-	}
-	if text := strings.ReplaceAll(b.String(), "&#xA;", "\n"); strings.Contains(text, "##[") || strings.Contains(text, "\n::") || !strings.Contains(text, "forged") {
-		t.Error(text)
+		var b strings.Builder
+		if err := r.Markdown(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		told := strings.Count(text, "<details>")
+		if len(text) >= 1<<20 || told != c.told || told != strings.Count(text, "</details>") || strings.Count(text, "```") != 2*told || !utf8.ValidString(text) {
+			t.Errorf("%+v: %d bytes, %d cases", c, len(text), told)
+		}
+		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-told); !strings.Contains(text, want) || !strings.Contains(text, "\n| peer | language |") {
+			t.Errorf("%+v: no %q, or no peers", c, want)
+		}
+		if traces := strings.Count(text, "7 sendmsg(3) = 1"); traces > mostTraces {
+			t.Errorf("%+v: %d with recorded calls", c, traces)
+		}
 	}
 }

@@ -1,14 +1,15 @@
+// Package scenario has the transcripts and what is made of them before and after they are
+// played: the parser, patterns, plans, shards, results and expectations. It starts nothing,
+// and works on every system.
 package scenario
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"regexp"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/scm-rights/scm/interop/contract"
-	"github.com/scm-rights/scm/interop/display"
 )
 
 // A Case is a scenario on one type of socket with one peer in each role.
@@ -19,9 +20,7 @@ type Case struct {
 }
 
 // Name is GROUP/ID/TYPE/SENDER/RECEIVER.
-func (c Case) Name() string {
-	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name, c.B.Name}, "/")
-}
+func (c Case) Name() string { return path.Join(c.Scenario.Name, c.Type, c.A.Name, c.B.Name) }
 
 // Peer returns the peer in this role.
 func (c Case) Peer(role Role) *Peer {
@@ -31,22 +30,9 @@ func (c Case) Peer(role Role) *Peer {
 	return c.B
 }
 
-// asSender is the case's name without the receiver.
-func (c Case) asSender() string {
-	return strings.Join([]string{c.Scenario.Name, c.Type, c.A.Name}, "/")
-}
-
 // AloneName returns the name of the case for the peer in this role, whoever is opposite.
 func (c Case) AloneName(role Role) string {
-	return strings.Join([]string{c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name}, "/")
-}
-
-// Opposite returns the peer that plays with the named one.
-func (c Case) Opposite(name string) *Peer {
-	if c.A.Name == name {
-		return c.B
-	}
-	return c.A
+	return path.Join(c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name)
 }
 
 // Kernel reports whether the case is about the kernel, and no peer.
@@ -54,23 +40,43 @@ func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 
 // OutOfReach returns why the peer in this role cannot play the case, or "".
 func (c Case) OutOfReach(role Role) string {
-	p := c.Peer(role)
-	if why := p.takes(c.Scenario, role, c.Type); why != "" {
-		return p.Name + ": " + why
+	h := c.Peer(role).Hello
+	lacks := map[string]bool{c.Type: !h.Offers(c.Type)} // by the words of can=
+	needs := func(word string, is bool) { lacks[word] = lacks[word] || is && !h.Offers(word) }
+	bytes, fds, fixed := strings.Cut(h.Room, ",")
+	room, err := strconv.Atoi(bytes)
+	small := err == nil && c.Scenario.largestPayload() > room
+	for _, l := range c.Scenario.commands(role) {
+		_, flags := l.Fields["flags"]
+		names, _ := expandNames(l.List("fds"))
+		other := bytes != "*" && l.Fields["bytes"] != bytes || fds != "*" && l.Fields["fds"] != fds
+		many := l.Verb == "send" && len(names) > 1
+		if l.Verb == "recv" {
+			many = l.Fields["fds"] != "0" && l.Fields["fds"] != "1"
+			small = small || other && !c.Scenario.RoomAny
+		}
+		needs("flags", flags)
+		needs("multi", many)
+		needs("iov", len(l.List("payload")) > 1 || len(l.List("bytes")) > 1)
 	}
-	if _, other := c.Scenario.Users[role]; p.Serve != nil && (other || role == RoleB && c.Scenario.Limits()) {
-		return p.Name + " is in the runner's own process, whose limit and user stay"
+	for _, word := range []string{c.Type, "flags", "multi", "iov"} {
+		if lacks[word] {
+			return c.Peer(role).Name + ": no " + word
+		}
+	}
+	switch {
+	case h.Polls && slices.Contains(c.Scenario.Waits, role):
+		return c.Peer(role).Name + ": it polls"
+	case h.Payload != "" && c.Scenario.otherPayload(h.Payload):
+		return c.Peer(role).Name + ": its payload is " + h.Payload
+	case fixed && small:
+		return c.Peer(role).Name + ": its room is " + h.Room
 	}
 	return ""
 }
 
 // Unplayable returns why the case cannot be played, or "".
-func (c Case) Unplayable() string {
-	if why := c.OutOfReach(RoleA); why != "" {
-		return why
-	}
-	return c.OutOfReach(RoleB)
-}
+func (c Case) Unplayable() string { return cmp.Or(c.OutOfReach(RoleA), c.OutOfReach(RoleB)) }
 
 // A Check is one thing that can be wrong with a peer.
 type Check string
@@ -99,9 +105,7 @@ type Finding struct {
 	Own       bool `json:"-"` // it is what the peer did, whatever it received
 }
 
-func (f Finding) String() string {
-	return fmt.Sprintf("%s@%s: %s", f.Check, f.Peer, f.Text)
-}
+func (f Finding) String() string { return f.Key() + ": " + f.Text }
 
 // Located returns String with the line of the scenario before it, if there is one.
 func (f Finding) Located() string {
@@ -118,14 +122,22 @@ func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 type Verdict string
 
 const (
-	Pass        Verdict = "pass"        // all as the scenario has it
-	Fail        Verdict = "fail"        // something is wrong that was not expected
-	Expected    Verdict = "expected"    // all that is wrong was expected
-	Fixed       Verdict = "fixed"       // something that was expected to be wrong is not
-	Flaky       Verdict = "flaky"       // it failed, and when it was played again it did not: not passed
-	Unsupported Verdict = "unsupported" // a peer has no interface for it
-	NotRun      Verdict = "not run"     // the runner could not
+	Pass           Verdict = "pass"        // all as the scenario has it
+	Fail           Verdict = "fail"        // something is wrong that was not expected
+	Expected       Verdict = "expected"    // all that is wrong was expected
+	UnexpectedPass Verdict = "fixed"       // something that was expected to be wrong is not: the word of JSON reports
+	Flaky          Verdict = "flaky"       // it failed, and when it was played again it did not: not passed
+	Unsupported    Verdict = "unsupported" // a peer has no interface for it
+	NotRun         Verdict = "not run"     // the runner could not
 )
+
+// String returns the verdict in the words that a user is shown.
+func (v Verdict) String() string {
+	if v == UnexpectedPass {
+		return "unexpected pass"
+	}
+	return string(v)
+}
 
 // A Result is what came of a case.
 type Result struct {
@@ -159,55 +171,22 @@ type Trace struct {
 }
 
 // Verdicts lists them all.
-var Verdicts = []Verdict{Pass, Fail, Expected, Fixed, Flaky, Unsupported, NotRun}
-
-var hashForm = regexp.MustCompile(`^[0-9a-f]*$`)
-
-// CheckResults checks results that somebody else wrote: each name is a name, each case is
-// there once, and each finding is about a peer that plays in it.
-func CheckResults(results []Result) error {
-	seen := map[string]bool{}
-	for _, r := range results {
-		if err := r.check(); err != nil {
-			return fmt.Errorf("case %q: %w", r.Name, err)
-		}
-		if seen[r.Name] {
-			return fmt.Errorf("two cases are named %q", r.Name)
-		}
-		seen[r.Name] = true
-	}
-	return nil
-}
-
-func (r Result) check() error {
-	part := strings.Split(r.Name, "/")
-	if len(part) != 5 || slices.ContainsFunc(part, func(word string) bool { return !display.IsName(word) }) || !slices.Contains(contract.SocketTypes, part[2]) {
-		return errors.New("not the name of a case")
-	}
-	if !slices.Contains(Verdicts, r.Verdict) {
-		return fmt.Errorf("no such verdict: %q", r.Verdict)
-	}
-	if !hashForm.MatchString(r.Hash) {
-		return fmt.Errorf("not a hash: %q", r.Hash)
-	}
-	for _, f := range r.Findings {
-		if !slices.Contains(Checks, f.Check) {
-			return fmt.Errorf("no such check: %q", f.Check)
-		}
-		if f.Peer != part[3] && f.Peer != part[4] {
-			return fmt.Errorf("the peer %q of a finding does not play in it", f.Peer)
-		}
-	}
-	return nil
-}
+var Verdicts = []Verdict{Pass, Fail, Expected, UnexpectedPass, Flaky, Unsupported, NotRun}
 
 // Kernel tells whether the result is about the kernel, and no peer.
-func (r Result) Kernel() bool {
-	return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName)
-}
+func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName) }
 
-// Unexpected tells whether the verdict is Fail, Fixed or Flaky. A case that was not run,
+// Unexpected tells whether the verdict is Fail, UnexpectedPass or Flaky. A case that was not run,
 // or is unsupported, is not unexpected.
 func (r Result) Unexpected() bool {
-	return r.Verdict == Fail || r.Verdict == Fixed || r.Verdict == Flaky
+	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky
+}
+
+// An Outcome is what came of a run.
+type Outcome struct {
+	Results   []Result
+	Witnesses map[string]int // how often each of the kernel's ways of telling was used
+	Cut       error          // why the run ended early
+	Broken    error          // why it did not begin
+	Left      error          // why something of its folder of temporary files is left, and where
 }

@@ -1,16 +1,22 @@
 package scenario
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/display"
 )
+
+// The kinds of kernels that expectations may be about, by their headings.
+const KernelLinux, KernelGVisor = "linux", "gvisor"
+
+// KernelKinds are all of them.
+var KernelKinds = []string{KernelLinux, KernelGVisor}
 
 // An Expectation is a line of a file of expected failures: in the cases that
 // the pattern selects, the peer fails the check, for the reason given.
@@ -25,77 +31,58 @@ type Expectation struct {
 }
 
 func (e Expectation) String() string {
-	kernel := ""
-	if e.Kernel != "" {
-		kernel = heading(e.Kernel) + " "
-	}
+	kernel := strings.TrimPrefix("["+e.Kernel+"] ", "[] ")
 	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
 }
 
 // On reports whether the expectation is about this kernel, alone or with others.
 func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
 
+// key is CHECK@PEER, as that of a Finding.
+func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
+
+// The forms of a heading and of CHECK@PEER, with versions or without.
+var (
+	headingForm = regexp.MustCompile(`^\[(\S*)\]$`)
+	keyForm     = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
+)
+
 // ParseExpectations reads a file of expected failures. Each line is
 //
 //	PATTERN CHECK@PEER REASON
 //
-// with {a,b} for either in the first two; the reason, a sentence or a link, is
-// compulsory. "#" begins a comment. Lines below a heading, [KERNEL], are about that
-// kernel. A line with CHECK@PEER<8.4, PEER>=8.1 or PEER>=8.1<8.4 is about those
-// versions of the peer, as its answer to hello gives them.
-func ParseExpectations(text []byte) ([]Expectation, error) {
-	var list []Expectation
+// with {a,b} for either in the first two. "#" begins a comment. Lines below a heading,
+// [KERNEL], are about that kernel. A line with CHECK@PEER<8.4, PEER>=8.1 or PEER>=8.1<8.4
+// is about those versions of the peer, as its answer to hello gives them.
+func ParseExpectations(text []byte) (list []Expectation, err error) {
 	kernel := ""
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	number := 1
-	for ; lines.Scan(); number++ {
-		l := strings.TrimSpace(lines.Text())
-		if l == "" || strings.HasPrefix(l, "#") {
-			continue
+	for i, l := range strings.Split(string(text), "\n") {
+		l = strings.TrimSpace(l)
+		heading := headingForm.FindStringSubmatch(l)
+		var more []Expectation
+		switch {
+		case l == "" || strings.HasPrefix(l, "#"):
+		case heading == nil:
+			more, err = parseExpectation(Expectation{Kernel: kernel, Line: i + 1}, strings.Fields(l))
+		case slices.Contains(KernelKinds, heading[1]):
+			kernel = heading[1]
+		default:
+			err = fmt.Errorf("no such kernel: %q; kernels are %v", heading[1], KernelKinds)
 		}
-		if name, ok := parseHeading(l); ok {
-			if !slices.Contains(KernelKinds, name) {
-				return nil, fmt.Errorf("line %d: %w", number, noKernel(name))
-			}
-			kernel = name
-			continue
-		}
-		more, err := parseExpectation(strings.Fields(l))
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
-		for _, e := range more {
-			e.Line, e.Kernel = number, kernel
-			list = append(list, e)
-		}
+		list = append(list, more...)
 	}
-	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return nil, fmt.Errorf("line %d: longer than %d bytes", number, bufio.MaxScanTokenSize)
-	}
-	return list, lines.Err()
-}
-
-func noKernel(name string) error {
-	return fmt.Errorf("no such kernel: %q; kernels are %v", name, KernelKinds)
-}
-
-// heading is the line above those that are about a kernel.
-func heading(kernel string) string { return "[" + kernel + "]" }
-
-// parseHeading reads a heading. Brackets may begin a pattern too, but behind that
-// there is more.
-func parseHeading(line string) (kernel string, ok bool) {
-	kernel, ok = strings.CutPrefix(strings.TrimSpace(line), "[")
-	kernel, closed := strings.CutSuffix(kernel, "]")
-	return kernel, ok && closed && !strings.ContainsAny(kernel, " \t")
+	return list, nil
 }
 
 // parseExpectation makes one of each CHECK@PEER that braces stand for.
-func parseExpectation(words []string) (list []Expectation, err error) {
+func parseExpectation(e Expectation, words []string) (list []Expectation, err error) {
 	if len(words) < 3 {
-		return nil, fmt.Errorf("PATTERN CHECK@PEER REASON, and the reason is compulsory")
+		return nil, errors.New("PATTERN CHECK@PEER REASON, and the reason is compulsory")
 	}
-	e := Expectation{Reason: strings.Join(words[2:], " ")}
+	e.Reason = strings.Join(words[2:], " ")
 	if strings.HasPrefix(e.Reason, wanting) {
 		return nil, fmt.Errorf("a reason has to be given in the place of %q", e.Reason)
 	}
@@ -110,20 +97,40 @@ func parseExpectation(words []string) (list []Expectation, err error) {
 		return nil, fmt.Errorf("%q: %w", words[1], err)
 	}
 	for _, key := range keys {
-		check, peer, ok := strings.Cut(key, "@")
-		e.Check, e.Peer, e.Version = Check(check), peer, ""
-		if i := strings.IndexAny(peer, "<>="); i >= 0 {
-			e.Peer, e.Version = peer[:i], peer[i:]
+		m := keyForm.FindStringSubmatch(key)
+		if m == nil || !display.IsName(m[2]) || !slices.Contains(Checks, Check(m[1])) {
+			return nil, fmt.Errorf("%q is not CHECK@PEER, with <VERSION, >=VERSION or both behind it or none; checks are %v", key, Checks)
 		}
-		if !ok || !display.IsName(e.Peer) || !slices.Contains(Checks, e.Check) {
-			return nil, fmt.Errorf("%q is not CHECK@PEER; checks are %v", key, Checks)
-		}
-		if e.Version != "" && !versionForm.MatchString(e.Version) {
-			return nil, fmt.Errorf("%q: %q is not <VERSION, >=VERSION or both", key, e.Version)
-		}
+		e.Check, e.Peer, e.Version = Check(m[1]), m[2], m[3]
 		list = append(list, e)
 	}
 	return list, nil
+}
+
+var (
+	versionBound = regexp.MustCompile(`(>=|<)([0-9.]+)`)
+	numbersForm  = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*`)
+)
+
+// inVersions reports whether a version is among those that text gives, as in
+// ">=8.1<8.4". "" gives all of them; a version that begins with no number is in "" alone.
+func inVersions(text, version string) bool {
+	has := numbersForm.FindString(version)
+	for _, m := range versionBound.FindAllStringSubmatch(text, -1) {
+		if has == "" || (slices.Compare(numbersOf(has), numbersOf(m[2])) < 0) != (m[1] == "<") {
+			return false
+		}
+	}
+	return true
+}
+
+// numbersOf reads dotted numbers: 8.10 is behind 8.4, and 8.4 is 8.4.0.
+func numbersOf(version string) []int {
+	list := make([]int, 16)
+	for i, part := range strings.SplitN(version, ".", len(list)) {
+		list[i], _ = strconv.Atoi(part)
+	}
+	return list
 }
 
 // Expectations are expected failures, held against a plan.
@@ -132,10 +139,8 @@ type Expectations struct {
 	Aside []Expectation // those whose peers were not built, or about another kernel or version
 }
 
-// Expect holds a list of expected failures against the whole plan, on a kernel. An
-// expectation goes to Aside if it names a peer that was not built, or is about another
-// kernel or another version of the peer. It is an error if an expectation is about no case
-// at all.
+// Expect holds a list of expected failures against the whole plan, on a kernel. It is an error
+// if an expectation is about no case at all.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -156,66 +161,45 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 	return x, nil
 }
 
-// peerWord is what can be a peer's name in the last two parts of a pattern.
+// peerWord is what can be a peer's name in a pattern.
 var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
 
 // CheckExpectations returns an error if an expectation is about no case, whatever the
 // kernel, the peers and their versions are. The peers are those that the list names.
 func CheckExpectations(list []Expectation, scenarios []*Scenario) error {
-	var peers []*Peer
-	seen := map[string]bool{RunnerName: true, KernelName: true}
-	add := func(name string) {
-		if !seen[name] && display.IsName(name) {
-			peers = append(peers, Missing(name, ""))
-		}
-		seen[name] = true
-	}
 	for _, e := range list {
-		add(e.Peer)
+		var peers []*Peer
 		parts := strings.Split(e.Pattern.text, "/")
-		for _, part := range parts[max(0, len(parts)-2):] {
-			for _, word := range peerWord.FindAllString(part, -1) {
-				add(word)
+		ends := strings.Join(parts[max(0, len(parts)-2):], "/")
+		for _, name := range append(peerWord.FindAllString(ends, -1), e.Peer) {
+			if name != RunnerName && name != KernelName {
+				peers = append(peers, Missing(name, ""))
 			}
 		}
+		if _, err := Expect([]Expectation{e}, KernelLinux, scenarios, peers, nil, Missing(RunnerName, "")); err != nil {
+			return err
+		}
 	}
-	_, err := Expect(list, KernelLinux, scenarios, peers, nil, Missing(RunnerName, ""))
-	return err
+	return nil
 }
 
 // Selects reports whether the expectation is about the case: its pattern matches, its peer
 // plays in one of its versions, and the check can be made there.
 func (e Expectation) Selects(c Case) bool {
-	for _, role := range []Role{RoleA, RoleB} {
-		if p := c.Peer(role); p.Name == e.Peer && inVersions(e.Version, p.Hello.Version) {
-			return e.concerns(c)
-		}
-	}
-	return false
+	return e.concerns(c) && (inVersions(e.Version, c.A.Hello.Version) && c.A.Name == e.Peer ||
+		inVersions(e.Version, c.B.Hello.Version) && c.B.Name == e.Peer)
 }
 
 // concerns is Selects for any version.
 func (e Expectation) concerns(c Case) bool {
-	for _, role := range []Role{RoleA, RoleB} {
-		if c.Peer(role).Name != e.Peer {
-			continue
-		}
-		if e.Check != CheckCloexec || c.Scenario.receives(role) {
-			return e.Pattern.Match(c.Name())
-		}
-	}
-	return false
+	return slices.ContainsFunc([]Role{RoleA, RoleB}, func(role Role) bool {
+		return c.Peer(role).Name == e.Peer && (e.Check != CheckCloexec || c.Scenario.receives(role))
+	}) && e.Pattern.Match(c.Name())
 }
 
 // For returns the expectations that are about the case.
 func (x *Expectations) For(c Case) []Expectation {
-	var list []Expectation
-	for _, e := range x.List {
-		if e.Selects(c) {
-			list = append(list, e)
-		}
-	}
-	return list
+	return slices.DeleteFunc(slices.Clone(x.List), func(e Expectation) bool { return !e.Selects(c) })
 }
 
 // Hangs reports whether it is expected that the peer does not answer, or, for the runner,
@@ -230,13 +214,10 @@ func (x *Expectations) Hangs(c Case, role Role) bool {
 // RunnerFails returns why the case shows nothing about its peers, or "": the runner is
 // expected to fail the scenario with itself, so this kernel is another one.
 func (x *Expectations) RunnerFails(c Case) string {
-	if c.Kernel() || c.A.Name == RunnerName && c.B.Name == RunnerName {
-		return ""
-	}
 	runner := &Peer{Name: RunnerName}
 	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}
-	for _, e := range x.List {
-		if e.Peer == RunnerName && e.Selects(alone) {
+	for _, e := range x.For(alone) {
+		if e.Peer == RunnerName && !c.Kernel() && c.Name() != alone.Name() {
 			return "the runner fails it with itself: " + e.Reason
 		}
 	}
@@ -256,29 +237,24 @@ func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return
 	}
-	found := map[string]bool{}
+	unexpected := map[string]bool{}
 	for _, f := range r.Findings {
-		found[f.Key()] = true
+		unexpected[f.Key()] = true
 	}
-	covered := map[string]bool{}
-	var gone []string
 	for _, e := range x.For(r.Case) {
-		key := string(e.Check) + "@" + e.Peer
-		covered[key] = true
-		if found[key] {
+		if _, found := unexpected[e.key()]; found {
+			unexpected[e.key()] = false
 			r.Reasons = append(r.Reasons, e.Reason)
 		} else if (e.Check != CheckCloexec || r.CloexecChecked[e.Peer]) && !senderWrong(r, e.Peer) {
-			gone = append(gone, e.String())
+			r.Gone = append(r.Gone, e.String())
 		}
 	}
-	unexpected := slices.ContainsFunc(r.Findings, func(f Finding) bool { return !covered[f.Key()] })
-	r.Gone = gone
 	switch {
-	case unexpected:
+	case slices.Contains(slices.Collect(maps.Values(unexpected)), true):
 		r.Verdict = Fail
-	case len(gone) > 0:
-		r.Verdict = Fixed
-		r.Why = "expected to fail, and does not: " + strings.Join(gone, "; ")
+	case len(r.Gone) > 0:
+		r.Verdict = UnexpectedPass
+		r.Why = "expected to fail, and does not: " + strings.Join(r.Gone, "; ")
 	case len(r.Findings) > 0:
 		r.Verdict = Expected
 	}

@@ -39,10 +39,10 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 			return nil, why
 		}
 	}
-	if got.Has("eof") != w.Line.Has("eof") {
-		if got.Has("eof") {
-			return nil, "it took the message for the end"
-		}
+	switch eof := w.Line.Has("eof"); {
+	case got.Has("eof") && !eof:
+		return nil, "it took the message for the end"
+	case !got.Has("eof") && eof:
 		return nil, "it does not tell the end"
 	}
 	return names, ""
@@ -60,13 +60,10 @@ func (w Want) matchError(got contract.Line) string {
 	if len(got.Words) > 0 {
 		have = contract.ErrnoName(got.Words[0])
 	}
-	if len(w.Line.Words) == 0 {
-		if have == "EAGAIN" || have == "EINTR" {
-			return "the error tells the caller to try again"
-		}
-		return ""
-	}
-	if want := contract.ErrnoName(w.Line.Words[0]); have != want {
+	switch any := len(w.Line.Words) == 0; {
+	case any && (have == "EAGAIN" || have == "EINTR"):
+		return "the error tells the caller to try again"
+	case !any && have != contract.ErrnoName(w.Line.Words[0]):
 		return "the error is another"
 	}
 	return ""
@@ -76,10 +73,10 @@ func (w Want) matchError(got contract.Line) string {
 // list of numbers.
 func matchFDs(want, got []string) (names []string, why string) {
 	want, _ = expandNames(want) // the scenario's: they were read before
-	want, wantClosed := splitClosed(want)
-	got, gotClosed := splitClosed(got)
-	if last := len(want) - 1; last > 0 && want[last] == fewer {
-		want = want[:max(1, min(last, len(got)))]
+	want, few, wantClosed := cutClosed(want)
+	got, _, gotClosed := cutClosed(got)
+	if few {
+		want = want[:max(1, min(len(want), len(got)))]
 	}
 	switch {
 	case len(want) != len(got):
@@ -94,25 +91,16 @@ func matchFDs(want, got []string) (names []string, why string) {
 	return want, ""
 }
 
-func splitClosed(items []string) (rest []string, closed string) {
-	if n := len(items); n > 0 && strings.HasPrefix(items[n-1], "closed") {
-		return items[:n-1], items[n-1]
-	}
-	return items, ""
-}
-
 // matchFlags wants each flag that is named; "-" wants that none is reported.
 func matchFlags(want, have string, reported bool) string {
 	switch {
-	case want == "-" && (have == "-" || !reported):
-		return ""
-	case want == "-":
+	case want == "-" && reported && have != "-":
 		return "there are flags"
-	case !reported:
+	case want != "-" && !reported:
 		return "it reports no flags"
 	}
-	for _, f := range strings.Split(want, ",") {
-		if !slices.Contains(strings.Split(have, ","), f) {
+	for f := range strings.SplitSeq(want, ",") {
+		if f != "-" && !slices.Contains(strings.Split(have, ","), f) {
 			return "no flag " + f
 		}
 	}

@@ -1,82 +1,104 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
 )
 
-// maxNames is how many names a list may stand for: more than a message carries
-// descriptors, and than a session has numbers for.
-const maxNames = 1000
+// NewName in an answer stands for whatever is new there: fd=new:x.
+const NewName = "new"
 
 // fewer stands last in an expected list of which the first ones will do.
 const fewer = "fewer"
 
+// SockNames are the names of the two sockets of a case, by who has them.
+var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
+
 // The forms of an item in a list of names.
 var (
-	nameForm  = regexp.MustCompile(`^[a-z]+[0-9]*$`)
-	timesForm = regexp.MustCompile(`^([a-z]+[0-9]*)\*([1-9][0-9]*)$`)
-	rangeForm = regexp.MustCompile(`^([a-z]+)([0-9]+)\.\.([a-z]+)([0-9]+)$`)
+	nameForm   = regexp.MustCompile(`^[a-z]+[0-9]*$`)
+	timesForm  = regexp.MustCompile(`^([a-z]+[0-9]*)\*([1-9][0-9]{0,3})$`)
+	rangeForm  = regexp.MustCompile(`^([a-z]+)([0-9]{1,4})\.\.([a-z]+)([0-9]{1,4})$`)
+	closedForm = regexp.MustCompile(`^closed(:[1-9][0-9]*)?$`)
+	rightsForm = regexp.MustCompile(`\b(rights|pidfd)\([^()]+\)`)
 )
-
-// expandNames turns a*3 into a,a,a and a1..a3 into a1,a2,a3. Other items stay as
-// they are.
-func expandNames(items []string) ([]string, error) {
-	var all []string
-	for _, item := range items {
-		switch {
-		case strings.Contains(item, "*"):
-			m := timesForm.FindStringSubmatch(item)
-			if m == nil {
-				return nil, fmt.Errorf("not NAME*N: %q", item)
-			}
-			n, err := strconv.Atoi(m[2])
-			if err != nil || n > maxNames-len(all) {
-				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
-			}
-			all = append(all, slices.Repeat([]string{m[1]}, n)...)
-		case strings.Contains(item, ".."):
-			m := rangeForm.FindStringSubmatch(item)
-			if m == nil || m[1] != m[3] {
-				return nil, fmt.Errorf("not NAME1..NAME9: %q", item)
-			}
-			from, err1 := strconv.Atoi(m[2])
-			to, err2 := strconv.Atoi(m[4])
-			switch {
-			case err1 != nil || err2 != nil:
-				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
-			case from > to:
-				return nil, fmt.Errorf("%q goes backwards", item)
-			case to-from >= maxNames-len(all): // neither is negative: no difference is too large for an int
-				return nil, fmt.Errorf("%q stands for more than %d names", item, maxNames)
-			}
-			for i := range to - from + 1 {
-				all = append(all, m[1]+strconv.Itoa(from+i))
-			}
-		default:
-			all = append(all, item)
-		}
-	}
-	if len(all) > maxNames {
-		return nil, fmt.Errorf("more than %d names", maxNames)
-	}
-	return all, nil
-}
 
 // isName tells whether a word can be the name of a file: some have a meaning of their own.
 func isName(word string) bool {
 	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != NewName && word != fewer
 }
 
-// isClosed tells whether an item of an expected list is closed or closed:N.
-func isClosed(item string) bool {
-	count, ok := strings.CutPrefix(item, "closed:")
-	if !ok {
-		return item == "closed"
+// expandNames turns a*3 into a,a,a and a1..a3 into a1,a2,a3. Other items stay as they are.
+func expandNames(items []string) (all []string, err error) {
+	for _, item := range items {
+		times, from := timesForm.FindStringSubmatch(item), rangeForm.FindStringSubmatch(item)
+		switch {
+		case times != nil:
+			n, _ := strconv.Atoi(times[2])
+			all = append(all, slices.Repeat([]string{times[1]}, n)...)
+		case from != nil && from[1] == from[3]:
+			first, _ := strconv.Atoi(from[2])
+			last, _ := strconv.Atoi(from[4])
+			if first > last {
+				return nil, fmt.Errorf("%q goes backwards", item)
+			}
+			for i := first; i <= last; i++ {
+				all = append(all, from[1]+strconv.Itoa(i))
+			}
+		case strings.Contains(item, "*"), strings.Contains(item, ".."):
+			return nil, fmt.Errorf("neither NAME*N nor NAME1..NAME9: %q", item)
+		default:
+			all = append(all, item)
+		}
 	}
-	n, err := strconv.Atoi(count)
-	return err == nil && n > 0
+	return all, nil
+}
+
+// cutClosed returns a list without what closes it: closed or closed:N behind the others, and
+// fewer before that.
+func cutClosed(items []string) (rest []string, few bool, closed string) {
+	if last := len(items) - 1; last >= 0 && closedForm.MatchString(items[last]) {
+		items, closed = items[:last], items[last]
+	}
+	if last := len(items) - 1; last > 0 && items[last] == fewer {
+		items, few = items[:last], true
+	}
+	return items, few, closed
+}
+
+// MapNames puts numbers in the place of the names in a command. Names are in fds= of a peer,
+// and in these fields of a call: rights and pidfd messages have lists too.
+func MapNames(text string, number func(name string) (int, error)) (string, error) {
+	words := strings.Split(text, " ")
+	call := contract.Verbs()[words[0]].Call
+	var failed error
+	list := func(names string) string {
+		all, err := expandNames(strings.Split(names, ","))
+		for i, name := range all {
+			n, e := number(name)
+			all[i], err = strconv.Itoa(n), cmp.Or(err, e)
+		}
+		failed = cmp.Or(failed, err)
+		return strings.Join(all, ",")
+	}
+	for i, w := range words[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		switch {
+		case value == "-" || value == "" || words[0] == "recv":
+		case key == "fds" || call && slices.Contains([]string{"sock", "fd", "dir"}, key):
+			words[i+1] = key + "=" + list(value)
+		case call && (key == "control" || key == "fill"):
+			words[i+1] = rightsForm.ReplaceAllStringFunc(w, func(item string) string {
+				kind, names, _ := strings.Cut(strings.TrimSuffix(item, ")"), "(")
+				return kind + "(" + list(names) + ")"
+			})
+		}
+	}
+	return strings.Join(words, " "), failed
 }

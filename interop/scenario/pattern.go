@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/scm-rights/scm/interop/contract"
 )
 
 // A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER.
@@ -21,44 +20,34 @@ type Pattern struct {
 	alts [][]string // the parts of each alternative
 }
 
+// negatedBraces finds a "!" that negates directly before or inside braces.
+var negatedBraces = regexp.MustCompile(`(^|/)!\{|\{([^}]*[{,/])?!`)
+
 // ParsePattern reads a pattern.
 func ParsePattern(text string) (Pattern, error) {
-	if len(text) > longestPattern {
-		return Pattern{}, fmt.Errorf("pattern %s: longer than %d bytes", contract.Quote(text), longestPattern)
+	p := Pattern{text: text}
+	alts, err := expandBraces(text)
+	if err == nil && negatedBraces.MatchString(text) {
+		err = errors.New("! beside { } would match anything: what is not the one is the other")
 	}
-	alts, err := parseAlternatives(text)
-	if err != nil {
-		return Pattern{}, fmt.Errorf("pattern %q: %w", text, err)
-	}
-	return Pattern{text, alts}, nil
-}
-
-func parseAlternatives(text string) (alts [][]string, err error) {
-	texts, err := expandBraces(text)
-	if err != nil {
-		return nil, err
-	}
-	if negatedBraces(text) {
-		return nil, errors.New("! beside { } would match anything: what is not the one is the other")
-	}
-	for _, alt := range texts {
+	for _, alt := range alts {
 		parts := strings.Split(alt, "/")
 		for _, part := range parts {
 			if part == "" || part == "!" {
-				return nil, errors.New("an empty part")
-			}
-			if _, err := path.Match(part, ""); err != nil {
-				return nil, err
+				err = errors.New("an empty part")
+			} else if _, bad := path.Match(part, ""); bad != nil {
+				err = bad
 			}
 		}
 		if !slices.Contains(parts, "**") {
 			parts = append(parts, "**")
 		}
-		// Two "**" side by side are one, and a thousand would be tried in every way.
-		parts = slices.CompactFunc(parts, func(a, b string) bool { return a == "**" && b == "**" })
-		alts = append(alts, parts)
+		p.alts = append(p.alts, parts)
 	}
-	return alts, nil
+	if err != nil {
+		return Pattern{}, fmt.Errorf("pattern %q: %w", text, err)
+	}
+	return p, nil
 }
 
 func (p Pattern) String() string { return p.text }
@@ -66,89 +55,44 @@ func (p Pattern) String() string { return p.text }
 // Match reports whether the pattern selects the name.
 func (p Pattern) Match(name string) bool {
 	parts := strings.Split(name, "/")
-	for _, alt := range p.alts {
-		if matchParts(alt, parts) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.alts, func(alt []string) bool { return matchParts(alt, parts) })
 }
 
 func matchParts(pattern, name []string) bool {
-	for i, part := range pattern {
-		if part == "**" {
-			for skip := range len(name) - i + 1 {
-				if matchParts(pattern[i+1:], name[i+skip:]) {
-					return true
-				}
-			}
-			return false
-		}
-		if i == len(name) {
-			return false
-		}
-		rest, not := strings.CutPrefix(part, "!")
-		if ok, _ := path.Match(rest, name[i]); ok == not {
-			return false
-		}
+	if len(pattern) == 0 {
+		return len(name) == 0
 	}
-	return len(pattern) == len(name)
+	if pattern[0] == "**" && matchParts(pattern[1:], name) {
+		return true
+	}
+	if len(name) == 0 {
+		return false
+	}
+	if pattern[0] == "**" {
+		return matchParts(pattern, name[1:])
+	}
+	part, not := strings.CutPrefix(pattern[0], "!")
+	ok, _ := path.Match(part, name[0])
+	return ok != not && matchParts(pattern[1:], name[1:])
 }
 
-// negatedBraces tells whether a "!" that negates stands directly before or
-// inside braces.
-func negatedBraces(text string) bool {
-	inside := false
-	for i := range len(text) {
-		switch text[i] {
-		case '{':
-			inside = true
-		case '}':
-			inside = false
-		case '!':
-			begins := i == 0 || text[i-1] == '/' || inside && (text[i-1] == '{' || text[i-1] == ',')
-			if begins && (inside || strings.HasPrefix(text[i+1:], "{")) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// maxAlternatives bounds what the braces of one pattern stand for.
-const maxAlternatives = 1000
-
-// longestPattern is how long a pattern can be, or another word with braces.
-const longestPattern = 4096
-
-func expandBraces(text string) ([]string, error) {
-	if len(text) > longestPattern {
-		return nil, fmt.Errorf("longer than %d bytes", longestPattern)
-	}
-	open := strings.IndexByte(text, '{')
-	if open < 0 {
-		if strings.IndexByte(text, '}') >= 0 {
-			return nil, errors.New("no { before }")
-		}
+// expandBraces returns the texts that {a,b} stands for.
+func expandBraces(text string) (all []string, err error) {
+	before, rest, open := strings.Cut(text, "{")
+	inside, after, closed := strings.Cut(rest, "}")
+	switch {
+	case strings.Contains(before, "}"):
+		return nil, errors.New("no { before }")
+	case !open:
 		return []string{text}, nil
-	}
-	end := strings.IndexByte(text[open:], '}')
-	if end < 0 {
+	case !closed:
 		return nil, errors.New("no } after {")
 	}
-	end += open
-	tails, err := expandBraces(text[end+1:])
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	for _, alt := range strings.Split(text[open+1:end], ",") {
+	tails, err := expandBraces(after)
+	for _, alt := range strings.Split(inside, ",") {
 		for _, tail := range tails {
-			all = append(all, text[:open]+alt+tail)
-		}
-		if len(all) > maxAlternatives {
-			return nil, fmt.Errorf("it stands for more than %d", maxAlternatives)
+			all = append(all, before+alt+tail)
 		}
 	}
-	return all, nil
+	return all, err
 }

@@ -1,22 +1,15 @@
 package scenario
 
-import (
-	"io"
-	"slices"
-	"strconv"
-	"strings"
+import "github.com/scm-rights/scm/interop/contract"
 
-	"github.com/scm-rights/scm/interop/contract"
-)
-
-// A Peer is one interface of one library, as a program or inside this process.
+// A Peer is one interface of one library, as a program.
 type Peer struct {
 	Name    string
 	Command []string // the program, or
-	Serve   func(in io.Reader, out io.Writer) error
-	Why     string // why there is neither
+	Why     string   // why there is none
 
 	Hello contract.Hello // what it says of itself; set by Probe
+	Slow  bool           // to start; set by Probe
 
 	kernel *Peer // of the runner: itself, where it plays both sides
 }
@@ -41,11 +34,6 @@ func Program(name string, command ...string) *Peer {
 	return &Peer{Name: name, Command: command}
 }
 
-// InProcess returns a peer that serve plays in this process.
-func InProcess(name string, serve func(in io.Reader, out io.Writer) error) *Peer {
-	return &Peer{Name: name, Serve: serve}
-}
-
 // RunnerPeer is the runner as a peer, which plays kernel scenarios too.
 func RunnerPeer(command ...string) *Peer {
 	return &Peer{Name: RunnerName, Command: command, kernel: Program(KernelName, command...)}
@@ -58,46 +46,4 @@ func Missing(name, why string) *Peer {
 		p.kernel = &Peer{Name: KernelName, Why: why}
 	}
 	return p
-}
-
-// takes tells why the peer cannot play this role of the scenario on this type
-// of socket, or "".
-func (p *Peer) takes(s *Scenario, role Role, socketType string) string {
-	if !p.Hello.Offers(socketType) {
-		return "no " + socketType
-	}
-	for _, c := range s.capabilities(role) {
-		if !p.Hello.Offers(c) {
-			return "no " + c
-		}
-	}
-	if p.Hello.Polls && slices.Contains(s.Waits, role) {
-		return "it polls"
-	}
-	if p.Hello.Payload != "" && s.otherPayload(p.Hello.Payload) {
-		return "its payload is " + p.Hello.Payload
-	}
-	if p.Hello.Room == "" {
-		return ""
-	}
-	bytes, fds, _ := strings.Cut(p.Hello.Room, ",")
-	if room, err := strconv.Atoi(bytes); err == nil && s.largestPayload() > room {
-		return "its room is " + p.Hello.Room
-	}
-	if s.RoomAny {
-		return ""
-	}
-	for _, st := range s.Steps {
-		if st.Role != role || st.Kind != StepSay {
-			continue
-		}
-		l := st.Command
-		if l.Verb != "recv" {
-			continue
-		}
-		if bytes != "*" && l.Fields["bytes"] != bytes || fds != "*" && l.Fields["fds"] != fds {
-			return "its room is " + p.Hello.Room
-		}
-	}
-	return ""
 }

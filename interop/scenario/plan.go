@@ -3,38 +3,37 @@ package scenario
 import (
 	"cmp"
 	"fmt"
+	"hash/fnv"
+	"path"
 	"slices"
+	"strconv"
+	"strings"
 )
 
-// Plan lists the cases of the scenarios with the peers and the runner: pair
-// scenarios with every ordered pair, kernel scenarios once, the others with the
-// runner opposite.
+// Plan lists the cases of the scenarios with the peers and the runner.
 func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	var cases []Case
 	all := append(slices.Clone(peers), runner)
 	for _, s := range scenarios {
 		for _, t := range s.Types {
 			add := func(a, b *Peer) {
-				cases = append(cases, Case{Scenario: s.withPayload(cmp.Or(a.Hello.Payload, b.Hello.Payload)), Type: t, A: a, B: b})
+				sent := s.withPayload(cmp.Or(a.Hello.Payload, b.Hello.Payload))
+				cases = append(cases, Case{Scenario: sent, Type: t, A: a, B: b})
 			}
 			if s.Play == PlayKernel {
 				add(runner.Kernel(), runner.Kernel())
 				continue
 			}
 			for _, p := range all {
-				switch s.Play {
-				case PlayPair:
+				if s.Play == PlayPair {
 					for _, q := range all {
 						add(p, q)
 					}
-				case PlaySolo:
+				}
+				if s.Play == PlaySolo || s.Play == PlaySender {
 					add(p, runner)
-					if p != runner {
-						add(runner, p)
-					}
-				case PlaySender:
-					add(p, runner)
-				case PlayReceiver:
+				}
+				if s.Play == PlayReceiver || s.Play == PlaySolo && p != runner {
 					add(runner, p)
 				}
 			}
@@ -50,24 +49,19 @@ type Filter struct {
 }
 
 // Apply returns the selected cases. A pattern that matches no case is an error.
-func (f Filter) Apply(cases []Case) ([]Case, error) {
+func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	matched := map[string]bool{}
-	match := func(patterns []Pattern, name string) bool {
-		any := false
+	match := func(patterns []Pattern, name string) (any bool) {
 		for _, p := range patterns {
 			if p.Match(name) {
-				matched[p.text] = true
-				any = true
+				matched[p.text], any = true, true
 			}
 		}
 		return any
 	}
-	var selected []Case
 	for _, c := range cases {
-		name := c.Name()
-		run := match(f.Run, name) || len(f.Run) == 0
-		skip := match(f.Skip, name)
-		if run && !skip {
+		run, skip := match(f.Run, c.Name()), match(f.Skip, c.Name())
+		if (run || len(f.Run) == 0) && !skip {
 			selected = append(selected, c)
 		}
 	}
@@ -77,4 +71,37 @@ func (f Filter) Apply(cases []Case) ([]Case, error) {
 		}
 	}
 	return selected, nil
+}
+
+// A Shard is one of several parts of a plan. Which part a case is in depends on
+// its name alone, so that it stays there when others come and go.
+type Shard struct{ I, N int }
+
+// ParseShard reads I/N: the first of three parts is 1/3.
+func ParseShard(text string) (s Shard, err error) {
+	i, n, _ := strings.Cut(text, "/")
+	s.I, err = strconv.Atoi(i)
+	if err == nil {
+		s.N, err = strconv.Atoi(n)
+	}
+	if err != nil || s.I < 1 || s.I > s.N {
+		return s, fmt.Errorf("%q is not I/N, from 1/N to N/N", text)
+	}
+	return s, nil
+}
+
+// Apply returns the cases of this part. A sender's cases of one scenario and type
+// are in the same: what it does with the runner tells who is to blame in the others.
+func (s Shard) Apply(cases []Case) (part []Case) {
+	if s.N == 0 {
+		return cases
+	}
+	for _, c := range cases {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash takes everything
+		if uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1) {
+			part = append(part, c)
+		}
+	}
+	return part
 }

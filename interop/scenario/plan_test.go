@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -16,28 +18,18 @@ func names(cases []Case) (list []string) {
 }
 
 func TestPlan(t *testing.T) {
-	x, y := &Peer{Name: "x"}, &Peer{Name: "y"}
-	runner := &Peer{Name: RunnerName, kernel: &Peer{Name: KernelName}}
-	for _, c := range []struct {
-		head string
-		want string
-	}{
-		{"on stream", "stream/x/x stream/x/y stream/x/runner stream/y/x stream/y/y stream/y/runner " +
-			"stream/runner/x stream/runner/y stream/runner/runner"},
-		{"on stream\nplay solo", "stream/x/runner stream/runner/x stream/y/runner stream/runner/y stream/runner/runner"},
-		{"on stream\nplay sender", "stream/x/runner stream/y/runner stream/runner/runner"},
-		{"on stream\nplay receiver", "stream/runner/x stream/runner/y stream/runner/runner"},
-		{"on dgram seqpacket\nplay sender", "dgram/x/runner dgram/y/runner dgram/runner/runner " +
-			"seqpacket/x/runner seqpacket/y/runner seqpacket/runner/runner"},
-		{"on stream dgram\nplay kernel", "stream/kernel/kernel dgram/kernel/kernel"},
+	for head, want := range map[string]string{
+		"on stream": "stream/x/x stream/x/y stream/x/runner stream/y/x stream/y/y stream/y/runner " +
+			"stream/runner/x stream/runner/y stream/runner/runner",
+		"on stream\nplay solo":         "stream/x/runner stream/runner/x stream/y/runner stream/runner/y stream/runner/runner",
+		"on stream\nplay receiver":     "stream/runner/x stream/runner/y stream/runner/runner",
+		"on dgram stream\nplay sender": "dgram/x/runner dgram/y/runner dgram/runner/runner stream/x/runner stream/y/runner stream/runner/runner",
+		"on stream dgram\nplay kernel": "stream/kernel/kernel dgram/kernel/kernel",
 	} {
-		s := mustParse(t, rule+c.head+"\nA> end\nA< ok\n")
-		var want []string
-		for _, n := range strings.Fields(c.want) {
-			want = append(want, "group/id/"+n)
-		}
-		if got := names(Plan([]*Scenario{s}, []*Peer{x, y}, runner)); !slices.Equal(got, want) {
-			t.Errorf("%s:\n got %v\nwant %v", c.head, got, want)
+		s := mustParse(t, rule+head+"\nA> end\nA< ok\n")
+		all := names(Plan([]*Scenario{s}, []*Peer{{Name: "x"}, {Name: "y"}}, RunnerPeer()))
+		if got := strings.ReplaceAll(strings.Join(all, " "), "group/id/", ""); got != want {
+			t.Errorf("%s:\n got %v\nwant %v", head, got, want)
 		}
 	}
 }
@@ -55,30 +47,20 @@ func TestFilter(t *testing.T) {
 		}
 		return list
 	}
-	for _, c := range []struct{ run, skip, want string }{
-		{"", "", "stream/x/x stream/x/runner stream/runner/x stream/runner/runner dgram/x/x dgram/x/runner dgram/runner/x dgram/runner/runner"},
-		{"**/x/x", "", "stream/x/x dgram/x/x"},
-		{"**/x/x group/id/dgram/runner", "", "stream/x/x dgram/x/x dgram/runner/x dgram/runner/runner"},
-		{"", "**/x/** */*/stream", "dgram/runner/runner"},
-		{"*/*/dgram", "**/x/**", "dgram/runner/runner"},
-		{"**/x/x **/x/x", "", "stream/x/x dgram/x/x"},
-		{"**/x/x", "*/*/*/x", ""},
+	const nobody = `pattern "**/nobody" matches no case`
+	for _, c := range []struct{ run, skip, want, err string }{
+		{"**/x/x", "", "stream/x/x dgram/x/x", ""},
+		{"**/x/x group/id/dgram/runner", "", "stream/x/x dgram/x/x dgram/runner/x dgram/runner/runner", ""},
+		{"", "**/x/** */*/stream", "dgram/runner/runner", ""},
+		{"*/*/dgram", "**/x/**", "dgram/runner/runner", ""},
+		{"**/x/x", "*/*/*/x", "", ""},
+		{"**/x/x **/nobody", "", "", nobody},
+		{"", "**/x/x **/nobody", "", nobody},
 	} {
-		var want []string
-		for _, n := range strings.Fields(c.want) {
-			want = append(want, "group/id/"+n)
-		}
-		got, err := Filter{Run: patterns(c.run), Skip: patterns(c.skip)}.Apply(all)
-		if err != nil || !slices.Equal(names(got), want) {
-			t.Errorf("run %s, skip %s: got %v, %v; want %v", c.run, c.skip, names(got), err, want)
-		}
-	}
-	for _, f := range []Filter{
-		{Run: patterns("**/x/x **/nobody")},
-		{Skip: patterns("**/x/x **/nobody")},
-	} {
-		if got, err := f.Apply(all); err == nil || err.Error() != `pattern "**/nobody" matches no case` {
-			t.Errorf("got %v, %v", names(got), err)
+		selected, err := Filter{Run: patterns(c.run), Skip: patterns(c.skip)}.Apply(all)
+		got := strings.ReplaceAll(strings.Join(names(selected), " "), "group/id/", "")
+		if got != c.want || fmt.Sprint(err) != cmp.Or(c.err, "<nil>") {
+			t.Errorf("run %s, skip %s: got %v, %v; want %v", c.run, c.skip, got, err, c.want)
 		}
 	}
 }
@@ -86,35 +68,68 @@ func TestFilter(t *testing.T) {
 // A peer with a fixed payload of another byte plays what is written for 00, if the other peer
 // has no fixed payload or the same one.
 func TestPlanWithAFixedPayload(t *testing.T) {
-	hello := func(payload string) contract.Hello {
-		return contract.Hello{Can: []string{"stream"}, Payload: payload}
+	var peers []*Peer
+	for _, payload := range []string{"21", "00", "2121", ""} {
+		peers = append(peers, &Peer{Name: "p" + payload, Hello: contract.Hello{Can: []string{"stream"}, Payload: payload}})
 	}
-	one, other, long := &Peer{Name: "one", Hello: hello("21")}, &Peer{Name: "other", Hello: hello("00")}, &Peer{Name: "long", Hello: hello("2121")}
-	free := &Peer{Name: RunnerName, Hello: hello("")}
-	fixed := mustParse(t, rule+"on stream\nfiles a=memfd\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
-	mixed := mustParse(t, rule+"on stream\nA> send payload=00 fds=-\nA< ok n=1\nA> send payload=01 fds=-\nA< ok n=1\n")
-	all := Plan([]*Scenario{fixed}, []*Peer{one, other, long}, free)
+	fixed := mustParse(t, strings.Replace(simple, " dgram", "", 1))
+	all := Plan([]*Scenario{fixed}, peers[:3], peers[3])
 	for name, want := range map[string]string{
-		"one/runner": "21", "runner/one": "21", "one/one": "21", "runner/runner": "00", "other/runner": "00",
-		"one/other": "", "other/one": "", "long/runner": "",
+		"p21/p": "21", "p/p21": "21", "p21/p21": "21", "p/p": "00", "p00/p": "00", "p21/p00": "", "p00/p21": "", "p2121/p": "",
 	} {
 		c := all[slices.IndexFunc(all, func(c Case) bool { return c.Name() == "group/id/stream/"+name })]
 		if why := c.Unplayable(); (why == "") != (want != "") {
 			t.Errorf("%s: %q", name, why)
-			continue
 		}
 		said, heard := c.Scenario.Steps[0], c.Scenario.Steps[3].Wants[0]
-		if want != "" && (said.Text != "send payload="+want+" fds=a" || said.Command.Fields["payload"] != want ||
-			heard.Text != "ok n=1 payload="+want+" fds=a" || heard.Line.Fields["payload"] != want || c.Scenario.Hash != fixed.Hash) {
-			t.Errorf("%s: says %q, hears %q", name, said.Text, heard.Text)
-		}
-	}
-	for _, c := range Plan([]*Scenario{mixed}, []*Peer{one}, free) {
-		if why := c.Unplayable(); (c.A == one || c.B == one) && !strings.HasSuffix(why, "its payload is 21") {
-			t.Errorf("%s: %q", c.Name(), why)
+		got := []string{said.Text, said.Command.Fields["payload"], heard.Text, heard.Line.Fields["payload"], c.Scenario.Hash}
+		if is := []string{"send payload=" + want + " fds=a", want, "ok n=1 payload=" + want + " fds=a", want, fixed.Hash}; want != "" && !slices.Equal(got, is) {
+			t.Errorf("%s: got %q, want %q", name, got, is)
 		}
 	}
 	if fixed.Steps[0].Command.Fields["payload"] != "00" {
 		t.Error("the scenario itself has changed")
+	}
+}
+
+func TestParseShard(t *testing.T) {
+	if got, err := ParseShard("2/3"); err != nil || got != (Shard{2, 3}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"", "1", "0/3", "4/3", "-1/3", "1/0", "a/b", "1/2/3"} {
+		if _, err := ParseShard(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// Each case is in one shard, which its name tells, with the one in which the runner is opposite.
+func TestShards(t *testing.T) {
+	var scenarios []*Scenario
+	for i := range 100 {
+		s := mustParse(t, simple)
+		s.Name = fmt.Sprintf("group/id-%d", i)
+		scenarios = append(scenarios, s)
+	}
+	runner := &Peer{Name: RunnerName}
+	all := Plan(scenarios, []*Peer{{Name: "x"}, {Name: "y"}}, runner)
+	in := map[string]int{}
+	for i := range 3 {
+		part := (Shard{i + 1, 3}).Apply(all)
+		if len(part) < len(all)/4 || len(part) > len(all)/2 {
+			t.Errorf("shard %d has %d cases of %d", i+1, len(part), len(all))
+		}
+		for _, c := range part {
+			in[c.Name()] += i + 1<<8
+		}
+	}
+	for _, c := range all {
+		shard := in[c.Name()]
+		if c.B = runner; shard>>8 != 1 || in[c.Name()] != shard {
+			t.Errorf("%s is in another shard than with a peer, or in none or two", c.Name())
+		}
+	}
+	if got := (Shard{}).Apply(all); len(got) != len(all) {
+		t.Errorf("no shard has %d cases of %d", len(got), len(all))
 	}
 }

@@ -1,12 +1,9 @@
 package scenario
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"maps"
-	"math"
+	"path"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -26,18 +23,8 @@ type Scenario struct {
 	Files   []FileSpec
 	Steps   []Step
 	Hash    string // of the text
-}
 
-// RunnerPlays tells whether the runner itself plays the role, whoever the peers are: it
-// can then be told what no peer knows.
-func (s *Scenario) RunnerPlays(role Role) bool {
-	switch s.Play {
-	case PlayReceiver:
-		return role == RoleA
-	case PlaySender:
-		return role == RoleB
-	}
-	return s.Play == PlayKernel
+	text string
 }
 
 // Play says which peers a scenario is for.
@@ -58,18 +45,14 @@ type FileSpec struct {
 	Kind  string
 }
 
-// needs are what a transcript's "needs" line may name: root, or socket options that
-// not all kernels have.
-var needs = []string{"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"}
+// EndOf returns the file of which this one is the other end: b=end:a.
+func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
 // A User is as whom a side is started.
 type User struct {
 	UID    int
 	NoFile int // its limit of open files, or 0 for what it is
 }
-
-// EndOf returns the file of which this one is the other end: b=end:a.
-func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
 // A Role is a side of a case: A, B, or R, the runner.
 type Role byte
@@ -118,91 +101,57 @@ type Want struct {
 }
 
 // Group is the part of the name before the slash.
-func (s *Scenario) Group() string {
-	group, _, _ := strings.Cut(s.Name, "/")
-	return group
-}
+func (s *Scenario) Group() string { return path.Dir(s.Name) }
 
 // Kernel tells whether the scenario is about the kernel, and no peer.
 func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
 
-// capabilities lists what a peer in this role must have in its can=.
-func (s *Scenario) capabilities(role Role) []string {
-	var caps []string
-	add := func(c string) {
-		if !slices.Contains(caps, c) {
-			caps = append(caps, c)
-		}
-	}
+// RunnerPlays tells whether the runner itself plays the role, whoever the peers are: it
+// can then be told what no peer knows.
+func (s *Scenario) RunnerPlays(role Role) bool {
+	return s.Kernel() || s.Play == PlayReceiver && role == RoleA || s.Play == PlaySender && role == RoleB
+}
+
+// commands are those that these roles are told.
+func (s *Scenario) commands(roles ...Role) (list []contract.Line) {
 	for _, st := range s.Steps {
-		if st.Role != role || st.Kind != StepSay {
-			continue
-		}
-		l := st.Command
-		if _, ok := l.Fields["flags"]; ok {
-			add("flags")
-		}
-		switch l.Verb {
-		case "send":
-			if names, _ := expandNames(l.List("fds")); len(names) > 1 {
-				add("multi")
-			}
-			if len(l.List("payload")) > 1 {
-				add("iov")
-			}
-		case "recv":
-			if fds := l.Fields["fds"]; fds != "0" && fds != "1" {
-				add("multi")
-			}
-			if len(l.List("bytes")) > 1 {
-				add("iov")
-			}
+		if st.Kind == StepSay && slices.Contains(roles, st.Role) {
+			list = append(list, st.Command)
 		}
 	}
-	return caps
+	return list
 }
 
 // UsesPaths tells whether the runner names files or sockets in it.
 func (s *Scenario) UsesPaths() bool {
-	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		_, path := st.Command.Fields["path"]
-		return st.Kind == StepSay && st.Role != RoleR && (path || strings.HasPrefix(st.Command.Fields["name"], "path:"))
+	return slices.ContainsFunc(s.commands(RoleA, RoleB), func(l contract.Line) bool {
+		_, path := l.Fields["path"]
+		return path || strings.HasPrefix(l.Fields["name"], "path:")
 	})
 }
 
 // largestPayload is the length of the longest payload that either peer sends.
-func (s *Scenario) largestPayload() int {
-	largest := 0
-	for _, st := range s.Steps {
-		l := st.Command
-		if st.Kind != StepSay || l.Verb != "send" {
-			continue
+func (s *Scenario) largestPayload() (largest int) {
+	for _, l := range s.commands(RoleA, RoleB) {
+		if l.Verb == "send" {
+			largest = max(largest, contract.PayloadLen(l.Fields["payload"]))
 		}
-		size := 0
-		for _, p := range l.List("payload") {
-			if n, ok := strings.CutPrefix(p, "@"); ok {
-				k, _ := strconv.Atoi(n)
-				size += max(0, min(k, math.MaxInt-size)) // a sum beyond all rooms stays that
-			} else {
-				size += min(len(p)/2, math.MaxInt-size)
-			}
-		}
-		largest = max(largest, size)
 	}
 	return largest
 }
 
 // otherPayload tells whether either side sends anything but this payload.
 func (s *Scenario) otherPayload(payload string) bool {
-	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		l := st.Command
+	return slices.ContainsFunc(s.commands(RoleA, RoleB), func(l contract.Line) bool {
 		sent, sends := l.Fields["payload"]
-		return st.Kind == StepSay && sends && sent != payload
+		return sends && sent != payload
 	})
 }
 
 // fixedPayload is the payload of the scenarios that libraries with a fixed one play.
 const fixedPayload = "00"
+
+var fixedForm = regexp.MustCompile(`(?m) payload=` + fixedPayload + `( |$)`)
 
 // withPayload returns the scenario with this payload in the place of fixedPayload, if it sends no
 // other and they have the same length: a library that fixes its payload plays it too. The
@@ -211,32 +160,17 @@ func (s *Scenario) withPayload(payload string) *Scenario {
 	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
 		return s
 	}
-	replace := func(l contract.Line, text string) (contract.Line, string) {
-		if l.Fields["payload"] == fixedPayload {
-			l.Fields = maps.Clone(l.Fields)
-			l.Fields["payload"] = payload
-			text = strings.Replace(text, "payload="+fixedPayload, "payload="+payload, 1)
-		}
-		return l, text
+	other, err := Parse(s.Name, []byte(fixedForm.ReplaceAllString(s.text, " payload="+payload+"$1")))
+	if err != nil {
+		return s // the peer's answer to hello is no payload
 	}
-	other := *s
-	other.Steps = slices.Clone(s.Steps)
-	for i := range other.Steps {
-		st := &other.Steps[i]
-		st.Command, st.Text = replace(st.Command, st.Text)
-		st.Wants = slices.Clone(st.Wants)
-		for j := range st.Wants {
-			st.Wants[j].Line, st.Wants[j].Text = replace(st.Wants[j].Line, st.Wants[j].Text)
-		}
-	}
-	return &other
+	other.Hash = s.Hash
+	return other
 }
 
 // Limits tells whether a peer is given another limit from outside.
 func (s *Scenario) Limits() bool {
-	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Act.Verb == "limit"
-	})
+	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
 }
 
 // PassesPidfds tells whether the kernel adds a pidfd of the sender to what this role
@@ -249,22 +183,10 @@ func (s *Scenario) PassesPidfds(role Role) bool {
 
 // receives tells whether any answer of this role names a received file.
 func (s *Scenario) receives(role Role) bool {
-	for _, st := range s.Steps {
-		if st.Role != role || st.Kind != StepHear {
-			continue
-		}
-		for _, w := range st.Wants {
-			for _, item := range w.Line.List("fds") {
-				if !strings.HasPrefix(item, "closed") {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-func hash(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:6])
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		return st.Role == role && slices.ContainsFunc(st.Wants, func(w Want) bool {
+			fds := w.Line.List("fds")
+			return len(fds) > 0 && !closedForm.MatchString(fds[0])
+		})
+	})
 }

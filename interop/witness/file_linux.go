@@ -1,12 +1,9 @@
 package witness
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
-	"time"
+	"syscall"
 
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -33,93 +30,72 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 }
 
 // Reopen gives the second end of a pipe, of which f.Other is the only number that the
-// runner has, another end: f opened anew. f must be free. The error is ErrLocked while somebody
-// holds the lock of the pipe.
-func (f *File) Reopen(second *File) error {
+// runner has, another end: f opened anew. f must be free.
+func (f *File) Reopen(second *File) (err error) {
 	flags := map[string]int{"pipe-r": unix.O_RDONLY, "pipe-w": unix.O_WRONLY}
 	flag, ok := flags[f.Kind]
 	if !ok {
 		return unix.EOPNOTSUPP
 	}
 	name := fmt.Sprintf("/proc/self/fd/%d", f.Other)
-	opened := make(chan int, 1)
-	n, err := InTime(func() (int, error) {
-		defer close(opened)
-		n, err := unix.Open(name, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
-			opened <- n
-		}
-		return n, err
-	})
-	if errors.Is(err, ErrLocked) {
-		go func() {
-			for n := range opened {
-				_ = unix.Close(n) // it came too late for anybody
-			}
-		}()
+	if second.Other, err = unix.Open(name, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
+		CloseNumber(&f.Other)
 	}
-	if err != nil {
-		return err
-	}
-	second.Other = n
-	CloseNumber(&f.Other)
-	return nil
+	return err
 }
 
 // Drop closes the runner's descriptor of the file, and keeps that of its other end.
-func (f *File) Drop() {
-	CloseNumber(&f.Own)
-}
+func (f *File) Drop() { CloseNumber(&f.Own) }
 
 // Close closes the runner's descriptors of the file. Of a TCP socket it ends SO_LINGER,
 // which a peer may have set: what is still to be sent interests nobody.
 func (f *File) Close() {
-	closeNumber(&f.Own, true)
-	closeNumber(&f.Other, true)
+	if f.Kind == "tcp" {
+		for _, fd := range []int{f.Own, f.Other} {
+			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // it may be closed already
+		}
+	}
+	CloseNumber(&f.Own)
+	CloseNumber(&f.Other)
 }
 
-// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1. A
-// peer can make the last close of its file wait, for as long as it likes, and no signal ends
-// that: CloseNumber then returns after a second, and the close goes on by itself. The number
-// is free already; the file is not.
-func CloseNumber(fd *int) { closeNumber(fd, false) }
-
-// lateCloses is how many closes CloseNumber has left to themselves.
-var lateCloses atomic.Int64
-
-// LateCloses returns how many closes still wait after CloseNumber has returned.
-func LateCloses() int { return int(lateCloses.Load()) }
-
-func closeNumber(fd *int, noLinger bool) {
+// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1. It
+// waits for a child that is being made: until that is its program, it has copies of all
+// descriptors, and what is closed meanwhile is not closed.
+func CloseNumber(fd *int) {
 	if *fd < 0 {
 		return
 	}
-	n := *fd
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
 	*fd = -1
-	patience := time.Second
-	if lateCloses.Load() > 0 {
-		patience = 20 * time.Millisecond // a session has hundreds of files, and all may wait for the same
-	}
-	Forking.RLock()
-	defer Forking.RUnlock()
-	done := make(chan struct{})
-	_, err := Within(patience, func() (struct{}, error) {
-		defer close(done)
-		if noLinger {
-			_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // it may be no socket
-		}
-		_ = unix.Close(n) // the runner's own copy: nothing to do about an error
-		return struct{}{}, nil
-	})
-	if err != nil {
-		lateCloses.Add(1)
-		go func() {
-			<-done
-			lateCloses.Add(-1)
-		}()
-	}
 }
 
-// Forking is held while a child is made: until it is its program, it has copies of
-// all numbers of this process, and what is closed here meanwhile is not closed.
-var Forking sync.RWMutex
+// A State is the offset and the status flags of an open file description, which a peer must
+// not change.
+type State struct {
+	Flags  int   // of changeable
+	Offset int64 // -1 where there is none
+}
+
+// changeable are the status flags that fcntl(2) can change.
+const changeable = unix.O_APPEND | unix.O_ASYNC | unix.O_DIRECT | unix.O_NOATIME | unix.O_NONBLOCK
+
+// StateOf returns the state of a file, by the runner's own descriptor; ok is false if that
+// was dropped, or the kernel does not tell.
+func StateOf(f *File) (s State, ok bool) {
+	if f.Own < 0 {
+		return s, false
+	}
+	flags, err := unix.FcntlInt(uintptr(f.Own), unix.F_GETFL, 0)
+	if err != nil {
+		return s, false
+	}
+	// lseek(2) would wait for a read(2) that a peer is in. It is tried where there can be an offset.
+	s = State{Flags: flags & changeable, Offset: -1}
+	if offset, err := unix.Seek(f.Own, 0, unix.SEEK_CUR); err == nil {
+		s.Offset = offset
+	}
+	return s, true
+}

@@ -8,104 +8,39 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
-// Tables returns one thread for each descriptor table of a process: the first that has not
-// ended, and those that share no table with it.
-func Tables(pid int) ([]int, error) {
-	threads, err := numbersIn(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return nil, err
-	}
-	first := FirstThread(pid)
-	all := []int{first}
-	for _, tid := range threads {
-		if tid == first {
-			continue
-		}
-		// Where kcmp(2) is refused, each is looked at. A thread that has ended has no table.
-		if same, err := raw.SameTable(first, tid); (err != nil || !same) && !threadEnded(pid, tid) {
-			all = append(all, tid)
-		}
-	}
-	return all, nil
-}
-
-// FirstThread returns the first thread of a process that has not ended. If the first of all
-// has called pthread_exit, /proc/PID shows no descriptors, and another thread has to be
-// asked.
-func FirstThread(pid int) int {
-	if pid == os.Getpid() || !threadEnded(pid, pid) {
-		return pid
-	}
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return pid
-	}
-	for _, task := range tasks {
-		if tid, err := strconv.Atoi(task.Name()); err == nil && !threadEnded(pid, tid) {
-			return tid
-		}
-	}
-	return pid
-}
-
-// threadEnded tells whether a thread has ended and is still there.
-func threadEnded(pid, tid int) bool {
-	text, err := readProc(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
-	if err != nil {
-		return false
-	}
-	// The name, in brackets, may have spaces.
-	return strings.HasPrefix(text[strings.LastIndexByte(text, ')')+1:], " Z")
-}
-
-// Sleeps reports whether no thread of a process ran between two looks.
+// Sleeps reports whether all threads of a process sleep, and none ran between two looks.
 func Sleeps(pid int) (bool, error) {
-	first, asleep, err := switches(pid)
+	before, asleep, err := threads(pid)
 	if err != nil || !asleep {
 		return false, err
 	}
-	second, asleep, err := switches(pid)
-	return asleep && first == second, err
+	now, asleep, err := threads(pid)
+	return asleep && before == now, err
 }
 
-// switches counts how often the threads of a process have gone to sleep, and tells
-// whether all do. The first may have ended, and is there until the others have.
-func switches(pid int) (count int, asleep bool, err error) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(tasks) == 0 {
-		return 0, false, unix.ESRCH
+// threads returns what /proc shows of the threads of a process, which includes how often each
+// has gone to sleep, and tells whether all do.
+func threads(pid int) (all string, asleep bool, err error) {
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(names) == 0 {
+		return "", false, unix.ESRCH
 	}
-	asleep, ended := true, 0
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
+	ended := true
+	for _, name := range names {
+		text, err := os.ReadFile(name)
 		if err != nil {
-			return 0, false, nil // a thread has ended: look again
+			return "", false, nil // a thread has ended: look again
 		}
-		for l := range strings.Lines(string(text)) {
-			words := strings.Fields(l)
-			switch {
-			case len(words) < 2:
-			case words[0] == "State:" && words[1] == "Z":
-				ended++
-			case words[0] == "State:":
-				asleep = asleep && words[1] == "S"
-			case strings.HasSuffix(words[0], "_ctxt_switches:"):
-				n, err := strconv.Atoi(words[1])
-				if err != nil {
-					return 0, false, err
-				}
-				count += n
-			}
-		}
+		all += string(text)
+		ended = ended && strings.Contains(string(text), "\nState:\tZ")
 	}
-	if ended == len(tasks) {
-		return 0, false, unix.ESRCH
+	if ended {
+		return "", false, unix.ESRCH
 	}
-	return count + len(tasks), asleep, nil
+	return all, strings.Count(all, "\nState:\t") == strings.Count(all, "\nState:\tS")+strings.Count(all, "\nState:\tZ"), nil
 }
 
 // Waiter returns the thread of a process that is in a call on the socket. Not every kernel
@@ -114,7 +49,7 @@ func switches(pid int) (count int, asleep bool, err error) {
 func Waiter(pid, sock int) int {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
-		return FirstThread(pid)
+		return pid
 	}
 	for _, task := range tasks {
 		text, err := os.ReadFile(task + "/syscall")
@@ -131,7 +66,7 @@ func Waiter(pid, sock int) int {
 			}
 		}
 	}
-	return FirstThread(pid)
+	return pid
 }
 
 // messageCalls are the calls that wait for a message.
@@ -168,18 +103,12 @@ func Owner(pid int) (uid, gid int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for l := range strings.Lines(string(text)) {
-		words := strings.Fields(l)
-		switch {
-		case len(words) < 3:
-		case words[0] == "Uid:":
-			uid, err = strconv.Atoi(words[2])
-		case words[0] == "Gid:":
-			gid, err = strconv.Atoi(words[2])
-		}
-		if err != nil {
-			return 0, 0, err
-		}
+	var real int
+	_, ids, _ := strings.Cut(string(text), "\nUid:")
+	if _, err = fmt.Sscan(ids, &real, &uid); err != nil {
+		return 0, 0, err
 	}
-	return uid, gid, nil
+	_, ids, _ = strings.Cut(ids, "\nGid:")
+	_, err = fmt.Sscan(ids, &real, &gid)
+	return uid, gid, err
 }

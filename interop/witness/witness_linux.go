@@ -1,3 +1,5 @@
+// Package witness tells what the kernel says of the descriptors and threads of other
+// processes. What a peer says of them is not believed.
 package witness
 
 import (
@@ -94,13 +96,12 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 		return false, err
 	}
 	defer func() {
-		if _, e := InTime(func() (int, error) { return unix.FcntlInt(uintptr(own), unix.F_SETFL, before) }); e != nil && err == nil {
+		if _, e := unix.FcntlInt(uintptr(own), unix.F_SETFL, before); e != nil && err == nil {
 			err = e
 		}
 	}()
 	for _, flags := range []int{before | unix.O_APPEND, before &^ unix.O_APPEND} {
-		// Where the peer changes O_ASYNC meanwhile, this waits for the lock of a pipe.
-		if _, err := InTime(func() (int, error) { return unix.FcntlInt(uintptr(own), unix.F_SETFL, flags) }); err != nil {
+		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, flags); err != nil {
 			return false, err
 		}
 		info, err := FDInfo(pid, fd)
@@ -119,19 +120,13 @@ type Info struct {
 	Pos   int64
 	Flags int
 	Pid   int // of a pidfd: whose it is
-	pos   bool
 }
 
 // Cloexec reports whether the descriptor is close-on-exec.
 func (i Info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
 
-// FDInfo reads /proc/PID/fdinfo/N. Of an epoll the kernel shows it under the epoll's lock:
-// the error is ErrLocked if a peer holds that.
-func FDInfo(pid, fd int) (Info, error) {
-	return InTime(func() (Info, error) { return readInfo(pid, fd) })
-}
-
-func readInfo(pid, fd int) (i Info, err error) {
+// FDInfo reads /proc/PID/fdinfo/N.
+func FDInfo(pid, fd int) (i Info, err error) {
 	text, err := readProc(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
 	if err != nil {
 		return i, err
@@ -139,14 +134,13 @@ func readInfo(pid, fd int) (i Info, err error) {
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
+		var number int64
 		switch key {
 		case "pos":
 			i.Pos, err = strconv.ParseInt(value, 10, 64)
-			i.pos = true
 		case "flags":
-			var flags int64
-			flags, err = strconv.ParseInt(value, 8, 64)
-			i.Flags = int(flags)
+			number, err = strconv.ParseInt(value, 8, 64)
+			i.Flags = int(number)
 		case "Pid":
 			i.Pid, err = strconv.Atoi(value)
 		}
@@ -189,11 +183,8 @@ func IsPidfd(pid, fd int) bool {
 }
 
 // OpenNumbers lists the open descriptors of a process.
-func OpenNumbers(pid int) ([]int, error) { return numbersIn(fmt.Sprintf("/proc/%d/fd", pid)) }
-
-// numbersIn lists the names in a folder that are numbers.
-func numbersIn(folder string) (numbers []int, err error) {
-	dir, err := os.Open(folder)
+func OpenNumbers(pid int) (numbers []int, err error) {
+	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +194,11 @@ func numbersIn(folder string) (numbers []int, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if n, err := strconv.Atoi(name); err == nil {
-			numbers = append(numbers, n)
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			return nil, err
 		}
+		numbers = append(numbers, n)
 	}
 	return numbers, nil
 }

@@ -2,16 +2,12 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // An event is a line of `go test -json`; see `go doc test2json`.
@@ -33,138 +29,107 @@ type run struct {
 // ginkgo is the summary of a suite: its specs are counted in place of the test that hooks it up.
 var ginkgo = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
 
-// report reads the events, writes what a reader wants to know of them, and counts. Every 15 seconds it names what runs.
+type key struct{ pkg, test string }
+
+// report reads the events, writes what a reader wants to know of them, and counts.
 func report(events io.Reader, w io.Writer) (t total, err error) {
-	type key struct{ pkg, test string }
-	runs := make(map[key]*run)
-	at := func(pkg, test string) *run {
-		k := key{pkg, test}
+	runs := map[key]*run{}
+	for in := bufio.NewReader(events); err == nil; {
+		var line []byte
+		if line, err = in.ReadBytes('\n'); err == nil {
+			t.event(line, runs, w)
+		}
+	}
+	t.cut(runs, "", w)
+	if err == io.EOF {
+		err = nil
+	}
+	return t, err
+}
+
+func (t *total) event(line []byte, runs map[key]*run, w io.Writer) {
+	var e event
+	if json.Unmarshal(line, &e) != nil {
+		w.Write(line)
+		return
+	}
+	at := func(test string) *run {
+		k := key{e.Package, test}
 		if runs[k] == nil {
 			runs[k] = new(run)
 		}
 		return runs[k]
 	}
-
-	lines := make(chan []byte)
-	go func() {
-		defer close(lines)
-		for in := bufio.NewReader(events); err == nil; {
-			var line []byte
-			if line, err = in.ReadBytes('\n'); err == nil {
-				lines <- line
-			}
-		}
-	}()
-	tick := time.NewTicker(15 * time.Second)
-	defer tick.Stop()
-	for {
-		var line []byte
-		select {
-		case line = <-lines:
-		case <-tick.C:
-			var running []string
-			for k, r := range runs {
-				if k.pkg != "" && k.test != "" && !r.ended && !r.parent {
-					running = append(running, path.Base(k.pkg)+" "+k.test)
-				}
-			}
-			slices.Sort(running)
-			fmt.Fprintf(w, "… %s\n", cmp.Or(strings.Join(running, ", "), "building"))
-			continue
-		}
-		if line == nil { // the end
-			for k, r := range runs {
-				if k.pkg != "" && !r.ended {
-					fmt.Fprintf(w, "%s %s did not end\n", k.pkg, k.test)
-					t.test(event{Action: "fail", Test: k.test}, r, w)
-				}
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return t, err
-		}
-		var e event
-		if json.Unmarshal(line, &e) != nil {
-			w.Write(line)
-			continue
-		}
-		r := at(e.Package, e.Test)
-		switch e.Action {
-		case "build-output":
-			io.WriteString(w, e.Output)
-		case "output":
-			if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME
-				r.output.WriteString(e.Output)
-			}
-		case "run":
-			if i := strings.LastIndexByte(e.Test, '/'); i >= 0 {
-				at(e.Package, e.Test[:i]).parent = true
-			}
-		case "pass", "fail", "skip":
-			r.ended = true
-			if e.Test != "" {
-				t.test(e, r, w)
-				at(e.Package, "").failed = at(e.Package, "").failed || e.Action == "fail"
-				break
-			}
-			// What a process was at when it died has no end of its own.
-			for k, cut := range runs {
-				if k.pkg == e.Package && !cut.ended {
-					t.test(event{Action: "fail", Test: k.test}, cut, w)
-					r.failed, cut.ended = true, true
-				}
-			}
-			t.pkg(e, r, w)
-		}
-	}
-}
-
-// test counts a test that ended.
-func (t *total) test(e event, r *run, w io.Writer) {
-	output := r.output.String()
-	if specs := ginkgo.FindStringSubmatch(output); specs != nil {
-		io.WriteString(w, output)
-		n := func(i int) int { n, _ := strconv.Atoi(specs[i]); return n }
-		t.passed += n(1)
-		t.failed += n(2)
-		t.skipped += n(3) + n(4)
-		if e.Action == "fail" && n(2) == 0 {
-			t.failed++ // a leak gate, say: the suite failed and no spec did
-		}
-		return
-	}
-	switch {
-	case e.Action == "fail":
-		io.WriteString(w, output)
-		if !r.parent {
-			t.failed++
-		}
-	case e.Action == "skip":
-		io.WriteString(w, output)
-		t.skipped++
-	default:
-		for line := range strings.Lines(output) { // a part that was left out
-			if strings.Contains(line, "skip: ") {
-				io.WriteString(w, line)
-			}
-		}
-		if !r.parent {
-			t.passed++
-		}
-	}
-}
-
-// pkg ends a package: one that fails though none of its tests did (it does not build, it dies) counts as one.
-func (t *total) pkg(e event, r *run, w io.Writer) {
 	switch e.Action {
-	case "fail":
-		if !r.failed {
+	case "build-output":
+		io.WriteString(w, e.Output)
+	case "output":
+		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME
+			at(e.Test).output.WriteString(e.Output)
+		}
+	case "start":
+		at("")
+	case "run":
+		at(e.Test)
+		if i := strings.LastIndexByte(e.Test, '/'); i >= 0 {
+			at(e.Test[:i]).parent = true
+		}
+	case "pass", "fail", "skip":
+		r := at(e.Test)
+		r.ended = true
+		if e.Test != "" {
+			t.test(e.Action, r, w)
+			at("").failed = at("").failed || e.Action == "fail"
+			return
+		}
+		// What a process was at when it died has no end of its own.
+		r.failed = t.cut(runs, e.Package, w) || r.failed
+		if e.Action == "fail" && !r.failed { // it does not build, or dies
 			io.WriteString(w, r.output.String())
 			t.failed++
 		}
-		fmt.Fprintf(w, "FAIL  %s  %.1f s\n", e.Package, e.Elapsed)
-	case "pass":
-		fmt.Fprintf(w, "ok    %s  %.1f s\n", e.Package, e.Elapsed)
+		if word := map[string]string{"fail": "FAIL", "pass": "ok  "}[e.Action]; word != "" {
+			fmt.Fprintf(w, "%s  %s  %.1f s\n", word, e.Package, e.Elapsed)
+		}
+	}
+}
+
+// cut counts what has not ended, of one package or of all, as failed.
+func (t *total) cut(runs map[key]*run, pkg string, w io.Writer) (found bool) {
+	for k, r := range runs {
+		if k.pkg != "" && !r.ended && (pkg == "" || k.pkg == pkg) {
+			fmt.Fprintf(w, "%s %s did not end\n", k.pkg, k.test)
+			t.test("fail", r, w)
+			r.ended, found = true, true
+		}
+	}
+	return found
+}
+
+// test counts a test that ended.
+func (t *total) test(action string, r *run, w io.Writer) {
+	output := r.output.String()
+	specs := ginkgo.FindStringSubmatch(output)
+	for line := range strings.Lines(output) {
+		if specs != nil || action != "pass" || strings.Contains(line, "skip: ") { // a part that was left out
+			io.WriteString(w, line)
+		}
+	}
+	n := func(i int) int { n, _ := strconv.Atoi(specs[i]); return n }
+	switch {
+	case specs != nil:
+		t.passed += n(1)
+		t.failed += n(2)
+		t.skipped += n(3) + n(4)
+		if action == "fail" && n(2) == 0 {
+			t.failed++ // a leak gate, say: the suite failed and no spec did
+		}
+	case action == "skip":
+		t.skipped++
+	case r.parent:
+	case action == "fail":
+		t.failed++
+	default:
+		t.passed++
 	}
 }

@@ -15,12 +15,14 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/tools/prove/foreign"
 	"github.com/scm-rights/scm/tools/prove/golden"
 	"github.com/scm-rights/scm/tools/prove/identity"
 )
 
 func main() {
+	recorder.Main()
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
 	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, each of which has to be found")
 	write := flags.Bool("w", false, "golden: store what C says")

@@ -7,7 +7,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -24,8 +23,13 @@ type fault struct {
 	what string
 	send func(s *socket, m peer.Message) (int, error)
 	recv func(s *socket, r peer.Room) (peer.Received, error)
-	say  func(out io.Writer, answer []byte) error // of send and recv, where they went well
-	done func(s *socket)                          // when the socket is closed
+	// What is wrong with what is asked of send or recv, or is done to what recv returns.
+	message func(m *peer.Message)
+	room    func(r *peer.Room)
+	spoil   func(got *peer.Received)
+
+	say  func(answer []byte) []byte // what it answers in place of the answer to a receive that went well
+	done func(s *socket)            // when the socket is closed
 }
 
 // noread is a fault of nobody who answers at all.

@@ -26,6 +26,11 @@ func after(spoil func(s *socket, r peer.Room, got *peer.Received) error) func(*s
 	}
 }
 
+// with is a fault that does something to the descriptors received.
+func with(do func(fds []int) error) func(*socket, peer.Room) (peer.Received, error) {
+	return after(func(_ *socket, _ peer.Room, got *peer.Received) error { return do(got.FDs) })
+}
+
 // bounce is the size of a buffer that many libraries copy through.
 const bounce = 65536
 
@@ -46,11 +51,9 @@ var recvFaults = map[string]fault{
 		}()
 		return <-apart
 	})},
-	"cloexec": {what: "receives without close-on-exec", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return inherited(got.FDs)
-	})},
-	"cloexec-rest": {what: "makes only the first descriptor of a message close-on-exec", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return inherited(got.FDs[min(1, len(got.FDs)):])
+	"cloexec": {what: "receives without close-on-exec", recv: with(inherited)},
+	"cloexec-rest": {what: "makes only the first descriptor of a message close-on-exec", recv: with(func(fds []int) error {
+		return inherited(fds[min(1, len(fds)):])
 	})},
 	"close": {what: "closes what it received before, at each receive", recv: func(s *socket, r peer.Room) (peer.Received, error) {
 		got, err := s.recv(r)
@@ -62,16 +65,15 @@ var recvFaults = map[string]fault{
 		s.fds = append(s.fds, got.FDs...)
 		return nil
 	}), done: func(s *socket) { closeAll(s.fds) }},
-	"dup": {what: "keeps a duplicate of what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return keep(got.FDs[:min(1, len(got.FDs))])
+	"dup": {what: "keeps a duplicate of what it received", recv: with(func(fds []int) error {
+		return keep(fds[:min(1, len(fds))])
 	})},
-	"first": {what: "takes the first descriptor, and closes the others", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"first": {what: "takes the first descriptor, and closes the others", spoil: func(got *peer.Received) {
 		if len(got.FDs) > 1 {
 			closeAll(got.FDs[1:])
 			got.FDs = got.FDs[:1]
 		}
-		return nil
-	})},
+	}},
 	"firstcmsg": {what: "looks at the first control message alone", recv: func(s *socket, r peer.Room) (peer.Received, error) {
 		got, messages, err := s.recvControl(r, r.FDs)
 		if err == nil && len(messages) > 0 && isRights(messages[0]) {
@@ -92,20 +94,19 @@ var recvFaults = map[string]fault{
 		}
 		return got, err
 	}},
-	"fork": {what: "starts a program that has what it received, and leaves it behind", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"fork": {what: "starts a program that has what it received, and leaves it behind", spoil: func(got *peer.Received) {
 		child := exec.Command("sleep", "600")
 		for _, fd := range got.FDs {
 			n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
-				return nil // a table that is full has no room for this fault
+				return // a table that is full has no room for this fault
 			}
 			f := os.NewFile(uintptr(n), "received")
 			defer f.Close()
 			child.ExtraFiles = append(child.ExtraFiles, f)
 		}
 		_ = child.Start() // nor has it here
-		return nil
-	})},
+	}},
 	"hundredth": {what: "keeps a duplicate of every hundredth descriptor of a connection", recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
 		for _, fd := range got.FDs {
 			if s.count++; s.count%100 == 0 {
@@ -156,20 +157,17 @@ var recvFaults = map[string]fault{
 		s.fds = append(slices.Clone(before), got.FDs...)
 		return replace(before)
 	})},
-	"rob": {what: "closes the lowest number that it has, but for those just received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"rob": {what: "closes the lowest number that it has, but for those just received", spoil: func(got *peer.Received) {
 		for n := 3; slices.Contains(got.FDs, n) || unix.Close(n) != nil; n++ {
 		}
-		return nil
-	})},
+	}},
 	"slots": {what: "reports as many numbers as there was room for", recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
 		for len(got.FDs) < r.FDs {
 			got.FDs = append(got.FDs, -1)
 		}
 		return nil
 	})},
-	"park": {what: "keeps what it received in a message to itself", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return park(got.FDs)
-	})},
+	"park": {what: "keeps what it received in a message to itself", recv: with(park)},
 	"overwrite": {what: "keeps what it received as its standard error", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
 		if len(got.FDs) == 0 {
 			return nil
@@ -183,33 +181,28 @@ var recvFaults = map[string]fault{
 		s.fds = got.FDs
 		return nil
 	})},
-	"swap": {what: "reports several descriptors in the wrong order", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"swap": {what: "reports several descriptors in the wrong order", spoil: func(got *peer.Received) {
 		slices.Reverse(got.FDs)
-		return nil
-	})},
+	}},
 
 	// What a description shares with the sender's.
-	"blocking": {what: "makes what it received wait", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return status(got.FDs, func(flags int) int { return flags &^ unix.O_NONBLOCK })
-	})},
-	"nonblock": {what: "makes what it received non-blocking", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		return status(got.FDs, func(flags int) int { return flags | unix.O_NONBLOCK })
-	})},
-	"seek": {what: "moves the offset of what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"blocking": {what: "makes what it received wait", recv: with(status(func(flags int) int { return flags &^ unix.O_NONBLOCK }))},
+	"nonblock": {what: "makes what it received non-blocking", recv: with(status(func(flags int) int {
+		return flags | unix.O_NONBLOCK
+	}))},
+	"seek": {what: "moves the offset of what it received", spoil: func(got *peer.Received) {
 		for _, fd := range got.FDs {
 			_, _ = unix.Seek(fd, 7, unix.SEEK_SET) // not all kinds have one
 		}
-		return nil
-	})},
-	"read-byte": {what: "reads a byte from what it received", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	}},
+	"read-byte": {what: "reads a byte from what it received", spoil: func(got *peer.Received) {
 		for _, fd := range got.FDs {
 			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 			if n, err := unix.Poll(fds, 0); err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0 {
 				_, _ = unix.Read(fd, make([]byte, 1)) // not all kinds can be read
 			}
 		}
-		return nil
-	})},
+	}},
 
 	// Bytes.
 	"bounce": {what: "copies what is longer through a buffer of 65,536 bytes, and loses the rest", send: func(s *socket, m peer.Message) (int, error) {
@@ -221,53 +214,43 @@ var recvFaults = map[string]fault{
 			return n, err
 		}
 		return size, nil
-	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	}, room: func(r *peer.Room) {
 		if all := slices.Concat(r.Buffers...); len(all) > bounce {
 			r.Buffers = [][]byte{all[:bounce]}
 		}
-		return s.recv(r)
 	}},
-	"count": {what: "counts a byte too many", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		got.N++
-		return nil
-	})},
-	"eat": {what: "loses the first byte", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"count": {what: "counts a byte too many", spoil: func(got *peer.Received) { got.N++ }},
+	"eat": {what: "loses the first byte", spoil: func(got *peer.Received) {
 		if len(got.Payload) > 0 {
 			got.Payload = got.Payload[1:]
 			got.N--
 		}
-		return nil
-	})},
+	}},
 	"pad": {what: "reports the whole of its buffers", recv: after(func(_ *socket, r peer.Room, got *peer.Received) error {
 		got.Payload = slices.Concat(r.Buffers...)
 		return nil
 	})},
-	"small": {what: "receives a thousand bytes at most", recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	"small": {what: "receives a thousand bytes at most", room: func(r *peer.Room) {
 		r.Buffers = [][]byte{make([]byte, min(1000, len(slices.Concat(r.Buffers...))))}
-		return s.recv(r)
 	}},
-	"text": {what: "takes a zero behind the first byte for the end of the payload", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"text": {what: "takes a zero behind the first byte for the end of the payload", spoil: func(got *peer.Received) {
 		if i := bytes.IndexByte(got.Payload[min(1, len(got.Payload)):], 0); i >= 0 {
 			got.Payload = got.Payload[:i+1]
 			got.N = i + 1
 		}
-		return nil
-	})},
-	"vector": {what: "uses the first of several buffers", send: func(s *socket, m peer.Message) (int, error) {
+	}},
+	"vector": {what: "uses the first of several buffers", message: func(m *peer.Message) {
 		m.Buffers = m.Buffers[:1]
-		return s.send(m)
-	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	}, room: func(r *peer.Room) {
 		r.Buffers = r.Buffers[:1]
-		return s.recv(r)
 	}},
 
 	// Messages and their boundaries.
-	"believe": {what: "believes a number in the payload", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"believe": {what: "believes a number in the payload", spoil: func(got *peer.Received) {
 		if len(got.FDs) == 0 && len(got.Payload) == 20 {
 			got.FDs = []int{int(binary.NativeEndian.Uint32(got.Payload[16:]))}
 		}
-		return nil
-	})},
+	}},
 	"buffer": {what: "reads as much as it can and hands it over in pieces", recv: buffered},
 	"cache":  {what: "reports what it saw at the first peek again", recv: cached},
 	"dummy": {what: "adds a byte to what is empty", send: func(s *socket, m peer.Message) (int, error) {
@@ -277,19 +260,17 @@ var recvFaults = map[string]fault{
 		m.Buffers = [][]byte{{0}}
 		_, err := s.send(m)
 		return 0, err
-	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	}, room: func(r *peer.Room) {
 		if len(slices.Concat(r.Buffers...)) == 0 {
 			r.Buffers = [][]byte{make([]byte, 1)}
 		}
-		return s.recv(r)
 	}},
-	"eof": {what: "takes a message of no bytes for the end", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"eof": {what: "takes a message of no bytes for the end", spoil: func(got *peer.Received) {
 		if got.N == 0 {
 			closeAll(got.FDs)
 			*got = peer.Received{HasFlags: true, EOF: true}
 		}
-		return nil
-	})},
+	}},
 	"fill": {what: "receives again until its buffer is full or nothing waits", recv: filled},
 	"hup": {what: "takes the other side's end for its own, whatever waits", recv: func(s *socket, r peer.Room) (peer.Received, error) {
 		fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLRDHUP}}
@@ -300,28 +281,22 @@ var recvFaults = map[string]fault{
 	}},
 
 	// Flags and errors.
-	"cry": {what: "says that everything was cut", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"cry": {what: "says that everything was cut", spoil: func(got *peer.Received) {
 		got.Flags |= unix.MSG_CTRUNC | unix.MSG_TRUNC
-		return nil
-	})},
-	"deaf": {what: "ignores the flags that it is told", send: func(s *socket, m peer.Message) (int, error) {
+	}},
+	"deaf": {what: "ignores the flags that it is told", message: func(m *peer.Message) {
 		m.Flags = 0
-		return s.send(m)
-	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	}, room: func(r *peer.Room) {
 		r.Flags = 0
-		return s.recv(r)
 	}},
-	"hasty": {what: "waits for nothing", send: func(s *socket, m peer.Message) (int, error) {
+	"hasty": {what: "waits for nothing", message: func(m *peer.Message) {
 		m.Flags |= unix.MSG_DONTWAIT
-		return s.send(m)
-	}, recv: func(s *socket, r peer.Room) (peer.Received, error) {
+	}, room: func(r *peer.Room) {
 		r.Flags |= unix.MSG_DONTWAIT
-		return s.recv(r)
 	}},
-	"hush": {what: "says of nothing that it was cut", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
+	"hush": {what: "says of nothing that it was cut", spoil: func(got *peer.Received) {
 		got.Flags &^= unix.MSG_CTRUNC | unix.MSG_TRUNC
-		return nil
-	})},
+	}},
 	"optimist": {what: "says that all went well", send: func(s *socket, m peer.Message) (int, error) {
 		if n, err := s.send(m); err == nil {
 			return n, nil
@@ -376,18 +351,13 @@ func park(fds []int) (err error) {
 	return unix.Sendmsg(parking[0], []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_DONTWAIT)
 }
 
-func inherited(fds []int) error {
-	for _, fd := range fds {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func inherited(fds []int) error { return fcntlAll(fds, unix.F_SETFD) }
 
-func keep(fds []int) error {
+func keep(fds []int) error { return fcntlAll(fds, unix.F_DUPFD_CLOEXEC) }
+
+func fcntlAll(fds []int, cmd int) error {
 	for _, fd := range fds {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		if _, err := unix.FcntlInt(uintptr(fd), cmd, 0); err != nil {
 			return err
 		}
 	}
@@ -413,17 +383,19 @@ func replace(fds []int) error {
 }
 
 // status changes the status flags of descriptions. Those of O_PATH have none.
-func status(fds []int, change func(flags int) int) error {
-	for _, fd := range fds {
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-		if err == nil && flags&unix.O_PATH == 0 {
-			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, change(flags))
+func status(change func(flags int) int) func(fds []int) error {
+	return func(fds []int) error {
+		for _, fd := range fds {
+			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+			if err == nil && flags&unix.O_PATH == 0 {
+				_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, change(flags))
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
+		return nil
 	}
-	return nil
 }
 
 // buffered hands over what was read before, and reads only when there is nothing left.

@@ -46,11 +46,10 @@ var sendFaults = map[string]fault{
 	"drop": {what: "sends the payload without the descriptors", send: func(s *socket, m peer.Message) (int, error) {
 		return s.sendControl(m, nil)
 	}},
-	"extra": {what: "sends its own standard input along", send: func(s *socket, m peer.Message) (int, error) {
+	"extra": {what: "sends its own standard input along", message: func(m *peer.Message) {
 		if len(m.FDs) > 0 {
 			m.FDs = append(slices.Clone(m.FDs), 0)
 		}
-		return s.send(m)
 	}},
 	"forget": {what: "takes descriptors that a full socket refused for sent, and sends the next message without any", send: func(s *socket, m peer.Message) (int, error) {
 		if len(s.refused) > 0 {
@@ -61,10 +60,8 @@ var sendFaults = map[string]fault{
 		return n, err
 	}},
 	"keep": {what: "keeps a duplicate of what it sends", send: func(s *socket, m peer.Message) (int, error) {
-		for _, fd := range m.FDs {
-			if _, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-				return -1, err
-			}
+		if err := keep(m.FDs); err != nil {
+			return -1, err
 		}
 		return s.send(m)
 	}},
@@ -129,69 +126,52 @@ var sendFaults = map[string]fault{
 		closeAll(slices.DeleteFunc(m.FDs, func(fd int) bool { return slices.Contains(given, fd) }))
 		return n, err
 	}},
-	"resend": {what: "sends the rest of a message that was sent in part with the same descriptors again", send: func(s *socket, m peer.Message) (sent int, err error) {
-		rest := slices.Concat(m.Buffers...)
-		for {
-			n, err := s.send(peer.Message{Buffers: [][]byte{rest[sent:]}, FDs: m.FDs, Flags: m.Flags})
-			if err != nil && (sent == 0 || !errors.Is(err, unix.EAGAIN)) {
-				return n, err
-			}
-			if sent += max(n, 0); sent == len(rest) {
-				return sent, nil
-			}
-			if err := s.writable(); err != nil {
-				return sent, err
-			}
-		}
+	"resend": {what: "sends the rest of a message that was sent in part with the same descriptors again", send: func(s *socket, m peer.Message) (int, error) {
+		m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
+		return s.inParts(m, m.Flags, func(m *peer.Message, n int) { m.Buffers = [][]byte{m.Buffers[0][n:]} })
 	}},
-	"resume": {what: "goes on at the beginning of the buffer in which a send ended", send: func(s *socket, m peer.Message) (sent int, err error) {
+	"resume": {what: "goes on at the beginning of the buffer in which a send ended", send: func(s *socket, m peer.Message) (int, error) {
 		m.Buffers = slices.Clone(m.Buffers)
-		for size := total(m); ; {
-			n, err := s.send(peer.Message{Buffers: m.Buffers, FDs: m.FDs, Flags: m.Flags | unix.MSG_DONTWAIT})
-			if sent == 0 && errors.Is(err, unix.EAGAIN) {
-				return s.send(m) // it waits, if the caller wants that
+		return s.inParts(m, m.Flags|unix.MSG_DONTWAIT, func(m *peer.Message, n int) {
+			for m.FDs = nil; n >= len(m.Buffers[0]); m.Buffers = m.Buffers[1:] {
+				n -= len(m.Buffers[0])
 			}
-			if err != nil && !errors.Is(err, unix.EAGAIN) {
-				return n, err
-			}
-			if sent += max(n, 0); sent == size {
-				return sent, nil
-			}
-			for n > 0 {
-				m.FDs = nil
-				b := m.Buffers[0]
-				if n < len(b) {
-					m.Buffers[0] = b[:len(b)-n]
-					break
-				}
-				n -= len(b)
-				m.Buffers = m.Buffers[1:]
-			}
-			if err := s.writable(); err != nil {
-				return sent, err
-			}
-		}
+			m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])-n]
+		})
 	}},
-	"skipbad": {what: "leaves bad descriptors out", send: func(s *socket, m peer.Message) (int, error) {
+	"skipbad": {what: "leaves bad descriptors out", message: func(m *peer.Message) {
 		m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
 			_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 			return err != nil
 		})
-		return s.send(m)
 	}},
-	"sort": {what: "sends descriptors in the order of their numbers", send: func(s *socket, m peer.Message) (int, error) {
+	"sort": {what: "sends descriptors in the order of their numbers", message: func(m *peer.Message) {
 		m.FDs = slices.Sorted(slices.Values(m.FDs))
-		return s.send(m)
 	}},
 }
 
-// writable waits until the socket has room.
-func (s *socket) writable() error {
-	_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1)
-	if errors.Is(err, unix.EINTR) {
-		return nil
+// inParts sends until all is sent; rest makes of a message what is left of it when n bytes were sent.
+func (s *socket) inParts(m peer.Message, flags int, rest func(m *peer.Message, n int)) (sent int, err error) {
+	for size, part := total(m), m; ; {
+		part.Flags = flags
+		n, err := s.send(part)
+		switch {
+		case err == nil:
+			if sent += n; sent == size {
+				return sent, nil
+			}
+			rest(&part, n)
+		case !errors.Is(err, unix.EAGAIN):
+			return n, err
+		case sent == 0:
+			return s.send(m) // it waits, if the caller wants that
+		}
+		// Until the socket has room.
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return sent, err
+		}
 	}
-	return err
 }
 
 // refuse remembers the descriptors of a message if a full socket has refused it.

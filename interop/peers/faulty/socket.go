@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
+	"slices"
 	"unsafe"
 
 	"github.com/scm-rights/scm/interop/peers/go/peer"
@@ -27,6 +29,9 @@ type socket struct {
 }
 
 func (s *socket) Send(m peer.Message) (int, error) {
+	if s.fault.message != nil {
+		s.fault.message(&m)
+	}
 	if s.fault.send != nil {
 		return s.fault.send(s, m)
 	}
@@ -34,10 +39,16 @@ func (s *socket) Send(m peer.Message) (int, error) {
 }
 
 func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
+	if s.fault.room != nil {
+		s.fault.room(&r)
+	}
 	if s.fault.recv != nil {
 		got, err = s.fault.recv(s, r)
 	} else {
 		got, err = s.recv(r)
+	}
+	if err == nil && s.fault.spoil != nil {
+		s.fault.spoil(&got)
 	}
 	if err == nil && s.inherit {
 		_ = inherited(got.FDs) // it may report what is not open: that is the first fault
@@ -70,16 +81,23 @@ func rights(fds []int) []byte {
 
 // recv is what is right: room for exactly as many as are asked for.
 func (s *socket) recv(r peer.Room) (peer.Received, error) {
+	got, _, err := s.recvAll(r)
+	return got, err
+}
+
+// recvAll takes the descriptors, closes pidfds, and returns all control messages besides.
+func (s *socket) recvAll(r peer.Room) (peer.Received, []unix.SocketControlMessage, error) {
 	got, messages, err := s.recvControl(r, r.FDs)
 	if err != nil {
-		return got, err
+		return got, nil, err
 	}
 	for _, m := range messages {
 		if isPidfd(m) {
 			closeAll([]int{int(int32(binary.NativeEndian.Uint32(m.Data)))})
 		}
 	}
-	return s.rights(got, messages)
+	got, err = s.rights(got, messages)
+	return got, messages, err
 }
 
 // rights takes the descriptors from the control messages, and leaves the others alone.
@@ -145,4 +163,50 @@ func closeAll(fds []int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)
 	}
+}
+
+// strict conforms, and refuses what the contract lets a library refuse: control messages
+// other than SCM_RIGHTS, a connection on which a message was truncated, and more buffers
+// than one system call takes.
+type strict struct {
+	socket
+	over bool // it has given the connection up
+}
+
+// mostBuffers is UIO_MAXIOV.
+const mostBuffers = 1024
+
+var (
+	errTruncated = errors.New("a message was truncated")
+	errControl   = errors.New("a control message other than SCM_RIGHTS")
+)
+
+func (s *strict) Send(m peer.Message) (int, error) {
+	if s.over {
+		return 0, peer.ErrUnsupported
+	}
+	m.Buffers = m.Buffers[:min(len(m.Buffers), mostBuffers)]
+	return s.send(m)
+}
+
+func (s *strict) Recv(r peer.Room) (peer.Received, error) {
+	if s.over {
+		return peer.Received{}, peer.ErrUnsupported
+	}
+	got, messages, err := s.recvAll(r)
+	if err != nil {
+		return got, err
+	}
+	s.over = got.Flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0
+	switch {
+	case s.over:
+		_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // the other end may be gone
+		err = errTruncated
+	case slices.ContainsFunc(messages, func(m unix.SocketControlMessage) bool { return !isRights(m) }):
+		err = errControl
+	}
+	if err != nil {
+		closeAll(got.FDs)
+	}
+	return got, err
 }

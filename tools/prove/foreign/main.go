@@ -3,129 +3,238 @@
 // Package foreign runs the tests and the interop matrix on platforms other than the machine's own: other
 // architectures, under qemu-user where it must, and another libc.
 //
-// On each platform it builds the tests and the peers, runs the tests, and plays the catalogue between
-// the platform's peers and the machine's own. Where the machine runs another architecture's programs
-// itself, that one's runner asks the kernel what the catalogue has for it. It ends with a table, and
-// with 1 if anything failed. What is left out is named with the reason. A platform without its tools is
-// named, and an error where CI=true.
+// On each platform `go test -exec` runs the tests, and the catalogue is played between the platform's peers and
+// the machine's own. Where the machine runs another architecture's programs itself, that one's runner asks the
+// kernel what the catalogue has for it. It ends with a table, and with 1 if anything failed. What is left out is
+// named with the reason. A platform without its tools is named, and an error where CI=true.
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// The runner, and a peer of each language, for the machine itself.
-var nativeSCM, nativeCSRC string
+// platform is a target and a backend to stand on. The backend in pure Go has no libc and no compiler.
+type platform struct {
+	target.Target
+	tests, matrix, kernel count
+	testTime, matrixTime  time.Duration
+	err                   error
+}
 
-// outcome is the result on a platform.
-type outcome struct {
-	platform
-	tests          count
-	c              string // what the C library's own tests said
-	matrix, kernel matrixTotals
-	testTime       time.Duration // building included, as in the other
-	matrixTime     time.Duration
-	err            error
+// count is the results of tests or cases.
+type count struct {
+	passed, expected, leftOut int
+	failures                  []string
+	reasons                   map[string]int // of what was skipped
+}
+
+func (c *count) skip(reason string) {
+	if c.reasons == nil {
+		c.reasons = map[string]int{}
+	}
+	c.reasons[reason]++
+}
+
+func (c *count) skipped() (n int) {
+	for _, times := range c.reasons {
+		n += times
+	}
+	return n
+}
+
+// cc is the platform's compiler, as make and the go command take it, or "".
+func (p *platform) cc() string { return strings.Join(p.Compiler, " ") }
+
+func (p *platform) name() string { return p.Arch + "-" + cmp.Or(p.Libc, "purego") }
+
+// out is the absolute path of what is built for the platform.
+func (p *platform) out(name string) string {
+	path, _ := filepath.Abs(filepath.Join("build/foreign", p.name(), name)) // the folder has been entered
+	return path
+}
+
+// narrow reports whether pointers have 32 bits. The pair's room then admits one descriptor, where it otherwise
+// admits two.
+func (p *platform) narrow() bool { return slices.Contains([]string{"386", "arm", "mips"}, p.Arch) }
+
+// What is left out, and where. The reason is printed.
+const (
+	everywhere = ""
+	emulated   = " under an emulator"
+	on32Bits   = " under an emulator with 32 bits"
+	withC      = " under cgo"
+)
+
+var leftOut = []struct{ where, kind, what, why string }{
+	{everywhere, "specs with the label", "catalogue", "the matrix plays it, with the platform's own peers"},
+	{everywhere, "specs with the label", "build", "they ask the go command about the tree, and no program of the platform"},
+	{everywhere, "specs with the label", "house", "they ask the go command about the tree, and no program of the platform"},
+	{everywhere, "specs with the label", "mutants", "they test the tests, which are the same everywhere"},
+	{everywhere, "specs with the label", "gvisor", "they build gVisor's package by the go command, for the machine itself"},
+	{everywhere, "specs with the label", "real", "real programs are the machine's own, with its sizes and byte order"},
+	{emulated, "specs with the label", "stress", "how many threads there are is the emulator's doing"},
+	{emulated, "the tests of", "csrc", fdtest.NotCut},
+	// An example cannot skip itself.
+	{emulated, "examples", "ExampleTruncatedError|ExampleExpect|ExampleSend|ExampleFormatError", fdtest.NotCut},
+	{on32Bits, "examples", "ExampleReadFD", fdtest.NotCut}, // two descriptors in the pair's room
+	{withC, "the tests of", "./internal/fdtest", "it knows no backend"},
+	{withC, "the tests of", "./internal/pure", "it knows no backend"},
+	{emulated, "the tests of", "./fdchannel", fdtest.NoBuffers},
+	{emulated, "the peer", "scm-fdchannel", fdtest.NoBuffers},
+	{emulated, "received", "truncation/{ctrunc-empty-packet-of-two,ctrunc-padding-room-extra-fd,ctrunc-three-into-one," +
+		"ctrunc-two-of-three,trunc-and-ctrunc-together}/*", fdtest.NotCut},
+	{emulated, "received", "{flags/peek-cut-then-whole,hostile/receiver-wrong-count,limits/max-fds-and-creds-together," +
+		"limits/peer-limit-7-odd,names/name-extra-fds-closed}/*", fdtest.NotCut},
+}
+
+// leavesOut is what of a kind is left out on the platform.
+func (p *platform) leavesOut(kind string) (list []string) {
+	for _, l := range leftOut {
+		applies := map[string]bool{everywhere: true, emulated: !p.Native(), on32Bits: !p.Native() && p.narrow(), withC: p.cc() != ""}
+		if l.kind == kind && applies[l.where] {
+			list = append(list, l.what)
+		}
+	}
+	return list
 }
 
 // Prove runs all there is for the platforms of the architectures, or for all platforms.
 func Prove(archs []string) error {
-	var list []outcome
-	for _, p := range platforms() {
-		if len(archs) == 0 || slices.Contains(archs, p.Arch) {
-			list = append(list, outcome{platform: p})
+	var list []*platform
+	for _, t := range target.All() {
+		if !t.Foreign || len(archs) > 0 && !slices.Contains(archs, t.Arch) {
+			continue
+		}
+		list = append(list, &platform{Target: t})
+		if t.Arch != runtime.GOARCH {
+			t.Libc, t.Compiler = "", nil
+			list = append(list, &platform{Target: t})
 		}
 	}
 	for _, arch := range archs {
-		if !slices.ContainsFunc(list, func(o outcome) bool { return o.Arch == arch }) {
+		if !slices.ContainsFunc(list, func(p *platform) bool { return p.Arch == arch }) {
 			return fmt.Errorf("%s is none of the platforms' architectures", arch)
 		}
 	}
-	if err := buildNative(); err != nil {
+	if err := native.build("csrc"); err != nil {
 		return err
 	}
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.NumCPU())
-	for i := range list {
+	for _, p := range list {
 		slots <- struct{}{}
 		wait.Go(func() {
-			list[i].run()
+			p.err = p.run()
+			what := cmp.Or(p.err, fmt.Errorf("%d failed", len(p.failures())))
+			fmt.Printf("foreign: %s: %v, %.0f s\n", p.name(), what, (p.testTime + p.matrixTime).Seconds())
 			<-slots
 		})
 	}
 	wait.Wait()
-	if !tell(list) {
+	return printAll(list)
+}
+
+func (p *platform) run() error {
+	if _, err := p.Emulator(); err != nil {
+		return err
+	}
+	// The specs of what is said to the kernel need it where they need no emulator.
+	if _, err := exec.LookPath("strace"); err != nil && p.Native() {
+		return fmt.Errorf("%w: %w", target.ErrMissing, err)
+	}
+	if p.cc() != "" {
+		if err := target.Compiles(append(slices.Clone(p.Compiler), "-static")...); err != nil {
+			return err
+		}
+	}
+	started := time.Now()
+	err := p.runTests()
+	p.testTime = time.Since(started)
+	if err == nil {
+		err = p.runMatrix()
+	}
+	p.matrixTime = time.Since(started) - p.testTime
+	return err
+}
+
+func (p *platform) failures() []string {
+	return slices.Concat(p.tests.failures, p.matrix.failures, p.kernel.failures)
+}
+
+// printAll prints what was left out, what failed and the table.
+func printAll(list []*platform) error {
+	fmt.Println()
+	for _, l := range leftOut {
+		fmt.Printf("left out%s: %s %s: %s\n", l.where, l.kind, l.what, l.why)
+	}
+	where := map[string][]string{}
+	for _, p := range list {
+		for what, c := range map[string]count{"skipped: ": p.tests, "no case for the peer: ": p.matrix, "no case for the kernel: ": p.kernel} {
+			for reason, n := range c.reasons {
+				where[what+reason] = append(where[what+reason], fmt.Sprintf("%s %d", p.name(), n))
+			}
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(where)) {
+		fmt.Printf("%s (%s)\n", reason, strings.Join(where[reason], ", "))
+	}
+	for _, p := range list {
+		for _, f := range p.failures() {
+			fmt.Printf("FAIL %s: %s\n", p.name(), f)
+		}
+	}
+	const row = "%-8s %-6s %-7s %-19s %6v %6v %7v %8v %6v  %6v %8v %6v %6v %6v\n"
+	fmt.Printf("\n"+row, "", "", "", "", "specs", "", "", "", "", "matrix", "", "", "", "")
+	fmt.Printf(row, "arch", "libc", "backend", "run", "passed", "failed", "skipped", "left out", "time", "pass", "expected", "failed", "time", "kernel")
+	archs, libcs := map[string]bool{}, map[string]bool{}
+	specs, cases, failed, missing := 0, 0, 0, 0
+	for _, p := range list {
+		libc, backend := "-", "purego"
+		if p.Libc != "" {
+			libc, backend = p.Libc, "cgo"
+		}
+		if errors.Is(p.err, target.ErrMissing) {
+			missing++
+			fmt.Printf("%-8s %-6s %-7s %v\n", p.Arch, libc, backend, p.err)
+			continue
+		}
+		how, kernel := "natively", "-"
+		if emulator, _ := p.Emulator(); emulator != "" {
+			how = filepath.Base(emulator)
+		}
+		if p.kernel.passed > 0 {
+			kernel = fmt.Sprint(p.kernel.passed)
+		}
+		fmt.Printf(row, p.Arch, libc, backend, how, p.tests.passed, len(p.tests.failures), p.tests.skipped(), p.tests.leftOut, seconds(p.testTime),
+			p.matrix.passed, p.matrix.expected, len(p.matrix.failures), seconds(p.matrixTime), kernel)
+		if p.err != nil || len(p.failures()) > 0 {
+			failed++
+		}
+		archs[p.Arch], libcs[p.Libc] = true, true
+		specs += p.tests.passed
+		cases += p.matrix.passed + p.kernel.passed
+	}
+	delete(libcs, "")
+	fmt.Printf("foreign: %d specs and %d cases passed, on %d architectures, %d libcs: %d platforms failed, %d not run\n",
+		specs, cases, len(archs), len(libcs), failed, missing)
+	if failed > 0 || specs == 0 || missing > 0 && os.Getenv("CI") == "true" {
 		return errors.New("not all is well")
 	}
 	return nil
 }
 
-// buildNative builds what is the same on every platform.
-func buildNative() error {
-	out, err := filepath.Abs("build/foreign/native")
-	if err != nil {
-		return err
-	}
-	nativeSCM, nativeCSRC = filepath.Join(out, "scm"), filepath.Join(out, "csrc")
-	if text, err := exec.Command("go", "build", "-o", nativeSCM, "./cmd/scm").CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, text)
-	}
-	_, err = platform{target.Target{Compiler: []string{"cc"}}}.makeC("interop/peers/c", "OUT="+out, "csrc")
-	return err
-}
-
-// run runs all there is for a platform, and says when it has.
-func (o *outcome) run() {
-	started := time.Now()
-	o.err = o.runAll()
-	what := "done"
-	switch {
-	case o.err != nil:
-		what = o.err.Error()
-	case o.failed():
-		what = "failed"
-	}
-	fmt.Printf("foreign: %s: %s, %.0f s\n", o.name(), what, time.Since(started).Seconds())
-}
-
-func (o *outcome) runAll() (err error) {
-	if err := o.tools(); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(o.out(""), 0o777); err != nil {
-		return err
-	}
-	started := time.Now()
-	if o.tests, err = o.runSuites(); err != nil {
-		return err
-	}
-	if o.cc() != "" && o.Native() {
-		if o.c, err = o.runC(); err != nil {
-			return err
-		}
-	}
-	o.testTime = time.Since(started)
-	if o.matrix, err = o.runMatrix(); err != nil {
-		return err
-	}
-	if o.ownRunner() {
-		o.kernel, err = o.runKernel()
-	}
-	o.matrixTime = time.Since(started) - o.testTime
-	return err
-}
-
-// failed reports whether anything went wrong, and not whether the platform was there.
-func (o *outcome) failed() bool {
-	return o.err != nil && !errors.Is(o.err, errMissing) || o.tests.failed > 0 || len(o.matrix.failures)+len(o.kernel.failures) > 0
-}
+func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }

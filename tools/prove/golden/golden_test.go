@@ -37,7 +37,7 @@ func machine(t *testing.T) target {
 // What csrc gives the kernel is what the macros make, in every call.
 func TestCsrc(t *testing.T) {
 	o := machine(t)
-	calls, err := o.askCsrc(nil, "csrc", filepath.Join(t.TempDir(), "csrc"))
+	calls, err := o.askCsrc("csrc", filepath.Join(t.TempDir(), "csrc"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestCsrcMutants(t *testing.T) {
 			if err := os.WriteFile(file, []byte(strings.Replace(string(text), m.edit.Old, m.edit.New, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err = o.askCsrc(nil, dir, filepath.Join(dir, "csrc"))
+			_, err = o.askCsrc(dir, filepath.Join(dir, "csrc"))
 			if err == nil || !strings.Contains(err.Error(), m.want) {
 				t.Errorf("%v, want %s", err, m.want)
 			}

@@ -36,20 +36,19 @@ func (t target) golden() string {
 	return filepath.Join("internal/pure/testdata/golden", t.Arch+"-"+t.Libc+".txt")
 }
 
-// runner is what is put before a program to run it here: nothing, or an emulator.
-func (t target) runner() ([]string, error) {
-	emulator, err := t.Emulator()
-	if emulator == "" {
-		return nil, err
+// command runs a program of the target here, by an emulator if it must.
+func (t target) command(bin string, args ...string) *exec.Cmd {
+	if emulator, _ := t.Emulator(); emulator != "" {
+		return exec.Command(emulator, append([]string{bin}, args...)...)
 	}
-	return []string{emulator}, err
+	return exec.Command(bin, args...)
 }
 
 // build compiles a program in C for the target.
 func (t target) build(bin string, args ...string) error {
 	cc := t.Compiler
 	if _, err := exec.LookPath(cc[0]); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", machines.ErrMissing, err)
 	}
 	args = slices.Concat(cc[1:], []string{"-std=c99", "-O1", "-D_GNU_SOURCE", "-static", "-o", bin}, args)
 	if text, err := exec.Command(cc[0], args...).CombinedOutput(); err != nil {
@@ -59,13 +58,12 @@ func (t target) build(bin string, args ...string) error {
 }
 
 // askC returns what the macros of the target print.
-func (t target) askC(runner []string) ([]byte, error) {
+func (t target) askC() ([]byte, error) {
 	bin := filepath.Join(out, t.Arch+"-"+t.Libc)
 	if err := t.build(bin, folder+"golden.c", folder+"macros.c"); err != nil {
 		return nil, err
 	}
-	args := append(slices.Clone(runner), bin)
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := t.command(bin)
 	cmd.Stderr = os.Stderr
 	return cmd.Output()
 }
@@ -74,7 +72,7 @@ var callsOfCsrc = regexp.MustCompile(`^csrc: (\d+) calls\n$`)
 
 // askCsrc compares the calls of csrc with the macros, and returns how many there were. The folder of
 // csrc is given, and where the program goes.
-func (t target) askCsrc(runner []string, csrc, bin string) (int, error) {
+func (t target) askCsrc(csrc, bin string) (int, error) {
 	sources, err := filepath.Glob(filepath.Join(csrc, "*.c"))
 	if err != nil {
 		return 0, err
@@ -83,8 +81,7 @@ func (t target) askCsrc(runner []string, csrc, bin string) (int, error) {
 	if err := t.build(bin, args...); err != nil {
 		return 0, err
 	}
-	args = append(slices.Clone(runner), bin)
-	text, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	text, err := t.command(bin).CombinedOutput()
 	match := callsOfCsrc.FindSubmatch(text)
 	if err != nil || match == nil {
 		return 0, fmt.Errorf("%s (%w)", strings.TrimSpace(string(text)), cmp.Or(err, errors.New("no calls")))
@@ -94,18 +91,15 @@ func (t target) askCsrc(runner []string, csrc, bin string) (int, error) {
 
 // askGo runs the golden tests of internal/pure on the target's architecture; it has to have
 // compared the target's libc.
-func (t target) askGo(runner []string) error {
+func (t target) askGo() error {
 	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.Arch+".test"))
 	if err != nil {
 		return err
 	}
-	build := exec.Command("go", "test", "-c", "-o", bin, "./internal/pure")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+t.Arch, "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
+	if text, err := machines.Go(t.Arch, "", "test", "-c", "-o", bin, "./internal/pure").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, text)
 	}
-	args := append(slices.Clone(runner), bin, "-test.v", "-test.run=^TestGolden(Room)?$")
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := t.command(bin, "-test.v", "-test.run=^TestGolden(Room)?$")
 	cmd.Dir = "internal/pure"
 	text, err := cmd.CombinedOutput()
 	if err == nil && (!bytes.Contains(text, []byte("--- PASS: TestGolden/"+t.Libc)) ||
@@ -118,22 +112,18 @@ func (t target) askGo(runner []string) error {
 	return nil
 }
 
-// difference is the first line in which two texts differ, or "".
-func difference(c, stored []byte) string {
+// difference is an error about the first line in which two texts differ.
+func difference(c, stored []byte) error {
 	a, b := bytes.Split(c, []byte("\n")), bytes.Split(stored, []byte("\n"))
-	for i := range max(len(a), len(b)) {
-		var x, y []byte
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if !bytes.Equal(x, y) {
-			return fmt.Sprintf("line %d: C says %q, stored is %q", i+1, x, y)
+	for i := range min(len(a), len(b)) {
+		if !bytes.Equal(a[i], b[i]) {
+			return fmt.Errorf("line %d: in C %q, stored is %q", i+1, a[i], b[i])
 		}
 	}
-	return ""
+	if len(a) != len(b) {
+		return fmt.Errorf("there are %d lines of C, stored are %d", len(a), len(b))
+	}
+	return nil
 }
 
 // count is how many buffers a text has, and how many bytes are in them.
@@ -154,90 +144,100 @@ func count(text []byte) (buffers, size int) {
 	return buffers, size
 }
 
-// errMissing is of a target that this machine has no tool for.
-var errMissing = errors.New("not run")
-
-// run compares C, what is stored, pure Go and csrc. It returns C's text, how many calls of csrc were
-// compared, and how it was run.
-func (t target) run(write bool) (text []byte, calls int, how string, err error) {
-	runner, err := t.runner()
-	if err != nil {
-		return nil, 0, "", fmt.Errorf("%w: %w", errMissing, err)
+// run compares C, what is stored, pure Go and csrc. It returns C's text, and how many calls of csrc were
+// compared.
+func (t target) run(write bool) (text []byte, calls int, err error) {
+	if _, err := t.Emulator(); err != nil {
+		return nil, 0, err
 	}
-	how = "natively"
-	if runner != nil {
-		how = filepath.Base(runner[0])
-	}
-	text, err = t.askC(runner)
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", errMissing, err)
-	}
-	if err != nil {
-		return nil, 0, how, err
+	if text, err = t.askC(); err != nil {
+		return nil, 0, err
 	}
 	if write {
 		if err := os.WriteFile(t.golden(), text, 0o666); err != nil {
-			return nil, 0, how, err
+			return nil, 0, err
 		}
 	}
 	stored, err := os.ReadFile(t.golden())
 	if err != nil {
-		return nil, 0, how, err
+		return nil, 0, err
 	}
-	if d := difference(text, stored); d != "" {
-		return nil, 0, how, fmt.Errorf("%s: %s", t.golden(), d)
+	if err := difference(text, stored); err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", t.golden(), err)
 	}
-	if err := t.askGo(runner); err != nil {
-		return nil, 0, how, err
+	if err := t.askGo(); err != nil {
+		return nil, 0, err
 	}
-	calls, err = t.askCsrc(runner, "csrc", filepath.Join(out, "csrc-"+t.Arch+"-"+t.Libc))
-	return text, calls, how, err
+	calls, err = t.askCsrc("csrc", filepath.Join(out, "csrc-"+t.Arch+"-"+t.Libc))
+	return text, calls, err
 }
 
-// Prove looks at the targets of the architectures, or at all. If write is true what C says is
+// A Row is what was compared on a target, or why nothing was.
+type Row struct {
+	Arch, Libc, how       string
+	buffers, Bytes, Calls int
+	Err                   error
+}
+
+// Compare looks at the targets of the architectures, or at all. If write is true what C says is
 // stored.
-func Prove(write bool, archs []string) error {
-	for _, arch := range archs {
-		if !slices.ContainsFunc(machines.All(), func(t machines.Target) bool { return t.Arch == arch }) {
-			return fmt.Errorf("%s is the architecture of no target", arch)
-		}
-	}
+func Compare(write bool, archs []string) (rows []Row, err error) {
 	if err := os.MkdirAll(out, 0o777); err != nil {
-		return err
+		return nil, err
 	}
-	const row = "%-8s %-6s %-24s %8v %8v %8v  %s\n"
-	fmt.Printf(row, "arch", "libc", "run", "buffers", "bytes", "csrc", "C, stored, pure Go, csrc")
-	seen, libcs := map[string]bool{}, map[string]bool{}
-	buffers, size, made, missing, failed := 0, 0, 0, 0, 0
 	for _, machine := range machines.All() {
 		t := target{machine}
 		if len(archs) > 0 && !slices.Contains(archs, t.Arch) {
 			continue
 		}
-		text, calls, how, err := t.run(write)
-		switch {
-		case errors.Is(err, errMissing):
-			missing++
-			fmt.Printf(row, t.Arch, t.Libc, "", "", "", "", err)
-		case err != nil:
-			failed++
-			fmt.Printf(row, t.Arch, t.Libc, how, "", "", "", err)
-		default:
-			n, bytes := count(text)
-			fmt.Printf(row, t.Arch, t.Libc, how, n, bytes, calls, "same")
-			seen[t.Arch], libcs[t.Libc] = true, true
-			buffers += n
-			size += bytes
-			made += calls
+		r := Row{Arch: t.Arch, Libc: t.Libc, how: "natively"}
+		if emulator, _ := t.Emulator(); emulator != "" {
+			r.how = filepath.Base(emulator)
+		}
+		var text []byte
+		if text, r.Calls, r.Err = t.run(write); r.Err == nil {
+			r.buffers, r.Bytes = count(text)
+		}
+		rows = append(rows, r)
+	}
+	for _, arch := range archs {
+		if !slices.ContainsFunc(rows, func(r Row) bool { return r.Arch == arch }) {
+			return nil, fmt.Errorf("%s is the architecture of no target", arch)
 		}
 	}
-	fmt.Printf("golden: %d control buffers, %d bytes, %d calls of csrc, on %d architectures, %d libcs: %d differ",
-		buffers, size, made, len(seen), len(libcs), failed)
-	if missing > 0 {
-		fmt.Printf(", %d not run", missing)
+	return rows, nil
+}
+
+// Prove compares, and prints a table.
+func Prove(write bool, archs []string) error {
+	rows, err := Compare(write, archs)
+	if err != nil {
+		return err
 	}
-	fmt.Println()
-	if failed > 0 || buffers == 0 || missing > 0 && os.Getenv("CI") == "true" {
+	const line = "%-8s %-6s %-24s %8v %8v %8v  %v\n"
+	fmt.Printf(line, "arch", "libc", "run", "buffers", "bytes", "csrc", "C, stored, pure Go, csrc")
+	archsSeen, libcs := map[string]bool{}, map[string]bool{}
+	var sum Row
+	missing, failed := 0, 0
+	for _, r := range rows {
+		switch {
+		case r.Err == nil:
+			fmt.Printf(line, r.Arch, r.Libc, r.how, r.buffers, r.Bytes, r.Calls, "same")
+			archsSeen[r.Arch], libcs[r.Libc] = true, true
+			sum.buffers += r.buffers
+			sum.Bytes += r.Bytes
+			sum.Calls += r.Calls
+			continue
+		case errors.Is(r.Err, machines.ErrMissing):
+			missing++
+		default:
+			failed++
+		}
+		fmt.Printf(line, r.Arch, r.Libc, r.how, "", "", "", r.Err)
+	}
+	fmt.Printf("golden: %d control buffers, %d bytes, %d calls of csrc, on %d architectures, %d libcs: %d differ, %d not run\n",
+		sum.buffers, sum.Bytes, sum.Calls, len(archsSeen), len(libcs), failed, missing)
+	if failed > 0 || sum.buffers == 0 || missing > 0 && os.Getenv("CI") == "true" {
 		return fmt.Errorf("%d differ, %d not run", failed, missing)
 	}
 	return nil

@@ -11,6 +11,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	machines "github.com/scm-rights/scm/internal/target"
+	"github.com/scm-rights/scm/tools/prove/golden"
 )
 
 // A row of the table is an architecture and a libc: the C of it against pure Go.
@@ -100,7 +103,7 @@ func (r *row) found(list []difference) {
 
 func (r *row) failed(err error) {
 	switch {
-	case errors.Is(err, errMissing):
+	case errors.Is(err, machines.ErrMissing):
 		r.missing = err
 	case r.first == nil:
 		r.first = err
@@ -171,7 +174,7 @@ var walked = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 func (p *proof) difftest(t target, calls int) (int, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
-	if out, err := t.command(args...).CombinedOutput(); err != nil {
+	if out, err := machines.Go(t.arch, t.cc, args...).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%v: difftest: %w\n%s", t, err, out)
 	}
 	cmd := exec.Command(bin, "-test.run=^TestWalk$", "-test.v", "-test.timeout=20m")
@@ -181,38 +184,23 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 	match := walked.FindSubmatch(out)
 	switch {
 	case strings.Contains(string(out), "--- SKIP"):
-		return 0, fmt.Errorf("%w: %s", errMissing, out)
+		return 0, fmt.Errorf("%w: %s", machines.ErrMissing, out)
 	case err != nil || match == nil:
 		return 0, fmt.Errorf("difftest: %w\n%s", errors.Join(err), out)
 	}
 	return strconv.Atoi(string(match[1]))
 }
 
-// goldenRow is a line of tools/prove/golden of a target that is the same.
-var goldenRow = regexp.MustCompile(`(?m)^(\S+) +(\S+) +\S+ +\d+ +(\d+) +(\d+)  same$`)
-
 // golden compares control buffers, on all architectures or on those given.
 func (p *proof) golden(t *table, archs []string) error {
-	cmd := exec.Command("go", append([]string{"run", "./tools/prove", "golden"}, archs...)...)
-	cmd.Dir = p.root
-	cmd.Env = append(os.Environ(), "CI=") // what is missing is counted here
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("golden: %w\n%s", err, out)
-	}
-	for _, m := range goldenRow.FindAllSubmatch(out, -1) {
-		row := t.row(string(m[1]), string(m[2]))
-		var wrong error
-		row.control, err = strconv.Atoi(string(m[3]))
-		row.csrc, wrong = strconv.Atoi(string(m[4]))
-		if err := errors.Join(err, wrong); err != nil {
-			return err
+	rows, err := golden.Compare(false, archs)
+	for _, g := range rows {
+		if g.Err != nil {
+			t.row(g.Arch, g.Libc).failed(fmt.Errorf("control bytes %w", g.Err))
+			continue
 		}
+		row := t.row(g.Arch, g.Libc)
+		row.control, row.csrc = g.Bytes, g.Calls
 	}
-	for line := range strings.Lines(string(out)) {
-		if words := strings.Fields(line); strings.Contains(line, errMissing.Error()+":") && len(words) > 2 {
-			t.row(words[0], words[1]).failed(fmt.Errorf("control bytes %w: %s", errMissing, strings.Join(words[4:], " ")))
-		}
-	}
-	return nil
+	return err
 }

@@ -3,14 +3,13 @@
 package identity
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+
+	machines "github.com/scm-rights/scm/internal/target"
 )
 
 // A target is an architecture, the libc of its C, and the backend that is built.
@@ -46,42 +45,12 @@ func targets() []target {
 	}
 }
 
-// errMissing is of a target that this machine has no tool for.
-var errMissing = errors.New("not run")
-
 // compiles reports whether the C compiler of a target is there, and its libc.
 func (t target) compiles() error {
 	if t.cc == "" {
 		return nil
 	}
-	cc := strings.Fields(t.cc)
-	if _, err := exec.LookPath(cc[0]); err != nil {
-		return fmt.Errorf("%w: %w", errMissing, err)
-	}
-	// Some compilers remove their output first, and would replace os.DevNull by a file.
-	dir, err := os.MkdirTemp("", "identity")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command(cc[0], append(cc[1:], "-x", "c", "-", "-o", filepath.Join(dir, "program"))...)
-	cmd.Stdin = strings.NewReader("#include <sys/socket.h>\nint main(void) { return 0; }\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("%w: %s: %s", errMissing, t.cc, line)
-	}
-	return nil
-}
-
-// command is go with the target's environment.
-func (t target) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("go", args...)
-	cgo := "CGO_ENABLED=0"
-	if t.cc != "" {
-		cgo = "CGO_ENABLED=1"
-	}
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+t.arch, cgo, "CC="+t.cc, "GOFLAGS=-buildvcs=false")
-	return cmd
+	return machines.Compiles(strings.Fields(t.cc)...)
 }
 
 // build builds a package of the repository at root into the folder dir, with an
@@ -95,7 +64,7 @@ func (t target) build(root, dir, pkg, overlay string) (path string, err error) {
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	if out, err := t.command(append(args, pkg)...).CombinedOutput(); err != nil {
+	if out, err := machines.Go(t.arch, t.cc, append(args, pkg)...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", t, err, out)
 	}
 	return path, nil

@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/mutant"
 	"github.com/scm-rights/scm/internal/recorder"
+	machines "github.com/scm-rights/scm/internal/target"
 )
 
 // A fault is put into the sources of one backend, on one architecture. The
@@ -39,9 +41,9 @@ const mutantCalls = 512
 
 // mutants puts each fault in, and prints what found it.
 func (p *proof) mutants(faults []fault) error {
-	m := mutation{p, map[string]*healthy{}}
+	m := mutation{p, map[circumstances]map[string]healthy{}}
 	for i := range faults {
-		if err := m.prepare(&faults[i]); err != nil && !errors.Is(err, errMissing) {
+		if err := m.prepare(&faults[i]); err != nil && !errors.Is(err, machines.ErrMissing) {
 			return err
 		}
 	}
@@ -52,18 +54,14 @@ func (p *proof) mutants(faults []fault) error {
 		err error
 	}
 	outcomes := make([]chan outcome, len(faults))
-	next := make(chan int, len(faults))
+	slots := make(chan struct{}, 2)
 	for i := range faults {
 		outcomes[i] = make(chan outcome, 1)
-		next <- i
-	}
-	close(next)
-	for range 2 {
 		go func() {
-			for i := range next {
-				d, err := m.find(&faults[i])
-				outcomes[i] <- outcome{d, err}
-			}
+			slots <- struct{}{}
+			d, err := m.find(&faults[i])
+			outcomes[i] <- outcome{d, err}
+			<-slots
 		}()
 	}
 	survived, missing := 0, 0
@@ -72,7 +70,7 @@ func (p *proof) mutants(faults []fault) error {
 		f, o := &faults[i], <-outcomes[i]
 		found := ""
 		switch {
-		case errors.Is(o.err, errMissing):
+		case errors.Is(o.err, machines.ErrMissing):
 			missing++
 			found = firstLine(o.err)
 		case o.err != nil:
@@ -101,32 +99,33 @@ func (p *proof) mutants(faults []fault) error {
 	return nil
 }
 
-// A mutation has what all mutants are compared with.
+// A mutation has what all mutants are compared with, by architecture and script, and by backend.
 type mutation struct {
 	*proof
-	healthy map[string]*healthy // by architecture
+	healthy map[circumstances]map[string]healthy
 }
 
-// healthy is both backends without a fault.
+type circumstances struct {
+	arch   string
+	script script
+}
+
+// healthy is a backend without a fault.
 type healthy struct {
-	targets    map[string]target                // by backend
-	recordings map[script]map[string]*recording // by backend
+	target
+	path      string
+	recording *recording
 }
 
 // prepare records both backends of a fault's architecture. They are the same, or
 // nothing would be shown.
 func (m *mutation) prepare(f *fault) error {
-	if f.Arch == "" {
-		f.Arch = runtime.GOARCH
-	}
-	h := m.healthy[f.Arch]
-	if h == nil {
-		h = &healthy{map[string]target{}, map[script]map[string]*recording{}}
-	}
-	if h.recordings[f.script()] != nil {
+	f.Arch = cmp.Or(f.Arch, runtime.GOARCH)
+	at := circumstances{f.Arch, f.script()}
+	if m.healthy[at] != nil {
 		return nil
 	}
-	paths, recordings := map[string]string{}, map[string]*recording{}
+	both := map[string]healthy{}
 	for _, t := range targets() {
 		if t.arch != f.Arch || t.libc == "musl" {
 			continue
@@ -135,33 +134,33 @@ func (m *mutation) prepare(f *fault) error {
 		if err != nil {
 			return err
 		}
-		r, err := f.script().record(path)
+		r, err := at.script.record(path)
 		if err != nil {
 			return err
 		}
-		h.targets[t.backend], recordings[t.backend], paths[t.backend] = t, r, path
+		both[t.backend] = healthy{t, path, r}
 	}
-	if len(h.targets) < 2 {
-		return fmt.Errorf("%w: no %s here", errMissing, f.Arch)
+	if len(both) < 2 {
+		return fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
 	}
-	found, err := recordings["purego"].against(recordings["cgo"], paths["purego"], paths["cgo"])
+	m.healthy[at] = both
+	pure, cgo := both["purego"], both["cgo"]
+	found, err := pure.recording.against(cgo.recording, pure.path, cgo.path)
 	if len(found) > 0 {
 		err = fmt.Errorf("without a fault: %v", found[0])
 	}
-	h.recordings[f.script()] = recordings
-	m.healthy[f.Arch] = h
 	return err
 }
 
 // find returns the first difference that a fault makes, or nil.
 func (m *mutation) find(f *fault) (*difference, error) {
-	h := m.healthy[f.Arch]
-	if h == nil {
-		return nil, fmt.Errorf("%w: no %s here", errMissing, f.Arch)
+	both := m.healthy[circumstances{f.Arch, f.script()}]
+	if both == nil {
+		return nil, fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
 	}
-	base := h.recordings[f.script()]["cgo"]
+	base := both["cgo"].recording
 	if f.backend() == "cgo" {
-		base = h.recordings[f.script()]["purego"]
+		base = both["purego"].recording
 	}
 	dir, err := os.MkdirTemp(m.dir, "mutant")
 	if err != nil {
@@ -172,7 +171,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := h.targets[f.backend()].build(m.root, dir, scriptPackage, overlay)
+	path, err := both[f.backend()].build(m.root, dir, scriptPackage, overlay)
 	if err != nil {
 		return nil, err
 	}
@@ -232,33 +231,41 @@ func allMutants() (list []fault) {
 
 // paddingFaults set each byte that is no field, in each backend.
 func paddingFaults() (list []mutant.Fault) {
-	for _, f := range []struct {
-		field  string
-		offset int
-	}{{"padding after msg_namelen", 12}, {"padding after msg_flags", 52}} {
-		for i := range 4 {
-			list = append(list,
-				mutant.Fault{What: fmt.Sprintf("%s, byte %d", f.field, i), Field: f.field, Often: often(i == 0),
-					Edits: after(pureLinux, sendGo, fmt.Sprintf("\t(*[56]byte)(unsafe.Pointer(hdr))[%d] = 0x5a\n", f.offset+i))},
-				mutant.Fault{What: fmt.Sprintf("%s, byte %d", f.field, i), Field: f.field,
-					Edits: before("csrc/private.h", sendC, fmt.Sprintf("\t((unsigned char *)(size_t)msg)[%d] = 0x5a;\n", f.offset+i))})
+	const (
+		header = "\t(*[56]byte)(unsafe.Pointer(hdr))[%d] = 0x5a\n"
+		putGo  = "\tbinary.NativeEndian.PutUint32(data, uint32(fd))\n"
+		putC   = "\tscm_put(&msg, SCM_RIGHTS, &sendfd, sizeof(sendfd));\n"
+	)
+	for i := range 4 {
+		for _, f := range []struct {
+			field string
+			often bool
+			edits []mutant.Edit
+		}{
+			{"padding after msg_namelen", i == 0, after(pureLinux, sendGo, fmt.Sprintf(header, 12+i))},
+			{"padding after msg_namelen", false, before("csrc/private.h", sendC, inC("msg", 12+i))},
+			{"padding after msg_flags", i == 0, after(pureLinux, sendGo, fmt.Sprintf(header, 52+i))},
+			{"padding after msg_flags", false, before("csrc/private.h", sendC, inC("msg", 52+i))},
+			{"padding after cmsg_data", false, after(pureLinux, putGo, fmt.Sprintf("\tdata[%d] = 0x5a\n", 4+i))},
+			{"padding after cmsg_data", i == 3, after("csrc/write_fd.c", putC,
+				fmt.Sprintf("\tcontrol.bytes[CMSG_LEN(sizeof(int)) + %d] = 0x5a;\n", i))},
+			{"padding after msg_len", false, after(pureBatch, callGo,
+				fmt.Sprintf("\t(*[64]byte)(unsafe.Pointer(&b.msgs))[%d] = 0x5a\n", 60+i))},
+			{"padding after msg_len", false, before("csrc/send_batch.c", sendAllC, inC("msgs", 60+i))},
+		} {
+			fault := mutant.Fault{What: fmt.Sprintf("%s, byte %d", f.field, i), Field: f.field, Edits: f.edits}
+			if f.often {
+				fault.Often = mutant.Record
+			}
+			list = append(list, fault)
 		}
 	}
-	for i := range 4 {
-		field := "padding after cmsg_data"
-		list = append(list,
-			mutant.Fault{What: fmt.Sprintf("%s, byte %d", field, i), Field: field,
-				Edits: after(pureLinux, "\tbinary.NativeEndian.PutUint32(data, uint32(fd))\n", fmt.Sprintf("\tdata[%d] = 0x5a\n", 4+i))},
-			mutant.Fault{What: fmt.Sprintf("%s, byte %d", field, i), Field: field, Often: often(i == 3),
-				Edits: after("csrc/write_fd.c", "\tscm_put(&msg, SCM_RIGHTS, &sendfd, sizeof(sendfd));\n", fmt.Sprintf("\tcontrol.bytes[CMSG_LEN(sizeof(int)) + %d] = 0x5a;\n", i))})
-		field = "padding after msg_len"
-		list = append(list,
-			mutant.Fault{What: fmt.Sprintf("%s, byte %d", field, i), Field: field,
-				Edits: after(pureBatch, callGo, fmt.Sprintf("\t(*[64]byte)(unsafe.Pointer(&b.msgs))[%d] = 0x5a\n", 60+i))},
-			mutant.Fault{What: fmt.Sprintf("%s, byte %d", field, i), Field: field,
-				Edits: before("csrc/send_batch.c", sendAllC, fmt.Sprintf("\t((unsigned char *)msgs)[%d] = 0x5a;\n", 60+i))})
-	}
 	return list
+}
+
+// inC is a line in C that sets a byte of a structure.
+func inC(pointer string, at int) string {
+	return fmt.Sprintf("\t((unsigned char *)(size_t)%s)[%d] = 0x5a;\n", pointer, at)
 }
 
 // flagFaults add each flag, to sends of one backend and to receives of the other
@@ -276,12 +283,4 @@ func flagFaults() (list []mutant.Fault) {
 		}
 	}
 	return list
-}
-
-// often chooses what make test looks for, too.
-func often(yes bool) mutant.Finder {
-	if yes {
-		return mutant.Record
-	}
-	return 0
 }

@@ -44,224 +44,82 @@ var (
 	seqpacket = anyType[2:]
 )
 
-func say(lines ...string) play {
-	return func(s *stage) {
-		for _, line := range lines {
-			s.say(line)
-		}
-	}
-}
-
-// begun has the peer open what it needs itself, before it has no number left.
-func begun(s *stage) {
-	s.give("first", "z")
-	s.say("recv bytes=4096 fds=1")
-}
+var (
+	recv0, recv16, recv4096 = say("recv bytes=0 fds=1"), say("recv bytes=16 fds=1"), say("recv bytes=4096 fds=1")
+	// begun has the peer open what it needs itself, before it has no number left.
+	begun = do(give("first", "z"), recv4096)
+)
 
 var originals = []original{
 	{name: "UNP's write_fd, read_fd", heading: "From the book", theirs: "book", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
-		{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
-		{types: packets, play: say("send payload=- fds=4")},
-		{types: anyType, play: func(s *stage) {
-			s.give("hello", "x")
-			s.say("recv bytes=16 fds=1")
-			s.give("hello")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "`*recvfd`, two came in the room for one", types: anyType, play: func(s *stage) {
-			s.give("hello", "x", "y")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "`*recvfd`, one came and MSG_CTRUNC is set", types: anyType, play: func(s *stage) {
-			s.give("hello", "x", "y")
-			s.limit(1)
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "`*recvfd`, none came and MSG_CTRUNC is set", types: anyType, play: func(s *stage) {
-			s.give("hello", "x")
-			s.limit(0)
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "a control message of another level or type", types: anyType, play: func(s *stage) {
-			s.option(unix.SO_PASSPIDFD)
-			s.give("hello")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "`*recvfd`, where n ≤ 0", types: packets, play: func(s *stage) {
-			s.give("", "x")
-			s.say("recv bytes=16 fds=1")
-		}},
+		{"", anyType, say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
+		{"", packets, say("send payload=- fds=4")},
+		{"", anyType, do(give("hello", "x"), recv16, give("hello"), recv16)},
+		{"`*recvfd`, two came in the room for one", anyType, do(give("hello", "x", "y"), recv16)},
+		{"`*recvfd`, one came and MSG_CTRUNC is set", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
+		{"`*recvfd`, none came and MSG_CTRUNC is set", anyType, do(give("hello", "x"), limit(0), recv16)},
+		{"a control message of another level or type", anyType, do(option(unix.SO_PASSPIDFD), give("hello"), recv16)},
+		{"`*recvfd`, where n ≤ 0", packets, do(give("", "x"), recv16)},
 	}},
 	{name: "the question and answer", heading: "From the question and answer", theirs: "qa", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
-		{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
-		{types: packets, play: say("send payload=- fds=4")},
-		{types: anyType, play: func(s *stage) {
-			s.give("hello", "x")
-			s.say("recv bytes=16 fds=1")
-			s.give("\x00", "y")
-			s.say("recv bytes=1 fds=1")
-			s.give("hello", "z")
-			s.say("recv bytes=2 fds=1")
-		}},
-		{types: packets, play: func(s *stage) {
-			s.give("", "x")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "two came", types: anyType, play: func(s *stage) {
-			s.give("hello", "x", "y")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "three came", types: anyType, play: func(s *stage) {
-			s.give("hello", "x", "y", "z")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
-			s.give("hello", "x", "y")
-			s.limit(1)
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "none came", types: anyType, play: func(s *stage) {
-			s.give("hello")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "none came, for want of a number", types: anyType, play: func(s *stage) {
-			s.give("hello", "x")
-			s.limit(0)
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "a pidfd came", types: anyType, play: func(s *stage) {
-			s.option(unix.SO_PASSPIDFD)
-			s.give("hello")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "credentials came before the descriptor", types: anyType, play: func(s *stage) {
-			s.option(unix.SO_PASSCRED)
-			s.give("hello", "x")
-			s.say("recv bytes=16 fds=1")
-		}},
-		{name: "the end", types: stream, play: func(s *stage) {
-			s.shut()
-			s.say("recv bytes=16 fds=1")
-		}},
+		{"", anyType, say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
+		{"", packets, say("send payload=- fds=4")},
+		{"", anyType,
+			do(give("hello", "x"), recv16, give("\x00", "y"), say("recv bytes=1 fds=1"), give("hello", "z"),
+				say("recv bytes=2 fds=1"))},
+		{"", packets, do(give("", "x"), recv16)},
+		{"two came", anyType, do(give("hello", "x", "y"), recv16)},
+		{"three came", anyType, do(give("hello", "x", "y", "z"), recv16)},
+		{"one of two came, for want of a number", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
+		{"none came", anyType, do(give("hello"), recv16)},
+		{"none came, for want of a number", anyType, do(give("hello", "x"), limit(0), recv16)},
+		{"a pidfd came", anyType, do(option(unix.SO_PASSPIDFD), give("hello"), recv16)},
+		{"credentials came before the descriptor", anyType, do(option(unix.SO_PASSCRED), give("hello", "x"), recv16)},
+		{"the end", stream, do(shut, recv16)},
 	}},
 	{name: "gVisor's fdchannel", heading: "From gVisor's fdchannel", theirs: "fdchannel", ours: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, cases: []scene{
-		{types: seqpacket, play: say("send payload=- fds=4", "send payload=- fds=5", "send payload=- fds=-1")},
-		{types: seqpacket, play: func(s *stage) {
-			s.give("", "x")
-			s.give("payload", "y")
-			s.say("recv bytes=0 fds=1")
-			s.say("recv bytes=0 fds=1")
-			s.shut()
-			s.say("recv bytes=0 fds=1")
-		}},
-		{name: "one came and MSG_CTRUNC is set", types: seqpacket, play: func(s *stage) {
-			s.give("", "x", "y")
-			s.say("recv bytes=0 fds=1")
-		}},
-		{name: "none came and MSG_CTRUNC is set", types: seqpacket, play: func(s *stage) {
-			s.give("", "x")
-			s.limit(0)
-			s.say("recv bytes=0 fds=1")
-		}},
-		{name: "another control message came", types: seqpacket, play: func(s *stage) {
-			s.option(unix.SO_PASSPIDFD)
-			s.give("")
-			s.say("recv bytes=0 fds=1")
-		}},
+		{"", seqpacket, say("send payload=- fds=4", "send payload=- fds=5", "send payload=- fds=-1")},
+		{"", seqpacket, do(give("", "x"), give("payload", "y"), recv0, recv0, shut, recv0)},
+		{"one came and MSG_CTRUNC is set", seqpacket, do(give("", "x", "y"), recv0)},
+		{"none came and MSG_CTRUNC is set", seqpacket, do(give("", "x"), limit(0), recv0)},
+		{"another control message came", seqpacket, do(option(unix.SO_PASSPIDFD), give(""), recv0)},
 	}},
 	{name: "runc's SendFile, RecvFile", heading: "From runc's SendFile and RecvFile", theirs: "runc", ours: []string{sendFile}, cases: []scene{
-		{types: anyType, play: say("send payload=2f6465762f707473 fds=4", "send payload=78 fds=5", "send payload=@4095 fds=4")},
-		{name: "a name of 4096 bytes is sent", types: anyType, play: say("send payload=@4096 fds=4")},
-		{types: anyType, play: func(s *stage) {
-			s.give("/dev/pts/1", "x")
-			s.say("recv bytes=4096 fds=1")
-			s.give(strings.Repeat("n", 4095), "y")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "an empty name is sent", types: anyType, play: say("send payload=- fds=4")},
-		{name: "a name that ends in a NUL comes", types: anyType, play: func(s *stage) {
-			s.give("name\x00", "x")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "two came", types: anyType, play: func(s *stage) {
-			s.give("name", "x", "y")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "three came", types: anyType, play: func(s *stage) {
-			s.give("name", "x", "y", "z")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "none came", types: anyType, play: func(s *stage) {
-			s.give("name")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "none came, for want of a number", types: anyType, play: func(s *stage) {
-			begun(s)
-			s.give("name", "x")
-			s.limit(0)
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
-			begun(s)
-			s.give("name", "x", "y")
-			s.limit(1)
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "another control message came", types: anyType, play: func(s *stage) {
-			s.option(unix.SO_PASSPIDFD)
-			s.give("name")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "a name of 4096 bytes came", types: anyType, play: func(s *stage) {
-			s.give(strings.Repeat("n", 4096), "x")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "an empty name came", types: packets, play: func(s *stage) {
-			s.give("", "x")
-			s.say("recv bytes=4096 fds=1")
-		}},
-		{name: "the end", types: stream, play: func(s *stage) {
-			s.shut()
-			s.say("recv bytes=4096 fds=1")
-		}},
+		{"", anyType,
+			say("send payload=2f6465762f707473 fds=4", "send payload=78 fds=5", "send payload=@4095 fds=4")},
+		{"a name of 4096 bytes is sent", anyType, say("send payload=@4096 fds=4")},
+		{"", anyType, do(give("/dev/pts/1", "x"), recv4096, give(strings.Repeat("n", 4095), "y"), recv4096)},
+		{"an empty name is sent", anyType, say("send payload=- fds=4")},
+		{"a name that ends in a NUL comes", anyType, do(give("name\x00", "x"), recv4096)},
+		{"two came", anyType, do(give("name", "x", "y"), recv4096)},
+		{"three came", anyType, do(give("name", "x", "y", "z"), recv4096)},
+		{"none came", anyType, do(give("name"), recv4096)},
+		{"none came, for want of a number", anyType, do(begun, give("name", "x"), limit(0), recv4096)},
+		{"one of two came, for want of a number", anyType, do(begun, give("name", "x", "y"), limit(1), recv4096)},
+		{"another control message came", anyType, do(option(unix.SO_PASSPIDFD), give("name"), recv4096)},
+		{"a name of 4096 bytes came", anyType, do(give(strings.Repeat("n", 4096), "x"), recv4096)},
+		{"an empty name came", packets, do(give("", "x"), recv4096)},
+		{"the end", stream, do(shut, recv4096)},
 	}},
 	{name: "ScmSocket, on Rust's libc", heading: "From ChromiumOS's ScmSocket", theirs: "scmsocket", ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
 	{name: "vmm-sys-util's ScmSocket", heading: "From vmm-sys-util", theirs: vmmSysUtil, ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
 }
 
 var scmSocket = []scene{
-	{types: anyType, play: say("send payload=00 fds=4", "send payload=68656c6c6f fds=4,5,6", "send payload=68656c6c6f fds=-",
+	{"", anyType, say("send payload=00 fds=4", "send payload=68656c6c6f fds=4,5,6", "send payload=68656c6c6f fds=-",
 		"send payload=68,656c,6c6f fds=5,4", "send payload=00 fds=-1",
 		"send payload=00 fds="+repeated(32), "send payload=00 fds="+repeated(33), "send payload=00 fds="+repeated(253))},
-	{types: packets, play: say("send payload=- fds=4")},
-	{types: anyType, play: func(s *stage) {
-		s.give("hello", "x")
-		s.say("recv bytes=16 fds=1")
-		s.give("hello", "x", "y")
-		s.say("recv bytes=2,14 fds=2")
-		s.give("hello")
-		s.say("recv bytes=16 fds=3")
-		s.give("hello")
-		s.say("recv bytes=16 fds=0")
-	}},
-	{name: "one more came than there was room for, an odd number", types: anyType, play: func(s *stage) {
-		s.give("hello", "x", "y")
-		s.say("recv bytes=16 fds=1")
-	}},
-	{name: "more came than there was room for, an even number", types: anyType, play: func(s *stage) {
-		s.give("hello", "x", "y", "z")
-		s.say("recv bytes=16 fds=2")
-	}},
-	{name: "one of two came, for want of a number", types: anyType, play: func(s *stage) {
-		s.give("hello", "x", "y")
-		s.limit(1)
-		s.say("recv bytes=16 fds=2")
-	}},
-	{name: "another control message came", types: anyType, play: func(s *stage) {
-		s.option(unix.SO_PASSPIDFD)
-		s.give("hello")
-		s.say("recv bytes=16 fds=2")
-	}},
+	{"", packets, say("send payload=- fds=4")},
+	{"", anyType,
+		do(give("hello", "x"), recv16, give("hello", "x", "y"), say("recv bytes=2,14 fds=2"), give("hello"),
+			say("recv bytes=16 fds=3"), give("hello"), say("recv bytes=16 fds=0"))},
+	{"one more came than there was room for, an odd number", anyType, do(give("hello", "x", "y"), recv16)},
+	{"more came than there was room for, an even number", anyType,
+		do(give("hello", "x", "y", "z"), say("recv bytes=16 fds=2"))},
+	{"one of two came, for want of a number", anyType,
+		do(give("hello", "x", "y"), limit(1), say("recv bytes=16 fds=2"))},
+	{"another control message came", anyType,
+		do(option(unix.SO_PASSPIDFD), give("hello"), say("recv bytes=16 fds=2"))},
 }
 
 func repeated(n int) string { return strings.TrimSuffix(strings.Repeat("4,", n), ",") }
@@ -388,8 +246,8 @@ func (r *reading) compare(c *scene, a, b *stage) {
 	var found []*recorder.Difference
 	for i := range max(len(a.steps), len(b.steps)) {
 		x, y := at(a.steps, i), at(b.steps, i)
-		found = append(found, described.All(x.calls, y.calls)...)
-		r.calls += len(y.calls)
+		found = append(found, described.All(x, y)...)
+		r.calls += len(y)
 	}
 	same := slices.Equal(a.outcome, b.outcome)
 	if c.name == "" {

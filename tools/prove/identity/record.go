@@ -73,7 +73,7 @@ func (s script) record(path string) (*recording, error) {
 	if err != nil {
 		return r, fmt.Errorf("%w\n%s", err, &errs)
 	}
-	return r, errors.Join(r.direct(), r.most())
+	return r, r.sound()
 }
 
 // bySection sorts calls, so that one that is missing does not make all that follow
@@ -97,48 +97,33 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// direct reports whether messages went by system calls of their own, as they do
-// in C, also where there is socketcall.
-func (r *recording) direct() error {
-	for _, calls := range r.calls {
-		for i := range calls {
-			if c := &calls[i]; c.ViaSocketcall() && c.Name() != "socketcall" {
-				return fmt.Errorf("call %d: %s went by socketcall", c.Section, c.Name())
+// sound reports whether messages went by system calls of their own, as they do in C, also where
+// there is socketcall, and as many descriptors came as a message can have, which a libc may not allow.
+func (r *recording) sound() error {
+	most := false
+	for _, c := range slices.Concat(r.calls...) {
+		if c.ViaSocketcall() && c.Name() != "socketcall" {
+			return fmt.Errorf("call %d: %s went by socketcall", c.Section, c.Name())
+		}
+		came := 0
+		for _, f := range c.Files {
+			if f.AtExit && f.Open() {
+				came++
 			}
 		}
+		most = most || c.Name() == "recvmsg" && came == maxFDs
+	}
+	if !most {
+		return fmt.Errorf("%d descriptors did not pass", maxFDs)
 	}
 	return nil
-}
-
-// most reports whether as many descriptors came as a message can have, which a libc
-// may not allow.
-func (r *recording) most() error {
-	for _, calls := range r.calls {
-		for i := range calls {
-			came := 0
-			for _, f := range calls[i].Files {
-				if f.AtExit && f.Open() {
-					came++
-				}
-			}
-			if calls[i].Name() == "recvmsg" && came == maxFDs {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("%d descriptors did not pass", maxFDs)
 }
 
 // maxFDs is SCM_MAX_FD of the kernel.
 const maxFDs = 253
 
 // count is how many system calls were recorded.
-func (r *recording) count() (n int) {
-	for _, calls := range r.calls {
-		n += len(calls)
-	}
-	return n
-}
+func (r *recording) count() int { return len(slices.Concat(r.calls...)) }
 
 // attempts is how often a script is recorded at most, while there is a call that
 // the other side has not. On a busy machine the runtime's scheduler makes some, each

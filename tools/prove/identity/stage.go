@@ -36,26 +36,17 @@ type stage struct {
 	out     *bufio.Reader
 
 	calls   chan recorder.Call
-	steps   []step
-	outcome []string // what the peer answered, and what it left open
+	steps   [][]recorder.Call // what the peer said to the kernel, by line
+	outcome []string          // what the peer answered, and what it left open
 	done    chan error
 	err     error // of the stage itself
-}
-
-// A step is what the peer said to the kernel for one line.
-type step struct {
-	line  string
-	calls []recorder.Call
 }
 
 // A play is something that is done on a stage.
 type play func(*stage)
 
-const (
-	sockNumber = 3
-	fileNumber = 4
-	patience   = 30 * time.Second
-)
+// patience is how long a play may take.
+const patience = 30 * time.Second
 
 // perform runs a command as the peer of a play, over sockets of a type.
 func perform(command []string, typ int, p play) (s *stage, err error) {
@@ -65,45 +56,38 @@ func perform(command []string, typ int, p play) (s *stage, err error) {
 		return nil, err
 	}
 	s.near, s.far = pair[0], pair[1]
-	// Whoever waits for what does not come shall not wait for ever.
-	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
-		return nil, err
-	}
 	owned := []*os.File{os.NewFile(uintptr(s.near), "near"), os.NewFile(uintptr(s.far), "far")}
 	defer func() {
 		for _, f := range owned {
 			_ = f.Close()
 		}
 	}()
-	memfd := func(name string) (*os.File, error) {
-		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-		if err != nil {
-			return nil, err
-		}
-		f := os.NewFile(uintptr(fd), name)
-		owned = append(owned, f)
-		return f, nil
+	// Whoever waits for what does not come shall not wait for ever.
+	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.ExtraFiles = []*os.File{owned[0]}
 	for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
-		f, err := memfd(name)
+		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 		if err != nil {
 			return nil, err
 		}
+		f := os.NewFile(uintptr(fd), name)
+		owned = append(owned, f)
 		if name < "x" {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		} else {
-			s.files[name] = int(f.Fd())
+			s.files[name] = fd
 		}
 	}
 	if err := s.start(cmd); err != nil {
 		return nil, err
 	}
 	s.talk("hello")
-	s.talk(fmt.Sprintf("use sock=%d fds=%d,%d,%d", sockNumber, fileNumber, fileNumber+1, fileNumber+2))
+	s.talk("use sock=3 fds=4,5,6")
 	s.outcome, s.steps = nil, nil
 	if s.err == nil {
 		p(s)
@@ -158,11 +142,11 @@ func (s *stage) talk(line string) string {
 			answer = strings.TrimSuffix(text, "\n")
 		}
 	}
-	st := step{line: line}
+	var calls []recorder.Call
 	for len(s.calls) > 0 {
-		st.calls = append(st.calls, <-s.calls)
+		calls = append(calls, <-s.calls)
 	}
-	s.steps = append(s.steps, st)
+	s.steps = append(s.steps, calls)
 	return answer
 }
 
@@ -194,9 +178,15 @@ func (s *stage) plain(answer string) string {
 	return answered.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
 		var names []string
 		for number := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
-			name := s.holds(number)
-			if names = append(names, name); name != nothing {
-				s.reported(number)
+			link, err := os.Readlink(filepath.Join(s.table(), number))
+			if err != nil {
+				names = append(names, "nothing")
+				continue
+			}
+			names = append(names, fileName(link))
+			// What is closed is not left open.
+			if answer := s.talk("close fds=" + number); answer != "ok" {
+				s.check(fmt.Errorf("close fds=%s: %s", number, answer))
 			}
 		}
 		return "fds=" + strings.Join(names, ",")
@@ -205,18 +195,6 @@ func (s *stage) plain(answer string) string {
 
 // table is the folder with the peer's descriptors.
 func (s *stage) table() string { return filepath.Join("/proc", strconv.Itoa(s.process.Pid), "fd") }
-
-// holds is the name of the stage's file that a number of the peer's holds.
-func (s *stage) holds(number string) string {
-	link, err := os.Readlink(filepath.Join(s.table(), number))
-	if err != nil {
-		return nothing
-	}
-	return fileName(link)
-}
-
-// nothing is what a number holds that is no descriptor's.
-const nothing = "nothing"
 
 // fileName is a memfd's, or the kind of another file.
 func fileName(link string) string {
@@ -228,14 +206,6 @@ func fileName(link string) string {
 	}
 	kind, _, _ := strings.Cut(link, ":")
 	return kind
-}
-
-// reported takes a number that the peer has reported out of what it has left open, by
-// having it closed there.
-func (s *stage) reported(number string) {
-	if answer := s.talk("close fds=" + number); answer != "ok" {
-		s.check(fmt.Errorf("close fds=%s: %s", number, answer))
-	}
 }
 
 // left is what the peer holds of the stage's files, and of pidfds, and has not reported.
@@ -257,43 +227,61 @@ func (s *stage) left() (lost []string) {
 	return lost
 }
 
-// give sends a message to the peer.
-func (s *stage) give(payload string, names ...string) {
-	var fds []int
-	for _, name := range names {
-		fds = append(fds, s.files[name])
+// do does one thing after the other.
+func do(plays ...play) play {
+	return func(s *stage) {
+		for _, p := range plays {
+			p(s)
+		}
 	}
-	_, err := raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL)
-	s.check(err)
+}
+
+// say has the peer do what the lines say.
+func say(lines ...string) play {
+	return func(s *stage) {
+		for _, line := range lines {
+			s.say(line)
+		}
+	}
+}
+
+// give sends a message to the peer.
+func give(payload string, names ...string) play {
+	return func(s *stage) {
+		var fds []int
+		for _, name := range names {
+			fds = append(fds, s.files[name])
+		}
+		_, err := raw.Send(s.far, [][]byte{[]byte(payload)}, fds, unix.MSG_NOSIGNAL)
+		s.check(err)
+	}
 }
 
 // option sets one of SOL_SOCKET on the peer's socket.
-func (s *stage) option(option int) {
-	s.check(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1))
+func option(option int) play {
+	return func(s *stage) { s.check(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1)) }
 }
 
 // shut ends what can be sent to the peer.
-func (s *stage) shut() { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
+func shut(s *stage) { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
 
 // limit leaves the peer so many numbers that are free.
-func (s *stage) limit(free int) {
-	entries, err := os.ReadDir(s.table())
-	s.check(err)
-	used := map[int]bool{}
-	for _, e := range entries {
-		n, err := strconv.Atoi(e.Name())
-		s.check(err)
-		used[n] = true
-	}
-	n := 0
-	for ; free > 0 || used[n]; n++ {
-		if !used[n] {
-			free--
+func limit(free int) play {
+	return func(s *stage) {
+		n := uint64(0)
+		for left := free; ; n++ {
+			if _, err := os.Lstat(filepath.Join(s.table(), fmt.Sprint(n))); err == nil {
+				continue
+			}
+			if left == 0 {
+				break
+			}
+			left--
 		}
+		var was unix.Rlimit
+		s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, nil, &was))
+		s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: was.Max}, nil))
 	}
-	var was unix.Rlimit
-	s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, nil, &was))
-	s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: was.Max}, nil))
 }
 
 func (s *stage) check(err error) {

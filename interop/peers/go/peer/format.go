@@ -3,19 +3,17 @@
 package peer
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	unsupported = "unsupported"
-	maxHex      = 4096 // longer payloads are reported as the pattern
 	maxText     = 1000 // of a library's error: enough to know it by, and no line grows too long
 )
 
@@ -34,9 +32,9 @@ func formatHello(lib Library) string {
 }
 
 func formatReceived(got Received, at int) string {
-	s := fmt.Sprintf("ok n=%d payload=%s fds=%s", got.N, formatPayload(got.Payload, at), formatFDs(got))
+	s := fmt.Sprintf("ok n=%d payload=%s fds=%s", got.N, contract.FormatPayload(got.Payload, at), formatFDs(got))
 	if got.HasFlags {
-		s += " flags=" + formatFlags(got.Flags)
+		s += " flags=" + FormatFlags(got.Flags)
 	}
 	if got.EOF {
 		s += " eof"
@@ -44,20 +42,8 @@ func formatReceived(got Received, at int) string {
 	return s
 }
 
-func formatPayload(p []byte, at int) string {
-	switch {
-	case len(p) == 0:
-		return "-"
-	case len(p) <= maxHex:
-		return hex.EncodeToString(p)
-	}
-	for i, b := range p {
-		if b != pattern(at, i) {
-			return "!" + strconv.Itoa(i)
-		}
-	}
-	return "@" + strconv.Itoa(len(p))
-}
+// FormatNumbers writes a list of descriptors.
+func FormatNumbers(fds []int) string { return formatFDs(Received{FDs: fds}) }
 
 func formatFDs(got Received) string {
 	var list []string
@@ -70,65 +56,42 @@ func formatFDs(got Received) string {
 	case got.Closed == Uncounted:
 		list = append(list, "closed")
 	}
-	if len(list) == 0 {
-		return "-"
-	}
-	return strings.Join(list, ",")
+	return contract.List(list)
 }
 
-func formatFlags(flags int) string {
-	named := []struct {
-		name string
-		bit  int
-	}{
-		{"ctrunc", unix.MSG_CTRUNC},
-		{"trunc", unix.MSG_TRUNC},
-		{"eor", unix.MSG_EOR},
-		{"oob", unix.MSG_OOB},
-	}
+// MessageFlags are the flags of sends and receives; the last is no flag of the kernel's.
+var MessageFlags = contract.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NOSIGNAL, unix.MSG_EOR, unix.MSG_OOB, unix.MSG_MORE,
+	unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CTRUNC, unix.MSG_WAITALL, unix.MSG_ERRQUEUE, Inherit)
+
+// Inherit is the bit of contract.Inherit.
+const Inherit = 1 << 29
+
+// FormatFlags writes what recvmsg(2) returned in msg_flags.
+func FormatFlags(flags int) string {
 	flags &^= unix.MSG_CMSG_CLOEXEC
 	var list []string
-	for _, f := range named {
-		if flags&f.bit != 0 {
-			list = append(list, f.name)
-			flags &^= f.bit
+	for _, name := range []string{"ctrunc", "trunc", "eor", "oob"} {
+		if bit := MessageFlags.Sum(name); flags&bit != 0 {
+			list = append(list, name)
+			flags &^= bit
 		}
 	}
 	if flags != 0 {
 		list = append(list, fmt.Sprintf("0x%x", flags))
 	}
-	if len(list) == 0 {
-		return "-"
-	}
-	return strings.Join(list, ",")
+	return contract.List(list)
 }
 
-// formatError returns the errno where there is one, whatever is wrapped around it.
-func formatError(err error) string {
-	if errors.Is(err, ErrUnsupported) {
-		return unsupported
-	}
+// FormatError writes the answer that a failed call has: the errno where there is one,
+// whatever is wrapped around it.
+func FormatError(err error) string {
 	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return "err lib " + formatText(err.Error())
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		return unsupported
+	case errors.As(err, &errno):
+		return "err " + contract.ErrnoName(strconv.Itoa(int(errno)))
 	}
-	// x/sys calls it ENOTSUP, which is no name that a socket's manual has.
-	if errno == unix.EOPNOTSUPP {
-		return "err EOPNOTSUPP"
-	}
-	if name := unix.ErrnoName(errno); name != "" {
-		return "err " + name
-	}
-	return "err " + strconv.Itoa(int(errno))
-}
-
-// formatText keeps an answer to one line of ASCII.
-func formatText(text string) string {
-	text = text[:min(len(text), maxText)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
+	text := err.Error()
+	return "err lib " + contract.ASCII(text[:min(len(text), maxText)])
 }

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/scm-rights/scm/interop/contract"
 )
 
 // Library is one interface of one library.
@@ -34,9 +36,8 @@ type Library struct {
 	// Open nor the Socket may close it.
 	Open func(sock int) (Socket, error)
 
-	// More, where there is one, answers commands that the contract does not
-	// have. What it does not know either, it answers with "".
-	More func(c Case, line string) (answer string)
+	// More, where there is one, makes the calls that only the runner's own side makes.
+	More func(c *Case, call contract.Command) (answer string)
 }
 
 // Socket sends and receives one message a call.
@@ -124,9 +125,9 @@ func Main(lib Library) {
 // It closes the numbers that "use" gave and that the library reported, and no
 // others. What is still open of them when it returns is closed.
 func Serve(lib Library, in io.Reader, out io.Writer) error {
-	p := &peer{lib: lib, held: map[int]bool{}}
-	defer p.end()
-	r := bufio.NewReaderSize(in, maxLine+len("\n"))
+	c := &Case{lib: lib, held: map[int]bool{}}
+	defer c.end()
+	r := bufio.NewReaderSize(in, contract.MaxLine+len("\n"))
 	for {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {
@@ -135,148 +136,154 @@ func Serve(lib Library, in io.Reader, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("peer: reading a command: %w", err)
 		}
-		if _, err := io.WriteString(out, p.answer(string(line[:len(line)-1]))+"\n"); err != nil {
+		if _, err := io.WriteString(out, c.answer(string(line[:len(line)-1]))+"\n"); err != nil {
 			return fmt.Errorf("peer: answering: %w", err)
 		}
 	}
 }
 
-// peer is the state of one Serve.
-type peer struct {
+// A Case is what a peer has in hand while a case is played.
+type Case struct {
 	lib    Library
 	sock   int          // of the case, if any is held
 	socket Socket       // the library's view of sock, once opened
 	held   map[int]bool // given by "use" or reported, and still open
 }
 
-func (p *peer) answer(line string) string {
-	c, err := parse(line)
-	if err != nil {
-		return p.more(line)
+// Sock is the socket of the case, or -1 when it is closed.
+func (c *Case) Sock() int {
+	if !c.held[c.sock] {
+		return -1
 	}
-	switch c := c.(type) {
-	case hello:
-		return formatHello(p.lib)
-	case use:
-		p.end()
-		p.sock = c.sock
-		p.hold(c.sock)
-		p.hold(c.fds...)
-		return "ok"
-	case send:
-		return p.send(c)
-	case recv:
-		return p.recv(c)
-	case closeFDs:
-		return p.close(c)
-	case end:
-		p.end()
-		return "ok"
-	}
-	return unsupported
+	return c.sock
 }
 
-func (p *peer) more(line string) string {
-	if p.lib.More != nil {
-		if a := p.lib.More(Case{p}, line); a != "" {
-			return a
+// Hold makes the numbers the peer's, to be closed as those that it received are.
+func (c *Case) Hold(fds ...int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			c.held[fd] = true
 		}
 	}
-	return unsupported
 }
 
-func (p *peer) send(c send) string {
-	if len(c.FDs) > 1 && !p.can("multi") || len(c.Buffers) > 1 && !p.can("iov") || c.Flags != 0 && !p.can("flags") {
+func (c *Case) answer(line string) string {
+	command, err := contract.ParseCommand(line)
+	call := contract.Verbs()[command.Verb].Call
+	switch {
+	case call && c.lib.More != nil && err != nil:
+		return FormatError(err)
+	case call && c.lib.More != nil:
+		return c.lib.More(c, command)
+	case call || err != nil:
 		return unsupported
 	}
-	s, err := p.open()
-	if err != nil {
-		return formatError(err)
-	}
-	n, err := s.Send(Message(c))
-	if err != nil {
-		return formatError(err)
-	}
-	return fmt.Sprintf("ok n=%d", n)
-}
-
-func (p *peer) recv(c recv) string {
-	if len(c.Buffers) > 1 && !p.can("iov") || c.Flags != 0 && !p.can("flags") {
-		return unsupported
-	}
-	// A library with a room of its own takes what it takes, whatever is asked.
-	if c.FDs > 1 && !p.can("multi") && p.lib.Room == "" {
-		return unsupported
-	}
-	s, err := p.open()
-	if err != nil {
-		return formatError(err)
-	}
-	got, err := s.Recv(c.Room)
-	if err != nil {
-		return formatError(err)
-	}
-	p.hold(got.FDs...)
-	return formatReceived(got, c.at)
-}
-
-func (p *peer) close(c closeFDs) string {
-	for _, fd := range c.fds {
-		if !p.held[fd] {
+	fds := contract.Get(command, "fds", []int(nil))
+	switch command.Verb {
+	case "hello":
+		return formatHello(c.lib)
+	case "use":
+		c.end()
+		c.sock = contract.Get(command, "sock", -1)
+		c.Hold(c.sock)
+		c.Hold(fds...)
+	case "send":
+		return c.send(command, fds)
+	case "recv":
+		return c.recv(command)
+	case "close":
+		if slices.ContainsFunc(fds, func(fd int) bool { return !c.held[fd] }) {
 			return unsupported
 		}
-	}
-	for _, fd := range c.fds {
-		p.release(fd)
+		for _, fd := range fds {
+			c.release(fd)
+		}
+	case "end":
+		c.end()
 	}
 	return "ok"
 }
 
-func (p *peer) can(what string) bool {
-	return slices.Contains(strings.Split(p.lib.Can, ","), what)
+// can reports whether the library has an interface for so much.
+func (c *Case) can(buffers, fds, flags int) bool {
+	offers := func(what string) bool { return slices.Contains(strings.Split(c.lib.Can, ","), what) }
+	return (fds <= 1 || offers("multi")) && (buffers <= 1 || offers("iov")) && (flags == 0 || offers("flags"))
+}
+
+func flagsOf(command contract.Command) int {
+	return MessageFlags.Sum(contract.Get(command, "flags", []string(nil))...)
+}
+
+func (c *Case) send(command contract.Command, fds []int) string {
+	buffers := contract.Get(command, "payload", contract.Payload(nil)).Buffers(contract.Get(command, "at", 0))
+	m := Message{buffers, fds, flagsOf(command)}
+	if !c.can(len(m.Buffers), len(m.FDs), m.Flags) {
+		return unsupported
+	}
+	s, err := c.open()
+	if err != nil {
+		return FormatError(err)
+	}
+	n, err := s.Send(m)
+	if err != nil {
+		return FormatError(err)
+	}
+	return fmt.Sprintf("ok n=%d", n)
+}
+
+func (c *Case) recv(command contract.Command) string {
+	buffers := contract.Get(command, "bytes", contract.Room(nil)).Buffers()
+	r := Room{buffers, contract.Get(command, "fds", 0), flagsOf(command)}
+	fds := r.FDs
+	if c.lib.Room != "" {
+		fds = 0 // a library with a room of its own takes what it takes, whatever is asked
+	}
+	if !c.can(len(r.Buffers), fds, r.Flags) {
+		return unsupported
+	}
+	s, err := c.open()
+	if err != nil {
+		return FormatError(err)
+	}
+	got, err := s.Recv(r)
+	if err != nil {
+		return FormatError(err)
+	}
+	c.Hold(got.FDs...)
+	return formatReceived(got, contract.Get(command, "at", 0))
 }
 
 // open waits for the first message because "use" has no failure to report.
-func (p *peer) open() (Socket, error) {
-	if p.socket != nil {
-		return p.socket, nil
+func (c *Case) open() (s Socket, err error) {
+	if c.socket != nil {
+		return c.socket, nil
 	}
-	if !p.held[p.sock] {
+	if c.Sock() < 0 {
 		return nil, ErrUnsupported
 	}
-	s, err := p.lib.Open(p.sock)
-	if err != nil {
-		return nil, err
+	if s, err = c.lib.Open(c.sock); err == nil {
+		c.socket = s
 	}
-	p.socket = s
-	return s, nil
+	return s, err
 }
 
-func (p *peer) hold(fds ...int) {
-	for _, fd := range fds {
-		if fd >= 0 {
-			p.held[fd] = true
-		}
-	}
-}
-
-func (p *peer) release(fd int) {
-	if fd == p.sock {
-		if d, ok := p.socket.(Doner); ok {
+func (c *Case) release(fd int) {
+	if fd == c.sock {
+		if d, ok := c.socket.(Doner); ok {
 			d.Done()
 		}
-		p.socket = nil
+		c.socket = nil
 	}
-	if p.held[fd] {
-		delete(p.held, fd)
+	if c.held[fd] {
+		delete(c.held, fd)
 		_ = syscall.Close(fd)
 	}
 }
 
 // end closes the library's view before the socket's number, and both before the rest.
-func (p *peer) end() {
-	p.release(p.sock)
-	for _, fd := range slices.Sorted(maps.Keys(p.held)) {
-		p.release(fd)
+func (c *Case) end() {
+	c.release(c.sock)
+	for _, fd := range slices.Sorted(maps.Keys(c.held)) {
+		c.release(fd)
 	}
 }

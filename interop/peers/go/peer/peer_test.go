@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/contract"
 	"golang.org/x/sys/unix"
 )
 
@@ -145,45 +146,33 @@ func TestSession(t *testing.T) {
 	}
 }
 
-func TestEndOfInputClosesWhatIsHeld(t *testing.T) {
-	say, hangUp := talk(t, Library{Open: func(int) (Socket, error) { return &view{}, nil }})
-	sock, foreign := null(t), null(t)
+// Each library is asked once, and the end of input closes what the peer holds, and no other.
+func TestLibraries(t *testing.T) {
+	foreign := null(t)
 	defer unix.Close(foreign)
-	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
-	if err := hangUp(); err != nil {
-		t.Fatal(err)
+	works := func(int) (Socket, error) { return &view{}, nil }
+	for line, c := range map[string]struct {
+		lib  Library
+		want string
+	}{
+		"send payload=00 fds=-":               {Library{Open: func(int) (Socket, error) { return nil, unix.ENOTSOCK }}, "err ENOTSOCK"},
+		"recv bytes=1 fds=9":                  {Library{Room: "*,1", Open: works}, "ok n=1 payload=00 fds="},
+		"recv bytes=1 fds=2":                  {Library{Open: works}, "unsupported"},
+		strings.Repeat("x", contract.MaxLine): {Library{}, "unsupported"},
+	} {
+		say, hangUp := talk(t, c.lib)
+		sock := null(t)
+		expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
+		if got := say(line); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%.80s: got %s, want %s", line, got, c.want)
+		}
+		if err := hangUp(); err != nil || isOpen(sock) || !isOpen(foreign) {
+			t.Errorf("%.80s: %v, or closed what it does not hold", line, err)
+		}
 	}
-	if isOpen(sock) || !isOpen(foreign) {
-		t.Fatal("closes what it holds, and no other")
-	}
-}
-
-func TestOpenFails(t *testing.T) {
-	say, hangUp := talk(t, Library{Open: func(int) (Socket, error) { return nil, unix.ENOTSOCK }})
-	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
-	expect(t, say, "send payload=00 fds=-", "err ENOTSOCK")
-	expect(t, say, "recv bytes=1 fds=0", "err ENOTSOCK")
-	if err := hangUp(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestFixedRoomTakesAnyRoom(t *testing.T) {
-	say, hangUp := talk(t, Library{Room: "*,1", Open: func(int) (Socket, error) { return &view{}, nil }})
-	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
-	if got := say("recv bytes=1 fds=9"); !strings.HasPrefix(got, "ok ") {
-		t.Fatal(got)
-	}
-	if err := hangUp(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestLines(t *testing.T) {
 	say, hangUp := talk(t, Library{})
-	expect(t, say, strings.Repeat("x", maxLine), "unsupported")
-	expect(t, say, strings.Repeat("x", maxLine+1), "")
+	expect(t, say, strings.Repeat("x", contract.MaxLine+1), "")
 	if err := hangUp(); err == nil {
-		t.Fatal("a line that is too long is an error")
+		t.Error("a line that is too long is no error")
 	}
 }

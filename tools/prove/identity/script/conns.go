@@ -33,9 +33,7 @@ func (w *world) withConns(steps int) {
 	check(closed.Close())
 	for i, fd := range w.socks {
 		config := oneOf(w, configs)
-		w.call(fmt.Sprintf("NewConnFD %d", fd), func() {
-			conns[i], err = config.NewConnFD(fd)
-		}, func() string { return fmt.Sprint(err) })
+		w.call(fmt.Sprintf("NewConnFD %d", fd), func() { conns[i], err = config.NewConnFD(fd) }, &err)
 	}
 	for range steps {
 		c := conns[w.pick(2)]
@@ -49,7 +47,7 @@ func (w *world) withConns(steps int) {
 		}
 	}
 	for i, c := range conns {
-		w.call("Close", func() { err = c.Close() }, func() string { return fmt.Sprint(err) })
+		w.call("Close", func() { err = c.Close() }, &err)
 		if i == 0 && w.one(2) && ready(conns[1])&unix.POLLIN != 0 {
 			w.connRecv(conns[1])
 		}
@@ -94,34 +92,26 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File)
 	p := w.payload(oneOf(w, lengths))
 	switch w.pick(5) {
 	case 0:
-		w.call(fmt.Sprintf("Conn.WriteFiles %d bytes, %d files", len(p), len(pass)), func() {
-			n, err = c.WriteFiles(p, pass...)
-		}, func() string { return fmt.Sprint(n, err) })
+		what := fmt.Sprintf("Conn.WriteFiles %d bytes, %d files", len(p), len(pass))
+		w.call(what, func() { n, err = c.WriteFiles(p, pass...) }, &n, &err)
 	case 1:
-		w.call(fmt.Sprintf("Conn.Write %d bytes", len(p)), func() {
-			n, err = c.Write(p)
-		}, func() string { return fmt.Sprint(n, err) })
+		w.call(fmt.Sprintf("Conn.Write %d bytes", len(p)), func() { n, err = c.Write(p) }, &n, &err)
 	case 2:
 		name := strings.Repeat("n", oneOf(w, []int{0, 1, 5, 4095, 4096}))
 		f := oneOf(w, append(files, closed))
-		w.call(fmt.Sprintf("Conn.SendFile %d bytes", len(name)), func() {
-			err = c.SendFile(name, f)
-		}, func() string { return fmt.Sprint(err) })
+		w.call(fmt.Sprintf("Conn.SendFile %d bytes", len(name)), func() { err = c.SendFile(name, f) }, &err)
 	case 3:
 		m := w.outgoing(lengths)
 		m.Addr = nil // at the address there may be no room
 		flags := oneOf(w, connFlags)
-		w.call(fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(&m)), func() {
-			err = c.Send(&m, flags)
-		}, func() string { return fmt.Sprint(m.N, err) })
+		what := fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(m))
+		w.call(what, func() { err = c.Send(&m, flags) }, &m.N, &err)
 	case 4:
 		f, send, name := oneOf(w, []*os.File{socket, socket, files[0]}), c.SendConn, "SendConn"
 		if w.one(2) {
 			send, name = c.SendListener, "SendListener"
 		}
-		w.call("Conn."+name+" "+f.Name(), func() {
-			err = send(f)
-		}, func() string { return fmt.Sprint(err) })
+		w.call("Conn."+name+" "+f.Name(), func() { err = send(f) }, &err)
 	}
 }
 
@@ -132,42 +122,30 @@ func (w *world) connRecv(c *scm.Conn) {
 	case 0:
 		p, room := w.space(oneOf(w, lengths)), oneOf(w, append(fdCounts, 253, 254))
 		var files []*os.File
-		w.call(fmt.Sprintf("Conn.ReadFiles %d bytes, %d files", len(p), room), func() {
-			n, files, err = c.ReadFiles(p, room)
-		}, func() string { return fmt.Sprint(n, len(files), err, sum(p)) })
+		what := fmt.Sprintf("Conn.ReadFiles %d bytes, %d files", len(p), room)
+		w.call(what, func() { n, files, err = c.ReadFiles(p, room) }, &n, &err, p)
+		fmt.Fprintln(w.out, len(files), "files")
 		for _, f := range files {
 			check(f.Close())
 		}
 	case 1:
 		p := w.space(oneOf(w, lengths))
-		w.call(fmt.Sprintf("Conn.Read %d bytes", len(p)), func() {
-			n, err = c.Read(p)
-		}, func() string { return fmt.Sprint(n, err, sum(p)) })
+		w.call(fmt.Sprintf("Conn.Read %d bytes", len(p)), func() { n, err = c.Read(p) }, &n, &err, p)
 	case 2:
 		var f *os.File
-		w.call("Conn.RecvFile", func() {
-			f, err = c.RecvFile()
-		}, func() string {
-			if err != nil {
-				return fmt.Sprint(err)
-			}
-			return fmt.Sprint(len(f.Name()))
-		})
+		w.call("Conn.RecvFile", func() { f, err = c.RecvFile() }, &err)
 		if f != nil {
+			fmt.Fprintln(w.out, len(f.Name()), "bytes")
 			check(f.Close())
 		}
 	case 3:
 		m := w.incoming(lengths)
 		flags := oneOf(w, []int{0, unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_WAITALL, unix.MSG_CMSG_CLOEXEC})
-		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(&m)), func() {
-			err = c.Recv(&m, flags)
-		}, func() string { return received(&m, err) })
+		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(m)), func() { err = c.Recv(&m, flags) }, &m, &err)
 		closeMessage(&m)
 	case 4:
 		m := w.incoming(lengths)
-		w.call("Conn.RecvExpect "+words(&m), func() {
-			err = c.RecvExpect(scm.Expect{}, &m, 0)
-		}, func() string { return received(&m, err) })
+		w.call("Conn.RecvExpect "+words(m), func() { err = c.RecvExpect(scm.Expect{}, &m, 0) }, &m, &err)
 		closeMessage(&m)
 	case 5:
 		w.receivesSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })

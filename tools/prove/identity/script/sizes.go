@@ -44,41 +44,14 @@ func (w *world) closeReceived() {
 	check(unix.CloseRange(uint(max(w.socks[0], w.socks[1])+1), last, 0))
 }
 
-func (w *world) sends(sock int, m scm.Message, flags int) {
-	var err error
-	w.call(fmt.Sprintf("Send flags %#x, %s", flags, words(&m)), func() {
-		err = scm.Send(sock, &m, flags)
-	}, func() string { return fmt.Sprint(m.N, err) })
-}
-
-func (w *world) receives(sock int, m scm.Message, flags int) {
-	var err error
-	w.call(fmt.Sprintf("Recv flags %#x, %s", flags, words(&m)), func() {
-		err = scm.Recv(sock, &m, flags)
-	}, func() string { return received(&m, err) })
+// takes receives, and closes what came.
+func (w *world) takes(sock int, m scm.Message, flags int) {
+	w.receives(sock, m, flags)
 	w.closeReceived()
 }
 
-func (w *world) sendsBatch(sock int, ms []scm.Message) {
-	var n int
-	var err error
-	w.call("SendBatch "+all(ms), func() {
-		n, err = scm.SendBatch(sock, ms, 0)
-	}, func() string { return fmt.Sprint(n, err) })
-}
-
-func (w *world) receivesBatch(sock int, ms []scm.Message) {
-	var n int
-	var err error
-	w.call("RecvBatch "+all(ms), func() {
-		n, err = scm.RecvBatch(sock, ms, 0)
-	}, func() string {
-		text := fmt.Sprint(n, err)
-		for i := range ms {
-			text += " " + received(&ms[i], nil)
-		}
-		return text
-	})
+func (w *world) takesBatch(sock int, ms []scm.Message) {
+	w.receivesBatch(sock, ms, 0)
 	w.closeReceived()
 }
 
@@ -122,31 +95,32 @@ func (w *world) everyCount() {
 				check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, kind>>1))
 				w.sends(a, w.sent(n, kind), 0)
 				room := n + []int{0, 0, -1, 1}[(n+kind)%4]
-				w.receives(b, w.roomFor(min(max(room, 0), scm.MaxFDs+1), kind), 0)
+				w.takes(b, w.roomFor(min(max(room, 0), scm.MaxFDs+1), kind), 0)
 			}
 			check(unix.SetsockoptInt(b, unix.SOL_SOCKET, unix.SO_PASSCRED, 0))
-			w.sendsBatch(a, []scm.Message{w.sent(n, n&3), w.sent(n, n&3^3)})
-			w.receivesBatch(b, []scm.Message{w.roomFor(n, n&3), w.roomFor(n, n&3^3)})
-			w.receivesBatch(b, []scm.Message{w.roomFor(n, 0)}) // what a refused receive has left
+			w.sendsBatch(a, []scm.Message{w.sent(n, n&3), w.sent(n, n&3^3)}, 0)
+			w.takesBatch(b, []scm.Message{w.roomFor(n, n&3), w.roomFor(n, n&3^3)})
+			w.takesBatch(b, []scm.Message{w.roomFor(n, 0)}) // what a refused receive has left
 		}
 	})
 }
 
-// someBuffers are numbers of buffers: all small ones, and what lies around powers
-// of two and the limit.
-var someBuffers = func() (list []int) {
-	for n := range 41 {
+// around are numbers: all that are small, and what lies around powers of two up to the limit.
+func around(small, limit int) (list []int) {
+	for n := range small {
 		list = append(list, n)
 	}
-	for n := 64; n <= scm.MaxBuffers; n *= 2 {
-		list = append(list, n-1, n, n+1)
+	for n := 8; n <= limit; n *= 2 {
+		if n > small {
+			list = append(list, n-1, n, n+1)
+		}
 	}
 	return list
-}()
+}
 
 func (w *world) everyBuffers() {
 	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
-		for _, n := range someBuffers {
+		for _, n := range around(41, scm.MaxBuffers) {
 			out, in := w.sent(n%2, 0), w.roomFor(n%2, 0)
 			out.Buffers, in.Buffers = nil, nil
 			for i := range n {
@@ -154,40 +128,23 @@ func (w *world) everyBuffers() {
 				in.Buffers = append(in.Buffers, w.space(i%4))
 			}
 			w.sends(a, out, 0)
-			w.receives(b, in, 0)
+			w.takes(b, in, 0)
 		}
 	})
 }
 
-// someLengths are lengths of a payload, the same way.
-var someLengths = func() (list []int) {
-	for n := range 300 {
-		list = append(list, n)
-	}
-	for n := 512; n <= 1<<16; n *= 2 {
-		list = append(list, n-1, n, n+1)
-	}
-	return list
-}()
-
 func (w *world) everyLength() {
 	for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
 		w.pair(typ, func(a, b int) {
-			for _, length := range someLengths {
-				var n, fd int
-				var err error
-				p, at := pattern[:length:length], w.space(length)
-				w.call(fmt.Sprintf("WriteFD %d bytes", length), func() {
-					n, err = scm.WriteFD(a, p, first+length%len(w.files))
-				}, func() string { return fmt.Sprint(n, err) })
-				w.call(fmt.Sprintf("ReadFD %d bytes", length), func() {
-					n, fd, err = scm.ReadFD(b, at)
-				}, func() string { return fmt.Sprint(n, fd, err, sum(at)) })
+			for _, length := range around(300, 1<<16) {
+				p := pattern[:length:length]
+				w.writesFD(a, p, first+length%len(w.files))
+				w.readsFD(b, w.space(length))
 				w.closeReceived()
 				out, in := w.sent(1, 0), w.roomFor(1, 0)
 				out.Buffers, in.Buffers = [][]byte{p}, [][]byte{w.space(length)}
 				w.sends(a, out, 0)
-				w.receives(b, in, 0)
+				w.takes(b, in, 0)
 			}
 		})
 	}
@@ -200,9 +157,9 @@ func (w *world) everyFlag() {
 			w.pair(kind.typ, func(a, b int) {
 				flag := int(int32(uint32(1) << bit))
 				w.sends(a, w.sent(1, 0), flag)
-				w.receives(b, w.roomFor(1, 0), flag)
+				w.takes(b, w.roomFor(1, 0), flag)
 				w.sends(a, w.sent(2, 0), 0)
-				w.receives(b, w.roomFor(1, 0), flag)
+				w.takes(b, w.roomFor(1, 0), flag)
 			})
 		}
 	}
@@ -214,16 +171,14 @@ const noProcess = 1 << 22
 // everyNumber sends each bit of a descriptor's number, and of credentials.
 func (w *world) everyNumber() {
 	w.pair(unix.SOCK_SEQPACKET, func(a, b int) {
-		empty := func() { w.receives(b, w.roomFor(1, 0), 0) }
+		empty := func() { w.takes(b, w.roomFor(1, 0), 0) }
 		for bit := range 32 {
 			number := int(int32(uint32(1) << bit))
 			out := w.sent(1, 0)
 			out.FDs[0] = number
 			w.sends(a, out, 0)
 			empty()
-			w.call(fmt.Sprintf("WriteFD of %d", number), func() {
-				_, _ = scm.WriteFD(a, pattern[:1], number)
-			}, func() string { return "" })
+			w.writesFD(a, pattern[:1], number)
 			empty()
 			for _, field := range []func(*scm.Cred) *int{
 				func(c *scm.Cred) *int { return &c.PID },
@@ -240,7 +195,7 @@ func (w *world) everyNumber() {
 		}
 		for _, sock := range []int{-1, math.MinInt32, math.MaxInt32, math.MinInt, math.MaxInt} {
 			w.sends(sock, w.sent(1, 0), 0)
-			w.receives(sock, w.roomFor(1, 0), 0)
+			w.takes(sock, w.roomFor(1, 0), 0)
 		}
 	})
 }
@@ -262,7 +217,7 @@ func (w *world) everyAddress() {
 				out.Addr = &net.UnixAddr{Name: name, Net: "unixgram"}
 				in.Addr = &net.UnixAddr{Name: "stale"}
 				w.sends(fd, out, 0) // to itself
-				w.receives(fd, in, 0)
+				w.takes(fd, in, 0)
 				check(unix.Close(fd))
 				_ = unix.Unlink(name) // if it is there
 			}
@@ -287,9 +242,9 @@ func (w *world) everyBatch() {
 						in[i].Buffers = append(in[i].Buffers, w.space(i%5))
 					}
 				}
-				w.sendsBatch(a, out)
-				w.receivesBatch(b, in)
-				w.receivesBatch(b, in) // what a queue has no room for, or one too many
+				w.sendsBatch(a, out, 0)
+				w.takesBatch(b, in)
+				w.takesBatch(b, in) // what a queue has no room for, or one too many
 			}
 		})
 	}
@@ -301,7 +256,7 @@ func (w *world) everySocket() {
 		var a, b *scm.Conn
 		var err error
 		network := map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}[kind.name]
-		w.call("Pair "+network, func() { a, b, err = scm.Pair(network) }, func() string { return fmt.Sprint(err) })
+		w.call("Pair "+network, func() { a, b, err = scm.Pair(network) }, &err)
 		for _, s := range []struct{ family, typ int }{
 			{unix.AF_UNIX, unix.SOCK_STREAM}, {unix.AF_UNIX, unix.SOCK_DGRAM}, {unix.AF_UNIX, unix.SOCK_SEQPACKET},
 			{unix.AF_INET, unix.SOCK_STREAM}, {unix.AF_INET, unix.SOCK_DGRAM},
@@ -317,15 +272,15 @@ func (w *world) everySocket() {
 				}
 				what := fmt.Sprintf("family %d, type %d, listens %v", s.family, s.typ, listens)
 				f := os.NewFile(uintptr(fd), what)
-				w.call("Conn.SendConn "+what, func() { err = a.SendConn(f) }, func() string { return fmt.Sprint(err) })
+				w.call("Conn.SendConn "+what, func() { err = a.SendConn(f) }, &err)
 				w.receivesSocket("RecvConn", func() (io.Closer, error) { return b.RecvConn() })
-				w.call("Conn.SendListener "+what, func() { err = a.SendListener(f) }, func() string { return fmt.Sprint(err) })
+				w.call("Conn.SendListener "+what, func() { err = a.SendListener(f) }, &err)
 				w.receivesSocket("RecvListener", func() (io.Closer, error) { return b.RecvListener() })
 				check(f.Close())
 				_ = unix.Unlink("listens") // if it is there
 			}
 		}
-		w.call("Close", func() { err = errors.Join(a.Close(), b.Close()) }, func() string { return fmt.Sprint(err) })
+		w.call("Close", func() { err = errors.Join(a.Close(), b.Close()) }, &err)
 	}
 }
 
@@ -333,8 +288,9 @@ func (w *world) everySocket() {
 func (w *world) receivesSocket(name string, recv func() (io.Closer, error)) {
 	var got io.Closer
 	var err error
-	w.call("Conn."+name, func() { got, err = recv() }, func() string { return fmt.Sprintf("%T %v", got, err) })
+	w.call("Conn."+name, func() { got, err = recv() }, &err)
 	if err == nil {
+		fmt.Fprintf(w.out, "%T\n", got)
 		check(got.Close())
 	}
 }

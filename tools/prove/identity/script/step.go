@@ -16,69 +16,81 @@ import (
 
 // step is a call of the pair, of a message or of a batch, by numbers.
 func (w *world) step() {
-	var n, fd int
-	var err error
 	sock := w.socks[w.pick(2)]
 	if w.one(24) {
 		sock = oneOf(w, hostileSockets)
 	}
 	switch w.pick(6) {
 	case 0:
-		p, fd := w.payload(oneOf(w, lengths)), w.number()
-		w.call(fmt.Sprintf("WriteFD %d, %d bytes, %d", sock, len(p), fd), func() {
-			n, err = scm.WriteFD(sock, p, fd)
-		}, func() string { return fmt.Sprint(n, err) })
+		w.writesFD(sock, w.payload(oneOf(w, lengths)), w.number())
 	case 1:
-		w.full(func() {
-			p := w.space(oneOf(w, lengths))
-			w.call(fmt.Sprintf("ReadFD %d, %d bytes", sock, len(p)), func() {
-				n, fd, err = scm.ReadFD(sock, p)
-			}, func() string { return fmt.Sprint(n, fd, err, sum(p)) })
-		})
+		w.full(func() { w.readsFD(sock, w.space(oneOf(w, lengths))) })
 	case 2:
-		m, flags := w.outgoing(lengths), w.flags(sendFlags)
-		w.call(fmt.Sprintf("Send %d, flags %#x, %s", sock, flags, words(&m)), func() {
-			err = scm.Send(sock, &m, flags)
-		}, func() string { return fmt.Sprint(m.N, err) })
+		w.sends(sock, w.outgoing(lengths), w.flags(sendFlags))
 	case 3:
-		w.full(func() {
-			m, flags := w.incoming(lengths), w.flags(recvFlags)
-			w.call(fmt.Sprintf("Recv %d, flags %#x, %s", sock, flags, words(&m)), func() {
-				err = scm.Recv(sock, &m, flags)
-			}, func() string { return received(&m, err) })
-		})
+		w.full(func() { w.receives(sock, w.incoming(lengths), w.flags(recvFlags)) })
 	case 4:
 		ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(sendFlags)
 		for i := range ms {
 			ms[i] = w.outgoing(fewLengths)
 		}
-		w.call(fmt.Sprintf("SendBatch %d, flags %#x, %s", sock, flags, all(ms)), func() {
-			n, err = scm.SendBatch(sock, ms, flags)
-		}, func() string {
-			text := fmt.Sprint(n, err)
-			for i := range ms {
-				text += fmt.Sprint(" ", ms[i].N)
-			}
-			return text
-		})
+		w.sendsBatch(sock, ms, flags)
 	case 5:
 		w.full(func() {
 			ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(recvFlags)
 			for i := range ms {
 				ms[i] = w.incoming(fewLengths)
 			}
-			w.call(fmt.Sprintf("RecvBatch %d, flags %#x, %s", sock, flags, all(ms)), func() {
-				n, err = scm.RecvBatch(sock, ms, flags)
-			}, func() string {
-				text := fmt.Sprint(n, err)
-				for i := range ms {
-					text += " " + received(&ms[i], nil)
-				}
-				return text
-			})
+			w.receivesBatch(sock, ms, flags)
 		})
 	}
 	w.tidy(max(w.socks[0], w.socks[1]) + 1)
+}
+
+func (w *world) writesFD(sock int, p []byte, fd int) {
+	var n int
+	var err error
+	w.call(fmt.Sprintf("WriteFD %d, %d bytes, %d", sock, len(p), fd), func() { n, err = scm.WriteFD(sock, p, fd) }, &n, &err)
+}
+
+func (w *world) readsFD(sock int, p []byte) {
+	var n, fd int
+	var err error
+	w.call(fmt.Sprintf("ReadFD %d, %d bytes", sock, len(p)), func() { n, fd, err = scm.ReadFD(sock, p) }, &n, &fd, &err, p)
+}
+
+func (w *world) sends(sock int, m scm.Message, flags int) {
+	var err error
+	what := fmt.Sprintf("Send %d, flags %#x, %s", sock, flags, words(m))
+	w.call(what, func() { err = scm.Send(sock, &m, flags) }, &m.N, &err)
+}
+
+func (w *world) receives(sock int, m scm.Message, flags int) {
+	var err error
+	what := fmt.Sprintf("Recv %d, flags %#x, %s", sock, flags, words(m))
+	w.call(what, func() { err = scm.Recv(sock, &m, flags) }, &m, &err)
+}
+
+func (w *world) sendsBatch(sock int, ms []scm.Message, flags int) {
+	var n int
+	var err error
+	what := fmt.Sprintf("SendBatch %d, flags %#x, %s", sock, flags, words(ms...))
+	results := []any{&n, &err}
+	for i := range ms {
+		results = append(results, &ms[i].N)
+	}
+	w.call(what, func() { n, err = scm.SendBatch(sock, ms, flags) }, results...)
+}
+
+func (w *world) receivesBatch(sock int, ms []scm.Message, flags int) {
+	var n int
+	var err error
+	what := fmt.Sprintf("RecvBatch %d, flags %#x, %s", sock, flags, words(ms...))
+	results := []any{&n, &err}
+	for i := range ms {
+		results = append(results, &ms[i])
+	}
+	w.call(what, func() { n, err = scm.RecvBatch(sock, ms, flags) }, results...)
 }
 
 var (
@@ -221,54 +233,50 @@ func (w *world) incoming(lengths []int) scm.Message {
 	return m
 }
 
-func words(m *scm.Message) string {
-	text := fmt.Sprintf("%d buffers", len(m.Buffers))
-	for _, b := range m.Buffers[:min(len(m.Buffers), 10)] {
-		text += fmt.Sprint(" ", len(b))
-	}
-	text += fmt.Sprintf(", %d descriptors", len(m.FDs))
-	if m.Addr != nil {
-		text += fmt.Sprintf(", address %.8q", m.Addr.Name)
-	}
-	if m.Cred != nil {
-		text += ", credentials"
-	}
-	if m.PIDFD != nil {
-		text += ", pidfd"
-	}
-	if m.Unpadded {
-		text += ", unpadded"
-	}
-	return text
-}
-
-func all(ms []scm.Message) string {
+// words are what messages are before the call.
+func words(ms ...scm.Message) string {
 	text := fmt.Sprintf("%d messages", len(ms))
-	for i := range ms {
-		text += "; " + words(&ms[i])
+	for _, m := range ms {
+		text += fmt.Sprintf("; %d buffers", len(m.Buffers))
+		for _, b := range m.Buffers[:min(len(m.Buffers), 10)] {
+			text += fmt.Sprint(" ", len(b))
+		}
+		text += fmt.Sprintf(", %d descriptors, credentials %v, pidfd %v, unpadded %v", len(m.FDs), m.Cred != nil, m.PIDFD != nil, m.Unpadded)
+		if m.Addr != nil {
+			text += fmt.Sprintf(", address %.8q", m.Addr.Name)
+		}
 	}
 	return text
 }
 
-// received returns all that a receive has set.
-func received(m *scm.Message, err error) string {
-	text := fmt.Sprintf("%d %d %#x %v", m.N, m.NFD, m.Flags, err)
-	text += fmt.Sprint(" ", m.FDs)
-	if m.Addr != nil {
-		text += fmt.Sprintf(" %q", m.Addr.Name)
-	}
-	if m.Cred != nil {
-		cred := *m.Cred
-		self := cred.PID == os.Getpid()
-		if self {
-			cred.PID = 0
+// told is a result after the call: of a message, all that a receive has set.
+func told(result any) string {
+	switch r := result.(type) {
+	case *int:
+		return fmt.Sprint(*r)
+	case *error:
+		return fmt.Sprint(*r)
+	case []byte:
+		return sum(r)
+	case *scm.Message:
+		text := fmt.Sprintf("%d %d %#x %v", r.N, r.NFD, r.Flags, r.FDs)
+		if r.Addr != nil {
+			text += fmt.Sprintf(" %q", r.Addr.Name)
 		}
-		text += fmt.Sprint(" ", cred, self)
+		if r.Cred != nil {
+			cred := *r.Cred
+			self := cred.PID == os.Getpid()
+			if self {
+				cred.PID = 0
+			}
+			text += fmt.Sprint(" ", cred, self)
+		}
+		if r.PIDFD != nil {
+			text += fmt.Sprint(" ", *r.PIDFD)
+		}
+		return text + " " + sum(r.Buffers...)
 	}
-	if m.PIDFD != nil {
-		text += fmt.Sprint(" ", *m.PIDFD)
-	}
-	return text + " " + sum(m.Buffers...)
+	panic(fmt.Sprintf("a result of type %T", result))
 }
 
 // sum stands for the bytes of buffers.

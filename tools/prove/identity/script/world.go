@@ -45,35 +45,36 @@ func newWorld(out *bufio.Writer) *world {
 	settle()
 	check(unix.CloseRange(first, last, 0)) // what was inherited
 	w := &world{out: out, names: map[inode]string{}, room: make([]byte, 1<<17), rand: rand.New(rand.NewPCG(0, 0))}
-	open := func(name string, fd int, err error) {
+	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	var p [2]int
+	check(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK))
+	for _, f := range []struct {
+		name string
+		open func() (int, error)
+	}{
+		{"null", func() (int, error) { return unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0) }},
+		{"pipe-r", func() (int, error) { return p[0], nil }},
+		{"pipe-w", func() (int, error) { return p[1], nil }},
+		{"file", func() (int, error) { return unix.Open("file", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600) }},
+		{"path", func() (int, error) { return unix.Open("file", unix.O_PATH|unix.O_CLOEXEC, 0) }},
+		{"folder", func() (int, error) { return unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) }},
+		{"memfd", func() (int, error) { return unix.MemfdCreate("memfd", unix.MFD_CLOEXEC) }},
+		{"eventfd", func() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }},
+		{"unconnected", func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|flags, 0) }},
+		{"udp", func() (int, error) { return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|flags, 0) }},
+	} {
+		fd, err := f.open()
 		check(err)
 		n := first + len(w.files)
 		check(unix.Dup3(fd, n, unix.O_CLOEXEC))
 		check(unix.Close(fd))
-		w.files = append(w.files, name)
-		w.name(n, name)
+		w.files = append(w.files, f.name)
+		at, err := stat(n)
+		check(err)
+		if _, ok := w.names[at]; !ok {
+			w.names[at] = f.name
+		}
 	}
-	fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	open("null", fd, err)
-	var p [2]int
-	check(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK))
-	open("pipe-r", p[0], nil)
-	open("pipe-w", p[1], nil)
-	fd, err = unix.Open("file", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
-	open("file", fd, err)
-	fd, err = unix.Open("file", unix.O_PATH|unix.O_CLOEXEC, 0)
-	open("path", fd, err)
-	fd, err = unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	open("folder", fd, err)
-	fd, err = unix.MemfdCreate("memfd", unix.MFD_CLOEXEC)
-	open("memfd", fd, err)
-	fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	open("eventfd", fd, err)
-	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	open("unconnected", fd, err)
-	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	open("udp", fd, err)
-
 	for n := range first {
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
 			check(unix.Dup3(filler, n, unix.O_CLOEXEC))
@@ -84,14 +85,6 @@ func newWorld(out *bufio.Writer) *world {
 
 // firstFree is behind the files.
 func (w *world) firstFree() int { return first + len(w.files) }
-
-func (w *world) name(fd int, name string) {
-	at, err := stat(fd)
-	check(err)
-	if _, ok := w.names[at]; !ok {
-		w.names[at] = name
-	}
-}
 
 func stat(fd int) (inode, error) {
 	var st unix.Stat_t
@@ -145,9 +138,9 @@ func (w *world) most() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	check(err)
 	out := scm.Message{Buffers: [][]byte{{0}}, FDs: slices.Repeat([]int{filler}, scm.MaxFDs)}
-	w.call("Send of all that fit", func() { err = scm.Send(pair[0], &out, 0) }, func() string { return fmt.Sprint(out.N, err) })
+	w.call("Send of all that fit", func() { err = scm.Send(pair[0], &out, 0) }, &out.N, &err)
 	in := scm.Message{Buffers: [][]byte{{0xee}}, FDs: make([]int, scm.MaxFDs)}
-	w.call("Recv of all that fit", func() { err = scm.Recv(pair[1], &in, 0) }, func() string { return received(&in, err) })
+	w.call("Recv of all that fit", func() { err = scm.Recv(pair[1], &in, 0) }, &in, &err)
 	check(unix.CloseRange(uint(w.firstFree()), last, 0))
 }
 
@@ -168,15 +161,18 @@ func (w *world) named() {
 	}
 }
 
-// call does what is recorded, and then prints its result.
-func (w *world) call(what string, f func(), tell func() string) {
+// call does what is recorded, and then prints its results, which are behind pointers.
+func (w *world) call(what string, f func(), results ...any) {
 	w.calls++
-	fmt.Fprintf(w.out, "%d %s", w.calls, what)
+	fmt.Fprintf(w.out, "%d %s:", w.calls, what)
 	runtime.Gosched() // now, so that its time is not up between the marks
 	mark(w.calls)
 	f()
 	mark(0)
-	fmt.Fprintf(w.out, ": %s\n", tell())
+	for _, r := range results {
+		fmt.Fprint(w.out, " ", told(r))
+	}
+	fmt.Fprintln(w.out)
 	w.table()
 }
 

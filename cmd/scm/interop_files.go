@@ -1,0 +1,256 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/catalogue"
+	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/spf13/cobra"
+)
+
+func compareCommand() *cobra.Command {
+	exact := false
+	cmd := &cobra.Command{
+		Use:   "compare OLD NEW",
+		Short: "Hold a report against an older one, case by case",
+		Long: `Hold a JSON report against an older one, case by case: what is worse, better, or
+otherwise different, be it expected or not. A case that failed already is worse if
+it fails another check too, or that of another peer. A case that OLD does not have is
+worse if it fails and that is not expected.
+
+Exit status: 0 nothing is worse, 1 something is; with --exact, 1 if anything differs.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			old, err := report.Read(args[0])
+			if err != nil {
+				return err
+			}
+			new, err := report.Read(args[1])
+			if err != nil {
+				return err
+			}
+			c := report.Compare(old, new)
+			_ = c.Console(cmd.OutOrStdout()) // run looks for its error
+			if len(c.Worse) > 0 || exact && len(c.Better)+len(c.Other)+c.New > 0 {
+				return &exitError{code: exitFail}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&exact, "exact", false, "no difference is allowed")
+	return cmd
+}
+
+func expectCommand() *cobra.Command {
+	var s selection
+	update := false
+	cmd := &cobra.Command{
+		Use:   "expect REPORT",
+		Short: "Hold a file of expected failures against a report, and rewrite it",
+		Long: `Hold a file of expected failures against the JSON report of a whole run: report what
+does not come true any more, and what was not expected. --update rewrites the file: a
+line that came true in all of its cases stays, and another gives way to lines with its
+reason for the cases in which it came true. What is new is added, a line for each case,
+with "?" for a reason, with which no run begins: somebody has to give one.
+
+A report of a part (--run, --skip, --shard, --fail-fast, or cut short) is refused. Only
+lines that hold on the kernel of the report are looked at: one about every kernel that
+did not come true on another than Linux is listed with "=" and stays. A flaky case adds
+no line and drops none.
+
+Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a line has
+"=" before it; 2 the report is of a part or of other scenarios, or a line of the file is
+about no case of the scenarios.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if update && s.expect == "" {
+				return errors.New("--update rewrites the file of --expect, and there is none")
+			}
+			r, err := report.Read(args[0])
+			if err != nil {
+				return err
+			}
+			scenarios, text, err := s.load()
+			if err != nil {
+				return err
+			}
+			versions := map[string]string{} // of the peers that could play
+			for _, p := range r.Peers {
+				if p.NotRun == "" {
+					versions[p.Name] = p.Version
+				}
+			}
+			u, err := scenario.UpdateExpectations(text, cmp.Or(r.System.Kind, scenario.KernelLinux), versions, scenarios, r.Cases)
+			if err != nil {
+				return err
+			}
+			for _, l := range u.Dropped {
+				fmt.Fprintf(cmd.OutOrStdout(), "- %s\n", l)
+			}
+			for _, l := range u.Kept {
+				fmt.Fprintf(cmd.OutOrStdout(), "= %s: not so on this kernel, and stays: it is about every kernel\n", l)
+			}
+			for _, l := range u.Added {
+				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
+			}
+			changes := len(u.Dropped) + len(u.Added)
+			if changes > 0 && update {
+				if err := report.Replace(s.expect, u.Text); err != nil {
+					return broken(err)
+				}
+			}
+			if changes > 0 && !update || len(u.Kept) > 0 {
+				return &exitError{code: exitFail}
+			}
+			return nil
+		},
+	}
+	s.catalogueFlags(cmd)
+	cmd.Flags().BoolVar(&update, "update", false, "rewrite the file of --expect")
+	return cmd
+}
+
+// listed is a scenario as list prints it.
+type listed struct {
+	Name   string   `json:"name"`
+	Hash   string   `json:"hash"`
+	Kernel bool     `json:"kernel"`
+	Play   string   `json:"play"`
+	Types  []string `json:"types"`
+	Rule   string   `json:"rule"`
+}
+
+func listCommand() *cobra.Command {
+	var s selection
+	asJSON, scenarios := false, false
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the cases that run would play, or the scenarios",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := s.read()
+			if err != nil {
+				return err
+			}
+			if err := p.start(); err != nil {
+				return err
+			}
+			if len(p.cases) == 0 {
+				return &exitError{exitNone, errors.New("no cases")}
+			}
+			var names []string
+			var list []listed
+			for _, c := range p.cases {
+				names = append(names, c.Name())
+				s := c.Scenario
+				if !slices.ContainsFunc(list, func(l listed) bool { return l.Name == s.Name }) {
+					list = append(list, listed{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0]})
+				}
+			}
+			switch out := cmd.OutOrStdout(); {
+			case scenarios && asJSON:
+				printJSON(out, list)
+			case asJSON:
+				printJSON(out, names)
+			case scenarios:
+				for _, l := range list {
+					fmt.Fprintf(out, "%s\t%s\t%s\n", l.Name, l.Play, display.Line(l.Rule))
+				}
+			default:
+				fmt.Fprintln(out, strings.Join(names, "\n"))
+			}
+			return nil
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
+	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios: the name, who plays, and the rule")
+	return cmd
+}
+
+// printJSON prints a value that JSON has in one line.
+func printJSON(w io.Writer, v any) {
+	text, _ := json.Marshal(v) // of strings and numbers
+	_, _ = w.Write(append(display.JSON(text), '\n'))
+}
+
+func showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show GROUP/ID…",
+		Short: "Print scenarios, as they are written",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args {
+				text, err := fs.ReadFile(catalogue.Files(), name+".txt")
+				if err != nil || !strings.Contains(name, "/") {
+					return fmt.Errorf("no scenario is named %q", name)
+				}
+				_, _ = cmd.OutOrStdout().Write(text) // run looks for its error
+			}
+			return nil
+		},
+	}
+}
+
+func copyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "copy DIR",
+		Short: "Write the scenarios to a new folder, for others to use",
+		Long: `Write the scenarios to a new folder, for others to use: GROUP/ID.txt, expected.txt,
+README.md, which says how they are read, and PEERS.md, which says how a peer is
+written. To play them: run --catalogue DIR --expect DIR/expected.txt.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := args[0]
+			if _, err := os.Lstat(dir); err == nil || dir == "" {
+				return fmt.Errorf("copy needs the name of a new folder, and not %q", dir)
+			}
+			err := os.CopyFS(dir, catalogue.Files())
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, "PEERS.md"), peers.Contract, 0o666)
+			}
+			if err != nil {
+				return broken(err)
+			}
+			return nil
+		},
+	}
+}
+
+func checkCatalogueCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-catalogue [DIR]",
+		Short: "Check the scenarios of a folder, or those inside",
+		Long: `Check the scenarios of a folder, or those inside: that each can be read and can
+fail, has a rule and its source, and a reason for each alternative, and is there once;
+and that each line of its expected.txt, if there is one, is about a case.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := fs.FS(catalogue.Files()), error(nil)
+			if len(args) > 0 {
+				if files, err = catalogue.Open(args[0]); err != nil {
+					return err
+				}
+			}
+			if wrong := catalogue.Check(files); len(wrong) > 0 {
+				return &exitError{exitFail, errors.Join(wrong...)}
+			}
+			list, err := catalogue.Load(files)
+			peers := slices.DeleteFunc(slices.Clone(list), (*scenario.Scenario).Kernel)
+			fmt.Fprintf(cmd.OutOrStdout(), "%d scenarios of peers, %d of the kernel\n", len(peers), len(list)-len(peers))
+			return err
+		},
+	}
+}

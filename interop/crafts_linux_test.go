@@ -1,0 +1,321 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// craftArgument, before the name of one of crafts and a file, makes the test program that peer.
+const craftArgument = "scm-test-craft"
+
+// crafts make peers of tests. pool has the numbers that the peer was started with, and first
+// reports whether no earlier start of it has opened a socket.
+var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
+	"right": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock} },
+	"fails": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, err: unix.EIO} },
+	"short": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, half: true} },
+	"peeks": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, peeks: true} },
+	"sends more": func(sock int, _ []int, _ bool) peer.Socket {
+		return adept{sock: sock, more: peer.Message{FDs: []int{0}}}
+	},
+	"sends a byte": func(sock int, _ []int, _ bool) peer.Socket {
+		return adept{sock: sock, more: peer.Message{Buffers: [][]byte{{'!'}}}}
+	},
+	"doubles":  func(sock int, _ []int, _ bool) peer.Socket { return &doubler{adept: adept{sock: sock}} },
+	"generous": func(sock int, _ []int, _ bool) peer.Socket { return generous{adept{sock: sock}} },
+	"thrifty":  func(sock int, _ []int, _ bool) peer.Socket { return thrifty{adept{sock: sock}} },
+	"counting": func(sock int, _ []int, _ bool) peer.Socket { return counting{adept{sock: sock}} },
+	"mute":     func(int, []int, bool) peer.Socket { return mute{} },
+	"refuses":  func(int, []int, bool) peer.Socket { return mute{peer.ErrUnsupported} },
+	"moody": func(_ int, _ []int, first bool) peer.Socket {
+		if first {
+			return mute{} // which receives nothing
+		}
+		return mute{unix.EIO}
+	},
+	// Right but for the first time.
+	"once other bytes": func(sock int, _ []int, first bool) peer.Socket {
+		return once{adept{sock: sock}, first, func(m *peer.Message) { m.Buffers = [][]byte{{9}} }}
+	},
+	"once another file": func(sock int, _ []int, first bool) peer.Socket {
+		return once{adept{sock: sock}, first, func(m *peer.Message) { m.FDs = []int{sock} }}
+	},
+	// These change what is not theirs to change.
+	"changes": func(sock int, _ []int, _ bool) peer.Socket {
+		return adept{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
+	},
+	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, false} },
+	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, true} },
+	// It keeps what it received at the last number of the pool, which is a later case's, until the case ends.
+	"hides": func(sock int, pool []int, _ bool) peer.Socket {
+		return &hider{adept: adept{sock: sock}, at: pool[len(pool)-1]}
+	},
+	// They send what they send, or receive, to a later case's socket too.
+	"parks what it sends": func(sock int, pool []int, _ bool) peer.Socket {
+		return parker{adept{sock: sock}, later(pool, sock)}
+	},
+	"parks what it receives": func(sock int, pool []int, _ bool) peer.Socket {
+		return adept{sock: sock, received: func(fds []int) {
+			_, _ = raw.Send(later(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
+		}}
+	},
+	// Their libraries give the connection up when they receive.
+	"quits": func(sock int, _ []int, _ bool) peer.Socket {
+		return &quitter{adept{sock: sock, err: errNoMore}, false, false}
+	},
+	"quits with EIO": func(sock int, _ []int, _ bool) peer.Socket {
+		return &quitter{adept{sock: sock, err: unix.EIO}, false, false}
+	},
+	"shuts down": func(sock int, _ []int, _ bool) peer.Socket {
+		return &quitter{adept{sock: sock, err: errNoMore}, true, false}
+	},
+	"is reset": func(sock int, _ []int, _ bool) peer.Socket {
+		return &quitter{adept{sock: sock, err: unix.ECONNRESET}, false, false}
+	},
+	"quits at EAGAIN": func(sock int, _ []int, _ bool) peer.Socket {
+		return &quitter{adept{sock: sock, err: unix.EAGAIN}, false, false}
+	},
+}
+
+var errNoMore = errors.New("no more")
+
+func init() {
+	if len(os.Args) != 4 || os.Args[1] != craftArgument {
+		return
+	}
+	if os.Args[2] == "hidden" { // only a privileged process sees its descriptors
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Args[2] = "right"
+	}
+	var pool []int
+	for n := 3; ; n++ {
+		if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+			break
+		}
+		pool = append(pool, n)
+	}
+	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Open: func(sock int) (peer.Socket, error) {
+		f, err := os.OpenFile(os.Args[3], os.O_CREATE|os.O_EXCL, 0o600)
+		_ = f.Close()
+		return crafts[os.Args[2]](sock, pool, err == nil), nil
+	}})
+	os.Exit(0)
+}
+
+// craft is one of crafts, with a name of its own if one is given.
+func craft(t *testing.T, what string, name ...string) *scenario.Peer {
+	t.Helper()
+	p := scenario.Program(append(name, "x")[0], "/proc/self/exe", craftArgument, what, filepath.Join(t.TempDir(), "opened"))
+	if err := process.Probe(p, process.DefaultTimeout); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// adept sends and receives as it should, but for what its fields say.
+type adept struct {
+	sock     int
+	err      error           // of each receive
+	received func(fds []int) // what it does with what it receives
+	half     bool            // it sends half of what it is told to, and says so
+	peeks    bool            // it leaves in the queue what it receives
+	more     peer.Message    // what it sends beyond a message with descriptors
+}
+
+func (h adept) Send(m peer.Message) (int, error) {
+	if h.half {
+		m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])/2]
+	}
+	var more peer.Message
+	if len(m.FDs) > 0 {
+		more = h.more
+	}
+	n, err := raw.Send(h.sock, slices.Concat(m.Buffers, more.Buffers), slices.Concat(m.FDs, more.FDs), m.Flags)
+	return n - len(slices.Concat(more.Buffers...)), err
+}
+
+func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
+	if h.err != nil {
+		return got, h.err
+	}
+	if h.peeks {
+		r.Flags |= unix.MSG_PEEK
+	}
+	n, fds, _, err := raw.Recv(h.sock, r.Buffers, r.FDs, r.Flags)
+	if err == nil && h.received != nil {
+		h.received(fds)
+	}
+	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
+}
+
+// mute sends nothing, and says that it did, or what err says.
+type mute struct{ err error }
+
+func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
+func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
+
+// once sends something else the first time.
+type once struct {
+	adept
+	first  bool
+	change func(m *peer.Message)
+}
+
+func (h once) Send(m peer.Message) (int, error) {
+	if h.first {
+		h.change(&m)
+	}
+	return h.adept.Send(m)
+}
+
+// thrifty has room for two descriptors, hands one over, closes the other, and reports
+// both that and MSG_CTRUNC.
+type thrifty struct{ adept }
+
+func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
+	n, fds, flags, err := raw.Recv(h.sock, r.Buffers, 2, r.Flags)
+	got := peer.Received{N: n, Payload: r.Filled(n), FDs: fds, HasFlags: true, Flags: flags & unix.MSG_CTRUNC}
+	if len(fds) == 2 {
+		got.FDs, got.Closed = fds[:1], 1
+		err = unix.Close(fds[1])
+	}
+	return got, err
+}
+
+// counting reports the pidfd that the kernel has added, and that raw.Recv has closed.
+type counting struct{ adept }
+
+func (h counting) Recv(r peer.Room) (peer.Received, error) {
+	got, err := h.adept.Recv(r)
+	got.Closed = 1
+	return got, err
+}
+
+// generous receives with more room than it is asked for, and reports all that it received.
+type generous struct{ adept }
+
+func (h generous) Recv(r peer.Room) (peer.Received, error) {
+	r.Buffers = append(r.Buffers, make([]byte, 64))
+	r.FDs += 16
+	return h.adept.Recv(r)
+}
+
+// doubler sends the descriptors of a message that the kernel did not take at once twice
+// with the next one.
+type doubler struct {
+	adept
+	kept []int
+}
+
+func (h *doubler) Send(m peer.Message) (int, error) {
+	m.FDs = append(h.kept, m.FDs...)
+	n, err := h.adept.Send(m)
+	if h.kept = nil; errors.Is(err, unix.EAGAIN) {
+		h.kept = m.FDs
+	}
+	return n, err
+}
+
+// quitter gives the connection up when it receives: its library refuses that and all that
+// follows.
+type quitter struct {
+	adept
+	shuts, over bool
+}
+
+func (h *quitter) Send(m peer.Message) (int, error) {
+	if h.over {
+		return 0, peer.ErrUnsupported
+	}
+	return h.adept.Send(m)
+}
+
+func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
+	if h.over {
+		return got, peer.ErrUnsupported
+	}
+	if h.over = true; h.shuts {
+		_ = unix.Shutdown(h.sock, unix.SHUT_RDWR)
+	}
+	return got, h.err
+}
+
+// later is the socket of a later case, or -1.
+func later(pool []int, sock int) int {
+	for _, n := range pool {
+		var st unix.Stat_t
+		if n > sock && unix.Fstat(n, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+			return n
+		}
+	}
+	return -1
+}
+
+// parker sends to another socket too.
+type parker struct {
+	adept
+	other int
+}
+
+func (h parker) Send(m peer.Message) (int, error) {
+	_, _ = raw.Send(h.other, [][]byte{{0}}, m.FDs, unix.MSG_DONTWAIT)
+	return h.adept.Send(m)
+}
+
+// hider has what it receives at a number that it was given for a later case.
+type hider struct {
+	adept
+	at, aside int
+}
+
+func (h *hider) Recv(r peer.Room) (peer.Received, error) {
+	got, err := h.adept.Recv(r)
+	if err != nil || len(got.FDs) == 0 {
+		return got, err
+	}
+	if h.aside, err = unix.FcntlInt(uintptr(h.at), unix.F_DUPFD_CLOEXEC, 900); err == nil {
+		err = unix.Dup3(got.FDs[0], h.at, 0)
+	}
+	return got, err
+}
+
+func (h *hider) Done() {
+	if h.aside > 0 {
+		_ = unix.Dup3(h.aside, h.at, 0)
+		_ = unix.Close(h.aside)
+	}
+}
+
+// twister makes what it sends non-blocking, or has it at another offset.
+type twister struct {
+	adept
+	seeks bool
+}
+
+func (h twister) Send(m peer.Message) (int, error) {
+	for _, fd := range m.FDs {
+		if h.seeks {
+			_, _ = unix.Seek(fd, 9, unix.SEEK_SET)
+		} else {
+			_ = unix.SetNonblock(fd, true)
+		}
+	}
+	return h.adept.Send(m)
+}
+
+// deadline is what a peer that says nothing is given here.
+const deadline = 300 * time.Millisecond

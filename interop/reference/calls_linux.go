@@ -1,0 +1,296 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/raw"
+	"golang.org/x/sys/unix"
+)
+
+// calls make the calls of contract.CallUsages.
+var calls = map[string]run{
+	"sendmsg":  sendmsg,
+	"recvmsg":  recvmsg,
+	"sendmmsg": sendmmsg,
+	"recvmmsg": recvmmsg,
+	"read":     read,
+	"write":    write,
+	"splice":   splice,
+	"sendfile": sendfile,
+
+	"socket":     made(newSocket),
+	"socketpair": newPair,
+	"bind":       done(func(a *args) error { return raw.Bind(a.sock(), a.sockaddr()) }),
+	"listen":     done(func(a *args) error { return unix.Listen(a.sock(), a.number("backlog", 8)) }),
+	"connect":    done(connect),
+	"accept":     accept,
+	"sockname":   func(a *args) (string, error) { return formatSockaddr(unix.Getsockname(a.sock())) },
+	"peername":   func(a *args) (string, error) { return formatSockaddr(unix.Getpeername(a.sock())) },
+	"shutdown":   done(func(a *args) error { return unix.Shutdown(a.sock(), raw.Shutdowns.Sum(a.text("how", ""))) }),
+	"setsockopt": done(setsockopt),
+	"getsockopt": func(a *args) (string, error) { return value(raw.GetOption(a.sock(), a.text("option", ""))) },
+	"peercred":   peercred,
+	"peerpidfd":  made(func(a *args) (int, error) { return unix.GetsockoptInt(a.sock(), unix.SOL_SOCKET, unix.SO_PEERPIDFD) }),
+	"queued":     queued,
+
+	"dup":       made(func(a *args) (int, error) { return unix.FcntlInt(uintptr(a.fd()), unix.F_DUPFD_CLOEXEC, 0) }),
+	"poll":      poll,
+	"epoll":     done(epoll),
+	"epollwait": epollwait,
+	"fcntl":     fcntl,
+	"seal":      seal,
+	"lock":      done(lock),
+	"lseek":     lseek,
+	"truncate":  done(func(a *args) error { return unix.Ftruncate(a.fd(), int64(a.number("size", 0))) }),
+	"stat":      stat,
+	"mmap":      done(mmap),
+	"pidof":     func(a *args) (string, error) { pid, err := pidOf(a.fd()); return "pid=" + pid, err },
+	"signal":    done(sendSignal),
+	"setns":     done(func(a *args) error { return unix.Setns(a.fd(), 0) }), // the one that it is in: is it one at all?
+	"inherited": inherited,
+	"adopt":     done(func(a *args) error { a.Hold(contract.Get(a.Command, "fds", []int(nil))...); return nil }),
+
+	"open":   made(open),
+	"link":   done(link),
+	"unlink": done(func(a *args) error { return unix.Unlink(a.path()) }),
+	"mkdir":  done(func(a *args) error { return unix.Mkdir(a.path(), uint32(a.number("mode", 0o700))) }),
+	"rename": done(func(a *args) error { return unix.Rename(a.path(), a.text("to", "")) }),
+	"chmod":  done(func(a *args) error { return unix.Chmod(a.path(), uint32(a.number("mode", 0))) }),
+	"chown":  done(func(a *args) error { return unix.Chown(a.path(), a.number("uid", -1), a.number("uid", -1)) }),
+	"chdir":  done(func(a *args) error { return unix.Chdir(a.path()) }),
+	"setuid": done(setuid),
+}
+
+func (a *args) path() string { return a.text("path", "") }
+
+func value(n int, err error) (string, error) { return fmt.Sprintf("value=%d", n), err }
+
+// waits is how long poll and epoll wait: as long as the runner does with wait=yes, or not at all.
+func (a *args) waits() int {
+	if a.text("wait", "no") == "yes" {
+		return -1
+	}
+	return 0
+}
+
+var pollBits = contract.BitsOf("poll events", unix.POLLIN, unix.POLLOUT, unix.POLLPRI, unix.POLLERR, unix.POLLHUP, unix.POLLRDHUP, unix.POLLNVAL)
+
+// poll asks about the case's socket, if no other is named.
+func poll(a *args) (string, error) {
+	fds := []unix.PollFd{{Fd: int32(a.number("fd", a.Sock())), Events: int16(a.bits("events", pollBits))}}
+	_, err := again(func() (int, error) { return unix.Poll(fds, a.waits()) })
+	return "events=" + pollBits.Names(int(fds[0].Revents)), err
+}
+
+// again makes a call until no signal interrupts it.
+func again(call func() (int, error)) (n int, err error) {
+	for {
+		if n, err = call(); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// epoll puts the second of fds= under the watch of the first; how=edge for once a
+// change, how=remove to take it away.
+func epoll(a *args) error {
+	ep, fd := a.two()
+	op, events := unix.EPOLL_CTL_ADD, uint32(unix.EPOLLIN)
+	switch a.text("how", "level") {
+	case "edge":
+		events |= unix.EPOLLET
+	case "remove":
+		op = unix.EPOLL_CTL_DEL
+	}
+	return unix.EpollCtl(ep, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+func epollwait(a *args) (string, error) {
+	n, err := again(func() (int, error) { return unix.EpollWait(a.fd(), make([]unix.EpollEvent, 8), a.waits()) })
+	return fmt.Sprintf("n=%d", n), err
+}
+
+var (
+	flagBits  = contract.BitsOf("fcntl flags", unix.O_APPEND, unix.O_NONBLOCK, unix.O_WRONLY, unix.O_RDWR, unix.O_PATH, unix.O_CLOEXEC)
+	fcntlGets = map[string]int{"fl": unix.F_GETFL, "fd": unix.F_GETFD, "pipe_sz": unix.F_GETPIPE_SZ, "owner": unix.F_GETOWN}
+	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
+)
+
+// fcntl get=fl tells the status flags, get=fd whether it is close-on-exec;
+// set=fl:append,nonblock and set=fd:cloexec set them.
+func fcntl(a *args) (string, error) {
+	fd := uintptr(a.fd())
+	if a.has("set") {
+		set := contract.Get(a.Command, "set", contract.Setting{})
+		arg := set.Size
+		switch {
+		case set.What == "fl":
+			arg = flagBits.Sum(set.Flags...)
+		case len(set.Flags) > 0:
+			arg = unix.FD_CLOEXEC
+		}
+		_, err := unix.FcntlInt(fd, fcntlSets[set.What], arg)
+		return "", err
+	}
+	what := a.text("get", "")
+	n, err := unix.FcntlInt(fd, fcntlGets[what], 0)
+	switch {
+	case what == "fl":
+		return "value=" + flagBits.Names(n), err
+	case what == "fd" && n&unix.FD_CLOEXEC != 0:
+		return "value=cloexec", err
+	case what == "fd":
+		return "value=-", err
+	}
+	return value(n, err)
+}
+
+var sealBits = contract.BitsOf("seal seals", unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE)
+
+// seal adds seals=, if there are any, and tells those that there are.
+func seal(a *args) (string, error) {
+	fd := uintptr(a.fd())
+	if add := a.bits("seals", sealBits); add != 0 {
+		if _, err := unix.FcntlInt(fd, unix.F_ADD_SEALS, add); err != nil {
+			return "", err
+		}
+	}
+	seals, err := unix.FcntlInt(fd, unix.F_GET_SEALS, 0)
+	return "seals=" + sealBits.Names(seals), err
+}
+
+var (
+	flockBits = contract.BitsOf("lock how", unix.LOCK_SH, unix.LOCK_EX, unix.LOCK_UN)
+	fcntlLock = contract.BitsOf("lock how", unix.F_RDLCK, unix.F_WRLCK, unix.F_UNLCK)
+)
+
+// lock takes a lock of one of three kinds, or gives it back, without waiting.
+func lock(a *args) error {
+	how, cmd := a.text("how", ""), unix.F_SETLK
+	switch a.text("kind", "flock") {
+	case "flock":
+		return unix.Flock(a.fd(), flockBits.Sum(how)|unix.LOCK_NB)
+	case "ofd":
+		cmd = unix.F_OFD_SETLK
+	}
+	return unix.FcntlFlock(uintptr(a.fd()), cmd, &unix.Flock_t{Type: int16(fcntlLock.Sum(how))})
+}
+
+// lseek moves to offset=, or tells where it is.
+func lseek(a *args) (string, error) {
+	whence := unix.SEEK_SET
+	if !a.has("offset") {
+		whence = unix.SEEK_CUR
+	}
+	n, err := unix.Seek(a.fd(), int64(a.number("offset", 0)), whence)
+	return fmt.Sprintf("value=%d", n), err
+}
+
+var kinds = contract.BitsOf("stat kind", unix.S_IFREG, unix.S_IFDIR, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFLNK)
+
+func stat(a *args) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(a.fd(), &st); err != nil {
+		return "", err
+	}
+	kind := kinds.Name(int(st.Mode & unix.S_IFMT))
+	if kind == "" {
+		kind = "anonymous"
+	}
+	return fmt.Sprintf("kind=%s mode=0%03o size=%d links=%d uid=%d", kind, st.Mode&0o7777, st.Size, st.Nlink, st.Uid), nil
+}
+
+var protBits = contract.BitsOf("mmap prot", unix.PROT_READ, unix.PROT_WRITE)
+
+// mmap maps a page, shared, and unmaps it again.
+func mmap(a *args) error {
+	mem, err := unix.Mmap(a.fd(), 0, unix.Getpagesize(), a.bits("prot", protBits), unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	return unix.Munmap(mem)
+}
+
+var pidLine = regexp.MustCompile(`(?m)^Pid:\s*(\S+)$`)
+
+// pidOf tells whose pidfd it is; -1 for a process that is gone.
+func pidOf(fd int) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return "", err
+	}
+	if m := pidLine.FindSubmatch(text); m != nil {
+		return string(m[1]), nil
+	}
+	return "", unix.EINVAL
+}
+
+// sendSignal sends a signal by a pidfd, but not to the runner, whose child this is.
+func sendSignal(a *args) error {
+	if pid, err := pidOf(a.fd()); err == nil && pid == fmt.Sprint(os.Getppid()) {
+		return errors.New("a file of kind pidfd is the runner's, which no scenario may end")
+	}
+	return unix.PidfdSendSignal(a.fd(), unix.SignalNum(a.text("signal", "")), nil, 0)
+}
+
+// inherited tells whether a program that is started here has the number open.
+func inherited(a *args) (string, error) {
+	err := exec.Command("/bin/sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ]", a.fd())).Run()
+	if _, failed := err.(*exec.ExitError); failed {
+		return "open=no", nil
+	}
+	return "open=yes", err
+}
+
+var openBits = contract.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,
+	unix.O_NONBLOCK, unix.O_PATH, unix.O_DIRECTORY, unix.O_TMPFILE)
+
+// open opens path=, below dir= if that is told.
+func open(a *args) (int, error) {
+	flags := a.bits("flags", openBits) | unix.O_CLOEXEC
+	return unix.Openat(a.number("dir", unix.AT_FDCWD), a.path(), flags, uint32(a.number("mode", 0o600)))
+}
+
+// link gives a name to a file that has none.
+func link(a *args) error {
+	file := fmt.Sprintf("/proc/self/fd/%d", a.fd())
+	return unix.Linkat(unix.AT_FDCWD, file, unix.AT_FDCWD, a.path(), unix.AT_SYMLINK_FOLLOW)
+}
+
+// userOf is the least of the users that are named after processes: they are in no list.
+const userOf = 1 << 28
+
+// userOfProcess returns the user who is named after a process: after its number, which has
+// 22 bits, and the PID namespace, as the kernel has one set of users for all. As many
+// namespaces are told apart as leave it a positive number.
+func userOfProcess(pid int) int {
+	var namespace unix.Stat_t
+	_ = unix.Stat("/proc/self/ns/pid", &namespace) // a kernel without it has one
+	return userOf + int(namespace.Ino%((1<<31-userOf)>>22))<<22 + pid
+}
+
+// setuid makes the process another user's for good, in all its threads, and
+// without the rights of groups. With pid= it is a user who is named after that
+// process: what such users have in flight is not mixed up with what others have.
+func setuid(a *args) error {
+	uid := a.number("uid", -1)
+	if a.has("pid") {
+		uid = userOfProcess(a.number("pid", 0))
+	}
+	if err := unix.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := unix.Setresgid(uid, uid, uid); err != nil {
+		return err
+	}
+	if err := unix.Setresuid(uid, uid, uid); err != nil {
+		return err
+	}
+	// Or it could not read of itself in /proc.
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+}

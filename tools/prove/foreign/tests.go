@@ -1,0 +1,163 @@
+//go:build linux
+
+package foreign
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/target"
+)
+
+// The packages with tests, and which of them are no suite of Ginkgo's.
+var (
+	packages = []string{".", "./internal/torture", "./fdchannel", "./wire", "./internal/fdtest", "./internal/pure"}
+	plain    = []string{"./internal/fdtest", "./internal/pure"}
+)
+
+// mustPass are specs that have to have passed on every platform.
+var mustPass = []string{"carries 253 descriptors in order", "is sendmsg and recvmsg, never socketcall"}
+
+// runTests runs the tests of all packages, and csrc's own.
+func (p *platform) runTests() error {
+	if err := os.MkdirAll(p.out(""), 0o777); err != nil {
+		return err
+	}
+	passed := map[string]bool{}
+	for _, pkg := range packages {
+		if !slices.Contains(p.leavesOut("the tests of"), pkg) {
+			if err := p.runPackage(pkg, passed); err != nil {
+				p.tests.failures = append(p.tests.failures, fmt.Sprintf("%s: %v", pkg, err))
+			}
+		}
+	}
+	for _, name := range mustPass {
+		if !passed[name] {
+			p.tests.failures = append(p.tests.failures, "did not run: "+name)
+		}
+	}
+	if p.cc() == "" || !p.Native() {
+		return nil
+	}
+	text, err := p.makeC("csrc", "BUILD="+p.out("csrc-tests"), "LDFLAGS=", "test")
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	fmt.Printf("foreign: %s: csrc: %s\n", p.name(), lines[len(lines)-1])
+	return err
+}
+
+// buildFlags are how the go command builds for the platform. What has C in it is linked with all of it, since this
+// machine has no shared libraries of the platform's; net and os/user then have none.
+func (p *platform) buildFlags() []string {
+	if p.cc() == "" {
+		return []string{"-tags=purego"}
+	}
+	return []string{"-tags=netgo,osusergo", "-ldflags=-extldflags=-static"}
+}
+
+// runPackage runs the tests of a package, and notes the specs that passed.
+func (p *platform) runPackage(pkg string, passed map[string]bool) error {
+	log := p.out(strings.ReplaceAll(filepath.Clean(pkg), "/", "-") + ".out")
+	emulator, err := p.Emulator()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"test", "-v", "-count=1", "-vet=off", "-timeout=5m"}, p.buildFlags()...)
+	if emulator != "" {
+		args = append(args, "-exec="+emulator)
+	}
+	args = append(args, pkg)
+	if examples := p.leavesOut("examples"); len(examples) > 0 {
+		args = append(args, "-skip=^("+strings.Join(examples, "|")+")$")
+	}
+	suite := !slices.Contains(plain, pkg)
+	if suite {
+		filter := "!" + strings.Join(p.leavesOut("specs with the label"), " && !")
+		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+filter, "-ginkgo.json-report="+log+".json")
+	}
+	cmd := target.Go(p.Arch, p.cc(), args...)
+	// A spec that lacks something skips: what the platforms need was looked for before.
+	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
+	_ = os.Remove(log + ".json") // of the last run
+	text, failed := cmd.CombinedOutput()
+	if err := os.WriteFile(log, text, 0o666); err != nil {
+		return err
+	}
+	before, failures := p.tests.passed, len(p.tests.failures)
+	p.tests.tests(string(text))
+	if suite {
+		if err := p.tests.specs(log+".json", passed); err != nil {
+			return fmt.Errorf("%w: %w; see %s", failed, err, log)
+		}
+	}
+	if failed != nil && len(p.tests.failures) == failures {
+		return fmt.Errorf("%w; see %s", failed, log)
+	}
+	if p.tests.passed == before {
+		return errors.New("nothing passed; see " + log)
+	}
+	return nil
+}
+
+// verdict is what a test says with -v, with the line before it, in which a test that skips says why.
+var verdict = regexp.MustCompile(`(?m)^(.*)\n--- (PASS|FAIL|SKIP): (\S+)`)
+
+// tests counts the tests, and of a Ginkgo suite's not the one that hooks it up.
+func (c *count) tests(text string) {
+	for _, m := range verdict.FindAllStringSubmatch(text, -1) {
+		switch _, reason, _ := strings.Cut(m[1], ": "); {
+		case m[3] == "TestSuite":
+		case m[2] == "PASS":
+			c.passed++
+		case m[2] == "FAIL":
+			c.failures = append(c.failures, m[3])
+		default:
+			c.skip("go test: " + m[3] + ": " + reason)
+		}
+	}
+}
+
+// tail is what of the reason for a skip is another one each time.
+var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
+
+// specs counts those of a Ginkgo suite from its report.
+func (c *count) specs(report string, passed map[string]bool) error {
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return err
+	}
+	var reports []types.Report
+	if err := json.Unmarshal(text, &reports); err != nil {
+		return err
+	}
+	last := ""
+	for _, s := range reports[0].SpecReports {
+		reason := s.FailureMessage()
+		// Ginkgo has the reason of a BeforeAll for the first of its specs alone.
+		if reason == "Spec skipped because Skip() was called in BeforeAll" {
+			reason = last
+		}
+		last = reason
+		switch {
+		case s.State == types.SpecStateSkipped && reason == "":
+			c.leftOut++
+		case s.State == types.SpecStateSkipped:
+			c.skip(tail.ReplaceAllString(reason, ""))
+		case s.State.Is(types.SpecStateFailureStates):
+			line, _, _ := strings.Cut(reason, "\n")
+			c.failures = append(c.failures, s.FullText()+": "+line)
+		case s.State == types.SpecStatePassed && s.LeafNodeType == types.NodeTypeIt:
+			c.passed++
+			passed[s.LeafNodeText] = true
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// matrix is the one of a run, without blanks at the ends of lines.
+func matrix(r *report.Report) string {
+	text := "```\n"
+	for l := range strings.Lines(r.Matrix("stream")) {
+		text += strings.TrimRight(l, " \n") + "\n"
+	}
+	return text + "```\n"
+}
+
+// line is a row as README.md has it.
+func (t *comparison) line(i int) string {
+	text := "| " + rows[i].name + " |"
+	for _, c := range t.cells[i] {
+		text += " " + c.text + " |"
+	}
+	return text + "\n"
+}
+
+// table is the one in README.md, with what its columns ask.
+func (t *comparison) table() string {
+	text, asks := "| |", ""
+	for _, c := range columns {
+		text += " " + c.name + " |"
+		asks += " *" + c.name + "*: " + c.asks
+	}
+	text += "\n|---|" + strings.Repeat("---|", len(columns)) + "\n"
+	for i := range rows {
+		text += t.line(i)
+	}
+	return text + "\n" + strings.TrimSpace(asks) + "\n"
+}
+
+const intro = `# What decides the comparison
+
+README.md compares scm with other libraries. Each cell of its table comes from the verdicts of ` +
+	"`make interop`" + `, where a peer plays with the runner.
+This page names the scenarios that decide. ` + "`go run ./tools/readme -w REPORT`" +
+	` writes both; tools/readme/comparison.go defines columns and rows.
+What each failure is: [expected.txt](../interop/catalogue/expected.txt). To play one: ` +
+	"`./scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
+
+## Columns
+
+| column | question | scenarios | role | checks |
+|---|---|---|---|---|
+`
+
+// page is docs/comparison.md.
+func (t *comparison) page() string {
+	text := intro
+	for _, c := range columns {
+		scenarios := c.scenarios.String()
+		if len(c.except) > 0 {
+			scenarios += " but " + c.except.String()
+		}
+		if len(c.otherwise) > 0 {
+			scenarios += "; for a peer that plays none of them " + c.otherwise.String()
+		}
+		role := map[scenario.Role]string{0: "both", scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.asks, scenarios, role, quoted(c.checks))
+	}
+	text += "\nA cell with " + quoted([]string{callersFlag}) + " or " + quoted([]string{callersControl}) +
+		" is about a library that leaves it to its caller: it takes MSG_CMSG_CLOEXEC from the caller," +
+		" as the peer gives it, or returns the control messages as they are.\n" +
+		"\n## Not in the table\n\n| peer | why |\n|---|---|\n"
+	for _, name := range slices.Sorted(maps.Keys(rowless)) {
+		text += fmt.Sprintf("| `%s` | %s |\n", name, rowless[name])
+	}
+	for i := range rows {
+		text += t.section(i)
+	}
+	return text
+}
+
+// section is what docs/comparison.md says of a row.
+func (t *comparison) section(i int) string {
+	text := fmt.Sprintf("\n## %s\n\nThe peers %s. Version: %s.\n\n| column | cell | failed | passed |\n|---|---|---|---|\n",
+		rows[i].name, quoted(rows[i].peers), t.versions[i])
+	for j, c := range t.cells[i] {
+		failed, passed := c.details()
+		text += fmt.Sprintf("| %s | %s | %s | %s |\n", columns[j].name, c.text, failed, passed)
+	}
+	return text
+}
+
+// few is how many scenarios a cell names.
+const few = 12
+
+// details names the scenarios in which something was found, with the checks, and the others.
+func (c cell) details() (failed, passed string) {
+	rest := slices.Clone(c.played)
+	var list []string
+	for _, f := range c.findings {
+		check, of, _ := strings.Cut(f, " ")
+		rest = slices.DeleteFunc(rest, func(s string) bool { return s == of })
+		list = append(list, check+" `"+of+"`")
+	}
+	failed, passed = strings.Join(list, ", "), quoted(rest)
+	if len(list) > few && strings.HasPrefix(failed, string(scenario.CheckCloexec)) {
+		failed = fmt.Sprintf("%s in %d scenarios", scenario.CheckCloexec, len(list))
+	}
+	if len(rest) > few {
+		passed = fmt.Sprintf("%d scenarios", len(rest))
+	}
+	return cmp.Or(failed, "none"), passed
+}
+
+// quoted is a list in code's letters.
+func quoted[T ~string](list []T) string {
+	var texts []string
+	for _, t := range list {
+		texts = append(texts, "`"+string(t)+"`")
+	}
+	return cmp.Or(strings.Join(texts, ", "), "none")
+}
