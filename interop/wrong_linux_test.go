@@ -387,7 +387,7 @@ func TestProbe(t *testing.T) {
 		{"it knows the word that some ask for", "while read -r a; do case $a in hello) echo ok name=x can=stream;; levitate*) echo unsupported;; *) echo ok;; esac; done",
 			`answered "ok" to an unknown command, not unsupported`},
 		{"a name of two words", "read -r a; echo ok name=two words can=stream; cat", `not an answer to hello: "ok name=two words can=stream"`},
-		{"a name that has no end", "read -r a; printf 'ok name=%065d can=stream\\n' 0; cat", "name="+strings.Repeat("0", 64)+"… is not a word of up to 64 bytes"},
+		{"a name that has no end", "read -r a; printf 'ok name=%065d can=stream\\n' 0; cat", "name=" + strings.Repeat("0", 64) + "… is not a word of up to 64 bytes"},
 		{"it ends too soon", "read -r a; echo ok name=x can=stream; exit 0", "the peer ended: exit status 0"},
 		{"it does not answer", "exec sleep 1000", "no answer in time"},
 	} {

@@ -77,14 +77,19 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	cmd.Env = append(os.Environ(), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",asyncpreemptoff=1", ","))
 	cmd.Stderr = &proc.stderr
 	cmd.WaitDelay = Grace // a process that has left the group may hold the standard error
+	defer func() {
+		witness.Forking.RLock()
+		defer witness.Forking.RUnlock()
+		for _, f := range cmd.ExtraFiles {
+			f.Close()
+		}
+	}()
 	for i, fd := range pool {
 		n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
-		f := os.NewFile(uintptr(n), "pool")
-		defer f.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(n), "pool"))
 		proc.Numbers = append(proc.Numbers, 3+i)
 	}
 	stdin, in, err := os.Pipe()

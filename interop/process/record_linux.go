@@ -82,6 +82,8 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	if err := keepToOurselves(); err != nil {
 		return nil, err
 	}
+	witness.Forking.Lock()
+	defer witness.Forking.Unlock()
 	if rec == nil {
 		return cmd.Wait, onStarter(cmd.Start)
 	}
@@ -106,8 +108,8 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 }
 
 // keepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
-// that it has itself inherited are no business of a peer's.
-func keepToOurselves() error {
+// that it has itself inherited are no business of a peer's. Those that it opens are close-on-exec from the start.
+var keepToOurselves = sync.OnceValue(func() error {
 	numbers, err := witness.OpenNumbers(os.Getpid())
 	for _, n := range numbers {
 		if n > 2 {
@@ -115,7 +117,7 @@ func keepToOurselves() error {
 		}
 	}
 	return err
-}
+})
 
 // starter is a thread that lives as long as this process: a child that is to end with its
 // parent ends with the thread that started it. It has no signal blocked, as whoever started

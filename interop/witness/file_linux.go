@@ -3,7 +3,7 @@ package witness
 import (
 	"fmt"
 	"os"
-	"syscall"
+	"sync"
 
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -59,15 +59,18 @@ func (f *File) Close() {
 	CloseNumber(&f.Other)
 }
 
-// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1. It
-// waits for a child that is being made: until that is its program, it has copies of all
-// descriptors, and what is closed meanwhile is not closed.
+// Forking is held while a child is made: until it is its program, it has copies of all
+// descriptors, and what is closed meanwhile is not closed. syscall.ForkLock does not do: it is
+// let go before the copies are closed.
+var Forking sync.RWMutex
+
+// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1.
 func CloseNumber(fd *int) {
 	if *fd < 0 {
 		return
 	}
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+	Forking.RLock()
+	defer Forking.RUnlock()
 	_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
 	*fd = -1
 }
