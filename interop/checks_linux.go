@@ -111,19 +111,19 @@ func (k tracked) stays(pid, n int) bool {
 // checkHeld reports the peer that has just answered if it has closed what it was
 // given or has reported, or has put another file at its number, and was not told to.
 // What it was given for a later case counts too; the files there are looked at when
-// this one has ended.
-func (p *play) checkHeld(role scenario.Role, line int, ended bool) {
+// this one has ended. It returns the open numbers that it saw, or nil.
+func (p *play) checkHeld(role scenario.Role, line int, ended bool) (open []int) {
 	sd := p.sides[role]
 	if p.k.c.Scenario.RunnerPlays(role) {
-		return // it is told to do such things
+		return nil // it is told to do such things
 	}
 	// A peer that is gone holds nothing; one that ends during the first look has
 	// nothing at the second.
 	lost := slices.Sorted(maps.Keys(sd.live))
 	for range 2 {
-		open, err := witness.OpenNumbers(sd.Pid)
-		if err != nil || len(open) == 0 {
-			return
+		var err error
+		if open, err = witness.OpenNumbers(sd.Pid); err != nil || len(open) == 0 {
+			return nil
 		}
 		has := map[int]bool{}
 		for _, n := range open {
@@ -145,6 +145,7 @@ func (p *play) checkHeld(role scenario.Role, line int, ended bool) {
 			sd.live[n] = tracked{}
 		}
 	}
+	return open
 }
 
 // A leak is a number of a process that holds a file of the case, and should not.
@@ -157,20 +158,21 @@ type leak struct {
 type held struct{ pid, number int }
 
 // checkLeaks reports numbers that hold a file of the case and that the peer
-// neither was given nor reported. After its end, it may hold nothing. The error is that
-// the run was cut short while it waited for a garbage collector.
-func (p *play) checkLeaks(role scenario.Role, line int, ended bool) error {
+// neither was given nor reported. After its end, it may hold nothing. The numbers are those
+// that are open now, or nil. The error is that the run was cut short while it waited for a
+// garbage collector.
+func (p *play) checkLeaks(role scenario.Role, line int, ended bool, open []int) error {
 	sd := p.sides[role]
 	if slices.Contains(p.blind, role) {
 		return nil
 	}
-	leaks, err := p.leaks(role, ended)
+	leaks, err := p.leaks(role, ended, open)
 	for deadline := time.Now().Add(p.timeout); len(leaks) > 0 && sd.Peer.Hello.GC && time.Now().Before(deadline); {
 		if p.ctx.Err() != nil {
 			return process.ErrCut
 		}
 		time.Sleep(time.Millisecond)
-		leaks, err = p.leaks(role, ended)
+		leaks, err = p.leaks(role, ended, nil)
 	}
 	if witness.CannotLook(sd.Pid, err) {
 		_ = p.unseen(role, err) // the case goes on: it is to be ended at both peers
@@ -203,14 +205,15 @@ var senderPidfd = &witness.File{FileSpec: scenario.FileSpec{Name: "the sender's 
 
 // leaks are the files that the peer has a number for, and should not. Its own
 // duplicates of the case's socket are its business until the end.
-func (p *play) leaks(role scenario.Role, ended bool) (leaks []leak, err error) {
+func (p *play) leaks(role scenario.Role, ended bool, open []int) (leaks []leak, err error) {
 	sd := p.sides[role]
-	numbers, err := witness.OpenNumbers(sd.Pid)
-	if err != nil {
-		return nil, err
+	if open == nil {
+		if open, err = witness.OpenNumbers(sd.Pid); err != nil {
+			return nil, err
+		}
 	}
 	passesPidfds := p.k.c.Scenario.PassesPidfds(role)
-	for _, n := range numbers {
+	for _, n := range open {
 		// A number that is a later case's can hold a file of this one meanwhile. There are
 		// hundreds: they are looked at once.
 		if sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.reported[held{sd.Pid, n}] {
@@ -277,7 +280,7 @@ func (p *play) checkHolders() error {
 		return nil
 	}
 	for _, role := range roles {
-		p.k.dropSock(role)
+		p.k.end(role).Drop()
 	}
 	var files []*witness.File
 	seconds := map[*witness.File]*witness.File{} // the other ends, where they are files of the case

@@ -37,7 +37,7 @@ var ofThisProcess = sync.OnceValue(func() string { return rand.Text()[:12] })
 
 // prefix makes the names of a case's abstract sockets its own.
 func (p *play) prefix() string {
-	return fmt.Sprintf("scm-%s-%d-%d.", ofThisProcess(), p.sides[scenario.RoleA].Pid, p.k.sock[scenario.RoleA])
+	return fmt.Sprintf("scm-%s-%d-%d.", ofThisProcess(), p.sides[scenario.RoleA].Pid, p.k.end(scenario.RoleA).Number)
 }
 
 // persons tells who A and B are, by number, user and group.

@@ -73,7 +73,7 @@ func (s *session) play(k *kit, first scenario.Case) (scenario.Result, error) {
 	}
 	for _, role := range roles {
 		p.sides[role] = s.side[seat(first, k.c, role)]
-		p.given[role] = []int{k.sock[role]}
+		p.given[role] = []int{k.end(role).Number}
 		for _, f := range k.files {
 			if f.Owner == role {
 				p.given[role] = append(p.given[role], f.Number)
@@ -97,7 +97,10 @@ func (p *play) run() error {
 		for _, n := range p.given[role] {
 			delete(p.sides[role].pool, n)
 		}
-		use := fmt.Sprintf("use sock=%d fds=%s", p.k.sock[role], peer.FormatNumbers(p.given[role][1:]))
+		if !slices.ContainsFunc(p.k.c.Scenario.Steps, func(st scenario.Step) bool { return needsSock(st, role) }) {
+			p.k.end(role).Drop()
+		}
+		use := fmt.Sprintf("use sock=%d fds=%s", p.k.end(role).Number, peer.FormatNumbers(p.given[role][1:]))
 		if err := p.expectOK(role, use); err != nil {
 			return err
 		}
@@ -124,16 +127,16 @@ func (p *play) run() error {
 		if p.dead[role] {
 			continue
 		}
-		p.checkHeld(role, 0, false)
-		if err := p.checkLeaks(role, 0, false); err != nil {
+		open := p.checkHeld(role, 0, false)
+		if err := p.checkLeaks(role, 0, false, open); err != nil {
 			return err
 		}
 		if err := p.expectOK(role, "end"); err != nil {
 			return err
 		}
-		p.checkHeld(role, 0, true)
+		open = p.checkHeld(role, 0, true)
 		p.checkStates(role, 0)
-		if err := p.checkLeaks(role, 0, true); err != nil {
+		if err := p.checkLeaks(role, 0, true, open); err != nil {
 			return err
 		}
 	}
@@ -207,14 +210,14 @@ func (p *play) steps() error {
 			if err := p.hear(st); err != nil {
 				return err
 			}
-			p.checkHeld(st.Role, st.Line, false)
+			open := p.checkHeld(st.Role, st.Line, false)
 			// Somebody who is still to answer may have received and not told yet.
 			if len(p.asked) > 0 {
 				continue
 			}
 			p.checkStates(st.Role, st.Line)
 			if !p.sides[st.Role].Peer.Hello.GC {
-				if err := p.checkLeaks(st.Role, st.Line, false); err != nil {
+				if err := p.checkLeaks(st.Role, st.Line, false, open); err != nil {
 					return err
 				}
 			}

@@ -22,7 +22,7 @@ func poolNumbers(c scenario.Case) int {
 	if c.A.Slow || c.B.Slow {
 		return 600
 	}
-	return 150
+	return 100
 }
 
 // roles are those of peers.
@@ -31,20 +31,15 @@ var roles = []scenario.Role{scenario.RoleA, scenario.RoleB}
 // A kit is what a case needs: a pair of sockets and its files.
 type kit struct {
 	c     scenario.Case
-	socks map[scenario.Role]int // the runner's, until the peers have them
 	files []*witness.File
-	sock  map[scenario.Role]int // numbers in the peers
-	ends  []*witness.File       // the sockets, as files that can be passed and leaked
+	ends  []*witness.File // the sockets of the roles, which can be passed and leaked too
 
 	byIdentity map[witness.Identity][]*witness.File
 	states     map[*witness.File]witness.State // of the files, before a peer had them
 }
 
 func newKit(c scenario.Case, dir string) (k *kit, err error) {
-	k = &kit{
-		c: c, sock: map[scenario.Role]int{}, byIdentity: map[witness.Identity][]*witness.File{},
-		socks: map[scenario.Role]int{scenario.RoleA: -1, scenario.RoleB: -1},
-	}
+	k = &kit{c: c, byIdentity: map[witness.Identity][]*witness.File{}}
 	defer func() {
 		if err != nil {
 			k.close()
@@ -55,14 +50,14 @@ func newKit(c scenario.Case, dir string) (k *kit, err error) {
 	if err != nil {
 		return k, fmt.Errorf("socketpair: %w", err)
 	}
-	k.socks[scenario.RoleA], k.socks[scenario.RoleB] = two[0], two[1]
-	for _, role := range roles {
+	for i, role := range roles {
 		spec := scenario.FileSpec{Name: scenario.SockNames[role], Owner: role, Kind: "sock"}
-		end := &witness.File{FileSpec: spec, Own: -1, Other: -1}
-		if end.Identity, err = witness.Identify(os.Getpid(), k.socks[role]); err != nil {
+		k.ends = append(k.ends, &witness.File{FileSpec: spec, Own: two[i], Other: -1})
+	}
+	for _, end := range k.ends {
+		if end.Identity, err = witness.Identify(os.Getpid(), end.Own); err != nil {
 			return k, err
 		}
-		k.ends = append(k.ends, end)
 	}
 	for _, spec := range c.Scenario.Files {
 		var f *witness.File
@@ -93,24 +88,17 @@ func (k *kit) fileStates() map[*witness.File]witness.State {
 	return states
 }
 
-func (k *kit) dropSock(role scenario.Role) {
-	fd := k.socks[role]
-	witness.CloseNumber(&fd)
-	k.socks[role] = -1
-}
+func (k *kit) end(role scenario.Role) *witness.File { return k.ends[slices.Index(roles, role)] }
 
 func (k *kit) close() {
-	for _, role := range roles {
-		k.dropSock(role)
-	}
-	for _, f := range k.files {
+	for _, f := range slices.Concat(k.ends, k.files) {
 		f.Close()
 	}
 }
 
 // pool is what one side is given for the case: its socket, then its files.
 func (k *kit) pool(role scenario.Role) []int {
-	pool := []int{k.socks[role]}
+	pool := []int{k.end(role).Own}
 	for _, f := range k.files {
 		if f.Owner == role {
 			pool = append(pool, f.Own)
@@ -119,19 +107,14 @@ func (k *kit) pool(role scenario.Role) []int {
 	return pool
 }
 
-// give tells the case the numbers that its pool has in a peer, and drops the runner's copy of
-// the socket, unless its own lines need that.
+// give tells the case the numbers that its pool has in a peer.
 func (k *kit) give(role scenario.Role, sd *side, numbers []int) {
-	k.sock[role] = numbers[0]
 	for _, f := range slices.Concat(k.ends, k.files) {
 		if f.Owner != role {
 			continue
 		}
 		f.Number, numbers = numbers[0], numbers[1:]
 		sd.live[f.Number] = tracked{file: f, Identity: f.Identity, known: true}
-	}
-	if !slices.ContainsFunc(k.c.Scenario.Steps, func(st scenario.Step) bool { return needsSock(st, role) }) {
-		k.dropSock(role)
 	}
 }
 
@@ -170,37 +153,47 @@ func (sd *side) has(n int) bool {
 	return ok
 }
 
-// A kitError says that the first of the cases lacks what it needs.
-type kitError struct{ error }
+// moreKits adds to the kits of the first cases those of as many more as one session has
+// numbers for. Its error is that the first case lacks what it needs.
+func moreKits(kits []*kit, cases []scenario.Case, dir string) ([]*kit, error) {
+	used := map[scenario.Role]int{}
+	for i, c := range cases {
+		// As somebody else, a side plays one case.
+		full := max(used[scenario.RoleA], used[scenario.RoleB])+1+len(c.Scenario.Files) > poolNumbers(c)
+		if i > 0 && (full || len(c.Scenario.Users)+len(cases[0].Scenario.Users) > 0) {
+			break
+		}
+		if i == len(kits) {
+			k, err := newKit(c, dir)
+			if err != nil && i > 0 {
+				break // it is the first of the next session
+			}
+			if err != nil {
+				return nil, err
+			}
+			kits = append(kits, k)
+		}
+		for _, role := range roles {
+			used[seat(cases[0], c, role)] += len(kits[i].pool(role))
+		}
+	}
+	return kits, nil
+}
 
-// newSession starts two peers with the pools of as many of the cases as one
-// session has numbers for. Role A and B of the session are those of cases[0];
-// every case has the same two peers.
-func newSession(cases []scenario.Case, r shared) (s *session, err error) {
-	s = &session{shared: r, side: map[scenario.Role]*side{}}
+// newSession starts two peers with the pools of the cases. Its roles A and B are those of the
+// first; every case has the same two peers.
+func newSession(kits []*kit, r shared) (s *session, err error) {
+	s = &session{shared: r, kits: kits, side: map[scenario.Role]*side{}}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	first := cases[0]
+	first := kits[0].c
 	pools := map[scenario.Role][]int{}
-	for _, c := range cases {
-		used := max(len(pools[scenario.RoleA]), len(pools[scenario.RoleB]))
-		// As somebody else, a side plays one case.
-		if used > 0 && (used+1+len(c.Scenario.Files) > poolNumbers(first) || len(c.Scenario.Users)+len(first.Scenario.Users) > 0) {
-			break
-		}
-		k, err := newKit(c, r.folder)
-		if err != nil && used > 0 {
-			break // it is the first of the next session
-		}
-		if err != nil {
-			return s, kitError{err}
-		}
-		s.kits = append(s.kits, k)
+	for _, k := range kits {
 		for _, role := range roles {
-			at := seat(first, c, role)
+			at := seat(first, k.c, role)
 			pools[at] = append(pools[at], k.pool(role)...)
 		}
 	}
@@ -256,9 +249,6 @@ func (s *session) close() {
 	for _, sd := range s.side {
 		_ = sd.Close() // how a peer ends after its cases is told by its last answer
 	}
-	for _, k := range s.kits {
-		k.close()
-	}
 }
 
 // errSessionOver says that the rest of the cases needs a new session.
@@ -292,38 +282,48 @@ func playAll(cases []scenario.Case, r shared, done func(scenario.Result)) {
 		}
 		return why != ""
 	})
-	for len(cases) > 0 && r.ctx.Err() == nil {
-		s, err := newSession(cases, r)
-		if errors.Is(err, process.ErrCut) {
-			return
+	var kits []*kit // of the first of the cases: those of a session that ends early are the next one's
+	defer func() {
+		for _, k := range kits {
+			k.close()
 		}
-		_, isKit := err.(kitError)
+	}()
+	for len(cases) > 0 && r.ctx.Err() == nil {
+		var err error
+		if kits, err = moreKits(kits, cases, r.folder); err != nil {
+			verdict := scenario.NotRun
+			if errors.Is(err, kinds.ErrTaken) {
+				verdict = scenario.Unsupported
+			}
+			without(cases[0], verdict, err.Error(), false)
+			cases = cases[1:]
+			continue
+		}
+		played := 1
+		s, err := newSession(kits, r)
 		switch {
+		case errors.Is(err, process.ErrCut):
+			return
 		case err == nil:
-			cases = cases[s.playKits(cases[0], done):]
-		case isKit && errors.Is(err.(kitError).error, kinds.ErrTaken):
-			without(cases[0], scenario.Unsupported, err.Error(), false)
-			cases = cases[1:]
-		case isKit:
-			without(cases[0], scenario.NotRun, err.Error(), false)
-			cases = cases[1:]
+			played = s.playKits(done)
 		case len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err):
 			without(cases[0], scenario.Unsupported, "as another user: "+err.Error(), false)
-			cases = cases[1:]
+			kits[0].close()
 		default:
 			for _, c := range cases {
 				without(c, scenario.NotRun, err.Error(), true)
 			}
 			return
 		}
+		cases, kits = cases[played:], kits[played:]
 	}
 }
 
 // playKits plays the cases of a session until it is over, and returns how many have a result.
-func (s *session) playKits(first scenario.Case, done func(scenario.Result)) (played int) {
+func (s *session) playKits(done func(scenario.Result)) (played int) {
 	defer s.close()
 	for _, k := range s.kits {
-		result, err := s.playUndisturbed(k, first)
+		result, err := s.playUndisturbed(k, s.kits[0].c)
 		if errors.Is(err, process.ErrCut) {
 			break
 		}

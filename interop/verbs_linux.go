@@ -48,7 +48,7 @@ func (p *play) runnerStep(st scenario.Step) error {
 		return later.Line > st.Line && needsSock(later, role)
 	})
 	if needsSock(st, role) && last {
-		p.k.dropSock(role)
+		p.k.end(role).Drop()
 	}
 	var call refusable
 	lacks := func(errno error) bool { return errors.Is(err, errno) }
@@ -192,7 +192,7 @@ func nudge() error {
 
 // pending ROLE wants nothing to wait at the peer's socket but the end.
 func (p *play) pending(a act) error {
-	sock := p.k.socks[a.Role]
+	sock := p.k.end(a.Role).Own
 	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
 	if err != nil {
@@ -269,17 +269,17 @@ func limitFor(numbers []int, free int) uint64 {
 
 // setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
 func (p *play) setsockopt(a act) error {
-	return refused("setsockopt", raw.SetOption(p.k.socks[a.Role], a.Name, int(a.Number)))
+	return refused("setsockopt", raw.SetOption(p.k.end(a.Role).Own, a.Name, int(a.Number)))
 }
 
 // shutdown ROLE HOW shuts the peer's socket down, from outside.
 func (p *play) shutdown(a act) error {
-	return refused("shutdown", unix.Shutdown(p.k.socks[a.Role], raw.Shutdowns.Sum(a.Word)))
+	return refused("shutdown", unix.Shutdown(p.k.end(a.Role).Own, raw.Shutdowns.Sum(a.Word)))
 }
 
 // nonblock ROLE sets O_NONBLOCK on the open file description of the peer's socket.
 func (p *play) nonblock(a act) error {
-	return refused("fcntl", unix.SetNonblock(p.k.socks[a.Role], true))
+	return refused("fcntl", unix.SetNonblock(p.k.end(a.Role).Own, true))
 }
 
 // blocked ROLE waits until the peer waits: it has read its command, has not
@@ -319,7 +319,7 @@ func (p *play) blocked(a act) error {
 func (p *play) kill(a act) error {
 	sd := p.sides[a.Role]
 	signal := unix.SignalNum(a.Word)
-	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.sock[a.Role]), signal); err != nil {
+	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.end(a.Role).Number), signal); err != nil {
 		return fmt.Errorf("kill: %w", err)
 	}
 	if signal == unix.SIGCONT {
