@@ -186,7 +186,7 @@ func (p *play) checkLeaks(role scenario.Role, line int, ended bool, open []int) 
 	for i, l := range leaks {
 		p.reported[l.held] = true // and not again after the end
 		if l.file == senderPidfd {
-			p.spent = true // it would be found in the next case again
+			sd.pidfds[l.number] = true // and not in the next case again
 		} else {
 			p.leaked[l.file] = true
 		}
@@ -214,12 +214,8 @@ func (p *play) leaks(role scenario.Role, ended bool, open []int) (leaks []leak, 
 	}
 	passesPidfds := p.k.c.Scenario.PassesPidfds(role)
 	for _, n := range open {
-		// A number that is a later case's can hold a file of this one meanwhile. There are
-		// hundreds: they are looked at once.
-		if sd.has(n) && (!sd.pool[n] || !p.over || ended) || p.reported[held{sd.Pid, n}] {
-			continue
-		}
-		if is, err := sd.live[n].isFile(sd.Pid, n); err == nil && is {
+		// That a number which is a later case's holds a file of this one is found at the end.
+		if sd.has(n) || p.reported[held{sd.Pid, n}] {
 			continue
 		}
 		id, err := witness.Identify(sd.Pid, n)
@@ -229,7 +225,7 @@ func (p *play) leaks(role scenario.Role, ended bool, open []int) (leaks []leak, 
 		if err != nil {
 			continue // closed meanwhile
 		}
-		if passesPidfds && witness.IsPidfd(sd.Pid, n) {
+		if passesPidfds && !sd.pidfds[n] && witness.IsPidfd(sd.Pid, n) {
 			if info, err := witness.FDInfo(sd.Pid, n); err == nil && info.Pid == p.sides[opposite(role)].Pid {
 				leaks = append(leaks, leak{held{sd.Pid, n}, senderPidfd})
 				continue

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poolNumbers is how many numbers the peers of a case are given in one session, at most: each is looked
-// at in each case, and a start costs as much as a few cases, or as a hundred. One case may have more.
+// poolNumbers is how many numbers the peers of a session have before it gets no further case: each is
+// looked at in each case, and a start costs as much as a few cases, or as a hundred.
 func poolNumbers(c scenario.Case) int {
 	if c.A.Slow || c.B.Slow {
 		return 600
@@ -142,9 +142,10 @@ type session struct {
 // A side is a peer of a session.
 type side struct {
 	*process.Process
-	live map[int]tracked // numbers that the peer rightly has, without 0, 1 and 2
-	pool map[int]bool    // those of them that no "use" has named yet: still the session's
-	std  map[int]bool    // which of 0, 1 and 2 it had open when it had said hello
+	live   map[int]tracked // numbers that the peer rightly has, without 0, 1 and 2
+	pool   map[int]bool    // those of them that no "use" has named yet: still the session's
+	std    map[int]bool    // which of 0, 1 and 2 it had open when it had said hello
+	pidfds map[int]bool    // those of the sender that it has leaked
 }
 
 // has tells whether the peer rightly has a number.
@@ -153,13 +154,12 @@ func (sd *side) has(n int) bool {
 	return ok
 }
 
-// moreKits adds to the kits of the first cases those of as many more as one session has
-// numbers for. Its error is that the first case lacks what it needs.
+// moreKits adds to the kits of the first cases those of as many more as one session is given. Its error is that the first case lacks what it needs.
 func moreKits(kits []*kit, cases []scenario.Case, dir string) ([]*kit, error) {
 	used := map[scenario.Role]int{}
 	for i, c := range cases {
 		// As somebody else, a side plays one case.
-		full := max(used[scenario.RoleA], used[scenario.RoleB])+1+len(c.Scenario.Files) > poolNumbers(c)
+		full := max(used[scenario.RoleA], used[scenario.RoleB]) >= poolNumbers(c)
 		if i > 0 && (full || len(c.Scenario.Users)+len(cases[0].Scenario.Users) > 0) {
 			break
 		}
@@ -202,7 +202,7 @@ func newSession(kits []*kit, r shared) (s *session, err error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", first.Peer(role).Name, err)
 		}
-		s.side[role] = &side{Process: proc, live: map[int]tracked{}, pool: map[int]bool{}, std: map[int]bool{}}
+		s.side[role] = &side{Process: proc, live: map[int]tracked{}, pool: map[int]bool{}, std: map[int]bool{}, pidfds: map[int]bool{}}
 	}
 	for _, role := range roles {
 		if err := s.side[role].greet(r.ctx, max(r.timeout, process.DefaultTimeout)); err != nil { // to start takes longer than to answer

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -180,6 +181,7 @@ func (o *playing) check() error {
 		return broken(err)
 	}
 	o.Jobs = min(o.Jobs, most)
+	debug.SetGCPercent(400) // a tenth less work, and a run is short of processors, not of memory
 	return nil
 }
 
