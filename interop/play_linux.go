@@ -40,6 +40,7 @@ type play struct {
 	signals  map[scenario.Role][]syscall.Signal // that the runner has sent, without those that have no effect any more
 	sends    map[scenario.Role]bool             // who was told to send
 	refused  map[scenario.Role]bool             // whose library has refused something, and may be done with the connection
+	over     bool                               // the transcript has ended
 	blind    []scenario.Role                    // of whom nobody can tell what they have open
 	spent    bool                               // a side is not what it was: the session is over after this case
 }
@@ -112,6 +113,7 @@ func (p *play) run() error {
 	if err == nil {
 		err = p.steps()
 	}
+	p.over = true
 	for _, sd := range p.sides {
 		p.restoreLimit(sd)
 	}

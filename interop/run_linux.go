@@ -71,6 +71,9 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
+	if err := process.KeepToOurselves(); err != nil {
+		return scenario.Outcome{Broken: err}
+	}
 	folder, err := newFolder()
 	if err != nil {
 		return scenario.Outcome{Broken: err}

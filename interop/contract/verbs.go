@@ -123,7 +123,9 @@ type CallUsage struct {
 	Does  string // what is to be said of it
 }
 
-// commandUsages are what any peer understands.
+// commandUsages are what any peer understands. A new one is also for Case.answer in
+// interop/peers/go/peer, and for the text of interop/peers/README.md; one that receives, for
+// those who look for "recv" by name.
 var commandUsages = []CallUsage{
 	{"hello", "", ""},
 	{"use sock=N [fds=N,…]", "", ""},

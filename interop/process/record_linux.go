@@ -79,9 +79,6 @@ func (rec *Record) awaitEnd(pid int) {
 // launch starts a program, under the recorder if there is one, and returns what
 // waits for it.
 func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
-	if err := keepToOurselves(); err != nil {
-		return nil, err
-	}
 	witness.Forking.Lock()
 	defer witness.Forking.Unlock()
 	if rec == nil {
@@ -107,9 +104,9 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	return func() error { return <-ended }, nil
 }
 
-// keepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
-// that it has itself inherited are no business of a peer's. Those that it opens are close-on-exec from the start.
-var keepToOurselves = sync.OnceValue(func() error {
+// KeepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
+// that it has itself inherited are no business of a peer's. Those that it opens are from the start.
+func KeepToOurselves() error {
 	numbers, err := witness.OpenNumbers(os.Getpid())
 	for _, n := range numbers {
 		if n > 2 {
@@ -117,7 +114,7 @@ var keepToOurselves = sync.OnceValue(func() error {
 		}
 	}
 	return err
-})
+}
 
 // starter is a thread that lives as long as this process: a child that is to end with its
 // parent ends with the thread that started it. It has no signal blocked, as whoever started

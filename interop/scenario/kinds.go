@@ -11,7 +11,8 @@ type FileKind struct {
 }
 
 // FileKinds are the kinds. Package kinds makes files of each; the table in
-// interop/catalogue/README.md is generated from here.
+// interop/catalogue/README.md is generated from here, by
+// "go test ./interop/catalogue -run TestReadme -update".
 var FileKinds = []FileKind{
 	{"file", true, false, "a regular file without a name, open for reading and writing, at offset 0; 4,096 bytes, byte *i* is *i* mod 251"},
 	{"rdonly", true, false, "the same, open for reading"},

@@ -200,6 +200,8 @@ func (c *Case) answer(line string) string {
 		}
 	case "end":
 		c.end()
+	default:
+		return unsupported
 	}
 	return "ok"
 }
