@@ -274,18 +274,25 @@ func (proc *Process) Ask(ctx context.Context, command string, timeout time.Durat
 }
 
 // Explain adds to err how the peer ended, and the end of its standard error. A peer that
-// hangs is killed here, which is no fact about the peer.
+// lives on is killed here, which is no fact about the peer.
 func (proc *Process) Explain(err error) error {
-	hangs := errors.Is(err, ErrHang)
-	if !hangs && !errors.Is(err, errGone) {
+	alive := errors.Is(err, ErrHang)
+	if !alive && !errors.Is(err, errGone) {
 		return err
 	}
-	if hangs {
+	if !alive {
+		select {
+		case <-proc.Gone:
+		case <-time.After(Grace):
+			alive, err = true, errors.New("the peer closed its standard output")
+		}
+	}
+	if alive {
 		proc.Kill()
 	}
-	if how := proc.Close(); how != nil && !(hangs && proc.EndedBy(syscall.SIGKILL)) {
+	if how := proc.Close(); how != nil && !(alive && proc.EndedBy(syscall.SIGKILL)) {
 		err = fmt.Errorf("%w: %v", err, how)
-	} else if !hangs {
+	} else if !alive {
 		err = fmt.Errorf("%w: exit status 0", err)
 	}
 	if text := proc.stderr.String(); text != "" {
