@@ -208,23 +208,9 @@ func Edge(n int) ([]byte, error) {
 	return mem[size-n:], nil
 }
 
-// KCMP_FILE and KCMP_FILES of linux/kcmp.h.
-const (
-	kcmpFile  = 0
-	kcmpFiles = 2
-)
-
-// SameDescription asks kcmp(2) whether two numbers of two processes are the
-// same open file description.
+// SameDescription asks kcmp(2) whether two numbers of two processes are the same open file description.
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
-	return same(pid1, pid2, kcmpFile, fd1, fd2)
-}
-
-// SameTable asks kcmp(2) whether two threads have the same numbers.
-func SameTable(tid1, tid2 int) (bool, error) { return same(tid1, tid2, kcmpFiles, 0, 0) }
-
-func same(pid1, pid2, what, one, two int) (bool, error) {
-	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), uintptr(what), uintptr(one), uintptr(two), 0)
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), 0 /* KCMP_FILE */, uintptr(fd1), uintptr(fd2), 0)
 	n, err := result(r, errno)
 	return n == 0, err
 }
