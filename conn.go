@@ -41,6 +41,11 @@ func NewConn(c *net.UnixConn) (*Conn, error) { return Config{}.NewConn(c) }
 // net, the process ends where the runtime's poller, at its first use, finds no free number.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
+// NewConnFile makes a Conn of the Unix socket f, as [net.FileConn]: f stays open and the caller's, and
+// the Conn has a duplicate. Both are non-blocking then, as everybody's who has the open file
+// description. Errors are ErrNotUnix, [os.ErrInvalid] for nil, [os.ErrClosed], or wrap an errno.
+func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
+
 // NewConn is [NewConn] with config.
 func (config Config) NewConn(c *net.UnixConn) (*Conn, error) {
 	conn, err := config.newConn(c)
@@ -83,6 +88,21 @@ func (config Config) NewConnFD(fd int) (*Conn, error) {
 		return nil, opError("conn", err)
 	}
 	sys.Close(fd)
+	return conn, nil
+}
+
+// NewConnFile is [NewConnFile] with config.
+func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = control(raw, func(fd int) error {
+			conn, err = config.fromNumber(fd)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, opError("conn", err)
+	}
 	return conn, nil
 }
 

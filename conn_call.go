@@ -19,8 +19,9 @@ type call struct {
 	err  error               // of once
 
 	msg   msg.Message
-	bufs  [1][]byte
+	bufs  [][]byte // of the caller, of which a send cuts off what is sent
 	fds   [MaxFDs]int32
+	own   int               // of fds, the caller's numbers to send
 	files []syscall.RawConn // to send
 	sent  int
 	cause error // of descriptors that are missing
@@ -52,8 +53,9 @@ func newCall(c *Conn) *call {
 // put gives the call back without a trace of what it pointed to.
 func (k *call) put() {
 	clear(k.files)
+	clear(k.bufs)
 	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
-	k.msg, k.bufs = msg.Message{}, [1][]byte{}
+	k.msg, k.bufs, k.own = msg.Message{}, k.bufs[:0], 0
 	k.files, k.sent, k.flags, k.sends = k.files[:0], 0, 0, false
 	callPool.Put(k)
 }
@@ -106,9 +108,9 @@ func (k *call) do() (err error) {
 	return os.NewSyscallError("recvmsg", k.err)
 }
 
-// send sends p with the files. k.sent is how much of it was sent.
-func (k *call) send(p []byte) error {
-	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
+// send sends the payload in k.bufs with the descriptors. k.sent is how much of it was sent.
+func (k *call) send() error {
+	k.msg.Buffers = k.bufs
 	k.once, k.sends = (*call).sendPayload, true
 	return k.do()
 }
@@ -116,23 +118,34 @@ func (k *call) send(p []byte) error {
 // sendPayload sends what is left of the payload, all of it on a stream.
 func (k *call) sendPayload() error {
 	for {
-		k.msg.FDs = k.fds[:0]
+		k.msg.FDs = k.fds[:k.own]
 		if err := k.sendNext(); err != nil {
 			return err
 		}
 		k.sent += k.msg.N
 		clear(k.files)
-		k.files = k.files[:0] // they went with the first byte
-		k.bufs[0] = k.bufs[0][k.msg.N:]
-		if len(k.bufs[0]) == 0 || !k.conn.isStream() {
+		k.files, k.own = k.files[:0], 0 // they went with the first byte
+		k.advance(k.msg.N)
+		if isEmpty(k.msg.Buffers) || !k.conn.isStream() {
 			return nil
 		}
 	}
 }
 
+// advance cuts n bytes off the buffers to send.
+func (k *call) advance(n int) {
+	for len(k.msg.Buffers) > 1 && n >= len(k.msg.Buffers[0]) {
+		n -= len(k.msg.Buffers[0])
+		k.msg.Buffers = k.msg.Buffers[1:]
+	}
+	if len(k.msg.Buffers) > 0 {
+		k.msg.Buffers[0] = k.msg.Buffers[0][n:]
+	}
+}
+
 // sendNext takes hold of the next file and, once all are held, sends.
 func (k *call) sendNext() (err error) {
-	held := len(k.msg.FDs)
+	held := len(k.msg.FDs) - k.own
 	if held == len(k.files) {
 		return sendMsg(k.sock, &k.msg, sys.SendFlags)
 	}
@@ -160,10 +173,10 @@ func (k *call) sendHolding(fd uintptr) {
 	k.err = k.sendNext()
 }
 
-// receive receives into p, with room for so many descriptors, which are
+// receive receives into k.bufs, with room for so many descriptors, which are
 // k.fds[:k.msg.NFD].
-func (k *call) receive(p []byte, room int) error {
-	k.bufs[0], k.msg.Buffers = p, k.bufs[:]
+func (k *call) receive(room int) error {
+	k.msg.Buffers = k.bufs
 	k.msg.FDs = k.fds[:room]
 	k.once = (*call).receiveOnce
 	return k.do()

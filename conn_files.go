@@ -22,18 +22,52 @@ var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at l
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c)
 	defer k.put()
+	k.bufs = append(k.bufs, p)
+	return k.write(files)
+}
+
+// WriteBuffers is [Conn.WriteFiles] of the buffers one behind the other, at most MaxBuffers
+// (ErrTooManyBuffers).
+func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err error) {
+	k := newCall(c)
+	defer k.put()
+	k.bufs = append(k.bufs, buffers...)
+	return k.write(files)
+}
+
+// WriteFDs is [Conn.WriteFiles] with descriptors as numbers, which stay open and the caller's, and
+// must not be closed during the call. EBADF is the error of one that is not open.
+func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
+	k := newCall(c)
+	defer k.put()
+	k.bufs, k.own = append(k.bufs, p), len(fds)
+	for i, fd := range fds[:min(len(fds), MaxFDs)] {
+		k.fds[i] = number(fd)
+	}
+	return k.write(nil)
+}
+
+// write sends k.bufs with the files, or with the numbers in k.fds.
+func (k *call) write(files []*os.File) (n int, err error) {
+	c := k.conn
 	err = c.usable()
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(k.bufs) > MaxBuffers:
+		err = ErrTooManyBuffers
+	case k.own > MaxFDs:
+		err = ErrTooManyFDs
+	default:
 		err = k.addFiles(files)
 	}
-	if err == nil && c.isStream() && len(p) == 0 {
-		if len(files) == 0 {
+	if err == nil && c.isStream() && isEmpty(k.bufs) {
+		if k.own+len(files) == 0 {
 			return 0, nil
 		}
 		err = ErrEmptyPayload
 	}
 	if err == nil {
-		err = k.send(p)
+		err = k.send()
 	}
 	return k.sent, c.fail("write", err)
 }
@@ -69,6 +103,24 @@ func (k *call) addFiles(files []*os.File) error {
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
 // which there is no room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
+	k := newCall(c)
+	defer k.put()
+	k.bufs = append(k.bufs, p)
+	return k.read(max)
+}
+
+// ReadBuffers is [Conn.ReadFiles] into the buffers, one behind the other, of which there are at most
+// MaxBuffers (ErrTooManyBuffers).
+func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
+	k := newCall(c)
+	defer k.put()
+	k.bufs = append(k.bufs, buffers...)
+	return k.read(max)
+}
+
+// read receives into k.bufs.
+func (k *call) read(max int) (n int, files []*os.File, err error) {
+	c := k.conn
 	err = c.usable()
 	switch {
 	case err != nil:
@@ -76,15 +128,14 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 		err = ErrTooManyFDs
 	case max < 0:
 		err = syscall.EINVAL
-	case len(p) == 0 && c.isStream():
+	case len(k.bufs) > MaxBuffers:
+		err = ErrTooManyBuffers
+	case isEmpty(k.bufs) && c.isStream():
 		err = errNoBuffer
+	default:
+		err = k.receive(max)
 	}
 	if err != nil {
-		return 0, nil, c.fail("read", err)
-	}
-	k := newCall(c)
-	defer k.put()
-	if err := k.receive(p, max); err != nil {
 		return 0, nil, c.fail("read", err)
 	}
 	n = k.msg.N

@@ -123,8 +123,8 @@ func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 	}
 	k := newCall(c)
 	defer k.put()
-	k.files = append(k.files, raw)
-	err = k.send(p)
+	k.files, k.bufs = append(k.files, raw), append(k.bufs, p)
+	err = k.send()
 	if err != nil && k.sent > 0 {
 		return &partError{k.sent, len(p), err}
 	}
@@ -154,7 +154,8 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	}
 	k := newCall(c)
 	defer k.put()
-	if err := k.receive(p, sys.PairRoom); err != nil {
+	k.bufs = append(k.bufs, p)
+	if err := k.receive(sys.PairRoom); err != nil {
 		return 0, -1, err
 	}
 	switch {

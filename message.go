@@ -51,6 +51,18 @@ type Message struct {
 	Flags int
 }
 
+// CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
+func (m *Message) CloseFDs() {
+	for _, fd := range m.FDs[:m.NFD] {
+		sys.Close(fd)
+	}
+	m.NFD = 0
+	if m.PIDFD != nil && *m.PIDFD >= 0 {
+		sys.Close(*m.PIDFD)
+		*m.PIDFD = -1
+	}
+}
+
 // Cred is what SCM_CREDENTIALS and SO_PEERCRED report of a process.
 type Cred struct {
 	PID, UID, GID int

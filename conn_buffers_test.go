@@ -1,0 +1,200 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
+)
+
+var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
+	It("are one message, scattered and gathered", func() {
+		a, b := pair(network)
+		sent := pipes(2)
+		Expect(a.WriteBuffers([][]byte{[]byte("he"), nil, []byte("llo")}, sent...)).To(Equal(5))
+		one, two := make([]byte, 1), make([]byte, 8)
+		n, files, err := b.ReadBuffers([][]byte{one, nil, two}, 2)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(one) + string(two[:n-1])).To(Equal("hello"))
+		areSame(lentAll(files), sent)
+	})
+
+	It("stay the caller's, and as they were", func() {
+		a, b := pair(network)
+		buffers := [][]byte{[]byte("a"), []byte("bc")}
+		Expect(a.WriteBuffers(buffers)).To(Equal(3))
+		Expect(buffers).To(Equal([][]byte{[]byte("a"), []byte("bc")}))
+		receives(b, "abc")
+	})
+
+	It("are at most 1024, and none is an empty payload", func() {
+		a, b := pair(network)
+		n, err := a.WriteBuffers(make([][]byte, scm.MaxBuffers+1))
+		Expect(n).To(BeZero())
+		Expect(err).To(opFails("write", scm.ErrTooManyBuffers))
+		Expect(Third(b.ReadBuffers(make([][]byte, scm.MaxBuffers+1), 1))).To(opFails("read", scm.ErrTooManyBuffers))
+		f := pipes(1)[0]
+		if network == "unix" {
+			Expect(a.WriteBuffers(nil)).To(BeZero())
+			Expect(a.WriteBuffers(nil, f)).Error().To(opFails("write", scm.ErrEmptyPayload))
+			Expect(Third(b.ReadBuffers(nil, 1))).To(opFails("read", scm.ErrEmptyPayload))
+			return
+		}
+		Expect(a.WriteBuffers(nil, f)).To(BeZero())
+		receives(b, "", f)
+	})
+
+	It("are passed with numbers", func() {
+		a, b := pair(network)
+		sent := pipes(3)
+		fds := []int{NumberOf(sent[0]), NumberOf(sent[1]), NumberOf(sent[2])}
+		Expect(a.WriteFDs([]byte("payload"), fds...)).To(Equal(7))
+		receives(b, "payload", sent...)
+
+		Expect(a.WriteFDs([]byte("x"), make([]int, scm.MaxFDs+1)...)).Error().To(opFails("write", scm.ErrTooManyFDs))
+		Expect(a.WriteFDs([]byte("x"), -1)).Error().To(opFails("write", unix.EBADF))
+		hasNothing(b)
+		Expect(a.WriteFDs([]byte("none"))).To(Equal(4))
+		receives(b, "none")
+	})
+}, everyNetwork)
+
+var _ = Describe("a stream's many buffers", func() {
+	It("are written whole, and the descriptors with the first byte alone", func() {
+		payload := bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
+		for size := range 3 {
+			a, b := pair("unix")
+			Expect(a.SetWriteBuffer(4096)).To(Succeed())
+			f := pipes(1)[0]
+			var buffers [][]byte
+			for rest := payload; len(rest) > 0; {
+				n := min(len(rest), []int{len(payload), 4099, 100_003}[size])
+				buffers, rest = append(buffers, rest[:n]), rest[n:]
+			}
+			wait := goes(func() {
+				if size == 0 {
+					Expect(a.WriteFDs(payload, NumberOf(f))).To(Equal(len(payload)))
+				} else {
+					Expect(a.WriteBuffers(buffers, f)).To(Equal(len(payload)))
+				}
+			})
+			var got []byte
+			var files []*os.File
+			for len(got) < len(payload) {
+				p := make([]byte, 10_000)
+				n, more, err := b.ReadFiles(p, 1)
+				files = append(files, lentAll(more)...)
+				Expect(err).NotTo(HaveOccurred())
+				got = append(got, p[:n]...)
+			}
+			wait()
+			Expect(bytes.Equal(got, payload)).To(BeTrue())
+			areSame(files, []*os.File{f})
+		}
+	})
+})
+
+var _ = Describe("a Conn of an os.File", func() {
+	It("is the same socket, and leaves the file to its owner", func() {
+		keepsNumbers()
+		a, b := sockets(unix.SOCK_STREAM)
+		f := asFile(a)
+		c := closing(ok(scm.NewConnFile(f)))
+		sent := pipes(1)[0]
+		Expect(c.WriteFiles([]byte("x"), sent)).To(Equal(1))
+		other := closing(ok(scm.NewConnFile(asFile(b))))
+		receives(other, "x", sent)
+		Expect(c.Close()).To(Succeed())
+		Expect(f.Stat()).NotTo(BeNil())
+		Expect(fdtest.IsOpen(a)).To(BeTrue())
+	})
+
+	It("is refused for what is no Unix socket", func() {
+		keepsNumbers()
+		r, _ := pipe()
+		Expect(scm.NewConnFile(r)).Error().To(opFails("conn", unix.ENOTSOCK))
+		Expect(scm.NewConnFile(nil)).Error().To(opFails("conn", os.ErrInvalid))
+		Expect(r.Close()).To(Succeed())
+		Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
+	})
+})
+
+var _ = Describe("a Message", func() {
+	It("closes what it has received, once", func() {
+		a, b := pair("unixpacket")
+		Expect(b.PassPIDFD(true)).To(Succeed())
+		r, w := pipe()
+		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+		pidfd := -1
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+		Expect(b.Recv(&m, 0)).To(Succeed())
+		Expect(m.NFD).To(Equal(1))
+		m.CloseFDs()
+		m.CloseFDs()
+		Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
+		Expect(w.Close()).To(Succeed())
+		noWriterIsLeft(r)
+	})
+})
+
+var _ = Describe("a borrowed Conn", Label("stress"), func() {
+	// Each call ends with the deadline or the Close, of either, that comes in the middle of it.
+	It("ends 100 goroutines with its original, and loses nothing", func() {
+		keepsNumbers()
+		f := pipes(1)[0]
+		for round := range 24 {
+			x, y := sockets(unix.SOCK_STREAM)
+			original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
+			c := lent(ok(scm.NewConn(original)))
+			other := closing(ok(scm.NewConnFile(asFile(y))))
+			var waits []func()
+			for i := range 100 {
+				waits = append(waits, goes(func() {
+					for err := error(nil); err == nil; {
+						var files []*os.File
+						switch i % 4 {
+						case 0:
+							_, err = c.WriteFiles(make([]byte, 1000), f)
+						case 1:
+							_, err = c.WriteFDs(make([]byte, 1000), NumberOf(f))
+						case 2:
+							_, files, err = c.ReadFiles(make([]byte, 100), 1)
+						default:
+							_, files, err = c.ReadBuffers([][]byte{make([]byte, 10), make([]byte, 10)}, 1)
+						}
+						for _, f := range files {
+							_ = f.Close()
+						}
+					}
+				}))
+			}
+			waitsIn("write", 1)
+			Expect(other.WriteFiles(make([]byte, 5000), f)).To(Equal(5000))
+			switch round % 4 {
+			case 0:
+				Expect(original.SetDeadline(time.Now())).To(Succeed())
+			case 1:
+				Expect(c.SetDeadline(time.Now().Add(time.Millisecond))).To(Succeed())
+			case 2:
+				Expect(original.Close()).To(Succeed())
+			default:
+				Expect(c.Close()).To(Succeed())
+			}
+			for _, wait := range waits {
+				wait()
+			}
+			_ = original.Close()
+			Expect(other.Close()).To(Succeed())
+		}
+	})
+})
