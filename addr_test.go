@@ -49,7 +49,7 @@ func (f *fixture) bound(name string) int {
 // which is a temporary one until the end of the spec.
 func everyName() map[string]string {
 	GinkgoHelper()
-	GinkgoT().Chdir(GinkgoT().TempDir())
+	chdir(GinkgoT().TempDir())
 	unique := AbstractName() + "-"
 	return map[string]string{
 		"a path":                      "socket",
@@ -109,7 +109,7 @@ var _ = Describe("the address of a datagram", func() {
 	})
 
 	It("does not take a path that begins with @ for an abstract name", func() {
-		GinkgoT().Chdir(GinkgoT().TempDir())
+		chdir(GinkgoT().TempDir())
 		name := AbstractName()
 		abstract, path := f.bound(name), f.datagram()
 		raw := unix.RawSockaddrUnix{Family: unix.AF_UNIX}

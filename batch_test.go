@@ -362,10 +362,12 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 			var out []scm.Message
 			var wg sync.WaitGroup
 			first := f.letters(1)
-			wg.Go(func() {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
 				defer GinkgoRecover()
 				Expect(scm.SendBatch(f.a, first, 0)).To(Equal(1))
-			})
+			}()
 			one := slots(1)
 			Expect(scm.RecvBatch(f.b, one, unix.MSG_WAITFORONE)).To(Equal(1))
 			wg.Wait()
@@ -383,12 +385,14 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 	It("waits for all of them without a flag", func() {
 		out, in := f.letters(3), slots(3)
 		var wg sync.WaitGroup
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			defer GinkgoRecover()
 			for i := range out {
 				Expect(scm.SendBatch(f.a, out[i:i+1], 0)).To(Equal(1))
 			}
-		})
+		}()
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
 		wg.Wait()
 		f.arrived(in, out)
@@ -429,7 +433,7 @@ var _ = Describe("a batch of datagrams", func() {
 	})
 
 	It("has nothing left of the names of an earlier one", func() {
-		GinkgoT().Chdir(GinkgoT().TempDir())
+		chdir(GinkgoT().TempDir())
 		f := connect(unix.SOCK_DGRAM)
 		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
 		sock, sent := f.datagram(), f.file()
@@ -533,7 +537,9 @@ var _ = Describe("a batch on a stream", func() {
 		}
 		var wg sync.WaitGroup
 		read := 0
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			p := make([]byte, 1<<20)
 			for {
 				n, err := unix.Read(f.b, p)
@@ -545,7 +551,7 @@ var _ = Describe("a batch on a stream", func() {
 				}
 				read += n
 			}
-		})
+		}()
 		text := make([]byte, 1<<21)
 		long := make([][]byte, scm.MaxBuffers)
 		for i := range long {

@@ -244,3 +244,11 @@ func tcpPair() (a, b *net.TCPConn) {
 	a = ok(net.Dial("tcp", l.Addr().String())).(*net.TCPConn)
 	return closing(a), closing(ok(l.Accept()).(*net.TCPConn))
 }
+
+// chdir has another working folder, for the time of the spec.
+func chdir(dir string) {
+	GinkgoHelper()
+	before := ok(os.Getwd())
+	Expect(os.Chdir(dir)).To(Succeed())
+	DeferCleanup(os.Chdir, before)
+}

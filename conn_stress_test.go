@@ -94,7 +94,9 @@ var _ = Child("conn-storm", func(args []string) {
 		var users sync.WaitGroup
 		for i := range 100 {
 			c := []*scm.Conn{a, b}[i%2]
-			users.Go(func() {
+			users.Add(1)
+			go func() {
+				defer users.Done()
 				for {
 					err := calls[i/2%len(calls)](c)
 					switch {
@@ -106,21 +108,25 @@ var _ = Child("conn-storm", func(args []string) {
 					}
 					Expect(err).NotTo(HaveOccurred())
 				}
-			})
+			}()
 		}
 		for _, c := range []*scm.Conn{a, b} {
-			users.Go(func() {
+			users.Add(1)
+			go func() {
+				defer users.Done()
 				var err error
 				for n := 0; err == nil; n++ {
 					err = c.SetDeadline([]time.Time{time.Unix(1, 0), {}}[n%2])
 					runtime.Gosched()
 				}
 				Expect(err).To(MatchError(net.ErrClosed))
-			})
-			users.Go(func() {
+			}()
+			users.Add(1)
+			go func() {
+				defer users.Done()
 				Eventually(received.Load, Hang).Should(BeNumerically(">", 100))
 				Expect(c.Close()).To(Succeed())
-			})
+			}()
 		}
 		users.Wait()
 	}
@@ -166,11 +172,13 @@ var _ = Child("conn-stress", func(args []string) {
 		Expect(c.SetDeadline(time.Now().Add(30 * time.Minute))).To(Succeed())
 		for range stressWorkers { // what this end sends, the other one receives
 			for _, call := range []func(c *scm.Conn){send, receive} {
-				workers.Go(func() {
+				workers.Add(1)
+				go func() {
+					defer workers.Done()
 					for range each {
 						call(c)
 					}
-				})
+				}()
 			}
 		}
 	}

@@ -179,7 +179,9 @@ func interrupted(call func()) {
 	pid, tid := unix.Getpid(), unix.Gettid()
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() {
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
 		for {
 			select {
 			case <-done:
@@ -189,7 +191,7 @@ func interrupted(call func()) {
 				runtime.Gosched()
 			}
 		}
-	})
+	}()
 	defer wg.Wait()
 	defer close(done)
 	call()

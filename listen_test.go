@@ -86,9 +86,9 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 
 	It("removes the file of a relative path, whatever the working folder is now", func() {
 		path := socketPath()
-		GinkgoT().Chdir(filepath.Dir(path))
+		chdir(filepath.Dir(path))
 		l := mustListen(scm.Config{}, network, "s")
-		GinkgoT().Chdir("/")
+		chdir("/")
 		Expect(l.Close()).To(Succeed())
 		Expect(path).NotTo(BeAnExistingFile())
 	})

@@ -330,12 +330,14 @@ func (c *channel) duplicate(fd int) int {
 func blocked(wg *sync.WaitGroup, call int, run func()) {
 	GinkgoHelper()
 	thread := make(chan int, 1)
-	wg.Go(func() {
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		thread <- unix.Gettid()
 		run()
-	})
+	}()
 	state := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread)
 	Eventually(func() (string, error) {
 		text, err := os.ReadFile(state)

@@ -403,10 +403,12 @@ func TestFaults(t *testing.T) {
 		played[i].list, played[i].left = playable(casesOf(t, fault.name, p, fault.few))
 		if fault.timeout > 0 {
 			few <- true
-			waiting.Go(func() {
+			waiting.Add(1)
+			go func() {
+				defer waiting.Done()
 				played[i].results = plainly(t, played[i].list, fault.timeout)
 				<-few
-			})
+			}()
 		}
 	}
 	waiting.Wait()

@@ -132,11 +132,13 @@ func (r *run) all(cases []scenario.Case) {
 		work := make(chan []scenario.Case)
 		var wg sync.WaitGroup
 		for range max(1, r.options.Jobs) {
-			wg.Go(func() {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
 				for group := range work {
 					playAll(group, r.shared, r.done)
 				}
-			})
+			}()
 		}
 		for _, group := range groups {
 			if r.ctx.Err() != nil {

@@ -140,10 +140,12 @@ func (s *Server) serve(dev int) {
 			continue
 		}
 		s.Waiting <- struct{}{}
-		late.Go(func() {
+		late.Add(1)
+		go func() {
+			defer late.Done()
 			<-s.released
 			_, _ = unix.Write(dev, out)
-		})
+		}()
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options of SOL_SOCKET that SetOption sets.
+// Options of SOL_SOCKET that SetOption sets. SO_PASSRIGHTS is of Linux 6.16, and younger than the
+// oldest x/sys that does; no architecture of Go has a number of its own for it.
 const (
 	OptionPassCred   = unix.SO_PASSCRED
 	OptionPassPIDFD  = unix.SO_PASSPIDFD
-	OptionPassRights = unix.SO_PASSRIGHTS
+	OptionPassRights = 0x53
 )
 
 // SetOption sets an option of SOL_SOCKET and asks whether it took: gVisor accepts options

@@ -180,7 +180,9 @@ func (op operation) torture(strace, network string, all bool) (runs int64, wrong
 	var workers sync.WaitGroup
 	next := make(chan fault)
 	for range runtime.NumCPU() {
-		workers.Go(func() {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
 			defer GinkgoRecover()
 			for f := range next {
 				o := op.play(strace, network, f)
@@ -202,7 +204,7 @@ func (op operation) torture(strace, network string, all bool) (runs int64, wrong
 				}
 				mutex.Unlock()
 			}
-		})
+		}()
 	}
 	for _, f := range faults {
 		mutex.Lock()

@@ -190,6 +190,7 @@ func (c *Cmsg) addNumbers(text string) bool {
 
 func setInt32(to **int32, text string) bool {
 	n, err := strconv.ParseInt(text, 0, 32)
-	*to = new(int32(n))
+	value := int32(n)
+	*to = &value
 	return err == nil
 }

@@ -111,7 +111,9 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
 	for _, recipes := range byLang {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			for _, b := range recipes {
@@ -126,7 +128,7 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 				}
 				mu.Unlock()
 			}
-		})
+		}()
 	}
 	wg.Wait()
 	return outcomes

@@ -9,12 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soRightsNotrunc is SO_RIGHTS_NOTRUNC of asm-generic/socket.h, and not in x/sys.
-const soRightsNotrunc = 85
+// Options of asm-generic/socket.h that are younger than the oldest x/sys that does, or not in any.
+const (
+	SOPassRights    = 83
+	SOInq           = 84
+	soRightsNotrunc = 85
+)
 
 // options are the numbers of contract.Options.
-var options = [...]int{unix.SO_ACCEPTCONN, unix.SO_ERROR, unix.SO_INQ, unix.SO_OOBINLINE, unix.SO_PASSCRED, unix.SO_PASSPIDFD,
-	unix.SO_PASSRIGHTS, unix.SO_PASSSEC, unix.SO_PEEK_OFF, unix.SO_RCVBUF, unix.SO_RCVLOWAT, unix.SO_RCVTIMEO, unix.SO_REUSEADDR,
+var options = [...]int{unix.SO_ACCEPTCONN, unix.SO_ERROR, SOInq, unix.SO_OOBINLINE, unix.SO_PASSCRED, unix.SO_PASSPIDFD,
+	SOPassRights, unix.SO_PASSSEC, unix.SO_PEEK_OFF, unix.SO_RCVBUF, unix.SO_RCVLOWAT, unix.SO_RCVTIMEO, unix.SO_REUSEADDR,
 	soRightsNotrunc, unix.SO_SNDBUF, unix.SO_SNDTIMEO, unix.SO_TIMESTAMP, unix.SO_TYPE}
 
 func findOption(name string) (number int, isTime bool, err error) {

@@ -202,7 +202,7 @@ func (a *args) received(m *raw.Message) (got control) {
 				name = "timestamp"
 			case unix.SCM_SECURITY:
 				name = "security"
-			case unix.SO_INQ:
+			case raw.SOInq:
 				if len(numbers) > 0 {
 					name = fmt.Sprintf("inq(%d)", numbers[0])
 				}

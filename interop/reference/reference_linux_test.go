@@ -91,7 +91,7 @@ func TestFormatted(t *testing.T) {
 		"creds(1,-1,2)":    bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 0xffffffff, 2)),
 		"creds:8":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 2)),
 		"pidfd(-24)":       bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, numbers(0xffffffe8)),
-		"inq(7)":           bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SO_INQ, numbers(7)),
+		"inq(7)":           bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, raw.SOInq, numbers(7)),
 		"timestamp":        bytesOf(uint64(unix.CmsgLen(16)), unix.SOL_SOCKET, unix.SCM_TIMESTAMP, numbers(1, 2, 3, 4)),
 		"security":         bytesOf(uint64(unix.CmsgLen(1)), unix.SOL_SOCKET, unix.SCM_SECURITY, []byte{0}),
 		"cmsg(270,3,00ff)": bytesOf(uint64(unix.CmsgLen(2)), 270, 3, []byte{0, 0xff}),

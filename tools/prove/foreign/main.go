@@ -137,12 +137,14 @@ func Prove(archs []string) error {
 	slots := make(chan struct{}, runtime.NumCPU())
 	for _, p := range list {
 		slots <- struct{}{}
-		wait.Go(func() {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
 			p.err = p.run()
 			what := cmp.Or(p.err, fmt.Errorf("%d failed", len(p.failures())))
 			fmt.Printf("foreign: %s: %v, %.0f s\n", p.name(), what, (p.testTime + p.matrixTime).Seconds())
 			<-slots
-		})
+		}()
 	}
 	wait.Wait()
 	return printAll(list)

@@ -60,7 +60,8 @@ func myOpen(helper, path string, mode int) (*os.File, error) {
 	cmd.Stderr = os.Stderr
 	err = cmd.Run()
 	_ = theirs.Close()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
 		return nil, &os.PathError{Op: "open", Path: path, Err: syscall.Errno(exit.ExitCode())}
 	}
 	if err != nil {

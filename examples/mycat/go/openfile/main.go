@@ -26,7 +26,8 @@ func main() {
 		os.Exit(int(unix.EINVAL))
 	}
 	err := openFile(os.Args[1], os.Args[2], os.Args[3])
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
 		os.Exit(int(errno)) // mycat says it
 	}
 	if err != nil {
