@@ -1,0 +1,372 @@
+//go:build linux
+
+package framed_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+// connect makes a connected pair. At the end of the test no number is open that was not before.
+func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
+	t.Helper()
+	before := fdtest.Take()
+	a, b, err := config.Pair("unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = a.Close(), b.Close()
+		if left := before.NewSince(); len(left) > 0 {
+			t.Errorf("left open: %v", left)
+		}
+	})
+	for _, c := range []*scm.Conn{a, b} {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a, b
+}
+
+// open opens n different files, until the end of the test.
+func open(t testing.TB, n int) (files []*os.File) {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		f, err := os.Create(fmt.Sprintf("%s/%d", dir, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		files = append(files, f)
+	}
+	return files
+}
+
+// same tells whether the files are the others, in order, and closes them.
+func same(files, others []*os.File) bool {
+	same := len(files) == len(others)
+	for i, f := range files {
+		x, e := f.Stat()
+		if same {
+			y, err := others[i].Stat()
+			same = e == nil && err == nil && os.SameFile(x, y)
+		}
+		_ = f.Close()
+	}
+	return same
+}
+
+// A message of these tests is how many descriptors it has, and a byte more.
+const size = 2
+
+// readMessage reads a message, and takes what it announces.
+func readMessage(in io.Reader, r *framed.Reader) (files []*os.File, err error) {
+	var p [size]byte
+	if _, err := io.ReadFull(in, p[:]); err != nil {
+		return nil, err
+	}
+	return r.Take(int(p[0]))
+}
+
+// All sequences of messages, each of which is sent in one piece or in two, read by a byte at a time
+// or ahead.
+func TestAllSplits(t *testing.T) {
+	longest := 5
+	if testing.Short() {
+		longest = 3
+	}
+	a, b := connect(t, scm.Config{})
+	files, splits := open(t, 3), 0
+	for length := 1; length <= longest; length++ {
+		counts, cuts := 1<<(2*length), 1<<length
+		for sequence := range counts * cuts {
+			for _, ahead := range []bool{false, true} {
+				splits++
+				r, w := framed.NewReader(b, framed.Limits{Waiting: 3 * longest}), framed.NewWriter(a)
+				in := io.Reader(r)
+				if ahead {
+					in = bufio.NewReader(r)
+				}
+				for i := range length {
+					n := sequence >> (2 * i) & 3
+					message := []byte{byte(n), 'x'}
+					pieces := [][]byte{message}
+					if sequence/counts>>i&1 == 1 {
+						pieces = [][]byte{message[:1], message[1:]}
+					}
+					if err := w.Attach(files[:n]...); err != nil {
+						t.Fatal(err)
+					}
+					for _, p := range pieces {
+						if _, err := w.Write(p); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				for i := range length {
+					got, err := readMessage(in, r)
+					if n := sequence >> (2 * i) & 3; err != nil || !same(got, files[:n]) {
+						t.Fatalf("message %d of %d, sequence %d, ahead %v: %d files, not %d: %v", i, length, sequence, ahead, len(got), n, err)
+					}
+				}
+				if r.Waiting() != 0 {
+					t.Fatalf("sequence %d of %d: %d wait", sequence, length, r.Waiting())
+				}
+			}
+		}
+	}
+	t.Logf("%d splits", splits)
+}
+
+// What a partner does wrong leaves no descriptor open, and is an error.
+func TestPartners(t *testing.T) {
+	var claim *framed.ClaimError
+	var truncated *scm.TruncatedError
+	isTake := func(err error) bool { return errors.As(err, &claim) }
+	isLoss := func(err error) bool { return errors.As(err, &truncated) }
+	is := func(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+	type send struct {
+		payload string
+		files   int
+	}
+	for name, c := range map[string]struct {
+		sends   []send
+		limits  framed.Limits
+		config  scm.Config
+		good    int // messages that are right
+		wrong   func(error) bool
+		waiting int
+	}{
+		"more than announced":         {[]send{{"\x01x", 3}}, framed.Limits{}, scm.Config{}, 1, is(io.EOF), 2},
+		"fewer":                       {[]send{{"\x02x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 1},
+		"none":                        {[]send{{"\x01x", 0}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
+		"on the last byte":            {[]send{{"\x01", 0}, {"x", 1}, {"\x00x", 0}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 0},
+		"behind the message":          {[]send{{"\x01x", 0}, {"\x00x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
+		"never claimed":               {[]send{{"\x00x", 3}, {"\x00x", 3}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 6},
+		"more than may wait":          {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{}, 1, isLoss, 0},
+		"that, and those are kept":    {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{KeepTruncated: true}, 1, isLoss, 0},
+		"more than a message may":     {[]send{{"\x03x", 3}}, framed.Limits{Message: 2}, scm.Config{}, 0, isTake, 3},
+		"closed in a message":         {[]send{{"\x01x", 1}, {"\x01", 1}}, framed.Limits{}, scm.Config{}, 1, is(io.ErrUnexpectedEOF), 1},
+		"closed":                      {nil, framed.Limits{}, scm.Config{}, 0, is(io.EOF), 0},
+		"files that are not expected": {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := connect(t, c.config)
+			files := open(t, 3)
+			r := framed.NewReader(b, c.limits)
+			for _, s := range c.sends {
+				if _, err := a.WriteFiles([]byte(s.payload), files[:s.files]...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for i := range c.good {
+				got, err := readMessage(r, r)
+				if err != nil || !same(got, files[:len(got)]) {
+					t.Fatalf("message %d: %v", i, err)
+				}
+			}
+			files, err := readMessage(r, r)
+			if !c.wrong(err) || files != nil || r.Waiting() != c.waiting {
+				t.Fatalf("got %v, %v, and %d wait", files, err, r.Waiting())
+			}
+			if isLoss(err) {
+				if _, again := r.Read(make([]byte, 1)); !isLoss(again) {
+					t.Errorf("read: %v", again)
+				}
+				if _, again := r.Take(0); !isLoss(again) {
+					t.Errorf("take: %v", again)
+				}
+			}
+			_ = r.Close()
+			if _, err := r.Take(1); err == nil {
+				t.Error("taken from a closed Reader")
+			}
+		})
+	}
+}
+
+// Close comes from another goroutine, before, after and during a Read that has descriptors.
+func TestCloseBesideRead(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 2)
+	for range 300 {
+		r := framed.NewReader(b, framed.Limits{})
+		var both sync.WaitGroup
+		both.Add(2)
+		go func() {
+			defer both.Done()
+			_, _ = r.Read(make([]byte, 1))
+		}()
+		go func() {
+			defer both.Done()
+			if _, err := a.WriteFiles([]byte{0}, files...); err != nil {
+				t.Error(err)
+			}
+			_ = r.Close()
+		}()
+		both.Wait()
+		if r.Waiting() != 0 {
+			t.Fatal("a closed Reader has descriptors")
+		}
+		_ = b.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, rest, _ := b.ReadFiles(make([]byte, 1), 2)
+		for _, f := range rest {
+			_ = f.Close()
+		}
+		_ = b.SetReadDeadline(time.Now().Add(time.Minute))
+	}
+}
+
+func TestWriter(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 2)
+	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	if err := w.Attach(make([]*os.File, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
+		t.Errorf("got %v", err)
+	}
+	if err := w.Attach(files...); err != nil {
+		t.Fatal(err)
+	}
+	// What was not sent is still to be sent.
+	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
+	if n, err := w.Write([]byte("\x02x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	_ = a.SetWriteDeadline(time.Time{})
+	payload := append([]byte("\x02x"), bytes.Repeat([]byte("\x00x"), 1<<18)...)
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Write(payload)
+		done <- err
+	}()
+	in := bufio.NewReader(r)
+	for i := range len(payload) / size {
+		got, err := readMessage(in, r)
+		if want := []*os.File(nil); err != nil || i > 0 && !same(got, want) || i == 0 && !same(got, files) {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Each byte is something that the partner or the protocol does. A queue is what the Reader is to be.
+func FuzzReader(f *testing.F) {
+	f.Add([]byte{0x13, 0x81, 0xc1, 0x22})
+	f.Add([]byte{0x33, 0x33, 0x33, 0x84, 0xff})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		a, b := connect(t, scm.Config{})
+		files := open(t, 4)
+		r := framed.NewReader(b, framed.Limits{Message: 4, Waiting: 8})
+		defer r.Close()
+		var queue []*os.File // received, and not taken
+		type piece struct {
+			bytes int
+			files []*os.File
+		}
+		var flying []piece
+		broken := false
+		for _, op := range script[:min(len(script), 100)] {
+			n := int(op & 7)
+			switch op >> 6 {
+			case 0, 1: // n bytes, and up to 4 files
+				p := piece{n + 1, files[:int(op>>3&7)%5]}
+				if _, err := a.WriteFiles(make([]byte, p.bytes), p.files...); err != nil {
+					t.Fatal(err)
+				}
+				flying = append(flying, p)
+			case 2: // read n bytes
+				total := 0
+				for _, p := range flying {
+					total += p.bytes
+				}
+				if total == 0 || broken {
+					continue
+				}
+				got, err := r.Read(make([]byte, n+1))
+				for left := got; left > 0; {
+					if flying[0].files != nil {
+						queue, flying[0].files = append(queue, flying[0].files...), nil
+					}
+					take := min(left, flying[0].bytes)
+					left -= take
+					if flying[0].bytes -= take; flying[0].bytes == 0 {
+						flying = flying[1:]
+					}
+				}
+				if broken = len(queue) > 8; broken != (err != nil) {
+					t.Fatalf("%d are to wait: %v", len(queue), err)
+				}
+			default:
+				got, err := r.Take(n)
+				if want := !broken && n <= 4 && n <= len(queue); want != (err == nil) || want && !same(got, queue[:n]) {
+					t.Fatalf("take %d of %d: %v, %v", n, len(queue), got, err)
+				} else if want {
+					queue = queue[n:]
+				}
+			}
+			if !broken && r.Waiting() != len(queue) || broken && r.Waiting() != 0 {
+				t.Fatalf("%d wait, not %d", r.Waiting(), len(queue))
+			}
+		}
+	})
+}
+
+func ExampleReader() {
+	a, b, err := scm.Pair("unix")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer a.Close()
+	defer b.Close()
+
+	// A message is a line, and a number of files that the line begins with.
+	w := framed.NewWriter(a)
+	_ = w.Attach(os.Stdin, os.Stdout) // two are not too many
+	if _, err := w.Write([]byte("2 files\n0 files\n")); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	r := framed.NewReader(b, framed.Limits{Message: 4})
+	defer r.Close()
+	in := bufio.NewReader(r)
+	for range 2 {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		files, err := r.Take(int(line[0] - '0'))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%q with %d\n", line, len(files))
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+	// Output:
+	// "2 files\n" with 2
+	// "0 files\n" with 0
+}
