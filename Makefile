@@ -163,6 +163,10 @@ mutants: ## run the tests of the tests: faults put in on purpose, and wrong answ
 builds: setup-test ## run the specs of other builds: on 386, under cgocheck2 and checkptr
 	SCM_BUILDS=full $(GO) test ./internal/repotest -count=1 -v -timeout 20m -ginkgo.label-filter=builds
 
+.PHONY: release-check
+release-check: setup-test ## hold the API against the stored one, and build programs outside: vendored, with the oldest and the newest Go and x/sys
+	$(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer'
+
 # A child is run again for each fault: all errnos, on every type of socket.
 .PHONY: torture
 torture: setup-test ## fail each system call of each function in every way, and kill the process around it, on both backends

@@ -191,6 +191,31 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(g.must("run", "-mod=vendor", ".")).To(Equal("cgo\n"))
 		})
 
+		It("keeps its go line, and vendors scm and x/sys alone", func() {
+			if _, stderr, err := g.run("mod", "tidy"); err != nil {
+				fdtest.Missing(GinkgoTB(), "what tests need cannot be downloaded here: "+strings.TrimSpace(stderr))
+			}
+			Expect(string(ok(os.ReadFile(filepath.Join(g.dir, "go.mod"))))).To(ContainSubstring("\ngo 1.24\n"))
+			g.must("mod", "vendor")
+			list := string(ok(os.ReadFile(filepath.Join(g.dir, "vendor", "modules.txt"))))
+			Expect(regexp.MustCompile(`(?m)^# \S+`).FindAllString(list, -1)).To(ContainElements("# "+module, "# golang.org/x/sys"))
+			Expect(regexp.MustCompile(`(?m)^# \S+ v`).FindAllString(list, -1)).To(HaveLen(2))
+		})
+
+		DescribeTable("builds the library with", func(toolchain string, get ...string) {
+			g.env = []string{"GOTOOLCHAIN=" + toolchain, "GOFLAGS=-mod=mod"}
+			for _, args := range [][]string{{"version"}, append([]string{"get"}, get...)} {
+				if _, stderr, err := g.run(args...); err != nil {
+					fdtest.Missing(GinkgoTB(), "not to be had here: "+strings.TrimSpace(stderr))
+				}
+			}
+			g.must("vet", ".", module, module+"/fdchannel", module+"/framed", module+"/wire")
+			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
+		},
+			Entry("the oldest Go, and the oldest x/sys that it requires", "go1.24.0"),
+			Entry("this Go, and the newest x/sys", "local", "golang.org/x/sys@latest"),
+		)
+
 		It("downloads one module, x/sys", func() {
 			cache := GinkgoT().TempDir()
 			g.env = []string{"GOMODCACHE=" + cache, "GOFLAGS=-modcacherw", "GOTOOLCHAIN=local"}

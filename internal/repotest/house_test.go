@@ -40,7 +40,7 @@ var rules = []rule{
 	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
 	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/fdtest", xsys}},
-	{[]string{"fdchannel", "wire"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
+	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
 
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
