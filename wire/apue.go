@@ -41,7 +41,7 @@ func (e *APUEError) Error() string {
 // the text, then a 0 byte and the status. A status of 0 becomes 1, as there; a
 // text with a 0 byte in it, or of more than 64 KiB, is a *FormatError, and nothing
 // is sent.
-func SendAPUEError(sock int, status byte, text string) error {
+func SendAPUEError(sock Socket, status byte, text string) error {
 	if strings.ContainsRune(text, 0) {
 		return theAPUE.errorf("a 0 byte in the text")
 	}
@@ -49,31 +49,31 @@ func SendAPUEError(sock int, status byte, text string) error {
 		return theAPUE.errorf("text of %d bytes, not at most %d", len(text), apueText)
 	}
 	if text != "" {
-		if err := send(sock, []byte(text), nil, false); err != nil {
+		if err := theAPUE.send(sock, []byte(text), nil, false); err != nil {
 			return err
 		}
 	}
-	return send(sock, []byte{0, max(status, 1)}, nil, false)
+	return theAPUE.send(sock, []byte{0, max(status, 1)}, nil, false)
 }
 
-func (f apue) Send(sock int, text string, fds ...int) error {
+func (f apue) Send(sock Socket, text string, fds ...int) error {
 	if err := f.noText(text); err != nil {
 		return err
 	}
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
-	return send(sock, []byte{0, 0}, fds, true)
+	return f.send(sock, []byte{0, 0}, fds, true)
 }
 
-func (f apue) Recv(sock int) (text string, fds []int, err error) {
+func (f apue) Recv(sock Socket) (text string, fds []int, err error) {
 	var got []byte
 	p := make([]byte, apueBuffer)
 	for {
 		n, more, err := f.recvText(sock, p, 1-len(fds))
 		if err != nil {
 			closeAll(fds)
-			return "", nil, insideOf(len(got), err)
+			return "", nil, f.insideOf(len(got), err)
 		}
 		got = append(got, p[:n]...)
 		fds = append(fds, more...)

@@ -15,7 +15,7 @@ var _ = Describe("APUE", func() {
 	DescribeTable("reports a failure as send_err does",
 		func(status byte, text, payload string) {
 			f := connect("unix")
-			Expect(wire.SendAPUEError(f.a, status, text)).To(Succeed())
+			Expect(wire.SendAPUEError(wire.FD(f.a), status, text)).To(Succeed())
 			got, fds := f.receives(f.b)
 			Expect(got).To(Equal(payload))
 			Expect(fds).To(BeEmpty())
@@ -27,8 +27,8 @@ var _ = Describe("APUE", func() {
 
 	It("does not report a text that would end early or is too long", func() {
 		f := connect("unix")
-		Expect(wire.SendAPUEError(f.a, 1, "a\x00b")).To(beFormatError(wire.APUE, "a 0 byte"))
-		Expect(wire.SendAPUEError(f.a, 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text of 65537 bytes"))
+		Expect(wire.SendAPUEError(wire.FD(f.a), 1, "a\x00b")).To(beFormatError(wire.APUE, "a 0 byte"))
+		Expect(wire.SendAPUEError(wire.FD(f.a), 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text of 65537 bytes"))
 		isEmpty(f.b)
 	})
 
@@ -36,8 +36,8 @@ var _ = Describe("APUE", func() {
 		for _, text := range []string{"", "can't open /x\n", strings.Repeat("x", 65536)} {
 			f := connect("unix")
 			done := make(chan error)
-			go func() { done <- wire.SendAPUEError(f.a, 3, text) }()
-			_, fds, err := wire.APUE.Recv(f.b)
+			go func() { done <- wire.SendAPUEError(wire.FD(f.a), 3, text) }()
+			_, fds, err := wire.APUE.Recv(wire.FD(f.b))
 			Expect(<-done).NotTo(HaveOccurred())
 			Expect(fds).To(BeEmpty())
 			Expect(err).To(Equal(&wire.APUEError{Status: 3, Text: text}))
@@ -48,7 +48,7 @@ var _ = Describe("APUE", func() {
 	It("closes a descriptor that comes with a failure", func() {
 		f := connect("unix")
 		sends(f.a, "text\x00\x01", f.file(""))
-		_, _, err := wire.APUE.Recv(f.b)
+		_, _, err := wire.APUE.Recv(wire.FD(f.b))
 		Expect(err).To(Equal(&wire.APUEError{Status: 1, Text: "text"}))
 	})
 
@@ -56,7 +56,7 @@ var _ = Describe("APUE", func() {
 		f := connect("unix")
 		sent := f.file("")
 		sends(f.a, "a warning")
-		Expect(wire.APUE.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.APUE.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		Expect(f.from(wire.APUE, f.b, sent)).To(Equal("a warning"))
 	})
 })

@@ -17,7 +17,7 @@ type book struct{ label }
 // bookText is the most that Recv has room for: the book's MAXLINE.
 const bookText = 4096
 
-func (f book) Send(sock int, text string, fds ...int) error {
+func (f book) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
@@ -27,10 +27,10 @@ func (f book) Send(sock int, text string, fds ...int) error {
 	if text == "" {
 		text = "\x00"
 	}
-	return send(sock, []byte(text), fds, false)
+	return f.send(sock, []byte(text), fds, false)
 }
 
-func (f book) Recv(sock int) (text string, fds []int, err error) {
+func (f book) Recv(sock Socket) (text string, fds []int, err error) {
 	p := make([]byte, bookText)
 	n, fds, err := f.recvText(sock, p, 1)
 	if err != nil {

@@ -20,7 +20,7 @@ var _ = Describe("Book", func() {
 	It("and the pair understand each other", func() {
 		f := connect("unix")
 		sent := f.file("")
-		Expect(wire.Book.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.Book.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		p := make([]byte, 10)
 		n, fd, err := scm.ReadFD(f.b, p)
 		Expect(err).NotTo(HaveOccurred())
@@ -36,10 +36,10 @@ var _ = Describe("Conmon", func() {
 	It("understands what runc and crun send", func() {
 		f := connect("unix")
 		sent := f.file("")
-		Expect(wire.Runc.Send(f.a, "/dev/ptmx", sent)).To(Succeed())
+		Expect(wire.Runc.Send(wire.FD(f.a), "/dev/ptmx", sent)).To(Succeed())
 		Expect(f.from(wire.Conmon, f.b, sent)).To(Equal("/dev/ptmx"))
 
-		Expect(wire.Crun.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.Crun.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		Expect(f.from(wire.Conmon, f.b, sent)).To(Equal(" "))
 	})
 })

@@ -19,7 +19,7 @@ type conmon struct{ label }
 // conmonName is conmon's TAG_BUFFER: the name and its 0 byte.
 const conmonName = 4096
 
-func (f conmon) Send(sock int, text string, fds ...int) error {
+func (f conmon) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
@@ -29,10 +29,10 @@ func (f conmon) Send(sock int, text string, fds ...int) error {
 	if strings.ContainsRune(text, 0) {
 		return f.errorf("a 0 byte in the name")
 	}
-	return send(sock, []byte(text+"\x00"), fds, false)
+	return f.send(sock, []byte(text+"\x00"), fds, false)
 }
 
-func (f conmon) Recv(sock int) (text string, fds []int, err error) {
+func (f conmon) Recv(sock Socket) (text string, fds []int, err error) {
 	p := make([]byte, conmonName)
 	n, fds, err := f.recvText(sock, p, 1)
 	if err != nil {

@@ -27,11 +27,11 @@ func ExampleFormat() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := wire.Runc.Send(pair[0], "/dev/ptmx", int(terminal.Fd())); err != nil {
+	if err := wire.Runc.Send(wire.FD(pair[0]), "/dev/ptmx", int(terminal.Fd())); err != nil {
 		log.Fatal(err)
 	}
 
-	name, fds, err := wire.Conmon.Recv(pair[1])
+	name, fds, err := wire.Conmon.Recv(wire.FD(pair[1]))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -44,9 +44,27 @@ func ExampleFormat() {
 	// Output: /dev/ptmx
 }
 
-// A partner sends its message byte by byte, or never to its end. SO_RCVTIMEO would
-// begin anew with each byte.
+// A partner sends its message byte by byte, or never to its end. A Conn has a deadline
+// for the whole of it.
 func ExampleFormat_deadline() {
+	a, b, err := scm.Pair("unix")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := a.Write([]byte{0}); err != nil { // of four
+		log.Fatal(err)
+	}
+	if err := b.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		log.Fatal(err)
+	}
+	_, _, err = wire.Passfd.Recv(b)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+	// Output: true
+}
+
+// The number of a socket has a deadline by shutdown(2): SO_RCVTIMEO would begin anew with
+// each byte.
+func ExampleFD() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		log.Fatal(err)
@@ -56,11 +74,11 @@ func ExampleFormat_deadline() {
 	}
 
 	deadline := time.AfterFunc(50*time.Millisecond, func() { _ = unix.Shutdown(pair[1], unix.SHUT_RDWR) })
-	_, _, err = wire.Passfd.Recv(pair[1])
+	_, _, err = wire.Passfd.Recv(wire.FD(pair[1]))
 	if !deadline.Stop() {
 		fmt.Println("too late:", err)
 	}
-	// Output: too late: unexpected EOF
+	// Output: too late: wire: passfd: unexpected EOF
 }
 
 // A format is chosen by its name.
@@ -85,10 +103,10 @@ func ExampleFormatError() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := wire.Python.Send(pair[0], "", 0, 1); err != nil {
+	if err := wire.Python.Send(wire.FD(pair[0]), "", 0, 1); err != nil {
 		log.Fatal(err)
 	}
-	_, _, err = wire.SkalibsAncil.Recv(pair[1])
+	_, _, err = wire.SkalibsAncil.Recv(wire.FD(pair[1]))
 	var format *wire.FormatError
 	fmt.Println(errors.As(err, &format), format.Format)
 	// Output: true skalibs-ancil
@@ -100,10 +118,10 @@ func ExampleSendAPUEError() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := wire.SendAPUEError(pair[0], 1, "can't open /nowhere\n"); err != nil {
+	if err := wire.SendAPUEError(wire.FD(pair[0]), 1, "can't open /nowhere\n"); err != nil {
 		log.Fatal(err)
 	}
-	_, _, err = wire.APUE.Recv(pair[1])
+	_, _, err = wire.APUE.Recv(wire.FD(pair[1]))
 	var failure *wire.APUEError
 	fmt.Println(errors.As(err, &failure), failure.Status, failure.Text)
 	// Output: true 1 can't open /nowhere
@@ -119,7 +137,7 @@ func ExampleNotifyStore() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = unix.Close(sock) }()
+	defer func() { _ = unix.Close(int(sock)) }()
 	if err := wire.NotifyStore(sock, "http", listener); err != nil {
 		log.Fatal(err)
 	}
@@ -145,7 +163,7 @@ func ExampleListenFDs() {
 		_ = unix.Close(fds[i])
 		if sock, err := wire.DialNotify(); err == nil {
 			_ = wire.NotifyRemove(sock, name)
-			_ = unix.Close(sock)
+			_ = unix.Close(int(sock))
 		}
 	}
 }

@@ -7,17 +7,17 @@ type fixed struct {
 	payload string
 }
 
-func (f fixed) Send(sock int, text string, fds ...int) error {
+func (f fixed) Send(sock Socket, text string, fds ...int) error {
 	if err := f.noText(text); err != nil {
 		return err
 	}
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
-	return send(sock, []byte(f.payload), fds, false)
+	return f.send(sock, []byte(f.payload), fds, false)
 }
 
-func (f fixed) Recv(sock int) (text string, fds []int, err error) {
+func (f fixed) Recv(sock Socket) (text string, fds []int, err error) {
 	fds, err = f.recvFull(sock, make([]byte, len(f.payload)), 1)
 	if err != nil {
 		return "", nil, err

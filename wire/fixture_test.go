@@ -104,7 +104,7 @@ func (f *fixture) takes(received []int, sent ...int) {
 // sent, and returns its text.
 func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
 	GinkgoHelper()
-	text, fds, err := format.Recv(sock)
+	text, fds, err := format.Recv(wire.FD(sock))
 	Expect(err).NotTo(HaveOccurred())
 	f.takes(fds, sent...)
 	return text

@@ -20,7 +20,7 @@ var _ = Describe("each format", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
-			Expect(g.format.Send(f.a, g.text, sent...)).To(Succeed())
+			Expect(g.format.Send(wire.FD(f.a), g.text, sent...)).To(Succeed())
 			payload, fds := f.receives(f.b)
 			Expect(payload).To(Equal(g.payload))
 			Expect(len(fds)).To(Equal(len(sent)))

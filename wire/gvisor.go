@@ -21,17 +21,17 @@ var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }
 
-func (f gvisor) Send(sock int, text string, fds ...int) error {
+func (f gvisor) Send(sock Socket, text string, fds ...int) error {
 	if err := f.noText(text); err != nil {
 		return err
 	}
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
-	return send(sock, nil, fds, true)
+	return f.send(sock, nil, fds, true)
 }
 
-func (f gvisor) Recv(sock int) (text string, fds []int, err error) {
+func (f gvisor) Recv(sock Socket) (text string, fds []int, err error) {
 	m := scm.Message{FDs: make([]int, 1)}
 	if err := f.recv(sock, &m); err != nil {
 		return "", nil, err

@@ -31,7 +31,7 @@ type notify struct{ label }
 // notifyText is the manager's NOTIFY_BUFFER_MAX.
 const notifyText = 4096
 
-func (f notify) Send(sock int, text string, fds ...int) error {
+func (f notify) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 0, scm.MaxFDs); err != nil {
 		return err
 	}
@@ -41,10 +41,10 @@ func (f notify) Send(sock int, text string, fds ...int) error {
 	if strings.ContainsRune(text, 0) {
 		return f.errorf("a 0 byte in the state")
 	}
-	return send(sock, []byte(text), fds, false)
+	return f.send(sock, []byte(text), fds, false)
 }
 
-func (f notify) Recv(sock int) (text string, fds []int, err error) {
+func (f notify) Recv(sock Socket) (text string, fds []int, err error) {
 	p := make([]byte, notifyText)
 	m := scm.Message{Buffers: [][]byte{p}, FDs: make([]int, scm.MaxFDs)}
 	if err := f.recv(sock, &m); err != nil {

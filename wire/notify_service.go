@@ -18,10 +18,10 @@ var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
 // DialNotify returns a datagram socket that is connected to the service manager's,
 // the path or abstract name in NOTIFY_SOCKET: what NotifyStore and the others
-// take. It is close-on-exec and the caller's to close. Errors are
+// take. It blocks, is close-on-exec and the caller's to close. Errors are
 // ErrNoNotifySocket, a *FormatError for an address of another family, and those of
 // socket(2) and connect(2).
-func DialNotify() (sock int, err error) {
+func DialNotify() (FD, error) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	switch {
 	case name == "":
@@ -29,7 +29,7 @@ func DialNotify() (sock int, err error) {
 	case name[0] != '/' && name[0] != '@':
 		return -1, theNotify.errorf("NOTIFY_SOCKET is %q, neither a path nor an abstract name", name)
 	}
-	sock, err = sys.Socket("unixgram")
+	sock, err := sys.Socket("unixgram")
 	if err != nil {
 		return -1, err
 	}
@@ -37,7 +37,7 @@ func DialNotify() (sock int, err error) {
 		sys.Close(sock)
 		return -1, err
 	}
-	return sock, nil
+	return FD(sock), nil
 }
 
 // NotifyStore asks the service manager to keep the descriptors, and to hand them
@@ -45,7 +45,7 @@ func DialNotify() (sock int, err error) {
 // The manager keeps duplicates of its own; fds stay open and the caller's. sock is
 // DialNotify's. Errors are those of Notify.Send; a name that systemd would not
 // take is a *FormatError.
-func NotifyStore(sock int, name string, fds ...int) error {
+func NotifyStore(sock Socket, name string, fds ...int) error {
 	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func NotifyStore(sock int, name string, fds ...int) error {
 
 // NotifyRemove asks the service manager to close the descriptors that it keeps
 // under that name (FDSTOREREMOVE=1). Errors are those of NotifyStore.
-func NotifyRemove(sock int, name string) error {
+func NotifyRemove(sock Socket, name string) error {
 	if err := theNotify.fdName(name); err != nil {
 		return err
 	}
@@ -76,14 +76,14 @@ func (f notify) fdName(name string) error {
 // NotifyBarrier waits until the service manager has dealt with everything that was
 // sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's, and
 // the barrier may have been sent. While the manager's queue is full NotifyBarrier
-// tries again, until ctx is done. It sends the writing end of a pipe, of which the
-// manager's close is the answer; nothing of it is left open. Other errors are those
-// of pipe(2) and Notify.Send.
+// tries again, until ctx is done: the deadlines of a Conn count only where ctx has no
+// end. It sends the writing end of a pipe, of which the manager's close is the answer;
+// nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
 //
 // A manager that holds the pipe locked, as from inside splice(2), makes read and close of
 // it wait. NotifyBarrier then returns up to a second after ctx is done, and a thread of
 // this process waits until the manager lets the pipe go.
-func NotifyBarrier(ctx context.Context, sock int) error {
+func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ const barrierPatience = time.Second
 
 // sendBarrier sends w, once there is room in the manager's queue. Fd, which would
 // change w's blocking mode, is not asked for its number.
-func sendBarrier(ctx context.Context, sock int, w *os.File) error {
+func sendBarrier(ctx context.Context, sock Socket, w *os.File) error {
 	conn, err := w.SyscallConn()
 	if err != nil {
 		return err
@@ -139,13 +139,13 @@ func sendBarrier(ctx context.Context, sock int, w *os.File) error {
 		var sent error
 		err := conn.Control(func(fd uintptr) {
 			m := scm.Message{Buffers: buffers([]byte("BARRIER=1")), FDs: []int{int(fd)}}
-			sent = again(func() error { return scm.Send(sock, &m, flags) })
+			sent = again(func() error { return sock.Send(&m, flags) })
 		})
 		switch {
 		case err != nil:
 			return err
 		case !sys.Again(sent):
-			return sent
+			return theNotify.named(sent)
 		}
 		select {
 		case <-ctx.Done():

@@ -34,7 +34,7 @@ func (f *fixture) manager(name string) int {
 
 func (f *fixture) dialNotify() int {
 	GinkgoHelper()
-	sock := ok(wire.DialNotify())
+	sock := int(ok(wire.DialNotify()))
 	f.owns(sock)
 	return sock
 }
@@ -46,17 +46,17 @@ var _ = Describe("the service manager", func() {
 		sock := f.dialNotify()
 		sent := f.files(2)
 
-		Expect(wire.NotifyStore(sock, "foo", sent...)).To(Succeed())
+		Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 
-		Expect(wire.NotifyRemove(sock, "foo")).To(Succeed())
+		Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
 		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
 	})
 
 	It("is found by an abstract name", func() {
 		f := connect("unix")
 		manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
-		Expect(wire.Notify.Send(f.dialNotify(), "READY=1")).To(Succeed())
+		Expect(wire.Notify.Send(wire.FD(f.dialNotify()), "READY=1")).To(Succeed())
 		Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
 	})
 
@@ -94,10 +94,10 @@ var _ = Describe("the service manager", func() {
 	It("is not asked to store under a name that it would refuse, or nothing", func() {
 		f := connect("unixgram")
 		for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-			Expect(wire.NotifyStore(f.a, name, f.file(""))).To(beFormatError(wire.Notify, "the name"))
-			Expect(wire.NotifyRemove(f.a, name)).To(beFormatError(wire.Notify, "the name"))
+			Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "the name"))
+			Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "the name"))
 		}
-		Expect(wire.NotifyStore(f.a, "foo")).To(beFormatError(wire.Notify, "0 descriptors to send"))
+		Expect(wire.NotifyStore(wire.FD(f.a), "foo")).To(beFormatError(wire.Notify, "0 descriptors to send"))
 		isEmpty(f.b)
 	})
 
@@ -113,7 +113,7 @@ var _ = child("dial-notify", func([]string) error {
 	if err != nil {
 		return err
 	}
-	return unix.Close(sock)
+	return unix.Close(int(sock))
 })
 
 var _ = Describe("a barrier", func() {
@@ -123,11 +123,11 @@ var _ = Describe("a barrier", func() {
 		var closed atomic.Bool
 		done, early := make(chan error, 1), false
 		go func() {
-			err := wire.NotifyBarrier(ctx, f.a)
+			err := wire.NotifyBarrier(ctx, wire.FD(f.a))
 			early = !closed.Load()
 			done <- err
 		}()
-		state, fds, err := wire.Notify.Recv(f.b)
+		state, fds, err := wire.Notify.Recv(wire.FD(f.b))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state).To(Equal("BARRIER=1"))
 		Expect(fds).To(HaveLen(1))
@@ -143,12 +143,12 @@ var _ = Describe("a barrier", func() {
 		before := fdtest.Take()
 		barrier := func(ctx context.Context) chan error {
 			done := make(chan error, 1)
-			go func() { done <- wire.NotifyBarrier(ctx, f.a) }()
+			go func() { done <- wire.NotifyBarrier(ctx, wire.FD(f.a)) }()
 			return done
 		}
 		answer := func() {
 			GinkgoHelper()
-			_, fds, err := wire.Notify.Recv(f.b)
+			_, fds, err := wire.Notify.Recv(wire.FD(f.b))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(fds).To(HaveLen(1))
 			Expect(unix.Close(fds[0])).To(Succeed())
@@ -156,7 +156,7 @@ var _ = Describe("a barrier", func() {
 
 		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
-		Expect(wire.NotifyBarrier(short, unanswered.a)).To(Equal(context.DeadlineExceeded))
+		Expect(wire.NotifyBarrier(short, wire.FD(unanswered.a))).To(Equal(context.DeadlineExceeded))
 
 		called, cancel := context.WithCancel(ctx)
 		done := barrier(called)
@@ -183,16 +183,16 @@ var _ = Describe("a barrier", func() {
 		called, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
 		done := make(chan error, 1)
-		go func() { done <- wire.NotifyBarrier(called, sock) }()
+		go func() { done <- wire.NotifyBarrier(called, wire.FD(sock)) }()
 		Eventually(ctx, done).WithTimeout(patience / 2).Should(Receive(Equal(context.DeadlineExceeded)))
 
 		// A context without an end waits, too, whatever the mode and the limit of the socket are.
 		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 1000})).To(Succeed())
 		Expect(unix.SetNonblock(sock, true)).To(Succeed())
-		go func() { done <- wire.NotifyBarrier(context.Background(), sock) }()
+		go func() { done <- wire.NotifyBarrier(context.Background(), wire.FD(sock)) }()
 		Consistently(done, "50ms").ShouldNot(Receive())
 		for {
-			state, fds, err := wire.Notify.Recv(manager)
+			state, fds, err := wire.Notify.Recv(wire.FD(manager))
 			Expect(err).NotTo(HaveOccurred())
 			if state == "BARRIER=1" {
 				Expect(unix.Close(fds[0])).To(Succeed())
@@ -207,7 +207,7 @@ var _ = Describe("a barrier", func() {
 		f := connect("unixgram")
 		before := fdtest.Take()
 		f.CloseNow(f.b)
-		Expect(wire.NotifyBarrier(ctx, f.a)).To(MatchError(unix.ECONNREFUSED))
+		Expect(wire.NotifyBarrier(ctx, wire.FD(f.a))).To(MatchError(unix.ECONNREFUSED))
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 })

@@ -27,14 +27,14 @@ type python struct {
 
 const pythonAcknowledgement = "A"
 
-func (f python) Send(sock int, text string, fds ...int) error {
+func (f python) Send(sock Socket, text string, fds ...int) error {
 	if err := f.noText(text); err != nil {
 		return err
 	}
 	if err := f.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
 	}
-	if err := send(sock, []byte{byte(len(fds))}, fds, false); err != nil || !f.acknowledge {
+	if err := f.send(sock, []byte{byte(len(fds))}, fds, false); err != nil || !f.acknowledge {
 		return err
 	}
 	var answer [len(pythonAcknowledgement)]byte
@@ -47,7 +47,7 @@ func (f python) Send(sock int, text string, fds ...int) error {
 	return nil
 }
 
-func (f python) Recv(sock int) (text string, fds []int, err error) {
+func (f python) Recv(sock Socket) (text string, fds []int, err error) {
 	var number [1]byte
 	fds, err = f.recvFull(sock, number[:], scm.MaxFDs)
 	if err != nil {
@@ -57,7 +57,7 @@ func (f python) Recv(sock int) (text string, fds []int, err error) {
 		return "", nil, f.refuse(fds, "%d descriptors came, and the number %d", len(fds), number[0])
 	}
 	if f.acknowledge {
-		if err := send(sock, []byte(pythonAcknowledgement), nil, false); err != nil {
+		if err := f.send(sock, []byte(pythonAcknowledgement), nil, false); err != nil {
 			closeAll(fds)
 			return "", nil, err
 		}

@@ -20,7 +20,7 @@ var _ = Describe("Python of macOS", func() {
 		var asked atomic.Bool
 		done, early := make(chan error, 1), false
 		go func() {
-			err := wire.PythonOfMacOS.Send(f.a, "", sent...)
+			err := wire.PythonOfMacOS.Send(wire.FD(f.a), "", sent...)
 			early = !asked.Load()
 			done <- err
 		}()
@@ -38,7 +38,7 @@ var _ = Describe("Python of macOS", func() {
 	It("gives the byte A", func() {
 		f := connect("unix")
 		sent := f.file("")
-		Expect(wire.Python.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		f.from(wire.PythonOfMacOS, f.b, sent)
 		payload, _ := f.receives(f.a)
 		Expect(payload).To(Equal("A"))
@@ -47,19 +47,19 @@ var _ = Describe("Python of macOS", func() {
 	It("takes no other", func() {
 		f := connect("unix")
 		sends(f.b, "B")
-		Expect(wire.PythonOfMacOS.Send(f.a, "", f.file(""))).To(beFormatError(wire.Python, `the acknowledgement is "B"`))
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `the acknowledgement is "B"`))
 	})
 
 	It("fails where none comes", func() {
 		f := connect("unix")
 		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
-		Expect(wire.PythonOfMacOS.Send(f.a, "", f.file(""))).To(Equal(io.EOF))
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(Equal(io.EOF))
 	})
 
 	It("does not give it for what it refuses", func() {
 		f := connect("unix")
 		sends(f.a, "\x02", f.file(""))
-		_, _, err := wire.PythonOfMacOS.Recv(f.b)
+		_, _, err := wire.PythonOfMacOS.Recv(wire.FD(f.b))
 		Expect(err).To(beFormatError(wire.Python, "1 descriptors came, and the number 2"))
 		isEmpty(f.a)
 	})
@@ -68,7 +68,7 @@ var _ = Describe("Python of macOS", func() {
 		f := connect("unix")
 		sends(f.a, "\x01", f.file(""))
 		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
-		_, fds, err := wire.PythonOfMacOS.Recv(f.b)
+		_, fds, err := wire.PythonOfMacOS.Recv(wire.FD(f.b))
 		Expect(err).To(MatchError(unix.EPIPE))
 		Expect(fds).To(BeEmpty())
 	})

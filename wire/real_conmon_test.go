@@ -67,7 +67,7 @@ var _ = child("runtime", func(args []string) error {
 	if format != wire.Crun {
 		text = "/dev/ptmx"
 	}
-	return format.Send(sock, text, int(master.Fd()))
+	return format.Send(wire.FD(sock), text, int(master.Fd()))
 })
 
 var _ = Describe("conmon", Label("real"), func() {

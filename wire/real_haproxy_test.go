@@ -49,7 +49,7 @@ var _ = Describe("HAProxy", Label("real"), func() {
 		By("receiving a client from it")
 		client = in.client()
 		ok(unix.Write(client, []byte("GET /through HTTP/1.0\r\n\r\n")))
-		_, fds, err := wire.HAProxySockpair.Recv(out.a)
+		_, fds, err := wire.HAProxySockpair.Recv(wire.FD(out.a))
 		Expect(err).NotTo(HaveOccurred())
 		out.owns(fds...)
 		hangsNoMore(fds[0])
@@ -66,7 +66,7 @@ func (f *fixture) client() int {
 	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(p[0], p[1])
 	hangsNoMore(p[0])
-	Expect(wire.HAProxySockpair.Send(f.a, "", p[1])).To(Succeed())
+	Expect(wire.HAProxySockpair.Send(wire.FD(f.a), "", p[1])).To(Succeed())
 	f.CloseNow(p[1])
 	return p[0]
 }

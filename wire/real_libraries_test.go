@@ -38,7 +38,7 @@ var _ = DescribeTableSubtree("the library", Label("real"),
 
 		It("receives what is sent", func(ctx SpecContext) {
 			f := connect("unix")
-			Expect(format.Send(f.a, text, f.file("content"))).To(Succeed())
+			Expect(format.Send(wire.FD(f.a), text, f.file("content"))).To(Succeed())
 			Expect(hands(commandOf(ctx, command(ctx), append([]string{"recv"}, words...)...), f.b)).To(Equal("content\n"))
 			isEmpty(f.b)
 		}, NodeTimeout(buildTime))

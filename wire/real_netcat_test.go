@@ -26,7 +26,7 @@ var _ = Describe("netcat", Label("real"), func() {
 		cmd.Stdout = stdout
 		p := begin(cmd)
 		_ = stdout.Close()
-		_, fds, err := wire.OpenSSH.Recv(f.a)
+		_, fds, err := wire.OpenSSH.Recv(wire.FD(f.a))
 		Expect(err).NotTo(HaveOccurred())
 		f.owns(fds...)
 		p.succeeds()

@@ -35,7 +35,7 @@ var _ = child("proxy", func(args []string) error {
 	if err := unix.Connect(sock, &unix.SockaddrUnix{Name: args[0]}); err != nil {
 		return err
 	}
-	return wire.OpenSSH.Send(1, "", sock)
+	return wire.OpenSSH.Send(wire.FD(1), "", sock)
 })
 
 var _ = Describe("OpenSSH", Label("real"), func() {

@@ -92,7 +92,7 @@ var _ = Describe("the library", Label("real"), func() {
 			It("receives what is sent", func(ctx SpecContext) {
 				f := connect(c.format.Network())
 				sent := f.file("")
-				Expect(c.format.Send(f.a, c.text, sent)).To(Succeed())
+				Expect(c.format.Send(wire.FD(f.a), c.text, sent)).To(Succeed())
 				p := newPeer(commandOf(ctx, command), f.b)
 				Expect(p.asked("use sock=3")).To(Equal("ok"))
 				answer := p.asked("recv bytes=4096 fds=1")

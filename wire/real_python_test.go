@@ -33,7 +33,7 @@ var _ = Describe("Python", Label("real"), func() {
 				want[i] = fmt.Sprintf("'file %d'", i)
 				sent = append(sent, f.file(fmt.Sprintf("file %d", i)))
 			}
-			Expect(wire.Python.Send(f.a, "", sent...)).To(Succeed())
+			Expect(wire.Python.Send(wire.FD(f.a), "", sent...)).To(Succeed())
 			out := hands(commandOf(ctx, reduction, "recvfds", fmt.Sprint(n)), f.b)
 			Expect(out).To(Equal("[" + strings.Join(want, ", ") + "]\n"))
 		}, NodeTimeout(patience))
@@ -42,7 +42,7 @@ var _ = Describe("Python", Label("real"), func() {
 	It("acknowledges what Send of macOS waits for", func(ctx SpecContext) {
 		f := connect("unix")
 		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
-		Expect(wire.PythonOfMacOS.Send(f.a, "", f.file("a"), f.file("b"))).To(Succeed())
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file("a"), f.file("b"))).To(Succeed())
 		Expect(p.succeeds()).To(Equal("['a', 'b']\n"))
 		isEmpty(f.a)
 	}, NodeTimeout(patience))
@@ -61,7 +61,7 @@ var _ = Describe("Python", Label("real"), func() {
 		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
 		f.from(wire.Python, f.a, sent)
 
-		Expect(wire.Python.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
 	}, NodeTimeout(patience))
 
@@ -74,7 +74,7 @@ var _ = Describe("Python", Label("real"), func() {
 
 	It("receives by socket.recv_fds what Book sends", func(ctx SpecContext) {
 		f := connect("unix")
-		Expect(wire.Book.Send(f.a, "some bytes", f.file("content"))).To(Succeed())
+		Expect(wire.Book.Send(wire.FD(f.a), "some bytes", f.file("content"))).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))
 	}, NodeTimeout(patience))
 })

@@ -30,7 +30,7 @@ var _ = DescribeTable("the terminal of a container comes through --console-socke
 		p := begin(r.command(ctx, "run", "--detach", "--bundle", bundle("echo hello from the container"), "--console-socket", path, r.container))
 		var master int
 		if sock := accept(); receiver != nil {
-			name, fds, err := receiver.Recv(sock)
+			name, fds, err := receiver.Recv(wire.FD(sock))
 			Expect(name, err).To(Equal(text))
 			f.owns(fds...)
 			master = fds[0]

@@ -28,7 +28,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		p := begin(commandOf(ctx, libsystemd, "barrier", "20"))
-		state, fds, err := wire.Notify.Recv(manager)
+		state, fds, err := wire.Notify.Recv(wire.FD(manager))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state).To(Equal("BARRIER=1"))
 		Expect(fds).To(HaveLen(1))

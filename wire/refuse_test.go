@@ -26,7 +26,7 @@ var _ = Describe("what a format does not allow", func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
-			text, fds, err := c.format.Recv(f.b)
+			text, fds, err := c.format.Recv(wire.FD(f.b))
 			Expect(err).To(beFormatError(c.format, c.reason))
 			Expect(err).To(MatchError(HavePrefix("wire: " + c.format.Name() + ": ")))
 			Expect(text).To(BeEmpty())
@@ -37,7 +37,7 @@ var _ = Describe("what a format does not allow", func() {
 	for _, c := range refusedOnSend {
 		It(fmt.Sprintf("is not sent by %s: %s (%d, %d)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
 			f := connect(c.format.Network())
-			Expect(c.format.Send(f.a, c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
+			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
 		})
 	}
@@ -47,8 +47,8 @@ var _ = Describe("what a format does not allow", func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
-			_, fds, err := c.format.Recv(f.b)
-			Expect(err).To(Equal(io.ErrUnexpectedEOF))
+			_, fds, err := c.format.Recv(wire.FD(f.b))
+			Expect(err).To(And(MatchError(io.ErrUnexpectedEOF), MatchError("wire: "+c.format.Name()+": unexpected EOF")))
 			Expect(fds).To(BeEmpty())
 		})
 	}
@@ -58,7 +58,7 @@ var _ = Describe("what a format does not allow", func() {
 			f := connect("unix")
 			sends(f.a, first, f.file(""))
 			sends(f.a, rest, f.file(""))
-			_, fds, err := format.Recv(f.b)
+			_, fds, err := format.Recv(wire.FD(f.b))
 			Expect(err).To(beFormatError(format, tooMany))
 			Expect(fds).To(BeEmpty())
 		},
@@ -76,7 +76,7 @@ var _ = Describe("an error", func() {
 			It("of "+format.Name()+" at the end is io.EOF", func() {
 				f := connect(format.Network())
 				f.CloseNow(f.a)
-				_, fds, err := format.Recv(f.b)
+				_, fds, err := format.Recv(wire.FD(f.b))
 				Expect(err).To(Equal(io.EOF))
 				Expect(fds).To(BeEmpty())
 			})
@@ -91,7 +91,7 @@ var _ = Describe("an error", func() {
 					Expect(err).NotTo(HaveOccurred())
 				}
 				f.CloseNow(f.a)
-				_, fds, err := format.Recv(f.b)
+				_, fds, err := format.Recv(wire.FD(f.b))
 				Expect(err).To(Equal(io.EOF))
 				Expect(fds).To(BeEmpty())
 			})
@@ -101,12 +101,13 @@ var _ = Describe("an error", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			f.CloseNow(f.b)
-			err := format.Send(f.a, g.text, f.files(g.fds)...)
+			err := format.Send(wire.FD(f.a), g.text, f.files(g.fds)...)
 			if format.Network() == "unixgram" {
 				Expect(err).To(MatchError(unix.ECONNREFUSED))
 			} else {
 				Expect(err).To(MatchError(unix.EPIPE))
 			}
+			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": sendmsg: ")))
 		})
 
 		It("of "+format.Name()+" is the system's: a number that is not open", func() {
@@ -114,7 +115,7 @@ var _ = Describe("an error", func() {
 			f := connect(format.Network())
 			fds := f.files(g.fds)
 			fds[0] = -1
-			Expect(format.Send(f.a, g.text, fds...)).To(MatchError(unix.EBADF))
+			Expect(format.Send(wire.FD(f.a), g.text, fds...)).To(MatchError(unix.EBADF))
 			isEmpty(f.b)
 		})
 
@@ -122,8 +123,8 @@ var _ = Describe("an error", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
-			_, _, err := format.Recv(f.b)
-			Expect(err).To(MatchError(unix.EAGAIN))
+			_, _, err := format.Recv(wire.FD(f.b))
+			Expect(err).To(And(MatchError(unix.EAGAIN), MatchError(HavePrefix("wire: "+format.Name()+": recvmsg: "))))
 		})
 	}
 })

@@ -20,17 +20,17 @@ type runc struct{ label }
 // runcName is runc's MaxNameLen: names are shorter.
 const runcName = 4096
 
-func (f runc) Send(sock int, text string, fds ...int) error {
+func (f runc) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
 	if text == "" || len(text) >= runcName {
 		return f.errorf("a name of %d bytes, not 1 to %d", len(text), runcName-1)
 	}
-	return send(sock, []byte(text), fds, false)
+	return f.send(sock, []byte(text), fds, false)
 }
 
-func (f runc) Recv(sock int) (text string, fds []int, err error) {
+func (f runc) Recv(sock Socket) (text string, fds []int, err error) {
 	p := make([]byte, runcName)
 	n, fds, err := f.recvText(sock, p, 1)
 	if err != nil {

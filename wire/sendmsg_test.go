@@ -35,7 +35,7 @@ var _ = child("send", func(args []string) error {
 	for i := range fds {
 		fds[i] = 4 + i
 	}
-	return format.Send(3, args[1], fds...)
+	return format.Send(wire.FD(3), args[1], fds...)
 })
 
 // scripted is a script of testdata that sends.

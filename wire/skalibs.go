@@ -18,17 +18,17 @@ var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
 
-func (f ancil) Send(sock int, text string, fds ...int) error {
+func (f ancil) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 1, 1); err != nil {
 		return err
 	}
 	if len(text) != 1 {
 		return f.errorf("text of %d bytes, not 1", len(text))
 	}
-	return send(sock, []byte(text), fds, false)
+	return f.send(sock, []byte(text), fds, false)
 }
 
-func (f ancil) Recv(sock int) (text string, fds []int, err error) {
+func (f ancil) Recv(sock Socket) (text string, fds []int, err error) {
 	var p [1]byte
 	fds, err = f.recvFull(sock, p[:], 1)
 	if err != nil {
@@ -60,7 +60,7 @@ const (
 	unixmessageStep = 65536
 )
 
-func (f unixmessage) Send(sock int, text string, fds ...int) error {
+func (f unixmessage) Send(sock Socket, text string, fds ...int) error {
 	if err := f.count(fds, 0, scm.MaxFDs); err != nil {
 		return err
 	}
@@ -70,10 +70,10 @@ func (f unixmessage) Send(sock int, text string, fds ...int) error {
 	payload := make([]byte, 0, unixmessageHead+len(text))
 	payload = binary.BigEndian.AppendUint32(payload, uint32(len(text)))
 	payload = binary.BigEndian.AppendUint16(payload, uint16(len(fds)))
-	return send(sock, append(payload, text...), fds, false)
+	return f.send(sock, append(payload, text...), fds, false)
 }
 
-func (f unixmessage) Recv(sock int) (text string, fds []int, err error) {
+func (f unixmessage) Recv(sock Socket) (text string, fds []int, err error) {
 	var head [unixmessageHead]byte
 	fds, err = f.recvFull(sock, head[:], scm.MaxFDs)
 	if err != nil {
@@ -91,7 +91,7 @@ func (f unixmessage) Recv(sock int) (text string, fds []int, err error) {
 		step := make([]byte, min(left, unixmessageStep))
 		if _, err := f.recvFull(sock, step, 0); err != nil {
 			closeAll(fds)
-			return "", nil, insideOf(len(head), err)
+			return "", nil, f.insideOf(len(head), err)
 		}
 		got = append(got, step...)
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"io"
+	"net"
 	"syscall"
 
 	"github.com/scm-rights/scm"
@@ -10,11 +11,11 @@ import (
 )
 
 // send sends the payload and the descriptors, which go with its first byte.
-func send(sock int, payload []byte, fds []int, unpadded bool) error {
+func (l label) send(sock Socket, payload []byte, fds []int, unpadded bool) error {
 	for {
 		m := scm.Message{Buffers: buffers(payload), FDs: fds, Unpadded: unpadded}
-		if err := again(func() error { return scm.Send(sock, &m, sys.NoSignal) }); err != nil {
-			return err
+		if err := again(func() error { return sock.Send(&m, sys.NoSignal) }); err != nil {
+			return l.named(err)
 		}
 		if payload = payload[m.N:]; len(payload) == 0 {
 			return nil
@@ -25,9 +26,9 @@ func send(sock int, payload []byte, fds []int, unpadded bool) error {
 
 // recv receives into m what one call gives. Control data that was cut is an
 // error: what the format asks for may be in what is missing.
-func (l label) recv(sock int, m *scm.Message) error {
-	if err := again(func() error { return scm.Recv(sock, m, 0) }); err != nil {
-		return err
+func (l label) recv(sock Socket, m *scm.Message) error {
+	if err := again(func() error { return sock.Recv(m, 0) }); err != nil {
+		return l.named(err)
 	}
 	if m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m) {
 		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, no number was free, or credentials took the room (SO_PASSCRED)", len(m.FDs))
@@ -37,17 +38,25 @@ func (l label) recv(sock int, m *scm.Message) error {
 
 // isEnd reports whether a receive with room for a byte met the end of a stream. With
 // SO_PASSCRED Linux sets MSG_CTRUNC there, for credentials of nobody.
-func isEnd(sock int, m *scm.Message) bool {
+func isEnd(sock Socket, m *scm.Message) bool {
 	if m.N > 0 || m.NFD > 0 {
 		return false
 	}
-	network, err := sys.Network(sock)
-	return err == nil && network == "unix"
+	network := ""
+	switch sock := sock.(type) {
+	case FD:
+		network, _ = sys.Network(int(sock)) // "" on error
+	case interface{ LocalAddr() net.Addr }: // a Conn
+		if a := sock.LocalAddr(); a != nil {
+			network = a.Network()
+		}
+	}
+	return network == "unix"
 }
 
 // recvText receives what one call gives, at most len(p) bytes and room
 // descriptors, and returns how many bytes it received.
-func (l label) recvText(sock int, p []byte, room int) (n int, fds []int, err error) {
+func (l label) recvText(sock Socket, p []byte, room int) (n int, fds []int, err error) {
 	m := scm.Message{Buffers: buffers(p), FDs: make([]int, room)}
 	if err := l.recv(sock, &m); err != nil {
 		return 0, nil, err
@@ -59,12 +68,12 @@ func (l label) recvText(sock int, p []byte, room int) (n int, fds []int, err err
 }
 
 // recvFull fills p from a stream, with room for so many descriptors.
-func (l label) recvFull(sock int, p []byte, room int) (fds []int, err error) {
+func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) {
 	for done := 0; done < len(p); {
 		n, more, err := l.recvText(sock, p[done:], room-len(fds))
 		if err != nil {
 			closeAll(fds)
-			return nil, insideOf(done, err)
+			return nil, l.insideOf(done, err)
 		}
 		done += n
 		fds = append(fds, more...)
@@ -73,9 +82,9 @@ func (l label) recvFull(sock int, p []byte, room int) (fds []int, err error) {
 }
 
 // insideOf is an error after so many bytes of a message.
-func insideOf(done int, err error) error {
+func (l label) insideOf(done int, err error) error {
 	if done > 0 && err == io.EOF {
-		return io.ErrUnexpectedEOF
+		return l.named(io.ErrUnexpectedEOF)
 	}
 	return err
 }

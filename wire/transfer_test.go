@@ -28,11 +28,11 @@ var _ = Describe("a message", func() {
 		text := strings.Repeat("0123456789", 100_000)
 		sent := f.files(253)
 		done := make(chan error, 1)
-		thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(f.a, text, sent...) })
+		thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(wire.FD(f.a), text, sent...) })
 		for range 3 {
 			thread.interrupt(unix.SYS_SENDMSG)
 		}
-		got, fds, err := wire.SkalibsUnixmessage.Recv(f.b)
+		got, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(f.b))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got == text).To(BeTrue(), "the text is another, of %d bytes", len(got))
 		f.takes(fds, sent...)
@@ -59,8 +59,8 @@ var _ = Describe("a message", func() {
 			}
 			f := connect("unix")
 			first, second := f.files(g.fds), f.files(g.fds)
-			Expect(g.format.Send(f.a, g.text, first...)).To(Succeed())
-			Expect(g.format.Send(f.a, g.text, second...)).To(Succeed())
+			Expect(g.format.Send(wire.FD(f.a), g.text, first...)).To(Succeed())
+			Expect(g.format.Send(wire.FD(f.a), g.text, second...)).To(Succeed())
 			for _, sent := range [][]int{first, second} {
 				Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
 			}
@@ -78,13 +78,13 @@ var _ = Describe("a message", func() {
 		}
 		done := make(chan receipt, 1)
 		thread := onThread(func() {
-			_, fds, err := wire.OpenSSH.Recv(f.b)
+			_, fds, err := wire.OpenSSH.Recv(wire.FD(f.b))
 			done <- receipt{fds, err}
 		})
 		for range 3 {
 			thread.interrupt(unix.SYS_RECVMSG)
 		}
-		Expect(wire.OpenSSH.Send(f.a, "", sent)).To(Succeed())
+		Expect(wire.OpenSSH.Send(wire.FD(f.a), "", sent)).To(Succeed())
 		r := <-done
 		Expect(r.err).NotTo(HaveOccurred())
 		f.takes(r.fds, sent)
@@ -92,7 +92,7 @@ var _ = Describe("a message", func() {
 
 	It("for which there are not enough numbers is refused, and what came is closed", func(ctx SpecContext) {
 		f := connect("unix")
-		Expect(wire.Python.Send(f.a, "", f.files(5)...)).To(Succeed())
+		Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
 		hands(ChildCommand("full"), f.b)
 	}, NodeTimeout(patience))
 })
@@ -137,7 +137,7 @@ var _ = child("full", func([]string) error {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	_, fds, err := wire.Python.Recv(3)
+	_, fds, err := wire.Python.Recv(wire.FD(3))
 	var format *wire.FormatError
 	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "no number was free") {
 		return fmt.Errorf("received %v, %v", fds, err)

@@ -4,12 +4,19 @@
 //
 // # Sockets
 //
-// A [Format] works on a blocking Unix socket of the type that Network names, with
-// scm.Send and scm.Recv. It does not check that: a socket of TCP drops descriptors, and
-// reports success.
+// A [Format] works on a Unix socket of the type that Network names, a [Socket]: a
+// [*scm.Conn], or an [FD], which is the number of a socket. It does not check the type: a socket
+// of TCP drops descriptors, and reports success. Calls return when a whole message was
+// sent or received.
 //
-// The socket is expected to block: calls return when a whole message was sent or
-// received. EINTR is retried, and each retry begins the limits below anew.
+// The deadlines of a Conn are those of the whole Send or Recv, and its Close ends what waits.
+// Where a message takes more than one system call, nothing keeps another call of the same
+// direction from coming between: make one at a time. Config.Expect is not asked.
+//
+// # Numbers
+//
+// The socket of an FD is expected to block. EINTR is retried, and each retry begins the
+// limits below anew.
 //
 // SO_RCVTIMEO and SO_SNDTIMEO limit each system call and not the whole Send or
 // Recv: a partner that sends a byte at a time begins the limit anew with each. When
@@ -23,12 +30,14 @@
 // [Notify]: set SO_SNDTIMEO there, or send without waiting. SO_SNDTIMEO does not
 // end [NotifyBarrier]: only its ctx does.
 //
-// Neither limit ends a close(2) of what Recv refuses: a partner that sends a file whose
+// No limit and no deadline ends a close(2) of what Recv refuses: a partner that sends a file whose
 // server does not answer (FUSE), or a socket with SO_LINGER, holds it up.
 //
 // SO_PASSCRED is expected to be off (scm.PassCred, PassCredentials= of systemd): the
 // credentials that the kernel adds take the room of descriptors, and most formats then
 // refuse each message as cut.
+//
+// # Both
 //
 // After a timeout or a shutdown, part of a message may have been sent or received on a
 // stream. Close it.
@@ -48,8 +57,27 @@ package wire
 
 import (
 	"fmt"
+	"io"
 	"slices"
+
+	"github.com/scm-rights/scm"
 )
+
+// A Socket is what a format sends through and receives from. A [*scm.Conn] is one, and an
+// [FD]. Send and Recv have the results of [scm.Send] and [scm.Recv].
+type Socket interface {
+	Send(m *scm.Message, flags int) error
+	Recv(m *scm.Message, flags int) error
+}
+
+// FD is the number of a socket that blocks. The number stays the caller's.
+type FD int
+
+// Send is [scm.Send] through the socket.
+func (sock FD) Send(m *scm.Message, flags int) error { return scm.Send(int(sock), m, flags) }
+
+// Recv is [scm.Recv] from the socket.
+func (sock FD) Recv(m *scm.Message, flags int) error { return scm.Recv(int(sock), m, flags) }
 
 // A Format is the way in which a known program passes descriptors.
 type Format interface {
@@ -63,18 +91,18 @@ type Format interface {
 	// Send sends one message: text, if the format leaves some bytes to the
 	// sender, and the descriptors fds, as many as the format has. Text that it
 	// has no place for, and a wrong number of descriptors, are a *FormatError,
-	// and nothing is sent; other errors are those of scm.Send. The
-	// descriptors can have been sent by then, with a part of the payload. All fds stay open
+	// and nothing is sent; other errors are those of sock.Send, with the name of the
+	// format before them. The descriptors can have been sent by then, with a part of the payload. All fds stay open
 	// and the caller's.
-	Send(sock int, text string, fds ...int) error
+	Send(sock Socket, text string, fds ...int) error
 
 	// Recv receives one message. The descriptors are close-on-exec and the
 	// caller's to close.
 	//
 	// io.EOF is returned if the other end is closed. What the format does not allow
-	// is a *FormatError; other errors are those of scm.Recv, and
-	// io.ErrUnexpectedEOF. On error Recv closes every descriptor that it received.
-	Recv(sock int) (text string, fds []int, err error)
+	// is a *FormatError; other errors are those of sock.Recv, and
+	// io.ErrUnexpectedEOF, with the name of the format before them. On error Recv closes every descriptor that it received.
+	Recv(sock Socket) (text string, fds []int, err error)
 }
 
 // Formats returns all formats, by name.
@@ -119,6 +147,18 @@ func (l label) Network() string { return l.network }
 
 func (l label) errorf(format string, args ...any) error {
 	return &FormatError{l.name, fmt.Sprintf(format, args...)}
+}
+
+// named is err with the name of the format, which its own errors have.
+func (l label) named(err error) error {
+	switch err.(type) {
+	case nil, *FormatError, *APUEError:
+		return err
+	}
+	if err == io.EOF {
+		return err
+	}
+	return fmt.Errorf("wire: %s: %w", l.name, err)
 }
 
 // refuse closes the received descriptors, and says why.

@@ -120,7 +120,7 @@ func (s *sending) refused(format wire.Format, payload string, files int) error {
 	var refused *wire.FormatError
 	switch {
 	case format != nil:
-		if err := format.Send(-1, payload, make([]int, files)...); errors.As(err, &refused) { // -1 is no socket
+		if err := format.Send(wire.FD(-1), payload, make([]int, files)...); errors.As(err, &refused) { // -1 is no socket
 			return err
 		}
 	case payload == "" && s.network == "unix":
@@ -133,10 +133,10 @@ func (s *sending) refused(format wire.Format, payload string, files int) error {
 
 // send sends the message. Nothing closes the connection but a signal, --timeout and the end of scm.
 func (s *sending) send(ctx context.Context, c *scm.Conn, format wire.Format, payload string, fds []int) error {
-	if format != nil {
-		return withSocket(ctx, c, func(sock int) error { return format.Send(sock, payload, fds...) })
-	}
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	if format != nil {
+		return format.Send(c, payload, fds...)
+	}
 	m := scm.Message{Buffers: [][]byte{[]byte(payload)}, FDs: fds}
 	if err := c.Send(&m, 0); err != nil {
 		return err

@@ -140,24 +140,6 @@ func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
 }
 
-// withSocket calls f with the number of the Conn's socket, which blocks meanwhile:
-// nobody else has it. When ctx is done, what waits ends.
-func withSocket(ctx context.Context, c *scm.Conn, f func(sock int) error) error {
-	if err := scm.SetNonblock(c, false); err != nil {
-		return err
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		defer context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })()
-		failed = f(int(fd))
-	})
-	return errors.Join(err, failed)
-}
-
 // openFiles opens files, and takes numbers that were inherited. What is opened is close-on-exec and
 // blocks. Nothing closes it but the end of scm.
 func openFiles(paths []string, inherited []int, flags int) (fds []int, err error) {

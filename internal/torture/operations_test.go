@@ -521,18 +521,18 @@ var operations = []operation{
 	}, call: func(t *subject) error {
 		fd, err := wire.DialNotify()
 		if err == nil {
-			t.holds(fd)
+			t.holds(int(fd))
 		}
 		return err
 	}},
 	{name: "wire.NotifyStore", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTORE=1\nFDNAME=name", files: 2}, call: func(t *subject) error {
-		return wire.NotifyStore(t.sock, "name", t.cargo, t.cargo)
+		return wire.NotifyStore(wire.FD(t.sock), "name", t.cargo, t.cargo)
 	}},
 	{name: "wire.NotifyRemove", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTOREREMOVE=1\nFDNAME=name"}, call: func(t *subject) error {
-		return wire.NotifyRemove(t.sock, "name")
+		return wire.NotifyRemove(wire.FD(t.sock), "name")
 	}},
 	{name: "wire.SendAPUEError", inParts: true, once: true, networks: unixOnly, retries: wireRetries, sends: parcel{payload: "no\x00\x01"}, call: func(t *subject) error {
-		return wire.SendAPUEError(t.sock, 1, "no")
+		return wire.SendAPUEError(wire.FD(t.sock), 1, "no")
 	}},
 }
 
@@ -543,13 +543,13 @@ func init() {
 		operations = append(operations, operation{
 			name: "wire." + f.Name() + ".Send", networks: []string{f.Network()}, retries: wireRetries,
 			sends: parcel{payload: text, files: 1, format: f},
-			call:  func(t *subject) error { return f.Send(t.sock, text, t.cargo) },
+			call:  func(t *subject) error { return f.Send(wire.FD(t.sock), text, t.cargo) },
 		}, operation{
 			name: "wire." + f.Name() + ".Recv", networks: []string{f.Network()}, retries: wireRetries,
 			comes: parcel{payload: text, files: 1, format: f},
 			once:  true, // where a message is received in parts, the second may be all that is left
 			call: func(t *subject) error {
-				got, fds, err := f.Recv(t.sock)
+				got, fds, err := f.Recv(wire.FD(t.sock))
 				if err == nil {
 					t.arrived(1, fds...)
 					t.expects(got, text)

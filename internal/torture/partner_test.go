@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
 )
 
 // The partner of a torture run is the suite itself. It has the other end of the
@@ -47,7 +48,7 @@ func newTortured(op operation, network string) (t *tortured, sock, cargo int) {
 			fds = append(fds, t.file(op.comes.kind))
 		}
 		if op.comes.format != nil {
-			Expect(op.comes.format.Send(t.partner, op.comes.payload, fds...)).To(Succeed())
+			Expect(op.comes.format.Send(wire.FD(t.partner), op.comes.payload, fds...)).To(Succeed())
 		} else {
 			var rights []byte
 			if len(fds) > 0 {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
 )
 
 // Torture: each system call of each call of the API fails in each way that it
@@ -149,7 +150,7 @@ func (op operation) oneCall(network string) seen {
 	}
 	t, sock, cargo := newTortured(op, network)
 	defer t.close()
-	Expect(op.sends.format.Send(sock, op.sends.payload, cargo)).To(Succeed())
+	Expect(op.sends.format.Send(wire.FD(sock), op.sends.payload, cargo)).To(Succeed())
 	_, _ = unix.Close(sock), unix.Close(cargo)
 	return t.drains()
 }
