@@ -1,0 +1,99 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"io"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
+)
+
+// null returns an open file, which ends with the spec.
+func null() *os.File {
+	GinkgoHelper()
+	f := ok(os.Open(os.DevNull))
+	DeferCleanup(func() { _ = f.Close() }) // a spec can have closed it
+	return f
+}
+
+// files are open files.
+func files(n int) []*os.File {
+	GinkgoHelper()
+	list := make([]*os.File, n)
+	for i := range list {
+		list[i] = null()
+	}
+	return list
+}
+
+var _ = Describe("files", func() {
+	for _, format := range wire.Formats() {
+		It("are passed by "+format.Name()+" through numbers and Conns", func() {
+			cannotEmulateFormat(format)
+			g := firstGolden(format)
+			f := connect(format.Network())
+			a, b := conns(format.Network())
+			for _, end := range [][2]wire.Socket{{wire.FD(f.a), wire.FD(f.b)}, {a, b}} {
+				sent := files(g.fds)
+				Expect(wire.SendFiles(format, end[0], g.text, sent...)).To(Succeed())
+				text, received, err := wire.RecvFiles(format, end[1])
+				Expect(text, err).To(Equal(g.text))
+				Expect(received).To(HaveLen(len(sent)))
+				for i, file := range received {
+					Expect(fdtest.Same(NumberOf(file), NumberOf(sent[i]))).To(BeTrue())
+					Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue())
+					Expect(file.Close()).To(Succeed())
+				}
+			}
+		})
+	}
+
+	It("may be none", func() {
+		a, b := conns("unixgram")
+		Expect(wire.SendFiles(wire.Notify, a, "READY=1")).To(Succeed())
+		text, received, err := wire.RecvFiles(wire.Notify, b)
+		Expect(text, err).To(Equal("READY=1"))
+		Expect(received).To(BeEmpty())
+	})
+
+	It("that are closed or nil are not sent", func() {
+		f := connect("unix")
+		closed := null()
+		Expect(closed.Close()).To(Succeed())
+		err := wire.SendFiles(wire.Python, wire.FD(f.a), "", null(), closed)
+		Expect(err).To(And(MatchError(os.ErrClosed), MatchError("wire: python: file 1: file already closed")))
+		Expect(wire.SendFiles(wire.Python, wire.FD(f.a), "", nil, null())).To(MatchError(os.ErrInvalid))
+		Expect(wire.SendFiles(wire.Crun, wire.FD(f.a), "", files(2)...)).To(beFormatError(wire.Crun, "2 descriptors to send"))
+		isEmpty(f.b)
+	})
+
+	It("at the end are none and io.EOF", func() {
+		a, b := conns("unix")
+		Expect(a.Close()).To(Succeed())
+		_, received, err := wire.RecvFiles(wire.Python, b)
+		Expect(err).To(BeIdenticalTo(io.EOF))
+		Expect(received).To(BeEmpty())
+	})
+})
+
+// notOpen is a format that brings a number which is not open behind one that is.
+type notOpen struct{ wire.Format }
+
+func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
+	text, fds, err := f.Format.Recv(sock)
+	return text, append(fds, -1), err
+}
+
+var _ = It("files are all closed where one cannot be made", func() {
+	f := connect("unix")
+	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", f.file(""))).To(Succeed())
+	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, wire.FD(f.b))
+	Expect(err).To(MatchError(HavePrefix("wire: openssh: descriptor 1: ")))
+	Expect(received).To(BeEmpty())
+})
