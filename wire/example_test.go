@@ -93,7 +93,7 @@ func ExampleLookup() {
 	}
 	// Output:
 	// gvisor unixpacket
-	// apue book conmon crun gvisor haproxy-sockpair notify openssh passfd python runc skalibs-ancil skalibs-unixmessage
+	// apue book conmon crun fusermount gvisor haproxy-sockpair notify openssh passfd python qmp runc seccomp-listener skalibs-ancil skalibs-unixmessage
 }
 
 // What does not fit the format is an error, and every descriptor that came is

@@ -109,8 +109,8 @@ type Format interface {
 func Formats() []Format {
 	// A new one is a file beside this one, a line here, and its rows in formats_test.go and in ExampleLookup.
 	return []Format{
-		APUE, Book, Conmon, Crun, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, Runc,
-		SkalibsAncil, SkalibsUnixmessage,
+		APUE, Book, Conmon, Crun, Fusermount, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, QMP, Runc,
+		SeccompListener, SkalibsAncil, SkalibsUnixmessage,
 	}
 }
 

@@ -170,6 +170,9 @@ func TestSendFormats(t *testing.T) {
 			}
 		case "notify":
 			send, want = append(send, "--payload", "FDSTORE=1"), "9 bytes \"FDSTORE=1\", 1 descriptor\n"
+		case "qmp", "seccomp-listener":
+			payload := `{"fds":["a"]}`
+			send, want = append(send, "--payload", payload), fmt.Sprintf("%d bytes %q, 1 descriptor\n", len(payload), payload)
 		case "skalibs-ancil":
 			send, want = append(send, "--payload", "|"), "1 byte \"|\", 1 descriptor\n"
 		}

@@ -539,7 +539,7 @@ var operations = []operation{
 // The formats of wire are operations too, each on its own network.
 func init() {
 	for _, f := range wire.Formats() {
-		text := map[string]string{"book": "text", "conmon": "name", "runc": "name", "notify": "READY=1", "skalibs-ancil": "x", "skalibs-unixmessage": "text"}[f.Name()]
+		text := map[string]string{"book": "text", "conmon": "name", "runc": "name", "notify": "READY=1", "qmp": `{}`, "seccomp-listener": `{"fds":["a"]}`, "skalibs-ancil": "x", "skalibs-unixmessage": "text"}[f.Name()]
 		operations = append(operations, operation{
 			name: "wire." + f.Name() + ".Send", networks: []string{f.Network()}, retries: wireRetries,
 			sends: parcel{payload: text, files: 1, format: f},

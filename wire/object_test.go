@@ -1,0 +1,43 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"io"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
+)
+
+var _ = Describe("a JSON object", func() {
+	It("comes without the white space around it, which is not of the next one", func() {
+		f := connect("unix")
+		sent := f.files(2)
+		sends(f.a, "\r\n"+getfd+"\r\n", sent[0])
+		sends(f.a, getfd+"\r\n", sent[1])
+		f.CloseNow(f.a)
+		for _, fd := range sent {
+			Expect(f.from(wire.QMP, f.b, fd)).To(Equal(getfd))
+		}
+		Expect(Third(wire.QMP.Recv(wire.FD(f.b)))).To(BeIdenticalTo(io.EOF))
+	})
+
+	It("that is too long is refused, and what came is closed", func() {
+		f := connect("unix")
+		a, b := conns("unix")
+		sent := f.file("")
+		done := make(chan error, 1)
+		go func() {
+			_, err := a.WriteFDs([]byte(`{"`+strings.Repeat("x", 1<<20)), sent)
+			done <- err
+		}()
+		_, fds, err := wire.QMP.Recv(b)
+		Expect(err).To(beFormatError(wire.QMP, "text of more than 1048576 bytes"))
+		Expect(fds).To(BeEmpty())
+		Expect(<-done).NotTo(HaveOccurred())
+	})
+})
