@@ -403,3 +403,52 @@ func ExampleSetNonblock() {
 	// true <nil>
 	// false <nil>
 }
+
+func ExampleConn_WriteBuffers() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	_, err := a.WriteBuffers([][]byte{[]byte("head"), []byte("body")}, os.Stdin)
+	must(err)
+	head, body := make([]byte, 4), make([]byte, 100)
+	n, files, err := b.ReadBuffers([][]byte{head, body}, 1)
+	must(err)
+	fmt.Printf("%s %s %d\n", head, body[:n-len(head)], len(files))
+	files[0].Close()
+	// Output: head body 1
+}
+
+func ExampleConn_WriteFDs() {
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+
+	_, err := a.WriteFDs([]byte("numbers"), 0, 1, 2)
+	must(err)
+	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 8)}
+	must(b.Recv(&m, 0))
+	fmt.Println(m.N, m.NFD)
+	m.CloseFDs()
+	// Output: 7 3
+}
+
+func ExampleNewConnFile() {
+	a, b := twoConns()
+	defer a.Close()
+	f, err := b.File() // as of an *exec.Cmd's ExtraFiles, or of a service manager
+	must(err)
+	b.Close()
+	defer f.Close()
+
+	_, err = scm.NewConnFile(os.Stdin)
+	fmt.Println(errors.Is(err, unix.ENOTSOCK))
+	c, err := scm.Config{NoFiles: true}.NewConnFile(f)
+	must(err)
+	defer c.Close()
+	_, err = c.WriteFiles([]byte("x"), f)
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}
