@@ -45,23 +45,24 @@ const control = 3
 
 // subject is what a call works on, and what it returned.
 type subject struct {
-	network string
-	folder  string        // for socket files; each case has its own
-	sock    int           // one end of a pair, whose other end the partner has
-	cargo   int           // to send
-	file    *os.File      // of cargo
-	socket  *net.UnixConn // of sock, for who takes one
-	conn    *scm.Conn
-	server  *scm.Listener
-	stale   bool        // a socket file was there before the call
-	failed  string      // the system call that was made to fail
-	short   bool        // nothing more comes: a wait has to end by itself
-	calls   int         // that were made before this one
-	given   []int       // numbers of setUp's; -1 is one that a call was to close
-	taken   []int       // numbers that the call was to close
-	held    []io.Closer // what was returned
-	numbers []int
-	wrong   []string
+	network  string
+	folder   string        // for socket files; each case has its own
+	sock     int           // one end of a pair, whose other end the partner has
+	cargo    int           // to send
+	file     *os.File      // of cargo
+	socket   *net.UnixConn // of sock, for who takes one
+	conn     *scm.Conn
+	sockFile *os.File // of sock, too
+	server   *scm.Listener
+	stale    bool        // a socket file was there before the call
+	failed   string      // the system call that was made to fail
+	short    bool        // nothing more comes: a wait has to end by itself
+	calls    int         // that were made before this one
+	given    []int       // numbers of setUp's; -1 is one that a call was to close
+	taken    []int       // numbers that the call was to close
+	held     []io.Closer // what was returned
+	numbers  []int
+	wrong    []string
 }
 
 // tortureReport is what the child says.
@@ -256,6 +257,7 @@ var _ = Child(tortureChild, func(args []string) {
 		_ = unix.Close(fd)
 	}
 	_ = t.file.Close()
+	_ = t.sockFile.Close() // nil is an error
 	if t.socket != nil {
 		_ = t.socket.Close()
 	}

@@ -341,6 +341,16 @@ var operations = []operation{
 		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
 	}, call: func(t *subject) error { return t.takesOver(scm.Config{NoFiles: true}) }},
 
+	{name: "NewConnFile", also: []string{"Config.NewConnFile"}, shrugs: numberShrugs, setUp: func(t *subject) {
+		t.sockFile = os.NewFile(uintptr(t.dup(t.sock)), "socket")
+	}, call: func(t *subject) error {
+		c, err := scm.NewConnFile(t.sockFile)
+		if err == nil {
+			t.owns(c)
+		}
+		return err
+	}},
+
 	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, shrugs: netShrugs, spares: dialSpares, setUp: func(t *subject) {
 		t.bound(filepath.Join(t.folder, "server"))
 	}, call: func(t *subject) error { return t.dials(filepath.Join(t.folder, "server")) }},
@@ -394,6 +404,12 @@ var operations = []operation{
 		}
 		return err
 	}},
+	{name: "Conn.WriteBuffers", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		return Second(t.conn.WriteBuffers([][]byte{[]byte("he"), []byte("llo")}, t.file, t.file))
+	}},
+	{name: "Conn.WriteFDs", setUp: withConn, retries: connRetries, sends: hello, call: func(t *subject) error {
+		return Second(t.conn.WriteFDs([]byte("hello"), t.cargo))
+	}},
 	{name: "Conn.Send", setUp: withConn, retries: connRetries, sends: hello, call: func(t *subject) error {
 		return t.conn.Send(&scm.Message{Buffers: [][]byte{[]byte("hello")}, FDs: []int{t.cargo}}, 0)
 	}},
@@ -417,6 +433,19 @@ var operations = []operation{
 	}},
 	{name: "Conn.ReadFiles of too many", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
 		return truncates(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
+	}},
+	{name: "Conn.ReadBuffers", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
+		_, files, err := t.conn.ReadBuffers([][]byte{make([]byte, 2), make([]byte, 3)}, 1)
+		for _, f := range files {
+			t.owns(f)
+		}
+		return err
+	}},
+	{name: "Conn.Recv of what is closed", also: []string{"Message.CloseFDs"}, setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: hello, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
+		err := t.conn.Recv(&m, 0)
+		m.CloseFDs()
+		return err
 	}},
 	{name: "Conn.Recv", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		return t.receives(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
