@@ -1,9 +1,8 @@
 // Package framed is for protocols whose messages are bytes of a stream, with descriptors beside
 // some of them: D-Bus, varlink, Wayland, ttrpc, vhost-user, QMP and others.
 //
-// [io.ReadFull] and [bufio.Reader] over a [scm.Conn] lose descriptors, and know nothing of whose
-// they are. A [Reader] may be read by either: it keeps what comes in a queue, from which the
-// protocol takes the descriptors that its message has:
+// [io.ReadFull] and [bufio.Reader] over a [scm.Conn] lose descriptors. Over a [Reader] they do not:
+// it keeps the descriptors in a queue, and the protocol takes those of each message:
 //
 //	r := framed.NewReader(conn, framed.Limits{})
 //	defer r.Close()
@@ -11,9 +10,8 @@
 //	header, body := …             // by io.ReadFull(in, …)
 //	files, err := r.Take(header.files)
 //
-// Descriptors come with the bytes beside which they were sent, at the latest: a message that was
-// read whole has all of its own in the queue. Those of messages that were read ahead are behind
-// them.
+// When a message was read whole, all its descriptors are in the queue. Those of messages that were
+// read ahead are behind them.
 package framed
 
 import (
@@ -73,9 +71,8 @@ func NewReader(conn *scm.Conn, limits Limits) *Reader {
 // are those of [scm.Conn.ReadFiles]; with no bytes, one that is a timeout leaves all as it was. With
 // [io.EOF] what waits can still be taken.
 //
-// Where descriptors are missing, as when more came than [Limits].Waiting admits, nobody knows whose
-// the others are: Read closes all that wait, and the error is that of Take and Read from then on. n
-// bytes were received nevertheless.
+// Descriptors can be missing, for example because more came than [Limits].Waiting admits. Read then
+// closes all that wait, and Take and Read return its error from then on. n bytes were received.
 func (r *Reader) Read(p []byte) (n int, err error) {
 	r.mu.Lock()
 	room, err := min(r.limits.Waiting-len(r.files), scm.MaxFDs), r.err
@@ -123,16 +120,16 @@ func (r *Reader) Take(n int) ([]*os.File, error) {
 	return taken, nil
 }
 
-// Waiting is how many descriptors nobody has taken. For a protocol that reads nothing ahead, what
-// waits after the last Take of a message is more than it announced.
+// Waiting returns how many descriptors are in the queue. If the protocol reads nothing ahead, those
+// that are left after a message's Take are more than it announced.
 func (r *Reader) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.files)
 }
 
-// Close closes the descriptors that nobody has taken, and those that a Read still receives. The
-// connection stays open. Its error is always nil.
+// Close closes the descriptors in the queue, and those that a Read still receives. The connection
+// stays open. The error is always nil.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// connect makes a connected pair. At the end of the test no number is open that was not before.
+// connect makes a connected pair. The test fails if it leaves a descriptor open.
 func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	t.Helper()
 	before := fdtest.Take()

@@ -49,7 +49,7 @@ func program(t *testing.T, debian string, names ...string) string {
 }
 
 // start starts a program, which has the files from descriptor 3 on; wait waits for it. At the end
-// of the test it is killed, and no number is open that was not before.
+// of the test it is killed.
 func start(t *testing.T, files []*os.File, name string, args ...string) (wait func() error) {
 	t.Helper()
 	said, before := new(bytes.Buffer), fdtest.Take()

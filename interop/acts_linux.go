@@ -133,7 +133,7 @@ func (p *play) flags(a act) error {
 	return err
 }
 
-// info is what the kernel tells of a number of the peer's.
+// info returns what the kernel says of a descriptor of the peer.
 func (p *play) info(a act) (info witness.Info, err error) {
 	n, err := p.lookup(a.Role, a.Name)
 	if err != nil {

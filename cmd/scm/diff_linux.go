@@ -49,8 +49,8 @@ Memory that scm cannot read, such as that of memfd_secret(2), and descriptors th
 cannot look up, as of a process that is not dumpable, are not compared: if nothing else
 differs, "not compared" says so, and the exit status is 4.
 
-Both get the same standard input: what comes from a pipe is read to its end and kept in a
-file without a name in the folder TMPDIR (/tmp), which both read. What they print goes to
+Both get the same standard input: scm diff first reads a pipe to its end, into a file
+without a name in the folder TMPDIR (/tmp), which both read. What they print goes to
 standard error. HUP, INT, QUIT and TERM go to the command that runs, and end the comparison.
 
 ` + blind + `
