@@ -2,6 +2,7 @@
 #
 #   SETUP=0    leaves out the set-up (tools/setup)
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
+#   PEERS=all  has interop set up and play every peer, in place of C, Rust and the languages that are there
 #   ARCH=…     runs foreign on these architectures alone
 #   SCM_SOAK=… is how long soak takes for each backend, in the words of sleep(1)
 #   AS_USER=tools/as-user.sh, as root, runs the tests on pure Go as a user without a compiler
@@ -18,6 +19,7 @@ SHELL := bash
 
 SETUP ?= 1
 CI ?=
+PEERS ?=
 ARCH ?=
 AS_USER ?=
 SCM_SOAK ?= 10m
@@ -52,15 +54,17 @@ endif
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: setup setup-test setup-lint setup-cross
+.PHONY: setup setup-c setup-interop setup-test setup-lint setup-cross
 setup: ## install the tools that test, interop and lint lack (apt, as root; else say what is missing)
 	tools/setup test lint
 
-setup-test setup-lint setup-cross: setup-%:
+setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
 .PHONY: test test-cgo test-purego test-c test-modules
-test: setup-test test-cgo test-purego test-c test-modules ## run the tests: Go on each backend, C plain and under sanitizers and valgrind
+test: setup-c ## run the tests: Go on each backend, C plain and under sanitizers and valgrind; say what they lack
+	@tools/setup -n test
+	@$(MAKE) test-cgo test-purego test-c test-modules
 
 test-cgo:
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
@@ -111,7 +115,7 @@ check: lint-go ## what is quick of lint and test, before a commit: Go, the libra
 	@[ "$$($(GO) env CGO_ENABLED)" != 1 ] || $(SUBMAKE) csrc -j2 -Oline test
 
 .PHONY: interop peers
-interop: setup-test peers ## run every scenario between every pair of peers, and print the matrix
+interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## run every scenario between every pair of peers, and print the matrix
 	$(GO) build -o build/scm ./cmd/scm
 	@mkdir -p build/interop
 	build/scm interop run --peers build/peers/peers.json --report build/interop/report.json

@@ -25,7 +25,7 @@ func api(folder, path string) (text string) {
 	var files []*ast.File
 	set := token.NewFileSet()
 	for _, name := range strings.Fields(goTool{}.must("list", "-tags", "purego", "-f", `{{join .GoFiles " "}}`, "./"+folder)) {
-		files = append(files, ok(parser.ParseFile(set, folder+"/"+name, nil, parser.SkipObjectResolution)))
+		files = append(files, ok(parser.ParseFile(set, folder+"/"+name, nil, 0)))
 	}
 	p := ok(doc.NewFromFiles(set, files, path))
 	var declarations []string

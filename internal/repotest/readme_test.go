@@ -3,35 +3,52 @@
 package repotest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-var _ = Describe("README", Label("house"), func() {
-	It("shows a program that does what its comment says, built from a checkout as told", func() {
-		text := contents("README.md")
-		program := between(text, "```go\n", "```\n")
-		says := between(program, "// ", "\n")
+var (
+	readmeBlock = regexp.MustCompile("(?ms)^([^\n]*)\n\n?^```([a-z]+)\n(.*?)^```$")
+	readmeFile  = regexp.MustCompile("as `([^`]+)`:$")
+)
 
-		here := ok(os.Getwd())
-		spans := strings.Split(between(text, "\nThe module is not published. Use a checkout: ", "\n"), "`")
-		Expect(spans).To(HaveLen(5), "two commands")
-		for _, command := range []string{spans[1], spans[3]} {
-			dir := GinkgoT().TempDir()
-			Expect(os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666)).To(Succeed())
-			user := goTool{dir: dir}
-			user.must("mod", "init", "example.com/user")
-			cmd := exec.Command("sh", "-ec", strings.ReplaceAll(command, "PATH", "'"+here+"'"))
-			cmd.Dir = dir
-			runs(cmd)
-			user.must("vet", ".")
-			Expect(strings.TrimSpace(user.must("run", "."))).To(Equal(says), command)
+var _ = Describe("README", func() {
+	It("works from top to bottom, each block pasted as it is", func() {
+		needsCompiler()
+		if _, err := exec.LookPath("pkg-config"); err != nil {
+			fdtest.Missing(GinkgoTB(), err.Error())
 		}
+		script, files := "set -euo pipefail\n", 0
+		for i, m := range readmeBlock.FindAllStringSubmatch(contents("README.md"), -1) {
+			if m[2] == "sh" {
+				script += m[3]
+				continue
+			}
+			name := readmeFile.FindStringSubmatch(m[1])
+			Expect(name).NotTo(BeNil(), "no name of a file before the block of %s, but %q", m[2], m[1])
+			script += fmt.Sprintf("cat >%s <<'END %d'\n%sEND %d\n", name[1], i, m[3], i)
+			files++
+		}
+		Expect(files).To(BeNumerically(">=", 3))
+		tree := GinkgoT().TempDir()
+		runs(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
+		Expect(os.Mkdir(tree+"/build", 0o777)).To(Succeed())
+		cmd := exec.Command("bash", "-c", script)
+		cmd.Dir = tree
+		// No test installs.
+		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir())
+		out := runs(cmd)
+		Expect(strings.Count(out, "\nmodule example.com/pass\n")).To(Equal(2), "what Go and what C read:\n%s", out)
+		Expect(out).To(ContainSubstring("the run: as expected\n"))
+		Expect(out).To(HaveSuffix("2\n3\n"))
 	})
 })
 

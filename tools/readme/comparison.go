@@ -118,14 +118,14 @@ type cell struct {
 
 // A comparison is what a run says of the rows.
 type comparison struct {
-	matrix   string
-	versions []string // by row
-	cells    [][]cell // by row and column
+	pages    map[string]string // what is generated, by the name of the file
+	versions []string          // by row
+	cells    [][]cell          // by row and column
 }
 
 // compare makes the table of a report.
 func compare(r *report.Report) *comparison {
-	t := &comparison{matrix: matrix(r)}
+	t := &comparison{pages: map[string]string{matrixFile: matrixPage(r), pictureFile: picture(r)}}
 	for _, w := range rows {
 		var versions []string
 		for _, name := range w.peers {

@@ -86,7 +86,7 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.json")
-	readme := "a\n<!-- matrix stream -->\n<!-- end -->\nb\n<!-- comparison -->\nold\n<!-- end -->\nc\n"
+	readme := "b\n<!-- comparison -->\nold\n<!-- end -->\nc\n"
 	leaks := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc"}}
 	for _, step := range []struct {
 		version  string

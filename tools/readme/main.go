@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command readme compares what README.md and docs/comparison.md take from a run, the matrix and the table of
-// other libraries, with the report of one, or with -w writes what the report says.
+// Command readme compares what README.md and docs/ take from a run, the table of other libraries and who
+// understands whom, with the report of one, or with -w writes what the report says.
 package main
 
 import (
@@ -18,10 +18,13 @@ import (
 const (
 	readmeFile = "README.md"
 	pageFile   = "docs/comparison.md"
+
+	matrixFile  = "docs/matrix.md"
+	pictureFile = "docs/matrix.svg"
 )
 
 func main() {
-	write := flag.Bool("w", false, "write README.md and docs/comparison.md")
+	write := flag.Bool("w", false, "write README.md, docs/comparison.md, docs/matrix.md and docs/matrix.svg")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: readme [-w] REPORT")
@@ -45,22 +48,22 @@ func run(root, file string, write bool) error {
 		}
 	}
 	t := compare(r)
-	readmePath, pagePath := filepath.Join(root, readmeFile), filepath.Join(root, pageFile)
-	readme, err := os.ReadFile(readmePath)
-	if err != nil {
-		return err
-	}
-	wanted, err := t.readme(string(readme))
-	if err != nil {
-		return err
-	}
-	if write {
-		err := os.WriteFile(readmePath, []byte(wanted), 0o666)
-		return errors.Join(err, os.WriteFile(pagePath, []byte(t.page()), 0o666))
-	}
-	page, err := os.ReadFile(pagePath)
+	t.pages[pageFile] = t.page()
+	readme, err := os.ReadFile(filepath.Join(root, readmeFile))
 	if err == nil {
-		err = t.check(string(readme), wanted, string(page))
+		t.pages[readmeFile], err = t.readme(string(readme))
+	}
+	for name, text := range t.pages {
+		if write && err == nil {
+			err = os.WriteFile(filepath.Join(root, name), []byte(text), 0o666)
+		}
+	}
+	if write || err != nil {
+		return err
+	}
+	page, err := os.ReadFile(filepath.Join(root, pageFile))
+	if err == nil {
+		err = t.check(root, string(readme), string(page))
 	}
 	if err != nil {
 		err = fmt.Errorf("%w\ngo run ./tools/readme -w %s writes what the report says", err, file)
@@ -68,9 +71,9 @@ func run(root, file string, write bool) error {
 	return err
 }
 
-// check compares both pages with what they should be. A row about another version of its peers may differ:
+// check compares the pages with what they should be. A row about another version of its peers may differ:
 // the rest is then compared row by row.
-func (t *comparison) check(readme, wanted, page string) (wrong error) {
+func (t *comparison) check(root, readme, page string) (wrong error) {
 	others := false
 	for i, w := range rows {
 		_, section, found := strings.Cut(page, "\n## "+w.name+"\n")
@@ -84,31 +87,25 @@ func (t *comparison) check(readme, wanted, page string) (wrong error) {
 			wrong = errors.Join(wrong, fmt.Errorf("%s or %s has another row of %s:\n%s", readmeFile, pageFile, w.name, t.line(i)))
 		}
 	}
-	switch {
-	case wrong != nil:
-	case others:
+	if others || wrong != nil {
 		fmt.Println("readme: the matrix is not compared")
-	case readme != wanted:
-		wrong = fmt.Errorf("%s has another matrix or table than the report", readmeFile)
-	case page != t.page():
-		wrong = fmt.Errorf("%s is not what the report says", pageFile)
+		return wrong
+	}
+	for name, wanted := range t.pages {
+		if text, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(text) != wanted {
+			wrong = errors.Join(wrong, err, fmt.Errorf("%s is not what the report says", name))
+		}
 	}
 	return wrong
 }
 
-// readme puts the matrix and the table into the text of README.md.
+// readme puts the table into the text of README.md.
 func (t *comparison) readme(text string) (string, error) {
-	for _, block := range []struct{ begin, body string }{
-		{"<!-- matrix stream -->\n", t.matrix},
-		{"<!-- comparison -->\n", t.table()},
-	} {
-		const end = "<!-- end -->\n"
-		head, rest, ok := strings.Cut(text, block.begin)
-		_, tail, ended := strings.Cut(rest, end)
-		if !ok || !ended {
-			return "", fmt.Errorf("%s has no %s", readmeFile, strings.TrimSpace(block.begin))
-		}
-		text = head + block.begin + block.body + end + tail
+	const begin, end = "<!-- comparison -->\n", "<!-- end -->\n"
+	head, rest, ok := strings.Cut(text, begin)
+	_, tail, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return "", fmt.Errorf("%s has no %s", readmeFile, strings.TrimSpace(begin))
 	}
-	return text, nil
+	return head + begin + t.table() + end + tail, nil
 }

@@ -9,18 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/report"
 	"github.com/scm-rights/scm/interop/scenario"
 )
-
-// matrix is the one of a run, without blanks at the ends of lines.
-func matrix(r *report.Report) string {
-	text := "```\n"
-	for l := range strings.Lines(r.Matrix("stream")) {
-		text += strings.TrimRight(l, " \n") + "\n"
-	}
-	return text + "```\n"
-}
 
 // line is a row as README.md has it.
 func (t *comparison) line(i int) string {

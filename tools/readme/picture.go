@@ -1,0 +1,107 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/report"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A square of the picture is about one sender and one receiver, on all types of sockets: its letter, its colour in
+// the light and in the dark, and what the legend says of it.
+var squares = []struct{ letter, light, dark, says string }{
+	{"✓", "#2da44e", "#238636", "every scenario passes"},
+	{"~", "#d4a72c", "#9e6a03", "some fail, as known"},
+	{"✗", "#cf222e", "#da3633", "every scenario fails, as known"},
+	{"", "#eaeef2", "#21262d", "no scenario for these two"},
+}
+
+// square tells which of the squares two peers have.
+func square(passed, failed int) int {
+	switch {
+	case passed+failed == 0:
+		return 3
+	case failed == 0:
+		return 0
+	case passed == 0:
+		return 2
+	}
+	return 1
+}
+
+// picture is who understands whom, as SVG: each square is drawn in the path of its colour.
+func picture(r *report.Report) string {
+	const side, left, top = 18, 170, 10
+	passed, failed := map[[2]string]int{}, map[[2]string]int{}
+	for _, c := range r.Cases {
+		part := strings.Split(c.Name, "/")
+		if len(part) != 5 || c.Kernel() {
+			continue
+		}
+		switch pair := [2]string{part[3], part[4]}; c.Verdict {
+		case scenario.Pass:
+			passed[pair]++
+		case scenario.Unsupported, scenario.NotRun:
+		default:
+			failed[pair]++
+		}
+	}
+	n := len(r.Peers)
+	paths := make([]string, len(squares))
+	var names, letters string
+	for i, a := range r.Peers {
+		y := top + side*i
+		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s %d</text>\n", left-6, y+13, a.Name, i+1)
+		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", left+side*i+9, top+side*n+13, i+1)
+		for j, b := range r.Peers {
+			pair := [2]string{a.Name, b.Name}
+			of := square(passed[pair], failed[pair])
+			x := left + side*j
+			paths[of] += fmt.Sprintf("M%d %dh16v16h-16z", x+1, y+1)
+			if letter := squares[of].letter; letter != "" {
+				letters += fmt.Sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x+9, y+13, letter)
+			}
+		}
+	}
+	var light, dark, legend, marks string
+	for i, s := range squares {
+		light += fmt.Sprintf(" .s%d{fill:%s}", i, s.light)
+		dark += fmt.Sprintf(" .s%d{fill:%s}", i, s.dark)
+		x, y := 10+250*(i%2), top+side*n+28+22*(i/2)
+		legend += fmt.Sprintf("<path class=\"s%d\" d=\"M%d %dh16v16h-16z\"/><text x=\"%d\" y=\"%d\">%s</text>\n", i, x, y, x+22, y+13, s.says)
+		marks += fmt.Sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x+8, y+12, s.letter)
+	}
+	width, height := left+side*n+10, top+side*n+78
+	text := fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height) +
+		"<title>Who sends (rows) to whom (columns)</title>\n" +
+		"<style>text{font:12px sans-serif;fill:#1f2328} .l text{fill:#fff;text-anchor:middle}" + light +
+		" @media(prefers-color-scheme:dark){text{fill:#e6edf3}" + dark + "}</style>\n"
+	for i, p := range paths {
+		text += fmt.Sprintf("<path class=\"s%d\" d=\"%s\"/>\n", i, p)
+	}
+	return text + names + legend + "<g class=\"l\">\n" + letters + marks + "</g>\n</svg>\n"
+}
+
+// matrixPage is docs/matrix.md: the numbers behind the picture, for each type of socket.
+func matrixPage(r *report.Report) string {
+	text := `# Who understands whom
+
+What ` + "`make interop PEERS=all`" + ` found on ` + r.System.Kind + ` ` + r.System.Machine + `: how many scenarios pass, behind an ` + "`x`" +
+		` the expected failures, ` + "`-`" + ` unsupported. Rows send, columns receive.
+An expected failure is a fault that the peer is known for: [expected.txt](../interop/catalogue/expected.txt) has each with its reason. If a case that should fail passes, the run fails.
+` + "`go run ./tools/readme -w REPORT`" + ` writes this page and [the picture](matrix.svg); CI compares both with its run.
+`
+	for _, t := range contract.SocketTypes {
+		text += "\n## " + t + "\n\n```\n"
+		_, body, _ := strings.Cut(r.Matrix(t), "\n")
+		for l := range strings.Lines(body) {
+			text += strings.TrimRight(l, " \n") + "\n"
+		}
+		text += "```\n"
+	}
+	return text
+}
