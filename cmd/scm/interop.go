@@ -22,7 +22,7 @@ func interopCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(linuxCommands()...)
-	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), checkCatalogueCommand())
+	cmd.AddCommand(compareCommand(), expectCommand(), listCommand(), showCommand(), copyCommand(), newPeerCommand(), checkCatalogueCommand())
 	return cmd
 }
 

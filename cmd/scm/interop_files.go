@@ -229,6 +229,28 @@ written. To play them: run --catalogue DIR --expect DIR/expected.txt.`,
 	}
 }
 
+func newPeerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "new-peer LANGUAGE",
+		Short: "Write the beginning of a peer to standard output",
+		Long: `Write a peer without a library to standard output. It reads and answers all commands,
+and says "unsupported" where your library is to be called, in two functions.
+
+` + peers.SkeletonUses() + `
+Then: scm interop smoke --builtin=false --peer mine="python3 peer.py"
+      scm interop run --peer mine="python3 peer.py" --report report.html`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: peers.SkeletonLanguages(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := peers.Skeleton(args[0])
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(text)
+			}
+			return err
+		},
+	}
+}
+
 func checkCatalogueCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-catalogue [DIR]",

@@ -1,0 +1,150 @@
+//go:build ignore
+
+// A peer for scm interop: it does what it is told on standard input, and answers on standard output. Call your
+// library in librarySend and libraryRecv.
+//
+//	go build -o peer peer.go
+package main
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+var errUnsupported = errors.New("unsupported")
+
+// librarySend sends the payload and the descriptors, and returns the count that the library reports.
+func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
+	return 0, errUnsupported
+}
+
+// libraryRecv receives into payload, and at most room descriptors.
+func libraryRecv(sock int, payload []byte, room int) (n int, fds []int, err error) {
+	return 0, nil, errUnsupported
+}
+
+// held are the socket of the case, its files, and what was received.
+var held []int
+
+func closeAll(fds []int) error {
+	for _, fd := range fds {
+		if !slices.Contains(held, fd) {
+			return errUnsupported
+		}
+	}
+	for _, fd := range slices.Clone(fds) {
+		held = slices.DeleteFunc(held, func(n int) bool { return n == fd })
+		syscall.Close(fd)
+	}
+	return nil
+}
+
+var number = regexp.MustCompile(`^-?(0|[1-9]\d{0,8})$`)
+
+// numbers reads N,N,… or -.
+func numbers(text string) (list []int, err error) {
+	if text == "-" {
+		return nil, nil
+	}
+	for _, word := range strings.Split(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || !number.MatchString(word) {
+			return nil, errUnsupported
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+func send(payload, fds string) (string, error) {
+	data, err := hex.DecodeString(strings.TrimPrefix(payload, "-"))
+	list, wrong := numbers(fds)
+	if err != nil || wrong != nil {
+		return "", errUnsupported
+	}
+	n, err := librarySend(held[0], data, list)
+	return fmt.Sprintf("ok n=%d", n), err
+}
+
+func recv(most, room string) (string, error) {
+	list, err := numbers(most + "," + room)
+	if err != nil || list[0] < 0 || list[0] > 4096 || list[1] < 0 { // the contract has another form for more bytes
+		return "", errUnsupported
+	}
+	payload := make([]byte, list[0])
+	n, fds, err := libraryRecv(held[0], payload, list[1])
+	if err != nil {
+		return "", err
+	}
+	held = append(held, fds...)
+	data, listed := "-", "-"
+	if n > 0 {
+		data = hex.EncodeToString(payload[:n])
+	}
+	if len(fds) > 0 {
+		listed = strings.ReplaceAll(strings.Trim(fmt.Sprint(fds), "[]"), " ", ",")
+	}
+	return fmt.Sprintf("ok n=%d payload=%s fds=%s", n, data, listed), nil
+}
+
+func answer(line string) (string, error) {
+	words := strings.Split(line, " ")
+	fields := map[string]string{}
+	for i, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		fields[name], words[i+1] = value, name
+	}
+	slices.Sort(words[1:])
+	list, err := numbers(fields["fds"])
+	switch strings.Join(words, " ") {
+	case "hello":
+		return "ok name=mine lang=go version=0 can=stream,dgram,seqpacket,multi", nil
+	case "send fds payload":
+		return send(fields["payload"], fields["fds"])
+	case "recv bytes fds":
+		return recv(fields["bytes"], fields["fds"])
+	case "close fds":
+		if err == nil {
+			err = closeAll(list)
+		}
+		return "ok", err
+	case "use fds sock":
+		sock, wrong := strconv.Atoi(fields["sock"])
+		if err != nil || wrong != nil {
+			return "", errUnsupported
+		}
+		err = closeAll(held)
+		held = append([]int{sock}, list...)
+		return "ok", err
+	case "end":
+		return "ok", closeAll(held)
+	}
+	return "", errUnsupported
+}
+
+func main() {
+	signal.Ignore(syscall.SIGPIPE)
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		said, err := answer(in.Text())
+		var errno syscall.Errno
+		switch {
+		case err == errUnsupported:
+			said = "unsupported"
+		case errors.As(err, &errno):
+			said = fmt.Sprintf("err %d", int(errno))
+		case err != nil:
+			said = "err lib " + err.Error()
+		}
+		fmt.Println(said)
+	}
+}
