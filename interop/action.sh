@@ -29,6 +29,7 @@ for form in json jsonl xml md html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
+rm -f -- "$REPORTS/badge.json"
 
 # A signal ends the command that await waits for, by TERM: INT is ignored in the background. In the foreground none
 # would reach it, as bash runs no trap until that has ended.
@@ -57,12 +58,21 @@ vcs=()
 git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
 # This checkout may lie in a repository with a go.work or a vendor folder of its own: neither is for scm.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
+built=$(dirname "$scm")/peers
 if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
 	rm -r "$(dirname "$scm")"
 	status=4
 	[ -z "$cancelled" ] || status=143
 	echo "status=$status" >>"$GITHUB_OUTPUT"
 	exit "$status"
+fi
+
+# What cannot be built is in the report with its reason.
+read -ra names <<<"${WITH//[$'\r\n']/ }"
+if [ ${#names[@]} -gt 0 ]; then
+	[ "${names[*]}" != all ] || names=()
+	GOWORK=off await go -C "$here" run -mod=readonly "${vcs[@]}" ./tools/buildpeers -out "$built" "${names[@]}" >&2
+	args+=(--peers "$built/peers.json")
 fi
 
 # No line of the run is a command of the workflow, whatever a peer writes. The word that ends this is nobody's to guess,
@@ -77,6 +87,9 @@ echo "::$token::"
 rm -r "$(dirname "$scm")"
 if [ -e "$REPORTS/report.md" ]; then
 	cat -- "$REPORTS/report.md" >>"$GITHUB_STEP_SUMMARY"
+	message="as expected" color=brightgreen
+	[ "$status" = 0 ] || message="not as expected" color=red
+	printf '{"schemaVersion":1,"label":"scm interop","message":"%s","color":"%s"}\n' "$message" "$color" >"$REPORTS/badge.json"
 fi
 echo "status=$status" >>"$GITHUB_OUTPUT"
 exit "$status"

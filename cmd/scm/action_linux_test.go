@@ -26,7 +26,7 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(script)
 	cmd.Env = append(os.Environ(), "RUNNER_TEMP="+dir, "GITHUB_STEP_SUMMARY="+dir+"/summary", "GITHUB_OUTPUT="+dir+"/output",
-		"REPORTS="+dir+"/reports", "PEERS=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
+		"REPORTS="+dir+"/reports", "PEERS=", "WITH=", "RUN=", "SKIP=", "EXPECT=", "SHARD=", "BUILTIN=false")
 	cmd.Env = append(cmd.Env, inputs...)
 	return cmd
 }
@@ -44,8 +44,8 @@ func TestAction(t *testing.T) {
 		reports int
 	}{
 		{"as expected", []string{"PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
-			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 5},
-		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 5},
+			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 6},
+		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
 		{"a run that does not begin leaves nothing of the one before", []string{"SHARD=none"}, 2, "", 0},
 		{"nor does one whose scm cannot be built", []string{"GOFLAGS=-no-such-flag"}, 4, "", 0},
 		{"without a folder", []string{"REPORTS="}, 2, "", 0},
@@ -81,6 +81,32 @@ func TestAction(t *testing.T) {
 	m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(r.text())
 	if r.code != 4 || m == nil || m[1] != m[3] || strings.Contains(m[2], m[1]) || !strings.Contains(m[2], "| ::error::forged") {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// With nothing but a checkout the peers in C and Rust are built, and play with those inside and one of the caller's.
+func TestActionBuildsPeers(t *testing.T) {
+	for _, need := range []string{"git", "make", "cc", "cargo", "python3"} {
+		tool(t, need)
+	}
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "scm")
+	if out, err := exec.Command("sh", "-ec", "cd ../..; mkdir "+tree+"; git ls-files -z | xargs -0 cp -a --parents -t "+tree).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	peer := filepath.Join(dir, "peer.py")
+	writePeer(t, "python", peer)
+	cmd := actionCommand(t, dir, "WITH=c rust\nnobody", "BUILTIN=true", "PEERS=mine=python3 "+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
+	cmd.Path, cmd.Args = filepath.Join(tree, "interop/action.sh"), []string{"action.sh"}
+	r := finish(t, cmd)
+	summary := contents(t, dir+"/summary")
+	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {
+		t.Errorf("got %+v", r)
+	}
+	for _, want := range []string{`csrc \|`, `nix \|`, `xsys \|`, `mine \| python \|`, "contract@mine", "nobody.*there is no such peer"} {
+		if !regexp.MustCompile(want).MatchString(summary) {
+			t.Errorf("%s is not in the summary\n%s", want, summary)
+		}
 	}
 }
 

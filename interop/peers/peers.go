@@ -37,7 +37,7 @@ func Names() []string {
 	return names
 }
 
-// Build builds the named peers, or all if none is named, from the repository at root into the folder outDir.
+// Build builds the named peers and those in the named languages, or all if none is named, from the repository at root into the folder outDir.
 // It returns one Built a peer, in the order of the names. What the build tools say goes to log when they fail.
 //
 // What is up to date is not built again: that is left to make, cargo and go.
@@ -50,7 +50,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	if len(names) > 0 {
 		picked = nil
 		for _, name := range names {
-			picked = append(picked, r.source(name))
+			picked = append(picked, r.sources(name)...)
 		}
 	}
 	// Commands run elsewhere.

@@ -62,13 +62,17 @@ func (r registry) recipe(name string) recipe {
 }
 
 // source returns the peer of a name, without a build if there is none.
-func (r registry) source(name string) source {
+// sources are the peer of that name, or those in that language; nobody knows one without a build.
+func (r registry) sources(name string) (list []source) {
 	for _, s := range r.Peers {
-		if s.Name == name {
-			return s
+		if s.Name == name || r.recipe(s.Build).Lang == name {
+			list = append(list, s)
 		}
 	}
-	return source{Name: name}
+	if list == nil {
+		list = []source{{Name: name}}
+	}
+	return list
 }
 
 // A places maps the words in braces to what they stand for.

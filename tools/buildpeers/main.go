@@ -1,6 +1,6 @@
 // Command buildpeers builds the peers from source, and writes the list of them for `scm interop run --peers`.
 //
-//	go run ./tools/buildpeers [-out build/peers] [NAME…]
+//	go run ./tools/buildpeers [-out build/peers] [NAME or LANGUAGE…]
 package main
 
 import (
