@@ -128,7 +128,7 @@ func (p *play) flags(a act) error {
 	}
 	info, err := p.info(a)
 	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); err == nil && have != want {
-		p.findState(a, "%s has the status flags %#o, not %s", a.Name, have, a.Word)
+		p.findState(a, "%s has the status flags %s, not %s", a.Name, flagNames(have), flagNames(want))
 	}
 	return err
 }

@@ -100,7 +100,7 @@ func TestIntermittentSender(t *testing.T) {
 	s := mustParse(t, passOne)
 	self := runner(t)
 	for what, want := range map[string]string{
-		"once other bytes":  "answer@%s: answered \"ok n=1 payload=09 fds=N\"\nnot ok n=1 payload=00 fds=a (payload is 09)",
+		"once other bytes":  "answer@%s: answered \"ok n=1 payload=09 fds=N\"\nexpected ok n=1 payload=00 fds=a (payload is 09)",
 		"once another file": "file@%s: N is not the open file description of a",
 	} {
 		sender, other := craft(t, what), craft(t, "right", "other")
@@ -121,7 +121,7 @@ func TestShortCountIsHeard(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
 	got := finding(t, playBoth(t, onStream(s, craft(t, "short"), runner(t)), time.Hour)) // it would be waited for
-	if want := `answer@x: answered "ok n=1"` + "\nnot ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
+	if want := `answer@x: answered "ok n=1"` + "\nexpected ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
@@ -173,8 +173,8 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	const one = "A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 	const calls = "A> send payload=00 fds=a\nA< ok n=1\nB> recvmsg bytes=1 control=len(1)\nB< ok n=1 payload=00 fds=a\n"
 	const (
-		cutFDs   = `answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
-		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nnot ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
+		cutFDs   = `answered "ok n=1 payload=00 fds=N flags=ctrunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports ctrunc)"
+		cutBytes = `answered "ok n=1 payload=00 fds=N flags=trunc"` + "\nexpected ok n=1 payload=00 fds=a (more was sent: the kernel reports trunc)"
 	)
 	self := runner(t)
 	settled(t)
@@ -253,7 +253,7 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		{"the kernel has said so", early + again, "quits at EAGAIN",
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says`},
 		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
-			"fail: answer@x: answered \"err EPIPE\"\nnot ok n=1 (not ok)"},
+			"fail: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)

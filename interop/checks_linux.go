@@ -1,12 +1,14 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
@@ -39,7 +41,7 @@ func (p *play) checkStates(role scenario.Role, line int) {
 		by := p.changer(f, role)
 		p.changed[f] = by
 		if was.Flags != is.Flags {
-			p.findChange(by, line, "%s has got the status flags %#o in place of %#o", f.Name, is.Flags, was.Flags)
+			p.findChange(by, line, "%s has got the status flags %s in place of %s", f.Name, flagNames(is.Flags), flagNames(was.Flags))
 		}
 		if was.Offset != is.Offset {
 			p.findChange(by, line, "%s is at offset %d now, and was at %d", f.Name, is.Offset, was.Offset)
@@ -179,7 +181,7 @@ func (p *play) checkLeaks(role scenario.Role, line int, ended bool, open []int) 
 		p.blind = append(p.blind, role)
 		return nil
 	}
-	what := "is open, and nobody was told"
+	what := "is open, and the peer did not report it"
 	if ended {
 		what = "is still open after the end of the case"
 	}
@@ -375,4 +377,22 @@ func awaitFree(ctx context.Context, files []*witness.File, patience time.Duratio
 		}
 	}
 	return nil, nil
+}
+
+// flagNames are the status flags of an open file description, as open(2) names them.
+func flagNames(flags int) string {
+	names := ""
+	for _, f := range []struct {
+		flag int
+		name string
+	}{{unix.O_APPEND, "O_APPEND"}, {unix.O_ASYNC, "O_ASYNC"}, {unix.O_DIRECT, "O_DIRECT"}, {unix.O_NOATIME, "O_NOATIME"}, {unix.O_NONBLOCK, "O_NONBLOCK"}} {
+		if flags&f.flag != 0 {
+			names += "|" + f.name
+			flags &^= f.flag
+		}
+	}
+	if flags != 0 {
+		names += fmt.Sprintf("|%#x", flags)
+	}
+	return strings.TrimPrefix(cmp.Or(names, "none"), "|")
 }

@@ -334,7 +334,7 @@ func (p *play) hear(st scenario.Step) error {
 	delete(p.asked, st.Role)
 	p.note(fmt.Sprintf("%s<%s %s", st.Role, scenario.Async(st), a))
 	if a == "unsupported" && p.plain(st.Role) && !p.refused[st.Role] {
-		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which is what its can= says", p.said[st.Role])
+		p.find(scenario.CheckContract, st.Role, st.Line, "answered unsupported to %q, which its can= offers", p.said[st.Role])
 		return errAbort
 	}
 	if a == "unsupported" {
@@ -662,7 +662,7 @@ func (p *play) difference(st scenario.Step, a string, wrong []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "answered %s", contract.Quote(a))
 	for i, w := range st.Wants {
-		fmt.Fprintf(&b, "\nnot %s (%s)", w.Text, wrong[i])
+		fmt.Fprintf(&b, "\nexpected %s (%s)", w.Text, wrong[i])
 	}
 	return b.String()
 }

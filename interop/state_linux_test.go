@@ -17,7 +17,7 @@ func TestLeakAtANumberOfALaterCase(t *testing.T) {
 	if len(o.Results) != 2 {
 		t.Fatalf("got %+v", o)
 	}
-	if got := finding(t, o.Results[0]); got != "leak@x: a, as 4, is open, and nobody was told" {
+	if got := finding(t, o.Results[0]); got != "leak@x: a, as 4, is open, and the peer did not report it" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -28,7 +28,7 @@ func TestChangeBesideOthers(t *testing.T) {
 	const (
 		waits    = "on stream\nfiles a=file b=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\n"
 		receives = "B<& ok n=1 payload=00 fds=a\n"
-		flags    = "file@x: a has got the status flags 04000 in place of 0"
+		flags    = "file@x: a has got the status flags O_NONBLOCK in place of none"
 		offset   = "file@x: a is at offset 9 now, and was at 0"
 	)
 	self := runner(t)
@@ -63,8 +63,8 @@ func TestChangedFileIsTheReceivers(t *testing.T) {
 	self, other, changer := runner(t), craft(t, "fails", "other"), craft(t, "changes")
 	settled(t)
 	o := Run(context.Background(), []scenario.Case{onStream(s, other, changer)}, nil, Options{Runner: self})
-	const want = "file@x: a has got the status flags 04000 in place of 0\nfile@x: a has the status flags 04000, not -\n" +
-		`answer@other: answered "err EIO"` + "\nnot ok n=1 payload=01 fds=- (not ok)"
+	const want = "file@x: a has got the status flags O_NONBLOCK in place of none\nfile@x: a has the status flags O_NONBLOCK, not none\n" +
+		`answer@other: answered "err EIO"` + "\nexpected ok n=1 payload=01 fds=- (not ok)"
 	if got := finding(t, o.Results[0]); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

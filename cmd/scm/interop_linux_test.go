@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{"as expected", with(), 0, "verdicts: 3: 3 pass, 0 expected failures, 0 unexpected failures", ""},
 		{"a good peer", peer("fake=" + fake), 0, "2 peers of ", ""},
 		{"a failure", peer("fake=" + fake + " --fault cloexec"), 1,
-			"fail: basics/pass-one-fd/stream/fake/fake\n    cloexec@fake: what it receives is not close-on-exec\n", ""},
+			"the same open file description.\nfail: basics/pass-one-fd/stream/runner/fake\n    cloexec@fake: what it receives is not close-on-exec\n", ""},
 		{"an expected failure", with("--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
@@ -102,12 +102,12 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that is polite", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer that can what there is not", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
 			"scm: peer x: can=stream,levitation is not a list of what the contract knows\n"},
-		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time\n"},
+		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time (10s): is standard output flushed after each line?\n"},
 		{"two broken peers", with("--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
 		{"a broken peer to list", []string{"list", "--peer", "x=false"}, 4, "", "scm: peer x: the peer ended: exit status 1\n"},
 		{"a peer that starts only once", peer("x=sh -c 'test ! -e " + folder + "/once && : > " + folder + "/once && exec " + fake + "'"), 4,
-			"not run: basics/pass-one-fd/stream/x/x\n    x: the peer ended: exit status 1\n", ""},
+			"not run: basics/pass-one-fd/stream/x/runner\n    x: the peer ended: exit status 1\n", ""},
 		{"a report that cannot be written", with("--report", "/dev/null/report.json"), 4, "verdicts: 3: 3 pass", "scm: the report cannot be written: …\n"},
 		{"a report that cannot be streamed", with("--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},
 	} {
@@ -386,7 +386,7 @@ func TestNothingElseInstalled(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("got %+v", r)
 	}
-	for _, want := range []string{"\nscm-purego", "\nscm-pair-purego", "\nnet ", "\nxsys ", "\nrunner "} {
+	for _, want := range []string{" scm-purego ", " scm-pair-purego ", " net ", " xsys ", " runner "} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("no %q in\n%s", want, r.stdout)
 		}

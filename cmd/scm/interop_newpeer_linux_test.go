@@ -70,7 +70,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := command(t, "interop", "run", "--builtin=false", "--peer", "mine=python3 "+file, "--run", "basics")
-	if r.code != 0 || !regexp.MustCompile(`(?m)^mine +python +0 +[1-9]`).MatchString(r.stdout) {
+	if r.code != 0 || !regexp.MustCompile(`(?m)^1 mine +[+]+ +[1-9]`).MatchString(r.stdout) {
 		t.Errorf("got %+v", r)
 	}
 }

@@ -94,6 +94,7 @@ type playing struct {
 	interop.Options
 	reports []string
 	json    bool
+	verbose bool
 	trace   bool // record the cases that fail
 	repeat  bool // until something is not as expected
 }
@@ -137,8 +138,10 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			}
 			if o.json {
 				_ = r.JSON(cmd.OutOrStdout()) // the command looks for its error
-			} else {
+			} else if o.verbose || o.trace {
 				_ = r.Console(cmd.OutOrStdout())
+			} else {
+				_ = r.Brief(cmd.OutOrStdout())
 			}
 			return exit
 		},
@@ -147,6 +150,7 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: "+
 		".json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print each case that is not as expected, and how many cases of each pair pass")
 	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
 	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "play so many pairs of peers at once: each often waits")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
@@ -258,8 +262,8 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	return err
 }
 
-// progress shows on standard error how far the run is: a bar on a terminal, and a line for every
-// thousand cases, or ten seconds of a long run, elsewhere.
+// progress shows on standard error how far the run is: a bar on a terminal, and a line every
+// ten seconds elsewhere.
 func progress(total int) func(scenario.Result) {
 	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
 		bar := progressbar.NewOptions(total,
@@ -275,7 +279,7 @@ func progress(total int) func(scenario.Result) {
 		if c.Unexpected() {
 			unexpected++
 		}
-		if done%1000 == 0 || done > 1000 && time.Since(last) > 10*time.Second {
+		if time.Since(last) > 10*time.Second {
 			last = time.Now()
 			fmt.Fprintf(os.Stderr, "scm: %d of %d cases, %d not as expected\n", done, total, unexpected)
 		}

@@ -82,7 +82,7 @@ func TestSignal(t *testing.T) {
 			if r.code != 128+int(s) || r.stderr != "scm: "+name+"\n" {
 				t.Errorf("exit status %d, %q", r.code, r.stderr)
 			}
-			for _, want := range []string{"verdicts: 1: 0 pass, 1 expected failures,", "\ncut short: " + name + "\n", "\nslow "} {
+			for _, want := range []string{"verdicts: 1: 0 pass, 1 expected failures,", "\ncut short: " + name + "\n", " slow "} {
 				if !strings.Contains(r.stdout, want) {
 					t.Errorf("no %q in\n%s", want, r.stdout)
 				}

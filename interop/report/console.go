@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Console writes the report for a person: what is not as expected, the matrix
-// of each type of socket, the peers and the totals.
+// Console writes all of the report for a person: what is not as expected, the matrix
+// of each type of socket, the peers and the totals. Brief is shorter.
 func (r *Report) Console(w io.Writer) error {
 	var out text
 	for _, c := range r.Cases {
@@ -28,7 +28,16 @@ func (r *Report) Console(w io.Writer) error {
 		}
 	}
 	out.table(r.peerRows(display.Line), 2)
-	missing := map[string][]string{} // by the reason
+	r.notThere(&out)
+	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
+	r.totals(&out, func(*text) {})
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// notThere prints the peers that do not play, by the reason.
+func (r *Report) notThere(out *text) {
+	missing := map[string][]string{}
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
 			missing[p.NotRun] = append(missing[p.NotRun], p.Name)
@@ -37,10 +46,6 @@ func (r *Report) Console(w io.Writer) error {
 	for _, why := range slices.Sorted(maps.Keys(missing)) {
 		out.block("", fmt.Sprintf("not there: %s: %s", strings.Join(missing[why], " "), why))
 	}
-	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
-	r.totals(&out)
-	_, err := io.WriteString(w, out.String())
-	return err
 }
 
 // A text is what is printed for a person.
@@ -150,7 +155,8 @@ func numbers(row []string, list ...int) []string {
 	return row
 }
 
-func (r *Report) totals(out *text) {
+// totals prints what came of the run, with what else belongs before its last line.
+func (r *Report) totals(out *text, more func(*text)) {
 	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.there()), len(r.Peers), r.Seconds)
 	out.counts("verdicts", r.Totals)
 	if r.Kernel != (Totals{}) {
@@ -174,6 +180,7 @@ func (r *Report) totals(out *text) {
 			out.printf("the runner itself fails %s on %s: look at the scenario and at the kernel before the peers\n", name, socketType)
 		}
 	}
+	more(out)
 	out.printf("the run: %s\n", r.Headline())
 }
 

@@ -47,6 +47,6 @@ func (r *Report) HTML(w io.Writer) error {
 	if replay == "" {
 		replay = "scm interop replay REPORT.json#" // as --report would have kept it
 	}
-	return pageTemplate.Execute(w, map[string]any{"Report": r.head(), "Cases": rows, "Rules": rules, "Replay": replay,
+	return pageTemplate.Execute(w, map[string]any{"Report": r.head(), "Cases": rows, "Rules": rules, "Replay": replay, "Causes": r.Causes(),
 		"Types": contract.SocketTypes, "Kernel": scenario.KernelName})
 }

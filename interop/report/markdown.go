@@ -25,6 +25,14 @@ func (r *Report) Markdown(w io.Writer) error {
 		verdict = "**" + verdict + "**"
 	}
 	b.printf("## scm interop: %s\n\n", verdict)
+	if causes := r.Causes(); len(causes) > 0 {
+		rows := [][]string{{"cause", "cases", "for example"}}
+		for _, c := range causes[:min(len(causes), mostFailures)] {
+			rows = append(rows, []string{escaped(c.What), fmt.Sprint(c.Cases), "`" + c.Example.Name + "`"})
+		}
+		b.markdownTable(rows)
+		b.printf("\n")
+	}
 	rows := [][]string{{"cases of", "verdicts", "pass", "expected failures", "failures", "unexpected passes", "flaky", "unsupported", "not run"}}
 	for i, t := range []Totals{r.Totals, r.Kernel} {
 		row := []string{[]string{"peers", "kernel"}[i]}

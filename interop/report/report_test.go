@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func small(t *testing.T) *Report {
 		r.Name, r.Hash = r.Case.Name(), s.Hash
 		return r
 	}
-	leak := scenario.Finding{Check: scenario.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and nobody was told"}
+	leak := scenario.Finding{Check: scenario.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and the peer did not report it"}
 	cloexec := scenario.Finding{Check: scenario.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
 	runners := cloexec
 	runners.Peer = scenario.RunnerName
@@ -268,6 +269,39 @@ func TestMarkdownIsBounded(t *testing.T) {
 		}
 		if traces := strings.Count(text, "7 sendmsg(3) = 1"); traces > mostTraces {
 			t.Errorf("%+v: %d with recorded calls", c, traces)
+		}
+	}
+}
+
+// Brief has a case for each cause and a table of the causes at its end, in 120 lines, whatever went wrong.
+func TestBrief(t *testing.T) {
+	rule := &scenario.Scenario{Name: "a/b", Rule: []string{"A rule."}}
+	for _, peers := range []int{1, 30} {
+		r := &Report{}
+		for i := range peers {
+			name := fmt.Sprintf("peer-of-a-library-%d", i)
+			r.Peers = append(r.Peers, Peer{Name: name})
+			for j := range 40 {
+				r.Cases = append(r.Cases, scenario.Result{Name: fmt.Sprintf("a/b%d/stream/%s/peer-of-a-library-0", j, name), Verdict: scenario.Fail,
+					Findings: []scenario.Finding{{Check: scenario.Checks[j%len(scenario.Checks)], Peer: name, Text: "it is wrong"}},
+					Case:     scenario.Case{Scenario: rule}, Transcript: slices.Repeat([]string{"A> end"}, 5+j)})
+			}
+		}
+		var b strings.Builder
+		if err := r.Brief(&b); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		if len(lines) > mostLines || len(r.Causes()) != peers*len(scenario.Checks) {
+			t.Errorf("%d lines, %d causes", len(lines), len(r.Causes()))
+		}
+		for _, l := range lines {
+			if strings.Contains(l, " peer-of-a-library-1 !") && len(l) > 80 {
+				t.Errorf("a row of %d columns: %s", len(l), l)
+			}
+		}
+		if lines[0] != "A rule." || !strings.HasPrefix(lines[1], "fail: a/b") || !regexp.MustCompile(`(?m)^answer@peer-of-a-library-0 +×6 +a/b0/stream/peer-of-a-library-0/peer-of-a-library-0$`).MatchString(b.String()) {
+			t.Errorf("got\n%s", b.String())
 		}
 	}
 }

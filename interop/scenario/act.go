@@ -34,7 +34,7 @@ var ActForms = []ActForm{
 	{"shutdown B wr", "ROLE HOW", "shuts B's socket down: `rd`, `wr` or `rdwr`"},
 	{"nonblock A", "ROLE", "makes A's socket non-blocking (O_NONBLOCK)"},
 	{"unreported B a", "ROLE NAME",
-		"B has one number for `a` that nobody was told: it is called `a` from here on, and no leak"},
+		"B has one number for `a` that it did not report: it is called `a` from here on, and no leak"},
 	{"drop a", "NAME", "closes the runner's copy of `a`"},
 	{"eof a", "NAME",
 		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first, and who has a number for it was told to close it. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},

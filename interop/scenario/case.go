@@ -85,7 +85,7 @@ const (
 	CheckAnswer   Check = "answer"   // the answer is not one that the scenario has
 	CheckFile     Check = "file"     // a descriptor is not what the peer says it is
 	CheckCloexec  Check = "cloexec"  // a received descriptor is not close-on-exec
-	CheckLeak     Check = "leak"     // a descriptor of the case is open and nobody was told
+	CheckLeak     Check = "leak"     // a descriptor of the case is open, and the peer did not report it
 	CheckContract Check = "contract" // the answer is not in the language of the contract
 	CheckCrash    Check = "crash"    // the peer ended
 	CheckHang     Check = "hang"     // the peer did not answer in time

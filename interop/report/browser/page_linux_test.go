@@ -76,7 +76,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("it asks first for %s", request)
 	}
 	shows("stream/runner/libre", "fail: basics/pass/stream/runner/libre", "A rule.", "Its source.",
-		"line 7: leak@libre: a, as 4, is open, and nobody was told", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
+		"line 7: leak@libre: a, as 4, is open, and the peer did not report it", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
 		"A> send payload=00 fds=4\nA< ok n=1", "another way </script> ```", "  8 recvmsg(3) = 1",
 		"unexpected pass: limits/many/stream/runner/libre")
 	do(chromedp.Click(chromedp.CSS(`button[title="dgram/libre/libre"]`)))
