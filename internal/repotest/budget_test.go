@@ -29,8 +29,8 @@ var budget = []struct {
 		return goLines("interop", true, false) - goLines("interop/peers", true, false)
 	}},
 	{"cmd/scm without tests", 2510, func() int { return goLines("cmd/scm", true, false) }},
-	{"all Go without tests", 31_560, func() int { return goLines(".", true, false) }},
-	{"all tests in Go", 32_050, func() int { return goLines(".", true, true) }},
+	{"all Go without tests", 32_210, func() int { return goLines(".", true, false) }},
+	{"all tests in Go", 32_450, func() int { return goLines(".", true, true) }},
 }
 
 // goLines counts the lines of Go files in a folder, in the folders below too or not, of tests or

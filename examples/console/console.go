@@ -1,0 +1,76 @@
+//go:build linux
+
+// Command console receives a container's terminal from runc or crun, and prints what is written to it.
+//
+//	console SOCKET
+//
+// Its standard input goes to the terminal.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/wire"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		log.Fatal("usage: console SOCKET")
+	}
+	if err := run(os.Args[1]); err != nil {
+		log.Fatal("console: ", err)
+	}
+}
+
+func run(path string) error {
+	terminal, err := receive(path)
+	if err != nil {
+		return err
+	}
+	go func() { _, _ = io.Copy(terminal, os.Stdin) }()
+	// The terminal is EIO once nobody in the container has it open.
+	if _, err := io.Copy(os.Stdout, terminal); err != nil && !errors.Is(err, unix.EIO) {
+		return err
+	}
+	return nil
+}
+
+// receive waits for a runtime that connects to path, and returns the terminal that it sends.
+func receive(path string) (*os.File, error) {
+	l, err := scm.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
+	conn, err := l.AcceptConn()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+
+	_, fds, err := wire.Conmon.Recv(conn) // which understands runc and crun, too
+	if err != nil {
+		return nil, err
+	}
+	terminals := scm.Expect{Min: 1, Max: 1, Kind: scm.KindCharDevice, Access: scm.AccessReadWrite}
+	if err := terminals.Check(fds); err != nil {
+		return nil, err
+	}
+	// A character device that is no terminal has no window size.
+	if _, err := unix.IoctlGetWinsize(fds[0], unix.TIOCGWINSZ); err != nil {
+		return nil, errors.Join(fmt.Errorf("no terminal: %w", err), unix.Close(fds[0]))
+	}
+	return scm.NewFile(fds[0], "terminal")
+}

@@ -1,0 +1,101 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// begin starts the program, and waits until it listens.
+func begin(t *testing.T, stdin string) (path string, p *program.Process) {
+	path = filepath.Join(t.TempDir(), "socket")
+	cmd := program.Command(path)
+	cmd.Stdin = strings.NewReader(stdin)
+	p = program.Start(t, cmd)
+	program.Eventually(t, "it listens", func() bool { _, err := os.Stat(path); return err == nil })
+	return path, p
+}
+
+// send does what runc does with the socket, and closes the file.
+func send(t *testing.T, path string, file *os.File, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	conn, err := scm.Dial(context.Background(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SendFile(file.Name(), file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals here: ", err)
+	}
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	path, p := begin(t, "typed\n")
+	send(t, path, master, err)
+	line := make([]byte, 64)
+	n, err := inside.Read(line)
+	if err != nil || string(line[:n]) != "typed\n" {
+		t.Errorf("the container reads %q, %v", line[:n], err)
+	}
+	_, _ = inside.WriteString("hello from the container\n")
+	_ = inside.Close()
+	if out, errs, err := p.Wait(); err != nil || errs != "" || out != "typed\r\nhello from the container\r\n" {
+		t.Errorf("%q, %q, %v", out, errs, err)
+	}
+}
+
+func TestWhatIsNoTerminal(t *testing.T) {
+	for file, want := range map[string]string{os.DevNull: "no terminal", "console.go": "wanted a character device"} {
+		path, p := begin(t, "")
+		f, err := os.OpenFile(file, os.O_RDWR, 0)
+		send(t, path, f, err)
+		if out, errs, err := p.Wait(); err == nil || out != "" || !strings.Contains(errs, want) {
+			t.Errorf("%s: %q, %q, %v", file, out, errs, err)
+		}
+	}
+}
+
+func TestRunc(t *testing.T) {
+	if _, err := exec.LookPath("runc"); err != nil {
+		t.Skip(err)
+	}
+	if out, err := exec.Command("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup").CombinedOutput(); err != nil {
+		t.Skipf("runc needs root, and mounts of its own: %v: %s", err, out)
+	}
+	path, p := begin(t, "")
+	if out, err := exec.Command("./runc.sh", path, "echo hello from runc").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, errs, err := p.Wait(); err != nil || errs != "" || out != "hello from runc\r\n" {
+		t.Errorf("%q, %q, %v", out, errs, err)
+	}
+}

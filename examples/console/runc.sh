@@ -1,0 +1,26 @@
+#!/bin/sh
+# Run a container whose terminal goes to the socket: runc.sh SOCKET COMMAND. Needs root.
+# It has mounts of its own, for the cgroups of version 2, and this machine's programs.
+set -eu
+[ "${3-}" = inside ] || exec unshare --mount "$0" "$1" "$2" inside
+umount -R /sys/fs/cgroup 2>/dev/null || true
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+
+bundle=$(mktemp -d)
+id=scm-console-$$
+trap 'runc --root "$bundle/state" delete --force "$id"; rm -rf "$bundle"' EXIT
+mkdir "$bundle/rootfs"
+mounts=
+for folder in /usr /bin /lib /lib64; do
+	[ ! -e "$folder" ] || mounts="$mounts, {\"destination\": \"$folder\", \"type\": \"bind\", \"source\": \"$folder\", \"options\": [\"rbind\", \"ro\"]}"
+done
+cat >"$bundle/config.json" <<END
+{"ociVersion": "1.0.2", "root": {"path": "rootfs"},
+ "process": {"terminal": true, "user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["/bin/sh", "-c", "$2"]},
+ "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+  {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+  {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]}$mounts],
+ "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}
+END
+runc --root "$bundle/state" run --detach --bundle "$bundle" --console-socket "$1" "$id"
+while [ "$(runc --root "$bundle/state" state "$id" | grep -c '"status": "running"')" = 1 ]; do sleep 0.05; done

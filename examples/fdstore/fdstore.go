@@ -1,0 +1,88 @@
+//go:build linux
+
+// Command fdstore is a service that counts its starts in memory. systemd keeps the memory for it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/wire"
+)
+
+func main() {
+	if err := run(); err != nil {
+		log.Fatal("fdstore: ", err)
+	}
+}
+
+func run() error {
+	files, err := kept()
+	if err != nil {
+		return err
+	}
+	state := files["state"]
+	manager, err := wire.DialNotify()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(int(manager)) }()
+	if state == nil {
+		if state, err = create("state"); err != nil {
+			return err
+		}
+		if err := wire.NotifyStore(manager, "state", int(state.Fd())); err != nil {
+			return err
+		}
+	}
+	defer func() { _ = state.Close() }()
+
+	count := make([]byte, 1)
+	if _, err := state.ReadAt(count, 0); err != nil {
+		return err
+	}
+	count[0]++
+	if _, err := state.WriteAt(count, 0); err != nil {
+		return err
+	}
+	fmt.Println("start", count[0])
+
+	if err := wire.Notify.Send(manager, "READY=1"); err != nil {
+		return err
+	}
+	// A service that ends at once waits for the manager, which may otherwise not know whose message it is.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return wire.NotifyBarrier(ctx, manager)
+}
+
+// kept returns what the manager kept for the service, by name.
+func kept() (map[string]*os.File, error) {
+	fds, names, err := wire.ListenFDs()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]*os.File{}
+	for i, fd := range fds {
+		if files[names[i]], err = scm.NewFile(fd, names[i]); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// create makes a file in memory with one 0 byte.
+func create(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	return file, file.Truncate(1)
+}

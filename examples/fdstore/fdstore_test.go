@@ -1,0 +1,61 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/wire"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// The test is the service manager.
+func TestFilesAreKeptOverRestarts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	manager, err := scm.ListenPacket(context.Background(), "unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = manager.Close() }()
+	var store []*os.File
+	for i := range 3 {
+		service := program.Command()
+		service.Env = append(service.Env, "NOTIFY_SOCKET="+path)
+		if len(store) > 0 {
+			service.Env = append(service.Env, fmt.Sprint("LISTEN_FDS=", len(store)), "LISTEN_FDNAMES=state")
+		}
+		// LISTEN_PID is the number that the service has itself.
+		cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$; exec "$0"`, service.Path)
+		cmd.Env, cmd.ExtraFiles = service.Env, store
+		p := program.Start(t, cmd)
+
+		want := []string{"FDSTORE=1\nFDNAME=state", "READY=1", "BARRIER=1"}
+		if i > 0 {
+			want = want[1:]
+		}
+		for _, text := range want {
+			_ = manager.SetDeadline(time.Now().Add(time.Minute))
+			got, files, err := wire.RecvFiles(wire.Notify, manager)
+			if err != nil || got != text {
+				t.Fatalf("%q, %v, not %q", got, err, text)
+			}
+			if text == "BARRIER=1" {
+				_ = files[0].Close() // the answer
+			} else {
+				store = append(store, files...)
+			}
+		}
+		if out, stderr, err := p.Wait(); err != nil || out != fmt.Sprintf("start %d\n", i+1) {
+			t.Fatalf("%q, %q, %v", out, stderr, err)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+//go:build unix
+
+// Command handover is an HTTP server that hands its sockets to the next one that is started.
+//
+//	handover SOCKET ADDRESS
+//
+// The first server listens at ADDRESS, and waits at SOCKET for its successor.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm"
+)
+
+// patience is how long one server waits for the other, and for its own clients at the end.
+const patience = 10 * time.Second
+
+func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: handover SOCKET ADDRESS")
+	}
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		log.Fatal("handover: ", err)
+	}
+}
+
+func run(path, address string) error {
+	predecessor, control, web, err := sockets(path, address)
+	if err != nil {
+		return err
+	}
+	var open atomic.Int64
+	var draining atomic.Bool
+	server := &http.Server{
+		ReadHeaderTimeout: patience,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				open.Add(-1)
+			}
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if draining.Load() {
+				w.Header().Set("Connection", "close") // the client's next request is the successor's
+			}
+			_, _ = fmt.Fprintln(w, os.Getpid())
+		}),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(web) }()
+
+	if predecessor != nil {
+		_, err := predecessor.Write([]byte("I serve"))
+		if err := errors.Join(err, predecessor.Close()); err != nil {
+			log.Print("predecessor: ", err)
+		}
+	}
+	if err := handOver(control, web); err != nil {
+		return err
+	}
+
+	// Shutdown alone would close connections that are idle, perhaps while a request is on its way.
+	draining.Store(true)
+	if err := web.Close(); err != nil { // this descriptor: the successor's socket listens on
+		return err
+	}
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	for end := time.Now().Add(patience); open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// sockets returns the predecessor's sockets and the connection to it, or new sockets if there is none.
+func sockets(path, address string) (predecessor *scm.Conn, control, web net.Listener, err error) {
+	ctx := context.Background()
+	predecessor, err = scm.Dial(ctx, "unix", path)
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		l, err := scm.Listen(ctx, "unix", path)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		web, err = net.Listen("tcp", address)
+		return nil, l.UnixListener, web, err
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, nil, nil, err
+	}
+	if control, err = predecessor.RecvListener(); err == nil {
+		web, err = predecessor.RecvListener()
+	}
+	return predecessor, control, web, err
+}
+
+// handOver returns once a successor has the sockets and serves. One that fails changes nothing.
+func handOver(control, web net.Listener) error {
+	for {
+		c, err := control.Accept()
+		if err != nil {
+			return err
+		}
+		if err = give(c, control, web); err == nil {
+			return nil
+		}
+		log.Print("successor: ", err)
+	}
+}
+
+func give(c net.Conn, control, web net.Listener) error {
+	defer func() { _ = c.Close() }()
+	successor, err := scm.NewConn(c.(*net.UnixConn))
+	if err != nil {
+		return err
+	}
+	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	for _, l := range []net.Listener{control, web} {
+		if err := successor.SendListener(l.(syscall.Conn)); err != nil {
+			return err
+		}
+	}
+	_, err = successor.Read(make([]byte, 1)) // it serves
+	return err
+}

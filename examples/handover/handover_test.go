@@ -1,0 +1,81 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// post makes a request that no client repeats by itself.
+func post(client *http.Client, address string) (answer string, err error) {
+	response, err := client.Post("http://"+address, "text/plain", io.NopCloser(strings.NewReader("x")))
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(response.Body)
+	return string(text), errors.Join(err, response.Body.Close())
+}
+
+func TestNoRequestIsLost(t *testing.T) {
+	socket, address := filepath.Join(t.TempDir(), "socket"), program.Address(t)
+	server := program.Start(t, program.Command(socket, address))
+	// A successor that fails changes nothing.
+	program.Eventually(t, "the server listens", func() bool {
+		c, err := net.Dial("unix", socket)
+		return err == nil && c.Close() == nil
+	})
+
+	// Half of the clients keep their connections, half take a new one for each request.
+	var asked, answered atomic.Int64
+	var by sync.Map
+	var done atomic.Bool
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}}
+			defer client.CloseIdleConnections()
+			for !done.Load() {
+				asked.Add(1)
+				if server, err := post(client, address); err != nil {
+					t.Error(err)
+				} else {
+					by.Store(server, nil)
+					answered.Add(1)
+				}
+			}
+		}()
+	}
+	answers := func() bool {
+		_, yes := by.Load(fmt.Sprintln(server.PID))
+		return yes
+	}
+	program.Eventually(t, "the first server answers", answers)
+	for range 3 {
+		successor := program.Start(t, program.Command(socket, address))
+		if _, stderr, err := server.Wait(); err != nil {
+			t.Error("the predecessor: ", err, stderr)
+		}
+		server = successor
+		program.Eventually(t, "the successor answers", answers)
+	}
+	done.Store(true)
+	clients.Wait()
+	if asked.Load() != answered.Load() || asked.Load() < 100 {
+		t.Errorf("%d requests, %d answers", asked.Load(), answered.Load())
+	}
+}

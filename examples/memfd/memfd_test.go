@@ -1,0 +1,35 @@
+//go:build linux
+
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+func TestPartnerInC(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		fdtest.Missing(t, err.Error())
+	}
+	partner := filepath.Join(t.TempDir(), "partner")
+	library, _ := filepath.Glob("../../csrc/*.c")
+	args := append([]string{"-std=c99", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I../../csrc", "-o", partner, "c/partner.c"}, library...)
+	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, errs, err := program.Start(t, program.Command(partner, "hello")).Wait(); err != nil || errs != "" || out != "HELLO\n" {
+		t.Errorf("%q, %q, %v", out, errs, err)
+	}
+	cmd := exec.Command(partner) // whose descriptor 3 is closed
+	if _, errs, err := program.Start(t, cmd).Wait(); err == nil || !strings.Contains(errs, "no descriptor was received") {
+		t.Errorf("%q, %v", errs, err)
+	}
+}

@@ -1,0 +1,34 @@
+"""Open files for a program that may not: opener.py FOLDER USER COMMAND..."""
+
+import os
+import socket
+import subprocess
+import sys
+
+
+def main():
+    folder, user, *command = sys.argv[1:]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    os.set_inheritable(theirs.fileno(), True)
+    command.append(str(theirs.fileno()))
+    # Only root can start a program as another user.
+    rights = {"user": int(user), "group": int(user), "extra_groups": []} if os.getuid() == 0 else {}
+    worker = subprocess.Popen(command, pass_fds=[theirs.fileno()], **rights)
+    theirs.close()
+
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    while name := ours.recv(256).decode():
+        try:
+            if "/" in name or name.startswith("."):
+                raise PermissionError("not a name")
+            # O_NONBLOCK: the open of a FIFO does not wait.
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+        except OSError as error:
+            ours.send(str(error).encode())
+            continue
+        socket.send_fds(ours, [b"ok"], [fd])
+        os.close(fd)
+    sys.exit(worker.wait())
+
+
+main()

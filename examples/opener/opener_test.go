@@ -1,0 +1,58 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/examples/internal/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+func TestOnlyRegularFiles(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip(err)
+	}
+	folder := t.TempDir() // nobody else may enter it
+	for _, err := range []error{
+		os.WriteFile(folder+"/motd", []byte("hello\n"), 0o600),
+		os.Mkdir(folder+"/folder", 0o700),
+		unix.Mkfifo(folder+"/fifo", 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The user without rights has to reach the program.
+	public, err := os.MkdirTemp("", "scm-opener")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(public) })
+	if out, err := exec.Command("install", os.Args[0], public+"/opener").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	if err := os.Chmod(public, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct{ stdout, stderr string }{
+		"motd":    {stdout: "hello\n"},
+		"folder":  {stderr: "wanted a regular file (read-only), got a directory"},
+		"fifo":    {stderr: "got a pipe"},
+		"../motd": {stderr: "the opener says: not a name"},
+		"none":    {stderr: "the opener says: [Errno 2]"},
+	} {
+		cmd := program.Command()
+		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", public + "/opener", name}
+		if out, errs, err := program.Start(t, cmd).Wait(); (err == nil) != (want.stderr == "") || out != want.stdout || !strings.Contains(errs, want.stderr) {
+			t.Errorf("%s: %q, %q, %v", name, out, errs, err)
+		}
+	}
+}
