@@ -22,5 +22,5 @@ cat >"$bundle/config.json" <<END
   {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]}$mounts],
  "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}
 END
-runc --root "$bundle/state" run --detach --bundle "$bundle" --console-socket "$1" "$id"
+runc --root "$bundle/state" run --detach --bundle "$bundle" --console-socket "$(realpath "$1")" "$id"
 while [ "$(runc --root "$bundle/state" state "$id" | grep -c '"status": "running"')" = 1 ]; do sleep 0.05; done
