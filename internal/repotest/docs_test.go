@@ -1,0 +1,94 @@
+//go:build linux && !purego
+
+package repotest
+
+import (
+	"go/format"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var (
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fenced  = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	spans   = regexp.MustCompile("`[^`\n]*`")
+	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// anchors are what GitHub makes of the headings.
+func anchors(text string) map[string]bool {
+	found := map[string]bool{}
+	for _, h := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		found[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")] = true
+	}
+	return found
+}
+
+// broken are the faults of a page: links that lead nowhere, and Go that does not parse.
+func broken(name, text string) (faults []string) {
+	for _, l := range link.FindAllStringSubmatch(spans.ReplaceAllString(fenced.ReplaceAllString(text, ""), ""), -1) {
+		if strings.Contains(l[1], ":") {
+			continue
+		}
+		file, anchor, _ := strings.Cut(l[1], "#")
+		target := name
+		if file != "" {
+			target = path.Join(path.Dir(name), file)
+		}
+		there, err := os.ReadFile(target)
+		if info, e := os.Stat(target); e != nil || !info.IsDir() && (err != nil || anchor != "" && !anchors(string(there))[anchor]) {
+			faults = append(faults, name+": "+l[1])
+		}
+	}
+	for _, code := range fenced.FindAllStringSubmatch(text, -1) {
+		if code[1] != "go" || strings.Contains(code[2], "…") { // what stands for more
+			continue
+		}
+		if out, err := format.Source([]byte(code[2])); err != nil || string(out) != code[2] {
+			faults = append(faults, name+": not as gofmt has it: "+code[2])
+		}
+	}
+	return faults
+}
+
+// flat is a text without its indentation.
+func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
+
+var _ = Describe("the pages", Label("house"), func() {
+	It("have links that lead somewhere, and Go as gofmt has it", func() {
+		var faults []string
+		pages := 0
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, "build/") {
+				pages++
+				faults = append(faults, broken(name, contents(name))...)
+			}
+		}
+		Expect(pages).To(BeNumerically(">", 15))
+		Expect(faults).To(BeEmpty())
+		for _, text := range []string{"[x](none.md)", "[x](README.md#none)", "[x](#none)", "```go\nif {\n```\n", "```go\nx  := 1\n```\n"} {
+			Expect(broken("x.md", text)).To(HaveLen(1), text)
+		}
+	})
+
+	It("name every Example function, and show the programs as they are", func() {
+		index := contents("docs/README.md")
+		for _, file := range ok(filepath.Glob("example_*test.go")) {
+			for _, f := range regexp.MustCompile(`(?m)^func (Example\w*)`).FindAllStringSubmatch(contents(file), -1) {
+				Expect(index).To(ContainSubstring("`"+f[1]+"`"), file)
+			}
+		}
+		for _, name := range ok(filepath.Glob("docs/howto-*.md")) {
+			Expect(index).To(ContainSubstring("(" + filepath.Base(name) + ")"))
+			example := strings.TrimSuffix(strings.TrimPrefix(name, "docs/howto-"), ".md")
+			Expect(flat(contents("examples/"+example+"/"+example+".go"))).To(ContainSubstring(flat(fenced.FindStringSubmatch(contents(name))[2])), name)
+		}
+	})
+})
