@@ -65,7 +65,7 @@ func TestNoRequestIsLost(t *testing.T) {
 		return yes
 	}
 	program.Eventually(t, "the first server answers", answers)
-	for range 3 {
+	for range 3 { // each takes over from the one before
 		successor := program.Start(t, program.Command(socket, address))
 		if _, stderr, err := server.Wait(); err != nil {
 			t.Error("the predecessor: ", err, stderr)
