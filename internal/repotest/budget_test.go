@@ -25,12 +25,12 @@ var budget = []struct {
 	{"the tests of package scm", 8710, func() int { return goLines(".", false, true) }},
 	{"internal/sys", 1600, func() int { return goLines("internal/sys", true, false) }},
 	{"internal/recorder without tests", 4070, func() int { return goLines("internal/recorder", true, false) }},
-	{"interop without its peers and tests", 9310, func() int {
+	{"interop without its peers and tests", 9560, func() int {
 		return goLines("interop", true, false) - goLines("interop/peers", true, false)
 	}},
 	{"cmd/scm without tests", 2510, func() int { return goLines("cmd/scm", true, false) }},
-	{"all Go without tests", 32_210, func() int { return goLines(".", true, false) }},
-	{"all tests in Go", 32_520, func() int { return goLines(".", true, true) }},
+	{"all Go without tests", 32_770, func() int { return goLines(".", true, false) }},
+	{"all tests in Go", 32_690, func() int { return goLines(".", true, true) }},
 }
 
 // goLines counts the lines of Go files in a folder, in the folders below too or not, of tests or

@@ -8,7 +8,6 @@ import (
 
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/report"
-	"github.com/scm-rights/scm/interop/scenario"
 )
 
 // A square of the picture is about one sender and one receiver, on all types of sockets: its letter, its colour in
@@ -36,20 +35,7 @@ func square(passed, failed int) int {
 // picture is who understands whom, as SVG: each square is drawn in the path of its colour.
 func picture(r *report.Report) string {
 	const side, left, top = 18, 170, 10
-	passed, failed := map[[2]string]int{}, map[[2]string]int{}
-	for _, c := range r.Cases {
-		part := strings.Split(c.Name, "/")
-		if len(part) != 5 || c.Kernel() {
-			continue
-		}
-		switch pair := [2]string{part[3], part[4]}; c.Verdict {
-		case scenario.Pass:
-			passed[pair]++
-		case scenario.Unsupported, scenario.NotRun:
-		default:
-			failed[pair]++
-		}
-	}
+	pairs := r.Pairs()
 	n := len(r.Peers)
 	paths := make([]string, len(squares))
 	var names, letters string
@@ -58,8 +44,8 @@ func picture(r *report.Report) string {
 		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s %d</text>\n", left-6, y+13, a.Name, i+1)
 		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", left+side*i+9, top+side*n+13, i+1)
 		for j, b := range r.Peers {
-			pair := [2]string{a.Name, b.Name}
-			of := square(passed[pair], failed[pair])
+			t := pairs[[2]string{a.Name, b.Name}]
+			of := square(t.Pass, t.Expected+t.Unexpected())
 			x := left + side*j
 			paths[of] += fmt.Sprintf("M%d %dh16v16h-16z", x+1, y+1)
 			if letter := squares[of].letter; letter != "" {
