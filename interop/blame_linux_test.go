@@ -251,7 +251,7 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		{"the other side waits for room", room, "quits", unsupported},
 		{"the kernel has reset the connection", reset + again, "is reset", unsupported},
 		{"the kernel has said so", early + again, "quits at EAGAIN",
-			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which is what its can= says`},
+			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
 		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
 			"fail: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	} {

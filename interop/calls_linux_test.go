@@ -95,7 +95,7 @@ func TestCalls(t *testing.T) {
 			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(A)\nA> sendmsg payload=00 control=creds(A)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=creds\nB< ok n=1 payload=00 control=creds(B)\n",
 			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=- control=creds(NUMBER,UID) controllen=32 flags=- name=-\"\n" +
-				"not ok n=1 payload=00 control=creds(B) (control is creds(NUMBER,UID))"},
+				"expected ok n=1 payload=00 control=creds(B) (control is creds(NUMBER,UID))"},
 		{"credentials that are cut", every, "R> setsockopt B passcred=1\nA> sendmsg payload=00\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 control=creds:8 flags=ctrunc\n", "pass"},
 		{"sockets over sockets", every, "A> sendmsg payload=00 control=rights(asock)\nA< ok n=1\n" +
