@@ -88,7 +88,15 @@ var _ = Describe("the pages", Label("house"), func() {
 		for _, name := range ok(filepath.Glob("docs/howto-*.md")) {
 			Expect(index).To(ContainSubstring("(" + filepath.Base(name) + ")"))
 			example := strings.TrimSuffix(strings.TrimPrefix(name, "docs/howto-"), ".md")
-			Expect(flat(contents("examples/"+example+"/"+example+".go"))).To(ContainSubstring(flat(fenced.FindStringSubmatch(contents(name))[2])), name)
+			sources := ""
+			for _, file := range filesBelow("examples/" + example) {
+				sources += flat(contents("examples/" + example + file))
+			}
+			blocks := fenced.FindAllStringSubmatch(contents(name), -1)
+			Expect(blocks).NotTo(BeEmpty(), name)
+			for _, block := range blocks {
+				Expect(sources).To(ContainSubstring(flat(block[2])), name)
+			}
 		}
 	})
 })
