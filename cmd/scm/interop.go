@@ -45,6 +45,8 @@ func (s *selection) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; "+
 		"or any of those in a file, @FILE")
 	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
+	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
+	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
 	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
 }
 

@@ -186,13 +186,29 @@ func printJSON(w io.Writer, v any) {
 	_, _ = w.Write(append(display.JSON(text), '\n'))
 }
 
+// completeScenario completes the name of a scenario.
+func completeScenario(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+	files, _ := fs.Glob(catalogue.Files(), "*/*.txt")
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(file, ".txt"))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 func showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show GROUP/ID…",
-		Short: "Print scenarios, as they are written",
-		Args:  cobra.MinimumNArgs(1),
+		Use:               "show GROUP/ID…",
+		Short:             "Print scenarios, as they are written, or the names of those of a GROUP",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
+				if group, _ := fs.Glob(catalogue.Files(), name+"/*.txt"); len(group) > 0 {
+					for _, file := range group {
+						fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSuffix(file, ".txt"))
+					}
+					continue
+				}
 				text, err := fs.ReadFile(catalogue.Files(), name+".txt")
 				if err != nil || !strings.Contains(name, "/") {
 					return fmt.Errorf("no scenario is named %q", name)

@@ -83,3 +83,28 @@ func writePeer(t *testing.T, language, file string) {
 		t.Fatal(err, r)
 	}
 }
+
+// What the command line says to somebody who tries it.
+func TestFirstWords(t *testing.T) {
+	plain, none := write(t, "text"), filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--version"}, 0, ", backend "},
+		{[]string{"send", plain, plain}, 1, plain + ": connect: connection refused: it exists and is not a socket\n"},
+		{[]string{"send", none, plain}, 1, "no such file or directory: no one listens there (--timeout waits)\n"},
+		{[]string{"interop", "show", "basics"}, 0, "basics/pass-one-fd\n"},
+		{[]string{"interop", "smoke", "python3 peer.py"}, 2, `--peer mine="python3 peer.py"`},
+		{[]string{"__complete", "interop", "show", "basics/pass-o"}, 0, "basics/pass-one-fd\n"},
+		{[]string{"__complete", "interop", "run", "--run", "basics/pass-o"}, 0, "basics/pass-one-fd\n"},
+		{[]string{"__complete", "interop", "new-peer", "py"}, 0, "python\n"},
+		{[]string{"__complete", "recv", "--format", "run"}, 0, "runc\n"},
+		{[]string{"__complete", "send", "--type", "seq"}, 0, "seqpacket\n"},
+	} {
+		if r := command(t, c.args...); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.want) {
+			t.Errorf("%q: got %+v, want %q", c.args, r, c.want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -296,7 +297,12 @@ func smokeCommand() *cobra.Command {
 alone asks for, supports nothing that nobody could, and ends with its input.
 
 Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("a peer is given by a name and its command: --peer mine=%s", strconv.Quote(args[0]))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if timeout <= 0 {
 				return errors.New("--timeout must be more than 0")

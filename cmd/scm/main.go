@@ -50,7 +50,9 @@ func run(args []string) int {
 		Short:         "Pass open files between processes, and prove that it works",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       versionText(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(socketCommands()...)
 	root.AddCommand(interopCommand(), traceCommand(), diffCommand(), versionCommand())
 	root.SetArgs(args)
@@ -105,10 +107,13 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version, the backend and the platform",
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "scm %s, backend %s, %s %s/%s\n",
-				version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintln(cmd.OutOrStdout(), versionText())
 		},
 	}
+}
+
+func versionText() string {
+	return fmt.Sprintf("scm %s, backend %s, %s %s/%s", version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version is the module's, as the build has recorded it.

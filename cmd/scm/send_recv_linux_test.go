@@ -193,7 +193,7 @@ func TestSendAndRecvRefuse(t *testing.T) {
 	}{
 		{"send", 2, "scm: requires at least 1 arg(s), only received 0\n"},
 		{"send ADDR /nonexistent", 1, "scm: open /nonexistent: no such file or directory\n"},
-		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory\n"},
+		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory: no one listens there (--timeout waits)\n"},
 		{"send ADDR --type raw", 2, "scm: no such type of socket: \"raw\"\n"},
 		{"send ADDR --format morse", 2, "scm: no such format: \"morse\"; formats are …\n"},
 		{"send ADDR --format gvisor --type stream", 2, "scm: the format gvisor has a type of its own: no --type stream\n"},

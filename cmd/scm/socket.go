@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +38,8 @@ func (m *meeting) flags(cmd *cobra.Command) {
 	f.StringVar(&m.format, "format", "", "what the program `NAME` sends and receives: "+formatNames())
 	f.DurationVar(&m.timeout, "timeout", 0, "end after so long; who connects waits that long for the socket to be there, too "+
 		"(without it: for ever, and not at all)")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(strings.Split(formatNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(slices.Sorted(maps.Keys(networks)), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func formatNames() string {
@@ -128,11 +132,22 @@ func (m *meeting) dial(ctx context.Context, addr string) (c *scm.Conn, err error
 			<-ctx.Done()
 			return nil, last
 		}
-		if m.timeout == 0 || !absent(err) || ctx.Err() != nil {
+		if m.timeout == 0 && absent(err) {
+			return nil, fmt.Errorf("%w: %s", err, whyAbsent(addr))
+		}
+		if !absent(err) || ctx.Err() != nil {
 			return c, err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// whyAbsent says what there is in the place of a socket that listens.
+func whyAbsent(addr string) string {
+	if info, err := os.Stat(addr); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return "it exists and is not a socket"
+	}
+	return "no one listens there (--timeout waits)"
 }
 
 // absent reports whether err means that no socket listens at the address.

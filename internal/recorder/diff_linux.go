@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -37,10 +38,24 @@ func (d *Difference) String() string {
 		fmt.Fprintf(&s, ", at its %s", d.When)
 	}
 	fmt.Fprintf(&s, ": %s: %s against %s", d.Field, d.TextA, d.TextB)
+	if a, b := length(d.Field, d.BytesA), length(d.Field, d.BytesB); a != b {
+		fmt.Fprintf(&s, ", %d against %d", a, b)
+	}
 	if d.Where != "" {
 		fmt.Fprintf(&s, " (byte %d of %s)", d.Offset, d.Where)
 	}
 	return s.String()
+}
+
+// length is the number in the bytes of a field that has a length, and 0 in others.
+func length(field string, b []byte) uint64 {
+	switch {
+	case strings.HasSuffix(field, "len") && len(b) == 4:
+		return uint64(binary.NativeEndian.Uint32(b))
+	case strings.HasSuffix(field, "len") && len(b) == 8:
+		return binary.NativeEndian.Uint64(b)
+	}
+	return 0
 }
 
 // A Comparison says how two records are compared. The zero one compares all

@@ -134,7 +134,7 @@ func TestDiffFields(t *testing.T) {
 			put(c.header(), c.Entry[0].Data, "msg_iovlen", 1)
 		}, "msg_iovlen"},
 		{"the length of an iovec", func(c *Call) { c.Entry[1].Data[24] = 9 },
-			"iovec 1, iov_len: 0200000000000000 against 0900000000000000 (byte 24 of iovec)"},
+			"iovec 1, iov_len: 0200000000000000 against 0900000000000000, 2 against 9 (byte 24 of iovec)"},
 		{"the payload", func(c *Call) { c.Entry[4].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
 	} {
 		other := sentOne(amd64)
