@@ -145,6 +145,18 @@ var _ = Describe("a Message", func() {
 		Expect(w.Close()).To(Succeed())
 		noWriterIsLeft(r)
 	})
+
+	It("that has received nothing closes nothing", func() {
+		a, _ := pair("unix")
+		r, _ := pipe()
+		number := NumberOf(r) // 0, if nobody set it, would be standard input
+		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
+		m.CloseFDs()
+		Expect(a.Send(&m, 0)).To(Succeed())
+		m.CloseFDs()
+		Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
+		Expect(number).To(Equal(NumberOf(r)))
+	})
 })
 
 var _ = Describe("a borrowed Conn", Label("stress"), func() {

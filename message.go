@@ -49,6 +49,8 @@ type Message struct {
 	// Flags are the kernel's flags of a received message: MSG_CTRUNC, MSG_TRUNC, MSG_EOR, …
 	// without MSG_CMSG_CLOEXEC.
 	Flags int
+
+	asked bool // a receive has set *PIDFD; before, it is any number
 }
 
 // CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
@@ -57,7 +59,7 @@ func (m *Message) CloseFDs() {
 		sys.Close(fd)
 	}
 	m.NFD = 0
-	if m.PIDFD != nil && *m.PIDFD >= 0 {
+	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
 		*m.PIDFD = -1
 	}
@@ -124,7 +126,7 @@ func Recv(sock int, m *Message, flags int) error {
 
 // nothing makes m say that nothing was received.
 func (m *Message) nothing() {
-	m.N, m.NFD, m.Flags = 0, 0, 0
+	m.N, m.NFD, m.Flags, m.asked = 0, 0, 0, true
 	if m.Addr != nil {
 		m.Addr.Name = ""
 	}

@@ -22,15 +22,15 @@ var budget = []struct {
 }{
 	{"the documentation of package scm (go doc -all .)", 730, func() int { return strings.Count(goTool{}.must("doc", "-all", "."), "\n") }},
 	{"package scm without tests", 2820, func() int { return goLines(".", false, false) }},
-	{"the tests of package scm", 8710, func() int { return goLines(".", false, true) }},
+	{"the tests of package scm", 8720, func() int { return goLines(".", false, true) }},
 	{"internal/sys", 1600, func() int { return goLines("internal/sys", true, false) }},
-	{"internal/recorder without tests", 4070, func() int { return goLines("internal/recorder", true, false) }},
+	{"internal/recorder without tests", 4090, func() int { return goLines("internal/recorder", true, false) }},
 	{"interop without its peers and tests", 9560, func() int {
 		return goLines("interop", true, false) - goLines("interop/peers", true, false)
 	}},
-	{"cmd/scm without tests", 2510, func() int { return goLines("cmd/scm", true, false) }},
-	{"all Go without tests", 32_770, func() int { return goLines(".", true, false) }},
-	{"all tests in Go", 32_690, func() int { return goLines(".", true, true) }},
+	{"cmd/scm without tests", 2550, func() int { return goLines("cmd/scm", true, false) }},
+	{"all Go without tests", 32_830, func() int { return goLines(".", true, false) }},
+	{"all tests in Go", 32_760, func() int { return goLines(".", true, true) }},
 }
 
 // goLines counts the lines of Go files in a folder, in the folders below too or not, of tests or
