@@ -126,7 +126,7 @@ func Recv(sock int, m *Message, flags int) error {
 
 // nothing makes m say that nothing was received.
 func (m *Message) nothing() {
-	m.N, m.NFD, m.Flags, m.asked = 0, 0, 0, true
+	m.N, m.NFD, m.Flags = 0, 0, 0
 	if m.Addr != nil {
 		m.Addr.Name = ""
 	}
@@ -134,7 +134,7 @@ func (m *Message) nothing() {
 		*m.Cred = Cred{0, -1, -1}
 	}
 	if m.PIDFD != nil {
-		*m.PIDFD = -1
+		*m.PIDFD, m.asked = -1, true
 	}
 }
 
