@@ -80,7 +80,7 @@ func matchFDs(want, got []string) (names []string, why string) {
 	}
 	switch {
 	case len(want) != len(got):
-		return nil, fmt.Sprintf("%d descriptors", len(got))
+		return nil, fmt.Sprintf("%d descriptors, and not %d", len(got), len(want))
 	case wantClosed == "" && gotClosed != "":
 		return nil, "it closed some"
 	case wantClosed != "" && gotClosed == "":

@@ -19,7 +19,7 @@ func TestMatch(t *testing.T) {
 		{"ok n=* payload=* fds=-", "ok n=5000 payload=!7 fds=-", "", "payload is !7"},
 
 		// Descriptors.
-		{recv + "fds=-", recv + "fds=7", "", "1 descriptors"},
+		{recv + "fds=-", recv + "fds=7", "", "1 descriptors, and not 0"},
 		{recv + "fds=-", recv, "", "it does not tell fds"},
 		{recv + "fds=a", recv + "fds=7", "a", ""},
 		{recv + "fds=a", recv + "fds=-", "", "0 descriptors"},

@@ -8,6 +8,7 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -46,13 +47,22 @@ class Peer {
             field.setAccessible(true);
             field.setInt(descriptor, fd);
             new FileInputStream(descriptor).close();
-        } catch (ReflectiveOperationException | IOException e) {
+        } catch (IOException e) {
+            // the library may have reported what is not open
+        } catch (ReflectiveOperationException e) {
             throw new Unsupported();
         }
     }
 
     /** The socket of the case, its files, and what was received. */
     static final List<Integer> held = new ArrayList<>();
+
+    static int sock() {
+        if (held.isEmpty()) {
+            throw new Unsupported();
+        }
+        return held.get(0);
+    }
 
     static void close(List<Integer> fds) {
         if (!held.containsAll(fds)) {
@@ -82,15 +92,35 @@ class Peer {
         return List.of(text.split(",")).stream().map(Integer::parseInt).toList();
     }
 
-    static String recv(int most, int room) {
-        var r = libraryRecv(held.get(0), most, room);
-        held.addAll(r.fds);
-        if (r.payload.length > 4096) { // the contract has another form for these
-            throw new Unsupported();
+    /** The bytes that @N stands for. */
+    static byte[] pattern(int length, int at) {
+        var bytes = new byte[length];
+        for (int i = 0; i < length; i++) {
+            bytes[i] = (byte) ((at + i) % 251);
         }
-        var data = r.payload.length == 0 ? "-" : HexFormat.of().formatHex(r.payload);
+        return bytes;
+    }
+
+    static String shown(byte[] payload, int at) {
+        if (payload.length <= 4096) {
+            return payload.length == 0 ? "-" : HexFormat.of().formatHex(payload);
+        }
+        int other = Arrays.mismatch(payload, pattern(payload.length, at));
+        return other < 0 ? "@" + payload.length : "!" + other;
+    }
+
+    static byte[] bytes(String payload, int at) {
+        if (payload.startsWith("@")) {
+            return pattern(number(payload.substring(1)), at);
+        }
+        return HexFormat.of().parseHex(formed("-|([0-9a-f]{2})+", payload).replace("-", ""));
+    }
+
+    static String recv(int most, int room, int at) {
+        var r = libraryRecv(sock(), most, room);
+        held.addAll(r.fds);
         var fds = r.fds.isEmpty() ? "-" : r.fds.stream().map(String::valueOf).collect(Collectors.joining(","));
-        return "ok n=" + r.payload.length + " payload=" + data + " fds=" + fds;
+        return "ok n=" + r.payload.length + " payload=" + shown(r.payload, at) + " fds=" + fds;
     }
 
     static String answer(String line) {
@@ -100,14 +130,15 @@ class Peer {
             var field = words[i].split("=", 2);
             fields.put(field[0], field.length == 2 ? field[1] : "");
         }
+        int at = number(fields.getOrDefault("at", "0"));
+        fields.remove("at");
         switch (words[0] + " " + String.join(" ", fields.keySet())) {
             case "hello ":
                 return "ok name=mine lang=java version=0 can=stream,dgram,seqpacket,multi";
             case "send fds payload":
-                var payload = formed("-|([0-9a-f]{2})+", fields.get("payload")).replace("-", "");
-                return "ok n=" + librarySend(held.get(0), HexFormat.of().parseHex(payload), numbers(fields.get("fds")));
+                return "ok n=" + librarySend(sock(), bytes(fields.get("payload"), at), numbers(fields.get("fds")));
             case "recv bytes fds":
-                return recv(number(fields.get("bytes")), number(fields.get("fds")));
+                return recv(number(fields.get("bytes")), number(fields.get("fds")), at);
             case "close fds":
                 close(numbers(fields.get("fds")));
                 return "ok";

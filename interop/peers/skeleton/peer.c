@@ -16,7 +16,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define MOST_BYTES 4096
+#define MOST_BYTES (8 << 20)
+#define MOST_HEXADECIMAL 4096
 #define MOST_FDS 253
 #define UNSUPPORTED (-2)
 
@@ -74,18 +75,33 @@ numbers(char *text, int *list)
 	return n;
 }
 
-/* Returns how many bytes there are in hexadecimal or -, and -1 for another text. */
-static int
-hexadecimal(const char *text, unsigned char *payload)
+/* The byte of the pattern that @N stands for. */
+static unsigned char
+pattern(size_t i)
 {
+	return (unsigned char)(i % 251);
+}
+
+/* Returns how many bytes there are in hexadecimal, @N or -, and -1 for another text. */
+static int
+bytes_of(const char *text, size_t at, unsigned char *payload)
+{
+	size_t length;
 	int n = 0;
 
 	if (strcmp(text, "-") == 0)
 		return 0;
+	if (*text == '@') {
+		if (!number(text + 1, MOST_BYTES, &length))
+			return -1;
+		for (size_t i = 0; i < length; i++)
+			payload[i] = pattern(at + i);
+		return (int)length;
+	}
 	for (; *text != '\0'; text += 2) {
 		char pair[3] = {text[0], text[1], '\0'};
 
-		if (n == MOST_BYTES || strspn(pair, "0123456789abcdef") != 2)
+		if (n == MOST_HEXADECIMAL || strspn(pair, "0123456789abcdef") != 2)
 			return -1;
 		payload[n++] = (unsigned char)strtoul(pair, NULL, 16);
 	}
@@ -141,8 +157,25 @@ answer_send(const unsigned char *payload, size_t bytes, const int *fds, size_t n
 	return 1;
 }
 
+static void
+show(const unsigned char *payload, size_t n, size_t at)
+{
+	size_t same = 0;
+
+	if (n > MOST_HEXADECIMAL) {
+		while (same < n && payload[same] == pattern(at + same))
+			same++;
+		printf(same == n ? "@%zu" : "!%zu", same);
+	} else if (n == 0) {
+		printf("-");
+	} else {
+		for (size_t i = 0; i < n; i++)
+			printf("%02x", payload[i]);
+	}
+}
+
 static int
-answer_recv(size_t bytes, size_t room)
+answer_recv(size_t bytes, size_t room, size_t at)
 {
 	static unsigned char payload[MOST_BYTES];
 	static int fds[MOST_FDS];
@@ -150,9 +183,8 @@ answer_recv(size_t bytes, size_t room)
 
 	if (n < 0)
 		return answer_failed(n);
-	printf("ok n=%zd payload=%s", n, n == 0 ? "-" : "");
-	for (ssize_t i = 0; i < n; i++)
-		printf("%02x", payload[i]);
+	printf("ok n=%zd payload=", n);
+	show(payload, (size_t)n, at);
 	printf(" fds=%s", room == 0 ? "-" : "");
 	for (size_t i = 0; i < room; i++) {
 		printf(i == 0 ? "%d" : ",%d", fds[i]);
@@ -188,13 +220,15 @@ answer(const char *verb)
 	static unsigned char payload[MOST_BYTES];
 	static int list[MOST_FDS];
 	char *sock = take("sock"), *fds = take("fds"), *text = take("payload"),
-	     *bytes = take("bytes");
-	size_t most, room;
+	     *bytes = take("bytes"), *from = take("at");
+	size_t most, room, at = 0;
 	int n = 0, length;
 
 	for (size_t i = 0; i < 5; i++)
 		if (fields[i] != NULL)
 			return 0;
+	if (from != NULL && !number(from, INT_MAX, &at))
+		return 0;
 	if (strcmp(verb, "hello") == 0) {
 		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
 	} else if (strcmp(verb, "use") == 0 && sock != NULL && number(sock, INT_MAX, &room)) {
@@ -206,13 +240,13 @@ answer(const char *verb)
 			held[nheld++] = list[i];
 		puts("ok");
 	} else if (strcmp(verb, "send") == 0 && text != NULL && fds != NULL) {
-		if ((length = hexadecimal(text, payload)) < 0 || (n = numbers(fds, list)) < 0)
+		if ((length = bytes_of(text, at, payload)) < 0 || (n = numbers(fds, list)) < 0)
 			return 0;
 		return answer_send(payload, (size_t)length, list, (size_t)n);
 	} else if (strcmp(verb, "recv") == 0 && bytes != NULL && fds != NULL) {
 		if (!number(bytes, MOST_BYTES, &most) || !number(fds, MOST_FDS, &room))
 			return 0;
-		return answer_recv(most, room);
+		return answer_recv(most, room, at);
 	} else if (strcmp(verb, "close") == 0 && fds != NULL) {
 		if ((n = numbers(fds, list)) < 0 || !close_some(list, n))
 			return 0;

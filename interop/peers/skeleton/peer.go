@@ -65,8 +65,38 @@ func numbers(text string) (list []int, err error) {
 	return list, nil
 }
 
-func send(payload, fds string) (string, error) {
+// pattern are the bytes that @N stands for.
+func pattern(length, at int) []byte {
+	b := make([]byte, length)
+	for i := range b {
+		b[i] = byte((at + i) % 251)
+	}
+	return b
+}
+
+func shown(payload []byte, at int) string {
+	if len(payload) == 0 {
+		return "-"
+	}
+	if len(payload) <= 4096 {
+		return hex.EncodeToString(payload)
+	}
+	for i, want := range pattern(len(payload), at) {
+		if payload[i] != want {
+			return fmt.Sprintf("!%d", i)
+		}
+	}
+	return fmt.Sprintf("@%d", len(payload))
+}
+
+func send(payload, fds string, at int) (string, error) {
 	data, err := hex.DecodeString(strings.TrimPrefix(payload, "-"))
+	if length, ok := strings.CutPrefix(payload, "@"); ok {
+		var n []int
+		if n, err = numbers(length); err == nil {
+			data = pattern(n[0], at)
+		}
+	}
 	list, wrong := numbers(fds)
 	if err != nil || wrong != nil {
 		return "", errUnsupported
@@ -75,9 +105,9 @@ func send(payload, fds string) (string, error) {
 	return fmt.Sprintf("ok n=%d", n), err
 }
 
-func recv(most, room string) (string, error) {
+func recv(most, room string, at int) (string, error) {
 	list, err := numbers(most + "," + room)
-	if err != nil || list[0] < 0 || list[0] > 4096 || list[1] < 0 { // the contract has another form for more bytes
+	if err != nil || list[0] < 0 || list[1] < 0 {
 		return "", errUnsupported
 	}
 	payload := make([]byte, list[0])
@@ -86,17 +116,25 @@ func recv(most, room string) (string, error) {
 		return "", err
 	}
 	held = append(held, fds...)
-	data, listed := "-", "-"
-	if n > 0 {
-		data = hex.EncodeToString(payload[:n])
-	}
+	listed := "-"
 	if len(fds) > 0 {
 		listed = strings.ReplaceAll(strings.Trim(fmt.Sprint(fds), "[]"), " ", ",")
 	}
-	return fmt.Sprintf("ok n=%d payload=%s fds=%s", n, data, listed), nil
+	return fmt.Sprintf("ok n=%d payload=%s fds=%s", n, shown(payload[:n], at), listed), nil
+}
+
+var atField = regexp.MustCompile(` at=(\d{1,9})\b`)
+
+// cutAt takes the field at=K off a command.
+func cutAt(line string) (rest string, at int) {
+	if m := atField.FindStringSubmatch(line); m != nil {
+		at, _ = strconv.Atoi(m[1])
+	}
+	return atField.ReplaceAllString(line, ""), at
 }
 
 func answer(line string) (string, error) {
+	line, at := cutAt(line)
 	words := strings.Split(line, " ")
 	fields := map[string]string{}
 	for i, word := range words[1:] {
@@ -109,9 +147,9 @@ func answer(line string) (string, error) {
 	case "hello":
 		return "ok name=mine lang=go version=0 can=stream,dgram,seqpacket,multi", nil
 	case "send fds payload":
-		return send(fields["payload"], fields["fds"])
+		return send(fields["payload"], fields["fds"], at)
 	case "recv bytes fds":
-		return recv(fields["bytes"], fields["fds"])
+		return recv(fields["bytes"], fields["fds"], at)
 	case "close fds":
 		if err == nil {
 			err = closeAll(list)

@@ -4,7 +4,6 @@
 //!     rustc -O peer.rs
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{BufRead, Write as _};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
@@ -47,7 +46,27 @@ fn numbers(text: &str) -> Result<Vec<RawFd>, Failure> {
         .collect()
 }
 
-fn bytes(text: &str) -> Result<Vec<u8>, Failure> {
+/// The bytes that `@N` stands for.
+fn pattern(length: usize, at: usize) -> Vec<u8> {
+    (0..length).map(|i| ((at + i) % 251) as u8).collect()
+}
+
+fn shown(payload: &[u8], at: usize) -> String {
+    if payload.len() > 4096 {
+        let wanted = pattern(payload.len(), at);
+        let other = payload.iter().zip(&wanted).position(|(a, b)| a != b);
+        return other.map_or(format!("@{}", payload.len()), |i| format!("!{i}"));
+    }
+    if payload.is_empty() {
+        return "-".to_string();
+    }
+    payload.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(text: &str, at: usize) -> Result<Vec<u8>, Failure> {
+    if let Some(length) = text.strip_prefix('@') {
+        return Ok(pattern(number(length)?, at));
+    }
     let text = if text == "-" { "" } else { text };
     if !text.is_ascii() || text.len() % 2 == 1 {
         return Err(Unsupported);
@@ -74,32 +93,29 @@ impl Held {
         Ok(())
     }
 
-    fn recv(&mut self, most: usize, room: usize) -> Result<String, Failure> {
+    fn recv(&mut self, most: usize, room: usize, at: usize) -> Result<String, Failure> {
         let (payload, fds) = library_recv(self.0[0], most, room)?;
         self.0.extend(&fds);
-        if payload.len() > 4096 {
-            return Err(Unsupported); // the contract has another form for these
-        }
-        let mut shown = String::new();
-        for byte in &payload {
-            let _ = write!(shown, "{byte:02x}");
-        }
-        let shown = if shown.is_empty() { "-" } else { &shown };
         let list: Vec<String> = fds.iter().map(RawFd::to_string).collect();
         let list = if list.is_empty() {
             "-".to_string()
         } else {
             list.join(",")
         };
-        Ok(format!("ok n={} payload={shown} fds={list}", payload.len()))
+        Ok(format!(
+            "ok n={} payload={} fds={list}",
+            payload.len(),
+            shown(&payload, at)
+        ))
     }
 
     fn answer(&mut self, line: &str) -> Result<String, Failure> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words = rest.split(' ').filter(|word| !word.is_empty());
-        let fields: BTreeMap<&str, &str> = words
+        let mut fields: BTreeMap<&str, &str> = words
             .map(|word| word.split_once('=').unwrap_or((word, "")))
             .collect();
+        let at = number(fields.remove("at").unwrap_or("0"))?;
         let names: Vec<&str> = fields.keys().copied().collect();
         match (verb, names.as_slice()) {
             ("hello", []) => {
@@ -110,13 +126,13 @@ impl Held {
             ("send", ["fds", "payload"]) if !self.0.is_empty() => {
                 let n = library_send(
                     self.0[0],
-                    &bytes(fields["payload"])?,
+                    &bytes(fields["payload"], at)?,
                     &numbers(fields["fds"])?,
                 )?;
                 return Ok(format!("ok n={n}"));
             }
             ("recv", ["bytes", "fds"]) if !self.0.is_empty() => {
-                return self.recv(number(fields["bytes"])?, number(fields["fds"])?);
+                return self.recv(number(fields["bytes"])?, number(fields["fds"])?, at);
             }
             ("close", ["fds"]) => self.close(&numbers(fields["fds"])?)?,
             ("use", ["fds", "sock"]) => {
