@@ -22,13 +22,13 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=-", recv + "fds=7", "", "1 descriptors, and not 0"},
 		{recv + "fds=-", recv, "", "it does not tell fds"},
 		{recv + "fds=a", recv + "fds=7", "a", ""},
-		{recv + "fds=a", recv + "fds=-", "", "0 descriptors"},
+		{recv + "fds=a", recv + "fds=-", "", "0 descriptors, and not 1"},
 		{recv + "fds=a:x,b", recv + "fds=7,9", "a:x,b", ""},
-		{recv + "fds=a1..a3", recv + "fds=7,8", "", "2 descriptors"},
+		{recv + "fds=a1..a3", recv + "fds=7,8", "", "2 descriptors, and not 3"},
 
 		{recv + "fds=a1..a3,fewer", recv + "fds=7", "a1", ""},
-		{recv + "fds=a1..a3,fewer", recv + "fds=-", "", "0 descriptors"},
-		{recv + "fds=a1..a3,fewer", recv + "fds=7,8,9,10", "", "4 descriptors"},
+		{recv + "fds=a1..a3,fewer", recv + "fds=-", "", "0 descriptors, and not 1"},
+		{recv + "fds=a1..a3,fewer", recv + "fds=7,8,9,10", "", "4 descriptors, and not 3"},
 		{recv + "fds=a1..a3,fewer,closed", recv + "fds=7,8,closed:1", "a1,a2", ""},
 
 		// What was closed.
