@@ -92,12 +92,14 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 	ctx := context.Background()
 	predecessor, err = scm.Dial(ctx, "unix", path)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-		l, err := scm.Listen(ctx, "unix", path)
+		if web, err = net.Listen("tcp", address); err != nil {
+			return nil, nil, nil, err
+		}
+		l, err := scm.Listen(ctx, "unix", path) // last: who finds the socket finds a server that listens
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		web, err = net.Listen("tcp", address)
-		return nil, l.UnixListener, web, err
+		return nil, l.UnixListener, web, nil
 	}
 	if err != nil {
 		return nil, nil, nil, err
