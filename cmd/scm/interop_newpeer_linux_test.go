@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// Each skeleton is a peer that is well, and whose library is not there yet.
+// Each skeleton is a complete peer without its library.
 func TestNewPeer(t *testing.T) {
 	for language, c := range map[string]struct {
 		file  string

@@ -37,7 +37,7 @@ func run(path string) error {
 		return err
 	}
 	go func() { _, _ = io.Copy(terminal, os.Stdin) }()
-	// The terminal is EIO once nobody in the container has it open.
+	// Reads fail with EIO after the last process in the container has closed the terminal.
 	if _, err := io.Copy(os.Stdout, terminal); err != nil && !errors.Is(err, unix.EIO) {
 		return err
 	}

@@ -95,7 +95,7 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 		if web, err = net.Listen("tcp", address); err != nil {
 			return nil, nil, nil, err
 		}
-		l, err := scm.Listen(ctx, "unix", path) // last: who finds the socket finds a server that listens
+		l, err := scm.Listen(ctx, "unix", path) // last, so that a client that finds the socket finds a server that listens
 		if err != nil {
 			return nil, nil, nil, err
 		}

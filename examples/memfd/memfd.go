@@ -36,7 +36,7 @@ func run(partner, text string) (err error) {
 	if _, err := file.WriteString(text); err != nil {
 		return err
 	}
-	// Nobody can change the size.
+	// The size cannot change.
 	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}

@@ -20,7 +20,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	folder := t.TempDir() // nobody else may enter it
+	folder := t.TempDir() // no other user may enter it
 	for _, err := range []error{
 		os.WriteFile(folder+"/motd", []byte("hello\n"), 0o600),
 		os.Mkdir(folder+"/folder", 0o700),

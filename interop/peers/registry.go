@@ -62,7 +62,7 @@ func (r registry) recipe(name string) recipe {
 }
 
 // source returns the peer of a name, without a build if there is none.
-// sources are the peer of that name, or those in that language; nobody knows one without a build.
+// sources returns the peer of that name, or the peers in that language. A name that is neither becomes a source of its own.
 func (r registry) sources(name string) (list []source) {
 	for _, s := range r.Peers {
 		if s.Name == name || r.recipe(s.Build).Lang == name {

@@ -66,7 +66,7 @@ func Eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// Address returns a TCP address at which nobody listens.
+// Address returns a TCP address that is free.
 func Address(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-// A peer for scm interop: it does what it is told on standard input, and answers on standard output. Call your
+// A peer for scm interop: it reads commands on standard input and answers on standard output. Call your
 // library in librarySend and libraryRecv.
 //
 //     java --add-opens java.base/java.io=ALL-UNNAMED Peer.java

@@ -1,5 +1,5 @@
 /*
- * A peer for scm interop: it does what it is told on standard input, and answers on
+ * A peer for scm interop: it reads commands on standard input and answers on
  * standard output. Call your library in library_send and library_recv.
  *
  *     cc -o peer peer.c

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// A peer for scm interop: it does what it is told on standard input, and answers on standard output. Call your
+// A peer for scm interop: it reads commands on standard input and answers on standard output. Call your
 // library in librarySend and libraryRecv.
 //
 //	go build -o peer peer.go

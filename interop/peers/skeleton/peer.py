@@ -1,4 +1,4 @@
-"""A peer for scm interop: it does what it is told on standard input, and answers on standard output.
+"""A peer for scm interop: it reads commands on standard input and answers on standard output.
 
 Call your library in library_send and library_recv: raise Unsupported for what it has no interface for.
 
