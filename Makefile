@@ -145,14 +145,27 @@ identity: setup-test setup-cross ## prove that the backends are the same to the 
 identity-mutants: setup-cross ## run the tests of that proof: faults put into one backend are found, and named
 	$(GO) run ./tools/prove identity -mutants
 
-# Each backend is a build of its own; both are in the table.
-.PHONY: bench
-bench: setup-test ## hold both backends, and other libraries, against a loop in C; ratios, from one run
+# Each backend is a build of its own; both are in the tables.
+.PHONY: bench bench-keep bench-check bench-build
+bench: setup-test bench-build ## hold both backends, and other libraries, against a loop in C: tables, and rows.json and pictures in build/bench
+	build/bench/purego -only "scm " -out build/bench >build/bench/purego.md
+	build/bench/cgo -in build/bench/rows.json -out build/bench | tee build/bench/tables.md
+
+bench-keep: ## keep what make bench has found: docs/performance.json, its pictures, and the tables of docs/performance.md
+	cp build/bench/rows.json docs/performance.json
+	cp build/bench/ratios.svg docs/performance-ratios.svg
+	cp build/bench/descriptors.svg docs/performance-descriptors.svg
+	sed -i '/^## Tables/q' docs/performance.md
+	cat build/bench/tables.md >>docs/performance.md
+
+bench-check: setup-test bench-build ## hold both backends against docs/performance.json; with CI=true their allocations and instructions alone
+	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts)
+	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts)
+
+bench-build:
 	@mkdir -p build/bench
 	$(GO) build -C bench -o ../build/bench/purego -tags purego .
 	$(GO) build -C bench -o ../build/bench/cgo .
-	build/bench/purego -only "scm " -out build/bench/purego.json
-	build/bench/cgo -in build/bench/purego.json | tee build/bench/table.md
 
 .PHONY: lib
 lib: ## build the C library (libscm_rights.a, libscm_rights.so, scm_rights.pc) into build/csrc

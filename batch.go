@@ -25,7 +25,12 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	defer b.put()
 	ms = ms[:len(b.msgs)]
 	for i := range ms {
-		if b.msgs[i], err = b.parts[i].outgoing(&ms[i]); err != nil {
+		m, out := &ms[i], &b.msgs[i]
+		out.Buffers, out.FDs, out.Unpadded = m.Buffers, m.FDs, m.Unpadded
+		if m.Addr == nil && m.Cred == nil {
+			continue
+		}
+		if out.Name, out.Cred, err = b.parts[i].outgoing(m); err != nil {
 			return 0, os.NewSyscallError("sendmmsg", err)
 		}
 	}
@@ -56,14 +61,20 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	}
 	defer b.put()
 	for i := range b.msgs {
-		b.msgs[i] = b.parts[i].incoming(&ms[i])
+		m, in := &ms[i], &b.msgs[i]
+		in.Buffers, in.FDs, in.PIDFD = m.Buffers, m.FDs, m.PIDFD
+		in.Name, in.Cred = b.parts[i].incoming(m)
 	}
 	n, err = recvMany(number(sock), b.msgs, flags)
 	if err != nil {
 		return 0, os.NewSyscallError("recvmmsg", err)
 	}
 	for i := range n {
-		b.parts[i].received(&ms[i], &b.msgs[i])
+		m, in := &ms[i], &b.msgs[i]
+		m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
+		if m.Addr != nil || m.Cred != nil {
+			b.parts[i].received(m, in)
+		}
 	}
 	return n, nil
 }

@@ -28,6 +28,8 @@ type Conn struct {
 	network string
 	config  Config
 	file    *socketFile // that ListenPacket made
+
+	receiving, sending keptCall
 }
 
 // NewConn makes a Conn of c, which stays the same connection: nothing is duplicated, and Close and
@@ -168,12 +170,25 @@ func (c *Conn) Send(m *Message, flags int) error {
 		err = ErrEmptyPayload
 	}
 	if err == nil {
-		k := newCall(c)
-		defer k.put()
-		k.user, k.flags, k.once, k.sends = m, flags, (*call).sendMessage, true
-		err = k.do()
+		err = checkLimits(m)
 	}
-	return c.fail("write", err)
+	if err == nil {
+		k := newCall(c, true)
+		k.setMessage(m, flags, sys.SendFlags, (*call).sendMessage)
+		if k.now {
+			err = k.do()
+		} else if err = c.raw.Write(k.try); err != nil || k.err != nil {
+			err = k.doAgain(err)
+		}
+		if err == nil && k.once == nil {
+			m.N = k.msg.N
+		}
+		k.put()
+	}
+	if err != nil {
+		return c.fail("write", err)
+	}
+	return nil
 }
 
 // Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as [Recv] does, and
@@ -187,15 +202,28 @@ func (c *Conn) Recv(m *Message, flags int) error {
 		err = errNoBuffer
 	}
 	if err == nil {
-		k := newCall(c)
-		defer k.put()
-		k.user, k.flags, k.once = m, flags, (*call).receiveMessage
-		err = k.do()
-		if err == nil && m.N == 0 && m.Cred != nil && c.isStream() {
-			*m.Cred = Cred{0, -1, -1} // Linux says root, but nobody sent the end
-		}
+		err = checkLimits(m)
 	}
-	return c.fail("read", err)
+	if err == nil {
+		k := newCall(c, false)
+		k.setMessage(m, flags, sys.RecvFlags, (*call).receiveMessage)
+		if k.now {
+			err = k.do()
+		} else if err = c.raw.Read(k.try); err != nil || k.err != nil {
+			err = k.doAgain(err)
+		}
+		if err == nil && k.once == nil {
+			m.N, m.NFD, m.Flags = k.msg.N, k.msg.NFD, k.msg.Flags
+		}
+		k.put()
+	}
+	if err != nil {
+		return c.fail("read", err)
+	}
+	if m.Cred != nil && m.N == 0 && c.isStream() {
+		*m.Cred = Cred{0, -1, -1} // Linux says root, but nobody sent the end
+	}
+	return nil
 }
 
 func isEmpty(buffers [][]byte) bool {

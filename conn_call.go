@@ -1,9 +1,10 @@
 package scm
 
 import (
-	"errors"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,93 +15,147 @@ import (
 // A call is one call of a Conn's method: what it sends or receives, and the functions that
 // package net calls, made once. It is kept from call to call, so that none allocates.
 type call struct {
-	conn *Conn
-	once func(k *call) error // one system call, or those of a whole payload
-	err  error               // of once
+	conn  *Conn
+	sends bool
+	now   bool                // or never: with MSG_DONTWAIT
+	once  func(k *call) error // a try, if it is not one system call with msg and flags
+	err   error               // of the last try
 
 	msg   msg.Message
+	flags int
+	user  *Message // of Send and Recv
 	bufs  [][]byte // of the caller, of which a send cuts off what is sent
-	fds   [MaxFDs]int32
+	fds   []int
 	own   int               // of fds, the caller's numbers to send
 	files []syscall.RawConn // to send
+	held  bool              // the file that was asked for last is
 	sent  int
 	cause error // of descriptors that are missing
 
-	user  *Message // of Send and Recv
-	flags int
+	full bool // a datagram's receiver is full, of which the poller has no sign
+	sock int32
+	try  func(sock uintptr) bool
+	hold func(fd uintptr)
 
-	sends bool
-	full  bool // a datagram's receiver is full, of which the poller has no sign
-	sock  int32
-	try   func(sock uintptr) bool
-	now   func(sock uintptr)
-	hold  func(fd uintptr)
+	kept *keptCall // where it is put back, nil for the pool
 }
 
-var callPool = sync.Pool{New: func() any {
-	k := new(call)
-	k.try, k.hold = k.attempt, k.sendHolding
-	k.now = func(sock uintptr) { k.attempt(sock) }
-	return k
-}}
+// A keptCall is what a Conn keeps for calls of one direction: one that runs beside another
+// takes one from the pool.
+type keptCall struct {
+	busy atomic.Bool
+	call *call
+}
 
-func newCall(c *Conn) *call {
-	k := callPool.Get().(*call)
-	k.conn = c
+var callPool = sync.Pool{New: func() any { return makeCall() }}
+
+func makeCall() *call {
+	k := new(call)
+	k.try = func(sock uintptr) bool {
+		k.sock = int32(sock)
+		switch {
+		case k.once != nil:
+			k.err = k.once(k)
+		case k.sends:
+			k.err = sendMsg(k.sock, &k.msg, k.flags)
+		default:
+			k.err = recvOne(k.sock, &k.msg, k.flags)
+			if k.truncated() && len(k.bufs) > 0 { // not of Recv
+				k.cause = k.whyTruncated()
+			}
+		}
+		return k.err == nil || k.failed()
+	}
+	k.hold = func(fd uintptr) { // the next file's, which is held meanwhile
+		if !k.held { // a second time
+			k.msg.FDs = append(k.msg.FDs, int(fd))
+			k.err = k.sendNext()
+			k.held = true
+		}
+	}
 	return k
+}
+
+// newCall takes the Conn's own call of the direction, which gains 2% of a send and a receive.
+func newCall(c *Conn, sends bool) *call {
+	var kept *keptCall
+	switch {
+	case c == nil: // whose error comes later
+	case sends:
+		kept = &c.sending
+	default:
+		kept = &c.receiving
+	}
+	if kept == nil || !kept.busy.CompareAndSwap(false, true) {
+		k := callPool.Get().(*call)
+		k.conn, k.sends = c, sends
+		return k
+	}
+	if kept.call == nil {
+		kept.call = makeCall()
+		kept.call.kept, kept.call.conn, kept.call.sends = kept, c, sends
+	}
+	return kept.call
 }
 
 // put gives the call back without a trace of what it pointed to.
 func (k *call) put() {
-	clear(k.files)
-	clear(k.bufs)
-	k.conn, k.once, k.err, k.cause, k.user = nil, nil, nil, nil, nil
-	k.msg, k.bufs, k.own = msg.Message{}, k.bufs[:0], 0
-	k.files, k.sent, k.flags, k.sends = k.files[:0], 0, 0, false
+	k.msg.Buffers, k.msg.FDs, k.msg.Unpadded, k.err = nil, nil, false, nil
+	if k.bufs != nil {
+		clear(k.bufs)
+		clear(k.files)
+		k.bufs, k.files, k.own, k.sent = k.bufs[:0], k.files[:0], 0, 0
+	}
+	k.once, k.user, k.cause, k.now, k.full = nil, nil, nil, false, false
+	if k.kept != nil {
+		k.kept.busy.Store(false)
+		return
+	}
+	k.conn = nil
 	callPool.Put(k)
 }
 
-// attempt is what package net calls while the socket is ready, or may be. It returns false
-// to wait in the poller.
-func (k *call) attempt(sock uintptr) bool {
-	k.sock = int32(sock)
-	for {
-		k.err = k.once(k)
-		switch {
-		case k.err == nil:
-			return true
-		case sys.Interrupted(k.err):
-			continue
-		case !sys.Again(k.err) || k.flags&sys.DontWait != 0:
-			return true
-		}
-		k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
-		return k.full
+// failed reports whether a try ended the call; if not, it is to wait in the poller.
+func (k *call) failed() bool {
+	switch {
+	case sys.Interrupted(k.err):
+		return k.try(uintptr(k.sock))
+	case !sys.Again(k.err) || k.now:
+		return true
 	}
+	k.full = k.sends && k.conn.isDatagram() && sys.Writable(k.sock)
+	return k.full
 }
 
-// do calls once when the Conn's other calls of its direction are done and the socket is ready.
+// do tries when the Conn's other calls of its direction are done and the socket is ready.
 // A call with MSG_DONTWAIT waits for no other, but where it would break up a stream's payload.
-func (k *call) do() (err error) {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		k.full = false
-		switch {
-		case k.flags&sys.DontWait != 0 && !(k.sends && k.conn.isStream()):
-			err = k.conn.raw.Control(k.now)
-		case k.sends:
-			err = k.conn.raw.Write(k.try)
-		default:
-			err = k.conn.raw.Read(k.try)
-		}
-		if err != nil || !k.full {
-			break
-		}
+func (k *call) do() error {
+	var err error
+	switch {
+	case k.now && !(k.sends && k.conn.isStream()):
+		err = k.conn.raw.Control(func(sock uintptr) { k.try(sock) })
+	case k.sends:
+		err = k.conn.raw.Write(k.try)
+	default:
+		err = k.conn.raw.Read(k.try)
+	}
+	if err == nil && k.err == nil {
+		return nil
+	}
+	return k.doAgain(err)
+}
+
+// doAgain tries on while a datagram's receiver is full, and is the error of do.
+func (k *call) doAgain(err error) error {
+	for pause := time.Millisecond; err == nil && k.full; pause = min(2*pause, 50*time.Millisecond) {
 		time.Sleep(pause)
+		k.full = false
+		err = k.conn.raw.Write(k.try)
 	}
 	switch {
 	case err != nil:
 		return cause(err)
-	case !sys.IsErrno(k.err):
+	case k.err == nil || !sys.IsErrno(k.err):
 		return k.err
 	case k.sends:
 		return os.NewSyscallError("sendmsg", k.err)
@@ -110,8 +165,9 @@ func (k *call) do() (err error) {
 
 // send sends the payload in k.bufs with the descriptors. k.sent is how much of it was sent.
 func (k *call) send() error {
-	k.msg.Buffers = k.bufs
-	k.once, k.sends = (*call).sendPayload, true
+	k.msg.Buffers, k.flags = k.bufs, sys.SendFlags
+	k.fds = slices.Grow(k.fds[:k.own], len(k.files))
+	k.once = (*call).sendPayload
 	return k.do()
 }
 
@@ -123,71 +179,52 @@ func (k *call) sendPayload() error {
 			return err
 		}
 		k.sent += k.msg.N
-		clear(k.files)
-		k.files, k.own = k.files[:0], 0 // they went with the first byte
-		k.advance(k.msg.N)
-		if isEmpty(k.msg.Buffers) || !k.conn.isStream() {
+		if !k.conn.isStream() || k.advance(k.msg.N) {
 			return nil
 		}
+		clear(k.files)
+		k.files, k.own = k.files[:0], 0 // they went with the first byte
 	}
 }
 
-// advance cuts n bytes off the buffers to send.
-func (k *call) advance(n int) {
-	for len(k.msg.Buffers) > 1 && n >= len(k.msg.Buffers[0]) {
+// advance cuts n bytes off the buffers to send, and reports whether that was all.
+func (k *call) advance(n int) bool {
+	for len(k.msg.Buffers) > 0 && n >= len(k.msg.Buffers[0]) {
 		n -= len(k.msg.Buffers[0])
 		k.msg.Buffers = k.msg.Buffers[1:]
 	}
-	if len(k.msg.Buffers) > 0 {
-		k.msg.Buffers[0] = k.msg.Buffers[0][n:]
+	if len(k.msg.Buffers) == 0 {
+		return true
 	}
+	k.msg.Buffers[0] = k.msg.Buffers[0][n:]
+	return false
 }
 
-// sendNext takes hold of the next file and, once all are held, sends.
+// sendNext takes hold of the next file and, once all are held, sends. The references last
+// for one system call: nothing is held while the call waits.
 func (k *call) sendNext() (err error) {
-	held := len(k.msg.FDs) - k.own
-	if held == len(k.files) {
-		return sendMsg(k.sock, &k.msg, sys.SendFlags)
+	at := len(k.msg.FDs) - k.own
+	if at == len(k.files) {
+		return sendMsg(k.sock, &k.msg, k.flags)
 	}
-	k.err = errNotHeld
-	closed := k.files[held].Control(k.hold)
+	k.held = false
+	closed := k.files[at].Control(k.hold)
 	switch {
-	case k.err != errNotHeld:
+	case k.held:
 		return k.err
 	case closed != nil:
-		return &fileError{held, os.ErrClosed} // not net.ErrClosed: the Conn is open
+		return &fileError{at, os.ErrClosed} // not net.ErrClosed: the Conn is open
 	}
-	return &fileError{held, os.ErrInvalid} // a caller's own connection, without a descriptor
-}
-
-// errNotHeld stands in call.err until sendHolding is called.
-var errNotHeld = errors.New("scm: not held")
-
-// sendHolding goes on to the next file while fd is held. The references last
-// for one system call: nothing is held while the call waits.
-func (k *call) sendHolding(fd uintptr) {
-	if k.err != errNotHeld { // a second time
-		return
-	}
-	k.msg.FDs = append(k.msg.FDs, number(int(fd)))
-	k.err = k.sendNext()
+	return &fileError{at, os.ErrInvalid} // a caller's own connection, without a descriptor
 }
 
 // receive receives into k.bufs, with room for so many descriptors, which are
 // k.fds[:k.msg.NFD].
 func (k *call) receive(room int) error {
-	k.msg.Buffers = k.bufs
-	k.msg.FDs = k.fds[:room]
-	k.once = (*call).receiveOnce
+	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
+	k.msg.FDs = slices.Grow(k.fds[:0], room)[:room]
+	k.fds = k.msg.FDs
 	return k.do()
-}
-
-func (k *call) receiveOnce() error {
-	err := recvOne(k.sock, &k.msg, sys.RecvFlags)
-	if err == nil && k.truncated() {
-		k.cause = whyTruncated(k.sock, &k.msg)
-	}
-	return err
 }
 
 // truncated reports whether control data is missing from what was received.
@@ -207,11 +244,11 @@ func (k *call) isEnd() bool {
 
 // whyTruncated is the reason why descriptors are missing, as far as it can be known
 // while the received ones are still open.
-func whyTruncated(sock int32, m *msg.Message) error {
-	if m.NFD == len(m.FDs) {
+func (k *call) whyTruncated() error {
+	if k.msg.NFD == len(k.msg.FDs) {
 		return sys.EMSGSIZE
 	}
-	fd, err := sys.Dup(int(sock))
+	fd, err := sys.Dup(int(k.sock))
 	if err != nil {
 		return err
 	}
@@ -225,13 +262,18 @@ func (k *call) lost(cause error) *TruncatedError {
 }
 
 // closeReceived closes the received descriptors.
-func (k *call) closeReceived() {
-	for _, fd := range k.fds[:k.msg.NFD] {
-		sys.Close(int(fd))
+func (k *call) closeReceived() { sys.CloseAll(k.msg.FDs[:k.msg.NFD]) }
+
+// setMessage has the call send or receive m, by one system call.
+func (k *call) setMessage(m *Message, flags, own int, once func(k *call) error) {
+	k.now, k.flags = flags&sys.DontWait != 0, flags|own
+	if m.Addr == nil && m.Cred == nil && m.PIDFD == nil {
+		k.msg.Buffers, k.msg.FDs, k.msg.Unpadded = m.Buffers, m.FDs, m.Unpadded
+	} else {
+		k.user, k.once = m, once
 	}
 }
 
-// sendMessage and receiveMessage are Send and Recv of the caller's message.
-
-func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags|sys.SendFlags) }
-func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags|sys.RecvFlags) }
+// sendMessage and receiveMessage are for messages with more than buffers and descriptors.
+func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags) }
+func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags) }

@@ -20,31 +20,31 @@ var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at l
 // the rest. Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
 // [os.ErrClosed] for a closed one, and those of [Conn].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
-	k := newCall(c)
-	defer k.put()
+	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
-	return k.write(files)
+	n, err = k.write(files)
+	k.put()
+	return n, err
 }
 
 // WriteBuffers is [Conn.WriteFiles] of the buffers one behind the other, at most MaxBuffers
 // (ErrTooManyBuffers).
 func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err error) {
-	k := newCall(c)
-	defer k.put()
+	k := newCall(c, true)
 	k.bufs = append(k.bufs, buffers...)
-	return k.write(files)
+	n, err = k.write(files)
+	k.put()
+	return n, err
 }
 
 // WriteFDs is [Conn.WriteFiles] with descriptors as numbers, which stay open and the caller's, and
 // must not be closed during the call. EBADF is the error of one that is not open.
 func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
-	k := newCall(c)
-	defer k.put()
-	k.bufs, k.own = append(k.bufs, p), len(fds)
-	for i, fd := range fds[:min(len(fds), MaxFDs)] {
-		k.fds[i] = number(fd)
-	}
-	return k.write(nil)
+	k := newCall(c, true)
+	k.bufs, k.own, k.fds = append(k.bufs, p), len(fds), append(k.fds[:0], fds...)
+	n, err = k.write(nil)
+	k.put()
+	return n, err
 }
 
 // write sends k.bufs with the files, or with the numbers in k.fds.
@@ -69,7 +69,10 @@ func (k *call) write(files []*os.File) (n int, err error) {
 	if err == nil {
 		err = k.send()
 	}
-	return k.sent, c.fail("write", err)
+	if err != nil {
+		err = c.fail("write", err)
+	}
+	return k.sent, err
 }
 
 func (k *call) addFiles(files []*os.File) error {
@@ -103,19 +106,21 @@ func (k *call) addFiles(files []*os.File) error {
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
 // which there is no room: use Recv there.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
-	k := newCall(c)
-	defer k.put()
+	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
-	return k.read(max)
+	n, files, err = k.read(max)
+	k.put()
+	return n, files, err
 }
 
 // ReadBuffers is [Conn.ReadFiles] into the buffers, one behind the other, of which there are at most
 // MaxBuffers (ErrTooManyBuffers).
 func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
-	k := newCall(c)
-	defer k.put()
+	k := newCall(c, false)
 	k.bufs = append(k.bufs, buffers...)
-	return k.read(max)
+	n, files, err = k.read(max)
+	k.put()
+	return n, files, err
 }
 
 // read receives into k.bufs.
@@ -171,11 +176,7 @@ func (k *call) verify() error {
 	if k.conn.config.Expect == nil {
 		return nil
 	}
-	fds := make([]int, k.msg.NFD)
-	for i := range fds {
-		fds[i] = int(k.fds[i])
-	}
-	return k.conn.config.Expect.Check(fds)
+	return k.conn.config.Expect.Check(k.msg.FDs[:k.msg.NFD])
 }
 
 // takeFiles makes files of the received descriptors. It returns those before the
@@ -186,13 +187,13 @@ func (k *call) takeFiles() (files []*os.File, err error) {
 		return nil, nil
 	}
 	files = make([]*os.File, 0, k.msg.NFD)
-	for _, fd := range k.fds[:k.msg.NFD] {
+	for _, fd := range k.msg.FDs[:k.msg.NFD] {
 		var f *os.File
 		if err == nil {
-			f, err = newFile(int(fd), "received")
+			f, err = newFile(fd, "received")
 		}
 		if err != nil {
-			sys.Close(int(fd))
+			sys.Close(fd)
 			continue
 		}
 		files = append(files, f)

@@ -74,7 +74,8 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			for name, send := range sending {
 				waits = append(waits, goes(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
 			}
-			waitsIn("do", 2) // the others wait for these
+			waitsIn("RawRead", 1) // the others wait for these
+			waitsIn("RawWrite", 1)
 			Expect(end(b)).To(Succeed())
 			for _, wait := range waits {
 				wait()

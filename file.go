@@ -121,7 +121,7 @@ func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 	if err != nil {
 		return err
 	}
-	k := newCall(c)
+	k := newCall(c, true)
 	defer k.put()
 	k.files, k.bufs = append(k.files, raw), append(k.bufs, p)
 	err = k.send()
@@ -152,7 +152,7 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {
 		return 0, -1, err
 	}
-	k := newCall(c)
+	k := newCall(c, false)
 	defer k.put()
 	k.bufs = append(k.bufs, p)
 	if err := k.receive(sys.PairRoom); err != nil {
@@ -162,7 +162,7 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	case k.isEnd():
 		err = io.EOF
 	case !k.truncated() && k.msg.NFD == 1:
-		return k.msg.N, int(k.fds[0]), nil
+		return k.msg.N, k.msg.FDs[0], nil
 	case !k.truncated() && k.msg.NFD == 0:
 		err = ErrNoFile
 	default:

@@ -55,9 +55,7 @@ type Message struct {
 
 // CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
 func (m *Message) CloseFDs() {
-	for _, fd := range m.FDs[:m.NFD] {
-		sys.Close(fd)
-	}
+	sys.CloseAll(m.FDs[:m.NFD])
 	m.NFD = 0
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
@@ -86,16 +84,28 @@ func Send(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
+	var err error
+	if m.Addr == nil && m.Cred == nil {
+		out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
+		err = sendMsg(number(sock), &out, flags)
+		m.N = out.N
+	} else {
+		m.N, err = sendParts(number(sock), m, flags)
+	}
+	return os.NewSyscallError("sendmsg", err)
+}
+
+// sendParts is apart from Send, which spares most messages the room for an address.
+//
+//go:noinline
+func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 	var p parts
-	out, err := p.outgoing(m)
-	if err != nil {
-		return os.NewSyscallError("sendmsg", err)
+	out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
+	if out.Name, out.Cred, err = p.outgoing(m); err != nil {
+		return 0, err
 	}
-	if err := sendMsg(number(sock), &out, flags); err != nil {
-		return os.NewSyscallError("sendmsg", err)
-	}
-	m.N = out.N
-	return nil
+	err = sendMsg(sock, &out, flags)
+	return out.N, err
 }
 
 // Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs,
@@ -115,11 +125,28 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
-	var p parts
-	in := p.incoming(m)
+	if m.Addr != nil || m.Cred != nil {
+		return os.NewSyscallError("recvmsg", recvParts(number(sock), m, flags))
+	}
+	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs, PIDFD: m.PIDFD}
 	if err := recvOne(number(sock), &in, flags); err != nil {
 		return os.NewSyscallError("recvmsg", err)
 	}
+	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
+	return nil
+}
+
+// recvParts is to Recv as sendParts is to Send.
+//
+//go:noinline
+func recvParts(sock int32, m *Message, flags int) error {
+	var p parts
+	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs, PIDFD: m.PIDFD}
+	in.Name, in.Cred = p.incoming(m)
+	if err := recvOne(sock, &in, flags); err != nil {
+		return err
+	}
+	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	p.received(m, &in)
 	return nil
 }
@@ -141,64 +168,44 @@ func (m *Message) nothing() {
 // parts are what a message in the form of the backends points to. They and the
 // message itself are apart, so that both can stay on the stack.
 type parts struct {
-	fds   [MaxFDs]int32
-	name  [msg.NameBytes]byte
-	cred  msg.Cred
-	pidfd int32
+	name [msg.NameBytes]byte
+	cred msg.Cred
 }
 
-// outgoing is m, to be sent.
-func (p *parts) outgoing(m *Message) (out msg.Message, err error) {
-	out.Buffers = m.Buffers
-	for i, fd := range m.FDs {
-		p.fds[i] = number(fd)
-	}
-	out.FDs = p.fds[:len(m.FDs)]
+// outgoing are the address and the credentials of m, to be sent.
+func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 	if m.Addr != nil {
 		n, err := sys.PutAddr(&p.name, m.Addr.Name)
 		if err != nil {
-			return out, err
+			return nil, nil, err
 		}
-		out.Name = p.name[:n]
+		name = p.name[:n]
 	}
 	if m.Cred != nil {
 		p.cred = msg.Cred{PID: number(m.Cred.PID), UID: owner(m.Cred.UID), GID: owner(m.Cred.GID)}
-		out.Cred = &p.cred
+		cred = &p.cred
 	}
-	out.Unpadded = m.Unpadded
-	return out, nil
+	return name, cred, nil
 }
 
-// incoming is the room of m, to be filled.
-func (p *parts) incoming(m *Message) (in msg.Message) {
-	in.Buffers = m.Buffers
-	in.FDs = p.fds[:len(m.FDs)]
+// incoming is the room for the address and the credentials of m.
+func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred) {
 	if m.Addr != nil {
-		in.Name = p.name[:]
+		name = p.name[:]
 	}
 	if m.Cred != nil {
-		in.Cred = &p.cred
+		cred = &p.cred
 	}
-	if m.PIDFD != nil {
-		in.PIDFD = &p.pidfd
-	}
-	return in
+	return name, cred
 }
 
-// received puts what was received into m.
+// received puts the address and the credentials that were received into m.
 func (p *parts) received(m *Message, in *msg.Message) {
-	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
-	for i, fd := range p.fds[:in.NFD] {
-		m.FDs[i] = int(fd)
-	}
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
 	}
 	if m.Cred != nil && p.cred.Came() {
 		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}
-	}
-	if m.PIDFD != nil {
-		*m.PIDFD = int(p.pidfd)
 	}
 }
 

@@ -31,20 +31,20 @@ func recvMany(sock int32, ms []msg.Message, flags int) (n int, err error) {
 
 // readOne is ReadFD's receive by way of recvOne: readFD has no flags.
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
-	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int32, 1)}
+	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int, 1)}
 	err = recvOne(sock, &m, 0)
 	switch {
 	case err != nil:
 		return -1, -1, err
 	case m.Flags&unix.MSG_CTRUNC != 0:
 		if m.NFD == 1 {
-			_ = unix.Close(int(m.FDs[0]))
+			_ = unix.Close(m.FDs[0])
 		}
 		return m.N, fdLost, nil
 	case m.NFD == 0:
 		return m.N, -1, nil
 	}
-	return m.N, m.FDs[0], nil
+	return m.N, int32(m.FDs[0]), nil
 }
 
 // withoutFork receives while no child can be started.

@@ -36,9 +36,9 @@ package scm
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 
+	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -156,11 +156,5 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	return n, int(got), nil
 }
 
-// number is a descriptor as the kernel has it. What does not fit is nobody's
-// descriptor, and must not become somebody's by losing its upper half.
-func number(fd int) int32 {
-	if fd < math.MinInt32 || fd > math.MaxInt32 {
-		return -1
-	}
-	return int32(fd)
-}
+// number is a descriptor as the kernel has it.
+func number(fd int) int32 { return msg.Number(fd) }

@@ -4,7 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"os"
 	"slices"
 
 	"github.com/mdlayher/socket"
@@ -13,76 +13,92 @@ import (
 	"gvisor.dev/gvisor/pkg/fdchannel"
 )
 
-var errNothing = errors.New("not what was sent")
+// calls are a library's that have a control buffer.
+type calls func(p pair) (send func(p, control []byte) error, recv func(p, control []byte) (n int, err error))
+
+func xsys(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
+	return func(out, control []byte) error { return unix.Sendmsg(p.a, out, control, nil, 0) },
+		func(in, control []byte) (int, error) {
+			_, n, _, _, err := unix.Recvmsg(p.b, in, control, unix.MSG_CMSG_CLOEXEC)
+			return n, err
+		}
+}
+
+func packageNet(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
+	a, b := conn(p.a), conn(p.b)
+	return func(out, control []byte) error {
+			_, _, err := a.WriteMsgUnix(out, control, nil)
+			return err
+		}, func(in, control []byte) (int, error) {
+			_, n, _, _, err := b.ReadMsgUnix(in, control)
+			return n, err
+		}
+}
+
+func mdlayher(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
+	a, b, ctx := must(socket.New(duplicate(p.a), "-")), must(socket.New(duplicate(p.b), "-")), context.Background()
+	return func(out, control []byte) error {
+			_, err := a.Sendmsg(ctx, out, control, nil, 0)
+			return err
+		}, func(in, control []byte) (int, error) {
+			_, n, _, _, err := b.Recvmsg(ctx, in, control, unix.MSG_CMSG_CLOEXEC)
+			return n, err
+		}
+}
 
 // others are the ways of other libraries, each as its documentation has it.
 func others() []way {
 	return []way{
-		{"x/sys", any, func(p pair, count int) pass {
-			return messages(p.cargo, count,
-				func(out, control []byte) error { return unix.Sendmsg(p.a, out, control, nil, 0) },
-				func(in, control []byte) (int, error) {
-					_, n, _, _, err := unix.Recvmsg(p.b, in, control, unix.MSG_CMSG_CLOEXEC)
-					return n, err
-				})
-		}},
-		{"net.UnixConn", any, func(p pair, count int) pass {
-			a, b := conn(p.a), conn(p.b)
-			return messages(p.cargo, count,
-				func(out, control []byte) error {
-					_, _, err := a.WriteMsgUnix(out, control, nil)
-					return err
-				},
-				func(in, control []byte) (int, error) {
-					_, n, _, _, err := b.ReadMsgUnix(in, control)
-					return n, err
-				})
-		}},
-		{"mdlayher/socket", any, func(p pair, count int) pass {
-			a, b := must(socket.New(duplicate(p.a), "bench")), must(socket.New(duplicate(p.b), "bench"))
-			ctx := context.Background()
-			return messages(p.cargo, count,
-				func(out, control []byte) error {
-					_, err := a.Sendmsg(ctx, out, control, nil, 0)
-					return err
-				},
-				func(in, control []byte) (int, error) {
-					_, n, _, _, err := b.Recvmsg(ctx, in, control, unix.MSG_CMSG_CLOEXEC)
-					return n, err
-				})
-		}},
-		{"runc SendFile, RecvFile", single, func(p pair, _ int) pass {
+		{"x/sys", curved, calls(xsys).numbers},
+		{"x/sys with os.NewFile", any, calls(xsys).files},
+		{"net.UnixConn", curved, calls(packageNet).numbers},
+		{"net.UnixConn with os.NewFile", any, calls(packageNet).files},
+		{"mdlayher/socket", any, calls(mdlayher).numbers},
+		{"runc SendFile, RecvFile", stream, func(p pair, _ load) func() {
 			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // whose name, "-", is the payload
-			return func() error {
-				if err := utils.SendFile(a, cargo); err != nil {
-					return err
-				}
-				f, err := utils.RecvFile(b)
-				if err != nil {
-					return err
-				}
-				return f.Close()
+			return func() {
+				check(utils.SendFile(a, cargo))
+				check(must(utils.RecvFile(b)).Close())
 			}
 		}},
-		{"gVisor fdchannel", bare, func(p pair, _ int) pass {
+		{"gVisor fdchannel", bare, func(p pair, _ load) func() {
 			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
 		}},
 	}
 }
 
-// messages passes a byte and so many descriptors by calls that have a control buffer.
-func messages(cargo, count int, send func(p, control []byte) error, recv func(p, control []byte) (n int, err error)) pass {
-	out, in, control := make([]byte, 1), make([]byte, 1), make([]byte, unix.CmsgSpace(4*count))
-	sent := slices.Repeat([]int{cargo}, count)
-	return func() error {
-		if err := send(out, unix.UnixRights(sent...)); err != nil {
-			return err
+// numbers passes descriptors as numbers, which are closed one by one.
+func (c calls) numbers(p pair, l load) func() {
+	send, recv := c(p)
+	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
+	sent := slices.Repeat([]int{p.cargo}, l.count)
+	return func() {
+		check(send(out, unix.UnixRights(sent...)))
+		messages := must(unix.ParseSocketControlMessage(control[:must(recv(in, control))]))
+		fds := must(unix.ParseUnixRights(&messages[0]))
+		for _, fd := range fds {
+			check(unix.Close(fd))
 		}
-		n, err := recv(in, control)
-		if err != nil {
-			return err
+	}
+}
+
+// files passes files, and makes files of what is received.
+func (c calls) files(p pair, l load) func() {
+	send, recv := c(p)
+	out, in, control := make([]byte, l.payload), make([]byte, l.payload), make([]byte, unix.CmsgSpace(4*l.count))
+	files, sent := slices.Repeat([]*os.File{file(p.cargo)}, l.count), make([]int, l.count)
+	return func() {
+		for i, f := range files {
+			sent[i] = int(f.Fd())
 		}
-		return closeRights(control[:n])
+		check(send(out, unix.UnixRights(sent...)))
+		messages := must(unix.ParseSocketControlMessage(control[:must(recv(in, control))]))
+		fds := must(unix.ParseUnixRights(&messages[0]))
+		got := make([]*os.File, len(fds))
+		for i, fd := range fds {
+			got[i] = os.NewFile(uintptr(fd), "-")
+		}
+		closeFiles(got)
 	}
 }
 
@@ -90,31 +106,9 @@ func messages(cargo, count int, send func(p, control []byte) error, recv func(p,
 func endpoints(cargo int, a, b interface {
 	SendFD(fd int) error
 	RecvFD() (int, error)
-}) pass {
-	return func() error {
-		if err := a.SendFD(cargo); err != nil {
-			return err
-		}
-		fd, err := b.RecvFD()
-		if err != nil {
-			return err
-		}
-		return unix.Close(fd)
+}) func() {
+	return func() {
+		check(a.SendFD(cargo))
+		check(unix.Close(must(b.RecvFD())))
 	}
-}
-
-// closeRights closes what a control buffer has.
-func closeRights(control []byte) error {
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil {
-		return err
-	}
-	if len(messages) != 1 {
-		return errNothing
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil {
-		return err
-	}
-	return closeAll(fds)
 }

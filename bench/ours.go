@@ -3,119 +3,100 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"slices"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
+	"github.com/scm-rights/scm/framed"
 	"golang.org/x/sys/unix"
 )
 
-// ours are the ways of scm. Each sends and receives one message.
+// ours are the ways of scm.
 func ours() []way {
-	return []way{
-		{"WriteFD, ReadFD", single, func(p pair, _ int) pass {
-			out, in := make([]byte, 1), make([]byte, 1)
-			return func() error {
-				if _, err := scm.WriteFD(p.a, out, p.cargo); err != nil {
-					return err
-				}
+	ways := []way{
+		{"WriteFD, ReadFD", single, func(p pair, l load) func() {
+			out, in := make([]byte, l.payload), make([]byte, l.payload)
+			return func() {
+				must(scm.WriteFD(p.a, out, p.cargo))
 				_, fd, err := scm.ReadFD(p.b, in)
-				if err != nil {
-					return err
-				}
-				return unix.Close(fd)
+				check(err)
+				check(unix.Close(fd))
 			}
 		}},
-		{"Send, Recv", any, func(p pair, count int) pass {
-			out, in := oneByte(), oneByte()
-			sent, room := slices.Repeat([]int{p.cargo}, count), make([]int, count)
-			return func() error {
-				if err := scm.Send(p.a, &scm.Message{Buffers: out, FDs: sent}, 0); err != nil {
-					return err
-				}
-				m := scm.Message{Buffers: in, FDs: room}
-				if err := scm.Recv(p.b, &m, 0); err != nil {
-					return err
-				}
-				return closeAll(m.FDs[:m.NFD])
+		{"Send, Recv", curved, func(p pair, l load) func() {
+			out, in := l.message(p.cargo)
+			return func() {
+				check(scm.Send(p.a, &out, 0))
+				check(scm.Recv(p.b, &in, 0))
+				in.CloseFDs()
 			}
 		}},
-		{"Conn.Send, Conn.Recv", any, func(p pair, count int) pass {
+		{"Conn.Send, Conn.Recv", any, func(p pair, l load) func() {
 			a, b := scmConn(p.a), scmConn(p.b)
-			out := scm.Message{Buffers: oneByte(), FDs: slices.Repeat([]int{p.cargo}, count)}
-			in := scm.Message{Buffers: oneByte(), FDs: make([]int, count)}
-			return func() error {
-				if err := a.Send(&out, 0); err != nil {
-					return err
-				}
-				if err := b.Recv(&in, 0); err != nil {
-					return err
-				}
-				return closeAll(in.FDs[:in.NFD])
+			out, in := l.message(p.cargo)
+			return func() {
+				check(a.Send(&out, 0))
+				check(b.Recv(&in, 0))
+				in.CloseFDs()
 			}
 		}},
-		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, count int) pass {
+		{"Conn.WriteFiles, Conn.ReadFiles", any, func(p pair, l load) func() {
 			a, b := scmConn(p.a), scmConn(p.b)
-			cargo := file(p.cargo)
-			out, in := make([]byte, 1), make([]byte, 1)
-			files := slices.Repeat([]*os.File{cargo}, count)
-			return func() error {
-				if _, err := a.WriteFiles(out, files...); err != nil {
-					return err
-				}
-				_, got, err := b.ReadFiles(in, count)
-				if err != nil {
-					return err
-				}
-				for _, f := range got {
-					if err := f.Close(); err != nil {
-						return err
-					}
-				}
-				return nil
+			out, in := make([]byte, l.payload), make([]byte, l.payload)
+			files := slices.Repeat([]*os.File{file(p.cargo)}, l.count)
+			return func() {
+				must(a.WriteFiles(out, files...))
+				_, got, err := b.ReadFiles(in, l.count)
+				check(err)
+				closeFiles(got)
 			}
 		}},
-		{"SendBatch, RecvBatch (16 messages)", batched, func(p pair, _ int) pass {
-			const batch = 16
-			out, in := make([]scm.Message, batch), make([]scm.Message, batch)
-			for i := range batch {
-				out[i] = scm.Message{Buffers: oneByte(), FDs: []int{p.cargo}}
-				in[i] = scm.Message{Buffers: oneByte(), FDs: make([]int, 1)}
+		{"framed.Writer, framed.Reader", stream, func(p pair, _ load) func() {
+			w, r := framed.NewWriter(scmConn(p.a)), framed.NewReader(scmConn(p.b), framed.Limits{})
+			cargo, out, in := file(p.cargo), make([]byte, 1), make([]byte, 1)
+			return func() {
+				check(w.Attach(cargo))
+				must(w.Write(out))
+				must(r.Read(in))
+				closeFiles(must(r.Take(1)))
 			}
-			return func() error {
-				if n, err := scm.SendBatch(p.a, out, 0); err != nil || n != batch {
-					return fmt.Errorf("%d sent: %w", n, err)
-				}
-				n, err := scm.RecvBatch(p.b, in, 0)
-				if err != nil || n != batch {
-					return fmt.Errorf("%d received: %w", n, err)
+		}},
+		{"SendBatch, RecvBatch", batched, func(p pair, l load) func() {
+			out, in := make([]scm.Message, l.messages), make([]scm.Message, l.messages)
+			for i := range out {
+				out[i], in[i] = l.message(p.cargo)
+			}
+			return func() {
+				if must(scm.SendBatch(p.a, out, 0)) < len(out) || must(scm.RecvBatch(p.b, in, 0)) < len(in) {
+					panic("not the whole batch")
 				}
 				for i := range in {
-					if err := closeAll(in[i].FDs[:in[i].NFD]); err != nil {
-						return err
-					}
+					in[i].CloseFDs()
 				}
-				return nil
 			}
 		}},
-		{"fdchannel", bare, func(p pair, _ int) pass {
+		{"fdchannel", bare, func(p pair, _ load) func() {
 			return endpoints(p.cargo, fdchannel.NewEndpoint(p.a), fdchannel.NewEndpoint(p.b))
 		}},
 	}
+	for i := range ways {
+		ways[i].name = "scm " + scm.Backend + ": " + ways[i].name
+	}
+	return ways
+}
+
+// message is one to send, and one to receive it.
+func (l load) message(cargo int) (out, in scm.Message) {
+	return scm.Message{Buffers: [][]byte{make([]byte, l.payload)}, FDs: slices.Repeat([]int{cargo}, l.count)},
+		scm.Message{Buffers: [][]byte{make([]byte, l.payload)}, FDs: make([]int, l.count)}
 }
 
 // scmConn is a Conn of a duplicate of a socket.
 func scmConn(fd int) *scm.Conn { return must(scm.NewConnFD(duplicate(fd))) }
 
-func oneByte() [][]byte { return [][]byte{make([]byte, 1)} }
-
-func closeAll(fds []int) error {
-	for _, fd := range fds {
-		if err := unix.Close(fd); err != nil {
-			return err
-		}
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		check(f.Close())
 	}
-	return nil
 }

@@ -13,7 +13,6 @@ struct message {
 	/* Words, so that it is aligned as a cmsghdr is. */
 	size_t control[CMSG_SPACE(MOST_FDS * sizeof(int)) / sizeof(size_t)];
 	struct iovec iov;
-	char byte;
 };
 
 struct side {
@@ -22,7 +21,7 @@ struct side {
 };
 
 static void
-prepare(struct side *side, int fd, struct load load)
+prepare(struct side *side, int fd, char *payload, struct load load)
 {
 	size_t length = (size_t)load.count * sizeof(int);
 
@@ -31,8 +30,8 @@ prepare(struct side *side, int fd, struct load load)
 		struct msghdr *header = &side->headers[i].msg_hdr;
 		struct cmsghdr *cmsg = (struct cmsghdr *)m->control;
 
-		m->iov.iov_base = &m->byte;
-		m->iov.iov_len = 1;
+		m->iov.iov_base = payload;
+		m->iov.iov_len = (size_t)load.payload;
 		header->msg_iov = load.payload > 0 ? &m->iov : NULL;
 		header->msg_iovlen = load.payload > 0;
 		header->msg_control = m->control;
@@ -96,22 +95,42 @@ int
 reference_loop(int a, int b, int fd, struct load load, long n)
 {
 	struct side *sides;
+	char *payloads;
 	int error = 0;
 
 	if (load.count < 1 || load.count > MOST_FDS || load.messages < 1 ||
-	    load.messages > MOST_MESSAGES)
+	    load.messages > MOST_MESSAGES || load.payload < 0)
 		return EINVAL;
 	sides = calloc(2, sizeof(*sides));
-	if (sides == NULL)
-		return ENOMEM;
-	prepare(&sides[0], fd, load);
-	prepare(&sides[1], fd, load);
+	payloads = calloc(2, (size_t)load.payload + 1);
+	if (sides == NULL || payloads == NULL)
+		error = ENOMEM;
+	for (int i = 0; i < 2 && error == 0; i++)
+		prepare(&sides[i], fd, payloads + i * load.payload, load);
 	for (; n > 0 && error == 0; n--) {
 		if (load.messages == 1)
 			error = one(a, b, &sides[0], &sides[1], load);
 		else
 			error = batch(a, b, &sides[0], &sides[1], load);
 	}
+	free(payloads);
 	free(sides);
 	return error;
+}
+
+void
+reference_echo(int sock)
+{
+	struct side side = {0};
+	char payload;
+	struct load load = {.count = 1, .payload = 1, .messages = 1};
+	struct msghdr *header = &side.headers[0].msg_hdr;
+
+	prepare(&side, -1, &payload, load);
+	/* What is received is the message to send. */
+	while (recvmsg(sock, header, MSG_CMSG_CLOEXEC) == load.payload) {
+		if (sendmsg(sock, header, 0) != load.payload ||
+		    take(&side.messages[0], header, load) != 0)
+			return;
+	}
 }

@@ -10,8 +10,13 @@ import "C"
 
 import "syscall"
 
-// reference is the loop in C that everything is held against: one call by cgo,
-// however many messages there are.
+// echoes is the variable that makes this program the other end of a load that echoes.
+const echoes = "SCM_BENCH_ECHOES"
+
+func echo() { C.reference_echo(3) }
+
+// reference is the loop in C that everything is held against: one call by cgo, however many messages
+// there are.
 func reference(p pair, l load, n int) error {
 	c := C.struct_load{count: C.int(l.count), payload: C.int(l.payload), messages: C.int(l.messages)}
 	if errno := C.reference_loop(C.int(p.a), C.int(p.b), C.int(p.cargo), c, C.long(n)); errno != 0 {

@@ -1,10 +1,7 @@
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
-/*
- * What is passed: count descriptors in a message beside payload bytes, 0 or 1, and
- * so many messages in a call.
- */
+/* What is passed: count descriptors in a message beside payload bytes, and so many messages in a call. */
 struct load {
 	int count;
 	int payload;
@@ -12,10 +9,12 @@ struct load {
 };
 
 /*
- * reference_loop passes fd from a to b n times and closes what comes, with headers
- * that were made before: as quickly as the calls of the C library go. It returns 0,
- * or an errno.
+ * reference_loop passes fd from a to b n times and closes what comes, with headers that were made
+ * before: as quickly as the calls of the C library go. It returns 0, or an errno.
  */
 int reference_loop(int a, int b, int fd, struct load load, long n);
+
+/* reference_echo sends back what it receives, a descriptor and a byte, and returns at the end. */
+void reference_echo(int sock);
 
 #endif

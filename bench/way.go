@@ -2,43 +2,103 @@
 
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"net"
+	"os"
+	"os/exec"
 
-// A way is one library's to pass descriptors.
+	"golang.org/x/sys/unix"
+)
+
+// A way is one library's to pass descriptors. A pass sends one message, receives one, and closes the
+// received descriptors.
 type way struct {
 	name string
 	form form
-	make func(p pair, count int) pass
+	make func(p pair, l load) (pass func())
 }
-
-// pass sends one message, receives it, and closes the received descriptors.
-type pass func() error
 
 // A form is what a way can pass.
 type form int
 
 const (
-	single  form = iota // one descriptor in a message
+	single  form = iota // one descriptor beside one buffer
 	any                 // up to 253
+	curved              // any, and on the curve of descriptors in a message
 	batched             // one in each of 16 messages
 	bare                // one without a payload, on a seqpacket socket
+	stream              // one beside bytes of a stream
 )
 
 // A load is what is passed.
 type load struct {
-	name     string
-	kind     int // of socket
-	count    int // of descriptors in a message
-	payload  int // bytes in a message
-	messages int // in a call
-	takes    []form
+	name       string
+	kind       int // of socket
+	count      int // of descriptors in a message
+	payload    int // bytes in a message
+	messages   int // in a call
+	goroutines int // each with sockets of its own
+	echo       bool
+	takes      []form
 }
 
-var loads = []load{
-	{"one descriptor and a byte, stream", unix.SOCK_STREAM, 1, 1, 1, []form{single, any}},
-	{"one descriptor and a byte, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, []form{single, any}},
-	{"one descriptor and no payload, seqpacket", unix.SOCK_SEQPACKET, 1, 0, 1, []form{bare}},
-	{"one descriptor and a byte in each of 16 messages, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 16, []form{batched}},
-	{"16 descriptors and a byte, stream", unix.SOCK_STREAM, 16, 1, 1, []form{any}},
-	{"253 descriptors and a byte, stream", unix.SOCK_STREAM, 253, 1, 1, []form{any}},
+var (
+	one   = []form{single, any, curved}
+	loads = []load{
+		{"a descriptor and a byte, stream", unix.SOCK_STREAM, 1, 1, 1, 1, false, append(one, stream)},
+		{"a descriptor and a byte, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, false, one},
+		{"a descriptor and no payload, seqpacket", unix.SOCK_SEQPACKET, 1, 0, 1, 1, false, []form{bare}},
+		{"a descriptor and 64 KiB, seqpacket", unix.SOCK_SEQPACKET, 1, 64 << 10, 1, 1, false, one},
+		{"a descriptor and a byte in each of 16 messages, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 16, 1, false, []form{batched}},
+		{"a descriptor and a byte, there and back from another process, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, true, one},
+		{"a descriptor and a byte, 16 goroutines, stream", unix.SOCK_STREAM, 1, 1, 1, 16, false, one},
+		{"2 descriptors and a byte, stream", unix.SOCK_STREAM, 2, 1, 1, 1, false, []form{curved}},
+		{"4 descriptors and a byte, stream", unix.SOCK_STREAM, 4, 1, 1, 1, false, []form{curved}},
+		{"8 descriptors and a byte, stream", unix.SOCK_STREAM, 8, 1, 1, 1, false, []form{curved}},
+		{"16 descriptors and a byte, stream", unix.SOCK_STREAM, 16, 1, 1, 1, false, []form{any, curved}},
+		{"64 descriptors and a byte, stream", unix.SOCK_STREAM, 64, 1, 1, 1, false, []form{curved}},
+		{"253 descriptors and a byte, stream", unix.SOCK_STREAM, 253, 1, 1, 1, false, []form{any, curved}},
+	}
+)
+
+// A pair is two connected sockets that block, and what goes from a to b.
+type pair struct{ a, b, cargo int }
+
+// newPair makes the sockets of a load. Where it echoes a is b, and another process has the other end.
+func newPair(l load) pair {
+	two := must(unix.Socketpair(unix.AF_UNIX, l.kind|unix.SOCK_CLOEXEC, 0))
+	cargo := must(unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0))
+	if !l.echo {
+		return pair{two[0], two[1], cargo}
+	}
+	end := os.NewFile(uintptr(two[1]), "the other end")
+	defer end.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env, cmd.Stderr, cmd.ExtraFiles = append(os.Environ(), echoes+"=1"), os.Stderr, []*os.File{end}
+	check(cmd.Start())
+	return pair{two[0], two[0], cargo}
+}
+
+// check and must end the program where a call fails.
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func must[T interface{}](v T, err error) T {
+	check(err)
+	return v
+}
+
+// file is a duplicate of a number, as a file.
+func file(fd int) *os.File { return os.NewFile(uintptr(duplicate(fd)), "-") }
+
+func duplicate(fd int) int { return must(unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)) }
+
+// conn is a duplicate of a socket in the runtime's poller, which makes it non-blocking.
+func conn(fd int) *net.UnixConn {
+	f := file(fd)
+	defer f.Close()
+	return must(net.FileConn(f)).(*net.UnixConn)
 }

@@ -21,7 +21,7 @@ type lists struct {
 
 	// Of a batch alone.
 	messages [msg.MaxBatch]C.struct_scm_cgo_message
-	fds      [msg.MaxBatch * msg.MaxFDs]int32
+	fds      [msg.MaxBatch * msg.MaxFDs]C.int
 	names    [msg.MaxBatch * msg.NameBytes]byte
 }
 
@@ -103,14 +103,14 @@ func (s *lists) pinned(which C.int, sock int32, ms []msg.Message, flags int) C.s
 		}
 	}
 	return C.scm_cgo_pinned(which, C.int(sock), &s.messages[0], C.size_t(len(ms)),
-		(*C.char)(unsafe.Pointer(unsafe.SliceData(iov))), numbers(s.fds[:]), base(s.names[:]), C.int(flags))
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(iov))), &s.fds[0], base(s.names[:]), C.int(flags))
 }
 
-func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_message, flags int) (n int, err error) {
+func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_message, fds *C.int, flags int) (n int, err error) {
 	s := getLists()
 	defer listsPool.Put(s)
 	s.add(m.Buffers)
-	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, numbers(m.FDs), base(m.Name), flags))
+	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, fds, base(m.Name), flags))
 }
 
 // SendBatch is scm_rights_send_batch: one sendmmsg of up to msg.MaxBatch messages.
@@ -133,14 +133,18 @@ func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err err
 	for i := range ms {
 		m := &ms[i]
 		m.ClearResults()
-		s.messages[i] = parts(m)
+		setParts(&s.messages[i], m)
 		s.add(m.Buffers)
-		copy(s.fds[i*msg.MaxFDs:(i+1)*msg.MaxFDs], m.FDs)
-		copy(s.names[i*msg.NameBytes:(i+1)*msg.NameBytes], m.Name)
+		for j, fd := range m.FDs[:min(len(m.FDs), msg.MaxFDs)] {
+			s.fds[i*msg.MaxFDs+j] = C.int(msg.Number(fd))
+		}
+		if len(m.Name) > 0 {
+			copy(s.names[i*msg.NameBytes:(i+1)*msg.NameBytes], m.Name)
+		}
 	}
 	var r int
 	if len(s.len) <= msg.MaxBuffers {
-		r, err = result(s.listed(which, sock, &s.messages[0], ms, len(ms), numbers(s.fds[:]), base(s.names[:]), flags))
+		r, err = result(s.listed(which, sock, &s.messages[0], ms, len(ms), &s.fds[0], base(s.names[:]), flags))
 	} else {
 		r, err = result(s.pinned(which, sock, ms, flags))
 	}
@@ -160,9 +164,10 @@ func batch(which C.int, sock int32, ms []msg.Message, flags int) (n int, err err
 		if which == toSend {
 			continue
 		}
-		received(m, c)
-		copy(m.FDs, s.fds[i*msg.MaxFDs:][:m.NFD])
-		copy(m.Name, s.names[i*msg.NameBytes:][:min(m.NameLen, msg.NameBytes)])
+		received(m, c, s.fds[i*msg.MaxFDs:])
+		if len(m.Name) > 0 {
+			copy(m.Name, s.names[i*msg.NameBytes:][:min(m.NameLen, msg.NameBytes)])
+		}
 	}
 	return r, nil
 }

@@ -5,6 +5,7 @@ void
 scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
 {
 	size_t last = 0;
+	size_t length = CMSG_SPACE(sizeof(int) * m->nfds);
 
 	memset(msg, 0, sizeof(*msg));
 	msg->msg_name = m->name;
@@ -22,7 +23,11 @@ scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
 #endif
 	if (m->nfds == 0 && m->cred == NULL)
 		return;
-	memset(control, 0, SCM_CONTROL_BYTES);
+#ifdef __linux__
+	if (m->cred != NULL)
+		length += CMSG_SPACE(sizeof(struct ucred));
+#endif
+	memset(control, 0, length);
 	msg->msg_control = control;
 	if (m->nfds > 0) {
 		last = sizeof(int) * m->nfds;

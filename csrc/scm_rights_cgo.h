@@ -31,6 +31,62 @@ scm_cgo_read_fd(int sock, char *p, size_t len, int *fd)
 	return n < 0 ? -errno : n;
 }
 
+/*
+ * A message of at most one buffer and no credentials, as most are: without a list of buffers. flags
+ * are the options of a send, and the flags that a receive sets.
+ */
+struct scm_cgo_few {
+	size_t iovlen;
+	size_t len;
+	size_t nfds;
+	unsigned int namelen;
+	int flags;
+};
+
+static inline void
+scm_cgo_few_in(struct scm_message *m, struct iovec *iov, const struct scm_cgo_few *of, char *p,
+    int *fds, char *name)
+{
+	memset(m, 0, sizeof(*m));
+	iov->iov_base = p;
+	iov->iov_len = of->len;
+	m->iov = of->iovlen > 0 ? iov : NULL;
+	m->iovlen = of->iovlen;
+	m->fds = fds;
+	m->nfds = of->nfds;
+	m->name = of->namelen > 0 ? name : NULL;
+	m->namelen = (socklen_t)of->namelen;
+	m->options = (unsigned int)of->flags;
+}
+
+static inline ssize_t
+scm_cgo_send_few(
+    int sock, const struct scm_cgo_few *of, char *p, int *fds, char *name, int flags)
+{
+	struct iovec iov;
+	struct scm_message m;
+	ssize_t n;
+
+	scm_cgo_few_in(&m, &iov, of, p, fds, name);
+	n = scm_rights_send(sock, &m, flags);
+	return n < 0 ? -errno : n;
+}
+
+static inline ssize_t
+scm_cgo_recv_few(int sock, struct scm_cgo_few *of, char *p, int *fds, char *name, int flags)
+{
+	struct iovec iov;
+	struct scm_message m;
+	ssize_t n;
+
+	scm_cgo_few_in(&m, &iov, of, p, fds, name);
+	n = scm_rights_recv(sock, &m, flags);
+	of->nfds = m.nfds;
+	of->namelen = (unsigned int)m.namelen;
+	of->flags = m.flags;
+	return n < 0 ? -errno : n;
+}
+
 /* A struct scm_message without its pointers; the fields are the same. */
 struct scm_cgo_message {
 	size_t iovlen;

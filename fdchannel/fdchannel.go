@@ -24,6 +24,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -92,8 +93,8 @@ func (ep *Endpoint) Shutdown() {
 // end or Destroy at the other one; then nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
-	m := scm.Message{FDs: fds[:], Unpadded: true}
-	return bare(scm.Send(ep.sockfd, &m, 0))
+	m := msg.Message{FDs: fds[:], Unpadded: true}
+	return send(ep.sockfd, &m, 0)
 }
 
 // RecvFD receives a descriptor, with one recvmsg(2), and blocks a thread until one
@@ -121,9 +122,9 @@ func (ep *Endpoint) RecvFDNonblock() (int, error) {
 
 func (ep *Endpoint) recv(flags int) (int, error) {
 	var fds [1]int
-	m := scm.Message{FDs: fds[:]}
-	if err := scm.Recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
-		return -1, bare(err)
+	m := msg.Message{FDs: fds[:]}
+	if err := recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
+		return -1, err
 	}
 	switch {
 	case m.Flags&sys.ControlTruncated != 0:

@@ -55,19 +55,20 @@ func (w *world) call(s *step, nth int, o *outcome) {
 			o.panicked = fmt.Sprint(p)
 		}
 	}()
+	sock := msg.Number(s.sock)
 	switch s.op {
 	case writeFD:
-		o.n, o.err = w.backend.writeFD(s.sock, ms[0].Buffers[0], ms[0].FDs[0])
+		o.n, o.err = w.backend.writeFD(sock, ms[0].Buffers[0], msg.Number(ms[0].FDs[0]))
 	case readFD:
-		o.n, o.fd, o.err = w.backend.readFD(s.sock, ms[0].Buffers[0])
+		o.n, o.fd, o.err = w.backend.readFD(sock, ms[0].Buffers[0])
 	case send:
-		o.err = w.backend.send(s.sock, &ms[0], s.flags)
+		o.err = w.backend.send(sock, &ms[0], s.flags)
 	case recv:
-		o.err = w.backend.recv(s.sock, &ms[0], s.flags)
+		o.err = w.backend.recv(sock, &ms[0], s.flags)
 	case sendBatch:
-		o.n, o.err = w.backend.sendBatch(s.sock, ms, s.flags)
+		o.n, o.err = w.backend.sendBatch(sock, ms, s.flags)
 	case recvBatch:
-		o.n, o.err = w.backend.recvBatch(s.sock, ms, s.flags)
+		o.n, o.err = w.backend.recvBatch(sock, ms, s.flags)
 	}
 	o.msgs = ms
 	if s.op.sends() {
@@ -110,7 +111,7 @@ func (s *step) given() []msg.Message {
 			ms[i].Cred = &cred
 		}
 		if m.pidfd {
-			number := int32(staleNumber)
+			number := staleNumber
 			ms[i].PIDFD = &number
 		}
 	}
@@ -157,7 +158,7 @@ func (w *world) keep(b []byte) []byte {
 // harmless are numbers to send without what would make outcomes depend on chance:
 // a socket that could lie in its own queue once it is closed, because the kernel
 // collects such garbage in its own time, and, where the user is limited, too many.
-func (w *world) harmless(fds []int32, sock int32, addressed bool) []int32 {
+func (w *world) harmless(fds []int, sock int, addressed bool) []int {
 	for i, fd := range fds {
 		if passed, ok := w.socket(fd); ok {
 			owner, ok := w.socket(sock)
@@ -178,7 +179,7 @@ type budget struct {
 
 // cut leaves of the numbers what two worlds can both have in flight, and one for
 // a call that takes one.
-func (b *budget) cut(fds []int32) []int32 {
+func (b *budget) cut(fds []int) []int {
 	if b.limited && len(fds) <= msg.MaxFDs {
 		fds = fds[:min(len(fds), max(1, limit/2-1-b.sent))]
 		b.sent += len(fds)
@@ -187,8 +188,8 @@ func (b *budget) cut(fds []int32) []int32 {
 }
 
 // socket is the index of the socket that a number holds.
-func (w *world) socket(fd int32) (int, bool) {
-	if fd < 0 || int(fd) >= len(w.table) || !w.table[fd].open {
+func (w *world) socket(fd int) (int, bool) {
+	if fd < 0 || fd >= len(w.table) || !w.table[fd].open {
 		return 0, false
 	}
 	i := int(w.table[fd].identity) - len(w.files)

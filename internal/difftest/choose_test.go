@@ -5,6 +5,7 @@ package difftest
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -64,7 +65,8 @@ var (
 	fdCounts     = []int{1, 0, 0, 2, 1, 3, 2, 4, 5, 8}
 	manyFDs      = []int{253, 254, 252, 100, 127, 300}
 
-	hostileNumbers = []int32{-1, -2, -100, math.MinInt32, math.MaxInt32, 1 << 20}
+	// The last two are outside int32 where an int has 64 bits: the lower half of one is a file's.
+	hostileNumbers = []int{-1, -2, -100, math.MinInt32, math.MaxInt32, 1 << 20, math.MinInt, 1<<(bits.UintSize/2) + firstFile}
 
 	sendFlags = []int{0, 0, 0, 0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE, unix.MSG_OOB,
 		unix.MSG_PEEK, unix.MSG_CMSG_CLOEXEC}
@@ -137,7 +139,7 @@ func (c *chooser) step() step {
 }
 
 // socket is most often one.
-func (c *chooser) socket() int32 {
+func (c *chooser) socket() int {
 	switch n := c.pick(32); {
 	case n < 10:
 		return c.socks[0]
@@ -157,7 +159,7 @@ func (c *chooser) socket() int32 {
 }
 
 // number is a descriptor to send.
-func (c *chooser) number() int32 {
+func (c *chooser) number() int {
 	switch n := c.pick(32); {
 	case n < 24:
 		return c.file(c.pick(len(c.files)))
@@ -173,13 +175,13 @@ func (c *chooser) number() int32 {
 }
 
 // received is a number that what was received may have.
-func (c *chooser) received() int32 { return c.first + int32(c.pick(16)) }
+func (c *chooser) received() int { return c.first + c.pick(16) }
 
 // unlikely is a number that is closed but where the table is full.
-func (c *chooser) unlikely() int32 { return c.end - 1 - int32(c.pick(8)) }
+func (c *chooser) unlikely() int { return c.end - 1 - c.pick(8) }
 
 // closable is a socket, or received. The files stay: they tell what is what.
-func (c *chooser) closable() int32 {
+func (c *chooser) closable() int {
 	if oneIn(c, 3) {
 		return oneOf(c, c.socks[:])
 	}
@@ -202,7 +204,7 @@ func (c *chooser) callFlags(o op) int {
 func (c *chooser) messages(o op) []message {
 	switch o {
 	case writeFD:
-		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int32{c.number()}}}
+		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int{c.number()}}}
 	case readFD:
 		return []message{{buffers: c.long(c.someBuffers(1, lengths))}}
 	case send:
@@ -237,7 +239,7 @@ func (c *chooser) outgoing(lengths []int) message {
 }
 
 func (c *chooser) incoming(lengths []int) message {
-	m := message{buffers: c.long(c.buffers(lengths)), fds: make([]int32, c.fdCount())}
+	m := message{buffers: c.long(c.buffers(lengths)), fds: make([]int, c.fdCount())}
 	if oneIn(c, 4) {
 		m.name = make([]byte, oneOf(c, nameRooms))
 	}
@@ -283,8 +285,8 @@ func (c *chooser) fdCount() int {
 	return oneOf(c, fdCounts)
 }
 
-func (c *chooser) fds() []int32 {
-	fds := make([]int32, c.fdCount())
+func (c *chooser) fds() []int {
+	fds := make([]int, c.fdCount())
 	for i := range fds {
 		if i > 4 {
 			fds[i] = c.file(i % len(c.files))

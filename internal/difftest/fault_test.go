@@ -34,7 +34,7 @@ func TestFault(t *testing.T) {
 				}
 			}
 			before := fdtest.Take()
-			got := msg.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int32, 2), Name: nowhere}
+			got := msg.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), Name: nowhere}
 			if err := b.recv(int32(pair[1]), &got, 0); !errors.Is(err, unix.EFAULT) || got.NFD != 0 {
 				t.Errorf("%s: %d descriptors, %v", b.name, got.NFD, err)
 			}

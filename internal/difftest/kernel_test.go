@@ -22,9 +22,9 @@ type kernel struct {
 	budget
 	typ   int
 	socks [len(layout{}.socks)]*endpoint
-	table map[int32]identity
+	table map[int]identity
 	fresh []opening // of this step
-	extra []int32   // what a backend closes once the system call is over
+	extra []int     // what a backend closes once the system call is over
 
 	unsure bool // what comes now is not modelled
 }
@@ -53,7 +53,7 @@ var (
 )
 
 func newKernel(l *layout, typ int, limited bool) *kernel {
-	k := &kernel{layout: l, budget: budget{limited: limited}, typ: typ, table: map[int32]identity{}}
+	k := &kernel{layout: l, budget: budget{limited: limited}, typ: typ, table: map[int]identity{}}
 	for i := range k.socks {
 		k.socks[i] = &endpoint{open: true}
 		k.table[l.socks[i]] = l.socketIdentity(i)
@@ -88,13 +88,13 @@ func (k *kernel) do(s *step, nth int) outcome {
 	case closeNumber:
 		o.err = k.close(s.sock)
 		if o.err == nil {
-			o.closed = append(o.closed, int(s.sock))
+			o.closed = append(o.closed, s.sock)
 		}
 	case closeAll:
 		for n := range k.end {
 			if _, ok := k.table[n]; ok && n > k.layout.socks[len(k.socks)-1] {
 				_ = k.close(n)
-				o.closed = append(o.closed, int(n))
+				o.closed = append(o.closed, n)
 			}
 		}
 	case setOption:
@@ -113,9 +113,9 @@ func (k *kernel) do(s *step, nth int) outcome {
 }
 
 // endpoint is the socket behind a number.
-func (k *kernel) endpoint(n int32) (*endpoint, error) {
+func (k *kernel) endpoint(n int) (*endpoint, error) {
 	id, ok := k.table[n]
-	if i := int(n) - firstFile; i >= 0 && i < len(k.files) {
+	if i := n - firstFile; i >= 0 && i < len(k.files) {
 		id, ok = identity(i), true
 	}
 	switch i := int(id) - len(k.files); {
@@ -149,7 +149,7 @@ func refused(m *msg.Message) error {
 	return nil
 }
 
-func (k *kernel) sendBatch(sock int32, ms []msg.Message) (int, error) {
+func (k *kernel) sendBatch(sock int, ms []msg.Message) (int, error) {
 	for i := range ms {
 		ms[i].ClearResults()
 	}
@@ -172,7 +172,7 @@ func (k *kernel) sendBatch(sock int32, ms []msg.Message) (int, error) {
 }
 
 // send is sendmsg.
-func (k *kernel) send(sock int32, m *msg.Message) (int, error) {
+func (k *kernel) send(sock int, m *msg.Message) (int, error) {
 	if err := refused(m); err != nil {
 		return -1, err
 	}
@@ -213,10 +213,10 @@ func (k *kernel) send(sock int32, m *msg.Message) (int, error) {
 }
 
 // file1 is what a number holds that is passed.
-func (k *kernel) file1(n int32) (identity, bool) {
-	if i := n - firstFile; i >= 0 && int(i) < len(k.files) {
-		if int(i) < len(k.alike) {
-			i = int32(k.alike[i])
+func (k *kernel) file1(n int) (identity, bool) {
+	if i := n - firstFile; i >= 0 && i < len(k.files) {
+		if i < len(k.alike) {
+			i = int(k.alike[i])
 		}
 		return identity(i), true
 	}
@@ -285,8 +285,8 @@ func (k *kernel) receive(s *step, o *outcome) {
 	}
 }
 
-func (k *kernel) readFD(sock int32, o *outcome) {
-	one := [1]int32{-1}
+func (k *kernel) readFD(sock int, o *outcome) {
+	one := [1]int{-1}
 	m := msg.Message{Buffers: o.msgs[0].Buffers, FDs: one[:]}
 	o.n, o.fd = -1, -1
 	if o.err = k.recv(sock, &m, 0, unix.CmsgSpace(4), 1); o.err != nil {
@@ -300,7 +300,7 @@ func (k *kernel) readFD(sock int32, o *outcome) {
 			_ = k.close(one[0])
 		}
 	case m.NFD == 1:
-		o.fd = one[0]
+		o.fd = int32(one[0])
 	}
 }
 
@@ -317,7 +317,7 @@ func controlRoom(m *msg.Message) (room int) {
 
 // recv is recvmsg with so much room for control data, and what a backend makes
 // of it where its caller has room for so many descriptors.
-func (k *kernel) recv(sock int32, m *msg.Message, flags, control, room int) error {
+func (k *kernel) recv(sock int, m *msg.Message, flags, control, room int) error {
 	e, err := k.endpoint(sock)
 	if err != nil {
 		return err
@@ -451,7 +451,7 @@ func (k *kernel) putControl(m *msg.Message, passcred bool, fds []identity, cred 
 		control = max(0, control-unix.CmsgSpace(unix.SizeofUcred))
 	}
 	fits := max(0, (control-unix.CmsgLen(0))/4)
-	var came []int32
+	var came []int
 	for _, id := range fds {
 		n, ok := k.lowest()
 		if len(came) == fits || !ok {
@@ -459,7 +459,7 @@ func (k *kernel) putControl(m *msg.Message, passcred bool, fds []identity, cred 
 			break
 		}
 		k.table[n] = id
-		k.fresh = append(k.fresh, opening{int(n), held{open: true, identity: id}})
+		k.fresh = append(k.fresh, opening{n, held{open: true, identity: id}})
 		came = append(came, n)
 	}
 	m.NFD = copy(m.FDs[:room], came)
@@ -469,7 +469,7 @@ func (k *kernel) putControl(m *msg.Message, passcred bool, fds []identity, cred 
 }
 
 // lowest is the lowest free number.
-func (k *kernel) lowest() (int32, bool) {
+func (k *kernel) lowest() (int, bool) {
 	for n := k.first; n < k.layout.end; n++ {
 		if _, ok := k.table[n]; !ok {
 			return n, true
@@ -479,13 +479,13 @@ func (k *kernel) lowest() (int32, bool) {
 }
 
 // close closes a number.
-func (k *kernel) close(n int32) error {
+func (k *kernel) close(n int) error {
 	id, ok := k.table[n]
 	if !ok {
 		return unix.EBADF
 	}
 	delete(k.table, n)
-	k.fresh = slices.DeleteFunc(k.fresh, func(o opening) bool { return o.fd == int(n) })
+	k.fresh = slices.DeleteFunc(k.fresh, func(o opening) bool { return o.fd == n })
 	i := int(id) - len(k.files)
 	if i < 0 {
 		return nil
@@ -505,7 +505,7 @@ func (k *kernel) close(n int32) error {
 
 // fill leaves only so many numbers free, the uppermost.
 func (k *kernel) fill(free int) {
-	var fresh []int32
+	var fresh []int
 	for n, ok := k.lowest(); ok; n, ok = k.lowest() {
 		k.table[n] = filling
 		fresh = append(fresh, n)

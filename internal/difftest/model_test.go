@@ -29,7 +29,7 @@ var (
 func (c *chooser) modelled() step {
 	s := step{op: oneOf(c, modelledOps), sock: oneOf(c, c.socks[:])}
 	outgoing := func() message {
-		m := message{buffers: c.buffers(modelledLengths), fds: make([]int32, c.fdCount()), unpadded: oneIn(c, 8)}
+		m := message{buffers: c.buffers(modelledLengths), fds: make([]int, c.fdCount()), unpadded: oneIn(c, 8)}
 		for i := range m.fds {
 			// The last of the files is a socket.
 			m.fds[i] = c.file(i % (len(c.files) - 1))
@@ -43,7 +43,7 @@ func (c *chooser) modelled() step {
 		return m
 	}
 	incoming := func() message {
-		m := message{buffers: c.buffers(modelledLengths), fds: make([]int32, c.fdCount())}
+		m := message{buffers: c.buffers(modelledLengths), fds: make([]int, c.fdCount())}
 		if oneIn(c, 4) {
 			m.cred = &notCome
 		}
@@ -59,7 +59,7 @@ func (c *chooser) modelled() step {
 	case writeFD:
 		s.msgs = []message{outgoing()}
 		s.msgs[0].buffers = []int{oneOf(c, modelledLengths)}
-		s.msgs[0].fds = []int32{c.file(c.pick(len(c.files) - 1))}
+		s.msgs[0].fds = []int{c.file(c.pick(len(c.files) - 1))}
 		s.msgs[0].unpadded = false
 	case readFD:
 		s.msgs = []message{{buffers: []int{oneOf(c, modelledLengths)}}}

@@ -62,7 +62,7 @@ func (l *layout) difference(a, b *outcome) string {
 	if !slices.Equal(a.ready, b.ready) {
 		for i := range a.ready {
 			if i >= len(b.ready) || a.ready[i] != b.ready[i] {
-				return fmt.Sprintf("what poll says of %s: %#x against %#x", l.label(l.first+int32(i)), a.ready[i:][:1], b.ready[min(i, len(b.ready)):])
+				return fmt.Sprintf("what poll says of %s: %#x against %#x", l.label(l.first+i), a.ready[i:][:1], b.ready[min(i, len(b.ready)):])
 			}
 		}
 		return "what poll says of the last number"

@@ -67,8 +67,8 @@ func (p *pair) begin() error {
 	}
 	for i, fd := range files {
 		p.alike = append(p.alike, identity(slices.IndexFunc(files[:i+1], func(other int) bool {
-			a, errA := stat(int32(fd))
-			b, errB := stat(int32(other))
+			a, errA := stat(fd)
+			b, errB := stat(other)
 			return errA == nil && errB == nil && a == b && same(os.Getpid(), fd, other)
 		})))
 	}

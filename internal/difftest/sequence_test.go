@@ -21,7 +21,7 @@ type sequence struct {
 // worlds make themselves.
 type step struct {
 	op    op
-	sock  int32
+	sock  int
 	flags int
 	msgs  []message // one, but for batches
 
@@ -54,9 +54,9 @@ func (o op) sends() bool { return o == writeFD || o == send || o == sendBatch }
 // A message is what a call is given of one. The pair takes one buffer, and
 // writeFD one number.
 type message struct {
-	buffers  []int   // their lengths
-	fds      []int32 // to send; of a receive only how many matters
-	name     []byte  // to send to; of a receive only how long it is matters
+	buffers  []int  // their lengths
+	fds      []int  // to send; of a receive only how many matters
+	name     []byte // to send to; of a receive only how long it is matters
 	cred     *msg.Cred
 	pidfd    bool
 	unpadded bool
@@ -159,28 +159,28 @@ func (m *message) words(l *layout, sends bool) string {
 type layout struct {
 	files []string   // their numbers begin at firstFile
 	alike []identity // the first file that cannot be told from each: itself, but where kcmp is refused
-	socks [4]int32   // a and b are a pair, c and d another
-	first int32      // the lowest free number
-	end   int32      // the number that no file of a sequence can have
+	socks [4]int     // a and b are a pair, c and d another
+	first int        // the lowest free number
+	end   int        // the number that no file of a sequence can have
 }
 
 // firstFile is above all that the process has open itself.
 const firstFile = 64
 
 // file is the number of the i-th file.
-func (l *layout) file(i int) int32 { return int32(firstFile + i) }
+func (l *layout) file(i int) int { return firstFile + i }
 
 // filler is the file that stands for any: what the table is filled with.
-func (l *layout) filler() int32 { return firstFile }
+func (l *layout) filler() int { return firstFile }
 
 // label is what words call a number.
-func (l *layout) label(n int32) string {
+func (l *layout) label(n int) string {
 	for i, s := range l.socks {
 		if n == s {
 			return string(rune('a' + i))
 		}
 	}
-	if i := int(n) - firstFile; i >= 0 && i < len(l.files) {
+	if i := n - firstFile; i >= 0 && i < len(l.files) {
 		return l.files[i]
 	}
 	if n >= l.first {

@@ -127,7 +127,7 @@ func (w *world) leave(files []int, dir string) error {
 		}
 	}
 	for i := range files {
-		if err := unix.Dup3(limit/2+i, int(w.file(i)), unix.O_CLOEXEC); err != nil {
+		if err := unix.Dup3(limit/2+i, w.file(i), unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("dup3: %w", err)
 		}
 	}
@@ -135,11 +135,11 @@ func (w *world) leave(files []int, dir string) error {
 	// below the first free number is taken, so that the kernel hands out numbers
 	// from there on, and so is everything from the end.
 	for n := range limit {
-		if n >= int(w.first) && n < int(w.end) {
+		if n >= w.first && n < w.end {
 			continue
 		}
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
-			if err := unix.Dup3(int(w.filler()), n, unix.O_CLOEXEC); err != nil {
+			if err := unix.Dup3(w.filler(), n, unix.O_CLOEXEC); err != nil {
 				return fmt.Errorf("dup3: %w", err)
 			}
 		}
@@ -157,9 +157,9 @@ func (w *world) leave(files []int, dir string) error {
 	return nil
 }
 
-func stat(fd int32) (inode, error) {
+func stat(fd int) (inode, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(fd), &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return inode{}, err
 	}
 	return inode{uint64(st.Dev), st.Ino}, nil
@@ -176,7 +176,7 @@ func (w *world) setUp(s *sequence) error {
 		if err != nil {
 			return fmt.Errorf("socketpair: %w", err)
 		}
-		if int32(p[0]) != w.socks[i] || int32(p[1]) != w.socks[i+1] {
+		if p[0] != w.socks[i] || p[1] != w.socks[i+1] {
 			return fmt.Errorf("the sockets are %v, and not %v", p, w.socks[i:i+2])
 		}
 	}
@@ -194,7 +194,7 @@ func (w *world) setUp(s *sequence) error {
 			return fmt.Errorf("unlink: %w", err)
 		}
 		if s.named {
-			if err := unix.Bind(int(fd), &unix.SockaddrUnix{Name: name}); err != nil {
+			if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
 				return fmt.Errorf("bind: %w", err)
 			}
 		}
@@ -239,7 +239,7 @@ func (w *world) change(s *step) error {
 		if s.sock < w.first {
 			panic("it is not for a sequence to close that")
 		}
-		return unix.Close(int(s.sock))
+		return unix.Close(s.sock)
 	case closeAll:
 		return w.closeFrom(w.socks[len(w.socks)-1] + 1)
 	case shutdown, setOption:
@@ -250,16 +250,16 @@ func (w *world) change(s *step) error {
 	}
 	switch s.op {
 	case shutdown:
-		return unix.Shutdown(int(s.sock), s.value)
+		return unix.Shutdown(s.sock, s.value)
 	case setOption:
-		return unix.SetsockoptInt(int(s.sock), unix.SOL_SOCKET, s.option, s.value)
+		return unix.SetsockoptInt(s.sock, unix.SOL_SOCKET, s.option, s.value)
 	case fill:
 		return w.fill(s.value)
 	}
 	panic("no such change")
 }
 
-func (w *world) closeFrom(first int32) error {
+func (w *world) closeFrom(first int) error {
 	return unix.CloseRange(uint(first), uint(w.end)-1, 0)
 }
 
@@ -267,7 +267,7 @@ func (w *world) closeFrom(first int32) error {
 func (w *world) fill(free int) error {
 	var fresh []int
 	for {
-		n, err := unix.FcntlInt(uintptr(w.filler()), unix.F_DUPFD_CLOEXEC, int(w.first))
+		n, err := unix.FcntlInt(uintptr(w.filler()), unix.F_DUPFD_CLOEXEC, w.first)
 		if err != nil {
 			break
 		}
@@ -291,26 +291,26 @@ const margin = 32
 // look looks at the table of open descriptors: what of it changed goes to o,
 // with what poll says of each number.
 func (w *world) look(o *outcome) {
-	top := int(w.first)
+	top := w.first
 	for n := len(w.table) - 1; n >= top; n-- {
 		if w.table[n].open {
 			top = n + 1
 		}
 	}
 	for {
-		top = min(top+margin, int(w.end))
+		top = min(top+margin, w.end)
 		if w.poll(top) {
 			break
 		}
 	}
 	last := top
-	for last > int(w.first) && w.polls[last-1].Revents&unix.POLLNVAL != 0 {
+	for last > w.first && w.polls[last-1].Revents&unix.POLLNVAL != 0 {
 		last--
 	}
-	o.ready = make([]int16, 0, last-int(w.first))
+	o.ready = make([]int16, 0, last-w.first)
 	for n, closed := 0, 0; n < top; n++ {
 		ready := w.polls[n].Revents
-		if n >= int(w.first) && n < last {
+		if n >= w.first && n < last {
 			o.ready = append(o.ready, ready)
 		}
 		// To poll, O_PATH is not open. Behind the last that is, some are asked for.
@@ -343,14 +343,14 @@ func (w *world) poll(top int) bool {
 	const events = unix.POLLIN | unix.POLLOUT | unix.POLLPRI | unix.POLLRDHUP
 	for n := range top {
 		w.polls[n] = unix.PollFd{Fd: int32(n)}
-		if n >= int(w.first) {
+		if n >= w.first {
 			w.polls[n].Events = events
 		}
 	}
 	if _, err := unix.Poll(w.polls[:top], 0); err != nil {
 		panic(fmt.Sprint("poll: ", err))
 	}
-	if top == int(w.end) {
+	if top == w.end {
 		return true
 	}
 	for _, p := range w.polls[top-margin : top] {
@@ -372,11 +372,11 @@ func (w *world) identify(n int) held {
 	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
 	h.inherits = err == nil && flags&unix.FD_CLOEXEC == 0
-	if h.inode, err = stat(int32(n)); err != nil {
+	if h.inode, err = stat(n); err != nil {
 		return h
 	}
 	for _, id := range w.ids[h.inode] {
-		if int(id) >= len(w.files) || same(w.tid, n, int(w.file(int(id)))) {
+		if int(id) >= len(w.files) || same(w.tid, n, w.file(int(id))) {
 			h.identity, h.inode = id, inode{}
 			break
 		}

@@ -21,20 +21,28 @@ const (
 	RestartSys = 512
 )
 
-// A Message is one message, to send or received. Descriptors are int32, as the
-// kernel has them.
+// A Message is one message, to send or received.
 type Message struct {
 	Buffers  [][]byte
-	FDs      []int32 // to send, or room
-	Name     []byte  // the address to send to, or room for the sender's
-	Cred     *Cred   // to attach, or to be filled
-	PIDFD    *int32  // to be filled; -1 if none was received
-	Unpadded bool    // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
+	FDs      []int  // to send, or room
+	Name     []byte // the address to send to, or room for the sender's
+	Cred     *Cred  // to attach, or to be filled
+	PIDFD    *int   // to be filled; -1 if none was received
+	Unpadded bool   // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
 
 	N       int // bytes sent or received
 	NFD     int // descriptors received
 	Flags   int // of a received message
 	NameLen int // of the sender's address
+}
+
+// Number is a descriptor as the kernel has it. What does not fit is nobody's
+// descriptor, and must not become somebody's by losing its upper half.
+func Number(fd int) int32 {
+	if n := int32(fd); int(n) == fd {
+		return n
+	}
+	return -1
 }
 
 // Cred is who sent a message, or says so. PID is 0 where the sender is outside of

@@ -41,7 +41,7 @@ func putControl(buf []byte, m *msg.Message) int {
 		last = 4 * len(m.FDs)
 		data, space := put(buf, unix.SCM_RIGHTS, last)
 		for i, fd := range m.FDs {
-			binary.NativeEndian.PutUint32(data[4*i:], uint32(fd))
+			binary.NativeEndian.PutUint32(data[4*i:], uint32(msg.Number(fd)))
 		}
 		length += space
 	}
@@ -105,7 +105,7 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 		// is the reason why there is none. With no room beyond m.NFD, takeFDs
 		// closes each and sets MSG_CTRUNC.
 		if fd >= 0 {
-			*m.PIDFD = fd
+			*m.PIDFD = int(fd)
 		} else {
 			takeFDs(data, m, m.NFD)
 		}
@@ -128,7 +128,7 @@ func takeFDs(data []byte, m *msg.Message, room int) {
 		if sys.CmsgCloexec == 0 {
 			unix.CloseOnExec(int(fd)) // package scm holds syscall.ForkLock
 		}
-		m.FDs[m.NFD] = fd
+		m.FDs[m.NFD] = int(fd)
 		m.NFD++
 	}
 }

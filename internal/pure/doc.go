@@ -5,7 +5,8 @@
 // other Unix systems are reached through golang.org/x/sys/unix, which adds a
 // byte to an empty payload; elsewhere every function says ErrUnsupported.
 //
-// Descriptors are int32, as the kernel has them. Errors are bare errnos.
+// WriteFD and ReadFD have descriptors as int32, as the kernel has them. A message has
+// ints, of which one that does not fit an int32 is sent as -1. Errors are bare errnos.
 package pure
 
 // FDLost is what ReadFD returns in place of a descriptor when more than one descriptor

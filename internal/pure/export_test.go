@@ -8,11 +8,17 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// PutControl is the control buffer that Send gives the kernel for m.
+// PutControl is the control buffer that Send gives the kernel for m, of any size.
 func PutControl(m *msg.Message) []byte {
 	var c control
 	buf := c.bytes()
 	return buf[:putControl(buf, m)]
+}
+
+// PutFew is the same where m has up to FewFDs descriptors and no credentials.
+func PutFew(m *msg.Message) []byte {
+	var c few
+	return c.bytes()[:c.put(m)]
 }
 
 var ControlRoom = controlRoom
@@ -20,6 +26,7 @@ var ControlRoom = controlRoom
 const (
 	PairControl = pairControl
 	CredBytes   = credBytes
+	FewFDs      = fewFDs
 
 	SizeofMmsghdr    = unsafe.Sizeof(mmsghdr{})
 	OffsetMmsghdrHdr = unsafe.Offsetof(mmsghdr{}.hdr)

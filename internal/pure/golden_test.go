@@ -3,6 +3,7 @@
 package pure_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -28,7 +29,7 @@ const inHex = 3
 func message(n int, withCred, padded bool) *msg.Message {
 	m := &msg.Message{Unpadded: !padded}
 	for i := range n {
-		m.FDs = append(m.FDs, int32(0x10203040+0x01000193*uint32(i)))
+		m.FDs = append(m.FDs, int(int32(0x10203040+0x01000193*uint32(i))))
 	}
 	if withCred {
 		m.Cred = &msg.Cred{PID: 0x11223344, UID: 0x55667788, GID: 0x99aabbcc}
@@ -106,6 +107,18 @@ func TestGolden(t *testing.T) {
 	})
 }
 
+// A few descriptors are put where there is less room, and to the same bytes.
+func TestGoldenFew(t *testing.T) {
+	for n := 1; n <= pure.FewFDs; n++ {
+		for _, padded := range []bool{true, false} {
+			m := message(n, false, padded)
+			if few, want := pure.PutFew(m), pure.PutControl(m); !bytes.Equal(few, want) {
+				t.Errorf("%d descriptors, padded %t: %x; of any size: %x", n, padded, few, want)
+			}
+		}
+	}
+}
+
 // The room that a receive asks for is made of the same lengths.
 func TestGoldenRoom(t *testing.T) {
 	forLibcs(t, func(t *testing.T, want []string) {
@@ -138,10 +151,10 @@ func TestGoldenRoom(t *testing.T) {
 			}{
 				{msg.Message{}, length(n)},
 				{msg.Message{Cred: new(msg.Cred)}, cred + length(n)},
-				{msg.Message{PIDFD: new(int32)}, space(n) + space(1)},
-				{msg.Message{Cred: new(msg.Cred), PIDFD: new(int32)}, cred + space(n) + space(1)},
+				{msg.Message{PIDFD: new(int)}, space(n) + space(1)},
+				{msg.Message{Cred: new(msg.Cred), PIDFD: new(int)}, cred + space(n) + space(1)},
 			} {
-				c.m.FDs = make([]int32, n)
+				c.m.FDs = make([]int, n)
 				if got := pure.ControlRoom(&c.m); got != c.want {
 					t.Errorf("%d descriptors, credentials %t, pidfd %t: room %d; C's macros give %d",
 						n, c.m.Cred != nil, c.m.PIDFD != nil, got, c.want)

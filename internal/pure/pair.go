@@ -13,11 +13,11 @@ func pairFD(m *msg.Message) int32 {
 	switch {
 	case m.Flags&unix.MSG_CTRUNC != 0:
 		if m.NFD == 1 {
-			closeFD(m.FDs[0])
+			closeFD(int32(m.FDs[0]))
 		}
 		return FDLost
 	case m.NFD == 0:
 		return -1
 	}
-	return m.FDs[0]
+	return int32(m.FDs[0])
 }

@@ -17,7 +17,7 @@ const roomBytes = 1024*4 + 64
 
 // WriteFD is csrc's write_fd.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
-	m := msg.Message{Buffers: [][]byte{p}, FDs: []int32{fd}}
+	m := msg.Message{Buffers: [][]byte{p}, FDs: []int{int(fd)}}
 	if err := Send(sock, &m, 0); err != nil {
 		return -1, err
 	}
@@ -27,7 +27,7 @@ func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 // ReadFD is csrc's read_fd. fd is -1 or FDLost where there is no descriptor
 // to hand over.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
-	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int32, 1)}
+	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int, 1)}
 	if err := Recv(sock, &m, 0); err != nil {
 		return -1, -1, err
 	}

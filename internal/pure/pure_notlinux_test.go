@@ -36,7 +36,7 @@ func TestDescriptorsAreRefused(t *testing.T) {
 	if n, err := pure.WriteFD(a, []byte("x"), fd); n != -1 || !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("WriteFD: %d, %v", n, err)
 	}
-	m := msg.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int32{fd}}
+	m := msg.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{int(fd)}}
 	if err := pure.Send(a, &m, 0); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("Send: %v", err)
 	}

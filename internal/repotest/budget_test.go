@@ -21,7 +21,7 @@ var budget = []struct {
 	count func() int
 }{
 	{"the documentation of package scm (go doc -all .)", 730, func() int { return strings.Count(goTool{}.must("doc", "-all", "."), "\n") }},
-	{"package scm without tests", 2820, func() int { return goLines(".", false, false) }},
+	{"package scm without tests", 2920, func() int { return goLines(".", false, false) }},
 	{"the tests of package scm", 8720, func() int { return goLines(".", false, true) }},
 	{"internal/sys", 1600, func() int { return goLines("internal/sys", true, false) }},
 	{"internal/recorder without tests", 4090, func() int { return goLines("internal/recorder", true, false) }},
@@ -29,7 +29,7 @@ var budget = []struct {
 		return goLines("interop", true, false) - goLines("interop/peers", true, false)
 	}},
 	{"cmd/scm without tests", 2550, func() int { return goLines("cmd/scm", true, false) }},
-	{"all Go without tests", 32_870, func() int { return goLines(".", true, false) }},
+	{"all Go without tests", 33_370, func() int { return goLines(".", true, false) }},
 	{"all tests in Go", 32_760, func() int { return goLines(".", true, true) }},
 }
 

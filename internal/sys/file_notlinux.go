@@ -54,3 +54,10 @@ func Mode(fd int) (uint32, error) {
 	}
 	return uint32(st.Mode), nil
 }
+
+// CloseAll closes descriptors.
+func CloseAll(fds []int) {
+	for _, fd := range fds {
+		Close(fd)
+	}
+}

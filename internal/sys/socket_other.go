@@ -36,6 +36,7 @@ func Connect(int, string) error         { return errors.ErrUnsupported }
 func ShutdownBoth(int)                  {}
 func Writable(int32) bool               { return false }
 func Close(int)                         {}
+func CloseAll([]int)                    {}
 func reserve(int) error                 { return errors.ErrUnsupported }
 
 func Again(error) bool         { return false }

@@ -202,7 +202,7 @@ func (f *fault) foundBy(d *difference) bool {
 const (
 	pureLinux = "internal/pure/pure_linux.go"
 	pureBatch = "internal/pure/batch_linux.go"
-	sendGo    = "func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (int, error) {\n"
+	sendGo    = "func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.Errno) {\n"
 	sendC     = "\treturn scm_result(syscall(SYS_sendmsg, sock, msg, flags));\n"
 	recvC     = "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"
 	callGo    = "func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {\n"
@@ -233,7 +233,7 @@ func allMutants() (list []fault) {
 func paddingFaults() (list []mutant.Fault) {
 	const (
 		header = "\t(*[56]byte)(unsafe.Pointer(hdr))[%d] = 0x5a\n"
-		putGo  = "\tbinary.NativeEndian.PutUint32(data, uint32(fd))\n"
+		pairGo = "\tr, errno := sendmsg(sock, &hdr, 0)\n"
 		putC   = "\tscm_put(&msg, SCM_RIGHTS, &sendfd, sizeof(sendfd));\n"
 	)
 	for i := range 4 {
@@ -246,7 +246,7 @@ func paddingFaults() (list []mutant.Fault) {
 			{"padding after msg_namelen", false, before("csrc/private.h", sendC, inC("msg", 12+i))},
 			{"padding after msg_flags", i == 0, after(pureLinux, sendGo, fmt.Sprintf(header, 52+i))},
 			{"padding after msg_flags", false, before("csrc/private.h", sendC, inC("msg", 52+i))},
-			{"padding after cmsg_data", false, after(pureLinux, putGo, fmt.Sprintf("\tdata[%d] = 0x5a\n", 4+i))},
+			{"padding after cmsg_data", false, before(pureLinux, pairGo, fmt.Sprintf("\tc.bytes()[unix.CmsgLen(4)+%d] = 0x5a\n", i))},
 			{"padding after cmsg_data", i == 3, after("csrc/write_fd.c", putC,
 				fmt.Sprintf("\tcontrol.bytes[CMSG_LEN(sizeof(int)) + %d] = 0x5a;\n", i))},
 			{"padding after msg_len", false, after(pureBatch, callGo,

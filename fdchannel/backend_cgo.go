@@ -1,0 +1,13 @@
+//go:build linux && cgo && !purego
+
+package fdchannel
+
+import (
+	"github.com/scm-rights/scm/csrc"
+	"github.com/scm-rights/scm/internal/msg"
+)
+
+// The backend itself, without the frames of package scm above it, gains 2% of a descriptor.
+
+func send(sock int, m *msg.Message, flags int) error { return csrc.Send(int32(sock), m, flags) }
+func recv(sock int, m *msg.Message, flags int) error { return csrc.Recv(int32(sock), m, flags) }
