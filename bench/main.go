@@ -39,14 +39,10 @@ type results struct {
 var goVersion = runtime.Version() + " " + runtime.GOARCH
 
 func main() {
-	switch {
-	case os.Getenv(echoes) != "":
-		echo()
-		return
-	case os.Getenv(stepped) != "":
+	if os.Getenv(stepped) != "" {
 		runtime.LockOSThread() // the main thread, which is traced
 	}
-	rounds := flag.Int("rounds", 60, "how often each is measured; 0 counts instructions alone")
+	rounds := flag.Int("rounds", 30, "how often each is measured")
 	only := flag.String("only", "", "leave out the ways whose names do not contain `TEXT`")
 	in := flag.String("in", "", "take in the rows of this `FILE`, which another build wrote")
 	out := flag.String("out", "", "write the rows, and two pictures of them, into this `FOLDER`")
@@ -90,6 +86,9 @@ func of(rows []row, l load) (some []row) {
 
 func tables(w io.Writer, rows []row) {
 	for _, l := range loads {
+		if len(of(rows, l)) == 0 {
+			continue
+		}
 		fmt.Fprintf(w, "\n%s%s:\n\n| | to C | ns a descriptor | allocations | instructions |\n|---|---|---|---|---|\n", strings.ToUpper(l.name[:1]), l.name[1:])
 		for _, r := range of(rows, l) {
 			instructions := strings.TrimPrefix(fmt.Sprint(r.Instructions), "0")

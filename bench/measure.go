@@ -4,9 +4,9 @@ package main
 
 import (
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -15,7 +15,7 @@ type loop func(passes int)
 // measure has the ways carry each load that is for them.
 func measure(ways []way, rounds int) (rows []row) {
 	for _, l := range loads {
-		if ways := l.of(ways); len(ways) > 0 && rounds > 0 {
+		if ways := l.of(ways); len(ways) > 0 {
 			rows = append(rows, play(l, ways, rounds)...)
 		}
 	}
@@ -46,12 +46,7 @@ func play(l load, ways []way, rounds int) []row {
 	for i, w := range ways {
 		r := row{Load: l.name, Way: w.name, Ratio: quantile(ratios[i], 0.5), Low: quantile(ratios[i], 0.25), Top: quantile(ratios[i], 0.75)}
 		r.Nanoseconds = base * r.Ratio
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		loops[i](passes)
-		runtime.ReadMemStats(&after)
-		r.Allocs = float64(after.Mallocs-before.Mallocs) / float64(passes)
+		r.Allocs = testing.AllocsPerRun(1, func() { loops[i](passes) }) / float64(passes)
 		rows = append(rows, r)
 	}
 	return rows

@@ -19,7 +19,7 @@ import (
 const stepped = "SCM_BENCH_STEPPED"
 
 // countInstructions gives the rows those of a pass in user space. Another process of this program makes
-// one pass, and two, of each way and load: the difference is what it steps through. Counters of the
+// one pass, and two, of each way and load, thrice: the difference is what it steps through. Counters of the
 // processor are not in every virtual machine.
 func countInstructions(rows []row, ways []way) {
 	var loops []loop
@@ -40,7 +40,7 @@ func countInstructions(rows []row, ways []way) {
 		time.Sleep(20 * time.Millisecond) // until no other thread has one of the runtime's locks
 		for _, loop := range loops {
 			loop(500) // fills the pools
-			for _, n := range []int{1, 2} {
+			for _, n := range []int{1, 1, 1, 2, 2, 2} {
 				mark()
 				loop(n)
 				mark()
@@ -48,9 +48,10 @@ func countInstructions(rows []row, ways []way) {
 		}
 		select {} // until it is killed
 	}
-	for i, steps := range step(2 * len(names)) {
-		if j := slices.IndexFunc(rows, func(r row) bool { return r.Load == names[i/2][0] && r.Way == names[i/2][1] }); j >= 0 {
-			rows[j].Instructions = float64(steps) - rows[j].Instructions
+	counts := step(6 * len(names))
+	for i, name := range names {
+		if j := slices.IndexFunc(rows, func(r row) bool { return r.Load == name[0] && r.Way == name[1] }); j >= 0 {
+			rows[j].Instructions = quantile(counts[6*i+3:][:3], 0.5) - quantile(counts[6*i:][:3], 0.5)
 		}
 	}
 }
@@ -59,7 +60,7 @@ func countInstructions(rows []row, ways []way) {
 func mark() { check(unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGUSR1)) }
 
 // step counts the instructions between n marks of another process and the next ones.
-func step(n int) (counts []int) {
+func step(n int) (counts []float64) {
 	runtime.LockOSThread() // it alone may trace
 	defer runtime.UnlockOSThread()
 	var all, first unix.CPUSet // on one processor a step takes a tenth of the time
@@ -86,7 +87,7 @@ func step(n int) (counts []int) {
 			panic("the process whose instructions are counted has ended")
 		case unix.SIGUSR1:
 			if counting {
-				counts = append(counts, steps)
+				counts = append(counts, float64(steps))
 			} else if len(counts) == 0 {
 				freeze(pid)
 			}

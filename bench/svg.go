@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ func svg(width, height int, body string) []byte {
 
 // ratios draws a bar for each row.
 func ratios(rows []row) []byte {
-	const left, unit = 240, 190
+	const left, unit = 300, 180
 	body, y := "", 10
 	for _, l := range loads {
 		some := of(rows, l)
@@ -37,8 +38,7 @@ func ratios(rows []row) []byte {
 	return svg(960, y+20, body+fmt.Sprintf("<path d=\"M%d 20V%d\" stroke=\"black\" stroke-dasharray=\"3\"/>\n", left+unit, y+8))
 }
 
-// curve draws what a descriptor costs in ever larger messages, as a part of what it costs alone in C.
-// Both axes are logarithmic.
+// curve draws, on logarithmic axes, what a descriptor costs in larger messages as a part of one alone in C.
 func curve(rows []row) []byte {
 	const left, top, step = 60, 30, 75
 	body, alone := "", 0.0
@@ -52,14 +52,14 @@ func curve(rows []row) []byte {
 		}
 		x := left + math.Log2(float64(l.count))*step
 		body += fmt.Sprintf("<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", x, top+5*step, l.count)
-		label := math.Inf(1)
-		for _, r := range of(rows, l) {
-			if r.Way == "C" && alone == 0 {
-				alone = r.Nanoseconds
-			} else if r.Way != "C" && r.Way != "x/sys" && r.Way != "net.UnixConn" && !strings.HasSuffix(r.Way, ": Send, Recv") {
+		some, label := of(rows, l), math.Inf(1)
+		c := some[slices.IndexFunc(some, func(r row) bool { return r.Way == "C" })].Nanoseconds
+		alone = max(alone, c)
+		for _, r := range some {
+			if r.Way != "C" && r.Way != "x/sys" && r.Way != "net.UnixConn" && !strings.HasSuffix(r.Way, ": Send, Recv") {
 				continue
 			}
-			y := top - math.Log2(r.Nanoseconds/alone)*step
+			y := top - math.Log2(r.Ratio*c/alone)*step
 			if was, ok := before[r.Way]; ok {
 				body += fmt.Sprintf("<path d=\"M%.0f %.0fL%.0f %.0f\" stroke=\"%s\" stroke-width=\"2\"/>\n", was[0], was[1], x, y, colour(r.Way))
 			}

@@ -60,8 +60,7 @@ scm_cgo_few_in(struct scm_message *m, struct iovec *iov, const struct scm_cgo_fe
 }
 
 static inline ssize_t
-scm_cgo_send_few(
-    int sock, const struct scm_cgo_few *of, char *p, int *fds, char *name, int flags)
+scm_cgo_send_few(int sock, const struct scm_cgo_few *of, char *p, int *fds, char *name, int flags)
 {
 	struct iovec iov;
 	struct scm_message m;

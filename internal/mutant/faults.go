@@ -300,5 +300,5 @@ var Faults = []Fault{
 		Spec:  "Conn's files unix are all closed if there are more than room, which is 1",
 		Edits: []Edit{{"conn_files.go", "\t\tk.closeReceived()\n\t\treturn n, nil, k.lost", "\t\treturn n, nil, k.lost"}}},
 	{What: "descriptors are returned in another order", Spec: "a message stream carries 2 descriptors in order",
-		Edits: []Edit{{"message.go", "\t\treturn sysError(\"recvmsg\", err)\n\t}\n", "\t\treturn sysError(\"recvmsg\", err)\n\t}\n\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n"}}},
+		Edits: []Edit{{"message.go", "\t\treturn os.NewSyscallError(\"recvmsg\", err)\n\t}\n", "\t\treturn os.NewSyscallError(\"recvmsg\", err)\n\t}\n\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n"}}},
 }
