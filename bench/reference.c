@@ -106,7 +106,7 @@ reference_loop(int a, int b, int fd, struct load load, long n)
 	if (sides == NULL || payloads == NULL)
 		error = ENOMEM;
 	for (int i = 0; i < 2 && error == 0; i++)
-		prepare(&sides[i], fd, payloads + i * load.payload, load);
+		prepare(&sides[i], fd, payloads + (size_t)i * (size_t)load.payload, load);
 	for (; n > 0 && error == 0; n--) {
 		if (load.messages == 1)
 			error = one(a, b, &sides[0], &sides[1], load);

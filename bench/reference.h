@@ -1,7 +1,7 @@
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
-/* What is passed: count descriptors in a message beside payload bytes, and so many messages in a call. */
+/* Passed are count descriptors in a message beside payload bytes, in so many messages a call. */
 struct load {
 	int count;
 	int payload;
