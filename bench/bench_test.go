@@ -13,6 +13,11 @@ import (
 	"testing"
 )
 
+func TestMain(m *testing.M) {
+	echoIfAsked()
+	m.Run()
+}
+
 // Every way carries each load that is for it, those of scm that make no files allocate nothing, and the
 // pictures are XML. How long it takes is nobody's concern here.
 func TestRows(t *testing.T) {

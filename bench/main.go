@@ -39,6 +39,7 @@ type results struct {
 var goVersion = runtime.Version() + " " + runtime.GOARCH
 
 func main() {
+	echoIfAsked()
 	if os.Getenv(stepped) != "" {
 		runtime.LockOSThread() // the main thread, which is traced
 	}
