@@ -48,10 +48,14 @@ var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
 			Expect(a.WriteBuffers(nil)).To(BeZero())
 			Expect(a.WriteBuffers(nil, f)).Error().To(opFails("write", scm.ErrEmptyPayload))
 			Expect(Third(b.ReadBuffers(nil, 1))).To(opFails("read", scm.ErrEmptyPayload))
-			return
+		} else {
+			Expect(a.WriteBuffers(nil, f)).To(BeZero())
+			receives(b, "", f)
+			Expect(a.WriteBuffers(nil, f, f)).To(BeZero())
+			Expect(Third(b.ReadBuffers(nil, 1))).To(MatchError(unix.EMSGSIZE))
 		}
-		Expect(a.WriteBuffers(nil, f)).To(BeZero())
-		receives(b, "", f)
+		Expect(a.WriteFiles([]byte("without"))).To(Equal(7))
+		receives(b, "without") // and no file of a call before
 	})
 
 	It("are passed with numbers", func() {

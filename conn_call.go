@@ -60,7 +60,7 @@ func makeCall() *call {
 			k.err = sendMsg(k.sock, &k.msg, k.flags)
 		default:
 			k.err = recvOne(k.sock, &k.msg, k.flags)
-			if k.truncated() && len(k.bufs) > 0 { // not of Recv
+			if k.truncated() && k.user == nil { // not of Recv
 				k.cause = k.whyTruncated()
 			}
 		}
@@ -91,7 +91,7 @@ func newCall(c *Conn, sends bool) *call {
 		k.conn, k.sends = c, sends
 		return k
 	}
-	if kept.call == nil {
+	if kept.call == nil || kept.call.kept != kept { // a copy of the Conn has it
 		kept.call = makeCall()
 		kept.call.kept, kept.call.conn, kept.call.sends = kept, c, sends
 	}
@@ -101,7 +101,7 @@ func newCall(c *Conn, sends bool) *call {
 // put gives the call back without a trace of what it pointed to.
 func (k *call) put() {
 	k.msg.Buffers, k.msg.FDs, k.msg.Unpadded, k.err = nil, nil, false, nil
-	if k.bufs != nil {
+	if len(k.bufs)+len(k.files) > 0 {
 		clear(k.bufs)
 		clear(k.files)
 		k.bufs, k.files, k.own, k.sent = k.bufs[:0], k.files[:0], 0, 0
@@ -209,8 +209,10 @@ func (k *call) sendNext() (err error) {
 	}
 	k.held = false
 	closed := k.files[at].Control(k.hold)
+	held := k.held
+	k.held = true // what comes now is too late
 	switch {
-	case k.held:
+	case held:
 		return k.err
 	case closed != nil:
 		return &fileError{at, os.ErrClosed} // not net.ErrClosed: the Conn is open
@@ -218,8 +220,7 @@ func (k *call) sendNext() (err error) {
 	return &fileError{at, os.ErrInvalid} // a caller's own connection, without a descriptor
 }
 
-// receive receives into k.bufs, with room for so many descriptors, which are
-// k.fds[:k.msg.NFD].
+// receive receives into k.bufs, with room for so many descriptors, which are k.fds[:k.msg.NFD].
 func (k *call) receive(room int) error {
 	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
 	k.msg.FDs = slices.Grow(k.fds[:0], room)[:room]
@@ -242,8 +243,7 @@ func (k *call) isEnd() bool {
 	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
 }
 
-// whyTruncated is the reason why descriptors are missing, as far as it can be known
-// while the received ones are still open.
+// whyTruncated is the reason why descriptors are missing, as far as it can be known while the received ones are open.
 func (k *call) whyTruncated() error {
 	if k.msg.NFD == len(k.msg.FDs) {
 		return sys.EMSGSIZE
@@ -266,11 +266,11 @@ func (k *call) closeReceived() { sys.CloseAll(k.msg.FDs[:k.msg.NFD]) }
 
 // setMessage has the call send or receive m, by one system call.
 func (k *call) setMessage(m *Message, flags, own int, once func(k *call) error) {
-	k.now, k.flags = flags&sys.DontWait != 0, flags|own
+	k.user, k.now, k.flags = m, flags&sys.DontWait != 0, flags|own
 	if m.Addr == nil && m.Cred == nil && m.PIDFD == nil {
 		k.msg.Buffers, k.msg.FDs, k.msg.Unpadded = m.Buffers, m.FDs, m.Unpadded
 	} else {
-		k.user, k.once = m, once
+		k.once = once
 	}
 }
 

@@ -30,7 +30,7 @@ var budget = []struct {
 	}},
 	{"cmd/scm without tests", 2550, func() int { return goLines("cmd/scm", true, false) }},
 	{"all Go without tests", 33_360, func() int { return goLines(".", true, false) }},
-	{"all tests in Go", 32_760, func() int { return goLines(".", true, true) }},
+	{"all tests in Go", 32_770, func() int { return goLines(".", true, true) }},
 }
 
 // goLines counts the lines of Go files in a folder, in the folders below too or not, of tests or
