@@ -22,7 +22,7 @@ var budget = []struct {
 }{
 	{"the documentation of package scm (go doc -all .)", 730, func() int { return strings.Count(goTool{}.must("doc", "-all", "."), "\n") }},
 	{"package scm without tests", 2920, func() int { return goLines(".", false, false) }},
-	{"the tests of package scm", 8720, func() int { return goLines(".", false, true) }},
+	{"the tests of package scm", 8730, func() int { return goLines(".", false, true) }},
 	{"internal/sys", 1600, func() int { return goLines("internal/sys", true, false) }},
 	{"internal/recorder without tests", 4090, func() int { return goLines("internal/recorder", true, false) }},
 	{"interop without its peers and tests", 9560, func() int {
