@@ -3,7 +3,6 @@ module github.com/scm-rights/scm/bench
 go 1.26.3
 
 require (
-	github.com/mdlayher/socket v0.8.0
 	github.com/opencontainers/runc v1.5.2
 	github.com/scm-rights/scm v0.0.0
 	golang.org/x/sys v0.49.0
@@ -15,7 +14,6 @@ require (
 	github.com/cyphar/filepath-securejoin v0.7.0 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
 	golang.org/x/net v0.61.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 )
 
 replace github.com/scm-rights/scm => ..

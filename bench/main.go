@@ -28,6 +28,7 @@ type row struct {
 	Ratio, Low, Top float64 // median, and the quarters
 	Allocs          float64 // a pass
 	Instructions    float64 // a pass, in user space; 0 if they were not counted
+	counted         bool
 }
 
 // results are what a run found, and what instructions depend on.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -14,17 +15,23 @@ type loop func(passes int)
 
 // measure has the ways carry each load that is for them.
 func measure(ways []way, rounds int) (rows []row) {
+	if os.Getenv(stepped) != "" {
+		beCounted(ways)
+	}
 	for _, l := range loads {
 		if ways := l.of(ways); len(ways) > 0 {
 			rows = append(rows, play(l, ways, rounds)...)
 		}
 	}
-	countInstructions(rows, ways)
+	countInstructions(rows)
 	return rows
 }
 
 // play times each way in turn, in another order in each round, between two samples of the reference.
 func play(l load, ways []way, rounds int) []row {
+	if l.echo {
+		defer onOneProcessor()() // which does not fall asleep, and takes long to wake up
+	}
 	each := l.count * l.messages
 	passes := max(1, 1500/each)
 	c := l.loop(func(p pair, l load) loop { return func(n int) { check(reference(p, l, n)) } })
@@ -44,7 +51,7 @@ func play(l load, ways []way, rounds int) []row {
 	base := quantile(references, 0.5) / float64(passes*each)
 	rows := []row{{Load: l.name, Way: "C", Nanoseconds: base, Ratio: 1, Low: 1, Top: 1}}
 	for i, w := range ways {
-		r := row{Load: l.name, Way: w.name, Ratio: quantile(ratios[i], 0.5), Low: quantile(ratios[i], 0.25), Top: quantile(ratios[i], 0.75)}
+		r := row{Load: l.name, Way: w.name, counted: l.counted(), Ratio: quantile(ratios[i], 0.5), Low: quantile(ratios[i], 0.25), Top: quantile(ratios[i], 0.75)}
 		r.Nanoseconds = base * r.Ratio
 		r.Allocs = testing.AllocsPerRun(1, func() { loops[i](passes) }) / float64(passes)
 		rows = append(rows, r)

@@ -3,11 +3,9 @@
 package main
 
 import (
-	"context"
 	"os"
 	"slices"
 
-	"github.com/mdlayher/socket"
 	"github.com/opencontainers/runc/libcontainer/utils"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/fdchannel"
@@ -35,17 +33,6 @@ func packageNet(p pair) (func(p, control []byte) error, func(p, control []byte) 
 		}
 }
 
-func mdlayher(p pair) (func(p, control []byte) error, func(p, control []byte) (int, error)) {
-	a, b, ctx := must(socket.New(duplicate(p.a), "-")), must(socket.New(duplicate(p.b), "-")), context.Background()
-	return func(out, control []byte) error {
-			_, err := a.Sendmsg(ctx, out, control, nil, 0)
-			return err
-		}, func(in, control []byte) (int, error) {
-			_, n, _, _, err := b.Recvmsg(ctx, in, control, unix.MSG_CMSG_CLOEXEC)
-			return n, err
-		}
-}
-
 // others are the ways of other libraries, each as its documentation has it.
 func others() []way {
 	return []way{
@@ -53,7 +40,6 @@ func others() []way {
 		{"x/sys with os.NewFile", any, calls(xsys).files},
 		{"net.UnixConn", curved, calls(packageNet).numbers},
 		{"net.UnixConn with os.NewFile", any, calls(packageNet).files},
-		{"mdlayher/socket", any, calls(mdlayher).numbers},
 		{"runc SendFile, RecvFile", stream, func(p pair, _ load) func() {
 			a, b, cargo := file(p.a), file(p.b), file(p.cargo) // whose name, "-", is the payload
 			return func() {

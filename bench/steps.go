@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,104 +17,111 @@ import (
 // stepped is the variable that makes this program the one whose instructions are counted.
 const stepped = "SCM_BENCH_STEPPED"
 
+// counted reports whether the instructions of a load are counted: to step through more takes long.
+func (l load) counted() bool { return !l.echo && l.goroutines == 1 && l.count == 1 }
+
 // countInstructions gives the rows those of a pass in user space. Another process of this program makes
 // one pass, and two, of each way and load, thrice: the difference is what it steps through. Counters of the
 // processor are not in every virtual machine.
-func countInstructions(rows []row, ways []way) {
-	var loops []loop
-	var names [][2]string
-	inside := os.Getenv(stepped) != ""
-	for _, l := range loads {
-		if l.echo || l.goroutines > 1 || l.count > 1 {
-			continue // to step through more takes long
-		}
-		for _, w := range l.of(ways) {
-			names = append(names, [2]string{l.name, w.name})
-			if inside {
-				loops = append(loops, l.loop(w.loop))
-			}
-		}
-	}
-	if inside {
-		time.Sleep(20 * time.Millisecond) // until no other thread has one of the runtime's locks
-		for _, loop := range loops {
-			loop(500) // fills the pools
-			for _, n := range []int{1, 1, 1, 2, 2, 2} {
-				mark()
-				loop(n)
-				mark()
-			}
-		}
-		select {} // until it is killed
-	}
-	counts := step(6 * len(names))
-	for i, name := range names {
-		if j := slices.IndexFunc(rows, func(r row) bool { return r.Load == name[0] && r.Way == name[1] }); j >= 0 {
-			rows[j].Instructions = quantile(counts[6*i+3:][:3], 0.5) - quantile(counts[6*i:][:3], 0.5)
+func countInstructions(rows []row) {
+	counts := step()
+	for i := range rows {
+		if rows[i].counted {
+			rows[i].Instructions = quantile(counts[3:6], 0.5) - quantile(counts[:3], 0.5)
+			counts = counts[6:]
 		}
 	}
 }
 
-// mark tells the process that counts: a loop begins, or has ended.
-func mark() { check(unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGUSR1)) }
-
-// step counts the instructions between n marks of another process and the next ones.
-func step(n int) (counts []float64) {
-	runtime.LockOSThread() // it alone may trace
-	defer runtime.UnlockOSThread()
-	var all, first unix.CPUSet // on one processor a step takes a tenth of the time
-	check(unix.SchedGetaffinity(0, &all))
-	for cpu := 0; first.Count() == 0; cpu++ {
-		if all.IsSet(cpu) {
-			first.Set(cpu)
+// beCounted makes those passes, in the order of the rows.
+func beCounted(ways []way) {
+	time.Sleep(20 * time.Millisecond) // until no other thread has one of the runtime's locks
+	for _, l := range loads {
+		for _, w := range l.of(ways) {
+			if !l.counted() {
+				continue
+			}
+			loop := l.loop(w.loop)
+			loop(500) // fills the pools
+			for _, n := range []int{1, 1, 1, 2, 2, 2} {
+				mark(unix.SIGUSR1)
+				loop(n)
+				mark(unix.SIGUSR1)
+			}
 		}
 	}
-	check(unix.SchedSetaffinity(0, &first))
-	defer func() { check(unix.SchedSetaffinity(0, &all)) }()
+	mark(unix.SIGUSR2)
+}
+
+// mark tells the process that counts: a loop begins, or has ended, or that was all.
+func mark(signal syscall.Signal) { check(unix.Tgkill(os.Getpid(), unix.Gettid(), signal)) }
+
+// step counts the instructions between two marks of another process.
+func step() (counts []float64) {
+	runtime.LockOSThread() // it alone may trace
+	defer runtime.UnlockOSThread()
+	defer onOneProcessor()() // a step takes a tenth of the time
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), stepped+"=1", "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	check(cmd.Start())
-	pid, steps, counting := cmd.Process.Pid, 0, false
-	for len(counts) < n {
+	for pid, steps, counting := cmd.Process.Pid, 0, false; ; {
 		var status unix.WaitStatus
 		must(unix.Wait4(pid, &status, 0, nil))
-		signal := 0
-		switch status.StopSignal() {
-		case -1:
-			panic("the process whose instructions are counted has ended")
+		signal := status.StopSignal()
+		switch signal {
 		case unix.SIGUSR1:
 			if counting {
 				counts = append(counts, float64(steps))
 			} else if len(counts) == 0 {
 				freeze(pid)
 			}
-			counting, steps = !counting, 0
+			counting, steps, signal = !counting, 0, 0
+		case unix.SIGUSR2:
+			check(cmd.Process.Kill())
+			return counts
 		case unix.SIGTRAP:
-			steps++
-		default:
-			signal = int(status.StopSignal())
+			steps, signal = steps+1, 0
 		}
 		if counting {
-			_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SINGLESTEP, uintptr(pid), 0, uintptr(signal), 0, 0)
-			if errno != 0 {
-				panic(errno)
-			}
+			check(unix.PtraceSingleStep(pid))
 		} else {
-			check(unix.PtraceCont(pid, signal))
+			check(unix.PtraceCont(pid, int(signal)))
 		}
 	}
-	check(cmd.Process.Kill())
-	return counts
+}
+
+// onOneProcessor has this process, and those that it starts, on one processor until back is called.
+func onOneProcessor() (back func()) {
+	var all unix.CPUSet
+	check(unix.SchedGetaffinity(0, &all))
+	one := all
+	for cpu := 0; one.Count() > 1; cpu++ {
+		one.Clear(cpu)
+	}
+	use := func(set *unix.CPUSet) {
+		for _, tid := range threads(os.Getpid()) {
+			check(unix.SchedSetaffinity(tid, set))
+		}
+	}
+	use(&one)
+	return func() { use(&all) }
 }
 
 // freeze stops all other threads for good: the scheduler would interrupt a pass that takes so long.
 func freeze(pid int) {
-	for _, thread := range must(filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")) {
-		if tid := must(strconv.Atoi(filepath.Base(thread))); tid != pid {
+	for _, tid := range threads(pid) {
+		if tid != pid {
 			check(unix.PtraceAttach(tid))
 			must(unix.Wait4(tid, nil, unix.WALL, nil))
 		}
 	}
+}
+
+func threads(pid int) (tids []int) {
+	for _, task := range must(filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")) {
+		tids = append(tids, must(strconv.Atoi(filepath.Base(task))))
+	}
+	return tids
 }

@@ -50,7 +50,7 @@ var (
 		{"a descriptor and no payload, seqpacket", unix.SOCK_SEQPACKET, 1, 0, 1, 1, false, []form{bare}},
 		{"a descriptor and 64 KiB, seqpacket", unix.SOCK_SEQPACKET, 1, 64 << 10, 1, 1, false, one},
 		{"a descriptor and a byte in each of 16 messages, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 16, 1, false, []form{batched}},
-		{"a descriptor and a byte, there and back from another process, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, true, one},
+		{"a descriptor and a byte, there and back from another process on one processor, seqpacket", unix.SOCK_SEQPACKET, 1, 1, 1, 1, true, one},
 		{"a descriptor and a byte, 16 goroutines, stream", unix.SOCK_STREAM, 1, 1, 1, 16, false, one},
 		{"2 descriptors and a byte, stream", unix.SOCK_STREAM, 2, 1, 1, 1, false, []form{curved}},
 		{"4 descriptors and a byte, stream", unix.SOCK_STREAM, 4, 1, 1, 1, false, []form{curved}},
