@@ -159,8 +159,8 @@ bench-keep: ## keep what make bench has found: docs/performance.json, its pictur
 	cat build/bench/tables.md >>docs/performance.md
 
 bench-check: setup-test bench-build ## hold both backends against docs/performance.json; with CI=true their allocations and instructions alone
-	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts)
-	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts)
+	build/bench/purego -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
+	build/bench/cgo -check docs/performance.json $(if $(filter true,$(CI)),-counts -rounds 1)
 
 bench-build:
 	@mkdir -p build/bench

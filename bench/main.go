@@ -28,7 +28,7 @@ type row struct {
 	Ratio, Low, Top float64 // median, and the quarters
 	Allocs          float64 // a pass
 	Instructions    float64 // a pass, in user space; 0 if they were not counted
-	counted         bool
+	counted         bool    // whether they are
 }
 
 // results are what a run found, and what instructions depend on.
@@ -102,9 +102,6 @@ func tables(w io.Writer, rows []row) {
 // hold holds what is measured against the kept rows. Red is what three runs find worse.
 func hold(w io.Writer, file string, rounds int, counts bool) {
 	kept := read(file)
-	if counts {
-		rounds = min(rounds, 1)
-	}
 	if kept.Go != goVersion {
 		fmt.Fprintf(w, "skip: instructions: those of %s were counted with %s, this is %s\n", file, kept.Go, goVersion)
 	}

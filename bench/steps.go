@@ -68,7 +68,9 @@ func step() (counts []float64) {
 	check(cmd.Start())
 	for pid, steps, counting := cmd.Process.Pid, 0, false; ; {
 		var status unix.WaitStatus
-		must(unix.Wait4(pid, &status, 0, nil))
+		if must(unix.Wait4(-1, &status, unix.WALL, nil)) != pid {
+			continue // a frozen thread, which ends with the process
+		}
 		signal := status.StopSignal()
 		switch signal {
 		case unix.SIGUSR1:
@@ -84,7 +86,7 @@ func step() (counts []float64) {
 		case unix.SIGTRAP:
 			steps, signal = steps+1, 0
 		}
-		if counting {
+		if counting && signal == 0 {
 			check(unix.PtraceSingleStep(pid))
 		} else {
 			check(unix.PtraceCont(pid, int(signal)))
