@@ -4,13 +4,15 @@
 #   CI=true    makes an error of what is otherwise skipped for want of a tool
 #   PEERS=all  has interop set up and play every peer, in place of C, Rust and the languages that are there
 #   ARCH=…     runs foreign on these architectures alone
+#   RESULTS=…  is where test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… is how long soak takes for each backend, in the words of sleep(1)
 #   AS_USER=tools/as-user.sh, as root, runs the tests on pure Go as a user without a compiler
 
 # What is red does not keep the rest from running.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
-SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
+# Each recipe says what it is doing while it prints nothing.
+SHELL := tools/beat.sh
+.SHELLFLAGS = target=$@ -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -23,6 +25,7 @@ PEERS ?=
 ARCH ?=
 AS_USER ?=
 SCM_SOAK ?= 10m
+RESULTS ?= build/test
 GO ?= go
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
@@ -61,19 +64,27 @@ setup: ## install the tools that test, interop and lint lack (apt, as root; else
 setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
+# A part of the tests, whose outcome is kept in RESULTS.
+part = $(GO) run ./tools/gotest -results $(RESULTS) -name
+
+# Makes the targets $(1), and prints the outcome of the parts $(2) at the end, after an interrupt too.
+define judged
+@trap : INT; rm -rf $(RESULTS); status=0; \
+$(MAKE) $(1) || status=$$?; \
+$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" $(2) || status=1; \
+exit $$status
+endef
+
+# Runs the rest of the line if there is a C compiler. Otherwise the part $(1) is skipped.
+with_c = if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; fi;
+
 .PHONY: test test-cgo test-purego test-c test-modules
-test: setup-c ## run the tests: Go on each backend, C plain and under sanitizers and valgrind; say what they lack
+test: setup-c ## run the tests: Go on each backend, C plain and under sanitizers and valgrind; end with a verdict
 	@tools/setup -n test
-	@$(MAKE) test-cgo test-purego test-c test-modules
+	$(call judged,test-cgo test-purego test-c test-modules,cgo purego c $(MODULES:./%=%))
 
 test-cgo:
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		$(GO) run ./tools/gotest -name cgo -count build/test/cgo -- ./...; \
-	elif [ "$(CI)" = true ]; then \
-		echo "cgo run: no C compiler ($$($(GO) env CC)) in PATH, and CI=true" >&2; exit 1; \
-	else \
-		echo "skip: cgo run: no C compiler"; \
-	fi
+	@$(call with_c,cgo) $(part) cgo -- ./...
 
 # What has no backend in it was tested by the run before, where that was possible. Another user runs as well what
 # looks at descriptors and processes, but for what takes minutes and no user changes.
@@ -86,33 +97,37 @@ test-purego:
 			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages with a backend in them$${short:+, or descriptors and processes}"; \
 	fi; \
-	$(AS_USER) $(GO) run ./tools/gotest -name purego -count build/test/purego -- -tags purego $$short $$packages
+	$(AS_USER) $(part) purego -- -tags purego $$short $$packages
 
 test-c:
-	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
-		$(SUBMAKE) csrc -j2 -Oline check; \
-	elif [ "$(CI)" = true ]; then \
-		echo "csrc check: no C compiler ($$($(GO) env CC)) in PATH, and CI=true" >&2; exit 1; \
-	else \
-		echo "skip: csrc check: no C compiler"; \
-	fi
+	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline check
 
 test-modules:
-	@red=; for m in $(MODULES); do \
+	@red=; for m in $(MODULES:./%=%); do \
 		echo "$$m: go test"; \
-		$(GO) -C $$m test -count=1 -vet=off ./... || red="$$red $$m"; \
+		$(part) $$m -C $$m -- ./... || red="$$red $$m"; \
 	done; [ -z "$$red" ] || { echo "test-modules:$$red"; exit 1; }
 
 # What takes longer than a commit can wait for.
 LONG := cmd/scm|interop|interop/catalogue|internal/(repotest|torture)|tools/prove/(golden|identity)
 
-.PHONY: check
-check: lint-go ## what is quick of lint and test, before a commit: Go, the library on both backends, the C
-	$(GO) run ./tools/gotest -name cgo -- $$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))') & \
-	$(GO) run ./tools/gotest -name purego -- -tags purego . ./fdchannel ./internal/pure ./wire || red=purego; \
-	wait $$! && [ -z "$${red-}" ]
-	$(GO) run ./tools/gotest -name house -- ./internal/repotest -ginkgo.label-filter=house
-	@[ "$$($(GO) env CGO_ENABLED)" != 1 ] || $(SUBMAKE) csrc -j2 -Oline test
+.PHONY: check check-lint check-go check-house check-c
+check: ## what is quick of lint and test, before a commit: Go, the library on both backends, the C; end with a verdict
+	$(call judged,check-lint check-go check-house check-c,lint cgo purego house c)
+
+check-lint:
+	@$(part) lint -command -- $(MAKE) lint-go
+
+check-go:
+	@trap : INT; $(part) cgo -- $$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))') & \
+	$(part) purego -- -tags purego . ./fdchannel ./internal/pure ./wire || red=purego; \
+	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
+
+check-house:
+	@$(part) house -- ./internal/repotest -ginkgo.label-filter=house
+
+check-c:
+	@$(call with_c,c) $(part) c -command -- $(SUBMAKE) csrc -j2 -Oline test
 
 .PHONY: interop peers
 interop: setup-$(if $(filter all,$(PEERS)),test,interop) peers ## run every scenario between every pair of peers, and print the matrix

@@ -208,24 +208,52 @@ var _ = Describe("the house", Label("house"), func() {
 			map[string]string{"b.go": "package a\n\nfunc initial() {"}),
 	)
 
-	It("goes on with make test after a group that is red", func() {
-		if _, err := exec.LookPath("make"); err != nil {
-			Skip(err.Error())
-		}
-		// A go tool that fails, and says what it was asked for.
-		tool := filepath.Join(GinkgoT().TempDir(), "go")
-		Expect(os.WriteFile(tool, []byte("#!/bin/sh\necho \"asked: $*\"\ntest \"$1\" != run -a \"$1\" != -C\n"), 0o700)).To(Succeed())
-		cmd := exec.Command("make", "test", "SETUP=0", "GO="+tool)
-		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-			return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "CI=") || strings.HasPrefix(v, "AS_USER=")
-		})
-		out, err := cmd.CombinedOutput()
-		Expect(err).To(HaveOccurred())
-		Expect(string(out)).To(ContainSubstring("asked: run ./tools/gotest -name purego"))
-		Expect(string(out)).To(ContainSubstring("make: *** [Makefile:"))
-		for _, m := range []string{"./bench", "./internal/difftest"} {
-			Expect(string(out)).To(ContainSubstring("asked: -C " + m + " test"))
-		}
+	DescribeTable("runs every part of the tests, and ends with a verdict, by",
+		func(target string, tool, names, last string, status int) {
+			dir := GinkgoT().TempDir()
+			// It says what it was asked for.
+			asked := filepath.Join(dir, "go")
+			real := ok(exec.LookPath("go"))
+			Expect(os.WriteFile(asked, []byte("#!/bin/sh\ncase $1 in build) exec "+real+" \"$@\";; esac\necho \"asked: $*\"\n"+tool), 0o700)).To(Succeed())
+			cmd := exec.Command("make", target, "SETUP=0", "GO="+asked, "RESULTS="+dir+"/results")
+			cmd.Env = makeEnvironment()
+			out, err := cmd.CombinedOutput()
+			Expect(cmd.ProcessState.ExitCode()).To(Equal(status), "%v\n%s", err, out)
+			for _, name := range strings.Fields(names) {
+				Expect(string(out)).To(ContainSubstring("asked: run ./tools/gotest -results " + dir + "/results -name " + name + " "))
+				Expect(string(out)).To(MatchRegexp(`\n  %s  +(did not run|1 passed)`, name))
+			}
+			Expect(string(out)).To(MatchRegexp(`\n%s\n$`, last))
+		},
+		// A go tool that fails: what runs it goes on.
+		Entry("test", "test", "test \"$1\" != run", "purego bench internal/difftest", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: test\] Error 1`, 2),
+		Entry("check", "check", "test \"$1\" != run", "lint cgo purego house", `0 passed, [0-9]+ failed, 0 skipped\nmake: \*\*\* \[Makefile:[0-9]+: check\] Error 1`, 2),
+		// One that records that a test passed.
+		Entry("test, which can be green", "test", passes, "purego bench", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+		Entry("check, which can be green", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
+	)
+
+	It("says every few seconds what make runs, and for how long", func() {
+		dir := GinkgoT().TempDir()
+		// The recipes wait for that line.
+		Expect(os.WriteFile(dir+"/Makefile", []byte("SHELL := "+ok(filepath.Abs("tools/beat.sh"))+`
+.SHELLFLAGS = target=$@ -euo pipefail -c
+value := $(shell echo from a shell)
+outer:
+	@printf 'a part of a line'; $(MAKE) --no-print-directory red
+red:
+	@echo "$$(($$(date +%s) - 90)) a test" >$$SCM_BEAT/test; \
+	for _ in {1..300}; do ! grep -q '^… make outer [0-9]* s: red [0-9]* s, a test 9[0-9] s' log || break; sleep 0.1; done; \
+	echo $(value) >&2; exit 3
+`), 0o600)).To(Succeed())
+		log := ok(os.Create(dir + "/log"))
+		defer log.Close()
+		cmd := exec.Command("make", "-C", dir, "outer")
+		cmd.Env = append(makeEnvironment(), "SCM_BEAT_SECONDS=0.2", "TMPDIR="+dir)
+		cmd.Stdout, cmd.Stderr = log, log
+		Expect(cmd.Run()).NotTo(Succeed())
+		Expect(contents(log.Name())).To(MatchRegexp(`(?s)a part of a line\n… make outer .*\nfrom a shell\nmake\[1\]: \*\*\* \[Makefile:[0-9]+: red\] Error 3\nmake: \*\*\* \[Makefile:[0-9]+: outer\] Error 2\n`))
+		Expect(ok(filepath.Glob(dir + "/tmp.*"))).To(BeEmpty())
 	})
 
 	// A gcc in PATH turns cgo on for Windows too, and csrc does not build there.
@@ -272,3 +300,23 @@ var _ = Describe("the house", Label("house"), func() {
 		Expect(named).To(ConsistOf(direct), "the rows of docs/dependencies.md")
 	})
 })
+
+// passes is a go tool of which every part of the tests has one test, which passed.
+const passes = `
+while [ $# -gt 0 ]; do
+	case $1 in -results) dir=$2 ;; -name) name=$2 ;; esac
+	shift
+done
+if [ -n "$name" ]; then
+	mkdir -p "$dir"
+	echo "{\"Name\":\"$name\",\"Passed\":1}" >"$dir/$(echo "$name" | tr / -).json"
+fi
+`
+
+// makeEnvironment is the environment without what a make that runs the tests has put there.
+func makeEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "MAKE") || strings.HasPrefix(name, "SCM_BEAT") || slices.Contains([]string{"MFLAGS", "CI", "AS_USER"}, name)
+	})
+}

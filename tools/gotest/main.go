@@ -1,55 +1,148 @@
-// Command gotest runs `go test -json` and counts what passed: a spec of a Ginkgo suite is one,
-// as a test without subtests is.
+// Command gotest runs a part of the tests, counts what passed, failed and was skipped, and sums the parts up.
 //
-//	go run ./tools/gotest [-name NAME] [-count FILE] -- GO-TEST-ARGUMENTS…
+//	gotest [-name NAME] [-results DIR] [-C DIR] -- GO-TEST-ARGUMENT…
+//	gotest [-name NAME] [-results DIR] -command -- COMMAND ARGUMENT…
+//	gotest [-name NAME] [-results DIR] -skip REASON
+//	gotest -results DIR -verdict TITLE [-failed N] [NAME…]
 //
-// It prints a line a package, the output of what failed, the reason of what was skipped and what each suite said,
-// ends with `NAME: N passed, N failed, N skipped`, and writes the three numbers to FILE.
+// The first form runs `go test -json`. A Ginkgo suite counts as its specs, and a test with subtests counts as those.
+// It prints a line per package, the output of each failed test, the reason of each skipped test and what each suite
+// printed. It ends with `NAME: N passed, N failed, N skipped`.
+//
+// The second form runs any other command and counts the lines that begin with "ok", "not ok" and "skip", as the C tests
+// print them. The third form records that a part cannot run. With CI=true that is an error.
+//
+// Each of them writes its counts and the names of the failed tests to DIR/NAME.json, and the whole output to
+// DIR/NAME.log. The last form prints them for the named parts (by default all in DIR), and fails unless every part ran
+// and nothing failed. With -failed at least N failures are reported.
+//
+// If $SCM_BEAT is a directory, a file in it lists the running tests (see tools/beat.sh).
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 )
 
+// beatVariable is the environment variable with the directory for the files that list what is running.
+const beatVariable = "SCM_BEAT"
+
 func main() {
-	name := flag.String("name", "go test", "what the last line calls the run")
-	file := flag.String("count", "", "the `file` for the numbers")
+	name := flag.String("name", "go test", "the `name` of the part")
+	results := flag.String("results", "", "the `directory` for counts and output")
+	dir := flag.String("C", ".", "run go test in this `directory`")
+	command := flag.Bool("command", false, "run a command in place of go test")
+	skip := flag.String("skip", "", "record that the part cannot run, for this `reason`")
+	title := flag.String("verdict", "", "print the sum of the parts under this `title`")
+	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
 	flag.Parse()
 
-	// make lint vets. Half of the time the tests wait for something, while as many others can run.
-	args := []string{"test", "-json", "-count=1", "-timeout=30m", "-vet=off", fmt.Sprintf("-p=%d", 2*runtime.NumCPU())}
-	cmd := exec.Command("go", append(args, flag.Args()...)...)
-	cmd.Stderr = os.Stderr
-	cmd.Env = append(os.Environ(), "GINKGO_NO_COLOR=TRUE")
-	stdout, err := cmd.StdoutPipe()
-	check(err)
-	// A run that is interrupted still names what did not end.
+	// After an interrupt the commands end by themselves, and the tests that were running are still named.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
-	check(cmd.Start())
-	total, err := report(stdout, os.Stdout)
-	check(err)
-	failed := cmd.Wait()
-
-	fmt.Printf("%s: %d passed, %d failed, %d skipped\n", *name, total.passed, total.failed, total.skipped)
-	if *file != "" {
-		check(os.MkdirAll(filepath.Dir(*file), 0o777))
-		check(os.WriteFile(*file, fmt.Appendf(nil, "%d %d %d\n", total.passed, total.failed, total.skipped), 0o666))
+	var err error
+	switch {
+	case *title != "":
+		err = verdict(os.Stdout, *title, *results, *failed, flag.Args())
+	case *skip != "":
+		err = write(*results, skipped(os.Stdout, *name, *skip))
+	case *command:
+		err = record(os.Stdout, *results, *name, func(log io.Writer) (*part, error) {
+			return runCommand(*name, flag.Args(), os.Stdout, log)
+		})
+	default:
+		err = record(os.Stdout, *results, *name, func(log io.Writer) (*part, error) {
+			return goTest(*name, *dir, flag.Args(), os.Stdout, log)
+		})
 	}
-	if failed != nil || total.failed > 0 {
+	if err != nil {
+		if err != errFailed {
+			fmt.Fprintln(os.Stderr, "gotest:", err)
+		}
 		os.Exit(1)
 	}
 }
 
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "gotest:", err)
-		os.Exit(1)
+// errFailed means that a test failed, which was printed already.
+var errFailed = errors.New("failed")
+
+// record runs a part, and writes its output and counts to the directory, unless that is "".
+func record(w io.Writer, dir, name string, run func(log io.Writer) (*part, error)) error {
+	log := io.Discard
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		file, err := os.Create(logFile(dir, name))
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		log = file
 	}
+	p, err := run(log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, p)
+	return write(dir, p)
+}
+
+// goTest runs the tests in a directory.
+func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
+	// make lint vets. Tests spend half of their time waiting, so twice as many can run as there are processors.
+	flags := []string{"test", "-json", "-count=1", "-timeout=30m", "-vet=off", fmt.Sprintf("-p=%d", 2*runtime.NumCPU())}
+	cmd := exec.Command("go", append(flags, args...)...)
+	cmd.Dir = dir
+	// A test that runs make is not listed as a part of this one.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, beatVariable+"=") })
+	cmd.Env = append(cmd.Env, "GINKGO_NO_COLOR=TRUE")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	r := newReport(name, w, log)
+	r.filtered = strings.Contains(strings.Join(args, " "), "-ginkgo.label-filter")
+	if beat := os.Getenv(beatVariable); beat != "" {
+		file := filepath.Join(beat, fileName(name))
+		r.beat = func(text string) { _ = os.WriteFile(file, []byte(text), 0o666) }
+		defer os.Remove(file)
+	}
+	if err := r.read(stdout); err != nil {
+		return nil, err
+	}
+	if err := cmd.Wait(); err != nil && r.Failed == 0 {
+		r.fail("go test: " + err.Error())
+	}
+	return r.part, nil
+}
+
+// skipped returns a part that cannot run.
+func skipped(w io.Writer, name, reason string) *part {
+	if os.Getenv("CI") == "true" {
+		p := &part{Name: name}
+		p.fail(reason + ", and CI=true")
+		fmt.Fprintf(w, "%s: %s\n", name, p.Red[0])
+		return p
+	}
+	fmt.Fprintf(w, "skip: %s: %s\n", name, reason)
+	return &part{Name: name, Skipped: 1, Note: "skipped: " + reason}
+}
+
+// shorten returns an import path without what the packages of this repository have in common.
+func shorten(pkg string) string {
+	return strings.TrimPrefix(pkg, "github.com/scm-rights/")
 }

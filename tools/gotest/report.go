@@ -2,134 +2,273 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // An event is a line of `go test -json`; see `go doc test2json`.
 type event struct {
-	Action, Package, ImportPath, Test, Output string
-	Elapsed                                   float64
+	Action, Package, ImportPath, Test, Output, FailedBuild string
+	Elapsed                                                float64
 }
 
-type total struct{ passed, failed, skipped int }
-
-// A run is a test, or a package (with an empty test), while it runs.
+// A run is a test, or a package (with an empty test).
 type run struct {
+	start  time.Time
 	output strings.Builder
 	parent bool // it has subtests, which are counted in its place
-	ended  bool
-	failed bool // a package: a test of it failed
+	failed bool // a test below it failed
 }
 
-// ginkgo is the summary of a suite: its specs are counted in place of the test that hooks it up.
-var ginkgo = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
+// A suite is what a package's line says.
+type suite struct {
+	passed int
+	reason string // why the first test was skipped
+	output strings.Builder
+}
 
 type key struct{ pkg, test string }
 
-// report reads the events, writes what a reader wants to know of them, and counts.
-func report(events io.Reader, w io.Writer) (t total, err error) {
-	runs := map[key]*run{}
+// A report reads events, prints what a reader wants to know, and counts.
+type report struct {
+	*part
+	w, log io.Writer
+	// filtered means that only some specs are asked for. Ginkgo counts the others as skipped.
+	filtered bool
+	beat     func(text string) // takes the list of the running tests; may be nil
+	runs     map[key]*run
+	suites   map[string]*suite
+	// running holds what has started and not ended.
+	running map[key]bool
+}
+
+func newReport(name string, w, log io.Writer) *report {
+	return &report{part: &part{Name: name}, w: w, log: log, runs: map[key]*run{}, suites: map[string]*suite{}, running: map[key]bool{}}
+}
+
+// ginkgo is the summary of a suite, and ginkgoRed a failed spec in it.
+var (
+	ginkgo    = regexp.MustCompile(`(\d+) Passed \| (\d+) Failed \| (\d+) Pending \| (\d+) Skipped`)
+	ginkgoRed = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
+)
+
+// read reads the events up to the last one.
+func (r *report) read(events io.Reader) (err error) {
 	for in := bufio.NewReader(events); err == nil; {
 		var line []byte
 		if line, err = in.ReadBytes('\n'); err == nil {
-			t.event(line, runs, w)
+			r.event(line)
 		}
 	}
-	t.cut(runs, "", w)
+	r.cut("")
+	for _, s := range r.suites {
+		r.print(r.log, s.output.String())
+	}
 	if err == io.EOF {
 		err = nil
 	}
-	return t, err
+	return err
 }
 
-func (t *total) event(line []byte, runs map[key]*run, w io.Writer) {
+func (r *report) print(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
+
+func (r *report) at(pkg, test string) *run {
+	k := key{pkg, test}
+	if r.runs[k] == nil {
+		r.runs[k] = &run{start: time.Now()}
+	}
+	return r.runs[k]
+}
+
+func (r *report) suite(pkg string) *suite {
+	if r.suites[pkg] == nil {
+		r.suites[pkg] = new(suite)
+	}
+	return r.suites[pkg]
+}
+
+// parent returns the test that a subtest is of, or "".
+func parent(test string) string {
+	return test[:max(strings.LastIndexByte(test, '/'), 0)]
+}
+
+func (r *report) event(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
-		w.Write(line)
+		r.print(io.MultiWriter(r.w, r.log), string(line))
 		return
-	}
-	at := func(test string) *run {
-		k := key{e.Package, test}
-		if runs[k] == nil {
-			runs[k] = new(run)
-		}
-		return runs[k]
 	}
 	switch e.Action {
 	case "build-output":
-		io.WriteString(w, e.Output)
+		r.print(io.MultiWriter(r.w, r.log), e.Output)
 	case "output":
 		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME
-			at(e.Test).output.WriteString(e.Output)
+			r.at(e.Package, e.Test).output.WriteString(e.Output)
+			r.suite(e.Package).output.WriteString(e.Output)
 		}
-	case "start":
-		at("")
-	case "run":
-		at(e.Test)
-		if i := strings.LastIndexByte(e.Test, '/'); i >= 0 {
-			at(e.Test[:i]).parent = true
+	case "start", "run":
+		r.at(e.Package, e.Test)
+		r.running[key{e.Package, e.Test}] = true
+		if p := parent(e.Test); p != "" {
+			r.at(e.Package, p).parent = true
 		}
+		r.listRunning()
 	case "pass", "fail", "skip":
-		r := at(e.Test)
-		r.ended = true
 		if e.Test != "" {
-			t.test(e.Action, r, w)
-			at("").failed = at("").failed || e.Action == "fail"
-			return
+			r.test(e.Action, key{e.Package, e.Test})
+		} else {
+			r.pkg(e)
 		}
-		// What a process was at when it died has no end of its own.
-		r.failed = t.cut(runs, e.Package, w) || r.failed
-		if e.Action == "fail" && !r.failed { // it does not build, or dies
-			io.WriteString(w, r.output.String())
-			t.failed++
-		}
-		if word := map[string]string{"fail": "FAIL", "pass": "ok  "}[e.Action]; word != "" {
-			fmt.Fprintf(w, "%s  %s  %.1f s\n", word, e.Package, e.Elapsed)
-		}
+		r.listRunning()
 	}
 }
 
-// cut counts what has not ended, of one package or of all, as failed.
-func (t *total) cut(runs map[key]*run, pkg string, w io.Writer) (found bool) {
-	for k, r := range runs {
-		if k.pkg != "" && !r.ended && (pkg == "" || k.pkg == pkg) {
-			fmt.Fprintf(w, "%s %s did not end\n", k.pkg, k.test)
-			t.test("fail", r, w)
-			r.ended, found = true, true
+// pkg counts and prints a package that ended.
+func (r *report) pkg(e event) {
+	p, s := r.at(e.Package, ""), r.suite(e.Package)
+	delete(r.running, key{e.Package, ""})
+	// A test that was running when the process died has no event for its end.
+	r.cut(e.Package)
+	if e.Action == "fail" && !p.failed {
+		r.print(r.w, p.output.String())
+		if e.FailedBuild != "" {
+			r.fail(shorten(e.Package) + " does not build")
+		} else {
+			r.fail(shorten(e.Package) + " failed outside its tests")
 		}
 	}
-	return found
+	word, after := map[string]string{"fail": "FAIL", "pass": "ok  "}[e.Action], ""
+	if e.Action == "pass" && s.passed == 0 {
+		word, after = "skip", ": no test ran"
+		if s.reason != "" {
+			after += ": " + s.reason
+		}
+	}
+	if word != "" { // else there are no test files
+		fmt.Fprintf(r.w, "%s  %s  %.1f s%s\n", word, e.Package, e.Elapsed, after)
+	}
+	r.print(r.log, s.output.String())
+	delete(r.suites, e.Package)
 }
 
-// test counts a test that ended.
-func (t *total) test(action string, r *run, w io.Writer) {
-	output := r.output.String()
+// cut counts each test that has not ended as failed, in one package or in all.
+func (r *report) cut(pkg string) {
+	left := slices.DeleteFunc(slices.Collect(maps.Keys(r.running)), func(k key) bool { return pkg != "" && k.pkg != pkg })
+	// Subtests first: a test above them is not counted as well.
+	slices.SortFunc(left, func(a, b key) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(b.test, a.test)) })
+	for _, k := range left {
+		fmt.Fprintf(r.w, "%s did not end\n", strings.TrimSpace(k.pkg+" "+k.test))
+		r.test("fail", k)
+	}
+}
+
+// test counts and prints a test that ended.
+func (r *report) test(action string, k key) {
+	t, s := r.at(k.pkg, k.test), r.suite(k.pkg)
+	delete(r.running, k)
+	output := t.output.String()
+	name := strings.TrimSpace(shorten(k.pkg) + " " + k.test)
 	specs := ginkgo.FindStringSubmatch(output)
-	for line := range strings.Lines(output) {
-		if specs != nil || action != "pass" || strings.Contains(line, "skip: ") { // a part that was left out
-			io.WriteString(w, line)
+	if action == "skip" {
+		reason := skipReason(output)
+		fmt.Fprintf(r.w, "skip  %s %s: %s\n", k.pkg, k.test, reason)
+		s.because(reason)
+	} else {
+		for line := range strings.Lines(output) {
+			_, reason, left := strings.Cut(line, "skip: ")
+			if left {
+				s.because(strings.TrimSpace(reason))
+			}
+			if specs != nil || action == "fail" || left {
+				r.print(r.w, line)
+			}
 		}
 	}
-	n := func(i int) int { n, _ := strconv.Atoi(specs[i]); return n }
 	switch {
 	case specs != nil:
-		t.passed += n(1)
-		t.failed += n(2)
-		t.skipped += n(3) + n(4)
-		if action == "fail" && n(2) == 0 {
-			t.failed++ // a leak gate, say: the suite failed and no spec did
+		n := func(i int) int { n, _ := strconv.Atoi(specs[i]); return n }
+		r.Passed, s.passed = r.Passed+n(1), s.passed+n(1)
+		if !r.filtered {
+			r.Skipped += n(3) + n(4)
+		}
+		red := ginkgoRed.FindAllStringSubmatch(output, -1)
+		for _, m := range red {
+			r.Red = append(r.Red, name+": "+m[1])
+		}
+		r.Failed += n(2)
+		if action == "fail" && n(2) == 0 { // a hook, for example
+			r.Failed++
+		}
+		if action == "fail" && len(red) == 0 {
+			r.Red = append(r.Red, name)
 		}
 	case action == "skip":
-		t.skipped++
-	case r.parent:
+		r.Skipped++
 	case action == "fail":
-		t.failed++
-	default:
-		t.passed++
+		if !t.failed { // otherwise the subtest was counted
+			r.fail(name)
+		}
+	case !t.parent:
+		r.Passed, s.passed = r.Passed+1, s.passed+1
 	}
+	if action == "fail" {
+		for _, above := range []string{parent(k.test), ""} {
+			r.at(k.pkg, above).failed = true
+		}
+	}
+}
+
+func (s *suite) because(reason string) {
+	if s.reason == "" {
+		s.reason = reason
+	}
+}
+
+// logged is the beginning of what a test logs.
+var logged = regexp.MustCompile(`^ *[^ :]+\.go:\d+: `)
+
+// skipReason returns the first line of the last message, which is that of Skip: a test may have logged the output of a
+// compiler before it.
+func skipReason(output string) (reason string) {
+	for line := range strings.Lines(output) {
+		if at := logged.FindStringIndex(line); at != nil {
+			reason = line[at[1]:]
+		} else if reason == "" && !strings.Contains(line, "--- SKIP") {
+			reason = line
+		}
+	}
+	return strings.TrimSpace(reason)
+}
+
+// listRunning gives beat the tests that have been running for the longest time.
+func (r *report) listRunning() {
+	if r.beat == nil {
+		return
+	}
+	busy := map[string]bool{} // packages
+	for k := range r.running {
+		busy[k.pkg] = busy[k.pkg] || k.test != ""
+	}
+	list := slices.DeleteFunc(slices.Collect(maps.Keys(r.running)), func(k key) bool {
+		return r.runs[k].parent || k.test == "" && busy[k.pkg]
+	})
+	slices.SortFunc(list, func(a, b key) int { return r.runs[a].start.Compare(r.runs[b].start) })
+	var text strings.Builder
+	const most = 3
+	for i, k := range list[:min(len(list), most+1)] {
+		name := strings.TrimSpace(shorten(k.pkg) + " " + k.test)
+		if i == most {
+			name = fmt.Sprintf("and %d more", len(list)-most)
+		}
+		fmt.Fprintf(&text, "%d %s\n", r.runs[k].start.Unix(), name)
+	}
+	r.beat(text.String())
 }

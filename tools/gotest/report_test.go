@@ -1,6 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,33 +20,219 @@ func TestReport(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		events []string
-		want   total
+		want   string
+		red    []string
 		says   string
 	}{
 		{"a test with subtests counts as those",
 			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, run + `A/y"}`, out + `A/y","Output":"no compiler\n"}`, skip + `A/y"}`, pass + `A"}`, passed},
-			total{1, 0, 1}, "no compiler\nok    p"},
+			"1 passed, 0 failed, 1 skipped", nil, "skip  p A/y: no compiler\nok    p"},
+		{"a test that fails after its subtests passed counts",
+			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, fail + `A"}`, dead},
+			"1 passed, 1 failed, 0 skipped", []string{"p A"}, "FAIL  p"},
 		{"a test that passes and left something out says so",
-			[]string{run + `A"}`, out + `A","Output":"skip: the half in C\n"}`, pass + `A"}`, passed}, total{1, 0, 0}, "the half in C"},
+			[]string{run + `A"}`, out + `A","Output":"skip: the half in C\n"}`, pass + `A"}`, passed},
+			"1 passed, 0 failed, 0 skipped", nil, "the half in C"},
 		{"a suite counts as its specs",
-			[]string{run + `S"}`, out + `S","Output":"7 specs\n"}`, out + `S","Output":"FAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n"}`, fail + `S"}`, dead},
-			total{7, 2, 4}, "7 specs"},
+			[]string{run + `S"}`, out + `S","Output":"7 specs\n"}`, out + `S","Output":"Summarizing 2 Failures:\n  [FAIL] a file [It] is closed\n  file_test.go:1\n  [PANICKED!] a socket [It] is open\n"}`,
+				out + `S","Output":"FAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n"}`, fail + `S"}`, dead},
+			"7 passed, 2 failed, 4 skipped", []string{"p S: a file [It] is closed", "p S: a socket [It] is open"}, "7 specs"},
 		{"a suite that fails without a failed spec counts as one",
-			[]string{run + `S"}`, out + `S","Output":"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n"}`, fail + `S"}`, dead}, total{7, 1, 0}, "FAIL  p"},
-		{"a package that does not build counts as one",
-			[]string{`{"ImportPath":"p","Action":"build-output","Output":"a.go:1: undefined: x\n"}`, `{"ImportPath":"p","Action":"build-fail"}`, dead},
-			total{0, 1, 0}, "undefined: x"},
+			[]string{run + `S"}`, out + `S","Output":"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n"}`, fail + `S"}`, dead},
+			"7 passed, 1 failed, 0 skipped", []string{"p S"}, "FAIL  p"},
+		{"a suite of which every spec was skipped says so",
+			[]string{run + `S"}`, out + `S","Output":"skip: 3 specs: no compiler\n"}`, out + `S","Output":"SUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 3 Skipped\n"}`, pass + `S"}`, passed},
+			"0 passed, 0 failed, 3 skipped", nil, "skip  p  0.0 s: no test ran: 3 specs: no compiler"},
 		{"a test that was running when the process died counts as one",
-			[]string{run + `A"}`, fail + `A"}`, run + `B"}`, out + `B","Output":"dying\n"}`, dead}, total{0, 2, 0}, "dying"},
-		{"a test that was running when go test died counts as one, and its package as another",
+			[]string{run + `A"}`, fail + `A"}`, run + `B"}`, run + `B/x"}`, out + `B/x","Output":"dying\n"}`, dead},
+			"0 passed, 2 failed, 0 skipped", []string{"p A", "p B/x"}, "p B/x did not end\ndying"},
+		{"a test that was running when go test died counts as one",
 			[]string{`{"Action":"start","Package":"p"}`, run + `A"}`, pass + `A"}`, run + `B"}`, out + `B","Output":"at line 7\n"}`},
-			total{1, 2, 0}, "p B did not end\nat line 7"},
-		{"what is no event is shown", []string{"go: no such module"}, total{}, "no such module"},
+			"1 passed, 1 failed, 0 skipped", []string{"p B"}, "p B did not end\nat line 7"},
+		{"a package that was running no test when go test died counts as one",
+			[]string{`{"Action":"start","Package":"p"}`}, "0 passed, 1 failed, 0 skipped", []string{"p"}, "p did not end"},
+		{"what is no event is shown", []string{"go: no such module"}, "0 passed, 0 failed, 0 skipped", nil, "no such module"},
 	} {
-		var said strings.Builder
-		got, err := report(strings.NewReader(strings.Join(c.events, "\n")+"\n"), &said)
-		if err != nil || got != c.want || !strings.Contains(said.String(), c.says) {
-			t.Errorf("%s: got %+v, %v, want %+v and %q; it said:\n%s", c.name, got, err, c.want, c.says, &said)
+		var said, log strings.Builder
+		r := newReport("go test", &said, &log)
+		err := r.read(strings.NewReader(strings.Join(c.events, "\n") + "\n"))
+		if err != nil || r.counts() != c.want || !slices.Equal(r.Red, c.red) || !strings.Contains(said.String(), c.says) {
+			t.Errorf("%s: got %s, failed %q, %v; want %s, failed %q and %q; it printed:\n%s", c.name, r.counts(), r.Red, err, c.want, c.red, c.says, &said)
+		}
+	}
+}
+
+// toys are packages that end in each way, and what go test makes of them.
+var toys = map[string]string{
+	"go.mod":             "module toy\n\ngo 1.24\n",
+	"good/a_test.go":     "package a\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
+	"red/a_test.go":      "package a\nimport \"testing\"\nfunc TestRed(t *testing.T) { t.Run(\"sub\", func(t *testing.T) { t.Error(\"one is not two\") }) }\n",
+	"panics/a_test.go":   "package a\nimport \"testing\"\nfunc TestPanic(t *testing.T) { panic(\"oh\") }\nfunc TestNext(t *testing.T) {}\n",
+	"exits/a_test.go":    "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
+	"unbuilt/a_test.go":  "package a\nimport \"testing\"\nfunc TestUnbuilt(t *testing.T) { nothing() }\n",
+	"without/a_test.go":  "package a\nimport \"testing\"\nfunc TestC(t *testing.T) { t.Log(\"gcc: stubs-32.h:\\nnot found\"); t.Skip(\"no compiler\\nfor 386\") }\n",
+	"untested/untest.go": "package a\n",
+}
+
+func TestGoTest(t *testing.T) {
+	dir, results, beat := t.TempDir(), filepath.Join(t.TempDir(), "results"), t.TempDir()
+	for name, text := range toys {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv(beatVariable, beat)
+	t.Setenv("GOFLAGS", "")
+	var said strings.Builder
+	err := record(io.Discard, results, "toys", func(log io.Writer) (*part, error) { return goTest("toys", dir, []string{"./..."}, &said, log) })
+	if err != errFailed {
+		t.Errorf("got %v, want %v", err, errFailed)
+	}
+	for _, want := range []string{
+		"one is not two\n", "panic: oh", "leaked\n", "undefined: nothing\n",
+		"skip  toy/without TestC: no compiler\n", "s: no test ran: no compiler\n", "ok    toy/good ",
+	} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	for _, not := range []string{"stubs-32.h", "for 386", "ok    toy/without", "toy/untested"} {
+		if strings.Contains(said.String(), not) {
+			t.Errorf("%q is printed", not)
+		}
+	}
+	if log := contents(t, logFile(results, "toys")); !strings.Contains(log, "stubs-32.h") || !strings.Contains(log, "one is not two") {
+		t.Errorf("the log is not the whole output:\n%s", log)
+	}
+	if left, err := os.ReadDir(beat); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	// Ask for the verdict as make does.
+	var text strings.Builder
+	if err := verdict(&text, "make test", results, 0, []string{"toys", "purego"}); err != errFailed {
+		t.Errorf("verdict: got %v, want %v", err, errFailed)
+	}
+	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt does not build"} {
+		if !strings.Contains(text.String(), "\n  toys: "+name+"\n") {
+			t.Errorf("the verdict does not name %s", name)
+		}
+	}
+	if want := "\n  purego: did not run to its end\noutput: " + logFile(results, "toys") + "\n1 passed, 5 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
+		t.Errorf("the verdict does not end with %q", want)
+	}
+	if t.Failed() {
+		t.Logf("printed:\n%s\nverdict:\n%s", &said, &text)
+	}
+}
+
+func contents(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestVerdict(t *testing.T) {
+	t.Setenv("CI", "")
+	for _, c := range []struct {
+		name  string
+		parts []*part
+		least int
+		want  string
+		err   error
+	}{
+		{"green", []*part{{Name: "cgo", Passed: 3}, {Name: "a/b", Passed: 2, Skipped: 1}}, 0, "5 passed, 0 failed, 1 skipped\n", nil},
+		{"red", []*part{{Name: "cgo", Passed: 3, Failed: 1, Red: []string{"x"}}}, 0, "failed:\n  cgo: x\n3 passed, 1 failed, 0 skipped\n", errFailed},
+		{"left out", []*part{{Name: "go", Passed: 3}, skipped(io.Discard, "c", "no compiler")}, 0, "skipped: no compiler\n  go                             3 passed, 0 failed, 0 skipped\n3 passed, 0 failed, 1 skipped\n", nil},
+		{"a step failed", []*part{{Name: "cgo", Passed: 3}}, 2, "\n3 passed, 2 failed, 0 skipped\n", errFailed},
+		{"nothing", nil, 0, "nothing ran\n0 passed, 1 failed, 0 skipped\n", errFailed},
+	} {
+		dir := t.TempDir()
+		for _, p := range c.parts {
+			if err := write(dir, p); err != nil && p.Failed == 0 {
+				t.Fatal(err)
+			}
+		}
+		var text strings.Builder
+		if err := verdict(&text, "make test", dir, c.least, nil); err != c.err || !strings.HasSuffix(text.String(), c.want) {
+			t.Errorf("%s: got %v and %q, want %v and %q", c.name, err, &text, c.err, c.want)
+		}
+	}
+}
+
+func TestSkippedInCI(t *testing.T) {
+	t.Setenv("CI", "true")
+	if p := skipped(io.Discard, "c", "no compiler"); p.Failed != 1 || p.Red[0] != "no compiler, and CI=true" {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	for _, c := range []struct {
+		script, want string
+		red          []string
+	}{
+		{"echo '# test (cc): pair'; echo 'ok a'; echo 'skip b: no c'; echo 'skip: valgrind: not found'", "1 passed, 0 failed, 2 skipped", nil},
+		{"echo '# test (cc): pair'; echo 'ok a'; echo 'not ok b' >&2; echo '# test (cc): failed: pair'; exit 1", "1 passed, 1 failed, 0 skipped", []string{"test (cc): pair: b"}},
+		{"echo '# test (cc): failed: pair'; exit 1", "0 passed, 1 failed, 0 skipped", []string{"test (cc): failed: pair"}},
+		{"echo 'a.c:1: error'; exit 2", "0 passed, 1 failed, 0 skipped", []string{"exit status 2"}},
+		{"printf 'ok without a newline'", "1 passed, 0 failed, 0 skipped", nil},
+	} {
+		var said, log strings.Builder
+		p, err := runCommand("c", []string{"sh", "-c", c.script}, &said, &log)
+		if err != nil || p.counts() != c.want || !slices.Equal(p.Red, c.red) || said.String() != log.String() {
+			t.Errorf("%s: got %+v, %v; it printed %q and logged %q", c.script, p, err, &said, &log)
+		}
+	}
+	if p, err := runCommand("lint", []string{"true"}, io.Discard, io.Discard); err != nil || p.Note != "ok" {
+		t.Errorf("true: got %+v, %v", p, err)
+	}
+}
+
+// The specs that a filter leaves out do not count as skipped.
+func TestFiltered(t *testing.T) {
+	r := newReport("go test", io.Discard, io.Discard)
+	r.filtered = true
+	r.event([]byte(`{"Action":"output","Package":"p","Test":"S","Output":"SUCCESS! -- 7 Passed | 0 Failed | 0 Pending | 30 Skipped\n"}`))
+	r.event([]byte(`{"Action":"pass","Package":"p","Test":"S"}`))
+	if want := "7 passed, 0 failed, 0 skipped"; r.counts() != want {
+		t.Errorf("got %s, want %s", r.counts(), want)
+	}
+}
+
+// The running tests are listed, the oldest first, until they end.
+func TestRunning(t *testing.T) {
+	r := newReport("go test", io.Discard, io.Discard)
+	var list string
+	r.beat = func(text string) { list = text }
+	names := func() string {
+		var names []string
+		for line := range strings.Lines(list) {
+			_, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+			names = append(names, name)
+		}
+		return strings.Join(names, ", ")
+	}
+	for _, step := range []struct{ action, test, want string }{
+		{"start", "", "scm/p"},
+		{"run", "A", "scm/p A"},
+		{"run", "A/x", "scm/p A/x"},
+		{"run", "B", "scm/p A/x, scm/p B"},
+		{"run", "C", "scm/p A/x, scm/p B, scm/p C"},
+		{"run", "D", "scm/p A/x, scm/p B, scm/p C, and 1 more"},
+		{"pass", "A/x", "scm/p B, scm/p C, scm/p D"},
+		{"pass", "", ""},
+	} {
+		r.event(fmt.Appendf(nil, `{"Action":%q,"Package":"github.com/scm-rights/scm/p","Test":%q}`, step.action, step.test))
+		if names() != step.want {
+			t.Errorf("after %s %s: got %s, want %s", step.action, step.test, names(), step.want)
 		}
 	}
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A part is the outcome of one run of gotest.
+type part struct {
+	Name                    string
+	Passed, Failed, Skipped int
+	Red                     []string // the names of the failed tests
+	Note                    string   // printed in place of the counts
+}
+
+func (p *part) fail(name string) {
+	p.Failed++
+	p.Red = append(p.Red, name)
+}
+
+func (p *part) counts() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", p.Passed, p.Failed, p.Skipped)
+}
+
+func (p *part) String() string { return p.Name + ": " + p.counts() }
+
+// fileName is the name of the files of a part: some parts are named by a path.
+func fileName(name string) string { return strings.ReplaceAll(name, "/", "-") }
+
+func logFile(dir, name string) string { return filepath.Join(dir, fileName(name)+".log") }
+
+// write stores a part in the directory, unless that is "", and returns errFailed if a test of it failed.
+func write(dir string, p *part) error {
+	if dir != "" {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, fileName(p.Name)+".json"), append(text, '\n'), 0o666); err != nil {
+			return err
+		}
+	}
+	if p.Failed > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// read returns a stored part. One that is not there failed.
+func read(file, name string) (*part, error) {
+	p := &part{Name: name}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.fail("did not run to its end")
+		p.Note = p.Red[0]
+		return p, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// verdict prints the sum of the parts, the names of the failed tests and where their output is. The last line is
+// `N passed, N failed, N skipped`.
+func verdict(w io.Writer, title, dir string, least int, names []string) error {
+	var files []string
+	for _, name := range names {
+		files = append(files, filepath.Join(dir, fileName(name)+".json"))
+	}
+	if len(names) == 0 {
+		var err error
+		if files, err = filepath.Glob(filepath.Join(dir, "*.json")); err != nil {
+			return err
+		}
+		names = make([]string, len(files)) // each file has its own
+	}
+	total := &part{}
+	var red, logs []string
+	fmt.Fprintf(w, "\n%s:\n", title)
+	for i, file := range files {
+		p, err := read(file, names[i])
+		if err != nil {
+			return err
+		}
+		text := p.Note
+		if text == "" {
+			text = p.counts()
+		}
+		fmt.Fprintf(w, "  %-30s %s\n", p.Name, text)
+		total.Passed += p.Passed
+		total.Failed += p.Failed
+		total.Skipped += p.Skipped
+		for _, name := range p.Red {
+			red = append(red, p.Name+": "+name)
+		}
+		if log := logFile(dir, p.Name); p.Failed > 0 {
+			if _, err := os.Stat(log); err == nil {
+				logs = append(logs, log)
+			}
+		}
+	}
+	if len(red) > 0 {
+		fmt.Fprintf(w, "failed:\n  %s\n", strings.Join(red, "\n  "))
+	}
+	if len(logs) > 0 {
+		fmt.Fprintf(w, "output: %s\n", strings.Join(logs, " "))
+	}
+	total.Failed = max(total.Failed, least)
+	if total.Passed == 0 && total.Failed == 0 {
+		total.fail("nothing ran")
+		fmt.Fprintln(w, "nothing ran")
+	}
+	fmt.Fprintln(w, total.counts())
+	if total.Failed > 0 {
+		return errFailed
+	}
+	return nil
+}
