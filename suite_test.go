@@ -30,6 +30,9 @@ func TestSuite(t *testing.T) {
 	RunSpecs(t, "scm over "+scm.Backend)
 }
 
+// The specs with a peer are in a list of their own.
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r, partners...) })
+
 // What the specs share is built by the first process; each has its leak gate.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	if os.Getenv(fdtest.AloneVariable) != "" {

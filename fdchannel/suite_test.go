@@ -13,12 +13,15 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "fdchannel over "+scm.Backend)
 }
+
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
 
 // channel is two connected endpoints, their sockets, and the numbers that the
 // spec owns.

@@ -3,18 +3,17 @@
 package wire_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
-	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gleak"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 func TestSuite(t *testing.T) {
@@ -37,15 +36,4 @@ var _ = BeforeSuite(func() {
 	})
 })
 
-// What was skipped is printed with its reason, each reason once.
-var _ = ReportAfterSuite("skips", func(report Report) {
-	count := map[string]int{}
-	for _, spec := range report.SpecReports {
-		if reason := spec.Failure.Message; spec.State.Is(types.SpecStateSkipped) && reason != "" {
-			count[strings.TrimSpace(reason)]++
-		}
-	}
-	for reason, n := range count {
-		fmt.Printf("\nskip: %d specs: %s", n, reason)
-	}
-})
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

@@ -293,7 +293,7 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(os.WriteFile(source, []byte("#include <errno.h>\n#include <sys/socket.h>\nint main(void) { return 0; }\n"), 0o600)).To(Succeed())
 			probe := exec.Command(goTool{}.variable("CC"), append(strings.Fields(flags), "-o", to+"/probe", source)...)
 			if out, err := probe.CombinedOutput(); err != nil {
-				Skip("this compiler cannot do " + flags + ": " + string(out))
+				Skip("this compiler cannot do " + flags + "\n" + string(out))
 			}
 			c.env = []string{"CI="} // without mandoc the pages are not looked at
 			c.must("all", "CFLAGS="+flags, "exports", "man")

@@ -233,6 +233,20 @@ var _ = Describe("the house", Label("house"), func() {
 		Entry("check, which can be green", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 	)
 
+	It("has suites that print why specs were skipped", func() {
+		suites := 0
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); !strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			if text := contents(name); strings.Contains(text, "\n\tRunSpecs(") {
+				suites++
+				Expect(text).To(ContainSubstring("PrintSkips(r"), name)
+			}
+		}
+		Expect(suites).To(BeNumerically(">", 4))
+	})
+
 	It("says every few seconds what make runs, and for how long", func() {
 		dir := GinkgoT().TempDir()
 		// The recipes wait for that line.

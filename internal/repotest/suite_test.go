@@ -8,6 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	. "github.com/scm-rights/scm/internal/spectest"
 )
 
 // TestMain runs the specs in the repository's folder, to which their paths belong.
@@ -22,3 +24,5 @@ func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "the repository")
 }
+
+var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })

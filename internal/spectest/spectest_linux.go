@@ -2,15 +2,18 @@ package spectest
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
 
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -56,6 +59,21 @@ func CannotEmulate(what string) {
 	ginkgo.GinkgoHelper()
 	if fdtest.Emulator() != "" {
 		ginkgo.Skip(what)
+	}
+}
+
+// PrintSkips prints the first line of each reason for which specs were skipped. It leaves out specs with one of the labels.
+func PrintSkips(report ginkgo.Report, labels ...string) {
+	count := map[string]int{}
+	for _, spec := range report.SpecReports.WithState(types.SpecStateSkipped) {
+		labelled := slices.ContainsFunc(spec.Labels(), func(l string) bool { return slices.Contains(labels, l) })
+		reason, _, _ := strings.Cut(strings.TrimSpace(spec.FailureMessage()), "\n")
+		if reason != "" && !labelled { // "" if a filter left it out
+			count[reason]++
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(count)) {
+		fmt.Printf("\nskip: %s (specs: %d)", reason, count[reason])
 	}
 }
 

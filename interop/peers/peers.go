@@ -26,6 +26,8 @@ type Built struct {
 	Why     string   `json:"why,omitempty"`
 	// Broken: the tools are there, and the build failed all the same.
 	Broken bool `json:"broken,omitempty"`
+	// Setup is the group of tools/setup that installs the missing tools.
+	Setup string `json:"setup,omitempty"`
 }
 
 // Names returns the names of all peers, in the order of registry.json.
@@ -38,7 +40,7 @@ func Names() []string {
 }
 
 // Build builds the named peers and those in the named languages, or all if none is named, from the repository at root into the folder outDir.
-// It returns one Built a peer, in the order of the names. What the build tools say goes to log when they fail.
+// It returns one Built per peer, in the order of the names. The output of a build that fails goes to log.
 //
 // What is up to date is not built again: that is left to make, cargo and go.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {
@@ -79,6 +81,8 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 			b.Why, b.Broken = err.Error(), true
 		case s.Build == "":
 			b.Why, b.Broken = "there is no such peer; there are: "+strings.Join(Names(), " "), true
+		case b.Why != "" && !b.Broken:
+			b.Setup = r.recipe(s.Build).Setup
 		case b.Why == "":
 			b.Command = o.places.expand(s.Command)
 			if _, err := exec.LookPath(b.Command[0]); err != nil {
@@ -123,8 +127,8 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 				outcomes[b.Name] = o
 				if o.why == "" {
 					fmt.Fprintf(log, "peers: %s: built in %.1f s\n", b.Name, time.Since(start).Seconds())
-				} else {
-					fmt.Fprintf(log, "%speers: %s: not built: %s\n", output, b.Name, o.why)
+				} else if o.broken { // a missing tool is in the list, and nothing was run
+					fmt.Fprintf(log, "%speers: %s: the build failed\n", output, b.Name)
 				}
 				mu.Unlock()
 			}

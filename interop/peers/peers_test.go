@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,6 +39,9 @@ func TestRegistryIsWellFormed(t *testing.T) {
 		if b.Lang == "" || !used[b.Name] {
 			t.Errorf("build %s: lang %q, used: %v", b.Name, b.Lang, used[b.Name])
 		}
+		if !slices.Equal(b.Needs, []string{"go"}) && !slices.Contains([]string{"c", "interop", "test"}, b.Setup) {
+			t.Errorf("build %s: tools/setup has no group %q for its tools", b.Name, b.Setup)
+		}
 	}
 }
 
@@ -50,7 +54,7 @@ var toy = registry{
 			Run: []string{"sh", "-c", "echo first; echo no luck >&2; exit 3"}},
 		{Name: "idle", Lang: "sh", Needs: []string{"sh"}},
 		{Name: "new", Lang: "other", Needs: []string{"sh", "bash 99.1"}},
-		{Name: "none", Lang: "other", Needs: []string{"no-such-tool"}},
+		{Name: "none", Lang: "other", Setup: "test", Needs: []string{"no-such-tool"}},
 		{Name: "file", Lang: "other", Needs: []string{"sh", "/no/such.jar"}},
 	},
 	Peers: []source{
@@ -82,22 +86,26 @@ func TestBuild(t *testing.T) {
 	for i, want := range []struct {
 		name, why string
 		broken    bool
+		setup     string
 	}{
 		{name: "a"},
 		{name: "broken", why: "sh: exit status 3: no luck", broken: true},
 		{name: "b"},
 		{name: "unmade", why: "no such program", broken: true},
 		{name: "newer", why: "is older than 99.1"},
-		{name: "toolless", why: "no no-such-tool in PATH"},
+		{name: "toolless", why: "no no-such-tool in PATH", setup: "test"},
 		{name: "fileless", why: "no /no/such.jar"},
 	} {
 		got := list[i]
-		if got.Name != want.name || got.Broken != want.broken || (got.Why == "") != (want.why == "") ||
+		if got.Name != want.name || got.Setup != want.setup || got.Broken != want.broken || (got.Why == "") != (want.why == "") ||
 			!strings.Contains(got.Why, want.why) || (got.Why == "") != (len(got.Command) > 0) {
 			t.Errorf("%s: got %+v, want %q, broken %v", want.name, got, want.why, want.broken)
 		}
 	}
-	if !strings.Contains(log.String(), "first\nno luck\npeers: bad: not built") {
+	if strings.Contains(log.String(), "not built") {
+		t.Errorf("the log repeats the list:\n%s", &log)
+	}
+	if !strings.Contains(log.String(), "first\nno luck\npeers: bad: the build failed\n") {
 		t.Errorf("the log does not show what a failed build said:\n%s", &log)
 	}
 	list = build(context.Background(), toy, root, t.TempDir(), []string{"b", "nobody"}, &log)

@@ -31,6 +31,7 @@ type registry struct {
 type recipe struct {
 	Name  string   `json:"name"`
 	Lang  string   `json:"lang"`
+	Setup string   `json:"setup"` // the group of tools/setup that installs what is in Needs, beyond go
 	Needs []string `json:"needs"` // tools, each with the oldest version that will do: "cargo 1.85"; modules: "perl:IO::FDPass"
 	Env   []string `json:"env"`
 	Run   []string `json:"run"` // nothing if there is nothing to build

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,17 +28,30 @@ func main() {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
-	var built, missing []string
+	summarize(os.Stdout, list)
+	fmt.Println("peers: the list is", file)
+}
+
+// summarize prints which peers were built, and the others by the reason, with the command that installs what they need.
+func summarize(w io.Writer, list []peers.Built) {
+	var built, reasons []string
+	missing := map[string][]string{} // by the reason
 	for _, b := range list {
 		if b.Why == "" {
 			built = append(built, b.Name)
-		} else {
-			missing = append(missing, fmt.Sprintf("peers: not built: %s (%s): %s", b.Name, b.Lang, b.Why))
+			continue
 		}
+		reason := b.Why
+		if b.Setup != "" {
+			reason += fmt.Sprintf("; to install it: make setup-%s", b.Setup)
+		}
+		if missing[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		missing[reason] = append(missing[reason], b.Name)
 	}
-	fmt.Printf("peers: built %d of %d: %s\n", len(built), len(list), strings.Join(built, " "))
-	for _, line := range missing {
-		fmt.Println(line)
+	fmt.Fprintf(w, "peers: built %d of %d: %s\n", len(built), len(list), strings.Join(built, " "))
+	for _, reason := range reasons {
+		fmt.Fprintf(w, "peers: not built: %s: %s\n", strings.Join(missing[reason], " "), reason)
 	}
-	fmt.Println("peers: the list is", file)
 }
