@@ -93,7 +93,7 @@ func record(w io.Writer, dir, name string, run func(log io.Writer) (*part, error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, p)
+	fmt.Fprintf(w, "%s: %s\n", p.Name, p.outcome())
 	return write(dir, p)
 }
 
@@ -110,7 +110,7 @@ func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = io.MultiWriter(os.Stderr, log)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -120,12 +120,16 @@ func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
 		file := filepath.Join(beat, fileName(name))
 		r.beat = func(text string) { _ = os.WriteFile(file, []byte(text), 0o666) }
 		defer os.Remove(file)
+		r.listRunning()
 	}
 	if err := r.read(stdout); err != nil {
 		return nil, err
 	}
 	if err := cmd.Wait(); err != nil && r.Failed == 0 {
 		r.fail("go test: " + err.Error())
+	}
+	if r.Passed+r.Failed+r.Skipped == 0 {
+		r.Note = "no test ran"
 	}
 	return r.part, nil
 }

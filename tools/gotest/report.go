@@ -46,12 +46,13 @@ type report struct {
 	beat     func(text string) // takes the list of the running tests; may be nil
 	runs     map[key]*run
 	suites   map[string]*suite
+	start    time.Time
 	// running holds what has started and not ended.
 	running map[key]bool
 }
 
 func newReport(name string, w, log io.Writer) *report {
-	return &report{part: &part{Name: name}, w: w, log: log, runs: map[key]*run{}, suites: map[string]*suite{}, running: map[key]bool{}}
+	return &report{part: &part{Name: name}, w: w, log: log, start: time.Now(), runs: map[key]*run{}, suites: map[string]*suite{}, running: map[key]bool{}}
 }
 
 // ginkgo is the summary of a suite, and ginkgoRed a failed spec in it.
@@ -248,7 +249,8 @@ func skipReason(output string) (reason string) {
 	return strings.TrimSpace(reason)
 }
 
-// listRunning gives beat the tests that have been running for the longest time.
+// listRunning gives beat the tests that have been running for the longest time. While the go command compiles there are
+// none, and it gives the name of the part.
 func (r *report) listRunning() {
 	if r.beat == nil {
 		return
@@ -269,6 +271,9 @@ func (r *report) listRunning() {
 			name = fmt.Sprintf("and %d more", len(list)-most)
 		}
 		fmt.Fprintf(&text, "%d %s\n", r.runs[k].start.Unix(), name)
+	}
+	if len(list) == 0 {
+		fmt.Fprintf(&text, "%d %s\n", r.start.Unix(), r.Name)
 	}
 	r.beat(text.String())
 }

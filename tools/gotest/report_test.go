@@ -221,6 +221,7 @@ func TestRunning(t *testing.T) {
 		return strings.Join(names, ", ")
 	}
 	for _, step := range []struct{ action, test, want string }{
+		{"build-output", "", "go test"},
 		{"start", "", "scm/p"},
 		{"run", "A", "scm/p A"},
 		{"run", "A/x", "scm/p A/x"},
@@ -228,9 +229,10 @@ func TestRunning(t *testing.T) {
 		{"run", "C", "scm/p A/x, scm/p B, scm/p C"},
 		{"run", "D", "scm/p A/x, scm/p B, scm/p C, and 1 more"},
 		{"pass", "A/x", "scm/p B, scm/p C, scm/p D"},
-		{"pass", "", ""},
+		{"pass", "", "go test"},
 	} {
 		r.event(fmt.Appendf(nil, `{"Action":%q,"Package":"github.com/scm-rights/scm/p","Test":%q}`, step.action, step.test))
+		r.listRunning()
 		if names() != step.want {
 			t.Errorf("after %s %s: got %s, want %s", step.action, step.test, names(), step.want)
 		}

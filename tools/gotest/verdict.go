@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,11 +25,12 @@ func (p *part) fail(name string) {
 	p.Red = append(p.Red, name)
 }
 
+// outcome is the note or the counts.
+func (p *part) outcome() string { return cmp.Or(p.Note, p.counts()) }
+
 func (p *part) counts() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", p.Passed, p.Failed, p.Skipped)
 }
-
-func (p *part) String() string { return p.Name + ": " + p.counts() }
 
 // fileName is the name of the files of a part: some parts are named by a path.
 func fileName(name string) string { return strings.ReplaceAll(name, "/", "-") }
@@ -95,11 +97,7 @@ func verdict(w io.Writer, title, dir string, least int, names []string) error {
 		if err != nil {
 			return err
 		}
-		text := p.Note
-		if text == "" {
-			text = p.counts()
-		}
-		fmt.Fprintf(w, "  %-30s %s\n", p.Name, text)
+		fmt.Fprintf(w, "  %-30s %s\n", p.Name, p.outcome())
 		total.Passed += p.Passed
 		total.Failed += p.Failed
 		total.Skipped += p.Skipped
