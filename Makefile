@@ -10,7 +10,7 @@
 
 # What is red does not keep the rest from running.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
-# Each recipe says what it is doing while it prints nothing.
+# While a recipe prints nothing, its shell reports what is running.
 SHELL := tools/beat.sh
 .SHELLFLAGS = target=$@ -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -64,10 +64,10 @@ setup: ## install the tools that test, interop and lint lack (apt, as root; else
 setup-c setup-interop setup-test setup-lint setup-cross: setup-%:
 	@[ "$(SETUP)" = 0 ] || tools/setup $*
 
-# A part of the tests, whose outcome is kept in RESULTS.
+# Runs a part of the tests and keeps its output and outcome in RESULTS.
 part = $(GO) run ./tools/gotest -results $(RESULTS) -name
 
-# Makes the targets $(1), and prints the outcome of the parts $(2) at the end, after an interrupt too.
+# Makes the targets $(1) and then, even after an interrupt, prints the outcome of the parts $(2).
 define judged
 @trap : INT; rm -rf $(RESULTS); status=0; \
 $(MAKE) $(1) || status=$$?; \
@@ -75,7 +75,7 @@ $(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -
 exit $$status
 endef
 
-# Runs the rest of the line if there is a C compiler. Otherwise the part $(1) is skipped.
+# Runs the rest of the line if there is a C compiler, and otherwise skips the part $(1).
 with_c = if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then $(part) $(1) -skip "no C compiler ($$($(GO) env CC)) in PATH"; exit; fi;
 
 .PHONY: test test-cgo test-purego test-c test-modules

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The shell of the Makefile's recipes: it runs them with bash, and whenever they have printed nothing for 15 seconds
-# it prints a line that says what is running, and for how long.
+# The shell of the Makefile's recipes. It runs them with bash, and whenever they have printed nothing for 15 seconds
+# it prints what is running and for how long.
 #
 #     tools/beat.sh target=TARGET BASH-ARGUMENT…
 #
@@ -24,11 +24,11 @@ fi
 SCM_BEAT=$(mktemp -d) || exit
 export SCM_BEAT
 trap 'rm -rf "$SCM_BEAT"' EXIT
-# An interrupt is for the command, whose last words are still passed on.
+# An interrupt is for the command. What it prints before it ends is still passed on.
 trap : INT
 end="end-$$-$RANDOM:"
 
-# pass_on copies its input up to the line with the exit status, and returns that.
+# pass_on copies its input up to the exit status of the command, and returns that.
 pass_on() {
 	local LC_ALL=C line='' more status at name list now
 	trap '' INT

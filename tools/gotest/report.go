@@ -270,7 +270,7 @@ func (r *report) listRunning() {
 		if i == most {
 			name = fmt.Sprintf("and %d more", len(list)-most)
 		}
-		fmt.Fprintf(&text, "%d %s\n", r.runs[k].start.Unix(), name)
+		fmt.Fprintf(&text, "%d %s: %s\n", r.runs[k].start.Unix(), r.Name, name)
 	}
 	if len(list) == 0 {
 		fmt.Fprintf(&text, "%d %s\n", r.start.Unix(), r.Name)

@@ -122,7 +122,10 @@ func TestGoTest(t *testing.T) {
 			t.Errorf("the verdict does not name %s", name)
 		}
 	}
-	if want := "\n  purego: did not run to its end\noutput: " + logFile(results, "toys") + "\n1 passed, 5 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
+	if want := "  purego                         did not run to its end\nfailed:\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("the verdict does not contain %q", want)
+	}
+	if want := "\noutput: " + logFile(results, "toys") + "\n1 passed, 5 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
 		t.Errorf("the verdict does not end with %q", want)
 	}
 	if t.Failed() {
@@ -209,7 +212,7 @@ func TestFiltered(t *testing.T) {
 
 // The running tests are listed, the oldest first, until they end.
 func TestRunning(t *testing.T) {
-	r := newReport("go test", io.Discard, io.Discard)
+	r := newReport("cgo", io.Discard, io.Discard)
 	var list string
 	r.beat = func(text string) { list = text }
 	names := func() string {
@@ -221,15 +224,15 @@ func TestRunning(t *testing.T) {
 		return strings.Join(names, ", ")
 	}
 	for _, step := range []struct{ action, test, want string }{
-		{"build-output", "", "go test"},
-		{"start", "", "scm/p"},
-		{"run", "A", "scm/p A"},
-		{"run", "A/x", "scm/p A/x"},
-		{"run", "B", "scm/p A/x, scm/p B"},
-		{"run", "C", "scm/p A/x, scm/p B, scm/p C"},
-		{"run", "D", "scm/p A/x, scm/p B, scm/p C, and 1 more"},
-		{"pass", "A/x", "scm/p B, scm/p C, scm/p D"},
-		{"pass", "", "go test"},
+		{"build-output", "", "cgo"},
+		{"start", "", "cgo: scm/p"},
+		{"run", "A", "cgo: scm/p A"},
+		{"run", "A/x", "cgo: scm/p A/x"},
+		{"run", "B", "cgo: scm/p A/x, cgo: scm/p B"},
+		{"run", "C", "cgo: scm/p A/x, cgo: scm/p B, cgo: scm/p C"},
+		{"run", "D", "cgo: scm/p A/x, cgo: scm/p B, cgo: scm/p C, cgo: and 1 more"},
+		{"pass", "A/x", "cgo: scm/p B, cgo: scm/p C, cgo: scm/p D"},
+		{"pass", "", "cgo"},
 	} {
 		r.event(fmt.Appendf(nil, `{"Action":%q,"Package":"github.com/scm-rights/scm/p","Test":%q}`, step.action, step.test))
 		r.listRunning()

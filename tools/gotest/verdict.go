@@ -62,8 +62,7 @@ func read(file, name string) (*part, error) {
 	p := &part{Name: name}
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		p.fail("did not run to its end")
-		p.Note = p.Red[0]
+		p.Failed, p.Note = 1, "did not run to its end"
 		return p, nil
 	}
 	if err == nil {
