@@ -6,7 +6,7 @@
 #
 # A program that runs several things can list them for that line in a file in the directory $SCM_BEAT: a line each,
 # with the time at which it started (in seconds, as of date +%s) and its name. Standard error goes where standard
-# output goes.
+# output goes. SCM_BEAT_SECONDS is the interval, if it is set.
 set -u
 target=${1#target=}
 shift
