@@ -10,7 +10,7 @@
 
 # What is red does not keep the rest from running.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
-# While a recipe prints nothing, its shell reports what is running.
+# Every 15 seconds the shell of a recipe prints what is running.
 SHELL := tools/beat.sh
 .SHELLFLAGS = target=$@ -euo pipefail -c
 .DEFAULT_GOAL := help
