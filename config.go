@@ -1,6 +1,11 @@
 package scm
 
-import "io/fs"
+import (
+	"io/fs"
+	"strconv"
+
+	"github.com/scm-rights/scm/internal/sys"
+)
 
 // Config has the options of a [Conn] or [Listener]. The functions that take no Config use
 // the zero value.
@@ -27,10 +32,14 @@ type Config struct {
 	Check func(*Conn) error
 }
 
-// check refuses what no message could satisfy.
+// check returns EINVAL if no message can match Expect.
 func (config Config) check() error {
-	if config.Expect == nil {
+	switch e := config.Expect; {
+	case e == nil:
 		return nil
+	case e.Min > MaxFDs:
+		return sys.Error("scm: Expect wants "+e.number()+" and a message carries at most "+strconv.Itoa(MaxFDs), sys.EINVAL)
+	default:
+		return e.check()
 	}
-	return config.Expect.check()
 }

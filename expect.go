@@ -18,15 +18,33 @@ import (
 // answer, which ask the kernel and not the server of the file. Other systems use fstat(2), and
 // have no seals and none of the kinds of Linux's anonymous files: to ask for these is
 // [ErrUnsupported], and all descriptors are closed.
+//
+// An Expect that no file can match is EINVAL:
+//
+//	Kind               exact access modes a file can have    may be combined with
+//	KindRegular        any                                   Seals
+//	KindMemfd          read-only, write-only, read-write     Seals
+//	KindSocket         read-write, path                      Family, Type, Protocol
+//	KindDirectory      read-only, path
+//	KindSymlink        path (read-only if not on Linux)
+//	any other Kind     any
+//
+// Family, Type, Protocol and Seals match no descriptor opened with O_PATH, not even a socket or a
+// memfd. With Family, Type or Protocol, Kind "" means KindSocket. With Seals, it means any file that can
+// have seals.
 type Expect struct {
-	// Min and Max are how many descriptors there may be: at least n is n and MaxFDs.
+	// Min and Max are how many descriptors there may be: at least n is n and MaxFDs. A Max that is
+	// negative or less than Min is EINVAL.
 	Min, Max int
 
 	// Kind is what each must be. "" takes any.
 	Kind Kind
 
 	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0
-	// takes any, and any other value takes sockets only. Protocol is for Linux.
+	// takes any, and any other value takes sockets only. Type is without flags such as
+	// unix.SOCK_CLOEXEC. A Type or Protocol that the Family does not have is EINVAL; this is
+	// checked for Unix, TCP and UDP sockets.
+	// Protocol is for Linux.
 	Family, Type, Protocol int
 
 	// Access is what each must have been opened for. "" takes anything but AccessPath.
@@ -43,8 +61,9 @@ type Expect struct {
 
 // Kind is what kind of file a descriptor stands for. Beside the constants there are the names that Linux
 // gives its namespaces ("net", "mnt", "pid", …) and its anonymous files: "timerfd", "signalfd", "eventpoll",
-// "inotify", "fanotify", "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog";
-// and any other of these behind "anon_inode:". Another Kind is an error at once.
+// "inotify", "fanotify", "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog".
+// For any other anonymous file, use the name that /proc shows: "anon_inode:[dma_fence]". Any other Kind is
+// an error at once.
 type Kind string
 
 // KindSymlink is one that was opened with O_PATH and O_NOFOLLOW. From KindMemfd on they are Linux's.
@@ -109,8 +128,8 @@ func (e *ExpectError) Unwrap() error { return e.Err }
 // If something is wrong the error is an [*ExpectError], and Recv has closed every descriptor of the
 // message, *m.PIDFD included: m.NFD is 0, and the descriptors' places in m.FDs hold -1. The payload is
 // in m.Buffers, with its length in m.N, so that a stream can go on. The end of a stream or seqpacket
-// connection is [io.EOF]. Other errors are those of Recv, and EINVAL for an Expect that no message could
-// satisfy: then nothing was received.
+// connection is [io.EOF]. Other errors are those of Recv, and EINVAL for an Expect that no file can
+// match, or whose Min is more than len(m.FDs): then nothing was received.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	if err := e.checkRoom(m); err != nil {
 		return err
@@ -143,19 +162,80 @@ func (m *Message) isEnd(network string) bool {
 	return false
 }
 
-// check returns an error for what no descriptor could satisfy.
-func (e Expect) check() error {
-	if e.Kind != "" && !sys.KnownKind(string(e.Kind)) {
-		return sys.Error(fmt.Sprintf("scm: Expect has an unknown Kind, %q", e.Kind), sys.EINVAL)
+// A kindRule says what files of one kind can be, and so what an Expect of that Kind can ask for.
+type kindRule struct {
+	kind   Kind
+	access []string // the access modes, as in sys.File
+	socket bool     // Family, Type and Protocol apply
+	seals  bool     // Seals apply
+}
+
+var anyAccess = []string{"read-only", "write-only", "read-write", "path"}
+
+// kindRules are the rules of all kinds but those that have any access mode and nothing else: pipes,
+// devices, and the anonymous files, whose access modes differ between kernels.
+var kindRules = []kindRule{
+	{kind: KindRegular, access: anyAccess, seals: true}, // every file of a tmpfs has seals
+	{kind: KindDirectory, access: []string{"read-only", "path"}},
+	{kind: KindSymlink, access: []string{sys.SymlinkAccess}},
+	{kind: KindSocket, access: []string{"read-write", "path"}, socket: true},
+	{kind: KindMemfd, access: []string{"read-only", "write-only", "read-write"}, seals: true}, // with O_PATH it is regular
+}
+
+// rule returns the rule of e.Kind. If that is "", the other fields say which it is.
+func (e Expect) rule() kindRule {
+	kind := e.kind()
+	if kind == "" && e.Seals != 0 {
+		kind = KindRegular // the other kind that can have seals has no access mode that this lacks
 	}
-	if e.Min > e.Max {
-		return sys.Error(fmt.Sprintf("scm: Expect wants at least %d and at most %s", e.Min, descriptors(e.Max)), sys.EINVAL)
+	for _, rule := range kindRules {
+		if rule.kind == kind {
+			return rule
+		}
+	}
+	return kindRule{kind: kind, access: anyAccess}
+}
+
+// check returns EINVAL if no descriptor can match e.
+func (e Expect) check() error {
+	if problem := e.problem(); problem != "" {
+		return sys.Error("scm: Expect "+problem, sys.EINVAL)
+	}
+	return nil
+}
+
+// problem says why no descriptor can match e. It is "" if one can.
+func (e Expect) problem() string {
+	if e.Kind != "" && !sys.KnownKind(string(e.Kind)) {
+		return fmt.Sprintf("has an unknown Kind, %q", e.Kind)
 	}
 	switch e.Access {
 	case "", AccessRead, AccessWrite, AccessReadWrite, AccessReadOnly, AccessWriteOnly, AccessPath, AccessAny:
-		return nil
+	default:
+		return fmt.Sprintf("has an unknown Access, %q", e.Access)
 	}
-	return sys.Error(fmt.Sprintf("scm: Expect has an unknown Access, %q", e.Access), sys.EINVAL)
+	rule := e.rule()
+	switch {
+	case e.Max < 0:
+		return fmt.Sprintf("has a negative Max, %d", e.Max)
+	case e.Min > e.Max:
+		return fmt.Sprintf("wants at least %d and at most %s", e.Min, descriptors(e.Max))
+	case e.Family < 0 || e.Protocol < 0 || e.Seals < 0:
+		return fmt.Sprintf("has a negative Family (%d), Protocol (%d) or Seals (%d)", e.Family, e.Protocol, e.Seals)
+	case e.Type&^0xf != 0:
+		return fmt.Sprintf("has a Type with flags, %#x", e.Type)
+	case e.socket() && !rule.socket:
+		return "is impossible: " + nameFile(rule.kind, 0, 0, 0) + " has no Family, Type or Protocol"
+	case e.Seals != 0 && !rule.seals:
+		return "is impossible: " + nameFile(rule.kind, 0, 0, 0) + " has no seals"
+	case !sys.SocketExists(e.Family, e.Type, e.Protocol):
+		return "is impossible: there cannot be " + e.file()
+	case e.Access == AccessPath && (e.socket() || e.Seals != 0):
+		return "is impossible: a descriptor opened with O_PATH has no Family, Type, Protocol or Seals"
+	case !slices.ContainsFunc(rule.access, e.opened):
+		return fmt.Sprintf(`is impossible: Access is %q, but %s can only have "%s"`, e.Access, e.file(), strings.Join(rule.access, `" or "`))
+	}
+	return ""
 }
 
 // checkRoom is check for a receive into m.
@@ -196,13 +276,19 @@ func (e Expect) verify(m *Message) error {
 
 // Check returns nil if the descriptors fds are as expected; they stay open and
 // the caller's. Otherwise it closes them all, puts -1 in their places, and
-// returns an [*ExpectError].
+// returns an [*ExpectError]. Its Err is EINVAL if no file can match e.
 func (e Expect) Check(fds []int) error {
-	if failed := e.find(fds); failed != nil {
-		closeAll(fds)
-		return failed
+	var failed *ExpectError
+	if err := e.check(); err != nil {
+		failed = &ExpectError{Index: -1, Want: "a possible Expect", Got: "an impossible one", Err: err}
+	} else {
+		failed = e.find(fds)
 	}
-	return nil
+	if failed == nil {
+		return nil
+	}
+	closeAll(fds)
+	return failed
 }
 
 // closeAll closes a number that is there twice once: it can be another file's by then.
@@ -219,9 +305,6 @@ func closeAll(fds []int) {
 
 // find returns what is wrong first, and closes nothing.
 func (e Expect) find(fds []int) *ExpectError {
-	if err := e.check(); err != nil {
-		return &ExpectError{Index: -1, Want: "a known kind and access", Got: "others", Err: err}
-	}
 	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == AccessPath) {
 		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot tell", Err: ErrUnsupported}
 	}
@@ -242,10 +325,8 @@ func (e Expect) find(fds []int) *ExpectError {
 
 // takes reports whether a file is as expected.
 func (e Expect) takes(f sys.File) bool {
-	if e.socket() && f.Kind != "socket" {
-		return false
-	}
-	return (e.Kind == "" || strings.TrimPrefix(string(e.Kind), "anon_inode:") == f.Kind) &&
+	kind := e.kind()
+	return (kind == "" || string(kind) == f.Kind) &&
 		(e.Family == 0 || e.Family == f.Family) &&
 		(e.Type == 0 || e.Type == f.Type) &&
 		(e.Protocol == 0 || e.Protocol == f.Protocol) &&
@@ -314,16 +395,29 @@ func descriptors(n int) string {
 	return fmt.Sprintf("%d descriptors", n)
 }
 
-// wanted is what each descriptor must be, in words.
-func (e Expect) wanted() string {
-	kind := e.Kind
-	if kind == "" && e.socket() {
-		kind = "socket"
+// kind is what each descriptor must be, as in sys.File. "" is any kind.
+func (e Expect) kind() Kind {
+	switch {
+	case e.Kind == "" && e.socket():
+		return KindSocket
+	case strings.HasPrefix(string(e.Kind), "anon_inode:"):
+		return Kind(sys.AnonymousKind(string(e.Kind)))
 	}
-	text := nameFile(kind, e.Family, e.Type, e.Protocol)
+	return e.Kind
+}
+
+// file describes the file that each descriptor must be, without its access mode.
+func (e Expect) file() string {
+	text := nameFile(e.kind(), e.Family, e.Type, e.Protocol)
 	if e.Seals != 0 {
 		text += " sealed against " + nameSeals(e.Seals)
 	}
+	return text
+}
+
+// wanted describes what each descriptor must be.
+func (e Expect) wanted() string {
+	kind, text := e.kind(), e.file()
 	switch e.Access {
 	case "", AccessAny:
 	case AccessRead:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -53,6 +54,9 @@ var samples = []sample{
 	{"a TCP socket", optional(socket(unix.AF_INET, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol 6 (read-write)"},
 	{"a UDP socket", optional(socket(unix.AF_INET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", "an IPv4 datagram socket of protocol 17 (read-write)"},
 	{"a TCP socket of IPv6", optional(socket(unix.AF_INET6, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv6 stream socket of protocol 6 (read-write)"},
+	{"a TCP socket with multipath (MPTCP)", optional(func() (int, error) {
+		return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	}), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol 262 (read-write)"},
 	{"the path of a socket", opens("socket", unix.O_PATH), scm.KindSocket, "path", "a socket (O_PATH)"},
 	{"a memfd", memfd(0), scm.KindMemfd, "read-write", "a memfd (read-write) without seals"},
 	{"a memfd to be read", reopened(memfd(0), unix.O_RDONLY), scm.KindMemfd, "read-only", "a memfd (read-only) without seals"},
@@ -124,7 +128,10 @@ func memfd(seals int) func() (int, error) {
 // reopened opens the same file for something else.
 func reopened(open func() (int, error), flags int) func() (int, error) {
 	return func() (int, error) {
-		fd := ok(open())
+		fd, err := open()
+		if err != nil {
+			return -1, err
+		}
 		defer func() { _ = unix.Close(fd) }()
 		return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), flags|unix.O_CLOEXEC, 0)
 	}
@@ -243,7 +250,7 @@ var _ = Describe("Expect", func() {
 				scm.AccessWriteOnly: {scm.AccessWriteOnly},
 				scm.AccessPath:      {scm.AccessPath},
 			} {
-				f.takesOnly(slices.Contains(takes, exact), scm.Expect{Min: 1, Max: 1, Kind: s.kind, Access: access}, fd)
+				f.takesOnly(slices.Contains(takes, exact), scm.Expect{Min: 1, Max: 1, Access: access}, fd)
 			}
 			if s.kind != scm.KindMemfd {
 				f.refuses(scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Seals: unix.F_SEAL_SHRINK}, fd)
@@ -284,20 +291,33 @@ var _ = Describe("Expect", func() {
 		}
 	})
 
+	It("takes the name of an anonymous file as /proc shows it", func() {
+		fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
+		f.Own(fd)
+		for kind, takes := range map[scm.Kind]bool{
+			"eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
+		} {
+			f.takesOnly(takes, single(kind), fd)
+		}
+	})
+
 	DescribeTable("tells sockets by family, type and protocol",
 		func(family, typ, protocol int) {
 			fd := f.opened(sample{"a socket", optional(socket(family, typ)), scm.KindSocket, scm.AccessReadWrite, ""})
+			otherType := unix.SOCK_STREAM
+			if typ == unix.SOCK_STREAM {
+				otherType = unix.SOCK_DGRAM
+			}
 			for e, takes := range map[scm.Expect]bool{
 				{}:               true,
 				{Family: family}: true, {Family: unix.AF_NETLINK}: false,
 				{Type: typ}: true, {Type: unix.SOCK_RAW}: false,
 				{Protocol: protocol}: true, {Protocol: 255}: false,
-				{Family: family, Type: typ, Protocol: protocol}:           true,
-				{Family: unix.AF_NETLINK, Type: typ, Protocol: protocol}:  false,
-				{Family: family, Type: unix.SOCK_RAW, Protocol: protocol}: false,
-				{Family: family, Type: typ, Protocol: 255}:                false,
-				{Kind: scm.KindSocket, Family: family, Type: typ}:         true,
-				{Kind: scm.KindPipe, Family: family, Type: typ}:           false,
+				{Family: family, Type: typ, Protocol: protocol}:          true,
+				{Family: unix.AF_NETLINK, Type: typ, Protocol: protocol}: false,
+				{Family: family, Type: otherType}:                        false,
+				{Type: typ, Protocol: 255}:                               false,
+				{Kind: scm.KindSocket, Family: family, Type: typ}:        true,
 			} {
 				e.Min, e.Max = 1, 1
 				f.takesOnly(takes, e, fd)
@@ -416,10 +436,27 @@ func bits(values []int, set int) int {
 
 // unsatisfiable are what no message could satisfy, and the error's text.
 var unsatisfiable = map[string]scm.Expect{
-	"scm: Expect wants at least 2 and at most 1 descriptor":  {Min: 2, Max: 1},
-	"scm: Expect wants at least 1 and at most no descriptor": {Min: 1},
-	"scm: Expect has an unknown Kind, \"file\"":              {Max: 1, Kind: "file"},
-	"scm: Expect has an unknown Access, \"raed\"":            {Max: 1, Access: "raed"},
+	"scm: Expect is impossible: a regular file has no Family, Type or Protocol": {Max: 1, Kind: scm.KindRegular, Type: unix.SOCK_STREAM},
+	"scm: Expect is impossible: a pipe has no seals":                            {Max: 1, Kind: scm.KindPipe, Seals: unix.F_SEAL_WRITE},
+	"scm: Expect is impossible: a socket has no seals":                          {Max: 1, Family: unix.AF_UNIX, Seals: unix.F_SEAL_WRITE},
+	"scm: Expect is impossible: an eventfd has no seals":                        {Max: 1, Kind: "anon_inode:[eventfd]", Seals: unix.F_SEAL_WRITE},
+	`scm: Expect is impossible: Access is "", but a symbolic link can only have "path"`: {
+		Max: 1, Kind: scm.KindSymlink},
+	`scm: Expect is impossible: Access is "write", but a directory can only have "read-only" or "path"`: {
+		Max: 1, Kind: scm.KindDirectory, Access: scm.AccessWrite},
+	"scm: Expect is impossible: a descriptor opened with O_PATH has no Family, Type, Protocol or Seals": {
+		Max: 1, Family: unix.AF_UNIX, Access: scm.AccessPath},
+	"scm: Expect is impossible: there cannot be a Unix raw socket": {Max: 1, Family: unix.AF_UNIX, Type: unix.SOCK_RAW},
+	"scm: Expect is impossible: there cannot be an IPv4 datagram socket of protocol 6": {
+		Max: 1, Family: unix.AF_INET, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_TCP},
+	"scm: Expect has a Type with flags, 0x80001":                        {Max: 1, Type: unix.SOCK_STREAM | unix.SOCK_CLOEXEC},
+	"scm: Expect has a negative Family (0), Protocol (0) or Seals (-1)": {Max: 1, Seals: -1},
+	"scm: Expect has a negative Max, -1":                                {Min: -1, Max: -1},
+	"scm: Expect has an unknown Kind, \"anon_inode:[]\"":                {Max: 1, Kind: "anon_inode:[]"},
+	"scm: Expect wants at least 2 and at most 1 descriptor":             {Min: 2, Max: 1},
+	"scm: Expect wants at least 1 and at most no descriptor":            {Min: 1},
+	"scm: Expect has an unknown Kind, \"file\"":                         {Max: 1, Kind: "file"},
+	"scm: Expect has an unknown Access, \"raed\"":                       {Max: 1, Access: "raed"},
 }
 
 var _ = DescribeTableSubtree("a checked receive", func(typ int) {
@@ -613,7 +650,9 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 	It("that no message could satisfy makes no Conn", func() {
 		keepsNumbers()
 		a, _ := sockets(unix.SOCK_STREAM)
-		for text, e := range unsatisfiable {
+		impossible := maps.Clone(unsatisfiable)
+		impossible["scm: Expect wants at least 254 descriptors and a message carries at most 253"] = scm.Expect{Min: scm.MaxFDs + 1, Max: 300}
+		for text, e := range impossible {
 			config, wrong := scm.Config{Expect: &e}, And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text)))
 			_, _, err := config.Pair(network)
 			Expect(err).To(wrong)

@@ -21,11 +21,28 @@ var anonymous = []string{
 	"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts",
 }
 
-// KnownKind reports whether there can be a file of a kind.
+// KnownKind reports whether a file of this kind can exist.
 func KnownKind(kind string) bool {
 	switch kind {
 	case "regular", "directory", "symlink", "pipe", "socket", "character device", "block device", "memfd", "eventfd", "pidfd":
 		return true
 	}
-	return slices.Contains(anonymous, kind) || strings.HasPrefix(kind, "anon_inode:")
+	if strings.HasPrefix(kind, "anon_inode:") {
+		return AnonymousKind(kind) != ""
+	}
+	return slices.Contains(anonymous, kind)
+}
+
+// AnonymousKind returns the kind that is part of the kernel's name for a file: "anon_inode:[eventfd]",
+// "anon_inode:inotify", "pipe:[4711]", and for a pidfd one form or the other. A
+// name that begins with a slash is of a file system, and the kind is "".
+func AnonymousKind(name string) string {
+	if strings.HasPrefix(name, "/") {
+		return ""
+	}
+	if kind, ok := strings.CutPrefix(name, "anon_inode:"); ok {
+		return strings.Trim(kind, "[]")
+	}
+	kind, _, _ := strings.Cut(name, ":[")
+	return kind
 }

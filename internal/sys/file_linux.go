@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// SymlinkAccess is how a symbolic link itself is opened: with O_PATH and O_NOFOLLOW.
+const SymlinkAccess = "path"
+
 // CanTell reports whether Look recognizes files of a kind, and, if more is set, also seals,
 // protocols and O_PATH.
 func CanTell(string, bool) bool { return true }
@@ -85,20 +88,6 @@ func linkOf(fd int) (string, error) {
 		return "", nil
 	}
 	return name, err
-}
-
-// AnonymousKind returns the kind that is part of the kernel's name for a file: "anon_inode:[eventfd]",
-// "anon_inode:inotify", "pipe:[4711]", and for a pidfd one form or the other. A
-// name that begins with a slash is of a file system, and the kind is "".
-func AnonymousKind(name string) string {
-	if strings.HasPrefix(name, "/") {
-		return ""
-	}
-	if kind, ok := strings.CutPrefix(name, "anon_inode:"); ok {
-		return strings.Trim(kind, "[]")
-	}
-	kind, _, _ := strings.Cut(name, ":[")
-	return kind
 }
 
 // Mode returns a file's st_mode, without waiting for a file system.

@@ -8,6 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// SymlinkAccess is how macOS opens a symbolic link with O_SYMLINK. It is also what accessOf makes of
+// FreeBSD's O_PATH.
+const SymlinkAccess = "read-only"
+
 func CanTell(kind string, more bool) bool {
 	switch kind {
 	case "", "regular", "directory", "symlink", "pipe", "socket", "character device", "block device":
