@@ -44,7 +44,11 @@ type Expect struct {
 	// takes any, and any other value takes sockets only. Type is without flags such as
 	// unix.SOCK_CLOEXEC. A Type or Protocol that the Family does not have is EINVAL; this is
 	// checked for Unix, TCP and UDP sockets.
-	// Protocol is for Linux.
+	//
+	// Protocol is for Linux. A TCP listener made by package net has unix.IPPROTO_MPTCP, not
+	// unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
+	// [net.ListenConfig.SetMultipathTCP]). A connection that it accepts from a plain TCP client has
+	// unix.IPPROTO_TCP. To accept both, set Family and Type and leave Protocol 0.
 	Family, Type, Protocol int
 
 	// Access is what each must have been opened for. "" takes anything but AccessPath.
@@ -462,13 +466,21 @@ func nameFile(kind Kind, family, typ, protocol int) string {
 		}
 		name = strings.Join(append(words, "socket"), " ")
 		if protocol != 0 {
-			name += fmt.Sprintf(" of protocol %d", protocol)
+			name += " of protocol " + nameProtocol(family, protocol)
 		}
 	}
 	if strings.ContainsRune("aeioAEIO", rune(name[0])) {
 		return "an " + name
 	}
 	return "a " + name
+}
+
+// nameProtocol is a protocol's number, after its name if it has one.
+func nameProtocol(family, protocol int) string {
+	if name := sys.ProtocolName(family, protocol); name != "" {
+		return fmt.Sprintf("%s (%d)", name, protocol)
+	}
+	return strconv.Itoa(protocol)
 }
 
 // nameAccess is an access mode in words: of a pipe it is an end.

@@ -51,12 +51,12 @@ var samples = []sample{
 	{"a Unix stream socket", socket(unix.AF_UNIX, unix.SOCK_STREAM), scm.KindSocket, "read-write", "a Unix stream socket (read-write)"},
 	{"a Unix datagram socket", socket(unix.AF_UNIX, unix.SOCK_DGRAM), scm.KindSocket, "read-write", "a Unix datagram socket (read-write)"},
 	{"a Unix seqpacket socket", socket(unix.AF_UNIX, unix.SOCK_SEQPACKET), scm.KindSocket, "read-write", "a Unix seqpacket socket (read-write)"},
-	{"a TCP socket", optional(socket(unix.AF_INET, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol 6 (read-write)"},
-	{"a UDP socket", optional(socket(unix.AF_INET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", "an IPv4 datagram socket of protocol 17 (read-write)"},
-	{"a TCP socket of IPv6", optional(socket(unix.AF_INET6, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv6 stream socket of protocol 6 (read-write)"},
+	{"a TCP socket", optional(socket(unix.AF_INET, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol tcp (6) (read-write)"},
+	{"a UDP socket", optional(socket(unix.AF_INET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", "an IPv4 datagram socket of protocol udp (17) (read-write)"},
+	{"a TCP socket of IPv6", optional(socket(unix.AF_INET6, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv6 stream socket of protocol tcp (6) (read-write)"},
 	{"a TCP socket with multipath (MPTCP)", optional(func() (int, error) {
 		return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
-	}), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol 262 (read-write)"},
+	}), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol mptcp (262) (read-write)"},
 	{"the path of a socket", opens("socket", unix.O_PATH), scm.KindSocket, "path", "a socket (O_PATH)"},
 	{"a memfd", memfd(0), scm.KindMemfd, "read-write", "a memfd (read-write) without seals"},
 	{"a memfd to be read", reopened(memfd(0), unix.O_RDONLY), scm.KindMemfd, "read-only", "a memfd (read-only) without seals"},
@@ -447,7 +447,7 @@ var unsatisfiable = map[string]scm.Expect{
 	"scm: Expect is impossible: a descriptor opened with O_PATH has no Family, Type, Protocol or Seals": {
 		Max: 1, Family: unix.AF_UNIX, Access: scm.AccessPath},
 	"scm: Expect is impossible: there cannot be a Unix raw socket": {Max: 1, Family: unix.AF_UNIX, Type: unix.SOCK_RAW},
-	"scm: Expect is impossible: there cannot be an IPv4 datagram socket of protocol 6": {
+	"scm: Expect is impossible: there cannot be an IPv4 datagram socket of protocol tcp (6)": {
 		Max: 1, Family: unix.AF_INET, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_TCP},
 	"scm: Expect has a Type with flags, 0x80001":                        {Max: 1, Type: unix.SOCK_STREAM | unix.SOCK_CLOEXEC},
 	"scm: Expect has a negative Family (0), Protocol (0) or Seals (-1)": {Max: 1, Seals: -1},

@@ -17,4 +17,6 @@ func FamilyName(family int) string { return "family " + strconv.Itoa(family) }
 
 func TypeName(typ int) string { return "type " + strconv.Itoa(typ) }
 
+func ProtocolName(int, int) string { return "" }
+
 func SocketExists(int, int, int) bool { return true }

@@ -73,6 +73,28 @@ func TypeName(typ int) string {
 // ipprotoMPTCP is Linux's IPPROTO_MPTCP, which other systems do not define.
 const ipprotoMPTCP = 262
 
+// ProtocolName is the name of a protocol of the Internet families, "" for any other protocol.
+func ProtocolName(family, protocol int) string {
+	if family != 0 && family != unix.AF_INET && family != unix.AF_INET6 {
+		return "" // the number means something else there
+	}
+	switch protocol {
+	case unix.IPPROTO_ICMP:
+		return "icmp"
+	case unix.IPPROTO_TCP:
+		return "tcp"
+	case unix.IPPROTO_UDP:
+		return "udp"
+	case unix.IPPROTO_ICMPV6:
+		return "icmpv6"
+	case 132: // IPPROTO_SCTP, which some systems do not define
+		return "sctp"
+	case ipprotoMPTCP:
+		return "mptcp"
+	}
+	return ""
+}
+
 // SocketExists reports whether a socket of this family, type and protocol can exist. 0 stands for
 // any. It judges Unix, TCP and UDP sockets, and assumes that any other combination exists.
 func SocketExists(family, typ, protocol int) bool {
