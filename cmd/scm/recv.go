@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -47,7 +48,8 @@ func recvCommand() *cobra.Command {
 		Short: "Receive files through a socket, and run a command with them",
 		Long: `Wait at a Unix socket for one message, and print what was received with it: for each
 descriptor its kind, how it was opened, the offset and the name that the kernel has for
-it. With COMMAND, run that with the files as descriptors 3 and up and with LISTEN_FDS,
+it. For a socket, also print its family, type and protocol, and whether it is listening.
+With COMMAND, run that with the files as descriptors 3 and up and with LISTEN_FDS,
 LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is a path or, on Linux, an
 abstract name that begins with @, to which any user can send.
 
@@ -271,10 +273,24 @@ type file struct {
 	Offset *int64 `json:"offset,omitempty"`   // of what has one
 	Name   string `json:"name,omitempty"`     // that the kernel has for it
 	Hex    string `json:"name_hex,omitempty"` // the same, where it is not UTF-8
+
+	// For a socket that was not opened with O_PATH.
+	Family    string `json:"family,omitempty"`
+	Type      string `json:"type,omitempty"`
+	Protocol  string `json:"protocol,omitempty"`
+	Listening bool   `json:"listening,omitempty"`
 }
 
 func (f file) String() string {
 	text := f.Kind + ", " + f.Access
+	for _, word := range []string{f.Family, f.Type, f.Protocol} {
+		if word != "" {
+			text += ", " + word
+		}
+	}
+	if f.Listening {
+		text += ", listening"
+	}
 	if f.Offset != nil {
 		text += fmt.Sprintf(", offset %d", *f.Offset)
 	}
@@ -298,6 +314,13 @@ func describe(fd int) (f file, err error) {
 	f.Kind, f.Access = known.Kind, strings.TrimSuffix(known.Access, "-only")
 	if f.Kind == "file of no known kind" { // another user's FUSE file
 		f.Kind = "unknown"
+	}
+	if known.Kind == "socket" && known.Access != "path" {
+		f.Family, f.Type = sys.FamilyName(known.Family), sys.TypeName(known.Type)
+		if known.Protocol != 0 {
+			f.Protocol = cmp.Or(sys.ProtocolName(known.Family, known.Protocol), fmt.Sprintf("protocol %d", known.Protocol))
+		}
+		f.Listening, _ = sys.Listening(fd) // a socket that cannot answer does not listen
 	}
 	// Only Linux has it.
 	if f.Name, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); strings.HasPrefix(f.Name, "anon_inode:") {

@@ -116,6 +116,88 @@ func TestInheritedDescriptor(t *testing.T) {
 	}
 }
 
+// recv prints the family, type and protocol of a socket, and whether it is listening.
+func TestRecvSocket(t *testing.T) {
+	socket := func(family, typ, protocol int) func() (int, error) {
+		return func() (int, error) { return unix.Socket(family, typ|unix.SOCK_CLOEXEC, protocol) }
+	}
+	listening := func(open func() (int, error)) func() (int, error) {
+		return func() (int, error) {
+			fd, err := open()
+			if err == nil {
+				err = unix.Listen(fd, 1)
+			}
+			return fd, err
+		}
+	}
+	unixListener := func() (int, error) {
+		fd, err := socket(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)()
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "listener")})
+		}
+		return fd, err
+	}
+	byPath := func() (int, error) {
+		fd, err := socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)()
+		if err != nil {
+			return -1, err
+		}
+		defer unix.Close(fd)
+		return unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
+	for _, c := range []struct {
+		open func() (int, error)
+		text string
+		want file
+	}{
+		{socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0), "socket, read-write, Unix, datagram, socket:[…]",
+			file{Access: "read-write", Family: "Unix", Type: "datagram"}},
+		{listening(unixListener), "socket, read-write, Unix, seqpacket, listening, socket:[…]",
+			file{Access: "read-write", Family: "Unix", Type: "seqpacket", Listening: true}},
+		{socket(unix.AF_INET, unix.SOCK_DGRAM, 0), "socket, read-write, IPv4, datagram, udp, socket:[…]",
+			file{Access: "read-write", Family: "IPv4", Type: "datagram", Protocol: "udp"}},
+		{listening(socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)), "socket, read-write, IPv4, stream, mptcp, listening, socket:[…]",
+			file{Access: "read-write", Family: "IPv4", Type: "stream", Protocol: "mptcp", Listening: true}},
+		{socket(unix.AF_INET6, unix.SOCK_STREAM, 0), "socket, read-write, IPv6, stream, tcp, socket:[…]",
+			file{Access: "read-write", Family: "IPv6", Type: "stream", Protocol: "tcp"}},
+		{socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT), "socket, read-write, family 16, raw, protocol 15, socket:[…]",
+			file{Access: "read-write", Family: "family 16", Type: "raw", Protocol: "protocol 15"}},
+		{byPath, "socket, path, socket:[…]", file{Access: "path"}},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			fd, err := c.open()
+			if err != nil {
+				t.Skip("this machine lacks the socket: ", err)
+			}
+			sent := os.NewFile(uintptr(fd), "sent")
+			defer sent.Close()
+			receive := func(args ...string) result {
+				addr := filepath.Join(t.TempDir(), "socket")
+				r := start(t, append([]string{"recv", patience, addr}, args...)...)
+				send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+				send.ExtraFiles = []*os.File{sent}
+				if s := finish(t, send); s != (result{}) {
+					t.Fatalf("sent %+v", s)
+				}
+				return r.wait()
+			}
+			if r := receive(); r.code != 0 || r.stderr != "" || !like(r.stdout, "1 byte \"\\x00\", 1 descriptor\n"+c.text+"\n") {
+				t.Errorf("received %+v", r)
+			}
+			r := receive("--json")
+			var object struct{ Descriptors []file }
+			if err := json.Unmarshal([]byte(r.stdout), &object); err != nil || len(object.Descriptors) != 1 {
+				t.Fatalf("received %+v: %v", r, err)
+			}
+			got := object.Descriptors[0]
+			c.want.Kind, c.want.Name = "socket", got.Name
+			if got != c.want {
+				t.Errorf("received %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
 // COMMAND has the files from 3 on, and the variables of systemd say so; scm has its exit status.
 func TestRecvCommand(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
