@@ -108,6 +108,15 @@ var _ = Describe("the address of a datagram", func() {
 		}
 	})
 
+	It("is abstract if it begins with a 0 byte, as with @", func() {
+		name, sent := UniqueName(), f.file()
+		for _, tail := range []string{"", "\x00b\x00", strings.Repeat("c", 107-len(name))} {
+			a, b := f.bound("@"+name+tail), f.datagram()
+			Expect(scm.Send(b, to("\x00"+name+tail, sent), 0)).To(Succeed())
+			f.from(a, sent)
+		}
+	})
+
 	It("does not take a path that begins with @ for an abstract name", func() {
 		chdir(GinkgoT().TempDir())
 		name := AbstractName()
@@ -131,7 +140,7 @@ var _ = Describe("the address of a datagram", func() {
 		sent := f.file()
 		for _, name := range []string{
 			strings.Repeat("p", 109), strings.Repeat("p", 4096), "@" + strings.Repeat("a", 108),
-			"a\x00b", "\x00abstract", "\x00",
+			"a\x00b", "\x00" + strings.Repeat("a", 108),
 		} {
 			// A socket of -1 is EBADF to the kernel: it was not asked.
 			failsWith(scm.Send(-1, to(name, sent), 0), "sendmsg", unix.EINVAL)

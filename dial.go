@@ -13,9 +13,9 @@ import (
 )
 
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" for a stream, "unixgram"
-// or "unixpacket". addr is a path or, on Linux, an abstract name: "@", which stands for the 0 byte
-// at its beginning, and up to 107 bytes of any value. For a C program that binds sizeof(struct
-// sockaddr_un), append 0 bytes up to 107. A path that is longer than sun_path (107 bytes on Linux, 103
+// or "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to
+// 107 bytes of any value. Addresses and errors show the 0 byte as "@". For a C program that binds
+// sizeof(struct sockaddr_un), append 0 bytes up to 107. A path that is longer than sun_path (107 bytes on Linux, 103
 // on the BSDs) is reached through its folder on Linux, and otherwise ENAMETOOLONG.
 //
 // While a listening socket's queue is full Dial tries again, until ctx is done. Errors are ctx's,
@@ -27,6 +27,7 @@ func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 
 // Dial is [Dial] with config.
 func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, error) {
+	addr = abstractName(addr)
 	c, err := config.dial(ctx, network, addr)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
@@ -124,6 +125,15 @@ func withName(addr string, use func(name string) error) error {
 		return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, sys.ENAMETOOLONG)
 	}
 	return use(addr)
+}
+
+// abstractName replaces the 0 byte at the beginning of an abstract name by "@", as package net does
+// in the addresses that it returns.
+func abstractName(addr string) string {
+	if sys.HasAbstract && strings.HasPrefix(addr, "\x00") {
+		return "@" + addr[1:]
+	}
+	return addr
 }
 
 // isAbstract reports names that are no paths: those with "@" in the place of the 0 byte, and

@@ -76,6 +76,9 @@ func longPath() string {
 // path that is longer than sun_path it has another name.
 func hasAddress(got net.Addr, network, addr string) {
 	GinkgoHelper()
+	if addr[0] == 0 {
+		addr = "@" + addr[1:]
+	}
 	name, _, _ := strings.Cut(addr, "\x00")
 	if len(name) > 108 {
 		Expect(got.String()).To(MatchRegexp("^/proc/self/fd/[0-9]+/%s$", filepath.Base(name)))
@@ -93,6 +96,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 	}{
 		{"a path", socketPath},
 		{"an abstract name", func() string { return "@" + UniqueName() }},
+		{"an abstract name that begins with a 0 byte", func() string { return "\x00" + UniqueName() }},
 		{"the longest path that sun_path holds", func() string {
 			dir := filepath.Dir(socketPath())
 			return filepath.Join(dir, strings.Repeat("s", 107-len(dir)-1))
@@ -122,6 +126,24 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		})
 	}
 
+	It("takes a 0 byte for the @ of an abstract name, and shows @", func() {
+		name := UniqueName()
+		_, err := scm.Dial(ctx, network, "\x00"+name)
+		Expect(err).To(opFails("dial", unix.ECONNREFUSED))
+		Expect(err.Error()).To(HavePrefix("dial " + network + " @" + name + ": "))
+
+		l, err := listenAny(ctx, scm.Config{}, network, "\x00"+name)
+		Expect(err).NotTo(HaveOccurred())
+		lent(l)
+		if l, ok := l.(*scm.Listener); ok {
+			Expect(l.Addr().String()).To(Equal("@" + name))
+		}
+		Expect(dial(network, "@"+name).RemoteAddr()).To(Equal(dial(network, "\x00"+name).RemoteAddr()))
+		_, err = listenAny(ctx, scm.Config{}, network, "\x00"+name)
+		Expect(err).To(opFails("listen", scm.ErrInUse))
+		Expect(err.Error()).To(HavePrefix("listen " + network + " @" + name + ": "))
+	})
+
 	It("connects to a relative path", func() {
 		path := socketPath()
 		accept := bound(scm.Config{}, network, path)
@@ -148,6 +170,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		dials("", ContainSubstring("missing address"))
 		dials(path+"\x00", unix.EINVAL)
 		dials("@"+strings.Repeat("n", 108), unix.ENAMETOOLONG)
+		Expect(Second(scm.Dial(ctx, network, "\x00"+strings.Repeat("n", 108)))).To(opFails("dial", unix.ENAMETOOLONG))
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
 		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 108))

@@ -38,6 +38,7 @@ func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 
 // Listen is [Listen] with config.
 func (config Config) Listen(ctx context.Context, network, addr string) (*Listener, error) {
+	addr = abstractName(addr)
 	var l *net.UnixListener
 	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (io.Closer, error) {
 		if err := checkNetwork(network, "unix", "unixpacket"); err != nil {
@@ -71,6 +72,7 @@ func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 
 // ListenPacket is [ListenPacket] with config.
 func (config Config) ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
+	addr = abstractName(addr)
 	var made net.PacketConn
 	file, err := config.bind(ctx, network, addr, func(lc *net.ListenConfig, name string) (_ io.Closer, err error) {
 		if err = checkNetwork(network, "unixgram"); err == nil {

@@ -259,6 +259,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	It("refuses a mode where there is no file, and one that is none", func() {
 		keepsNumbers()
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "@"+UniqueName()))).To(opFails("listen", unix.EINVAL))
+		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "\x00"+UniqueName()))).To(opFails("listen", unix.EINVAL))
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, ""))).To(opFails("listen", unix.EINVAL))
 		path := socketPath()
 		Expect(Second(listenAny(ctx, scm.Config{Mode: fs.ModeSetuid | 0o600}, network, path))).To(opFails("listen", unix.EINVAL))

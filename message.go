@@ -19,9 +19,10 @@ type Message struct {
 	// FDs are the descriptors to send; for a receive, len(FDs) is the room. At most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram. In a receive, one that is
-	// not nil gets the name of the sender, "" if it has none or is no Unix socket. A
-	// received path is what the sender called itself: see [ListenPacket] before you answer.
+	// Addr is the destination of an unconnected datagram: a path or, on Linux, an abstract name,
+	// as for [Dial]. In a receive, one that is not nil gets the name of the sender, "" if it has
+	// none or is no Unix socket. A received path is what the sender called itself: see
+	// [ListenPacket] before you answer.
 	Addr *net.UnixAddr
 
 	// Cred is attached to what is sent; the kernel checks it: EPERM, ESRCH or EINVAL where it

@@ -17,7 +17,7 @@ const (
 )
 
 // PutAddr writes a struct sockaddr_un for the name, and returns its length. On
-// Linux a name that begins with "@" is abstract, as in package net.
+// Linux a name that begins with "@" or a 0 byte is abstract, as in package net.
 func PutAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	switch {
 	case name == "":
@@ -56,5 +56,5 @@ func AddrName(buf []byte) string {
 
 // abstract reports whether a name is one that may hold NULs and has no file.
 func abstract(name string) bool {
-	return HasAbstract && name[0] == '@'
+	return HasAbstract && (name[0] == '@' || name[0] == 0)
 }
