@@ -28,8 +28,9 @@ type Listener struct {
 // Listen removes a socket file that is in the way if it is stale: connect(2) fails with ECONNREFUSED,
 // as no process has its socket open. Otherwise, and for a name that is taken, the error is [ErrInUse].
 // It never removes what is no socket. Programs that replace the same stale file wait for each other by
-// flock(2) on the folder, for at most 200 ms. Do not listen in a folder in which others can replace the
-// file, on an overlayfs and in its layers at once, or on a file system that other machines have.
+// flock(2) on the folder, for at most 200 ms. Do not listen on a path on which others can replace the
+// file, a directory or a symbolic link: Listen and Close look the path up again after bind (SECURITY.md).
+// Do not listen on an overlayfs and in its layers at once, or on a file system that other machines have.
 //
 // Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno: ENOENT, EACCES, …
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {

@@ -118,6 +118,39 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		}
 	}
 
+	for what, put := range map[string]func(victim, path string) error{
+		"a regular file":                    os.Link,
+		"a symbolic link to a regular file": os.Symlink,
+		"a socket that belongs to another user": func(victim, path string) error {
+			if os.Geteuid() != 0 {
+				Skip("only root can make a socket that belongs to another user")
+			}
+			if err := os.Remove(victim); err != nil {
+				return err
+			}
+			if err := unix.Mknod(victim, unix.S_IFSOCK|0o600, 0); err != nil {
+				return err
+			}
+			return errors.Join(os.Link(victim, path), os.Chown(path, 12345, 12345))
+		},
+	} {
+		It("does not change the mode of "+what+" if a link above the socket file is replaced after bind", func() {
+			dir := filepath.Dir(socketPath())
+			link, before, after := filepath.Join(dir, "link"), filepath.Join(dir, "before"), filepath.Join(dir, "after")
+			Expect(errors.Join(os.Mkdir(before, 0o700), os.Mkdir(after, 0o700), os.Symlink(before, link))).To(Succeed())
+			victim := filepath.Join(dir, "victim")
+			Expect(os.WriteFile(victim, []byte("secret"), 0o600)).To(Succeed())
+			Expect(put(victim, filepath.Join(after, "s"))).To(Succeed())
+
+			s := stopsAfter("bind", ChildCommand("listen-once", network, filepath.Join(link, "s"), "666", "22"))
+			Expect(errors.Join(os.Remove(link), os.Symlink(after, link))).To(Succeed())
+			Expect(s.goesOn()).To(Or(ContainSubstring("the new socket file was replaced"), ContainSubstring("operation not permitted")))
+			info, err := os.Stat(victim)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(info.Mode().Perm()).To(Equal(fs.FileMode(0o600)))
+		})
+	}
+
 	It("removes no socket that took the place of the stale one", func() {
 		path := socketPath()
 		leaveStale(network, path)
