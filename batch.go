@@ -51,6 +51,8 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 // first alone, which is what the other systems do. At the end of a connection the slots behind the
 // last message count as received, with N and NFD 0. If an error ends a batch behind its first
 // message, the next call on the socket returns that error.
+//
+// The FDs of different messages must not overlap, or descriptors overwrite each other and leak.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].nothing()
@@ -62,8 +64,8 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	defer b.put()
 	for i := range b.msgs {
 		m, in := &ms[i], &b.msgs[i]
-		in.Buffers, in.FDs, in.PIDFD = m.Buffers, m.FDs, m.PIDFD
-		in.Name, in.Cred = b.parts[i].incoming(m)
+		in.Buffers, in.FDs = m.Buffers, m.FDs
+		in.Name, in.Cred, in.PIDFD = b.parts[i].incoming(m)
 	}
 	n, err = recvMany(number(sock), b.msgs, flags)
 	if err != nil {
@@ -72,7 +74,7 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range n {
 		m, in := &ms[i], &b.msgs[i]
 		m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
-		if m.Addr != nil || m.Cred != nil {
+		if m.hasParts() {
 			b.parts[i].received(m, in)
 		}
 	}

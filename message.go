@@ -34,7 +34,9 @@ type Message struct {
 
 	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if the
 	// socket has SO_PASSPIDFD (Linux 6.5), else -1. It is the caller's to close. Where
-	// descriptors took its room it is -1, and MSG_CTRUNC is set.
+	// descriptors took its room it is -1, and MSG_CTRUNC is set. If it points to an element of
+	// FDs, or is the PIDFD of two messages in a batch, only one descriptor fits: the receive
+	// then closes the pidfd and sets MSG_CTRUNC.
 	PIDFD *int
 
 	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do.
@@ -56,12 +58,12 @@ type Message struct {
 
 // CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
 func (m *Message) CloseFDs() {
-	sys.CloseAll(m.FDs[:m.NFD])
-	m.NFD = 0
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
-		*m.PIDFD = -1
+		*m.PIDFD = -1 // before FDs, of which it may be an element, so that nothing is closed twice
 	}
+	sys.CloseAll(m.FDs[:m.NFD])
+	m.NFD = 0
 }
 
 // Cred is what SCM_CREDENTIALS and SO_PEERCRED report of a process.
@@ -126,10 +128,10 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
-	if m.Addr != nil || m.Cred != nil {
+	if m.hasParts() {
 		return os.NewSyscallError("recvmsg", recvParts(number(sock), m, flags))
 	}
-	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs, PIDFD: m.PIDFD}
+	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
 	if err := recvOne(number(sock), &in, flags); err != nil {
 		return os.NewSyscallError("recvmsg", err)
 	}
@@ -142,8 +144,8 @@ func Recv(sock int, m *Message, flags int) error {
 //go:noinline
 func recvParts(sock int32, m *Message, flags int) error {
 	var p parts
-	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs, PIDFD: m.PIDFD}
-	in.Name, in.Cred = p.incoming(m)
+	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
+	in.Name, in.Cred, in.PIDFD = p.incoming(m)
 	if err := recvOne(sock, &in, flags); err != nil {
 		return err
 	}
@@ -151,6 +153,9 @@ func recvParts(sock int32, m *Message, flags int) error {
 	p.received(m, &in)
 	return nil
 }
+
+// hasParts reports whether a receive into m takes more than buffers and descriptors.
+func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.PIDFD != nil }
 
 // nothing makes m say that nothing was received.
 func (m *Message) nothing() {
@@ -169,8 +174,9 @@ func (m *Message) nothing() {
 // parts are what a message in the form of the backends points to. They and the
 // message itself are apart, so that both can stay on the stack.
 type parts struct {
-	name [msg.NameBytes]byte
-	cred msg.Cred
+	name  [msg.NameBytes]byte
+	cred  msg.Cred
+	pidfd int // m.PIDFD's, until all descriptors of the call are in their places
 }
 
 // outgoing are the address and the credentials of m, to be sent.
@@ -189,18 +195,23 @@ func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 	return name, cred, nil
 }
 
-// incoming is the room for the address and the credentials of m.
-func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred) {
+// incoming returns where a backend stores the address, the credentials and the pidfd for m.
+func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 	if m.Addr != nil {
 		name = p.name[:]
 	}
 	if m.Cred != nil {
 		cred = &p.cred
 	}
-	return name, cred
+	if m.PIDFD != nil {
+		p.pidfd = -1
+		pidfd = &p.pidfd
+	}
+	return name, cred, pidfd
 }
 
-// received puts the address and the credentials that were received into m.
+// received puts the address, the credentials and the pidfd that were received into m. The
+// descriptors of all messages of the call are in their FDs by then.
 func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
@@ -208,6 +219,15 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Cred != nil && p.cred.Came() {
 		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}
 	}
+	if m.PIDFD == nil || p.pidfd < 0 {
+		return
+	}
+	if *m.PIDFD >= 0 { // another descriptor of the call, which would be lost
+		sys.Close(p.pidfd)
+		m.Flags |= sys.ControlTruncated
+		return
+	}
+	*m.PIDFD = p.pidfd
 }
 
 // owner is a user or a group as the kernel has it. What does not fit is nobody's, and

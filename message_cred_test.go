@@ -200,6 +200,57 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		}
 	})
 
+	It("is closed if PIDFD points to a descriptor in FDs", func() {
+		sent := f.files(2)
+		f.sends("x", sent...)
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
+		m.PIDFD = &m.FDs[0]
+		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+		Expect(m.Flags).To(Equal(unix.MSG_CTRUNC))
+		f.takes(m.FDs[:m.NFD], sent...)
+		Expect(pidfds()).To(Equal(before))
+
+		f.sends("x", sent...)
+		m.PIDFD = &m.FDs[2] // which holds no descriptor
+		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
+		Expect(m.Flags).To(BeZero())
+		Expect(pidOf(m.FDs[2])).To(Equal(strconv.Itoa(os.Getpid())))
+		m.CloseFDs()
+	})
+
+	for where, places := range map[string]func(ms []scm.Message) (first, second *int){
+		"the same place":                  func([]scm.Message) (first, second *int) { p := new(int); return p, p },
+		"a descriptor in their own FDs":   func(ms []scm.Message) (first, second *int) { return &ms[0].FDs[0], &ms[1].FDs[1] },
+		"a descriptor in the other's FDs": func(ms []scm.Message) (first, second *int) { return &ms[1].FDs[0], &ms[0].FDs[1] },
+	} {
+		It("is closed if the PIDFDs of two messages of a batch point to "+where, func() {
+			sent := f.files(2)
+			ms := make([]scm.Message, 2)
+			for i := range ms {
+				f.sends("x", sent...)
+				ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
+			}
+			ms[0].PIDFD, ms[1].PIDFD = places(ms)
+			Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(2))
+			kept := 0
+			for i := range ms {
+				f.takes(ms[i].FDs[:ms[i].NFD], sent...)
+				if ms[i].Flags == 0 {
+					kept++
+					Expect(pidOf(*ms[i].PIDFD)).To(Equal(strconv.Itoa(os.Getpid())))
+					Expect(unix.Close(*ms[i].PIDFD)).To(Succeed())
+				} else {
+					Expect(ms[i].Flags).To(Equal(unix.MSG_CTRUNC))
+				}
+			}
+			if where == "the same place" {
+				Expect(kept).To(Equal(1))
+			} else {
+				Expect(kept).To(BeZero())
+			}
+		})
+	}
+
 	It("does not come without SO_PASSPIDFD, nor with an error, and is -1", func() {
 		f.option(unix.SO_PASSPIDFD, 0)
 		sent := f.files(2)

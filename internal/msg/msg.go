@@ -27,7 +27,7 @@ type Message struct {
 	FDs      []int  // to send, or room
 	Name     []byte // the address to send to, or room for the sender's
 	Cred     *Cred  // to attach, or to be filled
-	PIDFD    *int   // to be filled; -1 if none was received
+	PIDFD    *int   // to be filled, -1 if none was received; points to nothing else of the call
 	Unpadded bool   // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
 
 	N       int // bytes sent or received
