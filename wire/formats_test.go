@@ -62,7 +62,7 @@ type refused struct {
 }
 
 const (
-	tooMany = "control data was cut"
+	tooMany = "control data was truncated"
 	none    = "0 descriptors came, not 1"
 )
 

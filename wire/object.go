@@ -55,7 +55,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 	for depth, quoted, escaped := 0, false, false; len(got) == 0 || depth > 0; {
 		m := scm.Message{Buffers: [][]byte{p[:]}, FDs: room[number:]}
 		err := f.recv(sock, &m)
-		if err == nil && m.N == 0 {
+		if err == nil && m.N == 0 && m.NFD == 0 {
 			err = io.EOF
 		}
 		if err != nil {
@@ -63,6 +63,9 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 			return "", nil, f.insideOf(len(got)+number, err)
 		}
 		number += m.NFD
+		if m.N == 0 { // an empty message with descriptors, which only a socket of another type delivers
+			continue
+		}
 		c := p[0]
 		if len(got) == 0 && strings.IndexByte(" \t\r\n", c) >= 0 {
 			continue

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -52,6 +54,45 @@ var _ = Describe("what a format does not allow", func() {
 			Expect(fds).To(BeEmpty())
 		})
 	}
+
+	for _, format := range wire.Formats() {
+		for _, network := range []string{"unixgram", "unixpacket"} {
+			It("leaves no descriptor open if "+format.Name()+" receives it on a socket of type "+network, func() {
+				CannotEmulate(fdtest.NoBuffers)
+				for _, payload := range []string{"", "\x00", "{", getfd, strings.Repeat("x", 5000)} {
+					for _, n := range []int{0, 1, 2, scm.MaxFDs} {
+						f := connect(network)
+						Expect(unix.SetNonblock(f.b, true)).To(Succeed())
+						sent := slices.Repeat(f.files(1), n)
+						sends(f.a, payload, sent...)
+						sends(f.a, payload, sent...)
+						_, fds, err := format.Recv(wire.FD(f.b))
+						if err != nil {
+							Expect(fds).To(BeEmpty())
+						}
+						f.owns(fds...)
+						Expect(f.Strays()).To(BeEmpty(), "%d bytes and %d descriptors: %v", len(payload), n, err)
+						f.Close()
+					}
+				}
+			})
+		}
+	}
+
+	It("is a message whose end is lost on a socket that is no stream", func() {
+		for _, format := range wire.Formats() {
+			if format.Network() != "unix" {
+				continue
+			}
+			f := connect("unixpacket")
+			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
+			payload := "{" + strings.Repeat("x", 5000)
+			sends(f.a, payload, f.file(""))
+			_, fds, err := format.Recv(wire.FD(f.b))
+			Expect(err).To(beFormatError(format, "the end of a message was lost: the format needs a stream socket"))
+			Expect(fds).To(BeEmpty())
+		}
+	})
 
 	DescribeTable("is a second descriptor with the rest of a message",
 		func(format wire.Format, first, rest string) {

@@ -24,14 +24,21 @@ func (l label) send(sock Socket, payload []byte, fds []int, unpadded bool) error
 	}
 }
 
-// recv receives into m what one call gives. Control data that was cut is an
-// error: what the format asks for may be in what is missing.
+// recv receives into m what one call gives. A truncated message is an error: what the format
+// asks for may be in the part that is missing. On error recv closes the descriptors.
 func (l label) recv(sock Socket, m *scm.Message) error {
 	if err := again(func() error { return sock.Recv(m, 0) }); err != nil {
 		return l.named(err)
 	}
-	if m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m) {
-		return l.refuse(m.FDs[:m.NFD], "control data was cut: more came than room for %d descriptors, no number was free, or credentials took the room (SO_PASSCRED)", len(m.FDs))
+	fds := m.FDs[:m.NFD]
+	switch {
+	case m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m):
+		if m.NFD < len(m.FDs) {
+			return l.refuse(fds, "descriptors are missing: this process's descriptor table is full, or credentials took their space (SO_PASSCRED)")
+		}
+		return l.refuse(fds, "control data was truncated: there were more than %d descriptors, or credentials (SO_PASSCRED)", len(m.FDs))
+	case m.Flags&sys.MsgTrunc != 0 && l.network == "unix":
+		return l.refuse(fds, "the end of a message was lost: the format needs a stream socket")
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ var _ = child("full", func([]string) error {
 	}
 	_, fds, err := wire.Python.Recv(wire.FD(3))
 	var format *wire.FormatError
-	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "no number was free") {
+	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "this process's descriptor table is full") {
 		return fmt.Errorf("received %v, %v", fds, err)
 	}
 	if left := len(fdtest.Open()); left != open {

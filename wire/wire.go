@@ -6,8 +6,9 @@
 //
 // A [Format] works on a Unix socket of the type that Network names, a [Socket]: a
 // [*scm.Conn], or an [FD], which is the number of a socket. It does not check the type: a socket
-// of TCP drops descriptors, and reports success. Calls return when a whole message was
-// sent or received.
+// of TCP drops descriptors, and reports success. Recv of a stream format on a datagram or seqpacket
+// socket refuses a message if it would lose its end. Calls return when a whole message was sent or
+// received.
 //
 // The deadlines of a Conn are those of the whole Send or Recv, and its Close ends what waits.
 // Where a message takes more than one system call, nothing keeps another call of the same
@@ -35,7 +36,7 @@
 //
 // SO_PASSCRED is expected to be off (scm.PassCred, PassCredentials= of systemd): the
 // credentials that the kernel adds take the room of descriptors, and most formats then
-// refuse each message as cut.
+// refuse each message as truncated.
 //
 // # Both
 //

@@ -72,5 +72,9 @@ func receive(path string) (*os.File, error) {
 	if _, err := unix.IoctlGetWinsize(fds[0], unix.TIOCGWINSZ); err != nil {
 		return nil, errors.Join(fmt.Errorf("no terminal: %w", err), unix.Close(fds[0]))
 	}
-	return scm.NewFile(fds[0], "terminal")
+	terminal, err := scm.NewFile(fds[0], "terminal")
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(fds[0]))
+	}
+	return terminal, nil
 }
