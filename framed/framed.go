@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/sys"
 )
 
 // Limits are how many descriptors a partner may have this process hold. 0 is [scm.MaxFDs].
@@ -39,11 +40,26 @@ type ClaimError struct {
 }
 
 func (e *ClaimError) Error() string {
-	if e.Claimed < 0 || e.Claimed > e.Most {
-		return fmt.Sprintf("framed: a message claims %d descriptors, and may have %d", e.Claimed, e.Most)
+	switch {
+	case e.Claimed < 0:
+		return fmt.Sprintf("framed: a message claims %d descriptors", e.Claimed)
+	case e.Claimed > e.Most:
+		return fmt.Sprintf("framed: a message claims %d descriptors, more than %d (Limits.Message)", e.Claimed, e.Most)
 	}
-	return fmt.Sprintf("framed: a message claims %d descriptors, and %d came", e.Claimed, e.Waiting)
+	return fmt.Sprintf("framed: a message claims %d descriptors, but the queue has %d", e.Claimed, e.Waiting)
 }
+
+// A waitingError is of a Read that received more descriptors than [Limits].Waiting admits.
+type waitingError struct {
+	most int
+	err  error // the TruncatedError, whose text would blame the sender
+}
+
+func (e *waitingError) Error() string {
+	return fmt.Sprintf("framed: more than %d descriptors are waiting (Limits.Waiting); all are closed", e.most)
+}
+
+func (e *waitingError) Unwrap() error { return e.err }
 
 // A Reader reads a stream, and keeps the descriptors that come with it until they are taken. One
 // goroutine reads and takes; Close may come from any.
@@ -71,8 +87,9 @@ func NewReader(conn *scm.Conn, limits Limits) *Reader {
 // are those of [scm.Conn.ReadFiles]; with no bytes, one that is a timeout leaves all as it was. With
 // [io.EOF] what waits can still be taken.
 //
-// Descriptors can be missing, for example because more came than [Limits].Waiting admits. Read then
-// closes all that wait, and Take and Read return its error from then on. n bytes were received.
+// If descriptors are missing, Read closes all that wait and returns an error that wraps a
+// [scm.TruncatedError]. From then on Take and Read return this error. It names Limits.Waiting if
+// more descriptors were received than that admits. n bytes were received.
 func (r *Reader) Read(p []byte) (n int, err error) {
 	r.mu.Lock()
 	room, err := min(r.limits.Waiting-len(r.files), scm.MaxFDs), r.err
@@ -81,6 +98,9 @@ func (r *Reader) Read(p []byte) (n int, err error) {
 		return 0, err
 	}
 	n, files, err := r.conn.ReadFiles(p, room)
+	if err != nil && room < scm.MaxFDs {
+		err = r.namesLimit(err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.files = append(r.files, files...)
@@ -93,6 +113,15 @@ func (r *Reader) Read(p []byte) (n int, err error) {
 	}
 	r.fail(err)
 	return n, err
+}
+
+// namesLimit returns err, or a waitingError if the message had more descriptors than may wait.
+func (r *Reader) namesLimit(err error) error {
+	var truncated *scm.TruncatedError
+	if errors.As(err, &truncated) && errors.Is(truncated.Cause, sys.EMSGSIZE) {
+		return &waitingError{r.limits.Waiting, err}
+	}
+	return err
 }
 
 // isLoss tells whether descriptors are missing.

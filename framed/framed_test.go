@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/framed"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"golang.org/x/sys/unix"
 )
 
 // connect makes a connected pair. The test fails if it leaves a descriptor open.
@@ -199,6 +201,62 @@ func TestPartners(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The errors name the limit that was reached: the sender does not know it.
+func TestErrorsNameTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		limits  framed.Limits
+		perSend int
+		want    string
+	}{
+		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are waiting (Limits.Waiting); all are closed"},
+		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are waiting (Limits.Waiting); all are closed"},
+		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are waiting (Limits.Waiting); all are closed"},
+	} {
+		a, b := connect(t, scm.Config{})
+		r := framed.NewReader(b, c.limits)
+		file := open(t, 1)[0]
+		var err error
+		for sent := 0; sent < 640 && err == nil; sent += c.perSend {
+			if _, err := a.WriteFiles([]byte("x"), slices.Repeat([]*os.File{file}, c.perSend)...); err != nil {
+				t.Fatal(err)
+			}
+			_, err = r.Read(make([]byte, 1))
+		}
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+		var truncated *scm.TruncatedError
+		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMSGSIZE) {
+			t.Errorf("%v is no TruncatedError", err)
+		}
+		if _, again := r.Take(0); again != err {
+			t.Errorf("Take: %v", again)
+		}
+		if r.Waiting() != 0 {
+			t.Errorf("%d wait", r.Waiting())
+		}
+	}
+
+	a, b := connect(t, scm.Config{})
+	r := framed.NewReader(b, framed.Limits{Message: 2})
+	if _, err := a.WriteFiles([]byte("x"), open(t, 1)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]string{
+		-1: "framed: a message claims -1 descriptors",
+		2:  "framed: a message claims 2 descriptors, but the queue has 1",
+		3:  "framed: a message claims 3 descriptors, more than 2 (Limits.Message)",
+	} {
+		if _, err := r.Take(n); err == nil || err.Error() != want {
+			t.Errorf("Take(%d): got %v, want %s", n, err, want)
+		}
+	}
+	_ = r.Close()
 }
 
 // Close comes from another goroutine, before, after and during a Read that has descriptors.
