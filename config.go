@@ -15,8 +15,9 @@ type Config struct {
 	// effect here: see KeepTruncated.
 	Expect *Expect
 
-	// KeepTruncated makes ReadFiles return the first files of a message with a
-	// [TruncatedError], so that missing descriptors do not end a conversation.
+	// KeepTruncated makes ReadFiles and ReadBuffers return the first files of a truncated
+	// message along with the [TruncatedError], so that a message that lacks descriptors or
+	// bytes does not end a conversation.
 	KeepTruncated bool
 
 	// NoFiles makes the kernel refuse descriptors that are sent to the socket, from the

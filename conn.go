@@ -235,7 +235,8 @@ func isEmpty(buffers [][]byte) bool {
 	return true
 }
 
-// RecvExpect is [Conn.Recv], checked as by [Expect.Recv]. The end is [io.EOF].
+// RecvExpect is [Conn.Recv], checked as by [Expect.Recv]: it rejects a message that lacks
+// descriptors or bytes, unless e.Truncated is set. The end is [io.EOF].
 func (c *Conn) RecvExpect(e Expect, m *Message, flags int) error {
 	if err := e.checkRoom(m); err != nil {
 		return c.fail("read", err)

@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -231,6 +232,10 @@ func (k *call) receive(room int) error {
 // truncated reports whether control data is missing from what was received.
 func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
+// short reports whether the message was longer than k.bufs. If these have no byte, the caller
+// asked for none.
+func (k *call) short() bool { return k.msg.Flags&sys.MsgTrunc != 0 && !isEmpty(k.bufs) }
+
 // isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux
 // sets MSG_CTRUNC at the end of a stream, for credentials that nobody sent.
 func (k *call) isEnd() bool {
@@ -254,6 +259,17 @@ func (k *call) whyTruncated() error {
 	}
 	sys.Close(fd)
 	return nil
+}
+
+// why is the Cause of a TruncatedError of a message that lacks bytes, descriptors (for cause), or both.
+func (k *call) why(descriptors bool, cause error) error {
+	switch {
+	case !k.short():
+		return cause
+	case descriptors:
+		return &bothError{cause}
+	}
+	return io.ErrShortBuffer
 }
 
 // lost is the error of a message whose descriptors cannot all be returned.

@@ -94,13 +94,16 @@ func (k *call) addFiles(files []*os.File) error {
 // (ErrEmptyPayload).
 //
 //   - n > 0, with or without files: bytes were received. On a stream the files are of the message
-//     with the last byte. Of a datagram longer than p the rest is lost.
+//     with the last byte.
 //   - n == 0 with files: an empty message, or p is empty.
 //   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty message. On a
 //     datagram socket that is 0, nil, nil.
-//   - n, nil, *TruncatedError: files are missing, for want of room in max or in the process's
-//     table, or for another reason, and ReadFiles closed the others. With [Config].KeepTruncated
-//     it returns those before the first that is missing.
+//   - n, nil, *TruncatedError: a part of the message is missing, and ReadFiles closed its files.
+//     Either files are missing, for example because there were more than max or the process's
+//     descriptor table was full. Or bytes are missing: a datagram or seqpacket message was longer
+//     than p, and the error is [io.ErrShortBuffer] to errors.Is. (An empty p asks for no bytes, so
+//     none are missing.) With [Config].KeepTruncated ReadFiles returns the files along with the
+//     error, up to the first that is missing.
 //   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them.
 //
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
@@ -114,7 +117,7 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 }
 
 // ReadBuffers is [Conn.ReadFiles] into the buffers, one behind the other, of which there are at most
-// MaxBuffers (ErrTooManyBuffers).
+// MaxBuffers (ErrTooManyBuffers). A message that is longer than all of them together is truncated.
 func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, buffers...)
@@ -147,20 +150,22 @@ func (k *call) read(max int) (n int, files []*os.File, err error) {
 	switch {
 	case k.isEnd():
 		return 0, nil, io.EOF
-	case k.truncated() && !c.config.KeepTruncated:
+	case (k.truncated() || k.short()) && !c.config.KeepTruncated:
 		k.closeReceived()
-		return n, nil, k.lost(k.cause)
+		return n, nil, k.lost(k.why(k.truncated(), k.cause))
 	}
 	if err := k.verify(); err != nil {
 		return n, nil, err
 	}
 	files, err = k.takeFiles()
-	if err == nil && k.truncated() {
-		err = k.cause
-	} else if err == nil {
+	missing := err != nil || k.truncated()
+	if !missing && !k.short() {
 		return n, files, nil
 	}
-	lost := k.lost(err)
+	if err == nil {
+		err = k.cause
+	}
+	lost := k.lost(k.why(missing, err))
 	if c.config.KeepTruncated {
 		lost.Files = files
 		return n, files, lost

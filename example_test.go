@@ -74,7 +74,7 @@ func ExampleReadFD() {
 	must(scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0))
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
-	// 3 -1 scm: the control data was not exactly one descriptor; all are closed
+	// 3 -1 scm: not exactly one descriptor was received, or other control data is missing; all descriptors are closed
 	// 4 -1 <nil>
 }
 

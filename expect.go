@@ -59,7 +59,8 @@ type Expect struct {
 	// checked. Linux only.
 	Seals int
 
-	// Truncated accepts a message with MSG_CTRUNC, of which descriptors may be missing.
+	// Truncated accepts a message even if descriptors (MSG_CTRUNC) or bytes (MSG_TRUNC) are
+	// missing.
 	Truncated bool
 }
 
@@ -108,7 +109,8 @@ type ExpectError struct {
 	// Want and Got are what was wanted and what was received, in words.
 	Want, Got string
 
-	// Err is the reason if a descriptor could not be examined.
+	// Err is the reason if a descriptor could not be examined, and [io.ErrShortBuffer] if the
+	// message was longer than the buffers.
 	Err error
 }
 
@@ -126,8 +128,9 @@ func (e *ExpectError) Error() string {
 func (e *ExpectError) Unwrap() error { return e.Err }
 
 // Recv is [Recv], and returns nil only for a message that is as expected. Its descriptors
-// m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD. m.FDs is the room: a message with more
-// descriptors is truncated, and refused.
+// m.FDs[:m.NFD] are then the caller's, as is *m.PIDFD. Unless Truncated is set, Recv rejects a
+// message with more than len(m.FDs) descriptors, and a datagram or seqpacket message that is longer
+// than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.)
 //
 // If something is wrong the error is an [*ExpectError], and Recv has closed every descriptor of the
 // message, *m.PIDFD included: m.NFD is 0, and the descriptors' places in m.FDs hold -1. The payload is
@@ -257,13 +260,8 @@ func (e Expect) checkRoom(m *Message) error {
 // verify closes all descriptors and returns an *ExpectError unless the message satisfies e.
 func (e Expect) verify(m *Message) error {
 	fds := m.FDs[:m.NFD]
-	var failed *ExpectError
-	if m.Flags&sys.ControlTruncated != 0 && !e.Truncated {
-		failed = &ExpectError{Index: -1, Want: "a whole message", Got: descriptors(m.NFD) + " of a truncated one"}
-		if len(m.FDs) < e.Max && len(m.FDs) == m.NFD {
-			failed.Got += "; Expect allows " + e.number() + " and m.FDs has room for " + room(len(m.FDs))
-		}
-	} else {
+	failed := e.truncated(m)
+	if failed == nil {
 		failed = e.find(fds)
 	}
 	if failed == nil {
@@ -274,6 +272,33 @@ func (e Expect) verify(m *Message) error {
 	if m.PIDFD != nil && *m.PIDFD >= 0 {
 		sys.Close(int(number(*m.PIDFD)))
 		*m.PIDFD = -1
+	}
+	return failed
+}
+
+// truncated returns what is missing from the message, unless e accepts that.
+func (e Expect) truncated(m *Message) *ExpectError {
+	descriptorsMissing := m.Flags&sys.ControlTruncated != 0
+	bytesMissing := m.Flags&sys.MsgTrunc != 0 && !isEmpty(m.Buffers)
+	if e.Truncated || !descriptorsMissing && !bytesMissing {
+		return nil
+	}
+	failed := &ExpectError{Index: -1, Want: "a whole message"}
+	if bytesMissing {
+		size := 0
+		for _, p := range m.Buffers {
+			size += len(p)
+		}
+		failed.Got, failed.Err = fmt.Sprintf("only the first %d bytes", size), io.ErrShortBuffer
+	}
+	if bytesMissing && descriptorsMissing {
+		failed.Got += " and "
+	}
+	if descriptorsMissing {
+		failed.Got += descriptors(m.NFD) + " of a truncated one"
+		if len(m.FDs) < e.Max && len(m.FDs) == m.NFD {
+			failed.Got += "; Expect allows " + e.number() + " and m.FDs has room for " + room(len(m.FDs))
+		}
 	}
 	return failed
 }

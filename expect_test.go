@@ -541,6 +541,47 @@ var _ = DescribeTableSubtree("a checked receive", func(typ int) {
 			})
 
 			if typ != unix.SOCK_STREAM {
+				It("refuses a message that is longer than the buffers, and by option takes it", func() {
+					m.Buffers = [][]byte{make([]byte, 3), nil, make([]byte, 5)}
+					before := m.Buffers
+					payload := func() string { return string(slices.Concat(m.Buffers...)) }
+					rejects := func(e scm.Expect, text string) *scm.ExpectError {
+						GinkgoHelper()
+						failed := errorOf[*scm.ExpectError](recv(e))
+						Expect(failed).To(MatchError(text))
+						Expect(failed.Index).To(Equal(-1))
+						Expect([]int{m.N, m.NFD}).To(Equal([]int{8, 0}))
+						Expect(payload()).To(Equal("too long"))
+						Expect(f.Strays()).To(Equal(strays), "rejected, and left open")
+						isEmpty(f.b)
+						return failed
+					}
+					for _, n := range []int{0, 2} {
+						f.sends("too long by 11 bytes", f.files(n)...)
+						Expect(rejects(scm.Expect{Max: 4}, "scm: wanted a whole message, got only the first 8 bytes: short buffer")).To(MatchError(io.ErrShortBuffer))
+					}
+					f.sends("too long", f.a)
+					Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it is not longer")
+					f.takes(m.FDs[:m.NFD], f.a)
+
+					sent := f.files(2)
+					f.sends("too long by 11 bytes", sent...)
+					Expect(recv(scm.Expect{Min: 2, Max: 2, Truncated: true})).To(Succeed())
+					Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
+					f.takes(m.FDs[:m.NFD], sent...)
+
+					m.Buffers = nil // which asks for no bytes
+					f.sends("too long by 11 bytes", sent...)
+					Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
+					f.takes(m.FDs[:m.NFD], sent...)
+
+					CannotEmulate(fdtest.NotCut)
+					m.Buffers, m.FDs = before, m.FDs[:1]
+					f.sends("too long by 11 bytes", sent...)
+					Expect(rejects(scm.Expect{Max: 2}, "scm: wanted a whole message, got only the first 8 bytes and "+
+						"1 descriptor of a truncated one; Expect allows at most 2 descriptors and m.FDs has room for 1: short buffer")).To(MatchError(io.ErrShortBuffer))
+				})
+
 				It("refuses an empty message whose descriptors are missing, which is not the end", func() {
 					m.FDs = nil
 					f.sends("", f.file())

@@ -35,9 +35,10 @@ func keepFile(socket any) {
 }
 
 // RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or the like sent: one
-// descriptor, and one byte without a meaning. It is what [net.FileConn] makes of it, a [*net.TCPConn],
-// [*net.UnixConn] (of which [NewConn] makes a Conn) or [*net.UDPConn], and the caller's to close. As
-// FileConn does, it sets O_NONBLOCK, and for TCP TCP_NODELAY and keepalive, for the sender too.
+// descriptor, and one byte without a meaning. RecvConn ignores the rest of a longer message.
+// The connection is what [net.FileConn] makes of it, a [*net.TCPConn], [*net.UnixConn] (of which
+// [NewConn] makes a Conn) or [*net.UDPConn], and the caller's to close. As FileConn does, RecvConn
+// sets O_NONBLOCK, and for TCP TCP_NODELAY and keepalive, for the sender too.
 //
 // It closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL) and one of
 // another family (EPROTONOSUPPORT), and does not ask Config.Expect. Take a stranger's socket by

@@ -82,6 +82,13 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		receives(b, "\x00", near)
 		Expect(a.SendFile(" ", near)).To(Succeed())
 		closing(ok(b.RecvConn()))
+		if network != "unix" { // a stream keeps further bytes
+			l := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
+			Expect(a.SendFile("longer", near)).To(Succeed())
+			closing(ok(b.RecvConn()))
+			Expect(a.SendFile("longer", l.(*net.TCPListener))).To(Succeed())
+			lent(ok(b.RecvListener()))
+		}
 	})
 
 	It("of a listener lets the receiver accept, and the socket file survives", func() {

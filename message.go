@@ -121,6 +121,9 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 // control data that the caller does not ask for takes room from the descriptors; with SO_INQ, Linux
 // sets MSG_CTRUNC though no descriptor is missing.
 //
+// If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC
+// is set in m.Flags; that is no error either.
+//
 // Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN, EINTR, ENOTCONN, …; then
 // nothing was received.
 func Recv(sock int, m *Message, flags int) error {

@@ -36,6 +36,7 @@ package scm
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
@@ -79,8 +80,10 @@ var (
 	ErrUnsupported = errors.ErrUnsupported
 )
 
-// TruncatedError is returned by [ReadFD] and by receives of a [Conn] that received N bytes, and not
-// all descriptors, or more than they can return or make files of. All are closed but those in Files.
+// TruncatedError is returned by [ReadFD] and by receives of a [Conn] that received only a part of a
+// message. Descriptors are missing: the kernel truncated the control data, or more arrived than the
+// call can return or make files of. Or bytes are missing: the message was longer than the buffers.
+// All descriptors are closed, except those in Files.
 type TruncatedError struct {
 	N int // bytes received; they are in the caller's buffer
 
@@ -91,33 +94,71 @@ type TruncatedError struct {
 	// Files are the first files, without a gap, if the Conn has [Config].KeepTruncated.
 	Files []*os.File
 
-	// Cause is EMSGSIZE where there was no room, EMFILE or ENFILE where no descriptor was
-	// free, and nil where the reason is not known.
+	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors
+	// are missing it is EMSGSIZE if there were more than Room, EMFILE or ENFILE if the
+	// descriptor table was full, and nil if the reason is not known. If both bytes and
+	// descriptors are missing, [errors.Is] finds both causes.
 	Cause error
 }
 
 func (e *TruncatedError) Error() string {
+	tooLong := fmt.Sprintf("the message was longer than the %d-byte buffer", e.N)
 	text := "scm: "
+	both, ok := e.Cause.(*bothError)
 	switch {
-	case e.Room == 0 && e.Received == 0 && e.Cause == nil:
-		text += "the control data was not exactly one descriptor"
-	case e.Received > e.Room:
-		text += fmt.Sprintf("%s received, room for %d", were(e.Received), e.Room)
-	case errors.Is(e.Cause, sys.EMSGSIZE):
-		text += fmt.Sprintf("more descriptors were sent than there was room for, which was %d", e.Room)
-	case e.Cause != nil:
-		text += fmt.Sprintf("descriptors are missing, %s received: %v", were(e.Received), e.Cause)
+	case ok:
+		text += tooLong + ", and " + e.missing(both.descriptors)
+	case errors.Is(e.Cause, io.ErrShortBuffer):
+		if text += tooLong; e.Received == 0 {
+			return text
+		}
 	default:
-		text += fmt.Sprintf("descriptors or other control data are missing, %s received", were(e.Received))
+		text += e.missing(e.Cause)
 	}
 	if e.Files == nil {
-		text += "; all are closed"
+		text += "; all descriptors are closed"
 	}
 	return text
 }
 
+// missing says why descriptors are missing.
+func (e *TruncatedError) missing(cause error) string {
+	switch {
+	case e.Room == 0 && e.Received == 0 && cause == nil:
+		return "not exactly one descriptor was received, or other control data is missing"
+	case e.Received > e.Room:
+		return fmt.Sprintf("%s received, not %d", were(e.Received), e.Room)
+	case errors.Is(cause, sys.EMSGSIZE) && e.Room == 0:
+		return "the message carried descriptors, but none was requested"
+	case errors.Is(cause, sys.EMSGSIZE):
+		return fmt.Sprintf("the message carried more than the %s requested", descriptors(e.Room))
+	case cause != nil:
+		return fmt.Sprintf("descriptors are missing, %s received: %v", were(e.Received), cause)
+	}
+	return fmt.Sprintf("descriptors or other control data are missing, %s received", were(e.Received))
+}
+
 // Unwrap returns Cause.
 func (e *TruncatedError) Unwrap() error { return e.Cause }
+
+// A bothError is the Cause if bytes and descriptors are missing.
+type bothError struct {
+	descriptors error // why they are missing, nil if that is not known
+}
+
+func (e *bothError) Error() string {
+	if e.descriptors == nil {
+		return io.ErrShortBuffer.Error()
+	}
+	return io.ErrShortBuffer.Error() + ", " + e.descriptors.Error()
+}
+
+func (e *bothError) Unwrap() []error {
+	if e.descriptors == nil {
+		return []error{io.ErrShortBuffer}
+	}
+	return []error{io.ErrShortBuffer, e.descriptors}
+}
 
 // WriteFD sends p and the descriptor fd through the socket sock, with one sendmsg(2) and no
 // flags, as write_fd of the book. It returns the number of bytes sent.
@@ -142,6 +183,9 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 //   - The control data was not exactly one descriptor, or the kernel truncated it: n, -1 and a
 //     [*TruncatedError]. ReadFD closes what was received; the n bytes are in p.
 //   - The call failed: -1, -1 and an error that wraps the errno.
+//
+// If a datagram or seqpacket message is longer than p, the rest of it is lost. ReadFD does not report
+// that, but [Recv] does.
 //
 // The room for control data is the book's, CMSG_SPACE(sizeof(int)). On sockets with SO_PASSCRED,
 // SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data: use [Recv] there.

@@ -131,7 +131,11 @@ func (ep *Endpoint) recv(flags int) (int, error) {
 		if m.NFD == 1 {
 			sys.Close(fds[0])
 		}
-		return -1, &scm.TruncatedError{N: m.N}
+		lost := &scm.TruncatedError{N: m.N, Received: m.NFD, Room: len(fds)}
+		if m.NFD == len(fds) {
+			lost.Cause = sys.EMSGSIZE
+		}
+		return -1, lost
 	case m.NFD == 0:
 		return -1, errNone
 	}

@@ -161,11 +161,11 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 		return []byte(text), fds, err
 	}
 	m := scm.Message{Buffers: [][]byte{make([]byte, r.bytes)}, FDs: make([]int, scm.MaxFDs)}
-	if err := c.RecvExpect(expect, &m, 0); err != nil {
-		return nil, nil, err
-	}
-	if m.Flags&unix.MSG_TRUNC != 0 {
+	switch err := c.RecvExpect(expect, &m, 0); {
+	case errors.Is(err, io.ErrShortBuffer):
 		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)
+	case err != nil:
+		return nil, nil, err
 	}
 	if r.network == "unix" && waiting(c) {
 		printError(errors.New("more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)"))
