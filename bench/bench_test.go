@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -46,12 +48,91 @@ func TestRows(t *testing.T) {
 		}
 	}
 	for _, picture := range [][]byte{ratios(rows), curve(rows)} {
-		d := xml.NewDecoder(bytes.NewReader(picture))
-		for _, err := d.Token(); !errors.Is(err, io.EOF); _, err = d.Token() {
-			if err != nil {
-				t.Fatalf("%v in\n%s", err, picture)
+		drawnInside(t, picture)
+	}
+}
+
+var (
+	numbers = regexp.MustCompile(`-?[0-9.]+`)
+	corners = regexp.MustCompile(`([MLV])([-0-9. ]+)`)
+)
+
+// drawnInside checks that a picture is XML and that nothing is drawn beyond the edges of its viewBox.
+func drawnInside(t *testing.T, picture []byte) {
+	t.Helper()
+	var width, height float64
+	shapes := 0
+	inside := func(what string, x, y float64) {
+		shapes++
+		if !(x >= 0 && x <= width && y >= 0 && y <= height) {
+			t.Errorf("%s: (%.0f, %.0f) is outside %.0f by %.0f", what, x, y, width, height)
+		}
+	}
+	for d := xml.NewDecoder(bytes.NewReader(picture)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, picture)
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			attribute := map[string]string{}
+			for _, a := range e.Attr {
+				attribute[a.Name.Local] = a.Value
+			}
+			number := func(name string) float64 { return must(strconv.ParseFloat(attribute[name], 64)) }
+			switch e.Name.Local {
+			case "svg":
+				if attribute["viewBox"] != "0 0 "+attribute["width"]+" "+attribute["height"] {
+					t.Errorf("the viewBox is %q", attribute["viewBox"])
+				}
+				width, height = number("width"), number("height")
+			case "rect":
+				if attribute["width"] == "100%" {
+					continue
+				}
+				inside("bar", number("x"), number("y"))
+				inside("bar", number("x")+number("width"), number("y")+number("height"))
+			case "text":
+				x, y := number("x"), number("y")
+				before := map[string]float64{"middle": 0.5, "end": 1}[attribute["text-anchor"]] // the part of the text that is left of x
+				text := must(d.Token()).(xml.CharData)
+				length := 6.8 * float64(len(text)) // of the average character in 12 px
+				if attribute["font-weight"] == "bold" {
+					length *= 1.1
+				}
+				inside(string(text), x-before*length, y-10)
+				inside(string(text), x+(1-before)*length, y+3)
+			case "path":
+				x := 0.0
+				for _, c := range corners.FindAllStringSubmatch(attribute["d"], -1) {
+					at := numbers.FindAllString(c[2], -1)
+					if c[1] != "V" {
+						x = must(strconv.ParseFloat(at[0], 64))
+					}
+					inside("line", x, must(strconv.ParseFloat(at[len(at)-1], 64)))
+				}
 			}
 		}
+	}
+	if shapes < 20 {
+		t.Errorf("%d shapes in\n%s", shapes, picture)
+	}
+}
+
+// The pictures have room for rows that are much slower or quicker than those that were kept.
+func TestPictures(t *testing.T) {
+	for _, factor := range []float64{1, 0.05, 20} {
+		kept := read("../docs/performance.json").Rows
+		for i := range kept {
+			if kept[i].Way != "C" {
+				kept[i].Ratio *= factor
+			}
+		}
+		drawnInside(t, ratios(kept))
+		drawnInside(t, curve(kept))
 	}
 }
 
@@ -74,13 +155,19 @@ func TestWorse(t *testing.T) {
 	}
 }
 
-// The page has the tables of the kept rows.
+// The page has the tables of the kept rows, and its pictures are of them.
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
-	tables(&b, read("../docs/performance.json").Rows)
+	rows := read("../docs/performance.json").Rows
+	tables(&b, rows)
 	page := string(must(os.ReadFile("../docs/performance.md")))
 	if _, kept, _ := strings.Cut(page, "\n## Tables\n"); kept != b.String() {
 		t.Errorf("make bench-keep would have\n%s", &b)
+	}
+	for file, drawn := range map[string][]byte{"ratios": ratios(rows), "descriptors": curve(rows)} {
+		if kept := must(os.ReadFile("../docs/performance-" + file + ".svg")); !bytes.Equal(kept, drawn) {
+			t.Errorf("docs/performance-%s.svg is not drawn from docs/performance.json: run build/bench/cgo -in docs/performance.json -only none -out FOLDER", file)
+		}
 	}
 }
 

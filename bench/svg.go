@@ -12,15 +12,20 @@ import (
 )
 
 func svg(width, height int, body string) []byte {
-	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="white"/>
 %s</svg>
-`, width, height, body)
+`, width, height, width, height, body)
 }
 
-// ratios draws a bar for each row.
+// ratios draws a bar for each row. The longest bar and its number end at the right edge.
 func ratios(rows []row) []byte {
-	const left, unit = 300, 180
+	const width, left, number = 960, 300, 60
+	longest := 1.0
+	for _, r := range rows {
+		longest = max(longest, r.Ratio)
+	}
+	unit := (width - left - number) / longest
 	body, y := "", 10
 	for _, l := range loads {
 		some := of(rows, l)
@@ -35,42 +40,59 @@ func ratios(rows []row) []byte {
 				left-6, y, r.Way, left, y-11, r.Ratio*unit, colour(r.Way), left+6+r.Ratio*unit, y, r.Ratio)
 		}
 	}
-	return svg(960, y+20, body+fmt.Sprintf("<path d=\"M%d 20V%d\" stroke=\"black\" stroke-dasharray=\"3\"/>\n", left+unit, y+8))
+	return svg(width, y+20, body+fmt.Sprintf("<path d=\"M%.0f 20V%d\" stroke=\"black\" stroke-dasharray=\"3\"/>\n", left+unit, y+8))
 }
 
-// curve draws, on logarithmic axes, what a descriptor costs in larger messages as a part of one alone in C.
+// curve draws, on logarithmic axes, what a descriptor costs in larger messages relative to one alone in C.
 func curve(rows []row) []byte {
-	const left, top, step = 60, 30, 75
-	body, alone := "", 0.0
-	for i := range 5 {
-		body += fmt.Sprintf("<text x=\"10\" y=\"%d\">%.2f</text>\n", top+i*step+4, math.Exp2(float64(-i)))
+	const left, step, margin = 60, 75, 20
+	type point struct {
+		row
+		load
+		height float64 // the binary logarithm of the relative cost
 	}
-	before := map[string][2]float64{}
+	var points []point
+	alone, highest, lowest := 0.0, 0.0, -4.0
 	for _, l := range loads {
 		if l.kind != unix.SOCK_STREAM || l.goroutines > 1 {
 			continue
 		}
-		x := left + math.Log2(float64(l.count))*step
-		body += fmt.Sprintf("<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", x, top+5*step, l.count)
-		some, label := of(rows, l), math.Inf(1)
+		some := of(rows, l)
 		c := some[slices.IndexFunc(some, func(r row) bool { return r.Way == "C" })].Nanoseconds
 		alone = max(alone, c)
 		for _, r := range some {
-			if r.Way != "C" && r.Way != "x/sys" && r.Way != "net.UnixConn" && !strings.HasSuffix(r.Way, ": Send, Recv") {
-				continue
-			}
-			y := top - math.Log2(r.Ratio*c/alone)*step
-			if was, ok := before[r.Way]; ok {
-				body += fmt.Sprintf("<path d=\"M%.0f %.0fL%.0f %.0f\" stroke=\"%s\" stroke-width=\"2\"/>\n", was[0], was[1], x, y, colour(r.Way))
-			}
-			before[r.Way] = [2]float64{x, y}
-			if l.count == 253 {
-				label = min(y+4, label-14) // the cheapest is the lowest
-				body += fmt.Sprintf("<text x=\"%.0f\" y=\"%.0f\" fill=\"%s\">%s</text>\n", x+8, label, colour(r.Way), r.Way)
+			if r.Way == "C" || r.Way == "x/sys" || r.Way == "net.UnixConn" || strings.HasSuffix(r.Way, ": Send, Recv") {
+				height := math.Log2(r.Ratio * c / alone)
+				points = append(points, point{r, l, height})
+				highest, lowest = max(highest, height), min(lowest, height)
 			}
 		}
 	}
-	return svg(left+8*step+180, top+5*step+20, body)
+	y := func(height float64) float64 { return margin + (highest-height)*step }
+	lowest = math.Floor(lowest)
+	bottom := int(y(lowest)) + 2*margin
+	body := ""
+	for height := 0.0; height >= lowest; height-- {
+		body += fmt.Sprintf("<text x=\"10\" y=\"%.0f\">%.4g</text>\n", y(height)+4, math.Exp2(height))
+	}
+	before := map[string]point{}
+	count, label := 0, 0.0
+	for _, p := range points {
+		x := func(p point) float64 { return left + math.Log2(float64(p.count))*step }
+		if p.count != count {
+			count, label = p.count, float64(bottom-margin)
+			body += fmt.Sprintf("<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", x(p), bottom, p.count)
+		}
+		if was, ok := before[p.Way]; ok {
+			body += fmt.Sprintf("<path d=\"M%.0f %.0fL%.0f %.0f\" stroke=\"%s\" stroke-width=\"2\"/>\n", x(was), y(was.height), x(p), y(p.height), colour(p.Way))
+		}
+		before[p.Way] = p
+		if p.count == 253 {
+			label = min(y(p.height)+4, label-14) // the cheapest is the lowest
+			body += fmt.Sprintf("<text x=\"%.0f\" y=\"%.0f\" fill=\"%s\">%s</text>\n", x(p)+8, label, colour(p.Way), p.Way)
+		}
+	}
+	return svg(left+8*step+180, bottom+margin, body)
 }
 
 // colour tells scm, C and the others apart.
