@@ -34,9 +34,13 @@ func square(passed, failed int) int {
 
 // picture is who understands whom, as SVG: each square is drawn in the path of its colour.
 func picture(r *report.Report) string {
-	const side, left, top = 18, 170, 10
+	const side, top = 18, 10
 	pairs := r.Pairs()
 	n := len(r.Peers)
+	left := 0
+	for i, p := range r.Peers {
+		left = max(left, 16+len(fmt.Sprint(p.Name, " ", i+1))*67/10) // 6.7 pixels a character
+	}
 	paths := make([]string, len(squares))
 	var names, letters string
 	for i, a := range r.Peers {
@@ -61,7 +65,7 @@ func picture(r *report.Report) string {
 		legend += fmt.Sprintf("<path class=\"s%d\" d=\"M%d %dh16v16h-16z\"/><text x=\"%d\" y=\"%d\">%s</text>\n", i, x, y, x+22, y+13, s.says)
 		marks += fmt.Sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x+8, y+12, s.letter)
 	}
-	width, height := left+side*n+10, top+side*n+78
+	width, height := max(left+side*n+10, 460), top+side*n+78 // the legend needs 460
 	text := fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height) +
 		"<title>Who sends (rows) to whom (columns)</title>\n" +
 		"<style>text{font:12px sans-serif;fill:#1f2328} .l text{fill:#fff;text-anchor:middle}" + light +
