@@ -3,11 +3,18 @@
 package repotest
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,8 +24,141 @@ import (
 
 var (
 	readmeBlock = regexp.MustCompile("(?ms)^([^\n]*)\n\n?^```([a-z]+)\n(.*?)^```$")
-	readmeFile  = regexp.MustCompile("as `([^`]+)`:$")
+	readmeFile  = regexp.MustCompile("as `([^`]+)`")
 )
+
+// pasted are the blocks of README.md as shell input. A block of another language becomes the file that
+// the line above it names.
+func pasted() (blocks []string) {
+	GinkgoHelper()
+	files := 0
+	for i, m := range readmeBlock.FindAllStringSubmatch(contents("README.md"), -1) {
+		if m[2] == "sh" {
+			blocks = append(blocks, m[3])
+			continue
+		}
+		name := readmeFile.FindStringSubmatch(m[1])
+		Expect(name).NotTo(BeNil(), "no name of a file before the block of %s, but %q", m[2], m[1])
+		blocks = append(blocks, fmt.Sprintf("cat >%s <<'END %d'\n%sEND %d\n", name[1], i, m[3], i))
+		files++
+	}
+	Expect(files).To(BeNumerically(">=", 3))
+	return blocks
+}
+
+// checkout is a copy of the tree, without what git ignores.
+func checkout() string {
+	GinkgoHelper()
+	tree := GinkgoT().TempDir()
+	runs(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
+	return tree
+}
+
+// A pasteShell is a shell into which blocks are pasted. Unlike a script it goes on after an error.
+type pasteShell struct {
+	mark string // in the environment of every process that it starts
+	in   io.Writer
+	out  chan string // the lines of both outputs
+}
+
+func newPasteShell(dir string, env ...string) pasteShell {
+	GinkgoHelper()
+	s := pasteShell{mark: "SCM_PASTED=" + GinkgoT().TempDir(), out: make(chan string, 1000)}
+	cmd := exec.Command("bash", "--norc")
+	cmd.Dir = dir
+	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), isCompilerVariable), s.mark), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	r, w, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Stdout, cmd.Stderr = w, w
+	s.in = ok(cmd.StdinPipe())
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() {
+		for pid, name := range s.processes() {
+			if p, err := os.FindProcess(pid); err == nil && name != "" {
+				_ = p.Kill()
+			}
+		}
+		_ = cmd.Wait()
+	})
+	Expect(w.Close()).To(Succeed())
+	go func() {
+		defer close(s.out)
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			s.out <- lines.Text()
+		}
+	}()
+	return s
+}
+
+func isCompilerVariable(v string) bool { return strings.HasPrefix(v, "CC=") }
+
+// paste types a block, waits for the shell to be ready for the next one, and returns what was printed.
+func (s pasteShell) paste(block string) string {
+	GinkgoHelper()
+	const ready = "the shell is ready"
+	_, err := io.WriteString(s.in, block+"echo "+ready+"\n")
+	Expect(err).NotTo(HaveOccurred())
+	var printed strings.Builder
+	for limit := time.After(3 * time.Minute); ; {
+		select {
+		case line, open := <-s.out:
+			Expect(open).To(BeTrue(), "the shell has ended: %s\n%s", block, &printed)
+			if line == ready {
+				return printed.String()
+			}
+			fmt.Fprintln(&printed, line)
+		case <-limit:
+			Fail(fmt.Sprintf("this block does not end:\n%s\nprocesses: %v\nprinted:\n%s", block, s.processes(), &printed))
+		}
+	}
+}
+
+// processes are those that the shell started, itself included, with the arguments of each.
+func (s pasteShell) processes() map[int]string {
+	GinkgoHelper()
+	found := map[int]string{}
+	for _, file := range ok(filepath.Glob("/proc/[0-9]*/environ")) {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains("\x00"+string(text), "\x00"+s.mark+"\x00") {
+			continue // another user's, or ended
+		}
+		pid := ok(strconv.Atoi(strings.Split(file, "/")[2]))
+		arguments, _ := os.ReadFile(filepath.Dir(file) + "/cmdline")
+		found[pid] = strings.ReplaceAll(string(arguments), "\x00", " ")
+	}
+	return found
+}
+
+// pathWithout returns a folder with links to what is in PATH, but for the names that match.
+func pathWithout(without string) string {
+	GinkgoHelper()
+	dir, left := GinkgoT().TempDir(), regexp.MustCompile(without)
+	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
+		for _, file := range ok(filepath.Glob(from + "/*")) {
+			if name := filepath.Base(file); !left.MatchString(name) {
+				_ = os.Symlink(file, filepath.Join(dir, name)) // the first one of a name counts
+			}
+		}
+	}
+	return dir
+}
+
+const (
+	compilers  = `^(.*-)?(gcc|cc|c89|c99|clang|tcc|[cg]\+\+)(-[0-9.]+)?$`
+	installers = `^(apt|apt-get|sudo)$`
+)
+
+// A C compiler whose programs fail.
+const failingCompiler = `#!/bin/sh
+while [ $# -gt 0 ]; do
+	if [ "$1" = -o ]; then
+		printf '#!/bin/sh\necho no answer >&2; exit 1\n' >"$2"
+		chmod +x "$2"
+	fi
+	shift
+done
+`
 
 var _ = Describe("README", func() {
 	It("works from top to bottom, each block pasted as it is", func() {
@@ -26,23 +166,9 @@ var _ = Describe("README", func() {
 		if _, err := exec.LookPath("pkg-config"); err != nil {
 			fdtest.Missing(GinkgoTB(), err.Error())
 		}
-		script, files := "set -euo pipefail\n", 0
-		for i, m := range readmeBlock.FindAllStringSubmatch(contents("README.md"), -1) {
-			if m[2] == "sh" {
-				script += m[3]
-				continue
-			}
-			name := readmeFile.FindStringSubmatch(m[1])
-			Expect(name).NotTo(BeNil(), "no name of a file before the block of %s, but %q", m[2], m[1])
-			script += fmt.Sprintf("cat >%s <<'END %d'\n%sEND %d\n", name[1], i, m[3], i)
-			files++
-		}
-		Expect(files).To(BeNumerically(">=", 3))
-		tree := GinkgoT().TempDir()
-		runs(exec.Command("sh", "-ec", "git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "+tree))
-		Expect(os.Mkdir(tree+"/build", 0o777)).To(Succeed())
-		cmd := exec.Command("bash", "-c", script)
-		cmd.Dir = tree
+		cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+strings.Join(pasted(), ""))
+		cmd.Dir = checkout()
+		Expect(os.Mkdir(cmd.Dir+"/build", 0o777)).To(Succeed())
 		// No test installs.
 		cmd.Env = append(os.Environ(), "SETUP=0", "TMPDIR="+GinkgoT().TempDir())
 		out := runs(cmd)
@@ -50,6 +176,34 @@ var _ = Describe("README", func() {
 		Expect(out).To(ContainSubstring("the run: as expected\n"))
 		Expect(out).To(HaveSuffix("2\n3\n"))
 	})
+
+	DescribeTable("has blocks that all end, show the error and leave no process behind", func(without string, prepare func(bin string), first string, shown ...string) {
+		bin := pathWithout(without + "|" + installers)
+		prepare(bin)
+		g := goTool{}
+		s := newPasteShell(checkout(), "PATH="+bin, "HOME="+GinkgoT().TempDir(), "TMPDIR="+GinkgoT().TempDir(),
+			"GOMODCACHE="+g.variable("GOMODCACHE"), "GOCACHE="+g.variable("GOCACHE"), "GOENV="+g.variable("GOENV"))
+		var out string
+		for i, block := range pasted() {
+			out += s.paste(block)
+			if i == 0 {
+				out += s.paste(first)
+			}
+		}
+		for _, text := range shown {
+			Expect(out).To(ContainSubstring(text))
+		}
+		// What waits for a partner in the background gives up after seconds.
+		Eventually(s.processes).WithTimeout(time.Minute).Should(HaveLen(1), "the shell, and:\n%s", out)
+	},
+		Entry("without a C compiler", compilers, func(string) {}, "",
+			"setup: missing: a C compiler", "cc: ", "\nmodule example.com/pass\n", "the run: as expected\n", "2\n3\n"),
+		Entry("if the C program fails", compilers, func(bin string) {
+			Expect(os.WriteFile(filepath.Join(bin, "cc"), []byte(failingCompiler), 0o755)).To(Succeed())
+		}, "", "no answer\n", "i/o timeout\n"),
+		Entry("in another shell, where SCM is not set", `^$`, func(string) {}, "unset SCM\n",
+			"go: ", "make: ", "build/numbers: No such file or directory"),
+	)
 })
 
 // between is what a text has between one mark and the next.
