@@ -1,6 +1,6 @@
 module github.com/scm-rights/scm/internal/difftest
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/scm-rights/scm v0.0.0

@@ -289,6 +289,49 @@ red:
 		Entry(nil, "plan9", "amd64"),
 	)
 
+	It("asks for one version of Go in all side modules, and README.md names it and the library's", func() {
+		goLine := regexp.MustCompile(`(?m)^go (\S+)$`)
+		versions := map[string]string{}
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Base(name) == "go.mod" && !strings.HasPrefix(name, "build/") {
+				line := goLine.FindStringSubmatch(contents(name))
+				Expect(line).To(HaveLen(2), name)
+				versions[filepath.Dir(name)] = line[1]
+			}
+		}
+		library, side := versions["."], versions["bench"]
+		delete(versions, ".")
+		Expect(len(versions)).To(BeNumerically(">=", 6))
+		for dir, version := range versions {
+			Expect(version).To(Equal(side), "%s/go.mod and bench/go.mod", dir)
+		}
+		readme := contents("README.md")
+		Expect(readme).To(ContainSubstring("The library and the command `scm` need Go " + library + " or newer."))
+		Expect(readme).To(ContainSubstring("need Go " + side + " or newer"))
+		for _, page := range []string{"docs/migrating.md", "docs/dependencies.md"} {
+			Expect(contents(page)).To(ContainSubstring(library), page)
+		}
+	})
+
+	It("skips the side modules in make test if Go is too old for them, unless CI=true", func() {
+		if _, err := exec.LookPath("make"); err != nil {
+			Skip(err.Error())
+		}
+		dir := GinkgoT().TempDir()
+		tool := filepath.Join(dir, "go")
+		Expect(os.WriteFile(tool, []byte("#!/bin/sh\n[ \"$1\" = -C ] || exec go \"$@\"\n"+
+			"echo 'go: go.mod requires go >= 1.99 (running go 1.98)' >&2\nexit 1\n"), 0o700)).To(Succeed())
+		test := func(ci string) (string, error) {
+			out, err := exec.Command("make", "test-modules", "GO="+tool, "RESULTS="+dir, "CI="+ci).CombinedOutput()
+			return string(out), err
+		}
+		out, err := test("")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).To(ContainSubstring("skip: bench: go: go.mod requires go >= 1.99 (running go 1.98)\n"))
+		out, err = test("true")
+		Expect(err).To(HaveOccurred(), out)
+	})
+
 	It("requires few modules directly, and says why in docs/dependencies.md", func() {
 		var gomod struct {
 			Require []struct {

@@ -1,6 +1,6 @@
 module github.com/scm-rights/scm/tools/vet
 
-go 1.26.0
+go 1.26.3
 
 tool honnef.co/go/tools/cmd/staticcheck
 

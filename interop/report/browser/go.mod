@@ -1,6 +1,6 @@
 module github.com/scm-rights/scm/interop/report/browser
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/chromedp/cdproto v0.159.0

@@ -1,6 +1,6 @@
 module github.com/scm-rights/scm/interop/peers/go/runc
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/opencontainers/runc v1.5.2
