@@ -42,7 +42,7 @@ README.md compares scm with other libraries. Each cell of its table comes from t
 This page names the scenarios that decide. ` + "`go run ./tools/readme -w REPORT`" +
 	` writes both; tools/readme/comparison.go defines columns and rows.
 What each failure is: [expected.txt](../interop/catalogue/expected.txt). To play one: ` +
-	"`./scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
+	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
 ## Columns
 
