@@ -18,9 +18,14 @@ func PeerCred(sock int) (Cred, error) {
 }
 
 // PeerPIDFD returns a pidfd of the process that [PeerCred] identifies, and of no later one with its PID. It
-// is close-on-exec and the caller's to close. On error it is -1. It is one getsockopt(2) of SO_PEERPIDFD,
-// which is from Linux 6.5. Errors wrap the errno: ENODATA for a socket without a peer, ESRCH or EINVAL if
-// the process is gone, … and [ErrUnsupported].
+// is close-on-exec and the caller's to close. On error it is -1.
+//
+// A pidfd does not mean that the process is still running: Linux 6.18 also returns one for a process that
+// has ended and has been waited for. Earlier kernels can return ESRCH or EINVAL instead. To find out, poll
+// the pidfd, which is readable once the process has ended.
+//
+// It is one getsockopt(2) of SO_PEERPIDFD, which exists since Linux 6.5. Errors wrap the errno, such as
+// ENODATA for a socket without a peer, and [ErrUnsupported].
 func PeerPIDFD(sock int) (int, error) {
 	return sys.PeerPIDFD(int(number(sock)))
 }

@@ -208,6 +208,28 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		end()
 		Expect(unix.PidfdSendSignal(pidfd, 0, nil, 0)).To(MatchError(unix.ESRCH))
 	})
+
+	It("has ended if the pidfd of PeerPIDFD is readable, whether or not the call succeeds afterwards", func() {
+		readable := func(pidfd int) bool {
+			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+			return ok(unix.Poll(polled, 0)) == 1 && polled[0].Revents&unix.POLLIN != 0
+		}
+		_, end := connected(cmd)
+		sock := f.accept(listening)
+		before, err := scm.PeerPIDFD(sock)
+		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		f.Own(before)
+		Expect(readable(before)).To(BeFalse())
+		end()
+		Expect(readable(before)).To(BeTrue())
+		after, err := scm.PeerPIDFD(sock)
+		if err == nil { // Linux 6.18
+			f.Own(after)
+			Expect(readable(after)).To(BeTrue())
+		} else {
+			Expect(err).To(Or(MatchError(unix.ESRCH), MatchError(unix.EINVAL)))
+		}
+	})
 }, everyConnected)
 
 var _ = Describe("PeerPIDFD", func() {

@@ -112,8 +112,11 @@ func ExamplePeerPIDFD() {
 		must(err)
 	}
 	defer unix.Close(pidfd)
-	fmt.Println("alive:", unix.PidfdSendSignal(pidfd, 0, nil, 0) == nil)
-	// Output: alive: true
+	// A pidfd is readable once its process has ended.
+	ended, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+	must(err)
+	fmt.Println("running:", ended == 0)
+	// Output: running: true
 }
 
 // Who sent a message can be another than who made the connection: the kernel tells with each

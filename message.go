@@ -34,9 +34,10 @@ type Message struct {
 
 	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if the
 	// socket has SO_PASSPIDFD (Linux 6.5), else -1. It is the caller's to close. Where
-	// descriptors took its room it is -1, and MSG_CTRUNC is set. If it points to an element of
-	// FDs, or is the PIDFD of two messages in a batch, only one descriptor fits: the receive
-	// then closes the pidfd and sets MSG_CTRUNC.
+	// descriptors took its room it is -1, and MSG_CTRUNC is set. The process may have ended:
+	// see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD of two messages
+	// in a batch, only one descriptor fits: the receive then closes the pidfd and sets
+	// MSG_CTRUNC.
 	PIDFD *int
 
 	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do.
