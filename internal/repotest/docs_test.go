@@ -58,6 +58,28 @@ func broken(name, text string) (faults []string) {
 	return faults
 }
 
+var (
+	indented = regexp.MustCompile(`(?m)^    .*$`)
+	endless  = regexp.MustCompile(`\b(until|while)\b.*; *do\b|(^|[^&<>])&($|[^&>\d])`)
+)
+
+// lasting are the shell commands of a page that can go on for ever after another one has failed: loops, and
+// background processes without a time limit.
+func lasting(text string) (lines []string) {
+	shell := indented.FindAllString(fenced.ReplaceAllString(text, ""), -1)
+	for _, block := range fenced.FindAllStringSubmatch(text, -1) {
+		if block[1] == "" || block[1] == "sh" {
+			shell = append(shell, strings.Split(block[2], "\n")...)
+		}
+	}
+	for _, line := range shell {
+		if line = strings.TrimSpace(line); endless.MatchString(line) && !strings.Contains(line, "--timeout") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // flat is a text without its indentation.
 func flat(text string) string { return regexp.MustCompile(`(?m)^[\t ]+`).ReplaceAllString(text, "") }
 
@@ -75,6 +97,21 @@ var _ = Describe("the pages", Label("house"), func() {
 		Expect(faults).To(BeEmpty())
 		for _, text := range []string{"[x](none.md)", "[x](README.md#none)", "[x](#none)", "```go\nif {\n```\n", "```go\nx  := 1\n```\n"} {
 			Expect(broken("x.md", text)).To(HaveLen(1), text)
+		}
+	})
+
+	It("have no shell command that can go on for ever after another one has failed", func() {
+		for _, name := range filesBelow(".") {
+			if name = strings.TrimPrefix(name, "/"); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, "build/") {
+				Expect(lasting(contents(name))).To(BeEmpty(), name)
+			}
+		}
+		for _, line := range []string{"until ./receive 2>log; do sleep 0.2; done", "while :; do a; done", "a &", "$ a & b --flag; wait"} {
+			Expect(lasting("    "+line+"\n")).To(HaveLen(1), line)
+			Expect(lasting("```sh\n"+line+"\n```\n")).To(HaveLen(1), line)
+		}
+		for _, line := range []string{"a && b", "a 2>&1 | b", "a --timeout 5s &"} {
+			Expect(lasting("    "+line+"\n")).To(BeEmpty(), line)
 		}
 	})
 

@@ -206,6 +206,54 @@ var _ = Describe("README", func() {
 	)
 })
 
+var _ = Describe("docs/primer.md", func() {
+	DescribeTable("has commands that end and leave no process behind", func(asTold bool) {
+		if _, err := exec.LookPath("python3"); err != nil {
+			fdtest.Missing(GinkgoTB(), err.Error())
+		}
+		dir, bin := GinkgoT().TempDir(), GinkgoT().TempDir()
+		goTool{}.must("build", "-o", bin, "./cmd/scm")
+		if asTold {
+			Expect(os.WriteFile(filepath.Join(dir, "file"), []byte("hello\n"), 0o666)).To(Succeed())
+		}
+		s := newPasteShell(dir, "PATH="+bin+":"+os.Getenv("PATH"))
+		// Its PIDs and the inodes of its sockets are others than here.
+		changing := strings.NewReplacer(dir, "/tmp/x")
+		numbers := regexp.MustCompile(`\d{4,}`)
+		same := func(text string) string { return numbers.ReplaceAllString(changing.Replace(text), "N") }
+		commands := 0
+		for _, m := range regexp.MustCompile(`(?m)(?:^    .*\n)+`).FindAllString(contents("docs/primer.md"), -1) {
+			var command, want string
+			run := func() {
+				if file, isFile := strings.CutPrefix(command, "cat "); isFile {
+					Expect(os.WriteFile(filepath.Join(dir, strings.TrimSpace(file)), []byte(want), 0o666)).To(Succeed())
+				}
+				if command != "" {
+					commands++
+					if printed := s.paste(command); asTold {
+						Expect(same(printed)).To(Equal(same(want)), command)
+					}
+				}
+			}
+			for line := range strings.Lines(m) {
+				line = strings.TrimPrefix(line, "    ")
+				if next, isCommand := strings.CutPrefix(line, "$ "); isCommand {
+					run()
+					command, want = next, ""
+				} else {
+					want += line
+				}
+			}
+			run()
+		}
+		Expect(commands).To(BeNumerically(">=", 10))
+		Eventually(s.processes).WithTimeout(time.Minute).Should(HaveLen(1), "the shell")
+	},
+		Entry("and print what the page says", true),
+		Entry("if the file that they send is not there", false),
+	)
+})
+
 // between is what a text has between one mark and the next.
 func between(text, from, to string) string {
 	GinkgoHelper()
