@@ -202,6 +202,12 @@ var _ = Describe("the build", Label("build"), func() {
 			Expect(regexp.MustCompile(`(?m)^# \S+ v`).FindAllString(list, -1)).To(HaveLen(2))
 		})
 
+		It("needs neither a requirement nor a replacement in a workspace", func() {
+			g.writes(map[string]string{"go.mod": "module example.org/consumer\n\ngo 1.24\n"})
+			g.must("work", "init", ".", ok(os.Getwd()))
+			Expect(g.must("run", "-tags", "purego", ".")).To(Equal("purego\n"))
+		})
+
 		DescribeTable("builds the library with", func(toolchain string, get ...string) {
 			g.env = []string{"GOTOOLCHAIN=" + toolchain, "GOFLAGS=-mod=mod"}
 			for _, args := range [][]string{{"version"}, append([]string{"get"}, get...)} {
