@@ -66,7 +66,7 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	s := pasteShell{mark: "SCM_PASTED=" + GinkgoT().TempDir(), out: make(chan string, 1000)}
 	cmd := exec.Command("bash", "--norc")
 	cmd.Dir = dir
-	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), isCompilerVariable), s.mark), env...)
+	cmd.Env = append(append(slices.DeleteFunc(os.Environ(), ofCaller), s.mark), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
@@ -74,8 +74,8 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	s.in = ok(cmd.StdinPipe())
 	Expect(cmd.Start()).To(Succeed())
 	DeferCleanup(func() {
-		for pid, name := range s.processes() {
-			if p, err := os.FindProcess(pid); err == nil && name != "" {
+		for pid := range s.processes() {
+			if p, err := os.FindProcess(pid); err == nil {
 				_ = p.Kill()
 			}
 		}
@@ -84,6 +84,7 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	Expect(w.Close()).To(Succeed())
 	go func() {
 		defer close(s.out)
+		defer r.Close()
 		for lines := bufio.NewScanner(r); lines.Scan(); {
 			s.out <- lines.Text()
 		}
@@ -91,7 +92,10 @@ func newPasteShell(dir string, env ...string) pasteShell {
 	return s
 }
 
-func isCompilerVariable(v string) bool { return strings.HasPrefix(v, "CC=") }
+// ofCaller tells the variables of make, which may have started the tests, and of somebody's choice of a compiler.
+func ofCaller(v string) bool {
+	return strings.HasPrefix(v, "CC=") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=")
+}
 
 // paste types a block, waits for the shell to be ready for the next one, and returns what was printed.
 func (s pasteShell) paste(block string) string {
@@ -100,7 +104,7 @@ func (s pasteShell) paste(block string) string {
 	_, err := io.WriteString(s.in, block+"echo "+ready+"\n")
 	Expect(err).NotTo(HaveOccurred())
 	var printed strings.Builder
-	for limit := time.After(3 * time.Minute); ; {
+	for limit := time.After(5 * time.Minute); ; {
 		select {
 		case line, open := <-s.out:
 			Expect(open).To(BeTrue(), "the shell has ended: %s\n%s", block, &printed)
@@ -177,7 +181,7 @@ var _ = Describe("README", func() {
 		Expect(out).To(HaveSuffix("2\n3\n"))
 	})
 
-	DescribeTable("has blocks that all end, show the error and leave no process behind", func(without string, prepare func(bin string), first string, shown ...string) {
+	DescribeTable("has blocks that all end, show the error and leave no process behind", func(without string, prepare func(bin string), first, last string, shown ...string) {
 		bin := pathWithout(without + "|" + installers)
 		prepare(bin)
 		g := goTool{}
@@ -189,6 +193,9 @@ var _ = Describe("README", func() {
 			if i == 0 {
 				out += s.paste(first)
 			}
+			if last != "" && strings.Contains(block, last) {
+				break
+			}
 		}
 		for _, text := range shown {
 			Expect(out).To(ContainSubstring(text))
@@ -196,12 +203,12 @@ var _ = Describe("README", func() {
 		// What waits for a partner in the background gives up after seconds.
 		Eventually(s.processes).WithTimeout(time.Minute).Should(HaveLen(1), "the shell, and:\n%s", out)
 	},
-		Entry("without a C compiler", compilers, func(string) {}, "",
+		Entry("without a C compiler", compilers, func(string) {}, "", "",
 			"setup: missing: a C compiler", "cc: ", "\nmodule example.com/pass\n", "the run: as expected\n", "2\n3\n"),
 		Entry("if the C program fails", compilers, func(bin string) {
 			Expect(os.WriteFile(filepath.Join(bin, "cc"), []byte(failingCompiler), 0o755)).To(Succeed())
-		}, "", "no answer\n", "i/o timeout\n"),
-		Entry("in another shell, where SCM is not set", `^$`, func(string) {}, "unset SCM\n",
+		}, "", "./receive", "no answer\n", "i/o timeout\n"),
+		Entry("in another shell, where SCM is not set", `^$`, func(string) {}, "unset SCM\n", "",
 			"go: ", "make: ", "build/numbers: No such file or directory"),
 	)
 })
