@@ -44,3 +44,11 @@ func (config Config) check() error {
 		return e.check()
 	}
 }
+
+// checkRoom returns EINVAL if Expect wants more descriptors than a call receives.
+func (config Config) checkRoom(max int) error {
+	if config.Expect == nil || config.Expect.Min <= max {
+		return nil
+	}
+	return sys.Error("scm: Expect wants "+config.Expect.number()+", but the call receives at most "+strconv.Itoa(max), sys.EINVAL)
+}

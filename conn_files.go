@@ -104,7 +104,8 @@ func (k *call) addFiles(files []*os.File) error {
 //     than p, and the error is [io.ErrShortBuffer] to errors.Is. (An empty p asks for no bytes, so
 //     none are missing.) With [Config].KeepTruncated ReadFiles returns the files along with the
 //     error, up to the first that is missing.
-//   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them.
+//   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them. If it
+//     wants more than max files the error is EINVAL, and nothing was received.
 //
 // On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
 // which there is no room: use Recv there.
@@ -141,6 +142,9 @@ func (k *call) read(max int) (n int, files []*os.File, err error) {
 	case isEmpty(k.bufs) && c.isStream():
 		err = errNoBuffer
 	default:
+		err = c.config.checkRoom(max)
+	}
+	if err == nil {
 		err = k.receive(max)
 	}
 	if err != nil {

@@ -378,6 +378,25 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
+	It("are not received if Config.Expect wants more than the call can return", func() {
+		e := scm.Expect{Min: 2, Max: 3}
+		a, b := pairWith(scm.Config{Expect: &e}, network)
+		sent := pipes(2)
+		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+		for want, read := range map[string]func() error{
+			"scm: Expect wants at least 2 and at most 3 descriptors, but the call receives at most 1": func() error {
+				return Third(b.ReadFiles(make([]byte, 1), 1))
+			},
+			"scm: Expect wants at least 2 and at most 3 descriptors, but the call receives at most 0": func() error {
+				return Third(b.ReadBuffers([][]byte{make([]byte, 1)}, 0))
+			},
+		} {
+			Expect(read()).To(And(opFails("read", unix.EINVAL), MatchError(HaveSuffix(want))))
+		}
+		Expect(b.RecvFile()).Error().To(opFails("read", unix.EINVAL))
+		receives(b, "x", sent...)
+	})
+
 	It("are missing where the process's table has no room, and those before the first that is missing are kept", func() {
 		RunChild(ChildCommand("conn-nofile", network))
 	})

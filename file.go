@@ -35,9 +35,16 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other control data
 // ([TruncatedError]), with one that [Config].Expect refuses ([ExpectError]), or with 4096 bytes or
-// more (ENAMETOOLONG) is refused, and its descriptors are closed. The end is [io.EOF].
+// more (ENAMETOOLONG) is refused, and its descriptors are closed. The end is [io.EOF]. If Expect wants
+// more than one file the error is EINVAL, and nothing was received.
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
+	if err := c.usable(); err != nil {
+		return nil, c.fail("read", err)
+	}
+	if err := c.config.checkRoom(1); err != nil {
+		return nil, c.fail("read", err)
+	}
 	n, fd, err := c.receiveOne(p)
 	if err == nil && c.config.Expect != nil {
 		if err := c.config.Expect.Check([]int{fd}); err != nil {
