@@ -258,10 +258,11 @@ Then: scm interop smoke --builtin=false --peer mine="python3 peer.py"
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: peers.SkeletonLanguages(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := peers.Skeleton(args[0])
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(text)
+			skeleton, err := peers.FindSkeleton(args[0])
+			if err != nil {
+				return err
 			}
+			_, err = cmd.OutOrStdout().Write(skeleton.Text)
 			return err
 		},
 	}

@@ -4,46 +4,82 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
 //go:embed skeleton
-var skeletons embed.FS
+var skeletonFiles embed.FS
 
-// A skeleton is a peer in a language, without a library.
-var skeletonFiles = []struct{ Language, file, run string }{
-	{"c", "peer.c", "cc -o peer peer.c, and ./peer"},
-	{"go", "peer.go", "go build -o peer peer.go, and ./peer"},
-	{"rust", "peer.rs", "rustc --edition 2021 -O peer.rs, and ./peer"},
-	{"python", "peer.py", "python3 peer.py"},
-	{"javascript", "peer.js", "node peer.js"},
-	{"java", "Peer.java", "java --add-opens java.base/java.io=ALL-UNNAMED Peer.java"},
-	{"ruby", "peer.rb", "ruby peer.rb"},
+// A Skeleton is a peer without a library. Its header says how it is built and run.
+type Skeleton struct {
+	Language string
+	File     string   // the name that the commands use
+	Text     []byte   // the program
+	Build    []string // shell commands, none if the language needs no build
+	Run      string   // shell command
 }
 
-// Skeleton returns a peer without a library, as the text of a file.
-func Skeleton(language string) (text []byte, err error) {
-	for _, s := range skeletonFiles {
+// Skeletons returns one skeleton for each language.
+func Skeletons() (list []Skeleton) {
+	for _, s := range []struct{ language, file string }{
+		{"c", "peer.c"},
+		{"go", "peer.go"},
+		{"rust", "peer.rs"},
+		{"python", "peer.py"},
+		{"javascript", "peer.js"},
+		{"java", "Peer.java"},
+		{"ruby", "peer.rb"},
+	} {
+		text, err := skeletonFiles.ReadFile("skeleton/" + s.file)
+		if err != nil {
+			panic(err) // the file is embedded
+		}
+		text = bytes.TrimPrefix(text, []byte("//go:build ignore\n\n"))
+		commands := headerCommands(text)
+		last := len(commands) - 1
+		list = append(list, Skeleton{s.language, s.file, text, commands[:last:last], commands[last]})
+	}
+	return list
+}
+
+var (
+	header  = regexp.MustCompile(`^(?s:/\*.*?\*/|""".*?""")|^(//.*\n|#.*\n)+`)
+	command = regexp.MustCompile(`(?m)^(?:(?://!?|#| \*)(?:\t|     )|    )(\S.*)$`)
+)
+
+// headerCommands returns the indented lines of the comment that a program begins with.
+func headerCommands(text []byte) (list []string) {
+	for _, m := range command.FindAllSubmatch(header.Find(text), -1) {
+		list = append(list, string(m[1]))
+	}
+	return list
+}
+
+// FindSkeleton returns the skeleton for a language.
+func FindSkeleton(language string) (Skeleton, error) {
+	for _, s := range Skeletons() {
 		if s.Language == language {
-			text, err := skeletons.ReadFile("skeleton/" + s.file)
-			return bytes.TrimPrefix(text, []byte("//go:build ignore\n\n")), err
+			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no skeleton in %q, but in %s", language, strings.Join(SkeletonLanguages(), ", "))
+	return Skeleton{}, fmt.Errorf("there is no skeleton in %q, but in %s", language, strings.Join(SkeletonLanguages(), ", "))
 }
 
-// SkeletonLanguages returns the languages of Skeleton.
+// SkeletonLanguages returns the languages of Skeletons.
 func SkeletonLanguages() (list []string) {
-	for _, s := range skeletonFiles {
+	for _, s := range Skeletons() {
 		list = append(list, s.Language)
 	}
 	return list
 }
 
-// SkeletonUses has a line for each language: the name of the file, and how it is run.
+// SkeletonUses returns a line for each language, with the name of the file and the commands that build
+// and run it.
 func SkeletonUses() (text string) {
-	for _, s := range skeletonFiles {
-		text += fmt.Sprintf("  %-11s %-10s %s\n", s.Language, s.file, s.run)
+	for _, s := range Skeletons() {
+		commands := append(s.Build, s.Run)
+		text += fmt.Sprintf("  %-11s %-10s %s\n", s.Language, s.File, strings.Join(commands, " && "))
 	}
 	return text
 }

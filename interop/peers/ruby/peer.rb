@@ -79,7 +79,8 @@ end
 # collected closes its number.
 class Peer
   def answer(line)
-    verb, *words = line.split(" ", -1)
+    # A pattern, because split(" ") skips leading spaces and runs of spaces.
+    verb, *words = line.split(/ /, -1)
     fields = words.to_h { |word| word.split("=", 2).tap { |pair| unsupported_unless(pair.size == 2) } }
     unsupported_unless(fields.size == words.size && %w[hello use send recv close end].include?(verb))
     public_send("do_#{verb}", **fields.transform_keys(&:to_sym))

@@ -1,5 +1,6 @@
-// A peer for scm interop: it reads commands on standard input and answers on standard output. Call your
-// library in librarySend and libraryRecv.
+// A peer for scm interop: it reads commands on standard input and answers on standard output.
+// Call your library in librarySend and libraryRecv. Throw Unsupported if it has no interface for the
+// command, and Errno for an errno. Any other exception becomes an error answer.
 //
 //     java --add-opens java.base/java.io=ALL-UNNAMED Peer.java
 import java.io.BufferedReader;
@@ -9,16 +10,19 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 class Peer {
     static class Unsupported extends RuntimeException {}
 
-    /** What the library reports as an errno. */
+    /** An errno that the library reports. */
     static class Errno extends RuntimeException {
         final int errno;
 
@@ -27,20 +31,29 @@ class Peer {
         }
     }
 
-    record Received(byte[] payload, List<Integer> fds) {}
+    /** flags is msg_flags, or null if the library reports no flags. */
+    record Received(byte[] payload, List<Integer> fds, Integer flags) {}
 
     /** Sends the payload and the descriptors, and returns the count that the library reports. */
-    static int librarySend(int sock, byte[] payload, List<Integer> fds) {
+    static int librarySend(int sock, byte[] payload, List<Integer> fds) throws Exception {
         throw new Unsupported();
     }
 
-    /** Receives at most so many bytes and descriptors. */
-    static Received libraryRecv(int sock, int most, int room) {
+    /** Receives at most this many bytes and descriptors. */
+    static Received libraryRecv(int sock, int most, int room) throws Exception {
         throw new Unsupported();
     }
 
-    /** Java has no call of its own that closes a number. */
-    static void closeNumber(int fd) {
+    static final int MAX_PAYLOAD = 64 << 20;
+
+    /** The socket of the case. */
+    static int caseSock = -1;
+
+    /** The socket, its files, and the descriptors received. */
+    static final Set<Integer> held = new TreeSet<>();
+
+    /** Java has no call of its own that closes a descriptor. */
+    static void closeDescriptor(int fd) {
         try {
             var descriptor = new FileDescriptor();
             var field = FileDescriptor.class.getDeclaredField("fd");
@@ -48,29 +61,19 @@ class Peer {
             field.setInt(descriptor, fd);
             new FileInputStream(descriptor).close();
         } catch (IOException e) {
-            // the library may have reported what is not open
+            // the library may have reported a descriptor that is not open
         } catch (ReflectiveOperationException e) {
             throw new Unsupported();
         }
     }
 
-    /** The socket of the case, its files, and what was received. */
-    static final List<Integer> held = new ArrayList<>();
-
-    static int sock() {
-        if (held.isEmpty()) {
-            throw new Unsupported();
-        }
-        return held.get(0);
-    }
-
-    static void close(List<Integer> fds) {
+    static void close(Collection<Integer> fds) {
         if (!held.containsAll(fds)) {
             throw new Unsupported();
         }
-        for (Integer fd : List.copyOf(fds)) {
-            closeNumber(fd);
+        for (int fd : Set.copyOf(fds)) {
             held.remove(fd);
+            closeDescriptor(fd);
         }
     }
 
@@ -81,24 +84,41 @@ class Peer {
         return text;
     }
 
-    static int number(String text) {
-        return Integer.parseInt(formed("0|[1-9]\\d{0,8}", text));
+    static int number(String text, int least, int most) {
+        long n = Long.parseLong(formed("0|-?[1-9][0-9]{0,9}", text));
+        if (n < least || n > most) {
+            throw new Unsupported();
+        }
+        return (int) n;
     }
 
-    static List<Integer> numbers(String text) {
-        if (formed("-|-?\\d+(,-?\\d+)*", text).equals("-")) {
+    static List<Integer> numbers(String text, int least) {
+        if (text.equals("-")) {
             return List.of();
         }
-        return List.of(text.split(",")).stream().map(Integer::parseInt).toList();
+        return Arrays.stream(text.split(",", -1)).map(word -> number(word, least, Integer.MAX_VALUE)).toList();
     }
 
     /** The bytes that @N stands for. */
     static byte[] pattern(int length, int at) {
         var bytes = new byte[length];
         for (int i = 0; i < length; i++) {
-            bytes[i] = (byte) ((at + i) % 251);
+            bytes[i] = (byte) ((at % 251 + i) % 251);
         }
         return bytes;
+    }
+
+    static byte[] payloadOf(String text, int at) {
+        if (text.equals("-")) {
+            return new byte[0];
+        }
+        if (text.startsWith("@")) {
+            return pattern(number(text.substring(1), 1, MAX_PAYLOAD), at);
+        }
+        if (text.length() % 2 == 1) {
+            throw new Unsupported();
+        }
+        return HexFormat.of().parseHex(formed("[0-9a-f]+", text));
     }
 
     static String shown(byte[] payload, int at) {
@@ -109,45 +129,77 @@ class Peer {
         return other < 0 ? "@" + payload.length : "!" + other;
     }
 
-    static byte[] bytes(String payload, int at) {
-        if (payload.startsWith("@")) {
-            return pattern(number(payload.substring(1)), at);
+    static String shown(List<?> list) {
+        return list.isEmpty() ? "-" : list.stream().map(String::valueOf).collect(Collectors.joining(","));
+    }
+
+    static String shownFlags(int flags) {
+        flags &= ~0x40000000; // MSG_CMSG_CLOEXEC is not reported
+        var names = new ArrayList<String>();
+        for (var known : List.of(Map.entry("oob", 0x1), Map.entry("ctrunc", 0x8), Map.entry("trunc", 0x20), Map.entry("eor", 0x80))) {
+            if ((flags & known.getValue()) != 0) {
+                names.add(known.getKey());
+                flags &= ~known.getValue();
+            }
         }
-        return HexFormat.of().parseHex(formed("-|([0-9a-f]{2})+", payload).replace("-", ""));
+        if (flags != 0) {
+            names.add("0x" + Integer.toHexString(flags));
+        }
+        return shown(names);
     }
 
-    static String recv(int most, int room, int at) {
-        var r = libraryRecv(sock(), most, room);
+    static String send(Map<String, String> fields, int at) throws Exception {
+        var payload = payloadOf(fields.get("payload"), at);
+        var fds = numbers(fields.get("fds"), Integer.MIN_VALUE);
+        if (!held.contains(caseSock)) {
+            throw new Unsupported();
+        }
+        return "ok n=" + librarySend(caseSock, payload, fds);
+    }
+
+    static String recv(Map<String, String> fields, int at) throws Exception {
+        int most = number(fields.get("bytes"), 0, MAX_PAYLOAD);
+        int room = number(fields.get("fds"), 0, 65535);
+        if (!held.contains(caseSock)) {
+            throw new Unsupported();
+        }
+        var r = libraryRecv(caseSock, most, room);
         held.addAll(r.fds);
-        var fds = r.fds.isEmpty() ? "-" : r.fds.stream().map(String::valueOf).collect(Collectors.joining(","));
-        return "ok n=" + r.payload.length + " payload=" + shown(r.payload, at) + " fds=" + fds;
+        var said = "ok n=" + r.payload.length + " payload=" + shown(r.payload, at) + " fds=" + shown(r.fds);
+        return r.flags == null ? said : said + " flags=" + shownFlags(r.flags);
     }
 
-    static String answer(String line) {
+    static String answer(String line) throws Exception {
         var words = line.split(" ", -1);
         Map<String, String> fields = new TreeMap<>();
         for (int i = 1; i < words.length; i++) {
             var field = words[i].split("=", 2);
-            fields.put(field[0], field.length == 2 ? field[1] : "");
+            if (fields.put(field[0], field.length == 2 ? field[1] : "") != null) {
+                throw new Unsupported(); // a field is there twice
+            }
         }
-        int at = number(fields.getOrDefault("at", "0"));
-        fields.remove("at");
-        switch (words[0] + " " + String.join(" ", fields.keySet())) {
-            case "hello ":
+        int at = number(fields.getOrDefault("at", "0"), 0, Integer.MAX_VALUE);
+        var command = new ArrayList<>(List.of(words[0]));
+        command.addAll(fields.keySet());
+        switch (String.join(" ", command)) {
+            case "hello":
                 return "ok name=mine lang=java version=0 can=stream,dgram,seqpacket,multi";
-            case "send fds payload":
-                return "ok n=" + librarySend(sock(), bytes(fields.get("payload"), at), numbers(fields.get("fds")));
-            case "recv bytes fds":
-                return recv(number(fields.get("bytes")), number(fields.get("fds")), at);
+            case "send fds payload", "send at fds payload":
+                return send(fields, at);
+            case "recv bytes fds", "recv at bytes fds":
+                return recv(fields, at);
             case "close fds":
-                close(numbers(fields.get("fds")));
+                close(numbers(fields.get("fds"), 0));
                 return "ok";
-            case "use fds sock":
+            case "use sock", "use fds sock":
+                int sock = number(fields.get("sock"), 0, Integer.MAX_VALUE);
+                var fds = numbers(fields.getOrDefault("fds", "-"), 0);
                 close(held);
-                held.add(number(fields.get("sock")));
-                held.addAll(numbers(fields.get("fds")));
+                caseSock = sock;
+                held.add(sock);
+                held.addAll(fds);
                 return "ok";
-            case "end ":
+            case "end":
                 close(held);
                 return "ok";
             default:
@@ -164,10 +216,13 @@ class Peer {
             } catch (Unsupported e) {
                 said = "unsupported";
             } catch (Errno e) {
-                said = "err " + e.errno;
+                said = e.errno == 0 ? "err lib" : "err " + e.errno;
+            } catch (Exception e) {
+                said = "err lib " + e.toString().replaceAll("[^ -~]", "?");
             }
             System.out.println(said);
             System.out.flush();
         }
+        System.exit(0); // even if threads of the library still run
     }
 }

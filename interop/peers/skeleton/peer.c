@@ -3,6 +3,7 @@
  * standard output. Call your library in library_send and library_recv.
  *
  *     cc -o peer peer.c
+ *     ./peer
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -16,13 +17,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define MOST_BYTES (8 << 20)
-#define MOST_HEXADECIMAL 4096
-#define MOST_FDS 253
+#define MAX_LINE (16 << 10)
+#define MAX_PAYLOAD (64 << 20)
+#define MAX_HEX 4096
+#define MAX_FDS 65535
 #define UNSUPPORTED (-2)
+#define NO_FLAGS (-1)
 
-/* Sends the bytes and the descriptors. Returns what the library reports, -1 and errno, or
- * UNSUPPORTED. */
+/* Sends the bytes and the descriptors. Returns the count that the library reports. If the library
+ * fails, returns -1 with errno set, or with errno 0 for an error of the library's own. If the
+ * library has no interface for the command, returns UNSUPPORTED. */
 static ssize_t
 library_send(int sock, const unsigned char *payload, size_t bytes, const int *fds, size_t nfds)
 {
@@ -30,49 +34,98 @@ library_send(int sock, const unsigned char *payload, size_t bytes, const int *fd
 	return UNSUPPORTED;
 }
 
-/* Receives at most bytes bytes and *nfds descriptors, and sets *nfds to how many there were. */
+/* Receives at most bytes bytes and *nfds descriptors. Sets *nfds to the number of descriptors, and
+ * *flags to msg_flags, or to NO_FLAGS if the library reports no flags. Returns what library_send
+ * does. */
 static ssize_t
-library_recv(int sock, unsigned char *payload, size_t bytes, int *fds, size_t *nfds)
+library_recv(int sock, unsigned char *payload, size_t bytes, int *fds, size_t *nfds, int *flags)
 {
 	(void)sock;
 	memset(payload, 0, bytes);
 	*fds = -1;
 	*nfds = 0;
+	*flags = NO_FLAGS;
 	return UNSUPPORTED;
 }
 
-static int held[32 * MOST_FDS]; /* the socket of the case, its files, and what was received */
+static unsigned char buffer[MAX_PAYLOAD];
+static int list[MAX_FDS];
+
+static int case_sock = -1;
+static int *held; /* the socket of the case, its files, and the descriptors received */
 static size_t nheld;
 
-/* Returns whether the text is a number as it would be printed, 0 to most. */
-static int
-number(const char *text, size_t most, size_t *n)
+/* Returns the index of the descriptor in held, or nheld. */
+static size_t
+find(int fd)
 {
-	char *end;
+	size_t i = 0;
 
-	if (*text < '0' || *text > '9' || (*text == '0' && text[1] != '\0') || strlen(text) > 9)
-		return 0;
-	*n = strtoul(text, &end, 10);
-	return *end == '\0' && *n <= most;
+	while (i < nheld && held[i] != fd)
+		i++;
+	return i;
 }
 
-/* Returns how many numbers there are in N,N,… or -, and -1 for another text. */
-static int
-numbers(char *text, int *list)
+static void
+hold(int fd)
 {
-	int n = 0;
+	if (find(fd) < nheld)
+		return;
+	held = realloc(held, (nheld + 1) * sizeof(*held));
+	if (held == NULL)
+		exit(1);
+	held[nheld++] = fd;
+}
 
-	if (strcmp(text, "-") == 0)
-		return 0;
-	for (char *word; (word = strsep(&text, ",")) != NULL; n++) {
-		int sign = *word == '-' ? -1 : 1;
-		size_t value;
+static void
+end_case(void)
+{
+	while (nheld > 0)
+		(void)close(held[--nheld]);
+}
 
-		if (n == MOST_FDS || !number(word + (sign < 0), 1 << 20, &value))
-			return -1;
-		list[n] = sign * (int)value;
+/* Closes the descriptors if all of them are held, and otherwise returns 0. */
+static int
+close_some(size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (find(list[i]) == nheld)
+			return 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = find(list[i]);
+
+		if (at == nheld)
+			continue; /* the list has it twice */
+		(void)close(list[i]);
+		held[at] = held[--nheld];
 	}
-	return n;
+	return 1;
+}
+
+/* Returns whether the text is a number in range, written as it would be printed. */
+static int
+number(const char *text, long least, long most, long *n)
+{
+	char printed[24];
+
+	*n = strtol(text, NULL, 10);
+	(void)snprintf(printed, sizeof(printed), "%ld", *n);
+	return strcmp(printed, text) == 0 && *n >= least && *n <= most;
+}
+
+/* Reads N,N,… or - into list. Returns 0 for any other text. */
+static int
+numbers(char *text, long least, size_t *n)
+{
+	long value;
+
+	*n = 0;
+	if (strcmp(text, "-") == 0)
+		return 1;
+	for (char *word; (word = strsep(&text, ",")) != NULL; list[(*n)++] = (int)value)
+		if (*n == MAX_FDS || !number(word, least, INT_MAX, &value))
+			return 0;
+	return 1;
 }
 
 /* The byte of the pattern that @N stands for. */
@@ -82,196 +135,207 @@ pattern(size_t i)
 	return (unsigned char)(i % 251);
 }
 
-/* Returns how many bytes there are in hexadecimal, @N or -, and -1 for another text. */
+/* Reads hexadecimal bytes, @N or - into buffer. Returns 0 for any other text. */
 static int
-bytes_of(const char *text, size_t at, unsigned char *payload)
+payload_of(const char *text, size_t at, size_t *n)
 {
-	size_t length;
-	int n = 0;
+	long length;
 
+	*n = 0;
 	if (strcmp(text, "-") == 0)
-		return 0;
+		return 1;
 	if (*text == '@') {
-		if (!number(text + 1, MOST_BYTES, &length))
-			return -1;
-		for (size_t i = 0; i < length; i++)
-			payload[i] = pattern(at + i);
-		return (int)length;
+		if (!number(text + 1, 1, MAX_PAYLOAD, &length))
+			return 0;
+		for (; *n < (size_t)length; (*n)++)
+			buffer[*n] = pattern(at + *n);
+		return 1;
 	}
 	for (; *text != '\0'; text += 2) {
 		char pair[3] = {text[0], text[1], '\0'};
 
-		if (n == MOST_HEXADECIMAL || strspn(pair, "0123456789abcdef") != 2)
-			return -1;
-		payload[n++] = (unsigned char)strtoul(pair, NULL, 16);
+		if (strspn(pair, "0123456789abcdef") != 2)
+			return 0;
+		buffer[(*n)++] = (unsigned char)strtoul(pair, NULL, 16);
 	}
-	return n;
+	return *n > 0;
 }
 
-static void
-end_of_case(void)
-{
-	while (nheld > 0)
-		(void)close(held[--nheld]);
-}
-
-/* Closes these, if all of them are held. */
+/* Answers a failed call, or returns 0 if it is not supported. */
 static int
-close_some(const int *fds, int n)
-{
-	for (int pass = 0; pass < 2; pass++) {
-		for (int i = 0; i < n; i++) {
-			size_t at = 0;
-
-			while (at < nheld && held[at] != fds[i])
-				at++;
-			if (at == nheld)
-				return 0;
-			if (pass == 1) {
-				(void)close(fds[i]);
-				held[at] = held[--nheld];
-			}
-		}
-	}
-	return 1;
-}
-
-/* Answers what both library calls have in common, and returns 0 for what is not supported. */
-static int
-answer_failed(ssize_t n)
+answer_failure(ssize_t n)
 {
 	if (n == UNSUPPORTED)
 		return 0;
-	printf("err %d\n", errno);
+	if (errno == 0)
+		puts("err lib");
+	else
+		printf("err %d\n", errno);
 	return 1;
 }
 
 static int
-answer_send(const unsigned char *payload, size_t bytes, const int *fds, size_t nfds)
+answer_send(size_t bytes, size_t nfds)
 {
-	ssize_t n = library_send(held[0], payload, bytes, fds, nfds);
+	ssize_t n;
 
+	errno = 0;
+	n = library_send(case_sock, buffer, bytes, list, nfds);
 	if (n < 0)
-		return answer_failed(n);
+		return answer_failure(n);
 	printf("ok n=%zd\n", n);
 	return 1;
 }
 
 static void
-show(const unsigned char *payload, size_t n, size_t at)
+show(size_t n, size_t at)
 {
 	size_t same = 0;
 
-	if (n > MOST_HEXADECIMAL) {
-		while (same < n && payload[same] == pattern(at + same))
+	if (n > MAX_HEX) {
+		while (same < n && buffer[same] == pattern(at + same))
 			same++;
 		printf(same == n ? "@%zu" : "!%zu", same);
 	} else if (n == 0) {
 		printf("-");
 	} else {
 		for (size_t i = 0; i < n; i++)
-			printf("%02x", payload[i]);
+			printf("%02x", buffer[i]);
 	}
+}
+
+static void
+show_flags(int flags)
+{
+	static const struct {
+		int bit;
+		const char *name;
+	} known[] = {{0x1, "oob"}, {0x8, "ctrunc"}, {0x20, "trunc"}, {0x80, "eor"}};
+	unsigned rest = (unsigned)flags & ~0x40000000U; /* MSG_CMSG_CLOEXEC is not reported */
+	const char *comma = "";
+
+	printf(" flags=%s", rest == 0 ? "-" : "");
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if ((flags & known[i].bit) == 0)
+			continue;
+		printf("%s%s", comma, known[i].name);
+		rest &= ~(unsigned)known[i].bit;
+		comma = ",";
+	}
+	if (rest != 0)
+		printf("%s%#x", comma, rest);
 }
 
 static int
 answer_recv(size_t bytes, size_t room, size_t at)
 {
-	static unsigned char payload[MOST_BYTES];
-	static int fds[MOST_FDS];
-	ssize_t n = library_recv(held[0], payload, bytes, fds, &room);
+	int flags = NO_FLAGS;
+	ssize_t n;
 
+	errno = 0;
+	n = library_recv(case_sock, buffer, bytes, list, &room, &flags);
 	if (n < 0)
-		return answer_failed(n);
+		return answer_failure(n);
 	printf("ok n=%zd payload=", n);
-	show(payload, (size_t)n, at);
+	show((size_t)n < bytes ? (size_t)n : bytes, at);
 	printf(" fds=%s", room == 0 ? "-" : "");
 	for (size_t i = 0; i < room; i++) {
-		printf(i == 0 ? "%d" : ",%d", fds[i]);
-		held[nheld++] = fds[i];
+		printf(i == 0 ? "%d" : ",%d", list[i]);
+		hold(list[i]);
 	}
+	if (flags != NO_FLAGS)
+		show_flags(flags);
 	puts("");
 	return 1;
 }
 
-static char *fields[5]; /* KEY=VALUE of the command; a field that was taken is NULL */
+enum { SOCK, FDS, PAYLOAD, BYTES, AT, NFIELDS };
+static const char *const keys[NFIELDS] = {"sock=", "fds=", "payload=", "bytes=", "at="};
 
-/* Takes the value of a field, or returns NULL. */
-static char *
-take(const char *key)
+/* Splits KEY=VALUE… into the values of the keys. Returns the set of the keys that are there, as
+ * bits, or -1 for an unknown key or one that is there twice. */
+static int
+split(char *text, char **values)
 {
-	size_t length = strlen(key);
+	int set = 0;
 
-	for (size_t i = 0; i < 5; i++) {
-		char *field = fields[i];
+	for (char *word; (word = strsep(&text, " ")) != NULL;) {
+		int key = 0;
 
-		if (field != NULL && strncmp(field, key, length) == 0 && field[length] == '=') {
-			fields[i] = NULL;
-			return field + length + 1;
-		}
+		while (key < NFIELDS && strncmp(word, keys[key], strlen(keys[key])) != 0)
+			key++;
+		if (key == NFIELDS || (set & 1 << key) != 0)
+			return -1;
+		set |= 1 << key;
+		values[key] = word + strlen(keys[key]);
 	}
-	return NULL;
+	return set;
 }
 
-/* Returns 0 for what is not supported. */
 static int
-answer(const char *verb)
+use(const char *sock, char *fds)
 {
-	static unsigned char payload[MOST_BYTES];
-	static int list[MOST_FDS];
-	char *sock = take("sock"), *fds = take("fds"), *text = take("payload"),
-	     *bytes = take("bytes"), *from = take("at");
-	size_t most, room, at = 0;
-	int n = 0, length;
+	size_t n = 0;
+	long value;
 
-	for (size_t i = 0; i < 5; i++)
-		if (fields[i] != NULL)
-			return 0;
-	if (from != NULL && !number(from, INT_MAX, &at))
+	if (!number(sock, 0, INT_MAX, &value) || (fds != NULL && !numbers(fds, 0, &n)))
 		return 0;
-	if (strcmp(verb, "hello") == 0) {
-		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
-	} else if (strcmp(verb, "use") == 0 && sock != NULL && number(sock, INT_MAX, &room)) {
-		if (fds != NULL && (n = numbers(fds, list)) < 0)
-			return 0;
-		end_of_case();
-		held[nheld++] = (int)room;
-		for (int i = 0; i < n; i++)
-			held[nheld++] = list[i];
-		puts("ok");
-	} else if (strcmp(verb, "send") == 0 && text != NULL && fds != NULL) {
-		if ((length = bytes_of(text, at, payload)) < 0 || (n = numbers(fds, list)) < 0)
-			return 0;
-		return answer_send(payload, (size_t)length, list, (size_t)n);
-	} else if (strcmp(verb, "recv") == 0 && bytes != NULL && fds != NULL) {
-		if (!number(bytes, MOST_BYTES, &most) || !number(fds, MOST_FDS, &room))
-			return 0;
-		return answer_recv(most, room, at);
-	} else if (strcmp(verb, "close") == 0 && fds != NULL) {
-		if ((n = numbers(fds, list)) < 0 || !close_some(list, n))
-			return 0;
-		puts("ok");
-	} else if (strcmp(verb, "end") == 0) {
-		end_of_case();
-		puts("ok");
-	} else {
-		return 0;
-	}
+	end_case();
+	case_sock = (int)value;
+	hold(case_sock);
+	for (size_t i = 0; i < n; i++)
+		hold(list[i]);
+	puts("ok");
 	return 1;
+}
+
+/* Answers the command, or returns 0 if it is not supported. */
+static int
+answer(char *line)
+{
+	char *values[NFIELDS] = {NULL}, *verb = strsep(&line, " ");
+	int set = split(line, values), begun = find(case_sock) < nheld;
+	size_t bytes, nfds;
+	long at = 0, most, room;
+
+	if (values[AT] != NULL && !number(values[AT], 0, INT_MAX, &at))
+		return 0;
+	if (strcmp(verb, "hello") == 0 && set == 0) {
+		puts("ok name=mine lang=c version=0 can=stream,dgram,seqpacket,multi");
+		return 1;
+	}
+	if (strcmp(verb, "use") == 0 && (set & ~(1 << FDS)) == 1 << SOCK)
+		return use(values[SOCK], values[FDS]);
+	if (strcmp(verb, "send") == 0 && (set & ~(1 << AT)) == (1 << PAYLOAD | 1 << FDS))
+		return payload_of(values[PAYLOAD], (size_t)at, &bytes) &&
+		    numbers(values[FDS], INT_MIN, &nfds) && begun && answer_send(bytes, nfds);
+	if (strcmp(verb, "recv") == 0 && (set & ~(1 << AT)) == (1 << BYTES | 1 << FDS))
+		return number(values[BYTES], 0, MAX_PAYLOAD, &most) &&
+		    number(values[FDS], 0, MAX_FDS, &room) && begun &&
+		    answer_recv((size_t)most, (size_t)room, (size_t)at);
+	if (strcmp(verb, "close") == 0 && set == 1 << FDS) {
+		if (!numbers(values[FDS], 0, &nfds) || !close_some(nfds))
+			return 0;
+		puts("ok");
+		return 1;
+	}
+	if (strcmp(verb, "end") == 0 && set == 0) {
+		end_case();
+		puts("ok");
+		return 1;
+	}
+	return 0;
 }
 
 int
 main(void)
 {
-	static char line[16385];
+	static char line[MAX_LINE + 2];
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	while (fgets(line, sizeof(line), stdin) != NULL) {
-		const char *verb = strtok(line, " \n");
-
-		for (size_t i = 0; i < 5; i++)
-			fields[i] = strtok(NULL, " \n");
-		if (verb == NULL || !answer(verb))
+		line[strcspn(line, "\n")] = '\0';
+		if (!answer(line))
 			puts("unsupported");
 		if (fflush(stdout) != 0)
 			return 1;

@@ -1,9 +1,11 @@
 //go:build ignore
 
-// A peer for scm interop: it reads commands on standard input and answers on standard output. Call your
-// library in librarySend and libraryRecv.
+// A peer for scm interop: it reads commands on standard input and answers on standard output.
+// Call your library in librarySend and libraryRecv. Return errUnsupported if it has no interface
+// for the command. Any other error becomes an error answer.
 //
 //	go build -o peer peer.go
+//	./peer
 package main
 
 import (
@@ -11,9 +13,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,51 +29,94 @@ func librarySend(sock int, payload []byte, fds []int) (n int, err error) {
 	return 0, errUnsupported
 }
 
-// libraryRecv receives into payload, and at most room descriptors.
-func libraryRecv(sock int, payload []byte, room int) (n int, fds []int, err error) {
-	return 0, nil, errUnsupported
+// libraryRecv receives into payload, and at most room descriptors. It returns the count that the library
+// reports, the descriptors, and msg_flags or, if the library reports no flags, noFlags.
+func libraryRecv(sock int, payload []byte, room int) (n int, fds []int, flags int, err error) {
+	return 0, nil, noFlags, errUnsupported
 }
 
-// held are the socket of the case, its files, and what was received.
-var held []int
+const (
+	noFlags    = -1
+	maxPayload = 64 << 20
+)
+
+// caseSock is the socket of the case. held has the socket, its files, and the descriptors received.
+var (
+	caseSock = -1
+	held     = map[int]bool{}
+)
 
 func closeAll(fds []int) error {
 	for _, fd := range fds {
-		if !slices.Contains(held, fd) {
+		if !held[fd] {
 			return errUnsupported
 		}
 	}
-	for _, fd := range slices.Clone(fds) {
-		held = slices.DeleteFunc(held, func(n int) bool { return n == fd })
-		syscall.Close(fd)
+	for _, fd := range fds {
+		if held[fd] { // it may be in the list twice
+			syscall.Close(fd)
+			delete(held, fd)
+		}
 	}
 	return nil
 }
 
-var number = regexp.MustCompile(`^-?(0|[1-9]\d{0,8})$`)
+func endCase() {
+	for fd := range held {
+		syscall.Close(fd)
+	}
+	clear(held)
+}
+
+// number accepts a number only as it would be printed.
+func number(text string, least, most int) (int, error) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || strconv.FormatInt(n, 10) != text || int(n) < least || int(n) > most {
+		return 0, errUnsupported
+	}
+	return int(n), nil
+}
 
 // numbers reads N,N,… or -.
-func numbers(text string) (list []int, err error) {
+func numbers(text string, least int) (list []int, err error) {
 	if text == "-" {
 		return nil, nil
 	}
-	for _, word := range strings.Split(text, ",") {
-		n, err := strconv.Atoi(word)
-		if err != nil || !number.MatchString(word) {
-			return nil, errUnsupported
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := number(word, least, 1<<31-1)
+		if err != nil {
+			return nil, err
 		}
 		list = append(list, n)
 	}
 	return list, nil
 }
 
-// pattern are the bytes that @N stands for.
+// pattern returns the bytes that @N stands for.
 func pattern(length, at int) []byte {
 	b := make([]byte, length)
 	for i := range b {
-		b[i] = byte((at + i) % 251)
+		b[i] = byte((at%251 + i) % 251)
 	}
 	return b
+}
+
+func payloadOf(text string, at int) ([]byte, error) {
+	if text == "-" {
+		return nil, nil
+	}
+	if length, ok := strings.CutPrefix(text, "@"); ok {
+		n, err := number(length, 1, maxPayload)
+		if err != nil {
+			return nil, err
+		}
+		return pattern(n, at), nil
+	}
+	data, err := hex.DecodeString(text)
+	if err != nil || len(data) == 0 || hex.EncodeToString(data) != text {
+		return nil, errUnsupported
+	}
+	return data, nil
 }
 
 func shown(payload []byte, at int) string {
@@ -89,82 +134,125 @@ func shown(payload []byte, at int) string {
 	return fmt.Sprintf("@%d", len(payload))
 }
 
-func send(payload, fds string, at int) (string, error) {
-	data, err := hex.DecodeString(strings.TrimPrefix(payload, "-"))
-	if length, ok := strings.CutPrefix(payload, "@"); ok {
-		var n []int
-		if n, err = numbers(length); err == nil {
-			data = pattern(n[0], at)
+func shownFlags(flags int) string {
+	flags &^= syscall.MSG_CMSG_CLOEXEC // it is not reported
+	var names []string
+	for _, f := range []struct {
+		name string
+		bit  int
+	}{{"oob", syscall.MSG_OOB}, {"ctrunc", syscall.MSG_CTRUNC}, {"trunc", syscall.MSG_TRUNC}, {"eor", syscall.MSG_EOR}} {
+		if flags&f.bit != 0 {
+			names = append(names, f.name)
+			flags &^= f.bit
 		}
 	}
-	list, wrong := numbers(fds)
-	if err != nil || wrong != nil {
-		return "", errUnsupported
+	if flags != 0 {
+		names = append(names, fmt.Sprintf("%#x", flags))
 	}
-	n, err := librarySend(held[0], data, list)
-	return fmt.Sprintf("ok n=%d", n), err
+	if len(names) == 0 {
+		return "-"
+	}
+	return strings.Join(names, ",")
 }
 
-func recv(most, room string, at int) (string, error) {
-	list, err := numbers(most + "," + room)
-	if err != nil || list[0] < 0 || list[1] < 0 {
-		return "", errUnsupported
-	}
-	payload := make([]byte, list[0])
-	n, fds, err := libraryRecv(held[0], payload, list[1])
+func send(fields map[string]string, at int) (string, error) {
+	payload, err := payloadOf(fields["payload"], at)
 	if err != nil {
 		return "", err
 	}
-	held = append(held, fds...)
+	fds, err := numbers(fields["fds"], -1<<31)
+	if err != nil || !held[caseSock] {
+		return "", errUnsupported
+	}
+	n, err := librarySend(caseSock, payload, fds)
+	return fmt.Sprintf("ok n=%d", n), err
+}
+
+func recv(fields map[string]string, at int) (string, error) {
+	most, err := number(fields["bytes"], 0, maxPayload)
+	if err != nil {
+		return "", err
+	}
+	room, err := number(fields["fds"], 0, 65535)
+	if err != nil || !held[caseSock] {
+		return "", errUnsupported
+	}
+	payload := make([]byte, most)
+	n, fds, flags, err := libraryRecv(caseSock, payload, room)
+	if err != nil {
+		return "", err
+	}
 	listed := "-"
 	if len(fds) > 0 {
 		listed = strings.ReplaceAll(strings.Trim(fmt.Sprint(fds), "[]"), " ", ",")
 	}
-	return fmt.Sprintf("ok n=%d payload=%s fds=%s", n, shown(payload[:n], at), listed), nil
+	for _, fd := range fds {
+		held[fd] = true
+	}
+	said := fmt.Sprintf("ok n=%d payload=%s fds=%s", n, shown(payload[:min(n, most)], at), listed)
+	if flags != noFlags {
+		said += " flags=" + shownFlags(flags)
+	}
+	return said, nil
 }
 
-var atField = regexp.MustCompile(` at=(\d{1,9})\b`)
-
-// cutAt takes the field at=K off a command.
-func cutAt(line string) (rest string, at int) {
-	if m := atField.FindStringSubmatch(line); m != nil {
-		at, _ = strconv.Atoi(m[1])
+func use(fields map[string]string) error {
+	sock, err := number(fields["sock"], 0, 1<<31-1)
+	if err != nil {
+		return err
 	}
-	return atField.ReplaceAllString(line, ""), at
+	var fds []int
+	if list, ok := fields["fds"]; ok {
+		if fds, err = numbers(list, 0); err != nil {
+			return err
+		}
+	}
+	endCase()
+	caseSock = sock
+	for _, fd := range append(fds, sock) {
+		held[fd] = true
+	}
+	return nil
 }
 
 func answer(line string) (string, error) {
-	line, at := cutAt(line)
-	words := strings.Split(line, " ")
+	verb, rest, more := strings.Cut(line, " ")
 	fields := map[string]string{}
-	for i, word := range words[1:] {
-		name, value, _ := strings.Cut(word, "=")
-		fields[name], words[i+1] = value, name
+	if more {
+		for word := range strings.SplitSeq(rest, " ") {
+			key, value, _ := strings.Cut(word, "=")
+			if _, twice := fields[key]; twice {
+				return "", errUnsupported
+			}
+			fields[key] = value
+		}
 	}
-	slices.Sort(words[1:])
-	list, err := numbers(fields["fds"])
-	switch strings.Join(words, " ") {
+	keys := slices.Sorted(maps.Keys(fields))
+	at := 0
+	if text, ok := fields["at"]; ok {
+		var err error
+		if at, err = number(text, 0, 1<<31-1); err != nil {
+			return "", err
+		}
+	}
+	switch strings.Join(append([]string{verb}, keys...), " ") {
 	case "hello":
 		return "ok name=mine lang=go version=0 can=stream,dgram,seqpacket,multi", nil
-	case "send fds payload":
-		return send(fields["payload"], fields["fds"], at)
-	case "recv bytes fds":
-		return recv(fields["bytes"], fields["fds"], at)
+	case "send fds payload", "send at fds payload":
+		return send(fields, at)
+	case "recv bytes fds", "recv at bytes fds":
+		return recv(fields, at)
+	case "use sock", "use fds sock":
+		return "ok", use(fields)
 	case "close fds":
-		if err == nil {
-			err = closeAll(list)
+		fds, err := numbers(fields["fds"], 0)
+		if err != nil {
+			return "", err
 		}
-		return "ok", err
-	case "use fds sock":
-		sock, wrong := strconv.Atoi(fields["sock"])
-		if err != nil || wrong != nil {
-			return "", errUnsupported
-		}
-		err = closeAll(held)
-		held = append([]int{sock}, list...)
-		return "ok", err
+		return "ok", closeAll(fds)
 	case "end":
-		return "ok", closeAll(held)
+		endCase()
+		return "ok", nil
 	}
 	return "", errUnsupported
 }
@@ -176,12 +264,12 @@ func main() {
 		said, err := answer(in.Text())
 		var errno syscall.Errno
 		switch {
-		case err == errUnsupported:
+		case errors.Is(err, errUnsupported):
 			said = "unsupported"
-		case errors.As(err, &errno):
+		case errors.As(err, &errno) && errno != 0:
 			said = fmt.Sprintf("err %d", int(errno))
 		case err != nil:
-			said = "err lib " + err.Error()
+			said = fmt.Sprintf("err lib %+q", err)
 		}
 		fmt.Println(said)
 	}

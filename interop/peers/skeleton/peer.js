@@ -1,11 +1,15 @@
 // A peer for scm interop: it reads commands on standard input and answers on standard output.
-// Call your library in librarySend and libraryRecv.
+// Call your library in librarySend and libraryRecv. Throw Unsupported if it has no interface for the
+// command. Any other error becomes an error answer.
 //
 //     node peer.js
 "use strict";
 
 const fs = require("node:fs");
 const readline = require("node:readline");
+
+const MAX_INT = 2 ** 31 - 1;
+const MAX_PAYLOAD = 64 << 20;
 
 class Unsupported extends Error {}
 
@@ -14,23 +18,25 @@ async function librarySend(sock, payload, fds) {
   throw new Unsupported();
 }
 
-// Receives at most so many bytes and descriptors, and returns {payload, fds}.
+// Receives at most this many bytes and descriptors, and returns {payload, fds, flags}. flags is
+// msg_flags, and undefined if the library does not report them.
 async function libraryRecv(sock, most, room) {
   throw new Unsupported();
 }
 
-let held = []; // the socket of the case, its files, and what was received
+const held = new Set(); // the socket of the case, its files, and the descriptors received
+let caseSock = -1;
 
 function close(fds) {
-  if (!fds.every((fd) => held.includes(fd))) throw new Unsupported();
-  for (const fd of fds) {
+  if (!fds.every((fd) => held.has(fd))) throw new Unsupported();
+  for (const fd of new Set(fds)) {
+    held.delete(fd);
     try {
       fs.closeSync(fd);
     } catch {
-      // the library may have reported what is not open
+      // the library may have reported a descriptor that is not open
     }
   }
-  held = held.filter((fd) => !fds.includes(fd));
 }
 
 function formed(form, text) {
@@ -38,11 +44,26 @@ function formed(form, text) {
   return text;
 }
 
-const number = (text) => Number(formed(/^(0|[1-9]\d{0,8})$/, text));
-const numbers = (text) => (formed(/^(-|-?\d+(,-?\d+)*)$/, text) === "-" ? [] : text.split(",").map(Number));
+function number(text, least = 0, most = MAX_INT) {
+  const n = Number(formed(/^(0|-?[1-9]\d{0,9})$/, text));
+  if (n < least || n > most) throw new Unsupported();
+  return n;
+}
+
+const numbers = (text, least) => (text === "-" ? [] : text.split(",").map((word) => number(word, least)));
 
 // The bytes that @N stands for.
-const pattern = (length, at) => Buffer.from({ length }, (_, i) => (at + i) % 251);
+function pattern(length, at) {
+  const bytes = Buffer.alloc(length);
+  for (let i = 0; i < length; i++) bytes[i] = (at + i) % 251;
+  return bytes;
+}
+
+function payloadOf(text, at) {
+  if (text === "-") return Buffer.alloc(0);
+  if (text.startsWith("@")) return pattern(number(text.slice(1), 1, MAX_PAYLOAD), at);
+  return Buffer.from(formed(/^([0-9a-f]{2})+$/, text), "hex");
+}
 
 function shown(payload, at) {
   if (payload.length <= 4096) return payload.toString("hex") || "-";
@@ -50,56 +71,87 @@ function shown(payload, at) {
   return payload.equals(wanted) ? `@${payload.length}` : `!${payload.findIndex((byte, i) => byte !== wanted[i])}`;
 }
 
-async function send(payload, fds, at) {
-  const data = payload.startsWith("@")
-    ? pattern(number(payload.slice(1)), at)
-    : Buffer.from(formed(/^(-|([0-9a-f]{2})+)$/, payload).replace("-", ""), "hex");
-  return `ok n=${await librarySend(held[0], data, numbers(fds))}`;
+function shownFlags(flags) {
+  flags &= ~0x40000000; // MSG_CMSG_CLOEXEC is not reported
+  const names = [];
+  for (const [name, bit] of [["oob", 0x1], ["ctrunc", 0x8], ["trunc", 0x20], ["eor", 0x80]]) {
+    if (flags & bit) names.push(name);
+    flags &= ~bit;
+  }
+  if (flags) names.push(`0x${(flags >>> 0).toString(16)}`);
+  return names.join(",") || "-";
 }
 
-async function recv(most, room, at) {
-  const { payload, fds } = await libraryRecv(held[0], number(most), number(room));
-  held.push(...fds);
-  return `ok n=${payload.length} payload=${shown(payload, at)} fds=${fds.join(",") || "-"}`;
+async function send(fields) {
+  const payload = payloadOf(fields.get("payload"), number(fields.get("at") ?? "0"));
+  const fds = numbers(fields.get("fds"), -MAX_INT - 1);
+  if (!held.has(caseSock)) throw new Unsupported();
+  return `ok n=${await librarySend(caseSock, payload, fds)}`;
+}
+
+async function recv(fields) {
+  const at = number(fields.get("at") ?? "0");
+  const most = number(fields.get("bytes"), 0, MAX_PAYLOAD);
+  const room = number(fields.get("fds"), 0, 65535);
+  if (!held.has(caseSock)) throw new Unsupported();
+  const { payload, fds, flags } = await libraryRecv(caseSock, most, room);
+  for (const fd of fds) held.add(fd);
+  const said = `ok n=${payload.length} payload=${shown(payload, at)} fds=${fds.join(",") || "-"}`;
+  return flags === undefined ? said : `${said} flags=${shownFlags(flags)}`;
+}
+
+function use(fields) {
+  const sock = number(fields.get("sock"));
+  const fds = numbers(fields.get("fds") ?? "-");
+  close([...held]);
+  for (const fd of [sock, ...fds]) held.add(fd);
+  caseSock = sock;
 }
 
 async function answer(line) {
   const [verb, ...words] = line.split(" ");
-  const fields = Object.fromEntries(words.map((word) => word.split("=", 2)));
-  const at = number(fields.at ?? "0");
-  delete fields.at;
-  switch ([verb, ...Object.keys(fields).sort()].join(" ")) {
+  const fields = new Map(
+    words.map((word) => {
+      const [key] = word.split("=", 1);
+      return [key, word.slice(key.length + 1)];
+    }),
+  );
+  if (fields.size < words.length) throw new Unsupported(); // a field is there twice
+  switch ([verb, ...[...fields.keys()].sort()].join(" ")) {
     case "hello":
       return "ok name=mine lang=javascript version=0 can=stream,dgram,seqpacket,multi";
     case "send fds payload":
-      return send(fields.payload, fields.fds, at);
+    case "send at fds payload":
+      return send(fields);
     case "recv bytes fds":
-      return recv(fields.bytes, fields.fds, at);
+    case "recv at bytes fds":
+      return recv(fields);
     case "close fds":
-      close(numbers(fields.fds));
+      close(numbers(fields.get("fds")));
       return "ok";
+    case "use sock":
     case "use fds sock":
-      close(held);
-      held = [number(fields.sock), ...numbers(fields.fds)];
+      use(fields);
       return "ok";
     case "end":
-      close(held);
+      close([...held]);
       return "ok";
     default:
       throw new Unsupported();
   }
 }
 
+function failure(error) {
+  if (error instanceof Unsupported) return "unsupported";
+  const errno = Math.abs(error?.errno);
+  if (errno >= 1 && errno <= 4095) return `err ${errno}`;
+  return `err lib ${String(error?.message ?? error).replace(/[^ -~]/g, "?")}`;
+}
+
 process.on("SIGPIPE", () => {});
 (async () => {
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    let said;
-    try {
-      said = await answer(line);
-    } catch (error) {
-      if (error instanceof Unsupported) said = "unsupported";
-      else said = typeof error.errno === "number" ? `err ${Math.abs(error.errno)}` : `err lib ${error.message}`;
-    }
-    fs.writeSync(1, said + "\n");
+    fs.writeSync(1, (await answer(line).catch(failure)) + "\n");
   }
+  process.exit(0); // even if the library still has something to wait for
 })();

@@ -1,15 +1,22 @@
-"""A peer for scm interop: it reads commands on standard input and answers on standard output.
+"""A peer for scm interop: it reads commands from standard input and answers on standard output.
 
-Call your library in library_send and library_recv: raise Unsupported for what it has no interface for.
+Call your library in library_send and library_recv. Raise Unsupported if it has no interface for
+the command. Any other exception becomes an error answer.
 
     python3 peer.py
 """
 
+from __future__ import annotations
+
 import contextlib
+import errno
 import os
 import re
 import signal
 import sys
+
+MAX_INT = 2**31 - 1
+MAX_PAYLOAD = 64 << 20
 
 
 class Unsupported(Exception):
@@ -21,41 +28,41 @@ def library_send(sock: int, payload: bytes, fds: list[int]) -> int:
     raise Unsupported
 
 
-def library_recv(sock: int, most: int, room: int) -> tuple[bytes, list[int]]:
-    """Receives at most so many bytes and descriptors."""
+def library_recv(sock: int, most: int, room: int) -> tuple[bytes, list[int], int | None]:
+    """Receives at most this many bytes and descriptors.
+    Returns the payload, the descriptors, and msg_flags, or None if the library reports no flags."""
     raise Unsupported
 
 
-held: list[int] = []  # the socket of the case, its files, and what was received
+held: set[int] = set()  # the socket of the case, its files, and the descriptors received
+case_sock = -1
 
 
 def close(fds: list[int]) -> None:
-    if not set(fds) <= set(held):
+    if not held.issuperset(fds):
         raise Unsupported
-    for fd in fds:
+    for fd in set(fds):
         held.remove(fd)
-        with contextlib.suppress(OSError):  # the library may have reported what is not open
+        with contextlib.suppress(
+            OSError
+        ):  # the library may have reported a descriptor that is not open
             os.close(fd)
 
 
-def formed(form: str, text: str) -> str:
-    if not re.fullmatch(form, text):
+def number(text: str, least: int = 0, most: int = MAX_INT) -> int:
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,9}", text) or not least <= int(text) <= most:
         raise Unsupported
-    return text
+    return int(text)
 
 
-def number(text: str) -> int:
-    return int(formed(r"0|[1-9]\d{0,8}", text))
-
-
-def numbers(text: str) -> list[int]:
-    text = formed(r"-|-?\d+(,-?\d+)*", text)
-    return [] if text == "-" else [int(word) for word in text.split(",")]
+def numbers(text: str, least: int = 0) -> list[int]:
+    return [] if text == "-" else [number(word, least) for word in text.split(",")]
 
 
 def pattern(length: int, at: int) -> bytes:
     """The bytes that @N stands for."""
-    return bytes((at + i) % 251 for i in range(length))
+    period = bytes((at + i) % 251 for i in range(251))
+    return (period * (length // 251 + 1))[:length]
 
 
 def shown(payload: bytes, at: int) -> str:
@@ -67,37 +74,68 @@ def shown(payload: bytes, at: int) -> str:
     return f"!{next(i for i, byte in enumerate(payload) if byte != wanted[i])}"
 
 
-def send(payload: str, fds: str, at: int) -> str:
-    if payload.startswith("@"):
-        data = pattern(number(payload[1:]), at)
-    else:
-        data = bytes.fromhex(formed("-|([0-9a-f]{2})+", payload).strip("-"))
-    return f"ok n={library_send(held[0], data, numbers(fds))}"
+def payload_of(text: str, at: int) -> bytes:
+    if text == "-":
+        return b""
+    if text.startswith("@"):
+        return pattern(number(text[1:], 1, MAX_PAYLOAD), at)
+    if not re.fullmatch(r"([0-9a-f]{2})+", text):
+        raise Unsupported
+    return bytes.fromhex(text)
 
 
-def recv(most: str, room: str, at: int) -> str:
-    payload, fds = library_recv(held[0], number(most), number(room))
-    held.extend(fds)
+def shown_flags(flags: int) -> str:
+    flags &= ~0x40000000  # MSG_CMSG_CLOEXEC is not reported
+    names = []
+    for name, bit in {"oob": 0x1, "ctrunc": 0x8, "trunc": 0x20, "eor": 0x80}.items():
+        if flags & bit:
+            names.append(name)
+            flags &= ~bit
+    if flags:
+        names.append(f"{flags:#x}")
+    return ",".join(names) or "-"
+
+
+def send(fields: dict[str, str]) -> str:
+    at = number(fields.get("at", "0"))
+    payload, fds = payload_of(fields["payload"], at), numbers(fields["fds"], -MAX_INT - 1)
+    if case_sock not in held:
+        raise Unsupported
+    return f"ok n={library_send(case_sock, payload, fds)}"
+
+
+def recv(fields: dict[str, str]) -> str:
+    at = number(fields.get("at", "0"))
+    most, room = number(fields["bytes"], 0, MAX_PAYLOAD), number(fields["fds"], 0, 65535)
+    if case_sock not in held:
+        raise Unsupported
+    payload, fds, flags = library_recv(case_sock, most, room)
+    held.update(fds)
     listed = ",".join(map(str, fds)) or "-"
-    return f"ok n={len(payload)} payload={shown(payload, at)} fds={listed}"
+    said = f"ok n={len(payload)} payload={shown(payload, at)} fds={listed}"
+    return said if flags is None else f"{said} flags={shown_flags(flags)}"
 
 
 def answer(line: str) -> str:
+    global case_sock
     verb, *words = line.split(" ")
     fields = dict(word.partition("=")[::2] for word in words)
-    at = number(fields.pop("at", "0"))
+    if len(fields) < len(words):
+        raise Unsupported  # a field is there twice
     command = " ".join([verb, *sorted(fields)])
     if command == "hello":
         return "ok name=mine lang=python version=0 can=stream,dgram,seqpacket,multi"
-    if command == "send fds payload" and held:
-        return send(fields["payload"], fields["fds"], at)
-    if command == "recv bytes fds" and held:
-        return recv(fields["bytes"], fields["fds"], at)
+    if command in {"send fds payload", "send at fds payload"}:
+        return send(fields)
+    if command in {"recv bytes fds", "recv at bytes fds"}:
+        return recv(fields)
     if command == "close fds":
         close(numbers(fields["fds"]))
     elif command in {"use sock", "use fds sock"}:
+        sock, fds = number(fields["sock"]), numbers(fields.get("fds", "-"))
         close(list(held))
-        held.extend([number(fields["sock"]), *numbers(fields.get("fds", "-"))])
+        held.update([sock, *fds])
+        case_sock = sock
     elif command == "end":
         close(list(held))
     else:
@@ -112,5 +150,8 @@ for command in sys.stdin:
     except Unsupported:
         said = "unsupported"
     except OSError as error:
-        said = f"err {error.errno}"
+        known = error.errno in errno.errorcode
+        said = f"err {error.errno}" if known else f"err lib {str(error)!a}"
+    except Exception as error:  # noqa: BLE001
+        said = f"err lib {repr(error)!a}"
     print(said, flush=True)

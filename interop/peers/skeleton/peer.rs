@@ -1,54 +1,86 @@
 //! A peer for scm interop: it reads commands on standard input and answers on standard output.
-//! Call your library in `library_send` and `library_recv`.
+//! Call your library in `library_send` and `library_recv`. Return `Unsupported` if it has no
+//! interface for the command. The operator `?` turns an `io::Error` into an error answer.
 //!
-//!     rustc -O peer.rs
+//!     rustc --edition 2021 -O peer.rs
+//!     ./peer
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, Write as _};
+use std::ops::RangeInclusive;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 enum Failure {
     Unsupported,
-    #[allow(dead_code)] // until there is a library
     Errno(i32),
+    Library(String),
 }
 use Failure::Unsupported;
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno @ 1..=4095) => Failure::Errno(errno),
+            _ => Failure::Library(error.to_string()),
+        }
+    }
+}
+
+struct Received {
+    payload: Vec<u8>,
+    fds: Vec<RawFd>,
+    flags: Option<i32>, // msg_flags, if the library reports them
+}
 
 /// Sends the payload and the descriptors, and returns the count that the library reports.
 fn library_send(_sock: RawFd, _payload: &[u8], _fds: &[RawFd]) -> Result<usize, Failure> {
     Err(Unsupported)
 }
 
-/// Receives at most so many bytes and descriptors.
-fn library_recv(
-    _sock: RawFd,
-    _most: usize,
-    _room: usize,
-) -> Result<(Vec<u8>, Vec<RawFd>), Failure> {
+/// Receives at most this many bytes and descriptors.
+fn library_recv(_sock: RawFd, _most: usize, _room: usize) -> Result<Received, Failure> {
     Err(Unsupported)
 }
 
-fn number(text: &str) -> Result<usize, Failure> {
-    let n: usize = text.parse().map_err(|_| Unsupported)?;
-    if n.to_string() == text {
-        Ok(n)
-    } else {
-        Err(Unsupported)
+const MAX_PAYLOAD: i32 = 64 << 20;
+
+/// Reads a number that is written as it would be printed.
+fn number(text: &str, range: RangeInclusive<i32>) -> Result<i32, Failure> {
+    match text.parse() {
+        Ok(n) if range.contains(&n) && n.to_string() == text => Ok(n),
+        _ => Err(Unsupported),
     }
 }
 
-fn numbers(text: &str) -> Result<Vec<RawFd>, Failure> {
+fn numbers(text: &str, range: RangeInclusive<i32>) -> Result<Vec<RawFd>, Failure> {
     if text == "-" {
         return Ok(Vec::new());
     }
     text.split(',')
-        .map(|word| word.parse().map_err(|_| Unsupported))
+        .map(|word| number(word, range.clone()))
         .collect()
 }
 
 /// The bytes that `@N` stands for.
 fn pattern(length: usize, at: usize) -> Vec<u8> {
     (0..length).map(|i| ((at + i) % 251) as u8).collect()
+}
+
+fn payload_of(text: &str, at: usize) -> Result<Vec<u8>, Failure> {
+    if text == "-" {
+        return Ok(Vec::new());
+    }
+    if let Some(length) = text.strip_prefix('@') {
+        return Ok(pattern(number(length, 1..=MAX_PAYLOAD)? as usize, at));
+    }
+    let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+    if text.is_empty() || text.len() % 2 == 1 || !text.bytes().all(digit) {
+        return Err(Unsupported);
+    }
+    let pairs = (0..text.len()).step_by(2).map(|i| &text[i..i + 2]);
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).map_err(|_| Unsupported))
+        .collect()
 }
 
 fn shown(payload: &[u8], at: usize) -> String {
@@ -63,103 +95,128 @@ fn shown(payload: &[u8], at: usize) -> String {
     payload.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bytes(text: &str, at: usize) -> Result<Vec<u8>, Failure> {
-    if let Some(length) = text.strip_prefix('@') {
-        return Ok(pattern(number(length)?, at));
+fn shown_flags(flags: i32) -> String {
+    let mut rest = flags & !0x4000_0000; // MSG_CMSG_CLOEXEC is not reported
+    let mut names = Vec::new();
+    for (name, bit) in [("oob", 1), ("ctrunc", 8), ("trunc", 0x20), ("eor", 0x80)] {
+        if rest & bit != 0 {
+            names.push(name.to_string());
+            rest &= !bit;
+        }
     }
-    let text = if text == "-" { "" } else { text };
-    if !text.is_ascii() || text.len() % 2 == 1 {
-        return Err(Unsupported);
+    if rest != 0 {
+        names.push(format!("{rest:#x}"));
     }
-    let pairs = (0..text.len()).step_by(2).map(|i| &text[i..i + 2]);
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).map_err(|_| Unsupported))
-        .collect()
+    list(&names)
 }
 
-/// The socket of the case, its files, and what was received.
-struct Held(Vec<RawFd>);
+fn list<T: ToString>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "-".to_string();
+    }
+    let words: Vec<String> = items.iter().map(T::to_string).collect();
+    words.join(",")
+}
 
-impl Held {
+#[derive(Default)]
+struct Case {
+    sock: RawFd,
+    held: BTreeSet<RawFd>, // the socket, its files, and the descriptors received
+}
+
+impl Case {
     fn close(&mut self, fds: &[RawFd]) -> Result<(), Failure> {
-        if fds.iter().any(|fd| !self.0.contains(fd)) {
+        if fds.iter().any(|fd| !self.held.contains(fd)) {
             return Err(Unsupported);
         }
         for fd in fds {
-            self.0.retain(|held| held != fd);
-            // SAFETY: the number is this peer's: the runner gave it, or the library returned it.
-            drop(unsafe { OwnedFd::from_raw_fd(*fd) });
+            if self.held.remove(fd) {
+                // SAFETY: the runner gave the descriptor to this peer, or the library returned it.
+                drop(unsafe { OwnedFd::from_raw_fd(*fd) });
+            }
         }
         Ok(())
     }
 
-    fn recv(&mut self, most: usize, room: usize, at: usize) -> Result<String, Failure> {
-        let (payload, fds) = library_recv(self.0[0], most, room)?;
-        self.0.extend(&fds);
-        let list: Vec<String> = fds.iter().map(RawFd::to_string).collect();
-        let list = if list.is_empty() {
-            "-".to_string()
-        } else {
-            list.join(",")
-        };
-        Ok(format!(
-            "ok n={} payload={} fds={list}",
-            payload.len(),
-            shown(&payload, at)
-        ))
+    fn end(&mut self) -> Result<(), Failure> {
+        let held: Vec<RawFd> = self.held.iter().copied().collect();
+        self.close(&held)
+    }
+
+    fn send(&self, fields: &BTreeMap<&str, &str>, at: usize) -> Result<String, Failure> {
+        let payload = payload_of(fields["payload"], at)?;
+        let fds = numbers(fields["fds"], i32::MIN..=i32::MAX)?;
+        if !self.held.contains(&self.sock) {
+            return Err(Unsupported);
+        }
+        let n = library_send(self.sock, &payload, &fds)?;
+        Ok(format!("ok n={n}"))
+    }
+
+    fn recv(&mut self, fields: &BTreeMap<&str, &str>, at: usize) -> Result<String, Failure> {
+        let most = number(fields["bytes"], 0..=MAX_PAYLOAD)? as usize;
+        let room = number(fields["fds"], 0..=65535)? as usize;
+        if !self.held.contains(&self.sock) {
+            return Err(Unsupported);
+        }
+        let r = library_recv(self.sock, most, room)?;
+        self.held.extend(&r.fds);
+        let (n, payload, fds) = (r.payload.len(), shown(&r.payload, at), list(&r.fds));
+        let flags = r.flags.map(shown_flags);
+        let flags = flags.map_or(String::new(), |flags| format!(" flags={flags}"));
+        Ok(format!("ok n={n} payload={payload} fds={fds}{flags}"))
+    }
+
+    fn begin(&mut self, fields: &BTreeMap<&str, &str>) -> Result<(), Failure> {
+        let sock = number(fields["sock"], 0..=i32::MAX)?;
+        let fds = numbers(fields.get("fds").unwrap_or(&"-"), 0..=i32::MAX)?;
+        self.end()?;
+        self.sock = sock;
+        self.held.insert(sock);
+        self.held.extend(fds);
+        Ok(())
     }
 
     fn answer(&mut self, line: &str) -> Result<String, Failure> {
-        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let words = rest.split(' ').filter(|word| !word.is_empty());
-        let mut fields: BTreeMap<&str, &str> = words
-            .map(|word| word.split_once('=').unwrap_or((word, "")))
-            .collect();
-        let at = number(fields.remove("at").unwrap_or("0"))?;
-        let names: Vec<&str> = fields.keys().copied().collect();
-        match (verb, names.as_slice()) {
+        let mut words = line.split(' ');
+        let verb = words.next().unwrap_or("");
+        let mut fields = BTreeMap::new();
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            if fields.insert(key, value).is_some() {
+                return Err(Unsupported);
+            }
+        }
+        let at = number(fields.get("at").unwrap_or(&"0"), 0..=i32::MAX)? as usize;
+        let keys: Vec<&str> = fields.keys().copied().collect();
+        match (verb, keys.as_slice()) {
             ("hello", []) => {
-                return Ok(
-                    "ok name=mine lang=rust version=0 can=stream,dgram,seqpacket,multi".to_string(),
-                )
+                let can = "stream,dgram,seqpacket,multi";
+                return Ok(format!("ok name=mine lang=rust version=0 can={can}"));
             }
-            ("send", ["fds", "payload"]) if !self.0.is_empty() => {
-                let n = library_send(
-                    self.0[0],
-                    &bytes(fields["payload"], at)?,
-                    &numbers(fields["fds"])?,
-                )?;
-                return Ok(format!("ok n={n}"));
+            ("send", ["fds", "payload"] | ["at", "fds", "payload"]) => {
+                return self.send(&fields, at);
             }
-            ("recv", ["bytes", "fds"]) if !self.0.is_empty() => {
-                return self.recv(number(fields["bytes"])?, number(fields["fds"])?, at);
-            }
-            ("close", ["fds"]) => self.close(&numbers(fields["fds"])?)?,
-            ("use", ["fds", "sock"]) => {
-                self.close(&self.0.clone())?;
-                self.0.push(
-                    number(fields["sock"])?
-                        .try_into()
-                        .map_err(|_| Unsupported)?,
-                );
-                self.0.extend(numbers(fields["fds"])?);
-            }
-            ("end", []) => self.close(&self.0.clone())?,
+            ("recv", ["bytes", "fds"] | ["at", "bytes", "fds"]) => return self.recv(&fields, at),
+            ("use", ["sock"] | ["fds", "sock"]) => self.begin(&fields)?,
+            ("close", ["fds"]) => self.close(&numbers(fields["fds"], 0..=i32::MAX)?)?,
+            ("end", []) => self.end()?,
             _ => return Err(Unsupported),
         }
         Ok("ok".to_string())
     }
 }
 
-fn main() -> std::io::Result<()> {
-    let mut held = Held(Vec::new());
-    for line in std::io::stdin().lock().lines() {
-        let said = held.answer(&line?).unwrap_or_else(|failure| match failure {
+fn main() -> io::Result<()> {
+    let mut case = Case::default();
+    for line in io::stdin().lock().lines() {
+        let said = case.answer(&line?).unwrap_or_else(|failure| match failure {
             Unsupported => "unsupported".to_string(),
             Failure::Errno(errno) => format!("err {errno}"),
+            Failure::Library(text) => format!("err lib {}", text.escape_default()),
         });
         println!("{said}");
-        std::io::stdout().flush()?;
+        io::stdout().flush()?;
     }
     Ok(())
 }
