@@ -133,10 +133,16 @@ func TestSmoke(t *testing.T) {
 	const polite = `hello) echo ok name=x can=stream;; use) sock=${rest#sock=}; echo ok;; end) [ -z "$sock" ] || eval "exec ${sock%% *}>&-"; echo ok;; `
 	for _, c := range []struct{ name, verbs, want string }{
 		{"it is", polite + "*) echo unsupported;;", ""},
-		{"it knows a flag that there is not", polite + "send) echo ok n=1;; *) echo unsupported;;",
+		{"it knows a flag that there is not", polite + "send) case $rest in payload=@*) echo err EPERM;; *) echo ok n=1;; esac;; *) echo unsupported;;",
 			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported` + "\n" +
 				`answered "ok n=1" to "send payload=0g fds=-", not unsupported`},
-		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=00 fds=- flags=sideways": the peer ended: exit status 7`},
+		{"it sends zeros in place of the pattern", polite + `send) case $rest in payload=@*) eval "head -c 5000 /dev/zero >&${sock%% *}"; echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;`,
+			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 5000 bytes that it sent are not the pattern`},
+		{"it sends nothing", polite + "send) case $rest in payload=@*) echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;",
+			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 0 bytes that it sent are not the pattern`},
+		{"it does not recognize the pattern", polite + "recv) case $rest in bytes=5000*) echo ok n=5000 payload=!0 fds=-;; *) echo unsupported;; esac;; *) echo unsupported;;",
+			`answered "ok n=5000 payload=!0 fds=-" to "recv bytes=5000 fds=1 at=7", but the bytes that were sent to it are the pattern`},
+		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=@5000 fds=3 at=7": the peer ended: exit status 7`},
 		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
 		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
 			"can=stream,levitation is not a list of what the contract knows"},

@@ -293,8 +293,9 @@ func smokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "smoke",
 		Short: "Ask whether the peers are themselves well",
-		Long: `Ask whether the peers are themselves well: each starts, answers what the contract
-alone asks for, supports nothing that nobody could, and ends with its input.
+		Long: `Check the peers themselves, rather than their libraries. Each must start, answer what the
+contract alone asks for, send and recognize a long payload (@N), answer unsupported to
+commands that do not exist, and exit at the end of its input.
 
 Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.`,
 		Args: func(_ *cobra.Command, args []string) error {

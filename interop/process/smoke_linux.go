@@ -1,11 +1,13 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,16 +28,27 @@ var nonsense = []string{
 	"close fds=9999",
 }
 
-// Smoke checks the peer itself, before its library: it starts, answers what the contract
-// alone asks for, says unsupported to commands that do not exist, and ends with its input.
+// Smoke checks the peer itself, rather than its library. The peer must start, answer what the contract
+// alone asks for, know the pattern, answer unsupported to commands that do not exist, and exit at the end
+// of its input.
 func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
-	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return fmt.Errorf("socketpair: %w", err)
+		return err
 	}
-	defer unix.Close(two[0])
-	defer unix.Close(two[1])
-	proc, err := Start(p, two[:1], scenario.User{}, nil)
+	defer null.Close()
+	pool := []int{int(null.Fd())}
+	var far []int // the other ends of the sockets in pool[1:]
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+		two, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("socketpair: %w", err)
+		}
+		defer unix.Close(two[0])
+		defer unix.Close(two[1])
+		pool, far = append(pool, two[0]), append(far, two[1])
+	}
+	proc, err := Start(p, pool, scenario.User{}, nil)
 	if err != nil {
 		return err
 	}
@@ -43,22 +56,29 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	if p.Hello, err = proc.Greet(ctx, timeout); err != nil {
 		return err
 	}
-	for _, command := range []string{"end", fmt.Sprintf("use sock=%d fds=-", proc.Numbers[0]), "end"} {
+	for _, command := range []string{"end", fmt.Sprintf("use sock=%d fds=-", proc.Numbers[1]), "end"} {
 		if err := proc.expect(ctx, command, "ok", timeout); err != nil {
 			return err
 		}
 	}
 	// The runner looks for what a peer leaves open in the process that it has started.
-	socket, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", two[0]))
+	socket, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", pool[1]))
 	if err != nil {
 		return err
 	}
-	if left, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", proc.Pid, proc.Numbers[0])); err == nil && left == socket {
+	if left, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", proc.Pid, proc.Numbers[1])); err == nil && left == socket {
 		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
+	checks := []func() error{func() error {
+		i := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers) + 1 // 0, the first stream socket, is used up
+		return proc.checkPattern(ctx, proc.Numbers[1+i], far[i], int(null.Fd()), timeout)
+	}}
 	for _, command := range nonsense {
-		err := proc.expect(ctx, command, "unsupported", timeout)
+		checks = append(checks, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
+	}
+	for _, check := range checks {
+		err := check()
 		wrong = append(wrong, err)
 		if errors.Is(err, errGone) || errors.Is(err, ErrHang) || errors.Is(err, ErrCut) {
 			return errors.Join(wrong...)
@@ -68,6 +88,64 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		wrong = append(wrong, fmt.Errorf("at the end of its input: %w", err))
 	}
 	return errors.Join(wrong...)
+}
+
+// checkPattern checks that the peer sends and recognizes the pattern that @N stands for. file is both
+// the descriptor that the runner passes and, because it is the first of the pool, one that the peer has.
+// A library may refuse both commands.
+func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
+	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
+		return nil // the library fixes the payload, or offers no type of socket
+	}
+	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, proc.Numbers[0]), "ok", timeout); err != nil {
+		return err
+	}
+	send := fmt.Sprintf("send payload=@5000 fds=%d at=7", proc.Numbers[0])
+	command, err := contract.ParseCommand(send)
+	if err != nil {
+		return err
+	}
+	want := contract.Get(command, "payload", contract.Payload(nil)).Buffers(7)[0]
+
+	answer, err := proc.Ask(ctx, send, timeout)
+	if err != nil {
+		return fmt.Errorf("%q: %w", send, proc.Explain(err))
+	}
+	if strings.HasPrefix(answer, "ok ") {
+		if sent := arrived(far); len(sent) == 0 || !bytes.HasPrefix(want, sent) {
+			return fmt.Errorf("answered %s to %q, but the %d bytes that it sent are not the pattern", contract.Quote(answer), send, len(sent))
+		}
+	}
+	if err := unix.Sendmsg(far, want, unix.UnixRights(file), nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err != nil {
+		return fmt.Errorf("the peer's socket takes no message: %w", err)
+	}
+	const recv = "recv bytes=5000 fds=1 at=7"
+	if answer, err = proc.Ask(ctx, recv, timeout); err != nil {
+		return fmt.Errorf("%q: %w", recv, proc.Explain(err))
+	}
+	if strings.HasPrefix(answer, "ok ") {
+		line, _, err := contract.ParseAnswer("recv", answer)
+		if err != nil {
+			return err
+		}
+		got := line.Fields["payload"]
+		if n := min(contract.PayloadLen(got), len(want)); got != contract.FormatPayload(want[:n], 7) {
+			return fmt.Errorf("answered %s to %q, but the bytes that were sent to it are the pattern", contract.Quote(answer), recv)
+		}
+	}
+	return proc.expect(ctx, "end", "ok", timeout)
+}
+
+// arrived returns the bytes that wait in a socket.
+func arrived(sock int) (all []byte) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, _, err := unix.Recvfrom(sock, buffer, unix.MSG_DONTWAIT)
+		if err != nil || n == 0 {
+			return all
+		}
+		all = append(all, buffer[:n]...)
+	}
 }
 
 func (proc *Process) expect(ctx context.Context, command, want string, timeout time.Duration) error {
