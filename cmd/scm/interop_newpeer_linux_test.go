@@ -8,45 +8,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/peers"
 )
 
 // Each skeleton is a complete peer without its library.
 func TestNewPeer(t *testing.T) {
-	for language, c := range map[string]struct {
-		file  string
-		needs string
-		build []string
-		run   string
-	}{
-		"c":          {"peer.c", "cc", []string{"cc", "-o", "peer", "peer.c"}, "./peer"},
-		"go":         {"peer.go", "go", []string{"go", "build", "-o", "peer", "peer.go"}, "./peer"},
-		"rust":       {"peer.rs", "rustc", []string{"rustc", "--edition", "2021", "-O", "peer.rs"}, "./peer"},
-		"python":     {"peer.py", "python3", nil, "python3 peer.py"},
-		"javascript": {"peer.js", "node", nil, "node peer.js"},
-		"java":       {"Peer.java", "javac", nil, "java --add-opens java.base/java.io=ALL-UNNAMED Peer.java"},
-		"ruby":       {"peer.rb", "ruby", nil, "ruby peer.rb"},
-	} {
-		t.Run(language, func(t *testing.T) {
-			tool(t, c.needs)
+	for _, s := range peers.Skeletons() {
+		t.Run(s.Language, func(t *testing.T) {
 			dir := t.TempDir()
-			writePeer(t, language, filepath.Join(dir, c.file))
-			if c.build != nil {
-				cmd := exec.Command(c.build[0], c.build[1:]...)
-				cmd.Dir = dir
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%v\n%s", err, out)
-				}
-			}
-			peer := "mine=env -C " + dir + " " + c.run
-			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: well, "+language+" 0, ") {
+			buildPeer(t, s, dir, "")
+			talkByHand(t, s, dir, s.Run, "unsupported")
+			peer := "mine=env -C " + dir + " " + s.Run
+			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: well, "+s.Language+" 0, ") {
 				t.Errorf("got %+v", r)
 			}
 			if r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/pass-one-fd/stream/mine/runner"); r.code != 1 {
 				t.Errorf("without a library: %+v", r)
-			}
-			if uses := peers.SkeletonUses(); !strings.Contains(uses, c.run) || !strings.Contains(uses, " "+c.file+" ") {
-				t.Errorf("%s or %s is not in\n%s", c.run, c.file, uses)
 			}
 		})
 	}
@@ -55,23 +34,42 @@ func TestNewPeer(t *testing.T) {
 	}
 }
 
-// A skeleton with a library in it passes what that library can do.
+// Each skeleton passes every scenario once its two functions are replaced by those in testdata/library, which
+// call sendmsg and recvmsg.
 func TestNewPeerWithLibrary(t *testing.T) {
-	tool(t, "python3")
-	file := filepath.Join(t.TempDir(), "peer.py")
-	writePeer(t, "python", file)
-	send := "\n    with socket.socket(fileno=os.dup(sock)) as s:\n        return socket.send_fds(s, [payload], fds)\n"
-	recv := "\n    with socket.socket(fileno=os.dup(sock)) as s:\n        data, control, *_ = s.recvmsg(most, socket.CMSG_LEN(4 * room), socket.MSG_CMSG_CLOEXEC)\n" +
-		"    return data, [fd for *_, fds in control for fd in array.array('i', fds)]\n"
-	text := strings.NewReplacer("import os\n", "import array\nimport os\nimport socket\n",
-		"fds: list[int]) -> int:", "fds: list[int]) -> int:"+send, "room: int) -> tuple[bytes, list[int]]:", "room: int) -> tuple[bytes, list[int]]:"+recv,
-	).Replace(contents(t, file))
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := command(t, "interop", "run", "--builtin=false", "--peer", "mine=python3 "+file, "--run", "basics")
-	if r.code != 0 || !regexp.MustCompile(`(?m)^1 mine +[+]+ +[1-9]`).MatchString(r.stdout) {
-		t.Errorf("got %+v", r)
+	for _, s := range peers.Skeletons() {
+		t.Run(s.Language, func(t *testing.T) {
+			library := "library" + filepath.Ext(s.File)
+			environment := ""
+			var build []string
+			switch s.Language {
+			case "c":
+				library = "library.h"
+			case "javascript":
+				build = []string{"cc -shared -fPIC -o library.node " + absolute(t, "testdata/library/node.c")}
+			case "java":
+				library = "Library.java"
+				environment = "CLASSPATH=" + jnrPosix(t) + " JDK_JAVA_OPTIONS=@" + absolute(t, "../../interop/peers/java/jvm.options") + " "
+			}
+			functions := contents(t, filepath.Join("testdata/library", library))
+			if s.Language == "go" {
+				_, functions, _ = strings.Cut(functions, "import \"syscall\"\n")
+			}
+			s.Build = append(build, s.Build...)
+			dir := t.TempDir()
+			buildPeer(t, s, dir, functions)
+			talkByHand(t, s, dir, "env "+environment+s.Run, "err ENOTSOCK")
+			peer := "mine=env -C " + dir + " " + environment + s.Run
+			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 {
+				t.Errorf("got %+v", r)
+			}
+			// The other cases of a full run do without the peer.
+			r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "**/mine/**")
+			if r.code != 0 || !strings.HasSuffix(r.stdout, "\nthe run: as expected\n") {
+				t.Errorf("got %d\n%s", r.code, r.text())
+			}
+			t.Log(regexp.MustCompile(`(?m)^verdicts: .*`).FindString(r.stdout))
+		})
 	}
 }
 
@@ -82,6 +80,140 @@ func writePeer(t *testing.T, language, file string) {
 	if err := os.WriteFile(file, []byte(r.stdout), 0o600); err != nil || r.code != 0 {
 		t.Fatal(err, r)
 	}
+}
+
+// buildPeer writes a peer to a folder, and builds it there as the header of its skeleton says. If there are
+// functions, they replace those of the skeleton.
+func buildPeer(t *testing.T, s peers.Skeleton, dir, functions string) {
+	t.Helper()
+	var tools []string
+	for _, c := range append(s.Build, s.Run) {
+		tools = append(tools, strings.Fields(c)[0])
+	}
+	if s.Language == "java" {
+		tools = append(tools, "javac") // a runtime alone does not run a source file
+	}
+	for _, name := range tools {
+		if !strings.HasPrefix(name, "./") {
+			tool(t, name)
+		}
+	}
+	file := filepath.Join(dir, s.File)
+	writePeer(t, s.Language, file)
+	if functions != "" {
+		if err := os.WriteFile(file, []byte(withLibrary(t, contents(t, file), functions)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range s.Build {
+		build := exec.Command("sh", "-c", c)
+		build.Dir = dir
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", c, err, out)
+		}
+	}
+}
+
+var stub = regexp.MustCompile(`\blibrary_?([sS]end|[rR]ecv)\(`)
+
+// withLibrary replaces the two functions of a skeleton. Each is the first paragraph that has its name.
+func withLibrary(t *testing.T, text, functions string) string {
+	t.Helper()
+	seen := map[string]bool{}
+	var all []string
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		name := strings.ToLower(stub.FindString(paragraph))
+		switch {
+		case name == "" || seen[name]:
+			all = append(all, paragraph)
+		case len(seen) == 0:
+			all = append(all, strings.Trim(functions, "\n"))
+			fallthrough
+		default:
+			seen[name] = true
+		}
+	}
+	if len(seen) != 2 {
+		t.Fatalf("the functions are %v", seen)
+	}
+	return strings.Join(all, "\n\n")
+}
+
+// talkByHand gives a peer the commands that the contract shows under "By hand", and compares its answers with
+// those that the contract shows. Its answer to send must be the one given. An errno may be a number.
+func talkByHand(t *testing.T, s peers.Skeleton, dir, run, send string) {
+	t.Helper()
+	_, section, _ := strings.Cut(string(peers.Contract), "\n## By hand\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	lines := regexp.MustCompile(`(?m)^    (.*)$`).FindAllStringSubmatch(section, -1)
+	if len(lines) != 7 {
+		t.Fatalf("the contract shows %d lines by hand", len(lines))
+	}
+	var commands, answers []string
+	for i, line := range lines[1:] {
+		if i%2 == 0 {
+			commands = append(commands, line[1])
+		} else {
+			answers = append(answers, line[1])
+		}
+	}
+	_, redirection, _ := strings.Cut(lines[0][1], " build/peers/csrc ")
+	peer := exec.Command("sh", "-c", run+" "+redirection)
+	peer.Dir = dir
+	peer.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	r := finish(t, peer)
+	got := strings.Split(r.stdout, "\n")
+	if r.code != 0 || len(got) != len(answers)+1 {
+		t.Fatalf("got %+v", r)
+	}
+	for i, want := range answers {
+		switch verb, _, _ := strings.Cut(commands[i], " "); verb {
+		case "hello":
+			// The contract shows the answer of a different peer.
+			hello, err := contract.ParseHello(got[i])
+			shown, wrong := contract.ParseHello(want)
+			if err != nil || wrong != nil || hello.Lang != s.Language || hello.Version == "" || len(hello.Can) == 0 {
+				t.Errorf("answered %q to %q, %v %v, the contract shows %+v", got[i], commands[i], err, wrong, shown)
+			}
+			continue
+		case "send":
+			if send != "unsupported" && want != send {
+				t.Errorf("the contract shows the answer %q to %q", want, commands[i])
+			}
+			want = send
+		}
+		answer := got[i]
+		if errno, ok := strings.CutPrefix(answer, "err "); ok {
+			answer = "err " + contract.ErrnoName(errno)
+		}
+		if answer != want {
+			t.Errorf("answered %q to %q, want %q", got[i], commands[i], want)
+		}
+	}
+}
+
+// absolute returns the absolute path of a file of this package.
+func absolute(t *testing.T, file string) string {
+	t.Helper()
+	path, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// jnrPosix returns the class path of jnr-posix, with the libraries that it needs.
+func jnrPosix(t *testing.T) string {
+	t.Helper()
+	var jars []string
+	for _, name := range []string{"jnr-posix", "jnr-ffi", "jnr-constants", "jffi", "asm"} {
+		jar := "/usr/share/java/" + name + ".jar"
+		if _, err := os.Stat(jar); err != nil {
+			fdtest.Missing(t, err.Error())
+		}
+		jars = append(jars, jar)
+	}
+	return strings.Join(jars, ":")
 }
 
 // What the command line says to somebody who tries it.
