@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +104,123 @@ func TestSignal(t *testing.T) {
 	r := signalled(t, syscall.SIGQUIT, file, "interop", "run", "--peer", "slow=sh -c 'echo $$ > "+file+"; exec sleep 1000'")
 	if r.code != 128+int(syscall.SIGQUIT) || !strings.HasPrefix(r.stderr, "goroutine ") || !strings.HasSuffix(r.stderr, "\nscm: quit\n") {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A command that is killed before it traces its stub leaves no process behind.
+func TestKilledWhileStarting(t *testing.T) {
+	traceable(t)
+	trace := []string{"trace", "--", "sleep", "1000"}
+	diff := []string{"diff", "--", "sleep", "1000", "---", "sleep", "1000"}
+	for _, c := range []struct {
+		name   string
+		signal syscall.Signal
+		args   []string
+		env    string
+	}{
+		{"trace, SIGKILL", syscall.SIGKILL, trace, ""},
+		{"trace, SIGTERM", syscall.SIGTERM, trace, ""},
+		{"diff, SIGKILL", syscall.SIGKILL, diff, ""},
+		{"diff, SIGTERM", syscall.SIGTERM, diff, ""},
+		{"trace with a stub that begins on another thread, SIGKILL", syscall.SIGKILL, trace, onOtherThread + "=1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for tries := 0; !killedWhileStarting(t, c.signal, c.env, c.args...); tries++ {
+				if tries == 100 {
+					t.Fatal("scm always traced its stub before it could be stopped")
+				}
+			}
+		})
+	}
+}
+
+// killedWhileStarting stops scm, sends it the signal when its stub waits to be traced, and
+// waits until no process has its standard output open any more. It reports whether scm was
+// stopped before it traced the stub.
+func killedWhileStarting(t *testing.T, s syscall.Signal, env string, args ...string) (caught bool) {
+	t.Helper()
+	out, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := scmCommand(t, args...)
+	cmd.Stdout, cmd.Stderr = stdout, stdout
+	if env != "" {
+		cmd.Env = append(cmd.Env, env)
+	}
+	err = cmd.Start()
+	stdout.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scm, stub := cmd.Process.Pid, ""
+	defer func() {
+		_ = cmd.Process.Kill() // it has ended, unless the test has failed
+		_ = cmd.Wait()
+	}()
+	eventually(t, "scm starts no stub", func() bool {
+		for _, stub = range strings.Fields(states(t, scm, "children")) {
+			// Package os may start a child of its own first, to see what the kernel can do.
+			line, _ := os.ReadFile("/proc/" + stub + "/cmdline")
+			name, _, _ := strings.Cut(string(line), "\x00")
+			if name == "scm-recorder-stub" || name == "sleep" { // which the stub becomes
+				return true
+			}
+		}
+		return false
+	})
+	pid, err := strconv.Atoi(stub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "scm does not stop", func() bool {
+		all := states(t, scm, "status")
+		return strings.Count(all, "\nState:\t") == strings.Count(all, "\nState:\tT")
+	})
+	eventually(t, "the stub does not stop", func() bool {
+		status, _ := os.ReadFile("/proc/" + stub + "/status")
+		traced := !strings.Contains(string(status), "\nTracerPid:\t0\n")
+		caught = !traced && strings.Contains(string(status), "\nState:\tT")
+		return traced || caught
+	})
+	for _, s := range []syscall.Signal{s, syscall.SIGCONT} {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = out.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		t.Errorf("a process is left: %v", err)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return caught
+}
+
+// states is what /proc has of all threads of a process in this file.
+func states(t *testing.T, pid int, file string) (all string) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", pid, file))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d has ended: %v", pid, err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // the thread may have ended
+		all += string(text)
+	}
+	return all
+}
+
+// eventually waits for a condition, but not for ever.
+func eventually(t *testing.T, otherwise string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatal(otherwise)
+		}
 	}
 }
 

@@ -28,10 +28,24 @@ import (
 const (
 	runAsScm   = "SCM_TEST_RUN"
 	runAsChild = "SCM_TEST_CHILD"
+
+	// A stub calls recorder.Main on another thread than its first.
+	onOtherThread = "SCM_TEST_OTHER_THREAD"
 )
 
 func init() {
-	recorder.Main()
+	if os.Getenv(onOtherThread) == "" {
+		recorder.Main()
+	} else {
+		_ = os.Unsetenv(onOtherThread) // the stub executes itself again
+		done := make(chan struct{})
+		go func() { // inits are locked to the first thread
+			recorder.Main()
+			close(done)
+		}()
+		<-done
+		_ = os.Setenv(onOtherThread, "1") // this process is scm: its stub is to do so
+	}
 	name := os.Getenv(runAsChild)
 	switch {
 	case name != "":

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 }
 
 func init() {
-	if os.Getenv(childVariable) == "leaderless" {
+	switch os.Getenv(childVariable) {
+	case "leaderless", "death signal":
 		runtime.LockOSThread() // what init holds is the first thread
 	}
 	children = map[string]func(){
@@ -61,6 +62,8 @@ func init() {
 		"steps":      childSteps,
 		"parent":     childParent,
 		"leaderless": childLeaderless,
+
+		"death signal": childDeathSignal,
 	}
 }
 
@@ -498,6 +501,13 @@ func childLeaderless() {
 		os.Exit(0)
 	}()
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// childDeathSignal prints the signal that it gets when its parent ends.
+func childDeathSignal() {
+	var signal int32
+	check(unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0))
+	fmt.Println(signal)
 }
 
 func unhex(s string) []byte {

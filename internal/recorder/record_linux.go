@@ -71,12 +71,20 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 }
 
 // start starts the stub in the place of the command, and seizes it where it stops itself.
+// Until the stub is seized, with PTRACE_O_EXITKILL, only Pdeathsig ends it if this process
+// is killed. It is sent when this thread ends, which therefore must not be before that.
 func (t *tracer) start(cmd *exec.Cmd) error {
-	path, args := cmd.Path, cmd.Args
-	cmd.Path = "/proc/self/exe"
-	cmd.Args = append([]string{stubName, t.filterMode(), path}, args...)
+	path, args, attr := cmd.Path, cmd.Args, cmd.SysProcAttr
+	var stubAttr syscall.SysProcAttr
+	if attr != nil {
+		stubAttr = *attr
+	}
+	deathSignal := strconv.Itoa(int(stubAttr.Pdeathsig)) // the command's own, which the stub restores
+	stubAttr.Pdeathsig = syscall.SIGKILL
+	cmd.Path, cmd.SysProcAttr = "/proc/self/exe", &stubAttr
+	cmd.Args = append([]string{stubName, t.filterMode(), deathSignal, path}, args...)
 	err := cmd.Start()
-	cmd.Path, cmd.Args = path, args
+	cmd.Path, cmd.Args, cmd.SysProcAttr = path, args, attr
 	if err != nil {
 		return err
 	}
@@ -138,14 +146,15 @@ var ready bool
 // Record starts in the place of this program, and returns in all other processes.
 func Main() {
 	ready = true
-	if len(os.Args) < 4 || os.Args[0] != stubName {
+	if len(os.Args) < 5 || os.Args[0] != stubName {
 		return
 	}
 	runtime.LockOSThread()
 	var err error
 	if unix.Gettid() == unix.Getpid() {
-		err = stub(os.Args[1], os.Args[2], os.Args[3:])
-	} else { // the tracer seizes the first thread, which one is after an exec
+		err = stub(os.Args[1], os.Args[2], os.Args[3], os.Args[4:])
+	} else if err = setDeathSignal(unix.SIGKILL); err == nil { // each thread has its own
+		// The tracer seizes the first thread, which this one is after an exec.
 		err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
 	}
 	errno := unix.ENOEXEC
@@ -153,9 +162,17 @@ func Main() {
 	os.Exit(int(errno))
 }
 
-// stub waits until it is traced, installs the filter and becomes the command.
-func stub(mode, path string, args []string) error {
+// stub waits until it is traced, installs the filter and becomes the command, with the
+// command's own parent-death signal.
+func stub(mode, deathSignal, path string, args []string) error {
+	signal, err := strconv.Atoi(deathSignal)
+	if err != nil {
+		return err
+	}
 	if err := unix.Kill(unix.Getpid(), unix.SIGSTOP); err != nil {
+		return err
+	}
+	if err := setDeathSignal(unix.Signal(signal)); err != nil {
 		return err
 	}
 	mode, sections := strings.CutSuffix(mode, atMarks)
@@ -169,6 +186,11 @@ func stub(mode, path string, args []string) error {
 		_, _ = unix.Getpriority(Mark, 0)
 	}
 	return syscall.Exec(path, args, os.Environ())
+}
+
+// setDeathSignal sets the signal that this thread gets when the one that started it ends.
+func setDeathSignal(signal unix.Signal) error {
+	return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0)
 }
 
 func sortCalls(calls []Call) {

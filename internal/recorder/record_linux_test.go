@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -243,6 +244,21 @@ func TestExitStatus(t *testing.T) {
 	}
 	if _, err := Record(exec.Command("/dev/null"), Options{}); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("no command: %v", err)
+	}
+}
+
+// The stub's parent-death signal is not handed on to the command, and the command's own is.
+func TestDeathSignal(t *testing.T) {
+	for _, attr := range []*syscall.SysProcAttr{nil, {}, {Pdeathsig: unix.SIGUSR1}, {Pdeathsig: unix.SIGKILL}} {
+		cmd := childCommand("death signal")
+		cmd.SysProcAttr = attr
+		want := syscall.Signal(0)
+		if attr != nil {
+			want = attr.Pdeathsig
+		}
+		if _, got := recorded(t, cmd, Options{}); got != fmt.Sprintln(int(want)) || cmd.SysProcAttr != attr {
+			t.Errorf("got %q, want %d; the command's attributes are %+v", got, want, cmd.SysProcAttr)
+		}
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"syscall"
 
 	"github.com/scm-rights/scm/interop/reference"
 	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
 )
 
 // actorArgument, alone on the command line, makes a program that calls Main a side that
@@ -46,6 +48,11 @@ func limited(files string, command []string) error {
 	program, err := exec.LookPath(command[0])
 	if err != nil {
 		return err
+	}
+	// Only the first thread has the signal that Start asked for, and the exec keeps only this one.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl: %w", err)
 	}
 	return fmt.Errorf("%s: %w", program, syscall.Exec(program, command, os.Environ()))
 }
