@@ -442,7 +442,9 @@ func childRestart() {
 	inside := func() bool {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", receiver))
 		check(err)
-		return strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_RECVMSG)+" ")
+		// At the entry it is stopped, and the recorder may not have seen the call yet.
+		asleep := strings.HasPrefix(status(strconv.Itoa(receiver))["State"], "S")
+		return asleep && strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_RECVMSG)+" ")
 	}
 	for !inside() {
 		runtime.Gosched()
