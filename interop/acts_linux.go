@@ -31,6 +31,7 @@ var verbs = map[string]func(*play, act) error{
 	"eof":        (*play).eof,
 	"pending":    (*play).pending,
 	"blocked":    (*play).blocked,
+	"settled":    (*play).blocked,
 	"unreported": (*play).unreported,
 	"limit":      (*play).limit,
 	"setsockopt": (*play).setsockopt,
@@ -283,7 +284,8 @@ func (p *play) nonblock(a act) error {
 }
 
 // blocked ROLE waits until the peer waits: it has read its command, has not
-// answered, and all its threads sleep.
+// answered, and all its threads sleep. For settled ROLE it may also have answered, and
+// one that neither answers nor sleeps tries again and again.
 func (p *play) blocked(a act) error {
 	sd := p.sides[a.Role]
 	name := p.k.c.Peer(a.Role).Name
@@ -299,6 +301,8 @@ func (p *play) blocked(a act) error {
 			return fmt.Errorf("nobody can tell whether %s is awake: %w", name, err)
 		case err != nil:
 			return nil // a peer that is gone is found by its answer
+		case sd.Answered() && a.Verb == "settled":
+			return nil
 		case sd.Answered():
 			p.find(scenario.CheckAnswer, a.Role, a.line, "it does not wait")
 			return errSessionOver
@@ -307,6 +311,8 @@ func (p *play) blocked(a act) error {
 		case p.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
+		case late && a.Verb == "settled":
+			return nil
 		case late:
 			return fmt.Errorf("%s is awake", name)
 		}
@@ -326,7 +332,11 @@ func (p *play) kill(a act) error {
 		p.signals[a.Role] = slices.DeleteFunc(p.signals[a.Role], func(s syscall.Signal) bool { return s == unix.SIGSTOP })
 	}
 	p.signals[a.Role] = append(p.signals[a.Role], signal)
-	if signal != unix.SIGKILL {
+	switch signal {
+	case unix.SIGSTOP:
+		return p.awaitStop(a.Role)
+	case unix.SIGKILL:
+	default:
 		return nil
 	}
 	// The kernel does not report the end of a peer that another process traces before
@@ -342,6 +352,27 @@ func (p *play) kill(a act) error {
 	delete(p.asked, a.Role)
 	p.dead[a.Role], p.spent = true, true
 	return nil
+}
+
+// awaitStop waits until all threads of a peer have stopped, which none does inside a call.
+func (p *play) awaitStop(role scenario.Role) error {
+	sd := p.sides[role]
+	name := p.k.c.Peer(role).Name
+	for deadline := time.Now().Add(p.timeout); ; time.Sleep(time.Millisecond) {
+		late := time.Now().After(deadline)
+		stopped, err := witness.Stopped(sd.Pid)
+		switch {
+		case witness.CannotLook(sd.Pid, err):
+			return fmt.Errorf("nobody can tell whether %s has stopped: %w", name, err)
+		case err != nil, stopped:
+			return nil // a peer that is gone is found by its answer
+		case p.ctx.Err() != nil:
+			sd.Kill()
+			return process.ErrCut
+		case late:
+			return fmt.Errorf("%s does not stop", name)
+		}
+	}
 }
 
 // unreported ROLE NAME wants one number of the peer's to be the file, without

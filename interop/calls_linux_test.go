@@ -188,6 +188,15 @@ func numbersAway(text string) string {
 	return text
 }
 
+// A stream send that is stopped returns, once it continues, how many bytes it had sent.
+func TestStoppedInASend(t *testing.T) {
+	text := "A> setsockopt sndbuf=4608\nA< ok\nA>& sendmsg payload=@1000000\nR> blocked A\nR> kill A SIGSTOP\n" +
+		"B> recvmsg bytes=1000000\nB< ok n=* payload=*\nR> pending B\nR> kill A SIGCONT\nA<& ok n=*\nR> pending B\n"
+	if got := kernel(t, "stream", text); got != "pass" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // What is done to a side from outside.
 func TestVerbsOfProcesses(t *testing.T) {
 	const waits = "B> setsockopt rcvtimeo=3600000\nB< ok\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\n"
@@ -195,6 +204,8 @@ func TestVerbsOfProcesses(t *testing.T) {
 		{"who waits is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"who waits is woken", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
 		{"who does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
+		{"who has answered has settled", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
+		{"who waits has settled", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"killed", "files a=pipe-w\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nR> drop a\nR> kill A SIGKILL\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a\nB> close fds=a\nB< ok\nR> eof a\n", "pass"},
 		{"killed while it waits", waits + "R> kill B SIGKILL\nA> sendmsg payload=00 flags=nosignal\nA< err\n", "pass"},

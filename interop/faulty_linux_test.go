@@ -324,6 +324,7 @@ var faults = []struct {
 	{name: "plain", checks: []scenario.Check{scenario.CheckAnswer}, text: "not err"},
 	{name: "resume", checks: []scenario.Check{scenario.CheckAnswer}, text: "payload is"},
 	{name: "skipbad", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
+	{name: "again", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
 	{name: "resend", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
 	{name: "picky", checks: []scenario.Check{scenario.CheckAnswer}, text: "EINVAL"},
 	{name: "optimist", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},

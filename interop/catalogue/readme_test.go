@@ -70,7 +70,7 @@ func TestActExamples(t *testing.T) {
 		switch f.Verb() {
 		case "seek":
 			kind = "file"
-		case "blocked":
+		case "blocked", "settled":
 			before, after = "B>& recv bytes=1 fds=0\n", "B<& ok n=0 payload=- fds=-\n"
 		case "eof":
 			before = closed

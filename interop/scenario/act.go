@@ -28,6 +28,8 @@ var ActForms = []ActForm{
 	{"pending B", "ROLE", "nothing may wait at B's socket but the end"},
 	{"blocked B", "ROLE",
 		"waits until B waits: it has read its command (`B>&`), has not answered, and all its threads sleep"},
+	{"settled B", "ROLE",
+		"waits until B has answered, or waits as for `blocked`: what it could do alone is done"},
 	{"limit B nofile=+2", "ROLE LIMIT",
 		"leaves B two free numbers below its RLIMIT_NOFILE; `nofile=64` makes 64 the limit; `nofile=-` gives it its own back, and so does the end of the case"},
 	{"setsockopt B passcred=1", "ROLE NAME=VALUE", "sets an option of B's socket: see below"},
@@ -39,7 +41,7 @@ var ActForms = []ActForm{
 	{"eof a", "NAME",
 		"the other end of the pipe or pair `a` has to come to its end, once nobody holds `a` any more; `drop a` comes first, and who has a number for it was told to close it. While it waits it closes sockets of its own now and then, as the kernel frees sockets that lie in each other's queues on such occasions"},
 	{"kill B SIGUSR1", "ROLE SIGNAL",
-		"sends a signal, to the thread that waits in a call on the case's socket if there is one. A side that the runner plays catches `SIGUSR1`, `SIGUSR2` and `SIGALRM`. After `SIGKILL` B is told nothing more, and where another one ends B the case is \"not run\""},
+		"sends a signal, to the thread that waits in a call on the case's socket if there is one. A side that the runner plays catches `SIGUSR1`, `SIGUSR2` and `SIGALRM`. After `SIGKILL` B is told nothing more, and where another one ends B the case is \"not run\". `SIGSTOP` waits until all threads of B have stopped; a call that one of them waited in returns, after `SIGCONT`, with what it had done"},
 }
 
 // wordForms are the forms of a word as regular expressions: its groups are fields of an Act.

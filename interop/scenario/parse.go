@@ -315,8 +315,8 @@ func (p *parser) act(a Act) error {
 		return fmt.Errorf("eof %s: drop comes before eof", a.Name)
 	case sd.over != "" && (!a.OfFile() || a.Verb == "unreported") && !a.OfSocket():
 		return fmt.Errorf("%s %s", a.Role, sd.over)
-	case a.Verb == "blocked" && !sd.waits:
-		return fmt.Errorf("%s was asked nothing: blocked is for one that has a command to answer", a.Role)
+	case (a.Verb == "blocked" || a.Verb == "settled") && !sd.waits:
+		return fmt.Errorf("%s was asked nothing: %s is for one that has a command to answer", a.Role, a.Verb)
 	case a.Verb == "kill" && a.Word == "SIGKILL":
 		sd.over, sd.waits = "was killed: it is told nothing more", false
 	case a.Verb == "drop":

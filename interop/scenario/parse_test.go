@@ -143,6 +143,7 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"B>& recv bytes=1 fds=1\nR> kill B SIGKILL\nB<& err", `:7: B was asked nothing`},
 		{"play sender\nB> signal fd=bsock signal=SIGUSR1\nB< ok", `:6: signal is for play kernel: a peer ends by it`},
 		{"R> blocked B", `:5: B was asked nothing: blocked is for one that has a command to answer`},
+		{"R> settled B", `:5: B was asked nothing: settled is for one that has a command to answer`},
 	} {
 		_, err := Parse("group/id", []byte(rule+"on stream\nfiles a=pipe-r\n"+c.text))
 		if err == nil || !strings.HasPrefix(err.Error(), "group/id"+c.want) {

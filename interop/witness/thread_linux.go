@@ -21,6 +21,21 @@ func Sleeps(pid int) (bool, error) {
 	return asleep && before == now, err
 }
 
+// Stopped reports whether all threads of a process are stopped, perhaps by their tracer.
+func Stopped(pid int) (bool, error) {
+	all, _, err := threads(pid)
+	return all != "" && inStates(all, "T", "t", "Z"), err
+}
+
+// inStates reports whether all threads of which all has the status are in these states.
+func inStates(all string, states ...string) bool {
+	n := strings.Count(all, "\nState:\t")
+	for _, s := range states {
+		n -= strings.Count(all, "\nState:\t"+s)
+	}
+	return n == 0
+}
+
 // threads returns what /proc shows of the threads of a process, which includes how often each
 // has gone to sleep, and tells whether all do.
 func threads(pid int) (all string, asleep bool, err error) {
@@ -40,7 +55,7 @@ func threads(pid int) (all string, asleep bool, err error) {
 	if ended {
 		return "", false, unix.ESRCH
 	}
-	return all, strings.Count(all, "\nState:\t") == strings.Count(all, "\nState:\tS")+strings.Count(all, "\nState:\tZ"), nil
+	return all, inStates(all, "S", "Z"), nil
 }
 
 // Waiter returns the thread of a process that is in a call on the socket. Not every kernel

@@ -19,6 +19,22 @@ var sendFaults = map[string]fault{
 		n, err := s.send(m)
 		return n - 1, err
 	}},
+	"again": {what: "sends the rest of a message with the same descriptors again, until the kernel takes no more", send: func(s *socket, m peer.Message) (sent int, err error) {
+		m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
+		for size := total(m); ; {
+			n, err := s.send(m)
+			switch {
+			case errors.Is(err, unix.EAGAIN) && sent > 0:
+				return sent, nil
+			case err != nil:
+				return n, err
+			}
+			if sent += n; sent == size {
+				return sent, nil
+			}
+			m.Buffers[0] = m.Buffers[0][n:]
+		}
+	}},
 	"carry": {what: "sends descriptors that a full socket refused along with the next message", send: func(s *socket, m peer.Message) (int, error) {
 		m.FDs = slices.Concat(s.refused, m.FDs)
 		n, err := s.send(m)
