@@ -348,7 +348,11 @@ func runWith(fds []int, names, command []string) error {
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
 	cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(fds)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	for _, fd := range fds {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(fd), "received"))
+		f, err := scm.NewFile(fd, "received")
+		if err != nil {
+			return &exitError{exitFail, err}
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}
 	kept, passed := make(chan os.Signal, 1), make(chan os.Signal, 8)
 	listen(kept, syscall.SIGINT, syscall.SIGQUIT) // the terminal sends them to the command too

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/wire"
 	"golang.org/x/sys/unix"
 )
@@ -195,6 +197,40 @@ func TestRecvSocket(t *testing.T) {
 				t.Errorf("received %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// The server of a file decides when poll(2) answers. A file that blocks scm in poll can end neither by a
+// timeout nor by SIGKILL.
+func TestRecvCommandWithASilentServer(t *testing.T) {
+	server := fusetest.Mount(t, fusetest.Options{})
+	server.Hush(fusetest.Poll)
+	fd, err := unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := scm.NewFile(fd, "silent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	addr := filepath.Join(t.TempDir(), "socket")
+	r := start(t, "recv", patience, addr, "--", "readlink", "/proc/self/fd/3")
+	send := exec.Command(program(t, "scm"), "send", patience, addr, "--fd", "3")
+	send.ExtraFiles = []*os.File{file}
+	if sent := finish(t, send); sent != (result{}) {
+		t.Errorf("sent %+v", sent)
+	}
+	received := make(chan result, 1)
+	go func() { received <- r.wait() }()
+	select {
+	case got := <-received:
+		if got != (result{stdout: server.File + "\n"}) {
+			t.Errorf("received %+v", got)
+		}
+	case <-server.Waiting:
+		server.Release()
+		t.Errorf("scm polls the file; afterwards it ends with %+v", <-received)
 	}
 }
 

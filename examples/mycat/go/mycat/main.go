@@ -74,5 +74,9 @@ func myOpen(helper, path string, mode int) (*os.File, error) {
 	if fd < 0 {
 		return nil, errors.New(helper + " passed no descriptor")
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	file, err := scm.NewFile(fd, path)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return file, nil
 }

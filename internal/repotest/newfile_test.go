@@ -1,0 +1,99 @@
+//go:build linux && !purego
+
+package repotest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// newFileAllowed lists the files that may use os.NewFile, and why. The descriptors of all other code may
+// come from a partner, and scm.NewFile keeps dangerous files out of the runtime's poller.
+var newFileAllowed = map[string]string{
+	"conn.go":     "take calls it for a socket that was checked to be a Unix socket",
+	"file.go":     "NewFile and unpolledFile decide there what enters the poller",
+	"handover.go": "receiveSocket calls it for a socket of a family that package net has",
+
+	"bench/others.go":                       "measures what the competitors do",
+	"bench/way.go":                          "the program's own sockets and /dev/null",
+	"examples/fdstore/fdstore.go":           "a memfd that the program has made",
+	"examples/memfd/memfd.go":               "a memfd that the program has made",
+	"examples/mycat/go/mycat/main.go":       "a socketpair that the program has made",
+	"internal/builtin/net.go":               "the runner's socket, for net.FileConn",
+	"interop/peers/faulty/recv.go":          "a test's peer, which receives only the runner's files",
+	"interop/peers/go/runc/main.go":         "the runner's files, as runc handles them",
+	"interop/process/process_linux.go":      "the runner's own files, for a peer",
+	"tools/prove/identity/script/sizes.go":  "sockets that the tool has made",
+	"tools/prove/identity/script/world.go":  "files that the tool has opened",
+	"tools/prove/identity/sendfile/main.go": "the tool's files, as runc handles them",
+	"tools/prove/identity/stage.go":         "sockets and memfds that the tool has made",
+}
+
+// usesNewFile reports whether Go source uses os.NewFile, under any name of package os.
+func usesNewFile(source string) bool {
+	GinkgoHelper()
+	file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
+	Expect(err).NotTo(HaveOccurred())
+	packageOS := ""
+	for _, i := range file.Imports {
+		if i.Path.Value != `"os"` {
+			continue
+		}
+		packageOS = "os"
+		if i.Name != nil {
+			packageOS = i.Name.Name
+		}
+	}
+	found := false
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			id, ok := n.X.(*ast.Ident)
+			found = found || ok && id.Name == packageOS && n.Sel.Name == "NewFile"
+		case *ast.CallExpr:
+			id, ok := n.Fun.(*ast.Ident)
+			found = found || ok && packageOS == "." && id.Name == "NewFile"
+		}
+		return true
+	})
+	return found
+}
+
+var _ = Describe("os.NewFile", Label("house"), func() {
+	It("is used only where no file of a partner can reach it", func() {
+		files := 0
+		var found []string
+		for _, name := range filesBelow(".") {
+			name = strings.TrimPrefix(name, "/")
+			if filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "build/") {
+				continue
+			}
+			files++
+			if usesNewFile(contents(name)) {
+				found = append(found, name)
+			}
+		}
+		Expect(files).To(BeNumerically(">", 100))
+		Expect(found).To(ConsistOf(slices.Collect(maps.Keys(newFileAllowed))), "the files of newFileAllowed")
+	})
+
+	DescribeTable("is found", func(source string, want bool) {
+		Expect(usesNewFile("package p\n" + source)).To(Equal(want))
+	},
+		Entry("in a call", `import "os"; var f = os.NewFile(0, "")`, true),
+		Entry("as a value", `import "os"; var f = os.NewFile`, true),
+		Entry("under another name", `import system "os"; var f = system.NewFile(0, "")`, true),
+		Entry("after a dot import", `import . "os"; var f = NewFile(0, "")`, true),
+		Entry("not in a comment", `import "os"; var f = os.Stdin // not os.NewFile`, false),
+		Entry("not in another package", `import "scm"; var f = scm.NewFile(0, "")`, false),
+		Entry("not in a function of the same name", `import "os"; var f, g = os.Stdin, NewFile(0, "")`, false),
+	)
+})
