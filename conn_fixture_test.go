@@ -203,17 +203,19 @@ func goes(f func()) (wait func()) {
 // poller, or sleep until they try again.
 func waitsIn(method string, n int) {
 	GinkgoHelper()
-	Eventually(func() int {
-		waiting := 0
-		for _, stack := range bytes.Split(Stacks(), []byte("\n\n")) {
-			head, calls, _ := bytes.Cut(stack, []byte("\n"))
-			waits := bytes.Contains(head, []byte("[IO wait")) || bytes.Contains(head, []byte("[sleep"))
-			if waits && bytes.Contains(calls, []byte("."+method+"(")) {
-				waiting++
-			}
+	Eventually(func() int { return waiting(method) }, Hang, time.Millisecond).Should(BeNumerically(">=", n))
+}
+
+// waiting returns how many goroutines that called this method are in the runtime's poller, or sleep.
+func waiting(method string) (n int) {
+	for _, stack := range bytes.Split(Stacks(), []byte("\n\n")) {
+		head, calls, _ := bytes.Cut(stack, []byte("\n"))
+		waits := bytes.Contains(head, []byte("[IO wait")) || bytes.Contains(head, []byte("[sleep"))
+		if waits && bytes.Contains(calls, []byte("."+method+"(")) {
+			n++
 		}
-		return waiting
-	}, Hang, time.Millisecond).Should(BeNumerically(">=", n))
+	}
+	return n
 }
 
 // fill writes until a call would wait.

@@ -30,8 +30,9 @@ func (c *Conn) SendFile(name string, f syscall.Conn) error {
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL at
-// the name's end that conmon sends. The file is as [NewFile] makes it, and the caller's to close. Its
-// name is the sender's bytes as they are, also in the file's errors: print both with %q.
+// the name's end that conmon sends. The file is the caller's to close. [NewFile] makes it, and documents
+// which files have deadlines and which can fail with EAGAIN. Its name is the sender's bytes as they are,
+// also in the file's errors: print both with %q.
 //
 // A message with no descriptor (ErrNoFile), with more than one or with other control data
 // ([TruncatedError]), with one that [Config].Expect refuses ([ExpectError]), or with 4096 bytes or
@@ -66,18 +67,35 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	return f, nil
 }
 
-// NewFile makes an [os.File] of the received descriptor fd, and takes it over: on success the file
-// owns it, close-on-exec and perhaps renumbered. On error fd stays open and the caller's.
+// NewFile returns an [os.File] for the received descriptor fd and takes the descriptor over. On success
+// the file owns it; the descriptor is close-on-exec and may have been renumbered. On error fd stays open
+// and still belongs to the caller.
 //
-// Use it in place of [os.NewFile], which puts every file with O_NONBLOCK into the runtime's poller,
-// where one file can stop the whole process: the server of a FUSE file, or a process that holds a passed
-// epoll locked, need not answer whether it is ready. NewFile lets the poller have pipes, and sockets of
-// AF_UNIX, AF_INET and AF_INET6, if O_NONBLOCK is set. Any other file has no deadline
-// ([os.ErrNoDeadline]), and a read or write blocks a thread or, with O_NONBLOCK, can fail with EAGAIN.
+// Use NewFile in place of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's
+// poller. The poller asks a file whether it is ready, and the whole process stops until the file answers.
+// A sender can delay that answer indefinitely if it is the file's server (FUSE), or if it keeps an epoll
+// locked that it has passed.
 //
-// On Linux it is one epoll_ctl(2) for most files, beside the calls of os.NewFile. A file that could be
-// polled (a terminal, an eventfd, a FUSE file) gets another number, and the close of the first one
-// removes the process's fcntl(F_SETLK) locks on it, and can wait.
+// On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
+// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
+// descriptor, a pidfd or a terminal. A Read then waits until the file is ready, and a deadline or Close
+// ends the wait. The five kinds from eventfd to pidfd are recognized by their names in /proc, and stay out of
+// the poller if /proc is not mounted. On other systems only pipes and sockets enter the poller.
+//
+// Terminals are an exception to the rule that no single received file can stop the process: a partner that
+// shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]
+// that sets any Kind other than [KindCharDevice] rejects terminals.
+//
+// All other files stay out of the poller: those without O_NONBLOCK, such as the terminals that runc and
+// crun send, and FUSE and CUSE files, epolls, vsock sockets and devices other than terminals. They have no
+// deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write that waits blocks a thread, and
+// Close does not end it. If O_NONBLOCK is set, a Read or Write that would wait fails with EAGAIN: clear the
+// flag with [SetNonblock], which clears it for the sender too. To get deadlines for a blocking pipe, socket
+// or terminal, set O_NONBLOCK on fd before the call.
+//
+// On Linux, the call costs one epoll_ctl(2) more than os.NewFile. For a file that has a poll method, one to
+// three system calls follow that identify it. If such a file may not enter the poller, it is renumbered:
+// closing its first descriptor can wait, and removes the process's fcntl(F_SETLK) locks on the file.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(number(fd))
 	if err := sys.CloseOnExec(fd); err != nil {

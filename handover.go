@@ -92,7 +92,7 @@ func examineSocket(fd int, listens bool) error {
 	case !listening && listens:
 		return fmt.Errorf("the received socket does not listen: %w", syscall.EINVAL)
 	}
-	if !sys.Pollable(fd) {
+	if !sys.HasNetType(fd) {
 		return sys.Error("the received socket is of another family than package net has", sys.EPROTONOSUPPORT)
 	}
 	return nil

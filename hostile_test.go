@@ -71,7 +71,9 @@ var _ = Describe("a received file that a partner serves, and that does not block
 			server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
 			server.Hush(fusetest.Poll) // it does not answer when it is asked whether the file is ready
 			f := connect(unix.SOCK_STREAM)
-			fd := ok(unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
+			// Its name ends as the kernel's name for an eventfd. The server accepts any name.
+			name := filepath.Join(filepath.Dir(server.File), "anon_inode:[eventfd]")
+			fd := ok(unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
 			f.Own(fd)
 			Expect(scm.WriteFD(f.a, []byte("x"), fd)).To(Equal(1))
 
@@ -96,15 +98,25 @@ var _ = Describe("a received file that a partner serves, and that does not block
 
 var _ = Describe("NewFile", func() {
 	polled := func(f *os.File) bool { return !errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) }
-	netlink := sample{"a netlink socket", optional(socket(unix.AF_NETLINK, unix.SOCK_RAW)), scm.KindSocket, "read-write", ""}
+	more := []sample{
+		{"a netlink socket", optional(socket(unix.AF_NETLINK, unix.SOCK_RAW)), scm.KindSocket, "read-write", ""},
+		{"a packet socket", optional(socket(unix.AF_PACKET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", ""},
+		{"a vsock socket", optional(socket(unix.AF_VSOCK, unix.SOCK_STREAM)), scm.KindSocket, "read-write", ""},
+		{"an inotify descriptor", func() (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC) }, "inotify", "read-write", ""},
+		{"a signalfd", func() (int, error) { return unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC) }, "signalfd", "read-write", ""},
+		{"a terminal", optional(opens("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY)), scm.KindCharDevice, "read-write", ""},
+		{"/dev/random", opens("/dev/random", unix.O_RDONLY), scm.KindCharDevice, "read-only", ""},
+	}
+	withoutPoll := []scm.Kind{scm.KindRegular, scm.KindDirectory, scm.KindMemfd}
+	// The poll methods of an epoll and of vsock can wait. That of /dev/random is one of many drivers'.
+	keptOut := []string{"an epoll", "a vsock socket", "/dev/random"}
 
-	for _, s := range append(slices.Clone(samples), netlink) {
-		It("keeps what it is given, and gives the poller pipes and sockets only: "+s.name, func() {
+	for _, s := range append(slices.Clone(samples), more...) {
+		It("keeps what it is given, and gives the poller only files whose poll method never waits: "+s.name, func() {
 			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
-			sockets := []string{"a Unix", "a TCP", "a UDP"}
-			poller := s.kind == scm.KindPipe || s.kind == scm.KindSocket && slices.ContainsFunc(sockets, func(p string) bool { return strings.HasPrefix(s.name, p) })
-			hasPoll := slices.Contains([]scm.Kind{scm.KindPipe, scm.KindSocket, scm.KindEventfd, scm.KindPIDFD, "timerfd", "eventpoll"}, s.kind)
+			hasPoll := s.access != "path" && !slices.Contains(withoutPoll, s.kind) && s.name != "/dev/null"
+			poller := hasPoll && !slices.Contains(keptOut, s.name)
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
 				if s.access == "path" && flags != 0 {
 					continue // it has no such flags
@@ -118,11 +130,11 @@ var _ = Describe("NewFile", func() {
 				file := ok(scm.NewFile(given, "name"))
 				Expect(file.Name()).To(Equal("name"))
 				Expect(before.NewSince()).To(HaveLen(1), "the file's number alone is new")
-				Expect(NumberOf(file) == given).To(Equal(poller || !hasPoll || s.access == "path"), "only a file that could be polled is renumbered")
+				Expect(NumberOf(file) == given).To(Equal(poller || !hasPoll), "only a file that is kept out of the poller is renumbered")
 				Expect(fdtest.Same(NumberOf(file), fd)).To(BeTrue())
 				Expect(fdtest.CloseOnExec(NumberOf(file))).To(BeTrue())
 				Expect(fcntl(fd, unix.F_GETFL, 0)).To(Equal(status))
-				Expect(polled(file)).To(Equal(poller && s.access != "path" && flags&unix.O_NONBLOCK != 0))
+				Expect(polled(file)).To(Equal(poller && flags&unix.O_NONBLOCK != 0))
 				_, err := file.WriteAt(nil, 0)
 				refused := err != nil && strings.Contains(err.Error(), "O_APPEND")
 				Expect(refused).To(Equal(flags&unix.O_APPEND != 0), "package os knows whether it appends: %v", err)
@@ -131,14 +143,6 @@ var _ = Describe("NewFile", func() {
 			}
 		})
 	}
-
-	It("reads what is there, and says EAGAIN where nothing is", func() {
-		keepsNumbers()
-		file := lent(ok(scm.NewFile(ok(unix.Eventfd(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)), "")))
-		p := make([]byte, 8)
-		Expect(file.Read(p)).To(Equal(8))
-		Expect(Second(file.Read(p))).To(MatchError(unix.EAGAIN))
-	})
 
 	It("keeps the process's locks on a regular file", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "file")
@@ -185,7 +189,7 @@ var _ = Child("new-file", func([]string) {
 	early := polls()
 	var p [2]int
 	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
-	eventfd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
+	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0)) // it is kept out of the poller, which needs another number
 	regular := ok(unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 
 	// withFree would make the poller.
@@ -202,7 +206,7 @@ var _ = Child("new-file", func([]string) {
 		Expect(Second(scm.NewFile(fd, ""))).To(MatchError(unix.EMFILE))
 		Expect(openBelow(32)).To(Equal(before))
 	}
-	fails(eventfd)
+	fails(device)
 	file := ok(scm.NewFile(regular, "needs no number")) // os.File closes it with the collector, which is off
 	Expect(NumberOf(file)).To(Equal(regular))
 	if early {

@@ -46,7 +46,14 @@ func send(t *testing.T, path string, file *os.File, err error) {
 	}
 }
 
-func TestTerminal(t *testing.T) {
+// runc and crun send a terminal that blocks.
+func TestTerminal(t *testing.T) { exchange(t, false) }
+
+// A terminal that a Go program opens with os.OpenFile does not block.
+func TestNonblockingTerminal(t *testing.T) { exchange(t, true) }
+
+func exchange(t *testing.T, nonblocking bool) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("no terminals here: ", err)
@@ -56,6 +63,9 @@ func TestTerminal(t *testing.T) {
 	}
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(int(master.Fd()), nonblocking); err != nil {
 		t.Fatal(err)
 	}
 	inside, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)

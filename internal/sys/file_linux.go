@@ -92,13 +92,19 @@ func linkOf(fd int) (string, error) {
 
 // Mode returns a file's st_mode, without waiting for a file system.
 func Mode(fd int) (uint32, error) {
+	mode, _, err := inode(fd)
+	return mode, err
+}
+
+// inode returns a file's st_mode and st_rdev, without waiting for a file system.
+func inode(fd int) (mode uint32, device uint64, err error) {
 	var sx unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &sx)
 	if err != unix.ENOSYS && err != unix.EPERM {
-		return uint32(sx.Mode), os.NewSyscallError("statx", err)
+		return uint32(sx.Mode), unix.Mkdev(sx.Rdev_major, sx.Rdev_minor), os.NewSyscallError("statx", err)
 	}
 	// Filters that do not know statx.
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
-	return st.Mode, os.NewSyscallError("fstat", err)
+	return st.Mode, uint64(st.Rdev), os.NewSyscallError("fstat", err)
 }

@@ -79,14 +79,20 @@ func Dup(fd int) (int, error) {
 // HasPoll does not know: these systems poll every file.
 func HasPoll(int) bool { return true }
 
-// Pollable reports whether the runtime's poller can have a received descriptor: pipes
-// and sockets can. fstat(2) asks a file of a FUSE file system's server.
+// Pollable reports whether a received file may enter the runtime's poller: pipes and sockets
+// may. fstat(2) asks a file of a FUSE file system's server.
 func Pollable(fd int) bool {
-	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil {
+	if HasNetType(fd) {
 		return true
 	}
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
+}
+
+// HasNetType reports whether a file is a socket. Package net rejects families that it does not know.
+func HasNetType(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
 }
 
 func spare() (int, error) { return Socket("unixgram") }

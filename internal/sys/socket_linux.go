@@ -75,17 +75,57 @@ func HasPoll(fd int) bool {
 	return errno != unix.EPERM && errno != unix.EBADF
 }
 
-// Pollable reports whether the runtime's poller can have a received descriptor. The kernel
-// calls a file's own poll method while it holds the poller, and the process stops where that
-// waits. That of pipes and of these sockets never waits. Those of FUSE files, of epolls and of
-// vsock sockets wait for whoever has such a file. fstat(2) waits for a FUSE server too, and
+// Pollable reports whether a received file that has a poll method may enter the runtime's poller.
+// The kernel calls the method with the epoll locked: if the method waits, the process stops. A FUSE
+// server, a process that holds a lock of an epoll or of a vsock socket, and an unknown driver can make it wait.
+// The methods of the files admitted here never wait, except a terminal's.
+//
+// The questions that identify the file must not wait either. fstat(2) waits for a FUSE server, and
 // F_GETPIPE_SZ for a partner that reads from the pipe.
 func Pollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
-		return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
+		return isNetFamily(family) || family == unix.AF_NETLINK || family == unix.AF_PACKET
 	}
-	mode, err := Mode(fd)
-	return err == nil && kindOf(mode) == "pipe"
+	mode, device, err := inode(fd)
+	if err != nil {
+		return false
+	}
+	switch kindOf(mode) {
+	case "pipe":
+		return true
+	case "character device":
+		return isTerminal(device)
+	}
+	// Only the kernel gives out names that do not begin with a slash.
+	name, err := linkOf(fd)
+	if err != nil {
+		return false
+	}
+	switch AnonymousKind(name) {
+	case "eventfd", "timerfd", "signalfd", "inotify", "pidfd":
+		return true
+	}
+	return false
+}
+
+// isTerminal reports whether a character device is a terminal: /dev/tty, /dev/console, /dev/ptmx, or
+// the master or slave of a pseudoterminal.
+func isTerminal(device uint64) bool {
+	major, minor := unix.Major(device), unix.Minor(device)
+	return major == 5 && minor <= 2 || major == unix98PTYs
+}
+
+// unix98PTYs is UNIX98_PTY_SLAVE_MAJOR of linux/major.h.
+const unix98PTYs = 136
+
+// HasNetType reports whether package net has a type for a socket.
+func HasNetType(fd int) bool {
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	return err == nil && isNetFamily(family)
+}
+
+func isNetFamily(family int) bool {
+	return family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
 }
 
 func spare() (int, error) {

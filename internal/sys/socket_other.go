@@ -28,6 +28,7 @@ func Pair(string) (a, b int, err error) { return -1, -1, errors.ErrUnsupported }
 func Dup(int) (int, error)              { return -1, errors.ErrUnsupported }
 func HasPoll(int) bool                  { return true }
 func Pollable(int) bool                 { return false }
+func HasNetType(int) bool               { return false }
 func IsCloseOnExec(int) (bool, error)   { return false, errors.ErrUnsupported }
 func CloseOnExec(int) error             { return errors.ErrUnsupported }
 func StandIn(int) (int, error)          { return -1, errors.ErrUnsupported }

@@ -1,0 +1,320 @@
+//go:build linux
+
+package scm_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	. "github.com/scm-rights/scm/internal/spectest"
+)
+
+// A waitable is a file with which a Read waits.
+type waitable struct {
+	file *os.File // non-blocking, as the sender holds it
+	wake func()   // makes the file ready for one Read
+	end  func()   // releases what else was opened
+}
+
+// waitables open the files. The functions also run in child processes, where no spec cleans up.
+var waitables = map[string]func() (waitable, error){
+	"a pipe": func() (waitable, error) {
+		r, w, err := os.Pipe()
+		return waitable{r, writerOf(w, "x"), closerOf(w)}, err
+	},
+	"the master of a terminal": func() (waitable, error) {
+		master, slave, err := terminal()
+		return waitable{master, writerOf(slave, "x"), closerOf(slave)}, err
+	},
+	"the slave of a terminal": func() (waitable, error) {
+		master, slave, err := terminal()
+		return waitable{slave, writerOf(master, "x\n"), closerOf(master)}, err
+	},
+	"an eventfd": func() (waitable, error) {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		f := os.NewFile(uintptr(fd), "eventfd")
+		return waitable{f, writerOf(f, "\x01\x01\x01\x01\x01\x01\x01\x01"), func() {}}, err
+	},
+	"a timerfd": func() (waitable, error) {
+		fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+		wake := func() {
+			Expect(unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 1}}, nil)).To(Succeed())
+		}
+		return waitable{os.NewFile(uintptr(fd), "timerfd"), wake, func() {}}, err
+	},
+	"an inotify descriptor": func() (waitable, error) {
+		dir, err := os.MkdirTemp("", "")
+		if err != nil {
+			return waitable{}, err
+		}
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+		if err == nil {
+			_, err = unix.InotifyAddWatch(fd, dir, unix.IN_CREATE)
+		}
+		wake := func() { Expect(os.Mkdir(filepath.Join(dir, "new"), 0o700)).To(Succeed()) }
+		return waitable{os.NewFile(uintptr(fd), "inotify"), wake, func() { _ = os.RemoveAll(dir) }}, err
+	},
+	"a netlink socket": func() (waitable, error) {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_USERSOCK)
+		if err != nil {
+			return waitable{}, err
+		}
+		f := os.NewFile(uintptr(fd), "netlink")
+		if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			return waitable{}, errors.Join(err, f.Close())
+		}
+		wake := func() {
+			sender := ok(unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_USERSOCK))
+			defer func() { _ = unix.Close(sender) }()
+			Expect(unix.Sendto(sender, []byte("x"), 0, ok(unix.Getsockname(fd)))).To(Succeed())
+		}
+		return waitable{f, wake, func() {}}, nil
+	},
+	"a packet socket": func() (waitable, error) {
+		const protocol = 0xb588 // an EtherType that nothing else uses
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+		if err != nil {
+			return waitable{}, err
+		}
+		f := os.NewFile(uintptr(fd), "packet")
+		to := &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: 1, Halen: 6}
+		err = unix.Bind(fd, to)
+		if failed, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && failed != 0 {
+			err = unix.Errno(failed) // the loopback interface is down
+		}
+		if err != nil {
+			return waitable{}, errors.Join(err, f.Close())
+		}
+		wake := func() { Expect(unix.Sendto(fd, []byte("x"), 0, to)).To(Succeed()) }
+		return waitable{f, wake, func() {}}, nil
+	},
+	"a pidfd": func() (waitable, error) {
+		cmd := exec.Command("cat")
+		stdin, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			return waitable{}, err
+		}
+		wake := func() { _ = stdin.Close() }
+		end := func() {
+			wake()
+			_ = cmd.Wait()
+		}
+		fd, err := unix.PidfdOpen(cmd.Process.Pid, unix.PIDFD_NONBLOCK)
+		if err != nil {
+			end()
+		}
+		return waitable{os.NewFile(uintptr(fd), "pidfd"), wake, end}, err
+	},
+	"a signalfd": func() (waitable, error) {
+		set := signals(unix.SIGUSR2)
+		fd, err := unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK)
+		wake := func() { Expect(unix.Kill(os.Getpid(), unix.SIGUSR2)).To(Succeed()) }
+		return waitable{os.NewFile(uintptr(fd), "signalfd"), wake, func() {}}, err
+	},
+}
+
+func writerOf(f *os.File, text string) func() {
+	return func() { Expect(f.WriteString(text)).To(Equal(len(text))) }
+}
+
+func closerOf(f *os.File) func() { return func() { _ = f.Close() } }
+
+// signals returns the set of one signal.
+func signals(s syscall.Signal) (set unix.Sigset_t) {
+	bits := strconv.IntSize
+	set.Val[(int(s)-1)/bits] |= 1 << ((int(s) - 1) % bits)
+	return set
+}
+
+// terminal opens a pseudoterminal as a Go program does. Both files are non-blocking.
+func terminal() (master, slave *os.File, err error) {
+	master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fd := NumberOf(master)
+	err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	if err == nil {
+		var number int
+		if number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN); err == nil {
+			slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+		}
+	}
+	if err != nil {
+		_ = master.Close()
+	}
+	return master, slave, err
+}
+
+// waitForFile reads from a file. A pidfd cannot be read: it is ready when its process has ended.
+func waitForFile(f *os.File, isPIDFD bool) error {
+	if !isPIDFD {
+		_, err := f.Read(make([]byte, 1024))
+		return err
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(func(fd uintptr) bool {
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(ready, 0)
+		return n == 1 || err != nil && err != unix.EINTR
+	})
+}
+
+// waitsAndWakes passes two files of a kind, and checks that a wait for a received file ends when the file
+// becomes ready, by a deadline, and by Close.
+func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
+	GinkgoHelper()
+	a, b, err := scm.Pair("unixpacket")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { Expect(errors.Join(a.Close(), b.Close())).To(Succeed()) }()
+	var wake, end func()
+	// pass returns a received file. The sender's remains open.
+	pass := func() *os.File {
+		w, err := waitables[kind]()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(a.SendFile("x", w.file)).To(Succeed())
+		wake, end = w.wake, func() {
+			_ = w.file.Close()
+			w.end()
+		}
+		f, err := take(b)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(statusOf(f)&unix.O_NONBLOCK).NotTo(BeZero(), "the sender's flag")
+		return f
+	}
+	wait := func(f *os.File, interrupt func()) (err error) {
+		ended := make(chan error, 1)
+		go func() { ended <- waitForFile(f, kind == "a pidfd") }()
+		Eventually(func() bool { return len(ended) > 0 || waiting("waitForFile") > 0 }, Hang, time.Millisecond).Should(BeTrue())
+		Expect(ended).To(BeEmpty(), func() string { return fmt.Sprint("the call did not wait: ", <-ended) })
+		interrupt()
+		Eventually(ended, Hang).Should(Receive(&err), "the wait did not end")
+		return err
+	}
+
+	f := pass()
+	Expect(wait(f, func() { Expect(f.SetReadDeadline(time.Now())).To(Succeed()) })).To(MatchError(os.ErrDeadlineExceeded))
+	Expect(f.SetReadDeadline(time.Time{})).To(Succeed())
+	Expect(wait(f, wake)).To(Succeed())
+	Expect(f.Close()).To(Succeed())
+	end()
+
+	f = pass()
+	err = wait(f, func() { Expect(f.Close()).To(Succeed()) })
+	// RawConn.Read returns an error of package internal/poll.
+	Expect(err).To(Or(MatchError(os.ErrClosed), MatchError("use of closed file")))
+	end()
+}
+
+var _ = Describe("a received non-blocking file", func() {
+	for _, kind := range slices.Sorted(maps.Keys(waitables)) {
+		if kind == "a signalfd" {
+			continue // it needs a process of its own
+		}
+		for _, taker := range slices.Sorted(maps.Keys(takers)) {
+			It("waits, and ends the wait when it is ready, by a deadline and by Close: "+kind+" by "+taker, func() {
+				keepsNumbers()
+				w, err := waitables[kind]()
+				if err != nil {
+					Skip("this machine lacks the file: " + err.Error())
+				}
+				_ = w.file.Close()
+				w.end()
+				waitsAndWakes(kind, takers[taker])
+			})
+		}
+	}
+
+	It("waits, and ends the wait when it is ready, by a deadline and by Close: a signalfd", func() {
+		// A signalfd receives only signals that every thread blocks. A child inherits the mask.
+		blocked := make(chan error)
+		go func() {
+			runtime.LockOSThread() // for ever: the thread ends with the goroutine
+			set := signals(unix.SIGUSR2)
+			err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
+			if err == nil {
+				cmd := ChildCommand("signalfd")
+				cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+				err = cmd.Run()
+			}
+			blocked <- err
+		}()
+		Expect(<-blocked).NotTo(HaveOccurred())
+	})
+
+	It("is recognized by the kernel's name for it, without which it fails with EAGAIN", func() {
+		if reason := RunChild(ChildCommand("without-proc")); reason != "" {
+			Skip(reason)
+		}
+	})
+})
+
+// signalfd runs with SIGUSR2 blocked in every thread.
+var _ = Child("signalfd", func([]string) {
+	for _, taker := range slices.Sorted(maps.Keys(takers)) {
+		waitsAndWakes("a signalfd", takers[taker])
+	}
+})
+
+// without-proc receives files in a thread whose mount namespace has no /proc.
+var _ = Child("without-proc", func([]string) {
+	runtime.LockOSThread()
+	err := unix.Unshare(unix.CLONE_NEWNS)
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount("nothing", "/proc", "tmpfs", 0, "")
+	}
+	if err != nil {
+		_, _ = os.Stdout.WriteString("/proc cannot be hidden here: " + err.Error())
+		return
+	}
+	for _, kind := range []string{"a pipe", "the master of a terminal", "a netlink socket"} {
+		if w, err := waitables[kind](); err == nil {
+			_ = w.file.Close()
+			w.end()
+			waitsAndWakes(kind, takers["RecvFile"])
+		}
+	}
+
+	a, b, err := scm.Pair("unix")
+	Expect(err).NotTo(HaveOccurred())
+	w, err := waitables["an eventfd"]()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(a.SendFile("x", w.file)).To(Succeed())
+	f, err := b.RecvFile()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(f.SetReadDeadline(time.Now())).To(MatchError(os.ErrNoDeadline))
+	w.wake()
+	p := make([]byte, 8)
+	Expect(f.Read(p)).To(Equal(len(p)))
+	Expect(Second(f.Read(p))).To(MatchError(unix.EAGAIN))
+
+	// The advice of NewFile's doc.
+	Expect(scm.SetNonblock(f, false)).To(Succeed())
+	read := goes(func() { Expect(f.Read(p)).To(Equal(len(p))) })
+	w.wake()
+	read()
+	Expect(errors.Join(f.Close(), w.file.Close(), a.Close(), b.Close())).To(Succeed())
+})
