@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"syscall"
 
 	"github.com/scm-rights/scm/internal/sys"
@@ -373,10 +374,9 @@ func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 	return os.ErrInvalid
 }
 
-// rawConn is c.SyscallConn, which a nil interface does not have, and which need not give
-// anything.
+// rawConn is c.SyscallConn. It returns os.ErrInvalid if c is nil, or if c returns neither a RawConn nor an error.
 func rawConn(c syscall.Conn) (syscall.RawConn, error) {
-	if c == nil {
+	if isNil(c) {
 		return nil, os.ErrInvalid
 	}
 	raw, err := c.SyscallConn()
@@ -384,4 +384,14 @@ func rawConn(c syscall.Conn) (syscall.RawConn, error) {
 		err = os.ErrInvalid
 	}
 	return raw, err
+}
+
+// isNil reports whether c is nil, a nil pointer of any type or a Conn without a connection. The methods of
+// package net's connections panic if the pointer is nil.
+func isNil(c syscall.Conn) bool {
+	if conn, ok := c.(*Conn); ok {
+		return conn == nil || conn.UnixConn == nil
+	}
+	v := reflect.ValueOf(c)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }

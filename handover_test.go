@@ -213,8 +213,9 @@ func (callersConn) Write(func(fd uintptr) bool) error       { return nil }
 
 var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 	sends := map[string]func(c *scm.Conn, f syscall.Conn) error{
-		"SendConn": (*scm.Conn).SendConn,
-		"SendFile": func(c *scm.Conn, f syscall.Conn) error { return c.SendFile("name", f) },
+		"SendConn":     (*scm.Conn).SendConn,
+		"SendListener": (*scm.Conn).SendListener,
+		"SendFile":     func(c *scm.Conn, f syscall.Conn) error { return c.SendFile("name", f) },
 	}
 
 	It("that gives no descriptor is an error, and nothing is sent", func() {
@@ -236,10 +237,17 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			Expect(Second(scm.Nonblock(bad))).To(MatchError(want))
 			Expect(scm.SetNonblock(bad, true)).To(MatchError(want))
 		}
-		for _, none := range []syscall.Conn{nil, withoutRaw{}, (*os.File)(nil)} {
+		for _, none := range []syscall.Conn{
+			nil, withoutRaw{}, (*os.File)(nil), (*callersConn)(nil),
+			(*net.TCPConn)(nil), (*net.UDPConn)(nil), (*net.IPConn)(nil), (*net.UnixConn)(nil),
+			(*net.TCPListener)(nil), (*net.UnixListener)(nil),
+			(*scm.Conn)(nil), &scm.Conn{}, (*scm.Listener)(nil),
+		} {
 			for name, send := range sends {
-				Expect(send(a, none)).To(opFails("write", os.ErrInvalid), name)
+				Expect(send(a, none)).To(opFails("write", os.ErrInvalid), "%s of %T", name, none)
 			}
+			Expect(Second(scm.Nonblock(none))).To(MatchError(os.ErrInvalid), "%T", none)
+			Expect(scm.SetNonblock(none, true)).To(MatchError(os.ErrInvalid), "%T", none)
 		}
 		hasNothing(b)
 	})
