@@ -304,10 +304,17 @@ var operations = []operation{
 		return t.makesFile()
 	}},
 	{name: "NewFile of what is not for the poller", networks: unixOnly, setUp: func(t *subject) {
-		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		fd, err := unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		Expect(err).NotTo(HaveOccurred())
 		t.given = []int{fd}
 	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
+		return t.makesFile()
+	}},
+	{name: "NewFile of an eventfd", networks: unixOnly, setUp: func(t *subject) {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		Expect(err).NotTo(HaveOccurred())
+		t.given = []int{fd}
+	}, shrugs: with(fileShrugs, map[string]string{"readlinkat": notPolled}), once: true, call: func(t *subject) error {
 		return t.makesFile()
 	}},
 	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return Second(scm.PeerCred(t.sock)) }},
