@@ -87,12 +87,7 @@ func talk(t *testing.T, conn *scm.Conn) *partner {
 // dial connects to the socket that a program is about to make.
 func dial(t *testing.T, path string) *partner {
 	t.Helper()
-	conn, err := scm.Dial(t.Context(), "unix", path)
-	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); conn, err = scm.Dial(t.Context(), "unix", path) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	must(t, err)
-	return talk(t, conn)
+	return talk(t, fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(t.Context(), "unix", path) }))
 }
 
 // send sends the pieces one by one, and the files with the first.

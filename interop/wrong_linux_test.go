@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -211,7 +210,7 @@ func TestEndBehindTheAnswer(t *testing.T) {
 	}
 }
 
-// waitGone waits until the process whose number is in the file has ended.
+// waitGone waits until the process whose PID is in the file has ended.
 func waitGone(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -222,13 +221,7 @@ func waitGone(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
+	fdtest.WaitEnded(t, pid)
 }
 
 // A peer that the runner's own signal ends, or stops, has done nothing wrong.

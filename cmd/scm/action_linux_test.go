@@ -122,7 +122,7 @@ func TestActionCancelled(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.wait(); r.code != 143 || contents(t, dir+"/output") != "status=143\n" || running(peer) {
+	if r := p.wait(); r.code != 143 || contents(t, dir+"/output") != "status=143\n" || !ended(t, peer) {
 		t.Errorf("got %+v", r)
 	}
 	if r, err := report.Read(dir + "/reports/report.json"); err != nil || r.Cut != "terminated" {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/fusetest"
 	"github.com/scm-rights/scm/wire"
-	"golang.org/x/sys/unix"
 )
 
 // patience is more than the other side needs to come.
@@ -433,15 +436,11 @@ func TestSendAndRecvSignal(t *testing.T) {
 	for _, ends := range []bool{false, true} {
 		addr := filepath.Join(t.TempDir(), "socket")
 		r := start(t, "recv", addr, "--format", "openssh")
-		await(t, addr, true)
-		sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		for err == nil && unix.Connect(sock, &unix.SockaddrUnix{Name: addr}) != nil {
-			time.Sleep(time.Millisecond) // until it listens
-		}
+		conn := fdtest.Connect(t, func() (net.Conn, error) { return net.Dial("unix", addr) })
 		await(t, addr, false) // the one connection is accepted when the file has gone
 		want := result{code: 128 + int(syscall.SIGTERM), stderr: "scm: terminated\n"}
 		if ends {
-			_ = unix.Shutdown(sock, unix.SHUT_RDWR)
+			_ = conn.Close()
 			want = result{code: 1, stderr: "scm: the other side ended without a message\n"}
 		} else if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -449,7 +448,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 		if got := r.wait(); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
-		_ = unix.Close(sock)
+		_ = conn.Close()
 	}
 }
 

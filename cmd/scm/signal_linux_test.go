@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/report"
 )
 
@@ -33,10 +34,14 @@ func waitFor(t *testing.T, file string) string {
 	}
 }
 
-// running reports whether there is a process of this number that has not ended.
-func running(pid string) bool {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
-	return err == nil && !strings.Contains(string(stat), ") Z ")
+// ended reports whether the process has ended.
+func ended(t *testing.T, pid string) bool {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fdtest.Ended(n)
 }
 
 var signals = map[syscall.Signal]string{
@@ -61,7 +66,7 @@ func signalled(t *testing.T, s syscall.Signal, file string, args ...string) resu
 		t.Fatal(err)
 	}
 	r := p.wait()
-	if running(pid) {
+	if !ended(t, pid) {
 		t.Errorf("%s is left running", pid)
 	}
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("scm-interop-%d-*", p.cmd.Process.Pid)))
