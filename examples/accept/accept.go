@@ -59,6 +59,7 @@ func accept(address string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("listening at", l.Addr())
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	context.AfterFunc(ctx, func() { _ = l.Close() })

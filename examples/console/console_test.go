@@ -15,18 +15,17 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/internal/fdtest"
 )
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// begin starts the program, and waits until it listens.
+// begin starts the program, which receives one terminal at path.
 func begin(t *testing.T, stdin string) (path string, p *program.Process) {
 	path = filepath.Join(t.TempDir(), "socket")
 	cmd := program.Command(path)
 	cmd.Stdin = strings.NewReader(stdin)
-	p = program.Start(t, cmd)
-	program.Eventually(t, "it listens", func() bool { _, err := os.Stat(path); return err == nil })
-	return path, p
+	return path, program.Start(t, cmd)
 }
 
 // send does what runc does with the socket, and closes the file.
@@ -36,10 +35,7 @@ func send(t *testing.T, path string, file *os.File, err error) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	conn, err := scm.Dial(context.Background(), "unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(context.Background(), "unix", path) })
 	defer func() { _ = conn.Close() }()
 	if err := conn.SendFile(file.Name(), file); err != nil {
 		t.Fatal(err)

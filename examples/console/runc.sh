@@ -2,6 +2,22 @@
 # Run a container whose terminal goes to the socket: runc.sh SOCKET COMMAND. Needs root.
 # It has mounts of its own, for the cgroups of version 2, and this machine's programs.
 set -eu
+
+# listens PATH succeeds if a server listens there. The path exists before that, from bind(2) on.
+# Trying to connect would use up the only connection that console accepts.
+listens() {
+	while read -r _ _ _ flags _ _ _ path; do
+		[ "$flags $path" != "00010000 $1" ] || return 0
+	done </proc/net/unix
+	return 1
+}
+tries=0
+until listens "$1" || listens "$(realpath "$1" 2>/dev/null)"; do
+	tries=$((tries + 1))
+	[ "$tries" -le 100 ] || { echo "$0: no server listens at $1" >&2; exit 1; }
+	sleep 0.1
+done
+
 [ "${3-}" = inside ] || exec unshare --mount "$0" "$1" "$2" inside
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -60,6 +60,7 @@ func run(path, address string) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(web) }()
+	fmt.Println("listening at", web.Addr())
 
 	if predecessor != nil {
 		_, err := predecessor.Write([]byte("I serve"))

@@ -30,13 +30,17 @@ func post(client *http.Client, address string) (answer string, err error) {
 }
 
 func TestNoRequestIsLost(t *testing.T) {
-	socket, address := filepath.Join(t.TempDir(), "socket"), program.Address(t)
-	server := program.Start(t, program.Command(socket, address))
+	socket := filepath.Join(t.TempDir(), "socket")
+	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
+	address := server.Listens(t)
 	// A successor that fails changes nothing.
-	program.Eventually(t, "the server listens", func() bool {
-		c, err := net.Dial("unix", socket)
-		return err == nil && c.Close() == nil
-	})
+	failing, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := failing.Close(); err != nil {
+		t.Fatal(err)
+	}
 
 	// Half of the clients keep their connections, half take a new one for each request.
 	var asked, answered atomic.Int64

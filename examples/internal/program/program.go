@@ -4,10 +4,10 @@
 package program
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -32,7 +32,25 @@ func Command(args ...string) *exec.Cmd {
 type Process struct {
 	PID    int
 	cmd    *exec.Cmd
-	output [2]strings.Builder
+	output [2]output
+}
+
+// output holds what a process has written so far.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // Start starts cmd, which is killed at the test's end.
@@ -44,7 +62,12 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 		t.Fatal(err)
 	}
 	p.PID = cmd.Process.Pid
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("%q printed %q and %q", cmd.Args, &p.output[0], &p.output[1])
+		}
+	})
 	return p
 }
 
@@ -56,6 +79,18 @@ func (p *Process) Wait() (stdout, stderr string, err error) {
 	return p.output[0].String(), p.output[1].String(), err
 }
 
+// Listens waits until the process prints the line "listening at ADDRESS", and returns the address.
+func (p *Process) Listens(t *testing.T) (address string) {
+	t.Helper()
+	Eventually(t, "the process prints where it listens", func() bool {
+		_, rest, _ := strings.Cut(p.output[0].String(), "listening at ")
+		line, _, whole := strings.Cut(rest, "\n")
+		address = line
+		return whole
+	})
+	return address
+}
+
 // Eventually waits until something is true.
 func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -64,15 +99,4 @@ func Eventually(t *testing.T, what string, is func() bool) {
 			t.Fatal("not within a minute: ", what)
 		}
 	}
-}
-
-// Address returns a TCP address that is free.
-func Address(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
