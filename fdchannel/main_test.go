@@ -6,10 +6,14 @@ import (
 	"os"
 	"testing"
 
+	"github.com/onsi/gomega"
+
 	"github.com/scm-rights/scm/internal/builtin"
+	"github.com/scm-rights/scm/internal/spectest"
 )
 
 func TestMain(m *testing.M) {
 	builtin.Main()
+	gomega.SetDefaultEventuallyTimeout(spectest.Hang) // Gomega's own, a second, is too short on a busy machine
 	os.Exit(m.Run())
 }

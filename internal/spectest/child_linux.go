@@ -28,6 +28,7 @@ var children = map[string]func(args []string){}
 func Main(m *testing.M) {
 	name, isChild := os.LookupEnv(ChildVariable)
 	if !isChild {
+		gomega.SetDefaultEventuallyTimeout(Hang) // Gomega's own, a second, is too short on a busy machine
 		os.Exit(m.Run())
 	}
 	run, ok := children[name]
