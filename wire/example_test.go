@@ -27,6 +27,7 @@ func ExampleFormat() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer func() { _ = terminal.Close() }()
 	if err := wire.Runc.Send(wire.FD(pair[0]), "/dev/ptmx", int(terminal.Fd())); err != nil {
 		log.Fatal(err)
 	}
@@ -51,6 +52,8 @@ func ExampleFormat_deadline() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// The garbage collector closes a Conn that is no longer used, and Recv would return early.
+	defer func() { _, _ = a.Close(), b.Close() }()
 	if _, err := a.Write([]byte{0}); err != nil { // of four
 		log.Fatal(err)
 	}

@@ -31,6 +31,7 @@ var _ = child("runtime", func(args []string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = master.Close() }()
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	if err != nil {
 		return err
