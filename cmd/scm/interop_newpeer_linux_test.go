@@ -24,7 +24,7 @@ func TestNewPeer(t *testing.T) {
 			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: well, "+s.Language+" 0, ") {
 				t.Errorf("got %+v", r)
 			}
-			if r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--run", "basics/pass-one-fd/stream/mine/runner"); r.code != 1 {
+			if r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "basics/pass-one-fd/stream/mine/runner"); r.code != 1 {
 				t.Errorf("without a library: %+v", r)
 			}
 		})
