@@ -31,26 +31,35 @@ func with(do func(fds []int) error) func(*socket, peer.Room) (peer.Received, err
 	return after(func(_ *socket, _ peer.Room, got *peer.Received) error { return do(got.FDs) })
 }
 
+// unshare has a thread of its own keep what is open now.
+func unshare(fds []int) error {
+	if len(fds) == 0 {
+		return nil
+	}
+	apart := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		apart <- unix.Unshare(unix.CLONE_FILES)
+		for { // the runtime has no use for this thread any more
+			_, _ = unix.Poll(nil, -1)
+		}
+	}()
+	return <-apart
+}
+
 // bounce is the size of a buffer that many libraries copy through.
 const bounce = 65536
 
 // recvFaults are the faults of a library that receives, or does both.
 var recvFaults = map[string]fault{
 	// Descriptors.
-	"unshare": {what: "keeps what it received in a table of another thread's own", recv: after(func(_ *socket, _ peer.Room, got *peer.Received) error {
-		if len(got.FDs) == 0 {
-			return nil
+	"unshare": {what: "keeps what it sends and receives in a table of another thread's own", send: func(s *socket, m peer.Message) (int, error) {
+		n, err := s.send(m)
+		if err == nil {
+			err = unshare(m.FDs)
 		}
-		apart := make(chan error, 1)
-		go func() {
-			runtime.LockOSThread()
-			apart <- unix.Unshare(unix.CLONE_FILES)
-			for { // the runtime has no use for this thread any more
-				_, _ = unix.Poll(nil, -1)
-			}
-		}()
-		return <-apart
-	})},
+		return n, err
+	}, recv: with(unshare)},
 	"cloexec": {what: "receives without close-on-exec", recv: with(inherited)},
 	"cloexec-rest": {what: "makes only the first descriptor of a message close-on-exec", recv: with(func(fds []int) error {
 		return inherited(fds[min(1, len(fds)):])
