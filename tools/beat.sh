@@ -17,7 +17,7 @@ if [ -d "${SCM_BEAT-}" ]; then
 	exec bash "$@"
 fi
 
-SCM_BEAT=$(mktemp -d) || exit
+SCM_BEAT=$(mktemp -d 2>/dev/null) || exec bash "$@"
 export SCM_BEAT
 
 # Its sleep holds no output open: a pipe that reads this make's output ends with the recipe.
