@@ -71,7 +71,7 @@ part = $(GO) run ./tools/gotest -results $(RESULTS) -name
 define judged
 @trap : INT; rm -rf $(RESULTS); status=0; \
 $(MAKE) $(1) || status=$$?; \
-$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" $(2) || status=1; \
+$(GO) build -o build/gotest ./tools/gotest && build/gotest -results $(RESULTS) -verdict "make $@" -failed $$((status > 0)) $(2) || status=1; \
 exit $$status
 endef
 
@@ -122,7 +122,8 @@ check-lint:
 	@$(part) lint -command -- $(MAKE) lint-go
 
 check-go:
-	@trap : INT; $(part) cgo -- $$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))') & \
+	@trap : INT; packages=$$($(GO) list ./... | grep -vxE '[^/]*/[^/]*/scm/($(LONG))'); \
+	$(part) cgo -- $$packages & \
 	$(part) purego -- -tags purego . ./fdchannel ./internal/pure ./wire || red=purego; \
 	{ wait $$! || wait $$!; } && [ -z "$${red-}" ]
 

@@ -148,9 +148,10 @@ func (r *report) pkg(e event) {
 	}
 	word, after := map[string]string{"fail": "FAIL", "pass": "ok  "}[e.Action], ""
 	if e.Action == "pass" && s.passed == 0 {
-		word, after = "skip", ": no test ran"
-		if s.reason != "" {
-			after += ": " + s.reason
+		word, after = "skip", ": no test ran: "+s.reason
+		if s.reason == "" { // a filter that matches nothing, or a TestMain that ends too early
+			word, after = "FAIL", ": no test ran"
+			r.fail(shorten(e.Package) + " ran no test")
 		}
 	}
 	if word != "" { // else there are no test files

@@ -71,6 +71,7 @@ var toys = map[string]string{
 	"exits/a_test.go":    "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { println(\"leaked\"); os.Exit(3) }\n",
 	"unbuilt/a_test.go":  "package a\nimport \"testing\"\nfunc TestUnbuilt(t *testing.T) { nothing() }\n",
 	"without/a_test.go":  "package a\nimport \"testing\"\nfunc TestC(t *testing.T) { t.Log(\"gcc: stubs-32.h:\\nnot found\"); t.Skip(\"no compiler\\nfor 386\") }\n",
+	"silent/a_test.go":   "package a\nimport (\"os\"; \"testing\")\nfunc TestMain(m *testing.M) { os.Exit(0) }\nfunc TestRed(t *testing.T) { t.Error() }\n",
 	"untested/untest.go": "package a\n",
 }
 
@@ -117,7 +118,7 @@ func TestGoTest(t *testing.T) {
 	if err := verdict(&text, "make test", results, 0, []string{"toys", "purego"}); err != errFailed {
 		t.Errorf("verdict: got %v, want %v", err, errFailed)
 	}
-	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt does not build"} {
+	for _, name := range []string{"toy/red TestRed/sub", "toy/panics TestPanic", "toy/exits failed outside its tests", "toy/unbuilt does not build", "toy/silent ran no test"} {
 		if !strings.Contains(text.String(), "\n  toys: "+name+"\n") {
 			t.Errorf("the verdict does not name %s", name)
 		}
@@ -125,7 +126,7 @@ func TestGoTest(t *testing.T) {
 	if want := "  purego                         did not run to its end\nfailed:\n"; !strings.Contains(text.String(), want) {
 		t.Errorf("the verdict does not contain %q", want)
 	}
-	if want := "\noutput: " + logFile(results, "toys") + "\n1 passed, 5 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
+	if want := "\noutput: " + logFile(results, "toys") + "\n1 passed, 6 failed, 1 skipped\n"; !strings.HasSuffix(text.String(), want) {
 		t.Errorf("the verdict does not end with %q", want)
 	}
 	if t.Failed() {
