@@ -3,6 +3,7 @@
 package scm_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,8 +86,10 @@ var waitables = map[string]func() (waitable, error){
 		return waitable{f, wake, func() {}}, nil
 	},
 	"a packet socket": func() (waitable, error) {
-		const protocol = 0xb588 // an EtherType that nothing else uses
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+		// An EtherType that nothing else uses, in network byte order. Suites that run side by side differ in it.
+		pid := os.Getpid()
+		protocol := binary.NativeEndian.Uint16([]byte{0xb0 | byte(pid>>8)&0xf, byte(pid)})
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(protocol))
 		if err != nil {
 			return waitable{}, err
 		}
