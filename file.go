@@ -78,20 +78,21 @@ func (c *Conn) RecvFile() (*os.File, error) {
 //
 // On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
 // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
-// descriptor, a pidfd or a terminal. A Read then waits until the file is ready, and a deadline or Close
-// ends the wait. The five kinds from eventfd to pidfd are recognized by their names in /proc, and stay out of
-// the poller if /proc is not mounted. On other systems only pipes and sockets enter the poller.
+// descriptor, a pidfd or a terminal (/dev/tty, /dev/console or a pseudoterminal). A Read then waits until
+// the file is ready, and a deadline or Close ends the wait. The five kinds from eventfd to pidfd are
+// recognized by their names in /proc, and stay out of the poller if /proc is not mounted. On other systems
+// only pipes and sockets enter the poller.
 //
 // Terminals are an exception to the rule that no single received file can stop the process: a partner that
 // shares the terminal can stop it for five seconds at a time, and can repeat this indefinitely. An [Expect]
 // that sets any Kind other than [KindCharDevice] rejects terminals.
 //
 // All other files stay out of the poller: those without O_NONBLOCK, such as the terminals that runc and
-// crun send, and FUSE and CUSE files, epolls, vsock sockets and devices other than terminals. They have no
-// deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write that waits blocks a thread, and
-// Close does not end it. If O_NONBLOCK is set, a Read or Write that would wait fails with EAGAIN: clear the
-// flag with [SetNonblock], which clears it for the sender too. To get deadlines for a blocking pipe, socket
-// or terminal, set O_NONBLOCK on fd before the call.
+// crun send, and FUSE and CUSE files, epolls, vsock sockets and other devices, such as serial lines and
+// virtual consoles. They have no deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write
+// that waits blocks a thread, and Close does not end it. If O_NONBLOCK is set, a Read or Write that would
+// wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To get
+// deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
 //
 // On Linux, the call costs one epoll_ctl(2) more than os.NewFile. For a file that has a poll method, one to
 // three system calls follow that identify it. If such a file may not enter the poller, it is renumbered:
