@@ -312,7 +312,11 @@ func (c *Conn) Close() error {
 
 // SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made, as it
 // does unless SendConn sent the socket.
-func (c *Conn) SetUnlinkOnClose(unlink bool) { c.file.keep(!unlink) }
+func (c *Conn) SetUnlinkOnClose(unlink bool) {
+	if c != nil {
+		c.file.keep(!unlink)
+	}
+}
 
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
@@ -386,11 +390,14 @@ func rawConn(c syscall.Conn) (syscall.RawConn, error) {
 	return raw, err
 }
 
-// isNil reports whether c is nil, a nil pointer of any type or a Conn without a connection. The methods of
-// package net's connections panic if the pointer is nil.
+// isNil reports whether c is nil, a nil pointer of any type, or a Conn or Listener without a socket. The
+// methods of package net's connections panic if the pointer is nil.
 func isNil(c syscall.Conn) bool {
-	if conn, ok := c.(*Conn); ok {
-		return conn == nil || conn.UnixConn == nil
+	switch c := c.(type) {
+	case *Conn:
+		return c == nil || c.UnixConn == nil
+	case *Listener:
+		return c == nil || c.UnixListener == nil
 	}
 	v := reflect.ValueOf(c)
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()

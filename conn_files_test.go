@@ -368,6 +368,14 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			Expect(errors.Unwrap(err)).To(MatchError("short buffer"))
 		})
 
+		It("are closed for the missing bytes, whatever Config.Expect says of the files", func() {
+			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, network)
+			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
+			n, files, err := b.ReadFiles(make([]byte, 5), 1)
+			isTruncated(n, files, err, 5, io.ErrShortBuffer)
+			Expect(files).To(BeNil())
+		})
+
 		It("are checked before a message that is longer than the buffer is returned", func() {
 			config := scm.Config{KeepTruncated: true, Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}
 			a, b := pairWith(config, network)

@@ -198,6 +198,7 @@ var _ = Describe("a Conn that is none", func() {
 				Expect(send(c, f)).To(invalid, name)
 			}
 			Expect(c.Close()).To(invalid)
+			c.SetUnlinkOnClose(false) // has no error to return
 			Expect(Second(c.PeerCred())).To(invalid)
 			Expect(Second(c.PeerPIDFD())).To(invalid)
 			for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {

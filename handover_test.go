@@ -241,7 +241,7 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			nil, withoutRaw{}, (*os.File)(nil), (*callersConn)(nil),
 			(*net.TCPConn)(nil), (*net.UDPConn)(nil), (*net.IPConn)(nil), (*net.UnixConn)(nil),
 			(*net.TCPListener)(nil), (*net.UnixListener)(nil),
-			(*scm.Conn)(nil), &scm.Conn{}, (*scm.Listener)(nil),
+			(*scm.Conn)(nil), &scm.Conn{}, (*scm.Listener)(nil), &scm.Listener{},
 		} {
 			for name, send := range sends {
 				Expect(send(a, none)).To(opFails("write", os.ErrInvalid), "%s of %T", name, none)

@@ -207,4 +207,8 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 
 // SetUnlinkOnClose sets whether Close removes the socket file, as it does unless SendListener
 // sent the socket.
-func (l *Listener) SetUnlinkOnClose(unlink bool) { l.file.keep(!unlink) }
+func (l *Listener) SetUnlinkOnClose(unlink bool) {
+	if l != nil {
+		l.file.keep(!unlink)
+	}
+}
