@@ -20,17 +20,21 @@ fi
 SCM_BEAT=$(mktemp -d 2>/dev/null) || exec bash "$@"
 export SCM_BEAT
 
-# Its sleep holds no output open: a pipe that reads this make's output ends with the recipe.
-while sleep "${SCM_BEAT_SECONDS:-15}" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-	list='' now=$(date +%s)
-	while read -r at name; do
-		list+="${list:+, }$name $((now - at)) s"
-	done < <(cat "$SCM_BEAT/.target" "$SCM_BEAT"/* 2>/dev/null)
-	printf '… make %s %d s%s\n' "$target" "$SECONDS" "${list:+: $list}"
-done &
-beat=$!
-trap 'kill "$beat"; rm -rf "$SCM_BEAT"' EXIT
+# This ends with the shell, which alone has the other end of its input open.
+exec 9> >(
+	while
+		read -r -t "${SCM_BEAT_SECONDS:-15}" _
+		[ $? -gt 128 ] # not a line, and not the end
+	do
+		list='' now=$(date +%s)
+		while read -r at name; do
+			list+="${list:+, }$name $((now - at)) s"
+		done < <(cat "$SCM_BEAT/.target" "$SCM_BEAT"/* 2>/dev/null)
+		printf '… make %s %d s%s\n' "$target" "$SECONDS" "${list:+: $list}"
+	done
+)
+trap 'rm -rf "$SCM_BEAT"' EXIT
 # An interrupt is for the command, which this shell outlives.
 trap : INT
 
-bash "$@"
+bash "$@" 9>&-
