@@ -3,13 +3,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,6 @@ func countInstructions(rows []row) {
 
 // beCounted makes those passes, in the order of the rows.
 func beCounted(ways []way) {
-	time.Sleep(20 * time.Millisecond) // until no other thread has one of the runtime's locks
 	for _, l := range loads {
 		for _, w := range l.of(ways) {
 			if !l.counted() {
@@ -112,13 +112,28 @@ func onOneProcessor() (back func()) {
 }
 
 // freeze stops all other threads for good: the scheduler would interrupt a pass that takes so long.
+// A thread that is not asleep may have one of the runtime's locks, and goes on until it is.
 func freeze(pid int) {
 	for _, tid := range threads(pid) {
-		if tid != pid {
+		for frozen := tid == pid; !frozen; {
 			check(unix.PtraceAttach(tid))
 			must(unix.Wait4(tid, nil, unix.WALL, nil))
+			if frozen = asleep(tid); !frozen {
+				check(unix.PtraceDetach(tid))
+			}
 		}
 	}
+}
+
+// asleep reports whether a stopped thread was waiting in one of the calls in which the runtime waits.
+func asleep(tid int) bool {
+	text := must(os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid)))
+	number, _, _ := strings.Cut(string(text), " ")
+	switch number {
+	case strconv.Itoa(unix.SYS_FUTEX), strconv.Itoa(unix.SYS_NANOSLEEP), strconv.Itoa(unix.SYS_EPOLL_PWAIT):
+		return true
+	}
+	return false
 }
 
 func threads(pid int) (tids []int) {
