@@ -36,6 +36,10 @@ func countInstructions(rows []row) {
 
 // beCounted makes those passes, in the order of the rows.
 func beCounted(ways []way) {
+	mark(unix.SIGHUP)
+	// Only this thread runs from now on, so nothing else can take the goroutine. While locked, it could not
+	// yield: it would wait for a frozen thread to hand the processor back.
+	runtime.UnlockOSThread()
 	for _, l := range loads {
 		for _, w := range l.of(ways) {
 			if !l.counted() {
@@ -53,7 +57,7 @@ func beCounted(ways []way) {
 	mark(unix.SIGUSR2)
 }
 
-// mark tells the process that counts: a loop begins, or has ended, or that was all.
+// mark tells the process that counts: all is ready, or a loop begins, or has ended, or that was all.
 func mark(signal syscall.Signal) { check(unix.Tgkill(os.Getpid(), unix.Gettid(), signal)) }
 
 // step counts the instructions between two marks of another process.
@@ -73,11 +77,12 @@ func step() (counts []float64) {
 		}
 		signal := status.StopSignal()
 		switch signal {
+		case unix.SIGHUP:
+			freeze(pid)
+			signal = 0
 		case unix.SIGUSR1:
 			if counting {
 				counts = append(counts, float64(steps))
-			} else if len(counts) == 0 {
-				freeze(pid)
 			}
 			counting, steps, signal = !counting, 0, 0
 		case unix.SIGUSR2:
