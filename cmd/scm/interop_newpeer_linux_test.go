@@ -37,6 +37,9 @@ func TestNewPeer(t *testing.T) {
 // Each skeleton passes every scenario once its two functions are replaced by those in testdata/library, which
 // call sendmsg and recvmsg.
 func TestNewPeerWithLibrary(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a run without it tests every skeleton, and neither the user nor the backend matters")
+	}
 	for _, s := range peers.Skeletons() {
 		t.Run(s.Language, func(t *testing.T) {
 			library := "library" + filepath.Ext(s.File)
