@@ -57,6 +57,32 @@ type Message struct {
 	asked bool // a receive has set *PIDFD; before, it is any number
 }
 
+// Truncated reports whether the kernel truncated the control data of a received message
+// (MSG_CTRUNC), so that descriptors can be missing. A message longer than the buffers is
+// MSG_TRUNC in Flags instead.
+func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
+
+// Files makes files of the received descriptors FDs[:NFD], as [NewFile] does, and takes the
+// descriptors over: it sets NFD to 0, and the caller closes the files. On error Files closes all
+// of them. PIDFD stays the caller's.
+func (m *Message) Files() ([]*os.File, error) {
+	fds := m.FDs[:m.NFD]
+	m.NFD = 0
+	var files []*os.File
+	for i, fd := range fds {
+		f, err := newFile(fd, "received")
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close()
+			}
+			sys.CloseAll(fds[i:])
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
 // CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
 func (m *Message) CloseFDs() {
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
