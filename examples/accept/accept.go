@@ -4,7 +4,7 @@
 //
 //	accept ADDRESS
 //
-// SIGTERM ends it once all requests are answered.
+// On SIGTERM it answers all pending requests and exits.
 package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// A worker is a process that gets connections.
+// A worker is a process that receives connections and serves them.
 type worker struct {
 	*scm.Conn
 	cmd *exec.Cmd
@@ -74,29 +74,30 @@ func accept(address string) error {
 			return err
 		}
 		if ready = give(ready, conn.(*net.TCPConn)); len(ready) == 0 {
-			return errors.New("no worker is left")
+			return errors.New("all workers have exited")
 		}
 	}
 	for _, w := range all {
-		err = errors.Join(err, w.Close(), w.cmd.Wait()) // a worker ends when its socket does
+		err = errors.Join(err, w.Close(), w.cmd.Wait()) // a worker exits when its socket is closed
 	}
 	return err
 }
 
-// give passes conn to the first worker that takes it, and returns those that are left, this one last.
+// give passes conn to the first worker that accepts it, and drops workers that have exited. It returns the
+// remaining workers in the order in which to try them next.
 func give(ready []worker, conn *net.TCPConn) []worker {
-	defer func() { _ = conn.Close() }() // the worker has a descriptor of its own
+	defer func() { _ = conn.Close() }() // the worker has its own descriptor
 	for i, w := range ready {
 		err := w.SendConn(conn)
 		if err == nil {
 			return append(ready[i+1:], w)
 		}
-		log.Printf("worker %d: %v", w.cmd.Process.Pid, err) // EPIPE: it has ended
+		log.Printf("worker %d: %v", w.cmd.Process.Pid, err) // EPIPE: the worker has exited
 	}
 	return nil
 }
 
-// start starts this program as a worker, whose descriptor 3 is the other end of a socket.
+// start runs this program as a worker. Its descriptor 3 is the other end of the returned worker's socket.
 func start() (worker, error) {
 	ours, theirs, err := scm.Pair("unix")
 	if err != nil {
@@ -114,14 +115,14 @@ func start() (worker, error) {
 	return worker{ours, cmd}, cmd.Start()
 }
 
-// received is a net.Listener whose connections were accepted elsewhere.
+// received is a net.Listener whose connections were accepted by another process.
 type received struct{ *scm.Conn }
 
 func (r received) Accept() (net.Conn, error) { return r.RecvConn() }
 func (r received) Addr() net.Addr            { return r.LocalAddr() }
 
 func work() error {
-	signal.Ignore(syscall.SIGTERM) // of a whole group: the end of the socket is the end
+	signal.Ignore(syscall.SIGTERM) // sent to the process group: a worker exits when its socket is closed
 	conn, err := scm.NewConnFD(3)
 	if err != nil {
 		return err

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command console receives a container's terminal from runc or crun, and prints what is written to it.
+// Command console receives a container's terminal from runc or crun, and prints everything that is written to it.
 //
 //	console SOCKET
 //
-// Its standard input goes to the terminal.
+// It copies its standard input to the terminal.
 package main
 
 import (
@@ -44,7 +44,7 @@ func run(path string) error {
 	return nil
 }
 
-// receive waits for a runtime that connects to path, and returns the terminal that it sends.
+// receive waits for a runtime to connect to path, and returns the terminal that the runtime sends.
 func receive(path string) (*os.File, error) {
 	l, err := scm.Listen(context.Background(), "unix", path)
 	if err != nil {
@@ -60,7 +60,7 @@ func receive(path string) (*os.File, error) {
 		return nil, err
 	}
 
-	_, fds, err := wire.Conmon.Recv(conn) // which understands runc and crun, too
+	_, fds, err := wire.Conmon.Recv(conn) // also understands runc and crun
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,9 @@ func receive(path string) (*os.File, error) {
 	if err := terminals.Check(fds); err != nil {
 		return nil, err
 	}
-	// A character device that is no terminal has no window size.
+	// Only a terminal has a window size.
 	if _, err := unix.IoctlGetWinsize(fds[0], unix.TIOCGWINSZ); err != nil {
-		return nil, errors.Join(fmt.Errorf("no terminal: %w", err), unix.Close(fds[0]))
+		return nil, errors.Join(fmt.Errorf("not a terminal: %w", err), unix.Close(fds[0]))
 	}
 	terminal, err := scm.NewFile(fds[0], "terminal")
 	if err != nil {

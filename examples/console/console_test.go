@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// begin starts the program, which receives one terminal at path.
+// begin starts the program, which waits for one terminal at path.
 func begin(t *testing.T, stdin string) (path string, p *program.Process) {
 	path = filepath.Join(t.TempDir(), "socket")
 	cmd := program.Command(path)
@@ -28,7 +28,7 @@ func begin(t *testing.T, stdin string) (path string, p *program.Process) {
 	return path, program.Start(t, cmd)
 }
 
-// send does what runc does with the socket, and closes the file.
+// send sends the file as runc does, and closes it.
 func send(t *testing.T, path string, file *os.File, err error) {
 	t.Helper()
 	if err != nil {
@@ -42,17 +42,17 @@ func send(t *testing.T, path string, file *os.File, err error) {
 	}
 }
 
-// runc and crun send a terminal that blocks.
+// runc and crun send a blocking terminal.
 func TestTerminal(t *testing.T) { exchange(t, false) }
 
-// A terminal that a Go program opens with os.OpenFile does not block.
+// A terminal that a Go program opens with os.OpenFile is non-blocking.
 func TestNonblockingTerminal(t *testing.T) { exchange(t, true) }
 
 func exchange(t *testing.T, nonblocking bool) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("no terminals here: ", err)
+		t.Skip("cannot open a terminal: ", err)
 	}
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func exchange(t *testing.T, nonblocking bool) {
 	line := make([]byte, 64)
 	n, err := inside.Read(line)
 	if err != nil || string(line[:n]) != "typed\n" {
-		t.Errorf("the container reads %q, %v", line[:n], err)
+		t.Errorf("the container read %q, %v", line[:n], err)
 	}
 	_, _ = inside.WriteString("hello from the container\n")
 	_ = inside.Close()
@@ -79,11 +79,11 @@ func exchange(t *testing.T, nonblocking bool) {
 	}
 }
 
-func TestWhatIsNoTerminal(t *testing.T) {
+func TestOtherFilesAreRejected(t *testing.T) {
 	path, p := begin(t, "")
 	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	send(t, path, f, err)
-	if out, errs, err := p.Wait(); err == nil || out != "" || !strings.Contains(errs, "no terminal") {
+	if out, errs, err := p.Wait(); err == nil || out != "" || !strings.Contains(errs, "not a terminal") {
 		t.Errorf("%q, %q, %v", out, errs, err)
 	}
 }
@@ -93,7 +93,7 @@ func TestRunc(t *testing.T) {
 		t.Skip(err)
 	}
 	if out, err := exec.Command("unshare", "--mount", "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup").CombinedOutput(); err != nil {
-		t.Skipf("runc needs root, and mounts of its own: %v: %s", err, out)
+		t.Skipf("runc needs root and its own mount namespace: %v: %s", err, out)
 	}
 	path, p := begin(t, "")
 	if out, err := exec.Command("./runc.sh", path, "echo hello from runc").CombinedOutput(); err != nil {

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Run a container whose terminal goes to the socket: runc.sh SOCKET COMMAND. Needs root.
-# It has mounts of its own, for the cgroups of version 2, and this machine's programs.
+# Usage: runc.sh SOCKET COMMAND. Run COMMAND in a container, and send its terminal to SOCKET. Needs root.
+# The script runs in its own mount namespace to mount cgroup v2. The container uses the host's programs.
 set -eu
 
-# listens PATH succeeds if a server listens there. The path exists before that, from bind(2) on.
-# Trying to connect would use up the only connection that console accepts.
+# listens PATH succeeds if a server is listening there. That the path exists is not enough: bind(2) creates it.
+# A trial connection would use up the only connection that console accepts.
 listens() {
 	while read -r _ _ _ flags _ _ _ path; do
 		[ "$flags $path" != "00010000 $1" ] || return 0
@@ -14,7 +14,7 @@ listens() {
 tries=0
 until listens "$1" || listens "$(realpath "$1" 2>/dev/null)"; do
 	tries=$((tries + 1))
-	[ "$tries" -le 100 ] || { echo "$0: no server listens at $1" >&2; exit 1; }
+	[ "$tries" -le 100 ] || { echo "$0: no server is listening at $1" >&2; exit 1; }
 	sleep 0.1
 done
 

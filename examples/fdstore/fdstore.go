@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command fdstore is a service that counts its starts in memory. systemd keeps the memory for it.
+// Command fdstore is a service that counts its starts in a memfd, which systemd keeps open across restarts.
 package main
 
 import (
@@ -56,13 +56,14 @@ func run() error {
 	if err := wire.Notify.Send(manager, "READY=1"); err != nil {
 		return err
 	}
-	// A service that ends at once waits for the manager, which may otherwise not know whose message it is.
+	// Before it exits, the service waits until the manager has read its messages. Otherwise the manager
+	// may not be able to tell which service sent them.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return wire.NotifyBarrier(ctx, manager)
 }
 
-// kept returns what the manager kept for the service, by name.
+// kept returns the files that the manager kept for the service, by name.
 func kept() (map[string]*os.File, error) {
 	fds, names, err := wire.ListenFDs()
 	if err != nil {
@@ -77,7 +78,7 @@ func kept() (map[string]*os.File, error) {
 	return files, nil
 }
 
-// create makes a file in memory with one 0 byte.
+// create creates a memfd that contains a single 0 byte.
 func create(name string) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// The test is the service manager.
-func TestFilesAreKeptOverRestarts(t *testing.T) {
+// The test plays the role of the service manager.
+func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	manager, err := scm.ListenPacket(context.Background(), "unixgram", path)
 	if err != nil {
@@ -33,7 +33,7 @@ func TestFilesAreKeptOverRestarts(t *testing.T) {
 		if len(store) > 0 {
 			service.Env = append(service.Env, fmt.Sprint("LISTEN_FDS=", len(store)), "LISTEN_FDNAMES=state")
 		}
-		// LISTEN_PID is the number that the service has itself.
+		// LISTEN_PID must be the PID of the service itself, hence the exec.
 		cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$; exec "$0"`, service.Path)
 		cmd.Env, cmd.ExtraFiles = service.Env, store
 		p := program.Start(t, cmd)
@@ -46,10 +46,10 @@ func TestFilesAreKeptOverRestarts(t *testing.T) {
 			_ = manager.SetDeadline(time.Now().Add(time.Minute))
 			got, files, err := wire.RecvFiles(wire.Notify, manager)
 			if err != nil || got != text {
-				t.Fatalf("%q, %v, not %q", got, err, text)
+				t.Fatalf("got %q, %v; want %q", got, err, text)
 			}
 			if text == "BARRIER=1" {
-				_ = files[0].Close() // the answer
+				_ = files[0].Close() // releases the barrier
 			} else {
 				store = append(store, files...)
 			}

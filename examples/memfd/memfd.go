@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command memfd shares memory with a program in C, which writes the text in capital letters.
+// Command memfd shares memory with a C program, which changes the text in it to capital letters.
 //
 //	memfd PARTNER TEXT
 package main
@@ -36,7 +36,7 @@ func run(partner, text string) (err error) {
 	if _, err := file.WriteString(text); err != nil {
 		return err
 	}
-	// The size cannot change.
+	// From now on the size cannot change.
 	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
@@ -55,7 +55,7 @@ func run(partner, text string) (err error) {
 	if err != nil {
 		return err
 	}
-	// The socket is the partner's alone, whose calls are to wait.
+	// Only the partner uses this end of the socket from now on, and it expects blocking calls.
 	if err := errors.Join(scm.SetNonblock(socket, false), theirs.Close()); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package mycat_test runs the halves of mycat in every mixture of C and Go.
+// Package mycat_test runs mycat with openfile in all four combinations of C and Go.
 package mycat_test
 
 import (
@@ -14,20 +14,20 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-const lines = "what mycat prints\nit never opened\n"
+const lines = "mycat prints this file\nbut never opens it\n"
 
-func TestMixtures(t *testing.T) {
+func TestEveryCombinationOfCAndGo(t *testing.T) {
 	bins := map[string]string{"go": buildGo(t)}
 	if dir, why := buildC(t); why == "" {
 		bins["c"] = dir
 	} else if os.Getenv("CI") == "true" {
 		t.Fatal(why)
 	} else {
-		t.Logf("skip: the halves in C: %s", why)
+		t.Logf("skipping the C programs: %s", why)
 	}
 
 	file := filepath.Join(t.TempDir(), "file")
-	// More than a pipe or a buffer holds.
+	// The content is larger than a pipe or a buffer.
 	content := []byte(strings.Repeat(lines, 10000))
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestMixtures(t *testing.T) {
 		for _, open := range []string{"go", "c"} {
 			t.Run("mycat in "+cat+", openfile in "+open, func(t *testing.T) {
 				if bins[cat] == "" || bins[open] == "" {
-					t.Skip("the halves in C were not built")
+					t.Skip("the C programs were not built")
 				}
 				run := func(path string) (stdout []byte, stderr string, status int) {
 					var out, errs bytes.Buffer
@@ -51,7 +51,7 @@ func TestMixtures(t *testing.T) {
 				}
 
 				if out, errs, status := run(file); status != 0 || errs != "" || !bytes.Equal(out, content) {
-					t.Errorf("status %d, %d bytes, %q; want 0, %d bytes", status, len(out), errs, len(content))
+					t.Errorf("status %d, %d bytes, stderr %q; want status 0, %d bytes", status, len(out), errs, len(content))
 				}
 				for path, why := range map[string]string{
 					missing:       "no such file or directory",
@@ -59,7 +59,7 @@ func TestMixtures(t *testing.T) {
 				} {
 					out, errs, status := run(path)
 					if status != 1 || len(out) != 0 || !strings.Contains(errs, path) || !strings.Contains(strings.ToLower(errs), why) {
-						t.Errorf("%q: status %d, output %q, %q; want 1, none, %q", path, status, out, errs, why)
+						t.Errorf("%q: status %d, stdout %q, stderr %q; want status 1, no output, %q", path, status, out, errs, why)
 					}
 				}
 			})
@@ -67,7 +67,7 @@ func TestMixtures(t *testing.T) {
 	}
 }
 
-// buildGo builds the halves in Go, over the backend of this test run.
+// buildGo builds the Go programs with the backend of this test run.
 func buildGo(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,7 +81,7 @@ func buildGo(t *testing.T) string {
 	return dir
 }
 
-// buildC builds the halves in C, or says why it cannot.
+// buildC builds the C programs, or returns the reason why it cannot.
 func buildC(t *testing.T) (dir, why string) {
 	t.Helper()
 	for _, tool := range []string{"make", compiler(t)} {

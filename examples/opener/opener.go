@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command opener prints files that it may not open: opener.py, which starts it, does that for it.
+// Command opener prints files that it has no permission to open. opener.py starts it and opens the files for it.
 //
 //	python3 opener.py FOLDER USER opener NAME…
 //
-// opener.py appends the number of the socket to the arguments.
+// opener.py appends the descriptor of the socket to the arguments.
 package main
 
 import (
@@ -33,7 +33,7 @@ func run(socket string, names []string) error {
 	if err != nil {
 		return err
 	}
-	// Whatever else comes is closed: a FIFO or a terminal could make a read wait for ever.
+	// Accept only a regular file: reading from a FIFO or a terminal could block forever.
 	config := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindRegular, Access: scm.AccessReadOnly}}
 	conn, err := config.NewConnFD(fd)
 	if err != nil {
@@ -58,7 +58,7 @@ func show(conn *scm.Conn, name string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("the opener says: %s", answer[:n])
+		return fmt.Errorf("the helper refused: %s", answer[:n])
 	}
 	_, err = io.Copy(os.Stdout, files[0])
 	return errors.Join(err, files[0].Close())

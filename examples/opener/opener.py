@@ -1,4 +1,4 @@
-"""Open files for a program that may not: opener.py FOLDER USER COMMAND..."""
+"""Open files for an unprivileged program: opener.py FOLDER USER COMMAND..."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ def main():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     os.set_inheritable(theirs.fileno(), True)
     command.append(str(theirs.fileno()))
-    # Only root can start a program as another user.
+    # Only root can run a program as another user.
     rights = {"user": int(user), "group": int(user), "extra_groups": []} if os.getuid() == 0 else {}
     worker = subprocess.Popen(command, pass_fds=[theirs.fileno()], **rights)
     theirs.close()
@@ -20,8 +20,8 @@ def main():
     while name := ours.recv(256).decode():
         try:
             if "/" in name or name.startswith("."):
-                raise PermissionError("not a name")
-            # O_NONBLOCK: the open of a FIFO does not wait.
+                raise PermissionError("not a plain file name")
+            # O_NONBLOCK: opening a FIFO must not block.
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
         except OSError as error:
             ours.send(str(error).encode())

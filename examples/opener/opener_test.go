@@ -20,7 +20,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	folder := t.TempDir() // no other user may enter it
+	folder := t.TempDir() // other users cannot enter it
 	for _, err := range []error{
 		os.WriteFile(folder+"/motd", []byte("hello\n"), 0o600),
 		os.Mkdir(folder+"/folder", 0o700),
@@ -30,7 +30,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The user without rights has to reach the program.
+	// The unprivileged user must be able to execute the program.
 	public, err := os.MkdirTemp("", "scm-opener")
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +46,8 @@ func TestOnlyRegularFiles(t *testing.T) {
 		"motd":    {stdout: "hello\n"},
 		"folder":  {stderr: "wanted a regular file (read-only), got a directory"},
 		"fifo":    {stderr: "got a pipe"},
-		"../motd": {stderr: "the opener says: not a name"},
-		"none":    {stderr: "the opener says: [Errno 2]"},
+		"../motd": {stderr: "the helper refused: not a plain file name"},
+		"none":    {stderr: "the helper refused: [Errno 2]"},
 	} {
 		cmd := program.Command()
 		cmd.Path, cmd.Args = python, []string{"python3", "opener.py", folder, "65534", public + "/opener", name}

@@ -1,7 +1,8 @@
 /*
- * partner: receive a memfd from the socket that is descriptor 3, and write its
- * letters in capitals. The sender can neither shrink nor grow it: without the
- * seals, a mapping of it could end this process by SIGBUS.
+ * partner: receive a memfd from the socket with descriptor 3, and change the
+ * letters in it to capitals. Check first that the sender can neither shrink nor
+ * grow the memfd: if it could, access to the mapping could kill this process
+ * with SIGBUS.
  */
 #include <scm_rights.h>
 
@@ -24,10 +25,10 @@ main(void)
 	off_t i;
 
 	if (read_fd(3, &byte, 1, &fd) != 1 || fd < 0)
-		errx(1, "no descriptor was received");
+		errx(1, "received no descriptor");
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & size_seals) != size_seals)
-		errx(1, "the size is not sealed");
+		errx(1, "the size of the memfd is not sealed");
 	if (fstat(fd, &st) != 0)
 		err(1, "fstat");
 	memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -1,20 +1,20 @@
-/* Calls that end the process when they fail, as the book's wrappers do. */
+/* Wrappers that exit the process if a call fails, as in UNP. */
 #ifndef FATAL_H
 #define FATAL_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Print "PROGRAM: what: " and the error of errno, and exit with this status. */
+/* Print "PROGRAM: what: " and the message for errno, and exit with status. */
 void fatal(int status, const char *what);
 
-/* read_fd; the status is 1. */
+/* Call read_fd. On failure, exit with status 1. */
 ssize_t Read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
-/* write_fd; the status is errno, which is how openfile tells mycat why. */
+/* Call write_fd. On failure, exit with errno, which openfile reports to mycat this way. */
 ssize_t Write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 
-/* Each program's own. */
+/* The name of the program, which each program defines. */
 extern const char program[];
 
 #endif

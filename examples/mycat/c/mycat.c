@@ -1,7 +1,7 @@
 /*
- * mycat [-o OPENFILE] FILE: copy FILE to standard output, without opening it:
- * the helper OPENFILE (./openfile if none is given) does, and passes the
- * descriptor back. Any openfile will do: examples/mycat has one in Go.
+ * mycat [-o OPENFILE] FILE: copy FILE to standard output. mycat does not open
+ * the file itself: the helper OPENFILE (by default ./openfile) opens it and
+ * passes the descriptor back. mycat works with openfile in C and in Go.
  */
 #include "fatal.h"
 
@@ -16,7 +16,7 @@
 
 const char program[] = "mycat";
 
-/* open(2), by way of the helper. */
+/* Open a file through the helper, like open(2). */
 static int
 my_open(const char *helper, const char *path, int mode)
 {
@@ -48,7 +48,7 @@ my_open(const char *helper, const char *path, int mode)
 	} else if (WEXITSTATUS(status) != 0) {
 		errno = WEXITSTATUS(status);
 	} else {
-		errno = EBADMSG; /* if what comes is not one descriptor */
+		errno = EBADMSG; /* unless exactly one descriptor arrives */
 		(void)Read_fd(sv[0], &byte, 1, &fd);
 	}
 	(void)close(sv[0]);

@@ -1,7 +1,7 @@
 /*
- * openfile SOCKFD PATH MODE: open PATH with MODE, open(2)'s flags in decimal,
- * and pass the descriptor through the socket SOCKFD, with one 0 byte. The exit
- * status is 0, or the errno of what failed.
+ * openfile SOCKFD PATH MODE: open PATH with MODE, which is the flags of open(2)
+ * in decimal. Pass the descriptor through the socket SOCKFD with one zero byte.
+ * The exit status is 0, or the errno of the call that failed.
  */
 #include "fatal.h"
 
@@ -43,7 +43,7 @@ main(int argc, char **argv)
 	mode = number(argv[3]);
 	fd = open(argv[2], mode);
 	if (fd < 0)
-		return errno; /* mycat says it */
+		return errno; /* mycat prints the error */
 	(void)Write_fd(sock, "", 1, fd);
 	return 0;
 }

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command mycat copies a file to standard output without opening it: a helper
-// does, and passes the descriptor back. It is the book's mycat, the twin of the
-// one in C beside it, and any openfile will do for its helper.
+// Command mycat copies a file to standard output. It does not open the file
+// itself: a helper, openfile, opens it and passes the descriptor back. This is
+// mycat from UNP §15.7. It works with openfile in Go and in C.
 //
 //	mycat [-o OPENFILE] FILE
 package main
@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	helper := flag.String("o", "./openfile", "the helper that opens the `FILE`")
+	helper := flag.String("o", "./openfile", "run the helper `OPENFILE` to open the file")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: mycat [-o OPENFILE] FILE")
@@ -44,7 +44,7 @@ func mycat(helper, path string) error {
 	return errors.Join(err, file.Close())
 }
 
-// myOpen is open(2), by way of the helper.
+// myOpen opens a file through the helper, like open(2).
 func myOpen(helper, path string, mode int) (*os.File, error) {
 	sv, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -56,7 +56,7 @@ func myOpen(helper, path string, mode int) (*os.File, error) {
 	defer func() { _ = ours.Close() }()
 
 	cmd := exec.Command(helper, "3", path, strconv.Itoa(mode))
-	cmd.ExtraFiles = []*os.File{theirs} // which is descriptor 3 there
+	cmd.ExtraFiles = []*os.File{theirs} // the child has it as descriptor 3
 	cmd.Stderr = os.Stderr
 	err = cmd.Run()
 	_ = theirs.Close()

@@ -1,12 +1,12 @@
 //go:build unix
 
-// Command openfile opens a file for mycat and passes the descriptor back, with
-// one 0 byte.
+// Command openfile opens a file for mycat, and passes the descriptor back with
+// one zero byte.
 //
 //	openfile SOCKFD PATH MODE
 //
-// MODE is open(2)'s flags in decimal. The exit status is 0, or the errno of
-// what failed.
+// MODE is the flags of open(2), in decimal. The exit status is 0, or the errno
+// of the call that failed.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	err := openFile(os.Args[1], os.Args[2], os.Args[3])
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		os.Exit(int(errno)) // mycat says it
+		os.Exit(int(errno)) // mycat prints the error
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "openfile:", err)
