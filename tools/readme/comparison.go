@@ -12,9 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A column is a question that scenarios decide, played with the runner opposite. This
-// list and the rows are where it is written which; README.md and docs/comparison.md
-// are generated.
+// A column is a question that scenarios decide, run against the runner. This list and the
+// rows define which; README.md and docs/comparison.md are generated from them.
 type column struct {
 	name      string
 	asks      string // what docs/comparison.md says of it
@@ -33,26 +32,26 @@ const (
 )
 
 var columns = []column{
-	{name: "descriptors", asks: "It sends and receives a message with 253 descriptors, the most that Linux takes.",
+	{name: "descriptors per message", asks: "253 if the library sends and receives a message with 253 descriptors, the most that Linux accepts; otherwise 1.",
 		scenarios: of("limits/limit-253-ok"), checks: []scenario.Check{answer, file, crash}, yes: "253", none: "1"},
-	{name: "sent", asks: "What it sends is the open file that the caller named.", role: scenario.RoleA,
+	{name: "right file sent", asks: "The library sends the open file that the caller specified.", role: scenario.RoleA,
 		scenarios: of("**"), checks: []scenario.Check{file}},
-	{name: "told", asks: "It reports, by a flag or an error, that a message was truncated, or nothing of the message is lost.", role: scenario.RoleB,
+	{name: "truncation reported", asks: "The library reports truncation with a flag or an error, unless nothing of the message is lost.", role: scenario.RoleB,
 		scenarios: of("truncation", "resources/recv-emfile-*", "names/name-extra-fds-closed", "hostile/receiver-wrong-count",
 			"limits/{max-fds-and-creds-together,peer-limit-7-odd}", "credentials/ctrunc-creds-eat-the-room",
 			"ordering/stream-{coalesced-read-drops-both,partial-read-loses-fd}"),
 		except: of("*/*-empty-packet*"), otherwise: of("truncation/ctrunc-empty-packet-of-two"),
 		checks: []scenario.Check{answer, crash}},
-	{name: "closed", asks: "No received descriptor is open that was not reported to the caller.", role: scenario.RoleB,
+	{name: "no leaks", asks: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
 		scenarios: of("**"), except: of("credentials/scm-pidfd-*"), checks: []scenario.Check{leak, crash}},
-	{name: "pidfd", asks: "A pidfd that the kernel adds where the receiver has set SO_PASSPIDFD is not left open.", role: scenario.RoleB,
+	{name: "pidfd closed", asks: "The library does not leave open the pidfd that the kernel adds if the receiver has set SO_PASSPIDFD.", role: scenario.RoleB,
 		scenarios: of("credentials/scm-pidfd-*"), checks: []scenario.Check{leak, answer, crash}},
-	{name: "cloexec", asks: "Received descriptors are close-on-exec.", role: scenario.RoleB,
+	{name: "close-on-exec", asks: "Received descriptors are close-on-exec.", role: scenario.RoleB,
 		scenarios: of("**"), checks: []scenario.Check{scenario.CheckCloexec}},
-	{name: "empty packet sent", asks: "A datagram or packet without bytes is sent as it is, with its descriptor.", role: scenario.RoleA,
+	{name: "empty packet sent", asks: "The library sends a datagram or packet that has a descriptor but no payload, and adds nothing to it.", role: scenario.RoleA,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),
-		checks:    []scenario.Check{answer, file, crash, scenario.CheckHang}, none: "cannot be sent"},
-	{name: "received", asks: "A datagram or packet without bytes is received, with its descriptor.", role: scenario.RoleB,
+		checks:    []scenario.Check{answer, file, crash, scenario.CheckHang}, none: "not possible"},
+	{name: "empty packet received", asks: "The library receives a datagram or packet that has a descriptor but no payload, and returns the descriptor.", role: scenario.RoleB,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),
 		checks:    []scenario.Check{leak, answer, file, crash, scenario.CheckHang}},
 }
@@ -67,27 +66,27 @@ type row struct {
 }
 
 const (
-	callersFlag    = "by the caller's flag"
+	callersFlag    = "with the caller's flag"
 	callersControl = "left to the caller"
 )
 
 // A library whose caller gives MSG_CMSG_CLOEXEC, as the peers do, and one that hands over the control messages.
 var (
-	byFlag    = map[string]string{"cloexec: yes": callersFlag}
-	byControl = map[string]string{"pidfd: no": callersControl}
+	byFlag    = map[string]string{"close-on-exec: yes": callersFlag}
+	byControl = map[string]string{"pidfd closed: no": callersControl}
 )
 
 var rows = []row{
 	{name: "scm (`Send`, `Recv`; `scm_rights_send`, `scm_rights_recv`)", peers: []string{"csrc", "scm-cgo", "scm-purego"}},
 	{name: "scm (`WriteFD`, `ReadFD`; `write_fd`, `read_fd`)", peers: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}},
 	{name: "scm/fdchannel", peers: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}},
-	{name: "the book (UNP §15.7)", peers: []string{"book"}, words: map[string]string{"received: no": "its descriptor leaks"}},
-	{name: "the question and answer", peers: []string{"qa"}},
+	{name: "UNP §15.7 (Stevens)", peers: []string{"book"}, words: map[string]string{"empty packet received: no": "the descriptor leaks"}},
+	{name: "Stack Overflow answer", peers: []string{"qa"}},
 	{name: "Go `net` with x/sys", peers: []string{"net"}, words: map[string]string{
-		"pidfd: no": callersControl, "empty packet sent: no": "a byte is added", "received: no": "as EOF"}},
+		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "empty packet received: no": "reported as EOF"}},
 	{name: "x/sys alone", peers: []string{"xsys"}, words: map[string]string{
-		"pidfd: no": callersControl, "empty packet sent: no": "a byte is added", "cloexec: yes": callersFlag}},
-	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "a byte is added"}},
+		"pidfd closed: no": callersControl, "empty packet sent: no": "adds a byte", "close-on-exec: yes": callersFlag}},
+	{name: "runc SendFile, RecvFile", peers: []string{"runc"}, words: map[string]string{"empty packet sent: no": "adds a byte"}},
 	{name: "gVisor fdchannel", peers: []string{"fdchannel"}},
 	{name: "ChromiumOS ScmSocket", peers: []string{"scmsocket"}},
 	{name: "Rust nix", peers: []string{"nix"}, words: byFlag},
@@ -99,14 +98,14 @@ var rows = []row{
 	{name: "Ruby send_io, recv_io", peers: []string{"ruby-send-io"}},
 	{name: "Perl Socket::MsgHdr", peers: []string{"perl-msghdr"}, words: byControl},
 	{name: "Perl IO::FDPass", peers: []string{"perl-fdpass"}},
-	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"sent: no": "a `Socket` as descriptor 0"}},
+	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`"}},
 }
 
 // rowless are peers that are no library of their own, and why.
 var rowless = map[string]string{
-	"libc":              "the crate has the system calls; what is made of them is the caller's",
-	scenario.RunnerName: "it is what the others are held against",
-	scenario.KernelName: "it is what the runner is held against",
+	"libc":              "the crate provides the bare system calls; how they are used is up to the caller",
+	scenario.RunnerName: "the other peers are tested against it",
+	scenario.KernelName: "the runner is tested against it",
 }
 
 // A cell is what the scenarios of a column decided of a row.
@@ -212,9 +211,9 @@ func worst(findings []string) (text string) {
 	for _, f := range findings {
 		switch check, _, _ := strings.Cut(f, " "); scenario.Check(check) {
 		case crash:
-			text = "it crashes"
+			text = "crashes"
 		case scenario.CheckHang:
-			text = cmp.Or(text, "it hangs")
+			text = cmp.Or(text, "hangs")
 		default:
 			return "no"
 		}

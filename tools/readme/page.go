@@ -35,18 +35,18 @@ func (t *comparison) table() string {
 	return text + "\n" + strings.TrimSpace(asks) + "\n"
 }
 
-const intro = `# What decides the comparison
+const intro = `# How the comparison is decided
 
-README.md compares scm with other libraries. Each cell of its table comes from the verdicts of ` +
-	"`make interop`" + `, where a peer plays with the runner.
-This page names the scenarios that decide. ` + "`go run ./tools/readme -w REPORT`" +
-	` writes both; tools/readme/comparison.go defines columns and rows.
-What each failure is: [expected.txt](../interop/catalogue/expected.txt). To play one: ` +
+README.md compares scm with other libraries. Each cell of its table is derived from the verdicts of ` +
+	"`make interop`" + ` on the cases in which a peer built on the library runs against the runner.
+This page lists the scenarios that decide each cell. ` + "`go run ./tools/readme -w REPORT`" +
+	` writes both the table and this page. The columns and rows are defined in tools/readme/comparison.go.
+For the reason behind each failure, see [expected.txt](../interop/catalogue/expected.txt). To run one scenario, use ` +
 	"`build/scm interop run --peers build/peers/peers.json --run SCENARIO`" + `.
 
 ## Columns
 
-| column | question | scenarios | role | checks |
+| column | meaning | scenarios | role | checks |
 |---|---|---|---|---|
 `
 
@@ -56,17 +56,16 @@ func (t *comparison) page() string {
 	for _, c := range columns {
 		scenarios := c.scenarios.String()
 		if len(c.except) > 0 {
-			scenarios += " but " + c.except.String()
+			scenarios += " except " + c.except.String()
 		}
 		if len(c.otherwise) > 0 {
-			scenarios += "; for a peer that plays none of them " + c.otherwise.String()
+			scenarios += "; for a peer that supports none of these, " + c.otherwise.String()
 		}
 		role := map[scenario.Role]string{0: "both", scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
 		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.asks, scenarios, role, quoted(c.checks))
 	}
-	text += "\nA cell with " + quoted([]string{callersFlag}) + " or " + quoted([]string{callersControl}) +
-		" is about a library that leaves it to its caller: it takes MSG_CMSG_CLOEXEC from the caller," +
-		" as the peer gives it, or returns the control messages as they are.\n" +
+	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, as the peer does." +
+		" The value " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
 		"\n## Not in the table\n\n| peer | why |\n|---|---|\n"
 	for _, name := range slices.Sorted(maps.Keys(rowless)) {
 		text += fmt.Sprintf("| `%s` | %s |\n", name, rowless[name])
@@ -79,7 +78,7 @@ func (t *comparison) page() string {
 
 // section is what docs/comparison.md says of a row.
 func (t *comparison) section(i int) string {
-	text := fmt.Sprintf("\n## %s\n\nThe peers %s. Version: %s.\n\n| column | cell | failed | passed |\n|---|---|---|---|\n",
+	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n| column | cell | failed | passed |\n|---|---|---|---|\n",
 		rows[i].name, quoted(rows[i].peers), t.versions[i])
 	for j, c := range t.cells[i] {
 		failed, passed := c.details()

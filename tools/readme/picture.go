@@ -14,9 +14,9 @@ import (
 // the light and in the dark, and what the legend says of it.
 var squares = []struct{ letter, light, dark, says string }{
 	{"✓", "#2da44e", "#238636", "every scenario passes"},
-	{"~", "#d4a72c", "#9e6a03", "some fail, as known"},
-	{"✗", "#cf222e", "#da3633", "every scenario fails, as known"},
-	{"", "#eaeef2", "#21262d", "no scenario for these two"},
+	{"~", "#d4a72c", "#9e6a03", "some fail as expected"},
+	{"✗", "#cf222e", "#da3633", "every scenario fails as expected"},
+	{"", "#eaeef2", "#21262d", "no scenario for this pair"},
 }
 
 // square tells which of the squares two peers have.
@@ -32,7 +32,7 @@ func square(passed, failed int) int {
 	return 1
 }
 
-// picture is who understands whom, as SVG: each square is drawn in the path of its colour.
+// picture is the interoperability matrix as SVG. Each square is drawn in the path of its colour.
 func picture(r *report.Report) string {
 	const side, top = 18, 10
 	pairs := r.Pairs()
@@ -67,7 +67,7 @@ func picture(r *report.Report) string {
 	}
 	width, height := max(left+side*n+10, 460), top+side*n+78 // the legend needs 460
 	text := fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height) +
-		"<title>Who sends (rows) to whom (columns)</title>\n" +
+		"<title>Senders (rows) and receivers (columns)</title>\n" +
 		"<style>text{font:12px sans-serif;fill:#1f2328} .l text{fill:#fff;text-anchor:middle}" + light +
 		" @media(prefers-color-scheme:dark){text{fill:#e6edf3}" + dark + "}</style>\n"
 	for i, p := range paths {
@@ -78,12 +78,16 @@ func picture(r *report.Report) string {
 
 // matrixPage is docs/matrix.md: the numbers behind the picture, for each type of socket.
 func matrixPage(r *report.Report) string {
-	text := `# Who understands whom
+	text := `# Interoperability matrix
 
-What ` + "`make interop PEERS=all`" + ` found on ` + r.System.Kind + ` ` + r.System.Machine + `: how many scenarios pass, behind an ` + "`x`" +
-		` the expected failures, ` + "`-`" + ` unsupported. Rows send, columns receive.
-An expected failure is a fault that the peer is known for: [expected.txt](../interop/catalogue/expected.txt) has each with its reason. If a case that should fail passes, the run fails.
-` + "`go run ./tools/readme -w REPORT`" + ` writes this page and [the picture](matrix.svg); CI compares both with its run.
+The results of ` + "`make interop PEERS=all`" + ` on ` + r.System.Kind + ` ` + r.System.Machine + ` for every pair of peers. Rows are senders, columns are receivers.
+
+![A square for each sender and receiver: every scenario passes, some fail as expected, or every scenario fails as expected](matrix.svg)
+
+The tables below have the numbers for each socket type. A cell has the number of scenarios that pass, followed by an ` + "`x`" +
+		` and the number of expected failures, if any. ` + "`-`" + ` means that every scenario is unsupported.
+An expected failure is a known fault of a peer. [expected.txt](../interop/catalogue/expected.txt) lists each one with its reason. If a case that is expected to fail passes, the run fails.
+` + "`go run ./tools/readme -w REPORT`" + ` writes this page and the picture, and CI compares both with its own run.
 `
 	for _, t := range contract.SocketTypes {
 		text += "\n## " + t + "\n\n```\n"
