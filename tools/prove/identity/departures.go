@@ -20,7 +20,7 @@ import (
 // about a case.
 //
 //	| `sendmsg`, `recvmsg`: `msg_flags`, padding after `msg_flags` | theirs | ours | why |
-//	| two came in the room for one | theirs | ours | why |
+//	| two descriptors received in a buffer for one | theirs | ours | why |
 type departure struct {
 	text         string // the first cell
 	fields       []string
@@ -79,8 +79,8 @@ func fieldsOf(cell string) (fields []string) {
 	return fields
 }
 
-// anything is what a side says whose bytes are not the same each time.
-var anything = []string{"what was on the stack", "what the last message left", "the cmsg_len of the room"}
+// anything is the text of a cell whose bytes differ from run to run.
+var anything = []string{"whatever was on the stack", "left over from the last message", "the cmsg_len for the capacity"}
 
 // covers reports whether the row is about a field, and says of it what was found.
 func (d *departure) covers(key string, found *recorder.Difference) (about, right bool) {
@@ -89,9 +89,9 @@ func (d *departure) covers(key string, found *recorder.Difference) (about, right
 	}
 	a, b := number(found.BytesA), number(found.BytesB)
 	switch {
-	case d.theirs == "the flags that Linux sets" && d.ours == "the same, and MSG_CMSG_CLOEXEC":
+	case d.theirs == "the flags that Linux sets" && d.ours == "the same plus MSG_CMSG_CLOEXEC":
 		right = a&unix.MSG_CMSG_CLOEXEC == 0 && b == a|unix.MSG_CMSG_CLOEXEC
-	case d.theirs == "CMSG_SPACE of the room" && d.ours == "CMSG_LEN of the room":
+	case d.theirs == "CMSG_SPACE for the capacity" && d.ours == "CMSG_LEN for the capacity":
 		right = a == unix.CmsgSpace(b-unix.CmsgLen(0))
 	default:
 		right = says(d.theirs, found.TextA, found.BytesA) && says(d.ours, found.TextB, found.BytesB)

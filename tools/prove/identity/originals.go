@@ -51,58 +51,58 @@ var (
 )
 
 var originals = []original{
-	{name: "UNP's write_fd, read_fd", heading: "From the book", theirs: "book", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
+	{name: "UNP's write_fd, read_fd", heading: "UNP §15.7", theirs: "book", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
 		{"", anyType, say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
 		{"", packets, say("send payload=- fds=4")},
 		{"", anyType, do(give("hello", "x"), recv16, give("hello"), recv16)},
-		{"`*recvfd`, two came in the room for one", anyType, do(give("hello", "x", "y"), recv16)},
-		{"`*recvfd`, one came and MSG_CTRUNC is set", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
-		{"`*recvfd`, none came and MSG_CTRUNC is set", anyType, do(give("hello", "x"), limit(0), recv16)},
+		{"`*recvfd`, two descriptors received in a buffer for one", anyType, do(give("hello", "x", "y"), recv16)},
+		{"`*recvfd`, one descriptor received and MSG_CTRUNC set", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
+		{"`*recvfd`, no descriptor received and MSG_CTRUNC set", anyType, do(give("hello", "x"), limit(0), recv16)},
 		{"a control message of another level or type", anyType, do(option(unix.SO_PASSPIDFD), give("hello"), recv16)},
-		{"`*recvfd`, where n ≤ 0", packets, do(give("", "x"), recv16)},
+		{"`*recvfd`, if n ≤ 0", packets, do(give("", "x"), recv16)},
 	}},
-	{name: "the question and answer", heading: "From the question and answer", theirs: "qa", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
+	{name: "Stack Overflow answer", heading: "Stack Overflow answer", theirs: "qa", ours: []string{"csrc-pair", "scm-pair-cgo", "scm-pair-purego"}, cases: []scene{
 		{"", anyType, say("send payload=00 fds=4", "send payload=68656c6c6f fds=5", "send payload=00 fds=-1")},
 		{"", packets, say("send payload=- fds=4")},
 		{"", anyType,
 			do(give("hello", "x"), recv16, give("\x00", "y"), say("recv bytes=1 fds=1"), give("hello", "z"),
 				say("recv bytes=2 fds=1"))},
 		{"", packets, do(give("", "x"), recv16)},
-		{"two came", anyType, do(give("hello", "x", "y"), recv16)},
-		{"three came", anyType, do(give("hello", "x", "y", "z"), recv16)},
-		{"one of two came, for want of a number", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
-		{"none came", anyType, do(give("hello"), recv16)},
-		{"none came, for want of a number", anyType, do(give("hello", "x"), limit(0), recv16)},
-		{"a pidfd came", anyType, do(option(unix.SO_PASSPIDFD), give("hello"), recv16)},
-		{"credentials came before the descriptor", anyType, do(option(unix.SO_PASSCRED), give("hello", "x"), recv16)},
-		{"the end", stream, do(shut, recv16)},
+		{"two descriptors received", anyType, do(give("hello", "x", "y"), recv16)},
+		{"three descriptors received", anyType, do(give("hello", "x", "y", "z"), recv16)},
+		{"one of two descriptors received because the table was full", anyType, do(give("hello", "x", "y"), limit(1), recv16)},
+		{"no descriptor in the message", anyType, do(give("hello"), recv16)},
+		{"no descriptor received because the table was full", anyType, do(give("hello", "x"), limit(0), recv16)},
+		{"a pidfd received", anyType, do(option(unix.SO_PASSPIDFD), give("hello"), recv16)},
+		{"credentials received before the descriptor", anyType, do(option(unix.SO_PASSCRED), give("hello", "x"), recv16)},
+		{"end of stream", stream, do(shut, recv16)},
 	}},
-	{name: "gVisor's fdchannel", heading: "From gVisor's fdchannel", theirs: "fdchannel", ours: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, cases: []scene{
+	{name: "gVisor's fdchannel", heading: "gVisor's fdchannel", theirs: "fdchannel", ours: []string{"scm-fdchannel-cgo", "scm-fdchannel-purego"}, cases: []scene{
 		{"", seqpacket, say("send payload=- fds=4", "send payload=- fds=5", "send payload=- fds=-1")},
 		{"", seqpacket, do(give("", "x"), give("payload", "y"), recv0, recv0, shut, recv0)},
-		{"one came and MSG_CTRUNC is set", seqpacket, do(give("", "x", "y"), recv0)},
-		{"none came and MSG_CTRUNC is set", seqpacket, do(give("", "x"), limit(0), recv0)},
-		{"another control message came", seqpacket, do(option(unix.SO_PASSPIDFD), give(""), recv0)},
+		{"one descriptor received and MSG_CTRUNC set", seqpacket, do(give("", "x", "y"), recv0)},
+		{"no descriptor received and MSG_CTRUNC set", seqpacket, do(give("", "x"), limit(0), recv0)},
+		{"a control message of another type received", seqpacket, do(option(unix.SO_PASSPIDFD), give(""), recv0)},
 	}},
-	{name: "runc's SendFile, RecvFile", heading: "From runc's SendFile and RecvFile", theirs: "runc", ours: []string{sendFile}, cases: []scene{
+	{name: "runc's SendFile, RecvFile", heading: "runc's SendFile and RecvFile", theirs: "runc", ours: []string{sendFile}, cases: []scene{
 		{"", anyType,
 			say("send payload=2f6465762f707473 fds=4", "send payload=78 fds=5", "send payload=@4095 fds=4")},
-		{"a name of 4096 bytes is sent", anyType, say("send payload=@4096 fds=4")},
+		{"sending a name of 4096 bytes", anyType, say("send payload=@4096 fds=4")},
 		{"", anyType, do(give("/dev/pts/1", "x"), recv4096, give(strings.Repeat("n", 4095), "y"), recv4096)},
-		{"an empty name is sent", anyType, say("send payload=- fds=4")},
-		{"a name that ends in a NUL comes", anyType, do(give("name\x00", "x"), recv4096)},
-		{"two came", anyType, do(give("name", "x", "y"), recv4096)},
-		{"three came", anyType, do(give("name", "x", "y", "z"), recv4096)},
-		{"none came", anyType, do(give("name"), recv4096)},
-		{"none came, for want of a number", anyType, do(begun, give("name", "x"), limit(0), recv4096)},
-		{"one of two came, for want of a number", anyType, do(begun, give("name", "x", "y"), limit(1), recv4096)},
-		{"another control message came", anyType, do(option(unix.SO_PASSPIDFD), give("name"), recv4096)},
-		{"a name of 4096 bytes came", anyType, do(give(strings.Repeat("n", 4096), "x"), recv4096)},
-		{"an empty name came", packets, do(give("", "x"), recv4096)},
-		{"the end", stream, do(shut, recv4096)},
+		{"sending an empty name", anyType, say("send payload=- fds=4")},
+		{"receiving a name that ends in a NUL", anyType, do(give("name\x00", "x"), recv4096)},
+		{"two descriptors received", anyType, do(give("name", "x", "y"), recv4096)},
+		{"three descriptors received", anyType, do(give("name", "x", "y", "z"), recv4096)},
+		{"no descriptor in the message", anyType, do(give("name"), recv4096)},
+		{"no descriptor received because the table was full", anyType, do(begun, give("name", "x"), limit(0), recv4096)},
+		{"one of two descriptors received because the table was full", anyType, do(begun, give("name", "x", "y"), limit(1), recv4096)},
+		{"a control message of another type received", anyType, do(option(unix.SO_PASSPIDFD), give("name"), recv4096)},
+		{"receiving a name of 4096 bytes", anyType, do(give(strings.Repeat("n", 4096), "x"), recv4096)},
+		{"receiving an empty name", packets, do(give("", "x"), recv4096)},
+		{"end of stream", stream, do(shut, recv4096)},
 	}},
-	{name: "ScmSocket, on Rust's libc", heading: "From ChromiumOS's ScmSocket", theirs: "scmsocket", ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
-	{name: "vmm-sys-util's ScmSocket", heading: "From vmm-sys-util", theirs: vmmSysUtil, ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
+	{name: "ScmSocket, on Rust's libc", heading: "ChromiumOS's ScmSocket", theirs: "scmsocket", ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
+	{name: "vmm-sys-util's ScmSocket", heading: "vmm-sys-util", theirs: vmmSysUtil, ours: []string{"csrc", "scm-cgo", "scm-purego"}, flags: " flags=nosignal", cases: scmSocket},
 }
 
 var scmSocket = []scene{
@@ -113,12 +113,12 @@ var scmSocket = []scene{
 	{"", anyType,
 		do(give("hello", "x"), recv16, give("hello", "x", "y"), say("recv bytes=2,14 fds=2"), give("hello"),
 			say("recv bytes=16 fds=3"), give("hello"), say("recv bytes=16 fds=0"))},
-	{"one more came than there was room for, an odd number", anyType, do(give("hello", "x", "y"), recv16)},
-	{"more came than there was room for, an even number", anyType,
+	{"one descriptor more than an odd capacity", anyType, do(give("hello", "x", "y"), recv16)},
+	{"more descriptors than an even capacity", anyType,
 		do(give("hello", "x", "y", "z"), say("recv bytes=16 fds=2"))},
-	{"one of two came, for want of a number", anyType,
+	{"one of two descriptors received because the table was full", anyType,
 		do(give("hello", "x", "y"), limit(1), say("recv bytes=16 fds=2"))},
-	{"another control message came", anyType,
+	{"a control message of another type received", anyType,
 		do(option(unix.SO_PASSPIDFD), give("hello"), say("recv bytes=16 fds=2"))},
 }
 
@@ -276,7 +276,7 @@ func (r *reading) compare(c *scene, a, b *stage) {
 func (r *reading) undocumented(what, a, b string) {
 	if !r.told[what] {
 		r.told[what] = true
-		r.extra = append(r.extra, fmt.Errorf("%s: %s against %s, which docs/departures.md does not say", what, a, b))
+		r.extra = append(r.extra, fmt.Errorf("%s: %s against %s, which docs/departures.md does not list", what, a, b))
 	}
 }
 
@@ -293,7 +293,7 @@ func describe(c *recorder.Call, fd int32, atExit bool) string {
 func (r *reading) field(d *recorder.Difference) {
 	key := cmp.Or(d.A, d.B).Name() + ": " + d.Field
 	if d.When == "exit" {
-		key += " at the exit"
+		key += " on return"
 	}
 	for _, row := range r.rows {
 		about, right := row.covers(key, d)
@@ -310,7 +310,7 @@ func (r *reading) wrong() []error {
 	wrong := r.extra
 	for _, row := range r.rows {
 		if !r.seen[row] {
-			wrong = append(wrong, fmt.Errorf("docs/departures.md says what is not so: %s", row.text))
+			wrong = append(wrong, fmt.Errorf("docs/departures.md lists a difference that was not found: %s", row.text))
 		}
 	}
 	return wrong
