@@ -100,7 +100,7 @@ func TestMutantsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("puts %d faults", len(allMutants())); !strings.Contains(string(text), want) {
+	if want := fmt.Sprintf("introduces %d faults", len(allMutants())); !strings.Contains(string(text), want) {
 		t.Errorf("docs/identity.md does not say that it %s", want)
 	}
 }
