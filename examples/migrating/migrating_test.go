@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package migrating has what docs/migrating.md shows as "after".
+// Package migrating has the code that docs/migrating.md shows as "after".
 package migrating
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/scm-rights/scm/framed"
 )
 
-// The page and this file have the same code, but for how far it is indented.
+// The page and this file have the same code, except for its indentation.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/migrating.md")
 	if err != nil {
@@ -78,7 +78,7 @@ func Example_runc() {
 			return nil, err
 		}
 		defer conn.Close()
-		return conn.RecvFile() // one descriptor, or an error and none
+		return conn.RecvFile() // exactly one descriptor, or an error
 	}
 
 	null, _ := os.Open(os.DevNull)
@@ -99,7 +99,7 @@ func Example_xsys() {
 	send := func(conn *net.UnixConn, files ...*os.File) error {
 		c, err := scm.NewConn(conn)
 		if err == nil {
-			_, err = c.WriteFiles(payload, files...) // all of the payload
+			_, err = c.WriteFiles(payload, files...) // writes the whole payload
 		}
 		return err
 	}
@@ -108,7 +108,7 @@ func Example_xsys() {
 		if err != nil {
 			return 0, nil, err
 		}
-		return c.ReadFiles(buffer, 2) // a deadline of conn ends it
+		return c.ReadFiles(buffer, 2) // obeys the deadlines of conn
 	}
 
 	fmt.Println(send(conn, os.Stdin, os.Stdout))
@@ -182,7 +182,7 @@ func Example_framing() {
 			return err
 		}
 		r := framed.NewReader(c, framed.Limits{Message: 16, Waiting: 64})
-		defer r.Close() // closes what no message has claimed
+		defer r.Close() // closes files that no message has claimed
 		in := bufio.NewReader(r)
 		for {
 			var header struct{ Length, Files uint16 }
