@@ -91,7 +91,7 @@ func tables(w io.Writer, rows []row) {
 		if len(of(rows, l)) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s%s:\n\n| | to C | ns a descriptor | allocations | instructions |\n|---|---|---|---|---|\n", strings.ToUpper(l.name[:1]), l.name[1:])
+		fmt.Fprintf(w, "\n%s%s:\n\n| | relative to C | ns per descriptor | allocations | instructions |\n|---|---|---|---|---|\n", strings.ToUpper(l.name[:1]), l.name[1:])
 		for _, r := range of(rows, l) {
 			instructions := strings.TrimPrefix(fmt.Sprint(r.Instructions), "0")
 			fmt.Fprintf(w, "| %s | %.3f (%.3f to %.3f) | %.0f | %.0f | %s |\n", r.Way, r.Ratio, r.Low, r.Top, r.Nanoseconds, r.Allocs, instructions)
