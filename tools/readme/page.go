@@ -38,7 +38,7 @@ func (t *comparison) table() string {
 const intro = `# How the comparison is decided
 
 README.md compares scm with other libraries. Each cell of its table is derived from the verdicts of ` +
-	"`make interop`" + ` on the cases in which a peer built on the library runs against the runner.
+	"`make interop`" + ` on the cases that pair the library's peer with the runner.
 This page lists the scenarios that decide each cell. ` + "`go run ./tools/readme -w REPORT`" +
 	` writes both the table and this page. The columns and rows are defined in tools/readme/comparison.go.
 For the reason behind each failure, see [expected.txt](../interop/catalogue/expected.txt). To run one scenario, use ` +
