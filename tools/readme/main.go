@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command readme compares what README.md and docs/ take from a run, the table of other libraries and who
-// understands whom, with the report of one, or with -w writes what the report says.
+// Command readme compares the generated parts of README.md and docs/, which are the comparison with other
+// libraries and the interoperability matrix, with the report of a run. With -w it writes them from the report.
 package main
 
 import (
