@@ -1,0 +1,111 @@
+//go:build unix
+
+// Command cancel receives files until it is interrupted.
+//
+//	cancel SOCKET
+//
+// It prints the name and size of each file that clients send with SendFile. A client has a second to send the next
+// one. SIGINT and SIGTERM end a call that waits, and the command removes its socket.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		log.Fatal("usage: cancel SOCKET")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1]); !errors.Is(err, context.Canceled) {
+		log.Fatal("cancel: ", err)
+	}
+}
+
+// run serves one client after the other until ctx is done.
+func run(ctx context.Context, path string) error {
+	l, err := scm.Listen(ctx, "unix", path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }() // which removes the socket
+	fmt.Println("listening at", path)
+	for {
+		var conn *scm.Conn
+		err := withContext(ctx, l.SetDeadline, func() (err error) {
+			conn, err = l.AcceptConn()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		err = serve(ctx, conn)
+		_ = conn.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != io.EOF {
+			log.Print("client: ", err)
+		}
+	}
+}
+
+func serve(ctx context.Context, conn *scm.Conn) error {
+	for {
+		f, err := recvFile(ctx, conn)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Printf("%q: %d bytes\n", f.Name(), info.Size())
+	}
+}
+
+// recvFile is RecvFile with a context. It waits at most a second.
+func recvFile(ctx context.Context, conn *scm.Conn) (f *os.File, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	err = withContext(ctx, conn.SetReadDeadline, func() error {
+		f, err = conn.RecvFile()
+		return err
+	})
+	return f, err
+}
+
+// withContext runs call, which waits on a connection or listener. When ctx is done, withContext makes call return by
+// a deadline that has expired, and returns ctx's error. The connection has no deadline afterwards.
+func withContext(ctx context.Context, setDeadline func(time.Time) error, call func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	expired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = setDeadline(time.Unix(1, 0))
+		close(expired)
+	})
+	err := call()
+	if stop() {
+		return err
+	}
+	// The function has started. If it set its deadline after the reset below, the next call would fail.
+	<-expired
+	_ = setDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ctx.Err()
+	}
+	return err // call may have succeeded: do not lose the files that it received
+}
