@@ -1,0 +1,111 @@
+//go:build linux
+
+package questions
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+)
+
+// longest returns the length of the longest packet that conn can send.
+func longest(conn *scm.Conn) (n int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Control(func(fd uintptr) {
+		n, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	})
+	return n - 32, errors.Join(err, failed)
+}
+
+func Example_packetLength() {
+	a, b, err := scm.Pair("unixpacket")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	n, err := longest(a)
+	must(err)
+	_, err = a.WriteFiles(make([]byte, n+1), os.Stdin)
+	fmt.Println(errors.Is(err, unix.EMSGSIZE))
+	_, err = a.WriteFiles(make([]byte, n), os.Stdin)
+	fmt.Println(err)
+
+	must(a.SetWriteBuffer(n))
+	_, err = a.WriteFiles(make([]byte, n+1), os.Stdin)
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+	// <nil>
+}
+
+// sysctl reads a number from /proc/sys/net/core.
+func sysctl(t *testing.T, name string) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/net/core/" + name)
+	if err != nil {
+		t.Skip(err) // some containers hide it
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestPacketLength(t *testing.T) {
+	defaultSize, most := sysctl(t, "wmem_default"), sysctl(t, "wmem_max")
+	for _, network := range []string{"unixpacket", "unixgram"} {
+		for _, c := range []struct {
+			name      string
+			set, want int // the size that is set, and the length of the longest packet
+		}{
+			{"default", 0, defaultSize - 32},
+			{"SetWriteBuffer", most / 2, most - 32},
+			{"SetWriteBuffer with more than wmem_max", most + 1, 2*most - 32},
+		} {
+			t.Run(network+" "+c.name, func(t *testing.T) {
+				a, b, err := scm.Pair(network)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _, _ = a.Close(), b.Close() }()
+				if c.set > 0 {
+					if err := a.SetWriteBuffer(c.set); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n, err := longest(a); n != c.want || err != nil {
+					t.Fatalf("%d, %v, not %d", n, err, c.want)
+				}
+				for _, files := range [][]*os.File{nil, {os.Stdin}} { // a descriptor has no bytes of payload
+					if _, err := a.WriteFiles(make([]byte, c.want+1), files...); !errors.Is(err, unix.EMSGSIZE) {
+						t.Errorf("%d bytes: %v", c.want+1, err)
+					}
+					if c.want > 1<<20 {
+						continue // the kernel may not have the memory
+					}
+					if _, err := a.WriteFiles(make([]byte, c.want), files...); err != nil {
+						t.Errorf("%d bytes: %v", c.want, err)
+					}
+					n, received, err := b.ReadFiles(make([]byte, c.want), len(files))
+					if n != c.want || len(received) != len(files) || err != nil {
+						t.Error(n, received, err)
+					}
+					for _, f := range received {
+						_ = f.Close()
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,309 @@
+//go:build linux
+
+// Package questions has the programs of docs/questions.md.
+package questions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m, service) }
+
+// The code on the page is the code of this package, except for the indentation.
+func TestPage(t *testing.T) {
+	flat := func(text string) string {
+		var lines []string
+		for line := range strings.Lines(text) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+		return strings.Join(lines, "\n")
+	}
+	page, err := os.ReadFile("../../docs/questions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := ""
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source += flat(string(text))
+	}
+	blocks := strings.Split(string(page), "\n```go\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("only %d blocks of code", len(blocks))
+	}
+	for _, block := range blocks {
+		code, _, _ := strings.Cut(block, "\n```")
+		if !strings.Contains(source, flat(code)) {
+			t.Errorf("not in this package:\n%s", code)
+		}
+	}
+}
+
+// must ends an example that failed.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
+}
+
+func Example_unreachableFile() {
+	open := func(path string) (fd int, err error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return -1, err
+		}
+		return int(f.Fd()), nil // wrong: nothing refers to f afterwards
+	}
+	fd, err := open("/dev/null")
+	must(err)
+	for isOpen(fd) {
+		runtime.GC() // a program cannot know when this happens
+	}
+	_, err = unix.Write(fd, []byte("x"))
+	fmt.Println(err)
+	// Output: bad file descriptor
+}
+
+func Example_keptFile() {
+	a, b, err := scm.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	f, err := os.Open("/dev/null")
+	must(err)
+	fd := int(f.Fd())
+	runtime.GC()
+	_, err = a.WriteFDs([]byte("x"), fd)
+	runtime.KeepAlive(f) // f stays open until here
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func Example_twoOwners() {
+	f, partner := socketFile()
+	defer partner.Close()
+
+	conn, err := scm.NewConnFD(int(f.Fd())) // wrong: f still owns the descriptor
+	must(err)
+	defer conn.Close()
+	log, err := os.Open("/dev/null") // gets the descriptor that NewConnFD has closed
+	must(err)
+	must(f.Close()) // closes it again
+	_, err = log.Stat()
+	fmt.Println(err)
+	log.Close() // now, and not by the garbage collector when another file has the descriptor
+	// Output: stat /dev/null: bad file descriptor
+}
+
+func Example_oneOwner() {
+	f, partner := socketFile()
+	defer partner.Close()
+
+	conn, err := scm.NewConnFile(f) // has a descriptor of its own
+	must(err)
+	defer conn.Close()
+	must(f.Close())
+	_, err = conn.Write([]byte("x"))
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// socketFile returns a socket as an os.File, and the socket that it is connected to.
+func socketFile() (f, partner *os.File) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(err)
+	return os.NewFile(uintptr(p[0]), "socket"), os.NewFile(uintptr(p[1]), "socket")
+}
+
+func Example_closeDoesNotEndRead() {
+	p := make([]int, 2)
+	must(unix.Pipe2(p, unix.O_CLOEXEC)) // as C programs make pipes: without O_NONBLOCK
+	defer unix.Close(p[1])
+	f, err := scm.NewFile(p[0], "pipe")
+	must(err)
+	read := make(chan error)
+	thread := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		thread <- unix.Gettid()
+		_, err := f.Read(make([]byte, 1))
+		read <- err
+	}()
+	waitUntilItReads(<-thread)
+
+	fmt.Println(f.Close())
+	fmt.Println("open:", isOpen(p[0]))
+	_, err = unix.Write(p[1], []byte("x"))
+	must(err)
+	fmt.Println(<-read)
+	fmt.Println("open:", isOpen(p[0]))
+	// Output:
+	// <nil>
+	// open: true
+	// <nil>
+	// open: false
+}
+
+// waitUntilItReads waits until the thread is in read(2).
+func waitUntilItReads(thread int) {
+	name := fmt.Sprintf("/proc/self/task/%d/syscall", thread)
+	for {
+		text, err := os.ReadFile(name)
+		must(err)
+		if strings.HasPrefix(string(text), fmt.Sprint(unix.SYS_READ, " ")) {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func Example_openAgain() {
+	p := make([]int, 2)
+	must(unix.Pipe2(p, unix.O_CLOEXEC))
+	defer unix.Close(p[1])
+	f, err := scm.NewFile(p[0], "pipe")
+	must(err)
+	defer f.Close()
+
+	again, err := reopen(f)
+	must(err)
+	defer again.Close()
+	must(again.SetReadDeadline(time.Now()))
+	_, err = again.Read(make([]byte, 1))
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+	fmt.Println(scm.Nonblock(f))
+	// Output:
+	// true
+	// false <nil>
+}
+
+// reopen returns a file for the same pipe that has an open file description of its own, and deadlines.
+func reopen(pipe *os.File) (f *os.File, err error) {
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	failed := conn.Control(func(fd uintptr) {
+		f, err = os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	})
+	return f, errors.Join(err, failed)
+}
+
+// Other files cannot be opened again, or are then another file.
+func TestReopen(t *testing.T) {
+	f, partner := socketFile()
+	defer func() { _, _ = f.Close(), partner.Close() }()
+	if _, err := reopen(f); !errors.Is(err, unix.ENXIO) {
+		t.Error("a socket: ", err)
+	}
+
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals here: ", err)
+	}
+	defer func() { _ = master.Close() }()
+	other, err := reopen(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	terminal := func(f *os.File) uint32 {
+		n, err := unix.IoctlGetUint32(int(f.Fd()), unix.TIOCGPTN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint32(n)
+	}
+	if a, b := terminal(master), terminal(other); a == b {
+		t.Error("both are the master of terminal ", a)
+	}
+}
+
+func Example_emptyName() {
+	for _, network := range []string{"unix", "unixpacket", "unixgram"} {
+		a, b, err := scm.Pair(network)
+		must(err)
+		defer a.Close()
+		defer b.Close()
+		err = a.SendFile("", os.Stdin)
+		if errors.Is(err, scm.ErrEmptyPayload) {
+			fmt.Println(network, "needs a byte")
+			must(a.SendFile("\x00", os.Stdin))
+		}
+		f, err := b.RecvFile()
+		must(err)
+		fmt.Printf("%s: a file with the name %q\n", network, f.Name())
+		must(f.Close())
+	}
+	// Output:
+	// unix needs a byte
+	// unix: a file with the name ""
+	// unixpacket: a file with the name ""
+	// unixgram: a file with the name ""
+}
+
+func Example_datagramClient() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	server, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, "server"))
+	must(err)
+	defer server.Close()
+
+	local := &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, "client")}
+	c, err := net.DialUnix("unixgram", local, server.LocalAddr().(*net.UnixAddr))
+	must(err)
+	defer os.Remove(local.Name) // Close does not remove it
+	client, err := scm.NewConn(c)
+	must(err)
+	defer client.Close()
+	_, err = client.WriteFiles([]byte("what is this?"), os.Stdin)
+	must(err)
+
+	question := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
+	must(server.Recv(&question, 0))
+	question.CloseFDs()
+	must(server.Send(&scm.Message{Buffers: [][]byte{[]byte("standard input")}, Addr: question.Addr}, 0))
+
+	answer := make([]byte, 64)
+	n, err := client.Read(answer)
+	must(err)
+	fmt.Printf("%s\n", answer[:n])
+
+	// The client's socket is connected. Only the server can send to it.
+	stranger, err := scm.ListenPacket(ctx, "unixgram", "")
+	must(err)
+	defer stranger.Close()
+	err = stranger.Send(&scm.Message{Buffers: [][]byte{[]byte("x")}, Addr: local}, 0)
+	fmt.Println(errors.Is(err, unix.EPERM))
+	// Output:
+	// standard input
+	// true
+}

@@ -1,0 +1,241 @@
+//go:build linux
+
+package questions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
+	"github.com/scm-rights/scm/wire"
+)
+
+// service prints how many descriptors it was started with or, with an argument, whether its manager stores descriptors.
+func service() {
+	if len(os.Args) == 1 {
+		fds, _, err := wire.ListenFDs()
+		fmt.Println(len(fds), err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	sock, err := wire.DialNotify()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stores(ctx, sock))
+	if err := wire.Notify.Send(sock, "READY=1"); err != nil {
+		log.Fatal(err)
+	}
+	if err := wire.NotifyBarrier(ctx, sock); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// The test is the service manager. It sets LISTEN_PID to the PID of the process that it starts, which is a shell.
+func TestListenPID(t *testing.T) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	for script, want := range map[string]string{
+		`"$0"; true`: "0 <nil>\n",
+		`exec "$0"`:  "1 <nil>\n",
+	} {
+		command := program.Command()
+		cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec sh -c "$1" "$0"`, command.Path, script)
+		cmd.Env, cmd.ExtraFiles = command.Env, []*os.File{null}
+		if out, stderr, err := program.Start(t, cmd).Wait(); out != want || err != nil {
+			t.Errorf("%s: %q, %q, %v", script, out, stderr, err)
+		}
+	}
+}
+
+// stores reports whether the manager stores descriptors. If it closes the writing end of a pipe instead, the
+// reading end reports it.
+func stores(ctx context.Context, manager wire.Socket) (bool, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = r.Close() }()
+	err = wire.NotifyStore(manager, "probe", int(w.Fd()))
+	if err := errors.Join(err, w.Close()); err != nil {
+		return false, err
+	}
+	if err := wire.NotifyBarrier(ctx, manager); err != nil {
+		return false, err
+	}
+	ends := []unix.PollFd{{Fd: int32(r.Fd())}}
+	if _, err := unix.Poll(ends, 0); err != nil {
+		return false, err
+	}
+	if ends[0].Revents&unix.POLLHUP != 0 {
+		return false, nil
+	}
+	return true, wire.NotifyRemove(manager, "probe")
+}
+
+// serve is the part of a service manager that stores descriptors. It returns at STOPPING=1, with the messages that
+// it has received and the number of descriptors in each.
+func serve(conn *scm.Conn) (received []string, err error) {
+	var kept []*os.File
+	for {
+		state, files, err := wire.RecvFiles(wire.Notify, conn)
+		if err != nil || state == "STOPPING=1" {
+			return received, err
+		}
+		received = append(received, fmt.Sprint(state, ": ", len(files)))
+		switch state {
+		case "FDSTORE=1\nFDNAME=probe":
+			kept, files = append(kept, files...), nil
+		case "FDSTOREREMOVE=1\nFDNAME=probe":
+			kept, files = nil, kept
+		}
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+}
+
+// forward does what the proxies of container runtimes do. It reads without a control buffer, so the kernel closes the
+// descriptors.
+func forward(from, to *scm.Conn) error {
+	p := make([]byte, 4096)
+	for {
+		n, err := from.Read(p)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(p[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+func TestNotifyProxy(t *testing.T) {
+	for _, c := range []struct {
+		proxy bool
+		want  []string
+	}{
+		{false, []string{"FDSTORE=1\nFDNAME=probe: 1", "BARRIER=1: 1", "FDSTOREREMOVE=1\nFDNAME=probe: 0"}},
+		{true, []string{"FDSTORE=1\nFDNAME=probe: 0", "BARRIER=1: 0"}},
+	} {
+		t.Run(fmt.Sprint("proxy ", c.proxy), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			dir := t.TempDir()
+			listen := func(name string) *scm.Conn {
+				t.Helper()
+				conn, err := scm.ListenPacket(ctx, "unixgram", filepath.Join(dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				return conn
+			}
+			manager, proxy := listen("manager"), listen("proxy")
+			toManager, err := scm.Dial(ctx, "unixgram", manager.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = toManager.Close() }()
+			var received []string
+			served, forwarded := make(chan error, 1), make(chan error, 1)
+			go func() {
+				var err error
+				received, err = serve(manager)
+				served <- err
+			}()
+			go func() { forwarded <- forward(proxy, toManager) }()
+
+			t.Setenv("NOTIFY_SOCKET", manager.LocalAddr().String())
+			if c.proxy {
+				t.Setenv("NOTIFY_SOCKET", proxy.LocalAddr().String())
+			}
+			sock, err := wire.DialNotify()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = unix.Close(int(sock)) }()
+			if stored, err := stores(ctx, sock); err != nil || stored == c.proxy {
+				t.Error(stored, err)
+			}
+
+			_ = proxy.Close()
+			if err := <-forwarded; !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			if err := wire.Notify.Send(toManager, "STOPPING=1"); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; err != nil || !slices.Equal(received, c.want) {
+				t.Errorf("%q, %v", received, err)
+			}
+		})
+	}
+}
+
+// The real proxy of conmon. It takes a script for the container runtime.
+func TestConmon(t *testing.T) {
+	conmon, err := exec.LookPath("conmon")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir, statuses := t.TempDir(), t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	manager, err := scm.ListenPacket(context.Background(), "unixgram", path("manager"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = manager.Close() }()
+	_ = manager.SetDeadline(time.Now().Add(time.Minute))
+	runtime := `#!/bin/sh
+while [ $# -gt 0 ]; do
+	[ "$1" != --pid-file ] || pid=$2
+	shift
+done
+"$SERVICE" stores </dev/null &
+printf %s $! >"$pid"
+`
+	if err := os.WriteFile(path("runtime"), []byte(runtime), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path("notify"), 0o700); err != nil { // for the socket of conmon
+		t.Fatal(err)
+	}
+	command := program.Command()
+	cmd := exec.Command(conmon, "--sync", "--cid", "container", "--cuuid", "container", "--runtime", path("runtime"),
+		"--bundle", dir, "--full-attach", "--socket-dir-path", dir, "--container-pidfile", path("pid"),
+		"--log-path", "k8s-file:"+path("log"), "--exit-dir", statuses, "--sdnotify-socket", path("manager"))
+	cmd.Env = append(command.Env, "SERVICE="+command.Path, "NOTIFY_SOCKET="+path("notify/notify.sock"))
+	if _, stderr, err := program.Start(t, cmd).Wait(); err != nil {
+		t.Fatal(err, stderr)
+	}
+	output, err := os.ReadFile(path("log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(output), "false <nil>\n") {
+		t.Errorf("the service printed %q", output)
+	}
+	state, files, err := wire.RecvFiles(wire.Notify, manager)
+	if state != "READY=1" || len(files) > 0 || err != nil {
+		t.Errorf("the manager received %q, %d descriptors, %v", state, len(files), err)
+	}
+}
