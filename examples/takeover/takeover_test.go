@@ -1,0 +1,223 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/examples/internal/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m, main) }
+
+// A client keeps one connection, and checks the sums.
+type client struct {
+	net.Conn
+	in  *bufio.Reader
+	sum int
+}
+
+func dial(t *testing.T, address string) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
+	return &client{Conn: conn, in: bufio.NewReader(conn)}
+}
+
+func (c *client) write(text string) error {
+	_, err := io.WriteString(c, text)
+	return err
+}
+
+// answer reads the answer to a number.
+func (c *client) answer(number int) error {
+	c.sum += number
+	line, err := c.in.ReadString('\n')
+	if err == nil && line != fmt.Sprintln(c.sum) {
+		err = fmt.Errorf("the answer is %q, not %d", line, c.sum)
+	}
+	return err
+}
+
+// round sends a number in two parts.
+func (c *client) round(number int) error {
+	text := strconv.Itoa(number) + "\n"
+	if err := c.write(text[:1]); err != nil {
+		return err
+	}
+	if err := c.write(text[1:]); err != nil {
+		return err
+	}
+	return c.answer(number)
+}
+
+// failing is a successor that receives everything and then gives up.
+func failing(t *testing.T, path string, connections int) {
+	t.Helper()
+	server, err := scm.Dial(context.Background(), "unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	received := 0
+	for p := make([]byte, 256<<10); string(p[:2]) != "[]"; {
+		_, files, err := server.ReadFiles(p, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		received += len(files)
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+	if received != connections+2 { // and the listening sockets
+		t.Errorf("received %d sockets of %d", received, connections+2)
+	}
+}
+
+func TestNoClientNotices(t *testing.T) {
+	var busy sync.WaitGroup
+	t.Cleanup(busy.Wait) // after the cleanups of dial
+	socket := filepath.Join(t.TempDir(), "socket")
+	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
+	address := server.Listens(t)
+
+	// The end of this client's message is sent to another process than the beginning.
+	half := dial(t, address)
+	next := 5
+	split := func() {
+		t.Helper()
+		if err := errors.Join(half.write(fmt.Sprintf("%d\n1", next)), half.answer(next)); err != nil {
+			t.Fatal(err)
+		}
+		next = 10
+	}
+	finish := func() {
+		t.Helper()
+		if err := errors.Join(half.write("0\n"), half.answer(10)); err != nil {
+			t.Fatal(err)
+		}
+		next = 5
+	}
+
+	const connections = 3*batch + 1
+	var clients []*client
+	for i := range connections {
+		c := dial(t, address)
+		if err := c.round(i); err != nil { // the server has accepted it
+			t.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	var done atomic.Bool
+	for i, c := range clients {
+		busy.Add(1)
+		go func() {
+			defer busy.Done()
+			for last := false; !last; {
+				last = done.Load() // one round after the last takeover
+				if err := c.round(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+	}
+
+	split()
+	failing(t, socket, connections+1)
+	finish()
+	for range 3 { // each replaces the one before
+		split()
+		successor := program.Start(t, program.Command(socket, address))
+		if _, stderr, err := server.Wait(); err != nil {
+			t.Error("the predecessor: ", err, stderr)
+		}
+		finish()
+		server = successor
+		if err := dial(t, address).round(1); err != nil {
+			t.Error("a new client: ", err)
+		}
+	}
+	done.Store(true)
+	busy.Wait()
+}
+
+// A deadline interrupts a session while it sends an answer of which the client has read one byte.
+func TestSessionContinues(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer func() { _, _ = ours.Close(), theirs.Close() }()
+	s := newSession(theirs, state{})
+	// serve interrupts the session once the client has done something.
+	serve := func(client func() error) {
+		t.Helper()
+		ended := make(chan error, 1)
+		go func() { ended <- s.serve() }()
+		if err := client(); err != nil {
+			t.Fatal(err)
+		}
+		_ = theirs.SetDeadline(time.Unix(1, 0))
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		_ = theirs.SetDeadline(time.Time{})
+		s = newSession(theirs, s.state)
+	}
+	want := func(sum int64, unread, unwritten string) {
+		t.Helper()
+		if s.Sum != sum || string(s.Unread) != unread || string(s.Unwritten) != unwritten {
+			t.Fatalf("%d, %q, %q", s.Sum, s.Unread, s.Unwritten)
+		}
+	}
+	p := make([]byte, 1)
+
+	serve(func() error {
+		if _, err := io.WriteString(ours, "10\n20\n3"); err != nil {
+			return err
+		}
+		_, err := ours.Read(p)
+		return err
+	})
+	want(10, "20\n3", "0\n")
+	serve(func() error { // the bytes that were not read are not lost if nothing is read now
+		_, err := ours.Read(p)
+		return err
+	})
+	want(10, "20\n3", "\n")
+	serve(func() error {
+		text := make([]byte, len("\n30\n"))
+		_, err := io.ReadFull(ours, text)
+		if string(text) != "\n30\n" {
+			t.Errorf("%q", text)
+		}
+		return err
+	})
+	want(30, "3", "")
+}
+
+func TestWrongNumberEndsTheSession(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer func() { _ = ours.Close() }()
+	go func() { _, _ = io.Copy(ours, strings.NewReader("x\n")) }()
+	if err := newSession(theirs, state{}).serve(); !errors.Is(err, strconv.ErrSyntax) {
+		t.Error(err)
+	}
+}
