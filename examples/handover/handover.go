@@ -1,10 +1,10 @@
 //go:build unix
 
-// Command handover is an HTTP server that hands its sockets to the next one that is started.
+// Command handover is an HTTP server that hands its listening sockets to its successor and then ends.
 //
 //	handover SOCKET ADDRESS
 //
-// The first server listens at ADDRESS, and waits at SOCKET for its successor.
+// The first server listens at ADDRESS and waits at SOCKET for a successor, which is the same command.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// patience is how long one server waits for the other, and for its own clients at the end.
+// patience limits how long one server waits for the other, and how long the old one waits for its clients.
 const patience = 10 * time.Second
 
 func main() {
@@ -53,7 +53,7 @@ func run(path, address string) error {
 		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if draining.Load() {
-				w.Header().Set("Connection", "close") // the client's next request is the successor's
+				w.Header().Set("Connection", "close") // the client's next connection is the successor's
 			}
 			_, _ = fmt.Fprintln(w, os.Getpid())
 		}),
@@ -63,7 +63,7 @@ func run(path, address string) error {
 	fmt.Println("listening at", web.Addr())
 
 	if predecessor != nil {
-		_, err := predecessor.Write([]byte("I serve"))
+		_, err := predecessor.Write([]byte("serving"))
 		if err := errors.Join(err, predecessor.Close()); err != nil {
 			log.Print("predecessor: ", err)
 		}
@@ -72,9 +72,9 @@ func run(path, address string) error {
 		return err
 	}
 
-	// Shutdown alone would close connections that are idle, perhaps while a request is on its way.
+	// Shutdown closes idle connections, even if a request is on its way to one. Let the clients close them first.
 	draining.Store(true)
-	if err := web.Close(); err != nil { // this descriptor: the successor's socket listens on
+	if err := web.Close(); err != nil { // the successor's descriptor stays open, and the socket listens
 		return err
 	}
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
@@ -88,7 +88,8 @@ func run(path, address string) error {
 	return server.Shutdown(ctx)
 }
 
-// sockets returns the predecessor's sockets and the connection to it, or new sockets if there is none.
+// sockets returns the predecessor's sockets and the connection to it. If no server waits at path, it returns new sockets
+// and no connection.
 func sockets(path, address string) (predecessor *scm.Conn, control, web net.Listener, err error) {
 	ctx := context.Background()
 	predecessor, err = scm.Dial(ctx, "unix", path)
@@ -96,7 +97,8 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 		if web, err = net.Listen("tcp", address); err != nil {
 			return nil, nil, nil, err
 		}
-		l, err := scm.Listen(ctx, "unix", path) // last, so that a client that finds the socket finds a server that listens
+		// A successor finds this socket only when the other one listens.
+		l, err := scm.Listen(ctx, "unix", path)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -114,7 +116,8 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 	return predecessor, control, web, err
 }
 
-// handOver returns once a successor has the sockets and serves. One that fails changes nothing.
+// handOver returns when a successor has received the sockets and serves. If a successor fails, handOver waits for
+// the next one.
 func handOver(control, web net.Listener) error {
 	for {
 		c, err := control.Accept()
@@ -142,6 +145,6 @@ func give(c net.Conn, control, web net.Listener) error {
 			return err
 		}
 	}
-	_, err = successor.Read(make([]byte, 1)) // it serves
+	_, err = successor.Read(make([]byte, 1)) // the successor serves
 	return err
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { program.Main(m, main) }
 
-// post makes a request that no client repeats by itself.
+// post makes a request that net/http does not retry.
 func post(client *http.Client, address string) (answer string, err error) {
 	response, err := client.Post("http://"+address, "text/plain", io.NopCloser(strings.NewReader("x")))
 	if err != nil {
@@ -33,7 +33,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	server := program.Start(t, program.Command(socket, "127.0.0.1:0"))
 	address := server.Listens(t)
-	// A successor that fails changes nothing.
+	// After a successor that fails, the server continues.
 	failing, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestNoRequestIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Half of the clients keep their connections, half take a new one for each request.
+	// Half of the clients keep their connections. The others use a new connection for each request.
 	var asked, answered atomic.Int64
 	var by sync.Map
 	var done atomic.Bool
@@ -69,7 +69,7 @@ func TestNoRequestIsLost(t *testing.T) {
 		return yes
 	}
 	program.Eventually(t, "the first server answers", answers)
-	for range 3 { // each takes over from the one before
+	for range 3 { // each replaces the one before
 		successor := program.Start(t, program.Command(socket, address))
 		if _, stderr, err := server.Wait(); err != nil {
 			t.Error("the predecessor: ", err, stderr)
