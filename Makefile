@@ -201,7 +201,7 @@ builds: setup-test ## run the specs of other builds: on 386, under cgocheck2 and
 
 .PHONY: release-check
 release-check: setup-test ## hold the API against the stored one, and build programs outside: vendored, with the oldest and the newest Go and x/sys
-	$(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer'
+	$(GO) test ./internal/repotest -count=1 -v -ginkgo.no-color -ginkgo.v -ginkgo.focus='the API|of a consumer|a module that imports scm'
 
 # A child is run again for each fault: all errnos, on every type of socket.
 .PHONY: torture
