@@ -7,6 +7,7 @@
 #   RESULTS=…  is where test and check keep the output and the counts of each part (build/test)
 #   SCM_SOAK=… is how long soak takes for each backend, in the words of sleep(1)
 #   AS_USER=tools/as-user.sh, as root, runs the tests on pure Go as a user without a compiler
+#   NEWEST=build/newest runs the tests on pure Go in a copy of the tree there, with the newest modules (tools/newest.sh)
 
 # What is red does not keep the rest from running.
 MAKEFLAGS += --warn-undefined-variables --no-print-directory --keep-going
@@ -24,6 +25,7 @@ CI ?=
 PEERS ?=
 ARCH ?=
 AS_USER ?=
+NEWEST ?=
 SCM_SOAK ?= 10m
 RESULTS ?= build/test
 GO ?= go
@@ -88,8 +90,14 @@ test-cgo:
 
 # What has no backend in it was tested by the run before, where that was possible. Another user runs as well what
 # looks at descriptors and processes, but for what takes minutes and no user changes.
+# With NEWEST this run uses the newest modules. test-cgo uses the oldest, so CI needs no third run to test both.
 test-purego:
-	@packages=./...; short=; \
+	@if [ -n "$(NEWEST)" ]; then \
+		tools/newest.sh "$(NEWEST)"; \
+		status=0; $(MAKE) -C "$(NEWEST)" test-purego NEWEST= RESULTS=build/test || status=$$?; \
+		mkdir -p "$(RESULTS)"; cp "$(NEWEST)"/build/test/* "$(RESULTS)"; exit $$status; \
+	fi; \
+	packages=./...; short=; \
 	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
 		which='scm/internal/pure'; \
 		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|fdtest)|interop/(process|reference))'; fi; \

@@ -233,6 +233,37 @@ var _ = Describe("the house", Label("house"), func() {
 		Entry("check, which can be green", "check", passes, "lint cgo purego house", `[0-9]+ passed, 0 failed, 0 skipped`, 0),
 	)
 
+	It("runs the tests on pure Go with the newest modules, in a copy of the tree, if NEWEST names a folder for it", func() {
+		if out, err := exec.Command("git", "rev-parse", "HEAD").CombinedOutput(); err != nil {
+			Skip("not a git checkout: " + strings.TrimSpace(string(out)))
+		}
+		dir, copied := GinkgoT().TempDir(), GinkgoT().TempDir()
+		real := ok(exec.LookPath("go"))
+		// This go prints the commands that would need the network, and the tests that it is to run.
+		Expect(os.WriteFile(dir+"/go", []byte("#!/bin/sh\ncase $1 in\nget) echo \"$PWD: $*\"; [ -z \"$OFFLINE\" ] ;;\nmod | -C) echo \"$PWD: $*\" ;;\n"+
+			"run) echo \"$PWD: $*\"\n"+passes+";;\n*) exec "+real+" \"$@\" ;;\nesac\n"), 0o700)).To(Succeed())
+		run := func(variables ...string) (string, error) {
+			cmd := exec.Command("make", "test-purego", "NEWEST="+copied+"/tree", "RESULTS="+dir+"/results")
+			cmd.Env = slices.Concat(makeEnvironment(), []string{"PATH=" + dir + ":" + os.Getenv("PATH")}, variables)
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		out, err := run()
+		Expect(err).NotTo(HaveOccurred(), out)
+		at := "(?m)^" + copied + "/tree: "
+		Expect(out).To(MatchRegexp(at + `get (\S+@latest ){4}golang\.org/x/sys@latest$`))
+		Expect(out).To(MatchRegexp(at + "mod tidy$"))
+		for _, side := range []string{"bench", "internal/difftest", "interop/peers/go/fdchannel", "interop/peers/go/runc"} {
+			Expect(out).To(MatchRegexp(at + "-C " + side + ` get golang\.org/x/sys@v`))
+		}
+		Expect(out).To(MatchRegexp(at + `run \./tools/gotest -results build/test -name purego -- -tags purego `))
+		Expect(dir + "/results/purego.json").To(BeAnExistingFile())
+
+		out, err = run("OFFLINE=1")
+		Expect(err).To(HaveOccurred(), out)
+		Expect(out).NotTo(ContainSubstring("gotest"))
+	})
+
 	It("has suites that print why specs were skipped", func() {
 		suites := 0
 		for _, name := range filesBelow(".") {
@@ -374,6 +405,6 @@ fi
 func makeEnvironment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "MAKE") || strings.HasPrefix(name, "SCM_BEAT") || slices.Contains([]string{"MFLAGS", "CI", "AS_USER"}, name)
+		return strings.HasPrefix(name, "MAKE") || strings.HasPrefix(name, "SCM_BEAT") || slices.Contains([]string{"MFLAGS", "CI", "AS_USER", "NEWEST"}, name)
 	})
 }
