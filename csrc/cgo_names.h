@@ -1,7 +1,7 @@
 /*
- * What the functions are called inside a Go program. read_fd and write_fd are
- * the book's names, and those of the program: it may have functions of its own
- * that are called so, in its cgo, in a shared library or in libscm_rights itself.
+ * The names of the functions inside a Go program. read_fd and write_fd are the names
+ * in UNP, and belong to the program. It may have its own functions with these names, in
+ * its cgo code, in a shared library or in libscm_rights itself.
  */
 #ifndef SCM_CGO_NAMES_H
 #define SCM_CGO_NAMES_H

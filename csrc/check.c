@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-/* Refuse what the arguments alone show to be wrong: -1 and errno, or 0. */
+/* Reject arguments that are wrong on their face: return -1 and set errno. Otherwise return 0. */
 int
 scm_check(const struct scm_message *m)
 {

@@ -1,6 +1,6 @@
 #include "private.h"
 
-/* Make m say that nothing was received, no credentials and no pidfd either. */
+/* Clear the results of a receive in m, including credentials and pidfd. */
 void
 scm_clear_received(struct scm_message *m)
 {

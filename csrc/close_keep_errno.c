@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 /*
- * Close fd and keep errno: a call that succeeded does not set it. libc's close is
- * a cancellation point: a thread that is cancelled there leaves fd open.
+ * Close fd and keep errno, which a successful call must not change. libc's close is a
+ * cancellation point, and a thread that is cancelled there leaves fd open.
  */
 void
 scm_close_keep_errno(int fd)

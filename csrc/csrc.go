@@ -34,33 +34,33 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// FDLost is SCM_FD_LOST: what ReadFD returns in place of a descriptor when more than
-// one descriptor was received, or MSG_CTRUNC is set. It closes all of them.
+// FDLost is SCM_FD_LOST, which ReadFD returns instead of a descriptor if it received
+// more than one descriptor or MSG_CTRUNC is set. ReadFD then closes all of them.
 const FDLost = C.SCM_FD_LOST
 
-// Which function an entry point calls.
+// These constants select the function that an entry point calls.
 const (
 	toSend C.int = iota
 	toReceive
 )
 
-// WriteFD is write_fd: one sendmsg of p and fd, flags 0.
+// WriteFD calls write_fd, which sends p and fd with one sendmsg and flags 0.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return result(C.scm_cgo_write_fd(C.int(sock), base(p), C.size_t(len(p)), C.int(fd)))
 }
 
-// ReadFD is read_fd: one recvmsg into p. fd is -1 or FDLost
-// where there is no descriptor to hand over.
+// ReadFD calls read_fd, which receives into p with one recvmsg. fd is -1 or FDLost
+// if there is no descriptor to return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	var got C.int
 	n, err = result(C.scm_cgo_read_fd(C.int(sock), base(p), C.size_t(len(p)), &got))
 	return n, int32(got), err
 }
 
-// fewFDs is how many descriptors a message has at most that goes without a list of buffers.
+// fewFDs is the maximum number of descriptors in a message that is passed without a list of buffers.
 const fewFDs = 8
 
-// Send is scm_rights_send: one sendmsg of m.
+// Send calls scm_rights_send, which sends m with one sendmsg.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil {
@@ -80,7 +80,7 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// Recv is scm_rights_recv: one recvmsg into m.
+// Recv calls scm_rights_recv, which receives into m with one recvmsg.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil || m.PIDFD != nil {
@@ -97,7 +97,7 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// few is a message without a list of buffers. It gains 5% of a send and a receive.
+// few describes a message without a list of buffers. It makes a send and a receive 5% faster.
 func few(m *msg.Message) (of C.struct_scm_cgo_few, p []byte) {
 	if len(m.Buffers) > 0 {
 		p = m.Buffers[0]
@@ -107,7 +107,7 @@ func few(m *msg.Message) (of C.struct_scm_cgo_few, p []byte) {
 	return of, p
 }
 
-// call is apart from Send and Recv because its stack is larger.
+// call is separate from Send and Recv because it needs a larger stack.
 //
 //go:noinline
 func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error) {
@@ -134,7 +134,7 @@ func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error)
 	return max(n, 0), err
 }
 
-// setParts gives c what of m has no pointers.
+// setParts copies the fields of m that contain no pointers to c.
 func setParts(c *C.struct_scm_cgo_message, m *msg.Message) {
 	*c = C.struct_scm_cgo_message{pidfd: -1}
 	c.iovlen, c.nfds, c.namelen = C.size_t(len(m.Buffers)), C.size_t(len(m.FDs)), C.uint(len(m.Name))
@@ -150,7 +150,7 @@ func setParts(c *C.struct_scm_cgo_message, m *msg.Message) {
 	}
 }
 
-// received puts what was received into m.
+// received stores the results of a receive in m.
 func received(m *msg.Message, c *C.struct_scm_cgo_message, fds []C.int) {
 	m.NFD, m.Flags, m.NameLen = int(c.nfds), int(c.flags), int(c.namelen)
 	for i, fd := range fds[:m.NFD] {
@@ -164,7 +164,7 @@ func received(m *msg.Message, c *C.struct_scm_cgo_message, fds []C.int) {
 	}
 }
 
-// result splits what an entry point returns: a count, or -errno.
+// result splits the result of an entry point, which is a count or -errno.
 func result(r C.ssize_t) (int, error) {
 	if r < 0 {
 		return -1, syscall.Errno(-r)

@@ -13,13 +13,14 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// lists are what a call with more buffers than arguments needs beside their
-// addresses. The addresses go by value: an iovec of Go pointers may not be passed
-// to C, and pinning them would move every caller's buffers off the stack.
+// lists holds what a call with more than SCM_CGO_ARGS buffers needs, except the
+// addresses of the buffers. The addresses are passed by value: cgo may not pass an iovec
+// that contains Go pointers, and pinning the buffers would move every caller's buffers
+// to the heap.
 type lists struct {
 	len []C.size_t
 
-	// Of a batch alone.
+	// The rest is used only for a batch.
 	messages [msg.MaxBatch]C.struct_scm_cgo_message
 	fds      [msg.MaxBatch * msg.MaxFDs]C.int
 	names    [msg.MaxBatch * msg.NameBytes]byte
@@ -39,8 +40,8 @@ func (s *lists) add(bufs [][]byte) {
 	}
 }
 
-// listed makes the call with up to C.SCM_MAX_IOV buffers. batch is 0 for one
-// message that is none.
+// listed makes the call with up to C.SCM_MAX_IOV buffers. batch is the number of
+// messages, or 0 for a single message outside a batch.
 func (s *lists) listed(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
 	if len(s.len) <= C.SCM_CGO_SOME {
 		return s.some(which, sock, c, ms, batch, fds, names, flags)
@@ -48,8 +49,8 @@ func (s *lists) listed(which C.int, sock int32, c *C.struct_scm_cgo_message, ms 
 	return s.many(which, sock, c, ms, batch, fds, names, flags)
 }
 
-// some and many are apart because the stack of the second is larger. The loop is
-// in both because a helper's store through a pointer would move every caller's
+// some and many are separate because many needs a larger stack. Both contain the
+// loop, because a helper that stores through a pointer would move every caller's
 // buffers to the heap. An empty buffer has no address, as in the Go backend.
 //
 //go:noinline
@@ -68,7 +69,7 @@ func (s *lists) some(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []
 		unsafe.SliceData(s.len), C.size_t(len(s.len)), fds, names, C.int(flags))
 }
 
-// A message with more buffers than may be is refused unread.
+// many does not read more than C.SCM_MAX_IOV buffers: the C library rejects such a message.
 //
 //go:noinline
 func (s *lists) many(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
@@ -86,7 +87,7 @@ func (s *lists) many(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []
 		unsafe.SliceData(s.len), C.size_t(min(len(s.len), len(at.p))), fds, names, C.int(flags))
 }
 
-// pinned makes the call with any number of buffers, for a batch.
+// pinned makes the call for a batch with any number of buffers.
 func (s *lists) pinned(which C.int, sock int32, ms []msg.Message, flags int) C.ssize_t {
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -113,12 +114,12 @@ func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_messa
 	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, fds, base(m.Name), flags))
 }
 
-// SendBatch is scm_rights_send_batch: one sendmmsg of up to msg.MaxBatch messages.
+// SendBatch calls scm_rights_send_batch, which sends up to msg.MaxBatch messages with one sendmmsg.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toSend, sock, ms, flags)
 }
 
-// RecvBatch is scm_rights_recv_batch: one recvmmsg of up to msg.MaxBatch messages.
+// RecvBatch calls scm_rights_recv_batch, which receives up to msg.MaxBatch messages with one recvmmsg.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toReceive, sock, ms, flags)
 }

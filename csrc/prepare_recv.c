@@ -1,6 +1,6 @@
 #include "private.h"
 
-/* Make msg what recvmsg is given for m; control has SCM_CONTROL_BYTES. */
+/* Fill in msg so that recvmsg receives into m. control has SCM_CONTROL_BYTES bytes. */
 void
 scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m)
 {
@@ -8,21 +8,21 @@ scm_prepare_recv(struct msghdr *msg, void *control, const struct scm_message *m)
 
 	memset(msg, 0, sizeof(*msg));
 	msg->msg_name = m->name;
-	/* Without a name Linux gives the length back as it was. */
+	/* Linux does not change the length if there is no name. */
 	msg->msg_namelen = m->name != NULL ? m->namelen : 0;
 	msg->msg_iov = (struct iovec *)(size_t)m->iov; /* recvmsg only reads it */
 	msg->msg_iovlen = (scm_len)m->iovlen;
 #ifdef __APPLE__
 	static struct iovec nothing;
 
-	/* To macOS a message without a buffer is EMSGSIZE. */
+	/* macOS fails with EMSGSIZE if a message has no buffer. */
 	if (m->iovlen == 0) {
 		msg->msg_iov = &nothing;
 		msg->msg_iovlen = 1;
 	}
 #endif
 #ifdef __linux__
-	/* In the order in which the kernel writes. */
+	/* In the order in which the kernel writes them. */
 	if (m->cred != NULL)
 		room += CMSG_SPACE(sizeof(struct ucred));
 	if (m->nfds > 0 && m->pidfd != NULL)

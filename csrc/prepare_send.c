@@ -1,6 +1,6 @@
 #include "private.h"
 
-/* Make msg what sendmsg is given for m; control has SCM_CONTROL_BYTES. */
+/* Fill in msg so that sendmsg sends m. control has SCM_CONTROL_BYTES bytes. */
 void
 scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
 {
@@ -15,7 +15,7 @@ scm_prepare_send(struct msghdr *msg, void *control, const struct scm_message *m)
 #ifdef __APPLE__
 	static struct iovec nothing;
 
-	/* To macOS a message without a buffer is EMSGSIZE. */
+	/* macOS fails with EMSGSIZE if a message has no buffer. */
 	if (m->iovlen == 0) {
 		msg->msg_iov = &nothing;
 		msg->msg_iovlen = 1;

@@ -1,13 +1,13 @@
-/* What the library's files share; not installed. */
+/* Declarations that the library's source files share. Not installed. */
 #ifndef SCM_PRIVATE_H
 #define SCM_PRIVATE_H
 
-/* For syscall(2) and MSG_CMSG_CLOEXEC under -std=c99. */
+/* Needed for syscall(2) and MSG_CMSG_CLOEXEC with -std=c99. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
-/* For msg_control on Solaris and illumos, which have an older msghdr too. */
+/* Needed for msg_control on Solaris and illumos, which also have an older msghdr. */
 #if defined(__sun) && !defined(_XPG4_2)
 #define _XPG4_2 1
 #define __EXTENSIONS__ 1
@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Set by csrc.go, for the Go package alone. */
+/* Defined by csrc.go, only for the Go package. */
 #ifdef SCM_CGO
 #include "cgo_names.h"
 #endif
@@ -29,21 +29,21 @@
 #include <pthread.h>
 #endif
 
-/* From Linux 6.5; the number is the same on every architecture. */
+/* New in Linux 6.5. The value is the same on every architecture. */
 #if defined(__linux__) && !defined(SCM_PIDFD)
 #define SCM_PIDFD 0x04
 #endif
 
-/* macOS, Solaris, older illumos and AIX lack the flag: there scm_take_fds sets close-on-exec. */
+/* macOS, Solaris, older illumos and AIX lack the flag. scm_take_fds sets close-on-exec there. */
 #ifndef MSG_CMSG_CLOEXEC
 #define MSG_CMSG_CLOEXEC 0
 #define SCM_CLOEXEC_BY_FCNTL
 #endif
 
 /*
- * Linux installs what fits and drops the rest, so there the room can be exact.
- * macOS installs everything before it cuts, FreeBSD delivers nothing at all
- * for an exact length: there the room is for more than any of them sends.
+ * Linux installs the descriptors that fit and drops the rest, so the control buffer can
+ * be exact. macOS installs all of them before it truncates, and FreeBSD delivers none if
+ * the buffer is exact. On those systems it holds more than any of them can send.
  */
 #ifdef __linux__
 #define SCM_CONTROL_BYTES \
@@ -55,23 +55,23 @@
 #define SCM_PAIR_BYTES SCM_CONTROL_BYTES
 #endif
 
-/* struct cmsghdr itself cannot stand in an array: it ends in a flexible one. */
+/* An array of struct cmsghdr is not possible: it ends in a flexible array. */
 union scm_control {
 	size_t align;
 	unsigned char bytes[SCM_CONTROL_BYTES];
 };
 
 /*
- * The libcs disagree on the types of msghdr's and cmsghdr's lengths; all of
- * ours fit this one, which converts to any of them.
+ * The libcs disagree on the types of the lengths in msghdr and cmsghdr. Our lengths fit
+ * this type, which converts to any of theirs.
  */
 typedef unsigned short scm_len;
 
 #ifdef __linux__
 /*
- * What a system call returned. A recvmmsg that a signal ends after its first
- * message leaves the kernel's ERESTARTSYS in the socket, and the next call on
- * the socket fails with it.
+ * Return the result of a system call, with ERESTARTSYS replaced by EINTR. If a signal
+ * ends a recvmmsg after its first message, the kernel leaves its internal ERESTARTSYS
+ * in the socket, and the next call on the socket fails with it.
  */
 static inline long
 scm_result(long n)
@@ -84,7 +84,7 @@ scm_result(long n)
 }
 #endif
 
-/* The system call itself: musl's sendmsg fails above 1024 bytes of control. */
+/* Make the system call directly: musl's sendmsg fails with more than 1024 bytes of control data. */
 static inline ssize_t
 scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 {
@@ -92,8 +92,9 @@ scm_sendmsg(int sock, const struct msghdr *msg, int flags)
 	return scm_result(syscall(SYS_sendmsg, sock, msg, flags));
 #elif defined(__FreeBSD__)
 	/*
-	 * From FreeBSD 15 on, messages on a seqpacket socket that do not end by this
-	 * flag are one message for the receiver. On a stream it is EINVAL.
+	 * Since FreeBSD 15, a message on a seqpacket socket ends only if it is sent with
+	 * this flag; otherwise the receiver gets it joined with the next. On a stream the
+	 * flag fails with EINVAL.
 	 */
 	int type = 0;
 	socklen_t len = sizeof(type);
@@ -118,9 +119,9 @@ scm_recvmsg(int sock, struct msghdr *msg, int flags)
 
 #ifndef __linux__
 /*
- * While there are descriptors that the caller does not have yet, the thread must not be
- * cancelled: libc's close and fcntl may be cancellation points. On Linux the library closes
- * by SYS_close, which is none of them, and the kernel sets close-on-exec.
+ * Disable cancellation while the library holds descriptors that the caller does not have
+ * yet: libc's close and fcntl may be cancellation points. Linux does not need this. There
+ * the library calls SYS_close directly, and the kernel sets close-on-exec.
  */
 static inline int
 scm_disable_cancel(void)
@@ -139,8 +140,9 @@ scm_restore_cancel(int state)
 #endif
 
 /*
- * What scm_rights.h does not declare. Each object of libscm_rights has its own (see Makefile):
- * in an archive a hidden function would give way to a program's of that name.
+ * The private functions, which scm_rights.h does not declare. Each object of libscm_rights
+ * has its own static copies (see Makefile). In an archive, a hidden function would be
+ * replaced by a function of the program with the same name.
  */
 #if defined(SCM_STATIC) && defined(__GNUC__)
 #define SCM_HIDDEN static __attribute__((unused))

@@ -1,8 +1,8 @@
 #include "private.h"
 
 /*
- * Append a control message to msg, whose zeroed buffer has room for it. The
- * padding behind it is counted: msg_controllen is what CMSG_SPACE makes it.
+ * Append a control message to msg, whose zeroed buffer is large enough for it. The
+ * length added to msg_controllen is CMSG_SPACE, which includes the padding.
  */
 void
 scm_put(struct msghdr *msg, int type, const void *data, size_t len)

@@ -3,7 +3,7 @@
 ssize_t
 read_fd(int fd, void *ptr, size_t nbytes, int *recvfd)
 {
-	/* As in the book: on 64-bit systems it admits two. */
+	/* The size in UNP, which is enough for two descriptors on 64-bit systems. */
 	union {
 		struct cmsghdr align;
 		unsigned char bytes[SCM_PAIR_BYTES];

@@ -34,13 +34,13 @@ scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		scm_take(&ms[i], room[i], &msgs[i].msg_hdr);
 		ms[i].len = msgs[i].msg_len;
 	}
-	/* The message that ended the batch; the kernel has not begun those behind it. */
+	/* The message that ended the batch. The kernel has not started those after it. */
 	if (i < n)
 		scm_close_installed(&msgs[i].msg_hdr);
 	return (int)done;
 #else
 	for (i = 0; i < n; i++) {
-		/* MSG_WAITFORONE: having one, it does not wait for the next. */
+		/* Like MSG_WAITFORONE: wait only for the first message. */
 		done = scm_rights_recv(sock, &ms[i], i > 0 ? flags | MSG_DONTWAIT : flags);
 		if (done < 0) {
 			for (; n > i; n--)

@@ -1,31 +1,33 @@
 /*
- * Open files passed between processes over Unix sockets (SCM_RIGHTS).
+ * Pass open files between processes over Unix sockets (SCM_RIGHTS).
  *
- * Each function makes one system call, retries nothing, and on failure
- * returns -1 with errno set. Every descriptor that the kernel installs
- * during a call is returned to the caller or closed before the call
- * returns; what is sent stays open and stays the caller's.
+ * Each function makes one system call and retries nothing. On failure it returns
+ * -1 and sets errno. Every descriptor that the kernel installs during a call is
+ * returned to the caller or closed before the call returns. Descriptors that are
+ * sent stay open and still belong to the caller.
  *
- * On Linux the functions make the system call without libc's function, which
- * MemorySanitizer and ThreadSanitizer do not see. A program with MemorySanitizer
- * calls __msan_unpoison on a received payload and address, and builds the library with
- * it too: without that, what the library writes still counts as uninitialized, *recvfd
- * as well. A program with ThreadSanitizer calls __tsan_release before a send and
- * __tsan_acquire after the receive.
+ * On Linux the functions make the system call directly, not through libc, so
+ * MemorySanitizer and ThreadSanitizer do not see it. A program that uses
+ * MemorySanitizer must call __msan_unpoison on a received payload and address, and
+ * build the library with MemorySanitizer too. Otherwise everything that the library
+ * writes counts as uninitialized, including *recvfd. A program that uses
+ * ThreadSanitizer must call __tsan_release before a send and __tsan_acquire after
+ * the receive.
  *
- * On Linux no function is a cancellation point: a thread that waits in one goes
- * on waiting after pthread_cancel, and is cancelled behind it (with musl, and with
- * glibc from 2.41 on, a call with SO_RCVTIMEO or SO_SNDTIMEO ends with EINTR, and
- * a batch behind its first message). On other systems the wait is one, and only
- * the wait. Asynchronous cancellation, and a signal handler that does not return
- * (siglongjmp, pthread_exit), lose what the interrupted call has received.
+ * On Linux no function is a cancellation point. If a thread is cancelled while it
+ * waits in a function, it continues to wait, and is cancelled after the call. With
+ * musl, and with glibc 2.41 or later, a call on a socket with SO_RCVTIMEO or
+ * SO_SNDTIMEO then fails with EINTR, and a batch ends after its first message. On
+ * other systems the functions are cancellation points only while they wait.
+ * Asynchronous cancellation, or a signal handler that does not return (siglongjmp,
+ * pthread_exit), loses the descriptors that the interrupted call has received.
  *
  * Signal handlers may call these functions if their stack is large enough. On
  * Linux scm_rights_send_batch and scm_rights_recv_batch need 44 KiB, the other
- * functions 6 KiB, beside the frame of the signal itself (AT_MINSIGSTKSZ). About
- * 3 KiB of that are for the dynamic linker, which looks up a function at its first
- * call; a program that is linked with -z now does not need them. On other systems
- * each function needs about 10 KiB.
+ * functions 6 KiB, in addition to the signal frame (AT_MINSIGSTKSZ). About 3 KiB of
+ * that is used by the dynamic linker, which looks up a function when it is first
+ * called. A program linked with -z now does not need them. On other systems each
+ * function needs about 10 KiB.
  */
 #ifndef SCM_RIGHTS_H
 #define SCM_RIGHTS_H
@@ -38,134 +40,139 @@
 extern "C" {
 #endif
 
-/* The shared library exports the functions, also where -fvisibility=hidden hides others. */
+/* The shared library exports these functions even if it is built with -fvisibility=hidden. */
 #if defined(__GNUC__) && !defined(SCM_CGO)
 #pragma GCC visibility push(default)
 #endif
 
 #define SCM_VERSION "0.1.0"
 
-/* The kernel's SCM_MAX_FD: more descriptors in one message are EINVAL. */
+/* The kernel's SCM_MAX_FD. A message with more descriptors fails with EINVAL. */
 #define SCM_MAX_FDS 253
 
-/* The kernel's UIO_MAXIOV: more buffers in one message are EMSGSIZE. */
+/* The kernel's UIO_MAXIOV. A message with more buffers fails with EMSGSIZE. */
 #define SCM_MAX_IOV 1024
 
-/* What read_fd stores when it has no descriptor to hand over. */
-#define SCM_FD_NONE (-1) /* none was passed */
-#define SCM_FD_LOST (-2) /* MSG_CTRUNC, or more than one received: all closed */
+/* The values that read_fd stores in *recvfd instead of a descriptor. */
+#define SCM_FD_NONE (-1) /* none was received */
+#define SCM_FD_LOST (-2) /* MSG_CTRUNC, or more than one was received; all were closed */
 
 /*
- * Send nbytes bytes and the descriptor sendfd through the socket fd, flags 0.
+ * Send nbytes bytes and the descriptor sendfd on the socket fd, with flags 0.
  *
- * sendfd is given to the kernel as it is: -1 is EBADF. On a stream socket
- * Linux sends nothing when nbytes is 0, loses the descriptor and returns 0. A
- * socket that is not AF_UNIX drops the descriptor and reports success.
+ * sendfd is passed to the kernel unchecked: -1 fails with EBADF. On a stream
+ * socket, if nbytes is 0, Linux sends nothing, loses the descriptor and returns 0.
+ * A socket that is not AF_UNIX sends the bytes, drops the descriptor and reports
+ * success.
  */
 ssize_t write_fd(int fd, const void *ptr, size_t nbytes, int sendfd);
 
 /*
  * Receive up to nbytes bytes and one descriptor from the socket fd.
  *
- * *recvfd is always set: to the descriptor (close-on-exec, the caller's to
- * close), to SCM_FD_NONE, or to SCM_FD_LOST. Not for sockets with SO_PASSCRED,
- * SO_PASSPIDFD, SO_INQ or timestamps: for those messages there is no room, and
- * the result is SCM_FD_LOST.
+ * *recvfd is always set: to the descriptor, which is close-on-exec and which the
+ * caller must close, to SCM_FD_NONE or to SCM_FD_LOST. Do not use read_fd on a
+ * socket with SO_PASSCRED, SO_PASSPIDFD, SO_INQ or timestamps. The control buffer
+ * is too small for their control data, so the result is SCM_FD_LOST.
  */
 ssize_t read_fd(int fd, void *ptr, size_t nbytes, int *recvfd);
 
 /*
- * Who sent a message, or says so. Where none was received, pid is 0 and the others are
- * -1. pid alone is 0 where the sender is outside of the receiver's PID namespace.
+ * The credentials of a message's sender, or those that it claims. If none were
+ * received, pid is 0 and uid and gid are -1. If only pid is 0, the sender is outside
+ * the receiver's PID namespace.
  *
- * At the end of a stream with SO_PASSCRED, which nobody sent, Linux reports user and
- * group 0: on a stream look first whether a byte was received, and only then at uid to
- * see whether credentials were received.
+ * At the end of a stream with SO_PASSCRED there is no sender, but Linux reports user
+ * and group 0. On a stream, first check that at least one byte was received, and
+ * only then whether uid shows that credentials were received.
  */
 struct scm_cred {
 	pid_t pid;
-	uid_t uid; /* (uid_t)-1 where none was received */
+	uid_t uid; /* (uid_t)-1 if no credentials were received */
 	gid_t gid;
 };
 
 /*
- * One whole message. What is not wanted is 0 or NULL, so that a struct which
- * begins as {0} grows no meaning in later versions.
+ * One whole message. Set unused fields to 0 or NULL: a later version may add fields,
+ * and a structure initialized with {0} then keeps its meaning.
  */
 struct scm_message {
 	const struct iovec *iov; /* the buffers */
-	size_t iovlen;           /* how many, at most SCM_MAX_IOV */
-	int *fds;                /* to send, or room to receive */
-	size_t nfds;             /* how many to send; room, then how many were received */
+	size_t iovlen;           /* their number, at most SCM_MAX_IOV */
+	int *fds;                /* the descriptors to send, or space for received ones */
+	size_t nfds;             /* their number; the capacity, then the number received */
 	int flags;               /* set by a receive: MSG_CTRUNC, MSG_TRUNC, ... */
-	size_t len;              /* set by a batch: bytes sent or received */
-	void *name;              /* an address to send to, or room for the sender's */
-	socklen_t namelen;       /* its length; room, then length, which may be more */
-	struct scm_cred *cred;   /* to attach, or to be filled (needs SO_PASSCRED) */
-	int *pidfd;              /* to be filled (needs SO_PASSPIDFD); -1 if none was received */
+	size_t len;              /* set by a batch: the number of bytes sent or received */
+	void *name;              /* the destination, or space for the sender's address */
+	socklen_t namelen;       /* its length; the capacity, then the length (can be more) */
+	struct scm_cred *cred;   /* to attach, or to fill in (needs SO_PASSCRED) */
+	int *pidfd;              /* to fill in (needs SO_PASSPIDFD); -1 if none was received */
 	unsigned int options;    /* SCM_UNPADDED */
 };
 
 /*
- * Sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do:
- * without the padding behind the last control message.
+ * Make msg_controllen CMSG_LEN instead of CMSG_SPACE, as some programs do. It then
+ * does not include the padding after the last control message.
  */
 #define SCM_UNPADDED 1u
 
 /*
- * Send the message m through the socket sock.
+ * Send the message m on the socket sock. m is not modified.
  *
- * More than SCM_MAX_FDS descriptors are EINVAL, more than SCM_MAX_IOV buffers
- * EMSGSIZE, and credentials where the system has none EOPNOTSUPP, before any
- * system call. Without descriptors and credentials there is no control buffer.
- * m is not written.
+ * Before any system call, the function fails with EINVAL if there are more than
+ * SCM_MAX_FDS descriptors, with EMSGSIZE if there are more than SCM_MAX_IOV
+ * buffers, and with EOPNOTSUPP if the system cannot pass the requested credentials.
+ * A message without descriptors and credentials has no control buffer.
  */
 ssize_t scm_rights_send(int sock, const struct scm_message *m, int flags);
 
 /*
  * Receive a message from the socket sock into m.
  *
- * Before the call m->nfds is the room in m->fds; after it, the number of descriptors
- * received, which is never more. They are close-on-exec and the caller's to close, as
- * *m->pidfd is. Descriptors that do not fit or were not asked for are closed, and
- * MSG_CTRUNC is set. A sender of more descriptors than there is room for can take the
- * room of *m->pidfd, which is then -1.
+ * Before the call, m->nfds is the capacity of m->fds. After it, m->nfds is the number
+ * of descriptors received, which is never more. They and *m->pidfd are close-on-exec,
+ * and the caller must close them. The call closes descriptors that exceed the capacity
+ * or were not requested, and sets MSG_CTRUNC. If the message carries more descriptors
+ * than the capacity, they can use up the space for *m->pidfd, which is then -1.
  *
- * Before the call m->namelen is the room in m->name; after it, the length of the
- * sender's address. As with recvmsg it may be more than the room: then the address was
- * truncated, and only the room is to be read. On Linux a struct sockaddr_un has too
- * little room for the longest path, whose address is one byte longer (the NUL); a
- * struct sockaddr_storage has room for every address.
+ * Before the call, m->namelen is the capacity of m->name. After it, m->namelen is the
+ * length of the sender's address. As with recvmsg, it can be more than the capacity.
+ * The address was then truncated, and only as many bytes as the capacity are valid. On
+ * Linux a struct sockaddr_un is one byte (the NUL) too small for the address with the
+ * longest path. A struct sockaddr_storage can hold any address.
  *
- * m->flags is what the kernel set, without MSG_CMSG_CLOEXEC. A failure sets all three
- * to 0: set m->nfds and m->namelen again before another try, after EINTR or EAGAIN, or
- * there is no room. Limits as scm_rights_send.
+ * m->flags is set to the flags that the kernel reported, without MSG_CMSG_CLOEXEC. A
+ * failure sets m->nfds, m->namelen and m->flags to 0. Set m->nfds and m->namelen again
+ * before you retry, for example after EINTR or EAGAIN, because the capacity is now 0.
+ * The limits are those of scm_rights_send.
  */
 ssize_t scm_rights_recv(int sock, struct scm_message *m, int flags);
 
-/* The most messages of a batch that one system call takes. */
+/* The maximum number of messages that one call sends or receives. */
 #define SCM_MAX_BATCH 32
 
 /*
- * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg where the
- * system has it. Returns how many were sent, each with its len. If they are
- * fewer than n, call again with the others: that call returns the error, if
- * there is one. All are checked as by scm_rights_send before any is sent.
+ * Send up to SCM_MAX_BATCH of the n messages ms, with one sendmmsg if the system has
+ * it. Return the number of messages sent, and set the len of each. If fewer than n
+ * were sent, call again with the remaining ones; if an error ended the batch, that
+ * call returns it. All messages are checked as by scm_rights_send before the first is
+ * sent.
  *
- * On a stream the last one can have gone in part: its len is then less than its
- * length. Send the rest of its bytes first, without its descriptors, which went
- * with its first byte. A call sends none behind a message of more than 0x7ff00000
- * bytes, of which Linux may send a part.
+ * On a stream the last message counted may have been sent only in part: its len is
+ * then less than its length. Its descriptors have been sent with its first byte. Send
+ * its remaining bytes first, without them. No message is sent after one of more than
+ * 0x7ff00000 bytes, because Linux may send only part of such a message.
  */
 int scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags);
 
 /*
- * Receive up to SCM_MAX_BATCH messages into the n of ms, with one recvmmsg
- * where the system has it. Returns how many were received, each as by
- * scm_rights_recv and with its len. Without MSG_WAITFORONE or MSG_DONTWAIT it waits
- * for all of them. The others have no room left, as after a failure: set it
- * again. If an error ends a batch behind its first message, Linux returns it from
- * the next call on the socket: EINTR after a signal.
+ * Receive up to SCM_MAX_BATCH messages into the n messages ms, with one recvmmsg if
+ * the system has it. Return the number of messages received, each as by
+ * scm_rights_recv, and set the len of each. Without MSG_WAITFORONE or MSG_DONTWAIT the
+ * call waits for all of them. The messages that were not received have a capacity of
+ * 0, as after a failure: set it again. If an error ends a batch after its first
+ * message, Linux reports it from the next call on the socket, for example EINTR after
+ * a signal.
  */
 int scm_rights_recv_batch(int sock, struct scm_message *ms, size_t n, int flags);
 

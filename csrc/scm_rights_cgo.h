@@ -1,8 +1,8 @@
 /*
- * What Go calls. Failures are -errno, so that no second value is needed.
- * Payloads are char *: for void * cgo would look at the whole object around
- * a buffer, and refuse one that lies beside pointers. Buffers come as separate
- * arguments, because memory that holds Go pointers may not be passed.
+ * The functions that Go calls. They return -errno on failure, so that no second result
+ * is needed. Payloads are char *: for a void *, cgo would check the whole object that
+ * contains the buffer, and reject it if it also contains pointers. Each buffer is a
+ * separate argument, because cgo may not pass memory that contains Go pointers.
  */
 #ifndef SCM_CGO_H
 #define SCM_CGO_H
@@ -32,8 +32,8 @@ scm_cgo_read_fd(int sock, char *p, size_t len, int *fd)
 }
 
 /*
- * A message of at most one buffer and no credentials, as most are: without a list of buffers. flags
- * are the options of a send, and the flags that a receive sets.
+ * A message with at most one buffer and no credentials, which most messages are. It needs
+ * no list of buffers. flags holds the options of a send, or the flags that a receive sets.
  */
 struct scm_cgo_few {
 	size_t iovlen;
@@ -86,7 +86,7 @@ scm_cgo_recv_few(int sock, struct scm_cgo_few *of, char *p, int *fds, char *name
 	return n < 0 ? -errno : n;
 }
 
-/* A struct scm_message without its pointers; the fields are the same. */
+/* A struct scm_message without its pointers. The other fields are the same. */
 struct scm_cgo_message {
 	size_t iovlen;
 	size_t nfds;
@@ -102,7 +102,7 @@ struct scm_cgo_message {
 	int pidfd;
 };
 
-/* Make m of its parts; cred is where m's is kept. */
+/* Assemble m from its parts. cred is the storage for its credentials. */
 static inline void
 scm_cgo_in(struct scm_message *m, struct scm_cred *cred, struct scm_cgo_message *c,
     const struct iovec *iov, int *fds, char *name)
@@ -125,7 +125,7 @@ scm_cgo_in(struct scm_message *m, struct scm_cred *cred, struct scm_cgo_message 
 		m->pidfd = &c->pidfd;
 }
 
-/* Take what a call has set in m apart again. */
+/* Copy the fields that a call has set in m back to c. */
 static inline void
 scm_cgo_out(struct scm_cgo_message *c, const struct scm_message *m)
 {
@@ -140,7 +140,7 @@ scm_cgo_out(struct scm_cgo_message *c, const struct scm_message *m)
 	}
 }
 
-/* What one call of the library is, on a message that is made of its parts. */
+/* Send or receive a message that is assembled from its parts. */
 static inline ssize_t
 scm_cgo_call(int receive, int sock, struct scm_cgo_message *c, const struct iovec *iov, int *fds,
     char *name, int flags)
@@ -176,8 +176,8 @@ scm_cgo_args(int receive, int sock, struct scm_cgo_message *c, const size_t *len
 }
 
 /*
- * A batch: iov has the buffers of all messages, one message behind the other;
- * fds has SCM_MAX_FDS numbers a message, and names SCM_CGO_NAME bytes.
+ * Send or receive a batch. iov holds the buffers of all messages, in the order of the
+ * messages. fds holds SCM_MAX_FDS descriptors per message, and names SCM_CGO_NAME bytes.
  */
 #define SCM_CGO_NAME 128
 
@@ -207,9 +207,9 @@ scm_cgo_batch(int receive, int sock, struct scm_cgo_message *c, size_t n, const 
 }
 
 /*
- * More buffers than arguments, total of all messages: their addresses come in a
- * struct that is passed by value, which to cgo is as many arguments. batch is 0
- * for one message that is none.
+ * If there are more buffers than SCM_CGO_ARGS, their addresses are passed in a struct by
+ * value, which cgo treats like separate arguments. total is the number of buffers in all
+ * messages. batch is the number of messages, or 0 for a single message outside a batch.
  */
 #define SCM_CGO_SOME 64
 
@@ -255,8 +255,8 @@ scm_cgo_many(int receive, int sock, struct scm_cgo_message *c, size_t batch, str
 }
 
 /*
- * A batch of more buffers than that: iov is the caller's, and what it points to
- * is pinned. It comes as char * because cgo would look through void *.
+ * Send or receive a batch with even more buffers. iov is the caller's, and the memory it
+ * points to is pinned. It is a char *, because cgo would check the contents of a void *.
  */
 static inline ssize_t
 scm_cgo_pinned(int receive, int sock, struct scm_cgo_message *c, size_t batch, const char *iov,

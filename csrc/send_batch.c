@@ -1,8 +1,8 @@
 #include "private.h"
 
 /*
- * Linux takes no more of a message than INT_MAX bytes, rounded down to pages;
- * this holds for pages of up to 1 MiB.
+ * Linux sends at most INT_MAX bytes of a message, rounded down to whole pages. This
+ * value is not larger than that for any page size up to 1 MiB.
  */
 #define SCM_MAX_WHOLE ((size_t)0x7ff00000)
 
@@ -30,8 +30,8 @@ scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		return 0;
 #ifdef __linux__
 	/*
-	 * To sendmmsg a longer message has gone whole when that much of it has: on a
-	 * stream the next one would go behind a part.
+	 * sendmmsg considers a longer message complete when that much of it is sent. On a
+	 * stream it would then send the next message after an incomplete one.
 	 */
 	for (i = 0; i + 1 < n; i++) {
 		whole = 0;
@@ -57,7 +57,7 @@ scm_rights_send_batch(int sock, struct scm_message *ms, size_t n, int flags)
 		if (done < 0)
 			return i > 0 ? (int)i : -1;
 		ms[i].len = (size_t)done;
-		/* As sendmmsg: nothing goes behind a message that went in part. */
+		/* Like sendmmsg, send nothing after an incomplete message. */
 		whole = 0;
 		for (k = 0; k < ms[i].iovlen; k++)
 			whole += ms[i].iov[k].iov_len;

@@ -1,9 +1,10 @@
 #include "private.h"
 
 /*
- * Put what msg received into m. m->nfds counts up to room; every further descriptor is closed.
+ * Store the results of receiving msg in m: at most room descriptors, counted in m->nfds.
+ * Close all others.
  *
- * The walk is our own: the libcs' CMSG_NXTHDR differ in where they stop.
+ * The loop does not use CMSG_NXTHDR, because the libcs differ in where it stops.
  */
 void
 scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
@@ -23,7 +24,7 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 
 		if (len < CMSG_LEN(0))
 			break;
-		/* macOS leaves the length of what was sent, not of what arrived. */
+		/* macOS leaves the length of the data sent, not of the data received. */
 		if (len > left)
 			len = left;
 		step = CMSG_SPACE(len - CMSG_LEN(0));
@@ -46,9 +47,10 @@ scm_take(struct scm_message *m, size_t room, struct msghdr *msg)
 			if (m->pidfd != NULL && len >= sizeof(fd) && *m->pidfd < 0)
 				memcpy(&fd, data, sizeof(fd));
 			/*
-			 * A pidfd is a descriptor too, asked for or not. One that is
-			 * negative is the reason why there is none. With no room beyond
-			 * m->nfds, scm_take_fds closes each and sets MSG_CTRUNC.
+			 * A pidfd is a descriptor too, even if it was not requested. A
+			 * negative one is an errno: the reason why there is no pidfd.
+			 * With m->nfds as the capacity, scm_take_fds keeps neither: it
+			 * closes a pidfd, and sets MSG_CTRUNC.
 			 */
 			if (fd >= 0)
 				*m->pidfd = fd;

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 /*
- * Put count received descriptors into m->fds until m->nfds is room. Close the others, and
- * set MSG_CTRUNC in msg.
+ * Append count received descriptors to m->fds, up to a total of room. Close the others,
+ * and set MSG_CTRUNC in msg.
  */
 void
 scm_take_fds(
@@ -16,7 +16,7 @@ scm_take_fds(
 		int fd;
 
 		memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
-		/* Negative: refused, reported in its place (SO_RIGHTS_NOTRUNC). */
+		/* SO_RIGHTS_NOTRUNC reports a rejected descriptor as a negative value. */
 		if (fd < 0 || m->nfds == room) {
 			if (fd >= 0)
 				scm_close_keep_errno(fd);

@@ -1,4 +1,4 @@
-/* The names of unconnected datagrams, to and from. */
+/* Destination and sender addresses of datagrams on unconnected sockets. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A datagram socket with an abstract name of its own, which is told. */
+/* Make a datagram socket with its own abstract name, and report the name. */
 static int
 bound(struct sockaddr_un *name, socklen_t *len)
 {
@@ -60,7 +60,7 @@ to_and_from(void)
 	CHECK(memcmp(&from, &me, mylen) == 0);
 	raw_close(1, &fd);
 
-	/* Nothing there: no name either. */
+	/* Nothing to receive, so there is no address either. */
 	m.namelen = sizeof(from);
 	errno = 0;
 	CHECK_EQ(scm_rights_recv(b, &m, MSG_DONTWAIT), -1);
@@ -72,7 +72,7 @@ to_and_from(void)
 }
 
 static void
-nobody_there(void)
+nothing_to_receive(void)
 {
 	struct sockaddr_un to;
 	struct scm_message m;
@@ -95,7 +95,7 @@ nobody_there(void)
 	raw_close(2, sv);
 }
 
-/* A datagram socket with a path that fills sun_path; the NUL is behind it. */
+/* Make a datagram socket whose path fills sun_path. The NUL does not fit in it. */
 static int
 bound_to_longest(char folder[], struct sockaddr_storage *name)
 {
@@ -116,11 +116,12 @@ bound_to_longest(char folder[], struct sockaddr_storage *name)
 }
 
 /*
- * As with recvmsg, the length of an address that did not fit is more than the room. Linux
- * counts a NUL behind the path: one of 108 bytes is longer than a struct sockaddr_un.
+ * As with recvmsg, the length of a truncated address is more than the capacity. Linux counts
+ * the NUL after a path, so the address with a path of 108 bytes is longer than a struct
+ * sockaddr_un.
  */
 static void
-longer_than_room(void)
+longer_than_buffer(void)
 {
 	static const socklen_t rooms[] = {
 	    sizeof(struct sockaddr_storage), sizeof(struct sockaddr_un), 20, 0};
@@ -169,7 +170,7 @@ longer_than_room(void)
 	raw_close(1, &b);
 }
 
-/* A batch to several, received from several. */
+/* Send a batch to several sockets, and receive one from several. */
 static void
 batch(void)
 {
@@ -217,11 +218,11 @@ batch(void)
 }
 
 /*
- * Without a name there is no length of one. After a failure there is no room: what
- * is set again for the next try is all that it needs.
+ * Without an address buffer, the length is 0. A failure sets the capacities to 0, and setting
+ * them again is all that a retry needs.
  */
 static void
-again(int type)
+retry(int type)
 {
 	struct scm_message m;
 	struct iovec iov;
@@ -264,9 +265,9 @@ int
 main(void)
 {
 	check_run("address/to-and-from", to_and_from);
-	check_run("address/nobody-there", nobody_there);
-	check_run("address/longer-than-room", longer_than_room);
+	check_run("address/nothing-to-receive", nothing_to_receive);
+	check_run("address/longer-than-buffer", longer_than_buffer);
 	check_run("address/batch", batch);
-	check_run_types("SDQ", "address/again", again);
+	check_run_types("SDQ", "address/retry", retry);
 	return check_status();
 }

@@ -1,5 +1,5 @@
-/* scm_rights_send_batch and scm_rights_recv_batch: many messages, a system call for up to
- * SCM_MAX_BATCH. */
+/* scm_rights_send_batch and scm_rights_recv_batch: one system call for up to SCM_MAX_BATCH
+ * messages. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #define MOST (SCM_MAX_BATCH + 2)
-#define FILES 3 /* of a message, at most */
+#define FILES 3 /* the most files in a message */
 
-/* Messages and what is theirs. */
+/* Messages with their buffers and descriptors. */
 struct batch {
 	struct scm_message m[MOST];
 	struct iovec iov[MOST][2];
@@ -29,7 +29,7 @@ struct batch {
 static struct batch out;
 static struct batch in;
 
-/* n messages to send: the i-th has i + 2 bytes in two buffers, and i % 4 files. */
+/* Prepare n messages to send. The i-th has i + 2 bytes in two buffers, and i % 4 files. */
 static void
 letters(size_t n)
 {
@@ -65,7 +65,7 @@ close_letters(void)
 		raw_close((int)out.m[i].nfds, out.fds[i]);
 }
 
-/* n messages to receive into. */
+/* Prepare n messages to receive into. */
 static void
 slots(size_t n)
 {
@@ -89,7 +89,7 @@ slots(size_t n)
 	}
 }
 
-/* The slot holds what the letter was, descriptors and all; they are closed. */
+/* Check that the slot holds the letter with its descriptors, and close them. */
 static void
 arrived(size_t slot, size_t letter)
 {
@@ -109,7 +109,7 @@ arrived(size_t slot, size_t letter)
 	raw_close((int)got->nfds, got->fds);
 }
 
-/* Nothing came into the slots from this one on. */
+/* Check that this slot and those after it received nothing. */
 static void
 untouched(size_t slot)
 {
@@ -164,7 +164,7 @@ counts(int type)
 	pass(type, SCM_MAX_BATCH + 1);
 }
 
-/* A bad descriptor in the message at: what is before it goes, once, and what is behind it stays. */
+/* The message at has a bad descriptor: those before it are sent once, those after it are not. */
 static void
 stops(int type, size_t at)
 {
@@ -211,7 +211,7 @@ bad_descriptor(int type)
 	stops(type, 3);
 }
 
-/* Nothing is sent or received when one of the messages is too much. */
+/* If one message exceeds a limit, nothing is sent or received. */
 static void
 limits(int type)
 {
@@ -256,9 +256,9 @@ limits(int type)
 	raw_close(2, sv);
 }
 
-/* A call sends and receives SCM_MAX_BATCH, and all the others are checked and emptied too. */
+/* A call sends or receives SCM_MAX_BATCH messages, but checks and clears the others too. */
 static void
-beyond(int type)
+more_than_maximum(int type)
 {
 	size_t last = MOST - 1;
 	size_t files;
@@ -303,7 +303,7 @@ beyond(int type)
 	raw_close(2, sv);
 }
 
-/* With fewer there than slots, on a socket that blocks. */
+/* A blocking socket has fewer messages than there are slots. */
 static void
 fewer(int type, int flag)
 {
@@ -344,9 +344,10 @@ dontwait(int type)
 	raw_close(2, sv);
 }
 
-/* Three descriptors for slots with room for 0, 1, 2 and 3: what does not fit is told there. */
+/* Receive three descriptors with capacities of 0, 1, 2 and 3. The flags of each slot report the
+ * loss. */
 static void
-rooms(int type)
+capacities(int type)
 {
 	int files[FILES];
 	int sv[2];
@@ -376,9 +377,9 @@ rooms(int type)
 	raw_close(2, sv);
 }
 
-/* On a stream the last that counts can go in part, and nothing goes behind it. */
+/* On a stream the last message counted can be sent in part. Nothing is sent after it. */
 static void
-part(void)
+partial_send(void)
 {
 	static char text[1 << 20];
 	struct iovec iov[2];
@@ -415,7 +416,7 @@ part(void)
 	raw_close(2, sv);
 }
 
-/* Reads until the end, and exits with 0. */
+/* Start a child that reads to the end of the stream and exits with 0. */
 static pid_t
 reader(int sv[2])
 {
@@ -436,9 +437,9 @@ reader(int sv[2])
 }
 
 /*
- * Linux takes INT_MAX bytes of a message, rounded down to pages, and to sendmmsg
- * that is the whole of it: nothing goes behind it all the same. The message is
- * 1024 times the same memory.
+ * Linux sends at most INT_MAX bytes of a message, rounded down to whole pages, and sendmmsg
+ * considers the message complete then. Even so, nothing may be sent after it. The message
+ * consists of the same memory 1024 times.
  */
 static void
 longest(void)
@@ -452,7 +453,7 @@ longest(void)
 	size_t i;
 
 	if (getenv("UNDER_VALGRIND") != NULL) {
-		check_skip("valgrind looks at each byte of 2 GiB");
+		check_skip("valgrind would check each byte of 2 GiB");
 		return;
 	}
 	raw_pair(SOCK_STREAM, sv);
@@ -476,9 +477,9 @@ longest(void)
 	close_letters();
 }
 
-/* Buffers that are nowhere are the kernel's to refuse, as with scm_rights_send. */
+/* The kernel rejects an invalid buffer address, as with scm_rights_send. */
 static void
-nowhere(int type)
+bad_address(int type)
 {
 	int sv[2];
 
@@ -499,7 +500,7 @@ on_alarm(int signo)
 	(void)signo;
 }
 
-/* One message is there and two are asked for: signals come until the call returns. */
+/* Receive two messages when one is queued. Signals arrive until the call returns. */
 static void
 cut_short(const int sv[2], int flags)
 {
@@ -520,7 +521,7 @@ cut_short(const int sv[2], int flags)
 	untouched(1);
 }
 
-/* After a batch that a signal ended, the next call of any kind is EINTR, once. */
+/* After a signal has ended a batch, the next call of any kind fails with EINTR, once. */
 static void
 signalled(int type, int flags)
 {
@@ -593,13 +594,13 @@ main(void)
 	check_run_types("DQ", "batch/counts", counts);
 	check_run_types("DQ", "batch/bad-descriptor", bad_descriptor);
 	check_run_types("DQ", "batch/limits", limits);
-	check_run_types("DQ", "batch/beyond", beyond);
+	check_run_types("DQ", "batch/more-than-maximum", more_than_maximum);
 	check_run_types("DQ", "batch/wait-for-one", wait_for_one);
 	check_run_types("DQ", "batch/dontwait", dontwait);
-	check_run_types("SDQ", "batch/rooms", rooms);
-	check_run("batch/part", part);
+	check_run_types("SDQ", "batch/capacities", capacities);
+	check_run("batch/partial-send", partial_send);
 	check_run("batch/longest", longest);
-	check_run_types("DQ", "batch/nowhere", nowhere);
+	check_run_types("DQ", "batch/bad-address", bad_address);
 	check_run_types("SDQ", "batch/interrupted", interrupted);
 	check_run("batch/not-a-socket", not_a_socket);
 	return check_status();

@@ -1,10 +1,10 @@
 /*
- * The system calls that the library makes and no others: each runs in a child
- * that the kernel kills at the first other one.
+ * The library makes the expected system calls and no others. Each function runs in a child
+ * process that the kernel kills when it makes any other call.
  */
 #include "check.h"
 
-/* The headers of the kernel are not beside those of each libc. */
+/* Not every libc is installed with the kernel's headers. */
 #ifdef __has_include
 #if !__has_include(<linux/filter.h>)
 #define WITHOUT_HEADERS
@@ -54,7 +54,7 @@ install(const struct sock_filter *filter, unsigned short n)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }
 
-/* Let this call and exit_group pass, and kill for any other. */
+/* Allow this call and exit_group, and kill the process for any other. */
 static int
 only(int may)
 {
@@ -70,7 +70,7 @@ only(int may)
 	return install(filter, sizeof(filter) / sizeof(filter[0]));
 }
 
-/* Let close fail. */
+/* Make close fail. */
 static int
 no_close(void)
 {
@@ -84,7 +84,7 @@ no_close(void)
 	return install(filter, sizeof(filter) / sizeof(filter[0]));
 }
 
-/* Whether the child can be watched at all; if not, the case is skipped. */
+/* Report whether the child's calls can be filtered. If not, skip the case. */
 static int
 can_watch(void)
 {
@@ -92,7 +92,7 @@ can_watch(void)
 	pid_t pid;
 
 	if (getenv("UNDER_VALGRIND") != NULL) {
-		check_skip("valgrind makes calls of its own");
+		check_skip("valgrind makes its own system calls");
 		return 0;
 	}
 	pid = fork();
@@ -102,11 +102,11 @@ can_watch(void)
 	NEED(waitpid(pid, &status, 0) == pid);
 	if (status == 0)
 		return 1;
-	check_skip("no seccomp filter, or a sanitizer with calls of its own");
+	check_skip("no seccomp filter, or a sanitizer that makes its own system calls");
 	return 0;
 }
 
-/* Run one of the functions below in a child that may make this call alone. */
+/* Run one of the functions below in a child that may make only this call. */
 static void
 watch(int may, int sock, int (*call)(int))
 {
@@ -166,7 +166,7 @@ call_recv(int sock)
 	return scm_rights_recv(sock, &m, 0) != 1 || m.nfds != 2;
 }
 
-/* Room for one of two: the kernel drops the other, nothing is to be closed. */
+/* Two descriptors, a capacity of one: the kernel drops the second, so there is nothing to close. */
 static int
 call_recv_one(int sock)
 {
@@ -218,7 +218,7 @@ message(int type)
 	raw_close(2, sv);
 }
 
-/* What was lost cannot be closed: read_fd has succeeded all the same, and errno stays. */
+/* close fails for the lost descriptors. read_fd still succeeds and leaves errno alone. */
 static void
 close_fails(int type)
 {

@@ -1,6 +1,6 @@
 /*
- * What was received is returned or closed, in a thread that is cancelled and
- * under a signal handler.
+ * A call returns or closes every descriptor that it receives, also in a cancelled thread and
+ * when a signal handler runs.
  */
 #include "check.h"
 #include "prepare.h"
@@ -51,7 +51,8 @@ make(struct call *c)
 				: scm_rights_recv_batch(c->sock, &m, 1, 0);
 }
 
-/* Cancelled before the call: the first cancellation point in it would end the thread. */
+/* Make the call in a thread that is already cancelled. Any cancellation point in it would end the
+ * thread. */
 static void *
 cancelled(void *arg)
 {
@@ -63,7 +64,7 @@ cancelled(void *arg)
 	return arg;
 }
 
-/* Make the call in a cancelled thread: it has to return. */
+/* Check that the call returns in a cancelled thread. */
 static void
 survives(struct call *c)
 {
@@ -77,7 +78,7 @@ survives(struct call *c)
 	CHECK(end == c);
 }
 
-/* Two come where there is room for one, and are closed. */
+/* read_fd receives two descriptors and closes both. */
 static void
 cancel_read(int type)
 {
@@ -97,7 +98,8 @@ cancel_read(int type)
 	raw_close(2, sv);
 }
 
-/* Two come before a pidfd where there is room for one, and the second is closed. */
+/* With a capacity of one, the call receives two descriptors before a pidfd and closes the second.
+ */
 static void
 cancel_recv(int type)
 {
@@ -121,7 +123,7 @@ cancel_recv(int type)
 		CHECK_EQ(c.n, 1);
 		CHECK(raw_same(files[0], c.fd));
 		raw_close(1, &c.fd);
-		/* Without padding the second descriptor has taken its room. */
+		/* Without padding, the second descriptor has used up the space of the pidfd. */
 		if (CMSG_SPACE(sizeof(int)) > CMSG_LEN(sizeof(int)))
 			raw_close(1, &c.pidfd);
 		else
@@ -146,7 +148,7 @@ cancel_send(int type)
 	raw_close(2, sv);
 }
 
-/* The wait itself is no cancellation point: the child sends into it, or before it. */
+/* The wait is not a cancellation point. The child sends before or during it. */
 static void
 cancel_wait(int type)
 {
@@ -175,7 +177,7 @@ cancel_wait(int type)
 static int handlers_socket;
 static volatile sig_atomic_t handled;
 
-/* Receives two on its own, inside a call of the same function. */
+/* Receive two descriptors on a separate socket, inside a call to the same function. */
 static void
 handler(int number)
 {
@@ -199,9 +201,9 @@ interrupted(void *arg)
 	return arg;
 }
 
-/* A signal ends the wait with EINTR, and nothing is lost. */
+/* A signal ends the wait with EINTR, and no descriptor leaks. */
 static void
-signalled(int type)
+signal_handler(int type)
 {
 	struct call c = {0, READ_FD, 0, 0, -2};
 	struct sigaction action;
@@ -224,7 +226,7 @@ signalled(int type)
 	NEED(sigaction(SIGUSR1, &action, NULL) == 0);
 	c.sock = sv[1];
 	NEED(pthread_create(&thread, NULL, interrupted, &c) == 0);
-	/* One signal too many has the handler wait: the shutdown ends that. */
+	/* After an extra signal, the handler waits until the shutdown. */
 	while (!handled) {
 		NEED(pthread_kill(thread, SIGUSR1) == 0);
 		(void)nanosleep(&moment, NULL);
@@ -251,6 +253,6 @@ main(void)
 	check_run_types("SDQ", "cancel/recv", cancel_recv);
 	check_run_types("SDQ", "cancel/send", cancel_send);
 	check_run_types("SDQ", "cancel/wait", cancel_wait);
-	check_run_types("SDQ", "cancel/signalled", signalled);
+	check_run_types("SDQ", "cancel/signal-handler", signal_handler);
 	return check_status();
 }

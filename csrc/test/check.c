@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 
 static const char *skipped;
-static int broken; /* checks of the running case that did not hold */
-static int failed; /* cases */
+static int broken; /* failed checks of the running case */
+static int failed; /* failed cases */
 static int ran;
 
 void
@@ -26,7 +26,7 @@ check_true(const char *file, int line, const char *what, int holds)
 {
 	if (holds)
 		return;
-	printf("# %s:%d: not so: %s\n", file, line, what);
+	printf("# %s:%d: false: %s\n", file, line, what);
 	broken++;
 }
 
@@ -35,7 +35,7 @@ check_need(const char *file, int line, const char *what, int holds)
 {
 	if (holds)
 		return;
-	printf("# %s:%d: cannot go on: %s: %s\n", file, line, what, strerror(errno));
+	printf("# %s:%d: cannot continue: %s: %s\n", file, line, what, strerror(errno));
 	exit(1);
 }
 
@@ -60,7 +60,7 @@ finish(const char *name, const char *type, int before)
 	}
 	broken = 0;
 	skipped = NULL;
-	/* A child must not print again what still waits in the buffer. */
+	/* Flush now, or a child would print the buffer a second time. */
 	(void)fflush(stdout);
 }
 

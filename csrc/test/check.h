@@ -1,14 +1,14 @@
-/* What the C tests share: checks, cases, and the count of open descriptors. */
+/* Shared by the C tests: checks, cases, and the number of open descriptors. */
 #ifndef CHECK_H
 #define CHECK_H
 
 #include <stddef.h>
 
-/* Say where, what and how it differed, and go on: the case has failed. */
+/* If the check fails, print where and what differs, mark the case as failed and continue. */
 #define CHECK_EQ(got, want) check_eq(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
 #define CHECK(condition) check_true(__FILE__, __LINE__, #condition, (condition) != 0)
 
-/* What a case cannot go on without. */
+/* Exit if the condition is false, because the case cannot continue. */
 #define NEED(condition) check_need(__FILE__, __LINE__, #condition, (condition) != 0)
 
 void check_eq(const char *file, int line, const char *what, long long got, long long want);
@@ -16,13 +16,13 @@ void check_true(const char *file, int line, const char *what, int holds);
 void check_need(const char *file, int line, const char *what, int holds);
 
 /*
- * Run a case and print "ok NAME", "not ok NAME" or "skip NAME: why". It fails
- * too when it ends with more or fewer open descriptors than it began with.
+ * Run a case and print "ok NAME", "not ok NAME" or "skip NAME: reason". The case also fails
+ * if it changes the number of open descriptors.
  */
 void check_run(const char *name, void (*test)(void));
 
 /*
- * The same once for each type of socket in types, as NAME/stream (S),
+ * Run a case once for each socket type in types, as NAME/stream (S),
  * NAME/dgram (D), NAME/seqpacket (Q).
  */
 void check_run_types(const char *types, const char *name, void (*test)(int type));
@@ -30,10 +30,10 @@ void check_run_types(const char *types, const char *name, void (*test)(int type)
 /* Mark the running case as skipped. */
 void check_skip(const char *why);
 
-/* The exit status: 0 if every case held or was skipped, and there was one. */
+/* Return the exit status: 0 if at least one case ran and none failed. */
 int check_status(void);
 
-/* How many descriptors this process has open. */
+/* Return the number of open descriptors of this process. */
 int open_count(void);
 
 #endif

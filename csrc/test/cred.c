@@ -1,4 +1,4 @@
-/* Who sends: credentials and pidfds of scm_rights_send, scm_rights_recv and the batches. */
+/* Credentials and pidfds in scm_rights_send, scm_rights_recv and the batch functions. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -41,8 +41,8 @@ is_nobody(const struct scm_cred *cred)
 }
 
 /*
- * The child, whose children are in a PID namespace of their own: the one that
- * receives does not see the process that sent, but its user and group.
+ * Receive in a child process in a new PID namespace. It gets the user and group of the
+ * sender, but not its PID.
  */
 static int
 receive_inside(int sock, uid_t uid, gid_t gid)
@@ -65,14 +65,14 @@ receive_inside(int sock, uid_t uid, gid_t gid)
 	m.cred = &cred;
 	if (scm_rights_recv(sock, &m, 0) != 1)
 		return 2;
-	/* In a user namespace without a map they are the overflow's. */
+	/* A user namespace without a map reports the overflow user and group. */
 	if (getuid() != uid)
 		uid = gid = 65534;
 	return cred.pid == 0 && cred.uid == uid && cred.gid == gid ? 0 : 3;
 }
 
 static void
-outside(int type)
+outside_namespace(int type)
 {
 	int status;
 	int sv[2];
@@ -87,7 +87,7 @@ outside(int type)
 		_exit(receive_inside(sv[1], getuid(), getgid()));
 	NEED(waitpid(child, &status, 0) == child);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-		check_skip("no PID namespace can be had here");
+		check_skip("cannot create a PID namespace");
 	else
 		CHECK_EQ(status, 0);
 	raw_close(2, sv);
@@ -144,7 +144,7 @@ attached(int type)
 	}
 }
 
-/* Without SO_PASSCRED none come, after a failure neither, and nothing stale is left. */
+/* Without SO_PASSCRED, or after a failure, the credentials are cleared. */
 static void
 none(int type)
 {
@@ -177,7 +177,7 @@ none(int type)
 	raw_close(2, sv);
 }
 
-/* The child: say what is not so. As root it is another user first. */
+/* In a child, send false credentials. Root first becomes another user. */
 static int
 forge(int sock)
 {
@@ -209,7 +209,7 @@ forge(int sock)
 	return wrong;
 }
 
-/* The kernel refuses forged ones, and nothing is sent. */
+/* The kernel rejects forged credentials, and nothing is sent. */
 static void
 forged(int type)
 {
@@ -231,7 +231,7 @@ forged(int type)
 	raw_close(2, sv);
 }
 
-/* The process of a pidfd, or -1. */
+/* Return the PID of a pidfd's process, or -1. */
 static long
 pid_of(int pidfd)
 {
@@ -252,7 +252,7 @@ pid_of(int pidfd)
 	return pid;
 }
 
-/* A pidfd behind n descriptors, with credentials before them. */
+/* Receive credentials, n descriptors and a pidfd, in this order. */
 static void
 receive_pidfd(int type, size_t n)
 {
@@ -301,8 +301,8 @@ pidfd(int type)
 }
 
 /*
- * With room for one descriptor and a pidfd the padding admits two descriptors
- * on 64-bit systems: the second is closed, and that is told.
+ * With capacity for one descriptor and a pidfd, the padding lets the kernel install a second
+ * descriptor on 64-bit systems. The call closes it and sets MSG_CTRUNC.
  */
 static void
 pidfd_padding(int type)
@@ -351,7 +351,7 @@ pidfd_padding(int type)
 	raw_close(2, sv);
 }
 
-/* One that was not sent, and one that no number was free for, are -1. */
+/* The pidfd is -1 if none was sent, or if the descriptor table was full. */
 static void
 no_pidfd(int type)
 {
@@ -385,7 +385,7 @@ no_pidfd(int type)
 	raw_close(2, sv);
 }
 
-/* Each message of a batch has its own. */
+/* Each message of a batch has its own credentials. */
 static void
 batch(int type)
 {
@@ -431,7 +431,7 @@ main(void)
 	check_run_types("SDQ", "cred/attached", attached);
 	check_run_types("SDQ", "cred/none", none);
 	check_run_types("SDQ", "cred/forged", forged);
-	check_run_types("SDQ", "cred/outside", outside);
+	check_run_types("SDQ", "cred/outside-namespace", outside_namespace);
 	check_run_types("SDQ", "cred/pidfd", pidfd);
 	check_run_types("SDQ", "cred/pidfd-padding", pidfd_padding);
 	check_run_types("SDQ", "cred/no-pidfd", no_pidfd);

@@ -1,4 +1,4 @@
-/* A call that succeeds leaves errno as it was, whatever it had to close. */
+/* A successful call does not change errno, even if it closes descriptors. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"

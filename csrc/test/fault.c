@@ -1,7 +1,7 @@
 /*
- * A receive that ends with EFAULT can have installed descriptors: the kernel writes the sender's
- * address after them, and on a stream adds a pidfd even if it could not write the payload. None
- * stays open, and errno is EFAULT.
+ * A receive that fails with EFAULT may already have installed descriptors: the kernel writes the
+ * sender's address after them, and on a stream adds a pidfd even if it could not write the
+ * payload. The call closes them, and errno is EFAULT.
  */
 #include "check.h"
 #include "prepare.h"
@@ -17,14 +17,14 @@
 
 #define SIZE 4096
 
-/* Memory that the kernel cannot write. */
+/* Return memory that the kernel cannot write to. */
 static char *nowhere;
 
 static int
 cannot(int needs_pidfd)
 {
 	if (getenv("UNDER_VALGRIND") != NULL) {
-		check_skip("to valgrind a buffer that cannot be written is an error");
+		check_skip("valgrind reports an unwritable buffer as an error");
 		return 1;
 	}
 	if (needs_pidfd && !raw_passes_pidfd()) {
@@ -36,7 +36,7 @@ cannot(int needs_pidfd)
 	return 0;
 }
 
-/* A pair whose first socket has an address. */
+/* Make a pair whose first socket has an address. */
 static void
 named_pair(int type, int sv[2])
 {
@@ -80,7 +80,8 @@ address(int type)
 	CHECK(munmap(nowhere, SIZE) == 0);
 }
 
-/* The payload cannot be written. On a stream its bytes stay, and so the next receive fails too. */
+/* The payload cannot be written. On a stream its bytes stay queued, so the next receive fails too.
+ */
 static void
 payload(int type)
 {
@@ -128,7 +129,8 @@ payload(int type)
 	CHECK(munmap(nowhere, SIZE) == 0);
 }
 
-/* Of three messages the second cannot be received: its address, on a stream its payload. */
+/* The second of three messages cannot be received because of its address, or on a stream its
+ * payload. */
 static void
 batch(int type)
 {

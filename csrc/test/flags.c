@@ -1,4 +1,4 @@
-/* The flags of scm_rights_send and scm_rights_recv, given and reported. */
+/* The flags that scm_rights_send and scm_rights_recv take, and those that they report. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* MSG_NOSIGNAL: this process has not ignored SIGPIPE. */
+/* MSG_NOSIGNAL prevents SIGPIPE, which this process does not ignore. */
 static void
 nosignal(int type)
 {
@@ -29,7 +29,7 @@ nosignal(int type)
 	raw_close(1, &sv[0]);
 }
 
-/* Nothing there: -1, and nfds and flags are set. */
+/* With nothing to receive, the call returns -1 and sets nfds and flags. */
 static void
 dontwait(int type)
 {
@@ -51,7 +51,7 @@ dontwait(int type)
 	raw_close(2, sv);
 }
 
-/* Each peek installs a new number, and the message stays. */
+/* Each peek installs a new descriptor and leaves the message in the queue. */
 static void
 peek(int type)
 {
@@ -79,9 +79,9 @@ peek(int type)
 	raw_close(2, sv);
 }
 
-/* A packet longer than the buffers: MSG_TRUNC, and the descriptor all the same. */
+/* A packet longer than the buffers sets MSG_TRUNC. Its descriptor is still received. */
 static void
-cut_packet(int type)
+truncated_packet(int type)
 {
 	struct scm_message m;
 	struct iovec iov;
@@ -99,7 +99,7 @@ cut_packet(int type)
 	CHECK_EQ(m.nfds, 1);
 	CHECK(raw_same(file, fd));
 	raw_close(1, &fd);
-	/* Asked with MSG_TRUNC the kernel tells the packet's length. */
+	/* With MSG_TRUNC, the kernel returns the length of the packet. */
 	prepare(&m, &iov, buf, sizeof(buf), &fd, 1);
 	CHECK_EQ(scm_rights_recv(sv[1], &m, MSG_TRUNC), 5);
 	CHECK_EQ(m.nfds, 1);
@@ -114,6 +114,6 @@ main(void)
 	check_run_types("SDQ", "flags/nosignal", nosignal);
 	check_run_types("SDQ", "flags/dontwait", dontwait);
 	check_run_types("SDQ", "flags/peek", peek);
-	check_run_types("DQ", "flags/cut-packet", cut_packet);
+	check_run_types("DQ", "flags/truncated-packet", truncated_packet);
 	return check_status();
 }

@@ -1,5 +1,5 @@
-/* What scm_rights_send and scm_rights_recv refuse before any call: on -1 the kernel would say
- * EBADF. */
+/* Messages that scm_rights_send and scm_rights_recv reject before any system call. The socket is
+ * -1, for which the kernel would return EBADF. */
 #include "check.h"
 #include "raw.h"
 
@@ -50,9 +50,9 @@ buffers(void)
 	refused((size_t)-1, 1, EMSGSIZE);
 }
 
-/* A refused receive takes nothing: the message is still there, whole. */
+/* A rejected receive leaves the whole message in the queue. */
 static void
-nothing_taken(int type)
+nothing_received(int type)
 {
 	struct scm_message m;
 	char byte;
@@ -74,9 +74,9 @@ nothing_taken(int type)
 	raw_close(2, sv);
 }
 
-/* The limits are the kernel's: one more of each is its error too. */
+/* The limits are those of the kernel, which reports the same error for one more. */
 static void
-as_the_kernel(int type)
+same_as_kernel(int type)
 {
 	struct msghdr msg;
 	int sv[2];
@@ -96,7 +96,7 @@ main(void)
 {
 	check_run("limits/descriptors", descriptors);
 	check_run("limits/buffers", buffers);
-	check_run_types("SDQ", "limits/nothing-taken", nothing_taken);
-	check_run_types("SDQ", "limits/as-the-kernel", as_the_kernel);
+	check_run_types("SDQ", "limits/nothing-received", nothing_received);
+	check_run_types("SDQ", "limits/same-as-kernel", same_as_kernel);
 	return check_status();
 }

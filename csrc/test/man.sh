@@ -1,6 +1,6 @@
 #!/bin/sh
-# Each function of scm_rights.h has a page, each page is clean, and its example, built against the library, prints what
-# it should.
+# Checks that each function of scm_rights.h has a manual page, that mandoc finds no fault in the pages, and that their
+# examples, built against the library, print the expected text.
 #
 #     test/man.sh "CC AND FLAGS" BUILD
 set -eu
@@ -8,7 +8,7 @@ cc=$1
 build=$2
 
 sed -n 's/^\(ssize_t\|int\) \([a-z_]*\)(.*/\2/p' scm_rights.h | while read -r name; do
-	grep -q "^\.Nm $name\( ,\)\?$" man/*.3 || { echo "no page of man/ is about $name" >&2; exit 1; }
+	grep -q "^\.Nm $name\( ,\)\?$" man/*.3 || { echo "man/ has no page for $name" >&2; exit 1; }
 done
 
 if command -v mandoc >/dev/null; then
@@ -18,7 +18,7 @@ else
 	test "${CI:-}" != true
 fi
 
-# compile is the compiler with its flags, which have a shell's quotes where one has a space.
+# compile runs the compiler with its flags. A flag that contains a space is quoted for the shell.
 compile() {
 	eval "$cc \"\$@\""
 }

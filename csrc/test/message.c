@@ -1,4 +1,4 @@
-/* scm_rights_send and scm_rights_recv: any number of descriptors, any buffers. */
+/* scm_rights_send and scm_rights_recv with any number of descriptors and buffers. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Send n descriptors with one byte and receive them with room for as many. */
+/* Send n descriptors with one byte, and receive them with a capacity of n. */
 static void
 pass(int type, size_t n)
 {
@@ -53,7 +53,7 @@ every_count(int type)
 		pass(type, n);
 }
 
-/* One number many times gives as many new numbers of the one file. */
+/* A descriptor sent many times is received as many new descriptors for the same file. */
 static void
 repeated(int type)
 {
@@ -78,7 +78,7 @@ repeated(int type)
 	raw_close(2, sv);
 }
 
-/* Gathered from buffers of 1, 0 and 4 bytes, scattered into others of 2, 0 and 8. */
+/* Send from buffers of 1, 0 and 4 bytes, and receive into buffers of 2, 0 and 8 bytes. */
 static void
 buffers(int type)
 {
@@ -122,7 +122,7 @@ buffers(int type)
 	raw_close(2, sv);
 }
 
-/* No buffer at all, SCM_MAX_IOV of them, and every one of them filled. */
+/* Send and receive without a buffer, and with SCM_MAX_IOV buffers that are all filled. */
 static void
 most_buffers(int type)
 {

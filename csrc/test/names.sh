@@ -1,7 +1,7 @@
 #!/bin/sh
-# A program that is linked with libscm_rights.a may have functions of its own that are called as the library's: as those
-# that scm_rights.h does not declare, and as those of scm_rights.h that it does not use. The library calls none of them.
-# And a shared library beside it may have functions that are called as libguile's.
+# Checks that a program linked with libscm_rights.a may define functions with the same names as the library's: those that
+# scm_rights.h does not declare, and those of scm_rights.h that the program does not use. The library calls none of them.
+# Also checks that the program may use a shared library that exports names of libguile.
 #
 #     test/names.sh "CC AND FLAGS" BUILD
 set -eu
@@ -17,7 +17,7 @@ mkdir -p "$build/test"
 #include "scm_rights.h"
 
 C
-	# The program's functions: all names of the library's sources but the two that it uses. The names are given to
+	# The program defines every function of the library's sources except the two that it uses. It gives the names to
 	# the assembler, because scm_rights.h declares some of them.
 	sed -n 's/^\([a-z_]*\)(.*/\1/p' ./*.c | grep -vx 'scm_rights_\(send\|recv\)' |
 		sed -e 's/.*/int own_&(void) __asm__("&"); int own_&(void) { return 1; }/'
@@ -50,16 +50,16 @@ main(void)
 }
 C
 } >"$build/test/names.c"
-# compile is the compiler with its flags, which have a shell's quotes where one has a space.
+# compile runs the compiler with its flags. A flag that contains a space is quoted for the shell.
 compile() {
 	eval "$cc \"\$@\""
 }
 compile -o "$build/test/names" -I. "$build/test/names.c" "$build/libscm_rights.a"
 status=0
 "$build/test/names" || status=$?
-test $status = 0 || { echo "a program with functions of its own, called as the library's, ends with $status" >&2; exit 1; }
+test $status = 0 || { echo "a program that defines functions with the library's names exits with status $status" >&2; exit 1; }
 
-# A shared library beside it may export the names that Guile's does, whichever of the two comes first.
+# Another shared library may export the same names as libguile, whether it is linked before or after this one.
 {
 	for name in send recv; do
 		printf '__attribute__((visibility("default"))) int scm_%s(void);\nint scm_%s(void) { return 7; }\n' "$name" "$name"
@@ -74,7 +74,7 @@ beside() {
 	compile -o "$build/test/beside" -I. "$build/test/beside.c" "$@"
 	status=0
 	LD_LIBRARY_PATH=$build:$build/test "$build/test/beside" || status=$?
-	test $status = 0 || { echo "a program linked with $* ends with $status" >&2; exit 1; }
+	test $status = 0 || { echo "a program linked with $* exits with status $status" >&2; exit 1; }
 }
 for library in "$build/libscm_rights.so" "$build/libscm_rights.a"; do
 	beside "$library" "$build/test/libguile.so"

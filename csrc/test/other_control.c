@@ -1,4 +1,4 @@
-/* scm_rights_recv where other control messages come beside the descriptors. */
+/* scm_rights_recv with other control messages in addition to the descriptors. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Send two descriptors to a socket with this option and receive into this room. */
+/* Send two descriptors to a socket with this option, and receive them with this capacity. */
 static void
 receive(int type, int option, size_t room, size_t want, int want_flags)
 {
@@ -39,7 +39,7 @@ receive(int type, int option, size_t room, size_t want, int want_flags)
 	raw_close(2, sv);
 }
 
-/* Credentials come first: they are passed over, and may leave no room. */
+/* Credentials precede the descriptors. They are ignored, and may leave no space for descriptors. */
 static void
 credentials(int type)
 {
@@ -54,7 +54,7 @@ timestamp(int type)
 	receive(type, SO_TIMESTAMP, 2, 0, MSG_CTRUNC);
 }
 
-/* A pidfd is a descriptor that nobody asked for: closed, and said so. */
+/* The call closes a pidfd that was not requested, and sets MSG_CTRUNC. */
 static void
 pidfd(int type)
 {
@@ -67,7 +67,7 @@ pidfd(int type)
 	receive(type, SO_PASSPIDFD, 1, 1, MSG_CTRUNC);
 }
 
-/* The same with a plain byte. */
+/* The same for a byte without descriptors. */
 static void
 pidfd_alone(int type)
 {
@@ -97,9 +97,9 @@ pidfd_alone(int type)
 int
 main(void)
 {
-	check_run_types("SDQ", "foreign/credentials", credentials);
-	check_run_types("D", "foreign/timestamp", timestamp);
-	check_run_types("SDQ", "foreign/pidfd", pidfd);
-	check_run_types("SDQ", "foreign/pidfd-alone", pidfd_alone);
+	check_run_types("SDQ", "other-control/credentials", credentials);
+	check_run_types("D", "other-control/timestamp", timestamp);
+	check_run_types("SDQ", "other-control/pidfd", pidfd);
+	check_run_types("SDQ", "other-control/pidfd-alone", pidfd_alone);
 	return check_status();
 }

@@ -1,4 +1,4 @@
-/* write_fd and read_fd: one descriptor, or none. */
+/* write_fd and read_fd with one descriptor, and with none. */
 #include "check.h"
 #include "raw.h"
 
@@ -43,7 +43,7 @@ sent_stays_open(int type)
 	raw_close(2, sv);
 }
 
-/* The socket itself may be passed through itself. */
+/* A socket can be sent on itself. */
 static void
 own_socket(int type)
 {
@@ -76,7 +76,7 @@ bytes_only(int type)
 	raw_close(2, sv);
 }
 
-/* The descriptor comes with the first bytes; only a stream keeps the others. */
+/* The first bytes carry the descriptor. Only a stream keeps the other bytes. */
 static void
 short_read(int type)
 {
@@ -112,7 +112,7 @@ end(int type)
 	raw_close(1, &sv[1]);
 }
 
-/* On a stream nothing is sent and the descriptor is lost; elsewhere it is a packet. */
+/* On a stream, 0 bytes send nothing and lose the descriptor. Other sockets send an empty packet. */
 static void
 empty(int type)
 {

@@ -1,4 +1,4 @@
-/* write_fd and read_fd: what fails, and how. */
+/* Errors of write_fd and read_fd. */
 #include "check.h"
 #include "raw.h"
 
@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* -1 and errno, and *recvfd is set all the same. */
+/* A failed call returns -1 and sets errno. read_fd also sets *recvfd. */
 static void
 read_fails(int sock, int want)
 {
@@ -48,7 +48,7 @@ bad_socket(void)
 	raw_close(1, &file);
 }
 
-/* Nothing is sent with a bad descriptor: the next receive would block. */
+/* With a bad descriptor nothing is sent, so the next receive would block. */
 static void
 bad_descriptor(int type)
 {
@@ -73,7 +73,7 @@ on_pipe(int signo)
 	pipes++;
 }
 
-/* The book's flags are 0: on a stream a closed peer is a signal too. */
+/* The flags are 0 as in UNP, so a closed peer on a stream also causes SIGPIPE. */
 static void
 peer_closed(int type)
 {
@@ -95,7 +95,7 @@ peer_closed(int type)
 	raw_close(1, &sv[0]);
 }
 
-/* What a peer left unread when it closed is told to the other side once. */
+/* If a peer closes with unread data, the other side gets ECONNRESET once. */
 static void
 reset(int type)
 {
@@ -129,7 +129,7 @@ on_alarm(int signo)
 	(void)signo;
 }
 
-/* A signal ends the wait: nothing is retried. The timer repeats, lest it fire too early. */
+/* A signal ends the wait, and nothing is retried. The timer repeats in case it fires too early. */
 static void
 interrupted(int type)
 {

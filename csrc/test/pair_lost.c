@@ -1,4 +1,5 @@
-/* read_fd when what comes is not exactly one descriptor: SCM_FD_LOST, and all closed. */
+/* If read_fd receives more than one descriptor, or loses one, it returns SCM_FD_LOST and closes
+ * all. */
 #include "check.h"
 #include "raw.h"
 
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Send n descriptors and receive them with read_fd: none may stay. */
+/* Send n descriptors and receive them with read_fd, which must close all of them. */
 static void
 lose(int type, size_t n)
 {
@@ -32,7 +33,7 @@ lose(int type, size_t n)
 	raw_close(2, sv);
 }
 
-/* On 64-bit systems both fit in the room for one, and MSG_CTRUNC is not set. */
+/* On 64-bit systems both fit in the space for one, and MSG_CTRUNC is not set. */
 static void
 two(int type)
 {
@@ -45,9 +46,9 @@ three(int type)
 	lose(type, 3);
 }
 
-/* The message after a lost one is received as ever. */
+/* The message after a lost descriptor is received normally. */
 static void
-next_is_whole(int type)
+next_message_intact(int type)
 {
 	int files[2];
 	char byte;
@@ -69,9 +70,9 @@ next_is_whole(int type)
 	raw_close(2, sv);
 }
 
-/* A full table of descriptors: the kernel delivers the bytes and no control. */
+/* If the descriptor table is full, the kernel delivers the bytes without control data. */
 static void
-no_number_free(int type)
+descriptor_table_full(int type)
 {
 	char byte;
 	int file = raw_file();
@@ -88,9 +89,9 @@ no_number_free(int type)
 	raw_close(2, sv);
 }
 
-/* Two were sent and one number is free: that one is closed too. */
+/* If two descriptors are sent and only one can be installed, read_fd closes it too. */
 static void
-one_number_free(int type)
+one_descriptor_left(int type)
 {
 	int files[2];
 	char byte;
@@ -112,7 +113,7 @@ one_number_free(int type)
 	raw_close(2, sv);
 }
 
-/* With one descriptor and with none: the option's message takes the room. */
+/* With one descriptor and with none, the option's control message uses up the space. */
 static void
 under_option(int type, int option)
 {
@@ -164,9 +165,9 @@ main(void)
 {
 	check_run_types("SDQ", "pair-lost/two", two);
 	check_run_types("SDQ", "pair-lost/three", three);
-	check_run_types("SDQ", "pair-lost/next-is-whole", next_is_whole);
-	check_run_types("SDQ", "pair-lost/no-number-free", no_number_free);
-	check_run_types("SDQ", "pair-lost/one-number-free", one_number_free);
+	check_run_types("SDQ", "pair-lost/next-message-intact", next_message_intact);
+	check_run_types("SDQ", "pair-lost/descriptor-table-full", descriptor_table_full);
+	check_run_types("SDQ", "pair-lost/one-descriptor-left", one_descriptor_left);
 	check_run_types("SDQ", "pair-lost/passcred", passcred);
 	check_run_types("D", "pair-lost/timestamp", timestamp);
 	check_run_types("SDQ", "pair-lost/passpidfd", passpidfd);

@@ -85,7 +85,7 @@ raw_send(int sock, size_t n, size_t nfds, const int *fds)
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
 	if (nfds > 0) {
-		/* The libcs disagree on the type of lengths; this one converts to any. */
+		/* The libcs disagree on the type of lengths. This one converts to any of them. */
 		unsigned short bytes = (unsigned short)(sizeof(int) * nfds);
 
 		msg.msg_control = &control;
@@ -97,7 +97,8 @@ raw_send(int sock, size_t n, size_t nfds, const int *fds)
 		memcpy(CMSG_DATA(cmsg), fds, bytes);
 	}
 #ifdef __linux__
-	/* The system call itself: musl's sendmsg fails above 1024 bytes of control. */
+	/* Make the system call directly: musl's sendmsg fails with more than 1024 bytes of control
+	 * data. */
 	return syscall(SYS_sendmsg, sock, &msg, MSG_NOSIGNAL);
 #else
 	return sendmsg(sock, &msg, MSG_NOSIGNAL);
@@ -143,7 +144,7 @@ raw_passes_pidfd(void)
 	return found;
 }
 
-/* The limit below which exactly so many numbers are free. */
+/* Return the limit on descriptors that leaves exactly this many free. */
 static int
 limit_for(int left)
 {
@@ -157,7 +158,7 @@ limit_for(int left)
 	}
 }
 
-/* The child: set the limit that it is told, and put back the old one at the end. */
+/* In a child, set the limit it reads from sock, and restore the old one at the end. */
 static int
 keep_limit(int sock)
 {

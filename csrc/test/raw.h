@@ -1,29 +1,29 @@
-/* What the tests say to the kernel without the library. */
+/* System calls that the tests make without the library. */
 #ifndef RAW_H
 #define RAW_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A connected pair of sockets; to be closed with raw_close. */
+/* Make a connected pair of sockets. Close it with raw_close. */
 void raw_pair(int type, int sv[2]);
 void raw_close(int n, const int *fds);
 
-/* A file that nobody else has. */
+/* Open a new file. */
 int raw_file(void);
 
-/* Whether both numbers are the one open file description: they share an offset. */
+/* Report whether both descriptors refer to the same open file description (a shared offset). */
 int raw_same(int a, int b);
 
 int raw_cloexec(int fd);
 
-/* sendmsg of n zero bytes with these descriptors, in one control message. */
+/* Send n zero bytes with these descriptors in one control message. */
 ssize_t raw_send(int sock, size_t n, size_t nfds, const int *fds);
 
-/* Set a socket option to 1: 0, or -1 and errno. */
+/* Set a socket option to 1. Return 0, or -1 and set errno. */
 int raw_option(int sock, int option);
 
-/* Whether this kernel knows SO_PASSPIDFD and sends pidfds: some accept any option. */
+/* Report whether this kernel really sends pidfds: some accept any option, also SO_PASSPIDFD. */
 int raw_passes_pidfd(void);
 
 #ifndef SO_PASSPIDFD
@@ -31,9 +31,9 @@ int raw_passes_pidfd(void);
 #endif
 
 /*
- * Leave this process exactly so many free descriptor numbers, until
- * raw_unlimit. It is done from a child: valgrind keeps a limit that a process
- * sets for itself from the kernel.
+ * Let this process open exactly left more descriptors, until raw_unlimit. A child sets the
+ * limit, because valgrind does not pass on to the kernel a limit that a process sets for
+ * itself.
  */
 void raw_limit(int left);
 void raw_unlimit(void);

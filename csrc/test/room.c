@@ -1,4 +1,4 @@
-/* scm_rights_recv with less room than what comes, and with more. */
+/* scm_rights_recv with a capacity below and above the number of descriptors sent. */
 #include "check.h"
 #include "prepare.h"
 #include "raw.h"
@@ -10,7 +10,8 @@
 
 #define SENT 7
 
-/* Send SENT, receive with this room and so many free numbers (-1: enough). */
+/* Send SENT descriptors, and receive with this capacity and this many free descriptors (-1:
+ * enough). */
 static void
 receive(int type, size_t room, int numbers, size_t want, int want_flags)
 {
@@ -46,7 +47,7 @@ receive(int type, size_t room, int numbers, size_t want, int want_flags)
 }
 
 static void
-every_room(int type)
+every_size(int type)
 {
 	size_t room;
 
@@ -62,9 +63,9 @@ enough(int type)
 	receive(type, SCM_MAX_FDS, -1, SENT, 0);
 }
 
-/* A full table of descriptors cuts like a small buffer. */
+/* A full descriptor table truncates like a small buffer. */
 static void
-few_numbers(int type)
+descriptor_limit(int type)
 {
 	receive(type, SENT, 0, 0, MSG_CTRUNC);
 	receive(type, SENT, 3, 3, MSG_CTRUNC);
@@ -72,9 +73,9 @@ few_numbers(int type)
 	receive(type, SENT, SENT, SENT, 0);
 }
 
-/* Room and no descriptors: nfds says so. */
+/* If no descriptor is received, nfds is 0. */
 static void
-none_came(int type)
+none_received(int type)
 {
 	struct scm_message m;
 	struct iovec iov;
@@ -95,9 +96,9 @@ none_came(int type)
 int
 main(void)
 {
-	check_run_types("SDQ", "room/every-room", every_room);
-	check_run_types("SDQ", "room/enough", enough);
-	check_run_types("SDQ", "room/few-numbers", few_numbers);
-	check_run_types("SDQ", "room/none-came", none_came);
+	check_run_types("SDQ", "capacity/every-size", every_size);
+	check_run_types("SDQ", "capacity/enough", enough);
+	check_run_types("SDQ", "capacity/descriptor-limit", descriptor_limit);
+	check_run_types("SDQ", "capacity/none-received", none_received);
 	return check_status();
 }

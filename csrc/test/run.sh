@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh TITLE WRAPPER PROGRAM...: run each program, by way of the wrapper if
-# it is not empty, and say what ran and what failed. One that hangs is ended.
+# run.sh TITLE WRAPPER PROGRAM...: run each program, with the wrapper if it is not
+# empty, and print what ran and what failed. A program that hangs is killed.
 title=$1
 wrapper=$2
 shift 2
@@ -18,4 +18,4 @@ if [ -n "$failed" ]; then
 	echo "# $title: failed:$failed"
 	exit 1
 fi
-echo "# $title: all $# held"
+echo "# $title: all $# passed"

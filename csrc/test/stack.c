@@ -1,6 +1,6 @@
 /*
- * A call on a stack that is too small ends at the guard page, and writes nothing
- * beyond it. The stack that scm_rights.h states is enough.
+ * A call on a stack that is too small stops at the guard page and writes nothing beyond it.
+ * The stack size stated in scm_rights.h is enough.
  */
 #include "check.h"
 #include "raw.h"
@@ -20,12 +20,12 @@
 
 #define BEYOND ((size_t)256 << 10)
 #define FILL 0x5a
-#define NEEDED ((size_t)6 << 10) /* as scm_rights.h states */
+#define NEEDED ((size_t)6 << 10) /* stated in scm_rights.h */
 #define NEEDED_BATCH ((size_t)44 << 10)
 
 static int sv[2];
 
-/* How many bytes whole pages have. */
+/* Round size up to whole pages. */
 static size_t
 pages(size_t size)
 {
@@ -34,7 +34,7 @@ pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-/* What may be below a stack, as small as compilers count on. */
+/* Return the size of the smallest guard area that compilers rely on. */
 static size_t
 guard_size(void)
 {
@@ -53,17 +53,17 @@ cannot(void)
 	return 1;
 #elif !defined(__x86_64__) && !defined(__i386__) && !defined(__aarch64__) && \
     !defined(__s390x__) && !defined(__powerpc64__)
-	check_skip("compilers do not probe every page here");
+	check_skip("compilers do not probe every page on this architecture");
 	return 1;
 #else
 	if (getenv("UNDER_VALGRIND") == NULL)
 		return 0;
-	check_skip("valgrind has stacks of its own");
+	check_skip("valgrind uses its own stacks");
 	return 1;
 #endif
 }
 
-/* One message through both batches: 0 if it was received. */
+/* Pass one message through both batch functions. Exit with 0 if it is received. */
 static void *
 pass(void *unused)
 {
@@ -82,12 +82,12 @@ pass(void *unused)
 	if (scm_rights_recv_batch(sv[1], m, 1, MSG_DONTWAIT) != 1)
 		_exit(3);
 	_exit(0);
-	return NULL; /* not every compiler knows that _exit does not return */
+	return NULL; /* for compilers that do not know that _exit never returns */
 }
 
 /*
- * Runs pass on a thread whose stack has so many bytes, in a child. Below it are a
- * guard page and memory, which has to be as it was. Returns how the child ended.
+ * In a child, run pass on a thread with a stack of size bytes. Below the stack are a guard page
+ * and memory that must not change. Return the child's wait status.
  */
 static int
 on_stack(size_t size)
@@ -126,7 +126,8 @@ on_stack(size_t size)
 	return status;
 }
 
-/* Every size that pthread_create takes, in pages, up to one that is enough. */
+/* Try every stack size that pthread_create accepts, in pages, up to one that is certainly enough.
+ */
 static void
 guard(void)
 {
@@ -148,7 +149,7 @@ guard(void)
 		CHECK_EQ(status, 0);
 	}
 	if (died == 0)
-		check_skip("the smallest thread has stack enough");
+		check_skip("the smallest thread stack is large enough");
 }
 
 #ifdef __linux__
@@ -208,7 +209,8 @@ handler(int signo)
 	_exit(0);
 }
 
-/* What the kernel itself puts on a handler's stack: for glibc MINSIGSTKSZ is more. */
+/* Return the space that the kernel itself needs on a handler's stack. glibc's MINSIGSTKSZ is
+ * larger. */
 static size_t
 frame_size(void)
 {
@@ -219,8 +221,8 @@ frame_size(void)
 }
 
 /*
- * A handler on a stack of its own calls a function, as the first of the process,
- * so that the dynamic linker looks up what it calls. Below the stack is a guard.
+ * Call a function from a handler on a separate stack with a guard below it. It is the first call
+ * in the process, so the dynamic linker has to look up the functions it uses.
  */
 static void
 in_handler(void (*call)(void), size_t needed)
@@ -267,7 +269,7 @@ in_handler(void (*call)(void), size_t needed)
 }
 #endif
 
-/* What scm_rights.h states is enough, beside the frame of a signal. */
+/* The stack size stated in scm_rights.h, plus a signal frame, is enough. */
 static void
 enough(void)
 {
@@ -281,7 +283,7 @@ enough(void)
 	in_handler(call_send_batch, NEEDED_BATCH);
 	in_handler(call_recv_batch, NEEDED_BATCH);
 #else
-	check_skip("the size of a signal's frame is not known");
+	check_skip("the size of a signal frame is not known");
 #endif
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tool.sh COMMAND ARGUMENT...: run a tool that not every machine has.
+# tool.sh COMMAND ARGUMENT...: run a tool that may not be installed.
 if ! command -v "$1" >/dev/null; then
 	echo "skip: $1: not found"
 	[ "$CI" != true ]

@@ -1,9 +1,9 @@
 #!/bin/sh
-# valgrind.sh VALGRIND PROGRAM: an error, a leak or a descriptor left open is a
-# failure. Descriptors are looked at in a run of their own: valgrind 3.24 counts
-# each use of a closed one as an error, which the tests make on purpose.
+# valgrind.sh VALGRIND PROGRAM: fail on an error, a leak or a descriptor left open.
+# Descriptors are checked in a separate run: valgrind 3.24 counts each use of a closed
+# descriptor as an error, and the tests use closed descriptors on purpose.
 log=$2.valgrind
-export UNDER_VALGRIND=1 # for what cannot be tested there
+export UNDER_VALGRIND=1 # some tests cannot run under valgrind
 "$1" --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 	--error-exitcode=9 --child-silent-after-fork=yes --log-file="$log" "$2" || {
 	cat "$log"
@@ -11,7 +11,7 @@ export UNDER_VALGRIND=1 # for what cannot be tested there
 }
 "$1" --leak-check=no --track-fds=yes --child-silent-after-fork=yes --log-file="$log" "$2" >/dev/null
 status=$?
-# What the program inherited has "<inherited from parent>" on the next line.
+# For an inherited descriptor, the next line is "<inherited from parent>".
 open=$(awk '/Open (.* socket|file descriptor)/ { held = $0; next }
 	held != "" { if (!/inherited from parent/) print held; held = "" }' "$log")
 if [ "$status" -ne 0 ] || [ -n "$open" ]; then

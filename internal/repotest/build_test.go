@@ -324,7 +324,7 @@ var _ = Describe("the build", Label("build"), func() {
 					for _, t := range []string{"install", "uninstall"} {
 						out, err := c.run(t, "DESTDIR="+to, name+"="+to+"/x"+bad+"y")
 						Expect(err).To(HaveOccurred(), out)
-						Expect(out).To(ContainSubstring("*** "+name+": a folder may not have quotes, $ or newlines in its name."), "%s %q", t, bad)
+						Expect(out).To(ContainSubstring("*** "+name+": the name of a directory must not contain quotes, $ or newlines."), "%s %q", t, bad)
 					}
 				}
 			}
@@ -334,7 +334,7 @@ var _ = Describe("the build", Label("build"), func() {
 			for _, bad := range []string{"%", ":", ";", "&", "|", "<", ">", "*", "?", "[", `\`, "'", `"`, "`", "$$", "(", ")", "\n"} {
 				out, err := csrc{build: to + "/x" + bad + "y"}.run("clean", "-n")
 				Expect(err).To(HaveOccurred(), "%q: %s", bad, out)
-				Expect(out).To(ContainSubstring("*** BUILD: the folder may not have % :"), "%q", bad)
+				Expect(out).To(ContainSubstring("*** BUILD: the name of the directory must not contain % :"), "%q", bad)
 			}
 		})
 	})
