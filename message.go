@@ -246,7 +246,7 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
 	}
-	if m.Cred != nil && p.cred.Came() {
+	if m.Cred != nil && p.cred.Received() {
 		*m.Cred = Cred{PID: int(p.cred.PID), UID: int(p.cred.UID), GID: int(p.cred.GID)}
 	}
 	if m.PIDFD == nil || p.pidfd < 0 {

@@ -312,7 +312,7 @@ func describe(fd int) (f file, err error) {
 		return f, err
 	}
 	f.Kind, f.Access = known.Kind, strings.TrimSuffix(known.Access, "-only")
-	if f.Kind == "file of no known kind" { // another user's FUSE file
+	if f.Kind == "file of unknown kind" { // another user's FUSE file
 		f.Kind = "unknown"
 	}
 	if known.Kind == "socket" && known.Access != "path" {

@@ -1,4 +1,4 @@
-// Package msg has the form in which package scm hands a message to a backend.
+// Package msg defines the form in which package scm passes a message to a backend.
 package msg
 
 const (
@@ -8,36 +8,36 @@ const (
 	// MaxBuffers is the kernel's UIO_MAXIOV.
 	MaxBuffers = 1024
 
-	// MaxBatch is how many messages of a batch one system call takes:
-	// SCM_MAX_BATCH of csrc.
+	// MaxBatch is the maximum number of messages that one system call sends or receives.
+	// It is SCM_MAX_BATCH of csrc.
 	MaxBatch = 32
 
-	// NameBytes is room for any address: sizeof(struct sockaddr_storage).
+	// NameBytes is sizeof(struct sockaddr_storage), which can hold any address.
 	NameBytes = 128
 
-	// RestartSys is Linux's ERESTARTSYS, and no errno of another system. A recvmmsg
-	// that a signal ends after its first message leaves it in the socket, and the next
-	// call on the socket fails with it.
+	// RestartSys is Linux's internal ERESTARTSYS, which is not an errno on other systems.
+	// If a signal ends a recvmmsg after its first message, Linux leaves it in the socket,
+	// and the next call on the socket fails with it.
 	RestartSys = 512
 )
 
-// A Message is one message, to send or received.
+// A Message is a message to send or a received one.
 type Message struct {
 	Buffers  [][]byte
-	FDs      []int  // to send, or room
-	Name     []byte // the address to send to, or room for the sender's
-	Cred     *Cred  // to attach, or to be filled
-	PIDFD    *int   // to be filled, -1 if none was received; points to nothing else of the call
-	Unpadded bool   // msg_controllen is sent as CMSG_LEN, not CMSG_SPACE
+	FDs      []int  // to send, or space for received ones
+	Name     []byte // the destination, or space for the sender's address
+	Cred     *Cred  // to attach, or to fill in
+	PIDFD    *int   // to fill in, -1 if none was received; no other part of the call may use this variable
+	Unpadded bool   // make msg_controllen CMSG_LEN instead of CMSG_SPACE
 
-	N       int // bytes sent or received
-	NFD     int // descriptors received
-	Flags   int // of a received message
-	NameLen int // of the sender's address
+	N       int // number of bytes sent or received
+	NFD     int // number of descriptors received
+	Flags   int // flags of a received message
+	NameLen int // length of the sender's address
 }
 
-// Number is a descriptor as the kernel has it. What does not fit is nobody's
-// descriptor, and must not become somebody's by losing its upper half.
+// Number returns a descriptor as the int32 that the kernel expects, or -1 if it does not
+// fit. Without its upper half, it could be a valid descriptor for a different file.
 func Number(fd int) int32 {
 	if n := int32(fd); int(n) == fd {
 		return n
@@ -45,27 +45,27 @@ func Number(fd int) int32 {
 	return -1
 }
 
-// Cred is who sent a message, or says so. PID is 0 where the sender is outside of
-// the receiver's PID namespace.
+// Cred holds the credentials of a message's sender, or those that it claims. PID is 0 if
+// the sender is outside the receiver's PID namespace.
 type Cred struct {
 	PID      int32
 	UID, GID uint32
 }
 
-// noCred is what a receive leaves where none was received: the kernel gives no message
-// this user and this group.
+// noCred is the value of Cred if no credentials were received. The kernel never reports this
+// user and group.
 var noCred = Cred{UID: ^uint32(0), GID: ^uint32(0)}
 
-// Came reports whether a receive has set c.
-func (c *Cred) Came() bool { return *c != noCred }
+// Received reports whether a receive has set c.
+func (c *Cred) Received() bool { return *c != noCred }
 
-// ClearResults makes m say that nothing was sent or received.
+// ClearResults resets the results in m, except Cred and PIDFD.
 func (m *Message) ClearResults() {
 	m.N, m.NFD, m.Flags, m.NameLen = 0, 0, 0, 0
 }
 
-// ClearReceived makes m say that nothing was received, no credentials and no pidfd
-// either. It is scm_clear_received of csrc.
+// ClearReceived resets the results in m, including Cred and PIDFD. It corresponds to
+// scm_clear_received in csrc.
 func (m *Message) ClearReceived() {
 	m.ClearResults()
 	if m.Cred != nil {

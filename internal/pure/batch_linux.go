@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mmsghdr is struct mmsghdr; Go pads it as C does.
+// mmsghdr is struct mmsghdr. Go pads it in the same way as C.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
 }
 
-// A batch is what sendmmsg and recvmmsg are given. It is kept from call to
-// call, because it is too large for a stack.
+// A batch holds the arguments of sendmmsg and recvmmsg. It is pooled, because it is too
+// large for a stack.
 type batch struct {
 	msgs    [msg.MaxBatch]mmsghdr
 	control [msg.MaxBatch]control
@@ -26,8 +26,8 @@ type batch struct {
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
-// SendBatch is csrc's scm_rights_send_batch: one sendmmsg of up to msg.MaxBatch
-// messages.
+// SendBatch sends up to msg.MaxBatch messages with one sendmmsg, like scm_rights_send_batch
+// in csrc.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
@@ -50,7 +50,7 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 			continue
 		}
 		hdr.Control = (*byte)(unsafe.Pointer(&b.control[i]))
-		// What a few descriptors need, in place of all that a message can have, gains 1%.
+		// Clearing only the space for a few descriptors, not for a whole message, is 1% faster.
 		if c := (*few)(unsafe.Pointer(hdr.Control)); len(m.FDs) <= fewFDs && m.Cred == nil {
 			*c = few{}
 			hdr.SetControllen(c.put(m))
@@ -67,13 +67,13 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return n, err
 }
 
-// maxWhole is SCM_MAX_WHOLE of csrc: Linux takes no more of a message than INT_MAX
-// bytes, rounded down to pages; this holds for pages of up to 1 MiB.
+// maxWhole is SCM_MAX_WHOLE of csrc. Linux sends at most INT_MAX bytes of a message, rounded
+// down to whole pages. maxWhole is not larger than that for any page size up to 1 MiB.
 const maxWhole = 0x7ff00000
 
-// together is how many of the messages one sendmmsg may have. To sendmmsg a longer
-// message has gone whole when maxWhole or a little more of it has: on a stream the
-// next one would go behind a part.
+// together returns the number of messages that one sendmmsg may have. sendmmsg considers a
+// longer message complete when maxWhole bytes of it, or a few more, are sent. On a stream it
+// would then send the next message after an incomplete one.
 func together(ms []msg.Message) int {
 	for i := range ms {
 		whole := 0
@@ -87,8 +87,8 @@ func together(ms []msg.Message) int {
 	return len(ms)
 }
 
-// RecvBatch is csrc's scm_rights_recv_batch: one recvmmsg of up to msg.MaxBatch
-// messages.
+// RecvBatch receives up to msg.MaxBatch messages with one recvmmsg, like
+// scm_rights_recv_batch in csrc.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
@@ -120,14 +120,14 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		ms[i].N = int(b.msgs[i].len)
 		received(&ms[i], &b.msgs[i].hdr, b.control[i].bytes())
 	}
-	// The message that ended the batch; the kernel has not begun those behind it.
+	// The message that ended the batch. The kernel has not started those after it.
 	if i := max(n, 0); i < len(ms) {
 		closeInstalled(b.control[i].bytes()[:b.msgs[i].hdr.Controllen])
 	}
 	return n, err
 }
 
-// newBatch has the addresses and the buffers of ms, and control that is not zeroed.
+// newBatch returns a batch with the addresses and buffers of ms. Its control is not zeroed.
 func newBatch(ms []msg.Message) *batch {
 	b := batchPool.Get().(*batch)
 	total := 0
@@ -164,7 +164,7 @@ func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {
 	return int(done), nil
 }
 
-// put gives the batch back without a trace of its n messages' buffers.
+// put returns the batch to the pool, without references to the buffers of its n messages.
 func (b *batch) put(n int) {
 	clear(b.msgs[:n])
 	clear(b.iov)

@@ -7,7 +7,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendBatch sends up to msg.MaxBatch messages one after the other.
+// SendBatch sends up to msg.MaxBatch messages, each with its own system call.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
@@ -19,7 +19,7 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 		if err := Send(sock, &ms[i], flags); err != nil {
 			return done(i, err)
 		}
-		// As sendmmsg: nothing goes behind a message that went in part.
+		// Like sendmmsg, send nothing after an incomplete message.
 		if ms[i].N < length(&ms[i]) {
 			return i + 1, nil
 		}
@@ -34,8 +34,7 @@ func length(m *msg.Message) (n int) {
 	return n
 }
 
-// RecvBatch receives up to msg.MaxBatch messages, and having one does not wait
-// for the next.
+// RecvBatch receives up to msg.MaxBatch messages. It waits only for the first.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	ms = ms[:min(len(ms), msg.MaxBatch)]
 	for i := range ms {
@@ -55,7 +54,7 @@ func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return len(ms), nil
 }
 
-// done is what a batch returns that stopped at i.
+// done returns the results of a batch that stopped at i.
 func done(i int, err error) (int, error) {
 	if i > 0 {
 		return i, nil

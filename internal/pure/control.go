@@ -14,17 +14,17 @@ import (
 // credBytes is sizeof(struct ucred).
 const credBytes = 12
 
-// control is an aligned control buffer, large enough for all that a message
-// can carry: SCM_CONTROL_BYTES of csrc.
+// control is an aligned control buffer of SCM_CONTROL_BYTES (see csrc), which is large enough
+// for all control data of a message.
 type control [(msg.MaxFDs*4 + credBytes + 4 + 3*32) / 8]uint64
 
 func (c *control) bytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(c)), len(c)*8)
 }
 
-// put writes the header of a control message for size bytes of data at the
-// beginning of the zeroed buf. It returns where the data goes, and the length
-// of the message with its padding.
+// put writes the header of a control message for size bytes of data at the start of the
+// zeroed buf. It returns the space for the data, and the length of the message with its
+// padding.
 func put(buf []byte, kind int32, size int) (data []byte, space int) {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
 	h.Level = unix.SOL_SOCKET
@@ -33,8 +33,7 @@ func put(buf []byte, kind int32, size int) (data []byte, space int) {
 	return buf[unix.CmsgLen(0):], unix.CmsgSpace(size)
 }
 
-// putControl writes what m sends into the zeroed buf, and returns how much of
-// buf that is.
+// putControl writes the control messages of m to the zeroed buf, and returns their length.
 func putControl(buf []byte, m *msg.Message) int {
 	length, last := 0, 0
 	if len(m.FDs) > 0 {
@@ -59,12 +58,12 @@ func putControl(buf []byte, m *msg.Message) int {
 	return length
 }
 
-// takeControl puts what buf received into m: the first len(m.FDs) descriptors. It
-// closes every other one, and sets MSG_CTRUNC in m.Flags.
+// takeControl stores the control data received in buf in m, with the first len(m.FDs)
+// descriptors. It closes the others and sets MSG_CTRUNC in m.Flags.
 func takeControl(buf []byte, m *msg.Message) {
 	for len(buf) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
-		// macOS leaves the length of what was sent, not of what arrived.
+		// macOS leaves the length of the data sent, not of the data received.
 		size := min(int(h.Len), len(buf)) - unix.CmsgLen(0)
 		if size < 0 {
 			return
@@ -80,8 +79,8 @@ func takeControl(buf []byte, m *msg.Message) {
 	}
 }
 
-// closeInstalled closes the descriptors that a receive installed before it failed, as
-// scm_close_installed does: buf was zero before the call.
+// closeInstalled closes the descriptors that a receive installed before it failed, like
+// scm_close_installed in csrc. buf was zeroed before the call.
 func closeInstalled(buf []byte) {
 	takeControl(buf, &msg.Message{})
 }
@@ -101,9 +100,9 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 		if m.PIDFD != nil && len(data) >= 4 && *m.PIDFD < 0 {
 			fd = int32(binary.NativeEndian.Uint32(data))
 		}
-		// A pidfd is a descriptor too, asked for or not. One that is negative
-		// is the reason why there is none. With no room beyond m.NFD, takeFDs
-		// closes each and sets MSG_CTRUNC.
+		// A pidfd is a descriptor too, even if it was not requested. A negative
+		// one is an errno: the reason why there is no pidfd. With m.NFD as the
+		// capacity, takeFDs keeps neither: it closes a pidfd, and sets MSG_CTRUNC.
 		if fd >= 0 {
 			*m.PIDFD = int(fd)
 		} else {
@@ -112,12 +111,12 @@ func takeMessage(kind int32, data []byte, m *msg.Message) {
 	}
 }
 
-// takeFDs puts descriptors into m.FDs until m.NFD is room. It closes the others, and
-// sets MSG_CTRUNC in m.Flags.
+// takeFDs appends the received descriptors to m.FDs, up to a total of room. It closes the
+// others and sets MSG_CTRUNC in m.Flags.
 func takeFDs(data []byte, m *msg.Message, room int) {
 	for ; len(data) >= 4; data = data[4:] {
 		fd := int32(binary.NativeEndian.Uint32(data))
-		// Negative: refused, reported in its place (SO_RIGHTS_NOTRUNC).
+		// SO_RIGHTS_NOTRUNC reports a rejected descriptor as a negative value.
 		if fd < 0 || m.NFD == room {
 			if fd >= 0 {
 				closeFD(fd)
@@ -133,13 +132,13 @@ func takeFDs(data []byte, m *msg.Message, room int) {
 	}
 }
 
-// closeFD closes a descriptor that is not handed over. Its error has nobody
-// to go to: the number is free on every system after close was called.
+// closeFD closes a descriptor that is not returned to the caller. It ignores errors, because
+// every system releases the descriptor even if close fails.
 func closeFD(fd int32) {
 	_ = unix.Close(int(fd))
 }
 
-// check refuses what the arguments alone show to be wrong, as scm_check does.
+// check rejects arguments that are wrong on their face, like scm_check in csrc.
 func check(m *msg.Message) error {
 	switch {
 	case len(m.FDs) > msg.MaxFDs:

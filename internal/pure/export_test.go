@@ -8,14 +8,14 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// PutControl is the control buffer that Send gives the kernel for m, of any size.
+// PutControl returns the control buffer that Send passes to the kernel for m, of any size.
 func PutControl(m *msg.Message) []byte {
 	var c control
 	buf := c.bytes()
 	return buf[:putControl(buf, m)]
 }
 
-// PutFew is the same where m has up to FewFDs descriptors and no credentials.
+// PutFew does the same for a message with up to FewFDs descriptors and no credentials.
 func PutFew(m *msg.Message) []byte {
 	var c few
 	return c.bytes()[:c.put(m)]

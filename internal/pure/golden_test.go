@@ -25,7 +25,7 @@ import (
 // inHex is IN_HEX of tools/prove/golden/c/golden.c.
 const inHex = 3
 
-// message is what golden.c fills a control buffer with.
+// message returns the message whose control buffer golden.c builds.
 func message(n int, withCred, padded bool) *msg.Message {
 	m := &msg.Message{Unpadded: !padded}
 	for i := range n {
@@ -37,7 +37,7 @@ func message(n int, withCred, padded bool) *msg.Message {
 	return m
 }
 
-// golden is what golden.c would print if it were written in Go.
+// golden returns the lines that golden.c prints, computed in Go.
 func golden() []string {
 	var (
 		cmsg unix.Cmsghdr
@@ -70,14 +70,14 @@ func golden() []string {
 	return lines
 }
 
-// forLibcs runs a test on what C wrote on this architecture, libc by libc.
+// forLibcs runs a test for each libc on the lines that C printed on this architecture.
 func forLibcs(t *testing.T, test func(t *testing.T, want []string)) {
 	files, err := filepath.Glob("testdata/golden/" + runtime.GOARCH + "-*.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(files) == 0 {
-		t.Skip("C has not been asked on", runtime.GOARCH)
+		t.Skip("testdata/golden has no file for", runtime.GOARCH)
 	}
 	for _, file := range files {
 		_, libc, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".txt"), "-")
@@ -91,13 +91,13 @@ func forLibcs(t *testing.T, test func(t *testing.T, want []string)) {
 	}
 }
 
-// Every byte of a control buffer is what C makes it, padding included, and
-// every structure around it has C's layout.
+// Every byte of a control buffer is the same as in C, including padding, and every structure
+// around it has the same layout.
 func TestGolden(t *testing.T) {
 	got := golden()
 	forLibcs(t, func(t *testing.T, want []string) {
 		if len(got) != len(want) {
-			t.Fatalf("%d lines, and C wrote %d", len(got), len(want))
+			t.Fatalf("got %d lines, C printed %d", len(got), len(want))
 		}
 		for i := range want {
 			if got[i] != want[i] {
@@ -107,19 +107,19 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-// A few descriptors are put where there is less room, and to the same bytes.
+// The smaller control buffer for a few descriptors has the same bytes.
 func TestGoldenFew(t *testing.T) {
 	for n := 1; n <= pure.FewFDs; n++ {
 		for _, padded := range []bool{true, false} {
 			m := message(n, false, padded)
 			if few, want := pure.PutFew(m), pure.PutControl(m); !bytes.Equal(few, want) {
-				t.Errorf("%d descriptors, padded %t: %x; of any size: %x", n, padded, few, want)
+				t.Errorf("%d descriptors, padded %t: the small buffer is %x, the large one %x", n, padded, few, want)
 			}
 		}
 	}
 }
 
-// The room that a receive asks for is made of the same lengths.
+// The size of the control buffer of a receive follows from the lengths that C's macros return.
 func TestGoldenRoom(t *testing.T) {
 	forLibcs(t, func(t *testing.T, want []string) {
 		lengths := map[int][4]int{}
@@ -142,7 +142,7 @@ func TestGoldenRoom(t *testing.T) {
 		length := func(n int) int { return lengths[n][1] }
 		cred := lengths[0][2]
 		if got := pure.PairControl; got != space(1) {
-			t.Errorf("the pair's room is %d; CMSG_SPACE of one is %d", got, space(1))
+			t.Errorf("ReadFD's control buffer has %d bytes, CMSG_SPACE for one descriptor is %d", got, space(1))
 		}
 		for n := range msg.MaxFDs + 1 {
 			for _, c := range []struct {
@@ -156,7 +156,7 @@ func TestGoldenRoom(t *testing.T) {
 			} {
 				c.m.FDs = make([]int, n)
 				if got := pure.ControlRoom(&c.m); got != c.want {
-					t.Errorf("%d descriptors, credentials %t, pidfd %t: room %d; C's macros give %d",
+					t.Errorf("%d descriptors, credentials %t, pidfd %t: control buffer of %d bytes, want %d as with C's macros",
 						n, c.m.Cred != nil, c.m.PIDFD != nil, got, c.want)
 				}
 			}
@@ -164,10 +164,10 @@ func TestGoldenRoom(t *testing.T) {
 	})
 }
 
-// A 386 program runs on an amd64 kernel without an emulator.
+// An amd64 kernel runs 386 programs without an emulator.
 func TestGolden386(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
-		t.Skip("386 runs natively on amd64 alone")
+		t.Skip("386 programs run natively only on amd64")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)
@@ -180,7 +180,7 @@ func TestGolden386(t *testing.T) {
 	}
 	out, err := exec.Command(bin, "-test.v", "-test.run=^TestGolden").CombinedOutput()
 	if errors.Is(err, syscall.ENOEXEC) {
-		t.Skip("this kernel runs no 386 programs")
+		t.Skip("this kernel cannot run 386 programs")
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestGolden/glibc") {
 		t.Errorf("%v\n%s", err, out)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pairFD is what ReadFD makes of a message with room for one descriptor: the
-// descriptor, -1, or FDLost when MSG_CTRUNC is set.
+// pairFD returns the descriptor that ReadFD returns for a message with a capacity of one: the
+// received one, -1, or FDLost if MSG_CTRUNC is set.
 func pairFD(m *msg.Message) int32 {
 	switch {
 	case m.Flags&unix.MSG_CTRUNC != 0:

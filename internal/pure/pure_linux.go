@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	fewBuffers = 8 // fit the iovec of most messages
-	fewFDs     = 8 // fit the control buffer of most messages
+	fewBuffers = 8 // enough for most messages
+	fewFDs     = 8 // enough for most messages
 )
 
-// few is a control message of up to fewFDs descriptors.
+// few is a control message with up to fewFDs descriptors.
 type few struct {
 	hdr unix.Cmsghdr
 	fds [fewFDs]int32
@@ -22,7 +22,7 @@ type few struct {
 
 func (c *few) bytes() []byte { return unsafe.Slice((*byte)(unsafe.Pointer(c)), unsafe.Sizeof(*c)) }
 
-// put makes the zeroed c of m's descriptors, and returns how much of it they are.
+// put fills in the zeroed c with m's descriptors, and returns the length used.
 func (c *few) put(m *msg.Message) int {
 	c.hdr.Level, c.hdr.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
 	c.hdr.SetLen(unix.CmsgLen(4 * len(m.FDs)))
@@ -35,11 +35,11 @@ func (c *few) put(m *msg.Message) int {
 	return unix.CmsgSpace(4 * len(m.FDs))
 }
 
-// pairControl is CMSG_SPACE(sizeof(int)): as in the book, it admits two
+// pairControl is CMSG_SPACE(sizeof(int)), as in UNP §15.7. It is large enough for two
 // descriptors on 64-bit systems.
 const pairControl = (unix.SizeofCmsghdr + 4 + unix.SizeofPtr - 1) &^ (unix.SizeofPtr - 1)
 
-// WriteFD is csrc's write_fd: one sendmsg of p and fd, flags 0.
+// WriteFD sends p and fd with one sendmsg and flags 0, like write_fd in csrc.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	c := few{unix.Cmsghdr{Len: unix.SizeofCmsghdr + 4, Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS}, [fewFDs]int32{fd}}
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
@@ -54,8 +54,8 @@ func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return int(r), nil
 }
 
-// ReadFD is csrc's read_fd: one recvmsg into p. fd is -1 or FDLost where
-// there is no descriptor to hand over.
+// ReadFD receives into p with one recvmsg, like read_fd in csrc. fd is -1 or FDLost if there
+// is no descriptor to return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	var c few
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
@@ -74,8 +74,9 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return int(r), pairFD(&m), nil
 }
 
-// Send is csrc's scm_rights_send: one sendmsg of m. To touch only what one buffer and a few
-// descriptors need, in place of 1.2 kB for all that a message can have, gains 3%, and as much in Recv.
+// Send sends m with one sendmsg, like scm_rights_send in csrc. For one buffer and a few
+// descriptors, it touches only the memory that they need, not the 1.2 kB that a message can
+// need at most. That makes it 3% faster. Recv does the same.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil {
@@ -105,7 +106,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	return nil
 }
 
-// some is Send, or Recv, of a message with up to fewBuffers, and many of one with up to all.
+// some sends or receives a message with up to fewBuffers buffers, and many one with more.
 //
 //go:noinline
 func some(sock int32, m *msg.Message, flags int, receive bool) error {
@@ -127,10 +128,9 @@ func some(sock int32, m *msg.Message, flags int, receive bool) error {
 	return send(sock, &iov[0], c.bytes(), m, flags)
 }
 
-// many has room for every iovec that the kernel takes on its own stack. An
-// empty buffer has no address then: csrc has many in one piece of memory.
-// The loop is here again because a helper's store through a pointer would move
-// every caller's buffers to the heap.
+// many has every iovec that the kernel accepts on its own stack. An empty buffer has no
+// address, as in csrc. many repeats the loop of some, because a helper that stores through a
+// pointer would move every caller's buffers to the heap.
 //
 //go:noinline
 func many(sock int32, m *msg.Message, flags int, receive bool) error {
@@ -148,7 +148,7 @@ func many(sock int32, m *msg.Message, flags int, receive bool) error {
 	return send(sock, &iov[0], c.bytes(), m, flags)
 }
 
-// send sends m with its buffers in iov and zeroed room for its control messages.
+// send sends m. iov holds its buffers, and room is zeroed memory for its control messages.
 func send(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) error {
 	var hdr unix.Msghdr
 	if len(m.Buffers) > 0 {
@@ -170,7 +170,7 @@ func send(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) e
 	return nil
 }
 
-// Recv is csrc's scm_rights_recv: one recvmsg into m.
+// Recv receives into m with one recvmsg, like scm_rights_recv in csrc.
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil || m.PIDFD != nil {
@@ -202,7 +202,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	return nil
 }
 
-// recv receives into m with its buffers in iov and zeroed room for control messages.
+// recv receives into m. iov holds its buffers, and room is zeroed memory for control messages.
 func recv(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) error {
 	var hdr unix.Msghdr
 	if len(m.Buffers) > 0 {
@@ -226,9 +226,9 @@ func recv(sock int32, iov *unix.Iovec, room []byte, m *msg.Message, flags int) e
 	return nil
 }
 
-// controlRoom is the room for control data that m asks for, in the order in
-// which the kernel writes. For descriptors alone it is exact: the kernel then
-// drops what the caller has no room for.
+// controlRoom returns the size of the control buffer for m, with its parts in the order in
+// which the kernel writes them. For descriptors alone it is exact, so that the kernel drops
+// those that exceed the capacity.
 func controlRoom(m *msg.Message) (room int) {
 	if m.Cred != nil {
 		room += unix.CmsgSpace(credBytes)
@@ -245,15 +245,16 @@ func controlRoom(m *msg.Message) (room int) {
 	return room
 }
 
-// received takes what the kernel set in hdr into m, which has room for a descriptor or more.
+// received stores the results in hdr in m, which has a capacity of at least one descriptor.
 func received(m *msg.Message, hdr *unix.Msghdr, control []byte) {
 	m.NameLen = int(hdr.Namelen)
 	m.Flags = int(hdr.Flags) &^ unix.MSG_CMSG_CLOEXEC
 	takeControl(control[:hdr.Controllen], m)
 }
 
-// sendmsg and recvmsg are inlined, and package syscall has two frames less than package unix: each
-// return behind a system call is predicted wrongly. It gains 1% of a send and a receive.
+// sendmsg and recvmsg are inlined, and call package syscall because that has two frames less than
+// package unix: the processor mispredicts each return after a system call. This makes a send and a
+// receive 1% faster.
 func sendmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.Errno) {
 	sys.BeforeSend()
 	n, _, errno = syscall.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))
@@ -268,7 +269,7 @@ func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.
 	return n, errno
 }
 
-// failed is the error of a system call.
+// failed returns the error for the errno of a system call.
 //
 //go:noinline
 func failed(errno syscall.Errno) error {

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roomBytes is control for more descriptors than any of these systems passes
-// in a message: macOS installs everything before it cuts, FreeBSD delivers
-// nothing at all where the length is exact.
+// roomBytes is the size of the control buffer. It is enough for more descriptors than any of
+// these systems passes in a message: macOS installs all of them before it truncates, and
+// FreeBSD delivers none if the size is exact.
 const roomBytes = 1024*4 + 64
 
-// WriteFD is csrc's write_fd.
+// WriteFD does the same as write_fd in csrc.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	m := msg.Message{Buffers: [][]byte{p}, FDs: []int{int(fd)}}
 	if err := Send(sock, &m, 0); err != nil {
@@ -24,8 +24,8 @@ func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return m.N, nil
 }
 
-// ReadFD is csrc's read_fd. fd is -1 or FDLost where there is no descriptor
-// to hand over.
+// ReadFD does the same as read_fd in csrc. fd is -1 or FDLost if there is no descriptor to
+// return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int, 1)}
 	if err := Recv(sock, &m, 0); err != nil {
@@ -34,7 +34,7 @@ func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return m.N, pairFD(&m), nil
 }
 
-// Send is csrc's scm_rights_send.
+// Send does the same as scm_rights_send in csrc.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
 	if err := check(m); err != nil {
@@ -56,7 +56,7 @@ func Send(sock int32, m *msg.Message, flags int) error {
 	return err
 }
 
-// Recv is csrc's scm_rights_recv.
+// Recv does the same as scm_rights_recv in csrc.
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
 	if err := check(m); err != nil {
@@ -68,7 +68,7 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	}
 	n, oobn, rflags, from, err := unix.RecvmsgBuffers(int(sock), buffers(m), oob, flags|sys.CmsgCloexec)
 	if err != nil {
-		// The kernel, or x/sys, can refuse the sender's address after descriptors were installed.
+		// The kernel or x/sys can reject the sender's address after descriptors were installed.
 		closeInstalled(oob)
 		return err
 	}
@@ -80,8 +80,8 @@ func Recv(sock int32, m *msg.Message, flags int) error {
 	return nil
 }
 
-// endOfRecord is the flag by which a message on a seqpacket socket ends. FreeBSD needs it: from version 15 on,
-// messages without it are one message for the receiver. On a stream it is EINVAL there.
+// endOfRecord returns the flag that ends a message on a FreeBSD seqpacket socket. Since FreeBSD 15, the receiver gets
+// a message sent without it joined with the next. On a stream the flag fails with EINVAL there.
 func endOfRecord(sock int32) int {
 	if runtime.GOOS != "freebsd" {
 		return 0
@@ -92,7 +92,7 @@ func endOfRecord(sock int32) int {
 	return unix.MSG_EOR
 }
 
-// buffers are m's, or one that is empty where there are none: to macOS a message without a buffer is EMSGSIZE.
+// buffers returns m's buffers, or an empty one if it has none: macOS fails with EMSGSIZE if a message has no buffer.
 func buffers(m *msg.Message) [][]byte {
 	if len(m.Buffers) == 0 {
 		return make([][]byte, 1)
@@ -100,10 +100,10 @@ func buffers(m *msg.Message) [][]byte {
 	return m.Buffers
 }
 
-// pathAt is where the path lies in a struct sockaddr_un.
+// pathAt is the offset of the path in a struct sockaddr_un.
 const pathAt = 2
 
-// sockaddr makes of the bytes of a Unix address what x/sys takes.
+// sockaddr converts the bytes of a Unix address to the type of x/sys.
 func sockaddr(name []byte) (unix.Sockaddr, error) {
 	switch {
 	case len(name) == 0:
@@ -121,7 +121,7 @@ func sockaddr(name []byte) (unix.Sockaddr, error) {
 	return &unix.SockaddrUnix{Name: string(path)}, nil
 }
 
-// putSockaddr writes a sender's address as bytes; only the path matters.
+// putSockaddr writes a sender's address as bytes. Only the path matters.
 func putSockaddr(name []byte, from unix.Sockaddr) int {
 	un, ok := from.(*unix.SockaddrUnix)
 	if !ok || len(name) < pathAt || un.Name == "" {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is particular to one of these systems. The tests are built everywhere, and run where they are started.
+// These tests cover behavior specific to one of these systems. They are compiled for all of them, and have to be
+// started there.
 
 func sockets(t *testing.T, typ int) (a, b int32) {
 	t.Helper()
@@ -26,8 +27,8 @@ func sockets(t *testing.T, typ int) (a, b int32) {
 	return int32(pair[0]), int32(pair[1])
 }
 
-// Where x/sys passes no descriptors, nothing is sent or received in their place.
-func TestDescriptorsAreRefused(t *testing.T) {
+// If x/sys cannot pass descriptors, the call fails and sends or receives nothing.
+func TestDescriptorsAreRejected(t *testing.T) {
 	if runtime.GOOS != "solaris" && runtime.GOOS != "illumos" {
 		t.Skip("x/sys passes descriptors on", runtime.GOOS)
 	}
@@ -55,7 +56,7 @@ func TestDescriptorsAreRefused(t *testing.T) {
 	}
 }
 
-// Each message on a seqpacket socket stays one.
+// Messages on a seqpacket socket are not joined.
 func TestSeqpacketMessages(t *testing.T) {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "aix" || runtime.GOOS == "solaris" || runtime.GOOS == "illumos" {
 		t.Skip("no Unix sockets of type seqpacket on", runtime.GOOS)
@@ -74,7 +75,7 @@ func TestSeqpacketMessages(t *testing.T) {
 	}
 }
 
-// A message needs no buffer, neither to be sent nor to be received.
+// A message without buffers can be sent and received.
 func TestWithoutBuffers(t *testing.T) {
 	a, b := sockets(t, unix.SOCK_DGRAM)
 	if err := pure.Send(a, &msg.Message{}, 0); err != nil {

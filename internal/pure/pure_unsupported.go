@@ -8,34 +8,34 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// WriteFD says that the system cannot pass descriptors.
+// WriteFD returns ErrUnsupported.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return -1, errors.ErrUnsupported
 }
 
-// ReadFD says that the system cannot pass descriptors.
+// ReadFD returns ErrUnsupported.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	return -1, -1, errors.ErrUnsupported
 }
 
-// Send says that the system cannot pass descriptors.
+// Send returns ErrUnsupported.
 func Send(sock int32, m *msg.Message, flags int) error {
 	m.ClearResults()
 	return errors.ErrUnsupported
 }
 
-// Recv says that the system cannot pass descriptors.
+// Recv returns ErrUnsupported.
 func Recv(sock int32, m *msg.Message, flags int) error {
 	m.ClearReceived()
 	return errors.ErrUnsupported
 }
 
-// SendBatch says that the system cannot pass descriptors.
+// SendBatch returns ErrUnsupported.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return -1, errors.ErrUnsupported
 }
 
-// RecvBatch says that the system cannot pass descriptors.
+// RecvBatch returns ErrUnsupported.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return -1, errors.ErrUnsupported
 }

@@ -4,12 +4,12 @@ package pure
 
 import "runtime"
 
-// hasRights is false where x/sys gives the kernel the length of a control buffer and not its address: descriptors
-// would be dropped, and the call would succeed.
+// hasRights is false on systems where x/sys passes the length of the control buffer to the kernel, but not its address.
+// The kernel would drop the descriptors, and the call would succeed.
 const hasRights = runtime.GOOS != "solaris" && runtime.GOOS != "illumos"
 
-// Where credentials have another form, or none, no control message is taken
-// for them.
+// These systems pass credentials in another form or not at all, so no control message
+// matches these types.
 const (
 	hasCredentials = false
 	scmCredentials = -1

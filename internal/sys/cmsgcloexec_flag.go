@@ -4,7 +4,7 @@ package sys
 
 import "golang.org/x/sys/unix"
 
-// CmsgCloexec is MSG_CMSG_CLOEXEC, or 0 where received descriptors are not close-on-exec
-// until the receiver sets it. On Linux the backends add unix.MSG_CMSG_CLOEXEC themselves:
-// there it is only compared with 0.
+// CmsgCloexec is MSG_CMSG_CLOEXEC, or 0 on systems where the receiver itself must make received
+// descriptors close-on-exec. On Linux the backends use unix.MSG_CMSG_CLOEXEC directly, and only
+// compare this constant with 0.
 const CmsgCloexec = unix.MSG_CMSG_CLOEXEC

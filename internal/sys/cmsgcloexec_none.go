@@ -2,5 +2,5 @@
 
 package sys
 
-// CmsgCloexec is 0: these systems lack MSG_CMSG_CLOEXEC, or x/sys does not know it (illumos).
+// CmsgCloexec is 0 because these systems lack MSG_CMSG_CLOEXEC, or x/sys does not define it (illumos).
 const CmsgCloexec = 0

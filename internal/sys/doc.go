@@ -1,20 +1,21 @@
-// Package sys has what differs between operating systems around a message, for package scm,
-// its Go backend, fdchannel and wire: how a socket is made close-on-exec, how an address lies
-// in memory, what can be asked of a file. What differs in the message itself, such as the room
-// for control data, is in the backends, internal/pure and csrc. It also informs the race detector
-// of messages, where a build has one.
+// Package sys hides the differences between operating systems for package scm, its Go backend,
+// fdchannel and wire: how to make a socket close-on-exec, the memory layout of an address, what
+// the system reports about a file. Differences in the message itself, such as the size of the
+// control buffer, are in the backends, internal/pure and csrc. In builds with the race detector,
+// the package also informs it of messages.
 //
-// The first part of a file's name is its subject. The second part is a system, a group of
-// systems or, where that says more, what these have: socket_forklock.go. A function has its
-// comment in the file for Linux, in that for all Unix systems, or where it does something.
+// The first part of a file's name is its subject. The second part is a system, a group of systems
+// or, if that says more, a feature that they share: socket_forklock.go. The doc comment of a
+// function is in the file for Linux, in the file for all Unix systems, or in the only file where
+// the function does something.
 package sys
 
 import "errors"
 
-// ErrNotUnix is that of what is no AF_UNIX socket.
+// ErrNotUnix is the error for a file that is not an AF_UNIX socket.
 var ErrNotUnix = errors.New("scm: not a Unix socket")
 
-// Error returns an error with a text of its own that wraps errno.
+// Error returns an error with the given text that wraps errno.
 func Error(text string, errno error) error { return &errnoError{text, errno} }
 
 type errnoError struct {

@@ -2,5 +2,5 @@ package sys
 
 import "golang.org/x/sys/unix"
 
-// DontWait has another name on AIX.
+// DontWait is MSG_DONTWAIT, which has a different name on AIX.
 const DontWait = unix.MSG_NONBLOCK

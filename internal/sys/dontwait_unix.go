@@ -4,5 +4,5 @@ package sys
 
 import "golang.org/x/sys/unix"
 
-// DontWait makes a call return EAGAIN where it would wait.
+// DontWait makes a call fail with EAGAIN instead of waiting.
 const DontWait = unix.MSG_DONTWAIT

@@ -14,7 +14,7 @@ const (
 	EPROTONOSUPPORT = unsupported("unsupported operation")
 )
 
-// unsupported stands for the errno on systems that have no such call.
+// unsupported replaces the errno on systems that lack the system call.
 type unsupported string
 
 func (e unsupported) Error() string        { return string(e) }

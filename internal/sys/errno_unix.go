@@ -4,7 +4,7 @@ package sys
 
 import "syscall"
 
-// The errnos that package scm itself returns.
+// Errnos that package scm itself returns.
 const (
 	EINVAL       = syscall.EINVAL
 	EMSGSIZE     = syscall.EMSGSIZE

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// File is what Look learned of an open file.
+// File describes an open file, as found by Look.
 type File struct {
 	Kind                   string // as scm.Kind
-	Family, Type, Protocol int    // of a socket
+	Family, Type, Protocol int    // if it is a socket
 	Access                 string // "read-only", "write-only", "read-write", "path" or "none"
-	Seals                  int    // of a file that can have some
+	Seals                  int    // if it can have seals
 }
 
-// anonymous are the names that Linux gives its anonymous files and namespaces, but for the kinds that
-// have a word of their own.
+// anonymous holds Linux's names for anonymous files and namespaces, except those that KnownKind lists
+// itself.
 var anonymous = []string{
 	"timerfd", "signalfd", "eventpoll", "inotify", "fanotify", "io_uring", "perf_event", "userfaultfd",
 	"seccomp notify", "bpf-map", "bpf-prog",
@@ -33,9 +33,9 @@ func KnownKind(kind string) bool {
 	return slices.Contains(anonymous, kind)
 }
 
-// AnonymousKind returns the kind that is part of the kernel's name for a file: "anon_inode:[eventfd]",
-// "anon_inode:inotify", "pipe:[4711]", and for a pidfd one form or the other. A
-// name that begins with a slash is of a file system, and the kind is "".
+// AnonymousKind returns the kind in the kernel's name for a file, such as "anon_inode:[eventfd]",
+// "anon_inode:inotify" or "pipe:[4711]". A pidfd can have either form. If the name begins with a
+// slash, the file is in a file system, and the kind is "".
 func AnonymousKind(name string) string {
 	if strings.HasPrefix(name, "/") {
 		return ""

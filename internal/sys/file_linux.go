@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SymlinkAccess is how a symbolic link itself is opened: with O_PATH and O_NOFOLLOW.
+// SymlinkAccess is the access mode of an opened symbolic link. Linux opens one only with O_PATH and
+// O_NOFOLLOW.
 const SymlinkAccess = "path"
 
-// CanTell reports whether Look recognizes files of a kind, and, if more is set, also seals,
-// protocols and O_PATH.
+// CanTell reports whether Look recognizes files of a kind and, if more is set, also seals, protocols
+// and O_PATH.
 func CanTell(string, bool) bool { return true }
 
-// Look returns what kind of file a descriptor is, and how it was opened. It asks the
-// kernel, and the file only for what the kernel does not know.
+// Look returns the kind of a descriptor's file, and how it was opened. It queries the kernel, and the
+// file itself only for what the kernel does not know.
 func Look(fd int) (f File, err error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -25,7 +26,7 @@ func Look(fd int) (f File, err error) {
 	}
 	sealable := false
 	if flags&unix.O_PATH != 0 {
-		f.Access = "path" // and no other question is answered
+		f.Access = "path" // no other query works
 	} else {
 		f.Access = accessOf(flags)
 		if err := f.askSocket(fd); err != nil || f.Kind != "" {
@@ -44,7 +45,7 @@ func Look(fd int) (f File, err error) {
 		return f, nil
 	}
 	mode, err := Mode(fd)
-	if errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows to its user alone
+	if errors.Is(err, unix.EACCES) { // a FUSE file, which the kernel shows only to its user
 		f.Kind = kindOf(0)
 		return f, nil
 	}
@@ -52,13 +53,13 @@ func Look(fd int) (f File, err error) {
 		return f, err
 	}
 	f.Kind = kindOf(mode)
-	if sealable && strings.HasPrefix(name, "/memfd:") { // any file of a tmpfs has seals
+	if sealable && strings.HasPrefix(name, "/memfd:") { // any tmpfs file has seals
 		f.Kind = "memfd"
 	}
 	return f, nil
 }
 
-// askSocket fills in what is known of a socket, and nothing of other files.
+// askSocket fills in the fields of a socket. It leaves f unchanged for other files.
 func (f *File) askSocket(fd int) error {
 	for _, q := range []struct {
 		option int
@@ -79,10 +80,9 @@ func (f *File) askSocket(fd int) error {
 	return nil
 }
 
-// linkOf returns the kernel's name for the file, "" for a path that is too long for
-// readlink(2).
+// linkOf returns the kernel's name for the file, or "" if the path is too long for readlink(2).
 func linkOf(fd int) (string, error) {
-	// Not /proc/self: a thread can have a table of its own.
+	// Not /proc/self: a thread can have its own descriptor table.
 	name, err := os.Readlink("/proc/thread-self/fd/" + strconv.Itoa(fd))
 	if errors.Is(err, unix.ENAMETOOLONG) {
 		return "", nil
@@ -103,7 +103,7 @@ func inode(fd int) (mode uint32, device uint64, err error) {
 	if err != unix.ENOSYS && err != unix.EPERM {
 		return uint32(sx.Mode), unix.Mkdev(sx.Rdev_major, sx.Rdev_minor), os.NewSyscallError("statx", err)
 	}
-	// Filters that do not know statx.
+	// Some seccomp filters do not know statx.
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
 	return st.Mode, uint64(st.Rdev), os.NewSyscallError("fstat", err)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SymlinkAccess is how macOS opens a symbolic link with O_SYMLINK. It is also what accessOf makes of
-// FreeBSD's O_PATH.
+// SymlinkAccess is the access mode of a symbolic link that macOS opens with O_SYMLINK. It is also the
+// result of accessOf for FreeBSD's O_PATH.
 const SymlinkAccess = "read-only"
 
 func CanTell(kind string, more bool) bool {
@@ -37,7 +37,7 @@ func Look(fd int) (f File, err error) {
 		return f, os.NewSyscallError("getsockopt", err)
 	}
 	name, err := unix.Getsockname(fd)
-	if err != nil && err != unix.EAFNOSUPPORT { // of a family that x/sys does not know
+	if err != nil && err != unix.EAFNOSUPPORT { // x/sys does not know the family
 		return f, os.NewSyscallError("getsockname", err)
 	}
 	switch name.(type) {

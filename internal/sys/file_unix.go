@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessOf is what the flags of open(2) open a file for.
+// accessOf returns the access mode in the flags of open(2).
 func accessOf(flags int) string {
 	switch flags & unix.O_ACCMODE {
 	case unix.O_RDONLY:
@@ -21,7 +21,7 @@ func accessOf(flags int) string {
 	return "none"
 }
 
-// kindOf is the kind of file that a file's mode names.
+// kindOf returns the kind of file that a st_mode describes.
 func kindOf(mode uint32) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -39,10 +39,10 @@ func kindOf(mode uint32) string {
 	case unix.S_IFBLK:
 		return "block device"
 	}
-	return "file of no known kind"
+	return "file of unknown kind"
 }
 
-// FamilyName is a word for an address family.
+// FamilyName returns a name for an address family.
 func FamilyName(family int) string {
 	switch family {
 	case unix.AF_UNIX:
@@ -55,7 +55,7 @@ func FamilyName(family int) string {
 	return fmt.Sprintf("family %d", family)
 }
 
-// TypeName is a word for a type of socket.
+// TypeName returns a name for a socket type.
 func TypeName(typ int) string {
 	switch typ {
 	case unix.SOCK_STREAM:
@@ -73,10 +73,10 @@ func TypeName(typ int) string {
 // ipprotoMPTCP is Linux's IPPROTO_MPTCP, which other systems do not define.
 const ipprotoMPTCP = 262
 
-// ProtocolName is the name of a protocol of the Internet families, "" for any other protocol.
+// ProtocolName returns the name of a protocol of the Internet families, or "" for any other protocol.
 func ProtocolName(family, protocol int) string {
 	if family != 0 && family != unix.AF_INET && family != unix.AF_INET6 {
-		return "" // the number means something else there
+		return "" // the number has a different meaning there
 	}
 	switch protocol {
 	case unix.IPPROTO_ICMP:
@@ -95,8 +95,8 @@ func ProtocolName(family, protocol int) string {
 	return ""
 }
 
-// SocketExists reports whether a socket of this family, type and protocol can exist. 0 stands for
-// any. It judges Unix, TCP and UDP sockets, and assumes that any other combination exists.
+// SocketExists reports whether a socket with this family, type and protocol can exist. 0 means any. It
+// knows Unix, TCP and UDP sockets, and assumes that any other combination exists.
 func SocketExists(family, typ, protocol int) bool {
 	switch family {
 	case unix.AF_UNIX: // Linux turns SOCK_RAW into SOCK_DGRAM

@@ -2,5 +2,5 @@
 
 package sys
 
-// Lock has nothing to lock with.
+// Lock does nothing, because the system or its Go port has no flock.
 func Lock(int) error { return nil }

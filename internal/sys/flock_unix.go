@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock locks a file until it is closed. It does not wait.
+// Lock locks a file until it is closed. It never waits: if the file is locked, it fails with EAGAIN.
 func Lock(fd int) error {
 	for {
 		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options of SOL_SOCKET that SetOption sets. SO_PASSRIGHTS is of Linux 6.16, and younger than the
-// oldest x/sys that does; no architecture of Go has a number of its own for it.
+// Options of SOL_SOCKET for SetOption. SO_PASSRIGHTS is new in Linux 6.16, and the oldest supported x/sys
+// does not define it. Its value is the same on every architecture that Go supports.
 const (
 	OptionPassCred   = unix.SO_PASSCRED
 	OptionPassPIDFD  = unix.SO_PASSPIDFD
 	OptionPassRights = 0x53
 )
 
-// SetOption sets an option of SOL_SOCKET and asks whether it took: gVisor accepts options
-// that it does not know.
+// SetOption sets an option of SOL_SOCKET and reads it back, because gVisor accepts options that it does
+// not know.
 func SetOption(sock, option int, on bool) error {
 	value := 0
 	if on {
@@ -36,7 +36,7 @@ func SetOption(sock, option int, on bool) error {
 	return nil
 }
 
-// PeerPIDFD returns a pidfd of the process at the other end of a socket, or -1.
+// PeerPIDFD returns a pidfd for the process at the other end of a socket, or -1 on error.
 func PeerPIDFD(sock int) (int, error) {
 	pidfd, err := unix.GetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 	if err != nil {
@@ -45,7 +45,7 @@ func PeerPIDFD(sock int) (int, error) {
 	return pidfd, nil
 }
 
-// optionError is also ErrUnsupported for an option that the kernel does not know.
+// optionError also wraps ErrUnsupported if the kernel does not know the option.
 func optionError(call string, err error) error {
 	if err == unix.ENOPROTOOPT {
 		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is (uid_t)-1: the kernel has no credentials of a peer.
-const nobody = 1<<32 - 1
+// noUID is (uid_t)-1, which the kernel returns if it has no credentials for the peer.
+const noUID = 1<<32 - 1
 
-// PeerCred returns the process at the other end of a socket, its user and its group, as
-// the kernel kept them when the connection was made. PID 0 stands for none.
+// PeerCred returns the PID, user and group of the process at the other end of a socket, as recorded by
+// the kernel when the connection was made. PID 0 means that there is no PID.
 func PeerCred(sock int) (pid, uid, gid int, err error) {
 	u, err := unix.GetsockoptUcred(sock, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err == nil && u.Uid == nobody {
+	if err == nil && u.Uid == noUID {
 		err = unix.ENOTCONN
 	}
 	if err != nil {

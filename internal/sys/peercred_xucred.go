@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// xucred returns the user and the effective group, with which the list of groups begins.
+// xucred returns the user and the effective group, which is the first in the list of groups.
 func xucred(sock int) (uid, gid int, err error) {
 	x, err := unix.GetsockoptXucred(sock, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OwnPIDFDID returns the number of the inode that a pidfd of this process has. No other
-// process ever has it. ok is false where the kernel does not say: before Linux 6.9, or where
-// a filter refuses the question.
+// OwnPIDFDID returns the inode number of this process's pidfds, which no other process ever has. ok is
+// false if the kernel does not provide it: before Linux 6.9, or if a seccomp filter rejects the system
+// calls.
 func OwnPIDFDID() (id uint64, ok bool) {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {

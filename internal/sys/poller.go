@@ -12,17 +12,17 @@ var poller struct {
 	runs atomic.Bool
 }
 
-// PollerRuns is called when package net has a socket in the poller.
+// PollerRuns records that the poller is open. It is called when package net has a socket in it.
 func PollerRuns() {
 	if !poller.runs.Load() {
 		poller.runs.Store(true)
 	}
 }
 
-// StartPoller makes the runtime open its poller, unless fd is one that os.NewFile does not put
-// there. A file that is the first to need it makes the runtime end the process where no
-// descriptor is free. So StartPoller opens as many first, and returns the error of that:
-// EMFILE, ENFILE.
+// StartPoller makes the runtime open its poller, unless os.NewFile would not put fd there. If the
+// descriptor table is full when the first file needs the poller, the runtime aborts the process. To
+// avoid that, StartPoller first opens as many descriptors as the poller needs and closes them again,
+// and returns the error if that fails (EMFILE, ENFILE).
 func StartPoller(fd int) error {
 	if poller.runs.Load() {
 		return nil
@@ -35,10 +35,10 @@ func StartPoller(fd int) error {
 	if poller.runs.Load() {
 		return nil
 	}
-	if err := reserve(3); err != nil { // a kqueue and a pipe; on Linux it is one less
+	if err := reserve(3); err != nil { // for a kqueue and a pipe; Linux needs one less
 		return err
 	}
-	// A timer that calls a function starts it, and no error is lost on the way.
+	// A timer with a function starts the poller, without an error that could get lost.
 	time.AfterFunc(time.Hour, func() {}).Stop()
 	poller.runs.Store(true)
 	return nil

@@ -7,13 +7,13 @@ import (
 	"unsafe"
 )
 
-// messages stands for all sockets, because a receive does not show which send its bytes are
-// from. Package syscall does the same for its Read and Write.
+// messages represents all sockets, because a receive does not show which send its bytes are from.
+// Package syscall does the same for its Read and Write.
 var messages byte
 
-// BeforeSend informs the race detector, which sees no system call, that what a goroutine has
-// done so far comes before what another one does after AfterReceive.
+// BeforeSend informs the race detector, which does not see system calls, that everything the goroutine has
+// done so far happens before everything that another one does after AfterReceive.
 func BeforeSend() { runtime.RaceReleaseMerge(unsafe.Pointer(&messages)) }
 
-// AfterReceive is for a receive that succeeded.
+// AfterReceive informs the race detector of a successful receive.
 func AfterReceive() { runtime.RaceAcquire(unsafe.Pointer(&messages)) }

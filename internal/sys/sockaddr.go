@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// afUnix is AF_UNIX, everywhere.
+	// afUnix is AF_UNIX, which is the same on every system.
 	afUnix = 1
 
-	// pathAt is where the path lies in a struct sockaddr_un.
+	// pathAt is the offset of the path in a struct sockaddr_un.
 	pathAt = 2
 )
 
-// PutAddr writes a struct sockaddr_un for the name, and returns its length. On
-// Linux a name that begins with "@" or a 0 byte is abstract, as in package net.
+// PutAddr writes a struct sockaddr_un for the name to buf, and returns its length. On Linux a name
+// that begins with "@" or a 0 byte is abstract, as in package net.
 func PutAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	switch {
 	case name == "":
@@ -31,14 +31,14 @@ func PutAddr(buf *[msg.NameBytes]byte, name string) (int, error) {
 	if abstract(name) {
 		buf[pathAt] = 0
 	} else if len(name) < sunPathBytes {
-		length++ // the NUL behind a path
+		length++ // the NUL after a path
 	}
 	putFamily(buf, length)
 	return length, nil
 }
 
-// AddrName returns the name in a struct sockaddr_un that the kernel wrote, "" for an
-// address of another family.
+// AddrName returns the name in a struct sockaddr_un that the kernel wrote, or "" for an address of
+// another family.
 func AddrName(buf []byte) string {
 	if len(buf) <= pathAt || family(buf) != afUnix {
 		return ""
@@ -51,10 +51,10 @@ func AddrName(buf []byte) string {
 	if name := string(path); name == "" || !abstract(name) {
 		return name
 	}
-	return "./" + string(path) // a path, and not the abstract name
+	return "./" + string(path) // a path, not an abstract name
 }
 
-// abstract reports whether a name is one that may hold NULs and has no file.
+// abstract reports whether a name is abstract. Such a name may contain NULs and has no file.
 func abstract(name string) bool {
 	return HasAbstract && (name[0] == '@' || name[0] == 0)
 }

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// sunPathBytes is sizeof(sun_path) on the BSDs and macOS; no system has
-	// less but AIX, whose own check then speaks.
+	// sunPathBytes is sizeof(sun_path) on the BSDs and macOS. Only AIX has less,
+	// and rejects longer paths itself.
 	sunPathBytes = 104
 
 	HasAbstract = false
 )
 
-// hasLength reports whether a struct sockaddr_un begins with its length, of one byte. On Solaris and illumos it
-// begins with the family, of two, as on Linux.
+// hasLength reports whether a struct sockaddr_un begins with a length of one byte. On Solaris and illumos it begins
+// with the family, which has two bytes, as on Linux.
 const hasLength = runtime.GOOS != "solaris" && runtime.GOOS != "illumos"
 
 func family(buf []byte) int {
@@ -28,7 +28,7 @@ func family(buf []byte) int {
 	return int(binary.NativeEndian.Uint16(buf))
 }
 
-// putFamily writes what an address begins with.
+// putFamily writes the fields of an address before the path.
 func putFamily(buf *[msg.NameBytes]byte, length int) {
 	if hasLength {
 		buf[0], buf[1] = byte(length), afUnix

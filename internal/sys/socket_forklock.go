@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These systems differ in which calls can make a socket close-on-exec. All can
-// do it while no child process can be started.
+// These systems differ in which calls can make a new socket close-on-exec. On all of them fcntl can do
+// it afterwards, if no child process can be started in between.
 
-// PairRoom is for one descriptor: the room is not exact here in any case.
+// PairRoom is 1: the size of the control buffer is not exact on these systems anyway.
 const PairRoom = 1
 
 func socketFamily(fd int) (int, error) {
@@ -76,11 +76,11 @@ func Dup(fd int) (int, error) {
 	return own, err
 }
 
-// HasPoll does not know: these systems poll every file.
+// HasPoll always reports true: these systems can poll every file.
 func HasPoll(int) bool { return true }
 
-// Pollable reports whether a received file may enter the runtime's poller: pipes and sockets
-// may. fstat(2) asks a file of a FUSE file system's server.
+// Pollable reports whether a received file may enter the runtime's poller: pipes and sockets may. For a
+// file in a FUSE file system, fstat(2) queries its server.
 func Pollable(fd int) bool {
 	if HasNetType(fd) {
 		return true
@@ -89,7 +89,8 @@ func Pollable(fd int) bool {
 	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
 }
 
-// HasNetType reports whether a file is a socket. Package net rejects families that it does not know.
+// HasNetType reports whether a file is a socket. Package net itself rejects families that it does not
+// know.
 func HasNetType(fd int) bool {
 	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	return err == nil
@@ -97,7 +98,7 @@ func HasNetType(fd int) bool {
 
 func spare() (int, error) { return Socket("unixgram") }
 
-// Replace gives the number own fd's file in place of its own.
+// Replace makes the descriptor own refer to fd's file.
 func Replace(own, fd int) error {
 	_, err := closedOnExec("dup2", func() (int, error) { return own, unix.Dup2(fd, own) })
 	return err

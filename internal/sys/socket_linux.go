@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PairRoom is the room that CMSG_SPACE(sizeof(int)) has: two descriptors on
-// 64-bit systems.
+// PairRoom is the number of descriptors that fit in CMSG_SPACE(sizeof(int)): two on 64-bit systems.
 const PairRoom = (unix.SizeofPtr-4)/4 + 1
 
 func socketFamily(fd int) (int, error) {
@@ -17,7 +16,7 @@ func socketFamily(fd int) (int, error) {
 	return family, os.NewSyscallError("getsockopt", socketError(fd, err))
 }
 
-// Socket returns a new blocking socket that is close-on-exec. network is one of package net's.
+// Socket returns a new blocking socket that is close-on-exec. network is a name from package net.
 func Socket(network string) (int, error) {
 	typ, err := socketType(network)
 	if err != nil {
@@ -40,8 +39,8 @@ func Pair(network string) (a, b int, err error) {
 	return pair[0], pair[1], nil
 }
 
-// SetNonblock changes the one flag and never waits. fcntl of F_SETFL writes all flags
-// back: it undoes what another process changed since F_GETFL.
+// SetNonblock sets or clears O_NONBLOCK. It changes only this flag, and never waits. F_SETFL writes all
+// flags, and would undo any change that another process made since F_GETFL.
 func SetNonblock(fd int, on bool) error {
 	value := 0
 	if on {
@@ -50,7 +49,7 @@ func SetNonblock(fd int, on bool) error {
 	return os.NewSyscallError("ioctl", unix.IoctlSetPointerInt(fd, fionbio(), value))
 }
 
-// fionbio is FIONBIO, which package unix does not have.
+// fionbio returns FIONBIO, which package unix does not define.
 func fionbio() uint {
 	switch runtime.GOARCH {
 	case "mips", "mipsle", "mips64", "mips64le":
@@ -61,26 +60,26 @@ func fionbio() uint {
 	return 0x5421
 }
 
-// Dup returns a bare errno.
+// Dup returns a new close-on-exec descriptor for the file of fd. Its error is a bare errno.
 func Dup(fd int) (int, error) {
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 }
 
-// HasPoll reports whether a file has a poll method, for want of which the runtime's poller does
-// not take it. epoll_ctl(2) looks at that first (EPERM), and only then whether its first
-// argument is an epoll (EINVAL): it takes no lock, and calls nothing of the file. It never waits, and to
-// keep it from the scheduler gains 1% of a file. EBADF is of a descriptor opened with O_PATH.
+// HasPoll reports whether a file has a poll method. Without one, the runtime's poller rejects it.
+// epoll_ctl(2) checks that first (EPERM), and only then whether its first argument is an epoll (EINVAL). It
+// takes no lock and calls no method of the file. Because it never waits, it does not need the scheduler,
+// which makes receiving a file 1% faster. EBADF means that the descriptor was opened with O_PATH.
 func HasPoll(fd int) bool {
 	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(fd), unix.EPOLL_CTL_DEL, uintptr(fd), 0, 0, 0)
 	return errno != unix.EPERM && errno != unix.EBADF
 }
 
-// Pollable reports whether a received file that has a poll method may enter the runtime's poller.
-// The kernel calls the method with the epoll locked: if the method waits, the process stops. A FUSE
-// server, a process that holds a lock of an epoll or of a vsock socket, and an unknown driver can make it wait.
-// The methods of the files admitted here never wait, except a terminal's.
+// Pollable reports whether a received file that has a poll method may enter the runtime's poller. The kernel
+// calls the method with the epoll locked, so if the method waits, the process stops. It can wait for a FUSE
+// server, for a process that holds a lock of an epoll or of a vsock socket, or in an unknown driver. The
+// methods of the files that Pollable admits never wait, except that of a terminal.
 //
-// The questions that identify the file must not wait either. fstat(2) waits for a FUSE server, and
+// The system calls that identify the file must not wait either. fstat(2) waits for a FUSE server, and
 // F_GETPIPE_SZ for a partner that reads from the pipe.
 func Pollable(fd int) bool {
 	if family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
@@ -96,7 +95,7 @@ func Pollable(fd int) bool {
 	case "character device":
 		return isTerminal(device)
 	}
-	// Only the kernel gives out names that do not begin with a slash.
+	// Only the kernel creates names that do not begin with a slash.
 	name, err := linkOf(fd)
 	if err != nil {
 		return false
@@ -108,8 +107,8 @@ func Pollable(fd int) bool {
 	return false
 }
 
-// isTerminal reports whether a character device is a terminal: /dev/tty, /dev/console, /dev/ptmx, or
-// the master or slave of a pseudoterminal.
+// isTerminal reports whether a character device is a terminal: /dev/tty, /dev/console, /dev/ptmx, or the
+// master or slave of a pseudoterminal.
 func isTerminal(device uint64) bool {
 	major, minor := unix.Major(device), unix.Minor(device)
 	return major == 5 && minor <= 2 || major == unix98PTYs
@@ -118,7 +117,7 @@ func isTerminal(device uint64) bool {
 // unix98PTYs is UNIX98_PTY_SLAVE_MAJOR of linux/major.h.
 const unix98PTYs = 136
 
-// HasNetType reports whether package net has a type for a socket.
+// HasNetType reports whether a file is a socket for which package net has a type.
 func HasNetType(fd int) bool {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	return err == nil && isNetFamily(family)
@@ -133,13 +132,14 @@ func spare() (int, error) {
 	return fd, os.NewSyscallError("eventfd2", err)
 }
 
-// Replace gives the number own fd's file in place of its own.
+// Replace makes the descriptor own refer to fd's file.
 func Replace(own, fd int) error {
 	return os.NewSyscallError("dup3", unix.Dup3(fd, own, unix.O_CLOEXEC))
 }
 
-// CloseAll closes descriptors: numbers that follow one another by one close_range(2), which with 16 gains
-// a quarter of sending, receiving and closing. Linux before 5.9 does not have it, and a filter can refuse it.
+// CloseAll closes descriptors. It closes consecutive ones with one close_range(2), which for 16 descriptors makes
+// sending, receiving and closing them a quarter faster. Linux before 5.9 does not have close_range, and a seccomp
+// filter can reject it.
 func CloseAll(fds []int) {
 	for n := 0; len(fds) > 0; fds = fds[n:] {
 		for n = 1; n < len(fds) && fds[n] == fds[n-1]+1; n++ {

@@ -4,7 +4,7 @@ package sys
 
 import "errors"
 
-// No Conn or Listener is made on these systems, though package net may have Unix sockets.
+// These systems have no Conn or Listener, although package net may have Unix sockets there.
 
 const (
 	HasConns         = false

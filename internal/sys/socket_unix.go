@@ -24,15 +24,15 @@ const (
 	ControlTruncated = unix.MSG_CTRUNC
 	MsgTrunc         = unix.MSG_TRUNC
 
-	// MaxName is what sun_path holds beside a 0 byte.
+	// MaxName is the length of the longest path in sun_path, without the 0 byte after it.
 	MaxName = len(unix.RawSockaddrUnix{}.Path) - 1
 
-	// MaxAbstract is what it holds of an abstract name, for which "@" stands
-	// in the place of a 0 byte and behind which there is none.
+	// MaxAbstract is the length of the longest abstract name, including the "@" for its
+	// first 0 byte. No 0 byte follows it.
 	MaxAbstract = MaxName + 1
 )
 
-// Network is package net's word for the type of a Unix socket.
+// Network returns package net's name for the type of a Unix socket.
 func Network(fd int) (string, error) {
 	family, err := socketFamily(fd)
 	switch {
@@ -58,8 +58,8 @@ func Network(fd int) (string, error) {
 	return "", os.NewSyscallError("socket", unix.EPROTOTYPE)
 }
 
-// socketError is the errno of a call on a socket. Linux refuses a descriptor that was
-// opened with O_PATH as if it was not open.
+// socketError returns the errno of a failed call on a socket, with EBADF replaced by ENOTSOCK if the
+// descriptor was opened with O_PATH. Linux treats such a descriptor as if it were not open.
 func socketError(fd int, err error) error {
 	if err == unix.EBADF {
 		if _, closed := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); closed == nil {
@@ -82,7 +82,7 @@ func socketType(network string) (int, error) {
 	return 0, net.UnknownNetworkError(network)
 }
 
-// Listening reports whether a socket listens.
+// Listening reports whether a socket is listening.
 func Listening(fd int) (bool, error) {
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return on != 0, os.NewSyscallError("getsockopt", socketError(fd, err))
@@ -102,18 +102,18 @@ func Connect(fd int, name string) error {
 	}
 }
 
-// ShutdownBoth ends sending and receiving.
+// ShutdownBoth shuts down both directions of a socket.
 func ShutdownBoth(fd int) { _ = unix.Shutdown(fd, unix.SHUT_RDWR) }
 
-// Writable reports whether poll(2) says that a socket can be written to.
+// Writable reports whether a socket is writable according to poll(2).
 func Writable(fd int32) bool {
 	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n > 0 && fds[0].Revents&unix.POLLOUT != 0
 }
 
-// Close closes a number that is handed to nobody. Its error has nobody to go
-// to: the number is free on every system after close was called.
+// Close closes a descriptor that is not returned to the caller. It ignores errors, because every system
+// releases the descriptor even if close fails.
 func Close(fd int) { _ = unix.Close(fd) }
 
 // IsCloseOnExec reports whether a descriptor is close-on-exec.
@@ -128,7 +128,7 @@ func CloseOnExec(fd int) error {
 	return os.NewSyscallError("fcntl", err)
 }
 
-// What an error means.
+// The meaning of an error.
 
 func Again(err error) bool         { return errors.Is(err, unix.EAGAIN) }
 func InUse(err error) bool         { return errors.Is(err, unix.EADDRINUSE) }
@@ -141,13 +141,14 @@ func Interrupted(err error) bool {
 }
 func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
-// IsErrno reports a bare errno, which is to be given its system call's name.
+// IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
+// call.
 func IsErrno(err error) bool {
 	_, ok := err.(syscall.Errno)
 	return ok
 }
 
-// StandIn returns the number of a file that blocks, with O_APPEND if fd has it.
+// StandIn returns a descriptor for a blocking file, with O_APPEND set if fd has it set.
 func StandIn(fd int) (own int, err error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
@@ -166,7 +167,7 @@ func StandIn(fd int) (own int, err error) {
 	return own, nil
 }
 
-// reserve opens so many descriptors, and closes them again.
+// reserve opens count descriptors and closes them again.
 func reserve(count int) error {
 	for ; count > 0; count-- {
 		fd, err := spare()

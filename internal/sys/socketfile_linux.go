@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HasLongPaths reports whether a path that is longer than sun_path can be reached by its
-// folder's name in /proc.
+// HasLongPaths reports whether a path that is longer than sun_path can be used through its directory's
+// name in /proc.
 const HasLongPaths = true
 
-// OpenFolder opens a folder, the working folder for "", for no other use than to be named.
+// OpenFolder opens a directory, or the current directory for "". The file can only be used to name the
+// directory.
 func OpenFolder(path string) (*os.File, error) {
 	if path == "" {
 		path = "."
@@ -20,13 +21,14 @@ func OpenFolder(path string) (*os.File, error) {
 	return os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
-// Restrict gives the file that bind will make no more permissions than mode: Linux takes those
-// of the socket, less the umask.
+// Restrict limits the permissions of the file that bind will create to mode. Linux uses the permissions of
+// the socket, minus the umask.
 func Restrict(fd int, mode uint32) error {
 	return os.NewSyscallError("fchmod", unix.Fchmod(fd, mode))
 }
 
-// HoldFile looks at a file, and follows no link. Until release no other file gets its inode number.
+// HoldFile returns information about a file without following a link. Until release is called, no other
+// file can get its inode number.
 func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
 	f, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -39,7 +41,7 @@ func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
 	return info, func() { _ = f.Close() }, nil
 }
 
-// ChmodSocket gives the socket file of info the permissions that the umask took from it, and no
+// ChmodSocket restores the permissions that the umask removed from the socket file of info. It changes no
 // other file.
 func ChmodSocket(path string, info fs.FileInfo, mode uint32) error {
 	f, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
@@ -61,15 +63,15 @@ func ChmodSocket(path string, info fs.FileInfo, mode uint32) error {
 	return os.NewSyscallError("chmod", unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), mode))
 }
 
-// Shared reports whether a path is on a file system that another system or mount can have too, or
-// that does not say: a connect to a live socket there can fail with ECONNREFUSED.
+// Shared reports whether a path is on a file system that another system or mount may also use, or whose
+// type cannot be determined. A connect to a live socket there can fail with ECONNREFUSED.
 func Shared(path string) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return err != unix.ENOENT
 	}
 	switch uint32(st.Type) {
-	case unix.FUSE_SUPER_MAGIC, // virtiofs's too
+	case unix.FUSE_SUPER_MAGIC, // also virtiofs
 		unix.NFS_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC,
 		unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC,
 		unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC,

@@ -17,10 +17,10 @@ func HoldFile(path string) (info fs.FileInfo, release func(), err error) {
 	return info, func() {}, err
 }
 
-// Restrict cannot be: nothing comes between package net's bind and listen.
+// Restrict is not possible, because nothing can run between package net's bind and listen.
 func Restrict(int, uint32) error { return errors.ErrUnsupported }
 
 func ChmodSocket(string, fs.FileInfo, uint32) error { return errors.ErrUnsupported }
 
-// Shared does not know the file systems.
+// Shared reports false, because the types of file systems are not known.
 func Shared(string) bool { return false }

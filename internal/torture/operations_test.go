@@ -182,7 +182,7 @@ func with[V any](table, more map[string]V) map[string]V {
 const notAsked = "NewFile: a file that may have a poll method is asked for its kind"
 
 // notPolled says why it is no error that a file's kind cannot be told.
-const notPolled = "NewFile: a file of no known kind is not in the poller"
+const notPolled = "NewFile: a file of unknown kind is not in the poller"
 
 // hello is one message with one file.
 var hello = parcel{payload: "hello", files: 1}
