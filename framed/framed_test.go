@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connect makes a connected pair. The test fails if it leaves a descriptor open.
+// connect returns a connected pair, which is closed at the end of the test. The test fails if it leaves a
+// descriptor open.
 func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	t.Helper()
 	before := fdtest.Take()
@@ -42,7 +43,7 @@ func connect(t testing.TB, config scm.Config) (a, b *scm.Conn) {
 	return a, b
 }
 
-// open opens n different files, until the end of the test.
+// open returns n different files, which are closed at the end of the test.
 func open(t testing.TB, n int) (files []*os.File) {
 	t.Helper()
 	dir := t.TempDir()
@@ -57,7 +58,7 @@ func open(t testing.TB, n int) (files []*os.File) {
 	return files
 }
 
-// same tells whether the files are the others, in order, and closes them.
+// same reports whether files and others are the same files in the same order. It closes files.
 func same(files, others []*os.File) bool {
 	same := len(files) == len(others)
 	for i, f := range files {
@@ -71,10 +72,10 @@ func same(files, others []*os.File) bool {
 	return same
 }
 
-// A message of these tests is how many descriptors it has, and a byte more.
+// size is the length of a message in these tests: the number of its descriptors and one more byte.
 const size = 2
 
-// readMessage reads a message, and takes what it announces.
+// readMessage reads a message and takes the descriptors that it announces.
 func readMessage(in io.Reader, r *framed.Reader) (files []*os.File, err error) {
 	var p [size]byte
 	if _, err := io.ReadFull(in, p[:]); err != nil {
@@ -83,9 +84,8 @@ func readMessage(in io.Reader, r *framed.Reader) (files []*os.File, err error) {
 	return r.Take(int(p[0]))
 }
 
-// All sequences of messages, each of which is sent in one piece or in two, read by a byte at a time
-// or ahead.
-func TestAllSplits(t *testing.T) {
+// Each message is sent in one piece or in two. They are read message by message, or ahead.
+func TestTakeFindsTheFilesOfEachMessageOverAllSplits(t *testing.T) {
 	longest := 5
 	if testing.Short() {
 		longest = 3
@@ -121,11 +121,11 @@ func TestAllSplits(t *testing.T) {
 				for i := range length {
 					got, err := readMessage(in, r)
 					if n := sequence >> (2 * i) & 3; err != nil || !same(got, files[:n]) {
-						t.Fatalf("message %d of %d, sequence %d, ahead %v: %d files, not %d: %v", i, length, sequence, ahead, len(got), n, err)
+						t.Fatalf("message %d of %d, sequence %d, ahead %v: got %d files, want %d: %v", i, length, sequence, ahead, len(got), n, err)
 					}
 				}
 				if r.Waiting() != 0 {
-					t.Fatalf("sequence %d of %d: %d wait", sequence, length, r.Waiting())
+					t.Fatalf("sequence %d of %d: %d descriptors in the queue", sequence, length, r.Waiting())
 				}
 			}
 		}
@@ -133,8 +133,7 @@ func TestAllSplits(t *testing.T) {
 	t.Logf("%d splits", splits)
 }
 
-// What a partner does wrong leaves no descriptor open, and is an error.
-func TestPartners(t *testing.T) {
+func TestReaderReportsAFaultOfThePartnerAndLeavesNoDescriptorOpen(t *testing.T) {
 	var claim *framed.ClaimError
 	var truncated *scm.TruncatedError
 	isTake := func(err error) bool { return errors.As(err, &claim) }
@@ -148,22 +147,22 @@ func TestPartners(t *testing.T) {
 		sends   []send
 		limits  framed.Limits
 		config  scm.Config
-		good    int // messages that are right
+		good    int // the number of correct messages first
 		wrong   func(error) bool
 		waiting int
 	}{
-		"more than announced":         {[]send{{"\x01x", 3}}, framed.Limits{}, scm.Config{}, 1, is(io.EOF), 2},
-		"fewer":                       {[]send{{"\x02x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 1},
-		"none":                        {[]send{{"\x01x", 0}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
-		"on the last byte":            {[]send{{"\x01", 0}, {"x", 1}, {"\x00x", 0}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 0},
-		"behind the message":          {[]send{{"\x01x", 0}, {"\x00x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
-		"never claimed":               {[]send{{"\x00x", 3}, {"\x00x", 3}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 6},
-		"more than may wait":          {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{}, 1, isLoss, 0},
-		"that, and those are kept":    {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{KeepTruncated: true}, 1, isLoss, 0},
-		"more than a message may":     {[]send{{"\x03x", 3}}, framed.Limits{Message: 2}, scm.Config{}, 0, isTake, 3},
-		"closed in a message":         {[]send{{"\x01x", 1}, {"\x01", 1}}, framed.Limits{}, scm.Config{}, 1, is(io.ErrUnexpectedEOF), 1},
-		"closed":                      {nil, framed.Limits{}, scm.Config{}, 0, is(io.EOF), 0},
-		"files that are not expected": {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
+		"more files than announced":                     {[]send{{"\x01x", 3}}, framed.Limits{}, scm.Config{}, 1, is(io.EOF), 2},
+		"fewer files than announced":                    {[]send{{"\x02x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 1},
+		"no file":                                       {[]send{{"\x01x", 0}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
+		"file with the last byte":                       {[]send{{"\x01", 0}, {"x", 1}, {"\x00x", 0}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 0},
+		"file with the next message":                    {[]send{{"\x01x", 0}, {"\x00x", 1}}, framed.Limits{}, scm.Config{}, 0, isTake, 0},
+		"files that no message claims":                  {[]send{{"\x00x", 3}, {"\x00x", 3}}, framed.Limits{}, scm.Config{}, 2, is(io.EOF), 6},
+		"more files than Limits.Waiting":                {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{}, 1, isLoss, 0},
+		"more files than Limits.Waiting, KeepTruncated": {[]send{{"\x00x", 2}, {"\x00x", 3}}, framed.Limits{Waiting: 4}, scm.Config{KeepTruncated: true}, 1, isLoss, 0},
+		"more files than Limits.Message":                {[]send{{"\x03x", 3}}, framed.Limits{Message: 2}, scm.Config{}, 0, isTake, 3},
+		"connection closed inside a message":            {[]send{{"\x01x", 1}, {"\x01", 1}}, framed.Limits{}, scm.Config{}, 1, is(io.ErrUnexpectedEOF), 1},
+		"connection closed":                             {nil, framed.Limits{}, scm.Config{}, 0, is(io.EOF), 0},
+		"files that Config.Expect rejects":              {[]send{{"\x01x", 1}}, framed.Limits{}, scm.Config{Expect: &scm.Expect{Kind: scm.KindSocket}}, 0, func(err error) bool { return errors.As(err, new(*scm.ExpectError)) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := connect(t, c.config)
@@ -185,34 +184,56 @@ func TestPartners(t *testing.T) {
 			}
 			files, err := readMessage(r, r)
 			if !c.wrong(err) || files != nil || r.Waiting() != c.waiting {
-				t.Fatalf("got %v, %v, and %d wait", files, err, r.Waiting())
+				t.Fatalf("got %v, %v and %d descriptors in the queue", files, err, r.Waiting())
 			}
 			if isLoss(err) {
 				if _, again := r.Read(make([]byte, 1)); !isLoss(again) {
-					t.Errorf("read: %v", again)
+					t.Errorf("Read after the loss: %v", again)
 				}
 				if _, again := r.Take(0); !isLoss(again) {
-					t.Errorf("take: %v", again)
+					t.Errorf("Take after the loss: %v", again)
 				}
 			}
 			_ = r.Close()
 			if _, err := r.Take(1); err == nil {
-				t.Error("taken from a closed Reader")
+				t.Error("Take from a closed Reader succeeded")
 			}
 		})
 	}
 }
 
-// The errors name the limit that was reached: the sender does not know it.
-func TestErrorsNameTheLimit(t *testing.T) {
+// With ReadFiles, Min would reject the second byte of the first message and all of the second one.
+func TestExpectMinDoesNotApplyToPiecesOfAMessage(t *testing.T) {
+	a, b := connect(t, scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}})
+	r := framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	files := open(t, 1)
+	for _, n := range []int{1, 0} {
+		if _, err := a.WriteFiles([]byte{byte(n), 'x'}, files[:n]...); err != nil {
+			t.Fatal(err)
+		}
+		var p [1]byte
+		for i := range size {
+			if _, err := r.Read(p[:]); err != nil {
+				t.Fatalf("message with %d files, byte %d: %v", n, i, err)
+			}
+		}
+		if got, err := r.Take(n); !same(got, files[:n]) {
+			t.Errorf("got %d files, want %d: %v", len(got), n, err)
+		}
+	}
+}
+
+func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 	for _, c := range []struct {
 		limits  framed.Limits
 		perSend int
 		want    string
 	}{
-		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are waiting (Limits.Waiting); all are closed"},
-		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are waiting (Limits.Waiting); all are closed"},
-		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are waiting (Limits.Waiting); all are closed"},
+		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are waiting to be taken (Limits.Waiting)"},
+		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are waiting to be taken (Limits.Waiting)"},
+		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are waiting to be taken (Limits.Waiting)"},
+		{framed.Limits{Waiting: -1}, 1, "framed: more than 0 descriptors are waiting to be taken (Limits.Waiting)"},
 	} {
 		a, b := connect(t, scm.Config{})
 		r := framed.NewReader(b, c.limits)
@@ -229,13 +250,13 @@ func TestErrorsNameTheLimit(t *testing.T) {
 		}
 		var truncated *scm.TruncatedError
 		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMSGSIZE) {
-			t.Errorf("%v is no TruncatedError", err)
+			t.Errorf("%v does not wrap a TruncatedError", err)
 		}
 		if _, again := r.Take(0); again != err {
 			t.Errorf("Take: %v", again)
 		}
 		if r.Waiting() != 0 {
-			t.Errorf("%d wait", r.Waiting())
+			t.Errorf("%d descriptors in the queue", r.Waiting())
 		}
 	}
 
@@ -248,9 +269,9 @@ func TestErrorsNameTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, want := range map[int]string{
-		-1: "framed: a message claims -1 descriptors",
-		2:  "framed: a message claims 2 descriptors, but the queue has 1",
-		3:  "framed: a message claims 3 descriptors, more than 2 (Limits.Message)",
+		-1: "framed: message claims -1 descriptors",
+		2:  "framed: message claims 2 descriptors, but only 1 were received",
+		3:  "framed: message has 3 descriptors, at most 2 are allowed (Limits.Message)",
 	} {
 		if _, err := r.Take(n); err == nil || err.Error() != want {
 			t.Errorf("Take(%d): got %v, want %s", n, err, want)
@@ -259,8 +280,8 @@ func TestErrorsNameTheLimit(t *testing.T) {
 	_ = r.Close()
 }
 
-// Close comes from another goroutine, before, after and during a Read that has descriptors.
-func TestCloseBesideRead(t *testing.T) {
+// Another goroutine calls Close before, during or after a Read that receives descriptors.
+func TestCloseLeavesNoDescriptorOpenDuringARead(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	files := open(t, 2)
 	for range 300 {
@@ -280,7 +301,7 @@ func TestCloseBesideRead(t *testing.T) {
 		}()
 		both.Wait()
 		if r.Waiting() != 0 {
-			t.Fatal("a closed Reader has descriptors")
+			t.Fatal("a closed Reader has descriptors in its queue")
 		}
 		_ = b.SetReadDeadline(time.Now().Add(time.Millisecond))
 		_, rest, _ := b.ReadFiles(make([]byte, 1), 2)
@@ -291,7 +312,7 @@ func TestCloseBesideRead(t *testing.T) {
 	}
 }
 
-func TestWriter(t *testing.T) {
+func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	files := open(t, 2)
 	w, r := framed.NewWriter(a), framed.NewReader(b, framed.Limits{})
@@ -302,7 +323,7 @@ func TestWriter(t *testing.T) {
 	if err := w.Attach(files...); err != nil {
 		t.Fatal(err)
 	}
-	// What was not sent is still to be sent.
+	// A Write that sends nothing keeps the files attached.
 	_ = a.SetWriteDeadline(time.Now().Add(-time.Second))
 	if n, err := w.Write([]byte("\x02x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %d, %v", n, err)
@@ -326,16 +347,20 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// Each byte is something that the partner or the protocol does. A queue is what the Reader is to be.
+// Each byte of the script is an action of the partner or of the protocol. The queue is the model that the
+// Reader must agree with.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte{0x13, 0x81, 0xc1, 0x22})
 	f.Add([]byte{0x33, 0x33, 0x33, 0x84, 0xff})
+	f.Add([]byte{0x09, 0x12, 0x81, 0xe0, 0x82, 0xe1, 0xe0, 0x01, 0x19, 0x87, 0xe0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		a, b := connect(t, scm.Config{})
 		files := open(t, 4)
 		r := framed.NewReader(b, framed.Limits{Message: 4, Waiting: 8})
 		defer r.Close()
-		var queue []*os.File // received, and not taken
+		var queue []*os.File // received and not taken
+		var owners []int     // the offset of the last byte received with each file of the queue
+		offset := 0
 		type piece struct {
 			bytes int
 			files []*os.File
@@ -345,13 +370,13 @@ func FuzzReader(f *testing.F) {
 		for _, op := range script[:min(len(script), 100)] {
 			n := int(op & 7)
 			switch op >> 6 {
-			case 0, 1: // n bytes, and up to 4 files
+			case 0, 1: // the partner sends n+1 bytes and up to 4 files
 				p := piece{n + 1, files[:int(op>>3&7)%5]}
 				if _, err := a.WriteFiles(make([]byte, p.bytes), p.files...); err != nil {
 					t.Fatal(err)
 				}
 				flying = append(flying, p)
-			case 2: // read n bytes
+			case 2: // the protocol reads up to n+1 bytes
 				total := 0
 				for _, p := range flying {
 					total += p.bytes
@@ -360,8 +385,10 @@ func FuzzReader(f *testing.F) {
 					continue
 				}
 				got, err := r.Read(make([]byte, n+1))
+				offset += got
 				for left := got; left > 0; {
 					if flying[0].files != nil {
+						owners = append(owners, slices.Repeat([]int{offset - 1}, len(flying[0].files))...)
 						queue, flying[0].files = append(queue, flying[0].files...), nil
 					}
 					take := min(left, flying[0].bytes)
@@ -371,18 +398,28 @@ func FuzzReader(f *testing.F) {
 					}
 				}
 				if broken = len(queue) > 8; broken != (err != nil) {
-					t.Fatalf("%d are to wait: %v", len(queue), err)
+					t.Fatalf("%d descriptors for a queue of 8: %v", len(queue), err)
 				}
-			default:
-				got, err := r.Take(n)
+			default: // the protocol takes n files, or those up to n bytes before the end
+				take := func() ([]*os.File, error) { return r.Take(n) }
+				if op>>5&1 == 1 {
+					end := offset - n
+					take = func() ([]*os.File, error) { return r.TakeUpTo(int64(end)) }
+					for n = 0; n < len(queue) && owners[n] < end; n++ {
+					}
+				}
+				got, err := take()
 				if want := !broken && n <= 4 && n <= len(queue); want != (err == nil) || want && !same(got, queue[:n]) {
-					t.Fatalf("take %d of %d: %v, %v", n, len(queue), got, err)
+					t.Fatalf("took %d of %d: %v, %v", n, len(queue), got, err)
 				} else if want {
-					queue = queue[n:]
+					queue, owners = queue[n:], owners[n:]
 				}
 			}
 			if !broken && r.Waiting() != len(queue) || broken && r.Waiting() != 0 {
-				t.Fatalf("%d wait, not %d", r.Waiting(), len(queue))
+				t.Fatalf("%d descriptors in the queue, want %d", r.Waiting(), len(queue))
+			}
+			if r.Offset() != int64(offset) {
+				t.Fatalf("offset %d, want %d", r.Offset(), offset)
 			}
 		}
 	})
@@ -397,7 +434,7 @@ func ExampleReader() {
 	defer a.Close()
 	defer b.Close()
 
-	// A message is a line, and a number of files that the line begins with.
+	// A message is a line that begins with the number of its files.
 	w := framed.NewWriter(a)
 	_ = w.Attach(os.Stdin, os.Stdout) // two are not too many
 	if _, err := w.Write([]byte("2 files\n0 files\n")); err != nil {

@@ -1,6 +1,6 @@
 /*
- * A client of Wayland that shares memory: pools of 1 to 60 KiB, each with its size written in it.
- * libwayland collects requests and their descriptors until it waits for an answer.
+ * A Wayland client that shares memory pools of 1 to 60 KiB. The content of each pool is its size.
+ * libwayland buffers requests and their descriptors until it waits for an answer.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ main(void)
 			return 3;
 		if (wl_shm_create_pool(shm, fd, size) == NULL || close(fd) < 0)
 			return 4;
-		/* One by one, by fives, and then more than one message may have. */
+		/* First one by one, then five at a time, then more than fit into one message. */
 		if (size <= 5 * 1024 || (size <= 20 * 1024 && size % (5 * 1024) == 0)) {
 			if (wl_display_roundtrip(display) < 0)
 				return 5;

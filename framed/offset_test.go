@@ -1,0 +1,389 @@
+//go:build linux
+
+package framed_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/framed"
+	"github.com/scm-rights/scm/internal/fdtest"
+	"golang.org/x/sys/unix"
+)
+
+// splitReader ends each Read at the next offset that is set in ends, so that the receives of a test
+// are split there. Bit 0 of ends is offset 1.
+type splitReader struct {
+	*framed.Reader
+	ends, total int
+}
+
+func (r splitReader) Read(p []byte) (int, error) {
+	end := int(r.Offset()) + 1
+	for end < r.total && r.ends>>(end-1)&1 == 0 {
+		end++
+	}
+	return r.Reader.Read(p[:min(end-int(r.Offset()), len(p))])
+}
+
+// piece is the bytes of one sendmsg and the number of files sent with them.
+type piece struct {
+	bytes string
+	files int
+}
+
+// overAllSplits sends the pieces once for each way to split their bytes into receives, and calls read,
+// which must take all files.
+func overAllSplits(t *testing.T, a, b *scm.Conn, pieces []piece, files []*os.File, read func(in *bufio.Reader, r splitReader)) {
+	t.Helper()
+	total := 0
+	for _, p := range pieces {
+		total += len(p.bytes)
+	}
+	for ends := range 1 << (total - 1) {
+		for _, p := range pieces {
+			if _, err := a.WriteFiles([]byte(p.bytes), files[:p.files]...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := splitReader{framed.NewReader(b, framed.Limits{}), ends, total}
+		read(bufio.NewReader(r), r)
+		if t.Failed() || r.Waiting() != 0 || r.Offset() != int64(total) {
+			t.Fatalf("pieces %v, receives end at %b: %d descriptors in the queue at offset %d", pieces, ends, r.Waiting(), r.Offset())
+		}
+		_ = r.Close()
+	}
+}
+
+// readThree reads a message of three bytes and takes its files by the offset of its end.
+func readThree(t *testing.T, in *bufio.Reader, r splitReader) []*os.File {
+	t.Helper()
+	if _, err := io.ReadFull(in, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// Each message has 0 to 2 files and is sent in one piece or in two.
+func TestTakeUpToFindsTheFilesOfEachMessageOverAllSplits(t *testing.T) {
+	longest := 3
+	if testing.Short() {
+		longest = 2
+	}
+	a, b := connect(t, scm.Config{})
+	files, runs, sequences := open(t, 2), 0, 1
+	for length := 1; length <= longest; length++ {
+		sequences *= 6
+		for sequence := range sequences {
+			var pieces []piece
+			var counts []int
+			for left, i := sequence, 0; i < length; left, i = left/6, i+1 {
+				n := left % 6 / 2
+				counts = append(counts, n)
+				if left%2 == 0 {
+					pieces = append(pieces, piece{"abc", n})
+				} else {
+					pieces = append(pieces, piece{"a", n}, piece{"bc", 0})
+				}
+			}
+			overAllSplits(t, a, b, pieces, files, func(in *bufio.Reader, r splitReader) {
+				runs++
+				for i, n := range counts {
+					if got := readThree(t, in, r); !same(got, files[:n]) {
+						t.Errorf("message %d: got %d files, want %d", i, len(got), n)
+					}
+				}
+			})
+		}
+	}
+	t.Logf("%d splits", runs)
+}
+
+// sd-varlink puts messages without descriptors before one with descriptors into the same sendmsg.
+func TestTakeUpToIsTooEarlyOnlyIfAReadEndsInsideTheSendmsg(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 2)
+	for name, pieces := range map[string][]piece{
+		"whole messages first":   {{"AAABBBCCC", 2}},
+		"the rest of one first":  {{"A", 0}, {"AABBBCCC", 2}},
+		"a message of its own":   {{"AAA", 0}, {"BBBCCC", 2}},
+		"another message behind": {{"AAABBBCCC", 2}, {"DDD", 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := 0 // of the bytes in the sendmsg with files
+			for pieces[first].files == 0 {
+				first++
+			}
+			from := 0
+			for _, p := range pieces[:first] {
+				from += len(p.bytes)
+			}
+			early, exact := 0, 0
+			overAllSplits(t, a, b, pieces, files, func(in *bufio.Reader, r splitReader) {
+				// The receive that returns the files ends at the first end behind the sendmsg's first byte.
+				end := from + 1
+				for end < r.total && r.ends>>(end-1)&1 == 0 && end < 9 {
+					end++
+				}
+				var got []*os.File
+				for range 3 {
+					before := len(got)
+					got = append(got, readThree(t, in, r)...)
+					if offset := int(r.Offset()) - in.Buffered(); len(got) > before && (offset-3 >= end || offset < end) {
+						t.Errorf("the files received up to offset %d were taken at %d", end, offset)
+					}
+				}
+				if end <= 6 {
+					early++
+				} else {
+					exact++
+				}
+				if !same(got, files) {
+					t.Error("not all files were taken by the end of the message that owns them")
+				}
+				for in.Buffered() > 0 || int(r.Offset()) < r.total {
+					if got := readThree(t, in, r); len(got) != 0 {
+						t.Error("files were taken too late")
+					}
+				}
+			})
+			if early == 0 || exact == 0 {
+				t.Errorf("in %d splits the files were early, in %d they were not", early, exact)
+			}
+		})
+	}
+}
+
+// Of two messages in one sendmsg, TakeUpTo gives the files to the second, even if they are the first's.
+func TestNoOffsetIsSafeIfAMessageFollowsInTheSameSendmsg(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 1)
+	if _, err := a.WriteFiles([]byte("AAABBB"), files...); err != nil {
+		t.Fatal(err)
+	}
+	r := framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.TakeUpTo(3); got != nil || err != nil {
+		t.Errorf("at the end of the first message: %v, %v", got, err)
+	}
+	if got, err := r.TakeUpTo(6); !same(got, files) {
+		t.Errorf("at the end of the second message: %v, %v", got, err)
+	}
+}
+
+// Linux splits a sendmsg of this length, and its first part has the files.
+func TestTakeUpToFindsTheFilesOfALongMessage(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files, lengths := open(t, 2), []int{200_000, 3, 100_000}
+	done := make(chan error, 1)
+	go func() {
+		for i, length := range lengths {
+			message := bytes.Repeat([]byte{'x'}, length)
+			message[length-1] = 0
+			if _, err := a.WriteFiles(message, files[:i%3]...); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	r := framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 1<<20)
+	for i := range lengths {
+		if _, err := in.ReadBytes(0); err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
+		if err != nil || !same(got, files[:i%3]) {
+			t.Errorf("message %d: got %d files: %v", i, len(got), err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTakeUpToWithAJSONDecoder(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 2)
+	for _, n := range []int{0, 2, 1, 0} {
+		if _, err := a.WriteFiles(fmt.Appendf(nil, "{\"files\": %d}\n", n), files[:n]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := framed.NewReader(b, framed.Limits{})
+	defer r.Close()
+	decoder := json.NewDecoder(r)
+	for messages := 0; ; messages++ {
+		var message struct{ Files int }
+		if err := decoder.Decode(&message); err == io.EOF && messages == 4 {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.TakeUpTo(decoder.InputOffset() + 1)
+		if err != nil || !same(got, files[:message.Files]) {
+			t.Errorf("message %d: got %d files: %v", messages, len(got), err)
+		}
+	}
+}
+
+func TestTakeUpToReturnsNoFileOnError(t *testing.T) {
+	a, b := connect(t, scm.Config{})
+	files := open(t, 3)
+	r := framed.NewReader(b, framed.Limits{Message: 2, Waiting: 4})
+	defer r.Close()
+	var claim *framed.ClaimError
+	if _, err := a.WriteFiles([]byte("x"), files...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.TakeUpTo(1)
+	if want := (framed.ClaimError{Claimed: 3, Waiting: 3, Most: 2}); got != nil || !errors.As(err, &claim) || *claim != want {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, offset := range []int64{-1, 0} {
+		if got, err := r.TakeUpTo(offset); got != nil || err != nil || r.Waiting() != 3 {
+			t.Errorf("offset %d: got %v, %v", offset, got, err)
+		}
+	}
+	if got, err := r.Take(1); !same(got, files[:1]) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := r.TakeUpTo(1 << 62); !same(got, files[1:]) {
+		t.Errorf("got %v, %v", got, err)
+	}
+
+	for range 2 {
+		if _, err := a.WriteFiles([]byte("x"), files...); err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Read(make([]byte, 1))
+	}
+	if got, again := r.TakeUpTo(3); err == nil || got != nil || again != err {
+		t.Errorf("after %v: got %v, %v", err, got, again)
+	}
+	r = framed.NewReader(b, framed.Limits{})
+	_ = r.Close()
+	if got, err := r.TakeUpTo(0); got != nil || err != os.ErrClosed {
+		t.Errorf("after Close: got %v, %v", got, err)
+	}
+}
+
+// The reason is the table, and not a limit of the Reader's.
+func TestReadReportsAFullDescriptorTable(t *testing.T) {
+	for _, sent := range []int{1, 2, 3} {
+		a, b := connect(t, scm.Config{})
+		r := framed.NewReader(b, framed.Limits{Waiting: 4})
+		if _, err := a.WriteFiles([]byte("x"), open(t, sent)...); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		withFree(t, sent-1, func() { _, err = r.Read(make([]byte, 1)) })
+		var truncated *scm.TruncatedError
+		if !errors.As(err, &truncated) || !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "Limits") {
+			t.Errorf("%d sent: got %v", sent, err)
+		} else if truncated.Received != sent-1 || truncated.Room != 4 || truncated.N != 1 {
+			t.Errorf("%d sent: got %+v", sent, truncated)
+		}
+		if _, again := r.Take(0); again != err {
+			t.Errorf("Take after the loss: %v", again)
+		}
+	}
+}
+
+// withFree runs call while the process can open n descriptors and no more.
+func withFree(t *testing.T, n int, call func()) {
+	t.Helper()
+	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	full := limit
+	var fds []int
+	for range n + 1 {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+		full.Cur = uint64(fd) // the lowest descriptor that cannot be opened
+	}
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &full); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	call()
+}
+
+// varlink ends each message with a zero byte. Its messages do not say how many files they have.
+func ExampleReader_TakeUpTo() {
+	a, b, err := scm.Pair("unix")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer a.Close()
+	defer b.Close()
+
+	w := framed.NewWriter(a)
+	for i, message := range []string{`{"method":"org.example.Ping"}`, `{"method":"org.example.Print"}`} {
+		_ = w.Attach([]*os.File{os.Stdin, os.Stdout}[:2*i]...) // two are not too many
+		if _, err := w.Write([]byte(message + "\x00")); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+
+	r := framed.NewReader(b, framed.Limits{Message: 4})
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 1<<16)
+	for range 2 {
+		message, err := in.ReadString(0)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s has %d files\n", strings.TrimSuffix(message, "\x00"), len(files))
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+	// Output:
+	// {"method":"org.example.Ping"} has 0 files
+	// {"method":"org.example.Print"} has 2 files
+}
