@@ -6,12 +6,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +24,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// Real programs at the other end. Each is started by a test, and ends with it.
+// In these tests the partner is a real program, which the test starts and ends.
 
 // patience is how long a program may take.
 const patience = time.Minute
@@ -36,7 +38,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// program returns the path of the first program that is there; Debian has it in a package.
+// program returns the path of the first of the programs that is installed. debian is the Debian package
+// that has them.
 func program(t *testing.T, debian string, names ...string) string {
 	t.Helper()
 	for _, name := range names {
@@ -48,8 +51,8 @@ func program(t *testing.T, debian string, names ...string) string {
 	return ""
 }
 
-// start starts a program, which has the files from descriptor 3 on; wait waits for it. At the end
-// of the test it is killed.
+// start starts a program, which gets the files as descriptors 3, 4, and so on. wait waits until it ends.
+// The program is killed at the end of the test.
 func start(t *testing.T, files []*os.File, name string, args ...string) (wait func() error) {
 	t.Helper()
 	said, before := new(bytes.Buffer), fdtest.Take()
@@ -67,7 +70,7 @@ func start(t *testing.T, files []*os.File, name string, args ...string) (wait fu
 	return wait
 }
 
-// A partner is a connection to a program, which is read ahead.
+// partner is a connection to a program. Its input is read ahead.
 type partner struct {
 	*testing.T
 	r  *framed.Reader
@@ -75,7 +78,7 @@ type partner struct {
 	in *bufio.Reader
 }
 
-// talk makes a partner of a connection, until the end of the test.
+// talk returns a partner for conn, which it closes at the end of the test.
 func talk(t *testing.T, conn *scm.Conn) *partner {
 	t.Helper()
 	r := framed.NewReader(conn, framed.Limits{})
@@ -84,13 +87,13 @@ func talk(t *testing.T, conn *scm.Conn) *partner {
 	return &partner{t, r, framed.NewWriter(conn), bufio.NewReader(r)}
 }
 
-// dial connects to the socket that a program is about to make.
+// dial connects to a socket that a program is about to create.
 func dial(t *testing.T, path string) *partner {
 	t.Helper()
 	return talk(t, fdtest.Connect(t, func() (*scm.Conn, error) { return scm.Dial(t.Context(), "unix", path) }))
 }
 
-// send sends the pieces one by one, and the files with the first.
+// send sends each piece with one Write, and the files with the first piece.
 func (p *partner) send(files []*os.File, pieces ...[]byte) {
 	p.Helper()
 	must(p, p.w.Attach(files...))
@@ -108,24 +111,24 @@ func (p *partner) read(n int) []byte {
 	return bytes
 }
 
-// ask sends a line, and reads one, which begins with the answer.
+// ask sends a line and reads a line, which must begin with answer.
 func (p *partner) ask(answer, line string, files ...*os.File) {
 	p.Helper()
 	p.send(files, []byte(line))
 	got, err := p.in.ReadString('\n')
 	if err != nil || !strings.HasPrefix(got, answer) {
-		p.Fatalf("%q is answered by %q, %v", line, got, err)
+		p.Fatalf("the answer to %q is %q, %v", line, got, err)
 	}
 }
 
-// The fields of a D-Bus header that the tests use, and the types of all nine.
+// The codes of the D-Bus header fields that the tests use, and the types of all nine fields.
 const busPath, busMember, busDestination, busSignature, busFiles, busTypes = 1, 3, 6, 8, 9, " osssussgu"
 
-// A busMessage is a message of D-Bus.
+// busMessage is a D-Bus message.
 type busMessage struct {
 	kind   byte
 	serial uint32
-	fields map[byte]string // a number is 4 bytes
+	fields map[byte]string // an integer is encoded in 4 bytes
 	body   []byte
 }
 
@@ -149,7 +152,7 @@ func (m busMessage) header() []byte {
 	return align(append([]byte(head), fields...))
 }
 
-// busMessage reads a message, whose descriptors are still to be taken.
+// busMessage reads a message. It leaves the descriptors in the queue.
 func (p *partner) busMessage() (m busMessage) {
 	p.Helper()
 	head := p.read(16)
@@ -174,7 +177,7 @@ func (p *partner) busMessage() (m busMessage) {
 	return m
 }
 
-// joinBus connects to the bus, and returns the connection's name there.
+// joinBus connects to the bus and returns the connection and its name on the bus.
 func joinBus(t *testing.T, path string) (p *partner, name string) {
 	t.Helper()
 	p = dial(t, path)
@@ -184,12 +187,12 @@ func joinBus(t *testing.T, path string) (p *partner, name string) {
 	p.send(nil, []byte("BEGIN\r\n"), busMessage{kind: 1, serial: 1, fields: hello}.header())
 	m := p.busMessage()
 	if len(m.body) < 5 || m.kind != 2 {
-		t.Fatalf("Hello is answered by %+v", m)
+		t.Fatalf("the answer to Hello is %+v", m)
 	}
 	return p, string(m.body[4 : len(m.body)-1])
 }
 
-// Each of two connections sends signals to the other, in one piece or in two.
+// Two connections send signals to each other, in one piece or in two.
 func TestDBus(t *testing.T) {
 	daemon := program(t, "dbus-daemon", "dbus-daemon")
 	path, files := filepath.Join(t.TempDir(), "bus"), open(t, 3)
@@ -215,24 +218,24 @@ func TestDBus(t *testing.T) {
 		}
 		for i, n := range counts {
 			m := b.busMessage()
-			for m.fields[busMember] != "Files" { // the bus has news of its own
+			for m.fields[busMember] != "Files" { // the bus sends signals of its own
 				m = b.busMessage()
 			}
 			if m.serial != uint32(100+i) || m.fields[busFiles] != number(n) || !bytes.Equal(m.body, bodies[i]) {
 				t.Fatalf("message %d: serial %d, fields %q, %d bytes", i, m.serial, m.fields, len(m.body))
 			}
 			if got, err := b.r.Take(n); !same(got, files[:n]) {
-				t.Fatalf("message %d: other files, %v", i, err)
+				t.Fatalf("message %d: the files differ, %v", i, err)
 			}
 		}
 		if n := b.r.Waiting(); n != 0 {
-			t.Errorf("%d descriptors wait", n)
+			t.Errorf("%d descriptors in the queue", n)
 		}
 		a, nameOfA, b, nameOfB = b, nameOfB, a, nameOfA
 	}
 }
 
-// The test is the server, and takes the pools of a client that is made of libwayland.
+// The test is a Wayland server that receives the memory pools of a libwayland client.
 func TestWayland(t *testing.T) {
 	cc, config := program(t, "gcc", "cc"), program(t, "pkg-config", "pkg-config")
 	flags, err := exec.Command(config, "--cflags", "--libs", "wayland-client").Output()
@@ -268,7 +271,8 @@ func TestWayland(t *testing.T) {
 		first, last := order.Uint32(arguments), order.Uint32(arguments[len(arguments)-4:])
 		switch {
 		case object == display && opcode == sync:
-			// Its number is free again. In one piece: the client may end behind its last event.
+			// The second event frees the object's ID. Send both at once, because the client may end after the
+			// last event it expects.
 			p.send(nil, []byte(event(first, 0, number(0))+event(display, 1, number(int(first)))))
 		case object == display && opcode == getRegistry:
 			registry = first
@@ -281,7 +285,7 @@ func TestWayland(t *testing.T) {
 			must(t, err)
 			text, err := io.ReadAll(io.NewSectionReader(files[0], 0, 1<<20))
 			if err != nil || len(text) != int(last) || !bytes.HasPrefix(text, fmt.Appendf(nil, "pool of %d\n", last)) {
-				t.Errorf("a pool of %d bytes has %d, %v: %.20q", last, len(text), err, text)
+				t.Errorf("a pool of %d bytes has a file of %d bytes, %v: %.20q", last, len(text), err, text)
 			}
 			_ = files[0].Close()
 			pools++
@@ -290,11 +294,11 @@ func TestWayland(t *testing.T) {
 		}
 	}
 	if err := wait(); err != nil || pools != 60 || ahead < 2 || p.r.Waiting() != 0 {
-		t.Errorf("%d pools, of which at most %d waited, and %d still do: %v", pools, ahead, p.r.Waiting(), err)
+		t.Errorf("%d pools, at most %d descriptors in the queue, %d left: %v", pools, ahead, p.r.Waiting(), err)
 	}
 }
 
-// A name of QEMU's is for a descriptor of its own, until it is closed.
+// QEMU keeps a descriptor under a name until closefd.
 func TestQMP(t *testing.T) {
 	qemu := program(t, "qemu-system-x86", "qemu-system-x86_64", "qemu-system-i386", "qemu-system-aarch64", "qemu-system-arm", "/usr/libexec/xen-qemu-system-i386")
 	path := filepath.Join(t.TempDir(), "qmp")
@@ -313,13 +317,137 @@ func TestQMP(t *testing.T) {
 		p.ask(refused, getfd)
 		must(t, r.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
 		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("before closefd the pipe's end is met: %v", err)
+			t.Errorf("QEMU does not hold the write end before closefd: %v", err)
 		}
 		p.ask(done, closefd)
 		must(t, r.SetReadDeadline(time.Now().Add(patience)))
 		if _, err := r.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("after closefd it is not: %v", err)
+			t.Errorf("QEMU holds the write end after closefd: %v", err)
 		}
 		p.ask(refused, closefd)
+	}
+}
+
+// varlinkMessage is a message of testdata/varlink.py.
+type varlinkMessage struct {
+	Parameters struct{ Index, Files int }
+}
+
+// readVarlink reads a message and the zero byte after it.
+func (p *partner) readVarlink(message any) {
+	p.Helper()
+	text, err := p.in.ReadBytes(0)
+	must(p, err)
+	must(p, json.Unmarshal(text[:len(text)-1], message))
+}
+
+// takeMessage takes the files of the message that was read last.
+func (p *partner) takeMessage() []*os.File {
+	p.Helper()
+	files, err := p.r.TakeUpTo(p.r.Offset() - int64(p.in.Buffered()))
+	must(p, err)
+	return files
+}
+
+// contentOf returns the content of a file from its beginning, and closes the file.
+func contentOf(t *testing.T, f *os.File) string {
+	t.Helper()
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+	must(t, err)
+	must(t, f.Close())
+	return string(text)
+}
+
+// The partner is a client made of sd-varlink, which sends one message or several with each sendmsg.
+func TestVarlink(t *testing.T) {
+	const messages = 600
+	python := program(t, "python3", "python3")
+	for _, c := range []struct {
+		name          string
+		batch, buffer int
+		byCount       bool // take the files by the count in the message
+	}{
+		{"one message in each sendmsg, small buffer", 1, 16, false},
+		{"one message in each sendmsg, large buffer", 1, 1 << 16, false},
+		{"several messages in a sendmsg, large buffer", 5, 1 << 16, false},
+		{"several messages in a sendmsg, small buffer, by count", 5, 16, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := connect(t, scm.Config{})
+			end, err := b.File()
+			must(t, err)
+			wait := start(t, []*os.File{end}, python, filepath.Join("testdata", "varlink.py"), strconv.Itoa(messages), strconv.Itoa(c.batch))
+			_, _ = end.Close(), b.Close()
+			p := talk(t, a)
+			p.in = bufio.NewReaderSize(p.r, c.buffer)
+			if _, err := p.in.Peek(1); err == io.EOF {
+				var exit *exec.ExitError
+				if err := wait(); errors.As(err, &exit) && exit.ExitCode() == 77 {
+					t.Skip("no libsystemd with sd-varlink: systemd has it from version 257 on")
+				}
+			}
+			for i := range messages {
+				var m varlinkMessage
+				p.readVarlink(&m)
+				var files []*os.File
+				if c.byCount {
+					files, err = p.r.Take(m.Parameters.Files)
+					must(t, err)
+				} else {
+					files = p.takeMessage()
+				}
+				if m.Parameters.Index != i || len(files) != m.Parameters.Files {
+					t.Fatalf("message %d has index %d and %d files, want %d", i, m.Parameters.Index, len(files), m.Parameters.Files)
+				}
+				for j, f := range files {
+					if got, want := contentOf(t, f), fmt.Sprintf("file %d of message %d", j, i); got != want {
+						t.Errorf("got %q, want %q", got, want)
+					}
+				}
+			}
+			if _, err := p.in.ReadByte(); err != io.EOF || p.r.Waiting() != 0 {
+				t.Errorf("after the last message: %v, %d descriptors in the queue", err, p.r.Waiting())
+			}
+			must(t, wait())
+		})
+	}
+}
+
+// varlinkctl sends a file with a call, and passes the file of the answer to a command.
+func TestVarlinkctl(t *testing.T) {
+	ctl, err := exec.LookPath("varlinkctl")
+	if err != nil {
+		t.Skip("no varlinkctl with --push-fd: systemd has it from version 258 on")
+	}
+	if help, err := exec.Command(ctl, "--help").CombinedOutput(); err != nil || !bytes.Contains(help, []byte("--push-fd")) {
+		t.Skip("varlinkctl has no --push-fd: systemd has it from version 258 on")
+	}
+	path := filepath.Join(t.TempDir(), "varlink")
+	l, err := scm.Listen(t.Context(), "unix", path)
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	must(t, l.SetDeadline(time.Now().Add(patience)))
+	sent := open(t, 2)
+	_, err = sent[1].WriteString("the answer's file")
+	must(t, err)
+	_, err = sent[1].Seek(0, io.SeekStart)
+	must(t, err)
+
+	output := filepath.Join(t.TempDir(), "output")
+	wait := start(t, sent[:1], ctl, "--push-fd=3", "--exec", "call", path, "org.example.Exchange", `{"text":"x"}`,
+		"--", "sh", "-c", "cat <&3 >"+output)
+	conn, err := l.AcceptConn()
+	must(t, err)
+	p := talk(t, conn)
+	var call struct{ Method string }
+	p.readVarlink(&call)
+	if files := p.takeMessage(); call.Method != "org.example.Exchange" || !same(files, sent[:1]) {
+		t.Errorf("got the call %+v with %d files", call, len(files))
+	}
+	p.send(sent[1:], []byte(`{"parameters":{"text":"y"}}`+"\x00"))
+	must(t, wait())
+	text, err := os.ReadFile(output)
+	if string(text) != "the answer's file" {
+		t.Errorf("the command read %q, %v", text, err)
 	}
 }
