@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// APUE is send_fd and recv_fd of Stevens' Advanced Programming in the UNIX
-// Environment, §17.4. What send_err sends instead is [SendAPUEError]'s.
+// APUE is the format of send_fd and recv_fd in Stevens' Advanced Programming in the UNIX Environment,
+// §17.4. [SendAPUEError] sends what send_err sends.
 //
-// Stream. Two bytes, 0 and the status 0, and one descriptor; Send has no text.
-// Control of CMSG_LEN. The receiver takes text up to a 0 byte, then the status, and
-// refuses anything behind it: there is one message at a time. With the status 0 it
-// refuses any number of descriptors but one, and text that was received before is
-// Recv's text; any other status is an [*APUEError]. No acknowledgement.
+// The socket is a stream. A message is a zero byte, the status 0 and one descriptor. Send accepts no
+// text. msg_controllen is CMSG_LEN. There is no acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv reads text up to a zero byte, and then the status. It rejects any bytes after the status, so the
+// partner must not send a second message before the first has been received. If the status is 0, Recv
+// rejects a message that does not have exactly one descriptor, and returns the text. Any other status is
+// an [*APUEError].
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var APUE Format = theAPUE
 
 var theAPUE = apue{label{"apue", "unix"}}
@@ -23,30 +25,31 @@ var theAPUE = apue{label{"apue", "unix"}}
 type apue struct{ label }
 
 const (
-	apueBuffer = 4096  // the book's MAXLINE
-	apueText   = 65536 // Recv takes no more; the book's receiver prints it as it comes
+	apueBuffer = 4096  // MAXLINE in APUE
+	apueText   = 65536 // the most that Recv accepts; recv_fd in APUE prints text as it arrives and has no limit
 )
 
-// APUEError is a failure that the other end reports in place of a descriptor.
+// APUEError is an error that the other end reported instead of sending a descriptor. Recv has then read
+// the whole message, and the conversation can continue.
 type APUEError struct {
-	Status byte   // not 0
-	Text   string // what the user is to read
+	Status byte   // never 0
+	Text   string // a message for the user
 }
 
 func (e *APUEError) Error() string {
 	return fmt.Sprintf("wire: apue: the other end reports status %d: %q", e.Status, strings.TrimSpace(e.Text))
 }
 
-// SendAPUEError reports a failure on the stream sock, as send_err of the book:
-// the text, then a 0 byte and the status. A status of 0 becomes 1, as there; a
-// text with a 0 byte in it, or of more than 64 KiB, is a *FormatError, and nothing
-// is sent.
+// SendAPUEError reports an error on the stream sock, as send_err in APUE does. It sends the text, a zero
+// byte and the status. Like send_err, it sends the status 1 instead of 0. If the text contains a zero byte
+// or is longer than 64 KiB, SendAPUEError returns a *FormatError and sends nothing. Other errors are
+// those of sock.Send.
 func SendAPUEError(sock Socket, status byte, text string) error {
 	if strings.ContainsRune(text, 0) {
-		return theAPUE.errorf("a 0 byte in the text")
+		return theAPUE.errorf("zero byte in the text")
 	}
 	if len(text) > apueText {
-		return theAPUE.errorf("text of %d bytes, not at most %d", len(text), apueText)
+		return theAPUE.errorf("text of %d bytes, at most %d are allowed", len(text), apueText)
 	}
 	if text != "" {
 		if err := theAPUE.send(sock, []byte(text), nil, false); err != nil {
@@ -81,11 +84,11 @@ func (f apue) Recv(sock Socket) (text string, fds []int, err error) {
 		end := bytes.IndexByte(got, 0)
 		switch {
 		case end < 0 && len(got) > apueText, end > apueText:
-			return "", nil, f.refuse(fds, "text of more than %d bytes", apueText)
+			return "", nil, f.refuse(fds, "text longer than %d bytes", apueText)
 		case end < 0 || end+1 == len(got):
-			continue // the status is still to come
+			continue // the status has not arrived yet
 		case end+2 < len(got):
-			return "", nil, f.refuse(fds, "%d bytes behind the status", len(got)-end-2)
+			return "", nil, f.refuse(fds, "%d bytes after the status", len(got)-end-2)
 		}
 		text, status := string(got[:end]), got[end+1]
 		if status != 0 {

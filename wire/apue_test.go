@@ -12,7 +12,7 @@ import (
 )
 
 var _ = Describe("APUE", func() {
-	DescribeTable("reports a failure as send_err does",
+	DescribeTable("sends an error as send_err does",
 		func(status byte, text, payload string) {
 			f := connect("unix")
 			Expect(wire.SendAPUEError(wire.FD(f.a), status, text)).To(Succeed())
@@ -21,18 +21,18 @@ var _ = Describe("APUE", func() {
 			Expect(fds).To(BeEmpty())
 		},
 		Entry("with a text", byte(2), "can't open /x\n", "can't open /x\n\x00\x02"),
-		Entry("without", byte(255), "", "\x00\xff"),
-		Entry("with a status that cannot be", byte(0), "", "\x00\x01"),
+		Entry("without a text", byte(255), "", "\x00\xff"),
+		Entry("with the status 0, which becomes 1", byte(0), "", "\x00\x01"),
 	)
 
-	It("does not report a text that would end early or is too long", func() {
+	It("rejects an error whose text contains a zero byte or is too long", func() {
 		f := connect("unix")
-		Expect(wire.SendAPUEError(wire.FD(f.a), 1, "a\x00b")).To(beFormatError(wire.APUE, "a 0 byte"))
+		Expect(wire.SendAPUEError(wire.FD(f.a), 1, "a\x00b")).To(beFormatError(wire.APUE, "zero byte"))
 		Expect(wire.SendAPUEError(wire.FD(f.a), 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text of 65537 bytes"))
 		isEmpty(f.b)
 	})
 
-	It("receives a failure, of any length up to its limit", func() {
+	It("receives an error whose text has any length up to the limit", func() {
 		for _, text := range []string{"", "can't open /x\n", strings.Repeat("x", 65536)} {
 			f := connect("unix")
 			done := make(chan error)
@@ -45,14 +45,14 @@ var _ = Describe("APUE", func() {
 		}
 	})
 
-	It("closes a descriptor that comes with a failure", func() {
+	It("closes a descriptor received with an error", func() {
 		f := connect("unix")
 		sends(f.a, "text\x00\x01", f.file(""))
 		_, _, err := wire.APUE.Recv(wire.FD(f.b))
 		Expect(err).To(Equal(&wire.APUEError{Status: 1, Text: "text"}))
 	})
 
-	It("receives text before a descriptor", func() {
+	It("returns text received before a descriptor", func() {
 		f := connect("unix")
 		sent := f.file("")
 		sends(f.a, "a warning")

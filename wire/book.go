@@ -1,20 +1,21 @@
 package wire
 
-// Book is write_fd and read_fd of Stevens' UNIX Network Programming §15.7, as
-// the book's programs and many others use them. scm.WriteFD and scm.ReadFD are
-// the functions themselves.
+// Book is the format of write_fd and read_fd in Stevens' UNIX Network Programming (UNP) §15.7, as its
+// programs and many others use them. The functions themselves are scm.WriteFD and scm.ReadFD.
 //
-// Stream. The sender's bytes, at most 4096, and one descriptor; an empty text is
-// one 0 byte, which is what the book's programs send, and comes back as an empty
-// text. Control of CMSG_SPACE. The receiver takes what one call gives. No
-// descriptor is no error, as in the book: fds is then empty. No acknowledgement.
+// The socket is a stream. A message is 1 to 4096 bytes of text and one descriptor. Send sends an empty text
+// as one zero byte, like the programs in UNP, and Recv returns one zero byte as an empty text.
+// msg_controllen is CMSG_SPACE. There is no acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv returns what one recvmsg receives. A message without a descriptor is not an error, as in UNP: fds is
+// then empty.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var Book Format = book{label{"book", "unix"}}
 
 type book struct{ label }
 
-// bookText is the most that Recv has room for: the book's MAXLINE.
+// bookText is the size of Recv's buffer, MAXLINE in UNP.
 const bookText = 4096
 
 func (f book) Send(sock Socket, text string, fds ...int) error {
@@ -22,7 +23,7 @@ func (f book) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > bookText {
-		return f.errorf("text of %d bytes, not at most %d", len(text), bookText)
+		return f.errorf("text of %d bytes, at most %d are allowed", len(text), bookText)
 	}
 	if text == "" {
 		text = "\x00"

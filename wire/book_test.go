@@ -11,13 +11,13 @@ import (
 )
 
 var _ = Describe("Book", func() {
-	It("receives bytes without a descriptor, as the book does", func() {
+	It("receives bytes without a descriptor, as read_fd does", func() {
 		f := connect("unix")
 		sends(f.a, "plain")
 		Expect(f.from(wire.Book, f.b)).To(Equal("plain"))
 	})
 
-	It("and the pair understand each other", func() {
+	It("is compatible with scm.WriteFD and scm.ReadFD", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Book.Send(wire.FD(f.a), "", sent)).To(Succeed())
@@ -33,7 +33,7 @@ var _ = Describe("Book", func() {
 })
 
 var _ = Describe("Conmon", func() {
-	It("understands what runc and crun send", func() {
+	It("receives the messages of runc and crun", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Runc.Send(wire.FD(f.a), "/dev/ptmx", sent)).To(Succeed())

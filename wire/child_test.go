@@ -10,11 +10,12 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Some programs start one of ours: the test binary again, which is then a child by name and no suite.
+// Some specs need another program. They start the test binary again, which then runs one of the functions
+// named by child instead of the suite.
 
 func TestMain(m *testing.M) { Main(m) }
 
-// child names a function that ChildCommand runs in a process of its own.
+// child registers a function that ChildCommand runs in a process of its own.
 func child(name string, run func(args []string) error) bool {
 	return Child(name, func(args []string) { Expect(run(args)).To(Succeed()) })
 }

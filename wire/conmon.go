@@ -2,21 +2,22 @@ package wire
 
 import "strings"
 
-// Conmon is sendfd and recvfd of conmon, which runc once had too: a file and its
-// name. conmon receives the master of a container's terminal so.
+// Conmon is the format of sendfd and recvfd in conmon, which early versions of runc used too. It passes a
+// file and its name. conmon uses it to receive the master of a container's terminal.
 //
-// Stream. The text is the name, at most 4095 bytes; a 0 byte follows it. One
-// descriptor. Control of CMSG_SPACE. The receiver takes what one call gives and
-// refuses any number of descriptors but one; the name ends at a 0 byte or with the
-// message, so that the messages of [Runc] and [Crun] are understood too. No
-// acknowledgement.
+// The socket is a stream. A message is the name, which is the text and has at most 4095 bytes, a zero byte
+// and one descriptor. msg_controllen is CMSG_SPACE. There is no acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv takes what one recvmsg receives as a message. It rejects a message that does not have exactly one
+// descriptor. The name ends at a zero byte or at the end of the message, so Recv also accepts what [Runc]
+// and [Crun] send.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var Conmon Format = conmon{label{"conmon", "unix"}}
 
 type conmon struct{ label }
 
-// conmonName is conmon's TAG_BUFFER: the name and its 0 byte.
+// conmonName is TAG_BUFFER in conmon, the most bytes for the name and the zero byte.
 const conmonName = 4096
 
 func (f conmon) Send(sock Socket, text string, fds ...int) error {
@@ -24,10 +25,10 @@ func (f conmon) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) >= conmonName {
-		return f.errorf("a name of %d bytes, not at most %d", len(text), conmonName-1)
+		return f.errorf("name of %d bytes, at most %d are allowed", len(text), conmonName-1)
 	}
 	if strings.ContainsRune(text, 0) {
-		return f.errorf("a 0 byte in the name")
+		return f.errorf("zero byte in the name")
 	}
 	return f.send(sock, []byte(text+"\x00"), fds, false)
 }

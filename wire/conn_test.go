@@ -19,7 +19,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// conns is a connected pair of Conns of the network, which end with the spec.
+// conns returns a connected pair of Conns, which are closed at the end of the spec.
 func conns(network string) (a, b *scm.Conn) {
 	GinkgoHelper()
 	a, b, err := scm.Pair(network)
@@ -31,10 +31,10 @@ func conns(network string) (a, b *scm.Conn) {
 	return a, b
 }
 
-// inOneCall are the formats whose receiver takes what one call gives: they do not come in parts.
-var inOneCall = []wire.Format{wire.Book, wire.Conmon, wire.Runc}
+// oneReceive are the stream formats for which one receive is one message.
+var oneReceive = []wire.Format{wire.Book, wire.Conmon, wire.Runc}
 
-// drips sends the payload byte by byte, and the descriptors with the first.
+// drips sends the payload one byte at a time, and the descriptors with the first byte.
 func drips(c *scm.Conn, payload string, fds []int) error {
 	for i := range len(payload) {
 		if _, err := c.WriteFDs([]byte(payload[i:i+1]), fds...); err != nil {
@@ -45,12 +45,12 @@ func drips(c *scm.Conn, payload string, fds []int) error {
 	return nil
 }
 
-var _ = Describe("on a Conn", func() {
+var _ = Describe("a format over a Conn", func() {
 	for _, g := range golden {
 		format, ok := wire.Lookup(g.format.Name())
-		what := fmt.Sprintf("%s, %d bytes of text and %d descriptors,", g.format.Name(), len(g.text), g.fds)
+		what := fmt.Sprintf("a %s message with %d bytes of text and %d descriptors", g.format.Name(), len(g.text), g.fds)
 
-		It(what+" is passed", func() {
+		It("passes "+what, func() {
 			Expect(ok).To(BeTrue())
 			cannotEmulateFormat(format)
 			f := connect("unix")
@@ -65,10 +65,10 @@ var _ = Describe("on a Conn", func() {
 			Expect(<-done).NotTo(HaveOccurred())
 		})
 
-		if format.Network() != "unix" || slices.Contains(inOneCall, format) {
+		if format.Network() != "unix" || slices.Contains(oneReceive, format) {
 			continue
 		}
-		It(what+" is received byte by byte", func() {
+		It("receives "+what+" byte by byte", func() {
 			f := connect("unix")
 			a, b := conns("unix")
 			sent := f.files(g.fds)
@@ -82,7 +82,7 @@ var _ = Describe("on a Conn", func() {
 		})
 	}
 
-	// ends receives until the deadline is over: no descriptor is left of what came.
+	// ends receives until the deadline has passed. No received descriptor may stay open.
 	ends := func(format wire.Format, payload string, number int) {
 		GinkgoHelper()
 		f := connect("unix")
@@ -99,14 +99,14 @@ var _ = Describe("on a Conn", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}
 	for _, format := range wire.Formats() {
-		It("a deadline ends "+format.Name(), func() { ends(format, "", 0) })
+		It("ends Recv of "+format.Name()+" at the deadline", func() { ends(format, "", 0) })
 	}
-	for _, c := range cut {
-		It(fmt.Sprintf("a deadline ends %s after %d bytes and %d descriptors, which are closed", c.format.Name(), len(c.payload), c.fds),
+	for _, c := range beginnings {
+		It(fmt.Sprintf("ends Recv of %s at the deadline after %d bytes, and closes the %d descriptors received", c.format.Name(), len(c.payload), c.fds),
 			func() { ends(c.format, c.payload, c.fds) })
 	}
 
-	It("a deadline ends a send that has no room, and the rest of one", func() {
+	It("ends Send at the deadline if the socket buffer is full", func() {
 		f := connect("unix")
 		a, _ := conns("unix")
 		Expect(a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
@@ -114,7 +114,7 @@ var _ = Describe("on a Conn", func() {
 		Expect(err).To(MatchError(os.ErrDeadlineExceeded))
 	})
 
-	It("the service manager is notified, and answers a barrier", func(ctx SpecContext) {
+	It("stores descriptors with a service manager and waits for a barrier", func(ctx SpecContext) {
 		f := connect("unix")
 		a, b := conns("unixgram")
 		sent := f.files(2)

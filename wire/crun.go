@@ -1,11 +1,10 @@
 package wire
 
-// Crun is what crun sends to a --console-socket: the master of the container's
-// terminal.
+// Crun is the format in which crun sends the master of a container's terminal to a --console-socket.
 //
-// Stream. One space and one descriptor; no text. Control of CMSG_SPACE. The
-// receiver needs one byte, and does not look at it. No acknowledgement. A
-// receiver that must understand both runtimes uses [Conmon].
+// The socket is a stream. A message is one space and one descriptor. Send accepts no text.
+// msg_controllen is CMSG_SPACE. There is no acknowledgement. Recv accepts any byte. To receive from both
+// runc and crun, use [Conmon].
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var Crun Format = fixed{label{"crun", "unix"}, " "}

@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// A runtime has connected to the --console-socket that it was given, and sends the
-// master of the container's terminal. Conmon understands runc and crun.
+// A runtime has connected to its --console-socket and sends the master of the container's terminal. The
+// format Conmon accepts the messages of runc and crun.
 func ExampleFormat() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -45,8 +45,8 @@ func ExampleFormat() {
 	// Output: /dev/ptmx
 }
 
-// A partner sends its message byte by byte, or never to its end. A Conn has a deadline
-// for the whole of it.
+// A partner may send a message very slowly, or never complete it. The deadline of a Conn applies to the
+// whole message.
 func ExampleFormat_deadline() {
 	a, b, err := scm.Pair("unix")
 	if err != nil {
@@ -65,8 +65,7 @@ func ExampleFormat_deadline() {
 	// Output: true
 }
 
-// The number of a socket has a deadline by shutdown(2): SO_RCVTIMEO would begin anew with
-// each byte.
+// shutdown(2) sets a deadline for a Recv from an FD. SO_RCVTIMEO would start again with each byte.
 func ExampleFD() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -84,11 +83,11 @@ func ExampleFD() {
 	// Output: too late: wire: passfd: unexpected EOF
 }
 
-// A format is chosen by its name.
+// A program can choose the format by name.
 func ExampleLookup() {
 	format, ok := wire.Lookup("gvisor")
 	if !ok {
-		log.Fatal("there is no such format")
+		log.Fatal("unknown format")
 	}
 	fmt.Println(format.Name(), format.Network())
 	for _, f := range wire.Formats() {
@@ -99,8 +98,7 @@ func ExampleLookup() {
 	// apue book conmon crun fusermount gvisor haproxy-sockpair notify openssh passfd python qmp runc seccomp-listener skalibs-ancil skalibs-unixmessage
 }
 
-// What does not fit the format is an error, and every descriptor that came is
-// closed.
+// Recv returns an error for a message that violates the format, and closes all its descriptors.
 func ExampleFormatError() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -115,7 +113,7 @@ func ExampleFormatError() {
 	// Output: true skalibs-ancil
 }
 
-// An open server, as the book has it, reports why it could not open a file.
+// The open server in APUE reports why it could not open a file.
 func ExampleSendAPUEError() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -130,13 +128,13 @@ func ExampleSendAPUEError() {
 	// Output: true 1 can't open /nowhere
 }
 
-// A service hands its listening socket to systemd, to get it back when it is
-// started again, and waits until systemd has it.
+// A service stores its listening socket with systemd, to get it back when it is started again, and waits
+// until systemd has processed the message.
 func ExampleNotifyStore() {
 	listener := 3
 	sock, err := wire.DialNotify()
 	if errors.Is(err, wire.ErrNoNotifySocket) {
-		return // started by hand
+		return // not started by a service manager
 	} else if err != nil {
 		log.Fatal(err)
 	}
@@ -151,8 +149,8 @@ func ExampleNotifyStore() {
 	}
 }
 
-// A service that was started again looks for what it had stored, and has systemd
-// forget the rest.
+// A service that was started again takes the descriptor it had stored, and makes systemd remove the
+// others.
 func ExampleListenFDs() {
 	fds, names, err := wire.ListenFDs()
 	if err != nil {

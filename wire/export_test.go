@@ -1,4 +1,4 @@
 package wire
 
-// PythonOfMacOS is Python as it is on macOS.
+// PythonOfMacOS is the format Python with the acknowledgement that it has on macOS.
 var PythonOfMacOS Format = python{label{"python", "unix"}, true}

@@ -14,7 +14,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// null returns an open file, which ends with the spec.
+// null returns an open file, which is closed at the end of the spec.
 func null() *os.File {
 	GinkgoHelper()
 	f := ok(os.Open(os.DevNull))
@@ -22,7 +22,7 @@ func null() *os.File {
 	return f
 }
 
-// files are open files.
+// files returns n open files.
 func files(n int) []*os.File {
 	GinkgoHelper()
 	list := make([]*os.File, n)
@@ -32,9 +32,9 @@ func files(n int) []*os.File {
 	return list
 }
 
-var _ = Describe("files", func() {
+var _ = Describe("SendFiles and RecvFiles", func() {
 	for _, format := range wire.Formats() {
-		It("are passed by "+format.Name()+" through numbers and Conns", func() {
+		It("pass files in "+format.Name()+" through descriptors and Conns", func() {
 			cannotEmulateFormat(format)
 			g := firstGolden(format)
 			f := connect(format.Network())
@@ -54,7 +54,7 @@ var _ = Describe("files", func() {
 		})
 	}
 
-	It("may be none", func() {
+	It("pass a message without files", func() {
 		a, b := conns("unixgram")
 		Expect(wire.SendFiles(wire.Notify, a, "READY=1")).To(Succeed())
 		text, received, err := wire.RecvFiles(wire.Notify, b)
@@ -62,7 +62,7 @@ var _ = Describe("files", func() {
 		Expect(received).To(BeEmpty())
 	})
 
-	It("that are closed or nil are not sent", func() {
+	It("send nothing if a file is closed or nil", func() {
 		f := connect("unix")
 		closed := null()
 		Expect(closed.Close()).To(Succeed())
@@ -73,7 +73,7 @@ var _ = Describe("files", func() {
 		isEmpty(f.b)
 	})
 
-	It("at the end are none and io.EOF", func() {
+	It("return io.EOF and no file at the end", func() {
 		a, b := conns("unix")
 		Expect(a.Close()).To(Succeed())
 		_, received, err := wire.RecvFiles(wire.Python, b)
@@ -82,7 +82,7 @@ var _ = Describe("files", func() {
 	})
 })
 
-// notOpen is a format that brings a number which is not open behind one that is.
+// notOpen is a format that adds a descriptor that is not open to each received message.
 type notOpen struct{ wire.Format }
 
 func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
@@ -90,7 +90,7 @@ func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
 	return text, append(fds, -1), err
 }
 
-var _ = It("files are all closed where one cannot be made", func() {
+var _ = It("RecvFiles closes all files if it cannot make one of them", func() {
 	f := connect("unix")
 	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", f.file(""))).To(Succeed())
 	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, wire.FD(f.b))

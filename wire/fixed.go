@@ -1,7 +1,7 @@
 package wire
 
-// fixed is a format whose payload is always the same, for one descriptor on a
-// stream. What the bytes are is not looked at on receive, by the programs or here.
+// fixed is a format for a stream that sends one descriptor with the same payload each time. Neither the
+// programs nor Recv check the bytes of a received payload.
 type fixed struct {
 	label
 	payload string

@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// patience ends what hangs; nothing is expected to take any time.
+// patience is the time after which a hanging call or program is ended. No spec should take that long.
 const patience = Hang
 
 var socketTypes = map[string]int{
@@ -27,31 +27,31 @@ var socketTypes = map[string]int{
 	"unixpacket": unix.SOCK_SEQPACKET,
 }
 
-// fixture is a connected pair of blocking sockets and the numbers that the spec owns.
+// fixture is a connected pair of blocking sockets, and the descriptors that the spec owns.
 type fixture struct {
 	fdtest.Ledger
 	a, b int
 }
 
-// connect makes a pair of the type that a format wants. At the end of the spec no
-// number is stray and none lost.
+// connect returns a pair of sockets of the type that a format needs. It fails a spec that leaves a descriptor
+// open, or that closes one it does not own.
 func connect(network string) *fixture {
 	GinkgoHelper()
 	p := ok(unix.Socketpair(unix.AF_UNIX, socketTypes[network]|unix.SOCK_CLOEXEC, 0))
 	f := &fixture{a: p[0], b: p[1]}
 	f.Own(f.a, f.b)
-	hangsNoMore(f.a)
-	hangsNoMore(f.b)
+	setTimeouts(f.a)
+	setTimeouts(f.b)
 	DeferCleanup(func() {
 		strays, lost := f.Strays(), f.Lost()
 		f.Close()
-		Expect(strays).To(BeEmpty(), "open numbers that hold a file of this spec and belong to nobody")
-		Expect(lost).To(BeEmpty(), "numbers of this spec that were closed by another")
+		Expect(strays).To(BeEmpty(), "open descriptors of this spec's files that the spec does not own")
+		Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
 	})
 	return f
 }
 
-func hangsNoMore(sock int) {
+func setTimeouts(sock int) {
 	GinkgoHelper()
 	limit := unix.NsecToTimeval(int64(patience))
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
@@ -59,7 +59,7 @@ func hangsNoMore(sock int) {
 	}
 }
 
-// file returns the reading end of a pipe that holds the text and ends there.
+// file returns the read end of a pipe that contains text. The write end is closed.
 func (f *fixture) file(text string) int {
 	GinkgoHelper()
 	var p [2]int
@@ -79,29 +79,29 @@ func (f *fixture) files(n int) []int {
 	return fds
 }
 
-// owns takes received numbers over: they are new and close-on-exec.
+// owns makes the spec the owner of received descriptors, which must be new and close-on-exec.
 func (f *fixture) owns(received ...int) {
 	GinkgoHelper()
 	for _, fd := range received {
-		Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)
-		Expect(f.Owns(fd)).To(BeFalse(), "%d was received and is an older number", fd)
-		Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "%d is not close-on-exec", fd)
+		Expect(fdtest.IsOpen(fd)).To(BeTrue(), "received descriptor %d is not open", fd)
+		Expect(f.Owns(fd)).To(BeFalse(), "received descriptor %d was open before", fd)
+		Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "descriptor %d is not close-on-exec", fd)
 		f.Own(fd)
 	}
 }
 
-// takes takes received numbers over: they are the very files that were sent.
+// takes makes the spec the owner of received descriptors, which must refer to the files that were sent.
 func (f *fixture) takes(received []int, sent ...int) {
 	GinkgoHelper()
 	f.owns(received...)
 	Expect(received).To(HaveLen(len(sent)), "descriptors received")
 	for i, fd := range received {
-		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent[i]), fdtest.Name(fd))
+		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "sent %s, received %s", fdtest.Name(sent[i]), fdtest.Name(fd))
 	}
 }
 
-// from receives a message of the format, takes over its descriptors, which are those that were
-// sent, and returns its text.
+// from receives a message with the given format and returns its text. The message must have the descriptors
+// that were sent. The spec owns them afterwards.
 func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
 	GinkgoHelper()
 	text, fds, err := format.Recv(wire.FD(sock))
@@ -110,7 +110,7 @@ func (f *fixture) from(format wire.Format, sock int, sent ...int) string {
 	return text
 }
 
-// sends puts raw bytes and descriptors on the socket.
+// sends sends raw bytes and descriptors through the socket.
 func sends(sock int, payload string, fds ...int) {
 	GinkgoHelper()
 	m := scm.Message{FDs: fds}
@@ -121,19 +121,19 @@ func sends(sock int, payload string, fds ...int) {
 	Expect(m.N).To(Equal(len(payload)))
 }
 
-// receives takes whatever is on the socket.
+// receives receives raw bytes and descriptors from the socket.
 func (f *fixture) receives(sock int) (payload string, fds []int) {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1<<16)}, FDs: make([]int, scm.MaxFDs)}
 	Expect(again(func() error { return scm.Recv(sock, &m, 0) })).To(Succeed())
-	Expect(m.Flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC)).To(BeZero(), "the message was cut")
+	Expect(m.Flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC)).To(BeZero(), "the message was truncated")
 	fds = m.FDs[:m.NFD]
 	f.owns(fds...)
 	return string(m.Buffers[0][:m.N]), fds
 }
 
-// again repeats a call that a signal interrupted: with a time limit on the socket
-// the kernel does not.
+// again retries a call that a signal interrupted. The kernel does not retry it, because the socket has a time
+// limit.
 func again(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
@@ -142,7 +142,7 @@ func again(call func() error) error {
 	}
 }
 
-// reader reads from a number.
+// reader reads from a descriptor.
 type reader int
 
 func (r reader) Read(p []byte) (n int, err error) {
@@ -156,14 +156,13 @@ func (r reader) Read(p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// listen returns the path of a listening stream socket, and a function that waits
-// for who connects to it.
+// listen returns the path of a listening stream socket, and a function that waits for a client.
 func (f *fixture) listen() (path string, accept func() int) {
 	GinkgoHelper()
 	path = filepath.Join(GinkgoT().TempDir(), "socket")
 	listener := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(listener)
-	hangsNoMore(listener)
+	setTimeouts(listener)
 	Expect(unix.Bind(listener, &unix.SockaddrUnix{Name: path})).To(Succeed())
 	Expect(unix.Listen(listener, 1)).To(Succeed())
 	return path, func() (client int) {
@@ -171,21 +170,21 @@ func (f *fixture) listen() (path string, accept func() int) {
 		Expect(again(func() (err error) {
 			client, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
 			return err
-		})).To(Succeed(), "nobody connected")
+		})).To(Succeed(), "no client connected")
 		f.Own(client)
-		hangsNoMore(client)
+		setTimeouts(client)
 		return client
 	}
 }
 
-// isEmpty checks that nothing is waiting on a socket.
+// isEmpty checks that there is nothing to receive from a socket.
 func isEmpty(sock int) {
 	GinkgoHelper()
 	_, _, err := unix.Recvfrom(sock, make([]byte, 1), unix.MSG_DONTWAIT)
-	Expect(err).To(MatchError(unix.EAGAIN), "something was sent")
+	Expect(err).To(MatchError(unix.EAGAIN), "there is something to receive")
 }
 
-// beFormatError matches a *wire.FormatError of that format, whose reason has the text.
+// beFormatError matches a *wire.FormatError of the format whose reason contains the text.
 func beFormatError(format wire.Format, reason string) OmegaMatcher {
 	return Satisfy(func(err error) bool {
 		e, ok := err.(*wire.FormatError)
@@ -193,7 +192,7 @@ func beFormatError(format wire.Format, reason string) OmegaMatcher {
 	})
 }
 
-// cannotEmulateFormat skips the specs of the format that has no payload.
+// cannotEmulateFormat skips a spec of a format without payload under an emulator.
 func cannotEmulateFormat(format wire.Format) {
 	GinkgoHelper()
 	if format == wire.GVisor {
@@ -201,7 +200,7 @@ func cannotEmulateFormat(format wire.Format) {
 	}
 }
 
-// ok returns the value of a call, which has to succeed.
+// ok returns the result of a call that must succeed.
 func ok[T any](value T, err error) T {
 	GinkgoHelper()
 	Expect(err).NotTo(HaveOccurred())

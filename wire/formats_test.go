@@ -12,11 +12,10 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// The tables of what each format sends, receives and refuses. A format has rows in golden, in
-// everythingSaid, and in refusedOnReceipt or refusedOnSend; ExampleLookup has its name.
+// These tables list what each format sends, receives and rejects. Every format has rows in golden, in
+// sendmsgCases, and in rejectedByRecv or rejectedBySend. ExampleLookup prints its name.
 
-// message is what Send and Recv are called with and return, and its payload on the
-// wire.
+// message is the text and the number of descriptors of a Send or Recv, and the payload on the wire.
 type message struct {
 	format  wire.Format
 	text    string
@@ -24,10 +23,10 @@ type message struct {
 	payload string
 }
 
-// getfd is a command of QMP.
+// getfd is a QMP command.
 const getfd = `{"execute": "getfd", "arguments": {"fdname": "fd1"}}`
 
-// golden is what goes over the wire, byte for byte.
+// golden are messages with their payload, byte for byte.
 var golden = []message{
 	{wire.APUE, "", 1, "\x00\x00"},
 	{wire.Book, "", 1, "\x00"},
@@ -55,23 +54,23 @@ var golden = []message{
 	{wire.SkalibsUnixmessage, strings.Repeat("d", 300), 253, "\x00\x00\x01\x2c\x00\xfd" + strings.Repeat("d", 300)},
 }
 
-// refused is what a format does not allow, and a part of what it says of it.
-type refused struct {
+// rejected is a message that violates its format, and a part of the error.
+type rejected struct {
 	message
 	reason string
 }
 
 const (
-	tooMany = "control data was truncated"
-	none    = "0 descriptors came, not 1"
+	tooMany = "control data truncated"
+	none    = "received 0 descriptors, want 1"
 )
 
-// refusedOnReceipt is what Recv refuses.
-var refusedOnReceipt = []refused{
+// rejectedByRecv are messages that Recv rejects.
+var rejectedByRecv = []rejected{
 	{message{wire.APUE, "", 2, "\x00\x00"}, tooMany},
 	{message{wire.APUE, "", 0, "\x00\x00"}, none},
-	{message{wire.APUE, "", 1, "\x00\x00x"}, "1 bytes behind the status"},
-	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text of more than 65536 bytes"},
+	{message{wire.APUE, "", 1, "\x00\x00x"}, "1 bytes after the status"},
+	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text longer than 65536 bytes"},
 	{message{wire.Book, "", 2, "\x00"}, tooMany},
 	{message{wire.Conmon, "", 2, "/dev/ptmx\x00"}, tooMany},
 	{message{wire.Conmon, "", 0, "/dev/ptmx\x00"}, none},
@@ -80,80 +79,80 @@ var refusedOnReceipt = []refused{
 	{message{wire.Fusermount, "", 2, "\x00"}, tooMany},
 	{message{wire.Fusermount, "", 0, "\x00"}, none},
 	{message{wire.GVisor, "", 2, ""}, tooMany},
-	{message{wire.GVisor, "", 1, "x"}, "a payload came"},
-	{message{wire.GVisor, "", 0, "x"}, "a payload came"},
+	{message{wire.GVisor, "", 1, "x"}, "unexpected payload"},
+	{message{wire.GVisor, "", 0, "x"}, "unexpected payload"},
 	{message{wire.HAProxySockpair, "", 2, "\x00\x00"}, tooMany},
 	{message{wire.HAProxySockpair, "", 0, "\x00\x00"}, none},
-	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "a state of more than 4096 bytes"},
-	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "a 0 byte in the state"},
+	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "state longer than 4096 bytes"},
+	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "zero byte in the state"},
 	{message{wire.OpenSSH, "", 2, "\x00"}, tooMany},
 	{message{wire.OpenSSH, "", 0, "\x00"}, none},
 	{message{wire.Passfd, "", 2, "\x00\x00\x00\x00"}, tooMany},
 	{message{wire.Passfd, "", 0, "\x00\x00\x00\x00"}, none},
-	{message{wire.Python, "", 2, "\x01"}, "2 descriptors came, and the number 1"},
-	{message{wire.Python, "", 0, "\x00"}, "0 descriptors came"},
+	{message{wire.Python, "", 2, "\x01"}, "received 2 descriptors, but the message announces 1"},
+	{message{wire.Python, "", 0, "\x00"}, "received 0 descriptors"},
 	{message{wire.QMP, "", 2, "{}"}, tooMany},
-	{message{wire.QMP, "", 0, "{}"}, "no descriptor came"},
+	{message{wire.QMP, "", 0, "{}"}, "received no descriptor"},
 	{message{wire.QMP, "", 1, "{]}"}, "not a JSON object"},
 	{message{wire.QMP, "", 1, "[]"}, "not a JSON object"},
 	{message{wire.QMP, "", 1, "{" + strings.Repeat(" ", 1<<16) + "]}"}, "not a JSON object"},
 	{message{wire.Runc, "", 2, "name"}, tooMany},
 	{message{wire.Runc, "", 0, "name"}, none},
-	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "the name has 4096 bytes or more"},
-	{message{wire.SeccompListener, "", 1, `{"fds":["a","b"]}`}, "1 descriptors, and 2 names"},
-	{message{wire.SeccompListener, "", 2, `{"fds":["a"]}`}, "2 descriptors, and 1 names"},
-	{message{wire.SeccompListener, "", 1, `{"fds":1}`}, "1 descriptors, and 0 names"},
-	{message{wire.SeccompListener, "", 0, `{"fds":[]}`}, "no descriptor came"},
+	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "name of 4096 bytes or more"},
+	{message{wire.SeccompListener, "", 1, `{"fds":["a","b"]}`}, "1 descriptors, but 2 names"},
+	{message{wire.SeccompListener, "", 2, `{"fds":["a"]}`}, "2 descriptors, but 1 names"},
+	{message{wire.SeccompListener, "", 1, `{"fds":1}`}, "1 descriptors, but 0 names"},
+	{message{wire.SeccompListener, "", 0, `{"fds":[]}`}, "received no descriptor"},
 	{message{wire.SkalibsAncil, "", 2, "|"}, tooMany},
 	{message{wire.SkalibsAncil, "", 0, "|"}, none},
-	{message{wire.SkalibsUnixmessage, "", 2, "\x00\x00\x00\x00\x00\x01"}, "2 descriptors came, and the number 1"},
+	{message{wire.SkalibsUnixmessage, "", 2, "\x00\x00\x00\x00\x00\x01"}, "received 2 descriptors, but the message announces 1"},
 	{message{wire.SkalibsUnixmessage, "", 1, "\x10\x00\x00\x01\x00\x01"}, "text of 268435457 bytes"},
 }
 
-// refusedOnSend is what Send refuses.
-var refusedOnSend = []refused{
-	{message{wire.APUE, "text", 1, ""}, "no place for text"},
-	{message{wire.APUE, "", 0, ""}, "0 descriptors to send, not 1"},
-	{message{wire.Book, "", 2, ""}, "2 descriptors to send, not 1"},
+// rejectedBySend are messages that Send rejects.
+var rejectedBySend = []rejected{
+	{message{wire.APUE, "text", 1, ""}, "the format carries no text"},
+	{message{wire.APUE, "", 0, ""}, "0 descriptors to send, want 1"},
+	{message{wire.Book, "", 2, ""}, "2 descriptors to send, want 1"},
 	{message{wire.Book, strings.Repeat("x", 4097), 1, ""}, "text of 4097 bytes"},
 	{message{wire.Conmon, "name", 0, ""}, "0 descriptors to send"},
-	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
-	{message{wire.Conmon, "na\x00me", 1, ""}, "a 0 byte in the name"},
-	{message{wire.Crun, "text", 1, ""}, "no place for text"},
+	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "name of 4096 bytes"},
+	{message{wire.Conmon, "na\x00me", 1, ""}, "zero byte in the name"},
+	{message{wire.Crun, "text", 1, ""}, "the format carries no text"},
 	{message{wire.Crun, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Fusermount, "text", 1, ""}, "no place for text"},
-	{message{wire.GVisor, "text", 1, ""}, "no place for text"},
+	{message{wire.Fusermount, "text", 1, ""}, "the format carries no text"},
+	{message{wire.GVisor, "text", 1, ""}, "the format carries no text"},
 	{message{wire.GVisor, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.HAProxySockpair, "text", 1, ""}, "no place for text"},
+	{message{wire.HAProxySockpair, "text", 1, ""}, "the format carries no text"},
 	{message{wire.HAProxySockpair, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Notify, "", 1, ""}, "a state of 0 bytes"},
-	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "a state of 4097 bytes"},
-	{message{wire.Notify, "READY=1\x00", 0, ""}, "a 0 byte in the state"},
-	{message{wire.Notify, "FDSTORE=1", 254, ""}, "254 descriptors to send, not 0 to 253"},
-	{message{wire.OpenSSH, "text", 1, ""}, "no place for text"},
+	{message{wire.Notify, "", 1, ""}, "state of 0 bytes"},
+	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "state of 4097 bytes"},
+	{message{wire.Notify, "READY=1\x00", 0, ""}, "zero byte in the state"},
+	{message{wire.Notify, "FDSTORE=1", 254, ""}, "254 descriptors to send, want 0 to 253"},
+	{message{wire.OpenSSH, "text", 1, ""}, "the format carries no text"},
 	{message{wire.OpenSSH, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.Passfd, "text", 1, ""}, "no place for text"},
+	{message{wire.Passfd, "text", 1, ""}, "the format carries no text"},
 	{message{wire.Passfd, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Python, "text", 1, ""}, "no place for text"},
-	{message{wire.Python, "", 0, ""}, "0 descriptors to send, not 1 to 253"},
+	{message{wire.Python, "text", 1, ""}, "the format carries no text"},
+	{message{wire.Python, "", 0, ""}, "0 descriptors to send, want 1 to 253"},
 	{message{wire.Python, "", 254, ""}, "254 descriptors to send"},
 	{message{wire.QMP, "", 1, ""}, "not a JSON object"},
 	{message{wire.QMP, "null", 1, ""}, "not a JSON object"},
 	{message{wire.QMP, "{}{}", 1, ""}, "not a JSON object"},
-	{message{wire.QMP, "{}", 0, ""}, "0 descriptors to send, not 1"},
+	{message{wire.QMP, "{}", 0, ""}, "0 descriptors to send, want 1"},
 	{message{wire.QMP, strings.Repeat(" ", 1<<20+1), 1, ""}, "text of 1048577 bytes"},
-	{message{wire.Runc, "", 1, ""}, "a name of 0 bytes"},
-	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "a name of 4096 bytes"},
+	{message{wire.Runc, "", 1, ""}, "name of 0 bytes"},
+	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "name of 4096 bytes"},
 	{message{wire.Runc, "name", 2, ""}, "2 descriptors to send"},
-	{message{wire.SeccompListener, `{"fds":["a"]}`, 2, ""}, "2 descriptors, and 1 names"},
-	{message{wire.SkalibsAncil, "", 1, ""}, "text of 0 bytes, not 1"},
-	{message{wire.SkalibsAncil, "ab", 1, ""}, "text of 2 bytes, not 1"},
+	{message{wire.SeccompListener, `{"fds":["a"]}`, 2, ""}, "2 descriptors, but 1 names"},
+	{message{wire.SkalibsAncil, "", 1, ""}, "text of 0 bytes, want 1"},
+	{message{wire.SkalibsAncil, "ab", 1, ""}, "text of 2 bytes, want 1"},
 	{message{wire.SkalibsAncil, "|", 0, ""}, "0 descriptors to send"},
 	{message{wire.SkalibsUnixmessage, "", 254, ""}, "254 descriptors to send"},
 }
 
-// cut is the beginning of a message of which the rest never comes.
-var cut = []message{
+// beginnings are messages whose end is missing.
+var beginnings = []message{
 	{wire.APUE, "", 0, "some text"},
 	{wire.APUE, "", 1, "\x00"},
 	{wire.HAProxySockpair, "", 1, "\x00"},
@@ -165,40 +164,40 @@ var cut = []message{
 	{wire.SkalibsUnixmessage, "", 1, "\x00\x00\x00\x04\x00\x01dat"},
 }
 
-// said is a message, whether its msg_controllen is CMSG_LEN or CMSG_SPACE, and the
-// program that sends the same.
-type said struct {
+// sendmsgCase is a message, the function that computes its msg_controllen (CMSG_LEN or CMSG_SPACE), and
+// the program that sends the same message.
+type sendmsgCase struct {
 	message
 	control func(int) int
 	program string
-	flags   string // the program's
+	flags   string // of the program's sendmsg
 	command func(ctx SpecContext) *exec.Cmd
 }
 
 var cmsgLen, cmsgSpace = unix.CmsgLen, unix.CmsgSpace
 
-// noControl is said without descriptors.
+// noControl is the msg_controllen of a message without descriptors.
 func noControl(int) int { return 0 }
 
-// everythingSaid is what sendmsg(2) is given.
-var everythingSaid = []said{
+// sendmsgCases are the arguments of sendmsg(2) for each format.
+var sendmsgCases = []sendmsgCase{
 	{message{wire.APUE, "", 1, ""}, cmsgLen, "", "", nil},
-	{message{wire.Book, "", 1, ""}, cmsgSpace, "the book", "0", toldTo("book", "send payload=00 fds=4")},
+	{message{wire.Book, "", 1, ""}, cmsgSpace, "UNP", "0", peerSends("book", "send payload=00 fds=4")},
 	{message{wire.Conmon, "name", 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.Crun, "", 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.Fusermount, "", 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", toldTo("fdchannel", "send payload=- fds=4")},
+	{message{wire.GVisor, "", 1, ""}, cmsgLen, "gVisor", "0", peerSends("fdchannel", "send payload=- fds=4")},
 	{message{wire.HAProxySockpair, "", 1, ""}, cmsgSpace, "", "", nil},
 	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
 	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
-	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scripted("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
+	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
 	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the crate passfd", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
-	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "1")},
-	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scripted("reduction.py", "", "", "sendfds", "4")},
+	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
+	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
 	{message{wire.QMP, getfd, 1, ""}, cmsgSpace, "", "", nil},
-	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", toldTo("runc", "send payload=6e616d65 fds=4")},
+	{message{wire.Runc, "name", 1, ""}, cmsgSpace, "runc", "0", peerSends("runc", "send payload=6e616d65 fds=4")},
 	{message{wire.SeccompListener, `{"fds":["a","b"]}`, 2, ""}, cmsgSpace, "", "", nil},
-	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scripted("skalibs.py", "skarnet", "s6", "send", "|", "4")},
+	{message{wire.SkalibsAncil, "|", 1, ""}, cmsgSpace, "skalibs", "MSG_NOSIGNAL", scriptSends("skalibs.py", "skarnet", "s6", "send", "|", "4")},
 	{message{wire.SkalibsUnixmessage, "text", 3, ""}, cmsgSpace, "", "", nil},
 	{message{wire.SkalibsUnixmessage, "text", 0, ""}, noControl, "", "", nil},
 }

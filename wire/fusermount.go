@@ -1,11 +1,12 @@
 package wire
 
-// Fusermount is what fusermount3 (and fusermount) of libfuse sends to the socket of which
-// _FUSE_COMMFD has the number: the open /dev/fuse of what it mounted.
+// Fusermount is the format in which libfuse's fusermount3 (and fusermount) sends the /dev/fuse descriptor
+// of a new mount. It sends it through the socket whose descriptor is in the environment variable
+// _FUSE_COMMFD.
 //
-// Stream. One 0 byte and one descriptor; no text. Control of CMSG_SPACE. The receiver
-// needs one byte, and does not look at it. No acknowledgement. A mount that failed is the
-// end of the stream.
+// The socket is a stream. A message is one zero byte and one descriptor. Send accepts no text.
+// msg_controllen is CMSG_SPACE. There is no acknowledgement. Recv accepts any byte. If the mount failed,
+// fusermount3 closes the stream without a message, and Recv returns io.EOF.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var Fusermount Format = fixed{label{"fusermount", "unix"}, "\x00"}

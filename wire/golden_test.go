@@ -14,9 +14,9 @@ import (
 
 var _ = Describe("each format", func() {
 	for _, g := range golden {
-		name := fmt.Sprintf("%s, %d bytes of text and %d descriptors,", g.format.Name(), len(g.text), g.fds)
+		name := fmt.Sprintf("a %s message with %d bytes of text and %d descriptors", g.format.Name(), len(g.text), g.fds)
 
-		It(name+" is sent as these bytes in one message", func() {
+		It("sends "+name+" as the golden bytes, in one message", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
@@ -27,7 +27,7 @@ var _ = Describe("each format", func() {
 			isEmpty(f.b)
 		})
 
-		It(name+" is received from these bytes", func() {
+		It("receives "+name+" from the golden bytes", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
@@ -37,7 +37,7 @@ var _ = Describe("each format", func() {
 		})
 	}
 
-	It("is in the list, in the order of names, and is found by its name", func() {
+	It("is in Formats, sorted by name, has test cases, and is found by Lookup", func() {
 		var names []string
 		for _, format := range wire.Formats() {
 			names = append(names, format.Name())
@@ -46,14 +46,14 @@ var _ = Describe("each format", func() {
 			Expect(found).To(Equal(format))
 			Expect(socketTypes).To(HaveKey(format.Network()))
 			known := slices.ContainsFunc(golden, func(g message) bool { return g.format == format })
-			Expect(known).To(BeTrue(), "%s has golden bytes", format.Name())
-			sent := slices.ContainsFunc(everythingSaid, func(s said) bool { return s.format == format })
-			Expect(sent).To(BeTrue(), "%s has a row in everythingSaid", format.Name())
-			refuses := slices.ContainsFunc(slices.Concat(refusedOnReceipt, refusedOnSend), func(r refused) bool { return r.format == format })
-			Expect(refuses).To(BeTrue(), "%s has a row in refusedOnReceipt or refusedOnSend", format.Name())
+			Expect(known).To(BeTrue(), "%s has a row in golden", format.Name())
+			sent := slices.ContainsFunc(sendmsgCases, func(s sendmsgCase) bool { return s.format == format })
+			Expect(sent).To(BeTrue(), "%s has a row in sendmsgCases", format.Name())
+			refuses := slices.ContainsFunc(slices.Concat(rejectedByRecv, rejectedBySend), func(r rejected) bool { return r.format == format })
+			Expect(refuses).To(BeTrue(), "%s has a row in rejectedByRecv or rejectedBySend", format.Name())
 		}
 		Expect(slices.IsSorted(names)).To(BeTrue(), "%v", names)
-		_, ok := wire.Lookup("nobody's")
+		_, ok := wire.Lookup("unknown")
 		Expect(ok).To(BeFalse())
 	})
 })

@@ -7,16 +7,18 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// GVisor is SendFD and RecvFD of gVisor's pkg/fdchannel. Package scm/fdchannel
-// has its whole API.
+// GVisor is the format of SendFD and RecvFD in gVisor's pkg/fdchannel. Package scm/fdchannel has all of
+// its API.
 //
-// Seqpacket. No payload at all, and one descriptor; no text. Control of CMSG_LEN.
-// The receiver refuses any other number of descriptors; here it refuses a payload
-// too. No acknowledgement. An empty packet without a descriptor and the end look
-// the same: both are io.EOF. On a stream a message without payload, and the
-// descriptor with it, is lost without an error.
+// The socket is a seqpacket socket. A message is one descriptor without a payload. Send accepts no text.
+// msg_controllen is CMSG_LEN. There is no acknowledgement. Do not use a stream socket: it drops a message
+// without payload, and its descriptor, without an error.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv rejects a message with more than one descriptor and, unlike gVisor, a message with a payload. It
+// returns io.EOF for an empty message without a descriptor, because that looks the same as the end of the
+// connection.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }
@@ -39,7 +41,7 @@ func (f gvisor) Recv(sock Socket) (text string, fds []int, err error) {
 	fds = m.FDs[:m.NFD]
 	switch {
 	case m.Flags&sys.MsgTrunc != 0:
-		return "", nil, f.refuse(fds, "a payload came")
+		return "", nil, f.refuse(fds, "unexpected payload")
 	case len(fds) == 0:
 		return "", nil, io.EOF
 	}

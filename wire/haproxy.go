@@ -1,12 +1,12 @@
 package wire
 
-// HAProxySockpair is what HAProxy passes through an address sockpair@N: the
-// connected socket of a client. HAProxy receives them on a `bind sockpair@N`, and
-// sends them to a `server NAME sockpair@N`.
+// HAProxySockpair is the format in which HAProxy passes the connected sockets of its clients through an
+// address sockpair@N. HAProxy receives them from `bind sockpair@N` and sends them to
+// `server NAME sockpair@N`.
 //
-// Stream. Two bytes, 0 here and undefined in some versions of HAProxy, and one
-// descriptor; no text. Control of CMSG_SPACE. The receiver does not look at
-// the bytes. No acknowledgement.
+// The socket is a stream. A message is two bytes and one descriptor. Send accepts no text and sets both bytes
+// to 0. Some versions of HAProxy send undefined bytes, so Recv accepts any. msg_controllen is CMSG_SPACE.
+// There is no acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var HAProxySockpair Format = fixed{label{"haproxy-sockpair", "unix"}, "\x00\x00"}

@@ -9,24 +9,26 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// listenFDsStart is the first number that a service manager passes.
+// listenFDsStart is the first descriptor that a service manager passes.
 const listenFDsStart = 3
 
-// ListenFDs takes over what a service manager passed to this process at its start
-// (sd_listen_fds_with_names of libsystemd): LISTEN_FDS descriptors from number 3
-// on, if LISTEN_PID is this process, with the names in LISTEN_FDNAMES, or
-// "unknown" each where that is not set. If nothing was passed it returns none, and
-// no error. If LISTEN_PIDFDID is set, as by systemd 258, and the kernel numbers processes
-// (Linux 6.9), it must be this process's number too: another process can have had its PID.
+// ListenFDs returns the descriptors that a service manager passed to this process when it started it, and
+// their names, like sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of this process, these
+// are LISTEN_FDS descriptors from descriptor 3 on. Their names are in LISTEN_FDNAMES. If that variable is
+// not set, each name is "unknown". If nothing was passed to this process, ListenFDs returns no descriptors
+// and no error.
 //
-// The descriptors are made close-on-exec and are the caller's to close. The four
-// variables are removed, so that children do not see them, and a second call
-// returns none.
+// A PID can be reused. If LISTEN_PIDFDID is set, as systemd 258 does, and the kernel gives each process an
+// inode number (Linux 6.9), that number must also match.
 //
-// Values that make no sense are a *FormatError, and so is a LISTEN_FDS that counts
-// a descriptor which is close-on-exec: this process opened that one, the Go runtime
-// perhaps. A descriptor that is not open is EBADF. On error no descriptor is closed
-// or changed: it may be anybody's.
+// ListenFDs makes the descriptors close-on-exec. They belong to the caller, who must close them. It removes
+// all four variables from the environment, so that child processes do not inherit them. A second call
+// returns no descriptors.
+//
+// An invalid value of a variable is a *FormatError. So is a LISTEN_FDS that counts a descriptor that is
+// close-on-exec, because this process, perhaps the Go runtime, opened that one itself. The error for a
+// descriptor that is not open wraps EBADF. On error ListenFDs closes and changes no descriptor, because
+// it does not know who owns it.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
 	pidfdID, numbered := takeVariable("LISTEN_PIDFDID")
@@ -37,7 +39,7 @@ func ListenFDs() (fds []int, names []string, err error) {
 	}
 	p, err := strconv.Atoi(pid)
 	if err != nil || p <= 0 {
-		return nil, nil, listenError("LISTEN_PID is %q, not a process", pid)
+		return nil, nil, listenError("LISTEN_PID=%q is not a process ID", pid)
 	}
 	if p != os.Getpid() {
 		return nil, nil, nil
@@ -45,7 +47,7 @@ func ListenFDs() (fds []int, names []string, err error) {
 	if numbered {
 		id, err := strconv.ParseUint(pidfdID, 10, 64)
 		if err != nil {
-			return nil, nil, listenError("LISTEN_PIDFDID is %q, not the number of a process", pidfdID)
+			return nil, nil, listenError("LISTEN_PIDFDID=%q is not an inode number", pidfdID)
 		}
 		if own, ok := sys.OwnPIDFDID(); ok && own != id {
 			return nil, nil, nil
@@ -56,11 +58,11 @@ func ListenFDs() (fds []int, names []string, err error) {
 	}
 	n, err := strconv.Atoi(count)
 	if err != nil || n <= 0 || n > math.MaxInt32-listenFDsStart {
-		return nil, nil, listenError("LISTEN_FDS is %q, not a number of descriptors", count)
+		return nil, nil, listenError("LISTEN_FDS=%q is not a valid count of descriptors", count)
 	}
 	if named {
 		if names = strings.Split(joined, ":"); len(names) != n {
-			return nil, nil, listenError("%d names in LISTEN_FDNAMES, and %d descriptors", len(names), n)
+			return nil, nil, listenError("LISTEN_FDNAMES has %d names for %d descriptors", len(names), n)
 		}
 	}
 	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {
@@ -68,7 +70,7 @@ func ListenFDs() (fds []int, names []string, err error) {
 		case err != nil:
 			return nil, nil, err
 		case own:
-			return nil, nil, listenError("LISTEN_FDS is %q, and descriptor %d is this process's own: it is close-on-exec", count, fd)
+			return nil, nil, listenError("LISTEN_FDS=%q counts descriptor %d, which this process opened itself: it is close-on-exec", count, fd)
 		}
 	}
 	for fd := listenFDsStart; fd < listenFDsStart+n; fd++ {

@@ -20,8 +20,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// listening is the environment of a service that is handed two files, and what it
-// learns of them. PID stands for the service's own.
+// listening is the environment of a service that gets two files, and the output of the service. The service
+// replaces PID by its own PID.
 type listening struct {
 	name        string
 	environment []string
@@ -29,26 +29,26 @@ type listening struct {
 }
 
 var listeningServices = []listening{
-	{"of nothing", nil, ""},
+	{"with no variable", nil, ""},
 	{"without names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
 	{"with names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:metrics"}, "3 http True\n4 metrics True\n"},
 	{"with an empty name", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:"}, "3 http True\n4  True\n"},
-	{"of one file", []string{"LISTEN_PID=PID", "LISTEN_FDS=1", "LISTEN_FDNAMES=http"}, "3 http True\n"},
+	{"with one file", []string{"LISTEN_PID=PID", "LISTEN_FDS=1", "LISTEN_FDNAMES=http"}, "3 http True\n"},
 	{"with more names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a:b:c"}, "error\n"},
 	{"with fewer names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a"}, "error\n"},
-	{"of another process", []string{"LISTEN_PID=1", "LISTEN_FDS=2"}, ""},
-	{"of no process", []string{"LISTEN_PID=x", "LISTEN_FDS=2"}, "error\n"},
-	{"of an empty process", []string{"LISTEN_PID=", "LISTEN_FDS=2"}, "error\n"},
-	{"without a process", []string{"LISTEN_FDS=2"}, ""},
-	{"without a number", []string{"LISTEN_PID=PID"}, ""},
-	{"of no files", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
-	{"of less than no files", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
-	{"of no number of files", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
-	{"of too many files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
-	{"of files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
+	{"with the PID of another process", []string{"LISTEN_PID=1", "LISTEN_FDS=2"}, ""},
+	{"with an invalid PID", []string{"LISTEN_PID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"with an empty PID", []string{"LISTEN_PID=", "LISTEN_FDS=2"}, "error\n"},
+	{"without a PID", []string{"LISTEN_FDS=2"}, ""},
+	{"without a count", []string{"LISTEN_PID=PID"}, ""},
+	{"with a count of 0", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
+	{"with a negative count", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
+	{"with an invalid count", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
+	{"with too large a count", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
+	{"with a count of files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
 }
 
-// service is the command, with the environment; the shell knows the PID.
+// service returns a command that runs with the environment. A shell fills in the PID.
 func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
 	script := ""
 	for _, variable := range l.environment {
@@ -59,20 +59,20 @@ func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
 	return cmd
 }
 
-// pidfdServices have LISTEN_PIDFDID, which libsystemd before version 258 does not know. OWN
-// stands for the service's own.
+// pidfdServices have LISTEN_PIDFDID, which libsystemd ignores before version 258. The service replaces OWN by
+// the inode number of its own pidfd.
 var pidfdServices = []listening{
-	{"by its pidfd", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
-	{"whose PID another process had", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=1", "LISTEN_FDS=2"}, ""},
-	{"whose pidfd has no number", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, "error\n"},
-	{"of another process with a pidfd", []string{"LISTEN_PID=1", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, ""},
+	{"with the ID of its pidfd", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
+	{"with the ID of another process that had its PID", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=1", "LISTEN_FDS=2"}, ""},
+	{"with an invalid pidfd ID", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"with the PID of another process and an invalid pidfd ID", []string{"LISTEN_PID=1", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, ""},
 }
 
 var _ = Describe("ListenFDs", func() {
 	for _, l := range slices.Concat(listeningServices, pidfdServices) {
-		It("takes over the files of a service "+l.name, func(ctx SpecContext) {
+		It("handles the environment of a service "+l.name, func(ctx SpecContext) {
 			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
-				Skip("LISTEN_PIDFDID is the inode of a pidfd (Linux 6.9): " + err.Error())
+				Skip("LISTEN_PIDFDID needs a pidfd with an inode of its own (Linux 6.9): " + err.Error())
 			}
 			f := connect("unix")
 			self := ok(os.Executable())
@@ -87,7 +87,7 @@ var _ = Describe("ListenFDs", func() {
 	}
 })
 
-// ownPIDFDID returns the inode's number of a pidfd of this process.
+// ownPIDFDID returns the inode number of a pidfd of this process.
 func ownPIDFDID() (string, error) {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
@@ -100,13 +100,13 @@ func ownPIDFDID() (string, error) {
 		return "0", err
 	}
 	if fs.Type != unix.PID_FS_MAGIC { // before Linux 6.9
-		return "0", errors.New("here all pidfds have one inode")
+		return "0", errors.New("all pidfds share one inode")
 	}
 	return strconv.FormatUint(st.Ino, 10), nil
 }
 
-var _ = Describe("LISTEN_FDS that is too large", func() {
-	It("hands out nothing of the process's own, and changes nothing", func(ctx SpecContext) {
+var _ = Describe("ListenFDs with a count that is too large", func() {
+	It("returns and changes no descriptor that the process opened itself", func(ctx SpecContext) {
 		CannotEmulate(fdtest.OwnFiles)
 		f := connect("unix")
 		self := ok(os.Executable())
@@ -117,22 +117,22 @@ var _ = Describe("LISTEN_FDS that is too large", func() {
 	}, NodeTimeout(patience))
 })
 
-// listen-own has two descriptors of a service, and number 5 of its own.
+// listen-own gets two descriptors and opens descriptor 5 itself.
 var _ = child("listen-own", func([]string) error {
-	if !fdtest.CloseOnExec(5) { // it may be the runtime's
+	if !fdtest.CloseOnExec(5) { // the runtime may have opened it
 		own, err := unix.FcntlInt(3, unix.F_DUPFD_CLOEXEC, 5)
 		if err != nil || own != 5 {
-			return fmt.Errorf("descriptor %d, and not 5: %w", own, err)
+			return fmt.Errorf("opened descriptor %d, want 5: %w", own, err)
 		}
 	}
 	fds, _, err := wire.ListenFDs()
 	var format *wire.FormatError
 	if !errors.As(err, &format) {
-		return fmt.Errorf("handed out: %v, %w", fds, err)
+		return fmt.Errorf("returned %v, %w", fds, err)
 	}
 	for fd, want := range map[int]bool{3: false, 4: false, 5: true} {
 		if fdtest.CloseOnExec(fd) != want {
-			return fmt.Errorf("close-on-exec of %d is not %t any more", fd, want)
+			return fmt.Errorf("close-on-exec of %d is no longer %t", fd, want)
 		}
 	}
 	fmt.Println("refused")
@@ -141,7 +141,7 @@ var _ = child("listen-own", func([]string) error {
 
 var _ = child("listen", func([]string) error {
 	if os.Getenv("LISTEN_PIDFDID") == "OWN" {
-		id, _ := ownPIDFDID() // without an error it is compared
+		id, _ := ownPIDFDID() // after an error ListenFDs does not compare it
 		if err := os.Setenv("LISTEN_PIDFDID", id); err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ var _ = child("listen", func([]string) error {
 	}
 	again, _, err := wire.ListenFDs()
 	if len(again) > 0 || err != nil {
-		return fmt.Errorf("a second time: %v, %v", again, err)
+		return fmt.Errorf("the second call returned %v, %v", again, err)
 	}
 	return nil
 })

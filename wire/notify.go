@@ -7,28 +7,31 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Notify is what a service sends to the socket that NOTIFY_SOCKET names, and
-// systemd and others receive there: sd_pid_notify_with_fds of libsystemd.
+// Notify is the format in which a service notifies its service manager, such as systemd, as
+// sd_pid_notify_with_fds in libsystemd does. The environment variable NOTIFY_SOCKET names the manager's
+// socket.
 //
-// Datagram. The text is the state, assignments such as READY=1 that are separated
-// by newlines, 1 to 4096 bytes, without a terminator. 0 to 253 descriptors, which
-// the manager uses with FDSTORE=1 and BARRIER=1 alone. Control of CMSG_SPACE, and
-// none without descriptors. The receiver refuses a longer text and one with a 0
-// byte in it, but for a last one, which it takes off. The acknowledgement of a
-// barrier is the close of its descriptor: a receiver has to close what it got with
-// BARRIER=1 as soon as it has dealt with all that was received before.
+// The socket is a datagram socket. The text is the state, which consists of assignments such as READY=1,
+// separated by newlines. It has 1 to 4096 bytes and no terminator. A message has 0 to 253 descriptors. The
+// manager uses them only with FDSTORE=1 and BARRIER=1. msg_controllen is CMSG_SPACE, and 0 if there are no
+// descriptors.
 //
-// [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that have to do
-// with descriptors.
+// Recv rejects a text that is longer or contains a zero byte, except that it removes one zero byte at the
+// end.
 //
-// [Format] says who owns descriptors, also on error.
+// A manager acknowledges a barrier by closing its descriptor. A program that receives BARRIER=1 must close
+// the descriptor as soon as it has processed all earlier messages. Other messages are not acknowledged.
+//
+// [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that concern descriptors.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var Notify Format = theNotify
 
 var theNotify = notify{label{"notify", "unixgram"}}
 
 type notify struct{ label }
 
-// notifyText is the manager's NOTIFY_BUFFER_MAX.
+// notifyText is NOTIFY_BUFFER_MAX in systemd.
 const notifyText = 4096
 
 func (f notify) Send(sock Socket, text string, fds ...int) error {
@@ -36,10 +39,10 @@ func (f notify) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if text == "" || len(text) > notifyText {
-		return f.errorf("a state of %d bytes, not 1 to %d", len(text), notifyText)
+		return f.errorf("state of %d bytes, want 1 to %d", len(text), notifyText)
 	}
 	if strings.ContainsRune(text, 0) {
-		return f.errorf("a 0 byte in the state")
+		return f.errorf("zero byte in the state")
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -54,9 +57,9 @@ func (f notify) Recv(sock Socket) (text string, fds []int, err error) {
 	text = strings.TrimSuffix(string(p[:m.N]), "\x00")
 	switch {
 	case m.Flags&sys.MsgTrunc != 0:
-		return "", nil, f.refuse(fds, "a state of more than %d bytes", notifyText)
+		return "", nil, f.refuse(fds, "state longer than %d bytes", notifyText)
 	case strings.ContainsRune(text, 0):
-		return "", nil, f.refuse(fds, "a 0 byte in the state")
+		return "", nil, f.refuse(fds, "zero byte in the state")
 	}
 	return text, fds, nil
 }

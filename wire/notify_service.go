@@ -12,22 +12,21 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// ErrNoNotifySocket is returned if no service manager wants to be notified:
-// NOTIFY_SOCKET is not set.
+// ErrNoNotifySocket is returned by DialNotify if NOTIFY_SOCKET is not set, which means that no service
+// manager expects notifications.
 var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
-// DialNotify returns a datagram socket that is connected to the service manager's,
-// the path or abstract name in NOTIFY_SOCKET: what NotifyStore and the others
-// take. It blocks, is close-on-exec and the caller's to close. Errors are
-// ErrNoNotifySocket, a *FormatError for an address of another family, and those of
-// socket(2) and connect(2).
+// DialNotify returns a datagram socket connected to the service manager's socket, whose path or abstract
+// name is in NOTIFY_SOCKET. Pass it to NotifyStore, NotifyRemove, NotifyBarrier or Notify.Send. The socket
+// is blocking and close-on-exec, and the caller must close it. Errors are ErrNoNotifySocket, a *FormatError
+// for an address of another family, and those of socket(2) and connect(2).
 func DialNotify() (FD, error) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	switch {
 	case name == "":
 		return -1, ErrNoNotifySocket
 	case name[0] != '/' && name[0] != '@':
-		return -1, theNotify.errorf("NOTIFY_SOCKET is %q, neither a path nor an abstract name", name)
+		return -1, theNotify.errorf("NOTIFY_SOCKET=%q is neither a path nor an abstract name", name)
 	}
 	sock, err := sys.Socket("unixgram")
 	if err != nil {
@@ -40,11 +39,11 @@ func DialNotify() (FD, error) {
 	return FD(sock), nil
 }
 
-// NotifyStore asks the service manager to keep the descriptors, and to hand them
-// to the service under that name when it starts again (FDSTORE=1 and FDNAME).
-// The manager keeps duplicates of its own; fds stay open and the caller's. sock is
-// DialNotify's. Errors are those of Notify.Send; a name that systemd would not
-// take is a *FormatError.
+// NotifyStore asks the service manager to keep duplicates of the descriptors, and to pass them to the
+// service under that name when it starts the service again (FDSTORE=1 and FDNAME). fds stay open and
+// still belong to the caller. sock is the result of DialNotify. Errors are those of Notify.Send, and a
+// *FormatError for a name that systemd does not accept. Success means that the message was sent, not that
+// the manager stored the descriptors.
 func NotifyStore(sock Socket, name string, fds ...int) error {
 	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
@@ -55,8 +54,8 @@ func NotifyStore(sock Socket, name string, fds ...int) error {
 	return Notify.Send(sock, "FDSTORE=1\nFDNAME="+name, fds...)
 }
 
-// NotifyRemove asks the service manager to close the descriptors that it keeps
-// under that name (FDSTOREREMOVE=1). Errors are those of NotifyStore.
+// NotifyRemove asks the service manager to close the descriptors that it keeps under that name
+// (FDSTOREREMOVE=1). Errors are those of NotifyStore.
 func NotifyRemove(sock Socket, name string) error {
 	if err := theNotify.fdName(name); err != nil {
 		return err
@@ -64,25 +63,26 @@ func NotifyRemove(sock Socket, name string) error {
 	return Notify.Send(sock, "FDSTOREREMOVE=1\nFDNAME="+name)
 }
 
-// fdName checks what systemd takes as the name of a descriptor.
+// fdName checks that systemd accepts the name for a descriptor.
 func (f notify) fdName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
 	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
-		return f.errorf("the name %q is not 1 to 255 printable ASCII characters without a colon", name)
+		return f.errorf("name %q is not 1 to 255 printable ASCII characters without a colon", name)
 	}
 	return nil
 }
 
-// NotifyBarrier waits until the service manager has dealt with everything that was
-// sent to it before (BARRIER=1), or until ctx is done: the error is then ctx's, and
-// the barrier may have been sent. While the manager's queue is full NotifyBarrier
-// tries again, until ctx is done: the deadlines of a Conn count only where ctx has no
-// end. It sends the writing end of a pipe, of which the manager's close is the answer;
-// nothing of it is left open. Other errors are those of pipe(2) and Notify.Send.
+// NotifyBarrier waits until the service manager has processed all messages sent to it earlier (BARRIER=1).
+// It sends the write end of a pipe and waits until the manager closes it. It leaves neither end open.
 //
-// A manager that holds the pipe locked, as from inside splice(2), makes read and close of
-// it wait. NotifyBarrier then returns up to a second after ctx is done, and a thread of
-// this process waits until the manager lets the pipe go.
+// If ctx is done first, NotifyBarrier returns ctx.Err(). The barrier may have been sent. While the manager's
+// queue is full, NotifyBarrier retries until ctx is done. The deadlines of a Conn apply only if ctx can
+// never be done. Other errors are those of pipe(2) and Notify.Send. Success does not mean that descriptors
+// sent earlier were stored.
+//
+// A manager can hold the lock of the pipe, for example inside splice(2), so that read and close on the pipe
+// block. NotifyBarrier then returns up to a second after ctx is done, and a thread of this process stays
+// blocked until the manager releases the lock.
 func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err != nil {
 		return err
 	}
-	if err := sendBarrier(ctx, sock, w); err != nil { // nobody else has it
+	if err := sendBarrier(ctx, sock, w); err != nil { // the pipe was not sent
 		_ = w.Close()
 		_ = r.Close()
 		return err
@@ -99,7 +99,7 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	answered := make(chan error, 1)
 	go func() {
 		_ = w.Close()
-		// The reading ends with the last writing end.
+		// Copy returns when the last write end is closed.
 		_, err := io.Copy(io.Discard, r)
 		_ = r.Close()
 		answered <- err
@@ -121,11 +121,11 @@ func NotifyBarrier(ctx context.Context, sock Socket) error {
 	return err
 }
 
-// barrierPatience is how long NotifyBarrier waits for the close of its pipe when ctx is done.
+// barrierPatience is how long NotifyBarrier waits for its pipe to be closed after ctx is done.
 const barrierPatience = time.Second
 
-// sendBarrier sends w, once there is room in the manager's queue. Fd, which would
-// change w's blocking mode, is not asked for its number.
+// sendBarrier sends w as soon as the manager's queue has space. It does not call w.Fd, which would make w
+// blocking.
 func sendBarrier(ctx context.Context, sock Socket, w *os.File) error {
 	conn, err := w.SyscallConn()
 	if err != nil {
@@ -133,7 +133,7 @@ func sendBarrier(ctx context.Context, sock Socket, w *os.File) error {
 	}
 	flags := sys.NoSignal
 	if ctx.Done() != nil {
-		flags |= sys.DontWait // a system call that waits does not end with ctx
+		flags |= sys.DontWait // ctx cannot end a system call that blocks
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		var sent error

@@ -20,13 +20,12 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// manager is a datagram socket that is bound to the name, and the name in
-// NOTIFY_SOCKET.
+// manager returns a datagram socket that is bound to the name, and sets NOTIFY_SOCKET to the name.
 func (f *fixture) manager(name string) int {
 	GinkgoHelper()
 	sock := ok(unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(sock)
-	hangsNoMore(sock)
+	setTimeouts(sock)
 	Expect(unix.Bind(sock, &unix.SockaddrUnix{Name: name})).To(Succeed())
 	GinkgoT().Setenv("NOTIFY_SOCKET", name)
 	return sock
@@ -39,8 +38,8 @@ func (f *fixture) dialNotify() int {
 	return sock
 }
 
-var _ = Describe("the service manager", func() {
-	It("is asked to store descriptors and to remove them", func() {
+var _ = Describe("notifying a service manager", func() {
+	It("stores and removes descriptors", func() {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		sock := f.dialNotify()
@@ -53,14 +52,14 @@ var _ = Describe("the service manager", func() {
 		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
 	})
 
-	It("is found by an abstract name", func() {
+	It("works with an abstract name", func() {
 		f := connect("unix")
 		manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
 		Expect(wire.Notify.Send(wire.FD(f.dialNotify()), "READY=1")).To(Succeed())
 		Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
 	})
 
-	It("is dialled by a socket that is close-on-exec from the first instant", func(ctx SpecContext) {
+	It("creates its socket with SOCK_CLOEXEC", func(ctx SpecContext) {
 		CannotEmulate(fdtest.Traced)
 		f := connect("unix")
 		f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
@@ -73,7 +72,7 @@ var _ = Describe("the service manager", func() {
 		Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
 	}, NodeTimeout(patience))
 
-	It("may not be there", func() {
+	It("fails if there is no manager", func() {
 		GinkgoT().Setenv("NOTIFY_SOCKET", "")
 		_, err := wire.DialNotify()
 		Expect(err).To(Equal(wire.ErrNoNotifySocket))
@@ -82,7 +81,7 @@ var _ = Describe("the service manager", func() {
 		Expect(err).To(Equal(wire.ErrNoNotifySocket))
 
 		before := fdtest.Take()
-		GinkgoT().Setenv("NOTIFY_SOCKET", filepath.Join(GinkgoT().TempDir(), "nobody"))
+		GinkgoT().Setenv("NOTIFY_SOCKET", filepath.Join(GinkgoT().TempDir(), "missing"))
 		_, err = wire.DialNotify()
 		Expect(err).To(MatchError(unix.ENOENT))
 		Expect(before.NewSince()).To(BeEmpty())
@@ -91,17 +90,17 @@ var _ = Describe("the service manager", func() {
 		Expect(err).To(beFormatError(wire.Notify, "vsock:2:1234"))
 	})
 
-	It("is not asked to store under a name that it would refuse, or nothing", func() {
+	It("rejects names that systemd does not accept, and storing no descriptor", func() {
 		f := connect("unixgram")
 		for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-			Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "the name"))
-			Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "the name"))
+			Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "name "))
+			Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "name "))
 		}
 		Expect(wire.NotifyStore(wire.FD(f.a), "foo")).To(beFormatError(wire.Notify, "0 descriptors to send"))
 		isEmpty(f.b)
 	})
 
-	It("takes a state with one 0 byte behind it", func() {
+	It("accepts a state with one zero byte at its end", func() {
 		f := connect("unixgram")
 		sends(f.a, "READY=1\x00")
 		Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
@@ -116,8 +115,8 @@ var _ = child("dial-notify", func([]string) error {
 	return unix.Close(int(sock))
 })
 
-var _ = Describe("a barrier", func() {
-	It("ends when the manager closes its descriptor", func(ctx SpecContext) {
+var _ = Describe("NotifyBarrier", func() {
+	It("returns when the manager closes the descriptor", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
 		var closed atomic.Bool
@@ -134,11 +133,11 @@ var _ = Describe("a barrier", func() {
 		closed.Store(true)
 		Expect(unix.Close(fds[0])).To(Succeed())
 		Expect(<-done).NotTo(HaveOccurred())
-		Expect(early).To(BeFalse(), "it did not wait")
+		Expect(early).To(BeFalse(), "NotifyBarrier did not wait")
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 
-	It("has a deadline, and can be called off", func(ctx SpecContext) {
+	It("returns when its context is done", func(ctx SpecContext) {
 		unanswered, f := connect("unixgram"), connect("unixgram")
 		before := fdtest.Take()
 		barrier := func(ctx context.Context) chan error {
@@ -172,7 +171,7 @@ var _ = Describe("a barrier", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 
-	It("ends with its context while there is no room to send it", func(ctx SpecContext) {
+	It("returns when its context is done while the queue of the manager is full", func(ctx SpecContext) {
 		f := connect("unixgram")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		before := fdtest.Take()
@@ -186,7 +185,7 @@ var _ = Describe("a barrier", func() {
 		go func() { done <- wire.NotifyBarrier(called, wire.FD(sock)) }()
 		Eventually(ctx, done).WithTimeout(patience / 2).Should(Receive(Equal(context.DeadlineExceeded)))
 
-		// A context without an end waits, too, whatever the mode and the limit of the socket are.
+		// With a context that is never done it waits, whatever the mode and the time limit of the socket are.
 		Expect(unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 1000})).To(Succeed())
 		Expect(unix.SetNonblock(sock, true)).To(Succeed())
 		go func() { done <- wire.NotifyBarrier(context.Background(), wire.FD(sock)) }()
@@ -200,10 +199,10 @@ var _ = Describe("a barrier", func() {
 			}
 		}
 		Expect(<-done).NotTo(HaveOccurred())
-		Expect(before.NewSince()).To(HaveLen(1), "but for the socket")
+		Expect(before.NewSince()).To(HaveLen(1), "only the socket")
 	}, NodeTimeout(patience))
 
-	It("that cannot be sent is an error", func(ctx SpecContext) {
+	It("returns the error of the send", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
 		f.CloseNow(f.b)

@@ -8,18 +8,18 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// object is a format whose payload is one JSON object, for 1 to most descriptors on a
-// stream. If they are named, the object has a name for each in its array fds.
+// object is a format for a stream whose payload is one JSON object with 1 to most descriptors. If names is
+// set, the array "fds" of the object has a name for each descriptor.
 type object struct {
 	label
 	most  int
 	names bool
 }
 
-// objectText is the most that an object may have.
+// objectText is the maximum length of an object.
 const objectText = 1 << 20
 
-// check refuses what is no object, and names that are not as many as the descriptors.
+// check returns an error if text is not an object, or does not have a name for each descriptor.
 func (f object) check(text string, fds []int) error {
 	var state struct{ FDs []string }
 	switch {
@@ -29,7 +29,7 @@ func (f object) check(text string, fds []int) error {
 		return nil
 	}
 	if json.Unmarshal([]byte(text), &state) != nil || len(state.FDs) != len(fds) {
-		return f.errorf("%d descriptors, and %d names in fds", len(fds), len(state.FDs))
+		return f.errorf("%d descriptors, but %d names in \"fds\"", len(fds), len(state.FDs))
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (f object) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > objectText {
-		return f.errorf("text of %d bytes, not at most %d", len(text), objectText)
+		return f.errorf("text of %d bytes, at most %d are allowed", len(text), objectText)
 	}
 	if err := f.check(text, fds); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (f object) Send(sock Socket, text string, fds ...int) error {
 	return f.send(sock, []byte(text), fds, false)
 }
 
-// Recv takes byte for byte: what is behind the object is not its own.
+// Recv receives one byte at a time, because the bytes after the object belong to the next message.
 func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 	var got []byte
 	var p [1]byte
@@ -63,7 +63,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 			return "", nil, f.insideOf(len(got)+number, err)
 		}
 		number += m.NFD
-		if m.N == 0 { // an empty message with descriptors, which only a socket of another type delivers
+		if m.N == 0 { // an empty message with descriptors, which a stream cannot deliver
 			continue
 		}
 		c := p[0]
@@ -73,7 +73,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 		got = append(got, c)
 		switch {
 		case len(got) > objectText:
-			return "", nil, f.refuse(room[:number], "text of more than %d bytes", objectText)
+			return "", nil, f.refuse(room[:number], "text longer than %d bytes", objectText)
 		case escaped:
 			escaped = false
 		case quoted:
@@ -88,7 +88,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 	}
 	text, fds = string(got), room[:number]
 	if number == 0 {
-		return "", nil, f.errorf("no descriptor came")
+		return "", nil, f.errorf("received no descriptor")
 	}
 	if err := f.check(text, fds); err != nil {
 		closeAll(fds)

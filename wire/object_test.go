@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("a JSON object", func() {
-	It("comes without the white space around it, which is not of the next one", func() {
+var _ = Describe("Recv of a JSON object", func() {
+	It("skips white space before and after the object", func() {
 		f := connect("unix")
 		sent := f.files(2)
 		sends(f.a, "\r\n"+getfd+"\r\n", sent[0])
@@ -26,7 +26,7 @@ var _ = Describe("a JSON object", func() {
 		Expect(Third(wire.QMP.Recv(wire.FD(f.b)))).To(BeIdenticalTo(io.EOF))
 	})
 
-	It("that is too long is refused, and what came is closed", func() {
+	It("rejects an object that is too long, and closes its descriptor", func() {
 		f := connect("unix")
 		a, b := conns("unix")
 		sent := f.file("")
@@ -36,7 +36,7 @@ var _ = Describe("a JSON object", func() {
 			done <- err
 		}()
 		_, fds, err := wire.QMP.Recv(b)
-		Expect(err).To(beFormatError(wire.QMP, "text of more than 1048576 bytes"))
+		Expect(err).To(beFormatError(wire.QMP, "text longer than 1048576 bytes"))
 		Expect(fds).To(BeEmpty())
 		Expect(<-done).NotTo(HaveOccurred())
 	})

@@ -1,13 +1,12 @@
 package wire
 
-// OpenSSH is mm_send_fd and mm_receive_fd of OpenSSH: what a ProxyCommand under
-// ProxyUseFdpass sends on its standard output (the connected socket), and what a
-// multiplexing client sends to its master (standard input, output and error, in
-// three messages). netcat-openbsd's -F and GLib's g_unix_connection_send_fd
-// send the same.
+// OpenSSH is the format of mm_send_fd and mm_receive_fd in OpenSSH. With ProxyUseFdpass, a ProxyCommand
+// sends the connected socket in this format to its standard output. A multiplexing client sends its
+// standard input, output and error to the master in three messages. netcat-openbsd (option -F) and GLib's
+// g_unix_connection_send_fd use the same format.
 //
-// Stream. One 0 byte and one descriptor; no text. Control of CMSG_SPACE. The
-// receiver needs one byte, and does not look at it. No acknowledgement.
+// The socket is a stream. A message is one zero byte and one descriptor. Send accepts no text.
+// msg_controllen is CMSG_SPACE. There is no acknowledgement. Recv accepts any byte.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var OpenSSH Format = fixed{label{"openssh", "unix"}, "\x00"}

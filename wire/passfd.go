@@ -1,10 +1,9 @@
 package wire
 
-// Passfd is FdPassingExt of the Rust crate passfd.
+// Passfd is the format of FdPassingExt in the Rust crate passfd.
 //
-// Stream. Four 0 bytes (a C int) and one descriptor; no text. Control of
-// CMSG_SPACE. The receiver needs four bytes, and does not look at them. No
-// acknowledgement.
+// The socket is a stream. A message is four zero bytes (a C int) and one descriptor. Send accepts no text.
+// msg_controllen is CMSG_SPACE. There is no acknowledgement. Recv accepts any four bytes.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var Passfd Format = fixed{label{"passfd", "unix"}, "\x00\x00\x00\x00"}

@@ -20,14 +20,14 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// The programs at the other end. Each is run by the spec, and ends with it.
+// These are the helpers for specs whose partner is a real program.
 
-// buildTime ends a build that hangs; the first one fetches what it needs, and may wait
-// for another suite's.
+// buildTime is the time limit of a build. The first build downloads its dependencies, and may wait for the
+// build of another suite.
 const buildTime = 8 * time.Minute
 
-// program returns the path of a program, and which of Debian's packages has it.
-// Where it is missing the spec fails if CI is true, and is skipped otherwise.
+// program returns the path of a program. debian is the Debian package that has it. If the program is missing,
+// the spec fails with CI=true and is skipped otherwise.
 func program(name, debian string) string {
 	GinkgoHelper()
 	path, err := exec.LookPath(name)
@@ -40,7 +40,7 @@ func program(name, debian string) string {
 	return path
 }
 
-// script is a Python script of testdata, which has to load that library.
+// script returns the command of a Python script in testdata, which needs the library.
 func script(name, library, debian string) []string {
 	GinkgoHelper()
 	program("python3", "python3")
@@ -60,15 +60,16 @@ func script(name, library, debian string) []string {
 	return []string{python, filepath.Join("testdata", name)}
 }
 
-// interpreter is python3 itself, where the one in PATH is a script that looks for it.
+// interpreter returns the path of python3 itself, because the python3 in PATH may be a script that looks for
+// it.
 var interpreter = sync.OnceValues(func() (path, why string) {
 	return output("python3", "-c", "import sys; print(sys.executable)")
 })
 
-// loads has, for each library, a function that says why Python cannot load it.
+// loads maps each library to a function that returns why Python cannot load it.
 var loads sync.Map
 
-// output is what a command writes, and why it failed.
+// output returns the output of a command, and why it failed.
 func output(name string, args ...string) (text, why string) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	text = strings.TrimSpace(string(out))
@@ -83,14 +84,14 @@ func commandOf(ctx SpecContext, words []string, more ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, words[0], words[1:]...)
 }
 
-// process is a program that was started, and that is ended with the spec.
+// process is a running program, which is killed at the end of the spec.
 type process struct {
 	*exec.Cmd
 	stdout, stderr bytes.Buffer
 	waited         bool
 }
 
-// begin starts the program, which has duplicates of these numbers as 3, 4, 5 …
+// begin starts the program, which gets duplicates of the descriptors as 3, 4, 5 …
 func begin(cmd *exec.Cmd, fds ...int) *process {
 	GinkgoHelper()
 	for _, fd := range fds {
@@ -115,14 +116,13 @@ func begin(cmd *exec.Cmd, fds ...int) *process {
 	return p
 }
 
-// ends waits for the end of the program, whatever its status.
+// ends waits until the program has exited, with any status.
 func (p *process) ends() {
 	p.waited = true
 	_ = p.Wait()
 }
 
-// succeeds waits for the end of the program, and returns what it wrote to standard
-// output.
+// succeeds waits until the program has exited with status 0, and returns its standard output.
 func (p *process) succeeds() string {
 	GinkgoHelper()
 	p.waited = true
@@ -130,7 +130,7 @@ func (p *process) succeeds() string {
 	return p.stdout.String()
 }
 
-// fails waits for the end of the program, and returns its status.
+// fails waits until the program has exited with another status than 0, and returns the status.
 func (p *process) fails() int {
 	GinkgoHelper()
 	p.waited = true
@@ -140,8 +140,8 @@ func (p *process) fails() int {
 	return status.ExitCode()
 }
 
-// hands runs the program, which has duplicates of these numbers as 3, 4, 5 …, and
-// returns what it wrote to standard output.
+// hands runs the program, which gets duplicates of the descriptors as 3, 4, 5 …, and returns its standard
+// output.
 func hands(cmd *exec.Cmd, fds ...int) string {
 	GinkgoHelper()
 	return begin(cmd, fds...).succeeds()

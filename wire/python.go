@@ -6,18 +6,18 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// Python is sendfds and recvfds, send_handle and recv_handle of Python's
+// Python is the format of sendfds, recvfds, send_handle and recv_handle in Python's
 // multiprocessing.reduction.
 //
-// Stream. One byte, the number of descriptors, and 1 to 253 descriptors; no text.
-// Control of CMSG_SPACE. The receiver refuses a byte that is not the number that
-// it received.
+// The socket is a stream. A message is one byte, which is the number of descriptors, and 1 to 253
+// descriptors. Send accepts no text. msg_controllen is CMSG_SPACE. Recv rejects a message whose byte is not
+// the number of descriptors received.
 //
-// On macOS the receiver acknowledges with the byte A: Send waits for it, and Recv
-// sends it once it has accepted the message. If Send fails because there is none,
-// the descriptors were sent.
+// On macOS only, the receiver acknowledges a message with the byte A. Recv sends it after it has accepted a
+// message, and Send waits for it. If Send fails because there is no acknowledgement, the descriptors were
+// sent.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}
 
 type python struct {
@@ -42,7 +42,7 @@ func (f python) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if string(answer[:]) != pythonAcknowledgement {
-		return f.errorf("the acknowledgement is %q, not %q", answer, pythonAcknowledgement)
+		return f.errorf("acknowledgement is %q, want %q", answer, pythonAcknowledgement)
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (f python) Recv(sock Socket) (text string, fds []int, err error) {
 		return "", nil, err
 	}
 	if len(fds) == 0 || len(fds) != int(number[0]) {
-		return "", nil, f.refuse(fds, "%d descriptors came, and the number %d", len(fds), number[0])
+		return "", nil, f.refuse(fds, "received %d descriptors, but the message announces %d", len(fds), number[0])
 	}
 	if f.acknowledge {
 		if err := f.send(sock, []byte(pythonAcknowledgement), nil, false); err != nil {

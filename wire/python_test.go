@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("Python of macOS", func() {
-	It("waits for the acknowledgement, and gives it", func() {
+var _ = Describe("Python on macOS", func() {
+	It("waits for the acknowledgement in Send and sends it in Recv", func() {
 		f := connect("unix")
 		sent := f.files(2)
 		var asked atomic.Bool
@@ -31,11 +31,11 @@ var _ = Describe("Python of macOS", func() {
 		asked.Store(true)
 		f.from(wire.PythonOfMacOS, f.b, sent...)
 		Expect(<-done).NotTo(HaveOccurred())
-		Expect(early).To(BeFalse(), "it did not wait")
+		Expect(early).To(BeFalse(), "Send did not wait")
 		isEmpty(f.a)
 	})
 
-	It("gives the byte A", func() {
+	It("acknowledges with the byte A", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
@@ -44,27 +44,27 @@ var _ = Describe("Python of macOS", func() {
 		Expect(payload).To(Equal("A"))
 	})
 
-	It("takes no other", func() {
+	It("rejects any other acknowledgement", func() {
 		f := connect("unix")
 		sends(f.b, "B")
-		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `the acknowledgement is "B"`))
+		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `acknowledgement is "B"`))
 	})
 
-	It("fails where none comes", func() {
+	It("returns io.EOF if there is no acknowledgement", func() {
 		f := connect("unix")
 		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(Equal(io.EOF))
 	})
 
-	It("does not give it for what it refuses", func() {
+	It("does not acknowledge a message that it rejects", func() {
 		f := connect("unix")
 		sends(f.a, "\x02", f.file(""))
 		_, _, err := wire.PythonOfMacOS.Recv(wire.FD(f.b))
-		Expect(err).To(beFormatError(wire.Python, "1 descriptors came, and the number 2"))
+		Expect(err).To(beFormatError(wire.Python, "received 1 descriptors, but the message announces 2"))
 		isEmpty(f.a)
 	})
 
-	It("closes what came if it cannot give it", func() {
+	It("closes the received descriptors if it cannot acknowledge them", func() {
 		f := connect("unix")
 		sends(f.a, "\x01", f.file(""))
 		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())

@@ -1,11 +1,13 @@
 package wire
 
-// QMP is a command to QEMU's monitor that takes a descriptor, getfd or add-fd.
+// QMP is the format of the QEMU monitor commands that take a descriptor, getfd and add-fd.
 //
-// Stream. The text is the command, one JSON object of at most 1 MiB, and one descriptor.
-// Control of CMSG_SPACE. The receiver takes an object to its last brace, without white space
-// around it, and refuses any number of descriptors but one. The greeting, the replies and
-// the commands without a descriptor are the caller's to read and to write.
+// The socket is a stream. The text is the command, a JSON object of at most 1 MiB. A message has one
+// descriptor. msg_controllen is CMSG_SPACE. The format does not cover the greeting, the replies and the
+// commands without a descriptor. The caller reads and writes these.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv reads up to the last brace of the object and skips white space before it. It rejects a message that
+// does not have exactly one descriptor.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var QMP Format = object{label{"qmp", "unix"}, 1, false}

@@ -23,8 +23,8 @@ const (
 	inputVariable  = "WIRE_TEST_INPUT"
 )
 
-// The child is what conmon takes for a runtime: it starts a container, which is a
-// shell, and sends the master of its terminal in the format.
+// The child is the runtime that conmon runs. It starts a shell as the container and sends the master of its
+// terminal in the format.
 var _ = child("runtime", func(args []string) error {
 	option := func(name string) string { return args[slices.Index(args, name)+1] }
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -73,16 +73,16 @@ var _ = child("runtime", func(args []string) error {
 
 var _ = Describe("conmon", Label("real"), func() {
 	for _, format := range []wire.Format{wire.Conmon, wire.Runc, wire.Crun} {
-		It("takes the terminal of a container as "+format.Name()+" sends it", func(ctx SpecContext) {
+		It("receives the terminal of a container in the format "+format.Name(), func(ctx SpecContext) {
 			conmon := program("conmon", "conmon")
 			self := ok(os.Executable())
 			folder := GinkgoT().TempDir()
 			file := func(name string) string { return filepath.Join(folder, name) }
-			// At its end conmon 2.1.12 removes what has the container's name in the
-			// folder of sockets.
+			// When conmon 2.1.12 exits, it removes the files with the container's name from the folder of
+			// sockets.
 			statuses := GinkgoT().TempDir()
 
-			// The container lives until nobody can write to its input.
+			// The container ends when all write ends of its input are closed.
 			Expect(unix.Mkfifo(file("input"), 0o600)).To(Succeed())
 			input := ok(os.OpenFile(file("input"), os.O_RDWR, 0))
 			DeferCleanup(func() { _ = input.Close() })
@@ -101,7 +101,7 @@ var _ = Describe("conmon", Label("real"), func() {
 			Eventually(contentOf, patience).WithArguments(file("log")).Should(ContainSubstring("hello from the container"))
 			Expect(input.Close()).To(Succeed())
 			p.ends()
-			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "status of the container")
+			Expect(contentOf(filepath.Join(statuses, "container"))).To(Equal("3"), "exit status of the container")
 		}, NodeTimeout(patience))
 	}
 })

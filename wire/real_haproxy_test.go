@@ -17,8 +17,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// haproxyConfiguration takes clients from descriptor 3, and passes those who ask
-// for /through on to a server by descriptor 4.
+// haproxyConfiguration makes HAProxy receive clients through descriptor 3, and send those that request
+// /through to a server through descriptor 4.
 const haproxyConfiguration = `
 defaults
 	mode http
@@ -52,7 +52,7 @@ var _ = Describe("HAProxy", Label("real"), func() {
 		_, fds, err := wire.HAProxySockpair.Recv(wire.FD(out.a))
 		Expect(err).NotTo(HaveOccurred())
 		out.owns(fds...)
-		hangsNoMore(fds[0])
+		setTimeouts(fds[0])
 		request := ok(http.ReadRequest(bufio.NewReader(reader(fds[0]))))
 		Expect(request.URL.Path).To(Equal("/through"))
 		ok(unix.Write(fds[0], []byte("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nfrom us!")))
@@ -60,18 +60,18 @@ var _ = Describe("HAProxy", Label("real"), func() {
 	}, NodeTimeout(patience))
 })
 
-// client sends HAProxy one end of a new connection, and returns the other.
+// client sends one end of a new connection to HAProxy and returns the other.
 func (f *fixture) client() int {
 	GinkgoHelper()
 	p := ok(unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	f.Own(p[0], p[1])
-	hangsNoMore(p[0])
+	setTimeouts(p[0])
 	Expect(wire.HAProxySockpair.Send(wire.FD(f.a), "", p[1])).To(Succeed())
 	f.CloseNow(p[1])
 	return p[0]
 }
 
-// answerFrom is the body of an HTTP response.
+// answerFrom reads an HTTP response and returns its body.
 func answerFrom(sock int) string {
 	GinkgoHelper()
 	response := ok(http.ReadResponse(bufio.NewReader(reader(sock)), nil))

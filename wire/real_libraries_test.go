@@ -12,11 +12,11 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// buildPassfd returns a program that is the crate and no more.
+// buildPassfd builds a program that only calls the crate passfd, and returns its command.
 func buildPassfd(ctx SpecContext) []string {
 	GinkgoHelper()
 	cargo := program("cargo", "cargo-web rustc-web")
-	program("cc", "gcc") // rustc's linker
+	program("cc", "gcc") // for linking
 	target := ok(filepath.Abs("../build/wire/passfd"))
 	out, err := exec.CommandContext(ctx, cargo, "build", "--quiet", "--release", "--locked",
 		"--manifest-path", "testdata/passfd/Cargo.toml", "--target-dir", target).CombinedOutput()
@@ -24,10 +24,10 @@ func buildPassfd(ctx SpecContext) []string {
 	return []string{filepath.Join(target, "release", "passfd-peer")}
 }
 
-// Each library is behind a program that sends descriptor 4, or prints what is in the file that it received.
+// A program calls each library. It sends descriptor 4, or prints the content of the file that it received.
 var _ = DescribeTableSubtree("the library", Label("real"),
 	func(command func(SpecContext) []string, format wire.Format, text, sends string, words ...string) {
-		It("sends what is received", func(ctx SpecContext) {
+		It("sends what Recv receives", func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.file("")
 			out := hands(commandOf(ctx, command(ctx), append(append([]string{"send"}, words...), "4")...), f.b, sent)
@@ -36,7 +36,7 @@ var _ = DescribeTableSubtree("the library", Label("real"),
 			isEmpty(f.a)
 		}, NodeTimeout(buildTime))
 
-		It("receives what is sent", func(ctx SpecContext) {
+		It("receives what Send sends", func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(format.Send(wire.FD(f.a), text, f.file("content"))).To(Succeed())
 			Expect(hands(commandOf(ctx, command(ctx), append([]string{"recv"}, words...)...), f.b)).To(Equal("content\n"))

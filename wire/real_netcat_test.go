@@ -14,7 +14,7 @@ import (
 )
 
 var _ = Describe("netcat", Label("real"), func() {
-	It("passes the socket that it connected by -F", func(ctx SpecContext) {
+	It("passes the socket that it connected with -F", func(ctx SpecContext) {
 		nc := program("nc.openbsd", "netcat-openbsd")
 		f := connect("unix")
 		server := ok(net.Listen("tcp", "127.0.0.1:0"))

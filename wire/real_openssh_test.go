@@ -18,15 +18,15 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// ssh is an OpenSSH client without anybody's configuration.
+// ssh returns the command of an OpenSSH client that reads no configuration file.
 func ssh(ctx SpecContext, more ...string) *exec.Cmd {
 	GinkgoHelper()
 	words := []string{program("ssh", "openssh-client"), "-F", "none", "-o", "BatchMode=yes"}
 	return commandOf(ctx, words, more...)
 }
 
-// The child is a ProxyCommand, whose standard output is a socket of ssh's: it
-// connects, and hands the connection over.
+// The child is a ProxyCommand. It connects, and sends the connection to its standard output, which is a
+// socket to ssh.
 var _ = child("proxy", func(args []string) error {
 	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ var _ = child("proxy", func(args []string) error {
 })
 
 var _ = Describe("OpenSSH", Label("real"), func() {
-	It("takes its connection from a ProxyCommand under ProxyUseFdpass", func(ctx SpecContext) {
+	It("receives its connection from a ProxyCommand with ProxyUseFdpass", func(ctx SpecContext) {
 		f := connect("unix")
 		path, accept := f.listen()
 		self := ok(os.Executable())
@@ -53,7 +53,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		Expect(client.fails()).To(Equal(255))
 	}, NodeTimeout(patience))
 
-	It("hands its standard input, output and error to the master, in three messages", func(ctx SpecContext) {
+	It("sends its standard input, output and error to the master in three messages", func(ctx SpecContext) {
 		f := connect("unix")
 		path, accept := f.listen()
 		sent := f.files(3)
@@ -64,23 +64,23 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		_, _, _ = stdin.Close(), stdout.Close(), stderr.Close()
 
 		master := mux{f, accept()}
-		master.says(muxHello, 4)
-		master.hears(muxHello)
-		alive := master.hears(muxAliveCheck)
-		master.says(muxAlive, alive[0], uint32(os.Getpid()))
-		session := master.hears(muxNewSession)
+		master.sends(muxHello, 4)
+		master.expects(muxHello)
+		alive := master.expects(muxAliveCheck)
+		master.sends(muxAlive, alive[0], uint32(os.Getpid()))
+		session := master.expects(muxNewSession)
 		for _, file := range sent {
 			f.from(wire.OpenSSH, master.sock, file)
 		}
-		master.says(muxSessionOpened, session[0], 1)
-		master.says(muxExitMessage, 1, 7)
+		master.sends(muxSessionOpened, session[0], 1)
+		master.sends(muxExitMessage, 1, 7)
 		f.CloseNow(master.sock)
 		Expect(client.fails()).To(Equal(7))
 	}, NodeTimeout(patience))
 })
 
-// mux is the master's end of OpenSSH's multiplexing protocol, of which PROTOCOL.mux
-// in its source tells.
+// mux is the master's end of OpenSSH's multiplexing protocol, which PROTOCOL.mux in the OpenSSH sources
+// describes.
 type mux struct {
 	*fixture
 	sock int
@@ -95,7 +95,7 @@ const (
 	muxSessionOpened = 0x80000006
 )
 
-func (m mux) says(words ...uint32) {
+func (m mux) sends(words ...uint32) {
 	GinkgoHelper()
 	packet := binary.BigEndian.AppendUint32(nil, uint32(4*len(words)))
 	for _, word := range words {
@@ -104,8 +104,8 @@ func (m mux) says(words ...uint32) {
 	sends(m.sock, string(packet))
 }
 
-// hears reads a packet of that type, and returns the numbers that follow it.
-func (m mux) hears(kind uint32) (rest []uint32) {
+// expects reads a packet of the given type and returns the integers after the type.
+func (m mux) expects(kind uint32) (rest []uint32) {
 	GinkgoHelper()
 	head := m.read(4)
 	body := m.read(int(binary.BigEndian.Uint32(head)))

@@ -18,15 +18,14 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// peer is one of the interop suite's, a library behind a program that is told what
-// to do in lines.
+// peer is a peer of the interop suite: a program that executes commands with a library, one command a line.
 type peer struct {
 	*process
 	lines  io.WriteCloser
 	answer *bufio.Reader
 }
 
-// build returns the command of a peer. The first build takes its time.
+// build builds a peer and returns its command. The first build is slow.
 func build(ctx SpecContext, name string) []string {
 	GinkgoHelper()
 	built := peers.Build(ctx, "..", "../build/peers", []string{name}, GinkgoWriter)[0]
@@ -36,7 +35,7 @@ func build(ctx SpecContext, name string) []string {
 	return built.Command
 }
 
-// newPeer starts a peer, which has the numbers as 3, 4, 5 …
+// newPeer starts a peer, which gets the descriptors as 3, 4, 5 …
 func newPeer(cmd *exec.Cmd, fds ...int) *peer {
 	GinkgoHelper()
 	lines := ok(cmd.StdinPipe())
@@ -44,7 +43,7 @@ func newPeer(cmd *exec.Cmd, fds ...int) *peer {
 	return &peer{begin(cmd, fds...), lines, bufio.NewReader(answers)}
 }
 
-// asked says a line, and returns the answer.
+// asked sends a command and returns the answer.
 func (p *peer) asked(line string) string {
 	GinkgoHelper()
 	ok(fmt.Fprintln(p.lines, line))
@@ -52,7 +51,7 @@ func (p *peer) asked(line string) string {
 	return strings.TrimSuffix(answer, "\n")
 }
 
-// file is what the kernel calls the file behind a number of the peer's.
+// file returns the kernel's name for the file that a descriptor of the peer refers to.
 func (p *peer) file(number string) string {
 	GinkgoHelper()
 	name := ok(os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.Process.Pid, number)))
@@ -73,13 +72,13 @@ var _ = Describe("the library", Label("real"), func() {
 	}{
 		{"fdchannel", "gVisor's fdchannel", wire.GVisor, "", "-"},
 		{"runc", "runc's SendFile and RecvFile", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
-		{"book", "the book's write_fd and read_fd", wire.Book, "", "00"},
+		{"book", "write_fd and read_fd of UNP", wire.Book, "", "00"},
 	} {
 		Context(c.what, func() {
 			var command []string
 			BeforeEach(func(ctx SpecContext) { command = build(ctx, c.peer) }, NodeTimeout(buildTime))
 
-			It("sends what is received", func(ctx SpecContext) {
+			It("sends what Recv receives", func(ctx SpecContext) {
 				f := connect(c.format.Network())
 				sent := f.file("")
 				p := newPeer(commandOf(ctx, command), f.b, sent)
@@ -89,7 +88,7 @@ var _ = Describe("the library", Label("real"), func() {
 				p.quits()
 			}, NodeTimeout(patience))
 
-			It("receives what is sent", func(ctx SpecContext) {
+			It("receives what Send sends", func(ctx SpecContext) {
 				f := connect(c.format.Network())
 				sent := f.file("")
 				Expect(c.format.Send(wire.FD(f.a), c.text, sent)).To(Succeed())

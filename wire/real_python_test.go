@@ -17,7 +17,7 @@ var _ = Describe("Python", Label("real"), func() {
 	BeforeEach(func() { reduction = script("reduction.py", "", "") })
 
 	for _, n := range []int{1, 2, 253} {
-		It(fmt.Sprintf("sends %d descriptors by multiprocessing.reduction.sendfds", n), func(ctx SpecContext) {
+		It(fmt.Sprintf("sends %d descriptors with multiprocessing.reduction.sendfds", n), func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.files(n)
 			hands(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
@@ -25,7 +25,7 @@ var _ = Describe("Python", Label("real"), func() {
 			isEmpty(f.a)
 		}, NodeTimeout(patience))
 
-		It(fmt.Sprintf("receives %d descriptors by multiprocessing.reduction.recvfds", n), func(ctx SpecContext) {
+		It(fmt.Sprintf("receives %d descriptors with multiprocessing.reduction.recvfds", n), func(ctx SpecContext) {
 			f := connect("unix")
 			var sent []int
 			want := make([]string, n)
@@ -39,7 +39,7 @@ var _ = Describe("Python", Label("real"), func() {
 		}, NodeTimeout(patience))
 	}
 
-	It("acknowledges what Send of macOS waits for", func(ctx SpecContext) {
+	It("acknowledges what Send on macOS sends", func(ctx SpecContext) {
 		f := connect("unix")
 		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file("a"), f.file("b"))).To(Succeed())
@@ -47,7 +47,7 @@ var _ = Describe("Python", Label("real"), func() {
 		isEmpty(f.a)
 	}, NodeTimeout(patience))
 
-	It("waits for what Recv of macOS acknowledges", func(ctx SpecContext) {
+	It("waits for the acknowledgement that Recv on macOS sends", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.files(2)
 		p := begin(commandOf(ctx, reduction, "sendfds", "2", "ACKNOWLEDGE"), append([]int{f.b}, sent...)...)
@@ -55,7 +55,7 @@ var _ = Describe("Python", Label("real"), func() {
 		p.succeeds()
 	}, NodeTimeout(patience))
 
-	It("sends and receives by send_handle and recv_handle", func(ctx SpecContext) {
+	It("sends and receives with send_handle and recv_handle", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("handle")
 		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
@@ -65,14 +65,14 @@ var _ = Describe("Python", Label("real"), func() {
 		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
 	}, NodeTimeout(patience))
 
-	It("sends by socket.send_fds what Book receives", func(ctx SpecContext) {
+	It("sends with socket.send_fds what Book receives", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("")
 		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
 		Expect(f.from(wire.Book, f.a, sent)).To(Equal("some bytes"))
 	}, NodeTimeout(patience))
 
-	It("receives by socket.recv_fds what Book sends", func(ctx SpecContext) {
+	It("receives with socket.recv_fds what Book sends", func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Book.Send(wire.FD(f.a), "some bytes", f.file("content"))).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))

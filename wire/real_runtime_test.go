@@ -22,7 +22,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = DescribeTable("the terminal of a container comes through --console-socket from", Label("real"),
+var _ = DescribeTable("the terminal of a container is received through --console-socket from", Label("real"),
 	func(ctx SpecContext, runtime string, receiver wire.Format, text string) {
 		r := newRuntime(runtime)
 		f := connect("unix")
@@ -34,7 +34,7 @@ var _ = DescribeTable("the terminal of a container comes through --console-socke
 			Expect(name, err).To(Equal(text))
 			f.owns(fds...)
 			master = fds[0]
-		} else { // what package scm has for the same
+		} else { // the same with package scm
 			c := ok(scm.NewConnFD(ok(unix.Dup(sock))))
 			DeferCleanup(c.Close)
 			file := ok(c.RecvFile())
@@ -55,13 +55,12 @@ var _ = DescribeTable("the terminal of a container comes through --console-socke
 	Entry("crun to RecvFile", NodeTimeout(patience), "crun", nil, " "),
 )
 
-// ociRuntime runs one container, with everything that it notes of it in a folder of
-// its own.
+// ociRuntime runs one container and keeps its state in a folder of its own.
 type ociRuntime struct {
 	path, root, container string
 }
 
-// newRuntime says which, and that the container is no more after the spec.
+// newRuntime returns the runtime with the given name. The container is deleted at the end of the spec.
 func newRuntime(name string) ociRuntime {
 	GinkgoHelper()
 	r := ociRuntime{program(name, name), GinkgoT().TempDir(), fmt.Sprintf("scm-wire-%d-%d", os.Getpid(), GinkgoRandomSeed())}
@@ -75,8 +74,8 @@ func newRuntime(name string) ociRuntime {
 	return r
 }
 
-// ownMounts gives a command mounts of its own, with nothing but version 2 of the
-// cgroups: runtimes do without none, and crun not with both versions at once.
+// ownMounts runs a command with mounts of its own, where /sys/fs/cgroup is cgroup v2. Runtimes need a cgroup
+// file system, and crun does not accept both versions at once.
 const ownMounts = `
 set -e
 mountpoint -q /sys || mount -t sysfs sysfs /sys
@@ -89,19 +88,18 @@ func (r ociRuntime) command(ctx context.Context, words ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "unshare", words...)
 }
 
-// canRunContainers says why not, or nothing.
+// canRunContainers returns why this process cannot run containers, or "" if it can.
 var canRunContainers = sync.OnceValue(func() string {
 	if os.Geteuid() != 0 {
 		return "not root"
 	}
 	if out, err := exec.Command("unshare", "--mount", "sh", "-c", ownMounts, "true").CombinedOutput(); err != nil {
-		return fmt.Sprintf("no mounts of its own: %v: %s", err, out)
+		return fmt.Sprintf("cannot create a mount namespace: %v: %s", err, out)
 	}
 	return ""
 })
 
-// bundle is the folder of a container that has this machine's programs, a terminal
-// and a script to run.
+// bundle returns the folder of a container that has this machine's programs, and runs a script on a terminal.
 func bundle(script string) string {
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
@@ -135,7 +133,7 @@ func bundle(script string) string {
 	return folder
 }
 
-// readTerminal reads from a terminal's master until nobody has the terminal open.
+// readTerminal reads from a terminal's master until no process has the terminal open.
 func readTerminal(master int) string {
 	GinkgoHelper()
 	var text strings.Builder

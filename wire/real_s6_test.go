@@ -11,9 +11,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// The spec plays the daemon that s6-fdholder-store and s6-fdholder-retrieve talk to.
+// The spec takes the part of the daemon that s6-fdholder-store and s6-fdholder-retrieve connect to.
 var _ = Describe("s6-fdholder", Label("real"), func() {
-	It("stores a descriptor by unixmessage", func(ctx SpecContext) {
+	It("stores a descriptor with unixmessage", func(ctx SpecContext) {
 		store := program("s6-fdholder-store", "s6")
 		f := connect("unix")
 		path, accept := f.listen()
@@ -22,7 +22,7 @@ var _ = Describe("s6-fdholder", Label("real"), func() {
 		client := accept()
 		text, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(client))
 		Expect(err).NotTo(HaveOccurred())
-		// S, a time of 12 bytes, then the length of the name, the name and a 0 byte.
+		// S, a time of 12 bytes, the length of the name, the name and a zero byte.
 		Expect(text).To(HavePrefix("S"))
 		Expect(text[13:]).To(Equal("\x08the name\x00"))
 		f.takes(fds, sent)
@@ -30,7 +30,7 @@ var _ = Describe("s6-fdholder", Label("real"), func() {
 		p.succeeds()
 	}, NodeTimeout(patience))
 
-	It("retrieves a descriptor by unixmessage", func(ctx SpecContext) {
+	It("retrieves a descriptor with unixmessage", func(ctx SpecContext) {
 		retrieve := program("s6-fdholder-retrieve", "s6")
 		f := connect("unix")
 		path, accept := f.listen()

@@ -16,7 +16,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 	var libsystemd []string
 	BeforeEach(func() { libsystemd = script("libsystemd.py", "systemd", "libsystemd0") })
 
-	It("sends descriptors to store by sd_pid_notify_with_fds", func(ctx SpecContext) {
+	It("stores descriptors with sd_pid_notify_with_fds", func(ctx SpecContext) {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		sent := f.files(3)
@@ -24,7 +24,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 	}, NodeTimeout(patience))
 
-	It("waits for sd_notify_barrier until its descriptor is closed", func(ctx SpecContext) {
+	It("waits in sd_notify_barrier until the descriptor is closed", func(ctx SpecContext) {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		p := begin(commandOf(ctx, libsystemd, "barrier", "20"))
@@ -37,7 +37,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 	}, NodeTimeout(patience))
 
 	for _, l := range listeningServices {
-		It("agrees with ListenFDs on a service "+l.name, func(ctx SpecContext) {
+		It("agrees with ListenFDs in a service "+l.name, func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(hands(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))

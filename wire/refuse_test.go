@@ -19,9 +19,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("what a format does not allow", func() {
-	for _, c := range refusedOnReceipt {
-		It(fmt.Sprintf("is refused by %s, and what came is closed: %s (%d, %d)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
+var _ = Describe("a message that violates its format", func() {
+	for _, c := range rejectedByRecv {
+		It(fmt.Sprintf("is rejected by Recv of %s, which closes its descriptors: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
 			if c.reason == tooMany {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -36,16 +36,16 @@ var _ = Describe("what a format does not allow", func() {
 		})
 	}
 
-	for _, c := range refusedOnSend {
-		It(fmt.Sprintf("is not sent by %s: %s (%d, %d)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
+	for _, c := range rejectedBySend {
+		It(fmt.Sprintf("is not sent by Send of %s: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
 		})
 	}
 
-	for _, c := range cut {
-		It(fmt.Sprintf("is an end in the middle of a message: %s after %d bytes", c.format.Name(), len(c.payload)), func() {
+	for _, c := range beginnings {
+		It(fmt.Sprintf("is io.ErrUnexpectedEOF if the connection ends after %d bytes of %s", len(c.payload), c.format.Name()), func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
@@ -57,7 +57,7 @@ var _ = Describe("what a format does not allow", func() {
 
 	for _, format := range wire.Formats() {
 		for _, network := range []string{"unixgram", "unixpacket"} {
-			It("leaves no descriptor open if "+format.Name()+" receives it on a socket of type "+network, func() {
+			It("leaves no descriptor open if Recv of "+format.Name()+" gets it from a socket of type "+network, func() {
 				CannotEmulate(fdtest.NoBuffers)
 				for _, payload := range []string{"", "\x00", "{", getfd, strings.Repeat("x", 5000)} {
 					for _, n := range []int{0, 1, 2, scm.MaxFDs} {
@@ -79,7 +79,7 @@ var _ = Describe("what a format does not allow", func() {
 		}
 	}
 
-	It("is a message whose end is lost on a socket that is no stream", func() {
+	It("is one that loses its end because the socket is not a stream", func() {
 		for _, format := range wire.Formats() {
 			if format.Network() != "unix" {
 				continue
@@ -89,12 +89,12 @@ var _ = Describe("what a format does not allow", func() {
 			payload := "{" + strings.Repeat("x", 5000)
 			sends(f.a, payload, f.file(""))
 			_, fds, err := format.Recv(wire.FD(f.b))
-			Expect(err).To(beFormatError(format, "the end of a message was lost: the format needs a stream socket"))
+			Expect(err).To(beFormatError(format, "message truncated: the format needs a stream socket"))
 			Expect(fds).To(BeEmpty())
 		}
 	})
 
-	DescribeTable("is a second descriptor with the rest of a message",
+	DescribeTable("has a second descriptor with the rest of its payload",
 		func(format wire.Format, first, rest string) {
 			f := connect("unix")
 			sends(f.a, first, f.file(""))
@@ -109,12 +109,12 @@ var _ = Describe("what a format does not allow", func() {
 	)
 })
 
-var _ = Describe("an error", func() {
+var _ = Describe("Recv and Send", func() {
 	for _, format := range wire.Formats() {
 		g := firstGolden(format)
 
 		if format.Network() != "unixgram" {
-			It("of "+format.Name()+" at the end is io.EOF", func() {
+			It("return io.EOF at the end of "+format.Name(), func() {
 				f := connect(format.Network())
 				f.CloseNow(f.a)
 				_, fds, err := format.Recv(wire.FD(f.b))
@@ -124,7 +124,7 @@ var _ = Describe("an error", func() {
 		}
 
 		if format.Network() == "unix" {
-			It("of "+format.Name()+" at the end is io.EOF where the kernel cuts credentials of nobody", func() {
+			It("return io.EOF at the end of "+format.Name()+" with SO_PASSCRED, where Linux sets MSG_CTRUNC", func() {
 				f := connect(format.Network())
 				if err := scm.PassCred(f.b, true); errors.Is(err, errors.ErrUnsupported) {
 					Skip(err.Error())
@@ -138,7 +138,7 @@ var _ = Describe("an error", func() {
 			})
 		}
 
-		It("of "+format.Name()+" is the system's: nobody at the other end", func() {
+		It("return the error of the system in "+format.Name()+" if the other end is closed", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			f.CloseNow(f.b)
@@ -151,7 +151,7 @@ var _ = Describe("an error", func() {
 			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": sendmsg: ")))
 		})
 
-		It("of "+format.Name()+" is the system's: a number that is not open", func() {
+		It("return EBADF in "+format.Name()+" if a descriptor is not open", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			fds := f.files(g.fds)
@@ -160,7 +160,7 @@ var _ = Describe("an error", func() {
 			isEmpty(f.b)
 		})
 
-		It("of "+format.Name()+" is the system's: nothing has come, and the socket does not block", func() {
+		It("return EAGAIN in "+format.Name()+" if the socket is non-blocking and has no message", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
@@ -170,7 +170,7 @@ var _ = Describe("an error", func() {
 	}
 })
 
-// firstGolden is a message of the format that has descriptors.
+// firstGolden returns a golden message of the format with descriptors.
 func firstGolden(format wire.Format) message {
 	for _, g := range golden {
 		if g.format == format && g.fds > 0 {

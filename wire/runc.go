@@ -1,23 +1,22 @@
 package wire
 
-// Runc is SendFile and RecvFile of runc (libcontainer/utils): a file and its
-// name. runc sends the master of the container's terminal to a --console-socket
-// so, with the name /dev/ptmx, and other files to its seccomp and pidfd sockets.
+// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). It passes a file and its name.
+// runc uses it to send the master of a container's terminal to a --console-socket, with the name /dev/ptmx,
+// and to send other files to its seccomp and pidfd sockets.
 //
-// Stream. The text is the name, 1 to 4095 bytes, without a terminator, and one
-// descriptor. Control of CMSG_SPACE. The receiver takes what one call gives, and
-// refuses a name of 4096 bytes or more, and any number of descriptors but one. No
-// acknowledgement.
+// The socket is a stream. A message is the name, which is the text, and one descriptor. The name has 1 to
+// 4095 bytes and no terminator. msg_controllen is CMSG_SPACE. There is no acknowledgement.
 //
-// The name has no end of its own: bytes that were sent before it, without a
-// descriptor, are read as its beginning.
+// Recv takes what one recvmsg receives as a message. It rejects a name of 4096 bytes or more, and a message
+// that does not have exactly one descriptor. Because the name has no terminator, bytes sent before it
+// without a descriptor are read as the beginning of the name.
 //
-// [Format] says who owns descriptors, also on error.
+// See [Format] for who owns the descriptors, on success and on error.
 var Runc Format = runc{label{"runc", "unix"}}
 
 type runc struct{ label }
 
-// runcName is runc's MaxNameLen: names are shorter.
+// runcName is MaxNameLen in runc. Names are shorter than this.
 const runcName = 4096
 
 func (f runc) Send(sock Socket, text string, fds ...int) error {
@@ -25,7 +24,7 @@ func (f runc) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if text == "" || len(text) >= runcName {
-		return f.errorf("a name of %d bytes, not 1 to %d", len(text), runcName-1)
+		return f.errorf("name of %d bytes, want 1 to %d", len(text), runcName-1)
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -37,7 +36,7 @@ func (f runc) Recv(sock Socket) (text string, fds []int, err error) {
 		return "", nil, err
 	}
 	if n >= runcName {
-		return "", nil, f.refuse(fds, "the name has %d bytes or more", runcName)
+		return "", nil, f.refuse(fds, "name of %d bytes or more", runcName)
 	}
 	return f.one(string(p[:n]), fds)
 }

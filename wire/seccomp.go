@@ -2,14 +2,16 @@ package wire
 
 import "github.com/scm-rights/scm"
 
-// SeccompListener is what an OCI runtime sends to the listenerPath of a seccomp filter:
-// where the container's processes ask, and other descriptors.
+// SeccompListener is the format in which an OCI runtime sends a container's seccomp notify descriptor, and
+// other descriptors, to the listenerPath of a seccomp filter.
 //
-// Stream. The text is the ContainerProcessState of the runtime specification, one JSON
-// object of at most 1 MiB, and 1 to 253 descriptors, each with its name in the array fds:
-// "seccompFd" is the listener. Control of CMSG_SPACE. The receiver takes the object to its
-// last brace, without white space around it, and refuses a number of names that is not that
-// of the descriptors. No acknowledgement. The runtimes close the socket behind it.
+// The socket is a stream. The text is the ContainerProcessState of the OCI runtime specification, a JSON
+// object of at most 1 MiB. A message has 1 to 253 descriptors. The array "fds" of the object has a name for
+// each of them. The name of the notify descriptor is "seccompFd". msg_controllen is CMSG_SPACE. There is no
+// acknowledgement. A runtime closes the socket after the message.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv reads up to the last brace of the object and skips white space before it. It rejects a message in
+// which the numbers of names and descriptors differ.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var SeccompListener Format = object{label{"seccomp-listener", "unix"}, scm.MaxFDs, true}

@@ -19,12 +19,10 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// A receiver cannot see how long the control data was on send: strace can. What a
-// format says to the kernel is what its program says, but for the flags, which have
-// MSG_NOSIGNAL in every format.
+// A receiver cannot see the length of the control data that was sent, but strace can. Each format passes the
+// same arguments to sendmsg as its program, except that all formats add MSG_NOSIGNAL to the flags.
 
-// The child sends a message of the format, as our own programs do, on socket 3, with
-// descriptors from 4 on.
+// The child sends a message of the format through socket 3, with the descriptors from 4 on.
 var _ = child("send", func(args []string) error {
 	format, _ := wire.Lookup(args[0])
 	n, err := strconv.Atoi(args[2])
@@ -38,16 +36,16 @@ var _ = child("send", func(args []string) error {
 	return format.Send(wire.FD(3), args[1], fds...)
 })
 
-// scripted is a script of testdata that sends.
-func scripted(name, library, debian string, words ...string) func(ctx SpecContext) *exec.Cmd {
+// scriptSends returns a function that makes the command of a script in testdata that sends a message.
+func scriptSends(name, library, debian string, words ...string) func(ctx SpecContext) *exec.Cmd {
 	return func(ctx SpecContext) *exec.Cmd {
 		GinkgoHelper()
 		return commandOf(ctx, script(name, library, debian), words...)
 	}
 }
 
-// toldTo is a peer that sends.
-func toldTo(peer, line string) func(ctx SpecContext) *exec.Cmd {
+// peerSends returns a function that makes the command of a peer that sends a message.
+func peerSends(peer, line string) func(ctx SpecContext) *exec.Cmd {
 	return func(ctx SpecContext) *exec.Cmd {
 		GinkgoHelper()
 		cmd := commandOf(ctx, build(ctx, peer))
@@ -56,8 +54,8 @@ func toldTo(peer, line string) func(ctx SpecContext) *exec.Cmd {
 	}
 }
 
-// sending is ours.
-func (s said) sending(ctx SpecContext) *exec.Cmd {
+// sending returns the command of a program that sends the message with package wire.
+func (s sendmsgCase) sending(ctx SpecContext) *exec.Cmd {
 	GinkgoHelper()
 	self := ok(os.Executable())
 	cmd := exec.CommandContext(ctx, self, s.format.Name(), s.text, strconv.Itoa(s.fds))
@@ -65,14 +63,14 @@ func (s said) sending(ctx SpecContext) *exec.Cmd {
 	return cmd
 }
 
-// unsaid is what tells nothing: which number a program has for a file, what is in a
-// field that sendmsg does not read, and where an empty array lies.
-var unsaid = regexp.MustCompile(`cmsg_data=\[[^]]*\]|msg_flags=[^}]*|msg_iov=(NULL|\[\])`)
+// varying matches what may differ between two programs: the descriptors, a field that sendmsg does not
+// read, and the address of an empty array.
+var varying = regexp.MustCompile(`cmsg_data=\[[^]]*\]|msg_flags=[^}]*|msg_iov=(NULL|\[\])`)
 
 var sendmsgLine = regexp.MustCompile(`(?m)^(?:\d+ +)?(sendmsg\(3, .*\)) += \d+$`)
 
-// traced is how strace writes the program's one sendmsg on descriptor 3.
-func (s said) traced(ctx SpecContext, cmd *exec.Cmd) string {
+// traced runs the command and returns the line that strace prints for its only sendmsg on descriptor 3.
+func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	GinkgoHelper()
 	CannotEmulate(fdtest.Traced)
 	strace := FindStrace()
@@ -84,17 +82,17 @@ func (s said) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	text := ok(os.ReadFile(file))
 	lines := sendmsgLine.FindAllStringSubmatch(string(text), -1)
 	Expect(lines).To(HaveLen(1), "%s", text)
-	return unsaid.ReplaceAllStringFunc(lines[0][1], func(field string) string {
+	return varying.ReplaceAllStringFunc(lines[0][1], func(field string) string {
 		name, _, _ := strings.Cut(field, "=")
 		return name + "=…"
 	})
 }
 
 var _ = Describe("sendmsg", func() {
-	for _, s := range everythingSaid {
-		name := s.format.Name() + ", " + strconv.Itoa(s.fds) + " descriptors"
+	for _, s := range sendmsgCases {
+		name := s.format.Name() + " with " + strconv.Itoa(s.fds) + " descriptors"
 
-		It("of "+name+", has so much control data", func(ctx SpecContext) {
+		It("of "+name+" has the length of control data that the format defines", func(ctx SpecContext) {
 			line := s.traced(ctx, s.sending(ctx))
 			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control(4*s.fds)))
 			Expect(line).To(HaveSuffix(", MSG_NOSIGNAL)"))
@@ -104,7 +102,7 @@ var _ = Describe("sendmsg", func() {
 		}, NodeTimeout(patience))
 
 		if s.program != "" {
-			It("of "+name+", is that of "+s.program, Label("real"), func(ctx SpecContext) {
+			It("of "+name+" is the same as that of "+s.program, Label("real"), func(ctx SpecContext) {
 				our, their := s.traced(ctx, s.sending(ctx)), s.traced(ctx, s.command(ctx))
 				Expect(their).To(Equal(strings.TrimSuffix(our, "MSG_NOSIGNAL)") + s.flags + ")"))
 			}, NodeTimeout(buildTime))

@@ -6,14 +6,15 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// SkalibsAncil is ancil_send_fd and ancil_recv_fd of skalibs.
+// SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs.
 //
-// Stream. The text is one byte, which the two ends have agreed on, and one
-// descriptor. Control of CMSG_SPACE. skalibs' receiver refuses another byte than
-// the one that its caller expects: here Recv returns it, for the caller to
-// compare. Any number of descriptors but one is refused. No acknowledgement.
+// The socket is a stream. A message is one byte, which is the text, and one descriptor. msg_controllen is
+// CMSG_SPACE. There is no acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv rejects a message that does not have exactly one descriptor. Sender and receiver agree on the byte.
+// ancil_recv_fd rejects any other byte. Recv returns the byte, and the caller must compare it.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
@@ -23,7 +24,7 @@ func (f ancil) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) != 1 {
-		return f.errorf("text of %d bytes, not 1", len(text))
+		return f.errorf("text of %d bytes, want 1", len(text))
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -37,16 +38,18 @@ func (f ancil) Recv(sock Socket) (text string, fds []int, err error) {
 	return f.one(string(p[:]), fds)
 }
 
-// SkalibsUnixmessage is unixmessage of skalibs, which s6-fdholder and other
-// programs of skarnet.org speak.
+// SkalibsUnixmessage is the format of unixmessage in skalibs, which s6-fdholder and other programs from
+// skarnet.org use.
 //
-// Stream. The length of the text in four bytes and the number of descriptors in
-// two, both big-endian; then the text, at most 256 MiB. 0 to 253 descriptors go
-// with the first byte. Control of CMSG_SPACE, and none without descriptors. The
-// receiver refuses a longer text, and a number that is not that of the descriptors
-// received with the six bytes. No acknowledgement.
+// The socket is a stream. A message is the length of the text in four bytes, the number of descriptors in
+// two, both big-endian, and the text, which has at most 256 MiB. The 0 to 253 descriptors are sent with the
+// first byte. msg_controllen is CMSG_SPACE, and 0 if there are no descriptors. There is no
+// acknowledgement.
 //
-// [Format] says who owns descriptors, also on error.
+// Recv rejects a longer text, and a message whose number of descriptors is not the number received with the
+// first six bytes.
+//
+// See [Format] for who owns the descriptors, on success and on error.
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}
 
 type unixmessage struct{ label }
@@ -55,8 +58,8 @@ const (
 	unixmessageHead = 6
 	unixmessageText = 1 << 28 // UNIXMESSAGE_MAXSIZE
 
-	// unixmessageStep is how much memory is set aside before more of a text has
-	// come: its length is the partner's word.
+	// unixmessageStep is how much memory Recv allocates ahead of the bytes received, because the partner
+	// may announce any length.
 	unixmessageStep = 65536
 )
 
@@ -65,7 +68,7 @@ func (f unixmessage) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > unixmessageText {
-		return f.errorf("text of %d bytes, not at most %d", len(text), unixmessageText)
+		return f.errorf("text of %d bytes, at most %d are allowed", len(text), unixmessageText)
 	}
 	payload := make([]byte, 0, unixmessageHead+len(text))
 	payload = binary.BigEndian.AppendUint32(payload, uint32(len(text)))
@@ -81,10 +84,10 @@ func (f unixmessage) Recv(sock Socket) (text string, fds []int, err error) {
 	}
 	length, number := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint16(head[4:])
 	if length > unixmessageText {
-		return "", nil, f.refuse(fds, "text of %d bytes, not at most %d", length, unixmessageText)
+		return "", nil, f.refuse(fds, "text of %d bytes, at most %d are allowed", length, unixmessageText)
 	}
 	if int(number) != len(fds) {
-		return "", nil, f.refuse(fds, "%d descriptors came, and the number %d", len(fds), number)
+		return "", nil, f.refuse(fds, "received %d descriptors, but the message announces %d", len(fds), number)
 	}
 	var got []byte
 	for left := int(length); left > 0; left = int(length) - len(got) {

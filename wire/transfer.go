@@ -10,7 +10,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// send sends the payload and the descriptors, which go with its first byte.
+// send sends the payload, and the descriptors with its first byte.
 func (l label) send(sock Socket, payload []byte, fds []int, unpadded bool) error {
 	for {
 		m := scm.Message{Buffers: buffers(payload), FDs: fds, Unpadded: unpadded}
@@ -24,8 +24,8 @@ func (l label) send(sock Socket, payload []byte, fds []int, unpadded bool) error
 	}
 }
 
-// recv receives into m what one call gives. A truncated message is an error: what the format
-// asks for may be in the part that is missing. On error recv closes the descriptors.
+// recv makes one receive into m. It rejects a truncated message, because the missing part may be what the
+// format requires. On error recv closes the descriptors.
 func (l label) recv(sock Socket, m *scm.Message) error {
 	if err := again(func() error { return sock.Recv(m, 0) }); err != nil {
 		return l.named(err)
@@ -34,17 +34,17 @@ func (l label) recv(sock Socket, m *scm.Message) error {
 	switch {
 	case m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m):
 		if m.NFD < len(m.FDs) {
-			return l.refuse(fds, "descriptors are missing: this process's descriptor table is full, or credentials took their space (SO_PASSCRED)")
+			return l.refuse(fds, "descriptors were lost: this process's descriptor table is full, or credentials took up space in the control data (SO_PASSCRED)")
 		}
-		return l.refuse(fds, "control data was truncated: there were more than %d descriptors, or credentials (SO_PASSCRED)", len(m.FDs))
+		return l.refuse(fds, "control data truncated: more than %d descriptors, or credentials in the control data (SO_PASSCRED)", len(m.FDs))
 	case m.Flags&sys.MsgTrunc != 0 && l.network == "unix":
-		return l.refuse(fds, "the end of a message was lost: the format needs a stream socket")
+		return l.refuse(fds, "message truncated: the format needs a stream socket")
 	}
 	return nil
 }
 
-// isEnd reports whether a receive with room for a byte met the end of a stream. With
-// SO_PASSCRED Linux sets MSG_CTRUNC there, for credentials of nobody.
+// isEnd reports whether a receive with a buffer of at least one byte was at the end of a stream. With
+// SO_PASSCRED, Linux sets MSG_CTRUNC there, although no process sent credentials.
 func isEnd(sock Socket, m *scm.Message) bool {
 	if m.N > 0 || m.NFD > 0 {
 		return false
@@ -61,8 +61,8 @@ func isEnd(sock Socket, m *scm.Message) bool {
 	return network == "unix"
 }
 
-// recvText receives what one call gives, at most len(p) bytes and room
-// descriptors, and returns how many bytes it received.
+// recvText makes one receive of at most len(p) bytes and room descriptors. It returns the number of bytes
+// and the descriptors received.
 func (l label) recvText(sock Socket, p []byte, room int) (n int, fds []int, err error) {
 	m := scm.Message{Buffers: buffers(p), FDs: make([]int, room)}
 	if err := l.recv(sock, &m); err != nil {
@@ -74,7 +74,7 @@ func (l label) recvText(sock Socket, p []byte, room int) (n int, fds []int, err 
 	return m.N, m.FDs[:m.NFD], nil
 }
 
-// recvFull fills p from a stream, with room for so many descriptors.
+// recvFull fills p from a stream and receives at most room descriptors with it.
 func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) {
 	for done := 0; done < len(p); {
 		n, more, err := l.recvText(sock, p[done:], room-len(fds))
@@ -88,7 +88,7 @@ func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) 
 	return fds, nil
 }
 
-// insideOf is an error after so many bytes of a message.
+// insideOf returns the error for a receive that failed with err after done bytes of a message.
 func (l label) insideOf(done int, err error) error {
 	if done > 0 && err == io.EOF {
 		return l.named(io.ErrUnexpectedEOF)
@@ -96,15 +96,15 @@ func (l label) insideOf(done int, err error) error {
 	return err
 }
 
-// one is the end of a receive that must have brought one descriptor.
+// one returns the results of Recv in a format that requires exactly one descriptor.
 func (l label) one(text string, fds []int) (string, []int, error) {
 	if len(fds) != 1 {
-		return "", nil, l.refuse(fds, "%d descriptors came, not 1", len(fds))
+		return "", nil, l.refuse(fds, "received %d descriptors, want 1", len(fds))
 	}
 	return text, fds, nil
 }
 
-// buffers is the payload as a message has it: an empty one has no buffer.
+// buffers returns the buffers of a message with payload p: none if p is empty.
 func buffers(p []byte) [][]byte {
 	if len(p) == 0 {
 		return nil
@@ -118,7 +118,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// again repeats a call that a signal interrupted.
+// again retries a call that a signal interrupted.
 func again(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, syscall.EINTR) {

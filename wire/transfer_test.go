@@ -20,10 +20,10 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("a message", func() {
-	It("that the socket takes in parts arrives whole, with its descriptors once", func() {
+var _ = Describe("the transfer of a message", func() {
+	It("sends the whole payload in several parts, and the descriptors once", func() {
 		CannotEmulate(fdtest.HostCalls)
-		// A signal ends a call that has sent a part.
+		// A signal ends a sendmsg that has sent a part of the payload.
 		f := connect("unix")
 		text := strings.Repeat("0123456789", 100_000)
 		sent := f.files(253)
@@ -34,13 +34,13 @@ var _ = Describe("a message", func() {
 		}
 		got, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(f.b))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(got == text).To(BeTrue(), "the text is another, of %d bytes", len(got))
+		Expect(got == text).To(BeTrue(), "received a different text, of %d bytes", len(got))
 		f.takes(fds, sent...)
 		Expect(<-done).NotTo(HaveOccurred())
 		isEmpty(f.b)
 	})
 
-	It("that comes byte by byte is one message", func() {
+	It("receives a message that arrives byte by byte", func() {
 		f := connect("unix")
 		sent := f.file("")
 		sends(f.a, "\x00", sent)
@@ -52,7 +52,7 @@ var _ = Describe("a message", func() {
 		f.from(wire.Passfd, f.b, sent)
 	})
 
-	It("leaves the next one where it is", func() {
+	It("leaves the next message in the socket", func() {
 		for _, g := range golden {
 			if g.format.Network() != "unix" || g.fds == 0 {
 				continue
@@ -67,9 +67,9 @@ var _ = Describe("a message", func() {
 		}
 	})
 
-	It("is waited for in spite of signals", func() {
+	It("continues after a signal", func() {
 		CannotEmulate(fdtest.HostCalls)
-		// With a time limit on the socket the kernel does not restart the call by itself.
+		// The kernel does not restart the call, because the socket has a time limit.
 		f := connect("unix")
 		sent := f.file("")
 		type receipt struct {
@@ -90,28 +90,28 @@ var _ = Describe("a message", func() {
 		f.takes(r.fds, sent)
 	})
 
-	It("for which there are not enough numbers is refused, and what came is closed", func(ctx SpecContext) {
+	It("rejects a message if the descriptor table is full, and closes the descriptors received", func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
 		hands(ChildCommand("full"), f.b)
 	}, NodeTimeout(patience))
 })
 
-// thread is the number of one of our threads.
+// thread is the ID of a thread of this process.
 type thread int
 
-// onThread calls a function on a thread of its own.
+// onThread calls a function on a thread of its own and returns the thread.
 func onThread(call func()) thread {
 	id := make(chan thread)
 	go func() {
-		runtime.LockOSThread() // it ends with the function
+		runtime.LockOSThread() // the thread ends with the goroutine
 		id <- thread(unix.Gettid())
 		call()
 	}()
 	return <-id
 }
 
-// interrupt sends the thread a signal once it sleeps in that system call.
+// interrupt sends the thread a signal as soon as it waits in the system call.
 func (t thread) interrupt(call int) {
 	GinkgoHelper()
 	Eventually(func() string {
@@ -122,7 +122,7 @@ func (t thread) interrupt(call int) {
 	Expect(unix.Tgkill(os.Getpid(), int(t), unix.SIGURG)).To(Succeed())
 }
 
-// The child has two free numbers, and is sent five descriptors.
+// The child can open two more descriptors, and receives five.
 var _ = child("full", func([]string) error {
 	before := fdtest.Open()
 	limit := unix.Rlimit{Cur: uint64(before[len(before)-1]) + 3, Max: 1024}
@@ -143,7 +143,7 @@ var _ = child("full", func([]string) error {
 		return fmt.Errorf("received %v, %v", fds, err)
 	}
 	if left := len(fdtest.Open()); left != open {
-		return fmt.Errorf("%d numbers are open, not %d: %v", left, open, fdtest.Open())
+		return fmt.Errorf("%d descriptors are open, want %d: %v", left, open, fdtest.Open())
 	}
 	return nil
 })

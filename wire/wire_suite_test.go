@@ -21,7 +21,7 @@ func TestSuite(t *testing.T) {
 	RunSpecs(t, "wire over "+scm.Backend)
 }
 
-// The suite ends with the goroutines and open descriptors that it began with.
+// At the end of the suite, the same goroutines run and the same descriptors are open as at its beginning.
 var _ = BeforeSuite(func() {
 	descriptors := fdtest.Take()
 	goroutines := gleak.Goroutines()
@@ -29,7 +29,7 @@ var _ = BeforeSuite(func() {
 		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
 		left := descriptors.NewSince()
 		if config, _ := GinkgoConfiguration(); config.ParallelTotal > 1 {
-			// Ginkgo reads the processes' output by pipes, and renews them.
+			// Ginkgo reads the output of its processes from pipes, which it replaces now and then.
 			left = slices.DeleteFunc(left, func(s string) bool { return strings.Contains(s, " pipe:") })
 		}
 		Expect(left).To(BeEmpty(), "descriptors left open by the suite")

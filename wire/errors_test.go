@@ -1,0 +1,183 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
+	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/wire"
+)
+
+// These specs check which errors end a conversation, as the package documentation says.
+
+// passes checks that a message still passes from a to b.
+func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
+	GinkgoHelper()
+	g := firstGolden(format)
+	sent := f.files(g.fds)
+	Expect(format.Send(a, g.text, sent...)).To(Succeed())
+	text, fds, err := format.Recv(b)
+	Expect(text, err).To(Equal(g.text))
+	f.takes(fds, sent...)
+}
+
+var _ = Describe("the conversation continues", func() {
+	for _, c := range rejectedByRecv {
+		if c.format.Network() == "unix" {
+			continue
+		}
+		It(fmt.Sprintf("after Recv of %s has rejected a packet: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
+			CannotEmulate(fdtest.NotCut)
+			cannotEmulateFormat(c.format)
+			f := connect(c.format.Network())
+			g := firstGolden(c.format)
+			sent := f.files(g.fds)
+			sends(f.a, c.payload, f.files(c.fds)...)
+			sends(f.a, g.payload, sent...)
+			Expect(Third(c.format.Recv(wire.FD(f.b)))).To(beFormatError(c.format, c.reason))
+			Expect(f.from(c.format, f.b, sent...)).To(Equal(g.text))
+		})
+	}
+
+	for _, c := range rejectedBySend {
+		It(fmt.Sprintf("after Send of %s has rejected a message: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
+			cannotEmulateFormat(c.format)
+			f := connect(c.format.Network())
+			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
+			f.passes(c.format, wire.FD(f.a), wire.FD(f.b))
+		})
+	}
+
+	for _, format := range wire.Formats() {
+		It("after EBADF for a descriptor to send in "+format.Name(), func() {
+			cannotEmulateFormat(format)
+			f := connect(format.Network())
+			g := firstGolden(format)
+			fds := f.files(g.fds)
+			fds[0] = -1
+			Expect(format.Send(wire.FD(f.a), g.text, fds...)).To(MatchError(unix.EBADF))
+			f.passes(format, wire.FD(f.a), wire.FD(f.b))
+		})
+
+		if format.Network() == "unix" {
+			continue
+		}
+		It("after a timeout of Recv in "+format.Name(), func() {
+			cannotEmulateFormat(format)
+			f := connect("unix")
+			a, b := conns(format.Network())
+			Expect(b.SetReadDeadline(time.Now().Add(-time.Second))).To(Succeed())
+			Expect(Third(format.Recv(b))).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
+			f.passes(format, a, b)
+		})
+
+		It("after a timeout of Send in "+format.Name()+", which sends nothing", func() {
+			cannotEmulateFormat(format)
+			f := connect("unix")
+			a, b := conns(format.Network())
+			g := firstGolden(format)
+			Expect(a.SetWriteDeadline(time.Now().Add(-time.Second))).To(Succeed())
+			Expect(format.Send(a, g.text, f.files(g.fds)...)).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(a.SetWriteDeadline(time.Now().Add(patience))).To(Succeed())
+			f.passes(format, a, b)
+			Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}}, unix.MSG_DONTWAIT)).To(MatchError(unix.EAGAIN))
+		})
+	}
+
+	It("after an APUEError", func() {
+		f := connect("unix")
+		Expect(wire.SendAPUEError(wire.FD(f.a), 2, "can't open /x\n")).To(Succeed())
+		Expect(Third(wire.APUE.Recv(wire.FD(f.b)))).To(Equal(&wire.APUEError{Status: 2, Text: "can't open /x\n"}))
+		f.passes(wire.APUE, wire.FD(f.a), wire.FD(f.b))
+	})
+
+	It("after RecvFiles could not make a file", func() {
+		for _, g := range golden {
+			if g.format.Network() != "unix" || g.fds == 0 {
+				continue
+			}
+			f := connect("unix")
+			sent := f.files(g.fds)
+			for range 2 {
+				Expect(g.format.Send(wire.FD(f.a), g.text, sent...)).To(Succeed())
+			}
+			_, _, err := wire.RecvFiles(notOpen{g.format}, wire.FD(f.b))
+			Expect(err).To(MatchError(unix.EBADF))
+			Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
+		}
+	})
+})
+
+var _ = Describe("the conversation ends", func() {
+	// lost checks that the next message does not arrive.
+	lost := func(f *fixture, format wire.Format, a, b wire.Socket) {
+		GinkgoHelper()
+		g := firstGolden(format)
+		Expect(format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
+		text, fds, err := format.Recv(b)
+		f.owns(fds...)
+		Expect(err != nil || text != g.text).To(BeTrue(), "the next message was received: %q", text)
+	}
+
+	DescribeTable("if Recv rejects the beginning of a message on a stream and leaves the rest",
+		func(format wire.Format, payload string, number int, reason string) {
+			CannotEmulate(fdtest.NotCut)
+			f := connect("unix")
+			sends(f.a, payload, f.files(number)...)
+			Expect(Third(format.Recv(wire.FD(f.b)))).To(beFormatError(format, reason))
+			lost(f, format, wire.FD(f.a), wire.FD(f.b))
+		},
+		Entry("of APUE", wire.APUE, strings.Repeat("x", 80_000), 1, "text longer than"),
+		Entry("of QMP", wire.QMP, getfd, 2, tooMany),
+		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
+	)
+
+	DescribeTable("after a timeout inside a message on a stream, of which the descriptors are closed",
+		func(format wire.Format, first, rest string) {
+			f := connect("unix")
+			a, b := conns("unix")
+			ok(a.WriteFDs([]byte(first), f.file("")))
+			Expect(b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
+			Expect(Third(format.Recv(b))).To(MatchError(os.ErrDeadlineExceeded))
+			Expect(b.SetReadDeadline(time.Now().Add(patience))).To(Succeed())
+			Expect(f.Strays()).To(BeEmpty())
+			ok(a.Write([]byte(rest)))
+			lost(f, format, a, b)
+		},
+		Entry("of QMP", wire.QMP, getfd[:10], getfd[10:]),
+		Entry("of SeccompListener", wire.SeccompListener, `{"fds":[`, `"a"]}`),
+		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01da", "ta"),
+	)
+})
+
+var _ = It("a message truncated by MSG_CTRUNC is a FormatError, even with KeepTruncated", func() {
+	CannotEmulate(fdtest.NotCut)
+	for _, format := range []wire.Format{wire.OpenSSH, wire.GVisor, wire.QMP} {
+		f := connect("unix")
+		a, b, err := scm.Config{KeepTruncated: true}.Pair(format.Network())
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _, _ = a.Close(), b.Close() })
+		Expect(b.SetDeadline(time.Now().Add(patience))).To(Succeed())
+		payload := []byte("{}")
+		if format == wire.GVisor {
+			payload = nil
+		}
+		ok(a.WriteFDs(payload, f.files(2)...))
+		_, fds, err := format.Recv(b)
+		Expect(err).To(beFormatError(format, tooMany))
+		Expect(errors.As(err, new(*scm.TruncatedError))).To(BeFalse())
+		Expect(fds).To(BeEmpty())
+	}
+})
