@@ -7,7 +7,7 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// send is package scm's, which has what these systems need around a call.
+// send calls package scm, which does what these systems need before and after a system call.
 func send(sock int, m *msg.Message, flags int) error {
 	return bare(scm.Send(sock, &scm.Message{FDs: m.FDs, Unpadded: m.Unpadded}, flags))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/scm-rights/scm/internal/pure"
 )
 
-// The backend itself, without the frames of package scm above it, gains 2% of a descriptor.
+// Calling the backend directly, not through package scm, saves 2% of the time for a descriptor.
 
 func send(sock int, m *msg.Message, flags int) error { return pure.Send(int32(sock), m, flags) }
 func recv(sock int, m *msg.Message, flags int) error { return pure.Recv(int32(sock), m, flags) }

@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/fdchannel"
 )
 
-// Two ends in one process; in earnest the second socket goes to another one.
+// Both ends are in one process here. A real program passes the second socket to another process.
 func Example() {
 	socks, err := fdchannel.NewConnectedSockets()
 	if err != nil {
@@ -21,7 +21,7 @@ func Example() {
 	}
 	a := fdchannel.NewEndpoint(socks[0])
 	defer a.Destroy()
-	var b fdchannel.Endpoint // as a field of something larger
+	var b fdchannel.Endpoint // usually a field of a struct
 	b.Init(socks[1])
 	defer b.Destroy()
 
@@ -39,7 +39,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	_ = r.Close() // the message holds the pipe open
+	_ = r.Close() // the message keeps the pipe open
 
 	fd, err := b.RecvFD()
 	if err != nil {

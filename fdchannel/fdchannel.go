@@ -1,22 +1,19 @@
-// Package fdchannel passes open files over a socket, one a message and nothing
-// else. It has the API of gVisor's pkg/fdchannel, name for name: a program that
-// was written for that one compiles with this one by changing the import, and
-// either can be at the other end.
+// Package fdchannel passes descriptors over a socket, one in each message, without a payload. It has the same
+// API as gVisor's pkg/fdchannel. A program written for that package compiles with this one after a change of
+// the import, and the two packages can be at opposite ends of a channel.
 //
-// Both say the same to the kernel, and to the caller, but for the lines of
-// docs/departures.md: a received descriptor is close-on-exec, nothing of an earlier
-// message is left in a later one, and a receive that lost something is an error
-// that closes the descriptors that were received.
+// Both make the same system calls and return the same results, except for the differences listed in
+// docs/departures.md: received descriptors are close-on-exec, a message never contains anything of an earlier
+// one, and a receive that lost descriptors closes those it received and returns an error.
 //
-// What the system refuses is a bare errno, to be compared by ==:
+// The error of a failed system call is a bare errno, which can be compared with ==:
 //
 //	if _, err := ep.RecvFDNonblock(); err == syscall.EAGAIN {
 //
-// EINTR is one of them: nothing is retried. An Endpoint allocates nothing
-// unless a call fails.
+// No call is retried, so EINTR is a possible error. The methods of an Endpoint allocate memory only if they
+// fail.
 //
-// On Windows, WebAssembly and Plan 9 the package builds, and every call fails
-// with scm.ErrUnsupported.
+// On Windows, WebAssembly and Plan 9 the package builds, and every call returns [errors.ErrUnsupported].
 package fdchannel
 
 import (
@@ -28,21 +25,20 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// errNone is the end, which on a seqpacket socket looks like an empty message,
-// or a message that carried no descriptor.
-var errNone = errors.New("fdchannel: no descriptor: the end, or a message without one")
+// errNone is returned at the end of the connection and for a message without a descriptor. On a seqpacket
+// socket the end looks like an empty message.
+var errNone = errors.New("fdchannel: no descriptor received: end of connection, or message without descriptor")
 
-// NewConnectedSockets makes two connected sockets with socketpair(2): blocking,
-// AF_UNIX, SOCK_SEQPACKET, close-on-exec. The caller owns both descriptors until
-// each is given to NewEndpoint or Init. On error there are none, both are -1, and
-// the error is an errno; macOS, which has no such sockets, always has one.
+// NewConnectedSockets creates two connected sockets with socketpair(2). They are AF_UNIX, SOCK_SEQPACKET,
+// blocking and close-on-exec. The caller owns each until it is passed to NewEndpoint or Init. On error both
+// are -1, and the error is an errno. macOS does not have such sockets, so the call always fails there.
 func NewConnectedSockets() ([2]int, error) {
 	a, b, err := sys.Pair("unixpacket")
 	return [2]int{a, b}, bare(err)
 }
 
-// Endpoint is one end of a channel of descriptors. It must not be copied, and
-// is not ready before Init.
+// Endpoint is one end of a channel that passes descriptors. It must not be copied. Call Init before any other
+// method.
 type Endpoint struct {
 	_      noCopy
 	sockfd int
@@ -54,68 +50,63 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// Init makes ep ready, and the owner of sockfd, which must be a blocking AF_UNIX
-// SOCK_SEQPACKET socket.
+// Init makes ep use and own sockfd, which must be a blocking AF_UNIX SOCK_SEQPACKET socket.
 func (ep *Endpoint) Init(sockfd int) {
 	if sockfd != int(int32(sockfd)) {
-		sockfd = -1 // cut to 32 bits it could be another descriptor's number
+		sockfd = -1 // truncated to 32 bits, it could be another descriptor
 	}
 	ep.sockfd = sockfd
 }
 
-// NewEndpoint returns a new Endpoint on which Init was called.
+// NewEndpoint returns a new Endpoint that uses and owns sockfd, as after Init.
 func NewEndpoint(sockfd int) *Endpoint {
 	ep := new(Endpoint)
 	ep.Init(sockfd)
 	return ep
 }
 
-// Destroy closes the socket. No other method may be running or called after.
+// Destroy closes the socket. No other method may be running, and none may be called afterwards.
 func (ep *Endpoint) Destroy() {
 	sys.Close(ep.sockfd)
 	ep.sockfd = -1
 }
 
-// Shutdown shuts the socket down in both directions, with shutdown(2). Calls
-// that wait at either end return, and they and all later ones fail. It is the
-// one method that may be called while others run, for which it does not wait.
-//
-// What was sent before can still be received.
+// Shutdown shuts the socket down in both directions with shutdown(2). Calls that wait at either end fail, and
+// so do all later calls, except that messages sent earlier can still be received. Shutdown is the only method
+// that may be called while another one runs. It does not wait for that method to return.
 func (ep *Endpoint) Shutdown() {
 	sys.ShutdownBoth(ep.sockfd)
 }
 
-// SendFD sends the descriptor fd in an empty message, with one sendmsg(2). It
-// blocks a thread while the socket's buffer is full.
+// SendFD sends the descriptor fd in an empty message with one sendmsg(2). It blocks a thread while the
+// socket's buffer is full.
 //
-// fd stays open and the caller's, whether the call succeeds or fails. An error is
-// an errno: EBADF for a descriptor that is not open, EPIPE after Shutdown at either
-// end or Destroy at the other one; then nothing was sent.
+// fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
+// such as EBADF if fd is not open, or EPIPE after Shutdown at either end or Destroy at the other end. On error
+// nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := msg.Message{FDs: fds[:], Unpadded: true}
 	return send(ep.sockfd, &m, 0)
 }
 
-// RecvFD receives a descriptor, with one recvmsg(2), and blocks a thread until one
-// comes. It is close-on-exec and the caller's to close. The payload of its message
-// is dropped.
+// RecvFD receives a message with one recvmsg(2) and returns its descriptor. It blocks a thread until a message
+// arrives. The descriptor is close-on-exec, and the caller must close it. RecvFD drops a payload.
 //
-// On error RecvFD returns -1, and closes the descriptors of the message. The error is
-//   - an errno, if recvmsg(2) failed;
-//   - [*scm.TruncatedError], if descriptors of the message were lost: the sender sent
-//     more than one, the process had none free, or a socket option adds a control
-//     message that takes the room;
-//   - another error, at the end or for a message without a descriptor.
+// On error RecvFD returns -1 and closes the descriptors of the message. The error is
+//   - an errno if recvmsg(2) failed
+//   - a [*scm.TruncatedError] if descriptors were lost, because the sender sent more than one, because the
+//     descriptor table of this process was full, or because a socket option such as SO_PASSCRED adds a
+//     control message that takes up the space
+//   - another error at the end of the connection, or for a message without a descriptor
 //
-// Shutdown does not end the close(2) of what is refused: a file whose server does not
-// answer (FUSE), or a socket with SO_LINGER, holds it up.
+// Shutdown does not end the close(2) of a rejected descriptor, which can block if the file's server does not
+// answer (FUSE), or if it is a socket with SO_LINGER.
 func (ep *Endpoint) RecvFD() (int, error) {
 	return ep.recv(0)
 }
 
-// RecvFDNonblock is RecvFD, but does not wait: if there is no message the error is
-// EAGAIN.
+// RecvFDNonblock is like RecvFD but does not wait. If there is no message, the error is EAGAIN.
 func (ep *Endpoint) RecvFDNonblock() (int, error) {
 	return ep.recv(sys.DontWait)
 }
@@ -142,7 +133,7 @@ func (ep *Endpoint) recv(flags int) (int, error) {
 	return fds[0], nil
 }
 
-// bare is an error of scm without the name of the system call around it.
+// bare returns an error of package scm without the name of the system call.
 func bare(err error) error {
 	if call, ok := err.(*os.SyscallError); ok {
 		return call.Err

@@ -22,13 +22,13 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// errno compares as the users of this API do, by ==.
+// errno compares err with ==, as users of this API do.
 func errno(err error, want syscall.Errno) {
 	GinkgoHelper()
-	Expect(err == error(want)).To(BeTrue(), "%#v is not the bare %v", err, want)
+	Expect(err == error(want)).To(BeTrue(), "got %#v, want the bare errno %v", err, want)
 }
 
-// lost checks the refusal of a message of which descriptors were lost.
+// lost checks the results of a receive that lost descriptors.
 func lost(fd int, err error) {
 	GinkgoHelper()
 	var truncated *scm.TruncatedError
@@ -36,14 +36,14 @@ func lost(fd int, err error) {
 	Expect(fd).To(Equal(-1))
 }
 
-// none checks the refusal of a message without a descriptor, or of the end.
+// none checks the results of a receive at the end, or of a message without a descriptor.
 func none(fd int, err error) {
 	GinkgoHelper()
 	Expect(err).To(MatchError(ContainSubstring("no descriptor")))
 	Expect(fd).To(Equal(-1))
 }
 
-// bothReceives runs a spec over each of the two ways to receive.
+// bothReceives are the two methods that receive.
 var bothReceives = []TableEntry{
 	Entry("RecvFD", (*fdchannel.Endpoint).RecvFD),
 	Entry("RecvFDNonblock", (*fdchannel.Endpoint).RecvFDNonblock),
@@ -52,7 +52,7 @@ var bothReceives = []TableEntry{
 type receive = func(*fdchannel.Endpoint) (int, error)
 
 var _ = Describe("NewConnectedSockets", func() {
-	It("makes two connected, blocking, close-on-exec seqpacket sockets", func() {
+	It("creates two connected, blocking, close-on-exec seqpacket sockets", func() {
 		c := connect()
 		for _, fd := range []int{c.as, c.bs} {
 			Expect(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)).To(Equal(unix.AF_UNIX))
@@ -65,7 +65,7 @@ var _ = Describe("NewConnectedSockets", func() {
 		c.works()
 	})
 
-	It("says with a bare errno that no number is free", func() {
+	It("returns the bare errno EMFILE if the descriptor table is full", func() {
 		withoutFree(func() {
 			socks, err := fdchannel.NewConnectedSockets()
 			errno(err, syscall.EMFILE)
@@ -74,11 +74,11 @@ var _ = Describe("NewConnectedSockets", func() {
 	})
 })
 
-var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
+var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
 	var c *channel
 	BeforeEach(func() { c = connect() })
 
-	It("receives what was sent, in order, and the sender keeps its own", func() {
+	It("receives descriptors in the order they were sent, and leaves the sender's open", func() {
 		var sent []int
 		for range 10 {
 			fd := c.file()
@@ -91,7 +91,7 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 		}
 	})
 
-	It("receives the descriptor of a message with a payload, which is dropped", func() {
+	It("receives the descriptor of a message with a payload and drops the payload", func() {
 		sent := c.file()
 		Expect(unix.Sendmsg(c.as, []byte("payload"), unix.UnixRights(sent), nil, 0)).To(Succeed())
 		got, err := recv(c.b)
@@ -99,9 +99,9 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 		c.works()
 	})
 
-	It("refuses a message without a descriptor, empty or not", func() {
+	It("rejects a message without a descriptor, with and without a payload", func() {
 		sent := c.file()
-		Expect(c.a.SendFD(sent)).To(Succeed()) // a number that must not come again
+		Expect(c.a.SendFD(sent)).To(Succeed()) // a later receive must not return this descriptor again
 		fd, err := recv(c.b)
 		c.receives(fd, err, sent)
 		Expect(unix.Write(c.as, []byte("payload"))).To(Equal(7))
@@ -112,7 +112,7 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 	})
 
 	for _, n := range []int{2, 3, scm.MaxFDs} {
-		It(fmt.Sprintf("refuses %d descriptors at once, and leaks none", n), func() {
+		It(fmt.Sprintf("rejects a message with %d descriptors and closes them", n), func() {
 			var sent []int
 			for range n {
 				sent = append(sent, c.file())
@@ -127,7 +127,7 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 		})
 	}
 
-	It("refuses, where no number is free, and never returns a stale one", func() {
+	It("returns an error if the descriptor table is full, and no earlier descriptor", func() {
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
 		stale, err := recv(c.b)
@@ -138,29 +138,29 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 		var fd int
 		withoutFree(func() { fd, err = recv(c.b) })
 		lost(fd, err)
-		Expect(fdtest.Same(stale, sent)).To(BeTrue(), "the number received before is another file's now")
+		Expect(fdtest.Same(stale, sent)).To(BeTrue(), "the descriptor received before now refers to another file")
 		c.works()
 	})
 
-	It("refuses where credentials took the place of the descriptor", func() {
+	It("rejects a message whose credentials took up the space for the descriptor", func() {
 		Expect(unix.SetsockoptInt(c.bs, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)).To(Succeed())
 		Expect(c.a.SendFD(c.file())).To(Succeed())
 		lost(recv(c.b))
 	})
 
-	It("refuses and closes a pidfd", func() {
+	It("rejects and closes a pidfd", func() {
 		if err := unix.SetsockoptInt(c.bs, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
-			Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
+			Skip("no SO_PASSPIDFD: Linux has it from version 6.5 on")
 		}
 		before := fdtest.Take()
 		Expect(unix.Write(c.as, []byte("x"))).To(Equal(1))
 		fd, err := recv(c.b)
 		Expect(err).To(HaveOccurred())
 		Expect(fd).To(Equal(-1))
-		Expect(fdtest.Take()).To(Equal(before), "numbers and the files behind them")
+		Expect(fdtest.Take()).To(Equal(before), "open descriptors and their files")
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
-		if fd, err = recv(c.b); err == nil { // where the kernel sends none
+		if fd, err = recv(c.b); err == nil { // the kernel added no pidfd
 			c.receives(fd, err, sent)
 		} else {
 			lost(fd, err)
@@ -179,16 +179,16 @@ var _ = DescribeTableSubtree("an Endpoint, by", func(recv receive) {
 				failures++
 			}
 		})).To(BeZero())
-		Expect(failures).To(BeZero(), "calls that failed")
+		Expect(failures).To(BeZero(), "number of failed calls")
 	})
 
-	It("has no socket after Destroy, whoever gets its number", func() {
+	It("does not use its descriptor after Destroy, even if another socket gets it", func() {
 		ep := fdchannel.NewEndpoint(c.duplicate(c.bs))
 		before := fdtest.Open()
 		ep.Destroy()
 		Expect(fdtest.Open()).To(HaveLen(len(before) - 1))
 		next := c.duplicate(c.as)
-		Expect(before).To(ContainElement(next), "the number is not given again")
+		Expect(before).To(ContainElement(next), "the kernel did not reuse the descriptor")
 		errno(ep.SendFD(c.bs), syscall.EBADF)
 		_, err := recv(ep)
 		errno(err, syscall.EBADF)
@@ -211,14 +211,14 @@ var _ = Describe("an Endpoint", func() {
 		c.receives(m.FDs[0], nil, sent)
 	})
 
-	It("does not wait in RecvFDNonblock: EAGAIN and -1", func() {
+	It("returns EAGAIN and -1 from RecvFDNonblock if there is no message", func() {
 		fd, err := c.b.RecvFDNonblock()
 		errno(err, syscall.EAGAIN)
 		Expect(fd).To(Equal(-1))
 		c.works()
 	})
 
-	It("says EBADF of a number that is not open, and sends nothing", func() {
+	It("returns EBADF for a descriptor that is not open, and sends nothing", func() {
 		high, err := unix.FcntlInt(uintptr(c.as), unix.F_DUPFD_CLOEXEC, 900)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unix.Close(high)).To(Succeed())
@@ -229,9 +229,9 @@ var _ = Describe("an Endpoint", func() {
 		errno(err, syscall.EAGAIN)
 	})
 
-	It("has no socket where the number is no int32, and closes none", func() {
+	It("uses and closes no socket if the descriptor does not fit into an int32", func() {
 		if strconv.IntSize == 32 {
-			Skip("int has 32 bits here: there is no such number")
+			Skip("int has 32 bits, so every descriptor fits")
 		}
 		upper := int64(1) << 32
 		ep := fdchannel.NewEndpoint(c.as + int(upper))
@@ -241,14 +241,14 @@ var _ = Describe("an Endpoint", func() {
 		c.works()
 	})
 
-	It("says ENOTSOCK of what is no socket", func() {
+	It("returns ENOTSOCK for a descriptor that is not a socket", func() {
 		ep := fdchannel.NewEndpoint(c.file())
 		errno(ep.SendFD(c.as), syscall.ENOTSOCK)
 		_, err := ep.RecvFD()
 		errno(err, syscall.ENOTSOCK)
 	})
 
-	It("says EPIPE where the other end was destroyed, and that it was the end", func() {
+	It("sends with EPIPE and receives the end after Destroy at the other end", func() {
 		c.CloseNow(c.bs)
 		errno(c.a.SendFD(c.file()), syscall.EPIPE)
 		none(c.a.RecvFD())
@@ -260,7 +260,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 	var c *channel
 	BeforeEach(func() { c = connect() })
 
-	It("ends receives that wait at both ends", func() {
+	It("ends waiting receives at both ends", func() {
 		var wg sync.WaitGroup
 		results := make(chan error, 2)
 		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
@@ -276,12 +276,12 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		}
 	})
 
-	It("ends sends that wait at both ends, with EPIPE", func() {
+	It("ends waiting sends at both ends with EPIPE", func() {
 		var wg sync.WaitGroup
 		results := make(chan error, 2)
 		sent := c.file()
 		for sock, ep := range map[int]*fdchannel.Endpoint{c.as: c.a, c.bs: c.b} {
-			for { // until there is no room
+			for { // until the buffer is full
 				m := scm.Message{FDs: []int{sent}}
 				if err := scm.Send(sock, &m, unix.MSG_DONTWAIT); err != nil {
 					Expect(err).To(MatchError(unix.EAGAIN))
@@ -297,7 +297,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		}
 	})
 
-	It("makes all later calls fail, but what was sent before arrives", func() {
+	It("makes all later calls fail, after a receive of what was sent before", func() {
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
 		end(c).Shutdown()
@@ -313,11 +313,11 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		end(c).Shutdown() // again
 	})
 },
-	Entry("the one end", func(c *channel) *fdchannel.Endpoint { return c.a }),
+	Entry("one end", func(c *channel) *fdchannel.Endpoint { return c.a }),
 	Entry("the other end", func(c *channel) *fdchannel.Endpoint { return c.b }),
 )
 
-// duplicate returns another number for the same socket.
+// duplicate returns another descriptor for the same socket.
 func (c *channel) duplicate(fd int) int {
 	GinkgoHelper()
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -325,8 +325,7 @@ func (c *channel) duplicate(fd int) int {
 	return dup
 }
 
-// blocked runs a call in a goroutine, and returns once its thread waits in that
-// system call.
+// blocked runs a call in a goroutine, and returns as soon as the thread waits in the system call.
 func blocked(wg *sync.WaitGroup, call int, run func()) {
 	GinkgoHelper()
 	thread := make(chan int, 1)
@@ -342,13 +341,13 @@ func blocked(wg *sync.WaitGroup, call int, run func()) {
 	Eventually(func() (string, error) {
 		text, err := os.ReadFile(state)
 		return strings.TrimSpace(string(text)), err
-	}).Should(HavePrefix("%d ", call), "what the thread waits in")
+	}).Should(HavePrefix("%d ", call), "the system call in which the thread waits")
 }
 
-// withoutFree runs call while the process has no number free.
+// withoutFree runs call while the descriptor table is full.
 func withoutFree(call func()) {
 	GinkgoHelper()
-	fdtest.Take() // wakes the runtime's poller, which has numbers of its own
+	fdtest.Take() // starts the runtime's poller, which has descriptors of its own
 	var limit unix.Rlimit
 	Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
 	lowest, err := unix.Dup(0)

@@ -33,12 +33,12 @@ const (
 	ours   = "github.com/scm-rights/scm/fdchannel"
 )
 
-// tags chooses the backend under test for programs that are built.
+// tags selects the backend under test in the programs that these specs build.
 var tags = map[string]string{"cgo": "-tags=", "purego": "-tags=purego"}[scm.Backend]
 
-// In a module that requires both packages there is the program of
-// testdata/gvisor twice: as it was written, and with the import changed.
-var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, func() {
+// A module that requires both packages contains the program of testdata/gvisor twice: as it is, and with the
+// import changed.
+var _ = Describe("a program written for gVisor's package", Label("gvisor"), Ordered, func() {
 	var dir string
 	programs := map[string]string{} // by import path
 
@@ -66,7 +66,7 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 		}
 	})
 
-	It("compiles by changing the import", func() {
+	It("compiles after a change of the import", func() {
 		for _, path := range []string{theirs, ours} {
 			folder := "./" + filepath.Base(filepath.Dir(programs[path]))
 			for _, args := range [][]string{{"vet", tags, folder}, {"build", tags, "-o", programs[path], folder}} {
@@ -76,21 +76,21 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 		}
 	})
 
-	It("does the same", func() {
+	It("prints the same results", func() {
 		want, err := command(dir, programs[theirs])
 		Expect(err).NotTo(HaveOccurred(), want)
 		Expect(strings.Split(want, "\n")).To(HaveLen(18))
 		Expect(command(dir, programs[ours])).To(Equal(want))
 	})
 
-	It("says the same to the kernel, but for the departures", func() {
+	It("makes the same system calls, except for the departures", func() {
 		strace, err := exec.LookPath("strace")
 		if err != nil {
 			fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
 		}
 		if out, err := command(dir, strace, "-o", os.DevNull, "true"); err != nil {
 			reason, _, _ := strings.Cut(out, "\n")
-			fdtest.Missing(GinkgoTB(), "strace may not trace here: "+reason)
+			fdtest.Missing(GinkgoTB(), "strace cannot trace here: "+reason)
 		}
 		want, got := trace(strace, dir, programs[theirs]), trace(strace, dir, programs[ours])
 		Expect(len(want)).To(BeNumerically(">", 20))
@@ -98,7 +98,7 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 		Expect(undone(got)).To(Equal(want))
 	})
 
-	It("passes descriptors to ours and back", func() {
+	It("passes descriptors to our package and back", func() {
 		c := connect()
 		file := os.NewFile(uintptr(c.duplicate(c.bs)), "socket")
 		defer func() { _ = file.Close() }()
@@ -118,10 +118,10 @@ var _ = Describe("a program written for gVisor's", Label("gvisor"), Ordered, fun
 	})
 })
 
-// departure is the line of docs/departures.md that strace can show.
+// departure is the line of docs/departures.md that is visible in the output of strace.
 const departure = "| `recvmsg`: `flags` | MSG_TRUNC | MSG_TRUNC and MSG_CMSG_CLOEXEC |"
 
-// undone are lines of a trace without that departure.
+// undone returns the lines of a trace without that departure.
 func undone(lines []string) []string {
 	GinkgoHelper()
 	undo := strings.NewReplacer(
@@ -137,11 +137,11 @@ func undone(lines []string) []string {
 	return without
 }
 
-// number is a descriptor in a line of strace's.
+// number matches the descriptors in a line of strace's output.
 var number = regexp.MustCompile(`^\w+\(\d+|cmsg_data=\[\d+|\[\d+, \d+\]`)
 
-// trace is what the main thread of a program says of sockets, from the first
-// socketpair on, with numbers in the order in which they appear.
+// trace returns the system calls that the main thread of a program makes on sockets, from the first socketpair
+// on. Descriptors are numbered in the order in which they appear.
 func trace(strace, dir, program string) []string {
 	GinkgoHelper()
 	logs, err := os.MkdirTemp(dir, "trace")
@@ -170,12 +170,12 @@ func trace(strace, dir, program string) []string {
 		}
 		return lines
 	}
-	Fail("no thread made a socketpair")
+	Fail("no thread called socketpair")
 	return nil
 }
 
-// The interop runner's view: the kernel is asked about each descriptor.
-var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, func() {
+// These specs use the interop runner, which asks the kernel about each descriptor.
+var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, func() {
 	var gvisor *scenario.Peer
 	lib := inside.FDChannel()
 	us := scenario.Program(lib.Name, "/proc/self/exe", inside.Argument, lib.Name)
@@ -191,20 +191,20 @@ var _ = Describe("gVisor's at the other end of ours", Label("gvisor"), Ordered, 
 		}
 	})
 
-	It("receives from ours, but for close-on-exec", func(ctx SpecContext) {
+	It("receives from our package, without close-on-exec", func(ctx SpecContext) {
 		results := play(ctx, us, gvisor)
 		Expect(results).To(HaveEach(BeElementOf(scenario.Pass, scenario.Expected)))
 		Expect(results).To(ContainElement(scenario.Expected))
 	})
 
-	It("sends to ours", func(ctx SpecContext) {
+	It("sends to our package", func(ctx SpecContext) {
 		results := play(ctx, gvisor, us)
 		Expect(results).To(HaveEach(scenario.Pass))
 	})
 })
 
-// play runs every scenario that both can play, and returns the verdicts. Where the
-// runner is one side it knows more calls than they do.
+// play runs every scenario that both peers can run, and returns the verdicts. It leaves out those in which the
+// runner is one side, because they need more calls than the peers have.
 func play(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict {
 	GinkgoHelper()
 	scenarios, err := catalogue.Scenarios()
@@ -238,7 +238,7 @@ func play(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict 
 }
 
 func command(dir, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // ends what hangs
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // so that no program hangs
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -14,6 +14,6 @@ import (
 
 func TestMain(m *testing.M) {
 	builtin.Main()
-	gomega.SetDefaultEventuallyTimeout(spectest.Hang) // Gomega's own, a second, is too short on a busy machine
+	gomega.SetDefaultEventuallyTimeout(spectest.Hang) // the default of one second is too short on a busy machine
 	os.Exit(m.Run())
 }

@@ -23,16 +23,14 @@ func TestSuite(t *testing.T) {
 
 var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r) })
 
-// channel is two connected endpoints, their sockets, and the numbers that the
-// spec owns.
+// channel is two connected endpoints, their sockets, and the descriptors that the spec owns.
 type channel struct {
 	fdtest.Ledger
 	a, b   *fdchannel.Endpoint
 	as, bs int
 }
 
-// connect makes a channel. At the end of the spec no number may be stray, and
-// none lost.
+// connect returns a channel. It fails a spec that leaves a descriptor open, or that closes one it does not own.
 func connect() *channel {
 	GinkgoHelper()
 	goroutines := gleak.Goroutines()
@@ -40,7 +38,7 @@ func connect() *channel {
 	Expect(err).NotTo(HaveOccurred())
 	c := &channel{as: socks[0], bs: socks[1]}
 	c.Own(socks[0], socks[1])
-	for _, fd := range socks { // ends what hangs
+	for _, fd := range socks { // so that no call hangs
 		for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 			Expect(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &unix.Timeval{Sec: 60})).To(Succeed())
 		}
@@ -49,14 +47,14 @@ func connect() *channel {
 	DeferCleanup(func() {
 		strays, lost := c.Strays(), c.Lost()
 		c.Close()
-		Expect(strays).To(BeEmpty(), "open numbers that hold a file of this spec and belong to nobody")
-		Expect(lost).To(BeEmpty(), "numbers of this spec that were closed by another")
+		Expect(strays).To(BeEmpty(), "open descriptors of this spec's files that the spec does not own")
+		Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
 		Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(goroutines))
 	})
 	return c
 }
 
-// file returns the reading end of a new pipe.
+// file returns the read end of a new pipe.
 func (c *channel) file() int {
 	GinkgoHelper()
 	var p [2]int
@@ -65,19 +63,19 @@ func (c *channel) file() int {
 	return p[0]
 }
 
-// receives checks what a receive returned against what was sent: a new number,
-// close-on-exec, for the same open file description.
+// receives checks that a receive returned a new, close-on-exec descriptor for the open file description of
+// sent.
 func (c *channel) receives(fd int, err error, sent int) {
 	GinkgoHelper()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)
-	Expect(c.Owns(fd)).To(BeFalse(), "%d was received and is an older number", fd)
+	Expect(fdtest.IsOpen(fd)).To(BeTrue(), "received descriptor %d is not open", fd)
+	Expect(c.Owns(fd)).To(BeFalse(), "received descriptor %d was open before", fd)
 	c.Own(fd)
-	Expect(fdtest.Same(fd, sent)).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent), fdtest.Name(fd))
-	Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "%d is not close-on-exec", fd)
+	Expect(fdtest.Same(fd, sent)).To(BeTrue(), "sent %s, received %s", fdtest.Name(sent), fdtest.Name(fd))
+	Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "descriptor %d is not close-on-exec", fd)
 }
 
-// works checks that a descriptor passes, each way.
+// works checks that the channel still passes a descriptor in each direction.
 func (c *channel) works() {
 	GinkgoHelper()
 	for _, way := range [][2]*fdchannel.Endpoint{{c.a, c.b}, {c.b, c.a}} {

@@ -1,6 +1,5 @@
-// Command gvisor uses the whole API of gVisor's pkg/fdchannel. It prints what
-// each call returned, or with the argument echo sends back what comes by the
-// socket 3 until the end.
+// Command gvisor uses the whole API of gVisor's pkg/fdchannel and prints the result of each call. With the
+// argument echo, it sends back each descriptor received from socket 3, until the end.
 package main
 
 import (
@@ -14,7 +13,7 @@ import (
 )
 
 func main() {
-	// What is traced is one thread's.
+	// The test compares the system calls of one thread.
 	runtime.LockOSThread()
 	if len(os.Args) > 1 && os.Args[1] == "echo" {
 		echo()
@@ -29,37 +28,37 @@ func main() {
 	b.Init(socks[1])
 
 	fd, err := b.RecvFDNonblock()
-	tell("nothing there", fd, err)
+	report("nothing there", fd, err)
 	for range 2 {
-		tell("send", 0, a.SendFD(2))
+		report("send", 0, a.SendFD(2))
 		fd, err = b.RecvFD()
-		tell("receive", fd, err)
+		report("receive", fd, err)
 		shut(fd)
-		tell("send back", 0, b.SendFD(2))
+		report("send back", 0, b.SendFD(2))
 		fd, err = a.RecvFDNonblock()
-		tell("receive without waiting", fd, err)
+		report("receive without waiting", fd, err)
 		shut(fd)
 	}
-	tell("send what is not open", 0, a.SendFD(-1))
+	report("send what is not open", 0, a.SendFD(-1))
 
-	tell("send before the end", 0, a.SendFD(2))
+	report("send before the end", 0, a.SendFD(2))
 	a.Shutdown()
-	tell("send after the end", 0, a.SendFD(2))
-	tell("send to the end", 0, b.SendFD(2))
+	report("send after the end", 0, a.SendFD(2))
+	report("send to the end", 0, b.SendFD(2))
 	fd, err = b.RecvFD()
-	tell("receive what was sent before", fd, err)
+	report("receive what was sent before", fd, err)
 	shut(fd)
 	fd, err = b.RecvFD()
-	tell("receive after the end", fd, err)
+	report("receive after the end", fd, err)
 	fd, err = a.RecvFDNonblock()
-	tell("receive after the end without waiting", fd, err)
+	report("receive after the end without waiting", fd, err)
 	a.Destroy()
 	b.Destroy()
 
 	waiting()
 }
 
-// waiting is a receive that another goroutine ends.
+// waiting shuts down a channel on which two goroutines receive.
 func waiting() {
 	socks, err := fdchannel.NewConnectedSockets()
 	if err != nil {
@@ -72,7 +71,7 @@ func waiting() {
 		go func() {
 			defer wg.Done()
 			if _, err := ep.RecvFD(); err == nil {
-				panic("a descriptor that nobody sent")
+				panic("received a descriptor that was not sent")
 			}
 		}()
 	}
@@ -80,11 +79,11 @@ func waiting() {
 	wg.Wait()
 	a.Destroy()
 	b.Destroy()
-	fmt.Println("no one waits any more")
+	fmt.Println("all receives have returned")
 }
 
-// tell prints what a call returned, without its numbers.
-func tell(what string, fd int, err error) {
+// report prints the result of a call, without the descriptor.
+func report(what string, fd int, err error) {
 	switch {
 	case err == syscall.EAGAIN:
 		fmt.Println(what, "EAGAIN", fd)
