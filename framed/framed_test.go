@@ -436,7 +436,7 @@ func ExampleReader() {
 
 	// A message is a line that begins with the number of its files.
 	w := framed.NewWriter(a)
-	_ = w.Attach(os.Stdin, os.Stdout) // two are not too many
+	_ = w.Attach(os.Stdin, os.Stdout) // two files are within the limit
 	if _, err := w.Write([]byte("2 files\n0 files\n")); err != nil {
 		fmt.Println(err)
 		return

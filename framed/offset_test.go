@@ -357,7 +357,7 @@ func ExampleReader_TakeUpTo() {
 
 	w := framed.NewWriter(a)
 	for i, message := range []string{`{"method":"org.example.Ping"}`, `{"method":"org.example.Print"}`} {
-		_ = w.Attach([]*os.File{os.Stdin, os.Stdout}[:2*i]...) // two are not too many
+		_ = w.Attach([]*os.File{os.Stdin, os.Stdout}[:2*i]...) // two files are within the limit
 		if _, err := w.Write([]byte(message + "\x00")); err != nil {
 			fmt.Println(err)
 			return

@@ -25,7 +25,7 @@ func conns(network string) (a, b *scm.Conn) {
 	a, b, err := scm.Pair(network)
 	Expect(err).NotTo(HaveOccurred())
 	for _, c := range []*scm.Conn{a, b} {
-		DeferCleanup(func() { _ = c.Close() }) // a spec can have closed it
+		DeferCleanup(func() { _ = c.Close() }) // a spec may have closed it
 		Expect(c.SetDeadline(time.Now().Add(patience))).To(Succeed())
 	}
 	return a, b

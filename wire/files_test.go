@@ -18,7 +18,7 @@ import (
 func null() *os.File {
 	GinkgoHelper()
 	f := ok(os.Open(os.DevNull))
-	DeferCleanup(func() { _ = f.Close() }) // a spec can have closed it
+	DeferCleanup(func() { _ = f.Close() }) // a spec may have closed it
 	return f
 }
 

@@ -11,7 +11,7 @@ import sys
 
 try:
     lib = ctypes.CDLL(ctypes.util.find_library("systemd") or "libsystemd.so.0")
-    lib.sd_varlink_push_fd
+    push_fd = lib.sd_varlink_push_fd
 except (AttributeError, OSError) as missing:
     print(missing)
     sys.exit(77)
@@ -28,7 +28,7 @@ def send(link, index):
     for i in range(files):
         fd = os.memfd_create("file")
         os.write(fd, b"file %d of message %d" % (i, index))
-        check(lib.sd_varlink_push_fd(link, fd))
+        check(push_fd(link, fd))
     text = b'{"index":%d,"files":%d,"text":"%s"}' % (index, files, b"x" * (index % 50))
     message = ctypes.c_void_p()
     check(lib.sd_json_parse(text, 0, ctypes.byref(message), None, None))

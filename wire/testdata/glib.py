@@ -1,4 +1,4 @@
-"""GLib's GUnixConnection at the other end of socket 3: send FD, recv."""
+"""Use GLib's GUnixConnection on socket 3: send FD, or recv."""
 
 import ctypes
 import os

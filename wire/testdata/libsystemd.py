@@ -1,4 +1,4 @@
-"""libsystemd at the other end: store FD…, barrier SECONDS, listen."""
+"""Call libsystemd: store FD…, barrier SECONDS, or listen."""
 
 import ctypes
 import os

@@ -1,6 +1,6 @@
-"""Python's own functions at the other end of socket 3, by name, with N files from 4 on.
+"""Call one of Python's own functions on socket 3, with N files from descriptor 4 on.
 
-A last word ACKNOWLEDGE makes multiprocessing do as on macOS.
+With ACKNOWLEDGE as the last argument, multiprocessing acknowledges as on macOS.
 """
 
 import os
@@ -14,7 +14,7 @@ sock = socket.socket(fileno=3)
 
 
 def tell(fds):
-    """Each file ends after a few bytes."""
+    """Print the content of each file, which is short."""
     print([os.read(fd, 100).decode() for fd in fds])
 
 

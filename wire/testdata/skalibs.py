@@ -1,4 +1,4 @@
-"""skalibs' ancil functions at the other end of socket 3: send CHARACTER FD, recv CHARACTER."""
+"""Call skalibs' ancil functions on socket 3: send CHARACTER FD, or recv CHARACTER."""
 
 import ctypes
 import ctypes.util

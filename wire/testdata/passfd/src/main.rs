@@ -1,4 +1,4 @@
-//! The crate passfd at the other end of socket 3: `send FD` or `recv`.
+//! Uses the crate passfd on socket 3: `send FD` or `recv`.
 
 use passfd::FdPassingExt;
 use std::fs::File;
@@ -13,7 +13,7 @@ fn main() -> Result<()> {
         return SOCK.send_fd(args[2].parse().expect("a number"));
     }
     let fd = SOCK.recv_fd()?;
-    // SAFETY: recv_fd gave the number to us.
+    // SAFETY: recv_fd returned a descriptor that this program owns.
     let file = unsafe { File::from_raw_fd(fd) };
     println!("{}", read_to_string(file)?);
     Ok(())
