@@ -7,8 +7,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Config has the options of a [Conn] or [Listener]. The functions that take no Config use
-// the zero value.
+// Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
 	// Expect, if not nil, is what the files that arrived must be for ReadFiles and RecvFile to
 	// return them. They close any others, and return an [*ExpectError]. Truncated has no
@@ -20,16 +19,17 @@ type Config struct {
 	// bytes does not end a conversation.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel refuse descriptors that are sent to the socket, from the
+	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the
 	// start: see [PassRights].
 	NoFiles bool
 
-	// Mode is the permissions of the socket file that Listen and ListenPacket make, whatever
-	// the umask. 0 leaves them to the umask. Elsewhere than on Linux it is ErrUnsupported.
+	// Mode sets the permissions of the socket file that Listen and ListenPacket make,
+	// independently of the umask. With 0 the umask decides. On systems other than Linux,
+	// setting Mode is an error that wraps [errors.ErrUnsupported].
 	Mode fs.FileMode
 
-	// Check is called by a Listener for each connection. Accept closes one for which it
-	// returns an error, and goes on to the next. Set a deadline before you read in it.
+	// A Listener calls Check for each new connection. If Check returns an error, Accept closes
+	// the connection and waits for the next one. Set a deadline before you read in Check.
 	Check func(*Conn) error
 }
 

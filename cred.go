@@ -4,53 +4,59 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// PeerCred returns the process at the other end of the connected socket sock: the one that connected,
-// that listened, or that made the pair, with the user and group that it then had. Another process can
-// have the other end now, or the PID: see [PeerPIDFD]. A user namespace shows each user that it does not
-// map as 65534. PID is 0 for a process in a foreign PID namespace, and on FreeBSD.
+// PeerCred identifies the process at the other end of the connected socket sock. That is the process that
+// called connect, listen or socketpair, with the user and group that it had at that time. Since then the
+// socket may have been passed to another process, and the PID may have been reused: see [PeerPIDFD]. A
+// user namespace reports a user that it does not map as 65534. PID is 0 for a process in a PID namespace
+// that is not visible from here, and on FreeBSD.
 //
-// It is one getsockopt(2) of SO_PEERCRED on Linux, of LOCAL_PEERCRED on macOS and FreeBSD, and
-// getpeerucred on Solaris and illumos. Errors wrap the errno: ENOTCONN for a socket without such a peer,
-// ENOTSOCK, EBADF, … or [ErrUnsupported].
+// PeerCred makes one system call: getsockopt(2) with SO_PEERCRED on Linux or with LOCAL_PEERCRED on macOS
+// and FreeBSD, or getpeerucred on Solaris and illumos. Errors wrap the errno (ENOTCONN if the socket has
+// no such peer, ENOTSOCK, EBADF, …) or [errors.ErrUnsupported].
 func PeerCred(sock int) (Cred, error) {
 	pid, uid, gid, err := sys.PeerCred(int(number(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
 }
 
-// PeerPIDFD returns a pidfd of the process that [PeerCred] identifies, and of no later one with its PID. It
-// is close-on-exec and the caller's to close. On error it is -1.
+// PeerPIDFD returns a pidfd for the process that [PeerCred] identifies. The pidfd never refers to a later
+// process with the same PID. It is close-on-exec, and the caller must close it. On error PeerPIDFD returns
+// -1.
 //
-// A pidfd does not mean that the process is still running: Linux 6.18 also returns one for a process that
-// has ended and has been waited for. Earlier kernels can return ESRCH or EINVAL instead. To find out, poll
-// the pidfd, which is readable once the process has ended.
+// A pidfd does not mean that the process is still running. Linux 6.18 also returns one for a process that
+// has ended and has been waited for, while earlier kernels can return ESRCH or EINVAL. To find out whether
+// the process has ended, poll the pidfd: it is then readable.
 //
-// It is one getsockopt(2) of SO_PEERPIDFD, which exists since Linux 6.5. Errors wrap the errno, such as
-// ENODATA for a socket without a peer, and [ErrUnsupported].
+// PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD, which Linux has since 6.5. Errors wrap the
+// errno (ENODATA if the socket has no peer) or, if the option does not exist, also [errors.ErrUnsupported].
 func PeerPIDFD(sock int) (int, error) {
 	return sys.PeerPIDFD(int(number(sock)))
 }
 
-// PassCred sets whether messages that are received from the socket sock from now on come with the
-// sender's credentials (SO_PASSCRED), for [Message].Cred. They take room from descriptors in
-// receives that do not ask for them. An accepted socket may have connected before the listening one
-// had the option: set it again, as in [Config].Check.
+// PassCred turns the option SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the
+// sender's credentials to each message that is received, for [Message].Cred. A receive that does not ask
+// for credentials loses space for descriptors to them. A client may have connected before the listening
+// socket had the option: set it on the accepted socket again, for example in [Config].Check.
 //
-// It is a setsockopt(2), and a getsockopt(2) to see whether it took. Errors wrap the errno, and
-// [ErrUnsupported] where there is no such option; then nothing has changed. Linux only.
+// PassCred makes a setsockopt(2) call, and a getsockopt(2) call to check that the option took effect.
+// Errors wrap the errno. If the option does not exist, which is the case on all systems but Linux, they
+// also wrap [errors.ErrUnsupported], and nothing is changed.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(number(sock)), sys.OptionPassCred, on)
 }
 
-// PassPIDFD sets whether messages that are received from the socket sock from now on come with a
-// pidfd of the sender (SO_PASSPIDFD, from Linux 6.5), for [Message].PIDFD. See [PassCred].
+// PassPIDFD turns the option SO_PASSPIDFD of the socket sock on or off, which Linux has since 6.5. While
+// it is on, the kernel adds a pidfd of the sender to each message that is received, for [Message].PIDFD.
+// Everything else is as for [PassCred].
 func PassPIDFD(sock int, on bool) error {
 	return sys.SetOption(int(number(sock)), sys.OptionPassPIDFD, on)
 }
 
-// PassRights sets whether descriptors may be sent to the socket sock (SO_PASSRIGHTS, from Linux
-// 6.16). While it is off, a send of descriptors to it fails with EPERM; plain data passes, and
-// descriptors that wait in its queue are still delivered. A program that expects no descriptors
-// should turn it off, and where that is [ErrUnsupported] receive without room for any. See
+// PassRights turns the option SO_PASSRIGHTS of the socket sock on or off, which Linux has since 6.16.
+// While it is off, sending descriptors to the socket fails with EPERM. Plain data passes, and descriptors
+// that were already queued are still delivered.
+//
+// A program that expects no descriptors should turn the option off. If the kernel does not have it
+// ([errors.ErrUnsupported]), the program should receive with a capacity of no descriptors instead. See
 // [PassCred] for errors and accepted sockets.
 func PassRights(sock int, on bool) error {
 	return sys.SetOption(int(number(sock)), sys.OptionPassRights, on)

@@ -26,16 +26,16 @@ func self() scm.Cred {
 	return scm.Cred{PID: os.Getpid(), UID: os.Geteuid(), GID: os.Getegid()}
 }
 
-// supported skips the spec if the kernel lacks what the call asked for.
+// supported skips the spec if the kernel does not have the option that a call needs.
 func supported(err error, what string) {
 	GinkgoHelper()
-	if errors.Is(err, scm.ErrUnsupported) {
-		Skip("this kernel has no " + what + ": " + err.Error())
+	if errors.Is(err, errors.ErrUnsupported) {
+		Skip("this kernel does not have " + what + ": " + err.Error())
 	}
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// badSockets checks what a call says of numbers that are no sockets.
+// badSockets checks the errors of a call for descriptors that are not sockets.
 func (f *fixture) badSockets(name string, call func(sock int) error) {
 	GinkgoHelper()
 	failsWith(call(-1), name, unix.EBADF)
@@ -47,7 +47,7 @@ func (f *fixture) badSockets(name string, call func(sock int) error) {
 	}
 }
 
-// named is a listening socket, by a name that the kernel chose.
+// named makes a listening socket with a name that the kernel chooses.
 func (f *fixture) named(typ int) (sock int, name string) {
 	GinkgoHelper()
 	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -68,8 +68,7 @@ func (f *fixture) accept(listening int) int {
 	return sock
 }
 
-// A child that connects to a socket by name, tells its PID and waits for the
-// end of its standard input.
+// connect connects to a socket by name, prints its PID and waits for the end of its standard input.
 var _ = Child("connect", func(args []string) {
 	typ, err := strconv.Atoi(args[0])
 	Expect(err).NotTo(HaveOccurred())
@@ -81,8 +80,7 @@ var _ = Child("connect", func(args []string) {
 	Expect(err).To(HaveOccurred())
 })
 
-// connected starts that child, and waits until it is connected. It lives until
-// end is called.
+// connected starts the child connect, and waits until it is connected. The child runs until end is called.
 func connected(cmd *exec.Cmd) (pid int, end func()) {
 	GinkgoHelper()
 	stdin, err := cmd.StdinPipe()
@@ -108,11 +106,11 @@ func connected(cmd *exec.Cmd) (pid int, end func()) {
 	return pid, end
 }
 
-// asStranger makes a child another user, whom nobody else is.
+// asStranger makes a child run as a user that no other process runs as.
 func asStranger(cmd *exec.Cmd) (id int) {
 	GinkgoHelper()
 	if os.Geteuid() != 0 {
-		Skip("only root can be another user")
+		Skip("only root can start a process as another user")
 	}
 	if err := ReadableByOthers(); err != nil {
 		Skip("another user may not run the test binary: " + err.Error())
@@ -122,11 +120,11 @@ func asStranger(cmd *exec.Cmd) (id int) {
 	return id
 }
 
-// needsAccepted skips the spec where SO_PEERCRED of an accepted socket is wrong.
+// needsAccepted skips the spec if SO_PEERCRED of an accepted socket is wrong.
 func needsAccepted(typ int) {
 	GinkgoHelper()
 	if typ == unix.SOCK_SEQPACKET && fdtest.OnGVisor() {
-		Skip("gVisor tells who accepted a seqpacket connection, and not who made it")
+		Skip("on gVisor, SO_PEERCRED of a seqpacket connection identifies the process that accepted it")
 	}
 }
 
@@ -139,12 +137,12 @@ var _ = DescribeTableSubtree("PeerCred", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("is who made the pair", func() {
+	It("PeerCred identifies the process that made the pair", func() {
 		Expect(scm.PeerCred(f.a)).To(Equal(self()))
 		Expect(scm.PeerCred(f.b)).To(Equal(self()))
 	})
 
-	It("fails by errno", func() {
+	It("PeerCred returns the errno for a bad descriptor", func() {
 		f.badSockets("getsockopt", func(sock int) error {
 			cred, err := scm.PeerCred(sock)
 			Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
@@ -152,16 +150,16 @@ var _ = DescribeTableSubtree("PeerCred", func(typ int) {
 		})
 	})
 
-	It("is ENOTCONN where there is no peer", func() {
+	It("PeerCred returns ENOTCONN if the socket has no peer", func() {
 		for _, family := range []int{unix.AF_UNIX, unix.AF_INET} {
 			sock, err := socket(family, typ)()
 			if err != nil {
-				continue // of TCP and seqpacket there is none
+				continue // seqpacket over TCP does not exist
 			}
 			f.Own(sock)
 			cred, err := scm.PeerCred(sock)
 			if family == unix.AF_INET && errors.Is(err, unix.EINVAL) {
-				continue // gVisor's word for it
+				continue // on gVisor
 			}
 			failsWith(err, "getsockopt", unix.ENOTCONN)
 			Expect(cred).To(Equal(scm.Cred{PID: 0, UID: -1, GID: -1}))
@@ -169,7 +167,7 @@ var _ = DescribeTableSubtree("PeerCred", func(typ int) {
 	})
 }, everyType)
 
-var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
+var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
 	var f *fixture
 	var listening int
 	var cmd *exec.Cmd
@@ -181,7 +179,7 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		cmd = ChildCommand("connect", strconv.Itoa(typ), name)
 	})
 
-	It("is told by PeerCred, whoever accepts, and after its end", func() {
+	It("PeerCred identifies the process that connected, also after it has ended", func() {
 		pid, end := connected(cmd)
 		want := scm.Cred{PID: pid, UID: os.Geteuid(), GID: os.Getegid()}
 		sock := f.accept(listening)
@@ -190,17 +188,17 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		Expect(scm.PeerCred(sock)).To(Equal(want))
 	})
 
-	It("is told by PeerCred if it is another user", func() {
+	It("PeerCred identifies a process of another user", func() {
 		id := asStranger(cmd)
 		pid, _ := connected(cmd)
 		Expect(scm.PeerCred(f.accept(listening))).To(Equal(scm.Cred{PID: pid, UID: id, GID: id + 1}))
 	})
 
-	It("is what PeerPIDFD stands for", func() {
+	It("PeerPIDFD returns a pidfd of the process that connected", func() {
 		pid, end := connected(cmd)
 		sock := f.accept(listening)
 		pidfd, err := scm.PeerPIDFD(sock)
-		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		f.Own(pidfd)
 		Expect(fdtest.CloseOnExec(pidfd)).To(BeTrue())
 		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, pid))
@@ -209,7 +207,7 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		Expect(unix.PidfdSendSignal(pidfd, 0, nil, 0)).To(MatchError(unix.ESRCH))
 	})
 
-	It("has ended if the pidfd of PeerPIDFD is readable, whether or not the call succeeds afterwards", func() {
+	It("the pidfd of PeerPIDFD is readable once the process has ended", func() {
 		readable := func(pidfd int) bool {
 			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 			return ok(unix.Poll(polled, 0)) == 1 && polled[0].Revents&unix.POLLIN != 0
@@ -217,7 +215,7 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 		_, end := connected(cmd)
 		sock := f.accept(listening)
 		before, err := scm.PeerPIDFD(sock)
-		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		f.Own(before)
 		Expect(readable(before)).To(BeFalse())
 		end()
@@ -233,7 +231,7 @@ var _ = DescribeTableSubtree("the peer that connected", func(typ int) {
 }, everyConnected)
 
 var _ = Describe("PeerPIDFD", func() {
-	It("fails by errno, and opens nothing", func() {
+	It("PeerPIDFD returns the errno for a bad descriptor, and opens nothing", func() {
 		f := connect(unix.SOCK_STREAM)
 		before := pidfds()
 		fails := func(sock int) error {
@@ -247,8 +245,8 @@ var _ = Describe("PeerPIDFD", func() {
 		sock := ok(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
 		f.Own(sock)
 		err := fails(sock)
-		if errors.Is(err, scm.ErrUnsupported) {
-			supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		if errors.Is(err, errors.ErrUnsupported) {
+			supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		}
 		failsWith(err, "getsockopt", unix.ENODATA)
 	})
@@ -258,7 +256,7 @@ var _ = DescribeTableSubtree("PassCred", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("brings the sender's credentials, and no longer once it is off", func() {
+	It("Recv returns the sender's credentials while PassCred is on", func() {
 		for _, on := range []bool{true, true, false, false, true} {
 			Expect(scm.PassCred(f.b, on)).To(Succeed())
 			f.sends("x")
@@ -275,10 +273,10 @@ var _ = DescribeTableSubtree("PassCred", func(typ int) {
 }, everyType)
 
 var _ = DescribeTableSubtree("PassPIDFD", func(typ int) {
-	It("brings a pidfd of the sender, and no longer once it is off", func() {
+	It("Recv returns a pidfd of the sender while PassPIDFD is on", func() {
 		f := connect(typ)
 		before := pidfds()
-		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, which is from Linux 6.5")
+		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, new in Linux 6.5")
 		for _, on := range []bool{true, true, false, false, true} {
 			Expect(scm.PassPIDFD(f.b, on)).To(Succeed())
 			f.sends("x")
@@ -296,9 +294,9 @@ var _ = DescribeTableSubtree("PassPIDFD", func(typ int) {
 }, everyType)
 
 var _ = DescribeTableSubtree("PassRights", func(typ int) {
-	It("off is EPERM for who sends descriptors, and plain data passes", func() {
+	It("sending descriptors fails with EPERM while PassRights is off, and plain data passes", func() {
 		f := connect(typ)
-		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, which is from Linux 6.16")
+		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, new in Linux 6.16")
 		fd := f.file()
 		writeFails(f.a, []byte("x"), fd, unix.EPERM)
 		sendFails(f.a, "x", unix.EPERM, fd, fd)
@@ -311,14 +309,14 @@ var _ = DescribeTableSubtree("PassRights", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("the options of credentials", func() {
+var _ = Describe("socket options", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_STREAM) })
 
 	for name, call := range map[string]func(sock int, on bool) error{
 		"PassCred": scm.PassCred, "PassPIDFD": scm.PassPIDFD, "PassRights": scm.PassRights,
 	} {
-		It("fail by errno: "+name, func() {
+		It(name+" returns the errno for a bad descriptor", func() {
 			supported(call(f.b, true), "option for "+name)
 			for _, on := range []bool{true, false} {
 				f.badSockets("setsockopt", func(sock int) error { return call(sock, on) })
@@ -326,39 +324,39 @@ var _ = Describe("the options of credentials", func() {
 		})
 	}
 
-	// As Linux takes SO_BSDCOMPAT, which is old, so gVisor does with the options that it lacks.
-	It("are unsupported where the kernel does not know them, or takes them and does nothing", func() {
+	// Linux accepts the obsolete SO_BSDCOMPAT without any effect, as gVisor accepts options that it does not have.
+	It("setting an option that the kernel rejects, or accepts without effect, is errors.ErrUnsupported", func() {
 		for _, option := range []int{9999, unix.SO_BSDCOMPAT} {
 			err := sys.SetOption(f.b, option, true)
-			Expect(err).To(And(MatchError(scm.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
+			Expect(err).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
 		}
 		Expect(errorOf[*os.SyscallError](sys.SetOption(f.b, 9999, false)).Syscall).To(Equal("setsockopt"))
 	})
 
-	It("are unsupported on TCP: PassRights", func() {
+	It("PassRights on a TCP socket is errors.ErrUnsupported", func() {
 		sock, err := socket(unix.AF_INET, unix.SOCK_STREAM)()
 		if err != nil {
-			Skip("there is no TCP here: " + err.Error())
+			Skip("cannot make a TCP socket: " + err.Error())
 		}
 		f.Own(sock)
 		err = scm.PassRights(sock, false)
-		Expect(err).To(MatchError(scm.ErrUnsupported))
+		Expect(err).To(MatchError(errors.ErrUnsupported))
 	})
 })
 
-var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network string) {
-	It("is that of its socket", func() {
+var _ = DescribeTableSubtree("Conn", func(network string) {
+	It("PeerCred and PeerPIDFD of a Conn identify the peer of its socket", func() {
 		a, _ := pair(network)
 		Expect(a.PeerCred()).To(Equal(self()))
 		pidfd, err := a.PeerPIDFD()
-		supported(err, "SO_PEERPIDFD, which is from Linux 6.5")
+		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
 		DeferCleanup(unix.Close, pidfd)
 		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
 	})
 
-	It("is received with a message, once it is asked for", func() {
+	It("Recv of a Conn returns a pidfd of the sender after PassPIDFD", func() {
 		a, b := pair(network)
-		supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
+		supported(b.PassPIDFD(true), "SO_PASSPIDFD, new in Linux 6.5")
 		Expect(a.Write([]byte("x"))).To(Equal(1))
 		pidfd := -1
 		Expect(b.Recv(&scm.Message{Buffers: [][]byte{make([]byte, 1)}, PIDFD: &pidfd}, 0)).To(Succeed())
@@ -366,8 +364,8 @@ var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network strin
 		Expect(unix.Close(pidfd)).To(Succeed())
 	})
 
-	if network != "unixgram" { // which has no end
-		It("is nobody's at the end, where Linux reports root", func() {
+	if network != "unixgram" { // where a receiver is not notified of the end
+		It("Recv returns no credentials at the end of the connection, where Linux reports root", func() {
 			for how, end := range map[string]func(a, b *scm.Conn) error{
 				"the other end's Close": func(a, _ *scm.Conn) error { return a.Close() },
 				"CloseRead":             func(_, b *scm.Conn) error { return b.CloseRead() },
@@ -387,7 +385,7 @@ var _ = DescribeTableSubtree("the identity of a Conn's peer", func(network strin
 		})
 	}
 
-	It("is asked of no closed Conn", func() {
+	It("PeerCred, PeerPIDFD and the options of a closed Conn return net.ErrClosed", func() {
 		a, _ := pair(network)
 		Expect(a.Close()).To(Succeed())
 		cred, err := a.PeerCred()

@@ -2,6 +2,7 @@ package scm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -12,15 +13,18 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" for a stream, "unixgram"
-// or "unixpacket". addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to
-// 107 bytes of any value. Addresses and errors show the 0 byte as "@". For a C program that binds
-// sizeof(struct sockaddr_un), append 0 bytes up to 107. A path that is longer than sun_path (107 bytes on Linux, 103
-// on the BSDs) is reached through its folder on Linux, and otherwise ENAMETOOLONG.
+// Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
+// "unixpacket".
 //
-// While a listening socket's queue is full Dial tries again, until ctx is done. Errors are ctx's,
-// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED where no process has the socket open,
-// ENOENT, EACCES, EPROTOTYPE for a socket of another type, …
+// addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107 bytes of any
+// value. Addresses and errors show the 0 byte as "@". To reach a C program that binds
+// sizeof(struct sockaddr_un), append 0 bytes until 107 bytes follow the "@". sun_path holds a path of up
+// to 107 bytes on Linux and 103 on the BSDs. On Linux, Dial connects to a longer path through its
+// directory. On other systems a longer path is ENAMETOOLONG.
+//
+// While the queue of the listening socket is full, Dial retries until ctx is done. Errors are ctx's and
+// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED if no process has the socket open, EPROTOTYPE
+// if the socket has another type, ENOENT, EACCES, …
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }
@@ -49,7 +53,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 		if err == nil {
 			break
 		}
-		// The poller has no sign of room in the queue.
+		// The poller does not report when the queue has space again.
 		if !sys.Again(err) {
 			return nil, err
 		}
@@ -64,7 +68,7 @@ func (config Config) dial(ctx context.Context, network, addr string) (*Conn, err
 	return conn, err
 }
 
-// prepare does what config says with a new socket, before it is bound or connected.
+// prepare applies config to a new socket before it is bound or connected.
 func (config Config) prepare(raw syscall.RawConn, mode uint32) error {
 	return control(raw, func(fd int) (err error) {
 		if config.NoFiles {
@@ -77,8 +81,7 @@ func (config Config) prepare(raw syscall.RawConn, mode uint32) error {
 	})
 }
 
-// sleep waits for what cannot be polled for: for a time, or until ctx is done, which is its
-// error.
+// sleep waits for pause. If ctx is done first it returns ctx's error.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -99,36 +102,35 @@ func checkNetwork(network string, known ...string) error {
 	return net.UnknownNetworkError(network)
 }
 
-// withName calls use with a name that the kernel takes for addr: addr itself or, for a path
-// that is too long for sun_path, one by way of its folder.
+// withName calls use with a name for addr that fits into sun_path: addr itself or, if it is a path that
+// is too long, one that leads through a descriptor of its directory.
 func withName(addr string, use func(name string) error) error {
-	most := sys.MaxName
+	limit := sys.MaxName
 	switch {
 	case !sys.HasConns:
-		return ErrUnsupported
+		return errors.ErrUnsupported
 	case isAbstract(addr):
-		most = sys.MaxAbstract
-	case strings.IndexByte(addr, 0) >= 0: // the kernel would take it for a shorter one
-		return fmt.Errorf("address %q has a 0 byte: %w", addr, syscall.EINVAL)
-	case len(addr) > most && sys.HasLongPaths:
+		limit = sys.MaxAbstract
+	case strings.IndexByte(addr, 0) >= 0: // the kernel would end the path there
+		return fmt.Errorf("path %q contains a 0 byte: %w", addr, syscall.EINVAL)
+	case len(addr) > limit && sys.HasLongPaths:
 		dir, base := filepath.Split(addr)
 		folder, err := sys.OpenFolder(dir)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = folder.Close() }()
-		if name := fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), base); len(name) <= most {
+		if name := fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), base); len(name) <= limit {
 			return use(name)
 		}
 	}
-	if len(addr) > most {
-		return fmt.Errorf("address of %d bytes, sun_path holds %d: %w", len(addr), most, sys.ENAMETOOLONG)
+	if len(addr) > limit {
+		return fmt.Errorf("the address has %d bytes, and sun_path holds %d: %w", len(addr), limit, sys.ENAMETOOLONG)
 	}
 	return use(addr)
 }
 
-// abstractName replaces the 0 byte at the beginning of an abstract name by "@", as package net does
-// in the addresses that it returns.
+// abstractName replaces a leading 0 byte with "@", as package net does in the addresses that it returns.
 func abstractName(addr string) string {
 	if sys.HasAbstract && strings.HasPrefix(addr, "\x00") {
 		return "@" + addr[1:]
@@ -136,8 +138,8 @@ func abstractName(addr string) string {
 	return addr
 }
 
-// isAbstract reports names that are no paths: those with "@" in the place of the 0 byte, and
-// the empty one, for which the kernel chooses.
+// isAbstract reports whether addr is not a path: it begins with "@", or it is empty and the kernel
+// chooses an abstract name.
 func isAbstract(addr string) bool {
 	return sys.HasAbstract && (addr == "" || addr[0] == '@')
 }

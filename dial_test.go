@@ -18,7 +18,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// listen makes a Listener, for the time of the spec.
+// listen makes a Listener that is closed after the spec.
 func listen(config scm.Config, network, addr string) *scm.Listener {
 	GinkgoHelper()
 	l, err := config.Listen(context.Background(), network, addr)
@@ -28,8 +28,8 @@ func listen(config scm.Config, network, addr string) *scm.Listener {
 	return l
 }
 
-// bound makes what listens on a name of any type, for the time of the spec. It
-// accepts what is dialled.
+// bound makes a socket of any type with a name, and closes it after the spec. accept returns the server's end
+// of the next connection.
 func bound(config scm.Config, network, addr string) (accept func() *scm.Conn) {
 	GinkgoHelper()
 	if network == "unixgram" {
@@ -54,7 +54,7 @@ func dial(network, addr string) *scm.Conn {
 	return closing(c)
 }
 
-// socketPath is a new path in a folder of the spec.
+// socketPath returns an unused path in a directory of the spec.
 func socketPath() string {
 	GinkgoHelper()
 	dir, err := os.MkdirTemp("", "scm")
@@ -63,8 +63,8 @@ func socketPath() string {
 	return filepath.Join(dir, "s")
 }
 
-// longPath is longer than sun_path. Its last element is as long as it may be where the folder's
-// descriptor has three digits.
+// longPath returns a path that is longer than sun_path. Its last element has the maximum length for a
+// directory whose descriptor has three digits.
 func longPath() string {
 	GinkgoHelper()
 	dir := filepath.Join(filepath.Dir(socketPath()), strings.Repeat("d", 100))
@@ -72,8 +72,8 @@ func longPath() string {
 	return filepath.Join(dir, strings.Repeat("s", 107-len("/proc/self/fd/000/")))
 }
 
-// hasAddress checks an address. Package net ends an abstract name at its first 0 byte, and of a
-// path that is longer than sun_path it has another name.
+// hasAddress checks an address as package net returns it: an abstract name ends at its first 0 byte, and a
+// path that is longer than sun_path is replaced by a name in /proc.
 func hasAddress(got net.Addr, network, addr string) {
 	GinkgoHelper()
 	if addr[0] == 0 {
@@ -110,9 +110,9 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 			name := "@" + UniqueName()
 			return name + strings.Repeat("\x00", 108-len(name))
 		}},
-		{"a path that sun_path does not hold", longPath},
+		{"a path that is longer than sun_path", longPath},
 	} {
-		It("connects to "+c.name, func() {
+		It("Dial connects to "+c.name, func() {
 			keepsNumbers()
 			addr := c.addr()
 			accept := bound(scm.Config{}, network, addr)
@@ -126,7 +126,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		})
 	}
 
-	It("takes a 0 byte for the @ of an abstract name, and shows @", func() {
+	It("Dial and Listen accept a 0 byte instead of @, and show @ in addresses and errors", func() {
 		name := UniqueName()
 		_, err := scm.Dial(ctx, network, "\x00"+name)
 		Expect(err).To(opFails("dial", unix.ECONNREFUSED))
@@ -144,7 +144,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		Expect(err.Error()).To(HavePrefix("listen " + network + " @" + name + ": "))
 	})
 
-	It("connects to a relative path", func() {
+	It("Dial connects to a relative path", func() {
 		path := socketPath()
 		accept := bound(scm.Config{}, network, path)
 		here, err := os.Getwd()
@@ -156,7 +156,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		receives(accept(), "x")
 	})
 
-	It("says what is wrong with an address", func() {
+	It("Dial reports why an address is invalid", func() {
 		keepsNumbers()
 		path := socketPath()
 		dials := func(addr string, want any) {
@@ -174,10 +174,10 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
 		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 108))
-		Expect(err).To(MatchError(ContainSubstring("109 bytes, sun_path holds 108")))
+		Expect(err).To(MatchError(ContainSubstring("the address has 109 bytes, and sun_path holds 108")))
 	})
 
-	It("says what is wrong at the other end", func() {
+	It("Dial returns EPROTOTYPE for a socket of another type and ECONNREFUSED for a file that is not a socket", func() {
 		path := socketPath()
 		bound(scm.Config{}, network, path)
 		other := map[string]string{"unix": "unixpacket", "unixpacket": "unixgram", "unixgram": "unix"}[network]
@@ -188,7 +188,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 		Expect(Second(scm.Dial(ctx, network, file))).To(opFails("dial", unix.ECONNREFUSED))
 	})
 
-	It("does nothing where the context is done", func() {
+	It("Dial does not connect if the context is already done", func() {
 		path := socketPath()
 		bound(scm.Config{}, network, path)
 		keepsNumbers()
@@ -201,7 +201,7 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 var _ = Describe("Dial", func() {
 	ctx := context.Background()
 
-	It("knows three networks", func() {
+	It("Dial, Listen, ListenPacket and Pair reject unknown networks", func() {
 		for _, network := range []string{"", "tcp", "unixseqpacket"} {
 			unknown := net.UnknownNetworkError(network)
 			Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
@@ -213,10 +213,10 @@ var _ = Describe("Dial", func() {
 		Expect(Second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
 	})
 
-	DescribeTable("waits while the queue is full", func(network string) {
+	DescribeTable("Dial waits while the queue of the listening socket is full", func(network string) {
 		path := socketPath()
 		l := listen(scm.Config{}, network, path)
-		Expect(unix.Listen(NumberOf(l), 0)).To(Succeed()) // room for one
+		Expect(unix.Listen(NumberOf(l), 0)).To(Succeed()) // capacity of one
 		dial(network, path)
 		keepsNumbers()
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
@@ -238,12 +238,12 @@ var _ = Describe("Dial", func() {
 		wait()
 	}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
 
-	It("refuses files from the other end, if told to", func() {
+	It("the kernel rejects files sent to a Conn that was dialed with Config.NoFiles", func() {
 		addr := "@" + UniqueName()
 		l := listen(scm.Config{}, "unix", addr)
 		c, err := scm.Config{NoFiles: true}.Dial(ctx, "unix", addr)
 		if err != nil {
-			Skip("SO_PASSRIGHTS is from Linux 6.16: " + err.Error())
+			Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
 		}
 		closing(c)
 		server, err := l.AcceptConn()
