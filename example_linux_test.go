@@ -103,7 +103,7 @@ func ExamplePeerPIDFD() {
 	defer unix.Close(b)
 
 	pidfd, err := scm.PeerPIDFD(a)
-	if errors.Is(err, scm.ErrUnsupported) { // before Linux 6.5
+	if errors.Is(err, errors.ErrUnsupported) { // before Linux 6.5
 		peer, err := scm.PeerCred(a)
 		must(err)
 		pidfd, err = unix.PidfdOpen(peer.PID, 0)
@@ -126,7 +126,7 @@ func ExamplePassCred() {
 	defer unix.Close(a)
 	defer unix.Close(b)
 	must(scm.PassCred(b, true))
-	if err := scm.PassPIDFD(b, true); !errors.Is(err, scm.ErrUnsupported) {
+	if err := scm.PassPIDFD(b, true); !errors.Is(err, errors.ErrUnsupported) {
 		must(err)
 	}
 
@@ -148,7 +148,7 @@ func ExamplePassRights() {
 	server, client := pairOfSockets()
 	defer unix.Close(server)
 	defer unix.Close(client)
-	if err := scm.PassRights(server, false); !errors.Is(err, scm.ErrUnsupported) { // from Linux 6.16
+	if err := scm.PassRights(server, false); !errors.Is(err, errors.ErrUnsupported) { // from Linux 6.16
 		must(err)
 	}
 

@@ -1,6 +1,7 @@
 package scm
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // On Linux fcntl(2), getsockopt(2), readlink(2) in /proc and statx(2) with AT_STATX_DONT_SYNC
 // answer, which ask the kernel and not the server of the file. Other systems use fstat(2), and
 // have no seals and none of the kinds of Linux's anonymous files: to ask for these is
-// [ErrUnsupported], and all descriptors are closed.
+// [errors.ErrUnsupported], and all descriptors are closed.
 //
 // An Expect that no file can match is EINVAL:
 //
@@ -335,7 +336,7 @@ func closeAll(fds []int) {
 // find returns what is wrong first, and closes nothing.
 func (e Expect) find(fds []int) *ExpectError {
 	if !sys.CanTell(string(e.Kind), e.Seals != 0 || e.Protocol != 0 || e.Access == AccessPath) {
-		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot tell", Err: ErrUnsupported}
+		return &ExpectError{Index: -1, Want: e.wanted(), Got: "a system that cannot tell", Err: errors.ErrUnsupported}
 	}
 	if len(fds) < e.Min || len(fds) > e.Max {
 		return &ExpectError{Index: -1, Want: e.number(), Got: descriptors(len(fds))}

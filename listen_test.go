@@ -269,7 +269,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	It("refuses descriptors from the beginning, if told to", func() {
 		addr := "@" + UniqueName()
 		l, err := listenAny(ctx, scm.Config{NoFiles: true}, network, addr)
-		if errors.Is(err, scm.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) {
 			Skip("SO_PASSRIGHTS is from Linux 6.16: " + err.Error())
 		}
 		Expect(err).NotTo(HaveOccurred())

@@ -29,7 +29,7 @@
 //
 // On macOS, illumos, Solaris and AIX a receive first waits, and then takes the message while no child
 // process can be started, as not all of them receive close-on-exec descriptors in one step. Windows,
-// WebAssembly and Plan 9 cannot pass descriptors: there every call fails with [ErrUnsupported]. The
+// WebAssembly and Plan 9 cannot pass descriptors: there every call fails with [errors.ErrUnsupported]. The
 // race detector can report a race where there is none if package net sends what is received.
 package scm
 
@@ -74,10 +74,6 @@ var (
 	// ErrInUse is returned by Listen and ListenPacket for a name that a socket has, and for a
 	// path at which there is something other than a stale socket file. It wraps EADDRINUSE.
 	ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
-
-	// ErrUnsupported is wrapped by every error on systems that cannot pass descriptors. It is
-	// errors.ErrUnsupported.
-	ErrUnsupported = errors.ErrUnsupported
 )
 
 // TruncatedError is returned by [ReadFD] and by receives of a [Conn] that received only a part of a

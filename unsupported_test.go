@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// On systems that cannot pass descriptors every call fails with ErrUnsupported, whatever its
+// On systems that cannot pass descriptors every call fails with errors.ErrUnsupported, whatever its
 // arguments, and returns what it returns with any other error.
 func TestUnsupported(t *testing.T) {
 	ctx := context.Background()
@@ -36,7 +36,7 @@ func TestUnsupported(t *testing.T) {
 		"PassPIDFD": scm.PassPIDFD(0, true), "PassRights": scm.PassRights(0, true),
 		"ErrTooManyFDs": scm.ErrTooManyFDs, "ErrTooManyBuffers": scm.ErrTooManyBuffers, "ErrInUse": scm.ErrInUse,
 	} {
-		if !errors.Is(err, scm.ErrUnsupported) || !errors.Is(err, errors.ErrUnsupported) {
+		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -53,21 +53,21 @@ func TestUnsupportedMessage(t *testing.T) {
 		{Buffers: make([][]byte, scm.MaxBuffers+1)},
 	} {
 		m.N, m.NFD, m.Flags = 7, 7, 7
-		if err := scm.Send(0, &m, 0); !errors.Is(err, scm.ErrUnsupported) || m.N != 0 {
+		if err := scm.Send(0, &m, 0); !errors.Is(err, errors.ErrUnsupported) || m.N != 0 {
 			t.Errorf("Send of %d buffers, %d descriptors: %v, N %d", len(m.Buffers), len(m.FDs), err, m.N)
 		}
-		if err := scm.Recv(0, &m, 0); !errors.Is(err, scm.ErrUnsupported) || m.N+m.NFD+m.Flags != 0 {
+		if err := scm.Recv(0, &m, 0); !errors.Is(err, errors.ErrUnsupported) || m.N+m.NFD+m.Flags != 0 {
 			t.Errorf("Recv of %d buffers, %d descriptors: %v, %+v", len(m.Buffers), len(m.FDs), err, m)
 		}
 	}
 	for _, e := range []scm.Expect{{}, {Max: 1, Kind: "memfd", Seals: 1, Family: 1, Type: 1, Access: "read"}} {
 		fds := []int{7}
 		var failed *scm.ExpectError
-		if err := e.Check(fds); !errors.As(err, &failed) || !errors.Is(err, scm.ErrUnsupported) || fds[0] != -1 {
+		if err := e.Check(fds); !errors.As(err, &failed) || !errors.Is(err, errors.ErrUnsupported) || fds[0] != -1 {
 			t.Errorf("Check of %+v: %v, %v", e, err, fds)
 		}
 		m := scm.Message{FDs: fds}
-		if err := e.Recv(0, &m, 0); !errors.Is(err, scm.ErrUnsupported) || m.NFD != 0 {
+		if err := e.Recv(0, &m, 0); !errors.Is(err, errors.ErrUnsupported) || m.NFD != 0 {
 			t.Errorf("Recv of %+v: %v, NFD %d", e, err, m.NFD)
 		}
 	}

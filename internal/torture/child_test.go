@@ -70,7 +70,7 @@ type tortureReport struct {
 	Err         string
 	Errnos      []unix.Errno // that the error wraps
 	Deadline    bool         // the error is os.ErrDeadlineExceeded
-	Unsupported bool         // or scm.ErrUnsupported
+	Unsupported bool         // or errors.ErrUnsupported
 	Before      []int        // numbers that were open at the first mark
 	Returned    []int
 	Left        []string // numbers that are open since, or hold another file
@@ -275,7 +275,7 @@ func (r *tortureReport) told(err error) {
 	}
 	r.Err = err.Error()
 	r.Deadline = errors.Is(err, os.ErrDeadlineExceeded)
-	r.Unsupported = errors.Is(err, scm.ErrUnsupported)
+	r.Unsupported = errors.Is(err, errors.ErrUnsupported)
 	for errno := unix.Errno(1); errno < 134; errno++ {
 		if errors.Is(err, errno) {
 			r.Errnos = append(r.Errnos, errno)
