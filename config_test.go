@@ -3,6 +3,8 @@
 package scm_test
 
 import (
+	"context"
+	"crypto/tls"
 	"math"
 	"net"
 	"os"
@@ -21,7 +23,7 @@ import (
 var _ = DescribeTableSubtree("NewConn", func(typ int) {
 	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_DGRAM: "unixgram", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
 
-	// netConn is a connection of package net, and its other end.
+	// netConn makes a connection of package net, and returns its other end as a Conn.
 	netConn := func() (theirs *net.UnixConn, far *scm.Conn) {
 		GinkgoHelper()
 		keepsNumbers()
@@ -31,7 +33,7 @@ var _ = DescribeTableSubtree("NewConn", func(typ int) {
 		return closing(ok(net.FileConn(file)).(*net.UnixConn)), closing(ok(scm.NewConnFD(copies(b)[0])))
 	}
 
-	It("borrows: nothing is duplicated or changed, and Close and the deadlines are both's", func() {
+	It("NewConn borrows: it duplicates and changes nothing, and Close and deadlines apply to both connections", func() {
 		for want, end := range map[error]func(theirs *net.UnixConn) error{
 			os.ErrDeadlineExceeded: func(theirs *net.UnixConn) error { return theirs.SetReadDeadline(time.Unix(1, 0)) },
 			net.ErrClosed:          (*net.UnixConn).Close,
@@ -60,7 +62,7 @@ var _ = DescribeTableSubtree("NewConn", func(typ int) {
 		Expect(theirs.Write([]byte("x"))).Error().To(MatchError(net.ErrClosed))
 	})
 
-	It("takes a number over, of a socket that blocks too, and sets O_NONBLOCK", func() {
+	It("NewConnFD consumes the descriptor of a blocking or non-blocking socket, and sets O_NONBLOCK", func() {
 		for _, flags := range []int{0, unix.SOCK_NONBLOCK} {
 			a, b := sockets(typ | flags)
 			keepsNumbers()
@@ -77,10 +79,67 @@ var _ = DescribeTableSubtree("NewConn", func(typ int) {
 			receives(closing(received), "x", f)
 		}
 	})
+
+	It("NewConn unwraps a Conn, a struct that embeds one, and NetConn methods, and returns the same socket with the new Config", func() {
+		theirs, far := netConn()
+		inner := ok(scm.NewConn(theirs))
+		for name, c := range map[string]net.Conn{
+			"a *net.UnixConn":                 theirs,
+			"a *Conn":                         inner,
+			"a struct that embeds a *Conn":    embedsPointer{inner, ""},
+			"a NetConn that returns a Conn":   wrapper{nil, inner},
+			"a NetConn that returns net's":    wrapper{nil, theirs},
+			"two NetConns":                    wrapper{nil, &wrapper{nil, inner}},
+			"a NetConn that returns a struct": wrapper{nil, embedsPointer{inner, ""}},
+		} {
+			before := fdtest.Take()
+			c, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}}.NewConn(c)
+			Expect(err).NotTo(HaveOccurred(), name)
+			Expect(c.UnixConn).To(BeIdenticalTo(theirs), name)
+			Expect(before.NewSince()).To(BeEmpty(), name)
+			for range 2 {
+				Expect(far.Write([]byte("x"))).To(Equal(1))
+			}
+			Expect(Third(c.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}), name)
+			Expect(Third(inner.ReadFiles(make([]byte, 1), 1))).To(Succeed(), "%s: the Conn keeps its own Config", name)
+		}
+	})
 }, everyType)
 
+// wrapper is a connection around another one.
+type wrapper struct {
+	net.Conn
+	inner net.Conn
+}
+
+func (w wrapper) NetConn() net.Conn { return w.inner }
+
+// wraps is a wrapper whose inner connection is found when it is asked for.
+type wraps struct {
+	net.Conn
+	inner func() net.Conn
+}
+
+func (w *wraps) NetConn() net.Conn { return w.inner() }
+
+type embedsPointer struct {
+	*scm.Conn
+	name string
+}
+
+type embedsValue struct{ scm.Conn }
+
+type embedsTLS struct{ *tls.Conn }
+
+type embedsUnix struct{ *net.UnixConn }
+
+// ownTLS encrypts, and embeds a Conn.
+type ownTLS struct{ *scm.Conn }
+
+func (ownTLS) HandshakeContext(context.Context) error { return nil }
+
 var _ = Describe("NewConn", func() {
-	It("refuses what is no Unix socket, and leaves it alone", func() {
+	It("NewConnFD rejects a descriptor that is not a Unix socket, and does not change it", func() {
 		keepsNumbers()
 		r, w := pipe()
 		tcp, udp := lent(ok(net.Listen("tcp", "127.0.0.1:0"))), lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
@@ -92,15 +151,104 @@ var _ = Describe("NewConn", func() {
 		}
 	})
 
-	It("refuses what is nothing", func() {
-		Expect(Second(scm.NewConn(nil))).To(opFails("conn", os.ErrInvalid))
+	It("NewConn and NewConnFD reject nil, a nil pointer, a struct literal and an invalid descriptor", func() {
+		for _, none := range []net.Conn{nil, (*net.UnixConn)(nil), (*scm.Conn)(nil), (*tls.Conn)(nil), (*wraps)(nil), &scm.Conn{}} {
+			Expect(Second(scm.NewConn(none))).To(opFails("conn", os.ErrInvalid), "%T", none)
+		}
+		Expect(Second(scm.NewConn(&scm.Conn{}))).To(MatchError(ContainSubstring("use scm.NewConn")))
 		Expect(Second(scm.NewConn(new(net.UnixConn)))).To(opFails("conn", unix.EINVAL))
 		for _, fd := range []int{-1, math.MinInt} {
 			Expect(Second(scm.NewConnFD(fd))).To(opFails("conn", unix.EBADF))
 		}
 	})
 
-	It("leaves the number to the caller where the table is full", func() {
+	It("NewConn does not unwrap a connection that has a HandshakeContext method", func() {
+		a, b := pair("unix")
+		plain := tls.Client(a.UnixConn, &tls.Config{})
+		for _, c := range []net.Conn{
+			plain, tls.Client(a, &tls.Config{}), embedsTLS{plain}, &embedsTLS{plain}, wrapper{nil, plain},
+			wrapper{nil, wrapper{nil, embedsTLS{plain}}}, ownTLS{a}, wrapper{nil, ownTLS{a}},
+		} {
+			Expect(Second(scm.NewConn(c))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring("bypass the encryption"))), "%T", c)
+		}
+		hasNothing(b)
+	})
+
+	It("NewConn rejects any other connection, and ends if NetConn methods form a cycle", func() {
+		a, _ := pair("unix")
+		near, _ := tcpPair()
+		one, other := net.Pipe()
+		lent(one)
+		lent(other)
+		itself, loop := &wraps{}, &wraps{}
+		itself.inner = func() net.Conn { return itself }
+		loop.inner = func() net.Conn { return wrapper{nil, loop} }
+		for _, c := range []struct {
+			conn net.Conn
+			text string
+		}{
+			{near, "a *net.TCPConn, which has no NetConn method"},
+			{one, "a *net.pipe, which has no NetConn method"},
+			{wrapper{nil, near}, "a *net.TCPConn, which has no NetConn method"},
+			{embedsUnix{a.UnixConn}, "a scm_test.embedsUnix, which has no NetConn method"},
+			{wrapper{a, nil}, "NetConn of a scm_test.wrapper returned no connection"},
+			{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of a scm_test.wrapper returned no connection"},
+			{embedsPointer{}, "NetConn of a scm_test.embedsPointer returned no connection"},
+			{&embedsValue{}, "NetConn of a *scm_test.embedsValue returned no connection"},
+			{itself, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
+			{loop, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
+		} {
+			Expect(Second(scm.NewConn(c.conn))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring(c.text))))
+		}
+	})
+
+	It("NetConn returns the *net.UnixConn of a Conn, or nil", func() {
+		a, _ := pair("unix")
+		Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))
+		for _, c := range []*scm.Conn{nil, {}} {
+			Expect(c.NetConn()).To(BeNil())
+		}
+	})
+
+	It("Close of a Conn that NewConn made of another one removes the socket file that ListenPacket made", func() {
+		keepsNumbers()
+		var path string
+		var first *scm.Conn
+		derive := map[string]func() *scm.Conn{
+			"*Conn":    func() *scm.Conn { return ok(scm.NewConn(first)) },
+			"embedded": func() *scm.Conn { return ok(scm.NewConn(embedsPointer{first, ""})) },
+			"wrapped":  func() *scm.Conn { return ok(scm.NewConn(wrapper{nil, first})) },
+			"twice":    func() *scm.Conn { return ok(scm.NewConn(ok(scm.NewConn(first)))) },
+		}
+		for how, derived := range derive {
+			for _, firstCloses := range []bool{true, false} {
+				path = socketPath()
+				first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
+				closes, other := derived(), first
+				if firstCloses {
+					closes, other = other, closes
+				}
+				Expect(path).To(BeAnExistingFile())
+				Expect(closes.Close()).To(Succeed(), how)
+				Expect(path).NotTo(BeAnExistingFile(), how)
+
+				// A file that another socket made there is not removed by the second Close.
+				next := ok(scm.ListenPacket(context.Background(), "unixgram", path))
+				Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
+				Expect(path).To(BeAnExistingFile(), how)
+				Expect(next.Close()).To(Succeed())
+			}
+
+			path = socketPath()
+			first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
+			second := derived()
+			first.SetUnlinkOnClose(false)
+			Expect(second.Close()).To(Succeed())
+			Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
+		}
+	})
+
+	It("NewConnFD leaves the descriptor open and with the caller if the descriptor table is full", func() {
 		RunChild(ChildCommand("newconn-nofile"))
 	})
 })
@@ -112,7 +260,7 @@ var _ = Child("newconn-nofile", func([]string) {
 		withFree(free, func() {
 			_, _, err := scm.Pair("unix")
 			Expect(err).To(opFails("pair", unix.EMFILE))
-			if free < 2 { // a duplicate for package os, and one of package net's
+			if free < 2 { // one duplicate for package os, and one for package net
 				Expect(Second(scm.NewConnFD(p[0]))).To(opFails("conn", unix.EMFILE))
 			}
 		})

@@ -1,7 +1,9 @@
 package scm
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -11,53 +13,134 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Conn is a [net.UnixConn] of any type (stream, datagram, seqpacket) that carries files. Read, Write,
-// deadlines, addresses and SyscallConn are package net's, and so are the turns: calls that send wait
-// for one another, so that payloads do not mix, and so do calls that receive.
+// Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives
+// files. Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are
+// serialized with each other, so that payloads do not mix, and so are receives.
 //
-// A send is sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT, a receive recvmsg(2) with MSG_CMSG_CLOEXEC
-// and MSG_DONTWAIT. The call retries EINTR, and waits in the runtime's poller after EAGAIN, until the
-// deadline or Close. It does not notice the other end's CloseRead while it waits to send. Where a
-// datagram's receiver is full it tries again every 1 to 50 ms.
+// A Conn is made by [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] or
+// [NewConnFile]. On a Conn that was made as a struct literal, the methods of this package return an
+// error that wraps [os.ErrInvalid].
 //
-// Read passes no control buffer: the kernel drops descriptors that it meets, without installing them.
-// An [io.Reader] over a Conn therefore loses files. Errors are [net.OpError], but for [io.EOF],
-// [TruncatedError] and [ExpectError]. They wrap the errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
+// To send, the Conn calls sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT. To receive, it calls recvmsg(2)
+// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN it waits
+// in the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send
+// that waits does not notice that the other end called CloseRead. If the receiver of a datagram is full,
+// the send is retried every 1 to 50 ms.
+//
+// Read passes no control buffer. The kernel therefore drops descriptors that were sent with the bytes,
+// without installing them, and an [io.Reader] over a Conn loses files.
+//
+// Errors are of type [*net.OpError], except [io.EOF], [*TruncatedError] and [*ExpectError]. They wrap the
+// errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
 type Conn struct {
 	*net.UnixConn
 	raw     syscall.RawConn
 	network string
 	config  Config
-	file    *socketFile // that ListenPacket made
+	file    *socketFile // made by ListenPacket, and shared with Conns that NewConn made of this one
 
 	receiving, sending keptCall
 }
 
-// NewConn makes a Conn of c, which stays the same connection: nothing is duplicated, and Close and
-// the deadlines of either are those of both. The error is [os.ErrInvalid] for nil, or wraps
-// [net.ErrClosed] or an errno.
-func NewConn(c *net.UnixConn) (*Conn, error) { return Config{}.NewConn(c) }
+var (
+	errConnLiteral     = sys.Error("scm: the Conn was not made by a function of this package: use scm.NewConn", os.ErrInvalid)
+	errListenerLiteral = sys.Error("scm: the Listener was not made by a function of this package: use scm.NewListener", os.ErrInvalid)
+)
 
-// NewConnFD makes a Conn of the Unix socket fd, and takes it over: on success fd is closed, and the
-// Conn has another descriptor. As package net does, it sets O_NONBLOCK, for everybody who has the open
-// file description. On error fd stays open and the caller's: ErrNotUnix, EBADF, … As with package
-// net, the process ends where the runtime's poller, at its first use, finds no free number.
+// NewConn borrows the socket of c: the Conn and c are the same connection, nothing is duplicated, and
+// Close and the deadlines of one also apply to the other.
+//
+// c is a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
+// NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has already read from the
+// socket into a buffer, and does not wait for bytes that the wrapper has yet to write.
+//
+// If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including
+// the socket file that [ListenPacket] made. Close of either removes the file, and SetUnlinkOnClose of
+// either applies to both.
+//
+// Any other connection is ErrNotUnix. This includes a connection that NewConn would have to unwrap and
+// that has a HandshakeContext(context.Context) error method, such as a [*crypto/tls.Conn], a struct that
+// embeds one, or a wrapper that leads to one: unwrapping it would bypass its encryption. Other errors are
+// [os.ErrInvalid] for nil, or wrap [net.ErrClosed] or an errno.
+func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
+
+// NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate. On error
+// fd stays open and still belongs to the caller.
+//
+// Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every
+// process that shares it. Errors are ErrNotUnix, or wrap an errno such as EBADF. As with package net, the
+// runtime aborts the process if it cannot allocate a descriptor for its poller when it first needs one.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
-// NewConnFile makes a Conn of the Unix socket f, as [net.FileConn]: f stays open and the caller's, and
-// the Conn has a duplicate. Both are non-blocking then, as everybody's who has the open file
-// description. Errors are ErrNotUnix, [os.ErrInvalid] for nil, [os.ErrClosed], or wrap an errno.
+// NewConnFile duplicates the Unix socket f, as [net.FileConn] does: f stays open and still belongs to the
+// caller, and the Conn owns the duplicate.
+//
+// NewConnFile sets O_NONBLOCK on the open file description, and therefore for f and for every process that
+// shares it. Errors are ErrNotUnix, [os.ErrInvalid] for nil, [os.ErrClosed], or wrap an errno.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
-// NewConn is [NewConn] with config.
-func (config Config) NewConn(c *net.UnixConn) (*Conn, error) {
-	conn, err := config.newConn(c)
+// NewConn is [NewConn] with config. If c is a *Conn, it keeps its own Config. Socket options that were set
+// earlier, such as that of NoFiles, stay set.
+func (config Config) NewConn(c net.Conn) (*Conn, error) {
+	inner, file, err := unwrap(c)
+	var conn *Conn
+	if err == nil {
+		conn, err = config.newConn(inner)
+	}
 	if err != nil {
 		return nil, opError("conn", err)
 	}
+	conn.file = file
 	return conn, nil
 }
 
+// maxUnwraps ends a cycle of NetConn methods.
+const maxUnwraps = 64
+
+// unwrap returns the Unix socket that c is or leads to, and its socket file if a Conn owns one.
+func unwrap(c net.Conn) (*net.UnixConn, *socketFile, error) {
+	if err := checkPresent(c); err != nil {
+		return nil, nil, err
+	}
+	for range maxUnwraps {
+		switch c := c.(type) {
+		case *net.UnixConn:
+			return c, nil, nil
+		case *Conn:
+			return c.UnixConn, c.file, nil
+		}
+		inner, err := unwrapOnce(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		c = inner
+	}
+	return nil, nil, fmt.Errorf("%w: still a %T after %d calls of NetConn, which seem to form a cycle", ErrNotUnix, c, maxUnwraps)
+}
+
+func unwrapOnce(c net.Conn) (net.Conn, error) {
+	// An import of crypto/tls would add megabytes to programs that do not use it.
+	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
+		return nil, fmt.Errorf("%w: a %T has a HandshakeContext method, and its NetConn would bypass the encryption", ErrNotUnix, c)
+	}
+	wrapper, ok := c.(interface{ NetConn() net.Conn })
+	if !ok {
+		return nil, fmt.Errorf("%w: a %T, which has no NetConn method", ErrNotUnix, c)
+	}
+	inner := wrapper.NetConn()
+	if checkPresent(inner) != nil {
+		return nil, fmt.Errorf("%w: NetConn of a %T returned no connection", ErrNotUnix, c)
+	}
+	// A struct that embeds a Conn has this method too. The Conn knows its socket file, which inner does not.
+	if e, ok := c.(interface{ embedded() *Conn }); ok && inner == net.Conn(e.embedded().UnixConn) {
+		return e.embedded(), nil
+	}
+	return inner, nil
+}
+
+func (c *Conn) embedded() *Conn { return c }
+
+// newConn borrows c.
 func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	if c == nil {
 		return nil, os.ErrInvalid
@@ -70,23 +153,30 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{UnixConn: c, raw: raw, config: config}
-	err = control(raw, func(fd int) (err error) {
-		conn.network, err = sys.Network(fd)
-		if err == nil && config.NoFiles {
-			err = PassRights(fd, false)
-		}
-		return err
-	})
-	if err != nil {
+	if conn.network, err = config.adopt(raw); err != nil {
 		return nil, err
 	}
 	sys.PollerRuns()
 	return conn, nil
 }
 
+// adopt returns the network of a socket that package net made, and sets the options of config on it.
+func (config Config) adopt(raw syscall.RawConn) (network string, err error) {
+	err = control(raw, func(fd int) error {
+		if network, err = sys.Network(fd); err != nil {
+			return err
+		}
+		if config.NoFiles {
+			return PassRights(fd, false)
+		}
+		return nil
+	})
+	return network, err
+}
+
 // NewConnFD is [NewConnFD] with config.
 func (config Config) NewConnFD(fd int) (*Conn, error) {
-	conn, err := config.fromNumber(int(number(fd)))
+	conn, err := config.duplicate(int(number(fd)))
 	if err != nil {
 		return nil, opError("conn", err)
 	}
@@ -99,7 +189,7 @@ func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
 	raw, err := f.SyscallConn()
 	if err == nil {
 		err = control(raw, func(fd int) error {
-			conn, err = config.fromNumber(fd)
+			conn, err = config.duplicate(fd)
 			return err
 		})
 	}
@@ -109,8 +199,8 @@ func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
 	return conn, nil
 }
 
-// fromNumber makes a Conn of a duplicate of fd.
-func (config Config) fromNumber(fd int) (*Conn, error) {
+// duplicate makes a Conn of a duplicate of fd.
+func (config Config) duplicate(fd int) (*Conn, error) {
 	if _, err := sys.Network(fd); err != nil {
 		return nil, err
 	}
@@ -118,11 +208,11 @@ func (config Config) fromNumber(fd int) (*Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return config.take(own)
+	return config.consume(own)
 }
 
-// take makes a Conn of a Unix socket, and closes the number.
-func (config Config) take(fd int) (*Conn, error) {
+// consume makes a Conn of the Unix socket fd. It closes fd on success and on error.
+func (config Config) consume(fd int) (*Conn, error) {
 	f := os.NewFile(uintptr(fd), "socket")
 	defer func() { _ = f.Close() }()
 	c, err := net.FileConn(f)
@@ -136,34 +226,35 @@ func (config Config) take(fd int) (*Conn, error) {
 	return conn, err
 }
 
-// Pair makes two Conns that are connected to each other, by socketpair(2). network is "unix", "unixgram"
-// or "unixpacket". A child process that gets the File of one finds it non-blocking: see [SetNonblock].
+// Pair makes two connected Conns with socketpair(2). network is "unix", "unixgram" or "unixpacket". The
+// sockets are non-blocking, also for a child process that inherits the File of one: see [SetNonblock].
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
 
 // Pair is [Pair] with config.
 func (config Config) Pair(network string) (a, b *Conn, err error) {
-	// Blocking, or package os would have them in the poller before package net.
+	// The sockets are blocking at first. Otherwise os.NewFile would put them into the poller before package net.
 	x, y, err := sys.Pair(network)
 	if err != nil {
 		return nil, nil, opError("pair", err)
 	}
-	if a, err = config.take(x); err != nil {
+	if a, err = config.consume(x); err != nil {
 		sys.Close(y)
 		return nil, nil, opError("pair", err)
 	}
-	if b, err = config.take(y); err != nil {
+	if b, err = config.consume(y); err != nil {
 		_ = a.Close()
 		return nil, nil, opError("pair", err)
 	}
 	return a, b, nil
 }
 
-// Send sends m with one sendmsg(2), as [Send] does, and waits until it can. The descriptors stay
-// open and the caller's, and must not be closed during the call. On a stream m.N can be less than
-// all: the descriptors have then gone with the first byte, and must not be sent again.
+// Send sends m with one sendmsg(2), as [Send] does, and waits until the socket accepts it. The descriptors
+// stay open and belong to the caller, who must not close them during the call. On a stream m.N can be less
+// than the length of the payload. The descriptors were then sent with the first byte, and must not be sent
+// again.
 //
-// With MSG_DONTWAIT the error is EAGAIN where the call would wait for the socket. Other errors are
-// those of [Send], ErrEmptyPayload, and those of [Conn].
+// With MSG_DONTWAIT, Send returns EAGAIN if it would have to wait for the socket. Other errors are
+// ErrEmptyPayload, and those of [Send] and [Conn].
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0
 	err := c.usable()
@@ -251,45 +342,44 @@ func (c *Conn) RecvExpect(e Expect, m *Message, flags int) error {
 	return e.verify(m)
 }
 
-// PeerCred is [PeerCred] of the Conn's socket. For a Listener it can be asked in
-// [Config].Check, before anybody uses the connection.
+// PeerCred is [PeerCred] for the Conn's socket. A server can call it in [Config].Check, before the
+// connection is used.
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
-	err = c.withNumber("get", func(fd int) error {
+	err = c.withFD("get", func(fd int) error {
 		cred, err = PeerCred(fd)
 		return err
 	})
 	return cred, err
 }
 
-// PeerPIDFD is [PeerPIDFD] of the Conn's socket.
+// PeerPIDFD is [PeerPIDFD] for the Conn's socket.
 func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	pidfd = -1
-	err = c.withNumber("get", func(fd int) error {
+	err = c.withFD("get", func(fd int) error {
 		pidfd, err = PeerPIDFD(fd)
 		return err
 	})
 	return pidfd, err
 }
 
-// PassCred is [PassCred] of the Conn's socket.
+// PassCred is [PassCred] for the Conn's socket.
 func (c *Conn) PassCred(on bool) error {
-	return c.withNumber("set", func(fd int) error { return PassCred(fd, on) })
+	return c.withFD("set", func(fd int) error { return PassCred(fd, on) })
 }
 
-// PassPIDFD is [PassPIDFD] of the Conn's socket.
+// PassPIDFD is [PassPIDFD] for the Conn's socket.
 func (c *Conn) PassPIDFD(on bool) error {
-	return c.withNumber("set", func(fd int) error { return PassPIDFD(fd, on) })
+	return c.withFD("set", func(fd int) error { return PassPIDFD(fd, on) })
 }
 
-// PassRights is [PassRights] of the Conn's socket. [Config].NoFiles turns it off from the
-// start.
+// PassRights is [PassRights] for the Conn's socket. [Config].NoFiles turns it off from the start.
 func (c *Conn) PassRights(on bool) error {
-	return c.withNumber("set", func(fd int) error { return PassRights(fd, on) })
+	return c.withFD("set", func(fd int) error { return PassRights(fd, on) })
 }
 
-// withNumber calls f with the socket's number, which stays open meanwhile.
-func (c *Conn) withNumber(op string, f func(fd int) error) error {
+// withFD calls f with the socket's descriptor, which stays open during the call.
+func (c *Conn) withFD(op string, f func(fd int) error) error {
 	err := c.usable()
 	if err == nil {
 		err = control(c.raw, f)
@@ -297,8 +387,8 @@ func (c *Conn) withNumber(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection as package net does, and first removes the socket file if
-// [ListenPacket] made it: see [Listener.Close].
+// Close closes the connection, as package net does. Before that it removes the socket file if
+// [ListenPacket] made one: see [Listener.Close].
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -310,26 +400,39 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made, as it
-// does unless SendConn sent the socket.
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made. By default it
+// does, unless SendConn has sent the socket.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(!unlink)
 	}
 }
 
+// NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
+// none. It lets [NewConn] and others unwrap a struct that embeds a Conn. The result does not know the
+// socket file that [ListenPacket] made: only Close of the Conn removes it.
+func (c *Conn) NetConn() net.Conn {
+	if c == nil || c.UnixConn == nil {
+		return nil
+	}
+	return c.UnixConn
+}
+
 func (c *Conn) isStream() bool   { return c.network == "unix" }
 func (c *Conn) isDatagram() bool { return c.network == "unixgram" }
 
-// usable returns what is wrong with a Conn that no function of this package made.
+// usable returns an error for nil and for a struct literal.
 func (c *Conn) usable() error {
-	if c == nil || c.raw == nil {
+	switch {
+	case c == nil:
 		return os.ErrInvalid
+	case c.raw == nil:
+		return errConnLiteral
 	}
 	return nil
 }
 
-// fail is err as a method of net.Conn returns it.
+// fail returns err as the methods of a net.Conn return theirs.
 func (c *Conn) fail(op string, err error) error {
 	switch err.(type) {
 	case nil, *TruncatedError, *ExpectError:
@@ -344,12 +447,12 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
 }
 
-// opError is an error of a call that has no Conn yet.
+// opError returns the error of a call that has no Conn yet.
 func opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
 }
 
-// cause is what package net wraps, which the caller wraps again with its own words.
+// cause removes package net's wrapping, so that err can be wrapped again for another call.
 func cause(err error) error {
 	if op, ok := err.(*net.OpError); ok {
 		return op.Err
@@ -357,8 +460,8 @@ func cause(err error) error {
 	return err
 }
 
-// control calls f once with the number behind raw, which stays open meanwhile, and returns
-// f's error. If a caller's own connection gives no number, the error is os.ErrInvalid.
+// control calls f once with the descriptor of raw, which stays open during the call, and returns f's
+// error. raw can be a caller's own: if its Control never calls f, the error is os.ErrInvalid.
 func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 	called := false
 	closed := raw.Control(func(fd uintptr) {
@@ -372,16 +475,16 @@ func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 		return err
 	case errors.Is(closed, net.ErrClosed):
 		return net.ErrClosed
-	case closed != nil: // package os's own has no name
+	case closed != nil: // package os does not export its error
 		return os.ErrClosed
 	}
 	return os.ErrInvalid
 }
 
-// rawConn is c.SyscallConn. It returns os.ErrInvalid if c is nil, or if c returns neither a RawConn nor an error.
+// rawConn returns c.SyscallConn, or an error if c or its RawConn is nil.
 func rawConn(c syscall.Conn) (syscall.RawConn, error) {
-	if isNil(c) {
-		return nil, os.ErrInvalid
+	if err := checkPresent(c); err != nil {
+		return nil, err
 	}
 	raw, err := c.SyscallConn()
 	if raw == nil && err == nil {
@@ -390,15 +493,21 @@ func rawConn(c syscall.Conn) (syscall.RawConn, error) {
 	return raw, err
 }
 
-// isNil reports whether c is nil, a nil pointer of any type, or a Conn or Listener without a socket. The
-// methods of package net's connections panic if the pointer is nil.
-func isNil(c syscall.Conn) bool {
+// checkPresent returns an error if c is nil, a nil pointer of any type, or a Conn or Listener without a
+// socket. The methods of package net's connections panic on a nil pointer.
+func checkPresent(c any) error {
+	if v := reflect.ValueOf(c); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return os.ErrInvalid
+	}
 	switch c := c.(type) {
 	case *Conn:
-		return c == nil || c.UnixConn == nil
+		if c.UnixConn == nil {
+			return errConnLiteral
+		}
 	case *Listener:
-		return c == nil || c.UnixListener == nil
+		if c.UnixListener == nil {
+			return errListenerLiteral
+		}
 	}
-	v := reflect.ValueOf(c)
-	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+	return nil
 }

@@ -488,7 +488,7 @@ var _ = Child("conn-nofile", func(args []string) {
 			Expect(before.NewSince()).To(BeEmpty(), c.sent)
 		}
 		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need a number more
-			Expect(a.SendFile("x", sent)).To(Succeed())
+			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			withFree(1, func() { err = receiving[call](b) })
 			Expect(err).To(opFails("read", unix.EMFILE), call)
 		}

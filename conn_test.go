@@ -17,7 +17,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// receiving are a Conn's calls that receive.
+// receiving maps names to the calls that receive from a Conn.
 var receiving = map[string]func(c *scm.Conn) error{
 	"ReadFiles":    func(c *scm.Conn) error { return Third(c.ReadFiles(make([]byte, 1), 1)) },
 	"Recv":         func(c *scm.Conn) error { return receiveMessage(c.Recv) },
@@ -29,7 +29,7 @@ var receiving = map[string]func(c *scm.Conn) error{
 	},
 }
 
-// receiveMessage checks that a receive that fails leaves nothing in the message.
+// receiveMessage checks that a failed receive clears the results in the message.
 func receiveMessage(receive func(m *scm.Message, flags int) error) error {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
@@ -40,12 +40,12 @@ func receiveMessage(receive func(m *scm.Message, flags int) error) error {
 	return err
 }
 
-// sending are a Conn's calls that send. Each sends this file.
+// sending maps names to the calls that send on a Conn. Each sends f.
 var sending = map[string]func(c *scm.Conn, f *os.File) error{
 	"WriteFiles":   func(c *scm.Conn, f *os.File) error { return Second(c.WriteFiles([]byte("x"), f)) },
 	"SendFile":     func(c *scm.Conn, f *os.File) error { return c.SendFile("x", f) },
-	"SendConn":     func(c *scm.Conn, f *os.File) error { return c.SendConn(f) },
-	"SendListener": func(c *scm.Conn, f *os.File) error { return c.SendListener(f) },
+	"SendConn":     func(c *scm.Conn, f *os.File) error { return c.SendConn(fdtest.AsSocket(f)) },
+	"SendListener": func(c *scm.Conn, f *os.File) error { return c.SendListener(fdtest.AsSocket(f)) },
 	"Send": func(c *scm.Conn, f *os.File) error {
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: []int{NumberOf(f)}, N: 7}
 		err := c.Send(&m, 0)
@@ -59,7 +59,7 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 var _ = DescribeTableSubtree("Conn", func(network string) {
 	past := time.Unix(1, 0)
 
-	It("ends calls that wait at a deadline that is set meanwhile, and when it is closed", func() {
+	It("calls on a Conn that wait end at a deadline that is set later, and when the Conn is closed", func() {
 		for want, end := range map[error]func(c *scm.Conn) error{
 			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
 			net.ErrClosed:          (*scm.Conn).Close,
@@ -74,7 +74,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 			for name, send := range sending {
 				waits = append(waits, goes(func() { Expect(send(b, f)).To(opFails("write", want), name) }))
 			}
-			waitsIn("RawRead", 1) // the others wait for these
+			waitsIn("RawRead", 1) // the other calls wait for these two
 			waitsIn("RawWrite", 1)
 			Expect(end(b)).To(Succeed())
 			for _, wait := range waits {
@@ -83,7 +83,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		}
 	})
 
-	It("has deadlines, and one in the past ends a call before it does anything", func() {
+	It("calls on a Conn whose deadline has passed neither send nor receive anything", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.Write([]byte("x"))).To(Equal(1))
@@ -102,8 +102,8 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		hasNothing(b)
 	})
 
-	if network != "unixgram" { // which has no end
-		It("says that the other end is closed, to what waits too", func() {
+	if network != "unixgram" { // where a receiver is not notified of the end
+		It("receives report the end of the connection, also if they were already waiting", func() {
 			for name, receive := range receiving {
 				a, b := pair(network)
 				end := BeIdenticalTo(io.EOF)
@@ -120,7 +120,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		})
 	}
 
-	It("sends nothing when the other end is closed, and loses nothing", func() {
+	It("sends fail if the other end is closed, and keep no descriptor open", func() {
 		for name, send := range sending {
 			a, b := pair(network)
 			r, w := pipe()
@@ -135,7 +135,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		}
 	})
 
-	It("drops descriptors in Read, and installs none", func() {
+	It("Read drops descriptors without installing them", func() {
 		a, b := pair(network)
 		r, w := pipe()
 		Expect(a.WriteFiles([]byte("x"), w, w)).To(Equal(1))
@@ -146,7 +146,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		noWriterIsLeft(r)
 	})
 
-	It("goes on where a signal ended a batch on its socket, and Linux left 512 (ERESTARTSYS) there", func() {
+	It("ReadFiles waits although a batch that a signal interrupted left error 512 (ERESTARTSYS) on the socket", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.Write([]byte("x"))).To(Equal(1))
@@ -160,7 +160,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		reads()
 	})
 
-	It("is closed once, and says so from then on", func() {
+	It("calls on a closed Conn return net.ErrClosed", func() {
 		a, _ := pair(network)
 		Expect(a.Close()).To(Succeed())
 		r, _ := pipe()
@@ -186,11 +186,15 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("a Conn that is none", func() {
-	It("says so", func() {
+var _ = Describe("Conn", func() {
+	It("methods of a nil Conn and of a struct literal return os.ErrInvalid", func() {
 		f := pipes(1)[0]
-		invalid := MatchError(os.ErrInvalid)
-		for _, c := range []*scm.Conn{nil, {}} {
+		_, far := pair("unix")
+		for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {
+			invalid := MatchError(os.ErrInvalid)
+			if c != nil {
+				invalid = And(invalid, MatchError(ContainSubstring("use scm.NewConn")))
+			}
 			for name, receive := range receiving {
 				Expect(receive(c)).To(invalid, name)
 			}
@@ -198,7 +202,7 @@ var _ = Describe("a Conn that is none", func() {
 				Expect(send(c, f)).To(invalid, name)
 			}
 			Expect(c.Close()).To(invalid)
-			c.SetUnlinkOnClose(false) // has no error to return
+			c.SetUnlinkOnClose(false) // returns no error
 			Expect(Second(c.PeerCred())).To(invalid)
 			Expect(Second(c.PeerPIDFD())).To(invalid)
 			for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {

@@ -18,14 +18,14 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// must ends an example that went wrong.
+// must ends an example if a call has failed.
 func must(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
-// twoConns are two Conns, as two processes would have them.
+// twoConns returns two connected Conns, as two processes would have them.
 func twoConns() (a, b *scm.Conn) {
 	a, b, err := scm.Pair("unix")
 	must(err)
@@ -38,15 +38,15 @@ func ExamplePair() {
 	defer a.Close()
 	defer b.Close()
 
-	// One side has the writing end of a pipe, and passes it with some bytes.
+	// One side sends the writing end of a pipe with some bytes.
 	r, w, err := os.Pipe()
 	must(err)
 	defer r.Close()
 	_, err = a.WriteFiles([]byte("a pipe"), w)
 	must(err)
-	w.Close() // what was passed stays open
+	w.Close() // the receiver's copy stays open
 
-	// The other side gets a file of its own.
+	// The other side receives a file of its own.
 	p := make([]byte, 64)
 	n, files, err := b.ReadFiles(p, 1)
 	must(err)
@@ -61,7 +61,7 @@ func ExamplePair() {
 	// hello through the pipe
 }
 
-// On a stream files need a byte to go with.
+// On a stream, files can only be sent with at least one byte.
 func ExampleConn_WriteFiles() {
 	a, b := twoConns()
 	defer a.Close()
@@ -76,7 +76,7 @@ func ExampleConn_WriteFiles() {
 	// 1 <nil>
 }
 
-// A context ends a call by way of a deadline.
+// A context ends a call by setting its deadline.
 func ExampleConn_ReadFiles() {
 	a, b := twoConns()
 	defer a.Close()
@@ -87,12 +87,12 @@ func ExampleConn_ReadFiles() {
 	stop := context.AfterFunc(ctx, func() { b.SetReadDeadline(time.Now()) })
 	defer stop()
 
-	_, _, err := b.ReadFiles(make([]byte, 64), 1) // nobody sends anything
+	_, _, err := b.ReadFiles(make([]byte, 64), 1) // no message arrives
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), ctx.Err())
 	// Output: true context deadline exceeded
 }
 
-// Files that did not come need not end a conversation.
+// With KeepTruncated, a conversation can continue after files were lost.
 func ExampleTruncatedError() {
 	a, b, err := scm.Config{KeepTruncated: true}.Pair("unix")
 	must(err)
@@ -102,7 +102,7 @@ func ExampleTruncatedError() {
 	_, err = a.WriteFiles([]byte("three files"), os.Stdin, os.Stdout, os.Stderr)
 	must(err)
 	p := make([]byte, 64)
-	n, files, err := b.ReadFiles(p, 2) // room for two
+	n, files, err := b.ReadFiles(p, 2) // at most two
 	var truncated *scm.TruncatedError
 	if errors.As(err, &truncated) {
 		fmt.Printf("received %q and %d files: %v\n", p[:n], len(files), truncated.Cause)
@@ -113,7 +113,7 @@ func ExampleTruncatedError() {
 	// Output: received "three files" and 2 files: message too long
 }
 
-// A file and its name, as runc sends them.
+// SendFile and RecvFile pass a file with its name, as runc does.
 func ExampleConn_SendFile() {
 	a, b := twoConns()
 	defer a.Close()
@@ -136,7 +136,7 @@ func ExampleConn_SendFile() {
 	// true
 }
 
-// A connection goes to another process, and goes on there.
+// A connection that one process has accepted is served by another one.
 func ExampleConn_SendConn() {
 	a, b := twoConns()
 	defer a.Close()
@@ -150,7 +150,7 @@ func ExampleConn_SendConn() {
 	defer client.Close()
 	accepted, err := l.Accept()
 	must(err)
-	must(a.SendConn(accepted.(*net.TCPConn)))
+	must(a.SendConn(accepted))
 	accepted.Close()
 
 	conn, err := b.RecvConn()
@@ -163,8 +163,8 @@ func ExampleConn_SendConn() {
 	// Output: hello from the other process
 }
 
-// A new process takes over from an old one. No client sees a moment in which
-// nobody listens, and the socket file stays where it is.
+// A new process takes over from an old one. The socket never stops listening, and the socket file remains in
+// place.
 func ExampleConn_SendListener() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -196,8 +196,8 @@ func ExampleConn_SendListener() {
 	// Output: hello from the new process
 }
 
-// A socket file that a crash left behind is replaced, and one in use is not. A
-// server that is to end waits no longer for the next client.
+// Listen replaces a socket file that a crash left behind, but not one that is in use. A deadline ends Accept in
+// a server that is shutting down.
 func ExampleListen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -225,8 +225,7 @@ func ExampleListen() {
 	// true
 }
 
-// Only the group may connect, from the first moment on; and only those who know
-// the word are accepted.
+// From the start only the group can connect, and the server accepts only clients that know the password.
 func ExampleConfig_Listen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -266,14 +265,14 @@ func ExampleConfig_Listen() {
 	// accepted at socket
 }
 
-// Read takes bytes alone: the kernel drops files that are sent with them.
+// Read receives only bytes: the kernel drops files that were sent with them.
 func ExampleConn() {
 	a, b := twoConns()
 	defer a.Close()
 	defer b.Close()
 	_, err := a.WriteFiles([]byte("text"), os.Stdin)
 	must(err)
-	must(a.CloseWrite()) // package net's, as all that a net.UnixConn has
+	must(a.CloseWrite()) // a Conn has every method of a net.UnixConn
 
 	text, err := io.ReadAll(b)
 	must(err)
@@ -281,8 +280,8 @@ func ExampleConn() {
 	// Output: "text"
 }
 
-// A partner that does not read ends nothing but the call, which says how much
-// went. What the first part of it carried must not be sent again.
+// If a partner stops reading, a deadline ends the call, which returns how many bytes were sent. The files were
+// sent with the first of them, and must not be sent again.
 func ExampleConn_WriteFiles_partial() {
 	a, b := twoConns()
 	defer a.Close()
@@ -296,11 +295,11 @@ func ExampleConn_WriteFiles_partial() {
 	n, err := a.WriteFiles(p, os.Stdin)
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), 0 < n && n < len(p))
 
-	must(a.SetDeadline(time.Time{})) // and on with p[n:], without the file
+	must(a.SetDeadline(time.Time{})) // continue with p[n:], without the file
 	// Output: true true
 }
 
-// Datagrams come from whoever sends them, and can be answered.
+// A datagram socket receives from any sender, and can reply to one that has a name.
 func ExampleListenPacket() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -325,7 +324,7 @@ func ExampleListenPacket() {
 	must(server.Recv(&in, 0))
 	fmt.Printf("%q and %d descriptor from %s\n", in.Buffers[0][:in.N], in.NFD, filepath.Base(in.Addr.Name))
 	must(unix.Close(in.FDs[0]))
-	// The path is the sender's word. Only one in our own folder is safe to answer.
+	// The sender chose the path. Only a path in a directory of ours is safe to reply to.
 	base, ours := strings.CutPrefix(in.Addr.Name, dir+"/")
 	if !ours || strings.Contains(base, "/") {
 		panic("not a client of ours")
@@ -341,7 +340,7 @@ func ExampleListenPacket() {
 	// "standard input"
 }
 
-// A connection of package net carries files too. Both are one connection.
+// A connection that package net made can pass files too.
 func ExampleNewConn() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -353,19 +352,39 @@ func ExampleNewConn() {
 	must(err)
 	defer c.Close()
 
-	conn, err := scm.NewConn(c.(*net.UnixConn))
+	conn, err := scm.NewConn(c)
 	must(err)
 	fmt.Println(conn.WriteFiles([]byte{0}, os.Stdin))
 	// Output: 1 <nil>
 }
 
-// A number that was inherited, say. What is no Unix socket stays the caller's.
+// A struct that embeds a Conn still passes files when a function only receives it as a net.Conn.
+func ExampleConn_NetConn() {
+	type session struct {
+		*scm.Conn
+		user string
+	}
+	a, b := twoConns()
+	defer a.Close()
+	defer b.Close()
+	var c net.Conn = session{a, "alice"}
+
+	conn, err := scm.NewConn(c)
+	must(err)
+	fmt.Println(conn.NetConn() == a.NetConn())
+	fmt.Println(conn.WriteFiles([]byte{0}, os.Stdin))
+	// Output:
+	// true
+	// 1 <nil>
+}
+
+// The descriptor can be an inherited one. If it is not a Unix socket, it still belongs to the caller.
 func ExampleNewConnFD() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	must(err)
 	defer unix.Close(p[1])
 	c, err := scm.NewConnFD(p[0])
-	must(err) // p[0] is the Conn's from here on
+	must(err) // NewConnFD has closed p[0]
 	defer c.Close()
 	fmt.Println(scm.Nonblock(c))
 
@@ -380,8 +399,8 @@ func ExampleNewConnFD() {
 	// true
 }
 
-// What a Go program sends often does not block. Before it goes on to a program
-// that does not expect that, the mode can be set back, for the sender too.
+// Files that a Go program sends are often non-blocking. Before they are sent on to a program that expects to
+// block, the mode can be changed, which changes it for the sender too.
 func ExampleSetNonblock() {
 	a, b := twoConns()
 	defer a.Close()
@@ -402,6 +421,42 @@ func ExampleSetNonblock() {
 	// Output:
 	// true <nil>
 	// false <nil>
+}
+
+// A server that receives its listener from its predecessor accepts with its own Config. A listener that systemd
+// passes can be used in the same way: net.FileListener makes it of descriptor 3.
+func ExampleNewListener() {
+	dir, err := os.MkdirTemp("", "scm")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "socket")
+	before, after := twoConns() // two processes
+	defer before.Close()
+	defer after.Close()
+	old, err := net.Listen("unix", path)
+	must(err)
+	must(before.SendListener(old))
+	must(old.Close())
+
+	received, err := after.RecvListener()
+	must(err)
+	config := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindRegular}}
+	l, err := config.NewListener(received)
+	must(err)
+	defer l.Close()
+
+	client, err := scm.Dial(context.Background(), "unix", path)
+	must(err)
+	defer client.Close()
+	_, err = client.WriteFiles([]byte("no file"))
+	must(err)
+	conn, err := l.AcceptConn()
+	must(err)
+	defer conn.Close()
+	_, _, err = conn.ReadFiles(make([]byte, 64), 1)
+	var unexpected *scm.ExpectError
+	fmt.Println(errors.As(err, &unexpected))
+	// Output: true
 }
 
 func ExampleConn_WriteBuffers() {
@@ -436,7 +491,7 @@ func ExampleConn_WriteFDs() {
 func ExampleNewConnFile() {
 	a, b := twoConns()
 	defer a.Close()
-	f, err := b.File() // as of an *exec.Cmd's ExtraFiles, or of a service manager
+	f, err := b.File() // for example inherited from a service manager
 	must(err)
 	b.Close()
 	defer f.Close()

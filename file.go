@@ -16,13 +16,12 @@ import (
 const nameBytes = 4096
 
 // SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name
-// without a terminator. f is an [os.File], a [net.TCPConn], a Conn or the like; it stays open and the
-// caller's. On a stream the name must have a byte, and one that is longer than the socket's buffer
+// without a terminator. f stays open and the caller's. On a stream the name must have a byte, and one that is longer than the socket's buffer
 // arrives in pieces: use "unixpacket" there.
 //
 // Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. An error that is
 // [io.ErrShortWrite] too means that the file went, and a part of the name.
-func (c *Conn) SendFile(name string, f syscall.Conn) error {
+func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
 	}

@@ -96,7 +96,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 			Expect(before.NewSince()).To(BeEmpty())
 			noWriterIsLeft(r)
 			Expect(b.PassCred(false)).To(Succeed())
-			Expect(a.SendFile("after", a)).To(Succeed(), "the conversation goes on")
+			Expect(a.SendFile("after", asFile(NumberOf(a)))).To(Succeed(), "the conversation goes on")
 			Expect(lent(ok(b.RecvFile())).Name()).To(Equal("after"))
 		})
 	}

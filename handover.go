@@ -10,39 +10,59 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// SendConn passes a connection on: it sends conn's descriptor with one 0 byte, as OpenSSH and most
-// others do. conn is a [net.TCPConn], a Conn, an [os.File] of a socket or the like. It stays open and
-// the caller's, whether the call succeeds or fails. Errors are those of WriteFiles.
-func (c *Conn) SendConn(conn syscall.Conn) error { return c.sendSocket(conn) }
+// SendConn sends a connection to another process: the descriptor of conn with one 0 byte, as OpenSSH and
+// most other programs do. conn stays open and still belongs to the caller, on success and on error. If
+// [ListenPacket] made conn, Close no longer removes its socket file after a successful SendConn.
+//
+// conn must have a SyscallConn method. A [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has one.
+// SendConn does not unwrap connections: for one without the method, such as a [*crypto/tls.Conn], the error
+// names its type and wraps [os.ErrInvalid]. For a socket in an [os.File], call [net.FileConn] first.
+//
+// Other errors are [os.ErrInvalid] for nil, [os.ErrClosed] if conn is closed, and those of WriteFiles.
+func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
-// SendListener passes a listening socket on, as SendConn does a connection. Until l is closed, both ends
-// may accept. Once SendListener has returned, Close of l leaves the socket file alone.
-func (c *Conn) SendListener(l syscall.Conn) error { return c.sendSocket(l) }
+// SendListener sends a listening socket to another process, as SendConn sends a connection. l stays open
+// and still belongs to the caller. Both processes can accept connections until l is closed. After a
+// successful SendListener, Close of l no longer removes the socket file.
+//
+// l must have a SyscallConn method, as a [*net.TCPListener], [*net.UnixListener] or *Listener has. Errors
+// are those of SendConn.
+func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }
 
-func (c *Conn) sendSocket(socket syscall.Conn) error {
-	err := c.sendOne([]byte{0}, socket)
+func (c *Conn) sendSocket(socket any) error {
+	s, ok := socket.(syscall.Conn)
+	if !ok && socket != nil {
+		return c.fail("write", fmt.Errorf("cannot send a %T, which has no SyscallConn method and so no descriptor: %w", socket, os.ErrInvalid))
+	}
+	err := c.sendOne([]byte{0}, s)
 	if err == nil {
-		keepFile(socket)
+		unlinkOnClose(socket, false)
 	}
 	return c.fail("write", err)
 }
 
-// keepFile has Close of a socket leave its file alone. Not every system has the method.
-func keepFile(socket any) {
+// unlinkOnClose calls SetUnlinkOnClose of a socket, which not every kind of socket and not every system has.
+func unlinkOnClose(socket any, unlink bool) {
 	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
-		owner.SetUnlinkOnClose(false)
+		owner.SetUnlinkOnClose(unlink)
 	}
 }
 
-// RecvConn receives a connection that SendConn, OpenSSH with ProxyUseFdpass or the like sent: one
-// descriptor, and one byte without a meaning. RecvConn ignores the rest of a longer message.
-// The connection is what [net.FileConn] makes of it, a [*net.TCPConn], [*net.UnixConn] (of which
-// [NewConn] makes a Conn) or [*net.UDPConn], and the caller's to close. As FileConn does, RecvConn
-// sets O_NONBLOCK, and for TCP TCP_NODELAY and keepalive, for the sender too.
+// RecvConn receives a connection that was sent by SendConn, by OpenSSH with ProxyUseFdpass, or by another
+// program in the same format: one descriptor and one byte, whose value has no meaning. If a datagram or
+// seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.
 //
-// It closes and refuses what is no socket (ENOTSOCK), a socket that listens (EINVAL) and one of
-// another family (EPROTONOSUPPORT), and does not ask Config.Expect. Take a stranger's socket by
-// ReadFiles: its sender shares the open file description, and can make calls on it wait.
+// The connection is the one that [net.FileConn] returns for the descriptor: a [*net.TCPConn],
+// [*net.UnixConn] or [*net.UDPConn]. The caller must close it. [NewConn] makes a Conn of a *net.UnixConn.
+// Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive, and thereby
+// changes the sender's connection too.
+//
+// RecvConn closes a descriptor of any other kind, and returns ENOTSOCK for a file that is not a socket,
+// EINVAL for a listening socket, and EPROTONOSUPPORT for a family that package net does not support.
+// [Config].Expect is not consulted.
+//
+// The sender shares the open file description, and can make calls on the connection block. To receive a
+// socket from a sender that you do not trust, use ReadFiles.
 func (c *Conn) RecvConn() (net.Conn, error) {
 	f, err := c.receiveSocket(false)
 	if err != nil {
@@ -53,9 +73,10 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 	return conn, c.fail("read", err)
 }
 
-// RecvListener receives a listening socket that SendListener or the like sent. It is what
-// [net.FileListener] makes of it, a [*net.TCPListener] or [*net.UnixListener], and the caller's to
-// close. A socket that does not listen is EINVAL; otherwise it is as RecvConn says.
+// RecvListener receives a listening socket that was sent by SendListener or in the same format. The
+// listener is the one that [net.FileListener] returns for the descriptor: a [*net.TCPListener] or
+// [*net.UnixListener]. The caller must close it. To accept with a [Config], pass it to Config.NewListener.
+// A socket that is not listening is EINVAL. Everything else is as for RecvConn.
 func (c *Conn) RecvListener() (net.Listener, error) {
 	f, err := c.receiveSocket(true)
 	if err != nil {
@@ -66,7 +87,7 @@ func (c *Conn) RecvListener() (net.Listener, error) {
 	return l, c.fail("read", err)
 }
 
-// receiveSocket receives a socket that listens or does not.
+// receiveSocket receives a socket that is listening, or one that is not.
 func (c *Conn) receiveSocket(listens bool) (*os.File, error) {
 	_, fd, err := c.receiveOne(make([]byte, 1))
 	if err != nil {
@@ -82,18 +103,18 @@ func (c *Conn) receiveSocket(listens bool) (*os.File, error) {
 func examineSocket(fd int, listens bool) error {
 	listening, err := sys.Listening(fd)
 	switch {
-	case sys.UnknownOption(err): // macOS, OpenBSD, DragonFly: accept or read then fails
+	case sys.UnknownOption(err): // on macOS, OpenBSD and DragonFly, where accept or read then fails
 	case errors.Is(err, sys.ENOTSOCK):
-		return sys.Error("the received file is no socket", err)
+		return sys.Error("the received file is not a socket", err)
 	case err != nil:
 		return fmt.Errorf("the received file: %w", err)
 	case listening && !listens:
-		return fmt.Errorf("the received socket listens: %w", syscall.EINVAL)
+		return fmt.Errorf("the received socket is listening: %w", syscall.EINVAL)
 	case !listening && listens:
-		return fmt.Errorf("the received socket does not listen: %w", syscall.EINVAL)
+		return fmt.Errorf("the received socket is not listening: %w", syscall.EINVAL)
 	}
 	if !sys.HasNetType(fd) {
-		return sys.Error("the received socket is of another family than package net has", sys.EPROTONOSUPPORT)
+		return sys.Error("package net does not support the address family of the received socket", sys.EPROTONOSUPPORT)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package scm_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -22,10 +23,10 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("a hand-over", func(network string) {
+var _ = DescribeTableSubtree("a handover over", func(network string) {
 	ctx := context.Background()
 
-	It("of a Unix connection gives a *net.UnixConn, of which NewConn makes a Conn", func() {
+	It("RecvConn returns a *net.UnixConn for a Unix socket, and NewConn makes a Conn of it", func() {
 		a, b := pair(network)
 		for _, kind := range []string{"unix", "unixgram", "unixpacket"} {
 			near, far := pair(kind)
@@ -38,13 +39,13 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		}
 	})
 
-	It("of a TCP connection gives a *net.TCPConn, also of one that blocks, as Python passes them", func() {
+	It("RecvConn returns a *net.TCPConn for a TCP connection, also if the sender uses it in blocking mode, as Python does", func() {
 		a, b := pair(network)
 		for _, blocks := range []bool{false, true} {
 			near, far := tcpPair()
 			sent := lent(ok(near.File()))
 			Expect(scm.SetNonblock(sent, !blocks)).To(Succeed())
-			Expect(a.SendConn(sent)).To(Succeed())
+			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			Expect(sent.Close()).To(Succeed())
 			Expect(near.Close()).To(Succeed())
 			got := closing(ok(b.RecvConn()).(*net.TCPConn))
@@ -60,12 +61,12 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		}
 	})
 
-	It("of a UDP socket gives a *net.UDPConn", func() {
+	It("RecvConn returns a *net.UDPConn for a UDP socket", func() {
 		keepsNumbers()
 		a, b := pair(network)
 		far := lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
 		near := lent(ok(net.Dial("udp", far.LocalAddr().String())))
-		Expect(a.SendConn(near.(*net.UDPConn))).To(Succeed())
+		Expect(a.SendConn(near)).To(Succeed())
 		got := lent(ok(b.RecvConn()).(*net.UDPConn))
 		Expect(got.LocalAddr()).To(Equal(near.LocalAddr()))
 		Expect(got.Write([]byte("two"))).To(Equal(3))
@@ -73,25 +74,25 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(n, err).To(Equal(3))
 	})
 
-	It("is one 0 byte and one descriptor, and any byte is taken", func() {
+	It("SendConn and SendListener send one 0 byte with the descriptor, and the receiver accepts any byte", func() {
 		a, b := pair(network)
 		near := asFile(NumberOf(a))
-		Expect(a.SendConn(near)).To(Succeed())
+		Expect(a.SendConn(fdtest.AsSocket(near))).To(Succeed())
 		receives(b, "\x00", near)
-		Expect(a.SendListener(near)).To(Succeed())
+		Expect(a.SendListener(fdtest.AsSocket(near))).To(Succeed())
 		receives(b, "\x00", near)
 		Expect(a.SendFile(" ", near)).To(Succeed())
 		closing(ok(b.RecvConn()))
-		if network != "unix" { // a stream keeps further bytes
+		if network != "unix" { // where further bytes stay on the stream
 			l := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
 			Expect(a.SendFile("longer", near)).To(Succeed())
 			closing(ok(b.RecvConn()))
-			Expect(a.SendFile("longer", l.(*net.TCPListener))).To(Succeed())
+			Expect(a.SendFile("longer", asFile(NumberOf(l.(*net.TCPListener))))).To(Succeed())
 			lent(ok(b.RecvListener()))
 		}
 	})
 
-	It("of a listener lets the receiver accept, and the socket file survives", func() {
+	It("RecvListener returns a listener that accepts, and the socket file remains after the sender closes its own", func() {
 		a, b := pair(network)
 		path := filepath.Join(GinkgoT().TempDir(), "s")
 		listens := map[string]func() net.Listener{
@@ -102,8 +103,8 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		for name, listen := range listens {
 			l := lent(listen())
 			dial := func() net.Conn { return closing(ok(net.Dial(l.Addr().Network(), l.Addr().String()))) }
-			waiting := dial() // in the queue already
-			Expect(a.SendListener(l.(syscall.Conn))).To(Succeed())
+			waiting := dial() // already in the queue
+			Expect(a.SendListener(l)).To(Succeed())
 			Expect(l.Close()).To(Succeed())
 			got := lent(ok(b.RecvListener()))
 			if l.Addr().Network() == "tcp" {
@@ -118,32 +119,32 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 			}
 			Expect(got.Close()).To(Succeed())
 			if l.Addr().Network() == "unix" {
-				Expect(path).To(BeAnExistingFile(), "the receiver did not make it")
+				Expect(path).To(BeAnExistingFile(), "the receiver did not make the file")
 				Expect(os.Remove(path)).To(Succeed())
 			}
 		}
 	})
 
-	It("of what is closed is not the error of a closed Conn, and leaves the socket file to whoever made it", func() {
+	It("SendConn and SendListener of a closed socket report os.ErrClosed, and leave the socket file to its owner", func() {
 		a, b := pair(network)
 		conn, _ := pair(network)
 		near, _ := tcpPair()
-		file, _ := pipe()
 		path := filepath.Join(GinkgoT().TempDir(), "s")
 		l := lent(ok(scm.Listen(ctx, "unix", path)))
-		for name, closed := range map[string]interface {
-			syscall.Conn
+		file, _ := pipe()
+		for name, c := range map[string]struct {
 			io.Closer
-		}{"a Conn": conn, "a Listener": l, "a net.TCPConn": near, "an os.File": file} {
-			Expect(closed.Close()).To(Succeed())
-			for call, err := range map[string]error{
-				"SendConn":     a.SendConn(closed),
-				"SendListener": a.SendListener(closed),
-				"SendFile":     a.SendFile("name", closed),
-			} {
-				Expect(err).To(opFails("write", os.ErrClosed), "%s of %s", call, name)
-				Expect(err).NotTo(MatchError(net.ErrClosed), "%s of %s: the Conn is open", call, name)
-			}
+			send func() error
+		}{
+			"a Conn":        {conn, func() error { return a.SendConn(conn) }},
+			"a net.TCPConn": {near, func() error { return a.SendConn(near) }},
+			"a Listener":    {l, func() error { return a.SendListener(l) }},
+			"an os.File":    {file, func() error { return a.SendFile("name", file) }},
+		} {
+			Expect(c.Close()).To(Succeed())
+			err := c.send()
+			Expect(err).To(opFails("write", os.ErrClosed), name)
+			Expect(err).NotTo(MatchError(net.ErrClosed), "%s: the Conn is open", name)
 		}
 		hasNothing(b)
 		l = lent(ok(scm.Listen(ctx, "unix", path)))
@@ -153,7 +154,7 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("refuses what is something else, closes it, and changes nothing of it", func() {
+	It("RecvConn and RecvListener close a descriptor of any other kind without changing it", func() {
 		a, b := pair(network)
 		l := lent(ok(scm.Listen(ctx, "unix", AbstractName())))
 		connected := asFile(NumberOf(a))
@@ -164,14 +165,14 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 			want    error
 			text    string
 		}{
-			{file, "RecvConn", unix.ENOTSOCK, "the received file is no socket"},
-			{file, "RecvListener", unix.ENOTSOCK, "the received file is no socket"},
-			{path, "RecvConn", unix.ENOTSOCK, "the received file is no socket"},
-			{path, "RecvListener", unix.ENOTSOCK, "the received file is no socket"},
-			{l, "RecvConn", unix.EINVAL, "the received socket listens: invalid argument"},
-			{connected, "RecvListener", unix.EINVAL, "the received socket does not listen: invalid argument"},
+			{file, "RecvConn", unix.ENOTSOCK, "the received file is not a socket"},
+			{file, "RecvListener", unix.ENOTSOCK, "the received file is not a socket"},
+			{path, "RecvConn", unix.ENOTSOCK, "the received file is not a socket"},
+			{path, "RecvListener", unix.ENOTSOCK, "the received file is not a socket"},
+			{l, "RecvConn", unix.EINVAL, "the received socket is listening: invalid argument"},
+			{connected, "RecvListener", unix.EINVAL, "the received socket is not listening: invalid argument"},
 		} {
-			Expect(a.SendFile("x", c.sent)).To(Succeed())
+			Expect(a.SendConn(fdtest.AsSocket(c.sent))).To(Succeed())
 			before, status := fdtest.Take(), statusOf(c.sent)
 			err := receiving[c.receive](b)
 			Expect(err).To(And(opFails("read", c.want), MatchError(HaveSuffix(": "+c.text))))
@@ -187,21 +188,21 @@ var _ = DescribeTableSubtree("a hand-over", func(network string) {
 		} {
 			fd, err := open()
 			if err != nil {
-				GinkgoWriter.Printf("skipped: no %s socket here: %v\n", name, err)
+				GinkgoWriter.Printf("skipped: cannot make a %s socket: %v\n", name, err)
 				continue
 			}
 			sent := lent(os.NewFile(uintptr(fd), name))
-			Expect(a.SendConn(sent)).To(Succeed())
+			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			before := fdtest.Take()
 			Expect(Second(b.RecvConn())).To(And(opFails("read", unix.EPROTONOSUPPORT),
-				MatchError(HaveSuffix("the received socket is of another family than package net has"))))
+				MatchError(HaveSuffix("package net does not support the address family of the received socket"))))
 			Expect(before.NewSince()).To(BeEmpty())
 			Expect(statusOf(sent) & unix.O_NONBLOCK).To(BeZero())
 		}
 	})
 }, everyNetwork)
 
-// A caller's own syscall.Conn.
+// callersConn is a syscall.Conn of the caller's program.
 type callersConn struct {
 	control func(f func(fd uintptr)) error
 }
@@ -211,14 +212,13 @@ func (c callersConn) Control(f func(fd uintptr)) error      { return c.control(f
 func (callersConn) Read(func(fd uintptr) bool) error        { return nil }
 func (callersConn) Write(func(fd uintptr) bool) error       { return nil }
 
-var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
+var _ = DescribeTableSubtree("a connection of the caller's own type, over", func(network string) {
 	sends := map[string]func(c *scm.Conn, f syscall.Conn) error{
-		"SendConn":     (*scm.Conn).SendConn,
-		"SendListener": (*scm.Conn).SendListener,
-		"SendFile":     func(c *scm.Conn, f syscall.Conn) error { return c.SendFile("name", f) },
+		"SendConn":     func(c *scm.Conn, f syscall.Conn) error { return c.SendConn(fdtest.AsSocket(f)) },
+		"SendListener": func(c *scm.Conn, f syscall.Conn) error { return c.SendListener(fdtest.AsSocket(f)) },
 	}
 
-	It("that gives no descriptor is an error, and nothing is sent", func() {
+	It("SendConn and SendListener send nothing if Control provides no descriptor", func() {
 		a, b := pair(network)
 		huge := uint64(1) << 32 // its lower half is 0, a descriptor that is open
 		for want, control := range map[error]func(f func(uintptr)) error{
@@ -227,7 +227,7 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			unix.EBADF:    func(f func(uintptr)) error { f(uintptr(huge)); return nil },
 		} {
 			if want == unix.EBADF && strconv.IntSize == 32 {
-				continue // there is no such number
+				continue // an int cannot hold the value
 			}
 			bad := callersConn{control}
 			for name, send := range sends {
@@ -237,22 +237,56 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 			Expect(Second(scm.Nonblock(bad))).To(MatchError(want))
 			Expect(scm.SetNonblock(bad, true)).To(MatchError(want))
 		}
+		for name, send := range sends {
+			Expect(send(a, withoutRaw{})).To(opFails("write", os.ErrInvalid), name)
+		}
+		hasNothing(b)
+	})
+
+	It("SendConn, SendListener, Nonblock and SetNonblock return os.ErrInvalid for nil and for struct literals", func() {
+		a, b := pair(network)
+		Expect(a.SendConn(nil)).To(opFails("write", os.ErrInvalid))
+		Expect(a.SendListener(nil)).To(opFails("write", os.ErrInvalid))
+		Expect(a.SendFile("name", nil)).To(opFails("write", os.ErrInvalid))
 		for _, none := range []syscall.Conn{
 			nil, withoutRaw{}, (*os.File)(nil), (*callersConn)(nil),
 			(*net.TCPConn)(nil), (*net.UDPConn)(nil), (*net.IPConn)(nil), (*net.UnixConn)(nil),
 			(*net.TCPListener)(nil), (*net.UnixListener)(nil),
 			(*scm.Conn)(nil), &scm.Conn{}, (*scm.Listener)(nil), &scm.Listener{},
 		} {
-			for name, send := range sends {
-				Expect(send(a, none)).To(opFails("write", os.ErrInvalid), "%s of %T", name, none)
+			switch none := none.(type) {
+			case net.Conn:
+				Expect(a.SendConn(none)).To(opFails("write", os.ErrInvalid), "%T", none)
+			case net.Listener:
+				Expect(a.SendListener(none)).To(opFails("write", os.ErrInvalid), "%T", none)
 			}
 			Expect(Second(scm.Nonblock(none))).To(MatchError(os.ErrInvalid), "%T", none)
 			Expect(scm.SetNonblock(none, true)).To(MatchError(os.ErrInvalid), "%T", none)
 		}
+		Expect(a.SendConn(&scm.Conn{})).To(MatchError(ContainSubstring("use scm.NewConn")))
+		Expect(a.SendListener(&scm.Listener{})).To(MatchError(ContainSubstring("use scm.NewListener")))
 		hasNothing(b)
 	})
 
-	It("that gives it twice, or an error too, sends it once", func() {
+	It("SendConn and SendListener do not unwrap, and report the type of a socket that has no descriptor", func() {
+		a, b := pair(network)
+		near, _ := tcpPair()
+		one, other := net.Pipe()
+		lent(one)
+		lent(other)
+		for _, conn := range []net.Conn{tls.Client(near, &tls.Config{}), wrapper{near, near}, one} {
+			err := a.SendConn(conn)
+			Expect(err).To(opFails("write", os.ErrInvalid))
+			Expect(err).To(MatchError(ContainSubstring("cannot send a %T, which has no SyscallConn method and so no descriptor", conn)))
+		}
+		l := tls.NewListener(lent(ok(net.Listen("tcp", "127.0.0.1:0"))), &tls.Config{})
+		err := a.SendListener(l)
+		Expect(err).To(opFails("write", os.ErrInvalid))
+		Expect(err).To(MatchError(ContainSubstring("cannot send a %T, which has no SyscallConn method and so no descriptor", l)))
+		hasNothing(b)
+	})
+
+	It("SendConn and SendListener send the descriptor once if Control provides it twice, or also returns an error", func() {
 		a, b := pair(network)
 		r, _ := pipe()
 		for name, send := range sends {
@@ -268,7 +302,7 @@ var _ = DescribeTableSubtree("a caller's own connection", func(network string) {
 		}
 	})
 
-	It("that panics, or ends its goroutine, lets others send", func() {
+	It("SendConn and SendListener leave the Conn usable if Control panics or ends its goroutine", func() {
 		a, b := pair(network)
 		for name, send := range sends {
 			for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {

@@ -12,27 +12,85 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are
-// package net's.
+// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are those of
+// package net. A Listener is made by [Listen] or [NewListener]. The methods of one that was made as a
+// struct literal return an error that wraps [os.ErrInvalid].
 type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
 	config Config
-	file   *socketFile
+	file   *socketFile // made by Listen, and shared with Listeners that NewListener made of this one
 }
 
-// Listen makes a listening socket, as [net.ListenConfig] does. network is "unix" for a stream or
-// "unixpacket". addr is as for [Dial]; if it is "", Linux chooses an abstract name. For a path longer
-// than sun_path both ends see another name, in /proc.
+// NewListener borrows the socket of l: the Listener and l are the same socket, nothing is duplicated, and
+// Close and the deadlines of one also apply to the other. It lets a server keep its [Config] for a socket
+// that [Conn.RecvListener] or, for LISTEN_FDS, [net.FileListener] returned.
 //
-// Listen removes a socket file that is in the way if it is stale: connect(2) fails with ECONNREFUSED,
-// as no process has its socket open. Otherwise, and for a name that is taken, the error is [ErrInUse].
-// It never removes what is no socket. Programs that replace the same stale file wait for each other by
-// flock(2) on the folder, for at most 200 ms. Do not listen on a path on which others can replace the
-// file, a directory or a symbolic link: Listen and Close look the path up again after bind (SECURITY.md).
-// Do not listen on an overlayfs and in its layers at once, or on a file system that other machines have.
+// l is a [*net.UnixListener] or a *Listener. Any other listener is ErrNotUnix. Listeners have no customary
+// method to unwrap them, so a wrapper is ErrNotUnix too: pass the listener inside it.
 //
-// Errors are ctx's, ErrInUse, [net.UnknownNetworkError], or wrap the errno: ENOENT, EACCES, …
+// A Listener made of a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to the
+// *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has a
+// Config of its own and shares everything else, including the socket file that Listen made. Close of
+// either removes the file, and SetUnlinkOnClose of either applies to both.
+//
+// Other errors are [os.ErrInvalid] for nil, or wrap [net.ErrClosed] or an errno.
+func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
+
+// NewListener is [NewListener] with config. If l is a *Listener, it keeps its own Config. Socket options
+// that were set earlier, such as that of NoFiles, stay set.
+func (config Config) NewListener(l net.Listener) (*Listener, error) {
+	made, err := config.newListener(l)
+	if err != nil {
+		return nil, opError("listener", err)
+	}
+	return made, nil
+}
+
+func (config Config) newListener(l net.Listener) (*Listener, error) {
+	if err := checkPresent(l); err != nil {
+		return nil, err
+	}
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	made := &Listener{config: config}
+	switch l := l.(type) {
+	case *net.UnixListener:
+		made.UnixListener = l
+	case *Listener:
+		made.UnixListener, made.addr, made.file = l.UnixListener, l.addr, l.file
+	default:
+		return nil, fmt.Errorf("%w: a %T", ErrNotUnix, l)
+	}
+	raw, err := made.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	if _, err = config.adopt(raw); err != nil {
+		return nil, err
+	}
+	if made.addr == nil {
+		made.addr = made.UnixListener.Addr().(*net.UnixAddr)
+	}
+	return made, nil
+}
+
+// Listen makes a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
+// "unixpacket". addr is as for [Dial]. If addr is "", Linux chooses an abstract name. If addr is a path
+// that is longer than sun_path, the socket's address is a name in /proc, also as the other end sees it.
+//
+// If a socket file already exists at addr, Listen removes it if it is stale: connect(2) fails with
+// ECONNREFUSED because no process has the socket open. If the file is not stale, or an abstract name is
+// taken, the error is [ErrInUse]. Listen never removes a file that is not a socket. Programs that replace
+// the same stale file at the same time lock its directory with flock(2), and wait at most 200 ms for each
+// other.
+//
+// Do not listen on a path if other users can replace the file, a directory or a symbolic link on it: after
+// bind, Listen and Close look up the path again (SECURITY.md). Do not listen on an overlayfs and in one of
+// its layers at the same time, or on a file system that is shared with other machines.
+//
+// Errors are ctx's, ErrInUse and [net.UnknownNetworkError], or wrap the errno: ENOENT, EACCES, …
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -50,7 +108,7 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 			return nil, err
 		}
 		l = made.(*net.UnixListener)
-		keepFile(l) // socketFile removes it
+		unlinkOnClose(l, false) // because socketFile removes the file
 		return l, nil
 	})
 	if err != nil {
@@ -63,10 +121,12 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	return &Listener{l, at, config, file}, nil
 }
 
-// ListenPacket makes a datagram socket with a name, as [net.ListenConfig] does. network is "unixgram"; addr
-// is as for Listen, and so are its file and errors. Recv returns the sender's name if it has one. Send with
-// that name as [Message].Addr answers, and looks the path up anew, with this process's rights: answer only
-// abstract names, and paths in folders to which nobody else may write (SECURITY.md).
+// ListenPacket makes a datagram socket with a name, as [net.ListenConfig] does. network is "unixgram".
+// addr, the handling of the socket file and the errors are as for Listen.
+//
+// Recv returns the sender's name, if it has one, in [Message].Addr. To reply, call Send with that Addr. The
+// kernel then looks up the path again, with the permissions of this process. Reply only to abstract names
+// and to paths in directories that no other user can write to (SECURITY.md).
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.ListenPacket(ctx, network, addr)
 }
@@ -99,8 +159,9 @@ func listenError(network, addr string, err error) error {
 	return &net.OpError{Op: "listen", Net: network, Addr: unixAddr(network, addr), Err: cause(err)}
 }
 
-// bind calls listen with a name that the kernel takes for addr, and once more when a stale
-// socket file is out of the way. What listen made is closed if its file is not as it should be.
+// bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
+// bind removes the file and calls listen again. If the new socket file is not as expected, bind closes the
+// socket.
 func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (io.Closer, error)) (file *socketFile, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -109,7 +170,7 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 		return nil, err
 	}
 	if config.Mode&^fs.ModePerm != 0 || config.Mode != 0 && isAbstract(addr) {
-		return nil, fmt.Errorf("mode %v for %q: %w", config.Mode, addr, syscall.EINVAL)
+		return nil, fmt.Errorf("cannot set mode %v on the socket file %q: %w", config.Mode, addr, syscall.EINVAL)
 	}
 	lc := &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return config.prepare(raw, uint32(config.Mode))
@@ -117,7 +178,7 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 	err = withName(addr, func(name string) error {
 		made, err := listen(lc, name)
 		if sys.InUse(err) && !isAbstract(addr) {
-			unlock, locked := lockFolder(ctx, addr)
+			unlock, locked := lockDir(ctx, addr)
 			if locked != nil {
 				return locked
 			}
@@ -140,7 +201,7 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 	return file, err
 }
 
-// Accept is AcceptConn for [net.Listener]: what it returns is a *Conn.
+// Accept is AcceptConn with the result type that [net.Listener] requires. The connection is a *Conn.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.AcceptConn()
 	if err != nil {
@@ -149,11 +210,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn waits for the next connection, and returns it with the Config of l. It closes one that
-// [Config].Check refuses, and waits on. Errors are those of [net.UnixListener.AcceptUnix].
+// AcceptConn waits for the next connection and returns it with the Config of l. If [Config].Check returns
+// an error for a connection, AcceptConn closes that connection and waits for the next one. Errors are those
+// of [net.UnixListener.AcceptUnix].
 func (l *Listener) AcceptConn() (*Conn, error) {
-	if l == nil || l.UnixListener == nil {
-		return nil, opError("accept", os.ErrInvalid)
+	if err := l.usable(); err != nil {
+		return nil, opError("accept", err)
 	}
 	for {
 		accepted, err := l.AcceptUnix()
@@ -171,13 +233,13 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	}
 }
 
-// admits reports whether Check lets c in. It closes it if not, in a goroutine: close(2) can
-// wait for a client that has sent a socket with SO_LINGER.
+// admits reports whether Check accepts c, and closes c if not. It does so in a goroutine because close(2)
+// can block if the client has sent a socket with SO_LINGER.
 func (l *Listener) admits(c *Conn) (ok bool) {
 	if l.config.Check == nil {
 		return true
 	}
-	defer func() { // also of a panic
+	defer func() { // also if Check panics
 		if !ok {
 			go func() { _ = c.Close() }()
 		}
@@ -185,12 +247,13 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 	return l.config.Check(c) == nil
 }
 
-// Close ends calls that wait, and removes the socket file if Listen made it and it is still the same.
-// If it cannot remove the file it closes the socket and returns the error. A file whose folder was
-// renamed stays, and that is no error.
+// Close closes the socket and ends calls that wait on it. Before that it removes the socket file, if
+// Listen made one and the path still leads to it. If Close cannot remove the file, it closes the socket and
+// returns the error. It is not an error that the file is gone, or that its directory was renamed and the
+// file stays.
 func (l *Listener) Close() error {
-	if l == nil || l.UnixListener == nil {
-		return opError("close", os.ErrInvalid)
+	if err := l.usable(); err != nil {
+		return opError("close", err)
 	}
 	removed := l.file.remove()
 	if err := l.UnixListener.Close(); err != nil {
@@ -202,13 +265,30 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Addr returns the *[net.UnixAddr] that Listen was given.
+// usable returns an error for nil and for a struct literal.
+func (l *Listener) usable() error {
+	switch {
+	case l == nil:
+		return os.ErrInvalid
+	case l.UnixListener == nil || l.addr == nil:
+		return errListenerLiteral
+	}
+	return nil
+}
+
+// Addr returns the [*net.UnixAddr] of the name that Listen was given, or that the listener given to
+// NewListener has.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// SetUnlinkOnClose sets whether Close removes the socket file, as it does unless SendListener
-// sent the socket.
+// SetUnlinkOnClose sets whether Close removes the socket file. If Listen made the file, Close removes it
+// by default, unless SendListener has sent the socket. A Listener without a socket file of its own passes
+// the setting on to [net.UnixListener.SetUnlinkOnClose].
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
-	if l != nil {
+	switch {
+	case l == nil || l.UnixListener == nil:
+	case l.file == nil:
+		unlinkOnClose(l.UnixListener, unlink)
+	default:
 		l.file.keep(!unlink)
 	}
 }

@@ -4,6 +4,7 @@ package scm_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"io/fs"
@@ -26,14 +27,14 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// closer is a Listener, or a Conn of ListenPacket.
+// closer is a Listener, or a Conn that ListenPacket made.
 type closer interface {
 	io.Closer
 	syscall.Conn
 	SetUnlinkOnClose(bool)
 }
 
-// listenAny is Listen or ListenPacket, as the network wants it.
+// listenAny calls Listen or ListenPacket, depending on the network.
 func listenAny(ctx context.Context, config scm.Config, network, addr string) (closer, error) {
 	if network == "unixgram" {
 		c, err := config.ListenPacket(ctx, network, addr)
@@ -57,7 +58,7 @@ func mustListen(config scm.Config, network, addr string) closer {
 	return l
 }
 
-// leaveStale makes a stale socket file.
+// leaveStale leaves a stale socket file at path.
 func leaveStale(network, path string) {
 	GinkgoHelper()
 	l, err := listenAny(context.Background(), scm.Config{}, network, path)
@@ -70,7 +71,7 @@ func leaveStale(network, path string) {
 var _ = DescribeTableSubtree("Listen", func(network string) {
 	ctx := context.Background()
 
-	It("makes the socket file, and Close removes it", func() {
+	It("Listen makes the socket file, and Close removes it", func() {
 		keepsNumbers()
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
@@ -84,7 +85,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(BeEmpty())
 	})
 
-	It("removes the file of a relative path, whatever the working folder is now", func() {
+	It("Close removes the socket file of a relative path after the working directory has changed", func() {
 		path := socketPath()
 		chdir(filepath.Dir(path))
 		l := mustListen(scm.Config{}, network, "s")
@@ -93,7 +94,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("removes no file that another one made", func() {
+	It("Close does not remove a socket file that another Listen has made", func() {
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
 		Expect(os.Remove(path)).To(Succeed())
@@ -104,30 +105,30 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("leaves the file if told to", func() { leaveStale(network, socketPath()) })
+	It("Close leaves the socket file in place after SetUnlinkOnClose(false)", func() { leaveStale(network, socketPath()) })
 
-	It("is in use while another one has the name", func() {
+	It("Listen returns ErrInUse while another socket has the name, and does not disturb it", func() {
 		for _, addr := range []string{socketPath(), "@" + UniqueName(), longPath()} {
 			accept := bound(scm.Config{}, network, addr)
 			keepsNumbers()
 			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
 				if addr[0] == '@' && other != network {
-					continue // abstract names are a type's own
+					continue // each socket type has abstract names of its own
 				}
 				_, err := listenAny(ctx, scm.Config{}, other, addr)
 				Expect(err).To(And(opFails("listen", scm.ErrInUse), MatchError(unix.EADDRINUSE)))
 				if addr[0] != '@' {
-					Expect(err.Error()).To(Equal("listen " + other + " " + addr + ": a live socket has this name"))
+					Expect(err.Error()).To(Equal("listen " + other + " " + addr + ": a running process has this socket open"))
 				}
 			}
-			// The one in use was not disturbed: this is its first client.
+			// Listen did not connect to the socket: this is its first client.
 			client := dial(network, addr)
 			Expect(client.Write([]byte("first"))).To(Equal(5))
 			receives(accept(), "first")
 		}
 	})
 
-	It("takes the place of a stale file, of whatever type", func() {
+	It("Listen replaces a stale socket file of any type", func() {
 		for _, path := range []string{socketPath(), longPath()} {
 			for _, other := range []string{"unix", "unixgram", "unixpacket"} {
 				leaveStale(other, path)
@@ -139,7 +140,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		}
 	})
 
-	It("takes nothing else for a stale file", func() {
+	It("Listen does not remove a file that is not a socket", func() {
 		path := socketPath()
 		dir := filepath.Dir(path)
 		file, link, fifo := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
@@ -150,13 +151,13 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		for _, path := range []string{file, link, fifo, dir} {
 			_, err := listenAny(ctx, scm.Config{}, network, path)
 			Expect(err).To(opFails("listen", scm.ErrInUse))
-			Expect(err.Error()).To(HaveSuffix(path + ": exists and is not a socket"))
+			Expect(err.Error()).To(HaveSuffix(path + ": the file exists and is not a socket"))
 		}
 		Expect(os.ReadDir(dir)).To(HaveLen(3))
 		Expect(os.ReadFile(file)).To(BeEquivalentTo("precious"))
 	})
 
-	It("does not take a socket that is bound and does not listen yet for a stale one", func() {
+	It("Listen does not remove the file of a socket that is bound but not yet listening", func() {
 		path := socketPath()
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
@@ -166,7 +167,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(err).To(opFails("listen", scm.ErrInUse))
 	})
 
-	It("is one program's at a time, where many replace a stale file", func() {
+	It("only one process at a time listens on a path when several replace a stale file", func() {
 		path := socketPath()
 		leaveStale(network, path)
 		var waits []func()
@@ -179,7 +180,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
 	})
 
-	It("waits for a folder that another one has locked, until the context is done or it has waited enough", func() {
+	It("Listen waits for a locked directory until the context is done or its patience ends", func() {
 		path := socketPath()
 		leaveStale(network, path)
 		folder, err := os.Open(filepath.Dir(path))
@@ -198,7 +199,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		})()
 	})
 
-	It("chooses a name where none is given", func() {
+	It("Listen lets the kernel choose a name if addr is empty", func() {
 		if network == "unixgram" {
 			c, err := scm.ListenPacket(ctx, network, "")
 			Expect(err).NotTo(HaveOccurred())
@@ -211,7 +212,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		dial(network, l.Addr().String())
 	})
 
-	It("does nothing where the context is done", func() {
+	It("Listen makes no socket if the context is already done", func() {
 		keepsNumbers()
 		path := socketPath()
 		cancelled, cancel := context.WithCancel(ctx)
@@ -220,7 +221,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("says what is wrong with an address", func() {
+	It("Listen reports why an address is invalid", func() {
 		keepsNumbers()
 		path := socketPath()
 		for addr, want := range map[string]error{
@@ -238,14 +239,14 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	for _, c := range []struct{ mode, umask, want string }{
 		{"600", "0", "Srw-------"}, {"600", "22", "Srw-------"}, {"660", "77", "Srw-rw----"}, {"666", "777", "Srw-rw-rw-"},
 	} {
-		It("gives the file the mode "+c.mode+" where the umask is "+c.umask, func() {
+		It("Listen sets mode "+c.mode+" on the socket file if the umask is "+c.umask, func() {
 			for _, path := range []string{socketPath(), longPath()} {
 				Expect(RunChild(ChildCommand("listen-once", network, path, c.mode, c.umask))).To(Equal(c.want))
 			}
 		})
 	}
 
-	It("lets nobody in whom the mode keeps out, at any time", func() {
+	It("the socket file never has more permissions than Config.Mode", func() {
 		for umask, begins := range map[string]fs.FileMode{"0": 0o660, "77": 0o600} {
 			path := socketPath()
 			s := stopsAfter("bind", ChildCommand("listen-once", network, path, "660", umask))
@@ -256,7 +257,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		}
 	})
 
-	It("refuses a mode where there is no file, and one that is none", func() {
+	It("Listen rejects an invalid Mode, and a Mode for an abstract name", func() {
 		keepsNumbers()
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "@"+UniqueName()))).To(opFails("listen", unix.EINVAL))
 		Expect(Second(listenAny(ctx, scm.Config{Mode: 0o600}, network, "\x00"+UniqueName()))).To(opFails("listen", unix.EINVAL))
@@ -266,11 +267,11 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("refuses descriptors from the beginning, if told to", func() {
+	It("the kernel rejects descriptors from the start with Config.NoFiles", func() {
 		addr := "@" + UniqueName()
 		l, err := listenAny(ctx, scm.Config{NoFiles: true}, network, addr)
 		if errors.Is(err, errors.ErrUnsupported) {
-			Skip("SO_PASSRIGHTS is from Linux 6.16: " + err.Error())
+			Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
 		}
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = l.Close() })
@@ -290,8 +291,8 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 	})
 }, everyNetwork)
 
-// listen-contends listens 20 times on a stale path, and each time leaves it stale. Who dials the
-// path while it listens gets it, and no other.
+// listen-contends listens 20 times on a stale path, and leaves a stale file each time. While it listens, a
+// client that dials the path must reach it and no other process.
 var _ = Child("listen-contends", func(args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Hang)
 	defer cancel()
@@ -309,10 +310,10 @@ var _ = Child("listen-contends", func(args []string) {
 		if !ok {
 			Expect(l.(*scm.Listener).SetDeadline(time.Now().Add(Hang))).To(Succeed())
 			server, err = l.(*scm.Listener).AcceptConn()
-			Expect(err).NotTo(HaveOccurred(), "the path leads to another one")
+			Expect(err).NotTo(HaveOccurred(), "the path leads to another process")
 		}
 		Expect(server.SetDeadline(time.Now().Add(Hang))).To(Succeed())
-		Expect(server.Read(make([]byte, 8))).To(Equal(4), "the path leads to another one")
+		Expect(server.Read(make([]byte, 8))).To(Equal(4), "the path leads to another process")
 		l.SetUnlinkOnClose(false)
 		Expect(errors.Join(client.Close(), l.Close())).To(Succeed())
 		_ = server.Close()
@@ -326,8 +327,8 @@ func octal(s string) int {
 	return int(n)
 }
 
-var _ = DescribeTableSubtree("a Listener", func(network string) {
-	It("accepts, with both addresses and its Config", func() {
+var _ = DescribeTableSubtree("Listener", func(network string) {
+	It("AcceptConn returns a Conn with both addresses and the Config of the Listener", func() {
 		path := socketPath()
 		l := listen(scm.Config{KeepTruncated: true}, network, path)
 		Expect(l.Addr()).To(Equal(&net.UnixAddr{Name: path, Net: network}))
@@ -348,7 +349,7 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 		areSame(files, sent[:1])
 	})
 
-	It("waits until its deadline, or until it is closed", func() {
+	It("Accept and AcceptConn wait until the deadline or until the Listener is closed", func() {
 		l := listen(scm.Config{}, network, "@"+UniqueName())
 		wait := goes(func() { Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded)) })
 		waitsIn("AcceptConn", 1)
@@ -362,7 +363,7 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 		Expect(Second(l.Accept())).To(opFails("accept", net.ErrClosed))
 	})
 
-	It("closes what its check refuses, and goes on", func() {
+	It("AcceptConn closes a connection that Check rejects, and waits for the next one", func() {
 		asked := 0
 		l := listen(scm.Config{Check: func(c *scm.Conn) error {
 			p := make([]byte, 8)
@@ -382,7 +383,7 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 		Expect(asked).To(Equal(3))
 	})
 
-	It("closes what its check does not let in, also if that panics or ends the goroutine", func() {
+	It("AcceptConn closes the connection if Check panics or ends its goroutine", func() {
 		for how, end := range map[string]func(){"panics": func() { panic("mine") }, "ends": runtime.Goexit} {
 			l := listen(scm.Config{Check: func(*scm.Conn) error { end(); return nil }}, network, "@"+UniqueName())
 			client := dial(network, l.Addr().String())
@@ -399,17 +400,190 @@ var _ = DescribeTableSubtree("a Listener", func(network string) {
 
 var _ net.Listener = (*scm.Listener)(nil)
 
-var _ = Describe("a Listener", func() {
-	It("that is none says so", func() {
-		for _, l := range []*scm.Listener{nil, {}} {
-			Expect(Second(l.Accept())).To(MatchError(os.ErrInvalid))
-			Expect(l.Close()).To(MatchError(os.ErrInvalid))
+var _ = Describe("Listener", func() {
+	It("methods of a nil Listener and of a struct literal return os.ErrInvalid", func() {
+		theirs := lent(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
+		for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
+			invalid := MatchError(os.ErrInvalid)
+			if l != nil {
+				invalid = And(invalid, MatchError(ContainSubstring("use scm.NewListener")))
+			}
+			Expect(Second(l.Accept())).To(invalid)
+			Expect(Second(l.AcceptConn())).To(invalid)
+			Expect(l.Close()).To(invalid)
+			l.SetUnlinkOnClose(true) // returns no error
 		}
 	})
 })
 
-var _ = DescribeTableSubtree("Listen over a stale file", func(network string) {
-	It("is EMFILE, and not ErrInUse, where no number is free", func() {
+var _ = DescribeTableSubtree("NewListener", func(network string) {
+	ctx := context.Background()
+	// netListener makes a listening socket of package net.
+	netListener := func(path string) *net.UnixListener {
+		GinkgoHelper()
+		return lent(ok(net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})))
+	}
+	// received sends l to another process, and returns the listener that this one receives.
+	received := func(l net.Listener) net.Listener {
+		GinkgoHelper()
+		a, b := pair("unix")
+		Expect(a.SendListener(l)).To(Succeed())
+		return lent(ok(b.RecvListener()))
+	}
+
+	It("NewListener borrows: it duplicates nothing, and Close and deadlines apply to both listeners", func() {
+		keepsNumbers()
+		theirs := netListener(socketPath())
+		before := fdtest.Take()
+		l := ok(scm.NewListener(theirs))
+		Expect(before.NewSince()).To(BeEmpty())
+		Expect(l.UnixListener).To(BeIdenticalTo(theirs))
+		Expect(l.Addr()).To(Equal(theirs.Addr()))
+		Expect(theirs.SetDeadline(time.Unix(1, 0))).To(Succeed())
+		Expect(Second(l.Accept())).To(opFails("accept", os.ErrDeadlineExceeded))
+		Expect(theirs.SetDeadline(time.Time{})).To(Succeed())
+		wait := goes(func() { Expect(Second(l.AcceptConn())).To(opFails("accept", net.ErrClosed)) })
+		waitsIn("AcceptConn", 1)
+		Expect(theirs.Close()).To(Succeed())
+		wait()
+	})
+
+	It("a listener that was received, inherited or made before accepts with the Config given to NewListener", func() {
+		keepsNumbers()
+		listens := map[string]func(path string) net.Listener{
+			"net.Listen": func(path string) net.Listener { return netListener(path) },
+			"Listen":     func(path string) net.Listener { return listen(scm.Config{}, network, path) },
+			"RecvListener": func(path string) net.Listener {
+				return received(netListener(path))
+			},
+			"RecvListener, from Listen": func(path string) net.Listener {
+				return received(listen(scm.Config{}, network, path))
+			},
+			"LISTEN_FDS": func(path string) net.Listener {
+				f := lent(ok(netListener(path).File()))
+				return lent(ok(net.FileListener(f)))
+			},
+		}
+		for how, open := range listens {
+			path := socketPath()
+			asked := 0
+			config := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1}, Check: func(c *scm.Conn) error {
+				if asked++; asked == 1 {
+					return errors.New("go away")
+				}
+				return nil
+			}}
+			l := ok(config.NewListener(open(path)))
+			Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+			Expect(l.Addr()).To(Equal(&net.UnixAddr{Name: path, Net: network}), how)
+			rejected, client := dial(network, path), dial(network, path)
+			server := closing(ok(l.AcceptConn()))
+			Expect(asked).To(Equal(2), how)
+			Expect(Second(rejected.Read([]byte{0}))).To(MatchError(io.EOF), how)
+			Expect(client.Write([]byte("x"))).To(Equal(1))
+			Expect(Third(server.ReadFiles(make([]byte, 1), 1))).To(BeAssignableToTypeOf(&scm.ExpectError{}), how)
+			f := pipes(1)[0]
+			Expect(client.WriteFiles([]byte("x"), f)).To(Equal(1))
+			receives(server, "x", f)
+		}
+	})
+
+	It("SetUnlinkOnClose of a Listener without a socket file of its own sets that of net's listener", func() {
+		keepsNumbers()
+		for _, c := range []struct {
+			what string
+			open func(path string) net.Listener
+			set  []bool
+			left bool
+		}{
+			{"net.Listen, which removes the path", func(path string) net.Listener { return netListener(path) }, nil, false},
+			{"net.Listen", func(path string) net.Listener { return netListener(path) }, []bool{false}, true},
+			{"net.Listen", func(path string) net.Listener { return netListener(path) }, []bool{false, true}, false},
+			{"RecvListener, which leaves the path", func(path string) net.Listener { return received(netListener(path)) }, nil, true},
+			{"RecvListener", func(path string) net.Listener { return received(netListener(path)) }, []bool{true}, false},
+		} {
+			path := socketPath()
+			l := ok(scm.NewListener(c.open(path)))
+			for _, unlink := range c.set {
+				l.SetUnlinkOnClose(unlink)
+			}
+			Expect(l.Close()).To(Succeed())
+			_, err := os.Lstat(path)
+			Expect(err == nil).To(Equal(c.left), "%s, SetUnlinkOnClose %v", c.what, c.set)
+		}
+
+		path := socketPath()
+		l := ok(scm.NewListener(netListener(path)))
+		received(l)
+		Expect(l.Close()).To(Succeed())
+		Expect(path).To(BeAnExistingFile(), "SendListener has sent the socket")
+	})
+
+	It("Close of a Listener that NewListener made of another one removes the socket file that Listen made", func() {
+		keepsNumbers()
+		for _, firstCloses := range []bool{true, false} {
+			path := socketPath()
+			first := listen(scm.Config{}, network, path)
+			closes, other := ok(scm.NewListener(first)), first
+			Expect(closes.Addr()).To(Equal(first.Addr()))
+			if firstCloses {
+				closes, other = other, closes
+			}
+			Expect(closes.Close()).To(Succeed())
+			Expect(path).NotTo(BeAnExistingFile())
+
+			// A file that another socket made there is not removed by the second Close.
+			next := ok(scm.Listen(ctx, network, path))
+			Expect(other.Close()).To(opFails("close", net.ErrClosed))
+			Expect(path).To(BeAnExistingFile())
+			Expect(next.Close()).To(Succeed())
+		}
+
+		path := socketPath()
+		first := listen(scm.Config{}, network, path)
+		second := ok(scm.NewListener(first))
+		first.SetUnlinkOnClose(false)
+		Expect(second.Close()).To(Succeed())
+		Expect(path).To(BeAnExistingFile(), "SetUnlinkOnClose applies to both")
+	})
+
+	It("NewListener with NoFiles makes the kernel reject descriptors", func() {
+		path := socketPath()
+		l, err := scm.Config{NoFiles: true}.NewListener(netListener(path))
+		supported(err, "SO_PASSRIGHTS, new in Linux 6.16")
+		Expect(l.SetDeadline(time.Now().Add(Hang))).To(Succeed())
+		client := dial(network, path)
+		Expect(Second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
+	})
+}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
+
+// embedsListener is a listener around another one.
+type embedsListener struct{ net.Listener }
+
+var _ = Describe("NewListener", func() {
+	It("NewListener rejects nil, struct literals, closed listeners and any other listener", func() {
+		keepsNumbers()
+		for _, none := range []net.Listener{nil, (*net.UnixListener)(nil), (*scm.Listener)(nil), (*net.TCPListener)(nil), &scm.Listener{}} {
+			Expect(Second(scm.NewListener(none))).To(opFails("listener", os.ErrInvalid), "%T", none)
+		}
+		Expect(Second(scm.NewListener(&scm.Listener{}))).To(MatchError(ContainSubstring("use scm.NewListener")))
+		Expect(Second(scm.NewListener(new(net.UnixListener)))).To(opFails("listener", unix.EINVAL))
+
+		l := listen(scm.Config{}, "unix", socketPath())
+		tcp := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
+		for _, other := range []net.Listener{tcp, embedsListener{l}, tls.NewListener(l, &tls.Config{})} {
+			Expect(Second(scm.NewListener(other))).To(And(opFails("listener", scm.ErrNotUnix), MatchError(HaveSuffix(": a %T", other))))
+		}
+		Expect(Second(scm.Config{Expect: &scm.Expect{Min: 254}}.NewListener(l))).To(opFails("listener", unix.EINVAL))
+		Expect(l.Close()).To(Succeed())
+		for _, closed := range []net.Listener{l, l.UnixListener} {
+			Expect(Second(scm.NewListener(closed))).To(opFails("listener", net.ErrClosed))
+		}
+	})
+})
+
+var _ = DescribeTableSubtree("Listen", func(network string) {
+	It("Listen on a stale path returns EMFILE, and not ErrInUse, if the descriptor table is full", func() {
 		RunChild(ChildCommand("stale-nofile", network, socketPath()))
 	})
 }, everyNetwork)
@@ -427,19 +601,19 @@ var _ = Child("stale-nofile", func(args []string) {
 		}
 		Expect(err).To(And(opFails("listen", unix.EMFILE), Not(MatchError(scm.ErrInUse))), "%d free", refused)
 	}
-	Expect(refused).To(Equal(3), "for the folder, the file and a socket")
+	Expect(refused).To(Equal(3), "one each for the directory, the file and a socket")
 })
 
-// hands sends what listens, or a datagram socket, over c.
+// hands sends l over c: a listening or a datagram socket.
 func hands(c *scm.Conn, l closer) error {
 	if dgram, ok := l.(*scm.Conn); ok {
 		return c.SendConn(dgram)
 	}
-	return c.SendListener(l)
+	return c.SendListener(l.(*scm.Listener))
 }
 
-var _ = DescribeTableSubtree("Close of a socket with a file", func(network string) {
-	It("leaves the file of a socket that was handed over", func() {
+var _ = DescribeTableSubtree("Close", func(network string) {
+	It("Close leaves the socket file in place after the socket was sent to another process", func() {
 		a, b := pair("unix")
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
@@ -452,7 +626,7 @@ var _ = DescribeTableSubtree("Close of a socket with a file", func(network strin
 		dial(network, path)
 	})
 
-	It("has removed it when the calls that waited end", func() {
+	It("Close removes the socket file before it ends the calls that wait", func() {
 		for range 20 {
 			path := socketPath()
 			l := mustListen(scm.Config{}, network, path)
@@ -470,12 +644,12 @@ var _ = DescribeTableSubtree("Close of a socket with a file", func(network strin
 		}
 	})
 
-	It("returns the error where it cannot remove it, and closes the socket", func() {
+	It("Close closes the socket and returns an error if it cannot remove the socket file", func() {
 		RunChild(withoutPrivileges(ChildCommand("close-unwritable", network)))
 	})
 }, everyNetwork)
 
-// withoutPrivileges has another user run a child in root's place.
+// withoutPrivileges makes a child run as another user if this process runs as root.
 func withoutPrivileges(cmd *exec.Cmd) *exec.Cmd {
 	GinkgoHelper()
 	if os.Geteuid() == 0 {

@@ -16,8 +16,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Options of the receiving socket that put other control data beside the
-// descriptors. Credentials come before them, a pidfd after them.
+// These options of the receiving socket add other control data to the descriptors: credentials before them,
+// or a pidfd after them.
 
 var _ = DescribeTableSubtree("SO_PASSCRED", func(typ int) {
 	var f *fixture
@@ -26,28 +26,28 @@ var _ = DescribeTableSubtree("SO_PASSCRED", func(typ int) {
 		Expect(unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)).To(Succeed())
 	})
 
-	It("takes the room of ReadFD, which closes what came", func() {
+	It("credentials leave ReadFD no space for a descriptor, and it closes what it received", func() {
 		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
 		f.readsLost(make([]byte, 1), 1)
 	})
 
-	It("takes room from a message's descriptors", func() {
+	It("credentials take space in the control buffer from descriptors", func() {
 		CannotEmulate(fdtest.NotCut)
 		sent := f.files(scm.MaxFDs)
 		f.sends("x", sent...)
-		// Behind the credentials there is room for so many of the 253.
+		// After the credentials, the control buffer has space for some of the 253.
 		room := (unix.CmsgLen(4*scm.MaxFDs) - unix.CmsgSpace(unix.SizeofUcred) - unix.CmsgLen(0)) / 4
 		f.receives(1, scm.MaxFDs, 0, "x", unix.MSG_CTRUNC, sent[:room]...)
 	})
 
-	It("leaves the descriptors alone where there is room for both", func() {
+	It("Recv returns every descriptor if the control buffer also has space for the credentials", func() {
 		sent := f.files(3)
 		f.sends("x", sent...)
 		f.receives(1, 32, 0, "x", 0, sent...)
 	})
 }, everyType)
 
-// pidfds returns the open numbers that are pidfds.
+// pidfds returns the open descriptors that are pidfds.
 func pidfds() []int {
 	var fds []int
 	for _, fd := range fdtest.Open() {
@@ -58,12 +58,11 @@ func pidfds() []int {
 	return fds
 }
 
-// passesPidfd sets SO_PASSPIDFD, and skips the spec where this has no effect:
-// some kernels accept any option.
+// passesPidfd sets SO_PASSPIDFD, and skips the spec if this has no effect. Some kernels accept any option.
 func (f *fixture) passesPidfd() {
 	GinkgoHelper()
 	if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1); errors.Is(err, unix.ENOPROTOOPT) {
-		Skip("this kernel has no SO_PASSPIDFD: it is from Linux 6.5")
+		Skip("this kernel does not have SO_PASSPIDFD, new in Linux 6.5")
 	} else {
 		Expect(err).NotTo(HaveOccurred())
 	}
@@ -72,7 +71,7 @@ func (f *fixture) passesPidfd() {
 	_, n, _, _, err := unix.Recvmsg(f.b, make([]byte, 8), control, 0)
 	Expect(err).NotTo(HaveOccurred())
 	if n == 0 {
-		Skip("this kernel accepts SO_PASSPIDFD and sends no pidfd")
+		Skip("this kernel accepts SO_PASSPIDFD but sends no pidfd")
 	}
 	messages := ok(unix.ParseSocketControlMessage(control[:n]))
 	Expect(messages).To(HaveLen(1))
@@ -89,22 +88,22 @@ var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 	})
 	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })
 
-	It("brings ReadFD a pidfd, which it closes", func() {
+	It("ReadFD closes a pidfd that it receives", func() {
 		f.sends("x")
 		f.readsLost(make([]byte, 1), 1)
 	})
 
-	It("takes the room of ReadFD, which closes what came", func() {
+	It("a pidfd leaves ReadFD no space for a descriptor, and it closes what it received", func() {
 		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
 		f.readsLost(make([]byte, 1), 1)
 	})
 
-	It("brings Recv a pidfd, which it closes, and says MSG_CTRUNC", func() {
+	It("Recv closes a pidfd that was not requested, and sets MSG_CTRUNC", func() {
 		f.sends("x")
 		f.receives(1, scm.MaxFDs, 0, "x", unix.MSG_CTRUNC)
 	})
 
-	It("leaves the descriptors before the pidfd alone", func() {
+	It("Recv returns the descriptors that precede a pidfd", func() {
 		for _, room := range []int{3, 4, 32, scm.MaxFDs} {
 			sent := f.files(3)
 			f.sends("x", sent...)
@@ -114,10 +113,10 @@ var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 }, everyType)
 
 var _ = Describe("SO_INQ on a stream", func() {
-	It("sets MSG_CTRUNC where there is no room behind the descriptors, of which none is missing", func() {
+	It("Recv sets MSG_CTRUNC, although no descriptor is missing, if SO_INQ does not fit into the control buffer", func() {
 		f := connect(unix.SOCK_STREAM)
 		if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, 84, 1); err != nil {
-			Skip("this kernel has no SO_INQ: " + err.Error())
+			Skip("this kernel does not have SO_INQ: " + err.Error())
 		}
 		sent := f.files(2)
 		f.sends("x", sent...)

@@ -24,17 +24,17 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Attacks on paths, by who may write to the folder of a socket file.
+// These specs attack paths as a user could who can write to the directory of a socket file.
 
-// stopped is a child that stands still behind a system call.
+// stopped is a child process that is stopped after a system call.
 type stopped struct {
 	tracer *exec.Cmd
 	pid    int
 	out    *strings.Builder
 }
 
-// stopsAfter runs a child until a thread of it has made its first system call of that name, and
-// stops it there. The options are strace's.
+// stopsAfter runs a child until one of its threads has made its first system call of that name, and
+// stops the child there. options are passed to strace.
 func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	GinkgoHelper()
 	CannotEmulate(fdtest.Traced)
@@ -51,12 +51,12 @@ func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	}
 	cmd.SysProcAttr.Setpgid = true
 	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }) // a spec that was cut off would leave them stopped
+	DeferCleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }) // an interrupted spec would leave them stopped
 	Eventually(func() string {
 		text, _ := os.ReadFile(record)
 		return string(text)
 	}, Hang).Should(ContainSubstring(" --- stopped by SIGSTOP"), "the child never stopped: %s", s.out)
-	// The tracer is the parent of one process.
+	// The tracer has one child.
 	tracer := strconv.Itoa(cmd.Process.Pid)
 	children, err := os.ReadFile("/proc/" + tracer + "/task/" + tracer + "/children")
 	Expect(err).NotTo(HaveOccurred())
@@ -65,7 +65,8 @@ func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	return s
 }
 
-// goesOn lets it go on, also from where another thread stops it, and returns what it wrote.
+// goesOn resumes the child until it ends, also if another of its threads stops it again, and returns its
+// output.
 func (s *stopped) goesOn() string {
 	GinkgoHelper()
 	ended := make(chan error, 1)
@@ -77,7 +78,7 @@ func (s *stopped) goesOn() string {
 	return s.out.String()
 }
 
-// listen-once listens with a mode, closes, and writes what came of it.
+// listen-once listens with a mode, closes the socket, and prints the mode of the socket file or the error.
 var _ = Child("listen-once", func(args []string) {
 	unix.Umask(octal(args[3]))
 	l, err := listenAny(context.Background(), scm.Config{Mode: fs.FileMode(octal(args[2]))}, args[0], args[1])
@@ -95,15 +96,15 @@ var _ = Child("listen-once", func(args []string) {
 	}
 })
 
-var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
-	for at, want := range map[string]string{"bind": "the new socket file was replaced", "/fstatat": "operation not permitted"} {
+var _ = DescribeTableSubtree("attack on a socket file over", Label("attack"), func(network string) {
+	for at, want := range map[string]string{"bind": "another process replaced the new socket file", "/fstatat": "operation not permitted"} {
 		for kind, link := range map[string]func(victim, path string) error{"symbolic": os.Symlink, "hard": os.Link} {
-			It("changes the mode of no file to which a "+kind+" link leads, made after "+at, func() {
+			It("Listen does not change the mode of a file if a "+kind+" link to it replaces the socket file after "+strings.TrimPrefix(at, "/"), func() {
 				path := socketPath()
 				victim := filepath.Join(filepath.Dir(path), "victim")
 				Expect(os.WriteFile(victim, []byte("secret"), 0o600)).To(Succeed())
 				var only []string
-				if at != "bind" { // whose address is no path to strace
+				if at != "bind" { // whose address strace does not treat as a path
 					only = []string{"-P", path}
 				}
 				s := stopsAfter(at, ChildCommand("listen-once", network, path, "666", "22"), only...)
@@ -113,7 +114,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 				info, err := os.Stat(victim)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(info.Mode()).To(Equal(fs.FileMode(0o600)))
-				Expect(os.Stat(path)).To(Satisfy(func(now fs.FileInfo) bool { return os.SameFile(now, info) }), "the link is not its to remove")
+				Expect(os.Stat(path)).To(Satisfy(func(now fs.FileInfo) bool { return os.SameFile(now, info) }), "Listen must not remove the link")
 			})
 		}
 	}
@@ -134,7 +135,7 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 			return errors.Join(os.Link(victim, path), os.Chown(path, 12345, 12345))
 		},
 	} {
-		It("does not change the mode of "+what+" if a link above the socket file is replaced after bind", func() {
+		It("Listen does not change the mode of "+what+" if a link in the directory part of the path is replaced after bind", func() {
 			dir := filepath.Dir(socketPath())
 			link, before, after := filepath.Join(dir, "link"), filepath.Join(dir, "before"), filepath.Join(dir, "after")
 			Expect(errors.Join(os.Mkdir(before, 0o700), os.Mkdir(after, 0o700), os.Symlink(before, link))).To(Succeed())
@@ -144,14 +145,14 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 
 			s := stopsAfter("bind", ChildCommand("listen-once", network, filepath.Join(link, "s"), "666", "22"))
 			Expect(errors.Join(os.Remove(link), os.Symlink(after, link))).To(Succeed())
-			Expect(s.goesOn()).To(Or(ContainSubstring("the new socket file was replaced"), ContainSubstring("operation not permitted")))
+			Expect(s.goesOn()).To(Or(ContainSubstring("another process replaced the new socket file"), ContainSubstring("operation not permitted")))
 			info, err := os.Stat(victim)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(info.Mode().Perm()).To(Equal(fs.FileMode(0o600)))
 		})
 	}
 
-	It("removes no socket that took the place of the stale one", func() {
+	It("Listen does not remove a socket that has replaced the stale one", func() {
 		path := socketPath()
 		leaveStale(network, path)
 		s := stopsAfter("connect", ChildCommand("listen-once", network, path, "0", "22"))
@@ -164,12 +165,12 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1), "nothing else is left")
 	})
 
-	It("makes and removes the file where the kernel finds the path, also behind a link", func() {
+	It("Listen and Close resolve .. after a symbolic link as the kernel does", func() {
 		path := socketPath()
 		dir := filepath.Dir(path)
 		Expect(os.MkdirAll(filepath.Join(dir, "far", "away"), 0o700)).To(Succeed())
 		Expect(os.Symlink("far/away", filepath.Join(dir, "link"))).To(Succeed())
-		// As a string this is dir/s.
+		// With the path cleaned as a string, this would be the socket file.
 		Expect(os.WriteFile(path, []byte("precious"), 0o600)).To(Succeed())
 		l := mustListen(scm.Config{}, network, dir+"/link/../s")
 		Expect(os.ReadDir(filepath.Join(dir, "far"))).To(HaveLen(2))
@@ -179,12 +180,12 @@ var _ = DescribeTableSubtree("Listen", Label("attack"), func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("a stale socket file", Label("attack"), func() {
-	DescribeTable("stays on a file system that another system can have too", func(network string) {
+var _ = Describe("Listen", Label("attack"), func() {
+	DescribeTable("Listen does not remove a stale socket file on a file system that another machine may have mounted", func(network string) {
 		server := fusetest.Mount(GinkgoTB(), fusetest.Options{Socket: true})
 		_, err := listenAny(context.Background(), scm.Config{}, network, server.File)
 		Expect(server.Asked()).NotTo(ContainElement(BeEquivalentTo(fusetest.Unlink)))
 		Expect(err).To(MatchError(scm.ErrInUse))
-		Expect(err).To(MatchError(ContainSubstring("its file system does not tell a live socket from a stale one")))
+		Expect(err).To(MatchError(ContainSubstring("cannot determine on this file system whether the socket is in use")))
 	}, everyNetwork)
 })

@@ -16,14 +16,14 @@ import (
 )
 
 var (
-	errLive      = sys.Error("a live socket has this name", ErrInUse)
-	errNotSocket = sys.Error("exists and is not a socket", ErrInUse)
-	errUnknown   = sys.Error("its file system does not tell a live socket from a stale one: remove the file if it is stale", ErrInUse)
-	errReplaced  = sys.Error("the new socket file was replaced", syscall.EEXIST)
+	errLive      = sys.Error("a running process has this socket open", ErrInUse)
+	errNotSocket = sys.Error("the file exists and is not a socket", ErrInUse)
+	errUnknown   = sys.Error("cannot determine on this file system whether the socket is in use: remove the file if it is stale", ErrInUse)
+	errReplaced  = sys.Error("another process replaced the new socket file", syscall.EEXIST)
 )
 
-// socketFile is the file of a socket that we bound. Its number cannot be another file's while
-// the socket is open. nil is no file.
+// socketFile is the file of a socket that this package bound. While the socket is open, no other file can
+// have its inode number. A nil socketFile is valid and means that there is no file.
 type socketFile struct {
 	path string // absolute
 	info fs.FileInfo
@@ -32,16 +32,16 @@ type socketFile struct {
 	kept bool
 }
 
-// newSocketFile looks at the file that bind(2) just made, and gives it the permissions that the
-// umask took from it. It follows no link.
+// newSocketFile examines the file that bind(2) has just made, and adds the permissions in mode that the
+// umask removed. It does not follow a symbolic link at path.
 func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
 	f := &socketFile{path: path}
 	if !filepath.IsAbs(path) {
-		here, err := syscall.Getwd() // os.Getwd's can be a link, which leads elsewhere by the time of Close
+		here, err := syscall.Getwd() // os.Getwd can return a symbolic link, which may lead elsewhere when Close runs
 		if err != nil {
 			return nil, os.NewSyscallError("getcwd", err)
 		}
-		f.path = here + "/" + path // not cleaned: what stands before ".." can be a link
+		f.path = here + "/" + path // not cleaned, because the element before ".." can be a symbolic link
 	}
 	var err error
 	if f.info, err = os.Lstat(f.path); err != nil {
@@ -60,7 +60,7 @@ func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
 	return f, nil
 }
 
-// keep sets whether remove leaves the file alone.
+// keep sets whether remove leaves the file in place.
 func (f *socketFile) keep(kept bool) {
 	if f != nil {
 		f.mu.Lock()
@@ -69,8 +69,8 @@ func (f *socketFile) keep(kept bool) {
 	}
 }
 
-// remove removes the file once, if it is still ours. The socket must be open yet. Package net
-// would remove it by name, though it is a newer socket's by now.
+// remove removes the file once, unless another file has replaced it. The socket must still be open. Package
+// net would remove the file by name, even if it now belongs to a newer socket.
 func (f *socketFile) remove() error {
 	if f == nil {
 		return nil
@@ -91,8 +91,8 @@ func (f *socketFile) remove() error {
 	return err
 }
 
-// removeStale removes the file at path if it is a socket file of which no process has the
-// socket open. Where there is none it does nothing. name is a short name for path.
+// removeStale removes the file at path if it is a socket file and no process has the socket open. It does
+// nothing if no file exists. name is a short name for path.
 func removeStale(path, name string) error {
 	info, release, err := sys.HoldFile(path)
 	if err != nil {
@@ -102,10 +102,10 @@ func removeStale(path, name string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return errNotSocket
 	}
-	// Linux holds the folder locked from the moment in which bind(2) makes the file until
-	// connect(2) finds the socket: a rename to itself waits for that, and changes nothing.
+	// Linux locks the directory from the time bind(2) makes the file until connect(2) can find the
+	// socket. Renaming the file to itself waits for that lock, and changes nothing.
 	_ = os.Rename(path, path)
-	// A datagram socket asks: what listens gets no connection of it.
+	// A datagram socket connects, so that a listening socket does not receive a connection.
 	c, err := net.DialUnix("unixgram", nil, unixAddr("unixgram", name))
 	switch {
 	case err == nil:
@@ -128,7 +128,7 @@ func removeStale(path, name string) error {
 	return inUse(err)
 }
 
-// inUse is the error of a path of which err keeps it from being known whether it is stale.
+// inUse returns the error for a path if err prevented the check whether it is stale.
 func inUse(err error) error {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
@@ -139,26 +139,26 @@ func inUse(err error) error {
 	return fmt.Errorf("%w: %w", ErrInUse, err)
 }
 
-// lockPatience is how long Listen waits for the lock of a folder. Who has it to look at a
-// stale file needs it for some system calls; but whoever may open the folder can keep it.
+// lockPatience is how long Listen waits for the lock on a directory. Another Listen holds the lock only for
+// a few system calls, but any process that can open the directory can hold it longer.
 const lockPatience = 200 * time.Millisecond
 
-// lockFolder locks the folder of path. After lockPatience it goes on without the lock, and so
-// it does in a folder that the user may not read. Errors are ctx's, and those of open(2).
-func lockFolder(ctx context.Context, path string) (unlock func(), err error) {
-	dir, _ := filepath.Split(path)
-	if dir == "" {
-		dir = "."
+// lockDir locks the directory of path. After lockPatience, or if the user may not read the directory, it
+// returns without the lock. Errors are ctx's, and those of open(2).
+func lockDir(ctx context.Context, path string) (unlock func(), err error) {
+	name, _ := filepath.Split(path)
+	if name == "" {
+		name = "."
 	}
-	folder, err := os.Open(dir)
+	dir, err := os.Open(name)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return func() {}, nil
 	case err != nil:
 		return nil, err
 	}
-	unlock = func() { _ = folder.Close() }
-	for end := time.Now().Add(lockPatience); sys.Again(sys.Lock(int(folder.Fd()))) && time.Now().Before(end); {
+	unlock = func() { _ = dir.Close() }
+	for end := time.Now().Add(lockPatience); sys.Again(sys.Lock(int(dir.Fd()))) && time.Now().Before(end); {
 		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			unlock()
 			return nil, err

@@ -73,7 +73,7 @@ func accept(address string) error {
 		if err != nil {
 			return err
 		}
-		if ready = give(ready, conn.(*net.TCPConn)); len(ready) == 0 {
+		if ready = give(ready, conn); len(ready) == 0 {
 			return errors.New("all workers have exited")
 		}
 	}
@@ -85,7 +85,7 @@ func accept(address string) error {
 
 // give passes conn to the first worker that accepts it, and drops workers that have exited. It returns the
 // remaining workers in the order in which to try them next.
-func give(ready []worker, conn *net.TCPConn) []worker {
+func give(ready []worker, conn net.Conn) []worker {
 	defer func() { _ = conn.Close() }() // the worker has its own descriptor
 	for i, w := range ready {
 		err := w.SendConn(conn)

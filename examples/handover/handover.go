@@ -133,7 +133,7 @@ func handOver(control, web net.Listener) error {
 
 func give(c net.Conn, control, web net.Listener) error {
 	defer func() { _ = c.Close() }()
-	successor, err := scm.NewConn(c.(*net.UnixConn))
+	successor, err := scm.NewConn(c)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func give(c net.Conn, control, web net.Listener) error {
 		return err
 	}
 	for _, l := range []net.Listener{control, web} {
-		if err := successor.SendListener(l.(syscall.Conn)); err != nil {
+		if err := successor.SendListener(l); err != nil {
 			return err
 		}
 	}

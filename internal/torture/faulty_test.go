@@ -129,6 +129,7 @@ func faulty() (operations []operation) {
 // quiet are the functions that make no system call. The error types' methods are
 // not among them: they are not given anything to ask about.
 var quiet = map[string]func(t *subject){
+	"Conn.NetConn":              func(t *subject) { t.conn.NetConn() },
 	"Conn.SetUnlinkOnClose":     func(t *subject) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":             func(t *subject) { t.server.Addr() },
 	"Listener.SetUnlinkOnClose": func(t *subject) { t.server.SetUnlinkOnClose(true) },

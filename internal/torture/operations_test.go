@@ -17,6 +17,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/fdchannel"
+	"github.com/scm-rights/scm/internal/fdtest"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -394,6 +395,12 @@ var operations = []operation{
 		}
 		return err
 	}},
+	{name: "NewListener", networks: withEnd, setUp: withServer, call: func(t *subject) error {
+		return Second(scm.NewListener(t.server.UnixListener))
+	}},
+	{name: "Config.NewListener without files", networks: unixOnly, setUp: withServer, call: func(t *subject) error {
+		return Second(scm.Config{NoFiles: true}.NewListener(t.server))
+	}},
 	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: withEnd, retries: connRetries, shrugs: netShrugs, setUp: withServer, call: func(t *subject) error {
 		c, err := t.server.Accept()
 		if err == nil {
@@ -426,10 +433,10 @@ var operations = []operation{
 		return t.conn.SendFile("name", t.file)
 	}},
 	{name: "Conn.SendConn", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		return t.conn.SendConn(t.file)
+		return t.conn.SendConn(fdtest.AsSocket(t.file))
 	}},
 	{name: "Conn.SendListener", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
-		return t.conn.SendListener(t.file)
+		return t.conn.SendListener(fdtest.AsSocket(t.file))
 	}},
 	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: readsTwo},
 	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: readsTwo},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,11 +108,12 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File)
 		what := fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(m))
 		w.call(what, func() { err = c.Send(&m, flags) }, &m.N, &err)
 	case 4:
-		f, send, name := oneOf(w, []*os.File{socket, socket, files[0]}), c.SendConn, "SendConn"
+		f := oneOf(w, []*os.File{socket, socket, files[0]})
+		send, name := func() error { return c.SendConn(fdtest.AsSocket(f)) }, "SendConn"
 		if w.one(2) {
-			send, name = c.SendListener, "SendListener"
+			send, name = func() error { return c.SendListener(fdtest.AsSocket(f)) }, "SendListener"
 		}
-		w.call("Conn."+name+" "+f.Name(), func() { err = send(f) }, &err)
+		w.call("Conn."+name+" "+f.Name(), func() { err = send() }, &err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm"
+	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -272,9 +273,9 @@ func (w *world) everySocket() {
 				}
 				what := fmt.Sprintf("family %d, type %d, listens %v", s.family, s.typ, listens)
 				f := os.NewFile(uintptr(fd), what)
-				w.call("Conn.SendConn "+what, func() { err = a.SendConn(f) }, &err)
+				w.call("Conn.SendConn "+what, func() { err = a.SendConn(fdtest.AsSocket(f)) }, &err)
 				w.receivesSocket("RecvConn", func() (io.Closer, error) { return b.RecvConn() })
-				w.call("Conn.SendListener "+what, func() { err = a.SendListener(f) }, &err)
+				w.call("Conn.SendListener "+what, func() { err = a.SendListener(fdtest.AsSocket(f)) }, &err)
 				w.receivesSocket("RecvListener", func() (io.Closer, error) { return b.RecvListener() })
 				check(f.Close())
 				_ = unix.Unlink("listens") // if it is there
