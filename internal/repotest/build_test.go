@@ -88,6 +88,18 @@ var _ = Describe("the build", Label("build"), func() {
 			Entry("the Go under the tag purego, with cgo on", "purego", true, []string{"CGO_ENABLED=1"}, "purego"),
 		)
 
+		It("passes the connections and listeners of package net to package scm without a type assertion", func() {
+			g.writes(map[string]string{"main.go": contents("internal/repotest/testdata/nettypes/main.go")})
+			g.must("vet", ".")
+			for _, tags := range []string{"", "purego"} {
+				Expect(g.must("run", "-tags", tags, ".")).To(Equal("ok\n"))
+			}
+		})
+
+		It("does not import crypto/tls through package scm", func() {
+			Expect(strings.Fields(g.must("list", "-deps", module))).NotTo(ContainElement("crypto/tls"))
+		})
+
 		It("has the functions of csrc in the binary, and under the tag purego no symbol of it", func() {
 			needsCompiler()
 			symbols := func(args ...string) string {
