@@ -114,7 +114,7 @@ type wrapper struct {
 
 func (w wrapper) NetConn() net.Conn { return w.inner }
 
-// wraps is a wrapper whose inner connection is found when it is asked for.
+// wraps is a wrapper whose inner connection is a function, so that it can be the wrapper itself.
 type wraps struct {
 	net.Conn
 	inner func() net.Conn
@@ -133,7 +133,7 @@ type embedsTLS struct{ *tls.Conn }
 
 type embedsUnix struct{ *net.UnixConn }
 
-// ownTLS encrypts, and embeds a Conn.
+// ownTLS embeds a Conn and has the method of a connection that encrypts.
 type ownTLS struct{ *scm.Conn }
 
 func (ownTLS) HandshakeContext(context.Context) error { return nil }
@@ -232,7 +232,7 @@ var _ = Describe("NewConn", func() {
 				Expect(closes.Close()).To(Succeed(), how)
 				Expect(path).NotTo(BeAnExistingFile(), how)
 
-				// A file that another socket made there is not removed by the second Close.
+				// The second Close does not remove the file of another socket.
 				next := ok(scm.ListenPacket(context.Background(), "unixgram", path))
 				Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
 				Expect(path).To(BeAnExistingFile(), how)

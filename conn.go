@@ -153,25 +153,22 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{UnixConn: c, raw: raw, config: config}
-	if conn.network, err = config.adopt(raw); err != nil {
+	if err := adopt(raw, &conn.network, config.NoFiles); err != nil {
 		return nil, err
 	}
 	sys.PollerRuns()
 	return conn, nil
 }
 
-// adopt returns the network of a socket that package net made, and sets the options of config on it.
-func (config Config) adopt(raw syscall.RawConn) (network string, err error) {
-	err = control(raw, func(fd int) error {
-		if network, err = sys.Network(fd); err != nil {
-			return err
+// adopt finds out the network of a socket that package net made, and turns PassRights off if noFiles is set.
+func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
+	return control(raw, func(fd int) (err error) {
+		*network, err = sys.Network(fd)
+		if err == nil && noFiles {
+			err = PassRights(fd, false)
 		}
-		if config.NoFiles {
-			return PassRights(fd, false)
-		}
-		return nil
+		return err
 	})
-	return network, err
 }
 
 // NewConnFD is [NewConnFD] with config.

@@ -67,7 +67,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = config.adopt(raw); err != nil {
+	if err := adopt(raw, new(string), config.NoFiles); err != nil {
 		return nil, err
 	}
 	if made.addr == nil {

@@ -423,7 +423,7 @@ var _ = DescribeTableSubtree("NewListener", func(network string) {
 		GinkgoHelper()
 		return lent(ok(net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})))
 	}
-	// received sends l to another process, and returns the listener that this one receives.
+	// received sends l over a Conn, and returns the listener that the other end receives.
 	received := func(l net.Listener) net.Listener {
 		GinkgoHelper()
 		a, b := pair("unix")
@@ -532,7 +532,7 @@ var _ = DescribeTableSubtree("NewListener", func(network string) {
 			Expect(closes.Close()).To(Succeed())
 			Expect(path).NotTo(BeAnExistingFile())
 
-			// A file that another socket made there is not removed by the second Close.
+			// The second Close does not remove the file of another socket.
 			next := ok(scm.Listen(ctx, network, path))
 			Expect(other.Close()).To(opFails("close", net.ErrClosed))
 			Expect(path).To(BeAnExistingFile())

@@ -24,7 +24,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// These specs attack paths as a user could who can write to the directory of a socket file.
+// These specs attack paths in the way that a user with write permission for a directory on the path could.
 
 // stopped is a child process that is stopped after a system call.
 type stopped struct {

@@ -102,7 +102,7 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		return nil, l.UnixListener, web, nil
+		return nil, l, web, nil
 	}
 	if err != nil {
 		return nil, nil, nil, err
