@@ -16,8 +16,8 @@ import (
 const nameBytes = 4096
 
 // SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name
-// without a terminator. f stays open and the caller's. On a stream the name must have a byte, and one that is longer than the socket's buffer
-// arrives in pieces: use "unixpacket" there.
+// without a terminator. f stays open and the caller's. On a stream the name must have a byte, and one
+// that is longer than the socket's buffer arrives in pieces: use "unixpacket" there.
 //
 // Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. An error that is
 // [io.ErrShortWrite] too means that the file went, and a part of the name.
