@@ -59,7 +59,7 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 var _ = DescribeTableSubtree("Conn", func(network string) {
 	past := time.Unix(1, 0)
 
-	It("calls on a Conn that wait end at a deadline that is set later, and when the Conn is closed", func() {
+	It("a deadline that is set later, and Close, end calls that are waiting on a Conn", func() {
 		for want, end := range map[error]func(c *scm.Conn) error{
 			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
 			net.ErrClosed:          (*scm.Conn).Close,

@@ -180,7 +180,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
 	})
 
-	It("Listen waits for a locked directory until the context is done or its patience ends", func() {
+	It("Listen waits for a locked directory until the context is done or 200 ms have passed", func() {
 		path := socketPath()
 		leaveStale(network, path)
 		folder, err := os.Open(filepath.Dir(path))
