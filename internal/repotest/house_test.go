@@ -29,18 +29,19 @@ const xsys = "golang.org/x/sys/..."
 var anything = []string{"..."}
 
 var rules = []rule{
-	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
+	{[]string{"."}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/sys"}, []string{"internal/msg", xsys}},
 	{[]string{"internal/msg"}, nil},
+	{[]string{"internal/received"}, []string{"internal/msg"}},
 	{[]string{"csrc"}, []string{"internal/msg"}},
 	{[]string{"internal/pure"}, []string{"internal/msg", "internal/sys", xsys}},
-	{[]string{"internal/fdtest"}, []string{xsys}},
-	{[]string{"internal/fusetest"}, []string{"internal/fdtest", xsys}},
-	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", xsys}},
+	{[]string{"internal/fdtest"}, []string{"internal/msg", "internal/sys", "internal/received", xsys}},
+	{[]string{"internal/fusetest", "fdleak"}, []string{"internal/fdtest", "internal/msg", "internal/sys", "internal/received", xsys}},
+	{[]string{"internal/spectest"}, []string{"internal/fdtest", "libraries", "internal/msg", "internal/sys", "internal/received", xsys}},
 	{[]string{"internal/mutant", "internal/target", "internal/repotest", "internal/torture"}, nil},
 	{[]string{"internal/recorder"}, []string{xsys}},
-	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/fdtest", xsys}},
-	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", xsys}},
+	{[]string{"internal/difftest"}, []string{"csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", "internal/fdtest", xsys}},
+	{[]string{"fdchannel", "wire", "framed"}, []string{".", "csrc", "internal/pure", "internal/msg", "internal/sys", "internal/received", xsys}},
 
 	// The judge does not use what it judges.
 	{[]string{"interop/report"}, []string{"interop/...", "libraries"}},
@@ -70,7 +71,7 @@ var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal
 var systemSuffix = regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
 
 // forSystems reports whether a file of package scm is only for some systems. The two backends may be,
-// and receiving close-on-exec: its fast path is one call, and is inlined.
+// and receiving close-on-exec: its fast path is one call.
 func forSystems(name, text string) bool {
 	head, _, _ := strings.Cut(text, "package scm")
 	return !slices.Contains([]string{"scm_cgo.go", "scm_purego.go", "recv_direct.go", "recv_forklock.go"}, name) &&
