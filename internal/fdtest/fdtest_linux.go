@@ -12,24 +12,31 @@ import (
 
 // Open returns the numbers that are open in this process, in order.
 func Open() []int {
-	dir, err := os.Open("/proc/self/fd")
+	open, err := list()
 	if err != nil {
 		panic(err)
+	}
+	return open
+}
+
+func list() (open []int, err error) {
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = dir.Close() }()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
 	own := int(dir.Fd())
-	var open []int
 	for _, name := range names {
 		if fd, err := strconv.Atoi(name); err == nil && fd != own {
 			open = append(open, fd)
 		}
 	}
 	slices.Sort(open)
-	return open
+	return open, nil
 }
 
 // IsOpen reports whether the number is open.
@@ -59,8 +66,15 @@ type ID struct {
 	Dev, Ino uint64
 }
 
-// Identify returns the ID of the file behind a number.
+// Identify returns the ID of the file behind a number. It does not wait for a file system,
+// such as FUSE.
 func Identify(fd int) (ID, error) {
+	var sx unix.Statx_t
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &sx)
+	if err == nil {
+		return ID{unix.Mkdev(sx.Dev_major, sx.Dev_minor), sx.Ino}, nil
+	}
+	// EACCES of FUSE, EPERM and ENOSYS of filters that do not know statx.
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return ID{}, err

@@ -1,0 +1,146 @@
+package fdtest
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/sys"
+)
+
+// Left returns the descriptors of files that were not open when the snapshot was taken. It leaves out
+// a descriptor if another one of the same file was closed, because the file may only have got another
+// descriptor, and what the standard library and the C library keep open for later.
+func (s Snapshot) Left() ([]int, error) {
+	open, err := list()
+	if err != nil {
+		return nil, err
+	}
+	now := map[int]ID{}
+	for _, fd := range open {
+		if id, err := Identify(fd); err == nil {
+			now[fd] = id
+		}
+	}
+	closed := map[ID]int{}
+	for fd, id := range s {
+		if now[fd] != id {
+			closed[id]++
+		}
+	}
+	var left []int
+	ends := map[ID]int{}
+	for _, fd := range open {
+		id, ok := now[fd]
+		switch {
+		case !ok || s[fd] == id:
+		case closed[id] > 0:
+			closed[id]--
+		default:
+			left = append(left, fd)
+			ends[id]++
+		}
+	}
+	return slices.DeleteFunc(left, func(fd int) bool {
+		return ends[now[fd]] == 2 && isSplicePipe(fd) || keptByC(Describe(fd))
+	}), nil
+}
+
+// isSplicePipe reports whether fd is a pipe of the capacity that internal/poll sets. io.Copy between
+// two sockets goes through such a pipe, and keeps both ends for the next copy.
+func isSplicePipe(fd int) bool {
+	const maxSpliceSize = 1 << 20 // internal/poll/splice_linux.go
+	size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	return err == nil && size == maxSpliceSize
+}
+
+// keptByC reports whether a file is one that libnss_sss keeps open after the first lookup of a user or
+// a host, in a program with cgo.
+func keptByC(description string) bool {
+	return strings.Contains(description, " /var/lib/sss/")
+}
+
+// Describe returns the kind of a descriptor's file, its path and the access mode or, for a socket, its
+// addresses and the process at the other end.
+func Describe(fd int) string {
+	f, err := sys.Look(fd)
+	if errors.Is(err, unix.EBADF) {
+		return "closed"
+	}
+	name := Name(fd)
+	switch {
+	case err != nil:
+		return name
+	case f.Kind == "socket":
+		return describeSocket(fd, f)
+	case f.Kind == "memfd":
+		return "memfd " + strings.TrimSuffix(strings.TrimPrefix(name, "/memfd:"), " (deleted)")
+	case f.Kind == "pidfd":
+		if pid := infoOf(fd, "Pid"); pid != "-1" {
+			return "pidfd of process " + pid
+		}
+		return "pidfd of a process that has ended"
+	case f.Kind == "pipe" && strings.HasPrefix(name, "pipe:"):
+		return map[string]string{"read-only": "read end of ", "write-only": "write end of "}[f.Access] + name
+	case !strings.HasPrefix(name, "/"):
+		return f.Kind
+	case f.Kind == "regular":
+		f.Kind = "regular file"
+	}
+	return fmt.Sprintf("%s %s (%s)", f.Kind, name, f.Access)
+}
+
+// infoOf returns a value from a descriptor's file in /proc/self/fdinfo.
+func infoOf(fd int, key string) string {
+	text, _ := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	for line := range strings.Lines(string(text)) {
+		if k, value, _ := strings.Cut(line, ":"); k == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "?"
+}
+
+func describeSocket(fd int, f sys.File) string {
+	text := sys.FamilyName(f.Family) + " " + sys.TypeName(f.Type) + " socket"
+	if local, err := unix.Getsockname(fd); err == nil {
+		text += addressText(local)
+	}
+	if listening, err := sys.Listening(fd); err == nil && listening {
+		return text + ", listening"
+	}
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		return text + ", not connected"
+	}
+	text += ", peer" + addressText(peer)
+	if cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && cred.Pid > 0 {
+		text += fmt.Sprintf(" of process %d", cred.Pid)
+		if int(cred.Pid) == os.Getpid() {
+			text += " (this one)"
+		}
+	}
+	return text
+}
+
+// addressText returns a space and an address, "" for an address of another kind.
+func addressText(address unix.Sockaddr) string {
+	switch a := address.(type) {
+	case *unix.SockaddrUnix:
+		if a.Name == "" || a.Name == "@" { // x/sys returns "@" on Linux
+			return " without a name"
+		}
+		return " " + a.Name
+	case *unix.SockaddrInet4:
+		return " " + netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
+	case *unix.SockaddrInet6:
+		return " " + netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)).String()
+	}
+	return ""
+}

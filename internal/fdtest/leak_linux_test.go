@@ -1,0 +1,62 @@
+package fdtest
+
+import (
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func left(t *testing.T, s Snapshot) []int {
+	t.Helper()
+	fds, err := s.Left()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds
+}
+
+func TestLeft(t *testing.T) {
+	r, w := pipe(t)
+	s := Take()
+	if fds := left(t, s); len(fds) > 0 {
+		t.Errorf("%v are left; nothing was opened", fds)
+	}
+	d := dup(t, r)
+	if fds := left(t, s); !slices.Equal(fds, []int{d}) {
+		t.Errorf("%v are left; want %d", fds, d)
+	}
+	if err := unix.Close(r); err != nil {
+		t.Fatal(err)
+	}
+	if fds := left(t, s); len(fds) > 0 {
+		t.Errorf("%v are left; the pipe's read end has another descriptor", fds)
+	}
+	other, _ := pipe(t) // takes the place of r
+	if fds := left(t, s); len(fds) != 2 || fds[0] != other {
+		t.Errorf("%v are left; want both ends of another pipe", fds)
+	}
+	if err := unix.Close(w); err != nil {
+		t.Fatal(err)
+	}
+	again := dup(t, d)
+	if fds := left(t, s); slices.Contains(fds, again) || len(fds) != 2 {
+		t.Errorf("%v are left; want both ends of another pipe", fds)
+	}
+	if third := dup(t, d); !slices.Contains(left(t, s), third) {
+		t.Errorf("%d is not left: three descriptors of a pipe, of two before", third)
+	}
+}
+
+func TestKeptByC(t *testing.T) {
+	for description, want := range map[string]bool{
+		"Unix stream socket without a name, peer /var/lib/sss/pipes/nss of process 1": true,
+		"regular file /var/lib/sss/mc/passwd (read-only)":                             true,
+		"regular file /tmp/var/lib/sss/mc/passwd (read-only)":                         false,
+		"Unix stream socket /run/x, peer without a name of process 1":                 false,
+	} {
+		if got := keptByC(description); got != want {
+			t.Errorf("%s: %v", description, got)
+		}
+	}
+}
