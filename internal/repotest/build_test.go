@@ -166,7 +166,7 @@ var _ = Describe("the build", Label("build"), func() {
 		DescribeTable("adds nothing to a process that it does not use yet",
 			func(args ...string) {
 				needsCompiler()
-				ours := []string{module, module + "/fdchannel", module + "/wire"}
+				ours := []string{module, module + "/fdchannel", module + "/fdleak", module + "/wire"}
 				// What package os does at its start is not ours: it raises RLIMIT_NOFILE.
 				standard := strings.Fields(g.must(slices.Concat([]string{"list", "-deps", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}"}, args, ours)...))
 				standard = slices.DeleteFunc(standard, func(p string) bool {

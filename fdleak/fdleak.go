@@ -1,0 +1,147 @@
+// Package fdleak fails tests that leave a file descriptor open.
+//
+// [Check] checks one test, [Main] all tests of a package:
+//
+//	func TestServer(t *testing.T) {
+//		fdleak.Check(t)
+//		…
+//	}
+//
+//	func TestMain(m *testing.M) { fdleak.Main(m) }
+//
+// The failure lists each descriptor and its file: the kind and the path, or the addresses of a socket.
+// If package scm, framed, wire or fdchannel received the descriptor, the failure also names the function
+// and the line that called it:
+//
+//	fdleak: the test left 2 descriptors open:
+//	    7: regular file /tmp/log (write-only)
+//	        received by scm.(*Conn).ReadFiles, called at /src/server_test.go:31
+//	    9: Unix stream socket without a name, peer /run/server.sock of process 4711
+//
+// # What counts as left open
+//
+// A descriptor is left open if its file was not open at the start, and the descriptor is still open
+// five seconds after the end. The five seconds are for goroutines that close files on their own. A test
+// that leaves nothing open does not wait. Before a test ends, it should close idle HTTP connections
+// ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started
+// ([os/exec.Cmd.Wait]).
+//
+// An [os.File] or a connection that the program can no longer reach also counts, because it is open
+// until the garbage collector runs. The check does not run the collector. If the collector has run by
+// chance and closed the file, the check does not see it.
+//
+// The check ignores files that were open at the start, even if they have another descriptor now, files
+// of the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for further
+// copies between sockets. A file that a library opens once and keeps counts for the test that opens
+// it. Have the library open it before the check starts.
+//
+// # Systems
+//
+// The check needs Linux and /proc. Without them Check logs, and Main prints, that descriptors are not
+// checked, and no test fails.
+package fdleak
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Check fails t if the test leaves descriptors open. Call it at the start of the test.
+//
+// Check looks at the descriptors once all subtests have ended and the functions that the test has since
+// registered with t.Cleanup have run. It does not look at those of a failed test, because
+// [testing.T.FailNow] may have skipped a Close.
+//
+// Because descriptors belong to the whole process, Check cannot be used in parallel tests or tests with
+// parallel ancestors: it calls t.Fatal. To check parallel subtests, call it in their parent. Otherwise
+// use [Main]. Check calls t.Setenv, with the variable FDLEAK, so that a later call of t.Parallel panics.
+func Check(t testing.TB) {
+	t.Helper()
+	refuseParallel(t)
+	if reason := unchecked(); reason != "" {
+		t.Log("fdleak: descriptors are not checked: " + reason)
+		return
+	}
+	before := take()
+	t.Cleanup(func() {
+		t.Helper()
+		if t.Failed() {
+			return
+		}
+		if left := before.wait(); left != "" {
+			t.Error("fdleak: the test left " + left)
+		}
+	})
+}
+
+// refuseParallel ends a parallel test. Package testing has no function that reports whether a test
+// is parallel, but Setenv panics in one, and Parallel panics after Setenv.
+func refuseParallel(t testing.TB) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if recover() != nil {
+			t.Fatal("fdleak: Check cannot be used in a parallel test, because descriptors belong to the whole process: call it in a parent that is not parallel, or use Main")
+		}
+	}()
+	t.Setenv("FDLEAK", "")
+}
+
+// Main runs the tests of a package, parallel ones included, and ends the process with their exit code.
+// If all tests pass but leave descriptors open, it prints these to standard error and ends the process
+// with the code 1.
+//
+// Call Main in TestMain. m is the [*testing.M], or a type that has more to do before and after the
+// tests and calls the M's Run in its own.
+func Main(m interface{ Run() int }) {
+	if reason := unchecked(); reason != "" {
+		fmt.Fprintln(os.Stderr, "fdleak: descriptors are not checked: "+reason)
+		os.Exit(m.Run())
+	}
+	before := take()
+	code := m.Run()
+	if code == 0 {
+		if left := before.wait(); left != "" {
+			fmt.Fprintln(os.Stderr, "fdleak: the tests left "+left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// patience is how long a descriptor may stay open after the tests.
+const patience = 5 * time.Second
+
+// wait waits until nothing is left open, and returns a list of the descriptors that stay open.
+func (s snapshot) wait() string {
+	pause := time.Millisecond
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+		left, err := s.left()
+		switch {
+		case err == nil && len(left) == 0:
+			return ""
+		case time.Now().Before(end):
+			pause = min(2*pause, 100*time.Millisecond)
+		case err != nil: // EMFILE
+			return "descriptors open: " + err.Error()
+		case len(left) == 1:
+			return "1 descriptor open:\n    " + left[0]
+		default:
+			return fmt.Sprintf("%d descriptors open:\n    %s", len(left), strings.Join(left, "\n    "))
+		}
+	}
+}
+
+// ofTesting reports whether a file is the CPU profile or the trace, which package testing never closes.
+func ofTesting(name string) bool {
+	return slices.ContainsFunc([]string{"test.cpuprofile", "test.trace"}, func(option string) bool {
+		f := flag.Lookup(option)
+		return f != nil && f.Value.String() != "" && filepath.Base(f.Value.String()) == filepath.Base(name)
+	})
+}
