@@ -27,6 +27,11 @@ func TestFilesAreKeptAcrossRestarts(t *testing.T) {
 	}
 	defer func() { _ = manager.Close() }()
 	var store []*os.File
+	defer func() {
+		for _, f := range store {
+			_ = f.Close()
+		}
+	}()
 	for i := range 3 {
 		service := program.Command()
 		service.Env = append(service.Env, "NOTIFY_SOCKET="+path)

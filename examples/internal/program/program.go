@@ -10,15 +10,18 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/scm-rights/scm/fdleak"
 )
 
-// Main is for TestMain: it runs the tests or, where Command started the process, the example.
+// Main is for TestMain: it runs the tests or, where Command started the process, the example. Tests
+// that leave a descriptor open fail.
 func Main(m *testing.M, example func()) {
 	if os.Getenv("SCM_EXAMPLE") == "1" {
 		example()
 		return
 	}
-	os.Exit(m.Run())
+	fdleak.Main(m)
 }
 
 // Command is the example with its arguments.
@@ -58,12 +61,14 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.output[0], &p.output[1]
+	cmd.WaitDelay = time.Minute // a process that it leaves behind can hold its output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p.PID = cmd.Process.Pid
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error if the test has waited
 		if t.Failed() {
 			t.Logf("%q printed %q and %q", cmd.Args, &p.output[0], &p.output[1])
 		}
