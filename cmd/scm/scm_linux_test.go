@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/process"
@@ -35,11 +36,18 @@ func TestMain(m *testing.M) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
-	code := m.Run()
+	fdleak.Main(suite{m})
+}
+
+// suite removes the programs after the tests.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	code := s.M.Run()
 	if binaries != "" {
 		_ = os.RemoveAll(binaries)
 	}
-	os.Exit(code)
+	return code
 }
 
 // programs builds scm and the faulty peers once, where any user may start them.
