@@ -164,13 +164,14 @@ func TestAttachExec(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+	pid := s.cmd.Process.Pid
 	_ = s.cmd.Wait() // the recorder was told the end
+	_ = s.cmd.Process.Release()
 	var calls []*Call
 	for c := range seen {
 		calls = append(calls, c)
 	}
 	first, last := calls[0], calls[len(calls)-1]
-	pid := s.cmd.Process.Pid
 	if first.Thread == pid || first.Process != last.Process || !strings.Contains(last.Text(), "again") {
 		t.Errorf("of process %d: first %v, last %v", pid, first, last)
 	}

@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/fdleak"
 )
 
 // What is recorded is this test binary, as a child by name.
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 	Main()
 	name, isChild := os.LookupEnv(childVariable)
 	if !isChild {
-		os.Exit(m.Run())
+		fdleak.Main(m)
 	}
 	if children[name] == nil {
 		check(fmt.Errorf("%s=%s: no child has this name", childVariable, name))

@@ -58,6 +58,7 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 		t.killAll()
 		// It was waited for by ptrace; this is for what copies its output.
 		_ = cmd.Wait()
+		_ = cmd.Process.Release() // Wait finds no child, and leaves the pidfd open
 	})
 	sortCalls(t.calls)
 	switch {
