@@ -11,6 +11,7 @@ type File struct {
 	Family, Type, Protocol int    // if it is a socket
 	Access                 string // "read-only", "write-only", "read-write", "path" or "none"
 	Seals                  int    // if it can have seals
+	Flags                  int    // the status flags, as StatusFlags returns them; 0 with O_PATH
 }
 
 // anonymous holds Linux's names for anonymous files and namespaces, except those that KnownKind lists

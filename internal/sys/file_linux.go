@@ -13,6 +13,18 @@ import (
 // O_NOFOLLOW.
 const SymlinkAccess = "path"
 
+// modeFlags are the flags of open(2) that are not status flags: the access mode, O_PATH, and the file
+// creation flags. O_TMPFILE includes O_DIRECTORY.
+const modeFlags = unix.O_ACCMODE | unix.O_PATH | unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | unix.O_TRUNC |
+	unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_TMPFILE
+
+// flagNames are the status flags that have a name. O_SYNC includes O_DSYNC, and so precedes it; the rest of O_SYNC
+// is what a file with O_DSYNC lacks.
+var flagNames = []flagName{
+	{unix.O_APPEND, "O_APPEND"}, {unix.O_NONBLOCK, "O_NONBLOCK"}, {unix.O_ASYNC, "O_ASYNC"}, {unix.O_SYNC, "O_SYNC"},
+	{unix.O_SYNC &^ unix.O_DSYNC, "O_SYNC"}, {unix.O_DSYNC, "O_DSYNC"}, {unix.O_DIRECT, "O_DIRECT"}, {unix.O_NOATIME, "O_NOATIME"},
+}
+
 // CanTell reports whether Look recognizes files of a kind and, if more is set, also seals, protocols
 // and O_PATH.
 func CanTell(string, bool) bool { return true }
@@ -28,7 +40,7 @@ func Look(fd int) (f File, err error) {
 	if flags&unix.O_PATH != 0 {
 		f.Access = "path" // no other query works
 	} else {
-		f.Access = accessOf(flags)
+		f.Access, f.Flags = accessOf(flags), StatusFlags(flags)
 		if err := f.askSocket(fd); err != nil || f.Kind != "" {
 			return f, err
 		}

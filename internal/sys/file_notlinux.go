@@ -12,6 +12,12 @@ import (
 // result of accessOf for FreeBSD's O_PATH.
 const SymlinkAccess = "read-only"
 
+// modeFlags are the flags of open(2) that are not status flags: the access mode and the file creation flags.
+const modeFlags = unix.O_ACCMODE | unix.O_CREAT | unix.O_EXCL | unix.O_NOCTTY | unix.O_TRUNC | unix.O_CLOEXEC |
+	unix.O_DIRECTORY | unix.O_NOFOLLOW
+
+var flagNames = []flagName{{unix.O_APPEND, "O_APPEND"}, {unix.O_NONBLOCK, "O_NONBLOCK"}, {unix.O_SYNC, "O_SYNC"}}
+
 func CanTell(kind string, more bool) bool {
 	switch kind {
 	case "", "regular", "directory", "symlink", "pipe", "socket", "character device", "block device":
@@ -25,7 +31,7 @@ func Look(fd int) (f File, err error) {
 	if err != nil {
 		return f, os.NewSyscallError("fcntl", err)
 	}
-	f.Access = accessOf(flags)
+	f.Access, f.Flags = accessOf(flags), StatusFlags(flags)
 	mode, err := Mode(fd)
 	if err != nil {
 		return f, err

@@ -13,6 +13,10 @@ func CanTell(string, bool) bool { return false }
 
 func Look(int) (File, error) { return File{}, errors.ErrUnsupported }
 
+func StatusFlags(flags int) int { return flags }
+
+func FlagNames(flags int) string { return "flags " + strconv.Itoa(flags) }
+
 func FamilyName(family int) string { return "family " + strconv.Itoa(family) }
 
 func TypeName(typ int) string { return "type " + strconv.Itoa(typ) }

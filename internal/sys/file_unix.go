@@ -4,6 +4,7 @@ package sys
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,30 @@ func accessOf(flags int) string {
 		return "read-write"
 	}
 	return "none"
+}
+
+// StatusFlags returns those of flags that are status flags, which F_GETFL reports and F_SETFL sets: not the
+// access mode or a file creation flag.
+func StatusFlags(flags int) int { return flags &^ modeFlags }
+
+// A flagName is the name of a status flag in open(2).
+type flagName struct {
+	flag int
+	name string
+}
+
+// FlagNames names status flags, separated by |.
+func FlagNames(flags int) string {
+	var names []string
+	for _, f := range flagNames {
+		if flags&f.flag == f.flag {
+			names, flags = append(names, f.name), flags&^f.flag
+		}
+	}
+	if flags != 0 {
+		names = append(names, fmt.Sprintf("%#x", flags))
+	}
+	return strings.Join(names, "|")
 }
 
 // kindOf returns the kind of file that a st_mode describes.
