@@ -154,6 +154,20 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 		})).To(BeZero())
 	})
 
+	It("nothing in WriteFDs and ReadFDs, with the descriptors on the stack", func() {
+		a, b := pair(network)
+		r, _ := pipe()
+		fd, p := NumberOf(r), make([]byte, 16)
+		Expect(allocations(func() bool {
+			n, err := a.WriteFDs(p, fd, fd)
+			var fds [4]int
+			m, nfd, err2 := b.ReadFDs(p, fds[:])
+			ok := n == 16 && err == nil && m == 16 && nfd == 2 && err2 == nil
+			scm.CloseFDs(fds[:nfd]...)
+			return ok
+		})).To(BeZero())
+	})
+
 	for _, n := range []int{1, 10, scm.MaxFDs} {
 		It(fmt.Sprintf("for %d files no more than package os, and statx's name", n), func() {
 			a, b := pair(network)

@@ -7,13 +7,14 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// SendBatch sends the messages ms through the socket sock, as Send does each, with one sendmmsg(2)
-// where the system has it. It returns how many were sent, at most 32, and sets N of all. If it returns
-// an error, it sent none. If n < len(ms), call again with ms[n:]: that call returns the error, if there
-// is one. On a stream ms[n-1] can have gone in part, as with [Send].
+// SendBatch sends the messages ms through the socket sock, each as [Send] does. It makes one sendmmsg(2) if the
+// system has that call. It returns the number of messages sent, at most 32, and sets N in every message. If it
+// returns an error, it sent none. If n < len(ms), call it again with ms[n:]: if an error stopped the batch, that
+// call returns it. On a stream, ms[n-1] may have been sent only in part, as with Send. The descriptors stay open
+// and the caller's.
 //
-// With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack. Threads that Go starts have it,
-// unless ulimit -s is below that; a C thread that calls Go needs to.
+// With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack. Threads that Go starts have that much,
+// unless ulimit -s is lower. A C thread that calls Go must have it.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0
@@ -44,18 +45,18 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// RecvBatch receives messages from the socket sock into ms, as Recv does each, with one recvmmsg(2)
-// where the system has it. It returns how many it received, at most 32. An error means none.
+// RecvBatch receives messages from the socket sock into ms, each as [Recv] does. It makes one recvmmsg(2) if the
+// system has that call. It returns the number of messages received, at most 32. The caller closes the
+// descriptors of ms[:n]. If it returns an error, it received none.
 //
-// On a blocking socket Linux waits until all of ms are received: add MSG_WAITFORONE to wait for the
-// first alone, which is what the other systems do. At the end of a connection the slots behind the
-// last message count as received, with N and NFD 0. If an error ends a batch behind its first
-// message, the next call on the socket returns that error.
+// On a blocking socket, Linux waits until it has received all of ms. Add MSG_WAITFORONE to wait only for the
+// first, as other systems do. At the end of a connection, the messages after the last one count as received, with
+// N and NFD 0. If an error stops a batch after its first message, the next call on the socket returns that error.
 //
 // The FDs of different messages must not overlap, or descriptors overwrite each other and leak.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
-		ms[i].nothing()
+		ms[i].reset()
 	}
 	b, err := newBatch(ms)
 	if err != nil {
@@ -81,8 +82,7 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// A batch is a number of messages in the form that the backends take. It is
-// kept from call to call, because it is too large for a stack.
+// A batch has messages in the form that the backends take. It is reused, because it is too large for a stack.
 type batch struct {
 	msgs  []msg.Message
 	room  [msg.MaxBatch]msg.Message
@@ -91,8 +91,7 @@ type batch struct {
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
-// newBatch checks the limits of all messages, and has room for as many as one
-// call takes.
+// newBatch checks the limits of all messages, and returns a batch for as many as one call takes.
 func newBatch(ms []Message) (*batch, error) {
 	for i := range ms {
 		if err := checkLimits(&ms[i]); err != nil {
@@ -104,7 +103,7 @@ func newBatch(ms []Message) (*batch, error) {
 	return b, nil
 }
 
-// put gives the batch back without a trace of what it pointed to.
+// put makes the batch available again. It first clears every pointer to the caller's data.
 func (b *batch) put() {
 	clear(b.msgs)
 	batchPool.Put(b)

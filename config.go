@@ -9,14 +9,28 @@ import (
 
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
-	// Expect, if not nil, is what the files that arrived must be for ReadFiles and RecvFile to
-	// return them. They close any others, and return an [*ExpectError]. Truncated has no
-	// effect here: see KeepTruncated.
+	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every
+	// message that a method of Conn receives, and so to packages wire and framed over a Conn. If a
+	// descriptor is wrong, the call closes all descriptors of the message and returns an
+	// [*ExpectError]. The end of a connection is never an ExpectError.
+	//
+	// Min applies where one call receives one whole message: in ReadFiles, ReadBuffers, ReadFDs,
+	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in
+	// the formats Notify and GVisor of package wire). If Min is more than such a call can receive,
+	// the error is EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to
+	// code built on it, such as framed and wire's formats for streams: a message can arrive there in
+	// pieces, and some messages, such as error replies, have no descriptor.
+	//
+	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
+	// return files or descriptors return a [*TruncatedError] (see KeepTruncated), and package wire
+	// returns a FormatError.
+	//
+	// Expect does not apply to the methods of the embedded [net.UnixConn], such as ReadMsgUnix.
 	Expect *Expect
 
-	// KeepTruncated makes ReadFiles and ReadBuffers return the first files of a truncated
-	// message along with the [TruncatedError], so that a message that lacks descriptors or
-	// bytes does not end a conversation.
+	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the first files or descriptors
+	// of a truncated message along with the [*TruncatedError], so that a message that lacks
+	// descriptors or bytes does not end a conversation. The caller closes them.
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the
@@ -39,16 +53,16 @@ func (config Config) check() error {
 	case e == nil:
 		return nil
 	case e.Min > MaxFDs:
-		return sys.Error("scm: Expect wants "+e.number()+" and a message carries at most "+strconv.Itoa(MaxFDs), sys.EINVAL)
+		return sys.Error("scm: Expect requires "+e.count()+", but a message carries at most "+strconv.Itoa(MaxFDs), sys.EINVAL)
 	default:
 		return e.check()
 	}
 }
 
-// checkRoom returns EINVAL if Expect wants more descriptors than a call receives.
-func (config Config) checkRoom(max int) error {
+// checkCapacity returns EINVAL if Expect requires more than the max descriptors that a call receives.
+func (config Config) checkCapacity(max int) error {
 	if config.Expect == nil || config.Expect.Min <= max {
 		return nil
 	}
-	return sys.Error("scm: Expect wants "+config.Expect.number()+", but the call receives at most "+strconv.Itoa(max), sys.EINVAL)
+	return sys.Error("scm: Expect requires "+config.Expect.count()+", but the call receives at most "+strconv.Itoa(max), sys.EINVAL)
 }

@@ -280,18 +280,30 @@ func (c *Conn) Send(m *Message, flags int) error {
 	return nil
 }
 
-// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as [Recv] does, and
-// waits until something is there. On a stream m.Buffers must have room for a byte (ErrEmptyPayload).
-// With MSG_DONTWAIT the error is EAGAIN where the call would wait. Other errors are those of [Recv],
-// and those of [Conn]. At the end of a stream m.Cred reports that no credentials were received.
+// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), like the function [Recv], and
+// waits until a message or bytes arrive. The caller closes the descriptors m.FDs[:m.NFD] and *m.PIDFD. On a
+// stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a connection m.N and m.NFD are 0 and the
+// error is nil; at the end of a stream m.Cred reports that no credentials were received.
+//
+// If the message does not match [Config].Expect, the error is an [*ExpectError], and Recv has closed all of its
+// descriptors, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
+// m.Buffers and its length in m.N, so that the conversation can continue. With MSG_PEEK the message stays in
+// the queue, but the descriptors are new ones, and Recv closes or returns them too. On a datagram or seqpacket
+// socket, if Expect.Min is more than len(m.FDs), the error is EINVAL and nothing is received.
+//
+// With MSG_DONTWAIT the error is EAGAIN if the call would wait. Other errors are those of the function Recv,
+// and those of [Conn].
 func (c *Conn) Recv(m *Message, flags int) error {
-	m.nothing()
+	m.reset()
 	err := c.usable()
 	if err == nil && c.isStream() && isEmpty(m.Buffers) {
 		err = errNoBuffer
 	}
 	if err == nil {
 		err = checkLimits(m)
+	}
+	if err == nil && !c.isStream() {
+		err = c.config.checkCapacity(len(m.FDs))
 	}
 	if err == nil {
 		k := newCall(c, false)
@@ -310,7 +322,10 @@ func (c *Conn) Recv(m *Message, flags int) error {
 		return c.fail("read", err)
 	}
 	if m.Cred != nil && m.N == 0 && c.isStream() {
-		*m.Cred = Cred{0, -1, -1} // Linux says root, but nobody sent the end
+		*m.Cred = Cred{0, -1, -1} // Linux reports root, although no process sent the end
+	}
+	if c.config.Expect != nil {
+		return c.enforce(m)
 	}
 	return nil
 }
@@ -322,21 +337,6 @@ func isEmpty(buffers [][]byte) bool {
 		}
 	}
 	return true
-}
-
-// RecvExpect is [Conn.Recv], checked as by [Expect.Recv]: it rejects a message that lacks
-// descriptors or bytes, unless e.Truncated is set. The end is [io.EOF].
-func (c *Conn) RecvExpect(e Expect, m *Message, flags int) error {
-	if err := e.checkRoom(m); err != nil {
-		return c.fail("read", err)
-	}
-	if err := c.Recv(m, flags); err != nil {
-		return err
-	}
-	if m.isEmpty() && m.isEnd(c.network) {
-		return io.EOF
-	}
-	return e.verify(m)
 }
 
 // PeerCred is [PeerCred] for the Conn's socket. A server can call it in [Config].Check, before the

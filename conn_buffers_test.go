@@ -4,8 +4,10 @@ package scm_test
 
 import (
 	"bytes"
+	"math"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -150,6 +152,54 @@ var _ = Describe("a Message", func() {
 		noWriterIsLeft(r)
 	})
 
+	It("Files makes files of the received descriptors, and CloseFDs then leaves them open", func() {
+		a, b := pair("unixpacket")
+		for _, n := range []int{0, 1, 3} {
+			sent := pipes(n)
+			Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4)}
+			Expect(b.Recv(&m, 0)).To(Succeed())
+			files := ok(m.Files())
+			Expect(m.NFD).To(BeZero())
+			m.CloseFDs()
+			areSame(lentAll(files), sent)
+			Expect(ok(m.Files())).To(BeEmpty(), "it has none left")
+			for _, f := range files {
+				Expect(f.SetDeadline(time.Time{})).To(Succeed(), "NewFile makes it")
+			}
+		}
+	})
+
+	It("Files leaves the pidfd to the caller", func() {
+		a, b := pair("unixpacket")
+		supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
+		Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
+		pidfd := -1
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+		Expect(b.Recv(&m, 0)).To(Succeed())
+		lentAll(ok(m.Files()))
+		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+		m.CloseFDs()
+		Expect(pidfd).To(Equal(-1))
+	})
+
+	It("Files closes every descriptor if one cannot become a file", func() {
+		RunChild(ChildCommand("files-nofile"))
+	})
+
+	It("Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
+		CannotEmulate(fdtest.NotCut)
+		a, b := pair("unixpacket")
+		m := scm.Message{Buffers: [][]byte{make([]byte, 3)}, FDs: make([]int, 1)}
+		for payload, sent := range map[string]int{"abc": 1, "longer": 1, "def": 2, "long": 2} {
+			Expect(a.WriteFiles([]byte(payload), pipes(sent)...)).To(Equal(len(payload)))
+			Expect(b.Recv(&m, 0)).To(Succeed())
+			Expect(m.Truncated()).To(Equal(sent == 2), payload)
+			Expect(m.Flags&unix.MSG_TRUNC != 0).To(Equal(len(payload) > 3))
+			m.CloseFDs()
+		}
+	})
+
 	It("that has received nothing closes nothing", func() {
 		a, _ := pair("unix")
 		r, _ := pipe()
@@ -160,6 +210,49 @@ var _ = Describe("a Message", func() {
 		m.CloseFDs()
 		Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
 		Expect(number).To(Equal(NumberOf(r)))
+	})
+})
+
+// files-nofile makes files while the descriptor table is full. The file of /dev/random is kept out of the
+// poller, for which it needs one more descriptor.
+var _ = Child("files-nofile", func([]string) {
+	r, random := ok(os.Open("/proc/self/exe")), ok(os.Open("/dev/random"))
+	a, b, err := scm.Pair("unixpacket")
+	Expect(err).NotTo(HaveOccurred())
+	before := fdtest.Take()
+	for _, sent := range [][]*os.File{{random, r, r}, {r, random, r}, {r, r, random}} {
+		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
+		withFree(3, func() {
+			Expect(b.Recv(&m, 0)).To(Succeed())
+			Expect(m.NFD).To(Equal(3))
+			files, err := m.Files()
+			Expect(files).To(BeNil())
+			Expect(err).To(MatchError(unix.EMFILE))
+		})
+		Expect(m.NFD).To(BeZero())
+		Expect(before.NewSince()).To(BeEmpty())
+	}
+})
+
+var _ = Describe("CloseFDs", func() {
+	It("CloseFDs closes descriptors, and ignores negative values", func() {
+		keepsNumbers()
+		r, w := pipe()
+		fds := copies(NumberOf(w), NumberOf(w))
+		Expect(w.Close()).To(Succeed())
+		scm.CloseFDs()
+		scm.CloseFDs(fds[0], -1, math.MinInt, fds[1])
+		noWriterIsLeft(r)
+	})
+
+	It("CloseFDs does not close the descriptor in the lower half of a larger value", func() {
+		if strconv.IntSize < 64 {
+			Skip("an int has 32 bits")
+		}
+		r, _ := pipe()
+		scm.CloseFDs(int(int64(1)<<32 + int64(NumberOf(r))))
+		Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
 	})
 })
 

@@ -13,36 +13,36 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A call is one call of a Conn's method: what it sends or receives, and the functions that
-// package net calls, made once. It is kept from call to call, so that none allocates.
+// A call is one call of a Conn's method. It has what the method sends or receives, and the functions that
+// package net calls. It is reused, so that a method does not allocate.
 type call struct {
 	conn  *Conn
 	sends bool
-	now   bool                // or never: with MSG_DONTWAIT
-	once  func(k *call) error // a try, if it is not one system call with msg and flags
-	err   error               // of the last try
+	now   bool                // with MSG_DONTWAIT: do not wait
+	once  func(k *call) error // one attempt, if that is not simply one system call with msg and flags
+	err   error               // of the last attempt
 
 	msg   msg.Message
 	flags int
-	user  *Message // of Send and Recv
-	bufs  [][]byte // of the caller, of which a send cuts off what is sent
+	user  *Message // the argument of Send or Recv
+	bufs  [][]byte // the caller's buffers; a send removes from the front what was sent
 	fds   []int
-	own   int               // of fds, the caller's numbers to send
+	own   int               // how many of fds are the caller's descriptors to send
 	files []syscall.RawConn // to send
-	held  bool              // the file that was asked for last is
+	held  bool              // whether the file last asked for is held
 	sent  int
-	cause error // of descriptors that are missing
+	cause error // why descriptors are missing
 
-	full bool // a datagram's receiver is full, of which the poller has no sign
+	full bool // a datagram's receiver is full, which the poller cannot see
 	sock int32
 	try  func(sock uintptr) bool
 	hold func(fd uintptr)
 
-	kept *keptCall // where it is put back, nil for the pool
+	kept *keptCall // where put returns it, nil for the pool
 }
 
-// A keptCall is what a Conn keeps for calls of one direction: one that runs beside another
-// takes one from the pool.
+// A keptCall is the call that a Conn keeps for one direction. A second call at the same time takes one from
+// the pool.
 type keptCall struct {
 	busy atomic.Bool
 	call *call
@@ -61,14 +61,14 @@ func makeCall() *call {
 			k.err = sendMsg(k.sock, &k.msg, k.flags)
 		default:
 			k.err = recvOne(k.sock, &k.msg, k.flags)
-			if k.truncated() && k.user == nil { // not of Recv
+			if k.truncated() && k.user == nil { // Recv does not report a cause
 				k.cause = k.whyTruncated()
 			}
 		}
 		return k.err == nil || k.failed()
 	}
-	k.hold = func(fd uintptr) { // the next file's, which is held meanwhile
-		if !k.held { // a second time
+	k.hold = func(fd uintptr) { // of the next file, which is held during this function
+		if !k.held { // not called a second time
 			k.msg.FDs = append(k.msg.FDs, int(fd))
 			k.err = k.sendNext()
 			k.held = true
@@ -77,11 +77,11 @@ func makeCall() *call {
 	return k
 }
 
-// newCall takes the Conn's own call of the direction, which gains 2% of a send and a receive.
+// newCall takes the call that the Conn keeps for the direction, which makes a send and a receive 2% faster.
 func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {
-	case c == nil: // whose error comes later
+	case c == nil: // the method returns the error later
 	case sends:
 		kept = &c.sending
 	default:
@@ -92,14 +92,14 @@ func newCall(c *Conn, sends bool) *call {
 		k.conn, k.sends = c, sends
 		return k
 	}
-	if kept.call == nil || kept.call.kept != kept { // a copy of the Conn has it
+	if kept.call == nil || kept.call.kept != kept { // the Conn was copied, and the original has it
 		kept.call = makeCall()
 		kept.call.kept, kept.call.conn, kept.call.sends = kept, c, sends
 	}
 	return kept.call
 }
 
-// put gives the call back without a trace of what it pointed to.
+// put makes the call available again. It first clears every pointer to the caller's data.
 func (k *call) put() {
 	k.msg.Buffers, k.msg.FDs, k.msg.Unpadded, k.err = nil, nil, false, nil
 	if len(k.bufs)+len(k.files) > 0 {
@@ -116,7 +116,7 @@ func (k *call) put() {
 	callPool.Put(k)
 }
 
-// failed reports whether a try ended the call; if not, it is to wait in the poller.
+// failed reports whether a failed attempt ends the call. If not, the call waits in the poller.
 func (k *call) failed() bool {
 	switch {
 	case sys.Interrupted(k.err):
@@ -128,8 +128,8 @@ func (k *call) failed() bool {
 	return k.full
 }
 
-// do tries when the Conn's other calls of its direction are done and the socket is ready.
-// A call with MSG_DONTWAIT waits for no other, but where it would break up a stream's payload.
+// do makes its attempts once the Conn's other calls of the same direction are done and the socket is ready.
+// A call with MSG_DONTWAIT does not wait for other calls, unless it could break up a stream's payload.
 func (k *call) do() error {
 	var err error
 	switch {
@@ -146,7 +146,7 @@ func (k *call) do() error {
 	return k.doAgain(err)
 }
 
-// doAgain tries on while a datagram's receiver is full, and is the error of do.
+// doAgain repeats the attempts while a datagram's receiver is full, and returns the error of do.
 func (k *call) doAgain(err error) error {
 	for pause := time.Millisecond; err == nil && k.full; pause = min(2*pause, 50*time.Millisecond) {
 		time.Sleep(pause)
@@ -164,7 +164,7 @@ func (k *call) doAgain(err error) error {
 	return os.NewSyscallError("recvmsg", k.err)
 }
 
-// send sends the payload in k.bufs with the descriptors. k.sent is how much of it was sent.
+// send sends the payload in k.bufs with the descriptors. k.sent is the number of bytes sent.
 func (k *call) send() error {
 	k.msg.Buffers, k.flags = k.bufs, sys.SendFlags
 	k.fds = slices.Grow(k.fds[:k.own], len(k.files))
@@ -172,7 +172,7 @@ func (k *call) send() error {
 	return k.do()
 }
 
-// sendPayload sends what is left of the payload, all of it on a stream.
+// sendPayload sends the rest of the payload: on a stream the whole rest.
 func (k *call) sendPayload() error {
 	for {
 		k.msg.FDs = k.fds[:k.own]
@@ -184,11 +184,11 @@ func (k *call) sendPayload() error {
 			return nil
 		}
 		clear(k.files)
-		k.files, k.own = k.files[:0], 0 // they went with the first byte
+		k.files, k.own = k.files[:0], 0 // the first byte carried them
 	}
 }
 
-// advance cuts n bytes off the buffers to send, and reports whether that was all.
+// advance removes n bytes from the front of the buffers to send, and reports whether none are left.
 func (k *call) advance(n int) bool {
 	for len(k.msg.Buffers) > 0 && n >= len(k.msg.Buffers[0]) {
 		n -= len(k.msg.Buffers[0])
@@ -201,8 +201,8 @@ func (k *call) advance(n int) bool {
 	return false
 }
 
-// sendNext takes hold of the next file and, once all are held, sends. The references last
-// for one system call: nothing is held while the call waits.
+// sendNext holds the next file and, once all are held, sends. The files are held for one system call, not
+// while the call waits.
 func (k *call) sendNext() (err error) {
 	at := len(k.msg.FDs) - k.own
 	if at == len(k.files) {
@@ -211,33 +211,43 @@ func (k *call) sendNext() (err error) {
 	k.held = false
 	closed := k.files[at].Control(k.hold)
 	held := k.held
-	k.held = true // what comes now is too late
+	k.held = true // k.hold, called later, does nothing
 	switch {
 	case held:
 		return k.err
 	case closed != nil:
 		return &fileError{at, os.ErrClosed} // not net.ErrClosed: the Conn is open
 	}
-	return &fileError{at, os.ErrInvalid} // a caller's own connection, without a descriptor
+	return &fileError{at, os.ErrInvalid} // a caller's own type of connection, without a descriptor
 }
 
-// receive receives into k.bufs, with room for so many descriptors, which are k.fds[:k.msg.NFD].
-func (k *call) receive(room int) error {
+// receive receives into k.bufs, with at most max descriptors.
+func (k *call) receive(max int) error {
 	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
-	k.msg.FDs = slices.Grow(k.fds[:0], room)[:room]
+	k.msg.FDs = slices.Grow(k.fds[:0], max)[:max]
 	k.fds = k.msg.FDs
 	return k.do()
 }
 
-// truncated reports whether control data is missing from what was received.
+// received returns the received descriptors.
+func (k *call) received() []int { return k.msg.FDs[:k.msg.NFD] }
+
+// enforce closes the received descriptors and returns an *ExpectError unless they match Config.Expect.
+func (k *call) enforce() error {
+	if k.conn.config.Expect == nil {
+		return nil
+	}
+	return k.conn.config.Expect.Enforce(k.received())
+}
+
+// truncated reports whether the kernel truncated the control data.
 func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
 
-// short reports whether the message was longer than k.bufs. If these have no byte, the caller
-// asked for none.
+// short reports whether the message was longer than k.bufs. Empty buffers ask for no bytes.
 func (k *call) short() bool { return k.msg.Flags&sys.MsgTrunc != 0 && !isEmpty(k.bufs) }
 
-// isEnd reports whether a receive with room for a byte met the end. With SO_PASSCRED Linux
-// sets MSG_CTRUNC at the end of a stream, for credentials that nobody sent.
+// isEnd reports whether a receive reached the end of the connection. With SO_PASSCRED, Linux sets
+// MSG_CTRUNC at the end of a stream, for credentials that no process sent.
 func (k *call) isEnd() bool {
 	switch {
 	case k.msg.N > 0 || k.msg.NFD > 0 || k.conn.isDatagram():
@@ -248,7 +258,8 @@ func (k *call) isEnd() bool {
 	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
 }
 
-// whyTruncated is the reason why descriptors are missing, as far as it can be known while the received ones are open.
+// whyTruncated returns the reason why descriptors are missing, or nil if it is not known. The received ones
+// must still be open.
 func (k *call) whyTruncated() error {
 	if k.msg.NFD == len(k.msg.FDs) {
 		return sys.EMSGSIZE
@@ -261,7 +272,8 @@ func (k *call) whyTruncated() error {
 	return nil
 }
 
-// why is the Cause of a TruncatedError of a message that lacks bytes, descriptors (for cause), or both.
+// why returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of cause),
+// or both.
 func (k *call) why(descriptors bool, cause error) error {
 	switch {
 	case !k.short():
@@ -272,15 +284,15 @@ func (k *call) why(descriptors bool, cause error) error {
 	return io.ErrShortBuffer
 }
 
-// lost is the error of a message whose descriptors cannot all be returned.
+// lost returns the error for a message of which a part is missing.
 func (k *call) lost(cause error) *TruncatedError {
 	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
 }
 
 // closeReceived closes the received descriptors.
-func (k *call) closeReceived() { sys.CloseAll(k.msg.FDs[:k.msg.NFD]) }
+func (k *call) closeReceived() { sys.CloseAll(k.received()) }
 
-// setMessage has the call send or receive m, by one system call.
+// setMessage prepares the call to send or receive m with one system call.
 func (k *call) setMessage(m *Message, flags, own int, once func(k *call) error) {
 	k.user, k.now, k.flags = m, flags&sys.DontWait != 0, flags|own
 	if m.Addr == nil && m.Cred == nil && m.PIDFD == nil {
@@ -290,6 +302,6 @@ func (k *call) setMessage(m *Message, flags, own int, once func(k *call) error) 
 	}
 }
 
-// sendMessage and receiveMessage are for messages with more than buffers and descriptors.
+// sendMessage and receiveMessage are the attempts for messages with more than buffers and descriptors.
 func (k *call) sendMessage() error    { return Send(int(k.sock), k.user, k.flags) }
 func (k *call) receiveMessage() error { return Recv(int(k.sock), k.user, k.flags) }

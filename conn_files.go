@@ -9,16 +9,16 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// errNoBuffer is ErrEmptyPayload of a receive.
+// errNoBuffer is the ErrEmptyPayload of a receive.
 var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
 
-// WriteFiles sends p with the files. On a stream the whole of p is written, and the files go with
-// its first byte and only then; on datagram and seqpacket sockets p is one message, and may be
-// empty. The files stay open and the caller's.
+// WriteFiles sends p and the files. On a stream it writes the whole of p, and the first byte carries the
+// files. On datagram and seqpacket sockets p is one message, and may be empty. The files stay open and the
+// caller's.
 //
-// n is how many bytes of p were sent. If n > 0 the files were sent too: do not send them again with
-// the rest. Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a nil file and
-// [os.ErrClosed] for a closed one, and those of [Conn].
+// n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
+// after an error, send it without them. Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a
+// nil file, [os.ErrClosed] for a closed one, and those of [Conn].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -27,8 +27,8 @@ func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	return n, err
 }
 
-// WriteBuffers is [Conn.WriteFiles] of the buffers one behind the other, at most MaxBuffers
-// (ErrTooManyBuffers).
+// WriteBuffers is like [Conn.WriteFiles], but sends the contents of several buffers, in order. The error for
+// more than MaxBuffers buffers is ErrTooManyBuffers.
 func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, buffers...)
@@ -37,8 +37,8 @@ func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err err
 	return n, err
 }
 
-// WriteFDs is [Conn.WriteFiles] with descriptors as numbers, which stay open and the caller's, and
-// must not be closed during the call. EBADF is the error of one that is not open.
+// WriteFDs is like [Conn.WriteFiles], but takes descriptors. They stay open and the caller's. Do not close
+// them during the call. The error is EBADF if one is not open.
 func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs, k.own, k.fds = append(k.bufs, p), len(fds), append(k.fds[:0], fds...)
@@ -47,7 +47,7 @@ func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
 	return n, err
 }
 
-// write sends k.bufs with the files, or with the numbers in k.fds.
+// write sends k.bufs with the files, or with the descriptors in k.fds.
 func (k *call) write(files []*os.File) (n int, err error) {
 	c := k.conn
 	err = c.usable()
@@ -89,46 +89,108 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes, and files, of which there is room for max, at most MaxFDs.
-// The files are as [NewFile] makes them, and the caller's to close. On a stream p must have a byte
-// (ErrEmptyPayload).
+// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs). [NewFile] makes the
+// files, and the caller closes them. On a stream p must not be empty (ErrEmptyPayload).
 //
-//   - n > 0, with or without files: bytes were received. On a stream the files are of the message
-//     with the last byte.
-//   - n == 0 with files: an empty message, or p is empty.
-//   - 0, nil, io.EOF: the end of a stream; on a seqpacket socket also an empty message. On a
-//     datagram socket that is 0, nil, nil.
-//   - n, nil, *TruncatedError: a part of the message is missing, and ReadFiles closed its files.
-//     Either files are missing, for example because there were more than max or the process's
-//     descriptor table was full. Or bytes are missing: a datagram or seqpacket message was longer
-//     than p, and the error is [io.ErrShortBuffer] to errors.Is. (An empty p asks for no bytes, so
-//     none are missing.) With [Config].KeepTruncated ReadFiles returns the files along with the
-//     error, up to the first that is missing.
-//   - n, nil, *ExpectError: [Config].Expect does not allow the files. ReadFiles closes them. If it
-//     wants more than max files the error is EINVAL, and nothing was received.
+//   - n > 0, with or without files: bytes were received. On a stream on Linux, the files belong to the
+//     message that contains the last of these bytes.
+//   - n == 0 with files: the message is empty, or p is.
+//   - 0, nil, io.EOF: the end of a stream or a seqpacket connection. On a seqpacket socket, an empty message
+//     without files looks the same. On a datagram socket, such a message is 0, nil, nil.
+//   - n, nil, *TruncatedError: part of the message was lost, and ReadFiles closed its files. If files were
+//     lost, there were more than max, or the process's descriptor table was full, or the kernel does not
+//     report why. If bytes were lost, a datagram or seqpacket message was longer than p, and
+//     errors.Is finds [io.ErrShortBuffer]. (An empty p asks for no bytes, so none are lost.) With
+//     [Config].KeepTruncated, ReadFiles returns the files along with the error, up to the first lost one.
+//   - n, nil, *ExpectError: the message does not match [Config].Expect, and ReadFiles closed its files.
 //
-// On a socket with SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data, for
-// which there is no room: use Recv there.
+// If Expect requires more than max files, the error is EINVAL, and nothing is received. Other errors are
+// those of [Conn].
+//
+// With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes space from
+// the files. On such a socket, use Recv.
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
-	n, files, err = k.read(max)
+	n, files, err = k.readFiles(max)
 	k.put()
 	return n, files, err
 }
 
-// ReadBuffers is [Conn.ReadFiles] into the buffers, one behind the other, of which there are at most
-// MaxBuffers (ErrTooManyBuffers). A message that is longer than all of them together is truncated.
+// ReadBuffers is like [Conn.ReadFiles], but fills several buffers, in order. A datagram or seqpacket message
+// that is longer than all of them together is truncated. The error for more than MaxBuffers buffers is
+// ErrTooManyBuffers.
 func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, buffers...)
-	n, files, err = k.read(max)
+	n, files, err = k.readFiles(max)
 	k.put()
 	return n, files, err
 }
 
-// read receives into k.bufs.
-func (k *call) read(max int) (n int, files []*os.File, err error) {
+// ReadFDs is like [Conn.ReadFiles], but stores descriptors in fds, at most len(fds) of them. The descriptors
+// fds[:nfd] are close-on-exec, and the caller closes them, for example with [CloseFDs]. The rest of fds is
+// unchanged.
+//
+// Like ReadFiles, ReadFDs returns [io.EOF] at the end. If it returns a [*TruncatedError], nfd is 0 and the
+// descriptors are closed, unless [Config].KeepTruncated is set: then it returns them along with the error.
+// With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself return 0, nil for
+// an empty p, for which ReadFDs returns ErrEmptyPayload.
+func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
+	k := newCall(c, false)
+	k.bufs = append(k.bufs, p)
+	n, nfd, err = k.readFDs(fds)
+	k.put()
+	return n, nfd, err
+}
+
+// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned. It ignores negative
+// values and errors.
+func CloseFDs(fds ...int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			sys.Close(int(number(fd)))
+		}
+	}
+}
+
+func (k *call) readFiles(max int) (n int, files []*os.File, err error) {
+	n, err = k.read(max)
+	if err != nil {
+		return n, nil, err
+	}
+	files, err = makeFiles(k.received())
+	missing := err != nil || k.truncated()
+	if !missing && !k.short() {
+		return n, files, nil
+	}
+	if err == nil {
+		err = k.cause
+	}
+	lost := k.lost(k.why(missing, err))
+	if !k.conn.config.KeepTruncated {
+		closeFiles(files)
+		files = nil
+	}
+	return n, files, lost
+}
+
+// readFDs copies the descriptors: fds need not escape to the heap.
+func (k *call) readFDs(fds []int) (n, nfd int, err error) {
+	n, err = k.read(len(fds))
+	if err != nil {
+		return n, 0, err
+	}
+	nfd = copy(fds, k.received())
+	if k.truncated() || k.short() {
+		return n, nfd, k.lost(k.why(k.truncated(), k.cause))
+	}
+	return n, nfd, nil
+}
+
+// read receives into k.bufs, with at most max descriptors. It returns no error for a truncated message with
+// KeepTruncated. On error it closes what was received.
+func (k *call) read(max int) (n int, err error) {
 	c := k.conn
 	err = c.usable()
 	switch {
@@ -142,78 +204,53 @@ func (k *call) read(max int) (n int, files []*os.File, err error) {
 	case isEmpty(k.bufs) && c.isStream():
 		err = errNoBuffer
 	default:
-		err = c.config.checkRoom(max)
+		err = c.config.checkCapacity(max)
 	}
 	if err == nil {
 		err = k.receive(max)
 	}
 	if err != nil {
-		return 0, nil, c.fail("read", err)
+		return 0, c.fail("read", err)
 	}
-	n = k.msg.N
 	switch {
 	case k.isEnd():
-		return 0, nil, io.EOF
+		return 0, io.EOF
 	case (k.truncated() || k.short()) && !c.config.KeepTruncated:
 		k.closeReceived()
-		return n, nil, k.lost(k.why(k.truncated(), k.cause))
+		return k.msg.N, k.lost(k.why(k.truncated(), k.cause))
 	}
-	if err := k.verify(); err != nil {
-		return n, nil, err
-	}
-	files, err = k.takeFiles()
-	missing := err != nil || k.truncated()
-	if !missing && !k.short() {
-		return n, files, nil
-	}
-	if err == nil {
-		err = k.cause
-	}
-	lost := k.lost(k.why(missing, err))
-	if c.config.KeepTruncated {
-		lost.Files = files
-		return n, files, lost
-	}
-	for _, f := range files {
-		_ = f.Close()
-	}
-	return n, nil, lost
+	return k.msg.N, k.enforce()
 }
 
-// verify holds the received descriptors to Config.Expect, and closes them if one is wrong.
-func (k *call) verify() error {
-	if k.conn.config.Expect == nil {
-		return nil
-	}
-	return k.conn.config.Expect.Check(k.msg.FDs[:k.msg.NFD])
-}
-
-// takeFiles makes files of the received descriptors. It returns those before the
-// first of which none can be made, so that each has the place that the sender gave it,
-// and closes the others: err says why.
-func (k *call) takeFiles() (files []*os.File, err error) {
-	if k.msg.NFD == 0 {
+// makeFiles makes files of received descriptors, and takes these over. If it cannot make one of them, it
+// closes that descriptor and all after it, and returns the files before it along with the error, so that
+// each file has the index that the sender gave it.
+func makeFiles(fds []int) (files []*os.File, err error) {
+	if len(fds) == 0 {
 		return nil, nil
 	}
-	files = make([]*os.File, 0, k.msg.NFD)
-	for _, fd := range k.msg.FDs[:k.msg.NFD] {
-		var f *os.File
-		if err == nil {
-			f, err = newFile(fd, "received")
-		}
+	files = make([]*os.File, 0, len(fds))
+	for i, fd := range fds {
+		f, err := newFile(fd, "received")
 		if err != nil {
-			sys.Close(fd)
-			continue
+			sys.CloseAll(fds[i:])
+			if i == 0 {
+				files = nil
+			}
+			return files, err
 		}
 		files = append(files, f)
 	}
-	if len(files) == 0 {
-		return nil, err
-	}
-	return files, err
+	return files, nil
 }
 
-// fileError says which of the files to send it is about.
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// A fileError says which of the files to send an error is about.
 type fileError struct {
 	index int
 	err   error

@@ -189,7 +189,7 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 				err := a.SendFile(strings.Repeat("n", 4095), f)
 				Expect(err).To(And(opFails("write", io.ErrShortWrite), Satisfy(caused)))
 				Expect(err.(net.Error).Timeout()).To(Equal(timeout))
-				Expect(err.Error()).To(MatchRegexp("the file went, and [0-9]+ bytes of 4095 of its name: "))
+				Expect(err.Error()).To(MatchRegexp("sent the file and only [0-9]+ of 4095 bytes of its name: "))
 			})
 			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
 			Eventually(queued).WithTimeout(Hang).Should(BeNumerically(">", before))

@@ -85,9 +85,9 @@ var _ = Child("conn-storm", func(args []string) {
 				return err
 			},
 			func(c *scm.Conn) error {
-				m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-				err := c.RecvExpect(scm.Expect{Max: 1}, &m, 0)
-				closeAll(m.FDs[:m.NFD])
+				fds := make([]int, 1)
+				_, nfd, err := c.ReadFDs(make([]byte, 1), fds)
+				closeAll(fds[:nfd])
 				return err
 			},
 		}

@@ -24,9 +24,7 @@ var receiving = map[string]func(c *scm.Conn) error{
 	"RecvFile":     func(c *scm.Conn) error { return Second(c.RecvFile()) },
 	"RecvConn":     func(c *scm.Conn) error { return Second(c.RecvConn()) },
 	"RecvListener": func(c *scm.Conn) error { return Second(c.RecvListener()) },
-	"RecvExpect": func(c *scm.Conn) error {
-		return receiveMessage(func(m *scm.Message, flags int) error { return c.RecvExpect(scm.Expect{}, m, flags) })
-	},
+	"ReadFDs":      func(c *scm.Conn) error { return Third(c.ReadFDs(make([]byte, 1), make([]int, 1))) },
 }
 
 // receiveMessage checks that a failed receive clears the results in the message.

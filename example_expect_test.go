@@ -13,10 +13,10 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// A server that maps what clients pass takes exactly one memfd, sealed against
-// shrinking and writing. A client could shrink a file without the first seal once
-// it is mapped, and the server would be killed by SIGBUS when it next touches the
-// mapping; without the second it could change what the server has checked.
+// A server that maps files from its clients accepts exactly one memfd that is sealed against shrinking and
+// writing. Without the first seal, a client could shrink the file after the server has mapped it, and SIGBUS
+// would kill the server at its next access. Without the second seal, a client could change the content after
+// the server has checked it.
 func ExampleExpect() {
 	server, client := pairOfSockets()
 	defer unix.Close(server)
@@ -30,13 +30,13 @@ func ExampleExpect() {
 	serve := func() {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1)}
 		if err := sealed.Recv(server, &m, 0); err != nil {
-			fmt.Println(err) // what came is closed
+			fmt.Println(err) // Recv has closed the descriptors
 			return
 		}
 		fd := m.FDs[0]
 		defer unix.Close(fd)
 
-		// No system call, and no page fault, can find less than this from here on.
+		// The file cannot become shorter than this.
 		var st unix.Stat_t
 		must(unix.Fstat(fd, &st))
 		data, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ, unix.MAP_PRIVATE)
@@ -60,7 +60,7 @@ func ExampleExpect() {
 	serve()
 	pass() // nothing
 	serve()
-	pass(fd, fd) // more than there is room for
+	pass(fd, fd) // more than len(m.FDs)
 	serve()
 
 	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, sealed.Seals)
@@ -71,12 +71,31 @@ func ExampleExpect() {
 	// scm: wanted a memfd sealed against shrinking and writing, got a Unix stream socket (read-write)
 	// scm: wanted a memfd sealed against shrinking and writing, got a memfd (read-write) without seals
 	// scm: wanted exactly 1 descriptor, got no descriptor
-	// scm: wanted a whole message, got 1 descriptor of a truncated one
+	// scm: wanted a whole message, got a truncated one with 1 descriptor
 	// mapped "hello"
 }
 
-// What was received by other means is held to it by its numbers.
-func ExampleExpect_Check() {
+// A process that receives a log file makes sure that every write appends to it.
+func ExampleExpect_flags() {
+	log := scm.Expect{Min: 1, Max: 1, Kind: scm.KindRegular, Access: scm.AccessWrite, Flags: unix.O_APPEND}
+	a, b, err := scm.Config{Expect: &log}.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	f, err := os.CreateTemp("", "log") // without O_APPEND
+	must(err)
+	defer os.Remove(f.Name())
+	defer f.Close()
+
+	must(a.SendFile("log", f))
+	_, err = b.RecvFile()
+	fmt.Println(err)
+	// Output:
+	// scm: wanted a regular file open for writing with O_APPEND, got a regular file (read-write, without O_APPEND)
+}
+
+// Enforce checks descriptors that were received by other means.
+func ExampleExpect_Enforce() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
 	defer unix.Close(b)
@@ -91,13 +110,12 @@ func ExampleExpect_Check() {
 	_, fd, err := scm.ReadFD(b, make([]byte, 1))
 	must(err)
 	log := scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite} // a file to write a log to
-	fmt.Println(log.Check([]int{fd}))
+	fmt.Println(log.Enforce([]int{fd}))
 	// Output:
 	// scm: wanted a file open for writing, got a pipe (read end)
 }
 
-// Sockets can be told by the family and type of socket(2), and an error tells
-// which descriptor is wrong.
+// Sockets can be distinguished by the family and type of socket(2). The error says which descriptor is wrong.
 func ExampleExpectError() {
 	a, b := twoConns()
 	defer a.Close()
@@ -112,9 +130,11 @@ func ExampleExpectError() {
 	must(err)
 
 	tcpSockets := scm.Expect{Min: 1, Max: 8, Family: unix.AF_INET, Type: unix.SOCK_STREAM}
+	server, err := scm.Config{Expect: &tcpSockets}.NewConn(b.UnixConn)
+	must(err)
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 8)}
 	var failed *scm.ExpectError
-	if err := b.RecvExpect(tcpSockets, &m, 0); errors.As(err, &failed) {
+	if err := server.Recv(&m, 0); errors.As(err, &failed) {
 		fmt.Printf("descriptor %d should be %s\n", failed.Index, failed.Want)
 		fmt.Println("received:", m.N, "byte,", m.NFD, "descriptors")
 	}
@@ -123,7 +143,7 @@ func ExampleExpectError() {
 	// received: 1 byte, 0 descriptors
 }
 
-// A Conn that takes pipes to read from, and closes all else.
+// This Conn accepts pipes that are open for reading, and closes anything else.
 func ExampleConfig() {
 	config := scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}}
 	a, b, err := config.Pair("unix")
@@ -149,8 +169,8 @@ func ExampleConfig() {
 	// 1 <nil>
 }
 
-// What a descriptor is, and what it can be used for. Check closes what is of another
-// kind, so it is asked about a duplicate.
+// Enforce can find out what a descriptor is. It closes a descriptor that does not match, so this example
+// passes it a duplicate.
 func ExampleKind() {
 	kinds := []scm.Kind{
 		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,
@@ -168,7 +188,7 @@ func ExampleKind() {
 			for _, access := range accesses {
 				fd, err := unix.Dup(int(f.Fd()))
 				must(err)
-				if (scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access}).Check([]int{fd}) == nil {
+				if (scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access}).Enforce([]int{fd}) == nil {
 					fmt.Println(path, kind, access)
 					unix.Close(fd)
 				}

@@ -15,8 +15,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// Three messages go by one system call and come by another, each with its own
-// descriptor.
+// One system call sends three messages, each with its own descriptor, and another one receives them.
 func ExampleSendBatch() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
 	must(err)
@@ -33,7 +32,7 @@ func ExampleSendBatch() {
 	for rest := out; len(rest) > 0; {
 		n, err := scm.SendBatch(p[0], rest, unix.MSG_NOSIGNAL)
 		if err != nil {
-			panic(err) // of rest[0], which was not sent, nor what is behind it
+			panic(err) // rest[0] and the messages after it were not sent
 		}
 		rest = rest[n:]
 	}
@@ -72,8 +71,8 @@ func ExamplePeerCred() {
 	// this user: true
 }
 
-// A server that serves its own user, and root, and nobody else: the others'
-// connections are closed before the server sees them.
+// This server accepts only its own user and root. The listener closes other connections before the server
+// sees them.
 func ExampleConn_PeerCred() {
 	sameUser := func(c *scm.Conn) error {
 		peer, err := c.PeerCred()
@@ -96,7 +95,7 @@ func ExampleConn_PeerCred() {
 	// Output: accepted
 }
 
-// A PID may be another process's by the time that it is used. A pidfd is not.
+// A PID can belong to another process by the time it is used. A pidfd cannot.
 func ExamplePeerPIDFD() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -119,8 +118,8 @@ func ExamplePeerPIDFD() {
 	// Output: running: true
 }
 
-// Who sent a message can be another than who made the connection: the kernel tells with each
-// message, by credentials and, from Linux 6.5, by a pidfd.
+// The process that sends a message need not be the one that made the connection. With each message, the kernel
+// reports the sender's credentials and, since Linux 6.5, a pidfd.
 func ExamplePassCred() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -136,14 +135,14 @@ func ExamplePassCred() {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 64)}, Cred: &sender, PIDFD: &pidfd}
 	must(scm.Recv(b, &m, 0))
 	fmt.Printf("%s: %v\n", m.Buffers[0][:m.N], sender.PID == os.Getpid())
-	if pidfd >= 0 { // the caller's to close
+	if pidfd >= 0 { // the caller closes it
 		defer unix.Close(pidfd)
 	}
 	// Output: it is me: true
 }
 
-// A server that expects no descriptors has the kernel refuse them. Where it does
-// not know how to, there is no room for them.
+// A server that expects no descriptors makes the kernel reject them. If the kernel cannot do that, the server
+// receives with no capacity for descriptors.
 func ExamplePassRights() {
 	server, client := pairOfSockets()
 	defer unix.Close(server)
@@ -154,7 +153,7 @@ func ExamplePassRights() {
 
 	_, err := scm.WriteFD(client, []byte("a file"), 0)
 	if errors.Is(err, unix.EPERM) {
-		_, err = unix.Write(client, []byte("a word")) // plain data passes
+		_, err = unix.Write(client, []byte("a word")) // plain data still passes
 	}
 	must(err)
 	m := scm.Message{Buffers: [][]byte{make([]byte, 64)}}
@@ -163,7 +162,7 @@ func ExamplePassRights() {
 	// Output: 6 bytes, 0 descriptors
 }
 
-// sun_path holds 107 bytes. A longer path is reached by way of its folder.
+// sun_path holds 107 bytes. Dial and Listen reach a longer path through its directory.
 func ExampleDial_longPath() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -183,7 +182,7 @@ func ExampleDial_longPath() {
 	// Output: true true
 }
 
-// An abstract name has no file, and is gone with its socket.
+// An abstract name has no file, and disappears with its socket.
 func ExampleDial_abstract() {
 	ctx := context.Background()
 	l, err := scm.Listen(ctx, "unixpacket", "") // Linux chooses one

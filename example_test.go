@@ -20,7 +20,7 @@ func pairOfSockets() (a, b int) {
 	return p[0], p[1]
 }
 
-// A program that must not depend on C says so when it is built, and can check.
+// A program that must not depend on C is built with the tag purego, and can check that.
 func ExampleBackend() {
 	switch scm.Backend {
 	case "cgo", "purego":
@@ -40,14 +40,14 @@ func ExampleWriteFD() {
 	defer r.Close()
 	_, err = scm.WriteFD(a, []byte("a pipe"), int(w.Fd()))
 	must(err)
-	w.Close() // what was passed stays open
+	w.Close() // the descriptor in flight stays open
 
-	// The other one receives it under a number of its own.
+	// The other process receives a descriptor of its own.
 	p := make([]byte, 64)
 	n, fd, err := scm.ReadFD(b, p)
 	must(err)
 	fmt.Printf("received %q\n", p[:n])
-	received, err := scm.NewFile(fd, "pipe") // which closes it
+	received, err := scm.NewFile(fd, "pipe") // takes ownership of fd
 	must(err)
 	fmt.Fprint(received, "hello through the pipe")
 	received.Close()
@@ -64,17 +64,17 @@ func ExampleReadFD() {
 	defer unix.Close(a)
 	defer unix.Close(b)
 
-	// Whoever sends two has both closed at this end, and is found out.
+	// If two are sent, ReadFD closes both and returns an error.
 	two := scm.Message{Buffers: [][]byte{[]byte("two")}, FDs: []int{a, b}}
 	must(scm.Send(a, &two, 0))
 	n, fd, err := scm.ReadFD(b, make([]byte, 64))
 	fmt.Println(n, fd, err)
 
-	// Bytes can come without a descriptor.
+	// Bytes can arrive without a descriptor.
 	must(scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0))
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
-	// 3 -1 scm: not exactly one descriptor was received, or other control data is missing; all descriptors are closed
+	// 3 -1 scm: message did not carry exactly one descriptor, or other control data was truncated
 	// 4 -1 <nil>
 }
 
@@ -93,22 +93,19 @@ func ExampleSend() {
 
 	in := scm.Message{
 		Buffers: [][]byte{make([]byte, 7), make([]byte, 64)},
-		FDs:     make([]int, 2), // room for two of the three
+		FDs:     make([]int, 2), // for two of the three
 	}
 	must(scm.Recv(b, &in, 0))
-	for _, fd := range in.FDs[:in.NFD] {
-		defer unix.Close(fd)
-	}
+	defer in.CloseFDs()
 	fmt.Printf("received %q and %q\n", in.Buffers[0], in.Buffers[1][:in.N-7])
-	fmt.Println(in.NFD, "descriptors; something is missing:", in.Flags&unix.MSG_CTRUNC != 0)
+	fmt.Println(in.NFD, "descriptors; some are missing:", in.Truncated())
 	// Output:
 	// sent 11 bytes
 	// received "header " and "body"
-	// 2 descriptors; something is missing: true
+	// 2 descriptors; some are missing: true
 }
 
-// A received descriptor is the sender's open file description: what one side
-// reads, the other one has read.
+// A received descriptor refers to the sender's open file description, so the two sides share the file offset.
 func ExampleReadFD_sharedOffset() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -150,7 +147,76 @@ func ExampleReadFD_sharedOffset() {
 	// sender's offset: 65
 }
 
-// The limits are the kernel's, and are found before it is asked.
+// A program whose own API has raw descriptors reads them along with the bytes of a stream. Its Read method
+// queues them for a method of its own.
+func ExampleConn_ReadFDs() {
+	a, b, err := scm.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+	_, err = a.WriteFDs([]byte("two files"), 0, 1)
+	must(err)
+	must(a.CloseWrite())
+
+	conn := &connWithFDs{Conn: b}
+	defer conn.Close()
+	payload, err := io.ReadAll(conn)
+	must(err)
+	fmt.Printf("received %q and %d descriptors\n", payload, len(conn.fds))
+	// Output: received "two files" and 2 descriptors
+}
+
+// connWithFDs is a net.Conn that keeps the descriptors it receives.
+type connWithFDs struct {
+	*scm.Conn
+	fds []int
+}
+
+func (c *connWithFDs) Read(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	fds := make([]int, 16)
+	n, nfd, err := c.ReadFDs(p, fds)
+	c.fds = append(c.fds, fds[:nfd]...)
+	return n, err
+}
+
+func (c *connWithFDs) Close() error {
+	scm.CloseFDs(c.fds...)
+	return c.Conn.Close()
+}
+
+// A message's descriptors become files, unless some of them are missing.
+func ExampleMessage_Files() {
+	a, b, err := scm.Pair("unix")
+	must(err)
+	defer a.Close()
+	defer b.Close()
+
+	for _, files := range [][]*os.File{{os.Stdin, os.Stdout}, {os.Stdin, os.Stdout, os.Stderr}} {
+		_, err = a.WriteFiles([]byte("files"), files...)
+		must(err)
+		m := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 2)}
+		must(b.Recv(&m, 0))
+		if m.Truncated() {
+			m.CloseFDs()
+			fmt.Println("more than 2 files")
+			continue
+		}
+		received, err := m.Files()
+		must(err)
+		fmt.Println(len(received), "files")
+		for _, f := range received {
+			f.Close()
+		}
+	}
+	// Output:
+	// 2 files
+	// more than 2 files
+}
+
+// The limits are the kernel's. A call checks them before it makes a system call.
 func ExampleMessage_limits() {
 	m := scm.Message{FDs: make([]int, scm.MaxFDs+1)}
 	err := scm.Send(-1, &m, 0)

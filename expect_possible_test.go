@@ -32,6 +32,8 @@ func specimens() []specimen {
 			g := f
 			if mode == "path" {
 				g.Seals, g.Family, g.Type, g.Protocol = 0, 0, 0, 0
+			} else {
+				g.Flags = unix.O_APPEND
 			}
 			all = append(all, specimen{g, reopened(open, flags|unix.O_NONBLOCK)})
 		}
@@ -48,7 +50,7 @@ func specimens() []specimen {
 	inModes(sys.File{Kind: "block device"}, noDisk, "write-only", "read-write")
 	for _, name := range []scm.Kind{scm.KindEventfd, scm.KindPIDFD, "timerfd"} {
 		open := samples[slices.IndexFunc(samples, func(s sample) bool { return s.kind == name })].open
-		all = append(all, specimen{sys.File{Kind: string(name), Access: "read-write"}, open})
+		all = append(all, specimen{sys.File{Kind: string(name), Access: "read-write", Flags: unix.O_APPEND}, open})
 		inModes(sys.File{Kind: string(name)}, open, "path")
 	}
 	inModes(sys.File{Kind: "net"}, opens("/proc/self/ns/net", unix.O_RDONLY), "read-only", "path")
@@ -66,7 +68,7 @@ func specimens() []specimen {
 				continue
 			}
 			all = append(all, specimen{
-				sys.File{Kind: "socket", Access: "read-write", Family: family, Type: s[1], Protocol: s[2]},
+				sys.File{Kind: "socket", Access: "read-write", Flags: unix.O_APPEND, Family: family, Type: s[1], Protocol: s[2]},
 				func() (int, error) { return unix.Socket(family, s[1]|unix.SOCK_CLOEXEC, s[2]) },
 			})
 		}
@@ -93,7 +95,7 @@ var exactModes = map[scm.Access][]string{
 func matches(e scm.Expect, f sys.File) bool {
 	isOr0 := func(want, got int) bool { return want == 0 || want == got }
 	return (e.Kind == "" || string(e.Kind) == f.Kind) && slices.Contains(exactModes[e.Access], f.Access) &&
-		isOr0(e.Family, f.Family) && isOr0(e.Type, f.Type) && isOr0(e.Protocol, f.Protocol) && f.Seals&e.Seals == e.Seals
+		isOr0(e.Family, f.Family) && isOr0(e.Type, f.Type) && isOr0(e.Protocol, f.Protocol) && f.Flags&e.Flags == e.Flags && f.Seals&e.Seals == e.Seals
 }
 
 // undecided reports whether e is accepted although no specimen matches it, as other kernels may have
@@ -123,6 +125,9 @@ var _ = Describe("Expect", func() {
 				GinkgoWriter.Printf("this machine lacks %+v: %v\n", s.File, err)
 			} else {
 				f.Own(fd)
+				if s.Flags != 0 {
+					fcntl(fd, unix.F_SETFL, fcntl(fd, unix.F_GETFL, 0)|s.Flags)
+				}
 				s.File = ok(sys.Look(fd))
 				numbers[len(files)] = fd
 			}
@@ -157,7 +162,9 @@ var _ = Describe("Expect", func() {
 					for _, family := range []int{0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6} {
 						for _, typ := range []int{0, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET, unix.SOCK_RAW, unix.SOCK_STREAM | unix.SOCK_NONBLOCK} {
 							for _, protocol := range []int{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_MPTCP} {
-								judge(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access, Seals: seals, Family: family, Type: typ, Protocol: protocol})
+								for _, flags := range []int{0, unix.O_APPEND} {
+									judge(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access, Flags: flags, Seals: seals, Family: family, Type: typ, Protocol: protocol})
+								}
 							}
 						}
 					}

@@ -3,10 +3,9 @@
 package scm_test
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -182,7 +181,7 @@ func (f *fixture) accepts(e scm.Expect, fds ...int) {
 	GinkgoHelper()
 	got := copies(fds...)
 	was := slices.Clone(got)
-	Expect(e.Check(got)).To(Succeed())
+	Expect(e.Enforce(got)).To(Succeed())
 	Expect(got).To(Equal(was), "numbers of what was accepted")
 	for i, fd := range got {
 		Expect(fdtest.Same(fd, fds[i])).To(BeTrue(), "%s was accepted and %s is there", fdtest.Name(fds[i]), fdtest.Name(fd))
@@ -194,7 +193,7 @@ func (f *fixture) accepts(e scm.Expect, fds ...int) {
 func (f *fixture) refuses(e scm.Expect, fds ...int) *scm.ExpectError {
 	GinkgoHelper()
 	got := copies(fds...)
-	failed := errorOf[*scm.ExpectError](e.Check(got))
+	failed := errorOf[*scm.ExpectError](e.Enforce(got))
 	Expect(failed.Err).NotTo(HaveOccurred())
 	Expect(got).To(Equal(slices.Repeat([]int{-1}, len(fds))), "numbers of what was closed")
 	Expect(f.Strays()).To(BeEmpty(), "refused, and left open")
@@ -343,6 +342,48 @@ var _ = Describe("Expect", func() {
 		}
 	})
 
+	It("Expect.Flags accepts files with all of these status flags, and others", func() {
+		all := []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC}
+		for set := range 1 << len(all) {
+			fd := ok(opens("file", unix.O_WRONLY|bits(all, set))())
+			f.Own(fd)
+			for want := range 1 << len(all) {
+				f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: bits(all, want)}, fd)
+			}
+			f.CloseNow(fd)
+		}
+	})
+
+	It("Expect.Flags works for files of every kind that are not opened with O_PATH", func() {
+		for _, open := range []func() (int, error){opens("fifo", unix.O_RDWR), opens(".", 0), opens("/dev/null", 0), memfd(0), socket(unix.AF_UNIX, unix.SOCK_STREAM)} {
+			fd := ok(open())
+			f.Own(fd)
+			e := scm.Expect{Min: 1, Max: 1, Flags: unix.O_NONBLOCK}
+			f.refuses(e, fd)
+			fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
+			f.accepts(e, fd)
+		}
+		path := ok(opens("file", unix.O_PATH)())
+		f.Own(path)
+		e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Flags: unix.O_APPEND}
+		Expect(f.refuses(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
+	})
+
+	It("an ExpectError names the status flags that a file lacks", func() {
+		fd := ok(opens("file", unix.O_WRONLY|unix.O_DSYNC|unix.O_NOATIME)())
+		f.Own(fd)
+		for flags, words := range map[int][2]string{
+			unix.O_APPEND: {"O_APPEND", "O_APPEND"},
+			unix.O_SYNC:   {"O_SYNC", "O_SYNC"},
+			unix.O_APPEND | unix.O_NONBLOCK | unix.O_DSYNC: {"O_APPEND|O_NONBLOCK|O_DSYNC", "O_APPEND|O_NONBLOCK"},
+			unix.O_ASYNC | unix.O_NOATIME | 1<<30:          {"O_ASYNC|O_NOATIME|0x40000000", "O_ASYNC|0x40000000"},
+		} {
+			failed := f.refuses(scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: flags}, fd)
+			Expect(failed.Want).To(Equal("a file open for writing with " + words[0]))
+			Expect(failed.Got).To(Equal("a regular file (write-only, without " + words[1] + ")"))
+		}
+	})
+
 	It("names seals in words", func() {
 		fd := ok(memfd(unix.F_SEAL_GROW)())
 		f.Own(fd)
@@ -402,14 +443,14 @@ var _ = Describe("Expect", func() {
 		}
 		for _, fd := range bad {
 			fds := append(copies(f.file()), fd, copies(f.file())[0])
-			failed := errorOf[*scm.ExpectError](scm.Expect{Min: 3, Max: 3}.Check(fds))
+			failed := errorOf[*scm.ExpectError](scm.Expect{Min: 3, Max: 3}.Enforce(fds))
 			Expect(failed.Index).To(Equal(1))
 			Expect(failed).To(MatchError(unix.EBADF))
 			Expect(fds).To(HaveEach(-1))
 		}
 		for text, e := range unsatisfiable {
 			fds := copies(f.file(), f.file())
-			Expect(errorOf[*scm.ExpectError](e.Check(fds)).Err).To(And(MatchError(unix.EINVAL), MatchError(text)))
+			Expect(errorOf[*scm.ExpectError](e.Enforce(fds)).Err).To(And(MatchError(unix.EINVAL), MatchError(text)))
 			Expect(fds).To(HaveEach(-1))
 		}
 		Expect(f.Strays()).To(BeEmpty())
@@ -444,269 +485,207 @@ var unsatisfiable = map[string]scm.Expect{
 		Max: 1, Kind: scm.KindSymlink},
 	`scm: Expect is impossible: Access is "write", but a directory can only have "read-only" or "path"`: {
 		Max: 1, Kind: scm.KindDirectory, Access: scm.AccessWrite},
-	"scm: Expect is impossible: a descriptor opened with O_PATH has no Family, Type, Protocol or Seals": {
+	"scm: Expect is impossible: a descriptor opened with O_PATH has no Family, Type, Protocol, Flags or Seals": {
 		Max: 1, Family: unix.AF_UNIX, Access: scm.AccessPath},
 	"scm: Expect is impossible: there cannot be a Unix raw socket": {Max: 1, Family: unix.AF_UNIX, Type: unix.SOCK_RAW},
 	"scm: Expect is impossible: there cannot be an IPv4 datagram socket of protocol tcp (6)": {
 		Max: 1, Family: unix.AF_INET, Type: unix.SOCK_DGRAM, Protocol: unix.IPPROTO_TCP},
-	"scm: Expect has a Type with flags, 0x80001":                        {Max: 1, Type: unix.SOCK_STREAM | unix.SOCK_CLOEXEC},
-	"scm: Expect has a negative Family (0), Protocol (0) or Seals (-1)": {Max: 1, Seals: -1},
-	"scm: Expect has a negative Max, -1":                                {Min: -1, Max: -1},
-	"scm: Expect has an unknown Kind, \"anon_inode:[]\"":                {Max: 1, Kind: "anon_inode:[]"},
-	"scm: Expect wants at least 2 and at most 1 descriptor":             {Min: 2, Max: 1},
-	"scm: Expect wants at least 1 and at most no descriptor":            {Min: 1},
-	"scm: Expect has an unknown Kind, \"file\"":                         {Max: 1, Kind: "file"},
-	"scm: Expect has an unknown Access, \"raed\"":                       {Max: 1, Access: "raed"},
+	"scm: Expect has a Type with flags, 0x80001":                                   {Max: 1, Type: unix.SOCK_STREAM | unix.SOCK_CLOEXEC},
+	"scm: Expect has a negative Family (0), Protocol (0), Flags (0) or Seals (-1)": {Max: 1, Seals: -1},
+	"scm: Expect has a negative Family (0), Protocol (0), Flags (-1) or Seals (0)": {Max: 1, Flags: -1},
+	fmt.Sprintf("scm: Expect has Flags that are not status flags, %#x", unix.O_WRONLY|unix.O_CREAT): {
+		Max: 1, Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND},
+	fmt.Sprintf("scm: Expect has Flags that are not status flags, %#x", unix.O_PATH): {Max: 1, Flags: unix.O_PATH},
+	"scm: Expect is impossible: a symbolic link has no status flags": {
+		Max: 1, Kind: scm.KindSymlink, Access: scm.AccessAny, Flags: unix.O_APPEND},
+	"scm: Expect has a negative Max, -1":                        {Min: -1, Max: -1},
+	"scm: Expect has an unknown Kind, \"anon_inode:[]\"":        {Max: 1, Kind: "anon_inode:[]"},
+	"scm: Expect requires at least 2 and at most 1 descriptor":  {Min: 2, Max: 1},
+	"scm: Expect requires at least 1 and at most no descriptor": {Min: 1},
+	"scm: Expect has an unknown Kind, \"file\"":                 {Max: 1, Kind: "file"},
+	"scm: Expect has an unknown Access, \"raed\"":               {Max: 1, Access: "raed"},
 }
 
-var _ = DescribeTableSubtree("a checked receive", func(typ int) {
-	for _, way := range []string{"Expect.Recv", "Conn.RecvExpect"} {
-		Describe("by "+way, func() {
-			var f *fixture
-			var m *scm.Message
-			var recv func(e scm.Expect) error
-			var strays []string // the Conn's
-			BeforeEach(func() {
-				f = connect(typ)
-				m = &scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: slices.Repeat([]int{-7}, 4)}
-				recv = func(e scm.Expect) error { return e.Recv(f.b, m, unix.MSG_DONTWAIT) }
-				if way == "Conn.RecvExpect" {
-					c := lent(ok(scm.NewConnFD(copies(f.b)[0])))
-					recv = func(e scm.Expect) error { return c.RecvExpect(e, m, unix.MSG_DONTWAIT) }
-				}
-				strays = f.Strays()
-			})
+var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
+	var f *fixture
+	var m *scm.Message
+	var recv func(e scm.Expect) error
+	BeforeEach(func() {
+		f = connect(typ)
+		m = &scm.Message{Buffers: [][]byte{make([]byte, 8)}, FDs: slices.Repeat([]int{-7}, 4)}
+		recv = func(e scm.Expect) error { return e.Recv(f.b, m, unix.MSG_DONTWAIT) }
+	})
 
-			// refused checks that the payload was received and no descriptor is left.
-			refused := func(err error, payload string) *scm.ExpectError {
+	// refused checks that the payload was received and no descriptor is left.
+	refused := func(err error, payload string) *scm.ExpectError {
+		GinkgoHelper()
+		failed := errorOf[*scm.ExpectError](err)
+		Expect(m.NFD).To(Equal(0))
+		Expect(string(m.Buffers[0][:m.N])).To(Equal(payload))
+		Expect(f.Strays()).To(BeEmpty(), "rejected, and left open")
+		isEmpty(f.b)
+		return failed
+	}
+
+	It("returns what is as expected, and goes on behind what it refuses", func() {
+		pipe := f.file()
+		for _, c := range []struct {
+			payload string
+			sent    []int
+			e       scm.Expect
+			index   int
+			text    string
+		}{
+			{"payload", []int{f.a, pipe, f.a}, scm.Expect{Max: 4, Kind: scm.KindSocket}, 1, "scm: wanted a socket, got a pipe (read end) at index 1"},
+			{"write", []int{pipe}, scm.Expect{Max: 1, Kind: scm.KindPipe, Access: scm.AccessWrite}, 0, "scm: wanted a pipe open for writing, got a pipe (read end)"},
+			{"3", f.files(3), scm.Expect{Max: 2}, -1, "scm: wanted at most 2 descriptors, got 3 descriptors"},
+			{"1", []int{pipe}, scm.Expect{Min: 2, Max: 2}, -1, "scm: wanted exactly 2 descriptors, got 1 descriptor"},
+			{"0", nil, scm.Expect{Min: 1, Max: 1}, -1, "scm: wanted exactly 1 descriptor, got no descriptor"},
+		} {
+			m.FDs = slices.Repeat([]int{-7}, 4)
+			f.sends(c.payload, c.sent...)
+			failed := refused(recv(c.e), c.payload)
+			Expect(failed.Index).To(Equal(c.index))
+			Expect(failed).To(MatchError(c.text))
+			closed := slices.Repeat([]int{-1}, len(c.sent))
+			Expect(m.FDs).To(Equal(append(closed, slices.Repeat([]int{-7}, 4-len(c.sent))...)))
+		}
+		m.FDs = slices.Repeat([]int{-7}, 4)
+		sent := f.files(2)
+		f.sends("x", sent...)
+		Expect(recv(scm.Expect{Min: 2, Max: 2, Kind: scm.KindPipe, Access: scm.AccessReadOnly})).To(Succeed())
+		f.takes(m.FDs[:m.NFD], sent...)
+		Expect(m.FDs[2:]).To(Equal([]int{-7, -7}))
+		Expect(m.N).To(Equal(1))
+	})
+
+	It("refuses a truncated message, and by option takes it", func() {
+		CannotEmulate(fdtest.NotCut)
+		m.FDs = m.FDs[:1]
+		sent := f.files(3)
+		for text, e := range map[string]scm.Expect{
+			"": {Min: 1, Max: 1},
+			"; Expect allows at most 3 descriptors, but len(m.FDs) is 1": {Max: 3},
+		} {
+			f.sends("x", sent...)
+			Expect(refused(recv(e), "x")).To(MatchError("scm: wanted a whole message, got a truncated one with 1 descriptor" + text))
+			Expect(m.Flags & unix.MSG_CTRUNC).NotTo(BeZero())
+		}
+		f.sends("x", sent...)
+		Expect(recv(scm.Expect{Min: 1, Max: 1, Truncated: true})).To(Succeed())
+		f.takes(m.FDs[:m.NFD], sent[0])
+		m.FDs = make([]int, 2)
+		f.sends("x", sent...)
+		refused(recv(scm.Expect{Max: 1, Truncated: true}), "x")
+	})
+
+	if typ != unix.SOCK_STREAM {
+		It("refuses a message that is longer than the buffers, and by option takes it", func() {
+			m.Buffers = [][]byte{make([]byte, 3), nil, make([]byte, 5)}
+			before := m.Buffers
+			payload := func() string { return string(slices.Concat(m.Buffers...)) }
+			rejects := func(e scm.Expect, text string) *scm.ExpectError {
 				GinkgoHelper()
-				failed := errorOf[*scm.ExpectError](err)
-				Expect(m.NFD).To(Equal(0))
-				Expect(string(m.Buffers[0][:m.N])).To(Equal(payload))
-				Expect(f.Strays()).To(Equal(strays), "refused, and left open")
+				failed := errorOf[*scm.ExpectError](recv(e))
+				Expect(failed).To(MatchError(text))
+				Expect(failed.Index).To(Equal(-1))
+				Expect([]int{m.N, m.NFD}).To(Equal([]int{8, 0}))
+				Expect(payload()).To(Equal("too long"))
+				Expect(f.Strays()).To(BeEmpty(), "rejected, and left open")
 				isEmpty(f.b)
 				return failed
 			}
-
-			It("returns what is as expected, and goes on behind what it refuses", func() {
-				pipe := f.file()
-				for _, c := range []struct {
-					payload string
-					sent    []int
-					e       scm.Expect
-					index   int
-					text    string
-				}{
-					{"payload", []int{f.a, pipe, f.a}, scm.Expect{Max: 4, Kind: scm.KindSocket}, 1, "scm: wanted a socket, got a pipe (read end) at index 1"},
-					{"write", []int{pipe}, scm.Expect{Max: 1, Kind: scm.KindPipe, Access: scm.AccessWrite}, 0, "scm: wanted a pipe open for writing, got a pipe (read end)"},
-					{"3", f.files(3), scm.Expect{Max: 2}, -1, "scm: wanted at most 2 descriptors, got 3 descriptors"},
-					{"1", []int{pipe}, scm.Expect{Min: 2, Max: 2}, -1, "scm: wanted exactly 2 descriptors, got 1 descriptor"},
-					{"0", nil, scm.Expect{Min: 1, Max: 1}, -1, "scm: wanted exactly 1 descriptor, got no descriptor"},
-				} {
-					m.FDs = slices.Repeat([]int{-7}, 4)
-					f.sends(c.payload, c.sent...)
-					failed := refused(recv(c.e), c.payload)
-					Expect(failed.Index).To(Equal(c.index))
-					Expect(failed).To(MatchError(c.text))
-					closed := slices.Repeat([]int{-1}, len(c.sent))
-					Expect(m.FDs).To(Equal(append(closed, slices.Repeat([]int{-7}, 4-len(c.sent))...)))
-				}
-				m.FDs = slices.Repeat([]int{-7}, 4)
-				sent := f.files(2)
-				f.sends("x", sent...)
-				Expect(recv(scm.Expect{Min: 2, Max: 2, Kind: scm.KindPipe, Access: scm.AccessReadOnly})).To(Succeed())
-				f.takes(m.FDs[:m.NFD], sent...)
-				Expect(m.FDs[2:]).To(Equal([]int{-7, -7}))
-				Expect(m.N).To(Equal(1))
-			})
-
-			It("refuses a truncated message, and by option takes it", func() {
-				CannotEmulate(fdtest.NotCut)
-				m.FDs = m.FDs[:1]
-				sent := f.files(3)
-				for text, e := range map[string]scm.Expect{
-					"1 descriptor of a truncated one": {Min: 1, Max: 1},
-					"1 descriptor of a truncated one; Expect allows at most 3 descriptors and m.FDs has room for 1": {Max: 3},
-				} {
-					f.sends("x", sent...)
-					Expect(refused(recv(e), "x")).To(MatchError("scm: wanted a whole message, got " + text))
-					Expect(m.Flags & unix.MSG_CTRUNC).NotTo(BeZero())
-				}
-				f.sends("x", sent...)
-				Expect(recv(scm.Expect{Min: 1, Max: 1, Truncated: true})).To(Succeed())
-				f.takes(m.FDs[:m.NFD], sent[0])
-				m.FDs = make([]int, 2)
-				f.sends("x", sent...)
-				refused(recv(scm.Expect{Max: 1, Truncated: true}), "x")
-			})
-
-			if typ != unix.SOCK_STREAM {
-				It("refuses a message that is longer than the buffers, and by option takes it", func() {
-					m.Buffers = [][]byte{make([]byte, 3), nil, make([]byte, 5)}
-					before := m.Buffers
-					payload := func() string { return string(slices.Concat(m.Buffers...)) }
-					rejects := func(e scm.Expect, text string) *scm.ExpectError {
-						GinkgoHelper()
-						failed := errorOf[*scm.ExpectError](recv(e))
-						Expect(failed).To(MatchError(text))
-						Expect(failed.Index).To(Equal(-1))
-						Expect([]int{m.N, m.NFD}).To(Equal([]int{8, 0}))
-						Expect(payload()).To(Equal("too long"))
-						Expect(f.Strays()).To(Equal(strays), "rejected, and left open")
-						isEmpty(f.b)
-						return failed
-					}
-					for _, n := range []int{0, 2} {
-						f.sends("too long by 11 bytes", f.files(n)...)
-						Expect(rejects(scm.Expect{Max: 4}, "scm: wanted a whole message, got only the first 8 bytes: short buffer")).To(MatchError(io.ErrShortBuffer))
-					}
-					f.sends("too long", f.a)
-					Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it is not longer")
-					f.takes(m.FDs[:m.NFD], f.a)
-
-					sent := f.files(2)
-					f.sends("too long by 11 bytes", sent...)
-					Expect(recv(scm.Expect{Min: 2, Max: 2, Truncated: true})).To(Succeed())
-					Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
-					f.takes(m.FDs[:m.NFD], sent...)
-
-					m.Buffers = nil // which asks for no bytes
-					f.sends("too long by 11 bytes", sent...)
-					Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
-					f.takes(m.FDs[:m.NFD], sent...)
-
-					CannotEmulate(fdtest.NotCut)
-					m.Buffers, m.FDs = before, m.FDs[:1]
-					f.sends("too long by 11 bytes", sent...)
-					Expect(rejects(scm.Expect{Max: 2}, "scm: wanted a whole message, got only the first 8 bytes and "+
-						"1 descriptor of a truncated one; Expect allows at most 2 descriptors and m.FDs has room for 1: short buffer")).To(MatchError(io.ErrShortBuffer))
-				})
-
-				It("refuses an empty message whose descriptors are missing, which is not the end", func() {
-					m.FDs = nil
-					f.sends("", f.file())
-					Expect(refused(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got no descriptor of a truncated one"))
-				})
+			for _, n := range []int{0, 2} {
+				f.sends("too long by 11 bytes", f.files(n)...)
+				Expect(rejects(scm.Expect{Max: 4}, "scm: wanted a whole message, got only the first 8 bytes: short buffer")).To(MatchError(io.ErrShortBuffer))
 			}
+			f.sends("too long", f.a)
+			Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it is not longer")
+			f.takes(m.FDs[:m.NFD], f.a)
 
-			It("is an error at once for what no message could satisfy, and for no room, and receives nothing", func() {
-				f.sends("x", f.a)
-				for text, e := range unsatisfiable {
-					Expect(recv(e)).To(And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text))))
-				}
-				for room, word := range []string{"none", "1"} {
-					m.FDs = make([]int, room)
-					Expect(recv(scm.Expect{Min: 2, Max: 3})).To(And(MatchError(unix.EINVAL),
-						MatchError(HaveSuffix("scm: Expect wants at least 2 and at most 3 descriptors and m.FDs has room for "+word))))
-				}
-				Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
-				m.FDs = make([]int, 1)
-				Expect(recv(scm.Expect{Max: 1})).To(Succeed())
-				f.takes(m.FDs[:m.NFD], f.a)
-			})
+			sent := f.files(2)
+			f.sends("too long by 11 bytes", sent...)
+			Expect(recv(scm.Expect{Min: 2, Max: 2, Truncated: true})).To(Succeed())
+			Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
+			f.takes(m.FDs[:m.NFD], sent...)
 
-			It("closes the pidfd of a message that is refused", func() {
-				supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, which is from Linux 6.5")
-				before := pidfds()
-				pidfd := -1
-				m.PIDFD = &pidfd
-				f.sends("x", f.a)
-				refused(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}), "x")
-				Expect(pidfd).To(Equal(-1))
-				Expect(pidfds()).To(Equal(before))
+			m.Buffers = nil // which asks for no bytes
+			f.sends("too long by 11 bytes", sent...)
+			Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
+			f.takes(m.FDs[:m.NFD], sent...)
 
-				f.sends("x", f.a)
-				Expect(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindSocket})).To(Succeed())
-				f.takes(m.FDs[:m.NFD], f.a)
-				Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
-				f.Own(pidfd)
-			})
+			CannotEmulate(fdtest.NotCut)
+			m.Buffers, m.FDs = before, m.FDs[:1]
+			f.sends("too long by 11 bytes", sent...)
+			Expect(rejects(scm.Expect{Max: 2}, "scm: wanted a whole message, got only the first 8 bytes and "+
+				"1 descriptor; Expect allows at most 2 descriptors, but len(m.FDs) is 1: short buffer")).To(MatchError(io.ErrShortBuffer))
+		})
 
-			It("fails as Recv where nothing is received, and is io.EOF at the end", func() {
-				one := scm.Expect{Min: 1, Max: 1}
-				failsWith(recv(one), "recvmsg", unix.EAGAIN)
-				m.FDs = make([]int, scm.MaxFDs+1)
-				Expect(recv(scm.Expect{})).To(MatchError(scm.ErrTooManyFDs))
-				m.FDs = m.FDs[:1]
-				if typ == unix.SOCK_DGRAM {
-					f.sends("")
-					Expect(refused(recv(one), "").Got).To(Equal("no descriptor"))
-					return
-				}
-				if typ == unix.SOCK_STREAM && way == "Expect.Recv" { // without room for a byte the end is not seen
-					f.sends("x")
-					m.Buffers[0] = nil
-					Expect(recv(scm.Expect{})).To(Succeed())
-					m.Buffers[0] = make([]byte, 1)
-					Expect(recv(scm.Expect{})).To(Succeed())
-				}
-				f.CloseNow(f.a)
-				for _, e := range []scm.Expect{one, {Max: 1}} {
-					Expect(recv(e)).To(BeIdenticalTo(io.EOF))
-					Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
-				}
-			})
+		It("refuses an empty message whose descriptors are missing, which is not the end", func() {
+			m.FDs = nil
+			f.sends("", f.file())
+			Expect(refused(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got a truncated one with no descriptor"))
 		})
 	}
+
+	It("is an error at once for what no message could satisfy, and for no room, and receives nothing", func() {
+		f.sends("x", f.a)
+		for text, e := range unsatisfiable {
+			Expect(recv(e)).To(And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text))))
+		}
+		for capacity := range 2 {
+			m.FDs = make([]int, capacity)
+			Expect(recv(scm.Expect{Min: 2, Max: 3})).To(And(MatchError(unix.EINVAL),
+				MatchError(HaveSuffix("scm: Expect requires at least 2 and at most 3 descriptors, but len(m.FDs) is "+strconv.Itoa(capacity)))))
+		}
+		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
+		m.FDs = make([]int, 1)
+		Expect(recv(scm.Expect{Max: 1})).To(Succeed())
+		f.takes(m.FDs[:m.NFD], f.a)
+	})
+
+	It("closes the pidfd of a message that is refused", func() {
+		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, which is from Linux 6.5")
+		before := pidfds()
+		pidfd := -1
+		m.PIDFD = &pidfd
+		f.sends("x", f.a)
+		refused(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}), "x")
+		Expect(pidfd).To(Equal(-1))
+		Expect(pidfds()).To(Equal(before))
+
+		f.sends("x", f.a)
+		Expect(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindSocket})).To(Succeed())
+		f.takes(m.FDs[:m.NFD], f.a)
+		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+		f.Own(pidfd)
+	})
+
+	It("fails as Recv where nothing is received, and is io.EOF at the end", func() {
+		one := scm.Expect{Min: 1, Max: 1}
+		failsWith(recv(one), "recvmsg", unix.EAGAIN)
+		m.FDs = make([]int, scm.MaxFDs+1)
+		Expect(recv(scm.Expect{})).To(MatchError(scm.ErrTooManyFDs))
+		m.FDs = m.FDs[:1]
+		if typ == unix.SOCK_DGRAM {
+			f.sends("")
+			Expect(refused(recv(one), "").Got).To(Equal("no descriptor"))
+			return
+		}
+		if typ == unix.SOCK_STREAM { // without room for a byte the end is not seen
+			f.sends("x")
+			m.Buffers[0] = nil
+			Expect(recv(scm.Expect{})).To(Succeed())
+			m.Buffers[0] = make([]byte, 1)
+			Expect(recv(scm.Expect{})).To(Succeed())
+		}
+		f.CloseNow(f.a)
+		for _, e := range []scm.Expect{one, {Max: 1}} {
+			Expect(recv(e)).To(BeIdenticalTo(io.EOF))
+			Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
+		}
+	})
 }, everyType)
-
-var _ = DescribeTableSubtree("Config.Expect", func(network string) {
-	It("is held by ReadFiles and RecvFile, which close what it refuses", func() {
-		for _, keep := range []bool{false, true} {
-			e := scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}
-			a, b := pairWith(scm.Config{Expect: &e, KeepTruncated: keep}, network)
-			r, w := pipe()
-			refuses := func(text string, sent ...*os.File) {
-				GinkgoHelper()
-				before := fdtest.Take()
-				Expect(a.WriteFiles([]byte("xyz"), sent...)).To(Equal(3))
-				n, files, err := b.ReadFiles(make([]byte, 8), 8)
-				Expect(n).To(Equal(3))
-				Expect(files).To(BeNil())
-				Expect(errorOf[*scm.ExpectError](err)).To(MatchError(text))
-				if len(sent) == 1 {
-					Expect(a.SendFile("name", sent[0])).To(Succeed())
-					Expect(errorOf[*scm.ExpectError](Second(b.RecvFile()))).To(MatchError(text))
-				}
-				Expect(before.NewSince()).To(BeEmpty(), "refused, and left open")
-			}
-			refuses("scm: wanted a pipe open for reading, got a pipe (write end)", w)
-			refuses("scm: wanted exactly 1 descriptor, got 2 descriptors", r, w)
-			refuses("scm: wanted exactly 1 descriptor, got no descriptor")
-			Expect(w.Close()).To(Succeed())
-			noWriterIsLeft(r)
-
-			Expect(a.WriteFiles([]byte("xyz"), r)).To(Equal(3))
-			receives(b, "xyz", r)
-			Expect(a.SendFile("name", r)).To(Succeed())
-			areSame([]*os.File{lent(ok(b.RecvFile()))}, []*os.File{r})
-			if network != "unixgram" {
-				Expect(a.Close()).To(Succeed())
-				Expect(receiving["ReadFiles"](b)).To(BeIdenticalTo(io.EOF))
-				Expect(receiving["RecvFile"](b)).To(BeIdenticalTo(io.EOF))
-			}
-		}
-	})
-
-	It("that no message could satisfy makes no Conn", func() {
-		keepsNumbers()
-		a, _ := sockets(unix.SOCK_STREAM)
-		impossible := maps.Clone(unsatisfiable)
-		impossible["scm: Expect wants at least 254 descriptors and a message carries at most 253"] = scm.Expect{Min: scm.MaxFDs + 1, Max: 300}
-		for text, e := range impossible {
-			config, wrong := scm.Config{Expect: &e}, And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text)))
-			_, _, err := config.Pair(network)
-			Expect(err).To(wrong)
-			Expect(Second(config.NewConnFD(a))).To(wrong)
-			Expect(fdtest.IsOpen(a)).To(BeTrue())
-			if network == "unixgram" {
-				Expect(Second(config.ListenPacket(context.Background(), network, AbstractName()))).To(wrong)
-			} else {
-				Expect(Second(config.Listen(context.Background(), network, AbstractName()))).To(wrong)
-			}
-		}
-	})
-}, everyNetwork)
 
 var _ = Describe("Expect of a file that a partner serves", func() {
 	It("asks the kernel and not the partner", func() {
@@ -727,7 +706,7 @@ var _ = Describe("Expect of a file that a partner serves", func() {
 			for _, kind := range kinds() {
 				got := copies(fd)
 				server.Asked()
-				err := single(kind).Check(got)
+				err := single(kind).Enforce(got)
 				Expect(server.Asked()).To(BeEmpty(), "requests, of which %d is GETATTR", fusetest.Getattr)
 				if kind == scm.KindRegular {
 					Expect(err).NotTo(HaveOccurred())

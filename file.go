@@ -12,15 +12,15 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// nameBytes is the room for a file's name, which is runc's: a name is shorter.
+// nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
 const nameBytes = 4096
 
 // SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name
 // without a terminator. f stays open and the caller's. On a stream the name must have a byte, and one
 // that is longer than the socket's buffer arrives in pieces: use "unixpacket" there.
 //
-// Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. An error that is
-// [io.ErrShortWrite] too means that the file went, and a part of the name.
+// Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. If errors.Is finds
+// [io.ErrShortWrite], the file and a part of the name were sent.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -28,29 +28,18 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 	return c.fail("write", c.sendOne([]byte(name), f))
 }
 
-// RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL at
-// the name's end that conmon sends. The file is the caller's to close. [NewFile] makes it, and documents
-// which files have deadlines and which can fail with EAGAIN. Its name is the sender's bytes as they are,
-// also in the file's errors: print both with %q.
+// RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL that conmon
+// sends at the end of the name. The caller closes the file. [NewFile] makes it, and documents which files have
+// deadlines and which can fail with EAGAIN. The file's name is exactly the bytes that the sender chose, and the
+// file's errors contain it: print both with %q.
 //
-// A message with no descriptor (ErrNoFile), with more than one or with other control data
-// ([TruncatedError]), with one that [Config].Expect refuses ([ExpectError]), or with 4096 bytes or
-// more (ENAMETOOLONG) is refused, and its descriptors are closed. The end is [io.EOF]. If Expect wants
-// more than one file the error is EINVAL, and nothing was received.
+// RecvFile rejects a message without a descriptor (ErrNoFile), with more than one or with other control data
+// (a [*TruncatedError]), with one that does not match [Config].Expect (an [*ExpectError]), or with 4096 bytes
+// or more (ENAMETOOLONG), and closes its descriptors. At the end the error is [io.EOF]. If Expect requires more
+// than one file, the error is EINVAL, and nothing is received. Other errors are those of [Conn].
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
-	if err := c.usable(); err != nil {
-		return nil, c.fail("read", err)
-	}
-	if err := c.config.checkRoom(1); err != nil {
-		return nil, c.fail("read", err)
-	}
 	n, fd, err := c.receiveOne(p)
-	if err == nil && c.config.Expect != nil {
-		if err := c.config.Expect.Check([]int{fd}); err != nil {
-			return nil, err
-		}
-	}
 	if err == nil && n >= nameBytes {
 		sys.Close(fd)
 		err = sys.ENAMETOOLONG
@@ -70,7 +59,7 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // the file owns it; the descriptor is close-on-exec and may have been renumbered. On error fd stays open
 // and still belongs to the caller.
 //
-// Use NewFile in place of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's
+// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's
 // poller. The poller asks a file whether it is ready, and the whole process stops until the file answers.
 // A sender can delay that answer indefinitely if it is the file's server (FUSE), or if it keeps an epoll
 // locked that it has passed.
@@ -114,9 +103,8 @@ func newFile(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// unpolledFile is NewFile for a file that is not for the poller. Package os looks at
-// O_NONBLOCK once, when it is given a number: it is given that of a file that blocks,
-// which then becomes fd's.
+// unpolledFile is NewFile for a file that must stay out of the poller. Package os checks O_NONBLOCK once, when
+// it gets a descriptor. So it gets one for a file without O_NONBLOCK, and then fd's file replaces that file.
 func unpolledFile(fd int, name string) (*os.File, error) {
 	own, err := sys.StandIn(fd)
 	if err != nil {
@@ -156,25 +144,28 @@ func (c *Conn) sendOne(p []byte, f syscall.Conn) error {
 	return err
 }
 
-// partError is of a name that a stream took in part: the file went with its first byte.
+// A partError means that a stream accepted only part of a name. The first byte carried the file.
 type partError struct {
 	sent, length int
 	err          error
 }
 
 func (e *partError) Error() string {
-	return fmt.Sprintf("the file went, and %d bytes of %d of its name: %v", e.sent, e.length, e.err)
+	return fmt.Sprintf("sent the file and only %d of %d bytes of its name: %v", e.sent, e.length, e.err)
 }
 
 func (e *partError) Unwrap() []error { return []error{io.ErrShortWrite, e.err} }
 
-// Timeout is what net.OpError asks for.
+// Timeout implements net.Error. net.OpError calls it.
 func (e *partError) Timeout() bool { return os.IsTimeout(e.err) }
 
-// receiveOne receives exactly one descriptor, in a control buffer of runc's
-// size. Whatever else comes is closed, and an error.
+// receiveOne receives exactly one descriptor, which matches Config.Expect, in a control buffer of runc's
+// size. It closes the descriptors of any other message, and returns an error.
 func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {
+		return 0, -1, err
+	}
+	if err := c.config.checkCapacity(1); err != nil {
 		return 0, -1, err
 	}
 	k := newCall(c, false)
@@ -187,7 +178,8 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	case k.isEnd():
 		err = io.EOF
 	case !k.truncated() && k.msg.NFD == 1:
-		return k.msg.N, k.msg.FDs[0], nil
+		err := k.enforce()
+		return k.msg.N, k.msg.FDs[0], err // -1 on error
 	case !k.truncated() && k.msg.NFD == 0:
 		err = ErrNoFile
 	default:

@@ -57,9 +57,9 @@ func unlinkOnClose(socket any, unlink bool) {
 // Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive, and thereby
 // changes the sender's connection too.
 //
-// RecvConn closes a descriptor of any other kind, and returns ENOTSOCK for a file that is not a socket,
-// EINVAL for a listening socket, and EPROTONOSUPPORT for a family that package net does not support.
-// [Config].Expect is not consulted.
+// RecvConn closes a descriptor of any other kind, and returns an [*ExpectError] if it does not match
+// [Config].Expect, ENOTSOCK for a file that is not a socket, EINVAL for a listening socket, and
+// EPROTONOSUPPORT for a family that package net does not support.
 //
 // The sender shares the open file description, and can make calls on the connection block. To receive a
 // socket from a sender that you do not trust, use ReadFiles.

@@ -42,12 +42,23 @@ var takers = map[string]func(c *scm.Conn) (*os.File, error){
 		}
 		return strict.RecvFile()
 	},
-	"RecvExpect and NewFile": func(c *scm.Conn) (*os.File, error) {
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
-		if err := c.RecvExpect(scm.Expect{Min: 1, Max: 1}, &m, 0); err != nil {
+	"ReadFDs and NewFile": func(c *scm.Conn) (*os.File, error) {
+		fds := []int{-1}
+		if err := Third(c.ReadFDs(make([]byte, 1), fds)); err != nil {
 			return nil, err
 		}
-		return scm.NewFile(m.FDs[0], "received")
+		return scm.NewFile(fds[0], "received")
+	},
+	"Message.Files": func(c *scm.Conn) (*os.File, error) {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}
+		if err := c.Recv(&m, 0); err != nil {
+			return nil, err
+		}
+		files, err := m.Files()
+		if err != nil {
+			return nil, err
+		}
+		return files[0], nil
 	},
 }
 

@@ -6,109 +6,104 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
-
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Message is one whole message, to send or received. The zero value of a field
-// asks for nothing.
+// Message is a message to send, or one received. A field with the zero value asks for nothing.
 type Message struct {
-	// Buffers hold the payload, one behind the other. At most MaxBuffers.
+	// Buffers hold the payload, in order. There can be at most MaxBuffers.
 	Buffers [][]byte
 
-	// FDs are the descriptors to send; for a receive, len(FDs) is the room. At most MaxFDs.
+	// FDs are the descriptors to send. In a receive, len(FDs) is the capacity: the call receives
+	// at most that many descriptors. There can be at most MaxFDs.
 	FDs []int
 
 	// Addr is the destination of an unconnected datagram: a path or, on Linux, an abstract name,
-	// as for [Dial]. In a receive, one that is not nil gets the name of the sender, "" if it has
-	// none or is no Unix socket. A received path is what the sender called itself: see
+	// as for [Dial]. A receive sets the Name of a non-nil Addr to the sender's name, or to "" if the
+	// sender has none or is not a Unix socket. The sender chooses its path itself: see
 	// [ListenPacket] before you answer.
 	Addr *net.UnixAddr
 
-	// Cred is attached to what is sent; the kernel checks it: EPERM, ESRCH or EINVAL where it
-	// is not the sender's. In a receive, one that is not nil gets the sender's, if the socket
-	// has SO_PASSCRED; without any, its PID is 0 and the others -1. PID is 0 for a sender
-	// outside of this process's PID namespace. For what was sent before SO_PASSCRED was set
-	// Linux can report user 65534, and for the end of a stream root: look at N first.
+	// Cred is sent with the message. The kernel checks it, and returns EPERM, ESRCH or EINVAL if it
+	// is not the sender's. A receive stores the sender's credentials in a non-nil Cred if the socket
+	// has SO_PASSCRED. Without any, its PID is 0 and its UID and GID are -1. PID is also 0 if the
+	// sender is outside this process's PID namespace. For messages sent before SO_PASSCRED was set,
+	// Linux can report user 65534. For the end of a stream it reports root, so check N first.
 	Cred *Cred
 
-	// PIDFD, if not nil, gets a descriptor of the sender's process in a receive, if the
-	// socket has SO_PASSPIDFD (Linux 6.5), else -1. It is the caller's to close. Where
-	// descriptors took its room it is -1, and MSG_CTRUNC is set. The process may have ended:
-	// see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD of two messages
-	// in a batch, only one descriptor fits: the receive then closes the pidfd and sets
-	// MSG_CTRUNC.
+	// PIDFD, if not nil, is where a receive stores a descriptor for the sender's process if the
+	// socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller closes the descriptor. If
+	// other descriptors took its space in the control buffer, it is -1 and MSG_CTRUNC is set. The
+	// process may have ended: see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD
+	// of two messages in a batch, only one descriptor fits: the receive then closes the pidfd and
+	// sets MSG_CTRUNC.
 	PIDFD *int
 
-	// Unpadded sends msg_controllen as CMSG_LEN and not as CMSG_SPACE, as some programs do.
+	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
 	Unpadded bool
 
-	// N is the number of payload bytes sent or received, 0 after an error. With the flag
-	// MSG_TRUNC, a receive of a packet sets it to the length of the whole message.
+	// N is the number of payload bytes sent or received. It is 0 after an error other than an
+	// [*ExpectError]. If a receive is given the flag MSG_TRUNC, N is the length of the whole
+	// datagram or seqpacket message.
 	N int
 
 	// NFD is the number of descriptors received, which are FDs[:NFD].
 	NFD int
 
-	// Flags are the kernel's flags of a received message: MSG_CTRUNC, MSG_TRUNC, MSG_EOR, …
-	// without MSG_CMSG_CLOEXEC.
+	// Flags are the flags that the kernel returned with a received message: MSG_CTRUNC, MSG_TRUNC,
+	// MSG_EOR, … without MSG_CMSG_CLOEXEC.
 	Flags int
 
-	asked bool // a receive has set *PIDFD; before, it is any number
+	asked bool // whether a receive has set *PIDFD; before that, its value means nothing
 }
 
-// Truncated reports whether the kernel truncated the control data of a received message
-// (MSG_CTRUNC), so that descriptors can be missing. A message longer than the buffers is
-// MSG_TRUNC in Flags instead.
+// Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC), so
+// that descriptors may be missing. It does not report that the payload was longer than the buffers: for
+// that, Flags has MSG_TRUNC.
 func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
 
-// Files makes files of the received descriptors FDs[:NFD], as [NewFile] does, and takes the
-// descriptors over: it sets NFD to 0, and the caller closes the files. On error Files closes all
-// of them. PIDFD stays the caller's.
+// Files makes files of the received descriptors FDs[:NFD], like [NewFile], and takes ownership of the
+// descriptors: it sets NFD to 0, and the caller closes the files. On error Files closes all of the
+// descriptors, and returns NewFile's error, which wraps the errno. It leaves *PIDFD to the caller.
+//
+// Files does not check whether the message is complete: see Truncated.
 func (m *Message) Files() ([]*os.File, error) {
 	fds := m.FDs[:m.NFD]
 	m.NFD = 0
-	var files []*os.File
-	for i, fd := range fds {
-		f, err := newFile(fd, "received")
-		if err != nil {
-			for _, f := range files {
-				_ = f.Close()
-			}
-			sys.CloseAll(fds[i:])
-			return nil, err
-		}
-		files = append(files, f)
+	files, err := makeFiles(fds)
+	if err != nil {
+		closeFiles(files)
+		return nil, err
 	}
 	return files, nil
 }
 
-// CloseFDs closes the descriptors that m has received, PIDFD's too, and forgets them.
+// CloseFDs closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1.
 func (m *Message) CloseFDs() {
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
-		*m.PIDFD = -1 // before FDs, of which it may be an element, so that nothing is closed twice
+		*m.PIDFD = -1 // before FDs: if it is an element of FDs, it must not be closed twice
 	}
 	sys.CloseAll(m.FDs[:m.NFD])
 	m.NFD = 0
 }
 
-// Cred is what SCM_CREDENTIALS and SO_PEERCRED report of a process.
+// Cred identifies a process, its user and its group, as reported by SCM_CREDENTIALS and SO_PEERCRED.
 type Cred struct {
 	PID, UID, GID int
 }
 
-// Send sends m.Buffers and m.FDs through the socket sock as one message, with one sendmsg(2) and
-// the given flags, and sets m.N to the number of bytes sent. On a stream that can be less than
-// all; the descriptors have then gone with the first byte, and must not be sent again.
+// Send sends m.Buffers and m.FDs through the socket sock as one message, with one sendmsg(2) and the given
+// flags, and sets m.N to the number of bytes sent. The descriptors stay open and the caller's. On a stream,
+// Send may send only part of the payload. The first byte carries the descriptors: send the rest without them.
 //
 // On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the
 // descriptors and reports success. Datagram and seqpacket sockets deliver an empty message. A socket
-// that is not AF_UNIX sends the bytes and drops the descriptors. Add MSG_NOSIGNAL in programs in
-// which SIGPIPE kills. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
+// that is not AF_UNIX sends the bytes and drops the descriptors. Add MSG_NOSIGNAL in programs that
+// SIGPIPE would end. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
 //
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EBADF, EPIPE, EAGAIN, EINTR,
-// EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long, …; then nothing was sent.
+// If Send returns an error, nothing was sent. Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno:
+// EBADF, EPIPE, EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long, …
 func Send(sock int, m *Message, flags int) error {
 	m.N = 0
 	if err := checkLimits(m); err != nil {
@@ -125,7 +120,7 @@ func Send(sock int, m *Message, flags int) error {
 	return os.NewSyscallError("sendmsg", err)
 }
 
-// sendParts is apart from Send, which spares most messages the room for an address.
+// sendParts is separate from Send, so that most messages do not need stack space for an address.
 //
 //go:noinline
 func sendParts(sock int32, m *Message, flags int) (n int, err error) {
@@ -138,23 +133,23 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 	return out.N, err
 }
 
-// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs,
-// with one recvmsg(2) and the given flags, to which MSG_CMSG_CLOEXEC is added. m.FDs[:m.NFD] are
-// the caller's to close. The end of a stream is m.N == 0 with no descriptors.
+// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs, with one
+// recvmsg(2) and the given flags, to which it adds MSG_CMSG_CLOEXEC. The caller closes the descriptors
+// m.FDs[:m.NFD]: see [Message.CloseFDs] and [Message.Files]. At the end of a stream m.N and m.NFD are 0.
 //
-// The kernel or Recv closes descriptors that do not fit into m.FDs and sets MSG_CTRUNC in m.Flags;
-// that is no error. MSG_CTRUNC is also set when the process has reached its descriptor limit
-// (EMFILE), or a security module refused a descriptor. With SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP,
-// control data that the caller does not ask for takes room from the descriptors; with SO_INQ, Linux
-// sets MSG_CTRUNC though no descriptor is missing.
+// If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
+// m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
+// process has reached its descriptor limit (EMFILE), or if a security module refused a descriptor. With
+// SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes space from
+// the descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
 //
 // If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC
-// is set in m.Flags; that is no error either.
+// is set in m.Flags. Recv does not return an error for that either.
 //
-// Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno: EAGAIN, EINTR, ENOTCONN, …; then
-// nothing was received.
+// If Recv returns an error, it received nothing. Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the
+// errno: EAGAIN, EINTR, ENOTCONN, …
 func Recv(sock int, m *Message, flags int) error {
-	m.nothing()
+	m.reset()
 	if err := checkLimits(m); err != nil {
 		return err
 	}
@@ -169,7 +164,7 @@ func Recv(sock int, m *Message, flags int) error {
 	return nil
 }
 
-// recvParts is to Recv as sendParts is to Send.
+// recvParts is separate from Recv for the same reason as sendParts.
 //
 //go:noinline
 func recvParts(sock int32, m *Message, flags int) error {
@@ -184,11 +179,29 @@ func recvParts(sock int32, m *Message, flags int) error {
 	return nil
 }
 
-// hasParts reports whether a receive into m takes more than buffers and descriptors.
+// isEmpty reports whether a receive returned neither bytes nor descriptors.
+func (m *Message) isEmpty() bool {
+	return m.N == 0 && m.NFD == 0 && m.Flags&sys.MsgTrunc == 0 && (m.PIDFD == nil || *m.PIDFD < 0)
+}
+
+// isEnd reports whether an empty receive reached the end of the connection. MSG_CTRUNC means that
+// descriptors were lost, except at the end of a stream, where Linux can set it for credentials that no process
+// sent.
+func (m *Message) isEnd(network string) bool {
+	switch network {
+	case "unix":
+		return !isEmpty(m.Buffers)
+	case "unixpacket":
+		return !m.Truncated()
+	}
+	return false
+}
+
+// hasParts reports whether m asks for more than buffers and descriptors.
 func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.PIDFD != nil }
 
-// nothing makes m say that nothing was received.
-func (m *Message) nothing() {
+// reset makes m say that nothing was received.
+func (m *Message) reset() {
 	m.N, m.NFD, m.Flags = 0, 0, 0
 	if m.Addr != nil {
 		m.Addr.Name = ""
@@ -201,15 +214,15 @@ func (m *Message) nothing() {
 	}
 }
 
-// parts are what a message in the form of the backends points to. They and the
-// message itself are apart, so that both can stay on the stack.
+// parts are the values that a msg.Message points to. They are separate from it, so that both can stay on the
+// stack.
 type parts struct {
 	name  [msg.NameBytes]byte
 	cred  msg.Cred
-	pidfd int // m.PIDFD's, until all descriptors of the call are in their places
+	pidfd int // for *m.PIDFD, until all descriptors of the call are stored in their FDs
 }
 
-// outgoing are the address and the credentials of m, to be sent.
+// outgoing returns the address and the credentials of m in the form that the backends send.
 func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 	if m.Addr != nil {
 		n, err := sys.PutAddr(&p.name, m.Addr.Name)
@@ -225,7 +238,7 @@ func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 	return name, cred, nil
 }
 
-// incoming returns where a backend stores the address, the credentials and the pidfd for m.
+// incoming returns where the backend is to store the address, the credentials and the pidfd for m.
 func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 	if m.Addr != nil {
 		name = p.name[:]
@@ -240,8 +253,8 @@ func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 	return name, cred, pidfd
 }
 
-// received puts the address, the credentials and the pidfd that were received into m. The
-// descriptors of all messages of the call are in their FDs by then.
+// received stores the received address, credentials and pidfd in m. It is called after the descriptors of all
+// messages of the call were stored in their FDs.
 func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
@@ -252,7 +265,7 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	if m.PIDFD == nil || p.pidfd < 0 {
 		return
 	}
-	if *m.PIDFD >= 0 { // another descriptor of the call, which would be lost
+	if *m.PIDFD >= 0 { // it is another descriptor of the call, which must not be lost
 		sys.Close(p.pidfd)
 		m.Flags |= sys.ControlTruncated
 		return
@@ -260,9 +273,9 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	*m.PIDFD = p.pidfd
 }
 
-// owner is a user or a group as the kernel has it. What does not fit is nobody's, and
-// the kernel refuses it (EINVAL); it must not become root's by losing its upper half.
-// Where an int has 32 bits, the upper half of the users and groups is negative.
+// owner converts a user or group ID to the kernel's type. A value that does not fit must not lose its upper
+// half and become root: it becomes an ID that the kernel rejects (EINVAL). If an int has 32 bits, the upper half
+// of the IDs is negative.
 func owner(id int) uint32 {
 	if u := uint32(id); int(u) == id {
 		return u

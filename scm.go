@@ -1,36 +1,38 @@
 // Package scm sends open files between processes over Unix sockets (SCM_RIGHTS),
 // with the same system calls, byte for byte, as the classic C code.
 //
-// Programs that work with [os.File] use [Conn]. Programs that work with descriptor numbers, as
-// in C, use [Send] and [Recv], or the pair of the book, [WriteFD] and [ReadFD].
+// Programs that work with [os.File] use [Conn]. Programs that work with raw descriptors, as in C, use [Send]
+// and [Recv], or [WriteFD] and [ReadFD], the counterparts of write_fd and read_fd in W. Richard Stevens' UNIX
+// Network Programming (UNP) §15.7.
 //
 // # Two backends, one behaviour
 //
-// The cgo backend calls the C library in csrc, in the style of Stevens' UNIX Network Programming
-// §15.7; the pure backend is Go. On Linux both make the same system calls with the same bytes.
-// [Backend] names the one in use: the Go one without cgo or with the build tag purego, which does
-// not make a program free of C: net and os/user have cgo of their own.
+// The cgo backend calls the C library in csrc, which is written in the style of UNP §15.7. The pure backend
+// is written in Go. On Linux both make the same system calls with the same bytes. [Backend] names the one in
+// use. Builds without cgo and builds with the tag purego use the pure backend. The tag alone does not make a
+// program free of C, because packages net and os/user have cgo code of their own.
 //
 // # Who owns a descriptor
 //
-// A send does not take a descriptor over: it stays open and the caller's, whether the call succeeds
-// or fails. A received descriptor is a new one for the same open file description: offset and status
-// flags, O_NONBLOCK among them, are shared with the sender. It is close-on-exec, and the caller's to
-// close. Every descriptor that the kernel installs during a call is returned by that call or closed
-// before it returns.
+// A send does not take ownership of a descriptor: it stays open and the caller's, whether the call succeeds
+// or fails. A received descriptor is a new one for the same open file description, so the sender and the
+// receiver share the file offset and the status flags, including O_NONBLOCK. It is close-on-exec, and the
+// caller closes it. Every descriptor that the kernel installs during a call is either returned by that call
+// or closed before it returns.
 //
-// Whoever sends a file may serve it, by FUSE for example: then calls on it wait for as long as the
-// sender likes, close(2) too, and no deadline ends that. See SECURITY.md.
+// A received file may live on a FUSE file system that the sender runs. Operations on it, including close(2),
+// can then block indefinitely, and no deadline ends that. See SECURITY.md.
 //
-// # Calls with a number
+// # Calls that take a descriptor
 //
-// A call with a descriptor number is one system call with the caller's flags: nothing is retried,
-// EINTR and EAGAIN included. Errors are [os.SyscallError], so that errors.Is(err, unix.EPIPE) works.
+// A function that takes a socket's descriptor makes one system call with the caller's flags. It retries
+// nothing, not even after EINTR or EAGAIN. Errors are [os.SyscallError], so that errors.Is(err, unix.EPIPE)
+// works.
 //
-// On macOS, illumos, Solaris and AIX a receive first waits, and then takes the message while no child
-// process can be started, as not all of them receive close-on-exec descriptors in one step. Windows,
-// WebAssembly and Plan 9 cannot pass descriptors: there every call fails with [errors.ErrUnsupported]. The
-// race detector can report a race where there is none if package net sends what is received.
+// On macOS, illumos, Solaris and AIX, not every version can receive close-on-exec descriptors in one step.
+// There, a receive first waits, and then takes the message while no child process can be started. Windows,
+// WebAssembly and Plan 9 cannot pass descriptors: every call fails with [errors.ErrUnsupported]. The race
+// detector can report a false race if package net sends what this package receives.
 package scm
 
 import (
@@ -44,102 +46,93 @@ import (
 )
 
 const (
-	// MaxFDs is how many descriptors a message can carry: the kernel's SCM_MAX_FD.
+	// MaxFDs is the maximum number of descriptors in a message: the kernel's SCM_MAX_FD.
 	MaxFDs = 253
 
-	// MaxBuffers is how many buffers a message can have: the kernel's UIO_MAXIOV.
+	// MaxBuffers is the maximum number of buffers in a message: the kernel's UIO_MAXIOV.
 	MaxBuffers = 1024
 )
 
 var (
-	// ErrTooManyFDs is returned before any system call for more than MaxFDs descriptors, or
-	// room for more. It wraps EINVAL.
+	// ErrTooManyFDs is returned, before any system call, for a message with more than MaxFDs
+	// descriptors and for a receive of more. It wraps EINVAL.
 	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
-	// ErrTooManyBuffers is returned before any system call for more than MaxBuffers buffers.
+	// ErrTooManyBuffers is returned, before any system call, for more than MaxBuffers buffers.
 	// It wraps EMSGSIZE.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
-	// ErrEmptyPayload is returned for files without a byte on a stream, where the kernel would
-	// lose them and report success; and for a receive from a stream without room for a byte.
-	ErrEmptyPayload = errors.New("scm: a stream carries no files without a byte")
+	// ErrEmptyPayload is returned for files sent on a stream without any byte of payload: the kernel
+	// would lose them and report success. It is also returned for a receive from a stream with an
+	// empty buffer.
+	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
-	// ErrNoFile is returned for a message without a descriptor where the call expects a file.
+	// ErrNoFile is returned by a call that expects a file if the message has no descriptor.
 	ErrNoFile = errors.New("scm: a message was received without a file")
 
-	// ErrNotUnix is returned for what is no AF_UNIX socket. Over TCP the kernel would report
-	// success and drop the descriptors.
+	// ErrNotUnix is returned for anything that is not an AF_UNIX socket. On a TCP socket the kernel
+	// would report success and drop the descriptors.
 	ErrNotUnix = sys.ErrNotUnix
 
-	// ErrInUse is returned by Listen and ListenPacket for a name that a socket has, and for a
-	// path at which there is something other than a stale socket file. It wraps EADDRINUSE.
+	// ErrInUse is returned by Listen and ListenPacket if a socket already has the name, or if the path
+	// is something other than a stale socket file. It wraps EADDRINUSE.
 	ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
 )
 
-// TruncatedError is returned by [ReadFD] and by receives of a [Conn] that received only a part of a
-// message. Descriptors are missing: the kernel truncated the control data, or more arrived than the
-// call can return or make files of. Or bytes are missing: the message was longer than the buffers.
-// All descriptors are closed, except those in Files.
+// TruncatedError reports that a part of a message was lost. Descriptors were lost if the kernel truncated
+// the control data, or if more arrived than the call can return or make files of. Bytes were lost if the
+// message was longer than the buffers. [ReadFD] and the receives of a [Conn] return it. They close all
+// descriptors of the message, unless [Config].KeepTruncated is set: then ReadFiles, ReadBuffers and ReadFDs
+// return those before the first lost one along with the error.
 type TruncatedError struct {
-	N int // bytes received; they are in the caller's buffer
+	N int // the number of bytes received; they are in the caller's buffer
 
-	// Received is how many descriptors the kernel installed, and Room how many the call
-	// asked for. ReadFD does not know: both are 0.
+	// Received is the number of descriptors that the kernel installed, and Room the number that the
+	// call requested, its capacity. The kernel does not report how many were sent. Both are 0 if ReadFD
+	// returned the error, because it does not know them.
 	Received, Room int
 
-	// Files are the first files, without a gap, if the Conn has [Config].KeepTruncated.
-	Files []*os.File
-
-	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors
-	// are missing it is EMSGSIZE if there were more than Room, EMFILE or ENFILE if the
+	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors were
+	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the
 	// descriptor table was full, and nil if the reason is not known. If both bytes and
-	// descriptors are missing, [errors.Is] finds both causes.
+	// descriptors were lost, [errors.Is] finds both causes.
 	Cause error
 }
 
 func (e *TruncatedError) Error() string {
-	tooLong := fmt.Sprintf("the message was longer than the %d-byte buffer", e.N)
-	text := "scm: "
+	counts := fmt.Sprintf(" (%d received, %d requested)", e.Received, e.Room)
+	tooLong := fmt.Sprintf("message was longer than the %d-byte buffer", e.N)
 	both, ok := e.Cause.(*bothError)
 	switch {
 	case ok:
-		text += tooLong + ", and " + e.missing(both.descriptors)
+		return "scm: " + tooLong + ", and " + e.lost(both.descriptors, counts)
+	case errors.Is(e.Cause, io.ErrShortBuffer) && e.Room == 0:
+		return "scm: " + tooLong
 	case errors.Is(e.Cause, io.ErrShortBuffer):
-		if text += tooLong; e.Received == 0 {
-			return text
-		}
-	default:
-		text += e.missing(e.Cause)
+		return fmt.Sprintf("scm: %s (descriptors: %d received, %d requested)", tooLong, e.Received, e.Room)
+	case e.Room == 0 && e.Received == 0 && e.Cause == nil:
+		return "scm: message did not carry exactly one descriptor, or other control data was truncated"
 	}
-	if e.Files == nil {
-		text += "; all descriptors are closed"
-	}
-	return text
+	return "scm: message " + e.lost(e.Cause, counts)
 }
 
-// missing says why descriptors are missing.
-func (e *TruncatedError) missing(cause error) string {
+// lost says why descriptors were lost, and how many.
+func (e *TruncatedError) lost(cause error, counts string) string {
 	switch {
-	case e.Room == 0 && e.Received == 0 && cause == nil:
-		return "not exactly one descriptor was received, or other control data is missing"
-	case e.Received > e.Room:
-		return fmt.Sprintf("%s received, not %d", were(e.Received), e.Room)
-	case errors.Is(cause, sys.EMSGSIZE) && e.Room == 0:
-		return "the message carried descriptors, but none was requested"
-	case errors.Is(cause, sys.EMSGSIZE):
-		return fmt.Sprintf("the message carried more than the %s requested", descriptors(e.Room))
+	case errors.Is(cause, sys.EMSGSIZE) || e.Received > e.Room:
+		return "carried more descriptors than requested" + counts
 	case cause != nil:
-		return fmt.Sprintf("descriptors are missing, %s received: %v", were(e.Received), cause)
+		return "lost descriptors" + counts + ": " + cause.Error()
 	}
-	return fmt.Sprintf("descriptors or other control data are missing, %s received", were(e.Received))
+	return "lost descriptors or other control data" + counts
 }
 
 // Unwrap returns Cause.
 func (e *TruncatedError) Unwrap() error { return e.Cause }
 
-// A bothError is the Cause if bytes and descriptors are missing.
+// A bothError is the Cause if both bytes and descriptors were lost.
 type bothError struct {
-	descriptors error // why they are missing, nil if that is not known
+	descriptors error // why descriptors were lost, nil if that is not known
 }
 
 func (e *bothError) Error() string {
@@ -156,13 +149,13 @@ func (e *bothError) Unwrap() []error {
 	return []error{io.ErrShortBuffer, e.descriptors}
 }
 
-// WriteFD sends p and the descriptor fd through the socket sock, with one sendmsg(2) and no
-// flags, as write_fd of the book. It returns the number of bytes sent.
+// WriteFD sends p and the descriptor fd through the socket sock, with one sendmsg(2) and no flags, like
+// write_fd of UNP. It returns the number of bytes sent. fd stays open and the caller's.
 //
 // On a stream, pass at least one byte: with an empty p Linux sends nothing, loses the descriptor
 // and reports success. A socket that is not AF_UNIX sends p and drops the descriptor. If fd is not
-// open the error is EBADF, and nothing is sent. On error n is -1 and err wraps the errno: EPIPE
-// when the other end is closed, EAGAIN, EINTR, EMSGSIZE, …
+// open, the error is EBADF and nothing is sent. On error n is -1 and err wraps the errno: EPIPE
+// if the other end is closed, EAGAIN, EINTR, EMSGSIZE, …
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	n, err = writeFD(number(sock), p, number(fd))
 	if err != nil {
@@ -171,20 +164,20 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	return n, nil
 }
 
-// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with one
-// recvmsg(2), as read_fd of the book.
+// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with one recvmsg(2), like
+// read_fd of UNP.
 //
-//   - One descriptor came: n, fd, nil. fd is close-on-exec and the caller's.
-//   - None came: n, -1, nil. n is 0 at the end of a stream, and for an empty message.
+//   - One descriptor was received: n, fd, nil. fd is close-on-exec, and the caller closes it.
+//   - None was received: n, -1, nil. n is 0 at the end of a stream, and for an empty message.
 //   - The control data was not exactly one descriptor, or the kernel truncated it: n, -1 and a
-//     [*TruncatedError]. ReadFD closes what was received; the n bytes are in p.
+//     [*TruncatedError]. ReadFD closes all received descriptors; the n bytes are in p.
 //   - The call failed: -1, -1 and an error that wraps the errno.
 //
 // If a datagram or seqpacket message is longer than p, the rest of it is lost. ReadFD does not report
 // that, but [Recv] does.
 //
-// The room for control data is the book's, CMSG_SPACE(sizeof(int)). On sockets with SO_PASSCRED,
-// SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ there is other control data: use [Recv] there.
+// The control buffer has the size that UNP uses, CMSG_SPACE(sizeof(int)). On sockets with SO_PASSCRED,
+// SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds other control data: use [Recv] there.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	n, got, err := readOne(number(sock), p)
 	switch {
@@ -196,5 +189,5 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	return n, int(got), nil
 }
 
-// number is a descriptor as the kernel has it.
+// number converts a descriptor to the kernel's type. A value that does not fit becomes -1.
 func number(fd int) int32 { return msg.Number(fd) }

@@ -89,9 +89,9 @@ var tracedCalls = []traced{
 	{"RecvBatch beyond the limit", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
 	{"RecvBatch of none", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
 	{"Recv that fails", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
-	{"Expect.Check of a number that is there twice", nil, func(*fixture) {
+	{"Expect.Enforce of a number that is there twice", nil, func(*fixture) {
 		fd, _ := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-		_ = scm.Expect{}.Check([]int{fd, -1, fd})
+		_ = scm.Expect{}.Enforce([]int{fd, -1, fd})
 	}, []string{"fcntl", "close"}},
 	{"Recv with a pidfd", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)

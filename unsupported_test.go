@@ -63,7 +63,7 @@ func TestUnsupportedMessage(t *testing.T) {
 	for _, e := range []scm.Expect{{}, {Max: 1, Kind: "memfd", Seals: 1, Family: 1, Type: 1, Access: "read"}} {
 		fds := []int{7}
 		var failed *scm.ExpectError
-		if err := e.Check(fds); !errors.As(err, &failed) || !errors.Is(err, errors.ErrUnsupported) || fds[0] != -1 {
+		if err := e.Enforce(fds); !errors.As(err, &failed) || !errors.Is(err, errors.ErrUnsupported) || fds[0] != -1 {
 			t.Errorf("Check of %+v: %v, %v", e, err, fds)
 		}
 		m := scm.Message{FDs: fds}

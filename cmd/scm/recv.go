@@ -156,12 +156,16 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	if format != nil {
 		text, fds, err := format.Recv(c)
 		if err == nil && r.expect != "" {
-			err = expect.Check(fds)
+			err = expect.Enforce(fds)
 		}
 		return []byte(text), fds, err
 	}
-	m := scm.Message{Buffers: [][]byte{make([]byte, r.bytes)}, FDs: make([]int, scm.MaxFDs)}
-	switch err := c.RecvExpect(expect, &m, 0); {
+	payload, fds = make([]byte, r.bytes), make([]int, scm.MaxFDs)
+	n, nfd, err := c.ReadFDs(payload, fds)
+	if err == nil {
+		err = expect.Enforce(fds[:nfd])
+	}
+	switch {
 	case errors.Is(err, io.ErrShortBuffer):
 		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)
 	case err != nil:
@@ -170,7 +174,7 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	if r.network == "unix" && waiting(c) {
 		printError(errors.New("more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)"))
 	}
-	return m.Buffers[0][:m.N], m.FDs[:m.NFD], nil
+	return payload[:n], fds[:nfd], nil
 }
 
 // waiting reports whether a receive would bring a byte at once.

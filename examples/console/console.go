@@ -65,7 +65,7 @@ func receive(path string) (*os.File, error) {
 		return nil, err
 	}
 	terminals := scm.Expect{Min: 1, Max: 1, Kind: scm.KindCharDevice, Access: scm.AccessReadWrite}
-	if err := terminals.Check(fds); err != nil {
+	if err := terminals.Enforce(fds); err != nil {
 		return nil, err
 	}
 	// Only a terminal has a window size.

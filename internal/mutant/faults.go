@@ -271,7 +271,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"message.go", "len(m.FDs) > MaxFDs", "len(m.FDs) >= MaxFDs"}}},
 	{What: "the limit on descriptors comes after the system call",
 		Spec:  "limits stream 254 descriptors are ErrTooManyFDs before any system call, and nothing is sent or lost",
-		Edits: []Edit{{"message.go", "\tm.nothing()\n\tif err := checkLimits(m); err != nil {\n", "\tm.nothing()\n\tif err := checkLimits(m); err != nil {\n\t\t_ = recvOne(number(sock), &msg.Message{Buffers: m.Buffers}, flags)\n"}}},
+		Edits: []Edit{{"message.go", "\tm.reset()\n\tif err := checkLimits(m); err != nil {\n", "\tm.nothing()\n\tif err := checkLimits(m); err != nil {\n\t\t_ = recvOne(number(sock), &msg.Message{Buffers: m.Buffers}, flags)\n"}}},
 	{What: "the limit on buffers is not there",
 		Spec:  "limits stream 1025 buffers are ErrTooManyBuffers before any system call, and nothing is sent or lost",
 		Edits: []Edit{{"message.go", "len(m.Buffers) > MaxBuffers", "false"}}},
@@ -298,7 +298,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"conn.go", "config.duplicate(int(number(fd)))\n\tif err != nil {\n", "config.duplicate(int(number(fd)))\n\tif err != nil {\n\t\tsys.Close(fd)\n"}}},
 	{What: "what came of a message that was cut is left open",
 		Spec:  "Conn's files unix are all closed if there are more than room, which is 1",
-		Edits: []Edit{{"conn_files.go", "\t\tk.closeReceived()\n\t\treturn n, nil, k.lost", "\t\treturn n, nil, k.lost"}}},
+		Edits: []Edit{{"conn_files.go", "\t\tk.closeReceived()\n\t\treturn k.msg.N, k.lost", "\t\treturn k.msg.N, k.lost"}}},
 	{What: "descriptors are returned in another order", Spec: "a message stream carries 2 descriptors in order",
 		Edits: []Edit{{"message.go", "\t\treturn os.NewSyscallError(\"recvmsg\", err)\n\t}\n", "\t\treturn os.NewSyscallError(\"recvmsg\", err)\n\t}\n\tfor i := range in.NFD / 2 {\n\t\tm.FDs[i], m.FDs[in.NFD-1-i] = m.FDs[in.NFD-1-i], m.FDs[i]\n\t}\n"}}},
 }

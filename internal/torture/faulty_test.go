@@ -133,6 +133,7 @@ var quiet = map[string]func(t *subject){
 	"Conn.SetUnlinkOnClose":     func(t *subject) { t.conn.SetUnlinkOnClose(true) },
 	"Listener.Addr":             func(t *subject) { t.server.Addr() },
 	"Listener.SetUnlinkOnClose": func(t *subject) { t.server.SetUnlinkOnClose(true) },
+	"Message.Truncated":         func(*subject) { _ = (&scm.Message{}).Truncated() },
 	"TruncatedError.Error":      func(*subject) { _ = (&scm.TruncatedError{}).Error() },
 	"TruncatedError.Unwrap":     func(*subject) { _ = (&scm.TruncatedError{}).Unwrap() },
 	"ExpectError.Error":         func(*subject) { _ = (&scm.ExpectError{}).Error() },

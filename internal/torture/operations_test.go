@@ -284,13 +284,13 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "Expect.Check", networks: unixOnly, setUp: func(t *subject) {
+	{name: "Expect.Enforce", networks: unixOnly, setUp: func(t *subject) {
 		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
 		t.given = []int{fd, t.dup(t.cargo)}
 	}, retries: expectRetries, shrugs: expectShrugs, hides: noKind, once: true, call: func(t *subject) error {
 		fds := []int{t.given[0]}
-		err := scm.Expect{Min: 1, Max: 1, Kind: scm.KindDirectory}.Check(fds)
+		err := scm.Expect{Min: 1, Max: 1, Kind: scm.KindDirectory}.Enforce(fds)
 		if err != nil {
 			t.gave(0)
 			t.expects(fds, []int{-1})
@@ -466,10 +466,44 @@ var operations = []operation{
 	{name: "Conn.Recv", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
 		return t.receives(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
 	}},
-	{name: "Conn.RecvExpect", setUp: withConn, retries: connRetries, shrugs: expectShrugs, comes: hello, call: func(t *subject) error {
-		return t.receives(1, func(m *scm.Message) error {
-			return t.conn.RecvExpect(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}, m, 0)
-		})
+	{name: "Conn.Recv with Config.Expect", setUp: func(t *subject) {
+		t.connects()
+		conn, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}}.NewConn(t.conn.UnixConn)
+		Expect(err).NotTo(HaveOccurred())
+		t.conn = conn
+	}, retries: connRetries, shrugs: expectShrugs, comes: hello, call: func(t *subject) error {
+		return t.receives(1, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
+	}},
+	{name: "Conn.ReadFDs", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		fds := make([]int, 2)
+		_, nfd, err := t.conn.ReadFDs(make([]byte, 5), fds)
+		if err == nil {
+			t.arrived(2, fds[:nfd]...)
+		} else {
+			t.expects(nfd, 0)
+		}
+		return err
+	}},
+	{name: "Conn.ReadFDs of what is closed", also: []string{"CloseFDs"}, setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		fds := make([]int, 2)
+		_, nfd, err := t.conn.ReadFDs(make([]byte, 5), fds)
+		scm.CloseFDs(fds[:nfd]...)
+		return err
+	}},
+	{name: "Conn.Recv and Message.Files", also: []string{"Message.Files"}, setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
+		if err := t.conn.Recv(&m, 0); err != nil {
+			return err
+		}
+		files, err := m.Files()
+		t.expects(m.NFD, 0)
+		if err == nil {
+			t.expects(len(files), 2)
+		}
+		for _, f := range files {
+			t.owns(f)
+		}
+		return err
 	}},
 	{name: "Conn.RecvFile", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
 		f, err := t.conn.RecvFile()

@@ -146,9 +146,11 @@ func (w *world) connRecv(c *scm.Conn) {
 		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(m)), func() { err = c.Recv(&m, flags) }, &m, &err)
 		closeMessage(&m)
 	case 4:
-		m := w.incoming(lengths)
-		w.call("Conn.RecvExpect "+words(m), func() { err = c.RecvExpect(scm.Expect{}, &m, 0) }, &m, &err)
-		closeMessage(&m)
+		p, fds, nfd := w.space(oneOf(w, lengths)), make([]int, oneOf(w, append(fdCounts, 253, 254))), 0
+		what := fmt.Sprintf("Conn.ReadFDs %d bytes, %d descriptors", len(p), len(fds))
+		w.call(what, func() { n, nfd, err = c.ReadFDs(p, fds) }, &n, &err, p)
+		fmt.Fprintln(w.out, nfd, "descriptors")
+		scm.CloseFDs(fds[:nfd]...)
 	case 5:
 		w.receivesSocket("RecvConn", func() (io.Closer, error) { return c.RecvConn() })
 	}
