@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
@@ -130,6 +131,103 @@ var _ = Describe("a format over a Conn", func() {
 		f.CloseNow(fds[0])
 		Expect(<-done).NotTo(HaveOccurred())
 	}, NodeTimeout(patience))
+
+	// Config.Expect.Min applies to Notify and GVisor, which receive a message in one call on a socket that keeps
+	// messages apart, and not to the formats for streams.
+	expecting := func(e scm.Expect, network string) (a, b *scm.Conn) {
+		GinkgoHelper()
+		a, plain := conns(network)
+		b, err := scm.Config{Expect: &e}.NewConn(plain.UnixConn)
+		Expect(err).NotTo(HaveOccurred())
+		return a, b
+	}
+
+	It("Config.Expect with Min does not fail an honest QMP partner, whose message arrives byte by byte", func() {
+		f := connect("unix")
+		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
+		for _, wait := range []bool{false, true} { // in one piece, and with the descriptor after white space
+			sent := f.file("")
+			if wait {
+				Expect(a.Write([]byte("\n "))).To(Equal(2))
+			}
+			Expect(wire.QMP.Send(a, `{"execute": "getfd"}`, sent)).To(Succeed())
+			text, fds, err := wire.QMP.Recv(b)
+			Expect(text, err).To(Equal(`{"execute": "getfd"}`))
+			f.takes(fds, sent)
+		}
+	})
+
+	It("Config.Expect with Min does not fail an honest APUE partner that reports an error, or sends text first", func() {
+		f := connect("unix")
+		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
+		Expect(wire.SendAPUEError(a, 3, "no such file")).To(Succeed())
+		Expect(Third(wire.APUE.Recv(b))).To(Equal(&wire.APUEError{Status: 3, Text: "no such file"}))
+
+		sent := f.file("")
+		Expect(a.Write([]byte("a warning"))).To(Equal(9))
+		Expect(wire.APUE.Send(a, "", sent)).To(Succeed())
+		text, fds, err := wire.APUE.Recv(b)
+		Expect(text, err).To(Equal("a warning"))
+		f.takes(fds, sent)
+	})
+
+	It("Config.Expect applies to the kind of a descriptor in every format", func() {
+		for _, format := range wire.Formats() {
+			f := connect("unix")
+			a, b := expecting(scm.Expect{Max: scm.MaxFDs, Kind: scm.KindSocket}, format.Network())
+			g := golden[slices.IndexFunc(golden, func(g message) bool { return g.format.Name() == format.Name() && g.fds > 0 })]
+			before := fdtest.Take()
+			sent := f.files(g.fds)
+			Expect(format.Send(a, g.text, sent...)).To(Succeed())
+			for _, fd := range sent {
+				f.CloseNow(fd)
+			}
+			var failed *scm.ExpectError
+			_, fds, err := format.Recv(b)
+			Expect(errors.As(err, &failed)).To(BeTrue(), "%s: %v", format.Name(), err)
+			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": ")))
+			Expect(fds).To(BeEmpty())
+			Expect(before.NewSince()).To(BeEmpty(), format.Name())
+		}
+	})
+
+	It("Config.Expect.Min applies to Notify", func() {
+		f := connect("unix")
+		a, b := expecting(scm.Expect{Min: 1, Max: 2}, "unixgram")
+		var failed *scm.ExpectError
+		Expect(wire.Notify.Send(a, "READY=1")).To(Succeed())
+		err := Third(wire.Notify.Recv(b))
+		Expect(errors.As(err, &failed)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError("wire: notify: scm: wanted at least 1 and at most 2 descriptors, got no descriptor"))
+
+		sent := f.files(2)
+		Expect(wire.NotifyStore(a, "foo", sent...)).To(Succeed())
+		_, fds, err := wire.Notify.Recv(b)
+		Expect(err).NotTo(HaveOccurred())
+		f.takes(fds, sent...)
+	})
+
+	It("Config.Expect.Min applies to GVisor, and the end of its connection is still io.EOF", func() {
+		f := connect("unix")
+		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unixpacket")
+		sent := f.file("")
+		Expect(wire.GVisor.Send(a, "", sent)).To(Succeed())
+		_, fds, err := wire.GVisor.Recv(b)
+		Expect(err).NotTo(HaveOccurred())
+		f.takes(fds, sent)
+
+		Expect(a.Write([]byte("a payload alone"))).To(Equal(15))
+		var failed *scm.ExpectError
+		err = Third(wire.GVisor.Recv(b))
+		Expect(errors.As(err, &failed)).To(BeTrue(), "%v", err)
+
+		strict, err := scm.Config{Expect: &scm.Expect{Min: 2, Max: 2}}.NewConn(b.UnixConn)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(Third(wire.GVisor.Recv(strict))).To(MatchError(unix.EINVAL), "it receives one descriptor")
+
+		Expect(a.Close()).To(Succeed())
+		Expect(Third(wire.GVisor.Recv(b))).To(BeIdenticalTo(io.EOF))
+	})
 
 	It("the end is io.EOF where the kernel cuts credentials of nobody", func() {
 		a, b := conns("unix")
