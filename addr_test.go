@@ -80,7 +80,7 @@ var _ = Describe("the address of a datagram", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_DGRAM) })
 
-	It("names whom it is for, and whom it is from", func() {
+	It("Addr is the destination of a send and the sender of a receive", func() {
 		for kind, name := range everyName() {
 			By(kind)
 			a, b := f.bound(name), f.datagram()
@@ -108,7 +108,7 @@ var _ = Describe("the address of a datagram", func() {
 		}
 	})
 
-	It("is abstract if it begins with a 0 byte, as with @", func() {
+	It("an address that begins with a 0 byte or @ is abstract", func() {
 		name, sent := UniqueName(), f.file()
 		for _, tail := range []string{"", "\x00b\x00", strings.Repeat("c", 107-len(name))} {
 			a, b := f.bound("@"+name+tail), f.datagram()
@@ -117,7 +117,7 @@ var _ = Describe("the address of a datagram", func() {
 		}
 	})
 
-	It("does not take a path that begins with @ for an abstract name", func() {
+	It("a received path that begins with @ is not taken for an abstract name", func() {
 		chdir(GinkgoT().TempDir())
 		name := AbstractName()
 		abstract, path := f.bound(name), f.datagram()
@@ -136,7 +136,7 @@ var _ = Describe("the address of a datagram", func() {
 		Expect(f.from(path, sent)).To(Equal(name))
 	})
 
-	It("that is too long, or a path with a NUL, is EINVAL before any system call", func() {
+	It("Send is EINVAL before any system call for an address that is too long or a path with a NUL", func() {
 		sent := f.file()
 		for _, name := range []string{
 			strings.Repeat("p", 109), strings.Repeat("p", 4096), "@" + strings.Repeat("a", 108),
@@ -149,7 +149,7 @@ var _ = Describe("the address of a datagram", func() {
 		isEmpty(f.b)
 	})
 
-	It("that nobody has is the kernel's error, and nothing is sent or lost", func() {
+	It("Send returns the kernel's error for an address without a socket, and no descriptor is lost", func() {
 		here := everyName()
 		sent, sock := f.file(), f.datagram()
 		failsWith(scm.Send(sock, to(here["a path"], sent), 0), "sendmsg", unix.ENOENT)
@@ -159,20 +159,20 @@ var _ = Describe("the address of a datagram", func() {
 		failsWith(scm.Send(sock, to("", sent), 0), "sendmsg", unix.ENOTCONN)
 	})
 
-	It("may be empty where the socket is connected", func() {
+	It("Send accepts an empty address on a connected socket", func() {
 		sent := f.file()
 		Expect(scm.Send(f.a, to("", sent), 0)).To(Succeed())
 		Expect(f.from(f.b, sent)).To(BeEmpty())
 	})
 
-	It("is not kept after an error", func() {
+	It("a failed receive clears the address", func() {
 		CannotEmulate(fdtest.NoBuffers)
 		m := scm.Message{Addr: &net.UnixAddr{Name: "stale"}}
 		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
 		Expect(m.Addr.Name).To(BeEmpty())
 	})
 
-	It("takes no memory to send to", func() {
+	It("Send to an address does not allocate", func() {
 		name := everyName()["an abstract name"]
 		a, sock, sent := f.bound(name), f.datagram(), f.file()
 		m := to(name, sent)
@@ -184,7 +184,7 @@ var _ = Describe("the address of a datagram", func() {
 })
 
 var _ = Describe("the address of a message", func() {
-	It("is none where the sender's is no Unix one", func() {
+	It("the address is empty if the sender is not a Unix socket", func() {
 		f := connect(unix.SOCK_DGRAM)
 		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		Expect(err).NotTo(HaveOccurred())
@@ -205,14 +205,14 @@ var _ = Describe("the address of a message", func() {
 		Expect(ms[0].Addr.Name).To(BeEmpty())
 	})
 
-	It("is what the kernel makes of it where the socket is no datagram socket", func() {
+	It("the kernel decides what an address means on a stream or seqpacket socket", func() {
 		f := connect(unix.SOCK_STREAM)
-		failsWith(scm.Send(f.a, to("@scm-test-nobody", f.file()), 0), "sendmsg", unix.EISCONN)
+		failsWith(scm.Send(f.a, to("@scm-test-unbound", f.file()), 0), "sendmsg", unix.EISCONN)
 		f.sends("x")
 		Expect(f.from(f.b)).To(BeEmpty())
 		f = connect(unix.SOCK_SEQPACKET)
 		sent := f.file()
-		Expect(scm.Send(f.a, to("@scm-test-nobody", sent), 0)).To(Succeed())
+		Expect(scm.Send(f.a, to("@scm-test-unbound", sent), 0)).To(Succeed())
 		Expect(f.from(f.b, sent)).To(BeEmpty())
 	})
 })

@@ -20,14 +20,14 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// maxBatch is how many messages one call takes.
+// maxBatch is the maximum number of messages per call.
 const maxBatch = 32
 
-// everyPacket are the types of socket on which a message is one.
+// everyPacket are the types of socket that keep messages apart.
 var everyPacket = everyType[1:]
 
-// letters makes n messages, to be sent: the i-th has three buffers, one of them
-// empty, of i+3 bytes, and i mod 4 descriptors of its own.
+// letters makes n messages to send. The i-th has three buffers with i+3 bytes in all, one of them empty, and
+// i mod 4 descriptors of its own.
 func (f *fixture) letters(n int) []scm.Message {
 	GinkgoHelper()
 	ms := make([]scm.Message, n)
@@ -38,7 +38,7 @@ func (f *fixture) letters(n int) []scm.Message {
 	return ms
 }
 
-// slots makes n messages, to be received, with room for those.
+// slots makes n messages to receive them into.
 func slots(n int) []scm.Message {
 	ms := make([]scm.Message, n)
 	for i := range ms {
@@ -47,7 +47,7 @@ func slots(n int) []scm.Message {
 	return ms
 }
 
-// arrived checks that slots hold what was sent, each its own.
+// arrived checks that each slot has the message that was sent.
 func (f *fixture) arrived(got, sent []scm.Message) {
 	GinkgoHelper()
 	Expect(got).To(HaveLen(len(sent)))
@@ -59,7 +59,7 @@ func (f *fixture) arrived(got, sent []scm.Message) {
 	}
 }
 
-// untouched checks slots into which nothing came.
+// untouched checks slots that received nothing.
 func untouched(ms []scm.Message) {
 	GinkgoHelper()
 	for i := range ms {
@@ -67,7 +67,7 @@ func untouched(ms []scm.Message) {
 	}
 }
 
-// sentLengths checks N of messages that were sent.
+// sentLengths checks N in messages that were sent.
 func sentLengths(ms []scm.Message) {
 	GinkgoHelper()
 	for i := range ms {
@@ -80,7 +80,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	BeforeEach(func() { f = connect(typ) })
 
 	for _, n := range []int{0, 1, 2, maxBatch, maxBatch + 1} {
-		It(fmt.Sprintf("of %d messages arrives, at most 32 a call", n), func() {
+		It(fmt.Sprintf("SendBatch and RecvBatch pass %d messages, at most 32 per call", n), func() {
 			out, in := f.letters(n), slots(n)
 			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(min(n, maxBatch)))
 			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(min(n, maxBatch)))
@@ -95,7 +95,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		})
 	}
 
-	It("is the same messages one by one", func() {
+	It("a batch is the same as the messages one by one", func() {
 		out := f.letters(5)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(5))
 		for i := range out {
@@ -111,7 +111,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("has room for the most of everything", func() {
+	It("SendBatch and RecvBatch pass messages with the maximum of everything", func() {
 		fds := f.files(scm.MaxFDs)
 		out, in := make([]scm.Message, 2), make([]scm.Message, 2)
 		for i := range out {
@@ -123,7 +123,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("receives up to what has come, and then says EAGAIN", func() {
+	It("RecvBatch returns the messages in the queue, and then EAGAIN", func() {
 		out, in := f.letters(3), slots(5)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
@@ -137,7 +137,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		untouched(in)
 	})
 
-	It("tells each slot what became of its own descriptors", func() {
+	It("RecvBatch reports truncation in each message separately", func() {
 		CannotEmulate(fdtest.NotCut)
 		fds := f.files(3)
 		out, in := make([]scm.Message, 4), slots(4)
@@ -155,7 +155,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	for _, bad := range []int{0, 1, 3} {
-		It(fmt.Sprintf("stops at message %d, which has a bad descriptor: nothing is lost, nothing sent twice", bad), func() {
+		It(fmt.Sprintf("SendBatch stops at message %d, which has a bad descriptor, and loses and repeats nothing", bad), func() {
 			before := fdtest.Take()
 			out := f.letters(5)
 			good := out[bad].FDs
@@ -189,13 +189,13 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		})
 	}
 
-	DescribeTable("is refused before anything is sent or received, if one of its messages is wrong by itself",
+	DescribeTable("SendBatch rejects the whole batch if one message is invalid",
 		func(wrong func(m *scm.Message), check func(err error)) {
 			for _, at := range []int{0, 2, maxBatch} {
 				out := f.letters(maxBatch + 1)
 				wrong(&out[at])
 				if at == maxBatch && out[at].Addr != nil {
-					continue // the first call does not come to it
+					continue // the first call does not reach it
 				}
 				for _, sock := range []int{-1, f.a} {
 					n, err := scm.SendBatch(sock, out, 0)
@@ -215,7 +215,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 			func(err error) { failsWith(err, "sendmmsg", unix.EINVAL) }),
 	)
 
-	It("is refused before anything is received, if a slot is wrong by itself", func() {
+	It("RecvBatch rejects the whole batch if one message is invalid", func() {
 		out := f.letters(3)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		for _, at := range []int{0, 2, maxBatch} {
@@ -235,7 +235,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("on what is no socket is an errno", func() {
+	It("SendBatch and RecvBatch are ENOTSOCK for a file that is not a socket", func() {
 		for sock, errno := range map[int]unix.Errno{-1: unix.EBADF, f.file(): unix.ENOTSOCK} {
 			out, in := f.letters(2), slots(2)
 			n, err := scm.SendBatch(sock, out, 0)
@@ -249,7 +249,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		}
 	})
 
-	It("tells with MSG_TRUNC how long each message was", func() {
+	It("RecvBatch with MSG_TRUNC reports the length of each message", func() {
 		out := f.letters(3)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		in := slots(3)
@@ -264,7 +264,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		}
 	})
 
-	It("may hold empty messages with descriptors", func() {
+	It("SendBatch and RecvBatch pass empty messages with descriptors", func() {
 		CannotEmulate(fdtest.NoBuffers)
 		out := []scm.Message{{FDs: f.files(1)}, {}, {FDs: f.files(2)}}
 		in := slots(3)
@@ -273,7 +273,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("carries credentials and pidfds, each its own", func() {
+	It("RecvBatch returns credentials and a pidfd for each message", func() {
 		f.passesPidfd()
 		f.option(unix.SO_PASSCRED, 1)
 		out, in := f.letters(4), slots(4)
@@ -285,7 +285,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 			}
 			in[i].Cred, in[i].PIDFD = &creds[i], &ids[i]
 		}
-		in[3].PIDFD = nil // it is closed then, and that is said
+		in[3].PIDFD = nil // the pidfd is then closed, and MSG_CTRUNC set
 		before := pidfds()
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(4))
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
@@ -300,14 +300,14 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		in[3].Flags = 0
 		f.arrived(in, out)
 
-		// Nothing comes: nothing is left of what came before.
+		// Nothing arrives, and nothing of the earlier batch is left.
 		_, err := scm.RecvBatch(f.b, in[:2], 0)
 		Expect(err).To(MatchError(unix.EAGAIN))
-		Expect(creds[:2]).To(HaveEach(nobodys))
+		Expect(creds[:2]).To(HaveEach(noCred))
 		Expect(ids[:2]).To(HaveEach(-1))
 	})
 
-	It("takes no memory once it is warm", func() {
+	It("SendBatch and RecvBatch do not allocate once warm", func() {
 		if hasRaceDetector() {
 			Skip("with the race detector a sync.Pool forgets at random")
 		}
@@ -337,7 +337,7 @@ func untouchedLengths(ms []scm.Message) {
 	}
 }
 
-// A batch on a blocking socket. The time-out ends what hangs.
+// These specs use a blocking socket. Its timeout ends a call that hangs.
 var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 	var f *fixture
 	BeforeEach(func() {
@@ -346,7 +346,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 60})).To(Succeed())
 	})
 
-	It("does not with MSG_DONTWAIT", func() {
+	It("RecvBatch with MSG_DONTWAIT does not wait", func() {
 		out, in := f.letters(2), slots(5)
 		Expect(scm.SendBatch(f.a, out, unix.MSG_DONTWAIT)).To(Equal(2))
 		Expect(scm.RecvBatch(f.b, in, unix.MSG_DONTWAIT)).To(Equal(2))
@@ -357,7 +357,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 		Expect(n).To(Equal(0))
 	})
 
-	It("waits for the first alone with MSG_WAITFORONE", func() {
+	It("RecvBatch with MSG_WAITFORONE waits only for the first message", func() {
 		for _, n := range []int{1, 2, 4} {
 			var out []scm.Message
 			var wg sync.WaitGroup
@@ -382,7 +382,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 		}
 	})
 
-	It("waits for all of them without a flag", func() {
+	It("RecvBatch without a flag waits for all messages", func() {
 		out, in := f.letters(3), slots(3)
 		var wg sync.WaitGroup
 		wg.Add(1)
@@ -400,7 +400,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 }, everyPacket)
 
 var _ = Describe("a batch of datagrams", func() {
-	It("goes to several sockets, and comes from several", func() {
+	It("SendBatch sends to several sockets, and RecvBatch receives from several", func() {
 		f := connect(unix.SOCK_DGRAM)
 		unique := AbstractName()
 		name := func(i int) string { return fmt.Sprintf("%s-%d", unique, i) }
@@ -432,7 +432,7 @@ var _ = Describe("a batch of datagrams", func() {
 		Expect(in[4].Addr.Name).To(BeEmpty())
 	})
 
-	It("has nothing left of the names of an earlier one", func() {
+	It("RecvBatch keeps no name of an earlier batch", func() {
 		chdir(GinkgoT().TempDir())
 		f := connect(unix.SOCK_DGRAM)
 		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
@@ -445,7 +445,7 @@ var _ = Describe("a batch of datagrams", func() {
 		}
 	})
 
-	It("stops at an address that nobody has", func() {
+	It("SendBatch stops at an address without a socket", func() {
 		f := connect(unix.SOCK_DGRAM)
 		name := AbstractName()
 		sock := f.bound(name)
@@ -465,9 +465,9 @@ var _ = Describe("a batch of datagrams", func() {
 })
 
 var _ = Describe("a batch on a stream", func() {
-	It("is bytes with descriptors, that stop where new descriptors begin", func() {
+	It("RecvBatch on a stream ends a message before the next descriptors", func() {
 		f := connect(unix.SOCK_STREAM)
-		out := f.letters(3) // without, with one, with two
+		out := f.letters(3) // with 0, 1 and 2 descriptors
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		sentLengths(out)
 		in := slots(3)
@@ -478,7 +478,7 @@ var _ = Describe("a batch on a stream", func() {
 		untouched(in[2:])
 	})
 
-	It("ends with the message that goes in part, and loses nothing of it", func() {
+	It("SendBatch on a stream ends with the message that is sent in part, and loses none of it", func() {
 		f := connect(unix.SOCK_STREAM)
 		Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
 		var want, got []byte
@@ -491,7 +491,7 @@ var _ = Describe("a batch on a stream", func() {
 			sent = append(sent, out[i].FDs...)
 		}
 
-		// The caller goes on as it is documented.
+		// The caller continues as documented.
 		parts := 0
 		var came []int
 		p, room := make([]byte, 1<<16), make([]int, 4)
@@ -524,13 +524,13 @@ var _ = Describe("a batch on a stream", func() {
 			came, got = append(came, in.FDs[:in.NFD]...), append(got, p[:in.N]...)
 		}
 		Expect(parts).To(BeNumerically(">=", len(out)), "messages that went in part")
-		Expect(bytes.Equal(got, want)).To(BeTrue(), "%d bytes came of %d", len(got), len(want))
+		Expect(bytes.Equal(got, want)).To(BeTrue(), "received %d bytes of %d", len(got), len(want))
 		f.takes(came, sent...)
 	})
 
-	// Linux takes INT_MAX bytes of a message, rounded down to pages, and to sendmmsg
-	// that is the whole of it. The message is 1024 times the same memory.
-	It("ends with a message that is longer than the kernel takes", func() {
+	// Linux accepts at most INT_MAX bytes of a message, rounded down to pages, and sendmmsg treats them as the whole
+	// message. The message is the same memory 1024 times.
+	It("SendBatch ends with a message that is longer than the kernel accepts", func() {
 		f := connect(unix.SOCK_STREAM)
 		for _, sock := range []int{f.a, f.b} {
 			Expect(unix.SetNonblock(sock, false)).To(Succeed())
@@ -573,7 +573,7 @@ var _ = Describe("a batch on a stream", func() {
 })
 
 var _ = Describe("a batch at the end", func() {
-	It("has slots in which nothing came behind the last message", func() {
+	It("RecvBatch at the end reports empty messages after the last one", func() {
 		for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
 			f := connect(typ)
 			out, in := f.letters(2)[1:], slots(4)
@@ -587,7 +587,7 @@ var _ = Describe("a batch at the end", func() {
 })
 
 var _ = Describe("a batch of more buffers than one message may have", Label("memory"), func() {
-	It("passes them all, with empty ones among them", func() {
+	It("SendBatch and RecvBatch pass more buffers than one message may have, including empty ones", func() {
 		f := connect(unix.SOCK_SEQPACKET)
 		const messages, buffers = 3, 1000
 		fill := func(content func(i, j int) byte) []scm.Message {

@@ -19,8 +19,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
-	It("are one message, scattered and gathered", func() {
+var _ = DescribeTableSubtree("buffers", func(network string) {
+	It("WriteBuffers gathers one message, and ReadBuffers scatters it", func() {
 		a, b := pair(network)
 		sent := pipes(2)
 		Expect(a.WriteBuffers([][]byte{[]byte("he"), nil, []byte("llo")}, sent...)).To(Equal(5))
@@ -31,7 +31,7 @@ var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
 		areSame(lentAll(files), sent)
 	})
 
-	It("stay the caller's, and as they were", func() {
+	It("WriteBuffers does not change the slice of buffers", func() {
 		a, b := pair(network)
 		buffers := [][]byte{[]byte("a"), []byte("bc")}
 		Expect(a.WriteBuffers(buffers)).To(Equal(3))
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
 		receives(b, "abc")
 	})
 
-	It("are at most 1024, and none is an empty payload", func() {
+	It("WriteBuffers and ReadBuffers accept at most 1024 buffers, and no buffer is an empty payload", func() {
 		a, b := pair(network)
 		n, err := a.WriteBuffers(make([][]byte, scm.MaxBuffers+1))
 		Expect(n).To(BeZero())
@@ -57,10 +57,10 @@ var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
 			Expect(Third(b.ReadBuffers(nil, 1))).To(MatchError(unix.EMSGSIZE))
 		}
 		Expect(a.WriteFiles([]byte("without"))).To(Equal(7))
-		receives(b, "without") // and no file of a call before
+		receives(b, "without") // without a file of an earlier call
 	})
 
-	It("are passed with numbers", func() {
+	It("WriteFDs sends bytes and descriptors", func() {
 		a, b := pair(network)
 		sent := pipes(3)
 		fds := []int{NumberOf(sent[0]), NumberOf(sent[1]), NumberOf(sent[2])}
@@ -76,7 +76,7 @@ var _ = DescribeTableSubtree("Conn's buffers", func(network string) {
 }, everyNetwork)
 
 var _ = Describe("a stream's many buffers", func() {
-	It("are written whole, and the descriptors with the first byte alone", func() {
+	It("WriteBuffers writes the whole payload to a stream, and only the first byte carries the descriptors", func() {
 		payload := bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
 		for size := range 3 {
 			a, b := pair("unix")
@@ -111,7 +111,7 @@ var _ = Describe("a stream's many buffers", func() {
 })
 
 var _ = Describe("a Conn of an os.File", func() {
-	It("is the same socket, and leaves the file to its owner", func() {
+	It("NewConnFile makes a Conn of the same socket, and the caller keeps the file", func() {
 		keepsNumbers()
 		a, b := sockets(unix.SOCK_STREAM)
 		f := asFile(a)
@@ -125,7 +125,7 @@ var _ = Describe("a Conn of an os.File", func() {
 		Expect(fdtest.IsOpen(a)).To(BeTrue())
 	})
 
-	It("is refused for what is no Unix socket", func() {
+	It("NewConnFile rejects a file that is not a Unix socket", func() {
 		keepsNumbers()
 		r, _ := pipe()
 		Expect(scm.NewConnFile(r)).Error().To(opFails("conn", unix.ENOTSOCK))
@@ -136,7 +136,7 @@ var _ = Describe("a Conn of an os.File", func() {
 })
 
 var _ = Describe("a Message", func() {
-	It("closes what it has received, once", func() {
+	It("CloseFDs closes the received descriptors once", func() {
 		a, b := pair("unixpacket")
 		Expect(b.PassPIDFD(true)).To(Succeed())
 		r, w := pipe()
@@ -200,10 +200,10 @@ var _ = Describe("a Message", func() {
 		}
 	})
 
-	It("that has received nothing closes nothing", func() {
+	It("CloseFDs closes nothing if nothing was received", func() {
 		a, _ := pair("unix")
 		r, _ := pipe()
-		number := NumberOf(r) // 0, if nobody set it, would be standard input
+		number := NumberOf(r) // its zero value would be standard input
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
 		m.CloseFDs()
 		Expect(a.Send(&m, 0)).To(Succeed())
@@ -257,8 +257,8 @@ var _ = Describe("CloseFDs", func() {
 })
 
 var _ = Describe("a borrowed Conn", Label("stress"), func() {
-	// Each call ends with the deadline or the Close, of either, that comes in the middle of it.
-	It("ends 100 goroutines with its original, and loses nothing", func() {
+	// The deadline or Close, of the Conn or the original, ends every call that is in progress.
+	It("a deadline or Close of a borrowed Conn or its original ends 100 goroutines, and no descriptor is lost", func() {
 		keepsNumbers()
 		f := pipes(1)[0]
 		for round := range 24 {

@@ -24,7 +24,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// isTruncated checks what a ReadFiles that lost files returned.
+// isTruncated checks the results of ReadFiles for a message that was truncated.
 func isTruncated(n int, files []*os.File, err error, payload int, cause error) *scm.TruncatedError {
 	GinkgoHelper()
 	lentAll(files)
@@ -39,9 +39,9 @@ func isTruncated(n int, files []*os.File, err error, payload int, cause error) *
 	return truncated
 }
 
-var _ = DescribeTableSubtree("Conn's files", func(network string) {
+var _ = DescribeTableSubtree("files", func(network string) {
 	for _, n := range []int{0, 1, 2, 28, scm.MaxFDs} {
-		It("are passed, "+strconv.Itoa(n)+" of them", func() {
+		It("ReadFiles returns all "+strconv.Itoa(n)+" files that WriteFiles sent", func() {
 			a, b := pair(network)
 			sent := pipes(n)
 			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
@@ -49,7 +49,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
-	It("are passed in order, each with its message", func() {
+	It("files arrive in order, each with its message", func() {
 		a, b := pair(network)
 		sent := pipes(3)
 		Expect(a.WriteFiles([]byte("one"), sent[0])).To(Equal(3))
@@ -64,7 +64,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 	})
 
-	It("are forgotten once they were sent", func() {
+	It("a Conn keeps no reference to a file that it sent", func() {
 		a, b := pair(network)
 		var forgotten atomic.Int32
 		const sent = 20
@@ -85,7 +85,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}).WithTimeout(Hang).Should(BeEquivalentTo(sent))
 	})
 
-	It("keep their blocking mode, and so do the sockets, at both ends", func() {
+	It("passing a file changes neither its blocking mode nor that of the sockets", func() {
 		a, b := pair(network)
 		nonblocking, _ := pipe()
 		blocking := lent(os.NewFile(uintptr(ok(pipeEnd(0)())), "blocking"))
@@ -106,7 +106,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(files[0].SetDeadline(time.Time{})).To(Succeed(), "it is in the poller")
 	})
 
-	It("are received with an empty message where there are messages, and nowhere else", func() {
+	It("an empty message can carry files on sockets that have messages, and on a stream is ErrEmptyPayload", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		if network == "unix" {
@@ -124,7 +124,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 		Expect(a.WriteFiles(nil, f)).To(BeZero())
 		receives(b, "", f)
-		// Nor are bytes for which there is no room, the end.
+		// An empty buffer does not make a message look like the end.
 		for _, payload := range []string{"", "hello"} {
 			for _, sent := range [][]*os.File{nil, {f}} {
 				if payload == "" && sent == nil {
@@ -139,7 +139,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 	})
 
-	It("are received before the end, and an empty datagram is not the end", func() {
+	It("ReadFiles returns queued files before io.EOF, and an empty datagram is not the end", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.WriteFiles([]byte("too long"), f)).To(Equal(8))
@@ -150,7 +150,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 		p := make([]byte, 8)
 		if network == "unix" {
-			p = p[:3] // elsewhere the message would be truncated
+			p = p[:3] // on other sockets the message would be truncated
 		}
 		n, files, err := b.ReadFiles(p, 1)
 		Expect(err).NotTo(HaveOccurred())
@@ -169,7 +169,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		}
 	})
 
-	It("are not sent, nil, closed or too many", func() {
+	It("WriteFiles does not send nil or closed files, or more than 253", func() {
 		a, b := pair(network)
 		r, w := pipe()
 		Expect(w.Close()).To(Succeed())
@@ -197,7 +197,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 	})
 
 	if network != "unix" {
-		It("are neither sent nor lost with a message that is too large", func() {
+		It("WriteFiles is EMSGSIZE for a packet that is too long, and does not send its files", func() {
 			a, b := pair(network)
 			r, w := pipe()
 			n, err := a.WriteFiles(make([]byte, 10<<20), w)
@@ -209,7 +209,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
-	It("can be closed while the call waits, and then are not sent", func() {
+	It("files can be closed while WriteFiles waits, and are then not sent", func() {
 		a, b := pair(network)
 		fill(a)
 		r, w := pipe()
@@ -226,7 +226,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		wait()
 	})
 
-	It("are sent or not when they are closed at the same time, and no others in their place", func() {
+	It("WriteFiles never sends a file that reuses the descriptor of one that is being closed", func() {
 		CannotEmulate(fdtest.OwnFiles)
 		a, b := pair(network)
 		other, _ := pipe()
@@ -261,7 +261,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 	})
 
 	for room := range 4 {
-		It("are all closed if there are more than room, which is "+strconv.Itoa(room), func() {
+		It("ReadFiles closes every file of a message with more than "+strconv.Itoa(room), func() {
 			if room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -285,7 +285,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
-	It("are returned as far as they were received, by option", func() {
+	It("ReadFiles with KeepTruncated returns the files that were received of a truncated message", func() {
 		CannotEmulate(fdtest.NotCut)
 		a, b := pairWith(scm.Config{KeepTruncated: true}, network)
 		sent := pipes(3)
@@ -309,14 +309,14 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 				return p, n, files, err
 			},
 		} {
-			It("are closed by "+name+" if the message is longer than the buffer, and by option are returned", func() {
+			It(name+" closes the files of a message that is longer than the buffer, and with KeepTruncated returns them", func() {
 				CannotEmulate(fdtest.NotCut)
 				for _, keep := range []bool{false, true} {
 					a, b := pairWith(scm.Config{KeepTruncated: keep}, network)
 					for _, c := range []struct {
 						sent, max, kept int
 						text            string
-						cause           error // of missing descriptors
+						cause           error // of lost descriptors
 					}{
 						{0, 0, 0, "", nil},
 						{0, 2, 0, " (descriptors: 0 received, 2 requested)", nil},
@@ -353,7 +353,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			})
 		}
 
-		It("are missing along with bytes, for no known reason, where credentials took their room", func() {
+		It("ReadFiles reports both lost bytes and lost files, without a cause if credentials took the space", func() {
 			a, b := pair(network)
 			Expect(b.PassCred(true)).To(Succeed())
 			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
@@ -364,7 +364,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			Expect(errors.Unwrap(err)).To(MatchError("short buffer"))
 		})
 
-		It("are closed for the missing bytes, whatever Config.Expect says of the files", func() {
+		It("ReadFiles reports a message longer than the buffer before it checks Config.Expect", func() {
 			a, b := pairWith(scm.Config{Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}, network)
 			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
 			n, files, err := b.ReadFiles(make([]byte, 5), 1)
@@ -372,7 +372,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 			Expect(files).To(BeNil())
 		})
 
-		It("are checked before a message that is longer than the buffer is returned", func() {
+		It("ReadFiles with KeepTruncated checks Config.Expect before it returns files of a message longer than the buffer", func() {
 			config := scm.Config{KeepTruncated: true, Expect: &scm.Expect{Max: 1, Kind: scm.KindSocket}}
 			a, b := pairWith(config, network)
 			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))
@@ -382,7 +382,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		})
 	}
 
-	It("are not received if Config.Expect wants more than the call can return", func() {
+	It("ReadFiles is EINVAL, and receives nothing, if Config.Expect requires more files than it may return", func() {
 		e := scm.Expect{Min: 2, Max: 3}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		sent := pipes(2)
@@ -401,11 +401,11 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		receives(b, "x", sent...)
 	})
 
-	It("are missing where the process's table has no room, and those before the first that is missing are kept", func() {
+	It("ReadFiles with a full descriptor table keeps the files before the first lost one", func() {
 		RunChild(ChildCommand("conn-nofile", network))
 	})
 
-	It("are missing, for no known reason, where credentials took their room", func() {
+	It("ReadFiles reports lost files without a cause if credentials took their space", func() {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
 		r, w := pipe()
@@ -498,7 +498,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		Expect(err).To(BeIdenticalTo(io.EOF))
 	})
 
-	It("are refused by the kernel where a receiver wants none", func() {
+	It("Config.NoFiles makes the kernel reject files that are sent to the Conn", func() {
 		a, b := pair(network)
 		strict, err := scm.Config{NoFiles: true}.NewConn(b.UnixConn)
 		supported(err, "SO_PASSRIGHTS, which is from Linux 6.16")
@@ -506,7 +506,7 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 		n, err := a.WriteFiles([]byte("x"), f)
 		Expect(n).To(BeZero())
 		Expect(err).To(opFails("write", unix.EPERM))
-		Expect(strict.WriteFiles([]byte("x"), f)).To(Equal(1), "the other direction is not concerned")
+		Expect(strict.WriteFiles([]byte("x"), f)).To(Equal(1), "the other direction is not affected")
 		receives(a, "x", f)
 		Expect(strict.PassRights(true)).To(Succeed())
 		Expect(a.WriteFiles([]byte("x"), f)).To(Equal(1))
@@ -514,8 +514,8 @@ var _ = DescribeTableSubtree("Conn's files", func(network string) {
 	})
 }, everyNetwork)
 
-// conn-nofile receives where so many numbers are free. Of what is sent, "p" is the writing end of
-// a pipe, "r" a regular file, and "e" a device that is kept out of the poller, whose file needs one more descriptor.
+// conn-nofile receives while only a few descriptors are free. In sent, "p" is the writing end of a pipe, "r" a
+// regular file, and "e" a device that is kept out of the poller, whose file needs one more descriptor.
 var _ = Child("conn-nofile", func(args []string) {
 	r, w, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
@@ -561,7 +561,7 @@ var _ = Child("conn-nofile", func(args []string) {
 			}
 			Expect(before.NewSince()).To(BeEmpty(), c.sent)
 		}
-		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need a number more
+		for call, sent := range map[string]syscall.Conn{"RecvFile": kinds['e'], "RecvConn": a} { // both need one more descriptor
 			Expect(a.SendConn(fdtest.AsSocket(sent))).To(Succeed())
 			withFree(1, func() { err = receiving[call](b) })
 			Expect(err).To(opFails("read", unix.EMFILE), call)

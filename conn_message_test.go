@@ -21,8 +21,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("Conn's messages", func(network string) {
-	It("have all that a message can carry, and the caller's flags", func() {
+var _ = DescribeTableSubtree("messages", func(network string) {
+	It("Conn.Send and Recv pass buffers, descriptors, credentials and flags", func() {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
 		f := pipes(1)[0]
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 		}
 	})
 
-	It("are refused where they would be lost, or are too many", func() {
+	It("Conn.Send rejects descriptors that would be lost, and more than 253", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		if network == "unix" {
@@ -62,7 +62,7 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 		hasNothing(b)
 	})
 
-	It("are EAGAIN with MSG_DONTWAIT where the call would wait, also for its turn", func() {
+	It("Conn.Send and Recv with MSG_DONTWAIT are EAGAIN if they would wait, even for another call", func() {
 		a, b := pair(network)
 		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, N: 7}
 		wouldWait := And(opFails("read", unix.EAGAIN), MatchError(ContainSubstring("recvmsg")))
@@ -85,7 +85,7 @@ var _ = DescribeTableSubtree("Conn's messages", func(network string) {
 }, everyNetwork)
 
 var _ = Describe("ListenPacket", func() {
-	It("receives from whoever sends, and answers who has a name", func() {
+	It("a ListenPacket Conn receives from any sender, and answers one that has a name", func() {
 		keepsNumbers()
 		ctx, f := context.Background(), pipes(1)[0]
 		server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
@@ -100,17 +100,17 @@ var _ = Describe("ListenPacket", func() {
 		Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
 		receives(client, "answer")
 
-		Expect(unnamed.WriteFiles([]byte("from nobody"), f)).To(Equal(11))
-		receives(server, "from nobody", f)
-		Expect(server.WriteFiles([]byte("to nobody"), f)).Error().To(opFails("write", unix.ENOTCONN))
+		Expect(unnamed.WriteFiles([]byte("no name"), f)).To(Equal(7))
+		receives(server, "no name", f)
+		Expect(server.WriteFiles([]byte("an answer"), f)).Error().To(opFails("write", unix.ENOTCONN))
 	})
 })
 
-// A datagram that finds the receiver's queue full is EAGAIN, while the sender's
-// socket counts as writable.
+// A send to a datagram socket whose queue is full is EAGAIN, although the poller reports that the sender's socket
+// is writable.
 
-// fullQueue makes a datagram socket with a full queue, one that sends to its name
-// or is connected to it, and what it sends.
+// fullQueue makes a datagram socket with a full queue, a sender that is connected to it or sends to its name, and
+// the message to send.
 func fullQueue(connected bool) (receiver, sender *scm.Conn, m *scm.Message) {
 	GinkgoHelper()
 	ctx, name := context.Background(), AbstractName()
@@ -136,7 +136,7 @@ func fillQueue(sender *scm.Conn, m *scm.Message) {
 }
 
 var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) {
-	It("is sent once there is room, and waits until a deadline that is set meanwhile, or Close", func() {
+	It("Send to a full queue waits until the receiver reads, a deadline passes, or Close", func() {
 		keepsNumbers()
 		receiver, sender, m := fullQueue(connected)
 		closing(receiver)
@@ -165,7 +165,7 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 		ended()
 	})
 
-	It("waits without making system calls all the time", func() {
+	It("Send to a full queue does not poll with system calls in a busy loop", func() {
 		CannotEmulate(fdtest.Traced)
 		strace := FindStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
@@ -173,12 +173,12 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg", ok(os.Executable()), strconv.FormatBool(connected)}
 		cmd.Path = strace
 		RunChild(cmd)
-		// Those that fill the queue, and one every 50 ms at last.
+		// The sends that fill the queue, and then at most one every 50 ms.
 		Expect(strings.Count(string(ok(os.ReadFile(record))), "EAGAIN")).To(And(BeNumerically(">=", 2), BeNumerically("<", 60)))
 	})
 },
-	Entry("of a name", false),
-	Entry("of a connected socket", true),
+	Entry("by name", false),
+	Entry("connected", true),
 )
 
 var _ = Child("full-queue", func(args []string) {

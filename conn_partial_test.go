@@ -20,11 +20,11 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// A stream takes a payload in pieces. Descriptors go with the first of them.
+// A stream can accept a payload in pieces. The first piece carries the descriptors.
 
 const tenMegabytes = 10 << 20
 
-// paged is n bytes of which no two neighbouring pages are the same.
+// paged returns n bytes in which no two adjacent pages are equal.
 func paged(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {
@@ -33,7 +33,7 @@ func paged(n int) []byte {
 	return p
 }
 
-// narrow makes a stream with the smallest buffers that there are.
+// narrow makes a stream with the smallest possible buffers.
 func narrow() (a, b *scm.Conn) {
 	GinkgoHelper()
 	a, b = pair("unix")
@@ -45,8 +45,8 @@ func narrow() (a, b *scm.Conn) {
 	return a, b
 }
 
-// receiveAll receives until the end. before is how many bytes preceded the receive that
-// brought files, and with how many of these there were.
+// receiveAll receives until the end. with is the number of receives that returned files, and before the number of
+// bytes received before the last of them.
 func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int) {
 	GinkgoHelper()
 	p := make([]byte, 1<<16)
@@ -65,7 +65,7 @@ func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int
 }
 
 var _ = Describe("a payload that is sent in pieces", func() {
-	It("arrives whole, once and in order, and 253 files with it", func() {
+	It("WriteFiles sends 10 MiB once and in order, with 253 files", func() {
 		a, b := narrow()
 		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 		wait := goes(func() {
@@ -79,7 +79,7 @@ var _ = Describe("a payload that is sent in pieces", func() {
 		areSame(files, sent)
 	})
 
-	It("does not mix with others', of Write too", func() {
+	It("payloads of concurrent WriteFiles and Write calls do not mix", func() {
 		a, b := narrow()
 		const writers, size = 8, 100_000
 		f := pipes(1)[0]
@@ -118,7 +118,7 @@ var _ = Describe("a payload that is sent in pieces", func() {
 		{"Close", func(a, _ *scm.Conn) error { return a.Close() }, net.ErrClosed},
 		{"the other end's Close", func(_, b *scm.Conn) error { return b.Close() }, unix.EPIPE},
 	} {
-		It("says, when "+c.what+" ends it in the middle, how much was sent, and the files were", func() {
+		It("WriteFiles returns the number of bytes sent when "+c.what+" stops it, and has sent the files", func() {
 			a, b := narrow()
 			sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 			n := 0
@@ -128,7 +128,7 @@ var _ = Describe("a payload that is sent in pieces", func() {
 				Expect(err).To(opFails("write", c.want))
 			})
 			waitsIn("WriteFiles", 1)
-			// Some of it is read, so that the write goes on and waits again.
+			// A part is read, so that the write continues and waits again.
 			got := make([]byte, 100_000)
 			count, files, err := b.ReadFiles(got, scm.MaxFDs)
 			Expect(err).NotTo(HaveOccurred())
@@ -142,7 +142,7 @@ var _ = Describe("a payload that is sent in pieces", func() {
 				return
 			}
 			finish := func() {}
-			if c.want == os.ErrDeadlineExceeded { // the caller goes on from there, without the files
+			if c.want == os.ErrDeadlineExceeded { // the caller sends the rest, without the files
 				Expect(a.SetWriteDeadline(time.Now().Add(Hang))).To(Succeed())
 				finish = goes(func() {
 					Expect(a.Write(payload[n:])).To(Equal(tenMegabytes - n))
@@ -159,9 +159,8 @@ var _ = Describe("a payload that is sent in pieces", func() {
 	}
 })
 
-var _ = Describe("a file with a name that a stream takes in part", func() {
-	// A stream takes a message while its buffer is not full, however large it is:
-	// after these bytes it takes one more.
+var _ = Describe("a partly sent name", func() {
+	// A stream accepts a message of any size while its buffer is not full: after these bytes it accepts one more.
 	almostFull := func() (a, b *scm.Conn, bytes int) {
 		GinkgoHelper()
 		a, b = narrow()
@@ -178,7 +177,7 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 		}
 	}
 
-	DescribeTable("was sent where SendFile fails with io.ErrShortWrite",
+	DescribeTable("SendFile fails with io.ErrShortWrite if it sent the file and a part of the name",
 		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
 			caused := func(err error) bool {
 				return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
@@ -196,7 +195,7 @@ var _ = Describe("a file with a name that a stream takes in part", func() {
 			Expect(end(a, b)).To(Succeed())
 			wait()
 
-			// Of this one nothing is sent.
+			// Nothing of this one is sent.
 			err := a.SendFile("name", f)
 			Expect(err).To(Satisfy(caused))
 			Expect(err).NotTo(MatchError(io.ErrShortWrite))

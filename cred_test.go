@@ -380,7 +380,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 				Expect(cred).To(Equal(self()), how)
 				Expect(b.Recv(&m, unix.MSG_DONTWAIT)).To(Succeed())
 				Expect([]int{m.N, m.NFD}).To(Equal([]int{0, 0}), how)
-				Expect(cred).To(Equal(nobodys), how)
+				Expect(cred).To(Equal(noCred), how)
 			}
 		})
 	}

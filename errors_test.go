@@ -28,7 +28,7 @@ func failsWith(err error, call string, errno unix.Errno) {
 	Expect(errors.Is(err, errno)).To(BeTrue())
 }
 
-// writeFails is WriteFD where it must fail.
+// writeFails calls WriteFD, which must fail.
 func writeFails(sock int, p []byte, fd int, errno unix.Errno) {
 	GinkgoHelper()
 	n, err := scm.WriteFD(sock, p, fd)
@@ -36,7 +36,7 @@ func writeFails(sock int, p []byte, fd int, errno unix.Errno) {
 	Expect(n).To(Equal(-1))
 }
 
-// readFails is ReadFD where it must fail.
+// readFails calls ReadFD, which must fail.
 func readFails(sock int, errno unix.Errno) {
 	GinkgoHelper()
 	n, fd, err := scm.ReadFD(sock, make([]byte, 1))
@@ -44,7 +44,7 @@ func readFails(sock int, errno unix.Errno) {
 	Expect([]int{n, fd}).To(Equal([]int{-1, -1}))
 }
 
-// sendFails is Send where it must fail, and leave N at 0.
+// sendFails calls Send, which must fail and leave N at 0.
 func sendFails(sock int, payload string, errno unix.Errno, fds ...int) {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{[]byte(payload)}, FDs: fds, N: 7}
@@ -52,7 +52,7 @@ func sendFails(sock int, payload string, errno unix.Errno, fds ...int) {
 	Expect(m.N).To(Equal(0))
 }
 
-// recvFails is Recv where it must fail, and leave nothing in the results.
+// recvFails calls Recv, which must fail and clear its results.
 func recvFails(sock int, errno unix.Errno) {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), N: 7, NFD: 7, Flags: 7}
@@ -60,7 +60,7 @@ func recvFails(sock int, errno unix.Errno) {
 	Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 0, 0}))
 }
 
-// allFail is each of the four calls on a socket where it must fail.
+// allFail makes each of the four calls on a socket. All must fail.
 func (f *fixture) allFail(sock int, errno unix.Errno) {
 	GinkgoHelper()
 	fd := f.file()
@@ -74,7 +74,7 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("a descriptor that is not open is EBADF, and nothing is sent", func() {
+	It("Send is EBADF for a descriptor that is not open, and sends nothing", func() {
 		good := f.file()
 		for _, bad := range []int{-1, f.closedNumber(), math.MinInt32, math.MaxInt32} {
 			writeFails(f.a, []byte("x"), bad, unix.EBADF)
@@ -84,12 +84,12 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		}
 	})
 
-	It("a socket that is not open is EBADF", func() {
+	It("every call is EBADF for a socket that is not open", func() {
 		f.allFail(-1, unix.EBADF)
 		f.allFail(f.closedNumber(), unix.EBADF)
 	})
 
-	It("a number outside int32 is nobody's, whatever its lower half", func() {
+	It("every call is EBADF for a value outside int32, even if its lower half is open", func() {
 		if strconv.IntSize == 32 {
 			Skip("int has 32 bits here: there is no such number")
 		}
@@ -103,13 +103,13 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		}
 	})
 
-	It("what is no socket is ENOTSOCK", func() {
+	It("every call is ENOTSOCK for a file that is not a socket", func() {
 		f.allFail(f.file(), unix.ENOTSOCK)
 	})
 
-	It("an interrupted receive is EINTR, and takes nothing", func() {
+	It("an interrupted receive is EINTR, and receives nothing", func() {
 		f.a, f.b = f.pair(typ)
-		patient := unix.Timeval{Sec: 60} // with a time-out the kernel does not restart the call
+		patient := unix.Timeval{Sec: 60} // with a timeout the kernel does not restart the call
 		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patient)).To(Succeed())
 		interrupted(func() { readFails(f.b, unix.EINTR) })
 		interrupted(func() { recvFails(f.b, unix.EINTR) })
@@ -118,8 +118,8 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		f.receives(1, 1, 0, "x", 0, sent)
 	})
 
-	// Linux leaves its own 512 (ERESTARTSYS) in the socket then, which is no errno of a program's.
-	It("a batch that a signal ends has what it received, and the next call is EINTR, once", func() {
+	// Linux then leaves its internal error 512 (ERESTARTSYS) in the socket, which a program must never see.
+	It("RecvBatch returns what it received before a signal, and only the next call is EINTR", func() {
 		f.a, f.b = f.pair(typ)
 		fd := f.file()
 		for _, next := range []func(){
@@ -171,7 +171,7 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 	})
 }, everyType)
 
-// interrupted sends signals to the thread that makes the call, until it returns.
+// interrupted sends signals to the thread that makes the call until the call returns.
 func interrupted(call func()) {
 	GinkgoHelper()
 	runtime.LockOSThread()
@@ -187,7 +187,7 @@ func interrupted(call func()) {
 			case <-done:
 				return
 			default:
-				_ = unix.Tgkill(pid, tid, unix.SIGURG) // the runtime's own: its handler does nothing
+				_ = unix.Tgkill(pid, tid, unix.SIGURG) // the runtime's handler for it does nothing
 				runtime.Gosched()
 			}
 		}
@@ -197,7 +197,7 @@ func interrupted(call func()) {
 	call()
 }
 
-// recvBatchFails is RecvBatch where it must fail.
+// recvBatchFails calls RecvBatch, which must fail.
 func recvBatchFails(sock int, errno unix.Errno) {
 	GinkgoHelper()
 	n, err := scm.RecvBatch(sock, []scm.Message{{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}}, 0)
@@ -205,7 +205,7 @@ func recvBatchFails(sock int, errno unix.Errno) {
 	Expect(n).To(Equal(0))
 }
 
-// sendBatchFails is SendBatch where it must fail.
+// sendBatchFails calls SendBatch, which must fail.
 func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 	GinkgoHelper()
 	n, err := scm.SendBatch(sock, []scm.Message{{Buffers: [][]byte{[]byte("x")}, FDs: fds}}, 0)
@@ -214,7 +214,7 @@ func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 }
 
 var _ = Describe("errors", func() {
-	It("over TCP the bytes go and the descriptors do not, which Linux calls success", func() {
+	It("a send over TCP succeeds, but Linux drops the descriptors", func() {
 		f := connect(unix.SOCK_STREAM)
 		near, far := tcpPair()
 		f.a, f.b = NumberOf(near), NumberOf(far)
@@ -226,7 +226,7 @@ var _ = Describe("errors", func() {
 		f.receives(3, 1, 0, "tcp", 0)
 	})
 
-	It("SIGPIPE does not kill, not even where the socket is standard output", func() {
+	It("SIGPIPE does not end the process, not even if the socket is standard output", func() {
 		f := connect(unix.SOCK_STREAM)
 		a, b := f.pair(unix.SOCK_STREAM)
 		f.CloseNow(b)

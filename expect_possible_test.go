@@ -14,8 +14,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A specimen is a file that a partner could pass, and how to open one. On machines that lack it (no
-// loop device, IPv6 or CAP_NET_RAW), the description stands for the file.
+// A specimen is a file that a partner could pass, and how to open one. If a machine lacks the file (it has no
+// loop device, IPv6 or CAP_NET_RAW), the test uses the description alone.
 type specimen struct {
 	sys.File
 	open func() (int, error)
@@ -24,7 +24,7 @@ type specimen struct {
 // specimens returns files of every kind, in every access mode that the kernel allows.
 func specimens() []specimen {
 	var all []specimen
-	// A file that can be opened again through /proc, in every mode listed.
+	// inModes adds a file that can be opened again through /proc, in every listed access mode.
 	inModes := func(f sys.File, open func() (int, error), modes ...string) {
 		for _, mode := range modes {
 			f.Access = mode
@@ -76,7 +76,7 @@ func specimens() []specimen {
 	return all
 }
 
-// noDisk stands for a disk that is open for writing.
+// noDisk is the open function for a disk that is open for writing.
 func noDisk() (int, error) { return -1, errors.New("a test must not open a disk for writing") }
 
 // exactModes are the access modes that an Access accepts.
@@ -91,23 +91,23 @@ var exactModes = map[scm.Access][]string{
 	scm.AccessPath:      {"path"},
 }
 
-// matches reports whether f is what e asks for, by the documentation of each field alone.
+// matches reports whether f matches e, according to the documentation of each field.
 func matches(e scm.Expect, f sys.File) bool {
 	isOr0 := func(want, got int) bool { return want == 0 || want == got }
 	return (e.Kind == "" || string(e.Kind) == f.Kind) && slices.Contains(exactModes[e.Access], f.Access) &&
 		isOr0(e.Family, f.Family) && isOr0(e.Type, f.Type) && isOr0(e.Protocol, f.Protocol) && f.Flags&e.Flags == e.Flags && f.Seals&e.Seals == e.Seals
 }
 
-// undecided reports whether e is accepted although no specimen matches it, as other kernels may have
-// such a file.
+// undecided reports whether e is accepted although no specimen matches it, because other kernels may have such a
+// file.
 func undecided(e scm.Expect) bool {
 	switch {
 	case slices.Contains([]scm.Kind{scm.KindEventfd, scm.KindPIDFD, "timerfd", "net"}, e.Kind):
-		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Seals == 0 // the kernel chooses how it opens them
+		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Seals == 0 // the kernel chooses their access mode
 	case e.Kind == scm.KindRegular && e.Seals == unix.F_SEAL_SHRINK:
 		return e.Family == 0 && e.Type == 0 && e.Protocol == 0 && e.Access != scm.AccessPath // a tmpfs may allow sealing
 	case e.Kind == "" || e.Kind == scm.KindSocket:
-		// A protocol's number means something else in each family, so that no type is wrong.
+		// Without a family, a protocol's number has no fixed meaning, so no type is wrong.
 		ofAnyFamily := e.Family == 0 && e.Type != 0 && e.Protocol != 0
 		return ofAnyFamily && e.Seals == 0 && slices.Contains(exactModes[e.Access], "read-write")
 	}
@@ -115,10 +115,10 @@ func undecided(e scm.Expect) bool {
 }
 
 var _ = Describe("Expect", func() {
-	It("is EINVAL if and only if there can be no such file, for every combination of its fields", func() {
+	It("Expect is EINVAL if and only if no such file can exist, for every combination of its fields", func() {
 		f := connect(unix.SOCK_SEQPACKET)
 		var files []specimen
-		numbers := map[int]int{} // of files, by index
+		fds := map[int]int{} // by the index in files
 		for _, s := range specimens() {
 			fd, err := s.open()
 			if err != nil {
@@ -129,18 +129,18 @@ var _ = Describe("Expect", func() {
 					fcntl(fd, unix.F_SETFL, fcntl(fd, unix.F_GETFL, 0)|s.Flags)
 				}
 				s.File = ok(sys.Look(fd))
-				numbers[len(files)] = fd
+				fds[len(files)] = fd
 			}
 			files = append(files, s)
 		}
 
 		impossible, confirmed := 0, 0
 		judge := func(e scm.Expect) {
-			// No message is waiting: an Expect that is accepted is EAGAIN.
+			// No message is queued: with an Expect that is accepted, the error is EAGAIN.
 			err := e.Recv(f.b, &scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, unix.MSG_DONTWAIT)
 			match := func(s specimen) bool { return matches(e, s.File) }
 			found := slices.IndexFunc(files, match)
-			fd, here := numbers[found]
+			fd, here := fds[found]
 			switch {
 			case errors.Is(err, unix.EINVAL):
 				impossible++

@@ -24,13 +24,13 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// sample is a file as a partner could pass it, and what it is.
+// sample is a file that a partner could pass, and its properties.
 type sample struct {
 	name   string
 	open   func() (int, error)
 	kind   scm.Kind
-	access scm.Access // the exact one
-	words  string     // what an error calls it
+	access scm.Access // the exact access mode
+	words  string     // how an error describes it
 }
 
 var samples = []sample{
@@ -70,7 +70,7 @@ var samples = []sample{
 	{"the path of a block device", optional(blockDevice), scm.KindBlockDevice, "path", "a block device (O_PATH)"},
 }
 
-// kinds are those that samples have.
+// kinds returns the kinds of the samples.
 func kinds() []scm.Kind {
 	var found []scm.Kind
 	for _, s := range samples {
@@ -81,7 +81,7 @@ func kinds() []scm.Kind {
 	return found
 }
 
-// opens opens a name in a folder that holds one of each.
+// opens opens a name in a directory that has a file of every kind.
 func opens(name string, flags int) func() (int, error) {
 	return func() (int, error) {
 		dir := GinkgoT().TempDir()
@@ -124,7 +124,7 @@ func memfd(seals int) func() (int, error) {
 	}
 }
 
-// reopened opens the same file for something else.
+// reopened opens the same file with other flags.
 func reopened(open func() (int, error), flags int) func() (int, error) {
 	return func() (int, error) {
 		fd, err := open()
@@ -145,7 +145,7 @@ func blockDevice() (int, error) {
 	return -1, errors.New("there is no block device in /dev")
 }
 
-// optional is for a sample that a machine may lack.
+// optional skips the spec if the machine lacks the file.
 func optional(open func() (int, error)) func() (int, error) {
 	return func() (int, error) {
 		fd, err := open()
@@ -156,7 +156,7 @@ func optional(open func() (int, error)) func() (int, error) {
 	}
 }
 
-// opened opens a sample, which the spec owns.
+// opened opens a sample. The spec owns its descriptor.
 func (f *fixture) opened(s sample) int {
 	GinkgoHelper()
 	fd, err := s.open()
@@ -165,8 +165,8 @@ func (f *fixture) opened(s sample) int {
 	return fd
 }
 
-// copies returns new numbers for the same descriptions, as a receive would
-// bring them. The spec does not own them.
+// copies returns new descriptors for the same open file descriptions, as a receive does. The spec does not own
+// them.
 func copies(fds ...int) []int {
 	GinkgoHelper()
 	fresh := []int{}
@@ -176,42 +176,42 @@ func copies(fds ...int) []int {
 	return fresh
 }
 
-// accepts checks that e takes files like these, and leaves them open.
+// accepts checks that e matches these files, and leaves them open.
 func (f *fixture) accepts(e scm.Expect, fds ...int) {
 	GinkgoHelper()
 	got := copies(fds...)
 	was := slices.Clone(got)
 	Expect(e.Enforce(got)).To(Succeed())
-	Expect(got).To(Equal(was), "numbers of what was accepted")
+	Expect(got).To(Equal(was), "descriptors that were accepted")
 	for i, fd := range got {
-		Expect(fdtest.Same(fd, fds[i])).To(BeTrue(), "%s was accepted and %s is there", fdtest.Name(fds[i]), fdtest.Name(fd))
+		Expect(fdtest.Same(fd, fds[i])).To(BeTrue(), "%s was accepted and replaced by %s", fdtest.Name(fds[i]), fdtest.Name(fd))
 		Expect(unix.Close(fd)).To(Succeed())
 	}
 }
 
-// refuses checks that e does not take files like these, and closes every one.
-func (f *fixture) refuses(e scm.Expect, fds ...int) *scm.ExpectError {
+// rejects checks that e does not match these files, and closes every one.
+func (f *fixture) rejects(e scm.Expect, fds ...int) *scm.ExpectError {
 	GinkgoHelper()
 	got := copies(fds...)
 	failed := errorOf[*scm.ExpectError](e.Enforce(got))
 	Expect(failed.Err).NotTo(HaveOccurred())
-	Expect(got).To(Equal(slices.Repeat([]int{-1}, len(fds))), "numbers of what was closed")
-	Expect(f.Strays()).To(BeEmpty(), "refused, and left open")
-	Expect(f.Lost()).To(BeEmpty(), "closed, and not refused")
+	Expect(got).To(Equal(slices.Repeat([]int{-1}, len(fds))), "descriptors that were closed")
+	Expect(f.Strays()).To(BeEmpty(), "rejected, and left open")
+	Expect(f.Lost()).To(BeEmpty(), "closed, and not rejected")
 	return failed
 }
 
-// takesOnly is accepts or refuses.
+// takesOnly is accepts or rejects.
 func (f *fixture) takesOnly(takes bool, e scm.Expect, fds ...int) {
 	GinkgoHelper()
 	if takes {
 		f.accepts(e, fds...)
 	} else {
-		f.refuses(e, fds...)
+		f.rejects(e, fds...)
 	}
 }
 
-// single is what takes one descriptor of that kind, whatever its access.
+// single accepts one descriptor of a kind, with any access mode.
 func single(kind scm.Kind) scm.Expect {
 	return scm.Expect{Min: 1, Max: 1, Kind: kind, Access: scm.AccessAny}
 }
@@ -221,7 +221,7 @@ var _ = Describe("Expect", func() {
 	BeforeEach(func() { f = connect(unix.SOCK_SEQPACKET) })
 
 	for _, s := range samples {
-		It("tells what it is, and what it was opened for, and changes nothing: "+s.name, func() {
+		It("Enforce recognizes the kind and access mode of a file, and does not change the file: "+s.name, func() {
 			fd := f.opened(s)
 			before := state(fd)
 			for _, kind := range append(kinds(), "") {
@@ -229,14 +229,14 @@ var _ = Describe("Expect", func() {
 					f.accepts(single(kind), fd)
 					continue
 				}
-				failed := f.refuses(single(kind), fd)
+				failed := f.rejects(single(kind), fd)
 				Expect(failed.Index).To(Equal(0))
 				Expect(failed.Want).To(ContainSubstring(string(kind)[:3]))
 				Expect(failed.Got).To(Or(Equal(s.words), HavePrefix(s.words+" (")))
 			}
 
 			exact := s.access
-			if exact == "" { // systems differ
+			if exact == "" { // kernels differ
 				exact = map[int]scm.Access{unix.O_RDONLY: scm.AccessReadOnly, unix.O_RDWR: scm.AccessReadWrite}[fcntl(fd, unix.F_GETFL, 0)&unix.O_ACCMODE]
 			}
 			for access, takes := range map[scm.Access][]scm.Access{
@@ -252,19 +252,19 @@ var _ = Describe("Expect", func() {
 				f.takesOnly(slices.Contains(takes, exact), scm.Expect{Min: 1, Max: 1, Access: access}, fd)
 			}
 			if s.kind != scm.KindMemfd {
-				f.refuses(scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Seals: unix.F_SEAL_SHRINK}, fd)
+				f.rejects(scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Seals: unix.F_SEAL_SHRINK}, fd)
 			}
 			if s.kind != scm.KindSocket {
 				for _, e := range []scm.Expect{{Family: unix.AF_UNIX}, {Type: unix.SOCK_STREAM}, {Protocol: unix.IPPROTO_TCP}} {
 					e.Min, e.Max, e.Access = 1, 1, scm.AccessAny
-					Expect(f.refuses(e, fd).Want).To(ContainSubstring("socket"))
+					Expect(f.rejects(e, fd).Want).To(ContainSubstring("socket"))
 				}
 			}
 			Expect(state(fd)).To(Equal(before))
 		})
 	}
 
-	It("tells a file whose path is too long to be told", func() {
+	It("Enforce recognizes a file whose path is too long for readlink", func() {
 		at := ok(unix.Open(GinkgoT().TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0))
 		f.Own(at)
 		for range 20 {
@@ -276,10 +276,10 @@ var _ = Describe("Expect", func() {
 		fd := ok(unix.Openat(at, "file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
 		f.Own(fd)
 		f.accepts(single(scm.KindRegular), fd)
-		f.refuses(single(scm.KindMemfd), fd)
+		f.rejects(single(scm.KindMemfd), fd)
 	})
 
-	It("tells both forms in which kernels name a pidfd, and other anonymous files", func() {
+	It("AnonymousKind recognizes both forms in which kernels name a pidfd, and other anonymous files", func() {
 		for name, kind := range map[string]string{
 			"anon_inode:[pidfd]": "pidfd", "pidfd:[1234]": "pidfd", "anon_inode:[eventfd]": "eventfd",
 			"anon_inode:inotify": "inotify", "pipe:[1234]": "pipe", "net:[4026531833]": "net",
@@ -290,7 +290,7 @@ var _ = Describe("Expect", func() {
 		}
 	})
 
-	It("takes the name of an anonymous file as /proc shows it", func() {
+	It("Kind can be the name of an anonymous file as /proc shows it", func() {
 		fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
 		f.Own(fd)
 		for kind, takes := range map[scm.Kind]bool{
@@ -300,7 +300,7 @@ var _ = Describe("Expect", func() {
 		}
 	})
 
-	DescribeTable("tells sockets by family, type and protocol",
+	DescribeTable("Enforce distinguishes sockets by family, type and protocol",
 		func(family, typ, protocol int) {
 			fd := f.opened(sample{"a socket", optional(socket(family, typ)), scm.KindSocket, scm.AccessReadWrite, ""})
 			otherType := unix.SOCK_STREAM
@@ -330,7 +330,7 @@ var _ = Describe("Expect", func() {
 		Entry("TCP of IPv6", unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP),
 	)
 
-	It("takes a memfd with every seal that is wanted, and others", func() {
+	It("Expect.Seals accepts memfds with all of these seals, and others", func() {
 		all := []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}
 		for set := range 1 << len(all) {
 			fd := ok(memfd(bits(all, set))())
@@ -359,14 +359,14 @@ var _ = Describe("Expect", func() {
 			fd := ok(open())
 			f.Own(fd)
 			e := scm.Expect{Min: 1, Max: 1, Flags: unix.O_NONBLOCK}
-			f.refuses(e, fd)
+			f.rejects(e, fd)
 			fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
 			f.accepts(e, fd)
 		}
 		path := ok(opens("file", unix.O_PATH)())
 		f.Own(path)
 		e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Flags: unix.O_APPEND}
-		Expect(f.refuses(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
+		Expect(f.rejects(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
 	})
 
 	It("an ExpectError names the status flags that a file lacks", func() {
@@ -378,13 +378,13 @@ var _ = Describe("Expect", func() {
 			unix.O_APPEND | unix.O_NONBLOCK | unix.O_DSYNC: {"O_APPEND|O_NONBLOCK|O_DSYNC", "O_APPEND|O_NONBLOCK"},
 			unix.O_ASYNC | unix.O_NOATIME | 1<<30:          {"O_ASYNC|O_NOATIME|0x40000000", "O_ASYNC|0x40000000"},
 		} {
-			failed := f.refuses(scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: flags}, fd)
+			failed := f.rejects(scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: flags}, fd)
 			Expect(failed.Want).To(Equal("a file open for writing with " + words[0]))
 			Expect(failed.Got).To(Equal("a regular file (write-only, without " + words[1] + ")"))
 		}
 	})
 
-	It("names seals in words", func() {
+	It("an ExpectError names seals in words", func() {
 		fd := ok(memfd(unix.F_SEAL_GROW)())
 		f.Own(fd)
 		for seals, words := range map[int]string{
@@ -393,13 +393,13 @@ var _ = Describe("Expect", func() {
 			unix.F_SEAL_SEAL | unix.F_SEAL_EXEC | 4: "a memfd sealed against more seals, growing and changes of mode",
 			unix.F_SEAL_FUTURE_WRITE | 1<<20:        "a memfd sealed against future writing and 0x100000",
 		} {
-			failed := f.refuses(scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: seals}, fd)
+			failed := f.rejects(scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: seals}, fd)
 			Expect(failed.Want).To(Equal(words))
 			Expect(failed.Got).To(Equal("a memfd (read-write) sealed against growing"))
 		}
 	})
 
-	It("takes as many as it says, and refuses other numbers", func() {
+	It("Enforce accepts between Min and Max descriptors, and closes any other number of them", func() {
 		for words, e := range map[string]scm.Expect{
 			"no descriptor":                        {},
 			"exactly 1 descriptor":                 {Min: 1, Max: 1},
@@ -415,14 +415,14 @@ var _ = Describe("Expect", func() {
 					f.accepts(e, fds...)
 					continue
 				}
-				failed := f.refuses(e, fds...)
+				failed := f.rejects(e, fds...)
 				Expect(failed.Index).To(Equal(-1))
 				Expect(failed).To(MatchError("scm: wanted " + words + ", got " + got))
 			}
 		}
 	})
 
-	It("closes all of several where one is wrong, wherever it is", func() {
+	It("Enforce closes all descriptors if one is wrong, whatever its index", func() {
 		right, wrong := ok(memfd(0)()), f.file()
 		f.Own(right)
 		for i, where := range []string{"", " at index 1", " at index 2"} {
@@ -430,16 +430,16 @@ var _ = Describe("Expect", func() {
 			e := scm.Expect{Min: 3, Max: 3, Kind: scm.KindMemfd}
 			f.accepts(e, fds...)
 			fds[i] = wrong
-			failed := f.refuses(e, fds...)
+			failed := f.rejects(e, fds...)
 			Expect(failed.Index).To(Equal(i))
 			Expect(failed).To(MatchError("scm: wanted a memfd, got a pipe (read end)" + where))
 		}
 	})
 
-	It("is an error of Check for what no descriptor could satisfy, and for one that is not open, and closes all", func() {
+	It("Enforce closes all descriptors if one is not open, or if no file can match the Expect", func() {
 		bad := []int{-1, f.closedNumber(), math.MinInt}
 		if huge := int64(1)<<32 + int64(f.file()); strconv.IntSize == 64 {
-			bad = append(bad, int(huge)) // its lower half is open
+			bad = append(bad, int(huge)) // its lower half is an open descriptor
 		}
 		for _, fd := range bad {
 			fds := append(copies(f.file()), fd, copies(f.file())[0])
@@ -458,13 +458,13 @@ var _ = Describe("Expect", func() {
 	})
 })
 
-// state is what the kernel tells of an open file: offset, flags, counters.
+// state returns what fdinfo in /proc shows of a file: offset, flags, counters.
 func state(fd int) string {
 	GinkgoHelper()
 	return string(ok(os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))))
 }
 
-// bits are those of the values that the set has.
+// bits combines those of the values whose bit in set is 1.
 func bits(values []int, set int) int {
 	sum := 0
 	for i, v := range values {
@@ -475,7 +475,7 @@ func bits(values []int, set int) int {
 	return sum
 }
 
-// unsatisfiable are what no message could satisfy, and the error's text.
+// unsatisfiable are Expects that no message can match, by the text of the error.
 var unsatisfiable = map[string]scm.Expect{
 	"scm: Expect is impossible: a regular file has no Family, Type or Protocol": {Max: 1, Kind: scm.KindRegular, Type: unix.SOCK_STREAM},
 	"scm: Expect is impossible: a pipe has no seals":                            {Max: 1, Kind: scm.KindPipe, Seals: unix.F_SEAL_WRITE},
@@ -516,8 +516,8 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		recv = func(e scm.Expect) error { return e.Recv(f.b, m, unix.MSG_DONTWAIT) }
 	})
 
-	// refused checks that the payload was received and no descriptor is left.
-	refused := func(err error, payload string) *scm.ExpectError {
+	// rejected checks that the payload was received and no descriptor is left open.
+	rejected := func(err error, payload string) *scm.ExpectError {
 		GinkgoHelper()
 		failed := errorOf[*scm.ExpectError](err)
 		Expect(m.NFD).To(Equal(0))
@@ -527,7 +527,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		return failed
 	}
 
-	It("returns what is as expected, and goes on behind what it refuses", func() {
+	It("Recv returns the message after one that it rejected", func() {
 		pipe := f.file()
 		for _, c := range []struct {
 			payload string
@@ -544,7 +544,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		} {
 			m.FDs = slices.Repeat([]int{-7}, 4)
 			f.sends(c.payload, c.sent...)
-			failed := refused(recv(c.e), c.payload)
+			failed := rejected(recv(c.e), c.payload)
 			Expect(failed.Index).To(Equal(c.index))
 			Expect(failed).To(MatchError(c.text))
 			closed := slices.Repeat([]int{-1}, len(c.sent))
@@ -559,7 +559,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		Expect(m.N).To(Equal(1))
 	})
 
-	It("refuses a truncated message, and by option takes it", func() {
+	It("Recv rejects a message without all of its descriptors, unless Truncated is set", func() {
 		CannotEmulate(fdtest.NotCut)
 		m.FDs = m.FDs[:1]
 		sent := f.files(3)
@@ -568,7 +568,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 			"; Expect allows at most 3 descriptors, but len(m.FDs) is 1": {Max: 3},
 		} {
 			f.sends("x", sent...)
-			Expect(refused(recv(e), "x")).To(MatchError("scm: wanted a whole message, got a truncated one with 1 descriptor" + text))
+			Expect(rejected(recv(e), "x")).To(MatchError("scm: wanted a whole message, got a truncated one with 1 descriptor" + text))
 			Expect(m.Flags & unix.MSG_CTRUNC).NotTo(BeZero())
 		}
 		f.sends("x", sent...)
@@ -576,11 +576,11 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		f.takes(m.FDs[:m.NFD], sent[0])
 		m.FDs = make([]int, 2)
 		f.sends("x", sent...)
-		refused(recv(scm.Expect{Max: 1, Truncated: true}), "x")
+		rejected(recv(scm.Expect{Max: 1, Truncated: true}), "x")
 	})
 
 	if typ != unix.SOCK_STREAM {
-		It("refuses a message that is longer than the buffers, and by option takes it", func() {
+		It("Recv rejects a message that is longer than the buffers, unless Truncated is set", func() {
 			m.Buffers = [][]byte{make([]byte, 3), nil, make([]byte, 5)}
 			before := m.Buffers
 			payload := func() string { return string(slices.Concat(m.Buffers...)) }
@@ -600,7 +600,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 				Expect(rejects(scm.Expect{Max: 4}, "scm: wanted a whole message, got only the first 8 bytes: short buffer")).To(MatchError(io.ErrShortBuffer))
 			}
 			f.sends("too long", f.a)
-			Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it is not longer")
+			Expect(recv(scm.Expect{Min: 1, Max: 1})).To(Succeed(), "it fits")
 			f.takes(m.FDs[:m.NFD], f.a)
 
 			sent := f.files(2)
@@ -609,7 +609,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 			Expect(m.Flags).To(Equal(unix.MSG_TRUNC))
 			f.takes(m.FDs[:m.NFD], sent...)
 
-			m.Buffers = nil // which asks for no bytes
+			m.Buffers = nil // asks for no bytes
 			f.sends("too long by 11 bytes", sent...)
 			Expect(recv(scm.Expect{Min: 2, Max: 2})).To(Succeed())
 			f.takes(m.FDs[:m.NFD], sent...)
@@ -621,14 +621,14 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 				"1 descriptor; Expect allows at most 2 descriptors, but len(m.FDs) is 1: short buffer")).To(MatchError(io.ErrShortBuffer))
 		})
 
-		It("refuses an empty message whose descriptors are missing, which is not the end", func() {
+		It("Recv does not mistake an empty message with lost descriptors for the end", func() {
 			m.FDs = nil
 			f.sends("", f.file())
-			Expect(refused(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got a truncated one with no descriptor"))
+			Expect(rejected(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got a truncated one with no descriptor"))
 		})
 	}
 
-	It("is an error at once for what no message could satisfy, and for no room, and receives nothing", func() {
+	It("Recv is EINVAL, and receives nothing, if no message can match or m.FDs is too short", func() {
 		f.sends("x", f.a)
 		for text, e := range unsatisfiable {
 			Expect(recv(e)).To(And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text))))
@@ -644,13 +644,13 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		f.takes(m.FDs[:m.NFD], f.a)
 	})
 
-	It("closes the pidfd of a message that is refused", func() {
+	It("Recv closes the pidfd of a message that it rejects", func() {
 		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, which is from Linux 6.5")
 		before := pidfds()
 		pidfd := -1
 		m.PIDFD = &pidfd
 		f.sends("x", f.a)
-		refused(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}), "x")
+		rejected(recv(scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}), "x")
 		Expect(pidfd).To(Equal(-1))
 		Expect(pidfds()).To(Equal(before))
 
@@ -661,7 +661,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		f.Own(pidfd)
 	})
 
-	It("fails as Recv where nothing is received, and is io.EOF at the end", func() {
+	It("Recv returns the errors of scm.Recv, and io.EOF at the end", func() {
 		one := scm.Expect{Min: 1, Max: 1}
 		failsWith(recv(one), "recvmsg", unix.EAGAIN)
 		m.FDs = make([]int, scm.MaxFDs+1)
@@ -669,10 +669,10 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		m.FDs = m.FDs[:1]
 		if typ == unix.SOCK_DGRAM {
 			f.sends("")
-			Expect(refused(recv(one), "").Got).To(Equal("no descriptor"))
+			Expect(rejected(recv(one), "").Got).To(Equal("no descriptor"))
 			return
 		}
-		if typ == unix.SOCK_STREAM { // without room for a byte the end is not seen
+		if typ == unix.SOCK_STREAM { // with an empty buffer the end is not reported
 			f.sends("x")
 			m.Buffers[0] = nil
 			Expect(recv(scm.Expect{})).To(Succeed())
@@ -687,8 +687,8 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("Expect of a file that a partner serves", func() {
-	It("asks the kernel and not the partner", func() {
+var _ = Describe("Expect and a FUSE file", func() {
+	It("Enforce makes no request to the server of a FUSE file", func() {
 		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
 		f := connect(unix.SOCK_STREAM)
 		open := func(flags int) int {
@@ -696,7 +696,7 @@ var _ = Describe("Expect of a file that a partner serves", func() {
 			f.Own(fd)
 			return fd
 		}
-		// The kernel learns that FLUSH is not served.
+		// The kernel finds out that the server does not support FLUSH.
 		fd := open(unix.O_RDWR)
 		Expect(unix.Close(copies(fd)[0])).To(Succeed())
 		byPath := open(unix.O_PATH)
@@ -719,6 +719,6 @@ var _ = Describe("Expect of a file that a partner serves", func() {
 			Expect(unix.Fstat(fd, &st)).To(Succeed())
 			Expect(server.Asked()).To(ConsistOf(BeEquivalentTo(fusetest.Getattr)), "what fstat asks for")
 		}
-		Expect(f.refuses(single(scm.KindMemfd), fd)).To(MatchError("scm: wanted a memfd, got a regular file (read-write)"))
+		Expect(f.rejects(single(scm.KindMemfd), fd)).To(MatchError("scm: wanted a memfd, got a regular file (read-write)"))
 	})
 })

@@ -21,7 +21,7 @@ import (
 )
 
 var _ = DescribeTableSubtree("a file with a name", func(network string) {
-	It("is sent in runc's format, the bytes of the name and one descriptor, and received", func() {
+	It("SendFile sends runc's format, the bytes of the name and one descriptor, and RecvFile receives it", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile("/dev/ptmx", f)).To(Succeed())
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		}
 	})
 
-	It("has a name of less than 4096 bytes, and on a stream of at least one", func() {
+	It("SendFile requires a name of less than 4096 bytes, and on a stream of at least one", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile(strings.Repeat("n", 4096), f)).To(opFails("write", unix.ENAMETOOLONG))
@@ -56,7 +56,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		name    string
 		payload int
 		files   int
-		network string // "" is any
+		network string // "" is all
 		option  func(b *scm.Conn) error
 		want    types.GomegaMatcher
 		text    string
@@ -73,7 +73,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		if c.network != "" && c.network != network {
 			continue
 		}
-		It("is refused, and its descriptors are closed, "+c.name, func() {
+		It("RecvFile rejects a message, and closes its descriptors, "+c.name, func() {
 			if c.files == 2 {
 				cannotEmulateTwo()
 			} else if c.files > 2 {
@@ -90,7 +90,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 			f, err := b.RecvFile()
 			Expect(f).To(BeNil())
 			Expect(err).To(c.want)
-			if c.text != "" && unix.CmsgSpace(4) > unix.CmsgLen(4) { // room for one admits both
+			if c.text != "" && unix.CmsgSpace(4) > unix.CmsgLen(4) { // a control buffer for one admits both
 				Expect(err).To(MatchError(c.text))
 			}
 			Expect(before.NewSince()).To(BeEmpty())
@@ -101,7 +101,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		})
 	}
 
-	It("is told from the end, also where the kernel cuts credentials that nobody sent", func() {
+	It("RecvFile returns io.EOF at the end, even if the kernel truncates credentials that no process sent", func() {
 		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
 			a, b := pairWith(config, network)
 			if network == "unixgram" {
@@ -117,13 +117,13 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 	})
 }, everyNetwork)
 
-// withoutRaw is a caller's own connection that gives nothing, and no error.
+// withoutRaw is a caller's own type of connection whose SyscallConn returns neither a RawConn nor an error.
 type withoutRaw struct{}
 
 func (withoutRaw) SyscallConn() (syscall.RawConn, error) { return nil, nil }
 
 var _ = Describe("Nonblock", func() {
-	It("asks and sets what both ends of a file that was passed share", func() {
+	It("Nonblock and SetNonblock read and set the flag that both ends of a passed file share", func() {
 		a, b := pair("unix")
 		r, _ := pipe()
 		Expect(a.SendFile("x", r)).To(Succeed())
@@ -136,8 +136,8 @@ var _ = Describe("Nonblock", func() {
 		Expect(scm.Nonblock(a)).To(BeTrue())
 	})
 
-	// F_SETFL would write all flags back: a change of the sender's would be lost.
-	It("undoes no other change of the status flags", func() {
+	// F_SETFL would write all flags back, and undo a change that the sender made.
+	It("SetNonblock does not undo another change of the status flags", func() {
 		a, _ := pair("unix")
 		var stop atomic.Bool
 		changes := goes(func() {
@@ -155,7 +155,7 @@ var _ = Describe("Nonblock", func() {
 		}
 	})
 
-	It("refuses nil and closed files", func() {
+	It("Nonblock and SetNonblock reject nil and closed files", func() {
 		r, _ := pipe()
 		Expect(r.Close()).To(Succeed())
 		for f, want := range map[syscall.Conn]error{nil: os.ErrInvalid, withoutRaw{}: os.ErrInvalid, (*os.File)(nil): os.ErrInvalid, r: os.ErrClosed} {

@@ -17,15 +17,14 @@ var everyType = []TableEntry{
 	Entry("seqpacket", unix.SOCK_SEQPACKET),
 }
 
-// fixture is a connected pair of sockets and the numbers that the spec owns.
+// fixture is a connected pair of sockets and the descriptors that the spec owns.
 type fixture struct {
 	fdtest.Ledger
 	a, b int
 }
 
-// connect makes a pair of type typ. It does not block: what does not come is
-// EAGAIN, and no spec waits for it. At the end of the spec the law of
-// descriptors is checked.
+// connect makes a pair of type typ. The sockets do not block, so a receive of nothing is EAGAIN and no spec hangs.
+// At the end of the spec it checks the law of descriptors.
 func connect(typ int) *fixture {
 	GinkgoHelper()
 	f := newFixture(typ)
@@ -40,13 +39,13 @@ func newFixture(typ int) *fixture {
 	return f
 }
 
-// end closes what the spec owns. Nothing may be stray, nothing lost.
+// end closes the descriptors that the spec owns. No other may be left open, and none may be missing.
 func (f *fixture) end() {
 	GinkgoHelper()
 	strays, lost := f.Strays(), f.Lost()
 	f.Close()
-	Expect(strays).To(BeEmpty(), "open numbers that hold a file of this spec and belong to nobody")
-	Expect(lost).To(BeEmpty(), "numbers of this spec that were closed by another")
+	Expect(strays).To(BeEmpty(), "open descriptors of a file of this spec that no one owns")
+	Expect(lost).To(BeEmpty(), "descriptors of this spec that other code closed")
 }
 
 func (f *fixture) pair(typ int) (a, b int) {
@@ -66,7 +65,7 @@ func (f *fixture) file() int {
 	return p[0]
 }
 
-// files returns n numbers of different files.
+// files returns n descriptors of different files.
 func (f *fixture) files(n int) []int {
 	GinkgoHelper()
 	fds := make([]int, n)
@@ -76,8 +75,7 @@ func (f *fixture) files(n int) []int {
 	return fds
 }
 
-// closedNumber returns a number that was open a moment ago, and to which no
-// other file can come while the spec runs.
+// closedNumber returns a descriptor that was just closed, and that no other file gets while the spec runs.
 func (f *fixture) closedNumber() int {
 	GinkgoHelper()
 	high, err := unix.FcntlInt(uintptr(f.file()), unix.F_DUPFD_CLOEXEC, 900)
@@ -86,31 +84,31 @@ func (f *fixture) closedNumber() int {
 	return high
 }
 
-// takes checks what was received against what was sent: new numbers, in order,
-// close-on-exec, for the same open file descriptions. The spec owns them then.
+// takes checks that the received descriptors are new, close-on-exec, and in order refer to the open file
+// descriptions that were sent. The spec then owns them.
 func (f *fixture) takes(received []int, sent ...int) {
 	GinkgoHelper()
 	for _, fd := range received {
 		Expect(fdtest.IsOpen(fd)).To(BeTrue(), "%d was received and is not open", fd)
-		Expect(f.Owns(fd)).To(BeFalse(), "%d was received and is an older number", fd)
+		Expect(f.Owns(fd)).To(BeFalse(), "%d was received and is an older descriptor", fd)
 		f.Own(fd)
 	}
 	Expect(received).To(HaveLen(len(sent)), "descriptors received")
 	for i, fd := range received {
-		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "%s was sent and %s came", fdtest.Name(sent[i]), fdtest.Name(fd))
+		Expect(fdtest.Same(fd, sent[i])).To(BeTrue(), "%s was sent and %s received", fdtest.Name(sent[i]), fdtest.Name(fd))
 		Expect(fdtest.CloseOnExec(fd)).To(BeTrue(), "%d is not close-on-exec", fd)
 	}
 }
 
-// isEmpty checks that nothing is waiting on a socket.
+// isEmpty checks that a socket has nothing to receive.
 func isEmpty(sock int) {
 	GinkgoHelper()
 	_, err := unix.Read(sock, make([]byte, 1))
 	Expect(err).To(MatchError(unix.EAGAIN), "something was sent")
 }
 
-// cannotEmulateTwo skips a spec in which the pair receives two descriptors: on
-// 64-bit systems its room admits both, on others one is cut off.
+// cannotEmulateTwo skips a spec in which ReadFD receives two descriptors. On 64-bit systems both fit into its
+// control buffer. On others the kernel drops one.
 func cannotEmulateTwo() {
 	GinkgoHelper()
 	if unix.CmsgSpace(4) == unix.CmsgLen(4) {

@@ -25,7 +25,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// takers are the ways to a file from a message.
+// takers are the ways to receive a file.
 var takers = map[string]func(c *scm.Conn) (*os.File, error){
 	"ReadFiles": func(c *scm.Conn) (*os.File, error) {
 		_, files, err := c.ReadFiles(make([]byte, 1), 1)
@@ -62,8 +62,8 @@ var takers = map[string]func(c *scm.Conn) (*os.File, error){
 	},
 }
 
-// hostile-file receives a file, and ends once a timer, what waits in the poller, and a collection that
-// stops every goroutine have shown that the runtime goes on.
+// hostile-file receives a file. It ends once a timer, a Read that waits in the poller, and a garbage collection that
+// stops every goroutine have shown that the runtime still runs.
 var _ = Child("hostile-file", func(args []string) {
 	c := ok(scm.NewConnFD(3))
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
@@ -76,13 +76,13 @@ var _ = Child("hostile-file", func(args []string) {
 	Expect(f.Close()).To(Succeed())
 })
 
-var _ = Describe("a received file that a partner serves, and that does not block", func() {
+var _ = Describe("a received non-blocking FUSE file", func() {
 	for _, taker := range slices.Sorted(maps.Keys(takers)) {
-		It("stops nobody but who uses it, by "+taker, func() {
+		It("a FUSE server that does not answer a poll cannot stop the process, by "+taker, func() {
 			server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
-			server.Hush(fusetest.Poll) // it does not answer when it is asked whether the file is ready
+			server.Hush(fusetest.Poll) // the server does not answer poll requests
 			f := connect(unix.SOCK_STREAM)
-			// Its name ends as the kernel's name for an eventfd. The server accepts any name.
+			// The path ends like the kernel's name for an eventfd. The server accepts any name.
 			name := filepath.Join(filepath.Dir(server.File), "anon_inode:[eventfd]")
 			fd := ok(unix.Open(name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0))
 			f.Own(fd)
@@ -119,18 +119,18 @@ var _ = Describe("NewFile", func() {
 		{"/dev/random", opens("/dev/random", unix.O_RDONLY), scm.KindCharDevice, "read-only", ""},
 	}
 	withoutPoll := []scm.Kind{scm.KindRegular, scm.KindDirectory, scm.KindMemfd}
-	// The poll methods of an epoll and of vsock can wait. That of /dev/random is one of many drivers'.
+	// The poll methods of epoll and vsock can wait. /dev/random represents other drivers.
 	keptOut := []string{"an epoll", "a vsock socket", "/dev/random"}
 
 	for _, s := range append(slices.Clone(samples), more...) {
-		It("keeps what it is given, and gives the poller only files whose poll method never waits: "+s.name, func() {
+		It("NewFile keeps the file, and adds only files whose poll method never waits to the poller: "+s.name, func() {
 			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
 			hasPoll := s.access != "path" && !slices.Contains(withoutPoll, s.kind) && s.name != "/dev/null"
 			poller := hasPoll && !slices.Contains(keptOut, s.name)
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
 				if s.access == "path" && flags != 0 {
-					continue // it has no such flags
+					continue // it has no O_NONBLOCK
 				}
 				if s.access != "path" {
 					fcntl(fd, unix.F_SETFL, flags)
@@ -155,7 +155,7 @@ var _ = Describe("NewFile", func() {
 		})
 	}
 
-	It("keeps the process's locks on a regular file", func() {
+	It("NewFile keeps the process's locks on a regular file", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "file")
 		f := connect(unix.SOCK_SEQPACKET)
 		open := func() int {
@@ -177,22 +177,22 @@ var _ = Describe("NewFile", func() {
 		Expect(locked()).To(BeFalse(), "any close of the file removes them")
 	})
 
-	It("leaves the caller what it cannot take", func() {
+	It("NewFile leaves the descriptor to the caller on error", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
 			Expect(file).To(BeNil())
 			Expect(err).To(MatchError(unix.EBADF))
 		}
 		cmd := ChildCommand("new-file")
-		cmd.Env = append(cmd.Env, "GOGC=off") // a timer of the garbage collector makes the poller
+		cmd.Env = append(cmd.Env, "GOGC=off") // a timer of the garbage collector would create the poller
 		if early := RunChild(cmd); early != "" {
 			Skip(early)
 		}
 	})
 })
 
-// new-file makes files where no number is free. The runtime ends the process if none is free for
-// its poller, which it makes with the first file that it polls, or with the first timer.
+// new-file makes files while the descriptor table is full. The runtime aborts if it cannot allocate a descriptor for
+// its poller, which it creates with the first file that it polls, or with the first timer.
 var _ = Child("new-file", func([]string) {
 	polls := func() bool {
 		return slices.ContainsFunc(openBelow(64), func(fd int) bool { return strings.Contains(fdtest.Name(fd), "eventpoll") })
@@ -200,10 +200,10 @@ var _ = Child("new-file", func([]string) {
 	early := polls()
 	var p [2]int
 	Expect(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)).To(Succeed())
-	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0)) // it is kept out of the poller, which needs another number
+	device := ok(unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC, 0)) // it is kept out of the poller, for which NewFile needs another descriptor
 	regular := ok(unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 
-	// withFree would make the poller.
+	// withFree would create the poller.
 	Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32, Max: 32})).To(Succeed())
 	var fill []int
 	for err := error(nil); err == nil; {
@@ -218,7 +218,7 @@ var _ = Child("new-file", func([]string) {
 		Expect(openBelow(32)).To(Equal(before))
 	}
 	fails(device)
-	file := ok(scm.NewFile(regular, "needs no number")) // os.File closes it with the collector, which is off
+	file := ok(scm.NewFile(regular, "needs no descriptor")) // its finalizer does not run: the garbage collector is off
 	Expect(NumberOf(file)).To(Equal(regular))
 	if early {
 		fmt.Print("the runtime has its poller before main: hash/maphash starts a timer with -tags purego")
@@ -234,7 +234,7 @@ var _ = Child("new-file", func([]string) {
 	Expect(polls()).To(BeTrue())
 })
 
-// openBelow returns the open numbers below max, and opens nothing for that.
+// openBelow returns the open descriptors below max, and opens none to find out.
 func openBelow(max int) (open []int) {
 	for fd := range max {
 		if fdtest.IsOpen(fd) {
@@ -244,7 +244,7 @@ func openBelow(max int) (open []int) {
 	return open
 }
 
-// cutMemory is a page of a file that a partner truncated: the kernel cannot write it.
+// cutMemory returns a page of a file that a partner truncated: the kernel cannot write to it.
 func cutMemory() []byte {
 	GinkgoHelper()
 	size := unix.Getpagesize()
@@ -257,7 +257,7 @@ func cutMemory() []byte {
 	return page[:1]
 }
 
-// On a stream the kernel adds a pidfd also if it could not write the payload, whose bytes stay.
+// On a stream the kernel adds a pidfd even if it could not write the payload. The payload stays in the queue.
 var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", func(typ int) {
 	var f *fixture
 	var nowhere []byte
@@ -274,7 +274,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 	})
 	AfterEach(func() { Expect(before.NewSince()).To(BeEmpty(), "numbers left open") })
 
-	It("is EFAULT from ReadFD, which leaves nothing open", func() {
+	It("ReadFD is EFAULT, and leaves no descriptor open", func() {
 		for range 2 {
 			n, fd, err := scm.ReadFD(f.b, nowhere)
 			failsWith(err, "recvmsg", unix.EFAULT)
@@ -282,7 +282,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		}
 	})
 
-	It("is EFAULT from Recv, which leaves nothing open", func() {
+	It("Recv is EFAULT, and leaves no descriptor open", func() {
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
 			pidfd := -7
 			m := scm.Message{Buffers: [][]byte{nowhere}, FDs: make([]int, 2), PIDFD: &pidfd}
@@ -291,7 +291,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		}
 	})
 
-	It("ends a batch, which leaves nothing of that message open", func() {
+	It("RecvBatch stops at the message, and leaves none of its descriptors open", func() {
 		pidfds := []int{-7, -7, -7}
 		ms := make([]scm.Message, len(pidfds))
 		for i := range ms {
@@ -311,7 +311,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
 	})
 
-	It("is EFAULT from a Conn's receives, which leave nothing open", func() {
+	It("the receives of a Conn are EFAULT, and leave no descriptor open", func() {
 		c := ok(scm.NewConnFD(copies(f.b)[0]))
 		defer func() { Expect(c.Close()).To(Succeed()) }()
 		Expect(Third(c.ReadFiles(nowhere, 1))).To(MatchError(unix.EFAULT))

@@ -13,8 +13,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// beLimit checks that err is a limit that was found before any system call: it is the
-// sentinel and its errno, and no error of a system call.
+// beLimit checks that err is the sentinel of a limit, wraps its errno, and is not the error of a system call.
 func beLimit(err, sentinel, errno error) {
 	GinkgoHelper()
 	Expect(err).To(BeIdenticalTo(sentinel))
@@ -35,10 +34,10 @@ var _ = DescribeTableSubtree("limits", func(typ int) {
 	}{
 		{"254 descriptors are ErrTooManyFDs", 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
 		{"1025 buffers are ErrTooManyBuffers", scm.MaxBuffers + 1, 1, scm.ErrTooManyBuffers, unix.EMSGSIZE},
-		{"of both, too many descriptors are told", scm.MaxBuffers + 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
+		{"1025 buffers and 254 descriptors are ErrTooManyFDs", scm.MaxBuffers + 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
 	} {
 		It(c.what+" before any system call, and nothing is sent or lost", func() {
-			for _, sock := range []int{-1, f.a} { // -1 is EBADF to the kernel: it was not asked
+			for _, sock := range []int{-1, f.a} { // the kernel would return EBADF for -1
 				m := scm.Message{Buffers: make([][]byte, c.buffers), FDs: make([]int, c.fds), N: 7}
 				m.Buffers[0] = []byte("x")
 				beLimit(scm.Send(sock, &m, 0), c.sentinel, c.errno)
@@ -58,7 +57,7 @@ var _ = DescribeTableSubtree("limits", func(typ int) {
 		})
 	}
 
-	It("at the limits the kernel agrees: it is the one that says EBADF", func() {
+	It("Send lets the kernel check a message that is exactly at the limits", func() {
 		m := scm.Message{Buffers: make([][]byte, scm.MaxBuffers), FDs: make([]int, scm.MaxFDs)}
 		Expect(scm.Send(-1, &m, 0)).To(MatchError(unix.EBADF))
 		Expect(scm.Recv(-1, &m, 0)).To(MatchError(unix.EBADF))

@@ -18,27 +18,26 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// What a message tells of its sender: credentials and a pidfd.
+// A message identifies its sender by credentials and a pidfd.
 
-// myself is what this process may say of itself.
+// myself returns the credentials of this process.
 func myself() scm.Cred {
 	return scm.Cred{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()}
 }
 
-// nobodys is what Recv says where no credentials came.
-var nobodys = scm.Cred{PID: 0, UID: -1, GID: -1}
+// noCred is what Recv stores if no credentials were received.
+var noCred = scm.Cred{PID: 0, UID: -1, GID: -1}
 
-// stale is what must not be left of an earlier message.
+// stale are the credentials of an earlier message, which a receive must overwrite.
 var stale = scm.Cred{PID: 7, UID: 7, GID: 7}
 
-// option sets an option of the receiving socket.
+// option sets an option on the receiving socket.
 func (f *fixture) option(name, value int) {
 	GinkgoHelper()
 	Expect(unix.SetsockoptInt(f.b, unix.SOL_SOCKET, name, value)).To(Succeed())
 }
 
-// credentials receives one byte, with room for so many descriptors and for
-// credentials, and returns those.
+// credentials receives one byte, at most n descriptors, and credentials, which it returns.
 func (f *fixture) credentials(room int, sent ...int) scm.Cred {
 	GinkgoHelper()
 	cred := stale
@@ -54,7 +53,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 	BeforeEach(func() { f = connect(typ) })
 
 	for _, n := range []int{0, 1, 2, scm.MaxFDs} {
-		It(fmt.Sprintf("go beside %d descriptors, and come with them", n), func() {
+		It(fmt.Sprintf("Send and Recv pass credentials along with %d descriptors", n), func() {
 			f.option(unix.SO_PASSCRED, 1)
 			sent, cred := f.files(n), myself()
 			for _, unpadded := range []bool{false, true} {
@@ -66,29 +65,29 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		})
 	}
 
-	It("are told by a receive, a batch and an error as of this one", func() {
+	It("a receive, a batch and a failed receive overwrite earlier credentials", func() {
 		f.option(unix.SO_PASSCRED, 1)
 		cred := stale
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
 		Expect(scm.Recv(f.b, &m, 0)).To(MatchError(unix.EAGAIN))
-		Expect(cred).To(Equal(nobodys))
+		Expect(cred).To(Equal(noCred))
 		f.sends("x")
 		Expect(f.credentials(0)).To(Equal(myself()))
 		f.option(unix.SO_PASSCRED, 0)
 		f.sends("x")
-		Expect(f.credentials(0)).To(Equal(nobodys))
+		Expect(f.credentials(0)).To(Equal(noCred))
 	})
 
-	It("of a process that does not exist are ESRCH, or EPERM for who may not say so, and nothing is sent", func() {
+	It("Send is ESRCH or EPERM for the credentials of a process that does not exist, and sends nothing", func() {
 		cred := myself()
-		cred.PID = 1 << 30 // more than the kernel's greatest, PID_MAX_LIMIT
+		cred.PID = 1 << 30 // more than the kernel's PID_MAX_LIMIT
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred, N: 7}
 		Expect(scm.Send(f.a, &m, 0)).To(Or(MatchError(unix.ESRCH), MatchError(unix.EPERM)))
 		Expect(m.N).To(BeZero())
 		isEmpty(f.b)
 	})
 
-	It("that no uid_t holds are EINVAL, and nobody's: nothing is sent", func() {
+	It("Send is EINVAL for a user or group that does not fit into uid_t, and sends nothing", func() {
 		bits := 32
 		beyond := 1 << bits
 		if beyond == 0 {
@@ -109,7 +108,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("take no memory", func() {
+	It("Send and Recv with credentials do not allocate", func() {
 		f.option(unix.SO_PASSCRED, 1)
 		sent := f.file()
 		Expect(allocations(func() bool {
@@ -126,7 +125,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 	})
 }, everyType)
 
-// pidOf is the process behind a pidfd.
+// pidOf returns the process of a pidfd.
 func pidOf(pidfd int) string {
 	GinkgoHelper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
@@ -151,7 +150,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })
 
 	for _, n := range []int{0, 1, 2, 3, scm.MaxFDs} {
-		It(fmt.Sprintf("comes behind %d descriptors, with credentials and without", n), func() {
+		It(fmt.Sprintf("Recv returns a pidfd after %d descriptors, with and without credentials", n), func() {
 			sent := f.files(n)
 			for _, cred := range []*scm.Cred{nil, {}} {
 				f.option(unix.SO_PASSCRED, 0)
@@ -174,7 +173,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		})
 	}
 
-	It("leaves room in the padding for one descriptor too many, which is closed", func() {
+	It("Recv closes one descriptor too many, for which the padding before a pidfd leaves space", func() {
 		if unix.CmsgSpace(4) == unix.CmsgLen(4) {
 			Skip("there is no padding on this architecture")
 		}
@@ -190,7 +189,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		} {
 			f.sends("x", sent...)
 			pidfd := -7
-			fds := []int{-7, -7} // of which one is room
+			fds := []int{-7, -7} // of which the message gets one
 			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: fds[:1], PIDFD: &pidfd}
 			Expect(recv(&m)).To(Succeed())
 			Expect([]int{m.N, m.Flags, fds[1]}).To(Equal([]int{1, unix.MSG_CTRUNC, -7}))
@@ -200,7 +199,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		}
 	})
 
-	It("is closed if PIDFD points to a descriptor in FDs", func() {
+	It("Recv closes the pidfd if PIDFD points to a descriptor in FDs", func() {
 		sent := f.files(2)
 		f.sends("x", sent...)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
@@ -211,7 +210,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		Expect(pidfds()).To(Equal(before))
 
 		f.sends("x", sent...)
-		m.PIDFD = &m.FDs[2] // which holds no descriptor
+		m.PIDFD = &m.FDs[2] // which has no descriptor
 		Expect(scm.Recv(f.b, &m, 0)).To(Succeed())
 		Expect(m.Flags).To(BeZero())
 		Expect(pidOf(m.FDs[2])).To(Equal(strconv.Itoa(os.Getpid())))
@@ -223,7 +222,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		"a descriptor in their own FDs":   func(ms []scm.Message) (first, second *int) { return &ms[0].FDs[0], &ms[1].FDs[1] },
 		"a descriptor in the other's FDs": func(ms []scm.Message) (first, second *int) { return &ms[1].FDs[0], &ms[0].FDs[1] },
 	} {
-		It("is closed if the PIDFDs of two messages of a batch point to "+where, func() {
+		It("RecvBatch closes a pidfd if the PIDFDs of two messages point to "+where, func() {
 			sent := f.files(2)
 			ms := make([]scm.Message, 2)
 			for i := range ms {
@@ -251,7 +250,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		})
 	}
 
-	It("does not come without SO_PASSPIDFD, nor with an error, and is -1", func() {
+	It("PIDFD is -1 without SO_PASSPIDFD, and after an error", func() {
 		f.option(unix.SO_PASSPIDFD, 0)
 		sent := f.files(2)
 		f.sends("x", sent...)
@@ -266,14 +265,14 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		Expect(pidfd).To(Equal(-1))
 	})
 
-	It("is not read by Send", func() {
+	It("Send ignores PIDFD", func() {
 		pidfd := -7
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &pidfd}
 		Expect(scm.Send(f.a, &m, 0)).To(Succeed())
 		Expect(pidfd).To(Equal(-7))
 	})
 
-	It("takes no memory", func() {
+	It("Recv with a pidfd does not allocate", func() {
 		Expect(allocations(func() bool {
 			var p [1]byte
 			var pidfd int
@@ -285,7 +284,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 }, everyType)
 
 var _ = Describe("a sender outside of the receiver's PID namespace", func() {
-	It("has a user and a group all the same", func() {
+	It("Recv reports the user and group of a sender outside the PID namespace, and PID 0", func() {
 		f := connect(unix.SOCK_STREAM)
 		f.option(unix.SO_PASSCRED, 1)
 		f.sends("x", f.files(1)...)

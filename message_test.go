@@ -16,7 +16,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// sends is Send of one buffer and fds, where it must send all.
+// sends sends one buffer and fds. Send must send all of it.
 func (f *fixture) sends(payload string, fds ...int) {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{[]byte(payload)}, FDs: fds}
@@ -24,8 +24,8 @@ func (f *fixture) sends(payload string, fds ...int) {
 	Expect(m.N).To(Equal(len(payload)), "bytes sent")
 }
 
-// receives is Recv into one buffer of size bytes, with room for so many
-// descriptors; it must give the payload, the files sent, and the flags.
+// receives receives into one buffer of size bytes, with a capacity of room descriptors. Recv must return the
+// payload, the files sent, and the flags.
 func (f *fixture) receives(size, room, flags int, payload string, rflags int, sent ...int) {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, size)}, FDs: make([]int, room)}
@@ -35,7 +35,7 @@ func (f *fixture) receives(size, room, flags int, payload string, rflags int, se
 	Expect(m.Flags).To(Equal(rflags), "flags, of which MSG_CTRUNC is 0x8 and MSG_TRUNC 0x20")
 }
 
-// cut makes buffers of the given sizes out of p.
+// cut splits p into buffers of the given sizes.
 func cut(p []byte, sizes ...int) [][]byte {
 	var bufs [][]byte
 	for _, n := range sizes {
@@ -45,7 +45,7 @@ func cut(p []byte, sizes ...int) [][]byte {
 	return bufs
 }
 
-// pattern is n bytes that differ from their neighbours.
+// pattern returns n bytes of which no two adjacent ones are equal.
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	for i := range p {
@@ -58,7 +58,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("carries bytes only", func() {
+	It("Send and Recv pass bytes alone", func() {
 		f.sends("hello")
 		f.receives(8, 0, 0, "hello", 0)
 		f.sends("hello")
@@ -66,14 +66,14 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	})
 
 	for _, n := range []int{1, 2, 3, 4, 63, 64, 127, 128, 252, scm.MaxFDs} {
-		It(fmt.Sprintf("carries %d descriptors in order", n), func() {
+		It(fmt.Sprintf("Send and Recv pass %d descriptors in order", n), func() {
 			sent := f.files(n)
 			f.sends("x", sent...)
 			f.receives(8, n, 0, "x", 0, sent...)
 		})
 	}
 
-	It("fits into more room than it needs, and leaves the rest as it was", func() {
+	It("Recv leaves the unused part of buffers and FDs unchanged", func() {
 		sent := f.files(2)
 		f.sends("x", sent...)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 4)}, FDs: []int{-7, -7, -7, -7}}
@@ -84,7 +84,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	})
 
 	for _, c := range []struct{ sent, room int }{{1, 0}, {5, 0}, {2, 1}, {3, 1}, {3, 2}, {5, 4}, {253, 1}, {253, 252}} {
-		It(fmt.Sprintf("hands over the first %d of %d descriptors and says MSG_CTRUNC", c.room, c.sent), func() {
+		It(fmt.Sprintf("Recv returns the first %d of %d descriptors and MSG_CTRUNC", c.room, c.sent), func() {
 			if c.room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -92,12 +92,12 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 			f.sends("x", sent...)
 			f.receives(8, c.room, 0, "x", unix.MSG_CTRUNC, sent[:c.room]...)
 			next := f.file()
-			f.sends("y", next) // the next one is whole
+			f.sends("y", next) // the next message is complete
 			f.receives(8, 1, 0, "y", 0, next)
 		})
 	}
 
-	It("says at each receive what happened at this one", func() {
+	It("Recv overwrites the results of an earlier receive", func() {
 		CannotEmulate(fdtest.NotCut)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 4)}, FDs: make([]int, 1)}
 		sent := f.files(2)
@@ -119,11 +119,11 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 		Expect([]int{m.N, m.NFD, m.Flags}).To(Equal([]int{0, 7, 7}), "N, NFD and Flags after an error of Send")
 	})
 
-	// Up to 8 buffers, more, and the most, go different ways through both backends.
+	// Both backends have separate code for up to 8 buffers, for more, and for the maximum.
 	for _, c := range []struct {
 		name     string
 		out, in  []int
-		received []int // lengths that are filled
+		received []int // the filled lengths
 	}{
 		{"into one", []int{3, 4, 5}, []int{12}, []int{12}},
 		{"out of one", []int{12}, []int{3, 4, 5}, []int{3, 4, 5}},
@@ -139,7 +139,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 		{"of which there are 9, with room left", []int{5}, slices.Repeat([]int{2}, 9), []int{2, 2, 1, 0, 0, 0, 0, 0, 0}},
 		{"of which there are 1024", slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024)},
 	} {
-		It("gathers and scatters buffers "+c.name, func() {
+		It("Send gathers and Recv scatters buffers "+c.name, func() {
 			total, filled, room := sum(c.out), sum(c.received), sum(c.in)
 			sent := f.files(2)
 			out := scm.Message{Buffers: cut(pattern(total), c.out...), FDs: sent}
@@ -152,7 +152,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 			f.takes(in.FDs[:in.NFD], sent...)
 			Expect(in.N).To(Equal(filled))
 			want := append(pattern(filled), bytes.Repeat([]byte{0xee}, room+1-filled)...)
-			// A plain receive fills one buffer after the other: no gap, nothing behind.
+			// A plain receive fills one buffer after the other, without gaps, and writes nothing after the payload.
 			Expect(bytes.Equal(p, want)).To(BeTrue(), "received %v", p)
 		})
 	}
@@ -170,7 +170,7 @@ var _ = DescribeTableSubtree("flags", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("MSG_PEEK: each one brings fresh duplicates, and leaves the message", func() {
+	It("MSG_PEEK returns new duplicates each time, and leaves the message in the queue", func() {
 		sent := f.files(2)
 		f.sends("peek", sent...)
 		for range 3 {
@@ -180,8 +180,8 @@ var _ = DescribeTableSubtree("flags", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("MSG_CMSG_CLOEXEC: is always set and never told", func() {
-		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} { // nor does it mean anything to ask for the latter
+	It("MSG_CMSG_CLOEXEC is always set and never reported", func() {
+		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} { // the latter has no meaning as an argument
 			sent := f.file()
 			f.sends("x", sent)
 			f.receives(1, 1, flags, "x", 0, sent)
@@ -193,7 +193,7 @@ var _ = DescribeTableSubtree("flags on packets", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("MSG_TRUNC: asked for, N is the length of the whole message", func() {
+	It("MSG_TRUNC makes N the length of the whole message", func() {
 		for _, bufs := range [][][]byte{cut(make([]byte, 3), 3), cut(make([]byte, 9), slices.Repeat([]int{1}, 9)...)} {
 			sent := f.file()
 			f.sends("a long message", sent)

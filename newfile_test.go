@@ -24,11 +24,11 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// A waitable is a file with which a Read waits.
+// A waitable is a file whose Read can wait.
 type waitable struct {
-	file *os.File // non-blocking, as the sender holds it
+	file *os.File // the sender's file, which is non-blocking
 	wake func()   // makes the file ready for one Read
-	end  func()   // releases what else was opened
+	end  func()   // releases everything else that was opened
 }
 
 // waitables open the files. The functions also run in child processes, where no spec cleans up.
@@ -86,7 +86,7 @@ var waitables = map[string]func() (waitable, error){
 		return waitable{f, wake, func() {}}, nil
 	},
 	"a packet socket": func() (waitable, error) {
-		// An EtherType that nothing else uses, in network byte order. Suites that run side by side differ in it.
+		// An otherwise unused EtherType, in network byte order. Suites that run at the same time use different ones.
 		pid := os.Getpid()
 		protocol := binary.NativeEndian.Uint16([]byte{0xb0 | byte(pid>>8)&0xf, byte(pid)})
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(protocol))
@@ -232,10 +232,10 @@ func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 var _ = Describe("a received non-blocking file", func() {
 	for _, kind := range slices.Sorted(maps.Keys(waitables)) {
 		if kind == "a signalfd" {
-			continue // it needs a process of its own
+			continue // it needs its own process
 		}
 		for _, taker := range slices.Sorted(maps.Keys(takers)) {
-			It("waits, and ends the wait when it is ready, by a deadline and by Close: "+kind+" by "+taker, func() {
+			It("a Read waits until the file is ready, a deadline passes, or Close: "+kind+" by "+taker, func() {
 				keepsNumbers()
 				w, err := waitables[kind]()
 				if err != nil {
@@ -248,11 +248,11 @@ var _ = Describe("a received non-blocking file", func() {
 		}
 	}
 
-	It("waits, and ends the wait when it is ready, by a deadline and by Close: a signalfd", func() {
+	It("a Read waits until the file is ready, a deadline passes, or Close: a signalfd", func() {
 		// A signalfd receives only signals that every thread blocks. A child inherits the mask.
 		blocked := make(chan error)
 		go func() {
-			runtime.LockOSThread() // for ever: the thread ends with the goroutine
+			runtime.LockOSThread() // and never unlock it: the thread ends with the goroutine
 			set := signals(unix.SIGUSR2)
 			err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 			if err == nil {
@@ -265,7 +265,7 @@ var _ = Describe("a received non-blocking file", func() {
 		Expect(<-blocked).NotTo(HaveOccurred())
 	})
 
-	It("is recognized by the kernel's name for it, without which it fails with EAGAIN", func() {
+	It("a Read of an anonymous file fails with EAGAIN if /proc does not show its name", func() {
 		if reason := RunChild(ChildCommand("without-proc")); reason != "" {
 			Skip(reason)
 		}
@@ -314,7 +314,7 @@ var _ = Child("without-proc", func([]string) {
 	Expect(f.Read(p)).To(Equal(len(p)))
 	Expect(Second(f.Read(p))).To(MatchError(unix.EAGAIN))
 
-	// The advice of NewFile's doc.
+	// This is what NewFile's documentation advises.
 	Expect(scm.SetNonblock(f, false)).To(Succeed())
 	read := goes(func() { Expect(f.Read(p)).To(Equal(len(p))) })
 	w.wake()

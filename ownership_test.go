@@ -16,10 +16,10 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// The law of descriptors, counted: every path of every call many times, and
-// then the very same numbers are open, with the same files behind them.
+// These specs run every path of every call many times. Afterwards, exactly the same descriptors must be open, for
+// the same files.
 
-// path is one way through the calls. It closes what it was given.
+// path is one path through the calls. It closes the descriptors it is given.
 type path struct {
 	name string
 	run  func(f *fixture)
@@ -43,7 +43,7 @@ var paths = []path{
 		f.readsLost(make([]byte, 1), 1)
 	}},
 	{"ReadFD where nothing is", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
-	{"ReadFD from a socket that is none", func(f *fixture) { readFails(-1, unix.EBADF) }},
+	{"ReadFD from a descriptor that is not open", func(f *fixture) { readFails(-1, unix.EBADF) }},
 	{"WriteFD of a number that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
 	{"WriteFD of nothing, which a stream loses", func(f *fixture) {
 		Expect(scm.WriteFD(f.a, nil, f.a)).To(Equal(0))
@@ -96,7 +96,7 @@ func recvAndClose(f *fixture, room, want int) {
 
 var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
 	for _, p := range paths {
-		It("holds for "+p.name, func() {
+		It("descriptors neither leak nor disappear in "+p.name, func() {
 			f := connect(typ)
 			before := fdtest.Take()
 			for range 20 {
@@ -106,7 +106,7 @@ var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
 		})
 	}
 
-	It("really closes what it does not hand over", func() {
+	It("a receive closes every descriptor that it does not return", func() {
 		cannotEmulateTwo()
 		for _, read := range []func(f *fixture){
 			func(f *fixture) { f.readsLost(make([]byte, 1), 1) },
@@ -124,7 +124,7 @@ var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
 	})
 }, everyType)
 
-// What a child inherits, as it sees it: a line for each number, with its file.
+// inherited prints, in a child process, a line for each open descriptor, with its file.
 var _ = Child("inherited", func([]string) {
 	for _, fd := range fdtest.Open() {
 		id, err := fdtest.Identify(fd)
@@ -133,7 +133,7 @@ var _ = Child("inherited", func([]string) {
 	}
 })
 
-// inherited reports whether a child that is started now has the file of fd.
+// inherited reports whether a child process that is started now has the file of fd.
 func inherited(fd int) bool {
 	GinkgoHelper()
 	id, err := fdtest.Identify(fd)
@@ -144,7 +144,7 @@ func inherited(fd int) bool {
 }
 
 var _ = DescribeTableSubtree("close-on-exec", func(typ int) {
-	It("a child does not inherit what was received", func() {
+	It("a child process does not inherit a received descriptor", func() {
 		f := connect(typ)
 		one := f.file()
 		Expect(scm.WriteFD(f.a, []byte("x"), one)).To(Equal(1))
@@ -164,7 +164,7 @@ var _ = DescribeTableSubtree("close-on-exec", func(typ int) {
 			}
 		}
 
-		// It would be seen.
+		// The test would notice it.
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(inherited(fd)).To(BeTrue(), "without the flag")

@@ -12,17 +12,17 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// readsFD is ReadFD where it must give n bytes and the descriptor sent.
+// readsFD calls ReadFD, which must return n bytes and the descriptor sent.
 func (f *fixture) readsFD(p []byte, n, sent int) {
 	GinkgoHelper()
 	got, fd, err := scm.ReadFD(f.b, p)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(got).To(Equal(n), "bytes received")
-	Expect(fd).To(BeNumerically(">=", 0), "no descriptor came")
+	Expect(fd).To(BeNumerically(">=", 0), "no descriptor was received")
 	f.takes([]int{fd}, sent)
 }
 
-// readsNone is ReadFD where it must give n bytes and say that no descriptor came.
+// readsNone calls ReadFD, which must return n bytes and no descriptor.
 func (f *fixture) readsNone(p []byte, n int) {
 	GinkgoHelper()
 	got, fd, err := scm.ReadFD(f.b, p)
@@ -31,7 +31,7 @@ func (f *fixture) readsNone(p []byte, n int) {
 	Expect(fd).To(Equal(-1), "descriptor")
 }
 
-// readsLost is ReadFD where it must give n bytes and close what came.
+// readsLost calls ReadFD, which must return n bytes and a *TruncatedError, and close the descriptors.
 func (f *fixture) readsLost(p []byte, n int) {
 	GinkgoHelper()
 	got, fd, err := scm.ReadFD(f.b, p)
@@ -47,21 +47,21 @@ var _ = DescribeTableSubtree("the pair", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("passes bytes and a descriptor", func() {
+	It("WriteFD and ReadFD pass bytes and a descriptor", func() {
 		sent, p := f.file(), make([]byte, 8)
 		Expect(scm.WriteFD(f.a, []byte("hello"), sent)).To(Equal(5))
 		f.readsFD(p, 5, sent)
 		Expect(p).To(Equal([]byte("hello\x00\x00\x00")))
 	})
 
-	It("says that bytes came alone", func() {
+	It("ReadFD reports that no descriptor arrived with the bytes", func() {
 		p := make([]byte, 8)
 		Expect(unix.Write(f.a, []byte("hello"))).To(Equal(5))
 		f.readsNone(p, 5)
 		Expect(p[:5]).To(Equal([]byte("hello")))
 	})
 
-	It("hands the descriptor over with a part of the payload", func() {
+	It("ReadFD returns the descriptor with the first part of the payload", func() {
 		sent, p := f.file(), make([]byte, 2)
 		Expect(scm.WriteFD(f.a, []byte("hello"), sent)).To(Equal(5))
 		f.readsFD(p, 2, sent)
@@ -74,17 +74,17 @@ var _ = DescribeTableSubtree("the pair", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("hands the descriptor over into an empty buffer", func() {
+	It("ReadFD returns the descriptor if the buffer is empty", func() {
 		sent := f.file()
 		Expect(scm.WriteFD(f.a, []byte("x"), sent)).To(Equal(1))
 		f.readsFD(nil, 0, sent)
-		if typ == unix.SOCK_STREAM { // the byte is still there, without it
+		if typ == unix.SOCK_STREAM { // the byte is still queued, without the descriptor
 			f.readsNone(make([]byte, 1), 1)
 		}
 		isEmpty(f.b)
 	})
 
-	It("closes both of two descriptors that came in the padding of its room", func() {
+	It("ReadFD closes both of two descriptors that fit because of padding", func() {
 		cannotEmulateTwo()
 		Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("hi")}, FDs: f.files(2)}, 0)).To(Succeed())
 		p := make([]byte, 4)
@@ -92,7 +92,7 @@ var _ = DescribeTableSubtree("the pair", func(typ int) {
 		Expect(p[:2]).To(Equal([]byte("hi")))
 	})
 
-	It("closes what came of more than its room", func() {
+	It("ReadFD closes the descriptors of a truncated message", func() {
 		CannotEmulate(fdtest.NotCut)
 		for _, n := range []int{3, scm.MaxFDs} {
 			Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("hi")}, FDs: f.files(n)}, 0)).To(Succeed())

@@ -7,8 +7,8 @@ import (
 	"github.com/scm-rights/scm/internal/received"
 )
 
-// The kernel receives descriptors close-on-exec, by MSG_CMSG_CLOEXEC, which the backends
-// add (csrc, internal/pure), or the system passes none: a receive is the backend's and no more.
+// On these systems the kernel itself makes received descriptors close-on-exec, because the backends (csrc,
+// internal/pure) pass MSG_CMSG_CLOEXEC, or the system passes no descriptors. A receive needs only the backend.
 
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	n, fd, err = readFD(sock, p)

@@ -12,10 +12,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// These systems have no MSG_CMSG_CLOEXEC, or had none until lately (illumos): the backend sets close-on-exec after
-// the receive, and no child may be started in between. The lock that holds
-// that off must not be held while a receive blocks, so the socket is waited for
-// first and the receive does not wait.
+// These systems have no MSG_CMSG_CLOEXEC, or only recent versions have it (illumos). The backend sets
+// close-on-exec after the receive, and no child process may be started in between. A receive must not block
+// while it holds the lock that prevents that, so it waits for the socket first and then receives without waiting.
 
 func recvOne(sock int32, m *msg.Message, flags int) error {
 	return withoutFork(sock, flags, func(flags int) error { return recvMsg(sock, m, flags) })
@@ -29,7 +28,7 @@ func recvMany(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return n, err
 }
 
-// readOne is ReadFD's receive by way of recvOne: readFD has no flags.
+// readOne receives for ReadFD through recvOne, because readFD takes no flags.
 func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	m := msg.Message{Buffers: [][]byte{p}, FDs: make([]int, 1)}
 	err = recvOne(sock, &m, 0)
@@ -47,7 +46,7 @@ func readOne(sock int32, p []byte) (n int, fd int32, err error) {
 	return m.N, int32(m.FDs[0]), nil
 }
 
-// withoutFork receives while no child can be started.
+// withoutFork receives while no child process can be started.
 func withoutFork(sock int32, flags int, receive func(flags int) error) error {
 	wait := flags&sys.DontWait == 0 && blocking(sock)
 	for {
@@ -65,14 +64,13 @@ func withoutFork(sock int32, flags int, receive func(flags int) error) error {
 	}
 }
 
-// blocking reports whether a receive would wait. A number that cannot be asked
-// gets its error from the receive.
+// blocking reports whether the socket blocks. If fcntl fails, the receive will return the error.
 func blocking(sock int32) bool {
 	flags, err := unix.FcntlInt(uintptr(sock), unix.F_GETFL, 0)
 	return err == nil && flags&unix.O_NONBLOCK == 0
 }
 
-// waitReadable waits as long as a receive would: SO_RCVTIMEO ends it with EAGAIN.
+// waitReadable waits as long as a receive would. With SO_RCVTIMEO it returns EAGAIN after the timeout.
 func waitReadable(sock int32) error {
 	timeout := -1
 	limit, err := unix.GetsockoptTimeval(int(sock), unix.SOL_SOCKET, unix.SO_RCVTIMEO)

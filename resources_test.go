@@ -16,22 +16,21 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// A process whose table of descriptors is full is a child: the limit would
-// hit the suite too.
+// A child process fills its descriptor table, because the limit would affect the suite too.
 
 var _ = DescribeTableSubtree("at RLIMIT_NOFILE", func(typ int) {
-	It("Recv hands over what the table took and says MSG_CTRUNC", func() {
+	It("Recv with a full descriptor table returns the descriptors that fit and MSG_CTRUNC", func() {
 		CannotEmulate(fdtest.NotCut)
 		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))
 	})
 
-	It("ReadFD hands over one where one is free, and else closes what came", func() {
+	It("ReadFD with a full descriptor table closes the descriptors", func() {
 		cannotEmulateTwo()
 		RunChild(ChildCommand("nofile-read", strconv.Itoa(typ)))
 	})
 }, everyType)
 
-// withFree runs call while the table has so many free numbers.
+// withFree runs call while the descriptor table has only a few free entries.
 func withFree(free int, call func()) {
 	GinkgoHelper()
 	var limit unix.Rlimit
@@ -59,7 +58,7 @@ func withFree(free int, call func()) {
 	}
 }
 
-// fixtureOf is the fixture of a child whose argument is the socket type.
+// fixtureOf returns the fixture of a child process whose argument is the socket type.
 func fixtureOf(args []string) *fixture { return newFixture(ok(strconv.Atoi(args[0]))) }
 
 var _ = Child("nofile-recv", func(args []string) {

@@ -2,9 +2,9 @@
 
 package scm
 
-// The import "C" is in csrc/csrc.go: only as a Go package of its own are the C
-// files seen by the build cache and kept by go mod vendor, and only so can tests
-// hold csrc and internal/pure side by side in one process.
+// The import "C" is in csrc/csrc.go, because csrc must be a Go package of its own: otherwise the build cache
+// would miss changes to the C files, go mod vendor would drop them, and tests could not compare csrc with
+// internal/pure in one process.
 
 import (
 	"github.com/scm-rights/scm/csrc"
