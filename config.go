@@ -12,7 +12,8 @@ type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every
 	// message that a method of Conn receives, and so to packages wire and framed over a Conn. If a
 	// descriptor is wrong, the call closes all descriptors of the message and returns an
-	// [*ExpectError]. The end of a connection is never an ExpectError.
+	// [*ExpectError]. The end of a connection is never an ExpectError, and on a seqpacket socket an
+	// empty message without descriptors looks the same.
 	//
 	// Min applies where one call receives one whole message: in ReadFiles, ReadBuffers, ReadFDs,
 	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in
@@ -23,7 +24,7 @@ type Config struct {
 	//
 	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
 	// return files or descriptors return a [*TruncatedError] (see KeepTruncated), and package wire
-	// returns a FormatError.
+	// returns a FormatError. Min and Max count the descriptors that were received.
 	//
 	// Expect does not apply to the methods of the embedded [net.UnixConn], such as ReadMsgUnix.
 	Expect *Expect

@@ -28,7 +28,7 @@ var checked = map[string]func(c *scm.Conn) error{
 	"RecvListener": receiving["RecvListener"],
 }
 
-var _ = DescribeTableSubtree("Config.Expect", func(network string) {
+var _ = DescribeTableSubtree("expectations of a Conn", func(network string) {
 	isPacket := network != "unix"
 
 	// recv receives with Recv, and returns the message. capacity is the length of its FDs, which are -7.
@@ -38,7 +38,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		return m, string(m.Buffers[0][:min(m.N, 8)]), err
 	}
 
-	It("applies to every receive, which closes the descriptors that do not match", func() {
+	It("Config.Expect applies to every receive, which closes the descriptors that do not match", func() {
 		e := scm.Expect{Max: 1, Family: unix.AF_INET}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		calls := maps.Clone(checked)
@@ -63,7 +63,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		lent(ok(b.RecvConn()))
 	})
 
-	It("makes ReadFiles and RecvFile return only files that match", func() {
+	It("ReadFiles and RecvFile return only files that match Config.Expect", func() {
 		for _, keep := range []bool{false, true} {
 			e := scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe, Access: scm.AccessRead}
 			a, b := pairWith(scm.Config{Expect: &e, KeepTruncated: keep}, network)
@@ -95,7 +95,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		}
 	})
 
-	It("checks an O_APPEND log file by its status flags", func() {
+	It("Config.Expect rejects a log file without O_APPEND", func() {
 		e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: unix.O_APPEND}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		name := GinkgoT().TempDir() + "/log"
@@ -107,7 +107,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		receives(b, "x", log)
 	})
 
-	It("requires Min descriptors of calls that receive a whole message", func() {
+	It("Config.Expect.Min applies to calls that receive a whole message", func() {
 		e := scm.Expect{Min: 1, Max: 1}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		for name, receive := range checked {
@@ -120,7 +120,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		}
 	})
 
-	It("requires Min descriptors of Recv on datagram and seqpacket sockets, but not on streams", func() {
+	It("Config.Expect.Min applies to Recv on datagram and seqpacket sockets, and not on streams", func() {
 		e := scm.Expect{Min: 2, Max: 2}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		for n := range 2 {
@@ -144,7 +144,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		}[isPacket]))
 	})
 
-	It("is EINVAL, and receives nothing, if Min is more than the call can receive", func() {
+	It("a receive is EINVAL, and receives nothing, if Config.Expect.Min is more than it can receive", func() {
 		e := scm.Expect{Min: 2, Max: 3}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		sent := pipes(2)
@@ -163,7 +163,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		m.CloseFDs()
 	})
 
-	It("leaves the payload and its length in the message, and the conversation can continue", func() {
+	It("Recv returns the payload and its length with an ExpectError, and the conversation can continue", func() {
 		e := scm.Expect{Max: 2}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		before := fdtest.Take()
@@ -188,7 +188,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		Expect(payload, err).To(Equal("after"))
 	})
 
-	It("applies to descriptors received with MSG_PEEK, each time", func() {
+	It("Config.Expect applies to the descriptors of each receive with MSG_PEEK", func() {
 		e := scm.Expect{Max: 1, Kind: scm.KindSocket}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		Expect(a.WriteFiles([]byte("pipe"), pipes(1)...)).To(Equal(4))
@@ -209,7 +209,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		}
 	})
 
-	It("closes the pidfd of a message that does not match", func() {
+	It("Recv closes the pidfd of a message that does not match Config.Expect", func() {
 		e := scm.Expect{Max: 1, Kind: scm.KindSocket}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
@@ -222,7 +222,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		Expect(before.NewSince()).To(BeEmpty())
 	})
 
-	It("lets Recv report truncation in Flags, whatever Expect.Truncated is", func() {
+	It("Recv reports truncation in Flags, whether or not Config.Expect.Truncated is set", func() {
 		CannotEmulate(fdtest.NotCut)
 		for _, truncated := range []bool{false, true} {
 			e := scm.Expect{Min: 1, Max: 8, Kind: scm.KindPipe, Truncated: truncated}
@@ -250,7 +250,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 		}
 	})
 
-	It("requires Min descriptors of a truncated message too", func() {
+	It("Config.Expect.Min applies to a truncated message too", func() {
 		e := scm.Expect{Min: 1, Max: 1}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		Expect(b.PassCred(true)).To(Succeed()) // the credentials take the space of the descriptor
@@ -265,7 +265,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 	})
 
 	if network == "unixgram" {
-		It("counts an empty datagram as a message", func() {
+		It("Config.Expect.Min applies to an empty datagram", func() {
 			e := scm.Expect{Min: 1, Max: 1}
 			a, b := pairWith(scm.Config{Expect: &e}, network)
 			for range 2 {
@@ -276,7 +276,7 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 			Expect(errorOf[*scm.ExpectError](receiving["ReadFDs"](b)).Got).To(Equal("no descriptor"))
 		})
 	} else {
-		It("never returns an ExpectError at the end of a connection", func() {
+		It("the end of a connection is never an ExpectError", func() {
 			for _, e := range []scm.Expect{{}, {Max: 1}, {Min: 1, Max: 1}} {
 				for _, credentials := range []bool{false, true} { // for which the kernel sets MSG_CTRUNC at the end of a stream
 					a, b := pairWith(scm.Config{Expect: &e}, network)
@@ -292,19 +292,26 @@ var _ = DescribeTableSubtree("Config.Expect", func(network string) {
 					}
 					m, _, err := recv(b, 1, 0)
 					Expect([]int{m.N, m.NFD}, err).To(Equal([]int{0, 0}))
+
+					pidfd := -7 // the end has no sender
+					if b.PassPIDFD(true) == nil {
+						m = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1), PIDFD: &pidfd, Cred: new(scm.Cred)}
+						Expect(b.Recv(&m, 0)).To(Succeed())
+						Expect(pidfd).To(Equal(-1))
+					}
 				}
 			}
 		})
 	}
 
-	It("does not apply to the methods of net.UnixConn", func() {
+	It("Config.Expect does not apply to the methods of net.UnixConn", func() {
 		e := scm.Expect{Min: 1, Max: 1}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		Expect(a.Write([]byte("x"))).To(Equal(1))
 		Expect(b.Read(make([]byte, 1))).To(Equal(1))
 	})
 
-	It("that no message could match makes no Conn", func() {
+	It("Config.Expect is EINVAL, and no Conn is made, if no message can match it", func() {
 		keepsNumbers()
 		a, _ := sockets(unix.SOCK_STREAM)
 		impossible := maps.Clone(unsatisfiable)
