@@ -453,7 +453,7 @@ var _ = Describe("a batch of datagrams", func() {
 		for i := range out {
 			out[i].Addr = &net.UnixAddr{Name: name}
 		}
-		out[1].Addr.Name += "-nobody"
+		out[1].Addr.Name += "-unbound"
 		Expect(scm.SendBatch(f.datagram(), out, 0)).To(Equal(1))
 		n, err := scm.SendBatch(f.datagram(), out[1:], 0)
 		failsWith(err, "sendmmsg", unix.ECONNREFUSED)
