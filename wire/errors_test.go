@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,14 @@ func (f *fixture) passes(format wire.Format, a, b wire.Socket) {
 	text, fds, err := format.Recv(b)
 	Expect(text, err).To(Equal(g.text))
 	f.takes(fds, sent...)
+}
+
+// expectingSockets returns a connected pair of Conns, of which b accepts only sockets.
+func expectingSockets(network string) (a, b *scm.Conn) {
+	GinkgoHelper()
+	a, plain := conns(network)
+	b = ok(scm.Config{Expect: &scm.Expect{Max: scm.MaxFDs, Kind: scm.KindSocket}}.NewConn(plain.UnixConn))
+	return a, b
 }
 
 var _ = Describe("the conversation continues", func() {
@@ -96,6 +105,22 @@ var _ = Describe("the conversation continues", func() {
 		})
 	}
 
+	for _, format := range []wire.Format{wire.Notify, wire.GVisor} {
+		It("after an ExpectError for a packet of "+format.Name(), func() {
+			cannotEmulateFormat(format)
+			f := connect("unix")
+			a, b := expectingSockets(format.Network())
+			g := firstGolden(format)
+			sockets := slices.Repeat([]int{f.a}, g.fds)
+			Expect(format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
+			Expect(format.Send(a, g.text, sockets...)).To(Succeed())
+			Expect(errors.As(Third(format.Recv(b)), new(*scm.ExpectError))).To(BeTrue())
+			text, fds, err := format.Recv(b)
+			Expect(text, err).To(Equal(g.text))
+			f.takes(fds, sockets...)
+		})
+	}
+
 	It("after an APUEError", func() {
 		f := connect("unix")
 		Expect(wire.SendAPUEError(wire.FD(f.a), 2, "can't open /x\n")).To(Succeed())
@@ -143,6 +168,23 @@ var _ = Describe("the conversation ends", func() {
 		Entry("of QMP", wire.QMP, getfd, 2, tooMany),
 		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
 	)
+
+	It("after an ExpectError for the beginning of a message on a stream", func() {
+		for _, g := range golden {
+			if g.format.Network() != "unix" || g.fds == 0 || len(g.text) == 0 || slices.Contains(oneReceive, g.format) || g.format == wire.SkalibsAncil {
+				continue
+			}
+			f := connect("unix")
+			a, b := expectingSockets("unix")
+			sockets := slices.Repeat([]int{f.a}, g.fds)
+			Expect(g.format.Send(a, g.text, f.files(g.fds)...)).To(Succeed())
+			Expect(g.format.Send(a, g.text, sockets...)).To(Succeed())
+			Expect(errors.As(Third(g.format.Recv(b)), new(*scm.ExpectError))).To(BeTrue())
+			text, fds, err := g.format.Recv(b)
+			f.owns(fds...)
+			Expect(err != nil || text != g.text).To(BeTrue(), "%s: the next message was received: %q", g.format.Name(), text)
+		}
+	})
 
 	DescribeTable("after a timeout inside a message on a stream, of which the descriptors are closed",
 		func(format wire.Format, first, rest string) {
