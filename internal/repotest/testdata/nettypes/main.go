@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ func main() {
 
 	listeners(conn, partner)
 	handover(conn, partner, path)
+	reader(conn, partner)
 	wrappers(conn)
 	fmt.Println("ok")
 }
@@ -65,6 +67,35 @@ func handover(conn, partner *scm.Conn, path string) {
 	var unexpected *scm.ExpectError
 	if checked != 1 || !errors.As(err, &unexpected) {
 		panic(fmt.Sprintf("the Config was lost: %d calls of Check, %v", checked, err))
+	}
+}
+
+// A receiver is a net.Conn that collects the descriptors that it receives.
+type receiver struct {
+	*scm.Conn
+	fds []int
+}
+
+func (r *receiver) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	var fds [4]int
+	n, nfd, err := r.ReadFDs(p, fds[:])
+	r.fds = append(r.fds, fds[:nfd]...)
+	return n, err
+}
+
+// reader receives descriptors in a Read method, until the end.
+func reader(conn, partner *scm.Conn) {
+	must(conn.WriteFDs([]byte("two descriptors"), 1, 2))
+	check(conn.CloseWrite())
+	r := &receiver{Conn: partner}
+	defer func() { scm.CloseFDs(r.fds...) }()
+	var c net.Conn = r
+	text := must(io.ReadAll(c))
+	if string(text) != "two descriptors" || len(r.fds) != 2 {
+		panic(fmt.Sprintf("received %q with %d descriptors", text, len(r.fds)))
 	}
 }
 
