@@ -7,14 +7,16 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// SendBatch sends the messages ms through the socket sock, each as [Send] does. It makes one sendmmsg(2) if the
-// system has that call. It returns the number of messages sent, at most 32, and sets N in every message. If it
-// returns an error, it sent none. If n < len(ms), call it again with ms[n:]: if an error stopped the batch, that
-// call returns it. On a stream, ms[n-1] may have been sent only in part, as with Send. The descriptors stay open
-// and the caller's.
+// SendBatch sends the messages ms through the socket sock, each as [Send] does. It makes one sendmmsg(2) if
+// the system has that call. It returns the number of messages sent, at most 32, and sets N in every
+// message. The descriptors stay open and still belong to the caller. On a stream, ms[n-1] may have been
+// sent only in part, as with Send.
+//
+// If n < len(ms), call SendBatch again with ms[n:]: if an error stopped the batch, that call returns it. If
+// SendBatch returns an error, it sent nothing. The errors are those of Send.
 //
 // With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack. Threads that Go starts have that much,
-// unless ulimit -s is lower. A C thread that calls Go must have it.
+// unless ulimit -s is lower. A C thread that calls Go must provide it.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0
@@ -35,7 +37,7 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 			return 0, os.NewSyscallError("sendmmsg", err)
 		}
 	}
-	n, err = sendBatch(number(sock), b.msgs, flags)
+	n, err = sendBatch(toInt32(sock), b.msgs, flags)
 	if err != nil {
 		return 0, os.NewSyscallError("sendmmsg", err)
 	}
@@ -45,15 +47,17 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// RecvBatch receives messages from the socket sock into ms, each as [Recv] does. It makes one recvmmsg(2) if the
-// system has that call. It returns the number of messages received, at most 32. The caller closes the
-// descriptors of ms[:n]. If it returns an error, it received none.
+// RecvBatch receives messages from the socket sock into ms, each as [Recv] does. It makes one recvmmsg(2)
+// if the system has that call. It returns the number of messages received, at most 32. The caller must
+// close the descriptors of ms[:n]. The FDs of different messages must not overlap, or descriptors overwrite
+// each other and leak.
 //
-// On a blocking socket, Linux waits until it has received all of ms. Add MSG_WAITFORONE to wait only for the
-// first, as other systems do. At the end of a connection, the messages after the last one count as received, with
-// N and NFD 0. If an error stops a batch after its first message, the next call on the socket returns that error.
+// On a blocking socket, Linux waits until it has received all of ms. Pass MSG_WAITFORONE to wait only for
+// the first message, as other systems do. At the end of a connection, the messages after the last one count
+// as received, with N and NFD 0.
 //
-// The FDs of different messages must not overlap, or descriptors overwrite each other and leak.
+// If RecvBatch returns an error, it received nothing. If an error stops a batch after its first message,
+// the next call on the socket returns that error. The errors are those of Recv.
 func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].reset()
@@ -68,7 +72,7 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 		in.Buffers, in.FDs = m.Buffers, m.FDs
 		in.Name, in.Cred, in.PIDFD = b.parts[i].incoming(m)
 	}
-	n, err = recvMany(number(sock), b.msgs, flags)
+	n, err = recvMany(toInt32(sock), b.msgs, flags)
 	if err != nil {
 		return 0, os.NewSyscallError("recvmmsg", err)
 	}
@@ -84,14 +88,14 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 
 // A batch has messages in the form that the backends take. It is reused, because it is too large for a stack.
 type batch struct {
-	msgs  []msg.Message
-	room  [msg.MaxBatch]msg.Message
-	parts [msg.MaxBatch]parts
+	msgs    []msg.Message
+	storage [msg.MaxBatch]msg.Message
+	parts   [msg.MaxBatch]parts
 }
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
-// newBatch checks the limits of all messages, and returns a batch for as many as one call takes.
+// newBatch checks the limits of all messages, and returns a batch for as many of them as one call takes.
 func newBatch(ms []Message) (*batch, error) {
 	for i := range ms {
 		if err := checkLimits(&ms[i]); err != nil {
@@ -99,7 +103,7 @@ func newBatch(ms []Message) (*batch, error) {
 		}
 	}
 	b := batchPool.Get().(*batch)
-	b.msgs = b.room[:min(len(ms), msg.MaxBatch)]
+	b.msgs = b.storage[:min(len(ms), msg.MaxBatch)]
 	return b, nil
 }
 

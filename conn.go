@@ -173,7 +173,7 @@ func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
 
 // NewConnFD is [NewConnFD] with config.
 func (config Config) NewConnFD(fd int) (*Conn, error) {
-	conn, err := config.duplicate(int(number(fd)))
+	conn, err := config.duplicate(int(toInt32(fd)))
 	if err != nil {
 		return nil, opError("conn", err)
 	}
@@ -464,7 +464,7 @@ func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 	closed := raw.Control(func(fd uintptr) {
 		if !called {
 			called = true
-			err = f(int(number(int(fd))))
+			err = f(int(toInt32(int(fd))))
 		}
 	})
 	switch {

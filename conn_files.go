@@ -149,7 +149,7 @@ func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 func CloseFDs(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
-			sys.Close(int(number(fd)))
+			sys.Close(int(toInt32(fd)))
 		}
 	}
 }

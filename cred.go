@@ -14,7 +14,7 @@ import (
 // and FreeBSD, or getpeerucred on Solaris and illumos. Errors wrap the errno (ENOTCONN if the socket has
 // no such peer, ENOTSOCK, EBADF, …) or [errors.ErrUnsupported].
 func PeerCred(sock int) (Cred, error) {
-	pid, uid, gid, err := sys.PeerCred(int(number(sock)))
+	pid, uid, gid, err := sys.PeerCred(int(toInt32(sock)))
 	return Cred{PID: pid, UID: uid, GID: gid}, err
 }
 
@@ -29,7 +29,7 @@ func PeerCred(sock int) (Cred, error) {
 // PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD, which Linux has since 6.5. Errors wrap the
 // errno (ENODATA if the socket has no peer) or, if the option does not exist, also [errors.ErrUnsupported].
 func PeerPIDFD(sock int) (int, error) {
-	return sys.PeerPIDFD(int(number(sock)))
+	return sys.PeerPIDFD(int(toInt32(sock)))
 }
 
 // PassCred turns the option SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the
@@ -41,14 +41,14 @@ func PeerPIDFD(sock int) (int, error) {
 // Errors wrap the errno. If the option does not exist, which is the case on all systems but Linux, they
 // also wrap [errors.ErrUnsupported], and nothing is changed.
 func PassCred(sock int, on bool) error {
-	return sys.SetOption(int(number(sock)), sys.OptionPassCred, on)
+	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }
 
 // PassPIDFD turns the option SO_PASSPIDFD of the socket sock on or off, which Linux has since 6.5. While
 // it is on, the kernel adds a pidfd of the sender to each message that is received, for [Message].PIDFD.
 // Everything else is as for [PassCred].
 func PassPIDFD(sock int, on bool) error {
-	return sys.SetOption(int(number(sock)), sys.OptionPassPIDFD, on)
+	return sys.SetOption(int(toInt32(sock)), sys.OptionPassPIDFD, on)
 }
 
 // PassRights turns the option SO_PASSRIGHTS of the socket sock on or off, which Linux has since 6.16.
@@ -59,5 +59,5 @@ func PassPIDFD(sock int, on bool) error {
 // ([errors.ErrUnsupported]), the program should receive with a capacity of no descriptors instead. See
 // [PassCred] for errors and accepted sockets.
 func PassRights(sock int, on bool) error {
-	return sys.SetOption(int(number(sock)), sys.OptionPassRights, on)
+	return sys.SetOption(int(toInt32(sock)), sys.OptionPassRights, on)
 }

@@ -162,7 +162,7 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 		return err
 	}
 	if m.isEmpty() {
-		if network, err := sys.Network(int(number(sock))); err == nil && m.isEnd(network) {
+		if network, err := sys.Network(int(toInt32(sock))); err == nil && m.isEnd(network) {
 			return io.EOF
 		}
 	}
@@ -216,7 +216,7 @@ func (e Expect) verify(m *Message) error {
 	closeAll(fds)
 	m.NFD = 0
 	if m.PIDFD != nil && *m.PIDFD >= 0 {
-		sys.Close(int(number(*m.PIDFD)))
+		sys.Close(int(toInt32(*m.PIDFD)))
 		*m.PIDFD = -1
 	}
 	return failed
@@ -259,7 +259,7 @@ func (e Expect) firstWrong(fds []int) *ExpectError {
 		return &ExpectError{Index: -1, Want: e.count(), Got: descriptors(len(fds))}
 	}
 	for i, fd := range fds {
-		f, err := sys.Look(int(number(fd)))
+		f, err := sys.Look(int(toInt32(fd)))
 		switch {
 		case err != nil:
 			return &ExpectError{Index: i, Want: e.wanted(), Got: "one that could not be examined", Err: err}
@@ -287,7 +287,7 @@ func (e Expect) matches(f sys.File) bool {
 func closeAll(fds []int) {
 	for i, fd := range fds {
 		if fd >= 0 && !slices.Contains(fds[i+1:], fd) {
-			sys.Close(int(number(fd)))
+			sys.Close(int(toInt32(fd)))
 		}
 	}
 	for i := range fds {

@@ -86,7 +86,7 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // three system calls follow that identify it. If such a file may not enter the poller, it is renumbered:
 // closing its first descriptor can wait, and removes the process's fcntl(F_SETLK) locks on the file.
 func NewFile(fd int, name string) (*os.File, error) {
-	fd = int(number(fd))
+	fd = int(toInt32(fd))
 	if err := sys.CloseOnExec(fd); err != nil {
 		return nil, err
 	}

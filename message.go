@@ -9,64 +9,64 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Message is a message to send, or one received. A field with the zero value asks for nothing.
+// Message is a message to send, or one that was received. The zero value of a field requests nothing.
 type Message struct {
 	// Buffers hold the payload, in order. There can be at most MaxBuffers.
 	Buffers [][]byte
 
-	// FDs are the descriptors to send. In a receive, len(FDs) is the capacity: the call receives
-	// at most that many descriptors. There can be at most MaxFDs.
+	// FDs are the descriptors to send. In a receive, len(FDs) is the capacity: the call receives at
+	// most that many descriptors. There can be at most MaxFDs.
 	FDs []int
 
-	// Addr is the destination of an unconnected datagram: a path or, on Linux, an abstract name,
-	// as for [Dial]. A receive sets the Name of a non-nil Addr to the sender's name, or to "" if the
-	// sender has none or is not a Unix socket. The sender chooses its path itself: see
-	// [ListenPacket] before you answer.
+	// Addr is the destination of an unconnected datagram: a path or, on Linux, an abstract name, in the
+	// form that [Dial] takes. A receive sets the Name of a non-nil Addr to the sender's name, or to ""
+	// if the sender has none or is not a Unix socket. The sender chooses its path itself: see
+	// [ListenPacket] before you reply.
 	Addr *net.UnixAddr
 
-	// Cred is sent with the message. The kernel checks it, and returns EPERM, ESRCH or EINVAL if it
-	// is not the sender's. A receive stores the sender's credentials in a non-nil Cred if the socket
-	// has SO_PASSCRED. Without any, its PID is 0 and its UID and GID are -1. PID is also 0 if the
-	// sender is outside this process's PID namespace. For messages sent before SO_PASSCRED was set,
-	// Linux can report user 65534. For the end of a stream it reports root, so check N first.
+	// Cred is sent with the message. If it does not identify the sender, the kernel rejects it with
+	// EPERM, ESRCH or EINVAL. A receive stores the sender's credentials in a non-nil Cred if the socket
+	// has SO_PASSCRED. If the message has no credentials, PID is 0 and UID and GID are -1. PID is also
+	// 0 if the sender is outside this process's PID namespace. For a message sent before SO_PASSCRED
+	// was set, Linux can report user 65534. At the end of a stream it reports root, so check N first.
 	Cred *Cred
 
-	// PIDFD, if not nil, is where a receive stores a descriptor for the sender's process if the
-	// socket has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller closes the descriptor. If
-	// other descriptors took its space in the control buffer, it is -1 and MSG_CTRUNC is set. The
-	// process may have ended: see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD
-	// of two messages in a batch, only one descriptor fits: the receive then closes the pidfd and
-	// sets MSG_CTRUNC.
+	// If PIDFD is not nil, a receive stores in it a descriptor for the sender's process if the socket
+	// has SO_PASSPIDFD (Linux 6.5), and -1 otherwise. The caller must close the descriptor. If other
+	// descriptors took its space in the control buffer, PIDFD is set to -1, and MSG_CTRUNC is set. The
+	// process may have ended: see [PeerPIDFD]. If PIDFD points to an element of FDs, or is the PIDFD of
+	// two messages in a batch, only one descriptor fits. The receive then closes the pidfd and sets
+	// MSG_CTRUNC.
 	PIDFD *int
 
 	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
 	Unpadded bool
 
-	// N is the number of payload bytes sent or received. It is 0 after an error other than an
-	// [*ExpectError]. If a receive is given the flag MSG_TRUNC, N is the length of the whole
-	// datagram or seqpacket message.
+	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is
+	// 0. If a receive is given the flag MSG_TRUNC, N is the length of the whole datagram or seqpacket
+	// message.
 	N int
 
-	// NFD is the number of descriptors received, which are FDs[:NFD].
+	// NFD is the number of descriptors received. They are FDs[:NFD].
 	NFD int
 
 	// Flags are the flags that the kernel returned with a received message: MSG_CTRUNC, MSG_TRUNC,
-	// MSG_EOR, … without MSG_CMSG_CLOEXEC.
+	// MSG_EOR, … MSG_CMSG_CLOEXEC is never among them.
 	Flags int
 
 	asked bool // whether a receive has set *PIDFD; before that, its value means nothing
 }
 
 // Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC), so
-// that descriptors may be missing. It does not report that the payload was longer than the buffers: for
-// that, Flags has MSG_TRUNC.
+// that descriptors may be missing. It does not report a payload that was longer than the buffers. Flags has
+// MSG_TRUNC in that case.
 func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
 
-// Files makes files of the received descriptors FDs[:NFD], like [NewFile], and takes ownership of the
-// descriptors: it sets NFD to 0, and the caller closes the files. On error Files closes all of the
-// descriptors, and returns NewFile's error, which wraps the errno. It leaves *PIDFD to the caller.
+// Files makes files of the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of the
+// descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for one
+// of them, Files closes all of them and returns that error. It leaves *PIDFD to the caller.
 //
-// Files does not check whether the message is complete: see Truncated.
+// Files does not check whether the message is complete: see [Message.Truncated].
 func (m *Message) Files() ([]*os.File, error) {
 	fds := m.FDs[:m.NFD]
 	m.NFD = 0
@@ -78,7 +78,8 @@ func (m *Message) Files() ([]*os.File, error) {
 	return files, nil
 }
 
-// CloseFDs closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1.
+// CloseFDs closes the received descriptors FDs[:NFD] and *PIDFD, and sets NFD to 0 and *PIDFD to -1. It
+// ignores errors of close(2).
 func (m *Message) CloseFDs() {
 	if m.PIDFD != nil && m.asked && *m.PIDFD >= 0 {
 		sys.Close(*m.PIDFD)
@@ -94,16 +95,18 @@ type Cred struct {
 }
 
 // Send sends m.Buffers and m.FDs through the socket sock as one message, with one sendmsg(2) and the given
-// flags, and sets m.N to the number of bytes sent. The descriptors stay open and the caller's. On a stream,
-// Send may send only part of the payload. The first byte carries the descriptors: send the rest without them.
+// flags. It sets m.N to the number of bytes sent. The descriptors stay open and still belong to the caller.
+// On a stream, Send may send only part of the payload. The first byte carries the descriptors, so send the
+// rest without them.
 //
-// On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the
-// descriptors and reports success. Datagram and seqpacket sockets deliver an empty message. A socket
-// that is not AF_UNIX sends the bytes and drops the descriptors. Add MSG_NOSIGNAL in programs that
-// SIGPIPE would end. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
+// On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the descriptors and
+// reports success. Datagram and seqpacket sockets deliver an empty message. If sock is not an AF_UNIX
+// socket, the kernel sends the bytes and drops the descriptors. Pass MSG_NOSIGNAL if SIGPIPE would end the
+// program. With cgo, more than 64 buffers need about 40 KiB of C stack: see [SendBatch].
 //
-// If Send returns an error, nothing was sent. Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the errno:
-// EBADF, EPIPE, EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too long, …
+// If Send returns an error, nothing was sent. The error is ErrTooManyFDs, ErrTooManyBuffers, or one that
+// wraps the errno: EBADF, EPIPE, EAGAIN, EINTR, EMSGSIZE, ETOOMANYREFS, EINVAL for an address that is too
+// long, …
 func Send(sock int, m *Message, flags int) error {
 	m.N = 0
 	if err := checkLimits(m); err != nil {
@@ -112,10 +115,10 @@ func Send(sock int, m *Message, flags int) error {
 	var err error
 	if m.Addr == nil && m.Cred == nil {
 		out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
-		err = sendMsg(number(sock), &out, flags)
+		err = sendMsg(toInt32(sock), &out, flags)
 		m.N = out.N
 	} else {
-		m.N, err = sendParts(number(sock), m, flags)
+		m.N, err = sendParts(toInt32(sock), m, flags)
 	}
 	return os.NewSyscallError("sendmsg", err)
 }
@@ -133,9 +136,10 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 	return out.N, err
 }
 
-// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs, with one
-// recvmsg(2) and the given flags, to which it adds MSG_CMSG_CLOEXEC. The caller closes the descriptors
-// m.FDs[:m.NFD]: see [Message.CloseFDs] and [Message.Files]. At the end of a stream m.N and m.NFD are 0.
+// Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
+// one recvmsg(2) with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
+// m.FDs[:m.NFD] and *m.PIDFD, for example with [Message.CloseFDs] or [Message.Files]. At the end of a
+// stream m.N and m.NFD are 0.
 //
 // If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
 // m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
@@ -143,21 +147,21 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 // SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes space from
 // the descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
 //
-// If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC
-// is set in m.Flags. Recv does not return an error for that either.
+// If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC is set
+// in m.Flags. Recv does not return an error for that either.
 //
-// If Recv returns an error, it received nothing. Errors are ErrTooManyFDs, ErrTooManyBuffers, or wrap the
-// errno: EAGAIN, EINTR, ENOTCONN, …
+// If Recv returns an error, it received nothing. The error is ErrTooManyFDs, ErrTooManyBuffers, or one that
+// wraps the errno: EAGAIN, EINTR, ENOTCONN, …
 func Recv(sock int, m *Message, flags int) error {
 	m.reset()
 	if err := checkLimits(m); err != nil {
 		return err
 	}
 	if m.hasParts() {
-		return os.NewSyscallError("recvmsg", recvParts(number(sock), m, flags))
+		return os.NewSyscallError("recvmsg", recvParts(toInt32(sock), m, flags))
 	}
 	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
-	if err := recvOne(number(sock), &in, flags); err != nil {
+	if err := recvOne(toInt32(sock), &in, flags); err != nil {
 		return os.NewSyscallError("recvmsg", err)
 	}
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
@@ -185,8 +189,8 @@ func (m *Message) isEmpty() bool {
 }
 
 // isEnd reports whether an empty receive reached the end of the connection. MSG_CTRUNC means that
-// descriptors were lost, except at the end of a stream, where Linux can set it for credentials that no process
-// sent.
+// descriptors were lost, except at the end of a stream: there Linux can set it for credentials that no
+// process sent.
 func (m *Message) isEnd(network string) bool {
 	switch network {
 	case "unix":
@@ -200,7 +204,7 @@ func (m *Message) isEnd(network string) bool {
 // hasParts reports whether m asks for more than buffers and descriptors.
 func (m *Message) hasParts() bool { return m.Addr != nil || m.Cred != nil || m.PIDFD != nil }
 
-// reset makes m say that nothing was received.
+// reset clears what a receive stores in m, as if nothing was received.
 func (m *Message) reset() {
 	m.N, m.NFD, m.Flags = 0, 0, 0
 	if m.Addr != nil {
@@ -214,8 +218,8 @@ func (m *Message) reset() {
 	}
 }
 
-// parts are the values that a msg.Message points to. They are separate from it, so that both can stay on the
-// stack.
+// parts are the values that a msg.Message points to. They are a separate struct so that both can stay on
+// the stack.
 type parts struct {
 	name  [msg.NameBytes]byte
 	cred  msg.Cred
@@ -232,13 +236,13 @@ func (p *parts) outgoing(m *Message) (name []byte, cred *msg.Cred, err error) {
 		name = p.name[:n]
 	}
 	if m.Cred != nil {
-		p.cred = msg.Cred{PID: number(m.Cred.PID), UID: owner(m.Cred.UID), GID: owner(m.Cred.GID)}
+		p.cred = msg.Cred{PID: toInt32(m.Cred.PID), UID: toID(m.Cred.UID), GID: toID(m.Cred.GID)}
 		cred = &p.cred
 	}
 	return name, cred, nil
 }
 
-// incoming returns where the backend is to store the address, the credentials and the pidfd for m.
+// incoming returns where the backend must store the address, the credentials and the pidfd for m.
 func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 	if m.Addr != nil {
 		name = p.name[:]
@@ -253,8 +257,8 @@ func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 	return name, cred, pidfd
 }
 
-// received stores the received address, credentials and pidfd in m. It is called after the descriptors of all
-// messages of the call were stored in their FDs.
+// received stores the received address, credentials and pidfd in m. It must be called after the descriptors
+// of all messages of the call were stored in their FDs.
 func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
@@ -273,10 +277,10 @@ func (p *parts) received(m *Message, in *msg.Message) {
 	*m.PIDFD = p.pidfd
 }
 
-// owner converts a user or group ID to the kernel's type. A value that does not fit must not lose its upper
-// half and become root: it becomes an ID that the kernel rejects (EINVAL). If an int has 32 bits, the upper half
-// of the IDs is negative.
-func owner(id int) uint32 {
+// toID converts a user or group ID to the kernel's type. A value that does not fit must not lose its upper
+// half and become root, so toID turns it into an ID that the kernel rejects (EINVAL). If an int has 32
+// bits, IDs of 1<<31 and above are negative.
+func toID(id int) uint32 {
 	if u := uint32(id); int(u) == id {
 		return u
 	}

@@ -1,38 +1,39 @@
-// Package scm sends open files between processes over Unix sockets (SCM_RIGHTS),
-// with the same system calls, byte for byte, as the classic C code.
+// Package scm sends open files between processes over Unix sockets (SCM_RIGHTS). It makes the same system
+// calls, byte for byte, as the classic C code.
 //
-// Programs that work with [os.File] use [Conn]. Programs that work with raw descriptors, as in C, use [Send]
-// and [Recv], or [WriteFD] and [ReadFD], the counterparts of write_fd and read_fd in W. Richard Stevens' UNIX
-// Network Programming (UNP) §15.7.
+// Programs that work with [os.File] use [Conn]. Programs that work with raw descriptors, as in C, use
+// [Send] and [Recv], or [WriteFD] and [ReadFD], the counterparts of write_fd and read_fd in W. Richard
+// Stevens' UNIX Network Programming (UNP) §15.7.
 //
 // # Two backends, one behaviour
 //
 // The cgo backend calls the C library in csrc, which is written in the style of UNP §15.7. The pure backend
-// is written in Go. On Linux both make the same system calls with the same bytes. [Backend] names the one in
-// use. Builds without cgo and builds with the tag purego use the pure backend. The tag alone does not make a
-// program free of C, because packages net and os/user have cgo code of their own.
+// is written in Go. On Linux both make the same system calls with the same bytes. The constant [Backend]
+// names the one in use. Builds without cgo and builds with the tag purego use the pure backend. The tag
+// alone does not make a program free of C, because packages net and os/user have cgo code of their own.
 //
 // # Who owns a descriptor
 //
-// A send does not take ownership of a descriptor: it stays open and the caller's, whether the call succeeds
-// or fails. A received descriptor is a new one for the same open file description, so the sender and the
-// receiver share the file offset and the status flags, including O_NONBLOCK. It is close-on-exec, and the
-// caller closes it. Every descriptor that the kernel installs during a call is either returned by that call
-// or closed before it returns.
+// Sending a descriptor does not transfer its ownership: it stays open and still belongs to the caller,
+// whether the call succeeds or fails. A received descriptor is a new descriptor for the same open file
+// description. The sender and the receiver therefore share the file offset and the status flags, including
+// O_NONBLOCK. A received descriptor is close-on-exec, and the caller must close it. Every descriptor that
+// the kernel installs during a call is either returned by that call or closed before it returns.
 //
-// A received file may live on a FUSE file system that the sender runs. Operations on it, including close(2),
-// can then block indefinitely, and no deadline ends that. See SECURITY.md.
+// A received file may live on a FUSE file system that the sender runs. Operations on it, including
+// close(2), can then block indefinitely, and no deadline interrupts them. See SECURITY.md.
 //
 // # Calls that take a descriptor
 //
-// A function that takes a socket's descriptor makes one system call with the caller's flags. It retries
-// nothing, not even after EINTR or EAGAIN. Errors are [os.SyscallError], so that errors.Is(err, unix.EPIPE)
-// works.
+// A function that sends or receives on a socket's descriptor makes one system call with the caller's flags.
+// It retries nothing, not even after EINTR or EAGAIN. If the system call fails, the error is an
+// [*os.SyscallError], so errors.Is(err, unix.EPIPE) works.
 //
 // On macOS, illumos, Solaris and AIX, not every version can receive close-on-exec descriptors in one step.
-// There, a receive first waits, and then takes the message while no child process can be started. Windows,
-// WebAssembly and Plan 9 cannot pass descriptors: every call fails with [errors.ErrUnsupported]. The race
-// detector can report a false race if package net sends what this package receives.
+// There, a receive first waits for the socket, and then takes the message while no child process can be
+// started. Windows, WebAssembly and Plan 9 cannot pass descriptors: every call fails with
+// [errors.ErrUnsupported]. The race detector can report a false race if package net sends a message that
+// this package receives.
 package scm
 
 import (
@@ -54,48 +55,50 @@ const (
 )
 
 var (
-	// ErrTooManyFDs is returned, before any system call, for a message with more than MaxFDs
-	// descriptors and for a receive of more. It wraps EINVAL.
+	// ErrTooManyFDs is returned, before any system call, if a message to send has more than MaxFDs
+	// descriptors, or if a receive asks for more. It wraps EINVAL.
 	ErrTooManyFDs = sys.Error("scm: more than 253 descriptors in a message", sys.EINVAL)
 
-	// ErrTooManyBuffers is returned, before any system call, for more than MaxBuffers buffers.
-	// It wraps EMSGSIZE.
+	// ErrTooManyBuffers is returned, before any system call, if a message has more than MaxBuffers
+	// buffers. It wraps EMSGSIZE.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
-	// ErrEmptyPayload is returned for files sent on a stream without any byte of payload: the kernel
-	// would lose them and report success. It is also returned for a receive from a stream with an
-	// empty buffer.
+	// ErrEmptyPayload is returned by a Conn that is asked to send files on a stream without any
+	// payload. The kernel would lose the files and report success. A Conn's receive from a stream into
+	// an empty buffer returns an error that wraps ErrEmptyPayload.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
 	// ErrNoFile is returned by a call that expects a file if the message has no descriptor.
 	ErrNoFile = errors.New("scm: a message was received without a file")
 
-	// ErrNotUnix is returned for anything that is not an AF_UNIX socket. On a TCP socket the kernel
-	// would report success and drop the descriptors.
+	// ErrNotUnix is returned for a connection, listener or descriptor that is not an AF_UNIX socket. On
+	// a TCP socket the kernel would report success and drop the descriptors.
 	ErrNotUnix = sys.ErrNotUnix
 
-	// ErrInUse is returned by Listen and ListenPacket if a socket already has the name, or if the path
-	// is something other than a stale socket file. It wraps EADDRINUSE.
+	// ErrInUse is returned by Listen and ListenPacket if another socket already has the name, or if the
+	// path leads to anything other than a stale socket file. It wraps EADDRINUSE.
 	ErrInUse = sys.Error("scm: the address is in use", sys.EADDRINUSE)
 )
 
-// TruncatedError reports that a part of a message was lost. Descriptors were lost if the kernel truncated
-// the control data, or if more arrived than the call can return or make files of. Bytes were lost if the
-// message was longer than the buffers. [ReadFD] and the receives of a [Conn] return it. They close all
-// descriptors of the message, unless [Config].KeepTruncated is set: then ReadFiles, ReadBuffers and ReadFDs
-// return those before the first lost one along with the error.
+// TruncatedError reports that part of a message was lost. Descriptors were lost if the kernel truncated the
+// control data, or if more arrived than the call can return or make files of. Bytes were lost if the
+// message was longer than the buffers.
+//
+// [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
+// They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
+// ReadFDs instead return those before the first lost one along with the error.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 
-	// Received is the number of descriptors that the kernel installed, and Room the number that the
-	// call requested, its capacity. The kernel does not report how many were sent. Both are 0 if ReadFD
-	// returned the error, because it does not know them.
+	// Received is the number of descriptors that the kernel installed. Room is the number that the call
+	// requested, its capacity. The kernel does not report how many were sent. Both are 0 in an error
+	// from ReadFD, which does not know them.
 	Received, Room int
 
 	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors were
-	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the
-	// descriptor table was full, and nil if the reason is not known. If both bytes and
-	// descriptors were lost, [errors.Is] finds both causes.
+	// lost, it is EMSGSIZE if the message carried more than Room, EMFILE or ENFILE if the descriptor
+	// table was full, and nil if the reason is not known. If both bytes and descriptors were lost,
+	// [errors.Is] finds both causes.
 	Cause error
 }
 
@@ -150,14 +153,15 @@ func (e *bothError) Unwrap() []error {
 }
 
 // WriteFD sends p and the descriptor fd through the socket sock, with one sendmsg(2) and no flags, like
-// write_fd of UNP. It returns the number of bytes sent. fd stays open and the caller's.
+// write_fd of UNP. It returns the number of bytes sent. fd stays open and still belongs to the caller.
 //
-// On a stream, pass at least one byte: with an empty p Linux sends nothing, loses the descriptor
-// and reports success. A socket that is not AF_UNIX sends p and drops the descriptor. If fd is not
-// open, the error is EBADF and nothing is sent. On error n is -1 and err wraps the errno: EPIPE
-// if the other end is closed, EAGAIN, EINTR, EMSGSIZE, …
+// On a stream, pass at least one byte: with an empty p, Linux sends nothing, loses the descriptor and
+// reports success. If sock is not an AF_UNIX socket, the kernel sends p and drops the descriptor.
+//
+// If an error occurs, n is -1 and err wraps the errno: EPIPE if the other end is closed, EAGAIN, EINTR,
+// EMSGSIZE, … If fd is not open, the error is EBADF and nothing is sent.
 func WriteFD(sock int, p []byte, fd int) (n int, err error) {
-	n, err = writeFD(number(sock), p, number(fd))
+	n, err = writeFD(toInt32(sock), p, toInt32(fd))
 	if err != nil {
 		return -1, os.NewSyscallError("sendmsg", err)
 	}
@@ -165,21 +169,21 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 }
 
 // ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with one recvmsg(2), like
-// read_fd of UNP.
+// read_fd of UNP. The results are:
 //
-//   - One descriptor was received: n, fd, nil. fd is close-on-exec, and the caller closes it.
-//   - None was received: n, -1, nil. n is 0 at the end of a stream, and for an empty message.
-//   - The control data was not exactly one descriptor, or the kernel truncated it: n, -1 and a
-//     [*TruncatedError]. ReadFD closes all received descriptors; the n bytes are in p.
-//   - The call failed: -1, -1 and an error that wraps the errno.
+//   - n, fd, nil: one descriptor was received. It is close-on-exec, and the caller must close it.
+//   - n, -1, nil: no descriptor was received. n is 0 at the end of a stream, and for an empty message.
+//   - n, -1 and a [*TruncatedError]: the control data was not exactly one descriptor, or the kernel
+//     truncated it. ReadFD closes all received descriptors. The n bytes are in p.
+//   - -1, -1 and an error that wraps the errno: the call failed.
 //
-// If a datagram or seqpacket message is longer than p, the rest of it is lost. ReadFD does not report
-// that, but [Recv] does.
+// If a datagram or seqpacket message is longer than p, the rest of it is lost. ReadFD does not report that,
+// but [Recv] does.
 //
-// The control buffer has the size that UNP uses, CMSG_SPACE(sizeof(int)). On sockets with SO_PASSCRED,
+// The control buffer has the size that UNP uses, CMSG_SPACE(sizeof(int)). On a socket with SO_PASSCRED,
 // SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds other control data: use [Recv] there.
 func ReadFD(sock int, p []byte) (n, fd int, err error) {
-	n, got, err := readOne(number(sock), p)
+	n, got, err := readOne(toInt32(sock), p)
 	switch {
 	case err != nil:
 		return -1, -1, os.NewSyscallError("recvmsg", err)
@@ -189,5 +193,5 @@ func ReadFD(sock int, p []byte) (n, fd int, err error) {
 	return n, int(got), nil
 }
 
-// number converts a descriptor to the kernel's type. A value that does not fit becomes -1.
-func number(fd int) int32 { return msg.Number(fd) }
+// toInt32 converts a descriptor to the kernel's type. A value that does not fit becomes -1.
+func toInt32(fd int) int32 { return msg.Number(fd) }
