@@ -10,41 +10,46 @@ import (
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every
-	// message that a method of Conn receives, and so to packages wire and framed over a Conn. If a
+	// message that a method of Conn receives, and so also to packages wire and framed over a Conn. If a
 	// descriptor is wrong, the call closes all descriptors of the message and returns an
-	// [*ExpectError]. The end of a connection is never an ExpectError, and on a seqpacket socket an
-	// empty message without descriptors looks the same.
+	// [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
+	// message without descriptors looks the same as the end.
+	//
+	// If no message can match Expect, the function that makes the Conn or Listener returns an error
+	// that wraps EINVAL.
 	//
 	// Min applies where one call receives one whole message: in ReadFiles, ReadBuffers, ReadFDs,
-	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in
-	// the formats Notify and GVisor of package wire). If Min is more than such a call can receive,
-	// the error is EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to
-	// code built on it, such as framed and wire's formats for streams: a message can arrive there in
-	// pieces, and some messages, such as error replies, have no descriptor.
+	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in the
+	// formats Notify and GVisor of package wire). If Min is more than such a call can receive, the
+	// error wraps EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to code
+	// built on it, such as framed and wire's formats for streams. A message can arrive there in pieces,
+	// and some messages, such as error replies, have no descriptor.
 	//
 	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
-	// return files or descriptors return a [*TruncatedError] (see KeepTruncated), and package wire
-	// returns a FormatError. Min and Max count the descriptors that were received.
+	// return files, sockets or descriptors return a [*TruncatedError] (see KeepTruncated), and package
+	// wire returns a FormatError. Min and Max count the descriptors that were received.
 	//
 	// Expect does not apply to the methods of the embedded [net.UnixConn], such as ReadMsgUnix.
 	Expect *Expect
 
-	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the first files or descriptors
-	// of a truncated message along with the [*TruncatedError], so that a message that lacks
-	// descriptors or bytes does not end a conversation. The caller closes them.
+	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the first files or descriptors of a
+	// truncated message along with the [*TruncatedError]. A message that lacks descriptors or bytes
+	// then does not end a conversation. The caller must close the files or descriptors.
 	KeepTruncated bool
 
-	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the
-	// start: see [PassRights].
+	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the start: see
+	// [PassRights]. If the kernel cannot do that, the function that makes the Conn or Listener returns
+	// an error that wraps [errors.ErrUnsupported].
 	NoFiles bool
 
-	// Mode sets the permissions of the socket file that Listen and ListenPacket make,
-	// independently of the umask. With 0 the umask decides. On systems other than Linux,
-	// setting Mode is an error that wraps [errors.ErrUnsupported].
+	// Mode sets the permissions of the socket file that Listen and ListenPacket make, independently of
+	// the umask. If Mode is 0, the umask decides. A Mode with bits other than permissions, or for an
+	// abstract name, is rejected with EINVAL. On systems other than Linux, Listen and ListenPacket
+	// reject any Mode but 0 with an error that wraps [errors.ErrUnsupported].
 	Mode fs.FileMode
 
-	// A Listener calls Check for each new connection. If Check returns an error, Accept closes
-	// the connection and waits for the next one. Set a deadline before you read in Check.
+	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,
+	// Accept closes the connection and waits for the next one. Set a deadline before you read in Check.
 	Check func(*Conn) error
 }
 

@@ -13,22 +13,22 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives
-// files. Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are
-// serialized with each other, so that payloads do not mix, and so are receives.
+// Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
+// Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are serialized with
+// each other, so that payloads do not mix, and so are receives.
 //
 // A Conn is made by [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] or
-// [NewConnFile]. On a Conn that was made as a struct literal, the methods of this package return an
-// error that wraps [os.ErrInvalid].
+// [NewConnFile]. On a Conn that was made as a struct literal, the methods of this package return an error
+// that wraps [os.ErrInvalid].
 //
 // To send, the Conn calls sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT. To receive, it calls recvmsg(2)
-// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN it waits
-// in the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send
-// that waits does not notice that the other end called CloseRead. If the receiver of a datagram is full,
-// the send is retried every 1 to 50 ms.
+// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN it waits in
+// the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send that is
+// waiting does not notice when the other end calls CloseRead. If the receiver of a datagram is full, the
+// Conn retries the send every 1 to 50 ms.
 //
 // Read passes no control buffer. The kernel therefore drops descriptors that were sent with the bytes,
-// without installing them, and an [io.Reader] over a Conn loses files.
+// without installing them. Code that treats a Conn as an [io.Reader] loses files.
 //
 // Errors are of type [*net.OpError], except [io.EOF], [*TruncatedError] and [*ExpectError]. They wrap the
 // errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
@@ -47,40 +47,42 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not made by a function of this package: use scm.NewListener", os.ErrInvalid)
 )
 
-// NewConn borrows the socket of c: the Conn and c are the same connection, nothing is duplicated, and
-// Close and the deadlines of one also apply to the other.
+// NewConn borrows the socket of c: the Conn and c are the same connection. Nothing is duplicated, and Close
+// and the deadlines of one also apply to the other. On error c is unchanged and still belongs to the
+// caller.
 //
-// c is a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
+// c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
 // NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has already read from the
 // socket into a buffer, and does not wait for bytes that the wrapper has yet to write.
 //
-// If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including
-// the socket file that [ListenPacket] made. Close of either removes the file, and SetUnlinkOnClose of
-// either applies to both.
+// If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including the
+// socket file that [ListenPacket] made. Close of either one removes the file, and SetUnlinkOnClose of
+// either one applies to both.
 //
-// Any other connection is ErrNotUnix. This includes a connection that NewConn would have to unwrap and
-// that has a HandshakeContext(context.Context) error method, such as a [*crypto/tls.Conn], a struct that
-// embeds one, or a wrapper that leads to one: unwrapping it would bypass its encryption. Other errors are
-// [os.ErrInvalid] for nil, or wrap [net.ErrClosed] or an errno.
+// NewConn returns [ErrNotUnix] for any other connection. That includes a connection that NewConn would have
+// to unwrap and that has a HandshakeContext(context.Context) error method, such as a [*crypto/tls.Conn], a
+// struct that embeds one, or a wrapper that leads to one. Unwrapping it would bypass its encryption. Other
+// errors are [os.ErrInvalid] if c is nil, and errors that wrap [net.ErrClosed] or an errno.
 func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate. On error
 // fd stays open and still belongs to the caller.
 //
-// Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every
-// process that shares it. Errors are ErrNotUnix, or wrap an errno such as EBADF. As with package net, the
+// Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every process
+// that shares it. The error is ErrNotUnix, or it wraps an errno such as EBADF. As with package net, the
 // runtime aborts the process if it cannot allocate a descriptor for its poller when it first needs one.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
-// NewConnFile duplicates the Unix socket f, as [net.FileConn] does: f stays open and still belongs to the
+// NewConnFile duplicates the Unix socket f, as [net.FileConn] does. f stays open and still belongs to the
 // caller, and the Conn owns the duplicate.
 //
 // NewConnFile sets O_NONBLOCK on the open file description, and therefore for f and for every process that
-// shares it. Errors are ErrNotUnix, [os.ErrInvalid] for nil, [os.ErrClosed], or wrap an errno.
+// shares it. The error is ErrNotUnix, [os.ErrInvalid] if f is nil, [os.ErrClosed], or one that wraps an
+// errno.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
-// NewConn is [NewConn] with config. If c is a *Conn, it keeps its own Config. Socket options that were set
-// earlier, such as that of NoFiles, stay set.
+// NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set
+// earlier, such as the one that NoFiles sets, stay set.
 func (config Config) NewConn(c net.Conn) (*Conn, error) {
 	inner, file, err := unwrap(c)
 	var conn *Conn
@@ -160,7 +162,7 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	return conn, nil
 }
 
-// adopt finds out the network of a socket that package net made, and turns PassRights off if noFiles is set.
+// adopt finds the network of a socket that package net made, and turns PassRights off if noFiles is set.
 func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
 	return control(raw, func(fd int) (err error) {
 		*network, err = sys.Network(fd)
@@ -223,8 +225,11 @@ func (config Config) consume(fd int) (*Conn, error) {
 	return conn, err
 }
 
-// Pair makes two connected Conns with socketpair(2). network is "unix", "unixgram" or "unixpacket". The
-// sockets are non-blocking, also for a child process that inherits the File of one: see [SetNonblock].
+// Pair makes two connected Conns with one socketpair(2). network is "unix" (a stream), "unixgram" or
+// "unixpacket". The caller must close both Conns. The sockets are non-blocking. A child process that
+// inherits the File of one finds it non-blocking too: see [SetNonblock].
+//
+// The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
 
 // Pair is [Pair] with config.
@@ -245,13 +250,13 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 	return a, b, nil
 }
 
-// Send sends m with one sendmsg(2), as [Send] does, and waits until the socket accepts it. The descriptors
-// stay open and belong to the caller, who must not close them during the call. On a stream m.N can be less
-// than the length of the payload. The descriptors were then sent with the first byte, and must not be sent
-// again.
+// Send sends m with one sendmsg(2), as the function [Send] does, and waits until the socket accepts it. The
+// descriptors stay open and still belong to the caller, who must not close them during the call. On a
+// stream m.N can be less than the length of the payload. The descriptors were then sent with the first
+// byte: send the rest without them.
 //
-// With MSG_DONTWAIT, Send returns EAGAIN if it would have to wait for the socket. Other errors are
-// ErrEmptyPayload, and those of [Send] and [Conn].
+// With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. Other errors are
+// ErrEmptyPayload, and those of the function Send and of [Conn].
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0
 	err := c.usable()
@@ -280,19 +285,21 @@ func (c *Conn) Send(m *Message, flags int) error {
 	return nil
 }
 
-// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), like the function [Recv], and
-// waits until a message or bytes arrive. The caller closes the descriptors m.FDs[:m.NFD] and *m.PIDFD. On a
-// stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a connection m.N and m.NFD are 0 and the
-// error is nil; at the end of a stream m.Cred reports that no credentials were received.
+// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as the function [Recv] does.
+// It waits until a message or bytes arrive. The caller must close the descriptors m.FDs[:m.NFD] and
+// *m.PIDFD. On a stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a connection m.N and
+// m.NFD are 0 and the error is nil. At the end of a stream m.Cred reports that no credentials were
+// received.
 //
-// If the message does not match [Config].Expect, the error is an [*ExpectError], and Recv has closed all of its
-// descriptors, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
-// m.Buffers and its length in m.N, so that the conversation can continue. With MSG_PEEK the message stays in
-// the queue, but the descriptors are new ones, and Recv closes or returns them too. On a datagram or seqpacket
-// socket, if Expect.Min is more than len(m.FDs), the error is EINVAL and nothing is received.
+// If the message does not match [Config].Expect, the error is an [*ExpectError], and Recv has closed all of
+// its descriptors, including *m.PIDFD. m.NFD is then 0, and -1 replaces the descriptors in m.FDs. The
+// payload is in m.Buffers and its length in m.N, so that the conversation can continue. With MSG_PEEK the
+// message stays in the queue, but each peek installs new descriptors, and Recv closes or returns them too.
+// On a datagram or seqpacket socket, if Expect.Min is more than len(m.FDs), the error wraps EINVAL and
+// nothing is received.
 //
-// With MSG_DONTWAIT the error is EAGAIN if the call would wait. Other errors are those of the function Recv,
-// and those of [Conn].
+// With MSG_DONTWAIT, the error wraps EAGAIN if Recv would have to wait. Other errors are those of the
+// function Recv and of [Conn].
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
 	err := c.usable()
@@ -339,8 +346,8 @@ func isEmpty(buffers [][]byte) bool {
 	return true
 }
 
-// PeerCred is [PeerCred] for the Conn's socket. A server can call it in [Config].Check, before the
-// connection is used.
+// PeerCred is [PeerCred] for the Conn's socket. A server can call it in [Config].Check, before it uses the
+// connection.
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
 	err = c.withFD("get", func(fd int) error {
@@ -350,7 +357,7 @@ func (c *Conn) PeerCred() (cred Cred, err error) {
 	return cred, err
 }
 
-// PeerPIDFD is [PeerPIDFD] for the Conn's socket.
+// PeerPIDFD is [PeerPIDFD] for the Conn's socket. The caller must close the pidfd.
 func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	pidfd = -1
 	err = c.withFD("get", func(fd int) error {
@@ -385,7 +392,7 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 }
 
 // Close closes the connection, as package net does. Before that it removes the socket file if
-// [ListenPacket] made one: see [Listener.Close].
+// [ListenPacket] made one. [Listener.Close] documents when the file stays, and the error.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -397,8 +404,8 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made. By default it
-// does, unless SendConn has sent the socket.
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made. By default Close
+// removes it, unless SendConn has sent the socket.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
 		c.file.keep(!unlink)
@@ -406,8 +413,8 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 }
 
 // NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
-// none. It lets [NewConn] and others unwrap a struct that embeds a Conn. The result does not know the
-// socket file that [ListenPacket] made: only Close of the Conn removes it.
+// none. It lets [NewConn] and other code unwrap a struct that embeds a Conn. The result does not know the
+// socket file that [ListenPacket] made, so only Close of the Conn removes it.
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil
@@ -444,7 +451,7 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: cause(err)}
 }
 
-// opError returns the error of a call that has no Conn yet.
+// opError wraps the error of a call that has no Conn yet.
 func opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "unix", Err: cause(err)}
 }
@@ -457,8 +464,8 @@ func cause(err error) error {
 	return err
 }
 
-// control calls f once with the descriptor of raw, which stays open during the call, and returns f's
-// error. raw can be a caller's own: if its Control never calls f, the error is os.ErrInvalid.
+// control calls f once with the descriptor of raw, which stays open during the call, and returns f's error.
+// raw can be of the caller's own type: if its Control never calls f, the error is os.ErrInvalid.
 func control(raw syscall.RawConn, f func(fd int) error) (err error) {
 	called := false
 	closed := raw.Control(func(fd uintptr) {

@@ -13,12 +13,12 @@ import (
 var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
 
 // WriteFiles sends p and the files. On a stream it writes the whole of p, and the first byte carries the
-// files. On datagram and seqpacket sockets p is one message, and may be empty. The files stay open and the
-// caller's.
+// files. On datagram and seqpacket sockets p is one message, and may be empty. The files stay open and
+// still belong to the caller.
 //
 // n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
-// after an error, send it without them. Errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for a
-// nil file, [os.ErrClosed] for a closed one, and those of [Conn].
+// after an error, send it without them. The errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for
+// a nil file, [os.ErrClosed] for a closed file, and those of [Conn].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -27,8 +27,8 @@ func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	return n, err
 }
 
-// WriteBuffers is like [Conn.WriteFiles], but sends the contents of several buffers, in order. The error for
-// more than MaxBuffers buffers is ErrTooManyBuffers.
+// WriteBuffers is like [Conn.WriteFiles], but sends the contents of several buffers, in order. If there are
+// more than MaxBuffers buffers, the error is ErrTooManyBuffers.
 func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, buffers...)
@@ -37,8 +37,8 @@ func (c *Conn) WriteBuffers(buffers [][]byte, files ...*os.File) (n int, err err
 	return n, err
 }
 
-// WriteFDs is like [Conn.WriteFiles], but takes descriptors. They stay open and the caller's. Do not close
-// them during the call. The error is EBADF if one is not open.
+// WriteFDs is like [Conn.WriteFiles], but takes descriptors. They stay open and still belong to the caller,
+// who must not close them during the call. If one is not open, the error wraps EBADF.
 func (c *Conn) WriteFDs(p []byte, fds ...int) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs, k.own, k.fds = append(k.bufs, p), len(fds), append(k.fds[:0], fds...)
@@ -89,26 +89,27 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs). [NewFile] makes the
-// files, and the caller closes them. On a stream p must not be empty (ErrEmptyPayload).
+// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs). It makes the files
+// as [NewFile] does, and the caller must close them. On a stream p must not be empty (ErrEmptyPayload). The
+// results are:
 //
 //   - n > 0, with or without files: bytes were received. On a stream on Linux, the files belong to the
 //     message that contains the last of these bytes.
-//   - n == 0 with files: the message is empty, or p is.
-//   - 0, nil, io.EOF: the end of a stream or a seqpacket connection. On a seqpacket socket, an empty message
-//     without files looks the same. On a datagram socket, such a message is 0, nil, nil.
+//   - n == 0 with files: the message is empty, or p is empty.
+//   - 0, nil, io.EOF: the end of a stream or a seqpacket connection. On a seqpacket socket, an empty
+//     message without files looks the same. On a datagram socket, such a message is 0, nil, nil.
 //   - n, nil, *TruncatedError: part of the message was lost, and ReadFiles closed its files. If files were
 //     lost, there were more than max, or the process's descriptor table was full, or the kernel does not
-//     report why. If bytes were lost, a datagram or seqpacket message was longer than p, and
-//     errors.Is finds [io.ErrShortBuffer]. (An empty p asks for no bytes, so none are lost.) With
+//     report why. If bytes were lost, a datagram or seqpacket message was longer than p, and errors.Is
+//     finds [io.ErrShortBuffer]. (An empty p asks for no bytes, so none are lost.) With
 //     [Config].KeepTruncated, ReadFiles returns the files along with the error, up to the first lost one.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and ReadFiles closed its files.
 //
-// If Expect requires more than max files, the error is EINVAL, and nothing is received. Other errors are
+// If Expect requires more than max files, the error wraps EINVAL, and nothing is received. Other errors are
 // those of [Conn].
 //
 // With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes space from
-// the files. On such a socket, use Recv.
+// the files. On such a socket, use [Conn.Recv].
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
@@ -117,9 +118,9 @@ func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error)
 	return n, files, err
 }
 
-// ReadBuffers is like [Conn.ReadFiles], but fills several buffers, in order. A datagram or seqpacket message
-// that is longer than all of them together is truncated. The error for more than MaxBuffers buffers is
-// ErrTooManyBuffers.
+// ReadBuffers is like [Conn.ReadFiles], but fills several buffers, in order. A datagram or seqpacket
+// message that is longer than all of them together is truncated. If there are more than MaxBuffers buffers,
+// the error is ErrTooManyBuffers.
 func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, buffers...)
@@ -128,14 +129,14 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 	return n, files, err
 }
 
-// ReadFDs is like [Conn.ReadFiles], but stores descriptors in fds, at most len(fds) of them. The descriptors
-// fds[:nfd] are close-on-exec, and the caller closes them, for example with [CloseFDs]. The rest of fds is
-// unchanged.
+// ReadFDs is like [Conn.ReadFiles], but stores descriptors in fds, at most len(fds) of them. The
+// descriptors fds[:nfd] are close-on-exec, and the caller must close them, for example with [CloseFDs].
+// ReadFDs does not change the rest of fds.
 //
 // Like ReadFiles, ReadFDs returns [io.EOF] at the end. If it returns a [*TruncatedError], nfd is 0 and the
-// descriptors are closed, unless [Config].KeepTruncated is set: then it returns them along with the error.
-// With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself return 0, nil for
-// an empty p, for which ReadFDs returns ErrEmptyPayload.
+// descriptors are closed, unless [Config].KeepTruncated is set: then ReadFDs returns them along with the
+// error. With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself return 0,
+// nil for an empty p, because ReadFDs returns ErrEmptyPayload.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
@@ -144,8 +145,8 @@ func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	return n, nfd, err
 }
 
-// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned. It ignores negative
-// values and errors.
+// CloseFDs closes descriptors, such as those that [Conn.ReadFDs] or [Recv] returned, with close(2). It
+// ignores negative values and errors.
 func CloseFDs(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
@@ -222,9 +223,9 @@ func (k *call) read(max int) (n int, err error) {
 	return k.msg.N, k.enforce()
 }
 
-// makeFiles makes files of received descriptors, and takes these over. If it cannot make one of them, it
-// closes that descriptor and all after it, and returns the files before it along with the error, so that
-// each file has the index that the sender gave it.
+// makeFiles makes files of received descriptors, and takes ownership of them. If it cannot make one of the
+// files, it closes that descriptor and all after it, and returns the files before it along with the error,
+// so that each file has the index that the sender gave it.
 func makeFiles(fds []int) (files []*os.File, err error) {
 	if len(fds) == 0 {
 		return nil, nil
@@ -250,7 +251,7 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// A fileError says which of the files to send an error is about.
+// A fileError reports which of the files to send caused an error.
 type fileError struct {
 	index int
 	err   error

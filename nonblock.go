@@ -8,10 +8,10 @@ import (
 
 // Nonblock reports whether O_NONBLOCK is set on f. The flag belongs to the open file description, which a
 // file shares with every duplicate that was sent to another process. Files that a Go program sends often
-// have it set, and a C program that receives one must expect EAGAIN.
+// have it set. A C program that receives such a file must expect EAGAIN.
 //
-// It makes one fcntl(2) call, F_GETFL. Errors are [os.ErrInvalid] for nil and [os.ErrClosed] or
-// [net.ErrClosed] for a closed f, or wrap the errno.
+// Nonblock makes one fcntl(2) call with F_GETFL. The error is [os.ErrInvalid] if f is nil, [os.ErrClosed]
+// or [net.ErrClosed] if f is closed, or one that wraps the errno.
 func Nonblock(f syscall.Conn) (bool, error) {
 	raw, err := rawConn(f)
 	if err != nil {
@@ -28,12 +28,13 @@ func Nonblock(f syscall.Conn) (bool, error) {
 // SetNonblock sets or clears O_NONBLOCK on f, and therefore for every process that shares the open file
 // description.
 //
-// Clear it before you send a file to a program that expects calls on the file to block. In this process,
-// reads and writes then block a thread and have no deadline. If you set it on an [os.File] that was made
-// without it, reads and writes that would block fail with EAGAIN: make a new file with [NewFile].
+// Clear the flag before you send a file to a program that expects calls on the file to block. In this
+// process, reads and writes of the file then block a thread and have no deadline. If you set the flag on an
+// [os.File] that was made without it, reads and writes that would block fail with EAGAIN: make a new file
+// with [NewFile].
 //
-// On Linux it makes one ioctl(2) call, FIONBIO, which changes no other flag. On other systems it calls
-// fcntl(2) with F_GETFL and F_SETFL. Errors are those of [Nonblock].
+// On Linux, SetNonblock makes one ioctl(2) call with FIONBIO, which changes no other flag. On other systems
+// it calls fcntl(2) with F_GETFL and F_SETFL. Errors are those of [Nonblock].
 func SetNonblock(f syscall.Conn, on bool) error {
 	raw, err := rawConn(f)
 	if err != nil {
