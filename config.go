@@ -43,9 +43,9 @@ type Config struct {
 	NoFiles bool
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket make, independently of
-	// the umask. If Mode is 0, the umask decides. A Mode with bits other than permissions, or for an
-	// abstract name, is rejected with EINVAL. On systems other than Linux, Listen and ListenPacket
-	// reject any Mode but 0 with an error that wraps [errors.ErrUnsupported].
+	// the umask. If Mode is 0, the umask decides. The error wraps EINVAL if Mode has bits other than
+	// permissions, or if the name is abstract. On systems other than Linux, a nonzero Mode is an error
+	// that wraps [errors.ErrUnsupported].
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,

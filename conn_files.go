@@ -136,7 +136,7 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 // Like ReadFiles, ReadFDs returns [io.EOF] at the end. If it returns a [*TruncatedError], nfd is 0 and the
 // descriptors are closed, unless [Config].KeepTruncated is set: then ReadFDs returns them along with the
 // error. With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself return 0,
-// nil for an empty p, because ReadFDs returns ErrEmptyPayload.
+// nil for an empty p, because ReadFDs then returns ErrEmptyPayload.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

@@ -14,17 +14,18 @@ import (
 )
 
 // Dial connects to a Unix socket, as [net.Dialer] does. network is "unix" (a stream), "unixgram" or
-// "unixpacket".
+// "unixpacket". The caller must close the Conn.
 //
-// addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107 bytes of any
-// value. Addresses and errors show the 0 byte as "@". To reach a C program that binds
-// sizeof(struct sockaddr_un), append 0 bytes until 107 bytes follow the "@". sun_path holds a path of up
-// to 107 bytes on Linux and 103 on the BSDs. On Linux, Dial connects to a longer path through its
-// directory. On other systems a longer path is ENAMETOOLONG.
+// addr is a path or, on Linux, an abstract name: "@" or a 0 byte, followed by up to 107 bytes of any value.
+// Addresses and errors show the 0 byte as "@". To reach a C program that binds sizeof(struct sockaddr_un),
+// append 0 bytes until 107 bytes follow the "@".
 //
-// While the queue of the listening socket is full, Dial retries until ctx is done. Errors are ctx's and
-// [net.UnknownNetworkError], or wrap the errno: ECONNREFUSED if no process has the socket open, EPROTOTYPE
-// if the socket has another type, ENOENT, EACCES, …
+// sun_path has space for a path of 107 bytes on Linux and of 103 bytes on the BSDs. On Linux, Dial connects
+// to a longer path through its directory. On other systems, Dial returns ENAMETOOLONG for a longer path.
+//
+// While the queue of the listening socket is full, Dial retries until ctx is done. The error is a
+// [*net.OpError] that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no
+// process has the socket open, EPROTOTYPE if the socket has another type, ENOENT, EACCES, …
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }
@@ -102,8 +103,8 @@ func checkNetwork(network string, known ...string) error {
 	return net.UnknownNetworkError(network)
 }
 
-// withName calls use with a name for addr that fits into sun_path: addr itself or, if it is a path that
-// is too long, one that leads through a descriptor of its directory.
+// withName calls use with a name for addr that fits into sun_path: addr itself or, if addr is a path that
+// is too long, a name that leads through a descriptor of its directory.
 func withName(addr string, use func(name string) error) error {
 	limit := sys.MaxName
 	switch {
@@ -138,7 +139,7 @@ func abstractName(addr string) string {
 	return addr
 }
 
-// isAbstract reports whether addr is not a path: it begins with "@", or it is empty and the kernel
+// isAbstract reports whether addr is not a path: either it begins with "@", or it is empty and the kernel
 // chooses an abstract name.
 func isAbstract(addr string) bool {
 	return sys.HasAbstract && (addr == "" || addr[0] == '@')

@@ -17,10 +17,10 @@ import (
 // On Linux, the check makes the system calls fcntl(2), getsockopt(2), readlink(2) in /proc, and statx(2)
 // with AT_STATX_DONT_SYNC. The kernel answers them without asking the file's server (FUSE). Other systems
 // use fcntl(2), fstat(2), getsockopt(2) and getsockname(2). They cannot recognize Protocol, Seals,
-// AccessPath or the kinds of Linux's anonymous files. An Expect that asks for one of these closes all
-// descriptors there, and the error wraps [errors.ErrUnsupported].
+// AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
+// these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
 //
-// An Expect that no file can match is EINVAL:
+// If no file can match an Expect, the error wraps EINVAL. These combinations are possible:
 //
 //	Kind               exact access modes a file can have    may be combined with
 //	KindRegular        any                                   Flags, Seals
@@ -34,17 +34,17 @@ import (
 // memfd. With Family, Type or Protocol, Kind "" means KindSocket. With Seals, it means any file that can
 // have seals.
 type Expect struct {
-	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs. A Max that is
-	// negative or less than Min is EINVAL.
+	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs. If Max is
+	// negative or less than Min, the error wraps EINVAL.
 	Min, Max int
 
 	// Kind is the kind of file that each descriptor must be. "" accepts any kind.
 	Kind Kind
 
-	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0
-	// accepts any, and any other value accepts sockets only. Type is without flags such as
-	// unix.SOCK_CLOEXEC. A Type or Protocol that the Family does not have is EINVAL; this is
-	// checked for Unix, TCP and UDP sockets.
+	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0 accepts any.
+	// Any other value accepts only sockets. Type is without flags such as unix.SOCK_CLOEXEC. If the
+	// Family has no such Type or Protocol, the error wraps EINVAL. This is checked for Unix, TCP and
+	// UDP sockets.
 	//
 	// Protocol is supported on Linux only. A TCP listener made by package net has unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
@@ -56,11 +56,11 @@ type Expect struct {
 	Access Access
 
 	// Flags are status flags of open(2) that must all be set, such as unix.O_APPEND for a log file to
-	// which several processes write. Other status flags may be set too. An access mode, O_PATH, or a
-	// file creation flag such as unix.O_TRUNC is EINVAL.
+	// which several processes write. Other status flags may be set too. If Flags contains an access
+	// mode, O_PATH or a file creation flag such as unix.O_TRUNC, the error wraps EINVAL.
 	//
 	// Status flags belong to the open file description. The sender shares it and can change them later
-	// with fcntl(2), so Flags finds mistakes but does not bind a hostile sender.
+	// with fcntl(2), so Flags finds mistakes but does not stop a hostile sender.
 	Flags int
 
 	// Seals are seals that must all be set; others may be set too. With unix.F_SEAL_SHRINK, the file
@@ -73,10 +73,10 @@ type Expect struct {
 	Truncated bool
 }
 
-// Kind is a kind of file. Other values than the constants are the names that Linux gives to its namespaces
-// ("net", "mnt", "pid", …) and its anonymous files: "timerfd", "signalfd", "eventpoll", "inotify",
-// "fanotify", "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other
-// anonymous file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist is
+// Kind is a kind of file. Besides the constants, it can be the name of one of Linux's namespaces ("net",
+// "mnt", "pid", …) or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify",
+// "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other anonymous
+// file, use the name that /proc shows: "anon_inode:[dma_fence]". If a Kind does not exist, the error wraps
 // EINVAL.
 type Kind string
 
@@ -95,7 +95,7 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is how a file was opened. Any value other than these constants and "" is EINVAL.
+// Access is how a file was opened. For any value other than these constants and "", the error wraps EINVAL.
 type Access string
 
 // A file that was opened with the access mode O_ACCMODE (3) matches only AccessAny.
@@ -110,7 +110,7 @@ const (
 )
 
 // ExpectError reports a message that does not match an [Expect]: what was expected and what was received.
-// All descriptors of the message are closed.
+// The call that returned it has closed all descriptors of the message.
 type ExpectError struct {
 	// Index is the index of the wrong descriptor, counted from 0. It is -1 if the number of descriptors
 	// is wrong or the message was truncated.
@@ -119,8 +119,8 @@ type ExpectError struct {
 	// Want and Got describe what was expected and what was received, in words.
 	Want, Got string
 
-	// Err is the reason if a descriptor could not be examined, and [io.ErrShortBuffer] if the
-	// message was longer than the buffers.
+	// Err is the reason why a descriptor could not be examined or the Expect could not be applied. It
+	// is [io.ErrShortBuffer] if the message was longer than the buffers, and nil otherwise.
 	Err error
 }
 
@@ -138,17 +138,17 @@ func (e *ExpectError) Error() string {
 // Unwrap returns Err.
 func (e *ExpectError) Unwrap() error { return e.Err }
 
-// Recv receives one message like the function [Recv], and returns nil only if the message matches e. The
-// caller then owns m.FDs[:m.NFD] and *m.PIDFD. Unless e.Truncated is set, Recv rejects a message with more
-// than len(m.FDs) descriptors, and a datagram or seqpacket message that is longer than m.Buffers. (Empty
-// m.Buffers ask for no bytes, so none are missing.)
+// Recv receives one message with one recvmsg(2), like the function [Recv], and returns nil only if the
+// message matches e. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close them. Unless
+// e.Truncated is set, Recv rejects a message with more than len(m.FDs) descriptors, and a datagram or
+// seqpacket message that is longer than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.)
 //
 // If the message does not match, the error is an [*ExpectError]. Recv has then closed every descriptor of
 // the message, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
-// m.Buffers and its length in m.N, so that a stream can continue.
+// m.Buffers and its length in m.N, so that the conversation can continue.
 //
-// At the end of a stream or seqpacket connection the error is [io.EOF]. Recv returns EINVAL, and receives
-// nothing, if no file can match e or if e.Min is more than len(m.FDs). Other errors are those of the
+// At the end of a stream or seqpacket connection the error is [io.EOF]. If no file can match e, or if e.Min
+// is more than len(m.FDs), the error wraps EINVAL, and nothing is received. Other errors are those of the
 // function Recv.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	m.reset()
@@ -169,9 +169,9 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 	return e.verify(m)
 }
 
-// Enforce returns nil if the descriptors fds match e. They stay open, and the caller keeps them. Otherwise
-// Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. Its Err is EINVAL
-// if no file can match e. A descriptor that is in fds twice is closed once.
+// Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
+// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. If no
+// file can match e, the error wraps EINVAL. Enforce closes a descriptor that is in fds twice only once.
 func (e Expect) Enforce(fds []int) error {
 	var failed *ExpectError
 	if err := e.check(); err != nil {
@@ -186,8 +186,8 @@ func (e Expect) Enforce(fds []int) error {
 	return failed
 }
 
-// enforce checks a message that the Conn received with Recv against Config.Expect. Flags has reported
-// whether it is truncated.
+// enforce checks a message that the Conn received with Recv against Config.Expect. Flags already reports
+// whether the message is truncated.
 func (c *Conn) enforce(m *Message) error {
 	if m.isEmpty() && m.isEnd(c.network) {
 		return nil
@@ -222,7 +222,7 @@ func (e Expect) verify(m *Message) error {
 	return failed
 }
 
-// truncated returns an error that says what is missing from the message, or nil if e accepts that.
+// truncated returns an error that describes what is missing from the message, or nil if e accepts that.
 func (e Expect) truncated(m *Message) *ExpectError {
 	bytesMissing := m.Flags&sys.MsgTrunc != 0 && !isEmpty(m.Buffers)
 	if e.Truncated || !m.Truncated() && !bytesMissing {

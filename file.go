@@ -15,12 +15,12 @@ import (
 // nameBytes is the size of runc's buffer for a file's name. A name must be shorter.
 const nameBytes = 4096
 
-// SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name
-// without a terminator. f stays open and the caller's. On a stream the name must have a byte, and one
-// that is longer than the socket's buffer arrives in pieces: use "unixpacket" there.
+// SendFile sends f and a name for it in runc's format: one descriptor, and the bytes of the name without a
+// terminator. f stays open and still belongs to the caller. On a stream the name must not be empty, and a
+// name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
 //
 // Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. If errors.Is finds
-// [io.ErrShortWrite], the file and a part of the name were sent.
+// [io.ErrShortWrite], SendFile sent the file and only a part of the name.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -29,14 +29,15 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL that conmon
-// sends at the end of the name. The caller closes the file. [NewFile] makes it, and documents which files have
-// deadlines and which can fail with EAGAIN. The file's name is exactly the bytes that the sender chose, and the
-// file's errors contain it: print both with %q.
+// sends at the end of the name. The caller must close the file. RecvFile makes it as [NewFile] does, which
+// documents which files have deadlines and which can fail with EAGAIN. The file's name is exactly the bytes
+// that the sender chose, and the file's errors contain it: print both with %q.
 //
-// RecvFile rejects a message without a descriptor (ErrNoFile), with more than one or with other control data
-// (a [*TruncatedError]), with one that does not match [Config].Expect (an [*ExpectError]), or with 4096 bytes
-// or more (ENAMETOOLONG), and closes its descriptors. At the end the error is [io.EOF]. If Expect requires more
-// than one file, the error is EINVAL, and nothing is received. Other errors are those of [Conn].
+// RecvFile rejects a message with no descriptor (ErrNoFile), with more than one descriptor or with other
+// control data (a [*TruncatedError]), with a descriptor that does not match [Config].Expect (an
+// [*ExpectError]), or with 4096 bytes or more (ENAMETOOLONG). It closes the descriptors of a message that
+// it rejects. At the end of the connection the error is [io.EOF]. If Expect requires more than one file,
+// the error wraps EINVAL, and nothing is received. Other errors are those of [Conn].
 func (c *Conn) RecvFile() (*os.File, error) {
 	p := make([]byte, nameBytes)
 	n, fd, err := c.receiveOne(p)
@@ -55,20 +56,21 @@ func (c *Conn) RecvFile() (*os.File, error) {
 	return f, nil
 }
 
-// NewFile returns an [os.File] for the received descriptor fd and takes the descriptor over. On success
-// the file owns it; the descriptor is close-on-exec and may have been renumbered. On error fd stays open
-// and still belongs to the caller.
+// NewFile returns an [os.File] for the received descriptor fd and takes ownership of the descriptor. On
+// success the file owns it. The descriptor is close-on-exec and may have been renumbered. On error fd stays
+// open and still belongs to the caller. The error wraps the errno: EBADF if fd is not open, EMFILE, ENFILE,
+// …
 //
-// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's
-// poller. The poller asks a file whether it is ready, and the whole process stops until the file answers.
-// A sender can delay that answer indefinitely if it is the file's server (FUSE), or if it keeps an epoll
-// locked that it has passed.
+// Use NewFile instead of [os.NewFile], which puts every file with O_NONBLOCK set into the runtime's poller.
+// The poller asks a file whether it is ready, and the whole process stops until the file answers. A sender
+// can delay that answer indefinitely if it is the file's server (FUSE), or if it has passed an epoll and
+// keeps it locked.
 //
 // On Linux, NewFile puts a file with O_NONBLOCK set into the poller if the file is a pipe, a socket of
 // AF_UNIX, AF_INET, AF_INET6, AF_NETLINK or AF_PACKET, an eventfd, a timerfd, a signalfd, an inotify
 // descriptor, a pidfd or a terminal (/dev/tty, /dev/console or a pseudoterminal). A Read then waits until
-// the file is ready, and a deadline or Close ends the wait. The five kinds from eventfd to pidfd are
-// recognized by their names in /proc, and stay out of the poller if /proc is not mounted. On other systems
+// the file is ready, and a deadline or Close ends the wait. NewFile recognizes the five kinds from eventfd
+// to pidfd by their names in /proc. They stay out of the poller if /proc is not mounted. On other systems
 // only pipes and sockets enter the poller.
 //
 // Terminals are an exception to the rule that no single received file can stop the process: a partner that
@@ -82,9 +84,10 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To get
 // deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
 //
-// On Linux, the call costs one epoll_ctl(2) more than os.NewFile. For a file that has a poll method, one to
-// three system calls follow that identify it. If such a file may not enter the poller, it is renumbered:
-// closing its first descriptor can wait, and removes the process's fcntl(F_SETLK) locks on the file.
+// On Linux, NewFile makes one epoll_ctl(2) call more than os.NewFile. For a file that has a poll method, it
+// then makes one to three system calls to identify the file. If such a file may not enter the poller,
+// NewFile renumbers it: closing its first descriptor can wait, and removes the process's fcntl(F_SETLK)
+// locks on the file.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
 	if err := sys.CloseOnExec(fd); err != nil {
@@ -103,8 +106,9 @@ func newFile(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// unpolledFile is NewFile for a file that must stay out of the poller. Package os checks O_NONBLOCK once, when
-// it gets a descriptor. So it gets one for a file without O_NONBLOCK, and then fd's file replaces that file.
+// unpolledFile is NewFile for a file that must stay out of the poller. Package os checks O_NONBLOCK once,
+// when it is given a descriptor. It is therefore given a descriptor of a file without O_NONBLOCK, which
+// fd's file then replaces.
 func unpolledFile(fd int, name string) (*os.File, error) {
 	own, err := sys.StandIn(fd)
 	if err != nil {
@@ -159,7 +163,7 @@ func (e *partError) Unwrap() []error { return []error{io.ErrShortWrite, e.err} }
 // Timeout implements net.Error. net.OpError calls it.
 func (e *partError) Timeout() bool { return os.IsTimeout(e.err) }
 
-// receiveOne receives exactly one descriptor, which matches Config.Expect, in a control buffer of runc's
+// receiveOne receives exactly one descriptor that matches Config.Expect, with a control buffer of runc's
 // size. It closes the descriptors of any other message, and returns an error.
 func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	if err := c.usable(); err != nil {

@@ -14,16 +14,17 @@ import (
 // most other programs do. conn stays open and still belongs to the caller, on success and on error. If
 // [ListenPacket] made conn, Close no longer removes its socket file after a successful SendConn.
 //
-// conn must have a SyscallConn method. A [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has one.
-// SendConn does not unwrap connections: for one without the method, such as a [*crypto/tls.Conn], the error
-// names its type and wraps [os.ErrInvalid]. For a socket in an [os.File], call [net.FileConn] first.
+// conn must have a SyscallConn method, as a [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has.
+// SendConn does not unwrap connections. For a connection without the method, such as a [*crypto/tls.Conn],
+// the error names its type and wraps [os.ErrInvalid]. For a socket in an [os.File], call [net.FileConn]
+// first.
 //
-// Other errors are [os.ErrInvalid] for nil, [os.ErrClosed] if conn is closed, and those of WriteFiles.
+// Other errors are [os.ErrInvalid] if conn is nil, [os.ErrClosed] if it is closed, and those of WriteFiles.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
 // SendListener sends a listening socket to another process, as SendConn sends a connection. l stays open
-// and still belongs to the caller. Both processes can accept connections until l is closed. After a
-// successful SendListener, Close of l no longer removes the socket file.
+// and still belongs to the caller, on success and on error. Both processes can accept connections until l
+// is closed. After a successful SendListener, Close of l no longer removes the socket file.
 //
 // l must have a SyscallConn method, as a [*net.TCPListener], [*net.UnixListener] or *Listener has. Errors
 // are those of SendConn.
@@ -52,14 +53,16 @@ func unlinkOnClose(socket any, unlink bool) {
 // program in the same format: one descriptor and one byte, whose value has no meaning. If a datagram or
 // seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.
 //
-// The connection is the one that [net.FileConn] returns for the descriptor: a [*net.TCPConn],
+// RecvConn returns the connection that [net.FileConn] makes of the descriptor: a [*net.TCPConn],
 // [*net.UnixConn] or [*net.UDPConn]. The caller must close it. [NewConn] makes a Conn of a *net.UnixConn.
-// Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive, and thereby
-// changes the sender's connection too.
+// Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive. These
+// settings change the sender's connection too.
 //
-// RecvConn closes a descriptor of any other kind, and returns an [*ExpectError] if it does not match
-// [Config].Expect, ENOTSOCK for a file that is not a socket, EINVAL for a listening socket, and
-// EPROTONOSUPPORT for a family that package net does not support.
+// RecvConn closes the descriptors of any other message. It returns an [*ExpectError] if a descriptor does
+// not match [Config].Expect, ENOTSOCK for a file that is not a socket, EINVAL for a listening socket, and
+// EPROTONOSUPPORT for a family that package net does not support. It reports a
+// message with no descriptor or with more than one, the end of the connection, and other errors as
+// [Conn.RecvFile] does.
 //
 // The sender shares the open file description, and can make calls on the connection block. To receive a
 // socket from a sender that you do not trust, use ReadFiles.
@@ -73,10 +76,11 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 	return conn, c.fail("read", err)
 }
 
-// RecvListener receives a listening socket that was sent by SendListener or in the same format. The
-// listener is the one that [net.FileListener] returns for the descriptor: a [*net.TCPListener] or
-// [*net.UnixListener]. The caller must close it. To accept with a [Config], pass it to Config.NewListener.
-// A socket that is not listening is EINVAL. Everything else is as for RecvConn.
+// RecvListener receives a listening socket that was sent by SendListener or in the same format. It returns
+// the listener that [net.FileListener] makes of the descriptor: a [*net.TCPListener] or
+// [*net.UnixListener]. The caller must close it. To accept with a [Config], pass the listener to
+// Config.NewListener. For a socket that is not listening, the error wraps EINVAL. In all other respects
+// RecvListener works like [Conn.RecvConn].
 func (c *Conn) RecvListener() (net.Listener, error) {
 	f, err := c.receiveSocket(true)
 	if err != nil {

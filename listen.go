@@ -12,9 +12,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are those of
-// package net. A Listener is made by [Listen] or [NewListener]. The methods of one that was made as a
-// struct literal return an error that wraps [os.ErrInvalid].
+// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are those of package
+// net. A Listener is made by [Listen] or [NewListener]. On a Listener that was made as a struct literal,
+// methods return an error that wraps [os.ErrInvalid].
 type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
@@ -22,23 +22,25 @@ type Listener struct {
 	file   *socketFile // made by Listen, and shared with Listeners that NewListener made of this one
 }
 
-// NewListener borrows the socket of l: the Listener and l are the same socket, nothing is duplicated, and
-// Close and the deadlines of one also apply to the other. It lets a server keep its [Config] for a socket
-// that [Conn.RecvListener] or, for LISTEN_FDS, [net.FileListener] returned.
+// NewListener borrows the socket of l: the Listener and l are the same socket. Nothing is duplicated, and
+// Close and the deadlines of one also apply to the other. On error l is unchanged and still belongs to the
+// caller. With NewListener, a server can use its [Config] for a socket that [Conn.RecvListener] or, for
+// LISTEN_FDS, [net.FileListener] returned.
 //
-// l is a [*net.UnixListener] or a *Listener. Any other listener is ErrNotUnix. Listeners have no customary
-// method to unwrap them, so a wrapper is ErrNotUnix too: pass the listener inside it.
+// l must be a [*net.UnixListener] or a *Listener. NewListener returns [ErrNotUnix] for any other listener.
+// That includes wrappers, because there is no customary method to unwrap a listener: pass the listener
+// inside the wrapper instead.
 //
 // A Listener made of a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to the
 // *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has a
-// Config of its own and shares everything else, including the socket file that Listen made. Close of
-// either removes the file, and SetUnlinkOnClose of either applies to both.
+// Config of its own and shares everything else, including the socket file that Listen made. Close of either
+// one removes the file, and SetUnlinkOnClose of either one applies to both.
 //
-// Other errors are [os.ErrInvalid] for nil, or wrap [net.ErrClosed] or an errno.
+// Other errors are [os.ErrInvalid] if l is nil, and errors that wrap [net.ErrClosed] or an errno.
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
 
-// NewListener is [NewListener] with config. If l is a *Listener, it keeps its own Config. Socket options
-// that were set earlier, such as that of NoFiles, stay set.
+// NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config. Socket options
+// that were set earlier, such as the one that NoFiles sets, stay set.
 func (config Config) NewListener(l net.Listener) (*Listener, error) {
 	made, err := config.newListener(l)
 	if err != nil {
@@ -77,20 +79,22 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 }
 
 // Listen makes a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
-// "unixpacket". addr is as for [Dial]. If addr is "", Linux chooses an abstract name. If addr is a path
-// that is longer than sun_path, the socket's address is a name in /proc, also as the other end sees it.
+// "unixpacket". addr has the form that [Dial] takes. If addr is "", Linux chooses an abstract name. If addr
+// is a path that is too long for sun_path, the socket's address is a name in /proc, and the other end sees
+// that name too. The caller must close the Listener.
 //
-// If a socket file already exists at addr, Listen removes it if it is stale: connect(2) fails with
-// ECONNREFUSED because no process has the socket open. If the file is not stale, or an abstract name is
-// taken, the error is [ErrInUse]. Listen never removes a file that is not a socket. Programs that replace
-// the same stale file at the same time lock its directory with flock(2), and wait at most 200 ms for each
-// other.
+// If a socket file already exists at addr, Listen removes it if it is stale. A file is stale if connect(2)
+// fails with ECONNREFUSED because no process has the socket open. If the file is not stale, or if an
+// abstract name is taken, the error is [ErrInUse]. Listen never removes a file that is not a socket.
+// Programs that replace the same stale file at the same time lock its directory with flock(2), and wait at
+// most 200 ms for each other.
 //
 // Do not listen on a path if other users can replace the file, a directory or a symbolic link on it: after
-// bind, Listen and Close look up the path again (SECURITY.md). Do not listen on an overlayfs and in one of
-// its layers at the same time, or on a file system that is shared with other machines.
+// bind, Listen and Close look up the path again (SECURITY.md). Do not listen on both an overlayfs and one
+// of its layers at the same time, or on a file system that is shared with other machines.
 //
-// Errors are ctx's, ErrInUse and [net.UnknownNetworkError], or wrap the errno: ENOENT, EACCES, …
+// The error is a [*net.OpError] that wraps ctx's error, ErrInUse, a [net.UnknownNetworkError] or the errno:
+// ENOENT, EACCES, …
 func Listen(ctx context.Context, network, addr string) (*Listener, error) {
 	return Config{}.Listen(ctx, network, addr)
 }
@@ -122,9 +126,10 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 }
 
 // ListenPacket makes a datagram socket with a name, as [net.ListenConfig] does. network is "unixgram".
-// addr, the handling of the socket file and the errors are as for Listen.
+// ListenPacket treats addr and the socket file as [Listen] does, and returns the same errors. The caller
+// must close the Conn.
 //
-// Recv returns the sender's name, if it has one, in [Message].Addr. To reply, call Send with that Addr. The
+// Recv stores the sender's name, if it has one, in [Message].Addr. To reply, call Send with that Addr. The
 // kernel then looks up the path again, with the permissions of this process. Reply only to abstract names
 // and to paths in directories that no other user can write to (SECURITY.md).
 func ListenPacket(ctx context.Context, network, addr string) (*Conn, error) {
@@ -160,8 +165,8 @@ func listenError(network, addr string, err error) error {
 }
 
 // bind calls listen with a name for addr that fits into sun_path. If a stale socket file has that name,
-// bind removes the file and calls listen again. If the new socket file is not as expected, bind closes the
-// socket.
+// bind removes the file and calls listen again. If the new socket file is not the expected one, bind closes
+// the socket.
 func (config Config) bind(ctx context.Context, network, addr string, listen func(lc *net.ListenConfig, name string) (io.Closer, error)) (file *socketFile, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -201,7 +206,8 @@ func (config Config) bind(ctx context.Context, network, addr string, listen func
 	return file, err
 }
 
-// Accept is AcceptConn with the result type that [net.Listener] requires. The connection is a *Conn.
+// Accept is AcceptConn with the result type that [net.Listener] requires. The connection is a *Conn, and
+// the caller must close it.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.AcceptConn()
 	if err != nil {
@@ -210,9 +216,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn waits for the next connection and returns it with the Config of l. If [Config].Check returns
-// an error for a connection, AcceptConn closes that connection and waits for the next one. Errors are those
-// of [net.UnixListener.AcceptUnix].
+// AcceptConn waits for the next connection and returns it with the Config of l. The caller must close it.
+// If [Config].Check returns an error for a connection, AcceptConn closes that connection and waits for the
+// next one. Errors are those of [net.UnixListener.AcceptUnix].
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
 		return nil, opError("accept", err)
@@ -247,10 +253,10 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 	return l.config.Check(c) == nil
 }
 
-// Close closes the socket and ends calls that wait on it. Before that it removes the socket file, if
-// Listen made one and the path still leads to it. If Close cannot remove the file, it closes the socket and
-// returns the error. It is not an error that the file is gone, or that its directory was renamed and the
-// file stays.
+// Close closes the socket and ends calls that wait on it. Before that it removes the socket file, if Listen
+// made one and the path still leads to it. If Close cannot remove the file, it closes the socket and
+// returns the error. Close returns no error if the file no longer exists. If the directory of the file was
+// renamed, the file stays, and Close returns no error either.
 func (l *Listener) Close() error {
 	if err := l.usable(); err != nil {
 		return opError("close", err)
@@ -276,13 +282,13 @@ func (l *Listener) usable() error {
 	return nil
 }
 
-// Addr returns the [*net.UnixAddr] of the name that Listen was given, or that the listener given to
-// NewListener has.
+// Addr returns a [*net.UnixAddr] with the name that Listen was given, or the address of the listener that
+// NewListener was given.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// SetUnlinkOnClose sets whether Close removes the socket file. If Listen made the file, Close removes it
-// by default, unless SendListener has sent the socket. A Listener without a socket file of its own passes
-// the setting on to [net.UnixListener.SetUnlinkOnClose].
+// SetUnlinkOnClose sets whether Close removes the socket file. If Listen made the file, Close removes it by
+// default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
+// SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose].
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	switch {
 	case l == nil || l.UnixListener == nil:
