@@ -13,14 +13,14 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A call is one call of a Conn's method. It has what the method sends or receives, and the functions that
-// package net calls. It is reused, so that a method does not allocate.
+// A call is the state of one call of a Conn's method: what the method sends or receives, and the functions
+// that package net calls. It is reused, so that a method does not allocate.
 type call struct {
 	conn  *Conn
 	sends bool
 	now   bool                // with MSG_DONTWAIT: do not wait
 	once  func(k *call) error // one attempt, if that is not simply one system call with msg and flags
-	err   error               // of the last attempt
+	err   error               // the error of the last attempt
 
 	msg   msg.Message
 	flags int
@@ -28,12 +28,12 @@ type call struct {
 	bufs  [][]byte // the caller's buffers; a send removes from the front what was sent
 	fds   []int
 	own   int               // how many of fds are the caller's descriptors to send
-	files []syscall.RawConn // to send
-	held  bool              // whether the file last asked for is held
+	files []syscall.RawConn // the files to send
+	held  bool              // whether hold was called for the current file
 	sent  int
 	cause error // why descriptors are missing
 
-	full bool // a datagram's receiver is full, which the poller cannot see
+	full bool // the receiver of a datagram is full, which the poller does not report
 	sock int32
 	try  func(sock uintptr) bool
 	hold func(fd uintptr)
@@ -41,8 +41,8 @@ type call struct {
 	kept *keptCall // where put returns it, nil for the pool
 }
 
-// A keptCall is the call that a Conn keeps for one direction. A second call at the same time takes one from
-// the pool.
+// A keptCall holds the call that a Conn keeps for one direction. A second, concurrent call takes its own
+// from the pool.
 type keptCall struct {
 	busy atomic.Bool
 	call *call
@@ -62,12 +62,12 @@ func makeCall() *call {
 		default:
 			k.err = recvOne(k.sock, &k.msg, k.flags)
 			if k.truncated() && k.user == nil { // Recv does not report a cause
-				k.cause = k.whyTruncated()
+				k.cause = k.truncationCause()
 			}
 		}
 		return k.err == nil || k.failed()
 	}
-	k.hold = func(fd uintptr) { // of the next file, which is held during this function
+	k.hold = func(fd uintptr) { // fd is the next file's, which stays open during this function
 		if !k.held { // not called a second time
 			k.msg.FDs = append(k.msg.FDs, int(fd))
 			k.err = k.sendNext()
@@ -77,7 +77,8 @@ func makeCall() *call {
 	return k
 }
 
-// newCall takes the call that the Conn keeps for the direction, which makes a send and a receive 2% faster.
+// newCall returns the call that the Conn keeps for the direction. That makes sending and receiving 2%
+// faster than a call from the pool.
 func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {
@@ -128,8 +129,9 @@ func (k *call) failed() bool {
 	return k.full
 }
 
-// do makes its attempts once the Conn's other calls of the same direction are done and the socket is ready.
-// A call with MSG_DONTWAIT does not wait for other calls, unless it could break up a stream's payload.
+// do makes the attempts of a call, once the Conn's other calls of the same direction are done and the
+// socket is ready. A call with MSG_DONTWAIT does not wait for other calls, unless it could break up a
+// stream's payload.
 func (k *call) do() error {
 	var err error
 	switch {
@@ -146,7 +148,7 @@ func (k *call) do() error {
 	return k.doAgain(err)
 }
 
-// doAgain repeats the attempts while a datagram's receiver is full, and returns the error of do.
+// doAgain repeats the attempts while a datagram's receiver is full. It returns the error of the whole call.
 func (k *call) doAgain(err error) error {
 	for pause := time.Millisecond; err == nil && k.full; pause = min(2*pause, 50*time.Millisecond) {
 		time.Sleep(pause)
@@ -172,7 +174,7 @@ func (k *call) send() error {
 	return k.do()
 }
 
-// sendPayload sends the rest of the payload: on a stream the whole rest.
+// sendPayload sends the next part of the payload. On a stream it sends the whole rest.
 func (k *call) sendPayload() error {
 	for {
 		k.msg.FDs = k.fds[:k.own]
@@ -201,8 +203,8 @@ func (k *call) advance(n int) bool {
 	return false
 }
 
-// sendNext holds the next file and, once all are held, sends. The files are held for one system call, not
-// while the call waits.
+// sendNext holds the next file open and calls itself for the one after it. Once it holds all files, it
+// sends. The files are held for one system call, not while the call waits.
 func (k *call) sendNext() (err error) {
 	at := len(k.msg.FDs) - k.own
 	if at == len(k.files) {
@@ -258,9 +260,9 @@ func (k *call) isEnd() bool {
 	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
 }
 
-// whyTruncated returns the reason why descriptors are missing, or nil if it is not known. The received ones
-// must still be open.
-func (k *call) whyTruncated() error {
+// truncationCause returns the reason why descriptors are missing, or nil if it is not known. The received
+// descriptors must still be open.
+func (k *call) truncationCause() error {
 	if k.msg.NFD == len(k.msg.FDs) {
 		return sys.EMSGSIZE
 	}
@@ -272,9 +274,9 @@ func (k *call) whyTruncated() error {
 	return nil
 }
 
-// why returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of cause),
-// or both.
-func (k *call) why(descriptors bool, cause error) error {
+// lossCause returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of
+// cause), or both.
+func (k *call) lossCause(descriptors bool, cause error) error {
 	switch {
 	case !k.short():
 		return cause
@@ -284,8 +286,8 @@ func (k *call) why(descriptors bool, cause error) error {
 	return io.ErrShortBuffer
 }
 
-// lost returns the error for a message of which a part is missing.
-func (k *call) lost(cause error) *TruncatedError {
+// truncatedError returns the error for a message of which a part is missing.
+func (k *call) truncatedError(cause error) *TruncatedError {
 	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
 }
 

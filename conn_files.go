@@ -168,7 +168,7 @@ func (k *call) readFiles(max int) (n int, files []*os.File, err error) {
 	if err == nil {
 		err = k.cause
 	}
-	lost := k.lost(k.why(missing, err))
+	lost := k.truncatedError(k.lossCause(missing, err))
 	if !k.conn.config.KeepTruncated {
 		closeFiles(files)
 		files = nil
@@ -184,7 +184,7 @@ func (k *call) readFDs(fds []int) (n, nfd int, err error) {
 	}
 	nfd = copy(fds, k.received())
 	if k.truncated() || k.short() {
-		return n, nfd, k.lost(k.why(k.truncated(), k.cause))
+		return n, nfd, k.truncatedError(k.lossCause(k.truncated(), k.cause))
 	}
 	return n, nfd, nil
 }
@@ -218,7 +218,7 @@ func (k *call) read(max int) (n int, err error) {
 		return 0, io.EOF
 	case (k.truncated() || k.short()) && !c.config.KeepTruncated:
 		k.closeReceived()
-		return k.msg.N, k.lost(k.why(k.truncated(), k.cause))
+		return k.msg.N, k.truncatedError(k.lossCause(k.truncated(), k.cause))
 	}
 	return k.msg.N, k.enforce()
 }

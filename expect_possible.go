@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A kindRule says which properties files of one kind can have, and so what an Expect of that Kind may ask
-// for. Any file that is not opened with O_PATH can have status flags.
+// A kindRule lists the properties that files of one kind can have, and so what an Expect of that Kind may
+// ask for. Any file that is not opened with O_PATH can have status flags.
 type kindRule struct {
 	kind   Kind
 	access []string // the access modes, as in sys.File

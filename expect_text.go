@@ -8,7 +8,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// count says in words how many descriptors e accepts.
+// count describes in words how many descriptors e accepts.
 func (e Expect) count() string {
 	switch {
 	case e.Min == e.Max && e.Max <= 0:
@@ -60,7 +60,7 @@ func (e Expect) wanted() string {
 	return text
 }
 
-// describe says in words what a file is that does not match e.
+// describe describes in words a file that does not match e.
 func (e Expect) describe(f sys.File) string {
 	text := nameFile(Kind(f.Kind), f.Family, f.Type, f.Protocol) + " (" + nameAccess(Kind(f.Kind), f.Access)
 	if missing := e.Flags &^ f.Flags; missing != 0 && f.Access != "path" {

@@ -187,7 +187,7 @@ func (c *Conn) receiveOne(p []byte) (n, fd int, err error) {
 	case !k.truncated() && k.msg.NFD == 0:
 		err = ErrNoFile
 	default:
-		lost := k.lost(k.cause)
+		lost := k.truncatedError(k.cause)
 		lost.Room = 1
 		if lost.Received > 1 {
 			lost.Cause = sys.EMSGSIZE

@@ -60,9 +60,8 @@ func unlinkOnClose(socket any, unlink bool) {
 //
 // RecvConn closes the descriptors of any other message. It returns an [*ExpectError] if a descriptor does
 // not match [Config].Expect, ENOTSOCK for a file that is not a socket, EINVAL for a listening socket, and
-// EPROTONOSUPPORT for a family that package net does not support. It reports a
-// message with no descriptor or with more than one, the end of the connection, and other errors as
-// [Conn.RecvFile] does.
+// EPROTONOSUPPORT for a family that package net does not support. It reports a message with no descriptor
+// or with more than one, the end of the connection, and other errors as [Conn.RecvFile] does.
 //
 // The sender shares the open file description, and can make calls on the connection block. To receive a
 // socket from a sender that you do not trust, use ReadFiles.

@@ -108,7 +108,7 @@ func (e *TruncatedError) Error() string {
 	both, ok := e.Cause.(*bothError)
 	switch {
 	case ok:
-		return "scm: " + tooLong + ", and " + e.lost(both.descriptors, counts)
+		return "scm: " + tooLong + ", and " + e.describeLoss(both.descriptors, counts)
 	case errors.Is(e.Cause, io.ErrShortBuffer) && e.Room == 0:
 		return "scm: " + tooLong
 	case errors.Is(e.Cause, io.ErrShortBuffer):
@@ -116,11 +116,11 @@ func (e *TruncatedError) Error() string {
 	case e.Room == 0 && e.Received == 0 && e.Cause == nil:
 		return "scm: message did not carry exactly one descriptor, or other control data was truncated"
 	}
-	return "scm: message " + e.lost(e.Cause, counts)
+	return "scm: message " + e.describeLoss(e.Cause, counts)
 }
 
-// lost says why descriptors were lost, and how many.
-func (e *TruncatedError) lost(cause error, counts string) string {
+// describeLoss describes why descriptors were lost, and how many.
+func (e *TruncatedError) describeLoss(cause error, counts string) string {
 	switch {
 	case errors.Is(cause, sys.EMSGSIZE) || e.Received > e.Room:
 		return "carried more descriptors than requested" + counts

@@ -37,11 +37,11 @@ type socketFile struct {
 func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
 	f := &socketFile{path: path}
 	if !filepath.IsAbs(path) {
-		here, err := syscall.Getwd() // os.Getwd can return a symbolic link, which may lead elsewhere when Close runs
+		wd, err := syscall.Getwd() // os.Getwd can return a symbolic link, which may lead elsewhere when Close runs
 		if err != nil {
 			return nil, os.NewSyscallError("getcwd", err)
 		}
-		f.path = here + "/" + path // not cleaned, because the element before ".." can be a symbolic link
+		f.path = wd + "/" + path // not cleaned, because the element before ".." can be a symbolic link
 	}
 	var err error
 	if f.info, err = os.Lstat(f.path); err != nil {
@@ -128,7 +128,7 @@ func removeStale(path, name string) error {
 	return inUse(err)
 }
 
-// inUse returns the error for a path if err prevented the check whether it is stale.
+// inUse returns the error for a path, if err is what prevented the check whether the file is stale.
 func inUse(err error) error {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
@@ -139,12 +139,12 @@ func inUse(err error) error {
 	return fmt.Errorf("%w: %w", ErrInUse, err)
 }
 
-// lockPatience is how long Listen waits for the lock on a directory. Another Listen holds the lock only for
+// lockTimeout is how long Listen waits for the lock on a directory. Another Listen holds the lock only for
 // a few system calls, but any process that can open the directory can hold it longer.
-const lockPatience = 200 * time.Millisecond
+const lockTimeout = 200 * time.Millisecond
 
-// lockDir locks the directory of path. After lockPatience, or if the user may not read the directory, it
-// returns without the lock. Errors are ctx's, and those of open(2).
+// lockDir locks the directory of path. After lockTimeout, or if the user may not read the directory, it
+// returns without holding the lock. The error is ctx's, or that of open(2).
 func lockDir(ctx context.Context, path string) (unlock func(), err error) {
 	name, _ := filepath.Split(path)
 	if name == "" {
@@ -158,7 +158,7 @@ func lockDir(ctx context.Context, path string) (unlock func(), err error) {
 		return nil, err
 	}
 	unlock = func() { _ = dir.Close() }
-	for end := time.Now().Add(lockPatience); sys.Again(sys.Lock(int(dir.Fd()))) && time.Now().Before(end); {
+	for end := time.Now().Add(lockTimeout); sys.Again(sys.Lock(int(dir.Fd()))) && time.Now().Before(end); {
 		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			unlock()
 			return nil, err

@@ -1,6 +1,6 @@
 // Package fdleak fails tests that leave a file descriptor open.
 //
-// [Check] checks one test, [Main] all tests of a package:
+// [Check] checks one test, and [Main] checks all tests of a package together:
 //
 //	func TestServer(t *testing.T) {
 //		fdleak.Check(t)
@@ -9,9 +9,9 @@
 //
 //	func TestMain(m *testing.M) { fdleak.Main(m) }
 //
-// The failure lists each descriptor and its file: the kind and the path, or the addresses of a socket.
-// If package scm, framed, wire or fdchannel received the descriptor, the failure also names the function
-// and the line that called it:
+// The failure lists each descriptor and describes its file: the kind and the path, or the addresses of a
+// socket. If package scm, framed, wire or fdchannel received the descriptor, the failure also names the
+// function and the line that called it:
 //
 //	fdleak: the test left 2 descriptors open:
 //	    7: regular file /tmp/log (write-only)
@@ -20,24 +20,23 @@
 //
 // # What counts as left open
 //
-// A descriptor is left open if its file was not open at the start, and the descriptor is still open
-// five seconds after the end. The five seconds are for goroutines that close files on their own. A test
-// that leaves nothing open does not wait. Before a test ends, it should close idle HTTP connections
-// ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started
-// ([os/exec.Cmd.Wait]).
+// A descriptor counts as left open if its file was not open at the start, and the descriptor is still open
+// five seconds after the end. The five seconds give goroutines time to close files on their own. If a test
+// leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
+// ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
 //
-// An [os.File] or a connection that the program can no longer reach also counts, because it is open
-// until the garbage collector runs. The check does not run the collector. If the collector has run by
-// chance and closed the file, the check does not see it.
+// An [os.File] or a connection that the program can no longer reach also counts, because it is open until
+// the garbage collector runs. The check does not run the collector. If the collector happens to have run
+// and closed the file, the check does not see it.
 //
-// The check ignores files that were open at the start, even if they have another descriptor now, files
-// of the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for further
-// copies between sockets. A file that a library opens once and keeps counts for the test that opens
-// it. Have the library open it before the check starts.
+// The check ignores files that were open at the start, even if they have another descriptor now, files of
+// the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for further
+// copies between sockets. If a library opens a file once and keeps it, the file counts for the test during
+// which the library opens it. To avoid that, have the library open it before the check starts.
 //
 // # Systems
 //
-// The check needs Linux and /proc. Without them Check logs, and Main prints, that descriptors are not
+// The check needs Linux and /proc. Without them, Check logs and Main prints that descriptors are not
 // checked, and no test fails.
 package fdleak
 
@@ -54,13 +53,13 @@ import (
 
 // Check fails t if the test leaves descriptors open. Call it at the start of the test.
 //
-// Check looks at the descriptors once all subtests have ended and the functions that the test has since
-// registered with t.Cleanup have run. It does not look at those of a failed test, because
+// Check looks at the descriptors once all subtests have ended, and once the functions that the test has
+// registered with t.Cleanup since the call have run. It does not look at them after a failed test, because
 // [testing.T.FailNow] may have skipped a Close.
 //
-// Because descriptors belong to the whole process, Check cannot be used in parallel tests or tests with
-// parallel ancestors: it calls t.Fatal. To check parallel subtests, call it in their parent. Otherwise
-// use [Main]. Check calls t.Setenv, with the variable FDLEAK, so that a later call of t.Parallel panics.
+// Descriptors belong to the whole process. In a parallel test, or a test with a parallel ancestor, Check
+// therefore calls t.Fatal. To check parallel subtests, call Check in their parent. Otherwise use [Main].
+// Check calls t.Setenv with the variable FDLEAK, so that a later call of t.Parallel panics.
 func Check(t testing.TB) {
 	t.Helper()
 	refuseParallel(t)
@@ -93,12 +92,12 @@ func refuseParallel(t testing.TB) {
 	t.Setenv("FDLEAK", "")
 }
 
-// Main runs the tests of a package, parallel ones included, and ends the process with their exit code.
-// If all tests pass but leave descriptors open, it prints these to standard error and ends the process
-// with the code 1.
+// Main runs the tests of a package, including parallel tests, and ends the process with their exit code. If
+// all tests pass but leave descriptors open, Main lists the descriptors on standard error and ends the
+// process with exit code 1.
 //
-// Call Main in TestMain. m is the [*testing.M], or a type that has more to do before and after the
-// tests and calls the M's Run in its own.
+// Call Main in TestMain. m is the [*testing.M], or a type whose Run method does more work before and after
+// it calls the Run method of the M.
 func Main(m interface{ Run() int }) {
 	if reason := unchecked(); reason != "" {
 		fmt.Fprintln(os.Stderr, "fdleak: descriptors are not checked: "+reason)
@@ -115,13 +114,14 @@ func Main(m interface{ Run() int }) {
 	os.Exit(code)
 }
 
-// patience is how long a descriptor may stay open after the tests.
-const patience = 5 * time.Second
+// gracePeriod is how long a descriptor may stay open after the tests.
+const gracePeriod = 5 * time.Second
 
-// wait waits until nothing is left open, and returns a list of the descriptors that stay open.
+// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of those that are
+// still open.
 func (s snapshot) wait() string {
 	pause := time.Millisecond
-	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+	for end := time.Now().Add(gracePeriod); ; time.Sleep(pause) {
 		left, err := s.left()
 		switch {
 		case err == nil && len(left) == 0:

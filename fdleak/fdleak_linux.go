@@ -7,7 +7,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// unchecked returns why descriptors cannot be checked, or "".
+// unchecked returns the reason why descriptors cannot be checked, or "" if they can.
 func unchecked() string {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		return err.Error()
