@@ -18,7 +18,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// must ends an example if a call has failed.
+// must panics if err is not nil.
 func must(err error) {
 	if err != nil {
 		panic(err)
@@ -38,7 +38,7 @@ func ExamplePair() {
 	defer a.Close()
 	defer b.Close()
 
-	// One side sends the writing end of a pipe with some bytes.
+	// One side sends the write end of a pipe with some bytes.
 	r, w, err := os.Pipe()
 	must(err)
 	defer r.Close()
@@ -46,7 +46,7 @@ func ExamplePair() {
 	must(err)
 	w.Close() // the receiver's copy stays open
 
-	// The other side receives a file of its own.
+	// The other side receives its own file for it.
 	p := make([]byte, 64)
 	n, files, err := b.ReadFiles(p, 1)
 	must(err)
@@ -76,7 +76,7 @@ func ExampleConn_WriteFiles() {
 	// 1 <nil>
 }
 
-// A context ends a call by setting its deadline.
+// To cancel a call with a context, set the deadline when the context is done.
 func ExampleConn_ReadFiles() {
 	a, b := twoConns()
 	defer a.Close()
@@ -92,7 +92,7 @@ func ExampleConn_ReadFiles() {
 	// Output: true context deadline exceeded
 }
 
-// With KeepTruncated, a conversation can continue after files were lost.
+// With KeepTruncated, a conversation can continue after a message has lost files.
 func ExampleTruncatedError() {
 	a, b, err := scm.Config{KeepTruncated: true}.Pair("unix")
 	must(err)
@@ -136,7 +136,7 @@ func ExampleConn_SendFile() {
 	// true
 }
 
-// A connection that one process has accepted is served by another one.
+// One process accepts a connection, and another process serves it.
 func ExampleConn_SendConn() {
 	a, b := twoConns()
 	defer a.Close()
@@ -196,8 +196,8 @@ func ExampleConn_SendListener() {
 	// Output: hello from the new process
 }
 
-// Listen replaces a socket file that a crash left behind, but not one that is in use. A deadline ends Accept in
-// a server that is shutting down.
+// Listen replaces a socket file that a crash left behind, but not one that is in use. A server that is
+// shutting down sets a deadline to end Accept.
 func ExampleListen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -225,7 +225,8 @@ func ExampleListen() {
 	// true
 }
 
-// From the start only the group can connect, and the server accepts only clients that know the password.
+// Only the owner and the group can connect, from the moment the socket file exists. The server accepts only
+// clients that send the password.
 func ExampleConfig_Listen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")
@@ -280,8 +281,8 @@ func ExampleConn() {
 	// Output: "text"
 }
 
-// If a partner stops reading, a deadline ends the call, which returns how many bytes were sent. The files were
-// sent with the first of them, and must not be sent again.
+// If a partner stops reading, a deadline ends the call, which returns the number of bytes sent. The files
+// were sent with the first byte, and must not be sent again.
 func ExampleConn_WriteFiles_partial() {
 	a, b := twoConns()
 	defer a.Close()
@@ -324,7 +325,7 @@ func ExampleListenPacket() {
 	must(server.Recv(&in, 0))
 	fmt.Printf("%q and %d descriptor from %s\n", in.Buffers[0][:in.N], in.NFD, filepath.Base(in.Addr.Name))
 	must(unix.Close(in.FDs[0]))
-	// The sender chose the path. Only a path in a directory of ours is safe to reply to.
+	// The sender chose the path. It is only safe to reply to a path in our own directory.
 	base, ours := strings.CutPrefix(in.Addr.Name, dir+"/")
 	if !ours || strings.Contains(base, "/") {
 		panic("not a client of ours")
@@ -340,7 +341,7 @@ func ExampleListenPacket() {
 	// "standard input"
 }
 
-// A connection that package net made can pass files too.
+// A connection made by package net can pass files too.
 func ExampleNewConn() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -358,7 +359,7 @@ func ExampleNewConn() {
 	// Output: 1 <nil>
 }
 
-// A struct that embeds a Conn still passes files when a function only receives it as a net.Conn.
+// A struct that embeds a Conn can still pass files if a function receives it only as a net.Conn.
 func ExampleConn_NetConn() {
 	type session struct {
 		*scm.Conn
@@ -378,7 +379,8 @@ func ExampleConn_NetConn() {
 	// 1 <nil>
 }
 
-// The descriptor can be an inherited one. If it is not a Unix socket, it still belongs to the caller.
+// NewConnFD can take an inherited descriptor. If the descriptor is not a Unix socket, it stays open and
+// still belongs to the caller.
 func ExampleNewConnFD() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	must(err)
@@ -399,8 +401,8 @@ func ExampleNewConnFD() {
 	// true
 }
 
-// Files that a Go program sends are often non-blocking. Before they are sent on to a program that expects to
-// block, the mode can be changed, which changes it for the sender too.
+// Files that a Go program sends are often non-blocking. Clear O_NONBLOCK before you send such a file to a
+// program that expects calls to block. This changes the flag for the sender of the file too.
 func ExampleSetNonblock() {
 	a, b := twoConns()
 	defer a.Close()
@@ -423,8 +425,8 @@ func ExampleSetNonblock() {
 	// false <nil>
 }
 
-// A server that receives its listener from its predecessor accepts with its own Config. A listener that systemd
-// passes can be used in the same way: net.FileListener makes it of descriptor 3.
+// A server that receives its listener from its predecessor accepts with its own Config. This also works for
+// a listener that systemd passes: net.FileListener makes a listener of descriptor 3.
 func ExampleNewListener() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -479,13 +481,13 @@ func ExampleConn_WriteFDs() {
 	defer a.Close()
 	defer b.Close()
 
-	_, err := a.WriteFDs([]byte("numbers"), 0, 1, 2)
+	_, err := a.WriteFDs([]byte("files"), 0, 1, 2)
 	must(err)
 	m := scm.Message{Buffers: [][]byte{make([]byte, 100)}, FDs: make([]int, 8)}
 	must(b.Recv(&m, 0))
 	fmt.Println(m.N, m.NFD)
 	m.CloseFDs()
-	// Output: 7 3
+	// Output: 5 3
 }
 
 func ExampleNewConnFile() {

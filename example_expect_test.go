@@ -75,7 +75,7 @@ func ExampleExpect() {
 	// mapped "hello"
 }
 
-// A process that receives a log file makes sure that every write appends to it.
+// A process that receives a log file checks that every write will append to it.
 func ExampleExpect_flags() {
 	log := scm.Expect{Min: 1, Max: 1, Kind: scm.KindRegular, Access: scm.AccessWrite, Flags: unix.O_APPEND}
 	a, b, err := scm.Config{Expect: &log}.Pair("unix")
@@ -115,7 +115,7 @@ func ExampleExpect_Enforce() {
 	// scm: wanted a file open for writing, got a pipe (read end)
 }
 
-// Sockets can be distinguished by the family and type of socket(2). The error says which descriptor is wrong.
+// The family and type of socket(2) distinguish sockets. The error reports which descriptor is wrong.
 func ExampleExpectError() {
 	a, b := twoConns()
 	defer a.Close()
@@ -169,8 +169,8 @@ func ExampleConfig() {
 	// 1 <nil>
 }
 
-// Enforce can find out what a descriptor is. It closes a descriptor that does not match, so this example
-// passes it a duplicate.
+// Enforce can find out what a descriptor is. It closes descriptors that do not match, so this example
+// passes it duplicates.
 func ExampleKind() {
 	kinds := []scm.Kind{
 		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,

@@ -15,7 +15,7 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// One system call sends three messages, each with its own descriptor, and another one receives them.
+// One system call sends three messages, each with its own descriptor. Another one receives them.
 func ExampleSendBatch() {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
 	must(err)
@@ -95,7 +95,7 @@ func ExampleConn_PeerCred() {
 	// Output: accepted
 }
 
-// A PID can belong to another process by the time it is used. A pidfd cannot.
+// By the time you use a PID, it can belong to another process. A pidfd cannot.
 func ExamplePeerPIDFD() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -118,8 +118,8 @@ func ExamplePeerPIDFD() {
 	// Output: running: true
 }
 
-// The process that sends a message need not be the one that made the connection. With each message, the kernel
-// reports the sender's credentials and, since Linux 6.5, a pidfd.
+// The process that sends a message need not be the one that made the connection. With each message, the
+// kernel reports the sender's credentials and, since Linux 6.5, a pidfd of the sender.
 func ExamplePassCred() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -162,7 +162,7 @@ func ExamplePassRights() {
 	// Output: 6 bytes, 0 descriptors
 }
 
-// sun_path holds 107 bytes. Dial and Listen reach a longer path through its directory.
+// sun_path holds at most 107 bytes. Dial and Listen reach a longer path through its directory.
 func ExampleDial_longPath() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "scm")

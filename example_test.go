@@ -20,7 +20,7 @@ func pairOfSockets() (a, b int) {
 	return p[0], p[1]
 }
 
-// A program that must not depend on C is built with the tag purego, and can check that.
+// A program can check which backend it was built with. Builds with the tag purego use the pure backend.
 func ExampleBackend() {
 	switch scm.Backend {
 	case "cgo", "purego":
@@ -34,7 +34,7 @@ func ExampleWriteFD() {
 	defer unix.Close(a)
 	defer unix.Close(b)
 
-	// One process has the writing end of a pipe, and passes it.
+	// One process sends the write end of a pipe.
 	r, w, err := os.Pipe()
 	must(err)
 	defer r.Close()
@@ -42,7 +42,7 @@ func ExampleWriteFD() {
 	must(err)
 	w.Close() // the descriptor in flight stays open
 
-	// The other process receives a descriptor of its own.
+	// The other process receives its own descriptor for it.
 	p := make([]byte, 64)
 	n, fd, err := scm.ReadFD(b, p)
 	must(err)
@@ -78,7 +78,7 @@ func ExampleReadFD() {
 	// 4 -1 <nil>
 }
 
-// A whole message: several buffers and several descriptors.
+// A message can have several buffers and several descriptors.
 func ExampleSend() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -93,7 +93,7 @@ func ExampleSend() {
 
 	in := scm.Message{
 		Buffers: [][]byte{make([]byte, 7), make([]byte, 64)},
-		FDs:     make([]int, 2), // for two of the three
+		FDs:     make([]int, 2), // at most two of the three
 	}
 	must(scm.Recv(b, &in, 0))
 	defer in.CloseFDs()
@@ -147,8 +147,8 @@ func ExampleReadFD_sharedOffset() {
 	// sender's offset: 65
 }
 
-// A program whose own API has raw descriptors reads them along with the bytes of a stream. Its Read method
-// queues them for a method of its own.
+// A program whose own API has raw descriptors receives them along with the bytes of a stream. Its Read
+// method keeps the descriptors for another method to return.
 func ExampleConn_ReadFDs() {
 	a, b, err := scm.Pair("unix")
 	must(err)
@@ -187,7 +187,7 @@ func (c *connWithFDs) Close() error {
 	return c.Conn.Close()
 }
 
-// A message's descriptors become files, unless some of them are missing.
+// If no descriptor is missing, Files turns the descriptors of a message into files.
 func ExampleMessage_Files() {
 	a, b, err := scm.Pair("unix")
 	must(err)
@@ -216,7 +216,7 @@ func ExampleMessage_Files() {
 	// more than 2 files
 }
 
-// The limits are the kernel's. A call checks them before it makes a system call.
+// The limits are the kernel's. Each call checks them before it makes a system call.
 func ExampleMessage_limits() {
 	m := scm.Message{FDs: make([]int, scm.MaxFDs+1)}
 	err := scm.Send(-1, &m, 0)

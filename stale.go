@@ -105,7 +105,7 @@ func removeStale(path, name string) error {
 	// Linux locks the directory from the time bind(2) makes the file until connect(2) can find the
 	// socket. Renaming the file to itself waits for that lock, and changes nothing.
 	_ = os.Rename(path, path)
-	// A datagram socket connects, so that a listening socket does not receive a connection.
+	// The probe is a datagram socket, so that a process that listens on the path never accepts a connection from it.
 	c, err := net.DialUnix("unixgram", nil, unixAddr("unixgram", name))
 	switch {
 	case err == nil:

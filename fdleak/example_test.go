@@ -10,7 +10,8 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 )
 
-// A test that checks itself. Without the last Close it would fail, and name the line with RecvFile.
+// This test checks itself. Without the last Close it would fail, and the failure would name the line with
+// RecvFile.
 func ExampleCheck() {
 	_ = func(t *testing.T) { // func TestHandover(t *testing.T)
 		fdleak.Check(t)
@@ -31,12 +32,12 @@ func ExampleCheck() {
 	}
 }
 
-// Check all tests of a package, parallel ones too.
+// Main checks all tests of a package, including parallel ones.
 func ExampleMain() {
 	_ = func(m *testing.M) { fdleak.Main(m) } // func TestMain(m *testing.M)
 }
 
-// A set-up and a clean-up around all tests.
+// A type with a Run method of its own can set up before all tests and clean up after them.
 func ExampleMain_wrapped() {
 	_ = func(m *testing.M) { fdleak.Main(withFolder{m}) } // func TestMain(m *testing.M)
 }
