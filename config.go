@@ -15,8 +15,8 @@ type Config struct {
 	// [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
 	// message without descriptors looks the same as the end.
 	//
-	// If no message can match Expect, the function that makes the Conn or Listener returns an error
-	// that wraps EINVAL.
+	// If Expect is invalid, or if its Min is more than MaxFDs, the function that makes the Conn or
+	// Listener returns an error that wraps EINVAL.
 	//
 	// Min applies where one call receives one whole message: in ReadFiles, ReadBuffers, ReadFDs,
 	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in the

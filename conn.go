@@ -59,26 +59,25 @@ var (
 // socket file that [ListenPacket] made. Close of either one removes the file, and SetUnlinkOnClose of
 // either one applies to both.
 //
-// NewConn returns [ErrNotUnix] for any other connection. That includes a connection that NewConn would have
-// to unwrap and that has a HandshakeContext(context.Context) error method, such as a [*crypto/tls.Conn], a
-// struct that embeds one, or a wrapper that leads to one. Unwrapping it would bypass its encryption. Other
-// errors are [os.ErrInvalid] if c is nil, and errors that wrap [net.ErrClosed] or an errno.
+// For any other connection, the error wraps [ErrNotUnix]. That includes a connection that NewConn would
+// have to unwrap and that has a HandshakeContext(context.Context) error method, such as a
+// [*crypto/tls.Conn], a struct that embeds one, or a wrapper that leads to one. Unwrapping it would bypass
+// its encryption. Other errors wrap [os.ErrInvalid] if c is nil, [net.ErrClosed], or an errno.
 func NewConn(c net.Conn) (*Conn, error) { return Config{}.NewConn(c) }
 
 // NewConnFD consumes the Unix socket fd: on success it closes fd, and the Conn owns a duplicate. On error
 // fd stays open and still belongs to the caller.
 //
 // Like package net, NewConnFD sets O_NONBLOCK on the open file description, and therefore for every process
-// that shares it. The error is ErrNotUnix, or it wraps an errno such as EBADF. As with package net, the
-// runtime aborts the process if it cannot allocate a descriptor for its poller when it first needs one.
+// that shares it. The error wraps [ErrNotUnix] or an errno such as EBADF. As with package net, the runtime
+// aborts the process if it cannot allocate a descriptor for its poller when it first needs one.
 func NewConnFD(fd int) (*Conn, error) { return Config{}.NewConnFD(fd) }
 
 // NewConnFile duplicates the Unix socket f, as [net.FileConn] does. f stays open and still belongs to the
 // caller, and the Conn owns the duplicate.
 //
 // NewConnFile sets O_NONBLOCK on the open file description, and therefore for f and for every process that
-// shares it. The error is ErrNotUnix, [os.ErrInvalid] if f is nil, [os.ErrClosed], or one that wraps an
-// errno.
+// shares it. The error wraps [ErrNotUnix], [os.ErrInvalid] if f is nil, [os.ErrClosed], or an errno.
 func NewConnFile(f *os.File) (*Conn, error) { return Config{}.NewConnFile(f) }
 
 // NewConn is [NewConn] with config. If c is a *Conn, c keeps its own Config. Socket options that were set

@@ -12,9 +12,9 @@ import (
 // errNoBuffer is the ErrEmptyPayload of a receive.
 var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
 
-// WriteFiles sends p and the files. On a stream it writes the whole of p, and the first byte carries the
-// files. On datagram and seqpacket sockets p is one message, and may be empty. The files stay open and
-// still belong to the caller.
+// WriteFiles sends p and the files with sendmsg(2). On a stream it calls sendmsg until it has sent the
+// whole of p, and the first byte carries the files. On datagram and seqpacket sockets p is one message, and
+// may be empty. The files stay open and still belong to the caller.
 //
 // n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
 // after an error, send it without them. The errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for
@@ -89,9 +89,9 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs). It makes the files
-// as [NewFile] does, and the caller must close them. On a stream p must not be empty (ErrEmptyPayload). The
-// results are:
+// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs), with one recvmsg(2).
+// It makes the files as [NewFile] does, and the caller must close them. On a stream p must not be empty
+// (ErrEmptyPayload). The results are:
 //
 //   - n > 0, with or without files: bytes were received. On a stream on Linux, the files belong to the
 //     message that contains the last of these bytes.
@@ -105,8 +105,8 @@ func (k *call) addFiles(files []*os.File) error {
 //     [Config].KeepTruncated, ReadFiles returns the files along with the error, up to the first lost one.
 //   - n, nil, *ExpectError: the message does not match [Config].Expect, and ReadFiles closed its files.
 //
-// If Expect requires more than max files, the error wraps EINVAL, and nothing is received. Other errors are
-// those of [Conn].
+// ReadFiles receives nothing if max is invalid: the error wraps EINVAL if max is negative or less than
+// Expect.Min, and is ErrTooManyFDs if max is more than MaxFDs. Other errors are those of [Conn].
 //
 // With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes space from
 // the files. On such a socket, use [Conn.Recv].

@@ -11,8 +11,8 @@ import (
 
 // Expect describes the descriptors that a partner may pass: how many, and what each must be. It can apply
 // to every receive of a Conn ([Config].Expect), to one receive ([Expect.Recv]), or to descriptors received
-// by other means ([Expect.Enforce]). If one descriptor is wrong, all of them are closed before the program
-// can use any. The zero value accepts no descriptor.
+// by other means ([Expect.Enforce]). If one descriptor is wrong, the check closes all of them before the
+// program can use any. The zero value accepts no descriptor.
 //
 // On Linux, the check makes the system calls fcntl(2), getsockopt(2), readlink(2) in /proc, and statx(2)
 // with AT_STATX_DONT_SYNC. The kernel answers them without asking the file's server (FUSE). Other systems
@@ -20,7 +20,8 @@ import (
 // AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
 // these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
 //
-// If no file can match an Expect, the error wraps EINVAL. These combinations are possible:
+// An Expect that no file can match is invalid: calls that use it return an error that wraps EINVAL. The
+// valid combinations are:
 //
 //	Kind               exact access modes a file can have    may be combined with
 //	KindRegular        any                                   Flags, Seals
@@ -34,17 +35,16 @@ import (
 // memfd. With Family, Type or Protocol, Kind "" means KindSocket. With Seals, it means any file that can
 // have seals.
 type Expect struct {
-	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs. If Max is
-	// negative or less than Min, the error wraps EINVAL.
+	// Min and Max limit the number of descriptors. For "at least n", use n and MaxFDs. A Max that is
+	// negative or less than Min is invalid.
 	Min, Max int
 
 	// Kind is the kind of file that each descriptor must be. "" accepts any kind.
 	Kind Kind
 
 	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0 accepts any.
-	// Any other value accepts only sockets. Type is without flags such as unix.SOCK_CLOEXEC. If the
-	// Family has no such Type or Protocol, the error wraps EINVAL. This is checked for Unix, TCP and
-	// UDP sockets.
+	// Any other value accepts only sockets. Type is without flags such as unix.SOCK_CLOEXEC. A Type or
+	// Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP sockets.
 	//
 	// Protocol is supported on Linux only. A TCP listener made by package net has unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
@@ -56,16 +56,17 @@ type Expect struct {
 	Access Access
 
 	// Flags are status flags of open(2) that must all be set, such as unix.O_APPEND for a log file to
-	// which several processes write. Other status flags may be set too. If Flags contains an access
-	// mode, O_PATH or a file creation flag such as unix.O_TRUNC, the error wraps EINVAL.
+	// which several processes write. Other status flags may be set too. An access mode, O_PATH, or a
+	// file creation flag such as unix.O_TRUNC is invalid.
 	//
 	// Status flags belong to the open file description. The sender shares it and can change them later
 	// with fcntl(2), so Flags finds mistakes but does not stop a hostile sender.
 	Flags int
 
-	// Seals are seals that must all be set; others may be set too. With unix.F_SEAL_SHRINK, the file
-	// cannot shrink, which could crash readers of a mapping with SIGBUS. With unix.F_SEAL_WRITE, the
-	// content cannot change after it was checked. Seals are supported on Linux only.
+	// Seals are file seals that must all be set. Other seals may be set too. With unix.F_SEAL_SHRINK,
+	// the file cannot shrink. Shrinking it could crash readers of a mapping with SIGBUS. With
+	// unix.F_SEAL_WRITE, the content cannot change after it was checked. Seals are supported on Linux
+	// only.
 	Seals int
 
 	// Truncated accepts a message even if descriptors (MSG_CTRUNC) or bytes (MSG_TRUNC) are
@@ -76,8 +77,8 @@ type Expect struct {
 // Kind is a kind of file. Besides the constants, it can be the name of one of Linux's namespaces ("net",
 // "mnt", "pid", …) or anonymous files: "timerfd", "signalfd", "eventpoll", "inotify", "fanotify",
 // "io_uring", "perf_event", "userfaultfd", "seccomp notify", "bpf-map", "bpf-prog". For any other anonymous
-// file, use the name that /proc shows: "anon_inode:[dma_fence]". If a Kind does not exist, the error wraps
-// EINVAL.
+// file, use the name that /proc shows: "anon_inode:[dma_fence]". A Kind that does not exist makes an
+// [Expect] invalid (EINVAL).
 type Kind string
 
 // KindSymlink is a symbolic link itself, opened with O_PATH and O_NOFOLLOW. KindMemfd and the kinds after
@@ -95,16 +96,17 @@ const (
 	KindPIDFD       Kind = "pidfd"
 )
 
-// Access is how a file was opened. For any value other than these constants and "", the error wraps EINVAL.
+// Access is how a file was opened. Any value other than these constants and "" makes an [Expect] invalid
+// (EINVAL).
 type Access string
 
 // A file that was opened with the access mode O_ACCMODE (3) matches only AccessAny.
 const (
-	AccessRead      Access = "read"       // reading, perhaps writing too
-	AccessWrite     Access = "write"      // writing, perhaps reading too
+	AccessRead      Access = "read"       // reading, and perhaps writing
+	AccessWrite     Access = "write"      // writing, and perhaps reading
 	AccessReadWrite Access = "read-write" // both
-	AccessReadOnly  Access = "read-only"  // reading, and not writing
-	AccessWriteOnly Access = "write-only" // writing, and not reading
+	AccessReadOnly  Access = "read-only"  // reading, but not writing
+	AccessWriteOnly Access = "write-only" // writing, but not reading
 	AccessPath      Access = "path"       // neither: with O_PATH
 	AccessAny       Access = "any"        // anything
 )
@@ -147,8 +149,8 @@ func (e *ExpectError) Unwrap() error { return e.Err }
 // the message, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
 // m.Buffers and its length in m.N, so that the conversation can continue.
 //
-// At the end of a stream or seqpacket connection the error is [io.EOF]. If no file can match e, or if e.Min
-// is more than len(m.FDs), the error wraps EINVAL, and nothing is received. Other errors are those of the
+// At the end of a stream or seqpacket connection the error is [io.EOF]. If e is invalid, or if e.Min is
+// more than len(m.FDs), the error wraps EINVAL, and nothing is received. Other errors are those of the
 // function Recv.
 func (e Expect) Recv(sock int, m *Message, flags int) error {
 	m.reset()
@@ -170,12 +172,13 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 }
 
 // Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
-// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. If no
-// file can match e, the error wraps EINVAL. Enforce closes a descriptor that is in fds twice only once.
+// Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. If e
+// is invalid, Enforce does the same, and the error wraps EINVAL. Enforce closes a descriptor that is in fds
+// twice only once.
 func (e Expect) Enforce(fds []int) error {
 	var failed *ExpectError
 	if err := e.check(); err != nil {
-		failed = &ExpectError{Index: -1, Want: "a possible Expect", Got: "an impossible one", Err: err}
+		failed = &ExpectError{Index: -1, Want: "a valid Expect", Got: "an invalid one", Err: err}
 	} else {
 		failed = e.firstWrong(fds)
 	}

@@ -27,7 +27,7 @@ type Listener struct {
 // caller. With NewListener, a server can use its [Config] for a socket that [Conn.RecvListener] or, for
 // LISTEN_FDS, [net.FileListener] returned.
 //
-// l must be a [*net.UnixListener] or a *Listener. NewListener returns [ErrNotUnix] for any other listener.
+// l must be a [*net.UnixListener] or a *Listener. For any other listener, the error wraps [ErrNotUnix].
 // That includes wrappers, because there is no customary method to unwrap a listener: pass the listener
 // inside the wrapper instead.
 //
@@ -36,7 +36,7 @@ type Listener struct {
 // Config of its own and shares everything else, including the socket file that Listen made. Close of either
 // one removes the file, and SetUnlinkOnClose of either one applies to both.
 //
-// Other errors are [os.ErrInvalid] if l is nil, and errors that wrap [net.ErrClosed] or an errno.
+// Other errors wrap [os.ErrInvalid] if l is nil, [net.ErrClosed], or an errno.
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
 
 // NewListener is [NewListener] with config. If l is a *Listener, l keeps its own Config. Socket options
@@ -85,7 +85,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 //
 // If a socket file already exists at addr, Listen removes it if it is stale. A file is stale if connect(2)
 // fails with ECONNREFUSED because no process has the socket open. If the file is not stale, or if an
-// abstract name is taken, the error is [ErrInUse]. Listen never removes a file that is not a socket.
+// abstract name is taken, the error wraps [ErrInUse]. Listen never removes a file that is not a socket.
 // Programs that replace the same stale file at the same time lock its directory with flock(2), and wait at
 // most 200 ms for each other.
 //

@@ -138,8 +138,8 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 
 // Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
 // one recvmsg(2) with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
-// m.FDs[:m.NFD] and *m.PIDFD, for example with [Message.CloseFDs] or [Message.Files]. At the end of a
-// stream m.N and m.NFD are 0.
+// m.FDs[:m.NFD] and *m.PIDFD: see [Message.CloseFDs] and [Message.Files]. At the end of a stream m.N and
+// m.NFD are 0.
 //
 // If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
 // m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
