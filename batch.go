@@ -86,7 +86,8 @@ func RecvBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// A batch has messages in the form that the backends take. It is reused, because it is too large for a stack.
+// A batch holds messages in the form that the backends take. It is reused, because it is too large for a
+// stack.
 type batch struct {
 	msgs    []msg.Message
 	storage [msg.MaxBatch]msg.Message

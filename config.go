@@ -22,8 +22,8 @@ type Config struct {
 	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in the
 	// formats Notify and GVisor of package wire). If Min is more than such a call can receive, the
 	// error wraps EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to code
-	// built on it, such as framed and wire's formats for streams. A message can arrive there in pieces,
-	// and some messages, such as error replies, have no descriptor.
+	// built on it, such as framed and wire's formats for streams. There, a message can arrive in
+	// pieces, and some messages, such as error replies, have no descriptor.
 	//
 	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
 	// return files, sockets or descriptors return a [*TruncatedError] (see KeepTruncated), and package

@@ -120,7 +120,7 @@ func unwrap(c net.Conn) (*net.UnixConn, *socketFile, error) {
 }
 
 func unwrapOnce(c net.Conn) (net.Conn, error) {
-	// An import of crypto/tls would add megabytes to programs that do not use it.
+	// Importing crypto/tls would add megabytes to programs that do not use it.
 	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
 		return nil, fmt.Errorf("%w: a %T has a HandshakeContext method, and its NetConn would bypass the encryption", ErrNotUnix, c)
 	}
@@ -435,7 +435,8 @@ func (c *Conn) usable() error {
 	return nil
 }
 
-// fail returns err as the methods of a net.Conn return theirs.
+// fail wraps err in a *net.OpError, as the methods of a net.Conn do, unless it is io.EOF or an error of
+// this package.
 func (c *Conn) fail(op string, err error) error {
 	switch err.(type) {
 	case nil, *TruncatedError, *ExpectError:

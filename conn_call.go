@@ -18,27 +18,27 @@ import (
 type call struct {
 	conn  *Conn
 	sends bool
-	now   bool                // with MSG_DONTWAIT: do not wait
-	once  func(k *call) error // one attempt, if that is not simply one system call with msg and flags
+	now   bool                // whether the flags have MSG_DONTWAIT, so that the call does not wait
+	once  func(k *call) error // makes one attempt, if that is more than one system call with msg and flags
 	err   error               // the error of the last attempt
 
 	msg   msg.Message
 	flags int
 	user  *Message // the argument of Send or Recv
-	bufs  [][]byte // the caller's buffers; a send removes from the front what was sent
+	bufs  [][]byte // the caller's buffers; a send removes sent bytes from the front
 	fds   []int
 	own   int               // how many of fds are the caller's descriptors to send
 	files []syscall.RawConn // the files to send
 	held  bool              // whether hold was called for the current file
 	sent  int
-	cause error // why descriptors are missing
+	cause error // why descriptors are missing, or nil if it is not known
 
 	full bool // the receiver of a datagram is full, which the poller does not report
 	sock int32
 	try  func(sock uintptr) bool
 	hold func(fd uintptr)
 
-	kept *keptCall // where put returns it, nil for the pool
+	kept *keptCall // where put returns the call to, or nil for the pool
 }
 
 // A keptCall holds the call that a Conn keeps for one direction. A second, concurrent call takes its own
@@ -68,7 +68,7 @@ func makeCall() *call {
 		return k.err == nil || k.failed()
 	}
 	k.hold = func(fd uintptr) { // fd is the next file's, which stays open during this function
-		if !k.held { // not called a second time
+		if !k.held { // ignore a second call
 			k.msg.FDs = append(k.msg.FDs, int(fd))
 			k.err = k.sendNext()
 			k.held = true
@@ -93,7 +93,7 @@ func newCall(c *Conn, sends bool) *call {
 		k.conn, k.sends = c, sends
 		return k
 	}
-	if kept.call == nil || kept.call.kept != kept { // the Conn was copied, and the original has it
+	if kept.call == nil || kept.call.kept != kept { // the Conn was copied, and the original owns kept.call
 		kept.call = makeCall()
 		kept.call.kept, kept.call.conn, kept.call.sends = kept, c, sends
 	}
@@ -286,7 +286,7 @@ func (k *call) lossCause(descriptors bool, cause error) error {
 	return io.ErrShortBuffer
 }
 
-// truncatedError returns the error for a message of which a part is missing.
+// truncatedError returns the error for a message that lost a part.
 func (k *call) truncatedError(cause error) *TruncatedError {
 	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// errNoBuffer is the ErrEmptyPayload of a receive.
+// errNoBuffer is the error of a receive from a stream into an empty buffer.
 var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
 
 // WriteFiles sends p and the files with sendmsg(2). On a stream it calls sendmsg until it has sent the
@@ -190,7 +190,7 @@ func (k *call) readFDs(fds []int) (n, nfd int, err error) {
 }
 
 // read receives into k.bufs, with at most max descriptors. It returns no error for a truncated message with
-// KeepTruncated. On error it closes what was received.
+// KeepTruncated. On error it closes the received descriptors.
 func (k *call) read(max int) (n int, err error) {
 	c := k.conn
 	err = c.usable()

@@ -169,8 +169,8 @@ func ExampleConfig() {
 	// 1 <nil>
 }
 
-// Enforce can find out what a descriptor is. It closes descriptors that do not match, so this example
-// passes it duplicates.
+// Enforce can find out what a descriptor is. Enforce closes a descriptor that does not match, so this
+// example passes it duplicates.
 func ExampleKind() {
 	kinds := []scm.Kind{
 		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,

@@ -141,8 +141,8 @@ func ExamplePassCred() {
 	// Output: it is me: true
 }
 
-// A server that expects no descriptors makes the kernel reject them. If the kernel cannot do that, the server
-// receives with no capacity for descriptors.
+// A server that expects no descriptors makes the kernel reject them. If the kernel cannot do that, the
+// server receives with a capacity of 0 descriptors.
 func ExamplePassRights() {
 	server, client := pairOfSockets()
 	defer unix.Close(server)

@@ -19,8 +19,8 @@ type kindRule struct {
 
 var anyAccess = []string{"read-only", "write-only", "read-write", "path"}
 
-// kindRules has the rules of all kinds except those that can have any access mode and nothing else: pipes,
-// devices, and the anonymous files, whose access modes differ between kernels.
+// kindRules holds the rules of all kinds except those that can have any access mode and nothing else:
+// pipes, devices, and the anonymous files, whose access modes differ between kernels.
 var kindRules = []kindRule{
 	{kind: KindRegular, access: anyAccess, seals: true}, // every file of a tmpfs has seals
 	{kind: KindDirectory, access: []string{"read-only", "path"}},

@@ -84,10 +84,10 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To get
 // deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
 //
-// On Linux, NewFile makes one epoll_ctl(2) call more than os.NewFile. For a file that has a poll method, it
-// then makes one to three system calls to identify the file. If such a file may not enter the poller,
-// NewFile renumbers it: closing its first descriptor can wait, and removes the process's fcntl(F_SETLK)
-// locks on the file.
+// On Linux, NewFile makes one more epoll_ctl(2) call than os.NewFile does. For a file that has a poll
+// method, it then makes one to three system calls to identify the file. If such a file may not enter the
+// poller, NewFile renumbers it: closing its first descriptor can wait, and removes the process's
+// fcntl(F_SETLK) locks on the file.
 func NewFile(fd int, name string) (*os.File, error) {
 	fd = int(toInt32(fd))
 	if err := sys.CloseOnExec(fd); err != nil {
@@ -107,8 +107,8 @@ func newFile(fd int, name string) (*os.File, error) {
 }
 
 // unpolledFile is NewFile for a file that must stay out of the poller. Package os checks O_NONBLOCK once,
-// when it is given a descriptor. It is therefore given a descriptor of a file without O_NONBLOCK, which
-// fd's file then replaces.
+// in os.NewFile. unpolledFile therefore calls it with a descriptor for another file, without O_NONBLOCK,
+// and then makes that descriptor refer to fd's file.
 func unpolledFile(fd int, name string) (*os.File, error) {
 	own, err := sys.StandIn(fd)
 	if err != nil {

@@ -42,7 +42,8 @@ func (c *Conn) sendSocket(socket any) error {
 	return c.fail("write", err)
 }
 
-// unlinkOnClose calls SetUnlinkOnClose of a socket, which not every kind of socket and not every system has.
+// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not all kinds of sockets have one, and not
+// on all systems.
 func unlinkOnClose(socket any, unlink bool) {
 	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
 		owner.SetUnlinkOnClose(unlink)
@@ -90,7 +91,7 @@ func (c *Conn) RecvListener() (net.Listener, error) {
 	return l, c.fail("read", err)
 }
 
-// receiveSocket receives a socket that is listening, or one that is not.
+// receiveSocket receives one socket. listens says whether it must be a listening socket.
 func (c *Conn) receiveSocket(listens bool) (*os.File, error) {
 	_, fd, err := c.receiveOne(make([]byte, 1))
 	if err != nil {

@@ -258,7 +258,7 @@ func (p *parts) incoming(m *Message) (name []byte, cred *msg.Cred, pidfd *int) {
 }
 
 // received stores the received address, credentials and pidfd in m. It must be called after the descriptors
-// of all messages of the call were stored in their FDs.
+// of all messages of the call have been stored in their FDs.
 func (p *parts) received(m *Message, in *msg.Message) {
 	if m.Addr != nil {
 		m.Addr.Name = sys.AddrName(p.name[:min(in.NameLen, len(p.name))])
