@@ -435,8 +435,8 @@ func (c *Conn) usable() error {
 	return nil
 }
 
-// fail wraps err in a *net.OpError, as the methods of a net.Conn do, unless it is io.EOF or an error of
-// this package.
+// fail wraps err in a *net.OpError, as the methods of a net.Conn do, unless it is io.EOF, a
+// *TruncatedError or an *ExpectError.
 func (c *Conn) fail(op string, err error) error {
 	switch err.(type) {
 	case nil, *TruncatedError, *ExpectError:
