@@ -15,7 +15,7 @@ import (
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
 // Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are serialized with
-// each other, so that payloads do not mix, and so are receives.
+// each other, so that payloads do not mix. Receives are serialized too.
 //
 // A Conn is made by [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] or
 // [NewConnFile]. On a Conn that was made as a struct literal, the methods of this package return an error

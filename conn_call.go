@@ -174,7 +174,7 @@ func (k *call) send() error {
 	return k.do()
 }
 
-// sendPayload sends the next part of the payload. On a stream it sends the whole rest.
+// sendPayload sends the next part of the payload. On a stream it sends all of the rest.
 func (k *call) sendPayload() error {
 	for {
 		k.msg.FDs = k.fds[:k.own]

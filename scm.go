@@ -63,9 +63,9 @@ var (
 	// buffers. It wraps EMSGSIZE.
 	ErrTooManyBuffers = sys.Error("scm: more than 1024 buffers in a message", sys.EMSGSIZE)
 
-	// ErrEmptyPayload is returned by a Conn that is asked to send files on a stream without any
-	// payload. The kernel would lose the files and report success. A Conn's receive from a stream into
-	// an empty buffer returns an error that wraps ErrEmptyPayload.
+	// ErrEmptyPayload is returned when a Conn is asked to send files on a stream with an empty payload.
+	// The kernel would lose the files and report success. A Conn's receive from a stream into an empty
+	// buffer returns an error that wraps ErrEmptyPayload.
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
 	// ErrNoFile is returned by a call that expects a file if the message has no descriptor.

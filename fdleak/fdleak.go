@@ -53,9 +53,9 @@ import (
 
 // Check fails t if the test leaves descriptors open. Call it at the start of the test.
 //
-// Check looks at the descriptors once all subtests have ended, and once the functions that the test has
-// registered with t.Cleanup since the call have run. It does not look at them after a failed test, because
-// [testing.T.FailNow] may have skipped a Close.
+// Check looks at the descriptors once all subtests have ended, and once the functions have run that the
+// test registered with t.Cleanup after it called Check. It does not look at them after a failed test,
+// because [testing.T.FailNow] may have skipped a Close.
 //
 // Descriptors belong to the whole process. In a parallel test, or a test with a parallel ancestor, Check
 // therefore calls t.Fatal. To check parallel subtests, call Check in their parent. Otherwise use [Main].
