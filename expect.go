@@ -173,8 +173,8 @@ func (e Expect) Recv(sock int, m *Message, flags int) error {
 
 // Enforce returns nil if the descriptors fds match e. They then stay open and still belong to the caller.
 // Otherwise Enforce closes all of them, replaces each with -1 in fds, and returns an [*ExpectError]. If e
-// is invalid, Enforce does the same, and the error wraps EINVAL. Enforce closes a descriptor that is in fds
-// twice only once.
+// is invalid, Enforce does the same, and the error wraps EINVAL. Enforce closes a descriptor only once even
+// if it is in fds twice.
 func (e Expect) Enforce(fds []int) error {
 	var failed *ExpectError
 	if err := e.check(); err != nil {
@@ -285,8 +285,8 @@ func (e Expect) matches(f sys.File) bool {
 		f.Seals&e.Seals == e.Seals
 }
 
-// closeAll closes the descriptors and replaces them with -1. It closes a descriptor that is in fds twice
-// only once, because another goroutine may have been given the same descriptor since.
+// closeAll closes the descriptors and replaces them with -1. It closes a descriptor only once even if it is
+// in fds twice, because another goroutine may have been given the same descriptor since.
 func closeAll(fds []int) {
 	for i, fd := range fds {
 		if fd >= 0 && !slices.Contains(fds[i+1:], fd) {
