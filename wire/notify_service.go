@@ -43,7 +43,7 @@ func DialNotify() (FD, error) {
 // service under that name when it starts the service again (FDSTORE=1 and FDNAME). fds stay open and
 // still belong to the caller. sock is the result of DialNotify. Errors are those of Notify.Send, and a
 // *FormatError for a name that systemd does not accept. Success means that the message was sent, not that
-// the manager stored the descriptors.
+// the manager stored the descriptors: see [NotifyBarrier].
 func NotifyStore(sock Socket, name string, fds ...int) error {
 	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
@@ -78,7 +78,8 @@ func (f notify) fdName(name string) error {
 // If ctx is done first, NotifyBarrier returns ctx.Err(). The barrier may have been sent. While the manager's
 // queue is full, NotifyBarrier retries until ctx is done. The deadlines of a Conn apply only if ctx can
 // never be done. Other errors are those of pipe(2) and Notify.Send. Success does not mean that descriptors
-// sent earlier were stored.
+// sent earlier were stored: the manager may have no store, and a container's proxy that drops descriptors
+// answers a barrier too. docs/questions.md shows how to find out.
 //
 // A manager can hold the lock of the pipe, for example inside splice(2), so that read and close on the pipe
 // block. NotifyBarrier then returns up to a second after ctx is done, and a thread of this process stays
