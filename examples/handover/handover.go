@@ -25,6 +25,19 @@ import (
 // patience limits how long one server waits for the other, and how long the old one waits for its clients.
 const patience = 10 * time.Second
 
+// config accepts only successors that run as the same user. It is not part of a socket, so each server applies it to
+// the Unix socket that it receives.
+var config = scm.Config{Check: func(successor *scm.Conn) error {
+	cred, err := successor.PeerCred()
+	if err == nil && cred.UID != os.Getuid() {
+		err = fmt.Errorf("user %d may not take over", cred.UID)
+	}
+	if err != nil {
+		log.Print("successor: ", err)
+	}
+	return err
+}}
+
 func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: handover SOCKET ADDRESS")
@@ -90,7 +103,7 @@ func run(path, address string) error {
 
 // sockets returns the predecessor's sockets and the connection to it. If no server waits at path, it returns new sockets
 // and no connection.
-func sockets(path, address string) (predecessor *scm.Conn, control, web net.Listener, err error) {
+func sockets(path, address string) (predecessor *scm.Conn, control *scm.Listener, web net.Listener, err error) {
 	ctx := context.Background()
 	predecessor, err = scm.Dial(ctx, "unix", path)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
@@ -98,11 +111,8 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 			return nil, nil, nil, err
 		}
 		// A successor finds this socket only when the other one listens.
-		l, err := scm.Listen(ctx, "unix", path)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return nil, l, web, nil
+		control, err = config.Listen(ctx, "unix", path)
+		return nil, control, web, err
 	}
 	if err != nil {
 		return nil, nil, nil, err
@@ -110,33 +120,34 @@ func sockets(path, address string) (predecessor *scm.Conn, control, web net.List
 	if err := predecessor.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, nil, nil, err
 	}
-	if control, err = predecessor.RecvListener(); err == nil {
-		web, err = predecessor.RecvListener()
+	received, err := predecessor.RecvListener()
+	if err != nil {
+		return nil, nil, nil, err
 	}
+	if control, err = config.NewListener(received); err != nil {
+		return nil, nil, nil, err
+	}
+	web, err = predecessor.RecvListener()
 	return predecessor, control, web, err
 }
 
 // handOver returns when a successor has received the sockets and serves. If a successor fails, handOver waits for
 // the next one.
-func handOver(control, web net.Listener) error {
+func handOver(control *scm.Listener, web net.Listener) error {
 	for {
-		c, err := control.Accept()
+		successor, err := control.AcceptConn()
 		if err != nil {
 			return err
 		}
-		if err = give(c, control, web); err == nil {
+		if err = give(successor, control, web); err == nil {
 			return nil
 		}
 		log.Print("successor: ", err)
 	}
 }
 
-func give(c net.Conn, control, web net.Listener) error {
-	defer func() { _ = c.Close() }()
-	successor, err := scm.NewConn(c)
-	if err != nil {
-		return err
-	}
+func give(successor *scm.Conn, control, web net.Listener) error {
+	defer func() { _ = successor.Close() }()
 	if err := successor.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -145,6 +156,6 @@ func give(c net.Conn, control, web net.Listener) error {
 			return err
 		}
 	}
-	_, err = successor.Read(make([]byte, 1)) // the successor serves
+	_, err := successor.Read(make([]byte, 1)) // the successor serves
 	return err
 }

@@ -8,10 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/scm-rights/scm/examples/internal/program"
@@ -27,6 +30,48 @@ func post(client *http.Client, address string) (answer string, err error) {
 	}
 	text, err := io.ReadAll(response.Body)
 	return string(text), errors.Join(err, response.Body.Close())
+}
+
+// TestOtherUser replaces the server, and checks that neither the first server nor its successor, which received the
+// Unix socket, gives the sockets to a program of another user.
+func TestOtherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can run a program as another user")
+	}
+	// The other user must be able to execute the program and to connect.
+	public, err := os.MkdirTemp("", "scm-handover")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(public) })
+	if out, err := exec.Command("install", os.Args[0], public+"/handover").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	if err := os.Chmod(public, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	socket := public + "/socket"
+	refused := func() {
+		t.Helper()
+		cmd := program.Command(socket, "127.0.0.1:0")
+		cmd.Path = public + "/handover"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		stdout, stderr, err := program.Start(t, cmd).Wait()
+		if err == nil || stdout != "" {
+			t.Errorf("a program of another user took over: %q, %q, %v", stdout, stderr, err)
+		}
+	}
+	first := program.Start(t, program.Command(socket, "127.0.0.1:0"))
+	address := first.Listens(t)
+	if err := os.Chmod(socket, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	refused()
+	program.Start(t, program.Command(socket, address))
+	if _, stderr, err := first.Wait(); err != nil || !strings.Contains(stderr, "user 65534 may not take over") {
+		t.Error("the predecessor: ", err, stderr)
+	}
+	refused()
 }
 
 func TestNoRequestIsLost(t *testing.T) {
