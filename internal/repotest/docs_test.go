@@ -117,7 +117,11 @@ var _ = Describe("the pages", Label("house"), func() {
 
 	It("name every Example function, and show the programs as they are", func() {
 		index := contents("docs/README.md")
-		for _, file := range ok(filepath.Glob("example_*test.go")) {
+		files := ok(filepath.Glob("example_*test.go"))
+		for _, pkg := range []string{"fdchannel", "fdleak", "framed", "wire"} {
+			files = append(files, ok(filepath.Glob(pkg+"/*_test.go"))...)
+		}
+		for _, file := range files {
 			for _, f := range regexp.MustCompile(`(?m)^func (Example\w*)`).FindAllStringSubmatch(contents(file), -1) {
 				Expect(index).To(ContainSubstring("`"+f[1]+"`"), file)
 			}
