@@ -50,8 +50,8 @@
 //
 //	in := bufio.NewReaderSize(r, 1<<16)
 //
-// If the partner may send more than that, the only safe offset is the end of a message after which it
-// waits for an answer. If the messages refer to their descriptors, as varlink methods do that take the
+// If the partner may send more than 32 KiB at once, the only safe offset is the end of a message after which
+// it waits for an answer. If the messages refer to their descriptors, as varlink methods do that take the
 // index of a descriptor as a parameter, count the indexes and use Take, which is always correct.
 //
 // In the other direction, sd-varlink gives descriptors to the first message of the receive that returned
