@@ -102,6 +102,9 @@ func Example_keptFile() {
 	_, err = a.WriteFDs([]byte("x"), fd)
 	runtime.KeepAlive(f) // f stays open until here
 	fmt.Println(err)
+	for isOpen(fd) {
+		runtime.GC() // closes f
+	}
 	// Output: <nil>
 }
 
