@@ -76,7 +76,7 @@ func (f *fixture) from(sock int, sent ...int) string {
 	return m.Addr.Name
 }
 
-var _ = Describe("the address of a datagram", func() {
+var _ = Describe("on datagram sockets,", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_DGRAM) })
 
@@ -184,7 +184,7 @@ var _ = Describe("the address of a datagram", func() {
 })
 
 var _ = Describe("the address of a message", func() {
-	It("the address is empty if the sender is not a Unix socket", func() {
+	It("is empty if the sender is not a Unix socket", func() {
 		f := connect(unix.SOCK_DGRAM)
 		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		Expect(err).NotTo(HaveOccurred())
@@ -205,7 +205,7 @@ var _ = Describe("the address of a message", func() {
 		Expect(ms[0].Addr.Name).To(BeEmpty())
 	})
 
-	It("the kernel decides what an address means on a stream or seqpacket socket", func() {
+	It("is rejected by the kernel on a stream socket, and ignored on a seqpacket socket", func() {
 		f := connect(unix.SOCK_STREAM)
 		failsWith(scm.Send(f.a, to("@scm-test-unbound", f.file()), 0), "sendmsg", unix.EISCONN)
 		f.sends("x")

@@ -3,7 +3,6 @@
 package scm_test
 
 import (
-	"fmt"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -40,11 +39,11 @@ func closeAll(fds []int) bool {
 	return ok
 }
 
-var _ = DescribeTableSubtree("no allocation", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("in the pair, with buffers on the stack", func() {
+	It("WriteFD and ReadFD do not allocate if the buffers are on the stack", func() {
 		fd := f.file()
 		Expect(allocations(func() bool {
 			var out, in [16]byte
@@ -56,7 +55,7 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 		})).To(BeZero())
 	})
 
-	It("in the pair, where no descriptor comes", func() {
+	It("ReadFD does not allocate if it receives no descriptor", func() {
 		Expect(allocations(func() bool {
 			var out, in [16]byte
 			bufs := [1][]byte{out[:]}
@@ -70,7 +69,7 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 	})
 
 	for _, c := range []struct{ buffers, fds int }{{1, 0}, {1, 1}, {1, 2}, {1, scm.MaxFDs}, {2, 1}, {8, 1}} {
-		It(fmt.Sprintf("in messages of %d buffers and %d descriptors, everything on the stack", c.buffers, c.fds), func() {
+		It("Send and Recv do not allocate for "+Count(c.buffers, "buffer")+" and "+Count(c.fds, "descriptor")+" on the stack", func() {
 			fd := f.file()
 			Expect(allocations(func() bool {
 				var out, in [8][16]byte
@@ -96,7 +95,7 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 		})
 	}
 
-	It("in a truncated receive", func() {
+	It("Recv does not allocate if the kernel truncates the control data", func() {
 		CannotEmulate(fdtest.NotCut)
 		fd := f.file()
 		Expect(allocations(func() bool {
@@ -116,14 +115,14 @@ var _ = DescribeTableSubtree("no allocation", func(typ int) {
 
 // What a Conn allocates is what package os does for each file, one time for a file
 // that is sent and two times for one that is received, and a slice of them.
-var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	BeforeEach(func() {
 		if hasRaceDetector() {
 			Skip("with the race detector a sync.Pool forgets at random")
 		}
 	})
 
-	It("nothing in Write and Read", func() {
+	It("Write and Read of a Conn do not allocate", func() {
 		a, b := pair(network)
 		p := make([]byte, 16)
 		Expect(allocations(func() bool {
@@ -133,7 +132,7 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 		})).To(BeZero())
 	})
 
-	It("nothing in WriteFiles and ReadFiles without files", func() {
+	It("WriteFiles and ReadFiles do not allocate if they pass no files", func() {
 		a, b := pair(network)
 		p := make([]byte, 16)
 		Expect(allocations(func() bool {
@@ -143,7 +142,7 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 		})).To(BeZero())
 	})
 
-	It("nothing in Send and Recv", func() {
+	It("Send and Recv of a Conn do not allocate", func() {
 		a, b := pair(network)
 		r, _ := pipe()
 		fd := NumberOf(r)
@@ -154,7 +153,7 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 		})).To(BeZero())
 	})
 
-	It("nothing in WriteFDs and ReadFDs, with the descriptors on the stack", func() {
+	It("WriteFDs and ReadFDs do not allocate if the descriptors are on the stack", func() {
 		a, b := pair(network)
 		r, _ := pipe()
 		fd, p := NumberOf(r), make([]byte, 16)
@@ -169,7 +168,7 @@ var _ = DescribeTableSubtree("a Conn allocates", func(network string) {
 	})
 
 	for _, n := range []int{1, 10, scm.MaxFDs} {
-		It(fmt.Sprintf("for %d files no more than package os, and statx's name", n), func() {
+		It("passing "+Count(n, "file")+" allocates no more than package os does, and the name for statx", func() {
 			a, b := pair(network)
 			r, _ := pipe()
 			files := make([]*os.File, n)

@@ -75,12 +75,12 @@ func sentLengths(ms []scm.Message) {
 	}
 }
 
-var _ = DescribeTableSubtree("a batch", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
 	for _, n := range []int{0, 1, 2, maxBatch, maxBatch + 1} {
-		It(fmt.Sprintf("SendBatch and RecvBatch pass %d messages, at most 32 per call", n), func() {
+		It("SendBatch and RecvBatch pass "+Count(n, "message")+", at most 32 per call", func() {
 			out, in := f.letters(n), slots(n)
 			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(min(n, maxBatch)))
 			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(min(n, maxBatch)))
@@ -95,7 +95,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		})
 	}
 
-	It("a batch is the same as the messages one by one", func() {
+	It("a batch passes the same messages as single calls", func() {
 		out := f.letters(5)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(5))
 		for i := range out {
@@ -111,7 +111,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("SendBatch and RecvBatch pass messages with the maximum of everything", func() {
+	It("SendBatch and RecvBatch pass messages with the maximum number of buffers and descriptors", func() {
 		fds := f.files(scm.MaxFDs)
 		out, in := make([]scm.Message, 2), make([]scm.Message, 2)
 		for i := range out {
@@ -123,7 +123,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("RecvBatch returns the messages in the queue, and then EAGAIN", func() {
+	It("RecvBatch returns the queued messages, and EAGAIN if there is none", func() {
 		out, in := f.letters(3), slots(5)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
@@ -155,7 +155,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 	})
 
 	for _, bad := range []int{0, 1, 3} {
-		It(fmt.Sprintf("SendBatch stops at message %d, which has a bad descriptor, and loses and repeats nothing", bad), func() {
+		It(fmt.Sprintf("SendBatch stops at message %d, whose descriptor is not open, and loses or repeats no message", bad), func() {
 			before := fdtest.Take()
 			out := f.letters(5)
 			good := out[bad].FDs
@@ -189,7 +189,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		})
 	}
 
-	DescribeTable("SendBatch rejects the whole batch if one message is invalid",
+	DescribeTable("SendBatch rejects the whole batch if one message has",
 		func(wrong func(m *scm.Message), check func(err error)) {
 			for _, at := range []int{0, 2, maxBatch} {
 				out := f.letters(maxBatch + 1)
@@ -215,7 +215,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 			func(err error) { failsWith(err, "sendmmsg", unix.EINVAL) }),
 	)
 
-	It("RecvBatch rejects the whole batch if one message is invalid", func() {
+	It("RecvBatch rejects the whole batch if one message has capacity for too many buffers or descriptors", func() {
 		out := f.letters(3)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		for _, at := range []int{0, 2, maxBatch} {
@@ -235,7 +235,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("SendBatch and RecvBatch are ENOTSOCK for a file that is not a socket", func() {
+	It("SendBatch and RecvBatch return ENOTSOCK for a file that is not a socket", func() {
 		for sock, errno := range map[int]unix.Errno{-1: unix.EBADF, f.file(): unix.ENOTSOCK} {
 			out, in := f.letters(2), slots(2)
 			n, err := scm.SendBatch(sock, out, 0)
@@ -307,7 +307,7 @@ var _ = DescribeTableSubtree("a batch", func(typ int) {
 		Expect(ids[:2]).To(HaveEach(-1))
 	})
 
-	It("SendBatch and RecvBatch do not allocate once warm", func() {
+	It("SendBatch and RecvBatch do not allocate after the first call", func() {
 		if hasRaceDetector() {
 			Skip("with the race detector a sync.Pool forgets at random")
 		}
@@ -338,7 +338,7 @@ func untouchedLengths(ms []scm.Message) {
 }
 
 // These specs use a blocking socket. Its timeout ends a call that hangs.
-var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() {
 		f = connect(typ)
@@ -399,7 +399,7 @@ var _ = DescribeTableSubtree("a batch that may wait", func(typ int) {
 	})
 }, everyPacket)
 
-var _ = Describe("a batch of datagrams", func() {
+var _ = Describe("on datagram sockets,", func() {
 	It("SendBatch sends to several sockets, and RecvBatch receives from several", func() {
 		f := connect(unix.SOCK_DGRAM)
 		unique := AbstractName()
@@ -432,7 +432,7 @@ var _ = Describe("a batch of datagrams", func() {
 		Expect(in[4].Addr.Name).To(BeEmpty())
 	})
 
-	It("RecvBatch keeps no name of an earlier batch", func() {
+	It("RecvBatch returns no address of an earlier batch", func() {
 		chdir(GinkgoT().TempDir())
 		f := connect(unix.SOCK_DGRAM)
 		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
@@ -464,8 +464,8 @@ var _ = Describe("a batch of datagrams", func() {
 	})
 })
 
-var _ = Describe("a batch on a stream", func() {
-	It("RecvBatch on a stream ends a message before the next descriptors", func() {
+var _ = Describe("on stream sockets,", func() {
+	It("RecvBatch ends a message before the next descriptors", func() {
 		f := connect(unix.SOCK_STREAM)
 		out := f.letters(3) // with 0, 1 and 2 descriptors
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
@@ -478,7 +478,7 @@ var _ = Describe("a batch on a stream", func() {
 		untouched(in[2:])
 	})
 
-	It("SendBatch on a stream ends with the message that is sent in part, and loses none of it", func() {
+	It("SendBatch stops after a message that was sent in part, and loses none of it", func() {
 		f := connect(unix.SOCK_STREAM)
 		Expect(unix.SetsockoptInt(f.a, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)).To(Succeed())
 		var want, got []byte
@@ -530,7 +530,7 @@ var _ = Describe("a batch on a stream", func() {
 
 	// Linux accepts at most INT_MAX bytes of a message, rounded down to pages, and sendmmsg treats them as the whole
 	// message. The message is the same memory 1024 times.
-	It("SendBatch ends with a message that is longer than the kernel accepts", func() {
+	It("SendBatch stops at a message that is longer than the kernel accepts", func() {
 		f := connect(unix.SOCK_STREAM)
 		for _, sock := range []int{f.a, f.b} {
 			Expect(unix.SetNonblock(sock, false)).To(Succeed())
@@ -572,42 +572,38 @@ var _ = Describe("a batch on a stream", func() {
 	})
 })
 
-var _ = Describe("a batch at the end", func() {
-	It("RecvBatch at the end reports empty messages after the last one", func() {
-		for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
-			f := connect(typ)
-			out, in := f.letters(2)[1:], slots(4)
-			Expect(scm.SendBatch(f.a, out, 0)).To(Equal(1))
-			f.CloseNow(f.a)
-			Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
-			f.arrived(in[:1], out)
-			untouched(in[1:])
-		}
-	})
+var _ = It("RecvBatch at the end of the connection returns empty messages after the last one", func() {
+	for _, typ := range []int{unix.SOCK_STREAM, unix.SOCK_SEQPACKET} {
+		f := connect(typ)
+		out, in := f.letters(2)[1:], slots(4)
+		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(1))
+		f.CloseNow(f.a)
+		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(4))
+		f.arrived(in[:1], out)
+		untouched(in[1:])
+	}
 })
 
-var _ = Describe("a batch of more buffers than one message may have", Label("memory"), func() {
-	It("SendBatch and RecvBatch pass more buffers than one message may have, including empty ones", func() {
-		f := connect(unix.SOCK_SEQPACKET)
-		const messages, buffers = 3, 1000
-		fill := func(content func(i, j int) byte) []scm.Message {
-			ms := make([]scm.Message, messages)
-			for i := range ms {
-				for j := range buffers {
-					ms[i].Buffers = append(ms[i].Buffers, bytes.Repeat([]byte{content(i, j)}, j%4))
-				}
+var _ = It("SendBatch and RecvBatch pass more buffers in a batch than one message may have, including empty ones", Label("memory"), func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	const messages, buffers = 3, 1000
+	fill := func(content func(i, j int) byte) []scm.Message {
+		ms := make([]scm.Message, messages)
+		for i := range ms {
+			for j := range buffers {
+				ms[i].Buffers = append(ms[i].Buffers, bytes.Repeat([]byte{content(i, j)}, j%4))
 			}
-			return ms
 		}
-		content := func(i, j int) byte { return byte(7*i + j) }
-		out, in := fill(content), fill(func(int, int) byte { return 0 })
-		n, err := scm.SendBatch(f.a, out, 0)
-		Expect(n, err).To(Equal(messages))
-		n, err = scm.RecvBatch(f.b, in, 0)
-		Expect(n, err).To(Equal(messages))
-		for i := range in {
-			Expect(in[i].Buffers).To(Equal(fill(content)[i].Buffers))
-			Expect(in[i].N).To(Equal(buffers / 4 * (0 + 1 + 2 + 3)))
-		}
-	})
+		return ms
+	}
+	content := func(i, j int) byte { return byte(7*i + j) }
+	out, in := fill(content), fill(func(int, int) byte { return 0 })
+	n, err := scm.SendBatch(f.a, out, 0)
+	Expect(n, err).To(Equal(messages))
+	n, err = scm.RecvBatch(f.b, in, 0)
+	Expect(n, err).To(Equal(messages))
+	for i := range in {
+		Expect(in[i].Buffers).To(Equal(fill(content)[i].Buffers))
+		Expect(in[i].N).To(Equal(buffers / 4 * (0 + 1 + 2 + 3)))
+	}
 })

@@ -69,18 +69,21 @@ func (f *fixture) holdsCount(p []byte) {
 	}
 }
 
-var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
+// passing begins the names of the specs that use through.
+const passing = "WriteFD, ReadFD, Send and Recv accept "
+
+var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("on the stack, in a struct beside pointers too", func() {
+	It(passing+"a buffer on the stack, alone or next to pointers in a struct", func() {
 		var p [16]byte
 		f.through(p[:])
 		s := neighbour{before: new(int), after: new(neighbour)}
 		f.through(s.buf[:])
 	})
 
-	It("on a stack that has just grown", func() {
+	It("WriteFD and ReadFD accept buffers on a stack that has just grown", func() {
 		var deep func(n int)
 		deep = func(n int) {
 			var p [1024]byte
@@ -102,28 +105,28 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 		where  string
 		buffer func() []byte
 	}{
-		{"global", func() []byte { return global[:] }},
-		{"in a struct beside pointers, global", func() []byte { return globalStruct.buf[:] }},
-		{"in a struct beside pointers, on the heap", func() []byte { return newNeighbour().buf[:] }},
-		{"in a slice of structs beside pointers", func() []byte { return []neighbour{{}, *newNeighbour()}[1].buf[15:] }},
-		{"in an interface in a map", func() []byte { return map[int]any{1: globalPointer}[1].(*neighbour).buf[3:9] }},
-		{"on the heap, while the collector runs", collected},
+		{"in a global variable", func() []byte { return global[:] }},
+		{"next to pointers in a global struct", func() []byte { return globalStruct.buf[:] }},
+		{"next to pointers in a struct on the heap", func() []byte { return newNeighbour().buf[:] }},
+		{"next to pointers in a slice of structs", func() []byte { return []neighbour{{}, *newNeighbour()}[1].buf[15:] }},
+		{"in a struct that a map holds in an interface", func() []byte { return map[int]any{1: globalPointer}[1].(*neighbour).buf[3:9] }},
+		{"on the heap, right after a garbage collection", collected},
 	} {
-		It(place.where, func() {
+		It(passing+"a buffer "+place.where, func() {
 			for range 3 {
 				f.through(place.buffer())
 			}
 		})
 	}
 
-	It("outside Go", func() {
+	It(passing+"a buffer that Go did not allocate", func() {
 		p, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 		Expect(err).NotTo(HaveOccurred())
 		defer func() { Expect(unix.Munmap(p)).To(Succeed()) }()
 		f.through(p[4096-16:])
 	})
 
-	It("nil and empty", func() {
+	It(passing+"nil and empty buffers", func() {
 		s := newNeighbour()
 		for _, p := range [][]byte{nil, {}, s.buf[:0], s.buf[16:], make([]byte, 0, 8)} {
 			if typ != unix.SOCK_STREAM {
@@ -137,7 +140,7 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 	})
 
 	for _, n := range []int{8, 9, 100} {
-		It(fmt.Sprintf("of %d buffers, each elsewhere", n), func() {
+		It(fmt.Sprintf("Send and Recv accept %d buffers in different kinds of memory", n), func() {
 			var stack [16]byte
 			places := [][]byte{stack[:], global[:], globalPointer.buf[:], make([]byte, 16), newNeighbour().buf[:]}
 			for _, p := range places {
@@ -163,7 +166,7 @@ var _ = DescribeTableSubtree("memory", Label("memory"), func(typ int) {
 		})
 	}
 
-	It("of the numbers and of the message, beside pointers", func() {
+	It("Send and Recv accept a Message and descriptors next to pointers in a struct", func() {
 		sent := f.files(2)
 		for _, s := range []*neighbour{newNeighbour(), &globalStruct} {
 			s.fds = [2]int(sent)

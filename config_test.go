@@ -20,7 +20,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("NewConn", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	network := map[int]string{unix.SOCK_STREAM: "unix", unix.SOCK_DGRAM: "unixgram", unix.SOCK_SEQPACKET: "unixpacket"}[typ]
 
 	// netConn makes a connection of package net, and returns its other end as a Conn.
@@ -138,119 +138,117 @@ type ownTLS struct{ *scm.Conn }
 
 func (ownTLS) HandshakeContext(context.Context) error { return nil }
 
-var _ = Describe("NewConn", func() {
-	It("NewConnFD rejects a descriptor that is not a Unix socket, and does not change it", func() {
-		keepsNumbers()
-		r, w := pipe()
-		tcp, udp := lent(ok(net.Listen("tcp", "127.0.0.1:0"))), lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
-		null, path := lent(ok(os.Open("/dev/null"))), lent(ok(os.OpenFile("/", unix.O_PATH, 0)))
-		for _, c := range []syscall.Conn{r, w, tcp.(*net.TCPListener), udp.(*net.UDPConn), null, path} {
-			before := statusOf(c)
-			Expect(Second(scm.Config{NoFiles: true}.NewConnFD(NumberOf(c)))).To(opFails("conn", scm.ErrNotUnix))
-			Expect(statusOf(c)).To(Equal(before))
-		}
-	})
+var _ = It("NewConnFD rejects a descriptor that is not a Unix socket, and does not change it", func() {
+	keepsNumbers()
+	r, w := pipe()
+	tcp, udp := lent(ok(net.Listen("tcp", "127.0.0.1:0"))), lent(ok(net.ListenPacket("udp", "127.0.0.1:0")))
+	null, path := lent(ok(os.Open("/dev/null"))), lent(ok(os.OpenFile("/", unix.O_PATH, 0)))
+	for _, c := range []syscall.Conn{r, w, tcp.(*net.TCPListener), udp.(*net.UDPConn), null, path} {
+		before := statusOf(c)
+		Expect(Second(scm.Config{NoFiles: true}.NewConnFD(NumberOf(c)))).To(opFails("conn", scm.ErrNotUnix))
+		Expect(statusOf(c)).To(Equal(before))
+	}
+})
 
-	It("NewConn and NewConnFD reject nil, a nil pointer, a struct literal and an invalid descriptor", func() {
-		for _, none := range []net.Conn{nil, (*net.UnixConn)(nil), (*scm.Conn)(nil), (*tls.Conn)(nil), (*wraps)(nil), &scm.Conn{}} {
-			Expect(Second(scm.NewConn(none))).To(opFails("conn", os.ErrInvalid), "%T", none)
-		}
-		Expect(Second(scm.NewConn(&scm.Conn{}))).To(MatchError(ContainSubstring("use scm.NewConn")))
-		Expect(Second(scm.NewConn(new(net.UnixConn)))).To(opFails("conn", unix.EINVAL))
-		for _, fd := range []int{-1, math.MinInt} {
-			Expect(Second(scm.NewConnFD(fd))).To(opFails("conn", unix.EBADF))
-		}
-	})
+var _ = It("NewConn and NewConnFD reject nil, a nil pointer, a struct literal and an invalid descriptor", func() {
+	for _, none := range []net.Conn{nil, (*net.UnixConn)(nil), (*scm.Conn)(nil), (*tls.Conn)(nil), (*wraps)(nil), &scm.Conn{}} {
+		Expect(Second(scm.NewConn(none))).To(opFails("conn", os.ErrInvalid), "%T", none)
+	}
+	Expect(Second(scm.NewConn(&scm.Conn{}))).To(MatchError(ContainSubstring("use scm.NewConn")))
+	Expect(Second(scm.NewConn(new(net.UnixConn)))).To(opFails("conn", unix.EINVAL))
+	for _, fd := range []int{-1, math.MinInt} {
+		Expect(Second(scm.NewConnFD(fd))).To(opFails("conn", unix.EBADF))
+	}
+})
 
-	It("NewConn does not unwrap a connection that has a HandshakeContext method", func() {
-		a, b := pair("unix")
-		plain := tls.Client(a.UnixConn, &tls.Config{})
-		for _, c := range []net.Conn{
-			plain, tls.Client(a, &tls.Config{}), embedsTLS{plain}, &embedsTLS{plain}, wrapper{nil, plain},
-			wrapper{nil, wrapper{nil, embedsTLS{plain}}}, ownTLS{a}, wrapper{nil, ownTLS{a}},
-		} {
-			Expect(Second(scm.NewConn(c))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring("bypass the encryption"))), "%T", c)
-		}
-		hasNothing(b)
-	})
+var _ = It("NewConn does not unwrap a connection that has a HandshakeContext method", func() {
+	a, b := pair("unix")
+	plain := tls.Client(a.UnixConn, &tls.Config{})
+	for _, c := range []net.Conn{
+		plain, tls.Client(a, &tls.Config{}), embedsTLS{plain}, &embedsTLS{plain}, wrapper{nil, plain},
+		wrapper{nil, wrapper{nil, embedsTLS{plain}}}, ownTLS{a}, wrapper{nil, ownTLS{a}},
+	} {
+		Expect(Second(scm.NewConn(c))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring("bypass the encryption"))), "%T", c)
+	}
+	hasNothing(b)
+})
 
-	It("NewConn rejects any other connection, and ends if NetConn methods form a cycle", func() {
-		a, _ := pair("unix")
-		near, _ := tcpPair()
-		one, other := net.Pipe()
-		lent(one)
-		lent(other)
-		itself, loop := &wraps{}, &wraps{}
-		itself.inner = func() net.Conn { return itself }
-		loop.inner = func() net.Conn { return wrapper{nil, loop} }
-		for _, c := range []struct {
-			conn net.Conn
-			text string
-		}{
-			{near, "a *net.TCPConn, which has no NetConn method"},
-			{one, "a *net.pipe, which has no NetConn method"},
-			{wrapper{nil, near}, "a *net.TCPConn, which has no NetConn method"},
-			{embedsUnix{a.UnixConn}, "a scm_test.embedsUnix, which has no NetConn method"},
-			{wrapper{a, nil}, "NetConn of a scm_test.wrapper returned no connection"},
-			{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of a scm_test.wrapper returned no connection"},
-			{embedsPointer{}, "NetConn of a scm_test.embedsPointer returned no connection"},
-			{&embedsValue{}, "NetConn of a *scm_test.embedsValue returned no connection"},
-			{itself, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
-			{loop, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
-		} {
-			Expect(Second(scm.NewConn(c.conn))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring(c.text))))
-		}
-	})
+var _ = It("NewConn rejects a connection without a Unix socket, and returns an error if NetConn methods form a cycle", func() {
+	a, _ := pair("unix")
+	near, _ := tcpPair()
+	one, other := net.Pipe()
+	lent(one)
+	lent(other)
+	itself, loop := &wraps{}, &wraps{}
+	itself.inner = func() net.Conn { return itself }
+	loop.inner = func() net.Conn { return wrapper{nil, loop} }
+	for _, c := range []struct {
+		conn net.Conn
+		text string
+	}{
+		{near, "a *net.TCPConn, which has no NetConn method"},
+		{one, "a *net.pipe, which has no NetConn method"},
+		{wrapper{nil, near}, "a *net.TCPConn, which has no NetConn method"},
+		{embedsUnix{a.UnixConn}, "a scm_test.embedsUnix, which has no NetConn method"},
+		{wrapper{a, nil}, "NetConn of a scm_test.wrapper returned no connection"},
+		{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of a scm_test.wrapper returned no connection"},
+		{embedsPointer{}, "NetConn of a scm_test.embedsPointer returned no connection"},
+		{&embedsValue{}, "NetConn of a *scm_test.embedsValue returned no connection"},
+		{itself, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
+		{loop, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
+	} {
+		Expect(Second(scm.NewConn(c.conn))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring(c.text))))
+	}
+})
 
-	It("NetConn returns the *net.UnixConn of a Conn, or nil", func() {
-		a, _ := pair("unix")
-		Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))
-		for _, c := range []*scm.Conn{nil, {}} {
-			Expect(c.NetConn()).To(BeNil())
-		}
-	})
+var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil", func() {
+	a, _ := pair("unix")
+	Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))
+	for _, c := range []*scm.Conn{nil, {}} {
+		Expect(c.NetConn()).To(BeNil())
+	}
+})
 
-	It("Close of a Conn that NewConn made of another one removes the socket file that ListenPacket made", func() {
-		keepsNumbers()
-		var path string
-		var first *scm.Conn
-		derive := map[string]func() *scm.Conn{
-			"*Conn":    func() *scm.Conn { return ok(scm.NewConn(first)) },
-			"embedded": func() *scm.Conn { return ok(scm.NewConn(embedsPointer{first, ""})) },
-			"wrapped":  func() *scm.Conn { return ok(scm.NewConn(wrapper{nil, first})) },
-			"twice":    func() *scm.Conn { return ok(scm.NewConn(ok(scm.NewConn(first)))) },
-		}
-		for how, derived := range derive {
-			for _, firstCloses := range []bool{true, false} {
-				path = socketPath()
-				first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
-				closes, other := derived(), first
-				if firstCloses {
-					closes, other = other, closes
-				}
-				Expect(path).To(BeAnExistingFile())
-				Expect(closes.Close()).To(Succeed(), how)
-				Expect(path).NotTo(BeAnExistingFile(), how)
-
-				// The second Close does not remove the file of another socket.
-				next := ok(scm.ListenPacket(context.Background(), "unixgram", path))
-				Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
-				Expect(path).To(BeAnExistingFile(), how)
-				Expect(next.Close()).To(Succeed())
-			}
-
+var _ = It("Close of a Conn that NewConn made of another one removes the socket file that ListenPacket made", func() {
+	keepsNumbers()
+	var path string
+	var first *scm.Conn
+	derive := map[string]func() *scm.Conn{
+		"*Conn":    func() *scm.Conn { return ok(scm.NewConn(first)) },
+		"embedded": func() *scm.Conn { return ok(scm.NewConn(embedsPointer{first, ""})) },
+		"wrapped":  func() *scm.Conn { return ok(scm.NewConn(wrapper{nil, first})) },
+		"twice":    func() *scm.Conn { return ok(scm.NewConn(ok(scm.NewConn(first)))) },
+	}
+	for how, derived := range derive {
+		for _, firstCloses := range []bool{true, false} {
 			path = socketPath()
 			first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
-			second := derived()
-			first.SetUnlinkOnClose(false)
-			Expect(second.Close()).To(Succeed())
-			Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
-		}
-	})
+			closes, other := derived(), first
+			if firstCloses {
+				closes, other = other, closes
+			}
+			Expect(path).To(BeAnExistingFile())
+			Expect(closes.Close()).To(Succeed(), how)
+			Expect(path).NotTo(BeAnExistingFile(), how)
 
-	It("NewConnFD leaves the descriptor open and with the caller if the descriptor table is full", func() {
-		RunChild(ChildCommand("newconn-nofile"))
-	})
+			// The second Close does not remove the file of another socket.
+			next := ok(scm.ListenPacket(context.Background(), "unixgram", path))
+			Expect(other.Close()).To(opFails("close", net.ErrClosed), how)
+			Expect(path).To(BeAnExistingFile(), how)
+			Expect(next.Close()).To(Succeed())
+		}
+
+		path = socketPath()
+		first = lent(ok(scm.ListenPacket(context.Background(), "unixgram", path)))
+		second := derived()
+		first.SetUnlinkOnClose(false)
+		Expect(second.Close()).To(Succeed())
+		Expect(path).To(BeAnExistingFile(), "%s: SetUnlinkOnClose applies to both", how)
+	}
+})
+
+var _ = It("NewConnFD leaves the descriptor open and with the caller if the descriptor table is full", func() {
+	RunChild(ChildCommand("newconn-nofile"))
 })
 
 var _ = Child("newconn-nofile", func([]string) {

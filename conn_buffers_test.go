@@ -19,8 +19,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("buffers", func(network string) {
-	It("WriteBuffers gathers one message, and ReadBuffers scatters it", func() {
+var _ = DescribeTableSubtree("on", func(network string) {
+	It("WriteBuffers sends several buffers as one message, and ReadBuffers receives it into several", func() {
 		a, b := pair(network)
 		sent := pipes(2)
 		Expect(a.WriteBuffers([][]byte{[]byte("he"), nil, []byte("llo")}, sent...)).To(Equal(5))
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("buffers", func(network string) {
 		receives(b, "abc")
 	})
 
-	It("WriteBuffers and ReadBuffers accept at most 1024 buffers, and no buffer is an empty payload", func() {
+	It("WriteBuffers and ReadBuffers accept at most 1024 buffers, and treat no buffers as an empty payload", func() {
 		a, b := pair(network)
 		n, err := a.WriteBuffers(make([][]byte, scm.MaxBuffers+1))
 		Expect(n).To(BeZero())
@@ -75,142 +75,136 @@ var _ = DescribeTableSubtree("buffers", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("a stream's many buffers", func() {
-	It("WriteBuffers writes the whole payload to a stream, and only the first byte carries the descriptors", func() {
-		payload := bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
-		for size := range 3 {
-			a, b := pair("unix")
-			Expect(a.SetWriteBuffer(4096)).To(Succeed())
-			f := pipes(1)[0]
-			var buffers [][]byte
-			for rest := payload; len(rest) > 0; {
-				n := min(len(rest), []int{len(payload), 4099, 100_003}[size])
-				buffers, rest = append(buffers, rest[:n]), rest[n:]
-			}
-			wait := goes(func() {
-				if size == 0 {
-					Expect(a.WriteFDs(payload, NumberOf(f))).To(Equal(len(payload)))
-				} else {
-					Expect(a.WriteBuffers(buffers, f)).To(Equal(len(payload)))
-				}
-			})
-			var got []byte
-			var files []*os.File
-			for len(got) < len(payload) {
-				p := make([]byte, 10_000)
-				n, more, err := b.ReadFiles(p, 1)
-				files = append(files, lentAll(more)...)
-				Expect(err).NotTo(HaveOccurred())
-				got = append(got, p[:n]...)
-			}
-			wait()
-			Expect(bytes.Equal(got, payload)).To(BeTrue())
-			areSame(files, []*os.File{f})
+var _ = It("WriteBuffers writes the whole payload to a stream, and only the first byte carries the descriptors", func() {
+	payload := bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
+	for size := range 3 {
+		a, b := pair("unix")
+		Expect(a.SetWriteBuffer(4096)).To(Succeed())
+		f := pipes(1)[0]
+		var buffers [][]byte
+		for rest := payload; len(rest) > 0; {
+			n := min(len(rest), []int{len(payload), 4099, 100_003}[size])
+			buffers, rest = append(buffers, rest[:n]), rest[n:]
 		}
-	})
+		wait := goes(func() {
+			if size == 0 {
+				Expect(a.WriteFDs(payload, NumberOf(f))).To(Equal(len(payload)))
+			} else {
+				Expect(a.WriteBuffers(buffers, f)).To(Equal(len(payload)))
+			}
+		})
+		var got []byte
+		var files []*os.File
+		for len(got) < len(payload) {
+			p := make([]byte, 10_000)
+			n, more, err := b.ReadFiles(p, 1)
+			files = append(files, lentAll(more)...)
+			Expect(err).NotTo(HaveOccurred())
+			got = append(got, p[:n]...)
+		}
+		wait()
+		Expect(bytes.Equal(got, payload)).To(BeTrue())
+		areSame(files, []*os.File{f})
+	}
 })
 
-var _ = Describe("a Conn of an os.File", func() {
-	It("NewConnFile makes a Conn of the same socket, and the caller keeps the file", func() {
-		keepsNumbers()
-		a, b := sockets(unix.SOCK_STREAM)
-		f := asFile(a)
-		c := closing(ok(scm.NewConnFile(f)))
-		sent := pipes(1)[0]
-		Expect(c.WriteFiles([]byte("x"), sent)).To(Equal(1))
-		other := closing(ok(scm.NewConnFile(asFile(b))))
-		receives(other, "x", sent)
-		Expect(c.Close()).To(Succeed())
-		Expect(f.Stat()).NotTo(BeNil())
-		Expect(fdtest.IsOpen(a)).To(BeTrue())
-	})
-
-	It("NewConnFile rejects a file that is not a Unix socket", func() {
-		keepsNumbers()
-		r, _ := pipe()
-		Expect(scm.NewConnFile(r)).Error().To(opFails("conn", unix.ENOTSOCK))
-		Expect(scm.NewConnFile(nil)).Error().To(opFails("conn", os.ErrInvalid))
-		Expect(r.Close()).To(Succeed())
-		Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
-	})
+var _ = It("NewConnFile makes a Conn of the same socket, and the caller keeps the file", func() {
+	keepsNumbers()
+	a, b := sockets(unix.SOCK_STREAM)
+	f := asFile(a)
+	c := closing(ok(scm.NewConnFile(f)))
+	sent := pipes(1)[0]
+	Expect(c.WriteFiles([]byte("x"), sent)).To(Equal(1))
+	other := closing(ok(scm.NewConnFile(asFile(b))))
+	receives(other, "x", sent)
+	Expect(c.Close()).To(Succeed())
+	Expect(f.Stat()).NotTo(BeNil())
+	Expect(fdtest.IsOpen(a)).To(BeTrue())
 })
 
-var _ = Describe("a Message", func() {
-	It("CloseFDs closes the received descriptors once", func() {
-		a, b := pair("unixpacket")
-		Expect(b.PassPIDFD(true)).To(Succeed())
-		r, w := pipe()
-		Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
-		pidfd := -1
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+var _ = It("NewConnFile rejects a file that is not a Unix socket", func() {
+	keepsNumbers()
+	r, _ := pipe()
+	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", unix.ENOTSOCK))
+	Expect(scm.NewConnFile(nil)).Error().To(opFails("conn", os.ErrInvalid))
+	Expect(r.Close()).To(Succeed())
+	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
+})
+
+var _ = It("CloseFDs of a Message closes the received descriptors once", func() {
+	a, b := pair("unixpacket")
+	Expect(b.PassPIDFD(true)).To(Succeed())
+	r, w := pipe()
+	Expect(a.WriteFiles([]byte("x"), w)).To(Equal(1))
+	pidfd := -1
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+	Expect(b.Recv(&m, 0)).To(Succeed())
+	Expect(m.NFD).To(Equal(1))
+	m.CloseFDs()
+	m.CloseFDs()
+	Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
+	Expect(w.Close()).To(Succeed())
+	noWriterIsLeft(r)
+})
+
+var _ = It("Files of a Message makes files of the received descriptors, and CloseFDs then leaves them open", func() {
+	a, b := pair("unixpacket")
+	for _, n := range []int{0, 1, 3} {
+		sent := pipes(n)
+		Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
+		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4)}
 		Expect(b.Recv(&m, 0)).To(Succeed())
-		Expect(m.NFD).To(Equal(1))
+		files := ok(m.Files())
+		Expect(m.NFD).To(BeZero())
 		m.CloseFDs()
-		m.CloseFDs()
-		Expect([]int{m.NFD, pidfd}).To(Equal([]int{0, -1}))
-		Expect(w.Close()).To(Succeed())
-		noWriterIsLeft(r)
-	})
-
-	It("Files makes files of the received descriptors, and CloseFDs then leaves them open", func() {
-		a, b := pair("unixpacket")
-		for _, n := range []int{0, 1, 3} {
-			sent := pipes(n)
-			Expect(a.WriteFiles([]byte("x"), sent...)).To(Equal(1))
-			m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4)}
-			Expect(b.Recv(&m, 0)).To(Succeed())
-			files := ok(m.Files())
-			Expect(m.NFD).To(BeZero())
-			m.CloseFDs()
-			areSame(lentAll(files), sent)
-			Expect(ok(m.Files())).To(BeEmpty(), "it has none left")
-			for _, f := range files {
-				Expect(f.SetDeadline(time.Time{})).To(Succeed(), "NewFile makes it")
-			}
+		areSame(lentAll(files), sent)
+		Expect(ok(m.Files())).To(BeEmpty(), "it has none left")
+		for _, f := range files {
+			Expect(f.SetDeadline(time.Time{})).To(Succeed(), "NewFile makes it")
 		}
-	})
+	}
+})
 
-	It("Files leaves the pidfd to the caller", func() {
-		a, b := pair("unixpacket")
-		supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
-		Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
-		pidfd := -1
-		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+var _ = It("Files of a Message leaves the pidfd to the caller", func() {
+	a, b := pair("unixpacket")
+	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
+	Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
+	pidfd := -1
+	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 4), PIDFD: &pidfd}
+	Expect(b.Recv(&m, 0)).To(Succeed())
+	lentAll(ok(m.Files()))
+	Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+	m.CloseFDs()
+	Expect(pidfd).To(Equal(-1))
+})
+
+var _ = It("Files of a Message closes every descriptor if it cannot make a file of one", func() {
+	RunChild(ChildCommand("files-nofile"))
+})
+
+var _ = It("Truncated of a Message reports MSG_CTRUNC, and not MSG_TRUNC", func() {
+	CannotEmulate(fdtest.NotCut)
+	a, b := pair("unixpacket")
+	m := scm.Message{Buffers: [][]byte{make([]byte, 3)}, FDs: make([]int, 1)}
+	for payload, sent := range map[string]int{"abc": 1, "longer": 1, "def": 2, "long": 2} {
+		Expect(a.WriteFiles([]byte(payload), pipes(sent)...)).To(Equal(len(payload)))
 		Expect(b.Recv(&m, 0)).To(Succeed())
-		lentAll(ok(m.Files()))
-		Expect(fdtest.IsOpen(pidfd)).To(BeTrue())
+		Expect(m.Truncated()).To(Equal(sent == 2), payload)
+		Expect(m.Flags&unix.MSG_TRUNC != 0).To(Equal(len(payload) > 3))
 		m.CloseFDs()
-		Expect(pidfd).To(Equal(-1))
-	})
+	}
+})
 
-	It("Files closes every descriptor if one cannot become a file", func() {
-		RunChild(ChildCommand("files-nofile"))
-	})
-
-	It("Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
-		CannotEmulate(fdtest.NotCut)
-		a, b := pair("unixpacket")
-		m := scm.Message{Buffers: [][]byte{make([]byte, 3)}, FDs: make([]int, 1)}
-		for payload, sent := range map[string]int{"abc": 1, "longer": 1, "def": 2, "long": 2} {
-			Expect(a.WriteFiles([]byte(payload), pipes(sent)...)).To(Equal(len(payload)))
-			Expect(b.Recv(&m, 0)).To(Succeed())
-			Expect(m.Truncated()).To(Equal(sent == 2), payload)
-			Expect(m.Flags&unix.MSG_TRUNC != 0).To(Equal(len(payload) > 3))
-			m.CloseFDs()
-		}
-	})
-
-	It("CloseFDs closes nothing if nothing was received", func() {
-		a, _ := pair("unix")
-		r, _ := pipe()
-		number := NumberOf(r) // its zero value would be standard input
-		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
-		m.CloseFDs()
-		Expect(a.Send(&m, 0)).To(Succeed())
-		m.CloseFDs()
-		Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
-		Expect(number).To(Equal(NumberOf(r)))
-	})
+var _ = It("CloseFDs of a Message closes nothing if nothing was received", func() {
+	a, _ := pair("unix")
+	r, _ := pipe()
+	number := NumberOf(r) // its zero value would be standard input
+	m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &number}
+	m.CloseFDs()
+	Expect(a.Send(&m, 0)).To(Succeed())
+	m.CloseFDs()
+	Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
+	Expect(number).To(Equal(NumberOf(r)))
 })
 
 // files-nofile makes files while the descriptor table is full. The file of /dev/random is kept out of the
@@ -235,75 +229,71 @@ var _ = Child("files-nofile", func([]string) {
 	}
 })
 
-var _ = Describe("CloseFDs", func() {
-	It("CloseFDs closes descriptors, and ignores negative values", func() {
-		keepsNumbers()
-		r, w := pipe()
-		fds := copies(NumberOf(w), NumberOf(w))
-		Expect(w.Close()).To(Succeed())
-		scm.CloseFDs()
-		scm.CloseFDs(fds[0], -1, math.MinInt, fds[1])
-		noWriterIsLeft(r)
-	})
-
-	It("CloseFDs does not close the descriptor in the lower half of a larger value", func() {
-		if strconv.IntSize < 64 {
-			Skip("an int has 32 bits")
-		}
-		r, _ := pipe()
-		scm.CloseFDs(int(int64(1)<<32 + int64(NumberOf(r))))
-		Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
-	})
+var _ = It("CloseFDs closes descriptors, and ignores negative values", func() {
+	keepsNumbers()
+	r, w := pipe()
+	fds := copies(NumberOf(w), NumberOf(w))
+	Expect(w.Close()).To(Succeed())
+	scm.CloseFDs()
+	scm.CloseFDs(fds[0], -1, math.MinInt, fds[1])
+	noWriterIsLeft(r)
 })
 
-var _ = Describe("a borrowed Conn", Label("stress"), func() {
-	// The deadline or Close, of the Conn or the original, ends every call that is in progress.
-	It("a deadline or Close of a borrowed Conn or its original ends 100 goroutines, and no descriptor is lost", func() {
-		keepsNumbers()
-		f := pipes(1)[0]
-		for round := range 24 {
-			x, y := sockets(unix.SOCK_STREAM)
-			original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
-			c := lent(ok(scm.NewConn(original)))
-			other := closing(ok(scm.NewConnFile(asFile(y))))
-			var waits []func()
-			for i := range 100 {
-				waits = append(waits, goes(func() {
-					for err := error(nil); err == nil; {
-						var files []*os.File
-						switch i % 4 {
-						case 0:
-							_, err = c.WriteFiles(make([]byte, 1000), f)
-						case 1:
-							_, err = c.WriteFDs(make([]byte, 1000), NumberOf(f))
-						case 2:
-							_, files, err = c.ReadFiles(make([]byte, 100), 1)
-						default:
-							_, files, err = c.ReadBuffers([][]byte{make([]byte, 10), make([]byte, 10)}, 1)
-						}
-						for _, f := range files {
-							_ = f.Close()
-						}
+var _ = It("CloseFDs does not close the descriptor in the lower half of a larger value", func() {
+	if strconv.IntSize < 64 {
+		Skip("an int has 32 bits")
+	}
+	r, _ := pipe()
+	scm.CloseFDs(int(int64(1)<<32 + int64(NumberOf(r))))
+	Expect(fdtest.IsOpen(NumberOf(r))).To(BeTrue())
+})
+
+// The deadline or Close, of the Conn or the original, ends every call that is in progress.
+var _ = It("a deadline or Close, of a Conn made by NewConn or of its original, ends the calls of 100 goroutines and loses no descriptor", Label("stress"), func() {
+	keepsNumbers()
+	f := pipes(1)[0]
+	for round := range 24 {
+		x, y := sockets(unix.SOCK_STREAM)
+		original := ok(net.FileConn(asFile(x))).(*net.UnixConn)
+		c := lent(ok(scm.NewConn(original)))
+		other := closing(ok(scm.NewConnFile(asFile(y))))
+		var waits []func()
+		for i := range 100 {
+			waits = append(waits, goes(func() {
+				for err := error(nil); err == nil; {
+					var files []*os.File
+					switch i % 4 {
+					case 0:
+						_, err = c.WriteFiles(make([]byte, 1000), f)
+					case 1:
+						_, err = c.WriteFDs(make([]byte, 1000), NumberOf(f))
+					case 2:
+						_, files, err = c.ReadFiles(make([]byte, 100), 1)
+					default:
+						_, files, err = c.ReadBuffers([][]byte{make([]byte, 10), make([]byte, 10)}, 1)
 					}
-				}))
-			}
-			waitsIn("write", 1)
-			Expect(other.WriteFiles(make([]byte, 5000), f)).To(Equal(5000))
-			switch round % 4 {
-			case 0:
-				Expect(original.SetDeadline(time.Now())).To(Succeed())
-			case 1:
-				Expect(c.SetDeadline(time.Now().Add(time.Millisecond))).To(Succeed())
-			case 2:
-				Expect(original.Close()).To(Succeed())
-			default:
-				Expect(c.Close()).To(Succeed())
-			}
-			for _, wait := range waits {
-				wait()
-			}
-			_ = original.Close()
-			Expect(other.Close()).To(Succeed())
+					for _, f := range files {
+						_ = f.Close()
+					}
+				}
+			}))
 		}
-	})
+		waitsIn("write", 1)
+		Expect(other.WriteFiles(make([]byte, 5000), f)).To(Equal(5000))
+		switch round % 4 {
+		case 0:
+			Expect(original.SetDeadline(time.Now())).To(Succeed())
+		case 1:
+			Expect(c.SetDeadline(time.Now().Add(time.Millisecond))).To(Succeed())
+		case 2:
+			Expect(original.Close()).To(Succeed())
+		default:
+			Expect(c.Close()).To(Succeed())
+		}
+		for _, wait := range waits {
+			wait()
+		}
+		_ = original.Close()
+		Expect(other.Close()).To(Succeed())
+	}
 })

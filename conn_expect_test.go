@@ -28,7 +28,7 @@ var checked = map[string]func(c *scm.Conn) error{
 	"RecvListener": receiving["RecvListener"],
 }
 
-var _ = DescribeTableSubtree("expectations of a Conn", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	isPacket := network != "unix"
 
 	// recv receives with Recv, and returns the message. capacity is the length of its FDs, which are -7.
@@ -144,7 +144,7 @@ var _ = DescribeTableSubtree("expectations of a Conn", func(network string) {
 		}[isPacket]))
 	})
 
-	It("a receive is EINVAL, and receives nothing, if Config.Expect.Min is more than it can receive", func() {
+	It("a receive fails with EINVAL, and receives nothing, if its capacity is less than Config.Expect.Min", func() {
 		e := scm.Expect{Min: 2, Max: 3}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		sent := pipes(2)
@@ -311,7 +311,7 @@ var _ = DescribeTableSubtree("expectations of a Conn", func(network string) {
 		Expect(b.Read(make([]byte, 1))).To(Equal(1))
 	})
 
-	It("Config.Expect is EINVAL, and no Conn is made, if no message can match it", func() {
+	It("making a Conn fails with EINVAL if no message can match Config.Expect", func() {
 		keepsNumbers()
 		a, _ := sockets(unix.SOCK_STREAM)
 		impossible := maps.Clone(unsatisfiable)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,9 +38,9 @@ func isTruncated(n int, files []*os.File, err error, payload int, cause error) *
 	return truncated
 }
 
-var _ = DescribeTableSubtree("files", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	for _, n := range []int{0, 1, 2, 28, scm.MaxFDs} {
-		It("ReadFiles returns all "+strconv.Itoa(n)+" files that WriteFiles sent", func() {
+		It("WriteFiles and ReadFiles pass "+Count(n, "file"), func() {
 			a, b := pair(network)
 			sent := pipes(n)
 			Expect(a.WriteFiles([]byte("payload"), sent...)).To(Equal(7))
@@ -49,7 +48,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		})
 	}
 
-	It("files arrive in order, each with its message", func() {
+	It("ReadFiles returns files in order, each with its message", func() {
 		a, b := pair(network)
 		sent := pipes(3)
 		Expect(a.WriteFiles([]byte("one"), sent[0])).To(Equal(3))
@@ -106,7 +105,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		Expect(files[0].SetDeadline(time.Time{})).To(Succeed(), "it is in the poller")
 	})
 
-	It("an empty message can carry files on sockets that have messages, and on a stream is ErrEmptyPayload", func() {
+	It("WriteFiles without a payload sends files if the socket preserves messages, and otherwise fails with ErrEmptyPayload", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		if network == "unix" {
@@ -139,7 +138,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		}
 	})
 
-	It("ReadFiles returns queued files before io.EOF, and an empty datagram is not the end", func() {
+	It("ReadFiles returns queued files before io.EOF, and does not report an empty datagram as the end", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.WriteFiles([]byte("too long"), f)).To(Equal(8))
@@ -169,7 +168,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		}
 	})
 
-	It("WriteFiles does not send nil or closed files, or more than 253", func() {
+	It("WriteFiles rejects nil and closed files, and more than 253 files", func() {
 		a, b := pair(network)
 		r, w := pipe()
 		Expect(w.Close()).To(Succeed())
@@ -197,7 +196,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 	})
 
 	if network != "unix" {
-		It("WriteFiles is EMSGSIZE for a packet that is too long, and does not send its files", func() {
+		It("WriteFiles fails with EMSGSIZE, and sends no files, if the packet is too long", func() {
 			a, b := pair(network)
 			r, w := pipe()
 			n, err := a.WriteFiles(make([]byte, 10<<20), w)
@@ -209,7 +208,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		})
 	}
 
-	It("files can be closed while WriteFiles waits, and are then not sent", func() {
+	It("WriteFiles does not send files that are closed while it waits", func() {
 		a, b := pair(network)
 		fill(a)
 		r, w := pipe()
@@ -261,7 +260,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 	})
 
 	for room := range 4 {
-		It("ReadFiles closes every file of a message with more than "+strconv.Itoa(room), func() {
+		It("ReadFiles that requests at most "+Count(room, "file")+" closes every file of a message with 4", func() {
 			if room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -285,7 +284,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		})
 	}
 
-	It("ReadFiles with KeepTruncated returns the files that were received of a truncated message", func() {
+	It("ReadFiles with KeepTruncated returns the files received with a truncated message", func() {
 		CannotEmulate(fdtest.NotCut)
 		a, b := pairWith(scm.Config{KeepTruncated: true}, network)
 		sent := pipes(3)
@@ -382,7 +381,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		})
 	}
 
-	It("ReadFiles is EINVAL, and receives nothing, if Config.Expect requires more files than it may return", func() {
+	It("ReadFiles fails with EINVAL, and receives nothing, if Config.Expect requires more files than it may return", func() {
 		e := scm.Expect{Min: 2, Max: 3}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		sent := pipes(2)
@@ -417,7 +416,7 @@ var _ = DescribeTableSubtree("files", func(network string) {
 		noWriterIsLeft(r)
 	})
 
-	It("ReadFDs returns descriptors in order, close-on-exec, and leaves the rest of fds unchanged", func() {
+	It("ReadFDs returns close-on-exec descriptors in order, and leaves the rest of fds unchanged", func() {
 		a, b := pair(network)
 		for _, n := range []int{0, 1, 3, scm.MaxFDs} {
 			sent := pipes(n)

@@ -22,9 +22,9 @@ import (
 )
 
 var everyNetwork = []TableEntry{
-	Entry("unix", "unix"),
-	Entry("unixgram", "unixgram"),
-	Entry("unixpacket", "unixpacket"),
+	Entry("unix sockets,", "unix"),
+	Entry("unixgram sockets,", "unixgram"),
+	Entry("unixpacket sockets,", "unixpacket"),
 }
 
 // ok returns the result of a call that must succeed.

@@ -21,7 +21,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("messages", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	It("Conn.Send and Recv pass buffers, descriptors, credentials and flags", func() {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
@@ -62,7 +62,7 @@ var _ = DescribeTableSubtree("messages", func(network string) {
 		hasNothing(b)
 	})
 
-	It("Conn.Send and Recv with MSG_DONTWAIT are EAGAIN if they would wait, even for another call", func() {
+	It("Conn.Send and Recv with MSG_DONTWAIT return EAGAIN instead of waiting, even for another call", func() {
 		a, b := pair(network)
 		in := scm.Message{Buffers: [][]byte{make([]byte, 1)}, N: 7}
 		wouldWait := And(opFails("read", unix.EAGAIN), MatchError(ContainSubstring("recvmsg")))
@@ -84,26 +84,24 @@ var _ = DescribeTableSubtree("messages", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("ListenPacket", func() {
-	It("a ListenPacket Conn receives from any sender, and answers one that has a name", func() {
-		keepsNumbers()
-		ctx, f := context.Background(), pipes(1)[0]
-		server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
-		client := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
-		unnamed := closing(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
-		question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{NumberOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
-		Expect(client.Send(&question, 0)).To(Succeed())
-		in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
-		Expect(server.Recv(&in, 0)).To(Succeed())
-		Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
-		areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
-		Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
-		receives(client, "answer")
+var _ = It("a Conn made by ListenPacket receives from any sender, and can answer a sender that has a name", func() {
+	keepsNumbers()
+	ctx, f := context.Background(), pipes(1)[0]
+	server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	client := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))
+	unnamed := closing(ok(scm.Dial(ctx, "unixgram", server.LocalAddr().String())))
+	question := scm.Message{Buffers: [][]byte{[]byte("question")}, FDs: []int{NumberOf(f)}, Addr: server.LocalAddr().(*net.UnixAddr)}
+	Expect(client.Send(&question, 0)).To(Succeed())
+	in := scm.Message{Buffers: [][]byte{make([]byte, 64)}, FDs: make([]int, 1), Addr: new(net.UnixAddr)}
+	Expect(server.Recv(&in, 0)).To(Succeed())
+	Expect(in.Addr.Name).To(Equal(client.LocalAddr().String()))
+	areSame([]*os.File{lent(os.NewFile(uintptr(in.FDs[0]), "received"))}, []*os.File{f})
+	Expect(server.Send(&scm.Message{Buffers: [][]byte{[]byte("answer")}, Addr: in.Addr}, 0)).To(Succeed())
+	receives(client, "answer")
 
-		Expect(unnamed.WriteFiles([]byte("no name"), f)).To(Equal(7))
-		receives(server, "no name", f)
-		Expect(server.WriteFiles([]byte("an answer"), f)).Error().To(opFails("write", unix.ENOTCONN))
-	})
+	Expect(unnamed.WriteFiles([]byte("no name"), f)).To(Equal(7))
+	receives(server, "no name", f)
+	Expect(server.WriteFiles([]byte("an answer"), f)).Error().To(opFails("write", unix.ENOTCONN))
 })
 
 // A send to a datagram socket whose queue is full is EAGAIN, although the poller reports that the sender's socket
@@ -135,8 +133,8 @@ func fillQueue(sender *scm.Conn, m *scm.Message) {
 	Expect(err).To(opFails("write", unix.EAGAIN))
 }
 
-var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) {
-	It("Send to a full queue waits until the receiver reads, a deadline passes, or Close", func() {
+var _ = DescribeTableSubtree("on", func(connected bool) {
+	It("Send to a full queue waits until the receiver reads, a deadline passes, or the Conn is closed", func() {
 		keepsNumbers()
 		receiver, sender, m := fullQueue(connected)
 		closing(receiver)
@@ -165,7 +163,7 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 		ended()
 	})
 
-	It("Send to a full queue does not poll with system calls in a busy loop", func() {
+	It("Send to a full queue does not retry in a busy loop", func() {
 		CannotEmulate(fdtest.Traced)
 		strace := FindStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
@@ -177,8 +175,8 @@ var _ = DescribeTableSubtree("a datagram to a full queue", func(connected bool) 
 		Expect(strings.Count(string(ok(os.ReadFile(record))), "EAGAIN")).To(And(BeNumerically(">=", 2), BeNumerically("<", 60)))
 	})
 },
-	Entry("by name", false),
-	Entry("connected", true),
+	Entry("unconnected datagram sockets,", false),
+	Entry("connected datagram sockets,", true),
 )
 
 var _ = Child("full-queue", func(args []string) {

@@ -64,8 +64,8 @@ func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int
 	}
 }
 
-var _ = Describe("a payload that is sent in pieces", func() {
-	It("WriteFiles sends 10 MiB once and in order, with 253 files", func() {
+var _ = Describe("on a stream with a small buffer,", func() {
+	It("WriteFiles sends 10 MiB in order, and its 253 files once", func() {
 		a, b := narrow()
 		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 		wait := goes(func() {
@@ -159,7 +159,7 @@ var _ = Describe("a payload that is sent in pieces", func() {
 	}
 })
 
-var _ = Describe("a partly sent name", func() {
+var _ = Describe("on a stream with a small buffer,", func() {
 	// A stream accepts a message of any size while its buffer is not full: after these bytes it accepts one more.
 	almostFull := func() (a, b *scm.Conn, bytes int) {
 		GinkgoHelper()
@@ -177,7 +177,7 @@ var _ = Describe("a partly sent name", func() {
 		}
 	}
 
-	DescribeTable("SendFile fails with io.ErrShortWrite if it sent the file and a part of the name",
+	DescribeTable("SendFile fails with io.ErrShortWrite if it has sent the file and only part of the name",
 		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
 			caused := func(err error) bool {
 				return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
@@ -200,7 +200,7 @@ var _ = Describe("a partly sent name", func() {
 			Expect(err).To(Satisfy(caused))
 			Expect(err).NotTo(MatchError(io.ErrShortWrite))
 		},
-		Entry("when the partner closes", func(_, b *scm.Conn) error { return b.Close() }, false, unix.EPIPE, unix.ECONNRESET),
-		Entry("at a deadline", func(a, _ *scm.Conn) error { return a.SetWriteDeadline(time.Unix(1, 0)) }, true, os.ErrDeadlineExceeded),
+		Entry("when the partner closes the connection", func(_, b *scm.Conn) error { return b.Close() }, false, unix.EPIPE, unix.ECONNRESET),
+		Entry("when a deadline passes", func(a, _ *scm.Conn) error { return a.SetWriteDeadline(time.Unix(1, 0)) }, true, os.ErrDeadlineExceeded),
 	)
 })

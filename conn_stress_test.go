@@ -34,8 +34,8 @@ const (
 	maxThreads    = 64
 )
 
-var _ = DescribeTableSubtree("many goroutines", Label("stress"), func(network string) {
-	It("over many Conns lose nothing, and take few threads", func() {
+var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
+	It("many goroutines lose no message on many Conns, and need few threads", func() {
 		messages := 20_000
 		if os.Getenv("SCM_STRESS") == "full" {
 			messages = 1_000_000
@@ -43,7 +43,7 @@ var _ = DescribeTableSubtree("many goroutines", Label("stress"), func(network st
 		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
 	})
 
-	It("over one Conn, with deadlines and Close in between, all end and leave nothing", func() {
+	It("many goroutines on one Conn end at deadlines and Close, and leave no descriptor open", func() {
 		RunChild(ChildCommand("conn-storm", network))
 	})
 }, everyNetwork)

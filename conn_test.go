@@ -54,10 +54,10 @@ var sending = map[string]func(c *scm.Conn, f *os.File) error{
 	},
 }
 
-var _ = DescribeTableSubtree("Conn", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	past := time.Unix(1, 0)
 
-	It("a deadline that is set later, and Close, end calls that are waiting on a Conn", func() {
+	It("calls that wait on a Conn end when a deadline is set or the Conn is closed", func() {
 		for want, end := range map[error]func(c *scm.Conn) error{
 			os.ErrDeadlineExceeded: func(c *scm.Conn) error { return c.SetDeadline(past) },
 			net.ErrClosed:          (*scm.Conn).Close,
@@ -101,7 +101,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 	})
 
 	if network != "unixgram" { // where a receiver is not notified of the end
-		It("receives report the end of the connection, also if they were already waiting", func() {
+		It("receives return io.EOF at the end of the connection, even if they were already waiting", func() {
 			for name, receive := range receiving {
 				a, b := pair(network)
 				end := BeIdenticalTo(io.EOF)
@@ -118,7 +118,7 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 		})
 	}
 
-	It("sends fail if the other end is closed, and keep no descriptor open", func() {
+	It("sends fail if the other end is closed, and leave no descriptor open", func() {
 		for name, send := range sending {
 			a, b := pair(network)
 			r, w := pipe()
@@ -184,28 +184,26 @@ var _ = DescribeTableSubtree("Conn", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("Conn", func() {
-	It("methods of a nil Conn and of a struct literal return os.ErrInvalid", func() {
-		f := pipes(1)[0]
-		_, far := pair("unix")
-		for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {
-			invalid := MatchError(os.ErrInvalid)
-			if c != nil {
-				invalid = And(invalid, MatchError(ContainSubstring("use scm.NewConn")))
-			}
-			for name, receive := range receiving {
-				Expect(receive(c)).To(invalid, name)
-			}
-			for name, send := range sending {
-				Expect(send(c, f)).To(invalid, name)
-			}
-			Expect(c.Close()).To(invalid)
-			c.SetUnlinkOnClose(false) // returns no error
-			Expect(Second(c.PeerCred())).To(invalid)
-			Expect(Second(c.PeerPIDFD())).To(invalid)
-			for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {
-				Expect(set(true)).To(invalid)
-			}
+var _ = It("methods of a nil Conn and of a Conn made as a struct literal return os.ErrInvalid", func() {
+	f := pipes(1)[0]
+	_, far := pair("unix")
+	for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {
+		invalid := MatchError(os.ErrInvalid)
+		if c != nil {
+			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewConn")))
 		}
-	})
+		for name, receive := range receiving {
+			Expect(receive(c)).To(invalid, name)
+		}
+		for name, send := range sending {
+			Expect(send(c, f)).To(invalid, name)
+		}
+		Expect(c.Close()).To(invalid)
+		c.SetUnlinkOnClose(false) // returns no error
+		Expect(Second(c.PeerCred())).To(invalid)
+		Expect(Second(c.PeerPIDFD())).To(invalid)
+		for _, set := range []func(bool) error{c.PassCred, c.PassPIDFD, c.PassRights} {
+			Expect(set(true)).To(invalid)
+		}
+	}
 })

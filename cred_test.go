@@ -129,11 +129,11 @@ func needsAccepted(typ int) {
 }
 
 var everyConnected = []TableEntry{
-	Entry("stream", unix.SOCK_STREAM),
-	Entry("seqpacket", unix.SOCK_SEQPACKET),
+	Entry("stream sockets,", unix.SOCK_STREAM),
+	Entry("seqpacket sockets,", unix.SOCK_SEQPACKET),
 }
 
-var _ = DescribeTableSubtree("PeerCred", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
@@ -167,7 +167,7 @@ var _ = DescribeTableSubtree("PeerCred", func(typ int) {
 	})
 }, everyType)
 
-var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
+var _ = DescribeTableSubtree("on accepted", func(typ int) {
 	var f *fixture
 	var listening int
 	var cmd *exec.Cmd
@@ -230,29 +230,27 @@ var _ = DescribeTableSubtree("an accepted socket", func(typ int) {
 	})
 }, everyConnected)
 
-var _ = Describe("PeerPIDFD", func() {
-	It("PeerPIDFD returns the errno for a bad descriptor, and opens nothing", func() {
-		f := connect(unix.SOCK_STREAM)
-		before := pidfds()
-		fails := func(sock int) error {
-			pidfd, err := scm.PeerPIDFD(sock)
-			Expect(pidfd).To(Equal(-1))
-			return err
-		}
-		f.badSockets("getsockopt", fails)
-		Expect(pidfds()).To(Equal(before))
+var _ = It("PeerPIDFD returns the errno for a bad descriptor, and opens nothing", func() {
+	f := connect(unix.SOCK_STREAM)
+	before := pidfds()
+	fails := func(sock int) error {
+		pidfd, err := scm.PeerPIDFD(sock)
+		Expect(pidfd).To(Equal(-1))
+		return err
+	}
+	f.badSockets("getsockopt", fails)
+	Expect(pidfds()).To(Equal(before))
 
-		sock := ok(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
-		f.Own(sock)
-		err := fails(sock)
-		if errors.Is(err, errors.ErrUnsupported) {
-			supported(err, "SO_PEERPIDFD, new in Linux 6.5")
-		}
-		failsWith(err, "getsockopt", unix.ENODATA)
-	})
+	sock := ok(socket(unix.AF_UNIX, unix.SOCK_STREAM)())
+	f.Own(sock)
+	err := fails(sock)
+	if errors.Is(err, errors.ErrUnsupported) {
+		supported(err, "SO_PEERPIDFD, new in Linux 6.5")
+	}
+	failsWith(err, "getsockopt", unix.ENODATA)
 })
 
-var _ = DescribeTableSubtree("PassCred", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
@@ -272,7 +270,7 @@ var _ = DescribeTableSubtree("PassCred", func(typ int) {
 	})
 }, everyType)
 
-var _ = DescribeTableSubtree("PassPIDFD", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	It("Recv returns a pidfd of the sender while PassPIDFD is on", func() {
 		f := connect(typ)
 		before := pidfds()
@@ -293,7 +291,7 @@ var _ = DescribeTableSubtree("PassPIDFD", func(typ int) {
 	})
 }, everyType)
 
-var _ = DescribeTableSubtree("PassRights", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	It("sending descriptors fails with EPERM while PassRights is off, and plain data passes", func() {
 		f := connect(typ)
 		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, new in Linux 6.16")
@@ -309,7 +307,7 @@ var _ = DescribeTableSubtree("PassRights", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("socket options", func() {
+var _ = Describe("on stream sockets,", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_STREAM) })
 
@@ -325,7 +323,7 @@ var _ = Describe("socket options", func() {
 	}
 
 	// Linux accepts the obsolete SO_BSDCOMPAT without any effect, as gVisor accepts options that it does not have.
-	It("setting an option that the kernel rejects, or accepts without effect, is errors.ErrUnsupported", func() {
+	It("setting an option that the kernel rejects, or accepts without effect, fails with errors.ErrUnsupported", func() {
 		for _, option := range []int{9999, unix.SO_BSDCOMPAT} {
 			err := sys.SetOption(f.b, option, true)
 			Expect(err).To(And(MatchError(errors.ErrUnsupported), MatchError(unix.ENOPROTOOPT)))
@@ -333,7 +331,7 @@ var _ = Describe("socket options", func() {
 		Expect(errorOf[*os.SyscallError](sys.SetOption(f.b, 9999, false)).Syscall).To(Equal("setsockopt"))
 	})
 
-	It("PassRights on a TCP socket is errors.ErrUnsupported", func() {
+	It("PassRights fails with errors.ErrUnsupported if the socket is a TCP socket", func() {
 		sock, err := socket(unix.AF_INET, unix.SOCK_STREAM)()
 		if err != nil {
 			Skip("cannot make a TCP socket: " + err.Error())
@@ -344,7 +342,7 @@ var _ = Describe("socket options", func() {
 	})
 })
 
-var _ = DescribeTableSubtree("Conn", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	It("PeerCred and PeerPIDFD of a Conn identify the peer of its socket", func() {
 		a, _ := pair(network)
 		Expect(a.PeerCred()).To(Equal(self()))

@@ -87,7 +87,7 @@ func hasAddress(got net.Addr, network, addr string) {
 	Expect(got).To(Equal(&net.UnixAddr{Name: name, Net: network}))
 }
 
-var _ = DescribeTableSubtree("Dial", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 
 	for _, c := range []struct {
@@ -198,22 +198,22 @@ var _ = DescribeTableSubtree("Dial", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = Describe("Dial", func() {
+var _ = It("Dial, Listen, ListenPacket and Pair reject unknown networks", func() {
 	ctx := context.Background()
+	for _, network := range []string{"", "tcp", "unixseqpacket"} {
+		unknown := net.UnknownNetworkError(network)
+		Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
+		Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
+		Expect(Second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
+		Expect(Third(scm.Pair(network))).To(opFails("pair", unknown))
+	}
+	Expect(Second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
+	Expect(Second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
+})
 
-	It("Dial, Listen, ListenPacket and Pair reject unknown networks", func() {
-		for _, network := range []string{"", "tcp", "unixseqpacket"} {
-			unknown := net.UnknownNetworkError(network)
-			Expect(Second(scm.Dial(ctx, network, "@x"))).To(opFails("dial", unknown))
-			Expect(Second(scm.Listen(ctx, network, "@x"))).To(opFails("listen", unknown))
-			Expect(Second(scm.ListenPacket(ctx, network, "@x"))).To(opFails("listen", unknown))
-			Expect(Third(scm.Pair(network))).To(opFails("pair", unknown))
-		}
-		Expect(Second(scm.Listen(ctx, "unixgram", "@x"))).To(opFails("listen", net.UnknownNetworkError("unixgram")))
-		Expect(Second(scm.ListenPacket(ctx, "unix", "@x"))).To(opFails("listen", net.UnknownNetworkError("unix")))
-	})
-
-	DescribeTable("Dial waits while the queue of the listening socket is full", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
+	It("Dial waits while the queue of the listening socket is full", func() {
+		ctx := context.Background()
 		path := socketPath()
 		l := listen(scm.Config{}, network, path)
 		Expect(unix.Listen(NumberOf(l), 0)).To(Succeed()) // capacity of one
@@ -236,19 +236,20 @@ var _ = Describe("Dial", func() {
 			Expect(c.Close()).To(Succeed())
 		}
 		wait()
-	}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
-
-	It("the kernel rejects files sent to a Conn that was dialed with Config.NoFiles", func() {
-		addr := "@" + UniqueName()
-		l := listen(scm.Config{}, "unix", addr)
-		c, err := scm.Config{NoFiles: true}.Dial(ctx, "unix", addr)
-		if err != nil {
-			Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
-		}
-		closing(c)
-		server, err := l.AcceptConn()
-		Expect(err).NotTo(HaveOccurred())
-		closing(server)
-		Expect(Second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 	})
+}, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
+
+var _ = It("the kernel rejects files sent to a Conn that was dialed with Config.NoFiles", func() {
+	ctx := context.Background()
+	addr := "@" + UniqueName()
+	l := listen(scm.Config{}, "unix", addr)
+	c, err := scm.Config{NoFiles: true}.Dial(ctx, "unix", addr)
+	if err != nil {
+		Skip("SO_PASSRIGHTS requires Linux 6.16: " + err.Error())
+	}
+	closing(c)
+	server, err := l.AcceptConn()
+	Expect(err).NotTo(HaveOccurred())
+	closing(server)
+	Expect(Second(server.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 })

@@ -70,11 +70,11 @@ func (f *fixture) allFail(sock int, errno unix.Errno) {
 	recvFails(sock, errno)
 }
 
-var _ = DescribeTableSubtree("errors", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("Send is EBADF for a descriptor that is not open, and sends nothing", func() {
+	It("Send fails with EBADF for a descriptor that is not open, and sends nothing", func() {
 		good := f.file()
 		for _, bad := range []int{-1, f.closedNumber(), math.MinInt32, math.MaxInt32} {
 			writeFails(f.a, []byte("x"), bad, unix.EBADF)
@@ -84,12 +84,12 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		}
 	})
 
-	It("every call is EBADF for a socket that is not open", func() {
+	It("every call fails with EBADF if its socket is not open", func() {
 		f.allFail(-1, unix.EBADF)
 		f.allFail(f.closedNumber(), unix.EBADF)
 	})
 
-	It("every call is EBADF for a value outside int32, even if its lower half is open", func() {
+	It("every call fails with EBADF for a descriptor outside int32, even if its lower half is an open one", func() {
 		if strconv.IntSize == 32 {
 			Skip("int has 32 bits here: there is no such number")
 		}
@@ -103,11 +103,11 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		}
 	})
 
-	It("every call is ENOTSOCK for a file that is not a socket", func() {
+	It("every call fails with ENOTSOCK for a file that is not a socket", func() {
 		f.allFail(f.file(), unix.ENOTSOCK)
 	})
 
-	It("an interrupted receive is EINTR, and receives nothing", func() {
+	It("a receive that a signal interrupts fails with EINTR, and receives nothing", func() {
 		f.a, f.b = f.pair(typ)
 		patient := unix.Timeval{Sec: 60} // with a timeout the kernel does not restart the call
 		Expect(unix.SetsockoptTimeval(f.b, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patient)).To(Succeed())
@@ -119,7 +119,7 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 	})
 
 	// Linux then leaves its internal error 512 (ERESTARTSYS) in the socket, which a program must never see.
-	It("RecvBatch returns what it received before a signal, and only the next call is EINTR", func() {
+	It("RecvBatch returns the messages received before a signal, and only the next call fails with EINTR", func() {
 		f.a, f.b = f.pair(typ)
 		fd := f.file()
 		for _, next := range []func(){
@@ -148,7 +148,7 @@ var _ = DescribeTableSubtree("errors", func(typ int) {
 		}
 	})
 
-	It("an interrupted send is EINTR, and sends nothing", func() {
+	It("a send that a signal interrupts fails with EINTR, and sends nothing", func() {
 		f.a, f.b = f.pair(typ)
 		patient := unix.Timeval{Sec: 60}
 		Expect(unix.SetsockoptTimeval(f.a, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patient)).To(Succeed())
@@ -213,27 +213,25 @@ func sendBatchFails(sock int, errno unix.Errno, fds ...int) {
 	Expect(n).To(Equal(0))
 }
 
-var _ = Describe("errors", func() {
-	It("a send over TCP succeeds, but Linux drops the descriptors", func() {
-		f := connect(unix.SOCK_STREAM)
-		near, far := tcpPair()
-		f.a, f.b = NumberOf(near), NumberOf(far)
-		Expect(unix.SetNonblock(f.b, false)).To(Succeed())
-		fd := f.file()
-		Expect(scm.WriteFD(f.a, []byte("tcp"), fd)).To(Equal(3))
-		f.readsNone(make([]byte, 3), 3)
-		f.sends("tcp", fd)
-		f.receives(3, 1, 0, "tcp", 0)
-	})
+var _ = It("a send over TCP succeeds, but Linux drops the descriptors", func() {
+	f := connect(unix.SOCK_STREAM)
+	near, far := tcpPair()
+	f.a, f.b = NumberOf(near), NumberOf(far)
+	Expect(unix.SetNonblock(f.b, false)).To(Succeed())
+	fd := f.file()
+	Expect(scm.WriteFD(f.a, []byte("tcp"), fd)).To(Equal(3))
+	f.readsNone(make([]byte, 3), 3)
+	f.sends("tcp", fd)
+	f.receives(3, 1, 0, "tcp", 0)
+})
 
-	It("SIGPIPE does not end the process, not even if the socket is standard output", func() {
-		f := connect(unix.SOCK_STREAM)
-		a, b := f.pair(unix.SOCK_STREAM)
-		f.CloseNow(b)
-		cmd := ChildCommand("epipe")
-		cmd.Stdout = asFile(a)
-		RunChild(cmd)
-	})
+var _ = It("a send to a closed connection does not end the process with SIGPIPE, even on standard output", func() {
+	f := connect(unix.SOCK_STREAM)
+	a, b := f.pair(unix.SOCK_STREAM)
+	f.CloseNow(b)
+	cmd := ChildCommand("epipe")
+	cmd.Stdout = asFile(a)
+	RunChild(cmd)
 })
 
 var _ = Child("epipe", func([]string) {

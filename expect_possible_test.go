@@ -114,65 +114,63 @@ func undecided(e scm.Expect) bool {
 	return false
 }
 
-var _ = Describe("Expect", func() {
-	It("Expect is EINVAL if and only if no such file can exist, for every combination of its fields", func() {
-		f := connect(unix.SOCK_SEQPACKET)
-		var files []specimen
-		fds := map[int]int{} // by the index in files
-		for _, s := range specimens() {
-			fd, err := s.open()
-			if err != nil {
-				GinkgoWriter.Printf("this machine lacks %+v: %v\n", s.File, err)
-			} else {
-				f.Own(fd)
-				if s.Flags != 0 {
-					fcntl(fd, unix.F_SETFL, fcntl(fd, unix.F_GETFL, 0)|s.Flags)
-				}
-				s.File = ok(sys.Look(fd))
-				fds[len(files)] = fd
+var _ = It("Enforce fails with EINVAL for exactly the combinations of the fields of Expect that no file can match", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	var files []specimen
+	fds := map[int]int{} // by the index in files
+	for _, s := range specimens() {
+		fd, err := s.open()
+		if err != nil {
+			GinkgoWriter.Printf("this machine lacks %+v: %v\n", s.File, err)
+		} else {
+			f.Own(fd)
+			if s.Flags != 0 {
+				fcntl(fd, unix.F_SETFL, fcntl(fd, unix.F_GETFL, 0)|s.Flags)
 			}
-			files = append(files, s)
+			s.File = ok(sys.Look(fd))
+			fds[len(files)] = fd
 		}
+		files = append(files, s)
+	}
 
-		impossible, confirmed := 0, 0
-		judge := func(e scm.Expect) {
-			// No message is queued: with an Expect that is accepted, the error is EAGAIN.
-			err := e.Recv(f.b, &scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, unix.MSG_DONTWAIT)
-			match := func(s specimen) bool { return matches(e, s.File) }
-			found := slices.IndexFunc(files, match)
-			fd, here := fds[found]
-			switch {
-			case errors.Is(err, unix.EINVAL):
-				impossible++
-				Expect(found).To(Equal(-1), "%+v is EINVAL, and %+v matches it", e, files[max(found, 0)].File)
-			case found < 0:
-				Expect(undecided(e)).To(BeTrue(), "%+v is accepted (%v), and no file matches it", e, err)
-			case here:
-				confirmed++
-				Expect(err).To(MatchError(unix.EAGAIN))
-				f.accepts(e, fd)
-			}
+	impossible, confirmed := 0, 0
+	judge := func(e scm.Expect) {
+		// No message is queued: with an Expect that is accepted, the error is EAGAIN.
+		err := e.Recv(f.b, &scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 1)}, unix.MSG_DONTWAIT)
+		match := func(s specimen) bool { return matches(e, s.File) }
+		found := slices.IndexFunc(files, match)
+		fd, here := fds[found]
+		switch {
+		case errors.Is(err, unix.EINVAL):
+			impossible++
+			Expect(found).To(Equal(-1), "%+v is EINVAL, and %+v matches it", e, files[max(found, 0)].File)
+		case found < 0:
+			Expect(undecided(e)).To(BeTrue(), "%+v is accepted (%v), and no file matches it", e, err)
+		case here:
+			confirmed++
+			Expect(err).To(MatchError(unix.EAGAIN))
+			f.accepts(e, fd)
 		}
-		for _, kind := range []scm.Kind{
-			"", scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket, scm.KindCharDevice,
-			scm.KindBlockDevice, scm.KindMemfd, scm.KindEventfd, scm.KindPIDFD, "timerfd", "net",
-		} {
-			for access := range exactModes {
-				for _, seals := range []int{0, unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK} {
-					for _, family := range []int{0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6} {
-						for _, typ := range []int{0, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET, unix.SOCK_RAW, unix.SOCK_STREAM | unix.SOCK_NONBLOCK} {
-							for _, protocol := range []int{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_MPTCP} {
-								for _, flags := range []int{0, unix.O_APPEND} {
-									judge(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access, Flags: flags, Seals: seals, Family: family, Type: typ, Protocol: protocol})
-								}
+	}
+	for _, kind := range []scm.Kind{
+		"", scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket, scm.KindCharDevice,
+		scm.KindBlockDevice, scm.KindMemfd, scm.KindEventfd, scm.KindPIDFD, "timerfd", "net",
+	} {
+		for access := range exactModes {
+			for _, seals := range []int{0, unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK} {
+				for _, family := range []int{0, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6} {
+					for _, typ := range []int{0, unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET, unix.SOCK_RAW, unix.SOCK_STREAM | unix.SOCK_NONBLOCK} {
+						for _, protocol := range []int{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_MPTCP} {
+							for _, flags := range []int{0, unix.O_APPEND} {
+								judge(scm.Expect{Min: 1, Max: 1, Kind: kind, Access: access, Flags: flags, Seals: seals, Family: family, Type: typ, Protocol: protocol})
 							}
 						}
 					}
 				}
 			}
 		}
-		GinkgoWriter.Printf("%d are EINVAL, %d accept a file that was opened\n", impossible, confirmed)
-		Expect(impossible).To(BeNumerically(">", 1000))
-		Expect(confirmed).To(BeNumerically(">", 100))
-	})
+	}
+	GinkgoWriter.Printf("%d are EINVAL, %d accept a file that was opened\n", impossible, confirmed)
+	Expect(impossible).To(BeNumerically(">", 1000))
+	Expect(confirmed).To(BeNumerically(">", 100))
 })

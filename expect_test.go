@@ -35,39 +35,39 @@ type sample struct {
 
 var samples = []sample{
 	{"a regular file", opens("file", unix.O_RDWR), scm.KindRegular, "read-write", "a regular file (read-write)"},
-	{"a regular file to be read", opens("file", unix.O_RDONLY), scm.KindRegular, "read-only", "a regular file (read-only)"},
-	{"a regular file to be written", opens("file", unix.O_WRONLY|unix.O_APPEND), scm.KindRegular, "write-only", "a regular file (write-only)"},
-	{"the path of a regular file", opens("file", unix.O_PATH), scm.KindRegular, "path", "a regular file (O_PATH)"},
-	{"a regular file whose name is a memfd's", opens("memfd:x", unix.O_RDWR), scm.KindRegular, "read-write", "a regular file (read-write)"},
-	{"a regular file in memory", optional(opens("/dev/shm", unix.O_RDWR|unix.O_TMPFILE)), scm.KindRegular, "read-write", "a regular file (read-write)"},
+	{"a regular file opened for reading", opens("file", unix.O_RDONLY), scm.KindRegular, "read-only", "a regular file (read-only)"},
+	{"a regular file opened for appending", opens("file", unix.O_WRONLY|unix.O_APPEND), scm.KindRegular, "write-only", "a regular file (write-only)"},
+	{"a regular file opened with O_PATH", opens("file", unix.O_PATH), scm.KindRegular, "path", "a regular file (O_PATH)"},
+	{"a regular file with the name of a memfd", opens("memfd:x", unix.O_RDWR), scm.KindRegular, "read-write", "a regular file (read-write)"},
+	{"a regular file on tmpfs", optional(opens("/dev/shm", unix.O_RDWR|unix.O_TMPFILE)), scm.KindRegular, "read-write", "a regular file (read-write)"},
 	{"a directory", opens(".", unix.O_RDONLY|unix.O_DIRECTORY), scm.KindDirectory, "read-only", "a directory (read-only)"},
-	{"the path of a directory", opens(".", unix.O_PATH), scm.KindDirectory, "path", "a directory (O_PATH)"},
+	{"a directory opened with O_PATH", opens(".", unix.O_PATH), scm.KindDirectory, "path", "a directory (O_PATH)"},
 	{"a symbolic link", opens("link", unix.O_PATH|unix.O_NOFOLLOW), scm.KindSymlink, "path", "a symbolic link (O_PATH)"},
-	{"the reading end of a pipe", pipeEnd(0), scm.KindPipe, "read-only", "a pipe (read end)"},
-	{"the writing end of a pipe", pipeEnd(1), scm.KindPipe, "write-only", "a pipe (write end)"},
-	{"the path of a pipe", reopened(pipeEnd(0), unix.O_PATH), scm.KindPipe, "path", "a pipe (O_PATH)"},
+	{"the read end of a pipe", pipeEnd(0), scm.KindPipe, "read-only", "a pipe (read end)"},
+	{"the write end of a pipe", pipeEnd(1), scm.KindPipe, "write-only", "a pipe (write end)"},
+	{"a pipe opened with O_PATH", reopened(pipeEnd(0), unix.O_PATH), scm.KindPipe, "path", "a pipe (O_PATH)"},
 	{"a FIFO", opens("fifo", unix.O_RDWR|unix.O_NONBLOCK), scm.KindPipe, "read-write", "a pipe (read-write)"},
 	{"a Unix stream socket", socket(unix.AF_UNIX, unix.SOCK_STREAM), scm.KindSocket, "read-write", "a Unix stream socket (read-write)"},
 	{"a Unix datagram socket", socket(unix.AF_UNIX, unix.SOCK_DGRAM), scm.KindSocket, "read-write", "a Unix datagram socket (read-write)"},
 	{"a Unix seqpacket socket", socket(unix.AF_UNIX, unix.SOCK_SEQPACKET), scm.KindSocket, "read-write", "a Unix seqpacket socket (read-write)"},
 	{"a TCP socket", optional(socket(unix.AF_INET, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol tcp (6) (read-write)"},
 	{"a UDP socket", optional(socket(unix.AF_INET, unix.SOCK_DGRAM)), scm.KindSocket, "read-write", "an IPv4 datagram socket of protocol udp (17) (read-write)"},
-	{"a TCP socket of IPv6", optional(socket(unix.AF_INET6, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv6 stream socket of protocol tcp (6) (read-write)"},
-	{"a TCP socket with multipath (MPTCP)", optional(func() (int, error) {
+	{"a TCP socket over IPv6", optional(socket(unix.AF_INET6, unix.SOCK_STREAM)), scm.KindSocket, "read-write", "an IPv6 stream socket of protocol tcp (6) (read-write)"},
+	{"a Multipath TCP socket", optional(func() (int, error) {
 		return unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
 	}), scm.KindSocket, "read-write", "an IPv4 stream socket of protocol mptcp (262) (read-write)"},
-	{"the path of a socket", opens("socket", unix.O_PATH), scm.KindSocket, "path", "a socket (O_PATH)"},
+	{"a socket opened with O_PATH", opens("socket", unix.O_PATH), scm.KindSocket, "path", "a socket (O_PATH)"},
 	{"a memfd", memfd(0), scm.KindMemfd, "read-write", "a memfd (read-write) without seals"},
-	{"a memfd to be read", reopened(memfd(0), unix.O_RDONLY), scm.KindMemfd, "read-only", "a memfd (read-only) without seals"},
+	{"a memfd opened for reading", reopened(memfd(0), unix.O_RDONLY), scm.KindMemfd, "read-only", "a memfd (read-only) without seals"},
 	{"a memfd with seals", memfd(unix.F_SEAL_SHRINK | unix.F_SEAL_WRITE), scm.KindMemfd, "read-write",
 		"a memfd (read-write) sealed against shrinking and writing"},
-	{"the path of a memfd", reopened(memfd(0), unix.O_PATH), scm.KindRegular, "path", "a regular file (O_PATH)"},
+	{"a memfd opened with O_PATH", reopened(memfd(0), unix.O_PATH), scm.KindRegular, "path", "a regular file (O_PATH)"},
 	{"an eventfd", func() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC) }, scm.KindEventfd, "", "an eventfd"},
 	{"a pidfd", func() (int, error) { return unix.PidfdOpen(os.Getpid(), 0) }, scm.KindPIDFD, "", "a pidfd"},
 	{"a timerfd", func() (int, error) { return unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC) }, "timerfd", "read-write", "a timerfd (read-write)"},
-	{"an epoll", func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }, "eventpoll", "read-write", "an eventpoll (read-write)"},
+	{"an epoll descriptor", func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }, "eventpoll", "read-write", "an eventpoll (read-write)"},
 	{"/dev/null", opens("/dev/null", unix.O_RDWR), scm.KindCharDevice, "read-write", "a character device (read-write)"},
-	{"the path of a block device", optional(blockDevice), scm.KindBlockDevice, "path", "a block device (O_PATH)"},
+	{"a block device opened with O_PATH", optional(blockDevice), scm.KindBlockDevice, "path", "a block device (O_PATH)"},
 }
 
 // kinds returns the kinds of the samples.
@@ -216,12 +216,10 @@ func single(kind scm.Kind) scm.Expect {
 	return scm.Expect{Min: 1, Max: 1, Kind: kind, Access: scm.AccessAny}
 }
 
-var _ = Describe("Expect", func() {
-	var f *fixture
-	BeforeEach(func() { f = connect(unix.SOCK_SEQPACKET) })
-
+var _ = Describe("Enforce", func() {
 	for _, s := range samples {
-		It("Enforce recognizes the kind and access mode of a file, and does not change the file: "+s.name, func() {
+		It("recognizes the kind and access mode of "+s.name+", and does not change the file", func() {
+			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
 			before := state(fd)
 			for _, kind := range append(kinds(), "") {
@@ -263,199 +261,210 @@ var _ = Describe("Expect", func() {
 			Expect(state(fd)).To(Equal(before))
 		})
 	}
+})
 
-	It("Enforce recognizes a file whose path is too long for readlink", func() {
-		at := ok(unix.Open(GinkgoT().TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0))
+var _ = It("Enforce recognizes a file whose path is too long for readlink", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	at := ok(unix.Open(GinkgoT().TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0))
+	f.Own(at)
+	for range 20 {
+		name := strings.Repeat("d", 250)
+		Expect(unix.Mkdirat(at, name, 0o700)).To(Succeed())
+		at = ok(unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0))
 		f.Own(at)
-		for range 20 {
-			name := strings.Repeat("d", 250)
-			Expect(unix.Mkdirat(at, name, 0o700)).To(Succeed())
-			at = ok(unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0))
-			f.Own(at)
+	}
+	fd := ok(unix.Openat(at, "file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
+	f.Own(fd)
+	f.accepts(single(scm.KindRegular), fd)
+	f.rejects(single(scm.KindMemfd), fd)
+})
+
+var _ = It("AnonymousKind recognizes both forms in which kernels name a pidfd, and other anonymous files", func() {
+	for name, kind := range map[string]string{
+		"anon_inode:[pidfd]": "pidfd", "pidfd:[1234]": "pidfd", "anon_inode:[eventfd]": "eventfd",
+		"anon_inode:inotify": "inotify", "pipe:[1234]": "pipe", "net:[4026531833]": "net",
+		"anon_inode:[perf event": "perf event", "": "",
+		"/memfd:x (deleted)": "", "/dir/anon_inode:[x]": "", "/anon_inode:[eventfd]": "", "/pidfd:[1234]": "",
+	} {
+		Expect(sys.AnonymousKind(name)).To(Equal(kind), name)
+	}
+})
+
+var _ = It("Kind can be the name of an anonymous file as /proc shows it", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
+	f.Own(fd)
+	for kind, takes := range map[scm.Kind]bool{
+		"eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
+	} {
+		f.takesOnly(takes, single(kind), fd)
+	}
+})
+
+var _ = DescribeTable("Enforce distinguishes the family, type and protocol of",
+	func(family, typ, protocol int) {
+		f := connect(unix.SOCK_SEQPACKET)
+		fd := f.opened(sample{"a socket", optional(socket(family, typ)), scm.KindSocket, scm.AccessReadWrite, ""})
+		otherType := unix.SOCK_STREAM
+		if typ == unix.SOCK_STREAM {
+			otherType = unix.SOCK_DGRAM
 		}
-		fd := ok(unix.Openat(at, "file", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600))
+		for e, takes := range map[scm.Expect]bool{
+			{}:               true,
+			{Family: family}: true, {Family: unix.AF_NETLINK}: false,
+			{Type: typ}: true, {Type: unix.SOCK_RAW}: false,
+			{Protocol: protocol}: true, {Protocol: 255}: false,
+			{Family: family, Type: typ, Protocol: protocol}:          true,
+			{Family: unix.AF_NETLINK, Type: typ, Protocol: protocol}: false,
+			{Family: family, Type: otherType}:                        false,
+			{Type: typ, Protocol: 255}:                               false,
+			{Kind: scm.KindSocket, Family: family, Type: typ}:        true,
+		} {
+			e.Min, e.Max = 1, 1
+			f.takesOnly(takes, e, fd)
+		}
+	},
+	Entry("a Unix stream socket", unix.AF_UNIX, unix.SOCK_STREAM, 0),
+	Entry("a Unix datagram socket", unix.AF_UNIX, unix.SOCK_DGRAM, 0),
+	Entry("a Unix seqpacket socket", unix.AF_UNIX, unix.SOCK_SEQPACKET, 0),
+	Entry("a TCP socket over IPv4", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP),
+	Entry("a UDP socket over IPv4", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP),
+	Entry("a TCP socket over IPv6", unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP),
+)
+
+var _ = It("Expect.Seals accepts memfds that have at least these seals", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	all := []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}
+	for set := range 1 << len(all) {
+		fd := ok(memfd(bits(all, set))())
 		f.Own(fd)
-		f.accepts(single(scm.KindRegular), fd)
-		f.rejects(single(scm.KindMemfd), fd)
-	})
-
-	It("AnonymousKind recognizes both forms in which kernels name a pidfd, and other anonymous files", func() {
-		for name, kind := range map[string]string{
-			"anon_inode:[pidfd]": "pidfd", "pidfd:[1234]": "pidfd", "anon_inode:[eventfd]": "eventfd",
-			"anon_inode:inotify": "inotify", "pipe:[1234]": "pipe", "net:[4026531833]": "net",
-			"anon_inode:[perf event": "perf event", "": "",
-			"/memfd:x (deleted)": "", "/dir/anon_inode:[x]": "", "/anon_inode:[eventfd]": "", "/pidfd:[1234]": "",
-		} {
-			Expect(sys.AnonymousKind(name)).To(Equal(kind), name)
+		for want := range 1 << len(all) {
+			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: bits(all, want)}, fd)
 		}
-	})
+		f.CloseNow(fd)
+	}
+})
 
-	It("Kind can be the name of an anonymous file as /proc shows it", func() {
-		fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
+var _ = It("Expect.Flags accepts files that have at least these status flags", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	all := []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC}
+	for set := range 1 << len(all) {
+		fd := ok(opens("file", unix.O_WRONLY|bits(all, set))())
 		f.Own(fd)
-		for kind, takes := range map[scm.Kind]bool{
-			"eventfd": true, "anon_inode:eventfd": true, "anon_inode:[eventfd]": true, "anon_inode:[eventpoll]": false,
-		} {
-			f.takesOnly(takes, single(kind), fd)
+		for want := range 1 << len(all) {
+			f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: bits(all, want)}, fd)
 		}
-	})
+		f.CloseNow(fd)
+	}
+})
 
-	DescribeTable("Enforce distinguishes sockets by family, type and protocol",
-		func(family, typ, protocol int) {
-			fd := f.opened(sample{"a socket", optional(socket(family, typ)), scm.KindSocket, scm.AccessReadWrite, ""})
-			otherType := unix.SOCK_STREAM
-			if typ == unix.SOCK_STREAM {
-				otherType = unix.SOCK_DGRAM
-			}
-			for e, takes := range map[scm.Expect]bool{
-				{}:               true,
-				{Family: family}: true, {Family: unix.AF_NETLINK}: false,
-				{Type: typ}: true, {Type: unix.SOCK_RAW}: false,
-				{Protocol: protocol}: true, {Protocol: 255}: false,
-				{Family: family, Type: typ, Protocol: protocol}:          true,
-				{Family: unix.AF_NETLINK, Type: typ, Protocol: protocol}: false,
-				{Family: family, Type: otherType}:                        false,
-				{Type: typ, Protocol: 255}:                               false,
-				{Kind: scm.KindSocket, Family: family, Type: typ}:        true,
-			} {
-				e.Min, e.Max = 1, 1
-				f.takesOnly(takes, e, fd)
-			}
-		},
-		Entry("Unix stream", unix.AF_UNIX, unix.SOCK_STREAM, 0),
-		Entry("Unix datagram", unix.AF_UNIX, unix.SOCK_DGRAM, 0),
-		Entry("Unix seqpacket", unix.AF_UNIX, unix.SOCK_SEQPACKET, 0),
-		Entry("TCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP),
-		Entry("UDP", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP),
-		Entry("TCP of IPv6", unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP),
-	)
-
-	It("Expect.Seals accepts memfds with all of these seals, and others", func() {
-		all := []int{unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE}
-		for set := range 1 << len(all) {
-			fd := ok(memfd(bits(all, set))())
-			f.Own(fd)
-			for want := range 1 << len(all) {
-				f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: bits(all, want)}, fd)
-			}
-			f.CloseNow(fd)
-		}
-	})
-
-	It("Expect.Flags accepts files with all of these status flags, and others", func() {
-		all := []int{unix.O_APPEND, unix.O_NONBLOCK, unix.O_SYNC}
-		for set := range 1 << len(all) {
-			fd := ok(opens("file", unix.O_WRONLY|bits(all, set))())
-			f.Own(fd)
-			for want := range 1 << len(all) {
-				f.takesOnly(set&want == want, scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: bits(all, want)}, fd)
-			}
-			f.CloseNow(fd)
-		}
-	})
-
-	It("Expect.Flags works for files of every kind that are not opened with O_PATH", func() {
-		for _, open := range []func() (int, error){opens("fifo", unix.O_RDWR), opens(".", 0), opens("/dev/null", 0), memfd(0), socket(unix.AF_UNIX, unix.SOCK_STREAM)} {
-			fd := ok(open())
-			f.Own(fd)
-			e := scm.Expect{Min: 1, Max: 1, Flags: unix.O_NONBLOCK}
-			f.rejects(e, fd)
-			fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
-			f.accepts(e, fd)
-		}
-		path := ok(opens("file", unix.O_PATH)())
-		f.Own(path)
-		e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Flags: unix.O_APPEND}
-		Expect(f.rejects(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
-	})
-
-	It("an ExpectError names the status flags that a file lacks", func() {
-		fd := ok(opens("file", unix.O_WRONLY|unix.O_DSYNC|unix.O_NOATIME)())
+var _ = It("Expect.Flags works for files of every kind, unless they were opened with O_PATH", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	for _, open := range []func() (int, error){opens("fifo", unix.O_RDWR), opens(".", 0), opens("/dev/null", 0), memfd(0), socket(unix.AF_UNIX, unix.SOCK_STREAM)} {
+		fd := ok(open())
 		f.Own(fd)
-		for flags, words := range map[int][2]string{
-			unix.O_APPEND: {"O_APPEND", "O_APPEND"},
-			unix.O_SYNC:   {"O_SYNC", "O_SYNC"},
-			unix.O_APPEND | unix.O_NONBLOCK | unix.O_DSYNC: {"O_APPEND|O_NONBLOCK|O_DSYNC", "O_APPEND|O_NONBLOCK"},
-			unix.O_ASYNC | unix.O_NOATIME | 1<<30:          {"O_ASYNC|O_NOATIME|0x40000000", "O_ASYNC|0x40000000"},
-		} {
-			failed := f.rejects(scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: flags}, fd)
-			Expect(failed.Want).To(Equal("a file open for writing with " + words[0]))
-			Expect(failed.Got).To(Equal("a regular file (write-only, without " + words[1] + ")"))
-		}
-	})
+		e := scm.Expect{Min: 1, Max: 1, Flags: unix.O_NONBLOCK}
+		f.rejects(e, fd)
+		fcntl(fd, unix.F_SETFL, unix.O_NONBLOCK)
+		f.accepts(e, fd)
+	}
+	path := ok(opens("file", unix.O_PATH)())
+	f.Own(path)
+	e := scm.Expect{Min: 1, Max: 1, Access: scm.AccessAny, Flags: unix.O_APPEND}
+	Expect(f.rejects(e, path)).To(MatchError("scm: wanted a file with O_APPEND, got a regular file (O_PATH)"))
+})
 
-	It("an ExpectError names seals in words", func() {
-		fd := ok(memfd(unix.F_SEAL_GROW)())
-		f.Own(fd)
-		for seals, words := range map[int]string{
-			unix.F_SEAL_WRITE:                       "a memfd sealed against writing",
-			unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK:  "a memfd sealed against shrinking and writing",
-			unix.F_SEAL_SEAL | unix.F_SEAL_EXEC | 4: "a memfd sealed against more seals, growing and changes of mode",
-			unix.F_SEAL_FUTURE_WRITE | 1<<20:        "a memfd sealed against future writing and 0x100000",
-		} {
-			failed := f.rejects(scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: seals}, fd)
-			Expect(failed.Want).To(Equal(words))
-			Expect(failed.Got).To(Equal("a memfd (read-write) sealed against growing"))
-		}
-	})
+var _ = It("an ExpectError names the status flags that a file lacks", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	fd := ok(opens("file", unix.O_WRONLY|unix.O_DSYNC|unix.O_NOATIME)())
+	f.Own(fd)
+	for flags, words := range map[int][2]string{
+		unix.O_APPEND: {"O_APPEND", "O_APPEND"},
+		unix.O_SYNC:   {"O_SYNC", "O_SYNC"},
+		unix.O_APPEND | unix.O_NONBLOCK | unix.O_DSYNC: {"O_APPEND|O_NONBLOCK|O_DSYNC", "O_APPEND|O_NONBLOCK"},
+		unix.O_ASYNC | unix.O_NOATIME | 1<<30:          {"O_ASYNC|O_NOATIME|0x40000000", "O_ASYNC|0x40000000"},
+	} {
+		failed := f.rejects(scm.Expect{Min: 1, Max: 1, Access: scm.AccessWrite, Flags: flags}, fd)
+		Expect(failed.Want).To(Equal("a file open for writing with " + words[0]))
+		Expect(failed.Got).To(Equal("a regular file (write-only, without " + words[1] + ")"))
+	}
+})
 
-	It("Enforce accepts between Min and Max descriptors, and closes any other number of them", func() {
-		for words, e := range map[string]scm.Expect{
-			"no descriptor":                        {},
-			"exactly 1 descriptor":                 {Min: 1, Max: 1},
-			"exactly 3 descriptors":                {Min: 3, Max: 3},
-			"at most 2 descriptors":                {Max: 2},
-			"at least 2 descriptors":               {Min: 2, Max: scm.MaxFDs},
-			"at least 2 and at most 3 descriptors": {Min: 2, Max: 3},
-			"any number":                           {Max: scm.MaxFDs},
-		} {
-			for n, got := range map[int]string{0: "no descriptor", 1: "1 descriptor", 2: "2 descriptors", 3: "3 descriptors", 4: "4 descriptors", scm.MaxFDs: "253 descriptors"} {
-				fds := slices.Repeat([]int{f.a}, n)
-				if e.Min <= n && n <= e.Max {
-					f.accepts(e, fds...)
-					continue
-				}
-				failed := f.rejects(e, fds...)
-				Expect(failed.Index).To(Equal(-1))
-				Expect(failed).To(MatchError("scm: wanted " + words + ", got " + got))
+var _ = It("an ExpectError names seals in words", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	fd := ok(memfd(unix.F_SEAL_GROW)())
+	f.Own(fd)
+	for seals, words := range map[int]string{
+		unix.F_SEAL_WRITE:                       "a memfd sealed against writing",
+		unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK:  "a memfd sealed against shrinking and writing",
+		unix.F_SEAL_SEAL | unix.F_SEAL_EXEC | 4: "a memfd sealed against more seals, growing and changes of mode",
+		unix.F_SEAL_FUTURE_WRITE | 1<<20:        "a memfd sealed against future writing and 0x100000",
+	} {
+		failed := f.rejects(scm.Expect{Min: 1, Max: 1, Kind: scm.KindMemfd, Seals: seals}, fd)
+		Expect(failed.Want).To(Equal(words))
+		Expect(failed.Got).To(Equal("a memfd (read-write) sealed against growing"))
+	}
+})
+
+var _ = It("Enforce accepts between Min and Max descriptors, and closes any other number of them", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	for words, e := range map[string]scm.Expect{
+		"no descriptor":                        {},
+		"exactly 1 descriptor":                 {Min: 1, Max: 1},
+		"exactly 3 descriptors":                {Min: 3, Max: 3},
+		"at most 2 descriptors":                {Max: 2},
+		"at least 2 descriptors":               {Min: 2, Max: scm.MaxFDs},
+		"at least 2 and at most 3 descriptors": {Min: 2, Max: 3},
+		"any number":                           {Max: scm.MaxFDs},
+	} {
+		for n, got := range map[int]string{0: "no descriptor", 1: "1 descriptor", 2: "2 descriptors", 3: "3 descriptors", 4: "4 descriptors", scm.MaxFDs: "253 descriptors"} {
+			fds := slices.Repeat([]int{f.a}, n)
+			if e.Min <= n && n <= e.Max {
+				f.accepts(e, fds...)
+				continue
 			}
-		}
-	})
-
-	It("Enforce closes all descriptors if one is wrong, whatever its index", func() {
-		right, wrong := ok(memfd(0)()), f.file()
-		f.Own(right)
-		for i, where := range []string{"", " at index 1", " at index 2"} {
-			fds := []int{right, right, right}
-			e := scm.Expect{Min: 3, Max: 3, Kind: scm.KindMemfd}
-			f.accepts(e, fds...)
-			fds[i] = wrong
 			failed := f.rejects(e, fds...)
-			Expect(failed.Index).To(Equal(i))
-			Expect(failed).To(MatchError("scm: wanted a memfd, got a pipe (read end)" + where))
+			Expect(failed.Index).To(Equal(-1))
+			Expect(failed).To(MatchError("scm: wanted " + words + ", got " + got))
 		}
-	})
+	}
+})
 
-	It("Enforce closes all descriptors if one is not open, or if no file can match the Expect", func() {
-		bad := []int{-1, f.closedNumber(), math.MinInt}
-		if huge := int64(1)<<32 + int64(f.file()); strconv.IntSize == 64 {
-			bad = append(bad, int(huge)) // its lower half is an open descriptor
-		}
-		for _, fd := range bad {
-			fds := append(copies(f.file()), fd, copies(f.file())[0])
-			failed := errorOf[*scm.ExpectError](scm.Expect{Min: 3, Max: 3}.Enforce(fds))
-			Expect(failed.Index).To(Equal(1))
-			Expect(failed).To(MatchError(unix.EBADF))
-			Expect(fds).To(HaveEach(-1))
-		}
-		for text, e := range unsatisfiable {
-			fds := copies(f.file(), f.file())
-			Expect(errorOf[*scm.ExpectError](e.Enforce(fds)).Err).To(And(MatchError(unix.EINVAL), MatchError(text)))
-			Expect(fds).To(HaveEach(-1))
-		}
-		Expect(f.Strays()).To(BeEmpty())
-		Expect(f.Lost()).To(BeEmpty())
-	})
+var _ = It("Enforce closes all descriptors if one is wrong, whatever its index", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	right, wrong := ok(memfd(0)()), f.file()
+	f.Own(right)
+	for i, where := range []string{"", " at index 1", " at index 2"} {
+		fds := []int{right, right, right}
+		e := scm.Expect{Min: 3, Max: 3, Kind: scm.KindMemfd}
+		f.accepts(e, fds...)
+		fds[i] = wrong
+		failed := f.rejects(e, fds...)
+		Expect(failed.Index).To(Equal(i))
+		Expect(failed).To(MatchError("scm: wanted a memfd, got a pipe (read end)" + where))
+	}
+})
+
+var _ = It("Enforce closes all descriptors if one is not open, or if no file can match the Expect", func() {
+	f := connect(unix.SOCK_SEQPACKET)
+	bad := []int{-1, f.closedNumber(), math.MinInt}
+	if huge := int64(1)<<32 + int64(f.file()); strconv.IntSize == 64 {
+		bad = append(bad, int(huge)) // its lower half is an open descriptor
+	}
+	for _, fd := range bad {
+		fds := append(copies(f.file()), fd, copies(f.file())[0])
+		failed := errorOf[*scm.ExpectError](scm.Expect{Min: 3, Max: 3}.Enforce(fds))
+		Expect(failed.Index).To(Equal(1))
+		Expect(failed).To(MatchError(unix.EBADF))
+		Expect(fds).To(HaveEach(-1))
+	}
+	for text, e := range unsatisfiable {
+		fds := copies(f.file(), f.file())
+		Expect(errorOf[*scm.ExpectError](e.Enforce(fds)).Err).To(And(MatchError(unix.EINVAL), MatchError(text)))
+		Expect(fds).To(HaveEach(-1))
+	}
+	Expect(f.Strays()).To(BeEmpty())
+	Expect(f.Lost()).To(BeEmpty())
 })
 
 // state returns what fdinfo in /proc shows of a file: offset, flags, counters.
@@ -506,7 +515,7 @@ var unsatisfiable = map[string]scm.Expect{
 	"scm: Expect has an unknown Access, \"raed\"":               {Max: 1, Access: "raed"},
 }
 
-var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	var m *scm.Message
 	var recv func(e scm.Expect) error
@@ -527,7 +536,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		return failed
 	}
 
-	It("Recv returns the message after one that it rejected", func() {
+	It("Expect.Recv returns the message after one that it rejected", func() {
 		pipe := f.file()
 		for _, c := range []struct {
 			payload string
@@ -559,7 +568,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		Expect(m.N).To(Equal(1))
 	})
 
-	It("Recv rejects a message without all of its descriptors, unless Truncated is set", func() {
+	It("Expect.Recv rejects a message that lost descriptors, unless Truncated is set", func() {
 		CannotEmulate(fdtest.NotCut)
 		m.FDs = m.FDs[:1]
 		sent := f.files(3)
@@ -580,7 +589,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 	})
 
 	if typ != unix.SOCK_STREAM {
-		It("Recv rejects a message that is longer than the buffers, unless Truncated is set", func() {
+		It("Expect.Recv rejects a message that is longer than the buffers, unless Truncated is set", func() {
 			m.Buffers = [][]byte{make([]byte, 3), nil, make([]byte, 5)}
 			before := m.Buffers
 			payload := func() string { return string(slices.Concat(m.Buffers...)) }
@@ -621,14 +630,14 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 				"1 descriptor; Expect allows at most 2 descriptors, but len(m.FDs) is 1: short buffer")).To(MatchError(io.ErrShortBuffer))
 		})
 
-		It("Recv does not mistake an empty message with lost descriptors for the end", func() {
+		It("Expect.Recv does not mistake an empty message with lost descriptors for the end", func() {
 			m.FDs = nil
 			f.sends("", f.file())
 			Expect(rejected(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got a truncated one with no descriptor"))
 		})
 	}
 
-	It("Recv is EINVAL, and receives nothing, if no message can match or m.FDs is too short", func() {
+	It("Expect.Recv fails with EINVAL, and receives nothing, if no message can match or m.FDs is too short", func() {
 		f.sends("x", f.a)
 		for text, e := range unsatisfiable {
 			Expect(recv(e)).To(And(MatchError(unix.EINVAL), MatchError(HaveSuffix(text))))
@@ -644,7 +653,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		f.takes(m.FDs[:m.NFD], f.a)
 	})
 
-	It("Recv closes the pidfd of a message that it rejects", func() {
+	It("Expect.Recv closes the pidfd of a message that it rejects", func() {
 		supported(scm.PassPIDFD(f.b, true), "SO_PASSPIDFD, which is from Linux 6.5")
 		before := pidfds()
 		pidfd := -1
@@ -661,7 +670,7 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 		f.Own(pidfd)
 	})
 
-	It("Recv returns the errors of scm.Recv, and io.EOF at the end", func() {
+	It("Expect.Recv returns the errors of scm.Recv, and io.EOF at the end", func() {
 		one := scm.Expect{Min: 1, Max: 1}
 		failsWith(recv(one), "recvmsg", unix.EAGAIN)
 		m.FDs = make([]int, scm.MaxFDs+1)
@@ -687,38 +696,36 @@ var _ = DescribeTableSubtree("Expect.Recv", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("Expect and a FUSE file", func() {
-	It("Enforce makes no request to the server of a FUSE file", func() {
-		server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
-		f := connect(unix.SOCK_STREAM)
-		open := func(flags int) int {
-			fd := ok(unix.Open(server.File, flags|unix.O_CLOEXEC, 0))
-			f.Own(fd)
-			return fd
-		}
-		// The kernel finds out that the server does not support FLUSH.
-		fd := open(unix.O_RDWR)
-		Expect(unix.Close(copies(fd)[0])).To(Succeed())
-		byPath := open(unix.O_PATH)
-		Expect(server.Asked()).To(ContainElements(BeEquivalentTo(fusetest.Open), BeEquivalentTo(fusetest.Flush)))
+var _ = It("Enforce makes no request to the server of a FUSE file", func() {
+	server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
+	f := connect(unix.SOCK_STREAM)
+	open := func(flags int) int {
+		fd := ok(unix.Open(server.File, flags|unix.O_CLOEXEC, 0))
+		f.Own(fd)
+		return fd
+	}
+	// The kernel finds out that the server does not support FLUSH.
+	fd := open(unix.O_RDWR)
+	Expect(unix.Close(copies(fd)[0])).To(Succeed())
+	byPath := open(unix.O_PATH)
+	Expect(server.Asked()).To(ContainElements(BeEquivalentTo(fusetest.Open), BeEquivalentTo(fusetest.Flush)))
 
-		for _, fd := range []int{fd, byPath} {
-			for _, kind := range kinds() {
-				got := copies(fd)
-				server.Asked()
-				err := single(kind).Enforce(got)
-				Expect(server.Asked()).To(BeEmpty(), "requests, of which %d is GETATTR", fusetest.Getattr)
-				if kind == scm.KindRegular {
-					Expect(err).NotTo(HaveOccurred())
-					Expect(unix.Close(got[0])).To(Succeed())
-				} else {
-					Expect(err).To(HaveOccurred())
-				}
+	for _, fd := range []int{fd, byPath} {
+		for _, kind := range kinds() {
+			got := copies(fd)
+			server.Asked()
+			err := single(kind).Enforce(got)
+			Expect(server.Asked()).To(BeEmpty(), "requests, of which %d is GETATTR", fusetest.Getattr)
+			if kind == scm.KindRegular {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(unix.Close(got[0])).To(Succeed())
+			} else {
+				Expect(err).To(HaveOccurred())
 			}
-			var st unix.Stat_t
-			Expect(unix.Fstat(fd, &st)).To(Succeed())
-			Expect(server.Asked()).To(ConsistOf(BeEquivalentTo(fusetest.Getattr)), "what fstat asks for")
 		}
-		Expect(f.rejects(single(scm.KindMemfd), fd)).To(MatchError("scm: wanted a memfd, got a regular file (read-write)"))
-	})
+		var st unix.Stat_t
+		Expect(unix.Fstat(fd, &st)).To(Succeed())
+		Expect(server.Asked()).To(ConsistOf(BeEquivalentTo(fusetest.Getattr)), "what fstat asks for")
+	}
+	Expect(f.rejects(single(scm.KindMemfd), fd)).To(MatchError("scm: wanted a memfd, got a regular file (read-write)"))
 })

@@ -20,8 +20,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("a file with a name", func(network string) {
-	It("SendFile sends runc's format, the bytes of the name and one descriptor, and RecvFile receives it", func() {
+var _ = DescribeTableSubtree("on", func(network string) {
+	It("SendFile sends the name and one descriptor in the format of runc, and RecvFile receives them", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile("/dev/ptmx", f)).To(Succeed())
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		}
 	})
 
-	It("SendFile requires a name of less than 4096 bytes, and on a stream of at least one", func() {
+	It("SendFile rejects names of 4096 bytes or more, and on a stream an empty name", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile(strings.Repeat("n", 4096), f)).To(opFails("write", unix.ENAMETOOLONG))
@@ -67,13 +67,13 @@ var _ = DescribeTableSubtree("a file with a name", func(network string) {
 		{name: "with credentials", payload: 4, files: 1, option: func(b *scm.Conn) error { return b.PassCred(true) }, want: BeAssignableToTypeOf(&scm.TruncatedError{})},
 		{name: "without a descriptor", payload: 4, want: opFails("read", scm.ErrNoFile)},
 		{name: "with a name of 4096 bytes", payload: 4096, files: 1, want: opFails("read", unix.ENAMETOOLONG)},
-		{name: "with a longer message and two descriptors", payload: 5000, files: 2, network: "unixpacket", want: MatchError(unix.EMSGSIZE), text: "scm: message carried more descriptors than requested (2 received, 1 requested)"},
-		{name: "with a name of more", payload: 5000, files: 1, network: "unixpacket", want: opFails("read", unix.ENAMETOOLONG)},
+		{name: "of 5000 bytes with two descriptors", payload: 5000, files: 2, network: "unixpacket", want: MatchError(unix.EMSGSIZE), text: "scm: message carried more descriptors than requested (2 received, 1 requested)"},
+		{name: "with a name of 5000 bytes", payload: 5000, files: 1, network: "unixpacket", want: opFails("read", unix.ENAMETOOLONG)},
 	} {
 		if c.network != "" && c.network != network {
 			continue
 		}
-		It("RecvFile rejects a message, and closes its descriptors, "+c.name, func() {
+		It("RecvFile rejects a message "+c.name+", and closes its descriptors", func() {
 			if c.files == 2 {
 				cannotEmulateTwo()
 			} else if c.files > 2 {
@@ -122,45 +122,43 @@ type withoutRaw struct{}
 
 func (withoutRaw) SyscallConn() (syscall.RawConn, error) { return nil, nil }
 
-var _ = Describe("Nonblock", func() {
-	It("Nonblock and SetNonblock read and set the flag that both ends of a passed file share", func() {
-		a, b := pair("unix")
-		r, _ := pipe()
-		Expect(a.SendFile("x", r)).To(Succeed())
-		f := lent(ok(b.RecvFile()))
-		Expect(scm.Nonblock(f)).To(BeTrue())
-		Expect(scm.SetNonblock(f, false)).To(Succeed())
-		Expect(scm.Nonblock(r)).To(BeFalse(), "the sender's too")
-		Expect(scm.SetNonblock(r, true)).To(Succeed())
-		Expect(scm.Nonblock(f)).To(BeTrue())
-		Expect(scm.Nonblock(a)).To(BeTrue())
-	})
+var _ = It("Nonblock and SetNonblock read and set the flag that both ends of a passed file share", func() {
+	a, b := pair("unix")
+	r, _ := pipe()
+	Expect(a.SendFile("x", r)).To(Succeed())
+	f := lent(ok(b.RecvFile()))
+	Expect(scm.Nonblock(f)).To(BeTrue())
+	Expect(scm.SetNonblock(f, false)).To(Succeed())
+	Expect(scm.Nonblock(r)).To(BeFalse(), "the sender's too")
+	Expect(scm.SetNonblock(r, true)).To(Succeed())
+	Expect(scm.Nonblock(f)).To(BeTrue())
+	Expect(scm.Nonblock(a)).To(BeTrue())
+})
 
-	// F_SETFL would write all flags back, and undo a change that the sender made.
-	It("SetNonblock does not undo another change of the status flags", func() {
-		a, _ := pair("unix")
-		var stop atomic.Bool
-		changes := goes(func() {
-			for on := true; !stop.Load(); on = !on {
-				Expect(scm.SetNonblock(a, on)).To(Succeed())
-			}
-		})
-		defer changes()
-		defer stop.Store(true)
-		theirs := NumberOf(asFile(NumberOf(a)))
-		for i := range 50_000 {
-			want := i % 2 * unix.O_ASYNC
-			fcntl(theirs, unix.F_SETFL, want)
-			Expect(fcntl(theirs, unix.F_GETFL, 0) & unix.O_ASYNC).To(Equal(want))
+// F_SETFL would write all flags back, and undo a change that the sender made.
+var _ = It("SetNonblock does not undo another change of the status flags", func() {
+	a, _ := pair("unix")
+	var stop atomic.Bool
+	changes := goes(func() {
+		for on := true; !stop.Load(); on = !on {
+			Expect(scm.SetNonblock(a, on)).To(Succeed())
 		}
 	})
+	defer changes()
+	defer stop.Store(true)
+	theirs := NumberOf(asFile(NumberOf(a)))
+	for i := range 50_000 {
+		want := i % 2 * unix.O_ASYNC
+		fcntl(theirs, unix.F_SETFL, want)
+		Expect(fcntl(theirs, unix.F_GETFL, 0) & unix.O_ASYNC).To(Equal(want))
+	}
+})
 
-	It("Nonblock and SetNonblock reject nil and closed files", func() {
-		r, _ := pipe()
-		Expect(r.Close()).To(Succeed())
-		for f, want := range map[syscall.Conn]error{nil: os.ErrInvalid, withoutRaw{}: os.ErrInvalid, (*os.File)(nil): os.ErrInvalid, r: os.ErrClosed} {
-			Expect(Second(scm.Nonblock(f))).To(MatchError(want))
-			Expect(scm.SetNonblock(f, true)).To(MatchError(want))
-		}
-	})
+var _ = It("Nonblock and SetNonblock reject nil and closed files", func() {
+	r, _ := pipe()
+	Expect(r.Close()).To(Succeed())
+	for f, want := range map[syscall.Conn]error{nil: os.ErrInvalid, withoutRaw{}: os.ErrInvalid, (*os.File)(nil): os.ErrInvalid, r: os.ErrClosed} {
+		Expect(Second(scm.Nonblock(f))).To(MatchError(want))
+		Expect(scm.SetNonblock(f, true)).To(MatchError(want))
+	}
 })

@@ -12,9 +12,9 @@ import (
 )
 
 var everyType = []TableEntry{
-	Entry("stream", unix.SOCK_STREAM),
-	Entry("dgram", unix.SOCK_DGRAM),
-	Entry("seqpacket", unix.SOCK_SEQPACKET),
+	Entry("stream sockets,", unix.SOCK_STREAM),
+	Entry("datagram sockets,", unix.SOCK_DGRAM),
+	Entry("seqpacket sockets,", unix.SOCK_SEQPACKET),
 }
 
 // fixture is a connected pair of sockets and the descriptors that the spec owns.

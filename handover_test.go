@@ -23,7 +23,7 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-var _ = DescribeTableSubtree("a handover over", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 
 	It("RecvConn returns a *net.UnixConn for a Unix socket, and NewConn makes a Conn of it", func() {
@@ -212,7 +212,7 @@ func (c callersConn) Control(f func(fd uintptr)) error      { return c.control(f
 func (callersConn) Read(func(fd uintptr) bool) error        { return nil }
 func (callersConn) Write(func(fd uintptr) bool) error       { return nil }
 
-var _ = DescribeTableSubtree("a connection of the caller's own type, over", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	sends := map[string]func(c *scm.Conn, f syscall.Conn) error{
 		"SendConn":     func(c *scm.Conn, f syscall.Conn) error { return c.SendConn(fdtest.AsSocket(f)) },
 		"SendListener": func(c *scm.Conn, f syscall.Conn) error { return c.SendListener(fdtest.AsSocket(f)) },

@@ -76,9 +76,9 @@ var _ = Child("hostile-file", func(args []string) {
 	Expect(f.Close()).To(Succeed())
 })
 
-var _ = Describe("a received non-blocking FUSE file", func() {
+var _ = Describe("a FUSE server that does not answer a poll", func() {
 	for _, taker := range slices.Sorted(maps.Keys(takers)) {
-		It("a FUSE server that does not answer a poll cannot stop the process, by "+taker, func() {
+		It("cannot stop a process that receives its file with "+taker, func() {
 			server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
 			server.Hush(fusetest.Poll) // the server does not answer poll requests
 			f := connect(unix.SOCK_STREAM)
@@ -120,14 +120,18 @@ var _ = Describe("NewFile", func() {
 	}
 	withoutPoll := []scm.Kind{scm.KindRegular, scm.KindDirectory, scm.KindMemfd}
 	// The poll methods of epoll and vsock can wait. /dev/random represents other drivers.
-	keptOut := []string{"an epoll", "a vsock socket", "/dev/random"}
+	keptOut := []string{"an epoll descriptor", "a vsock socket", "/dev/random"}
 
 	for _, s := range append(slices.Clone(samples), more...) {
-		It("NewFile keeps the file, and adds only files whose poll method never waits to the poller: "+s.name, func() {
+		hasPoll := s.access != "path" && !slices.Contains(withoutPoll, s.kind) && s.name != "/dev/null"
+		poller := hasPoll && !slices.Contains(keptOut, s.name)
+		adds := "never adds it to the poller"
+		if poller {
+			adds = "adds it to the poller only if it has O_NONBLOCK"
+		}
+		It("makes a file of "+s.name+", and "+adds, func() {
 			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
-			hasPoll := s.access != "path" && !slices.Contains(withoutPoll, s.kind) && s.name != "/dev/null"
-			poller := hasPoll && !slices.Contains(keptOut, s.name)
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
 				if s.access == "path" && flags != 0 {
 					continue // it has no O_NONBLOCK
@@ -155,7 +159,7 @@ var _ = Describe("NewFile", func() {
 		})
 	}
 
-	It("NewFile keeps the process's locks on a regular file", func() {
+	It("does not release the process's locks on a regular file", func() {
 		path := filepath.Join(GinkgoT().TempDir(), "file")
 		f := connect(unix.SOCK_SEQPACKET)
 		open := func() int {
@@ -177,7 +181,7 @@ var _ = Describe("NewFile", func() {
 		Expect(locked()).To(BeFalse(), "any close of the file removes them")
 	})
 
-	It("NewFile leaves the descriptor to the caller on error", func() {
+	It("leaves the descriptor to the caller on error", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
 			Expect(file).To(BeNil())
@@ -258,7 +262,7 @@ func cutMemory() []byte {
 }
 
 // On a stream the kernel adds a pidfd even if it could not write the payload. The payload stays in the queue.
-var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	var nowhere []byte
 	var before fdtest.Snapshot
@@ -274,7 +278,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 	})
 	AfterEach(func() { Expect(before.NewSince()).To(BeEmpty(), "numbers left open") })
 
-	It("ReadFD is EFAULT, and leaves no descriptor open", func() {
+	It("ReadFD fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer", func() {
 		for range 2 {
 			n, fd, err := scm.ReadFD(f.b, nowhere)
 			failsWith(err, "recvmsg", unix.EFAULT)
@@ -282,7 +286,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		}
 	})
 
-	It("Recv is EFAULT, and leaves no descriptor open", func() {
+	It("Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer", func() {
 		for _, flags := range []int{unix.MSG_PEEK, 0} {
 			pidfd := -7
 			m := scm.Message{Buffers: [][]byte{nowhere}, FDs: make([]int, 2), PIDFD: &pidfd}
@@ -291,7 +295,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		}
 	})
 
-	It("RecvBatch stops at the message, and leaves none of its descriptors open", func() {
+	It("RecvBatch stops at a message whose buffer the kernel cannot write to, and leaves none of its descriptors open", func() {
 		pidfds := []int{-7, -7, -7}
 		ms := make([]scm.Message, len(pidfds))
 		for i := range ms {
@@ -311,7 +315,7 @@ var _ = DescribeTableSubtree("a receive whose buffer the kernel cannot write", f
 		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
 	})
 
-	It("the receives of a Conn are EFAULT, and leave no descriptor open", func() {
+	It("receives of a Conn fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer", func() {
 		c := ok(scm.NewConnFD(copies(f.b)[0]))
 		defer func() { Expect(c.Close()).To(Succeed()) }()
 		Expect(Third(c.ReadFiles(nowhere, 1))).To(MatchError(unix.EFAULT))

@@ -23,7 +23,7 @@ func beLimit(err, sentinel, errno error) {
 	Expect(err.Error()).To(HavePrefix("scm: more than "))
 }
 
-var _ = DescribeTableSubtree("limits", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
@@ -32,11 +32,11 @@ var _ = DescribeTableSubtree("limits", func(typ int) {
 		buffers, fds    int
 		sentinel, errno error
 	}{
-		{"254 descriptors are ErrTooManyFDs", 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
-		{"1025 buffers are ErrTooManyBuffers", scm.MaxBuffers + 1, 1, scm.ErrTooManyBuffers, unix.EMSGSIZE},
-		{"1025 buffers and 254 descriptors are ErrTooManyFDs", scm.MaxBuffers + 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
+		{"ErrTooManyFDs for 254 descriptors", 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
+		{"ErrTooManyBuffers for 1025 buffers", scm.MaxBuffers + 1, 1, scm.ErrTooManyBuffers, unix.EMSGSIZE},
+		{"ErrTooManyFDs for 1025 buffers and 254 descriptors", scm.MaxBuffers + 1, scm.MaxFDs + 1, scm.ErrTooManyFDs, unix.EINVAL},
 	} {
-		It(c.what+" before any system call, and nothing is sent or lost", func() {
+		It("Send and Recv return "+c.what+" before any system call, and lose nothing", func() {
 			for _, sock := range []int{-1, f.a} { // the kernel would return EBADF for -1
 				m := scm.Message{Buffers: make([][]byte, c.buffers), FDs: make([]int, c.fds), N: 7}
 				m.Buffers[0] = []byte("x")
@@ -57,7 +57,7 @@ var _ = DescribeTableSubtree("limits", func(typ int) {
 		})
 	}
 
-	It("Send lets the kernel check a message that is exactly at the limits", func() {
+	It("Send and Recv pass a message that is exactly at the limits to the kernel", func() {
 		m := scm.Message{Buffers: make([][]byte, scm.MaxBuffers), FDs: make([]int, scm.MaxFDs)}
 		Expect(scm.Send(-1, &m, 0)).To(MatchError(unix.EBADF))
 		Expect(scm.Recv(-1, &m, 0)).To(MatchError(unix.EBADF))

@@ -68,7 +68,7 @@ func leaveStale(network, path string) {
 	Expect(path).To(BeAnExistingFile())
 }
 
-var _ = DescribeTableSubtree("Listen", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 
 	It("Listen makes the socket file, and Close removes it", func() {
@@ -107,7 +107,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 
 	It("Close leaves the socket file in place after SetUnlinkOnClose(false)", func() { leaveStale(network, socketPath()) })
 
-	It("Listen returns ErrInUse while another socket has the name, and does not disturb it", func() {
+	It("Listen returns ErrInUse while another socket has the name, and does not disturb that socket", func() {
 		for _, addr := range []string{socketPath(), "@" + UniqueName(), longPath()} {
 			accept := bound(scm.Config{}, network, addr)
 			keepsNumbers()
@@ -180,7 +180,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(os.ReadDir(filepath.Dir(path))).To(HaveLen(1))
 	})
 
-	It("Listen waits for a locked directory until the context is done or 200 ms have passed", func() {
+	It("Listen waits for a locked directory until the context is done, and for at most 200 ms", func() {
 		path := socketPath()
 		leaveStale(network, path)
 		folder, err := os.Open(filepath.Dir(path))
@@ -267,7 +267,7 @@ var _ = DescribeTableSubtree("Listen", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("the kernel rejects descriptors from the start with Config.NoFiles", func() {
+	It("Config.NoFiles makes the kernel reject descriptors from the start", func() {
 		addr := "@" + UniqueName()
 		l, err := listenAny(ctx, scm.Config{NoFiles: true}, network, addr)
 		if errors.Is(err, errors.ErrUnsupported) {
@@ -327,7 +327,7 @@ func octal(s string) int {
 	return int(n)
 }
 
-var _ = DescribeTableSubtree("Listener", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	It("AcceptConn returns a Conn with both addresses and the Config of the Listener", func() {
 		path := socketPath()
 		l := listen(scm.Config{KeepTruncated: true}, network, path)
@@ -396,27 +396,25 @@ var _ = DescribeTableSubtree("Listener", func(network string) {
 			Expect(client.Read(make([]byte, 1))).Error().To(MatchError(io.EOF), how)
 		}
 	})
-}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
+}, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
 
 var _ net.Listener = (*scm.Listener)(nil)
 
-var _ = Describe("Listener", func() {
-	It("methods of a nil Listener and of a struct literal return os.ErrInvalid", func() {
-		theirs := lent(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
-		for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
-			invalid := MatchError(os.ErrInvalid)
-			if l != nil {
-				invalid = And(invalid, MatchError(ContainSubstring("use scm.NewListener")))
-			}
-			Expect(Second(l.Accept())).To(invalid)
-			Expect(Second(l.AcceptConn())).To(invalid)
-			Expect(l.Close()).To(invalid)
-			l.SetUnlinkOnClose(true) // returns no error
+var _ = It("methods of a nil Listener and of a Listener made as a struct literal return os.ErrInvalid", func() {
+	theirs := lent(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
+	for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
+		invalid := MatchError(os.ErrInvalid)
+		if l != nil {
+			invalid = And(invalid, MatchError(ContainSubstring("use scm.NewListener")))
 		}
-	})
+		Expect(Second(l.Accept())).To(invalid)
+		Expect(Second(l.AcceptConn())).To(invalid)
+		Expect(l.Close()).To(invalid)
+		l.SetUnlinkOnClose(true) // returns no error
+	}
 })
 
-var _ = DescribeTableSubtree("NewListener", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 	// netListener makes a listening socket of package net.
 	netListener := func(path string) *net.UnixListener {
@@ -555,34 +553,32 @@ var _ = DescribeTableSubtree("NewListener", func(network string) {
 		client := dial(network, path)
 		Expect(Second(client.WriteFiles([]byte("x"), pipes(1)...))).To(opFails("write", unix.EPERM))
 	})
-}, Entry("unix", "unix"), Entry("unixpacket", "unixpacket"))
+}, Entry("unix sockets,", "unix"), Entry("unixpacket sockets,", "unixpacket"))
 
 // embedsListener is a listener around another one.
 type embedsListener struct{ net.Listener }
 
-var _ = Describe("NewListener", func() {
-	It("NewListener rejects nil, struct literals, closed listeners and any other listener", func() {
-		keepsNumbers()
-		for _, none := range []net.Listener{nil, (*net.UnixListener)(nil), (*scm.Listener)(nil), (*net.TCPListener)(nil), &scm.Listener{}} {
-			Expect(Second(scm.NewListener(none))).To(opFails("listener", os.ErrInvalid), "%T", none)
-		}
-		Expect(Second(scm.NewListener(&scm.Listener{}))).To(MatchError(ContainSubstring("use scm.NewListener")))
-		Expect(Second(scm.NewListener(new(net.UnixListener)))).To(opFails("listener", unix.EINVAL))
+var _ = It("NewListener rejects nil, struct literals, closed listeners, and listeners without a Unix socket", func() {
+	keepsNumbers()
+	for _, none := range []net.Listener{nil, (*net.UnixListener)(nil), (*scm.Listener)(nil), (*net.TCPListener)(nil), &scm.Listener{}} {
+		Expect(Second(scm.NewListener(none))).To(opFails("listener", os.ErrInvalid), "%T", none)
+	}
+	Expect(Second(scm.NewListener(&scm.Listener{}))).To(MatchError(ContainSubstring("use scm.NewListener")))
+	Expect(Second(scm.NewListener(new(net.UnixListener)))).To(opFails("listener", unix.EINVAL))
 
-		l := listen(scm.Config{}, "unix", socketPath())
-		tcp := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
-		for _, other := range []net.Listener{tcp, embedsListener{l}, tls.NewListener(l, &tls.Config{})} {
-			Expect(Second(scm.NewListener(other))).To(And(opFails("listener", scm.ErrNotUnix), MatchError(HaveSuffix(": a %T", other))))
-		}
-		Expect(Second(scm.Config{Expect: &scm.Expect{Min: 254}}.NewListener(l))).To(opFails("listener", unix.EINVAL))
-		Expect(l.Close()).To(Succeed())
-		for _, closed := range []net.Listener{l, l.UnixListener} {
-			Expect(Second(scm.NewListener(closed))).To(opFails("listener", net.ErrClosed))
-		}
-	})
+	l := listen(scm.Config{}, "unix", socketPath())
+	tcp := lent(ok(net.Listen("tcp", "127.0.0.1:0")))
+	for _, other := range []net.Listener{tcp, embedsListener{l}, tls.NewListener(l, &tls.Config{})} {
+		Expect(Second(scm.NewListener(other))).To(And(opFails("listener", scm.ErrNotUnix), MatchError(HaveSuffix(": a %T", other))))
+	}
+	Expect(Second(scm.Config{Expect: &scm.Expect{Min: 254}}.NewListener(l))).To(opFails("listener", unix.EINVAL))
+	Expect(l.Close()).To(Succeed())
+	for _, closed := range []net.Listener{l, l.UnixListener} {
+		Expect(Second(scm.NewListener(closed))).To(opFails("listener", net.ErrClosed))
+	}
 })
 
-var _ = DescribeTableSubtree("Listen", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	It("Listen on a stale path returns EMFILE, and not ErrInUse, if the descriptor table is full", func() {
 		RunChild(ChildCommand("stale-nofile", network, socketPath()))
 	})
@@ -612,7 +608,7 @@ func hands(c *scm.Conn, l closer) error {
 	return c.SendListener(l.(*scm.Listener))
 }
 
-var _ = DescribeTableSubtree("Close", func(network string) {
+var _ = DescribeTableSubtree("on", func(network string) {
 	It("Close leaves the socket file in place after the socket was sent to another process", func() {
 		a, b := pair("unix")
 		path := socketPath()
@@ -626,7 +622,7 @@ var _ = DescribeTableSubtree("Close", func(network string) {
 		dial(network, path)
 	})
 
-	It("Close removes the socket file before it ends the calls that wait", func() {
+	It("Close removes the socket file before it ends waiting calls", func() {
 		for range 20 {
 			path := socketPath()
 			l := mustListen(scm.Config{}, network, path)

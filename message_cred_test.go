@@ -48,12 +48,12 @@ func (f *fixture) credentials(room int, sent ...int) scm.Cred {
 	return cred
 }
 
-var _ = DescribeTableSubtree("credentials", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
 	for _, n := range []int{0, 1, 2, scm.MaxFDs} {
-		It(fmt.Sprintf("Send and Recv pass credentials along with %d descriptors", n), func() {
+		It("Send and Recv pass credentials along with "+Count(n, "descriptor"), func() {
 			f.option(unix.SO_PASSCRED, 1)
 			sent, cred := f.files(n), myself()
 			for _, unpadded := range []bool{false, true} {
@@ -65,7 +65,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		})
 	}
 
-	It("a receive, a batch and a failed receive overwrite earlier credentials", func() {
+	It("Recv, RecvBatch and failed receives overwrite earlier credentials", func() {
 		f.option(unix.SO_PASSCRED, 1)
 		cred := stale
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, Cred: &cred}
@@ -78,7 +78,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		Expect(f.credentials(0)).To(Equal(noCred))
 	})
 
-	It("Send is ESRCH or EPERM for the credentials of a process that does not exist, and sends nothing", func() {
+	It("Send fails with ESRCH or EPERM for the credentials of a process that does not exist, and sends nothing", func() {
 		cred := myself()
 		cred.PID = 1 << 30 // more than the kernel's PID_MAX_LIMIT
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, Cred: &cred, N: 7}
@@ -87,7 +87,7 @@ var _ = DescribeTableSubtree("credentials", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("Send is EINVAL for a user or group that does not fit into uid_t, and sends nothing", func() {
+	It("Send fails with EINVAL for a user or group ID that does not fit into uid_t, and sends nothing", func() {
 		bits := 32
 		beyond := 1 << bits
 		if beyond == 0 {
@@ -139,7 +139,7 @@ func pidOf(pidfd int) string {
 	return ""
 }
 
-var _ = DescribeTableSubtree("a pidfd", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	var before []int
 	BeforeEach(func() {
@@ -150,7 +150,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })
 
 	for _, n := range []int{0, 1, 2, 3, scm.MaxFDs} {
-		It(fmt.Sprintf("Recv returns a pidfd after %d descriptors, with and without credentials", n), func() {
+		It("Recv returns a pidfd after "+Count(n, "descriptor")+", with and without credentials", func() {
 			sent := f.files(n)
 			for _, cred := range []*scm.Cred{nil, {}} {
 				f.option(unix.SO_PASSCRED, 0)
@@ -173,7 +173,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		})
 	}
 
-	It("Recv closes one descriptor too many, for which the padding before a pidfd leaves space", func() {
+	It("Recv closes an extra descriptor that fits into the padding before a pidfd", func() {
 		if unix.CmsgSpace(4) == unix.CmsgLen(4) {
 			Skip("there is no padding on this architecture")
 		}
@@ -250,7 +250,7 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 		})
 	}
 
-	It("PIDFD is -1 without SO_PASSPIDFD, and after an error", func() {
+	It("Recv sets PIDFD to -1 without SO_PASSPIDFD and after an error", func() {
 		f.option(unix.SO_PASSPIDFD, 0)
 		sent := f.files(2)
 		f.sends("x", sent...)
@@ -283,20 +283,18 @@ var _ = DescribeTableSubtree("a pidfd", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("a sender outside of the receiver's PID namespace", func() {
-	It("Recv reports the user and group of a sender outside the PID namespace, and PID 0", func() {
-		f := connect(unix.SOCK_STREAM)
-		f.option(unix.SO_PASSCRED, 1)
-		f.sends("x", f.files(1)...)
-		cmd := ChildCommand("receives-cred")
-		cmd.ExtraFiles = []*os.File{asFile(f.b)}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
-		cmd.Stderr = GinkgoWriter
-		if err := cmd.Start(); err != nil {
-			Skip("no PID namespace can be had here: " + err.Error())
-		}
-		Expect(cmd.Wait()).To(Succeed())
-	})
+var _ = It("Recv reports the user and group of a sender outside the PID namespace, and PID 0", func() {
+	f := connect(unix.SOCK_STREAM)
+	f.option(unix.SO_PASSCRED, 1)
+	f.sends("x", f.files(1)...)
+	cmd := ChildCommand("receives-cred")
+	cmd.ExtraFiles = []*os.File{asFile(f.b)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	cmd.Stderr = GinkgoWriter
+	if err := cmd.Start(); err != nil {
+		Skip("no PID namespace can be had here: " + err.Error())
+	}
+	Expect(cmd.Wait()).To(Succeed())
 })
 
 var _ = Child("receives-cred", func([]string) {

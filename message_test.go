@@ -54,11 +54,11 @@ func pattern(n int) []byte {
 	return p
 }
 
-var _ = DescribeTableSubtree("a message", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("Send and Recv pass bytes alone", func() {
+	It("Send and Recv pass bytes without descriptors", func() {
 		f.sends("hello")
 		f.receives(8, 0, 0, "hello", 0)
 		f.sends("hello")
@@ -66,7 +66,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	})
 
 	for _, n := range []int{1, 2, 3, 4, 63, 64, 127, 128, 252, scm.MaxFDs} {
-		It(fmt.Sprintf("Send and Recv pass %d descriptors in order", n), func() {
+		It("Send and Recv pass "+Count(n, "descriptor")+" in order", func() {
 			sent := f.files(n)
 			f.sends("x", sent...)
 			f.receives(8, n, 0, "x", 0, sent...)
@@ -84,7 +84,7 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 	})
 
 	for _, c := range []struct{ sent, room int }{{1, 0}, {5, 0}, {2, 1}, {3, 1}, {3, 2}, {5, 4}, {253, 1}, {253, 252}} {
-		It(fmt.Sprintf("Recv returns the first %d of %d descriptors and MSG_CTRUNC", c.room, c.sent), func() {
+		It(fmt.Sprintf("Recv with capacity for %d of %s returns MSG_CTRUNC, and closes the others", c.room, Count(c.sent, "descriptor")), func() {
 			if c.room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -125,21 +125,21 @@ var _ = DescribeTableSubtree("a message", func(typ int) {
 		out, in  []int
 		received []int // the filled lengths
 	}{
-		{"into one", []int{3, 4, 5}, []int{12}, []int{12}},
-		{"out of one", []int{12}, []int{3, 4, 5}, []int{3, 4, 5}},
-		{"of other sizes", []int{5, 7}, []int{1, 10, 1}, []int{1, 10, 1}},
-		{"with empty ones among them", []int{0, 6, 0, 6, 0}, []int{0, 0, 12, 0}, []int{0, 0, 12, 0}},
-		{"with room left", []int{5}, []int{3, 4, 5}, []int{3, 2, 0}},
-		{"of which there are 8", slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8)},
-		{"of which there are 9", slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
-		{"of which there are 9, from one", []int{27}, slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
-		{"of which there are 9, into one", slices.Repeat([]int{3}, 9), []int{27}, []int{27}},
-		{"of which there are 20, of other sizes", slices.Repeat([]int{5}, 20), slices.Repeat([]int{10}, 10), slices.Repeat([]int{10}, 10)},
-		{"of which there are 9, empty ones among them", []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, slices.Repeat([]int{0}, 9), slices.Repeat([]int{0}, 9)},
-		{"of which there are 9, with room left", []int{5}, slices.Repeat([]int{2}, 9), []int{2, 2, 1, 0, 0, 0, 0, 0, 0}},
-		{"of which there are 1024", slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024)},
+		{"3 buffers into 1", []int{3, 4, 5}, []int{12}, []int{12}},
+		{"1 buffer into 3", []int{12}, []int{3, 4, 5}, []int{3, 4, 5}},
+		{"2 buffers into 3 of other sizes", []int{5, 7}, []int{1, 10, 1}, []int{1, 10, 1}},
+		{"5 buffers into 4, with empty ones among them", []int{0, 6, 0, 6, 0}, []int{0, 0, 12, 0}, []int{0, 0, 12, 0}},
+		{"1 buffer into 3, with space left over", []int{5}, []int{3, 4, 5}, []int{3, 2, 0}},
+		{"8 buffers into 8", slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8)},
+		{"9 buffers into 9", slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
+		{"1 buffer into 9", []int{27}, slices.Repeat([]int{3}, 9), slices.Repeat([]int{3}, 9)},
+		{"9 buffers into 1", slices.Repeat([]int{3}, 9), []int{27}, []int{27}},
+		{"20 buffers into 10", slices.Repeat([]int{5}, 20), slices.Repeat([]int{10}, 10), slices.Repeat([]int{10}, 10)},
+		{"10 buffers into 9 empty ones", []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, slices.Repeat([]int{0}, 9), slices.Repeat([]int{0}, 9)},
+		{"1 buffer into 9, with space left over", []int{5}, slices.Repeat([]int{2}, 9), []int{2, 2, 1, 0, 0, 0, 0, 0, 0}},
+		{"1024 buffers into 1024", slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024), slices.Repeat([]int{2}, 1024)},
 	} {
-		It("Send gathers and Recv scatters buffers "+c.name, func() {
+		It("Send and Recv pass a payload from "+c.name, func() {
 			total, filled, room := sum(c.out), sum(c.received), sum(c.in)
 			sent := f.files(2)
 			out := scm.Message{Buffers: cut(pattern(total), c.out...), FDs: sent}
@@ -166,7 +166,7 @@ func sum(sizes []int) int {
 	return total
 }
 
-var _ = DescribeTableSubtree("flags", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
@@ -189,7 +189,7 @@ var _ = DescribeTableSubtree("flags", func(typ int) {
 	})
 }, everyType)
 
-var _ = DescribeTableSubtree("flags on packets", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 

@@ -229,13 +229,13 @@ func waitsAndWakes(kind string, take func(c *scm.Conn) (*os.File, error)) {
 	end()
 }
 
-var _ = Describe("a received non-blocking file", func() {
+var _ = Describe("if the sender set O_NONBLOCK,", func() {
 	for _, kind := range slices.Sorted(maps.Keys(waitables)) {
 		if kind == "a signalfd" {
 			continue // it needs its own process
 		}
 		for _, taker := range slices.Sorted(maps.Keys(takers)) {
-			It("a Read waits until the file is ready, a deadline passes, or Close: "+kind+" by "+taker, func() {
+			It("a Read of "+kind+" received with "+taker+" waits until the file is ready, a deadline passes, or Close", func() {
 				keepsNumbers()
 				w, err := waitables[kind]()
 				if err != nil {
@@ -248,7 +248,7 @@ var _ = Describe("a received non-blocking file", func() {
 		}
 	}
 
-	It("a Read waits until the file is ready, a deadline passes, or Close: a signalfd", func() {
+	It("a Read of a received signalfd waits until the file is ready, a deadline passes, or Close", func() {
 		// A signalfd receives only signals that every thread blocks. A child inherits the mask.
 		blocked := make(chan error)
 		go func() {
@@ -265,7 +265,7 @@ var _ = Describe("a received non-blocking file", func() {
 		Expect(<-blocked).NotTo(HaveOccurred())
 	})
 
-	It("a Read of an anonymous file fails with EAGAIN if /proc does not show its name", func() {
+	It("a Read of a received anonymous file fails with EAGAIN if /proc does not show the name of the file", func() {
 		if reason := RunChild(ChildCommand("without-proc")); reason != "" {
 			Skip(reason)
 		}

@@ -19,19 +19,19 @@ import (
 // These options of the receiving socket add other control data to the descriptors: credentials before them,
 // or a pidfd after them.
 
-var _ = DescribeTableSubtree("SO_PASSCRED", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() {
 		f = connect(typ)
 		Expect(unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)).To(Succeed())
 	})
 
-	It("credentials leave ReadFD no space for a descriptor, and it closes what it received", func() {
+	It("ReadFD closes every descriptor it received if credentials take the space for one", func() {
 		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
 		f.readsLost(make([]byte, 1), 1)
 	})
 
-	It("credentials take space in the control buffer from descriptors", func() {
+	It("Recv returns fewer descriptors if credentials take space in the control buffer", func() {
 		CannotEmulate(fdtest.NotCut)
 		sent := f.files(scm.MaxFDs)
 		f.sends("x", sent...)
@@ -78,7 +78,7 @@ func (f *fixture) passesPidfd() {
 	Expect(unix.Close(int(binary.NativeEndian.Uint32(messages[0].Data)))).To(Succeed())
 }
 
-var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	var before []int
 	BeforeEach(func() {
@@ -93,7 +93,7 @@ var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 		f.readsLost(make([]byte, 1), 1)
 	})
 
-	It("a pidfd leaves ReadFD no space for a descriptor, and it closes what it received", func() {
+	It("ReadFD closes every descriptor it received if a pidfd takes the space for one", func() {
 		Expect(scm.WriteFD(f.a, []byte("x"), f.file())).To(Equal(1))
 		f.readsLost(make([]byte, 1), 1)
 	})
@@ -112,18 +112,16 @@ var _ = DescribeTableSubtree("SO_PASSPIDFD", func(typ int) {
 	})
 }, everyType)
 
-var _ = Describe("SO_INQ on a stream", func() {
-	It("Recv sets MSG_CTRUNC, although no descriptor is missing, if SO_INQ does not fit into the control buffer", func() {
-		f := connect(unix.SOCK_STREAM)
-		if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, 84, 1); err != nil {
-			Skip("this kernel does not have SO_INQ: " + err.Error())
-		}
-		sent := f.files(2)
-		f.sends("x", sent...)
-		f.receives(1, 2, 0, "x", unix.MSG_CTRUNC, sent...)
-		f.sends("x", sent...)
-		f.receives(1, 32, 0, "x", 0, sent...)
-		Expect(scm.WriteFD(f.a, []byte("x"), sent[0])).To(Equal(1))
-		f.readsLost(make([]byte, 1), 1)
-	})
+var _ = It("Recv sets MSG_CTRUNC if SO_INQ does not fit into the control buffer, although no descriptor is missing", func() {
+	f := connect(unix.SOCK_STREAM)
+	if err := unix.SetsockoptInt(f.b, unix.SOL_SOCKET, 84, 1); err != nil {
+		Skip("this kernel does not have SO_INQ: " + err.Error())
+	}
+	sent := f.files(2)
+	f.sends("x", sent...)
+	f.receives(1, 2, 0, "x", unix.MSG_CTRUNC, sent...)
+	f.sends("x", sent...)
+	f.receives(1, 32, 0, "x", 0, sent...)
+	Expect(scm.WriteFD(f.a, []byte("x"), sent[0])).To(Equal(1))
+	f.readsLost(make([]byte, 1), 1)
 })

@@ -32,20 +32,20 @@ var paths = []path{
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unix.Close(fd)).To(Succeed())
 	}},
-	{"ReadFD of two", func(f *fixture) {
+	{"ReadFD of a message with two", func(f *fixture) {
 		cannotEmulateTwo()
 		f.sends("x", f.a, f.b)
 		f.readsLost(make([]byte, 1), 1)
 	}},
-	{"ReadFD of three", func(f *fixture) {
+	{"ReadFD of a message with three", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a)
 		f.readsLost(make([]byte, 1), 1)
 	}},
-	{"ReadFD where nothing is", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
+	{"ReadFD without a queued message", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
 	{"ReadFD from a descriptor that is not open", func(f *fixture) { readFails(-1, unix.EBADF) }},
-	{"WriteFD of a number that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
-	{"WriteFD of nothing, which a stream loses", func(f *fixture) {
+	{"WriteFD of a descriptor that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
+	{"WriteFD without a payload", func(f *fixture) {
 		Expect(scm.WriteFD(f.a, nil, f.a)).To(Equal(0))
 		if n, fd, err := scm.ReadFD(f.b, nil); err == nil {
 			Expect(n).To(Equal(0))
@@ -56,29 +56,29 @@ var paths = []path{
 		f.sends("x", f.a, f.b, f.a)
 		recvAndClose(f, 3, 3)
 	}},
-	{"Send and Recv of 253", func(f *fixture) {
+	{"Send and Recv of 253 descriptors", func(f *fixture) {
 		f.sends("x", slices.Repeat([]int{f.a}, scm.MaxFDs)...)
 		recvAndClose(f, scm.MaxFDs, scm.MaxFDs)
 	}},
-	{"Recv with less room", func(f *fixture) {
+	{"Recv with capacity for two of five", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a, f.b, f.a)
 		recvAndClose(f, 2, 2)
 	}},
-	{"Recv with room for one of two", func(f *fixture) {
+	{"Recv with capacity for one of two", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 1, 1)
 	}},
-	{"Recv with no room", func(f *fixture) {
+	{"Recv with capacity for none", func(f *fixture) {
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 0, 0)
 	}},
-	{"Recv where nothing is", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
-	{"Send of a number that is not open, among others", func(f *fixture) {
+	{"Recv without a queued message", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
+	{"Send of two open descriptors and one that is not", func(f *fixture) {
 		sendFails(f.a, "x", unix.EBADF, f.a, f.b, -1)
 	}},
-	{"Send of more than the limit", func(f *fixture) {
+	{"Send of 254 descriptors", func(f *fixture) {
 		m := scm.Message{FDs: slices.Repeat([]int{f.a}, scm.MaxFDs+1)}
 		Expect(scm.Send(f.a, &m, 0)).To(MatchError(scm.ErrTooManyFDs))
 	}},
@@ -94,9 +94,9 @@ func recvAndClose(f *fixture, room, want int) {
 	Expect(m.NFD).To(Equal(want), "descriptors received")
 }
 
-var _ = DescribeTableSubtree("the law of descriptors", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	for _, p := range paths {
-		It("descriptors neither leak nor disappear in "+p.name, func() {
+		It("descriptors are neither leaked nor lost in "+p.name, func() {
 			f := connect(typ)
 			before := fdtest.Take()
 			for range 20 {
@@ -143,7 +143,7 @@ func inherited(fd int) bool {
 	return strings.Contains(out, fmt.Sprintln(id))
 }
 
-var _ = DescribeTableSubtree("close-on-exec", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	It("a child process does not inherit a received descriptor", func() {
 		f := connect(typ)
 		one := f.file()

@@ -43,7 +43,7 @@ func (f *fixture) readsLost(p []byte, n int) {
 	Expect(fd).To(Equal(-1), "descriptor")
 }
 
-var _ = DescribeTableSubtree("the pair", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 

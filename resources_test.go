@@ -18,7 +18,7 @@ import (
 
 // A child process fills its descriptor table, because the limit would affect the suite too.
 
-var _ = DescribeTableSubtree("at RLIMIT_NOFILE", func(typ int) {
+var _ = DescribeTableSubtree("on", func(typ int) {
 	It("Recv with a full descriptor table returns the descriptors that fit and MSG_CTRUNC", func() {
 		CannotEmulate(fdtest.NotCut)
 		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))

@@ -96,7 +96,7 @@ var _ = Child("listen-once", func(args []string) {
 	}
 })
 
-var _ = DescribeTableSubtree("attack on a socket file over", Label("attack"), func(network string) {
+var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
 	for at, want := range map[string]string{"bind": "another process replaced the new socket file", "/fstatat": "operation not permitted"} {
 		for kind, link := range map[string]func(victim, path string) error{"symbolic": os.Symlink, "hard": os.Link} {
 			It("Listen does not change the mode of a file if a "+kind+" link to it replaces the socket file after "+strings.TrimPrefix(at, "/"), func() {
@@ -180,12 +180,12 @@ var _ = DescribeTableSubtree("attack on a socket file over", Label("attack"), fu
 	})
 }, everyNetwork)
 
-var _ = Describe("Listen", Label("attack"), func() {
-	DescribeTable("Listen does not remove a stale socket file on a file system that another machine may have mounted", func(network string) {
+var _ = DescribeTableSubtree("on", Label("attack"), func(network string) {
+	It("Listen does not remove a stale socket file on a file system that another machine may have mounted", func() {
 		server := fusetest.Mount(GinkgoTB(), fusetest.Options{Socket: true})
 		_, err := listenAny(context.Background(), scm.Config{}, network, server.File)
 		Expect(server.Asked()).NotTo(ContainElement(BeEquivalentTo(fusetest.Unlink)))
 		Expect(err).To(MatchError(scm.ErrInUse))
 		Expect(err).To(MatchError(ContainSubstring("cannot determine on this file system whether the socket is in use")))
-	}, everyNetwork)
-})
+	})
+}, everyNetwork)

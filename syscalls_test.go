@@ -62,38 +62,38 @@ var (
 
 var tracedCalls = []traced{
 	{"WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), 0) }, []string{sendmsg(1)}},
-	{"WriteFD that fails", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), -1) }, []string{sendmsg(1)}},
-	{"WriteFD of nothing", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, nil, 0) }, []string{sendmsg(1)}},
-	{"ReadFD of one", sendsOf(1), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
-	{"ReadFD of none", sendsOf(0), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
-	{"ReadFD of two", sendsOf(2), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(2)},
-	{"ReadFD of three", sendsOf(3), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(3)},
-	{"ReadFD that fails", nil, func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"a failed WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), -1) }, []string{sendmsg(1)}},
+	{"WriteFD without a payload", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, nil, 0) }, []string{sendmsg(1)}},
+	{"ReadFD of one descriptor", sendsOf(1), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"ReadFD of a message without a descriptor", sendsOf(0), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"ReadFD of two descriptors", sendsOf(2), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(2)},
+	{"ReadFD of three descriptors", sendsOf(3), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(3)},
+	{"a failed ReadFD", nil, func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
 	{"Send", nil, func(f *fixture) { _ = scm.Send(f.a, &one, 0) }, []string{sendmsg(1)}},
-	{"Send of none", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: one.Buffers}, 0) }, []string{sendmsg(0)}},
-	{"Send of 253", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 253)}, 0) }, []string{sendmsg(253)}},
-	{"Send of many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
-	{"Send beyond the limit", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
-	{"Send of too many buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
-	{"Send without the padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
+	{"Send without descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: one.Buffers}, 0) }, []string{sendmsg(0)}},
+	{"Send of 253 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 253)}, 0) }, []string{sendmsg(253)}},
+	{"Send of 20 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
+	{"Send of 254 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"Send of 1025 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
+	{"Send without padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
 	{"Send with credentials", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: one.FDs, Cred: &scm.Cred{PID: os.Getpid()}}, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))}},
-	{"SendBatch of three", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
-	{"SendBatch beyond the limit", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
-	{"SendBatch of none", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
-	{"Recv of one", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
-	{"Recv of two with room for one", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
-	{"Recv without room", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
-	{"Recv of many buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
-	{"Recv beyond the limit", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
-	{"RecvBatch of three", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
-	{"RecvBatch beyond the limit", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
-	{"RecvBatch of none", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
-	{"Recv that fails", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
-	{"Expect.Enforce of a number that is there twice", nil, func(*fixture) {
+	{"SendBatch of three messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
+	{"SendBatch with a message of 254 descriptors", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"SendBatch without messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
+	{"Recv of one descriptor", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv with capacity for one of two descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv without capacity for descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
+	{"Recv into 20 buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
+	{"Recv with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"RecvBatch of three messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
+	{"RecvBatch with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"RecvBatch without messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
+	{"a failed Recv", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Enforce of a descriptor that is listed twice", nil, func(*fixture) {
 		fd, _ := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
 		_ = scm.Expect{}.Enforce([]int{fd, -1, fd})
 	}, []string{"fcntl", "close"}},
-	{"Recv with a pidfd", func(f *fixture) {
+	{"Recv of a pidfd that was not requested", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
 		f.sends("x")
 	}, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg, "close"}},
@@ -192,13 +192,13 @@ func marked(lines []string, name string) (calls [][]string) {
 	return calls
 }
 
-var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
+var _ = Describe("under strace,", Ordered, ContinueOnFailure, func() {
 	var lines []string
 
 	BeforeAll(func() { lines = trace("traced") })
 
 	for _, c := range tracedCalls {
-		It("of "+c.name+" are these and no others", func() {
+		It(c.name+" makes exactly the expected system calls", func() {
 			var made, closed []string
 			for _, call := range marked(lines, c.name) {
 				made = append(made, describe(strings.TrimSuffix(call[2], "64"), call[3]))
@@ -207,7 +207,7 @@ var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 					closed = append(closed, call[3])
 				}
 			}
-			if c.name == "Recv with a pidfd" && len(made) == 1 {
+			if c.name == "Recv of a pidfd that was not requested" && len(made) == 1 {
 				Skip("this kernel sent no pidfd: SO_PASSPIDFD is from Linux 6.5")
 			}
 			Expect(made).To(Equal(c.want))
@@ -218,33 +218,31 @@ var _ = Describe("system calls", Ordered, ContinueOnFailure, func() {
 	}
 })
 
-var _ = Describe("Conn's system calls", func() {
-	It("are repeated after EINTR, never block a thread, and send no signal", func() {
-		CannotEmulate(fdtest.Traced)
-		strace := FindStrace()
-		record := filepath.Join(GinkgoT().TempDir(), "calls")
-		cmd := ChildCommand("conn-calls")
-		program, err := os.Executable()
-		Expect(err).NotTo(HaveOccurred())
-		// Every other call of a thread is interrupted before it does anything.
-		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2", program}
-		cmd.Path = strace
-		RunChild(cmd)
+var _ = It("a Conn repeats system calls after EINTR, never blocks a thread in one, and raises no signal", func() {
+	CannotEmulate(fdtest.Traced)
+	strace := FindStrace()
+	record := filepath.Join(GinkgoT().TempDir(), "calls")
+	cmd := ChildCommand("conn-calls")
+	program, err := os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	// Every other call of a thread is interrupted before it does anything.
+	cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2", program}
+	cmd.Path = strace
+	RunChild(cmd)
 
-		text, err := os.ReadFile(record)
-		Expect(err).NotTo(HaveOccurred())
-		calls := regexp.MustCompile(`(?m) (sendmsg|recvmsg)\(.* (\S+)\)\s+= (-?\d+)( EINTR)?`).FindAllStringSubmatch(string(text), -1)
-		interrupted := map[string]int{}
-		for _, call := range calls {
-			flags := map[string]string{"sendmsg": "MSG_DONTWAIT|MSG_NOSIGNAL", "recvmsg": "MSG_DONTWAIT|MSG_CMSG_CLOEXEC"}[call[1]]
-			Expect(call[2]).To(Equal(flags), call[0])
-			if call[4] != "" {
-				interrupted[call[1]]++
-			}
+	text, err := os.ReadFile(record)
+	Expect(err).NotTo(HaveOccurred())
+	calls := regexp.MustCompile(`(?m) (sendmsg|recvmsg)\(.* (\S+)\)\s+= (-?\d+)( EINTR)?`).FindAllStringSubmatch(string(text), -1)
+	interrupted := map[string]int{}
+	for _, call := range calls {
+		flags := map[string]string{"sendmsg": "MSG_DONTWAIT|MSG_NOSIGNAL", "recvmsg": "MSG_DONTWAIT|MSG_CMSG_CLOEXEC"}[call[1]]
+		Expect(call[2]).To(Equal(flags), call[0])
+		if call[4] != "" {
+			interrupted[call[1]]++
 		}
-		Expect(interrupted["sendmsg"]).To(BeNumerically(">=", 1))
-		Expect(interrupted["recvmsg"]).To(BeNumerically(">=", 1))
-	})
+	}
+	Expect(interrupted["sendmsg"]).To(BeNumerically(">=", 1))
+	Expect(interrupted["recvmsg"]).To(BeNumerically(">=", 1))
 })
 
 // conn-calls makes each call of a Conn three times, so that each is interrupted.
@@ -304,14 +302,12 @@ var _ = Child("direct", func([]string) {
 	marker("end")
 })
 
-var _ = Describe("the system call", func() {
-	It("is sendmsg and recvmsg, never socketcall", func() {
-		if emulator := fdtest.Emulator(); emulator != "" {
-			Expect(emulatedCalls(emulator)).To(Equal(directCalls))
-			return
-		}
-		Expect(nativeCalls()).To(Equal(directCalls))
-	})
+var _ = It("the calls make direct system calls, and never use socketcall", func() {
+	if emulator := fdtest.Emulator(); emulator != "" {
+		Expect(emulatedCalls(emulator)).To(Equal(directCalls))
+		return
+	}
+	Expect(nativeCalls()).To(Equal(directCalls))
 })
 
 // nativeCalls are the calls that strace saw, which shows both ways by the same name.

@@ -44,6 +44,14 @@ func Stacks() []byte {
 func Second[T any](_ T, err error) error        { return err }
 func Third[T, U any](_ T, _ U, err error) error { return err }
 
+// Count returns a number and what it counts, such as "1 byte" or "2 bytes".
+func Count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // UniqueName returns a name that no other spec or process has.
 func UniqueName() string {
 	return fmt.Sprintf("scm-test-%d-%d", os.Getpid(), names.Add(1))
