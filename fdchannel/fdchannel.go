@@ -27,7 +27,7 @@ import (
 
 // errNone is returned at the end of the connection and for a message without a descriptor. On a seqpacket
 // socket the end looks like an empty message.
-var errNone = errors.New("fdchannel: no descriptor received: end of connection, or message without descriptor")
+var errNone = errors.New("fdchannel: received no descriptor: the connection has ended, or the message carried none")
 
 // NewConnectedSockets creates two connected sockets with socketpair(2). They are AF_UNIX, SOCK_SEQPACKET,
 // blocking and close-on-exec. The caller owns each until it is passed to NewEndpoint or Init. On error both

@@ -74,7 +74,7 @@ var _ = Describe("NewConnectedSockets", func() {
 	})
 })
 
-var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
+var _ = DescribeTableSubtree("the Endpoint method", func(recv receive) {
 	var c *channel
 	BeforeEach(func() { c = connect() })
 
@@ -91,7 +91,7 @@ var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
 		}
 	})
 
-	It("receives the descriptor of a message with a payload and drops the payload", func() {
+	It("receives the descriptor of a message with a payload, and drops the payload", func() {
 		sent := c.file()
 		Expect(unix.Sendmsg(c.as, []byte("payload"), unix.UnixRights(sent), nil, 0)).To(Succeed())
 		got, err := recv(c.b)
@@ -127,7 +127,7 @@ var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
 		})
 	}
 
-	It("returns an error if the descriptor table is full, and no earlier descriptor", func() {
+	It("returns an error, and not an earlier descriptor, if the descriptor table is full", func() {
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
 		stale, err := recv(c.b)
@@ -167,7 +167,7 @@ var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
 		}
 	})
 
-	It("allocates nothing", func() {
+	It("does not allocate", func() {
 		sent := c.file()
 		failures := 0
 		Expect(testing.AllocsPerRun(200, func() {
@@ -182,7 +182,7 @@ var _ = DescribeTableSubtree("an Endpoint with", func(recv receive) {
 		Expect(failures).To(BeZero(), "number of failed calls")
 	})
 
-	It("does not use its descriptor after Destroy, even if another socket gets it", func() {
+	It("does not use the descriptor of its socket after Destroy, even if another socket has it", func() {
 		ep := fdchannel.NewEndpoint(c.duplicate(c.bs))
 		before := fdtest.Open()
 		ep.Destroy()
@@ -229,7 +229,7 @@ var _ = Describe("an Endpoint", func() {
 		errno(err, syscall.EAGAIN)
 	})
 
-	It("uses and closes no socket if the descriptor does not fit into an int32", func() {
+	It("does not use or close a socket if its descriptor does not fit into an int32", func() {
 		if strconv.IntSize == 32 {
 			Skip("int has 32 bits, so every descriptor fits")
 		}
@@ -248,7 +248,7 @@ var _ = Describe("an Endpoint", func() {
 		errno(err, syscall.ENOTSOCK)
 	})
 
-	It("sends with EPIPE and receives the end after Destroy at the other end", func() {
+	It("fails to send with EPIPE, and receives the end of the connection, after Destroy at the other end", func() {
 		c.CloseNow(c.bs)
 		errno(c.a.SendFD(c.file()), syscall.EPIPE)
 		none(c.a.RecvFD())
@@ -297,7 +297,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		}
 	})
 
-	It("makes all later calls fail, after a receive of what was sent before", func() {
+	It("makes all later calls fail, except receives of descriptors sent before it", func() {
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
 		end(c).Shutdown()

@@ -66,7 +66,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		}
 	})
 
-	It("compiles after a change of the import", func() {
+	It("compiles with our package after only the import was changed", func() {
 		for _, path := range []string{theirs, ours} {
 			folder := "./" + filepath.Base(filepath.Dir(programs[path]))
 			for _, args := range [][]string{{"vet", tags, folder}, {"build", tags, "-o", programs[path], folder}} {
@@ -83,7 +83,7 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		Expect(command(dir, programs[ours])).To(Equal(want))
 	})
 
-	It("makes the same system calls, except for the departures", func() {
+	It("makes the same system calls, except for the documented differences", func() {
 		strace, err := exec.LookPath("strace")
 		if err != nil {
 			fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
@@ -191,13 +191,13 @@ var _ = Describe("gVisor's package at the other end", Label("gvisor"), Ordered, 
 		}
 	})
 
-	It("receives from our package, without close-on-exec", func(ctx SpecContext) {
+	It("receives descriptors from our package, but does not make them close-on-exec", func(ctx SpecContext) {
 		results := play(ctx, us, gvisor)
 		Expect(results).To(HaveEach(BeElementOf(scenario.Pass, scenario.Expected)))
 		Expect(results).To(ContainElement(scenario.Expected))
 	})
 
-	It("sends to our package", func(ctx SpecContext) {
+	It("sends descriptors to our package", func(ctx SpecContext) {
 		results := play(ctx, gvisor, us)
 		Expect(results).To(HaveEach(scenario.Pass))
 	})

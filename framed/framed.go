@@ -93,11 +93,11 @@ type ClaimError struct {
 func (e *ClaimError) Error() string {
 	switch {
 	case e.Claimed < 0:
-		return fmt.Sprintf("framed: message claims %d descriptors", e.Claimed)
+		return fmt.Sprintf("framed: invalid number of descriptors: %d", e.Claimed)
 	case e.Claimed > e.Most:
-		return fmt.Sprintf("framed: message has %d descriptors, at most %d are allowed (Limits.Message)", e.Claimed, e.Most)
+		return fmt.Sprintf("framed: message claims %d descriptors, but Limits.Message allows only %d", e.Claimed, e.Most)
 	}
-	return fmt.Sprintf("framed: message claims %d descriptors, but only %d were received", e.Claimed, e.Waiting)
+	return fmt.Sprintf("framed: message claims %d descriptors, but the queue has only %d", e.Claimed, e.Waiting)
 }
 
 // waitingError is returned by a Read that received more descriptors than [Limits].Waiting allows.
@@ -107,7 +107,7 @@ type waitingError struct {
 }
 
 func (e *waitingError) Error() string {
-	return fmt.Sprintf("framed: more than %d descriptors are waiting to be taken (Limits.Waiting)", e.most)
+	return fmt.Sprintf("framed: more than %d descriptors are queued (Limits.Waiting)", e.most)
 }
 
 func (e *waitingError) Unwrap() error { return e.err }

@@ -230,10 +230,10 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 		perSend int
 		want    string
 	}{
-		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are waiting to be taken (Limits.Waiting)"},
-		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are waiting to be taken (Limits.Waiting)"},
-		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are waiting to be taken (Limits.Waiting)"},
-		{framed.Limits{Waiting: -1}, 1, "framed: more than 0 descriptors are waiting to be taken (Limits.Waiting)"},
+		{framed.Limits{}, scm.MaxFDs, "framed: more than 253 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{Waiting: 300}, 200, "framed: more than 300 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{Waiting: 2}, 3, "framed: more than 2 descriptors are queued (Limits.Waiting)"},
+		{framed.Limits{Waiting: -1}, 1, "framed: more than 0 descriptors are queued (Limits.Waiting)"},
 	} {
 		a, b := connect(t, scm.Config{})
 		r := framed.NewReader(b, c.limits)
@@ -269,9 +269,9 @@ func TestErrorsNameTheLimitThatWasExceeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, want := range map[int]string{
-		-1: "framed: message claims -1 descriptors",
-		2:  "framed: message claims 2 descriptors, but only 1 were received",
-		3:  "framed: message has 3 descriptors, at most 2 are allowed (Limits.Message)",
+		-1: "framed: invalid number of descriptors: -1",
+		2:  "framed: message claims 2 descriptors, but the queue has only 1",
+		3:  "framed: message claims 3 descriptors, but Limits.Message allows only 2",
 	} {
 		if _, err := r.Take(n); err == nil || err.Error() != want {
 			t.Errorf("Take(%d): got %v, want %s", n, err, want)
