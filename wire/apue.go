@@ -46,10 +46,10 @@ func (e *APUEError) Error() string {
 // those of sock.Send.
 func SendAPUEError(sock Socket, status byte, text string) error {
 	if strings.ContainsRune(text, 0) {
-		return theAPUE.errorf("zero byte in the text")
+		return theAPUE.errorf("text contains a zero byte")
 	}
 	if len(text) > apueText {
-		return theAPUE.errorf("text of %d bytes, at most %d are allowed", len(text), apueText)
+		return theAPUE.errorf("text is %d bytes long, but the format allows at most %d", len(text), apueText)
 	}
 	if text != "" {
 		if err := theAPUE.send(sock, []byte(text), nil, false); err != nil {
@@ -84,11 +84,11 @@ func (f apue) Recv(sock Socket) (text string, fds []int, err error) {
 		end := bytes.IndexByte(got, 0)
 		switch {
 		case end < 0 && len(got) > apueText, end > apueText:
-			return "", nil, f.refuse(fds, "text longer than %d bytes", apueText)
+			return "", nil, f.refuse(fds, "received text is longer than %d bytes", apueText)
 		case end < 0 || end+1 == len(got):
 			continue // the status has not arrived yet
 		case end+2 < len(got):
-			return "", nil, f.refuse(fds, "%d bytes after the status", len(got)-end-2)
+			return "", nil, f.refuse(fds, "received %s after the status", plural(len(got)-end-2, "byte"))
 		}
 		text, status := string(got[:end]), got[end+1]
 		if status != 0 {

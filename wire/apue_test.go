@@ -12,7 +12,7 @@ import (
 )
 
 var _ = Describe("APUE", func() {
-	DescribeTable("sends an error as send_err does",
+	DescribeTable("sends the same bytes as send_err for an error",
 		func(status byte, text, payload string) {
 			f := connect("unix")
 			Expect(wire.SendAPUEError(wire.FD(f.a), status, text)).To(Succeed())
@@ -28,7 +28,7 @@ var _ = Describe("APUE", func() {
 	It("rejects an error whose text contains a zero byte or is too long", func() {
 		f := connect("unix")
 		Expect(wire.SendAPUEError(wire.FD(f.a), 1, "a\x00b")).To(beFormatError(wire.APUE, "zero byte"))
-		Expect(wire.SendAPUEError(wire.FD(f.a), 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text of 65537 bytes"))
+		Expect(wire.SendAPUEError(wire.FD(f.a), 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text is 65537 bytes long"))
 		isEmpty(f.b)
 	})
 

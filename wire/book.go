@@ -23,7 +23,7 @@ func (f book) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > bookText {
-		return f.errorf("text of %d bytes, at most %d are allowed", len(text), bookText)
+		return f.errorf("text is %d bytes long, but the format allows at most %d", len(text), bookText)
 	}
 	if text == "" {
 		text = "\x00"

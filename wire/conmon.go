@@ -25,10 +25,10 @@ func (f conmon) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) >= conmonName {
-		return f.errorf("name of %d bytes, at most %d are allowed", len(text), conmonName-1)
+		return f.errorf("name is %d bytes long, but the format allows at most %d", len(text), conmonName-1)
 	}
 	if strings.ContainsRune(text, 0) {
-		return f.errorf("zero byte in the name")
+		return f.errorf("name contains a zero byte")
 	}
 	return f.send(sock, []byte(text+"\x00"), fds, false)
 }

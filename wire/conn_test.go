@@ -4,7 +4,6 @@ package wire_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -46,12 +45,11 @@ func drips(c *scm.Conn, payload string, fds []int) error {
 	return nil
 }
 
-var _ = Describe("a format over a Conn", func() {
+var _ = Describe("on a Conn,", func() {
 	for _, g := range golden {
 		format, ok := wire.Lookup(g.format.Name())
-		what := fmt.Sprintf("a %s message with %d bytes of text and %d descriptors", g.format.Name(), len(g.text), g.fds)
 
-		It("passes "+what, func() {
+		It("the format "+g.format.Name()+" passes "+g.content(), func() {
 			Expect(ok).To(BeTrue())
 			cannotEmulateFormat(format)
 			f := connect("unix")
@@ -69,7 +67,7 @@ var _ = Describe("a format over a Conn", func() {
 		if format.Network() != "unix" || slices.Contains(oneReceive, format) {
 			continue
 		}
-		It("receives "+what+" byte by byte", func() {
+		It("the format "+g.format.Name()+" passes "+g.content()+" that arrive byte by byte", func() {
 			f := connect("unix")
 			a, b := conns("unix")
 			sent := f.files(g.fds)
@@ -100,14 +98,14 @@ var _ = Describe("a format over a Conn", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}
 	for _, format := range wire.Formats() {
-		It("ends Recv of "+format.Name()+" at the deadline", func() { ends(format, "", 0) })
+		It("Recv in the format "+format.Name()+" returns at the deadline", func() { ends(format, "", 0) })
 	}
 	for _, c := range beginnings {
-		It(fmt.Sprintf("ends Recv of %s at the deadline after %d bytes, and closes the %d descriptors received", c.format.Name(), len(c.payload), c.fds),
+		It("Recv in the format "+c.format.Name()+" returns at the deadline after "+Count(len(c.payload), "byte")+", and closes "+Count(c.fds, "received descriptor"),
 			func() { ends(c.format, c.payload, c.fds) })
 	}
 
-	It("ends Send at the deadline if the socket buffer is full", func() {
+	It("Send returns at the deadline if the socket buffer is full", func() {
 		f := connect("unix")
 		a, _ := conns("unix")
 		Expect(a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))).To(Succeed())
@@ -115,7 +113,7 @@ var _ = Describe("a format over a Conn", func() {
 		Expect(err).To(MatchError(os.ErrDeadlineExceeded))
 	})
 
-	It("stores descriptors with a service manager and waits for a barrier", func(ctx SpecContext) {
+	It("a service stores descriptors with its manager and waits for a barrier", func(ctx SpecContext) {
 		f := connect("unix")
 		a, b := conns("unixgram")
 		sent := f.files(2)
@@ -142,7 +140,7 @@ var _ = Describe("a format over a Conn", func() {
 		return a, b
 	}
 
-	It("Config.Expect with Min does not fail an honest QMP partner, whose message arrives byte by byte", func() {
+	It("Config.Expect.Min does not reject a QMP message that arrives byte by byte", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
 		for _, wait := range []bool{false, true} { // in one piece, and with the descriptor after white space
@@ -157,7 +155,7 @@ var _ = Describe("a format over a Conn", func() {
 		}
 	})
 
-	It("Config.Expect with Min does not fail an honest APUE partner that reports an error, or sends text first", func() {
+	It("Config.Expect.Min does not reject an APUE error, or text that arrives before the descriptor", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
 		Expect(wire.SendAPUEError(a, 3, "no such file")).To(Succeed())
@@ -207,7 +205,7 @@ var _ = Describe("a format over a Conn", func() {
 		f.takes(fds, sent...)
 	})
 
-	It("Config.Expect.Min applies to GVisor, and the end of its connection is still io.EOF", func() {
+	It("Config.Expect.Min applies to GVisor, but Recv still returns io.EOF at the end of the connection", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unixpacket")
 		sent := f.file("")
@@ -229,7 +227,7 @@ var _ = Describe("a format over a Conn", func() {
 		Expect(Third(wire.GVisor.Recv(b))).To(BeIdenticalTo(io.EOF))
 	})
 
-	It("the end is io.EOF where the kernel cuts credentials of nobody", func() {
+	It("Recv returns io.EOF at the end, even if the kernel truncates credentials that no process sent", func() {
 		a, b := conns("unix")
 		if err := b.PassCred(true); errors.Is(err, errors.ErrUnsupported) {
 			Skip(err.Error())

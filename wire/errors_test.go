@@ -4,7 +4,6 @@ package wire_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -46,7 +45,7 @@ var _ = Describe("the conversation continues", func() {
 		if c.format.Network() == "unix" {
 			continue
 		}
-		It(fmt.Sprintf("after Recv of %s has rejected a packet: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
+		It("after Recv in the format "+c.format.Name()+" has rejected "+c.received(), func() {
 			CannotEmulate(fdtest.NotCut)
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
@@ -60,7 +59,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, c := range rejectedBySend {
-		It(fmt.Sprintf("after Send of %s has rejected a message: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
+		It("after Send in the format "+c.format.Name()+" has rejected "+c.sent(), func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
@@ -69,7 +68,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, format := range wire.Formats() {
-		It("after EBADF for a descriptor to send in "+format.Name(), func() {
+		It("after Send in the format "+format.Name()+" has failed with EBADF", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			g := firstGolden(format)
@@ -82,7 +81,7 @@ var _ = Describe("the conversation continues", func() {
 		if format.Network() == "unix" {
 			continue
 		}
-		It("after a timeout of Recv in "+format.Name(), func() {
+		It("after Recv in the format "+format.Name()+" has timed out", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := conns(format.Network())
@@ -92,7 +91,7 @@ var _ = Describe("the conversation continues", func() {
 			f.passes(format, a, b)
 		})
 
-		It("after a timeout of Send in "+format.Name()+", which sends nothing", func() {
+		It("after Send in the format "+format.Name()+" has timed out without sending anything", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := conns(format.Network())
@@ -106,7 +105,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, format := range []wire.Format{wire.Notify, wire.GVisor} {
-		It("after an ExpectError for a packet of "+format.Name(), func() {
+		It("after an ExpectError for a packet in the format "+format.Name(), func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := expectingSockets(format.Network())
@@ -121,14 +120,14 @@ var _ = Describe("the conversation continues", func() {
 		})
 	}
 
-	It("after an APUEError", func() {
+	It("after Recv has returned an APUEError", func() {
 		f := connect("unix")
 		Expect(wire.SendAPUEError(wire.FD(f.a), 2, "can't open /x\n")).To(Succeed())
 		Expect(Third(wire.APUE.Recv(wire.FD(f.b)))).To(Equal(&wire.APUEError{Status: 2, Text: "can't open /x\n"}))
 		f.passes(wire.APUE, wire.FD(f.a), wire.FD(f.b))
 	})
 
-	It("after RecvFiles could not make a file", func() {
+	It("after RecvFiles has failed to make a file", func() {
 		for _, g := range golden {
 			if g.format.Network() != "unix" || g.fds == 0 {
 				continue
@@ -156,7 +155,7 @@ var _ = Describe("the conversation ends", func() {
 		Expect(err != nil || text != g.text).To(BeTrue(), "the next message was received: %q", text)
 	}
 
-	DescribeTable("if Recv rejects the beginning of a message on a stream and leaves the rest",
+	DescribeTable("if Recv rejects the beginning of a message on a stream, and the rest remains, in the format",
 		func(format wire.Format, payload string, number int, reason string) {
 			CannotEmulate(fdtest.NotCut)
 			f := connect("unix")
@@ -164,9 +163,9 @@ var _ = Describe("the conversation ends", func() {
 			Expect(Third(format.Recv(wire.FD(f.b)))).To(beFormatError(format, reason))
 			lost(f, format, wire.FD(f.a), wire.FD(f.b))
 		},
-		Entry("of APUE", wire.APUE, strings.Repeat("x", 80_000), 1, "text longer than"),
-		Entry("of QMP", wire.QMP, getfd, 2, tooMany),
-		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
+		Entry("apue", wire.APUE, strings.Repeat("x", 80_000), 1, "text is longer than"),
+		Entry("qmp", wire.QMP, getfd, 2, tooMany),
+		Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
 	)
 
 	It("after an ExpectError for the beginning of a message on a stream", func() {
@@ -186,7 +185,7 @@ var _ = Describe("the conversation ends", func() {
 		}
 	})
 
-	DescribeTable("after a timeout inside a message on a stream, of which the descriptors are closed",
+	DescribeTable("if Recv times out inside a message on a stream, and closes its descriptors, in the format",
 		func(format wire.Format, first, rest string) {
 			f := connect("unix")
 			a, b := conns("unix")
@@ -198,13 +197,13 @@ var _ = Describe("the conversation ends", func() {
 			ok(a.Write([]byte(rest)))
 			lost(f, format, a, b)
 		},
-		Entry("of QMP", wire.QMP, getfd[:10], getfd[10:]),
-		Entry("of SeccompListener", wire.SeccompListener, `{"fds":[`, `"a"]}`),
-		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01da", "ta"),
+		Entry("qmp", wire.QMP, getfd[:10], getfd[10:]),
+		Entry("seccomp-listener", wire.SeccompListener, `{"fds":[`, `"a"]}`),
+		Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01da", "ta"),
 	)
 })
 
-var _ = It("a message truncated by MSG_CTRUNC is a FormatError, even with KeepTruncated", func() {
+var _ = It("Recv returns a FormatError for a message truncated by MSG_CTRUNC, even with KeepTruncated", func() {
 	CannotEmulate(fdtest.NotCut)
 	for _, format := range []wire.Format{wire.OpenSSH, wire.GVisor, wire.QMP} {
 		f := connect("unix")

@@ -53,33 +53,33 @@ var _ = Describe("SendFiles and RecvFiles", func() {
 			}
 		})
 	}
+})
 
-	It("pass a message without files", func() {
-		a, b := conns("unixgram")
-		Expect(wire.SendFiles(wire.Notify, a, "READY=1")).To(Succeed())
-		text, received, err := wire.RecvFiles(wire.Notify, b)
-		Expect(text, err).To(Equal("READY=1"))
-		Expect(received).To(BeEmpty())
-	})
+var _ = It("SendFiles and RecvFiles pass a message without files", func() {
+	a, b := conns("unixgram")
+	Expect(wire.SendFiles(wire.Notify, a, "READY=1")).To(Succeed())
+	text, received, err := wire.RecvFiles(wire.Notify, b)
+	Expect(text, err).To(Equal("READY=1"))
+	Expect(received).To(BeEmpty())
+})
 
-	It("send nothing if a file is closed or nil", func() {
-		f := connect("unix")
-		closed := null()
-		Expect(closed.Close()).To(Succeed())
-		err := wire.SendFiles(wire.Python, wire.FD(f.a), "", null(), closed)
-		Expect(err).To(And(MatchError(os.ErrClosed), MatchError("wire: python: file 1: file already closed")))
-		Expect(wire.SendFiles(wire.Python, wire.FD(f.a), "", nil, null())).To(MatchError(os.ErrInvalid))
-		Expect(wire.SendFiles(wire.Crun, wire.FD(f.a), "", files(2)...)).To(beFormatError(wire.Crun, "2 descriptors to send"))
-		isEmpty(f.b)
-	})
+var _ = It("SendFiles sends nothing if a file is closed or nil", func() {
+	f := connect("unix")
+	closed := null()
+	Expect(closed.Close()).To(Succeed())
+	err := wire.SendFiles(wire.Python, wire.FD(f.a), "", null(), closed)
+	Expect(err).To(And(MatchError(os.ErrClosed), MatchError("wire: python: file 1: file already closed")))
+	Expect(wire.SendFiles(wire.Python, wire.FD(f.a), "", nil, null())).To(MatchError(os.ErrInvalid))
+	Expect(wire.SendFiles(wire.Crun, wire.FD(f.a), "", files(2)...)).To(beFormatError(wire.Crun, "cannot send 2 descriptors"))
+	isEmpty(f.b)
+})
 
-	It("return io.EOF and no file at the end", func() {
-		a, b := conns("unix")
-		Expect(a.Close()).To(Succeed())
-		_, received, err := wire.RecvFiles(wire.Python, b)
-		Expect(err).To(BeIdenticalTo(io.EOF))
-		Expect(received).To(BeEmpty())
-	})
+var _ = It("RecvFiles returns io.EOF and no file at the end of the connection", func() {
+	a, b := conns("unix")
+	Expect(a.Close()).To(Succeed())
+	_, received, err := wire.RecvFiles(wire.Python, b)
+	Expect(err).To(BeIdenticalTo(io.EOF))
+	Expect(received).To(BeEmpty())
 })
 
 // notOpen is a format that adds a descriptor that is not open to each received message.
@@ -90,7 +90,7 @@ func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
 	return text, append(fds, -1), err
 }
 
-var _ = It("RecvFiles closes all files if it cannot make one of them", func() {
+var _ = It("RecvFiles closes every descriptor if it cannot make a file of one", func() {
 	f := connect("unix")
 	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", f.file(""))).To(Succeed())
 	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, wire.FD(f.b))

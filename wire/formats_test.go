@@ -3,12 +3,14 @@
 package wire_test
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	"golang.org/x/sys/unix"
 
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -25,6 +27,11 @@ type message struct {
 
 // getfd is a QMP command.
 const getfd = `{"execute": "getfd", "arguments": {"fdname": "fd1"}}`
+
+// content describes the text and the descriptors of a message.
+func (m message) content() string {
+	return Count(len(m.text), "byte") + " of text and " + Count(m.fds, "descriptor")
+}
 
 // golden are messages with their payload, byte for byte.
 var golden = []message{
@@ -60,6 +67,14 @@ type rejected struct {
 	reason string
 }
 
+// received and sent describe the message and the error.
+func (r rejected) received() string { return r.of(r.payload) }
+func (r rejected) sent() string     { return r.of(r.text) }
+
+func (r rejected) of(p string) string {
+	return fmt.Sprintf("%s with %s (%q)", Count(len(p), "byte"), Count(r.fds, "descriptor"), r.reason)
+}
+
 const (
 	tooMany = "control data truncated"
 	none    = "received 0 descriptors, want 1"
@@ -69,8 +84,8 @@ const (
 var rejectedByRecv = []rejected{
 	{message{wire.APUE, "", 2, "\x00\x00"}, tooMany},
 	{message{wire.APUE, "", 0, "\x00\x00"}, none},
-	{message{wire.APUE, "", 1, "\x00\x00x"}, "1 bytes after the status"},
-	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text longer than 65536 bytes"},
+	{message{wire.APUE, "", 1, "\x00\x00x"}, "received 1 byte after the status"},
+	{message{wire.APUE, "", 1, strings.Repeat("x", 65537)}, "text is longer than 65536 bytes"},
 	{message{wire.Book, "", 2, "\x00"}, tooMany},
 	{message{wire.Conmon, "", 2, "/dev/ptmx\x00"}, tooMany},
 	{message{wire.Conmon, "", 0, "/dev/ptmx\x00"}, none},
@@ -79,18 +94,18 @@ var rejectedByRecv = []rejected{
 	{message{wire.Fusermount, "", 2, "\x00"}, tooMany},
 	{message{wire.Fusermount, "", 0, "\x00"}, none},
 	{message{wire.GVisor, "", 2, ""}, tooMany},
-	{message{wire.GVisor, "", 1, "x"}, "unexpected payload"},
-	{message{wire.GVisor, "", 0, "x"}, "unexpected payload"},
+	{message{wire.GVisor, "", 1, "x"}, "received a payload"},
+	{message{wire.GVisor, "", 0, "x"}, "received a payload"},
 	{message{wire.HAProxySockpair, "", 2, "\x00\x00"}, tooMany},
 	{message{wire.HAProxySockpair, "", 0, "\x00\x00"}, none},
-	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "state longer than 4096 bytes"},
-	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "zero byte in the state"},
+	{message{wire.Notify, "", 1, strings.Repeat("x", 4097)}, "state is longer than 4096 bytes"},
+	{message{wire.Notify, "", 1, "READY=1\x00STATUS=x"}, "state contains a zero byte"},
 	{message{wire.OpenSSH, "", 2, "\x00"}, tooMany},
 	{message{wire.OpenSSH, "", 0, "\x00"}, none},
 	{message{wire.Passfd, "", 2, "\x00\x00\x00\x00"}, tooMany},
 	{message{wire.Passfd, "", 0, "\x00\x00\x00\x00"}, none},
 	{message{wire.Python, "", 2, "\x01"}, "received 2 descriptors, but the message announces 1"},
-	{message{wire.Python, "", 0, "\x00"}, "received 0 descriptors"},
+	{message{wire.Python, "", 0, "\x00"}, "received no descriptor"},
 	{message{wire.QMP, "", 2, "{}"}, tooMany},
 	{message{wire.QMP, "", 0, "{}"}, "received no descriptor"},
 	{message{wire.QMP, "", 1, "{]}"}, "not a JSON object"},
@@ -98,57 +113,57 @@ var rejectedByRecv = []rejected{
 	{message{wire.QMP, "", 1, "{" + strings.Repeat(" ", 1<<16) + "]}"}, "not a JSON object"},
 	{message{wire.Runc, "", 2, "name"}, tooMany},
 	{message{wire.Runc, "", 0, "name"}, none},
-	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "name of 4096 bytes or more"},
-	{message{wire.SeccompListener, "", 1, `{"fds":["a","b"]}`}, "1 descriptors, but 2 names"},
-	{message{wire.SeccompListener, "", 2, `{"fds":["a"]}`}, "2 descriptors, but 1 names"},
-	{message{wire.SeccompListener, "", 1, `{"fds":1}`}, "1 descriptors, but 0 names"},
+	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "name has 4096 bytes or more"},
+	{message{wire.SeccompListener, "", 1, `{"fds":["a","b"]}`}, "1 descriptor, but 2 names"},
+	{message{wire.SeccompListener, "", 2, `{"fds":["a"]}`}, "2 descriptors, but 1 name in"},
+	{message{wire.SeccompListener, "", 1, `{"fds":1}`}, "1 descriptor, but 0 names"},
 	{message{wire.SeccompListener, "", 0, `{"fds":[]}`}, "received no descriptor"},
 	{message{wire.SkalibsAncil, "", 2, "|"}, tooMany},
 	{message{wire.SkalibsAncil, "", 0, "|"}, none},
 	{message{wire.SkalibsUnixmessage, "", 2, "\x00\x00\x00\x00\x00\x01"}, "received 2 descriptors, but the message announces 1"},
-	{message{wire.SkalibsUnixmessage, "", 1, "\x10\x00\x00\x01\x00\x01"}, "text of 268435457 bytes"},
+	{message{wire.SkalibsUnixmessage, "", 1, "\x10\x00\x00\x01\x00\x01"}, "message announces 268435457 bytes of text"},
 }
 
 // rejectedBySend are messages that Send rejects.
 var rejectedBySend = []rejected{
-	{message{wire.APUE, "text", 1, ""}, "the format carries no text"},
-	{message{wire.APUE, "", 0, ""}, "0 descriptors to send, want 1"},
-	{message{wire.Book, "", 2, ""}, "2 descriptors to send, want 1"},
-	{message{wire.Book, strings.Repeat("x", 4097), 1, ""}, "text of 4097 bytes"},
-	{message{wire.Conmon, "name", 0, ""}, "0 descriptors to send"},
-	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "name of 4096 bytes"},
-	{message{wire.Conmon, "na\x00me", 1, ""}, "zero byte in the name"},
-	{message{wire.Crun, "text", 1, ""}, "the format carries no text"},
-	{message{wire.Crun, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Fusermount, "text", 1, ""}, "the format carries no text"},
-	{message{wire.GVisor, "text", 1, ""}, "the format carries no text"},
-	{message{wire.GVisor, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.HAProxySockpair, "text", 1, ""}, "the format carries no text"},
-	{message{wire.HAProxySockpair, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Notify, "", 1, ""}, "state of 0 bytes"},
-	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "state of 4097 bytes"},
-	{message{wire.Notify, "READY=1\x00", 0, ""}, "zero byte in the state"},
-	{message{wire.Notify, "FDSTORE=1", 254, ""}, "254 descriptors to send, want 0 to 253"},
-	{message{wire.OpenSSH, "text", 1, ""}, "the format carries no text"},
-	{message{wire.OpenSSH, "", 0, ""}, "0 descriptors to send"},
-	{message{wire.Passfd, "text", 1, ""}, "the format carries no text"},
-	{message{wire.Passfd, "", 2, ""}, "2 descriptors to send"},
-	{message{wire.Python, "text", 1, ""}, "the format carries no text"},
-	{message{wire.Python, "", 0, ""}, "0 descriptors to send, want 1 to 253"},
-	{message{wire.Python, "", 254, ""}, "254 descriptors to send"},
+	{message{wire.APUE, "text", 1, ""}, "cannot send text"},
+	{message{wire.APUE, "", 0, ""}, "cannot send 0 descriptors: the format requires 1"},
+	{message{wire.Book, "", 2, ""}, "cannot send 2 descriptors: the format requires 1"},
+	{message{wire.Book, strings.Repeat("x", 4097), 1, ""}, "text is 4097 bytes long"},
+	{message{wire.Conmon, "name", 0, ""}, "cannot send 0 descriptors"},
+	{message{wire.Conmon, strings.Repeat("n", 4096), 1, ""}, "name is 4096 bytes long"},
+	{message{wire.Conmon, "na\x00me", 1, ""}, "name contains a zero byte"},
+	{message{wire.Crun, "text", 1, ""}, "cannot send text"},
+	{message{wire.Crun, "", 2, ""}, "cannot send 2 descriptors"},
+	{message{wire.Fusermount, "text", 1, ""}, "cannot send text"},
+	{message{wire.GVisor, "text", 1, ""}, "cannot send text"},
+	{message{wire.GVisor, "", 0, ""}, "cannot send 0 descriptors"},
+	{message{wire.HAProxySockpair, "text", 1, ""}, "cannot send text"},
+	{message{wire.HAProxySockpair, "", 2, ""}, "cannot send 2 descriptors"},
+	{message{wire.Notify, "", 1, ""}, "state is 0 bytes long"},
+	{message{wire.Notify, strings.Repeat("x", 4097), 0, ""}, "state is 4097 bytes long"},
+	{message{wire.Notify, "READY=1\x00", 0, ""}, "state contains a zero byte"},
+	{message{wire.Notify, "FDSTORE=1", 254, ""}, "cannot send 254 descriptors: the format requires 0 to 253"},
+	{message{wire.OpenSSH, "text", 1, ""}, "cannot send text"},
+	{message{wire.OpenSSH, "", 0, ""}, "cannot send 0 descriptors"},
+	{message{wire.Passfd, "text", 1, ""}, "cannot send text"},
+	{message{wire.Passfd, "", 2, ""}, "cannot send 2 descriptors"},
+	{message{wire.Python, "text", 1, ""}, "cannot send text"},
+	{message{wire.Python, "", 0, ""}, "cannot send 0 descriptors: the format requires 1 to 253"},
+	{message{wire.Python, "", 254, ""}, "cannot send 254 descriptors"},
 	{message{wire.QMP, "", 1, ""}, "not a JSON object"},
 	{message{wire.QMP, "null", 1, ""}, "not a JSON object"},
 	{message{wire.QMP, "{}{}", 1, ""}, "not a JSON object"},
-	{message{wire.QMP, "{}", 0, ""}, "0 descriptors to send, want 1"},
-	{message{wire.QMP, strings.Repeat(" ", 1<<20+1), 1, ""}, "text of 1048577 bytes"},
-	{message{wire.Runc, "", 1, ""}, "name of 0 bytes"},
-	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "name of 4096 bytes"},
-	{message{wire.Runc, "name", 2, ""}, "2 descriptors to send"},
-	{message{wire.SeccompListener, `{"fds":["a"]}`, 2, ""}, "2 descriptors, but 1 names"},
-	{message{wire.SkalibsAncil, "", 1, ""}, "text of 0 bytes, want 1"},
-	{message{wire.SkalibsAncil, "ab", 1, ""}, "text of 2 bytes, want 1"},
-	{message{wire.SkalibsAncil, "|", 0, ""}, "0 descriptors to send"},
-	{message{wire.SkalibsUnixmessage, "", 254, ""}, "254 descriptors to send"},
+	{message{wire.QMP, "{}", 0, ""}, "cannot send 0 descriptors: the format requires 1"},
+	{message{wire.QMP, strings.Repeat(" ", 1<<20+1), 1, ""}, "text is 1048577 bytes long"},
+	{message{wire.Runc, "", 1, ""}, "name is 0 bytes long"},
+	{message{wire.Runc, strings.Repeat("n", 4096), 1, ""}, "name is 4096 bytes long"},
+	{message{wire.Runc, "name", 2, ""}, "cannot send 2 descriptors"},
+	{message{wire.SeccompListener, `{"fds":["a"]}`, 2, ""}, "2 descriptors, but 1 name in"},
+	{message{wire.SkalibsAncil, "", 1, ""}, "text is 0 bytes long, want 1"},
+	{message{wire.SkalibsAncil, "ab", 1, ""}, "text is 2 bytes long, want 1"},
+	{message{wire.SkalibsAncil, "|", 0, ""}, "cannot send 0 descriptors"},
+	{message{wire.SkalibsUnixmessage, "", 254, ""}, "cannot send 254 descriptors"},
 }
 
 // beginnings are messages whose end is missing.

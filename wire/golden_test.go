@@ -3,7 +3,6 @@
 package wire_test
 
 import (
-	"fmt"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,11 +11,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("each format", func() {
+var _ = Describe("in the format", func() {
 	for _, g := range golden {
-		name := fmt.Sprintf("a %s message with %d bytes of text and %d descriptors", g.format.Name(), len(g.text), g.fds)
-
-		It("sends "+name+" as the golden bytes, in one message", func() {
+		It(g.format.Name()+", Send sends "+g.content()+" as one message with the golden bytes", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
@@ -27,7 +24,7 @@ var _ = Describe("each format", func() {
 			isEmpty(f.b)
 		})
 
-		It("receives "+name+" from the golden bytes", func() {
+		It(g.format.Name()+", Recv receives "+g.content()+" from the golden bytes", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
@@ -36,24 +33,24 @@ var _ = Describe("each format", func() {
 			isEmpty(f.b)
 		})
 	}
+})
 
-	It("is in Formats, sorted by name, has test cases, and is found by Lookup", func() {
-		var names []string
-		for _, format := range wire.Formats() {
-			names = append(names, format.Name())
-			found, ok := wire.Lookup(format.Name())
-			Expect(ok).To(BeTrue())
-			Expect(found).To(Equal(format))
-			Expect(socketTypes).To(HaveKey(format.Network()))
-			known := slices.ContainsFunc(golden, func(g message) bool { return g.format == format })
-			Expect(known).To(BeTrue(), "%s has a row in golden", format.Name())
-			sent := slices.ContainsFunc(sendmsgCases, func(s sendmsgCase) bool { return s.format == format })
-			Expect(sent).To(BeTrue(), "%s has a row in sendmsgCases", format.Name())
-			refuses := slices.ContainsFunc(slices.Concat(rejectedByRecv, rejectedBySend), func(r rejected) bool { return r.format == format })
-			Expect(refuses).To(BeTrue(), "%s has a row in rejectedByRecv or rejectedBySend", format.Name())
-		}
-		Expect(slices.IsSorted(names)).To(BeTrue(), "%v", names)
-		_, ok := wire.Lookup("unknown")
-		Expect(ok).To(BeFalse())
-	})
+var _ = It("Formats returns every format that has test cases, sorted by name, and Lookup finds each", func() {
+	var names []string
+	for _, format := range wire.Formats() {
+		names = append(names, format.Name())
+		found, ok := wire.Lookup(format.Name())
+		Expect(ok).To(BeTrue())
+		Expect(found).To(Equal(format))
+		Expect(socketTypes).To(HaveKey(format.Network()))
+		known := slices.ContainsFunc(golden, func(g message) bool { return g.format == format })
+		Expect(known).To(BeTrue(), "%s has a row in golden", format.Name())
+		sent := slices.ContainsFunc(sendmsgCases, func(s sendmsgCase) bool { return s.format == format })
+		Expect(sent).To(BeTrue(), "%s has a row in sendmsgCases", format.Name())
+		refuses := slices.ContainsFunc(slices.Concat(rejectedByRecv, rejectedBySend), func(r rejected) bool { return r.format == format })
+		Expect(refuses).To(BeTrue(), "%s has a row in rejectedByRecv or rejectedBySend", format.Name())
+	}
+	Expect(slices.IsSorted(names)).To(BeTrue(), "%v", names)
+	_, ok := wire.Lookup("unknown")
+	Expect(ok).To(BeFalse())
 })

@@ -41,7 +41,7 @@ func (f gvisor) Recv(sock Socket) (text string, fds []int, err error) {
 	fds = m.FDs[:m.NFD]
 	switch {
 	case m.Flags&sys.MsgTrunc != 0:
-		return "", nil, f.refuse(fds, "unexpected payload")
+		return "", nil, f.refuse(fds, "received a payload, but the format allows none")
 	case len(fds) == 0:
 		return "", nil, io.EOF
 	}

@@ -29,7 +29,7 @@ type listening struct {
 }
 
 var listeningServices = []listening{
-	{"with no variable", nil, ""},
+	{"without any variable", nil, ""},
 	{"without names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
 	{"with names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:metrics"}, "3 http True\n4 metrics True\n"},
 	{"with an empty name", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:"}, "3 http True\n4  True\n"},
@@ -44,8 +44,19 @@ var listeningServices = []listening{
 	{"with a count of 0", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
 	{"with a negative count", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
 	{"with an invalid count", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
-	{"with too large a count", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
-	{"with a count of files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
+	{"with a count that is too large", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
+	{"with a count that includes files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
+}
+
+// outcome describes what ListenFDs does.
+func (l listening) outcome() string {
+	switch l.want {
+	case "":
+		return "returns no file"
+	case "error\n":
+		return "returns an error"
+	}
+	return "returns the files"
 }
 
 // service returns a command that runs with the environment. A shell fills in the PID.
@@ -70,7 +81,7 @@ var pidfdServices = []listening{
 
 var _ = Describe("ListenFDs", func() {
 	for _, l := range slices.Concat(listeningServices, pidfdServices) {
-		It("handles the environment of a service "+l.name, func(ctx SpecContext) {
+		It(l.outcome()+" for a service "+l.name, func(ctx SpecContext) {
 			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
 				Skip("LISTEN_PIDFDID needs a pidfd with an inode of its own (Linux 6.9): " + err.Error())
 			}
@@ -105,17 +116,15 @@ func ownPIDFDID() (string, error) {
 	return strconv.FormatUint(st.Ino, 10), nil
 }
 
-var _ = Describe("ListenFDs with a count that is too large", func() {
-	It("returns and changes no descriptor that the process opened itself", func(ctx SpecContext) {
-		CannotEmulate(fdtest.OwnFiles)
-		f := connect("unix")
-		self := ok(os.Executable())
-		l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
-		cmd := l.service(ctx, self)
-		cmd.Env = ChildCommand("listen-own").Env
-		Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
-	}, NodeTimeout(patience))
-})
+var _ = It("ListenFDs does not return or change descriptors that the process opened itself, even if the count includes them", func(ctx SpecContext) {
+	CannotEmulate(fdtest.OwnFiles)
+	f := connect("unix")
+	self := ok(os.Executable())
+	l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
+	cmd := l.service(ctx, self)
+	cmd.Env = ChildCommand("listen-own").Env
+	Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
+}, NodeTimeout(patience))
 
 // listen-own gets two descriptors and opens descriptor 5 itself.
 var _ = child("listen-own", func([]string) error {

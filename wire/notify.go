@@ -39,10 +39,10 @@ func (f notify) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if text == "" || len(text) > notifyText {
-		return f.errorf("state of %d bytes, want 1 to %d", len(text), notifyText)
+		return f.errorf("state is %d bytes long, want 1 to %d", len(text), notifyText)
 	}
 	if strings.ContainsRune(text, 0) {
-		return f.errorf("zero byte in the state")
+		return f.errorf("state contains a zero byte")
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -57,9 +57,9 @@ func (f notify) Recv(sock Socket) (text string, fds []int, err error) {
 	text = strings.TrimSuffix(string(p[:m.N]), "\x00")
 	switch {
 	case m.Flags&sys.MsgTrunc != 0:
-		return "", nil, f.refuse(fds, "state longer than %d bytes", notifyText)
+		return "", nil, f.refuse(fds, "received state is longer than %d bytes", notifyText)
 	case strings.ContainsRune(text, 0):
-		return "", nil, f.refuse(fds, "zero byte in the state")
+		return "", nil, f.refuse(fds, "received state contains a zero byte")
 	}
 	return text, fds, nil
 }

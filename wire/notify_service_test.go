@@ -38,73 +38,71 @@ func (f *fixture) dialNotify() int {
 	return sock
 }
 
-var _ = Describe("notifying a service manager", func() {
-	It("stores and removes descriptors", func() {
-		f := connect("unix")
-		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
-		sock := f.dialNotify()
-		sent := f.files(2)
+var _ = It("NotifyStore and NotifyRemove store and remove descriptors", func() {
+	f := connect("unix")
+	manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+	sock := f.dialNotify()
+	sent := f.files(2)
 
-		Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
-		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
+	Expect(wire.NotifyStore(wire.FD(sock), "foo", sent...)).To(Succeed())
+	Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 
-		Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
-		Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
-	})
+	Expect(wire.NotifyRemove(wire.FD(sock), "foo")).To(Succeed())
+	Expect(f.from(wire.Notify, manager)).To(Equal("FDSTOREREMOVE=1\nFDNAME=foo"))
+})
 
-	It("works with an abstract name", func() {
-		f := connect("unix")
-		manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
-		Expect(wire.Notify.Send(wire.FD(f.dialNotify()), "READY=1")).To(Succeed())
-		Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
-	})
+var _ = It("DialNotify accepts an abstract name in NOTIFY_SOCKET", func() {
+	f := connect("unix")
+	manager := f.manager("@" + filepath.Base(GinkgoT().TempDir()) + "/scm-wire")
+	Expect(wire.Notify.Send(wire.FD(f.dialNotify()), "READY=1")).To(Succeed())
+	Expect(f.from(wire.Notify, manager)).To(Equal("READY=1"))
+})
 
-	It("creates its socket with SOCK_CLOEXEC", func(ctx SpecContext) {
-		CannotEmulate(fdtest.Traced)
-		f := connect("unix")
-		f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
-		strace := FindStrace()
-		self := ok(os.Executable())
-		record := filepath.Join(GinkgoT().TempDir(), "calls")
-		cmd := exec.CommandContext(ctx, strace, "-f", "-o", record, "-e", "trace=socket", self)
-		cmd.Env = ChildCommand("dial-notify").Env
-		Expect(cmd.Run()).To(Succeed())
-		Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
-	}, NodeTimeout(patience))
+var _ = It("DialNotify creates its socket with SOCK_CLOEXEC", func(ctx SpecContext) {
+	CannotEmulate(fdtest.Traced)
+	f := connect("unix")
+	f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
+	strace := FindStrace()
+	self := ok(os.Executable())
+	record := filepath.Join(GinkgoT().TempDir(), "calls")
+	cmd := exec.CommandContext(ctx, strace, "-f", "-o", record, "-e", "trace=socket", self)
+	cmd.Env = ChildCommand("dial-notify").Env
+	Expect(cmd.Run()).To(Succeed())
+	Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
+}, NodeTimeout(patience))
 
-	It("fails if there is no manager", func() {
-		GinkgoT().Setenv("NOTIFY_SOCKET", "")
-		_, err := wire.DialNotify()
-		Expect(err).To(Equal(wire.ErrNoNotifySocket))
-		Expect(os.Unsetenv("NOTIFY_SOCKET")).To(Succeed())
-		_, err = wire.DialNotify()
-		Expect(err).To(Equal(wire.ErrNoNotifySocket))
+var _ = It("DialNotify fails if there is no service manager", func() {
+	GinkgoT().Setenv("NOTIFY_SOCKET", "")
+	_, err := wire.DialNotify()
+	Expect(err).To(Equal(wire.ErrNoNotifySocket))
+	Expect(os.Unsetenv("NOTIFY_SOCKET")).To(Succeed())
+	_, err = wire.DialNotify()
+	Expect(err).To(Equal(wire.ErrNoNotifySocket))
 
-		before := fdtest.Take()
-		GinkgoT().Setenv("NOTIFY_SOCKET", filepath.Join(GinkgoT().TempDir(), "missing"))
-		_, err = wire.DialNotify()
-		Expect(err).To(MatchError(unix.ENOENT))
-		Expect(before.NewSince()).To(BeEmpty())
-		GinkgoT().Setenv("NOTIFY_SOCKET", "vsock:2:1234")
-		_, err = wire.DialNotify()
-		Expect(err).To(beFormatError(wire.Notify, "vsock:2:1234"))
-	})
+	before := fdtest.Take()
+	GinkgoT().Setenv("NOTIFY_SOCKET", filepath.Join(GinkgoT().TempDir(), "missing"))
+	_, err = wire.DialNotify()
+	Expect(err).To(MatchError(unix.ENOENT))
+	Expect(before.NewSince()).To(BeEmpty())
+	GinkgoT().Setenv("NOTIFY_SOCKET", "vsock:2:1234")
+	_, err = wire.DialNotify()
+	Expect(err).To(beFormatError(wire.Notify, "vsock:2:1234"))
+})
 
-	It("rejects names that systemd does not accept, and storing no descriptor", func() {
-		f := connect("unixgram")
-		for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
-			Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "name "))
-			Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "name "))
-		}
-		Expect(wire.NotifyStore(wire.FD(f.a), "foo")).To(beFormatError(wire.Notify, "0 descriptors to send"))
-		isEmpty(f.b)
-	})
+var _ = It("NotifyStore and NotifyRemove reject names that systemd does not accept, and NotifyStore requires a descriptor", func() {
+	f := connect("unixgram")
+	for _, name := range []string{"", "a:b", "a\nb", "é", strings.Repeat("n", 256)} {
+		Expect(wire.NotifyStore(wire.FD(f.a), name, f.file(""))).To(beFormatError(wire.Notify, "name "))
+		Expect(wire.NotifyRemove(wire.FD(f.a), name)).To(beFormatError(wire.Notify, "name "))
+	}
+	Expect(wire.NotifyStore(wire.FD(f.a), "foo")).To(beFormatError(wire.Notify, "cannot send 0 descriptors"))
+	isEmpty(f.b)
+})
 
-	It("accepts a state with one zero byte at its end", func() {
-		f := connect("unixgram")
-		sends(f.a, "READY=1\x00")
-		Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
-	})
+var _ = It("Notify accepts a state that ends with one zero byte", func() {
+	f := connect("unixgram")
+	sends(f.a, "READY=1\x00")
+	Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
 })
 
 var _ = child("dial-notify", func([]string) error {

@@ -24,12 +24,12 @@ func (f object) check(text string, fds []int) error {
 	var state struct{ FDs []string }
 	switch {
 	case !strings.HasPrefix(text, "{") || !json.Valid([]byte(text)):
-		return f.errorf("the text is not a JSON object")
+		return f.errorf("text is not a JSON object")
 	case !f.names:
 		return nil
 	}
 	if json.Unmarshal([]byte(text), &state) != nil || len(state.FDs) != len(fds) {
-		return f.errorf("%d descriptors, but %d names in \"fds\"", len(fds), len(state.FDs))
+		return f.errorf("message has %s, but %s in \"fds\"", plural(len(fds), "descriptor"), plural(len(state.FDs), "name"))
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (f object) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > objectText {
-		return f.errorf("text of %d bytes, at most %d are allowed", len(text), objectText)
+		return f.errorf("text is %d bytes long, but the format allows at most %d", len(text), objectText)
 	}
 	if err := f.check(text, fds); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (f object) Recv(sock Socket) (text string, fds []int, err error) {
 		got = append(got, c)
 		switch {
 		case len(got) > objectText:
-			return "", nil, f.refuse(room[:number], "text longer than %d bytes", objectText)
+			return "", nil, f.refuse(room[:number], "received text is longer than %d bytes", objectText)
 		case escaped:
 			escaped = false
 		case quoted:

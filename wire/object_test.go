@@ -36,7 +36,7 @@ var _ = Describe("Recv of a JSON object", func() {
 			done <- err
 		}()
 		_, fds, err := wire.QMP.Recv(b)
-		Expect(err).To(beFormatError(wire.QMP, "text longer than 1048576 bytes"))
+		Expect(err).To(beFormatError(wire.QMP, "text is longer than 1048576 bytes"))
 		Expect(fds).To(BeEmpty())
 		Expect(<-done).NotTo(HaveOccurred())
 	})

@@ -53,8 +53,11 @@ func (f python) Recv(sock Socket) (text string, fds []int, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if len(fds) == 0 || len(fds) != int(number[0]) {
-		return "", nil, f.refuse(fds, "received %d descriptors, but the message announces %d", len(fds), number[0])
+	if len(fds) == 0 {
+		return "", nil, f.errorf("received no descriptor")
+	}
+	if len(fds) != int(number[0]) {
+		return "", nil, f.refuse(fds, "received %s, but the message announces %d", plural(len(fds), "descriptor"), number[0])
 	}
 	if f.acknowledge {
 		if err := f.send(sock, []byte(pythonAcknowledgement), nil, false); err != nil {

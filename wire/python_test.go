@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("Python on macOS", func() {
+var _ = Describe("the format python on macOS", func() {
 	It("waits for the acknowledgement in Send and sends it in Recv", func() {
 		f := connect("unix")
 		sent := f.files(2)
@@ -60,7 +60,7 @@ var _ = Describe("Python on macOS", func() {
 		f := connect("unix")
 		sends(f.a, "\x02", f.file(""))
 		_, _, err := wire.PythonOfMacOS.Recv(wire.FD(f.b))
-		Expect(err).To(beFormatError(wire.Python, "received 1 descriptors, but the message announces 2"))
+		Expect(err).To(beFormatError(wire.Python, "received 1 descriptor, but the message announces 2"))
 		isEmpty(f.a)
 	})
 

@@ -25,9 +25,9 @@ func buildPassfd(ctx SpecContext) []string {
 }
 
 // A program calls each library. It sends descriptor 4, or prints the content of the file that it received.
-var _ = DescribeTableSubtree("the library", Label("real"),
+var _ = DescribeTableSubtree("the real", Label("real"),
 	func(command func(SpecContext) []string, format wire.Format, text, sends string, words ...string) {
-		It("sends what Recv receives", func(ctx SpecContext) {
+		It("sends a message that Recv receives", func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.file("")
 			out := hands(commandOf(ctx, command(ctx), append(append([]string{"send"}, words...), "4")...), f.b, sent)
@@ -36,16 +36,16 @@ var _ = DescribeTableSubtree("the library", Label("real"),
 			isEmpty(f.a)
 		}, NodeTimeout(buildTime))
 
-		It("receives what Send sends", func(ctx SpecContext) {
+		It("receives a message from Send", func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(format.Send(wire.FD(f.a), text, f.file("content"))).To(Succeed())
 			Expect(hands(commandOf(ctx, command(ctx), append([]string{"recv"}, words...)...), f.b)).To(Equal("content\n"))
 			isEmpty(f.b)
 		}, NodeTimeout(buildTime))
 	},
-	Entry("GLib: g_unix_connection_send_fd and g_unix_connection_receive_fd",
+	Entry("GLib (g_unix_connection_send_fd and g_unix_connection_receive_fd)",
 		func(SpecContext) []string { return script("glib.py", "gio-2.0", "libglib2.0-0") }, wire.OpenSSH, "", "1\n"),
-	Entry("skalibs: ancil_send_fd and ancil_recv_fd",
+	Entry("skalibs library (ancil_send_fd and ancil_recv_fd)",
 		func(SpecContext) []string { return script("skalibs.py", "skarnet", "s6") }, wire.SkalibsAncil, "|", "1\n", "|"),
-	Entry("the crate passfd", buildPassfd, wire.Passfd, "", ""),
+	Entry("passfd crate", buildPassfd, wire.Passfd, "", ""),
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("netcat", Label("real"), func() {
-	It("passes the socket that it connected with -F", func(ctx SpecContext) {
+var _ = Describe("netcat -F", Label("real"), func() {
+	It("passes the socket that it connected", func(ctx SpecContext) {
 		nc := program("nc.openbsd", "netcat-openbsd")
 		f := connect("unix")
 		server := ok(net.Listen("tcp", "127.0.0.1:0"))

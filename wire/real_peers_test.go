@@ -64,21 +64,21 @@ func (p *peer) quits() {
 	p.succeeds()
 }
 
-var _ = Describe("the library", Label("real"), func() {
+var _ = Describe("the real", Label("real"), func() {
 	for _, c := range []struct {
 		peer, what    string
 		format        wire.Format
 		text, payload string
 	}{
-		{"fdchannel", "gVisor's fdchannel", wire.GVisor, "", "-"},
-		{"runc", "runc's SendFile and RecvFile", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
-		{"book", "write_fd and read_fd of UNP", wire.Book, "", "00"},
+		{"fdchannel", "fdchannel of gVisor", wire.GVisor, "", "-"},
+		{"runc", "library of runc", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
+		{"book", "code of UNP (write_fd and read_fd)", wire.Book, "", "00"},
 	} {
 		Context(c.what, func() {
 			var command []string
 			BeforeEach(func(ctx SpecContext) { command = build(ctx, c.peer) }, NodeTimeout(buildTime))
 
-			It("sends what Recv receives", func(ctx SpecContext) {
+			It("sends a message that Recv receives", func(ctx SpecContext) {
 				f := connect(c.format.Network())
 				sent := f.file("")
 				p := newPeer(commandOf(ctx, command), f.b, sent)
@@ -88,7 +88,7 @@ var _ = Describe("the library", Label("real"), func() {
 				p.quits()
 			}, NodeTimeout(patience))
 
-			It("receives what Send sends", func(ctx SpecContext) {
+			It("receives a message from Send", func(ctx SpecContext) {
 				f := connect(c.format.Network())
 				sent := f.file("")
 				Expect(c.format.Send(wire.FD(f.a), c.text, sent)).To(Succeed())

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -17,7 +18,7 @@ var _ = Describe("Python", Label("real"), func() {
 	BeforeEach(func() { reduction = script("reduction.py", "", "") })
 
 	for _, n := range []int{1, 2, 253} {
-		It(fmt.Sprintf("sends %d descriptors with multiprocessing.reduction.sendfds", n), func(ctx SpecContext) {
+		It("sends "+Count(n, "descriptor")+" with multiprocessing.reduction.sendfds", func(ctx SpecContext) {
 			f := connect("unix")
 			sent := f.files(n)
 			hands(commandOf(ctx, reduction, "sendfds", fmt.Sprint(n)), append([]int{f.b}, sent...)...)
@@ -25,7 +26,7 @@ var _ = Describe("Python", Label("real"), func() {
 			isEmpty(f.a)
 		}, NodeTimeout(patience))
 
-		It(fmt.Sprintf("receives %d descriptors with multiprocessing.reduction.recvfds", n), func(ctx SpecContext) {
+		It("receives "+Count(n, "descriptor")+" with multiprocessing.reduction.recvfds", func(ctx SpecContext) {
 			f := connect("unix")
 			var sent []int
 			want := make([]string, n)
@@ -39,7 +40,7 @@ var _ = Describe("Python", Label("real"), func() {
 		}, NodeTimeout(patience))
 	}
 
-	It("acknowledges what Send on macOS sends", func(ctx SpecContext) {
+	It("acknowledges a message from Send on macOS", func(ctx SpecContext) {
 		f := connect("unix")
 		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file("a"), f.file("b"))).To(Succeed())
@@ -65,14 +66,14 @@ var _ = Describe("Python", Label("real"), func() {
 		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
 	}, NodeTimeout(patience))
 
-	It("sends with socket.send_fds what Book receives", func(ctx SpecContext) {
+	It("sends a message with socket.send_fds that Book receives", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("")
 		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
 		Expect(f.from(wire.Book, f.a, sent)).To(Equal("some bytes"))
 	}, NodeTimeout(patience))
 
-	It("receives with socket.recv_fds what Book sends", func(ctx SpecContext) {
+	It("receives a message with socket.recv_fds that Book sends", func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Book.Send(wire.FD(f.a), "some bytes", f.file("content"))).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))

@@ -14,11 +14,11 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-var _ = Describe("runc's library", Label("real"), func() {
+var _ = Describe("the real library of runc", Label("real"), func() {
 	var command []string
 	BeforeEach(func(ctx SpecContext) { command = build(ctx, "runc") }, NodeTimeout(buildTime))
 
-	It("receives what SendFile sends, and sends what RecvFile receives", func(ctx SpecContext) {
+	It("receives a file from SendFile, and sends a file to RecvFile", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("")
 		own := ok(unix.Dup(f.a))

@@ -37,7 +37,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 	}, NodeTimeout(patience))
 
 	for _, l := range listeningServices {
-		It("agrees with ListenFDs in a service "+l.name, func(ctx SpecContext) {
+		It("agrees with ListenFDs for a service "+l.name, func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(hands(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))

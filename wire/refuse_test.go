@@ -4,7 +4,6 @@ package wire_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -19,9 +18,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("a message that violates its format", func() {
+var _ = Describe("in the format", func() {
 	for _, c := range rejectedByRecv {
-		It(fmt.Sprintf("is rejected by Recv of %s, which closes its descriptors: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.payload), c.fds), func() {
+		It(c.format.Name()+", Recv rejects "+c.received()+", and closes every descriptor", func() {
 			if c.reason == tooMany {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -37,7 +36,7 @@ var _ = Describe("a message that violates its format", func() {
 	}
 
 	for _, c := range rejectedBySend {
-		It(fmt.Sprintf("is not sent by Send of %s: %s (%d bytes, %d descriptors)", c.format.Name(), c.reason, len(c.text), c.fds), func() {
+		It(c.format.Name()+", Send rejects "+c.sent()+", and sends nothing", func() {
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
@@ -45,7 +44,7 @@ var _ = Describe("a message that violates its format", func() {
 	}
 
 	for _, c := range beginnings {
-		It(fmt.Sprintf("is io.ErrUnexpectedEOF if the connection ends after %d bytes of %s", len(c.payload), c.format.Name()), func() {
+		It(c.format.Name()+", Recv returns io.ErrUnexpectedEOF if the connection ends after "+Count(len(c.payload), "byte"), func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
@@ -57,7 +56,7 @@ var _ = Describe("a message that violates its format", func() {
 
 	for _, format := range wire.Formats() {
 		for _, network := range []string{"unixgram", "unixpacket"} {
-			It("leaves no descriptor open if Recv of "+format.Name()+" gets it from a socket of type "+network, func() {
+			It(format.Name()+", Recv leaves no descriptor open, whatever it receives from a "+network+" socket", func() {
 				CannotEmulate(fdtest.NoBuffers)
 				for _, payload := range []string{"", "\x00", "{", getfd, strings.Repeat("x", 5000)} {
 					for _, n := range []int{0, 1, 2, scm.MaxFDs} {
@@ -78,43 +77,43 @@ var _ = Describe("a message that violates its format", func() {
 			})
 		}
 	}
-
-	It("is one that loses its end because the socket is not a stream", func() {
-		for _, format := range wire.Formats() {
-			if format.Network() != "unix" {
-				continue
-			}
-			f := connect("unixpacket")
-			Expect(unix.SetNonblock(f.b, true)).To(Succeed())
-			payload := "{" + strings.Repeat("x", 5000)
-			sends(f.a, payload, f.file(""))
-			_, fds, err := format.Recv(wire.FD(f.b))
-			Expect(err).To(beFormatError(format, "message truncated: the format needs a stream socket"))
-			Expect(fds).To(BeEmpty())
-		}
-	})
-
-	DescribeTable("has a second descriptor with the rest of its payload",
-		func(format wire.Format, first, rest string) {
-			f := connect("unix")
-			sends(f.a, first, f.file(""))
-			sends(f.a, rest, f.file(""))
-			_, fds, err := format.Recv(wire.FD(f.b))
-			Expect(err).To(beFormatError(format, tooMany))
-			Expect(fds).To(BeEmpty())
-		},
-		Entry("of Passfd", wire.Passfd, "\x00", "\x00\x00\x00"),
-		Entry("of APUE", wire.APUE, "text", "\x00\x00"),
-		Entry("of SkalibsUnixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01", "data"),
-	)
 })
 
-var _ = Describe("Recv and Send", func() {
+var _ = It("Recv of a stream format rejects a message that another type of socket truncates", func() {
+	for _, format := range wire.Formats() {
+		if format.Network() != "unix" {
+			continue
+		}
+		f := connect("unixpacket")
+		Expect(unix.SetNonblock(f.b, true)).To(Succeed())
+		payload := "{" + strings.Repeat("x", 5000)
+		sends(f.a, payload, f.file(""))
+		_, fds, err := format.Recv(wire.FD(f.b))
+		Expect(err).To(beFormatError(format, "message truncated: the format needs a stream socket"))
+		Expect(fds).To(BeEmpty())
+	}
+})
+
+var _ = DescribeTable("Recv rejects a second descriptor with the rest of the payload in the format",
+	func(format wire.Format, first, rest string) {
+		f := connect("unix")
+		sends(f.a, first, f.file(""))
+		sends(f.a, rest, f.file(""))
+		_, fds, err := format.Recv(wire.FD(f.b))
+		Expect(err).To(beFormatError(format, tooMany))
+		Expect(fds).To(BeEmpty())
+	},
+	Entry("passfd", wire.Passfd, "\x00", "\x00\x00\x00"),
+	Entry("apue", wire.APUE, "text", "\x00\x00"),
+	Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01", "data"),
+)
+
+var _ = Describe("in the format", func() {
 	for _, format := range wire.Formats() {
 		g := firstGolden(format)
 
 		if format.Network() != "unixgram" {
-			It("return io.EOF at the end of "+format.Name(), func() {
+			It(format.Name()+", Recv returns io.EOF at the end of the connection", func() {
 				f := connect(format.Network())
 				f.CloseNow(f.a)
 				_, fds, err := format.Recv(wire.FD(f.b))
@@ -124,7 +123,7 @@ var _ = Describe("Recv and Send", func() {
 		}
 
 		if format.Network() == "unix" {
-			It("return io.EOF at the end of "+format.Name()+" with SO_PASSCRED, where Linux sets MSG_CTRUNC", func() {
+			It(format.Name()+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() {
 				f := connect(format.Network())
 				if err := scm.PassCred(f.b, true); errors.Is(err, errors.ErrUnsupported) {
 					Skip(err.Error())
@@ -138,7 +137,7 @@ var _ = Describe("Recv and Send", func() {
 			})
 		}
 
-		It("return the error of the system in "+format.Name()+" if the other end is closed", func() {
+		It(format.Name()+", Send returns the error of the system call if the other end is closed", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			f.CloseNow(f.b)
@@ -151,7 +150,7 @@ var _ = Describe("Recv and Send", func() {
 			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": sendmsg: ")))
 		})
 
-		It("return EBADF in "+format.Name()+" if a descriptor is not open", func() {
+		It(format.Name()+", Send returns EBADF if a descriptor is not open", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			fds := f.files(g.fds)
@@ -160,7 +159,7 @@ var _ = Describe("Recv and Send", func() {
 			isEmpty(f.b)
 		})
 
-		It("return EAGAIN in "+format.Name()+" if the socket is non-blocking and has no message", func() {
+		It(format.Name()+", Recv returns EAGAIN if the socket is non-blocking and has no message", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())

@@ -24,7 +24,7 @@ func (f runc) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if text == "" || len(text) >= runcName {
-		return f.errorf("name of %d bytes, want 1 to %d", len(text), runcName-1)
+		return f.errorf("name is %d bytes long, want 1 to %d", len(text), runcName-1)
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -36,7 +36,7 @@ func (f runc) Recv(sock Socket) (text string, fds []int, err error) {
 		return "", nil, err
 	}
 	if n >= runcName {
-		return "", nil, f.refuse(fds, "name of %d bytes or more", runcName)
+		return "", nil, f.refuse(fds, "received name has %d bytes or more", runcName)
 	}
 	return f.one(string(p[:n]), fds)
 }

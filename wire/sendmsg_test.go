@@ -88,11 +88,11 @@ func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	})
 }
 
-var _ = Describe("sendmsg", func() {
+var _ = Describe("in the format", func() {
 	for _, s := range sendmsgCases {
-		name := s.format.Name() + " with " + strconv.Itoa(s.fds) + " descriptors"
+		name := s.format.Name() + ", Send of " + Count(s.fds, "descriptor")
 
-		It("of "+name+" has the length of control data that the format defines", func(ctx SpecContext) {
+		It(name+" calls sendmsg with the length of control data that the format defines", func(ctx SpecContext) {
 			line := s.traced(ctx, s.sending(ctx))
 			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control(4*s.fds)))
 			Expect(line).To(HaveSuffix(", MSG_NOSIGNAL)"))
@@ -102,7 +102,7 @@ var _ = Describe("sendmsg", func() {
 		}, NodeTimeout(patience))
 
 		if s.program != "" {
-			It("of "+name+" is the same as that of "+s.program, Label("real"), func(ctx SpecContext) {
+			It(name+" calls sendmsg with the same arguments as "+s.program, Label("real"), func(ctx SpecContext) {
 				our, their := s.traced(ctx, s.sending(ctx)), s.traced(ctx, s.command(ctx))
 				Expect(their).To(Equal(strings.TrimSuffix(our, "MSG_NOSIGNAL)") + s.flags + ")"))
 			}, NodeTimeout(buildTime))

@@ -24,7 +24,7 @@ func (f ancil) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) != 1 {
-		return f.errorf("text of %d bytes, want 1", len(text))
+		return f.errorf("text is %d bytes long, want 1", len(text))
 	}
 	return f.send(sock, []byte(text), fds, false)
 }
@@ -68,7 +68,7 @@ func (f unixmessage) Send(sock Socket, text string, fds ...int) error {
 		return err
 	}
 	if len(text) > unixmessageText {
-		return f.errorf("text of %d bytes, at most %d are allowed", len(text), unixmessageText)
+		return f.errorf("text is %d bytes long, but the format allows at most %d", len(text), unixmessageText)
 	}
 	payload := make([]byte, 0, unixmessageHead+len(text))
 	payload = binary.BigEndian.AppendUint32(payload, uint32(len(text)))
@@ -84,10 +84,10 @@ func (f unixmessage) Recv(sock Socket) (text string, fds []int, err error) {
 	}
 	length, number := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint16(head[4:])
 	if length > unixmessageText {
-		return "", nil, f.refuse(fds, "text of %d bytes, at most %d are allowed", length, unixmessageText)
+		return "", nil, f.refuse(fds, "message announces %d bytes of text, but the format allows at most %d", length, unixmessageText)
 	}
 	if int(number) != len(fds) {
-		return "", nil, f.refuse(fds, "received %d descriptors, but the message announces %d", len(fds), number)
+		return "", nil, f.refuse(fds, "received %s, but the message announces %d", plural(len(fds), "descriptor"), number)
 	}
 	var got []byte
 	for left := int(length); left > 0; left = int(length) - len(got) {

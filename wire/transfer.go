@@ -34,9 +34,9 @@ func (l label) recv(sock Socket, m *scm.Message) error {
 	switch {
 	case m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m):
 		if m.NFD < len(m.FDs) {
-			return l.refuse(fds, "descriptors were lost: this process's descriptor table is full, or credentials took up space in the control data (SO_PASSCRED)")
+			return l.refuse(fds, "descriptors were lost: the descriptor table of this process is full, or credentials took their space in the control data (SO_PASSCRED)")
 		}
-		return l.refuse(fds, "control data truncated: more than %d descriptors, or credentials in the control data (SO_PASSCRED)", len(m.FDs))
+		return l.refuse(fds, "control data truncated: the message carried more than %s, or credentials (SO_PASSCRED)", plural(len(m.FDs), "descriptor"))
 	case m.Flags&sys.MsgTrunc != 0 && l.network == "unix":
 		return l.refuse(fds, "message truncated: the format needs a stream socket")
 	}
@@ -99,7 +99,7 @@ func (l label) insideOf(done int, err error) error {
 // one returns the results of Recv in a format that requires exactly one descriptor.
 func (l label) one(text string, fds []int) (string, []int, error) {
 	if len(fds) != 1 {
-		return "", nil, l.refuse(fds, "received %d descriptors, want 1", len(fds))
+		return "", nil, l.refuse(fds, "received %s, want 1", plural(len(fds), "descriptor"))
 	}
 	return text, fds, nil
 }

@@ -20,82 +20,80 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("the transfer of a message", func() {
-	It("sends the whole payload in several parts, and the descriptors once", func() {
-		CannotEmulate(fdtest.HostCalls)
-		// A signal ends a sendmsg that has sent a part of the payload.
-		f := connect("unix")
-		text := strings.Repeat("0123456789", 100_000)
-		sent := f.files(253)
-		done := make(chan error, 1)
-		thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(wire.FD(f.a), text, sent...) })
-		for range 3 {
-			thread.interrupt(unix.SYS_SENDMSG)
-		}
-		got, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(f.b))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(got == text).To(BeTrue(), "received a different text, of %d bytes", len(got))
-		f.takes(fds, sent...)
-		Expect(<-done).NotTo(HaveOccurred())
-		isEmpty(f.b)
-	})
-
-	It("receives a message that arrives byte by byte", func() {
-		f := connect("unix")
-		sent := f.file("")
-		sends(f.a, "\x00", sent)
-		go func() {
-			for range 3 {
-				_, _ = unix.Write(f.a, []byte{0})
-			}
-		}()
-		f.from(wire.Passfd, f.b, sent)
-	})
-
-	It("leaves the next message in the socket", func() {
-		for _, g := range golden {
-			if g.format.Network() != "unix" || g.fds == 0 {
-				continue
-			}
-			f := connect("unix")
-			first, second := f.files(g.fds), f.files(g.fds)
-			Expect(g.format.Send(wire.FD(f.a), g.text, first...)).To(Succeed())
-			Expect(g.format.Send(wire.FD(f.a), g.text, second...)).To(Succeed())
-			for _, sent := range [][]int{first, second} {
-				Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
-			}
-		}
-	})
-
-	It("continues after a signal", func() {
-		CannotEmulate(fdtest.HostCalls)
-		// The kernel does not restart the call, because the socket has a time limit.
-		f := connect("unix")
-		sent := f.file("")
-		type receipt struct {
-			fds []int
-			err error
-		}
-		done := make(chan receipt, 1)
-		thread := onThread(func() {
-			_, fds, err := wire.OpenSSH.Recv(wire.FD(f.b))
-			done <- receipt{fds, err}
-		})
-		for range 3 {
-			thread.interrupt(unix.SYS_RECVMSG)
-		}
-		Expect(wire.OpenSSH.Send(wire.FD(f.a), "", sent)).To(Succeed())
-		r := <-done
-		Expect(r.err).NotTo(HaveOccurred())
-		f.takes(r.fds, sent)
-	})
-
-	It("rejects a message if the descriptor table is full, and closes the descriptors received", func(ctx SpecContext) {
-		f := connect("unix")
-		Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
-		hands(ChildCommand("full"), f.b)
-	}, NodeTimeout(patience))
+var _ = It("Send sends the whole payload, in several parts if necessary, and the descriptors once", func() {
+	CannotEmulate(fdtest.HostCalls)
+	// A signal ends a sendmsg that has sent a part of the payload.
+	f := connect("unix")
+	text := strings.Repeat("0123456789", 100_000)
+	sent := f.files(253)
+	done := make(chan error, 1)
+	thread := onThread(func() { done <- wire.SkalibsUnixmessage.Send(wire.FD(f.a), text, sent...) })
+	for range 3 {
+		thread.interrupt(unix.SYS_SENDMSG)
+	}
+	got, fds, err := wire.SkalibsUnixmessage.Recv(wire.FD(f.b))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(got == text).To(BeTrue(), "received a different text, of %d bytes", len(got))
+	f.takes(fds, sent...)
+	Expect(<-done).NotTo(HaveOccurred())
+	isEmpty(f.b)
 })
+
+var _ = It("Recv receives a message that arrives byte by byte", func() {
+	f := connect("unix")
+	sent := f.file("")
+	sends(f.a, "\x00", sent)
+	go func() {
+		for range 3 {
+			_, _ = unix.Write(f.a, []byte{0})
+		}
+	}()
+	f.from(wire.Passfd, f.b, sent)
+})
+
+var _ = It("Recv leaves the next message in the socket", func() {
+	for _, g := range golden {
+		if g.format.Network() != "unix" || g.fds == 0 {
+			continue
+		}
+		f := connect("unix")
+		first, second := f.files(g.fds), f.files(g.fds)
+		Expect(g.format.Send(wire.FD(f.a), g.text, first...)).To(Succeed())
+		Expect(g.format.Send(wire.FD(f.a), g.text, second...)).To(Succeed())
+		for _, sent := range [][]int{first, second} {
+			Expect(f.from(g.format, f.b, sent...)).To(Equal(g.text))
+		}
+	}
+})
+
+var _ = It("Recv continues after a signal", func() {
+	CannotEmulate(fdtest.HostCalls)
+	// The kernel does not restart the call, because the socket has a time limit.
+	f := connect("unix")
+	sent := f.file("")
+	type receipt struct {
+		fds []int
+		err error
+	}
+	done := make(chan receipt, 1)
+	thread := onThread(func() {
+		_, fds, err := wire.OpenSSH.Recv(wire.FD(f.b))
+		done <- receipt{fds, err}
+	})
+	for range 3 {
+		thread.interrupt(unix.SYS_RECVMSG)
+	}
+	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", sent)).To(Succeed())
+	r := <-done
+	Expect(r.err).NotTo(HaveOccurred())
+	f.takes(r.fds, sent)
+})
+
+var _ = It("Recv rejects a message if the descriptor table is full, and closes the descriptors received", func(ctx SpecContext) {
+	f := connect("unix")
+	Expect(wire.Python.Send(wire.FD(f.a), "", f.files(5)...)).To(Succeed())
+	hands(ChildCommand("full"), f.b)
+}, NodeTimeout(patience))
 
 // thread is the ID of a thread of this process.
 type thread int
@@ -139,7 +137,7 @@ var _ = child("full", func([]string) error {
 	}
 	_, fds, err := wire.Python.Recv(wire.FD(3))
 	var format *wire.FormatError
-	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "this process's descriptor table is full") {
+	if !errors.As(err, &format) || len(fds) > 0 || !strings.Contains(format.Reason, "the descriptor table of this process is full") {
 		return fmt.Errorf("received %v, %v", fds, err)
 	}
 	if left := len(fdtest.Open()); left != open {

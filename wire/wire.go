@@ -204,15 +204,23 @@ func (l label) count(fds []int, least, most int) error {
 	case least <= len(fds) && len(fds) <= most:
 		return nil
 	case least == most:
-		return l.errorf("%d descriptors to send, want %d", len(fds), most)
+		return l.errorf("cannot send %s: the format requires %d", plural(len(fds), "descriptor"), most)
 	}
-	return l.errorf("%d descriptors to send, want %d to %d", len(fds), least, most)
+	return l.errorf("cannot send %s: the format requires %d to %d", plural(len(fds), "descriptor"), least, most)
+}
+
+// plural returns a number and what it counts, such as "1 byte" or "2 bytes".
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // noText checks that there is no text to send.
 func (l label) noText(text string) error {
 	if text != "" {
-		return l.errorf("the format carries no text")
+		return l.errorf("cannot send text: the format has no place for it")
 	}
 	return nil
 }

@@ -326,7 +326,7 @@ func TestSendAndRecvRefuse(t *testing.T) {
 		{"send ADDR --timeout -1s", 2, "scm: --timeout must not be less than 0\n"},
 		{"send ADDR /etc/passwd --payload=", 2, "scm: a stream carries nothing without a byte: the payload is empty\n"},
 		{"send ADDR" + strings.Repeat(" /dev/null", 253) + " --fd 0", 2, "scm: 254 files: a message has 253 at most\n"},
-		{"send ADDR /etc/passwd /etc/group --format runc", 2, "scm: wire: runc: 2 descriptors to send, want 1\n"},
+		{"send ADDR /etc/passwd /etc/group --format runc", 2, "scm: wire: runc: cannot send 2 descriptors: the format requires 1\n"},
 		{"send @ /etc/passwd", 2, "scm: SOCKET is \"@\": it needs a name\n"},
 		{"send ADDR --timeout 20ms --listen", 1, "scm: timed out after 20ms\n"},
 		{"send ADDR --timeout 1s", 1, "scm: timed out after 1s: dial unix …/socket: connect: no such file or directory\n"},
