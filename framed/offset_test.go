@@ -116,10 +116,10 @@ func TestTakeUpToIsTooEarlyOnlyIfAReadEndsInsideTheSendmsg(t *testing.T) {
 	a, b := connect(t, scm.Config{})
 	files := open(t, 2)
 	for name, pieces := range map[string][]piece{
-		"whole messages first":   {{"AAABBBCCC", 2}},
-		"the rest of one first":  {{"A", 0}, {"AABBBCCC", 2}},
-		"a message of its own":   {{"AAA", 0}, {"BBBCCC", 2}},
-		"another message behind": {{"AAABBBCCC", 2}, {"DDD", 0}},
+		"whole messages before":       {{"AAABBBCCC", 2}},
+		"the end of a message before": {{"A", 0}, {"AABBBCCC", 2}},
+		"a separate message before":   {{"AAA", 0}, {"BBBCCC", 2}},
+		"another message after":       {{"AAABBBCCC", 2}, {"DDD", 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := 0 // of the bytes in the sendmsg with files
