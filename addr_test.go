@@ -16,10 +16,9 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Addresses of unconnected datagrams. A name that begins with "@" is abstract,
-// as in package net.
+// As in package net, a name that begins with "@" is abstract.
 
-// datagram returns a new socket that is connected to nothing, and does not block.
+// datagram returns a new unconnected and non-blocking socket.
 func (f *fixture) datagram() int {
 	GinkgoHelper()
 	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -28,8 +27,8 @@ func (f *fixture) datagram() int {
 	return sock
 }
 
-// bound returns a datagram socket with this name. The system call is made here:
-// x/sys refuses a path of 108 bytes, which the kernel takes.
+// bound returns a datagram socket with this name. It makes the system call itself, because x/sys rejects a path of
+// 108 bytes, which the kernel accepts.
 func (f *fixture) bound(name string) int {
 	GinkgoHelper()
 	sock := f.datagram()
@@ -45,8 +44,8 @@ func (f *fixture) bound(name string) int {
 	return sock
 }
 
-// everyName returns names of every kind. The paths begin in the working folder,
-// which is a temporary one until the end of the spec.
+// everyName returns names of every kind. The paths are relative to the working directory, which it changes to a
+// temporary one until the end of the spec.
 func everyName() map[string]string {
 	GinkgoHelper()
 	chdir(GinkgoT().TempDir())
@@ -61,12 +60,12 @@ func everyName() map[string]string {
 	}
 }
 
-// to is a message of one byte and a descriptor for the name.
+// to returns a message of one byte with descriptors, addressed to name.
 func to(name string, fds ...int) *scm.Message {
 	return &scm.Message{Buffers: [][]byte{[]byte("x")}, FDs: fds, Addr: &net.UnixAddr{Name: name}}
 }
 
-// from receives that message, and returns the name of its sender.
+// from receives a message that to made, and returns the name of its sender.
 func (f *fixture) from(sock int, sent ...int) string {
 	GinkgoHelper()
 	m := scm.Message{Buffers: [][]byte{make([]byte, 2)}, FDs: make([]int, 2), Addr: &net.UnixAddr{Name: "stale"}}
@@ -88,14 +87,14 @@ var _ = Describe("on datagram sockets,", func() {
 			Expect(scm.Send(b, to(name, sent), 0)).To(Succeed())
 			Expect(f.from(a, sent)).To(BeEmpty(), "the name of a socket that has none")
 
-			// The other way round, and back to whom it came from.
+			// Now in the other direction, to the address that was received.
 			b = f.bound(AbstractName())
 			Expect(scm.Send(b, to(name, sent), 0)).To(Succeed())
 			other := f.from(a, sent)
 			Expect(scm.Send(a, to(other, sent), 0)).To(Succeed())
 			Expect(f.from(b, sent)).To(Equal(name))
 
-			// The same from a batch.
+			// The same with a batch.
 			in := slots(4)
 			for i := range in {
 				Expect(scm.Send(a, to(other), 0)).To(Succeed())
@@ -136,13 +135,13 @@ var _ = Describe("on datagram sockets,", func() {
 		Expect(f.from(path, sent)).To(Equal(name))
 	})
 
-	It("Send is EINVAL before any system call for an address that is too long or a path with a NUL", func() {
+	It("Send fails with EINVAL, before any system call, for an address that is too long or a path with a NUL byte", func() {
 		sent := f.file()
 		for _, name := range []string{
 			strings.Repeat("p", 109), strings.Repeat("p", 4096), "@" + strings.Repeat("a", 108),
 			"a\x00b", "\x00" + strings.Repeat("a", 108),
 		} {
-			// A socket of -1 is EBADF to the kernel: it was not asked.
+			// The kernel would return EBADF for -1.
 			failsWith(scm.Send(-1, to(name, sent), 0), "sendmsg", unix.EINVAL)
 			failsWith(scm.Send(f.a, to(name, sent), 0), "sendmsg", unix.EINVAL)
 		}

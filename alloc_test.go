@@ -17,8 +17,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// allocations is how many a call of run makes. Failures are counted and not
-// asserted in the loop, because asserting allocates.
+// allocations returns the number of allocations of a call of run. The loop only counts failures, because an assertion
+// allocates.
 func allocations(run func() bool) float64 {
 	GinkgoHelper()
 	failures := 0
@@ -113,8 +113,8 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	})
 }, everyType)
 
-// What a Conn allocates is what package os does for each file, one time for a file
-// that is sent and two times for one that is received, and a slice of them.
+// For each file, a Conn allocates as much as package os: once for a file that it sends, and twice for one that it
+// receives. It also allocates a slice of the received files.
 var _ = DescribeTableSubtree("on", func(network string) {
 	BeforeEach(func() {
 		if hasRaceDetector() {

@@ -123,7 +123,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.arrived(in, out)
 	})
 
-	It("RecvBatch returns the queued messages, and EAGAIN if there is none", func() {
+	It("RecvBatch returns the queued messages, or EAGAIN if the queue is empty", func() {
 		out, in := f.letters(3), slots(5)
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))
 		Expect(scm.RecvBatch(f.b, in, 0)).To(Equal(3))
@@ -300,7 +300,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		in[3].Flags = 0
 		f.arrived(in, out)
 
-		// Nothing arrives, and nothing of the earlier batch is left.
+		// Nothing is received, and no result of the earlier batch remains.
 		_, err := scm.RecvBatch(f.b, in[:2], 0)
 		Expect(err).To(MatchError(unix.EAGAIN))
 		Expect(creds[:2]).To(HaveEach(noCred))
@@ -465,7 +465,7 @@ var _ = Describe("on datagram sockets,", func() {
 })
 
 var _ = Describe("on stream sockets,", func() {
-	It("RecvBatch ends a message before the next descriptors", func() {
+	It("RecvBatch ends a message before the bytes that carry the next descriptors", func() {
 		f := connect(unix.SOCK_STREAM)
 		out := f.letters(3) // with 0, 1 and 2 descriptors
 		Expect(scm.SendBatch(f.a, out, 0)).To(Equal(3))

@@ -125,7 +125,7 @@ func opposite(s *scenario.Scenario) []string {
 }
 
 // specify makes a spec of a case, if the package under test has an interface
-// for its side. One that is expected to fail says so in its name.
+// for its side. The name of a spec that is expected to fail says so.
 func specify(c scenario.Case, expected []scenario.Expectation) {
 	role, partner := scenario.RoleA, &c.B
 	if len(c.B.Command) > 0 { // the others are not built yet

@@ -13,12 +13,11 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// Where a buffer lies must make no difference. cgo looks at what it is given,
-// and panics at memory that holds pointers to Go memory; these specs run with
-// its default check, and internal/repotest runs them with GOEXPERIMENT=cgocheck2
-// and with checkptr.
+// The calls must accept a buffer anywhere in memory. cgo checks its arguments, and panics if they point to memory that
+// contains pointers to Go memory. These specs run with its default check, and internal/repotest also runs them with
+// GOEXPERIMENT=cgocheck2 and with checkptr.
 
-// neighbour is a buffer that lies beside pointers to Go memory.
+// neighbour is a buffer next to pointers to Go memory.
 type neighbour struct {
 	before *int
 	buf    [16]byte
@@ -35,13 +34,13 @@ var (
 	globalPointer = newNeighbour()
 )
 
-// collected is a buffer on the heap, behind a run of the collector.
+// collected runs the garbage collector and returns a buffer on the heap.
 func collected() []byte {
 	runtime.GC()
 	return make([]byte, 16)
 }
 
-// through passes p and a descriptor from a buffer to itself, by both kinds of call.
+// through sends p with a descriptor and receives both into p, with each pair of calls.
 func (f *fixture) through(p []byte) {
 	GinkgoHelper()
 	for i := range p {

@@ -34,8 +34,7 @@ func ok[T any](v T, err error) T {
 	return v
 }
 
-// pair makes two connected Conns, for the time of the spec. At its end there are
-// the numbers again that there were before.
+// pair makes two connected Conns, and closes them after the spec, which must leave no descriptor open.
 func pair(network string) (a, b *scm.Conn) {
 	GinkgoHelper()
 	return pairWith(scm.Config{}, network)
@@ -49,17 +48,15 @@ func pairWith(config scm.Config, network string) (a, b *scm.Conn) {
 	return closing(a), closing(b)
 }
 
-// keepsNumbers checks, after all that the spec closes is closed, that the same
-// numbers are open with the same files behind them.
+// keepsNumbers checks at the end of the spec, after its cleanup, that it left no descriptor open.
 func keepsNumbers() {
 	before := fdtest.Take()
 	DeferCleanup(func() {
-		Expect(before.NewSince()).To(BeEmpty(), "numbers left open")
+		Expect(before.NewSince()).To(BeEmpty(), "descriptors left open")
 	})
 }
 
-// closing gives a connection the deadline that ends what hangs, and closes it after the
-// spec.
+// closing gives a connection a deadline, which ends a call that hangs, and closes it after the spec.
 func closing[C net.Conn](c C) C {
 	GinkgoHelper()
 	Expect(c.SetDeadline(time.Now().Add(Hang))).To(Succeed())
@@ -80,7 +77,7 @@ func lentAll(files []*os.File) []*os.File {
 	return files
 }
 
-// pipe makes a pipe of files, for the time of the spec.
+// pipe makes a pipe, and closes both ends after the spec.
 func pipe() (r, w *os.File) {
 	GinkgoHelper()
 	r, w, err := os.Pipe()
@@ -88,7 +85,7 @@ func pipe() (r, w *os.File) {
 	return lent(r), lent(w)
 }
 
-// pipes makes the reading ends of n pipes.
+// pipes returns the read ends of n pipes.
 func pipes(n int) []*os.File {
 	GinkgoHelper()
 	files := make([]*os.File, n)
@@ -98,7 +95,7 @@ func pipes(n int) []*os.File {
 	return files
 }
 
-// sockets makes a pair of numbers, for the time of the spec.
+// sockets makes a pair of sockets, and closes them after the spec.
 func sockets(typ int) (a, b int) {
 	GinkgoHelper()
 	p := ok(unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))
@@ -108,26 +105,26 @@ func sockets(typ int) (a, b int) {
 	return p[0], p[1]
 }
 
-// asFile makes a file of a duplicate of a number.
+// asFile makes a file of a duplicate of fd.
 func asFile(fd int) *os.File {
 	GinkgoHelper()
 	return lent(os.NewFile(uintptr(copies(fd)[0]), "socket"))
 }
 
-// statusOf is what F_GETFL says.
+// statusOf returns the status flags.
 func statusOf(c syscall.Conn) int {
 	GinkgoHelper()
 	return fcntl(NumberOf(c), unix.F_GETFL, 0)
 }
 
-// fcntl returns what fcntl does.
+// fcntl calls fcntl(2), which must succeed.
 func fcntl(fd, cmd, arg int) int {
 	GinkgoHelper()
 	return ok(unix.FcntlInt(uintptr(fd), cmd, arg))
 }
 
-// areSame checks received files: new numbers, close-on-exec, for the very open file
-// descriptions that were sent, in order.
+// areSame checks that the received files are new and close-on-exec, and refer in order to the open file descriptions
+// that were sent.
 func areSame(received, sent []*os.File) {
 	GinkgoHelper()
 	Expect(received).To(HaveLen(len(sent)))
@@ -157,8 +154,7 @@ func hasNothing(c *scm.Conn) {
 	Expect(c.Recv(&m, unix.MSG_DONTWAIT)).To(opFails("read", unix.EAGAIN), "something was sent")
 }
 
-// noWriterIsLeft checks that every number of the writing end of r's pipe is
-// closed, those in flight too.
+// noWriterIsLeft checks that every descriptor of the write end of r's pipe is closed, including those in flight.
 func noWriterIsLeft(r *os.File) {
 	GinkgoHelper()
 	Expect(r.SetReadDeadline(time.Now().Add(Hang))).To(Succeed())
@@ -181,7 +177,7 @@ func errorOf[E error](err error) (e E) {
 	return e
 }
 
-// goes runs f in a goroutine of the spec, and returns what waits for its end.
+// goes runs f in a goroutine of the spec, and returns a function that waits until f returns.
 func goes(f func()) (wait func()) {
 	done := make(chan struct{})
 	go func() {
@@ -199,8 +195,7 @@ func goes(f func()) (wait func()) {
 	}
 }
 
-// waitsIn waits until n goroutines that called this method are in the runtime's
-// poller, or sleep until they try again.
+// waitsIn waits until n goroutines that called this method are in the runtime's poller, or sleep until they try again.
 func waitsIn(method string, n int) {
 	GinkgoHelper()
 	Eventually(func() int { return waiting(method) }, Hang, time.Millisecond).Should(BeNumerically(">=", n))
@@ -229,7 +224,7 @@ func fill(c *scm.Conn) {
 	}
 }
 
-// drain reads until nothing is there.
+// drain reads until the socket is empty.
 func drain(c *scm.Conn) {
 	GinkgoHelper()
 	fd := NumberOf(c)
@@ -238,7 +233,7 @@ func drain(c *scm.Conn) {
 	}
 }
 
-// tcpPair makes a TCP connection, for the time of the spec.
+// tcpPair makes a TCP connection, and closes it after the spec.
 func tcpPair() (a, b *net.TCPConn) {
 	GinkgoHelper()
 	l := ok(net.Listen("tcp", "127.0.0.1:0"))
@@ -247,7 +242,7 @@ func tcpPair() (a, b *net.TCPConn) {
 	return closing(a), closing(ok(l.Accept()).(*net.TCPConn))
 }
 
-// chdir has another working folder, for the time of the spec.
+// chdir changes the working directory until the end of the spec.
 func chdir(dir string) {
 	GinkgoHelper()
 	before := ok(os.Getwd())

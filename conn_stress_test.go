@@ -25,8 +25,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// Both in a process of its own, whose threads and descriptors can be counted. With
-// SCM_STRESS=full a million messages go over the Conns.
+// Each spec runs in its own process, so that it can count the threads and descriptors. SCM_STRESS=full sends a million
+// messages.
 
 const (
 	stressConns   = 100
@@ -48,8 +48,8 @@ var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
 	})
 }, everyNetwork)
 
-// leavesNothing returns what checks that no descriptor and no goroutine is left, nor one of the
-// file w, whose pipe ends at r.
+// leavesNothing returns the write end of a pipe, and a function which checks that no descriptor, no goroutine and no
+// other copy of w is left.
 func leavesNothing() (w *os.File, check func()) {
 	before, goroutines := fdtest.Take(), runtime.NumGoroutine()
 	r, w, err := os.Pipe()
@@ -63,8 +63,7 @@ func leavesNothing() (w *os.File, check func()) {
 	}
 }
 
-// conn-storm closes a pair of Conns which a hundred goroutines use, and of which others change
-// the deadlines, again and again.
+// conn-storm repeatedly closes a pair of Conns that a hundred goroutines use, while others change its deadlines.
 var _ = Child("conn-storm", func(args []string) {
 	w, check := leavesNothing()
 	time.AfterFunc(4*Hang, func() { panic("a call hangs") })

@@ -179,7 +179,7 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 		cmd = ChildCommand("connect", strconv.Itoa(typ), name)
 	})
 
-	It("PeerCred identifies the process that connected, also after it has ended", func() {
+	It("PeerCred identifies the process that connected, even after it has ended", func() {
 		pid, end := connected(cmd)
 		want := scm.Cred{PID: pid, UID: os.Geteuid(), GID: os.Getegid()}
 		sock := f.accept(listening)
@@ -292,7 +292,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 }, everyType)
 
 var _ = DescribeTableSubtree("on", func(typ int) {
-	It("sending descriptors fails with EPERM while PassRights is off, and plain data passes", func() {
+	It("sending descriptors, but not plain data, fails with EPERM while PassRights is off", func() {
 		f := connect(typ)
 		supported(scm.PassRights(f.b, false), "SO_PASSRIGHTS, new in Linux 6.16")
 		fd := f.file()
@@ -352,7 +352,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
 	})
 
-	It("Recv of a Conn returns a pidfd of the sender after PassPIDFD", func() {
+	It("Recv of a Conn returns a pidfd of the sender after PassPIDFD(true)", func() {
 		a, b := pair(network)
 		supported(b.PassPIDFD(true), "SO_PASSPIDFD, new in Linux 6.5")
 		Expect(a.Write([]byte("x"))).To(Equal(1))

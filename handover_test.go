@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("RecvConn returns a *net.TCPConn for a TCP connection, also if the sender uses it in blocking mode, as Python does", func() {
+	It("RecvConn returns a *net.TCPConn for a TCP connection, even if the sender uses it in blocking mode, as Python does", func() {
 		a, b := pair(network)
 		for _, blocks := range []bool{false, true} {
 			near, far := tcpPair()

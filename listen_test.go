@@ -446,7 +446,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		wait()
 	})
 
-	It("a listener that was received, inherited or made before accepts with the Config given to NewListener", func() {
+	It("NewListener makes a listener that was received, inherited or made earlier accept with the new Config", func() {
 		keepsNumbers()
 		listens := map[string]func(path string) net.Listener{
 			"net.Listen": func(path string) net.Listener { return netListener(path) },
@@ -486,7 +486,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("SetUnlinkOnClose of a Listener without a socket file of its own sets that of net's listener", func() {
+	It("SetUnlinkOnClose of a Listener that does not own its socket file passes the setting on to net's listener", func() {
 		keepsNumbers()
 		for _, c := range []struct {
 			what string

@@ -84,7 +84,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	})
 
 	for _, c := range []struct{ sent, room int }{{1, 0}, {5, 0}, {2, 1}, {3, 1}, {3, 2}, {5, 4}, {253, 1}, {253, 252}} {
-		It(fmt.Sprintf("Recv with capacity for %d of %s returns MSG_CTRUNC, and closes the others", c.room, Count(c.sent, "descriptor")), func() {
+		It(fmt.Sprintf("Recv with capacity for %d of %s sets MSG_CTRUNC, and closes the rest", c.room, Count(c.sent, "descriptor")), func() {
 			if c.room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -170,7 +170,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("MSG_PEEK returns new duplicates each time, and leaves the message in the queue", func() {
+	It("Recv with MSG_PEEK returns new duplicates of the descriptors, and leaves the message in the queue", func() {
 		sent := f.files(2)
 		f.sends("peek", sent...)
 		for range 3 {
@@ -180,7 +180,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("MSG_CMSG_CLOEXEC is always set and never reported", func() {
+	It("Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it", func() {
 		for _, flags := range []int{unix.MSG_CMSG_CLOEXEC, unix.MSG_CTRUNC} { // the latter has no meaning as an argument
 			sent := f.file()
 			f.sends("x", sent)
@@ -193,7 +193,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("MSG_TRUNC makes N the length of the whole message", func() {
+	It("Recv with MSG_TRUNC sets N to the length of the whole message", func() {
 		for _, bufs := range [][][]byte{cut(make([]byte, 3), 3), cut(make([]byte, 9), slices.Repeat([]int{1}, 9)...)} {
 			sent := f.file()
 			f.sends("a long message", sent)

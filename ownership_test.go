@@ -32,12 +32,12 @@ var paths = []path{
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unix.Close(fd)).To(Succeed())
 	}},
-	{"ReadFD of a message with two", func(f *fixture) {
+	{"ReadFD of two descriptors", func(f *fixture) {
 		cannotEmulateTwo()
 		f.sends("x", f.a, f.b)
 		f.readsLost(make([]byte, 1), 1)
 	}},
-	{"ReadFD of a message with three", func(f *fixture) {
+	{"ReadFD of three descriptors", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a)
 		f.readsLost(make([]byte, 1), 1)
@@ -60,17 +60,17 @@ var paths = []path{
 		f.sends("x", slices.Repeat([]int{f.a}, scm.MaxFDs)...)
 		recvAndClose(f, scm.MaxFDs, scm.MaxFDs)
 	}},
-	{"Recv with capacity for two of five", func(f *fixture) {
+	{"Recv with capacity for two of five descriptors", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a, f.b, f.a)
 		recvAndClose(f, 2, 2)
 	}},
-	{"Recv with capacity for one of two", func(f *fixture) {
+	{"Recv with capacity for one of two descriptors", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 1, 1)
 	}},
-	{"Recv with capacity for none", func(f *fixture) {
+	{"Recv without capacity for descriptors", func(f *fixture) {
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 0, 0)
 	}},
@@ -96,7 +96,7 @@ func recvAndClose(f *fixture, room, want int) {
 
 var _ = DescribeTableSubtree("on", func(typ int) {
 	for _, p := range paths {
-		It("descriptors are neither leaked nor lost in "+p.name, func() {
+		It("no descriptor is leaked or lost by "+p.name, func() {
 			f := connect(typ)
 			before := fdtest.Take()
 			for range 20 {

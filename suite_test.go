@@ -30,10 +30,10 @@ func TestSuite(t *testing.T) {
 	RunSpecs(t, "scm over "+scm.Backend)
 }
 
-// The specs with a peer are in a list of their own.
+// Specs with a peer are listed separately.
 var _ = ReportAfterSuite("skips", func(r Report) { PrintSkips(r, partners...) })
 
-// What the specs share is built by the first process; each has its leak gate.
+// The first process builds the peers, which all processes share. Each process checks for leaks.
 var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	if os.Getenv(fdtest.AloneVariable) != "" {
 		return nil

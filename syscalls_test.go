@@ -23,9 +23,8 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// What the calls say to the kernel: one system call each, nothing before or
-// after it but the close of what is not handed over, and of each number once.
-// (A number that is closed twice is otherwise only seen by whoever it hits.)
+// Each call makes one system call, and then closes each descriptor that it does not return, exactly once. A second close
+// would only be noticed if it closed an unrelated file.
 
 // traced is a call, and the system calls on descriptors that it must make.
 type traced struct {
@@ -35,7 +34,7 @@ type traced struct {
 	want  []string
 }
 
-// sendmsg is the call that sends n descriptors, recvmsg the one that receives.
+// sendmsg describes the call that sends n descriptors, and recvmsg the one that receives.
 func sendmsg(n int) string {
 	if n == 0 {
 		return "sendmsg, control 0, flags 0"
@@ -45,8 +44,8 @@ func sendmsg(n int) string {
 
 const recvmsg = "recvmsg, flags MSG_CMSG_CLOEXEC"
 
-// closes is ReadFD of n descriptors, of which as many are closed as its room
-// admits: two on 64-bit systems, one on others.
+// closes returns the system calls of ReadFD for n descriptors. It closes those that fit into its control buffer: two on
+// 64-bit systems, one on others.
 func closes(n int) []string {
 	calls := []string{recvmsg}
 	for range min(n, (unix.CmsgSpace(4)-unix.CmsgLen(0))/4) {
@@ -99,12 +98,12 @@ var tracedCalls = []traced{
 	}, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg, "close"}},
 }
 
-// sendsOf sends a message of n descriptors.
+// sendsOf returns a function that sends a message with n descriptors.
 func sendsOf(n int) func(f *fixture) {
 	return func(f *fixture) { f.sends("x", slices.Repeat([]int{0}, n)...) }
 }
 
-// A marker is a system call that fails and that nothing else makes.
+// marker makes a system call that fails and that no other code makes.
 func marker(text string) { _, _ = unix.Write(-1, []byte(text)) }
 
 var _ = Child("traced", func([]string) {
@@ -121,16 +120,16 @@ var _ = Child("traced", func([]string) {
 	}
 })
 
-// tracedNames are the calls that take a socket or a received number. Those of
-// the Go runtime's own (mmap, epoll, futex) can come at any time.
+// tracedNames are the system calls that take a socket or a received descriptor. The runtime can make others at any time
+// (mmap, epoll, futex).
 const tracedNames = "%network,close,fcntl,?fcntl64,ioctl,dup,dup3,fstat,read,write,poll,ppoll"
 
-// systemCall is a line of strace's, with the call's number; a signal's is none.
+// systemCall matches strace's line for a system call, with its number. It does not match the line for a signal.
 var systemCall = regexp.MustCompile(`^\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)`)
 
 var controlLength = regexp.MustCompile(`msg_controllen=(\d+)`)
 
-// describe is a system call as the table has it.
+// describe returns a system call in the notation of the table.
 func describe(name, args string) string {
 	flags := args[strings.LastIndex(args, " ")+1:]
 	switch name {
@@ -142,17 +141,16 @@ func describe(name, args string) string {
 	return name
 }
 
-// trace runs a child under strace, and returns the lines of the thread that set
-// markers.
+// trace runs a child under strace, and returns the lines of the thread that set markers.
 func trace(child string) []string {
 	GinkgoHelper()
 	CannotEmulate(fdtest.Traced)
 	strace := FindStrace()
-	// A file a thread, so that no line is broken by another's.
+	// With one file per thread, the lines of different threads do not mix.
 	dir := GinkgoT().TempDir()
 	cmd := ChildCommand(child)
 	cmd.Args = append([]string{strace, "-ff", "-n", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
-	// strace would be /proc/self/exe in its own process.
+	// In strace, /proc/self/exe would be strace itself.
 	program, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Args[len(cmd.Args)-1] = program
@@ -171,8 +169,8 @@ func trace(child string) []string {
 	return nil
 }
 
-// marked are the system calls between the markers of that name: the whole line, the number
-// and the name of the call, its arguments and its result.
+// marked returns the system calls between the markers of that name. Each has the whole line, the number and the name of
+// the call, its arguments and its result.
 func marked(lines []string, name string) (calls [][]string) {
 	GinkgoHelper()
 	inside, seen := false, false
@@ -277,10 +275,10 @@ var _ = Child("conn-calls", func([]string) {
 	}
 })
 
-// 386, s390x and mips have a second way to each call on a socket: socketcall,
-// which x/sys takes on the first two. C makes the call itself, and so do we.
+// On 386, s390x and mips, calls on sockets can also be made through socketcall, which x/sys does on the first two. C makes
+// the direct call, and so do we.
 
-// directCalls are what the child "direct" has to make, by name and number.
+// directCalls are the system calls that the child "direct" must make, by name and number.
 var directCalls = []string{
 	fmt.Sprint("sendmsg ", unix.SYS_SENDMSG), fmt.Sprint("recvmsg ", unix.SYS_RECVMSG),
 	fmt.Sprint("sendmsg ", unix.SYS_SENDMSG), fmt.Sprint("recvmsg ", unix.SYS_RECVMSG),
@@ -310,7 +308,7 @@ var _ = It("the calls make direct system calls, and never use socketcall", func(
 	Expect(nativeCalls()).To(Equal(directCalls))
 })
 
-// nativeCalls are the calls that strace saw, which shows both ways by the same name.
+// nativeCalls returns the calls that strace recorded. strace gives both kinds the same name.
 func nativeCalls() (calls []string) {
 	GinkgoHelper()
 	for _, call := range marked(trace("direct"), "direct") {
@@ -319,8 +317,7 @@ func nativeCalls() (calls []string) {
 	return calls
 }
 
-// emulatedCalls are the calls that the emulator made, which writes those of
-// socketcall in capitals.
+// emulatedCalls returns the calls that the emulator logged. It logs those made through socketcall in capitals.
 func emulatedCalls(emulator string) (calls []string) {
 	GinkgoHelper()
 	log := filepath.Join(GinkgoT().TempDir(), "calls")
