@@ -168,7 +168,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	for _, n := range []int{1, 10, scm.MaxFDs} {
-		It("passing "+Count(n, "file")+" allocates no more than package os does, and the name for statx", func() {
+		It("passing "+Count(n, "file")+" allocates only what package os allocates, and the name for statx", func() {
 			a, b := pair(network)
 			r, _ := pipe()
 			files := make([]*os.File, n)

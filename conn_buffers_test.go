@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		receives(b, "abc")
 	})
 
-	It("WriteBuffers and ReadBuffers accept at most 1024 buffers, and treat no buffers as an empty payload", func() {
+	It("WriteBuffers and ReadBuffers accept at most 1024 buffers, and treat an empty list as an empty payload", func() {
 		a, b := pair(network)
 		n, err := a.WriteBuffers(make([][]byte, scm.MaxBuffers+1))
 		Expect(n).To(BeZero())

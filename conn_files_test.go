@@ -352,7 +352,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			})
 		}
 
-		It("ReadFiles reports both lost bytes and lost files, without a cause if credentials took the space", func() {
+		It("ReadFiles reports both lost bytes and lost files, but no cause for the files if credentials took their space", func() {
 			a, b := pair(network)
 			Expect(b.PassCred(true)).To(Succeed())
 			Expect(a.WriteFiles([]byte("longer"), pipes(1)[0])).To(Equal(6))

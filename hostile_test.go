@@ -129,7 +129,7 @@ var _ = Describe("NewFile", func() {
 		if poller {
 			adds = "adds it to the poller only if it has O_NONBLOCK"
 		}
-		It("makes a file of "+s.name+", and "+adds, func() {
+		It("wraps "+s.name+", and "+adds, func() {
 			f := connect(unix.SOCK_SEQPACKET)
 			fd := f.opened(s)
 			for _, flags := range []int{0, unix.O_NONBLOCK, unix.O_NONBLOCK | unix.O_APPEND} {
