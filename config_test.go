@@ -186,16 +186,16 @@ var _ = It("NewConn rejects a connection without a Unix socket, and returns an e
 		conn net.Conn
 		text string
 	}{
-		{near, "a *net.TCPConn, which has no NetConn method"},
-		{one, "a *net.pipe, which has no NetConn method"},
-		{wrapper{nil, near}, "a *net.TCPConn, which has no NetConn method"},
-		{embedsUnix{a.UnixConn}, "a scm_test.embedsUnix, which has no NetConn method"},
-		{wrapper{a, nil}, "NetConn of a scm_test.wrapper returned no connection"},
-		{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of a scm_test.wrapper returned no connection"},
-		{embedsPointer{}, "NetConn of a scm_test.embedsPointer returned no connection"},
-		{&embedsValue{}, "NetConn of a *scm_test.embedsValue returned no connection"},
-		{itself, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
-		{loop, "still a *scm_test.wraps after 64 calls of NetConn, which seem to form a cycle"},
+		{near, "*net.TCPConn has no NetConn method"},
+		{one, "*net.pipe has no NetConn method"},
+		{wrapper{nil, near}, "*net.TCPConn has no NetConn method"},
+		{embedsUnix{a.UnixConn}, "scm_test.embedsUnix has no NetConn method"},
+		{wrapper{a, nil}, "NetConn of scm_test.wrapper returned nil"},
+		{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of scm_test.wrapper returned nil"},
+		{embedsPointer{}, "NetConn of scm_test.embedsPointer returned nil"},
+		{&embedsValue{}, "NetConn of *scm_test.embedsValue returned nil"},
+		{itself, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},
+		{loop, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},
 	} {
 		Expect(Second(scm.NewConn(c.conn))).To(And(opFails("conn", scm.ErrNotUnix), MatchError(ContainSubstring(c.text))))
 	}

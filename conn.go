@@ -116,21 +116,21 @@ func unwrap(c net.Conn) (*net.UnixConn, *socketFile, error) {
 		}
 		c = inner
 	}
-	return nil, nil, fmt.Errorf("%w: still a %T after %d calls of NetConn, which seem to form a cycle", ErrNotUnix, c, maxUnwraps)
+	return nil, nil, fmt.Errorf("%w: unwrapped %d times and still found a %T: its NetConn methods may form a cycle", ErrNotUnix, maxUnwraps, c)
 }
 
 func unwrapOnce(c net.Conn) (net.Conn, error) {
 	// Importing crypto/tls would add megabytes to programs that do not use it.
 	if _, ok := c.(interface{ HandshakeContext(context.Context) error }); ok {
-		return nil, fmt.Errorf("%w: a %T has a HandshakeContext method, and its NetConn would bypass the encryption", ErrNotUnix, c)
+		return nil, fmt.Errorf("%w: %T has a HandshakeContext method, and unwrapping it would bypass the encryption", ErrNotUnix, c)
 	}
 	wrapper, ok := c.(interface{ NetConn() net.Conn })
 	if !ok {
-		return nil, fmt.Errorf("%w: a %T, which has no NetConn method", ErrNotUnix, c)
+		return nil, fmt.Errorf("%w: %T has no NetConn method", ErrNotUnix, c)
 	}
 	inner := wrapper.NetConn()
 	if checkPresent(inner) != nil {
-		return nil, fmt.Errorf("%w: NetConn of a %T returned no connection", ErrNotUnix, c)
+		return nil, fmt.Errorf("%w: NetConn of %T returned nil", ErrNotUnix, c)
 	}
 	// A struct that embeds a Conn has this method too. The Conn knows its socket file, which inner does not.
 	if e, ok := c.(interface{ embedded() *Conn }); ok && inner == net.Conn(e.embedded().UnixConn) {

@@ -126,7 +126,7 @@ func withName(addr string, use func(name string) error) error {
 		}
 	}
 	if len(addr) > limit {
-		return fmt.Errorf("the address has %d bytes, and sun_path holds %d: %w", len(addr), limit, sys.ENAMETOOLONG)
+		return fmt.Errorf("the address is %d bytes long, but sun_path holds at most %d: %w", len(addr), limit, sys.ENAMETOOLONG)
 	}
 	return use(addr)
 }

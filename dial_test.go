@@ -174,7 +174,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		dials("/"+strings.Repeat("n", 107), unix.ENAMETOOLONG)
 		dials(strings.Repeat("d/", 100)+"s", unix.ENOENT)
 		_, err := scm.Dial(ctx, network, "@"+strings.Repeat("n", 108))
-		Expect(err).To(MatchError(ContainSubstring("the address has 109 bytes, and sun_path holds 108")))
+		Expect(err).To(MatchError(ContainSubstring("the address is 109 bytes long, but sun_path holds at most 108")))
 	})
 
 	It("Dial returns EPROTOTYPE for a socket of another type and ECONNREFUSED for a file that is not a socket", func() {

@@ -33,7 +33,7 @@ func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }
 func (c *Conn) sendSocket(socket any) error {
 	s, ok := socket.(syscall.Conn)
 	if !ok && socket != nil {
-		return c.fail("write", fmt.Errorf("cannot send a %T, which has no SyscallConn method and so no descriptor: %w", socket, os.ErrInvalid))
+		return c.fail("write", fmt.Errorf("cannot send a %T: it has no SyscallConn method, and therefore no descriptor: %w", socket, os.ErrInvalid))
 	}
 	err := c.sendOne([]byte{0}, s)
 	if err == nil {
@@ -111,7 +111,7 @@ func examineSocket(fd int, listens bool) error {
 	case errors.Is(err, sys.ENOTSOCK):
 		return sys.Error("the received file is not a socket", err)
 	case err != nil:
-		return fmt.Errorf("the received file: %w", err)
+		return fmt.Errorf("examine the received file: %w", err)
 	case listening && !listens:
 		return fmt.Errorf("the received socket is listening: %w", syscall.EINVAL)
 	case !listening && listens:

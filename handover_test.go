@@ -277,12 +277,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		for _, conn := range []net.Conn{tls.Client(near, &tls.Config{}), wrapper{near, near}, one} {
 			err := a.SendConn(conn)
 			Expect(err).To(opFails("write", os.ErrInvalid))
-			Expect(err).To(MatchError(ContainSubstring("cannot send a %T, which has no SyscallConn method and so no descriptor", conn)))
+			Expect(err).To(MatchError(ContainSubstring("cannot send a %T: it has no SyscallConn method, and therefore no descriptor", conn)))
 		}
 		l := tls.NewListener(lent(ok(net.Listen("tcp", "127.0.0.1:0"))), &tls.Config{})
 		err := a.SendListener(l)
 		Expect(err).To(opFails("write", os.ErrInvalid))
-		Expect(err).To(MatchError(ContainSubstring("cannot send a %T, which has no SyscallConn method and so no descriptor", l)))
+		Expect(err).To(MatchError(ContainSubstring("cannot send a %T: it has no SyscallConn method, and therefore no descriptor", l)))
 		hasNothing(b)
 	})
 
