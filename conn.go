@@ -43,8 +43,8 @@ type Conn struct {
 }
 
 var (
-	errConnLiteral     = sys.Error("scm: the Conn was not made by a function of this package: use scm.NewConn", os.ErrInvalid)
-	errListenerLiteral = sys.Error("scm: the Listener was not made by a function of this package: use scm.NewListener", os.ErrInvalid)
+	errConnLiteral     = sys.Error("scm: the Conn was not created by this package: use scm.NewConn", os.ErrInvalid)
+	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
 // NewConn borrows the socket of c: the Conn and c are the same connection. Nothing is duplicated, and Close

@@ -10,7 +10,7 @@ import (
 )
 
 // errNoBuffer is the error of a receive from a stream into an empty buffer.
-var errNoBuffer = sys.Error("scm: a receive from a stream needs a buffer of at least one byte", ErrEmptyPayload)
+var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buffer of at least one byte", ErrEmptyPayload)
 
 // WriteFiles sends p and the files with sendmsg(2). On a stream it calls sendmsg until it has sent the
 // whole of p, and the first byte carries the files. On datagram and seqpacket sockets p is one message, and

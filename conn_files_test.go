@@ -116,7 +116,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				Expect(err).To(opFails("write", scm.ErrEmptyPayload))
 				err = Third(b.ReadFiles(empty, 1))
 				Expect(err).To(opFails("read", scm.ErrEmptyPayload))
-				Expect(err).To(MatchError(HaveSuffix("scm: a receive from a stream needs a buffer of at least one byte")))
+				Expect(err).To(MatchError(HaveSuffix("scm: receiving from a stream socket requires a buffer of at least one byte")))
 			}
 			hasNothing(b)
 			return

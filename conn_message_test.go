@@ -50,7 +50,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 				Expect(receiveMessage(func(in *scm.Message, flags int) error {
 					in.Buffers = buffers
 					return b.Recv(in, flags)
-				})).To(And(opFails("read", scm.ErrEmptyPayload), MatchError(HaveSuffix("scm: a receive from a stream needs a buffer of at least one byte"))))
+				})).To(And(opFails("read", scm.ErrEmptyPayload), MatchError(HaveSuffix("scm: receiving from a stream socket requires a buffer of at least one byte"))))
 			}
 			receives(b, "x", f)
 		}

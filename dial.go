@@ -113,7 +113,7 @@ func withName(addr string, use func(name string) error) error {
 	case isAbstract(addr):
 		limit = sys.MaxAbstract
 	case strings.IndexByte(addr, 0) >= 0: // the kernel would end the path there
-		return fmt.Errorf("path %q contains a 0 byte: %w", addr, syscall.EINVAL)
+		return fmt.Errorf("path %q contains a zero byte: %w", addr, syscall.EINVAL)
 	case len(addr) > limit && sys.HasLongPaths:
 		dir, base := filepath.Split(addr)
 		folder, err := sys.OpenFolder(dir)

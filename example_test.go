@@ -74,7 +74,7 @@ func ExampleReadFD() {
 	must(scm.Send(a, &scm.Message{Buffers: [][]byte{[]byte("none")}}, 0))
 	fmt.Println(scm.ReadFD(b, make([]byte, 64)))
 	// Output:
-	// 3 -1 scm: message did not carry exactly one descriptor, or other control data was truncated
+	// 3 -1 scm: message did not carry exactly one descriptor, or its control data was truncated
 	// 4 -1 <nil>
 }
 

@@ -114,7 +114,7 @@ func (e *TruncatedError) Error() string {
 	case errors.Is(e.Cause, io.ErrShortBuffer):
 		return fmt.Sprintf("scm: %s (descriptors: %d received, %d requested)", tooLong, e.Received, e.Room)
 	case e.Room == 0 && e.Received == 0 && e.Cause == nil:
-		return "scm: message did not carry exactly one descriptor, or other control data was truncated"
+		return "scm: message did not carry exactly one descriptor, or its control data was truncated"
 	}
 	return "scm: message " + e.describeLoss(e.Cause, counts)
 }

@@ -34,9 +34,9 @@ func (l label) recv(sock Socket, m *scm.Message) error {
 	switch {
 	case m.Flags&sys.ControlTruncated != 0 && !isEnd(sock, m):
 		if m.NFD < len(m.FDs) {
-			return l.refuse(fds, "descriptors were lost: the descriptor table of this process is full, or credentials took their space in the control data (SO_PASSCRED)")
+			return l.refuse(fds, "descriptors were lost: the descriptor table of this process is full, or credentials (SO_PASSCRED) used up the space for them")
 		}
-		return l.refuse(fds, "control data truncated: the message carried more than %s, or credentials (SO_PASSCRED)", plural(len(m.FDs), "descriptor"))
+		return l.refuse(fds, "control data truncated: the message carried more than %s, or it also carried credentials (is SO_PASSCRED set?)", plural(len(m.FDs), "descriptor"))
 	case m.Flags&sys.MsgTrunc != 0 && l.network == "unix":
 		return l.refuse(fds, "message truncated: the format needs a stream socket")
 	}
