@@ -43,6 +43,8 @@ var table = []tableRow{
 	{"fstat", 5, 108, 80, "fd addr"},
 	{"newfstatat", 262, none, 79, "fd str addr int"},
 	{"statx", 332, 383, 291, "fd str int int addr"},
+	{"readlink", 89, 85, none, "str out:2 word"},
+	{"readlinkat", 267, 305, 78, "fd str out:3 word"},
 	{"poll", 7, 168, none, "addr int int"},
 	{"ppoll", 271, 309, 73, "addr int addr addr word"},
 	{"epoll_create1", 291, 329, 20, "int = fd"},
