@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// configs are those of a Conn. An Expect that accepts a file would look at it, by system calls that
-// the recorder does not know, and that are no backend's.
+// configs are those of a Conn. An Expect that accepts a file examines it with system calls that no backend
+// makes.
 var configs = []scm.Config{{}, {}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}
 
 // aSocket is the place of a Unix socket among the files. A UDP socket to which something was sent has
