@@ -86,8 +86,8 @@ func recvFile(ctx context.Context, conn *scm.Conn) (f *os.File, err error) {
 	return f, err
 }
 
-// withContext runs call, which waits on a connection or listener. When ctx is done, withContext makes call return by
-// a deadline that has expired, and returns ctx's error. The connection has no deadline afterwards.
+// withContext runs call, which waits on a connection or listener. When ctx is done, withContext sets a deadline in
+// the past, so that call returns, and returns ctx's error. The connection has no deadline afterwards.
 func withContext(ctx context.Context, setDeadline func(time.Time) error, call func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -87,7 +87,7 @@ func run(path, address string) error {
 
 	// Shutdown closes idle connections, even if a request is on its way to one. Let the clients close them first.
 	draining.Store(true)
-	if err := web.Close(); err != nil { // the successor's descriptor stays open, and the socket listens
+	if err := web.Close(); err != nil { // the successor's descriptor stays open, so the socket still listens
 		return err
 	}
 	if err := <-served; !errors.Is(err, net.ErrClosed) {

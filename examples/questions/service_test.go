@@ -65,8 +65,8 @@ func TestListenPID(t *testing.T) {
 	}
 }
 
-// stores reports whether the manager stores descriptors. If it closes the writing end of a pipe instead, the
-// reading end reports it.
+// stores reports whether the manager stores descriptors. If it closes the write end of a pipe instead, the
+// read end reports it.
 func stores(ctx context.Context, manager wire.Socket) (bool, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

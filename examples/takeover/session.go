@@ -16,7 +16,7 @@ import (
 type state struct {
 	Sum       int64
 	Unread    []byte // received from the client and not answered yet
-	Unwritten []byte // the part of an answer that was not sent yet
+	Unwritten []byte // the part of an answer that has not been sent yet
 }
 
 // A session is the conversation with one client.
@@ -29,7 +29,7 @@ type session struct {
 // newSession continues a session. The zero state begins one.
 func newSession(conn net.Conn, st state) *session {
 	in := bufio.NewReader(io.MultiReader(bytes.NewReader(st.Unread), conn))
-	_, _ = in.Peek(len(st.Unread)) // suspend finds unread bytes in the buffer only
+	_, _ = in.Peek(len(st.Unread)) // suspend finds unread bytes only in the buffer
 	return &session{st, conn, in}
 }
 

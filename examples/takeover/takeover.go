@@ -109,7 +109,7 @@ func newServer(path, address string) (*server, error) {
 func (s *server) pause() {
 	expired := time.Unix(1, 0)
 	_ = s.clients.SetDeadline(expired)
-	s.accepting.Wait() // from here on there is no new session
+	s.accepting.Wait() // no new session starts after this
 	s.mu.Lock()
 	for c := range s.sessions {
 		_ = c.conn.SetDeadline(expired)

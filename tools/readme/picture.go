@@ -80,11 +80,11 @@ func picture(r *report.Report) string {
 func matrixPage(r *report.Report) string {
 	text := `# Interoperability matrix
 
-The results of ` + "`make interop PEERS=all`" + ` on ` + r.System.Kind + ` ` + r.System.Machine + ` for every pair of peers. Rows are senders, columns are receivers.
+This page shows the results of ` + "`make interop PEERS=all`" + ` on ` + r.System.Kind + ` ` + r.System.Machine + ` for every pair of peers. Rows are senders, columns are receivers.
 
 ![A square for each sender and receiver: every scenario passes, some fail as expected, or every scenario fails as expected](matrix.svg)
 
-The tables below have the numbers for each socket type. A cell has the number of scenarios that pass, followed by an ` + "`x`" +
+The tables below show the numbers for each socket type. Each cell contains the number of scenarios that pass, followed by an ` + "`x`" +
 		` and the number of expected failures, if any. ` + "`-`" + ` means that every scenario is unsupported.
 An expected failure is a known fault of a peer. [expected.txt](../interop/catalogue/expected.txt) lists each one with its reason. If a case that is expected to fail passes, the run fails.
 ` + "`go run ./tools/readme -w REPORT`" + ` writes this page and the picture, and CI compares both with its own run.
