@@ -1,16 +1,17 @@
 package wire
 
-// Book is the format of write_fd and read_fd in Stevens' UNIX Network Programming (UNP) §15.7, as its
-// programs and many others use them. The functions themselves are scm.WriteFD and scm.ReadFD.
+// Book is the format in which the programs in Stevens' UNIX Network Programming (UNP) §15.7, and many
+// others, use write_fd and read_fd. For these two functions themselves, see scm.WriteFD and scm.ReadFD.
 //
-// The socket is a stream. A message is 1 to 4096 bytes of text and one descriptor. Send sends an empty text
-// as one zero byte, like the programs in UNP, and Recv returns one zero byte as an empty text.
-// msg_controllen is CMSG_SPACE. There is no acknowledgement.
+// The format uses a stream socket. A message consists of the text (1 to 4096 bytes) and one descriptor. If
+// the text is empty, Send sends a single zero byte, like the programs in UNP. If Recv receives a single
+// zero byte, it returns an empty text. Send sets msg_controllen to CMSG_SPACE. The receiver does not
+// acknowledge messages.
 //
-// Recv returns what one recvmsg receives. A message without a descriptor is not an error, as in UNP: fds is
-// then empty.
+// Recv returns the result of a single recvmsg(2) call. As in UNP, a message without a descriptor is not an
+// error. In that case, fds is empty.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var Book Format = book{label{"book", "unix"}}
 
 type book struct{ label }

@@ -2,22 +2,23 @@ package wire
 
 import "strings"
 
-// Conmon is the format of sendfd and recvfd in conmon, which early versions of runc used too. It passes a
-// file and its name. conmon uses it to receive the master of a container's terminal.
+// Conmon is the format of sendfd and recvfd in conmon. Early versions of runc also used it. A message
+// passes a file and its name. conmon receives the master of a container's terminal in this format.
 //
-// The socket is a stream. A message is the name, which is the text and has at most 4095 bytes, a zero byte
-// and one descriptor. msg_controllen is CMSG_SPACE. There is no acknowledgement.
+// The format uses a stream socket. A message consists of the name (the text, at most 4095 bytes), a zero
+// byte and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
+// messages.
 //
-// Recv takes what one recvmsg receives as a message. It rejects a message that does not have exactly one
-// descriptor. The name ends at a zero byte or at the end of the message, so Recv also accepts what [Runc]
-// and [Crun] send.
+// Recv treats the result of a single recvmsg(2) call as one message. It rejects a message that does not
+// have exactly one descriptor. The name ends at a zero byte or at the end of the message, so Recv also
+// accepts messages in the formats [Runc] and [Crun].
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var Conmon Format = conmon{label{"conmon", "unix"}}
 
 type conmon struct{ label }
 
-// conmonName is TAG_BUFFER in conmon, the most bytes for the name and the zero byte.
+// conmonName is TAG_BUFFER in conmon, the maximum length of the name including the zero byte.
 const conmonName = 4096
 
 func (f conmon) Send(sock Socket, text string, fds ...int) error {

@@ -16,8 +16,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// A runtime has connected to its --console-socket and sends the master of the container's terminal. The
-// format Conmon accepts the messages of runc and crun.
+// A runtime connects to its --console-socket and sends the master of the container's terminal. The Conmon
+// format accepts messages from both runc and crun.
 func ExampleFormat() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -45,16 +45,17 @@ func ExampleFormat() {
 	// Output: /dev/ptmx
 }
 
-// A partner may send a message very slowly, or never complete it. The deadline of a Conn applies to the
-// whole message.
+// A partner may send a message very slowly, or never complete it. A Conn's deadline applies to the whole
+// message.
 func ExampleFormat_deadline() {
 	a, b, err := scm.Pair("unix")
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The garbage collector closes a Conn that is no longer used, and Recv would return early.
+	// The calls also keep a in use. The garbage collector would close an unused Conn, and Recv would return
+	// early.
 	defer func() { _, _ = a.Close(), b.Close() }()
-	if _, err := a.Write([]byte{0}); err != nil { // of four
+	if _, err := a.Write([]byte{0}); err != nil { // one of four bytes
 		log.Fatal(err)
 	}
 	if err := b.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
@@ -65,13 +66,14 @@ func ExampleFormat_deadline() {
 	// Output: true
 }
 
-// shutdown(2) sets a deadline for a Recv from an FD. SO_RCVTIMEO would start again with each byte.
+// A timer that calls shutdown(2) gives a Recv from an FD a deadline. SO_RCVTIMEO would restart with each
+// byte.
 func ExampleFD() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := unix.Write(pair[0], []byte{0}); err != nil { // of four
+	if _, err := unix.Write(pair[0], []byte{0}); err != nil { // one of four bytes
 		log.Fatal(err)
 	}
 
@@ -83,7 +85,7 @@ func ExampleFD() {
 	// Output: too late: wire: passfd: unexpected EOF
 }
 
-// A program can choose the format by name.
+// A program can look up a format by its name.
 func ExampleLookup() {
 	format, ok := wire.Lookup("gvisor")
 	if !ok {
@@ -98,7 +100,7 @@ func ExampleLookup() {
 	// apue book conmon crun fusermount gvisor haproxy-sockpair notify openssh passfd python qmp runc seccomp-listener skalibs-ancil skalibs-unixmessage
 }
 
-// Recv returns an error for a message that violates the format, and closes all its descriptors.
+// If a message violates the format, Recv closes all descriptors of the message and returns an error.
 func ExampleFormatError() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -128,8 +130,8 @@ func ExampleSendAPUEError() {
 	// Output: true 1 can't open /nowhere
 }
 
-// A service stores its listening socket with systemd, to get it back when it is started again, and waits
-// until systemd has processed the message.
+// A service stores its listening socket with systemd, so that it gets the socket back after a restart. It
+// then waits until systemd has processed the message.
 func ExampleNotifyStore() {
 	listener := 3
 	sock, err := wire.DialNotify()
@@ -149,7 +151,7 @@ func ExampleNotifyStore() {
 	}
 }
 
-// A service that was started again takes the descriptor it had stored, and makes systemd remove the
+// After a restart, a service takes back the descriptor that it stored, and asks systemd to remove the
 // others.
 func ExampleListenFDs() {
 	fds, names, err := wire.ListenFDs()

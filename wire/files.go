@@ -7,15 +7,15 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// SendFiles sends files with f.Send. The files still belong to the caller. If another goroutine closes one
-// during the call, the file stays open until SendFiles returns. Errors are those of f.Send,
-// [os.ErrInvalid] for a nil file and [os.ErrClosed] for a closed one. If a file is nil or closed, nothing is
-// sent.
+// SendFiles sends files with f.Send. The caller still owns the files. If another goroutine closes a file
+// during the call, it stays open until SendFiles returns. If a file is nil, the error wraps
+// [os.ErrInvalid]. If a file is closed, the error wraps [os.ErrClosed]. In both cases, nothing is sent.
+// Other errors are those of f.Send.
 func SendFiles(f Format, sock Socket, text string, files ...*os.File) error {
 	return holding(f, files, nil, func(fds []int) error { return f.Send(sock, text, fds...) })
 }
 
-// holding calls send with the descriptors of all files, which cannot be closed during the call.
+// holding calls send with the descriptors of all files and keeps them open during the call.
 func holding(f Format, files []*os.File, fds []int, send func(fds []int) error) error {
 	if len(fds) == len(files) {
 		return send(fds)
@@ -26,14 +26,15 @@ func holding(f Format, files []*os.File, fds []int, send func(fds []int) error) 
 		if raw.Control(func(fd uintptr) { sent = holding(f, files, append(fds, int(fd)), send) }) == nil {
 			return sent
 		}
-		err = os.ErrClosed // the error of package os is unexported
+		err = os.ErrClosed // package os does not export its error
 	}
 	return fmt.Errorf("wire: %s: file %d: %w", f.Name(), len(fds), err)
 }
 
-// RecvFiles receives files with f.Recv and makes them with [scm.NewFile]. The caller must close them.
-// Errors are those of f.Recv and of NewFile. On error RecvFiles closes every descriptor that it received.
-// After an error of NewFile, the message has been read whole, and the conversation can continue.
+// RecvFiles receives descriptors with f.Recv and creates files from them with [scm.NewFile]. The caller
+// must close the files. If an error occurs, it is one from f.Recv or NewFile, and RecvFiles closes every
+// descriptor that it received. After an error from NewFile, the conversation can continue, because the
+// whole message has been read.
 func RecvFiles(f Format, sock Socket) (text string, files []*os.File, err error) {
 	text, fds, err := f.Recv(sock)
 	for i, fd := range fds {

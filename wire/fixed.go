@@ -1,7 +1,7 @@
 package wire
 
-// fixed is a format for a stream that sends one descriptor with the same payload each time. Neither the
-// programs nor Recv check the bytes of a received payload.
+// A fixed is a stream format that sends one descriptor with a fixed payload. Recv does not check the
+// contents of the payload that it receives, and neither do the programs.
 type fixed struct {
 	label
 	payload string

@@ -7,18 +7,19 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// GVisor is the format of SendFD and RecvFD in gVisor's pkg/fdchannel. Package scm/fdchannel has all of
-// its API.
+// GVisor is the format of SendFD and RecvFD in gVisor's pkg/fdchannel. Package scm/fdchannel provides the
+// whole API of that package.
 //
-// The socket is a seqpacket socket. A message is one descriptor without a payload. Send accepts no text.
-// msg_controllen is CMSG_LEN. There is no acknowledgement. Do not use a stream socket: it drops a message
-// without payload, and its descriptor, without an error.
+// The format uses a seqpacket socket. A message consists of one descriptor and no payload. The text to send
+// must be empty. Send sets msg_controllen to CMSG_LEN. The receiver does not acknowledge messages. Do not
+// use a stream socket: it drops a message without a payload, along with its descriptor, and reports no
+// error.
 //
 // Recv rejects a message with more than one descriptor and, unlike gVisor, a message with a payload. It
-// returns io.EOF for an empty message without a descriptor, because that looks the same as the end of the
-// connection.
+// returns io.EOF for an empty message without a descriptor, because such a message looks the same as the
+// end of the connection.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var GVisor Format = gvisor{label{"gvisor", "unixpacket"}}
 
 type gvisor struct{ label }

@@ -12,23 +12,23 @@ import (
 // listenFDsStart is the first descriptor that a service manager passes.
 const listenFDsStart = 3
 
-// ListenFDs returns the descriptors that a service manager passed to this process when it started it, and
-// their names, like sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of this process, these
-// are LISTEN_FDS descriptors from descriptor 3 on. Their names are in LISTEN_FDNAMES. If that variable is
-// not set, each name is "unknown". If nothing was passed to this process, ListenFDs returns no descriptors
-// and no error.
+// ListenFDs returns the descriptors that a service manager passed to this process when it started the
+// process, and their names, like sd_listen_fds_with_names in libsystemd. If LISTEN_PID is the PID of this
+// process, LISTEN_FDS is the number of descriptors, the first of which is descriptor 3. LISTEN_FDNAMES
+// contains their names. If that variable is not set, each name is "unknown". If nothing was passed to this
+// process, ListenFDs returns no descriptors and no error.
 //
-// A PID can be reused. If LISTEN_PIDFDID is set, as systemd 258 does, and the kernel gives each process an
-// inode number (Linux 6.9), that number must also match.
+// PIDs can be reused. If LISTEN_PIDFDID is set, as it is by systemd 258, and the kernel assigns each
+// process an inode number (Linux 6.9), the two values must match too.
 //
-// ListenFDs makes the descriptors close-on-exec. They belong to the caller, who must close them. It removes
-// all four variables from the environment, so that child processes do not inherit them. A second call
-// returns no descriptors.
+// ListenFDs makes the descriptors close-on-exec. The caller owns them and must close them. ListenFDs also
+// removes all four variables from the environment, so that child processes do not inherit them. A second
+// call therefore returns no descriptors.
 //
-// An invalid value of a variable is a *FormatError. So is a LISTEN_FDS that counts a descriptor that is
-// close-on-exec, because this process, perhaps the Go runtime, opened that one itself. The error for a
-// descriptor that is not open wraps EBADF. On error ListenFDs closes and changes no descriptor, because
-// it does not know who owns it.
+// If a variable has an invalid value, the error is a *FormatError. The error is also a *FormatError if one
+// of the LISTEN_FDS descriptors is close-on-exec, because this process, perhaps the Go runtime, opened that
+// descriptor itself. If a descriptor is not open, the error wraps EBADF. On error, ListenFDs does not close
+// or change any descriptor, because it does not know who owns them.
 func ListenFDs() (fds []int, names []string, err error) {
 	pid, passed := takeVariable("LISTEN_PID")
 	pidfdID, numbered := takeVariable("LISTEN_PIDFDID")
@@ -89,7 +89,7 @@ func listenError(format string, args ...any) error {
 	return label{name: "listen-fds"}.errorf(format, args...)
 }
 
-// takeVariable removes a variable from the environment.
+// takeVariable removes a variable from the environment and returns its value.
 func takeVariable(name string) (value string, ok bool) {
 	value, ok = os.LookupEnv(name)
 	_ = os.Unsetenv(name)

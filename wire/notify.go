@@ -7,24 +7,25 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Notify is the format in which a service notifies its service manager, such as systemd, as
-// sd_pid_notify_with_fds in libsystemd does. The environment variable NOTIFY_SOCKET names the manager's
+// Notify is the format of sd_pid_notify_with_fds in libsystemd. A service uses it to notify its service
+// manager, such as systemd. The environment variable NOTIFY_SOCKET contains the name of the manager's
 // socket.
 //
-// The socket is a datagram socket. The text is the state, which consists of assignments such as READY=1,
-// separated by newlines. It has 1 to 4096 bytes and no terminator. A message has 0 to 253 descriptors. The
-// manager uses them only with FDSTORE=1 and BARRIER=1. msg_controllen is CMSG_SPACE, and 0 if there are no
-// descriptors.
+// The format uses a datagram socket. A message consists of the state (the text, 1 to 4096 bytes without a
+// terminator) and 0 to 253 descriptors. The state contains assignments such as READY=1, separated by
+// newlines. The manager uses the descriptors only with FDSTORE=1 and BARRIER=1. Send sets msg_controllen to
+// CMSG_SPACE, or to 0 if there are no descriptors.
 //
-// Recv rejects a text that is longer or contains a zero byte, except that it removes one zero byte at the
-// end.
+// Recv removes one zero byte from the end of the text. It rejects a text that is longer or contains another
+// zero byte.
 //
-// A manager acknowledges a barrier by closing its descriptor. A program that receives BARRIER=1 must close
-// the descriptor as soon as it has processed all earlier messages. Other messages are not acknowledged.
+// A manager acknowledges BARRIER=1 by closing the descriptor of that message. A program that receives
+// BARRIER=1 must close the descriptor as soon as it has processed all earlier messages. The receiver does
+// not acknowledge other messages.
 //
 // [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that concern descriptors.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var Notify Format = theNotify
 
 var theNotify = notify{label{"notify", "unixgram"}}

@@ -18,8 +18,9 @@ var ErrNoNotifySocket = errors.New("wire: NOTIFY_SOCKET is not set")
 
 // DialNotify returns a datagram socket connected to the service manager's socket, whose path or abstract
 // name is in NOTIFY_SOCKET. Pass it to NotifyStore, NotifyRemove, NotifyBarrier or Notify.Send. The socket
-// is blocking and close-on-exec, and the caller must close it. Errors are ErrNoNotifySocket, a *FormatError
-// for an address of another family, and those of socket(2) and connect(2).
+// is blocking and close-on-exec, and the caller must close it. If NOTIFY_SOCKET is not set, the error is
+// ErrNoNotifySocket. If it contains an address of another family, the error is a *FormatError. Other errors
+// are those of socket(2) and connect(2).
 func DialNotify() (FD, error) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	switch {
@@ -39,11 +40,11 @@ func DialNotify() (FD, error) {
 	return FD(sock), nil
 }
 
-// NotifyStore asks the service manager to keep duplicates of the descriptors, and to pass them to the
-// service under that name when it starts the service again (FDSTORE=1 and FDNAME). fds stay open and
-// still belong to the caller. sock is the result of DialNotify. Errors are those of Notify.Send, and a
-// *FormatError for a name that systemd does not accept. Success means that the message was sent, not that
-// the manager stored the descriptors: see [NotifyBarrier].
+// NotifyStore asks the service manager to keep duplicates of the descriptors fds, and to pass them to the
+// service under the given name when it next starts the service (FDSTORE=1 and FDNAME). fds stay open, and
+// the caller still owns them. sock is the result of DialNotify. If systemd does not accept the name, the
+// error is a *FormatError. Other errors are those of Notify.Send. Success means that the message was sent,
+// not that the manager stored the descriptors: see [NotifyBarrier].
 func NotifyStore(sock Socket, name string, fds ...int) error {
 	if err := theNotify.count(fds, 1, scm.MaxFDs); err != nil {
 		return err
@@ -54,8 +55,8 @@ func NotifyStore(sock Socket, name string, fds ...int) error {
 	return Notify.Send(sock, "FDSTORE=1\nFDNAME="+name, fds...)
 }
 
-// NotifyRemove asks the service manager to close the descriptors that it keeps under that name
-// (FDSTOREREMOVE=1). Errors are those of NotifyStore.
+// NotifyRemove asks the service manager to close the descriptors that it keeps under the given name
+// (FDSTOREREMOVE=1). It returns the same errors as NotifyStore.
 func NotifyRemove(sock Socket, name string) error {
 	if err := theNotify.fdName(name); err != nil {
 		return err
@@ -63,7 +64,7 @@ func NotifyRemove(sock Socket, name string) error {
 	return Notify.Send(sock, "FDSTOREREMOVE=1\nFDNAME="+name)
 }
 
-// fdName checks that systemd accepts the name for a descriptor.
+// fdName checks that systemd accepts name as the name of a descriptor.
 func (f notify) fdName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
 	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
@@ -73,17 +74,18 @@ func (f notify) fdName(name string) error {
 }
 
 // NotifyBarrier waits until the service manager has processed all messages sent to it earlier (BARRIER=1).
-// It sends the write end of a pipe and waits until the manager closes it. It leaves neither end open.
+// It sends the write end of a pipe and waits until the manager closes that end. NotifyBarrier leaves
+// neither end of the pipe open.
 //
-// If ctx is done first, NotifyBarrier returns ctx.Err(). The barrier may have been sent. While the manager's
-// queue is full, NotifyBarrier retries until ctx is done. The deadlines of a Conn apply only if ctx can
-// never be done. Other errors are those of pipe(2) and Notify.Send. Success does not mean that descriptors
-// sent earlier were stored: the manager may have no store, and a container's proxy that drops descriptors
-// answers a barrier too. docs/questions.md shows how to find out.
+// If ctx is done first, NotifyBarrier returns ctx.Err(). The barrier may nevertheless have been sent. While
+// the manager's queue is full, NotifyBarrier retries until ctx is done. A Conn's deadlines apply only if
+// ctx can never be done. Other errors are those of pipe(2) and Notify.Send. Success does not mean that the
+// manager stored the descriptors sent earlier: it may have no store, and a container's proxy that drops
+// descriptors also answers barriers. docs/questions.md shows how to find out.
 //
-// A manager can hold the lock of the pipe, for example inside splice(2), so that read and close on the pipe
-// block. NotifyBarrier then returns up to a second after ctx is done, and a thread of this process stays
-// blocked until the manager releases the lock.
+// A manager can hold the pipe's lock, for example during splice(2), so that read and close on the pipe
+// block. In that case NotifyBarrier returns up to a second after ctx is done, and a thread of this process
+// stays blocked until the manager releases the lock.
 func NotifyBarrier(ctx context.Context, sock Socket) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -134,7 +136,7 @@ func sendBarrier(ctx context.Context, sock Socket, w *os.File) error {
 	}
 	flags := sys.NoSignal
 	if ctx.Done() != nil {
-		flags |= sys.DontWait // ctx cannot end a system call that blocks
+		flags |= sys.DontWait // ctx cannot interrupt a system call that blocks
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		var sent error

@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// object is a format for a stream whose payload is one JSON object with 1 to most descriptors. If names is
-// set, the array "fds" of the object has a name for each descriptor.
+// An object is a stream format whose messages consist of a JSON object and 1 to most descriptors. If names
+// is set, the "fds" array of the object contains a name for each descriptor.
 type object struct {
 	label
 	most  int
@@ -19,7 +19,8 @@ type object struct {
 // objectText is the maximum length of an object.
 const objectText = 1 << 20
 
-// check returns an error if text is not an object, or does not have a name for each descriptor.
+// check returns an error if text is not a JSON object, or if it does not contain a name for each descriptor
+// although f.names is set.
 func (f object) check(text string, fds []int) error {
 	var state struct{ FDs []string }
 	switch {

@@ -9,15 +9,15 @@ import (
 // Python is the format of sendfds, recvfds, send_handle and recv_handle in Python's
 // multiprocessing.reduction.
 //
-// The socket is a stream. A message is one byte, which is the number of descriptors, and 1 to 253
-// descriptors. Send accepts no text. msg_controllen is CMSG_SPACE. Recv rejects a message whose byte is not
-// the number of descriptors received.
+// The format uses a stream socket. A message consists of one byte (the number of descriptors) and 1 to 253
+// descriptors. The text to send must be empty. Send sets msg_controllen to CMSG_SPACE. Recv rejects a
+// message if its byte differs from the number of descriptors received.
 //
-// On macOS only, the receiver acknowledges a message with the byte A. Recv sends it after it has accepted a
-// message, and Send waits for it. If Send fails because there is no acknowledgement, the descriptors were
-// sent.
+// On macOS only, the receiver acknowledges a message by sending the byte A. Recv sends this byte after it
+// has accepted a message, and Send waits for it. If Send fails because there is no acknowledgement, it has
+// nevertheless sent the descriptors.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}
 
 type python struct {

@@ -1,22 +1,23 @@
 package wire
 
-// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). It passes a file and its name.
-// runc uses it to send the master of a container's terminal to a --console-socket, with the name /dev/ptmx,
-// and to send other files to its seccomp and pidfd sockets.
+// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). A message passes a file and its
+// name. runc sends the master of a container's terminal, with the name /dev/ptmx, to a --console-socket in
+// this format, and other files to its seccomp and pidfd sockets.
 //
-// The socket is a stream. A message is the name, which is the text, and one descriptor. The name has 1 to
-// 4095 bytes and no terminator. msg_controllen is CMSG_SPACE. There is no acknowledgement.
+// The format uses a stream socket. A message consists of the name (the text, 1 to 4095 bytes without a
+// terminator) and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
+// messages.
 //
-// Recv takes what one recvmsg receives as a message. It rejects a name of 4096 bytes or more, and a message
-// that does not have exactly one descriptor. Because the name has no terminator, bytes sent before it
-// without a descriptor are read as the beginning of the name.
+// Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
+// more, and a message that does not have exactly one descriptor. If bytes without a descriptor were sent
+// before the message, Recv reads them as the beginning of the name.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var Runc Format = runc{label{"runc", "unix"}}
 
 type runc struct{ label }
 
-// runcName is MaxNameLen in runc. Names are shorter than this.
+// runcName is MaxNameLen in runc. A name must be shorter than this.
 const runcName = 4096
 
 func (f runc) Send(sock Socket, text string, fds ...int) error {

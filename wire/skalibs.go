@@ -8,13 +8,14 @@ import (
 
 // SkalibsAncil is the format of ancil_send_fd and ancil_recv_fd in skalibs.
 //
-// The socket is a stream. A message is one byte, which is the text, and one descriptor. msg_controllen is
-// CMSG_SPACE. There is no acknowledgement.
+// The format uses a stream socket. A message consists of one byte (the text) and one descriptor. Send sets
+// msg_controllen to CMSG_SPACE. The receiver does not acknowledge messages.
 //
-// Recv rejects a message that does not have exactly one descriptor. Sender and receiver agree on the byte.
-// ancil_recv_fd rejects any other byte. Recv returns the byte, and the caller must compare it.
+// Recv rejects a message that does not have exactly one descriptor. The sender and the receiver must agree
+// on the byte. ancil_recv_fd rejects any other byte. Recv returns the byte that it received, and the caller
+// must check it.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var SkalibsAncil Format = ancil{label{"skalibs-ancil", "unix"}}
 
 type ancil struct{ label }
@@ -41,15 +42,15 @@ func (f ancil) Recv(sock Socket) (text string, fds []int, err error) {
 // SkalibsUnixmessage is the format of unixmessage in skalibs, which s6-fdholder and other programs from
 // skarnet.org use.
 //
-// The socket is a stream. A message is the length of the text in four bytes, the number of descriptors in
-// two, both big-endian, and the text, which has at most 256 MiB. The 0 to 253 descriptors are sent with the
-// first byte. msg_controllen is CMSG_SPACE, and 0 if there are no descriptors. There is no
-// acknowledgement.
+// The format uses a stream socket. A message consists of a header of six bytes, the text (at most 256 MiB)
+// and 0 to 253 descriptors, which are sent with the first byte. The header contains the length of the text
+// in four bytes and the number of descriptors in two, both big-endian. Send sets msg_controllen to
+// CMSG_SPACE, or to 0 if there are no descriptors. The receiver does not acknowledge messages.
 //
-// Recv rejects a longer text, and a message whose number of descriptors is not the number received with the
-// first six bytes.
+// Recv rejects a message with a longer text. It also rejects a message if the number of descriptors in the
+// header differs from the number received with the header.
 //
-// See [Format] for who owns the descriptors, on success and on error.
+// See [Format] for who owns the descriptors on success and on error.
 var SkalibsUnixmessage Format = unixmessage{label{"skalibs-unixmessage", "unix"}}
 
 type unixmessage struct{ label }
@@ -58,8 +59,8 @@ const (
 	unixmessageHead = 6
 	unixmessageText = 1 << 28 // UNIXMESSAGE_MAXSIZE
 
-	// unixmessageStep is how much memory Recv allocates ahead of the bytes received, because the partner
-	// may announce any length.
+	// unixmessageStep limits how much memory Recv allocates ahead of the bytes received, because the
+	// partner can announce any length.
 	unixmessageStep = 65536
 )
 

@@ -24,8 +24,8 @@ func (l label) send(sock Socket, payload []byte, fds []int, unpadded bool) error
 	}
 }
 
-// recv makes one receive into m. It rejects a truncated message, because the missing part may be what the
-// format requires. On error recv closes the descriptors.
+// recv makes a single receive into m. It rejects a truncated message, because the format may require the
+// missing part. On error, recv closes the descriptors.
 func (l label) recv(sock Socket, m *scm.Message) error {
 	if err := again(func() error { return sock.Recv(m, 0) }); err != nil {
 		return l.named(err)
@@ -43,8 +43,8 @@ func (l label) recv(sock Socket, m *scm.Message) error {
 	return nil
 }
 
-// isEnd reports whether a receive with a buffer of at least one byte was at the end of a stream. With
-// SO_PASSCRED, Linux sets MSG_CTRUNC there, although no process sent credentials.
+// isEnd reports whether a receive into a buffer of at least one byte reached the end of a stream. With
+// SO_PASSCRED, Linux sets MSG_CTRUNC at the end, although no process sent credentials.
 func isEnd(sock Socket, m *scm.Message) bool {
 	if m.N > 0 || m.NFD > 0 {
 		return false
@@ -61,8 +61,8 @@ func isEnd(sock Socket, m *scm.Message) bool {
 	return network == "unix"
 }
 
-// recvText makes one receive of at most len(p) bytes and room descriptors. It returns the number of bytes
-// and the descriptors received.
+// recvText makes a single receive of at most len(p) bytes and at most room descriptors. It returns the
+// number of bytes and the descriptors received.
 func (l label) recvText(sock Socket, p []byte, room int) (n int, fds []int, err error) {
 	m := scm.Message{Buffers: buffers(p), FDs: make([]int, room)}
 	if err := l.recv(sock, &m); err != nil {
@@ -74,7 +74,7 @@ func (l label) recvText(sock Socket, p []byte, room int) (n int, fds []int, err 
 	return m.N, m.FDs[:m.NFD], nil
 }
 
-// recvFull fills p from a stream and receives at most room descriptors with it.
+// recvFull fills p from a stream and receives at most room descriptors along with it.
 func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) {
 	for done := 0; done < len(p); {
 		n, more, err := l.recvText(sock, p[done:], room-len(fds))
@@ -88,7 +88,8 @@ func (l label) recvFull(sock Socket, p []byte, room int) (fds []int, err error) 
 	return fds, nil
 }
 
-// insideOf returns the error for a receive that failed with err after done bytes of a message.
+// insideOf returns the error for a receive that failed with err when done bytes of a message had been
+// received.
 func (l label) insideOf(done int, err error) error {
 	if done > 0 && err == io.EOF {
 		return l.named(io.ErrUnexpectedEOF)
@@ -96,7 +97,7 @@ func (l label) insideOf(done int, err error) error {
 	return err
 }
 
-// one returns the results of Recv in a format that requires exactly one descriptor.
+// one returns the results of Recv for a format that requires exactly one descriptor.
 func (l label) one(text string, fds []int) (string, []int, error) {
 	if len(fds) != 1 {
 		return "", nil, l.refuse(fds, "received %s, want 1", plural(len(fds), "descriptor"))
@@ -104,7 +105,7 @@ func (l label) one(text string, fds []int) (string, []int, error) {
 	return text, fds, nil
 }
 
-// buffers returns the buffers of a message with payload p: none if p is empty.
+// buffers returns the buffers of a message with payload p. If p is empty, there are none.
 func buffers(p []byte) [][]byte {
 	if len(p) == 0 {
 		return nil
@@ -118,7 +119,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// again retries a call that a signal interrupted.
+// again makes a call and retries it whenever a signal interrupts it.
 func again(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, syscall.EINTR) {

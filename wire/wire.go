@@ -1,87 +1,91 @@
 // Package wire passes descriptors in the formats of well-known programs. A format defines the payload sent
-// with the descriptors, the length of the control data, the messages that a receiver rejects, and whether
-// the receiver acknowledges a message.
+// with the descriptors, the length of the control data, which messages a receiver rejects, and whether it
+// acknowledges messages.
 //
 // # Sockets
 //
-// A [Format] works on a [Socket]: a [*scm.Conn], or the descriptor of a socket as an [FD]. It must be a Unix
-// socket of the type that Network returns. The functions do not check this. A TCP socket drops descriptors
-// and reports success. On a datagram or seqpacket socket, Recv of a stream format rejects a message that is
-// longer than its buffer, because the rest would be lost. Calls return when a whole message was sent or
-// received.
+// A [Format] sends and receives on a [Socket]: a [*scm.Conn], or the descriptor of a socket as an [FD]. The
+// socket must be a Unix socket of the type that Network returns. The functions do not check this. On a TCP
+// socket, the kernel drops the descriptors and reports success. If a stream format is used on a datagram or
+// seqpacket socket, Recv rejects a message that is longer than its buffer, because the rest would be lost.
+// Send and Recv return when they have sent or received a whole message.
 //
 // # A Conn as the socket
 //
-// The deadlines of a Conn apply to the whole Send or Recv. Close ends a call that waits. If a message takes
-// more than one system call, nothing keeps another call in the same direction from interleaving with it.
-// Make one call in each direction at a time.
+// A Conn's deadlines apply to a Send or Recv as a whole. Close interrupts a call that is waiting. If a
+// message takes more than one system call, a concurrent call in the same direction can interleave with it.
+// Make only one call in each direction at a time.
 //
-// The Conn's Config.Expect applies to every receive, and a message that it rejects is an [*scm.ExpectError].
-// The exception is Min, which does not apply to the stream formats, because a message can take more than
-// one receive. It applies to [Notify] and [GVisor].
+// The Conn's Config.Expect applies to every receive. If it rejects a message, the error is an
+// [*scm.ExpectError]. Its Min does not apply to the stream formats, because a message can take more than
+// one receive. Min does apply to [Notify] and [GVisor].
 //
 // # A descriptor as the socket
 //
-// The socket of an FD should be blocking. Calls retry EINTR. Each retry restarts the time limits below.
+// The socket of an FD should be blocking. Send and Recv retry a system call that fails with EINTR. Each
+// retry restarts the time limits described below.
 //
-// SO_RCVTIMEO and SO_SNDTIMEO limit each system call, not the whole Send or Recv. A partner that sends
-// one byte at a time restarts the limit with each byte. When the limit has passed, the error wraps EAGAIN, as
-// it does on a non-blocking socket when a call would block.
+// SO_RCVTIMEO and SO_SNDTIMEO limit each system call, not a Send or Recv as a whole. A partner that sends
+// one byte at a time restarts the limit with each byte. When the limit expires, the error wraps EAGAIN, as
+// it does when a call on a non-blocking socket would block.
 //
-// To set a deadline for the whole call, call shutdown(2) on the socket when it has passed. This ends a Recv
-// with io.EOF or io.ErrUnexpectedEOF, or with an empty message on a datagram socket, and a Send with EPIPE.
-// Recv closes the descriptors it had received. The shutdown ends the connection for every process that
-// shares the open file description. It does not end a Send to a datagram socket whose queue is full, such as
-// that of [Notify]. Set SO_SNDTIMEO for this, or use a non-blocking socket. SO_SNDTIMEO does not end
-// [NotifyBarrier]. Only its ctx does.
+// To give the whole call a deadline, call shutdown(2) on the socket when the deadline passes. A Recv that
+// is waiting then returns io.EOF or io.ErrUnexpectedEOF, or an empty message on a datagram socket, and
+// closes the descriptors that it has received. A Send that is waiting returns EPIPE. The shutdown ends the
+// connection for every process that shares the open file description. It does not interrupt a Send that is
+// waiting because the queue of a datagram receiver is full, as can happen with [Notify]. For that, set
+// SO_SNDTIMEO or use a non-blocking socket. SO_SNDTIMEO does not interrupt [NotifyBarrier]. Only its ctx
+// does.
 //
 // # Either socket
 //
-// Sends add MSG_NOSIGNAL, so a closed partner is the error EPIPE and not a signal.
+// Send passes MSG_NOSIGNAL. If the other end is closed, Send therefore returns EPIPE, and no SIGPIPE is
+// raised.
 //
-// SO_PASSCRED should be off (scm.PassCred, PassCredentials= in systemd). The kernel otherwise adds
-// credentials, which take up the space for descriptors, and most formats then reject every message as
-// truncated.
+// The SO_PASSCRED option should be off (see scm.PassCred, and PassCredentials= in systemd). If it is on,
+// the kernel adds credentials, which take up the space for descriptors. Most formats then reject every
+// message as truncated.
 //
-// No time limit or deadline applies to the close(2) of descriptors that Recv rejects. The sender of a file
-// whose server does not answer (FUSE), or of a socket with SO_LINGER, can delay it.
+// No time limit or deadline applies while Recv closes descriptors that it rejects. The sender can make
+// close(2) block by passing a file whose server does not answer (FUSE), or a socket with SO_LINGER.
 //
 // # Errors
 //
-// On a stream, these errors end the conversation, and the caller should close the socket:
+// On a stream, the conversation cannot continue after one of these errors, and the caller should close the
+// socket:
 //
-//   - io.EOF. The other end closed the connection between two messages.
-//   - io.ErrUnexpectedEOF. It closed the connection inside a message.
-//   - A *FormatError or an *scm.ExpectError returned by Recv. The rest of the rejected message may still be
-//     unread. The next Recv would take it for the beginning of a message.
-//   - A timeout (os.ErrDeadlineExceeded with a Conn, EAGAIN with an FD). Part of a message may have been sent
-//     or received, and the descriptors of the received part are closed.
-//   - Any other error of the system, such as EPIPE or ECONNRESET.
+//   - io.EOF: the other end closed the connection between two messages.
+//   - io.ErrUnexpectedEOF: the other end closed the connection in the middle of a message.
+//   - A *FormatError or an *scm.ExpectError returned by Recv: the rest of the rejected message may still be
+//     unread, and the next Recv would mistake it for the beginning of a message.
+//   - A timeout (os.ErrDeadlineExceeded with a Conn, EAGAIN with an FD): part of a message may have been
+//     sent or received. Recv has closed the descriptors of the part that it received.
+//   - Any other system error, such as EPIPE or ECONNRESET.
 //
 // These errors affect only one message, and the conversation can continue:
 //
-//   - A *FormatError returned by Send, unless it concerns an acknowledgement. Nothing was sent.
-//   - EBADF, if a descriptor to send is not open, and ETOOMANYREFS. Nothing was sent.
-//   - An [*APUEError]. The message was read to its end.
-//   - An error of scm.NewFile returned by [RecvFiles]. The message was read to its end.
+//   - A *FormatError returned by Send, unless it concerns an acknowledgement: nothing was sent.
+//   - EBADF, because a descriptor to send is not open, or ETOOMANYREFS: nothing was sent.
+//   - An [*APUEError]: the whole message was read.
+//   - An error from scm.NewFile, returned by [RecvFiles]: the whole message was read.
 //
-// On a datagram or seqpacket socket, each system call sends or receives one whole message. A *FormatError, an
-// *scm.ExpectError and a timeout therefore affect only one message, and io.ErrUnexpectedEOF does not occur.
-// io.EOF on a seqpacket socket, and errors that mean that the other end is closed (EPIPE, ECONNRESET,
-// ECONNREFUSED), end the conversation.
+// On a datagram or seqpacket socket, each system call sends or receives one whole message. A *FormatError,
+// an *scm.ExpectError or a timeout therefore affects only one message, and io.ErrUnexpectedEOF does not
+// occur. The conversation ends with io.EOF on a seqpacket socket, and with an error that means that the
+// other end is closed (EPIPE, ECONNRESET or ECONNREFUSED).
 //
-// A message whose control data the kernel truncated (MSG_CTRUNC) is a *FormatError, not an
+// If the kernel truncated a message's control data (MSG_CTRUNC), Recv returns a *FormatError, not an
 // *scm.TruncatedError.
 //
 // # Ownership of descriptors
 //
-// Send leaves its descriptors open, whether it succeeds or fails. They still belong to the caller.
-// Recv returns descriptors that are close-on-exec and belong to the caller. If Recv fails, it closes every
-// descriptor that it received, and returns none.
+// Send leaves its descriptors open, whether it succeeds or fails, and the caller still owns them. The
+// descriptors that Recv returns are close-on-exec, and the caller must close them. If Recv fails, it closes
+// every descriptor that it received and returns none.
 //
-// The programs themselves are often less careful. On 64-bit systems, control data with space for one
-// descriptor has space for two, and most programs leave the second one open. Here, a message with more
-// descriptors than the format allows is a [*FormatError].
+// The programs themselves are often less careful. On 64-bit systems, a control buffer with space for one
+// descriptor also has space for a second, and most programs leave the second one open. Recv rejects a
+// message with more descriptors than the format allows, and returns a [*FormatError].
 package wire
 
 import (
@@ -92,57 +96,58 @@ import (
 	"github.com/scm-rights/scm"
 )
 
-// Socket is a socket through which a [Format] sends and receives messages: a [*scm.Conn] or an [FD]. Send
-// and Recv behave like [scm.Send] and [scm.Recv].
+// Socket is the socket on which a [Format] sends and receives messages: a [*scm.Conn] or an [FD]. Its
+// methods behave like [scm.Send] and [scm.Recv].
 type Socket interface {
 	Send(m *scm.Message, flags int) error
 	Recv(m *scm.Message, flags int) error
 }
 
-// FD is the descriptor of a blocking socket. It still belongs to the caller.
+// FD is the descriptor of a blocking socket. The caller owns it.
 type FD int
 
-// Send calls [scm.Send] with the socket.
+// Send calls [scm.Send] on the socket.
 func (sock FD) Send(m *scm.Message, flags int) error { return scm.Send(int(sock), m, flags) }
 
-// Recv calls [scm.Recv] with the socket.
+// Recv calls [scm.Recv] on the socket.
 func (sock FD) Recv(m *scm.Message, flags int) error { return scm.Recv(int(sock), m, flags) }
 
-// Format is the format in which a known program passes descriptors.
+// Format implements the format in which a known program passes descriptors.
 type Format interface {
-	// Name returns the name of the format, by which Lookup finds it.
+	// Name returns the name of the format, as passed to Lookup.
 	Name() string
 
-	// Network returns the type of socket, as in package net: unix, unixgram or unixpacket.
+	// Network returns the network of the socket, as in package net: "unix", "unixgram" or "unixpacket".
 	Network() string
 
-	// Send sends one message with the descriptors fds. text is the part of the payload that the format
-	// leaves to the sender. All fds stay open and still belong to the caller.
+	// Send sends one message with the descriptors fds. text is the part of the payload that the sender can
+	// choose. All fds stay open, and the caller still owns them.
 	//
 	// If the text or the number of descriptors violates the format, Send returns a *FormatError and sends
-	// nothing. Other errors are those of sock.Send, prefixed with the name of the format. On a stream the
-	// descriptors, and part of the payload, may then have been sent.
+	// nothing. Other errors are those of sock.Send, prefixed with the name of the format. After such an
+	// error on a stream, the descriptors and part of the payload may have been sent.
 	Send(sock Socket, text string, fds ...int) error
 
 	// Recv receives one message. The descriptors are close-on-exec, and the caller must close them.
 	//
-	// If the other end closed the connection, Recv returns io.EOF. If it did so inside a message, the error
-	// wraps io.ErrUnexpectedEOF. A message that violates the format or was truncated is a *FormatError. Other
-	// errors are those of sock.Recv. All errors except io.EOF are prefixed with the name of the format. On
-	// error Recv closes every descriptor that it received.
+	// If the other end closed the connection, Recv returns io.EOF. If it did so in the middle of a message,
+	// the error wraps io.ErrUnexpectedEOF. If the message violates the format or was truncated, the error
+	// is a *FormatError. Other errors are those of sock.Recv. All errors except io.EOF are prefixed with
+	// the name of the format. On error, Recv closes every descriptor that it received.
 	Recv(sock Socket) (text string, fds []int, err error)
 }
 
 // Formats returns all formats, sorted by name.
 func Formats() []Format {
-	// To add a format, add a file to this folder, the name here, and rows in formats_test.go and ExampleLookup.
+	// To add a format, write it in a file of its own, list it here, and add rows to formats_test.go and
+	// ExampleLookup.
 	return []Format{
 		APUE, Book, Conmon, Crun, Fusermount, GVisor, HAProxySockpair, Notify, OpenSSH, Passfd, Python, QMP, Runc,
 		SeccompListener, SkalibsAncil, SkalibsUnixmessage,
 	}
 }
 
-// Lookup returns the format with the given name, and whether it exists.
+// Lookup returns the format with the given name and reports whether it exists.
 func Lookup(name string) (Format, bool) {
 	all := Formats()
 	i := slices.IndexFunc(all, func(f Format) bool { return f.Name() == name })
@@ -152,13 +157,13 @@ func Lookup(name string) (Format, bool) {
 	return all[i], true
 }
 
-// FormatError is returned for a message that violates its format. It is also returned for a received message
-// that was truncated: because it had too many descriptors or other control data (MSG_CTRUNC), because this
-// process's descriptor table was full (MSG_CTRUNC too), or because it was longer than the format allows
-// (MSG_TRUNC).
+// FormatError reports a message that violates its format, or a received message that was truncated. The
+// kernel truncates the control data (MSG_CTRUNC) if the message has too many descriptors or other control
+// data, or if this process's descriptor table is full. It truncates the payload (MSG_TRUNC) if the message
+// is longer than the format allows.
 //
-// If Recv returns it, all descriptors of the message are closed. If Send returns it, nothing was sent, unless
-// the error concerns the acknowledgement ([Python] on macOS).
+// If Recv returns a FormatError, it has closed all descriptors of the message. If Send returns one, it has
+// sent nothing, unless the error concerns the acknowledgement ([Python] on macOS).
 type FormatError struct {
 	Format string // the name of the format
 	Reason string
@@ -168,7 +173,7 @@ func (e *FormatError) Error() string {
 	return "wire: " + e.Format + ": " + e.Reason
 }
 
-// label is the name and the socket type of a format.
+// A label holds the name and the socket type of a format.
 type label struct {
 	name, network string
 }
@@ -180,7 +185,7 @@ func (l label) errorf(format string, args ...any) error {
 	return &FormatError{l.name, fmt.Sprintf(format, args...)}
 }
 
-// named adds the name of the format to err, unless err already has it. It returns io.EOF unchanged.
+// named adds the name of the format to err, unless err already contains it. It returns io.EOF unchanged.
 func (l label) named(err error) error {
 	switch err.(type) {
 	case nil, *FormatError, *APUEError:
