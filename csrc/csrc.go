@@ -34,8 +34,9 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// FDLost is SCM_FD_LOST, which ReadFD returns instead of a descriptor if it received
-// more than one descriptor or MSG_CTRUNC is set. ReadFD then closes all of them.
+// FDLost is SCM_FD_LOST. ReadFD returns it instead of a descriptor if it received more than
+// one descriptor or if MSG_CTRUNC is set. In both cases ReadFD closes all received
+// descriptors.
 const FDLost = C.SCM_FD_LOST
 
 // These constants select the function that an entry point calls.
@@ -44,23 +45,24 @@ const (
 	toReceive
 )
 
-// WriteFD calls write_fd, which sends p and fd with one sendmsg and flags 0.
+// WriteFD calls write_fd, which sends p and fd with a single sendmsg(2) call and no flags.
 func WriteFD(sock int32, p []byte, fd int32) (n int, err error) {
 	return result(C.scm_cgo_write_fd(C.int(sock), base(p), C.size_t(len(p)), C.int(fd)))
 }
 
-// ReadFD calls read_fd, which receives into p with one recvmsg. fd is -1 or FDLost
-// if there is no descriptor to return.
+// ReadFD calls read_fd, which receives into p with a single recvmsg(2) call. fd is -1 or
+// FDLost if there is no descriptor to return.
 func ReadFD(sock int32, p []byte) (n int, fd int32, err error) {
 	var got C.int
 	n, err = result(C.scm_cgo_read_fd(C.int(sock), base(p), C.size_t(len(p)), &got))
 	return n, int32(got), err
 }
 
-// fewFDs is the maximum number of descriptors in a message that is passed without a list of buffers.
+// fewFDs is the maximum number of descriptors in a message that Send and Recv pass to C
+// without a list of buffers.
 const fewFDs = 8
 
-// Send calls scm_rights_send, which sends m with one sendmsg.
+// Send calls scm_rights_send, which sends m with a single sendmsg(2) call.
 func Send(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil {
@@ -80,7 +82,7 @@ func Send(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// Recv calls scm_rights_recv, which receives into m with one recvmsg.
+// Recv calls scm_rights_recv, which receives into m with a single recvmsg(2) call.
 func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	m.ClearResults()
 	if len(m.Buffers) > 1 || len(m.FDs) > fewFDs || m.Cred != nil || m.PIDFD != nil {
@@ -97,7 +99,8 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// few describes a message without a list of buffers. It makes a send and a receive 5% faster.
+// few prepares a message that is passed without a list of buffers. Sending and receiving are
+// 5% faster that way.
 func few(m *msg.Message) (of C.struct_scm_cgo_few, p []byte) {
 	if len(m.Buffers) > 0 {
 		p = m.Buffers[0]
@@ -134,7 +137,7 @@ func call(which C.int, sock int32, m *msg.Message, flags int) (n int, err error)
 	return max(n, 0), err
 }
 
-// setParts copies the fields of m that contain no pointers to c.
+// setParts copies to c the fields of m that contain no pointers.
 func setParts(c *C.struct_scm_cgo_message, m *msg.Message) {
 	*c = C.struct_scm_cgo_message{pidfd: -1}
 	c.iovlen, c.nfds, c.namelen = C.size_t(len(m.Buffers)), C.size_t(len(m.FDs)), C.uint(len(m.Name))
@@ -164,7 +167,7 @@ func received(m *msg.Message, c *C.struct_scm_cgo_message, fds []C.int) {
 	}
 }
 
-// result splits the result of an entry point, which is a count or -errno.
+// result converts the result of an entry point, a count or -errno, into a count and an error.
 func result(r C.ssize_t) (int, error) {
 	if r < 0 {
 		return -1, syscall.Errno(-r)

@@ -13,10 +13,10 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// lists holds what a call with more than SCM_CGO_ARGS buffers needs, except the
-// addresses of the buffers. The addresses are passed by value: cgo may not pass an iovec
-// that contains Go pointers, and pinning the buffers would move every caller's buffers
-// to the heap.
+// lists holds the data for a call with more than SCM_CGO_ARGS buffers, except the addresses
+// of the buffers. The addresses are passed by value: cgo does not allow passing an iovec that
+// contains Go pointers, and pinning the buffers would move every caller's buffers to the
+// heap.
 type lists struct {
 	len []C.size_t
 
@@ -40,8 +40,8 @@ func (s *lists) add(bufs [][]byte) {
 	}
 }
 
-// listed makes the call with up to C.SCM_MAX_IOV buffers. batch is the number of
-// messages, or 0 for a single message outside a batch.
+// listed makes a call with up to C.SCM_MAX_IOV buffers. batch is the number of messages, or 0
+// for a single message outside a batch.
 func (s *lists) listed(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
 	if len(s.len) <= C.SCM_CGO_SOME {
 		return s.some(which, sock, c, ms, batch, fds, names, flags)
@@ -49,9 +49,9 @@ func (s *lists) listed(which C.int, sock int32, c *C.struct_scm_cgo_message, ms 
 	return s.many(which, sock, c, ms, batch, fds, names, flags)
 }
 
-// some and many are separate because many needs a larger stack. Both contain the
-// loop, because a helper that stores through a pointer would move every caller's
-// buffers to the heap. An empty buffer has no address, as in the Go backend.
+// some and many are separate because many needs a larger stack. Both contain the loop,
+// because a shared helper that stores through a pointer would move every caller's buffers to
+// the heap. An empty buffer has no address, as in the Go backend.
 //
 //go:noinline
 func (s *lists) some(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
@@ -69,7 +69,8 @@ func (s *lists) some(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []
 		unsafe.SliceData(s.len), C.size_t(len(s.len)), fds, names, C.int(flags))
 }
 
-// many does not read more than C.SCM_MAX_IOV buffers: the C library rejects such a message.
+// many reads at most C.SCM_MAX_IOV buffers, because the C library rejects a message with
+// more.
 //
 //go:noinline
 func (s *lists) many(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []msg.Message, batch int, fds *C.int, names *C.char, flags int) C.ssize_t {
@@ -87,7 +88,7 @@ func (s *lists) many(which C.int, sock int32, c *C.struct_scm_cgo_message, ms []
 		unsafe.SliceData(s.len), C.size_t(min(len(s.len), len(at.p))), fds, names, C.int(flags))
 }
 
-// pinned makes the call for a batch with any number of buffers.
+// pinned makes a call for a batch with any number of buffers.
 func (s *lists) pinned(which C.int, sock int32, ms []msg.Message, flags int) C.ssize_t {
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -114,12 +115,14 @@ func callMany(which C.int, sock int32, m *msg.Message, c *C.struct_scm_cgo_messa
 	return result(s.listed(which, sock, c, unsafe.Slice(m, 1), 0, fds, base(m.Name), flags))
 }
 
-// SendBatch calls scm_rights_send_batch, which sends up to msg.MaxBatch messages with one sendmmsg.
+// SendBatch calls scm_rights_send_batch, which sends up to msg.MaxBatch messages with a
+// single sendmmsg(2) call.
 func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toSend, sock, ms, flags)
 }
 
-// RecvBatch calls scm_rights_recv_batch, which receives up to msg.MaxBatch messages with one recvmmsg.
+// RecvBatch calls scm_rights_recv_batch, which receives up to msg.MaxBatch messages with a
+// single recvmmsg(2) call.
 func RecvBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	return batch(toReceive, sock, ms, flags)
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/scm-rights/scm/internal/received"
 )
 
-// Calling the backend directly, not through package scm, saves 2% of the time for a descriptor.
+// Calling the backend directly instead of through package scm saves 2% of the time that it takes to pass a
+// descriptor.
 
 func send(sock int, m *msg.Message, flags int) error { return pure.Send(int32(sock), m, flags) }
 

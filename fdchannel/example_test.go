@@ -12,7 +12,8 @@ import (
 	"github.com/scm-rights/scm/fdchannel"
 )
 
-// Both ends are in one process here. A real program passes the second socket to another process.
+// In this example, both ends are in one process. A real program passes the second socket to another
+// process.
 func Example() {
 	socks, err := fdchannel.NewConnectedSockets()
 	if err != nil {

@@ -1,19 +1,19 @@
-// Package fdchannel passes descriptors over a socket, one in each message, without a payload. It has the same
-// API as gVisor's pkg/fdchannel. A program written for that package compiles with this one after a change of
-// the import, and the two packages can be at opposite ends of a channel.
+// Package fdchannel passes descriptors over a socket, one in each message, without a payload. It has the
+// same API as gVisor's pkg/fdchannel. A program written for that package compiles with this one when its
+// import path is changed. One end of a channel can use this package and the other end gVisor's.
 //
 // Both make the same system calls and return the same results, except for the differences listed in
-// docs/departures.md: received descriptors are close-on-exec, a message never contains anything of an earlier
-// one, and a receive that lost descriptors closes those it received and returns an error.
+// docs/departures.md: received descriptors are close-on-exec, a message never contains data from an earlier
+// one, and a receive that loses descriptors closes those that it did receive and returns an error.
 //
-// The error of a failed system call is a bare errno, which can be compared with ==:
+// If a system call fails, the error is a bare errno, which can be compared with ==:
 //
 //	if _, err := ep.RecvFDNonblock(); err == syscall.EAGAIN {
 //
-// No call is retried, so EINTR is a possible error. The methods of an Endpoint allocate memory only if they
-// fail.
+// The package does not retry system calls, so EINTR is a possible error. The methods of an Endpoint
+// allocate memory only when they fail.
 //
-// On Windows, WebAssembly and Plan 9 the package builds, and every call returns [errors.ErrUnsupported].
+// On Windows, WebAssembly and Plan 9 the package builds, but every call returns [errors.ErrUnsupported].
 package fdchannel
 
 import (
@@ -29,9 +29,10 @@ import (
 // socket the end looks like an empty message.
 var errNone = errors.New("fdchannel: received no descriptor: the connection has ended, or the message carried none")
 
-// NewConnectedSockets creates two connected sockets with socketpair(2). They are AF_UNIX, SOCK_SEQPACKET,
-// blocking and close-on-exec. The caller owns each until it is passed to NewEndpoint or Init. On error both
-// are -1, and the error is an errno. macOS does not have such sockets, so the call always fails there.
+// NewConnectedSockets creates two connected sockets with socketpair(2). Both are blocking, close-on-exec
+// AF_UNIX sockets of type SOCK_SEQPACKET. The caller owns each socket until it passes the socket to
+// NewEndpoint or Init. If socketpair(2) fails, both results are -1, and the error is an errno. macOS does
+// not support such sockets, so the call always fails there.
 func NewConnectedSockets() ([2]int, error) {
 	a, b, err := sys.Pair("unixpacket")
 	return [2]int{a, b}, bare(err)
@@ -50,58 +51,61 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// Init makes ep use and own sockfd, which must be a blocking AF_UNIX SOCK_SEQPACKET socket.
+// Init makes ep use sockfd and take ownership of it. sockfd must be a blocking AF_UNIX socket of type
+// SOCK_SEQPACKET.
 func (ep *Endpoint) Init(sockfd int) {
 	if sockfd != int(int32(sockfd)) {
-		sockfd = -1 // truncated to 32 bits, it could be another descriptor
+		sockfd = -1 // truncated to 32 bits, it could refer to another descriptor
 	}
 	ep.sockfd = sockfd
 }
 
-// NewEndpoint returns a new Endpoint that uses and owns sockfd, as after Init.
+// NewEndpoint returns a new Endpoint that uses and owns sockfd. It calls [Endpoint.Init].
 func NewEndpoint(sockfd int) *Endpoint {
 	ep := new(Endpoint)
 	ep.Init(sockfd)
 	return ep
 }
 
-// Destroy closes the socket. No other method may be running, and none may be called afterwards.
+// Destroy closes the socket. No other method may be running at that time, and none may be called
+// afterwards.
 func (ep *Endpoint) Destroy() {
 	sys.Close(ep.sockfd)
 	ep.sockfd = -1
 }
 
-// Shutdown shuts the socket down in both directions with shutdown(2). Calls that wait at either end fail, and
-// so do all later calls, except that messages sent earlier can still be received. Shutdown is the only method
-// that may be called while another one runs. It does not wait for that method to return.
+// Shutdown shuts down the socket in both directions with shutdown(2). Calls that are waiting at either end
+// fail, and so do all later calls, except that messages sent earlier can still be received. Shutdown is the
+// only method that may be called while another one is running. It does not wait for that method to return.
 func (ep *Endpoint) Shutdown() {
 	sys.ShutdownBoth(ep.sockfd)
 }
 
-// SendFD sends the descriptor fd in an empty message with one sendmsg(2). It blocks a thread while the
-// socket's buffer is full.
+// SendFD sends the descriptor fd in an empty message with a single sendmsg(2) call. It blocks a thread
+// while the socket's buffer is full.
 //
 // fd stays open and still belongs to the caller, whether the call succeeds or fails. The error is an errno,
-// such as EBADF if fd is not open, or EPIPE after Shutdown at either end or Destroy at the other end. On error
-// nothing was sent.
+// such as EBADF if fd is not open, or EPIPE after Shutdown at either end or Destroy at the other end. On
+// error, nothing was sent.
 func (ep *Endpoint) SendFD(fd int) error {
 	fds := [1]int{fd}
 	m := msg.Message{FDs: fds[:], Unpadded: true}
 	return send(ep.sockfd, &m, 0)
 }
 
-// RecvFD receives a message with one recvmsg(2) and returns its descriptor. It blocks a thread until a message
-// arrives. The descriptor is close-on-exec, and the caller must close it. RecvFD drops a payload.
+// RecvFD receives a message with a single recvmsg(2) call and returns its descriptor. It blocks a thread
+// until a message arrives. The descriptor is close-on-exec, and the caller must close it. If the message
+// has a payload, RecvFD discards it.
 //
-// On error RecvFD returns -1 and closes the descriptors of the message. The error is
+// On error, RecvFD returns -1 and closes the descriptors of the message. The error is
 //   - an errno if recvmsg(2) failed
-//   - a [*scm.TruncatedError] if descriptors were lost, because the sender sent more than one, because the
-//     descriptor table of this process was full, or because a socket option such as SO_PASSCRED adds a
-//     control message that takes up the space
-//   - another error at the end of the connection, or for a message without a descriptor
+//   - a [*scm.TruncatedError] if descriptors were lost, because the sender sent more than one, because this
+//     process's descriptor table was full, or because a socket option such as SO_PASSCRED added a control
+//     message that took up the space
+//   - another error at the end of the connection, or if the message has no descriptor
 //
-// Shutdown does not end the close(2) of a rejected descriptor, which can block if the file's server does not
-// answer (FUSE), or if it is a socket with SO_LINGER.
+// Shutdown does not interrupt RecvFD while it closes a rejected descriptor. close(2) can block if the
+// file's server does not answer (FUSE), or if the descriptor is a socket with SO_LINGER.
 func (ep *Endpoint) RecvFD() (int, error) {
 	return ep.recv(0)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 )
 
-// This test checks itself. Without the last Close it would fail, and the failure would name the line with
-// RecvFile.
+// This test fails if it leaves a descriptor open. Without the last Close, the failure message would name
+// the line that calls RecvFile.
 func ExampleCheck() {
 	_ = func(t *testing.T) { // func TestHandover(t *testing.T)
 		fdleak.Check(t)
@@ -37,7 +37,7 @@ func ExampleMain() {
 	_ = func(m *testing.M) { fdleak.Main(m) } // func TestMain(m *testing.M)
 }
 
-// A type with a Run method of its own can set up before all tests and clean up after them.
+// A type with its own Run method can do setup before all tests and clean up after them.
 func ExampleMain_wrapped() {
 	_ = func(m *testing.M) { fdleak.Main(withFolder{m}) } // func TestMain(m *testing.M)
 }

@@ -9,9 +9,9 @@
 //
 //	func TestMain(m *testing.M) { fdleak.Main(m) }
 //
-// The failure lists each descriptor and describes its file: the kind and the path, or the addresses of a
-// socket. If package scm, framed, wire or fdchannel received the descriptor, the failure also names the
-// function and the line that called it:
+// The failure message lists each descriptor and describes its file, with its kind and path or, for a
+// socket, its addresses. If package scm, framed, wire or fdchannel received the descriptor, the message
+// also names the function that received it and the line that called this function:
 //
 //	fdleak: the test left 2 descriptors open:
 //	    7: regular file /tmp/log (write-only)
@@ -20,24 +20,25 @@
 //
 // # What counts as left open
 //
-// A descriptor counts as left open if its file was not open at the start, and the descriptor is still open
-// five seconds after the end. The five seconds give goroutines time to close files on their own. If a test
-// leaves nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
+// A descriptor counts as left open if its file was not open at the start and the descriptor is still open
+// five seconds after the end. This delay gives goroutines time to close their files. If a test leaves
+// nothing open, the check does not wait. Before a test ends, it should close idle HTTP connections
 // ([net/http.Client.CloseIdleConnections]) and wait for the processes that it started ([os/exec.Cmd.Wait]).
 //
-// An [os.File] or a connection that the program can no longer reach also counts, because it is open until
-// the garbage collector runs. The check does not run the collector. If the collector happens to have run
-// and closed the file, the check does not see it.
+// An [os.File] or a connection that the program can no longer reach also counts, because it stays open
+// until the garbage collector runs. The check does not run the collector. If the collector happens to run
+// earlier and closes the file, the check does not report it.
 //
-// The check ignores files that were open at the start, even if they have another descriptor now, files of
-// the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for further
-// copies between sockets. If a library opens a file once and keeps it, the file counts for the test during
-// which the library opens it. To avoid that, have the library open it before the check starts.
+// The check ignores files that were open at the start, even if they have another descriptor now. It also
+// ignores files of the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps
+// for later copies between sockets. If a library opens a file once and keeps it open, the file counts
+// against the test that was running when the library opened it. To avoid that, make the library open the
+// file before the check starts.
 //
 // # Systems
 //
-// The check needs Linux and /proc. Without them, Check logs and Main prints that descriptors are not
-// checked, and no test fails.
+// The check needs Linux and /proc. Without them, no test fails. Check logs a message that descriptors are
+// not checked, and Main prints one.
 package fdleak
 
 import (
@@ -53,13 +54,13 @@ import (
 
 // Check fails t if the test leaves descriptors open. Call it at the start of the test.
 //
-// Check looks at the descriptors once all subtests have ended, and once the functions have run that the
-// test registered with t.Cleanup after it called Check. It does not look at them after a failed test,
-// because [testing.T.FailNow] may have skipped a Close.
+// Check examines the descriptors after all subtests have ended. Functions that the test registered with
+// t.Cleanup after it called Check run before that. If the test has failed, Check does not examine the
+// descriptors, because [testing.T.FailNow] may have skipped a Close.
 //
 // Descriptors belong to the whole process. In a parallel test, or a test with a parallel ancestor, Check
-// therefore calls t.Fatal. To check parallel subtests, call Check in their parent. Otherwise use [Main].
-// Check calls t.Setenv with the variable FDLEAK, so that a later call of t.Parallel panics.
+// therefore calls t.Fatal. To check parallel subtests, call Check in their parent. In all other cases, use
+// [Main]. Check sets the variable FDLEAK with t.Setenv, so that a later call to t.Parallel panics.
 func Check(t testing.TB) {
 	t.Helper()
 	refuseParallel(t)
@@ -93,11 +94,11 @@ func refuseParallel(t testing.TB) {
 }
 
 // Main runs the tests of a package, including parallel tests, and ends the process with their exit code. If
-// all tests pass but leave descriptors open, Main lists the descriptors on standard error and ends the
+// all tests pass but they leave descriptors open, Main lists the descriptors on standard error and ends the
 // process with exit code 1.
 //
-// Call Main in TestMain. m is the [*testing.M], or a type whose Run method does more work before and after
-// it calls the Run method of the M.
+// Call Main in TestMain. m is the [*testing.M], or a value whose own Run method does additional work before
+// and after it calls the Run method of the M.
 func Main(m interface{ Run() int }) {
 	if reason := unchecked(); reason != "" {
 		fmt.Fprintln(os.Stderr, "fdleak: descriptors are not checked: "+reason)
@@ -117,8 +118,8 @@ func Main(m interface{ Run() int }) {
 // gracePeriod is how long a descriptor may stay open after the tests.
 const gracePeriod = 5 * time.Second
 
-// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of those that are
-// still open.
+// wait waits until no descriptor is left open, for at most gracePeriod. It returns a list of the
+// descriptors that are still open.
 func (s snapshot) wait() string {
 	pause := time.Millisecond
 	for end := time.Now().Add(gracePeriod); ; time.Sleep(pause) {

@@ -1,14 +1,14 @@
-// Package framed is for protocols that send messages as bytes of a stream and pass descriptors with
+// Package framed supports protocols that send messages over a byte stream and pass descriptors with
 // some of the messages: D-Bus, varlink, Wayland, ttrpc, vhost-user, QMP and others.
 //
-// [io.ReadFull] and [bufio.Reader] over a [scm.Conn] lose descriptors. A [Reader] keeps the
-// descriptors that it receives in a queue, from which the caller takes those of each message.
-// When the caller has read the whole of a message, all descriptors of the message are in the queue.
-// Descriptors of messages that were read ahead follow them.
+// Reading from a [scm.Conn] with [io.ReadFull] or a [bufio.Reader] loses descriptors. A [Reader] keeps
+// the descriptors that it receives in a queue, and the caller takes the descriptors of each message
+// from it. When the caller has read a whole message, the queue contains all descriptors of that
+// message, followed by those of any messages that were read ahead.
 //
 // # Messages that announce a count
 //
-// If a message says how many descriptors it has, or its type implies the count, pass the count to
+// If a message states how many descriptors it has, or its type implies the count, pass the count to
 // [Reader.Take]:
 //
 //	r := framed.NewReader(conn, framed.Limits{})
@@ -17,46 +17,51 @@
 //	header, body := …             // read from in with io.ReadFull
 //	files, err := r.Take(header.files)
 //
-// Take is correct however the sender divides its messages into sendmsg(2) calls, as long as it sends
-// the descriptors of a message with a byte of that message or of an earlier one.
+// Take returns the right descriptors however the sender divides its messages into sendmsg(2) calls, as
+// long as the sender sends the descriptors of a message with a byte of that message or of an earlier
+// one.
 //
 // # Messages without a count
 //
-// Messages of varlink and JSON lines do not say how many descriptors they have. Read a message to
-// its end, terminator included, and pass the stream offset of its end to [Reader.TakeUpTo]:
+// Varlink and JSON lines messages do not state how many descriptors they have. Read a message up to its
+// end, including the terminator, and pass the stream offset of the end to [Reader.TakeUpTo]:
 //
 //	message, err := in.ReadBytes(0)
 //	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
 //
-// The kernel does not report which byte a descriptor was sent with. It reports only which receive
-// returned the descriptor. Which message owns it depends on the system:
+// The kernel does not report which byte a descriptor was sent with. All that a program can observe is
+// which receive returned the descriptor. Which message the descriptor belongs to depends on the system:
 //
-//   - On Linux, a receive ends within the bytes of the sendmsg that passed descriptors. If each sendmsg
-//     carries one message, or a part of one, the descriptors belong to the message that contains the
-//     last byte received with them.
-//   - On the BSDs and macOS, a receive that returns descriptors begins with the bytes of their sendmsg.
-//     The descriptors belong to the message that contains the first byte received with them. This is
-//     taken from the sources of these systems. It has not been run there.
+//   - On Linux, a receive that returns descriptors ends within the bytes of the sendmsg call that
+//     passed them. If each sendmsg call carries one message, or part of one, the descriptors belong to
+//     the message that contains the last byte received with them.
+//   - On the BSDs and macOS, a receive that returns descriptors begins with the bytes of the sendmsg
+//     call that passed them. The descriptors belong to the message that contains the first byte
+//     received with them. This rule comes from the source code of these systems and has not been tested
+//     on them.
 //
-// TakeUpTo applies the rule of the system it runs on, so the end of every message is a safe offset.
+// TakeUpTo applies the rule for the system it runs on, so the end of every message is a safe offset.
 //
-// If a sender puts several messages into one sendmsg, no offset determines the owner. systemd's
-// sd-varlink does so in version 257: before a message with descriptors, the same sendmsg can have
-// messages without descriptors, or the rest of one, but nothing follows it. (Version 262 sends each message
-// with descriptors in a sendmsg of its own.) On Linux, TakeUpTo therefore never returns a file of
-// sd-varlink too late. It returns one too early, with a message before the owner, if a Read ended inside
-// such a sendmsg: because p was full, or because Linux split a sendmsg of more than 32 KiB. Use a buffer that
-// is larger than what the partner sends at once:
+// If a sender puts several messages into one sendmsg call, the owner of a descriptor cannot be
+// determined from offsets. systemd's sd-varlink does this in version 257: a sendmsg call can contain
+// messages without descriptors, or the rest of one, before a message with descriptors, but nothing
+// after that message. (Version 262 sends each message with descriptors in a separate sendmsg call.) On
+// Linux, TakeUpTo therefore never returns a file from sd-varlink too late. It returns a file too early,
+// with a message before the one that owns it, if a Read ended in the middle of such a sendmsg call:
+// either p was full, or Linux split a sendmsg call of more than 32 KiB. Use a buffer that is larger
+// than what the partner sends at once:
 //
 //	in := bufio.NewReaderSize(r, 1<<16)
 //
-// If the partner may send more than 32 KiB at once, the only safe offset is the end of a message after which
-// it waits for an answer. If the messages refer to their descriptors, as varlink methods do that take the
-// index of a descriptor as a parameter, count the indexes and use Take, which is always correct.
+// If the partner may send more than 32 KiB at once, the only safe offset is the end of a message after
+// which the partner waits for an answer. If the messages refer to their descriptors, for example
+// because a varlink method takes the index of a descriptor as a parameter, count the indexes and use
+// Take, which is always correct.
 //
-// In the other direction, sd-varlink gives descriptors to the first message of the receive that returned
-// them. It ends the connection with EPROTO if an unfinished message precedes them in its buffer. Before
-// you send it a message with descriptors, wait for the answers to all earlier messages.
+// In the other direction, sd-varlink assigns descriptors to the first message of the receive that
+// returned them. If its buffer contains an incomplete message before them, it ends the connection with
+// EPROTO. Before you send a message with descriptors to sd-varlink, wait for the answers to all earlier
+// messages.
 package framed
 
 import (
@@ -71,22 +76,22 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// lastByteOwns is whether descriptors belong to the message with the last byte of a receive, not
-// to that with the first.
+// lastByteOwns is true if descriptors belong to the message that contains the last byte of a receive,
+// and false if they belong to the message that contains the first byte.
 const lastByteOwns = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
-// Limits limit the number of descriptors that a partner can make this process hold. 0 means
-// [scm.MaxFDs]. A negative limit allows no descriptor.
+// Limits limit the number of descriptors that a partner can make this process hold. A limit of 0 means
+// [scm.MaxFDs]. A negative limit allows no descriptors.
 type Limits struct {
-	Message int // the most descriptors that one Take or TakeUpTo returns
-	Waiting int // the most descriptors in the queue
+	Message int // the maximum number of descriptors that a call to Take or TakeUpTo returns
+	Waiting int // the maximum number of descriptors in the queue
 }
 
-// ClaimError is returned by Take if the queue has fewer descriptors than requested, and by Take and
-// TakeUpTo if a message has more than [Limits].Message. The queue is unchanged.
+// ClaimError is returned by Take if the queue contains fewer descriptors than requested, and by Take
+// and TakeUpTo if a message has more descriptors than [Limits].Message allows. The queue is unchanged.
 type ClaimError struct {
-	Claimed int // the descriptors of the message
-	Waiting int // the descriptors in the queue
+	Claimed int // the number of descriptors of the message
+	Waiting int // the number of descriptors in the queue
 	Most    int // [Limits].Message
 }
 
@@ -100,10 +105,10 @@ func (e *ClaimError) Error() string {
 	return fmt.Sprintf("framed: message claims %d descriptors, but the queue has only %d", e.Claimed, e.Waiting)
 }
 
-// waitingError is returned by a Read that received more descriptors than [Limits].Waiting allows.
+// waitingError is returned by a Read call that received more descriptors than [Limits].Waiting allows.
 type waitingError struct {
 	most int
-	err  error // a TruncatedError, whose text would blame the sender
+	err  error // a TruncatedError, whose own message would blame the sender
 }
 
 func (e *waitingError) Error() string {
@@ -118,7 +123,7 @@ type Reader struct {
 	conn   *scm.Conn
 	limits Limits
 
-	in      scm.Message // of a Read, kept so that a Read does not allocate one
+	in      scm.Message // reused by Read, so that it does not allocate
 	buffers [1][]byte
 	fds     []int
 
@@ -128,18 +133,19 @@ type Reader struct {
 	err    error // returned by all later calls
 }
 
-// waitingFile is a received file that no message has taken yet.
+// A waitingFile is a received file that the caller has not taken yet.
 type waitingFile struct {
 	*os.File
 	owner int64 // the offset of a byte of the message that the file belongs to
 }
 
-// NewReader returns a Reader of conn, which must be a stream. The Reader borrows conn: the caller closes
-// it, and nothing else may receive from it. The conn's [scm.Config].Expect applies to each receive, except
-// for Min, because messages arrive in pieces. [scm.Config].KeepTruncated has no effect.
+// NewReader returns a Reader that reads from conn, which must be a stream. The Reader borrows conn: the
+// caller must close it, and nothing else may receive from it. The [scm.Config].Expect of conn applies
+// to each receive, except for its Min, because messages arrive in pieces. [scm.Config].KeepTruncated
+// has no effect.
 //
-// The socket must not have the options SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ: their control
-// messages make a receive look truncated.
+// None of the options SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP and SO_INQ may be set on the socket,
+// because the control messages that they add make a receive look truncated.
 func NewReader(conn *scm.Conn, limits Limits) *Reader {
 	for _, limit := range []*int{&limits.Message, &limits.Waiting} {
 		if *limit == 0 {
@@ -150,17 +156,17 @@ func NewReader(conn *scm.Conn, limits Limits) *Reader {
 	return &Reader{conn: conn, limits: limits, fds: make([]int, min(limits.Waiting, scm.MaxFDs))}
 }
 
-// Read receives up to len(p) bytes with one recvmsg(2), and adds the descriptors received with them to the
-// queue. At the end of the stream it returns [io.EOF]. After that, the descriptors in the queue can
-// still be taken.
+// Read receives up to len(p) bytes with a single recvmsg(2) call, and adds the descriptors received
+// with them to the queue. At the end of the stream, it returns [io.EOF]. The descriptors in the queue
+// can still be taken after that.
 //
-// Other errors are those of [scm.Conn.Recv]. If n is 0, as after a timeout, an error changes nothing
-// unless it reports lost descriptors, and Read can be called again.
+// Other errors are those of [scm.Conn.Recv]. If n is 0, as after a timeout, and the error does not
+// report lost descriptors, nothing has changed, and Read can be called again.
 //
-// If descriptors were lost, Read closes all descriptors of the receive and of the queue. It returns the
-// n bytes received and an error that wraps a [scm.TruncatedError] or, if [scm.Config].Expect rejected the
-// descriptors, a [scm.ExpectError]. All later calls of Read, Take and TakeUpTo return the same error. If
-// the reason was Limits.Waiting, the error names it.
+// If descriptors were lost, Read closes all descriptors that it received and all that are in the queue.
+// It returns the number of bytes received and an error that wraps a [scm.TruncatedError] or, if
+// [scm.Config].Expect rejected the descriptors, a [scm.ExpectError]. All later calls to Read, Take and
+// TakeUpTo return the same error. If the reason was Limits.Waiting, the error says so.
 func (r *Reader) Read(p []byte) (n int, err error) {
 	r.mu.Lock()
 	capacity, err := min(r.limits.Waiting-len(r.queue), scm.MaxFDs), r.err
@@ -223,8 +229,8 @@ func (r *Reader) receive(p []byte, capacity int) (n int, files []*os.File, err e
 	return m.N, nil, err
 }
 
-// whyTruncated returns the reason why descriptors are missing, as far as it can be found out while
-// those that were received are open.
+// whyTruncated returns the reason why descriptors are missing, or nil if it cannot be determined. The
+// received descriptors must still be open.
 func (r *Reader) whyTruncated(received, capacity int) error {
 	if received == capacity {
 		return sys.EMSGSIZE
@@ -250,28 +256,30 @@ func isLoss(err error) bool {
 	return errors.As(err, &truncated) || errors.As(err, &rejected)
 }
 
-// Take returns the next n files of the queue, which the caller must close. On error it returns none. The
-// error is a [ClaimError], the error of a Read that lost descriptors, or [os.ErrClosed] after Close.
+// Take removes the next n files from the queue and returns them. The caller must close them. On error,
+// Take returns no files. The error is a [ClaimError], the error from a Read that lost descriptors, or
+// [os.ErrClosed] after Close.
 func (r *Reader) Take(n int) ([]*os.File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.take(n)
 }
 
-// TakeUpTo returns the files of the queue that belong to the first offset bytes of the stream. The
-// caller must close them. Call it with the offset of the end of each message, terminator included, to
-// get the files of that message. The package documentation explains which offsets are safe.
+// TakeUpTo removes the files that belong to the first offset bytes of the stream from the queue and
+// returns them. The caller must close them. To get the files of each message, call TakeUpTo with the
+// offset of the end of each message, including its terminator. The package documentation explains which
+// offsets are safe.
 //
-// Offsets count from the first byte that the Reader received. The offset of the end of the message that
-// the caller has just read is
+// Offsets are counted from the first byte that the Reader received. The offset of the end of the
+// message that the caller has just read is
 //
-//   - r.Offset() without a buffer between the Reader and the caller
-//   - r.Offset() - int64(in.Buffered()) with a [bufio.Reader]
-//   - decoder.InputOffset() + 1 with an [encoding/json.Decoder], if a one-byte terminator follows each
-//     message
+//   - r.Offset(), if there is no buffer between the Reader and the caller
+//   - r.Offset() - int64(in.Buffered()), if the caller reads from in, a [bufio.Reader]
+//   - decoder.InputOffset() + 1, if the caller uses decoder, an [encoding/json.Decoder], and a one-byte
+//     terminator follows each message
 //
-// On error TakeUpTo returns no file. The error is a [ClaimError] if there are more than [Limits].Message,
-// the error of a Read that lost descriptors, or [os.ErrClosed] after Close.
+// On error, TakeUpTo returns no files. The error is a [ClaimError] if there are more files than
+// [Limits].Message allows, the error from a Read that lost descriptors, or [os.ErrClosed] after Close.
 func (r *Reader) TakeUpTo(offset int64) ([]*os.File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -282,7 +290,7 @@ func (r *Reader) TakeUpTo(offset int64) ([]*os.File, error) {
 	return r.take(n)
 }
 
-// take is Take. r.mu is held.
+// take implements Take. r.mu must be held.
 func (r *Reader) take(n int) ([]*os.File, error) {
 	switch {
 	case r.err != nil:
@@ -309,8 +317,9 @@ func (r *Reader) Offset() int64 {
 	return r.offset
 }
 
-// Waiting returns the number of descriptors in the queue. If the protocol reads nothing ahead, those
-// left after the Take for a message are more than the message announced.
+// Waiting returns the number of descriptors in the queue. If the caller does not read ahead, and
+// descriptors are still in the queue after it has called Take for a message, the partner sent more
+// descriptors than the message announced.
 func (r *Reader) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -318,8 +327,8 @@ func (r *Reader) Waiting() int {
 }
 
 // Close closes the descriptors in the queue and any that a concurrent Read still receives. All later
-// calls of Read, Take and TakeUpTo return [os.ErrClosed]. The connection stays open. The error is always
-// nil.
+// calls to Read, Take and TakeUpTo return [os.ErrClosed]. The connection stays open. Close always
+// returns nil.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -327,7 +336,8 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// fail makes all later calls return err, unless an earlier error does. r.mu is held.
+// fail makes all later calls return err, unless they already return an earlier error. r.mu must be
+// held.
 func (r *Reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -337,28 +347,30 @@ func (r *Reader) fail(err error) {
 
 func (r *Reader) closeQueue() {
 	for _, f := range r.queue {
-		_ = f.Close() // the caller never had the file
+		_ = f.Close() // the caller never received the file
 	}
 	r.queue = nil
 }
 
-// Writer writes a stream and passes descriptors with it. Only one goroutine may use it at a time.
+// Writer writes to a stream and passes descriptors with the bytes. Only one goroutine may use it at a
+// time.
 type Writer struct {
 	conn  *scm.Conn
 	files []*os.File
 }
 
-// NewWriter returns a Writer to conn, which must be a stream. The Writer borrows conn: the caller closes
-// it.
+// NewWriter returns a Writer that writes to conn, which must be a stream. The Writer borrows conn: the
+// caller must close it.
 func NewWriter(conn *scm.Conn) *Writer { return &Writer{conn: conn} }
 
-// Attach makes the next Write send the files with its first byte. The files still belong to the
-// caller, who must keep them open until that Write has returned. If a [bufio.Writer] is in use, flush it
-// before the call, because the files would otherwise be sent with the bytes in its buffer. For a partner
-// that identifies the owner by the offset, such as a Reader's TakeUpTo, write each message with one Write.
+// Attach makes the next Write send the files with its first byte. The caller still owns the files and
+// must keep them open until that Write has returned. If you write through a [bufio.Writer], flush it
+// before you call Attach. Otherwise the files are sent with the bytes in its buffer. If the partner
+// determines the owner of a descriptor by its offset, as TakeUpTo does, write each message with a
+// single call to Write.
 //
-// The error is [scm.ErrTooManyFDs] if more than [scm.MaxFDs] files are attached. Then none of these
-// files is attached.
+// If more than [scm.MaxFDs] files would be attached, Attach returns [scm.ErrTooManyFDs] and attaches
+// none of the new ones.
 func (w *Writer) Attach(files ...*os.File) error {
 	if len(w.files)+len(files) > scm.MaxFDs {
 		return scm.ErrTooManyFDs
@@ -367,8 +379,8 @@ func (w *Writer) Attach(files ...*os.File) error {
 	return nil
 }
 
-// Write sends all of p and the attached files, as [scm.Conn.WriteFiles] does. Errors are those of
-// WriteFiles. If n is 0, as after a timeout, the files were not sent and are still attached.
+// Write sends all of p and the attached files, as [scm.Conn.WriteFiles] does. It returns the same
+// errors as WriteFiles. If n is 0, as after a timeout, the files were not sent and are still attached.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
