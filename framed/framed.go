@@ -23,8 +23,9 @@
 //
 // # Messages without a count
 //
-// Varlink and JSON lines messages do not state how many descriptors they have. Read a message up to its
-// end, including the terminator, and pass the stream offset of the end to [Reader.TakeUpTo]:
+// Messages in the varlink and JSON lines formats do not state how many descriptors they have. Read a
+// message up to its end, including the terminator, and pass the stream offset of the end to
+// [Reader.TakeUpTo]:
 //
 //	message, err := in.ReadBytes(0)
 //	files, err := r.TakeUpTo(r.Offset() - int64(in.Buffered()))
@@ -140,9 +141,9 @@ type waitingFile struct {
 }
 
 // NewReader returns a Reader that reads from conn, which must be a stream. The Reader borrows conn: the
-// caller must close it, and nothing else may receive from it. The [scm.Config].Expect of conn applies
-// to each receive, except for its Min, because messages arrive in pieces. [scm.Config].KeepTruncated
-// has no effect.
+// caller must close it, and nothing else may receive from it. conn's [scm.Config].Expect applies to
+// each receive, except that its Min is ignored, because messages arrive in pieces.
+// [scm.Config].KeepTruncated has no effect.
 //
 // None of the options SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP and SO_INQ may be set on the socket,
 // because the control messages that they add make a receive look truncated.
@@ -266,8 +267,8 @@ func (r *Reader) Take(n int) ([]*os.File, error) {
 }
 
 // TakeUpTo removes the files that belong to the first offset bytes of the stream from the queue and
-// returns them. The caller must close them. To get the files of each message, call TakeUpTo with the
-// offset of the end of each message, including its terminator. The package documentation explains which
+// returns them. The caller must close them. Call it with the offset of the end of every message,
+// including the terminator, to get the files of that message. The package documentation explains which
 // offsets are safe.
 //
 // Offsets are counted from the first byte that the Reader received. The offset of the end of the

@@ -1,7 +1,8 @@
 package wire
 
 // Book is the format in which the programs in Stevens' UNIX Network Programming (UNP) §15.7, and many
-// others, use write_fd and read_fd. For these two functions themselves, see scm.WriteFD and scm.ReadFD.
+// others, pass descriptors with write_fd and read_fd. For the two functions themselves, see scm.WriteFD and
+// scm.ReadFD.
 //
 // The format uses a stream socket. A message consists of the text (1 to 4096 bytes) and one descriptor. If
 // the text is empty, Send sends a single zero byte, like the programs in UNP. If Recv receives a single

@@ -52,7 +52,7 @@ func ExampleFormat_deadline() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The calls also keep a in use. The garbage collector would close an unused Conn, and Recv would return
+	// This also keeps a reachable. The garbage collector closes an unused Conn, and Recv would return
 	// early.
 	defer func() { _, _ = a.Close(), b.Close() }()
 	if _, err := a.Write([]byte{0}); err != nil { // one of four bytes

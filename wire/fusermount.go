@@ -1,7 +1,7 @@
 package wire
 
 // Fusermount is the format in which libfuse's fusermount3 (and fusermount) sends the /dev/fuse descriptor
-// of a new mount. The environment variable _FUSE_COMMFD contains the descriptor of the socket that it uses.
+// of a new mount. It uses the socket whose descriptor is in the environment variable _FUSE_COMMFD.
 //
 // The format uses a stream socket. A message consists of one zero byte and one descriptor. The text to send
 // must be empty. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge messages. Recv

@@ -16,11 +16,11 @@ import (
 // newlines. The manager uses the descriptors only with FDSTORE=1 and BARRIER=1. Send sets msg_controllen to
 // CMSG_SPACE, or to 0 if there are no descriptors.
 //
-// Recv removes one zero byte from the end of the text. It rejects a text that is longer or contains another
-// zero byte.
+// Recv removes one zero byte from the end of the text. It rejects a message that is longer than 4096 bytes
+// or contains another zero byte.
 //
 // A manager acknowledges BARRIER=1 by closing the descriptor of that message. A program that receives
-// BARRIER=1 must close the descriptor as soon as it has processed all earlier messages. The receiver does
+// BARRIER=1 must close the descriptor as soon as it has processed all earlier messages. The manager does
 // not acknowledge other messages.
 //
 // [NotifyStore], [NotifyRemove] and [NotifyBarrier] send the states that concern descriptors.

@@ -14,8 +14,8 @@ import (
 // message if its byte differs from the number of descriptors received.
 //
 // On macOS only, the receiver acknowledges a message by sending the byte A. Recv sends this byte after it
-// has accepted a message, and Send waits for it. If Send fails because there is no acknowledgement, it has
-// nevertheless sent the descriptors.
+// has accepted a message, and Send waits for it. If Send fails because there is no acknowledgement, the
+// descriptors have already been sent.
 //
 // See [Format] for who owns the descriptors on success and on error.
 var Python Format = python{label{"python", "unix"}, runtime.GOOS == "darwin"}

@@ -1,16 +1,16 @@
 package wire
 
-// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). A message passes a file and its
-// name. runc sends the master of a container's terminal, with the name /dev/ptmx, to a --console-socket in
-// this format, and other files to its seccomp and pidfd sockets.
+// Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). It passes a file together with
+// its name. runc sends the master of a container's terminal, with the name /dev/ptmx, to a --console-socket
+// in this format, and other files to its seccomp and pidfd sockets.
 //
 // The format uses a stream socket. A message consists of the name (the text, 1 to 4095 bytes without a
 // terminator) and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
 // messages.
 //
 // Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
-// more, and a message that does not have exactly one descriptor. If bytes without a descriptor were sent
-// before the message, Recv reads them as the beginning of the name.
+// more, and a message that does not have exactly one descriptor. Because the name has no terminator, Recv
+// reads bytes that were sent before it without a descriptor as the beginning of the name.
 //
 // See [Format] for who owns the descriptors on success and on error.
 var Runc Format = runc{label{"runc", "unix"}}

@@ -33,14 +33,13 @@
 // is waiting then returns io.EOF or io.ErrUnexpectedEOF, or an empty message on a datagram socket, and
 // closes the descriptors that it has received. A Send that is waiting returns EPIPE. The shutdown ends the
 // connection for every process that shares the open file description. It does not interrupt a Send that is
-// waiting because the queue of a datagram receiver is full, as can happen with [Notify]. For that, set
-// SO_SNDTIMEO or use a non-blocking socket. SO_SNDTIMEO does not interrupt [NotifyBarrier]. Only its ctx
-// does.
+// waiting because the queue of a datagram receiver is full, as can happen with [Notify]. To limit such a
+// Send, set SO_SNDTIMEO or use a non-blocking socket. SO_SNDTIMEO does not interrupt [NotifyBarrier]. Only
+// its ctx does.
 //
 // # Either socket
 //
-// Send passes MSG_NOSIGNAL. If the other end is closed, Send therefore returns EPIPE, and no SIGPIPE is
-// raised.
+// Send passes MSG_NOSIGNAL. If the other end is closed, Send fails with EPIPE instead of raising SIGPIPE.
 //
 // The SO_PASSCRED option should be off (see scm.PassCred, and PassCredentials= in systemd). If it is on,
 // the kernel adds credentials, which take up the space for descriptors. Most formats then reject every
