@@ -7,10 +7,10 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// SendBatch sends the messages ms through the socket sock, each as [Send] does. It makes one sendmmsg(2) if
-// the system has that call. It returns the number of messages sent, at most 32, and sets N in every
-// message. The descriptors stay open and still belong to the caller. On a stream, ms[n-1] may have been
-// sent only in part, as with Send.
+// SendBatch sends the messages ms through the socket sock, each as [Send] does. On systems that have
+// sendmmsg(2), SendBatch calls it once. It returns the number of messages sent, at most 32, and sets N in
+// every message. The descriptors stay open and still belong to the caller. On a stream, ms[n-1] may have
+// been sent only in part, as with Send.
 //
 // If n < len(ms), call SendBatch again with ms[n:]: if an error stopped the batch, that call returns it. If
 // SendBatch returns an error, it sent nothing. The errors are those of Send.
@@ -47,10 +47,10 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	return n, nil
 }
 
-// RecvBatch receives messages from the socket sock into ms, each as [Recv] does. It makes one recvmmsg(2)
-// if the system has that call. It returns the number of messages received, at most 32. The caller must
-// close the descriptors of ms[:n]. The FDs of different messages must not overlap, or descriptors overwrite
-// each other and leak.
+// RecvBatch receives messages from the socket sock into ms, each as [Recv] does. On systems that have
+// recvmmsg(2), RecvBatch calls it once. It returns the number of messages received, at most 32. The caller
+// must close the descriptors of ms[:n]. The FDs of different messages must not overlap, or descriptors
+// overwrite each other and leak.
 //
 // On a blocking socket, Linux waits until it has received all of ms. Pass MSG_WAITFORONE to wait only for
 // the first message, as other systems do. At the end of a connection, the messages after the last one count

@@ -15,15 +15,15 @@ type Config struct {
 	// [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
 	// message without descriptors looks the same as the end.
 	//
-	// If Expect is invalid, or if its Min is more than MaxFDs, the function that makes the Conn or
+	// If Expect is invalid, or if its Min is more than MaxFDs, the function that creates the Conn or
 	// Listener returns an error that wraps EINVAL.
 	//
-	// Min applies where one call receives one whole message: in ReadFiles, ReadBuffers, ReadFDs,
-	// RecvFile, RecvConn and RecvListener, and in Recv on datagram and seqpacket sockets (and so in the
-	// formats Notify and GVisor of package wire). If Min is more than such a call can receive, the
-	// error wraps EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to code
-	// built on it, such as framed and wire's formats for streams. There, a message can arrive in
-	// pieces, and some messages, such as error replies, have no descriptor.
+	// Min applies to calls that receive one whole message: to ReadFiles, ReadBuffers, ReadFDs, RecvFile,
+	// RecvConn and RecvListener, and to Recv on datagram and seqpacket sockets (and therefore to the Notify
+	// and GVisor formats of package wire). If Min is more than such a call can receive, the error wraps
+	// EINVAL, and nothing is received. Min does not apply to Recv on a stream, or to code built on it, such
+	// as package framed and the stream formats of package wire. There, a message can arrive in pieces, and
+	// some messages, such as error replies, have no descriptor.
 	//
 	// Truncated has no effect here. Recv reports a truncated message in [Message].Flags. Calls that
 	// return files, sockets or descriptors return a [*TruncatedError] (see KeepTruncated), and package
@@ -38,14 +38,14 @@ type Config struct {
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the start: see
-	// [PassRights]. If the kernel cannot do that, the function that makes the Conn or Listener returns
-	// an error that wraps [errors.ErrUnsupported].
+	// [PassRights]. If the kernel cannot do that, the function that creates the Conn or Listener returns an
+	// error that wraps [errors.ErrUnsupported].
 	NoFiles bool
 
-	// Mode sets the permissions of the socket file that Listen and ListenPacket make, independently of
+	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of
 	// the umask. If Mode is 0, the umask decides. The error wraps EINVAL if Mode has bits other than
-	// permissions, or if the name is abstract. On systems other than Linux, a nonzero Mode is an error
-	// that wraps [errors.ErrUnsupported].
+	// permissions, or if the name is abstract. On systems other than Linux, a nonzero Mode is an error that
+	// wraps [errors.ErrUnsupported].
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,

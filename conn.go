@@ -17,27 +17,27 @@ import (
 // Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are serialized with
 // each other, so that payloads do not mix. Receives are serialized too.
 //
-// A Conn is made by [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] or
-// [NewConnFile]. On a Conn that was made as a struct literal, the methods of this package return an error
-// that wraps [os.ErrInvalid].
+// [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] and [NewConnFile] return
+// Conns. A Conn created as a struct literal is not usable: the methods that this package defines return an
+// error that wraps [os.ErrInvalid].
 //
 // To send, the Conn calls sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT. To receive, it calls recvmsg(2)
 // with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN it waits in
 // the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send that is
-// waiting does not notice when the other end calls CloseRead. If the receiver of a datagram is full, the
+// waiting does not notice when the other end calls CloseRead. If a datagram receiver's queue is full, the
 // Conn retries the send every 1 to 50 ms.
 //
 // Read passes no control buffer. The kernel therefore drops descriptors that were sent with the bytes,
 // without installing them. Code that treats a Conn as an [io.Reader] loses files.
 //
-// Errors are of type [*net.OpError], except [io.EOF], [*TruncatedError] and [*ExpectError]. They wrap the
-// errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
+// The methods return errors of type [*net.OpError], except [io.EOF], [*TruncatedError] and [*ExpectError].
+// An OpError wraps the errno, [os.ErrDeadlineExceeded] or [net.ErrClosed].
 type Conn struct {
 	*net.UnixConn
 	raw     syscall.RawConn
 	network string
 	config  Config
-	file    *socketFile // made by ListenPacket, and shared with Conns that NewConn made of this one
+	file    *socketFile // created by ListenPacket, and shared with Conns that NewConn returned for this one
 
 	receiving, sending keptCall
 }
@@ -56,8 +56,8 @@ var (
 // socket into a buffer, and does not wait for bytes that the wrapper has yet to write.
 //
 // If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including the
-// socket file that [ListenPacket] made. Close of either one removes the file, and SetUnlinkOnClose of
-// either one applies to both.
+// socket file that [ListenPacket] created. Closing either one removes the file, and calling
+// SetUnlinkOnClose on either one applies to both.
 //
 // For any other connection, the error wraps [ErrNotUnix]. That includes a connection that NewConn would
 // have to unwrap and that has a HandshakeContext(context.Context) error method, such as a
@@ -161,7 +161,7 @@ func (config Config) newConn(c *net.UnixConn) (*Conn, error) {
 	return conn, nil
 }
 
-// adopt finds the network of a socket that package net made, and turns PassRights off if noFiles is set.
+// adopt finds the network of a socket that package net created, and turns PassRights off if noFiles is set.
 func adopt(raw syscall.RawConn, network *string, noFiles bool) error {
 	return control(raw, func(fd int) (err error) {
 		*network, err = sys.Network(fd)
@@ -197,7 +197,7 @@ func (config Config) NewConnFile(f *os.File) (conn *Conn, err error) {
 	return conn, nil
 }
 
-// duplicate makes a Conn of a duplicate of fd.
+// duplicate creates a Conn from a duplicate of fd.
 func (config Config) duplicate(fd int) (*Conn, error) {
 	if _, err := sys.Network(fd); err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (config Config) duplicate(fd int) (*Conn, error) {
 	return config.consume(own)
 }
 
-// consume makes a Conn of the Unix socket fd. It closes fd on success and on error.
+// consume creates a Conn from the Unix socket fd. It closes fd on success and on error.
 func (config Config) consume(fd int) (*Conn, error) {
 	f := os.NewFile(uintptr(fd), "socket")
 	defer func() { _ = f.Close() }()
@@ -224,9 +224,9 @@ func (config Config) consume(fd int) (*Conn, error) {
 	return conn, err
 }
 
-// Pair makes two connected Conns with one socketpair(2). network is "unix" (a stream), "unixgram" or
-// "unixpacket". The caller must close both Conns. The sockets are non-blocking. A child process that
-// inherits the File of one finds it non-blocking too: see [SetNonblock].
+// Pair creates two connected Conns with a single socketpair(2) call. network is "unix" (a stream),
+// "unixgram" or "unixpacket". The caller must close both Conns. The sockets are non-blocking. A child
+// process that inherits the File of one finds it non-blocking too: see [SetNonblock].
 //
 // The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
@@ -249,10 +249,10 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 	return a, b, nil
 }
 
-// Send sends m with one sendmsg(2), as the function [Send] does, and waits until the socket accepts it. The
-// descriptors stay open and still belong to the caller, who must not close them during the call. On a
-// stream m.N can be less than the length of the payload. The descriptors were then sent with the first
-// byte: send the rest without them.
+// Send sends m with a single sendmsg(2) call, as the function [Send] does, and waits until the socket
+// accepts it. The descriptors stay open and still belong to the caller, who must not close them during the
+// call. On a stream m.N can be less than the length of the payload. The descriptors were then sent with the
+// first byte: send the rest without them.
 //
 // With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. Other errors are
 // ErrEmptyPayload, and those of the function Send and of [Conn].
@@ -284,11 +284,11 @@ func (c *Conn) Send(m *Message, flags int) error {
 	return nil
 }
 
-// Recv receives one message, or bytes of a stream, into m with one recvmsg(2), as the function [Recv] does.
-// It waits until a message or bytes arrive. The caller must close the descriptors m.FDs[:m.NFD] and
-// *m.PIDFD. On a stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a connection m.N and
-// m.NFD are 0 and the error is nil. At the end of a stream m.Cred reports that no credentials were
-// received.
+// Recv receives one message, or bytes of a stream, into m with a single recvmsg(2) call, as the function
+// [Recv] does. It waits until a message or bytes arrive. The caller must close the descriptors
+// m.FDs[:m.NFD] and *m.PIDFD. On a stream m.Buffers must not be empty (ErrEmptyPayload). At the end of a
+// connection m.N and m.NFD are 0 and the error is nil. At the end of a stream m.Cred reports that no
+// credentials were received.
 //
 // If the message does not match [Config].Expect, the error is an [*ExpectError], and Recv has closed all of
 // its descriptors, including *m.PIDFD. m.NFD is then 0, and -1 replaces the descriptors in m.FDs. The
@@ -345,8 +345,8 @@ func isEmpty(buffers [][]byte) bool {
 	return true
 }
 
-// PeerCred is [PeerCred] for the Conn's socket. A server can call it in [Config].Check, before it uses the
-// connection.
+// PeerCred calls the function [PeerCred] on the Conn's socket. A server can call it in [Config].Check,
+// before it uses the connection.
 func (c *Conn) PeerCred() (cred Cred, err error) {
 	cred = Cred{0, -1, -1}
 	err = c.withFD("get", func(fd int) error {
@@ -356,7 +356,7 @@ func (c *Conn) PeerCred() (cred Cred, err error) {
 	return cred, err
 }
 
-// PeerPIDFD is [PeerPIDFD] for the Conn's socket. The caller must close the pidfd.
+// PeerPIDFD calls the function [PeerPIDFD] on the Conn's socket. The caller must close the pidfd.
 func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	pidfd = -1
 	err = c.withFD("get", func(fd int) error {
@@ -366,17 +366,18 @@ func (c *Conn) PeerPIDFD() (pidfd int, err error) {
 	return pidfd, err
 }
 
-// PassCred is [PassCred] for the Conn's socket.
+// PassCred calls the function [PassCred] on the Conn's socket.
 func (c *Conn) PassCred(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassCred(fd, on) })
 }
 
-// PassPIDFD is [PassPIDFD] for the Conn's socket.
+// PassPIDFD calls the function [PassPIDFD] on the Conn's socket.
 func (c *Conn) PassPIDFD(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassPIDFD(fd, on) })
 }
 
-// PassRights is [PassRights] for the Conn's socket. [Config].NoFiles turns it off from the start.
+// PassRights calls the function [PassRights] on the Conn's socket. [Config].NoFiles turns the option off
+// from the start.
 func (c *Conn) PassRights(on bool) error {
 	return c.withFD("set", func(fd int) error { return PassRights(fd, on) })
 }
@@ -390,8 +391,8 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 	return c.fail(op, err)
 }
 
-// Close closes the connection, as package net does. Before that it removes the socket file if
-// [ListenPacket] made one. [Listener.Close] documents when the file stays, and the error.
+// Close closes the connection, as package net does. Before that, it removes the socket file if
+// [ListenPacket] created one. [Listener.Close] documents when the file stays, and the error.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -403,7 +404,7 @@ func (c *Conn) Close() error {
 	return c.fail("close", removed)
 }
 
-// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] made. By default Close
+// SetUnlinkOnClose sets whether Close removes the socket file that [ListenPacket] created. By default Close
 // removes it, unless SendConn has sent the socket.
 func (c *Conn) SetUnlinkOnClose(unlink bool) {
 	if c != nil {
@@ -413,7 +414,7 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 
 // NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
 // none. It lets [NewConn] and other code unwrap a struct that embeds a Conn. The result does not know the
-// socket file that [ListenPacket] made, so only Close of the Conn removes it.
+// socket file that [ListenPacket] created, so only Close of the Conn removes it.
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil

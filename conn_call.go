@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A call is the state of one call of a Conn's method: what the method sends or receives, and the functions
+// A call is the state of one call to a Conn's method: what the method sends or receives, and the functions
 // that package net calls. It is reused, so that a method does not allocate.
 type call struct {
 	conn  *Conn
@@ -33,7 +33,7 @@ type call struct {
 	sent  int
 	cause error // why descriptors are missing, or nil if it is not known
 
-	full bool // the receiver of a datagram is full, which the poller does not report
+	full bool // a datagram receiver's queue is full, which the poller does not report
 	sock int32
 	try  func(sock uintptr) bool
 	hold func(fd uintptr)
@@ -129,7 +129,7 @@ func (k *call) failed() bool {
 	return k.full
 }
 
-// do makes the attempts of a call, once the Conn's other calls of the same direction are done and the
+// do makes the attempts of a call, once the Conn's other calls in the same direction are done and the
 // socket is ready. A call with MSG_DONTWAIT does not wait for other calls, unless it could break up a
 // stream's payload.
 func (k *call) do() error {
@@ -148,7 +148,8 @@ func (k *call) do() error {
 	return k.doAgain(err)
 }
 
-// doAgain repeats the attempts while a datagram's receiver is full. It returns the error of the whole call.
+// doAgain repeats the attempts while a datagram receiver's queue is full. It returns the error of the whole
+// call.
 func (k *call) doAgain(err error) error {
 	for pause := time.Millisecond; err == nil && k.full; pause = min(2*pause, 50*time.Millisecond) {
 		time.Sleep(pause)

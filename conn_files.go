@@ -12,9 +12,9 @@ import (
 // errNoBuffer is the error of a receive from a stream into an empty buffer.
 var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buffer of at least one byte", ErrEmptyPayload)
 
-// WriteFiles sends p and the files with sendmsg(2). On a stream it calls sendmsg until it has sent the
-// whole of p, and the first byte carries the files. On datagram and seqpacket sockets p is one message, and
-// may be empty. The files stay open and still belong to the caller.
+// WriteFiles sends p and the files with sendmsg(2). On a stream, it calls sendmsg until it has sent all of
+// p, and the first byte carries the files. On datagram and seqpacket sockets p is one message, and may be
+// empty. The files stay open and still belong to the caller.
 //
 // n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
 // after an error, send it without them. The errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for
@@ -89,9 +89,9 @@ func (k *call) addFiles(files []*os.File) error {
 	return nil
 }
 
-// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs), with one recvmsg(2).
-// It makes the files as [NewFile] does, and the caller must close them. On a stream p must not be empty
-// (ErrEmptyPayload). The results are:
+// ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs), with a single
+// recvmsg(2) call. It creates the files as [NewFile] does, and the caller must close them. On a stream p
+// must not be empty (ErrEmptyPayload). The results are:
 //
 //   - n > 0, with or without files: bytes were received. On a stream on Linux, the files belong to the
 //     message that contains the last of these bytes.
@@ -223,9 +223,9 @@ func (k *call) read(max int) (n int, err error) {
 	return k.msg.N, k.enforce()
 }
 
-// makeFiles makes files of received descriptors, and takes ownership of them. If it cannot make one of the
-// files, it closes that descriptor and all after it, and returns the files before it along with the error,
-// so that each file has the index that the sender gave it.
+// makeFiles creates files from received descriptors, and takes ownership of the descriptors. If it cannot
+// create one of the files, it closes that descriptor and all after it, and returns the files before it
+// along with the error, so that each file has the index that the sender gave it.
 func makeFiles(fds []int) (files []*os.File, err error) {
 	if len(fds) == 0 {
 		return nil, nil

@@ -27,35 +27,34 @@ func PeerCred(sock int) (Cred, error) {
 // has ended and has been waited for, while earlier kernels can return ESRCH or EINVAL. To find out whether
 // the process has ended, poll the pidfd: once it has, the pidfd is readable.
 //
-// PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD, which Linux has had since 6.5. The error wraps
-// the errno (ENODATA if the socket has no peer). If the option does not exist, it also wraps
-// [errors.ErrUnsupported].
+// PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD (Linux 6.5 and later). The error wraps the errno
+// (ENODATA if the socket has no peer). If the option does not exist, it also wraps [errors.ErrUnsupported].
 func PeerPIDFD(sock int) (int, error) {
 	return sys.PeerPIDFD(int(toInt32(sock)))
 }
 
-// PassCred turns the option SO_PASSCRED of the socket sock on or off. While it is on, the kernel adds the
-// sender's credentials to each received message, for [Message].Cred. In a receive that does not ask for
-// them, the credentials take space from the descriptors. A client may have connected before the listening
-// socket had the option: set it on the accepted socket too, for example in [Config].Check.
+// PassCred enables or disables the SO_PASSCRED option on the socket sock. While the option is on, the
+// kernel adds the sender's credentials to each received message, for [Message].Cred. In a receive that does
+// not ask for them, the credentials take up space for descriptors. A client may have connected before the
+// listening socket had the option: set it on the accepted socket too, for example in [Config].Check.
 //
 // PassCred makes one setsockopt(2) call, and one getsockopt(2) call to check that the option took effect.
-// The error wraps the errno. If the option does not exist, which is the case on all systems but Linux, the
-// error also wraps [errors.ErrUnsupported], and nothing is changed.
+// The error wraps the errno. If the option does not exist, as on all systems other than Linux, the error
+// also wraps [errors.ErrUnsupported], and nothing is changed.
 func PassCred(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassCred, on)
 }
 
-// PassPIDFD turns the option SO_PASSPIDFD of the socket sock on or off, which Linux has had since 6.5.
-// While it is on, the kernel adds a pidfd of the sender to each received message, for [Message].PIDFD.
+// PassPIDFD enables or disables the SO_PASSPIDFD option on the socket sock (Linux 6.5 and later). While the
+// option is on, the kernel adds a pidfd of the sender to each received message, for [Message].PIDFD.
 // Otherwise PassPIDFD works like [PassCred].
 func PassPIDFD(sock int, on bool) error {
 	return sys.SetOption(int(toInt32(sock)), sys.OptionPassPIDFD, on)
 }
 
-// PassRights turns the option SO_PASSRIGHTS of the socket sock on or off, which Linux has had since 6.16.
-// While it is off, sending descriptors to the socket fails with EPERM. Plain data still passes, and the
-// receiver still gets descriptors that were already queued.
+// PassRights enables or disables the SO_PASSRIGHTS option on the socket sock (Linux 6.16 and later). While
+// the option is off, sending descriptors to the socket fails with EPERM. Plain data still gets through, and
+// the receiver still gets descriptors that were already queued.
 //
 // A program that expects no descriptors should turn the option off. If the kernel does not have the option
 // ([errors.ErrUnsupported]), the program should instead receive with a capacity of 0 descriptors.

@@ -23,9 +23,9 @@ import (
 // sun_path has space for a path of 107 bytes on Linux and of 103 bytes on the BSDs. On Linux, Dial connects
 // to a longer path through its directory. On other systems, Dial returns ENAMETOOLONG for a longer path.
 //
-// While the queue of the listening socket is full, Dial retries until ctx is done. The error is a
-// [*net.OpError] that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no
-// process has the socket open, EPROTOTYPE if the socket has another type, ENOENT, EACCES, …
+// While the listening socket's queue is full, Dial retries until ctx is done. The error is a [*net.OpError]
+// that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no process has the
+// socket open, EPROTOTYPE if the socket has another type, ENOENT, EACCES, …
 func Dial(ctx context.Context, network, addr string) (*Conn, error) {
 	return Config{}.Dial(ctx, network, addr)
 }

@@ -341,7 +341,7 @@ func ExampleListenPacket() {
 	// "standard input"
 }
 
-// A connection made by package net can pass files too.
+// A connection created by package net can pass files too.
 func ExampleNewConn() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)
@@ -426,7 +426,7 @@ func ExampleSetNonblock() {
 }
 
 // A server that receives its listener from its predecessor accepts with its own Config. This also works for
-// a listener that systemd passes: net.FileListener makes a listener of descriptor 3.
+// a listener that systemd passes: net.FileListener creates a listener from descriptor 3.
 func ExampleNewListener() {
 	dir, err := os.MkdirTemp("", "scm")
 	must(err)

@@ -119,7 +119,7 @@ func ExamplePeerPIDFD() {
 }
 
 // The process that sends a message need not be the one that made the connection. With each message, the
-// kernel reports the sender's credentials and, since Linux 6.5, a pidfd of the sender.
+// kernel reports the sender's credentials and, on Linux 6.5 and later, a pidfd of the sender.
 func ExamplePassCred() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)
@@ -153,7 +153,7 @@ func ExamplePassRights() {
 
 	_, err := scm.WriteFD(client, []byte("a file"), 0)
 	if errors.Is(err, unix.EPERM) {
-		_, err = unix.Write(client, []byte("a word")) // plain data still passes
+		_, err = unix.Write(client, []byte("a word")) // plain data still gets through
 	}
 	must(err)
 	m := scm.Message{Buffers: [][]byte{make([]byte, 64)}}

@@ -14,8 +14,8 @@ import (
 // by other means ([Expect.Enforce]). If one descriptor is wrong, the check closes all of them before the
 // program can use any. The zero value accepts no descriptor.
 //
-// On Linux, the check makes the system calls fcntl(2), getsockopt(2), readlink(2) in /proc, and statx(2)
-// with AT_STATX_DONT_SYNC. The kernel answers them without asking the file's server (FUSE). Other systems
+// On Linux, the check calls fcntl(2), getsockopt(2), readlink(2) in /proc, and statx(2) with
+// AT_STATX_DONT_SYNC. The kernel answers these calls without asking the file's server (FUSE). Other systems
 // use fcntl(2), fstat(2), getsockopt(2) and getsockname(2). They cannot recognize Protocol, Seals,
 // AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
 // these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
@@ -46,7 +46,7 @@ type Expect struct {
 	// Any other value accepts only sockets. Type is without flags such as unix.SOCK_CLOEXEC. A Type or
 	// Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP sockets.
 	//
-	// Protocol is supported on Linux only. A TCP listener made by package net has unix.IPPROTO_MPTCP,
+	// Protocol is supported on Linux only. A TCP listener created by package net has unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
 	// [net.ListenConfig.SetMultipathTCP]). A connection that it accepts from a plain TCP client has
 	// unix.IPPROTO_TCP. To accept both, set Family and Type and leave Protocol 0.
@@ -140,8 +140,8 @@ func (e *ExpectError) Error() string {
 // Unwrap returns Err.
 func (e *ExpectError) Unwrap() error { return e.Err }
 
-// Recv receives one message with one recvmsg(2), like the function [Recv], and returns nil only if the
-// message matches e. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close them. Unless
+// Recv receives one message with a single recvmsg(2) call, like the function [Recv], and returns nil only
+// if the message matches e. The caller then owns m.FDs[:m.NFD] and *m.PIDFD, and must close them. Unless
 // e.Truncated is set, Recv rejects a message with more than len(m.FDs) descriptors, and a datagram or
 // seqpacket message that is longer than m.Buffers. (Empty m.Buffers ask for no bytes, so none are missing.)
 //

@@ -19,8 +19,8 @@ const nameBytes = 4096
 // terminator. f stays open and still belongs to the caller. On a stream the name must not be empty, and a
 // name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
 //
-// Errors are those of WriteFiles, and ENAMETOOLONG for a name of 4096 bytes or more. If errors.Is finds
-// [io.ErrShortWrite], SendFile sent the file and only a part of the name.
+// If the name is 4096 bytes or longer, the error wraps ENAMETOOLONG. Other errors are those of WriteFiles.
+// If errors.Is finds [io.ErrShortWrite], SendFile sent the file and only a part of the name.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -29,9 +29,9 @@ func (c *Conn) SendFile(name string, f *os.File) error {
 }
 
 // RecvFile receives one file and its name, as runc, conmon and crun send them, without the NUL that conmon
-// sends at the end of the name. The caller must close the file. RecvFile makes it as [NewFile] does, which
-// documents which files have deadlines and which can fail with EAGAIN. The file's name is exactly the bytes
-// that the sender chose, and the file's errors contain it: print both with %q.
+// sends at the end of the name. The caller must close the file. RecvFile creates the file as [NewFile]
+// does. NewFile documents which files have deadlines and which can fail with EAGAIN. The file's name is
+// exactly the bytes that the sender chose, and the file's errors contain it: print both with %q.
 //
 // RecvFile rejects a message with no descriptor (ErrNoFile), with more than one descriptor or with other
 // control data (a [*TruncatedError]), with a descriptor that does not match [Config].Expect (an

@@ -12,7 +12,7 @@ import (
 
 // SendConn sends a connection to another process: the descriptor of conn with one 0 byte, as OpenSSH and
 // most other programs do. conn stays open and still belongs to the caller, on success and on error. If
-// [ListenPacket] made conn, Close no longer removes its socket file after a successful SendConn.
+// [ListenPacket] created conn, Close no longer removes its socket file after a successful SendConn.
 //
 // conn must have a SyscallConn method, as a [*net.TCPConn], [*net.UnixConn], [*net.UDPConn] or *Conn has.
 // SendConn does not unwrap connections. For a connection without the method, such as a [*crypto/tls.Conn],
@@ -24,10 +24,10 @@ func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
 // SendListener sends a listening socket to another process, as SendConn sends a connection. l stays open
 // and still belongs to the caller, on success and on error. Both processes can accept connections until l
-// is closed. After a successful SendListener, Close of l no longer removes the socket file.
+// is closed. After a successful SendListener, closing l no longer removes the socket file.
 //
-// l must have a SyscallConn method, as a [*net.TCPListener], [*net.UnixListener] or *Listener has. Errors
-// are those of SendConn.
+// l must have a SyscallConn method, as a [*net.TCPListener], [*net.UnixListener] or *Listener has.
+// SendListener returns the same errors as SendConn.
 func (c *Conn) SendListener(l net.Listener) error { return c.sendSocket(l) }
 
 func (c *Conn) sendSocket(socket any) error {
@@ -54,8 +54,8 @@ func unlinkOnClose(socket any, unlink bool) {
 // program in the same format: one descriptor and one byte, whose value has no meaning. If a datagram or
 // seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.
 //
-// RecvConn returns the connection that [net.FileConn] makes of the descriptor: a [*net.TCPConn],
-// [*net.UnixConn] or [*net.UDPConn]. The caller must close it. [NewConn] makes a Conn of a *net.UnixConn.
+// RecvConn returns the connection that [net.FileConn] creates from the descriptor: a [*net.TCPConn],
+// [*net.UnixConn] or [*net.UDPConn]. The caller must close it. [NewConn] turns a *net.UnixConn into a Conn.
 // Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive. These
 // settings change the sender's connection too.
 //
@@ -77,7 +77,7 @@ func (c *Conn) RecvConn() (net.Conn, error) {
 }
 
 // RecvListener receives a listening socket that was sent by SendListener or in the same format. It returns
-// the listener that [net.FileListener] makes of the descriptor: a [*net.TCPListener] or
+// the listener that [net.FileListener] creates from the descriptor: a [*net.TCPListener] or
 // [*net.UnixListener]. The caller must close it. To accept with a [Config], pass the listener to
 // Config.NewListener. For a socket that is not listening, the error wraps EINVAL. In all other respects
 // RecvListener works like [Conn.RecvConn].

@@ -13,13 +13,13 @@ import (
 )
 
 // Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are those of package
-// net. A Listener is made by [Listen] or [NewListener]. On a Listener that was made as a struct literal,
-// methods return an error that wraps [os.ErrInvalid].
+// net. [Listen] and [NewListener] return Listeners. A Listener created as a struct literal is not usable:
+// its methods return an error that wraps [os.ErrInvalid].
 type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
 	config Config
-	file   *socketFile // made by Listen, and shared with Listeners that NewListener made of this one
+	file   *socketFile // created by Listen, and shared with Listeners that NewListener returned for this one
 }
 
 // NewListener borrows the socket of l: the Listener and l are the same socket. Nothing is duplicated, and
@@ -31,10 +31,10 @@ type Listener struct {
 // That includes wrappers, because there is no customary method to unwrap a listener: pass the listener
 // inside the wrapper instead.
 //
-// A Listener made of a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to the
-// *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has a
-// Config of its own and shares everything else, including the socket file that Listen made. Close of either
-// one removes the file, and SetUnlinkOnClose of either one applies to both.
+// A Listener created from a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to
+// the *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has
+// a Config of its own and shares everything else, including the socket file that Listen created. Closing
+// either one removes the file, and calling SetUnlinkOnClose on either one applies to both.
 //
 // Other errors wrap [os.ErrInvalid] if l is nil, [net.ErrClosed], or an errno.
 func NewListener(l net.Listener) (*Listener, error) { return Config{}.NewListener(l) }
@@ -78,7 +78,7 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 	return made, nil
 }
 
-// Listen makes a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
+// Listen creates a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
 // "unixpacket". addr has the form that [Dial] takes. If addr is "", Linux chooses an abstract name. If addr
 // is a path that is too long for sun_path, the socket's address is a name in /proc, and the other end sees
 // that name too. The caller must close the Listener.
@@ -125,7 +125,7 @@ func (config Config) Listen(ctx context.Context, network, addr string) (*Listene
 	return &Listener{l, at, config, file}, nil
 }
 
-// ListenPacket makes a datagram socket with a name, as [net.ListenConfig] does. network is "unixgram".
+// ListenPacket creates a named datagram socket, as [net.ListenConfig] does. network is "unixgram".
 // ListenPacket treats addr and the socket file as [Listen] does, and returns the same errors. The caller
 // must close the Conn.
 //
@@ -218,7 +218,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // AcceptConn waits for the next connection and returns it with the Config of l. The caller must close it.
 // If [Config].Check returns an error for a connection, AcceptConn closes that connection and waits for the
-// next one. Errors are those of [net.UnixListener.AcceptUnix].
+// next one. It returns the same errors as [net.UnixListener.AcceptUnix].
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if err := l.usable(); err != nil {
 		return nil, opError("accept", err)
@@ -253,8 +253,8 @@ func (l *Listener) admits(c *Conn) (ok bool) {
 	return l.config.Check(c) == nil
 }
 
-// Close closes the socket and ends calls that wait on it. Before that it removes the socket file, if Listen
-// made one and the path still leads to it. If Close cannot remove the file, it closes the socket and
+// Close closes the socket and ends calls that wait on it. Before that, it removes the socket file if Listen
+// created one and the path still leads to it. If Close cannot remove the file, it closes the socket and
 // returns the error. Close returns no error if the file no longer exists. If the directory of the file was
 // renamed, the file stays, and Close returns no error either.
 func (l *Listener) Close() error {
@@ -286,8 +286,8 @@ func (l *Listener) usable() error {
 // NewListener was given.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// SetUnlinkOnClose sets whether Close removes the socket file. If Listen made the file, Close removes it by
-// default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
+// SetUnlinkOnClose sets whether Close removes the socket file. If Listen created the file, Close removes it
+// by default, unless SendListener has sent the socket. On a Listener without a socket file of its own,
 // SetUnlinkOnClose calls [net.UnixListener.SetUnlinkOnClose].
 func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	switch {

@@ -42,9 +42,8 @@ type Message struct {
 	// Unpadded makes a send set msg_controllen to CMSG_LEN instead of CMSG_SPACE, as some programs do.
 	Unpadded bool
 
-	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is
-	// 0. If a receive is given the flag MSG_TRUNC, N is the length of the whole datagram or seqpacket
-	// message.
+	// N is the number of payload bytes sent or received. After any error except an [*ExpectError] it is 0.
+	// After a receive with the MSG_TRUNC flag, N is the length of the whole datagram or seqpacket message.
 	N int
 
 	// NFD is the number of descriptors received. They are FDs[:NFD].
@@ -62,9 +61,9 @@ type Message struct {
 // MSG_TRUNC in that case.
 func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
 
-// Files makes files of the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of the
-// descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for one
-// of them, Files closes all of them and returns that error. It leaves *PIDFD to the caller.
+// Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
+// the descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for
+// one of them, Files closes all of them and returns that error. It leaves *PIDFD to the caller.
 //
 // Files does not check whether the message is complete: see [Message.Truncated].
 func (m *Message) Files() ([]*os.File, error) {
@@ -94,10 +93,10 @@ type Cred struct {
 	PID, UID, GID int
 }
 
-// Send sends m.Buffers and m.FDs through the socket sock as one message, with one sendmsg(2) and the given
-// flags. It sets m.N to the number of bytes sent. The descriptors stay open and still belong to the caller.
-// On a stream, Send may send only part of the payload. The first byte carries the descriptors, so send the
-// rest without them.
+// Send sends m.Buffers and m.FDs through the socket sock as one message, with a single sendmsg(2) call and
+// the given flags. It sets m.N to the number of bytes sent. The descriptors stay open and still belong to
+// the caller. On a stream, Send may send only part of the payload. The first byte carries the descriptors,
+// so send the rest without them.
 //
 // On a stream, pass at least one byte: with an empty payload Linux sends nothing, loses the descriptors and
 // reports success. Datagram and seqpacket sockets deliver an empty message. If sock is not an AF_UNIX
@@ -137,15 +136,15 @@ func sendParts(sock int32, m *Message, flags int) (n int, err error) {
 }
 
 // Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
-// one recvmsg(2) with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
+// a single recvmsg(2) call with the given flags and MSG_CMSG_CLOEXEC. The caller must close the descriptors
 // m.FDs[:m.NFD] and *m.PIDFD: see [Message.CloseFDs] and [Message.Files]. At the end of a stream m.N and
 // m.NFD are 0.
 //
 // If more descriptors arrive than fit into m.FDs, the kernel or Recv closes the rest and sets MSG_CTRUNC in
 // m.Flags: see [Message.Truncated]. Recv does not return an error for that. MSG_CTRUNC is also set if the
 // process has reached its descriptor limit (EMFILE), or if a security module refused a descriptor. With
-// SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes space from
-// the descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
+// SO_PASSCRED, SO_PASSPIDFD or SO_TIMESTAMP, control data that the caller does not ask for takes up space
+// for descriptors. With SO_INQ, Linux sets MSG_CTRUNC although no descriptor is missing.
 //
 // If a datagram or seqpacket message is longer than m.Buffers, the rest of it is lost and MSG_TRUNC is set
 // in m.Flags. Recv does not return an error for that either.

@@ -30,11 +30,11 @@ func Nonblock(f syscall.Conn) (bool, error) {
 //
 // Clear the flag before you send a file to a program that expects calls on the file to block. In this
 // process, reads and writes of the file then block a thread and have no deadline. If you set the flag on an
-// [os.File] that was made without it, reads and writes that would block fail with EAGAIN: make a new file
-// with [NewFile].
+// [os.File] that was created without it, reads and writes that would block fail with EAGAIN: create a new
+// file with [NewFile].
 //
 // On Linux, SetNonblock makes one ioctl(2) call with FIONBIO, which changes no other flag. On other systems
-// it calls fcntl(2) with F_GETFL and F_SETFL. Errors are those of [Nonblock].
+// it calls fcntl(2) with F_GETFL and F_SETFL. It returns the same errors as [Nonblock].
 func SetNonblock(f syscall.Conn, on bool) error {
 	raw, err := rawConn(f)
 	if err != nil {

@@ -9,8 +9,8 @@
 //
 // The cgo backend calls the C library in csrc, which is written in the style of UNP §15.7. The pure backend
 // is written in Go. On Linux both make the same system calls with the same bytes. The constant [Backend]
-// names the one in use. Builds without cgo and builds with the tag purego use the pure backend. The tag
-// alone does not make a program free of C, because packages net and os/user have cgo code of their own.
+// names the one in use. Builds without cgo and builds with the purego tag use the pure backend. The tag
+// alone does not make a program free of C, because packages net and os/user contain cgo code of their own.
 //
 // # Who owns a descriptor
 //
@@ -81,8 +81,8 @@ var (
 )
 
 // TruncatedError reports that part of a message was lost. Descriptors were lost if the kernel truncated the
-// control data, or if more arrived than the call can return or make files of. Bytes were lost if the
-// message was longer than the buffers.
+// control data, or if the message had more descriptors than the call can return or create files from. Bytes
+// were lost if the message was longer than the buffers.
 //
 // [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
 // They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
@@ -152,8 +152,9 @@ func (e *bothError) Unwrap() []error {
 	return []error{io.ErrShortBuffer, e.descriptors}
 }
 
-// WriteFD sends p and the descriptor fd through the socket sock, with one sendmsg(2) and no flags, like
-// write_fd of UNP. It returns the number of bytes sent. fd stays open and still belongs to the caller.
+// WriteFD sends p and the descriptor fd through the socket sock, with a single sendmsg(2) call and no
+// flags, like write_fd in UNP. It returns the number of bytes sent. fd stays open and still belongs to the
+// caller.
 //
 // On a stream, pass at least one byte: with an empty p, Linux sends nothing, loses the descriptor and
 // reports success. If sock is not an AF_UNIX socket, the kernel sends p and drops the descriptor.
@@ -168,8 +169,8 @@ func WriteFD(sock int, p []byte, fd int) (n int, err error) {
 	return n, nil
 }
 
-// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with one recvmsg(2), like
-// read_fd of UNP. The results are:
+// ReadFD receives up to len(p) bytes and one descriptor from the socket sock, with a single recvmsg(2)
+// call, like read_fd in UNP. The results are:
 //
 //   - n, fd, nil: one descriptor was received. It is close-on-exec, and the caller must close it.
 //   - n, -1, nil: no descriptor was received. n is 0 at the end of a stream, and for an empty message.

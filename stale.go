@@ -32,7 +32,7 @@ type socketFile struct {
 	kept bool
 }
 
-// newSocketFile examines the file that bind(2) has just made, and adds the permissions in mode that the
+// newSocketFile examines the file that bind(2) has just created, and adds the permissions in mode that the
 // umask removed. It does not follow a symbolic link at path.
 func newSocketFile(path string, mode fs.FileMode) (*socketFile, error) {
 	f := &socketFile{path: path}
@@ -102,7 +102,7 @@ func removeStale(path, name string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return errNotSocket
 	}
-	// Linux locks the directory from the time bind(2) makes the file until connect(2) can find the
+	// Linux locks the directory from the time bind(2) creates the file until connect(2) can find the
 	// socket. Renaming the file to itself waits for that lock, and changes nothing.
 	_ = os.Rename(path, path)
 	// The probe is a datagram socket, so that a process that listens on the path never accepts a connection from it.
