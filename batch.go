@@ -9,14 +9,14 @@ import (
 
 // SendBatch sends the messages ms through the socket sock, each as [Send] does. On systems that have
 // sendmmsg(2), SendBatch calls it once. It returns the number of messages sent, at most 32, and sets N in
-// every message. The descriptors stay open and still belong to the caller. On a stream, ms[n-1] may have
-// been sent only in part, as with Send.
+// every message. The descriptors stay open and still belong to the caller. On a stream, only part of
+// ms[n-1] may have been sent, as with Send.
 //
 // If n < len(ms), call SendBatch again with ms[n:]: if an error stopped the batch, that call returns it. If
 // SendBatch returns an error, it sent nothing. The errors are those of Send.
 //
 // With cgo, SendBatch and [RecvBatch] need about 80 KiB of C stack. Threads that Go starts have that much,
-// unless ulimit -s is lower. A C thread that calls Go must provide it.
+// unless ulimit -s is lower. The stack of a C thread that calls Go must be that large too.
 func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 	for i := range ms {
 		ms[i].N = 0
@@ -49,12 +49,12 @@ func SendBatch(sock int, ms []Message, flags int) (n int, err error) {
 
 // RecvBatch receives messages from the socket sock into ms, each as [Recv] does. On systems that have
 // recvmmsg(2), RecvBatch calls it once. It returns the number of messages received, at most 32. The caller
-// must close the descriptors of ms[:n]. The FDs of different messages must not overlap, or descriptors
-// overwrite each other and leak.
+// must close the descriptors of ms[:n]. The FDs of different messages must not overlap. Otherwise
+// descriptors overwrite each other and leak.
 //
 // On a blocking socket, Linux waits until it has received all of ms. Pass MSG_WAITFORONE to wait only for
-// the first message, as other systems do. At the end of a connection, the messages after the last one count
-// as received, with N and NFD 0.
+// the first message, as other systems do. At the end of a connection, the messages after the last one are
+// counted as received, with N and NFD set to 0.
 //
 // If RecvBatch returns an error, it received nothing. If an error stops a batch after its first message,
 // the next call on the socket returns that error. The errors are those of Recv.

@@ -9,9 +9,9 @@ import (
 
 // Config holds the options of a [Conn] or [Listener]. Functions that take no Config use the zero value.
 type Config struct {
-	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every
-	// message that a method of Conn receives, and so also to packages wire and framed over a Conn. If a
-	// descriptor is wrong, the call closes all descriptors of the message and returns an
+	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every message
+	// that a method of Conn receives, and therefore also to messages that packages wire and framed receive
+	// from a Conn. If a descriptor is wrong, the call closes all descriptors of the message and returns an
 	// [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
 	// message without descriptors looks the same as the end.
 	//
@@ -33,8 +33,8 @@ type Config struct {
 	Expect *Expect
 
 	// KeepTruncated makes ReadFiles, ReadBuffers and ReadFDs return the first files or descriptors of a
-	// truncated message along with the [*TruncatedError]. A message that lacks descriptors or bytes
-	// then does not end a conversation. The caller must close the files or descriptors.
+	// truncated message along with the [*TruncatedError]. The conversation can then continue after a
+	// message that lacks descriptors or bytes. The caller must close the files or descriptors.
 	KeepTruncated bool
 
 	// NoFiles makes the kernel reject descriptors that are sent to the socket, from the start: see
@@ -44,8 +44,8 @@ type Config struct {
 
 	// Mode sets the permissions of the socket file that Listen and ListenPacket create, independently of
 	// the umask. If Mode is 0, the umask decides. The error wraps EINVAL if Mode has bits other than
-	// permissions, or if the name is abstract. On systems other than Linux, a nonzero Mode is an error that
-	// wraps [errors.ErrUnsupported].
+	// permissions, or if the name is abstract. On systems other than Linux, the error wraps
+	// [errors.ErrUnsupported] if Mode is not 0.
 	Mode fs.FileMode
 
 	// Check, if not nil, is called by a Listener for each new connection. If it returns an error,

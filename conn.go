@@ -14,18 +14,18 @@ import (
 )
 
 // Conn is a [net.UnixConn] of any type (stream, datagram or seqpacket) that also sends and receives files.
-// Read, Write, deadlines, addresses and SyscallConn are those of package net. Sends are serialized with
-// each other, so that payloads do not mix. Receives are serialized too.
+// Read, Write, deadlines, addresses and SyscallConn work as in package net. Sends are serialized with each
+// other, so that payloads do not mix. Receives are serialized too.
 //
 // [Dial], [Listener.AcceptConn], [ListenPacket], [Pair], [NewConn], [NewConnFD] and [NewConnFile] return
 // Conns. A Conn created as a struct literal is not usable: the methods that this package defines return an
 // error that wraps [os.ErrInvalid].
 //
 // To send, the Conn calls sendmsg(2) with MSG_NOSIGNAL and MSG_DONTWAIT. To receive, it calls recvmsg(2)
-// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN it waits in
-// the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send that is
-// waiting does not notice when the other end calls CloseRead. If a datagram receiver's queue is full, the
-// Conn retries the send every 1 to 50 ms.
+// with MSG_CMSG_CLOEXEC and MSG_DONTWAIT. It retries a call that fails with EINTR. After EAGAIN, it waits
+// in the runtime's poller until the socket is ready, the deadline passes or the Conn is closed. A send that
+// is waiting does not notice when the other end calls CloseRead. If a datagram receiver's queue is full,
+// the Conn retries the send every 1 to 50 ms.
 //
 // Read passes no control buffer. The kernel therefore drops descriptors that were sent with the bytes,
 // without installing them. Code that treats a Conn as an [io.Reader] loses files.
@@ -47,9 +47,9 @@ var (
 	errListenerLiteral = sys.Error("scm: the Listener was not created by this package: use scm.NewListener", os.ErrInvalid)
 )
 
-// NewConn borrows the socket of c: the Conn and c are the same connection. Nothing is duplicated, and Close
-// and the deadlines of one also apply to the other. On error c is unchanged and still belongs to the
-// caller.
+// NewConn borrows c's socket: the Conn and c are the same connection. Nothing is duplicated. Closing one
+// also closes the other, and a deadline set on one applies to both. On error c is unchanged and still
+// belongs to the caller.
 //
 // c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
 // NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has already read from the
@@ -132,7 +132,7 @@ func unwrapOnce(c net.Conn) (net.Conn, error) {
 	if checkPresent(inner) != nil {
 		return nil, fmt.Errorf("%w: NetConn of %T returned nil", ErrNotUnix, c)
 	}
-	// A struct that embeds a Conn has this method too. The Conn knows its socket file, which inner does not.
+	// A struct that embeds a Conn has this method too. Unlike inner, the Conn knows its socket file.
 	if e, ok := c.(interface{ embedded() *Conn }); ok && inner == net.Conn(e.embedded().UnixConn) {
 		return e.embedded(), nil
 	}
@@ -226,7 +226,7 @@ func (config Config) consume(fd int) (*Conn, error) {
 
 // Pair creates two connected Conns with a single socketpair(2) call. network is "unix" (a stream),
 // "unixgram" or "unixpacket". The caller must close both Conns. The sockets are non-blocking. A child
-// process that inherits the File of one finds it non-blocking too: see [SetNonblock].
+// process that inherits the File of one of them finds it non-blocking too: see [SetNonblock].
 //
 // The error wraps [net.UnknownNetworkError] or the errno, such as EMFILE.
 func Pair(network string) (a, b *Conn, err error) { return Config{}.Pair(network) }
@@ -251,11 +251,11 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 
 // Send sends m with a single sendmsg(2) call, as the function [Send] does, and waits until the socket
 // accepts it. The descriptors stay open and still belong to the caller, who must not close them during the
-// call. On a stream m.N can be less than the length of the payload. The descriptors were then sent with the
-// first byte: send the rest without them.
+// call. On a stream m.N can be less than the length of the payload. In that case, the descriptors were sent
+// with the first byte: send the rest without them.
 //
 // With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. Other errors are
-// ErrEmptyPayload, and those of the function Send and of [Conn].
+// ErrEmptyPayload and those documented for the function Send and for [Conn].
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0
 	err := c.usable()
@@ -297,8 +297,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 // On a datagram or seqpacket socket, if Expect.Min is more than len(m.FDs), the error wraps EINVAL and
 // nothing is received.
 //
-// With MSG_DONTWAIT, the error wraps EAGAIN if Recv would have to wait. Other errors are those of the
-// function Recv and of [Conn].
+// With MSG_DONTWAIT, the error wraps EAGAIN if Recv would have to wait. Other errors are those documented
+// for the function Recv and for [Conn].
 func (c *Conn) Recv(m *Message, flags int) error {
 	m.reset()
 	err := c.usable()
@@ -392,7 +392,8 @@ func (c *Conn) withFD(op string, f func(fd int) error) error {
 }
 
 // Close closes the connection, as package net does. Before that, it removes the socket file if
-// [ListenPacket] created one. [Listener.Close] documents when the file stays, and the error.
+// [ListenPacket] created one. [Listener.Close] documents when the file is left in place, and which error
+// Close returns.
 func (c *Conn) Close() error {
 	if err := c.usable(); err != nil {
 		return c.fail("close", err)
@@ -414,7 +415,7 @@ func (c *Conn) SetUnlinkOnClose(unlink bool) {
 
 // NetConn returns the [*net.UnixConn] of the Conn, which is the same connection, or nil if the Conn has
 // none. It lets [NewConn] and other code unwrap a struct that embeds a Conn. The result does not know the
-// socket file that [ListenPacket] created, so only Close of the Conn removes it.
+// socket file that [ListenPacket] created, so only closing the Conn removes the file.
 func (c *Conn) NetConn() net.Conn {
 	if c == nil || c.UnixConn == nil {
 		return nil

@@ -77,8 +77,8 @@ func makeCall() *call {
 	return k
 }
 
-// newCall returns the call that the Conn keeps for the direction. That makes sending and receiving 2%
-// faster than a call from the pool.
+// newCall returns the call that the Conn keeps for the direction. Sending and receiving are 2% faster than
+// with a call from the pool.
 func newCall(c *Conn, sends bool) *call {
 	var kept *keptCall
 	switch {

@@ -17,8 +17,9 @@ var errNoBuffer = sys.Error("scm: receiving from a stream socket requires a buff
 // empty. The files stay open and still belong to the caller.
 //
 // n is the number of bytes of p that were sent. If n > 0, the files were sent too: if you send the rest
-// after an error, send it without them. The errors are ErrEmptyPayload, ErrTooManyFDs, [os.ErrInvalid] for
-// a nil file, [os.ErrClosed] for a closed file, and those of [Conn].
+// after an error, send it without them. If a file is nil, the error wraps [os.ErrInvalid]. If a file is
+// closed, the error wraps [os.ErrClosed]. Other errors are ErrEmptyPayload, ErrTooManyFDs and those
+// documented for [Conn].
 func (c *Conn) WriteFiles(p []byte, files ...*os.File) (n int, err error) {
 	k := newCall(c, true)
 	k.bufs = append(k.bufs, p)
@@ -108,8 +109,8 @@ func (k *call) addFiles(files []*os.File) error {
 // ReadFiles receives nothing if max is invalid: the error wraps EINVAL if max is negative or less than
 // Expect.Min, and is ErrTooManyFDs if max is more than MaxFDs. Other errors are those of [Conn].
 //
-// With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes space from
-// the files. On such a socket, use [Conn.Recv].
+// With SO_PASSCRED, SO_PASSPIDFD, SO_TIMESTAMP or SO_INQ the kernel adds control data that takes up space
+// for files. On such a socket, use [Conn.Recv].
 func (c *Conn) ReadFiles(p []byte, max int) (n int, files []*os.File, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)
@@ -134,9 +135,9 @@ func (c *Conn) ReadBuffers(buffers [][]byte, max int) (n int, files []*os.File, 
 // ReadFDs does not change the rest of fds.
 //
 // Like ReadFiles, ReadFDs returns [io.EOF] at the end. If it returns a [*TruncatedError], nfd is 0 and the
-// descriptors are closed, unless [Config].KeepTruncated is set: then ReadFDs returns them along with the
-// error. With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself return 0,
-// nil for an empty p, because ReadFDs then returns ErrEmptyPayload.
+// descriptors are closed, unless [Config].KeepTruncated is set. In that case, ReadFDs returns them along
+// with the error. With any other error nfd is 0. A Read method that calls ReadFDs on a stream must itself
+// return 0, nil for an empty p, because ReadFDs returns ErrEmptyPayload in that case.
 func (c *Conn) ReadFDs(p []byte, fds []int) (n, nfd int, err error) {
 	k := newCall(c, false)
 	k.bufs = append(k.bufs, p)

@@ -23,9 +23,9 @@ func PeerCred(sock int) (Cred, error) {
 // process with the same PID. It is close-on-exec, and the caller must close it. On error PeerPIDFD returns
 // -1.
 //
-// A pidfd does not mean that the process is still running. Linux 6.18 also returns one for a process that
-// has ended and has been waited for, while earlier kernels can return ESRCH or EINVAL. To find out whether
-// the process has ended, poll the pidfd: once it has, the pidfd is readable.
+// Having a pidfd does not mean that the process is still running. Linux 6.18 also returns one for a process
+// that has ended and has been waited for, while earlier kernels can return ESRCH or EINVAL. To find out
+// whether the process has ended, poll the pidfd: once it has, the pidfd is readable.
 //
 // PeerPIDFD makes one getsockopt(2) call with SO_PEERPIDFD (Linux 6.5 and later). The error wraps the errno
 // (ENODATA if the socket has no peer). If the option does not exist, it also wraps [errors.ErrUnsupported].

@@ -61,7 +61,7 @@ func ExamplePair() {
 	// hello through the pipe
 }
 
-// On a stream, files can only be sent with at least one byte.
+// On a stream, files can only be sent along with at least one byte.
 func ExampleConn_WriteFiles() {
 	a, b := twoConns()
 	defer a.Close()

@@ -115,7 +115,8 @@ func ExampleExpect_Enforce() {
 	// scm: wanted a file open for writing, got a pipe (read end)
 }
 
-// The family and type of socket(2) distinguish sockets. The error reports which descriptor is wrong.
+// An Expect distinguishes sockets by their family and type, as in socket(2). The error reports which
+// descriptor is wrong.
 func ExampleExpectError() {
 	a, b := twoConns()
 	defer a.Close()
@@ -169,8 +170,8 @@ func ExampleConfig() {
 	// 1 <nil>
 }
 
-// Enforce can find out what a descriptor is. Enforce closes a descriptor that does not match, so this
-// example passes it duplicates.
+// Enforce can be used to find out what a descriptor refers to. Enforce closes a descriptor that does not
+// match, so this example passes it duplicates.
 func ExampleKind() {
 	kinds := []scm.Kind{
 		scm.KindRegular, scm.KindDirectory, scm.KindSymlink, scm.KindPipe, scm.KindSocket,

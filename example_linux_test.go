@@ -95,7 +95,7 @@ func ExampleConn_PeerCred() {
 	// Output: accepted
 }
 
-// By the time you use a PID, it can belong to another process. A pidfd cannot.
+// By the time you use a PID, it can belong to another process. A pidfd always refers to the same process.
 func ExamplePeerPIDFD() {
 	a, b := pairOfSockets()
 	defer unix.Close(a)

@@ -147,7 +147,7 @@ func ExampleReadFD_sharedOffset() {
 	// sender's offset: 65
 }
 
-// A program whose own API has raw descriptors receives them along with the bytes of a stream. Its Read
+// A program whose own API uses raw descriptors receives them along with the bytes of a stream. Its Read
 // method keeps the descriptors for another method to return.
 func ExampleConn_ReadFDs() {
 	a, b, err := scm.Pair("unix")

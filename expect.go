@@ -42,9 +42,10 @@ type Expect struct {
 	// Kind is the kind of file that each descriptor must be. "" accepts any kind.
 	Kind Kind
 
-	// Family, Type and Protocol are those of a socket, as in socket(2): unix.AF_UNIX, … 0 accepts any.
-	// Any other value accepts only sockets. Type is without flags such as unix.SOCK_CLOEXEC. A Type or
-	// Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP sockets.
+	// Family, Type and Protocol are those of a socket, as in socket(2), such as unix.AF_UNIX. 0 accepts any
+	// value. Any other value accepts only sockets. Type does not include flags such as unix.SOCK_CLOEXEC. A
+	// Type or Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP
+	// sockets.
 	//
 	// Protocol is supported on Linux only. A TCP listener created by package net has unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see

@@ -20,7 +20,7 @@ const nameBytes = 4096
 // name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
 //
 // If the name is 4096 bytes or longer, the error wraps ENAMETOOLONG. Other errors are those of WriteFiles.
-// If errors.Is finds [io.ErrShortWrite], SendFile sent the file and only a part of the name.
+// If errors.Is finds [io.ErrShortWrite], SendFile sent the file but only part of the name.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)
@@ -80,9 +80,9 @@ func (c *Conn) RecvFile() (*os.File, error) {
 // All other files stay out of the poller: those without O_NONBLOCK, such as the terminals that runc and
 // crun send, and FUSE and CUSE files, epolls, vsock sockets and other devices, such as serial lines and
 // virtual consoles. They have no deadlines ([os.ErrNoDeadline]). If O_NONBLOCK is clear, a Read or Write
-// that waits blocks a thread, and Close does not end it. If O_NONBLOCK is set, a Read or Write that would
-// wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To get
-// deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
+// that waits blocks a thread, and Close does not interrupt it. If O_NONBLOCK is set, a Read or Write that
+// would wait fails with EAGAIN: clear the flag with [SetNonblock], which clears it for the sender too. To
+// get deadlines for a blocking pipe, socket or terminal, set O_NONBLOCK on fd before the call.
 //
 // On Linux, NewFile makes one more epoll_ctl(2) call than os.NewFile does. For a file that has a poll
 // method, it then makes one to three system calls to identify the file. If such a file may not enter the

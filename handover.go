@@ -19,7 +19,8 @@ import (
 // the error names its type and wraps [os.ErrInvalid]. For a socket in an [os.File], call [net.FileConn]
 // first.
 //
-// Other errors are [os.ErrInvalid] if conn is nil, [os.ErrClosed] if it is closed, and those of WriteFiles.
+// If conn is nil, the error wraps [os.ErrInvalid]. If conn is closed, the error wraps [os.ErrClosed]. Other
+// errors are those of WriteFiles.
 func (c *Conn) SendConn(conn net.Conn) error { return c.sendSocket(conn) }
 
 // SendListener sends a listening socket to another process, as SendConn sends a connection. l stays open
@@ -42,8 +43,8 @@ func (c *Conn) sendSocket(socket any) error {
 	return c.fail("write", err)
 }
 
-// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not all kinds of sockets have one, and not
-// on all systems.
+// unlinkOnClose calls the SetUnlinkOnClose method of a socket. Not every kind of socket has one, and some
+// kinds have it only on some systems.
 func unlinkOnClose(socket any, unlink bool) {
 	if owner, ok := socket.(interface{ SetUnlinkOnClose(bool) }); ok {
 		owner.SetUnlinkOnClose(unlink)

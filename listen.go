@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn are those of package
+// Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn work as in package
 // net. [Listen] and [NewListener] return Listeners. A Listener created as a struct literal is not usable:
 // its methods return an error that wraps [os.ErrInvalid].
 type Listener struct {
@@ -22,14 +22,14 @@ type Listener struct {
 	file   *socketFile // created by Listen, and shared with Listeners that NewListener returned for this one
 }
 
-// NewListener borrows the socket of l: the Listener and l are the same socket. Nothing is duplicated, and
-// Close and the deadlines of one also apply to the other. On error l is unchanged and still belongs to the
-// caller. With NewListener, a server can use its [Config] for a socket that [Conn.RecvListener] or, for
-// LISTEN_FDS, [net.FileListener] returned.
+// NewListener borrows l's socket: the Listener and l are the same socket. Nothing is duplicated. Closing
+// one also closes the other, and a deadline set on one applies to both. On error l is unchanged and still
+// belongs to the caller. With NewListener, a server can use its [Config] for a socket that
+// [Conn.RecvListener] or, for LISTEN_FDS, [net.FileListener] returned.
 //
 // l must be a [*net.UnixListener] or a *Listener. For any other listener, the error wraps [ErrNotUnix].
-// That includes wrappers, because there is no customary method to unwrap a listener: pass the listener
-// inside the wrapper instead.
+// That includes wrappers, because there is no conventional method for unwrapping a listener: pass the
+// listener inside the wrapper instead.
 //
 // A Listener created from a *net.UnixListener has no socket file of its own: SetUnlinkOnClose applies to
 // the *net.UnixListener, which decides whether Close removes the path. If l is a *Listener, the result has

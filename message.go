@@ -56,14 +56,14 @@ type Message struct {
 	asked bool // whether a receive has set *PIDFD; before that, its value means nothing
 }
 
-// Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC), so
-// that descriptors may be missing. It does not report a payload that was longer than the buffers. Flags has
-// MSG_TRUNC in that case.
+// Truncated reports whether the kernel truncated the control data of the received message (MSG_CTRUNC). If
+// it did, descriptors may be missing. Truncated does not report a payload that was longer than the buffers.
+// Flags has MSG_TRUNC in that case.
 func (m *Message) Truncated() bool { return m.Flags&sys.ControlTruncated != 0 }
 
 // Files creates files from the received descriptors FDs[:NFD], as [NewFile] does, and takes ownership of
 // the descriptors: it sets NFD to 0, and the caller must close the files. If NewFile returns an error for
-// one of them, Files closes all of them and returns that error. It leaves *PIDFD to the caller.
+// one of them, Files closes all of them and returns that error. The caller still owns *PIDFD.
 //
 // Files does not check whether the message is complete: see [Message.Truncated].
 func (m *Message) Files() ([]*os.File, error) {

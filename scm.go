@@ -26,14 +26,14 @@
 // # Calls that take a descriptor
 //
 // A function that sends or receives on a socket's descriptor makes one system call with the caller's flags.
-// It retries nothing, not even after EINTR or EAGAIN. If the system call fails, the error is an
+// It never retries the call, not even after EINTR or EAGAIN. If the system call fails, the error is an
 // [*os.SyscallError], so errors.Is(err, unix.EPIPE) works.
 //
-// On macOS, illumos, Solaris and AIX, not every version can receive close-on-exec descriptors in one step.
-// There, a receive first waits for the socket, and then takes the message while no child process can be
-// started. Windows, WebAssembly and Plan 9 cannot pass descriptors: every call fails with
-// [errors.ErrUnsupported]. The race detector can report a false race if package net sends a message that
-// this package receives.
+// Not every version of macOS, illumos, Solaris and AIX can receive close-on-exec descriptors in one step.
+// On these systems, a receive first waits until the socket is ready, and then receives the message while no
+// child process can be started. Windows, WebAssembly and Plan 9 cannot pass descriptors: every call fails
+// with [errors.ErrUnsupported]. The race detector can report a false race if package net sends a message
+// that this package receives.
 package scm
 
 import (

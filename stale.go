@@ -128,7 +128,7 @@ func removeStale(path, name string) error {
 	return inUse(err)
 }
 
-// inUse returns the error for a path, if err is what prevented the check whether the file is stale.
+// inUse returns the error for a path if err prevented the check whether the file is stale.
 func inUse(err error) error {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):

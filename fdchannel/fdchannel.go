@@ -1,6 +1,6 @@
 // Package fdchannel passes descriptors over a socket, one in each message, without a payload. It has the
 // same API as gVisor's pkg/fdchannel. A program written for that package compiles with this one when its
-// import path is changed. One end of a channel can use this package and the other end gVisor's.
+// import path is changed. The two packages can be used at opposite ends of a channel.
 //
 // Both make the same system calls and return the same results, except for the differences listed in
 // docs/departures.md: received descriptors are close-on-exec, a message never contains data from an earlier
@@ -31,8 +31,8 @@ var errNone = errors.New("fdchannel: received no descriptor: the connection has 
 
 // NewConnectedSockets creates two connected sockets with socketpair(2). Both are blocking, close-on-exec
 // AF_UNIX sockets of type SOCK_SEQPACKET. The caller owns each socket until it passes the socket to
-// NewEndpoint or Init. If socketpair(2) fails, both results are -1, and the error is an errno. macOS does
-// not support such sockets, so the call always fails there.
+// NewEndpoint or Init. On error, both results are -1, and the error is an errno. macOS does not support
+// such sockets, so the call always fails there.
 func NewConnectedSockets() ([2]int, error) {
 	a, b, err := sys.Pair("unixpacket")
 	return [2]int{a, b}, bare(err)

@@ -60,7 +60,8 @@ import (
 //
 // Descriptors belong to the whole process. In a parallel test, or a test with a parallel ancestor, Check
 // therefore calls t.Fatal. To check parallel subtests, call Check in their parent. In all other cases, use
-// [Main]. Check sets the variable FDLEAK with t.Setenv, so that a later call to t.Parallel panics.
+// [Main]. Check sets the environment variable FDLEAK with t.Setenv, so that a later call to t.Parallel
+// panics.
 func Check(t testing.TB) {
 	t.Helper()
 	refuseParallel(t)
