@@ -60,8 +60,8 @@ type Expect struct {
 	// which several processes write. Other status flags may be set too. An access mode, O_PATH, or a
 	// file creation flag such as unix.O_TRUNC is invalid.
 	//
-	// Status flags belong to the open file description. The sender shares it and can change them later
-	// with fcntl(2), so Flags finds mistakes but does not stop a hostile sender.
+	// Status flags belong to the open file description. The sender shares the description and can change
+	// the flags later with fcntl(2), so Flags finds mistakes but does not stop a hostile sender.
 	Flags int
 
 	// Seals are file seals that must all be set. Other seals may be set too. With unix.F_SEAL_SHRINK,

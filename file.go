@@ -20,7 +20,7 @@ const nameBytes = 4096
 // name that is longer than the socket's buffer arrives in pieces: use "unixpacket" for such names.
 //
 // If the name is 4096 bytes or longer, the error wraps ENAMETOOLONG. Other errors are those of WriteFiles.
-// If errors.Is finds [io.ErrShortWrite], SendFile sent the file but only part of the name.
+// If errors.Is(err, io.ErrShortWrite) is true, SendFile sent the file but only part of the name.
 func (c *Conn) SendFile(name string, f *os.File) error {
 	if len(name) >= nameBytes {
 		return c.fail("write", sys.ENAMETOOLONG)

@@ -277,8 +277,8 @@ func (p *parts) received(m *Message, in *msg.Message) {
 }
 
 // toID converts a user or group ID to the kernel's type. A value that does not fit must not lose its upper
-// half and become root, so toID turns it into an ID that the kernel rejects (EINVAL). If an int has 32
-// bits, IDs of 1<<31 and above are negative.
+// half and become root, so toID turns it into an ID that the kernel rejects (EINVAL). In a 32-bit int, IDs
+// of 1<<31 and above are negative.
 func toID(id int) uint32 {
 	if u := uint32(id); int(u) == id {
 		return u

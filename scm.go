@@ -86,13 +86,13 @@ var (
 //
 // [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
 // They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
-// ReadFDs instead return those before the first lost one along with the error.
+// ReadFDs instead return the error along with the files or descriptors before the first lost one.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 
-	// Received is the number of descriptors that the kernel installed. Room is the number that the call
-	// requested, its capacity. The kernel does not report how many were sent. Both are 0 in an error
-	// from ReadFD, which does not know them.
+	// Received is the number of descriptors that the kernel installed. Room is the call's capacity, the
+	// number that it requested. The kernel does not report how many were sent. Both are 0 in an error from
+	// ReadFD, which does not know them.
 	Received, Room int
 
 	// Cause is [io.ErrShortBuffer] if the message was longer than the buffers. If descriptors were

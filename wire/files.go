@@ -32,7 +32,7 @@ func holding(f Format, files []*os.File, fds []int, send func(fds []int) error) 
 }
 
 // RecvFiles receives descriptors with f.Recv and creates files from them with [scm.NewFile]. The caller
-// must close the files. If an error occurs, it is one from f.Recv or NewFile, and RecvFiles closes every
+// must close the files. The error is one from f.Recv or NewFile. On error, RecvFiles closes every
 // descriptor that it received. After an error from NewFile, the conversation can continue, because the
 // whole message has been read.
 func RecvFiles(f Format, sock Socket) (text string, files []*os.File, err error) {
