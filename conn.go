@@ -53,7 +53,8 @@ var (
 //
 // c must be a [*net.UnixConn], a *Conn, or a connection that leads to one of these through one or more
 // NetConn() net.Conn methods. The Conn does not see bytes that such a wrapper has already read from the
-// socket into a buffer, and does not wait for bytes that the wrapper has yet to write.
+// socket into a buffer, and does not wait for bytes that the wrapper has yet to write. A struct that embeds a
+// *net.UnixConn has no NetConn method: pass the embedded connection, or give the struct the method.
 //
 // If c is or leads to a *Conn, the result has a Config of its own and shares everything else, including the
 // socket file that [ListenPacket] created. Closing either one removes the file, and calling
