@@ -11,8 +11,8 @@ import (
 type Config struct {
 	// Expect, if not nil, describes the descriptors that the Conn may receive. It applies to every message
 	// that a method of Conn receives, and therefore also to messages that packages wire and framed receive
-	// from a Conn. If a descriptor is wrong, the call closes all descriptors of the message and returns an
-	// [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
+	// from a Conn. If a descriptor does not match, the call closes every descriptor in the message and
+	// returns an [*ExpectError]. The end of a connection is never an ExpectError. On a seqpacket socket, an empty
 	// message without descriptors looks the same as the end.
 	//
 	// If Expect is invalid, or if its Min is more than MaxFDs, the function that creates the Conn or

@@ -8,8 +8,7 @@ import (
 	"github.com/scm-rights/scm/internal/received"
 )
 
-// Calling the backend directly instead of through package scm saves 2% of the time that it takes to pass a
-// descriptor.
+// Calling the backend directly instead of through package scm makes passing a descriptor 2% faster.
 
 func send(sock int, m *msg.Message, flags int) error { return csrc.Send(int32(sock), m, flags) }
 

@@ -98,8 +98,8 @@ func refuseParallel(t testing.TB) {
 // all tests pass but they leave descriptors open, Main lists the descriptors on standard error and ends the
 // process with exit code 1.
 //
-// Call Main in TestMain. m is the [*testing.M], or a value whose own Run method does additional work before
-// and after it calls the Run method of the M.
+// Call Main in TestMain. m is the [*testing.M], or a value that wraps it and whose Run method does extra work
+// before and after it calls M.Run.
 func Main(m interface{ Run() int }) {
 	if reason := unchecked(); reason != "" {
 		fmt.Fprintln(os.Stderr, "fdleak: descriptors are not checked: "+reason)

@@ -10,7 +10,7 @@
 // seqpacket socket, Recv rejects a message that is longer than its buffer, because the rest would be lost.
 // Send and Recv return when they have sent or received a whole message.
 //
-// # A Conn as the socket
+// # Using a Conn as the socket
 //
 // A Conn's deadlines apply to a Send or Recv as a whole. Close interrupts a call that is waiting. If a
 // message takes more than one system call, a concurrent call in the same direction can interleave with it.
@@ -20,7 +20,7 @@
 // [*scm.ExpectError]. Its Min does not apply to the stream formats, because a message can take more than
 // one receive. Min does apply to [Notify] and [GVisor].
 //
-// # A descriptor as the socket
+// # Using a descriptor as the socket
 //
 // The socket of an FD should be blocking. Send and Recv retry a system call that fails with EINTR. Each
 // retry restarts the time limits described below.
