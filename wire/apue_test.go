@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("APUE", func() {
+var _ = Describe("SendAPUEError", func() {
 	DescribeTable("sends the same bytes as send_err for an error",
 		func(status byte, text, payload string) {
 			f := connect("unix")
@@ -20,9 +20,9 @@ var _ = Describe("APUE", func() {
 			Expect(got).To(Equal(payload))
 			Expect(fds).To(BeEmpty())
 		},
-		Entry("with a text", byte(2), "can't open /x\n", "can't open /x\n\x00\x02"),
-		Entry("without a text", byte(255), "", "\x00\xff"),
-		Entry("with the status 0, which becomes 1", byte(0), "", "\x00\x01"),
+		Entry("with text", byte(2), "can't open /x\n", "can't open /x\n\x00\x02"),
+		Entry("without text", byte(255), "", "\x00\xff"),
+		Entry("with status 0, which becomes 1", byte(0), "", "\x00\x01"),
 	)
 
 	It("rejects an error whose text contains a zero byte or is too long", func() {
@@ -31,8 +31,10 @@ var _ = Describe("APUE", func() {
 		Expect(wire.SendAPUEError(wire.FD(f.a), 1, strings.Repeat("x", 65537))).To(beFormatError(wire.APUE, "text is 65537 bytes long"))
 		isEmpty(f.b)
 	})
+})
 
-	It("receives an error whose text has any length up to the limit", func() {
+var _ = Describe("Recv in the "+quoted(wire.APUE), func() {
+	It("returns an APUEError with a text of any length up to the limit", func() {
 		for _, text := range []string{"", "can't open /x\n", strings.Repeat("x", 65536)} {
 			f := connect("unix")
 			done := make(chan error)
@@ -45,14 +47,14 @@ var _ = Describe("APUE", func() {
 		}
 	})
 
-	It("closes a descriptor received with an error", func() {
+	It("closes a descriptor received with an APUEError", func() {
 		f := connect("unix")
 		sends(f.a, "text\x00\x01", f.file(""))
 		_, _, err := wire.APUE.Recv(wire.FD(f.b))
 		Expect(err).To(Equal(&wire.APUEError{Status: 1, Text: "text"}))
 	})
 
-	It("returns text received before a descriptor", func() {
+	It("returns the text received before a descriptor", func() {
 		f := connect("unix")
 		sent := f.file("")
 		sends(f.a, "a warning")

@@ -10,7 +10,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("Book", func() {
+var _ = Describe("the "+quoted(wire.Book), func() {
 	It("receives bytes without a descriptor, as read_fd does", func() {
 		f := connect("unix")
 		sends(f.a, "plain")
@@ -32,7 +32,7 @@ var _ = Describe("Book", func() {
 	})
 })
 
-var _ = Describe("Conmon", func() {
+var _ = Describe("Recv in the "+quoted(wire.Conmon), func() {
 	It("receives the messages of runc and crun", func() {
 		f := connect("unix")
 		sent := f.file("")

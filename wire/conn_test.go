@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -45,11 +46,26 @@ func drips(c *scm.Conn, payload string, fds []int) error {
 	return nil
 }
 
+// arrived describes the bytes and the descriptors of a beginning.
+func (m message) arrived() string {
+	bytes, them := Count(len(m.payload), "byte")+" have arrived", "them"
+	if len(m.payload) == 1 {
+		bytes, them = "1 byte has arrived", "it"
+	}
+	switch m.fds {
+	case 0:
+		return bytes
+	case 1:
+		return bytes + ", and closes the descriptor received with " + them
+	}
+	return fmt.Sprintf("%s, and closes the %d descriptors received with %s", bytes, m.fds, them)
+}
+
 var _ = Describe("on a Conn,", func() {
 	for _, g := range golden {
 		format, ok := wire.Lookup(g.format.Name())
 
-		It("the format "+g.format.Name()+" passes "+g.content(), func() {
+		It("the "+quoted(g.format)+" passes "+g.content(), func() {
 			Expect(ok).To(BeTrue())
 			cannotEmulateFormat(format)
 			f := connect("unix")
@@ -67,7 +83,7 @@ var _ = Describe("on a Conn,", func() {
 		if format.Network() != "unix" || slices.Contains(oneReceive, format) {
 			continue
 		}
-		It("the format "+g.format.Name()+" passes "+g.content()+" that arrive byte by byte", func() {
+		It("Recv in the "+quoted(g.format)+" receives "+g.content()+" if the payload arrives byte by byte", func() {
 			f := connect("unix")
 			a, b := conns("unix")
 			sent := f.files(g.fds)
@@ -98,11 +114,10 @@ var _ = Describe("on a Conn,", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}
 	for _, format := range wire.Formats() {
-		It("Recv in the format "+format.Name()+" returns at the deadline", func() { ends(format, "", 0) })
+		It("Recv in the "+quoted(format)+" returns at the deadline if no message has arrived", func() { ends(format, "", 0) })
 	}
 	for _, c := range beginnings {
-		It("Recv in the format "+c.format.Name()+" returns at the deadline after "+Count(len(c.payload), "byte")+", and closes "+Count(c.fds, "received descriptor"),
-			func() { ends(c.format, c.payload, c.fds) })
+		It("Recv in the "+quoted(c.format)+" returns at the deadline if only "+c.arrived(), func() { ends(c.format, c.payload, c.fds) })
 	}
 
 	It("Send returns at the deadline if the socket buffer is full", func() {
@@ -113,7 +128,7 @@ var _ = Describe("on a Conn,", func() {
 		Expect(err).To(MatchError(os.ErrDeadlineExceeded))
 	})
 
-	It("a service stores descriptors with its manager and waits for a barrier", func(ctx SpecContext) {
+	It("NotifyStore sends descriptors, and NotifyBarrier waits until the manager closes the barrier's descriptor", func(ctx SpecContext) {
 		f := connect("unix")
 		a, b := conns("unixgram")
 		sent := f.files(2)
@@ -140,7 +155,7 @@ var _ = Describe("on a Conn,", func() {
 		return a, b
 	}
 
-	It("Config.Expect.Min does not reject a QMP message that arrives byte by byte", func() {
+	It("Config.Expect.Min does not reject a message in the \"qmp\" format that arrives byte by byte", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
 		for _, wait := range []bool{false, true} { // in one piece, and with the descriptor after white space
@@ -155,7 +170,7 @@ var _ = Describe("on a Conn,", func() {
 		}
 	})
 
-	It("Config.Expect.Min does not reject an APUE error, or text that arrives before the descriptor", func() {
+	It("Config.Expect.Min does not reject an APUEError, or text that arrives before the descriptor", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unix")
 		Expect(wire.SendAPUEError(a, 3, "no such file")).To(Succeed())
@@ -169,7 +184,7 @@ var _ = Describe("on a Conn,", func() {
 		f.takes(fds, sent)
 	})
 
-	It("Config.Expect applies to the kind of a descriptor in every format", func() {
+	It("Recv checks the kind of each descriptor against Config.Expect in every format", func() {
 		for _, format := range wire.Formats() {
 			f := connect("unix")
 			a, b := expecting(scm.Expect{Max: scm.MaxFDs, Kind: scm.KindSocket}, format.Network())
@@ -189,7 +204,7 @@ var _ = Describe("on a Conn,", func() {
 		}
 	})
 
-	It("Config.Expect.Min applies to Notify", func() {
+	It("Config.Expect.Min applies to Recv in the \"notify\" format", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 2}, "unixgram")
 		var failed *scm.ExpectError
@@ -205,7 +220,7 @@ var _ = Describe("on a Conn,", func() {
 		f.takes(fds, sent...)
 	})
 
-	It("Config.Expect.Min applies to GVisor, but Recv still returns io.EOF at the end of the connection", func() {
+	It("Config.Expect.Min applies to Recv in the \"gvisor\" format, which still returns io.EOF at the end of the connection", func() {
 		f := connect("unix")
 		a, b := expecting(scm.Expect{Min: 1, Max: 1}, "unixpacket")
 		sent := f.file("")
@@ -227,7 +242,7 @@ var _ = Describe("on a Conn,", func() {
 		Expect(Third(wire.GVisor.Recv(b))).To(BeIdenticalTo(io.EOF))
 	})
 
-	It("Recv returns io.EOF at the end, even if the kernel truncates credentials that no process sent", func() {
+	It("Recv returns io.EOF at the end of the connection, although Linux sets MSG_CTRUNC with SO_PASSCRED", func() {
 		a, b := conns("unix")
 		if err := b.PassCred(true); errors.Is(err, errors.ErrUnsupported) {
 			Skip(err.Error())

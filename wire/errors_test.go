@@ -40,12 +40,12 @@ func expectingSockets(network string) (a, b *scm.Conn) {
 	return a, b
 }
 
-var _ = Describe("the conversation continues", func() {
+var _ = Describe("the conversation can continue", func() {
 	for _, c := range rejectedByRecv {
 		if c.format.Network() == "unix" {
 			continue
 		}
-		It("after Recv in the format "+c.format.Name()+" has rejected "+c.received(), func() {
+		It("after Recv in the "+quoted(c.format)+" rejects "+c.received(), func() {
 			CannotEmulate(fdtest.NotCut)
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
@@ -59,7 +59,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, c := range rejectedBySend {
-		It("after Send in the format "+c.format.Name()+" has rejected "+c.sent(), func() {
+		It("after Send in the "+quoted(c.format)+" rejects "+c.sent(), func() {
 			cannotEmulateFormat(c.format)
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
@@ -68,7 +68,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, format := range wire.Formats() {
-		It("after Send in the format "+format.Name()+" has failed with EBADF", func() {
+		It("after Send in the "+quoted(format)+" fails with EBADF", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			g := firstGolden(format)
@@ -81,7 +81,7 @@ var _ = Describe("the conversation continues", func() {
 		if format.Network() == "unix" {
 			continue
 		}
-		It("after Recv in the format "+format.Name()+" has timed out", func() {
+		It("after Recv in the "+quoted(format)+" times out", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := conns(format.Network())
@@ -91,7 +91,7 @@ var _ = Describe("the conversation continues", func() {
 			f.passes(format, a, b)
 		})
 
-		It("after Send in the format "+format.Name()+" has timed out without sending anything", func() {
+		It("after Send in the "+quoted(format)+" times out without sending anything", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := conns(format.Network())
@@ -105,7 +105,7 @@ var _ = Describe("the conversation continues", func() {
 	}
 
 	for _, format := range []wire.Format{wire.Notify, wire.GVisor} {
-		It("after an ExpectError for a packet in the format "+format.Name(), func() {
+		It("after a packet in the "+quoted(format)+" causes an ExpectError", func() {
 			cannotEmulateFormat(format)
 			f := connect("unix")
 			a, b := expectingSockets(format.Network())
@@ -120,14 +120,14 @@ var _ = Describe("the conversation continues", func() {
 		})
 	}
 
-	It("after Recv has returned an APUEError", func() {
+	It("after Recv returns an APUEError", func() {
 		f := connect("unix")
 		Expect(wire.SendAPUEError(wire.FD(f.a), 2, "can't open /x\n")).To(Succeed())
 		Expect(Third(wire.APUE.Recv(wire.FD(f.b)))).To(Equal(&wire.APUEError{Status: 2, Text: "can't open /x\n"}))
 		f.passes(wire.APUE, wire.FD(f.a), wire.FD(f.b))
 	})
 
-	It("after RecvFiles has failed to make a file", func() {
+	It("after RecvFiles fails to make a file", func() {
 		for _, g := range golden {
 			if g.format.Network() != "unix" || g.fds == 0 {
 				continue
@@ -144,7 +144,7 @@ var _ = Describe("the conversation continues", func() {
 	})
 })
 
-var _ = Describe("the conversation ends", func() {
+var _ = Describe("the conversation cannot continue", func() {
 	// lost checks that the next message does not arrive.
 	lost := func(f *fixture, format wire.Format, a, b wire.Socket) {
 		GinkgoHelper()
@@ -155,7 +155,7 @@ var _ = Describe("the conversation ends", func() {
 		Expect(err != nil || text != g.text).To(BeTrue(), "the next message was received: %q", text)
 	}
 
-	DescribeTable("if Recv rejects the beginning of a message on a stream, and the rest remains, in the format",
+	DescribeTable("if Recv rejects the beginning of a message on a stream, and leaves the rest unread, in the",
 		func(format wire.Format, payload string, number int, reason string) {
 			CannotEmulate(fdtest.NotCut)
 			f := connect("unix")
@@ -163,12 +163,12 @@ var _ = Describe("the conversation ends", func() {
 			Expect(Third(format.Recv(wire.FD(f.b)))).To(beFormatError(format, reason))
 			lost(f, format, wire.FD(f.a), wire.FD(f.b))
 		},
-		Entry("apue", wire.APUE, strings.Repeat("x", 80_000), 1, "text is longer than"),
-		Entry("qmp", wire.QMP, getfd, 2, tooMany),
-		Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
+		Entry(quoted(wire.APUE), wire.APUE, strings.Repeat("x", 80_000), 1, "text is longer than"),
+		Entry(quoted(wire.QMP), wire.QMP, getfd, 2, tooMany),
+		Entry(quoted(wire.SkalibsUnixmessage), wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x02text", 1, "the message announces 2"),
 	)
 
-	It("after an ExpectError for the beginning of a message on a stream", func() {
+	It("after the beginning of a message on a stream causes an ExpectError", func() {
 		for _, g := range golden {
 			if g.format.Network() != "unix" || g.fds == 0 || len(g.text) == 0 || slices.Contains(oneReceive, g.format) || g.format == wire.SkalibsAncil {
 				continue
@@ -185,7 +185,7 @@ var _ = Describe("the conversation ends", func() {
 		}
 	})
 
-	DescribeTable("if Recv times out inside a message on a stream, and closes its descriptors, in the format",
+	DescribeTable("if Recv times out in the middle of a message on a stream, and closes its descriptors, in the",
 		func(format wire.Format, first, rest string) {
 			f := connect("unix")
 			a, b := conns("unix")
@@ -197,9 +197,9 @@ var _ = Describe("the conversation ends", func() {
 			ok(a.Write([]byte(rest)))
 			lost(f, format, a, b)
 		},
-		Entry("qmp", wire.QMP, getfd[:10], getfd[10:]),
-		Entry("seccomp-listener", wire.SeccompListener, `{"fds":[`, `"a"]}`),
-		Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01da", "ta"),
+		Entry(quoted(wire.QMP), wire.QMP, getfd[:10], getfd[10:]),
+		Entry(quoted(wire.SeccompListener), wire.SeccompListener, `{"fds":[`, `"a"]}`),
+		Entry(quoted(wire.SkalibsUnixmessage), wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01da", "ta"),
 	)
 })
 

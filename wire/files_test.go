@@ -34,7 +34,7 @@ func files(n int) []*os.File {
 
 var _ = Describe("SendFiles and RecvFiles", func() {
 	for _, format := range wire.Formats() {
-		It("pass files in "+format.Name()+" through descriptors and Conns", func() {
+		It("pass files in the "+quoted(format)+" through descriptors and Conns", func() {
 			cannotEmulateFormat(format)
 			g := firstGolden(format)
 			f := connect(format.Network())
@@ -90,7 +90,7 @@ func (f notOpen) Recv(sock wire.Socket) (string, []int, error) {
 	return text, append(fds, -1), err
 }
 
-var _ = It("RecvFiles closes every descriptor if it cannot make a file of one", func() {
+var _ = It("RecvFiles closes every descriptor if it cannot make a file from one of them", func() {
 	f := connect("unix")
 	Expect(wire.OpenSSH.Send(wire.FD(f.a), "", f.file(""))).To(Succeed())
 	_, received, err := wire.RecvFiles(notOpen{wire.OpenSSH}, wire.FD(f.b))

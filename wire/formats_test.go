@@ -30,8 +30,16 @@ const getfd = `{"execute": "getfd", "arguments": {"fdname": "fd1"}}`
 
 // content describes the text and the descriptors of a message.
 func (m message) content() string {
-	return Count(len(m.text), "byte") + " of text and " + Count(m.fds, "descriptor")
+	text := "no text"
+	if m.text != "" {
+		text = Count(len(m.text), "byte") + " of text"
+	}
+	return text + " and " + Count(m.fds, "descriptor")
 }
+
+// quoted returns the name of a format as it appears in the names of specs. Some formats are called by a common
+// word, for example "book".
+func quoted(format wire.Format) string { return fmt.Sprintf("%q format", format.Name()) }
 
 // golden are messages with their payload, byte for byte.
 var golden = []message{
@@ -72,7 +80,11 @@ func (r rejected) received() string { return r.of(r.payload) }
 func (r rejected) sent() string     { return r.of(r.text) }
 
 func (r rejected) of(p string) string {
-	return fmt.Sprintf("%s with %s (%q)", Count(len(p), "byte"), Count(r.fds, "descriptor"), r.reason)
+	size := "an empty message"
+	if p != "" {
+		size = "a message of " + Count(len(p), "byte")
+	}
+	return fmt.Sprintf("%s with %s (%q)", size, Count(r.fds, "descriptor"), r.reason)
 }
 
 const (
@@ -206,7 +218,7 @@ var sendmsgCases = []sendmsgCase{
 	{message{wire.Notify, "READY=1", 0, ""}, noControl, "", "", nil},
 	{message{wire.Notify, "FDSTORE=1\nFDNAME=foo", 3, ""}, cmsgSpace, "", "", nil},
 	{message{wire.OpenSSH, "", 1, ""}, cmsgSpace, "GLib", "MSG_NOSIGNAL", scriptSends("glib.py", "gio-2.0", "libglib2.0-0", "send", "4")},
-	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the crate passfd", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
+	{message{wire.Passfd, "", 1, ""}, cmsgSpace, "the passfd crate", "0", func(ctx SpecContext) *exec.Cmd { return commandOf(ctx, buildPassfd(ctx), "send", "4") }},
 	{message{wire.Python, "", 1, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "1")},
 	{message{wire.Python, "", 4, ""}, cmsgSpace, "Python", "0", scriptSends("reduction.py", "", "", "sendfds", "4")},
 	{message{wire.QMP, getfd, 1, ""}, cmsgSpace, "", "", nil},

@@ -11,9 +11,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("in the format", func() {
+var _ = Describe("in the", func() {
 	for _, g := range golden {
-		It(g.format.Name()+", Send sends "+g.content()+" as one message with the golden bytes", func() {
+		It(quoted(g.format)+", Send sends "+g.content()+" as one message with the payload that the format defines", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)
@@ -24,7 +24,7 @@ var _ = Describe("in the format", func() {
 			isEmpty(f.b)
 		})
 
-		It(g.format.Name()+", Recv receives "+g.content()+" from the golden bytes", func() {
+		It(quoted(g.format)+", Recv receives "+g.content()+" from the payload that the format defines", func() {
 			cannotEmulateFormat(g.format)
 			f := connect(g.format.Network())
 			sent := f.files(g.fds)

@@ -23,29 +23,29 @@ import (
 // listening is the environment of a service that gets two files, and the output of the service. The service
 // replaces PID by its own PID.
 type listening struct {
-	name        string
+	name        string // the condition, which follows "if"
 	environment []string
 	want        string
 }
 
 var listeningServices = []listening{
-	{"without any variable", nil, ""},
-	{"without names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
-	{"with names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:metrics"}, "3 http True\n4 metrics True\n"},
-	{"with an empty name", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:"}, "3 http True\n4  True\n"},
-	{"with one file", []string{"LISTEN_PID=PID", "LISTEN_FDS=1", "LISTEN_FDNAMES=http"}, "3 http True\n"},
-	{"with more names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a:b:c"}, "error\n"},
-	{"with fewer names than files", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a"}, "error\n"},
-	{"with the PID of another process", []string{"LISTEN_PID=1", "LISTEN_FDS=2"}, ""},
-	{"with an invalid PID", []string{"LISTEN_PID=x", "LISTEN_FDS=2"}, "error\n"},
-	{"with an empty PID", []string{"LISTEN_PID=", "LISTEN_FDS=2"}, "error\n"},
-	{"without a PID", []string{"LISTEN_FDS=2"}, ""},
-	{"without a count", []string{"LISTEN_PID=PID"}, ""},
-	{"with a count of 0", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
-	{"with a negative count", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
-	{"with an invalid count", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
-	{"with a count that is too large", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
-	{"with a count that includes files that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
+	{"no LISTEN_ variable is set", nil, ""},
+	{"LISTEN_FDNAMES is not set", []string{"LISTEN_PID=PID", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
+	{"LISTEN_FDNAMES has a name for each file", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:metrics"}, "3 http True\n4 metrics True\n"},
+	{"LISTEN_FDNAMES contains an empty name", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:"}, "3 http True\n4  True\n"},
+	{"LISTEN_FDS is 1", []string{"LISTEN_PID=PID", "LISTEN_FDS=1", "LISTEN_FDNAMES=http"}, "3 http True\n"},
+	{"LISTEN_FDNAMES has too many names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a:b:c"}, "error\n"},
+	{"LISTEN_FDNAMES has too few names", []string{"LISTEN_PID=PID", "LISTEN_FDS=2", "LISTEN_FDNAMES=a"}, "error\n"},
+	{"LISTEN_PID is the PID of another process", []string{"LISTEN_PID=1", "LISTEN_FDS=2"}, ""},
+	{"LISTEN_PID is not a number", []string{"LISTEN_PID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"LISTEN_PID is empty", []string{"LISTEN_PID=", "LISTEN_FDS=2"}, "error\n"},
+	{"LISTEN_PID is not set", []string{"LISTEN_FDS=2"}, ""},
+	{"LISTEN_FDS is not set", []string{"LISTEN_PID=PID"}, ""},
+	{"LISTEN_FDS is 0", []string{"LISTEN_PID=PID", "LISTEN_FDS=0"}, "error\n"},
+	{"LISTEN_FDS is negative", []string{"LISTEN_PID=PID", "LISTEN_FDS=-1"}, "error\n"},
+	{"LISTEN_FDS is not a number", []string{"LISTEN_PID=PID", "LISTEN_FDS=two"}, "error\n"},
+	{"LISTEN_FDS is too large", []string{"LISTEN_PID=PID", "LISTEN_FDS=2147483647"}, "error\n"},
+	{"LISTEN_FDS includes descriptors that are not open", []string{"LISTEN_PID=PID", "LISTEN_FDS=900"}, "error\n"},
 }
 
 // outcome describes what ListenFDs does.
@@ -73,15 +73,15 @@ func (l listening) service(ctx SpecContext, command ...string) *exec.Cmd {
 // pidfdServices have LISTEN_PIDFDID, which libsystemd ignores before version 258. The service replaces OWN by
 // the inode number of its own pidfd.
 var pidfdServices = []listening{
-	{"with the ID of its pidfd", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
-	{"with the ID of another process that had its PID", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=1", "LISTEN_FDS=2"}, ""},
-	{"with an invalid pidfd ID", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, "error\n"},
-	{"with the PID of another process and an invalid pidfd ID", []string{"LISTEN_PID=1", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, ""},
+	{"LISTEN_PIDFDID identifies the process", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=OWN", "LISTEN_FDS=2"}, "3 unknown True\n4 unknown True\n"},
+	{"LISTEN_PIDFDID identifies an earlier process with the same PID", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=1", "LISTEN_FDS=2"}, ""},
+	{"LISTEN_PIDFDID is not a number", []string{"LISTEN_PID=PID", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, "error\n"},
+	{"LISTEN_PID is the PID of another process, and LISTEN_PIDFDID is not a number", []string{"LISTEN_PID=1", "LISTEN_PIDFDID=x", "LISTEN_FDS=2"}, ""},
 }
 
 var _ = Describe("ListenFDs", func() {
 	for _, l := range slices.Concat(listeningServices, pidfdServices) {
-		It(l.outcome()+" for a service "+l.name, func(ctx SpecContext) {
+		It(l.outcome()+" if "+l.name, func(ctx SpecContext) {
 			if _, err := ownPIDFDID(); err != nil && slices.Contains(l.environment, "LISTEN_PIDFDID=1") {
 				Skip("LISTEN_PIDFDID needs a pidfd with an inode of its own (Linux 6.9): " + err.Error())
 			}
@@ -116,7 +116,7 @@ func ownPIDFDID() (string, error) {
 	return strconv.FormatUint(st.Ino, 10), nil
 }
 
-var _ = It("ListenFDs does not return or change descriptors that the process opened itself, even if the count includes them", func(ctx SpecContext) {
+var _ = It("ListenFDs does not return or change descriptors that the process opened itself, even if LISTEN_FDS includes them", func(ctx SpecContext) {
 	CannotEmulate(fdtest.OwnFiles)
 	f := connect("unix")
 	self := ok(os.Executable())

@@ -38,7 +38,7 @@ func (f *fixture) dialNotify() int {
 	return sock
 }
 
-var _ = It("NotifyStore and NotifyRemove store and remove descriptors", func() {
+var _ = It("NotifyStore and NotifyRemove ask the service manager to store and remove descriptors", func() {
 	f := connect("unix")
 	manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 	sock := f.dialNotify()
@@ -99,7 +99,7 @@ var _ = It("NotifyStore and NotifyRemove reject names that systemd does not acce
 	isEmpty(f.b)
 })
 
-var _ = It("Notify accepts a state that ends with one zero byte", func() {
+var _ = It("Recv in the "+quoted(wire.Notify)+" accepts a state that ends with one zero byte", func() {
 	f := connect("unixgram")
 	sends(f.a, "READY=1\x00")
 	Expect(f.from(wire.Notify, f.b)).To(Equal("READY=1"))
@@ -169,7 +169,7 @@ var _ = Describe("NotifyBarrier", func() {
 		Expect(before.NewSince()).To(BeEmpty())
 	}, NodeTimeout(patience))
 
-	It("returns when its context is done while the queue of the manager is full", func(ctx SpecContext) {
+	It("returns when its context is done while the manager's queue is full", func(ctx SpecContext) {
 		f := connect("unixgram")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		before := fdtest.Take()
@@ -200,7 +200,7 @@ var _ = Describe("NotifyBarrier", func() {
 		Expect(before.NewSince()).To(HaveLen(1), "only the socket")
 	}, NodeTimeout(patience))
 
-	It("returns the error of the send", func(ctx SpecContext) {
+	It("returns the error if it cannot send the descriptor", func(ctx SpecContext) {
 		f := connect("unixgram")
 		before := fdtest.Take()
 		f.CloseNow(f.b)

@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("Recv of a JSON object", func() {
-	It("skips white space before and after the object", func() {
+var _ = Describe("Recv in the "+quoted(wire.QMP), func() {
+	It("skips white space before and after the JSON object", func() {
 		f := connect("unix")
 		sent := f.files(2)
 		sends(f.a, "\r\n"+getfd+"\r\n", sent[0])
@@ -26,7 +26,7 @@ var _ = Describe("Recv of a JSON object", func() {
 		Expect(Third(wire.QMP.Recv(wire.FD(f.b)))).To(BeIdenticalTo(io.EOF))
 	})
 
-	It("rejects an object that is too long, and closes its descriptor", func() {
+	It("rejects a JSON object that is too long, and closes the descriptor received with it", func() {
 		f := connect("unix")
 		a, b := conns("unix")
 		sent := f.file("")

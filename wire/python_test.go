@@ -13,8 +13,8 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("the format python on macOS", func() {
-	It("waits for the acknowledgement in Send and sends it in Recv", func() {
+var _ = Describe("the macOS variant of the "+quoted(wire.Python), func() {
+	It("waits for the acknowledgement in Send, and sends it in Recv", func() {
 		f := connect("unix")
 		sent := f.files(2)
 		var asked atomic.Bool
@@ -35,7 +35,7 @@ var _ = Describe("the format python on macOS", func() {
 		isEmpty(f.a)
 	})
 
-	It("acknowledges with the byte A", func() {
+	It("sends the byte A as the acknowledgement", func() {
 		f := connect("unix")
 		sent := f.file("")
 		Expect(wire.Python.Send(wire.FD(f.a), "", sent)).To(Succeed())
@@ -50,7 +50,7 @@ var _ = Describe("the format python on macOS", func() {
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(beFormatError(wire.Python, `acknowledgement is "B"`))
 	})
 
-	It("returns io.EOF if there is no acknowledgement", func() {
+	It("returns io.EOF from Send if the connection ends without an acknowledgement", func() {
 		f := connect("unix")
 		Expect(unix.Shutdown(f.b, unix.SHUT_WR)).To(Succeed())
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file(""))).To(Equal(io.EOF))

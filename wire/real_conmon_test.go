@@ -73,7 +73,7 @@ var _ = child("runtime", func(args []string) error {
 
 var _ = Describe("conmon", Label("real"), func() {
 	for _, format := range []wire.Format{wire.Conmon, wire.Runc, wire.Crun} {
-		It("receives the terminal of a container in the format "+format.Name(), func(ctx SpecContext) {
+		It("receives a container's terminal in the "+quoted(format), func(ctx SpecContext) {
 			conmon := program("conmon", "conmon")
 			self := ok(os.Executable())
 			folder := GinkgoT().TempDir()

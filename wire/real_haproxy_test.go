@@ -34,7 +34,7 @@ backend out
 `
 
 var _ = Describe("HAProxy", Label("real"), func() {
-	It("receives and sends clients through sockpair@", func(ctx SpecContext) {
+	It("receives and sends client connections through sockpair@", func(ctx SpecContext) {
 		haproxy := program("haproxy", "haproxy")
 		in, out := connect("unix"), connect("unix")
 		configuration := filepath.Join(GinkgoT().TempDir(), "haproxy.cfg")

@@ -25,7 +25,7 @@ func buildPassfd(ctx SpecContext) []string {
 }
 
 // A program calls each library. It sends descriptor 4, or prints the content of the file that it received.
-var _ = DescribeTableSubtree("the real", Label("real"),
+var _ = DescribeTableSubtree("a program that uses", Label("real"),
 	func(command func(SpecContext) []string, format wire.Format, text, sends string, words ...string) {
 		It("sends a message that Recv receives", func(ctx SpecContext) {
 			f := connect("unix")
@@ -43,9 +43,9 @@ var _ = DescribeTableSubtree("the real", Label("real"),
 			isEmpty(f.b)
 		}, NodeTimeout(buildTime))
 	},
-	Entry("GLib (g_unix_connection_send_fd and g_unix_connection_receive_fd)",
+	Entry("GLib's real g_unix_connection_send_fd and g_unix_connection_receive_fd",
 		func(SpecContext) []string { return script("glib.py", "gio-2.0", "libglib2.0-0") }, wire.OpenSSH, "", "1\n"),
-	Entry("skalibs library (ancil_send_fd and ancil_recv_fd)",
+	Entry("skalibs' real ancil_send_fd and ancil_recv_fd",
 		func(SpecContext) []string { return script("skalibs.py", "skarnet", "s6") }, wire.SkalibsAncil, "|", "1\n", "|"),
-	Entry("passfd crate", buildPassfd, wire.Passfd, "", ""),
+	Entry("the real passfd crate", buildPassfd, wire.Passfd, "", ""),
 )

@@ -53,7 +53,7 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 		Expect(client.fails()).To(Equal(255))
 	}, NodeTimeout(patience))
 
-	It("sends its standard input, output and error to the master in three messages", func(ctx SpecContext) {
+	It("sends its standard input, output and error to the connection's master process in three messages", func(ctx SpecContext) {
 		f := connect("unix")
 		path, accept := f.listen()
 		sent := f.files(3)

@@ -64,15 +64,15 @@ func (p *peer) quits() {
 	p.succeeds()
 }
 
-var _ = Describe("the real", Label("real"), func() {
+var _ = Describe("a program that uses", Label("real"), func() {
 	for _, c := range []struct {
 		peer, what    string
 		format        wire.Format
 		text, payload string
 	}{
-		{"fdchannel", "fdchannel of gVisor", wire.GVisor, "", "-"},
-		{"runc", "library of runc", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
-		{"book", "code of UNP (write_fd and read_fd)", wire.Book, "", "00"},
+		{"fdchannel", "gVisor's real fdchannel", wire.GVisor, "", "-"},
+		{"runc", "runc's real library", wire.Runc, "/dev/ptmx", "2f6465762f70746d78"},
+		{"book", "the real write_fd and read_fd of UNP", wire.Book, "", "00"},
 	} {
 		Context(c.what, func() {
 			var command []string

@@ -40,7 +40,7 @@ var _ = Describe("Python", Label("real"), func() {
 		}, NodeTimeout(patience))
 	}
 
-	It("acknowledges a message from Send on macOS", func(ctx SpecContext) {
+	It("acknowledges a message from Send in the macOS variant of the "+quoted(wire.Python), func(ctx SpecContext) {
 		f := connect("unix")
 		p := begin(commandOf(ctx, reduction, "recvfds", "2", "ACKNOWLEDGE"), f.b)
 		Expect(wire.PythonOfMacOS.Send(wire.FD(f.a), "", f.file("a"), f.file("b"))).To(Succeed())
@@ -48,7 +48,7 @@ var _ = Describe("Python", Label("real"), func() {
 		isEmpty(f.a)
 	}, NodeTimeout(patience))
 
-	It("waits for the acknowledgement that Recv on macOS sends", func(ctx SpecContext) {
+	It("waits for the acknowledgement from Recv in the macOS variant of the "+quoted(wire.Python), func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.files(2)
 		p := begin(commandOf(ctx, reduction, "sendfds", "2", "ACKNOWLEDGE"), append([]int{f.b}, sent...)...)
@@ -56,7 +56,7 @@ var _ = Describe("Python", Label("real"), func() {
 		p.succeeds()
 	}, NodeTimeout(patience))
 
-	It("sends and receives with send_handle and recv_handle", func(ctx SpecContext) {
+	It("sends and receives a descriptor with send_handle and recv_handle", func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("handle")
 		hands(commandOf(ctx, reduction, "send_handle", "1"), f.b, sent)
@@ -66,14 +66,14 @@ var _ = Describe("Python", Label("real"), func() {
 		Expect(hands(commandOf(ctx, reduction, "recv_handle", "1"), f.b)).To(Equal("['handle']\n"))
 	}, NodeTimeout(patience))
 
-	It("sends a message with socket.send_fds that Book receives", func(ctx SpecContext) {
+	It("sends a message with socket.send_fds that Recv receives in the "+quoted(wire.Book), func(ctx SpecContext) {
 		f := connect("unix")
 		sent := f.file("")
 		hands(commandOf(ctx, reduction, "send_fds", "1"), f.b, sent)
 		Expect(f.from(wire.Book, f.a, sent)).To(Equal("some bytes"))
 	}, NodeTimeout(patience))
 
-	It("receives a message with socket.recv_fds that Book sends", func(ctx SpecContext) {
+	It("receives a message with socket.recv_fds that Send sends in the "+quoted(wire.Book), func(ctx SpecContext) {
 		f := connect("unix")
 		Expect(wire.Book.Send(wire.FD(f.a), "some bytes", f.file("content"))).To(Succeed())
 		Expect(hands(commandOf(ctx, reduction, "recv_fds", "1"), f.b)).To(Equal("some bytes 0\n['content']\n"))

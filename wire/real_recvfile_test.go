@@ -14,7 +14,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-var _ = Describe("the real library of runc", Label("real"), func() {
+var _ = Describe("a program that uses runc's real library", Label("real"), func() {
 	var command []string
 	BeforeEach(func(ctx SpecContext) { command = build(ctx, "runc") }, NodeTimeout(buildTime))
 

@@ -22,7 +22,7 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = DescribeTable("--console-socket passes the terminal of a container from", Label("real"),
+var _ = DescribeTable("--console-socket passes a container's terminal from", Label("real"),
 	func(ctx SpecContext, runtime string, receiver wire.Format, text string) {
 		r := newRuntime(runtime)
 		f := connect("unix")
@@ -47,11 +47,11 @@ var _ = DescribeTable("--console-socket passes the terminal of a container from"
 		Expect(readTerminal(master)).To(Equal("hello from the container\r\n"))
 		p.succeeds()
 	},
-	Entry("runc to Recv in the format runc", NodeTimeout(patience), "runc", wire.Runc, "/dev/ptmx"),
-	Entry("runc to Recv in the format conmon", NodeTimeout(patience), "runc", wire.Conmon, "/dev/ptmx"),
+	Entry("runc to Recv in the "+quoted(wire.Runc), NodeTimeout(patience), "runc", wire.Runc, "/dev/ptmx"),
+	Entry("runc to Recv in the "+quoted(wire.Conmon), NodeTimeout(patience), "runc", wire.Conmon, "/dev/ptmx"),
 	Entry("runc to RecvFile", NodeTimeout(patience), "runc", nil, "/dev/ptmx"),
-	Entry("crun to Recv in the format crun", NodeTimeout(patience), "crun", wire.Crun, ""),
-	Entry("crun to Recv in the format conmon", NodeTimeout(patience), "crun", wire.Conmon, " "),
+	Entry("crun to Recv in the "+quoted(wire.Crun), NodeTimeout(patience), "crun", wire.Crun, ""),
+	Entry("crun to Recv in the "+quoted(wire.Conmon), NodeTimeout(patience), "crun", wire.Conmon, " "),
 	Entry("crun to RecvFile", NodeTimeout(patience), "crun", nil, " "),
 )
 

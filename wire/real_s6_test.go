@@ -12,8 +12,8 @@ import (
 )
 
 // The spec takes the part of the daemon that s6-fdholder-store and s6-fdholder-retrieve connect to.
-var _ = Describe("s6-fdholder", Label("real"), func() {
-	It("stores a descriptor with unixmessage", func(ctx SpecContext) {
+var _ = Describe("in the "+quoted(wire.SkalibsUnixmessage)+",", Label("real"), func() {
+	It("s6-fdholder-store sends a descriptor that Recv receives", func(ctx SpecContext) {
 		store := program("s6-fdholder-store", "s6")
 		f := connect("unix")
 		path, accept := f.listen()
@@ -30,7 +30,7 @@ var _ = Describe("s6-fdholder", Label("real"), func() {
 		p.succeeds()
 	}, NodeTimeout(patience))
 
-	It("retrieves a descriptor with unixmessage", func(ctx SpecContext) {
+	It("s6-fdholder-retrieve receives a descriptor from Send", func(ctx SpecContext) {
 		retrieve := program("s6-fdholder-retrieve", "s6")
 		f := connect("unix")
 		path, accept := f.listen()

@@ -24,7 +24,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 		Expect(f.from(wire.Notify, manager, sent...)).To(Equal("FDSTORE=1\nFDNAME=foo"))
 	}, NodeTimeout(patience))
 
-	It("waits in sd_notify_barrier until the descriptor is closed", func(ctx SpecContext) {
+	It("waits in sd_notify_barrier until the receiver closes the descriptor", func(ctx SpecContext) {
 		f := connect("unix")
 		manager := f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 		p := begin(commandOf(ctx, libsystemd, "barrier", "20"))
@@ -37,7 +37,7 @@ var _ = Describe("libsystemd", Label("real"), func() {
 	}, NodeTimeout(patience))
 
 	for _, l := range listeningServices {
-		It("agrees with ListenFDs for a service "+l.name, func(ctx SpecContext) {
+		It("agrees with ListenFDs if "+l.name, func(ctx SpecContext) {
 			f := connect("unix")
 			Expect(hands(l.service(ctx, append(libsystemd, "listen")...), f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))

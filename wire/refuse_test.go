@@ -18,9 +18,9 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-var _ = Describe("in the format", func() {
+var _ = Describe("in the", func() {
 	for _, c := range rejectedByRecv {
-		It(c.format.Name()+", Recv rejects "+c.received()+", and closes every descriptor", func() {
+		It(quoted(c.format)+", Recv rejects "+c.received()+", and closes every descriptor", func() {
 			if c.reason == tooMany {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -36,7 +36,7 @@ var _ = Describe("in the format", func() {
 	}
 
 	for _, c := range rejectedBySend {
-		It(c.format.Name()+", Send rejects "+c.sent()+", and sends nothing", func() {
+		It(quoted(c.format)+", Send rejects "+c.sent()+", and sends nothing", func() {
 			f := connect(c.format.Network())
 			Expect(c.format.Send(wire.FD(f.a), c.text, f.files(c.fds)...)).To(beFormatError(c.format, c.reason))
 			isEmpty(f.b)
@@ -44,7 +44,7 @@ var _ = Describe("in the format", func() {
 	}
 
 	for _, c := range beginnings {
-		It(c.format.Name()+", Recv returns io.ErrUnexpectedEOF if the connection ends after "+Count(len(c.payload), "byte"), func() {
+		It(quoted(c.format)+", Recv returns io.ErrUnexpectedEOF if the connection ends after "+Count(len(c.payload), "byte"), func() {
 			f := connect(c.format.Network())
 			sends(f.a, c.payload, f.files(c.fds)...)
 			f.CloseNow(f.a)
@@ -56,7 +56,7 @@ var _ = Describe("in the format", func() {
 
 	for _, format := range wire.Formats() {
 		for _, network := range []string{"unixgram", "unixpacket"} {
-			It(format.Name()+", Recv leaves no descriptor open, whatever it receives from a "+network+" socket", func() {
+			It(quoted(format)+", Recv leaks no descriptor, whatever it receives from a "+network+" socket", func() {
 				CannotEmulate(fdtest.NoBuffers)
 				for _, payload := range []string{"", "\x00", "{", getfd, strings.Repeat("x", 5000)} {
 					for _, n := range []int{0, 1, 2, scm.MaxFDs} {
@@ -79,7 +79,7 @@ var _ = Describe("in the format", func() {
 	}
 })
 
-var _ = It("Recv of a stream format rejects a message that another type of socket truncates", func() {
+var _ = It("Recv in a stream format rejects a message that a socket of another type truncates", func() {
 	for _, format := range wire.Formats() {
 		if format.Network() != "unix" {
 			continue
@@ -94,7 +94,7 @@ var _ = It("Recv of a stream format rejects a message that another type of socke
 	}
 })
 
-var _ = DescribeTable("Recv rejects a second descriptor with the rest of the payload in the format",
+var _ = DescribeTable("Recv rejects a second descriptor that arrives with the rest of the payload, in the",
 	func(format wire.Format, first, rest string) {
 		f := connect("unix")
 		sends(f.a, first, f.file(""))
@@ -103,17 +103,17 @@ var _ = DescribeTable("Recv rejects a second descriptor with the rest of the pay
 		Expect(err).To(beFormatError(format, tooMany))
 		Expect(fds).To(BeEmpty())
 	},
-	Entry("passfd", wire.Passfd, "\x00", "\x00\x00\x00"),
-	Entry("apue", wire.APUE, "text", "\x00\x00"),
-	Entry("skalibs-unixmessage", wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01", "data"),
+	Entry(quoted(wire.Passfd), wire.Passfd, "\x00", "\x00\x00\x00"),
+	Entry(quoted(wire.APUE), wire.APUE, "text", "\x00\x00"),
+	Entry(quoted(wire.SkalibsUnixmessage), wire.SkalibsUnixmessage, "\x00\x00\x00\x04\x00\x01", "data"),
 )
 
-var _ = Describe("in the format", func() {
+var _ = Describe("in the", func() {
 	for _, format := range wire.Formats() {
 		g := firstGolden(format)
 
 		if format.Network() != "unixgram" {
-			It(format.Name()+", Recv returns io.EOF at the end of the connection", func() {
+			It(quoted(format)+", Recv returns io.EOF at the end of the connection", func() {
 				f := connect(format.Network())
 				f.CloseNow(f.a)
 				_, fds, err := format.Recv(wire.FD(f.b))
@@ -123,7 +123,7 @@ var _ = Describe("in the format", func() {
 		}
 
 		if format.Network() == "unix" {
-			It(format.Name()+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() {
+			It(quoted(format)+", Recv returns io.EOF at the end of the connection with SO_PASSCRED, although Linux sets MSG_CTRUNC", func() {
 				f := connect(format.Network())
 				if err := scm.PassCred(f.b, true); errors.Is(err, errors.ErrUnsupported) {
 					Skip(err.Error())
@@ -137,7 +137,7 @@ var _ = Describe("in the format", func() {
 			})
 		}
 
-		It(format.Name()+", Send returns the error of the system call if the other end is closed", func() {
+		It(quoted(format)+", Send returns the error of the system call if the other end is closed", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			f.CloseNow(f.b)
@@ -150,7 +150,7 @@ var _ = Describe("in the format", func() {
 			Expect(err).To(MatchError(HavePrefix("wire: " + format.Name() + ": sendmsg: ")))
 		})
 
-		It(format.Name()+", Send returns EBADF if a descriptor is not open", func() {
+		It(quoted(format)+", Send returns EBADF if a descriptor is not open", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			fds := f.files(g.fds)
@@ -159,7 +159,7 @@ var _ = Describe("in the format", func() {
 			isEmpty(f.b)
 		})
 
-		It(format.Name()+", Recv returns EAGAIN if the socket is non-blocking and has no message", func() {
+		It(quoted(format)+", Recv returns EAGAIN if the socket is non-blocking and has no message", func() {
 			cannotEmulateFormat(format)
 			f := connect(format.Network())
 			Expect(unix.SetNonblock(f.b, true)).To(Succeed())

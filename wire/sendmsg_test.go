@@ -88,11 +88,11 @@ func (s sendmsgCase) traced(ctx SpecContext, cmd *exec.Cmd) string {
 	})
 }
 
-var _ = Describe("in the format", func() {
+var _ = Describe("in the", func() {
 	for _, s := range sendmsgCases {
-		name := s.format.Name() + ", Send of " + Count(s.fds, "descriptor")
+		name := quoted(s.format) + ", sending " + Count(s.fds, "descriptor")
 
-		It(name+" calls sendmsg with the length of control data that the format defines", func(ctx SpecContext) {
+		It(name+" calls sendmsg with exactly as much control data as the format defines", func(ctx SpecContext) {
 			line := s.traced(ctx, s.sending(ctx))
 			Expect(line).To(ContainSubstring("msg_controllen=%d,", s.control(4*s.fds)))
 			Expect(line).To(HaveSuffix(", MSG_NOSIGNAL)"))

@@ -66,7 +66,7 @@ var _ = It("Recv leaves the next message in the socket", func() {
 	}
 })
 
-var _ = It("Recv continues after a signal", func() {
+var _ = It("Recv continues after a signal interrupts it", func() {
 	CannotEmulate(fdtest.HostCalls)
 	// The kernel does not restart the call, because the socket has a time limit.
 	f := connect("unix")
