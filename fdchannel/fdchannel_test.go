@@ -260,7 +260,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 	var c *channel
 	BeforeEach(func() { c = connect() })
 
-	It("ends waiting receives at both ends", func() {
+	It("ends receives that are waiting at either end", func() {
 		var wg sync.WaitGroup
 		results := make(chan error, 2)
 		for _, ep := range []*fdchannel.Endpoint{c.a, c.b} {
@@ -276,7 +276,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		}
 	})
 
-	It("ends waiting sends at both ends with EPIPE", func() {
+	It("ends sends that are waiting at either end, with EPIPE", func() {
 		var wg sync.WaitGroup
 		results := make(chan error, 2)
 		sent := c.file()
@@ -297,7 +297,7 @@ var _ = DescribeTableSubtree("Shutdown at", func(end func(c *channel) *fdchannel
 		}
 	})
 
-	It("makes all later calls fail, except receives of descriptors sent before it", func() {
+	It("makes all later calls fail, except receives of descriptors that were sent before", func() {
 		sent := c.file()
 		Expect(c.a.SendFD(sent)).To(Succeed())
 		end(c).Shutdown()

@@ -76,14 +76,14 @@ var _ = Describe("a program written for gVisor's package", Label("gvisor"), Orde
 		}
 	})
 
-	It("prints the same results", func() {
+	It("prints the same results with our package", func() {
 		want, err := command(dir, programs[theirs])
 		Expect(err).NotTo(HaveOccurred(), want)
 		Expect(strings.Split(want, "\n")).To(HaveLen(18))
 		Expect(command(dir, programs[ours])).To(Equal(want))
 	})
 
-	It("makes the same system calls, except for the documented differences", func() {
+	It("makes the same system calls with our package, except for the documented differences", func() {
 		strace, err := exec.LookPath("strace")
 		if err != nil {
 			fdtest.Missing(GinkgoTB(), "strace: "+err.Error())
