@@ -79,7 +79,7 @@ var _ = Describe("on datagram sockets,", func() {
 	var f *fixture
 	BeforeEach(func() { f = connect(unix.SOCK_DGRAM) })
 
-	It("Addr is the destination of a send and the sender of a receive", func() {
+	It("Addr is the destination when sending and the sender when receiving", func() {
 		for kind, name := range everyName() {
 			By(kind)
 			a, b := f.bound(name), f.datagram()
@@ -107,7 +107,7 @@ var _ = Describe("on datagram sockets,", func() {
 		}
 	})
 
-	It("an address that begins with a 0 byte or @ is abstract", func() {
+	It("an address that begins with a zero byte or @ is abstract", func() {
 		name, sent := UniqueName(), f.file()
 		for _, tail := range []string{"", "\x00b\x00", strings.Repeat("c", 107-len(name))} {
 			a, b := f.bound("@"+name+tail), f.datagram()
@@ -116,7 +116,7 @@ var _ = Describe("on datagram sockets,", func() {
 		}
 	})
 
-	It("a received path that begins with @ is not taken for an abstract name", func() {
+	It("a received path that begins with @ is not mistaken for an abstract name", func() {
 		chdir(GinkgoT().TempDir())
 		name := AbstractName()
 		abstract, path := f.bound(name), f.datagram()
@@ -148,7 +148,7 @@ var _ = Describe("on datagram sockets,", func() {
 		isEmpty(f.b)
 	})
 
-	It("Send returns the kernel's error for an address without a socket, and no descriptor is lost", func() {
+	It("Send returns the kernel's error for an address that has no socket, and loses no descriptor", func() {
 		here := everyName()
 		sent, sock := f.file(), f.datagram()
 		failsWith(scm.Send(sock, to(here["a path"], sent), 0), "sendmsg", unix.ENOENT)
@@ -182,8 +182,8 @@ var _ = Describe("on datagram sockets,", func() {
 	})
 })
 
-var _ = Describe("the address of a message", func() {
-	It("is empty if the sender is not a Unix socket", func() {
+var _ = Describe("Message.Addr", func() {
+	It("is empty after a receive if the sender is not a Unix socket", func() {
 		f := connect(unix.SOCK_DGRAM)
 		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		Expect(err).NotTo(HaveOccurred())
@@ -204,7 +204,7 @@ var _ = Describe("the address of a message", func() {
 		Expect(ms[0].Addr.Name).To(BeEmpty())
 	})
 
-	It("is rejected by the kernel on a stream socket, and ignored on a seqpacket socket", func() {
+	It("makes Send fail with EISCONN on a stream socket, and has no effect on a seqpacket socket", func() {
 		f := connect(unix.SOCK_STREAM)
 		failsWith(scm.Send(f.a, to("@scm-test-unbound", f.file()), 0), "sendmsg", unix.EISCONN)
 		f.sends("x")

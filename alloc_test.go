@@ -122,7 +122,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("Write and Read of a Conn do not allocate", func() {
+	It("Conn.Write and Conn.Read do not allocate", func() {
 		a, b := pair(network)
 		p := make([]byte, 16)
 		Expect(allocations(func() bool {
@@ -142,7 +142,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})).To(BeZero())
 	})
 
-	It("Send and Recv of a Conn do not allocate", func() {
+	It("Conn.Send and Conn.Recv do not allocate", func() {
 		a, b := pair(network)
 		r, _ := pipe()
 		fd := NumberOf(r)
@@ -168,7 +168,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	for _, n := range []int{1, 10, scm.MaxFDs} {
-		It("passing "+Count(n, "file")+" allocates only what package os allocates, and the name for statx", func() {
+		It("passing "+Count(n, "file")+" allocates nothing beyond what package os allocates and the path for statx", func() {
 			a, b := pair(network)
 			r, _ := pipe()
 			files := make([]*os.File, n)

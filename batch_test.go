@@ -432,7 +432,7 @@ var _ = Describe("on datagram sockets,", func() {
 		Expect(in[4].Addr.Name).To(BeEmpty())
 	})
 
-	It("RecvBatch returns no address of an earlier batch", func() {
+	It("RecvBatch does not return an address from an earlier batch", func() {
 		chdir(GinkgoT().TempDir())
 		f := connect(unix.SOCK_DGRAM)
 		long, short := f.bound(strings.Repeat("l", 100)), f.bound("s")
@@ -445,7 +445,7 @@ var _ = Describe("on datagram sockets,", func() {
 		}
 	})
 
-	It("SendBatch stops at an address without a socket", func() {
+	It("SendBatch stops at a message to an address that has no socket", func() {
 		f := connect(unix.SOCK_DGRAM)
 		name := AbstractName()
 		sock := f.bound(name)
@@ -584,7 +584,7 @@ var _ = It("RecvBatch at the end of the connection returns empty messages after 
 	}
 })
 
-var _ = It("SendBatch and RecvBatch pass more buffers in a batch than one message may have, including empty ones", Label("memory"), func() {
+var _ = It("SendBatch and RecvBatch pass more buffers in a batch than one message can have, including empty ones", Label("memory"), func() {
 	f := connect(unix.SOCK_SEQPACKET)
 	const messages, buffers = 3, 1000
 	fill := func(content func(i, j int) byte) []scm.Message {

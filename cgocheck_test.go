@@ -75,7 +75,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It(passing+"a buffer on the stack, alone or next to pointers in a struct", func() {
+	It(passing+"a buffer on the stack, alone or in a struct that also holds pointers", func() {
 		var p [16]byte
 		f.through(p[:])
 		s := neighbour{before: new(int), after: new(neighbour)}
@@ -105,10 +105,10 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 		buffer func() []byte
 	}{
 		{"in a global variable", func() []byte { return global[:] }},
-		{"next to pointers in a global struct", func() []byte { return globalStruct.buf[:] }},
-		{"next to pointers in a struct on the heap", func() []byte { return newNeighbour().buf[:] }},
-		{"next to pointers in a slice of structs", func() []byte { return []neighbour{{}, *newNeighbour()}[1].buf[15:] }},
-		{"in a struct that a map holds in an interface", func() []byte { return map[int]any{1: globalPointer}[1].(*neighbour).buf[3:9] }},
+		{"in a global struct that also holds pointers", func() []byte { return globalStruct.buf[:] }},
+		{"in a struct on the heap that also holds pointers", func() []byte { return newNeighbour().buf[:] }},
+		{"in a slice of structs that also hold pointers", func() []byte { return []neighbour{{}, *newNeighbour()}[1].buf[15:] }},
+		{"in a struct whose pointer is stored as an interface value in a map", func() []byte { return map[int]any{1: globalPointer}[1].(*neighbour).buf[3:9] }},
 		{"on the heap, right after a garbage collection", collected},
 	} {
 		It(passing+"a buffer "+place.where, func() {
@@ -165,7 +165,7 @@ var _ = DescribeTableSubtree("on", Label("memory"), func(typ int) {
 		})
 	}
 
-	It("Send and Recv accept a Message and descriptors next to pointers in a struct", func() {
+	It("Send and Recv accept a Message and descriptors in a struct that also holds pointers", func() {
 		sent := f.files(2)
 		for _, s := range []*neighbour{newNeighbour(), &globalStruct} {
 			s.fds = [2]int(sent)

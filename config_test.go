@@ -33,7 +33,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		return closing(ok(net.FileConn(file)).(*net.UnixConn)), closing(ok(scm.NewConnFD(copies(b)[0])))
 	}
 
-	It("NewConn borrows: it duplicates and changes nothing, and Close and deadlines apply to both connections", func() {
+	It("NewConn uses the same socket without changing it, and Close and deadlines apply to both connections", func() {
 		for want, end := range map[error]func(theirs *net.UnixConn) error{
 			os.ErrDeadlineExceeded: func(theirs *net.UnixConn) error { return theirs.SetReadDeadline(time.Unix(1, 0)) },
 			net.ErrClosed:          (*net.UnixConn).Close,
@@ -80,7 +80,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
-	It("NewConn unwraps a Conn, a struct that embeds one, and NetConn methods, and returns the same socket with the new Config", func() {
+	It("NewConn unwraps a Conn, a struct that embeds one, and types with a NetConn method, and returns the same socket with the new Config", func() {
 		theirs, far := netConn()
 		inner := ok(scm.NewConn(theirs))
 		for name, c := range map[string]net.Conn{
@@ -150,7 +150,7 @@ var _ = It("NewConnFD rejects a descriptor that is not a Unix socket, and does n
 	}
 })
 
-var _ = It("NewConn and NewConnFD reject nil, a nil pointer, a struct literal and an invalid descriptor", func() {
+var _ = It("NewConn and NewConnFD reject nil, a nil pointer, a Conn created as a struct literal, and an invalid descriptor", func() {
 	for _, none := range []net.Conn{nil, (*net.UnixConn)(nil), (*scm.Conn)(nil), (*tls.Conn)(nil), (*wraps)(nil), &scm.Conn{}} {
 		Expect(Second(scm.NewConn(none))).To(opFails("conn", os.ErrInvalid), "%T", none)
 	}
@@ -201,7 +201,7 @@ var _ = It("NewConn rejects a connection without a Unix socket, and returns an e
 	}
 })
 
-var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil", func() {
+var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil if it has none", func() {
 	a, _ := pair("unix")
 	Expect(a.NetConn()).To(BeIdenticalTo(a.UnixConn))
 	for _, c := range []*scm.Conn{nil, {}} {
@@ -209,7 +209,7 @@ var _ = It("NetConn returns the *net.UnixConn of a Conn, or nil", func() {
 	}
 })
 
-var _ = It("Close of a Conn that NewConn made of another one removes the socket file that ListenPacket made", func() {
+var _ = It("Close of a Conn from ListenPacket, or of one that NewConn made from it, removes the socket file", func() {
 	keepsNumbers()
 	var path string
 	var first *scm.Conn
@@ -247,7 +247,7 @@ var _ = It("Close of a Conn that NewConn made of another one removes the socket 
 	}
 })
 
-var _ = It("NewConnFD leaves the descriptor open and with the caller if the descriptor table is full", func() {
+var _ = It("NewConnFD leaves the descriptor open for the caller to close if the descriptor table is full", func() {
 	RunChild(ChildCommand("newconn-nofile"))
 })
 

@@ -108,7 +108,7 @@ var _ = It("WriteBuffers writes the whole payload to a stream, and only the firs
 	}
 })
 
-var _ = It("NewConnFile makes a Conn of the same socket, and the caller keeps the file", func() {
+var _ = It("NewConnFile makes a Conn for the same socket, and the caller still owns the file", func() {
 	keepsNumbers()
 	a, b := sockets(unix.SOCK_STREAM)
 	f := asFile(a)
@@ -131,7 +131,7 @@ var _ = It("NewConnFile rejects a file that is not a Unix socket", func() {
 	Expect(scm.NewConnFile(r)).Error().To(opFails("conn", os.ErrClosed))
 })
 
-var _ = It("CloseFDs of a Message closes the received descriptors once", func() {
+var _ = It("Message.CloseFDs closes the received descriptors once", func() {
 	a, b := pair("unixpacket")
 	Expect(b.PassPIDFD(true)).To(Succeed())
 	r, w := pipe()
@@ -147,7 +147,7 @@ var _ = It("CloseFDs of a Message closes the received descriptors once", func() 
 	noWriterIsLeft(r)
 })
 
-var _ = It("Files of a Message makes files of the received descriptors, and CloseFDs then leaves them open", func() {
+var _ = It("Message.Files makes files from the received descriptors, and CloseFDs then leaves them open", func() {
 	a, b := pair("unixpacket")
 	for _, n := range []int{0, 1, 3} {
 		sent := pipes(n)
@@ -165,7 +165,7 @@ var _ = It("Files of a Message makes files of the received descriptors, and Clos
 	}
 })
 
-var _ = It("Files of a Message leaves the pidfd to the caller", func() {
+var _ = It("Message.Files leaves the pidfd for the caller to close", func() {
 	a, b := pair("unixpacket")
 	supported(b.PassPIDFD(true), "SO_PASSPIDFD, which is from Linux 6.5")
 	Expect(a.WriteFiles([]byte("x"), pipes(1)...)).To(Equal(1))
@@ -178,11 +178,11 @@ var _ = It("Files of a Message leaves the pidfd to the caller", func() {
 	Expect(pidfd).To(Equal(-1))
 })
 
-var _ = It("Files of a Message closes every descriptor if it cannot make a file of one", func() {
+var _ = It("Message.Files closes every descriptor if it cannot make a file from one of them", func() {
 	RunChild(ChildCommand("files-nofile"))
 })
 
-var _ = It("Truncated of a Message reports MSG_CTRUNC, and not MSG_TRUNC", func() {
+var _ = It("Message.Truncated reports MSG_CTRUNC, and not MSG_TRUNC", func() {
 	CannotEmulate(fdtest.NotCut)
 	a, b := pair("unixpacket")
 	m := scm.Message{Buffers: [][]byte{make([]byte, 3)}, FDs: make([]int, 1)}
@@ -195,7 +195,7 @@ var _ = It("Truncated of a Message reports MSG_CTRUNC, and not MSG_TRUNC", func(
 	}
 })
 
-var _ = It("CloseFDs of a Message closes nothing if nothing was received", func() {
+var _ = It("Message.CloseFDs closes nothing if nothing was received", func() {
 	a, _ := pair("unix")
 	r, _ := pipe()
 	number := NumberOf(r) // its zero value would be standard input
@@ -239,7 +239,7 @@ var _ = It("CloseFDs closes descriptors, and ignores negative values", func() {
 	noWriterIsLeft(r)
 })
 
-var _ = It("CloseFDs does not close the descriptor in the lower half of a larger value", func() {
+var _ = It("CloseFDs does not close the descriptor in the low 32 bits of a larger value", func() {
 	if strconv.IntSize < 64 {
 		Skip("an int has 32 bits")
 	}
@@ -249,7 +249,7 @@ var _ = It("CloseFDs does not close the descriptor in the lower half of a larger
 })
 
 // The deadline or Close, of the Conn or the original, ends every call that is in progress.
-var _ = It("a deadline or Close, of a Conn made by NewConn or of its original, ends the calls of 100 goroutines and loses no descriptor", Label("stress"), func() {
+var _ = It("a deadline or Close, on a connection or on the Conn that NewConn made from it, ends the calls of 100 goroutines and loses no descriptor", Label("stress"), func() {
 	keepsNumbers()
 	f := pipes(1)[0]
 	for round := range 24 {

@@ -107,7 +107,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		receives(b, "x", log)
 	})
 
-	It("Config.Expect.Min applies to calls that receive a whole message", func() {
+	It("Config.Expect.Min applies to ReadFiles, ReadBuffers, ReadFDs, RecvFile, RecvConn and RecvListener", func() {
 		e := scm.Expect{Min: 1, Max: 1}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		for name, receive := range checked {
@@ -120,7 +120,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("Config.Expect.Min applies to Recv on datagram and seqpacket sockets, and not on streams", func() {
+	It("Config.Expect.Min applies to Recv on datagram and seqpacket sockets, but not on stream sockets", func() {
 		e := scm.Expect{Min: 2, Max: 2}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		for n := range 2 {
@@ -276,7 +276,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			Expect(errorOf[*scm.ExpectError](receiving["ReadFDs"](b)).Got).To(Equal("no descriptor"))
 		})
 	} else {
-		It("the end of a connection is never an ExpectError", func() {
+		It("no receive returns an ExpectError at the end of the connection", func() {
 			for _, e := range []scm.Expect{{}, {Max: 1}, {Min: 1, Max: 1}} {
 				for _, credentials := range []bool{false, true} { // for which the kernel sets MSG_CTRUNC at the end of a stream
 					a, b := pairWith(scm.Config{Expect: &e}, network)

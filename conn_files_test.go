@@ -138,7 +138,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("ReadFiles returns queued files before io.EOF, and does not report an empty datagram as the end", func() {
+	It("ReadFiles returns queued files before io.EOF, and does not report an empty datagram as the end of the connection", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.WriteFiles([]byte("too long"), f)).To(Equal(8))
@@ -260,7 +260,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	for room := range 4 {
-		It("ReadFiles that requests at most "+Count(room, "file")+" closes every file of a message with 4", func() {
+		It("ReadFiles with a limit of "+Count(room, "file")+" closes all files of a message that carries 4", func() {
 			if room > 0 {
 				CannotEmulate(fdtest.NotCut)
 			}
@@ -381,7 +381,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})
 	}
 
-	It("ReadFiles fails with EINVAL, and receives nothing, if Config.Expect requires more files than it may return", func() {
+	It("ReadFiles fails with EINVAL, and receives nothing, if Config.Expect requires more files than its limit", func() {
 		e := scm.Expect{Min: 2, Max: 3}
 		a, b := pairWith(scm.Config{Expect: &e}, network)
 		sent := pipes(2)
@@ -400,11 +400,11 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		receives(b, "x", sent...)
 	})
 
-	It("ReadFiles with a full descriptor table keeps the files before the first lost one", func() {
+	It("ReadFiles with KeepTruncated returns the files before the first lost one if the descriptor table is full", func() {
 		RunChild(ChildCommand("conn-nofile", network))
 	})
 
-	It("ReadFiles reports lost files without a cause if credentials took their space", func() {
+	It("ReadFiles reports lost files, but no cause, if credentials took their space", func() {
 		a, b := pair(network)
 		Expect(b.PassCred(true)).To(Succeed())
 		r, w := pipe()
@@ -473,7 +473,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("ReadFDs returns io.EOF at the end, and the errors of ReadFiles", func() {
+	It("ReadFDs returns the same errors as ReadFiles, and io.EOF at the end of the connection", func() {
 		a, b := pair(network)
 		Expect(Third(b.ReadFDs(make([]byte, 1), make([]int, scm.MaxFDs+1)))).To(opFails("read", scm.ErrTooManyFDs))
 		if network == "unix" {

@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("Conn.Send rejects descriptors that would be lost, and more than 253", func() {
+	It("Conn.Send rejects more than 253 descriptors, and on a stream socket descriptors without a payload", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		if network == "unix" {
@@ -84,7 +84,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = It("a Conn made by ListenPacket receives from any sender, and can answer a sender that has a name", func() {
+var _ = It("a Conn from ListenPacket receives from any sender, and can reply to a sender that has an address", func() {
 	keepsNumbers()
 	ctx, f := context.Background(), pipes(1)[0]
 	server := closing(ok(scm.ListenPacket(ctx, "unixgram", AbstractName())))

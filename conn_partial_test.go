@@ -65,7 +65,7 @@ func receiveAll(c *scm.Conn) (payload []byte, files []*os.File, before, with int
 }
 
 var _ = Describe("on a stream with a small buffer,", func() {
-	It("WriteFiles sends 10 MiB in order, and its 253 files once", func() {
+	It("WriteFiles sends 10 MiB in order, and the 253 files only once", func() {
 		a, b := narrow()
 		sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 		wait := goes(func() {
@@ -118,7 +118,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 		{"Close", func(a, _ *scm.Conn) error { return a.Close() }, net.ErrClosed},
 		{"the other end's Close", func(_, b *scm.Conn) error { return b.Close() }, unix.EPIPE},
 	} {
-		It("WriteFiles returns the number of bytes sent when "+c.what+" stops it, and has sent the files", func() {
+		It("WriteFiles has sent the files, and returns the number of bytes sent, when "+c.what+" stops it", func() {
 			a, b := narrow()
 			sent, payload := pipes(scm.MaxFDs), paged(tenMegabytes)
 			n := 0

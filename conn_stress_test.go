@@ -35,7 +35,7 @@ const (
 )
 
 var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
-	It("many goroutines lose no message on many Conns, and need few threads", func() {
+	It("many goroutines on many Conns lose no message, and need few threads", func() {
 		messages := 20_000
 		if os.Getenv("SCM_STRESS") == "full" {
 			messages = 1_000_000
@@ -43,7 +43,7 @@ var _ = DescribeTableSubtree("on", Label("stress"), func(network string) {
 		AddReportEntry("stress", strings.TrimSpace(RunChild(ChildCommand("conn-stress", network, strconv.Itoa(messages)))))
 	})
 
-	It("many goroutines on one Conn end at deadlines and Close, and leave no descriptor open", func() {
+	It("deadlines and Close end the calls of many goroutines on one Conn, and leave no descriptor open", func() {
 		RunChild(ChildCommand("conn-storm", network))
 	})
 }, everyNetwork)

@@ -184,7 +184,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 }, everyNetwork)
 
-var _ = It("methods of a nil Conn and of a Conn made as a struct literal return os.ErrInvalid", func() {
+var _ = It("methods of a nil Conn and of a Conn created as a struct literal return os.ErrInvalid", func() {
 	f := pipes(1)[0]
 	_, far := pair("unix")
 	for _, c := range []*scm.Conn{nil, {}, {UnixConn: far.UnixConn}} {

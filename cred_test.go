@@ -137,7 +137,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	var f *fixture
 	BeforeEach(func() { f = connect(typ) })
 
-	It("PeerCred identifies the process that made the pair", func() {
+	It("PeerCred identifies the process that created the pair", func() {
 		Expect(scm.PeerCred(f.a)).To(Equal(self()))
 		Expect(scm.PeerCred(f.b)).To(Equal(self()))
 	})
@@ -207,7 +207,7 @@ var _ = DescribeTableSubtree("on accepted", func(typ int) {
 		Expect(unix.PidfdSendSignal(pidfd, 0, nil, 0)).To(MatchError(unix.ESRCH))
 	})
 
-	It("the pidfd of PeerPIDFD is readable once the process has ended", func() {
+	It("the pidfd that PeerPIDFD returns becomes readable when the process ends", func() {
 		readable := func(pidfd int) bool {
 			polled := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 			return ok(unix.Poll(polled, 0)) == 1 && polled[0].Revents&unix.POLLIN != 0
@@ -352,7 +352,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(state(pidfd)).To(MatchRegexp(`(?m)^Pid:\s+%d$`, os.Getpid()))
 	})
 
-	It("Recv of a Conn returns a pidfd of the sender after PassPIDFD(true)", func() {
+	It("Conn.Recv returns a pidfd of the sender after PassPIDFD(true)", func() {
 		a, b := pair(network)
 		supported(b.PassPIDFD(true), "SO_PASSPIDFD, new in Linux 6.5")
 		Expect(a.Write([]byte("x"))).To(Equal(1))
@@ -363,7 +363,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	})
 
 	if network != "unixgram" { // where a receiver is not notified of the end
-		It("Recv returns no credentials at the end of the connection, where Linux reports root", func() {
+		It("Recv returns no credentials at the end of the connection, although Linux reports root", func() {
 			for how, end := range map[string]func(a, b *scm.Conn) error{
 				"the other end's Close": func(a, _ *scm.Conn) error { return a.Close() },
 				"CloseRead":             func(_, b *scm.Conn) error { return b.CloseRead() },
@@ -383,7 +383,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})
 	}
 
-	It("PeerCred, PeerPIDFD and the options of a closed Conn return net.ErrClosed", func() {
+	It("PeerCred, PeerPIDFD and the option methods of a closed Conn return net.ErrClosed", func() {
 		a, _ := pair(network)
 		Expect(a.Close()).To(Succeed())
 		cred, err := a.PeerCred()

@@ -96,7 +96,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	}{
 		{"a path", socketPath},
 		{"an abstract name", func() string { return "@" + UniqueName() }},
-		{"an abstract name that begins with a 0 byte", func() string { return "\x00" + UniqueName() }},
+		{"an abstract name that begins with a zero byte", func() string { return "\x00" + UniqueName() }},
 		{"the longest path that sun_path holds", func() string {
 			dir := filepath.Dir(socketPath())
 			return filepath.Join(dir, strings.Repeat("s", 107-len(dir)-1))
@@ -105,8 +105,8 @@ var _ = DescribeTableSubtree("on", func(network string) {
 			name := "@" + UniqueName()
 			return name + strings.Repeat("s", 108-len(name))
 		}},
-		{"an abstract name with 0 bytes", func() string { return "@" + UniqueName() + "\x00a\x00" }},
-		{"an abstract name that is a whole sun_path", func() string {
+		{"an abstract name that contains zero bytes", func() string { return "@" + UniqueName() + "\x00a\x00" }},
+		{"an abstract name that fills sun_path", func() string {
 			name := "@" + UniqueName()
 			return name + strings.Repeat("\x00", 108-len(name))
 		}},
@@ -126,7 +126,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})
 	}
 
-	It("Dial and Listen accept a 0 byte instead of @, and show @ in addresses and errors", func() {
+	It("Dial and Listen accept a zero byte instead of @, and show @ in addresses and errors", func() {
 		name := UniqueName()
 		_, err := scm.Dial(ctx, network, "\x00"+name)
 		Expect(err).To(opFails("dial", unix.ECONNREFUSED))

@@ -89,7 +89,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.allFail(f.closedNumber(), unix.EBADF)
 	})
 
-	It("every call fails with EBADF for a descriptor outside int32, even if its lower half is an open one", func() {
+	It("every call fails with EBADF for a descriptor that does not fit into an int32, even if its low 32 bits are an open descriptor", func() {
 		if strconv.IntSize == 32 {
 			Skip("int has 32 bits here: there is no such number")
 		}

@@ -290,7 +290,7 @@ var _ = It("AnonymousKind recognizes both forms in which kernels name a pidfd, a
 	}
 })
 
-var _ = It("Kind can be the name of an anonymous file as /proc shows it", func() {
+var _ = It("Expect.Kind can be the name that /proc shows for an anonymous file", func() {
 	f := connect(unix.SOCK_SEQPACKET)
 	fd := ok(unix.Eventfd(0, unix.EFD_CLOEXEC))
 	f.Own(fd)
@@ -390,7 +390,7 @@ var _ = It("an ExpectError names the status flags that a file lacks", func() {
 	}
 })
 
-var _ = It("an ExpectError names seals in words", func() {
+var _ = It("an ExpectError names the seals", func() {
 	f := connect(unix.SOCK_SEQPACKET)
 	fd := ok(memfd(unix.F_SEAL_GROW)())
 	f.Own(fd)
@@ -430,7 +430,7 @@ var _ = It("Enforce accepts between Min and Max descriptors, and closes any othe
 	}
 })
 
-var _ = It("Enforce closes all descriptors if one is wrong, whatever its index", func() {
+var _ = It("Enforce closes all descriptors if one does not match, whatever its index", func() {
 	f := connect(unix.SOCK_SEQPACKET)
 	right, wrong := ok(memfd(0)()), f.file()
 	f.Own(right)
@@ -630,7 +630,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 				"1 descriptor; Expect allows at most 2 descriptors, but len(m.FDs) is 1: short buffer")).To(MatchError(io.ErrShortBuffer))
 		})
 
-		It("Expect.Recv does not mistake an empty message with lost descriptors for the end", func() {
+		It("Expect.Recv does not mistake an empty message with lost descriptors for the end of the connection", func() {
 			m.FDs = nil
 			f.sends("", f.file())
 			Expect(rejected(recv(scm.Expect{}), "")).To(MatchError("scm: wanted a whole message, got a truncated one with no descriptor"))
@@ -670,7 +670,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		f.Own(pidfd)
 	})
 
-	It("Expect.Recv returns the errors of scm.Recv, and io.EOF at the end", func() {
+	It("Expect.Recv returns the same errors as scm.Recv, and io.EOF at the end of the connection", func() {
 		one := scm.Expect{Min: 1, Max: 1}
 		failsWith(recv(one), "recvmsg", unix.EAGAIN)
 		m.FDs = make([]int, scm.MaxFDs+1)

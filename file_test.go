@@ -21,7 +21,7 @@ import (
 )
 
 var _ = DescribeTableSubtree("on", func(network string) {
-	It("SendFile sends the name and one descriptor in the format of runc, and RecvFile receives them", func() {
+	It("SendFile sends the name and one descriptor in runc's format, and RecvFile receives them", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile("/dev/ptmx", f)).To(Succeed())
@@ -39,7 +39,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("SendFile rejects names of 4096 bytes or more, and on a stream an empty name", func() {
+	It("SendFile rejects names of 4096 bytes or more, and rejects an empty name on a stream socket", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.SendFile(strings.Repeat("n", 4096), f)).To(opFails("write", unix.ENAMETOOLONG))
@@ -73,7 +73,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		if c.network != "" && c.network != network {
 			continue
 		}
-		It("RecvFile rejects a message "+c.name+", and closes its descriptors", func() {
+		It("RecvFile rejects a message "+c.name+", and leaves no descriptor open", func() {
 			if c.files == 2 {
 				cannotEmulateTwo()
 			} else if c.files > 2 {
@@ -101,7 +101,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		})
 	}
 
-	It("RecvFile returns io.EOF at the end, even if the kernel truncates credentials that no process sent", func() {
+	It("RecvFile returns io.EOF at the end of the connection, although Linux sets MSG_CTRUNC with SO_PASSCRED", func() {
 		for _, config := range []scm.Config{{}, {KeepTruncated: true}} {
 			a, b := pairWith(config, network)
 			if network == "unixgram" {

@@ -26,7 +26,7 @@ import (
 var _ = DescribeTableSubtree("on", func(network string) {
 	ctx := context.Background()
 
-	It("RecvConn returns a *net.UnixConn for a Unix socket, and NewConn makes a Conn of it", func() {
+	It("RecvConn returns a *net.UnixConn for a Unix socket, and NewConn makes a Conn from it", func() {
 		a, b := pair(network)
 		for _, kind := range []string{"unix", "unixgram", "unixpacket"} {
 			near, far := pair(kind)
@@ -74,7 +74,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(n, err).To(Equal(3))
 	})
 
-	It("SendConn and SendListener send one 0 byte with the descriptor, and the receiver accepts any byte", func() {
+	It("SendConn and SendListener send one zero byte with the descriptor, and the receiver accepts any byte", func() {
 		a, b := pair(network)
 		near := asFile(NumberOf(a))
 		Expect(a.SendConn(fdtest.AsSocket(near))).To(Succeed())
@@ -92,7 +92,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("RecvListener returns a listener that accepts, and the socket file remains after the sender closes its own", func() {
+	It("RecvListener returns a listener that accepts connections, and the socket file remains after the sender closes its own", func() {
 		a, b := pair(network)
 		path := filepath.Join(GinkgoT().TempDir(), "s")
 		listens := map[string]func() net.Listener{
@@ -125,7 +125,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("SendConn and SendListener of a closed socket report os.ErrClosed, and leave the socket file to its owner", func() {
+	It("SendConn and SendListener return os.ErrClosed for a closed socket, and leave the socket file to its owner", func() {
 		a, b := pair(network)
 		conn, _ := pair(network)
 		near, _ := tcpPair()
@@ -243,7 +243,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		hasNothing(b)
 	})
 
-	It("SendConn, SendListener, Nonblock and SetNonblock return os.ErrInvalid for nil and for struct literals", func() {
+	It("SendConn, SendListener, Nonblock and SetNonblock return os.ErrInvalid for nil and for values created as struct literals", func() {
 		a, b := pair(network)
 		Expect(a.SendConn(nil)).To(opFails("write", os.ErrInvalid))
 		Expect(a.SendListener(nil)).To(opFails("write", os.ErrInvalid))
@@ -268,7 +268,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		hasNothing(b)
 	})
 
-	It("SendConn and SendListener do not unwrap, and report the type of a socket that has no descriptor", func() {
+	It("SendConn and SendListener do not unwrap their argument, and report its type if it has no descriptor", func() {
 		a, b := pair(network)
 		near, _ := tcpPair()
 		one, other := net.Pipe()

@@ -78,7 +78,7 @@ var _ = Child("hostile-file", func(args []string) {
 
 var _ = Describe("a FUSE server that does not answer a poll", func() {
 	for _, taker := range slices.Sorted(maps.Keys(takers)) {
-		It("cannot stop a process that receives its file with "+taker, func() {
+		It("cannot block a process that receives its file with "+taker, func() {
 			server := fusetest.Mount(GinkgoTB(), fusetest.Options{})
 			server.Hush(fusetest.Poll) // the server does not answer poll requests
 			f := connect(unix.SOCK_STREAM)
@@ -181,7 +181,7 @@ var _ = Describe("NewFile", func() {
 		Expect(locked()).To(BeFalse(), "any close of the file removes them")
 	})
 
-	It("leaves the descriptor to the caller on error", func() {
+	It("leaves the descriptor open for the caller on error", func() {
 		for _, fd := range []int{-1, math.MinInt, math.MaxInt} {
 			file, err := scm.NewFile(fd, "")
 			Expect(file).To(BeNil())
@@ -315,7 +315,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(pidfds[1:]).To(Equal([]int{-1, -1}))
 	})
 
-	It("receives of a Conn fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer", func() {
+	It("receives on a Conn fail with EFAULT, and leave no descriptor open, if the kernel cannot write to the buffer", func() {
 		c := ok(scm.NewConnFD(copies(f.b)[0]))
 		defer func() { Expect(c.Close()).To(Succeed()) }()
 		Expect(Third(c.ReadFiles(nowhere, 1))).To(MatchError(unix.EFAULT))

@@ -57,7 +57,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})
 	}
 
-	It("Send and Recv pass a message that is exactly at the limits to the kernel", func() {
+	It("Send and Recv pass a message that is exactly at the limits on to the kernel", func() {
 		m := scm.Message{Buffers: make([][]byte, scm.MaxBuffers), FDs: make([]int, scm.MaxFDs)}
 		Expect(scm.Send(-1, &m, 0)).To(MatchError(unix.EBADF))
 		Expect(scm.Recv(-1, &m, 0)).To(MatchError(unix.EBADF))

@@ -94,7 +94,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 
-	It("Close does not remove a socket file that another Listen has made", func() {
+	It("Close does not remove a socket file that another call of Listen has made", func() {
 		path := socketPath()
 		l := mustListen(scm.Config{}, network, path)
 		Expect(os.Remove(path)).To(Succeed())
@@ -239,7 +239,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 	for _, c := range []struct{ mode, umask, want string }{
 		{"600", "0", "Srw-------"}, {"600", "22", "Srw-------"}, {"660", "77", "Srw-rw----"}, {"666", "777", "Srw-rw-rw-"},
 	} {
-		It("Listen sets mode "+c.mode+" on the socket file if the umask is "+c.umask, func() {
+		It("Listen sets mode "+c.mode+" on the socket file even if the umask is "+c.umask, func() {
 			for _, path := range []string{socketPath(), longPath()} {
 				Expect(RunChild(ChildCommand("listen-once", network, path, c.mode, c.umask))).To(Equal(c.want))
 			}
@@ -400,7 +400,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 
 var _ net.Listener = (*scm.Listener)(nil)
 
-var _ = It("methods of a nil Listener and of a Listener made as a struct literal return os.ErrInvalid", func() {
+var _ = It("methods of a nil Listener and of a Listener created as a struct literal return os.ErrInvalid", func() {
 	theirs := lent(ok(net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(), Net: "unix"})))
 	for _, l := range []*scm.Listener{nil, {}, {UnixListener: theirs}} {
 		invalid := MatchError(os.ErrInvalid)
@@ -429,7 +429,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		return lent(ok(b.RecvListener()))
 	}
 
-	It("NewListener borrows: it duplicates nothing, and Close and deadlines apply to both listeners", func() {
+	It("NewListener uses the same socket, and Close and deadlines apply to both listeners", func() {
 		keepsNumbers()
 		theirs := netListener(socketPath())
 		before := fdtest.Take()
@@ -446,7 +446,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		wait()
 	})
 
-	It("NewListener makes a listener that was received, inherited or made earlier accept with the new Config", func() {
+	It("NewListener makes a received, inherited or existing listener accept connections with the new Config", func() {
 		keepsNumbers()
 		listens := map[string]func(path string) net.Listener{
 			"net.Listen": func(path string) net.Listener { return netListener(path) },
@@ -486,7 +486,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		}
 	})
 
-	It("SetUnlinkOnClose of a Listener that does not own its socket file passes the setting on to net's listener", func() {
+	It("SetUnlinkOnClose of a Listener that does not own its socket file passes the setting on to the net.UnixListener", func() {
 		keepsNumbers()
 		for _, c := range []struct {
 			what string
@@ -517,7 +517,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(path).To(BeAnExistingFile(), "SendListener has sent the socket")
 	})
 
-	It("Close of a Listener that NewListener made of another one removes the socket file that Listen made", func() {
+	It("Close of a Listener from Listen, or of one that NewListener made from it, removes the socket file", func() {
 		keepsNumbers()
 		for _, firstCloses := range []bool{true, false} {
 			path := socketPath()
@@ -558,7 +558,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 // embedsListener is a listener around another one.
 type embedsListener struct{ net.Listener }
 
-var _ = It("NewListener rejects nil, struct literals, closed listeners, and listeners without a Unix socket", func() {
+var _ = It("NewListener rejects nil, listeners created as struct literals, closed listeners, and listeners without a Unix socket", func() {
 	keepsNumbers()
 	for _, none := range []net.Listener{nil, (*net.UnixListener)(nil), (*scm.Listener)(nil), (*net.TCPListener)(nil), &scm.Listener{}} {
 		Expect(Second(scm.NewListener(none))).To(opFails("listener", os.ErrInvalid), "%T", none)

@@ -53,7 +53,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	BeforeEach(func() { f = connect(typ) })
 
 	for _, n := range []int{0, 1, 2, scm.MaxFDs} {
-		It("Send and Recv pass credentials along with "+Count(n, "descriptor"), func() {
+		It("Send and Recv pass credentials with "+Count(n, "descriptor"), func() {
 			f.option(unix.SO_PASSCRED, 1)
 			sent, cred := f.files(n), myself()
 			for _, unpadded := range []bool{false, true} {
@@ -150,7 +150,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	AfterEach(func() { Expect(pidfds()).To(Equal(before), "open pidfds") })
 
 	for _, n := range []int{0, 1, 2, 3, scm.MaxFDs} {
-		It("Recv returns a pidfd after "+Count(n, "descriptor")+", with and without credentials", func() {
+		It("Recv returns the pidfd of a message with "+Count(n, "descriptor")+", with and without credentials", func() {
 			sent := f.files(n)
 			for _, cred := range []*scm.Cred{nil, {}} {
 				f.option(unix.SO_PASSCRED, 0)
@@ -199,7 +199,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
-	It("Recv closes the pidfd if PIDFD points to a descriptor in FDs", func() {
+	It("Recv closes the pidfd if the PIDFD field points to a received descriptor in FDs", func() {
 		sent := f.files(2)
 		f.sends("x", sent...)
 		m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 3)}
@@ -217,19 +217,20 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		m.CloseFDs()
 	})
 
-	for where, places := range map[string]func(ms []scm.Message) (first, second *int){
-		"the same place":                  func([]scm.Message) (first, second *int) { p := new(int); return p, p },
-		"a descriptor in their own FDs":   func(ms []scm.Message) (first, second *int) { return &ms[0].FDs[0], &ms[1].FDs[1] },
-		"a descriptor in the other's FDs": func(ms []scm.Message) (first, second *int) { return &ms[1].FDs[0], &ms[0].FDs[1] },
+	for name, places := range map[string]func(ms []scm.Message) (first, second *int){
+		"one of two pidfds if the PIDFD fields of both messages are the same pointer":            func([]scm.Message) (first, second *int) { p := new(int); return p, p },
+		"both pidfds if each PIDFD field points to a descriptor in the FDs of its own message":   func(ms []scm.Message) (first, second *int) { return &ms[0].FDs[0], &ms[1].FDs[1] },
+		"both pidfds if each PIDFD field points to a descriptor in the FDs of the other message": func(ms []scm.Message) (first, second *int) { return &ms[1].FDs[0], &ms[0].FDs[1] },
 	} {
-		It("RecvBatch closes a pidfd if the PIDFDs of two messages point to "+where, func() {
+		It("RecvBatch closes "+name, func() {
 			sent := f.files(2)
 			ms := make([]scm.Message, 2)
 			for i := range ms {
 				f.sends("x", sent...)
 				ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
 			}
-			ms[0].PIDFD, ms[1].PIDFD = places(ms)
+			first, second := places(ms)
+			ms[0].PIDFD, ms[1].PIDFD = first, second
 			Expect(scm.RecvBatch(f.b, ms, 0)).To(Equal(2))
 			kept := 0
 			for i := range ms {
@@ -242,7 +243,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 					Expect(ms[i].Flags).To(Equal(unix.MSG_CTRUNC))
 				}
 			}
-			if where == "the same place" {
+			if first == second {
 				Expect(kept).To(Equal(1))
 			} else {
 				Expect(kept).To(BeZero())
@@ -250,7 +251,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		})
 	}
 
-	It("Recv sets PIDFD to -1 without SO_PASSPIDFD and after an error", func() {
+	It("Recv sets *PIDFD to -1 if SO_PASSPIDFD is off, and after an error", func() {
 		f.option(unix.SO_PASSPIDFD, 0)
 		sent := f.files(2)
 		f.sends("x", sent...)
@@ -265,14 +266,14 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		Expect(pidfd).To(Equal(-1))
 	})
 
-	It("Send ignores PIDFD", func() {
+	It("Send ignores the PIDFD field", func() {
 		pidfd := -7
 		m := scm.Message{Buffers: [][]byte{[]byte("x")}, PIDFD: &pidfd}
 		Expect(scm.Send(f.a, &m, 0)).To(Succeed())
 		Expect(pidfd).To(Equal(-7))
 	})
 
-	It("Recv with a pidfd does not allocate", func() {
+	It("Recv does not allocate if it returns a pidfd", func() {
 		Expect(allocations(func() bool {
 			var p [1]byte
 			var pidfd int

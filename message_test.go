@@ -127,7 +127,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 	}{
 		{"3 buffers into 1", []int{3, 4, 5}, []int{12}, []int{12}},
 		{"1 buffer into 3", []int{12}, []int{3, 4, 5}, []int{3, 4, 5}},
-		{"2 buffers into 3 of other sizes", []int{5, 7}, []int{1, 10, 1}, []int{1, 10, 1}},
+		{"2 buffers into 3 of different sizes", []int{5, 7}, []int{1, 10, 1}, []int{1, 10, 1}},
 		{"5 buffers into 4, with empty ones among them", []int{0, 6, 0, 6, 0}, []int{0, 0, 12, 0}, []int{0, 0, 12, 0}},
 		{"1 buffer into 3, with space left over", []int{5}, []int{3, 4, 5}, []int{3, 2, 0}},
 		{"8 buffers into 8", slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8), slices.Repeat([]int{3}, 8)},

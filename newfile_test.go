@@ -37,11 +37,11 @@ var waitables = map[string]func() (waitable, error){
 		r, w, err := os.Pipe()
 		return waitable{r, writerOf(w, "x"), closerOf(w)}, err
 	},
-	"the master of a terminal": func() (waitable, error) {
+	"a pseudoterminal master": func() (waitable, error) {
 		master, slave, err := terminal()
 		return waitable{master, writerOf(slave, "x"), closerOf(slave)}, err
 	},
-	"the slave of a terminal": func() (waitable, error) {
+	"a pseudoterminal slave": func() (waitable, error) {
 		master, slave, err := terminal()
 		return waitable{slave, writerOf(master, "x\n"), closerOf(master)}, err
 	},
@@ -235,7 +235,7 @@ var _ = Describe("if the sender set O_NONBLOCK,", func() {
 			continue // it needs its own process
 		}
 		for _, taker := range slices.Sorted(maps.Keys(takers)) {
-			It("a Read of "+kind+" received with "+taker+" waits until the file is ready, a deadline passes, or Close", func() {
+			It("a Read of "+kind+" received with "+taker+" waits until the file is ready, a deadline passes, or the file is closed", func() {
 				keepsNumbers()
 				w, err := waitables[kind]()
 				if err != nil {
@@ -248,7 +248,7 @@ var _ = Describe("if the sender set O_NONBLOCK,", func() {
 		}
 	}
 
-	It("a Read of a received signalfd waits until the file is ready, a deadline passes, or Close", func() {
+	It("a Read of a received signalfd waits until the file is ready, a deadline passes, or the file is closed", func() {
 		// A signalfd receives only signals that every thread blocks. A child inherits the mask.
 		blocked := make(chan error)
 		go func() {
@@ -293,7 +293,7 @@ var _ = Child("without-proc", func([]string) {
 		_, _ = os.Stdout.WriteString("/proc cannot be hidden here: " + err.Error())
 		return
 	}
-	for _, kind := range []string{"a pipe", "the master of a terminal", "a netlink socket"} {
+	for _, kind := range []string{"a pipe", "a pseudoterminal master", "a netlink socket"} {
 		if w, err := waitables[kind](); err == nil {
 			_ = w.file.Close()
 			w.end()

@@ -32,19 +32,19 @@ var paths = []path{
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unix.Close(fd)).To(Succeed())
 	}},
-	{"ReadFD of two descriptors", func(f *fixture) {
+	{"ReadFD with two descriptors", func(f *fixture) {
 		cannotEmulateTwo()
 		f.sends("x", f.a, f.b)
 		f.readsLost(make([]byte, 1), 1)
 	}},
-	{"ReadFD of three descriptors", func(f *fixture) {
+	{"ReadFD with three descriptors", func(f *fixture) {
 		CannotEmulate(fdtest.NotCut)
 		f.sends("x", f.a, f.b, f.a)
 		f.readsLost(make([]byte, 1), 1)
 	}},
 	{"ReadFD without a queued message", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
-	{"ReadFD from a descriptor that is not open", func(f *fixture) { readFails(-1, unix.EBADF) }},
-	{"WriteFD of a descriptor that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
+	{"ReadFD on a socket that is not open", func(f *fixture) { readFails(-1, unix.EBADF) }},
+	{"WriteFD with a descriptor that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
 	{"WriteFD without a payload", func(f *fixture) {
 		Expect(scm.WriteFD(f.a, nil, f.a)).To(Equal(0))
 		if n, fd, err := scm.ReadFD(f.b, nil); err == nil {
@@ -56,7 +56,7 @@ var paths = []path{
 		f.sends("x", f.a, f.b, f.a)
 		recvAndClose(f, 3, 3)
 	}},
-	{"Send and Recv of 253 descriptors", func(f *fixture) {
+	{"Send and Recv with 253 descriptors", func(f *fixture) {
 		f.sends("x", slices.Repeat([]int{f.a}, scm.MaxFDs)...)
 		recvAndClose(f, scm.MaxFDs, scm.MaxFDs)
 	}},
@@ -75,10 +75,10 @@ var paths = []path{
 		recvAndClose(f, 0, 0)
 	}},
 	{"Recv without a queued message", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
-	{"Send of two open descriptors and one that is not", func(f *fixture) {
+	{"Send with two open descriptors and one that is not open", func(f *fixture) {
 		sendFails(f.a, "x", unix.EBADF, f.a, f.b, -1)
 	}},
-	{"Send of 254 descriptors", func(f *fixture) {
+	{"Send with 254 descriptors", func(f *fixture) {
 		m := scm.Message{FDs: slices.Repeat([]int{f.a}, scm.MaxFDs+1)}
 		Expect(scm.Send(f.a, &m, 0)).To(MatchError(scm.ErrTooManyFDs))
 	}},

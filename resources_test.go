@@ -19,12 +19,12 @@ import (
 // A child process fills its descriptor table, because the limit would affect the suite too.
 
 var _ = DescribeTableSubtree("on", func(typ int) {
-	It("Recv with a full descriptor table returns the descriptors that fit and MSG_CTRUNC", func() {
+	It("Recv returns the descriptors that fit, and sets MSG_CTRUNC, if the descriptor table is full", func() {
 		CannotEmulate(fdtest.NotCut)
 		RunChild(ChildCommand("nofile-recv", strconv.Itoa(typ)))
 	})
 
-	It("ReadFD with a full descriptor table closes the descriptors", func() {
+	It("ReadFD closes the descriptors it receives if the descriptor table is full", func() {
 		cannotEmulateTwo()
 		RunChild(ChildCommand("nofile-read", strconv.Itoa(typ)))
 	})

@@ -63,36 +63,36 @@ var tracedCalls = []traced{
 	{"WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), 0) }, []string{sendmsg(1)}},
 	{"a failed WriteFD", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, []byte("x"), -1) }, []string{sendmsg(1)}},
 	{"WriteFD without a payload", nil, func(f *fixture) { _, _ = scm.WriteFD(f.a, nil, 0) }, []string{sendmsg(1)}},
-	{"ReadFD of one descriptor", sendsOf(1), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
+	{"ReadFD with one descriptor", sendsOf(1), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
 	{"ReadFD of a message without a descriptor", sendsOf(0), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
-	{"ReadFD of two descriptors", sendsOf(2), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(2)},
-	{"ReadFD of three descriptors", sendsOf(3), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(3)},
+	{"ReadFD with two descriptors", sendsOf(2), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(2)},
+	{"ReadFD with three descriptors", sendsOf(3), func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, closes(3)},
 	{"a failed ReadFD", nil, func(f *fixture) { _, _, _ = scm.ReadFD(f.b, one.Buffers[0]) }, []string{recvmsg}},
 	{"Send", nil, func(f *fixture) { _ = scm.Send(f.a, &one, 0) }, []string{sendmsg(1)}},
 	{"Send without descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: one.Buffers}, 0) }, []string{sendmsg(0)}},
-	{"Send of 253 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 253)}, 0) }, []string{sendmsg(253)}},
-	{"Send of 20 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
-	{"Send of 254 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
-	{"Send of 1025 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
+	{"Send with 253 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 253)}, 0) }, []string{sendmsg(253)}},
+	{"Send with 20 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{sendmsg(0)}},
+	{"Send with 254 descriptors", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
+	{"Send with 1025 buffers", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{Buffers: make([][]byte, 1025)}, 0) }, nil},
 	{"Send without padding", nil, func(f *fixture) { _ = scm.Send(f.a, &unpadded, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgLen(4))}},
 	{"Send with credentials", nil, func(f *fixture) { _ = scm.Send(f.a, &scm.Message{FDs: one.FDs, Cred: &scm.Cred{PID: os.Getpid()}}, 0) }, []string{fmt.Sprintf("sendmsg, control %d, flags 0", unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))}},
-	{"SendBatch of three messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
-	{"SendBatch with a message of 254 descriptors", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
+	{"SendBatch with three messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {}, one}, 0) }, []string{"sendmmsg"}},
+	{"SendBatch with a message that has 254 descriptors", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
 	{"SendBatch without messages", nil, func(f *fixture) { _, _ = scm.SendBatch(f.a, nil, 0) }, nil},
-	{"Recv of one descriptor", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
+	{"Recv with one descriptor", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv with capacity for one of two descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
 	{"Recv without capacity for descriptors", sendsOf(2), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: one.Buffers}, 0) }, []string{recvmsg}},
 	{"Recv into 20 buffers", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{Buffers: make([][]byte, 20)}, 0) }, []string{recvmsg}},
 	{"Recv with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _ = scm.Recv(f.b, &scm.Message{FDs: make([]int, 254)}, 0) }, nil},
-	{"RecvBatch of three messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
+	{"RecvBatch with three messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {}, {}}, 0) }, []string{"recvmmsg"}},
 	{"RecvBatch with capacity for 254 descriptors", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, []scm.Message{one, {FDs: make([]int, 254)}}, 0) }, nil},
 	{"RecvBatch without messages", sendsOf(1), func(f *fixture) { _, _ = scm.RecvBatch(f.b, nil, 0) }, nil},
 	{"a failed Recv", nil, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg}},
-	{"Enforce of a descriptor that is listed twice", nil, func(*fixture) {
+	{"Enforce with a descriptor that is listed twice", nil, func(*fixture) {
 		fd, _ := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
 		_ = scm.Expect{}.Enforce([]int{fd, -1, fd})
 	}, []string{"fcntl", "close"}},
-	{"Recv of a pidfd that was not requested", func(f *fixture) {
+	{"Recv with a pidfd that was not requested", func(f *fixture) {
 		_ = unix.SetsockoptInt(f.b, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
 		f.sends("x")
 	}, func(f *fixture) { _ = scm.Recv(f.b, &one, 0) }, []string{recvmsg, "close"}},
@@ -205,7 +205,7 @@ var _ = Describe("under strace,", Ordered, ContinueOnFailure, func() {
 					closed = append(closed, call[3])
 				}
 			}
-			if c.name == "Recv of a pidfd that was not requested" && len(made) == 1 {
+			if c.name == "Recv with a pidfd that was not requested" && len(made) == 1 {
 				Skip("this kernel sent no pidfd: SO_PASSPIDFD is from Linux 6.5")
 			}
 			Expect(made).To(Equal(c.want))
@@ -300,7 +300,7 @@ var _ = Child("direct", func([]string) {
 	marker("end")
 })
 
-var _ = It("the calls make direct system calls, and never use socketcall", func() {
+var _ = It("sends and receives make direct system calls, and never use socketcall", func() {
 	if emulator := fdtest.Emulator(); emulator != "" {
 		Expect(emulatedCalls(emulator)).To(Equal(directCalls))
 		return
