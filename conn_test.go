@@ -144,7 +144,7 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		noWriterIsLeft(r)
 	})
 
-	It("ReadFiles waits although a batch that a signal interrupted left error 512 (ERESTARTSYS) on the socket", func() {
+	It("ReadFiles still waits after an interrupted RecvBatch has left error 512 (ERESTARTSYS) on the socket", func() {
 		a, b := pair(network)
 		f := pipes(1)[0]
 		Expect(a.Write([]byte("x"))).To(Equal(1))

@@ -225,7 +225,7 @@ var _ = It("a send over TCP succeeds, but Linux drops the descriptors", func() {
 	f.receives(3, 1, 0, "tcp", 0)
 })
 
-var _ = It("a send to a closed connection does not end the process with SIGPIPE, even on standard output", func() {
+var _ = It("a send to a closed connection does not kill the process with SIGPIPE, even if the socket is standard output", func() {
 	f := connect(unix.SOCK_STREAM)
 	a, b := f.pair(unix.SOCK_STREAM)
 	f.CloseNow(b)

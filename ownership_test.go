@@ -42,7 +42,7 @@ var paths = []path{
 		f.sends("x", f.a, f.b, f.a)
 		f.readsLost(make([]byte, 1), 1)
 	}},
-	{"ReadFD without a queued message", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
+	{"ReadFD when no message is queued", func(f *fixture) { readFails(f.b, unix.EAGAIN) }},
 	{"ReadFD on a socket that is not open", func(f *fixture) { readFails(-1, unix.EBADF) }},
 	{"WriteFD with a descriptor that is not open", func(f *fixture) { writeFails(f.a, []byte("x"), -1, unix.EBADF) }},
 	{"WriteFD without a payload", func(f *fixture) {
@@ -74,7 +74,7 @@ var paths = []path{
 		f.sends("x", f.a, f.b)
 		recvAndClose(f, 0, 0)
 	}},
-	{"Recv without a queued message", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
+	{"Recv when no message is queued", func(f *fixture) { recvFails(f.b, unix.EAGAIN) }},
 	{"Send with two open descriptors and one that is not open", func(f *fixture) {
 		sendFails(f.a, "x", unix.EBADF, f.a, f.b, -1)
 	}},

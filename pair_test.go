@@ -84,7 +84,7 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		isEmpty(f.b)
 	})
 
-	It("ReadFD closes both of two descriptors that fit because of padding", func() {
+	It("ReadFD closes both descriptors if the padding of its control buffer lets a second one in", func() {
 		cannotEmulateTwo()
 		Expect(scm.Send(f.a, &scm.Message{Buffers: [][]byte{[]byte("hi")}, FDs: f.files(2)}, 0)).To(Succeed())
 		p := make([]byte, 4)
