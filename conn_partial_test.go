@@ -177,7 +177,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 		}
 	}
 
-	DescribeTable("SendFile fails with io.ErrShortWrite if it has sent the file and only part of the name",
+	DescribeTable("SendFile fails with io.ErrShortWrite if it has sent the file but only part of the name",
 		func(end func(a, b *scm.Conn) error, timeout bool, causes ...error) {
 			caused := func(err error) bool {
 				return slices.ContainsFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
@@ -188,7 +188,7 @@ var _ = Describe("on a stream with a small buffer,", func() {
 				err := a.SendFile(strings.Repeat("n", 4095), f)
 				Expect(err).To(And(opFails("write", io.ErrShortWrite), Satisfy(caused)))
 				Expect(err.(net.Error).Timeout()).To(Equal(timeout))
-				Expect(err.Error()).To(MatchRegexp("sent the file and only [0-9]+ of 4095 bytes of its name: "))
+				Expect(err.Error()).To(MatchRegexp("sent the file but only [0-9]+ of 4095 bytes of its name: "))
 			})
 			queued := func() (int, error) { return unix.IoctlGetInt(to, unix.TIOCINQ) }
 			Eventually(queued).WithTimeout(Hang).Should(BeNumerically(">", before))

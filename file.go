@@ -155,7 +155,7 @@ type partError struct {
 }
 
 func (e *partError) Error() string {
-	return fmt.Sprintf("sent the file and only %d of %d bytes of its name: %v", e.sent, e.length, e.err)
+	return fmt.Sprintf("sent the file but only %d of %d bytes of its name: %v", e.sent, e.length, e.err)
 }
 
 func (e *partError) Unwrap() []error { return []error{io.ErrShortWrite, e.err} }

@@ -69,7 +69,7 @@ var (
 	ErrEmptyPayload = errors.New("scm: sending files on a stream socket requires at least one byte of payload")
 
 	// ErrNoFile is returned by a call that expects a file if the message has no descriptor.
-	ErrNoFile = errors.New("scm: a message was received without a file")
+	ErrNoFile = errors.New("scm: received a message without a file")
 
 	// ErrNotUnix is returned for a connection, listener or descriptor that is not an AF_UNIX socket. On
 	// a TCP socket the kernel would report success and drop the descriptors.

@@ -68,7 +68,7 @@ func NotifyRemove(sock Socket, name string) error {
 func (f notify) fdName(name string) error {
 	bad := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
 	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
-		return f.errorf("name %q is not 1 to 255 printable ASCII characters without a colon", name)
+		return f.errorf("invalid name %q: want 1 to 255 printable ASCII characters other than a colon", name)
 	}
 	return nil
 }
