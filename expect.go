@@ -47,7 +47,7 @@ type Expect struct {
 	// Type or Protocol that the Family does not have is invalid. This is checked for Unix, TCP and UDP
 	// sockets.
 	//
-	// Protocol is supported on Linux only. A TCP listener created by package net has unix.IPPROTO_MPTCP,
+	// Protocol is supported on Linux only. The protocol of a TCP listener created by package net is unix.IPPROTO_MPTCP,
 	// not unix.IPPROTO_TCP: since Go 1.24 listeners use Multipath TCP if the kernel supports it (see
 	// [net.ListenConfig.SetMultipathTCP]). A connection that it accepts from a plain TCP client has
 	// unix.IPPROTO_TCP. To accept both, set Family and Type and leave Protocol 0.

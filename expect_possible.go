@@ -8,7 +8,7 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// A kindRule lists the properties that files of one kind can have, and so what an Expect of that Kind may
+// A kindRule lists the properties that files of one kind can have, and therefore what an Expect of that Kind may
 // ask for. Any file that is not opened with O_PATH can have status flags.
 type kindRule struct {
 	kind   Kind

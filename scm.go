@@ -86,7 +86,7 @@ var (
 //
 // [ReadFD] returns this error, and so do the methods of [Conn] that return files, sockets or descriptors.
 // They close all descriptors of the message. With [Config].KeepTruncated, ReadFiles, ReadBuffers and
-// ReadFDs instead return the error along with the files or descriptors before the first lost one.
+// ReadFDs instead return the error along with the files or descriptors that precede the first one lost.
 type TruncatedError struct {
 	N int // the number of bytes received; they are in the caller's buffer
 

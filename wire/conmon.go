@@ -3,7 +3,7 @@ package wire
 import "strings"
 
 // Conmon is the format of sendfd and recvfd in conmon. Early versions of runc also used it. It passes a
-// file together with its name. conmon receives the master of a container's terminal in this format.
+// file together with its name. conmon receives the master end of a container's terminal in this format.
 //
 // The format uses a stream socket. A message consists of the name (the text, at most 4095 bytes), a zero
 // byte and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge

@@ -1,7 +1,7 @@
 package wire
 
 // Runc is the format of SendFile and RecvFile in runc (libcontainer/utils). It passes a file together with
-// its name. runc sends the master of a container's terminal, with the name /dev/ptmx, to a --console-socket
+// its name. runc sends the master end of a container's terminal, with the name /dev/ptmx, to a --console-socket
 // in this format, and other files to its seccomp and pidfd sockets.
 //
 // The format uses a stream socket. A message consists of the name (the text, 1 to 4095 bytes without a
