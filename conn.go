@@ -309,7 +309,7 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	if err == nil {
 		err = checkLimits(m)
 	}
-	if err == nil && !c.isStream() {
+	if err == nil && c.config.Expect != nil && !c.isStream() {
 		err = c.config.checkCapacity(len(m.FDs))
 	}
 	if err == nil {

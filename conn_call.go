@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -61,6 +62,9 @@ func makeCall() *call {
 			k.err = sendMsg(k.sock, &k.msg, k.flags)
 		default:
 			k.err = recvOne(k.sock, &k.msg, k.flags)
+			if received.On() {
+				received.Message(&k.msg)
+			}
 			if k.truncated() && k.user == nil { // Recv does not report a cause
 				k.cause = k.truncationCause()
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -163,6 +164,9 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := recvOne(toInt32(sock), &in, flags); err != nil {
 		return os.NewSyscallError("recvmsg", err)
 	}
+	if received.On() {
+		received.Message(&in)
+	}
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	return nil
 }
@@ -176,6 +180,9 @@ func recvParts(sock int32, m *Message, flags int) error {
 	in.Name, in.Cred, in.PIDFD = p.incoming(m)
 	if err := recvOne(sock, &in, flags); err != nil {
 		return err
+	}
+	if received.On() {
+		received.Message(&in)
 	}
 	m.N, m.NFD, m.Flags = in.N, in.NFD, in.Flags
 	p.received(m, &in)

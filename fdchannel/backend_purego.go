@@ -5,15 +5,9 @@ package fdchannel
 import (
 	"github.com/scm-rights/scm/internal/msg"
 	"github.com/scm-rights/scm/internal/pure"
-	"github.com/scm-rights/scm/internal/received"
 )
 
 // Calling the backend directly instead of through package scm makes passing a descriptor 2% faster.
 
 func send(sock int, m *msg.Message, flags int) error { return pure.Send(int32(sock), m, flags) }
-
-func recv(sock int, m *msg.Message, flags int) error {
-	err := pure.Recv(int32(sock), m, flags)
-	received.Message(m)
-	return err
-}
+func recv(sock int, m *msg.Message, flags int) error { return pure.Recv(int32(sock), m, flags) }

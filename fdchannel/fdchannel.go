@@ -22,6 +22,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/msg"
+	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -120,6 +121,9 @@ func (ep *Endpoint) recv(flags int) (int, error) {
 	m := msg.Message{FDs: fds[:]}
 	if err := recv(ep.sockfd, &m, flags|sys.MsgTrunc); err != nil {
 		return -1, err
+	}
+	if received.On() {
+		received.Message(&m)
 	}
 	switch {
 	case m.Flags&sys.ControlTruncated != 0:

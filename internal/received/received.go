@@ -16,6 +16,9 @@ var notify atomic.Pointer[func(fd int)]
 // it and before the call that receives it returns.
 func Notify(f func(fd int)) { notify.Store(&f) }
 
+// On reports whether Notify was called. Receives ask it before they pass anything on, because it is inlined.
+func On() bool { return notify.Load() != nil }
+
 // FD passes on a descriptor, unless it is negative.
 func FD(fd int32) {
 	if f := notify.Load(); f != nil && fd >= 0 {
@@ -25,9 +28,6 @@ func FD(fd int32) {
 
 // Messages passes on the descriptors of received messages.
 func Messages(ms []msg.Message) {
-	if notify.Load() == nil {
-		return
-	}
 	for i := range ms {
 		Message(&ms[i])
 	}
