@@ -129,6 +129,14 @@ type embedsPointer struct {
 
 type embedsValue struct{ scm.Conn }
 
+// embedsNil embeds no Conn, and has a NetConn of its own.
+type embedsNil struct {
+	*scm.Conn
+	inner net.Conn
+}
+
+func (e embedsNil) NetConn() net.Conn { return e.inner }
+
 type embedsTLS struct{ *tls.Conn }
 
 type embedsUnix struct{ *net.UnixConn }
@@ -193,6 +201,7 @@ var _ = It("NewConn rejects a connection without a Unix socket, and returns an e
 		{wrapper{a, nil}, "NetConn of scm_test.wrapper returned nil"},
 		{wrapper{a, (*net.UnixConn)(nil)}, "NetConn of scm_test.wrapper returned nil"},
 		{embedsPointer{}, "NetConn of scm_test.embedsPointer returned nil"},
+		{embedsNil{nil, near}, "*net.TCPConn has no NetConn method"},
 		{&embedsValue{}, "NetConn of *scm_test.embedsValue returned nil"},
 		{itself, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},
 		{loop, "unwrapped 64 times and still found a *scm_test.wraps: its NetConn methods may form a cycle"},

@@ -134,7 +134,7 @@ func unwrapOnce(c net.Conn) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: NetConn of %T returned nil", ErrNotUnix, c)
 	}
 	// A struct that embeds a Conn has this method too. Unlike inner, the Conn knows its socket file.
-	if e, ok := c.(interface{ embedded() *Conn }); ok && inner == net.Conn(e.embedded().UnixConn) {
+	if e, ok := c.(interface{ embedded() *Conn }); ok && e.embedded() != nil && inner == net.Conn(e.embedded().UnixConn) {
 		return e.embedded(), nil
 	}
 	return inner, nil
@@ -255,7 +255,8 @@ func (config Config) Pair(network string) (a, b *Conn, err error) {
 // call. On a stream m.N can be less than the length of the payload. In that case, the descriptors were sent
 // with the first byte: send the rest without them.
 //
-// With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. Other errors are
+// With MSG_DONTWAIT, the error wraps EAGAIN if Send would have to wait for the socket. On a stream, Send
+// still waits for other sends on the Conn, so as not to break up their payloads. Other errors are
 // ErrEmptyPayload and those documented for the function Send and for [Conn].
 func (c *Conn) Send(m *Message, flags int) error {
 	m.N = 0

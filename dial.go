@@ -21,7 +21,8 @@ import (
 // append 0 bytes until 107 bytes follow the "@".
 //
 // sun_path has space for a path of 107 bytes on Linux and of 103 bytes on the BSDs. On Linux, Dial connects
-// to a longer path through its directory. On other systems, Dial returns ENAMETOOLONG for a longer path.
+// to a longer path through its directory, if the last element of the path has at most about 90 bytes. For any
+// other longer path, and on other systems, the error wraps ENAMETOOLONG.
 //
 // While the listening socket's queue is full, Dial retries until ctx is done. The error is a [*net.OpError]
 // that wraps ctx's error, a [net.UnknownNetworkError] or the errno: ECONNREFUSED if no process has the
@@ -43,6 +44,9 @@ func (config Config) Dial(ctx context.Context, network, addr string) (*Conn, err
 func (config Config) dial(ctx context.Context, network, addr string) (*Conn, error) {
 	if err := checkNetwork(network, "unix", "unixgram", "unixpacket"); err != nil {
 		return nil, err
+	}
+	if err := config.check(); err != nil {
+		return nil, err // before the server accepts a connection
 	}
 	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error { return config.prepare(raw, 0) }}
 	var c net.Conn

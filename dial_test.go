@@ -177,6 +177,12 @@ var _ = DescribeTableSubtree("on", func(network string) {
 		Expect(err).To(MatchError(ContainSubstring("the address is 109 bytes long, but sun_path holds at most 108")))
 	})
 
+	It("Dial with an invalid Expect returns EINVAL, and does not connect", func() {
+		addr := filepath.Join(GinkgoT().TempDir(), "missing")
+		_, err := scm.Config{Expect: &scm.Expect{Min: 2, Max: 1}}.Dial(context.Background(), network, addr)
+		Expect(err).To(opFails("dial", unix.EINVAL))
+	})
+
 	It("Dial returns EPROTOTYPE for a socket of another type and ECONNREFUSED for a file that is not a socket", func() {
 		path := socketPath()
 		bound(scm.Config{}, network, path)

@@ -20,8 +20,8 @@ import (
 // AccessPath or the kinds of Linux's anonymous files. On those systems, an Expect that asks for one of
 // these matches nothing: the check closes all descriptors, and its error wraps [errors.ErrUnsupported].
 //
-// An Expect that no file can match is invalid: calls that use it return an error that wraps EINVAL. The
-// valid combinations are:
+// An Expect whose fields contradict each other, so that no file can match, is invalid: calls that use it
+// return an error that wraps EINVAL. The valid combinations are:
 //
 //	Kind               exact access modes a file can have    may be combined with
 //	KindRegular        any                                   Flags, Seals
@@ -101,7 +101,7 @@ const (
 // (EINVAL).
 type Access string
 
-// A file that was opened with the access mode O_ACCMODE (3) matches only AccessAny.
+// A file that was opened with the access mode O_ACCMODE (3) matches only AccessAny and "".
 const (
 	AccessRead      Access = "read"       // reading, and perhaps writing
 	AccessWrite     Access = "write"      // writing, and perhaps reading
@@ -150,7 +150,8 @@ func (e *ExpectError) Unwrap() error { return e.Err }
 // the message, including *m.PIDFD: m.NFD is 0, and -1 replaces the descriptors in m.FDs. The payload is in
 // m.Buffers and its length in m.N, so that the conversation can continue.
 //
-// At the end of a stream or seqpacket connection the error is [io.EOF]. If e is invalid, or if e.Min is
+// At the end of a stream or seqpacket connection the error is [io.EOF]. On a stream, Recv detects the end
+// only if m.Buffers is not empty. If e is invalid, or if e.Min is
 // more than len(m.FDs), the error wraps EINVAL, and nothing is received. Other errors are those of the
 // function Recv.
 func (e Expect) Recv(sock int, m *Message, flags int) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -118,6 +119,9 @@ func unpolledFile(fd int, name string) (*os.File, error) {
 	if err := sys.Replace(own, fd); err != nil {
 		_ = f.Close()
 		return nil, err
+	}
+	if received.On() {
+		received.FD(int32(own))
 	}
 	sys.Close(fd)
 	return f, nil

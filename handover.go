@@ -57,7 +57,7 @@ func unlinkOnClose(socket any, unlink bool) {
 // seqpacket message is longer, the rest of it is lost. On a stream, further bytes can be received later.
 //
 // RecvConn returns the connection that [net.FileConn] creates from the descriptor: a [*net.TCPConn],
-// [*net.UnixConn] or [*net.UDPConn]. The caller must close it. [NewConn] turns a *net.UnixConn into a Conn.
+// [*net.UnixConn], [*net.UDPConn] or, for a raw IP socket, [*net.IPConn]. The caller must close it. [NewConn] turns a *net.UnixConn into a Conn.
 // Like FileConn, RecvConn sets O_NONBLOCK, and on a TCP connection TCP_NODELAY and keepalive. These
 // settings change the sender's connection too.
 //

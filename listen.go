@@ -14,7 +14,7 @@ import (
 
 // Listener is a [net.UnixListener] that accepts Conns. Deadlines, File and SyscallConn work as in package
 // net. [Listen] and [NewListener] return Listeners. A Listener created as a struct literal is not usable:
-// its methods return an error that wraps [os.ErrInvalid].
+// the methods that this package defines return an error that wraps [os.ErrInvalid].
 type Listener struct {
 	*net.UnixListener
 	addr   *net.UnixAddr
@@ -80,8 +80,8 @@ func (config Config) newListener(l net.Listener) (*Listener, error) {
 
 // Listen creates a listening socket, as [net.ListenConfig] does. network is "unix" (a stream) or
 // "unixpacket". addr has the form that [Dial] takes. If addr is "", Linux chooses an abstract name. If addr
-// is a path that is too long for sun_path, the socket's address is a name in /proc, and the other end sees
-// that name too. The caller must close the Listener.
+// is a path that is too long for sun_path (see [Dial]), the socket's address is a name in /proc, and the
+// other end sees that name too. The caller must close the Listener.
 //
 // If a socket file already exists at addr, Listen removes it if it is stale. A file is stale if connect(2)
 // fails with ECONNREFUSED because no process has the socket open. If the file is not stale, or if an

@@ -29,11 +29,11 @@
 // until the garbage collector runs. The check does not run the collector. If the collector happens to run
 // earlier and closes the file, the check does not report it.
 //
-// The check ignores files that were open at the start, even if they have another descriptor now. It also
-// ignores files of the runtime and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps
-// for later copies between sockets. If a library opens a file once and keeps it open, the file counts
-// against the test that was running when the library opened it. To avoid that, make the library open the
-// file before the check starts.
+// The check ignores files that were open at the start, including a file that has only changed its
+// descriptor since (except for an anonymous file, such as an eventfd). It also ignores files of the runtime
+// and of package testing (-cpuprofile, -trace), and pipes that [io.Copy] keeps for later copies between
+// sockets. If a library opens a file once and keeps it open, the file counts against the test that was
+// running when the library opened it. To avoid that, make the library open the file before the check starts.
 //
 // # Systems
 //

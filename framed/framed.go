@@ -327,9 +327,9 @@ func (r *Reader) Waiting() int {
 	return len(r.queue)
 }
 
-// Close closes the descriptors in the queue and any that a concurrent Read still receives. All later
-// calls to Read, Take and TakeUpTo return [os.ErrClosed]. The connection stays open. Close always
-// returns nil.
+// Close closes the descriptors in the queue and any that a concurrent Read still receives. The connection
+// stays open. All later calls to Read, Take and TakeUpTo return [os.ErrClosed] or, if a Read lost
+// descriptors before, the error of that Read. Close always returns nil.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,8 +9,8 @@ import "strings"
 // byte and one descriptor. Send sets msg_controllen to CMSG_SPACE. The receiver does not acknowledge
 // messages.
 //
-// Recv treats the result of a single recvmsg(2) call as one message. It rejects a message that does not
-// have exactly one descriptor. The name ends at a zero byte or at the end of the message, so Recv also
+// Recv treats the result of a single recvmsg(2) call as one message. It rejects a name of 4096 bytes or
+// more, and a message that does not have exactly one descriptor. The name ends at a zero byte or at the end of the message, so Recv also
 // accepts messages in the formats [Runc] and [Crun].
 //
 // See [Format] for who owns the descriptors on success and on error.
@@ -41,5 +41,8 @@ func (f conmon) Recv(sock Socket) (text string, fds []int, err error) {
 		return "", nil, err
 	}
 	name, _, _ := strings.Cut(string(p[:n]), "\x00")
+	if len(name) >= conmonName {
+		return "", nil, f.refuse(fds, "received name has %d bytes or more", conmonName)
+	}
 	return f.one(name, fds)
 }

@@ -125,6 +125,7 @@ var rejectedByRecv = []rejected{
 	{message{wire.QMP, "", 1, "{" + strings.Repeat(" ", 1<<16) + "]}"}, "not a JSON object"},
 	{message{wire.Runc, "", 2, "name"}, tooMany},
 	{message{wire.Runc, "", 0, "name"}, none},
+	{message{wire.Conmon, "", 1, strings.Repeat("n", 4096)}, "name has 4096 bytes or more"},
 	{message{wire.Runc, "", 1, strings.Repeat("n", 4096)}, "name has 4096 bytes or more"},
 	{message{wire.SeccompListener, "", 1, `{"fds":["a","b"]}`}, "1 descriptor, but 2 names"},
 	{message{wire.SeccompListener, "", 2, `{"fds":["a"]}`}, "2 descriptors, but 1 name in"},

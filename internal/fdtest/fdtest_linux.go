@@ -60,26 +60,35 @@ func Name(fd int) string {
 	return name
 }
 
-// ID distinguishes files. Both ends of a pipe have the same, and so have
-// all anonymous inodes (epoll, eventfd): it can acquit and not convict.
+// ID distinguishes files. Both ends of a pipe have the same ID, and so do all anonymous files of one
+// kind, such as eventfds. Equal IDs therefore do not prove that two files are the same.
 type ID struct {
-	Dev, Ino uint64
+	Dev, Ino  uint64
+	Anonymous string // the kernel's name for an anonymous file, which has no inode of its own
 }
 
 // Identify returns the ID of the file behind a number. It does not wait for a file system,
 // such as FUSE.
 func Identify(fd int) (ID, error) {
 	var sx unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &sx)
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &sx)
 	if err == nil {
-		return ID{unix.Mkdev(sx.Dev_major, sx.Dev_minor), sx.Ino}, nil
+		return newID(fd, unix.Mkdev(sx.Dev_major, sx.Dev_minor), sx.Ino, uint32(sx.Mode)), nil
 	}
 	// EACCES of FUSE, EPERM and ENOSYS of filters that do not know statx.
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return ID{}, err
 	}
-	return ID{uint64(st.Dev), st.Ino}, nil
+	return newID(fd, uint64(st.Dev), st.Ino, st.Mode), nil
+}
+
+func newID(fd int, dev, ino uint64, mode uint32) ID {
+	id := ID{Dev: dev, Ino: ino}
+	if mode&unix.S_IFMT == 0 {
+		id.Anonymous = Name(fd)
+	}
+	return id
 }
 
 // Same reports whether two numbers are open and hold the same open file

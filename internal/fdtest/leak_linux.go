@@ -30,7 +30,7 @@ func (s Snapshot) Left() ([]int, error) {
 	}
 	closed := map[ID]int{}
 	for fd, id := range s {
-		if now[fd] != id {
+		if now[fd] != id && id.Anonymous == "" { // an anonymous file is not known from others of its kind
 			closed[id]++
 		}
 	}

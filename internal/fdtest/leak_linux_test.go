@@ -48,6 +48,26 @@ func TestLeft(t *testing.T) {
 	}
 }
 
+// A closed eventfd does not hide a timerfd, although both have the ID of the anonymous files.
+func TestLeftAnonymous(t *testing.T) {
+	before, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Take()
+	if err := unix.Close(before); err != nil {
+		t.Fatal(err)
+	}
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(timer) }()
+	if fds := left(t, s); !slices.Equal(fds, []int{timer}) {
+		t.Errorf("%v are left; want the timerfd, %d", fds, timer)
+	}
+}
+
 func TestKeptByC(t *testing.T) {
 	for description, want := range map[string]bool{
 		"Unix stream socket without a name, peer /var/lib/sss/pipes/nss of process 1": true,

@@ -123,6 +123,14 @@ var leaks = map[string]func(t *testing.T){
 		ok(a.SendFile("x", os.Stdin))
 		must(b.RecvFile()) // RecvFile
 	},
+	"RecvFile of an epoll": func(t *testing.T) { // which gets another descriptor
+		a, b := conns()
+		defer closeAll2(a, b)
+		epoll := os.NewFile(uintptr(must(unix.EpollCreate1(0))), "epoll")
+		ok(a.SendFile("x", epoll))
+		ok(epoll.Close())
+		must(b.RecvFile()) // RecvFile of an epoll
+	},
 	"RecvConn": func(t *testing.T) {
 		a, b := conns()
 		defer closeAll2(a, b)
