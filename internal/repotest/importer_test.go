@@ -148,7 +148,7 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 			Expect(page).To(MatchRegexp(`\n    (replace |require )?`+path+" "), "a line of go.mod")
 		}
 		sums := strconv.Itoa(len(m.file("go.sum")))
-		Expect(page).To(ContainSubstring("go.sum gains "+sums+" lines"), "go mod tidy wrote %s lines", sums)
+		Expect(page).To(ContainSubstring("`go.sum` gains "+sums+" lines"), "go mod tidy wrote %s lines", sums)
 
 		m.must("mod", "vendor")
 		vendored := filepath.Join(m.dir, "vendor", module)
@@ -168,10 +168,10 @@ var _ = Describe("a module that imports scm", Label("build"), func() {
 		rows := map[string][]string{
 			"all files of `" + module + "`": all,
 			"Go and C":                      code,
-			"Go and C compiled on Linux, with a C compiler": m.compiled("CGO_ENABLED=1"),
-			"Go and C compiled on Linux, without one":       m.compiled("CGO_ENABLED=0"),
-			"other files in the same directories":           other,
-			"all files of `golang.org/x/sys/unix`":          sys,
+			"Go and C compiled on Linux, with a C compiler":    m.compiled("CGO_ENABLED=1"),
+			"Go and C compiled on Linux, without a C compiler": m.compiled("CGO_ENABLED=0"),
+			"other files in the same directories":              other,
+			"all files of `golang.org/x/sys/unix`":             sys,
 		}
 		for row, names := range rows {
 			cells := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(row) + ` \| ([\d,]+) \| ([\d,]+) \|$`).FindStringSubmatch(page)
