@@ -105,7 +105,6 @@ func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
 	cmd.Dir = dir
 	// A test that runs make is not listed as a part of this one.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, beatVariable+"=") })
-	cmd.Env = append(cmd.Env, "GINKGO_NO_COLOR=TRUE")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -61,6 +61,9 @@ var (
 	ginkgoRed = regexp.MustCompile(`(?m)^  \[(?:FAIL|PANICKED!|TIMEDOUT|INTERRUPTED|ABORTED)\] (.*)$`)
 )
 
+// colour matches what Ginkgo prints to change colours. Version 2.16 does so even if its output is not a terminal.
+var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 // read reads the events up to the last one.
 func (r *report) read(events io.Reader) (err error) {
 	for in := bufio.NewReader(events); err == nil; {
@@ -112,8 +115,9 @@ func (r *report) event(line []byte) {
 		r.print(io.MultiWriter(r.w, r.log), e.Output)
 	case "output":
 		if !strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME
-			r.at(e.Package, e.Test).output.WriteString(e.Output)
-			r.suite(e.Package).output.WriteString(e.Output)
+			text := colour.ReplaceAllString(e.Output, "")
+			r.at(e.Package, e.Test).output.WriteString(text)
+			r.suite(e.Package).output.WriteString(text)
 		}
 	case "start", "run":
 		r.at(e.Package, e.Test)
