@@ -71,6 +71,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/scm-rights/scm"
@@ -370,11 +371,14 @@ func NewWriter(conn *scm.Conn) *Writer { return &Writer{conn: conn} }
 // determines the owner of a descriptor by its offset, as TakeUpTo does, write each message with a
 // single call to Write.
 //
-// If more than [scm.MaxFDs] files would be attached, Attach returns [scm.ErrTooManyFDs] and attaches
-// none of the new ones.
+// If more than [scm.MaxFDs] files would be attached, Attach returns [scm.ErrTooManyFDs], and if a file is
+// nil it returns [os.ErrInvalid]. It then attaches none of the new files.
 func (w *Writer) Attach(files ...*os.File) error {
 	if len(w.files)+len(files) > scm.MaxFDs {
 		return scm.ErrTooManyFDs
+	}
+	if slices.Contains(files, nil) {
+		return os.ErrInvalid // otherwise every later Write would fail
 	}
 	w.files = append(w.files, files...)
 	return nil

@@ -320,6 +320,9 @@ func TestWriterSendsTheAttachedFilesOnce(t *testing.T) {
 	if err := w.Attach(make([]*os.File, scm.MaxFDs+1)...); !errors.Is(err, scm.ErrTooManyFDs) {
 		t.Errorf("got %v", err)
 	}
+	if err := w.Attach(files[0], nil); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a nil file: %v", err)
+	}
 	if err := w.Attach(files...); err != nil {
 		t.Fatal(err)
 	}
