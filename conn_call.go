@@ -66,7 +66,7 @@ func makeCall() *call {
 				received.Message(&k.msg)
 			}
 			if k.truncated() && k.user == nil { // Recv does not report a cause
-				k.cause = k.truncationCause()
+				k.cause = sys.TruncationCause(int(k.sock), k.msg.NFD, len(k.msg.FDs))
 			}
 		}
 		return k.err == nil || k.failed()
@@ -263,20 +263,6 @@ func (k *call) isEnd() bool {
 		return true
 	}
 	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
-}
-
-// truncationCause returns the reason why descriptors are missing, or nil if it is not known. The received
-// descriptors must still be open.
-func (k *call) truncationCause() error {
-	if k.msg.NFD == len(k.msg.FDs) {
-		return sys.EMSGSIZE
-	}
-	fd, err := sys.Dup(int(k.sock))
-	if err != nil {
-		return err
-	}
-	sys.Close(fd)
-	return nil
 }
 
 // lossCause returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of

@@ -214,7 +214,7 @@ func (r *Reader) receive(p []byte, capacity int) (n int, files []*os.File, err e
 	case m.N == 0 && nfd == 0: // MSG_CTRUNC has no meaning here: with SO_PASSCRED, Linux sets it at the end
 		return 0, nil, io.EOF
 	case m.Truncated():
-		cause = r.whyTruncated(nfd, capacity)
+		cause = r.truncationCause(nfd, capacity)
 	case m.Flags&sys.MsgTrunc != 0: // the socket is not a stream
 		cause = io.ErrShortBuffer
 	default:
@@ -231,24 +231,15 @@ func (r *Reader) receive(p []byte, capacity int) (n int, files []*os.File, err e
 	return m.N, nil, err
 }
 
-// whyTruncated returns the reason why descriptors are missing, or nil if it cannot be determined. The
-// received descriptors must still be open.
-func (r *Reader) whyTruncated(received, capacity int) error {
-	if received == capacity {
-		return sys.EMSGSIZE
-	}
+// truncationCause returns why a receive lost descriptors, or nil if the cause is not known. The received
+// descriptors must still be open.
+func (r *Reader) truncationCause(received, capacity int) (cause error) {
 	raw, err := r.conn.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	var full error
-	_ = raw.Control(func(sock uintptr) {
-		var fd int
-		if fd, full = sys.Dup(int(sock)); full == nil {
-			sys.Close(fd)
-		}
-	})
-	return full
+	_ = raw.Control(func(sock uintptr) { cause = sys.TruncationCause(int(sock), received, capacity) })
+	return cause
 }
 
 // isLoss reports whether err means that descriptors were lost.

@@ -1,0 +1,16 @@
+package sys
+
+// TruncationCause returns why a message lost descriptors, for a receive from sock that returned received of
+// at most capacity descriptors: EMSGSIZE if the message carried more, the error of dup if the descriptor table
+// is full, or nil if the cause is not known. The received descriptors must still be open.
+func TruncationCause(sock, received, capacity int) error {
+	if received == capacity {
+		return EMSGSIZE
+	}
+	fd, err := Dup(sock)
+	if err != nil {
+		return err
+	}
+	Close(fd)
+	return nil
+}
