@@ -120,10 +120,14 @@ func contents(file string) string {
 func filesBelow(dir string) (names []string) {
 	GinkgoHelper()
 	Expect(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			names = append(names, strings.TrimPrefix(path, dir))
+		if err != nil || d.IsDir() {
+			return err
 		}
-		return err
+		if dir != "." { // or .github would lose its dot
+			path = strings.TrimPrefix(path, dir)
+		}
+		names = append(names, path)
+		return nil
 	})).To(Succeed())
 	return names
 }

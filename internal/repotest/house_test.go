@@ -321,6 +321,22 @@ red:
 		Entry(nil, "plan9", "amd64"),
 	)
 
+	It("lets Dependabot update every side module, and never the versions that importers get", func() {
+		listed := regexp.MustCompile(`(?m)^      - /(\S*)$`)
+		var modules, updated []string
+		for _, name := range filesBelow(".") {
+			name = strings.TrimPrefix(name, "/")
+			if dir := filepath.Dir(name); filepath.Base(name) == "go.mod" && dir != "." && !strings.HasPrefix(name, "build/") {
+				modules = append(modules, dir)
+			}
+		}
+		for _, dir := range listed.FindAllStringSubmatch(contents(".github/dependabot.yml"), -1) {
+			updated = append(updated, dir[1])
+		}
+		Expect(modules).NotTo(BeEmpty())
+		Expect(updated).To(ConsistOf(modules))
+	})
+
 	It("asks for one version of Go in all side modules, and README.md names it and the library's", func() {
 		goLine := regexp.MustCompile(`(?m)^go (\S+)$`)
 		versions := map[string]string{}
