@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/kinds"
+	"github.com/scm-rights/scm/interop/peers/faulty/fault"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -291,93 +293,28 @@ func playable(all []scenario.Case) (list, left []scenario.Case) {
 // full has every fault play everything, and not only the scenarios that name it.
 var full = flag.Bool("full", false, "play every scenario with every fault")
 
-// Each fault is found by one of its checks, with the text. Of a few that end each session
-// one scenario of each group is played, if all are; a timeout is for those who wait for
-// what never comes.
-var faults = []struct {
-	name    string
-	checks  []scenario.Check
-	text    string
-	few     bool
-	timeout time.Duration
-}{
-	{name: "cloexec", checks: []scenario.Check{scenario.CheckCloexec}, text: "what it receives is not close-on-exec"},
-	{name: "cloexec-rest", checks: []scenario.Check{scenario.CheckCloexec}, text: "what it receives is not close-on-exec"},
-	{name: "leak", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and the peer did not report it", timeout: deadline},
-	{name: "dup", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and the peer did not report it", timeout: deadline},
-	{name: "keep", checks: []scenario.Check{scenario.CheckLeak}, text: "open", timeout: deadline},
-	{name: "hundredth", checks: []scenario.Check{scenario.CheckLeak}, text: "is open, and the peer did not report it"},
-	{name: "fork", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "pidfd", checks: []scenario.Check{scenario.CheckLeak}, text: "the sender's pidfd, as "},
-	{name: "unshare", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open", timeout: deadline},
-	{name: "overwrite", checks: []scenario.Check{scenario.CheckLeak}, text: "as 2, is open, and the peer did not report it"},
-	{name: "park", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "hide", checks: []scenario.Check{scenario.CheckLeak}, text: "is still open somewhere", timeout: deadline},
-	{name: "stale", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
-	{name: "mixup", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
-	{name: "slots", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
-	{name: "cache", checks: []scenario.Check{scenario.CheckFile}, text: "which it had already"},
-	{name: "believe", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "reopen", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
-	{name: "swap", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
-	{name: "sort", checks: []scenario.Check{scenario.CheckFile}, text: "is not the open file description of"},
-	{name: "close", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
-	{name: "replace", checks: []scenario.Check{scenario.CheckFile}, text: "is another file now, and nobody asked for that"},
-	{name: "rob", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
-	{name: "owns", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
-	{name: "consume", checks: []scenario.Check{scenario.CheckFile}, text: "is closed, and nobody asked for that"},
-	{name: "nonblock", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},
-	{name: "blocking", checks: []scenario.Check{scenario.CheckFile}, text: "status flags"},
-	{name: "seek", checks: []scenario.Check{scenario.CheckFile}, text: "is at offset"},
-	{name: "read-byte", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
-	{name: "count", checks: []scenario.Check{scenario.CheckAnswer}, text: "n is "},
-	{name: "add", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "eat", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "pad", checks: []scenario.Check{scenario.CheckAnswer}, text: "payload is"},
-	{name: "small", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "text", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "vector", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "last", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "dummy", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "length", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "first", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "drop", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "extra", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "firstcmsg", checks: []scenario.Check{scenario.CheckAnswer}, text: "0 descriptors, and not "},
-	{name: "foreign", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckFile}, text: ""},
-	{name: "chunk", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "carry", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "forget", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "plain", checks: []scenario.Check{scenario.CheckAnswer}, text: "not err"},
-	{name: "resume", checks: []scenario.Check{scenario.CheckAnswer}, text: "payload is"},
-	{name: "skipbad", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "again", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "resend", checks: []scenario.Check{scenario.CheckAnswer}, text: " descriptors, and not "},
-	{name: "picky", checks: []scenario.Check{scenario.CheckAnswer}, text: "EINVAL"},
-	{name: "optimist", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "bounce", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "buffer", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "fill", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "eof", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "hup", checks: []scenario.Check{scenario.CheckAnswer}, text: ""},
-	{name: "cry", checks: []scenario.Check{scenario.CheckAnswer}, text: "there are flags"},
-	{name: "hush", checks: []scenario.Check{scenario.CheckAnswer}, text: "no flag"},
-	{name: "hasty", checks: []scenario.Check{scenario.CheckAnswer}, text: "", timeout: deadline},
-	{name: "sticky", checks: []scenario.Check{scenario.CheckAnswer}, text: "it does not wait"},
-	{name: "readv", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, text: "", timeout: deadline},
-	{name: "spare", checks: []scenario.Check{scenario.CheckAnswer}, text: "", timeout: deadline},
-	{name: "deaf", checks: []scenario.Check{scenario.CheckAnswer, scenario.CheckHang}, text: "", few: true, timeout: deadline},
-	{name: "lazy", checks: []scenario.Check{scenario.CheckAnswer}, text: "", few: true, timeout: deadline},
-	{name: "garbage", checks: []scenario.Check{scenario.CheckContract}, text: `not text: "\x7fELF`, few: true},
-	{name: "turn", checks: []scenario.Check{scenario.CheckContract}, text: "no n=", few: true},
-	{name: "twice", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
-	{name: "flood", checks: []scenario.Check{scenario.CheckContract}, text: "", few: true},
-	{name: "die", checks: []scenario.Check{scenario.CheckCrash}, text: "exit status 3; standard error: faulty: the disk is full of eels", few: true},
-	{name: "hang", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time", few: true, timeout: deadline},
-	{name: "full-input", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time", few: true, timeout: deadline},
-	{name: "setpgid", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time", few: true, timeout: deadline},
-	{name: "late", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time", few: true, timeout: deadline},
-	{name: "stderr", checks: []scenario.Check{scenario.CheckHang}, text: "no answer in time", few: true, timeout: deadline},
+// A namedFault is a fault of the faulty peers.
+type namedFault struct {
+	name string
+	fault.Fault
+}
+
+// timeout returns how long the runner waits for an answer or for the end of a file, or 0 for
+// its default.
+func (f namedFault) timeout() time.Duration {
+	if f.Slow {
+		return deadline
+	}
+	return 0
+}
+
+// allFaults returns the faults sorted by name.
+func allFaults() (list []namedFault) {
+	all := fault.All()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, namedFault{name, all[name]})
+	}
+	return list
 }
 
 // deadline is what is waited for an answer, or for a pipe's end, that never comes.
@@ -420,6 +357,7 @@ func TestFaults(t *testing.T) {
 		list, left []scenario.Case
 		results    []scenario.Result
 	}
+	faults := allFaults()
 	played := make([]casting, len(faults))
 	var waiting sync.WaitGroup
 	few := make(chan bool, 4) // those that wait for what never comes do so together
@@ -429,13 +367,13 @@ func TestFaults(t *testing.T) {
 		if err := process.Probe(p, process.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
-		played[i].list, played[i].left = playable(casesOf(t, fault.name, p, fault.few))
-		if fault.timeout > 0 {
+		played[i].list, played[i].left = playable(casesOf(t, fault.name, p, fault.EndsSession))
+		if fault.Slow {
 			few <- true
 			waiting.Add(1)
 			go func() {
 				defer waiting.Done()
-				played[i].results = alone(t, played[i].list, nil, fault.checks, fault.timeout)
+				played[i].results = alone(t, played[i].list, nil, fault.Checks, fault.timeout())
 				<-few
 			}()
 		}
@@ -445,9 +383,9 @@ func TestFaults(t *testing.T) {
 	for i, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			list, left, results := played[i].list, played[i].left, played[i].results
-			if fault.timeout == 0 {
+			if !fault.Slow {
 				check := leavesNothing(t)
-				results = alone(t, list, nil, fault.checks, 0)
+				results = alone(t, list, nil, fault.Checks, 0)
 				check()
 			}
 			named := map[string]bool{} // scenarios and groups
@@ -471,7 +409,7 @@ func TestFaults(t *testing.T) {
 					switch {
 					case f.Peer != "faulty":
 						t.Errorf("%s: the wrong one has it: %s", r.Name, f)
-					case slices.Contains(fault.checks, f.Check) && strings.Contains(f.Text, fault.text):
+					case slices.Contains(fault.Checks, f.Check) && strings.Contains(f.Text, fault.Text):
 						reported[s.Name] = true
 						if !race {
 							failed[s.Group()] = s.Name
@@ -488,7 +426,7 @@ func TestFaults(t *testing.T) {
 				}
 				named[s.Name], named[s.Group()] = true, true
 				if !reported[s.Name] {
-					t.Errorf("%s names it, and finds no %s with %q", s.Name, fault.checks, fault.text)
+					t.Errorf("%s names it, and finds no %s with %q", s.Name, fault.Checks, fault.Text)
 				}
 			}
 			for group, name := range failed {
@@ -537,7 +475,7 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range faults {
+	for _, fault := range allFaults() {
 		if !slices.Contains([]string{"leak", "pidfd", "dup", "stale", "reopen", "rob", "nonblock", "first", "drop", "hush", "count", "die"}, fault.name) {
 			continue
 		}
@@ -552,9 +490,9 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 			if len(left) > 0 {
 				t.Logf("skip: %d of %d cases need root", len(left), len(left)+len(list))
 			}
-			for _, r := range alone(t, list, &scenario.Expectations{List: blanket}, fault.checks, fault.timeout) {
+			for _, r := range alone(t, list, &scenario.Expectations{List: blanket}, fault.Checks, fault.timeout()) {
 				name := r.Case.Scenario.Name
-				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(fault.checks, f.Check) })
+				second := slices.ContainsFunc(r.Findings, func(f scenario.Finding) bool { return slices.Contains(fault.Checks, f.Check) })
 				hidden[name] = hidden[name] || !second
 				found[name] = found[name] || second
 				if second && r.Verdict != scenario.Fail {
@@ -563,7 +501,7 @@ func TestBlanketHidesNoSecondFault(t *testing.T) {
 			}
 			for name := range hidden {
 				if !found[name] {
-					t.Errorf("%s finds no %s any more", name, fault.checks)
+					t.Errorf("%s finds no %s any more", name, fault.Checks)
 				}
 			}
 			if len(found) == 0 {
@@ -580,7 +518,7 @@ func TestEveryScenarioNamesItsFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, fault := range faults {
+	for _, fault := range allFaults() {
 		names = append(names, fault.name)
 	}
 	for _, s := range scenarios {
@@ -628,32 +566,6 @@ func TestPeerThatDoesNotStartAgain(t *testing.T) {
 	}
 	if broken != 3 {
 		t.Errorf("%d cases could not be played, want 3", broken)
-	}
-}
-
-// No fault is left out here.
-func TestEveryFaultIsTested(t *testing.T) {
-	program, err := buildFaulty()
-	if err != nil {
-		t.Fatal(err)
-	}
-	usage, err := exec.Command(program, "--fault", "none such").CombinedOutput()
-	if err == nil {
-		t.Fatal("an unknown fault is taken")
-	}
-	_, list, ok := strings.Cut(string(usage), "one of ")
-	if !ok {
-		t.Fatalf("no list of faults in %q", usage)
-	}
-	tested := []string{"noread"}
-	for _, fault := range faults {
-		tested = append(tested, fault.name)
-	}
-	list, _, _ = strings.Cut(list, "\n")
-	for name := range strings.SplitSeq(list, ", ") {
-		if !slices.Contains(tested, name) {
-			t.Errorf("no test has the fault %q", name)
-		}
 	}
 }
 

@@ -66,7 +66,7 @@ var programs = []string{"cmd/...", "tools/...", "examples/...", "interop/peers/f
 
 // unsafePackages may import unsafe outside their tests. The faulty peers and fusetest are for tests
 // alone.
-var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty", "internal/fusetest"}
+var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal/recorder", "interop/raw", "interop/peers/faulty/fault", "internal/fusetest"}
 
 var systemSuffix = regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
 

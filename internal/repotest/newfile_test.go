@@ -28,7 +28,7 @@ var newFileAllowed = map[string]string{
 	"examples/memfd/memfd.go":               "a memfd that the program has made",
 	"examples/mycat/go/mycat/main.go":       "a socketpair that the program has made",
 	"internal/builtin/net.go":               "the runner's socket, for net.FileConn",
-	"interop/peers/faulty/recv.go":          "a test's peer, which receives only the runner's files",
+	"interop/peers/faulty/fault/recv.go":    "a test's peer, which receives only the runner's files",
 	"interop/peers/go/runc/main.go":         "the runner's files, as runc handles them",
 	"interop/process/process_linux.go":      "the runner's own files, for a peer",
 	"tools/prove/identity/script/sizes.go":  "sockets that the tool has made",

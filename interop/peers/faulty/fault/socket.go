@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package fault
 
 import (
 	"encoding/binary"
@@ -12,20 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket sends and receives by the system calls, if the fault does not.
+// socket sends and receives with one system call each, except where the fault does it.
 type socket struct {
 	fd    int
-	fault fault
+	fault Fault
 
-	inherit bool // it receives without close-on-exec besides
+	inherit bool // also receive without close-on-exec
 
-	// What the faults remember.
+	// State that the faults keep between calls.
 	fds     []int // received last, or kept
 	sent    []int // sent last
 	refused []int // of the last send, if the socket was full
 	count   int   // of the descriptors received
 	waiting *peer.Message
-	rest    peer.Received // read, and not handed over
+	rest    peer.Received // read, but not yet returned
 }
 
 func (s *socket) Send(m peer.Message) (int, error) {
@@ -51,7 +51,7 @@ func (s *socket) Recv(r peer.Room) (got peer.Received, err error) {
 		s.fault.spoil(&got)
 	}
 	if err == nil && s.inherit {
-		_ = inherited(got.FDs) // it may report what is not open: that is the first fault
+		_ = inherited(got.FDs) // it fails if the first fault reports descriptors that are not open
 	}
 	return got, err
 }
@@ -62,7 +62,7 @@ func (s *socket) Done() {
 	}
 }
 
-// send is what is right.
+// send sends correctly.
 func (s *socket) send(m peer.Message) (int, error) {
 	return s.sendControl(m, rights(m.FDs))
 }
@@ -79,13 +79,13 @@ func rights(fds []int) []byte {
 	return unix.UnixRights(fds...)
 }
 
-// recv is what is right: room for exactly as many as are asked for.
+// recv receives correctly, with capacity for exactly the descriptors requested.
 func (s *socket) recv(r peer.Room) (peer.Received, error) {
 	got, _, err := s.recvAll(r)
 	return got, err
 }
 
-// recvAll takes the descriptors, closes pidfds, and returns all control messages besides.
+// recvAll receives correctly and closes pidfds. It also returns all control messages.
 func (s *socket) recvAll(r peer.Room) (peer.Received, []unix.SocketControlMessage, error) {
 	got, messages, err := s.recvControl(r, r.FDs)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *socket) recvAll(r peer.Room) (peer.Received, []unix.SocketControlMessag
 	return got, messages, err
 }
 
-// rights takes the descriptors from the control messages, and leaves the others alone.
+// rights adds the descriptors of the SCM_RIGHTS messages to got.
 func (s *socket) rights(got peer.Received, messages []unix.SocketControlMessage) (peer.Received, error) {
 	for _, m := range messages {
 		if !isRights(m) {
@@ -123,7 +123,7 @@ func isPidfd(m unix.SocketControlMessage) bool {
 	return m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_PIDFD && len(m.Data) >= 4
 }
 
-// recvControl leaves it to the caller what the control messages are.
+// recvControl receives, and returns the control messages for the caller to parse.
 func (s *socket) recvControl(r peer.Room, room int) (got peer.Received, messages []unix.SocketControlMessage, err error) {
 	var control []byte
 	if room > 0 {
@@ -138,7 +138,7 @@ func (s *socket) recvControl(r peer.Room, room int) (got peer.Received, messages
 	return got, messages, err
 }
 
-// message makes the one system call, and returns the msghdr as the kernel left it.
+// message makes one system call, and returns the msghdr as the kernel left it.
 func message(trap uintptr, sock int, buffers [][]byte, control []byte, flags int) (int, unix.Msghdr, error) {
 	iov := make([]unix.Iovec, len(buffers))
 	for i, b := range buffers {
@@ -165,12 +165,12 @@ func closeAll(fds []int) {
 	}
 }
 
-// strict conforms, and refuses what the contract lets a library refuse: control messages
-// other than SCM_RIGHTS, a connection on which a message was truncated, and more buffers
-// than one system call takes.
+// strict conforms to the contract, but rejects everything that a library may reject: control
+// messages other than SCM_RIGHTS, a connection on which a message was truncated, and more
+// buffers than one system call accepts.
 type strict struct {
 	socket
-	over bool // it has given the connection up
+	over bool // the connection is given up
 }
 
 // mostBuffers is UIO_MAXIOV.

@@ -1,0 +1,154 @@
+//go:build linux
+
+package fault
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// answerFaults are the faults of a program that answers. They apply to the answer to a successful receive.
+var answerFaults = map[string]Fault{
+	"die": {
+		What:        "exits in the middle of an answer",
+		Checks:      []scenario.Check{scenario.CheckCrash},
+		Text:        "exit status 3; standard error: faulty: the disk is full of eels",
+		EndsSession: true,
+		say: func(answer []byte) []byte {
+			_, _ = os.Stdout.Write(answer[:len(answer)/2])
+			fmt.Fprintln(os.Stderr, "faulty: the disk is full of eels")
+			os.Exit(3)
+			return nil
+		},
+	},
+	"flood": {
+		What:        "repeats an answer a hundred thousand times",
+		Checks:      []scenario.Check{scenario.CheckContract},
+		EndsSession: true,
+		say: func(answer []byte) []byte {
+			return bytes.Repeat(answer, 100_000)
+		},
+	},
+	"full-input": {
+		What:        "shrinks its input pipe, fills it, and reads no more",
+		Checks:      []scenario.Check{scenario.CheckHang},
+		Text:        "no answer in time",
+		EndsSession: true,
+		Slow:        true,
+		say: func(answer []byte) []byte {
+			input, err := os.OpenFile("/proc/self/fd/0", os.O_WRONLY|unix.O_NONBLOCK, 0)
+			must(err)
+			_, err = unix.FcntlInt(0, unix.F_SETPIPE_SZ, 4096)
+			must(err)
+			_, err = unix.Write(int(input.Fd()), make([]byte, 4096))
+			must(err)
+			_, _ = os.Stdout.Write(answer)
+			time.Sleep(Forever)
+			return nil
+		},
+	},
+	"setpgid": {
+		What:        "joins the runner's process group, and never answers",
+		Checks:      []scenario.Check{scenario.CheckHang},
+		Text:        "no answer in time",
+		EndsSession: true,
+		Slow:        true,
+		say: func([]byte) []byte {
+			group, err := unix.Getpgid(os.Getppid())
+			must(err)
+			must(unix.Setpgid(0, group))
+			time.Sleep(Forever)
+			return nil
+		},
+	},
+	"garbage": {
+		What:        "answers with binary noise",
+		Checks:      []scenario.Check{scenario.CheckContract},
+		Text:        `not text: "\x7fELF`,
+		EndsSession: true,
+		say: func([]byte) []byte {
+			return []byte("\x7fELF\x00\xff\xfe\x1b[2J ok \x00\n")
+		},
+	},
+	"hang": {
+		What:        "never answers",
+		Checks:      []scenario.Check{scenario.CheckHang},
+		Text:        "no answer in time",
+		EndsSession: true,
+		Slow:        true,
+		say: func([]byte) []byte {
+			time.Sleep(Forever)
+			return nil
+		},
+	},
+	"late": {
+		What:        "answers two seconds late",
+		Checks:      []scenario.Check{scenario.CheckHang},
+		Text:        "no answer in time",
+		EndsSession: true,
+		Slow:        true,
+		say: func(answer []byte) []byte {
+			time.Sleep(2 * time.Second)
+			return answer
+		},
+	},
+	"stderr": {
+		What:        "answers on standard error",
+		Checks:      []scenario.Check{scenario.CheckHang},
+		Text:        "no answer in time",
+		EndsSession: true,
+		Slow:        true,
+		say: func(answer []byte) []byte {
+			_, _ = os.Stderr.Write(answer)
+			return nil
+		},
+	},
+	"turn": {
+		What:        "answers each command with the previous answer",
+		Checks:      []scenario.Check{scenario.CheckContract},
+		Text:        "no n=",
+		EndsSession: true,
+		say: func(answer []byte) []byte {
+			answer, before = before, answer
+			return answer
+		},
+	},
+	"twice": {
+		What:        "repeats each answer",
+		Checks:      []scenario.Check{scenario.CheckContract},
+		EndsSession: true,
+		say:         func(answer []byte) []byte { return bytes.Repeat(answer, 2) },
+	},
+}
+
+// must ends a peer in which the fault is not possible.
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faulty:", err)
+		os.Exit(1)
+	}
+}
+
+// before is the answer that turn writes next.
+var before = []byte("ok\n")
+
+// answers applies the fault to the answers to successful receives. Serve makes one Write per answer.
+type answers struct {
+	io.Writer
+	fault Fault
+}
+
+func (a answers) Write(answer []byte) (int, error) {
+	said := answer
+	if a.fault.say != nil && bytes.Contains(answer, []byte(" payload=")) {
+		said = a.fault.say(bytes.Clone(answer))
+	}
+	_, err := a.Writer.Write(said)
+	return len(answer), err
+}

@@ -1,0 +1,72 @@
+//go:build linux
+
+// Package fault contains the faults of the faulty peers. Each is what a library or a program
+// could get wrong, with the finding by which the runner has to detect it.
+package fault
+
+import (
+	"io"
+	"maps"
+	"time"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/scenario"
+)
+
+// A Fault is one way to be wrong. Everything that a Fault leaves nil is done right.
+type Fault struct {
+	What string // what the peer does wrong
+
+	// The runner has to report a finding of one of these checks that contains Text.
+	Checks []scenario.Check
+	Text   string
+
+	EndsSession bool // each case costs a new pair of processes
+	Slow        bool // the runner waits for an answer, or for the end of a file, until its timeout
+
+	send func(s *socket, m peer.Message) (int, error)
+	recv func(s *socket, r peer.Room) (peer.Received, error)
+
+	message func(m *peer.Message)    // changes the arguments of a send
+	room    func(r *peer.Room)       // changes the arguments of a receive
+	spoil   func(got *peer.Received) // changes the result of a receive
+
+	say  func(answer []byte) []byte // returns what to write instead of the answer to a successful receive
+	done func(s *socket)            // called when the socket is closed
+}
+
+// All returns all faults by name: those of a library that sends, of a library that receives,
+// and of a program that answers.
+func All() map[string]Fault {
+	all := map[string]Fault{}
+	for _, faults := range []map[string]Fault{sendFaults, recvFaults, answerFaults} {
+		maps.Copy(all, faults)
+	}
+	return all
+}
+
+// Forever is longer than any timeout of the runner, yet ends a peer that no one kills.
+const Forever = 10 * time.Minute
+
+// Library returns a library with the fault. With inherit it also receives without close-on-exec.
+func Library(name string, f Fault, inherit bool) peer.Library {
+	return library(name, func(sock int) peer.Socket { return &socket{fd: sock, fault: f, inherit: inherit} })
+}
+
+// Strict returns a library that has no fault, and that rejects everything that the contract
+// allows a library to reject.
+func Strict() peer.Library {
+	return library("strict", func(sock int) peer.Socket { return &strict{socket: socket{fd: sock}} })
+}
+
+func library(name string, open func(sock int) peer.Socket) peer.Library {
+	return peer.Library{
+		Name:    name,
+		Version: "1",
+		Can:     "stream,dgram,seqpacket,multi,iov,flags",
+		Open:    func(sock int) (peer.Socket, error) { return open(sock), nil },
+	}
+}
+
+// Answers returns a writer that applies the fault to the answers to successful receives.
+func Answers(w io.Writer, f Fault) io.Writer { return answers{w, f} }

@@ -1,0 +1,332 @@
+//go:build linux
+
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// sendFaults are the faults of a library that sends.
+var sendFaults = map[string]Fault{
+	"add": {
+		What:   "sends one byte more than the payload",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send: func(s *socket, m peer.Message) (int, error) {
+			m.Buffers = append(slices.Clone(m.Buffers), []byte{'!'})
+			n, err := s.send(m)
+			return n - 1, err
+		},
+	},
+	"again": {
+		What:   "sends the rest of a message with the same descriptors again, until the kernel accepts no more",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   " descriptors, and not ",
+		send: func(s *socket, m peer.Message) (sent int, err error) {
+			m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
+			for size := total(m); ; {
+				n, err := s.send(m)
+				switch {
+				case errors.Is(err, unix.EAGAIN) && sent > 0:
+					return sent, nil
+				case err != nil:
+					return n, err
+				}
+				if sent += n; sent == size {
+					return sent, nil
+				}
+				m.Buffers[0] = m.Buffers[0][n:]
+			}
+		},
+	},
+	"carry": {
+		What:   "sends descriptors that a full socket refused along with the next message",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   " descriptors, and not ",
+		send: func(s *socket, m peer.Message) (int, error) {
+			m.FDs = slices.Concat(s.refused, m.FDs)
+			n, err := s.send(m)
+			s.refuse(m.FDs, err)
+			return n, err
+		},
+	},
+	"chunk": {
+		What:   "splits too many descriptors across several messages",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send: func(s *socket, m peer.Message) (n int, err error) {
+			parts := slices.Collect(slices.Chunk(m.FDs, 253))
+			if len(parts) < 2 {
+				return s.send(m)
+			}
+			for _, part := range parts {
+				m.FDs = part
+				if n, err = s.send(m); err != nil {
+					return n, err
+				}
+			}
+			return n, nil
+		},
+	},
+	"consume": {
+		What:   "closes the descriptors that it sent or failed to send",
+		Checks: []scenario.Check{scenario.CheckFile},
+		Text:   "is closed, and nobody asked for that",
+		send: func(s *socket, m peer.Message) (int, error) {
+			n, err := s.send(m)
+			closeAll(m.FDs)
+			return n, err
+		},
+	},
+	"drop": {
+		What:   "sends the payload without the descriptors",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send: func(s *socket, m peer.Message) (int, error) {
+			return s.sendControl(m, nil)
+		},
+	},
+	"extra": {
+		What:   "also sends its own standard input",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		message: func(m *peer.Message) {
+			if len(m.FDs) > 0 {
+				m.FDs = append(slices.Clone(m.FDs), 0)
+			}
+		},
+	},
+	"forget": {
+		What:   "treats descriptors that a full socket refused as sent, and sends the next message without any",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send: func(s *socket, m peer.Message) (int, error) {
+			if len(s.refused) > 0 {
+				m.FDs = nil
+			}
+			n, err := s.send(m)
+			s.refuse(m.FDs, err)
+			return n, err
+		},
+	},
+	"keep": {
+		What:   "keeps a duplicate of what it sends",
+		Checks: []scenario.Check{scenario.CheckLeak},
+		Text:   "open",
+		Slow:   true,
+		send: func(s *socket, m peer.Message) (int, error) {
+			if err := keep(m.FDs); err != nil {
+				return -1, err
+			}
+			return s.send(m)
+		},
+	},
+	"hide": {
+		What:   "keeps what it sends in flight, in a message to itself",
+		Checks: []scenario.Check{scenario.CheckLeak},
+		Text:   "is still open somewhere",
+		Slow:   true,
+		send: func(s *socket, m peer.Message) (int, error) {
+			n, err := s.send(m)
+			if err == nil {
+				err = park(m.FDs)
+			}
+			return n, err
+		},
+	},
+	"last": {
+		What:   "sends the buffers of a stream one by one, and the descriptors with the last one",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   " descriptors, and not ",
+		send: func(s *socket, m peer.Message) (sent int, err error) {
+			kind, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TYPE)
+			if err != nil || kind != unix.SOCK_STREAM || len(m.Buffers) < 2 {
+				return s.send(m)
+			}
+			for i, b := range m.Buffers {
+				part := peer.Message{Buffers: [][]byte{b}, Flags: m.Flags}
+				if i == len(m.Buffers)-1 {
+					part.FDs = m.FDs
+				}
+				n, err := s.send(part)
+				if err != nil {
+					return n, err
+				}
+				sent += n
+			}
+			return sent, nil
+		},
+	},
+	"lazy": {
+		What:        "reports success at once, and sends only at the next command",
+		Checks:      []scenario.Check{scenario.CheckAnswer},
+		EndsSession: true,
+		Slow:        true,
+		send: func(s *socket, m peer.Message) (int, error) {
+			s.flush()
+			s.waiting = &m
+			return total(m), nil
+		},
+		recv: func(s *socket, r peer.Room) (peer.Received, error) {
+			s.flush()
+			return s.recv(r)
+		},
+	},
+	"length": {
+		What:   "sends a control message that is one descriptor too short",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		send: func(s *socket, m peer.Message) (int, error) {
+			control := rights(m.FDs)
+			if len(control) > 0 {
+				header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+				header.SetLen(unix.CmsgLen(4 * (len(m.FDs) - 1)))
+			}
+			return s.sendControl(m, control)
+		},
+	},
+	"picky": {
+		What:   "rejects all flags",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   "EINVAL",
+		send: func(s *socket, m peer.Message) (int, error) {
+			if m.Flags != 0 {
+				return -1, unix.EINVAL
+			}
+			return s.send(m)
+		},
+	},
+	"plain": {
+		What:   "reports success for bytes without descriptors, even if the send failed",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   "not err",
+		send: func(s *socket, m peer.Message) (int, error) {
+			n, err := s.send(m)
+			if len(m.FDs) == 0 && err != nil {
+				return total(m), nil
+			}
+			return n, err
+		},
+	},
+	"reopen": {
+		What:   "opens the files again, and sends the new descriptions",
+		Checks: []scenario.Check{scenario.CheckFile},
+		Text:   "is not the open file description of",
+		send: func(s *socket, m peer.Message) (int, error) {
+			given := m.FDs
+			m.FDs = reopened(given)
+			n, err := s.send(m)
+			closeAll(slices.DeleteFunc(m.FDs, func(fd int) bool { return slices.Contains(given, fd) }))
+			return n, err
+		},
+	},
+	"resend": {
+		What:   "sends the rest of a partially sent message with the same descriptors again",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   " descriptors, and not ",
+		send: func(s *socket, m peer.Message) (int, error) {
+			m.Buffers = [][]byte{slices.Concat(m.Buffers...)}
+			return s.inParts(m, m.Flags, func(m *peer.Message, n int) { m.Buffers = [][]byte{m.Buffers[0][n:]} })
+		},
+	},
+	"resume": {
+		What:   "continues a partial send at the beginning of the buffer in which it stopped",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		Text:   "payload is",
+		send: func(s *socket, m peer.Message) (int, error) {
+			m.Buffers = slices.Clone(m.Buffers)
+			return s.inParts(m, m.Flags|unix.MSG_DONTWAIT, func(m *peer.Message, n int) {
+				for m.FDs = nil; n >= len(m.Buffers[0]); m.Buffers = m.Buffers[1:] {
+					n -= len(m.Buffers[0])
+				}
+				m.Buffers[0] = m.Buffers[0][:len(m.Buffers[0])-n]
+			})
+		},
+	},
+	"skipbad": {
+		What:   "leaves out bad descriptors",
+		Checks: []scenario.Check{scenario.CheckAnswer},
+		message: func(m *peer.Message) {
+			m.FDs = slices.DeleteFunc(slices.Clone(m.FDs), func(fd int) bool {
+				_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+				return err != nil
+			})
+		},
+	},
+	"sort": {
+		What:   "sends descriptors in ascending order",
+		Checks: []scenario.Check{scenario.CheckFile},
+		Text:   "is not the open file description of",
+		message: func(m *peer.Message) {
+			m.FDs = slices.Sorted(slices.Values(m.FDs))
+		},
+	},
+}
+
+// inParts sends until the whole message is sent. After n bytes were sent, rest removes them from the message.
+func (s *socket) inParts(m peer.Message, flags int, rest func(m *peer.Message, n int)) (sent int, err error) {
+	for size, part := total(m), m; ; {
+		part.Flags = flags
+		n, err := s.send(part)
+		switch {
+		case err == nil:
+			if sent += n; sent == size {
+				return sent, nil
+			}
+			rest(&part, n)
+		case !errors.Is(err, unix.EAGAIN):
+			return n, err
+		case sent == 0:
+			return s.send(m) // this waits unless the caller passed MSG_DONTWAIT
+		}
+		// Wait until the socket accepts more.
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return sent, err
+		}
+	}
+}
+
+// refuse remembers the descriptors of a message that a full socket refused.
+func (s *socket) refuse(fds []int, err error) {
+	s.refused = nil
+	if errors.Is(err, unix.EAGAIN) {
+		s.refused = fds
+	}
+}
+
+func total(m peer.Message) (n int) {
+	for _, b := range m.Buffers {
+		n += len(b)
+	}
+	return n
+}
+
+// flush sends the message that lazy postponed.
+func (s *socket) flush() {
+	if m := s.waiting; m != nil {
+		s.waiting = nil
+		_, _ = s.send(*m) // lazy has already reported success
+	}
+}
+
+// reopened opens the files again, except those that cannot be opened, such as sockets.
+func reopened(fds []int) []int {
+	again := slices.Clone(fds)
+	for i, fd := range fds {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil {
+			continue
+		}
+		mode := flags&(unix.O_ACCMODE|unix.O_PATH) | unix.O_CLOEXEC | unix.O_NONBLOCK
+		opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
+		if err != nil {
+			continue
+		}
+		// O_NONBLOCK was needed only to open a pipe.
+		_, _ = unix.FcntlInt(uintptr(opened), unix.F_SETFL, flags)
+		again[i] = opened
+	}
+	return again
+}
