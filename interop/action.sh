@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# What action.yml runs, with the inputs in the environment: builds scm, plays, and leaves the reports, the summary
-# of the job and the exit status.
+# The script of action.yml, which passes its inputs in the environment. It builds scm, runs the cases, and writes the
+# reports, the job summary and the exit status.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 args=(--builtin="$BUILTIN")
-# each FLAG LINES: the flag once for each line that is not empty.
+# each FLAG LINES: adds the flag once for each line that is not empty.
 each() {
 	local line
-	while read -r line; do # without the space around it
+	while read -r line; do # read trims surrounding spaces
 		if [ -n "$line" ]; then
 			args+=("$1" "$line")
 		fi
 	done <<<"${2//$'\r'/}"
 }
-if [ -z "$REPORTS" ]; then # not the root folder's
+if [ -z "$REPORTS" ]; then # or the reports would go to the root directory
 	echo "the input reports is empty" >&2
 	echo "status=2" >>"$GITHUB_OUTPUT"
 	exit 2
@@ -24,15 +24,15 @@ each --run "$RUN"
 each --skip "$SKIP"
 each --expect "$EXPECT"
 each --shard "$SHARD"
-# A run that breaks writes no report, and the last run's must not be taken for one of this.
+# A run that breaks writes no report, so remove those of an earlier run.
 for form in json jsonl xml md html; do
 	rm -f -- "$REPORTS/report.$form"
 	args+=(--report "$REPORTS/report.$form")
 done
 rm -f -- "$REPORTS/badge.json"
 
-# A signal ends the command that await waits for, by TERM: INT is ignored in the background. In the foreground none
-# would reach it, as bash runs no trap until that has ended.
+# On a signal, send TERM to the command that await runs in the background, where INT is ignored. It cannot run in the
+# foreground, because bash would run the trap only after it has ended.
 cancelled=
 cancel() {
 	cancelled=yes
@@ -41,7 +41,7 @@ cancel() {
 	fi
 }
 trap cancel HUP INT TERM
-# await COMMAND: its exit status, also if signals interrupt the wait.
+# await COMMAND: runs it and returns its exit status, even if signals interrupt the wait.
 await() {
 	"$@" &
 	if [ -n "$cancelled" ]; then
@@ -53,10 +53,11 @@ await() {
 	wait "$!"
 }
 
-# Of a checkout of another owner, as a container has it, git tells nothing: go build then fails, or records no version.
+# In a checkout that belongs to another user, as in a container, git refuses to answer. go build then fails unless it
+# records no version.
 vcs=()
 git -C "$here" rev-parse HEAD >/dev/null 2>&1 || vcs=(-buildvcs=false)
-# This checkout may lie in a repository with a go.work or a vendor folder of its own: neither is for scm.
+# This checkout may be inside a repository that has its own go.work or vendor directory. Ignore both.
 scm=$(mktemp -d "${RUNNER_TEMP:-/tmp}/scm-XXXXXX")/scm
 built=$(dirname "$scm")/peers
 if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./cmd/scm; then
@@ -67,7 +68,7 @@ if ! GOWORK=off await go -C "$here" build -mod=readonly "${vcs[@]}" -o "$scm" ./
 	exit "$status"
 fi
 
-# What cannot be built is in the report with its reason.
+# The report lists each peer that cannot be built, with the reason.
 read -ra names <<<"${WITH//[$'\r\n']/ }"
 if [ ${#names[@]} -gt 0 ]; then
 	[ "${names[*]}" != all ] || names=()
@@ -75,8 +76,8 @@ if [ ${#names[@]} -gt 0 ]; then
 	args+=(--peers "$built/peers.json")
 fi
 
-# No line of the run is a command of the workflow, whatever a peer writes. The word that ends this is nobody's to guess,
-# and the run's standard error goes with its output, so that none of it comes behind that word.
+# Whatever a peer prints, no line of it may act as a workflow command. The token that ends this mode cannot be guessed.
+# Standard error is merged with the output, so that none of it is printed after the token.
 token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 trap 'echo "::$token::"' EXIT
 echo "::stop-commands::$token"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command as nobody, in a copy of this tree, where no compiler but Go's is in PATH.
+# Runs a command as the user nobody, in a copy of this tree, with no compiler in PATH except Go's.
 #
 #     tools/as-user.sh COMMAND ARG…
 #
-# It needs root. What the command leaves in build/test of the copy is brought back. The
-# copy, its Go caches and its HOME are in a folder that goes with it.
+# It needs root. Afterwards it copies the files in the copy's build/test back, and removes the copy with its Go caches
+# and its HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ chmod 755 "$home"
 mkdir "$home/bin" "$home/scm"
 git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - | tar -xf - -C "$home/scm"
 
-# What lies in the caller's own folder is not the user's to run.
+# Leave out the caller's home directory, whose programs the user may not run.
 IFS=: read -ra folders <<<"$PATH"
 for folder in "${folders[@]}"; do
 	[ "${folder#"$HOME"}" = "$folder" ] || continue
@@ -32,7 +32,7 @@ for folder in "${folders[@]}"; do
 done
 rm -f "$home/bin/go" "$home/bin/gofmt"
 ln -s "$(go env GOROOT)/bin/go" "$(go env GOROOT)/bin/gofmt" "$home/bin/"
-# What the caller has compiled need not be compiled once more: the user reads it, and writes beside it.
+# The user reads the caller's build cache, and writes to a cache of its own.
 cp -al "$(go env GOCACHE)" "$home/cache" 2>/dev/null || { rm -rf "$home/cache" && mkdir "$home/cache"; }
 find "$home" -path "$home/cache" -prune -o -exec chown -h "$uid:$uid" {} +
 find "$home/cache" -type d -exec chown "$uid:$uid" {} +

@@ -11,7 +11,7 @@ shift
 
 # $(shell …) has no target.
 [ -n "$target" ] || exec bash "$@"
-# The make above this one prints the lines.
+# The parent make prints the lines.
 if [ -d "${SCM_BEAT-}" ]; then
 	echo "$(date +%s) $target" >"$SCM_BEAT/.target"
 	exec bash "$@"
@@ -20,7 +20,7 @@ fi
 SCM_BEAT=$(mktemp -d 2>/dev/null) || exec bash "$@"
 export SCM_BEAT
 
-# This ends with the shell, which alone has the other end of its input open.
+# This loop ends when the shell does, because only the shell has the other end of its input open.
 exec 9> >(
 	while
 		read -r -t "${SCM_BEAT_SECONDS:-15}" _
@@ -34,7 +34,7 @@ exec 9> >(
 	done
 )
 trap 'rm -rf "$SCM_BEAT"' EXIT
-# An interrupt is for the command, which this shell outlives.
+# Leave an interrupt to the command, and end after it.
 trap : INT
 
 bash "$@" 9>&-

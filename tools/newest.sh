@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Copies the tree to a folder, where go.mod requires the newest version of each module that it names.
+# Copies the tree to a directory, and makes go.mod there require the newest version of each module.
 #
-#     tools/newest.sh FOLDER
+#     tools/newest.sh DIRECTORY
 #
-# -modfile would not do: it does not reach the builds that tests make.
+# -modfile is not enough, because it does not affect the builds that tests start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

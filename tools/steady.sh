@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Plays the core set (the peers inside scm) and the full one (those of build/peers, too) again and again, the last
-# time with every core busy, and fails unless each run gives what the first gave.
+# Runs the core set (the built-in peers) and the full set (with those in build/peers) repeatedly, the last time with
+# every core busy. It fails unless every run gives the same results as the first.
 #
-#     tools/steady.sh [CORE [FULL]]      so many runs of each, 20 and 3
+#     tools/steady.sh [CORE [FULL]]      the number of runs of each set (20 and 3)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,8 +20,8 @@ stop() {
 }
 trap stop EXIT
 
-# play NAME RUNS ARGS…
-play() {
+# repeat NAME RUNS ARGS…
+repeat() {
 	local name=$1 runs=$2 i
 	shift 2
 	for ((i = 1; i <= runs; i++)); do
@@ -39,5 +39,5 @@ play() {
 	done
 }
 
-play core "${1:-20}"
-play full "${2:-3}" --peers build/peers/peers.json
+repeat core "${1:-20}"
+repeat full "${2:-3}" --peers build/peers/peers.json
