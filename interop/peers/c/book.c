@@ -1,9 +1,10 @@
 /*
- * write_fd and read_fd as UNIX Network Programming (section 15.7) has them, in
- * our words and with their faults: padding is not set, a second descriptor
- * leaks, so does one that comes with no bytes, nothing is close-on-exec,
- * MSG_CTRUNC is not read, and a message of another kind ends the process.
- * Read_fd and Write_fd, which end it on every error, are left out.
+ * Peer for write_fd and read_fd of UNIX Network Programming (section 15.7),
+ * rewritten in our own words. It keeps their faults: padding is not set, a
+ * second descriptor leaks, and so does one that is received without bytes. No
+ * descriptor is close-on-exec, MSG_CTRUNC is not checked, and a control message
+ * of another type exits the process. Read_fd and Write_fd, which exit on every
+ * error, are left out.
  */
 #include "peer.h"
 
@@ -100,7 +101,7 @@ recv_with_book(struct message *m)
 
 	if (m->iovlen != 1 || m->flags != 0)
 		return UNSUPPORTED;
-	m->fds[0] = -1; /* read_fd leaves it at the end and on errors */
+	m->fds[0] = -1; /* read_fd does not set it at end of file and on errors */
 	n = book_read_fd(m->sock, m->iov->iov_base, m->iov->iov_len, m->fds);
 	m->nfds = m->fds[0] >= 0;
 	return n;

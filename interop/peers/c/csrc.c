@@ -1,4 +1,4 @@
-/* scm_rights_send and scm_rights_recv. */
+/* Peer for scm_rights_send and scm_rights_recv of csrc. */
 #include "peer.h"
 
 #include "scm_rights.h"

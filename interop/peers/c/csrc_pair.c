@@ -1,4 +1,4 @@
-/* write_fd and read_fd of csrc: always one descriptor, and room for one. */
+/* Peer for write_fd and read_fd of csrc, which pass one descriptor per message. */
 #include "peer.h"
 
 #include "scm_rights.h"

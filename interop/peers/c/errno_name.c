@@ -7,7 +7,7 @@
 	case e: \
 		return #e
 
-/* The names of what a socket, a descriptor or memory can fail with. */
+/* Returns the name of an errno that operations on sockets, descriptors and memory can set. */
 static const char *
 errno_name(int number)
 {

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIELDS 8 /* more than any command knows */
+#define FIELDS 8 /* more than any command has */
 
 struct field {
-	const char *key; /* NULL once it was taken */
+	const char *key; /* NULL after take */
 	char *value;
 };
 
@@ -21,7 +21,7 @@ struct fields {
 	size_t n;
 };
 
-/* A case: its socket, and every number that was given or received and is still open. */
+/* The case: its socket, and every descriptor that was given or received and is still open. */
 static int sock = -1;
 static int *held;
 static size_t nheld;
@@ -29,7 +29,7 @@ static size_t nheld;
 static char nothing[] = "-";
 static const char zero[] = "0";
 
-/* The value of a field, and the field is known; NULL if it is not there. */
+/* Returns the value of a field and marks the field as known, or returns NULL if it is absent. */
 static char *
 take(struct fields *f, const char *key)
 {
@@ -55,7 +55,7 @@ all_taken(const struct fields *f)
 	return true;
 }
 
-/* Cut what follows the verb into fields. */
+/* Splits the text after the verb into fields. */
 static bool
 parse(char *rest, struct fields *f)
 {
@@ -142,7 +142,7 @@ message_free(struct message *m)
 	free(m->fds);
 }
 
-/* Each command returns whether it is known and was done; if not, nothing was. */
+/* Each of these carries out a command, or returns false if it is not supported. */
 
 static bool
 do_hello(const struct peer *peer, struct fields *f)
@@ -213,7 +213,7 @@ do_end(struct fields *f)
 	return true;
 }
 
-/* What send and recv have in common: where the pattern begins. */
+/* Reads the field at of send and recv, where the pattern begins. */
 static bool
 take_at(struct fields *f, long *at)
 {
@@ -222,7 +222,7 @@ take_at(struct fields *f, long *at)
 	return word_number(word != NULL ? word : zero, 0, LONG_MAX, at);
 }
 
-/* What to say when send or recv returned no count. */
+/* Answers a send or recv that failed, or returns false if it is not supported. */
 static bool
 failed(ssize_t n, int number)
 {
@@ -338,7 +338,7 @@ peer_loop(const struct peer *peer)
 	(void)signal(SIGPIPE, SIG_IGN);
 	while ((n = getline(&line, &size, stdin)) > 0 && line[n - 1] == '\n') {
 		line[n - 1] = '\0';
-		/* A zero byte in the line would hide what comes after it. */
+		/* A NUL byte would hide the rest of the line. */
 		if (strlen(line) != (size_t)n - 1 || !answer(peer, line))
 			printf("unsupported\n");
 		if (fflush(stdout) == EOF)

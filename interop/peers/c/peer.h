@@ -1,4 +1,4 @@
-/* What a peer in C fills in; loop.c speaks the contract of interop/peers/README.md. */
+/* The interface between a peer in C and loop.c, which implements interop/peers/README.md. */
 #ifndef PEER_H
 #define PEER_H
 
@@ -6,20 +6,20 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* One message, as a command asks for it, and as the library answered. */
+/* One message, as the command requests it and as the library returned it. */
 struct message {
 	int sock;
 	struct iovec *iov; /* at least one buffer */
 	size_t iovlen;
-	int *fds;    /* to send, or room; never less than one long */
-	size_t nfds; /* how many to send; the room that was asked for, then how many came */
-	int flags;   /* asked for; after a receive, reported */
-	int closed;  /* after a receive: how many the library closed and told, or CLOSED_SOME */
+	int *fds;    /* to send, or the buffer for received ones; has at least one element */
+	size_t nfds; /* number to send; or the capacity, and after a receive the number received */
+	int flags;   /* requested; after a receive, those the library reported */
+	int closed;  /* after a receive: how many the library reports as closed, or CLOSED_SOME */
 };
 
 #define CLOSED_SOME (-1)
 
-/* What send and recv return for what the library has no interface for. */
+/* The result of send and recv if the library has no interface for the command. */
 #define UNSUPPORTED (-2)
 
 /* One interface of one library. */
@@ -27,15 +27,15 @@ struct peer {
 	const char *name;
 	const char *version;
 	const char *can;
-	const char *room;  /* NULL: as the caller asks */
-	int reports_flags; /* whether message.flags means something after a receive */
+	const char *room;  /* NULL: as the caller requests */
+	int reports_flags; /* whether message.flags is valid after a receive */
 
-	/* The library's count; or -1 and errno; or UNSUPPORTED, and nothing was done. */
+	/* Return the library's count, or -1 with errno set, or UNSUPPORTED without any effect. */
 	ssize_t (*send)(struct message *m);
 	ssize_t (*recv)(struct message *m);
 };
 
-/* Answer the commands of standard input until its end; returns the exit status. */
+/* Answers the commands on standard input until end of file, and returns the exit status. */
 int peer_loop(const struct peer *peer);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * The sender and the receiver of the well-known question and answer on passing
- * a descriptor, in our words and with their faults: the receiver has room for
- * many descriptors, takes the first number that it finds and leaves the rest
- * open, does not ask whether there is a control message at all or of what kind,
- * and sets no close-on-exec.
+ * Peer for the sender and the receiver in a well-known Stack Overflow answer on
+ * passing a descriptor, rewritten in our own words. It keeps their faults: the
+ * receiver has a control buffer for many descriptors, uses the first one and
+ * leaves the others open. It does not check whether there is a control message
+ * or of what type, and does not set close-on-exec.
  *
- * There one null byte is sent and the receiver's buffer is its own; here the
- * bytes are the caller's, so that each case can be asked. A failed call ends
- * the process there and is an answer here.
+ * The original sends one NUL byte and receives into a buffer of its own. Here
+ * the caller chooses the payload and the buffer, so that every case can run.
+ * The original exits if a call fails, and this peer answers with the error.
  */
 #include "peer.h"
 
@@ -53,7 +53,7 @@ qa_receive(int sock, struct iovec *io, int *fd)
 	if (n < 0)
 		return -1;
 	cmsg = CMSG_FIRSTHDR(&msg);
-	memmove(fd, CMSG_DATA(cmsg), sizeof(*fd)); /* NOLINT: cmsg may be NULL, as there */
+	memmove(fd, CMSG_DATA(cmsg), sizeof(*fd)); /* NOLINT: may be NULL, as in the original */
 	return n;
 }
 

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PERIOD 251              /* of the pattern */
-#define HEX_MAX 4096            /* longer payloads are told as the pattern */
-#define PAYLOAD_MAX (64L << 20) /* a wrong digit must not use up the memory */
+#define PERIOD 251              /* length of the pattern */
+#define HEX_MAX 4096            /* longer payloads are printed as the pattern */
+#define PAYLOAD_MAX (64L << 20) /* a wrong digit must not exhaust memory */
 
 struct flag {
 	const char *name;
@@ -54,7 +54,7 @@ allocate(size_t n, size_t size)
 	return p;
 }
 
-/* Only as printf writes it: no blanks, no plus, no leading zeros. */
+/* Accepts a number only as printf writes it, without blanks, plus sign or leading zeros. */
 bool
 word_number(const char *word, long least, long most, long *number)
 {
@@ -69,7 +69,7 @@ word_number(const char *word, long least, long most, long *number)
 	return strcmp(word, again) == 0;
 }
 
-/* How many words a list has. */
+/* Returns the number of words in a list. */
 static size_t
 list_length(const char *list)
 {
@@ -80,7 +80,7 @@ list_length(const char *list)
 	return n;
 }
 
-/* Cut the next word off a list; NULL at its end. */
+/* Cuts the next word off a list, or returns NULL at the end of the list. */
 static char *
 next_word(char **list)
 {
@@ -112,7 +112,7 @@ word_fds(char *word, long least, int **fds, size_t *nfds)
 	return true;
 }
 
-/* Byte i of a payload that begins at byte at of the pattern. */
+/* Returns byte i of a payload that begins at byte at of the pattern. */
 static unsigned char
 pattern(long at, size_t i)
 {
@@ -121,7 +121,7 @@ pattern(long at, size_t i)
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* The value of two digits. */
+/* Returns the value of two hexadecimal digits. */
 static unsigned char
 hex_byte(const char *two)
 {
@@ -131,7 +131,7 @@ hex_byte(const char *two)
 	return (unsigned char)((high - hex_digits) * 16 + (low - hex_digits));
 }
 
-/* How many bytes the word stands for, or -1. */
+/* Returns the number of bytes in the payload that the word describes, or -1. */
 static long
 payload_length(const char *word)
 {
@@ -147,7 +147,7 @@ payload_length(const char *word)
 	return (long)(digits / 2);
 }
 
-/* The pattern runs on from one buffer to the next, as the receiver sees it. */
+/* The pattern continues from one buffer to the next, as the receiver sees it. */
 bool
 word_payload(char *word, long at, struct iovec **iov, size_t *iovlen)
 {
@@ -222,7 +222,7 @@ word_recv_flags(char *word, int *flags)
 	return word_flags(word, recv_flags, flags);
 }
 
-/* The first n bytes of the buffers; with MSG_TRUNC n can be more than they hold. */
+/* Prints the first n bytes of the buffers. With MSG_TRUNC n can exceed their size. */
 void
 print_payload(const struct message *m, size_t n, long at)
 {

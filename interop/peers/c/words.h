@@ -1,4 +1,4 @@
-/* The words of the contract: read from commands, written into answers. */
+/* Reads the words of commands and prints the words of answers. */
 #ifndef WORDS_H
 #define WORDS_H
 
@@ -7,9 +7,9 @@
 #include <stdbool.h>
 
 /*
- * Each of these reads a whole word and returns whether it is well formed. What
- * it stores is allocated, to be freed by the caller, and is freed or NULL on
- * failure as well. Lists are cut at their commas in place.
+ * Each of these reads a whole word and returns whether it is well formed. The
+ * caller frees the memory that it stores, after a failure as well. Lists are
+ * split at their commas in place.
  */
 bool word_number(const char *word, long least, long most, long *number);
 bool word_fds(char *word, long least, int **fds, size_t *nfds);
@@ -24,7 +24,7 @@ void print_fds(const struct message *m);
 void print_flags(int flags);
 void print_errno(int number);
 
-/* calloc, or the end. */
+/* calloc, which exits the process on failure. */
 void *allocate(size_t n, size_t size);
 
 #endif

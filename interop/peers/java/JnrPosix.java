@@ -32,10 +32,11 @@ import jnr.posix.POSIX;
 import jnr.posix.POSIXFactory;
 
 /**
- * Peer for sendmsg and recvmsg of jnr-posix, which JRuby passes descriptors with. The contract is
+ * Peer for sendmsg and recvmsg of jnr-posix, which JRuby uses to pass descriptors. The contract is
  * interop/peers/README.md.
  *
- * <p>Its fault stays: it has no MSG_CMSG_CLOEXEC, so nothing that it receives is close-on-exec.
+ * <p>It keeps the library's fault: there is no MSG_CMSG_CLOEXEC, so no received descriptor is
+ * close-on-exec.
  */
 final class JnrPosix {
     static final String CAN = "stream,dgram,seqpacket,multi,iov,flags";
@@ -43,7 +44,7 @@ final class JnrPosix {
     static final POSIX POSIX = POSIXFactory.getNativePOSIX();
     static final Map<String, Integer> SEND = bits("dontwait nosignal eor oob more");
     static final Map<String, Integer> RECV = bits("dontwait peek trunc waitall oob");
-    static final Map<String, Integer> TOLD = bits("ctrunc trunc eor oob");
+    static final Map<String, Integer> REPORTED = bits("ctrunc trunc eor oob");
 
     static final String VERSION = version();
 
@@ -69,7 +70,7 @@ final class JnrPosix {
         return pom.getProperty("version");
     }
 
-    /** What a command cannot be answered for but by "unsupported". */
+    /** The peer or the library does not support the command, and nothing was done. */
     static final class Unsupported extends RuntimeException {
         private static final long serialVersionUID = 1;
     }
@@ -84,7 +85,7 @@ final class JnrPosix {
         return text.equals("-") ? List.of() : List.of(text.split(",", -1));
     }
 
-    /** Only as it would be printed: parseLong takes +3 and 03 as well. */
+    /** Accepts a number only as it would be printed. parseLong also accepts +3 and 03. */
     static long number(String text, long least, long most) {
         try {
             long n = Long.parseLong(text);
@@ -108,7 +109,7 @@ final class JnrPosix {
         return (byte) ((at % 251 + i) % 251);
     }
 
-    /** The library takes the address of direct buffers alone: that of others is null. */
+    /** Returns direct buffers, because the library passes NULL as the address of any other. */
     static ByteBuffer[] payload(String text, long at) {
         String[] words = text.split(",", -1);
         ByteBuffer[] buffers = new ByteBuffer[words.length];
@@ -147,7 +148,7 @@ final class JnrPosix {
         return buffers;
     }
 
-    static String told(ByteBuffer[] buffers, int n, long at) {
+    static String format(ByteBuffer[] buffers, int n, long at) {
         byte[] data = new byte[Math.min(n, Stream.of(buffers).mapToInt(ByteBuffer::capacity).sum())];
         int offset = 0;
         for (ByteBuffer buffer : buffers) {
@@ -166,9 +167,9 @@ final class JnrPosix {
         return "@" + data.length;
     }
 
-    static String told(int flags) {
+    static String format(int flags) {
         List<String> words = new ArrayList<>();
-        for (Map.Entry<String, Integer> bit : TOLD.entrySet()) {
+        for (Map.Entry<String, Integer> bit : REPORTED.entrySet()) {
             if ((flags & bit.getValue()) != 0) {
                 words.add(bit.getKey());
                 flags &= ~bit.getValue();
@@ -225,7 +226,7 @@ final class JnrPosix {
         String list = fds.stream().map(String::valueOf).collect(Collectors.joining(","));
         return String.format(
                 "ok n=%d payload=%s fds=%s flags=%s",
-                n, told(buffers, n, at), list.isEmpty() ? "-" : list, told(message.getFlags()));
+                n, format(buffers, n, at), list.isEmpty() ? "-" : list, format(message.getFlags()));
     }
 
     String call(Supplier<String> library) {
@@ -251,7 +252,7 @@ final class JnrPosix {
         return close(List.copyOf(held));
     }
 
-    /** The fields of a command; each is taken once, and none may be left. */
+    /** The fields of a command. Each can be taken once, and none may be left. */
     static final class Fields {
         private final Map<String, String> map = new HashMap<>();
 

@@ -1,7 +1,7 @@
 package Peer;
 
-# What the peers in Perl share: they speak the contract of interop/peers/README.md.
-# One interface of a library is a package that has hello, open_socket, send and recv.
+# The common part of the peers in Perl, which implements interop/peers/README.md. Each
+# interface of a library is a package with hello, open_socket, send and recv.
 
 use v5.36;
 use Errno ();
@@ -18,17 +18,17 @@ use constant {
 # Socket has no MSG_MORE.
 my %SEND = (bits(qw(dontwait nosignal eor oob)), more => 0x8000);
 my %RECV = bits(qw(dontwait peek trunc waitall oob));
-my @TOLD = qw(ctrunc trunc eor oob);
-my %TOLD = bits(@TOLD);
+my @REPORTED = qw(ctrunc trunc eor oob);
+my %REPORTED = bits(@REPORTED);
 
 my %ERRNO = map { Errno->can($_)->() => $_ } reverse sort keys %!;
-$ERRNO{ Errno::EOPNOTSUPP() } = 'EOPNOTSUPP';    # or ENOTSUP, which no manual of sockets has
+$ERRNO{ Errno::EOPNOTSUPP() } = 'EOPNOTSUPP';    # the same value as ENOTSUP, which the socket manuals do not use
 
 sub bits (@names) {
     return map { $_ => Socket->can('MSG_' . uc)->() } @names;
 }
 
-# What cannot be carried out, and nothing was done.
+# Rejects a command that is not supported. Nothing was done.
 sub unsupported () {
     die "unsupported\n";
 }
@@ -38,7 +38,7 @@ sub items ($text) {
     return $text eq '-' ? () : split /,/, $text, -1;
 }
 
-# Only as it would be printed: Perl takes +3, 03, 1e1 and 3x as well.
+# Accepts a number only as it would be printed. Perl also accepts +3, 03, 1e1 and 3x.
 sub number ($text, $least, $most) {
     unsupported() unless $text =~ /\A(?:0|-?[1-9][0-9]{0,18})\z/ && $text >= $least && $text <= $most;
     return 0 + $text;
@@ -69,22 +69,22 @@ sub buffer ($text, $at) {
     return pack 'H*', $text;
 }
 
-sub told_payload ($data, $at) {
+sub format_payload ($data, $at) {
     return $data eq '' ? '-' : unpack 'H*', $data if length $data <= 4096;
     my $differs = $data ^. pattern($at, length $data);
     return $differs =~ /[^\0]/ ? "!$-[0]" : '@' . length $data;
 }
 
-sub told_flags ($flags) {
-    my @names = grep { $flags & $TOLD{$_} } @TOLD;
-    $flags &= ~$TOLD{$_} for @names;
+sub format_flags ($flags) {
+    my @names = grep { $flags & $REPORTED{$_} } @REPORTED;
+    $flags &= ~$REPORTED{$_} for @names;
     push @names, sprintf '%#x', $flags if $flags;
     return join(',', @names) || '-';
 }
 
 my $library;
-my $sock;    # the number of the case's socket
-my %held;    # given or received, and still open; what the library needs to know a socket by
+my $sock;    # the descriptor of the case's socket
+my %held;    # given or received, and still open, with the library's handle if it is a socket
 
 my %FIELDS = (
     hello => [],
@@ -137,15 +137,15 @@ sub do_recv ($bytes, $room, $at, $flags) {
     my @room   = (number($bytes, 0, PAYLOAD_MAX), number($room, 0, 65_535));
     my $start  = number($at // 0, 0, LONG_MAX);
     my $number = flags($flags // '-', \%RECV);
-    my ($n, $data, $fds, $told) = $library->recv(opened(), @room, $number);
+    my ($n, $data, $fds, $reported) = $library->recv(opened(), @room, $number);
     return failed() unless defined $n;
     @held{@$fds} = ();
     my $list = join(',', @$fds) || '-';
-    my $text = 'ok n=' . (0 + $n) . ' payload=' . told_payload($data, $start) . " fds=$list";
-    return defined $told ? "$text flags=" . told_flags($told) : $text;
+    my $text = 'ok n=' . (0 + $n) . ' payload=' . format_payload($data, $start) . " fds=$list";
+    return defined $reported ? "$text flags=" . format_flags($reported) : $text;
 }
 
-# A library that leaves no errno has an error of its own.
+# If the library sets no errno, it failed with an error of its own.
 sub failed () {
     return 'err lib' if $! == 0;
     return 'err ' . ($ERRNO{ 0 + $! } // 0 + $!);

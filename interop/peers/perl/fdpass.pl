@@ -1,4 +1,4 @@
-# Peer for IO::FDPass, which passes one descriptor with a byte of its own.
+# Peer for IO::FDPass, which passes one descriptor with a byte that it chooses.
 
 use v5.36;
 use FindBin;
@@ -12,7 +12,7 @@ sub hello ($class) {
     return "name=perl-fdpass version=$IO::FDPass::VERSION can=stream,dgram,seqpacket room=1,1 payload=00";
 }
 
-# IO::FDPass takes numbers.
+# IO::FDPass takes the descriptor of the socket.
 sub open_socket ($class, $sock) {
     return $sock;
 }
@@ -22,11 +22,11 @@ sub send ($class, $socket, $data, $fds, $flags) {
     return IO::FDPass::send($socket, $fds->[0]) ? length BYTE : undef;
 }
 
-# It tells neither count nor payload: what it says by a number is that there was
-# a message of its own.
+# It reports neither count nor payload. A descriptor as the result means that it
+# received a message in its own format.
 sub recv ($class, $socket, $size, $room, $flags) {
     Peer::unsupported() if $flags;
-    $! = 0;    # IO::FDPass sets none at the end of a connection
+    $! = 0;    # IO::FDPass does not set it at end of file
     my $fd = IO::FDPass::recv($socket);
     return $fd < 0 ? () : (length BYTE, BYTE, [$fd], undef);
 }

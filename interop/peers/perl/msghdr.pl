@@ -1,4 +1,4 @@
-# Peer for Socket::MsgHdr. What it receives are numbers, and it has no MSG_CMSG_CLOEXEC.
+# Peer for Socket::MsgHdr, which returns descriptors as numbers and has no MSG_CMSG_CLOEXEC.
 
 use v5.36;
 use FindBin;
@@ -7,7 +7,7 @@ use Peer;
 use Socket qw(SOL_SOCKET SCM_RIGHTS);
 use Socket::MsgHdr;
 
-# Of a control message: Perl has no CMSG_LEN.
+# The size of a control message's header, because Perl has no CMSG_LEN.
 use constant HEADER => length pack 'J i i', 0, 0, 0;
 
 sub hello ($class) {

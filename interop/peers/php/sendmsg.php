@@ -2,9 +2,10 @@
 
 // Peer for socket_sendmsg and socket_recvmsg. The contract is interop/peers/README.md.
 //
-// They pass streams and Socket objects, and none tells its number. What was received
-// is kept as it came: it is closed with its last reference. PHP has neither close nor
-// fdopen nor a way to ask whether a number is open, so those come from libc.
+// These functions pass streams and Socket objects, which do not reveal their
+// descriptors. The peer keeps each received object, because its descriptor is closed
+// with the last reference. PHP has no close, no fdopen and no check whether a
+// descriptor is open, so the peer calls libc.
 
 declare(strict_types=1);
 
@@ -13,9 +14,9 @@ const INT_MIN = -2 ** 31;
 const INT_MAX = 2 ** 31 - 1;
 const SEND = ['dontwait' => MSG_DONTWAIT, 'nosignal' => MSG_NOSIGNAL, 'eor' => MSG_EOR, 'oob' => MSG_OOB, 'more' => MSG_MORE];
 const RECV = ['dontwait' => MSG_DONTWAIT, 'peek' => MSG_PEEK, 'trunc' => MSG_TRUNC, 'waitall' => MSG_WAITALL, 'oob' => MSG_OOB];
-const TOLD = ['ctrunc' => MSG_CTRUNC, 'trunc' => MSG_TRUNC, 'eor' => MSG_EOR, 'oob' => MSG_OOB];
+const REPORTED = ['ctrunc' => MSG_CTRUNC, 'trunc' => MSG_TRUNC, 'eor' => MSG_EOR, 'oob' => MSG_OOB];
 
-/** What cannot be carried out, and nothing was done. */
+/** The peer or the library does not support the command, and nothing was done. */
 class Unsupported extends Exception
 {
 }
@@ -37,7 +38,7 @@ function items(string $text): array
     return $text === '-' ? [] : explode(',', $text);
 }
 
-/** Only as it would be printed: PHP takes +3, 03, 1e1 and 3x as well. */
+/** Accepts a number only as it would be printed. PHP also accepts +3, 03, 1e1 and 3x. */
 function number(string $text, int $least, int $most): int
 {
     $n = (int) $text;
@@ -67,7 +68,7 @@ function pattern(int $at, int $count): string
     return substr(str_repeat($period, intdiv($count, 251) + 1), 0, $count);
 }
 
-/** @return string[] The pattern runs on from one buffer to the next. */
+/** @return string[] the buffers; the pattern continues from one to the next */
 function buffers(string $text, int $at): array
 {
     $buffers = [];
@@ -89,7 +90,7 @@ function buffers(string $text, int $at): array
     return $buffers;
 }
 
-function told_payload(string $data, int $at): string
+function format_payload(string $data, int $at): string
 {
     $length = strlen($data);
     if ($length <= 4096) {
@@ -99,18 +100,18 @@ function told_payload(string $data, int $at): string
     return $same < $length ? "!$same" : "@$length";
 }
 
-function told_flags(int $flags): string
+function format_flags(int $flags): string
 {
     $flags &= ~MSG_CMSG_CLOEXEC;
-    $names = array_keys(array_filter(TOLD, fn ($bit) => ($flags & $bit) !== 0));
-    $rest = $flags & ~array_sum(TOLD);
+    $names = array_keys(array_filter(REPORTED, fn ($bit) => ($flags & $bit) !== 0));
+    $rest = $flags & ~array_sum(REPORTED);
     if ($rest !== 0) {
         $names[] = sprintf('0x%x', $rest);
     }
     return implode(',', $names) ?: '-';
 }
 
-/** What the library said when it failed: errno by its name, or an error of its own. */
+/** Returns the library's failure: the name of an errno, or an error of its own. */
 function failed(): Failed
 {
     $errno = socket_last_error();
@@ -128,7 +129,7 @@ function failed(): Failed
 class Peer
 {
     private ?int $sock = null;
-    /** @var array<int, mixed> given or received, and still open; what came as an object */
+    /** @var array<int, mixed> given or received, and still open, with the object if there is one */
     private array $held = [];
     private FFI $libc;
 
@@ -167,7 +168,7 @@ class Peer
 
     public function recv(string $bytes, string $fds, string $at = '0', string $flags = '-'): string
     {
-        // There is one buffer for a receive.
+        // A receive has a single buffer.
         $size = number($bytes, 0, PAYLOAD_MAX);
         $room = socket_cmsg_space(SOL_SOCKET, SCM_RIGHTS, number($fds, 0, 65535));
         $at = number($at, 0, PHP_INT_MAX);
@@ -176,7 +177,7 @@ class Peer
         $free = $this->free();
         $message = ['name' => [], 'buffer_size' => $size, 'controllen' => $room];
         $n = @socket_recvmsg($socket, $message, $flags | MSG_CMSG_CLOEXEC);
-        // A control message that it does not know makes false of the whole message.
+        // If a control message is unknown, the library returns false for the whole message.
         if ($n === false || $message === false) {
             throw failed();
         }
@@ -186,13 +187,13 @@ class Peer
                 array_push($objects, ...$control['data']);
             }
         }
-        // The kernel gave the lowest that were free, in order.
+        // The kernel installed the lowest unused descriptors, in order.
         $received = array_slice(array_values(array_filter($free, $this->is_open(...))), 0, count($objects));
         foreach ($received as $i => $fd) {
             $this->held[$fd] = $objects[$i];
         }
-        return "ok n=$n payload=" . told_payload(implode('', $message['iov']), $at)
-            . ' fds=' . (implode(',', $received) ?: '-') . ' flags=' . told_flags($message['flags']);
+        return "ok n=$n payload=" . format_payload(implode('', $message['iov']), $at)
+            . ' fds=' . (implode(',', $received) ?: '-') . ' flags=' . format_flags($message['flags']);
     }
 
     public function close(string $fds): string
@@ -221,7 +222,8 @@ class Peer
     private function socket(): Socket
     {
         unsupported_unless($this->sock !== null && array_key_exists($this->sock, $this->held));
-        // All at the first message: at a full table there is no second number.
+        // All of them at the first message, because fdopen needs a second descriptor and the
+        // table may be full later.
         foreach (array_keys($this->held, null, true) as $fd) {
             $this->held[$fd] = $this->fdopen($fd);
         }
@@ -237,7 +239,7 @@ class Peer
         return $this->libc->fcntl($fd, 1) >= 0; // F_GETFD
     }
 
-    /** As many of the lowest free numbers as a message can bring. @return int[] */
+    /** Returns the lowest unused descriptors, as many as a message can carry. @return int[] */
     private function free(): array
     {
         for ($free = [], $fd = 0; count($free) < 253; $fd++) {
@@ -249,8 +251,8 @@ class Peer
     }
 
     /**
-     * A stream on a number. php://fd duplicates it to the lowest one that is free, which
-     * is made to be the number itself, so that there is no other.
+     * Opens a stream on a descriptor. php://fd duplicates the descriptor to the lowest unused
+     * one. The peer makes that the descriptor itself, so that there is no second one.
      *
      * @return resource
      */
@@ -276,7 +278,7 @@ class Peer
 
 ini_set('memory_limit', '-1');
 $peer = new Peer();
-// The command-line PHP ignores SIGPIPE.
+// PHP ignores SIGPIPE on the command line.
 while (($line = fgets(STDIN)) !== false) {
     try {
         error_clear_last();

@@ -1,7 +1,7 @@
 """Peer for socket.send_fds and socket.recv_fds. The contract is interop/peers/README.md.
 
-Their faults stay: recv_fds ignores its flags (python/cpython#107898; send_fds did,
-until #127840) and sets no close-on-exec.
+The peer keeps their faults: recv_fds ignores its flags (python/cpython#107898; send_fds
+did, until #127840) and does not set close-on-exec.
 """
 
 import errno
@@ -12,7 +12,7 @@ import sys
 
 CAN = "stream,dgram,seqpacket,multi,flags"
 PAYLOAD_MAX = 64 << 20
-errno.errorcode[errno.EOPNOTSUPP] = "EOPNOTSUPP"  # or ENOTSUP, which no manual of sockets has
+errno.errorcode[errno.EOPNOTSUPP] = "EOPNOTSUPP"  # not ENOTSUP, which the socket manuals do not use
 
 
 def bits(names):
@@ -21,7 +21,7 @@ def bits(names):
 
 SEND = bits("dontwait nosignal eor oob more")
 RECV = bits("dontwait peek trunc waitall oob")
-TOLD = bits("ctrunc trunc eor oob")
+REPORTED = bits("ctrunc trunc eor oob")
 
 
 def items(text):
@@ -29,7 +29,7 @@ def items(text):
 
 
 def number(text, least=0, most=2**31 - 1):
-    """Only as it would be printed: int() takes +3, 03 and 1_000 as well."""
+    """Accepts a number only as it would be printed. int() also accepts +3, 03 and 1_000."""
     n = int(text)
     if str(n) != text or not least <= n <= most:
         raise ValueError(text)
@@ -55,23 +55,23 @@ def buffer(text, at):
     return data
 
 
-def told_payload(data, at):
+def format_payload(data, at):
     if len(data) <= 4096:
         return data.hex() or "-"
     pairs = enumerate(zip(data, pattern(at, len(data))))
     return next((f"!{i}" for i, (a, b) in pairs if a != b), f"@{len(data)}")
 
 
-def told_flags(flags):
+def format_flags(flags):
     flags &= ~int(socket.MSG_CMSG_CLOEXEC)
-    names = [name for name, bit in TOLD.items() if flags & bit]
-    rest = flags & ~sum(TOLD.values())
+    names = [name for name, bit in REPORTED.items() if flags & bit]
+    rest = flags & ~sum(REPORTED.values())
     return ",".join(names + [hex(rest)] * bool(rest)) or "-"
 
 
 class Peer:
-    sock = None  # the number of the case's socket
-    opened = None  # the object made of it at the first message
+    sock = None  # the descriptor of the case's socket
+    opened = None  # the socket object, created at the first message
     held = frozenset()  # given or received, and still open
 
     def hello(self):
@@ -94,10 +94,10 @@ class Peer:
         flags = sum(RECV[name] for name in items(flags))
 
         def recv():
-            data, fds, told, _ = socket.recv_fds(self.opened, size, room, flags)
+            data, fds, reported, _ = socket.recv_fds(self.opened, size, room, flags)
             self.held.update(fds)
-            answer = f"ok n={len(data)} payload={told_payload(data, at)}"
-            return f"{answer} fds={','.join(map(str, fds)) or '-'} flags={told_flags(told)}"
+            answer = f"ok n={len(data)} payload={format_payload(data, at)}"
+            return f"{answer} fds={','.join(map(str, fds)) or '-'} flags={format_flags(reported)}"
 
         return self.call(recv)
 

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What the peers in Ruby share: they speak the contract of interop/peers/README.md.
+# The common part of the peers in Ruby, which implements interop/peers/README.md.
 
 require "socket"
 
@@ -13,10 +13,10 @@ end
 
 SEND = bits("dontwait nosignal eor oob more")
 RECV = bits("dontwait peek trunc waitall oob")
-TOLD = bits("ctrunc trunc eor oob")
-MSG_CMSG_CLOEXEC = 0x40000000 # which Ruby sets, and has no constant for
+REPORTED = bits("ctrunc trunc eor oob")
+MSG_CMSG_CLOEXEC = 0x40000000 # Ruby sets it but has no constant for it
 
-# What cannot be carried out, and nothing was done.
+# The peer or the library does not support the command, and nothing was done.
 class Unsupported < StandardError; end
 
 def unsupported_unless(condition)
@@ -28,7 +28,7 @@ def items(text)
   text == "-" ? [] : text.split(",", -1)
 end
 
-# Only as it would be printed: Integer() takes +3, 0x3 and 1_000 as well.
+# Accepts a number only as it would be printed. Integer() also accepts +3, 0x3 and 1_000.
 def number(text, range)
   n = text.to_i
   unsupported_unless(n.to_s == text && range.cover?(n))
@@ -57,7 +57,7 @@ def buffer(text, at)
   end
 end
 
-def told_payload(data, at)
+def format_payload(data, at)
   return data.empty? ? "-" : data.unpack1("H*") if data.bytesize <= 4096
 
   expected = pattern(at, data.bytesize)
@@ -66,17 +66,17 @@ def told_payload(data, at)
   "!#{(0...data.bytesize).find { |i| data.getbyte(i) != expected.getbyte(i) }}"
 end
 
-def told_flags(flags)
+def format_flags(flags)
   flags &= ~MSG_CMSG_CLOEXEC
-  names = TOLD.keys.select { |name| flags & TOLD[name] != 0 }
-  rest = flags & ~TOLD.values.sum
+  names = REPORTED.keys.select { |name| flags & REPORTED[name] != 0 }
+  rest = flags & ~REPORTED.values.sum
   names << format("%#x", rest) if rest != 0
   names.empty? ? "-" : names.join(",")
 end
 
-# One interface of a library. Its class gives HELLO, open_socket, send_message and
-# recv_message, and the received IO objects stay referenced in held: one that is
-# collected closes its number.
+# One interface of a library. The subclass defines HELLO, open_socket, send_message and
+# recv_message. The received IO objects stay referenced in held, because an IO object
+# closes its descriptor when it is garbage collected.
 class Peer
   def answer(line)
     # A pattern, because split(" ") skips leading spaces and runs of spaces.
@@ -110,13 +110,13 @@ class Peer
     size, room = number(bytes, 0..PAYLOAD_MAX), number(fds, 0..65_535)
     at, flags = number(at, 0..2**63 - 1), flags(flags, RECV)
     call do |socket|
-      data, ios, told = recv_message(socket, size, room, flags)
+      data, ios, reported = recv_message(socket, size, room, flags)
       next "ok n=0 payload=- fds=- eof" unless data
 
       ios.each { |io| @held[io.fileno] = io }
       fds = ios.empty? ? "-" : ios.map(&:fileno).join(",")
-      answer = "ok n=#{data.bytesize} payload=#{told_payload(data, at)} fds=#{fds}"
-      told ? "#{answer} flags=#{told_flags(told)}" : answer
+      answer = "ok n=#{data.bytesize} payload=#{format_payload(data, at)} fds=#{fds}"
+      reported ? "#{answer} flags=#{format_flags(reported)}" : answer
     end
   end
 
@@ -136,7 +136,7 @@ class Peer
     unsupported_unless(@held&.key?(@sock))
     yield @held[@sock] ||= open_socket(@sock)
   rescue SystemCallError => e
-    # ENOTSUP has the same number, and no manual of sockets has it.
+    # ENOTSUP has the same value, and the socket manuals do not use it.
     "err #{e.class.name.delete_prefix('Errno::').sub(/\AENOTSUP\z/, 'EOPNOTSUPP')}"
   rescue SocketError, IOError, ArgumentError, TypeError, RangeError => e
     "err lib #{e.message}"

@@ -20,8 +20,8 @@ class SendIO < Peer
     data.bytesize
   end
 
-  # recv_io tells neither count nor payload, and does not look at them: what it
-  # says by returning is that there was a message of send_io's.
+  # recv_io neither reports nor checks count and payload. If it returns, it received
+  # a message in the format of send_io.
   def recv_message(socket, _size, _room, flags)
     unsupported_unless(flags.zero?)
     [BYTE, [socket.recv_io], nil]

@@ -1,4 +1,4 @@
-//! Gives each peer the version of its library as Cargo.lock has it.
+//! Gives each peer the version of its library from Cargo.lock.
 
 use std::fs;
 

@@ -99,7 +99,7 @@ class Peer {
         return Arrays.stream(text.split(",", -1)).map(word -> number(word, least, Integer.MAX_VALUE)).toList();
     }
 
-    /** The bytes that @N stands for. */
+    /** Returns the bytes of the payload @N. */
     static byte[] pattern(int length, int at) {
         var bytes = new byte[length];
         for (int i = 0; i < length; i++) {
@@ -175,7 +175,7 @@ class Peer {
         for (int i = 1; i < words.length; i++) {
             var field = words[i].split("=", 2);
             if (fields.put(field[0], field.length == 2 ? field[1] : "") != null) {
-                throw new Unsupported(); // a field is there twice
+                throw new Unsupported(); // a field occurs twice
             }
         }
         int at = number(fields.getOrDefault("at", "0"), 0, Integer.MAX_VALUE);

@@ -95,7 +95,7 @@ close_some(size_t n)
 		size_t at = find(list[i]);
 
 		if (at == nheld)
-			continue; /* the list has it twice */
+			continue; /* it is in the list twice */
 		(void)close(list[i]);
 		held[at] = held[--nheld];
 	}
@@ -128,7 +128,7 @@ numbers(char *text, long least, size_t *n)
 	return 1;
 }
 
-/* The byte of the pattern that @N stands for. */
+/* Returns one byte of the payload @N. */
 static unsigned char
 pattern(size_t i)
 {
@@ -252,8 +252,8 @@ answer_recv(size_t bytes, size_t room, size_t at)
 enum { SOCK, FDS, PAYLOAD, BYTES, AT, NFIELDS };
 static const char *const keys[NFIELDS] = {"sock=", "fds=", "payload=", "bytes=", "at="};
 
-/* Splits KEY=VALUE… into the values of the keys. Returns the set of the keys that are there, as
- * bits, or -1 for an unknown key or one that is there twice. */
+/* Splits KEY=VALUE… into the values of the keys. Returns the set of the keys found, as
+ * bits, or -1 for an unknown key or one that occurs twice. */
 static int
 split(char *text, char **values)
 {

@@ -92,7 +92,7 @@ func numbers(text string, least int) (list []int, err error) {
 	return list, nil
 }
 
-// pattern returns the bytes that @N stands for.
+// pattern returns the bytes of the payload @N.
 func pattern(length, at int) []byte {
 	b := make([]byte, length)
 	for i := range b {

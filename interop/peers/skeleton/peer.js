@@ -52,7 +52,7 @@ function number(text, least = 0, most = MAX_INT) {
 
 const numbers = (text, least) => (text === "-" ? [] : text.split(",").map((word) => number(word, least)));
 
-// The bytes that @N stands for.
+// Returns the bytes of the payload @N.
 function pattern(length, at) {
   const bytes = Buffer.alloc(length);
   for (let i = 0; i < length; i++) bytes[i] = (at + i) % 251;
@@ -116,7 +116,7 @@ async function answer(line) {
       return [key, word.slice(key.length + 1)];
     }),
   );
-  if (fields.size < words.length) throw new Unsupported(); // a field is there twice
+  if (fields.size < words.length) throw new Unsupported(); // a field occurs twice
   switch ([verb, ...[...fields.keys()].sort()].join(" ")) {
     case "hello":
       return "ok name=mine lang=javascript version=0 can=stream,dgram,seqpacket,multi";
@@ -153,5 +153,5 @@ process.on("SIGPIPE", () => {});
   for await (const line of readline.createInterface({ input: process.stdin })) {
     fs.writeSync(1, (await answer(line).catch(failure)) + "\n");
   }
-  process.exit(0); // even if the library still has something to wait for
+  process.exit(0); // even if the library still has pending work
 })();

@@ -60,7 +60,7 @@ def numbers(text: str, least: int = 0) -> list[int]:
 
 
 def pattern(length: int, at: int) -> bytes:
-    """The bytes that @N stands for."""
+    """Returns the bytes of the payload @N."""
     period = bytes((at + i) % 251 for i in range(251))
     return (period * (length // 251 + 1))[:length]
 
@@ -121,7 +121,7 @@ def answer(line: str) -> str:
     verb, *words = line.split(" ")
     fields = dict(word.partition("=")[::2] for word in words)
     if len(fields) < len(words):
-        raise Unsupported  # a field is there twice
+        raise Unsupported  # a field occurs twice
     command = " ".join([verb, *sorted(fields)])
     if command == "hello":
         return "ok name=mine lang=python version=0 can=stream,dgram,seqpacket,multi"

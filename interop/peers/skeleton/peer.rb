@@ -47,7 +47,7 @@ def numbers(text, range = 0..MAX_INT)
   text.split(",", -1).map { |word| number(word, range) }
 end
 
-# The bytes that @N stands for.
+# Returns the bytes of the payload @N.
 def pattern(length, at)
   period = Array.new(251) { |i| (at + i) % 251 }.pack("C*")
   (period * (length / 251 + 1)).byteslice(0, length)
@@ -104,7 +104,7 @@ def answer(line)
   # A pattern, because split(" ") skips leading spaces and runs of spaces.
   verb, *words = line.split(/ /, -1)
   fields = words.to_h { |word| word.partition("=").values_at(0, 2) }
-  raise Unsupported if fields.size < words.size # a field is there twice
+  raise Unsupported if fields.size < words.size # a field occurs twice
 
   case [verb, *fields.keys.sort].join(" ")
   when "hello" then return "ok name=mine lang=ruby version=0 can=stream,dgram,seqpacket,multi"

@@ -61,7 +61,7 @@ fn numbers(text: &str, range: RangeInclusive<i32>) -> Result<Vec<RawFd>, Failure
         .collect()
 }
 
-/// The bytes that `@N` stands for.
+/// Returns the bytes of the payload `@N`.
 fn pattern(length: usize, at: usize) -> Vec<u8> {
     (0..length).map(|i| ((at + i) % 251) as u8).collect()
 }

@@ -1,4 +1,4 @@
-//! The commands, and the descriptors that they hold.
+//! The commands, and the descriptors of a case.
 
 use crate::fields::{self, Fields};
 use crate::{flags, payload, Failure, Library};
@@ -7,7 +7,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem;
 use std::os::fd::RawFd;
 
-/// A case's socket, and every number that its end must close.
+/// The socket of a case, and every descriptor to close when the case ends.
 #[derive(Default)]
 pub struct Case {
     sock: RawFd,
@@ -90,7 +90,7 @@ impl Case {
         self.open.extend(&got.fds);
 
         let mut bytes = room_for.concat();
-        bytes.truncate(got.n); // with MSG_TRUNC the count may exceed the room
+        bytes.truncate(got.n); // with MSG_TRUNC the count may exceed the buffers
         let mut fds: Vec<_> = got.fds.iter().map(RawFd::to_string).collect();
         if got.closed > 0 {
             fds.push(format!("closed:{}", got.closed));
@@ -103,7 +103,7 @@ impl Case {
         Ok(answer)
     }
 
-    /// Refuses what `can` does not promise, and a case without a socket.
+    /// Rejects a message that `can` does not include, and a command without a socket.
     fn able<L: Library>(&self, bufs: usize, flags: i32) -> Result<(), Failure> {
         let can = |what| L::CAN.split(',').any(|word| word == what);
         let able = (bufs == 1 || can("iov")) && (flags == 0 || can("flags"));
@@ -119,6 +119,6 @@ impl Case {
 }
 
 fn close(fd: RawFd) {
-    // SAFETY: the number is the case's own, and nothing here wraps it.
+    // SAFETY: the descriptor belongs to the case, and no object here owns it.
     unsafe { libc::close(fd) };
 }

@@ -1,4 +1,4 @@
-//! Names of errnos; one that is not here is told by its number.
+//! Names of errnos. An errno without a name here is printed as a number.
 
 macro_rules! names {
     ($($name:ident)*) => {

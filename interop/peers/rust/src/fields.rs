@@ -4,7 +4,7 @@ use crate::Failure;
 use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 
-/// The fields of a command that were not taken yet.
+/// The fields of a command that have not been taken yet.
 pub struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 /// Splits a line into its verb and its fields.
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.take_or(key, "-")
     }
 
-    /// Refuses fields that nobody took.
+    /// Rejects a command if any field has not been taken.
     pub fn end(&self) -> Result<(), Failure> {
         if self.0.is_empty() {
             return Ok(());
@@ -46,14 +46,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A count or a number, written in the one way that it is printed.
+/// Reads a count or another number that is written as it would be printed.
 pub fn number(word: &str, range: RangeInclusive<usize>) -> Result<usize, Failure> {
     let number = word.parse().ok().filter(|n| range.contains(n));
     let number = number.filter(|n: &usize| n.to_string() == word);
     number.ok_or(Failure::Unsupported)
 }
 
-/// A list of descriptors, which may be negative.
+/// Reads a list of descriptors, which may be negative.
 pub fn list(word: &str) -> Result<Vec<RawFd>, Failure> {
     if word == "-" {
         return Ok(Vec::new());

@@ -27,7 +27,7 @@ const RETURNED: Names = &[
     ("oob", libc::MSG_OOB),
 ];
 
-/// The bits of a list of names.
+/// Returns the bits for a list of names.
 pub fn parse(word: &str, names: Names) -> Result<i32, Failure> {
     if word == "-" {
         return Ok(0);
@@ -39,7 +39,7 @@ pub fn parse(word: &str, names: Names) -> Result<i32, Failure> {
     })
 }
 
-/// The names of returned bits; Linux returns MSG_CMSG_CLOEXEC, which is not told.
+/// Returns the names of bits. MSG_CMSG_CLOEXEC, which Linux also returns, is left out.
 pub fn format(bits: i32) -> String {
     let mut rest = bits & !libc::MSG_CMSG_CLOEXEC;
     let mut words = Vec::new();

@@ -1,6 +1,6 @@
-//! The peer contract (interop/peers/README.md): all of a peer but its library.
+//! The common part of the peers in Rust, which implements interop/peers/README.md.
 //!
-//! SIGPIPE needs no care here: Rust's runtime ignores it.
+//! SIGPIPE needs no handling, because Rust's runtime ignores it.
 
 mod case;
 mod errno;
@@ -19,10 +19,10 @@ pub trait Library {
     /// The field `can` of `hello`.
     const CAN: &'static str;
 
-    /// Sends one message; the result is the count that the library reported.
+    /// Sends one message and returns the count that the library reports.
     fn send(sock: RawFd, bufs: &[IoSlice], fds: &[RawFd], flags: i32) -> Result<usize, Failure>;
 
-    /// Receives one message with room for `room` descriptors.
+    /// Receives one message with at most `room` descriptors.
     fn recv(
         sock: RawFd,
         bufs: &mut [IoSliceMut],
@@ -31,11 +31,11 @@ pub trait Library {
     ) -> Result<Received, Failure>;
 }
 
-/// What a library reported of a message.
+/// A received message, as the library reports it.
 pub struct Received {
     pub n: usize,
     pub fds: Vec<RawFd>,
-    /// How many descriptors came and were closed.
+    /// The number of descriptors that were received and closed.
     pub closed: usize,
     /// MSG_ bits, if the library reports them.
     pub flags: Option<i32>,
@@ -58,7 +58,7 @@ impl<E: Into<io::Error>> From<E> for Failure {
     }
 }
 
-/// Answers the commands on standard input until it ends.
+/// Answers the commands on standard input until end of file.
 pub fn run<L: Library>() -> io::Result<()> {
     let mut case = Case::default();
     let mut input = io::stdin().lock();
@@ -79,7 +79,7 @@ pub fn run<L: Library>() -> io::Result<()> {
     Ok(())
 }
 
-/// SO_TYPE, for libraries with a type for each kind of socket.
+/// Returns SO_TYPE, for libraries with a Rust type for each type of socket.
 pub fn socket_type(sock: RawFd) -> Option<i32> {
     let mut kind = 0;
     let mut len = size_of::<i32>() as libc::socklen_t;

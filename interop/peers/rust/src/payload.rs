@@ -2,7 +2,7 @@
 
 use crate::{fields, Failure};
 
-/// Longer payloads are told as the pattern.
+/// Longer payloads are printed as the pattern.
 const HEX_MAX: usize = 4096;
 
 /// A wrong digit in a command must not exhaust memory.
@@ -12,7 +12,7 @@ fn pattern(at: usize) -> impl Iterator<Item = u8> {
     (at..).map(|i| (i % 251) as u8)
 }
 
-/// The buffers of a list; a pattern runs on from one buffer to the next.
+/// Reads a list of buffers. A pattern continues from one buffer to the next.
 pub fn parse(word: &str, mut at: usize) -> Result<Vec<Vec<u8>>, Failure> {
     let mut bufs = Vec::new();
     for word in word.split(',') {
@@ -41,7 +41,7 @@ fn hex(word: &str) -> Option<Vec<u8>> {
     bytes.collect::<Option<Vec<_>>>().filter(|b| !b.is_empty())
 }
 
-/// What was received, compared with the pattern from `at` if it is long.
+/// Formats a received payload. A long one is compared with the pattern from `at`.
 pub fn format(bytes: &[u8], at: usize) -> String {
     if bytes.is_empty() {
         return "-".to_string();

@@ -1,4 +1,4 @@
-//! libc: sendmsg and recvmsg as a careful program calls them.
+//! Peer for libc's sendmsg and recvmsg, called as a careful program calls them.
 
 use libc::{iovec, msghdr, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE};
 use peer::{Failure, Library, Received};
@@ -17,7 +17,7 @@ impl Library for Libc {
         let mut control = Vec::new();
         let iov = bufs.as_ptr() as *mut iovec; // sendmsg does not write to it
         let message = message(iov, bufs.len(), &mut control, fds.len());
-        // SAFETY: control has room for one header and fds; what message points to outlives it.
+        // SAFETY: control has space for one header and fds, and all that message points to outlives it.
         count(unsafe {
             let header = CMSG_FIRSTHDR(&message);
             if !header.is_null() {
@@ -43,7 +43,7 @@ impl Library for Libc {
         let iov = bufs.as_mut_ptr().cast();
         let mut message = message(iov, bufs.len(), &mut control, room);
         let flags = flags | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: what message points to outlives it.
+        // SAFETY: all that message points to outlives it.
         let n = count(unsafe { libc::recvmsg(sock, &mut message, flags) })?;
 
         let mut fds = Vec::new();
@@ -64,7 +64,7 @@ impl Library for Libc {
         }
         let extra = fds.split_off(room.min(fds.len()));
         for &fd in &extra {
-            // SAFETY: it came with this message, and nothing else knows it.
+            // SAFETY: this receive installed the descriptor, and nothing else uses it.
             unsafe { libc::close(fd) };
         }
         Ok(Received {
@@ -76,11 +76,12 @@ impl Library for Libc {
     }
 }
 
-/// A message with control for `fds` descriptors: none without any, and CMSG_LEN, not
-/// CMSG_SPACE, so that no more can come. The buffer is of words, to be aligned for a header.
+/// Returns a message with a control buffer for `fds` descriptors, or without one for none.
+/// msg_controllen is CMSG_LEN and not CMSG_SPACE, so that the kernel cannot install more. The
+/// buffer consists of 64-bit words to be aligned for a header.
 fn message(iov: *mut iovec, iovlen: usize, control: &mut Vec<u64>, fds: usize) -> msghdr {
     let bytes = (fds * size_of::<RawFd>()) as u32;
-    // SAFETY: zeros are a msghdr (musl's has private fields), and CMSG_* only compute here.
+    // SAFETY: all zeros is a valid msghdr (musl's has private fields), and CMSG_* only compute here.
     unsafe {
         let mut message: msghdr = mem::zeroed();
         message.msg_iov = iov;

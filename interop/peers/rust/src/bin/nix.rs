@@ -1,4 +1,4 @@
-//! nix: sendmsg and recvmsg of nix::sys::socket.
+//! Peer for sendmsg and recvmsg of nix::sys::socket.
 
 use nix::libc::CMSG_SPACE;
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
@@ -32,7 +32,7 @@ impl Library for Nix {
 
         let mut fds = Vec::new();
         if room > 0 {
-            // ENOBUFS if control was cut; what was installed cannot be reached then.
+            // ENOBUFS if control data was truncated. The installed descriptors cannot be reached then.
             for control in message.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(received) = control {
                     fds.extend(received);
@@ -48,7 +48,7 @@ impl Library for Nix {
     }
 }
 
-/// cmsg_space!([RawFd; room]), which takes constants only.
+/// Returns cmsg_space!([RawFd; room]). The macro itself takes only constants.
 fn space(room: usize) -> Vec<u8> {
     let bytes = (room * size_of::<RawFd>()) as u32;
     // SAFETY: CMSG_SPACE only computes.

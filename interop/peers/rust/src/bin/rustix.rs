@@ -1,4 +1,4 @@
-//! rustix: sendmsg and recvmsg of rustix::net, with its ancillary buffers.
+//! Peer for sendmsg and recvmsg of rustix::net, with its ancillary buffers.
 
 use peer::{Failure, Library, Received};
 use rustix::cmsg_space;
@@ -54,7 +54,7 @@ impl Library for Rustix {
     }
 }
 
-/// Room for descriptors; none is an empty buffer, as the documentation allows.
+/// Returns a buffer for `room` descriptors. For none it is empty, as the documentation allows.
 fn space(room: usize) -> Vec<MaybeUninit<u8>> {
     let bytes = match room {
         0 => 0,
@@ -63,12 +63,13 @@ fn space(room: usize) -> Vec<MaybeUninit<u8>> {
     vec![MaybeUninit::uninit(); bytes]
 }
 
-/// The library's type for a descriptor, which cannot be -1.
+/// Converts a descriptor to the library's type, which cannot be -1.
 fn borrow<'a>(fd: RawFd) -> Result<BorrowedFd<'a>, Failure> {
     if fd == -1 {
         return Err(Failure::Unsupported);
     }
-    // SAFETY: it is closed by a later command, if not before: then EBADF is asked for.
+    // SAFETY: a later command closes the descriptor. If it is closed already, the scenario
+    // expects EBADF.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 

@@ -1,8 +1,9 @@
-//! scmsocket: what ChromiumOS's ScmSocket says to the kernel, on the libc crate.
+//! Peer for the system calls of ChromiumOS's ScmSocket, rewritten with the libc crate.
 //!
-//! Its faults are kept: flags 0 on receive and so no close-on-exec, truncation is not
-//! read, and the control buffer for an odd number of descriptors admits one more than
-//! the caller has room for. Receiving that one panics, and leaves both open.
+//! It keeps the faults: it receives with flags 0 and therefore without close-on-exec, and
+//! does not check for truncation. Its control buffer for an odd number of descriptors has
+//! space for one more than the caller requested. Receiving that one panics and leaves all
+//! of them open.
 
 use libc::{iovec, msghdr, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE};
 use peer::{Failure, Library, Received};
@@ -21,7 +22,7 @@ impl Library for ScmSocket {
         let mut control = Vec::new();
         let iov = bufs.as_ptr() as *mut iovec; // sendmsg does not write to it
         let message = message(iov, bufs.len(), &mut control, fds.len());
-        // SAFETY: control has room for one header and fds; what message points to outlives it.
+        // SAFETY: control has space for one header and fds, and all that message points to outlives it.
         count(unsafe {
             let header = CMSG_FIRSTHDR(&message);
             if !header.is_null() {
@@ -44,10 +45,10 @@ impl Library for ScmSocket {
         let mut control = Vec::new();
         let iov = bufs.as_mut_ptr().cast();
         let mut message = message(iov, bufs.len(), &mut control, room);
-        // SAFETY: what message points to outlives it.
+        // SAFETY: all that message points to outlives it.
         let n = count(unsafe { libc::recvmsg(sock, &mut message, 0) })?;
 
-        let mut fds = vec![-1; room]; // the caller's
+        let mut fds = vec![-1; room]; // the caller's buffer
         let mut total = 0;
         // SAFETY: the kernel wrote msg_controllen bytes, headers and their data.
         unsafe {
@@ -59,7 +60,7 @@ impl Library for ScmSocket {
                     let bytes = (*header).cmsg_len as u32 - CMSG_LEN(0);
                     let data: *const RawFd = CMSG_DATA(header).cast();
                     let count = bytes as usize / size_of::<RawFd>();
-                    // Bounds-checked: more than the caller has room for is a panic.
+                    // Bounds-checked: more than the caller requested panics.
                     for (i, fd) in fds[total..total + count].iter_mut().enumerate() {
                         *fd = data.add(i).read_unaligned();
                     }
@@ -78,10 +79,10 @@ impl Library for ScmSocket {
     }
 }
 
-/// A message with a control buffer of CMSG_SPACE for `fds` descriptors, and without one for
-/// none. It is of words, to be aligned for a header.
+/// Returns a message with a control buffer of CMSG_SPACE for `fds` descriptors, or without one
+/// for none. The buffer consists of 64-bit words to be aligned for a header.
 fn message(iov: *mut iovec, iovlen: usize, control: &mut Vec<u64>, fds: usize) -> msghdr {
-    // SAFETY: zeros are a msghdr (musl's has private fields), and CMSG_SPACE only computes.
+    // SAFETY: all zeros is a valid msghdr (musl's has private fields), and CMSG_SPACE only computes.
     unsafe {
         let mut message: msghdr = mem::zeroed();
         message.msg_iov = iov;

@@ -1,4 +1,4 @@
-//! sendfd: SendWithFd and RecvWithFd on the standard library's sockets.
+//! Peer for sendfd's SendWithFd and RecvWithFd on the standard library's sockets.
 
 use peer::{Failure, Library, Received};
 use sendfd::{RecvWithFd, SendWithFd};
@@ -48,7 +48,7 @@ impl Library for Sendfd {
     }
 }
 
-/// The standard library's type for the socket; what is no socket is left to sendfd.
+/// Converts a descriptor to the standard library's type. sendfd gets any that is not a socket.
 fn socket(sock: RawFd) -> Result<Socket, Failure> {
     match peer::socket_type(sock) {
         Some(libc::SOCK_SEQPACKET) => Err(Failure::Unsupported),
@@ -58,7 +58,7 @@ fn socket(sock: RawFd) -> Result<Socket, Failure> {
 }
 
 fn view<T: FromRawFd>(sock: RawFd) -> ManuallyDrop<T> {
-    // SAFETY: the number is the case's, and is not closed by this.
+    // SAFETY: the descriptor belongs to the case, and dropping this does not close it.
     ManuallyDrop::new(unsafe { T::from_raw_fd(sock) })
 }
 
