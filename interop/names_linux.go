@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
 )
@@ -67,7 +67,7 @@ func (p *play) wanted(w scenario.Want, role scenario.Role) (_ scenario.Want, err
 	for key, value := range w.Line.Fields {
 		switch key {
 		case "controllen":
-			if n, ok := contract.Size(value); ok { // or it is *
+			if n, ok := kernel.Size(value); ok { // or it is *
 				w.Line.Fields[key] = strconv.Itoa(n)
 			}
 		case "control", "creds", "pid":

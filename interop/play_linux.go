@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -100,7 +101,7 @@ func (p *play) run() error {
 		if !slices.ContainsFunc(p.k.c.Scenario.Steps, func(st scenario.Step) bool { return needsSock(st, role) }) {
 			p.k.end(role).Drop()
 		}
-		use := fmt.Sprintf("use sock=%d fds=%s", p.k.end(role).Number, peer.FormatNumbers(p.given[role][1:]))
+		use := fmt.Sprintf("use sock=%d fds=%s", p.k.end(role).Number, peer.FormatFDs(p.given[role][1:]))
 		if err := p.expectOK(role, use); err != nil {
 			return err
 		}
@@ -341,7 +342,7 @@ func (p *play) hear(st scenario.Step) error {
 		return p.unsupported(st.Role)
 	}
 	a = p.symbolicNames(a)
-	got, numbers, err := contract.ParseAnswer(verb, a)
+	got, numbers, err := contract.ParseAnswer(kernel.Vocabulary, verb, a)
 	p.received(st.Role, st.Line, numbers)
 	if err != nil {
 		p.find(scenario.CheckContract, st.Role, st.Line, "%v", err)
@@ -495,7 +496,7 @@ func (p *play) refuted(st scenario.Step) (next scenario.Step, wrong bool) {
 	if errors.Is(err, process.ErrHang) {
 		return next, false
 	}
-	got, _, e := contract.ParseAnswer(p.asked[other], p.symbolicNames(text))
+	got, _, e := contract.ParseAnswer(kernel.Vocabulary, p.asked[other], p.symbolicNames(text))
 	return next, err != nil || e != nil || !slices.ContainsFunc(next.Wants, func(w scenario.Want) bool {
 		want, err := p.wanted(w, other)
 		if err != nil {
@@ -621,7 +622,7 @@ func (p *play) checkReceived(st scenario.Step, names []string, numbers []int) er
 			find("%d: %v", n, err)
 			continue
 		}
-		if said, _ := contract.ParseLine(p.said[st.Role]); slices.Contains(said.List("flags"), contract.Inherit) {
+		if said, _ := contract.ParseLine(p.said[st.Role]); slices.Contains(said.List("flags"), kernel.Inherit) {
 			continue // it was told so
 		}
 		p.result.CloexecChecked[p.k.c.Peer(st.Role).Name] = true

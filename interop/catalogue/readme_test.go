@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -48,7 +48,7 @@ func TestReadme(t *testing.T) {
 	for _, f := range scenario.ActForms {
 		fmt.Fprintf(&acts, "| `R> %s` | %s |\n", f.Example, f.Does)
 	}
-	for _, c := range contract.CallUsages {
+	for _, c := range kernel.CallUsages {
 		row := fmt.Sprintf("| `%s` | `%s` | %s |\n", strings.ReplaceAll(c.Usage, "|", `\|`), c.Gives, c.Does)
 		calls.WriteString(strings.ReplaceAll(strings.ReplaceAll(row, " ``", ""), "|  |", "| |"))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 )
@@ -142,7 +143,7 @@ func contradicts(answer, right string) bool {
 	if have.Verb != want.Verb || have.Verb == "err" {
 		return have.Verb != want.Verb || len(have.Words) > 0 && !slices.Equal(have.Words, want.Words)
 	}
-	for _, key := range contract.NumberFields {
+	for _, key := range kernel.Vocabulary.FDFields() {
 		one, two := label.ReplaceAllString(have.Fields[key], ""), label.ReplaceAllString(want.Fields[key], "")
 		many := strings.Count(one, ",") != strings.Count(two, ",") || (one == "") != (two == "")
 		if one != two && (many || !strings.Contains(one, "new")) {
@@ -152,7 +153,7 @@ func contradicts(answer, right string) bool {
 	for key, one := range have.Fields {
 		two, told := want.Fields[key]
 		lacks := func(f string) bool { return !slices.Contains(strings.Split(two, ","), f) }
-		if !told || one == two || one == "*" || slices.Contains(contract.NumberFields, key) {
+		if !told || one == two || one == "*" || slices.Contains(kernel.Vocabulary.FDFields(), key) {
 			continue
 		}
 		if key != "flags" || slices.ContainsFunc(strings.Split(one, ","), lacks) {
@@ -190,7 +191,7 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	if s.RunnerPlays(st.Role) {
 		for _, word := range strings.Fields(right)[1:] {
 			key, _, ok := strings.Cut(word, "=")
-			if !ok || slices.Contains(append(contract.NumberFields, "n", "payload", "flags"), key) {
+			if !ok || slices.Contains(append(kernel.Vocabulary.FDFields(), "n", "payload", "flags"), key) {
 				continue
 			}
 			for _, value := range others {

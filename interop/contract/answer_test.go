@@ -9,9 +9,9 @@ import (
 
 func TestParseAnswer(t *testing.T) {
 	for _, c := range []struct {
-		verb, answer string
-		numbers      []int
-		err          string
+		command, answer string
+		fds             []int
+		err             string
 	}{
 		{"send", "ok n=1", nil, ""},
 		{"send", "ok n=-1", nil, ""},
@@ -50,13 +50,13 @@ func TestParseAnswer(t *testing.T) {
 		{"recv", "ok n=0 payload=- fds=- eof eof", nil, `eof is there twice: "ok n=0 payload=- fds=- eof eof"`},
 		{"recv", "err EPIPE fds=12", []int{12}, `an error is err and its name: "err EPIPE fds=12"`},
 	} {
-		_, numbers, err := ParseAnswer(c.verb, c.answer)
+		_, fds, err := ParseAnswer(Commands, c.command, c.answer)
 		text := ""
 		if err != nil {
 			text = err.Error()
 		}
-		if text != c.err || !slices.Equal(numbers, c.numbers) {
-			t.Errorf("%s, %q: got %v and %q, want %v and %q", c.verb, c.answer, numbers, text, c.numbers, c.err)
+		if text != c.err || !slices.Equal(fds, c.fds) {
+			t.Errorf("%s, %q: got %v and %q, want %v and %q", c.command, c.answer, fds, text, c.fds, c.err)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func TestErrorsOfLongAnswers(t *testing.T) {
 		long, "  " + long, "ok  " + long, "ok n=1 n=" + long, "ok " + long + "=1 " + "n=1", "ok n=1 " + long,
 		"ok n=1 payload=00 fds=" + long, "ok n=1 payload=00 fds=- flags=" + long, "ok n=1 payload=00 fds=- " + long, "ok n=1 payload=00 fds=- " + long + "=1", "err " + long + " 1",
 	} {
-		if _, _, err := ParseAnswer("recv", answer); err == nil || len(err.Error()) > 1000 {
+		if _, _, err := ParseAnswer(Commands, "recv", answer); err == nil || len(err.Error()) > 1000 {
 			t.Errorf("%.40s…: an error of %d bytes: %.100v", answer, len(fmt.Sprint(err)), err)
 		}
 	}

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/hex"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -59,23 +60,20 @@ func FormatPayload(p []byte, at int) string {
 	return "@" + strconv.Itoa(len(p))
 }
 
-// payload reads buffers: HEX, @N or -.
-func payload(text string) (any, bool) {
-	var p Payload
+// ParsePayload parses buffers: HEX, @N or - for an empty one, separated by commas.
+func ParsePayload(text string) (p Payload, ok bool) {
 	for w := range strings.SplitSeq(text, ",") {
 		var b buffer
 		if count, ok := strings.CutPrefix(w, "@"); ok {
-			n, ok := number(1, MaxPayload)(count)
+			n, ok := Integer(1, MaxPayload)(count)
 			if !ok {
 				return nil, false
 			}
 			b.pattern = n.(int)
 		} else if w != "-" {
-			data, ok := hexBytes(w)
-			if !ok {
+			if b.data, ok = ParseHex(w); !ok {
 				return nil, false
 			}
-			b.data = data.([]byte)
 		}
 		p = append(p, b)
 	}
@@ -89,10 +87,9 @@ func (p Payload) len() (total int) {
 	return total
 }
 
-// PayloadLen returns how many bytes payload= stands for.
+// PayloadLen returns the number of bytes that a value of payload= stands for.
 func PayloadLen(text string) int {
-	value, _ := payload(text)
-	p, _ := value.(Payload)
+	p, _ := ParsePayload(text)
 	return p.len()
 }
 
@@ -108,12 +105,13 @@ func (r Room) Buffers() [][]byte {
 	return list
 }
 
-func room(text string) (any, bool) {
-	value, ok := numbers(number(0, MaxPayload), 1, some)(text)
-	total := 0
+// ParseRoom parses the sizes of at least one buffer, separated by commas.
+func ParseRoom(text string) (Room, bool) {
+	value, ok := IntegerList(Integer(0, MaxPayload), 1, math.MaxInt)(text)
 	list, _ := value.([]int)
+	total := 0
 	for _, n := range list {
 		total = min(total+n, MaxPayload+1)
 	}
-	return Room(list), ok && total <= MaxPayload
+	return list, ok && total <= MaxPayload
 }

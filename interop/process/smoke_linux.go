@@ -101,7 +101,7 @@ func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, time
 		return err
 	}
 	send := fmt.Sprintf("send payload=@5000 fds=%d at=7", proc.Numbers[0])
-	command, err := contract.ParseCommand(send)
+	command, err := contract.ParseCommand(contract.Commands, send)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, time
 		return fmt.Errorf("%q: %w", recv, proc.Explain(err))
 	}
 	if strings.HasPrefix(answer, "ok ") {
-		line, _, err := contract.ParseAnswer("recv", answer)
+		line, _, err := contract.ParseAnswer(contract.Commands, "recv", answer)
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,9 @@ package raw
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,47 +15,64 @@ const (
 	soRightsNotrunc = 85
 )
 
-// options are the numbers of contract.Options.
-var options = [...]int{unix.SO_ACCEPTCONN, unix.SO_ERROR, SOInq, unix.SO_OOBINLINE, unix.SO_PASSCRED, unix.SO_PASSPIDFD,
-	SOPassRights, unix.SO_PASSSEC, unix.SO_PEEK_OFF, unix.SO_RCVBUF, unix.SO_RCVLOWAT, unix.SO_RCVTIMEO, unix.SO_REUSEADDR,
-	soRightsNotrunc, unix.SO_SNDBUF, unix.SO_SNDTIMEO, unix.SO_TIMESTAMP, unix.SO_TYPE}
+// options are the constants of kernel.Options.
+var options = map[string]int{
+	"acceptconn":    unix.SO_ACCEPTCONN,
+	"error":         unix.SO_ERROR,
+	"inq":           SOInq,
+	"oobinline":     unix.SO_OOBINLINE,
+	"passcred":      unix.SO_PASSCRED,
+	"passpidfd":     unix.SO_PASSPIDFD,
+	"passrights":    SOPassRights,
+	"passsec":       unix.SO_PASSSEC,
+	"peekoff":       unix.SO_PEEK_OFF,
+	"rcvbuf":        unix.SO_RCVBUF,
+	"rcvlowat":      unix.SO_RCVLOWAT,
+	"rcvtimeo":      unix.SO_RCVTIMEO,
+	"reuseaddr":     unix.SO_REUSEADDR,
+	"rightsnotrunc": soRightsNotrunc,
+	"sndbuf":        unix.SO_SNDBUF,
+	"sndtimeo":      unix.SO_SNDTIMEO,
+	"timestamp":     unix.SO_TIMESTAMP,
+	"type":          unix.SO_TYPE,
+}
 
-func findOption(name string) (number int, isTime bool, err error) {
-	i := slices.Index(contract.Options, name)
-	if i < 0 {
+func findOption(name string) (constant int, isTime bool, err error) {
+	option, ok := kernel.FindOption(name)
+	if !ok {
 		return 0, false, fmt.Errorf("no socket option %q", name)
 	}
-	return options[i], options[i] == unix.SO_RCVTIMEO || options[i] == unix.SO_SNDTIMEO, nil
+	return options[name], option.Milliseconds, nil
 }
 
 // SetOption sets a socket option by its name. A time is in milliseconds.
 func SetOption(sock int, name string, value int) error {
-	number, isTime, err := findOption(name)
+	constant, isTime, err := findOption(name)
 	switch {
 	case err != nil:
 		return err
 	case isTime:
 		tv := unix.NsecToTimeval((time.Duration(value) * time.Millisecond).Nanoseconds())
-		return unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, number, &tv)
+		return unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, constant, &tv)
 	}
-	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, number, value)
+	return unix.SetsockoptInt(sock, unix.SOL_SOCKET, constant, value)
 }
 
 // GetOption returns the value of a socket option.
 func GetOption(sock int, name string) (int, error) {
-	number, isTime, err := findOption(name)
+	constant, isTime, err := findOption(name)
 	switch {
 	case err != nil:
 		return 0, err
 	case isTime:
-		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, number)
+		tv, err := unix.GetsockoptTimeval(sock, unix.SOL_SOCKET, constant)
 		if err != nil {
 			return 0, err
 		}
 		return int(time.Duration(tv.Nano()) / time.Millisecond), nil
 	}
-	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, number)
+	return unix.GetsockoptInt(sock, unix.SOL_SOCKET, constant)
 }
 
 // Shutdowns are the ways of shutdown(2).
-var Shutdowns = contract.BitsOf("shutdown how", unix.SHUT_RD, unix.SHUT_WR, unix.SHUT_RDWR)
+var Shutdowns = kernel.BitsOf("shutdown how", unix.SHUT_RD, unix.SHUT_WR, unix.SHUT_RDWR)

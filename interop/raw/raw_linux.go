@@ -128,9 +128,9 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 	for _, c := range Parse(control[:m.ControlLen]) {
 		switch {
 		case c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_RIGHTS:
-			fds = append(fds, c.Numbers()...)
+			fds = append(fds, c.Int32s()...)
 		case c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_PIDFD:
-			for _, fd := range c.Numbers() {
+			for _, fd := range c.Int32s() {
 				_ = unix.Close(fd)
 			}
 		}
@@ -158,16 +158,16 @@ func (c Cmsg) Bytes() []byte {
 	return b
 }
 
-// Numbers are the data as numbers: descriptors, or a process, a user and a group.
-func (c Cmsg) Numbers() (list []int) {
+// Int32s returns the data as integers: descriptors, or a process, a user and a group.
+func (c Cmsg) Int32s() (list []int) {
 	for data := c.Data; len(data) >= 4; data = data[4:] {
 		list = append(list, int(int32(binary.NativeEndian.Uint32(data))))
 	}
 	return list
 }
 
-// Numbers is the data of such a message.
-func Numbers(list ...int) (data []byte) {
+// Int32s returns the data of a control message that has these integers.
+func Int32s(list ...int) (data []byte) {
 	for _, n := range list {
 		data = binary.NativeEndian.AppendUint32(data, uint32(int32(n)))
 	}
@@ -176,7 +176,7 @@ func Numbers(list ...int) (data []byte) {
 
 // Rights is one SCM_RIGHTS message with its padding.
 func Rights(fds ...int) []byte {
-	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Numbers(fds...)}.Bytes()
+	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Int32s(fds...)}.Bytes()
 }
 
 // Parse reads received control messages. A truncated one has the data that was received.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/interop/kernel"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,11 +53,11 @@ func TestParse(t *testing.T) {
 	short := uint64(3)
 	control := slices.Concat(Rights(3, 4, 5), Cmsg{Level: 9, Type: 8, Data: []byte{1}}.Bytes())
 	list := Parse(control)
-	if len(list) != 2 || !slices.Equal(list[0].Numbers(), []int{3, 4, 5}) || list[1].Level != 9 || list[1].Type != 8 {
+	if len(list) != 2 || !slices.Equal(list[0].Int32s(), []int{3, 4, 5}) || list[1].Level != 9 || list[1].Type != 8 {
 		t.Errorf("got %+v", list)
 	}
 	truncated := Rights(3, 4)[:unix.CmsgLen(4)]
-	if list := Parse(truncated); len(list) != 1 || !slices.Equal(list[0].Numbers(), []int{3}) {
+	if list := Parse(truncated); len(list) != 1 || !slices.Equal(list[0].Int32s(), []int{3}) {
 		t.Errorf("got %+v", list)
 	}
 	for _, control := range [][]byte{nil, make([]byte, 15), make([]byte, 64), Cmsg{Len: &short}.Bytes()} {
@@ -67,6 +68,14 @@ func TestParse(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	for _, o := range kernel.Options {
+		if options[o.Name] == 0 {
+			t.Errorf("no constant of %s", o.Name)
+		}
+	}
+	if len(options) != len(kernel.Options) {
+		t.Errorf("%d constants of %d options", len(options), len(kernel.Options))
+	}
 	a, _ := pair(t, unix.SOCK_STREAM)
 	for name, want := range map[string]struct{ option, value int }{
 		"passcred": {unix.SO_PASSCRED, 1}, "oobinline": {unix.SO_OOBINLINE, 1}, "peekoff": {unix.SO_PEEK_OFF, 5}, "timestamp": {unix.SO_TIMESTAMP, 1},

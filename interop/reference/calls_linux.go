@@ -8,11 +8,12 @@ import (
 	"regexp"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
-// calls make the calls of contract.CallUsages.
+// calls make the calls of kernel.CallUsages.
 var calls = map[string]run{
 	"sendmsg":  sendmsg,
 	"recvmsg":  recvmsg,
@@ -26,7 +27,7 @@ var calls = map[string]run{
 	"socket":     made(newSocket),
 	"socketpair": newPair,
 	"bind":       done(func(a *args) error { return raw.Bind(a.sock(), a.sockaddr()) }),
-	"listen":     done(func(a *args) error { return unix.Listen(a.sock(), a.number("backlog", 8)) }),
+	"listen":     done(func(a *args) error { return unix.Listen(a.sock(), a.integer("backlog", 8)) }),
 	"connect":    done(connect),
 	"accept":     accept,
 	"sockname":   func(a *args) (string, error) { return formatSockaddr(unix.Getsockname(a.sock())) },
@@ -46,22 +47,21 @@ var calls = map[string]run{
 	"seal":      seal,
 	"lock":      done(lock),
 	"lseek":     lseek,
-	"truncate":  done(func(a *args) error { return unix.Ftruncate(a.fd(), int64(a.number("size", 0))) }),
+	"truncate":  done(func(a *args) error { return unix.Ftruncate(a.fd(), int64(a.integer("size", 0))) }),
 	"stat":      stat,
 	"mmap":      done(mmap),
 	"pidof":     func(a *args) (string, error) { pid, err := pidOf(a.fd()); return "pid=" + pid, err },
 	"signal":    done(sendSignal),
 	"setns":     done(func(a *args) error { return unix.Setns(a.fd(), 0) }), // the one that it is in: is it one at all?
 	"inherited": inherited,
-	"adopt":     done(func(a *args) error { a.Hold(contract.Get(a.Command, "fds", []int(nil))...); return nil }),
 
 	"open":   made(open),
 	"link":   done(link),
 	"unlink": done(func(a *args) error { return unix.Unlink(a.path()) }),
-	"mkdir":  done(func(a *args) error { return unix.Mkdir(a.path(), uint32(a.number("mode", 0o700))) }),
+	"mkdir":  done(func(a *args) error { return unix.Mkdir(a.path(), uint32(a.integer("mode", 0o700))) }),
 	"rename": done(func(a *args) error { return unix.Rename(a.path(), a.text("to", "")) }),
-	"chmod":  done(func(a *args) error { return unix.Chmod(a.path(), uint32(a.number("mode", 0))) }),
-	"chown":  done(func(a *args) error { return unix.Chown(a.path(), a.number("uid", -1), a.number("uid", -1)) }),
+	"chmod":  done(func(a *args) error { return unix.Chmod(a.path(), uint32(a.integer("mode", 0))) }),
+	"chown":  done(func(a *args) error { return unix.Chown(a.path(), a.integer("uid", -1), a.integer("uid", -1)) }),
 	"chdir":  done(func(a *args) error { return unix.Chdir(a.path()) }),
 	"setuid": done(setuid),
 }
@@ -78,11 +78,11 @@ func (a *args) waits() int {
 	return 0
 }
 
-var pollBits = contract.BitsOf("poll events", unix.POLLIN, unix.POLLOUT, unix.POLLPRI, unix.POLLERR, unix.POLLHUP, unix.POLLRDHUP, unix.POLLNVAL)
+var pollBits = kernel.BitsOf("poll events", unix.POLLIN, unix.POLLOUT, unix.POLLPRI, unix.POLLERR, unix.POLLHUP, unix.POLLRDHUP, unix.POLLNVAL)
 
 // poll asks about the case's socket, if no other is named.
 func poll(a *args) (string, error) {
-	fds := []unix.PollFd{{Fd: int32(a.number("fd", a.Sock())), Events: int16(a.bits("events", pollBits))}}
+	fds := []unix.PollFd{{Fd: int32(a.integer("fd", a.Sock())), Events: int16(a.bits("events", pollBits))}}
 	_, err := again(func() (int, error) { return unix.Poll(fds, a.waits()) })
 	return "events=" + pollBits.Names(int(fds[0].Revents)), err
 }
@@ -116,7 +116,7 @@ func epollwait(a *args) (string, error) {
 }
 
 var (
-	flagBits  = contract.BitsOf("fcntl flags", unix.O_APPEND, unix.O_NONBLOCK, unix.O_WRONLY, unix.O_RDWR, unix.O_PATH, unix.O_CLOEXEC)
+	flagBits  = kernel.BitsOf("fcntl flags", unix.O_APPEND, unix.O_NONBLOCK, unix.O_WRONLY, unix.O_RDWR, unix.O_PATH, unix.O_CLOEXEC)
 	fcntlGets = map[string]int{"fl": unix.F_GETFL, "fd": unix.F_GETFD, "pipe_sz": unix.F_GETPIPE_SZ, "owner": unix.F_GETOWN}
 	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
 )
@@ -126,7 +126,7 @@ var (
 func fcntl(a *args) (string, error) {
 	fd := uintptr(a.fd())
 	if a.has("set") {
-		set := contract.Get(a.Command, "set", contract.Setting{})
+		set := contract.Get(a.Command, "set", kernel.Setting{})
 		arg := set.Size
 		switch {
 		case set.What == "fl":
@@ -150,7 +150,7 @@ func fcntl(a *args) (string, error) {
 	return value(n, err)
 }
 
-var sealBits = contract.BitsOf("seal seals", unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE)
+var sealBits = kernel.BitsOf("seal seals", unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE)
 
 // seal adds seals=, if there are any, and tells those that there are.
 func seal(a *args) (string, error) {
@@ -165,8 +165,8 @@ func seal(a *args) (string, error) {
 }
 
 var (
-	flockBits = contract.BitsOf("lock how", unix.LOCK_SH, unix.LOCK_EX, unix.LOCK_UN)
-	fcntlLock = contract.BitsOf("lock how", unix.F_RDLCK, unix.F_WRLCK, unix.F_UNLCK)
+	flockBits = kernel.BitsOf("lock how", unix.LOCK_SH, unix.LOCK_EX, unix.LOCK_UN)
+	fcntlLock = kernel.BitsOf("lock how", unix.F_RDLCK, unix.F_WRLCK, unix.F_UNLCK)
 )
 
 // lock takes a lock of one of three kinds, or gives it back, without waiting.
@@ -187,11 +187,11 @@ func lseek(a *args) (string, error) {
 	if !a.has("offset") {
 		whence = unix.SEEK_CUR
 	}
-	n, err := unix.Seek(a.fd(), int64(a.number("offset", 0)), whence)
+	n, err := unix.Seek(a.fd(), int64(a.integer("offset", 0)), whence)
 	return fmt.Sprintf("value=%d", n), err
 }
 
-var kinds = contract.BitsOf("stat kind", unix.S_IFREG, unix.S_IFDIR, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFLNK)
+var kinds = kernel.BitsOf("stat kind", unix.S_IFREG, unix.S_IFDIR, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFLNK)
 
 func stat(a *args) (string, error) {
 	var st unix.Stat_t
@@ -205,7 +205,7 @@ func stat(a *args) (string, error) {
 	return fmt.Sprintf("kind=%s mode=0%03o size=%d links=%d uid=%d", kind, st.Mode&0o7777, st.Size, st.Nlink, st.Uid), nil
 }
 
-var protBits = contract.BitsOf("mmap prot", unix.PROT_READ, unix.PROT_WRITE)
+var protBits = kernel.BitsOf("mmap prot", unix.PROT_READ, unix.PROT_WRITE)
 
 // mmap maps a page, shared, and unmaps it again.
 func mmap(a *args) error {
@@ -247,13 +247,13 @@ func inherited(a *args) (string, error) {
 	return "open=yes", err
 }
 
-var openBits = contract.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,
+var openBits = kernel.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,
 	unix.O_NONBLOCK, unix.O_PATH, unix.O_DIRECTORY, unix.O_TMPFILE)
 
 // open opens path=, below dir= if that is told.
 func open(a *args) (int, error) {
 	flags := a.bits("flags", openBits) | unix.O_CLOEXEC
-	return unix.Openat(a.number("dir", unix.AT_FDCWD), a.path(), flags, uint32(a.number("mode", 0o600)))
+	return unix.Openat(a.integer("dir", unix.AT_FDCWD), a.path(), flags, uint32(a.integer("mode", 0o600)))
 }
 
 // link gives a name to a file that has none.
@@ -278,9 +278,9 @@ func userOfProcess(pid int) int {
 // without the rights of groups. With pid= it is a user who is named after that
 // process: what such users have in flight is not mixed up with what others have.
 func setuid(a *args) error {
-	uid := a.number("uid", -1)
+	uid := a.integer("uid", -1)
 	if a.has("pid") {
-		uid = userOfProcess(a.number("pid", 0))
+		uid = userOfProcess(a.integer("pid", 0))
 	}
 	if err := unix.Setgroups(nil); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ import (
 func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	m = &raw.Message{NoBuffers: payload == "none"}
 	if p, ok := payload.(contract.Payload); ok {
-		m.Buffers = p.Buffers(a.number("at", 0))
+		m.Buffers = p.Buffers(a.integer("at", 0))
 	} else {
 		m.Buffers, err = faulting()
 	}
@@ -54,13 +55,13 @@ var errLength = errors.New("controllen= is longer than the control buffer")
 // pointers, with the length that controllen= says; of an edge, the rest faults.
 func (a *args) control(m *raw.Message, value any) (err error) {
 	switch c := value.(type) {
-	case []contract.Cmsg:
+	case []kernel.Cmsg:
 		m.Control = cmsgs(c)
 		m.ControlLen = len(m.Control)
 	case int:
 		m.Control = make([]byte, c, c+1) // one of 0 bytes has an address, too
 		m.ControlLen = c
-	case contract.Edge:
+	case kernel.Edge:
 		m.Control, err = raw.Edge(int(c))
 		m.ControlLen = int(c)
 	case string:
@@ -68,16 +69,16 @@ func (a *args) control(m *raw.Message, value any) (err error) {
 			m.Control, err = raw.Edge(0)
 		}
 	}
-	if fill, ok := a.Values["fill"].([]contract.Cmsg); ok && err == nil {
+	if fill, ok := a.Values["fill"].([]kernel.Cmsg); ok && err == nil {
 		copy(m.Control[:m.ControlLen], cmsgs(fill)) // what is behind may fault
 	}
 	there := m.ControlLen
-	m.ControlLen = a.number("controllen", there)
+	m.ControlLen = a.integer("controllen", there)
 	beyond := uint(m.ControlLen) > uint(there)
 	switch value.(type) {
-	case []contract.Cmsg: // the kernel refuses a length above INT_MAX before it reads what is there
+	case []kernel.Cmsg: // the kernel refuses a length above INT_MAX before it reads what is there
 		beyond = beyond && m.ControlLen <= math.MaxInt32 && m.ControlLen > 0 && there > 0
-	case contract.Edge, string, nil:
+	case kernel.Edge, string, nil:
 		beyond = false
 	}
 	if beyond {
@@ -87,7 +88,7 @@ func (a *args) control(m *raw.Message, value any) (err error) {
 }
 
 // cmsgs are the control messages of a list as they are sent.
-func cmsgs(list []contract.Cmsg) (control []byte) {
+func cmsgs(list []kernel.Cmsg) (control []byte) {
 	for _, c := range list {
 		control = append(control, bytes.Repeat(message(c), c.Count)...)
 	}
@@ -96,13 +97,13 @@ func cmsgs(list []contract.Cmsg) (control []byte) {
 
 var cmsgTypes = map[string]int32{"rights": unix.SCM_RIGHTS, "pidfd": unix.SCM_PIDFD, "creds": unix.SCM_CREDENTIALS}
 
-func message(c contract.Cmsg) []byte {
+func message(c kernel.Cmsg) []byte {
 	if c.Kind == "hex" {
 		return c.Data
 	}
 	m := raw.Cmsg{Level: unix.SOL_SOCKET, Type: cmsgTypes[c.Kind], Data: c.Data, Len: c.Len}
 	if c.Kind == "creds" && c.Data == nil {
-		m.Data = raw.Numbers(os.Getpid(), os.Getuid(), os.Getgid())
+		m.Data = raw.Int32s(os.Getpid(), os.Getuid(), os.Getgid())
 	}
 	if c.Level != nil {
 		m.Level = *c.Level
@@ -122,8 +123,14 @@ func sendmsg(a *args) (string, error) {
 	}
 	m.Name = a.sockaddr()
 	m.NameLen = len(m.Name)
-	return sent(m.Send(a.sock(), a.bits("flags", peer.MessageFlags)))
+	return sent(m.Send(a.sock(), a.bits("flags", messageFlags)))
 }
+
+// inherit is the bit of kernel.Inherit. It is none of the system's flags.
+const inherit = 1 << 29
+
+var messageFlags = kernel.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NOSIGNAL, unix.MSG_EOR, unix.MSG_OOB, unix.MSG_MORE,
+	unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CTRUNC, unix.MSG_WAITALL, unix.MSG_ERRQUEUE, inherit)
 
 // nameRoom has room for any name of a socket.
 const nameRoom = 128
@@ -143,22 +150,22 @@ func recvmsg(a *args) (string, error) {
 		return "", err
 	}
 	got := a.received(m)
-	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n), peer.FormatNumbers(got.fds),
+	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n), peer.FormatFDs(got.fds),
 		got.text, m.ControlLen, peer.FormatFlags(m.Flags), formatName(m.Name[:min(m.NameLen, nameRoom)]))
 	return text + got.pidfdField(), nil
 }
 
 // receiveFlags are those that are told: all receives have MSG_CMSG_CLOEXEC otherwise.
 func (a *args) receiveFlags() int {
-	flags := a.bits("flags", peer.MessageFlags)
-	if flags&peer.Inherit == 0 {
+	flags := a.bits("flags", messageFlags)
+	if flags&inherit == 0 {
 		flags |= unix.MSG_CMSG_CLOEXEC
 	}
-	return flags &^ peer.Inherit
+	return flags &^ inherit
 }
 
 func (a *args) filled(m *raw.Message, n int) string {
-	return contract.FormatPayload(peer.Room{Buffers: m.Buffers}.Filled(n), a.number("at", 0))
+	return contract.FormatPayload(peer.Room{Buffers: m.Buffers}.Filled(n), a.integer("at", 0))
 }
 
 // control is what a receive brought besides the payload.
@@ -172,7 +179,7 @@ func (c control) pidfdField() string {
 	if len(c.pidfds) == 0 {
 		return ""
 	}
-	return " pidfd=" + peer.FormatNumbers(c.pidfds)
+	return " pidfd=" + peer.FormatFDs(c.pidfds)
 }
 
 // received reads the control messages of a receive. What is installed is the case's.
@@ -180,31 +187,31 @@ func (a *args) received(m *raw.Message) (got control) {
 	var list []string
 	for _, c := range raw.Parse(m.Control[:min(m.ControlLen, len(m.Control))]) {
 		name := fmt.Sprintf("cmsg(%d,%d,%s)", c.Level, c.Type, cmp.Or(hex.EncodeToString(c.Data), "-"))
-		numbers := c.Numbers()
+		integers := c.Int32s()
 		if c.Level == unix.SOL_SOCKET {
 			switch c.Type {
 			case unix.SCM_RIGHTS:
-				got.fds = append(got.fds, numbers...)
-				name = fmt.Sprintf("rights*%d", len(numbers))
+				got.fds = append(got.fds, integers...)
+				name = fmt.Sprintf("rights*%d", len(integers))
 			case unix.SCM_CREDENTIALS:
 				name = fmt.Sprintf("creds:%d", len(c.Data)) // what is left of them
-				if len(numbers) == 3 {
-					name = fmt.Sprintf("creds(%d,%d,%d)", numbers[0], numbers[1], numbers[2])
+				if len(integers) == 3 {
+					name = fmt.Sprintf("creds(%d,%d,%d)", integers[0], integers[1], integers[2])
 				}
 			case unix.SCM_PIDFD:
 				name = "pidfd"
-				if len(numbers) > 0 && numbers[0] < 0 {
-					name = fmt.Sprintf("pidfd(%d)", numbers[0]) // an errno: there is no number
-				} else if len(numbers) > 0 {
-					got.pidfds = append(got.pidfds, numbers[0])
+				if len(integers) > 0 && integers[0] < 0 {
+					name = fmt.Sprintf("pidfd(%d)", integers[0]) // an errno: there is no number
+				} else if len(integers) > 0 {
+					got.pidfds = append(got.pidfds, integers[0])
 				}
 			case unix.SCM_TIMESTAMP:
 				name = "timestamp"
 			case unix.SCM_SECURITY:
 				name = "security"
 			case raw.SOInq:
-				if len(numbers) > 0 {
-					name = fmt.Sprintf("inq(%d)", numbers[0])
+				if len(integers) > 0 {
+					name = fmt.Sprintf("inq(%d)", integers[0])
 				}
 			}
 		}
@@ -222,7 +229,7 @@ func sendmmsg(a *args) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return sent(raw.SendMany(a.sock(), ms, a.bits("flags", peer.MessageFlags)))
+	return sent(raw.SendMany(a.sock(), ms, a.bits("flags", messageFlags)))
 }
 
 // messages are those of sendmmsg and recvmmsg, one for each part of a field between bars.
@@ -261,7 +268,7 @@ func recvmmsg(a *args) (string, error) {
 		all.fds = append(all.fds, got.fds...)
 		all.pidfds = append(all.pidfds, got.pidfds...)
 	}
-	return fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatNumbers(all.fds),
+	return fmt.Sprintf("n=%d payload=%s fds=%s control=%s", n, strings.Join(payloads, "|"), peer.FormatFDs(all.fds),
 		strings.Join(controls, "|")) + all.pidfdField(), nil
 }
 
@@ -288,11 +295,11 @@ func write(a *args) (string, error) {
 // splice moves bytes from the first of fds= to the second.
 func splice(a *args) (string, error) {
 	from, to := a.two()
-	n, err := unix.Splice(from, nil, to, nil, a.number("bytes", 0), unix.SPLICE_F_NONBLOCK)
+	n, err := unix.Splice(from, nil, to, nil, a.integer("bytes", 0), unix.SPLICE_F_NONBLOCK)
 	return sent(int(n), err)
 }
 
 func sendfile(a *args) (string, error) {
 	from, to := a.two()
-	return sent(unix.Sendfile(to, from, nil, a.number("bytes", 0)))
+	return sent(unix.Sendfile(to, from, nil, a.integer("bytes", 0)))
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -56,9 +57,9 @@ func (s socket) Recv(r peer.Room) (got peer.Received, err error) {
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds, Flags: flags, HasFlags: true}, nil
 }
 
-// args are a call and the case in which it is made.
+// args are a call and the peer that makes it.
 type args struct {
-	*peer.Case
+	*peer.Peer
 	contract.Command
 }
 
@@ -74,28 +75,47 @@ func made(call func(a *args) (int, error)) run {
 	return func(a *args) (string, error) { return a.held(call(a)) }
 }
 
-// answer makes a call.
-func answer(c *peer.Case, command contract.Command) string {
-	text, err := calls[command.Verb](&args{c, command})
+// answer makes the call that a line is, and returns the answer to the line.
+func answer(p *peer.Peer, line string) string {
+	command, err := contract.ParseCommand(kernel.Vocabulary, line)
+	call, ok := calls[command.Verb]
+	switch {
+	case !ok:
+		return peer.FormatError(peer.ErrUnsupported)
+	case err != nil:
+		return peer.FormatError(err)
+	}
+	fields, err := call(&args{p, command})
 	switch {
 	case err != nil:
 		return peer.FormatError(err)
-	case text == "":
+	case fields == "":
 		return "ok"
 	}
-	return "ok " + text
+	return "ok " + fields
 }
 
-func (a *args) has(key string) bool                   { _, ok := a.Values[key]; return ok }
-func (a *args) text(key, absent string) string        { return contract.Get(a.Command, key, absent) }
-func (a *args) number(key string, absent int) int     { return contract.Get(a.Command, key, absent) }
-func (a *args) words(key string) []string             { return contract.Get(a.Command, key, []string(nil)) }
-func (a *args) bits(key string, of contract.Bits) int { return of.Sum(a.words(key)...) }
+func (a *args) has(key string) bool {
+	_, ok := a.Values[key]
+	return ok
+}
+
+func (a *args) text(key, absent string) string {
+	return contract.Get(a.Command, key, absent)
+}
+
+func (a *args) integer(key string, absent int) int {
+	return contract.Get(a.Command, key, absent)
+}
+
+func (a *args) bits(key string, of kernel.Bits) int {
+	return of.Sum(contract.Get(a.Command, key, []string(nil))...)
+}
 
 // fd is a descriptor that has to be told, sock the socket that the call is about: that of the
 // case, if none is told.
-func (a *args) fd() int   { return a.number("fd", -1) }
-func (a *args) sock() int { return a.number("sock", a.Sock()) }
+func (a *args) fd() int   { return a.integer("fd", -1) }
+func (a *args) sock() int { return a.integer("sock", a.Sock()) }
 
 // two are the descriptors of fds=.
 func (a *args) two() (int, int) {

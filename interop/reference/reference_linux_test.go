@@ -8,15 +8,24 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
 
-func TestEveryVerbIsACall(t *testing.T) {
-	for name, verb := range contract.Verbs() {
-		if _, made := calls[name]; made != verb.Call {
-			t.Errorf("%s: a call %t, made %t", name, verb.Call, made)
+func TestCallsAreThoseOfTheVocabulary(t *testing.T) {
+	named := map[string]bool{}
+	for _, u := range kernel.CallUsages {
+		name, _, _ := strings.Cut(u.Usage, " ")
+		named[name] = true
+		if calls[name] == nil {
+			t.Errorf("no code makes the call %s", name)
+		}
+	}
+	for name := range calls {
+		if !named[name] {
+			t.Errorf("CallUsages does not have the call %s", name)
 		}
 	}
 }
@@ -35,7 +44,7 @@ func bytesOf(size uint64, level, kind int32, data []byte) []byte {
 	return append(b, make([]byte, unix.CmsgSpace(len(data))-len(b))...)
 }
 
-func numbers(list ...uint32) (data []byte) {
+func integers(list ...uint32) (data []byte) {
 	for _, n := range list {
 		data = binary.NativeEndian.AppendUint32(data, n)
 	}
@@ -43,26 +52,26 @@ func numbers(list ...uint32) (data []byte) {
 }
 
 func TestControlMessages(t *testing.T) {
-	right := bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7))
+	right := bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(7))
 	for text, want := range map[string][]byte{
 		"rights(7)":                right,
 		"rights()":                 bytesOf(uint64(unix.CmsgLen(0)), unix.SOL_SOCKET, unix.SCM_RIGHTS, nil),
-		"rights(-1,0x10)":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(0xffffffff, 16)),
-		"creds(1,2,3)":             bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 2, 3)),
-		"pidfd(5)":                 bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, numbers(5)),
+		"rights(-1,0x10)":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(0xffffffff, 16)),
+		"creds(1,2,3)":             bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, integers(1, 2, 3)),
+		"pidfd(5)":                 bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, integers(5)),
 		"cmsg(99,0x10,-)":          bytesOf(uint64(unix.CmsgLen(0)), 99, 16, nil),
 		"cmsg(-1,2,00ff)":          bytesOf(uint64(unix.CmsgLen(2)), -1, 2, []byte{0, 0xff}),
-		"rights(7):len=15":         bytesOf(15, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7)),
-		"rights(7):len=len(2)-1":   bytesOf(uint64(unix.CmsgLen(8)-1), unix.SOL_SOCKET, unix.SCM_RIGHTS, numbers(7)),
-		"rights(7):level=9":        bytesOf(uint64(unix.CmsgLen(4)), 9, unix.SCM_RIGHTS, numbers(7)),
-		"rights(7):type=9:level=1": bytesOf(uint64(unix.CmsgLen(4)), 1, 9, numbers(7)),
-		"rights(7):more=00ff":      bytesOf(uint64(unix.CmsgLen(6)), unix.SOL_SOCKET, unix.SCM_RIGHTS, append(numbers(7), 0, 0xff)),
+		"rights(7):len=15":         bytesOf(15, unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(7)),
+		"rights(7):len=len(2)-1":   bytesOf(uint64(unix.CmsgLen(8)-1), unix.SOL_SOCKET, unix.SCM_RIGHTS, integers(7)),
+		"rights(7):level=9":        bytesOf(uint64(unix.CmsgLen(4)), 9, unix.SCM_RIGHTS, integers(7)),
+		"rights(7):type=9:level=1": bytesOf(uint64(unix.CmsgLen(4)), 1, 9, integers(7)),
+		"rights(7):more=00ff":      bytesOf(uint64(unix.CmsgLen(6)), unix.SOL_SOCKET, unix.SCM_RIGHTS, append(integers(7), 0, 0xff)),
 		"hex(00ff)":                {0, 0xff},
 		"hex()":                    {},
 		"3*rights(7)":              bytes.Repeat(right, 3),
 	} {
-		c, err := contract.ParseCommand("sendmsg payload=00 control=" + text)
-		if got := cmsgs(contract.Get(c, "control", []contract.Cmsg(nil))); !bytes.Equal(got, want) || err != nil {
+		c, err := contract.ParseCommand(kernel.Vocabulary, "sendmsg payload=00 control="+text)
+		if got := cmsgs(contract.Get(c, "control", []kernel.Cmsg(nil))); !bytes.Equal(got, want) || err != nil {
 			t.Errorf("%s: got\n%x, %v\nwant\n%x", text, got, err, want)
 		}
 	}
@@ -88,16 +97,16 @@ func TestFormatted(t *testing.T) {
 	}
 	for want, control := range map[string][]byte{
 		"rights*0":         bytesOf(uint64(unix.CmsgLen(0)), unix.SOL_SOCKET, unix.SCM_RIGHTS, nil),
-		"creds(1,-1,2)":    bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 0xffffffff, 2)),
-		"creds:8":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbers(1, 2)),
-		"pidfd(-24)":       bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, numbers(0xffffffe8)),
-		"inq(7)":           bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, raw.SOInq, numbers(7)),
-		"timestamp":        bytesOf(uint64(unix.CmsgLen(16)), unix.SOL_SOCKET, unix.SCM_TIMESTAMP, numbers(1, 2, 3, 4)),
+		"creds(1,-1,2)":    bytesOf(uint64(unix.CmsgLen(12)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, integers(1, 0xffffffff, 2)),
+		"creds:8":          bytesOf(uint64(unix.CmsgLen(8)), unix.SOL_SOCKET, unix.SCM_CREDENTIALS, integers(1, 2)),
+		"pidfd(-24)":       bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, unix.SCM_PIDFD, integers(0xffffffe8)),
+		"inq(7)":           bytesOf(uint64(unix.CmsgLen(4)), unix.SOL_SOCKET, raw.SOInq, integers(7)),
+		"timestamp":        bytesOf(uint64(unix.CmsgLen(16)), unix.SOL_SOCKET, unix.SCM_TIMESTAMP, integers(1, 2, 3, 4)),
 		"security":         bytesOf(uint64(unix.CmsgLen(1)), unix.SOL_SOCKET, unix.SCM_SECURITY, []byte{0}),
 		"cmsg(270,3,00ff)": bytesOf(uint64(unix.CmsgLen(2)), 270, 3, []byte{0, 0xff}),
 		"cmsg(-1,9,-)":     bytesOf(uint64(unix.CmsgLen(0)), -1, 9, nil),
 	} {
-		if got := (&args{Case: &peer.Case{}}).received(&raw.Message{Control: control, ControlLen: len(control)}).text; got != want {
+		if got := (&args{Peer: &peer.Peer{}}).received(&raw.Message{Control: control, ControlLen: len(control)}).text; got != want {
 			t.Errorf("%x: got %s, want %s", control, got, want)
 		}
 		expectable(t, "ok control="+want)
@@ -109,7 +118,7 @@ func expectable(t *testing.T, answer string) {
 	t.Helper()
 	l, err := contract.ParseLine(answer)
 	if err == nil {
-		err = contract.CheckAnswer("recvmsg", l)
+		err = contract.ValidateAnswer(kernel.Vocabulary, "recvmsg", l)
 	}
 	if err != nil {
 		t.Errorf("%s: %v", answer, err)

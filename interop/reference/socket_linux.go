@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ import (
 
 var (
 	socketTypes = map[string]int{"stream": unix.SOCK_STREAM, "dgram": unix.SOCK_DGRAM, "seqpacket": unix.SOCK_SEQPACKET}
-	families    = contract.BitsOf("socket family", unix.AF_UNIX, unix.AF_INET, unix.AF_NETLINK, unix.AF_PACKET)
+	families    = kernel.BitsOf("socket family", unix.AF_UNIX, unix.AF_INET, unix.AF_NETLINK, unix.AF_PACKET)
 )
 
 // kind is the type of a new socket: that of the case's, if none is told.
@@ -44,7 +45,7 @@ func newPair(a *args) (string, error) {
 		return "", err
 	}
 	a.Hold(two[:]...)
-	return "fds=" + peer.FormatNumbers(two[:]), nil
+	return "fds=" + peer.FormatFDs(two[:]), nil
 }
 
 // maxPath is the length of sun_path. The kernel wants no byte 0 behind a path that fills it.
@@ -135,7 +136,7 @@ func setsockopt(a *args) error {
 		if name == "sock" {
 			continue
 		}
-		if err := raw.SetOption(a.sock(), name, a.number(name, 0)); err != nil {
+		if err := raw.SetOption(a.sock(), name, a.integer(name, 0)); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 )
 
 // An ActForm is a verb of the runner's own lines, and how it is used.
@@ -53,7 +53,7 @@ var wordForms = strings.NewReplacer(
 	"LIMIT", `nofile=(?P<word>-$|\+?\b)(?P<number>[0-9]*)`,
 	"FLAGS", `(?P<word>-|append|nonblock|append,nonblock|nonblock,append)`,
 	"HOW", `(?P<word>rd|wr|rdwr)`,
-	"SIGNAL", `(?P<word>`+strings.Join(contract.Signals, "|")+`)`,
+	"SIGNAL", `(?P<word>SIGALRM|SIGCONT|SIGKILL|SIGSTOP|SIGTERM|SIGUSR1|SIGUSR2)`,
 )
 
 // Verb returns the first word of a line of this form.
@@ -96,8 +96,8 @@ func parseAct(text string) (a Act, err error) {
 	if n := group("number"); n != "" {
 		a.Number, err = strconv.ParseInt(n, 10, 32)
 	}
-	if verb == "setsockopt" && !slices.Contains(contract.Options, a.Name) {
-		return a, fmt.Errorf("no socket option: %q; options are %s", a.Name, strings.Join(contract.Options, " "))
+	if _, known := kernel.FindOption(a.Name); verb == "setsockopt" && !known {
+		return a, fmt.Errorf("no socket option: %q; options are %s", a.Name, strings.Join(kernel.OptionNames(), " "))
 	}
 	return a, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 )
 
 // Match compares an answer with the expected one. It returns the names for the answer's
@@ -17,7 +18,7 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 	if w.Line.Verb == "err" {
 		return nil, w.matchError(got)
 	}
-	for _, key := range contract.NumberFields {
+	for _, key := range kernel.Vocabulary.FDFields() {
 		more, why := matchFDs(w.Line.List(key), got.List(key))
 		if why != "" {
 			return nil, why
@@ -29,10 +30,10 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 		switch {
 		case !ok && key != "flags":
 			why = "it does not tell " + key
-		case slices.Contains(contract.NumberFields, key), want == "*" && !spoiled(key, have):
+		case slices.Contains(kernel.Vocabulary.FDFields(), key), want == "*" && !spoiled(key, have):
 		case key == "flags":
 			why = matchFlags(want, have, ok)
-		case !contract.Same(key, have, want):
+		case !kernel.SameValue(key, have, want):
 			why = fmt.Sprintf("%s is %s", key, contract.Brief(have))
 		}
 		if why != "" {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 )
 
 // NewName in an answer stands for whatever is new there: fd=new:x.
@@ -76,7 +76,7 @@ func cutClosed(items []string) (rest []string, few bool, closed string) {
 // and in these fields of a call: rights and pidfd messages have lists too.
 func MapNames(text string, number func(name string) (int, error)) (string, error) {
 	words := strings.Split(text, " ")
-	call := contract.Verbs()[words[0]].Call
+	call := kernel.IsCall(words[0])
 	var failed error
 	list := func(names string) string {
 		all, err := expandNames(strings.Split(names, ","))

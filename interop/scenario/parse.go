@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/kernel"
 )
 
 // A parser reads a transcript. A line is held against what the lines above it have made.
@@ -236,7 +237,6 @@ func (p *parser) say(sd *side, st *Step) (err error) {
 		return err
 	}
 	verb := st.Command.Verb
-	known, ok := contract.Verbs()[verb]
 	switch {
 	case sd.over != "":
 		return fmt.Errorf("%s %s", st.Role, sd.over)
@@ -244,7 +244,7 @@ func (p *parser) say(sd *side, st *Step) (err error) {
 		return fmt.Errorf("%s has not answered line %d", st.Role, sd.asked.Line)
 	case verb == "signal" && !p.Kernel():
 		return errors.New("signal is for play kernel: a peer ends by it")
-	case !ok || known.Call && !p.RunnerPlays(st.Role) || verb == "hello" || verb == "use":
+	case !kernel.Vocabulary.Has(verb) || kernel.IsCall(verb) && !p.RunnerPlays(st.Role) || verb == "hello" || verb == "use":
 		return fmt.Errorf("a peer is not told to %q", verb)
 	}
 	sd.asked, sd.waits = st, true
@@ -256,7 +256,7 @@ func (p *parser) say(sd *side, st *Step) (err error) {
 		return int(n), nil // 0 for a name
 	})
 	if err == nil {
-		_, err = contract.ParseCommand(numbered)
+		_, err = contract.ParseCommand(kernel.Vocabulary, numbered)
 	}
 	return err
 }
@@ -268,7 +268,7 @@ func (p *parser) want(st *Step, text string) (err error) {
 	w.Text, w.Reason = cutReason(text)
 	sd := p.sides[st.Role]
 	if w.Line, err = contract.ParseLine(w.Text); err == nil && w.Text != "err" {
-		err = contract.CheckAnswer(sd.asked.Command.Verb, w.Line)
+		err = contract.ValidateAnswer(kernel.Vocabulary, sd.asked.Command.Verb, w.Line)
 	}
 	if err == nil && len(st.Wants) > 0 && w.Reason == "" {
 		err = fmt.Errorf("an alternative needs a reason: %q", w.Text)
@@ -278,7 +278,7 @@ func (p *parser) want(st *Step, text string) (err error) {
 	}
 	st.Wants = append(st.Wants, w)
 	var items []string
-	for _, key := range contract.NumberFields {
+	for _, key := range kernel.Vocabulary.FDFields() {
 		items = append(items, w.Line.List(key)...)
 	}
 	items, err = expandNames(items)

@@ -42,8 +42,8 @@ func formatReceived(got Received, at int) string {
 	return s
 }
 
-// FormatNumbers writes a list of descriptors.
-func FormatNumbers(fds []int) string { return formatFDs(Received{FDs: fds}) }
+// FormatFDs returns a list of descriptors as an answer has it.
+func FormatFDs(fds []int) string { return formatFDs(Received{FDs: fds}) }
 
 func formatFDs(got Received) string {
 	var list []string
@@ -59,19 +59,25 @@ func formatFDs(got Received) string {
 	return contract.List(list)
 }
 
-// MessageFlags are the flags of sends and receives; the last is no flag of the kernel's.
-var MessageFlags = contract.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NOSIGNAL, unix.MSG_EOR, unix.MSG_OOB, unix.MSG_MORE,
-	unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CTRUNC, unix.MSG_WAITALL, unix.MSG_ERRQUEUE, Inherit)
-
-// Inherit is the bit of contract.Inherit.
-const Inherit = 1 << 29
+// messageFlags are the flags that a command or an answer can have.
+var messageFlags = map[string]int{
+	"ctrunc":   unix.MSG_CTRUNC,
+	"dontwait": unix.MSG_DONTWAIT,
+	"eor":      unix.MSG_EOR,
+	"more":     unix.MSG_MORE,
+	"nosignal": unix.MSG_NOSIGNAL,
+	"oob":      unix.MSG_OOB,
+	"peek":     unix.MSG_PEEK,
+	"trunc":    unix.MSG_TRUNC,
+	"waitall":  unix.MSG_WAITALL,
+}
 
 // FormatFlags writes what recvmsg(2) returned in msg_flags.
 func FormatFlags(flags int) string {
 	flags &^= unix.MSG_CMSG_CLOEXEC
 	var list []string
 	for _, name := range []string{"ctrunc", "trunc", "eor", "oob"} {
-		if bit := MessageFlags.Sum(name); flags&bit != 0 {
+		if bit := messageFlags[name]; flags&bit != 0 {
 			list = append(list, name)
 			flags &^= bit
 		}

@@ -36,8 +36,8 @@ type Library struct {
 	// Open nor the Socket may close it.
 	Open func(sock int) (Socket, error)
 
-	// More, where there is one, makes the calls that only the runner's own side makes.
-	More func(c *Case, call contract.Command) (answer string)
+	// More, if it is not nil, answers each line that is none of the commands of the contract.
+	More func(p *Peer, line string) (answer string)
 }
 
 // Socket sends and receives one message a call.
@@ -125,8 +125,8 @@ func Main(lib Library) {
 // It closes the numbers that "use" gave and that the library reported, and no
 // others. What is still open of them when it returns is closed.
 func Serve(lib Library, in io.Reader, out io.Writer) error {
-	c := &Case{lib: lib, held: map[int]bool{}}
-	defer c.end()
+	p := &Peer{lib: lib, held: map[int]bool{}}
+	defer p.end()
 	r := bufio.NewReaderSize(in, contract.MaxLine+len("\n"))
 	for {
 		line, err := r.ReadSlice('\n')
@@ -136,14 +136,14 @@ func Serve(lib Library, in io.Reader, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("peer: reading a command: %w", err)
 		}
-		if _, err := io.WriteString(out, c.answer(string(line[:len(line)-1]))+"\n"); err != nil {
+		if _, err := io.WriteString(out, p.answer(string(line[:len(line)-1]))+"\n"); err != nil {
 			return fmt.Errorf("peer: answering: %w", err)
 		}
 	}
 }
 
-// A Case is what a peer has in hand while a case is played.
-type Case struct {
+// A Peer is the state of a running peer: the case that it takes part in, and its open descriptors.
+type Peer struct {
 	lib    Library
 	sock   int          // of the case, if any is held
 	socket Socket       // the library's view of sock, once opened
@@ -151,55 +151,53 @@ type Case struct {
 }
 
 // Sock is the socket of the case, or -1 when it is closed.
-func (c *Case) Sock() int {
-	if !c.held[c.sock] {
+func (p *Peer) Sock() int {
+	if !p.held[p.sock] {
 		return -1
 	}
-	return c.sock
+	return p.sock
 }
 
 // Hold makes the numbers the peer's, to be closed as those that it received are.
-func (c *Case) Hold(fds ...int) {
+func (p *Peer) Hold(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
-			c.held[fd] = true
+			p.held[fd] = true
 		}
 	}
 }
 
-func (c *Case) answer(line string) string {
-	command, err := contract.ParseCommand(line)
-	call := contract.Verbs()[command.Verb].Call
+// answer carries out a command of contract.Commands. A new one has a case here.
+func (p *Peer) answer(line string) string {
+	command, err := contract.ParseCommand(contract.Commands, line)
 	switch {
-	case call && c.lib.More != nil && err != nil:
-		return FormatError(err)
-	case call && c.lib.More != nil:
-		return c.lib.More(c, command)
-	case call || err != nil:
+	case command.Verb == "" && p.lib.More != nil:
+		return p.lib.More(p, line)
+	case err != nil:
 		return unsupported
 	}
 	fds := contract.Get(command, "fds", []int(nil))
 	switch command.Verb {
 	case "hello":
-		return formatHello(c.lib)
+		return formatHello(p.lib)
 	case "use":
-		c.end()
-		c.sock = contract.Get(command, "sock", -1)
-		c.Hold(c.sock)
-		c.Hold(fds...)
+		p.end()
+		p.sock = contract.Get(command, "sock", -1)
+		p.Hold(p.sock)
+		p.Hold(fds...)
 	case "send":
-		return c.send(command, fds)
+		return p.send(command, fds)
 	case "recv":
-		return c.recv(command)
+		return p.recv(command)
 	case "close":
-		if slices.ContainsFunc(fds, func(fd int) bool { return !c.held[fd] }) {
+		if slices.ContainsFunc(fds, func(fd int) bool { return !p.held[fd] }) {
 			return unsupported
 		}
 		for _, fd := range fds {
-			c.release(fd)
+			p.release(fd)
 		}
 	case "end":
-		c.end()
+		p.end()
 	default:
 		return unsupported
 	}
@@ -207,22 +205,32 @@ func (c *Case) answer(line string) string {
 }
 
 // can reports whether the library has an interface for so much.
-func (c *Case) can(buffers, fds, flags int) bool {
-	offers := func(what string) bool { return slices.Contains(strings.Split(c.lib.Can, ","), what) }
+func (p *Peer) can(buffers, fds, flags int) bool {
+	offers := func(what string) bool { return slices.Contains(strings.Split(p.lib.Can, ","), what) }
 	return (fds <= 1 || offers("multi")) && (buffers <= 1 || offers("iov")) && (flags == 0 || offers("flags"))
 }
 
-func flagsOf(command contract.Command) int {
-	return MessageFlags.Sum(contract.Get(command, "flags", []string(nil))...)
+// flagsOf returns the flags of a command for sendmsg(2) or recvmsg(2), or false if it has one
+// without a bit here.
+func flagsOf(command contract.Command) (flags int, ok bool) {
+	for _, name := range contract.Get(command, "flags", []string(nil)) {
+		bit, ok := messageFlags[name]
+		if !ok {
+			return 0, false
+		}
+		flags |= bit
+	}
+	return flags, true
 }
 
-func (c *Case) send(command contract.Command, fds []int) string {
+func (p *Peer) send(command contract.Command, fds []int) string {
 	buffers := contract.Get(command, "payload", contract.Payload(nil)).Buffers(contract.Get(command, "at", 0))
-	m := Message{buffers, fds, flagsOf(command)}
-	if !c.can(len(m.Buffers), len(m.FDs), m.Flags) {
+	flags, ok := flagsOf(command)
+	m := Message{buffers, fds, flags}
+	if !ok || !p.can(len(m.Buffers), len(m.FDs), m.Flags) {
 		return unsupported
 	}
-	s, err := c.open()
+	s, err := p.open()
 	if err != nil {
 		return FormatError(err)
 	}
@@ -233,17 +241,18 @@ func (c *Case) send(command contract.Command, fds []int) string {
 	return fmt.Sprintf("ok n=%d", n)
 }
 
-func (c *Case) recv(command contract.Command) string {
+func (p *Peer) recv(command contract.Command) string {
 	buffers := contract.Get(command, "bytes", contract.Room(nil)).Buffers()
-	r := Room{buffers, contract.Get(command, "fds", 0), flagsOf(command)}
+	flags, ok := flagsOf(command)
+	r := Room{buffers, contract.Get(command, "fds", 0), flags}
 	fds := r.FDs
-	if c.lib.Room != "" {
+	if p.lib.Room != "" {
 		fds = 0 // a library with a room of its own takes what it takes, whatever is asked
 	}
-	if !c.can(len(r.Buffers), fds, r.Flags) {
+	if !ok || !p.can(len(r.Buffers), fds, r.Flags) {
 		return unsupported
 	}
-	s, err := c.open()
+	s, err := p.open()
 	if err != nil {
 		return FormatError(err)
 	}
@@ -251,41 +260,41 @@ func (c *Case) recv(command contract.Command) string {
 	if err != nil {
 		return FormatError(err)
 	}
-	c.Hold(got.FDs...)
+	p.Hold(got.FDs...)
 	return formatReceived(got, contract.Get(command, "at", 0))
 }
 
 // open waits for the first message because "use" has no failure to report.
-func (c *Case) open() (s Socket, err error) {
-	if c.socket != nil {
-		return c.socket, nil
+func (p *Peer) open() (s Socket, err error) {
+	if p.socket != nil {
+		return p.socket, nil
 	}
-	if c.Sock() < 0 {
+	if p.Sock() < 0 {
 		return nil, ErrUnsupported
 	}
-	if s, err = c.lib.Open(c.sock); err == nil {
-		c.socket = s
+	if s, err = p.lib.Open(p.sock); err == nil {
+		p.socket = s
 	}
 	return s, err
 }
 
-func (c *Case) release(fd int) {
-	if fd == c.sock {
-		if d, ok := c.socket.(Doner); ok {
+func (p *Peer) release(fd int) {
+	if fd == p.sock {
+		if d, ok := p.socket.(Doner); ok {
 			d.Done()
 		}
-		c.socket = nil
+		p.socket = nil
 	}
-	if c.held[fd] {
-		delete(c.held, fd)
+	if p.held[fd] {
+		delete(p.held, fd)
 		_ = syscall.Close(fd)
 	}
 }
 
 // end closes the library's view before the socket's number, and both before the rest.
-func (c *Case) end() {
-	c.release(c.sock)
-	for _, fd := range slices.Sorted(maps.Keys(c.held)) {
-		c.release(fd)
+func (p *Peer) end() {
+	p.release(p.sock)
+	for _, fd := range slices.Sorted(maps.Keys(p.held)) {
+		p.release(fd)
 	}
 }

@@ -1,10 +1,12 @@
-package contract
+package kernel
 
 import (
 	"encoding/binary"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/scm-rights/scm/interop/contract"
 )
 
 // mostControl is how long a control buffer to send may be, much longer than any kernel
@@ -59,10 +61,8 @@ func termSize(term string) (int, bool) {
 	return cmsgSpace(4 * n), err == nil
 }
 
-// size is a number of bytes, and controlRoom one that a control buffer can have.
-func size(text string) (any, bool) { return Size(text) }
-
-func controlRoom(text string) (any, bool) {
+// parseControlRoom parses the length of a control buffer to receive into.
+func parseControlRoom(text string) (int, bool) {
 	n, ok := Size(text)
 	return n, ok && n >= 0 && n <= mostRoom
 }
@@ -70,11 +70,11 @@ func controlRoom(text string) (any, bool) {
 // An Edge is a control buffer of which what is behind so many bytes faults: edge(SIZE).
 type Edge int
 
-func edge(text string) (any, bool) {
+func parseEdge(text string) (Edge, bool) {
 	inner, ok := strings.CutPrefix(text, "edge(")
 	inner, closed := strings.CutSuffix(inner, ")")
-	n, fits := controlRoom(inner)
-	return Edge(n.(int)), ok && closed && fits
+	n, fits := parseControlRoom(inner)
+	return Edge(n), ok && closed && fits
 }
 
 // A Cmsg is an item of control= or fill=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
@@ -103,9 +103,10 @@ var (
 	cmsgForm = regexp.MustCompile(`^(?:([0-9]{1,7})\*)?([a-z]+)\(([^()]*)\)((?::[a-z]+=[^:]*)*)$`)
 )
 
-// control reads a list of control messages to send: a []Cmsg. Descriptors are numbers. A and
-// B in credentials are 0. A short item makes no control buffer that fills the memory.
-func control(text string) (any, bool) {
+// parseControl parses a list of control messages to send, in which the names of descriptors are
+// already replaced by descriptors. A and B in credentials are 0. It rejects a list that would fill
+// the memory.
+func parseControl(text string) ([]Cmsg, bool) {
 	var list []Cmsg
 	var total int64
 	items := itemForm.FindAllString(text, -1)
@@ -131,14 +132,14 @@ func parseCmsg(item string) (c Cmsg, ok bool) {
 	inner, changes := m[3], m[4]
 	switch c.Kind {
 	case "rights", "pidfd":
-		ok = c.addNumbers(inner)
+		ok = c.addIntegers(inner)
 	case "creds":
 		if inner == "A" || inner == "B" {
 			inner = "0,0,0"
 		} else if strings.HasPrefix(inner, "A,") || strings.HasPrefix(inner, "B,") {
 			inner = "0" + inner[1:]
 		}
-		ok = c.addNumbers(inner)
+		ok = c.addIntegers(inner)
 	case "hex":
 		ok = changes == "" && (inner == "" || c.addBytes(inner))
 	case "cmsg":
@@ -172,18 +173,18 @@ func (c *Cmsg) change(key, value string) bool {
 }
 
 func (c *Cmsg) addBytes(text string) bool {
-	data, ok := hexBytes(text)
-	c.Data = append(c.Data, data.([]byte)...)
+	data, ok := contract.ParseHex(text)
+	c.Data = append(c.Data, data...)
 	return ok
 }
 
-func (c *Cmsg) addNumbers(text string) bool {
+func (c *Cmsg) addIntegers(text string) bool {
 	for w := range strings.SplitSeq(text, ",") {
-		n, ok := argument(w)
+		n, ok := parseArgument(w)
 		if !ok {
 			return text == ""
 		}
-		c.Data = binary.NativeEndian.AppendUint32(c.Data, uint32(n.(int)))
+		c.Data = binary.NativeEndian.AppendUint32(c.Data, uint32(n))
 	}
 	return true
 }

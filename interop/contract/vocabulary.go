@@ -1,0 +1,167 @@
+package contract
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Form is one way to write a command. A command that takes either one field or another has a
+// form for each.
+type Form struct {
+	Usage string // the command and its fields; those in brackets may be left out
+	Gives string // the fields of an ok answer to it, written the same way
+	Does  string // a note for the documentation
+}
+
+// Definitions are what a Vocabulary is made from.
+type Definitions struct {
+	Forms []Form
+
+	// Kinds are the kinds of the values of the fields. A key is FIELD, or COMMAND.FIELD for the
+	// field of one command, or several of these separated by spaces.
+	Kinds map[string]Kind
+
+	// Groups are the fields that a name in capitals stands for in a form: at least one of them
+	// has to be there, and its kind is the one of the name in capitals.
+	Groups map[string][]string
+
+	// FDFields are the fields of an answer that hold new descriptors.
+	FDFields []string
+}
+
+// A Vocabulary is a set of commands with their fields and answers. The zero Vocabulary is empty.
+type Vocabulary struct {
+	commands map[string]*definition
+	fdFields []string
+}
+
+// A definition is what a Vocabulary knows about a command.
+type definition struct {
+	usages []string
+	forms  []fieldSet
+	answer fieldSet
+	kinds  map[string]Kind
+	groups map[string]string // the name in capitals, by field
+}
+
+// Extend returns a vocabulary with the commands of v and those of d. It panics if d defines a
+// command twice, or a field without a kind.
+func (v *Vocabulary) Extend(d Definitions) *Vocabulary {
+	extended := &Vocabulary{map[string]*definition{}, slices.Concat(v.fdFields, d.FDFields)}
+	kinds := map[string]Kind{}
+	for keys, kind := range d.Kinds {
+		for key := range strings.FieldsSeq(keys) {
+			kinds[key] = kind
+		}
+	}
+	for _, form := range d.Forms {
+		name, fields, _ := strings.Cut(form.Usage, " ")
+		if v.Has(name) {
+			panic("contract: the command " + name + " is defined twice")
+		}
+		def := extended.commands[name]
+		if def == nil {
+			def = &definition{kinds: map[string]Kind{}, groups: map[string]string{}}
+			extended.commands[name] = def
+		}
+		set, gives := parseFields(fields), parseFields(form.Gives)
+		def.usages = append(def.usages, form.Usage)
+		def.forms = append(def.forms, set)
+		def.answer.must = append(def.answer.must, gives.must...)
+		def.answer.may = append(def.answer.may, gives.may...)
+		for _, field := range slices.Concat(set.must, set.may) {
+			kind, ok := kinds[name+"."+field]
+			if !ok {
+				kind, ok = kinds[field]
+			}
+			if !ok {
+				panic("contract: the field " + field + " of the command " + name + " has no kind")
+			}
+			def.kinds[field] = kind
+			for _, member := range d.Groups[field] {
+				def.groups[member] = field
+			}
+		}
+	}
+	maps.Copy(extended.commands, v.commands)
+	return extended
+}
+
+// Has reports whether there is a command of this name.
+func (v *Vocabulary) Has(command string) bool { return v.commands[command] != nil }
+
+// FDFields returns the fields of answers that hold new descriptors, in the order in which they
+// are listed.
+func (v *Vocabulary) FDFields() []string { return slices.Clone(v.fdFields) }
+
+// A fieldSet is the fields that a line must have, and those that it may have.
+type fieldSet struct {
+	must, may []string
+}
+
+// parseFields parses the fields of a Form.
+func parseFields(text string) (set fieldSet) {
+	for field := range strings.FieldsSeq(text) {
+		key, _, _ := strings.Cut(strings.Trim(field, "[]"), "=")
+		if field[0] == '[' {
+			set.may = append(set.may, key)
+		} else {
+			set.must = append(set.must, key)
+		}
+	}
+	return set
+}
+
+// allows reports whether a line can have these fields and no others.
+func (s fieldSet) allows(fields []string) bool {
+	missing := func(key string) bool { return !slices.Contains(fields, key) }
+	unknown := func(key string) bool { return !slices.Contains(s.must, key) && !slices.Contains(s.may, key) }
+	return !slices.ContainsFunc(s.must, missing) && !slices.ContainsFunc(fields, unknown)
+}
+
+// A Command is a command with the values of its fields.
+type Command struct {
+	Verb   string
+	Values map[string]any // by field, of the types that their Kinds have
+}
+
+// Get returns the value of a field, or absent if the command does not have the field.
+func Get[T any](c Command, key string, absent T) T {
+	if value, ok := c.Values[key].(T); ok {
+		return value
+	}
+	return absent
+}
+
+// ParseCommand parses a command of the vocabulary. If it returns an error, the Verb of the
+// command is still set, unless the vocabulary has no such command.
+func ParseCommand(v *Vocabulary, text string) (c Command, err error) {
+	l, err := ParseLine(text)
+	def, ok := v.commands[l.Verb]
+	if !ok {
+		return c, fmt.Errorf("no verb %s", Brief(l.Verb))
+	}
+	c = Command{l.Verb, map[string]any{}}
+	if err != nil {
+		return c, err
+	}
+	keys := slices.Sorted(maps.Keys(l.Fields))
+	var fields []string // the same, with the name of a group for each of its fields
+	for _, key := range keys {
+		if group, ok := def.groups[key]; ok {
+			key = group
+		}
+		fields = append(fields, key)
+	}
+	if len(l.Words) > 0 || !slices.ContainsFunc(def.forms, func(s fieldSet) bool { return s.allows(fields) }) {
+		return c, fmt.Errorf("%s is written %s", l.Verb, strings.Join(def.usages, ", or "))
+	}
+	for i, key := range keys {
+		if c.Values[key], ok = def.kinds[fields[i]](l.Fields[key]); !ok {
+			return c, fmt.Errorf("%s= of %s has no such value", key, l.Verb)
+		}
+	}
+	return c, nil
+}
