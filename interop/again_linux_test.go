@@ -145,7 +145,7 @@ func TestSmoke(t *testing.T) {
 		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=@5000 fds=3 at=7": the peer ended: exit status 7`},
 		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
 		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
-			"can=stream,levitation is not a list of what the contract knows"},
+			"can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags"},
 	} {
 		p := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
 		err := process.Smoke(context.Background(), p, process.DefaultTimeout)

@@ -101,7 +101,7 @@ func TestExitCodes(t *testing.T) {
 		{"a peer that says something else", peer(`x=sh -c "read -r l; printf 'Welcome to \007\n'; cat"`), 4, "", "scm: peer x: not text: \"Welcome to \\a\"\n"},
 		{"a peer that is polite", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
 		{"a peer that can what there is not", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
-			"scm: peer x: can=stream,levitation is not a list of what the contract knows\n"},
+			"scm: peer x: can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags\n"},
 		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time (10s): is standard output flushed after each line?\n"},
 		{"two broken peers", with("--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},

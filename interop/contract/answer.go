@@ -12,7 +12,7 @@ import (
 
 var (
 	flagForm   = regexp.MustCompile(`^(ctrunc|trunc|eor|oob|0x[0-9a-fA-F]{1,8})$`)
-	closedForm = regexp.MustCompile(`^closed(:[1-9][0-9]{0,8})?$`) // it ends the list of what was received
+	closedForm = regexp.MustCompile(`^closed(:[1-9][0-9]{0,8})?$`) // the last item of a list of descriptors
 )
 
 // ParseAnswer parses the answer to a command of the vocabulary. If it returns an error, it still
@@ -30,7 +30,7 @@ func ParseAnswer(v *Vocabulary, command, answer string) (got Line, fds []int, er
 		switch {
 		case i == len(items)-1 && closedForm.MatchString(item):
 		case e != nil || strconv.Itoa(n) != item:
-			err = fmt.Errorf("%s is no descriptor, nor closed or closed:N at the end", Brief(item))
+			err = fmt.Errorf("%s is not a descriptor, and only the last item can be closed or closed:N", Brief(item))
 		default:
 			fds = append(fds, n)
 		}
@@ -39,7 +39,7 @@ func ParseAnswer(v *Vocabulary, command, answer string) (got Line, fds []int, er
 	if e := ValidateAnswer(v, command, got); e != nil {
 		err = e
 	} else if err == nil && counts && !isInteger(n, math.MinInt64, math.MaxInt64) {
-		err = fmt.Errorf("n=%s is no number", Brief(n))
+		err = fmt.Errorf("n=%s is not an integer", Brief(n))
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, Quote(answer))
@@ -47,14 +47,14 @@ func ParseAnswer(v *Vocabulary, command, answer string) (got Line, fds []int, er
 	return got, fds, err
 }
 
-// ValidateAnswer returns an error unless a line is ok with the fields and words that an answer to
-// the command has, or err with an errno or lib.
+// ValidateAnswer returns an error unless a line is an answer to the command: ok with its fields and
+// words, or err with an errno or lib.
 func ValidateAnswer(v *Vocabulary, command string, got Line) error {
 	switch {
 	case got.Verb == "err":
 		return validateError(got)
 	case got.Verb != "ok":
-		return fmt.Errorf("an answer is ok or err, not %s", Brief(got.Verb))
+		return fmt.Errorf("an answer begins with ok or err, not %s", Brief(got.Verb))
 	}
 	var answer fieldSet
 	if def := v.commands[command]; def != nil {
@@ -62,41 +62,41 @@ func ValidateAnswer(v *Vocabulary, command string, got Line) error {
 	}
 	for _, key := range answer.must {
 		if got.Fields[key] == "" {
-			return fmt.Errorf("no %s= in the answer to %s", key, command)
+			return fmt.Errorf("the answer to %s must have %s=", command, key)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(got.Fields)) {
 		if !slices.Contains(answer.must, key) && !slices.Contains(answer.may, key) {
-			return fmt.Errorf("no answer to %s has %s=", command, Brief(key))
+			return fmt.Errorf("the answer to %s cannot have %s=", command, Brief(key))
 		}
 	}
 	flags := got.List("flags")
-	if text, told := got.Fields["flags"]; told && text == "" {
+	if text, ok := got.Fields["flags"]; ok && text == "" {
 		return errors.New("flags= is empty")
 	}
 	for _, f := range flags {
 		if command == "recv" && !flagForm.MatchString(f) {
-			return fmt.Errorf("%s is no flag", Brief(f))
+			return fmt.Errorf("unknown flag %s", Brief(f))
 		}
 	}
 	for _, w := range got.Words {
 		if w != "eof" || command != "recv" {
-			return fmt.Errorf("no answer to %s has the word %s", command, Brief(w))
+			return fmt.Errorf("the answer to %s cannot have the word %s", command, Brief(w))
 		}
 	}
 	if w := repeated(slices.Concat(flags, got.Words)); w != "" {
-		return fmt.Errorf("%s is there twice", Brief(w))
+		return fmt.Errorf("duplicate %s", Brief(w))
 	}
 	return nil
 }
 
-// validateError wants one word: the name of an errno, its number, or lib.
+// validateError returns an error unless an err has one word: lib, or an errno as a name or an integer.
 func validateError(l Line) error {
 	if len(l.Words) != 1 || len(l.Fields) > 0 {
-		return errors.New("an error is err and its name")
+		return errors.New("err must be followed by one word, an errno or lib")
 	}
 	if w := l.Words[0]; w != "lib" && !slices.Contains(errnoNames, w) && !isInteger(w, 1, 4095) {
-		return fmt.Errorf("%s is no errno", Brief(w))
+		return fmt.Errorf("unknown errno %s", Brief(w))
 	}
 	return nil
 }

@@ -47,13 +47,13 @@ func TestExtend(t *testing.T) {
 		"set high=1":          "",
 		"set high=1 low=2":    "",
 		"set fd=3 low=2":      "",
-		"open fd=10":          "fd= of open has no such value",
-		"open path=a fd=1":    "open is written open path=P, or open fd=x",
-		"open high=1":         "open is written open path=P, or open fd=x",
-		"set fd=3":            "set is written set [fd=x] NAME=VALUE…",
-		"set high=10":         "high= of set has no such value",
-		"set wide=1":          "set is written set [fd=x] NAME=VALUE…",
-		"shut path=a":         "no verb shut",
+		"open fd=10":          "open: invalid value for fd=",
+		"open path=a fd=1":    "usage: open path=P, or open fd=x",
+		"open high=1":         "usage: open path=P, or open fd=x",
+		"set fd=3":            "usage: set [fd=x] NAME=VALUE…",
+		"set high=10":         "set: invalid value for high=",
+		"set wide=1":          "usage: set [fd=x] NAME=VALUE…",
+		"shut path=a":         "unknown command shut",
 		"recv bytes=1 fds=10": "",
 	} {
 		text := ""
@@ -71,7 +71,7 @@ func TestExtend(t *testing.T) {
 		t.Error("the vocabulary does not have its commands, or Commands has them")
 	}
 	for name, d := range map[string]Definitions{
-		"a command that there is": {Forms: []Form{{Usage: "end now=N"}}, Kinds: map[string]Kind{"now": Integer(0, 1)}},
+		"a command defined twice": {Forms: []Form{{Usage: "end now=N"}}, Kinds: map[string]Kind{"now": Integer(0, 1)}},
 		"a field without a kind":  {Forms: []Form{{Usage: "wait for=N"}}},
 	} {
 		func() {

@@ -2,7 +2,7 @@ package contract
 
 import "strings"
 
-// errnoNames are the names of errnos on Linux.
+// errnoNames are the names of errors in Linux.
 var errnoNames = strings.Fields(`
 	E2BIG EACCES EADDRINUSE EADDRNOTAVAIL EADV EAFNOSUPPORT EAGAIN EALREADY EBADE EBADF EBADFD EBADMSG EBADR
 	EBADRQC EBADSLT EBFONT EBUSY ECANCELED ECHILD ECHRNG ECOMM ECONNABORTED ECONNREFUSED ECONNRESET EDEADLK

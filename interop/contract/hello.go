@@ -9,24 +9,25 @@ import (
 	"strings"
 )
 
-// longestWord is what a peer may say of itself in a word. A table has room for it.
+// longestWord is the maximum length of a word in an answer to hello. It fits into a table.
 const longestWord = 64
 
 var abilities = strings.Join(SocketTypes, "|") + "|multi|iov|flags"
 
-// helloForms are what an answer to hello may have, and how an error calls it.
+// helloForms are the fields of an answer to hello: the regular expression of each, and its
+// description in an error.
 var helloForms = map[string][2]string{
 	"name":    {`.{1,64}`, "a word of up to 64 bytes"},
 	"lang":    {`.{1,64}`, "a word of up to 64 bytes"},
 	"version": {`.{1,64}`, "a word of up to 64 bytes"},
-	"can":     {`(` + abilities + `)(,(` + abilities + `))*`, "a list of what the contract knows"},
+	"can":     {`(` + abilities + `)(,(` + abilities + `))*`, "a list of stream, dgram, seqpacket, multi, iov and flags"},
 	"room":    {`(\*|0|[1-9][0-9]{0,18}),(\*|0|[1-9][0-9]{0,18})`, "BYTES,FDS"},
 	"payload": {`([0-9a-f]{2}){1,32}`, "bytes"},
 	"gc":      {`yes`, "yes"},
 	"polls":   {`yes`, "yes"},
 }
 
-// A Hello is a peer's answer to hello. It is the same whenever it is asked.
+// A Hello is a peer's answer to hello. A peer gives the same answer each time.
 type Hello struct {
 	Lang    string   `json:"lang,omitempty"`
 	Version string   `json:"version,omitempty"`
@@ -37,13 +38,13 @@ type Hello struct {
 	Polls   bool     `json:"polls,omitempty"`
 }
 
-// Offers reports whether can= has the word.
+// Offers reports whether can= has a word.
 func (h Hello) Offers(what string) bool { return slices.Contains(h.Can, what) }
 
 // Same reports whether two answers to hello are the same.
 func (h Hello) Same(before Hello) bool { return reflect.DeepEqual(h, before) }
 
-// ParseHello reads an answer to hello. It returns an error if a field is unknown or
+// ParseHello parses an answer to hello. It returns an error if a field is unknown or
 // malformed.
 func ParseHello(answer string) (h Hello, err error) {
 	l, err := ParseLine(answer)
@@ -57,14 +58,14 @@ func ParseHello(answer string) (h Hello, err error) {
 	for _, key := range slices.Sorted(maps.Keys(f)) {
 		known, ok := helloForms[key]
 		if !ok {
-			return h, fmt.Errorf("%s= is nothing that the contract knows", Brief(key))
+			return h, fmt.Errorf("unknown field %s=", Brief(key))
 		}
 		if !regexp.MustCompile("^(" + known[0] + ")$").MatchString(f[key]) {
 			return h, fmt.Errorf("%s=%s is not %s", key, Brief(f[key]), known[1])
 		}
 	}
 	if word := repeated(can); word != "" {
-		return h, fmt.Errorf("can=%s is there twice", word)
+		return h, fmt.Errorf("duplicate %s in can=", word)
 	}
 	return Hello{f["lang"], f["version"], can, f["room"], f["payload"], f["gc"] == "yes", f["polls"] == "yes"}, nil
 }

@@ -1,5 +1,5 @@
-// Package contract is the language of interop/peers/README.md: commands and answers, what
-// a peer says of itself, and the calls that the runner's own side makes.
+// Package contract implements the language of interop/peers/README.md: the lines that the runner
+// and a peer exchange, and the six commands of a peer.
 package contract
 
 import (
@@ -9,31 +9,30 @@ import (
 	"strings"
 )
 
-// MaxLine is the longest line that the contract allows, without its newline.
+// MaxLine is the maximum length of a line in bytes, without its newline.
 const MaxLine = 16 << 10
 
-// A Line is a command or an answer in words: the verb, the fields KEY=VALUE, and the other
-// words.
+// A Line is a command or an answer, split into words.
 type Line struct {
-	Verb   string
-	Fields map[string]string
-	Words  []string
+	Verb   string            // the first word
+	Fields map[string]string // the words of the form KEY=VALUE
+	Words  []string          // the other words
 }
 
-// ParseLine splits a command or an answer. It returns an error if a field is there twice,
-// or two spaces follow each other.
+// ParseLine splits a command or an answer into words. It returns an error if a field is repeated,
+// or if the words are not separated by single spaces.
 func ParseLine(s string) (Line, error) {
 	l := Line{Fields: map[string]string{}}
 	parts := strings.Split(s, " ")
 	l.Verb = parts[0]
 	if l.Verb == "" {
-		return l, fmt.Errorf("no word in %s", Quote(s))
+		return l, fmt.Errorf("line is empty or begins with a space: %s", Quote(s))
 	}
 	for i, w := range parts[1:] {
 		key, value, ok := strings.Cut(w, "=")
 		switch {
 		case w == "":
-			return l, fmt.Errorf("two spaces in %s", Quote(s))
+			return l, fmt.Errorf("words must be separated by one space: %s", Quote(s))
 		case l.Verb == "err" && i == 0 && w == "lib":
 			l.Words = append(l.Words, w)
 			return l, nil // the rest is text
@@ -41,7 +40,7 @@ func ParseLine(s string) (Line, error) {
 			l.Words = append(l.Words, w)
 		default:
 			if _, twice := l.Fields[key]; twice {
-				return l, fmt.Errorf("%s= twice in %s", Brief(key), Quote(s))
+				return l, fmt.Errorf("duplicate field %s= in %s", Brief(key), Quote(s))
 			}
 			l.Fields[key] = value
 		}
@@ -49,7 +48,7 @@ func ParseLine(s string) (Line, error) {
 	return l, nil
 }
 
-// List splits a field at its commas. "-" and "" are empty.
+// List returns the items of a field, which commas separate. "-" and "" are empty lists.
 func (l Line) List(key string) []string {
 	v := l.Fields[key]
 	if v == "" || v == "-" {
@@ -58,13 +57,13 @@ func (l Line) List(key string) []string {
 	return strings.Split(v, ",")
 }
 
-// Has reports whether the line has the word.
+// Has reports whether word is one of the words without a value.
 func (l Line) Has(word string) bool { return slices.Contains(l.Words, word) }
 
-// Printable reports whether s is a line of printable ASCII, and not empty.
+// Printable reports whether s is a non-empty string of printable ASCII.
 func Printable(s string) bool { return s != "" && s == ASCII(s) }
 
-// Quote returns the beginning of what a peer said, in quotes, in one line, whatever it is.
+// Quote returns the beginning of a text from a peer as a quoted ASCII string.
 func Quote(s string) string {
 	const most = 200
 	if len(s) > most {
@@ -73,7 +72,7 @@ func Quote(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// Brief returns the beginning of a peer's word, for a message.
+// Brief returns the beginning of a word from a peer, for use in an error.
 func Brief(word string) string {
 	if len(word) > longestWord {
 		return word[:longestWord] + "…"
@@ -81,7 +80,7 @@ func Brief(word string) string {
 	return word
 }
 
-// List joins words at commas; "-" is none.
+// List returns the words separated by commas, or "-" for an empty list.
 func List(words []string) string {
 	if len(words) == 0 {
 		return "-"
@@ -89,7 +88,7 @@ func List(words []string) string {
 	return strings.Join(words, ",")
 }
 
-// ASCII returns a text in which what is not printable ASCII is a question mark.
+// ASCII replaces each character that is not printable ASCII by a question mark.
 func ASCII(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -99,7 +98,7 @@ func ASCII(text string) string {
 	}, text)
 }
 
-// repeated returns the first word that is in a list a second time, or "".
+// repeated returns the first word that repeats an earlier one, or "".
 func repeated(list []string) string {
 	for i, w := range list {
 		if slices.Contains(list[:i], w) {

@@ -30,12 +30,12 @@ func TestParseLine(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"":              `no word in ""`,
-		" ok":           `no word in " ok"`,
-		"ok ":           `two spaces in "ok "`,
-		"ok  n=1":       `two spaces in "ok  n=1"`,
-		"ok n=1 n=1":    `n= twice in "ok n=1 n=1"`,
-		"err EPIPE  on": `two spaces in "err EPIPE  on"`,
+		"":              `line is empty or begins with a space: ""`,
+		" ok":           `line is empty or begins with a space: " ok"`,
+		"ok ":           `words must be separated by one space: "ok "`,
+		"ok  n=1":       `words must be separated by one space: "ok  n=1"`,
+		"ok n=1 n=1":    `duplicate field n= in "ok n=1 n=1"`,
+		"err EPIPE  on": `words must be separated by one space: "err EPIPE  on"`,
 	} {
 		if got, err := ParseLine(in); err == nil || err.Error() != want {
 			t.Errorf("%q: got %+v, %v; want %s", in, got, err, want)

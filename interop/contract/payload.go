@@ -8,25 +8,25 @@ import (
 )
 
 const (
-	// MaxPayload is how long a payload may be, all buffers together, and the room of a
-	// receive: no scenario needs more, and a wrong digit must not end a process.
+	// MaxPayload is the maximum number of bytes in all buffers of a send or a receive together. No
+	// scenario needs more, and a mistyped digit must not exhaust the memory.
 	MaxPayload = 64 << 20
 
-	longestHex = 4096 // of a payload: a longer one is written as the pattern
+	longestHex = 4096 // a longer payload is compared with the pattern, not written out
 	period     = 251  // of the pattern
 )
 
-// A Payload is the buffers of a message to send.
+// A Payload is the contents of the buffers of a message to send.
 type Payload []buffer
 
-// A buffer is bytes, or so many of the pattern.
+// A buffer contains either data or bytes of the pattern.
 type buffer struct {
 	data    []byte
-	pattern int
+	pattern int // how many bytes
 }
 
-// Buffers returns the buffers. The pattern begins at byte at, and runs on from one buffer to
-// the next, as the receiver will see it.
+// Buffers makes the buffers. The first byte of the payload is byte at of the pattern, which
+// continues from one buffer to the next.
 func (p Payload) Buffers(at int) [][]byte {
 	var list [][]byte
 	before := 0
@@ -41,10 +41,11 @@ func (p Payload) Buffers(at int) [][]byte {
 	return list
 }
 
-// pattern is byte i of a payload that begins at byte at.
+// pattern returns byte i of a payload that begins at byte at of the pattern.
 func pattern(at, i int) byte { return byte((at%period + i) % period) }
 
-// FormatPayload writes what was received, compared with the pattern from byte at.
+// FormatPayload returns a received payload as an answer has it: in hex, or compared with the pattern
+// from byte at if it is long. @N is N bytes of the pattern, !N differs from it at byte N.
 func FormatPayload(p []byte, at int) string {
 	switch {
 	case len(p) == 0:
@@ -87,13 +88,13 @@ func (p Payload) len() (total int) {
 	return total
 }
 
-// PayloadLen returns the number of bytes that a value of payload= stands for.
+// PayloadLen returns the number of bytes in a value of payload=.
 func PayloadLen(text string) int {
 	p, _ := ParsePayload(text)
 	return p.len()
 }
 
-// A Room is the sizes of the buffers of a receive.
+// A Room has the sizes of the buffers of a receive.
 type Room []int
 
 // Buffers makes the buffers.

@@ -12,7 +12,6 @@ import (
 type Form struct {
 	Usage string // the command and its fields; those in brackets may be left out
 	Gives string // the fields of an ok answer to it, written the same way
-	Does  string // a note for the documentation
 }
 
 // Definitions are what a Vocabulary is made from.
@@ -23,8 +22,8 @@ type Definitions struct {
 	// field of one command, or several of these separated by spaces.
 	Kinds map[string]Kind
 
-	// Groups are the fields that a name in capitals stands for in a form: at least one of them
-	// has to be there, and its kind is the one of the name in capitals.
+	// Groups are sets of fields. Where a form has the name of a group, such as NAME, a line has
+	// one or more fields of the group. Their kind is the one of the name.
 	Groups map[string][]string
 
 	// FDFields are the fields of an answer that hold new descriptors.
@@ -37,13 +36,13 @@ type Vocabulary struct {
 	fdFields []string
 }
 
-// A definition is what a Vocabulary knows about a command.
+// A definition describes a command.
 type definition struct {
 	usages []string
 	forms  []fieldSet
 	answer fieldSet
 	kinds  map[string]Kind
-	groups map[string]string // the name in capitals, by field
+	groups map[string]string // the name of the group of a field
 }
 
 // Extend returns a vocabulary with the commands of v and those of d. It panics if d defines a
@@ -96,7 +95,7 @@ func (v *Vocabulary) Has(command string) bool { return v.commands[command] != ni
 // are listed.
 func (v *Vocabulary) FDFields() []string { return slices.Clone(v.fdFields) }
 
-// A fieldSet is the fields that a line must have, and those that it may have.
+// A fieldSet has the fields that a line must have, and those that it may have.
 type fieldSet struct {
 	must, may []string
 }
@@ -141,7 +140,7 @@ func ParseCommand(v *Vocabulary, text string) (c Command, err error) {
 	l, err := ParseLine(text)
 	def, ok := v.commands[l.Verb]
 	if !ok {
-		return c, fmt.Errorf("no verb %s", Brief(l.Verb))
+		return c, fmt.Errorf("unknown command %s", Brief(l.Verb))
 	}
 	c = Command{l.Verb, map[string]any{}}
 	if err != nil {
@@ -156,11 +155,11 @@ func ParseCommand(v *Vocabulary, text string) (c Command, err error) {
 		fields = append(fields, key)
 	}
 	if len(l.Words) > 0 || !slices.ContainsFunc(def.forms, func(s fieldSet) bool { return s.allows(fields) }) {
-		return c, fmt.Errorf("%s is written %s", l.Verb, strings.Join(def.usages, ", or "))
+		return c, fmt.Errorf("usage: %s", strings.Join(def.usages, ", or "))
 	}
 	for i, key := range keys {
 		if c.Values[key], ok = def.kinds[fields[i]](l.Fields[key]); !ok {
-			return c, fmt.Errorf("%s= of %s has no such value", key, l.Verb)
+			return c, fmt.Errorf("%s: invalid value for %s=", l.Verb, key)
 		}
 	}
 	return c, nil

@@ -7,18 +7,17 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// Each call is one that the runner's side can make: with the fields of one way to make it,
-// and values that it can read.
+// A call has the fields of one of its usages, with valid values.
 func TestWrongCommands(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
-		{"sendmsg;sendmsg control=rights(3);sendmsg payload=00 color=red", "sendmsg is written sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]"},
-		{"recvmsg control=0", "recvmsg is written recvmsg bytes=N"},
-		{"dup;dup fd=3 sock=3;listen fd=3;stat sock=3", " is written "},
-		{"connect;connect name=auto fd=3", "connect is written connect [sock=x] name=A, or connect [sock=x] fd=y"},
-		{"fcntl fd=3;fcntl fd=3 get=fl set=fl:-", "fcntl is written fcntl fd=x get=fl, or fcntl fd=x set=fl:nonblock"},
-		{"setuid;setuid uid=1 pid=A", "setuid is written setuid uid=N, or setuid pid=A"},
-		{"setsockopt;setsockopt sock=3", "setsockopt is written setsockopt [sock=x] NAME=VALUE…"},
-		{"sockname now", "sockname is written sockname [sock=x]"},
+		{"sendmsg;sendmsg control=rights(3);sendmsg payload=00 color=red", "usage: sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]"},
+		{"recvmsg control=0", "usage: recvmsg bytes=N"},
+		{"dup;dup fd=3 sock=3;listen fd=3;stat sock=3", "usage: "},
+		{"connect;connect name=auto fd=3", "usage: connect [sock=x] name=A, or connect [sock=x] fd=y"},
+		{"fcntl fd=3;fcntl fd=3 get=fl set=fl:-", "usage: fcntl fd=x get=fl, or fcntl fd=x set=fl:nonblock"},
+		{"setuid;setuid uid=1 pid=A", "usage: setuid uid=N, or setuid pid=A"},
+		{"setsockopt;setsockopt sock=3", "usage: setsockopt [sock=x] NAME=VALUE…"},
+		{"sockname now", "usage: sockname [sock=x]"},
 		{"dup fd=-;dup fd=3,3;dup fd=99999999999", "fd="},
 		{"splice fds=3 bytes=1;splice fds=3,3,3 bytes=1;splice fds=- bytes=1;sendfile fds=3 bytes=1;epoll fds=3", "fds="},
 		{"splice fds=3,3 bytes=x;sendfile fds=3,3 bytes=99999999999;read fd=3 bytes=-1;recvmmsg bytes=bad;recvmmsg bytes=1|", "bytes="},

@@ -89,8 +89,8 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"nonsense", `:5: not a line of a transcript: "nonsense"`},
 		{"\r", `:5: not text: "\r"`},
 		{"A>end", `:5: no space after "A>"`},
-		{"A> send  payload=00", `:5: two spaces in "send  payload=00"`},
-		{"A> end\nA< fine", `:6: an answer is ok or err, not fine`},
+		{"A> send  payload=00", `:5: words must be separated by one space: "send  payload=00"`},
+		{"A> end\nA< fine", `:6: an answer begins with ok or err, not fine`},
 		{" | ok  # a reason", `:5: an alternative to nothing`},
 		{"A> end\nA< ok\n | err lib", `:7: an alternative needs a reason: "err lib"`},
 

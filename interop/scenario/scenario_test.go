@@ -63,9 +63,9 @@ func TestParseHello(t *testing.T) {
 		"unsupported":                       `not an answer to hello: "unsupported"`,
 		"ok name=x can=dgram room=1":        "room=1 is not BYTES,FDS",
 		"ok name=x can=dgram payload=0":     "payload=0 is not bytes",
-		"ok name=x can=stream,levitation":   "can=stream,levitation is not a list of what the contract knows",
-		"ok name=x can=stream,multi,stream": "can=stream is there twice",
-		"ok name=x can=stream color=red":    "color= is nothing that the contract knows",
+		"ok name=x can=stream,levitation":   "can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags",
+		"ok name=x can=stream,multi,stream": "duplicate stream in can=",
+		"ok name=x can=stream color=red":    "unknown field color=",
 		"ok name=x can=stream polls=no":     "polls=no is not yes",
 	} {
 		if h, err := contract.ParseHello(answer); err == nil || err.Error() != want {

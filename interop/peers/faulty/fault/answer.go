@@ -112,7 +112,7 @@ var answerFaults = map[string]Fault{
 	"turn": {
 		What:        "answers each command with the previous answer",
 		Checks:      []scenario.Check{scenario.CheckContract},
-		Text:        "no n=",
+		Text:        "must have n=",
 		EndsSession: true,
 		say: func(answer []byte) []byte {
 			answer, before = before, answer
