@@ -23,20 +23,20 @@ type CallUsage struct {
 // A new call is added here: a row, and below it the kinds of its fields that have none yet, and the
 // words that its fields take. The code that makes the call is added to calls in interop/reference.
 var CallUsages = []CallUsage{
-	{"sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]", "n", "`payload=bad` is a buffer that faults, `none` is no iovec"},
-	{"recvmsg bytes=N [control=N] [controllen=N] [fill=C] [flags=F] [sock=x] [at=K]", "n payload fds pidfd control controllen flags name", "`control` is the room, 0 bytes if it is `-` or not told; `bytes=bad` faults"},
-	{"sendmmsg payload=P|P… [control=C|C…] [flags=F] [sock=x]", "n", "one part a message"},
-	{"recvmmsg bytes=N|N… [control=N|N…] [flags=F] [sock=x]", "n payload fds pidfd control", "the same: `payload` and `control` have one part a message, `fds` and `pidfd` are lists"},
+	{"sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]", "n", "`payload=bad`: a buffer that faults; `payload=none`: no iovec"},
+	{"recvmsg bytes=N [control=N] [controllen=N] [fill=C] [flags=F] [sock=x] [at=K]", "n payload fds pidfd control controllen flags name", "`control`: the size of the control buffer, 0 if it is `-` or left out; `bytes=bad`: a buffer that faults"},
+	{"sendmmsg payload=P|P… [control=C|C…] [flags=F] [sock=x]", "n", "one part per message"},
+	{"recvmmsg bytes=N|N… [control=N|N…] [flags=F] [sock=x]", "n payload fds pidfd control", "one part per message; in the answer, `payload` and `control` have one part per message, and `fds` and `pidfd` are lists for all messages"},
 	{"read fd=x bytes=N [at=K]", "n payload", ""},
 	{"write fd=x payload=P [at=K]", "n", ""},
 	{"splice fds=x,y bytes=N", "n", "from x to y"},
-	{"sendfile fds=x,y bytes=N", "n", "the same"},
-	{"socket [type=T] [family=inet]", "fd", "of the type of the case's socket and `unix`, if none is told; `inet`, `netlink`, `packet`"},
-	{"socketpair [type=T]", "fds", "of the type of the case's socket, if none is told"},
+	{"sendfile fds=x,y bytes=N", "n", "from x to y"},
+	{"socket [type=T] [family=inet]", "fd", "default: the type of the case's socket, and `family=unix`; also `inet`, `netlink`, `packet`"},
+	{"socketpair [type=T]", "fds", "default: the type of the case's socket"},
 	{"bind [sock=x] name=A", "", ""},
 	{"listen [sock=x] [backlog=N]", "", ""},
 	{"connect [sock=x] name=A", "", ""},
-	{"connect [sock=x] fd=y", "", "goes to where y is bound"},
+	{"connect [sock=x] fd=y", "", "connects to the address of y"},
 	{"accept [sock=x]", "fd name", ""},
 	{"sockname [sock=x]", "name", ""},
 	{"peername [sock=x]", "name", ""},
@@ -45,33 +45,33 @@ var CallUsages = []CallUsage{
 	{"getsockopt [sock=x] option=NAME", "value", ""},
 	{"peercred [sock=x]", "creds", ""},
 	{"peerpidfd [sock=x]", "fd", ""},
-	{"queued [sock=x]", "in out", "in bytes"},
+	{"queued [sock=x]", "in out", "bytes in the receive queue and in the send queue"},
 	{"dup fd=x", "fd", ""},
-	{"poll [fd=x] events=in,out [wait=yes]", "events", "without `wait`, it looks once"},
-	{"epoll fds=e,x [how=edge]", "", "`how=remove` takes it away"},
+	{"poll [fd=x] events=in,out [wait=yes]", "events", "without `wait=yes` it returns at once"},
+	{"epoll fds=e,x [how=edge]", "", "adds x to e; `how=remove` removes it"},
 	{"epollwait fd=e [wait=yes]", "n", ""},
 	{"fcntl fd=x get=fl", "value", "or `get=fd`, `get=pipe_sz`, `get=owner`; `fl`: `append nonblock wronly rdwr path`; `fd`: `cloexec` or `-`"},
-	{"fcntl fd=x set=fl:nonblock", "", "and `set=fd:cloexec`, `set=pipe_sz:4096`"},
-	{"seal fd=x [seals=write,shrink]", "seals", "adds these, and tells what there is: `seal shrink grow write`"},
-	{"lock fd=x how=exclusive [kind=ofd]", "", "without waiting; `shared`, `none`; `flock` if no kind is told, `posix`, `ofd`"},
-	{"lseek fd=x [offset=N]", "value", ""},
+	{"fcntl fd=x set=fl:nonblock", "", "or `set=fd:cloexec`, `set=pipe_sz:4096`"},
+	{"seal fd=x [seals=write,shrink]", "seals", "adds seals, and returns all seals of x: `seal shrink grow write`"},
+	{"lock fd=x how=exclusive [kind=ofd]", "", "does not wait; also `how=shared`, `how=none`, `kind=posix`; default: `kind=flock`"},
+	{"lseek fd=x [offset=N]", "value", "without `offset` it returns the current one"},
 	{"truncate fd=x size=N", "", ""},
 	{"stat fd=x", "kind mode size links uid", "kinds: `file dir fifo socket char block link anonymous`; `mode=0640`"},
-	{"mmap fd=x prot=read,write", "", "shared, a page"},
-	{"pidof fd=p", "pid", "whose pidfd it is: `pid=A`"},
+	{"mmap fd=x prot=read,write", "", "maps and unmaps one page, shared"},
+	{"pidof fd=p", "pid", "the process of a pidfd: `pid=A`"},
 	{"signal fd=p signal=SIGUSR1", "", ""},
 	{"setns fd=x", "", ""},
-	{"inherited fd=x", "open", "whether a program that is started here has the number: `yes`, `no`"},
+	{"inherited fd=x", "open", "whether a program that this process starts inherits x: `yes`, `no`"},
 	{"open path=P [dir=x] [flags=rdwr,create] [mode=0600]", "fd", "flags: `rdonly wronly rdwr create append trunc nonblock path directory tmpfile`"},
-	{"link fd=x path=P", "", "gives a name to a file that has none"},
+	{"link fd=x path=P", "", "gives a name to a file without one"},
 	{"unlink path=P", "", ""},
 	{"mkdir path=P [mode=0700]", "", ""},
 	{"rename path=P to=P", "", ""},
 	{"chmod path=P mode=0600", "", ""},
 	{"chown path=P uid=N", "", ""},
 	{"chdir path=P", "", ""},
-	{"setuid uid=N", "", "for good, without groups: the session ends with the case. Limits are set before"},
-	{"setuid pid=A", "", "the same, to a user who is named after a process, and of whom there is no other"},
+	{"setuid uid=N", "", "permanently, and drops all groups, so the session ends with the case; set limits first"},
+	{"setuid pid=A", "", "the same, to a user ID that no other case uses, derived from a process"},
 }
 
 // Vocabulary has the commands of a peer and the calls.
@@ -96,12 +96,12 @@ func IsCall(command string) bool {
 	return Vocabulary.Has(command) && !contract.Commands.Has(command)
 }
 
-// Inherit is a message flag of the runner's own: without it, received descriptors are
+// Inherit is a flag of receives that the kernel does not have. Descriptors received without it are
 // close-on-exec.
 const Inherit = "inherit"
 
-// Words are the words that a call takes in a field, by the call and the field. BitsOf pairs them
-// with the system's constants, in the same order.
+// Words are the words that a field of a call can have, by call and field. BitsOf pairs them with the
+// constants of the system, in the same order.
 var Words = map[string][]string{
 	"message flags": {"dontwait", "nosignal", "eor", "oob", "more", "peek", "trunc", "ctrunc", "waitall", "errqueue", Inherit},
 	"open flags":    {"rdonly", "wronly", "rdwr", "create", "append", "trunc", "nonblock", "path", "directory", "tmpfile"},
@@ -132,7 +132,7 @@ var (
 	anyText   = matching(`.*`)
 )
 
-// kinds are the kinds of the fields. A field of one call alone has the call before it.
+// kinds are the kinds of the fields: of the field of a call, or of all other fields of this name.
 var kinds = map[string]contract.Kind{
 	"sock fd dir":                  fd,
 	"fds":                          contract.IntegerList(fd, 2, 2),

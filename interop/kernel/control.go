@@ -9,25 +9,23 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// mostControl is how long a control buffer to send may be, much longer than any kernel
-// takes, and mostRoom how long one to receive into.
+// The maximum lengths of control buffers.
 const (
-	mostControl = 64 << 20
-	mostRoom    = 1 << 20
+	maxControl = 64 << 20 // to send: much longer than any kernel accepts
+	maxRoom    = 1 << 20  // to receive into
 )
 
-// The sizes of struct ucred, of what a control message is padded to, and of its header.
 const (
-	credsSize  = 12
-	wordSize   = strconv.IntSize / 8
-	headerSize = wordSize + 8
+	credsSize  = 12                  // struct ucred
+	wordSize   = strconv.IntSize / 8 // control messages are padded to a multiple of it
+	headerSize = wordSize + 8        // struct cmsghdr
 )
 
-// cmsgSpace is CMSG_SPACE of so many bytes.
+// cmsgSpace returns CMSG_SPACE(n).
 func cmsgSpace(n int) int { return headerSize + (n+wordSize-1)/wordSize*wordSize }
 
-// Size reads a number of bytes: 24, len(2), space(2)-1, space(1)+creds. len(N) and space(N)
-// are CMSG_LEN and CMSG_SPACE of N descriptors, creds the CMSG_SPACE of credentials.
+// Size parses a number of bytes, such as 24, len(2), space(2)-1 or space(1)+creds. len(N) and
+// space(N) are CMSG_LEN and CMSG_SPACE of N descriptors, and creds is CMSG_SPACE of credentials.
 func Size(text string) (total int, ok bool) {
 	for term := range strings.SplitSeq(strings.ReplaceAll(text, "-", "+-"), "+") {
 		term, minus := strings.CutPrefix(term, "-")
@@ -64,10 +62,10 @@ func termSize(term string) (int, bool) {
 // parseControlRoom parses the length of a control buffer to receive into.
 func parseControlRoom(text string) (int, bool) {
 	n, ok := Size(text)
-	return n, ok && n >= 0 && n <= mostRoom
+	return n, ok && n >= 0 && n <= maxRoom
 }
 
-// An Edge is a control buffer of which what is behind so many bytes faults: edge(SIZE).
+// An Edge is the size of a control buffer that is followed by memory that faults: edge(SIZE).
 type Edge int
 
 func parseEdge(text string) (Edge, bool) {
@@ -78,16 +76,16 @@ func parseEdge(text string) (Edge, bool) {
 }
 
 // A Cmsg is an item of control= or fill=: rights(3,4), creds(1,0,0), creds(), pidfd(3),
-// hex(00ff), cmsg(LEVEL,TYPE,HEX) and their :len=, :level=, :type=, :more=; and N*ITEM.
+// hex(00ff) or cmsg(LEVEL,TYPE,HEX), N* before it, and :len=, :level=, :type=, :more= after it.
 type Cmsg struct {
-	Count       int     // how many there are of it
+	Count       int     // how many times it is sent
 	Kind        string  // rights, creds, pidfd, cmsg, or hex for bytes without a header
-	Data        []byte  // nil of creds stands for the sender's own
-	Level, Type *int32  // if they are told
-	Len         *uint64 // cmsg_len, if it is not what the data makes it
+	Data        []byte  // for creds, nil means the sender's own credentials
+	Level, Type *int32  // nil for those of the Kind
+	Len         *uint64 // cmsg_len, or nil for the one of the data
 }
 
-// size is how many bytes all of them are long.
+// size returns the length in bytes of all Count copies.
 func (c Cmsg) size() int64 {
 	one := cmsgSpace(len(c.Data))
 	if c.Kind == "hex" {
@@ -104,15 +102,15 @@ var (
 )
 
 // parseControl parses a list of control messages to send, in which the names of descriptors are
-// already replaced by descriptors. A and B in credentials are 0. It rejects a list that would fill
-// the memory.
+// already replaced by descriptors. A and B in credentials are 0. It rejects a list that makes a
+// buffer longer than maxControl, as a short text can.
 func parseControl(text string) ([]Cmsg, bool) {
 	var list []Cmsg
 	var total int64
 	items := itemForm.FindAllString(text, -1)
 	for _, item := range items {
 		c, ok := parseCmsg(item)
-		if total += c.size(); !ok || total > mostControl {
+		if total += c.size(); !ok || total > maxControl {
 			return nil, false
 		}
 		list = append(list, c)
@@ -154,7 +152,7 @@ func parseCmsg(item string) (c Cmsg, ok bool) {
 	return c, ok
 }
 
-// change does what stands behind an item: :len=15:level=99:more=00ff.
+// change applies one of the changes after an item: :len=15:level=99:more=00ff.
 func (c *Cmsg) change(key, value string) bool {
 	switch key {
 	case "len":

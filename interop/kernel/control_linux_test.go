@@ -60,12 +60,12 @@ func TestSize(t *testing.T) {
 	}
 	for _, text := range []string{"", "-5", "len", "len(1", "len(-1)", "space(99999999999)", "len()", "len(x)", "1+", "+", "size(1)", "1 2"} {
 		if got, ok := Size(text); ok {
-			t.Errorf("%q is %d", text, got)
+			t.Errorf("%q: got %d, want an error", text, got)
 		}
 	}
 }
 
-// A short item makes no control buffer that fills the memory, and what is none is refused.
+// Items that are malformed, or short but make a very long control buffer, are rejected.
 func TestControl(t *testing.T) {
 	for text, want := range map[string]int{
 		"rights(7)": unix.CmsgSpace(4), "rights()": unix.CmsgSpace(0), "creds()": unix.CmsgSpace(12), "creds(A)": unix.CmsgSpace(12),
@@ -85,7 +85,7 @@ func TestControl(t *testing.T) {
 		x*rights(1) rights(1)len=1 rights(4294967296) rights(1):len= rights(1):len=x rights(1):len=-5 rights(1):color=1 rights(1):type=x
 		rights(1):more=0 1000*1000*rights() 1000000000*rights() -1*rights() 67108864*rights(1,2) rights(1),,rights(1)`) {
 		if list, ok := parseControl(text); ok {
-			t.Errorf("%q is %v", text, list)
+			t.Errorf("%q: got %v, want an error", text, list)
 		}
 	}
 }
