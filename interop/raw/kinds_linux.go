@@ -6,22 +6,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IOURing makes an io_uring of one entry.
+// IOURing creates an io_uring with one entry.
 func IOURing() (int, error) {
 	var params [120]byte // struct io_uring_params
 	n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
 	return result(n, errno)
 }
 
-// UserFaultFD makes a userfaultfd for faults of user space alone.
+// UserFaultFD creates a userfaultfd for faults in user space.
 func UserFaultFD() (int, error) {
 	const userModeOnly = 1
 	n, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|userModeOnly, 0, 0)
 	return result(n, errno)
 }
 
-// MessageQueue makes a POSIX message queue, whose name is gone again. It has room
-// for one message of one byte: RLIMIT_MSGQUEUE is in bytes, of all queues of a user.
+// MessageQueue creates a POSIX message queue and removes its name. The queue takes one message of
+// one byte, because RLIMIT_MSGQUEUE limits the bytes of all queues of a user.
 func MessageQueue(name string) (int, error) {
 	attr := [8]int{1: 1, 2: 1} // struct mq_attr: mq_maxmsg, mq_msgsize
 	p, err := unix.BytePtrFromString(name)
@@ -30,26 +30,26 @@ func MessageQueue(name string) (int, error) {
 	}
 	n, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(p)), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
 	if errno == 0 {
-		_, _, _ = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0) // it was there just now
+		_, _, _ = unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0) // it exists: it was just created
 	}
 	return result(n, errno)
 }
 
-// Landlock makes a set of rules about the writing of files.
+// Landlock creates a ruleset for writing to files.
 func Landlock() (int, error) {
 	attr := struct{ fs uint64 }{unix.LANDLOCK_ACCESS_FS_WRITE_FILE}
 	n, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	return result(n, errno)
 }
 
-// BPFMap makes a map of one entry.
+// BPFMap creates a map with one entry.
 func BPFMap() (int, error) {
 	attr := struct{ kind, keySize, valueSize, entries uint32 }{unix.BPF_MAP_TYPE_ARRAY, 4, 4, 1}
 	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	return result(n, errno)
 }
 
-// DMABuf makes a buffer of a page out of a memfd, by udmabuf.
+// DMABuf creates a buffer of one page from a memfd with udmabuf.
 func DMABuf() (int, error) {
 	device, err := unix.Open("/dev/udmabuf", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -77,9 +77,9 @@ func DMABuf() (int, error) {
 	return result(n, errno)
 }
 
-// MemfdSecret makes a memory that the kernel itself does not see.
+// MemfdSecret creates a file in memory that the kernel itself cannot read.
 func MemfdSecret() (int, error) {
-	const trap = 447 // SYS_MEMFD_SECRET, wherever there is one
+	const trap = 447 // SYS_MEMFD_SECRET, the same on all architectures that have it
 	n, _, errno := unix.Syscall(trap, unix.O_CLOEXEC, 0, 0)
 	return result(n, errno)
 }

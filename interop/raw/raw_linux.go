@@ -1,5 +1,4 @@
-// Package raw holds the runner's own system calls: what it says to the kernel
-// without any library that it judges.
+// Package raw makes the runner's own system calls, without any library that is under test.
 package raw
 
 import (
@@ -9,20 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Message is a msghdr as it is: nothing is mended in it, and the lengths may be
-// other than those of the buffers.
+// A Message is a msghdr. Nothing in it is corrected: the lengths may differ from those of the
+// buffers.
 type Message struct {
 	Name       []byte // msg_name
 	NameLen    int    // msg_namelen; after a receive, as the kernel left it
 	Buffers    [][]byte
 	NoBuffers  bool   // msg_iov is NULL, and msg_iovlen 0
-	Control    []byte // msg_control: of length 0 and not nil, it still has an address
+	Control    []byte // msg_control; a non-nil slice of length 0 still has an address
 	ControlLen int    // msg_controllen; after a receive, as the kernel left it
-	Flags      int    // msg_flags, after a receive
-	Len        int    // msg_len, after RecvMany
+	Flags      int    // msg_flags after a receive
+	Len        int    // msg_len after RecvMany
 }
 
-// NewMessage is a message whose lengths are those of its buffers.
+// NewMessage returns a message with the lengths of its buffers.
 func NewMessage(buffers [][]byte, control []byte) *Message {
 	return &Message{Buffers: buffers, Control: control, ControlLen: len(control)}
 }
@@ -32,8 +31,8 @@ func (m *Message) Send(sock, flags int) (int, error) {
 	return m.call(unix.SYS_SENDMSG, sock, flags)
 }
 
-// Recv receives into the message. Descriptors in its control buffer are the
-// caller's: see Parse.
+// Recv receives into the message. The caller owns the descriptors in its control buffer, which
+// Parse finds.
 func (m *Message) Recv(sock, flags int) (int, error) {
 	return m.call(unix.SYS_RECVMSG, sock, flags)
 }
@@ -45,7 +44,7 @@ func (m *Message) call(trap uintptr, sock, flags int) (int, error) {
 	return result(n, errno)
 }
 
-// result is what a system call returns.
+// result returns the results of a system call.
 func result(n uintptr, errno unix.Errno) (int, error) {
 	if errno != 0 {
 		return -1, errno
@@ -53,7 +52,7 @@ func result(n uintptr, errno unix.Errno) (int, error) {
 	return int(n), nil
 }
 
-// take keeps what the kernel wrote into the header.
+// take copies the fields that the kernel sets from the header.
 func (m *Message) take(hdr *unix.Msghdr) {
 	m.NameLen, m.ControlLen, m.Flags = int(hdr.Namelen), int(hdr.Controllen), int(hdr.Flags)
 }
@@ -81,12 +80,12 @@ type mmsghdr struct {
 	len uint32
 }
 
-// SendMany is sendmmsg(2). It returns how many messages were sent.
+// SendMany calls sendmmsg(2) and returns the number of messages sent.
 func SendMany(sock int, ms []*Message, flags int) (int, error) {
 	return many(unix.SYS_SENDMMSG, sock, ms, flags)
 }
 
-// RecvMany is recvmmsg(2). It returns how many messages were received.
+// RecvMany calls recvmmsg(2) and returns the number of messages received.
 func RecvMany(sock int, ms []*Message, flags int) (int, error) {
 	return many(unix.SYS_RECVMMSG, sock, ms, flags)
 }
@@ -105,7 +104,7 @@ func many(trap uintptr, sock int, ms []*Message, flags int) (int, error) {
 	return result(n, errno)
 }
 
-// Send sends one message: the buffers, and fds in one SCM_RIGHTS message.
+// Send sends one message with the buffers, and with fds in one control message.
 func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 	var control []byte
 	if len(fds) > 0 {
@@ -114,8 +113,8 @@ func Send(sock int, bufs [][]byte, fds []int, flags int) (int, error) {
 	return NewMessage(bufs, control).Send(sock, flags)
 }
 
-// Recv receives one message into bufs, with room for exactly room descriptors,
-// close-on-exec. They are the caller's. It closes a pidfd that the kernel adds.
+// Recv receives one message into bufs, with a control buffer for exactly room descriptors. The
+// caller owns the descriptors, which are close-on-exec. Recv closes a pidfd that the kernel adds.
 func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags int, err error) {
 	var control []byte
 	if room > 0 {
@@ -142,10 +141,10 @@ func Recv(sock int, bufs [][]byte, room, flags int) (n int, fds []int, rflags in
 type Cmsg struct {
 	Level, Type int32
 	Data        []byte
-	Len         *uint64 // cmsg_len to send, if it is not what the data makes it
+	Len         *uint64 // cmsg_len to send, or nil for the one of Data
 }
 
-// Bytes is the control message as it is sent, with its padding.
+// Bytes returns the control message with its padding, for a control buffer.
 func (c Cmsg) Bytes() []byte {
 	b := make([]byte, unix.CmsgSpace(len(c.Data)))
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
@@ -166,7 +165,7 @@ func (c Cmsg) Int32s() (list []int) {
 	return list
 }
 
-// Int32s returns the data of a control message that has these integers.
+// Int32s returns the data of a control message with these integers.
 func Int32s(list ...int) (data []byte) {
 	for _, n := range list {
 		data = binary.NativeEndian.AppendUint32(data, uint32(int32(n)))
@@ -174,12 +173,13 @@ func Int32s(list ...int) (data []byte) {
 	return data
 }
 
-// Rights is one SCM_RIGHTS message with its padding.
+// Rights returns an SCM_RIGHTS message with its padding.
 func Rights(fds ...int) []byte {
 	return Cmsg{Level: unix.SOL_SOCKET, Type: unix.SCM_RIGHTS, Data: Int32s(fds...)}.Bytes()
 }
 
-// Parse reads received control messages. A truncated one has the data that was received.
+// Parse returns the control messages in a received buffer. A truncated one has the data that was
+// received.
 func Parse(control []byte) (list []Cmsg) {
 	for len(control) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
@@ -193,8 +193,7 @@ func Parse(control []byte) (list []Cmsg) {
 	return list
 }
 
-// Edge is memory of which the first n bytes are there, and what follows faults.
-// It stays until the process ends.
+// Edge returns n bytes that are followed by memory that faults. They are never unmapped.
 func Edge(n int) ([]byte, error) {
 	page := unix.Getpagesize()
 	size := (n + page - 1) / page * page
@@ -208,17 +207,18 @@ func Edge(n int) ([]byte, error) {
 	return mem[size-n:], nil
 }
 
-// SameDescription asks kcmp(2) whether two numbers of two processes are the same open file description.
+// SameDescription reports whether descriptors of two processes refer to the same open file
+// description, according to kcmp(2).
 func SameDescription(pid1, fd1, pid2, fd2 int) (bool, error) {
 	r, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(pid1), uintptr(pid2), 0 /* KCMP_FILE */, uintptr(fd1), uintptr(fd2), 0)
 	n, err := result(r, errno)
 	return n == 0, err
 }
 
-// Bind binds a socket to a name as the kernel takes it.
+// Bind binds a socket to the bytes of a sockaddr.
 func Bind(sock int, name []byte) error { return named(unix.SYS_BIND, sock, name) }
 
-// Connect connects a socket to a name as the kernel takes it.
+// Connect connects a socket to the bytes of a sockaddr.
 func Connect(sock int, name []byte) error { return named(unix.SYS_CONNECT, sock, name) }
 
 func named(trap uintptr, sock int, name []byte) error {

@@ -22,7 +22,6 @@ func pair(t *testing.T, kind int) (a, b int) {
 	return two[0], two[1]
 }
 
-// What is sent in any form is received, and nothing else.
 func TestSendAndRecv(t *testing.T) {
 	a, b := pair(t, unix.SOCK_DGRAM)
 	if n, err := Send(a, [][]byte{[]byte("he"), []byte("llo")}, []int{0, 0, 0}, 0); n != 5 || err != nil {
@@ -47,8 +46,7 @@ func TestSendAndRecv(t *testing.T) {
 	}
 }
 
-// Control messages are read as they were written; what is truncated, or makes no sense,
-// ends the list.
+// Parse returns the messages that Bytes wrote, and stops at one that is too short for its header.
 func TestParse(t *testing.T) {
 	short := uint64(3)
 	control := slices.Concat(Rights(3, 4, 5), Cmsg{Level: 9, Type: 8, Data: []byte{1}}.Bytes())
@@ -95,6 +93,6 @@ func TestOptions(t *testing.T) {
 		t.Errorf("got %d, %v", got, err)
 	}
 	if err := SetOption(a, "humor", 1); err == nil {
-		t.Error("there is no humor")
+		t.Error("SetOption accepts an unknown option")
 	}
 }
