@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls make the calls of kernel.CallUsages.
-var calls = map[string]run{
+// calls make the calls of kernel.CallUsages. The code for a new call is added here.
+var calls = map[string]call{
 	"sendmsg":  sendmsg,
 	"recvmsg":  recvmsg,
 	"sendmmsg": sendmmsg,
@@ -24,7 +24,7 @@ var calls = map[string]run{
 	"splice":   splice,
 	"sendfile": sendfile,
 
-	"socket":     made(newSocket),
+	"socket":     opened(newSocket),
 	"socketpair": newPair,
 	"bind":       done(func(a *args) error { return raw.Bind(a.sock(), a.sockaddr()) }),
 	"listen":     done(func(a *args) error { return unix.Listen(a.sock(), a.integer("backlog", 8)) }),
@@ -36,10 +36,10 @@ var calls = map[string]run{
 	"setsockopt": done(setsockopt),
 	"getsockopt": func(a *args) (string, error) { return value(raw.GetOption(a.sock(), a.text("option", ""))) },
 	"peercred":   peercred,
-	"peerpidfd":  made(func(a *args) (int, error) { return unix.GetsockoptInt(a.sock(), unix.SOL_SOCKET, unix.SO_PEERPIDFD) }),
+	"peerpidfd":  opened(func(a *args) (int, error) { return unix.GetsockoptInt(a.sock(), unix.SOL_SOCKET, unix.SO_PEERPIDFD) }),
 	"queued":     queued,
 
-	"dup":       made(func(a *args) (int, error) { return unix.FcntlInt(uintptr(a.fd()), unix.F_DUPFD_CLOEXEC, 0) }),
+	"dup":       opened(func(a *args) (int, error) { return unix.FcntlInt(uintptr(a.fd()), unix.F_DUPFD_CLOEXEC, 0) }),
 	"poll":      poll,
 	"epoll":     done(epoll),
 	"epollwait": epollwait,
@@ -52,10 +52,10 @@ var calls = map[string]run{
 	"mmap":      done(mmap),
 	"pidof":     func(a *args) (string, error) { pid, err := pidOf(a.fd()); return "pid=" + pid, err },
 	"signal":    done(sendSignal),
-	"setns":     done(func(a *args) error { return unix.Setns(a.fd(), 0) }), // the one that it is in: is it one at all?
+	"setns":     done(func(a *args) error { return unix.Setns(a.fd(), 0) }), // 0 is any kind of namespace; the process is in it already
 	"inherited": inherited,
 
-	"open":   made(open),
+	"open":   opened(open),
 	"link":   done(link),
 	"unlink": done(func(a *args) error { return unix.Unlink(a.path()) }),
 	"mkdir":  done(func(a *args) error { return unix.Mkdir(a.path(), uint32(a.integer("mode", 0o700))) }),
@@ -70,8 +70,8 @@ func (a *args) path() string { return a.text("path", "") }
 
 func value(n int, err error) (string, error) { return fmt.Sprintf("value=%d", n), err }
 
-// waits is how long poll and epoll wait: as long as the runner does with wait=yes, or not at all.
-func (a *args) waits() int {
+// timeout returns the timeout of poll and epoll_wait: none with wait=yes, else 0.
+func (a *args) timeout() int {
 	if a.text("wait", "no") == "yes" {
 		return -1
 	}
@@ -80,24 +80,24 @@ func (a *args) waits() int {
 
 var pollBits = kernel.BitsOf("poll events", unix.POLLIN, unix.POLLOUT, unix.POLLPRI, unix.POLLERR, unix.POLLHUP, unix.POLLRDHUP, unix.POLLNVAL)
 
-// poll asks about the case's socket, if no other is named.
+// poll polls fd=, or the socket of the case if it is left out.
 func poll(a *args) (string, error) {
 	fds := []unix.PollFd{{Fd: int32(a.integer("fd", a.Sock())), Events: int16(a.bits("events", pollBits))}}
-	_, err := again(func() (int, error) { return unix.Poll(fds, a.waits()) })
+	_, err := again(func() (int, error) { return unix.Poll(fds, a.timeout()) })
 	return "events=" + pollBits.Names(int(fds[0].Revents)), err
 }
 
-// again makes a call until no signal interrupts it.
-func again(call func() (int, error)) (n int, err error) {
+// again repeats a system call that a signal interrupts.
+func again(do func() (int, error)) (n int, err error) {
 	for {
-		if n, err = call(); err != unix.EINTR {
+		if n, err = do(); err != unix.EINTR {
 			return n, err
 		}
 	}
 }
 
-// epoll puts the second of fds= under the watch of the first; how=edge for once a
-// change, how=remove to take it away.
+// epoll adds the second of fds= to the first, an epoll, edge-triggered with how=edge, or removes it
+// with how=remove.
 func epoll(a *args) error {
 	ep, fd := a.two()
 	op, events := unix.EPOLL_CTL_ADD, uint32(unix.EPOLLIN)
@@ -111,7 +111,7 @@ func epoll(a *args) error {
 }
 
 func epollwait(a *args) (string, error) {
-	n, err := again(func() (int, error) { return unix.EpollWait(a.fd(), make([]unix.EpollEvent, 8), a.waits()) })
+	n, err := again(func() (int, error) { return unix.EpollWait(a.fd(), make([]unix.EpollEvent, 8), a.timeout()) })
 	return fmt.Sprintf("n=%d", n), err
 }
 
@@ -121,8 +121,8 @@ var (
 	fcntlSets = map[string]int{"fl": unix.F_SETFL, "fd": unix.F_SETFD, "pipe_sz": unix.F_SETPIPE_SZ}
 )
 
-// fcntl get=fl tells the status flags, get=fd whether it is close-on-exec;
-// set=fl:append,nonblock and set=fd:cloexec set them.
+// fcntl returns what get= names, or sets what set= names: fl are the status flags, fd the flag
+// close-on-exec.
 func fcntl(a *args) (string, error) {
 	fd := uintptr(a.fd())
 	if a.has("set") {
@@ -152,7 +152,7 @@ func fcntl(a *args) (string, error) {
 
 var sealBits = kernel.BitsOf("seal seals", unix.F_SEAL_SEAL, unix.F_SEAL_SHRINK, unix.F_SEAL_GROW, unix.F_SEAL_WRITE)
 
-// seal adds seals=, if there are any, and tells those that there are.
+// seal adds seals=, if any, and returns all seals of the file.
 func seal(a *args) (string, error) {
 	fd := uintptr(a.fd())
 	if add := a.bits("seals", sealBits); add != 0 {
@@ -169,7 +169,7 @@ var (
 	fcntlLock = kernel.BitsOf("lock how", unix.F_RDLCK, unix.F_WRLCK, unix.F_UNLCK)
 )
 
-// lock takes a lock of one of three kinds, or gives it back, without waiting.
+// lock acquires or releases a lock of one of three kinds, without waiting.
 func lock(a *args) error {
 	how, cmd := a.text("how", ""), unix.F_SETLK
 	switch a.text("kind", "flock") {
@@ -181,7 +181,7 @@ func lock(a *args) error {
 	return unix.FcntlFlock(uintptr(a.fd()), cmd, &unix.Flock_t{Type: int16(fcntlLock.Sum(how))})
 }
 
-// lseek moves to offset=, or tells where it is.
+// lseek sets the offset to offset=, or returns the current one if it is left out.
 func lseek(a *args) (string, error) {
 	whence := unix.SEEK_SET
 	if !a.has("offset") {
@@ -207,7 +207,7 @@ func stat(a *args) (string, error) {
 
 var protBits = kernel.BitsOf("mmap prot", unix.PROT_READ, unix.PROT_WRITE)
 
-// mmap maps a page, shared, and unmaps it again.
+// mmap maps a page, shared, and unmaps it.
 func mmap(a *args) error {
 	mem, err := unix.Mmap(a.fd(), 0, unix.Getpagesize(), a.bits("prot", protBits), unix.MAP_SHARED)
 	if err != nil {
@@ -218,7 +218,7 @@ func mmap(a *args) error {
 
 var pidLine = regexp.MustCompile(`(?m)^Pid:\s*(\S+)$`)
 
-// pidOf tells whose pidfd it is; -1 for a process that is gone.
+// pidOf returns the process of a pidfd, or -1 if it has been reaped.
 func pidOf(fd int) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	if err != nil {
@@ -230,15 +230,16 @@ func pidOf(fd int) (string, error) {
 	return "", unix.EINVAL
 }
 
-// sendSignal sends a signal by a pidfd, but not to the runner, whose child this is.
+// sendSignal sends a signal to the process of a pidfd, unless that is the runner, the parent of this
+// process.
 func sendSignal(a *args) error {
 	if pid, err := pidOf(a.fd()); err == nil && pid == fmt.Sprint(os.Getppid()) {
-		return errors.New("a file of kind pidfd is the runner's, which no scenario may end")
+		return errors.New("this pidfd refers to the runner, which a scenario may not send a signal")
 	}
 	return unix.PidfdSendSignal(a.fd(), unix.SignalNum(a.text("signal", "")), nil, 0)
 }
 
-// inherited tells whether a program that is started here has the number open.
+// inherited reports whether a program that this process starts inherits a descriptor.
 func inherited(a *args) (string, error) {
 	err := exec.Command("/bin/sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ]", a.fd())).Run()
 	if _, failed := err.(*exec.ExitError); failed {
@@ -250,33 +251,33 @@ func inherited(a *args) (string, error) {
 var openBits = kernel.BitsOf("open flags", unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_CREAT, unix.O_APPEND, unix.O_TRUNC,
 	unix.O_NONBLOCK, unix.O_PATH, unix.O_DIRECTORY, unix.O_TMPFILE)
 
-// open opens path=, below dir= if that is told.
+// open opens path=, relative to dir= if it is given.
 func open(a *args) (int, error) {
 	flags := a.bits("flags", openBits) | unix.O_CLOEXEC
 	return unix.Openat(a.integer("dir", unix.AT_FDCWD), a.path(), flags, uint32(a.integer("mode", 0o600)))
 }
 
-// link gives a name to a file that has none.
+// link gives a name to a file without one.
 func link(a *args) error {
 	file := fmt.Sprintf("/proc/self/fd/%d", a.fd())
 	return unix.Linkat(unix.AT_FDCWD, file, unix.AT_FDCWD, a.path(), unix.AT_SYMLINK_FOLLOW)
 }
 
-// userOf is the least of the users that are named after processes: they are in no list.
-const userOf = 1 << 28
+// minProcessUID is the lowest user ID that userOfProcess returns. No system assigns such IDs.
+const minProcessUID = 1 << 28
 
-// userOfProcess returns the user who is named after a process: after its number, which has
-// 22 bits, and the PID namespace, as the kernel has one set of users for all. As many
-// namespaces are told apart as leave it a positive number.
+// userOfProcess returns a user ID for a process: the process ID, which has 22 bits, and as much of
+// the PID namespace as fits into a positive int32. The kernel has one set of user IDs for all PID
+// namespaces.
 func userOfProcess(pid int) int {
 	var namespace unix.Stat_t
-	_ = unix.Stat("/proc/self/ns/pid", &namespace) // a kernel without it has one
-	return userOf + int(namespace.Ino%((1<<31-userOf)>>22))<<22 + pid
+	_ = unix.Stat("/proc/self/ns/pid", &namespace) // a kernel without PID namespaces has one
+	return minProcessUID + int(namespace.Ino%((1<<31-minProcessUID)>>22))<<22 + pid
 }
 
-// setuid makes the process another user's for good, in all its threads, and
-// without the rights of groups. With pid= it is a user who is named after that
-// process: what such users have in flight is not mixed up with what others have.
+// setuid changes the user of all threads of the process permanently, and drops all groups. With
+// pid= it changes to the user ID for that process, so that the kernel does not count descriptors in
+// flight together with those of other processes.
 func setuid(a *args) error {
 	uid := a.integer("uid", -1)
 	if a.has("pid") {
@@ -291,6 +292,6 @@ func setuid(a *args) error {
 	if err := unix.Setresuid(uid, uid, uid); err != nil {
 		return err
 	}
-	// Or it could not read of itself in /proc.
+	// The process could not read its own files in /proc otherwise.
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 }

@@ -1,4 +1,4 @@
-// Package reference is the side that the runner plays itself: a process that speaks the
-// contract, as peers do, and makes system calls as it is told, with control messages that
-// no library would send. Its words are told in interop/catalogue/README.md.
+// Package reference is the runner's own side of a case: a process that understands the commands of a
+// peer and makes the calls of package kernel. It makes each system call with the arguments of the
+// command, including control messages that no library would send.
 package reference

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outgoing is a message to send: of payload= "none" is no iovec at all, "bad" one that faults.
+// outgoing returns a message to send. The payload "none" is no iovec, and "bad" a buffer that faults.
 func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	m = &raw.Message{NoBuffers: payload == "none"}
 	if p, ok := payload.(contract.Payload); ok {
@@ -29,7 +29,7 @@ func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	return m, errors.Join(err, a.control(m, control))
 }
 
-// incoming is a message to receive into: of bytes= "bad" is a buffer that faults.
+// incoming returns a message to receive into. The room "bad" is a buffer that faults.
 func (a *args) incoming(room, control any) (m *raw.Message, err error) {
 	m = &raw.Message{}
 	if sizes, ok := room.(contract.Room); ok {
@@ -40,6 +40,7 @@ func (a *args) incoming(room, control any) (m *raw.Message, err error) {
 	return m, errors.Join(err, a.control(m, control))
 }
 
+// faulting returns a buffer that faults.
 func faulting() ([][]byte, error) {
 	mem, err := raw.Edge(0)
 	if err != nil {
@@ -48,18 +49,18 @@ func faulting() ([][]byte, error) {
 	return [][]byte{mem[:16]}, nil
 }
 
-// errLength is of a line with which the kernel would read or write what is behind the buffer.
+// errLength is returned for a command that lets the kernel read or write beyond the buffer.
 var errLength = errors.New("controllen= is longer than the control buffer")
 
-// control is the control buffer to send or to receive into: "-" is none, "null" and "bad" are
-// pointers, with the length that controllen= says; of an edge, the rest faults.
+// control sets the control buffer of a message. Its length is controllen= if that is given. "-" is
+// no buffer, "null" a nil pointer and "bad" one that faults.
 func (a *args) control(m *raw.Message, value any) (err error) {
 	switch c := value.(type) {
 	case []kernel.Cmsg:
 		m.Control = cmsgs(c)
 		m.ControlLen = len(m.Control)
 	case int:
-		m.Control = make([]byte, c, c+1) // one of 0 bytes has an address, too
+		m.Control = make([]byte, c, c+1) // a buffer of 0 bytes has an address, too
 		m.ControlLen = c
 	case kernel.Edge:
 		m.Control, err = raw.Edge(int(c))
@@ -70,14 +71,14 @@ func (a *args) control(m *raw.Message, value any) (err error) {
 		}
 	}
 	if fill, ok := a.Values["fill"].([]kernel.Cmsg); ok && err == nil {
-		copy(m.Control[:m.ControlLen], cmsgs(fill)) // what is behind may fault
+		copy(m.Control[:m.ControlLen], cmsgs(fill)) // memory after it may fault
 	}
-	there := m.ControlLen
-	m.ControlLen = a.integer("controllen", there)
-	beyond := uint(m.ControlLen) > uint(there)
+	size := m.ControlLen
+	m.ControlLen = a.integer("controllen", size)
+	beyond := uint(m.ControlLen) > uint(size)
 	switch value.(type) {
-	case []kernel.Cmsg: // the kernel refuses a length above INT_MAX before it reads what is there
-		beyond = beyond && m.ControlLen <= math.MaxInt32 && m.ControlLen > 0 && there > 0
+	case []kernel.Cmsg: // the kernel rejects a length above INT_MAX before it reads the buffer
+		beyond = beyond && m.ControlLen <= math.MaxInt32 && m.ControlLen > 0 && size > 0
 	case kernel.Edge, string, nil:
 		beyond = false
 	}
@@ -87,7 +88,7 @@ func (a *args) control(m *raw.Message, value any) (err error) {
 	return err
 }
 
-// cmsgs are the control messages of a list as they are sent.
+// cmsgs returns the control messages of a list, for a control buffer.
 func cmsgs(list []kernel.Cmsg) (control []byte) {
 	for _, c := range list {
 		control = append(control, bytes.Repeat(message(c), c.Count)...)
@@ -126,14 +127,14 @@ func sendmsg(a *args) (string, error) {
 	return sent(m.Send(a.sock(), a.bits("flags", messageFlags)))
 }
 
-// inherit is the bit of kernel.Inherit. It is none of the system's flags.
+// inherit is the bit of kernel.Inherit, which is not a flag of the system.
 const inherit = 1 << 29
 
 var messageFlags = kernel.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NOSIGNAL, unix.MSG_EOR, unix.MSG_OOB, unix.MSG_MORE,
 	unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_CTRUNC, unix.MSG_WAITALL, unix.MSG_ERRQUEUE, inherit)
 
-// nameRoom has room for any name of a socket.
-const nameRoom = 128
+// maxName is the size of a buffer for any address of a socket.
+const maxName = 128
 
 func recvmsg(a *args) (string, error) {
 	room := a.Values["control"]
@@ -144,18 +145,19 @@ func recvmsg(a *args) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m.Name, m.NameLen = make([]byte, nameRoom), nameRoom
+	m.Name, m.NameLen = make([]byte, maxName), maxName
 	n, err := m.Recv(a.sock(), a.receiveFlags())
 	if err != nil {
 		return "", err
 	}
 	got := a.received(m)
-	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n), peer.FormatFDs(got.fds),
-		got.text, m.ControlLen, peer.FormatFlags(m.Flags), formatName(m.Name[:min(m.NameLen, nameRoom)]))
+	name := formatName(m.Name[:min(m.NameLen, maxName)])
+	text := fmt.Sprintf("n=%d payload=%s fds=%s control=%s controllen=%d flags=%s name=%s", n, a.filled(m, n),
+		peer.FormatFDs(got.fds), got.text, m.ControlLen, peer.FormatFlags(m.Flags), name)
 	return text + got.pidfdField(), nil
 }
 
-// receiveFlags are those that are told: all receives have MSG_CMSG_CLOEXEC otherwise.
+// receiveFlags returns flags=, with MSG_CMSG_CLOEXEC unless inherit is one of them.
 func (a *args) receiveFlags() int {
 	flags := a.bits("flags", messageFlags)
 	if flags&inherit == 0 {
@@ -164,13 +166,14 @@ func (a *args) receiveFlags() int {
 	return flags &^ inherit
 }
 
+// filled returns the payload of a received message of n bytes, for an answer.
 func (a *args) filled(m *raw.Message, n int) string {
 	return contract.FormatPayload(peer.Room{Buffers: m.Buffers}.Filled(n), a.integer("at", 0))
 }
 
-// control is what a receive brought besides the payload.
+// control has the control messages of a receive.
 type control struct {
-	text   string
+	text   string // the value of control= in an answer
 	fds    []int
 	pidfds []int
 }
@@ -182,7 +185,7 @@ func (c control) pidfdField() string {
 	return " pidfd=" + peer.FormatFDs(c.pidfds)
 }
 
-// received reads the control messages of a receive. What is installed is the case's.
+// received parses the control messages of a receive. The peer closes the descriptors after the case.
 func (a *args) received(m *raw.Message) (got control) {
 	var list []string
 	for _, c := range raw.Parse(m.Control[:min(m.ControlLen, len(m.Control))]) {
@@ -194,14 +197,14 @@ func (a *args) received(m *raw.Message) (got control) {
 				got.fds = append(got.fds, integers...)
 				name = fmt.Sprintf("rights*%d", len(integers))
 			case unix.SCM_CREDENTIALS:
-				name = fmt.Sprintf("creds:%d", len(c.Data)) // what is left of them
+				name = fmt.Sprintf("creds:%d", len(c.Data)) // truncated
 				if len(integers) == 3 {
 					name = fmt.Sprintf("creds(%d,%d,%d)", integers[0], integers[1], integers[2])
 				}
 			case unix.SCM_PIDFD:
 				name = "pidfd"
 				if len(integers) > 0 && integers[0] < 0 {
-					name = fmt.Sprintf("pidfd(%d)", integers[0]) // an errno: there is no number
+					name = fmt.Sprintf("pidfd(%d)", integers[0]) // an errno: the kernel installed no descriptor
 				} else if len(integers) > 0 {
 					got.pidfds = append(got.pidfds, integers[0])
 				}
@@ -223,7 +226,6 @@ func (a *args) received(m *raw.Message) (got control) {
 	return got
 }
 
-// parts are the values of a field of sendmmsg and recvmmsg, one a message.
 func sendmmsg(a *args) (string, error) {
 	ms, err := a.messages("payload", a.outgoing)
 	if err != nil {
@@ -232,12 +234,12 @@ func sendmmsg(a *args) (string, error) {
 	return sent(raw.SendMany(a.sock(), ms, a.bits("flags", messageFlags)))
 }
 
-// messages are those of sendmmsg and recvmmsg, one for each part of a field between bars.
+// messages returns the messages of sendmmsg or recvmmsg, one for each part of a field.
 func (a *args) messages(key string, one func(part, control any) (*raw.Message, error)) (ms []*raw.Message, err error) {
 	parts := contract.Get(a.Command, key, []any(nil))
 	controls := contract.Get(a.Command, "control", slices.Repeat([]any{"-"}, len(parts)))
 	if len(controls) != len(parts) {
-		return nil, fmt.Errorf("control= has %d parts, and there are %d messages", len(controls), len(parts))
+		return nil, fmt.Errorf("control= has %d parts for %d messages", len(controls), len(parts))
 	}
 	for i, part := range parts {
 		m, err := one(part, controls[i])
@@ -249,7 +251,7 @@ func (a *args) messages(key string, one func(part, control any) (*raw.Message, e
 	return ms, nil
 }
 
-// recvmmsg has room for as many messages as bytes= has parts.
+// recvmmsg receives at most as many messages as bytes= has parts.
 func recvmmsg(a *args) (string, error) {
 	ms, err := a.messages("bytes", a.incoming)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main serves on standard input and output, and ends the process.
+// Main answers commands on standard input and output, and exits at the end of input.
 func Main(name string) {
-	// All calls are made by the first thread: a signal finds it on any kernel.
+	// The first thread makes all calls, because every kernel delivers a signal to that thread.
 	runtime.LockOSThread()
-	if unix.Gettid() != unix.Getpid() { // another has taken the main goroutine: once more from the start
+	if unix.Gettid() != unix.Getpid() { // another thread runs the main goroutine: start again
 		fmt.Fprintln(os.Stderr, unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 		os.Exit(1)
 	}
 	signal.Ignore(unix.SIGPIPE)
-	// A signal that is caught interrupts a call that waits, where it has a timeout.
+	// A caught signal interrupts a blocked call that has a timeout.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
 	if err := serve(name, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -42,7 +42,7 @@ func serve(name string, in io.Reader, out io.Writer) error {
 	}, in, out)
 }
 
-// socket is the runner as a library: raw system calls, nothing that is judged.
+// socket sends and receives with raw system calls, without a library that is under test.
 type socket int
 
 func (s socket) Send(m peer.Message) (int, error) {
@@ -63,29 +63,30 @@ type args struct {
 	contract.Command
 }
 
-// A run makes a call, and returns the fields of its answer.
-type run func(a *args) (string, error)
+// A call makes one of the calls, and returns the fields of its answer.
+type call func(a *args) (fields string, err error)
 
-// done is a call whose answer has no fields, and made one that makes a descriptor.
-func done(call func(a *args) error) run {
-	return func(a *args) (string, error) { return "", call(a) }
+// done returns a call whose answer has no fields.
+func done(do func(a *args) error) call {
+	return func(a *args) (string, error) { return "", do(a) }
 }
 
-func made(call func(a *args) (int, error)) run {
-	return func(a *args) (string, error) { return a.held(call(a)) }
+// opened returns a call whose answer has a new descriptor.
+func opened(do func(a *args) (int, error)) call {
+	return func(a *args) (string, error) { return a.held(do(a)) }
 }
 
 // answer makes the call that a line is, and returns the answer to the line.
 func answer(p *peer.Peer, line string) string {
 	command, err := contract.ParseCommand(kernel.Vocabulary, line)
-	call, ok := calls[command.Verb]
+	do, ok := calls[command.Verb]
 	switch {
 	case !ok:
 		return peer.FormatError(peer.ErrUnsupported)
 	case err != nil:
 		return peer.FormatError(err)
 	}
-	fields, err := call(&args{p, command})
+	fields, err := do(&args{p, command})
 	switch {
 	case err != nil:
 		return peer.FormatError(err)
@@ -112,18 +113,19 @@ func (a *args) bits(key string, of kernel.Bits) int {
 	return of.Sum(contract.Get(a.Command, key, []string(nil))...)
 }
 
-// fd is a descriptor that has to be told, sock the socket that the call is about: that of the
-// case, if none is told.
-func (a *args) fd() int   { return a.integer("fd", -1) }
+// fd returns the descriptor of fd=, which the call must have.
+func (a *args) fd() int { return a.integer("fd", -1) }
+
+// sock returns the socket of the call, which is the socket of the case if sock= is left out.
 func (a *args) sock() int { return a.integer("sock", a.Sock()) }
 
-// two are the descriptors of fds=.
+// two returns the descriptors of fds=.
 func (a *args) two() (int, int) {
 	fds := contract.Get(a.Command, "fds", []int{-1, -1})
 	return fds[0], fds[1]
 }
 
-// held is the answer with a new descriptor, which is the case's from now on.
+// held returns the fields of an answer with a new descriptor. The peer closes it after the case.
 func (a *args) held(fd int, err error) (string, error) {
 	if err != nil {
 		return "", err

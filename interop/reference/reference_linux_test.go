@@ -30,7 +30,7 @@ func TestCallsAreThoseOfTheVocabulary(t *testing.T) {
 	}
 }
 
-// bytesOf writes a control message by hand.
+// bytesOf returns a control message, built without package raw.
 func bytesOf(size uint64, level, kind int32, data []byte) []byte {
 	var b []byte
 	if unix.SizeofPtr == 8 {
@@ -77,8 +77,8 @@ func TestControlMessages(t *testing.T) {
 	}
 }
 
-// What is told of a name and of control messages is what a scenario can expect of them.
-func TestFormatted(t *testing.T) {
+// A scenario can expect each name and each control message that an answer can have.
+func TestNamesAndControlInAnswers(t *testing.T) {
 	family := func(n uint16) []byte { return binary.NativeEndian.AppendUint16(nil, n) }
 	for _, c := range []struct {
 		name []byte
@@ -113,7 +113,7 @@ func TestFormatted(t *testing.T) {
 	}
 }
 
-// expectable wants an answer to recvmsg to be one that a scenario can expect.
+// expectable fails the test unless a scenario can expect an answer to recvmsg.
 func expectable(t *testing.T, answer string) {
 	t.Helper()
 	l, err := contract.ParseLine(answer)
@@ -125,8 +125,8 @@ func expectable(t *testing.T, answer string) {
 	}
 }
 
-// It is a peer, which makes calls too. What the kernel would read or write behind a buffer is
-// not told to it.
+// The reference answers commands and calls. It rejects a call that lets the kernel read or write
+// beyond a buffer.
 func TestServe(t *testing.T) {
 	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -146,7 +146,7 @@ func TestServe(t *testing.T) {
 		{"recvmsg bytes=1 control=24 controllen=0-1 flags=dontwait", long},
 		{"sendmsg payload=00 control=creds() controllen=4096", long},
 		{"sendmsg payload=00 control=creds() controllen=0x80000000", "err ENOBUFS"},
-		{"recvmmsg bytes=1|1 control=24 flags=dontwait", "err lib control= has 1 parts, and there are 2 messages"},
+		{"recvmmsg bytes=1|1 control=24 flags=dontwait", "err lib control= has 1 parts for 2 messages"},
 		{"recvmsg bytes=1 control=bad fill=hex(00) flags=dontwait", "err EAGAIN"},
 		{"recvmsg bytes=1 control=24 controllen=23 flags=dontwait", "err EAGAIN"},
 		{"sendmsg payload=6869", "ok n=2"},

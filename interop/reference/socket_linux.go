@@ -19,7 +19,7 @@ var (
 	families    = kernel.BitsOf("socket family", unix.AF_UNIX, unix.AF_INET, unix.AF_NETLINK, unix.AF_PACKET)
 )
 
-// kind is the type of a new socket: that of the case's, if none is told.
+// kind returns the type of a new socket: type=, or the type of the socket of the case.
 func (a *args) kind() (int, error) {
 	if a.has("type") {
 		return socketTypes[a.text("type", "")], nil
@@ -48,11 +48,11 @@ func newPair(a *args) (string, error) {
 	return "fds=" + peer.FormatFDs(two[:]), nil
 }
 
-// maxPath is the length of sun_path. The kernel wants no byte 0 behind a path that fills it.
+// maxPath is the length of sun_path. A path of this length has no byte 0 after it.
 const maxPath = 108
 
-// sockaddr is name= as system calls take it: path:NAME, abstract:NAME, inet:PORT on the
-// loopback interface, or auto for one that the kernel chooses; nil, if it is not told.
+// sockaddr returns the bytes of a sockaddr for name=, or nil if it is left out. The kernel chooses
+// the name for auto, and inet:PORT is on the loopback interface.
 func (a *args) sockaddr() []byte {
 	kind, name, _ := strings.Cut(a.text("name", ""), ":")
 	unixName := binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX)
@@ -74,7 +74,7 @@ func (a *args) sockaddr() []byte {
 	return nil
 }
 
-// formatName writes a name as recvmsg(2) has it; "-" is none.
+// formatName returns the name in the bytes of a sockaddr, or "-" if it has none.
 func formatName(name []byte) string {
 	switch {
 	case len(name) <= 2:
@@ -89,6 +89,7 @@ func formatName(name []byte) string {
 	return "path:" + oneWord(string(bytes.TrimRight(name[2:], "\x00")))
 }
 
+// oneWord returns a name without spaces and characters that are not ASCII.
 func oneWord(name string) string { return strings.ReplaceAll(contract.ASCII(name), " ", "?") }
 
 func formatSockaddr(sa unix.Sockaddr, err error) (string, error) {
@@ -96,7 +97,7 @@ func formatSockaddr(sa unix.Sockaddr, err error) (string, error) {
 	switch sa := sa.(type) {
 	case *unix.SockaddrUnix:
 		switch {
-		case sa.Name == "", sa.Name == "@": // x/sys has the second for a socket without a name
+		case sa.Name == "", sa.Name == "@": // x/sys returns "@" for a socket without a name
 		case sa.Name[0] == '@':
 			name = "abstract:" + oneWord(sa.Name[1:])
 		default:
@@ -108,7 +109,7 @@ func formatSockaddr(sa unix.Sockaddr, err error) (string, error) {
 	return "name=" + name, err
 }
 
-// connect goes to a name, or to where the socket fd= is bound.
+// connect connects to name=, or to the address of the socket fd=.
 func connect(a *args) error {
 	if !a.has("fd") {
 		return raw.Connect(a.sock(), a.sockaddr())
@@ -130,7 +131,7 @@ func accept(a *args) (string, error) {
 	return text + " " + name, err
 }
 
-// setsockopt takes any number of options, in no order.
+// setsockopt sets the options in any order.
 func setsockopt(a *args) error {
 	for name := range a.Values {
 		if name == "sock" {
@@ -151,8 +152,7 @@ func peercred(a *args) (string, error) {
 	return fmt.Sprintf("creds=creds(%d,%d,%d)", c.Pid, int32(c.Uid), int32(c.Gid)), nil
 }
 
-// queued tells how many bytes wait at a socket, to be received and to be taken by
-// the other side.
+// queued returns the number of bytes in the receive queue and in the send queue of a socket.
 func queued(a *args) (string, error) {
 	in, err := unix.IoctlGetInt(a.sock(), unix.SIOCINQ)
 	if err != nil {
