@@ -1,6 +1,6 @@
 //go:build linux
 
-// Peer for gVisor's fdchannel: a descriptor a message, and nothing else.
+// Peer for gVisor's fdchannel, which sends one descriptor per message, without a payload.
 package main
 
 import (

@@ -14,9 +14,10 @@ import (
 
 const (
 	unsupported = "unsupported"
-	maxText     = 1000 // of a library's error: enough to know it by, and no line grows too long
+	maxText     = 1000 // of the text of an error: enough to recognize it, and short enough for a line
 )
 
+// formatHello returns the answer to hello.
 func formatHello(lib Library) string {
 	s := fmt.Sprintf("ok name=%s lang=go version=%s can=%s", lib.Name, lib.Version, lib.Can)
 	if lib.Room != "" {
@@ -31,6 +32,7 @@ func formatHello(lib Library) string {
 	return s
 }
 
+// formatReceived returns the answer to recv. The payload is compared with the pattern from byte at.
 func formatReceived(got Received, at int) string {
 	s := fmt.Sprintf("ok n=%d payload=%s fds=%s", got.N, contract.FormatPayload(got.Payload, at), formatFDs(got))
 	if got.HasFlags {
@@ -72,7 +74,7 @@ var messageFlags = map[string]int{
 	"waitall":  unix.MSG_WAITALL,
 }
 
-// FormatFlags writes what recvmsg(2) returned in msg_flags.
+// FormatFlags returns the value of flags= in an answer for msg_flags of a received message.
 func FormatFlags(flags int) string {
 	flags &^= unix.MSG_CMSG_CLOEXEC
 	var list []string
@@ -88,8 +90,7 @@ func FormatFlags(flags int) string {
 	return contract.List(list)
 }
 
-// FormatError writes the answer that a failed call has: the errno where there is one,
-// whatever is wrapped around it.
+// FormatError returns the answer for a failed call: the errno that err wraps, or its text.
 func FormatError(err error) string {
 	var errno syscall.Errno
 	switch {

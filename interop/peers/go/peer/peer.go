@@ -1,9 +1,9 @@
 //go:build linux
 
-// Package peer makes a peer of the interop suite out of a Go library.
+// Package peer turns a Go library into a peer of the interop suite.
 //
-// An adapter fills a [Library]; [Main] runs it as a program and [Serve] inside
-// another one. interop/peers/README.md has the language that a peer speaks.
+// An adapter fills in a [Library]. [Main] runs it as a program, and [Serve] inside another program.
+// interop/peers/README.md describes the commands and answers of a peer.
 package peer
 
 import (
@@ -26,75 +26,73 @@ import (
 type Library struct {
 	Name    string // one word, as in the matrix
 	Version string // one word: see ModuleVersion
-	Can     string // what it has an interface for: "stream,dgram,seqpacket,multi,iov,flags"
-	Room    string // "BYTES,FDS", only if the library fixes the room of a receive itself
+	Can     string // what the library supports: "stream,dgram,seqpacket,multi,iov,flags"
+	Room    string // "BYTES,FDS" if the library itself sets the limits of a receive, else ""
 	Polls   bool   // the library puts its sockets in non-blocking mode
 	GC      bool   // received descriptors are closed by the garbage collector
 
-	// Open makes the library's view of a socket. It is called once a case,
-	// with the first send or receive. The number stays the peer's: neither
-	// Open nor the Socket may close it.
+	// Open returns the library's object for a socket. It is called once per case, before the
+	// first send or receive. Neither Open nor the Socket may close sock.
 	Open func(sock int) (Socket, error)
 
-	// More, if it is not nil, answers each line that is none of the commands of the contract.
+	// More, if not nil, answers the lines that have no command of the contract.
 	More func(p *Peer, line string) (answer string)
 }
 
-// Socket sends and receives one message a call.
+// Socket sends and receives one message per call.
 //
-// An error that wraps a syscall.Errno is reported by its name, ErrUnsupported as
-// "unsupported", any other as the library's own.
+// An error that wraps a syscall.Errno is reported as the name of the errno, ErrUnsupported as
+// "unsupported", and any other error as the library's own.
 type Socket interface {
-	// Send returns the count that the library reports, and the length of the
-	// payload where it reports none. The descriptors stay the peer's.
+	// Send returns the count that the library reports, or the length of the payload if it reports
+	// none. It must not close the descriptors.
 	Send(m Message) (n int, err error)
 
-	// Recv hands the received descriptors over to the peer.
+	// Recv returns a received message. The peer closes the descriptors.
 	Recv(r Room) (Received, error)
 }
 
-// Doner is a Socket with something of its own to close. Done is called before the
-// socket's number is closed.
+// Doner is a Socket that has to be released. Done is called before the socket is closed.
 type Doner interface {
 	Done()
 }
 
-// ErrUnsupported is returned for what a library has no interface for, when
-// nothing has been done.
+// ErrUnsupported is returned by a call that the library has no interface for. The call must have
+// done nothing.
 var ErrUnsupported = errors.New("peer: unsupported")
 
-// Message is what to send.
+// Message is a message to send.
 type Message struct {
 	Buffers [][]byte // exactly one, unless Can has "iov"
-	FDs     []int    // at most one, unless Can has "multi"; closed and negative ones too
+	FDs     []int    // at most one, unless Can has "multi"; they may be closed or negative
 	Flags   int      // 0, unless Can has "flags"
 }
 
-// Room is what to receive into.
+// Room has the buffers and the limits of a receive.
 type Room struct {
 	Buffers [][]byte // exactly one, unless Can has "iov"
-	FDs     int      // how many descriptors
+	FDs     int      // the maximum number of descriptors
 	Flags   int      // 0, unless Can has "flags"
 }
 
-// Filled returns the first n bytes of the buffers, as one.
+// Filled returns the first n bytes of the buffers, joined.
 func (r Room) Filled(n int) []byte {
 	all := slices.Concat(r.Buffers...)
 	return all[:max(0, min(n, len(all)))]
 }
 
-// Uncounted in Received.Closed: some were closed, the library does not report how many.
+// Uncounted in Received.Closed means that the library does not report how many it closed.
 const Uncounted = -1
 
-// Received is what a library reported of one receive.
+// Received is what a library reported about one receive.
 type Received struct {
 	N        int    // the count that the library reported
-	Payload  []byte // what it delivered
-	FDs      []int  // the numbers, in order
-	Closed   int    // how many it reported as closed, or Uncounted
+	Payload  []byte // the bytes that it returned
+	FDs      []int  // the descriptors, in order
+	Closed   int    // how many descriptors it reported as closed, or Uncounted
 	HasFlags bool   // whether it reports flags
 	Flags    int
-	EOF      bool // the library itself distinguishes the end from an empty message
+	EOF      bool // the library itself reported the end of the stream, not an empty message
 }
 
 // ModuleVersion returns the version of a module in this program, in one word.
@@ -111,7 +109,7 @@ func ModuleVersion(path string) string {
 	return "unknown"
 }
 
-// Main serves on standard input and output until the end of input.
+// Main answers commands on standard input and output until the end of input.
 func Main(lib Library) {
 	signal.Ignore(syscall.SIGPIPE)
 	if err := Serve(lib, os.Stdin, os.Stdout); err != nil {
@@ -122,8 +120,8 @@ func Main(lib Library) {
 
 // Serve answers the commands of in on out, each with one Write, until the end of in.
 //
-// It closes the numbers that "use" gave and that the library reported, and no
-// others. What is still open of them when it returns is closed.
+// It closes only descriptors that a "use" gave it or that the library reported. Before it returns, it
+// closes all of them that are still open.
 func Serve(lib Library, in io.Reader, out io.Writer) error {
 	p := &Peer{lib: lib, held: map[int]bool{}}
 	defer p.end()
@@ -145,12 +143,12 @@ func Serve(lib Library, in io.Reader, out io.Writer) error {
 // A Peer is the state of a running peer: the case that it takes part in, and its open descriptors.
 type Peer struct {
 	lib    Library
-	sock   int          // of the case, if any is held
-	socket Socket       // the library's view of sock, once opened
-	held   map[int]bool // given by "use" or reported, and still open
+	sock   int          // the socket of the case, if it is held
+	socket Socket       // the library's object for sock, once opened
+	held   map[int]bool // the open descriptors that a "use" gave or the library reported
 }
 
-// Sock is the socket of the case, or -1 when it is closed.
+// Sock returns the socket of the case, or -1 if it is closed.
 func (p *Peer) Sock() int {
 	if !p.held[p.sock] {
 		return -1
@@ -158,7 +156,7 @@ func (p *Peer) Sock() int {
 	return p.sock
 }
 
-// Hold makes the numbers the peer's, to be closed as those that it received are.
+// Hold makes the peer close these descriptors, as it closes received ones.
 func (p *Peer) Hold(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
@@ -204,7 +202,7 @@ func (p *Peer) answer(line string) string {
 	return "ok"
 }
 
-// can reports whether the library has an interface for so much.
+// can reports whether the library supports a message like this.
 func (p *Peer) can(buffers, fds, flags int) bool {
 	offers := func(what string) bool { return slices.Contains(strings.Split(p.lib.Can, ","), what) }
 	return (fds <= 1 || offers("multi")) && (buffers <= 1 || offers("iov")) && (flags == 0 || offers("flags"))
@@ -247,7 +245,7 @@ func (p *Peer) recv(command contract.Command) string {
 	r := Room{buffers, contract.Get(command, "fds", 0), flags}
 	fds := r.FDs
 	if p.lib.Room != "" {
-		fds = 0 // a library with a room of its own takes what it takes, whatever is asked
+		fds = 0 // the library itself sets the limit
 	}
 	if !ok || !p.can(len(r.Buffers), fds, r.Flags) {
 		return unsupported
@@ -264,7 +262,8 @@ func (p *Peer) recv(command contract.Command) string {
 	return formatReceived(got, contract.Get(command, "at", 0))
 }
 
-// open waits for the first message because "use" has no failure to report.
+// open returns the library's object for the socket. It is called with the first message, because the
+// answer to "use" cannot report an error.
 func (p *Peer) open() (s Socket, err error) {
 	if p.socket != nil {
 		return p.socket, nil
@@ -278,6 +277,7 @@ func (p *Peer) open() (s Socket, err error) {
 	return s, err
 }
 
+// release closes a descriptor, and the library's object first if it is the socket.
 func (p *Peer) release(fd int) {
 	if fd == p.sock {
 		if d, ok := p.socket.(Doner); ok {
@@ -291,7 +291,7 @@ func (p *Peer) release(fd int) {
 	}
 }
 
-// end closes the library's view before the socket's number, and both before the rest.
+// end closes the socket of the case, and then all other descriptors.
 func (p *Peer) end() {
 	p.release(p.sock)
 	for _, fd := range slices.Sorted(maps.Keys(p.held)) {

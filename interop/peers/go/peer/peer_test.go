@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// view is a library over nothing: it records, and hands out duplicates.
+// view is a library that records what it sends, and receives duplicates of descriptor 0.
 type view struct {
-	sent []Message
-	done bool
+	sent  []Message
+	rooms []Room
+	done  bool
 }
 
 func (v *view) Send(m Message) (int, error) {
@@ -26,14 +27,15 @@ func (v *view) Send(m Message) (int, error) {
 }
 
 func (v *view) Recv(r Room) (Received, error) {
+	v.rooms = append(v.rooms, r)
 	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
 	return Received{N: 1, Payload: r.Filled(1), FDs: []int{fd}}, err
 }
 
 func (v *view) Done() { v.done = true }
 
-// talk starts a peer and returns what says a line to it and returns the
-// answer, and what ends it and returns the error.
+// talk starts a peer. say sends a line to it and returns the answer. hangUp ends its input and
+// returns the error of Serve.
 func talk(t *testing.T, lib Library) (say func(string) string, hangUp func() error) {
 	in, commands := io.Pipe()
 	answers, out := io.Pipe()
@@ -121,23 +123,23 @@ func TestSession(t *testing.T) {
 	got := received()
 	expect(t, say, fmt.Sprintf("close fds=%d,%d", got, second), "unsupported")
 	if !isOpen(got) {
-		t.Fatal("closed one of a list that names a foreign number")
+		t.Fatal("close closed a descriptor of a list with one that is not the peer's")
 	}
 	expect(t, say, fmt.Sprintf("close fds=%d", got), "ok")
 	if isOpen(got) || !isOpen(file) {
-		t.Fatal("close closes what it names")
+		t.Fatal("close did not close its descriptor, or closed another one")
 	}
 	expect(t, say, fmt.Sprintf("close fds=%d", got), "unsupported")
 
 	got = received()
 	expect(t, say, fmt.Sprintf("use sock=%d", second), "ok")
 	if isOpen(got) || isOpen(sock) || isOpen(file) || !isOpen(second) || !v.done {
-		t.Fatal("use closes what the last case left")
+		t.Fatal("use did not close the descriptors of the last case")
 	}
 	got = received()
 	expect(t, say, "end", "ok")
 	if isOpen(got) || isOpen(second) {
-		t.Fatal("end closes everything")
+		t.Fatal("end did not close all descriptors")
 	}
 	expect(t, say, "recv bytes=1 fds=1", "unsupported")
 	expect(t, say, "flurb", "unsupported")
@@ -146,7 +148,41 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// Each library is asked once, and the end of input closes what the peer holds, and no other.
+func TestFlagsOfCommands(t *testing.T) {
+	v := &view{}
+	say, hangUp := talk(t, Library{Can: "flags", Open: func(int) (Socket, error) { return v, nil }})
+	expect(t, say, fmt.Sprintf("use sock=%d", null(t)), "ok")
+	expect(t, say, "send payload=00 fds=- flags=dontwait,nosignal,eor,oob,more", "ok n=1")
+	if want := unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL | unix.MSG_EOR | unix.MSG_OOB | unix.MSG_MORE; len(v.sent) != 1 || v.sent[0].Flags != want {
+		t.Errorf("sent %+v, want the flags %#x", v.sent, want)
+	}
+	say("recv bytes=1 fds=0 flags=dontwait,peek,trunc,waitall,oob")
+	if want := unix.MSG_DONTWAIT | unix.MSG_PEEK | unix.MSG_TRUNC | unix.MSG_WAITALL | unix.MSG_OOB; len(v.rooms) != 1 || v.rooms[0].Flags != want {
+		t.Errorf("received %+v, want the flags %#x", v.rooms, want)
+	}
+	if err := hangUp(); err != nil {
+		t.Error(err)
+	}
+}
+
+// More receives the lines that have no command of the contract, as they are, and no other lines.
+func TestMore(t *testing.T) {
+	sock := null(t)
+	say, hangUp := talk(t, Library{More: func(p *Peer, line string) string {
+		return fmt.Sprintf("ok sock=%d line=%s", p.Sock(), line)
+	}})
+	expect(t, say, fmt.Sprintf("use sock=%d", sock), "ok")
+	expect(t, say, "dup fd=3  x", fmt.Sprintf("ok sock=%d line=dup fd=3  x", sock))
+	expect(t, say, "", fmt.Sprintf("ok sock=%d line=", sock))
+	expect(t, say, "close fds=x", "unsupported")
+	expect(t, say, "end now", "unsupported")
+	expect(t, say, "end", "ok")
+	if err := hangUp(); err != nil {
+		t.Error(err)
+	}
+}
+
+// At the end of input, a peer closes its descriptors and no others.
 func TestLibraries(t *testing.T) {
 	foreign := null(t)
 	defer unix.Close(foreign)
@@ -167,12 +203,12 @@ func TestLibraries(t *testing.T) {
 			t.Errorf("%.80s: got %s, want %s", line, got, c.want)
 		}
 		if err := hangUp(); err != nil || isOpen(sock) || !isOpen(foreign) {
-			t.Errorf("%.80s: %v, or closed what it does not hold", line, err)
+			t.Errorf("%.80s: %v, or it did not close its descriptors, or closed others", line, err)
 		}
 	}
 	say, hangUp := talk(t, Library{})
 	expect(t, say, strings.Repeat("x", contract.MaxLine+1), "")
 	if err := hangUp(); err == nil {
-		t.Error("a line that is too long is no error")
+		t.Error("Serve accepts a line that is too long")
 	}
 }

@@ -22,8 +22,8 @@ func main() {
 	})
 }
 
-// kept holds every os.File for good: one that is collected closes its number,
-// and the numbers are the peer's to close.
+// kept keeps every os.File reachable, because the finalizer of one would close its descriptor, which
+// only the peer may do.
 var kept []*os.File
 
 func file(fd int, name string) *os.File {
@@ -35,7 +35,7 @@ func file(fd int, name string) *os.File {
 type socket struct{ f *os.File }
 
 func (s socket) Send(m peer.Message) (int, error) {
-	// An os.File has no negative number.
+	// An os.File cannot have a negative descriptor.
 	if len(m.FDs) != 1 || m.FDs[0] < 0 {
 		return 0, peer.ErrUnsupported
 	}
