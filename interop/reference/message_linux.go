@@ -29,10 +29,10 @@ func (a *args) outgoing(payload, control any) (m *raw.Message, err error) {
 	return m, errors.Join(err, a.control(m, control))
 }
 
-// incoming returns a message to receive into. The room "bad" is a buffer that faults.
-func (a *args) incoming(room, control any) (m *raw.Message, err error) {
+// incoming returns a message to receive into. The size "bad" is a buffer that faults.
+func (a *args) incoming(size, control any) (m *raw.Message, err error) {
 	m = &raw.Message{}
-	if sizes, ok := room.(contract.Room); ok {
+	if sizes, ok := size.(contract.Room); ok {
 		m.Buffers = sizes.Buffers()
 	} else {
 		m.Buffers, err = faulting()
@@ -137,11 +137,11 @@ var messageFlags = kernel.BitsOf("message flags", unix.MSG_DONTWAIT, unix.MSG_NO
 const maxName = 128
 
 func recvmsg(a *args) (string, error) {
-	room := a.Values["control"]
-	if room == nil {
-		room = 0
+	size := a.Values["control"]
+	if size == nil {
+		size = 0
 	}
-	m, err := a.incoming(a.Values["bytes"], room)
+	m, err := a.incoming(a.Values["bytes"], size)
 	if err != nil {
 		return "", err
 	}
