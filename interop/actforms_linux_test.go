@@ -15,7 +15,7 @@ func TestEveryActIsPlayed(t *testing.T) {
 		forms = append(forms, f.Verb())
 	}
 	slices.Sort(forms)
-	if played := slices.Sorted(maps.Keys(verbs)); !slices.Equal(forms, played) {
+	if played := slices.Sorted(maps.Keys(acts)); !slices.Equal(forms, played) {
 		t.Errorf("scenario.ActForms has\n%v\nand the runner plays\n%v", forms, played)
 	}
 }

@@ -15,199 +15,178 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An act is a line of the runner's own.
+// acts run the lines of scenario.ActForms: the runner's own. An error that does not end a case
+// or a session says why the case could not be run.
+var acts = map[string]func(*caseRun, act) error{
+	"seek":       (*caseRun).setOffset,
+	"pos":        (*caseRun).checkOffset,
+	"flags":      (*caseRun).checkStatusFlags,
+	"drop":       (*caseRun).dropCopy,
+	"eof":        (*caseRun).checkFree,
+	"pending":    (*caseRun).checkNothingQueued,
+	"blocked":    (*caseRun).awaitSleep,
+	"settled":    (*caseRun).awaitSleep,
+	"limit":      (*caseRun).limitFDs,
+	"setsockopt": (*caseRun).setSocketOption,
+	"shutdown":   (*caseRun).shutDownSocket,
+	"nonblock":   (*caseRun).setNonblock,
+	"kill":       (*caseRun).sendSignal,
+}
+
+// An act is what the runner does at a line.
 type act struct {
 	scenario.Act
 	line int
+	side *side // the one that it is about, or side A if it is about a file
 }
 
-// verbs play the lines of scenario.ActForms. An error that is none of those that end a case
-// or a session says why the case could not be played.
-var verbs = map[string]func(*play, act) error{
-	"seek":       (*play).seek,
-	"pos":        (*play).pos,
-	"flags":      (*play).flags,
-	"drop":       (*play).drop,
-	"eof":        (*play).eof,
-	"pending":    (*play).pending,
-	"blocked":    (*play).blocked,
-	"settled":    (*play).blocked,
-	"unreported": (*play).unreported,
-	"limit":      (*play).limit,
-	"setsockopt": (*play).setsockopt,
-	"shutdown":   (*play).shutdown,
-	"nonblock":   (*play).nonblock,
-	"kill":       (*play).kill,
-}
-
-// runnerStep plays a line of the runner's own. The runner's copy of a peer's socket is dropped
-// after the last line that needs it.
-func (p *play) runnerStep(st scenario.Step) error {
-	err := verbs[st.Act.Verb](p, act{st.Act, st.Line})
-	role := st.Act.Role
-	last := !slices.ContainsFunc(p.k.c.Scenario.Steps, func(later scenario.Step) bool {
-		return later.Line > st.Line && needsSock(later, role)
+// act runs a line of the runner's own. The runner closes its copy of a peer's socket after the
+// last line that needs it.
+func (cr *caseRun) act(st scenario.Step) error {
+	cr.note("R> " + st.Text)
+	sd := cr.sides[st.Act.Role]
+	err := acts[st.Act.Verb](cr, act{st.Act, st.Line, sd})
+	neededLater := slices.ContainsFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
+		return later.Line > st.Line && needsSocket(later, sd.role)
 	})
-	if needsSock(st, role) && last {
-		p.k.end(role).Drop()
+	if needsSocket(st, sd.role) && !neededLater {
+		sd.socket.Drop()
 	}
-	var call refusable
-	lacks := func(errno error) bool { return errors.Is(err, errno) }
+	var call optionalCallError
+	missing := []error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}
 	switch {
-	case err == nil, err == errAbort, err == errSessionOver, errors.Is(err, process.ErrCut):
+	case err == nil, err == errCaseOver, err == errSessionOver, errors.Is(err, process.ErrCut):
 		return err
-	case errors.As(err, &call) && slices.ContainsFunc([]error{unix.EPERM, unix.ENOSYS, unix.ENOPROTOOPT, unix.EOPNOTSUPP}, lacks):
-		p.result.Verdict = scenario.Unsupported
-		p.result.Why = fmt.Sprintf("line %d: this system does not %v", st.Line, err)
-		return errAbort
+	case errors.As(err, &call) && slices.ContainsFunc(missing, func(errno error) bool { return errors.Is(err, errno) }):
+		cr.result.Verdict = scenario.Unsupported
+		cr.result.Why = fmt.Sprintf("line %d: this system does not %v", st.Line, err)
+		return errCaseOver
 	}
-	return p.notRun("line %d: %v", st.Line, err)
+	return cr.notRun("line %d: %v", st.Line, err)
 }
 
-// refusable is the error of a system call that some systems do not have, or do not allow.
-type refusable struct {
+// needsSocket reports whether a line needs the runner's copy of the socket of this role.
+func needsSocket(st scenario.Step, role scenario.Role) bool {
+	return st.Act.OfSocket() && st.Act.Role == role
+}
+
+// optionalCallError is the error of a system call that some systems lack or forbid.
+type optionalCallError struct {
 	call string
 	error
 }
 
-func (r refusable) Error() string { return r.call + ": " + r.error.Error() }
-func (r refusable) Unwrap() error { return r.error }
+func (e optionalCallError) Error() string { return e.call + ": " + e.error.Error() }
+func (e optionalCallError) Unwrap() error { return e.error }
 
-func refused(call string, err error) error {
+func optionalCall(call string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return refusable{call, err}
+	return optionalCallError{call, err}
 }
 
-// notRun ends a case that the runner could not play.
-func (p *play) notRun(format string, args ...any) error {
-	p.result.Verdict = scenario.NotRun
-	p.result.Why = fmt.Sprintf(format, args...)
-	return errAbort
-}
-
-// needsSock tells whether a line is about a peer's socket, of which the runner
-// then keeps a copy until the last such line.
-func needsSock(st scenario.Step, role scenario.Role) bool {
-	return st.Act.OfSocket() && st.Act.Role == role
-}
-
-// seek NAME=OFFSET sets the offset of a file by the runner's own copy.
-func (p *play) seek(a act) error {
-	f := p.file(a.Name)
-	if f == nil || f.Own < 0 {
+// setOffset (seek NAME=OFFSET) sets the offset of a file through the runner's own copy.
+func (cr *caseRun) setOffset(a act) error {
+	file := cr.file(a.Name)
+	if file == nil || file.Own < 0 {
 		return fmt.Errorf("nobody here has %q", a.Name)
 	}
-	if _, err := unix.Seek(f.Own, a.Number, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(file.Own, a.Number, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("lseek: %w", err)
 	}
-	if was, ok := p.states[f]; ok {
-		was.Offset = a.Number
-		p.states[f] = was
+	if state, ok := cr.states[file]; ok {
+		state.Offset = a.Number
+		cr.states[file] = state
 	}
 	return nil
 }
 
-// pos ROLE NAME=OFFSET wants a number of the peer's to be at the offset.
-func (p *play) pos(a act) error {
-	info, err := p.info(a)
+// checkOffset (pos ROLE NAME=OFFSET) finds a descriptor of the peer at another offset.
+func (cr *caseRun) checkOffset(a act) error {
+	info, err := cr.fdInfo(a)
 	if err == nil && info.Pos != a.Number {
-		p.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Number)
+		cr.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Number)
 	}
 	return err
 }
 
-// statusFlags are those that travel with an open file description.
+// statusFlags are the flags of an open file description that a transcript can name.
 var statusFlags = map[string]int{"append": unix.O_APPEND, "nonblock": unix.O_NONBLOCK}
 
-// flags ROLE NAME=FLAGS wants a number of the peer's to have these status flags.
-func (p *play) flags(a act) error {
+// checkStatusFlags (flags ROLE NAME=FLAGS) finds a descriptor of the peer with other status flags.
+func (cr *caseRun) checkStatusFlags(a act) error {
 	want := 0
-	for w := range strings.SplitSeq(a.Word, ",") {
-		want |= statusFlags[w]
+	for word := range strings.SplitSeq(a.Word, ",") {
+		want |= statusFlags[word]
 	}
-	info, err := p.info(a)
-	if have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK); err == nil && have != want {
-		p.findState(a, "%s has the status flags %s, not %s", a.Name, flagNames(have), flagNames(want))
+	info, err := cr.fdInfo(a)
+	have := info.Flags & (unix.O_APPEND | unix.O_NONBLOCK)
+	if err == nil && have != want {
+		cr.findState(a, "%s has the status flags %s, not %s", a.Name, flagNames(have), flagNames(want))
 	}
 	return err
 }
 
-// info returns what the kernel says of a descriptor of the peer.
-func (p *play) info(a act) (info witness.Info, err error) {
-	n, err := p.lookup(a.Role, a.Name)
+// fdInfo returns what the kernel reports about a descriptor of the peer.
+func (cr *caseRun) fdInfo(a act) (info witness.Info, err error) {
+	fd, err := cr.descriptor(a.side, a.Name)
 	if err != nil {
 		return info, err
 	}
-	return witness.FDInfo(p.sides[a.Role].Pid, n)
+	return witness.FDInfo(a.side.Pid, fd)
 }
 
-// findState finds that a file is not as the scenario has it, at whoever was found to have
-// changed it, if anybody was.
-func (p *play) findState(a act, format string, args ...any) {
-	if by, ok := p.changed[p.file(a.Name)]; ok {
-		p.findChange(by, a.line, format, args...)
+// findState adds a finding about a file whose state is not the scenario's. If a side was found
+// to have changed the file, the finding is about that side.
+func (cr *caseRun) findState(a act, format string, args ...any) {
+	if by, ok := cr.changedBy[cr.file(a.Name)]; ok {
+		cr.findChange(by, a.line, format, args...)
 		return
 	}
-	p.find(scenario.CheckFile, a.Role, a.line, format, args...)
+	cr.find(scenario.CheckFile, a.side, a.line, format, args...)
 }
 
-// drop NAME closes the runner's own copy of a file.
-func (p *play) drop(a act) error {
-	f := p.file(a.Name)
-	if f == nil {
+// dropCopy (drop NAME) closes the runner's own copy of a file.
+func (cr *caseRun) dropCopy(a act) error {
+	file := cr.file(a.Name)
+	if file == nil {
 		return fmt.Errorf("no file %q", a.Name)
 	}
-	f.Drop()
+	file.Drop()
 	return nil
 }
 
-// eof NAME wants the other end of a pipe or pair to come to its end, which it
-// does when nobody holds this one any more.
-func (p *play) eof(a act) error {
-	f := p.file(a.Name)
-	if f == nil || f.Other < 0 {
+// checkFree (eof NAME) waits until the other end of a pipe or pair reports the end, which it
+// does when this end is open nowhere.
+func (cr *caseRun) checkFree(a act) error {
+	file := cr.file(a.Name)
+	if file == nil || file.Other < 0 {
 		return fmt.Errorf("%q has no other end", a.Name)
 	}
-	held, err := awaitFree(p.ctx, []*witness.File{f}, p.patience())
+	held, err := awaitFree(cr.ctx, []*witness.File{file}, cr.patience())
 	if err != nil || len(held) == 0 {
 		return err
 	}
-	return p.reportHolder(f, a.line, "%s is still open somewhere")
+	return cr.findHolder(file, a.line, "%s is still open somewhere")
 }
 
-const nudgeEvery = 50 * time.Millisecond
-
-// nudge makes the kernel look for sockets that lie in each other's queues and
-// nowhere else. It does so when a socket is closed, but not for one that is closed
-// while it looks: that one stays until somebody closes another.
-func nudge() error {
-	two, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = raw.Send(two[0], [][]byte{{0}}, two[1:], unix.MSG_DONTWAIT)
-	return errors.Join(err, unix.Close(two[0]), unix.Close(two[1]))
-}
-
-// pending ROLE wants nothing to wait at the peer's socket but the end.
-func (p *play) pending(a act) error {
-	sock := p.k.end(a.Role).Own
-	fds := []unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN | unix.POLLRDHUP}}
+// checkNothingQueued (pending ROLE) finds anything that the peer could receive, except the end.
+func (cr *caseRun) checkNothingQueued(a act) error {
+	fd := a.side.socket.Own
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)
 	if err != nil {
 		return fmt.Errorf("poll: %w", err)
 	}
-	if n != 0 && !onlyEnd(sock, fds[0].Revents) {
-		other := opposite(a.Role)
-		p.find(scenario.CheckAnswer, other, a.line, "something waits at %s, and nothing should have been sent", a.Role)
+	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
+		cr.find(scenario.CheckAnswer, a.side.other, a.line, "something waits at %s, and nothing should have been sent", a.Role)
 	}
 	return nil
 }
 
-// onlyEnd tells whether the end is all that waits at a socket, of which poll tells events.
-// An empty packet without descriptors looks like the end, and is taken for it.
+// onlyEnd reports whether a socket, for which poll returned events, has nothing to receive but
+// the end. An empty packet without descriptors looks like the end, and is taken for it.
 func onlyEnd(sock int, events int16) bool {
 	if n, err := unix.IoctlGetInt(sock, unix.SIOCINQ); events&unix.POLLRDHUP == 0 || err != nil || n > 0 {
 		return false
@@ -223,185 +202,145 @@ func onlyEnd(sock int, events int16) bool {
 	return err != nil || flags&unix.MSG_CTRUNC == 0
 }
 
-// limit ROLE nofile=+K leaves the peer K free numbers below its limit, nofile=K
-// makes K the limit, nofile=- gives it its own limit back.
-func (p *play) limit(a act) error {
-	sd := p.sides[a.Role]
+// limitFDs (limit ROLE nofile=LIMIT) sets the peer's RLIMIT_NOFILE: nofile=+K leaves it K free
+// descriptors, nofile=K makes K the limit, nofile=- gives it its own limit back.
+func (cr *caseRun) limitFDs(a act) error {
+	sd := a.side
 	if a.Word == "-" {
-		p.restoreLimit(sd)
+		sd.restoreLimit()
 		return nil
 	}
-	numbers, err := witness.OpenNumbers(sd.Pid)
+	open, err := witness.OpenNumbers(sd.Pid)
 	if err != nil {
 		return err
 	}
 	var old unix.Rlimit
 	if err := unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
-		return refused("prlimit", err)
+		return optionalCall("prlimit", err)
 	}
-	if _, ok := p.limits[sd]; !ok {
-		p.limits[sd] = old
+	if sd.ownLimit == nil {
+		sd.ownLimit = &old
 	}
 	limit := unix.Rlimit{Cur: uint64(a.Number), Max: old.Max}
 	if a.Word == "+" {
-		limit.Cur = limitFor(numbers, int(a.Number))
+		limit.Cur = limitFor(open, int(a.Number))
 	}
-	return refused("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+	return optionalCall("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
 
-// restoreLimit gives a peer back what limit took, if it did.
-func (p *play) restoreLimit(sd *side) {
-	if old, ok := p.limits[sd]; ok {
-		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &old, nil) // fails only for a peer that is gone
-		delete(p.limits, sd)
-	}
-}
-
-// limitFor is the lowest limit below which exactly free numbers are free.
-func limitFor(numbers []int, free int) uint64 {
+// limitFor returns the lowest limit that leaves exactly this many descriptors free.
+func limitFor(open []int, free int) uint64 {
 	limit := 0
-	for none := free == 0; free > 0 || none && slices.Contains(numbers, limit); limit++ {
-		if !slices.Contains(numbers, limit) {
+	for none := free == 0; free > 0 || none && slices.Contains(open, limit); limit++ {
+		if !slices.Contains(open, limit) {
 			free--
 		}
 	}
 	return uint64(limit)
 }
 
-// setsockopt ROLE OPTION=VALUE sets an option of the peer's socket.
-func (p *play) setsockopt(a act) error {
-	return refused("setsockopt", raw.SetOption(p.k.end(a.Role).Own, a.Name, int(a.Number)))
+// setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.
+func (cr *caseRun) setSocketOption(a act) error {
+	return optionalCall("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Number)))
 }
 
-// shutdown ROLE HOW shuts the peer's socket down, from outside.
-func (p *play) shutdown(a act) error {
-	return refused("shutdown", unix.Shutdown(p.k.end(a.Role).Own, raw.Shutdowns.Sum(a.Word)))
+// shutDownSocket (shutdown ROLE HOW) shuts the peer's socket down from outside.
+func (cr *caseRun) shutDownSocket(a act) error {
+	return optionalCall("shutdown", unix.Shutdown(a.side.socket.Own, raw.Shutdowns.Sum(a.Word)))
 }
 
-// nonblock ROLE sets O_NONBLOCK on the open file description of the peer's socket.
-func (p *play) nonblock(a act) error {
-	return refused("fcntl", unix.SetNonblock(p.k.end(a.Role).Own, true))
+// setNonblock (nonblock ROLE) sets O_NONBLOCK on the open file description of the peer's socket.
+func (cr *caseRun) setNonblock(a act) error {
+	return optionalCall("fcntl", unix.SetNonblock(a.side.socket.Own, true))
 }
 
-// blocked ROLE waits until the peer waits: it has read its command, has not
-// answered, and all its threads sleep. For settled ROLE it may also have answered, and
-// one that neither answers nor sleeps tries again and again.
-func (p *play) blocked(a act) error {
-	sd := p.sides[a.Role]
-	name := p.k.c.Peer(a.Role).Name
-	if _, asked := p.asked[a.Role]; !asked {
-		return fmt.Errorf("%s was asked nothing", name)
+// awaitSleep (blocked ROLE) waits until the peer waits: it has read its command, has not
+// answered, and all its threads sleep. For settled ROLE it may also have answered, and a peer
+// that neither answers nor sleeps within the time limit is one that tries again and again.
+func (cr *caseRun) awaitSleep(a act) error {
+	sd := a.side
+	if !sd.pending {
+		return fmt.Errorf("%s was asked nothing", sd.Peer.Name)
 	}
-	deadline := time.Now().Add(p.timeout)
-	for {
+	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
 		switch {
 		case witness.CannotLook(sd.Pid, err):
-			return fmt.Errorf("nobody can tell whether %s is awake: %w", name, err)
+			return fmt.Errorf("nobody can tell whether %s is awake: %w", sd.Peer.Name, err)
 		case err != nil:
-			return nil // a peer that is gone is found by its answer
+			return nil // the step that expects an answer reports that the peer has ended
 		case sd.Answered() && a.Verb == "settled":
 			return nil
 		case sd.Answered():
-			p.find(scenario.CheckAnswer, a.Role, a.line, "it does not wait")
+			cr.find(scenario.CheckAnswer, sd, a.line, "it does not wait")
 			return errSessionOver
 		case idle:
 			return nil
-		case p.ctx.Err() != nil:
+		case cr.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
 		case late && a.Verb == "settled":
 			return nil
 		case late:
-			return fmt.Errorf("%s is awake", name)
+			return fmt.Errorf("%s is awake", sd.Peer.Name)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
-// kill ROLE SIGNAL sends a signal to the thread that waits in a call on the case's
-// socket, if the kernel tells which that is, or to the process.
-func (p *play) kill(a act) error {
-	sd := p.sides[a.Role]
+// sendSignal (kill ROLE SIGNAL) sends a signal to the thread that waits in a call on the case's
+// socket, if the kernel shows which one that is, or else to the process.
+func (cr *caseRun) sendSignal(a act) error {
+	sd := a.side
 	signal := unix.SignalNum(a.Word)
-	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, p.k.end(a.Role).Number), signal); err != nil {
+	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, sd.socket.Number), signal); err != nil {
 		return fmt.Errorf("kill: %w", err)
 	}
 	if signal == unix.SIGCONT {
-		p.signals[a.Role] = slices.DeleteFunc(p.signals[a.Role], func(s syscall.Signal) bool { return s == unix.SIGSTOP })
+		sd.signals = slices.DeleteFunc(sd.signals, func(s syscall.Signal) bool { return s == unix.SIGSTOP })
 	}
-	p.signals[a.Role] = append(p.signals[a.Role], signal)
+	sd.signals = append(sd.signals, signal)
 	switch signal {
 	case unix.SIGSTOP:
-		return p.awaitStop(a.Role)
+		return cr.awaitStop(sd)
 	case unix.SIGKILL:
-	default:
-		return nil
+		return cr.awaitDeath(sd, a.line)
 	}
-	// The kernel does not report the end of a peer that another process traces before
-	// the tracer has waited for it.
-	select {
-	case <-sd.Gone:
-	case <-p.ctx.Done():
-		sd.Kill()
-		return process.ErrCut
-	case <-time.After(p.timeout):
-		return p.silent(a.Role, a.line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
-	}
-	delete(p.asked, a.Role)
-	p.dead[a.Role], p.spent = true, true
 	return nil
 }
 
-// awaitStop waits until all threads of a peer have stopped, which none does inside a call.
-func (p *play) awaitStop(role scenario.Role) error {
-	sd := p.sides[role]
-	name := p.k.c.Peer(role).Name
-	for deadline := time.Now().Add(p.timeout); ; time.Sleep(time.Millisecond) {
+// awaitStop waits until all threads of a peer have stopped, which no thread does inside a call.
+func (cr *caseRun) awaitStop(sd *side) error {
+	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline)
 		stopped, err := witness.Stopped(sd.Pid)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
-			return fmt.Errorf("nobody can tell whether %s has stopped: %w", name, err)
+			return fmt.Errorf("nobody can tell whether %s has stopped: %w", sd.Peer.Name, err)
 		case err != nil, stopped:
-			return nil // a peer that is gone is found by its answer
-		case p.ctx.Err() != nil:
+			return nil // if the peer has ended, the step that expects an answer reports it
+		case cr.ctx.Err() != nil:
 			sd.Kill()
 			return process.ErrCut
 		case late:
-			return fmt.Errorf("%s does not stop", name)
+			return fmt.Errorf("%s does not stop", sd.Peer.Name)
 		}
 	}
 }
 
-// unreported ROLE NAME wants one number of the peer's to be the file, without
-// that it was told: the kernel has installed it where nobody can see it. It is
-// called NAME from there on.
-func (p *play) unreported(a act) error {
-	f := p.file(a.Name)
-	if f == nil {
-		return fmt.Errorf("no file %q", a.Name)
+// awaitDeath waits until a peer that was sent SIGKILL has ended. If another process traces the
+// peer, the kernel does not report its end before the tracer has waited for it.
+func (cr *caseRun) awaitDeath(sd *side, line int) error {
+	select {
+	case <-sd.Gone:
+	case <-cr.ctx.Done():
+		sd.Kill()
+		return process.ErrCut
+	case <-time.After(cr.timeout):
+		return cr.noAnswer(sd, line, fmt.Errorf("it does not end after SIGKILL: %w", process.ErrHang))
 	}
-	sd := p.sides[a.Role]
-	numbers, err := witness.OpenNumbers(sd.Pid)
-	if err != nil {
-		return err
-	}
-	var found []int
-	for _, n := range numbers {
-		if sd.std[n] || sd.has(n) {
-			continue
-		}
-		if holds, _, err := p.witness.Holds(f, p.sides[f.Owner].Pid, sd.Pid, n); err == nil && holds {
-			found = append(found, n)
-		}
-	}
-	if len(found) != 1 {
-		p.find(scenario.CheckLeak, a.Role, a.line, "%s is open %d times without that it was told, not once", a.Name, len(found))
-		return errAbort
-	}
-	sd.live[found[0]] = tracked{file: f, Identity: f.Identity, known: true}
-	p.bound[a.Role][a.Name] = found[0]
+	sd.pending = false
+	sd.killed = true
+	cr.spent = true
 	return nil
 }

@@ -1,55 +1,77 @@
 package interop
 
 import (
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// opposite is the other one of the roles A and B.
-func opposite(role scenario.Role) scenario.Role { return scenario.RoleA + scenario.RoleB - role }
+// An attribution finds out which of two peers is at fault, from what each does opposite the
+// runner.
+type attribution struct {
+	environment
+	runner *scenario.Peer // nil: no peer is run alone
 
-// doubtful tells whether the one opposite may be to blame: it is about what was received, and
-// not about what the peer did with it; or the peer was killed; or the kernel did not tell
-// which of the two it is.
-func doubtful(f scenario.Finding) bool {
+	mu    sync.Mutex
+	alone map[string][]scenario.Check // what is wrong with a peer opposite the runner, by Case.AloneName
+}
+
+func newAttribution(env environment, runner *scenario.Peer) *attribution {
+	return &attribution{environment: env, runner: runner, alone: map[string][]scenario.Check{}}
+}
+
+// copy returns an attribution that knows the same and learns separately.
+func (at *attribution) copy() *attribution {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	return &attribution{environment: at.environment, runner: at.runner, alone: maps.Clone(at.alone)}
+}
+
+// mayBeOthersFault reports whether the peer opposite may be at fault for a finding: it is about
+// what the peer received and not about what it did with that, or the peer ended, or the kernel
+// does not show which of the two it was.
+func mayBeOthersFault(f scenario.Finding) bool {
 	checks := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer, scenario.CheckHang, scenario.CheckCrash}
 	return !f.Own && (f.Ambiguous || slices.Contains(checks, f.Check))
 }
 
-// playWithRunner plays the scenario with each of the peers and the runner, if that was not
-// done yet, and somebody may be to blame for what the other did. It has no result.
-func (r *run) playWithRunner(res *scenario.Result) {
+// runPeersAlone runs the scenario with each of the two peers alone, the runner opposite, if the
+// other peer may be at fault for a finding and that was not done before. The runs have no result
+// of their own.
+func (at *attribution) runPeersAlone(res *scenario.Result) {
 	c := res.Case
-	if r.options.Runner == nil || c.Scenario.Play != scenario.PlayPair || c.A == c.B ||
-		c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName || !slices.ContainsFunc(res.Findings, doubtful) {
+	withRunner := c.A.Name == scenario.RunnerName || c.B.Name == scenario.RunnerName
+	if at.runner == nil || c.Scenario.Play != scenario.PlayPair || c.A == c.B || withRunner {
+		return
+	}
+	if !slices.ContainsFunc(res.Findings, mayBeOthersFault) {
 		return
 	}
 	for _, role := range roles {
-		r.mu.Lock()
-		_, known := r.alone[c.AloneName(role)]
-		r.mu.Unlock()
+		at.mu.Lock()
+		_, known := at.alone[c.AloneName(role)]
+		at.mu.Unlock()
 		if known {
 			continue
 		}
 		next := c
 		if role == scenario.RoleA {
-			next.B = r.options.Runner
+			next.B = at.runner
 		} else {
-			next.A = r.options.Runner
+			next.A = at.runner
 		}
-		playAll([]scenario.Case{next}, r.shared, func(alone scenario.Result) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.assignBlame(&alone)
-		})
+		runCases([]scenario.Case{next}, at.environment, func(alone scenario.Result) { at.assignBlame(&alone) })
 	}
 }
 
-// assignBlame gives each finding to who is to blame for it, and keeps what a peer gets wrong
-// with the runner.
-func (r *run) assignBlame(res *scenario.Result) {
+// assignBlame attributes each finding to the peer at fault. It keeps what is wrong with a peer
+// opposite the runner.
+func (at *attribution) assignBlame(res *scenario.Result) {
+	at.mu.Lock()
+	defer at.mu.Unlock()
 	c := res.Case
 	var findings []scenario.Finding
 	for _, f := range res.Findings {
@@ -57,9 +79,10 @@ func (r *run) assignBlame(res *scenario.Result) {
 		if f.Peer == c.B.Name {
 			role = scenario.RoleB
 		}
-		for _, guilty := range r.guilty(c, role, f) {
+		for _, atFault := range at.rolesAtFault(c, role, f) {
 			f := f
-			if f.Peer = c.Peer(guilty).Name; guilty != role {
+			f.Peer = c.Peer(atFault).Name
+			if atFault != role {
 				switch f.Check {
 				case scenario.CheckHang:
 					f.Check, f.Text = scenario.CheckAnswer, causeOfHang(c.Scenario, role, f.Line)
@@ -73,38 +96,38 @@ func (r *run) assignBlame(res *scenario.Result) {
 	res.Findings = findings
 	for _, role := range roles {
 		if c.A == c.B || c.Peer(opposite(role)).Name != scenario.RunnerName || res.Verdict != scenario.Pass && res.Verdict != scenario.Fail {
-			continue // it shows nothing of a peer alone
+			continue // it does not show what the peer does alone
 		}
 		name := c.AloneName(role)
-		r.alone[name] = nil
+		at.alone[name] = nil
 		for _, f := range findings {
 			if f.Peer == c.Peer(role).Name {
-				r.alone[name] = append(r.alone[name], f.Check)
+				at.alone[name] = append(at.alone[name], f.Check)
 			}
 			if f.Check == scenario.CheckLeak && f.Ambiguous {
-				r.holders.Store(f.Peer, true)
+				at.holders.Store(f.Peer, true)
 			}
 		}
 	}
 }
 
-// guilty returns who is to blame for what the peer in this role shows: who fails the same
-// scenario alone with the runner, which is never wrong, or else whoever shows it. If neither
-// fails alone, it is a failure of both.
-func (r *run) guilty(c scenario.Case, role scenario.Role, f scenario.Finding) []scenario.Role {
+// rolesAtFault returns who is at fault for a finding about the peer in this role: the peer that
+// also fails the scenario opposite the runner, which is never wrong, or else the peer that the
+// finding is about. If neither fails opposite the runner, both are at fault.
+func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scenario.Finding) []scenario.Role {
 	other := opposite(role)
 	switch {
 	case c.A == c.B, c.Peer(other).Name == scenario.RunnerName:
 		return []scenario.Role{role}
-	case c.Peer(role).Name == scenario.RunnerName && (doubtful(f) || f.Check == scenario.CheckLeak):
+	case c.Peer(role).Name == scenario.RunnerName && (mayBeOthersFault(f) || f.Check == scenario.CheckLeak):
 		return []scenario.Role{other}
-	case !doubtful(f):
+	case !mayBeOthersFault(f):
 		return []scenario.Role{role}
 	}
-	mine, theirs := r.alone[c.AloneName(role)], r.alone[c.AloneName(other)]
+	mine, theirs := at.alone[c.AloneName(role)], at.alone[c.AloneName(other)]
 	// Close-on-exec does not change what the other peer receives.
 	fails := slices.ContainsFunc(mine, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
-	message := role == scenario.RoleB // which is the sender's, whatever else the receiver gets wrong
+	message := role == scenario.RoleB // the message is the sender's, whatever else the receiver gets wrong
 	blamed := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	if f.Ambiguous || f.Check == scenario.CheckCrash {
 		message, blamed = false, []scenario.Check{f.Check}
@@ -113,22 +136,22 @@ func (r *run) guilty(c scenario.Case, role scenario.Role, f scenario.Finding) []
 	if f.Ambiguous {
 		fails = slices.Contains(mine, f.Check)
 	}
-	if f.Ambiguous && f.Check == scenario.CheckLeak { // which depends on what it was started with
-		_, mine := r.holders.Load(c.Peer(role).Name)
-		_, theirs := r.holders.Load(c.Peer(other).Name)
+	if f.Ambiguous && f.Check == scenario.CheckLeak { // which depends on the descriptors that the peer was started with
+		_, mine := at.holders.Load(c.Peer(role).Name)
+		_, theirs := at.holders.Load(c.Peer(other).Name)
 		fails, theirsFails = fails || mine, theirsFails || theirs
 	}
 	switch {
 	case theirsFails && (message || !fails):
 		return []scenario.Role{other}
-	case fails || r.options.Runner == nil: // nobody was played alone
+	case fails || at.runner == nil: // without a runner, no peer was run alone
 		return []scenario.Role{role}
 	}
 	return []scenario.Role{role, other}
 }
 
-// causeOfHang is what a peer did not do, if the one opposite, in this role, waits in vain at
-// this line: a send waits for room, all else for what is to come.
+// causeOfHang returns what a peer did not do if the one opposite, in this role, waits in vain at
+// this line: a send waits for room in the receiver's queue, anything else for a message.
 func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
 	verb := ""
 	for _, st := range s.Steps {

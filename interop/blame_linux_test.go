@@ -17,8 +17,7 @@ import (
 func TestBlame(t *testing.T) {
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
-	r := &run{alone: map[string][]scenario.Check{}, options: Options{Runner: runner}}
-	r.holders = &sync.Map{}
+	attribution := newAttribution(environment{holders: &sync.Map{}}, runner)
 	const sent = "what it said that it sent did not come"
 	for _, c := range []struct {
 		a, b        *scenario.Peer
@@ -57,7 +56,7 @@ func TestBlame(t *testing.T) {
 		check, rest, _ := strings.Cut(c.found, "@")
 		name, text, _ := strings.Cut(rest, ": ")
 		res.Findings = []scenario.Finding{{Check: scenario.Check(check), Peer: name, Text: text}}
-		r.assignBlame(&res)
+		attribution.assignBlame(&res)
 		if got := strings.ReplaceAll(findings(res), "\n", " "); got != c.want {
 			t.Errorf("%s %s: got %s, want %s", res.Case.Name(), c.found, got, c.want)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,38 +15,84 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// person is where a transcript has a symbolic name of a process, A or B. Abstract sockets have
-// one too: there is one set of these for the whole machine.
-var person = regexp.MustCompile(`\b(pid=|creds\()([AB])\b(\)?)`)
+// fillIn returns the text of a step as its side is sent it: with descriptors for the names of
+// files, and with this case's processes and sockets for the symbolic ones of the transcript.
+func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
+	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return cr.descriptor(sd, name) })
+	if err != nil || !sd.runnerPlays {
+		return text, err
+	}
+	text = strings.ReplaceAll(text, abstract, abstract+cr.socketPrefix())
+	return cr.fillInProcesses(text)
+}
 
+// descriptor returns the descriptor by which a side has the file of this name.
+func (cr *caseRun) descriptor(sd *side, name string) (int, error) {
+	if fd, err := strconv.ParseInt(name, 0, 64); err == nil {
+		return int(fd), nil
+	}
+	if fd, ok := sd.received[name]; ok {
+		return fd, nil
+	}
+	if file := cr.file(name); file != nil && file.Owner == sd.role {
+		return file.Number, nil
+	}
+	return 0, fmt.Errorf("%s has no %q", sd.role, name)
+}
+
+// file returns the file of this name, or nil.
+func (cr *caseRun) file(name string) *witness.File {
+	for _, file := range cr.allFiles() {
+		if file.Name == name {
+			return file
+		}
+	}
+	return nil
+}
+
+func (cr *caseRun) allFiles() []*witness.File {
+	return slices.Concat(cr.named, cr.sockets, cr.made)
+}
+
+// addMade makes a new descriptor of the runner's own side a file that can be passed from there.
+func (cr *caseRun) addMade(sd *side, name string, fd int) error {
+	id, err := witness.Identify(sd.Pid, fd)
+	if err != nil {
+		return err
+	}
+	spec := scenario.FileSpec{Name: name, Owner: sd.role, Kind: scenario.NewName}
+	cr.made = append(cr.made, &witness.File{FileSpec: spec, Identity: id, Own: -1, Other: -1, Number: fd})
+	return nil
+}
+
+// abstract begins the name of an abstract socket. There is one set of these names for the
+// whole machine, so a transcript has symbolic ones.
 const abstract = "abstract:"
 
-// realNames puts the real names of this case in the place of a transcript's.
-func (p *play) realNames(text string) (string, error) {
-	text = strings.ReplaceAll(text, abstract, abstract+p.prefix())
-	return p.persons(text)
+// processRandom is in the names of all abstract sockets of this process. Another process in
+// the same network namespace can have the same PIDs if it has a PID namespace of its own.
+var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
+
+// socketPrefix makes the names of a case's abstract sockets unique.
+func (cr *caseRun) socketPrefix() string {
+	a := cr.sides[scenario.RoleA]
+	return fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.Number)
 }
 
-// symbolicNames puts a transcript's names for sockets in the place of the real ones.
-func (p *play) symbolicNames(answer string) string {
-	return strings.ReplaceAll(answer, abstract+p.prefix(), abstract)
+// symbolicNames replaces the names of this case's abstract sockets with the transcript's.
+func (cr *caseRun) symbolicNames(answer string) string {
+	return strings.ReplaceAll(answer, abstract+cr.socketPrefix(), abstract)
 }
 
-// ofThisProcess is in the names of all abstract sockets of this process. Another one with the
-// same network namespace may have the same process numbers, in a PID namespace of its own.
-var ofThisProcess = sync.OnceValue(func() string { return rand.Text()[:12] })
+// processForm matches the symbolic name of a process, A or B, in a transcript.
+var processForm = regexp.MustCompile(`\b(pid=|creds\()([AB])\b(\)?)`)
 
-// prefix makes the names of a case's abstract sockets its own.
-func (p *play) prefix() string {
-	return fmt.Sprintf("scm-%s-%d-%d.", ofThisProcess(), p.sides[scenario.RoleA].Pid, p.k.end(scenario.RoleA).Number)
-}
-
-// persons tells who A and B are, by number, user and group.
-func (p *play) persons(text string) (string, error) {
+// fillInProcesses replaces A and B with their PIDs or, in credentials, PID, UID and GID.
+func (cr *caseRun) fillInProcesses(text string) (string, error) {
 	var failed error
-	text = person.ReplaceAllStringFunc(text, func(m string) string {
-		parts := person.FindStringSubmatch(m)
-		pid := p.sides[scenario.Role(parts[2][0])].Pid
+	text = processForm.ReplaceAllStringFunc(text, func(m string) string {
+		parts := processForm.FindStringSubmatch(m)
+		pid := cr.sides[scenario.Role(parts[2][0])].Pid
 		if parts[3] == "" {
 			return parts[1] + strconv.Itoa(pid)
 		}
@@ -58,37 +105,30 @@ func (p *play) persons(text string) (string, error) {
 	return text, failed
 }
 
-// wanted is what is wanted of this case.
-func (p *play) wanted(w scenario.Want, role scenario.Role) (_ scenario.Want, err error) {
-	if !p.k.c.Scenario.RunnerPlays(role) {
-		return w, nil
+// expectedAnswers returns the alternatives of a step as this case has them: with this case's
+// processes for the symbolic ones of the transcript, and with lengths in bytes.
+func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Want, error) {
+	if !sd.runnerPlays {
+		return st.Wants, nil
 	}
-	w.Line.Fields = maps.Clone(w.Line.Fields)
-	for key, value := range w.Line.Fields {
-		switch key {
-		case "controllen":
-			if n, ok := kernel.Size(value); ok { // or it is *
-				w.Line.Fields[key] = strconv.Itoa(n)
+	wants := slices.Clone(st.Wants)
+	for i := range wants {
+		fields := maps.Clone(wants[i].Line.Fields)
+		for key, value := range fields {
+			switch key {
+			case "controllen":
+				if n, ok := kernel.Size(value); ok { // otherwise it is *
+					fields[key] = strconv.Itoa(n)
+				}
+			case "control", "creds", "pid":
+				value, err := cr.fillInProcesses(key + "=" + value)
+				if err != nil {
+					return nil, err
+				}
+				fields[key] = strings.TrimPrefix(value, key+"=")
 			}
-		case "control", "creds", "pid":
-			value, err = p.persons(key + "=" + value)
-			if err != nil {
-				return w, err
-			}
-			w.Line.Fields[key] = strings.TrimPrefix(value, key+"=")
 		}
+		wants[i].Line.Fields = fields
 	}
-	return w, nil
-}
-
-// make takes a new number of the runner's side into account, as a file that can be
-// passed from there.
-func (p *play) make(role scenario.Role, name string, number int) error {
-	f := &witness.File{FileSpec: scenario.FileSpec{Name: name, Owner: role, Kind: scenario.NewName}, Own: -1, Other: -1, Number: number}
-	var err error
-	if f.Identity, err = witness.Identify(p.sides[role].Pid, number); err != nil {
-		return err
-	}
-	p.made = append(p.made, f)
-	return nil
+	return wants, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,47 +20,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say how to run.
+// Options configure a run.
 type Options struct {
-	Jobs     int                   // sessions at once; 0 is 1
-	Timeout  time.Duration         // for each answer; 0 is DefaultTimeout
-	Retries  int                   // how often a case is played again that is not as expected
-	FailFast bool                  // the run ends with the first case that is not as expected
-	Runner   *scenario.Peer        // to play opposite where it has to be found out whose doing it is
-	Recorder process.Recorder      // records a case that has failed, when it is played once more; nil records nothing
-	Done     func(scenario.Result) // called for each result, one at a time, as it comes
+	Jobs     int                   // sessions in parallel; 0 is 1
+	Timeout  time.Duration         // for each answer; 0 is process.DefaultTimeout
+	Retries  int                   // how often an unexpected case is run again
+	FailFast bool                  // end the run at the first unexpected case
+	Runner   *scenario.Peer        // runs opposite a peer to find out which of two peers is at fault; nil does not
+	Recorder process.Recorder      // records a failed case while it runs once more; nil records nothing
+	Done     func(scenario.Result) // called for each result, one at a time, as soon as there is one
 }
 
-// errFailFast is why a run ends that was to end so.
+// errFailFast is the cause of a run that Options.FailFast ended.
 var errFailFast = errors.New("the first case that is not as expected")
 
-// jobNumbers is how many numbers of this process a job may take: the runner's
-// copies of the files of a session, and their other ends.
-const jobNumbers = 2400
+// fdsPerJob is how many descriptors of this process a job may need: the runner's copies of the
+// files of a session, and their other ends.
+const fdsPerJob = 2400
 
-// peerNumbers is how many numbers a peer may take: those that it is given, and those that
-// it receives.
-const peerNumbers = 1024
+// fdsPerPeer is how many descriptors a peer may need: those that it is started with and those
+// that it receives.
+const fdsPerPeer = 1024
 
-// MaxJobs is how many jobs this process has descriptors for. It is an error if
-// there are not enough for one, or if a peer would have too few.
+// MaxJobs returns how many jobs this process has descriptors for. It returns an error if there
+// are too few for one job, or for a peer.
 func MaxJobs() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("getrlimit: %w", err)
 	}
-	if limit.Cur < jobNumbers {
-		return 0, fmt.Errorf("the limit of open files is %d, and a run needs %d: see ulimit -n", limit.Cur, jobNumbers)
+	if limit.Cur < fdsPerJob {
+		return 0, fmt.Errorf("the limit of open files is %d, and a run needs %d: see ulimit -n", limit.Cur, fdsPerJob)
 	}
 	// Go raises the soft limit of this process, and gives a program that it starts the old one.
 	text, err := exec.Command("/bin/sh", "-c", "ulimit -Sn").Output()
-	if n, e := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && e == nil && n < peerNumbers {
-		return 0, fmt.Errorf("the soft limit of open files is %d, and a peer needs %d: see ulimit -Sn", n, peerNumbers)
+	if n, e := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && e == nil && n < fdsPerPeer {
+		return 0, fmt.Errorf("the soft limit of open files is %d, and a peer needs %d: see ulimit -Sn", n, fdsPerPeer)
 	}
-	return int(min(limit.Cur/jobNumbers, 1000)), nil
+	return int(min(limit.Cur/fdsPerJob, 1000)), nil
 }
 
-// Run plays the cases and judges them by the expectations, which may be nil.
+// Run runs the cases and compares their results with the expectations, which may be nil.
 func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o Options) scenario.Outcome {
 	if o.Timeout == 0 {
 		o.Timeout = process.DefaultTimeout
@@ -78,19 +77,26 @@ func Run(ctx context.Context, cases []scenario.Case, x *scenario.Expectations, o
 	if err != nil {
 		return scenario.Outcome{Broken: err}
 	}
-	r := &run{options: o, expectations: x, cut: cut, alone: map[string][]scenario.Check{}}
-	r.shared = shared{
-		ctx: ctx, timeout: o.Timeout, folder: folder, hangs: x.Hangs, runnerFails: x.RunnerFails,
-		witness: &witness.Witness{}, holders: &sync.Map{}, exclusive: &sync.RWMutex{},
+	r := &run{options: o, expectations: x, cut: cut}
+	r.environment = environment{
+		ctx:         ctx,
+		timeout:     o.Timeout,
+		folder:      folder,
+		hangs:       x.Hangs,
+		runnerFails: x.RunnerFails,
+		witness:     &witness.Witness{},
+		holders:     &sync.Map{},
+		exclusive:   &sync.RWMutex{},
 	}
-	r.all(cases)
+	r.attribution = newAttribution(r.environment, o.Runner)
+	r.runAll(cases)
 	outcome := scenario.Outcome{Results: r.results, Witnesses: r.witness.Counts(), Cut: context.Cause(ctx)}
 	outcome.Left = os.RemoveAll(folder)
 	return outcome
 }
 
-// newFolder makes a folder for whatever has a name. Its own is for every working folder, and
-// for a line of the runner's own sides.
+// newFolder makes the folder for all files of a run that have a name. Its own name must work as
+// a working directory and in a command to the runner's own sides.
 func newFolder() (string, error) {
 	temp, err := filepath.Abs(os.TempDir())
 	if err != nil {
@@ -104,29 +110,31 @@ func newFolder() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.Chmod(dir, 0o711) // other users, as whom a side may play, pass through
+	return dir, os.Chmod(dir, 0o711) // peers that run as another user pass through
 }
 
+// A run is one call of Run.
 type run struct {
-	shared
+	environment
 	options      Options
 	expectations *scenario.Expectations
+	attribution  *attribution
 	cut          context.CancelCauseFunc
 
 	mu      sync.Mutex
 	results []scenario.Result
-	alone   map[string][]scenario.Check // what a peer gets wrong with the runner, by Case.AloneName
 }
 
-func (r *run) all(cases []scenario.Case) {
-	// The runner's own pairs first: they tell whose doing it is in the others.
+// runAll runs the cases in as many jobs as the options allow. The cases of the runner are first:
+// they show which peer is at fault in the others.
+func (r *run) runAll(cases []scenario.Case) {
 	var batches [2][][]scenario.Case
 	for _, group := range groupByPeers(cases) {
 		first, i := group[0], 1
 		if first.A.Name == scenario.RunnerName || first.B.Name == scenario.RunnerName {
 			i = 0
 		}
-		batches[i] = slices.AppendSeq(batches[i], slices.Chunk(group, mostTogether))
+		batches[i] = slices.AppendSeq(batches[i], slices.Chunk(group, maxBatch))
 	}
 	for _, groups := range batches {
 		work := make(chan []scenario.Case)
@@ -136,7 +144,7 @@ func (r *run) all(cases []scenario.Case) {
 			go func() {
 				defer wg.Done()
 				for group := range work {
-					playAll(group, r.shared, r.done)
+					runCases(group, r.environment, r.done)
 				}
 			}()
 		}
@@ -151,11 +159,11 @@ func (r *run) all(cases []scenario.Case) {
 	}
 }
 
-// mostTogether is how many cases of two peers are played one after the other; the
-// rest may be played at the same time.
-const mostTogether = 400
+// maxBatch is how many cases of two peers run one after the other; the rest may run in
+// parallel.
+const maxBatch = 400
 
-// groupByPeers puts the cases of each two peers together, in both directions.
+// groupByPeers returns a group of cases for each two peers, with the cases of both directions.
 func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	type pair struct{ a, b *scenario.Peer }
 	at := map[pair]int{}
@@ -176,11 +184,11 @@ func groupByPeers(cases []scenario.Case) [][]scenario.Case {
 	return groups
 }
 
-// done decides a result, and keeps it.
+// done completes the result of a case and keeps it.
 func (r *run) done(res scenario.Result) {
 	r.decide(&res)
 	if res.Unexpected() {
-		r.again(&res)
+		r.retry(&res)
 		r.record(&res)
 	}
 	r.mu.Lock()
@@ -194,21 +202,19 @@ func (r *run) done(res scenario.Result) {
 	}
 }
 
-// decide finds out which peer a finding is about, and sets the verdict.
+// decide attributes each finding to the peer at fault and sets the verdict.
 func (r *run) decide(res *scenario.Result) {
-	r.playWithRunner(res)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.assignBlame(res)
+	r.attribution.runPeersAlone(res)
+	r.attribution.assignBlame(res)
 	r.expectations.SetVerdict(res)
 }
 
-// again plays a case that is not as expected once more, or more often. One that is
-// as expected then has been neither: it is flaky.
-func (r *run) again(res *scenario.Result) {
+// retry runs an unexpected case again, up to Options.Retries times. If a later result is as
+// expected, the case is flaky.
+func (r *run) retry(res *scenario.Result) {
 	for try := range r.options.Retries {
 		var next scenario.Result
-		playAll([]scenario.Case{res.Case}, r.shared, func(again scenario.Result) {
+		runCases([]scenario.Case{res.Case}, r.environment, func(again scenario.Result) {
 			r.decide(&again)
 			next = again
 		})
@@ -216,7 +222,7 @@ func (r *run) again(res *scenario.Result) {
 			return // the run is cut short
 		}
 		res.Tries = try + 2
-		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected { // the others say nothing of the peers, or are not expected
+		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected { // other verdicts are unexpected, or show nothing about the peers
 			res.Why = fmt.Sprintf("%s at first, and %s when it was played for the %d. time", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
 			return
@@ -224,39 +230,35 @@ func (r *run) again(res *scenario.Result) {
 	}
 }
 
-// record plays a case that has failed once more, under the recorder. The verdict and what
-// is known of the peers stay.
+// record runs a failed case once more, under the recorder. This changes neither the verdict nor
+// what is known about the peers.
 func (r *run) record(res *scenario.Result) {
 	if r.options.Recorder == nil || !res.Unexpected() || len(res.Findings) == 0 {
 		return
 	}
-	shared := r.shared
-	shared.records = map[scenario.Role]*process.Record{}
+	env := r.environment
+	env.records = map[scenario.Role]*process.Record{}
 	for _, role := range roles {
-		shared.records[role] = &process.Record{With: r.options.Recorder}
+		env.records[role] = &process.Record{With: r.options.Recorder}
 	}
 	var next *scenario.Result
-	playAll([]scenario.Case{res.Case}, shared, func(again scenario.Result) { next = &again })
+	runCases([]scenario.Case{res.Case}, env, func(again scenario.Result) { next = &again })
 	if next == nil {
 		return // the run is cut short
 	}
-	r.mu.Lock()
-	alone := maps.Clone(r.alone) // what a peer does under a recorder is no reference
-	r.assignBlame(next)
-	r.alone = alone
-	r.mu.Unlock()
+	r.attribution.copy().assignBlame(next) // how a peer behaves under a recorder is no reference
 	r.expectations.SetVerdict(next)
-	a, b := shared.records[scenario.RoleA].Take(), shared.records[scenario.RoleB].Take()
+	a, b := env.records[scenario.RoleA].Take(), env.records[scenario.RoleB].Take()
 	res.Trace = &scenario.Trace{Why: differs(res, next), Transcript: next.Transcript, A: a, B: b}
-	for role, rec := range shared.records {
+	for role, rec := range env.records {
 		if rec.Err != nil {
 			res.Trace.Why = fmt.Sprintf("%s cannot be recorded: %v", res.Case.Peer(role).Name, rec.Err)
 		}
 	}
 }
 
-// differs tells how what came of a case under the recorder is not what came of it
-// before.
+// differs returns how the result of a case under the recorder differs from the one before,
+// or "".
 func differs(was, now *scenario.Result) string {
 	keys := func(r *scenario.Result) []string {
 		var list []string

@@ -1,0 +1,168 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/peers/go/peer"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+)
+
+// runCase runs one case with the peers that play its roles. An error means that their session is
+// over.
+func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
+	cr := &caseRun{
+		environment: env,
+		caseFiles:   files,
+		sides:       map[scenario.Role]*side{},
+		states:      files.initial,
+		changedBy:   map[*witness.File]suspect{},
+	}
+	cr.result = scenario.Result{
+		Name:           files.Name(),
+		Hash:           files.Scenario.Hash,
+		Case:           files.Case,
+		Verdict:        scenario.Pass,
+		CloexecChecked: map[string]bool{},
+	}
+	for _, role := range roles {
+		cr.sides[role] = newSide(peers[role], files, role)
+	}
+	for _, role := range roles {
+		cr.sides[role].other = cr.sides[opposite(role)]
+	}
+	err := cr.execute()
+	files.close()
+	if len(cr.result.Findings) > 0 {
+		cr.result.Verdict = scenario.Fail
+	}
+	if errors.Is(err, errCaseOver) {
+		err = nil
+	}
+	return cr.result, err
+}
+
+// execute begins the case at both peers, runs the transcript, and ends the case at both peers,
+// whatever the transcript found.
+func (cr *caseRun) execute() error {
+	for _, role := range roles {
+		if err := cr.begin(cr.sides[role]); err != nil {
+			return err
+		}
+	}
+	dir, err := cr.enterDir()
+	if dir != "" {
+		defer os.RemoveAll(dir)
+	}
+	if err == nil {
+		err = cr.runSteps()
+	}
+	cr.decided = true
+	for _, sd := range cr.sides {
+		sd.restoreLimit()
+	}
+	if err != nil && !errors.Is(err, errCaseOver) {
+		return err
+	}
+	if cr.awaited() {
+		return errSessionOver // the answer would be taken for the one to "end"
+	}
+	for _, role := range roles {
+		if sd := cr.sides[role]; !sd.killed {
+			if err := cr.end(sd); err != nil {
+				return err
+			}
+		}
+	}
+	if err := cr.checkHolders(); err != nil {
+		return err
+	}
+	if cr.spent {
+		return errSessionOver
+	}
+	return err
+}
+
+// begin tells a peer which of its descriptors the case uses.
+func (cr *caseRun) begin(sd *side) error {
+	for _, fd := range sd.given {
+		delete(sd.spare, fd)
+	}
+	if !slices.ContainsFunc(cr.Scenario.Steps, func(st scenario.Step) bool { return needsSocket(st, sd.role) }) {
+		sd.socket.Drop()
+	}
+	use := fmt.Sprintf("use sock=%d fds=%s", sd.socket.Number, peer.FormatFDs(sd.given[1:]))
+	if err := cr.expectOK(sd, use); err != nil {
+		return err
+	}
+	cr.checkStates(sd, 0)
+	return nil
+}
+
+// end has a peer close all that it has of the case.
+func (cr *caseRun) end(sd *side) error {
+	open := cr.checkHeld(sd, 0)
+	if err := cr.checkLeaks(sd, 0, open); err != nil {
+		return err
+	}
+	if err := cr.expectOK(sd, "end"); err != nil {
+		return err
+	}
+	sd.untrack()
+	sd.ended = true
+	open = cr.checkHeld(sd, 0)
+	cr.checkStates(sd, 0)
+	return cr.checkLeaks(sd, 0, open)
+}
+
+// expectOK sends a command of the contract to which every peer answers ok.
+func (cr *caseRun) expectOK(sd *side, command string) error {
+	answer, err := cr.ask(sd, command)
+	if err != nil {
+		return cr.noAnswer(sd, 0, err)
+	}
+	if answer != "ok" {
+		cr.find(scenario.CheckContract, sd, 0, "answered %s to %q", contract.Quote(answer), command)
+		return errSessionOver
+	}
+	return nil
+}
+
+// enterDir makes a folder for the runner's sides and takes them there, if they name files. A side
+// that cannot enter it shows nothing about the kernel.
+func (cr *caseRun) enterDir() (dir string, err error) {
+	if !cr.Scenario.UsesPaths() {
+		return "", nil
+	}
+	// If a side runs as another user, all users may write there.
+	mode := os.FileMode(0o700)
+	setsUser := func(st scenario.Step) bool { return st.Command.Verb == "setuid" }
+	if len(cr.Scenario.Users) > 0 || slices.ContainsFunc(cr.Scenario.Steps, setsUser) {
+		mode = 0o777
+	}
+	if dir, err = os.MkdirTemp(cr.folder, ""); err == nil {
+		err = os.Chmod(dir, mode)
+	}
+	if err != nil {
+		return dir, cr.notRun("%v", err)
+	}
+	for _, role := range roles {
+		sd := cr.sides[role]
+		if !sd.runnerPlays {
+			continue
+		}
+		command := "chdir path=" + dir
+		answer, err := cr.ask(sd, command)
+		if err != nil {
+			return dir, cr.noAnswer(sd, 0, err)
+		}
+		if answer != "ok" {
+			return dir, cr.notRun("the runner's side cannot go to the folder of the case: %s to %q", contract.Quote(answer), command)
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,161 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// watchable are the kinds of file whose other end shows whether this one is still open
+// anywhere, in a process or in a queued message.
+var watchable = []string{"pipe-r", "pipe-w", "pair"}
+
+// checkHolders finds a file of the case that is still open after the end of the case although
+// no descriptor of a peer refers to it. If a leak was found already, it does not look: a leaked
+// socket can hold further files. If both ends of a pair are files of the case, it looks for the
+// second end when the first is free.
+func (cr *caseRun) checkHolders() error {
+	if cr.leaked {
+		return nil
+	}
+	for _, socket := range cr.sockets {
+		socket.Drop()
+	}
+	var files []*witness.File
+	seconds := map[*witness.File]*witness.File{} // the other ends that are files of the case
+	for _, file := range cr.named {
+		if !slices.Contains(watchable, file.Kind) {
+			continue
+		}
+		i := slices.IndexFunc(cr.named, func(end *witness.File) bool { return end.Kind == "end:"+file.Name && end.Own >= 0 })
+		if file.Other < 0 && i >= 0 {
+			second := cr.named[i]
+			seconds[file] = second
+			file.Other, second.Own = second.Own, -1
+		}
+		if file.Other >= 0 {
+			file.Drop()
+			files = append(files, file)
+		}
+	}
+	held, err := awaitFree(cr.ctx, files, cr.patience())
+	if err == nil && len(held) == 0 && len(seconds) > 0 {
+		files = nil
+		for file, second := range seconds {
+			if file.Reopen(second) == nil { // a file without a name in /proc cannot be watched
+				files = append(files, second)
+			}
+		}
+		held, err = awaitFree(cr.ctx, files, cr.patience())
+	}
+	switch {
+	case errors.Is(err, process.ErrCut):
+		return process.ErrCut
+	case err != nil:
+		return cr.notRun("%v", err)
+	case len(held) == 0:
+		return nil
+	}
+	return cr.findHolder(held[0], 0, "%s is still open somewhere after the end of the case")
+}
+
+// findHolder finds out which peer keeps a file open, by ending the peers one after the other
+// until the file is free. This ends the session. Known holders are ended first. The peer that is
+// found may not know about the file: the other one can have sent it to a socket that is never
+// read.
+func (cr *caseRun) findHolder(file *witness.File, line int, format string) error {
+	order := []scenario.Role{scenario.RoleB, scenario.RoleA}
+	if _, known := cr.holders.Load(cr.A.Name); known {
+		order = roles
+	}
+	finding := scenario.Finding{
+		Check:     scenario.CheckLeak,
+		Peer:      cr.B.Name,
+		Line:      line,
+		Text:      fmt.Sprintf(format, file.Name),
+		Ambiguous: true,
+	}
+	for _, role := range order {
+		sd := cr.sides[role]
+		_ = sd.Close() // it has answered "end": how it ends now does not matter
+		if held, err := awaitFree(cr.ctx, []*witness.File{file}, process.Grace); err == nil && len(held) == 0 {
+			finding.Peer = sd.Peer.Name
+			break
+		}
+	}
+	if cr.ctx.Err() != nil {
+		return process.ErrCut
+	}
+	cr.add(finding)
+	return errSessionOver
+}
+
+// patience returns how long the runner waits until a file is free: the kernel frees sockets in
+// queues that are never read whenever it gets to it. If a peer is known to hold files, the
+// runner does not wait long.
+func (cr *caseRun) patience() time.Duration {
+	for _, sd := range cr.sides {
+		if _, known := cr.holders.Load(sd.Peer.Name); known {
+			return min(200*time.Millisecond, cr.timeout)
+		}
+	}
+	return cr.timeout
+}
+
+// nudgeEvery is how often awaitFree makes the kernel look for unreachable sockets.
+const nudgeEvery = 50 * time.Millisecond
+
+// awaitFree waits until the files are open nowhere, and returns those that still are at the
+// end of its patience. The error is process.ErrCut if the run is cut short before.
+func awaitFree(ctx context.Context, files []*witness.File, patience time.Duration) ([]*witness.File, error) {
+	deadline := time.Now().Add(patience)
+	for wait := 0; len(files) > 0; wait = int(nudgeEvery / time.Millisecond) {
+		late := time.Now().After(deadline) // before the poll: the runner may be stopped in between
+		// Poll always reports POLLHUP and POLLERR, the latter at the writing end of a pipe. Of a
+		// TCP connection only one direction ends.
+		ended := int16(unix.POLLHUP | unix.POLLERR)
+		fds := []unix.PollFd{{Fd: int32(files[0].Other)}}
+		if files[0].Kind == "tcp" {
+			fds[0].Events = unix.POLLRDHUP
+			ended |= unix.POLLRDHUP
+		}
+		_, err := unix.Poll(fds, wait)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return files, err
+		case fds[0].Revents&ended != 0:
+			files = files[1:]
+			continue
+		case late:
+			return files, nil
+		case ctx.Err() != nil:
+			return files, process.ErrCut
+		}
+		if err := collectSockets(); err != nil {
+			return files, err
+		}
+	}
+	return nil, nil
+}
+
+// collectSockets makes the kernel free sockets that are only in each other's queues. It does
+// that when a socket is closed, except for a socket that is closed while it is at it: that one
+// stays until another is closed.
+func collectSockets() error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = raw.Send(pair[0], [][]byte{{0}}, pair[1:], unix.MSG_DONTWAIT)
+	return errors.Join(err, unix.Close(pair[0]), unix.Close(pair[1]))
+}

@@ -1,0 +1,159 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scm-rights/scm/interop/contract"
+	"github.com/scm-rights/scm/interop/process"
+	"github.com/scm-rights/scm/interop/scenario"
+	"github.com/scm-rights/scm/interop/witness"
+	"golang.org/x/sys/unix"
+)
+
+// An environment is what all sessions of a run share.
+type environment struct {
+	ctx         context.Context // of the run, which may be cut short
+	timeout     time.Duration
+	witness     *witness.Witness
+	folder      string
+	holders     *sync.Map                               // names of the peers that were blamed for a leak in no descriptor table
+	exclusive   *sync.RWMutex                           // held by each running case; write-locked by a case that must run alone
+	hangs       func(scenario.Case, scenario.Role) bool // whether the peer is expected not to answer
+	runnerFails func(scenario.Case) string              // why the case shows nothing about the peers here, or ""
+	records     map[scenario.Role]*process.Record       // of the peers, if they are recorded
+}
+
+// A caseRun is a case that is running.
+type caseRun struct {
+	environment
+	*caseFiles
+	sides   map[scenario.Role]*side
+	made    []*witness.File // new files of the runner's own sides
+	result  scenario.Result
+	leaked  bool // a leak of a named file has been found
+	decided bool // the transcript has ended
+	spent   bool // a process is not what it was: the session ends with this case
+
+	states    map[*witness.File]witness.State // of the named files, when a side last answered
+	changedBy map[*witness.File]suspect       // who changed the state of a file without being told to
+	overlap   bool                            // both sides had something to do since states was taken
+}
+
+// A side is one role of a running case. It is created for that case alone.
+type side struct {
+	*peerProcess
+	role        scenario.Role
+	runnerPlays bool  // the scenario has the runner in this role: it may be sent any call
+	other       *side // the side opposite
+	socket      *witness.File
+	given       []int          // the descriptors of the case that the peer was started with, its socket first
+	received    map[string]int // the descriptors that it reported, by the names of their files and as numerals
+
+	command command // the last one of the transcript that it was sent
+	pending bool    // it has not answered yet
+
+	toldToSend bool             // it was told to send, or to do something else that can pass a file
+	refused    bool             // its library has refused something, and may be done with the connection
+	signals    []syscall.Signal // sent by the runner, except those that have no effect any more
+	killed     bool
+	ended      bool         // it has answered the runner's "end"
+	unseen     bool         // the runner may not look at its descriptors
+	leaks      map[int]bool // the descriptors that were already reported as leaks
+	ownLimit   *unix.Rlimit // its RLIMIT_NOFILE before the scenario changed it, or nil
+}
+
+// A suspect is the side that changed a file, or may have.
+type suspect struct {
+	*side
+	sure bool // the other side cannot have done it
+}
+
+// A command is a line that was sent to a peer.
+type command struct {
+	contract.Line
+	text string
+}
+
+// Errors that end a case.
+var (
+	errCaseOver    = errors.New("the case is decided")
+	errSessionOver = errors.New("the session is over") // the rest of the cases need a new session
+)
+
+func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
+	sd := &side{
+		peerProcess: p,
+		role:        role,
+		runnerPlays: files.Scenario.RunnerPlays(role),
+		socket:      files.socket(role),
+		received:    map[string]int{},
+		leaks:       map[int]bool{},
+	}
+	for _, file := range files.ownedBy(role) {
+		sd.given = append(sd.given, file.Number)
+	}
+	return sd
+}
+
+// isRunner reports whether the runner is the peer, by the scenario or as the partner of a peer.
+func (sd *side) isRunner() bool { return sd.Peer.Name == scenario.RunnerName }
+
+// untrack forgets the descriptors of the case: the peer has been told to close them.
+func (sd *side) untrack() {
+	for _, fd := range slices.Concat(sd.given, slices.Collect(maps.Values(sd.received))) {
+		delete(sd.tracked, fd)
+	}
+}
+
+// restoreLimit gives the peer its own limit of open files back, if the scenario changed it.
+func (sd *side) restoreLimit() {
+	if sd.ownLimit != nil {
+		_ = unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, sd.ownLimit, nil) // fails only if the peer has ended
+		sd.ownLimit = nil
+	}
+}
+
+// wasToldBasics reports whether the last command was to send or receive one descriptor with a few
+// bytes, which every peer supports whose can= offers the type of the socket.
+func (sd *side) wasToldBasics() bool {
+	c := sd.command
+	if len(c.Words) > 0 || len(c.Fields) != 2 {
+		return false
+	}
+	fd, err := strconv.Atoi(c.Fields["fds"])
+	switch c.Verb {
+	case "send":
+		payload := c.Fields["payload"]
+		return err == nil && sd.tracks(fd) && len(payload) > 1 && !strings.ContainsAny(payload, "@,")
+	case "recv":
+		bytes, err := strconv.Atoi(c.Fields["bytes"])
+		return err == nil && bytes > 0 && fd == 1
+	}
+	return false
+}
+
+// awaited reports whether any side has a command to answer.
+func (cr *caseRun) awaited() bool {
+	return cr.sides[scenario.RoleA].pending || cr.sides[scenario.RoleB].pending
+}
+
+func (cr *caseRun) note(line string) { cr.result.Transcript = append(cr.result.Transcript, line) }
+
+// ask sends a command and returns the answer. Both become lines of the transcript.
+func (cr *caseRun) ask(sd *side, text string) (string, error) {
+	cr.note(fmt.Sprintf("%s> %s", sd.role, text))
+	answer, err := sd.Ask(cr.ctx, text, cr.timeout)
+	if err == nil {
+		cr.note(fmt.Sprintf("%s< %s", sd.role, answer))
+	}
+	return answer, err
+}
