@@ -59,7 +59,7 @@ func (cr *caseRun) act(st scenario.Step) error {
 		return err
 	case errors.As(err, &call) && slices.ContainsFunc(missing, func(errno error) bool { return errors.Is(err, errno) }):
 		cr.result.Verdict = scenario.Unsupported
-		cr.result.Why = fmt.Sprintf("line %d: this system does not %v", st.Line, err)
+		cr.result.Why = fmt.Sprintf("line %d: this system does not support %v", st.Line, err)
 		return errCaseOver
 	}
 	return cr.notRun("line %d: %v", st.Line, err)
@@ -90,7 +90,7 @@ func optionalCall(call string, err error) error {
 func (cr *caseRun) setOffset(a act) error {
 	file := cr.file(a.Name)
 	if file == nil || file.Own < 0 {
-		return fmt.Errorf("nobody here has %q", a.Name)
+		return fmt.Errorf("the runner has no copy of %q", a.Name)
 	}
 	if _, err := unix.Seek(file.Own, a.Number, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("lseek: %w", err)
@@ -180,7 +180,7 @@ func (cr *caseRun) checkNothingQueued(a act) error {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if n != 0 && !onlyEnd(fd, fds[0].Revents) {
-		cr.find(scenario.CheckAnswer, a.side.other, a.line, "something waits at %s, and nothing should have been sent", a.Role)
+		cr.find(scenario.CheckAnswer, a.side.other, a.line, "%s has something to receive, and nothing should have been sent", a.Role)
 	}
 	return nil
 }
@@ -260,14 +260,14 @@ func (cr *caseRun) setNonblock(a act) error {
 func (cr *caseRun) awaitSleep(a act) error {
 	sd := a.side
 	if !sd.pending {
-		return fmt.Errorf("%s was asked nothing", sd.Peer.Name)
+		return fmt.Errorf("%s has no command to answer", sd.Peer.Name)
 	}
 	for deadline := time.Now().Add(cr.timeout); ; time.Sleep(time.Millisecond) {
 		late := time.Now().After(deadline) // before it is asked: the runner may be stopped in between
 		idle, err := sd.IsIdle()
 		switch {
 		case witness.CannotLook(sd.Pid, err):
-			return fmt.Errorf("nobody can tell whether %s is awake: %w", sd.Peer.Name, err)
+			return fmt.Errorf("cannot see whether %s is awake: %w", sd.Peer.Name, err)
 		case err != nil:
 			return nil // the step that expects an answer reports that the peer has ended
 		case sd.Answered() && a.Verb == "settled":
@@ -316,7 +316,7 @@ func (cr *caseRun) awaitStop(sd *side) error {
 		stopped, err := witness.Stopped(sd.Pid)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
-			return fmt.Errorf("nobody can tell whether %s has stopped: %w", sd.Peer.Name, err)
+			return fmt.Errorf("cannot see whether %s has stopped: %w", sd.Peer.Name, err)
 		case err != nil, stopped:
 			return nil // if the peer has ended, the step that expects an answer reports it
 		case cr.ctx.Err() != nil:

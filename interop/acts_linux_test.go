@@ -40,7 +40,7 @@ func outcome(r scenario.Result) string {
 	return text
 }
 
-// What each verb of the runner's own makes of a case, right and wrong.
+// Each verb of the runner passes a case that is right and fails one that is wrong.
 func TestRunnerVerbs(t *testing.T) {
 	p, self := faulty(t, ""), runner(t)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
@@ -54,7 +54,7 @@ func TestRunnerVerbs(t *testing.T) {
 	}{
 		{"pos is 0 at first", file + send + recv + "R> pos B a=0\nR> pos A a=0\n", p, self, "pass"},
 		{"seek moves both", file + "R> seek a=32\n" + send + recv + "R> pos B a=32\nR> pos A a=32\n", p, self, "pass"},
-		{"pos is another at A", file + "R> seek a=2\n" + send + recv + "R> pos A a=1\n", p, self, "fail: file@faulty: a is at offset 2, not 1"},
+		{"another pos at A", file + "R> seek a=2\n" + send + recv + "R> pos A a=1\n", p, self, "fail: file@faulty: a is at offset 2, not 1"},
 
 		{"eof", pipe + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 		{"no eof", pipe + send + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "fail: leak@faulty: a is still open somewhere"},
@@ -64,10 +64,10 @@ func TestRunnerVerbs(t *testing.T) {
 		{"the end is pending", ends + "R> pending B\n", p, self, "pass"},
 		{"the end is pending, and credentials are asked for", "R> setsockopt B passcred=1\n" + ends + "R> pending B\n", p, self, "pass"},
 		{"something is pending before the end", "A> send payload=00 fds=-\nA< ok n=1\n" + ends + "R> pending B\n", p, self,
-			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
+			"fail: answer@faulty: B has something to receive, and nothing should have been sent"},
 		{"nothing is pending", "R> pending B\n" + ends, p, self, "pass"},
 		{"something is pending", file + send + "R> pending B\n", p, self,
-			"fail: answer@faulty: something waits at B, and nothing should have been sent"},
+			"fail: answer@faulty: B has something to receive, and nothing should have been sent"},
 
 		{"limit", file + send + "R> limit B nofile=+0\n" + lost, self, p, "pass"},
 		{"limit given back", file + send + "R> limit B nofile=+0\nR> limit B nofile=-\n" + recv, self, p, "pass"},
@@ -77,7 +77,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"setsock", file + "R> setsockopt B passcred=1\n" + send + lost, self, p, "pass"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// The case after it, in the same session, is as if it had not been.
+			// It has no effect on the case after it in the same session.
 			list := []scenario.Case{
 				{Scenario: parse(t, c.text), Type: "stream", A: c.a, B: c.b},
 				{Scenario: parse(t, "files a=file b=pipe-r\nA> send payload=00 fds=a,b\nA< ok n=1\nB> recv bytes=1 fds=2\n"+
@@ -98,13 +98,13 @@ func TestRunnerVerbs(t *testing.T) {
 	}
 }
 
-// An empty packet is something that waits, and the end after it is not.
+// An empty packet counts as something to receive. The end of the connection does not.
 func TestPendingPackets(t *testing.T) {
 	self := runner(t)
 	for _, c := range []struct{ text, want string }{
 		{ends + "R> pending B\n", "pass"},
-		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: something waits at B, and nothing should have been sent"},
-		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: something waits at B, and nothing should have been sent"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\nR> pending B\n" + ends, "fail: answer@runner: B has something to receive, and nothing should have been sent"},
+		{"files a=file\nA> send payload=- fds=a\nA< ok n=0\n" + ends + "R> pending B\n", "fail: answer@runner: B has something to receive, and nothing should have been sent"},
 	} {
 		s, err := scenario.Parse("group/id", []byte(strings.Replace(head, "stream", "seqpacket", 1)+c.text))
 		if err != nil {
@@ -116,8 +116,9 @@ func TestPendingPackets(t *testing.T) {
 	}
 }
 
-// A number that a peer has received again is no reference for what was there before.
-func TestReusedNumber(t *testing.T) {
+// A descriptor that a peer closed and received anew no longer identifies the file that it
+// referred to before.
+func TestReusedFD(t *testing.T) {
 	self := runner(t)
 	const text = "files a=eventfd b@B=eventfd\n" + send + "R> drop a\nA> close fds=a\nA< ok\n" +
 		"B> send payload=01 fds=b\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=01 fds=b\n" + recv
@@ -126,7 +127,8 @@ func TestReusedNumber(t *testing.T) {
 	}
 }
 
-// What was said is kept, with the numbers, as somebody could type it.
+// The transcript of a result has the commands and answers with real descriptors, so that a user
+// can type them.
 func TestTranscript(t *testing.T) {
 	self := runner(t)
 	o := interop.Run(context.Background(), []scenario.Case{{Scenario: parse(t, "files a=file\n"+send+recv), Type: "stream", A: self, B: self}},

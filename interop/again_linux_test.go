@@ -17,8 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A case that fails, and then does not, is flaky, and not passed. One that goes on
-// failing has failed.
+// A case that fails first and then passes is flaky. A case that fails every time has failed.
 func TestRetries(t *testing.T) {
 	self, moody, bad := runner(t), craft(t, "moody"), script(t, `recv) exit 7;;`)
 	bad.Name = "bad"
@@ -31,7 +30,7 @@ func TestRetries(t *testing.T) {
 		tries   int
 		why     string
 	}{
-		{scenario.Flaky, 2, "fail at first, and pass when it was played for the 2. time"},
+		{scenario.Flaky, 2, "fail at first, and pass on attempt 2"},
 		{scenario.Fail, 4, ""},
 		{scenario.Pass, 0, ""},
 	} {
@@ -69,8 +68,8 @@ func mustPattern(t *testing.T, text string) scenario.Pattern {
 	return p
 }
 
-// Whose doing something is does not depend on which other cases are played: what the sender
-// does with the runner is found out.
+// The peer at fault does not depend on which other cases are run: each peer is also run opposite
+// the runner.
 func TestAttributionOfOneCase(t *testing.T) {
 	self := runner(t)
 	liar := craft(t, "mute")
@@ -94,24 +93,24 @@ func TestAttributionOfOneCase(t *testing.T) {
 	}
 }
 
-// Where it is expected that no answer comes, it is not waited for until the
-// deadline; one that comes is heard.
+// The runner does not wait until the deadline for an answer that is expected not to arrive. It
+// still reads one that arrives.
 func TestExpectedHangIsNotWaitedFor(t *testing.T) {
 	self := runner(t)
 	hang := script(t, `recv) exec sleep 1000;;`)
 	settled(t)
 	s := mustParse(t, passOne)
-	play := func(p *scenario.Peer) scenario.Result {
+	runWith := func(p *scenario.Peer) scenario.Result {
 		x, err := scenario.Expect([]scenario.Expectation{{Pattern: mustPattern(t, "**"), Check: scenario.CheckHang, Peer: "x", Reason: "why"}}, scenario.KernelLinux, []*scenario.Scenario{s}, []*scenario.Peer{p}, nil, self)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return Run(context.Background(), []scenario.Case{onStream(s, self, p)}, x, Options{Timeout: time.Hour}).Results[0]
 	}
-	if r := play(hang); r.Verdict != scenario.Expected {
+	if r := runWith(hang); r.Verdict != scenario.Expected {
 		t.Errorf("got %+v", r)
 	}
-	if r := play(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
+	if r := runWith(script(t, `recv) i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo err EAGAIN;;`)); r.Verdict != scenario.Fail || r.Findings[0].Check != scenario.CheckAnswer {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -124,7 +123,7 @@ func TestNoFolder(t *testing.T) {
 	}
 }
 
-// A peer is well, or it is told what is wrong with it.
+// Smoke accepts a peer that follows the contract, and otherwise reports what is wrong.
 func TestSmoke(t *testing.T) {
 	settled(t)
 	if err := process.Smoke(context.Background(), runner(t), process.DefaultTimeout); err != nil {
@@ -132,11 +131,11 @@ func TestSmoke(t *testing.T) {
 	}
 	const polite = `hello) echo ok name=x can=stream;; use) sock=${rest#sock=}; echo ok;; end) [ -z "$sock" ] || eval "exec ${sock%% *}>&-"; echo ok;; `
 	for _, c := range []struct{ name, verbs, want string }{
-		{"it is", polite + "*) echo unsupported;;", ""},
-		{"it knows a flag that there is not", polite + "send) case $rest in payload=@*) echo err EPERM;; *) echo ok n=1;; esac;; *) echo unsupported;;",
+		{"a correct peer", polite + "*) echo unsupported;;", ""},
+		{"it accepts an unknown flag", polite + "send) case $rest in payload=@*) echo err EPERM;; *) echo ok n=1;; esac;; *) echo unsupported;;",
 			`answered "ok n=1" to "send payload=00 fds=- flags=sideways", not unsupported` + "\n" +
 				`answered "ok n=1" to "send payload=0g fds=-", not unsupported`},
-		{"it sends zeros in place of the pattern", polite + `send) case $rest in payload=@*) eval "head -c 5000 /dev/zero >&${sock%% *}"; echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;`,
+		{"it sends zeros instead of the pattern", polite + `send) case $rest in payload=@*) eval "head -c 5000 /dev/zero >&${sock%% *}"; echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;`,
 			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 5000 bytes that it sent are not the pattern`},
 		{"it sends nothing", polite + "send) case $rest in payload=@*) echo ok n=5000;; *) echo unsupported;; esac;; *) echo unsupported;;",
 			`answered "ok n=5000" to "send payload=@5000 fds=3 at=7", but the 0 bytes that it sent are not the pattern`},
@@ -144,7 +143,7 @@ func TestSmoke(t *testing.T) {
 			`answered "ok n=5000 payload=!0 fds=-" to "recv bytes=5000 fds=1 at=7", but the bytes that were sent to it are the pattern`},
 		{"it ends", polite + "send) exit 7;; *) echo unsupported;;", `"send payload=@5000 fds=3 at=7": the peer ended: exit status 7`},
 		{"it does not begin", `hello) echo ok name=x can=stream;; end) echo no;; *) echo unsupported;;`, `answered "no" to "end", not ok`},
-		{"it can what there is not", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
+		{"its can= has an unknown word", `hello) echo ok name=x can=stream,levitation;; use|end) echo ok;; *) echo unsupported;;`,
 			"can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags"},
 	} {
 		p := scenario.Program("x", "/bin/sh", "-c", `while read -r verb rest; do case $verb in `+c.verbs+` esac; done; exit 0`)
@@ -166,8 +165,7 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// A peer does not outlive the runner, even one that waits for ever, and however the
-// runner ends.
+// A peer does not outlive the runner, even if the peer waits forever and the runner is killed.
 func TestPeersEndWithTheRunner(t *testing.T) {
 	if dir := os.Getenv("SCM_TEST_RUNNER"); dir != "" {
 		self := runner(t)
@@ -198,7 +196,7 @@ func TestPeersEndWithTheRunner(t *testing.T) {
 	if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	// It stays a zombie meanwhile, as in a container in which nobody reaps.
+	// Until Wait it is a zombie, as in a container whose init does not reap.
 	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 				case scenario.CheckHang:
 					f.Check, f.Text = scenario.CheckAnswer, causeOfHang(c.Scenario, role, f.Line)
 				case scenario.CheckCrash:
-					f.Text = "the one opposite did not survive: " + f.Text
+					f.Text = "the peer opposite did not survive: " + f.Text
 				}
 			}
 			findings = append(findings, f)
@@ -160,7 +160,7 @@ func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
 		}
 	}
 	if strings.HasPrefix(verb, "send") || verb == "write" {
-		return "it did not receive what was sent: the sender waits for room"
+		return "it did not receive what was sent: the sender waits for room in its queue"
 	}
-	return "what it said that it sent did not come"
+	return "the message that it reported as sent did not arrive"
 }

@@ -13,44 +13,44 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Each case is seen after the ones before it.
+// Each case knows the findings of the ones before it.
 func TestBlame(t *testing.T) {
 	s := mustParse(t, strings.Replace(passOne, "on stream", "on stream dgram", 1))
 	x, y, z, runner := &scenario.Peer{Name: "x"}, &scenario.Peer{Name: "y"}, &scenario.Peer{Name: "z"}, &scenario.Peer{Name: scenario.RunnerName}
 	attribution := newAttribution(environment{holders: &sync.Map{}}, runner)
-	const sent = "what it said that it sent did not come"
+	const sent = "the message that it reported as sent did not arrive"
 	for _, c := range []struct {
 		a, b        *scenario.Peer
 		found, want string
 	}{
-		// Nobody is known to be wrong yet.
+		// No peer is known to be wrong yet.
 		{x, y, "file@y: why", "file@y: why file@x: why"},
 		{x, y, "hang@y: why", "hang@y: why answer@x: " + sent},
-		// The runner is right, so that it is the one opposite.
+		// The runner is never wrong, so the peer opposite is at fault.
 		{runner, y, "answer@runner: why", "answer@y: why"},
 		{x, runner, "leak@runner: why", "leak@x: why"},
 		{x, runner, "hang@x: why", "hang@x: why"},
 		{runner, runner, "answer@runner: why", "answer@runner: why"},
 		{x, runner, "hang@runner: why", "answer@x: " + sent},
-		// x is wrong with the runner from here on, as the sender.
+		// From here on, x is known to be wrong as the sender, opposite the runner.
 		{x, y, "file@y: why", "file@x: why"},
 		{x, y, "answer@y: why", "answer@x: why"},
 		{x, y, "hang@y: why", "answer@x: " + sent},
 		{y, y, "file@y: why", "file@y: why"},
-		// What a peer does with its own table is its own fault.
+		// A peer is at fault for its own descriptor table.
 		{x, y, "leak@y: why", "leak@y: why"},
 		{x, y, "cloexec@y: why", "cloexec@y: why"},
 		{x, y, "contract@y: why", "contract@y: why"},
-		// The sender is the one who suffers, and right with the runner: y is not, as the receiver.
-		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // which has nothing to do with that
+		// The finding is about the sender, which is right opposite the runner. The receiver y is not.
+		{z, runner, "cloexec@z: why", "cloexec@z: why"}, // it has nothing to do with the findings below
 		{z, y, "answer@z: why", "answer@y: why"},
 		{z, y, "hang@z: why", "answer@y: " + sent},
 		{z, y, "leak@z: why", "leak@z: why"},
-		{x, y, "answer@x: why", "answer@x: why"}, // who is wrong itself
-		// A peer that ends who is opposite does so to the runner too.
-		{z, y, "crash@z: why", "crash@z: why crash@y: the one opposite did not survive: why"},
-		{runner, y, "crash@runner: why", "crash@y: the one opposite did not survive: why"},
-		{z, y, "crash@z: why", "crash@y: the one opposite did not survive: why"},
+		{x, y, "answer@x: why", "answer@x: why"}, // x is wrong itself
+		// A peer that makes the one opposite crash does so to the runner too.
+		{z, y, "crash@z: why", "crash@z: why crash@y: the peer opposite did not survive: why"},
+		{runner, y, "crash@runner: why", "crash@y: the peer opposite did not survive: why"},
+		{z, y, "crash@z: why", "crash@y: the peer opposite did not survive: why"},
 	} {
 		res := scenario.Result{Case: onStream(s, c.a, c.b), Verdict: scenario.Fail}
 		check, rest, _ := strings.Cut(c.found, "@")
@@ -63,9 +63,9 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// Who sends a file to a socket of a later case has it, and not the one at whose socket it
-// lies and who has not received it yet.
-func TestHolderIsNotWhoWasSentIt(t *testing.T) {
+// A peer that sends a file to a socket of a later case is at fault, not the peer that has that
+// socket and has not received the file yet.
+func TestHolderIsTheSenderOfAQueuedFile(t *testing.T) {
 	self, other := runner(t), craft(t, "right", "other")
 	s := mustParse(t, passOne)
 	const leak = ": a is still open somewhere after the end of the case"
@@ -84,7 +84,7 @@ func TestHolderIsNotWhoWasSentIt(t *testing.T) {
 			if got := finding(t, o.Results[2]); got != "leak@x"+leak {
 				t.Errorf("got %s", got)
 			}
-			// Played alone with the runner, it has no later socket: it is a failure of both.
+			// Alone opposite the runner, it has no socket of a later case: both are at fault.
 			o = Run(context.Background(), with(other), nil, Options{Runner: self, Timeout: deadline})
 			if got := finding(t, o.Results[0]); !strings.Contains(got, "leak@x"+leak) || !strings.Contains(got, "leak@other"+leak) {
 				t.Errorf("got %s", got)
@@ -93,8 +93,8 @@ func TestHolderIsNotWhoWasSentIt(t *testing.T) {
 	}
 }
 
-// A sender that is wrong now and then is right when it is played with the runner: what is
-// found at the receiver is a failure of both.
+// A sender that is wrong only sometimes is right when it runs opposite the runner. Both peers are
+// then at fault for what is found at the receiver.
 func TestIntermittentSender(t *testing.T) {
 	s := mustParse(t, passOne)
 	self := runner(t)
@@ -114,19 +114,19 @@ func TestIntermittentSender(t *testing.T) {
 	}
 }
 
-// A sender that says how little it sent is heard, and not told that it lied: at once,
-// although the receiver waits for the rest.
-func TestShortCountIsHeard(t *testing.T) {
+// If a sender reports that it sent too little, the finding is that answer, although it arrives
+// while the runner waits for the receiver, which waits for the rest.
+func TestShortCountIsReported(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA>& send payload=0001 fds=a\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"+
 		"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\nA<& ok n=2\n")
-	got := finding(t, playBoth(t, onStream(s, craft(t, "short"), runner(t)), time.Hour)) // it would be waited for
+	got := finding(t, runBoth(t, onStream(s, craft(t, "short"), runner(t)), time.Hour)) // a wait for the receiver would last that long
 	if want := `answer@x: answered "ok n=1"` + "\nexpected ok n=2 (n is 1)"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
-// A receiver that leaves what it receives in the queue makes the sender wait for room: the
-// runner blames the receiver, for what a receiver can do.
+// A receiver that leaves messages in its queue makes the sender wait for room. The receiver is at
+// fault, and the finding is about its answer, not about a hang.
 func TestSenderWaitsForRoom(t *testing.T) {
 	s := mustParse(t, rule+"on dgram seqpacket\nfiles a=pipe-r b=memfd\nR> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=a\nA< ok n=4400\n"+
 		"B> recv bytes=8192 fds=1\nB< ok n=4400 payload=@4400 fds=a\nA> send payload=@4400 fds=b\nA< ok n=4400\n")
@@ -135,13 +135,13 @@ func TestSenderWaitsForRoom(t *testing.T) {
 		settled(t)
 		cases := []scenario.Case{{Scenario: s, Type: "seqpacket", A: sender, B: peeker}}
 		o := Run(context.Background(), cases, nil, Options{Runner: self, Timeout: deadline})
-		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room"; got != want {
+		if got, want := finding(t, o.Results[0]), "answer@x: it did not receive what was sent: the sender waits for room in its queue"; got != want {
 			t.Errorf("%s sends: got %s, want %s", sender.Name, got, want)
 		}
 	}
 }
 
-// Who closes a descriptor that nobody asked for, and reports it, conforms.
+// A peer conforms if it closes a surplus descriptor and reports that.
 func TestClosedAndReported(t *testing.T) {
 	for _, c := range []struct{ scenario, craft string }{
 		{"truncation/ctrunc-three-into-one", "thrifty"}, // in the padding
@@ -164,8 +164,8 @@ func TestClosedAndReported(t *testing.T) {
 	}
 }
 
-// What the kernel truncates at the runner's side, which has only the scenario's room, is
-// what the sender sent beyond the scenario. A receiver with more room is not to blame.
+// If the kernel truncates a message that the runner receives with exactly the scenario's room, the
+// sender has sent more than the scenario says. A receiver with more room is not at fault.
 func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	const full = "R> setsockopt A sndbuf=2304\nA> send payload=@4400 fds=-\nA< ok n=4400\n" +
 		"A> send payload=@4400 fds=a flags=dontwait\nA< err EAGAIN\nB> recv bytes=4400 fds=0\nB< ok n=4400 payload=@4400 fds=-\n"
@@ -216,9 +216,9 @@ func TestMoreIsSentThanTheScenarioSays(t *testing.T) {
 	}
 }
 
-// Where the scenario has less room than it sends, it expects the truncation: the runner does
-// not blame the sender.
-func TestTruncationThatTheScenarioHas(t *testing.T) {
+// If the scenario itself sends more than it has room for, it expects the truncation, and the sender
+// is not at fault.
+func TestExpectedTruncation(t *testing.T) {
 	s := mustParse(t, rule+"on seqpacket\nfiles a=pipe-r b=pipe-r\nA> send payload=0001 fds=a,b\nA< ok n=2\n"+
 		"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a flags=ctrunc,trunc\n | ok n=1 payload=00 fds=a  # it reports no flags\n")
 	self := runner(t)
@@ -230,9 +230,9 @@ func TestTruncationThatTheScenarioHas(t *testing.T) {
 	}
 }
 
-// A library that has refused may be done with the connection: what it does not support from
-// then on is no fault of either side. Other errors are no refusal.
-func TestUnsupportedBehindARefusal(t *testing.T) {
+// A library may be done with the connection after it has refused something. Neither side is at
+// fault if it then answers unsupported. Other errors are no refusal.
+func TestUnsupportedAfterARefusal(t *testing.T) {
 	const (
 		refuse = "A> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n | err  # refused\n"
 		again  = "A> send payload=00 fds=-\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n"
@@ -249,14 +249,14 @@ func TestUnsupportedBehindARefusal(t *testing.T) {
 		{"the other side finds the end", refuse + again, "shuts down", unsupported},
 		{"the other side waits for room", room, "quits", unsupported},
 		{"the kernel has reset the connection", reset + again, "is reset", unsupported},
-		{"the kernel has said so", early + again, "quits at EAGAIN",
+		{"the kernel reports EAGAIN", early + again, "quits at EAGAIN",
 			`fail: contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers`},
-		{"nothing is asked of it any more", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
+		{"it has no further command", refuse + "A> send payload=00 fds=-\nA< ok n=1\n", "shuts down",
 			"fail: answer@x: answered \"err EPIPE\"\nexpected ok n=1 (not ok)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := mustParse(t, rule+"on stream\nfiles a=pipe-r\n"+c.text)
-			r := playBoth(t, onStream(s, runner(t), craft(t, c.craft)), deadline)
+			r := runBoth(t, onStream(s, runner(t), craft(t, c.craft)), deadline)
 			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel plays a scenario of the kernel on the types of its "on" line, and returns
-// what came of it, which is the same for each.
+// kernel runs a kernel scenario on each of the socket types, and returns the outcome, which must
+// be the same for all of them.
 func kernel(t *testing.T, types, text string) string {
 	t.Helper()
 	s, err := scenario.Parse("group/id", []byte("# What must hold.\n# Where that comes from.\non "+types+"\nplay kernel\n"+text))
@@ -23,7 +23,7 @@ func kernel(t *testing.T, types, text string) string {
 	}
 	all := ""
 	for i, r := range play(t, scenario.Plan([]*scenario.Scenario{s}, nil, runner(t)), 0) {
-		if got := numbersAway(outcome(r)); i == 0 || got == all {
+		if got := maskNumbers(outcome(r)); i == 0 || got == all {
 			all = got
 		} else {
 			t.Errorf("%s: %s, and before %s", r.Name, got, all)
@@ -37,7 +37,8 @@ func kernel(t *testing.T, types, text string) string {
 
 const every = "stream dgram seqpacket"
 
-// An answer of the runner's side for which a line has no room says nothing of the kernel.
+// If an answer of the runner's side is longer than a line may be, the case shows nothing about the
+// kernel.
 func TestAnswerThatIsTooLong(t *testing.T) {
 	const messages = 14
 	text := "files a=pipe-r\n" + strings.Repeat("A> sendmsg payload=00 control=rights(a*253)\nA< ok n=1\n", messages) +
@@ -48,7 +49,7 @@ func TestAnswerThatIsTooLong(t *testing.T) {
 	}
 }
 
-// Calls of the runner's sides, and what comes of an answer that is not expected.
+// The runner's sides make the calls of a scenario, and an unexpected answer fails the case.
 func TestCalls(t *testing.T) {
 	const (
 		a   = "files a=pipe-r\n"
@@ -57,11 +58,11 @@ func TestCalls(t *testing.T) {
 	)
 	for _, c := range []struct{ name, types, text, want string }{
 		{"one descriptor", every, a + one + got, "pass"},
-		{"it is the other way round", every, "files a@B=pipe-r\nB> sendmsg payload=00 control=rights(a)\nB< ok n=1\n" +
+		{"in the other direction", every, "files a@B=pipe-r\nB> sendmsg payload=00 control=rights(a)\nB< ok n=1\n" +
 			"A> recvmsg bytes=1 control=len(1)\nA< ok n=1 payload=00 fds=a controllen=len(1) flags=-\n", "pass"},
 		{"another one", every, "files a=pipe-r b=pipe-r\n" + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=b\n",
 			"fail: file@kernel: NUMBER is not the open file description of b"},
-		{"none is told", every, a + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00\n",
+		{"the scenario expects none", every, a + one + "B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00\n",
 			"fail: answer@kernel: answered \"ok n=1 payload=00 fds=NUMBER control=rights*1 controllen=24 flags=- name=-\"\nexpected ok n=1 payload=00 (1 descriptors, and not 0)"},
 		{"two messages", every, "files a=pipe-r b=pipe-r\nA> sendmsg payload=00 control=rights(a),rights(b)\nA< ok n=1\n" +
 			"B> recvmsg bytes=1 control=space(2)\nB< ok n=1 payload=00 fds=a,b control=rights*2 controllen=space(2) flags=-\n", "pass"},
@@ -143,7 +144,7 @@ func TestCalls(t *testing.T) {
 			"A> close fds=f\nA< ok\nA> open path=f\nA< ok fd=new:g\nB> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=g control=rights*1\n",
 			"fail: file@kernel: NUMBER is not the open file description of g"},
 		{"more than a line has room for", every, a + "A> sendmsg payload=00 control=" + strings.Repeat("rights(a*1000),", 20) + "rights(a)\nA< err EINVAL\n",
-			"not run: line 6: the command to kernel is longer than 16384 bytes with its numbers"},
+			"not run: line 6: the command to kernel is longer than 16384 bytes with its descriptors filled in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := kernel(t, c.types, c.text); got != c.want {
@@ -153,7 +154,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// A pidfd of each of several messages is told, as that of one message is.
+// recvmmsg reports the pidfd of each message, as recvmsg does.
 func TestCallsOfManyMessagesWithPidfds(t *testing.T) {
 	const text = "needs passpidfd\nfiles a=pipe-r\nR> setsockopt B passpidfd=1\nA> sendmmsg payload=00|01|02 control=-|rights(a)|-\nA< ok n=3\n" +
 		"B> recvmmsg bytes=1|1|1 control=space(1)|space(1)+space(1)|-\n"
@@ -167,8 +168,8 @@ func TestCallsOfManyMessagesWithPidfds(t *testing.T) {
 	}
 }
 
-// numbersAway takes what differs from run to run out of an outcome.
-func numbersAway(text string) string {
+// maskNumbers takes what differs from run to run out of an outcome.
+func maskNumbers(text string) string {
 	id := fmt.Sprintf(",%d,%d)", os.Getuid(), os.Getgid())
 	text = strings.ReplaceAll(text, id, ",UID)")
 	for _, mark := range []string{"fds=", "creds(", "file@kernel: "} {
@@ -197,15 +198,15 @@ func TestStoppedInASend(t *testing.T) {
 	}
 }
 
-// What is done to a side from outside.
+// The runner's own verbs act on the process of a side from outside.
 func TestVerbsOfProcesses(t *testing.T) {
 	const waits = "B> setsockopt rcvtimeo=3600000\nB< ok\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\n"
 	for _, c := range []struct{ name, text, want string }{
-		{"who waits is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
-		{"who waits is woken", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
-		{"who does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
-		{"who has answered has settled", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
-		{"who waits has settled", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
+		{"a wait is interrupted", waits + "R> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
+		{"a wait is over when a message arrives", "files a=pipe-r\nB>& recvmsg bytes=1 control=space(1)\nR> blocked B\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nB<& ok n=1 payload=00 fds=a\n", "pass"},
+		{"blocked, and it does not wait", "B>& recvmsg bytes=1 flags=dontwait\nR> blocked B\nB<& err EAGAIN\n", "fail: answer@kernel: it does not wait"},
+		{"settled, and it has answered", "B>& recvmsg bytes=1 flags=dontwait\nR> settled B\nB<& err EAGAIN\n", "pass"},
+		{"settled, and it waits", waits + "R> settled B\nR> kill B SIGUSR1\nB<& err EINTR\n", "pass"},
 		{"killed", "files a=pipe-w\nA> sendmsg payload=00 control=rights(a)\nA< ok n=1\nR> drop a\nR> kill A SIGKILL\n" +
 			"B> recvmsg bytes=1 control=space(1)\nB< ok n=1 payload=00 fds=a\nB> close fds=a\nB< ok\nR> eof a\n", "pass"},
 		{"killed while it waits", waits + "R> kill B SIGKILL\nA> sendmsg payload=00 flags=nosignal\nA< err\n", "pass"},
@@ -226,7 +227,7 @@ func TestVerbsOfProcesses(t *testing.T) {
 	}
 }
 
-// The runner's sides have no descriptor but their own, whatever the runner has inherited.
+// The runner's sides do not inherit descriptors that the runner has inherited.
 func TestInheritedFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
@@ -248,8 +249,8 @@ func TestInheritedFiles(t *testing.T) {
 	}
 }
 
-// A case after one in which a side was killed, became another user's or a limit was
-// lowered, is as if that had not been.
+// A case is not affected by one before it in which a side was killed, changed its user or had its
+// limit lowered.
 func TestNothingStaysOfACase(t *testing.T) {
 	texts := []string{
 		"files a=pipe-r\nR> kill A SIGKILL\nB> sockname\nB< ok name=-\n",
@@ -282,8 +283,8 @@ func TestNothingStaysOfACase(t *testing.T) {
 	}
 }
 
-// What only the runner's own sides know is not told to peers, and not spelled wrong. The
-// rest of what a transcript can have wrong is in package scenario.
+// A transcript that sends a peer a command that only the runner's sides know, or that misspells
+// one, is an error. Package scenario tests other errors in transcripts.
 func TestCallErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `5: a peer is not told to "sendmsg"`,
@@ -305,7 +306,7 @@ func TestCallErrors(t *testing.T) {
 	}
 }
 
-// A need that the system does not have is told.
+// A case that needs what this system lacks is unsupported, and the result says why.
 func TestNeeds(t *testing.T) {
 	got := kernel(t, "stream", "needs rightsnotrunc\nA> sendmsg payload=00\nA< ok n=1\n")
 	if got != "pass" && !strings.HasPrefix(got, "unsupported: this kernel has no socket option rightsnotrunc: ") {
@@ -325,8 +326,7 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-// A side is started as somebody else, with a limit of its own, where the runner may
-// do that.
+// A side is started as another user with a limit of its own, if the runner may do that.
 func TestUsers(t *testing.T) {
 	const text = "user A uid=64321 nofile=16\nfiles a=pipe-r\nR> setsockopt B passcred=1\nA> send payload=00 fds=a\nA< ok n=1\n" +
 		"B> recvmsg bytes=1 control=space(1)+creds\nB< ok n=1 payload=00 fds=a control=creds(A),rights*1\n" +
@@ -339,7 +339,7 @@ func TestUsers(t *testing.T) {
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
-	// Where another user can reach it.
+	// Put the program where another user can run it.
 	copied := filepath.Join(t.TempDir(), "fake")
 	if err := os.Link(p.Command[0], copied); err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func (cr *caseRun) execute() error {
 	return err
 }
 
-// begin tells a peer which of its descriptors the case uses.
+// begin sends a peer the descriptors that the case uses.
 func (cr *caseRun) begin(sd *side) error {
 	for _, fd := range sd.given {
 		delete(sd.spare, fd)
@@ -161,7 +161,7 @@ func (cr *caseRun) enterDir() (dir string, err error) {
 			return dir, cr.noAnswer(sd, 0, err)
 		}
 		if answer != "ok" {
-			return dir, cr.notRun("the runner's side cannot go to the folder of the case: %s to %q", contract.Quote(answer), command)
+			return dir, cr.notRun("the runner's side cannot enter the folder of the case: it answered %s to %q", contract.Quote(answer), command)
 		}
 	}
 	return dir, nil

@@ -19,8 +19,8 @@ import (
 // craftArgument, before the name of one of crafts and a file, makes the test program that peer.
 const craftArgument = "scm-test-craft"
 
-// crafts make peers of tests. pool has the numbers that the peer was started with, and first
-// reports whether no earlier start of it has opened a socket.
+// crafts make the test program a peer. pool has the descriptors that the peer was started with,
+// and first is true if no earlier start of it has opened a socket.
 var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
 	"right": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock} },
 	"fails": func(sock int, _ []int, _ bool) peer.Socket { return adept{sock: sock, err: unix.EIO} },
@@ -44,24 +44,24 @@ var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
 		}
 		return mute{unix.EIO}
 	},
-	// Right but for the first time.
+	// These are wrong the first time only.
 	"once other bytes": func(sock int, _ []int, first bool) peer.Socket {
 		return once{adept{sock: sock}, first, func(m *peer.Message) { m.Buffers = [][]byte{{9}} }}
 	},
 	"once another file": func(sock int, _ []int, first bool) peer.Socket {
 		return once{adept{sock: sock}, first, func(m *peer.Message) { m.FDs = []int{sock} }}
 	},
-	// These change what is not theirs to change.
+	// These change a file that they must not change.
 	"changes": func(sock int, _ []int, _ bool) peer.Socket {
 		return adept{sock: sock, received: func(fds []int) { _ = unix.SetNonblock(fds[0], true) }}
 	},
 	"twists": func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, false} },
 	"seeks":  func(sock int, _ []int, _ bool) peer.Socket { return twister{adept{sock: sock}, true} },
-	// It keeps what it received at the last number of the pool, which is a later case's, until the case ends.
+	// It keeps a received file at the last descriptor of the pool, a later case's, until the case ends.
 	"hides": func(sock int, pool []int, _ bool) peer.Socket {
 		return &hider{adept: adept{sock: sock}, at: pool[len(pool)-1]}
 	},
-	// They send what they send, or receive, to a later case's socket too.
+	// These also send the files that they send, or receive, to a socket of a later case.
 	"parks what it sends": func(sock int, pool []int, _ bool) peer.Socket {
 		return parker{adept{sock: sock}, later(pool, sock)}
 	},
@@ -70,7 +70,7 @@ var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
 			_, _ = raw.Send(later(pool, sock), [][]byte{{0}}, fds, unix.MSG_DONTWAIT)
 		}}
 	},
-	// Their libraries give the connection up when they receive.
+	// The libraries of these give up the connection when they receive.
 	"quits": func(sock int, _ []int, _ bool) peer.Socket {
 		return &quitter{adept{sock: sock, err: errNoMore}, false, false}
 	},
@@ -126,14 +126,14 @@ func craft(t *testing.T, what string, name ...string) *scenario.Peer {
 	return p
 }
 
-// adept sends and receives as it should, but for what its fields say.
+// adept sends and receives correctly, except as its fields say.
 type adept struct {
 	sock     int
 	err      error           // of each receive
-	received func(fds []int) // what it does with what it receives
-	half     bool            // it sends half of what it is told to, and says so
-	peeks    bool            // it leaves in the queue what it receives
-	more     peer.Message    // what it sends beyond a message with descriptors
+	received func(fds []int) // is called with the descriptors that it receives
+	half     bool            // it sends half of the payload, and reports that count
+	peeks    bool            // it leaves the messages that it receives in the queue
+	more     peer.Message    // it sends this in addition to a message with descriptors
 }
 
 func (h adept) Send(m peer.Message) (int, error) {
@@ -162,13 +162,13 @@ func (h adept) Recv(r peer.Room) (got peer.Received, err error) {
 	return peer.Received{N: n, Payload: r.Filled(n), FDs: fds}, err
 }
 
-// mute sends nothing, and says that it did, or what err says.
+// mute sends nothing, and reports success or err.
 type mute struct{ err error }
 
 func (m mute) Send(peer.Message) (int, error)        { return 1, m.err }
 func (m mute) Recv(peer.Room) (peer.Received, error) { return peer.Received{}, peer.ErrUnsupported }
 
-// once sends something else the first time.
+// once sends another message the first time.
 type once struct {
 	adept
 	first  bool
@@ -182,8 +182,8 @@ func (h once) Send(m peer.Message) (int, error) {
 	return h.adept.Send(m)
 }
 
-// thrifty has room for two descriptors, hands one over, closes the other, and reports
-// both that and MSG_CTRUNC.
+// thrifty receives two descriptors, returns one, closes the other, and reports both that and
+// MSG_CTRUNC.
 type thrifty struct{ adept }
 
 func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
@@ -196,7 +196,7 @@ func (h thrifty) Recv(r peer.Room) (peer.Received, error) {
 	return got, err
 }
 
-// counting reports the pidfd that the kernel has added, and that raw.Recv has closed.
+// counting reports that it closed the pidfd that the kernel added, which raw.Recv does.
 type counting struct{ adept }
 
 func (h counting) Recv(r peer.Room) (peer.Received, error) {
@@ -205,7 +205,7 @@ func (h counting) Recv(r peer.Room) (peer.Received, error) {
 	return got, err
 }
 
-// generous receives with more room than it is asked for, and reports all that it received.
+// generous receives with more room than the command says, and reports all that it received.
 type generous struct{ adept }
 
 func (h generous) Recv(r peer.Room) (peer.Received, error) {
@@ -214,8 +214,8 @@ func (h generous) Recv(r peer.Room) (peer.Received, error) {
 	return h.adept.Recv(r)
 }
 
-// doubler sends the descriptors of a message that the kernel did not take at once twice
-// with the next one.
+// doubler sends the descriptors of a message that failed with EAGAIN again, together with the next
+// message.
 type doubler struct {
 	adept
 	kept []int
@@ -230,8 +230,8 @@ func (h *doubler) Send(m peer.Message) (int, error) {
 	return n, err
 }
 
-// quitter gives the connection up when it receives: its library refuses that and all that
-// follows.
+// quitter gives up the connection when it receives: its library refuses that call and all later
+// ones.
 type quitter struct {
 	adept
 	shuts, over bool
@@ -254,7 +254,7 @@ func (h *quitter) Recv(peer.Room) (got peer.Received, err error) {
 	return got, h.err
 }
 
-// later is the socket of a later case, or -1.
+// later returns the socket of a later case, or -1.
 func later(pool []int, sock int) int {
 	for _, n := range pool {
 		var st unix.Stat_t
@@ -265,7 +265,7 @@ func later(pool []int, sock int) int {
 	return -1
 }
 
-// parker sends to another socket too.
+// parker also sends the descriptors to another socket.
 type parker struct {
 	adept
 	other int
@@ -276,7 +276,7 @@ func (h parker) Send(m peer.Message) (int, error) {
 	return h.adept.Send(m)
 }
 
-// hider has what it receives at a number that it was given for a later case.
+// hider keeps a received file at the descriptor of a later case.
 type hider struct {
 	adept
 	at, aside int
@@ -300,7 +300,7 @@ func (h *hider) Done() {
 	}
 }
 
-// twister makes what it sends non-blocking, or has it at another offset.
+// twister makes the files that it sends non-blocking, or changes their offset.
 type twister struct {
 	adept
 	seeks bool
@@ -317,5 +317,5 @@ func (h twister) Send(m peer.Message) (int, error) {
 	return h.adept.Send(m)
 }
 
-// deadline is what a peer that says nothing is given here.
+// deadline is the time limit of tests in which a peer does not answer.
 const deadline = 300 * time.Millisecond

@@ -1,26 +1,20 @@
-// Package interop plays scenarios of descriptor passing with peers: programs
-// in any language that speak the contract of interop/peers/README.md.
+// Package interop runs scenarios of descriptor passing with peers: programs in any language that
+// speak the contract of interop/peers/README.md.
 //
-// It is a judge, and uses nothing of what it judges: neither package scm nor
-// its C library. What a peer says of a descriptor is not believed: the kernel
-// is asked. It runs on Linux.
+// It judges implementations, so it uses none: neither package scm nor its C library. It believes
+// nothing that a peer reports about a descriptor, and asks the kernel instead. It runs on Linux.
 //
-// Before a case, Parse (scenario/parse.go) reads the transcript that the answers are compared with.
+// Run groups the cases by their two peers. A session starts two peers, which run many cases one
+// after the other. A caseRun is one of these cases while it runs, with a side for each role.
 //
-// From an answer line to a verdict, in this order; play.steps (play_linux.go) does all but the
-// last of the looks for each line, and a wrong answer ends the case:
+// The path from the line that a peer prints to a verdict leads through these packages:
 //
-//	Process.Hear             process/process_linux.go  reads the line, within the time limit
-//	contract.ParseAnswer     contract/answer.go        parses it
-//	play.received            play_linux.go             notes the numbers that it names
-//	Want.Match               scenario/match_linux.go   compares it with the scenario (by play.hear, play_linux.go)
-//	play.checkReceived       play_linux.go             asks witness about each received descriptor
-//	checkHeld, checkStates   checks_linux.go           ask what was closed, or has another state
-//	checkLeaks               checks_linux.go           asks what was left open
-//	checkHolders             checks_linux.go           asks that of everybody, once, at the end
-//	run.decide               run_linux.go              takes the findings, and calls:
-//	playWithRunner           blame_linux.go            plays each peer with the runner if the other may be at fault
-//	assignBlame              blame_linux.go            names the peer at fault
-//	SetVerdict               scenario/expect.go        compares the findings with expected.txt
-//	again, record            run_linux.go              play an unexpected case once more
+//	process     reads the line, within the time limit
+//	interop     steps_linux.go, from top to bottom: waits, judges the text, inspects the process
+//	contract    parses the text
+//	scenario    compares it with the transcript
+//	witness     shows what the kernel knows about the descriptors of the process
+//	interop     holders_linux.go, once at the end: finds files that are still open elsewhere
+//	interop     run_linux.go: blame_linux.go finds the peer at fault for each finding
+//	scenario    compares the findings with the expected failures, which gives the verdict
 package interop

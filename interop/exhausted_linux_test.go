@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file that cannot be made for lack of room is no property of this system: the case
-// is not run, and the next one tries again.
+// If a file cannot be made because a resource is exhausted, the case is "not run", because that is
+// no property of the system, and the next case tries again.
 func TestExhaustedIsNotUnsupported(t *testing.T) {
 	self := runner(t)
 	s := mustParse(t, rule+"on stream\nfiles a=file\nA> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n")
@@ -32,7 +32,7 @@ func TestExhaustedIsNotUnsupported(t *testing.T) {
 	}
 }
 
-// Nor does it take along the cases before it and after it.
+// A file that cannot be made affects neither the cases before nor those after it.
 func TestExhaustedIsOneCase(t *testing.T) {
 	self := runner(t)
 	right := onStream(mustParse(t, passOne), self, self)
@@ -47,7 +47,7 @@ func TestExhaustedIsOneCase(t *testing.T) {
 		{"inotify", unix.EMFILE, "unsupported: file a=inotify: " + kinds.ErrTaken.Error()},
 	} {
 		s := mustParse(t, strings.ReplaceAll(passOne, "pipe-r", c.kind))
-		restore := kinds.Substitute(c.kind, 1, c.errno) // it is there when it is tried
+		restore := kinds.Substitute(c.kind, 1, c.errno) // the first one, of the probe, is made
 		o := Run(context.Background(), []scenario.Case{right, onStream(s, self, self), right}, nil, Options{})
 		restore()
 		var got []string
@@ -61,7 +61,7 @@ func TestExhaustedIsOneCase(t *testing.T) {
 	}
 }
 
-// Nor is it what the kernel answers to a call of the runner's side.
+// If a call of the runner's side fails because a resource is exhausted, the case is "not run".
 func TestExhaustedIsNoVerdict(t *testing.T) {
 	full := script(t, `send) echo err ENOSPC;; end) exec 3<&- 4<&-; echo ok;;`)
 	full.Name = scenario.RunnerName

@@ -56,7 +56,7 @@ func (f *fileFindings) find(format string, args ...any) {
 
 func (f *fileFindings) summarize() {
 	if f.count > maxListed {
-		f.caseRun.find(scenario.CheckFile, f.side, f.line, "%d more are not what the answer says", f.count-maxListed)
+		f.caseRun.find(scenario.CheckFile, f.side, f.line, "%d more descriptors are not what the answer says", f.count-maxListed)
 	}
 }
 
@@ -76,7 +76,7 @@ func (cr *caseRun) unsupported(sd *side) error {
 
 // cannotLook ends a case in which the runner may not see which descriptors a peer has open.
 func (cr *caseRun) cannotLook(sd *side, err error) error {
-	return cr.notRun("nobody can tell what %s has open: %v", sd.Peer.Name, err)
+	return cr.notRun("cannot see which descriptors %s has open: %v", sd.Peer.Name, err)
 }
 
 // noAnswer ends the session of a peer that gave no answer, and adds a finding unless the
@@ -87,7 +87,7 @@ func (cr *caseRun) noAnswer(sd *side, line int, err error) error {
 	case errors.Is(err, process.ErrCut), cr.ctx.Err() != nil: // the runner itself may have killed it
 		return process.ErrCut
 	case errors.Is(err, process.ErrLong):
-		_ = cr.notRun("line %d: the command to %s is %v with its numbers", line, sd.Peer.Name, err)
+		_ = cr.notRun("line %d: the command to %s is %v with its descriptors filled in", line, sd.Peer.Name, err)
 	case errors.As(err, &contract) && sd.runnerPlays:
 		_ = cr.notRun("line %d: the answer of %s is %.80s", line, sd.Peer.Name, err)
 	case errors.As(err, &contract):

@@ -6,10 +6,10 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// rule begins every transcript of these tests: two lines.
+// rule is the beginning of every transcript of these tests: the rule and its source.
 const rule = "# What must hold.\n# Where that comes from.\n"
 
-// passOne has one descriptor passed.
+// passOne passes one descriptor.
 const passOne = rule + "on stream\nfiles a=pipe-r\n" +
 	"A> send payload=00 fds=a\nA< ok n=1\nB> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a\n"
 

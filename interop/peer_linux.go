@@ -21,8 +21,7 @@ type peerProcess struct {
 	leakedPidfds map[int]bool      // the sender's pidfds that it has leaked
 }
 
-// A trackedFD is the file that a descriptor of a peer must refer to until the peer is told to
-// close it.
+// A trackedFD is the file that a descriptor of a peer must refer to until a command closes it.
 type trackedFD struct {
 	witness.Identity
 	known bool          // false if the runner could not look at the descriptor
@@ -53,7 +52,7 @@ func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
 	}
 	hello, err := p.Greet(ctx, timeout)
 	if err == nil && !hello.Same(p.Peer.Hello) {
-		err = errors.New("its hello is not what it was")
+		err = errors.New("its answer to hello is not the one that it gave before")
 	}
 	for fd := range 3 {
 		_, e := witness.Identify(p.Pid, fd)

@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// plain starts a command as a recorder does, and tells one call of it.
+// plain starts a command as a recorder does, and reports one call.
 func plain(cmd *exec.Cmd, started func(), call func([]string)) error {
 	runtime.LockOSThread() // the command ends with it
 	defer runtime.UnlockOSThread()
@@ -25,7 +25,7 @@ func plain(cmd *exec.Cmd, started func(), call func([]string)) error {
 	return cmd.Wait()
 }
 
-// A case that fails is played once more, recorded, and stays what it was; others are not.
+// Only a case that failed is run once more, under the recorder, and its result stays the same.
 func TestRecord(t *testing.T) {
 	self := runner(t)
 	bad := script(t, `recv) exit 7;;`)
@@ -58,7 +58,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// Where nothing can be recorded, the case has failed all the same, and it is told why.
+// If nothing can be recorded, the result still says that the case failed, and why there is no record.
 func TestRecorderThatFails(t *testing.T) {
 	self := runner(t)
 	bad := script(t, `recv) exit 7;;`)
@@ -85,7 +85,7 @@ func TestRecorderThatFails(t *testing.T) {
 	}
 }
 
-// Not all of a flood is kept.
+// A record keeps a limited number of lines.
 func TestRecordIsCut(t *testing.T) {
 	rec := &process.Record{}
 	for range process.MostRecorded {
@@ -97,7 +97,7 @@ func TestRecordIsCut(t *testing.T) {
 	}
 }
 
-// How it went under the recorder is told where it went otherwise.
+// differs returns how the result under the recorder differs from the one before.
 func TestDiffers(t *testing.T) {
 	leak, crash := scenario.Finding{Check: scenario.CheckLeak, Peer: "x"}, scenario.Finding{Check: scenario.CheckCrash, Peer: "x"}
 	was := &scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak}}

@@ -103,8 +103,8 @@ func newFolder() (string, error) {
 		return "", err
 	}
 	if !contract.Printable(temp) || strings.Contains(temp, " ") {
-		return "", fmt.Errorf("the folder of temporary files, %q, has a name that no command can tell: "+
-			"set TMPDIR to one of ASCII characters, without spaces", temp)
+		return "", fmt.Errorf("the name of the folder for temporary files, %q, cannot be part of a command: "+
+			"set TMPDIR to a folder whose name is printable ASCII without spaces", temp)
 	}
 	dir, err := os.MkdirTemp(temp, fmt.Sprintf("scm-interop-%d-*.d", os.Getpid()))
 	if err != nil {
@@ -223,7 +223,7 @@ func (r *run) retry(res *scenario.Result) {
 		}
 		res.Tries = try + 2
 		if next.Verdict == scenario.Pass || next.Verdict == scenario.Expected { // other verdicts are unexpected, or show nothing about the peers
-			res.Why = fmt.Sprintf("%s at first, and %s when it was played for the %d. time", res.Verdict, next.Verdict, res.Tries)
+			res.Why = fmt.Sprintf("%s at first, and %s on attempt %d", res.Verdict, next.Verdict, res.Tries)
 			res.Verdict = scenario.Flaky
 			return
 		}

@@ -40,8 +40,8 @@ func TestGroupByPeers(t *testing.T) {
 	}
 }
 
-// Where it is expected that the runner fails with itself, it is played, so that it is
-// found when it does not any more, and nobody else is.
+// If the runner is expected to fail a scenario with itself, the runner runs it, so that an
+// unexpected pass is noticed. Peers do not.
 func TestPeersOnAnotherKernel(t *testing.T) {
 	self := runner(t)
 	x := scenario.Program("x", self.Command...)

@@ -70,7 +70,7 @@ func runCases(cases []scenario.Case, env environment, done func(scenario.Result)
 		case err == nil:
 			finished = s.runUntilOver(done)
 		case len(cases[0].Scenario.Users) > 0 && !kinds.Exhausted(err):
-			without(cases[0], scenario.Unsupported, "as another user: "+err.Error(), false)
+			without(cases[0], scenario.Unsupported, "cannot start a peer as another user: "+err.Error(), false)
 			made[0].close()
 		default:
 			for _, c := range cases {

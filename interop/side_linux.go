@@ -44,7 +44,7 @@ type caseRun struct {
 	spent   bool // a process is not what it was: the session ends with this case
 
 	states    map[*witness.File]witness.State // of the named files, when a side last answered
-	changedBy map[*witness.File]suspect       // who changed the state of a file without being told to
+	changedBy map[*witness.File]suspect       // who changed the state of a file without a command to do so
 	overlap   bool                            // both sides had something to do since states was taken
 }
 
@@ -61,14 +61,14 @@ type side struct {
 	command command // the last one of the transcript that it was sent
 	pending bool    // it has not answered yet
 
-	toldToSend bool             // it was told to send, or to do something else that can pass a file
-	refused    bool             // its library has refused something, and may be done with the connection
-	signals    []syscall.Signal // sent by the runner, except those that have no effect any more
-	killed     bool
-	ended      bool         // it has answered the runner's "end"
-	unseen     bool         // the runner may not look at its descriptors
-	leaks      map[int]bool // the descriptors that were already reported as leaks
-	ownLimit   *unix.Rlimit // its RLIMIT_NOFILE before the scenario changed it, or nil
+	mayHaveSent bool             // it had a command that can pass a file
+	refused     bool             // its library has refused something, and may be done with the connection
+	signals     []syscall.Signal // sent by the runner, except those that have no effect any more
+	killed      bool
+	ended       bool         // it has answered the runner's "end"
+	unseen      bool         // the runner may not look at its descriptors
+	leaks       map[int]bool // the descriptors that were already reported as leaks
+	ownLimit    *unix.Rlimit // its RLIMIT_NOFILE before the scenario changed it, or nil
 }
 
 // A suspect is the side that changed a file, or may have.
@@ -107,7 +107,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 // isRunner reports whether the runner is the peer, by the scenario or as the partner of a peer.
 func (sd *side) isRunner() bool { return sd.Peer.Name == scenario.RunnerName }
 
-// untrack forgets the descriptors of the case: the peer has been told to close them.
+// untrack forgets the descriptors of the case, which the peer was sent a command to close.
 func (sd *side) untrack() {
 	for _, fd := range slices.Concat(sd.given, slices.Collect(maps.Values(sd.received))) {
 		delete(sd.tracked, fd)

@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// sights are scenarios in which the runner looks at the receiver, and what it sees there.
+// sights are scenarios in which the runner looks at the process of the receiver.
 var sights = map[string]string{
 	"it receives": passOne,
 	"flags":       passOne + "R> flags B a=-\n",
@@ -24,24 +24,25 @@ var sights = map[string]string{
 	"it sends": rule + "on stream\nB> send payload=00 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=00 fds=-\n",
 }
 
-// Where the runner may not look at a peer, nothing is said of what the peer has open.
+// If the runner may not look at the descriptors of a peer, the case is "not run".
 func TestPeerThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() == 0 {
-		// Root sees all. /proc/self/exe is there whoever may enter the folder of the program.
-		dir, err := os.MkdirTemp("", "scm-nobody-")
+		// Root may look at every process. /proc/self/exe works even if another user cannot enter the
+		// folder of the program.
+		dir, err := os.MkdirTemp("", "scm-unprivileged-")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		const nobody = 65534
-		if err := os.Chown(dir, nobody, nobody); err != nil {
+		const otherUser = 65534
+		if err := os.Chown(dir, otherUser, otherUser); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestPeerThatCannotBeSeen$", "-test.v")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestPeerThatCannotBeSeen") {
-			t.Errorf("as nobody: %v\n%s", err, out)
+			t.Errorf("as another user: %v\n%s", err, out)
 		}
 		return
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A leak can be at a number that the peer was given for a later case, and has there again
-// what it was given when the case has ended.
-func TestLeakAtANumberOfALaterCase(t *testing.T) {
+// The runner finds a leak at the descriptor of a later case even if the peer restores that
+// descriptor when the case ends.
+func TestLeakAtTheDescriptorOfALaterCase(t *testing.T) {
 	self, liar := runner(t), craft(t, "hides")
 	settled(t)
 	s := mustParse(t, passOne)
@@ -22,14 +22,14 @@ func TestLeakAtANumberOfALaterCase(t *testing.T) {
 	}
 }
 
-// A change is found where the other side is still to answer, or the runner's side answers
-// last, or the runner does something else meanwhile.
-func TestChangeBesideOthers(t *testing.T) {
+// The runner finds a change of state even if the other side has yet to answer, the runner's side
+// answers last, or the runner does something else in between.
+func TestChangeDuringOtherSteps(t *testing.T) {
 	const (
 		waits    = "on stream\nfiles a=file b=file\nB>& recv bytes=1 fds=1\nA> send payload=00 fds=a\nA< ok n=1\n"
 		receives = "B<& ok n=1 payload=00 fds=a\n"
-		flags    = "file@x: a has got the status flags O_NONBLOCK in place of none"
-		offset   = "file@x: a is at offset 9 now, and was at 0"
+		flags    = "file@x: the status flags of a changed from none to O_NONBLOCK"
+		offset   = "file@x: a is at offset 9, and was at 0 before"
 	)
 	self := runner(t)
 	for _, c := range []struct{ name, craft, text, want string }{
@@ -56,14 +56,14 @@ func TestChangeBesideOthers(t *testing.T) {
 	}
 }
 
-// A receiver that changes what it received has done so itself, whatever else the sender
-// gets wrong in the same scenario.
-func TestChangedFileIsTheReceivers(t *testing.T) {
+// A receiver is at fault if it changes the state of a received file, whatever else the sender gets
+// wrong in the same scenario.
+func TestReceiverIsAtFaultForAChangedFile(t *testing.T) {
 	s := mustParse(t, passOne+"R> flags B a=-\nB> send payload=01 fds=-\nB< ok n=1\nA> recv bytes=1 fds=0\nA< ok n=1 payload=01 fds=-\n")
 	self, other, changer := runner(t), craft(t, "fails", "other"), craft(t, "changes")
 	settled(t)
 	o := Run(context.Background(), []scenario.Case{onStream(s, other, changer)}, nil, Options{Runner: self})
-	const want = "file@x: a has got the status flags O_NONBLOCK in place of none\nfile@x: a has the status flags O_NONBLOCK, not none\n" +
+	const want = "file@x: the status flags of a changed from none to O_NONBLOCK\nfile@x: a has the status flags O_NONBLOCK, not none\n" +
 		`answer@other: answered "err EIO"` + "\nexpected ok n=1 payload=01 fds=- (not ok)"
 	if got := finding(t, o.Results[0]); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -70,7 +70,7 @@ func (cr *caseRun) say(st scenario.Step) error {
 		return cr.noAnswer(sd, st.Line, err)
 	}
 	if line.Verb != "recv" && line.Verb != "close" {
-		sd.toldToSend = true
+		sd.mayHaveSent = true
 	}
 	sd.command = command{line, text}
 	sd.pending = true
@@ -78,7 +78,7 @@ func (cr *caseRun) say(st scenario.Step) error {
 	return nil
 }
 
-// A reply is the answer of a side to its command, or the reason why there is none.
+// A reply is the answer of a side to its command, or the reason why it did not answer.
 type reply struct {
 	step      scenario.Step // the line that expects it
 	side      *side
@@ -94,7 +94,7 @@ type reply struct {
 // answer and that step.
 func (cr *caseRun) awaitAnswer(st scenario.Step) reply {
 	a := reply{step: st, side: cr.sides[st.Role]}
-	a.text, a.err = cr.hear(a.side, st)
+	a.text, a.err = cr.waitForText(a.side, st)
 	if errors.Is(a.err, process.ErrHang) {
 		if next, wrong := cr.otherIsWrong(a.side, st); wrong {
 			a = reply{step: next, side: a.side.other}
@@ -119,9 +119,9 @@ const (
 	shortestWait = 50 * time.Millisecond
 )
 
-// hear waits for a line of the side. Once the other side has given a wrong answer, it only
+// waitForText waits for a line from the side. Once the other side has given a wrong answer, it only
 // waits until this side sleeps: nothing will wake it.
-func (cr *caseRun) hear(sd *side, st scenario.Step) (string, error) {
+func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 	if cr.hangs(cr.Case, sd.role) {
 		return sd.Hear(cr.ctx, min(expectedHang, cr.timeout))
 	}
@@ -264,7 +264,7 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 	seen := map[int]bool{}
 	for _, fd := range fds {
 		if sd.tracks(fd) || fd < 0 || sd.standard[fd] || seen[fd] {
-			wrong.find("said that it received %d, which it had already", fd)
+			wrong.find("reported that it received %d, which it had already", fd)
 		}
 		seen[fd] = true
 	}
@@ -407,22 +407,22 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 			wrong.find("%d: %v", fd, err)
 			continue
 		case slices.Contains(sd.command.List("flags"), kernel.Inherit):
-			continue // it was told to leave close-on-exec off
+			continue // the command asked for descriptors without close-on-exec
 		}
 		cr.result.CloexecChecked[sd.Peer.Name] = true
 		if !info.Cloexec() {
-			cr.find(scenario.CheckCloexec, sd, 0, "what it receives is not close-on-exec")
+			cr.find(scenario.CheckCloexec, sd, 0, "a received descriptor is not close-on-exec")
 		}
 	}
 	return nil
 }
 
-// checkHeld finds descriptors that the side has closed, or that refer to another file, although
-// it was not told to do that. Descriptors for a later case count too, and what these refer to is
-// compared when this case has ended. It returns the open descriptors that it saw, or nil.
+// checkHeld finds descriptors that the side has closed, or that refer to another file, without a
+// command to do so. This includes descriptors for later cases, whose files are compared when this
+// case has ended. It returns the open descriptors that it saw, or nil.
 func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	if sd.runnerPlays {
-		return nil // it is told to do such things
+		return nil // its commands do such things
 	}
 	// A peer that has ended has no descriptors; for one that ends during the first look, the
 	// second look finds none.
@@ -448,13 +448,13 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 		cr.add(scenario.Finding{Check: scenario.CheckFile, Peer: sd.Peer.Name, Line: line, Text: text, Own: !cr.overlap})
 	}
 	for _, fd := range closed {
-		find("%d is closed, and nobody asked for that", fd)
+		find("descriptor %d was closed without a command to do so", fd)
 		cr.spent = cr.spent || sd.spare[fd]
 		delete(sd.tracked, fd)
 	}
 	for _, fd := range slices.Sorted(maps.Keys(sd.tracked)) {
 		if (sd.ended || !sd.spare[fd]) && !sd.tracked[fd].isUnchanged(sd.Pid, fd) {
-			find("%d is another file now, and nobody asked for that", fd)
+			find("descriptor %d refers to another file now, without a command to do so", fd)
 			cr.spent = true // it may have replaced others too
 			sd.tracked[fd] = trackedFD{}
 		}
@@ -472,7 +472,7 @@ func (cr *caseRun) checkStates(sd *side, line int) {
 	before := cr.states
 	cr.overlap, cr.states = false, cr.currentStates()
 	if cr.Scenario.Kernel() || sd.runnerPlays && slices.Contains(changing, sd.command.Verb) {
-		return // it was told to
+		return // its command did that
 	}
 	for _, file := range cr.named {
 		was, known := before[file]
@@ -483,20 +483,20 @@ func (cr *caseRun) checkStates(sd *side, line int) {
 		by := whoChanged(file, sd)
 		cr.changedBy[file] = by
 		if was.Flags != is.Flags {
-			cr.findChange(by, line, "%s has got the status flags %s in place of %s", file.Name, flagNames(is.Flags), flagNames(was.Flags))
+			cr.findChange(by, line, "the status flags of %s changed from %s to %s", file.Name, flagNames(was.Flags), flagNames(is.Flags))
 		}
 		if was.Offset != is.Offset {
-			cr.findChange(by, line, "%s is at offset %d now, and was at %d", file.Name, is.Offset, was.Offset)
+			cr.findChange(by, line, "%s is at offset %d, and was at %d before", file.Name, is.Offset, was.Offset)
 		}
 	}
 }
 
-// whoChanged returns the side that changed a file when this side has just answered. The side
-// that was not given the file can have it as soon as the other was told to send, because it may
-// receive before it is told to. The runner changes nothing without being told to.
+// whoChanged returns the side that changed a file when this side has just answered. The side that
+// was not started with the file can have it as soon as the other has had a command to send, because
+// it may receive early. The runner changes nothing without a command.
 func whoChanged(file *witness.File, sd *side) suspect {
 	for _, by := range []*side{sd, sd.other} {
-		if file.Owner == by.role && !by.toldToSend || by.other.isRunner() && !by.isRunner() {
+		if file.Owner == by.role && !by.mayHaveSent || by.other.isRunner() && !by.isRunner() {
 			return suspect{by, true}
 		}
 	}
@@ -540,7 +540,7 @@ func (cr *caseRun) checkLeaks(sd *side, line int, open []int) error {
 		}
 	}
 	if len(leaks) > maxListed {
-		cr.find(scenario.CheckLeak, sd, line, "%d more are open", len(leaks)-maxListed)
+		cr.find(scenario.CheckLeak, sd, line, "%d more descriptors are open", len(leaks)-maxListed)
 	}
 	return nil
 }

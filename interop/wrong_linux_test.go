@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// script is a peer in sh: what it does for each verb that is not hello.
+// script returns a peer in sh that runs verbs, the branches of a case statement, for its commands.
 func script(t *testing.T, verbs string) *scenario.Peer {
 	t.Helper()
 	p := scenario.Program("x", "/bin/sh", "-c", `
@@ -55,7 +55,7 @@ func settled(t *testing.T) {
 	})
 }
 
-// children are the processes that this one has started and not reaped.
+// children returns the processes that this one has started and not reaped.
 func children(t *testing.T) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -77,10 +77,9 @@ func children(t *testing.T) (pids []int) {
 	return pids
 }
 
-// playBoth plays a case of a liar, and then one of two peers that are right, and
-// returns what came of the first. The second must pass. A timeout of 0 is for those
-// who answer.
-func playBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.Result {
+// runBoth runs a case with a peer that misbehaves, and then a case that must pass. It returns the
+// result of the first. A timeout of 0 is for peers that answer.
+func runBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.Result {
 	t.Helper()
 	self := runner(t)
 	settled(t)
@@ -92,7 +91,7 @@ func playBoth(t *testing.T, liar scenario.Case, timeout time.Duration) scenario.
 	return o.Results[0]
 }
 
-// findings are those of a result, one a line.
+// findings returns the findings of a result, one on each line.
 func findings(r scenario.Result) string {
 	var list []string
 	for _, f := range r.Findings {
@@ -101,7 +100,7 @@ func findings(r scenario.Result) string {
 	return strings.Join(list, "\n")
 }
 
-// outcome is the verdict, with why, and what was found.
+// outcome returns the verdict, the reason and the findings.
 func outcome(r scenario.Result) string { return string(r.Verdict) + ": " + r.Why + findings(r) }
 
 func finding(t *testing.T, r scenario.Result) string {
@@ -112,7 +111,8 @@ func finding(t *testing.T, r scenario.Result) string {
 	return findings(r)
 }
 
-// A peer may be wrong in any way: it is named, the run goes on, and nothing of its group is left.
+// However a peer misbehaves, the finding names it, the run goes on, and no process of its group is
+// left.
 func TestPeersThatMisbehave(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	for _, c := range []struct{ name, verbs, want string }{
@@ -124,7 +124,7 @@ func TestPeersThatMisbehave(t *testing.T) {
 		{"it prints 10 MiB of errors", `recv) head -c 10485760 /dev/zero | tr '\0' a >&2; exit 1;;`,
 			"fail: crash@x: the peer ended: exit status 1; standard error: " + strings.Repeat("a", 4096)},
 		{"it closes its standard output", `recv) exec >&-; sleep 1000;;`, "fail: crash@x: the peer closed its standard output"},
-		// The process that plays is a child of the one that was started, which has the descriptors.
+		// The process that answers is a child of the one that was started, which has the descriptors.
 		{"it is another process", `recv) echo ok n=1 payload=00 fds=9;;`,
 			"fail: file@x: 9 is not open: no such file or directory\nleak@x: bsock, as 3, is still open after the end of the case"},
 	} {
@@ -137,7 +137,7 @@ func TestPeersThatMisbehave(t *testing.T) {
 			if c.name == "it hangs" {
 				timeout = deadline
 			}
-			if got := outcome(playBoth(t, onStream(mustParse(t, passOne), runner(t), p), timeout)); got != c.want {
+			if got := outcome(runBoth(t, onStream(mustParse(t, passOne), runner(t), p), timeout)); got != c.want {
 				t.Errorf("got %.300s\nwant %.300s", got, c.want)
 			}
 		})
@@ -145,13 +145,13 @@ func TestPeersThatMisbehave(t *testing.T) {
 	waitGone(t, file)
 	gone := script(t, "")
 	gone.Command = []string{"/nonexistent/peer"}
-	r := playBoth(t, onStream(mustParse(t, passOne), runner(t), gone), 0)
+	r := runBoth(t, onStream(mustParse(t, passOne), runner(t), gone), 0)
 	if got, want := outcome(r), "not run: x: fork/exec /nonexistent/peer: no such file or directory"; got != want || !r.Broken {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
-// What a peer says and what it does to its own process, when told to receive.
+// The runner reports each breach of the contract by a peer that was sent recv.
 func TestContractBreaches(t *testing.T) {
 	long := strings.Repeat("a", contract.MaxLine+1)
 	// A shell closes nothing.
@@ -170,21 +170,21 @@ func TestContractBreaches(t *testing.T) {
 		{"it ends", `recv) exit 0;;`, `crash@x: the peer ended: exit status 0`},
 		{"it ends by a signal", `recv) kill -9 $$;;`, `crash@x: the peer ended: signal: killed`},
 		{"it ends in the middle", `recv) printf 'ok n='; exit 3;;`, `crash@x: the peer ended in the middle of an answer, "ok n=": exit status 3`},
-		{"a number that is not open", `recv) echo ok n=1 payload=00 fds=99;;`, "file@x: 99 is not open: no such file or directory\n" + kept},
-		{"one number twice", `recv) echo ok n=1 payload=00 fds=99,99;;`, "file@x: said that it received 99, which it had already\n" +
+		{"a descriptor that is not open", `recv) echo ok n=1 payload=00 fds=99;;`, "file@x: 99 is not open: no such file or directory\n" + kept},
+		{"one descriptor twice", `recv) echo ok n=1 payload=00 fds=99,99;;`, "file@x: reported that it received 99, which it had already\n" +
 			`answer@x: answered "ok n=1 payload=00 fds=99,99"` + "\nexpected ok n=1 payload=00 fds=a (2 descriptors, and not 1)\n" + kept},
-		{"a number it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: said that it received 3, which it had already\n" +
+		{"a descriptor that it has already", `recv) echo ok n=1 payload=00 fds=3;;`, "file@x: reported that it received 3, which it had already\n" +
 			"file@x: 3 is not the open file description of a\n" + kept},
-		{"numbers that it has already", `recv) echo ok n=1 payload=00 fds=0,1,2,3,0;;`, "file@x: said that it received 0, which it had already\n" +
-			"file@x: said that it received 1, which it had already\nfile@x: said that it received 2, which it had already\n" +
-			"file@x: 2 more are not what the answer says\n" +
+		{"descriptors that it has already", `recv) echo ok n=1 payload=00 fds=0,1,2,3,0;;`, "file@x: reported that it received 0, which it had already\n" +
+			"file@x: reported that it received 1, which it had already\nfile@x: reported that it received 2, which it had already\n" +
+			"file@x: 2 more descriptors are not what the answer says\n" +
 			`answer@x: answered "ok n=1 payload=00 fds=0,1,2,3,0"` + "\nexpected ok n=1 payload=00 fds=a (5 descriptors, and not 1)\n" + kept},
-		{"unsupported what it can", `recv) echo unsupported;;`,
+		{"unsupported although its can= offers it", `recv) echo unsupported;;`,
 			`contract@x: answered unsupported to "recv bytes=1 fds=1", which its can= offers` + "\n" + kept},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			liar := script(t, c.verbs)
-			got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+			got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 			if got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -192,20 +192,20 @@ func TestContractBreaches(t *testing.T) {
 	}
 }
 
-// What a peer writes for people does nothing to their terminal.
+// Standard error of a peer is made harmless to the user's terminal.
 func TestStandardErrorIsText(t *testing.T) {
 	liar := script(t, `recv) printf 'woe \033[2J\n\303\251\377' >&2; exit 1;;`)
-	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
 	if want := "crash@x: the peer ended: exit status 1; standard error: woe \\x1b[2J\né\\xff"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-// A peer that ends behind its answer has closed nothing of its own accord.
+// A peer that ends right after its answer is not reported for closing descriptors.
 func TestEndBehindTheAnswer(t *testing.T) {
 	liar := script(t, `recv) echo err EIO; exit 0;;`)
-	got := finding(t, playBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
-	if strings.Contains(got, "is closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
+	got := finding(t, runBoth(t, scenario.Case{Scenario: mustParse(t, passOne), Type: "stream", A: runner(t), B: liar}, 0))
+	if strings.Contains(got, "was closed") || !strings.HasSuffix(got, "\ncrash@x: the peer ended: exit status 0") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -224,7 +224,7 @@ func waitGone(t *testing.T, file string) {
 	fdtest.WaitEnded(t, pid)
 }
 
-// A peer that the runner's own signal ends, or stops, has done nothing wrong.
+// A case is "not run" if the runner's own signal ends or stops a peer.
 func TestEndedByTheRunnersSignal(t *testing.T) {
 	const (
 		waits   = "B>& recv bytes=1 fds=0\nR> blocked B\n"
@@ -247,7 +247,7 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 			if strings.Contains(c.name, "stopped") {
 				patience = deadline // it is waited out
 			}
-			r := playBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), script(t, c.verbs)), patience)
+			r := runBoth(t, onStream(mustParse(t, rule+"on stream\n"+c.text), runner(t), script(t, c.verbs)), patience)
 			if got := outcome(r); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
@@ -255,22 +255,22 @@ func TestEndedByTheRunnersSignal(t *testing.T) {
 	}
 }
 
-// The sender says that it sent. The runner, opposite, waits in vain, is woken, and
-// is not to blame.
+// If a sender reports a message that it did not send, the runner opposite waits in vain and is not
+// at fault.
 func TestNothingWasSent(t *testing.T) {
 	for _, socketType := range contract.SocketTypes {
 		t.Run(socketType, func(t *testing.T) {
 			liar := craft(t, "mute")
 			s := mustParse(t, strings.Replace(passOne, "on stream", "on "+socketType, 1))
-			got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
-			if got != "answer@x: what it said that it sent did not come" {
+			got := finding(t, runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: liar, B: runner(t)}, deadline))
+			if got != "answer@x: the message that it reported as sent did not arrive" {
 				t.Errorf("got %s", got)
 			}
 		})
 	}
 }
 
-// A peer with a garbage collector has time to close what it leaks, and no more than that.
+// A peer with a garbage collector has until the time limit to close leaked descriptors.
 func TestLeakOfACollector(t *testing.T) {
 	liar := script(t, `recv) echo ok n=1 payload=00 fds=-;;`)
 	liar.Command[2] = strings.Replace(liar.Command[2], "ok name=x", "ok name=x gc=yes", 1)
@@ -278,14 +278,14 @@ func TestLeakOfACollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := mustParse(t, strings.Replace(passOne, "payload=00 fds=a\n", "payload=00 fds=-\n", 1))
-	got := finding(t, playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
+	got := finding(t, runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: runner(t), B: liar}, deadline))
 	if !strings.Contains(got, "leak@x: bsock, as 3, is still open after the end of the case") {
 		t.Errorf("got %s", got)
 	}
 }
 
-// A peer with a garbage collector may close what close names before its answer, as any
-// other. The runner reports no leak if the collector closes it a little later.
+// A peer with a garbage collector may close a descriptor before it answers close, as any peer
+// does, or a little later.
 func TestCloseOfACollector(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nfiles a=pipe-r\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n")
 	for name, verb := range map[string]string{
@@ -297,14 +297,14 @@ func TestCloseOfACollector(t *testing.T) {
 		if err := process.Probe(p, process.DefaultTimeout); err != nil || !p.Hello.GC {
 			t.Fatal(err)
 		}
-		if r := playBoth(t, onStream(s, p, runner(t)), 0); r.Verdict != scenario.Pass {
+		if r := runBoth(t, onStream(s, p, runner(t)), 0); r.Verdict != scenario.Pass {
 			t.Errorf("%s its answer: %s %s%v", name, r.Verdict, r.Why, r.Findings)
 		}
 	}
 }
 
-// At the end of a case a peer gives back what it was given, and what is found then
-// counts, whatever came before.
+// Descriptors that a peer keeps open after "end" are reported even if it answered unsupported
+// before.
 func TestLeakAtTheEnd(t *testing.T) {
 	const leak = "leak@x: asock, as 3, is still open after the end of the case\n" +
 		"leak@x: a, as 4, is still open after the end of the case"
@@ -313,28 +313,27 @@ func TestLeakAtTheEnd(t *testing.T) {
 		`send) echo ok n=1;;`:      "",
 		`send) echo unsupported;;`: "x: answered unsupported",
 	} {
-		r := playBoth(t, scenario.Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
+		r := runBoth(t, scenario.Case{Scenario: s, Type: "stream", A: script(t, verbs), B: runner(t)}, 0)
 		if got := finding(t, r); got != leak || r.Why != why {
 			t.Errorf("%s: got %s, %s", verbs, got, r.Why)
 		}
 	}
 }
 
-// When a case ends early, whoever was left waiting for a message has done no wrong.
+// When a case ends early, a side that still waits for a message is not at fault.
 func TestWaiterIsNotToBlame(t *testing.T) {
 	s := mustParse(t, rule+"on stream dgram seqpacket\nfiles a=pipe-r\n"+
 		"B>& recv bytes=5000 fds=1\nA> send payload=@5000 fds=a\nA< ok n=5000\nB<& ok n=5000 payload=@5000 fds=a\n")
 	refuser := craft(t, "refuses")
 	for _, socketType := range contract.SocketTypes {
-		r := playBoth(t, scenario.Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
+		r := runBoth(t, scenario.Case{Scenario: s, Type: socketType, A: refuser, B: runner(t)}, 0)
 		if r.Verdict != scenario.Unsupported || r.Why != "x: answered unsupported" || len(r.Findings) > 0 {
 			t.Errorf("%s: %s, %s, %v", socketType, r.Verdict, r.Why, r.Findings)
 		}
 	}
 }
 
-// A run that is cut short waits for nobody. The case that was being played has no
-// result.
+// A run that is cut short does not wait for a peer. The case that was running has no result.
 func TestRunIsCutShort(t *testing.T) {
 	self := runner(t)
 	file := filepath.Join(t.TempDir(), "hangs")
@@ -358,7 +357,7 @@ func TestRunIsCutShort(t *testing.T) {
 	}
 }
 
-// A probe that is cut short leaves nobody running.
+// A probe that is cut short leaves no process running.
 func TestProbeIsCutShort(t *testing.T) {
 	settled(t)
 	ctx, cut := context.WithCancel(context.Background())

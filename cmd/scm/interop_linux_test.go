@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{"as expected", with(), 0, "verdicts: 3: 3 pass, 0 expected failures, 0 unexpected failures", ""},
 		{"a good peer", peer("fake=" + fake), 0, "2 peers of ", ""},
 		{"a failure", peer("fake=" + fake + " --fault cloexec"), 1,
-			"the same open file description.\nfail: basics/pass-one-fd/stream/runner/fake\n    cloexec@fake: what it receives is not close-on-exec\n", ""},
+			"the same open file description.\nfail: basics/pass-one-fd/stream/runner/fake\n    cloexec@fake: a received descriptor is not close-on-exec\n", ""},
 		{"an expected failure", with("--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
@@ -230,7 +230,7 @@ func TestReplay(t *testing.T) {
 	}
 	const id, inside = "basics/pass-one-fd/dgram/runner/fake", "basics/pass-one-fd/stream/runner/net"
 	r := command(t, "interop", "replay", file+"#"+id)
-	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: what it receives is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
+	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: a received descriptor is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
 		"\n$ " + self + " scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
 		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {

@@ -71,13 +71,13 @@ var recvFaults = map[string]Fault{
 	"cloexec": {
 		What:   "receives without close-on-exec",
 		Checks: []scenario.Check{scenario.CheckCloexec},
-		Text:   "what it receives is not close-on-exec",
+		Text:   "a received descriptor is not close-on-exec",
 		recv:   with(inherited),
 	},
 	"cloexec-rest": {
 		What:   "makes only the first descriptor of a message close-on-exec",
 		Checks: []scenario.Check{scenario.CheckCloexec},
-		Text:   "what it receives is not close-on-exec",
+		Text:   "a received descriptor is not close-on-exec",
 		recv: with(func(fds []int) error {
 			return inherited(fds[min(1, len(fds)):])
 		}),
@@ -95,7 +95,7 @@ var recvFaults = map[string]Fault{
 	"owns": {
 		What:   "closes what it received when its socket is closed",
 		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is closed, and nobody asked for that",
+		Text:   "was closed without a command to do so",
 		recv: after(func(s *socket, _ peer.Room, got *peer.Received) error {
 			s.fds = append(s.fds, got.FDs...)
 			return nil
@@ -237,7 +237,7 @@ var recvFaults = map[string]Fault{
 	"replace": {
 		What:   "replaces the descriptors that it sent, or received earlier, by another file",
 		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is another file now, and nobody asked for that",
+		Text:   "refers to another file now, without a command to do so",
 		send: func(s *socket, m peer.Message) (int, error) {
 			n, err := s.send(m)
 			return n, errors.Join(err, replace(m.FDs))
@@ -251,7 +251,7 @@ var recvFaults = map[string]Fault{
 	"rob": {
 		What:   "closes its lowest descriptor, except for those just received",
 		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is closed, and nobody asked for that",
+		Text:   "was closed without a command to do so",
 		spoil: func(got *peer.Received) {
 			for n := 3; slices.Contains(got.FDs, n) || unix.Close(n) != nil; n++ {
 			}

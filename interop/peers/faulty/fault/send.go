@@ -76,7 +76,7 @@ var sendFaults = map[string]Fault{
 	"consume": {
 		What:   "closes the descriptors that it sent or failed to send",
 		Checks: []scenario.Check{scenario.CheckFile},
-		Text:   "is closed, and nobody asked for that",
+		Text:   "was closed without a command to do so",
 		send: func(s *socket, m peer.Message) (int, error) {
 			n, err := s.send(m)
 			closeAll(m.FDs)
