@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/witness"
 )
 
-// runCase runs one case with the peers that play its roles. An error means that their session is
+// runCase runs one case with the processes of its two peers. An error means that their session is
 // over.
 func runCase(env environment, files *caseFiles, peers map[scenario.Role]*peerProcess) (scenario.Result, error) {
 	cr := &caseRun{
@@ -152,7 +152,7 @@ func (cr *caseRun) enterDir() (dir string, err error) {
 	}
 	for _, role := range roles {
 		sd := cr.sides[role]
-		if !sd.runnerPlays {
+		if !sd.byRunner {
 			continue
 		}
 		command := "chdir path=" + dir

@@ -88,7 +88,7 @@ func (cr *caseRun) noAnswer(sd *side, line int, err error) error {
 		return process.ErrCut
 	case errors.Is(err, process.ErrLong):
 		_ = cr.notRun("line %d: the command to %s is %v with its descriptors filled in", line, sd.Peer.Name, err)
-	case errors.As(err, &contract) && sd.runnerPlays:
+	case errors.As(err, &contract) && sd.byRunner:
 		_ = cr.notRun("line %d: the answer of %s is %.80s", line, sd.Peer.Name, err)
 	case errors.As(err, &contract):
 		cr.note(fmt.Sprintf("%s< %s", sd.role, contract.Text))

@@ -19,7 +19,7 @@ import (
 // files, and with this case's processes and sockets for the symbolic ones of the transcript.
 func (cr *caseRun) fillIn(sd *side, st scenario.Step) (string, error) {
 	text, err := scenario.MapNames(st.Text, func(name string) (int, error) { return cr.descriptor(sd, name) })
-	if err != nil || !sd.runnerPlays {
+	if err != nil || !sd.byRunner {
 		return text, err
 	}
 	text = strings.ReplaceAll(text, abstract, abstract+cr.socketPrefix())
@@ -108,7 +108,7 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 // expectedAnswers returns the alternatives of a step as this case has them: with this case's
 // processes for the symbolic ones of the transcript, and with lengths in bytes.
 func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Want, error) {
-	if !sd.runnerPlays {
+	if !sd.byRunner {
 		return st.Wants, nil
 	}
 	wants := slices.Clone(st.Wants)

@@ -51,12 +51,12 @@ type caseRun struct {
 // A side is one role of a running case. It is created for that case alone.
 type side struct {
 	*peerProcess
-	role        scenario.Role
-	runnerPlays bool  // the scenario has the runner in this role: it may be sent any call
-	other       *side // the side opposite
-	socket      *witness.File
-	given       []int          // the descriptors of the case that the peer was started with, its socket first
-	received    map[string]int // the descriptors that it reported, by the names of their files and as numerals
+	role     scenario.Role
+	byRunner bool  // the scenario gives the runner this role, so it may be sent any call
+	other    *side // the side opposite
+	socket   *witness.File
+	given    []int          // the descriptors of the case that the peer was started with, its socket first
+	received map[string]int // the descriptors that it reported, by the names of their files and as numerals
 
 	command command // the last one of the transcript that it was sent
 	pending bool    // it has not answered yet
@@ -93,7 +93,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 	sd := &side{
 		peerProcess: p,
 		role:        role,
-		runnerPlays: files.Scenario.RunnerPlays(role),
+		byRunner:    files.Scenario.RunnerPlays(role),
 		socket:      files.socket(role),
 		received:    map[string]int{},
 		leaks:       map[int]bool{},

@@ -228,7 +228,7 @@ func (a reply) judge() (j judgment) {
 		// A library may give up a connection that the kernel reports as lost, too.
 		lost := slices.Contains([]string{"ECONNRESET", "EPIPE"}, strings.Join(got.Words, " "))
 		j.refusal = isError && (!namesErrno || lost)
-	case sd.runnerPlays && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
+	case sd.byRunner && slices.Contains([]string{"ENOSPC", "EDQUOT", "EROFS", "ENFILE"}, errno):
 		// The file system or the file table is full, which no scenario is about.
 		j.notRun = "the runner's side answered " + contract.Quote(a.text)
 	default:
@@ -421,7 +421,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 // command to do so. This includes descriptors for later cases, whose files are compared when this
 // case has ended. It returns the open descriptors that it saw, or nil.
 func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
-	if sd.runnerPlays {
+	if sd.byRunner {
 		return nil // its commands do such things
 	}
 	// A peer that has ended has no descriptors; for one that ends during the first look, the
@@ -471,7 +471,7 @@ var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 func (cr *caseRun) checkStates(sd *side, line int) {
 	before := cr.states
 	cr.overlap, cr.states = false, cr.currentStates()
-	if cr.Scenario.Kernel() || sd.runnerPlays && slices.Contains(changing, sd.command.Verb) {
+	if cr.Scenario.Kernel() || sd.byRunner && slices.Contains(changing, sd.command.Verb) {
 		return // its command did that
 	}
 	for _, file := range cr.named {

@@ -29,7 +29,7 @@ func TestJudge(t *testing.T) {
 		{"the connection is gone", refusals, "err EPIPE", side{}, "fits [[]], refusal"},
 		{"an errno", refusals, "err EIO", side{}, "fits [[]]"},
 		{"an error of the library", refusals, "err lib closed", side{}, "fits [[]], refusal"},
-		{"a full disk at the runner's side", one, "err ENOSPC", side{runnerPlays: true}, "not run"},
+		{"a full disk at the runner's side", one, "err ENOSPC", side{byRunner: true}, "not run"},
 		{"a full disk at a peer", one, "err ENOSPC", side{}, "answer, ends the case, nothing sent"},
 		{"no answer", one, "", side{}, "nothing sent"},
 	} {
