@@ -85,7 +85,8 @@ func (at *attribution) assignBlame(res *scenario.Result) {
 			if atFault != role {
 				switch f.Check {
 				case scenario.CheckHang:
-					f.Check, f.Text = scenario.CheckAnswer, causeOfHang(c.Scenario, role, f.Line)
+					f.Check = scenario.CheckAnswer
+					f.Text = causeOfHang(c.Scenario, role, f.Line)
 				case scenario.CheckCrash:
 					f.Text = "the peer opposite did not survive: " + f.Text
 				}
@@ -124,25 +125,30 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 	case !mayBeOthersFault(f):
 		return []scenario.Role{role}
 	}
-	mine, theirs := at.alone[c.AloneName(role)], at.alone[c.AloneName(other)]
-	// Close-on-exec does not change what the other peer receives.
-	fails := slices.ContainsFunc(mine, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
-	message := role == scenario.RoleB // the message is the sender's, whatever else the receiver gets wrong
-	blamed := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
+	failures, otherFailures := at.alone[c.AloneName(role)], at.alone[c.AloneName(other)]
+	// A receiver has the sender's message, whatever else the receiver gets wrong.
+	hasMessage := role == scenario.RoleB
+	relevant := []scenario.Check{scenario.CheckFile, scenario.CheckAnswer}
 	if f.Ambiguous || f.Check == scenario.CheckCrash {
-		message, blamed = false, []scenario.Check{f.Check}
+		hasMessage = false
+		relevant = []scenario.Check{f.Check}
 	}
-	theirsFails := slices.ContainsFunc(theirs, func(check scenario.Check) bool { return slices.Contains(blamed, check) })
+	otherFails := slices.ContainsFunc(otherFailures, func(check scenario.Check) bool { return slices.Contains(relevant, check) })
+	// Close-on-exec does not change what the other peer receives.
+	fails := slices.ContainsFunc(failures, func(check scenario.Check) bool { return check != scenario.CheckCloexec })
 	if f.Ambiguous {
-		fails = slices.Contains(mine, f.Check)
+		fails = slices.Contains(failures, f.Check)
 	}
-	if f.Ambiguous && f.Check == scenario.CheckLeak { // which depends on the descriptors that the peer was started with
-		_, mine := at.holders.Load(c.Peer(role).Name)
-		_, theirs := at.holders.Load(c.Peer(other).Name)
-		fails, theirsFails = fails || mine, theirsFails || theirs
+	// Whether a peer holds a file depends on the descriptors that it was started with, so one that
+	// was found once counts as failing.
+	if f.Ambiguous && f.Check == scenario.CheckLeak {
+		_, holds := at.holders.Load(c.Peer(role).Name)
+		_, otherHolds := at.holders.Load(c.Peer(other).Name)
+		fails = fails || holds
+		otherFails = otherFails || otherHolds
 	}
 	switch {
-	case theirsFails && (message || !fails):
+	case otherFails && (hasMessage || !fails):
 		return []scenario.Role{other}
 	case fails || at.runner == nil: // without a runner, no peer was run alone
 		return []scenario.Role{role}

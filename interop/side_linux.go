@@ -122,9 +122,9 @@ func (sd *side) restoreLimit() {
 	}
 }
 
-// wasToldBasics reports whether the last command was to send or receive one descriptor with a few
-// bytes, which every peer supports whose can= offers the type of the socket.
-func (sd *side) wasToldBasics() bool {
+// hasBasicCommand reports whether the last command was to send or receive one descriptor with a few
+// bytes. Every peer supports that on the types of socket that its can= offers.
+func (sd *side) hasBasicCommand() bool {
 	c := sd.command
 	if len(c.Words) > 0 || len(c.Fields) != 2 {
 		return false

@@ -185,26 +185,21 @@ func (a reply) judge() (j judgment) {
 	sd := a.side
 	switch {
 	case a.err != nil:
-		j.nothingSent = errors.Is(a.err, process.ErrHang)
-		return j
-	case a.text == "unsupported" && sd.wasToldBasics() && !sd.refused:
-		j.check, j.ends = scenario.CheckContract, errCaseOver
-		j.text = fmt.Sprintf("answered unsupported to %q, which its can= offers", sd.command.text)
-		return j
+		return judgment{nothingSent: errors.Is(a.err, process.ErrHang)}
+	case a.text == "unsupported" && sd.hasBasicCommand() && !sd.refused:
+		text := fmt.Sprintf("answered unsupported to %q, which its can= offers", sd.command.text)
+		return judgment{check: scenario.CheckContract, text: text, ends: errCaseOver}
 	case a.text == "unsupported":
-		j.unsupported = true
-		return j
+		return judgment{unsupported: true}
 	}
 	got, fds, err := contract.ParseAnswer(kernel.Vocabulary, sd.command.Verb, a.text)
-	j.fds = fds
 	switch {
 	case err != nil:
-		j.check, j.ends, j.text = scenario.CheckContract, errSessionOver, err.Error()
-		return j
+		return judgment{fds: fds, check: scenario.CheckContract, text: err.Error(), ends: errSessionOver}
 	case a.wantsErr != nil:
-		j.notRun = a.wantsErr.Error()
-		return j
+		return judgment{fds: fds, notRun: a.wantsErr.Error()}
 	}
+	j.fds = fds
 	namesErrno := false
 	difference := "answered " + contract.Quote(a.text)
 	for _, want := range a.wants {
@@ -232,7 +227,9 @@ func (a reply) judge() (j judgment) {
 		// The file system or the file table is full, which no scenario is about.
 		j.notRun = "the runner's side answered " + contract.Quote(a.text)
 	default:
-		j.check, j.ends, j.text = scenario.CheckAnswer, errCaseOver, difference
+		j.check = scenario.CheckAnswer
+		j.text = difference
+		j.ends = errCaseOver
 		j.nothingSent = isError || got.Fields["n"] == "0" && got.Fields["payload"] == "-"
 	}
 	return j
@@ -470,7 +467,8 @@ var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
 // just answered. The states are kept, so that a later change is found by the next look.
 func (cr *caseRun) checkStates(sd *side, line int) {
 	before := cr.states
-	cr.overlap, cr.states = false, cr.currentStates()
+	cr.states = cr.currentStates()
+	cr.overlap = false
 	if cr.Scenario.Kernel() || sd.byRunner && slices.Contains(changing, sd.command.Verb) {
 		return // its command did that
 	}
