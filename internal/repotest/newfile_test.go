@@ -34,7 +34,6 @@ var newFileAllowed = map[string]string{
 	"tools/prove/identity/script/sizes.go":  "sockets that the tool has made",
 	"tools/prove/identity/script/world.go":  "files that the tool has opened",
 	"tools/prove/identity/sendfile/main.go": "the tool's files, as runc handles them",
-	"tools/prove/identity/stage.go":         "sockets and memfds that the tool has made",
 }
 
 // usesNewFile reports whether Go source uses os.NewFile, under any name of package os.

@@ -16,19 +16,19 @@ import (
 	"github.com/scm-rights/scm/tools/prove/golden"
 )
 
-// A row of the table is an architecture and a libc: the C of it against pure Go.
+// A row of the table compares csrc, built for an architecture and a libc, with pure Go.
 type row struct {
 	arch, libc   string
-	recorded     int // system calls of each backend
-	differential int // calls of each backend
-	control      int // bytes of control buffers
-	csrc         int // calls of csrc, whose bytes were compared with the macros'
-	differ       int // bytes
-	first        error
-	missing      error
+	recorded     int   // system calls of each backend
+	differential int   // calls of each backend
+	control      int   // bytes of control buffers
+	csrc         int   // calls of csrc whose bytes were compared with those of the macros
+	differ       int   // bytes that differ
+	first        error // the first difference, or the failure that ended the comparison
+	missing      error // the tool that this machine lacks
 }
 
-// A table has a row for each architecture and libc of which anything was compared.
+// A table has a row for each architecture and libc that was to be compared.
 type table struct{ rows []*row }
 
 func (t *table) row(arch, libc string) *row {
@@ -41,16 +41,16 @@ func (t *table) row(arch, libc string) *row {
 	return t.rows[len(t.rows)-1]
 }
 
-// backends does claim (a), and prints it.
-func (p *proof) backends(s sizes) error {
+// backends tests claim (a), and prints the table.
+func (p *proof) backends(w workload) error {
 	var t table
-	all := []script{{seed: 1, calls: s.recorded}, {sizes: true}}
+	all := []script{{seed: 1, calls: w.recorded}, {sizes: true}}
 	var base []*recording
 	var basePath string
 	for i, target := range targets() {
 		scripts := all
-		if s.elsewhere == 0 && i > 1 {
-			scripts = all[:1] // in brief the sizes are of this machine's own programs
+		if w.elsewhere == 0 && i > 1 {
+			scripts = all[:1] // a brief proof compares all sizes only for this machine's own targets
 		}
 		path, err := target.build(p.root, p.dir, scriptPackage, "")
 		recordings := make([]*recording, len(scripts))
@@ -72,12 +72,12 @@ func (p *proof) backends(s sizes) error {
 		for i, r := range recordings {
 			found, wrong := base[i].against(r, basePath, path)
 			row.recorded += r.count()
-			row.found(found)
+			row.add(found)
 			err = errors.Join(err, wrong)
 		}
-		calls := s.elsewhere
+		calls := w.elsewhere
 		if row == t.rows[0] {
-			calls = s.differential
+			calls = w.differential
 		}
 		if err == nil && calls > 0 {
 			row.differential, err = p.difftest(target, calls)
@@ -86,14 +86,15 @@ func (p *proof) backends(s sizes) error {
 			row.failed(err)
 		}
 	}
-	if err := p.golden(&t, s.golden); err != nil {
+	if err := p.golden(&t, w.golden); err != nil {
 		return err
 	}
-	return p.print(&t, s)
+	return p.print(&t, w)
 }
 
-func (r *row) found(list []difference) {
-	for _, d := range list {
+// add adds the differences between two recordings.
+func (r *row) add(differences []difference) {
+	for _, d := range differences {
 		r.differ += d.bytes
 		if r.first == nil {
 			r.first = errors.New(d.text)
@@ -110,9 +111,9 @@ func (r *row) failed(err error) {
 	}
 }
 
-func (p *proof) print(t *table, s sizes) error {
+func (p *proof) print(t *table, w workload) error {
 	const line = "%-8s %-6s %-17s %9s %13s %13s %8s %7s  %s\n"
-	_, _ = fmt.Fprintf(p.out, line, "arch", "libc", "backends", "recorded", "differential", "control bytes", "csrc", "differ", "")
+	p.printf(line, "arch", "libc", "backends", "recorded", "differential", "control bytes", "csrc", "differ", "")
 	var sum row
 	var failed error
 	native, archs, libcs := map[string]bool{}, map[string]bool{}, map[string]bool{}
@@ -128,7 +129,8 @@ func (p *proof) print(t *table, s sizes) error {
 			remark = firstLine(r.missing)
 			p.missing++
 		}
-		_, _ = fmt.Fprintf(p.out, line, r.arch, r.libc, "cgo, purego", cell(r.recorded), cell(r.differential), cell(r.control), cell(r.csrc), commas(r.differ), remark)
+		p.printf(line, r.arch, r.libc, "cgo, purego",
+			cell(r.recorded), cell(r.differential), cell(r.control), cell(r.csrc), commas(r.differ), remark)
 		sum.recorded += r.recorded
 		sum.differential += r.differential
 		sum.csrc += r.csrc
@@ -143,19 +145,21 @@ func (p *proof) print(t *table, s sizes) error {
 			libcs[r.libc] = true
 		}
 	}
-	if failed == nil && (sum.recorded == 0 || sum.differential < s.differential || len(archs) == 0) {
+	if failed == nil && (sum.recorded == 0 || sum.differential < w.differential || len(archs) == 0) {
 		failed = errors.New("nothing was compared")
 	}
 	verdict := "identical"
 	if failed != nil {
 		verdict = "not identical"
 	}
-	_, _ = fmt.Fprintf(p.out, "%s: %s differential calls, %s recorded calls on %d architectures, control bytes and %s calls of csrc on %d, %d libcs, %s bytes differ\n",
-		verdict, commas(sum.differential), commas(sum.recorded), len(native), commas(sum.csrc), len(archs), len(libcs), commas(sum.differ))
+	p.printf("%s: %s differential calls, %s recorded calls on %d architectures, "+
+		"control bytes and %s calls of csrc on %d, %d libcs, %s bytes differ\n",
+		verdict, commas(sum.differential), commas(sum.recorded), len(native),
+		commas(sum.csrc), len(archs), len(libcs), commas(sum.differ))
 	return failed
 }
 
-// cell is a number, or that there is none.
+// cell formats a count. A zero means that nothing was compared.
 func cell(n int) string {
 	if n == 0 {
 		return "-"
@@ -168,9 +172,10 @@ func firstLine(err error) string {
 	return line
 }
 
-var walked = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
+var differentialCalls = regexp.MustCompile(`(?m)^difftest: (\d+) calls, 0 differ$`)
 
-// difftest holds csrc against pure in one process, for so many calls.
+// difftest runs internal/difftest, which compares the backends in one process, for a number of calls. It
+// returns the number of calls that were compared.
 func (p *proof) difftest(t target, calls int) (int, error) {
 	bin := filepath.Join(p.dir, "difftest-"+t.arch+"-"+t.libc)
 	args := append([]string{"test", "-C", filepath.Join(p.root, "internal", "difftest"), "-c", "-vet=off", "-o", bin}, t.flags...)
@@ -181,7 +186,7 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), "SCM_DIFFTEST_CALLS="+strconv.Itoa(calls), "SCM_DIFFTEST_SEED=1")
 	out, err := cmd.CombinedOutput()
-	match := walked.FindSubmatch(out)
+	match := differentialCalls.FindSubmatch(out)
 	switch {
 	case strings.Contains(string(out), "--- SKIP"):
 		return 0, fmt.Errorf("%w: %s", machines.ErrMissing, out)
@@ -191,7 +196,7 @@ func (p *proof) difftest(t target, calls int) (int, error) {
 	return strconv.Atoi(string(match[1]))
 }
 
-// golden compares control buffers, on all architectures or on those given.
+// golden compares control buffers on the given architectures, or on all if none are given.
 func (p *proof) golden(t *table, archs []string) error {
 	rows, err := golden.Compare(false, archs)
 	for _, g := range rows {

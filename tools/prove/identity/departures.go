@@ -16,18 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A departure is a row of docs/departures.md. It is about fields of calls, or
-// about a case.
+// A departure is a row of docs/departures.md. It describes fields of system calls, or the outcome of a
+// scene.
 //
 //	| `sendmsg`, `recvmsg`: `msg_flags`, padding after `msg_flags` | theirs | ours | why |
 //	| two descriptors received in a buffer for one | theirs | ours | why |
 type departure struct {
-	text         string // the first cell
-	fields       []string
+	text         string   // the first cell
+	fields       []string // written as "call: field"; none if the row describes a scene
 	theirs, ours string
 }
 
-// departures are the rows of the first table below a heading.
+// departures returns the rows of the first table below a heading.
 func departures(root, heading string) ([]*departure, error) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "departures.md"))
 	if err != nil {
@@ -50,7 +50,7 @@ func departures(root, heading string) ([]*departure, error) {
 		if strings.HasPrefix(cells[0], "| what differs") || strings.TrimSpace(cells[0]) == "what differs" {
 			continue
 		}
-		d := &departure{text: strings.TrimSpace(cells[0]), theirs: bare(cells[1]), ours: bare(cells[2])}
+		d := &departure{text: strings.TrimSpace(cells[0]), theirs: withoutBackticks(cells[1]), ours: withoutBackticks(cells[2])}
 		d.fields = fieldsOf(d.text)
 		list = append(list, d)
 	}
@@ -60,60 +60,63 @@ func departures(root, heading string) ([]*departure, error) {
 	return list, nil
 }
 
-// bare is a cell without its marks.
-func bare(cell string) string { return strings.TrimSpace(strings.ReplaceAll(cell, "`", "")) }
+// withoutBackticks returns the text of a cell.
+func withoutBackticks(cell string) string {
+	return strings.TrimSpace(strings.ReplaceAll(cell, "`", ""))
+}
 
 var aboutFields = regexp.MustCompile("^((?:`\\w+`(?:, )?)+): (.+)$")
 
-// fieldsOf are the fields that a first cell names, each with its call.
+// fieldsOf returns the fields that a first cell lists, each with its call.
 func fieldsOf(cell string) (fields []string) {
 	m := aboutFields.FindStringSubmatch(cell)
 	if m == nil {
 		return nil
 	}
-	for call := range strings.SplitSeq(bare(m[1]), ", ") {
-		for field := range strings.SplitSeq(bare(m[2]), ", ") {
+	for call := range strings.SplitSeq(withoutBackticks(m[1]), ", ") {
+		for field := range strings.SplitSeq(withoutBackticks(m[2]), ", ") {
 			fields = append(fields, call+": "+field)
 		}
 	}
 	return fields
 }
 
-// anything is the text of a cell whose bytes differ from run to run.
-var anything = []string{"whatever was on the stack", "left over from the last message", "the cmsg_len for the capacity"}
+// unpredictable lists the texts of cells about bytes that differ from run to run.
+var unpredictable = []string{"whatever was on the stack", "left over from the last message", "the cmsg_len for the capacity"}
 
-// covers reports whether the row is about a field, and says of it what was found.
+// covers reports whether the row describes the field, and whether it describes the difference that was
+// found.
 func (d *departure) covers(key string, found *recorder.Difference) (about, right bool) {
 	if !slices.Contains(d.fields, key) {
 		return false, false
 	}
-	a, b := number(found.BytesA), number(found.BytesB)
+	a, b := fieldValue(found.BytesA), fieldValue(found.BytesB)
 	switch {
 	case d.theirs == "the flags that Linux sets" && d.ours == "the same plus MSG_CMSG_CLOEXEC":
 		right = a&unix.MSG_CMSG_CLOEXEC == 0 && b == a|unix.MSG_CMSG_CLOEXEC
 	case d.theirs == "CMSG_SPACE for the capacity" && d.ours == "CMSG_LEN for the capacity":
 		right = a == unix.CmsgSpace(b-unix.CmsgLen(0))
 	default:
-		right = says(d.theirs, found.TextA, found.BytesA) && says(d.ours, found.TextB, found.BytesB)
+		right = describes(d.theirs, found.TextA, found.BytesA) && describes(d.ours, found.TextB, found.BytesB)
 	}
 	return true, right
 }
 
-// says reports whether a cell is what a side said.
-func says(cell, text string, field []byte) bool {
+// describes reports whether a cell describes the value of a field.
+func describes(cell, text string, field []byte) bool {
 	switch {
-	case slices.Contains(anything, cell):
+	case slices.Contains(unpredictable, cell):
 		return true
 	case cell == "zero", cell == "NULL":
 		return len(field) > 0 && strings.Trim(string(field), "\x00") == ""
 	case cell == "an address":
-		return number(field) != 0
+		return fieldValue(field) != 0
 	}
-	return cell == strings.ReplaceAll(text, "|", " and ") || cell == strconv.Itoa(number(field))
+	return cell == strings.ReplaceAll(text, "|", " and ") || cell == strconv.Itoa(fieldValue(field))
 }
 
-// number is what a field holds.
-func number(field []byte) int {
+// fieldValue returns the value of a field as an integer.
+func fieldValue(field []byte) int {
 	var word [8]byte
 	copy(word[:], field)
 	return int(binary.LittleEndian.Uint64(word[:]))

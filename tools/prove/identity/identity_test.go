@@ -16,32 +16,32 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// make identity and make identity-mutants do the whole of this. Calls in one
-// process are left to the tests of internal/difftest.
-var brief = sizes{recorded: 1 << 10, golden: []string{runtime.GOARCH}}
+// brief is a small part of what make identity compares. The tests of internal/difftest compare the
+// backends in one process.
+var brief = workload{recorded: 1 << 10, golden: []string{runtime.GOARCH}}
 
 func TestMain(m *testing.M) {
 	recorder.Main()
 	os.Exit(m.Run())
 }
 
-// logged is what a proof prints, line by line in the test's log.
-type logged struct{ t *testing.T }
+// A logWriter writes to the log of a test.
+type logWriter struct{ t *testing.T }
 
-func (l logged) Write(p []byte) (int, error) {
+func (l logWriter) Write(p []byte) (int, error) {
 	l.t.Log(strings.TrimRight(string(p), "\n"))
 	return len(p), nil
 }
 
-// brieflyProve skips what cannot be done here. In CI that is an error, but for
-// other architectures and libcs: make identity wants those.
-func brieflyProve(t *testing.T, what func(*proof) error) {
+// brieflyProve runs a part of the proof, or skips the test if this machine lacks a tool for it. In CI
+// that is an error, except for other architectures and libcs, which only make identity requires.
+func brieflyProve(t *testing.T, part func(*proof) error) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("programs are built and recorded")
+		t.Skip("builds programs and records them")
 	}
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		t.Skip("the recorder is not for programs of " + runtime.GOARCH + " beside those of the compiler")
+		t.Skip("the recorder does not support programs of " + runtime.GOARCH)
 	}
 	for _, target := range targets()[:2] {
 		if err := target.compiles(); err != nil {
@@ -49,12 +49,12 @@ func brieflyProve(t *testing.T, what func(*proof) error) {
 		}
 	}
 	t.Chdir("../../..")
-	p, err := newProof(".", logged{t})
+	p, err := newProof(".", logWriter{t})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.end()
-	err = what(p)
+	err = part(p)
 	var forbidden *recorder.ForbiddenError
 	switch {
 	case errors.As(err, &forbidden):
@@ -84,8 +84,8 @@ func TestMutants(t *testing.T) {
 	})
 }
 
-// TestMutantsHaveAPlace puts each fault into copies of the sources, also those that
-// make identity-mutants runs alone.
+// TestMutantsHaveAPlace puts each fault into copies of the sources, including the faults that only make
+// identity-mutants runs.
 func TestMutantsHaveAPlace(t *testing.T) {
 	for _, f := range allMutants() {
 		if _, err := mutant.Overlay("../../..", t.TempDir(), f.Edits...); err != nil {
@@ -94,7 +94,7 @@ func TestMutantsHaveAPlace(t *testing.T) {
 	}
 }
 
-// docs/identity.md says how many there are.
+// docs/identity.md states the number of mutants.
 func TestMutantsAreCounted(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/identity.md")
 	if err != nil {
@@ -105,10 +105,10 @@ func TestMutantsAreCounted(t *testing.T) {
 	}
 }
 
-// A row too few and a row too many are both found.
+// The comparison finds a row that is missing and a row that is superfluous.
 func TestDepartures(t *testing.T) {
 	brieflyProve(t, func(p *proof) error {
-		commands, why := p.commands()
+		commands, why := p.buildPeers()
 		o := originals[slices.IndexFunc(originals, func(o original) bool { return o.theirs == "book" })]
 		ours := o.ours[0]
 		if text := why[o.theirs] + why[ours]; text != "" {
@@ -119,22 +119,22 @@ func TestDepartures(t *testing.T) {
 			return err
 		}
 		for i, row := range rows {
-			r := reading{rows: slices.Delete(slices.Clone(rows), i, i+1)}
-			if err := r.all(&o, commands[o.theirs], commands[ours]); err != nil {
+			a := audit{rows: slices.Delete(slices.Clone(rows), i, i+1)}
+			if err := a.run(&o, commands[o.theirs], commands[ours]); err != nil {
 				return err
 			}
-			if len(r.wrong()) == 0 {
-				t.Errorf("not missed: %s", row.text)
+			if len(a.wrong()) == 0 {
+				t.Errorf("not noticed that this row is missing: %s", row.text)
 			}
 		}
-		r := reading{rows: append(rows,
-			&departure{text: "a case that is not"},
+		a := audit{rows: append(rows,
+			&departure{text: "a scene that does not exist"},
 			&departure{text: "`sendmsg`: `flags`", fields: fieldsOf("`sendmsg`: `flags`"), theirs: "0", ours: "MSG_NOSIGNAL"})}
-		if err := r.all(&o, commands[o.theirs], commands[ours]); err != nil {
+		if err := a.run(&o, commands[o.theirs], commands[ours]); err != nil {
 			return err
 		}
-		if wrong := r.wrong(); len(wrong) != 2 {
-			t.Errorf("two rows too many, and found: %v", wrong)
+		if wrong := a.wrong(); len(wrong) != 2 {
+			t.Errorf("with two superfluous rows, found: %v", wrong)
 		}
 		return nil
 	})

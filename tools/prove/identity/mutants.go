@@ -16,11 +16,11 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// A fault is put into the sources of one backend, on one architecture. The
-// comparison with the other backend has to find it, and first of all in Field.
+// A fault is put into the sources of one backend, on one architecture. The first difference that the
+// comparison with the other backend finds must be in Field.
 type fault struct{ mutant.Fault }
 
-// script has the calls that find it.
+// script returns the run of the script whose calls reveal the fault.
 func (f *fault) script() script {
 	if f.Sizes {
 		return script{sizes: true}
@@ -28,7 +28,7 @@ func (f *fault) script() script {
 	return script{seed: 1, calls: mutantCalls}
 }
 
-// backend is the one that it is put into.
+// backend returns the backend that has the fault.
 func (f *fault) backend() string {
 	if f.Hits("cgo") {
 		return "cgo"
@@ -36,19 +36,19 @@ func (f *fault) backend() string {
 	return "purego"
 }
 
-// mutantCalls is how many calls of the script find all of them.
+// mutantCalls is a number of calls of the script that is enough to find every fault.
 const mutantCalls = 512
 
-// mutants puts each fault in, and prints what found it.
+// mutants tries each fault, and prints the difference that revealed it.
 func (p *proof) mutants(faults []fault) error {
-	m := mutation{p, map[circumstances]map[string]healthy{}}
+	m := mutation{p, map[recordingKey]map[string]healthy{}}
 	for i := range faults {
 		if err := m.prepare(&faults[i]); err != nil && !errors.Is(err, machines.ErrMissing) {
 			return err
 		}
 	}
 	const line = "%-7s %-6s %-46s %s\n"
-	_, _ = fmt.Fprintf(p.out, line, "arch", "in", "fault", "found")
+	p.printf(line, "arch", "in", "fault", "found")
 	type outcome struct {
 		d   *difference
 		err error
@@ -85,9 +85,9 @@ func (p *proof) mutants(faults []fault) error {
 		default:
 			found = o.d.text
 		}
-		_, _ = fmt.Fprintf(p.out, line, f.Arch, f.backend(), f.What, found)
+		p.printf(line, f.Arch, f.backend(), f.What, found)
 	}
-	_, _ = fmt.Fprintf(p.out, "mutants: %d, %d survived, %d not run\n", len(faults), survived, missing)
+	p.printf("mutants: %d, %d survived, %d not run\n", len(faults), survived, missing)
 	switch {
 	case failed != nil:
 		return failed
@@ -99,30 +99,30 @@ func (p *proof) mutants(faults []fault) error {
 	return nil
 }
 
-// A mutation has what all mutants are compared with, by architecture and script, and by backend.
+// A mutation holds the recordings that the mutants are compared with, by backend.
 type mutation struct {
 	*proof
-	healthy map[circumstances]map[string]healthy
+	healthy map[recordingKey]map[string]healthy
 }
 
-type circumstances struct {
+type recordingKey struct {
 	arch   string
 	script script
 }
 
-// healthy is a backend without a fault.
+// healthy is a recording of a backend without a fault.
 type healthy struct {
 	target
 	path      string
 	recording *recording
 }
 
-// prepare records both backends of a fault's architecture. They are the same, or
-// nothing would be shown.
+// prepare records both backends on the architecture of a fault. If they differed without a fault, the
+// mutants would prove nothing.
 func (m *mutation) prepare(f *fault) error {
 	f.Arch = cmp.Or(f.Arch, runtime.GOARCH)
-	at := circumstances{f.Arch, f.script()}
-	if m.healthy[at] != nil {
+	key := recordingKey{f.Arch, f.script()}
+	if m.healthy[key] != nil {
 		return nil
 	}
 	both := map[string]healthy{}
@@ -134,7 +134,7 @@ func (m *mutation) prepare(f *fault) error {
 		if err != nil {
 			return err
 		}
-		r, err := at.script.record(path)
+		r, err := key.script.record(path)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (m *mutation) prepare(f *fault) error {
 	if len(both) < 2 {
 		return fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
 	}
-	m.healthy[at] = both
+	m.healthy[key] = both
 	pure, cgo := both["purego"], both["cgo"]
 	found, err := pure.recording.against(cgo.recording, pure.path, cgo.path)
 	if len(found) > 0 {
@@ -152,9 +152,9 @@ func (m *mutation) prepare(f *fault) error {
 	return err
 }
 
-// find returns the first difference that a fault makes, or nil.
+// find returns the first difference that a fault causes, or nil.
 func (m *mutation) find(f *fault) (*difference, error) {
-	both := m.healthy[circumstances{f.Arch, f.script()}]
+	both := m.healthy[recordingKey{f.Arch, f.script()}]
 	if both == nil {
 		return nil, fmt.Errorf("%w: no %s here", machines.ErrMissing, f.Arch)
 	}
@@ -175,7 +175,7 @@ func (m *mutation) find(f *fault) (*difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The script may come to a bad end; what was recorded until then counts.
+	// The fault may make the script fail. The calls recorded up to then count.
 	r, failed := f.script().record(path)
 	if r == nil {
 		return nil, failed
@@ -189,12 +189,12 @@ func (m *mutation) find(f *fault) (*difference, error) {
 			return &found[0], nil
 		}
 		if err := r.settle(path); err != nil {
-			return &found[0], nil // it does not do the same again
+			return &found[0], nil // the mutant behaves differently each time
 		}
 	}
 }
 
-// foundBy reports whether a difference is the fault's.
+// foundBy reports whether a difference is the one that the fault has to cause.
 func (f *fault) foundBy(d *difference) bool {
 	return strings.Contains(", "+d.field, ", "+f.Field) && strings.Contains(d.text, f.Words)
 }
@@ -209,7 +209,7 @@ const (
 	sendAllC  = "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n"
 )
 
-// before puts lines before a place, and after behind it.
+// before inserts lines before a place in a file, and after inserts them behind it.
 func before(file, place, lines string) []mutant.Edit {
 	return []mutant.Edit{{File: file, Old: place, New: lines + place}}
 }
@@ -218,8 +218,8 @@ func after(file, place, lines string) []mutant.Edit {
 	return []mutant.Edit{{File: file, Old: place, New: place + lines}}
 }
 
-// allMutants are a fault for each field, each byte of padding, each flag, and
-// calls too many and too few; and faults at one size alone.
+// allMutants returns faults in each field, each byte of padding and each flag, faults that add or omit a
+// system call, and faults that affect only one size.
 func allMutants() (list []fault) {
 	for _, f := range slices.Concat(paddingFaults(), flagFaults(), mutant.Faults) {
 		if f.Field != "" {
@@ -229,7 +229,7 @@ func allMutants() (list []fault) {
 	return list
 }
 
-// paddingFaults set each byte that is no field, in each backend.
+// paddingFaults returns, for each backend, a fault for each byte of padding.
 func paddingFaults() (list []mutant.Fault) {
 	const (
 		header = "\t(*[56]byte)(unsafe.Pointer(hdr))[%d] = 0x5a\n"
@@ -263,13 +263,13 @@ func paddingFaults() (list []mutant.Fault) {
 	return list
 }
 
-// inC is a line in C that sets a byte of a structure.
+// inC returns a line of C that sets a byte of a structure.
 func inC(pointer string, at int) string {
 	return fmt.Sprintf("\t((unsigned char *)(size_t)%s)[%d] = 0x5a;\n", pointer, at)
 }
 
-// flagFaults add each flag, to sends of one backend and to receives of the other
-// in turn, and leave out those that belong there.
+// flagFaults returns a fault for each flag, which sets it in every send of pure Go or, for every second
+// flag, in every receive of csrc.
 func flagFaults() (list []mutant.Fault) {
 	for bit := range 31 {
 		flag := uint32(1) << bit

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// mycat holds examples/mycat in C against that in Go, and the mixtures, by scm
-// diff: they say the same.
+// mycat compares examples/mycat in C with the same program in Go, and with mixtures of the two, by
+// means of scm diff. They make the same calls.
 func (p *proof) mycat(scm []string) error {
 	source := filepath.Join(p.root, "examples", "mycat")
 	goDir, cDir := filepath.Join(p.dir, "mycat-go"), filepath.Join(p.dir, "mycat-c")
@@ -28,11 +28,11 @@ func (p *proof) mycat(scm []string) error {
 	if len(scm) == 0 {
 		return errors.New("mycat: the command scm was not built")
 	}
-	run := func(cat, open string) []string {
-		return []string{filepath.Join(cat, "mycat"), "-o", filepath.Join(open, "openfile"), filepath.Join(source, "mycat_test.go")}
+	command := func(mycat, openfile string) []string {
+		return []string{filepath.Join(mycat, "mycat"), "-o", filepath.Join(openfile, "openfile"), filepath.Join(source, "mycat_test.go")}
 	}
-	inC := run(cDir, cDir)
-	for _, other := range [][]string{run(goDir, goDir), run(goDir, cDir), run(cDir, goDir)} {
+	inC := command(cDir, cDir)
+	for _, other := range [][]string{command(goDir, goDir), command(goDir, cDir), command(cDir, goDir)} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		args := append(append(append([]string{"diff", "--"}, inC...), "---"), other...)
 		out, err := exec.CommandContext(ctx, scm[0], args...).Output()
@@ -41,13 +41,13 @@ func (p *proof) mycat(scm []string) error {
 		if err != nil || !strings.HasPrefix(text, "same: ") {
 			return fmt.Errorf("mycat: scm %s: %w\n%s", strings.Join(args, " "), errors.Join(err), text)
 		}
-		_, _ = fmt.Fprintf(p.out, "mycat in C, and %s with %s: %s\n", half(other[0]), half(other[2]), text)
+		p.printf("mycat in C, and %s with %s: %s\n", describeProgram(other[0]), describeProgram(other[2]), text)
 	}
 	return nil
 }
 
-// half is one of the programs, and what it is written in.
-func half(path string) string {
+// describeProgram returns the name of one of the two programs, and its language.
+func describeProgram(path string) string {
 	language := "Go"
 	if strings.HasSuffix(filepath.Dir(path), "mycat-c") {
 		language = "C"

@@ -1,11 +1,5 @@
 //go:build linux
 
-// Package identity shows that the backends are the same to the byte, and that
-// scm is what it is modelled on but for the lines of docs/departures.md.
-//
-// It runs in the repository's root. docs/identity.md says what the proof is made of, and
-// what it does not show. A tool that is missing is named, and an
-// error where CI=true.
 package identity
 
 import (
@@ -17,7 +11,8 @@ import (
 	"strconv"
 )
 
-// Prove makes the proof, or puts faults into one backend, each of which has to be found.
+// Prove runs the proof. If mutants is true, it instead puts faults into one backend, one at a
+// time, and verifies that the proof finds each of them.
 func Prove(mutants bool) error {
 	p, err := newProof(".", os.Stdout)
 	defer p.end()
@@ -30,13 +25,13 @@ func Prove(mutants bool) error {
 	return p.all(full)
 }
 
-// A proof is one run, of which all is printed to out.
+// A proof is one run of the proof, which prints its tables to out.
 type proof struct {
 	root string // of the repository
-	dir  string // of what is built
+	dir  string // for the programs that are built
 	out  io.Writer
 
-	missing int // how many things this machine has no tool for
+	missing int // comparisons that could not be made because this machine lacks a tool
 }
 
 func newProof(root string, out io.Writer) (*proof, error) {
@@ -54,32 +49,36 @@ func (p *proof) end() {
 	}
 }
 
-// sizes are how much is done.
-type sizes struct {
+func (p *proof) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.out, format, args...)
+}
+
+// A workload says how much is compared.
+type workload struct {
 	differential int      // calls of each backend, in one process; none if 0
 	elsewhere    int      // the same on other architectures and libcs
 	recorded     int      // calls of the script
-	golden       []string // the architectures whose control buffers are compared; none stands for all
+	golden       []string // the architectures whose control buffers are compared; all if empty
 }
 
-// full is what make identity does.
-var full = sizes{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288}
+// full is the workload of make identity.
+var full = workload{differential: 1 << 20, elsewhere: 1 << 15, recorded: 12288}
 
-// all does both claims.
-func (p *proof) all(s sizes) error {
-	b := p.originals()
-	_, _ = fmt.Fprintln(p.out)
-	a := p.backends(s)
+// all tests both claims of docs/identity.md.
+func (p *proof) all(w workload) error {
+	claimB := p.originals()
+	p.printf("\n")
+	claimA := p.backends(w)
 	switch {
-	case a != nil || b != nil:
-		return errors.Join(a, b)
+	case claimA != nil || claimB != nil:
+		return errors.Join(claimA, claimB)
 	case p.missing > 0 && os.Getenv("CI") == "true":
 		return fmt.Errorf("%d not run, and CI=true", p.missing)
 	}
 	return nil
 }
 
-// commas writes a number as people do.
+// commas formats n with a comma between thousands.
 func commas(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {

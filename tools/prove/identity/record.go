@@ -18,8 +18,8 @@ import (
 	"github.com/scm-rights/scm/internal/recorder"
 )
 
-// A script is the program of the folder script, and with what it is run: so many
-// calls from a seed, or a call of each size.
+// A script is a run of the program in the folder script: a number of calls derived from a seed, or a
+// call of each size.
 type script struct {
 	seed, calls int
 	sizes       bool
@@ -34,19 +34,19 @@ func (s script) args() []string {
 
 const scriptPackage = "./tools/prove/identity/script"
 
-// A recording is what a run of the script said to the kernel, and what it printed:
-// the results of each call, and the descriptors open after it.
+// A recording holds the system calls of a run of the script, and what the script printed: the results of
+// each library call, and the descriptors open after it.
 type recording struct {
 	script script
-	calls  [][]recorder.Call // by section
+	calls  [][]recorder.Call // by section, which is one library call
 	lines  []string
 }
 
-// deadline ends a script that hangs, as a mutant may.
+// deadline ends a script that hangs. A mutant may.
 const deadline = 5 * time.Minute
 
-// record runs a script that was built, in an empty folder. If the script fails,
-// there is what it did until then beside the error.
+// record runs the script, built at path, in an empty folder. If the script fails, record returns both
+// an error and the recording up to then.
 func (s script) record(path string) (*recording, error) {
 	dir, err := os.MkdirTemp("", "identity")
 	if err != nil {
@@ -58,8 +58,8 @@ func (s script) record(path string) (*recording, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, s.args()...)
 	cmd.Dir = dir
-	// Nothing of the runtime's own is to come between: no collection, and no signal
-	// to take a goroutine off its processor.
+	// Keep the runtime from making system calls of its own: no garbage collection, and no signals that
+	// preempt goroutines.
 	cmd.Env = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2"}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	calls, err := recorder.Record(cmd, recorder.Options{Sections: true})
@@ -67,7 +67,7 @@ func (s script) record(path string) (*recording, error) {
 	if err != nil && !errors.As(err, &exit) {
 		return nil, err
 	}
-	// The scheduler wakes its threads by futex, wherever a goroutine's time is up.
+	// The scheduler wakes its threads by futex whenever a time slice ends.
 	calls = slices.DeleteFunc(calls, func(c recorder.Call) bool { return strings.HasPrefix(c.Name(), "futex") })
 	r := &recording{script: s, calls: bySection(calls), lines: strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")}
 	if err != nil {
@@ -76,8 +76,7 @@ func (s script) record(path string) (*recording, error) {
 	return r, r.sound()
 }
 
-// bySection sorts calls, so that one that is missing does not make all that follow
-// it differ.
+// bySection groups calls by section, so that a missing call does not make all later ones differ.
 func bySection(list []recorder.Call) [][]recorder.Call {
 	var sections [][]recorder.Call
 	for i := range list {
@@ -89,16 +88,17 @@ func bySection(list []recorder.Call) [][]recorder.Call {
 	return sections
 }
 
-// at returns nothing behind the end.
-func at[T any](list []T, i int) (none T) {
+// at returns an element of the list, or the zero value beyond its end.
+func at[T any](list []T, i int) (zero T) {
 	if i < len(list) {
 		return list[i]
 	}
-	return none
+	return zero
 }
 
-// sound reports whether messages went by system calls of their own, as they do in C, also where
-// there is socketcall, and as many descriptors came as a message can have, which a libc may not allow.
+// sound verifies that messages used direct system calls, as they do in C, even on architectures that
+// have socketcall. It also verifies that the script received a message with the maximum number of
+// descriptors, because some libcs do not allow that many.
 func (r *recording) sound() error {
 	most := false
 	for _, c := range slices.Concat(r.calls...) {
@@ -122,17 +122,16 @@ func (r *recording) sound() error {
 // maxFDs is SCM_MAX_FD of the kernel.
 const maxFDs = 253
 
-// count is how many system calls were recorded.
+// count returns the number of system calls.
 func (r *recording) count() int { return len(slices.Concat(r.calls...)) }
 
-// attempts is how often a script is recorded at most, while there is a call that
-// the other side has not. On a busy machine the runtime's scheduler makes some, each
-// time between others.
+// attempts limits how often a script is recorded while one recording has a call that the other lacks. On
+// a busy machine, the runtime's scheduler makes a few system calls, each time in other places.
 const attempts = 8
 
-// against returns how another recording differs, first what the calls said. The
-// paths are those of both programs: while there is a call that the other has not,
-// they are recorded again.
+// against returns the differences from another recording, those of the system calls first. The paths are
+// those of both programs. against records them again while one recording has a call that the other
+// lacks.
 func (r *recording) against(other *recording, path, otherPath string) ([]difference, error) {
 	for n := 1; ; n++ {
 		found := r.differences(other)
@@ -146,15 +145,15 @@ func (r *recording) against(other *recording, path, otherPath string) ([]differe
 	}
 }
 
-// settle records again, and keeps of each section the recording with the fewest
-// calls: what the runtime adds by chance it does not add every time.
+// settle records again, and keeps the recording of each section that has the fewest calls: the runtime
+// does not add its own calls to the same section every time.
 func (r *recording) settle(path string) error {
 	again, err := r.script.record(path)
 	if err != nil {
 		return err
 	}
 	if !slices.Equal(again.lines, r.lines) {
-		return fmt.Errorf("%s does not do the same again", filepath.Base(path))
+		return fmt.Errorf("%s does not print the same again", filepath.Base(path))
 	}
 	for i := range r.calls {
 		if calls := at(again.calls, i); len(calls) < len(r.calls[i]) {
@@ -164,17 +163,17 @@ func (r *recording) settle(path string) error {
 	return nil
 }
 
-// A difference is in what two recordings said to the kernel, or in what they printed.
+// A difference is between the system calls of two recordings, or between what their scripts printed.
 type difference struct {
 	field, text string
-	bytes       int // how many of them differ
+	bytes       int // the number of bytes that differ
 }
 
-// aCall is the field of a difference where one side has made another call, or none.
+// aCall is the field of a difference if one recording has another call, or none.
 const aCall = mutant.Call
 
-// exactly compares all but what must differ from run to run, and what lies in the
-// buffers of a receive where nothing came: the C has one piece of memory for many.
+// exactly compares everything except values that must differ from run to run, and the part of a
+// receive's buffers that the kernel did not write: csrc reuses one buffer for many calls.
 var exactly = recorder.Comparison{Numbers: true, AnyTime: true, Said: []recorder.What{recorder.Payload, recorder.Address}}
 
 func (r *recording) differences(other *recording) (found []difference) {
@@ -185,7 +184,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 	}
 	for i := range max(len(r.lines), len(other.lines)) {
 		if a, b := at(r.lines, i), at(other.lines, i); a != b {
-			// What follows one that differs follows from it.
+			// The lines after it differ as a consequence.
 			line := fmt.Sprintf("line %d", i+1)
 			found = append(found, difference{line, fmt.Sprintf("the script: %s: %s against %s", line, a, b), 1})
 			break
@@ -194,7 +193,7 @@ func (r *recording) differences(other *recording) (found []difference) {
 	return found
 }
 
-// unequal counts bytes; what has none counts as one.
+// unequal returns the number of bytes that differ, or 1 if the values are not bytes.
 func unequal(a, b []byte) int {
 	n := max(len(a), len(b)) - min(len(a), len(b))
 	for i := range min(len(a), len(b)) {

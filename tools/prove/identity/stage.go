@@ -3,11 +3,9 @@
 package identity
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,157 +13,168 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
+	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
 
-// A stage is a peer of the interop suite under the recorder, which is spoken to
-// line by line. It has one end of a pair of sockets as 3 and files as 4 to 6; the
-// other end and more files are the stage's.
+// A stage runs one peer of the interop suite under the recorder. The peer has one end of a
+// pair of sockets as descriptor 3, and the files a, b and c as descriptors 4 to 6. The
+// stage keeps the other end, and the files x, y and z that it can send to the peer.
 type stage struct {
-	far   int            // the other end
-	near  int            // a duplicate of the peer's end, for its options
-	files map[string]int // the stage's own, x, y and z
-	flags string         // of the peer's that sends
+	peer      *process.Process
+	near      int            // the stage's duplicate of the peer's end, for setsockopt
+	far       int            // the other end
+	files     map[string]int // x, y and z
+	sendFlags string         // appended to every send command
 
-	process *os.Process
-	in      *os.File
-	out     *bufio.Reader
-
-	calls   chan recorder.Call
-	steps   [][]recorder.Call // what the peer said to the kernel, by line
-	outcome []string          // what the peer answered, and what it left open
-	done    chan error
-	err     error // of the stage itself
+	recording callLog
+	calls     [][]recorder.Call // the system calls that the peer made, by command
+	outcome   []string          // the peer's answers, and the descriptors that it left open
+	err       error             // the first failure of the stage itself
 }
 
-// A play is something that is done on a stage.
-type play func(*stage)
+// An action is something that the stage does, or that it asks the peer to do.
+type action func(*stage)
 
-// patience is how long a play may take.
+// patience limits the time that a peer may take for one answer.
 const patience = 30 * time.Second
 
-// perform runs a command as the peer of a play, over sockets of a type.
-func perform(command []string, typ int, p play) (s *stage, err error) {
-	s = &stage{files: map[string]int{}, calls: make(chan recorder.Call, 1<<10), done: make(chan error, 1)}
-	var pair [2]int
-	if pair, err = unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0); err != nil {
+// perform starts the command as a peer on sockets of the given type, performs the actions, and
+// ends the peer. It returns the stage with everything that it recorded.
+func perform(command []string, sendFlags string, socketType int, actions []action) (*stage, error) {
+	s := &stage{files: map[string]int{}, sendFlags: sendFlags}
+	pool, closePool, err := s.open(socketType)
+	defer closePool()
+	if err != nil {
 		return nil, err
 	}
-	s.near, s.far = pair[0], pair[1]
-	owned := []*os.File{os.NewFile(uintptr(s.near), "near"), os.NewFile(uintptr(s.far), "far")}
-	defer func() {
-		for _, f := range owned {
-			_ = f.Close()
-		}
-	}()
-	// Whoever waits for what does not come shall not wait for ever.
-	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
-		return nil, err
+	s.peer, err = process.Start(scenario.Program(filepath.Base(command[0]), command...), pool,
+		scenario.User{}, &process.Record{With: s.recording.record})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", command[0], err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.ExtraFiles = []*os.File{owned[0]}
-	for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
-		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-		if err != nil {
-			return nil, err
-		}
-		f := os.NewFile(uintptr(fd), name)
-		owned = append(owned, f)
-		if name < "x" {
-			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-		} else {
-			s.files[name] = fd
+	for _, line := range []string{"hello", "use sock=3 fds=4,5,6"} {
+		if answer := s.ask(line); !strings.HasPrefix(answer, "ok") {
+			s.check(fmt.Errorf("answered %q to %q", answer, line))
 		}
 	}
-	if err := s.start(cmd); err != nil {
-		return nil, err
-	}
-	s.talk("hello")
-	s.talk("use sock=3 fds=4,5,6")
-	s.outcome, s.steps = nil, nil
+	s.calls = nil
 	if s.err == nil {
-		p(s)
+		inOrder(actions...)(s)
 	}
-	s.outcome = append(s.outcome, s.left()...)
-	_ = s.in.Close()
-	err = <-s.done
+	s.outcome = append(s.outcome, s.leftOpen()...)
+	err = s.peer.Close()
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
-		err = nil // it ended as the outcome says
+		err = nil // its exit is part of the outcome
 	}
 	return s, errors.Join(s.err, err)
 }
 
-func (s *stage) start(cmd *exec.Cmd) error {
-	childIn, in, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	out, childOut, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	s.in, s.out = in, bufio.NewReaderSize(out, 1<<16)
-	cmd.Stdin, cmd.Stdout = childIn, childOut
-	started := make(chan struct{})
-	o := recorder.Options{
-		Handle:  func(c *recorder.Call) { s.calls <- *c },
-		Started: func(p *os.Process) { s.process = p; close(started) },
-	}
-	go func() {
-		_, err := recorder.Record(cmd, o)
-		// Now who reads its answers comes to their end.
-		_ = childOut.Close()
-		_ = childIn.Close()
-		s.done <- err
-	}()
-	select {
-	case <-started:
-		return nil
-	case err := <-s.done:
-		return fmt.Errorf("%s: %w", cmd.Path, err)
-	}
-}
-
-// talk says a line to the peer, and returns its answer. What it says to the kernel
-// for it has been recorded by then.
-func (s *stage) talk(line string) string {
-	answer := "it ended"
-	if _, err := io.WriteString(s.in, line+"\n"); err == nil {
-		if text, err := s.out.ReadString('\n'); err == nil {
-			answer = strings.TrimSuffix(text, "\n")
+// open makes the sockets and the files. It returns the descriptors that the peer gets
+// duplicates of, and a function that closes all of the stage's own.
+func (s *stage) open(socketType int) (pool []int, closeAll func(), err error) {
+	var owned []int
+	closeAll = func() {
+		for _, fd := range owned {
+			_ = unix.Close(fd)
 		}
 	}
-	var calls []recorder.Call
-	for len(s.calls) > 0 {
-		calls = append(calls, <-s.calls)
+	pair, err := unix.Socketpair(unix.AF_UNIX, socketType|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, closeAll, err
 	}
-	s.steps = append(s.steps, calls)
+	owned = append(owned, pair[0], pair[1])
+	s.near, s.far = pair[0], pair[1]
+	pool = append(pool, s.near)
+	// A peer that stops receiving must not block the stage forever.
+	if err := unix.SetsockoptTimeval(s.far, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+		return nil, closeAll, err
+	}
+	for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
+		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, closeAll, err
+		}
+		owned = append(owned, fd)
+		if name < "x" {
+			pool = append(pool, fd)
+		} else {
+			s.files[name] = fd
+		}
+	}
+	return pool, closeAll, nil
+}
+
+// A callLog is a [process.Recorder] that keeps the recorded calls themselves, not their text.
+type callLog struct {
+	mu    sync.Mutex
+	calls []recorder.Call
+}
+
+func (l *callLog) record(cmd *exec.Cmd, started func(), _ func(lines []string)) error {
+	_, err := recorder.Record(cmd, recorder.Options{
+		Started: func(*os.Process) { started() },
+		Handle: func(c *recorder.Call) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.calls = append(l.calls, *c)
+		},
+	})
+	return err
+}
+
+// take returns the calls recorded since it was last called.
+func (l *callLog) take() []recorder.Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	calls := l.calls
+	l.calls = nil
+	return calls
+}
+
+// ended is the answer of a peer that has ended.
+const ended = "the peer ended"
+
+// ask sends a command to the peer and returns its answer. The recorder reports each system
+// call before the peer can go on to answer, so the log then has all calls of this command.
+func (s *stage) ask(line string) string {
+	answer, err := s.peer.Ask(context.Background(), line, patience)
+	if err != nil {
+		answer = ended
+		select {
+		case <-s.peer.Gone:
+		case <-time.After(process.Grace):
+			s.check(fmt.Errorf("%s: %w", line, err))
+		}
+	}
+	s.calls = append(s.calls, s.recording.take())
 	return answer
 }
 
-// say talks, and keeps the answer as it is to be compared.
-func (s *stage) say(line string) {
+// run sends a command to the peer, and keeps the answer for the comparison.
+func (s *stage) run(line string) {
 	flags := ""
 	if strings.HasPrefix(line, "send ") {
-		flags = s.flags
+		flags = s.sendFlags
 	}
-	answer := s.plain(s.talk(line + flags))
+	answer := s.normalize(s.ask(line + flags))
 	s.outcome = append(s.outcome, line+": "+answer)
 }
 
-var answered = regexp.MustCompile(`\bfds=([0-9,]+)`)
+var answeredFDs = regexp.MustCompile(`\bfds=([0-9,]+)`)
 
-// plain is an answer without what differs between libraries that do the same:
-// numbers become files, an error of the library's own has no text, and flags are in
-// the record.
-func (s *stage) plain(answer string) string {
+// normalize returns an answer without the parts in which libraries may differ although they do
+// the same. Descriptors become the names of their files. The text of a library's own
+// error is removed, and so are the flags, which the recorded calls contain. All
+// descriptors in the answer are closed, so that leftOpen does not find them.
+func (s *stage) normalize(answer string) string {
 	if strings.HasPrefix(answer, "err lib ") {
 		return "err lib"
 	}
@@ -175,28 +184,45 @@ func (s *stage) plain(answer string) string {
 			words = append(words, word)
 		}
 	}
-	return answered.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
+	return answeredFDs.ReplaceAllStringFunc(strings.Join(words, " "), func(text string) string {
 		var names []string
-		for number := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
-			link, err := os.Readlink(filepath.Join(s.table(), number))
+		for word := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
+			fd, err := strconv.Atoi(word)
+			s.check(err)
+			link, err := s.link(fd)
 			if err != nil {
 				names = append(names, "nothing")
 				continue
 			}
 			names = append(names, fileName(link))
-			// What is closed is not left open.
-			if answer := s.talk("close fds=" + number); answer != "ok" {
-				s.check(fmt.Errorf("close fds=%s: %s", number, answer))
+			if answer := s.ask("close fds=" + word); answer != "ok" {
+				s.check(fmt.Errorf("close fds=%s: %s", word, answer))
 			}
 		}
 		return "fds=" + strings.Join(names, ",")
 	})
 }
 
-// table is the folder with the peer's descriptors.
-func (s *stage) table() string { return filepath.Join("/proc", strconv.Itoa(s.process.Pid), "fd") }
+// link returns the kernel's name for the file of one of the peer's descriptors.
+func (s *stage) link(fd int) (string, error) {
+	return os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", s.peer.Pid, fd))
+}
 
-// fileName is a memfd's, or the kind of another file.
+// openFDs returns the peer's open descriptors, or none if the peer has ended.
+func (s *stage) openFDs() (fds []int) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.peer.Pid))
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// fileName returns the name of a memfd, or the kind of any other file.
 func fileName(link string) string {
 	if name, ok := strings.CutPrefix(link, "/memfd:"); ok {
 		return strings.TrimSuffix(name, " (deleted)")
@@ -208,45 +234,42 @@ func fileName(link string) string {
 	return kind
 }
 
-// left is what the peer holds of the stage's files, and of pidfds, and has not reported.
-func (s *stage) left() (lost []string) {
-	entries, err := os.ReadDir(s.table())
-	if err != nil {
-		return nil // it ended
-	}
-	for _, e := range entries {
-		link, err := os.Readlink(filepath.Join(s.table(), e.Name()))
+// leftOpen lists the pidfds, and the stage's own files, that the peer received and neither
+// reported nor closed.
+func (s *stage) leftOpen() (list []string) {
+	for _, fd := range s.openFDs() {
+		link, err := s.link(fd)
 		if err != nil {
-			continue
+			continue // closed since the folder was read
 		}
 		if name := fileName(link); s.files[name] != 0 || name == "pidfd" {
-			lost = append(lost, "left open: "+name)
+			list = append(list, "left open: "+name)
 		}
 	}
-	slices.Sort(lost)
-	return lost
+	slices.Sort(list)
+	return list
 }
 
-// do does one thing after the other.
-func do(plays ...play) play {
+// inOrder performs actions one after the other.
+func inOrder(actions ...action) action {
 	return func(s *stage) {
-		for _, p := range plays {
-			p(s)
+		for _, act := range actions {
+			act(s)
 		}
 	}
 }
 
-// say has the peer do what the lines say.
-func say(lines ...string) play {
+// commands sends commands to the peer.
+func commands(lines ...string) action {
 	return func(s *stage) {
 		for _, line := range lines {
-			s.say(line)
+			s.run(line)
 		}
 	}
 }
 
-// give sends a message to the peer.
-func give(payload string, names ...string) play {
+// message sends a message to the peer's socket, with the stage's files of these names.
+func message(payload string, names ...string) action {
 	return func(s *stage) {
 		var fds []int
 		for _, name := range names {
@@ -257,33 +280,31 @@ func give(payload string, names ...string) play {
 	}
 }
 
-// option sets one of SOL_SOCKET on the peer's socket.
-func option(option int) play {
+// enable sets an option of level SOL_SOCKET on the peer's socket.
+func enable(option int) action {
 	return func(s *stage) { s.check(unix.SetsockoptInt(s.near, unix.SOL_SOCKET, option, 1)) }
 }
 
-// shut ends what can be sent to the peer.
-func shut(s *stage) { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
+// endOfStream shuts down the sending direction of the stage's socket.
+func endOfStream(s *stage) { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
 
-// limit leaves the peer so many numbers that are free.
-func limit(free int) play {
+// freeFDs lowers the peer's limit of open files so that it can open n more descriptors.
+func freeFDs(n int) action {
 	return func(s *stage) {
-		n := uint64(0)
-		for left := free; ; n++ {
-			if _, err := os.Lstat(filepath.Join(s.table(), fmt.Sprint(n))); err == nil {
-				continue
+		open := s.openFDs()
+		limit := 0
+		for free := 0; slices.Contains(open, limit) || free < n; limit++ {
+			if !slices.Contains(open, limit) {
+				free++
 			}
-			if left == 0 {
-				break
-			}
-			left--
 		}
-		var was unix.Rlimit
-		s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, nil, &was))
-		s.check(unix.Prlimit(s.process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: was.Max}, nil))
+		var old unix.Rlimit
+		s.check(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, nil, &old))
+		s.check(unix.Prlimit(s.peer.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: old.Max}, nil))
 	}
 }
 
+// check keeps the first error.
 func (s *stage) check(err error) {
 	if err != nil && s.err == nil {
 		s.err = err

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command sendfile is a peer of the interop suite on a Conn's SendFile and
-// RecvFile, as the suite's peer runc is on runc's.
+// Command sendfile is a peer of the interop suite that uses SendFile and RecvFile of a Conn. The
+// suite's peer runc uses the functions of runc with the same names.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 		Can:     "stream,dgram,seqpacket",
 		Room:    "4096,1",
 		Open: func(sock int) (peer.Socket, error) {
-			// The number stays the peer's, and the Conn has one of its own.
+			// The peer keeps its descriptor. The Conn gets a duplicate.
 			fd, err := unix.FcntlInt(uintptr(sock), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
 				return nil, err
@@ -42,7 +42,7 @@ type socket struct{ conn *scm.Conn }
 func (s socket) Done() { _ = s.conn.Close() }
 
 func (s socket) Send(m peer.Message) (int, error) {
-	// An os.File has no negative number.
+	// An os.File cannot have a negative descriptor.
 	if len(m.FDs) != 1 || m.FDs[0] < 0 {
 		return 0, peer.ErrUnsupported
 	}
@@ -55,15 +55,15 @@ func (s socket) Recv(peer.Room) (peer.Received, error) {
 	if err != nil {
 		return peer.Received{}, err
 	}
-	// Fd would make the file block, for its sender too.
+	// Fd would set blocking mode on the file, which the sender shares.
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return peer.Received{}, err
 	}
 	var fd int
 	var failed error
-	err = raw.Control(func(number uintptr) {
-		fd, failed = unix.FcntlInt(number, unix.F_DUPFD_CLOEXEC, 0)
+	err = raw.Control(func(received uintptr) {
+		fd, failed = unix.FcntlInt(received, unix.F_DUPFD_CLOEXEC, 0)
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return peer.Received{}, err
@@ -71,8 +71,8 @@ func (s socket) Recv(peer.Room) (peer.Received, error) {
 	return peer.Received{N: len(f.Name()), Payload: []byte(f.Name()), FDs: []int{fd}}, f.Close()
 }
 
-// kept holds every os.File for good: one that is collected closes its number,
-// and the numbers are the peer's to close.
+// kept keeps every os.File reachable. The finalizer of an os.File would close its descriptor, which
+// belongs to the peer.
 var kept []*os.File
 
 func file(fd int, name string) *os.File {

@@ -12,21 +12,21 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// A target is an architecture, the libc of its C, and the backend that is built.
+// A target is an architecture, a libc, and a backend to build a program with.
 type target struct {
 	arch, libc, backend string
-	cc                  string   // of cgo
-	flags               []string // of go build
+	cc                  string   // the C compiler, for cgo
+	flags               []string // for go build
 }
 
-// none is the libc of a program without C.
-const none = "-"
+// noLibc is the libc of a program without C.
+const noLibc = "-"
 
-// targets are what this machine runs without an emulator. The first of an
-// architecture is the one that the others are compared with.
+// targets returns the targets whose programs this machine runs without an emulator. The others of an
+// architecture are compared with the first.
 func targets() []target {
 	pure := func(arch string) target {
-		return target{arch: arch, libc: none, backend: "purego", flags: []string{"-tags=purego"}}
+		return target{arch: arch, libc: noLibc, backend: "purego", flags: []string{"-tags=purego"}}
 	}
 	glibc := func(arch, cc string) target {
 		return target{arch: arch, libc: "glibc", backend: "cgo", cc: cc}
@@ -37,15 +37,18 @@ func targets() []target {
 	return []target{
 		pure("amd64"),
 		glibc("amd64", "gcc -m64"),
-		// musl's loader need not be installed.
-		{arch: "amd64", libc: "musl", backend: "cgo", cc: "musl-gcc", flags: []string{"-ldflags=-linkmode=external -extldflags=-static"}},
+		{
+			arch: "amd64", libc: "musl", backend: "cgo", cc: "musl-gcc",
+			// Linked statically, because musl's loader may not be installed.
+			flags: []string{"-ldflags=-linkmode=external -extldflags=-static"},
+		},
 		pure("386"),
-		// gcc-multilib conflicts with the cross compilers; without it a header lies elsewhere.
+		// gcc-multilib conflicts with the cross compilers. Without it, a header is in another folder.
 		glibc("386", "gcc -m32 -I/usr/include/x86_64-linux-gnu"),
 	}
 }
 
-// compiles reports whether the C compiler of a target is there, and its libc.
+// compiles returns an error if the C compiler or the libc of the target is missing.
 func (t target) compiles() error {
 	if t.cc == "" {
 		return nil
@@ -53,8 +56,8 @@ func (t target) compiles() error {
 	return machines.Compiles(strings.Fields(t.cc)...)
 }
 
-// build builds a package of the repository at root into the folder dir, with an
-// overlay if one is given.
+// build builds a package of the repository at root into the folder dir. overlay is the file for
+// go build -overlay, or "".
 func (t target) build(root, dir, pkg, overlay string) (path string, err error) {
 	if err := t.compiles(); err != nil {
 		return "", err
@@ -71,5 +74,6 @@ func (t target) build(root, dir, pkg, overlay string) (path string, err error) {
 }
 
 func (t target) String() string {
-	return strings.Join(slices.DeleteFunc([]string{t.arch, t.libc, t.backend}, func(s string) bool { return s == none }), " ")
+	words := []string{t.arch, t.libc, t.backend}
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == noLibc }), " ")
 }
