@@ -206,7 +206,8 @@ func (a *audit) wrong() []error {
 	return wrong
 }
 
-// describe returns the name of the stage's file that a descriptor refers to, or its number.
+// describe returns the name of the stage's file that a descriptor refers to. For any other file, it
+// returns the descriptor.
 func describe(c *recorder.Call, fd int32, atExit bool) string {
 	for _, f := range c.Files {
 		if f.FD == fd && f.AtExit == atExit && f.Open() {

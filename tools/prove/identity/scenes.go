@@ -15,7 +15,7 @@ type original struct {
 	heading   string   // of its section in docs/departures.md
 	theirs    string   // the peer on the original
 	ours      []string // the peers on scm
-	sendFlags string   // the flags that the original always passes, which our peers are told to pass
+	sendFlags string   // the flags that the original always passes, which our peers also have to pass
 	scenes    []scene
 }
 

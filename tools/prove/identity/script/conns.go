@@ -13,32 +13,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// configs are those of a Conn. An Expect that accepts a file examines it with system calls that no backend
-// makes.
+// configs lists the configurations of a Conn. An Expect that accepts files would examine them with system
+// calls that no backend makes.
 var configs = []scm.Config{{}, {}, {KeepTruncated: true}, {Expect: &scm.Expect{}}}
 
-// aSocket is the place of a Unix socket among the files. A UDP socket to which something was sent has
-// another port each time.
-const aSocket = 8
+// socketFile is the index of a Unix socket among the files. The UDP socket is not suitable: once it was
+// used, it has a different port in each run.
+const socketFile = 8
 
-// withConns does steps with the methods of a Conn at each end.
-func (w *world) withConns(steps int) {
+// withConns makes a Conn of each socket and makes random calls of their methods.
+func (w *walker) withConns(operations int) {
 	var conns [2]*scm.Conn
 	var err error
 	var files []*os.File
 	for i := range 4 {
 		files = append(files, w.file(i+1))
 	}
-	socket := w.file(aSocket)
+	socket := w.file(socketFile)
 	closed := w.file(0)
 	check(closed.Close())
 	for i, fd := range w.socks {
 		config := oneOf(w, configs)
 		w.call(fmt.Sprintf("NewConnFD %d", fd), func() { conns[i], err = config.NewConnFD(fd) }, &err)
 	}
-	for range steps {
+	for range operations {
 		c := conns[w.pick(2)]
-		// A call that waits would stop the thread.
+		// Make no call that would block.
 		ready := ready(c)
 		switch sends := w.pick(2) == 0; {
 		case sends && ready&unix.POLLOUT != 0:
@@ -49,7 +49,7 @@ func (w *world) withConns(steps int) {
 	}
 	for i, c := range conns {
 		w.call("Close", func() { err = c.Close() }, &err)
-		if i == 0 && w.one(2) && ready(conns[1])&unix.POLLIN != 0 {
+		if i == 0 && w.oneIn(2) && ready(conns[1])&unix.POLLIN != 0 {
 			w.connRecv(conns[1])
 		}
 	}
@@ -70,10 +70,10 @@ func ready(c *scm.Conn) int16 {
 	return p[0].Revents
 }
 
-// connFlags are those after which a receive finds what poll speaks of.
+// connFlags lists the flags of sends after which poll reports correctly whether a receive would block.
 var connFlags = []int{0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE}
 
-func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File) {
+func (w *walker) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File) {
 	var n int
 	var err error
 	var pass []*os.File
@@ -81,11 +81,11 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File)
 		pass = append(pass, oneOf(w, files))
 	}
 	switch {
-	case w.one(24):
+	case w.oneIn(24):
 		pass = append(pass, nil)
-	case w.one(24):
+	case w.oneIn(24):
 		pass = append(pass, closed)
-	case w.one(24):
+	case w.oneIn(24):
 		for len(pass) < 254 {
 			pass = append(pass, files[0])
 		}
@@ -103,21 +103,21 @@ func (w *world) connSend(c *scm.Conn, files []*os.File, socket, closed *os.File)
 		w.call(fmt.Sprintf("Conn.SendFile %d bytes", len(name)), func() { err = c.SendFile(name, f) }, &err)
 	case 3:
 		m := w.outgoing(lengths)
-		m.Addr = nil // at the address there may be no room
+		m.Addr = nil // the receive buffer at the address may be full
 		flags := oneOf(w, connFlags)
-		what := fmt.Sprintf("Conn.Send flags %#x, %s", flags, words(m))
+		what := fmt.Sprintf("Conn.Send flags %#x, %s", flags, describeMessages(m))
 		w.call(what, func() { err = c.Send(&m, flags) }, &m.N, &err)
 	case 4:
 		f := oneOf(w, []*os.File{socket, socket, files[0]})
 		send, name := func() error { return c.SendConn(fdtest.AsSocket(f)) }, "SendConn"
-		if w.one(2) {
+		if w.oneIn(2) {
 			send, name = func() error { return c.SendListener(fdtest.AsSocket(f)) }, "SendListener"
 		}
 		w.call("Conn."+name+" "+f.Name(), func() { err = send() }, &err)
 	}
 }
 
-func (w *world) connRecv(c *scm.Conn) {
+func (w *walker) connRecv(c *scm.Conn) {
 	var n int
 	var err error
 	switch w.pick(6) {
@@ -143,7 +143,7 @@ func (w *world) connRecv(c *scm.Conn) {
 	case 3:
 		m := w.incoming(lengths)
 		flags := oneOf(w, []int{0, unix.MSG_PEEK, unix.MSG_TRUNC, unix.MSG_WAITALL, unix.MSG_CMSG_CLOEXEC})
-		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, words(m)), func() { err = c.Recv(&m, flags) }, &m, &err)
+		w.call(fmt.Sprintf("Conn.Recv flags %#x, %s", flags, describeMessages(m)), func() { err = c.Recv(&m, flags) }, &m, &err)
 		closeMessage(&m)
 	case 4:
 		p, fds, nfd := w.space(oneOf(w, lengths)), make([]int, oneOf(w, append(fdCounts, 253, 254))), 0
@@ -156,7 +156,7 @@ func (w *world) connRecv(c *scm.Conn) {
 	}
 }
 
-// closeMessage closes the descriptors that came with m.
+// closeMessage closes the descriptors received with m.
 func closeMessage(m *scm.Message) {
 	for _, fd := range m.FDs[:m.NFD] {
 		check(unix.Close(fd))

@@ -1,16 +1,22 @@
 //go:build linux
 
-// Command script makes calls of package scm from a seed, sensible ones and
-// hostile ones, each between two marks of the recorder. Built once per backend,
-// its records have to be the same.
+// Command script makes calls of package scm, each between two marks of the recorder. It is built once
+// per backend, and the recordings of all builds must be the same.
 //
-//	script SEED CALLS
-//	script sizes
+//	script SEED CALLS   reasonable and hostile calls, derived from a seed
+//	script sizes        a call of each size
 //
-// With sizes it makes a call of each size in place of those from a seed.
+// After each call it prints the results and all open descriptors. It uses the current folder, which
+// must be empty.
 //
-// After each call it prints its result, and every descriptor that is open,
-// by number. It works in the current folder, which is empty.
+//	walker.go      the files and sockets, the rounds of calls, and what is printed about a call
+//	operations.go  random calls of the pair, of messages and of batches
+//	conns.go       random calls of the methods of a Conn
+//	sizes.go       the call of each size
+//
+// This is not the walk of internal/difftest. That one describes a sequence of backend calls in advance, as
+// data that a fuzzer can produce and a test can shrink. This program calls package scm itself, and
+// chooses a call after it has seen what the earlier ones left, such as which Conn is ready.
 package main
 
 import (
@@ -24,20 +30,20 @@ import (
 )
 
 func main() {
-	// What is recorded is one thread's.
+	// The recorder records one thread.
 	runtime.LockOSThread()
 	out := bufio.NewWriterSize(os.Stdout, 1<<16)
 	switch len(os.Args) {
 	case 2:
-		w := newWorld(out)
+		w := newWalker(out)
 		w.sizes()
 	case 3:
 		seed, err := strconv.ParseUint(os.Args[1], 10, 64)
 		check(err)
 		calls, err := strconv.Atoi(os.Args[2])
 		check(err)
-		w := newWorld(out)
-		w.most()
+		w := newWalker(out)
+		w.maxFDs()
 		for round := uint64(0); w.calls < calls; round++ {
 			w.round(seed, round)
 			check(out.Flush())
@@ -49,7 +55,7 @@ func main() {
 	check(out.Flush())
 }
 
-// check ends the program: what it needs itself has failed.
+// check ends the program if a call that the program needs for itself has failed.
 func check(err error) {
 	if err != nil {
 		_, file, line, _ := runtime.Caller(1)
@@ -58,15 +64,15 @@ func check(err error) {
 	}
 }
 
-// settle does beforehand what the runtime does the first time, and has it take
-// the memory that the calls will need, so that none of that is between marks.
-func settle() {
+// warmUp makes the runtime start its poller and allocate the memory that the calls will need, so that it
+// makes none of the system calls for that between marks.
+func warmUp() {
 	for range 2 {
 		r, wr, err := os.Pipe() // starts the poller, and the goroutine for cleanups
 		check(err)
 		check(r.Close())
 		check(wr.Close())
-		// Pages, and a record of each of them.
+		// Pages, and the runtime's bookkeeping for each of them.
 		memory := make([][]byte, 12<<10)
 		for i := range memory {
 			memory[i] = make([]byte, 8<<10)
@@ -77,11 +83,10 @@ func settle() {
 	}
 }
 
-// mark is the recorder's: section n begins, or ends if n is 0.
+// mark begins section n of the recording, or ends the section if n is 0.
 func mark(n int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_GETPRIORITY, recorderMark, uintptr(n), 0)
 }
 
-// recorderMark is recorder.Mark, which a program for users of the recorder writes
-// down itself.
+// recorderMark is recorder.Mark. Like any recorded program, this one does not import the recorder.
 const recorderMark = 0x5c3d

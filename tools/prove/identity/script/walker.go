@@ -15,36 +15,37 @@ import (
 )
 
 const (
-	// first is above all that the process has open itself. The numbers below it
-	// are taken, so that the kernel hands out the same ones in each run.
+	// first is higher than all descriptors of the process itself. All descriptors below it are in use, so
+	// that the kernel allocates the same ones in each run.
 	first = 64
-	// last is above all that a round can have open.
+	// last is higher than all descriptors that a round can have open.
 	last = first + 640
 )
 
-// A world is the circumstances of calls.
-type world struct {
+// A walker makes calls of package scm, chosen at random or one for each size. It has the sockets and
+// the files that the calls use.
+type walker struct {
 	out   *bufio.Writer
-	calls int
+	calls int // made so far
 
-	files []string // the names of the numbers from first on
-	names map[inode]string
-	socks [2]int // of the round
-	typ   int
-	rand  *rand.Rand
-	room  []byte // of receives; what is taken of it is not taken again soon
-	taken int
+	files      []string         // the names of the files, which are open as first, first+1 and so on
+	names      map[inode]string // the names of all files and sockets
+	socks      [2]int           // the connected sockets of the round
+	socketType int
+	rand       *rand.Rand
+	memory     []byte // for receives, used in turn so that a buffer is not reused soon
+	used       int    // the bytes of memory that were handed out
 }
 
 type inode struct{ dev, ino uint64 }
 
-// filler is a file that stands for any.
+// filler is the file with which unused descriptors are filled.
 const filler = first
 
-func newWorld(out *bufio.Writer) *world {
-	settle()
-	check(unix.CloseRange(first, last, 0)) // what was inherited
-	w := &world{out: out, names: map[inode]string{}, room: make([]byte, 1<<17), rand: rand.New(rand.NewPCG(0, 0))}
+func newWalker(out *bufio.Writer) *walker {
+	warmUp()
+	check(unix.CloseRange(first, last, 0)) // close inherited descriptors
+	w := &walker{out: out, names: map[inode]string{}, memory: make([]byte, 1<<17), rand: rand.New(rand.NewPCG(0, 0))}
 	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 	var p [2]int
 	check(unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK))
@@ -83,8 +84,8 @@ func newWorld(out *bufio.Writer) *world {
 	return w
 }
 
-// firstFree is behind the files.
-func (w *world) firstFree() int { return first + len(w.files) }
+// firstFree is the descriptor after those of the files.
+func (w *walker) firstFree() int { return first + len(w.files) }
 
 func stat(fd int) (inode, error) {
 	var st unix.Stat_t
@@ -99,11 +100,11 @@ var types = []struct {
 	typ  int
 }{{"stream", unix.SOCK_STREAM}, {"dgram", unix.SOCK_DGRAM}, {"seqpacket", unix.SOCK_SEQPACKET}}
 
-// round makes a pair of sockets and does some steps with it.
-func (w *world) round(seed, round uint64) {
+// round makes a pair of sockets and uses it for a number of operations.
+func (w *walker) round(seed, round uint64) {
 	w.rand = rand.New(rand.NewPCG(seed, round))
 	kind := types[round%3]
-	w.typ = kind.typ
+	w.socketType = kind.typ
 	pair, err := unix.Socketpair(unix.AF_UNIX, kind.typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	check(err)
 	w.socks = pair
@@ -113,16 +114,16 @@ func (w *world) round(seed, round uint64) {
 		check(err)
 		w.names[at] = string(rune('a' + i))
 	}
-	if w.one(3) {
-		w.named()
+	if w.oneIn(3) {
+		w.bindSockets()
 	}
 	fmt.Fprintln(w.out)
-	steps := 8 + w.pick(24)
-	if w.one(4) {
-		w.withConns(steps)
+	operations := 8 + w.pick(24)
+	if w.oneIn(4) {
+		w.withConns(operations)
 	} else {
-		for range steps {
-			w.step()
+		for range operations {
+			w.operation()
 		}
 	}
 	for _, fd := range w.socks {
@@ -133,8 +134,8 @@ func (w *world) round(seed, round uint64) {
 	check(unix.CloseRange(uint(w.firstFree()), last, 0))
 }
 
-// most passes as many descriptors as a message can have.
-func (w *world) most() {
+// maxFDs passes the maximum number of descriptors of a message.
+func (w *walker) maxFDs() {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	check(err)
 	out := scm.Message{Buffers: [][]byte{{0}}, FDs: slices.Repeat([]int{filler}, scm.MaxFDs)}
@@ -144,44 +145,44 @@ func (w *world) most() {
 	check(unix.CloseRange(uint(w.firstFree()), last, 0))
 }
 
-// named gives the sockets addresses, and perhaps options. An unnamed socket with
-// an option that names the sender gets a name by chance when it sends.
-func (w *world) named() {
+// bindSockets binds the sockets to addresses, and sets options in some rounds. Only bound sockets get
+// options, because the kernel binds an unbound socket with SO_PASSCRED to a random address when it sends.
+func (w *walker) bindSockets() {
 	for i, fd := range w.socks {
 		name := string(rune('a' + i))
-		_ = unix.Unlink(name) // the last round's, if there is one
+		_ = unix.Unlink(name) // left by an earlier round, if any
 		check(unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
 	}
 	for _, option := range []int{unix.SO_PASSCRED, unix.SO_PASSPIDFD, unix.SO_TIMESTAMP} {
-		if w.one(3) {
-			side := w.pick(2)
-			err := unix.SetsockoptInt(w.socks[side], unix.SOL_SOCKET, option, 1)
-			fmt.Fprintf(w.out, " option %d of %d: %v", option, side, err)
+		if w.oneIn(3) {
+			end := w.pick(2)
+			err := unix.SetsockoptInt(w.socks[end], unix.SOL_SOCKET, option, 1)
+			fmt.Fprintf(w.out, " option %d of %d: %v", option, end, err)
 		}
 	}
 }
 
-// call does what is recorded, and then prints its results, which are behind pointers.
-func (w *world) call(what string, f func(), results ...any) {
+// call calls f between two marks of the recorder, and prints the results, which are pointers.
+func (w *walker) call(what string, f func(), results ...any) {
 	w.calls++
 	fmt.Fprintf(w.out, "%d %s:", w.calls, what)
-	runtime.Gosched() // now, so that its time is not up between the marks
+	runtime.Gosched() // here, so that the time slice does not end between the marks
 	mark(w.calls)
 	f()
 	mark(0)
 	for _, r := range results {
-		fmt.Fprint(w.out, " ", told(r))
+		fmt.Fprint(w.out, " ", describeResult(r))
 	}
 	fmt.Fprintln(w.out)
-	w.table()
+	w.printTable()
 }
 
-// margin is how many closed numbers in a row mean that there are no more: the
-// kernel hands out the lowest.
+// margin is the number of closed descriptors in a row after which no open ones follow: the kernel
+// allocates the lowest one.
 const margin = 32
 
-// table prints what is open behind the files, and what of the files is not.
-func (w *world) table() {
+// printTable prints the open descriptors after those of the files, and which of the files are closed.
+func (w *walker) printTable() {
 	fmt.Fprint(w.out, " ")
 	for n, closed := first, 0; n < last && closed < margin; n++ {
 		flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
@@ -210,15 +211,15 @@ func (w *world) table() {
 	fmt.Fprintln(w.out)
 }
 
-// tidy closes what was received, most of the time.
-func (w *world) tidy(min int) {
-	if w.one(4) && w.opened(min) < 64 {
+// closeMostly closes all descriptors from min on, in most cases.
+func (w *walker) closeMostly(min int) {
+	if w.oneIn(4) && w.countOpen(min) < 64 {
 		return
 	}
 	check(unix.CloseRange(uint(min), last, 0))
 }
 
-func (w *world) opened(min int) (n int) {
+func (w *walker) countOpen(min int) (n int) {
 	for fd, closed := min, 0; fd < last && closed < margin; fd++ {
 		closed++
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
@@ -229,16 +230,15 @@ func (w *world) opened(min int) (n int) {
 	return n
 }
 
-// full leaves few numbers free while f runs, once in a while.
-func (w *world) full(f func()) {
-	if !w.one(12) {
+// withFullTable calls f. Once in 12 times, only a few more descriptors can be opened while f runs.
+func (w *walker) withFullTable(f func()) {
+	if !w.oneIn(12) {
 		f()
 		return
 	}
 	var was unix.Rlimit
 	check(unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
-	// The numbers in use may have gaps; what matters is that it is the same in
-	// each run.
+	// The open descriptors may have gaps. The limit only has to be the same in each run.
 	limit := unix.Rlimit{Cur: uint64(w.firstFree() + 2 + w.pick(4)), Max: was.Max}
 	check(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	fmt.Fprintf(w.out, "limit %d\n", limit.Cur)
@@ -246,15 +246,15 @@ func (w *world) full(f func()) {
 	check(unix.Setrlimit(unix.RLIMIT_NOFILE, &was))
 }
 
-func (w *world) pick(n int) int { return w.rand.IntN(n) }
+func (w *walker) pick(n int) int { return w.rand.IntN(n) }
 
-// one is true once in n times.
-func (w *world) one(n int) bool { return w.pick(n) == 0 }
+// oneIn is true once in n times.
+func (w *walker) oneIn(n int) bool { return w.pick(n) == 0 }
 
-func oneOf[T any](w *world, list []T) T { return list[w.pick(len(list))] }
+func oneOf[T any](w *walker, list []T) T { return list[w.pick(len(list))] }
 
-// file is an os.File of a duplicate of one of the files.
-func (w *world) file(i int) *os.File {
+// file returns an os.File for a duplicate of one of the files.
+func (w *walker) file(i int) *os.File {
 	fd, err := unix.FcntlInt(uintptr(first+i), unix.F_DUPFD_CLOEXEC, w.firstFree())
 	check(err)
 	return os.NewFile(uintptr(fd), w.files[i])

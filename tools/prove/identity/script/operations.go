@@ -14,21 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is a call of the pair, of a message or of a batch, by numbers.
-func (w *world) step() {
+// operation makes one random call of WriteFD, ReadFD, Send, Recv, SendBatch or RecvBatch.
+func (w *walker) operation() {
 	sock := w.socks[w.pick(2)]
-	if w.one(24) {
+	if w.oneIn(24) {
 		sock = oneOf(w, hostileSockets)
 	}
 	switch w.pick(6) {
 	case 0:
-		w.writesFD(sock, w.payload(oneOf(w, lengths)), w.number())
+		w.writesFD(sock, w.payload(oneOf(w, lengths)), w.fdToSend())
 	case 1:
-		w.full(func() { w.readsFD(sock, w.space(oneOf(w, lengths))) })
+		w.withFullTable(func() { w.readsFD(sock, w.space(oneOf(w, lengths))) })
 	case 2:
 		w.sends(sock, w.outgoing(lengths), w.flags(sendFlags))
 	case 3:
-		w.full(func() { w.receives(sock, w.incoming(lengths), w.flags(recvFlags)) })
+		w.withFullTable(func() { w.receives(sock, w.incoming(lengths), w.flags(recvFlags)) })
 	case 4:
 		ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(sendFlags)
 		for i := range ms {
@@ -36,7 +36,7 @@ func (w *world) step() {
 		}
 		w.sendsBatch(sock, ms, flags)
 	case 5:
-		w.full(func() {
+		w.withFullTable(func() {
 			ms, flags := make([]scm.Message, oneOf(w, batches)), w.flags(recvFlags)
 			for i := range ms {
 				ms[i] = w.incoming(fewLengths)
@@ -44,37 +44,37 @@ func (w *world) step() {
 			w.receivesBatch(sock, ms, flags)
 		})
 	}
-	w.tidy(max(w.socks[0], w.socks[1]) + 1)
+	w.closeMostly(max(w.socks[0], w.socks[1]) + 1)
 }
 
-func (w *world) writesFD(sock int, p []byte, fd int) {
+func (w *walker) writesFD(sock int, p []byte, fd int) {
 	var n int
 	var err error
 	w.call(fmt.Sprintf("WriteFD %d, %d bytes, %d", sock, len(p), fd), func() { n, err = scm.WriteFD(sock, p, fd) }, &n, &err)
 }
 
-func (w *world) readsFD(sock int, p []byte) {
+func (w *walker) readsFD(sock int, p []byte) {
 	var n, fd int
 	var err error
 	w.call(fmt.Sprintf("ReadFD %d, %d bytes", sock, len(p)), func() { n, fd, err = scm.ReadFD(sock, p) }, &n, &fd, &err, p)
 }
 
-func (w *world) sends(sock int, m scm.Message, flags int) {
+func (w *walker) sends(sock int, m scm.Message, flags int) {
 	var err error
-	what := fmt.Sprintf("Send %d, flags %#x, %s", sock, flags, words(m))
+	what := fmt.Sprintf("Send %d, flags %#x, %s", sock, flags, describeMessages(m))
 	w.call(what, func() { err = scm.Send(sock, &m, flags) }, &m.N, &err)
 }
 
-func (w *world) receives(sock int, m scm.Message, flags int) {
+func (w *walker) receives(sock int, m scm.Message, flags int) {
 	var err error
-	what := fmt.Sprintf("Recv %d, flags %#x, %s", sock, flags, words(m))
+	what := fmt.Sprintf("Recv %d, flags %#x, %s", sock, flags, describeMessages(m))
 	w.call(what, func() { err = scm.Recv(sock, &m, flags) }, &m, &err)
 }
 
-func (w *world) sendsBatch(sock int, ms []scm.Message, flags int) {
+func (w *walker) sendsBatch(sock int, ms []scm.Message, flags int) {
 	var n int
 	var err error
-	what := fmt.Sprintf("SendBatch %d, flags %#x, %s", sock, flags, words(ms...))
+	what := fmt.Sprintf("SendBatch %d, flags %#x, %s", sock, flags, describeMessages(ms...))
 	results := []any{&n, &err}
 	for i := range ms {
 		results = append(results, &ms[i].N)
@@ -82,10 +82,10 @@ func (w *world) sendsBatch(sock int, ms []scm.Message, flags int) {
 	w.call(what, func() { n, err = scm.SendBatch(sock, ms, flags) }, results...)
 }
 
-func (w *world) receivesBatch(sock int, ms []scm.Message, flags int) {
+func (w *walker) receivesBatch(sock int, ms []scm.Message, flags int) {
 	var n int
 	var err error
-	what := fmt.Sprintf("RecvBatch %d, flags %#x, %s", sock, flags, words(ms...))
+	what := fmt.Sprintf("RecvBatch %d, flags %#x, %s", sock, flags, describeMessages(ms...))
 	results := []any{&n, &err}
 	for i := range ms {
 		results = append(results, &ms[i])
@@ -95,7 +95,7 @@ func (w *world) receivesBatch(sock int, ms []scm.Message, flags int) {
 
 var (
 	hostileSockets = []int{-1, math.MinInt32, math.MaxInt32, 0, filler, first + 8, first + 9, last - 1}
-	hostileNumbers = []int{-1, -2, math.MinInt32, math.MaxInt32, math.MaxInt32 - 1, last - 1, 1023}
+	hostileFDs     = []int{-1, -2, math.MinInt32, math.MaxInt32, math.MaxInt32 - 1, last - 1, 1023}
 
 	lengths    = []int{0, 1, 1, 2, 5, 16, 100, 1000, 4096}
 	fewLengths = []int{0, 1, 1, 3, 20}
@@ -110,33 +110,33 @@ var (
 		unix.MSG_OOB, unix.MSG_CMSG_CLOEXEC, unix.MSG_ERRQUEUE, unix.MSG_WAITFORONE}
 )
 
-func (w *world) flags(list []int) int {
-	if w.one(16) {
+func (w *walker) flags(list []int) int {
+	if w.oneIn(16) {
 		return int(w.rand.Int32())
 	}
 	return oneOf(w, list)
 }
 
-// number is a descriptor to send. No socket is among those that are open: one in
-// its own queue is garbage that the kernel collects in its own time.
-func (w *world) number() int {
-	if w.one(16) {
-		return oneOf(w, hostileNumbers)
+// fdToSend returns a descriptor to send, which is rarely an invalid one. It is never a connected socket.
+// A socket in its own queue would be garbage, which the kernel collects at an unpredictable time.
+func (w *walker) fdToSend() int {
+	if w.oneIn(16) {
+		return oneOf(w, hostileFDs)
 	}
 	return first + w.pick(len(w.files))
 }
 
-func (w *world) fds() []int {
+func (w *walker) fds() []int {
 	n := oneOf(w, fdCounts)
-	if w.one(24) {
+	if w.oneIn(24) {
 		n = oneOf(w, manyFDs)
 	}
 	fds := make([]int, n)
 	for i := range fds {
 		fds[i] = first + w.pick(len(w.files))
 	}
-	if n > 0 && w.one(8) {
-		fds[w.pick(n)] = w.number()
+	if n > 0 && w.oneIn(8) {
+		fds[w.pick(n)] = w.fdToSend()
 	}
 	return fds
 }
@@ -149,40 +149,40 @@ var pattern = func() []byte {
 	return p
 }()
 
-// payload is bytes to send; among those of none are nil and a pointer to none.
-func (w *world) payload(n int) []byte {
+// payload returns n bytes to send. If n is 0 it returns nil or an empty slice.
+func (w *walker) payload(n int) []byte {
 	at := w.pick(4096)
-	if n == 0 && w.one(2) {
+	if n == 0 && w.oneIn(2) {
 		return nil
 	}
 	return pattern[at : at+n : at+n]
 }
 
-// space is n bytes to receive into, which say that nothing came.
-func (w *world) space(n int) []byte {
-	if n == 0 && w.one(2) {
+// space returns a buffer of n bytes to receive into, filled with a pattern.
+func (w *walker) space(n int) []byte {
+	if n == 0 && w.oneIn(2) {
 		return nil
 	}
-	if w.taken+n > len(w.room) {
-		w.taken = 0
+	if w.used+n > len(w.memory) {
+		w.used = 0
 	}
-	p := w.room[w.taken : w.taken+n : w.taken+n]
-	w.taken += n + 1
+	p := w.memory[w.used : w.used+n : w.used+n]
+	w.used += n + 1
 	for i := range p {
 		p[i] = 0xee
 	}
 	return p
 }
 
-func (w *world) count() int {
-	if w.one(48) {
+func (w *walker) count() int {
+	if w.oneIn(48) {
 		return oneOf(w, []int{64, 1023, 1024, 1025})
 	}
 	return oneOf(w, counts)
 }
 
-// buffers makes as many buffers as a message has.
-func (w *world) buffers(lengths []int, make func(length int) []byte) (buffers [][]byte) {
+// buffers returns a random number of buffers, made with the given function.
+func (w *walker) buffers(lengths []int, make func(length int) []byte) (buffers [][]byte) {
 	n := w.count()
 	if len(lengths) == len(fewLengths) {
 		n = min(n, 10)
@@ -197,13 +197,13 @@ func (w *world) buffers(lengths []int, make func(length int) []byte) (buffers []
 	return buffers
 }
 
-func (w *world) outgoing(lengths []int) scm.Message {
-	m := scm.Message{FDs: w.fds(), Unpadded: w.one(8)}
+func (w *walker) outgoing(lengths []int) scm.Message {
+	m := scm.Message{FDs: w.fds(), Unpadded: w.oneIn(8)}
 	m.Buffers = w.buffers(lengths, w.payload)
-	if w.one(10) {
+	if w.oneIn(10) {
 		m.Addr = &net.UnixAddr{Name: oneOf(w, addresses), Net: "unixgram"}
 	}
-	if w.one(10) {
+	if w.oneIn(10) {
 		m.Cred = oneOf(w, []*scm.Cred{
 			{PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid()},
 			{PID: 1}, {PID: -1, UID: -1, GID: -1}, {PID: os.Getpid(), UID: 12345, GID: os.Getgid()},
@@ -214,27 +214,27 @@ func (w *world) outgoing(lengths []int) scm.Message {
 
 var addresses = []string{"a", "b", "nobody", ".", "@nobody", "", strings.Repeat("x", 107), strings.Repeat("x", 108), strings.Repeat("x", 300)}
 
-func (w *world) incoming(lengths []int) scm.Message {
+func (w *walker) incoming(lengths []int) scm.Message {
 	m := scm.Message{FDs: make([]int, len(w.fds())), N: -7, NFD: -7, Flags: -7}
 	m.Buffers = w.buffers(lengths, w.space)
 	for i := range m.FDs {
 		m.FDs[i] = -7
 	}
-	if w.one(4) {
+	if w.oneIn(4) {
 		m.Addr = &net.UnixAddr{Name: "stale"}
 	}
-	if w.one(4) {
+	if w.oneIn(4) {
 		m.Cred = &scm.Cred{PID: -7, UID: -7, GID: -7}
 	}
-	if w.one(6) {
+	if w.oneIn(6) {
 		n := -7
 		m.PIDFD = &n
 	}
 	return m
 }
 
-// words are what messages are before the call.
-func words(ms ...scm.Message) string {
+// describeMessages describes messages before a call.
+func describeMessages(ms ...scm.Message) string {
 	text := fmt.Sprintf("%d messages", len(ms))
 	for _, m := range ms {
 		text += fmt.Sprintf("; %d buffers", len(m.Buffers))
@@ -249,15 +249,15 @@ func words(ms ...scm.Message) string {
 	return text
 }
 
-// told is a result after the call: of a message, all that a receive has set.
-func told(result any) string {
+// describeResult describes a result of a call. For a message, it describes everything that a receive sets.
+func describeResult(result any) string {
 	switch r := result.(type) {
 	case *int:
 		return fmt.Sprint(*r)
 	case *error:
 		return fmt.Sprint(*r)
 	case []byte:
-		return sum(r)
+		return hash(r)
 	case *scm.Message:
 		text := fmt.Sprintf("%d %d %#x %v", r.N, r.NFD, r.Flags, r.FDs)
 		if r.Addr != nil {
@@ -274,13 +274,13 @@ func told(result any) string {
 		if r.PIDFD != nil {
 			text += fmt.Sprint(" ", *r.PIDFD)
 		}
-		return text + " " + sum(r.Buffers...)
+		return text + " " + hash(r.Buffers...)
 	}
-	panic(fmt.Sprintf("a result of type %T", result))
+	panic(fmt.Sprintf("unexpected result of type %T", result))
 }
 
-// sum stands for the bytes of buffers.
-func sum(bufs ...[]byte) string {
+// hash returns a hash of the bytes in buffers.
+func hash(bufs ...[]byte) string {
 	h := fnv.New64a()
 	for _, b := range bufs {
 		_, _ = h.Write(b)
