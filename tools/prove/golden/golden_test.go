@@ -14,14 +14,14 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// machine is the target of this machine's own libc.
+// machine returns the target of this machine's own libc.
 func machine(t *testing.T) target {
 	t.Helper()
 	t.Chdir("../../..")
 	targets := machines.All()
 	i := slices.IndexFunc(targets, func(o machines.Target) bool { return o.Arch == runtime.GOARCH && o.Libc == "glibc" })
 	if i < 0 {
-		t.Skip("no target is this machine's architecture, " + runtime.GOARCH)
+		t.Skip("no target for " + runtime.GOARCH)
 	}
 	o := target{targets[i]}
 	o.Compiler = []string{"cc"}
@@ -34,17 +34,17 @@ func machine(t *testing.T) target {
 	return o
 }
 
-// What csrc gives the kernel is what the macros make, in every call.
+// In every call, csrc gives the kernel the bytes that the macros make.
 func TestCsrc(t *testing.T) {
 	o := machine(t)
-	calls, err := o.askCsrc("csrc", filepath.Join(t.TempDir(), "csrc"))
+	calls, err := o.compareCsrc("csrc", filepath.Join(t.TempDir(), "csrc"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d calls", calls)
 }
 
-// A fault at one size alone is found, and named.
+// A fault that affects only one size is found, and the output says at which size.
 func TestCsrcMutants(t *testing.T) {
 	o := machine(t)
 	for _, m := range []struct {
@@ -79,12 +79,12 @@ func TestCsrcMutants(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := strings.Count(string(text), m.edit.Old); n != 1 {
-				t.Fatalf("%q is %d times in %s: where is the mutant to go?", m.edit.Old, n, m.edit.File)
+				t.Fatalf("%q occurs %d times in %s, not once", m.edit.Old, n, m.edit.File)
 			}
 			if err := os.WriteFile(file, []byte(strings.Replace(string(text), m.edit.Old, m.edit.New, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err = o.askCsrc(dir, filepath.Join(dir, "csrc"))
+			_, err = o.compareCsrc(dir, filepath.Join(dir, "csrc"))
 			if err == nil || !strings.Contains(err.Error(), m.want) {
 				t.Errorf("%v, want %s", err, m.want)
 			}

@@ -1,10 +1,13 @@
-// Package golden asks the C of every architecture and libc that there is a compiler for what its
-// CMSG macros make of 0 to 253 descriptors, compares it with internal/pure/testdata/golden, and
-// runs the tests that hold pure Go against that on each architecture, under qemu-user where it
-// must. There it also compares what the calls of csrc give the kernel with what the macros make.
+// Package golden compares the control buffers of both backends with those that C's CMSG macros make, for 0
+// to 253 descriptors. It does so on every architecture and libc that it finds a compiler for, under
+// qemu-user if necessary.
 //
-// An architecture without its tools is named, and an error where
-// CI=true.
+//   - c/golden.c prints what the macros make. The output must be equal to the stored output, which is in
+//     internal/pure/testdata/golden.
+//   - The tests of internal/pure compare pure Go with the stored output.
+//   - c/csrc.c compares each byte that the calls of csrc give the kernel with what the macros make.
+//
+// An architecture for which a tool is missing is listed as not run. With CI=true that is an error.
 package golden
 
 import (
@@ -23,7 +26,7 @@ import (
 	machines "github.com/scm-rights/scm/internal/target"
 )
 
-// target is a target of the table, in C.
+// A target is a target for which C programs are built.
 type target struct{ machines.Target }
 
 const (
@@ -31,12 +34,12 @@ const (
 	out    = "build/golden"
 )
 
-// golden is where the package's test looks.
+// golden returns the file with the stored output.
 func (t target) golden() string {
 	return filepath.Join("internal/pure/testdata/golden", t.Arch+"-"+t.Libc+".txt")
 }
 
-// command runs a program of the target here, by an emulator if it must.
+// command returns a command that runs a program of the target, under an emulator if necessary.
 func (t target) command(bin string, args ...string) *exec.Cmd {
 	if emulator, _ := t.Emulator(); emulator != "" {
 		return exec.Command(emulator, append([]string{bin}, args...)...)
@@ -57,8 +60,8 @@ func (t target) build(bin string, args ...string) error {
 	return nil
 }
 
-// askC returns what the macros of the target print.
-func (t target) askC() ([]byte, error) {
+// runMacros returns the output of c/golden.c.
+func (t target) runMacros() ([]byte, error) {
 	bin := filepath.Join(out, t.Arch+"-"+t.Libc)
 	if err := t.build(bin, folder+"golden.c", folder+"macros.c"); err != nil {
 		return nil, err
@@ -68,11 +71,11 @@ func (t target) askC() ([]byte, error) {
 	return cmd.Output()
 }
 
-var callsOfCsrc = regexp.MustCompile(`^csrc: (\d+) calls\n$`)
+var csrcOutput = regexp.MustCompile(`^csrc: (\d+) calls\n$`)
 
-// askCsrc compares the calls of csrc with the macros, and returns how many there were. The folder of
-// csrc is given, and where the program goes.
-func (t target) askCsrc(csrc, bin string) (int, error) {
+// compareCsrc compares the calls of csrc with the macros, and returns the number of calls. csrc is the folder
+// with its sources, and bin the path for the program.
+func (t target) compareCsrc(csrc, bin string) (int, error) {
 	sources, err := filepath.Glob(filepath.Join(csrc, "*.c"))
 	if err != nil {
 		return 0, err
@@ -82,16 +85,16 @@ func (t target) askCsrc(csrc, bin string) (int, error) {
 		return 0, err
 	}
 	text, err := t.command(bin).CombinedOutput()
-	match := callsOfCsrc.FindSubmatch(text)
+	match := csrcOutput.FindSubmatch(text)
 	if err != nil || match == nil {
 		return 0, fmt.Errorf("%s (%w)", strings.TrimSpace(string(text)), cmp.Or(err, errors.New("no calls")))
 	}
 	return strconv.Atoi(string(match[1]))
 }
 
-// askGo runs the golden tests of internal/pure on the target's architecture; it has to have
+// comparePure runs the golden tests of internal/pure on the target's architecture, and verifies that they
 // compared the target's libc.
-func (t target) askGo() error {
+func (t target) comparePure() error {
 	bin, err := filepath.Abs(filepath.Join(out, "pure-"+t.Arch+".test"))
 	if err != nil {
 		return err
@@ -112,21 +115,21 @@ func (t target) askGo() error {
 	return nil
 }
 
-// difference is an error about the first line in which two texts differ.
+// difference returns an error about the first line in which two texts differ.
 func difference(c, stored []byte) error {
 	a, b := bytes.Split(c, []byte("\n")), bytes.Split(stored, []byte("\n"))
 	for i := range min(len(a), len(b)) {
 		if !bytes.Equal(a[i], b[i]) {
-			return fmt.Errorf("line %d: in C %q, stored is %q", i+1, a[i], b[i])
+			return fmt.Errorf("line %d: in C %q, stored %q", i+1, a[i], b[i])
 		}
 	}
 	if len(a) != len(b) {
-		return fmt.Errorf("there are %d lines of C, stored are %d", len(a), len(b))
+		return fmt.Errorf("%d lines in C, %d stored", len(a), len(b))
 	}
 	return nil
 }
 
-// count is how many buffers a text has, and how many bytes are in them.
+// count returns the number of control buffers in the output of c/golden.c, and their total size.
 func count(text []byte) (buffers, size int) {
 	for line := range bytes.Lines(text) {
 		n, rest, _ := bytes.Cut(line, []byte(": "))
@@ -144,13 +147,13 @@ func count(text []byte) (buffers, size int) {
 	return buffers, size
 }
 
-// run compares C, what is stored, pure Go and csrc. It returns C's text, and how many calls of csrc were
-// compared.
+// run compares the macros with the stored output, pure Go and csrc. It returns the output of the macros,
+// and the number of calls of csrc.
 func (t target) run(write bool) (text []byte, calls int, err error) {
 	if _, err := t.Emulator(); err != nil {
 		return nil, 0, err
 	}
-	if text, err = t.askC(); err != nil {
+	if text, err = t.runMacros(); err != nil {
 		return nil, 0, err
 	}
 	if write {
@@ -165,22 +168,22 @@ func (t target) run(write bool) (text []byte, calls int, err error) {
 	if err := difference(text, stored); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", t.golden(), err)
 	}
-	if err := t.askGo(); err != nil {
+	if err := t.comparePure(); err != nil {
 		return nil, 0, err
 	}
-	calls, err = t.askCsrc("csrc", filepath.Join(out, "csrc-"+t.Arch+"-"+t.Libc))
+	calls, err = t.compareCsrc("csrc", filepath.Join(out, "csrc-"+t.Arch+"-"+t.Libc))
 	return text, calls, err
 }
 
-// A Row is what was compared on a target, or why nothing was.
+// A Row says what was compared on a target, or why nothing was.
 type Row struct {
 	Arch, Libc, how       string
 	buffers, Bytes, Calls int
 	Err                   error
 }
 
-// Compare looks at the targets of the architectures, or at all. If write is true what C says is
-// stored.
+// Compare compares on the targets of the given architectures, or on all if none are given. If write is
+// true it first stores the output of C.
 func Compare(write bool, archs []string) (rows []Row, err error) {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return nil, err
@@ -202,13 +205,13 @@ func Compare(write bool, archs []string) (rows []Row, err error) {
 	}
 	for _, arch := range archs {
 		if !slices.ContainsFunc(rows, func(r Row) bool { return r.Arch == arch }) {
-			return nil, fmt.Errorf("%s is the architecture of no target", arch)
+			return nil, fmt.Errorf("%s is not the architecture of a target", arch)
 		}
 	}
 	return rows, nil
 }
 
-// Prove compares, and prints a table.
+// Prove calls Compare, and prints a table.
 func Prove(write bool, archs []string) error {
 	rows, err := Compare(write, archs)
 	if err != nil {

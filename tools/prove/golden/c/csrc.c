@@ -1,11 +1,12 @@
 /*
- * Holds the calls of csrc against what the CMSG macros make of the same arguments: 0 to 254
+ * Compare the calls of csrc with what the CMSG macros make of the same arguments: 0 to 254
  * descriptors, with and without credentials, padded and not, and every number of buffers, length of
- * an address, flag and size of a batch. csrc is compiled in with -Dsyscall=kernel_call and
- * -Dclose=kernel_close: its system calls end here, where each byte that the kernel would read is
- * compared, and receive what is made up here. So an emulator's kernel has no part in it.
+ * an address, flag and size of a batch. csrc is compiled with -Dsyscall=kernel_call and
+ * -Dclose=kernel_close, so its system calls call functions of this file. They compare each byte
+ * that the kernel would read, and supply the results of receives. No kernel is involved, so bugs in
+ * an emulator's cannot affect the result.
  *
- * Prints how many calls were compared, or the first difference, and then ends with 1.
+ * Print the number of calls compared. At the first difference, print it and exit with status 1.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -25,15 +26,15 @@
 
 #define SOCK 7
 #define PIDFD 77
-#define FIRST_FD 1000 /* of those that are received */
+#define FIRST_FD 1000 /* the first received descriptor */
 
-/* What the kernel is to be given for one message. */
+/* The arguments that the kernel must get for one message. */
 struct expected {
 	struct msghdr msg;
 	union macros_control control;
 };
 
-/* What a receive brings: descriptors, and credentials and a pidfd if they are to come. */
+/* The control data of a received message: descriptors, and credentials and a pidfd if set. */
 struct brought {
 	size_t nfds;
 	int cred, pidfd;
@@ -41,16 +42,16 @@ struct brought {
 
 static struct expected want[SCM_MAX_BATCH];
 static struct brought brings[SCM_MAX_BATCH];
-static long want_call; /* 0: none is to be made */
+static long want_call; /* 0 if none may be made */
 static size_t want_messages;
 static int want_flags;
 
-/* The present call. */
+/* The current call. */
 static const char *function = "";
 static char what[200];
 static size_t message; /* of a batch */
-static int made;       /* how many system calls it has made */
-static int closed;     /* how many descriptors it has closed */
+static int made;       /* number of its system calls */
+static int closed;     /* number of descriptors that it closed */
 
 static unsigned long compared;
 
@@ -87,7 +88,7 @@ same_bytes(const char *field, const void *got, const void *wanted, size_t len)
 	}
 }
 
-/* Compare a header and what it points to. The control buffer is where csrc has it. */
+/* Compare a header and the data that it points to. The control buffer may be at any address. */
 static void
 compare(const struct msghdr *msg, const struct expected *e)
 {
@@ -101,7 +102,7 @@ compare(const struct msghdr *msg, const struct expected *e)
 	same_bytes("control", got.msg_control, e->control.bytes, wanted.msg_controllen);
 	wanted.msg_control = got.msg_control;
 	if (want_call == SYS_sendmsg || want_call == SYS_recvmsg) {
-		/* The pair's buffer is its own iovec. */
+		/* The pair has an iovec of its own. */
 		same_bytes(
 		    "iovec", got.msg_iov, wanted.msg_iov, wanted.msg_iovlen * sizeof(struct iovec));
 		if (strcmp(function, "write_fd") == 0 || strcmp(function, "read_fd") == 0)
@@ -110,7 +111,7 @@ compare(const struct msghdr *msg, const struct expected *e)
 	same_bytes("msghdr", &got, &wanted, sizeof(got));
 }
 
-/* Append a control message as Linux does: the last one may lack its padding. */
+/* Append a control message like Linux: there may be no space for the padding of the last one. */
 static void
 append(unsigned char *control, size_t room, size_t *used, int type, const void *data, size_t len)
 {
@@ -229,7 +230,7 @@ kernel_close(int fd)
 	return 0;
 }
 
-/* Have the message m, which is to be sent, expected as the i-th. */
+/* Expect m as the i-th message to be sent. */
 static void
 expect_sent(size_t i, const struct scm_message *m)
 {
@@ -244,7 +245,7 @@ expect_sent(size_t i, const struct scm_message *m)
 	    &want[i].control, m->nfds, m->cred != NULL, (m->options & SCM_UNPADDED) == 0);
 }
 
-/* The same for one that is to be received. */
+/* Expect m as the i-th message to be received. */
 static void
 expect_received(size_t i, const struct scm_message *m)
 {
@@ -276,7 +277,7 @@ begin(const char *name, long call, size_t messages, int flags)
 	made = closed = 0;
 }
 
-/* What all messages are made of. */
+/* The buffers, descriptors and other parts of all messages. */
 static char byte;
 static struct iovec iov[SCM_MAX_IOV + 1];
 static int fds[SCM_MAX_BATCH + 1][SCM_MAX_FDS + 1];
@@ -284,7 +285,7 @@ static struct scm_cred creds[SCM_MAX_BATCH + 1];
 static int pidfds[SCM_MAX_BATCH + 1];
 static char name[200];
 
-/* A message to be sent: kind's bits say whether it is unpadded, and has credentials. */
+/* A message to send. The bits of kind say whether it is unpadded and has credentials. */
 static struct scm_message
 outgoing(size_t i, size_t nfds, size_t kind)
 {
@@ -312,7 +313,7 @@ outgoing(size_t i, size_t nfds, size_t kind)
 	return m;
 }
 
-/* A message to be received: kind's bits say whether it has room for a pidfd, and credentials. */
+/* A message to receive. The bits of kind say whether it has space for a pidfd and credentials. */
 static struct scm_message
 incoming(size_t i, size_t nfds, size_t kind)
 {
@@ -351,7 +352,7 @@ refused(const char *call, ssize_t result, int error)
 	same("system calls", made, 0);
 }
 
-/* Hold what a receive has left in m against what it brought. */
+/* Compare the results of a receive in m with the control data that it received. */
 static void
 received(const struct scm_message *m, const struct brought *b, size_t room)
 {
@@ -387,7 +388,7 @@ receives(struct scm_message m, struct brought b, int flags)
 	same("descriptors closed", closed, b.nfds > room ? (long)(b.nfds - room) : 0);
 }
 
-/* A batch of which message i has (from + i) descriptors and is of the kind (kind + i). */
+/* A batch in which message i has (from + i) descriptors and kind (kind + i). */
 static void
 batch(size_t n, size_t from, size_t kind)
 {
@@ -455,7 +456,7 @@ every_count(void)
 			b.nfds = n;
 			receives(m, b, 0);
 			if (m.pidfd != NULL &&
-			    n > 0) { /* the room of the pidfd that does not come */
+			    n > 0) { /* the descriptors use the space for the pidfd */
 				b.pidfd = 0;
 				b.nfds = n + 1;
 				receives(m, b, 0);
@@ -481,7 +482,7 @@ every_count(void)
 	}
 }
 
-/* Every number of buffers, length of an address, flag and size of a batch. */
+/* Test every number of buffers, length of an address, flag and size of a batch. */
 static void
 every_size(void)
 {
@@ -527,11 +528,11 @@ every_size(void)
 		batch(n, n, n);
 }
 
-/* The pair: one descriptor, and what comes in the room for it. */
+/* Test write_fd with one descriptor, and read_fd with as many as its buffer has space for. */
 static void
 pair(void)
 {
-	/* As in the book: on 64-bit systems it admits two. */
+	/* As in UNP §15.7. On 64-bit systems this is 2. */
 	size_t most = (CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int);
 	size_t len, n;
 
@@ -551,7 +552,7 @@ pair(void)
 			m = incoming(0, 1, 0);
 			begin("read_fd", SYS_recvmsg, 1, MSG_CMSG_CLOEXEC);
 			(void)snprintf(
-			    what, sizeof(what), "%zu bytes, %zu descriptors come", len, n);
+			    what, sizeof(what), "%zu bytes, %zu descriptors received", len, n);
 			expect_received(0, &m);
 			want[0].msg.msg_controllen = CMSG_SPACE(sizeof(int));
 			brings[0].nfds = n;

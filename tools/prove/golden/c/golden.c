@@ -1,7 +1,8 @@
 /*
- * Prints what the CMSG macros of the libc that it is compiled with make of 0 to 253 descriptors,
- * without and with credentials, padded and not: what internal/pure/testdata/golden has. A line for
- * each count has the four lengths and a hash of the four buffers, smaller ones are there in hex.
+ * Print the control buffers that the CMSG macros of this program's libc make of 0 to 253
+ * descriptors, with and without credentials, padded and not. internal/pure/testdata/golden has this
+ * output. The line for a number of descriptors has the lengths of the four buffers and a hash of
+ * them. For small numbers it has the buffers in hex.
  */
 #include <stddef.h>
 #include <stdint.h>
