@@ -1,12 +1,14 @@
 //go:build linux
 
-// Package foreign runs the tests and the interop matrix on platforms other than the machine's own: other
-// architectures, under qemu-user where it must, and another libc.
+// Package foreign runs the tests and the interop matrix on platforms other than the machine's own: on other
+// architectures, under qemu-user if necessary, and with another libc.
 //
-// On each platform `go test -exec` runs the tests, and the catalogue is played between the platform's peers and
-// the machine's own. Where the machine runs another architecture's programs itself, that one's runner asks the
-// kernel what the catalogue has for it. It ends with a table, and with 1 if anything failed. What is left out is
-// named with the reason. A platform without its tools is named, and an error where CI=true.
+// On each platform, `go test -exec` runs the tests (tests.go). The machine's own runner then runs the catalogue
+// with the platform's peers and the machine's own (matrix.go). If the machine runs the platform's programs
+// without an emulator, the platform's runner also runs the kernel scenarios.
+//
+// The output ends with a table, after everything that was left out or skipped and the reason. A platform for
+// which a tool is missing is listed as not run. With CI=true that is an error.
 package foreign
 
 import (
@@ -27,7 +29,7 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// platform is a target and a backend to stand on. The backend in pure Go has no libc and no compiler.
+// A platform is a target and a backend. With pure Go as the backend, it has no libc and no compiler.
 type platform struct {
 	target.Target
 	tests, matrix, kernel count
@@ -35,43 +37,43 @@ type platform struct {
 	err                   error
 }
 
-// count is the results of tests or cases.
+// A count holds the results of tests or cases.
 type count struct {
 	passed, expected, leftOut int
 	failures                  []string
-	reasons                   map[string]int // of what was skipped
+	skips                     map[string]int // by reason
 }
 
 func (c *count) skip(reason string) {
-	if c.reasons == nil {
-		c.reasons = map[string]int{}
+	if c.skips == nil {
+		c.skips = map[string]int{}
 	}
-	c.reasons[reason]++
+	c.skips[reason]++
 }
 
 func (c *count) skipped() (n int) {
-	for _, times := range c.reasons {
+	for _, times := range c.skips {
 		n += times
 	}
 	return n
 }
 
-// cc is the platform's compiler, as make and the go command take it, or "".
+// cc returns the platform's compiler in the form that make and the go command expect, or "".
 func (p *platform) cc() string { return strings.Join(p.Compiler, " ") }
 
 func (p *platform) name() string { return p.Arch + "-" + cmp.Or(p.Libc, "purego") }
 
-// out is the absolute path of what is built for the platform.
+// out returns the absolute path of a file that is built for the platform.
 func (p *platform) out(name string) string {
-	path, _ := filepath.Abs(filepath.Join("build/foreign", p.name(), name)) // the folder has been entered
+	path, _ := filepath.Abs(filepath.Join("build/foreign", p.name(), name)) // the current folder exists
 	return path
 }
 
-// narrow reports whether pointers have 32 bits. The pair's room then admits one descriptor, where it otherwise
-// admits two.
-func (p *platform) narrow() bool { return slices.Contains([]string{"386", "arm", "mips"}, p.Arch) }
+// is32Bit reports whether pointers have 32 bits. The control buffer of ReadFD then has space for one descriptor.
+// On other platforms it has space for two.
+func (p *platform) is32Bit() bool { return slices.Contains([]string{"386", "arm", "mips"}, p.Arch) }
 
-// What is left out, and where. The reason is printed.
+// The platforms on which an entry of leftOut applies.
 const (
 	everywhere = ""
 	emulated   = " under an emulator"
@@ -79,20 +81,21 @@ const (
 	withC      = " under cgo"
 )
 
+// leftOut lists what does not run on some platforms. The reasons are printed.
 var leftOut = []struct{ where, kind, what, why string }{
-	{everywhere, "specs with the label", "catalogue", "the matrix plays it, with the platform's own peers"},
-	{everywhere, "specs with the label", "build", "they ask the go command about the tree, and no program of the platform"},
-	{everywhere, "specs with the label", "house", "they ask the go command about the tree, and no program of the platform"},
+	{everywhere, "specs with the label", "catalogue", "the matrix runs it, with the platform's own peers"},
+	{everywhere, "specs with the label", "build", "they test the tree with the go command, and run no program of the platform"},
+	{everywhere, "specs with the label", "house", "they test the tree with the go command, and run no program of the platform"},
 	{everywhere, "specs with the label", "mutants", "they test the tests, which are the same everywhere"},
-	{everywhere, "specs with the label", "gvisor", "they build gVisor's package by the go command, for the machine itself"},
+	{everywhere, "specs with the label", "gvisor", "they build gVisor's package with the go command, for the machine itself"},
 	{everywhere, "specs with the label", "real", "real programs are the machine's own, with its sizes and byte order"},
-	{emulated, "specs with the label", "stress", "how many threads there are is the emulator's doing"},
+	{emulated, "specs with the label", "stress", "the emulator determines the number of threads"},
 	{emulated, "the tests of", "csrc", fdtest.NotCut},
 	// An example cannot skip itself.
 	{emulated, "examples", "ExampleTruncatedError|ExampleMessage_Files|ExampleExpect|ExampleSend|ExampleFormatError", fdtest.NotCut},
-	{on32Bits, "examples", "ExampleReadFD", fdtest.NotCut}, // two descriptors in the pair's room
-	{withC, "the tests of", "./internal/fdtest", "it knows no backend"},
-	{withC, "the tests of", "./internal/pure", "it knows no backend"},
+	{on32Bits, "examples", "ExampleReadFD", fdtest.NotCut}, // it receives two descriptors with ReadFD
+	{withC, "the tests of", "./internal/fdtest", "it uses no backend"},
+	{withC, "the tests of", "./internal/pure", "it uses no backend"},
 	{emulated, "the tests of", "./fdchannel", fdtest.NoBuffers},
 	{emulated, "the peer", "scm-fdchannel", fdtest.NoBuffers},
 	{emulated, "received", "truncation/{ctrunc-empty-packet-of-two,ctrunc-padding-room-extra-fd,ctrunc-three-into-one," +
@@ -101,10 +104,10 @@ var leftOut = []struct{ where, kind, what, why string }{
 		"limits/peer-limit-7-odd,names/name-extra-fds-closed}/*", fdtest.NotCut},
 }
 
-// leavesOut is what of a kind is left out on the platform.
+// leavesOut returns the entries of a kind that are left out on the platform.
 func (p *platform) leavesOut(kind string) (list []string) {
 	for _, l := range leftOut {
-		applies := map[string]bool{everywhere: true, emulated: !p.Native(), on32Bits: !p.Native() && p.narrow(), withC: p.cc() != ""}
+		applies := map[string]bool{everywhere: true, emulated: !p.Native(), on32Bits: !p.Native() && p.is32Bit(), withC: p.cc() != ""}
 		if l.kind == kind && applies[l.where] {
 			list = append(list, l.what)
 		}
@@ -112,7 +115,7 @@ func (p *platform) leavesOut(kind string) (list []string) {
 	return list
 }
 
-// Prove runs all there is for the platforms of the architectures, or for all platforms.
+// Prove runs everything on the platforms of the given architectures, or on all platforms if none are given.
 func Prove(archs []string) error {
 	var list []*platform
 	for _, t := range target.All() {
@@ -127,7 +130,7 @@ func Prove(archs []string) error {
 	}
 	for _, arch := range archs {
 		if !slices.ContainsFunc(list, func(p *platform) bool { return p.Arch == arch }) {
-			return fmt.Errorf("%s is none of the platforms' architectures", arch)
+			return fmt.Errorf("%s is not the architecture of a platform", arch)
 		}
 	}
 	if err := native.build("csrc"); err != nil {
@@ -154,7 +157,7 @@ func (p *platform) run() error {
 	if _, err := p.Emulator(); err != nil {
 		return err
 	}
-	// The specs of what is said to the kernel need it where they need no emulator.
+	// The specs about system calls need strace. They are skipped under an emulator.
 	if _, err := exec.LookPath("strace"); err != nil && p.Native() {
 		return fmt.Errorf("%w: %w", target.ErrMissing, err)
 	}
@@ -186,7 +189,7 @@ func printAll(list []*platform) error {
 	where := map[string][]string{}
 	for _, p := range list {
 		for what, c := range map[string]count{"skipped: ": p.tests, "no case for the peer: ": p.matrix, "no case for the kernel: ": p.kernel} {
-			for reason, n := range c.reasons {
+			for reason, n := range c.skips {
 				where[what+reason] = append(where[what+reason], fmt.Sprintf("%s %d", p.name(), n))
 			}
 		}
@@ -234,7 +237,7 @@ func printAll(list []*platform) error {
 	fmt.Printf("foreign: %d specs and %d cases passed, on %d architectures, %d libcs: %d platforms failed, %d not run\n",
 		specs, cases, len(archs), len(libcs), failed, missing)
 	if failed > 0 || specs == 0 || missing > 0 && os.Getenv("CI") == "true" {
-		return errors.New("not all is well")
+		return errors.New("a platform failed, or did not run")
 	}
 	return nil
 }

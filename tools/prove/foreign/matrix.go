@@ -18,10 +18,10 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// native has the runner, its witness and two peers of the machine's own, which play with the platform's.
+// native is the machine's own platform. It has the runner, and two peers opposite the platform's peers.
 var native = &platform{Target: target.Target{Arch: runtime.GOARCH, Libc: "native", Compiler: []string{"cc"}}}
 
-// build builds the command, and the peers in C.
+// build builds the command scm, and peers in C.
 func (p *platform) build(inC ...string) error {
 	if err := os.MkdirAll(p.out(""), 0o777); err != nil {
 		return err
@@ -37,11 +37,11 @@ func (p *platform) build(inC ...string) error {
 	return err
 }
 
-// makeC builds what the Makefile of a folder has by these names with the platform's compiler.
+// makeC runs make in a folder, with the platform's compiler.
 func (p *platform) makeC(folder string, args ...string) (string, error) {
 	args = append([]string{"-s", "--no-print-directory", "-C", folder, "CC=" + p.cc(), "LDFLAGS=-static"}, args...)
 	cmd := exec.Command("make", args...)
-	// The flags of a make that runs this are not for the makes below.
+	// The flags of a make that runs this program must not reach this one.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKEOVERRIDES=")
 	text, err := cmd.CombinedOutput()
 	if err != nil {
@@ -50,8 +50,8 @@ func (p *platform) makeC(folder string, args ...string) (string, error) {
 	return string(text), err
 }
 
-// peers are those of the platform: those in C where there is a compiler, those of golang.org/x/sys and net where
-// there is none.
+// peers returns the platform's peers. If it has a C compiler they include peers in C, and otherwise those of
+// golang.org/x/sys and net.
 func (p *platform) peers() (list []peers.Built) {
 	emulator, _ := p.Emulator()
 	add := func(name string, command ...string) {
@@ -75,8 +75,8 @@ func (p *platform) peers() (list []peers.Built) {
 	return list
 }
 
-// runMatrix builds the peers of the platform and plays with them: each with the machine's own, in both roles, with the
-// runner, and scm with itself.
+// runMatrix builds the platform's peers and runs the catalogue with them: each with the machine's own peers and
+// with the runner, in both roles, and scm with itself.
 func (p *platform) runMatrix() error {
 	if err := p.build("csrc", "csrc-pair", "book"); err != nil {
 		return err
@@ -101,18 +101,19 @@ func (p *platform) runMatrix() error {
 	for _, pattern := range p.leavesOut("received") {
 		args = append(args, "--skip", pattern+"/*/"+ours)
 	}
-	err := p.play(&p.matrix, "matrix", native.out("scm"), args...)
-	// An emulator would be asked in the kernel's place, and the calls are Go's own on either backend.
+	err := p.runCases(&p.matrix, "matrix", native.out("scm"), args...)
+	// Under an emulator the scenarios would test the emulator. The backend does not matter, because the runner
+	// makes the system calls itself.
 	if err == nil && p.cc() == "" && p.Native() {
-		err = p.play(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
+		err = p.runCases(&p.kernel, "kernel", p.out("scm"), "--run", "**/kernel/kernel")
 	}
 	return err
 }
 
-// play has a runner play, and counts the verdicts of its report.
-func (p *platform) play(c *count, name, runner string, args ...string) error {
+// runCases runs `scm interop run` and counts the verdicts of its report.
+func (p *platform) runCases(c *count, name, runner string, args ...string) error {
 	file := p.out(name + ".json")
-	_ = os.Remove(file) // of the last run
+	_ = os.Remove(file) // left by an earlier run
 	out, failed := exec.Command(runner, append([]string{"interop", "run", "--report", file}, args...)...).CombinedOutput()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -140,8 +141,8 @@ func (p *platform) play(c *count, name, runner string, args ...string) error {
 	return nil
 }
 
-// untrueOn32Bits are the expectations of the catalogue about the book that do not hold on 32 bits: its room then
-// admits one descriptor, so that there is no other to leak.
+// untrueOn32Bits lists the catalogue's expectations about the peer book that do not hold on 32 bits: its control
+// buffer then has space for only one descriptor, so there is no second one to leak.
 var untrueOn32Bits = []string{
 	"truncation/ctrunc-padding-room-extra-fd/**/book leak",
 	"truncation/ctrunc-three-into-one/**/book leak",
@@ -149,11 +150,11 @@ var untrueOn32Bits = []string{
 	"credentials/ctrunc-creds-eat-the-room/**/book answer",
 }
 
-// expectedOn32Bits holds on 32 bits alone.
+// expectedOn32Bits is an expectation that holds only on 32 bits.
 const expectedOn32Bits = "credentials/{ctrunc-creds-eat-the-room,creds-plain-no-room}/**/book crash@book" +
 	" UNP §15.7 exits at a control message that is not SCM_RIGHTS: the credentials are cut to its very length\n"
 
-// writeExpected writes what the catalogue expects of these peers.
+// writeExpected writes the expected failures of these peers.
 func (p *platform) writeExpected(names []string) error {
 	list, err := catalogue.Expected()
 	if err != nil {
@@ -161,12 +162,12 @@ func (p *platform) writeExpected(names []string) error {
 	}
 	text := ""
 	for _, e := range list {
-		untrue := p.narrow() && slices.Contains(untrueOn32Bits, e.Pattern.String()+" "+string(e.Check))
+		untrue := p.is32Bit() && slices.Contains(untrueOn32Bits, e.Pattern.String()+" "+string(e.Check))
 		if slices.Contains(names, e.Peer) && e.On(scenario.KernelLinux) && !untrue {
 			text += fmt.Sprintf("%s %s@%s %s\n", e.Pattern, e.Check, e.Peer, e.Reason)
 		}
 	}
-	if p.narrow() && slices.Contains(names, "book") {
+	if p.is32Bit() && slices.Contains(names, "book") {
 		text += expectedOn32Bits
 	}
 	return os.WriteFile(p.out("expected.txt"), []byte(text), 0o666)

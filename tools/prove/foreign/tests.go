@@ -18,13 +18,13 @@ import (
 	"github.com/scm-rights/scm/internal/target"
 )
 
-// The packages with tests, and which of them are no suite of Ginkgo's.
+// The packages with tests, and those of them that do not use Ginkgo.
 var (
 	packages = []string{".", "./internal/torture", "./fdchannel", "./wire", "./internal/fdtest", "./internal/pure"}
 	plain    = []string{"./internal/fdtest", "./internal/pure"}
 )
 
-// mustPass are specs that have to have passed on every platform.
+// mustPass lists specs that must pass on every platform.
 var mustPass = []string{"Send and Recv pass 253 descriptors in order", "sends and receives make direct system calls, and never use socketcall"}
 
 // runTests runs the tests of all packages, and csrc's own.
@@ -54,8 +54,8 @@ func (p *platform) runTests() error {
 	return err
 }
 
-// buildFlags are how the go command builds for the platform. What has C in it is linked with all of it, since this
-// machine has no shared libraries of the platform's; net and os/user then have none.
+// buildFlags returns the go command's flags for the platform. Programs with C are linked statically, because this
+// machine has no shared libraries of the platform. The Go versions of net and os/user are used.
 func (p *platform) buildFlags() []string {
 	if p.cc() == "" {
 		return []string{"-tags=purego"}
@@ -84,17 +84,17 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) error {
 		args = append(args, "-ginkgo.no-color", "-ginkgo.label-filter="+filter, "-ginkgo.json-report="+log+".json")
 	}
 	cmd := target.Go(p.Arch, p.cc(), args...)
-	// A spec that lacks something skips: what the platforms need was looked for before.
+	// A spec that lacks a tool is skipped. run has already looked for the tools that the platform needs.
 	cmd.Env = append(cmd.Env, "SCM_TEST_ALONE=1", "CI=", fdtest.EmulatorVariable+"="+emulator)
-	_ = os.Remove(log + ".json") // of the last run
+	_ = os.Remove(log + ".json") // left by an earlier run
 	text, failed := cmd.CombinedOutput()
 	if err := os.WriteFile(log, text, 0o666); err != nil {
 		return err
 	}
 	before, failures := p.tests.passed, len(p.tests.failures)
-	p.tests.tests(string(text))
+	p.tests.addTests(string(text))
 	if suite {
-		if err := p.tests.specs(log+".json", passed); err != nil {
+		if err := p.tests.addSpecs(log+".json", passed); err != nil {
 			return fmt.Errorf("%w: %w; see %s", failed, err, log)
 		}
 	}
@@ -107,11 +107,11 @@ func (p *platform) runPackage(pkg string, passed map[string]bool) error {
 	return nil
 }
 
-// verdict is what a test says with -v, with the line before it, in which a test that skips says why.
+// verdict matches the result that a test prints with -v, and the line before it, which has the reason of a skip.
 var verdict = regexp.MustCompile(`(?m)^(.*)\n--- (PASS|FAIL|SKIP): (\S+)`)
 
-// tests counts the tests, and of a Ginkgo suite's not the one that hooks it up.
-func (c *count) tests(text string) {
+// addTests counts the tests in the output of go test, except for the one that runs a Ginkgo suite.
+func (c *count) addTests(text string) {
 	for _, m := range verdict.FindAllStringSubmatch(text, -1) {
 		switch _, reason, _ := strings.Cut(m[1], ": "); {
 		case m[3] == "TestSuite":
@@ -125,11 +125,11 @@ func (c *count) tests(text string) {
 	}
 }
 
-// tail is what of the reason for a skip is another one each time.
+// tail matches the part of a reason for a skip that is different each time.
 var tail = regexp.MustCompile(`: (\w+ \w+( @?\S+)?: )?setsockopt: .*`)
 
-// specs counts those of a Ginkgo suite from its report.
-func (c *count) specs(report string, passed map[string]bool) error {
+// addSpecs counts the specs in the report of a Ginkgo suite.
+func (c *count) addSpecs(report string, passed map[string]bool) error {
 	text, err := os.ReadFile(report)
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (c *count) specs(report string, passed map[string]bool) error {
 	last := ""
 	for _, s := range reports[0].SpecReports {
 		reason := s.FailureMessage()
-		// Ginkgo has the reason of a BeforeAll for the first of its specs alone.
+		// If a BeforeAll skips, Ginkgo reports the reason only for the first spec.
 		if reason == "Spec skipped because Skip() was called in BeforeAll" {
 			reason = last
 		}
