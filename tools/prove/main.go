@@ -1,13 +1,14 @@
 //go:build linux
 
-// Command prove shows that what the documents claim is so, on every machine of internal/target.
+// Command prove proves what the documentation claims about the backends, on the targets of
+// internal/target. Each subcommand is a package.
 //
-//	go run ./tools/prove identity [-mutants]     both backends say the same to the kernel, to the byte
-//	go run ./tools/prove golden [-w] [GOARCH…]   control buffers, against the macros of each libc
-//	go run ./tools/prove foreign [GOARCH…]       the tests and the matrix on other machines
+//	go run ./tools/prove identity [-mutants]     both backends make the same system calls, to the byte
+//	go run ./tools/prove golden [-w] [GOARCH…]   control buffers are those of the macros of each libc
+//	go run ./tools/prove foreign [GOARCH…]       the tests and the matrix pass on other architectures
 //
-// With -mutants, faults are put into one backend, each of which has to be found. With -w what C
-// says is stored.
+// With -mutants, identity instead puts faults into one backend, and verifies that it finds each of
+// them. With -w, golden stores the output of C as the expected output.
 package main
 
 import (
@@ -24,13 +25,13 @@ import (
 func main() {
 	recorder.Main()
 	flags := flag.NewFlagSet("prove", flag.ExitOnError)
-	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, each of which has to be found")
-	write := flags.Bool("w", false, "golden: store what C says")
+	mutants := flags.Bool("mutants", false, "identity: put faults into one backend, and verify that each is found")
+	write := flags.Bool("w", false, "golden: store the output of C as the expected output")
 	if len(os.Args) < 2 {
 		usage()
 	}
 	verb := os.Args[1]
-	_ = flags.Parse(os.Args[2:]) // it exits
+	_ = flags.Parse(os.Args[2:]) // exits if there is an error
 	var err error
 	switch verb {
 	case "identity":
