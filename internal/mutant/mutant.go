@@ -1,5 +1,5 @@
-// Package mutant puts faults into sources, by go build -overlay: the tests of
-// the tests. The sources themselves stay as they are.
+// Package mutant puts faults into sources by means of go build -overlay, to test the tests. It does not
+// change the sources themselves.
 package mutant
 
 import (
@@ -10,13 +10,11 @@ import (
 	"strings"
 )
 
-// An Edit changes the one place in a file where Old is. The file's name is below
-// the root.
+// An Edit replaces the only occurrence of Old in a file. The file's name is relative to the root.
 type Edit struct{ File, Old, New string }
 
-// Overlay applies edits to copies of files below root, in the folder dir, and
-// returns the name of the file for -overlay. It is an error if an Old is not
-// there exactly once.
+// Overlay applies edits to copies of files below root, in the folder dir, and returns the name of the
+// file for -overlay. It fails if a file does not contain an Old exactly once.
 func Overlay(root, dir string, edits ...Edit) (string, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -33,7 +31,7 @@ func Overlay(root, dir string, edits ...Edit) (string, error) {
 			texts[file] = string(text)
 		}
 		if n := strings.Count(texts[file], e.Old); n != 1 {
-			return "", fmt.Errorf("%q is %d times in %s: where is the mutant to go?", e.Old, n, e.File)
+			return "", fmt.Errorf("%q occurs %d times in %s, not once", e.Old, n, e.File)
 		}
 		texts[file] = strings.Replace(texts[file], e.Old, e.New, 1)
 	}
