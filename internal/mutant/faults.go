@@ -2,23 +2,24 @@ package mutant
 
 import "strings"
 
-// A Fault is one that is put into the sources on purpose. Every test of the backends that
-// is named beside it finds it: the tests of the tests run each of them.
+// A Fault is put into the sources on purpose, to test the tests. Each test that one of its fields
+// names must find it.
 type Fault struct {
 	What  string
 	Edits []Edit
-	Often Finder // who looks for it in make test, and not only in full
+	Often Finder // the tests that look for it even without SCM_MUTANTS=full
 
-	Spec string // of the suites: it goes red
-	Walk string // internal/difftest: how it begins to say what is different, or Anything
+	Spec string // a spec of the suites that fails
+	Walk string // the beginning of the difference that TestWalk of internal/difftest reports, or Anything
 
-	// tools/prove identity: where two records differ first, and what is said of it.
-	Arch         string // this machine's, where none is given
-	Field, Words string
-	Sizes        bool // it is in no call from a seed, but in one of those of each size
+	// For tools/prove identity.
+	Arch  string // the architecture; this machine's if empty
+	Field string // the field in which the recordings of the backends first differ
+	Words string // part of the text about the difference
+	Sizes bool   // only the calls of each size reveal it, not the random ones
 }
 
-// A Finder is who looks for faults.
+// A Finder is a kind of test that looks for faults.
 type Finder uint
 
 const (
@@ -29,7 +30,7 @@ const (
 
 const (
 	Anything = "*"
-	Call     = "the call" // the Field of a system call too many, too few or another
+	Call     = "the call" // the Field of an additional, missing or different system call
 
 	opened      = "numbers that were opened: "
 	pureLinux   = "internal/pure/pure_linux.go"
@@ -41,15 +42,15 @@ const (
 	recvGo = "func recvmsg(sock int32, hdr *unix.Msghdr, flags int) (n uintptr, errno syscall.Errno) {\n"
 )
 
-// Hits reports whether the fault is in a backend, "cgo" or "purego": both have what is
-// neither in csrc nor in internal/pure.
+// Hits reports whether a backend, "cgo" or "purego", has the fault. A fault that is neither in csrc nor in
+// internal/pure is in both.
 func (f *Fault) Hits(backend string) bool {
 	file := f.Edits[0].File
 	return (backend == "cgo" || !strings.HasPrefix(file, "csrc/")) && (backend == "purego" || !strings.HasPrefix(file, "internal/pure/"))
 }
 
-// Faults are all, but for those that tools/prove identity generates: one for each byte of
-// padding, and one for each flag.
+// Faults lists all faults except those that tools/prove identity generates, one for each byte of padding and
+// one for each flag.
 var Faults = []Fault{
 	{What: "read_fd does not ask for close-on-exec", Often: Specs | Record,
 		Spec: "on stream sockets, a child process does not inherit a received descriptor",
@@ -58,22 +59,22 @@ var Faults = []Fault{
 	{What: "scm_rights_recv does not ask for close-on-exec",
 		Spec: "on stream sockets, a child process does not inherit a received descriptor", Walk: opened,
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC)", "flags)"}}},
-	{What: "close-on-exec is set twice over", Spec: "under strace, ReadFD with one descriptor makes exactly the expected system calls",
+	{What: "close-on-exec is set a second time", Spec: "under strace, ReadFD with one descriptor makes exactly the expected system calls",
 		Field: Call, Words: "against fcntl",
 		Edits: []Edit{{"csrc/take_fds.c", "#ifdef SCM_CLOEXEC_BY_FCNTL", "#ifndef SCM_CLOEXEC_BY_FCNTL"}}},
-	{What: "what is too much is not closed", Often: Specs | Walk,
+	{What: "excess descriptors are not closed", Often: Specs | Walk,
 		Spec: "on stream sockets, ReadFD closes both descriptors if the padding of its control buffer lets a second one in", Walk: opened,
 		Edits: []Edit{{"csrc/take_fds.c", "\t\t\tif (fd >= 0)\n\t\t\t\tscm_close_keep_errno(fd);\n", ""}}},
-	{What: "what a failed receive installed is not closed",
+	{What: "descriptors installed by a failed receive are not closed",
 		Spec:  "on stream sockets, Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer",
 		Edits: []Edit{{"csrc/close_installed.c", "\tscm_take(&none, 0, msg);\n", "\t(void)msg;\n"}}},
-	{What: "the first of two is not closed", Spec: "on datagram sockets, no descriptor is leaked or lost by ReadFD with two descriptors",
+	{What: "the first of two descriptors is not closed", Spec: "on datagram sockets, no descriptor is leaked or lost by ReadFD with two descriptors",
 		Walk: opened, Field: Call, Words: "close",
 		Edits: []Edit{{"csrc/read_fd.c", "\t\tif (m.nfds == 1)\n\t\t\tscm_close_keep_errno(one);\n", ""}}},
-	{What: "what is too much is closed twice", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
+	{What: "excess descriptors are closed twice", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
 		Field: Call, Words: "none against close",
 		Edits: []Edit{{"csrc/close_keep_errno.c", "\t(void)syscall(SYS_close, fd);\n", "\t(void)syscall(SYS_close, fd);\n\t(void)syscall(SYS_close, fd);\n"}}},
-	{What: "what was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
+	{What: "the descriptor that was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
 		Walk:  "numbers that were closed: ",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg(fd, &msg, 0);", "\tssize_t n = scm_sendmsg(fd, &msg, 0);\n\tclose(sendfd);\n\treturn n;"}}},
 	{What: "cmsg_len counts the padding", Often: Specs, Spec: "on stream sockets, Send and Recv pass 3 descriptors in order",
@@ -81,18 +82,18 @@ var Faults = []Fault{
 	{What: "msg_controllen leaves the padding out", Often: Record,
 		Spec: "under strace, WriteFD makes exactly the expected system calls", Field: "msg_controllen",
 		Edits: []Edit{{"csrc/put.c", "msg->msg_controllen + CMSG_SPACE(", "msg->msg_controllen + CMSG_LEN("}}},
-	{What: "the room of a receive counts the padding",
+	{What: "the control buffer of a receive includes the padding",
 		Spec:  "under strace, Recv with capacity for one of two descriptors makes exactly the expected system calls",
 		Edits: []Edit{{"csrc/prepare_recv.c", "room += CMSG_LEN(sizeof(int) * m->nfds)", "room += CMSG_SPACE(sizeof(int) * m->nfds)"}}},
-	{What: "the room of read_fd is exact", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
+	{What: "the control buffer of read_fd is exact", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
 		Field: "msg_controllen",
 		Edits: []Edit{{"csrc/read_fd.c", "msg.msg_controllen = sizeof(control);", "msg.msg_controllen = CMSG_LEN(sizeof(int));"}}},
-	{What: "a stale number is returned where none came", Often: Specs,
+	{What: "a stale descriptor is returned if none was received", Often: Specs,
 		Spec: "on stream sockets, ReadFD reports that no descriptor arrived with the bytes", Walk: "descriptor: ", Field: "line", Words: "the script",
 		Edits: []Edit{{"csrc/read_fd.c", "\t*recvfd = SCM_FD_NONE;\n", ""}}},
-	{What: "MSG_CTRUNC is not read", Often: Walk, Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
+	{What: "MSG_CTRUNC is ignored", Often: Walk, Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
 		Walk: "descriptor: ", Edits: []Edit{{"csrc/read_fd.c", "(m.flags & MSG_CTRUNC) != 0", "m.nfds > 1"}}},
-	{What: "MSG_CTRUNC is not set for what was closed",
+	{What: "MSG_CTRUNC is not set for closed descriptors",
 		Spec:  "on datagram sockets, Recv closes a pidfd that was not requested, and sets MSG_CTRUNC",
 		Edits: []Edit{{"csrc/take_fds.c", "\t\t\tmsg->msg_flags |= MSG_CTRUNC;\n", ""}}},
 	{What: "only the first control message is read",
@@ -100,17 +101,17 @@ var Faults = []Fault{
 		Edits: []Edit{{"csrc/take.c", "if (step >= left)", "if (step > 0)"}}},
 	{What: "a pidfd is left open", Spec: "on stream sockets, ReadFD closes a pidfd that it receives",
 		Edits: []Edit{{"csrc/take.c", "cmsg->cmsg_type == SCM_PIDFD", "cmsg->cmsg_type == -1"}}},
-	{What: "a pidfd is handed over",
+	{What: "a pidfd is returned as a descriptor",
 		Spec:  "on stream sockets, Recv closes a pidfd that was not requested, and sets MSG_CTRUNC",
 		Edits: []Edit{{"csrc/take.c", "scm_take_fds(m, m->nfds, msg", "scm_take_fds(m, room, msg"}}},
-	{What: "MSG_CMSG_CLOEXEC is told", Spec: "on datagram sockets, Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it",
+	{What: "MSG_CMSG_CLOEXEC is reported", Spec: "on datagram sockets, Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it",
 		Walk: "message 0: Flags: ", Field: "line", Words: "the script",
 		Edits: []Edit{{"csrc/take.c", "msg->msg_flags & ~MSG_CMSG_CLOEXEC", "msg->msg_flags"}}},
-	{What: "the caller's flags are dropped",
+	{What: "the caller's flags are ignored",
 		Spec: "on stream sockets, Recv with MSG_PEEK returns new duplicates of the descriptors, and leaves the message in the queue",
 		Walk: Anything, Field: "flags",
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "MSG_CMSG_CLOEXEC"}}},
-	{What: "the socket is asked first", Spec: "under strace, WriteFD makes exactly the expected system calls",
+	{What: "an additional getsockopt comes before the send", Spec: "under strace, WriteFD makes exactly the expected system calls",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg", "\tint type;\n\tsocklen_t len = sizeof(type);\n\t(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);\n\treturn scm_sendmsg"}}},
 	{What: "many buffers are filled one too far",
 		Spec: "on stream sockets, Send and Recv pass a payload from 1 buffer into 9", Walk: "buffers, ",
@@ -121,46 +122,46 @@ var Faults = []Fault{
 	{What: "payloads are void pointers", Spec: "on stream sockets, WriteFD, ReadFD, Send and Recv accept a buffer in a struct on the heap that also holds pointers",
 		Edits: []Edit{{"csrc/scm_rights_cgo.h", "scm_cgo_write_fd(int sock, const char *p,", "scm_cgo_write_fd(int sock, const void *p,"},
 			{"csrc/csrc.go", "C.int(sock), base(p), C.size_t(len(p)), C.int(fd)", "C.int(sock), unsafe.Pointer(unsafe.SliceData(p)), C.size_t(len(p)), C.int(fd)"}}},
-	{What: "a message takes memory from the heap",
+	{What: "a message allocates memory",
 		Spec:  "on stream sockets, Send and Recv do not allocate for 1 buffer and 1 descriptor on the stack",
 		Edits: []Edit{{"csrc/csrc.go", "#cgo noescape scm_cgo_send_few\n", ""}}},
 	{What: "scm_rights_recv_batch does not ask for close-on-exec", Walk: opened,
 		Edits: []Edit{{"csrc/recv_batch.c", "flags | MSG_CMSG_CLOEXEC, NULL)", "flags, NULL)"}}},
-	{What: "csrc sends no credentials beside descriptors", Walk: Anything,
+	{What: "csrc sends no credentials together with descriptors", Walk: Anything,
 		Edits: []Edit{{"csrc/prepare_send.c", "\tif (m->cred != NULL) {\n\t\tstruct", "\tif (m->cred != NULL && m->nfds == 0) {\n\t\tstruct"}}},
-	{What: "csrc does not tell a batch's lengths", Walk: "message ",
+	{What: "csrc does not return the lengths of a batch", Walk: "message ",
 		Edits: []Edit{{"csrc/recv_batch.c", "\t\tms[i].len = msgs[i].msg_len;\n", ""}}},
 	{What: "msg_namelen counts one more", Field: "msg_namelen",
 		Edits: []Edit{{"csrc/prepare_send.c", "\tmsg->msg_namelen = m->namelen;\n", "\tmsg->msg_namelen = m->namelen + 1;\n"}}},
-	{What: "msg_iov is there for no buffers", Field: "msg_iov",
+	{What: "msg_iov is not NULL without buffers", Field: "msg_iov",
 		Edits: []Edit{{"csrc/prepare_send.c", "m->iov; /* sendmsg", "(m->iov != NULL ? (const void *)m->iov : msg); /* sendmsg"}}},
 	{What: "msg_flags is set on receiving", Field: "msg_flags",
 		Edits: []Edit{{"csrc/private.h", "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n", "\tmsg->msg_flags = 1;\n\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"}}},
 	{What: "iov_base of an empty buffer is an address", Field: "iov_base",
 		Edits: []Edit{{"csrc/many.go", "\t\t\tif len(b) > 0 {\n\t\t\t\tat.p[i] = base(b)\n\t\t\t}\n", "\t\t\tat.p[i] = base(b)\n"}}},
-	{What: "the payload is another byte", Field: "payload",
+	{What: "the payload has a wrong byte", Field: "payload",
 		Edits: []Edit{{"csrc/scm_rights_cgo.h", "\tif (batch > 0)\n\t\treturn scm_cgo_batch(", "\tif (!receive && total > 0 && p[0] != NULL)\n\t\tp[0][0]++;\n\tif (batch > 0)\n\t\treturn scm_cgo_batch("}}},
-	{What: "cmsg_level is another", Field: "cmsg_level",
+	{What: "cmsg_level is wrong", Field: "cmsg_level",
 		Edits: []Edit{{"csrc/put.c", "cmsg->cmsg_level = SOL_SOCKET;", "cmsg->cmsg_level = SOL_SOCKET + 1;"}}},
-	{What: "cmsg_data has another user", Field: "SCM_CREDENTIALS, uid",
+	{What: "cmsg_data has the wrong user", Field: "SCM_CREDENTIALS, uid",
 		Edits: []Edit{{"csrc/prepare_send.c", "cred.uid = m->cred->uid;", "cred.uid = m->cred->uid + 1;"}}},
 	{What: "the credentials come before the descriptors", Field: "cmsg_len",
 		Edits: []Edit{{"csrc/prepare_send.c", "\tif (m->nfds > 0) {\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t}\n", "\tif (m->nfds > 0 && m->cred != NULL) {\n\t\tstruct ucred c = {m->cred->pid, m->cred->uid, m->cred->gid};\n\t\tscm_put(msg, SCM_CREDENTIALS, &c, sizeof(c));\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t\treturn;\n\t}\n\tif (m->nfds > 0) {\n\t\tlast = sizeof(int) * m->nfds;\n\t\tscm_put(msg, SCM_RIGHTS, m->fds, last);\n\t}\n"}}},
 	{What: "the control buffer of a receive is not cleared", Field: "control data",
 		Edits: []Edit{{"csrc/prepare_recv.c", "\tmemset(control, 0, room);\n", "\tmemset(control, 0x5a, room);\n"}}},
-	{What: "SendBatch has no flags of the caller's", Field: "flags",
+	{What: "SendBatch ignores the caller's flags", Field: "flags",
 		Edits: []Edit{{"csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n, 0)"}}},
 	{What: "a send for each message of a batch", Field: Call, Words: "sendmmsg against sendmsg",
 		Edits: []Edit{{"csrc/send_batch.c", "\tdone = scm_result(syscall(SYS_sendmmsg, sock, msgs, n, flags));\n", "\tfor (done = 0; (size_t)done < n && (msgs[done].msg_len = (unsigned int)scm_sendmsg(sock, &msgs[done].msg_hdr, flags)) != (unsigned int)-1; done++)\n\t\t;\n\tif (done == 0)\n\t\tdone = -1;\n"}}},
-	{What: "a limit that the kernel has is checked first", Field: Call, Words: "against none",
+	{What: "the limit on descriptors of csrc is one too low", Field: Call, Words: "against none",
 		Edits: []Edit{{"csrc/check.c", "m->nfds > SCM_MAX_FDS", "m->nfds >= SCM_MAX_FDS"}}},
 	{What: "a receive by socketcall", Arch: "386", Field: Call, Words: "socketcall (recvmsg)",
 		Edits: []Edit{{"csrc/private.h", "\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n", "\tunsigned long args[3] = {(unsigned long)sock, (unsigned long)msg, (unsigned long)flags};\n\tif (args[1])\n\t\treturn syscall(102, 17, args);\n\treturn scm_result(syscall(SYS_recvmsg, sock, msg, flags));\n"}}},
-	{What: "a count is one more", Field: "line", Words: "the script",
+	{What: "a count is one too high", Field: "line", Words: "the script",
 		Edits: []Edit{{"csrc/scm_rights_cgo.h", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n;", "\tssize_t n = write_fd(sock, p, len, fd);\n\n\treturn n < 0 ? -errno : n + 1;"}}},
-	{What: "251 descriptors go without the padding", Often: Record, Sizes: true, Field: "msg_controllen",
+	{What: "251 descriptors are sent without padding", Often: Record, Sizes: true, Field: "msg_controllen",
 		Edits: []Edit{{"csrc/prepare_send.c", "if ((m->options & SCM_UNPADDED) != 0)", "if ((m->options & SCM_UNPADDED) != 0 || m->nfds == 251)"}}},
-	{What: "the room for 177 descriptors is for 178", Sizes: true, Field: "msg_controllen",
+	{What: "the control buffer for 177 descriptors is for 178", Sizes: true, Field: "msg_controllen",
 		Edits: []Edit{{"csrc/prepare_recv.c", "room += CMSG_LEN(sizeof(int) * m->nfds);", "room += CMSG_LEN(sizeof(int) * (m->nfds + (m->nfds == 177)));"}}},
 	{What: "512 buffers are one fewer", Sizes: true, Field: "msg_iovlen",
 		Edits: []Edit{{"csrc/prepare_send.c", "msg->msg_iovlen = (scm_len)m->iovlen;", "msg->msg_iovlen = (scm_len)(m->iovlen - (m->iovlen == 512));"}}},
@@ -172,7 +173,7 @@ var Faults = []Fault{
 		Edits: []Edit{{"csrc/send_batch.c", "syscall(SYS_sendmmsg, sock, msgs, n, flags)", "syscall(SYS_sendmmsg, sock, msgs, n - (n == 31), flags)"}}},
 	{What: "one flag of the caller's is lost", Sizes: true, Field: "flags",
 		Edits: []Edit{{"csrc/recv.c", "flags | MSG_CMSG_CLOEXEC", "(flags & ~(1 << 21)) | MSG_CMSG_CLOEXEC"}}},
-	{What: "one bit of a group's number is lost", Sizes: true, Field: "SCM_CREDENTIALS, gid",
+	{What: "one bit of a group ID is lost", Sizes: true, Field: "SCM_CREDENTIALS, gid",
 		Edits: []Edit{{"csrc/prepare_send.c", "cred.gid = m->cred->gid;", "cred.gid = m->cred->gid & ~(1U << 19);"}}},
 
 	{What: "ReadFD does not ask for close-on-exec", Often: Specs,
@@ -181,32 +182,32 @@ var Faults = []Fault{
 	{What: "Recv does not ask for close-on-exec",
 		Spec: "on stream sockets, a child process does not inherit a received descriptor", Field: "flags",
 		Edits: []Edit{{pureLinux, "flags|unix.MSG_CMSG_CLOEXEC)\n\tif errno != 0 {\n\t\tcloseInstalled(c.", "flags)\n\tif errno != 0 {\n\t\tcloseInstalled(c."}}},
-	{What: "what is too much is not closed", Often: Specs,
+	{What: "excess descriptors are not closed", Often: Specs,
 		Spec: "on stream sockets, ReadFD closes both descriptors if the padding of its control buffer lets a second one in",
 		Walk: opened, Field: Call, Words: "close", Edits: []Edit{{pureControl, "\t\t\t\tcloseFD(fd)\n", ""}}},
-	{What: "what a failed receive installed is not closed",
+	{What: "descriptors installed by a failed receive are not closed",
 		Spec:  "on stream sockets, Recv fails with EFAULT, and leaves no descriptor open, if the kernel cannot write to its buffer",
 		Edits: []Edit{{pureControl, "\ttakeControl(buf, &msg.Message{})\n", ""}}},
-	{What: "the first of two is not closed", Spec: "on datagram sockets, no descriptor is leaked or lost by ReadFD with two descriptors",
+	{What: "the first of two descriptors is not closed", Spec: "on datagram sockets, no descriptor is leaked or lost by ReadFD with two descriptors",
 		Walk: opened, Edits: []Edit{{purePair, "\t\t\tcloseFD(int32(m.FDs[0]))\n", ""}}},
-	{What: "what is too much is closed twice", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
+	{What: "excess descriptors are closed twice", Spec: "under strace, ReadFD with two descriptors makes exactly the expected system calls",
 		Edits: []Edit{{pureControl, "\t_ = unix.Close(int(fd))\n", "\t_ = unix.Close(int(fd))\n\t_ = unix.Close(int(fd))\n"}}},
-	{What: "what was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
+	{What: "the descriptor that was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
 		Edits: []Edit{{pureLinux, "\tr, errno := sendmsg(sock, &hdr, 0)\n", "\tr, errno := sendmsg(sock, &hdr, 0)\n\tcloseFD(fd)\n"}}},
 	{What: "cmsg_len counts the padding", Often: Specs | Record,
 		Spec: "on stream sockets, Send and Recv pass 3 descriptors in order", Field: "cmsg_len",
 		Edits: []Edit{{pureLinux, "c.hdr.SetLen(unix.CmsgLen(", "c.hdr.SetLen(unix.CmsgSpace("}}},
 	{What: "msg_controllen leaves the padding out", Spec: "under strace, Send makes exactly the expected system calls",
 		Edits: []Edit{{pureLinux, "return unix.CmsgSpace(", "return unix.CmsgLen("}}},
-	{What: "the room of a receive counts the padding",
+	{What: "the control buffer of a receive includes the padding",
 		Spec: "under strace, Recv with capacity for one of two descriptors makes exactly the expected system calls", Field: "msg_controllen",
 		Edits: []Edit{{pureLinux, "hdr.SetControllen(unix.CmsgLen(", "hdr.SetControllen(unix.CmsgSpace("}}},
-	{What: "a stale number is returned where none came", Often: Specs,
+	{What: "a stale descriptor is returned if none was received", Often: Specs,
 		Spec:  "on stream sockets, ReadFD reports that no descriptor arrived with the bytes",
 		Edits: []Edit{{purePair, "\t\treturn -1\n", "\t\treturn int32(m.FDs[0])\n"}}},
-	{What: "MSG_CTRUNC is not read", Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
+	{What: "MSG_CTRUNC is ignored", Spec: "on stream sockets, ReadFD closes the descriptors of a truncated message",
 		Edits: []Edit{{purePair, "case m.Flags&unix.MSG_CTRUNC != 0:", "case m.Flags&unix.MSG_CTRUNC != 0 && m.NFD > 1:"}}},
-	{What: "MSG_CTRUNC is not set for what was closed",
+	{What: "MSG_CTRUNC is not set for closed descriptors",
 		Spec: "on datagram sockets, Recv closes a pidfd that was not requested, and sets MSG_CTRUNC", Walk: "message ",
 		Edits: []Edit{{pureControl, "\t\t\tm.Flags |= unix.MSG_CTRUNC\n", ""}}},
 	{What: "only the first control message is read", Often: Walk,
@@ -214,19 +215,19 @@ var Faults = []Fault{
 		Edits: []Edit{{pureControl, "\t\tbuf = buf[next:]\n", "\t\tbuf = nil\n"}}},
 	{What: "a pidfd is left open", Spec: "on stream sockets, ReadFD closes a pidfd that it receives", Walk: Anything,
 		Edits: []Edit{{"internal/pure/supports_linux.go", "= unix.SCM_PIDFD", "= -1"}}},
-	{What: "MSG_CMSG_CLOEXEC is told", Spec: "on datagram sockets, Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it",
+	{What: "MSG_CMSG_CLOEXEC is reported", Spec: "on datagram sockets, Recv always passes MSG_CMSG_CLOEXEC to the kernel, and never reports it",
 		Edits: []Edit{{pureLinux, "int(hdr.Flags) &^ unix.MSG_CMSG_CLOEXEC", "int(hdr.Flags)"}}},
-	{What: "the caller's flags are dropped",
+	{What: "the caller's flags are ignored",
 		Spec:  "on stream sockets, Recv with MSG_PEEK returns new duplicates of the descriptors, and leaves the message in the queue",
 		Edits: []Edit{{pureLinux, "flags|unix.MSG_CMSG_CLOEXEC)\n\tif errno != 0 {\n\t\tcloseInstalled(c.", "unix.MSG_CMSG_CLOEXEC)\n\tif errno != 0 {\n\t\tcloseInstalled(c."}}},
-	{What: "the socket is asked first", Spec: "under strace, Send makes exactly the expected system calls",
+	{What: "an additional getsockopt comes before the send", Spec: "under strace, Send makes exactly the expected system calls",
 		Edits: []Edit{{pureLinux, "\t\treturn some(sock, m, flags, false)\n\t}\n", "\t\treturn some(sock, m, flags, false)\n\t}\n\t_, _ = unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE)\n"}}},
-	{What: "a negative descriptor is taken for none",
+	{What: "a negative descriptor is treated as none",
 		Spec: "on stream sockets, Send fails with EBADF for a descriptor that is not open, and sends nothing", Walk: "error: ",
 		Edits: []Edit{{pureLinux, "\tr, errno := sendmsg(sock, &hdr, 0)\n", "\tif fd < 0 {\n\t\thdr.SetControllen(0)\n\t}\n\tr, errno := sendmsg(sock, &hdr, 0)\n"}}},
-	{What: "pure does not tell the address's length", Walk: "message ",
+	{What: "pure does not return the length of the address", Walk: "message ",
 		Edits: []Edit{{pureLinux, "\tm.NameLen = int(hdr.Namelen)\n", ""}}},
-	{What: "pure takes the group for the user", Walk: "message ",
+	{What: "pure returns the wrong user", Walk: "message ",
 		Edits: []Edit{{pureControl, "m.Cred.UID = binary.NativeEndian.Uint32(data[4:])", "m.Cred.UID = binary.NativeEndian.Uint32(data)"}}},
 	{What: "pure has no limit on buffers", Walk: Anything,
 		Edits: []Edit{{pureControl, "case len(m.Buffers) > msg.MaxBuffers:", "case false:"}}},
@@ -234,7 +235,7 @@ var Faults = []Fault{
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\tif hdr.Name == nil {\n\t\thdr.Name = (*byte)(unsafe.Pointer(hdr))\n\t}\n"}}},
 	{What: "msg_iovlen leaves the last one out", Field: "msg_iovlen",
 		Edits: []Edit{{pureBatch, "hdr.SetIovlen(len(m.Buffers))", "hdr.SetIovlen(max(len(m.Buffers)-1, 1))"}}},
-	{What: "msg_control is there without descriptors", Field: "msg_control",
+	{What: "msg_control is not NULL without descriptors", Field: "msg_control",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\tif hdr.Control == nil {\n\t\thdr.Control = (*byte)(unsafe.Pointer(hdr))\n\t}\n"}}},
 	{What: "msg_flags is set on sending", Field: "msg_flags",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\thdr.Flags = 1\n"}}},
@@ -242,7 +243,7 @@ var Faults = []Fault{
 		Edits: []Edit{{pureBatch, "func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {\n", "func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {\n\tb.msgs[0].len = 1\n"}}},
 	{What: "iov_len is one less", Field: "iov_len",
 		Edits: []Edit{{pureLinux, "\tr, errno := sendmsg(sock, &hdr, 0)\n", "\tiov.SetLen(max(len(p)-1, 0))\n\tr, errno := sendmsg(sock, &hdr, 0)\n"}}},
-	{What: "cmsg_type is another", Field: "cmsg_type",
+	{What: "cmsg_type is wrong", Field: "cmsg_type",
 		Edits: []Edit{{pureLinux, "c.hdr.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS", "c.hdr.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS^2"}}},
 	{What: "cmsg_data has the descriptors in another order", Field: "SCM_RIGHTS, descriptor",
 		Edits: []Edit{{pureLinux, "c.fds[i] = msg", "c.fds[len(m.FDs)-1-i] = msg"}}},
@@ -254,28 +255,28 @@ var Faults = []Fault{
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\t_, _ = unix.GetsockoptInt(int(sock), unix.SOL_SOCKET, unix.SO_TYPE)\n"}}},
 	{What: "an additional attempt after EAGAIN", Field: Call, Words: "none against recvmsg",
 		Edits: []Edit{{pureLinux, "\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n", "\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\tif errno == unix.EAGAIN {\n\t\tn, _, errno = syscall.Syscall(unix.SYS_RECVMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n\t}\n"}}},
-	{What: "a missing send, where there is no descriptor", Field: Call, Words: "sendmsg against none",
+	{What: "a missing send without descriptors", Field: Call, Words: "sendmsg against none",
 		Edits: []Edit{{pureLinux, sendGo, sendGo + "\tif hdr.Control == nil {\n\t\treturn 0, 0\n\t}\n"}}},
-	{What: "a missing receive, where there is no room", Field: Call, Words: "recvmsg against none",
+	{What: "a missing receive without a control buffer", Field: Call, Words: "recvmsg against none",
 		Edits: []Edit{{pureLinux, recvGo, recvGo + "\tif hdr.Control == nil {\n\t\treturn 0, unix.EAGAIN\n\t}\n"}}},
 	{What: "a send by socketcall", Arch: "386", Field: Call, Words: "sendmsg against socketcall (sendmsg)",
 		Edits: []Edit{{pureLinux, "\tn, _, errno = syscall.Syscall(unix.SYS_SENDMSG, uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags))\n", "\targs := [3]uintptr{uintptr(sock), uintptr(unsafe.Pointer(hdr)), uintptr(flags)}\n\tn, _, errno = syscall.Syscall(102, 16, uintptr(unsafe.Pointer(&args)), 0)\n"}}},
-	{What: "an errno is another", Field: "line", Words: "the script",
+	{What: "an errno is wrong", Field: "line", Words: "the script",
 		Edits: []Edit{{pureLinux, "\treturn errno\n", "\treturn errno ^ 1\n"}}},
-	{What: "the descriptors from the 201st on are others", Sizes: true, Field: "SCM_RIGHTS, descriptor 200",
+	{What: "the descriptors from the 201st on are different", Sizes: true, Field: "SCM_RIGHTS, descriptor 200",
 		Edits: []Edit{{pureControl, "PutUint32(data[4*i:], uint32(msg.Number(fd)))", "PutUint32(data[4*i:], uint32(msg.Number(fd))^uint32((i+56)>>8))"}}},
-	{What: "the last of 129 received is told as the first", Sizes: true, Field: "line", Words: "the script",
+	{What: "the last of 129 received descriptors is returned as the first", Sizes: true, Field: "line", Words: "the script",
 		Edits: []Edit{{pureControl, "\t\tm.FDs[m.NFD] = int(fd)\n", "\t\tif m.FDs[m.NFD] = int(fd); m.NFD == 128 && len(m.FDs) == 129 {\n\t\t\tm.FDs[m.NFD] = m.FDs[0]\n\t\t}\n"}}},
 
 	{What: "the limit on descriptors is one too low", Spec: "on stream sockets, Send and Recv pass 253 descriptors in order",
 		Edits: []Edit{{"message.go", "len(m.FDs) > MaxFDs", "len(m.FDs) >= MaxFDs"}}},
-	{What: "the limit on descriptors comes after the system call",
+	{What: "the limit on descriptors is checked after the system call",
 		Spec:  "on stream sockets, Send and Recv return ErrTooManyFDs for 254 descriptors before any system call, and lose nothing",
 		Edits: []Edit{{"message.go", "\tm.reset()\n\tif err := checkLimits(m); err != nil {\n", "\tm.reset()\n\tif err := checkLimits(m); err != nil {\n\t\t_ = recvOne(toInt32(sock), &msg.Message{Buffers: m.Buffers}, flags)\n"}}},
-	{What: "the limit on buffers is not there",
+	{What: "there is no limit on buffers",
 		Spec:  "on stream sockets, Send and Recv return ErrTooManyBuffers for 1025 buffers before any system call, and lose nothing",
 		Edits: []Edit{{"message.go", "len(m.Buffers) > MaxBuffers", "false"}}},
-	{What: "numbers lose their upper half",
+	{What: "descriptors lose their upper half",
 		Spec:  "on stream sockets, every call fails with EBADF for a descriptor that does not fit into an int32, even if its low 32 bits are an open descriptor",
 		Edits: []Edit{{"internal/msg/msg.go", "int(n) == fd {", "true {"}}},
 	{What: "results are kept after an error", Spec: "on stream sockets, Recv overwrites the results of an earlier receive",
@@ -284,19 +285,19 @@ var Faults = []Fault{
 		Edits: []Edit{{"scm.go", "return n, -1, &TruncatedError{N: n}", "return n, -1, nil"}}},
 	{What: "the errno is not kept", Spec: "on stream sockets, every call fails with ENOTSOCK for a file that is not a socket",
 		Edits: []Edit{{"scm.go", "return -1, -1, os.NewSyscallError(\"recvmsg\", err)", "return -1, -1, errors.New(\"recvmsg failed\")"}}},
-	{What: "what is no connection is left open",
+	{What: "a socket that is not a connection is left open",
 		Spec:  "torture leaves nothing and loses nothing in Conn.RecvConn of what is none",
 		Edits: []Edit{{"handover.go", "listens); err != nil {\n\t\tsys.Close(fd)\n", "listens); err != nil {\n"}}},
-	{What: "a socket of which no Conn can be made is left open",
+	{What: "a socket is left open if making its Conn fails",
 		Spec:  "torture leaves nothing and loses nothing in Dial",
 		Edits: []Edit{{"dial.go", "\t\t_ = c.Close()\n", ""}}},
 	{What: "a Conn's call is not repeated after a signal",
 		Spec:  "torture leaves nothing and loses nothing in Conn.WriteFiles",
 		Edits: []Edit{{"conn_call.go", "\tcase sys.Interrupted(k.err):\n\t\treturn k.try(uintptr(k.sock))\n", ""}}},
-	{What: "a number is taken over where the call fails",
+	{What: "the descriptor is closed if the call fails",
 		Spec:  "torture leaves nothing and loses nothing in NewConnFD",
 		Edits: []Edit{{"conn.go", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n", "config.duplicate(int(toInt32(fd)))\n\tif err != nil {\n\t\tsys.Close(fd)\n"}}},
-	{What: "what came of a message that was cut is left open",
+	{What: "the descriptors of a truncated message are left open",
 		Spec:  "on unix sockets, ReadFiles with a limit of 1 file closes all files of a message that carries 4",
 		Edits: []Edit{{"conn_files.go", "\t\tk.closeReceived()\n\t\treturn k.msg.N, k.truncatedError", "\t\treturn k.msg.N, k.truncatedError"}}},
 	{What: "descriptors are returned in another order", Spec: "on stream sockets, Send and Recv pass 2 descriptors in order",
