@@ -10,17 +10,17 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// What a call is given where it has nothing to read, so that what it does not
-// set, or should not have set, shows.
+// The values of everything that a call does not read. They show which results it failed to set, or set
+// although it should not.
 const (
-	staleNumber = -77
-	staleByte   = 0xee
-	guard       = 8 // bytes behind each buffer
+	staleInt  = -77
+	staleByte = 0xee
+	guard     = 8 // bytes after each buffer
 )
 
 var stale = bytes.Repeat([]byte{staleByte}, 4096)
 
-// pattern is what is sent.
+// pattern is the payload of all messages.
 var pattern = func() []byte {
 	p := make([]byte, 1<<20)
 	for i := range p {
@@ -29,7 +29,7 @@ var pattern = func() []byte {
 	return p
 }()
 
-// call calls the backend. It is the nth step.
+// call makes the call of step s, the nth of its sequence.
 func (w *world) call(s *step, nth int, o *outcome) {
 	ms := s.given()
 	from, at := pattern, begin(nth)
@@ -80,8 +80,8 @@ func (w *world) call(s *step, nth int, o *outcome) {
 	}
 }
 
-// maskChosen makes all addresses the same that the kernel chose: a socket with
-// SO_PASSCRED gets one when it sends, an abstract one of five digits.
+// maskChosen masks an address that the kernel chose. A socket with SO_PASSCRED is bound to an abstract
+// address of five digits when it sends.
 func maskChosen(m *msg.Message) {
 	const first = 3
 	if m.NameLen == first+5 && len(m.Name) >= first && m.Name[first-1] == 0 {
@@ -91,18 +91,18 @@ func maskChosen(m *msg.Message) {
 	}
 }
 
-// given is what the backend is given, but for the buffers.
+// given returns the messages for the backend, without the buffers.
 func (s *step) given() []msg.Message {
 	ms := make([]msg.Message, len(s.msgs))
 	for i := range s.msgs {
 		m := &s.msgs[i]
 		ms[i] = msg.Message{
 			FDs: slices.Clone(m.fds), Name: bytes.Clone(m.name), Unpadded: m.unpadded,
-			N: staleNumber, NFD: staleNumber, Flags: staleNumber, NameLen: staleNumber,
+			N: staleInt, NFD: staleInt, Flags: staleInt, NameLen: staleInt,
 		}
 		if !s.op.sends() {
 			for j := range m.fds {
-				ms[i].FDs[j] = staleNumber
+				ms[i].FDs[j] = staleInt
 			}
 			copy(ms[i].Name, stale)
 		}
@@ -111,14 +111,14 @@ func (s *step) given() []msg.Message {
 			ms[i].Cred = &cred
 		}
 		if m.pidfd {
-			number := staleNumber
-			ms[i].PIDFD = &number
+			pidfd := staleInt
+			ms[i].PIDFD = &pidfd
 		}
 	}
 	return ms
 }
 
-// room is how many bytes a receive's buffers take, with what lies behind each.
+// room returns the size of the buffers of a receive, with the guard after each.
 func (s *step) room() (size int) {
 	for i := range s.msgs {
 		for _, n := range s.msgs[i].buffers {
@@ -128,11 +128,10 @@ func (s *step) room() (size int) {
 	return size
 }
 
-// begin is where in the pattern the nth step's payload begins.
+// begin returns the offset in pattern of the payload of the nth step.
 func begin(nth int) int { return nth * 1009 }
 
-// cut takes buffers of some lengths out of from, and returns where the next one
-// begins.
+// cut returns buffers of the given lengths, which are parts of from, and the offset of the next buffer.
 func cut(lengths []int, from []byte, at int) ([][]byte, int) {
 	if len(lengths) == 0 {
 		return nil, at
@@ -148,46 +147,35 @@ func cut(lengths []int, from []byte, at int) ([][]byte, int) {
 	return bufs, at
 }
 
-// keep copies bytes to where they stay until the next sequence.
+// keep returns a copy of b that is valid until the next sequence.
 func (w *world) keep(b []byte) []byte {
 	at := len(w.kept)
 	w.kept = append(w.kept, b...)
 	return w.kept[at:len(w.kept):len(w.kept)]
 }
 
-// harmless are numbers to send without what would make outcomes depend on chance:
-// a socket that could lie in its own queue once it is closed, because the kernel
-// collects such garbage in its own time, and, where the user is limited, too many.
+// harmless replaces the descriptors that would make outcomes unpredictable, and returns the result. A
+// socket in its own queue is garbage once it is closed, which the kernel collects at an unpredictable time.
+// For a user limited by ETOOMANYREFS, harmless also reduces the descriptors to a number that both worlds can
+// have in flight, or to one for calls that need one.
 func (w *world) harmless(fds []int, sock int, addressed bool) []int {
 	for i, fd := range fds {
 		if passed, ok := w.socket(fd); ok {
 			owner, ok := w.socket(sock)
-			// A queue holds only sockets behind its owner, so there is no circle.
+			// A queue holds only sockets with a higher index than its owner, so there is no cycle.
 			if owner ^= 1; !ok || addressed || passed <= owner {
 				fds[i] = w.filler()
 			}
 		}
 	}
-	return w.budget.cut(fds)
-}
-
-// A budget is how many descriptors may be sent in a sequence.
-type budget struct {
-	limited bool // by ETOOMANYREFS
-	sent    int
-}
-
-// cut leaves of the numbers what two worlds can both have in flight, and one for
-// a call that takes one.
-func (b *budget) cut(fds []int) []int {
-	if b.limited && len(fds) <= msg.MaxFDs {
-		fds = fds[:min(len(fds), max(1, limit/2-1-b.sent))]
-		b.sent += len(fds)
+	if w.limited && len(fds) <= msg.MaxFDs {
+		fds = fds[:min(len(fds), max(1, limit/2-1-w.sent))]
+		w.sent += len(fds)
 	}
 	return fds
 }
 
-// socket is the index of the socket that a number holds.
+// socket returns the index of the socket that a descriptor refers to.
 func (w *world) socket(fd int) (int, bool) {
 	if fd < 0 || fd >= len(w.table) || !w.table[fd].open {
 		return 0, false

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every sequence is made of small choices, so that a random source, the bytes
-// of a fuzzer and rapid can all make one.
+// choices make a sequence. They are small, so that both a random source and the bytes of a fuzzer can make
+// them.
 type choices interface {
 	pick(n int) int // one of 0 … n-1
 }
 
-// random choices never end.
+// random choices are unlimited.
 type random struct{ *rand.Rand }
 
 func (r random) pick(n int) int { return r.IntN(n) }
 
-// decoded choices are bytes; behind their end every choice is the first.
+// decoded choices are read from bytes. After the end of the bytes, every choice is the first option.
 type decoded struct{ data []byte }
 
 func (d *decoded) pick(n int) int {
@@ -45,16 +45,15 @@ func oneOf[T any](c choices, from []T) T { return from[c.pick(len(from))] }
 // oneIn is true once in n times.
 func oneIn(c choices, n int) bool { return c.pick(n) == n-1 }
 
-// What is chosen from. The first of each is the simplest, and what is wanted
-// often stands there more often.
+// The options to choose from. The first one of each list is the simplest. Frequent options are repeated.
 var (
 	types = []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET}
 
 	ops = []op{send, recv, send, recv, send, recv, writeFD, readFD, readFD, sendBatch, recvBatch, recvBatch,
-		closeNumber, closeNumber, closeAll, setOption}
+		closeFD, closeFD, closeAll, setOption}
 	rareOps = []op{shutdown, fill, closeAll}
 
-	// Of up to nine buffers, of batches', and of many.
+	// For up to nine buffers, for those of batches, and for many.
 	lengths     = []int{1, 0, 2, 3, 5, 8, 16, 17, 100, 1000, 4096}
 	longLengths = []int{40000, 65536, 200000, 212992, 300000}
 	fewLengths  = []int{1, 0, 2, 3, 8, 100, 1000}
@@ -65,8 +64,9 @@ var (
 	fdCounts     = []int{1, 0, 0, 2, 1, 3, 2, 4, 5, 8}
 	manyFDs      = []int{253, 254, 252, 100, 127, 300}
 
-	// The last two are outside int32 where an int has 64 bits: the lower half of one is a file's.
-	hostileNumbers = []int{-1, -2, -100, math.MinInt32, math.MaxInt32, 1 << 20, math.MinInt, 1<<(bits.UintSize/2) + firstFile}
+	// The last two do not fit into an int32 if an int has 64 bits. The lower half of the last one is a file's
+	// descriptor.
+	hostileFDs = []int{-1, -2, -100, math.MinInt32, math.MaxInt32, 1 << 20, math.MinInt, 1<<(bits.UintSize/2) + firstFile}
 
 	sendFlags = []int{0, 0, 0, 0, unix.MSG_NOSIGNAL, unix.MSG_DONTWAIT, unix.MSG_EOR, unix.MSG_MORE, unix.MSG_OOB,
 		unix.MSG_PEEK, unix.MSG_CMSG_CLOEXEC}
@@ -93,14 +93,14 @@ var (
 	nameRooms = []int{128, 0, 1, 2, 3, 16, 110, 111, 200}
 )
 
-// Options that x/sys does not have yet, or not on every architecture; where the
-// kernel has none either, both worlds are told so.
+// Options that x/sys lacks, at least on some architectures. On a kernel that lacks one too, setting it fails
+// in both worlds.
 const (
 	soPassrights = 83
 	soInq        = 84
 )
 
-// A chooser makes steps for worlds with a layout.
+// A chooser chooses steps.
 type chooser struct {
 	choices
 	*layout
@@ -120,7 +120,7 @@ func (c *chooser) step() step {
 		s.op = oneOf(c, rareOps)
 	}
 	switch s.op {
-	case closeNumber:
+	case closeFD:
 		s.sock = c.closable()
 	case shutdown:
 		s.sock, s.value = oneOf(c, c.socks[:]), c.pick(4)
@@ -138,7 +138,7 @@ func (c *chooser) step() step {
 	return s
 }
 
-// socket is most often one.
+// socket chooses the descriptor that a call uses as its socket. Most often it is one.
 func (c *chooser) socket() int {
 	switch n := c.pick(32); {
 	case n < 10:
@@ -154,12 +154,12 @@ func (c *chooser) socket() int {
 	case n == 30:
 		return c.unlikely()
 	default:
-		return oneOf(c, hostileNumbers)
+		return oneOf(c, hostileFDs)
 	}
 }
 
-// number is a descriptor to send.
-func (c *chooser) number() int {
+// fdToSend chooses a descriptor to send.
+func (c *chooser) fdToSend() int {
 	switch n := c.pick(32); {
 	case n < 24:
 		return c.file(c.pick(len(c.files)))
@@ -170,17 +170,18 @@ func (c *chooser) number() int {
 	case n == 30:
 		return c.unlikely()
 	default:
-		return oneOf(c, hostileNumbers)
+		return oneOf(c, hostileFDs)
 	}
 }
 
-// received is a number that what was received may have.
+// received chooses a descriptor that a receive may have installed.
 func (c *chooser) received() int { return c.first + c.pick(16) }
 
-// unlikely is a number that is closed but where the table is full.
+// unlikely chooses a descriptor that is closed unless the table is full.
 func (c *chooser) unlikely() int { return c.end - 1 - c.pick(8) }
 
-// closable is a socket, or received. The files stay: they tell what is what.
+// closable chooses a descriptor to close: a socket or a received descriptor. The files stay open, because
+// descriptors are identified by comparison with them.
 func (c *chooser) closable() int {
 	if oneIn(c, 3) {
 		return oneOf(c, c.socks[:])
@@ -204,7 +205,7 @@ func (c *chooser) callFlags(o op) int {
 func (c *chooser) messages(o op) []message {
 	switch o {
 	case writeFD:
-		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int{c.number()}}}
+		return []message{{buffers: c.long(c.someBuffers(1, lengths)), fds: []int{c.fdToSend()}}}
 	case readFD:
 		return []message{{buffers: c.long(c.someBuffers(1, lengths))}}
 	case send:
@@ -215,7 +216,7 @@ func (c *chooser) messages(o op) []message {
 	ms := make([]message, oneOf(c, batchCounts))
 	for i := range ms {
 		switch {
-		case i > 4: // enough was chosen
+		case i > 4: // repeat the earlier messages, to save choices
 			ms[i] = ms[i%4]
 		case o == sendBatch:
 			ms[i] = c.outgoing(fewLengths)
@@ -255,7 +256,7 @@ func (c *chooser) buffers(from []int) []int {
 	return c.someBuffers(oneOf(c, bufferCounts), from)
 }
 
-// long makes one of few buffers long, once in a while.
+// long makes one of a few buffers long, once in 16 times.
 func (c *chooser) long(bufs []int) []int {
 	if n := len(bufs); n > 0 && n < 4 && oneIn(c, 16) {
 		bufs[c.pick(n)] = oneOf(c, longLengths)
@@ -292,15 +293,15 @@ func (c *chooser) fds() []int {
 			fds[i] = c.file(i % len(c.files))
 			continue
 		}
-		fds[i] = c.number()
+		fds[i] = c.fdToSend()
 	}
 	if len(fds) > 5 && oneIn(c, 4) {
-		fds[c.pick(len(fds))] = c.number()
+		fds[c.pick(len(fds))] = c.fdToSend()
 	}
 	return fds
 }
 
-// address is a socket's, or of nobody, or no address at all.
+// address chooses the address of a socket, an unused address, or an invalid one.
 func (c *chooser) address() []byte { return oneOf(c, addresses) }
 
 var addresses = [][]byte{
@@ -314,7 +315,7 @@ func unixAddress(path string) []byte {
 	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_UNIX), path...)
 }
 
-// credentials are the process's own, or a lie, which only root may tell.
+// credentials chooses the credentials of the process, or others, which only root may send.
 func (c *chooser) credentials() *msg.Cred {
 	own := msg.Cred{PID: int32(os.Getpid()), UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	cred := oneOf(c, []msg.Cred{

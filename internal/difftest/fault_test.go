@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFault receives where the kernel cannot write the sender's address, which it does
-// behind the descriptors: both backends close these.
+// TestFault receives into memory in which the kernel cannot write the sender's address. The kernel
+// writes it after it has installed the descriptors, which both backends have to close.
 func TestFault(t *testing.T) {
 	nowhere, err := unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
@@ -28,10 +28,8 @@ func TestFault(t *testing.T) {
 			if err := unix.Bind(pair[0], &unix.SockaddrUnix{}); err != nil {
 				t.Fatal(err)
 			}
-			{
-				if _, err := b.writeFD(int32(pair[0]), []byte("x"), int32(pair[0])); err != nil {
-					t.Fatal(err)
-				}
+			if _, err := b.writeFD(int32(pair[0]), []byte("x"), int32(pair[0])); err != nil {
+				t.Fatal(err)
 			}
 			before := fdtest.Take()
 			got := msg.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2), Name: nowhere}

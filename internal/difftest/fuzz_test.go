@@ -7,11 +7,10 @@ import (
 	"testing"
 )
 
-// maxSteps is how many steps the fuzzer's sequences have at most.
+// maxSteps is the maximum number of steps of a fuzzer's sequence.
 const maxSteps = 48
 
-// FuzzBackends does the sequence that bytes stand for. What the fuzzer found worth
-// keeping is in testdata/fuzz.
+// FuzzBackends runs the sequence that the bytes decode to. testdata/fuzz has the inputs that the fuzzer kept.
 func FuzzBackends(f *testing.F) {
 	p := makePair(f)
 	defer func() { p.close() }()
@@ -22,7 +21,7 @@ func FuzzBackends(f *testing.F) {
 		for len(d.data) > 0 && len(s.steps) < maxSteps {
 			s.steps = append(s.steps, c.step())
 		}
-		_, different, err := p.run(s)
+		different, err := p.run(s)
 		switch {
 		case errors.Is(err, errElsewhere):
 			t.Skip(err)

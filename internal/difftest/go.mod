@@ -5,7 +5,6 @@ go 1.26.3
 require (
 	github.com/scm-rights/scm v0.0.0
 	golang.org/x/sys v0.49.0
-	pgregory.net/rapid v1.3.0
 )
 
 replace github.com/scm-rights/scm => ../..

@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/internal/mutant"
 )
 
-// faults are those that the walk has to find. What no caller and no table shows (a padding
-// byte, a close of a number that is closed) is for the recorder of system calls.
+// faults returns the faults that the walk has to find. Faults that neither a result nor the descriptor table
+// shows, such as a padding byte or a second close, are for the recorder of system calls.
 func faults() (list []mutant.Fault) {
 	for _, f := range mutant.Faults {
 		if f.Walk != "" {
@@ -23,8 +23,7 @@ func faults() (list []mutant.Fault) {
 	return list
 }
 
-// walk runs TestWalk with an overlay. Without one it is green, or it would be red
-// itself.
+// walk runs TestWalk with an overlay.
 func walk(t *testing.T, overlay string) (output string, err error) {
 	bin := filepath.Join(t.TempDir(), "difftest.test")
 	build := exec.Command("go", "test", "-c", "-vet=off", "-o", bin, "-overlay", overlay, ".")
@@ -37,8 +36,8 @@ func walk(t *testing.T, overlay string) (output string, err error) {
 	return string(out), err
 }
 
-// TestMutantsHaveAPlace puts each fault into copies of the sources, also those that
-// run with SCM_MUTANTS=full alone.
+// TestMutantsHaveAPlace puts each fault into copies of the sources, including the faults that run only with
+// SCM_MUTANTS=full.
 func TestMutantsHaveAPlace(t *testing.T) {
 	for _, f := range faults() {
 		if _, err := mutant.Overlay("../..", t.TempDir(), f.Edits...); err != nil {
@@ -47,7 +46,7 @@ func TestMutantsHaveAPlace(t *testing.T) {
 	}
 }
 
-// TestMutants is the test of the test.
+// TestMutants tests TestWalk, which must find each fault.
 func TestMutants(t *testing.T) {
 	for _, f := range faults() {
 		if f.Often&mutant.Walk == 0 && os.Getenv("SCM_MUTANTS") != "full" {

@@ -10,19 +10,19 @@ import (
 	"github.com/scm-rights/scm/internal/msg"
 )
 
-// An outcome is what came of a step.
+// An outcome holds the results of a step.
 type outcome struct {
 	n        int
 	fd       int32 // of readFD
 	err      error
 	panicked string
 	msgs     []msg.Message
-	payload  []byte // of a receive: all buffers, and what lies behind each
+	payload  []byte // of a receive: all buffers, with the guard after each
 
-	// What is different in the table of open descriptors.
+	// Changes of the descriptor table.
 	opened []opening
 	closed []int
-	ready  []int16 // what poll says of each number from the first free one on
+	ready  []int16 // the events that poll reports for each descriptor from the first free one on
 }
 
 type opening struct {
@@ -30,8 +30,8 @@ type opening struct {
 	held
 }
 
-// difference tells in words in what two outcomes differ first, or "". Addresses
-// in memory are not in it, and a world's names for files are the other's.
+// difference describes the first difference between two outcomes, or returns "". Outcomes contain no
+// addresses in memory, and both worlds use the same names for files.
 func (l *layout) difference(a, b *outcome) string {
 	if a.panicked != b.panicked {
 		return fmt.Sprintf("panic: %q against %q", a.panicked, b.panicked)
@@ -51,21 +51,21 @@ func (l *layout) difference(a, b *outcome) string {
 		}
 	}
 	if at := firstDifferent(a.payload, b.payload); at >= 0 {
-		return fmt.Sprintf("buffers, which lie %d bytes apart, at byte %d: %s against %s", guard, at, around(a.payload, at), around(b.payload, at))
+		return fmt.Sprintf("buffers, which are %d bytes apart, at byte %d: %s against %s", guard, at, around(a.payload, at), around(b.payload, at))
 	}
 	if !slices.Equal(a.closed, b.closed) {
-		return fmt.Sprintf("numbers that were closed: %v against %v", a.closed, b.closed)
+		return fmt.Sprintf("closed descriptors: %v against %v", a.closed, b.closed)
 	}
 	if !slices.Equal(a.opened, b.opened) {
-		return fmt.Sprintf("numbers that were opened: %s against %s", l.openings(a.opened), l.openings(b.opened))
+		return fmt.Sprintf("opened descriptors: %s against %s", l.openings(a.opened), l.openings(b.opened))
 	}
 	if !slices.Equal(a.ready, b.ready) {
 		for i := range a.ready {
 			if i >= len(b.ready) || a.ready[i] != b.ready[i] {
-				return fmt.Sprintf("what poll says of %s: %#x against %#x", l.label(l.first+i), a.ready[i:][:1], b.ready[min(i, len(b.ready)):])
+				return fmt.Sprintf("events that poll reports for %s: %#x against %#x", l.label(l.first+i), a.ready[i:][:1], b.ready[min(i, len(b.ready)):])
 			}
 		}
-		return "what poll says of the last number"
+		return "events that poll reports for the last descriptor"
 	}
 	return ""
 }
@@ -103,7 +103,7 @@ func words(err error) string {
 	return err.Error()
 }
 
-// firstDifferent is where two texts differ first, or -1.
+// firstDifferent returns the index of the first byte in which a and b differ, or -1.
 func firstDifferent(a, b []byte) int {
 	if bytes.Equal(a, b) {
 		return -1
@@ -115,7 +115,7 @@ func firstDifferent(a, b []byte) int {
 	return n
 }
 
-// around is what lies at a place.
+// around returns the bytes at an index, in hex.
 func around(b []byte, at int) string {
 	return fmt.Sprintf("%x", b[min(at, len(b)):min(at+8, len(b))])
 }

@@ -16,21 +16,21 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// A pair is a world for each backend.
+// A pair has a world for each backend.
 type pair struct {
 	*layout
 	worlds [2]*world
 	dir    string
 }
 
-// limit is RLIMIT_NOFILE of the process that has worlds: two messages of 253 in
-// flight in each are below it.
+// limit is the RLIMIT_NOFILE of the process. It allows two messages of 253 descriptors in flight in each
+// world.
 const limit = 704
 
-// hang is how long a sequence may take: nothing in it waits.
+// hang is the time after which a sequence is considered to hang. No call in it blocks.
 const hang = 30 * time.Second
 
-// newPair makes two worlds that are alike.
+// newPair makes two worlds that are the same.
 func newPair() (*pair, error) {
 	dir, err := os.MkdirTemp("", "difftest")
 	if err != nil {
@@ -65,13 +65,6 @@ func (p *pair) begin() error {
 	if err != nil {
 		return err
 	}
-	for i, fd := range files {
-		p.alike = append(p.alike, identity(slices.IndexFunc(files[:i+1], func(other int) bool {
-			a, errA := stat(fd)
-			b, errB := stat(other)
-			return errA == nil && errB == nil && a == b && same(os.Getpid(), fd, other)
-		})))
-	}
 	limited, err := isLimited(files[0])
 	if err != nil {
 		return err
@@ -88,8 +81,7 @@ func (p *pair) begin() error {
 	return nil
 }
 
-// open opens the files that both worlds pass, in the layout's order. Among them
-// are two that differ only in being opened twice.
+// open opens the files that both worlds pass, in the order of the layout. One of them is opened twice.
 func (p *pair) open() (files []int, err error) {
 	add := func(fd int, failed error) {
 		if failed == nil {
@@ -121,12 +113,12 @@ func newLayout() *layout {
 		l.socks[i] = l.file(len(l.files) + i)
 	}
 	l.first = l.socks[0]
-	l.end = l.first + 320 // more than a message of 253, and filled in no time
+	l.end = l.first + 320 // enough for a message of 253, and quick to fill
 	return l
 }
 
-// wakePoller has the runtime open the descriptors that it opens when it first
-// waits: they have to be there before a world parts.
+// wakePoller makes the runtime open the descriptors of its poller. They must be open before a world gets its
+// own descriptor table.
 func wakePoller() error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -135,7 +127,7 @@ func wakePoller() error {
 	return errors.Join(r.Close(), w.Close())
 }
 
-// isLimited finds out whether ETOOMANYREFS is for this user.
+// isLimited reports whether ETOOMANYREFS applies to this user.
 func isLimited(file int) (bool, error) {
 	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -155,8 +147,8 @@ func isLimited(file int) (bool, error) {
 	return false, nil
 }
 
-// close ends the worlds: what they have in flight is freed, and their threads end
-// and take their tables with them. A world that hangs is left alone.
+// close ends the worlds. Their threads end, which closes their descriptor tables. It does not wait for a
+// world that hangs.
 func (p *pair) close() {
 	for _, w := range p.worlds {
 		if w == nil {
@@ -171,14 +163,13 @@ func (p *pair) close() {
 	_ = os.RemoveAll(p.dir)
 }
 
-// errElsewhere says that a sequence met ETOOMANYREFS, which depends on what else
-// the user's processes have in flight.
+// errElsewhere says that a sequence failed with ETOOMANYREFS, which depends on the descriptors that the
+// user's other processes have in flight.
 var errElsewhere = errors.New("too many descriptors are in flight")
 
-// run does a sequence in both worlds, and returns csrc's outcomes: of the set-up,
-// of each step, and of the end. With a difference, which it tells in words, the
-// pair is of no more use.
-func (p *pair) run(s *sequence) (outcomes []outcome, different string, err error) {
+// run runs a sequence in both worlds and describes the first difference between their outcomes. After a
+// difference, the pair must not be used again.
+func (p *pair) run(s *sequence) (different string, err error) {
 	for _, w := range p.worlds {
 		w.work <- s
 	}
@@ -189,31 +180,31 @@ func (p *pair) run(s *sequence) (outcomes []outcome, different string, err error
 		select {
 		case all[i] = <-w.done:
 		case <-late.C:
-			return nil, fmt.Sprintf("%s hangs", w.name), nil
+			return fmt.Sprintf("%s hangs", w.name), nil
 		}
 	}
 	for i := range all[0] {
 		a, b := &all[0][i], &all[1][i]
 		if i == 0 && (a.err != nil || b.err != nil) {
-			return nil, "", errors.Join(a.err, b.err)
+			return "", errors.Join(a.err, b.err)
 		}
 		if p.worlds[0].limited && (a.err == unix.ETOOMANYREFS || b.err == unix.ETOOMANYREFS || stoppedShort(s, i, a, b)) {
-			return nil, "", errElsewhere
+			return "", errElsewhere
 		}
 		if d := p.difference(a, b); d != "" {
-			return all[0], fmt.Sprintf("%s, %s against %s: %s", place(i, len(all[0])), p.worlds[0].name, p.worlds[1].name, d), nil
+			return fmt.Sprintf("%s, %s against %s: %s", place(i, len(all[0])), p.worlds[0].name, p.worlds[1].name, d), nil
 		}
 	}
-	return all[0], "", nil
+	return "", nil
 }
 
-// stoppedShort reports whether a batch was sent only in part by one of the backends;
-// what stopped it is not told.
+// stoppedShort reports whether one of the backends sent only a part of a batch. The kernel does not report
+// the reason.
 func stoppedShort(s *sequence, i int, a, b *outcome) bool {
 	return i > 0 && i <= len(s.steps) && s.steps[i-1].op == sendBatch && a.n != b.n && min(a.n, b.n) > 0
 }
 
-// place is which step an outcome is of.
+// place names the step of the ith outcome.
 func place(i, n int) string {
 	switch i {
 	case 0:
@@ -224,22 +215,21 @@ func place(i, n int) string {
 	return fmt.Sprintf("step %d", i)
 }
 
-// differs tells in words whether a sequence differs in worlds of its own.
+// differs runs a sequence in a new pair of worlds, and describes the first difference.
 func differs(s *sequence) string {
 	p, err := newPair()
 	if err != nil {
 		return ""
 	}
 	defer p.close()
-	_, d, err := p.run(s)
+	d, err := p.run(s)
 	if err != nil {
 		return ""
 	}
 	return d
 }
 
-// shrink makes a sequence that differs smaller as long as it differs, and
-// returns it and how.
+// shrink simplifies a sequence while its outcomes differ. It returns the sequence and the difference.
 func shrink(s *sequence, different string) (*sequence, string) {
 	try := func(smaller *sequence) bool {
 		d := differs(smaller)
@@ -277,7 +267,7 @@ func shrink(s *sequence, different string) (*sequence, string) {
 	return s, different
 }
 
-// simpler are steps that are the same but for one thing that is not there.
+// simpler returns copies of the step from each of which one part is removed.
 func (s *step) simpler() []step {
 	if !s.op.isCall() {
 		return nil
@@ -333,7 +323,7 @@ func (s *step) simpler() []step {
 	return all
 }
 
-// report ends a test with a difference, in words and as small as can be.
+// report fails the test with a difference, after it has simplified the sequence.
 func (p *pair) report(t *testing.T, s *sequence, different string) {
 	t.Helper()
 	if differs(s) == "" {
@@ -343,8 +333,8 @@ func (p *pair) report(t *testing.T, s *sequence, different string) {
 	t.Fatalf("the backends differ, %s\n%s", s.words(p.layout), different)
 }
 
-// makePair is newPair for a test, which has to close it: without it the test is skipped, or fails where
-// CI is true.
+// makePair calls newPair for a test, which has to close the pair. Without the permission for it, the test is
+// skipped, or fails if CI=true.
 func makePair(t testing.TB) *pair {
 	t.Helper()
 	p, err := newPair()

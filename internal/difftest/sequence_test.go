@@ -10,22 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A sequence is what is done in both worlds, after each was set up anew.
+// A sequence is a list of steps, which run in both worlds after the worlds were reset.
 type sequence struct {
-	typ   int  // of the sockets
-	named bool // the sockets have addresses
+	typ   int  // the type of the sockets
+	named bool // whether the sockets have addresses
 	steps []step
 }
 
-// A step is a call of the backend, or a change of circumstances, which the
-// worlds make themselves.
+// A step is a call of the backend, or a change to the sockets or descriptors, which a world makes itself.
 type step struct {
 	op    op
 	sock  int
 	flags int
 	msgs  []message // one, but for batches
 
-	// Of a change of circumstances.
+	// For setOption, shutdown and fill.
 	option, value int
 }
 
@@ -38,25 +37,24 @@ const (
 	recv
 	sendBatch
 	recvBatch
-	closeNumber // sock
-	closeAll    // everything that was received, and what fills the table
-	shutdown    // sock, value says how
-	setOption   // sock, option, value
-	fill        // the table, but for so many numbers: value
+	closeFD   // sock
+	closeAll  // all received descriptors, and those that fill the table
+	shutdown  // sock, in the direction value
+	setOption // sock, option, value
+	fill      // the descriptor table, except for value descriptors
 )
 
-// isCall tells what is a call of the backend.
+// isCall reports whether the operation is a call of the backend.
 func (o op) isCall() bool { return o <= recvBatch }
 
-// sends tells which calls send.
+// sends reports whether the operation sends.
 func (o op) sends() bool { return o == writeFD || o == send || o == sendBatch }
 
-// A message is what a call is given of one. The pair takes one buffer, and
-// writeFD one number.
+// A message describes a message for a call. writeFD and readFD take one buffer, and writeFD one descriptor.
 type message struct {
 	buffers  []int  // their lengths
-	fds      []int  // to send; of a receive only how many matters
-	name     []byte // to send to; of a receive only how long it is matters
+	fds      []int  // to send; for a receive only their number is used
+	name     []byte // the address; for a receive only its length is used
 	cred     *msg.Cred
 	pidfd    bool
 	unpadded bool
@@ -65,19 +63,19 @@ type message struct {
 var opWords = map[op]string{
 	writeFD: "WriteFD to", readFD: "ReadFD from", send: "Send to", recv: "Recv from",
 	sendBatch: "SendBatch to", recvBatch: "RecvBatch from",
-	closeNumber: "close", shutdown: "shutdown of", setOption: "setsockopt of",
+	closeFD: "close", shutdown: "shutdown of", setOption: "setsockopt of",
 }
 
 var typeWords = map[int]string{unix.SOCK_STREAM: "stream", unix.SOCK_DGRAM: "dgram", unix.SOCK_SEQPACKET: "seqpacket"}
 
-// words tells a sequence so that a person can repeat it.
+// words describes a sequence so that a person can repeat it.
 func (s *sequence) words(l *layout) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "on a pair of %s sockets a, b and another c, d", typeWords[s.typ])
+	fmt.Fprintf(&b, "on a pair of %s sockets a, b and a pair c, d", typeWords[s.typ])
 	if s.named {
 		b.WriteString(", with those addresses")
 	}
-	b.WriteString(", not blocking:\n")
+	b.WriteString(", non-blocking:\n")
 	for i := range s.steps {
 		fmt.Fprintf(&b, "%4d. %s\n", i+1, s.steps[i].words(l))
 	}
@@ -87,13 +85,13 @@ func (s *sequence) words(l *layout) string {
 func (s *step) words(l *layout) string {
 	switch s.op {
 	case closeAll:
-		return "close everything that was received"
+		return "close all received descriptors"
 	case fill:
-		return fmt.Sprintf("fill the table, but for %d", s.value)
+		return fmt.Sprintf("fill the descriptor table, except for %d", s.value)
 	}
 	text := opWords[s.op] + " " + l.label(s.sock)
 	switch s.op {
-	case closeNumber:
+	case closeFD:
 		return text
 	case shutdown:
 		return fmt.Sprintf("%s: %d", text, s.value)
@@ -122,7 +120,7 @@ func (m *message) words(l *layout, sends bool) string {
 	}
 	switch {
 	case !sends && len(m.fds) > 0:
-		text += fmt.Sprintf(", room for %d descriptors", len(m.fds))
+		text += fmt.Sprintf(", capacity for %d descriptors", len(m.fds))
 	case len(m.fds) > 0:
 		text += fmt.Sprintf(", %d descriptors:", len(m.fds))
 		for i, fd := range m.fds {
@@ -137,7 +135,7 @@ func (m *message) words(l *layout, sends bool) string {
 	case m.name != nil && sends:
 		text += fmt.Sprintf(", address %q", m.name)
 	case m.name != nil:
-		text += fmt.Sprintf(", room for an address of %d bytes", len(m.name))
+		text += fmt.Sprintf(", space for an address of %d bytes", len(m.name))
 	}
 	if m.cred != nil {
 		text += ", credentials"
@@ -154,26 +152,24 @@ func (m *message) words(l *layout, sends bool) string {
 	return text
 }
 
-// A layout is which number is what at the beginning, in both worlds. It is the
-// same whenever a sequence is done.
+// A layout says which file each descriptor refers to at the beginning of every sequence, in both worlds.
 type layout struct {
-	files []string   // their numbers begin at firstFile
-	alike []identity // the first file that cannot be told from each: itself, but where kcmp is refused
-	socks [4]int     // a and b are a pair, c and d another
-	first int        // the lowest free number
-	end   int        // the number that no file of a sequence can have
+	files []string // open as firstFile, firstFile+1 and so on
+	socks [4]int   // a and b are a pair, c and d another
+	first int      // the lowest free descriptor
+	end   int      // higher than all descriptors that a sequence can open
 }
 
-// firstFile is above all that the process has open itself.
+// firstFile is higher than all descriptors of the process itself.
 const firstFile = 64
 
-// file is the number of the i-th file.
+// file returns the descriptor of the i-th file.
 func (l *layout) file(i int) int { return firstFile + i }
 
-// filler is the file that stands for any: what the table is filled with.
+// filler returns the descriptor of the file that fills the descriptor table.
 func (l *layout) filler() int { return firstFile }
 
-// label is what words call a number.
+// label names a descriptor.
 func (l *layout) label(n int) string {
 	for i, s := range l.socks {
 		if n == s {

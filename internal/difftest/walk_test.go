@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// environment is a number of the environment, or what it is otherwise.
-func environment(t *testing.T, name string, otherwise int) int {
+// environment returns an integer from the environment, or a default.
+func environment(t *testing.T, name string, byDefault int) int {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
-		return otherwise
+		return byDefault
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -26,7 +26,7 @@ func environment(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// calls counts those that a sequence makes of each backend.
+// calls returns the number of calls that a sequence makes of each backend.
 func (s *sequence) calls() (n int) {
 	for i := range s.steps {
 		if s.steps[i].op.isCall() {
@@ -36,8 +36,7 @@ func (s *sequence) calls() (n int) {
 	return n
 }
 
-// TestWalk does sequences at random until there were enough calls.
-// SCM_DIFFTEST_CALLS says how many, SCM_DIFFTEST_SEED where to begin.
+// TestWalk runs random sequences until they have made SCM_DIFFTEST_CALLS calls. SCM_DIFFTEST_SEED is the seed.
 func TestWalk(t *testing.T) {
 	want := environment(t, "SCM_DIFFTEST_CALLS", 100_000)
 	seed := environment(t, "SCM_DIFFTEST_SEED", 1)
@@ -48,7 +47,7 @@ func TestWalk(t *testing.T) {
 	for i := uint64(0); calls < want; i++ {
 		c := chooser{random{rand.New(rand.NewPCG(uint64(seed), i))}, p.layout}
 		s := c.sequence(8 + c.pick(40))
-		_, different, err := p.run(s)
+		different, err := p.run(s)
 		switch {
 		case errors.Is(err, errElsewhere):
 			elsewhere++
@@ -61,10 +60,10 @@ func TestWalk(t *testing.T) {
 		}
 		calls += s.calls()
 	}
-	// A line of its own, for who counts.
+	// tools/prove/identity parses this line.
 	fmt.Printf("difftest: %d calls, 0 differ\n", calls)
 	t.Logf("%.0f calls a second", float64(calls)/time.Since(began).Seconds())
 	if elsewhere > 0 {
-		t.Logf("%d sequences were given up: %v", elsewhere, errElsewhere)
+		t.Logf("%d sequences were abandoned: %v", elsewhere, errElsewhere)
 	}
 }

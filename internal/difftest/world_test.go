@@ -29,71 +29,71 @@ var backends = [2]backend{
 	{"pure", pure.WriteFD, pure.ReadFD, pure.Send, pure.Recv, pure.SendBatch, pure.RecvBatch},
 }
 
-// A world is where one backend does its steps: a thread that shares neither its
-// table of open descriptors nor its working folder.
+// A world runs the steps of one backend on a thread that has its own descriptor table and its own working
+// folder.
 type world struct {
 	backend
 	*layout
-	tid int
-	budget
+	tid     int
+	limited bool // whether ETOOMANYREFS applies to the user
+	sent    int  // descriptors sent in the sequence, if limited
 
-	table []held // what each number holds, as far as it was looked at
+	table []held // the file of each descriptor, as last seen
 	ids   map[inode][]identity
-	inode [len(layout{}.socks)]inode // of the sockets
+	inode [len(layout{}.socks)]inode // of each socket
 	polls []unix.PollFd
 
-	room []byte // of receives
-	kept []byte // what outcomes point to
+	room []byte // memory for receives
+	kept []byte // memory that outcomes refer to
 
 	work chan *sequence
 	done chan []outcome
 	err  chan error
 
-	elsewhere chan struct{} // closed where the thread is not the first
+	elsewhere chan struct{} // closed on a thread that is not the first
 }
 
-// held is what a number holds. All files that are there from the beginning have
-// an identity: the same one in both worlds.
+// held describes the file of a descriptor. Each file of the layout has an identity, which is the same in both
+// worlds.
 type held struct {
 	open     bool
 	identity identity
-	inode    inode // only where the identity is unknown
-	inherits bool  // it is not close-on-exec
+	inode    inode // only if the identity is unknown
+	inherits bool  // whether it is not close-on-exec
 }
 
 type inode struct{ dev, ino uint64 }
 
-// identity is an index in the layout's files, behind them the sockets, or:
+// An identity is an index in the files of the layout, followed by the sockets, or one of these:
 type identity int
 
 const (
-	unknown identity = -1 // the process's own, or another file, that may be known by its inode
-	filling identity = -2 // not looked at: what the table was filled with
+	unknown identity = -1 // a file of the process itself, or any other file, which only its inode identifies
+	filling identity = -2 // the file that fills the table
 )
 
 func (l *layout) socketIdentity(i int) identity { return identity(len(l.files) + i) }
 
-// start makes a world whose working folder is dir. files are open for the
-// layout's.
+// start makes a world with the working folder dir. files are the open files of the layout.
 func start(b backend, l *layout, files []int, dir string, limited bool) (*world, error) {
-	w := &world{backend: b, layout: l, budget: budget{limited: limited},
+	w := &world{backend: b, layout: l, limited: limited,
 		work: make(chan *sequence), done: make(chan []outcome), err: make(chan error), elsewhere: make(chan struct{})}
 	go w.live(files, dir)
 	return w, <-w.err
 }
 
-// live is a thread's life. It ends with the thread, because it never unlocks it.
+// live runs the world's sequences. Its thread ends with it, because it stays locked.
 func (w *world) live(files []int, dir string) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The first thread does not end before the process.
+		// The first thread would not end before the process.
 		go w.live(files, dir)
 		<-w.elsewhere
 		runtime.UnlockOSThread()
 		return
 	}
 	close(w.elsewhere)
-	err := w.leave(files, dir)
+	err := w.separate(files, dir)
 	w.err <- err
 	if err != nil {
 		return
@@ -105,8 +105,8 @@ func (w *world) live(files []int, dir string) {
 	close(w.done)
 }
 
-// leave is how a thread parts from the others.
-func (w *world) leave(files []int, dir string) error {
+// separate gives the thread its own descriptor table and working folder.
+func (w *world) separate(files []int, dir string) error {
 	w.tid = unix.Gettid()
 	if err := unix.Unshare(unix.CLONE_FILES | unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
@@ -114,13 +114,13 @@ func (w *world) leave(files []int, dir string) error {
 	if err := unix.Chdir(dir); err != nil {
 		return fmt.Errorf("chdir: %w", err)
 	}
-	// A socket is nobody's but a world's: the kernel counts what is being sent.
+	// Each world needs a socket of its own, because the kernel counts how often a socket is in flight.
 	own, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
 	files = append(slices.Clip(files), own)
-	// By way of numbers above all others, because the files may be at each other's.
+	// First duplicate all files to high descriptors, so that no file overwrites another one.
 	for i, fd := range files {
 		if err := unix.Dup3(fd, limit/2+i, unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("dup3: %w", err)
@@ -131,9 +131,8 @@ func (w *world) leave(files []int, dir string) error {
 			return fmt.Errorf("dup3: %w", err)
 		}
 	}
-	// The runtime's own descriptors stay where it looks for them. What is closed
-	// below the first free number is taken, so that the kernel hands out numbers
-	// from there on, and so is everything from the end.
+	// The runtime's descriptors stay open. All others below the first free one are filled, so that the kernel
+	// allocates descriptors from there on. All descriptors from the end on are filled too.
 	for n := range limit {
 		if n >= w.first && n < w.end {
 			continue
@@ -165,7 +164,7 @@ func stat(fd int) (inode, error) {
 	return inode{uint64(st.Dev), st.Ino}, nil
 }
 
-// setUp closes what the last sequence left and makes the sockets of this one.
+// setUp closes the descriptors that the last sequence left, and makes the sockets of this one.
 func (w *world) setUp(s *sequence) error {
 	if err := w.closeFrom(w.first); err != nil {
 		return fmt.Errorf("close_range: %w", err)
@@ -202,8 +201,8 @@ func (w *world) setUp(s *sequence) error {
 	return nil
 }
 
-// run does a sequence. There is an outcome for the set-up, one for each step,
-// and one at the end, when every number is looked at again.
+// run runs a sequence. It returns the outcomes of the set-up, of each step and of the end, when it looks at
+// every descriptor again.
 func (w *world) run(s *sequence) []outcome {
 	outcomes := make([]outcome, 1, len(s.steps)+2)
 	outcomes[0].err = w.setUp(s)
@@ -232,18 +231,18 @@ func (w *world) step(s *step, nth int) outcome {
 	return o
 }
 
-// change changes the circumstances.
+// change makes a step that is not a call of the backend.
 func (w *world) change(s *step) error {
 	switch s.op {
-	case closeNumber:
+	case closeFD:
 		if s.sock < w.first {
-			panic("it is not for a sequence to close that")
+			panic("a sequence must not close that")
 		}
 		return unix.Close(s.sock)
 	case closeAll:
 		return w.closeFrom(w.socks[len(w.socks)-1] + 1)
 	case shutdown, setOption:
-		// The number of a socket may by now be that of a file that both worlds have.
+		// The descriptor of a socket may now refer to a file that both worlds share.
 		if _, ok := w.socket(s.sock); !ok {
 			return unix.ENOTSOCK
 		}
@@ -256,14 +255,14 @@ func (w *world) change(s *step) error {
 	case fill:
 		return w.fill(s.value)
 	}
-	panic("no such change")
+	panic("unknown operation")
 }
 
 func (w *world) closeFrom(first int) error {
 	return unix.CloseRange(uint(first), uint(w.end)-1, 0)
 }
 
-// fill leaves so many numbers free.
+// fill fills the descriptor table, except for the given number of descriptors.
 func (w *world) fill(free int) error {
 	var fresh []int
 	for {
@@ -284,12 +283,11 @@ func (w *world) fill(free int) error {
 	return nil
 }
 
-// margin is how many closed numbers in a row tell that there are no more open
-// ones: the kernel takes the lowest that is free.
+// margin is the number of closed descriptors in a row after which no open ones follow: the kernel allocates
+// the lowest one.
 const margin = 32
 
-// look looks at the table of open descriptors: what of it changed goes to o,
-// with what poll says of each number.
+// look stores the changes of the descriptor table in o, and the events that poll reports for each descriptor.
 func (w *world) look(o *outcome) {
 	top := w.first
 	for n := len(w.table) - 1; n >= top; n-- {
@@ -313,7 +311,7 @@ func (w *world) look(o *outcome) {
 		if n >= w.first && n < last {
 			o.ready = append(o.ready, ready)
 		}
-		// To poll, O_PATH is not open. Behind the last that is, some are asked for.
+		// poll reports a descriptor opened with O_PATH as closed. fcntl does not.
 		open := ready&unix.POLLNVAL == 0
 		if !open && closed < margin/2 {
 			_, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
@@ -337,8 +335,7 @@ func (w *world) look(o *outcome) {
 	}
 }
 
-// poll asks for the numbers below top, and reports whether the uppermost are all
-// closed.
+// poll polls the descriptors below top, and reports whether the highest ones are all closed.
 func (w *world) poll(top int) bool {
 	const events = unix.POLLIN | unix.POLLOUT | unix.POLLPRI | unix.POLLRDHUP
 	for n := range top {
@@ -364,7 +361,7 @@ func (w *world) poll(top int) bool {
 // kcmpFile is KCMP_FILE of linux/kcmp.h.
 const kcmpFile = 0
 
-// identify tells what a number holds.
+// identify finds out which file a descriptor refers to.
 func (w *world) identify(n int) held {
 	h := held{open: true, identity: unknown}
 	if n < firstFile {
@@ -384,8 +381,8 @@ func (w *world) identify(n int) held {
 	return h
 }
 
-// same reports whether two numbers of a thread hold the same open file description,
-// or, where kcmp is refused, may do so: they have one inode.
+// same reports whether two descriptors of a thread with the same inode refer to the same open file
+// description. Without the permission for kcmp it assumes that they do.
 func same(tid, a, b int) bool {
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(tid), uintptr(tid), kcmpFile, uintptr(a), uintptr(b), 0)
 	return errno != 0 || order == 0

@@ -32,7 +32,7 @@ const (
 	Anything = "*"
 	Call     = "the call" // the Field of an additional, missing or different system call
 
-	opened      = "numbers that were opened: "
+	opened      = "opened descriptors: "
 	pureLinux   = "internal/pure/pure_linux.go"
 	pureControl = "internal/pure/control.go"
 	pureBatch   = "internal/pure/batch_linux.go"
@@ -75,7 +75,7 @@ var Faults = []Fault{
 		Field: Call, Words: "none against close",
 		Edits: []Edit{{"csrc/close_keep_errno.c", "\t(void)syscall(SYS_close, fd);\n", "\t(void)syscall(SYS_close, fd);\n\t(void)syscall(SYS_close, fd);\n"}}},
 	{What: "the descriptor that was sent is closed", Spec: "on seqpacket sockets, WriteFD and ReadFD pass bytes and a descriptor",
-		Walk:  "numbers that were closed: ",
+		Walk:  "closed descriptors: ",
 		Edits: []Edit{{"csrc/write_fd.c", "\treturn scm_sendmsg(fd, &msg, 0);", "\tssize_t n = scm_sendmsg(fd, &msg, 0);\n\tclose(sendfd);\n\treturn n;"}}},
 	{What: "cmsg_len counts the padding", Often: Specs, Spec: "on stream sockets, Send and Recv pass 3 descriptors in order",
 		Walk: Anything, Edits: []Edit{{"csrc/put.c", "(scm_len)CMSG_LEN(", "(scm_len)CMSG_SPACE("}}},
