@@ -1,8 +1,7 @@
 //go:build linux
 
-// Package builtin has the peers that the scm command carries, so that it can play
-// the interop suite where nothing else is installed, and that test programs are
-// when they are told to.
+// Package builtin has the peers that are part of the command scm, so that it can run the interop suite on a
+// machine without any other peers. Test binaries can also run as these peers.
 package builtin
 
 import (
@@ -11,10 +10,10 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// Argument, before the name of one of them, makes a program that calls Main that peer.
+// Argument is the first of two arguments that make a program run as a peer. The second one is the peer's name.
 const Argument = "scm-test-peer"
 
-// Main makes this program a peer and does not return then, if its command line asks for that.
+// Main runs a peer if the command line requests one, and then does not return.
 func Main() {
 	if len(os.Args) != 3 || os.Args[1] != Argument {
 		return
@@ -28,7 +27,7 @@ func Main() {
 	os.Exit(2)
 }
 
-// All returns them, scm's own first.
+// All returns all peers, those on scm first.
 func All() []peer.Library {
 	return []peer.Library{SCM(), SCMPair(), FDChannel(), Net(), XSys()}
 }

@@ -4,7 +4,7 @@ package builtin
 
 import "golang.org/x/sys/unix"
 
-// control is what to send for these descriptors.
+// control returns a control buffer with descriptors to send.
 func control(fds []int) []byte {
 	if len(fds) == 0 {
 		return nil
@@ -12,8 +12,8 @@ func control(fds []int) []byte {
 	return unix.UnixRights(fds...)
 }
 
-// controlFor is room for n descriptors, as one finds it in examples. Where n is
-// odd and int half a word it admits one more, which received then returns.
+// controlFor returns a control buffer to receive n descriptors, of the size that examples use. On 64-bit
+// systems, if n is odd, it has space for one more, which received then returns.
 func controlFor(n int) []byte {
 	if n == 0 {
 		return nil
@@ -21,8 +21,7 @@ func controlFor(n int) []byte {
 	return make([]byte, unix.CmsgSpace(4*n))
 }
 
-// received are the descriptors in a control buffer, taken out as the
-// documentation of x/sys has it.
+// received returns the descriptors in a control buffer, in the way that the documentation of x/sys describes.
 func received(oob []byte) ([]int, error) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {

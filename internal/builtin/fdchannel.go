@@ -10,7 +10,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// FDChannel is scm's fdchannel, on the backend of this build.
+// FDChannel is a peer on scm's package fdchannel, with the backend of this build.
 func FDChannel() peer.Library {
 	return peer.Library{
 		Name:    "scm-fdchannel-" + scm.Backend,

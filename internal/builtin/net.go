@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Net is net.UnixConn's WriteMsgUnix and ReadMsgUnix, with the control messages
-// of x/sys.
+// Net is a peer on WriteMsgUnix and ReadMsgUnix of net.UnixConn, with control messages made by x/sys.
 func Net() peer.Library {
 	return peer.Library{
 		Name:    "net",
@@ -26,8 +25,8 @@ func Net() peer.Library {
 	}
 }
 
-// openNet gives net.FileConn a duplicate, as the os.File closes its number. The
-// connection is another duplicate, and makes the socket non-blocking.
+// openNet passes a duplicate to net.FileConn, because the os.File closes its descriptor. The connection is
+// another duplicate, and makes the socket non-blocking.
 func openNet(sock int) (peer.Socket, error) {
 	dup, err := unix.FcntlInt(uintptr(sock), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -63,7 +62,7 @@ func (s netSocket) Recv(r peer.Room) (peer.Received, error) {
 	if err != nil && !got.EOF {
 		return got, err
 	}
-	// Even at an io.EOF: an empty packet with descriptors is one to net.
+	// Even after io.EOF, which net returns for an empty packet with descriptors.
 	got.FDs, err = received(oob[:oobn])
 	return got, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 )
 
-// SCMPair is scm's pair, WriteFD and ReadFD, on the backend of this build.
+// SCMPair is a peer on scm's WriteFD and ReadFD, with the backend of this build.
 func SCMPair() peer.Library {
 	return peer.Library{
 		Name:    "scm-pair-" + scm.Backend,

@@ -9,7 +9,7 @@ import (
 
 const scmModule = "github.com/scm-rights/scm"
 
-// SCM is scm's whole messages, Send and Recv, on the backend of this build.
+// SCM is a peer on scm's Send and Recv, with the backend of this build.
 func SCM() peer.Library {
 	return peer.Library{
 		Name:    "scm-" + scm.Backend,

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// XSys is x/sys on its own, SendmsgBuffers and RecvmsgBuffers.
+// XSys is a peer on SendmsgBuffers and RecvmsgBuffers of x/sys.
 func XSys() peer.Library {
 	return peer.Library{
 		Name:    "xsys",
