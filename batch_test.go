@@ -264,6 +264,15 @@ var _ = DescribeTableSubtree("on", func(typ int) {
 		}
 	})
 
+	It("SendBatch passes the caller's flags to the kernel", func() {
+		// Neither type of socket supports out-of-band data.
+		empty := []scm.Message{{Buffers: [][]byte{{}}}}
+		n, err := scm.SendBatch(f.a, empty, unix.MSG_OOB)
+		failsWith(err, "sendmmsg", unix.EOPNOTSUPP)
+		Expect(n).To(Equal(0))
+		Expect(scm.SendBatch(f.a, empty, 0)).To(Equal(1))
+	})
+
 	It("SendBatch and RecvBatch pass empty messages with descriptors", func() {
 		CannotEmulate(fdtest.NoBuffers)
 		out := []scm.Message{{FDs: f.files(1)}, {}, {FDs: f.files(2)}}
