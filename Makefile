@@ -100,7 +100,7 @@ test-purego:
 	packages=./...; short=; \
 	if [ "$$($(GO) env CGO_ENABLED)" = 1 ]; then \
 		which='scm/internal/pure'; \
-		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|fdtest)|interop/(process|reference))'; fi; \
+		if [ -n "$(AS_USER)" ]; then short=-short; which='scm/(internal/(pure|procfs)|interop/reference)'; fi; \
 		packages=$$($(GO) list -tags purego -test -f '{{.ImportPath}} {{.Deps}}' ./... | \
 			awk -v which="$$which" '/^[^ ]*\.test / && $$1 !~ "/tools/" && $$0 ~ which { sub(/\.test$$/, "", $$1); print $$1 }'); \
 		echo "purego run: the packages that depend on the backend$${short:+, or inspect descriptors and processes}"; \

@@ -2,14 +2,14 @@ package fdleak
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // unchecked returns the reason why descriptors cannot be checked, or "" if they can.
 func unchecked() string {
-	if _, err := os.Stat("/proc/self/fd"); err != nil {
+	if _, err := procfs.OpenFDs(procfs.Self); err != nil {
 		return err.Error()
 	}
 	return ""

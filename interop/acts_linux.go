@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -129,12 +130,12 @@ func (cr *caseRun) checkStatusFlags(a act) error {
 }
 
 // fdInfo returns what the kernel reports about a descriptor of the peer.
-func (cr *caseRun) fdInfo(a act) (info witness.Info, err error) {
+func (cr *caseRun) fdInfo(a act) (info procfs.FDInfo, err error) {
 	fd, err := cr.descriptor(a.side, a.Name)
 	if err != nil {
 		return info, err
 	}
-	return witness.FDInfo(a.side.Pid, fd)
+	return procfs.ReadFDInfo(a.side.Pid, fd)
 }
 
 // findState adds a finding about a file whose state is not the scenario's. If a side was found
@@ -210,7 +211,7 @@ func (cr *caseRun) limitFDs(a act) error {
 		sd.restoreLimit()
 		return nil
 	}
-	open, err := witness.OpenNumbers(sd.Pid)
+	open, err := procfs.OpenFDs(sd.Pid)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/process"
@@ -396,7 +397,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 		if sd.tracks(fd) {
 			sd.tracked[fd] = trackedFD{file: file, Identity: file.Identity, known: true}
 		}
-		info, err := witness.FDInfo(sd.Pid, fd)
+		info, err := procfs.ReadFDInfo(sd.Pid, fd)
 		switch {
 		case witness.CannotLook(sd.Pid, err):
 			return cr.cannotLook(sd, err)
@@ -407,7 +408,7 @@ func (cr *caseRun) checkReceived(a reply, names []string, fds []int) error {
 			continue // the command asked for descriptors without close-on-exec
 		}
 		cr.result.CloexecChecked[sd.Peer.Name] = true
-		if !info.Cloexec() {
+		if !info.CloseOnExec() {
 			cr.find(scenario.CheckCloexec, sd, 0, "a received descriptor is not close-on-exec")
 		}
 	}
@@ -426,7 +427,7 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	closed := slices.Sorted(maps.Keys(sd.tracked))
 	for range 2 {
 		var err error
-		if open, err = witness.OpenNumbers(sd.Pid); err != nil || len(open) == 0 {
+		if open, err = procfs.OpenFDs(sd.Pid); err != nil || len(open) == 0 {
 			return nil
 		}
 		isOpen := map[int]bool{}
@@ -556,7 +557,7 @@ var senderPidfd = &witness.File{FileSpec: scenario.FileSpec{Name: "the sender's 
 // the end.
 func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 	if open == nil {
-		if open, err = witness.OpenNumbers(sd.Pid); err != nil {
+		if open, err = procfs.OpenFDs(sd.Pid); err != nil {
 			return nil, err
 		}
 	}
@@ -579,7 +580,7 @@ func (cr *caseRun) listLeaks(sd *side, open []int) (leaks []leak, err error) {
 			continue // it has been closed since
 		}
 		if passesPidfds && !sd.leakedPidfds[fd] && witness.IsPidfd(sd.Pid, fd) {
-			if info, err := witness.FDInfo(sd.Pid, fd); err == nil && info.Pid == sd.other.Pid {
+			if info, err := procfs.ReadFDInfo(sd.Pid, fd); err == nil && info.PID == sd.other.Pid {
 				leaks = append(leaks, leak{fd, senderPidfd})
 				continue
 			}

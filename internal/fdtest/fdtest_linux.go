@@ -4,39 +4,20 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // Open returns the numbers that are open in this process, in order.
 func Open() []int {
-	open, err := list()
+	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
 		panic(err)
 	}
 	return open
-}
-
-func list() (open []int, err error) {
-	dir, err := os.Open("/proc/self/fd")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = dir.Close() }()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	own := int(dir.Fd())
-	for _, name := range names {
-		if fd, err := strconv.Atoi(name); err == nil && fd != own {
-			open = append(open, fd)
-		}
-	}
-	slices.Sort(open)
-	return open, nil
 }
 
 // IsOpen reports whether the number is open.
@@ -53,7 +34,7 @@ func CloseOnExec(fd int) bool {
 
 // Name is what the kernel calls the file behind a number, such as pipe:[4711].
 func Name(fd int) string {
-	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	name, err := procfs.ReadLink(procfs.Self, fd)
 	if err != nil {
 		return "closed"
 	}

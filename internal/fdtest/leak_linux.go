@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -18,7 +18,7 @@ import (
 // a descriptor if another one of the same file was closed, because the file may only have got another
 // descriptor, and what the standard library and the C library keep open for later.
 func (s Snapshot) Left() ([]int, error) {
-	open, err := list()
+	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,14 @@ func Describe(fd int) string {
 	case f.Kind == "memfd":
 		return "memfd " + strings.TrimSuffix(strings.TrimPrefix(name, "/memfd:"), " (deleted)")
 	case f.Kind == "pidfd":
-		if pid := infoOf(fd, "Pid"); pid != "-1" {
-			return "pidfd of process " + pid
+		info, err := procfs.ReadFDInfo(procfs.Self, fd)
+		switch {
+		case err != nil:
+			return "pidfd"
+		case info.PID < 0:
+			return "pidfd of a process that has ended"
 		}
-		return "pidfd of a process that has ended"
+		return fmt.Sprintf("pidfd of process %d", info.PID)
 	case f.Kind == "pipe" && strings.HasPrefix(name, "pipe:"):
 		return map[string]string{"read-only": "read end of ", "write-only": "write end of "}[f.Access] + name
 	case !strings.HasPrefix(name, "/"):
@@ -94,17 +98,6 @@ func Describe(fd int) string {
 		f.Kind = "regular file"
 	}
 	return fmt.Sprintf("%s %s (%s)", f.Kind, name, f.Access)
-}
-
-// infoOf returns a value from a descriptor's file in /proc/self/fdinfo.
-func infoOf(fd int, key string) string {
-	text, _ := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
-	for line := range strings.Lines(string(text)) {
-		if k, value, _ := strings.Cut(line, ":"); k == key {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "?"
 }
 
 func describeSocket(fd int, f sys.File) string {

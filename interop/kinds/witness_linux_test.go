@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/scm-rights/scm/interop/witness"
@@ -223,23 +224,23 @@ func TestFDInfo(t *testing.T) {
 	}
 	defer unix.Close(inherited)
 	for n, cloexec := range map[int]bool{f.Own: true, inherited: false} {
-		info, err := witness.FDInfo(os.Getpid(), n)
-		if err != nil || info.Pos != 1234 || info.Cloexec() != cloexec || info.Flags&unix.O_ACCMODE != unix.O_RDWR {
+		info, err := procfs.ReadFDInfo(os.Getpid(), n)
+		if err != nil || info.Pos != 1234 || info.CloseOnExec() != cloexec || info.Flags&unix.O_ACCMODE != unix.O_RDWR {
 			t.Errorf("%d: got %+v, %v", n, info, err)
 		}
 	}
-	if _, err := witness.FDInfo(os.Getpid(), -1); err == nil {
+	if _, err := procfs.ReadFDInfo(os.Getpid(), -1); err == nil {
 		t.Error("there is no number -1")
 	}
 }
 
 func TestOpenNumbers(t *testing.T) {
 	n := Number(t, 0)
-	numbers, err := witness.OpenNumbers(os.Getpid())
+	numbers, err := procfs.OpenFDs(os.Getpid())
 	if err != nil || !slices.Contains(numbers, n) || slices.Contains(numbers, 1_000_000) {
 		t.Errorf("got %v, %v; want %d among them", numbers, err, n)
 	}
-	if _, err := witness.OpenNumbers(1 << 30); err == nil {
+	if _, err := procfs.OpenFDs(1 << 30); err == nil {
 		t.Error("there is no such process")
 	}
 }

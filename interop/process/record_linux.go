@@ -2,12 +2,12 @@ package process
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/display"
 	"github.com/scm-rights/scm/interop/witness"
 	"golang.org/x/sys/unix"
@@ -107,7 +107,7 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 // KeepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
 // that it has itself inherited are no business of a peer's. Those that it opens are from the start.
 func KeepToOurselves() error {
-	numbers, err := witness.OpenNumbers(os.Getpid())
+	numbers, err := procfs.OpenFDs(procfs.Self)
 	for _, n := range numbers {
 		if n > 2 {
 			_, _ = unix.FcntlInt(uintptr(n), unix.F_SETFD, unix.FD_CLOEXEC) // what was closed meanwhile is not inherited

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -62,11 +63,11 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		}
 	}
 	// The runner looks for what a peer leaves open in the process that it has started.
-	socket, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", pool[1]))
+	socket, err := procfs.ReadLink(procfs.Self, pool[1])
 	if err != nil {
 		return err
 	}
-	if left, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", proc.Pid, proc.Numbers[1])); err == nil && left == socket {
+	if left, err := procfs.ReadLink(proc.Pid, proc.Numbers[1]); err == nil && left == socket {
 		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error

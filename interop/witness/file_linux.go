@@ -1,10 +1,10 @@
 package witness
 
 import (
-	"fmt"
 	"os"
 	"sync"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +37,7 @@ func (f *File) Reopen(second *File) (err error) {
 	if !ok {
 		return unix.EOPNOTSUPP
 	}
-	name := fmt.Sprintf("/proc/self/fd/%d", f.Other)
-	if second.Other, err = unix.Open(name, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
+	if second.Other, err = unix.Open(procfs.FDPath(procfs.Self, f.Other), flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
 		CloseNumber(&f.Other)
 	}
 	return err

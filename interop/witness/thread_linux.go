@@ -1,84 +1,68 @@
 package witness
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// Sleeps reports whether all threads of a process sleep, and none ran between two looks.
+// Sleeps reports whether all threads of a process sleep and none has run between two looks.
 func Sleeps(pid int) (bool, error) {
-	before, asleep, err := threads(pid)
-	if err != nil || !asleep {
+	before, err := threads(pid)
+	if err != nil || !inStates(before, 'S', 'Z') {
 		return false, err
 	}
-	now, asleep, err := threads(pid)
-	return asleep && before == now, err
+	now, err := threads(pid)
+	return inStates(now, 'S', 'Z') && slices.Equal(before, now), err
 }
 
 // Stopped reports whether all threads of a process are stopped, perhaps by their tracer.
 func Stopped(pid int) (bool, error) {
-	all, _, err := threads(pid)
-	return all != "" && inStates(all, "T", "t", "Z"), err
+	all, err := threads(pid)
+	return inStates(all, 'T', 't', 'Z'), err
 }
 
-// inStates reports whether all threads of which all has the status are in these states.
-func inStates(all string, states ...string) bool {
-	n := strings.Count(all, "\nState:\t")
-	for _, s := range states {
-		n -= strings.Count(all, "\nState:\t"+s)
-	}
-	return n == 0
+// inStates reports whether there are threads, and all of them are in one of the states.
+func inStates(all []procfs.Status, states ...byte) bool {
+	return len(all) > 0 && !slices.ContainsFunc(all, func(s procfs.Status) bool {
+		return !slices.Contains(states, s.State())
+	})
 }
 
-// threads returns what /proc shows of the threads of a process, which includes how often each
-// has gone to sleep, and tells whether all do.
-func threads(pid int) (all string, asleep bool, err error) {
-	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(names) == 0 {
-		return "", false, unix.ESRCH
+// threads returns the status of each thread of a process, which includes how often the thread has gone to
+// sleep. If a thread ends during the call, threads returns none. If all have ended, it returns ESRCH.
+func threads(pid int) (all []procfs.Status, err error) {
+	tids, err := procfs.Tasks(pid)
+	if err != nil || len(tids) == 0 {
+		return nil, unix.ESRCH
 	}
 	ended := true
-	for _, name := range names {
-		text, err := os.ReadFile(name)
+	for _, tid := range tids {
+		status, err := procfs.ReadStatus(tid)
 		if err != nil {
-			return "", false, nil // a thread has ended: look again
+			return nil, nil
 		}
-		all += string(text)
-		ended = ended && strings.Contains(string(text), "\nState:\tZ")
+		all = append(all, status)
+		ended = ended && status.State() == 'Z'
 	}
 	if ended {
-		return "", false, unix.ESRCH
+		return nil, unix.ESRCH
 	}
-	return all, inStates(all, "S", "Z"), nil
+	return all, nil
 }
 
-// Waiter returns the thread of a process that is in a call on the socket. Not every kernel
-// tells; it is then the first thread that has not ended, which makes the calls of the
-// reference.
+// Waiter returns the thread of a process that is in a call on the socket. On a kernel that does not report
+// system calls, it returns the first thread that has not ended, which makes the calls of the reference.
 func Waiter(pid, sock int) int {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	tids, err := procfs.Tasks(pid)
 	if err != nil {
 		return pid
 	}
-	for _, task := range tasks {
-		text, err := os.ReadFile(task + "/syscall")
-		words := strings.Fields(string(text))
-		if err != nil || len(words) < 2 {
-			continue
-		}
-		number, err1 := strconv.Atoi(words[0])
-		first, err2 := strconv.ParseUint(words[1], 0, 64)
-		if err1 == nil && err2 == nil && first == uint64(sock) && messageCalls[number] {
-			tid, err := strconv.Atoi(filepath.Base(task))
-			if err == nil {
-				return tid
-			}
+	for _, tid := range tids {
+		call, ok, err := procfs.ReadSyscall(tid)
+		if err == nil && ok && call.Args[0] == uint64(sock) && messageCalls[call.Number] {
+			return tid
 		}
 	}
 	return pid
@@ -90,23 +74,19 @@ var messageCalls = map[int]bool{
 	unix.SYS_SENDMSG: true, unix.SYS_SENDMMSG: true, unix.SYS_SENDTO: true, unix.SYS_WRITE: true, unix.SYS_WRITEV: true,
 }
 
-// CannotLook reports whether err means that the kernel does not let the runner look at the
-// process (one that is not dumpable), and not that the process is gone. Where /proc is
-// mounted with hidepid, such a process looks as if it were gone.
+// CannotLook reports whether err means that the kernel does not let the runner look at the process, for
+// example because it is not dumpable, rather than that the process is gone. If /proc is mounted with hidepid,
+// such a process looks as if it were gone.
 func CannotLook(pid int, err error) bool {
 	if UnlessGone(err) != nil {
 		return true
 	}
-	if err == nil {
-		return false
-	}
-	_, err = os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err != nil && unix.Kill(pid, 0) == nil
+	return err != nil && !procfs.Exists(pid) && unix.Kill(pid, 0) == nil
 }
 
 // UnlessGone returns err, or nil if err means that the process or descriptor is gone.
 func UnlessGone(err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+	if procfs.IsGone(err) {
 		return nil
 	}
 	return err
@@ -114,16 +94,9 @@ func UnlessGone(err error) error {
 
 // Owner returns the effective user and group of a process.
 func Owner(pid int) (uid, gid int, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	status, err := procfs.ReadStatus(pid)
 	if err != nil {
 		return 0, 0, err
 	}
-	var real int
-	_, ids, _ := strings.Cut(string(text), "\nUid:")
-	if _, err = fmt.Sscan(ids, &real, &uid); err != nil {
-		return 0, 0, err
-	}
-	_, ids, _ = strings.Cut(ids, "\nGid:")
-	_, err = fmt.Sscan(ids, &real, &gid)
-	return uid, gid, err
+	return status.Owner()
 }

@@ -3,12 +3,11 @@
 package witness
 
 import (
-	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/raw"
 	"golang.org/x/sys/unix"
 )
@@ -104,7 +103,7 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 		if _, err := unix.FcntlInt(uintptr(own), unix.F_SETFL, flags); err != nil {
 			return false, err
 		}
-		info, err := FDInfo(pid, fd)
+		info, err := procfs.ReadFDInfo(pid, fd)
 		if err != nil {
 			return false, err
 		}
@@ -115,55 +114,6 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// Info is what /proc/PID/fdinfo/N shows.
-type Info struct {
-	Pos   int64
-	Flags int
-	Pid   int // of a pidfd: whose it is
-}
-
-// Cloexec reports whether the descriptor is close-on-exec.
-func (i Info) Cloexec() bool { return i.Flags&unix.O_CLOEXEC != 0 }
-
-// FDInfo reads /proc/PID/fdinfo/N.
-func FDInfo(pid, fd int) (i Info, err error) {
-	text, err := readProc(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
-	if err != nil {
-		return i, err
-	}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		var number int64
-		switch key {
-		case "pos":
-			i.Pos, err = strconv.ParseInt(value, 10, 64)
-		case "flags":
-			number, err = strconv.ParseInt(value, 8, 64)
-			i.Flags = int(number)
-		case "Pid":
-			i.Pid, err = strconv.Atoi(value)
-		}
-		if err != nil {
-			return i, err
-		}
-	}
-	return i, nil
-}
-
-// readProc reads the beginning of a file of /proc. Package os would offer it to the poller first, which is half of the
-// time, and there are ten such files for each answer.
-func readProc(name string) (string, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var text [4096]byte
-	n, err := unix.Read(fd, text[:])
-	return string(text[:max(n, 0)]), err
-}
-
 // An Identity is device and inode. All descriptions of one file share it, and so do all
 // anonymous inodes.
 type Identity struct{ dev, ino uint64 }
@@ -172,33 +122,12 @@ type Identity struct{ dev, ino uint64 }
 // peer can have a file that it serves itself, by FUSE, and no signal ends a wait for that.
 func Identify(pid, fd int) (Identity, error) {
 	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/fd/%d", pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
+	err := unix.Statx(unix.AT_FDCWD, procfs.FDPath(pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
 	return Identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, err
 }
 
 // IsPidfd tells whether a descriptor of a process is a pidfd. It asks no file of the peer's.
 func IsPidfd(pid, fd int) bool {
-	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+	name, err := procfs.ReadLink(pid, fd)
 	return err == nil && (name == "anon_inode:[pidfd]" || strings.HasPrefix(name, "pidfd:[")) // with pidfs, before Linux 6.9 was out
-}
-
-// OpenNumbers lists the open descriptors of a process.
-func OpenNumbers(pid int) (numbers []int, err error) {
-	dir, err := os.Open(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		n, err := strconv.Atoi(name)
-		if err != nil {
-			return nil, err
-		}
-		numbers = append(numbers, n)
-	}
-	return numbers, nil
 }

@@ -1,0 +1,143 @@
+package procfs
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Self is the pid of the calling process in all functions of this package. It works even if /proc belongs to
+// another PID namespace, in which the process has another ID.
+const Self = 0
+
+// folder returns the folder of a process.
+func folder(pid int) string {
+	if pid == Self {
+		return "/proc/self"
+	}
+	return "/proc/" + strconv.Itoa(pid)
+}
+
+// Exists reports whether /proc shows the process. It does not show a process of another user if it is
+// mounted with hidepid.
+func Exists(pid int) bool {
+	return unix.Access(folder(pid), unix.F_OK) == nil
+}
+
+// IsGone reports whether err means that the process, the thread or the descriptor does not exist.
+func IsGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+}
+
+// InOwnNamespace reports whether /proc belongs to the PID namespace of the calling process. If it does not,
+// the pids that system calls return do not name the same processes in /proc.
+func InOwnNamespace() bool {
+	self, err := os.Readlink("/proc/self")
+	if err != nil || self != strconv.Itoa(unix.Getpid()) {
+		return false
+	}
+	s, err := ReadStatus(Self)
+	// NSpid has the ID in each namespace, starting with that of /proc.
+	return err == nil && len(strings.Fields(s.Field("NSpid"))) <= 1
+}
+
+// Tasks returns the IDs of the threads of a process in ascending order.
+func Tasks(pid int) ([]int, error) {
+	tids, _, err := list(folder(pid) + "/task")
+	return tids, err
+}
+
+// Children returns the pids of the children of a process. It omits the children of threads that end
+// during the call. While a child ends, the kernel may omit another one. If the process does not exist,
+// Children returns none.
+func Children(pid int) ([]int, error) {
+	tids, _ := Tasks(pid)
+	var children []int
+	for _, tid := range tids {
+		text, err := read(folder(pid) + "/task/" + strconv.Itoa(tid) + "/children")
+		if IsGone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for word := range strings.FieldsSeq(string(text)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				children = append(children, child)
+			}
+		}
+	}
+	return children, nil
+}
+
+// list returns the names in a folder that are numbers, in ascending order, and the descriptor with which it
+// has read the folder.
+func list(name string) (numbers []int, dir int, err error) {
+	dir, err = open(name, unix.O_DIRECTORY)
+	if err != nil {
+		return nil, -1, err
+	}
+	defer func() { _ = unix.Close(dir) }()
+	var buf [8192]byte
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return unix.ReadDirent(dir, buf[:]) })
+		if err != nil {
+			return nil, dir, &os.PathError{Op: "readdirent", Path: name, Err: err}
+		}
+		if n <= 0 {
+			break
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if number, err := strconv.Atoi(name); err == nil {
+				numbers = append(numbers, number)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, dir, nil
+}
+
+// read returns the whole content of a file.
+func read(name string) (text []byte, err error) {
+	fd, err := open(name, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	text = make([]byte, 0, 4096)
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, text[len(text):cap(text)]) })
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: name, Err: err}
+		}
+		if n <= 0 {
+			return text, nil
+		}
+		text = text[:len(text)+n]
+		text = slices.Grow(text, 1024)
+	}
+}
+
+// open opens a file without package os, which would first offer it to the poller. That takes as long as
+// opening and reading the file, and at its first use the poller opens descriptors of its own.
+func open(name string, flags int) (fd int, err error) {
+	fd, err = ignoringEINTR(func() (int, error) { return unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0) })
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+func ignoringEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}

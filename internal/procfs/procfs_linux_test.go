@@ -1,0 +1,287 @@
+package procfs
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// noProcess is above the kernel's limit for pids.
+const noProcess = 1 << 30
+
+func pipe(t *testing.T) (r, w int) {
+	t.Helper()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Close(p[0])
+		_ = unix.Close(p[1])
+	})
+	return p[0], p[1]
+}
+
+func TestOpenFDsOfSelf(t *testing.T) {
+	r, w := pipe(t)
+	for _, pid := range []int{Self, os.Getpid()} {
+		fds, err := OpenFDs(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.IsSorted(fds) || !slices.Contains(fds, r) || !slices.Contains(fds, w) {
+			t.Errorf("pid %d: got %v, want a sorted list with %d and %d", pid, fds, r, w)
+		}
+		for _, fd := range fds {
+			// The descriptor with which it has read the folder is closed now.
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+				t.Errorf("pid %d: got descriptor %d, which is not open", pid, fd)
+			}
+		}
+	}
+}
+
+func TestOpenFDsOfAnotherProcess(t *testing.T) {
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 300 // more than the kernel returns at once
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	for range count {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fds, err := OpenFDs(cmd.Process.Pid)
+	if err != nil {
+		t.Error(err)
+	}
+	var want []int
+	for fd := range 3 + count {
+		want = append(want, fd)
+	}
+	if !slices.Equal(fds, want) {
+		t.Errorf("got %v, want 0 to %d", fds, 2+count)
+	}
+	if got, err := ReadLink(cmd.Process.Pid, 3); got != os.DevNull || err != nil {
+		t.Errorf("ReadLink: got %q, %v", got, err)
+	}
+	children, err := Children(os.Getpid())
+	if err != nil || !slices.Contains(children, cmd.Process.Pid) {
+		t.Errorf("Children: got %v, %v, want %d among them", children, err, cmd.Process.Pid)
+	}
+	if err := errors.Join(stdin.Close(), cmd.Wait()); err != nil {
+		t.Error(err)
+	}
+	if Exists(cmd.Process.Pid) {
+		t.Error("Exists is true after the end")
+	}
+}
+
+func TestReadLink(t *testing.T) {
+	r, _ := pipe(t)
+	got, err := ReadLink(Self, r)
+	if err != nil || !strings.HasPrefix(got, "pipe:[") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	// os.Readlink starts with a smaller buffer than the longest path.
+	dir := t.TempDir()
+	for len(dir) < 3000 {
+		dir = filepath.Join(dir, strings.Repeat("d", 200))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if got, err := ReadLink(Self, int(f.Fd())); got != dir || err != nil {
+		t.Errorf("got %d bytes, want %d: %v", len(got), len(dir), err)
+	}
+}
+
+func TestReadFDInfo(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	fd := int(f.Fd())
+	i, err := ReadFDInfo(Self, fd)
+	if err != nil || i.Pos != 5 || i.Flags&unix.O_ACCMODE != unix.O_RDWR || !i.CloseOnExec() || i.PID != 0 {
+		t.Errorf("got %+v, %v", i, err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := ReadFDInfo(os.Getpid(), fd); err != nil || i.CloseOnExec() {
+		t.Errorf("without FD_CLOEXEC: got %+v, %v", i, err)
+	}
+	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Skip("pidfd_open: ", err)
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	if i, err := ReadFDInfo(Self, pidfd); err != nil || i.PID != os.Getpid() {
+		t.Errorf("pidfd: got %+v, %v", i, err)
+	}
+}
+
+func TestParseFDInfo(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want FDInfo
+		err  error
+	}{
+		{"", FDInfo{}, nil},
+		{"pos:\t7\nflags:\t02100002\nmnt_id:\t15\nino:\t42\n", FDInfo{7, 0o2100002, "42", 0}, nil},
+		{"pos:\t0\nflags:\t02000002\nPid:\t-1\nNSpid:\t-1\n", FDInfo{0, 0o2000002, "", -1}, nil},
+		{"pos:\t0\nflags:\t02\ntfd:        5 events:       19 data: 5  pos:9 ino:8 sdev:7\n", FDInfo{0, 2, "", 0}, nil},
+		{"pos:\tx\n", FDInfo{}, unix.ENODATA},
+		{"flags:\t9\n", FDInfo{}, unix.ENODATA},
+		{"Pid:\t\n", FDInfo{}, unix.ENODATA},
+	} {
+		if got, err := parseFDInfo(c.text); got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%q: got %+v, %v, want %+v, %v", c.text, got, err, c.want, c.err)
+		}
+	}
+}
+
+func TestTasks(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tids, err := Tasks(Self)
+	if err != nil || !slices.Contains(tids, unix.Gettid()) || !slices.IsSorted(tids) {
+		t.Errorf("got %v, %v, want a sorted list with %d", tids, err, unix.Gettid())
+	}
+}
+
+func TestStatus(t *testing.T) {
+	s, err := ReadStatus(Self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.State() == 0 || s.HasEnded() || s.Field("Pid") == "" || s.Field("id") != "" {
+		t.Errorf("got\n%s", s)
+	}
+	if uid, gid, err := s.Owner(); uid != os.Geteuid() || gid != os.Getegid() || err != nil {
+		t.Errorf("Owner: got %d, %d, %v", uid, gid, err)
+	}
+	if _, _, err := Status("").Owner(); err == nil {
+		t.Error("an empty status has an owner")
+	}
+	for text, ended := range map[string]bool{
+		"":                                    false,
+		"Name:\tx\nState:\tS (sleeping)\n":    false,
+		"Name:\tx\nState:\tZ (zombie)\n":      true,
+		"Name:\tx\nState:\tX (dead)\nPid:\t1": true,
+	} {
+		if got := Status(text).HasEnded(); got != ended {
+			t.Errorf("%q: HasEnded is %t", text, got)
+		}
+	}
+}
+
+// A status can be longer than the first read: Groups lists every supplementary group.
+func TestReadTakesWholeFile(t *testing.T) {
+	want := strings.Repeat("0123456789", 2000)
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(name); string(got) != want || err != nil {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+func TestReadSyscall(t *testing.T) {
+	r, w := pipe(t)
+	tid := make(chan int)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		tid <- unix.Gettid()
+		_, _ = unix.Read(r, make([]byte, 1))
+	}()
+	reader := <-tid
+	for end := time.Now().Add(time.Minute); ; runtime.Gosched() {
+		call, ok, err := ReadSyscall(reader)
+		if err != nil {
+			t.Skip("the kernel does not report system calls: ", err)
+		}
+		if ok && call.Number == unix.SYS_READ && call.Args[0] == uint64(r) && call.Args[2] == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after a minute: %+v, %t", call, ok)
+		}
+	}
+	if _, err := unix.Write(w, []byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+}
+
+func TestIsGone(t *testing.T) {
+	_, openErr := OpenFDs(noProcess)
+	_, linkErr := ReadLink(Self, -1)
+	_, infoErr := ReadFDInfo(Self, noProcess)
+	_, tasksErr := Tasks(noProcess)
+	_, statusErr := ReadStatus(noProcess)
+	_, _, callErr := ReadSyscall(noProcess)
+	for name, err := range map[string]error{
+		"OpenFDs": openErr, "ReadLink": linkErr, "ReadFDInfo": infoErr, "Tasks": tasksErr,
+		"ReadStatus": statusErr, "ReadSyscall": callErr,
+	} {
+		var path *os.PathError
+		if !IsGone(err) || !errors.As(err, &path) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if children, err := Children(noProcess); children != nil || err != nil {
+		t.Errorf("Children: got %v, %v", children, err)
+	}
+	if Exists(noProcess) || !Exists(os.Getpid()) || !Exists(Self) {
+		t.Error("Exists is wrong")
+	}
+	if IsGone(nil) || IsGone(unix.EACCES) {
+		t.Error("IsGone is true for another error")
+	}
+}
+
+func TestInOwnNamespace(t *testing.T) {
+	self, err := os.Readlink("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ReadStatus(Self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := self == strconv.Itoa(os.Getpid()) && len(strings.Fields(s.Field("NSpid"))) <= 1
+	if got := InOwnNamespace(); got != want {
+		t.Errorf("got %t, want %t", got, want)
+	}
+}

@@ -1,0 +1,86 @@
+package procfs
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Status is the text of /proc/PID/status.
+type Status string
+
+// ReadStatus returns the status of a process or thread.
+func ReadStatus(pid int) (Status, error) {
+	text, err := read(folder(pid) + "/status")
+	return Status(text), err
+}
+
+// Field returns the value of a field, without the space around it, or "" if there is no such field.
+func (s Status) Field(key string) string {
+	for line := range strings.Lines(string(s)) {
+		if k, value, _ := strings.Cut(line, ":"); k == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// State returns the letter of the state, such as R for running, S for sleeping or Z for a zombie. For an empty
+// Status it returns 0.
+func (s Status) State() byte {
+	if state := s.Field("State"); state != "" {
+		return state[0]
+	}
+	return 0
+}
+
+// HasEnded reports whether the process or thread has ended and is only waited for. The first thread of a
+// process stays in this state until all other threads have ended.
+func (s Status) HasEnded() bool {
+	state := s.State()
+	return state == 'Z' || state == 'X'
+}
+
+// Owner returns the effective user and group.
+func (s Status) Owner() (uid, gid int, err error) {
+	var realID int
+	if _, err := fmt.Sscan(s.Field("Uid"), &realID, &uid); err != nil {
+		return 0, 0, fmt.Errorf("parse Uid in /proc/PID/status: %w", err)
+	}
+	if _, err := fmt.Sscan(s.Field("Gid"), &realID, &gid); err != nil {
+		return 0, 0, fmt.Errorf("parse Gid in /proc/PID/status: %w", err)
+	}
+	return uid, gid, nil
+}
+
+// A Syscall is a system call in which a thread waits.
+type Syscall struct {
+	Number int
+	Args   [6]uint64
+}
+
+// ReadSyscall returns the system call in which a thread waits. If it waits in none, ok is false.
+func ReadSyscall(tid int) (call Syscall, ok bool, err error) {
+	path := folder(tid) + "/syscall"
+	text, err := read(path)
+	if err != nil {
+		return call, false, err
+	}
+	// Number, six arguments, stack pointer, program counter. Or "running", or "-1" and the last two.
+	fields := strings.Fields(string(text))
+	if len(fields) < 1+len(call.Args) {
+		return call, false, nil
+	}
+	if call.Number, err = strconv.Atoi(fields[0]); err != nil {
+		return call, false, &os.PathError{Op: "parse", Path: path, Err: fmt.Errorf("%w: %v", unix.ENODATA, err)}
+	}
+	for i := range call.Args {
+		if call.Args[i], err = strconv.ParseUint(fields[1+i], 0, 64); err != nil {
+			return call, false, &os.PathError{Op: "parse", Path: path, Err: fmt.Errorf("%w: %v", unix.ENODATA, err)}
+		}
+	}
+	return call, true, nil
+}
