@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,7 +83,7 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 	seized := 0
 	for again := true; again; {
 		again = false
-		tids, err := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+		tids, err := procfs.Tasks(pid)
 		if err != nil && seized == 0 {
 			return forbidden(pid, unix.ESRCH)
 		}
@@ -157,7 +156,7 @@ func (t *tracer) seize(pid, tid int) (err error) {
 // reap queues the ends of threads of a process, but not of the first. It leaves their stops,
 // which may be signals that get lost if the process is let go before they are seen to.
 func (t *tracer) reap(pid int) {
-	tids, _ := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	tids, _ := procfs.Tasks(pid)
 	for _, tid := range tids {
 		if tid == pid {
 			continue // no exec waits for it, and who started the process may wait for its end
@@ -180,7 +179,7 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 	seen := map[int]bool{unix.Getpid(): true}
 	for again := true; again; {
 		again = false
-		children, err := childrenOf(pid)
+		children, err := procfs.Children(pid)
 		if err != nil {
 			return err
 		}
@@ -191,7 +190,7 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 			seen[child], again = true, true
 			below := p.bear(child)
 			err := t.seizeTree(child, below)
-			switch tracer := status(strconv.Itoa(child))["TracerPid"]; {
+			switch tracer := status(child).Field("TracerPid"); {
 			case err == nil, errors.Is(err, unix.ESRCH):
 				continue // it has ended, if it was not seized
 			case !errors.Is(err, unix.EPERM) || tracer == "0":
@@ -212,44 +211,13 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 // ended reports whether only the end of a thread is left to be waited for. The
 // first of a process stays so until all others have ended.
 func ended(tid int) bool {
-	state := status(strconv.Itoa(tid))["State"]
-	return state == "" || state[0] == 'Z' || state[0] == 'X'
+	s := status(tid)
+	return s == "" || s.HasEnded()
 }
 
 // tracing reports whether this very thread traces that one.
 func (t *tracer) tracing(tid int) bool {
-	return status(strconv.Itoa(tid))["TracerPid"] == strconv.Itoa(unix.Gettid())
-}
-
-func numbers(dir string) (list []int, err error) {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if n, err := strconv.Atoi(e.Name()); err == nil {
-			list = append(list, n)
-		}
-	}
-	return list, err
-}
-
-// childrenOf asks each thread for those that it has made.
-func childrenOf(pid int) (list []int, err error) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid), "task")
-	tids, _ := numbers(dir) // a process that has ended has none
-	for _, tid := range tids {
-		text, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(tid), "children"))
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, word := range strings.Fields(string(text)) {
-			if n, err := strconv.Atoi(word); err == nil {
-				list = append(list, n)
-			}
-		}
-	}
-	return list, nil
+	return status(tid).Field("TracerPid") == strconv.Itoa(unix.Gettid())
 }
 
 // A bell wakes a thread that waits for its tracees: its end is one more thing

@@ -5,10 +5,11 @@ import (
 	"context"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/scm-rights/scm/internal/procfs"
 )
 
 // steps is a child that passes a descriptor for each line.
@@ -69,16 +70,16 @@ func (s *steps) end() {
 // tracers are those of the process, its threads and its children.
 func tracers(t *testing.T, pid int) (list []string) {
 	t.Helper()
-	tids, err := numbers(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	tids, err := procfs.Tasks(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tid := range tids {
-		if s := status(strconv.Itoa(tid)); len(s) > 0 {
-			list = append(list, s["TracerPid"])
+		if s := status(tid); s != "" {
+			list = append(list, s.Field("TracerPid"))
 		}
 	}
-	children, err := childrenOf(pid)
+	children, err := procfs.Children(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestAttachExec(t *testing.T) {
 // Attach ends with the process.
 func TestAttachToTheEnd(t *testing.T) {
 	s := startSteps(t, "parent")
-	grandchildren, err := childrenOf(s.cmd.Process.Pid)
+	grandchildren, err := procfs.Children(s.cmd.Process.Pid)
 	if err != nil || len(grandchildren) != 1 {
 		t.Fatalf("grandchildren %v, %v", grandchildren, err)
 	}

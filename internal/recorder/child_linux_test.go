@@ -445,7 +445,7 @@ func childRestart() {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", receiver))
 		check(err)
 		// At the entry it is stopped, and the recorder may not have seen the call yet.
-		asleep := strings.HasPrefix(status(strconv.Itoa(receiver))["State"], "S")
+		asleep := strings.HasPrefix(status(receiver).Field("State"), "S")
 		return asleep && strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_RECVMSG)+" ")
 	}
 	for !inside() {

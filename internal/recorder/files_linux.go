@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,6 @@ const maxSockets = 4096 // whose kinds are kept
 // A lookup asks /proc about descriptors of stopped threads.
 type lookup struct {
 	sockets map[string]string // the kinds of sockets, by name; their inodes are not used again soon
-	link    [4096]byte
 }
 
 // lookUpEntry describes the descriptors that the call names.
@@ -127,28 +127,28 @@ func (c *Call) look(l *lookup, fd int32, whole, atExit bool) {
 // file asks for the access mode only if the answer is to be whole.
 func (l *lookup) file(tid int, fd int32, whole bool) File {
 	f := File{FD: fd}
-	process, number := "/proc/"+strconv.Itoa(tid), strconv.Itoa(int(fd))
-	n, err := unix.Readlink(process+"/fd/"+number, l.link[:])
+	name, err := procfs.ReadLink(tid, int(fd))
+	if errors.Is(err, unix.ENOENT) { // the descriptor is not open
+		return f
+	}
 	if err == nil {
-		f.Name = string(l.link[:n])
-		f.Kind = l.kind(process, number, f.Name)
+		f.Name = name
+		f.Kind = l.kind(tid, fd, name)
 		if whole {
-			err = f.readInfo(process + "/fdinfo/" + number)
+			err = f.readInfo(tid)
 		}
 	}
-	if err != unix.ENOENT { // that is a number that is not open
-		_ = errors.As(err, &f.Errno)
-	}
+	_ = errors.As(err, &f.Errno)
 	return f
 }
 
 // kind returns what a descriptor of that name is.
-func (l *lookup) kind(process, number, name string) string {
+func (l *lookup) kind(tid int, fd int32, name string) string {
 	switch {
 	case strings.HasPrefix(name, "/memfd:"):
 		return "memfd"
 	case strings.HasPrefix(name, "/"):
-		return fileKind(process + "/fd/" + number)
+		return fileKind(procfs.FDPath(tid, int(fd)))
 	case strings.HasPrefix(name, "anon_inode:"):
 		return strings.Trim(strings.TrimPrefix(name, "anon_inode:"), "[]")
 	case !strings.HasPrefix(name, "socket:["): // pipe:[4711], pidfd:[12], net:[4026531840]
@@ -157,7 +157,7 @@ func (l *lookup) kind(process, number, name string) string {
 	}
 	kind, ok := l.sockets[name]
 	if !ok {
-		kind = socketKind(process, number, name)
+		kind = socketKind(tid, fd, name)
 		if l.sockets == nil || len(l.sockets) == maxSockets {
 			l.sockets = map[string]string{}
 		}
@@ -190,9 +190,9 @@ func fileKind(path string) string {
 
 // socketKind asks for the protocol of the socket by name, and for the type of a Unix socket
 // in the table of the program's own network.
-func socketKind(process, number, name string) string {
+func socketKind(tid int, fd int32, name string) string {
 	var proto [64]byte
-	n, err := unix.Getxattr(process+"/fd/"+number, "system.sockprotoname", proto[:])
+	n, err := unix.Getxattr(procfs.FDPath(tid, int(fd)), "system.sockprotoname", proto[:])
 	if err != nil {
 		return "socket"
 	}
@@ -201,7 +201,7 @@ func socketKind(process, number, name string) string {
 		return protocol + " socket"
 	}
 	inode := strings.TrimSuffix(strings.TrimPrefix(name, "socket:["), "]")
-	text, _ := os.ReadFile(process + "/net/unix") // without it the protocol says something
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/net/unix") // without it the protocol says something
 	for line := range strings.Lines(string(text)) {
 		// Num RefCount Protocol Flags Type St Inode Path
 		if f := strings.Fields(line); len(f) >= 7 && f[6] == inode {
@@ -214,26 +214,16 @@ func socketKind(process, number, name string) string {
 }
 
 // readInfo sets Access, CloseOnExec and inode from the fdinfo file of the descriptor.
-func (f *File) readInfo(path string) error {
-	text, err := os.ReadFile(path)
+func (f *File) readInfo(tid int) error {
+	info, err := procfs.ReadFDInfo(tid, int(f.FD))
 	if err != nil {
 		return err
 	}
-	var flags uint64
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		switch value = strings.TrimSpace(value); key {
-		case "flags":
-			if flags, err = strconv.ParseUint(value, 8, 64); err != nil {
-				return unix.ENODATA
-			}
-		case "ino": // there is none before Linux 5.14
-			if f.Kind == "memfd" {
-				f.inode = value
-			}
-		}
+	if f.Kind == "memfd" {
+		f.inode = info.Ino
 	}
-	f.CloseOnExec = flags&unix.O_CLOEXEC != 0
+	flags := info.Flags
+	f.CloseOnExec = info.CloseOnExec()
 	switch {
 	case flags&unix.O_PATH != 0:
 		f.Access = "path"

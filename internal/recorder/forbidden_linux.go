@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,25 +33,25 @@ func forbidden(pid int, err error) error {
 
 // why names what forbids it, the most certain first.
 func why(pid int) string {
-	target, own, in := status(strconv.Itoa(pid)), status("self"), container()
+	target, own, in := status(pid), status(procfs.Self), container()
 	yama, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope") // there is none without Yama
 	scope := strings.TrimSpace(string(yama))
 	privileged := capable(unix.CAP_SYS_PTRACE)
 	switch {
 	case ended(pid):
 		return "there is no such process, or it has ended"
-	case target["Tgid"] == own["Tgid"]:
+	case target.Field("Tgid") == own.Field("Tgid"):
 		return "a process cannot trace itself"
-	case target["TracerPid"] != "0":
-		return fmt.Sprintf("process %s traces it already (TracerPid in its /proc/PID/status)", target["TracerPid"])
-	case target["VmSize"] == "":
+	case target.Field("TracerPid") != "0":
+		return fmt.Sprintf("process %s traces it already (TracerPid in its /proc/PID/status)", target.Field("TracerPid"))
+	case target.Field("VmSize") == "":
 		return "it is a kernel thread"
 	case scope == "3":
 		return "kernel.yama.ptrace_scope is 3: nobody can trace until the next boot"
 	case scope == "2" && !privileged:
 		return "kernel.yama.ptrace_scope is 2: tracing needs CAP_SYS_PTRACE; run as root, " +
 			"or as root: sysctl kernel.yama.ptrace_scope=1"
-	case target["Uid"] != own["Uid"] && !privileged:
+	case target.Field("Uid") != own.Field("Uid") && !privileged:
 		return "it belongs to another user, and this one lacks CAP_SYS_PTRACE"
 	case scope == "1" && !privileged:
 		return "kernel.yama.ptrace_scope is 1: only a program that the tracer started can be traced; " +
@@ -60,7 +59,7 @@ func why(pid int) string {
 	case in != "":
 		return "the container (" + in + ") forbids ptrace; " +
 			"it needs --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
-	case own["Seccomp"] == "2":
+	case own.Field("Seccomp") == "2":
 		return "a seccomp filter that this process is under (Seccomp: 2 in /proc/self/status) forbids ptrace"
 	case !privileged:
 		return "it is not dumpable (PR_SET_DUMPABLE, a set-user-ID program, or one whose file cannot be read), " +
@@ -69,18 +68,9 @@ func why(pid int) string {
 	return "a security module (SELinux, AppArmor, Smack or others) forbids it; its log says more"
 }
 
-// status is /proc/PID/status, and empty if there is none.
-func status(pid string) map[string]string {
-	text, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
-	if err != nil {
-		return nil
-	}
-	s := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok {
-			s[key] = strings.TrimSpace(value)
-		}
-	}
+// status is the status of a process or thread, and empty if there is none.
+func status(pid int) procfs.Status {
+	s, _ := procfs.ReadStatus(pid)
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -245,17 +246,9 @@ func platform() error {
 	if len(recordable) == 0 {
 		return fmt.Errorf("the recorder knows amd64, 386 and arm64, not %s", runtime.GOARCH)
 	}
-	if !ownProc() {
+	if !procfs.InOwnNamespace() {
 		return errors.New("/proc is that of another PID namespace, where a process of this one has another number: " +
 			"mount this one's (mount -t proc proc /proc, or unshare --mount-proc)")
 	}
 	return nil
-}
-
-// ownProc reports whether /proc has the processes of this PID namespace by their numbers.
-func ownProc() bool {
-	self, err := os.Readlink("/proc/self")
-	// The number in each namespace from that of /proc on.
-	numbers := strings.Fields(status("self")["NSpid"])
-	return err == nil && self == strconv.Itoa(unix.Getpid()) && len(numbers) <= 1
 }

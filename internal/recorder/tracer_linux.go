@@ -205,13 +205,13 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 // be reported. That may never happen: the maker may be killed, and is then perhaps gone
 // already. So nothing is waited for: made corrects what is wrong here.
 func (t *tracer) appear(tid int) *thread {
-	s := status(strconv.Itoa(tid))
+	s := status(tid)
 	parent := t.dead
 	for _, th := range t.threads {
 		switch strconv.Itoa(th.process.PID) {
-		case s["Tgid"]:
+		case s.Field("Tgid"):
 			return t.add(tid, th.process)
-		case s["PPid"]:
+		case s.Field("PPid"):
 			parent = th.process
 		}
 	}
@@ -228,7 +228,7 @@ func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
 	case th == nil && !waitable(tid):
-	case th == nil && status(strconv.Itoa(tid))["Tgid"] == strconv.Itoa(p.PID):
+	case th == nil && status(tid).Field("Tgid") == strconv.Itoa(p.PID):
 		t.add(tid, p)
 	case th == nil:
 		t.add(tid, p.bear(tid))
