@@ -294,7 +294,7 @@ func (cr *caseRun) awaitSleep(a act) error {
 func (cr *caseRun) sendSignal(a act) error {
 	sd := a.side
 	signal := unix.SignalNum(a.Word)
-	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, sd.socket.Number), signal); err != nil {
+	if err := unix.Tgkill(sd.Pid, witness.Waiter(sd.Pid, sd.socket.FD), signal); err != nil {
 		return fmt.Errorf("kill: %w", err)
 	}
 	if signal == unix.SIGCONT {

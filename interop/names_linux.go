@@ -35,7 +35,7 @@ func (cr *caseRun) descriptor(sd *side, name string) (int, error) {
 		return fd, nil
 	}
 	if file := cr.file(name); file != nil && file.Owner == sd.role {
-		return file.Number, nil
+		return file.FD, nil
 	}
 	return 0, fmt.Errorf("%s has no %q", sd.role, name)
 }
@@ -61,7 +61,7 @@ func (cr *caseRun) addMade(sd *side, name string, fd int) error {
 		return err
 	}
 	spec := scenario.FileSpec{Name: name, Owner: sd.role, Kind: scenario.NewName}
-	cr.made = append(cr.made, &witness.File{FileSpec: spec, Identity: id, Own: -1, Other: -1, Number: fd})
+	cr.made = append(cr.made, &witness.File{FileSpec: spec, Identity: id, Own: -1, Other: -1, FD: fd})
 	return nil
 }
 
@@ -76,7 +76,7 @@ var processRandom = sync.OnceValue(func() string { return rand.Text()[:12] })
 // socketPrefix makes the names of a case's abstract sockets unique.
 func (cr *caseRun) socketPrefix() string {
 	a := cr.sides[scenario.RoleA]
-	return fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.Number)
+	return fmt.Sprintf("scm-%s-%d-%d.", processRandom(), a.Pid, a.socket.FD)
 }
 
 // symbolicNames replaces the names of this case's abstract sockets with the transcript's.

@@ -46,7 +46,7 @@ func (p *peerProcess) tracks(fd int) bool {
 
 // greet sends hello, and records which descriptors the peer has open afterwards.
 func (p *peerProcess) greet(ctx context.Context, timeout time.Duration) error {
-	for _, fd := range p.Numbers {
+	for _, fd := range p.FDs {
 		p.tracked[fd] = trackedFD{}
 		p.spare[fd] = true
 	}

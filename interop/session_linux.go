@@ -165,8 +165,8 @@ func newSession(cases []*caseFiles, env environment) (s *session, err error) {
 			return s, fmt.Errorf("%s: %w", s.first.Peer(role).Name, err)
 		}
 		for i, file := range owned[role] {
-			file.Number = p.Numbers[i]
-			p.tracked[file.Number] = trackedFD{file: file, Identity: file.Identity, known: true}
+			file.FD = p.FDs[i]
+			p.tracked[file.FD] = trackedFD{file: file, Identity: file.Identity, known: true}
 		}
 	}
 	return s, nil

@@ -99,7 +99,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 		leaks:       map[int]bool{},
 	}
 	for _, file := range files.ownedBy(role) {
-		sd.given = append(sd.given, file.Number)
+		sd.given = append(sd.given, file.FD)
 	}
 	return sd
 }

@@ -275,7 +275,7 @@ func (cr *caseRun) trackReceived(a reply, fds []int) {
 		}
 		sd.tracked[fd] = trackedFD{Identity: id, known: err == nil}
 		for _, file := range cr.allFiles() {
-			if file.Owner == sd.role && file.Number == fd {
+			if file.Owner == sd.role && file.FD == fd {
 				file.Reused = true
 			}
 		}

@@ -193,7 +193,7 @@ func TestWitnessInode(t *testing.T) {
 			shared := File(t, kind).Identity == f.Identity
 			kept := Number(t, f.Own)
 			f.Drop()
-			f.Number = -1
+			f.FD = -1
 			holds, sure, err := w.Holds(f, self, self, kept)
 			if !holds || sure && shared || !sure && slices.Contains(unique, kind) || err != nil {
 				t.Errorf("a duplicate: %v, %v, %v", holds, sure, err)

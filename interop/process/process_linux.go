@@ -25,7 +25,7 @@ import (
 type Process struct {
 	Peer    *scenario.Peer
 	Pid     int
-	Numbers []int         // of the pool, in the peer
+	FDs     []int         // of the pool, in the peer
 	Gone    chan struct{} // closed when the peer has ended, and nothing is left of its group
 	in, out *os.File      // ends of its standard input and output
 	unread  []byte        // that was read from out, and not heard yet
@@ -90,7 +90,7 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 			return nil, err
 		}
 		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(n), "pool"))
-		proc.Numbers = append(proc.Numbers, 3+i)
+		proc.FDs = append(proc.FDs, 3+i)
 	}
 	stdin, in, err := os.Pipe()
 	if err != nil {

@@ -57,7 +57,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	if p.Hello, err = proc.Greet(ctx, timeout); err != nil {
 		return err
 	}
-	for _, command := range []string{"end", fmt.Sprintf("use sock=%d fds=-", proc.Numbers[1]), "end"} {
+	for _, command := range []string{"end", fmt.Sprintf("use sock=%d fds=-", proc.FDs[1]), "end"} {
 		if err := proc.expect(ctx, command, "ok", timeout); err != nil {
 			return err
 		}
@@ -67,13 +67,13 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if left, err := procfs.ReadLink(proc.Pid, proc.Numbers[1]); err == nil && left == socket {
+	if left, err := procfs.ReadLink(proc.Pid, proc.FDs[1]); err == nil && left == socket {
 		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
 	checks := []func() error{func() error {
 		i := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers) + 1 // 0, the first stream socket, is used up
-		return proc.checkPattern(ctx, proc.Numbers[1+i], far[i], int(null.Fd()), timeout)
+		return proc.checkPattern(ctx, proc.FDs[1+i], far[i], int(null.Fd()), timeout)
 	}}
 	for _, command := range nonsense {
 		checks = append(checks, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
@@ -98,10 +98,10 @@ func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, time
 	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
 		return nil // the library fixes the payload, or offers no type of socket
 	}
-	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, proc.Numbers[0]), "ok", timeout); err != nil {
+	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, proc.FDs[0]), "ok", timeout); err != nil {
 		return err
 	}
-	send := fmt.Sprintf("send payload=@5000 fds=%d at=7", proc.Numbers[0])
+	send := fmt.Sprintf("send payload=@5000 fds=%d at=7", proc.FDs[0])
 	command, err := contract.ParseCommand(contract.Commands, send)
 	if err != nil {
 		return err

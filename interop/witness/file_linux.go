@@ -16,7 +16,7 @@ type File struct {
 	Identity
 	Own    int  // the runner's copy of the very description, or -1 when dropped
 	Other  int  // the other end of a pipe or pair, or -1
-	Number int  // in the process of its owner
+	FD     int  // in the process of its owner
 	Reused bool // its owner has closed Number since, and reported it anew
 }
 
@@ -38,13 +38,13 @@ func (f *File) Reopen(second *File) (err error) {
 		return unix.EOPNOTSUPP
 	}
 	if second.Other, err = unix.Open(procfs.FDPath(procfs.Self, f.Other), flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
-		CloseNumber(&f.Other)
+		CloseFD(&f.Other)
 	}
 	return err
 }
 
 // Drop closes the runner's descriptor of the file, and keeps that of its other end.
-func (f *File) Drop() { CloseNumber(&f.Own) }
+func (f *File) Drop() { CloseFD(&f.Own) }
 
 // Close closes the runner's descriptors of the file. Of a TCP socket it ends SO_LINGER,
 // which a peer may have set: what is still to be sent interests nobody.
@@ -54,8 +54,8 @@ func (f *File) Close() {
 			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // it may be closed already
 		}
 	}
-	CloseNumber(&f.Own)
-	CloseNumber(&f.Other)
+	CloseFD(&f.Own)
+	CloseFD(&f.Other)
 }
 
 // Forking is held while a child is made: until it is its program, it has copies of all
@@ -63,8 +63,8 @@ func (f *File) Close() {
 // let go before the copies are closed.
 var Forking sync.RWMutex
 
-// CloseNumber closes a descriptor of this process, unless it is -1, and sets it to -1.
-func CloseNumber(fd *int) {
+// CloseFD closes a descriptor of this process, unless it is -1, and sets it to -1.
+func CloseFD(fd *int) {
 	if *fd < 0 {
 		return
 	}

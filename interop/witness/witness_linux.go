@@ -57,7 +57,7 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 	}
 	refPid, ref := os.Getpid(), f.Own
 	if ref < 0 {
-		refPid, ref = ownerPid, f.Number
+		refPid, ref = ownerPid, f.FD
 		// Its owner may have closed the number, and have another file there by now, or another
 		// description of the same one.
 		if now, err := Identify(refPid, ref); err != nil || now != f.Identity || f.Reused {
