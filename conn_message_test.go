@@ -168,9 +168,7 @@ var _ = DescribeTableSubtree("on", func(connected bool) {
 		strace := FindStrace()
 		record := filepath.Join(GinkgoT().TempDir(), "calls")
 		cmd := ChildCommand("full-queue", strconv.FormatBool(connected))
-		cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg", ok(os.Executable()), strconv.FormatBool(connected)}
-		cmd.Path = strace
-		RunChild(cmd)
+		RunChild(ChildUnder(cmd, strace, "-f", "-o", record, "-e", "trace=sendmsg"))
 		// The sends that fill the queue, and then at most one every 50 ms.
 		Expect(strings.Count(string(ok(os.ReadFile(record))), "EAGAIN")).To(And(BeNumerically(">=", 2), BeNumerically("<", 60)))
 	})

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,11 +38,8 @@ func stopsAfter(call string, cmd *exec.Cmd, options ...string) *stopped {
 	GinkgoHelper()
 	CannotEmulate(fdtest.Traced)
 	record := filepath.Join(GinkgoT().TempDir(), "record")
-	program, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
-	cmd.Path = FindStrace()
-	options = append(options, "-f", "-o", record, "-e", "trace="+call, "-e", "inject="+call+":signal=SIGSTOP:when=1", program)
-	cmd.Args = slices.Concat([]string{cmd.Path}, options, cmd.Args[1:])
+	options = append(options, "-f", "-o", record, "-e", "trace="+call, "-e", "inject="+call+":signal=SIGSTOP:when=1")
+	ChildUnder(cmd, FindStrace(), options...)
 	s := &stopped{tracer: cmd, out: &strings.Builder{}}
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if cmd.SysProcAttr == nil {

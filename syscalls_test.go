@@ -148,14 +148,8 @@ func trace(child string) []string {
 	strace := FindStrace()
 	// With one file per thread, the lines of different threads do not mix.
 	dir := GinkgoT().TempDir()
-	cmd := ChildCommand(child)
-	cmd.Args = append([]string{strace, "-ff", "-n", "-s", "64", "-e", "trace=" + tracedNames, "-o", filepath.Join(dir, "thread"), "/proc/self/exe"}, cmd.Args[1:]...)
-	// In strace, /proc/self/exe would be strace itself.
-	program, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
-	cmd.Args[len(cmd.Args)-1] = program
-	cmd.Path = strace
-	RunChild(cmd)
+	RunChild(ChildUnder(ChildCommand(child), strace,
+		"-ff", "-n", "-s", "64", "-e", "trace="+tracedNames, "-o", filepath.Join(dir, "thread")))
 	files, err := filepath.Glob(filepath.Join(dir, "thread.*"))
 	Expect(err).NotTo(HaveOccurred())
 	for _, name := range files {
@@ -220,13 +214,9 @@ var _ = It("a Conn repeats system calls after EINTR, never blocks a thread in on
 	CannotEmulate(fdtest.Traced)
 	strace := FindStrace()
 	record := filepath.Join(GinkgoT().TempDir(), "calls")
-	cmd := ChildCommand("conn-calls")
-	program, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
 	// Every other call of a thread is interrupted before it does anything.
-	cmd.Args = []string{strace, "-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2", program}
-	cmd.Path = strace
-	RunChild(cmd)
+	RunChild(ChildUnder(ChildCommand("conn-calls"), strace,
+		"-f", "-o", record, "-e", "trace=sendmsg,recvmsg", "-e", "inject=sendmsg,recvmsg:error=EINTR:when=1+2"))
 
 	text, err := os.ReadFile(record)
 	Expect(err).NotTo(HaveOccurred())

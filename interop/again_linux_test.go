@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/scenario"
 	"golang.org/x/sys/unix"
@@ -167,15 +167,16 @@ func TestSmoke(t *testing.T) {
 
 // A peer does not outlive the runner, even if the peer waits forever and the runner is killed.
 func TestPeersEndWithTheRunner(t *testing.T) {
-	if dir := os.Getenv("SCM_TEST_RUNNER"); dir != "" {
+	if reexec.Name() == t.Name() {
+		dir := os.TempDir()
 		self := runner(t)
 		hang := script(t, `recv) echo $$ > `+dir+`/new; mv `+dir+`/new `+dir+`/pid; exec sleep 1000;;`)
 		Run(context.Background(), []scenario.Case{onStream(mustParse(t, passOne), self, hang)}, nil, Options{Timeout: time.Hour})
 		return
 	}
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestPeersEndWithTheRunner$")
-	cmd.Env = append(os.Environ(), "SCM_TEST_RUNNER="+dir, "TMPDIR="+dir)
+	cmd := reexec.TestCommand(t)
+	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/peers/go/peer"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
@@ -16,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// craftArgument, before the name of one of crafts and a file, makes the test program that peer.
-const craftArgument = "scm-test-craft"
+// craftChild is a child of the test binary: the peer that its first argument names, one of crafts. The second
+// argument is a file.
+const craftChild = "craft"
 
 // crafts make the test program a peer. pool has the descriptors that the peer was started with,
 // and first is true if no earlier start of it has opened a socket.
@@ -91,15 +93,17 @@ var crafts = map[string]func(sock int, pool []int, first bool) peer.Socket{
 var errNoMore = errors.New("no more")
 
 func init() {
-	if len(os.Args) != 4 || os.Args[1] != craftArgument {
-		return
-	}
-	if os.Args[2] == "hidden" { // only a privileged process sees its descriptors
+	reexec.Register(craftChild, func(args []string) { beCraft(args[0], args[1]) })
+}
+
+// beCraft runs one of crafts, which finds out by the file whether it is the first to open a socket.
+func beCraft(what, file string) {
+	if what == "hidden" { // only a privileged process sees its descriptors
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Args[2] = "right"
+		what = "right"
 	}
 	var pool []int
 	for n := 3; ; n++ {
@@ -109,17 +113,16 @@ func init() {
 		pool = append(pool, n)
 	}
 	peer.Main(peer.Library{Name: "x", Version: "1", Can: "stream,dgram,seqpacket,multi,flags", Open: func(sock int) (peer.Socket, error) {
-		f, err := os.OpenFile(os.Args[3], os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
 		_ = f.Close()
-		return crafts[os.Args[2]](sock, pool, err == nil), nil
+		return crafts[what](sock, pool, err == nil), nil
 	}})
-	os.Exit(0)
 }
 
 // craft is one of crafts, with a name of its own if one is given.
 func craft(t *testing.T, what string, name ...string) *scenario.Peer {
 	t.Helper()
-	p := scenario.Program(append(name, "x")[0], "/proc/self/exe", craftArgument, what, filepath.Join(t.TempDir(), "opened"))
+	p := scenario.Program(append(name, "x")[0], reexec.CommandLine(craftChild, what, filepath.Join(t.TempDir(), "opened"))...)
 	if err := process.Probe(p, process.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop"
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/kinds"
@@ -30,6 +31,7 @@ var built string
 
 func TestMain(m *testing.M) {
 	process.Main()
+	reexec.Main()
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built)

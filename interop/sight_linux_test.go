@@ -3,11 +3,11 @@ package interop
 import (
 	"context"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
@@ -27,8 +27,7 @@ var sights = map[string]string{
 // If the runner may not look at the descriptors of a peer, the case is "not run".
 func TestPeerThatCannotBeSeen(t *testing.T) {
 	if os.Geteuid() == 0 {
-		// Root may look at every process. /proc/self/exe works even if another user cannot enter the
-		// folder of the program.
+		// Root may look at every process.
 		dir, err := os.MkdirTemp("", "scm-unprivileged-")
 		if err != nil {
 			t.Fatal(err)
@@ -38,9 +37,9 @@ func TestPeerThatCannotBeSeen(t *testing.T) {
 		if err := os.Chown(dir, otherUser, otherUser); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestPeerThatCannotBeSeen$", "-test.v")
+		cmd := reexec.TestCommand(t)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
+		cmd.Dir, cmd.Env = dir, append(cmd.Env, "TMPDIR="+dir, "HOME="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestPeerThatCannotBeSeen") {
 			t.Errorf("as another user: %v\n%s", err, out)
 		}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -86,13 +87,7 @@ var _ = Describe("ListenFDs", func() {
 				Skip("LISTEN_PIDFDID needs a pidfd with an inode of its own (Linux 6.9): " + err.Error())
 			}
 			f := connect("unix")
-			self := ok(os.Executable())
-			command := []string{self}
-			if emulator := fdtest.Emulator(); emulator != "" {
-				command = []string{emulator, self}
-			}
-			cmd := l.service(ctx, command...)
-			cmd.Env = ChildCommand("listen").Env
+			cmd := l.service(ctx, reexec.CommandLine("listen")...)
 			Expect(hands(cmd, f.files(2)...)).To(Equal(l.want))
 		}, NodeTimeout(patience))
 	}
@@ -119,10 +114,8 @@ func ownPIDFDID() (string, error) {
 var _ = It("ListenFDs does not return or change descriptors that the process opened itself, even if LISTEN_FDS includes them", func(ctx SpecContext) {
 	CannotEmulate(fdtest.OwnFiles)
 	f := connect("unix")
-	self := ok(os.Executable())
 	l := listening{environment: []string{"LISTEN_PID=PID", "LISTEN_FDS=3"}}
-	cmd := l.service(ctx, self)
-	cmd.Env = ChildCommand("listen-own").Env
+	cmd := l.service(ctx, reexec.CommandLine("listen-own")...)
 	Expect(hands(cmd, f.files(2)...)).To(Equal("refused\n"))
 }, NodeTimeout(patience))
 

@@ -5,7 +5,6 @@ package wire_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -63,11 +62,8 @@ var _ = It("DialNotify creates its socket with SOCK_CLOEXEC", func(ctx SpecConte
 	f := connect("unix")
 	f.manager(filepath.Join(GinkgoT().TempDir(), "notify"))
 	strace := FindStrace()
-	self := ok(os.Executable())
 	record := filepath.Join(GinkgoT().TempDir(), "calls")
-	cmd := exec.CommandContext(ctx, strace, "-f", "-o", record, "-e", "trace=socket", self)
-	cmd.Env = ChildCommand("dial-notify").Env
-	Expect(cmd.Run()).To(Succeed())
+	RunChild(ChildUnder(ChildCommand("dial-notify"), strace, "-f", "-o", record, "-e", "trace=socket"))
 	Expect(os.ReadFile(record)).To(ContainSubstring("socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0)"))
 }, NodeTimeout(patience))
 

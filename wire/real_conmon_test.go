@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -90,7 +90,7 @@ var _ = Describe("conmon", Label("real"), func() {
 			cmd := exec.CommandContext(ctx, conmon, "--sync", "--terminal", "--cid", "container", "--cuuid", "container", "--runtime", self,
 				"--bundle", folder, "--container-pidfile", file("pid"),
 				"--log-path", "k8s-file:"+file("log"), "--exit-dir", statuses, "--socket-dir-path", folder)
-			cmd.Env = ChildCommand("runtime").Env
+			cmd.Env = reexec.Environ("runtime")
 			cmd.Env = append(cmd.Env, formatVariable+"="+format.Name(), inputVariable+"="+file("input"))
 			p := begin(cmd)
 

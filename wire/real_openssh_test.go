@@ -5,16 +5,16 @@ package wire_test
 import (
 	"bufio"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
-	. "github.com/scm-rights/scm/internal/spectest"
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/wire"
 )
 
@@ -42,9 +42,8 @@ var _ = Describe("OpenSSH", Label("real"), func() {
 	It("receives its connection from a ProxyCommand with ProxyUseFdpass", func(ctx SpecContext) {
 		f := connect("unix")
 		path, accept := f.listen()
-		self := ok(os.Executable())
-		cmd := ssh(ctx, "-o", "ProxyUseFdpass=yes", "-o", fmt.Sprintf("ProxyCommand='%s' '%s'", self, path), "nowhere.invalid")
-		cmd.Env = ChildCommand("proxy").Env
+		proxy := strings.Join(reexec.CommandLine("proxy", path), "' '")
+		cmd := ssh(ctx, "-o", "ProxyUseFdpass=yes", "-o", "ProxyCommand='"+proxy+"'", "nowhere.invalid")
 		client := begin(cmd)
 		server := accept()
 		line := ok(bufio.NewReader(reader(server)).ReadString('\n'))

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 	"github.com/scm-rights/scm/wire"
 )
@@ -57,10 +58,8 @@ func peerSends(peer, line string) func(ctx SpecContext) *exec.Cmd {
 // sending returns the command of a program that sends the message with package wire.
 func (s sendmsgCase) sending(ctx SpecContext) *exec.Cmd {
 	GinkgoHelper()
-	self := ok(os.Executable())
-	cmd := exec.CommandContext(ctx, self, s.format.Name(), s.text, strconv.Itoa(s.fds))
-	cmd.Env = ChildCommand("send").Env
-	return cmd
+	line := reexec.CommandLine("send", s.format.Name(), s.text, strconv.Itoa(s.fds))
+	return exec.CommandContext(ctx, line[0], line[1:]...)
 }
 
 // varying matches what may differ between two programs: the descriptors, a field that sendmsg does not

@@ -19,6 +19,7 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 	"github.com/scm-rights/scm/internal/fdtest"
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/process"
 )
 
@@ -28,6 +29,7 @@ var binaries string
 func TestMain(m *testing.M) {
 	recorder.Main()
 	process.Main()
+	reexec.Main()
 	// Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so
 	// they would be in what the tests start; what is handled here has its default
 	// action there.

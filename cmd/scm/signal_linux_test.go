@@ -121,16 +121,16 @@ func TestKilledWhileStarting(t *testing.T) {
 		name   string
 		signal syscall.Signal
 		args   []string
-		env    string
+		child  string
 	}{
-		{"trace, SIGKILL", syscall.SIGKILL, trace, ""},
-		{"trace, SIGTERM", syscall.SIGTERM, trace, ""},
-		{"diff, SIGKILL", syscall.SIGKILL, diff, ""},
-		{"diff, SIGTERM", syscall.SIGTERM, diff, ""},
-		{"trace with a stub that begins on another thread, SIGKILL", syscall.SIGKILL, trace, onOtherThread + "=1"},
+		{"trace, SIGKILL", syscall.SIGKILL, trace, scmChild},
+		{"trace, SIGTERM", syscall.SIGTERM, trace, scmChild},
+		{"diff, SIGKILL", syscall.SIGKILL, diff, scmChild},
+		{"diff, SIGTERM", syscall.SIGTERM, diff, scmChild},
+		{"trace with a stub that begins on another thread, SIGKILL", syscall.SIGKILL, trace, scmOtherThread},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for tries := 0; !killedWhileStarting(t, c.signal, c.env, c.args...); tries++ {
+			for tries := 0; !killedWhileStarting(t, c.signal, c.child, c.args...); tries++ {
 				if tries == 100 {
 					t.Fatal("scm always traced its stub before it could be stopped")
 				}
@@ -142,18 +142,15 @@ func TestKilledWhileStarting(t *testing.T) {
 // killedWhileStarting stops scm, sends it the signal when its stub waits to be traced, and
 // waits until no process has its standard output open any more. It reports whether scm was
 // stopped before it traced the stub.
-func killedWhileStarting(t *testing.T, s syscall.Signal, env string, args ...string) (caught bool) {
+func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...string) (caught bool) {
 	t.Helper()
 	out, stdout, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := scmCommand(t, args...)
+	cmd := scmAs(child, args...)
 	cmd.Stdout, cmd.Stderr = stdout, stdout
-	if env != "" {
-		cmd.Env = append(cmd.Env, env)
-	}
 	err = cmd.Start()
 	stdout.Close()
 	if err != nil {

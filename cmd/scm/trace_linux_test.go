@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,41 +22,44 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 )
 
-// The test binary is scm, and the programs that it traces, by a variable each.
+// The children of the test binary are scm and the programs that it traces.
 const (
-	runAsScm   = "SCM_TEST_RUN"
-	runAsChild = "SCM_TEST_CHILD"
+	scmChild = "scm"
 
-	// A stub calls recorder.Main on another thread than its first.
-	onOtherThread = "SCM_TEST_OTHER_THREAD"
+	// scmOtherThread is scm with a stub that calls recorder.Main on another thread than its first.
+	scmOtherThread = "scm with a stub that begins on another thread"
 )
 
 func init() {
-	if os.Getenv(onOtherThread) == "" {
-		recorder.Main()
-	} else {
-		_ = os.Unsetenv(onOtherThread) // the stub executes itself again
+	if reexec.Name() == scmOtherThread {
+		_ = os.Setenv(reexec.Variable, scmChild) // for the stub, which executes itself again
 		done := make(chan struct{})
 		go func() { // inits are locked to the first thread
 			recorder.Main()
 			close(done)
 		}()
 		<-done
-		_ = os.Setenv(onOtherThread, "1") // this process is scm: its stub is to do so
+		_ = os.Setenv(reexec.Variable, scmOtherThread) // this process is scm and will start the stub
+	} else {
+		recorder.Main()
 	}
-	name := os.Getenv(runAsChild)
-	switch {
-	case name != "":
-		if err := tracees[name](); err != nil {
-			fmt.Fprintln(os.Stderr, "child:", err)
-			os.Exit(99)
-		}
-		os.Exit(0)
-	case os.Getenv(runAsScm) != "":
-		os.Exit(run(os.Args[1:]))
+	for _, name := range []string{scmChild, scmOtherThread} {
+		reexec.Register(name, func(args []string) { os.Exit(run(args)) })
+	}
+	for name, run := range tracees {
+		reexec.Register(name, func([]string) {
+			if err := run(); err != nil {
+				fmt.Fprintln(os.Stderr, "child:", err)
+				os.Exit(99)
+			}
+		})
+	}
+	if tracees[reexec.Name()] != nil {
+		runtime.LockOSThread() // scm diff reports calls on several threads
 	}
 }
 
@@ -66,7 +70,7 @@ var tracees = map[string]func() error{
 	"plain": func() error { return nil },
 	"threads": func() error {
 		done := make(chan error)
-		go func() { // on another thread: inits are locked to the first
+		go func() { // on another thread: this one is locked
 			done <- pass([]byte("hello"), scm.Send)
 		}()
 		return errors.Join(<-done, pass([]byte("hello"), scm.Send))
@@ -111,7 +115,7 @@ var tracees = map[string]func() error{
 	},
 	"wait": func() error {
 		if len(os.Args) == 1 {
-			cmd := exec.Command(os.Args[0], "child")
+			cmd := reexec.Command("wait", "child")
 			cmd.Stdout = os.Stdout
 			if err := cmd.Start(); err != nil {
 				return err
@@ -308,8 +312,13 @@ func sendWithFlag(sock int, m *scm.Message, _ int) error {
 // scmCommand is scm as a process of its own, without a terminal.
 func scmCommand(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), runAsScm+"=1", "GORACE=atexit_sleep_ms=0", "GODEBUG=asyncpreemptoff=1")
+	return scmAs(scmChild, args...)
+}
+
+// scmAs is scmCommand for one of the children that are scm.
+func scmAs(child string, args ...string) *exec.Cmd {
+	cmd := reexec.Command(child, args...)
+	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }
@@ -317,11 +326,7 @@ func scmCommand(t testing.TB, args ...string) *exec.Cmd {
 // tracee is the command line of a program to trace.
 func tracee(t testing.TB, name string) []string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []string{"env", runAsChild + "=" + name, self}
+	return reexec.CommandLine(name)
 }
 
 // outcome is what a command has left.
@@ -590,8 +595,8 @@ func startLines(t *testing.T, target *exec.Cmd) (in io.WriteCloser, expect func(
 
 func TestTraceProcess(t *testing.T) {
 	traceable(t)
-	target := exec.Command("/proc/self/exe")
-	target.Env = append(os.Environ(), runAsChild+"=lines", "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
+	target := reexec.Command("lines")
+	target.Env = append(target.Env, "GODEBUG=asyncpreemptoff=1")
 	target.Stderr = os.Stderr
 	in, expect := startLines(t, target)
 

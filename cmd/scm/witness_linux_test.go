@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"github.com/scm-rights/scm/interop/report"
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,7 @@ func withoutWitness() error {
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program))); errno != 0 {
 		return os.NewSyscallError("seccomp", errno)
 	}
-	if err := os.Unsetenv(runAsChild); err != nil {
+	if err := os.Unsetenv(reexec.Variable); err != nil {
 		return err
 	}
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())

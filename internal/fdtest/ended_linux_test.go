@@ -1,41 +1,46 @@
-package fdtest
+package fdtest_test
 
 import (
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/internal/reexec"
 )
 
-// leaderEnds makes the test binary a process whose main thread ends at once. Its other threads run
-// until standard input ends.
-const leaderEnds = "SCM_TEST_LEADER_ENDS"
+// leaderEnds is a child whose main thread ends at once. Its other threads run until standard input ends.
+const leaderEnds = "leader ends"
 
 func init() {
-	if os.Getenv(leaderEnds) == "" {
-		return
+	if reexec.Name() == leaderEnds {
+		runtime.LockOSThread() // init runs on the main thread
 	}
-	runtime.LockOSThread() // init runs on the main thread
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+	reexec.Register(leaderEnds, func([]string) {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+		_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+	})
+}
+
+func TestMain(m *testing.M) {
+	reexec.Main()
+	os.Exit(m.Run())
 }
 
 // A process has not ended while a thread other than its main thread runs.
 func TestEnded(t *testing.T) {
-	if Emulator() != "" {
+	if fdtest.Emulator() != "" {
 		t.Skip("the threads of a process that qemu-user runs are the emulator's")
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), leaderEnds+"=1")
+	cmd := reexec.Command(leaderEnds)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,25 +53,25 @@ func TestEnded(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("the main thread has not ended within a minute")
 		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		status, err := procfs.ReadStatus(pid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(stat), ") Z ") {
+		if status.HasEnded() {
 			break
 		}
 	}
-	if Ended(pid) {
+	if fdtest.Ended(pid) {
 		t.Error("Ended is true while a thread waits for standard input")
 	}
 	if err := stdin.Close(); err != nil {
 		t.Fatal(err)
 	}
-	WaitEnded(t, pid) // as a zombie: this process has not waited for it
+	fdtest.WaitEnded(t, pid) // as a zombie: this process has not waited for it
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	if !Ended(pid) {
+	if !fdtest.Ended(pid) {
 		t.Error("Ended is false after Wait")
 	}
 }

@@ -16,38 +16,29 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/scm-rights/scm/internal/reexec"
 	"golang.org/x/sys/unix"
 
 	"github.com/scm-rights/scm/fdleak"
 )
 
-// What is recorded is this test binary, as a child by name.
-
-const childVariable = "RECORDER_TEST_CHILD"
-
-var children = map[string]func(){}
+// The tests record children of the test binary.
 
 // testBinary is asked for while the process has a first thread.
 var testBinary, _ = os.Executable()
 
 func TestMain(m *testing.M) {
 	Main()
-	name, isChild := os.LookupEnv(childVariable)
-	if !isChild {
-		fdleak.Main(m)
-	}
-	if children[name] == nil {
-		check(fmt.Errorf("%s=%s: no child has this name", childVariable, name))
-	}
-	children[name]()
+	reexec.Main()
+	fdleak.Main(m)
 }
 
 func init() {
-	switch os.Getenv(childVariable) {
+	switch reexec.Name() {
 	case "leaderless", "death signal":
 		runtime.LockOSThread() // what init holds is the first thread
 	}
-	children = map[string]func(){
+	for name, run := range map[string]func(){
 		"none":       func() {},
 		"pass":       childPass,
 		"batch":      childBatch,
@@ -66,14 +57,14 @@ func init() {
 		"leaderless": childLeaderless,
 
 		"death signal": childDeathSignal,
+	} {
+		reexec.Register(name, func([]string) { run() })
 	}
 }
 
 func childCommand(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", args...)
-	// Without it the runtime's own signals would interrupt calls, and the race
-	// detector would sleep at the end.
-	cmd.Env = append(os.Environ(), childVariable+"="+name, "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
+	cmd := reexec.Command(name, args...)
+	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1") // the runtime's own signals would interrupt calls
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -478,7 +469,7 @@ func childSteps() {
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		if lines.Text() == "exec" {
-			check(os.Setenv(childVariable, "steps"))
+			check(os.Setenv(reexec.Variable, "steps"))
 			check(unix.Exec(testBinary, os.Args, os.Environ()))
 		}
 		passOne(lines.Text())

@@ -23,6 +23,7 @@ import (
 
 	"github.com/scm-rights/scm"
 	"github.com/scm-rights/scm/internal/fdtest"
+	"github.com/scm-rights/scm/internal/reexec"
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
@@ -34,7 +35,7 @@ const tortureChild = "torture"
 // strace without -f follows the first thread alone. The call is made there, so
 // that what the runtime does on others is neither counted nor failed.
 func init() {
-	if os.Getenv(ChildVariable) == tortureChild {
+	if reexec.Name() == tortureChild {
 		runtime.LockOSThread()
 	}
 }

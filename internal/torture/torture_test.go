@@ -48,18 +48,15 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	_, _ = unix.Close(sock), unix.Close(cargo)
 
 	record := filepath.Join(folder, "record")
-	program, err := os.Executable()
-	Expect(err).NotTo(HaveOccurred())
-	cmd := ChildCommand(tortureChild)
-	cmd.Path = strace
-	cmd.Args = []string{strace, "-n", "-s", "8", "-o", record}
+	options := []string{"-n", "-s", "8", "-o", record}
 	switch {
 	case f.kill:
-		cmd.Args = append(cmd.Args, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", f.call, f.nth))
+		options = append(options, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", f.call, f.nth))
 	case f.call != "":
-		cmd.Args = append(cmd.Args, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", f.call, unix.ErrnoName(f.errno), f.nth))
+		options = append(options, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", f.call, unix.ErrnoName(f.errno), f.nth))
 	}
-	cmd.Args = append(cmd.Args, program, op.name, network, folder, strconv.Itoa(int(f.errno)), f.call)
+	cmd := ChildCommand(tortureChild, op.name, network, folder, strconv.Itoa(int(f.errno)), f.call)
+	ChildUnder(cmd, strace, options...)
 	cmd.ExtraFiles = []*os.File{childEnd}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -1,6 +1,7 @@
 //go:build unix
 
-// Package program runs an example as a process of its own, which is the test's binary once more.
+// Package program runs an example in a process of its own, which is a child of the test binary (see package
+// reexec).
 package program
 
 import (
@@ -12,22 +13,25 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/fdleak"
+	"github.com/scm-rights/scm/internal/reexec"
 )
 
-// Main is for TestMain: it runs the tests or, where Command started the process, the example. Tests
-// that leave a descriptor open fail.
+// child is the name of the child that is the example.
+const child = "example"
+
+// Main is for TestMain. It runs the tests or, if Command started the process, the example. Tests that leave a
+// descriptor open fail.
 func Main(m *testing.M, example func()) {
-	if os.Getenv("SCM_EXAMPLE") == "1" {
-		example()
-		return
-	}
+	reexec.Register(child, func([]string) { example() })
+	reexec.Main()
 	fdleak.Main(m)
 }
 
-// Command is the example with its arguments.
+// Command returns the command of the example with arguments. Another program can start the example too, by
+// Path in the environment Env.
 func Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "SCM_EXAMPLE=1")
+	cmd.Env = reexec.Environ(child)
 	return cmd
 }
 
