@@ -61,8 +61,8 @@ func ReadFDInfo(pid, fd int) (i FDInfo, err error) {
 		return i, err
 	}
 	defer func() { _ = unix.Close(file) }()
-	// One read returns the common lines, which come first. Some files have a line for each of thousands of
-	// watches after them.
+	// One read returns the common lines, which are the first ones. The kernel prints further lines for some
+	// files, such as one for each watch of an epoll instance.
 	var text [4096]byte
 	n, err := ignoringEINTR(func() (int, error) { return unix.Read(file, text[:]) })
 	if err != nil {
