@@ -1,7 +1,7 @@
 // Package reexec lets a test binary start itself as another program, a child. Tests need one for a process
 // with limits, another user or signals of its own, or for a program that another one starts or traces.
 //
-// A child has a name and a function. [Register] adds it, [Main] runs it in place of the tests, and [Command]
+// A child has a name and a function. [Register] adds it, [Main] runs it instead of the tests, and [Command]
 // starts it. The name is in the environment, so that a shell, strace or any other program can start the child.
 package reexec
 
