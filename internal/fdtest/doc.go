@@ -1,6 +1,6 @@
 // Package fdtest counts, compares and describes open descriptors, for tests and for package fdleak. It
 // also waits for servers to listen and for processes to end.
 //
-// A total of open descriptors proves nothing: runtimes open some of their own.
-// A leak is a number that holds a file of the test and that nobody owns.
+// The number of open descriptors alone proves nothing, because runtimes open some of their own. A leak is a
+// descriptor of one of the test's files that the test does not own.
 package fdtest

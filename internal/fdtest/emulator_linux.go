@@ -10,21 +10,21 @@ import (
 // EmulatorVariable holds the path of the emulator that tests are run under. tools/prove/foreign sets it.
 const EmulatorVariable = "SCM_TEST_EMULATOR"
 
-// What qemu-user cannot do. A test that asks for it is skipped with the reason.
+// Reasons to skip a test that depends on something qemu-user does differently.
 const (
-	NotCut        = "qemu-user gives the kernel twice the room that it was given, leaves open what came too much, and sets no MSG_CTRUNC"
+	NotCut        = "qemu-user doubles the size of the control buffer, so it leaves excess descriptors open and does not set MSG_CTRUNC"
 	NoBuffers     = "qemu-user makes no system call for a message without buffers"
 	Traced        = "strace would trace the emulator"
-	HostByteOrder = "qemu-user leaves what is read and written there in the byte order of the machine"
-	OwnFiles      = "qemu-user opens and closes files of its own as threads begin, in a number that has just been freed"
-	HostCalls     = "the system call that /proc shows is one of the emulator's"
+	HostByteOrder = "qemu-user does not convert the data that is read and written there from the byte order of the machine"
+	OwnFiles      = "qemu-user opens and closes files of its own when a thread starts, with a descriptor that has just been closed"
+	HostCalls     = "/proc shows a system call of the emulator"
 )
 
-// Emulator is the path of the emulator that this program runs under, or "" if there is none.
+// Emulator returns the path of the emulator that runs this program, or "" if the program runs natively.
 //
-// What the variable says is believed only where the kernel says so too: qemu-user shows a program
-// its own name as /proc/self/exe, and by another path the kernel shows the emulator's. So a variable
-// that was inherited by a program of the machine's own kind leaves nothing out.
+// Emulator ignores the variable unless /proc confirms it. qemu-user replaces /proc/self/exe by the path of the
+// program, but not other names of the same link, which lead to the emulator. A native program that inherits
+// the variable therefore skips no test.
 func Emulator() string {
 	path := os.Getenv(EmulatorVariable)
 	if path == "" {

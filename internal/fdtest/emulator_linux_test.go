@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Without an emulator the variable alone makes none. Under tools/prove/foreign it is set, and true.
+// A native program ignores the variable. tools/prove/foreign sets it and does run an emulator.
 func TestEmulator(t *testing.T) {
 	if path := os.Getenv(EmulatorVariable); path != "" {
 		if got := Emulator(); got != path {
@@ -14,10 +14,10 @@ func TestEmulator(t *testing.T) {
 		return
 	}
 	if got := Emulator(); got != "" {
-		t.Errorf("with no variable: %q", got)
+		t.Errorf("without the variable: got %q", got)
 	}
 	t.Setenv(EmulatorVariable, "/usr/bin/qemu-s390x-static")
 	if got := Emulator(); got != "" {
-		t.Errorf("on the machine's own processor: %q", got)
+		t.Errorf("in a native program: got %q", got)
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
-// Ended reports whether all threads of a process have ended, so that its descriptors are closed.
-// That the process is a zombie is not enough: /proc shows it as one as soon as its main thread has
-// ended, although others may still run.
+// Ended reports whether all threads of a process have ended, so that its descriptors are closed. It is not
+// enough that /proc shows a zombie: it does so as soon as the main thread has ended, while others may still run.
 func Ended(pid int) bool {
 	status, err := procfs.ReadStatus(pid)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
-// Open returns the numbers that are open in this process, in order.
+// Open returns the open descriptors of this process in ascending order.
 func Open() []int {
 	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
@@ -20,19 +20,19 @@ func Open() []int {
 	return open
 }
 
-// IsOpen reports whether the number is open.
+// IsOpen reports whether the descriptor is open.
 func IsOpen(fd int) bool {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil
 }
 
-// CloseOnExec reports whether the number is open and close-on-exec.
+// CloseOnExec reports whether the descriptor is open and close-on-exec.
 func CloseOnExec(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil && flags&unix.FD_CLOEXEC != 0
 }
 
-// Name is what the kernel calls the file behind a number, such as pipe:[4711].
+// Name returns the kernel's name for the file of a descriptor, such as pipe:[4711], or "closed".
 func Name(fd int) string {
 	name, err := procfs.ReadLink(procfs.Self, fd)
 	if err != nil {
@@ -48,15 +48,14 @@ type ID struct {
 	Anonymous string // the kernel's name for an anonymous file, which has no inode of its own
 }
 
-// Identify returns the ID of the file behind a number. It does not wait for a file system,
-// such as FUSE.
+// Identify returns the ID of a descriptor's file. It does not wait for a file system such as FUSE.
 func Identify(fd int) (ID, error) {
 	var sx unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE|unix.STATX_INO, &sx)
 	if err == nil {
 		return newID(fd, unix.Mkdev(sx.Dev_major, sx.Dev_minor), sx.Ino, uint32(sx.Mode)), nil
 	}
-	// EACCES of FUSE, EPERM and ENOSYS of filters that do not know statx.
+	// FUSE returns EACCES. Seccomp filters that do not know statx return EPERM or ENOSYS.
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return ID{}, err
@@ -72,9 +71,9 @@ func newID(fd int, dev, ino uint64, mode uint32) ID {
 	return id
 }
 
-// Same reports whether two numbers are open and hold the same open file
-// description. Where kcmp is refused or missing it changes O_APPEND for a
-// moment by way of one number, and looks whether the other one follows.
+// Same reports whether two descriptors are open and refer to the same open file description. If kcmp is
+// missing or not permitted, it briefly changes O_APPEND through one descriptor and checks whether the other one
+// shows the change.
 func Same(a, b int) bool {
 	idA, errA := Identify(a)
 	idB, errB := Identify(b)
@@ -87,7 +86,7 @@ func Same(a, b int) bool {
 	if same, err := sameByFlag(a, b); err == nil {
 		return same
 	}
-	return true // O_PATH has no flags to change: all that is left is the ID
+	return true // an O_PATH descriptor has no flags to change, so only the ID can be compared
 }
 
 // kcmpFile is KCMP_FILE of linux/kcmp.h.
@@ -116,7 +115,7 @@ func sameByFlag(a, b int) (same bool, err error) {
 	return (before^after)&unix.O_APPEND != 0, err
 }
 
-// Ledger is the numbers that a test owns. The zero value owns none.
+// A Ledger lists the descriptors that a test owns. The zero value lists none.
 type Ledger struct {
 	entries []entry
 }
@@ -126,14 +125,13 @@ type entry struct {
 	id ID
 }
 
-// open reports whether the number still holds its file.
+// open reports whether the descriptor still refers to its file.
 func (e entry) open() bool {
 	id, err := Identify(e.fd)
 	return err == nil && id == e.id
 }
 
-// Own enters open numbers: the test owns them from here on, and Close closes
-// them. It panics at a number that is not open.
+// Own adds open descriptors, which the test owns from now on and Close closes. It panics if one is not open.
 func (l *Ledger) Own(fds ...int) {
 	for _, fd := range fds {
 		id, err := Identify(fd)
@@ -144,7 +142,7 @@ func (l *Ledger) Own(fds ...int) {
 	}
 }
 
-// CloseNow closes one owned number. The files that it held stay under watch.
+// CloseNow closes one owned descriptor. Strays still looks for its file.
 func (l *Ledger) CloseNow(fd int) {
 	for i, e := range l.entries {
 		if e.fd == fd {
@@ -156,11 +154,11 @@ func (l *Ledger) CloseNow(fd int) {
 	panic(fmt.Sprintf("fdtest: %d is not owned", fd))
 }
 
-// closed is the number of an entry whose file is still under watch.
+// closed replaces the descriptor in an entry that CloseNow has closed.
 const closed = -1
 
-// Strays names each open number that holds a file of the ledger and is not
-// in it: leaked descriptors.
+// Strays describes each leaked descriptor: one that is open and refers to a file of the ledger, but is not in
+// the ledger.
 func (l *Ledger) Strays() []string {
 	var strays []string
 	for _, fd := range Open() {
@@ -171,7 +169,7 @@ func (l *Ledger) Strays() []string {
 	return strays
 }
 
-// Lost names each owned number that is closed or holds another file by now.
+// Lost describes each owned descriptor that has been closed or now refers to another file.
 func (l *Ledger) Lost() []string {
 	var lost []string
 	for _, e := range l.entries {
@@ -182,7 +180,7 @@ func (l *Ledger) Lost() []string {
 	return lost
 }
 
-// Close closes every owned number that still holds its file.
+// Close closes every owned descriptor that still refers to its file.
 func (l *Ledger) Close() {
 	for _, e := range l.entries {
 		if e.open() {
@@ -192,14 +190,13 @@ func (l *Ledger) Close() {
 	l.entries = nil
 }
 
-// Owns reports whether the number is in the ledger.
+// Owns reports whether the descriptor is in the ledger.
 func (l *Ledger) Owns(fd int) bool {
 	return slices.ContainsFunc(l.entries, func(e entry) bool { return e.fd == fd })
 }
 
-// holds reports whether fd holds a file of the ledger: the very description
-// where a number for it is still open. Once all are closed it is the ID that
-// convicts, and only where an ID is a file's own.
+// holds reports whether fd refers to a file of the ledger. While an owned descriptor of the file is open, it
+// compares open file descriptions. After that it compares IDs, unless the file is anonymous.
 func (l *Ledger) holds(fd int) bool {
 	id, err := Identify(fd)
 	if err != nil {
@@ -218,11 +215,11 @@ func (l *Ledger) holds(fd int) bool {
 	return gone && !strings.HasPrefix(Name(fd), "anon_inode:")
 }
 
-// Snapshot is what every open number held at one time.
+// A Snapshot has the file of every descriptor that was open at one time.
 type Snapshot map[int]ID
 
-// Take makes a snapshot. The two numbers that the Go runtime opens when it
-// first waits (epoll and an eventfd) are in it.
+// Take makes a snapshot. It includes the two descriptors of the runtime's poller, an epoll instance and an
+// eventfd, which the runtime opens when it is first needed.
 func Take() Snapshot {
 	wakePoller()
 	s := Snapshot{}
@@ -243,8 +240,8 @@ func wakePoller() {
 	_ = w.Close()
 }
 
-// NewSince names each number that is open now and was not, or held another
-// file, when the snapshot was taken.
+// NewSince describes each open descriptor that was not open when the snapshot was taken, or referred to another
+// file.
 func (s Snapshot) NewSince() []string {
 	var fresh []string
 	for _, fd := range Open() {

@@ -14,9 +14,9 @@ import (
 	"github.com/scm-rights/scm/internal/sys"
 )
 
-// Left returns the descriptors of files that were not open when the snapshot was taken. It leaves out
-// a descriptor if another one of the same file was closed, because the file may only have got another
-// descriptor, and what the standard library and the C library keep open for later.
+// Left returns the descriptors of files that were not open when the snapshot was taken. It omits a descriptor if
+// another one of the same file was closed, because the file may only have got another descriptor. It also omits
+// files that the standard library and the C library keep open for later.
 func (s Snapshot) Left() ([]int, error) {
 	open, err := procfs.OpenFDs(procfs.Self)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s Snapshot) Left() ([]int, error) {
 	}
 	closed := map[ID]int{}
 	for fd, id := range s {
-		if now[fd] != id && id.Anonymous == "" { // an anonymous file is not known from others of its kind
+		if now[fd] != id && id.Anonymous == "" { // an anonymous file cannot be distinguished from others of its kind
 			closed[id]++
 		}
 	}
@@ -122,7 +122,7 @@ func describeSocket(fd int, f sys.File) string {
 	return text
 }
 
-// addressText returns a space and an address, "" for an address of another kind.
+// addressText returns a space and an address, or "" for an address of another kind.
 func addressText(address unix.Sockaddr) string {
 	switch a := address.(type) {
 	case *unix.SockaddrUnix:

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Missing ends a test for which the machine lacks something: with CI=true the test
-// fails, otherwise it is skipped. It prints the reason.
+// Missing ends a test that needs something the machine does not have. With CI=true the test fails, otherwise it
+// is skipped. Missing prints the reason.
 func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -15,6 +15,6 @@ func Missing(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// AloneVariable is set in the environment of a suite of package scm that a test runs: it
-// runs the specs of the Go API, and builds no peers.
+// AloneVariable is an environment variable. If it is set, the suite of package scm runs the specs of the Go API
+// and builds no peers.
 const AloneVariable = "SCM_TEST_ALONE"

@@ -27,7 +27,7 @@ var receipts struct {
 // maxSockets bounds the sockets in a process that receives them without end.
 const maxSockets = 10_000
 
-// NoteReceived has every descriptor noted that package scm receives from now on, for ReceivedBy.
+// NoteReceived records for ReceivedBy every descriptor that package scm receives from now on.
 var NoteReceived = sync.OnceFunc(func() {
 	receipts.byFD, receipts.sockets = map[int]receipt{}, map[string]receipt{}
 	received.Notify(func(fd int) {
@@ -45,8 +45,8 @@ var NoteReceived = sync.OnceFunc(func() {
 	})
 })
 
-// ReceivedBy returns which call received the file of a descriptor, "" if none did. It does not notice
-// that a program has closed the descriptor since and opened the same file again.
+// ReceivedBy returns the call that received the file of a descriptor, or "" if none did. It does not notice if
+// the program has closed the descriptor since and opened the same file again.
 func ReceivedBy(fd int) string {
 	name := Name(fd)
 	receipts.Lock()
@@ -60,8 +60,8 @@ func ReceivedBy(fd int) string {
 	return ""
 }
 
-// call returns the function of scm that received, and the line that called it: the first one outside
-// of scm and the standard library.
+// call returns the function of scm that received the descriptor and the line that called it, which is the first
+// one outside of scm and the standard library.
 func (r receipt) call() string {
 	function := ""
 	frames := runtime.CallersFrames(r.stack)
@@ -75,7 +75,7 @@ func (r receipt) call() string {
 			return fmt.Sprintf("%s, called at %s:%d", function, f.File, f.Line)
 		}
 	}
-	return function // a goroutine runs it
+	return function // it was started as a goroutine
 }
 
 // isOurs reports whether a frame is of a package of scm that receives.
@@ -90,7 +90,7 @@ func isOurs(f runtime.Frame) bool {
 	return false
 }
 
-// root is the folder of the standard library's sources, "" in a program built with -trimpath.
+// root returns the folder of the standard library's sources, or "" in a program built with -trimpath.
 var root = sync.OnceValue(func() string {
 	pc := reflect.ValueOf(io.ReadFull).Pointer()
 	file, _ := runtime.FuncForPC(pc).FileLine(pc)

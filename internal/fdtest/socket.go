@@ -16,7 +16,7 @@ type Socket struct {
 // AsSocket returns a Socket with the descriptor of f, which it does not own.
 func AsSocket(f syscall.Conn) Socket { return Socket{file: f} }
 
-// SyscallConn returns that of the file.
+// SyscallConn returns the file's SyscallConn.
 func (s Socket) SyscallConn() (syscall.RawConn, error) { return s.file.SyscallConn() }
 
 // Close does nothing.
