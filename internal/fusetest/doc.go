@@ -1,3 +1,3 @@
-// Package fusetest serves a file system whose server may be silent, for tests: a partner
-// can pass a file that it serves itself, and then not answer.
+// Package fusetest serves a FUSE file system for tests. Its server can stop answering, as a hostile partner's
+// server can that passes a file of its own file system.
 package fusetest

@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// Requests of linux/fuse.h.
+// Requests, from linux/fuse.h.
 const (
 	Lookup  = 1
 	Getattr = 3
@@ -26,16 +26,16 @@ const (
 	Poll    = 40
 )
 
-// Options are what a server says of its file. The zero value is a regular one.
+// Options describe the file of a server. The zero value describes a regular file.
 type Options struct {
 	Socket bool // the file is a socket file
 }
 
-// Server serves a folder with one file in it. The kernel may keep nothing of what it says.
+// A Server serves a folder with one file in it. It does not let the kernel cache any answer.
 type Server struct {
 	File string // the path of the file
 
-	// Waiting has an element for each request that is not answered.
+	// Waiting receives an element for each request that the server does not answer.
 	Waiting chan struct{}
 
 	options  Options
@@ -46,27 +46,26 @@ type Server struct {
 	release  func()
 }
 
-// Mount mounts the file system on a new folder, until the test ends. It skips the test where
-// that cannot be done.
+// Mount mounts the file system on a new folder until the test ends. If that is not possible, it skips the test.
 func Mount(t testing.TB, options Options) *Server {
 	t.Helper()
 	if fdtest.Emulator() != "" && binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		t.Skip(fdtest.HostByteOrder)
 	}
 	if fdtest.OnGVisor() {
-		t.Skip("gVisor's FUSE asks for more than this server knows")
+		t.Skip("gVisor's FUSE sends requests that this server does not implement")
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount FUSE")
 	}
 	dev, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skip("there is no FUSE here: " + err.Error())
+		t.Skip("no FUSE: " + err.Error())
 	}
 	dir := t.TempDir()
 	if err := unix.Mount("scm", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", dev)); err != nil {
 		_ = unix.Close(dev)
-		t.Skip("FUSE cannot be mounted here: " + err.Error())
+		t.Skip("FUSE cannot be mounted: " + err.Error())
 	}
 	s := &Server{
 		File: filepath.Join(dir, "file"), Waiting: make(chan struct{}, 100),
@@ -80,7 +79,7 @@ func Mount(t testing.TB, options Options) *Server {
 	}()
 	t.Cleanup(func() {
 		s.Release()
-		// By force: the server learns of the end even if a file is still open.
+		// With MNT_FORCE, the server's read fails even if a file is still open.
 		if err := unix.Unmount(dir, unix.MNT_DETACH|unix.MNT_FORCE); err != nil {
 			t.Error(err)
 		}
@@ -90,20 +89,20 @@ func Mount(t testing.TB, options Options) *Server {
 	return s
 }
 
-// Hush leaves requests of a kind without an answer, from now until Release.
+// Hush stops answering requests of a kind until Release.
 func (s *Server) Hush(kind uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.silent = kind
 }
 
-// Release answers every request that waits, and all that come.
+// Release answers every waiting request and all later ones.
 func (s *Server) Release() {
 	s.Hush(0)
 	s.release()
 }
 
-// Asked are the kinds of the requests since the last call.
+// Asked returns the kinds of the requests since the last call.
 func (s *Server) Asked() []uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +164,7 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 		case s.options.Socket:
 			mode = unix.S_IFSOCK | 0o600
 		}
-		b := make([]byte, 48+12) // number, size, blocks and times
+		b := make([]byte, 48+12) // inode, size, blocks and times
 		binary.NativeEndian.PutUint64(b, node)
 		binary.NativeEndian.PutUint64(b[8:], 1)
 		return append(b, words(mode, 1, 0, 0, 0, 512, 0)...)
@@ -173,7 +172,7 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 	switch kind {
 	case Init:
 		return append(words(7, 31, 0, 0, 0, 4096), make([]byte, 40)...), 0
-	case Lookup: // a node, and that it is valid for no time
+	case Lookup: // a node with a validity of zero seconds
 		return append(words(file, 0, 0, 0, 0, 0, 0, 0, 0, 0), attr(file)...), 0
 	case Getattr:
 		return append(words(0, 0, 0, 0), attr(node)...), 0
@@ -182,5 +181,5 @@ func (s *Server) answer(kind uint32, node uint64) (body []byte, errno unix.Errno
 	case Statfs:
 		return make([]byte, 80), 0
 	}
-	return nil, unix.ENOSYS // after which the kernel asks for no Flush again
+	return nil, unix.ENOSYS // after which the kernel sends no further Flush
 }
