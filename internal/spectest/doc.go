@@ -1,2 +1,2 @@
-// Package spectest has what the Ginkgo suites of package scm and of its torture share.
+// Package spectest has helpers for Ginkgo suites.
 package spectest

@@ -19,7 +19,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// Hang is the time after which a call of a spec counts as hung.
+// Hang is how long a call of a spec may take before it counts as hung.
 const Hang = 30 * time.Second
 
 // NumberOf returns the descriptor of a file or connection, without changing its mode.
@@ -27,7 +27,7 @@ func NumberOf(c syscall.Conn) (fd int) {
 	ginkgo.GinkgoHelper()
 	raw, err := c.SyscallConn()
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
-	gomega.Expect(raw.Control(func(number uintptr) { fd = int(number) })).To(gomega.Succeed())
+	gomega.Expect(raw.Control(func(f uintptr) { fd = int(f) })).To(gomega.Succeed())
 	return fd
 }
 
@@ -40,7 +40,7 @@ func Stacks() []byte {
 	}
 }
 
-// Second and Third return the error of a call that has more results.
+// Second and Third return the error of a call with two or three results.
 func Second[T any](_ T, err error) error        { return err }
 func Third[T, U any](_ T, _ U, err error) error { return err }
 
@@ -85,7 +85,7 @@ func PrintSkips(report ginkgo.Report, labels ...string) {
 	}
 }
 
-// FindStrace returns the path of strace, or ends a spec if there is none that may trace.
+// FindStrace returns the path of strace. If strace is missing or may not trace, it ends the spec.
 func FindStrace() string {
 	ginkgo.GinkgoHelper()
 	strace, err := exec.LookPath("strace")
