@@ -12,28 +12,28 @@ import (
 
 var notify atomic.Pointer[func(fd int)]
 
-// Notify has f called for each descriptor received from now on, on the goroutine that receives
-// it and before the call that receives it returns.
+// Notify registers f, which is called for each descriptor received from now on. The call is made on the
+// goroutine that receives the descriptor, before the receive returns.
 func Notify(f func(fd int)) { notify.Store(&f) }
 
-// On reports whether Notify was called. Receives ask it before they pass anything on, because it is inlined.
+// On reports whether Notify was called. Receives call it first because the compiler inlines it.
 func On() bool { return notify.Load() != nil }
 
-// FD passes on a descriptor, unless it is negative.
+// FD passes a descriptor to the registered function, unless it is negative.
 func FD(fd int32) {
 	if f := notify.Load(); f != nil && fd >= 0 {
 		(*f)(int(fd))
 	}
 }
 
-// Messages passes on the descriptors of received messages.
+// Messages passes the descriptors of received messages to the registered function.
 func Messages(ms []msg.Message) {
 	for i := range ms {
 		Message(&ms[i])
 	}
 }
 
-// Message passes on the descriptors of a received message.
+// Message passes the descriptors of a received message to the registered function.
 func Message(m *msg.Message) {
 	if m.NFD > 0 || m.PIDFD != nil {
 		if f := notify.Load(); f != nil {
