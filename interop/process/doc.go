@@ -1,2 +1,2 @@
-// Package process starts peers and speaks with them. It says and hears lines, and judges none.
+// Package process starts peers, sends them commands and reads their answers. It does not judge the answers.
 package process

@@ -44,9 +44,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A peer with a limit of open files still ends with the runner, whichever thread executes it.
+// A peer with a limit of open files ends with the runner, even if another thread than the first executes it.
 func TestLimitKeepsDeathSignal(t *testing.T) {
-	runtime.LockOSThread() // its end would be the parent's
+	runtime.LockOSThread() // the end of this thread would send the signal
 	defer runtime.UnlockOSThread()
 	cmd := reexec.Command(limits, limitArgument, "64", "/proc/self/exe")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -2,5 +2,5 @@
 
 package process
 
-// Main does nothing: peers are started on Linux alone.
+// Main does nothing, because only Linux can run peers.
 func Main() {}

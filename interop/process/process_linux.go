@@ -25,38 +25,39 @@ import (
 type Process struct {
 	Peer    *scenario.Peer
 	Pid     int
-	FDs     []int         // of the pool, in the peer
-	Gone    chan struct{} // closed when the peer has ended, and nothing is left of its group
+	FDs     []int         // the descriptors of the pool in the peer
+	Gone    chan struct{} // closed when the peer and its process group have ended
 	in, out *os.File      // ends of its standard input and output
-	unread  []byte        // that was read from out, and not heard yet
+	unread  []byte        // read from out, but not returned yet
 	stderr  tail
 	once    sync.Once
 	ended   error // how it ended, once Gone is closed
 }
 
-// Why there is no answer: the peer hangs or is gone, or the run was cut short.
+// Reasons for a missing answer.
 var (
 	ErrHang = errors.New("no answer in time")
 	errGone = errors.New("the peer ended")
 	ErrCut  = errors.New("cut short")
-	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // a command, which is not said
+	ErrLong = fmt.Errorf("longer than %d bytes", contract.MaxLine) // a command, which is not sent
 
-	errEndless = errors.New("it does not end")
+	errEndless = errors.New("the peer does not end")
 )
 
 const (
-	// DefaultTimeout ends what hangs: no verdict depends on how fast a peer is.
+	// DefaultTimeout is how long a peer may take to answer. No verdict depends on how fast a peer is.
 	DefaultTimeout = 10 * time.Second
 
-	// Grace is how long a peer may take to end when its input has, and its output when it has ended.
+	// Grace is how long a peer may take to end after its input ends. Its output may take as long after the peer
+	// has ended.
 	Grace = time.Second
 
-	// stopped is added to a time that is over: the runner may have been stopped meanwhile.
+	// stopped extends a timeout that has expired, because the runner may have been stopped (SIGSTOP) in between.
 	stopped = 100 * time.Millisecond
 )
 
-// Start starts the peer as a user, if one is given, and under a recorder, if rec is not
-// nil. The peer has duplicates of the descriptors in pool, which stay the caller's.
+// Start starts the peer. If a user is given, the peer runs as that user. If rec is not nil, it runs under the
+// recorder. The peer gets duplicates of the descriptors in pool, which the caller still owns.
 func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Process, error) {
 	if len(p.Command) == 0 {
 		return nil, errors.New(p.Why)
@@ -68,7 +69,8 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	}
 	proc := &Process{Peer: p, Gone: make(chan struct{})}
 	cmd := exec.Command(command[0], command[1:]...)
-	// A group of its own ends with the peer. The peer does not outlive the runner.
+	// The peer gets a process group of its own, which is killed when the peer ends. The peer does not outlive the
+	// runner.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if as.UID > 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(as.UID), Gid: uint32(as.UID)}
@@ -114,18 +116,18 @@ func Start(p *scenario.Peer, pool []int, as scenario.User, rec *Record) (*Proces
 	proc.Pid = cmd.Process.Pid
 	go func() {
 		rec.awaitEnd(proc.Pid)
-		proc.Kill() // whoever it left behind; its own end is not changed any more
+		proc.Kill() // processes that the peer left in its group; the exit status of the peer is fixed already
 		proc.ended = wait()
 		close(proc.Gone)
-		_ = out.SetReadDeadline(time.Now().Add(Grace)) // whoever has left the group may hold the other end
+		_ = out.SetReadDeadline(time.Now().Add(Grace)) // a process that has left the group may hold the other end
 	}()
 	return proc, nil
 }
 
 // Kill kills the peer and its process group, which the peer itself may have left.
 func (proc *Process) Kill() {
-	if !proc.isGone() { // its number may be another's
-		_ = unix.Kill(-proc.Pid, unix.SIGKILL) // a peer that has ended is what is wanted
+	if !proc.isGone() { // its pid may have been reused
+		_ = unix.Kill(-proc.Pid, unix.SIGKILL) // the error means that the peer has ended
 		_ = unix.Kill(proc.Pid, unix.SIGKILL)
 	}
 }
@@ -137,7 +139,7 @@ func (proc *Process) Close() error {
 		read := make(chan struct{})
 		go func() {
 			_ = proc.out.SetReadDeadline(time.Time{})
-			_, _ = io.Copy(io.Discard, proc.out) // so that it does not wait for room
+			_, _ = io.Copy(io.Discard, proc.out) // so that it does not block in a write
 			close(read)
 		}()
 		timer := time.AfterFunc(Grace, proc.Kill)
@@ -155,7 +157,7 @@ func (proc *Process) Close() error {
 	return proc.ended
 }
 
-// Say writes a command. The peer may not have answered before.
+// Say writes a command. Output of the peer before the command is a ContractError.
 func (proc *Process) Say(ctx context.Context, command string, timeout time.Duration) error {
 	if len(command) > contract.MaxLine {
 		return ErrLong
@@ -165,7 +167,7 @@ func (proc *Process) Say(ctx context.Context, command string, timeout time.Durat
 		if err != nil {
 			return err
 		}
-		return &ContractError{fmt.Sprintf("spoke unasked: %s", contract.Quote(a))}
+		return &ContractError{fmt.Sprintf("printed %s without a command", contract.Quote(a))}
 	}
 	if err := proc.in.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return errGone
@@ -184,7 +186,7 @@ func (proc *Process) Say(ctx context.Context, command string, timeout time.Durat
 	return nil
 }
 
-// Hear waits for the answer.
+// Hear waits for the answer and returns it.
 func (proc *Process) Hear(ctx context.Context, timeout time.Duration) (string, error) {
 	text, err := proc.Peek(ctx, timeout)
 	if err == nil {
@@ -193,7 +195,7 @@ func (proc *Process) Hear(ctx context.Context, timeout time.Duration) (string, e
 	return text, err
 }
 
-// Peek is Hear, and leaves the answer to be heard again.
+// Peek waits for the answer and returns it. The next call of Hear or Peek returns it again.
 func (proc *Process) Peek(ctx context.Context, timeout time.Duration) (string, error) {
 	wait := func(d time.Duration) { _ = proc.out.SetReadDeadline(time.Now().Add(d)) }
 	wait(timeout)
@@ -214,11 +216,11 @@ func (proc *Process) Peek(ctx context.Context, timeout time.Duration) (string, e
 		proc.unread = append(proc.unread, room[:n]...)
 		switch {
 		case ctx.Err() != nil:
-			proc.Kill() // who knows how long it would take
+			proc.Kill() // the answer might take long
 			return "", ErrCut
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && !late:
-			late = true // the runner itself may have been stopped: the answer is there, or about to come
+			late = true // the runner itself may have been stopped, and the answer may be ready or nearly so
 			wait(min(stopped, timeout))
 		case errors.Is(err, os.ErrDeadlineExceeded) && !proc.isGone():
 			return "", ErrHang
@@ -239,14 +241,14 @@ func (proc *Process) isGone() bool {
 	}
 }
 
-// Answered reports whether the peer has said something that was not heard.
+// Answered reports whether the peer has written something that Hear has not returned.
 func (proc *Process) Answered() bool {
-	n, err := lying(proc.out)
+	n, err := unread(proc.out)
 	return len(proc.unread) > 0 || err == nil && n > 0
 }
 
-// lying returns how many bytes lie in a pipe.
-func lying(pipe *os.File) (n int, err error) {
+// unread returns the number of bytes in a pipe.
+func unread(pipe *os.File) (n int, err error) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -257,9 +259,9 @@ func lying(pipe *os.File) (n int, err error) {
 	return n, err
 }
 
-// IsIdle reports whether the peer waits: it has read all commands, and all its threads sleep.
+// IsIdle reports whether the peer waits. It has then read all commands, and all its threads sleep.
 func (proc *Process) IsIdle() (bool, error) {
-	if n, err := lying(proc.in); err != nil || n > 0 {
+	if n, err := unread(proc.in); err != nil || n > 0 {
 		return false, err
 	}
 	return witness.Sleeps(proc.Pid)
@@ -273,8 +275,8 @@ func (proc *Process) Ask(ctx context.Context, command string, timeout time.Durat
 	return proc.Hear(ctx, timeout)
 }
 
-// Explain adds to err how the peer ended, and the end of its standard error. A peer that
-// lives on is killed here, which is no fact about the peer.
+// Explain adds to err the exit status of the peer and the end of its standard error. If the peer still runs,
+// Explain kills it and does not report that signal.
 func (proc *Process) Explain(err error) error {
 	alive := errors.Is(err, ErrHang)
 	if !alive && !errors.Is(err, errGone) {
@@ -301,8 +303,8 @@ func (proc *Process) Explain(err error) error {
 	return err
 }
 
-// EndedBy reports whether the peer was ended by the signal, or has caught it and says so as a
-// shell would.
+// EndedBy reports whether the signal ended the peer. A peer can also catch the signal and exit with 128 plus its
+// number, as a shell does.
 func (proc *Process) EndedBy(signal syscall.Signal) bool {
 	var exit *exec.ExitError
 	if !errors.As(proc.Close(), &exit) {
@@ -312,12 +314,12 @@ func (proc *Process) EndedBy(signal syscall.Signal) bool {
 	return ok && (status.Signaled() && status.Signal() == signal || status.ExitStatus() == 128+int(signal))
 }
 
-// A ContractError is an answer that is not in the language of the contract.
+// A ContractError reports an answer that violates the contract.
 type ContractError struct{ Text string }
 
 func (e *ContractError) Error() string { return e.Text }
 
-// tail keeps the end of what is written to it.
+// A tail keeps the last bytes written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

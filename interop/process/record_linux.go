@@ -13,23 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Recorder starts a command and returns when it and all its descendants have
-// ended, with how the command ended, as its Wait returns it. It calls started before
-// the first instruction, and call with the lines of each call, one at a time, as it
-// is made. An error without a call of started is that nothing can be recorded. The
-// thread that starts the command lives as long: the command is to end with it.
+// A Recorder starts a command and returns when the command and all its descendants have ended. Its error is what
+// cmd.Wait would return. It calls started before the first instruction of the command. It calls call once for
+// each system call, with the lines that describe it. If it returns without having called started, nothing can be
+// recorded. The thread that starts the command must exist until the command has ended, because the end of that
+// thread kills the command.
 type Recorder func(cmd *exec.Cmd, started func(), call func(lines []string)) error
 
-// MostRecorded is how many lines are kept of the record of one peer.
+// MostRecorded is the maximum number of lines in the record of one peer.
 const MostRecorded = 400
 
-// A Record is the system calls of a peer, as lines.
+// A Record has the system calls of a peer as lines.
 type Record struct {
 	With Recorder
 
 	mu      sync.Mutex
 	lines   []string
-	leftOut int // lines, once there are enough
+	leftOut int // the number of lines beyond MostRecorded
 	Err     error
 }
 
@@ -39,7 +39,7 @@ func (rec *Record) Add(lines []string) {
 	defer rec.mu.Unlock()
 	n := min(len(lines), MostRecorded-len(rec.lines))
 	for _, l := range lines[:n] {
-		rec.lines = append(rec.lines, display.Line(l)) // names of sockets are the peer's
+		rec.lines = append(rec.lines, display.Line(l)) // it may contain names of sockets, which the peer chooses
 	}
 	rec.leftOut += len(lines) - n
 }
@@ -55,15 +55,15 @@ func (rec *Record) Take() []string {
 	return lines
 }
 
-// awaitEnd waits until a program has ended, and leaves it to be reaped: until then its number
-// and that of its group are nobody else's.
+// awaitEnd waits until a program has ended and does not reap it. Until it is reaped, its pid and the ID of its
+// process group cannot be reused.
 func (rec *Record) awaitEnd(pid int) {
 	if rec == nil {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 		return
 	}
-	// waitid reports the stops of a traced process, whatever it is asked for.
+	// For a traced process, waitid also reports stops, whatever its options.
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // its recorder has reaped it
@@ -76,8 +76,7 @@ func (rec *Record) awaitEnd(pid int) {
 	}
 }
 
-// launch starts a program, under the recorder if there is one, and returns what
-// waits for it.
+// launch starts a program, under the recorder unless rec is nil. It returns a function that waits for the program.
 func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	witness.Forking.Lock()
 	defer witness.Forking.Unlock()
@@ -104,26 +103,26 @@ func (rec *Record) launch(cmd *exec.Cmd) (wait func() error, err error) {
 	return func() error { return <-ended }, nil
 }
 
-// KeepToOurselves makes all descriptors of this process close-on-exec, but 0, 1 and 2: those
-// that it has itself inherited are no business of a peer's. Those that it opens are from the start.
+// KeepToOurselves makes all descriptors of this process except 0, 1 and 2 close-on-exec, so that no peer gets a
+// descriptor that the runner has inherited. The runner opens its own descriptors with close-on-exec.
 func KeepToOurselves() error {
-	numbers, err := procfs.OpenFDs(procfs.Self)
-	for _, n := range numbers {
-		if n > 2 {
-			_, _ = unix.FcntlInt(uintptr(n), unix.F_SETFD, unix.FD_CLOEXEC) // what was closed meanwhile is not inherited
+	fds, err := procfs.OpenFDs(procfs.Self)
+	for _, fd := range fds {
+		if fd > 2 {
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC) // a descriptor that was closed since is not inherited
 		}
 	}
 	return err
 }
 
-// starter is a thread that lives as long as this process: a child that is to end with its
-// parent ends with the thread that started it. It has no signal blocked, as whoever started
-// the runner may have it.
+// starter is a thread that exists as long as this process. A parent-death signal is sent when the thread that
+// started the child ends. The thread unblocks all signals, because the runner may have been started with some
+// blocked.
 var starter = sync.OnceValue(func() chan<- func() {
 	work := make(chan func())
 	go func() {
 		runtime.LockOSThread()
-		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // its arguments are right
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil) // it cannot fail with these arguments
 		for f := range work {
 			f()
 		}

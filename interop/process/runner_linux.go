@@ -13,18 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// actorArgument, alone on the command line, makes a program that calls Main a side that
-// the runner plays. There is no other program that the command and its tests have in
-// common, and the runner needs a process whose numbers, limits and user are not its own.
+// actorArgument is the only argument of a program that calls Main and is to be the runner's own peer. The runner
+// needs a process with descriptors, limits and a user of its own, and the running binary is the only program that
+// scm and its tests have in common.
 const actorArgument = "scm-interop-actor"
 
-// limitArgument, before a number and a command, makes it become the command, with
-// so many open files at most.
+// limitArgument is followed by a limit of open files and a command. The program sets the limit and executes the
+// command.
 const limitArgument = "scm-interop-limit"
 
-// Main makes this program what its command line asks of it, if that is a side of the
-// runner's or a command with a limit, and does not return then. A program that plays
-// scenarios calls it first, and so does TestMain.
+// Main handles command lines with which the runner starts its own binary: the runner's peer, and commands with a
+// limit. For these it does not return. A program that runs scenarios calls it first, and so does TestMain.
 func Main() {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == actorArgument:
@@ -35,7 +34,7 @@ func Main() {
 	}
 }
 
-// limited becomes the command. It returns only with an error.
+// limited sets the limit and executes the command. It returns only if that fails.
 func limited(files string, command []string) error {
 	n, err := strconv.ParseUint(files, 10, 32)
 	if err != nil {
@@ -49,7 +48,7 @@ func limited(files string, command []string) error {
 	if err != nil {
 		return err
 	}
-	// Only the first thread has the signal that Start asked for, and the exec keeps only this one.
+	// Start has set the parent-death signal of the first thread only. Of all threads, exec keeps only this one.
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl: %w", err)
@@ -57,9 +56,8 @@ func limited(files string, command []string) error {
 	return fmt.Errorf("%s: %w", program, syscall.Exec(program, command, os.Environ()))
 }
 
-// Runner is the runner as a peer: a name in cases, and the one opposite in
-// scenarios that are not for pairs. It is a process of its own, which makes raw
-// system calls and uses nothing that is judged.
+// Runner returns the runner's own peer, which is on one side of each case with another peer. It runs in a process
+// of its own, makes raw system calls and uses none of the libraries under test.
 func Runner() (*scenario.Peer, error) {
 	p := scenario.RunnerPeer("/proc/self/exe", actorArgument)
 	if err := Probe(p, DefaultTimeout); err != nil {

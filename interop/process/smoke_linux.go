@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonsense is what nobody could support. A peer that says anything but
-// "unsupported" would say it of a scenario, too.
+// nonsense lists commands that no peer supports. A peer that does not answer "unsupported" to them would give wrong
+// answers in scenarios, too.
 var nonsense = []string{
 	"levitate height=3",
 	"send payload=00 fds=- flags=sideways",
@@ -29,9 +29,8 @@ var nonsense = []string{
 	"close fds=9999",
 }
 
-// Smoke checks the peer itself, rather than its library. The peer must start, answer what the contract
-// alone asks for, know the pattern, answer unsupported to commands that do not exist, and exit at the end
-// of its input.
+// Smoke tests the peer itself rather than its library. The peer must start, answer the commands that involve no
+// message, know the payload pattern, answer "unsupported" to unknown commands, and exit at the end of its input.
 func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -62,7 +61,7 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 			return err
 		}
 	}
-	// The runner looks for what a peer leaves open in the process that it has started.
+	// The runner looks for leaks in the process that it has started.
 	socket, err := procfs.ReadLink(procfs.Self, pool[1])
 	if err != nil {
 		return err
@@ -71,15 +70,15 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 		return fmt.Errorf("%q leaves the socket open in process %d: if that is a shell, or starts the peer, it must do so by exec", "end", proc.Pid)
 	}
 	var wrong []error
-	checks := []func() error{func() error {
-		i := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers) + 1 // 0, the first stream socket, is used up
-		return proc.checkPattern(ctx, proc.FDs[1+i], far[i], int(null.Fd()), timeout)
+	tests := []func() error{func() error {
+		i := slices.IndexFunc(contract.SocketTypes, p.Hello.Offers) + 1 // the first stream socket, at 0, has been used above
+		return proc.testPattern(ctx, proc.FDs[1+i], far[i], int(null.Fd()), timeout)
 	}}
 	for _, command := range nonsense {
-		checks = append(checks, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
+		tests = append(tests, func() error { return proc.expect(ctx, command, "unsupported", timeout) })
 	}
-	for _, check := range checks {
-		err := check()
+	for _, test := range tests {
+		err := test()
 		wrong = append(wrong, err)
 		if errors.Is(err, errGone) || errors.Is(err, ErrHang) || errors.Is(err, ErrCut) {
 			return errors.Join(wrong...)
@@ -91,12 +90,11 @@ func Smoke(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	return errors.Join(wrong...)
 }
 
-// checkPattern checks that the peer sends and recognizes the pattern that @N stands for. file is both
-// the descriptor that the runner passes and, because it is the first of the pool, one that the peer has.
-// A library may refuse both commands.
-func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
+// testPattern tests that the peer sends and recognizes the payload pattern that @N denotes. The runner passes file,
+// which the peer also has as the first descriptor of its pool. A library may reject both commands.
+func (proc *Process) testPattern(ctx context.Context, sock, far, file int, timeout time.Duration) error {
 	if proc.Peer.Hello.Payload != "" || !slices.ContainsFunc(contract.SocketTypes, proc.Peer.Hello.Offers) {
-		return nil // the library fixes the payload, or offers no type of socket
+		return nil // the library fixes the payload, or supports no type of socket
 	}
 	if err := proc.expect(ctx, fmt.Sprintf("use sock=%d fds=%d", sock, proc.FDs[0]), "ok", timeout); err != nil {
 		return err
@@ -113,12 +111,12 @@ func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, time
 		return fmt.Errorf("%q: %w", send, proc.Explain(err))
 	}
 	if strings.HasPrefix(answer, "ok ") {
-		if sent := arrived(far); len(sent) == 0 || !bytes.HasPrefix(want, sent) {
+		if sent := received(far); len(sent) == 0 || !bytes.HasPrefix(want, sent) {
 			return fmt.Errorf("answered %s to %q, but the %d bytes that it sent are not the pattern", contract.Quote(answer), send, len(sent))
 		}
 	}
 	if err := unix.Sendmsg(far, want, unix.UnixRights(file), nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err != nil {
-		return fmt.Errorf("the peer's socket takes no message: %w", err)
+		return fmt.Errorf("cannot send a message to the peer: %w", err)
 	}
 	const recv = "recv bytes=5000 fds=1 at=7"
 	if answer, err = proc.Ask(ctx, recv, timeout); err != nil {
@@ -137,8 +135,8 @@ func (proc *Process) checkPattern(ctx context.Context, sock, far, file int, time
 	return proc.expect(ctx, "end", "ok", timeout)
 }
 
-// arrived returns the bytes that wait in a socket.
-func arrived(sock int) (all []byte) {
+// received returns the bytes that are queued in a socket.
+func received(sock int) (all []byte) {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, _, err := unix.Recvfrom(sock, buffer, unix.MSG_DONTWAIT)
@@ -160,8 +158,7 @@ func (proc *Process) expect(ctx context.Context, command, want string, timeout t
 	return nil
 }
 
-// Greet says hello, and then a word that no peer can know, so that "unsupported" can be
-// believed later.
+// Greet sends hello and then a command that no peer can know, so that later answers of "unsupported" are credible.
 func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contract.Hello, err error) {
 	a, err := proc.Ask(ctx, "hello", timeout)
 	if errors.Is(err, ErrHang) {
@@ -183,15 +180,15 @@ func (proc *Process) Greet(ctx context.Context, timeout time.Duration) (h contra
 	return h, nil
 }
 
-// Probe starts the peer, asks it for its Hello, and ends it.
+// Probe starts the peer, fills in p.Hello and p.Slow, and ends the peer.
 func Probe(p *scenario.Peer, timeout time.Duration) error {
 	return ProbeContext(context.Background(), p, timeout)
 }
 
-// slowStart is how long no peer takes to start but those with a large runtime.
+// slowStart is a start time that only peers with a large runtime exceed.
 const slowStart = 25 * time.Millisecond
 
-// ProbeContext is Probe, which ends early when ctx is done.
+// ProbeContext is like Probe but ends early when ctx is done.
 func ProbeContext(ctx context.Context, p *scenario.Peer, timeout time.Duration) error {
 	began := time.Now()
 	proc, err := Start(p, nil, scenario.User{}, nil)
