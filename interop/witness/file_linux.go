@@ -9,18 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is a file of one case. It is made for that case alone, so who has it can only have
-// it from there.
+// A File is a file of one case. It is created for that case alone, so a process can have got it only there.
 type File struct {
 	scenario.FileSpec
 	Identity
-	Own    int  // the runner's copy of the very description, or -1 when dropped
+	Own    int  // the runner's descriptor of the open file description, or -1 after Drop
 	Other  int  // the other end of a pipe or pair, or -1
-	FD     int  // in the process of its owner
-	Reused bool // its owner has closed Number since, and reported it anew
+	FD     int  // the descriptor in the process of its owner
+	Reused bool // the owner has closed FD and later reported the same descriptor again
 }
 
-// OtherEnd is the other end of a file, as a file of its own: nobody else has it.
+// OtherEnd returns the other end of a file as a file of its own. Only the runner has it.
 func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	end := &File{FileSpec: spec, Own: f.Other, Other: -1}
 	f.Other = -1
@@ -29,8 +28,8 @@ func (f *File) OtherEnd(spec scenario.FileSpec) (*File, error) {
 	return end, err
 }
 
-// Reopen gives the second end of a pipe, of which f.Other is the only number that the
-// runner has, another end: f opened anew. f must be free.
+// Reopen prepares to wait until the second end of a pipe is closed everywhere. It opens f's end of the pipe again, as
+// second.Other, and closes f.Other, the runner's only descriptor of the second end. No process may have f's end open.
 func (f *File) Reopen(second *File) (err error) {
 	flags := map[string]int{"pipe-r": unix.O_RDONLY, "pipe-w": unix.O_WRONLY}
 	flag, ok := flags[f.Kind]
@@ -43,11 +42,11 @@ func (f *File) Reopen(second *File) (err error) {
 	return err
 }
 
-// Drop closes the runner's descriptor of the file, and keeps that of its other end.
+// Drop closes the runner's descriptor of the file and keeps the one of its other end.
 func (f *File) Drop() { CloseFD(&f.Own) }
 
-// Close closes the runner's descriptors of the file. Of a TCP socket it ends SO_LINGER,
-// which a peer may have set: what is still to be sent interests nobody.
+// Close closes the runner's descriptors of the file. It first turns SO_LINGER off on a TCP socket, so that closing
+// does not wait for unsent data even if a peer has set it.
 func (f *File) Close() {
 	if f.Kind == "tcp" {
 		for _, fd := range []int{f.Own, f.Other} {
@@ -58,34 +57,33 @@ func (f *File) Close() {
 	CloseFD(&f.Other)
 }
 
-// Forking is held while a child is made: until it is its program, it has copies of all
-// descriptors, and what is closed meanwhile is not closed. syscall.ForkLock does not do: it is
-// let go before the copies are closed.
+// Forking is locked while a child is started. Until its exec, the child has copies of all descriptors, so closing
+// one in this process does not close the file. syscall.ForkLock is not enough, because it is released before the
+// copies are closed.
 var Forking sync.RWMutex
 
-// CloseFD closes a descriptor of this process, unless it is -1, and sets it to -1.
+// CloseFD closes a descriptor of this process and sets it to -1. If it is -1, CloseFD does nothing.
 func CloseFD(fd *int) {
 	if *fd < 0 {
 		return
 	}
 	Forking.RLock()
 	defer Forking.RUnlock()
-	_ = unix.Close(*fd) // the runner's own copy: nothing to do about an error
+	_ = unix.Close(*fd) // the descriptor is closed even after an error
 	*fd = -1
 }
 
-// A State is the offset and the status flags of an open file description, which a peer must
-// not change.
+// A State has the properties of an open file description that a peer must not change.
 type State struct {
-	Flags  int   // of changeable
-	Offset int64 // -1 where there is none
+	Flags  int   // the status flags in changeable
+	Offset int64 // -1 if the file has no offset
 }
 
 // changeable are the status flags that fcntl(2) can change.
 const changeable = unix.O_APPEND | unix.O_ASYNC | unix.O_DIRECT | unix.O_NOATIME | unix.O_NONBLOCK
 
-// StateOf returns the state of a file, by the runner's own descriptor; ok is false if that
-// was dropped, or the kernel does not tell.
+// StateOf returns the state of a file, which it reads through the runner's own descriptor. If the descriptor was
+// dropped or the kernel does not report the flags, ok is false.
 func StateOf(f *File) (s State, ok bool) {
 	if f.Own < 0 {
 		return s, false
@@ -94,7 +92,7 @@ func StateOf(f *File) (s State, ok bool) {
 	if err != nil {
 		return s, false
 	}
-	// lseek(2) would wait for a read(2) that a peer is in. It is tried where there can be an offset.
+	// lseek(2) waits while a peer reads a file that has an offset.
 	s = State{Flags: flags & changeable, Offset: -1}
 	if offset, err := unix.Seek(f.Own, 0, unix.SEEK_CUR); err == nil {
 		s.Offset = offset

@@ -7,23 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gVisorLog is how the log of gVisor's kernel begins. What a program writes to
-// Linux's own log is not from the instant 0.
+// gVisorLog matches the start of the log of gVisor's kernel. On Linux, a program that writes to the kernel log
+// cannot get the time 0.
 var gVisorLog = regexp.MustCompile(`^<6>\[ *0\.000000\] Starting gVisor`)
 
-// ThisKernel returns which of scenario.KernelKinds this is: Linux, unless it says that it is another.
-// gVisor shows the beginning of its log to everybody; the name of a release is whatever its
-// builder chose.
+// ThisKernel returns which of scenario.KernelKinds the running kernel is. It recognizes gVisor by its log, which any
+// user can read. The name of the release would not do, because the builder of a kernel can choose any.
 func ThisKernel() string {
 	log := make([]byte, 64)
 	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
 	if err != nil {
-		return scenario.KernelLinux // it is Linux that keeps its log to itself
+		return scenario.KernelLinux // only Linux restricts access to its log
 	}
 	return kernelOf(log[:n])
 }
 
-// kernelOf tells whose log it is.
+// kernelOf returns the kernel that has written a log.
 func kernelOf(log []byte) string {
 	if gVisorLog.Match(log) {
 		return scenario.KernelGVisor

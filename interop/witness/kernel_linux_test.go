@@ -9,13 +9,13 @@ import "testing"
 func TestKernelOf(t *testing.T) {
 	for log, want := range map[string]string{
 		"<6>[   0.000000] Starting gVisor...\n<6>[   0.271529] Deleting VFS": scenario.KernelGVisor,
-		"<6>[   0.000000] Starting gVisor...\n<6>[   0.56672":                scenario.KernelGVisor, // cut
+		"<6>[   0.000000] Starting gVisor...\n<6>[   0.56672":                scenario.KernelGVisor, // truncated
 		"<5>[    0.000000] Linux version 6.18.44":                            scenario.KernelLinux,
-		// Somebody wrote it to /dev/kmsg.
+		// A program has written it to /dev/kmsg.
 		"<12>[  123.456789] Starting gVisor...\n":                     scenario.KernelLinux,
 		"<12>[  123.456789] x\n<6>[   0.000000] Starting gVisor...\n": scenario.KernelLinux,
 		"<6>Starting gVisor...":                                       scenario.KernelLinux,
-		"":                                                            scenario.KernelLinux, // there is no room for one line
+		"":                                                            scenario.KernelLinux, // the buffer is too small for one line
 	} {
 		if got := kernelOf([]byte(log)); got != want {
 			t.Errorf("%q: %s, not %s", log, got, want)

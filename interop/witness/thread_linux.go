@@ -68,7 +68,7 @@ func Waiter(pid, sock int) int {
 	return pid
 }
 
-// messageCalls are the calls that wait for a message.
+// messageCalls are the system calls that can wait on a socket.
 var messageCalls = map[int]bool{
 	unix.SYS_RECVMSG: true, unix.SYS_RECVMMSG: true, unix.SYS_RECVFROM: true, unix.SYS_READ: true, unix.SYS_READV: true,
 	unix.SYS_SENDMSG: true, unix.SYS_SENDMMSG: true, unix.SYS_SENDTO: true, unix.SYS_WRITE: true, unix.SYS_WRITEV: true,

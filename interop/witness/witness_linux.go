@@ -1,5 +1,5 @@
-// Package witness tells what the kernel says of the descriptors and threads of other
-// processes. What a peer says of them is not believed.
+// Package witness reports facts about the descriptors and threads of other processes. It takes them from the
+// kernel alone and relies on no report of a peer.
 package witness
 
 import (
@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The witness is the kernel: it is asked about descriptors of other processes.
-// Where kcmp(2) is refused or missing, O_APPEND is toggled on the runner's own
-// copy and watched in the other process; where that cannot be, inodes have to do.
+// The means of comparing open file descriptions. If kcmp(2) is missing or not permitted, the witness toggles
+// O_APPEND on the runner's own descriptor and checks whether the other process's descriptor shows the change. If
+// that is not possible either, it compares inodes.
 const (
 	Kcmp   = "kcmp"
 	Append = "O_APPEND"
 	Inode  = "inode"
 )
 
-// A Witness compares open file descriptions, and counts by which means.
+// A Witness compares open file descriptions and counts how often it used each means.
 type Witness struct {
 	mu   sync.Mutex
 	used map[string]int
@@ -47,9 +47,8 @@ func (w *Witness) Counts() map[string]int {
 	return counts
 }
 
-// Holds reports whether descriptor fd of process pid refers to the open file description of
-// f, whose owner is process ownerPid. If sure is false, only the inode was compared, and
-// other files share it.
+// Holds reports whether descriptor fd of process pid refers to the open file description of f, whose owner is
+// process ownerPid. If sure is false, only the inode was compared and other files have the same inode.
 func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err error) {
 	id, err := Identify(pid, fd)
 	if err != nil || id != f.Identity {
@@ -58,8 +57,8 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 	refPid, ref := os.Getpid(), f.Own
 	if ref < 0 {
 		refPid, ref = ownerPid, f.FD
-		// Its owner may have closed the number, and have another file there by now, or another
-		// description of the same one.
+		// The owner may have closed its descriptor, which may now refer to another file or to another description of
+		// the same file.
 		if now, err := Identify(refPid, ref); err != nil || now != f.Identity || f.Reused {
 			w.spoke(Inode)
 			return true, f.Unique(), nil
@@ -81,12 +80,12 @@ func (w *Witness) Holds(f *File, ownerPid, pid, fd int) (holds, sure bool, err e
 	return true, f.Unique(), nil
 }
 
-// toggling is held while O_APPEND is toggled: two at once could be taken for
-// each other where numbers of this very process are looked at.
+// toggling is held while O_APPEND is toggled. If both descriptors belong to this process, two concurrent
+// comparisons could affect each other.
 var toggling sync.Mutex
 
-// FollowsAppend sets and clears O_APPEND on the runner's own descriptor, and reports
-// whether the other process's descriptor shows it.
+// FollowsAppend sets and clears O_APPEND on the runner's own descriptor and reports whether the other process's
+// descriptor shows both changes.
 func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	toggling.Lock()
 	defer toggling.Unlock()
@@ -114,20 +113,20 @@ func FollowsAppend(own, pid, fd int) (follows bool, err error) {
 	return true, nil
 }
 
-// An Identity is device and inode. All descriptions of one file share it, and so do all
-// anonymous inodes.
+// An Identity is a device and an inode number. All descriptions of one file have the same Identity. So do all
+// anonymous files of most kinds.
 type Identity struct{ dev, ino uint64 }
 
-// Identify returns the identity of a descriptor of a process. It asks the kernel alone: a
-// peer can have a file that it serves itself, by FUSE, and no signal ends a wait for that.
+// Identify returns the identity of a descriptor of a process. It never waits for a file system, because a peer can
+// serve a file itself with FUSE, and a signal does not interrupt a wait for that.
 func Identify(pid, fd int) (Identity, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, procfs.FDPath(pid, fd), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
 	return Identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, err
 }
 
-// IsPidfd tells whether a descriptor of a process is a pidfd. It asks no file of the peer's.
+// IsPidfd reports whether a descriptor of a process is a pidfd. It does not use the file itself.
 func IsPidfd(pid, fd int) bool {
 	name, err := procfs.ReadLink(pid, fd)
-	return err == nil && (name == "anon_inode:[pidfd]" || strings.HasPrefix(name, "pidfd:[")) // with pidfs, before Linux 6.9 was out
+	return err == nil && (name == "anon_inode:[pidfd]" || strings.HasPrefix(name, "pidfd:[")) // pidfs before the release of Linux 6.9
 }
