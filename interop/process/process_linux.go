@@ -200,7 +200,7 @@ func (proc *Process) Peek(ctx context.Context, timeout time.Duration) (string, e
 	wait := func(d time.Duration) { _ = proc.out.SetReadDeadline(time.Now().Add(d)) }
 	wait(timeout)
 	defer context.AfterFunc(ctx, func() { wait(0) })()
-	room := make([]byte, 4096)
+	buf := make([]byte, 4096)
 	for late := false; ; {
 		if i := bytes.IndexByte(proc.unread, '\n'); i >= 0 && i <= contract.MaxLine {
 			text := string(proc.unread[:i])
@@ -212,8 +212,8 @@ func (proc *Process) Peek(ctx context.Context, timeout time.Duration) (string, e
 		if len(proc.unread) > contract.MaxLine {
 			return "", &ContractError{fmt.Sprintf("a line longer than %d bytes: %s", contract.MaxLine, contract.Quote(string(proc.unread)))}
 		}
-		n, err := proc.out.Read(room)
-		proc.unread = append(proc.unread, room[:n]...)
+		n, err := proc.out.Read(buf)
+		proc.unread = append(proc.unread, buf[:n]...)
 		switch {
 		case ctx.Err() != nil:
 			proc.Kill() // the answer might take long
@@ -243,12 +243,12 @@ func (proc *Process) isGone() bool {
 
 // Answered reports whether the peer has written something that Hear has not returned.
 func (proc *Process) Answered() bool {
-	n, err := unread(proc.out)
+	n, err := buffered(proc.out)
 	return len(proc.unread) > 0 || err == nil && n > 0
 }
 
-// unread returns the number of bytes in a pipe.
-func unread(pipe *os.File) (n int, err error) {
+// buffered returns the number of bytes in a pipe.
+func buffered(pipe *os.File) (n int, err error) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -261,7 +261,7 @@ func unread(pipe *os.File) (n int, err error) {
 
 // IsIdle reports whether the peer waits. It has then read all commands, and all its threads sleep.
 func (proc *Process) IsIdle() (bool, error) {
-	if n, err := unread(proc.in); err != nil || n > 0 {
+	if n, err := buffered(proc.in); err != nil || n > 0 {
 		return false, err
 	}
 	return witness.Sleeps(proc.Pid)
