@@ -73,11 +73,10 @@ var unsafePackages = []string{"csrc", "internal/pure", "internal/sys", "internal
 
 var systemSuffix = regexp.MustCompile(`_(aix|darwin|freebsd|illumos|linux|netbsd|openbsd|plan9|solaris|unix|windows|amd64|arm64|386)\.go$`)
 
-// forSystems reports whether a file of package scm is only for some systems. The two backends may be,
-// and receiving close-on-exec: its fast path is one call.
+// forSystems reports whether a file of package scm is built on some systems only. The two backends may be.
 func forSystems(name, text string) bool {
 	head, _, _ := strings.Cut(text, "package scm")
-	return !slices.Contains([]string{"scm_cgo.go", "scm_purego.go", "recv_direct.go", "recv_forklock.go"}, name) &&
+	return !slices.Contains([]string{"scm_cgo.go", "scm_purego.go"}, name) &&
 		!strings.Contains(name, "/") && (systemSuffix.MatchString(name) || strings.Contains(head, "//go:build"))
 }
 
@@ -210,7 +209,7 @@ var _ = Describe("the house", Label("house"), func() {
 	},
 		Entry("takes over from internal/sys what the operating system decides", forSystems,
 			map[string]string{"a_linux.go": "package scm", "b.go": "//go:build unix\n\npackage scm"},
-			map[string]string{"recv_direct.go": "//go:build !aix\n\npackage scm", "d.go": "package scm\n\n//go:build is no constraint here"}),
+			map[string]string{"scm_cgo.go": "//go:build cgo\n\npackage scm", "d.go": "package scm\n\n//go:build is no constraint here"}),
 		Entry("does something on import", doesOnImport,
 			map[string]string{"a.go": "package a\n\nfunc init() { b() }"},
 			map[string]string{"b.go": "package a\n\nfunc initial() {"}),

@@ -4,10 +4,25 @@
 // control buffer, are in the backends, internal/pure and csrc. In builds with the race detector,
 // the package also informs it of messages.
 //
-// The first part of a file's name is its subject. The second part is a system, a group of systems
-// or, if that says more, a feature that they share: socket_forklock.go. The doc comment of a
-// function is in the file for Linux, in the file for all Unix systems, or in the only file where
-// the function does something.
+// The first part of a file's name is a capability. A second part says how a system provides it:
+//
+//	(none)         in the same way on every system
+//	_unix          with calls that every Unix system has
+//	_linux         with calls, flags or files in /proc that only Linux has
+//	_posix         for other Unix systems than Linux, with POSIX calls; new descriptors are made
+//	               close-on-exec by fcntl(2) under syscall.ForkLock
+//	_bsd, _aix     with BSD's interface, or with what AIX has in its place
+//	_cmsgcloexec   with MSG_CMSG_CLOEXEC
+//	_forklock      without that flag, under syscall.ForkLock
+//	_xucred        with LOCAL_PEERCRED, of macOS and FreeBSD
+//	_ucred         with getpeerucred, of Solaris and illumos
+//	_detector      with the race detector
+//	_none          not at all: the functions do nothing, or return ErrUnsupported
+//
+// On systems that are not Unix, nonunix.go takes the place of all files that need a Unix system.
+// TestFileNames checks that each second part has a single build constraint. The doc comment of
+// a function is in the file for Linux, in the file for all Unix systems, or in the only file
+// where the function does something.
 package sys
 
 import "errors"

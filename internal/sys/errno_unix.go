@@ -2,7 +2,14 @@
 
 package sys
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/scm-rights/scm/internal/msg"
+)
 
 // Errnos that package scm itself returns.
 const (
@@ -14,3 +21,21 @@ const (
 	ENOTSOCK        = syscall.ENOTSOCK
 	EPROTONOSUPPORT = syscall.EPROTONOSUPPORT
 )
+
+func Again(err error) bool         { return errors.Is(err, unix.EAGAIN) }
+func InUse(err error) bool         { return errors.Is(err, unix.EADDRINUSE) }
+func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
+func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }
+func OtherType(err error) bool     { return errors.Is(err, unix.EPROTOTYPE) }
+
+func Interrupted(err error) bool {
+	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
+}
+func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+// IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
+// call.
+func IsErrno(err error) bool {
+	_, ok := err.(syscall.Errno)
+	return ok
+}

@@ -4,18 +4,25 @@ package sys
 
 import (
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// xucred returns the user and the effective group, which is the first in the list of groups.
-func xucred(sock int) (uid, gid int, err error) {
+// localPeerPID is LOCAL_PEERPID, which FreeBSD does not have.
+const localPeerPID = 2
+
+func PeerCred(sock int) (pid, uid, gid int, err error) {
 	x, err := unix.GetsockoptXucred(sock, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	if err == nil && runtime.GOOS != "freebsd" {
+		pid, err = unix.GetsockoptInt(sock, unix.SOL_LOCAL, localPeerPID)
+	}
 	if err != nil {
-		return -1, -1, os.NewSyscallError("getsockopt", err)
+		return 0, -1, -1, os.NewSyscallError("getsockopt", err)
 	}
-	if x.Ngroups < 1 {
-		return int(x.Uid), -1, nil
+	gid = -1
+	if x.Ngroups >= 1 {
+		gid = int(x.Groups[0]) // the effective group is the first in the list
 	}
-	return int(x.Uid), int(x.Groups[0]), nil
+	return pid, int(x.Uid), gid, nil
 }

@@ -10,8 +10,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/scm-rights/scm/internal/msg"
 )
 
 const (
@@ -126,26 +124,6 @@ func IsCloseOnExec(fd int) (bool, error) {
 func CloseOnExec(fd int) error {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
 	return os.NewSyscallError("fcntl", err)
-}
-
-// The meaning of an error.
-
-func Again(err error) bool         { return errors.Is(err, unix.EAGAIN) }
-func InUse(err error) bool         { return errors.Is(err, unix.EADDRINUSE) }
-func Refused(err error) bool       { return errors.Is(err, unix.ECONNREFUSED) }
-func UnknownOption(err error) bool { return errors.Is(err, unix.ENOPROTOOPT) }
-func OtherType(err error) bool     { return errors.Is(err, unix.EPROTOTYPE) }
-
-func Interrupted(err error) bool {
-	return errors.Is(err, unix.EINTR) || errors.Is(err, syscall.Errno(msg.RestartSys))
-}
-func TableFull(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
-
-// IsErrno reports whether an error is a bare errno, to which the caller should add the name of the system
-// call.
-func IsErrno(err error) bool {
-	_, ok := err.(syscall.Errno)
-	return ok
 }
 
 // StandIn returns a descriptor for a blocking file, with O_APPEND set if fd has it set.

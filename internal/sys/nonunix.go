@@ -2,9 +2,13 @@
 
 package sys
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+)
 
-// These systems have no Conn or Listener, although package net may have Unix sockets there.
+// These systems cannot pass descriptors, and have no Conn or Listener, although package net may have Unix
+// sockets there. This file stands in for every file that is built on Unix systems only.
 
 const (
 	HasConns         = false
@@ -17,7 +21,12 @@ const (
 	MaxName          = 107
 	MaxAbstract      = 108
 	PairRoom         = 1
+	SymlinkAccess    = "path"
+
+	RecvNeedsForkLock = false
 )
+
+func RecvWithForkLock(_ int32, flags int, receive func(flags int) error) error { return receive(flags) }
 
 func Network(int) (string, error)       { return "", errors.ErrUnsupported }
 func Listening(int) (bool, error)       { return false, errors.ErrUnsupported }
@@ -38,6 +47,7 @@ func ShutdownBoth(int)                  {}
 func Writable(int32) bool               { return false }
 func Close(int)                         {}
 func CloseAll([]int)                    {}
+func Lock(int) error                    { return nil }
 func reserve(int) error                 { return errors.ErrUnsupported }
 
 func Again(error) bool         { return false }
@@ -48,3 +58,28 @@ func Refused(error) bool       { return false }
 func UnknownOption(error) bool { return false }
 func OtherType(error) bool     { return false }
 func IsErrno(error) bool       { return false }
+
+func CanTell(string, bool) bool       { return false }
+func Look(int) (File, error)          { return File{}, errors.ErrUnsupported }
+func StatusFlags(flags int) int       { return flags }
+func FlagNames(flags int) string      { return "flags " + strconv.Itoa(flags) }
+func FamilyName(family int) string    { return "family " + strconv.Itoa(family) }
+func TypeName(typ int) string         { return "type " + strconv.Itoa(typ) }
+func ProtocolName(int, int) string    { return "" }
+func SocketExists(int, int, int) bool { return true }
+
+const (
+	EINVAL       = unsupported("unsupported operation")
+	EMSGSIZE     = unsupported("unsupported operation")
+	ENAMETOOLONG = unsupported("unsupported operation")
+	EADDRINUSE   = unsupported("unsupported operation")
+
+	ENOTSOCK        = unsupported("unsupported operation")
+	EPROTONOSUPPORT = unsupported("unsupported operation")
+)
+
+// unsupported replaces the errno on systems that lack the system call.
+type unsupported string
+
+func (e unsupported) Error() string        { return string(e) }
+func (e unsupported) Is(target error) bool { return target == errors.ErrUnsupported }

@@ -65,9 +65,22 @@ func Mode(fd int) (uint32, error) {
 	return uint32(st.Mode), nil
 }
 
-// CloseAll closes descriptors.
-func CloseAll(fds []int) {
-	for _, fd := range fds {
-		Close(fd)
+// HasPoll always reports true: these systems can poll every file.
+func HasPoll(int) bool { return true }
+
+// Pollable reports whether a received file may enter the runtime's poller: pipes and sockets may. For a
+// file in a FUSE file system, fstat(2) queries its server.
+func Pollable(fd int) bool {
+	if HasNetType(fd) {
+		return true
 	}
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
+}
+
+// HasNetType reports whether a file is a socket. Package net itself rejects families that it does not
+// know.
+func HasNetType(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
 }

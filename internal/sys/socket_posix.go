@@ -76,30 +76,17 @@ func Dup(fd int) (int, error) {
 	return own, err
 }
 
-// HasPoll always reports true: these systems can poll every file.
-func HasPoll(int) bool { return true }
-
-// Pollable reports whether a received file may enter the runtime's poller: pipes and sockets may. For a
-// file in a FUSE file system, fstat(2) queries its server.
-func Pollable(fd int) bool {
-	if HasNetType(fd) {
-		return true
-	}
-	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && kindOf(uint32(st.Mode)) == "pipe"
-}
-
-// HasNetType reports whether a file is a socket. Package net itself rejects families that it does not
-// know.
-func HasNetType(fd int) bool {
-	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	return err == nil
-}
-
 func spare() (int, error) { return Socket("unixgram") }
 
 // Replace makes the descriptor own refer to fd's file.
 func Replace(own, fd int) error {
 	_, err := closedOnExec("dup2", func() (int, error) { return own, unix.Dup2(fd, own) })
 	return err
+}
+
+// CloseAll closes descriptors.
+func CloseAll(fds []int) {
+	for _, fd := range fds {
+		Close(fd)
+	}
 }

@@ -20,3 +20,5 @@ func SetOption(_, _ int, _ bool) error {
 func PeerPIDFD(int) (int, error) {
 	return -1, os.NewSyscallError("getsockopt", errors.ErrUnsupported)
 }
+
+func OwnPIDFDID() (id uint64, ok bool) { return 0, false }
