@@ -269,15 +269,8 @@ func (c *Conn) Send(m *Message, flags int) error {
 	}
 	if err == nil {
 		k := newCall(c, true)
-		k.setMessage(m, flags, sys.SendFlags, (*call).sendMessage)
-		if k.now {
-			err = k.do()
-		} else if err = c.raw.Write(k.try); err != nil || k.err != nil {
-			err = k.doAgain(err)
-		}
-		if err == nil && k.once == nil {
-			m.N = k.msg.N
-		}
+		k.user, k.flags, k.now = m, flags|sys.SendFlags, flags&sys.DontWait != 0
+		err = k.do()
 		k.put()
 	}
 	if err != nil {
@@ -315,15 +308,8 @@ func (c *Conn) Recv(m *Message, flags int) error {
 	}
 	if err == nil {
 		k := newCall(c, false)
-		k.setMessage(m, flags, sys.RecvFlags, (*call).receiveMessage)
-		if k.now {
-			err = k.do()
-		} else if err = c.raw.Read(k.try); err != nil || k.err != nil {
-			err = k.doAgain(err)
-		}
-		if err == nil && k.once == nil {
-			m.N, m.NFD, m.Flags = k.msg.N, k.msg.NFD, k.msg.Flags
-		}
+		k.user, k.flags, k.now = m, flags|sys.RecvFlags, flags&sys.DontWait != 0
+		err = k.do()
 		k.put()
 	}
 	if err != nil {

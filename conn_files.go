@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
+	"github.com/scm-rights/scm/internal/received"
 	"github.com/scm-rights/scm/internal/sys"
 )
 
@@ -88,6 +90,75 @@ func (k *call) addFiles(files []*os.File) error {
 		k.files = append(k.files, raw)
 	}
 	return nil
+}
+
+// send sends the payload in k.bufs with the descriptors. k.sent is the number of bytes sent.
+func (k *call) send() error {
+	k.msg.Buffers, k.flags = k.bufs, sys.SendFlags
+	k.fds = slices.Grow(k.fds[:k.own], len(k.files))
+	return k.do()
+}
+
+// sendPayload sends the next part of the payload. On a stream it sends all of the rest.
+func (k *call) sendPayload() error {
+	for {
+		k.msg.FDs = k.fds[:k.own]
+		if err := k.sendHoldingFiles(); err != nil {
+			return err
+		}
+		k.sent += k.msg.N
+		if !k.conn.isStream() || k.advance(k.msg.N) {
+			return nil
+		}
+		clear(k.files)
+		k.files, k.own = k.files[:0], 0 // the first byte carried them
+	}
+}
+
+// sendHoldingFiles makes one sendmsg(2) call, while no other goroutine can close the files in k.files.
+//
+// An os.File keeps its descriptor open only during a call of its RawConn's Control method. So the calls of
+// Control are nested: each one passes the descriptor of its file to addFile, which appends it to k.msg.FDs
+// and calls sendHoldingFiles for the next file. When k.msg.FDs has the descriptors of all files, every
+// Control is still running, and the innermost sendHoldingFiles sends them. The files are held for one system
+// call, not while the Conn waits for its socket.
+func (k *call) sendHoldingFiles() error {
+	next := len(k.msg.FDs) - k.own
+	if next == len(k.files) {
+		return sendMsg(k.sock, &k.msg, k.flags)
+	}
+	if k.addFile == nil { // made once, because it allocates
+		k.addFile = func(fd uintptr) {
+			if k.wantsFile {
+				k.wantsFile = false
+				k.msg.FDs = append(k.msg.FDs, int(fd))
+				k.err = k.sendHoldingFiles()
+			}
+		}
+	}
+	k.wantsFile = true
+	err := k.files[next].Control(k.addFile)
+	k.wantsFile = false // a caller's own RawConn may call addFile again, or later
+	switch {
+	case len(k.msg.FDs)-k.own > next:
+		return k.err
+	case err != nil:
+		return &fileError{next, os.ErrClosed} // not net.ErrClosed: the Conn is open
+	}
+	return &fileError{next, os.ErrInvalid} // a caller's own type of connection, without a descriptor
+}
+
+// advance removes n bytes from the front of the buffers to send, and reports whether none are left.
+func (k *call) advance(n int) bool {
+	for len(k.msg.Buffers) > 0 && n >= len(k.msg.Buffers[0]) {
+		n -= len(k.msg.Buffers[0])
+		k.msg.Buffers = k.msg.Buffers[1:]
+	}
+	if len(k.msg.Buffers) == 0 {
+		return true
+	}
+	k.msg.Buffers[0] = k.msg.Buffers[0][n:]
+	return false
 }
 
 // ReadFiles receives up to len(p) bytes and at most max files (max is at most MaxFDs), with a single
@@ -223,6 +294,75 @@ func (k *call) read(max int) (n int, err error) {
 	}
 	return k.msg.N, k.enforce()
 }
+
+// receive receives into k.bufs, with at most max descriptors.
+func (k *call) receive(max int) error {
+	k.msg.Buffers, k.flags = k.bufs, sys.RecvFlags
+	k.msg.FDs = slices.Grow(k.fds[:0], max)[:max]
+	k.fds = k.msg.FDs
+	return k.do()
+}
+
+// receiveFiles makes one recvmsg(2) call, and finds out why descriptors are missing.
+func (k *call) receiveFiles() error {
+	err := recvOne(k.sock, &k.msg, k.flags)
+	if received.On() {
+		received.Message(&k.msg)
+	}
+	if k.truncated() {
+		k.cause = sys.TruncationCause(int(k.sock), k.msg.NFD, len(k.msg.FDs))
+	}
+	return err
+}
+
+// received returns the received descriptors.
+func (k *call) received() []int { return k.msg.FDs[:k.msg.NFD] }
+
+// enforce closes the received descriptors and returns an *ExpectError unless they match Config.Expect.
+func (k *call) enforce() error {
+	if k.conn.config.Expect == nil {
+		return nil
+	}
+	return k.conn.config.Expect.Enforce(k.received())
+}
+
+// truncated reports whether the kernel truncated the control data.
+func (k *call) truncated() bool { return k.msg.Flags&sys.ControlTruncated != 0 }
+
+// short reports whether the message was longer than k.bufs. Empty buffers ask for no bytes.
+func (k *call) short() bool { return k.msg.Flags&sys.MsgTrunc != 0 && !isEmpty(k.bufs) }
+
+// isEnd reports whether a receive reached the end of the connection. With SO_PASSCRED, Linux sets
+// MSG_CTRUNC at the end of a stream, for credentials that no process sent.
+func (k *call) isEnd() bool {
+	switch {
+	case k.msg.N > 0 || k.msg.NFD > 0 || k.conn.isDatagram():
+		return false
+	case k.conn.isStream():
+		return true
+	}
+	return !k.truncated() && k.msg.Flags&sys.MsgTrunc == 0
+}
+
+// lossCause returns the Cause of the TruncatedError for a message that lacks bytes, descriptors (because of
+// cause), or both.
+func (k *call) lossCause(descriptors bool, cause error) error {
+	switch {
+	case !k.short():
+		return cause
+	case descriptors:
+		return &bothError{cause}
+	}
+	return io.ErrShortBuffer
+}
+
+// truncatedError returns the error for a message that lost a part.
+func (k *call) truncatedError(cause error) *TruncatedError {
+	return &TruncatedError{N: k.msg.N, Received: k.msg.NFD, Room: len(k.msg.FDs), Cause: cause}
+}
+
+// closeReceived closes the received descriptors.
+func (k *call) closeReceived() { sys.CloseAll(k.received()) }
 
 // makeFiles creates files from received descriptors, and takes ownership of the descriptors. If it cannot
 // create one of the files, it closes that descriptor and all after it, and returns the files before it

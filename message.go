@@ -112,28 +112,32 @@ func Send(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
-	var err error
-	if m.Addr == nil && m.Cred == nil {
-		out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
-		err = sendMsg(toInt32(sock), &out, flags)
-		m.N = out.N
-	} else {
-		m.N, err = sendParts(toInt32(sock), m, flags)
-	}
-	return os.NewSyscallError("sendmsg", err)
+	return os.NewSyscallError("sendmsg", sendMessage(toInt32(sock), m, flags))
 }
 
-// sendParts is separate from Send, so that most messages do not need stack space for an address.
+// sendMessage makes the system call of Send. Its error is a bare errno.
+func sendMessage(sock int32, m *Message, flags int) error {
+	if m.Addr != nil || m.Cred != nil {
+		return sendParts(sock, m, flags)
+	}
+	out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
+	err := sendMsg(sock, &out, flags)
+	m.N = out.N
+	return err
+}
+
+// sendParts is separate from sendMessage, so that most messages do not need stack space for an address.
 //
 //go:noinline
-func sendParts(sock int32, m *Message, flags int) (n int, err error) {
+func sendParts(sock int32, m *Message, flags int) (err error) {
 	var p parts
 	out := msg.Message{Buffers: m.Buffers, FDs: m.FDs, Unpadded: m.Unpadded}
 	if out.Name, out.Cred, err = p.outgoing(m); err != nil {
-		return 0, err
+		return err
 	}
 	err = sendMsg(sock, &out, flags)
-	return out.N, err
+	m.N = out.N
+	return err
 }
 
 // Recv receives one message, or bytes of a stream, from the socket sock into m.Buffers and m.FDs. It makes
@@ -157,12 +161,17 @@ func Recv(sock int, m *Message, flags int) error {
 	if err := checkLimits(m); err != nil {
 		return err
 	}
+	return os.NewSyscallError("recvmsg", recvMessage(toInt32(sock), m, flags))
+}
+
+// recvMessage makes the system call of Recv. Its error is a bare errno.
+func recvMessage(sock int32, m *Message, flags int) error {
 	if m.hasParts() {
-		return os.NewSyscallError("recvmsg", recvParts(toInt32(sock), m, flags))
+		return recvParts(sock, m, flags)
 	}
 	in := msg.Message{Buffers: m.Buffers, FDs: m.FDs}
-	if err := recvOne(toInt32(sock), &in, flags); err != nil {
-		return os.NewSyscallError("recvmsg", err)
+	if err := recvOne(sock, &in, flags); err != nil {
+		return err
 	}
 	if received.On() {
 		received.Message(&in)
@@ -171,7 +180,7 @@ func Recv(sock int, m *Message, flags int) error {
 	return nil
 }
 
-// recvParts is separate from Recv for the same reason as sendParts.
+// recvParts is separate from recvMessage for the same reason as sendParts.
 //
 //go:noinline
 func recvParts(sock int32, m *Message, flags int) error {
