@@ -122,7 +122,7 @@ func (k *call) do() error {
 }
 
 // attempt makes the system calls of one attempt, and reports whether the call is done. Otherwise it waits in
-// the poller. Package net calls attempt, and keeps the socket open meanwhile.
+// the poller. Package net calls attempt, and keeps the socket open until it returns.
 func (k *call) attempt(sock uintptr) (done bool) {
 	k.sock = int32(sock)
 	switch {

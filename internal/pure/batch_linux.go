@@ -50,14 +50,9 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 			continue
 		}
 		hdr.Control = (*byte)(unsafe.Pointer(&b.control[i]))
-		// Clearing only the space for a few descriptors, not for a whole message, is 1% faster.
-		if c := (*few)(unsafe.Pointer(hdr.Control)); len(m.FDs) <= fewFDs && m.Cred == nil {
-			*c = few{}
-			hdr.SetControllen(c.put(m))
-			continue
-		}
-		b.control[i] = control{}
-		hdr.SetControllen(putControl(b.control[i].bytes(), m))
+		buf := b.control[i].bytes()
+		clear(buf[:controlRoom(m)])
+		hdr.SetControllen(putControl(buf, m))
 	}
 	sys.BeforeSend()
 	n, err = b.call(unix.SYS_SENDMMSG, sock, len(ms), flags)

@@ -22,15 +22,13 @@ func (c *control) bytes() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(c)), len(c)*8)
 }
 
-// put writes the header of a control message for size bytes of data at the start of the
-// zeroed buf. It returns the space for the data, and the length of the message with its
-// padding.
-func put(buf []byte, kind int32, size int) (data []byte, space int) {
+// put writes the header of a control message for size bytes of data at the start of the zeroed
+// buf, and returns the space for the data.
+func put(buf []byte, kind int32, size int) []byte {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(buf)))
-	h.Level = unix.SOL_SOCKET
-	h.Type = kind
+	h.Level, h.Type = unix.SOL_SOCKET, kind
 	h.SetLen(unix.CmsgLen(size))
-	return buf[unix.CmsgLen(0):], unix.CmsgSpace(size)
+	return buf[unix.CmsgLen(0):]
 }
 
 // putControl writes the control messages of m to the zeroed buf, and returns their length.
@@ -38,19 +36,19 @@ func putControl(buf []byte, m *msg.Message) int {
 	length, last := 0, 0
 	if len(m.FDs) > 0 {
 		last = 4 * len(m.FDs)
-		data, space := put(buf, unix.SCM_RIGHTS, last)
+		data := put(buf, unix.SCM_RIGHTS, last)
 		for i, fd := range m.FDs {
 			binary.NativeEndian.PutUint32(data[4*i:], uint32(msg.Number(fd)))
 		}
-		length += space
+		length += unix.CmsgSpace(last)
 	}
 	if m.Cred != nil {
 		last = credBytes
-		data, space := put(buf[length:], scmCredentials, last)
+		data := put(buf[length:], scmCredentials, last)
 		binary.NativeEndian.PutUint32(data, uint32(m.Cred.PID))
 		binary.NativeEndian.PutUint32(data[4:], m.Cred.UID)
 		binary.NativeEndian.PutUint32(data[8:], m.Cred.GID)
-		length += space
+		length += unix.CmsgSpace(last)
 	}
 	if m.Unpadded {
 		length -= unix.CmsgSpace(last) - unix.CmsgLen(last)

@@ -15,10 +15,11 @@ func PutControl(m *msg.Message) []byte {
 	return buf[:putControl(buf, m)]
 }
 
-// PutFew does the same for a message with up to FewFDs descriptors and no credentials.
-func PutFew(m *msg.Message) []byte {
-	var c few
-	return c.bytes()[:c.put(m)]
+// PutSmallControl does the same for a message with up to SmallFDs descriptors and no credentials.
+func PutSmallControl(m *msg.Message) []byte {
+	var c smallControl
+	buf := c.bytes()
+	return buf[:putControl(buf, m)]
 }
 
 var ControlRoom = controlRoom
@@ -26,7 +27,7 @@ var ControlRoom = controlRoom
 const (
 	PairControl = pairControl
 	CredBytes   = credBytes
-	FewFDs      = fewFDs
+	SmallFDs    = smallFDs
 
 	SizeofMmsghdr    = unsafe.Sizeof(mmsghdr{})
 	OffsetMmsghdrHdr = unsafe.Offsetof(mmsghdr{}.hdr)

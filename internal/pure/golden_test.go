@@ -107,13 +107,13 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-// The smaller control buffer for a few descriptors has the same bytes.
-func TestGoldenFew(t *testing.T) {
-	for n := 1; n <= pure.FewFDs; n++ {
+// The smaller control buffer for up to SmallFDs descriptors has the same bytes.
+func TestGoldenSmallControl(t *testing.T) {
+	for n := 1; n <= pure.SmallFDs; n++ {
 		for _, padded := range []bool{true, false} {
 			m := message(n, false, padded)
-			if few, want := pure.PutFew(m), pure.PutControl(m); !bytes.Equal(few, want) {
-				t.Errorf("%d descriptors, padded %t: the small buffer is %x, the large one %x", n, padded, few, want)
+			if small, want := pure.PutSmallControl(m), pure.PutControl(m); !bytes.Equal(small, want) {
+				t.Errorf("%d descriptors, padded %t: the small buffer is %x, the large one %x", n, padded, small, want)
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // These systems cannot pass descriptors, and have no Conn or Listener, although package net may have Unix
-// sockets there. This file stands in for every file that is built on Unix systems only.
+// sockets there. This file replaces every file that is built on Unix systems only.
 
 const (
 	HasConns         = false

@@ -74,8 +74,8 @@ func Replace(own, fd int) error {
 	return os.NewSyscallError("dup3", unix.Dup3(fd, own, unix.O_CLOEXEC))
 }
 
-// CloseAll closes descriptors. It closes consecutive ones with one close_range(2), which for 16 descriptors makes
-// sending, receiving and closing them a quarter faster. Linux before 5.9 does not have close_range, and a seccomp
+// CloseAll closes descriptors. It closes consecutive ones with one close_range(2), which for 16 descriptors saves
+// 0.3 of the time that C takes to send, receive and close them one by one. Linux before 5.9 does not have close_range, and a seccomp
 // filter can reject it.
 func CloseAll(fds []int) {
 	for n := 0; len(fds) > 0; fds = fds[n:] {
