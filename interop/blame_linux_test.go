@@ -147,7 +147,7 @@ func TestClosedAndReported(t *testing.T) {
 		{"truncation/ctrunc-three-into-one", "thrifty"}, // in the padding
 		{"credentials/scm-pidfd-live", "counting"},
 	} {
-		text, err := os.ReadFile("catalogue/" + c.scenario + ".txt")
+		text, err := os.ReadFile("catalogue/peer/" + c.scenario + ".txt")
 		if err != nil {
 			t.Fatal(err)
 		}

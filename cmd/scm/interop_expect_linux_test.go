@@ -14,7 +14,7 @@ func TestExpectUpdate(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "basics"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	scenario := strings.Replace(contents(t, "../../interop/catalogue/basics/pass-one-fd.txt"), "\non stream dgram seqpacket\n", "\non stream\n", 1)
+	scenario := strings.Replace(contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt"), "\non stream dgram seqpacket\n", "\non stream\n", 1)
 	if err := os.WriteFile(filepath.Join(dir, "basics", "pass-one-fd.txt"), []byte(scenario), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -187,12 +188,8 @@ func printJSON(w io.Writer, v any) {
 }
 
 // completeScenario completes the name of a scenario.
-func completeScenario(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
-	files, _ := fs.Glob(catalogue.Files(), "*/*.txt")
-	for _, file := range files {
-		names = append(names, strings.TrimSuffix(file, ".txt"))
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+func completeScenario(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return catalogue.Names(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func showCommand() *cobra.Command {
@@ -203,15 +200,17 @@ func showCommand() *cobra.Command {
 		ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
-				if group, _ := fs.Glob(catalogue.Files(), name+"/*.txt"); len(group) > 0 {
-					for _, file := range group {
-						fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSuffix(file, ".txt"))
-					}
+				group := slices.DeleteFunc(catalogue.Names(), func(n string) bool {
+					in, _ := path.Match(name, path.Dir(n))
+					return !in
+				})
+				if len(group) > 0 {
+					fmt.Fprintln(cmd.OutOrStdout(), strings.Join(group, "\n"))
 					continue
 				}
-				text, err := fs.ReadFile(catalogue.Files(), name+".txt")
-				if err != nil || !strings.Contains(name, "/") {
-					return fmt.Errorf("no scenario is named %q", name)
+				text, err := catalogue.Text(name)
+				if err != nil {
+					return err
 				}
 				_, _ = cmd.OutOrStdout().Write(text) // run looks for its error
 			}
@@ -224,9 +223,10 @@ func copyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy DIR",
 		Short: "Write the scenarios to a new folder, for others to use",
-		Long: `Write the scenarios to a new folder, for others to use: GROUP/ID.txt, expected.txt,
-README.md, which says how they are read, and PEERS.md, which says how a peer is
-written. To play them: run --catalogue DIR --expect DIR/expected.txt.`,
+		Long: `Write the scenarios to a new folder, for others to use: peer/GROUP/ID.txt,
+kernel/GROUP/ID.txt, and expected.txt. Each folder has a README.md that explains how to
+write a scenario, and PEERS.md explains how to write a peer. To run the scenarios:
+run --catalogue DIR --expect DIR/expected.txt.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
@@ -272,9 +272,11 @@ func checkCatalogueCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-catalogue [DIR]",
 		Short: "Check the scenarios of a folder, or those inside",
-		Long: `Check the scenarios of a folder, or those inside: that each can be read and can
-fail, has a rule and its source, and a reason for each alternative, and is there once;
-and that each line of its expected.txt, if there is one, is about a case.`,
+		Long: `Check the scenarios of a folder, or those inside. The folder has the layout that
+"copy" writes, peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or just GROUP/ID.txt. Each
+scenario must be readable and able to fail, have a rule and its source and a reason for
+each alternative, and exist only once. If there is an expected.txt, each of its lines
+must apply to a case.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := fs.FS(catalogue.Files()), error(nil)
@@ -283,7 +285,7 @@ and that each line of its expected.txt, if there is one, is about a case.`,
 					return err
 				}
 			}
-			if wrong := catalogue.Check(files); len(wrong) > 0 {
+			if wrong := catalogue.Validate(files); len(wrong) > 0 {
 				return &exitError{exitFail, errors.Join(wrong...)}
 			}
 			list, err := catalogue.Load(files)

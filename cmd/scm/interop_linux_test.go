@@ -319,7 +319,7 @@ func TestSmoke(t *testing.T) {
 // The catalogue, as others get it.
 func TestCatalogue(t *testing.T) {
 	r := command(t, "interop", "show", "basics/pass-one-fd", "basics/echo-back")
-	text := contents(t, "../../interop/catalogue/basics/pass-one-fd.txt")
+	text := contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt")
 	if r.code != 0 || !strings.HasPrefix(r.stdout, text) || len(r.stdout) == len(text) {
 		t.Errorf("got %+v", r)
 	}
@@ -333,7 +333,8 @@ func TestCatalogue(t *testing.T) {
 	if r := command(t, "interop", "copy", dir); r != (result{}) {
 		t.Fatalf("got %+v", r)
 	}
-	for name, from := range map[string]string{"basics/pass-one-fd.txt": "catalogue/basics/pass-one-fd.txt", "README.md": "catalogue/README.md",
+	for name, from := range map[string]string{"peer/basics/pass-one-fd.txt": "catalogue/peer/basics/pass-one-fd.txt", "README.md": "catalogue/README.md",
+		"peer/README.md": "catalogue/peer/README.md", "kernel/README.md": "catalogue/kernel/README.md",
 		"expected.txt": "catalogue/expected.txt", "PEERS.md": "peers/README.md"} {
 		if contents(t, filepath.Join(dir, name)) != contents(t, filepath.Join("../../interop", from)) {
 			t.Errorf("%s is another", name)
@@ -352,19 +353,22 @@ func TestCatalogue(t *testing.T) {
 		t.Errorf("got %+v, %+v", inside, copied)
 	}
 
-	for _, c := range []struct{ scenario, expected, want string }{
-		{"# A rule.\n# Its source.\non stream\nA> end\n", "", "scm: basics/good:4: nobody hears the answer of A\n"},
-		{"# A rule\n# Its source.\non stream\nA> end\nA< ok\n", "", "scm: basics/good: the rule is no sentence: A rule\n"},
-		{"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n", "basics/good leak@mine why\n", ""},
-		{"# A rule.\n# Its source.\non stream\nA> end\nA< ok\n", "[gvisor]\nbasics/better leak@mine why\n",
+	const good = "# A rule.\n# Its source.\non stream\nA> end\nA< ok\n"
+	for _, c := range []struct{ folder, scenario, expected, want string }{
+		{"basics", "# A rule.\n# Its source.\non stream\nA> end\n", "", "scm: basics/good:4: nobody hears the answer of A\n"},
+		{"basics", "# A rule\n# Its source.\non stream\nA> end\nA< ok\n", "", "scm: basics/good: the rule is no sentence: A rule\n"},
+		{"basics", good, "basics/good leak@mine why\n", ""},
+		{"peer/basics", good, "basics/good leak@mine why\n", ""},
+		{"kernel/basics", good, "", "scm: kernel/basics/good.txt: a scenario in kernel/ needs the line \"play kernel\"\n"},
+		{"basics", good, "[gvisor]\nbasics/better leak@mine why\n",
 			"scm: expected.txt: line 2: [gvisor] basics/better leak@mine applies to no case\n"},
-		{"", "", "scm: there is no GROUP/ID.txt\n"},
+		{"", "", "", "scm: there is no GROUP/ID.txt\n"},
 	} {
 		own := t.TempDir()
 		err := os.WriteFile(filepath.Join(own, "expected.txt"), []byte(c.expected), 0o666)
 		if c.scenario != "" {
-			err = errors.Join(err, os.Mkdir(filepath.Join(own, "basics"), 0o777),
-				os.WriteFile(filepath.Join(own, "basics", "good.txt"), []byte(c.scenario), 0o666))
+			err = errors.Join(err, os.MkdirAll(filepath.Join(own, c.folder), 0o777),
+				os.WriteFile(filepath.Join(own, c.folder, "good.txt"), []byte(c.scenario), 0o666))
 		}
 		if err != nil {
 			t.Fatal(err)

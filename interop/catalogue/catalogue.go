@@ -1,25 +1,34 @@
-// Package catalogue holds the scenarios of the interop suite, as data.
+// Package catalogue holds the scenarios of the interop suite, as data, and reads
+// catalogues of the same form from folders.
 package catalogue
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 
-	"github.com/scm-rights/scm/interop/scenario"
-
 	"github.com/scm-rights/scm/interop/display"
+	"github.com/scm-rights/scm/interop/scenario"
 )
 
-//go:embed README.md expected.txt */*.txt
+//go:embed README.md expected.txt peer/README.md peer/*/*.txt kernel/README.md kernel/*/*.txt
 var files embed.FS
 
-// Files are the transcripts GROUP/ID.txt, the README.md that tells how to read
-// them, and expected.txt.
+// The two folders of a catalogue. One that a user writes may do without them.
+const (
+	peerFolder   = "peer"
+	kernelFolder = "kernel"
+)
+
+// Files returns the catalogue of this package: the transcripts, the pages that
+// explain them, and expected.txt.
 func Files() fs.FS { return files }
 
 // Open opens a folder as a catalogue.
@@ -28,10 +37,73 @@ func Open(dir string) (fs.FS, error) {
 	return os.DirFS(dir), err
 }
 
-// Scenarios returns all scenarios, sorted by name.
+// A transcript is a file of a catalogue that should hold a scenario.
+type transcript struct {
+	path   string // in the catalogue
+	folder string // peerFolder, kernelFolder, or "" in a catalogue without the two
+}
+
+// name returns the name of the scenario, GROUP/ID.
+func (t transcript) name() string {
+	return strings.TrimSuffix(strings.TrimPrefix(t.path, t.folder+"/"), ".txt")
+}
+
+// compare orders transcripts by group, then by file name.
+func (t transcript) compare(other transcript) int {
+	return cmp.Or(
+		cmp.Compare(path.Dir(t.name()), path.Dir(other.name())),
+		cmp.Compare(path.Base(t.path), path.Base(other.path)),
+		cmp.Compare(t.folder, other.folder),
+	)
+}
+
+// find lists the transcripts of a catalogue in one of two layouts: peer/GROUP/ID.txt and
+// kernel/GROUP/ID.txt, or GROUP/ID.txt. A file two folders deep belongs to the first and
+// one folder deep to the second, even if the group is called "peer" or "kernel".
+func find(dir fs.FS) (list []transcript, err error) {
+	for _, folder := range []string{"", peerFolder, kernelFolder} {
+		// Lock files of editors begin with a dot.
+		paths, err := fs.Glob(dir, path.Join(folder, "*/[^.]*.txt"))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			list = append(list, transcript{p, folder})
+		}
+	}
+	if len(list) > 0 {
+		first, last := list[0], list[len(list)-1]
+		if first.folder == "" && last.folder != "" {
+			return nil, fmt.Errorf("%s and %s: a catalogue has either peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or GROUP/ID.txt, not both", first.path, last.path)
+		}
+	}
+	slices.SortFunc(list, transcript.compare)
+	return list, nil
+}
+
+// Names returns the names of all scenarios, in the order of Scenarios.
+func Names() (names []string) {
+	list, _ := find(files) // TestScenarios reads them all
+	for _, t := range list {
+		names = append(names, t.name())
+	}
+	return names
+}
+
+// Text returns the text of the scenario with this name.
+func Text(name string) ([]byte, error) {
+	list, _ := find(files)
+	i := slices.IndexFunc(list, func(t transcript) bool { return t.name() == name })
+	if i < 0 {
+		return nil, fmt.Errorf("no scenario is named %q", name)
+	}
+	return files.ReadFile(list[i].path)
+}
+
+// Scenarios returns all scenarios, sorted by group and file name.
 func Scenarios() ([]*scenario.Scenario, error) { return Load(files) }
 
-// Load reads the transcripts GROUP/ID.txt of a folder.
+// Load reads the transcripts of a catalogue.
 func Load(dir fs.FS) ([]*scenario.Scenario, error) {
 	list, wrong := load(dir)
 	if len(wrong) > 0 {
@@ -41,21 +113,16 @@ func Load(dir fs.FS) ([]*scenario.Scenario, error) {
 }
 
 func load(dir fs.FS) (list []*scenario.Scenario, wrong []error) {
-	names, err := fs.Glob(dir, "*/[^.]*.txt") // hidden are lock files of editors
+	found, err := find(dir)
 	if err != nil {
 		return nil, []error{err}
 	}
-	for _, file := range names {
-		name := strings.TrimSuffix(file, ".txt")
-		group, id, _ := strings.Cut(name, "/")
-		text, err := fs.ReadFile(dir, file)
-		if err == nil && (!display.IsName(group) || !display.IsName(id)) {
-			err = fmt.Errorf("not the name of a scenario: %q", file)
+	for i, t := range found {
+		if i > 0 && found[i-1].name() == t.name() {
+			wrong = append(wrong, fmt.Errorf("%s and %s are both called %s", found[i-1].path, t.path, t.name()))
+			continue
 		}
-		var s *scenario.Scenario
-		if err == nil {
-			s, err = scenario.Parse(name, text)
-		}
+		s, err := t.read(dir)
 		if err != nil {
 			wrong = append(wrong, err)
 			continue
@@ -65,10 +132,33 @@ func load(dir fs.FS) (list []*scenario.Scenario, wrong []error) {
 	return list, wrong
 }
 
+// read parses a transcript. In a catalogue with the two folders, the folder and
+// the "play kernel" line must agree.
+func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
+	text, err := fs.ReadFile(dir, t.path)
+	if err != nil {
+		return nil, err
+	}
+	group, id, _ := strings.Cut(t.name(), "/")
+	if !display.IsName(group) || !display.IsName(id) {
+		return nil, fmt.Errorf("not the name of a scenario: %q", t.path)
+	}
+	s, err := scenario.Parse(t.name(), text)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.folder == peerFolder && s.Kernel():
+		return nil, fmt.Errorf(`%s: a scenario with the line "play kernel" belongs in kernel/`, t.path)
+	case t.folder == kernelFolder && !s.Kernel():
+		return nil, fmt.Errorf(`%s: a scenario in kernel/ needs the line "play kernel"`, t.path)
+	}
+	return s, nil
+}
+
 // ExpectedFile is the name of the file of expected failures.
 const ExpectedFile = "expected.txt"
 
-// Expected returns what is known to fail, with the peers of interop/peers.
+// Expected returns the failures that are expected with the peers of interop/peers.
 func Expected() ([]scenario.Expectation, error) { return expected(files) }
 
 func expected(dir fs.FS) ([]scenario.Expectation, error) {
@@ -81,10 +171,10 @@ func expected(dir fs.FS) ([]scenario.Expectation, error) {
 
 var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Check tells what is wrong with the transcripts of a folder: those that cannot be
-// read, and what no transcript alone shows. Where they can be, so are the expected
-// failures, if there are any.
-func Check(dir fs.FS) []error {
+// Validate returns the errors in the transcripts of a catalogue: those of the parser,
+// and those that only a comparison with the other transcripts finds. If there are
+// none, it also validates the file of expected failures, which may be missing.
+func Validate(dir fs.FS) []error {
 	list, wrong := load(dir)
 	if len(list)+len(wrong) == 0 {
 		return []error{errors.New("there is no GROUP/ID.txt")}

@@ -1,8 +1,11 @@
 package catalogue_test
 
 import (
+	"cmp"
+	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -27,14 +30,18 @@ func scenarios(t *testing.T) []*scenario.Scenario {
 	return list
 }
 
-// The scenarios are as Check wants those of anybody, and these have a source each.
+// The scenarios pass the checks for any catalogue, and each of them names its source.
 func TestScenarios(t *testing.T) {
-	for _, err := range catalogue.Check(catalogue.Files()) {
+	for _, err := range catalogue.Validate(catalogue.Files()) {
 		t.Error(err)
 	}
-	var names []string
+	var paths []string
 	for _, s := range scenarios(t) {
-		names = append(names, s.Name+".txt")
+		folder := "peer"
+		if s.Kernel() {
+			folder = "kernel"
+		}
+		paths = append(paths, path.Join(folder, s.Name+".txt"))
 		if !slices.Contains(groups, s.Group()) {
 			t.Errorf("%s: no such group", s.Name)
 		}
@@ -42,10 +49,12 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("%s: the source does not name its id in docs/catalogue.md", s.Name)
 		}
 	}
-	// Nothing in the folders is left out of the program.
-	files, err := fs.Glob(os.DirFS("."), "*/*")
-	if err != nil || !slices.Equal(files, names) {
-		t.Errorf("the files are %v, %v\nand the scenarios %v", files, err, names)
+	// The program has every file of the folders.
+	files, err := fs.Glob(os.DirFS("."), "*/*/*")
+	slices.Sort(files)
+	slices.Sort(paths)
+	if err != nil || !slices.Equal(files, paths) {
+		t.Errorf("the files are %v, %v\nand the scenarios %v", files, err, paths)
 	}
 }
 
@@ -76,19 +85,73 @@ func TestEveryWayToRefuse(t *testing.T) {
 	}
 }
 
+// A catalogue has one of two layouts. In the one with peer/ and kernel/, the folder and
+// the "play kernel" line must agree. In the other one the line alone decides.
 func TestLoad(t *testing.T) {
-	const good = "# Rule.\n# Source.\non stream\nA> end\nA< ok\n"
-	list, err := catalogue.Load(fstest.MapFS{
-		"group/b.txt":   {Data: []byte(good)},
-		"group/a.txt":   {Data: []byte(good)},
-		"README.md":     {Data: []byte("no scenario")},
-		"group/.#b.txt": {Data: []byte("of an editor")},
-	})
-	if err != nil || len(list) != 2 || list[0].Name != "group/a" || list[1].Name != "group/b" {
-		t.Errorf("got %v, %v", list, err)
-	}
-	_, err = catalogue.Load(fstest.MapFS{"group/bad.txt": {Data: []byte("# Rule.\n# Source.\non tcp\n")}, "group/good.txt": {Data: []byte(good)}})
-	if want := `group/bad:3: no such word behind "on": "tcp"; there are stream dgram seqpacket`; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	const (
+		peer   = "# Rule.\n# Source.\non stream\nA> end\nA< ok\n"
+		kernel = "# Rule.\n# Source.\non stream\nplay kernel\nA> end\nA< ok\n"
+		bad    = "# Rule.\n# Source.\non tcp\n"
+		editor = "the lock file of an editor"
+		both   = ": a catalogue has either peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or GROUP/ID.txt, not both"
+	)
+	type files map[string]string
+	for name, c := range map[string]struct {
+		files files
+		want  string // the names, with * for kernel scenarios
+		err   string
+	}{
+		"flat": {
+			files: files{"b/b.txt": peer, "b/a.txt": kernel, "a/x.txt": peer, "README.md": "", "b/.#b.txt": editor},
+			want:  "a/x b/a* b/b",
+		},
+		"split": {
+			files: files{"peer/b/b.txt": peer, "kernel/b/a.txt": kernel, "peer/a/x.txt": peer, "peer/README.md": "", "kernel/b/.#a.txt": editor},
+			want:  "a/x b/a* b/b",
+		},
+		"split without kernel": {files: files{"peer/b/b.txt": peer}, want: "b/b"},
+		"split without peer":   {files: files{"kernel/b/b.txt": kernel}, want: "b/b*"},
+		"groups called peer and kernel": {
+			files: files{"peer/a.txt": kernel, "kernel/b.txt": peer, "kernel/c.txt": kernel},
+			want:  "kernel/b kernel/c* peer/a*",
+		},
+		"groups called peer and kernel in the folders": {
+			files: files{"peer/kernel/a.txt": peer, "kernel/peer/b.txt": kernel},
+			want:  "kernel/a peer/b*",
+		},
+		"both layouts":        {files: files{"a/x.txt": peer, "peer/b/y.txt": peer}, err: "a/x.txt and peer/b/y.txt" + both},
+		"no group in peer":    {files: files{"peer/x.txt": peer, "peer/b/y.txt": peer}, err: "peer/x.txt and peer/b/y.txt" + both},
+		"no group in kernel":  {files: files{"kernel/x.txt": kernel, "kernel/b/y.txt": kernel}, err: "kernel/x.txt and kernel/b/y.txt" + both},
+		"the same name twice": {files: files{"peer/a/x.txt": peer, "kernel/a/x.txt": kernel}, err: "kernel/a/x.txt and peer/a/x.txt are both called a/x"},
+		"a kernel scenario in peer": {
+			files: files{"peer/a/x.txt": kernel},
+			err:   `peer/a/x.txt: a scenario with the line "play kernel" belongs in kernel/`,
+		},
+		"a peer scenario in kernel": {
+			files: files{"kernel/a/x.txt": peer},
+			err:   `kernel/a/x.txt: a scenario in kernel/ needs the line "play kernel"`,
+		},
+		"an error of the parser": {
+			files: files{"a/bad.txt": bad, "a/good.txt": peer},
+			err:   `a/bad:3: no such word behind "on": "tcp"; there are stream dgram seqpacket`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := fstest.MapFS{}
+			for name, text := range c.files {
+				dir[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			list, err := catalogue.Load(dir)
+			if fmt.Sprint(err) != cmp.Or(c.err, "<nil>") {
+				t.Fatalf("got %v, want %s", err, c.err)
+			}
+			var names []string
+			for _, s := range list {
+				names = append(names, s.Name+strings.Repeat("*", strings.Count(string(s.Play), "kernel")))
+			}
+			if got := strings.Join(names, " "); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }

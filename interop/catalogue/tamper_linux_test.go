@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/scm-rights/scm/interop"
+	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/contract"
 	"github.com/scm-rights/scm/interop/kernel"
 	"github.com/scm-rights/scm/interop/process"
@@ -37,10 +38,10 @@ func honest(t *testing.T) (p, self *scenario.Peer) {
 	return p, self
 }
 
-// text is a transcript as it is written.
+// text returns the lines of a transcript.
 func text(t *testing.T, s *scenario.Scenario) []string {
 	t.Helper()
-	b, err := os.ReadFile(s.Name + ".txt")
+	b, err := catalogue.Text(s.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
