@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A maker makes a file of a kind: the runner's number for it, and that of its
-// other end, or -1. dir is a folder for what needs a name for a while.
+// A maker makes a file of a kind. It returns the runner's descriptor for the file, and for its
+// other end, or -1. dir is a folder for files that need a name for a short time.
 type maker func(dir string) (own, other int, err error)
 
-// alone is a maker of what has no other end.
+// alone returns a maker for a file without another end.
 func alone(make func(dir string) (int, error)) maker {
 	return func(dir string) (int, int, error) {
 		fd, err := make(dir)
@@ -27,13 +27,13 @@ func alone(make func(dir string) (int, error)) maker {
 	}
 }
 
-// byPath is a maker that opens a path.
+// byPath returns a maker that opens a path.
 func byPath(path string, flags int) maker {
 	return alone(func(string) (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
 }
 
-// named is a maker that opens a file of the usual content, without a name by then.
-func named(flags int) maker {
+// regular returns a maker that opens a new regular file whose name is already removed.
+func regular(flags int) maker {
 	return alone(func(dir string) (int, error) { return unlinkedFile(dir, flags) })
 }
 
@@ -44,7 +44,7 @@ func socketMaker(family, kind int, more func(fd int) error) maker {
 	})
 }
 
-// orClose does more with a number, or closes it.
+// orClose calls more with the descriptor, and closes the descriptor if that fails.
 func orClose(fd int, err error, more func(fd int) error) (int, error) {
 	if err != nil {
 		return -1, err
@@ -65,9 +65,9 @@ func listens(fd int) error {
 	return unix.Listen(fd, 8)
 }
 
-// bindLoopback binds an Internet socket that can be reached. Where no network interface is
-// up, bind(2) does not fail, but whoever connects does. A UDP socket finds that out and
-// sends nothing.
+// bindLoopback binds an Internet socket and checks that it can be reached. If no network
+// interface is up, bind(2) succeeds but connect(2) fails. Connecting a UDP socket shows this
+// without sending anything.
 func bindLoopback(fd int) error {
 	if err := unix.Bind(fd, loopback); err != nil {
 		return err
@@ -88,9 +88,9 @@ func bindLoopback(fd int) error {
 }
 
 var makers = map[string]maker{
-	"file":   named(unix.O_RDWR),
-	"rdonly": named(unix.O_RDONLY),
-	"append": named(unix.O_RDWR | unix.O_APPEND),
+	"file":   regular(unix.O_RDWR),
+	"rdonly": regular(unix.O_RDONLY),
+	"append": regular(unix.O_RDWR | unix.O_APPEND),
 	"tmpfile": alone(func(dir string) (int, error) {
 		return unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	}),
@@ -169,14 +169,14 @@ var makers = map[string]maker{
 	"packet":       socketMaker(unix.AF_PACKET, unix.SOCK_RAW, func(int) error { return nil }),
 	"unix-dgram":   socketMaker(unix.AF_UNIX, unix.SOCK_DGRAM, func(int) error { return nil }),
 	"unix-listener": socketMaker(unix.AF_UNIX, unix.SOCK_STREAM, func(fd int) error {
-		if err := unix.Bind(fd, &unix.SockaddrUnix{}); err != nil { // a name of the kernel's choice
+		if err := unix.Bind(fd, &unix.SockaddrUnix{}); err != nil { // the kernel chooses the name
 			return err
 		}
 		return unix.Listen(fd, 8)
 	}),
 }
 
-// queues makes the names of message queues different.
+// queues counts the message queues, to give each a name of its own.
 var queues atomic.Int64
 
 func pipe() (r, w int, err error) {
@@ -185,7 +185,7 @@ func pipe() (r, w int, err error) {
 	return two[0], two[1], err
 }
 
-// newFIFO is a named pipe, open for both, whose name is gone again.
+// newFIFO returns a named pipe, open for reading and writing, whose name is already removed.
 func newFIFO(dir string) (int, error) {
 	name, err := spareName(dir)
 	if err != nil {
@@ -198,8 +198,7 @@ func newFIFO(dir string) (int, error) {
 	return unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
 }
 
-// newPTY is the side of a new terminal that a program has; the other end is the
-// master.
+// newPTY returns the slave of a new terminal. The other end is the master.
 func newPTY(string) (own, other int, err error) {
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -241,7 +240,7 @@ func tcpPair() (own, other int, err error) {
 	return own, other, err
 }
 
-// tryOption sets an option of a socket that nobody uses.
+// tryOption sets an option of a new socket, and returns an error if the kernel lacks the option.
 func tryOption(name string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -251,29 +250,29 @@ func tryOption(name string) error {
 	if err := raw.SetOption(fd, name, 1); err != nil {
 		return err
 	}
-	// gVisor accepts options that it does not know, and does not return them. No kernel returns SO_INQ.
+	// gVisor accepts unknown options but does not return their values. No kernel returns that of SO_INQ.
 	if value, err := raw.GetOption(fd, name); name != "inq" && (err != nil || value != 1) {
-		return errors.New("it is accepted, and has no value")
+		return errors.New("setsockopt accepts it, but it has no value")
 	}
 	return nil
 }
 
-// lacking remembers which kinds this system cannot make, and why.
+// lacking holds, for each kind, the reason why this system cannot make it, or "".
 var lacking sync.Map
 
-// ErrTaken says that other processes of the user hold all inotify instances that one user may have: the system has none
-// for this run.
+// ErrTaken is the error if other processes of the user have all the inotify instances that one
+// user may have, so that none is left for this run.
 var ErrTaken = errors.New("the user's are all taken: see /proc/sys/fs/inotify/max_user_instances")
 
-// Exhausted reports whether err says that there is no room at the moment, and not that the
-// system lacks what was asked for.
+// Exhausted reports whether err means that a resource is used up at the moment, rather than
+// that the system lacks a feature.
 func Exhausted(err error) bool {
 	return slices.ContainsFunc([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EROFS},
 		func(errno unix.Errno) bool { return errors.Is(err, errno) })
 }
 
-// rootCapabilities are those that the scenarios which need root make use of, and the runner
-// where it looks at what a side has open that is another user's by then.
+// rootCapabilities lists the capabilities that scenarios with "needs root" use, and those that
+// the runner needs to look at the descriptors of another user's process.
 var rootCapabilities = []struct {
 	name string
 	bit  int
@@ -283,9 +282,9 @@ var rootCapabilities = []struct {
 	{"CAP_NET_RAW", unix.CAP_NET_RAW}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE}, {"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
 }
 
-// LacksRoot returns why a scenario that needs root cannot be played, or "". The user 0 of a
-// container may be root of a user namespace alone, or lack capabilities: the kernel then
-// refuses what the scenario expects it to allow.
+// LacksRoot returns the reason why a scenario that needs root cannot run, or "". The user 0 of a
+// container may be root only in its own user namespace, or may lack capabilities. The kernel
+// then rejects calls that the scenario expects to succeed.
 func LacksRoot() string {
 	if os.Geteuid() != 0 {
 		return "it needs root"
@@ -310,8 +309,8 @@ func LacksRoot() string {
 	return ""
 }
 
-// Lacks returns what the scenario needs and this system does not have, or "". To find out
-// it makes files in dir. It returns an error if there was no room for that.
+// Lacks returns what this system lacks for the scenario, or "". It tries to make the files in
+// dir, and returns an error if a resource for that is used up.
 func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 	if len(s.Users) > 0 || slices.Contains(s.Needs, "root") {
 		if why := LacksRoot(); why != "" {
@@ -354,10 +353,10 @@ func Lacks(s *scenario.Scenario, dir string) (why string, err error) {
 	return "", nil
 }
 
-// fileSize is the length of the content of kind "file": byte i is i mod 251.
+// fileSize is the length of a regular file. Its byte i is i mod 251.
 const fileSize = 4096
 
-// New makes a file of a case. What needs a name for a while has it in dir.
+// New makes a file of a case. A file that needs a name for a short time has it in dir.
 func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	f = &witness.File{FileSpec: spec, Own: -1, Other: -1}
 	own, other, err := makers[spec.Kind](dir)
@@ -375,7 +374,7 @@ func New(spec scenario.FileSpec, dir string) (f *witness.File, err error) {
 	return f, err
 }
 
-// unlinkedFile is a regular file without a name, so that nothing is left of it.
+// unlinkedFile returns a regular file without a name, so the kernel removes it in any case.
 func unlinkedFile(dir string, flags int) (int, error) {
 	t, err := os.CreateTemp(dir, "scm-interop-*")
 	if err != nil {
@@ -393,7 +392,7 @@ func unlinkedFile(dir string, flags int) (int, error) {
 	return unix.Open(t.Name(), flags|unix.O_CLOEXEC, 0)
 }
 
-// spareName is a name in a folder that nobody else has at the moment.
+// spareName returns an unused name in a folder.
 func spareName(dir string) (string, error) {
 	f, err := os.CreateTemp(dir, "scm-interop-*")
 	if err != nil {
@@ -403,8 +402,8 @@ func spareName(dir string) (string, error) {
 	return f.Name(), os.Remove(f.Name())
 }
 
-// Substitute makes New return err for a kind, but for the first files, until restore is
-// called, for a test.
+// Substitute makes New return err for a kind after the first files, until restore is called.
+// It is for tests.
 func Substitute(kind string, first int, err error) (restore func()) {
 	old := makers[kind]
 	lacking.Delete(kind)
