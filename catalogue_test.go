@@ -131,7 +131,7 @@ func specify(c scenario.Case, expected []scenario.Expectation) {
 	if len(c.B.Command) > 0 { // the others are not built yet
 		role, partner = scenario.RoleB, &c.A
 	}
-	if c.OutOfReach(role) != "" {
+	if c.UnsupportedBy(role) != "" {
 		return
 	}
 	name, want := c.Name(), scenario.Pass

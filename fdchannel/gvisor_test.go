@@ -219,7 +219,7 @@ func play(ctx context.Context, a, b *scenario.Peer) map[string]scenario.Verdict 
 		}
 		for _, socketType := range s.Types {
 			c := scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
-			if c.OutOfReach(scenario.RoleA) == "" && c.OutOfReach(scenario.RoleB) == "" {
+			if c.UnsupportedBy(scenario.RoleA) == "" && c.UnsupportedBy(scenario.RoleB) == "" {
 				cases = append(cases, c)
 			}
 		}

@@ -93,11 +93,11 @@ func (cr *caseRun) setOffset(a act) error {
 	if file == nil || file.Own < 0 {
 		return fmt.Errorf("the runner has no copy of %q", a.Name)
 	}
-	if _, err := unix.Seek(file.Own, a.Number, unix.SEEK_SET); err != nil {
+	if _, err := unix.Seek(file.Own, a.Value, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("lseek: %w", err)
 	}
 	if state, ok := cr.states[file]; ok {
-		state.Offset = a.Number
+		state.Offset = a.Value
 		cr.states[file] = state
 	}
 	return nil
@@ -106,8 +106,8 @@ func (cr *caseRun) setOffset(a act) error {
 // checkOffset (pos ROLE NAME=OFFSET) finds a descriptor of the peer at another offset.
 func (cr *caseRun) checkOffset(a act) error {
 	info, err := cr.fdInfo(a)
-	if err == nil && info.Pos != a.Number {
-		cr.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Number)
+	if err == nil && info.Pos != a.Value {
+		cr.findState(a, "%s is at offset %d, not %d", a.Name, info.Pos, a.Value)
 	}
 	return err
 }
@@ -222,9 +222,9 @@ func (cr *caseRun) limitFDs(a act) error {
 	if sd.ownLimit == nil {
 		sd.ownLimit = &old
 	}
-	limit := unix.Rlimit{Cur: uint64(a.Number), Max: old.Max}
+	limit := unix.Rlimit{Cur: uint64(a.Value), Max: old.Max}
 	if a.Word == "+" {
-		limit.Cur = limitFor(open, int(a.Number))
+		limit.Cur = limitFor(open, int(a.Value))
 	}
 	return optionalCall("prlimit", unix.Prlimit(sd.Pid, unix.RLIMIT_NOFILE, &limit, nil))
 }
@@ -242,7 +242,7 @@ func limitFor(open []int, free int) uint64 {
 
 // setSocketOption (setsockopt ROLE OPTION=VALUE) sets an option of the peer's socket.
 func (cr *caseRun) setSocketOption(a act) error {
-	return optionalCall("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Number)))
+	return optionalCall("setsockopt", raw.SetOption(a.side.socket.Own, a.Name, int(a.Value)))
 }
 
 // shutDownSocket (shutdown ROLE HOW) shuts the peer's socket down from outside.

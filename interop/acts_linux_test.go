@@ -59,7 +59,7 @@ func TestRunnerVerbs(t *testing.T) {
 		{"eof", pipe + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
 		{"no eof", pipe + send + "A> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "fail: leak@faulty: a is still open somewhere"},
 
-		{"eof of a connection", "files a=tcp\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", p, self, "pass"},
+		{"eof of a connection", "play kernel\nfiles a=tcp\nA> close fds=a\nA< ok\nR> drop a\nR> eof a\n", self.Kernel(), self.Kernel(), "pass"},
 
 		{"the end is pending", ends + "R> pending B\n", p, self, "pass"},
 		{"the end is pending, and credentials are asked for", "R> setsockopt B passcred=1\n" + ends + "R> pending B\n", p, self, "pass"},

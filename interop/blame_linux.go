@@ -161,7 +161,7 @@ func (at *attribution) rolesAtFault(c scenario.Case, role scenario.Role, f scena
 func causeOfHang(s *scenario.Scenario, role scenario.Role, line int) string {
 	verb := ""
 	for _, st := range s.Steps {
-		if st.Role == role && st.Kind == scenario.StepSay && st.Line <= line {
+		if st.Role == role && st.Kind == scenario.StepCommand && st.Line <= line {
 			verb = st.Command.Verb
 		}
 	}

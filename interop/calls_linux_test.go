@@ -287,9 +287,9 @@ func TestNothingStaysOfACase(t *testing.T) {
 // one, is an error. Package scenario tests other errors in transcripts.
 func TestCallErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `5: a peer is not told to "sendmsg"`,
-		"play receiver\nB> sockname\nB< ok name=-\n":                 `5: a peer is not told to "sockname"`,
-		"A> sendmsg payload=00\nA< ok n=1\n":                         `4: a peer is not told to "sendmsg"`,
+		"play sender\nA> sendmsg payload=00\nA< ok n=1\n":            `5: "sendmsg" is not a command for a peer: A is `,
+		"play receiver\nB> sockname\nB< ok name=-\n":                 `5: "sockname" is not a command for a peer: B is `,
+		"A> sendmsg payload=00\nA< ok n=1\n":                         `4: "sendmsg" is not a command for a peer: A is `,
 		"play kernel\nA> sendmsg payload=00 color=1\nA< ok n=1\n":    "5: usage: sendmsg payload=P ",
 		"play kernel\nA> sendmsg control=rights(a)\nA< ok n=1\n":     `5: A has no "a"`,
 		"play kernel\nA> dup fd=bsock\nA< ok fd=new:x\n":             `5: A has no "bsock"`,

@@ -107,11 +107,11 @@ func (cr *caseRun) fillInProcesses(text string) (string, error) {
 
 // expectedAnswers returns the alternatives of a step as this case has them: with this case's
 // processes for the symbolic ones of the transcript, and with lengths in bytes.
-func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Want, error) {
+func (cr *caseRun) expectedAnswers(sd *side, st scenario.Step) ([]scenario.Answer, error) {
 	if !sd.byRunner {
-		return st.Wants, nil
+		return st.Answers, nil
 	}
-	wants := slices.Clone(st.Wants)
+	wants := slices.Clone(st.Answers)
 	for i := range wants {
 		fields := maps.Clone(wants[i].Line.Fields)
 		for key, value := range fields {

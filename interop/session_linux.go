@@ -84,7 +84,7 @@ func runCases(cases []scenario.Case, env environment, done func(scenario.Result)
 
 // obstacle returns why a case cannot run here, or "".
 func (env environment) obstacle(c scenario.Case) (verdict scenario.Verdict, why string) {
-	if why = c.Unplayable(); why == "" {
+	if why = c.Unsupported(); why == "" {
 		var err error
 		if why, err = kinds.Lacks(c.Scenario, env.folder); err != nil {
 			return scenario.NotRun, err.Error()

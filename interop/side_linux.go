@@ -93,7 +93,7 @@ func newSide(p *peerProcess, files *caseFiles, role scenario.Role) *side {
 	sd := &side{
 		peerProcess: p,
 		role:        role,
-		byRunner:    files.Scenario.RunnerPlays(role),
+		byRunner:    files.Scenario.RunByRunner(role),
 		socket:      files.socket(role),
 		received:    map[string]int{},
 		leaks:       map[int]bool{},

@@ -39,11 +39,11 @@ func TestChangeDuringOtherSteps(t *testing.T) {
 		{"the runner sets another offset", "seeks", waits + "R> seek b=7\n" + receives, offset},
 		{"the runner sets the offset of what has other flags", "twists", waits + "R> seek a=7\n" + receives, flags},
 		{"the runner's side answers", "twists", "play sender\n" + waits + receives, flags},
-		{"the runner's side does something else", "seeks", "play sender\n" + waits + receives + "B> dup fd=a\nB< ok fd=a:y\n", offset},
+		{"the runner's side does something else", "seeks", "play sender\n" + waits + receives + "B> sendmsg payload=00\nB< ok n=1\n", offset},
 		{"nothing", "right", waits + "R> pending A\n" + receives + "R> seek a=7\nA> send payload=01 fds=-\nA< ok n=1\n", ""},
 		{"the runner's side changes it", "right", "play sender\n" + waits + receives + "B> read fd=a bytes=2\nB< ok n=2 payload=0001\n" +
-			"B> fcntl fd=a set=fl:nonblock\nB< ok\nA> send payload=01 fds=-\nA< ok n=1\nB> dup fd=a\nB< ok fd=a:y\n" +
-			"B> lseek fd=y offset=99\nB< ok value=99\nB> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n", ""},
+			"B> fcntl fd=a set=fl:nonblock\nB< ok\nA> send payload=01 fds=-\nA< ok n=1\nB> write fd=a payload=00\nB< ok n=1\n" +
+			"B> recv bytes=1 fds=0\nB< ok n=1 payload=01 fds=-\n", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := craft(t, c.craft)

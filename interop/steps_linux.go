@@ -29,7 +29,7 @@ func (cr *caseRun) runSteps() error {
 		switch {
 		case st.Role == scenario.RoleR:
 			err = cr.act(st)
-		case st.Kind == scenario.StepSay:
+		case st.Kind == scenario.StepCommand:
 			err = cr.say(st)
 		default:
 			a := cr.awaitAnswer(st)
@@ -84,10 +84,10 @@ type reply struct {
 	step      scenario.Step // the line that expects it
 	side      *side
 	text      string
-	err       error           // why there is no text
-	wants     []scenario.Want // the alternatives of the step, as this case has them
-	wantsErr  error           // why there are no wants
-	byPartner bool            // the runner answers opposite a peer, and has the room that the scenario gives it
+	err       error             // why there is no text
+	wants     []scenario.Answer // the alternatives of the step, as this case has them
+	wantsErr  error             // why there are no wants
+	byPartner bool              // the runner answers opposite a peer, and has the room that the scenario gives it
 }
 
 // awaitAnswer waits for the answer that a step expects. If that side waits in vain because the
@@ -146,7 +146,7 @@ func (cr *caseRun) waitForText(sd *side, st scenario.Step) (string, error) {
 func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step, wrong bool) {
 	other := sd.other
 	i := slices.IndexFunc(cr.Scenario.Steps, func(later scenario.Step) bool {
-		return later.Role == other.role && later.Kind == scenario.StepHear && later.Line > st.Line
+		return later.Role == other.role && later.Kind == scenario.StepAnswer && later.Line > st.Line
 	})
 	if !other.pending || i < 0 || !other.Answered() {
 		return next, false
@@ -161,7 +161,7 @@ func (cr *caseRun) otherIsWrong(sd *side, st scenario.Step) (next scenario.Step,
 		return next, true
 	}
 	wants, err := cr.expectedAnswers(other, next)
-	return next, err == nil && !slices.ContainsFunc(wants, func(w scenario.Want) bool {
+	return next, err == nil && !slices.ContainsFunc(wants, func(w scenario.Answer) bool {
 		_, why := w.Match(got)
 		return why == ""
 	})
@@ -244,7 +244,7 @@ func (a reply) surplus(got contract.Line) string {
 		return ""
 	}
 	for _, flag := range got.List("flags") {
-		expected := slices.ContainsFunc(a.step.Wants, func(w scenario.Want) bool {
+		expected := slices.ContainsFunc(a.step.Answers, func(w scenario.Answer) bool {
 			return slices.Contains(w.Line.List("flags"), flag)
 		})
 		if (flag == "ctrunc" || flag == "trunc") && !expected {

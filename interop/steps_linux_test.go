@@ -39,7 +39,7 @@ func TestJudge(t *testing.T) {
 			sd := c.side
 			sd.peerProcess = &peerProcess{}
 			sd.command = command{steps[0].Command, steps[0].Text}
-			a := reply{step: steps[1], side: &sd, text: c.text, wants: steps[1].Wants}
+			a := reply{step: steps[1], side: &sd, text: c.text, wants: steps[1].Answers}
 			if c.text == "" {
 				a.err = process.ErrHang
 			}

@@ -58,7 +58,7 @@ func TestGVisor(t *testing.T) {
 	}{
 		"basics/fd-lowest-free-number/stream/kernel/kernel":  {scenario.Pass, ""},
 		"credentials/creds-short-cmsg/stream/kernel/kernel":  {scenario.Expected, ""},
-		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {scenario.Unsupported, "this kernel has no socket option passpidfd: it is accepted, and has no value"},
+		"flags/cmsg-cloexec-on-pidfd/stream/kernel/kernel":   {scenario.Unsupported, "this kernel has no socket option passpidfd: setsockopt accepts it, but it has no value"},
 		"death/reset-before-message/seqpacket/runner/runner": {scenario.Expected, ""},
 		"death/reset-before-message/seqpacket/runner/xsys":   {scenario.Unsupported, "the runner fails it with itself: …"},
 	} {

@@ -121,7 +121,7 @@ func (s *selection) load() (list []*scenario.Scenario, expected []byte, err erro
 	if s.folder == "" {
 		list, err = catalogue.Scenarios()
 	} else if list, err = catalogue.Load(os.DirFS(s.folder)); err == nil && len(list) == 0 {
-		err = fmt.Errorf("there is no GROUP/ID.txt in %s", s.folder)
+		err = fmt.Errorf("there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt in %s", s.folder)
 	}
 	switch {
 	case err != nil:
@@ -241,8 +241,8 @@ func (p *plan) choose() (err error) {
 	// of the whole. The peers inside need not be able to play a scenario of somebody else's.
 	plays := map[string]bool{} // those that have cases, and whether they can play any
 	for _, c := range whole {
-		plays[c.A.Name] = plays[c.A.Name] || c.OutOfReach(scenario.RoleA) == ""
-		plays[c.B.Name] = plays[c.B.Name] || c.OutOfReach(scenario.RoleB) == ""
+		plays[c.A.Name] = plays[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""
+		plays[c.B.Name] = plays[c.B.Name] || c.UnsupportedBy(scenario.RoleB) == ""
 	}
 	some := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
 	p.awaited = map[string]bool{}

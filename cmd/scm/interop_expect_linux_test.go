@@ -65,7 +65,7 @@ func TestExpectUpdateOfAPart(t *testing.T) {
 		t.Fatalf("got %+v", r)
 	}
 	r := command(t, "interop", "expect", file, "--expect", expected, "--update")
-	if now := contents(t, expected); r.code != 2 || !like(r.stderr, "scm: the report is not of a whole run: … was not played\n") || now != text {
+	if now := contents(t, expected); r.code != 2 || !like(r.stderr, "scm: the report is not of a whole run: … was not run\n") || now != text {
 		t.Errorf("got %+v, and the file is %q", r, now)
 	}
 }

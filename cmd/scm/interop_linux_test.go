@@ -50,7 +50,7 @@ func TestExitCodes(t *testing.T) {
 		{"an expected failure", with("--peer", "fake="+fake+" --fault cloexec", "--expect", write(t, "** cloexec@fake it is a fake")), 0,
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
-			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, and does not: line 1: **/fake leak@fake\n", ""},
+			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: line 1: **/fake leak@fake\n", ""},
 		{"the last of two", with("--shard", "3/2", "--shard", "1/1"), 0, "3 pass", ""},
 
 		{"a bad pattern", run("--run", "a//b"), 2, "", "scm: pattern \"a//b\": an empty part\n"},
@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 		{"a report of no form", run("--report", "report.pdf"), 2, "",
 			"scm: the name of a report ends in one of .html .json .jsonl .md .txt .xml, and not as \"report.pdf\"\n"},
 		{"a report twice", run("--report", "r.json", "--report", "./r.json"), 2, "", "scm: the reports r.json and ./r.json are one file\n"},
-		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: there is no GROUP/ID.txt in /nonexistent\n"},
+		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt in /nonexistent\n"},
 		{"a peer named kernel", run("--peer", "kernel=y"), 2, "", "scm: two peers are named \"kernel\"\n"},
 		{"a peer without a command", run("--peer", "x"), 2, "", "scm: --peer \"x\" is not NAME=COMMAND\n"},
 		{"a name that is a pattern", run("--peer", "x*=x"), 2, "", "scm: --peer \"x*=x\" is not NAME=COMMAND\n"},
@@ -84,7 +84,7 @@ func TestExitCodes(t *testing.T) {
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"a list that is none", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
 		{"no file of expectations", run("--expect", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
-		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file: line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory\n"},
+		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file: line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required\n"},
 		{"no such check", run("--expect", write(t, "** mood@net why")), 2, "", "scm: …/file: line 1: \"mood@net\" is not CHECK@PEER…\n"},
 		{"an expectation of nobody", run("--expect", write(t, "** leak@nobody why")), 2, "", "scm: expected failures: line 1: ** leak@nobody applies to no case\n"},
 
@@ -355,14 +355,14 @@ func TestCatalogue(t *testing.T) {
 
 	const good = "# A rule.\n# Its source.\non stream\nA> end\nA< ok\n"
 	for _, c := range []struct{ folder, scenario, expected, want string }{
-		{"basics", "# A rule.\n# Its source.\non stream\nA> end\n", "", "scm: basics/good:4: nobody hears the answer of A\n"},
-		{"basics", "# A rule\n# Its source.\non stream\nA> end\nA< ok\n", "", "scm: basics/good: the rule is no sentence: A rule\n"},
+		{"basics", "# A rule.\n# Its source.\non stream\nA> end\n", "", "scm: basics/good:4: no answer of A to this command is expected\n"},
+		{"basics", "# A rule\n# Its source.\non stream\nA> end\nA< ok\n", "", "scm: basics/good: the rule is not a sentence that ends with a period: A rule\n"},
 		{"basics", good, "basics/good leak@mine why\n", ""},
 		{"peer/basics", good, "basics/good leak@mine why\n", ""},
 		{"kernel/basics", good, "", "scm: kernel/basics/good.txt: a scenario in kernel/ needs the line \"play kernel\"\n"},
 		{"basics", good, "[gvisor]\nbasics/better leak@mine why\n",
 			"scm: expected.txt: line 2: [gvisor] basics/better leak@mine applies to no case\n"},
-		{"", "", "", "scm: there is no GROUP/ID.txt\n"},
+		{"", "", "", "scm: there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 	} {
 		own := t.TempDir()
 		err := os.WriteFile(filepath.Join(own, "expected.txt"), []byte(c.expected), 0o666)

@@ -141,7 +141,7 @@ func (t transcript) read(dir fs.FS) (*scenario.Scenario, error) {
 	}
 	group, id, _ := strings.Cut(t.name(), "/")
 	if !display.IsName(group) || !display.IsName(id) {
-		return nil, fmt.Errorf("not the name of a scenario: %q", t.path)
+		return nil, fmt.Errorf("%q is not the name of a scenario", t.path)
 	}
 	s, err := scenario.Parse(t.name(), text)
 	switch {
@@ -177,7 +177,7 @@ var nameForm = regexp.MustCompile(`^[a-z]+/[a-z0-9]+(-[a-z0-9]+)*$`)
 func Validate(dir fs.FS) []error {
 	list, wrong := load(dir)
 	if len(list)+len(wrong) == 0 {
-		return []error{errors.New("there is no GROUP/ID.txt")}
+		return []error{errors.New("there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt")}
 	}
 	ids, hashes := map[string]string{}, map[string]string{}
 	for _, s := range list {
@@ -186,23 +186,23 @@ func Validate(dir fs.FS) []error {
 		}
 		_, id, _ := strings.Cut(s.Name, "/")
 		if !nameForm.MatchString(s.Name) {
-			find("a name is GROUP/ID, of small letters, digits and dashes")
+			find("the name is not GROUP/ID: small letters for GROUP; small letters, digits and dashes for ID")
 		}
 		if other := ids[id]; other != "" {
-			find("%s has this name too", other)
+			find("%s has the same ID", other)
 		}
 		if other := hashes[s.Hash]; other != "" {
-			find("the same text as %s", other)
+			find("%s has the same text", other)
 		}
 		ids[id], hashes[s.Hash] = s.Name, s.Name
 		if !strings.HasSuffix(s.Rule[0], ".") {
-			find("the rule is no sentence: %s", s.Rule[0])
+			find("the rule is not a sentence that ends with a period: %s", s.Rule[0])
 		}
 		for _, st := range s.Steps {
 			reasons := map[string]bool{}
-			for _, w := range st.Wants {
+			for _, w := range st.Answers {
 				if w.Reason != "" && reasons[w.Reason] {
-					find("line %d: an alternative needs a reason of its own: %s", st.Line, w.Text)
+					find("line %d: two alternatives have the same reason: %s", st.Line, w.Text)
 				}
 				reasons[w.Reason] = true
 			}
@@ -213,7 +213,7 @@ func Validate(dir fs.FS) []error {
 	}
 	lines, err := expected(dir)
 	if err == nil {
-		err = scenario.CheckExpectations(lines, list)
+		err = scenario.ValidateExpectations(lines, list)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return []error{fmt.Errorf("%s: %w", ExpectedFile, err)}

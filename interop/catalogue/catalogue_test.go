@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/catalogue"
 )
 
-// groups are the folders, as the suite's readers know them: a new one is added here.
+// groups lists the groups. A new group is added here.
 var groups = []string{
 	"basics", "blocking", "credentials", "death", "flags", "hostile", "kinds", "limits", "names", "ordering", "payload", "resources", "sockets", "truncation",
 }
@@ -43,7 +43,7 @@ func TestScenarios(t *testing.T) {
 		}
 		paths = append(paths, path.Join(folder, s.Name+".txt"))
 		if !slices.Contains(groups, s.Group()) {
-			t.Errorf("%s: no such group", s.Name)
+			t.Errorf("%s: unknown group", s.Name)
 		}
 		if !strings.Contains(strings.Join(s.Rule[1:], " "), "docs/catalogue.md: ") {
 			t.Errorf("%s: the source does not name its id in docs/catalogue.md", s.Name)
@@ -58,28 +58,28 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// A library can report MSG_CTRUNC in three ways: by the flag, by closing the received
-// descriptors, or by an error. It can report MSG_TRUNC by the flag or by an error. The error
-// is the library's choice, there and wherever else it refuses a message.
+// A library can report MSG_CTRUNC by the flag, by closing the received descriptors, or by an
+// error. It can report MSG_TRUNC by the flag or by an error. The library chooses the error,
+// there and in all other answers in which it rejects a message.
 func TestEveryWayToRefuse(t *testing.T) {
 	for _, s := range scenarios(t) {
 		for _, st := range s.Steps {
-			if st.Kind != scenario.StepHear || s.RunnerPlays(st.Role) {
+			if st.Kind != scenario.StepAnswer || s.RunByRunner(st.Role) {
 				continue
 			}
-			cut, short, closed, own, refused := false, false, false, false, false
-			for _, w := range st.Wants {
-				cut = cut || slices.Contains(w.Line.List("flags"), "ctrunc")
-				short = short || slices.Contains(w.Line.List("flags"), "trunc")
+			ctrunc, trunc, closed, own, refused := false, false, false, false, false
+			for _, w := range st.Answers {
+				ctrunc = ctrunc || slices.Contains(w.Line.List("flags"), "ctrunc")
+				trunc = trunc || slices.Contains(w.Line.List("flags"), "trunc")
 				closed = closed || slices.Equal(w.Line.List("fds"), []string{"closed"})
 				own = own || w.Text == "err lib"
 				refused = refused || w.Text == "err"
 			}
-			if cut && !closed {
-				t.Errorf("%s:%d: control is cut, and fds=closed is no answer", s.Name, st.Line)
+			if ctrunc && !closed {
+				t.Errorf("%s:%d: ctrunc is accepted, but not fds=closed", s.Name, st.Line)
 			}
-			if (cut || short || own) && !refused {
-				t.Errorf("%s:%d: err, of any name, is no answer", s.Name, st.Line)
+			if (ctrunc || trunc || own) && !refused {
+				t.Errorf("%s:%d: err without a name is not accepted", s.Name, st.Line)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func TestLoad(t *testing.T) {
 		},
 		"an error of the parser": {
 			files: files{"a/bad.txt": bad, "a/good.txt": peer},
-			err:   `a/bad:3: no such word behind "on": "tcp"; there are stream dgram seqpacket`,
+			err:   `a/bad:3: "tcp" cannot follow "on"; words that can are stream dgram seqpacket`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,21 +13,21 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-var update = flag.Bool("update", false, "write into docs/catalogue.md what the catalogue plays, and into README.md the tables of what the runner knows")
+var update = flag.Bool("update", false, "update the tables in docs/catalogue.md and in the README.md files")
 
 const (
 	docs = "../../docs/catalogue.md"
-	ids  = 401 // rows of it
+	ids  = 401 // its number of rows
 )
 
 var docsRow = regexp.MustCompile(`^\| ([a-z0-9-]+(?:\.\.[0-9])?)( ★)? \| ([^|]*?) \| (.*?) ?\| (.*?) ?\|$`)
 
-// docsName is a name in a text: of several words, as most are, and no pattern.
+// docsName matches a name in a text: several words, as most names have, and no pattern.
 var docsName = regexp.MustCompile("`((?:[a-z]+/)?[a-z0-9]+(?:-[a-z0-9]+)+)`")
 
-// playedAs returns the scenarios that name an id of docs/catalogue.md as their source, as
-// its table has them.
-func playedAs(list []*scenario.Scenario) map[string]string {
+// scenariosOf returns, for each id of docs/catalogue.md, the scenarios that name it as their
+// source, as the table lists them.
+func scenariosOf(list []*scenario.Scenario) map[string]string {
 	as := map[string]string{}
 	add := func(s *scenario.Scenario, mark string) {
 		_, sources, _ := strings.Cut(s.Rule[1], "docs/catalogue.md: ")
@@ -49,38 +49,38 @@ func playedAs(list []*scenario.Scenario) map[string]string {
 	return as
 }
 
-// docs/catalogue.md says of each id where it is known from, and as what it is played, or
-// why it is not.
+// docs/catalogue.md has the source of each id, and the scenarios for it or the reason why
+// there are none.
 func TestDocs(t *testing.T) {
 	b, err := os.ReadFile(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(b), "\n")
-	as := playedAs(scenarios(t))
+	as := scenariosOf(scenarios(t))
 	seen := map[string]bool{}
 	for i, l := range lines {
 		if l == "## Kernels" {
-			break // its table is another one
+			break // the table there has another form
 		}
 		if !strings.HasPrefix(l, "| ") || strings.HasPrefix(l, "| id |") {
 			continue
 		}
 		m := docsRow.FindStringSubmatch(l)
 		if m == nil {
-			t.Errorf("%d: not a row: %s", i+1, l)
+			t.Errorf("line %d is not a row: %s", i+1, l)
 			continue
 		}
-		id, star, source, played, reason := m[1], m[2], m[3], m[4], m[5]
+		id, star, source, names, reason := m[1], m[2], m[3], m[4], m[5]
 		if *update {
 			lines[i] = strings.ReplaceAll(fmt.Sprintf("| %s%s | %s | %s | %s |", id, star, source, as[id], reason), "|  |", "| |")
-			played = as[id]
+			names = as[id]
 		}
 		for wrong, is := range map[string]bool{
-			"is there twice": seen[id],
-			"is not played as " + as[id] + ": use -update": played != as[id],
-			"has no source, and no ★":                      source == "" || source == "–" && star == "",
-			"is played, or there is a reason why not":      (as[id] == "") != (reason != ""),
+			"has two rows": seen[id],
+			"does not list " + as[id] + ": use -update": names != as[id],
+			"has no source and no ★":                    source == "" || source == "–" && star == "",
+			"needs either a scenario or a reason":       (as[id] == "") != (reason != ""),
 		} {
 			if is {
 				t.Errorf("%d: %s %s", i+1, id, wrong)
@@ -89,21 +89,21 @@ func TestDocs(t *testing.T) {
 		seen[id] = true
 	}
 	if len(seen) != ids {
-		t.Errorf("%d rows, of %d", len(seen), ids)
+		t.Errorf("there are %d rows, not %d", len(seen), ids)
 	}
 	for _, id := range slices.Sorted(maps.Keys(as)) {
 		if !seen[id] {
-			t.Errorf("no row of %s, the source of %s", id, as[id])
+			t.Errorf("there is no row for %s, the source of %s", id, as[id])
 		}
 	}
-	// What the document tells besides is about scenarios that there are.
+	// The text names only scenarios and ids that exist.
 	for _, s := range scenarios(t) {
 		_, id, _ := strings.Cut(s.Name, "/")
 		seen[s.Name], seen[id] = true, true
 	}
 	for _, m := range docsName.FindAllStringSubmatch(string(b), -1) {
 		if !seen[m[1]] {
-			t.Errorf("there is no %s", m[1])
+			t.Errorf("%s does not exist", m[1])
 		}
 	}
 	if *update {

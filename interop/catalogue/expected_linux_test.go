@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/peers"
 )
 
-// Where all peers are, no expected failure is set aside: each is about a peer that
-// there is, and a case that it plays.
+// If all peers are installed, no expected failure is set aside: each names an existing peer
+// and a case that the peer takes part in.
 func TestExpectedIsAboutSomething(t *testing.T) {
 	list, err := catalogue.Expected()
 	if err != nil {
@@ -34,19 +34,19 @@ func TestExpectedIsAboutSomething(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range x.Aside {
-			if e.On(kernel) && e.Version == "" { // of a peer that was not asked, no version is known
+			if e.On(kernel) && e.Version == "" { // the version of a peer that does not run is unknown
 				t.Errorf("set aside on %s: %s", kernel, e)
 			}
 		}
 	}
 	if len(list) == 0 {
-		t.Error("nothing is expected to fail")
+		t.Error("there are no expected failures")
 	}
 }
 
-// An expected failure is about scenarios that it names. Close-on-exec alone may be
-// expected of a peer everywhere: it has one cause, the flags of its receive, and each
-// other finding of a case needs a line of its own.
+// An expected failure names its scenarios. Only cloexec may be expected of a peer in all of
+// them: it has one cause, the flags of the receive, and any other finding in those cases
+// still needs a line of its own.
 func TestExpectedNamesItsScenarios(t *testing.T) {
 	list, err := catalogue.Expected()
 	if err != nil {
@@ -54,7 +54,7 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 	}
 	for _, e := range list {
 		if nameless(e) {
-			t.Errorf("%s: it names no scenario, and would hide what nobody has seen yet", e)
+			t.Errorf("%s: it names no scenario, so it would hide unknown faults", e)
 		}
 	}
 	for text, want := range map[string]bool{
@@ -68,9 +68,9 @@ func TestExpectedNamesItsScenarios(t *testing.T) {
 	}
 }
 
-// nameless tells whether the expectation is about scenarios that it does not name.
+// nameless reports whether the expectation applies to scenarios that it does not name.
 func nameless(e scenario.Expectation) bool {
-	for _, group := range []string{"payload", "nobody"} {
+	for _, group := range []string{"payload", "unknown"} {
 		for _, socketType := range contract.SocketTypes {
 			for _, ends := range []string{e.Peer + "/other", "other/" + e.Peer, e.Peer + "/" + e.Peer, e.Peer + "/runner", "runner/" + e.Peer} {
 				if e.Pattern.Match(group + "/no-scenario-has-this-name/" + socketType + "/" + ends) {

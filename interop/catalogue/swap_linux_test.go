@@ -11,30 +11,31 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// differ tells whether what is expected first at one step would not do at the other.
+// differ reports whether the first answer expected at other would not be accepted at st.
 func differ(s *scenario.Scenario, st, other scenario.Step) bool {
-	if s.RunnerPlays(st.Role) {
-		return contradicts(other.Wants[0].Text, st.Wants[0].Text)
+	if s.RunByRunner(st.Role) {
+		return contradicts(other.Answers[0].Text, st.Answers[0].Text)
 	}
-	strip := func(w scenario.Want) string { return label.ReplaceAllString(w.Text, "") }
-	return !slices.ContainsFunc(st.Wants, func(w scenario.Want) bool { return strip(w) == strip(other.Wants[0]) })
+	strip := func(w scenario.Answer) string { return label.ReplaceAllString(w.Text, "") }
+	return !slices.ContainsFunc(st.Answers, func(w scenario.Answer) bool { return strip(w) == strip(other.Answers[0]) })
 }
 
-// swapped has the answers of two steps in each other's place, with their alternatives.
-// Where the rest needs a name that comes too late then, it ends behind the first.
+// swapped returns the scenario with the answers of two steps exchanged, including their
+// alternatives. If a later line then uses a name before its definition, the scenario ends
+// after the first step.
 func swapped(t *testing.T, s *scenario.Scenario, one, two scenario.Step) (*scenario.Scenario, error) {
 	t.Helper()
 	lines := text(t, s)
 	put := func(at, from scenario.Step) []string {
-		block := slices.Clone(lines[from.Line-1 : from.Line-1+len(from.Wants)])
+		block := slices.Clone(lines[from.Line-1 : from.Line-1+len(from.Answers)])
 		head, _, _ := strings.Cut(lines[at.Line-1], " ")
 		_, answer, _ := strings.Cut(block[0], " ")
 		block[0] = head + " " + answer
 		return block
 	}
-	behind := func(st scenario.Step) int { return st.Line - 1 + len(st.Wants) }
+	after := func(st scenario.Step) int { return st.Line - 1 + len(st.Answers) }
 	first := slices.Concat(lines[:one.Line-1], put(one, two))
-	whole := slices.Concat(first, lines[behind(one):two.Line-1], put(two, one), lines[behind(two):])
+	whole := slices.Concat(first, lines[after(one):two.Line-1], put(two, one), lines[after(two):])
 	bad, err := scenario.Parse(s.Name, []byte(strings.Join(whole, "\n")))
 	if err != nil {
 		bad, err = scenario.Parse(s.Name, []byte(strings.Join(first, "\n")))
@@ -42,8 +43,7 @@ func swapped(t *testing.T, s *scenario.Scenario, one, two scenario.Step) (*scena
 	return bad, err
 }
 
-// Each answer in the place of the next one that differs and that could stand there, and
-// that one in its place, is noticed.
+// The runner detects that an answer was exchanged with the next different one.
 func TestSwappedAnswersAreNoticed(t *testing.T) {
 	p, self := honest(t)
 	var cases []scenario.Case
@@ -52,13 +52,13 @@ func TestSwappedAnswersAreNoticed(t *testing.T) {
 			continue
 		}
 		a, b := cast(s, p, self)
-		heard := slices.DeleteFunc(slices.Clone(s.Steps), func(st scenario.Step) bool { return st.Kind != scenario.StepHear })
-		for i, one := range heard {
-			for _, two := range heard[i+1:] {
+		answers := slices.DeleteFunc(slices.Clone(s.Steps), func(st scenario.Step) bool { return st.Kind != scenario.StepAnswer })
+		for i, one := range answers {
+			for _, two := range answers[i+1:] {
 				if !differ(s, one, two) {
 					continue
 				}
-				if bad, err := swapped(t, s, one, two); err == nil { // or the format refuses it
+				if bad, err := swapped(t, s, one, two); err == nil { // otherwise the parser detects it
 					bad.Name += "-" + strconv.Itoa(one.Line)
 					cases = append(cases, scenario.Case{Scenario: bad, Type: s.Types[0], A: a, B: b})
 					break

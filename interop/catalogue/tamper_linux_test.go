@@ -21,7 +21,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// honest is a peer that is right in everything, in a process of its own, and the runner.
+// honest returns a peer without faults, which runs in its own process, and the runner.
 func honest(t *testing.T) (p, self *scenario.Peer) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "fake")
@@ -48,20 +48,20 @@ func text(t *testing.T, s *scenario.Scenario) []string {
 	return strings.Split(string(b), "\n")
 }
 
-// A tampered transcript has one answer in the place of another.
+// A tampered transcript has one answer replaced by a wrong one.
 type tampered struct {
 	scenario *scenario.Scenario
-	of       *scenario.Scenario // as it was
+	of       *scenario.Scenario // the original
 	step     scenario.Step
-	verb     string // of what is answered
+	verb     string // of the command
 	wrong
 }
 
-// A wrong answer, and in what it is wrong.
+// A wrong answer, and the kind of fault in it.
 type wrong struct{ answer, kind string }
 
-// choose takes one of the wrong answers for each right one: of the kind that it has taken
-// the fewest times so far for an answer to the same verb. It takes the same ones each time.
+// choose picks one of the wrong answers for each right one. It picks the kind that it has
+// picked least for answers to the same verb, and the result is always the same.
 func choose(all []tampered) (chosen []tampered) {
 	taken := map[string]int{}
 	key := func(lie tampered) string { return lie.kind + " " + lie.verb }
@@ -79,8 +79,8 @@ func choose(all []tampered) (chosen []tampered) {
 	return chosen
 }
 
-// cast is who plays a scenario here: the peer that is right, and the runner where
-// that plays in any case.
+// cast returns the peers for a scenario: the honest one, and the runner in the roles that a
+// process of the runner always has.
 func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 	switch s.Play {
 	case scenario.PlayKernel:
@@ -93,14 +93,14 @@ func cast(s *scenario.Scenario, p, self *scenario.Peer) (a, b *scenario.Peer) {
 	return p, p
 }
 
-// tamper puts each wrong answer in the place of each right one. Where the rest needs
-// a name that the right answer had, it is left out, and so is what is no transcript then.
+// tamper replaces each right answer by each wrong one. If a later line needs a name that only
+// the right answer defines, the scenario ends there. Invalid transcripts are left out.
 func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 	t.Helper()
 	lines := text(t, s)
 	verbs := map[scenario.Role]string{}
 	for _, st := range s.Steps {
-		if st.Kind != scenario.StepHear {
+		if st.Kind != scenario.StepAnswer {
 			verbs[st.Role] = st.Command.Verb
 			continue
 		}
@@ -109,8 +109,8 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 			changed := slices.Clone(lines)
 			head, _, _ := strings.Cut(lines[st.Line-1], " ")
 			changed[st.Line-1] = head + " " + wrong.answer
-			for i := range st.Wants[1:] {
-				changed[st.Line+i] = "" // the alternatives stand directly below
+			for i := range st.Answers[1:] {
+				changed[st.Line+i] = "" // the alternatives are directly below
 			}
 			bad, err := scenario.Parse(s.Name, []byte(strings.Join(changed, "\n")))
 			if err != nil {
@@ -121,7 +121,7 @@ func tamper(t *testing.T, s *scenario.Scenario) (list []tampered) {
 			}
 		}
 		if len(list) == before {
-			t.Errorf("%s:%d: nothing wrong can be put in the place of this answer", s.Name, st.Line)
+			t.Errorf("%s:%d: there is no wrong answer to replace this one by", s.Name, st.Line)
 		}
 	}
 	return list
@@ -132,12 +132,12 @@ var (
 	payload = regexp.MustCompile(`\bpayload=[0-9a-f]{2}`)
 	fds     = regexp.MustCompile(`\bfds=([a-z0-9]+),([a-z0-9]+)`)
 	one     = regexp.MustCompile(`\bfds=([a-z0-9]+)(:[a-z0-9]+)?( |$)`)
-	label   = regexp.MustCompile(`:[a-z][a-z0-9]*`) // only what the number is called later
+	label   = regexp.MustCompile(`:[a-z][a-z0-9]*`) // the name of the descriptor in later lines
 	flags   = regexp.MustCompile(`\bflags=\S+`)
 )
 
-// contradicts tells whether two expected answers cannot both be true. Neither tells
-// all that there is, but for numbers of descriptors.
+// contradicts reports whether two expected answers cannot both be true. Neither lists every
+// field of the answer, except for descriptors.
 func contradicts(answer, right string) bool {
 	have, _ := contract.ParseLine(answer)
 	want, _ := contract.ParseLine(right)
@@ -164,32 +164,32 @@ func contradicts(answer, right string) bool {
 	return false
 }
 
-// others are values of which each field can have one that is not its own.
+// others are values to try in a field. For every field, at least one of them is valid and wrong.
 var others = []string{"-", "99999999", "nval", "grow", "path", "cloexec", "abstract:wrong", "cmsg(9,9,-)", "creds(1,2,3)", "block", "01234", "-1", "yes", "no"}
 
-// wrongAnswers are those of the other lines, and what is right but in one thing.
+// wrongAnswers returns the answers of the other lines, and the right answer with one fault each.
 func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
-	right := st.Wants[0].Text
+	right := st.Answers[0].Text
 	add := func(kind, answer string) {
-		same := func(w scenario.Want) bool {
+		same := func(w scenario.Answer) bool {
 			return label.ReplaceAllString(w.Text, "") == label.ReplaceAllString(answer, "")
 		}
-		if (s.RunnerPlays(st.Role) || strings.Contains(answer, "=*")) && !contradicts(answer, right) { // any value: the right one too
+		if (s.RunByRunner(st.Role) || strings.Contains(answer, "=*")) && !contradicts(answer, right) { // "*" matches the right value too
 			return
 		}
-		if !slices.ContainsFunc(st.Wants, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
+		if !slices.ContainsFunc(st.Answers, same) && !slices.ContainsFunc(list, func(w wrong) bool { return w.answer == answer }) {
 			list = append(list, wrong{answer, kind})
 		}
 	}
 	for _, other := range s.Steps {
-		// Where the runner goes through a table of lengths, the answers to the others are many.
+		// A scenario that goes through a table of lengths has too many other answers.
 		near := max(st.Line-other.Line, other.Line-st.Line) <= 8
-		if other.Kind == scenario.StepHear && (near || !s.RunnerPlays(st.Role)) {
-			add("of another line", other.Wants[0].Text)
+		if other.Kind == scenario.StepAnswer && (near || !s.RunByRunner(st.Role)) {
+			add("of another line", other.Answers[0].Text)
 		}
 	}
 	add("an error", "err EUSERS")
-	if s.RunnerPlays(st.Role) {
+	if s.RunByRunner(st.Role) {
 		for _, word := range strings.Fields(right)[1:] {
 			key, _, ok := strings.Cut(word, "=")
 			if !ok || slices.Contains(append(kernel.Vocabulary.FDFields(), "n", "payload", "flags"), key) {
@@ -215,12 +215,12 @@ func wrongAnswers(s *scenario.Scenario, st scenario.Step) (list []wrong) {
 	return list
 }
 
-// Every scenario is passed by who is right, and no answer in it is there in vain: a
-// wrong one in its place is noticed, at that line. SCM_MUTANTS=full plays every wrong answer,
-// and a run without it one for each right one, of every kind.
+// An honest peer passes every scenario, and every answer matters: if it is replaced by a wrong
+// one, the runner reports that line. With SCM_MUTANTS=full the test runs every wrong answer.
+// Without it, the test runs one for each right answer, and wrong answers of every kind.
 func TestEveryAnswerMatters(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: a run without it plays wrong answers, whoever the user is")
+		t.Skip("wrong answers are not run with -short")
 	}
 	p, self := honest(t)
 	var all []tampered
@@ -238,10 +238,10 @@ func TestEveryAnswerMatters(t *testing.T) {
 	}
 	for _, lie := range all {
 		if !slices.ContainsFunc(chosen, func(c tampered) bool { return c.kind == lie.kind }) {
-			t.Errorf("no wrong answer of kind %q is played", lie.kind)
+			t.Errorf("no wrong answer of kind %q is run", lie.kind)
 		}
 	}
-	lies := map[string]tampered{} // by the names of their cases
+	lies := map[string]tampered{} // by name of case
 	for i, lie := range chosen {
 		lie.scenario.Name += "-" + strconv.Itoa(i)
 		a, b := cast(lie.of, p, self)
@@ -253,7 +253,7 @@ func TestEveryAnswerMatters(t *testing.T) {
 	for _, r := range interop.Run(context.Background(), right, nil, interop.Options{Jobs: 2}).Results {
 		switch s := r.Case.Scenario; {
 		case r.Verdict == scenario.Unsupported && (len(s.Needs) > 0 || len(s.Files) > 0):
-			t.Logf("not played: %s: %s", r.Name, r.Why)
+			t.Logf("skipped: %s: %s", r.Name, r.Why)
 			unsupported[s] = true
 		case r.Verdict != scenario.Pass:
 			t.Errorf("%s: %s: %s%v", r.Name, r.Verdict, r.Why, r.Findings)
@@ -267,7 +267,7 @@ func TestEveryAnswerMatters(t *testing.T) {
 			return f.Line == lie.step.Line && (f.Check == scenario.CheckAnswer || f.Check == scenario.CheckFile)
 		}
 		if r.Verdict != scenario.Fail || !slices.ContainsFunc(r.Findings, found) {
-			t.Errorf("%s:%d: %q is not noticed: %s: %s%v", lie.scenario.Name, lie.step.Line, lie.answer, r.Verdict, r.Why, r.Findings)
+			t.Errorf("%s:%d: %q is not detected: %s: %s%v", lie.scenario.Name, lie.step.Line, lie.answer, r.Verdict, r.Why, r.Findings)
 		}
 	}
 }

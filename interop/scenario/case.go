@@ -1,6 +1,6 @@
-// Package scenario has the transcripts and what is made of them before and after they are
-// played: the parser, patterns, plans, shards, results and expectations. It starts nothing,
-// and works on every system.
+// Package scenario parses transcripts and handles everything about them except running
+// them: patterns, plans, shards, results and expectations. It starts no processes and
+// works on every system.
 package scenario
 
 import (
@@ -19,7 +19,7 @@ type Case struct {
 	A, B     *Peer
 }
 
-// Name is GROUP/ID/TYPE/SENDER/RECEIVER.
+// Name returns GROUP/ID/TYPE/SENDER/RECEIVER.
 func (c Case) Name() string { return path.Join(c.Scenario.Name, c.Type, c.A.Name, c.B.Name) }
 
 // Peer returns the peer in this role.
@@ -30,18 +30,19 @@ func (c Case) Peer(role Role) *Peer {
 	return c.B
 }
 
-// AloneName returns the name of the case for the peer in this role, whoever is opposite.
+// AloneName returns a name for all cases of this scenario and type that have the same
+// peer in this role.
 func (c Case) AloneName(role Role) string {
 	return path.Join(c.Scenario.Name, c.Type, role.String(), c.Peer(role).Name)
 }
 
-// Kernel reports whether the case is about the kernel, and no peer.
+// Kernel reports whether the case tests the kernel instead of peers.
 func (c Case) Kernel() bool { return c.Scenario.Kernel() }
 
-// OutOfReach returns why the peer in this role cannot play the case, or "".
-func (c Case) OutOfReach(role Role) string {
+// UnsupportedBy returns the reason why the peer in this role does not support the case, or "".
+func (c Case) UnsupportedBy(role Role) string {
 	h := c.Peer(role).Hello
-	lacks := map[string]bool{c.Type: !h.Offers(c.Type)} // by the words of can=
+	lacks := map[string]bool{c.Type: !h.Offers(c.Type)} // keyed by the words of can=
 	needs := func(word string, is bool) { lacks[word] = lacks[word] || is && !h.Offers(word) }
 	bytes, fds, fixed := strings.Cut(h.Room, ",")
 	room, err := strconv.Atoi(bytes)
@@ -75,39 +76,39 @@ func (c Case) OutOfReach(role Role) string {
 	return ""
 }
 
-// Unplayable returns why the case cannot be played, or "".
-func (c Case) Unplayable() string { return cmp.Or(c.OutOfReach(RoleA), c.OutOfReach(RoleB)) }
+// Unsupported returns the reason why a peer does not support the case, or "".
+func (c Case) Unsupported() string { return cmp.Or(c.UnsupportedBy(RoleA), c.UnsupportedBy(RoleB)) }
 
-// A Check is one thing that can be wrong with a peer.
+// A Check is a category of findings.
 type Check string
 
 const (
-	CheckAnswer   Check = "answer"   // the answer is not one that the scenario has
-	CheckFile     Check = "file"     // a descriptor is not what the peer says it is
+	CheckAnswer   Check = "answer"   // the scenario does not accept the answer
+	CheckFile     Check = "file"     // a descriptor does not refer to the file that the peer reported
 	CheckCloexec  Check = "cloexec"  // a received descriptor is not close-on-exec
-	CheckLeak     Check = "leak"     // a descriptor of the case is open, and the peer did not report it
+	CheckLeak     Check = "leak"     // a file of the case is open in the peer, which did not report it
 	CheckContract Check = "contract" // the answer is not in the language of the contract
 	CheckCrash    Check = "crash"    // the peer ended
 	CheckHang     Check = "hang"     // the peer did not answer in time
 )
 
-// Checks lists them all.
+// Checks lists all checks.
 var Checks = []Check{CheckAnswer, CheckFile, CheckCloexec, CheckLeak, CheckContract, CheckCrash, CheckHang}
 
-// A Finding is one thing that is wrong, and at which peer.
+// A Finding is a fault that the runner found in a peer.
 type Finding struct {
 	Check Check  `json:"check"`
 	Peer  string `json:"peer"`
 	Line  int    `json:"line,omitempty"` // of the scenario
 	Text  string `json:"text"`
 
-	Ambiguous bool `json:"-"` // which of the two it is, the kernel does not tell
-	Own       bool `json:"-"` // it is what the peer did, whatever it received
+	Ambiguous bool `json:"-"` // the kernel does not show which of the two peers is at fault
+	Own       bool `json:"-"` // the peer did it itself, regardless of what it received
 }
 
 func (f Finding) String() string { return f.Key() + ": " + f.Text }
 
-// Located returns String with the line of the scenario before it, if there is one.
+// Located returns String, preceded by the line of the scenario if the finding has one.
 func (f Finding) Located() string {
 	if f.Line == 0 {
 		return f.String()
@@ -118,20 +119,20 @@ func (f Finding) Located() string {
 // Key returns CHECK@PEER, as an expectation names it.
 func (f Finding) Key() string { return string(f.Check) + "@" + f.Peer }
 
-// A Verdict is how a case ended. Unsupported and NotRun stand where there is no verdict.
+// A Verdict is how a case ended. A case without a verdict is Unsupported or NotRun.
 type Verdict string
 
 const (
-	Pass           Verdict = "pass"        // all as the scenario has it
-	Fail           Verdict = "fail"        // something is wrong that was not expected
-	Expected       Verdict = "expected"    // all that is wrong was expected
-	UnexpectedPass Verdict = "fixed"       // something that was expected to be wrong is not: the word of JSON reports
-	Flaky          Verdict = "flaky"       // it failed, and when it was played again it did not: not passed
-	Unsupported    Verdict = "unsupported" // a peer has no interface for it
-	NotRun         Verdict = "not run"     // the runner could not
+	Pass           Verdict = "pass"        // there are no findings
+	Fail           Verdict = "fail"        // there is an unexpected finding
+	Expected       Verdict = "expected"    // all findings were expected
+	UnexpectedPass Verdict = "fixed"       // an expected finding is missing; "fixed" is the word in JSON reports
+	Flaky          Verdict = "flaky"       // it failed, but not when it was run again
+	Unsupported    Verdict = "unsupported" // a peer or the system lacks something that it needs
+	NotRun         Verdict = "not run"     // the runner could not run it
 )
 
-// String returns the verdict in the words that a user is shown.
+// String returns the word for the verdict that users see.
 func (v Verdict) String() string {
 	if v == UnexpectedPass {
 		return "unexpected pass"
@@ -139,7 +140,7 @@ func (v Verdict) String() string {
 	return string(v)
 }
 
-// A Result is what came of a case.
+// A Result is the result of a case.
 type Result struct {
 	Name       string    `json:"name"`
 	Hash       string    `json:"hash"` // of the scenario's text
@@ -147,46 +148,46 @@ type Result struct {
 	Why        string    `json:"why,omitempty"`
 	Findings   []Finding `json:"findings,omitempty"`
 	Reasons    []string  `json:"reasons,omitempty"` // of the expectations that apply
-	Gone       []string  `json:"gone,omitempty"`    // the expectations that do not come true
-	Tries      int       `json:"tries,omitempty"`   // how often it was played, if more than once
+	Gone       []string  `json:"gone,omitempty"`    // the expectations for which there was no finding
+	Tries      int       `json:"tries,omitempty"`   // how often it was run, if more than once
 	Transcript []string  `json:"transcript,omitempty"`
 	Trace      *Trace    `json:"trace,omitempty"`
-	Seconds    float64   `json:"seconds"` // that it took
+	Seconds    float64   `json:"seconds"` // how long it took
 
 	Broken bool `json:"broken,omitempty"` // a peer did not even start
 
 	Case Case `json:"-"`
 
-	// CloexecChecked has the names of the peers at which close-on-exec was looked at.
+	// CloexecChecked has the names of the peers that had a received descriptor to check for
+	// close-on-exec.
 	CloexecChecked map[string]bool `json:"-"`
 }
 
-// A Trace is what both peers said to the kernel when a case that had failed was played
-// once more. The numbers in it are those of its own transcript.
+// A Trace has the system calls of both peers, recorded when a failed case was run once
+// more. Its descriptors are those of its own transcript.
 type Trace struct {
-	Why        string   `json:"why,omitempty"` // why it is not of what was found
+	Why        string   `json:"why,omitempty"` // why it does not show the failure
 	Transcript []string `json:"transcript,omitempty"`
 	A          []string `json:"a,omitempty"`
 	B          []string `json:"b,omitempty"`
 }
 
-// Verdicts lists them all.
+// Verdicts lists all verdicts.
 var Verdicts = []Verdict{Pass, Fail, Expected, UnexpectedPass, Flaky, Unsupported, NotRun}
 
-// Kernel tells whether the result is about the kernel, and no peer.
+// Kernel reports whether the result is that of a kernel scenario.
 func (r Result) Kernel() bool { return strings.HasSuffix(r.Name, "/"+KernelName+"/"+KernelName) }
 
-// Unexpected tells whether the verdict is Fail, UnexpectedPass or Flaky. A case that was not run,
-// or is unsupported, is not unexpected.
+// Unexpected reports whether the verdict is Fail, UnexpectedPass or Flaky.
 func (r Result) Unexpected() bool {
 	return r.Verdict == Fail || r.Verdict == UnexpectedPass || r.Verdict == Flaky
 }
 
-// An Outcome is what came of a run.
+// An Outcome is the outcome of a run.
 type Outcome struct {
 	Results   []Result
-	Witnesses map[string]int // how often each of the kernel's ways of telling was used
+	Witnesses map[string]int // how often each of the kernel's interfaces identified a file
 	Cut       error          // why the run ended early
 	Broken    error          // why it did not begin
-	Left      error          // why something of its folder of temporary files is left, and where
+	Left      error          // which temporary files could not be removed, and why
 }

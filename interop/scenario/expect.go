@@ -12,21 +12,21 @@ import (
 	"github.com/scm-rights/scm/interop/display"
 )
 
-// The kinds of kernels that expectations may be about, by their headings.
+// The kinds of kernels that expectations may be limited to, as in their headings.
 const KernelLinux, KernelGVisor = "linux", "gvisor"
 
-// KernelKinds are all of them.
+// KernelKinds lists the kinds of kernels.
 var KernelKinds = []string{KernelLinux, KernelGVisor}
 
-// An Expectation is a line of a file of expected failures: in the cases that
-// the pattern selects, the peer fails the check, for the reason given.
+// An Expectation is a line of a file of expected failures. In the cases that the
+// pattern selects, the peer fails the check for the given reason.
 type Expectation struct {
 	Pattern Pattern
 	Check   Check
 	Peer    string
 	Version string // of the peer, as in "<8.4" or ">=8.1<8.4", or "" for any
 	Reason  string
-	Kernel  string // of KernelKinds, the one that it is about, or "" for any
+	Kernel  string // one of KernelKinds, or "" for any
 	Line    int
 }
 
@@ -35,13 +35,13 @@ func (e Expectation) String() string {
 	return fmt.Sprintf("line %d: %s%s %s%s", e.Line, kernel, e.Pattern, e.key(), e.Version)
 }
 
-// On reports whether the expectation is about this kernel, alone or with others.
+// On reports whether the expectation applies on this kernel.
 func (e Expectation) On(kernel string) bool { return e.Kernel == "" || e.Kernel == kernel }
 
-// key is CHECK@PEER, as that of a Finding.
+// key returns CHECK@PEER, like Finding.Key.
 func (e Expectation) key() string { return Finding{Check: e.Check, Peer: e.Peer}.Key() }
 
-// The forms of a heading and of CHECK@PEER, with versions or without.
+// The forms of a heading, and of CHECK@PEER with or without versions.
 var (
 	headingForm = regexp.MustCompile(`^\[(\S*)\]$`)
 	keyForm     = regexp.MustCompile(`^([a-z]+)@([^<>=]+)((?:>=[0-9]+(?:\.[0-9]+)*)?(?:<[0-9]+(?:\.[0-9]+)*)?)$`)
@@ -51,9 +51,9 @@ var (
 //
 //	PATTERN CHECK@PEER REASON
 //
-// with {a,b} for either in the first two. "#" begins a comment. Lines below a heading,
-// [KERNEL], are about that kernel. A line with CHECK@PEER<8.4, PEER>=8.1 or PEER>=8.1<8.4
-// is about those versions of the peer, as its answer to hello gives them.
+// with {a,b} for either of two in the first two words. "#" begins a comment. Lines below
+// a heading, [KERNEL], apply to that kernel only. A line with CHECK@PEER<8.4, PEER>=8.1 or
+// PEER>=8.1<8.4 applies to those versions of the peer, as its answer to hello reports them.
 func ParseExpectations(text []byte) (list []Expectation, err error) {
 	kernel := ""
 	for i, l := range strings.Split(string(text), "\n") {
@@ -67,7 +67,7 @@ func ParseExpectations(text []byte) (list []Expectation, err error) {
 		case slices.Contains(KernelKinds, heading[1]):
 			kernel = heading[1]
 		default:
-			err = fmt.Errorf("no such kernel: %q; kernels are %v", heading[1], KernelKinds)
+			err = fmt.Errorf("unknown kernel %q; kernels are %v", heading[1], KernelKinds)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
@@ -77,14 +77,14 @@ func ParseExpectations(text []byte) (list []Expectation, err error) {
 	return list, nil
 }
 
-// parseExpectation makes one of each CHECK@PEER that braces stand for.
+// parseExpectation returns an expectation for each alternative in the braces of CHECK@PEER.
 func parseExpectation(e Expectation, words []string) (list []Expectation, err error) {
 	if len(words) < 3 {
-		return nil, errors.New("PATTERN CHECK@PEER REASON, and the reason is compulsory")
+		return nil, errors.New("a line is PATTERN CHECK@PEER REASON, and the reason is required")
 	}
 	e.Reason = strings.Join(words[2:], " ")
-	if strings.HasPrefix(e.Reason, wanting) {
-		return nil, fmt.Errorf("a reason has to be given in the place of %q", e.Reason)
+	if strings.HasPrefix(e.Reason, noReason) {
+		return nil, fmt.Errorf("replace %q by a reason", e.Reason)
 	}
 	if display.Line(e.Reason) != e.Reason {
 		return nil, fmt.Errorf("not text: %q", e.Reason)
@@ -99,7 +99,7 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 	for _, key := range keys {
 		m := keyForm.FindStringSubmatch(key)
 		if m == nil || !display.IsName(m[2]) || !slices.Contains(Checks, Check(m[1])) {
-			return nil, fmt.Errorf("%q is not CHECK@PEER, with <VERSION, >=VERSION or both behind it or none; checks are %v", key, Checks)
+			return nil, fmt.Errorf("%q is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are %v", key, Checks)
 		}
 		e.Check, e.Peer, e.Version = Check(m[1]), m[2], m[3]
 		list = append(list, e)
@@ -109,23 +109,29 @@ func parseExpectation(e Expectation, words []string) (list []Expectation, err er
 
 var (
 	versionBound = regexp.MustCompile(`(>=|<)([0-9.]+)`)
-	numbersForm  = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*`)
+	versionForm  = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*`)
 )
 
-// inVersions reports whether a version is among those that text gives, as in
-// ">=8.1<8.4". "" gives all of them; a version that begins with no number is in "" alone.
-func inVersions(text, version string) bool {
-	has := numbersForm.FindString(version)
-	for _, m := range versionBound.FindAllStringSubmatch(text, -1) {
-		if has == "" || (slices.Compare(numbersOf(has), numbersOf(m[2])) < 0) != (m[1] == "<") {
+// inVersions reports whether a version is in a range such as ">=8.1<8.4". The range ""
+// contains all versions. No other range contains a version that does not begin with a digit.
+func inVersions(bounds, version string) bool {
+	dotted := versionForm.FindString(version)
+	for _, m := range versionBound.FindAllStringSubmatch(bounds, -1) {
+		operator, bound := m[1], m[2]
+		if dotted == "" {
+			return false
+		}
+		less := slices.Compare(versionParts(dotted), versionParts(bound)) < 0
+		if less != (operator == "<") {
 			return false
 		}
 	}
 	return true
 }
 
-// numbersOf reads dotted numbers: 8.10 is behind 8.4, and 8.4 is 8.4.0.
-func numbersOf(version string) []int {
+// versionParts returns the integers of a dotted version, padded with zeros: 8.10 is later
+// than 8.4, and 8.4 is 8.4.0.
+func versionParts(version string) []int {
 	list := make([]int, 16)
 	for i, part := range strings.SplitN(version, ".", len(list)) {
 		list[i], _ = strconv.Atoi(part)
@@ -133,14 +139,14 @@ func numbersOf(version string) []int {
 	return list
 }
 
-// Expectations are expected failures, held against a plan.
+// Expectations are the expected failures of a plan.
 type Expectations struct {
 	List  []Expectation
-	Aside []Expectation // those whose peers were not built, or about another kernel or version
+	Aside []Expectation // set aside: the peer is missing, or the kernel or version is a different one
 }
 
-// Expect holds a list of expected failures against the whole plan, on a kernel. It is an error
-// if an expectation is about no case at all.
+// Expect selects the expectations that apply to the whole plan on a kernel. It returns an
+// error if an expectation could not apply to any case.
 func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*Peer, missing []*Peer, runner *Peer) (*Expectations, error) {
 	x := &Expectations{}
 	here := Plan(scenarios, peers, runner)
@@ -161,12 +167,12 @@ func Expect(list []Expectation, kernel string, scenarios []*Scenario, peers []*P
 	return x, nil
 }
 
-// peerWord is what can be a peer's name in a pattern.
+// peerWord matches the words of a pattern that can be names of peers.
 var peerWord = regexp.MustCompile(`[^/*!,{}]+`)
 
-// CheckExpectations returns an error if an expectation is about no case, whatever the
-// kernel, the peers and their versions are. The peers are those that the list names.
-func CheckExpectations(list []Expectation, scenarios []*Scenario) error {
+// ValidateExpectations returns an error if an expectation could not apply to any case of the
+// scenarios, on any kernel and with any version of the peers that the list names.
+func ValidateExpectations(list []Expectation, scenarios []*Scenario) error {
 	for _, e := range list {
 		var peers []*Peer
 		parts := strings.Split(e.Pattern.text, "/")
@@ -183,27 +189,28 @@ func CheckExpectations(list []Expectation, scenarios []*Scenario) error {
 	return nil
 }
 
-// Selects reports whether the expectation is about the case: its pattern matches, its peer
-// plays in one of its versions, and the check can be made there.
+// Selects reports whether the expectation applies to the case: its pattern matches, its peer
+// takes part in one of its versions, and the check is possible in the case.
 func (e Expectation) Selects(c Case) bool {
 	return e.concerns(c) && (inVersions(e.Version, c.A.Hello.Version) && c.A.Name == e.Peer ||
 		inVersions(e.Version, c.B.Hello.Version) && c.B.Name == e.Peer)
 }
 
-// concerns is Selects for any version.
+// concerns is like Selects, but accepts any version.
 func (e Expectation) concerns(c Case) bool {
 	return slices.ContainsFunc([]Role{RoleA, RoleB}, func(role Role) bool {
 		return c.Peer(role).Name == e.Peer && (e.Check != CheckCloexec || c.Scenario.receives(role))
 	}) && e.Pattern.Match(c.Name())
 }
 
-// For returns the expectations that are about the case.
+// For returns the expectations that apply to the case.
 func (x *Expectations) For(c Case) []Expectation {
 	return slices.DeleteFunc(slices.Clone(x.List), func(e Expectation) bool { return !e.Selects(c) })
 }
 
-// Hangs reports whether it is expected that the peer does not answer, or, for the runner,
-// that the peer opposite gives a wrong answer, so that the runner may wait for it.
+// Hangs reports whether the peer is expected not to answer. For the runner, it reports
+// whether the other peer is expected to answer wrongly, because the runner may then wait
+// for that peer.
 func (x *Expectations) Hangs(c Case, role Role) bool {
 	name := c.Peer(role).Name
 	return slices.ContainsFunc(x.For(c), func(e Expectation) bool {
@@ -211,8 +218,9 @@ func (x *Expectations) Hangs(c Case, role Role) bool {
 	})
 }
 
-// RunnerFails returns why the case shows nothing about its peers, or "": the runner is
-// expected to fail the scenario with itself, so this kernel is another one.
+// RunnerFails returns the reason why the case shows nothing about its peers, or "". If the
+// runner is expected to fail the scenario when it takes both roles, this kernel behaves
+// differently.
 func (x *Expectations) RunnerFails(c Case) string {
 	runner := &Peer{Name: RunnerName}
 	alone := Case{Scenario: c.Scenario, Type: c.Type, A: runner, B: runner}
@@ -224,15 +232,15 @@ func (x *Expectations) RunnerFails(c Case) string {
 	return ""
 }
 
-// senderWrong tells whether the sender is to blame for something, so that
-// nothing can be said of the receiver.
+// senderWrong reports whether there is a finding about the sender, so that the case does
+// not show anything about the receiver, peer.
 func senderWrong(r *Result, peer string) bool {
 	return peer != r.Case.A.Name && slices.ContainsFunc(r.Findings, func(f Finding) bool {
 		return f.Peer == r.Case.A.Name && f.Check != CheckCloexec
 	})
 }
 
-// SetVerdict sets the verdict of a result by what was found and what was expected.
+// SetVerdict sets the verdict of a result from its findings and the expectations.
 func (x *Expectations) SetVerdict(r *Result) {
 	if r.Verdict != Pass && r.Verdict != Fail {
 		return
@@ -254,7 +262,7 @@ func (x *Expectations) SetVerdict(r *Result) {
 		r.Verdict = Fail
 	case len(r.Gone) > 0:
 		r.Verdict = UnexpectedPass
-		r.Why = "expected to fail, and does not: " + strings.Join(r.Gone, "; ")
+		r.Why = "expected to fail, but does not: " + strings.Join(r.Gone, "; ")
 	case len(r.Findings) > 0:
 		r.Verdict = Expected
 	}

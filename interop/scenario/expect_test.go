@@ -9,7 +9,7 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// Braces stand for several; lines below a heading are about that kernel, until the next one.
+// Braces give alternatives. Lines below a heading are about that kernel, until the next heading.
 func TestParseExpectations(t *testing.T) {
 	var got []string
 	for _, e := range mustExpect(t, `
@@ -38,18 +38,18 @@ func TestParseExpectations(t *testing.T) {
 }
 
 func TestParseExpectationsErrors(t *testing.T) {
-	const checks = ` is not CHECK@PEER, with <VERSION, >=VERSION or both behind it or none; checks are [answer file cloexec leak contract crash hang]`
+	const checks = ` is not CHECK@PEER, optionally followed by <VERSION, >=VERSION or both; checks are [answer file cloexec leak contract crash hang]`
 	for text, want := range map[string]string{
-		"\n** cloexec@book":   "line 2: PATTERN CHECK@PEER REASON, and the reason is compulsory",
+		"\n** cloexec@book":   "line 2: a line is PATTERN CHECK@PEER REASON, and the reason is required",
 		"a//b leak@x why":     `line 1: pattern "a//b": an empty part`,
 		"** leak@ why":        `line 1: "leak@"` + checks,
 		"** mood@x why":       `line 1: "mood@x"` + checks,
 		"** {leak,mood}@x w":  `line 1: "mood@x"` + checks,
 		"** {leak,answer@x w": `line 1: "{leak,answer@x": no } after {`,
-		"\n[hurd]":            `line 2: no such kernel: "hurd"; kernels are [linux gvisor]`,
+		"\n[hurd]":            `line 2: unknown kernel "hurd"; kernels are [linux gvisor]`,
 		"** leak@x<8.4.b why": `line 1: "leak@x<8.4.b"` + checks,
 		"** leak@x=8 why":     `line 1: "leak@x=8"` + checks,
-		"[gvisor] why":        "line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory",
+		"[gvisor] why":        "line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required",
 	} {
 		if list, err := ParseExpectations([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, %v; want %s", text, list, err, want)
@@ -116,10 +116,10 @@ func TestExpectAppliesToSomething(t *testing.T) {
 	for text, want := range map[string]string{
 		"** leak@nobody why":       "line 1: ** leak@nobody applies to no case",
 		"**/two/one leak@gone why": "line 1: **/two/one leak@gone applies to no case",
-		// A line about another kernel is held against the cases here too.
+		// A line about another kernel must apply to a case too.
 		"[gvisor]\ngroup/other leak@one why": "line 2: [gvisor] group/other leak@one applies to no case",
 		"no/such leak@one<1 why":             "line 1: no/such leak@one<1 applies to no case",
-		// It never receives, so that close-on-exec is not looked at.
+		// The peer never receives a descriptor, so there is no cloexec check.
 		"group/id/*/one/two cloexec@one why": "line 1: group/id/*/one/two cloexec@one applies to no case",
 	} {
 		if _, err := expect(t, text, KernelLinux, ""); err == nil || err.Error() != want {
@@ -131,7 +131,7 @@ func TestExpectAppliesToSomething(t *testing.T) {
 func TestJudge(t *testing.T) {
 	s := mustParse(t, simple+"B> send payload=00 fds=a\nB< ok n=1\nA> recv bytes=1 fds=1\nA< ok n=1 payload=00 fds=a:back\n")
 	for _, c := range []struct {
-		name, expected, findings, judged string // judged: whose close-on-exec was looked at
+		name, expected, findings, judged string // judged: the peer whose descriptors were checked for close-on-exec
 		want                             Verdict
 		why, reasons                     string
 	}{
@@ -144,10 +144,10 @@ func TestJudge(t *testing.T) {
 		{"both", "** leak@{one,two} a", "leak@one leak@two", "", Expected, "", "a a"},
 		{"gone", "** leak@two a", "", "", UnexpectedPass, "1: ** leak@two", ""},
 		{"one of two is gone", "** leak@two a\n** answer@two b", "leak@two", "", UnexpectedPass, "2: ** answer@two", "a"},
-		{"close-on-exec, looked at", "** cloexec@two a", "", "two", UnexpectedPass, "1: ** cloexec@two", ""},
-		{"close-on-exec, not looked at", "** cloexec@two a", "", "", Pass, "", ""},
+		{"close-on-exec, checked", "** cloexec@two a", "", "two", UnexpectedPass, "1: ** cloexec@two", ""},
+		{"close-on-exec, not checked", "** cloexec@two a", "", "", Pass, "", ""},
 		{"close-on-exec, found", "** cloexec@two a", "cloexec@two", "two", Expected, "", "a"},
-		// The sender got it wrong, so that nothing can be said of the receiver.
+		// The sender is wrong, so the case shows nothing about the receiver.
 		{"the sender is to blame", "** answer@one a\n** leak@two b", "answer@one", "", Expected, "", "a"},
 		{"its close-on-exec is no excuse", "** leak@two b\n** cloexec@one c", "cloexec@one", "", UnexpectedPass, "1: ** leak@two", "c"},
 		{"nor is the receiver", "** leak@two b\n** answer@one a", "leak@two", "", UnexpectedPass, "2: ** answer@one", "b"},
@@ -160,14 +160,14 @@ func TestJudge(t *testing.T) {
 			r.Verdict = Fail
 		}
 		x.SetVerdict(r)
-		why := strings.TrimPrefix(r.Why, "expected to fail, and does not: line ")
+		why := strings.TrimPrefix(r.Why, "expected to fail, but does not: line ")
 		if r.Verdict != c.want || why != c.why || strings.Join(r.Reasons, " ") != c.reasons {
 			t.Errorf("%s: got %s, %q, %q; want %s, %q, %q", c.name, r.Verdict, r.Why, r.Reasons, c.want, c.why, c.reasons)
 		}
 	}
 	r := &Result{Verdict: Unsupported}
 	if (&Expectations{List: mustExpect(t, "** leak@two a")}).SetVerdict(r); r.Verdict != Unsupported {
-		t.Errorf("what was not played is %s", r.Verdict)
+		t.Errorf("the verdict of an unsupported case became %s", r.Verdict)
 	}
 }
 
@@ -179,7 +179,7 @@ func TestExpectedHang(t *testing.T) {
 	}{
 		{"**/two hang@two why\n** leak@one why", "one", "two", [2]bool{false, true}},
 		{"**/two hang@two why", "two", "one", [2]bool{}},
-		// The runner may wait for what a peer does not send, and not for what it gets wrong itself.
+		// The runner may wait for a message that a peer does not send, but not after a fault of its own.
 		{"** answer@one why\n** answer@runner why", "runner", "one", [2]bool{true, false}},
 		{"** answer@one why\n** answer@runner why", "runner", "runner", [2]bool{}},
 	} {

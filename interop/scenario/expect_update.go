@@ -8,25 +8,26 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// wanting stands in the place of a reason that somebody is still to give.
-const wanting = "?"
+// noReason is the reason of a new line, until someone replaces it by a real one.
+const noReason = "?"
 
-// An Update is what a whole run makes of a file of expected failures.
+// An Update is the change that a whole run makes to a file of expected failures.
 type Update struct {
 	Text    []byte   // of the new file
-	Dropped []string // what does not come true any more
-	Added   []string // what was not expected; the reasons are still to be given
-	Kept    []string // what did not come true on this kernel, and is about every kernel
+	Dropped []string // lines that did not fail as expected
+	Added   []string // lines for unexpected findings, without a reason
+	Kept    []string // lines about every kernel that did not fail on this one
 }
 
-// UpdateExpectations rewrites a file of expected failures after a whole run on a kernel: a line
-// that did not come true in each of its cases is dropped for a line for each in which it did.
-// On another kernel than Linux, lines about every kernel stay. A flaky case changes nothing.
-// versions has the peers that could play, and the version of each that gave one.
+// UpdateExpectations rewrites a file of expected failures after a whole run on a kernel. A line
+// that did not fail as expected in all of its cases is replaced by one line for each case in
+// which it did. On a kernel other than Linux, lines about every kernel stay. A flaky case
+// changes nothing. The keys of versions are the peers that took part, and the values are their
+// versions, if known.
 func UpdateExpectations(text []byte, kernel string, versions map[string]string, scenarios []*Scenario, results []Result) (u Update, err error) {
 	list, err := ParseExpectations(text)
 	if err == nil {
-		err = CheckExpectations(list, scenarios)
+		err = ValidateExpectations(list, scenarios)
 	}
 	if err != nil {
 		return u, fmt.Errorf("expected failures: %w", err)
@@ -67,7 +68,7 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	for _, r := range results {
 		for _, f := range r.Findings {
 			covers := func(e Expectation) bool { return e.key() == f.Key() && e.Selects(r.Case) }
-			added := Expectation{Check: f.Check, Peer: f.Peer, Reason: wanting}.line(r.Name)
+			added := Expectation{Check: f.Check, Peer: f.Peer, Reason: noReason}.line(r.Name)
 			if r.Verdict != Flaky && !slices.ContainsFunc(list, covers) && !slices.Contains(u.Added, added) {
 				u.Added = append(u.Added, added)
 			}
@@ -81,8 +82,8 @@ func UpdateExpectations(text []byte, kernel string, versions map[string]string, 
 	return u, nil
 }
 
-// giveCases gives results that were read from a report their cases again. It returns an error
-// unless they are all those of the scenarios with these peers, and each was run.
+// giveCases sets the Case of each result from a report. It returns an error unless the
+// results are exactly the cases of the scenarios with these peers, and all of them were run.
 func giveCases(scenarios []*Scenario, versions map[string]string, results []Result) error {
 	runner := RunnerPeer()
 	runner.Hello.Version = versions[RunnerName]
@@ -100,22 +101,22 @@ func giveCases(scenarios []*Scenario, versions map[string]string, results []Resu
 	for _, c := range plan {
 		switch r := at[c.Name()]; {
 		case r == nil || r.Verdict == NotRun:
-			return fmt.Errorf("the report is not of a whole run: %s was not played", c.Name())
+			return fmt.Errorf("the report is not of a whole run: %s was not run", c.Name())
 		case r.Hash != c.Scenario.Hash:
-			return fmt.Errorf("the report is of another text of %s", c.Scenario.Name)
+			return fmt.Errorf("the report is of a different version of %s", c.Scenario.Name)
 		default:
 			r.Case = c
 		}
 	}
 	if len(plan) != len(results) {
-		return fmt.Errorf("the report has %d cases, and the scenarios with its peers %d", len(results), len(plan))
+		return fmt.Errorf("the report has %d cases, but the scenarios with its peers have %d", len(results), len(plan))
 	}
 	return nil
 }
 
-// cases returns lines for the cases in which it came true, or which are flaky, and whether it
-// did not in others. A report does not have at whom close-on-exec was looked at: a line about
-// that is gone where the run found so of it.
+// cases returns a line for each case that failed as expected or is flaky, and whether other
+// cases did not fail. A report does not say which peers were checked for close-on-exec, so a
+// cloexec expectation counts as gone only in the cases whose result says so.
 func (e Expectation) cases(results []Result) (lines []string, gone bool) {
 	_, text, _ := strings.Cut(e.String(), ": ")
 	for _, r := range results {
@@ -131,7 +132,7 @@ func (e Expectation) cases(results []Result) (lines []string, gone bool) {
 	return lines, gone
 }
 
-// line is how it is written.
+// line returns the expectation as a line of the file, with this pattern.
 func (e Expectation) line(pattern string) string {
 	return fmt.Sprintf("%s %s%s %s", pattern, e.key(), e.Version, e.Reason)
 }

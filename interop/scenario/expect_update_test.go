@@ -57,7 +57,7 @@ func TestUpdateExpectations(t *testing.T) {
 		{"its own is gone", KernelGVisor, "", "[gvisor]\n** leak@x why\n[linux]\n** leak@x why", "[gvisor]\n[linux]\n** leak@x why"},
 		{"new on Linux", KernelLinux, xy + " leak@x why", "[gvisor]\n** file@x why", "[gvisor]\n** file@x why\n\n[linux]\n" + xy + " leak@x ?"},
 		{"new on another", KernelGVisor, xy + " leak@x why", "[gvisor]", "[gvisor]\n" + xy + " leak@x ?"},
-		{"said of every kernel", KernelGVisor, "", "** leak@x why", "** leak@x why"},
+		{"about every kernel", KernelGVisor, "", "** leak@x why", "** leak@x why"},
 	} {
 		scenarios, results := whole(t, c.kernel, c.truth, c.expected)
 		u, err := UpdateExpectations([]byte(c.expected), c.kernel, versions, scenarios, results)
@@ -68,7 +68,7 @@ func TestUpdateExpectations(t *testing.T) {
 		if changed := len(u.Dropped)+len(u.Added) > 0; changed != (c.want != c.expected) {
 			t.Errorf("%s: dropped %q, added %q", c.name, u.Dropped, u.Added)
 		}
-		// Then all is as expected, but for what is said of every kernel.
+		// With the new file everything is as expected, except for lines about every kernel.
 		_, results = whole(t, c.kernel, c.truth, string(u.Text))
 		for _, r := range results {
 			if r.Unexpected() && len(u.Kept) == 0 {
@@ -78,7 +78,7 @@ func TestUpdateExpectations(t *testing.T) {
 	}
 }
 
-// The file may be another than that of the run: it is held against the findings.
+// The file need not be the one that the run used: it is compared with the findings.
 func TestUpdateOfAnotherFile(t *testing.T) {
 	scenarios, results := whole(t, KernelLinux, "group/one leak@x why", "")
 	u, err := UpdateExpectations([]byte("group leak@y why\ngroup/one leak@x why\n** cloexec@y why\n"), KernelLinux, versions, scenarios, results)
@@ -106,13 +106,13 @@ func TestUpdateRefuses(t *testing.T) {
 		change func([]Result) []Result
 		want   string
 	}{
-		{"", func(r []Result) []Result { return r[1:] }, "the report is not of a whole run: group/one/stream/x/x was not played"},
-		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run: group/one/stream/x/x was not played"},
-		{"", func(r []Result) []Result { r[0].Hash = "00"; return r }, "the report is of another text of group/one"},
-		{"", func(r []Result) []Result { return append(r, Result{Name: "group/three/stream/x/x"}) }, "the report has 19 cases, and the scenarios with its peers 18"},
-		{"nonsense", func(r []Result) []Result { return r }, "expected failures: line 1: PATTERN CHECK@PEER REASON, and the reason is compulsory"},
+		{"", func(r []Result) []Result { return r[1:] }, "the report is not of a whole run: group/one/stream/x/x was not run"},
+		{"", func(r []Result) []Result { r[0].Verdict = NotRun; return r }, "the report is not of a whole run: group/one/stream/x/x was not run"},
+		{"", func(r []Result) []Result { r[0].Hash = "00"; return r }, "the report is of a different version of group/one"},
+		{"", func(r []Result) []Result { return append(r, Result{Name: "group/three/stream/x/x"}) }, "the report has 19 cases, but the scenarios with its peers have 18"},
+		{"nonsense", func(r []Result) []Result { return r }, "expected failures: line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required"},
 		{"group/no leak@x why", func(r []Result) []Result { return r }, "expected failures: line 1: group/no leak@x applies to no case"},
-		{"** leak@x ?", func(r []Result) []Result { return r }, `expected failures: line 1: a reason has to be given in the place of "?"`},
+		{"** leak@x ?", func(r []Result) []Result { return r }, `expected failures: line 1: replace "?" by a reason`},
 	} {
 		scenarios, results := whole(t, KernelLinux, "", "")
 		if _, err := UpdateExpectations([]byte(c.text), KernelLinux, versions, scenarios, c.change(results)); err == nil || err.Error() != c.want {

@@ -2,72 +2,83 @@ package scenario
 
 import "slices"
 
-// A FileKind is a kind of file that a transcript's "files" line may name.
+// A FileKind is a kind of file that the "files" line of a transcript can name.
 type FileKind struct {
 	Name   string
-	unique bool   // no other file has its device and inode
-	ended  bool   // the runner has the other end
-	What   string // what it is
+	Peer   bool   // peer scenarios can use it too
+	What   string // a description
+	ended  bool   // the runner keeps the other end of the file
+	unique bool   // no other file has the same device and inode
 }
 
-// FileKinds are the kinds. Package kinds makes files of each; the table in
-// interop/catalogue/README.md is generated from here, by
+// FileKinds lists the kinds. Package kinds makes the files. The tables in the pages of
+// interop/catalogue are generated from this list, by
 // "go test ./interop/catalogue -run TestReadme -update".
 var FileKinds = []FileKind{
-	{"file", true, false, "a regular file without a name, open for reading and writing, at offset 0; 4,096 bytes, byte *i* is *i* mod 251"},
-	{"rdonly", true, false, "the same, open for reading"},
-	{"append", true, false, "the same, with O_APPEND"},
-	{"tmpfile", true, false, "an empty one, by O_TMPFILE: it can be given a name"},
-	{"dir", false, false, "the folder `/`"},
-	{"opath", false, false, "the folder `/`, opened with O_PATH"},
-	{"null", false, false, "`/dev/null`"},
-	{"zero", false, false, "`/dev/zero`"},
-	{"kvm", false, false, "`/dev/kvm`"},
-	{"fuse", false, false, "`/dev/fuse`"},
-	{"proc", false, false, "`/proc/self/status` of the runner"},
-	{"namespace", false, false, "`/proc/self/ns/uts` of the runner"},
-	{"fifo", true, false, "a new named pipe, open for both, without a name by then"},
-	{"pipe-r", true, true, "the end of a new pipe for reading; the runner has the other end"},
-	{"pipe-w", true, true, "the end of a new pipe for writing; the runner has the other end"},
-	{"memfd", true, false, "a new one"},
-	{"memfd-sealable", true, false, "a new one"},
-	{"memfd-rdonly", true, false, "a new one"},
-	{"memfd-secret", true, false, "a new one"},
-	{"dmabuf", false, false, "a new one"},
-	{"mqueue", false, false, "a new one"},
-	{"epoll", false, false, "a new one"},
-	{"fanotify", false, false, "a new one"},
-	{"userfaultfd", false, false, "a new one"},
-	{"landlock", false, false, "a new one"},
-	{"bpf", false, false, "a new one"},
-	{"perf", false, false, "a new one"},
-	{"io-uring", false, false, "a new one"},
-	{"eventfd", false, false, "a new one, with O_NONBLOCK"},
-	{"inotify", false, false, "a new one, with O_NONBLOCK"},
-	{"eventfd-semaphore", false, false, "at 3, with EFD_SEMAPHORE and O_NONBLOCK"},
-	{"timerfd", false, false, "one that has expired"},
-	{"signalfd", false, false, "of no signal"},
-	{"pidfd", false, false, "of the runner"},
-	{"mount", false, false, "a detached copy of the mount at `/`"},
-	{"pty-master", false, false, "a new one"},
-	{"pty-slave", false, true, "of a new one; the runner has the master"},
-	{"pair", true, true, "one end of a new pair of stream sockets; the runner has the other"},
-	{"tcp", true, true, "a connected TCP socket; the runner has the other end"},
-	{"tcp-listener", true, false, "bound on the loopback interface"},
-	{"udp", true, false, "bound on the loopback interface"},
-	{"unix-listener", true, false, "a listening stream socket with a name of the kernel's choice"},
-	{"unix-dgram", true, false, "a new one"},
-	{"netlink", true, false, "a new one"},
-	{"packet", true, false, "a new one"},
+	{Name: "file", Peer: true, unique: true, What: "a regular file without a name, open for reading and writing, at offset 0. It contains 4,096 bytes; byte *i* is *i* mod 251"},
+	{Name: "rdonly", unique: true, What: "like `file`, but open for reading only"},
+	{Name: "append", unique: true, What: "like `file`, with O_APPEND"},
+	{Name: "tmpfile", unique: true, What: "an empty file opened with O_TMPFILE, which can be given a name"},
+	{Name: "dir", Peer: true, What: "the directory `/`"},
+	{Name: "opath", Peer: true, What: "the directory `/`, opened with O_PATH"},
+	{Name: "null", Peer: true, What: "`/dev/null`"},
+	{Name: "zero", What: "`/dev/zero`"},
+	{Name: "kvm", What: "`/dev/kvm`"},
+	{Name: "fuse", What: "`/dev/fuse`"},
+	{Name: "proc", What: "`/proc/self/status` of the runner"},
+	{Name: "namespace", What: "`/proc/self/ns/uts` of the runner"},
+	{Name: "fifo", unique: true, What: "a new named pipe whose name is already removed, open for reading and writing"},
+	{Name: "pipe-r", Peer: true, unique: true, ended: true, What: "the end of a new pipe for reading. The runner keeps the other end"},
+	{Name: "pipe-w", Peer: true, unique: true, ended: true, What: "the end of a new pipe for writing. The runner keeps the other end"},
+	{Name: "memfd", Peer: true, unique: true, What: "a new, empty memfd"},
+	{Name: "memfd-sealable", unique: true, What: "a new, empty memfd that can be sealed"},
+	{Name: "memfd-rdonly", unique: true, What: "a new, empty memfd, open for reading only"},
+	{Name: "memfd-secret", unique: true, What: "a new file from memfd_secret"},
+	{Name: "dmabuf", What: "a new file of this type"},
+	{Name: "mqueue", What: "a new file of this type"},
+	{Name: "epoll", What: "a new file of this type"},
+	{Name: "fanotify", What: "a new file of this type"},
+	{Name: "userfaultfd", What: "a new file of this type"},
+	{Name: "landlock", What: "a new file of this type"},
+	{Name: "bpf", What: "a new file of this type"},
+	{Name: "perf", What: "a new file of this type"},
+	{Name: "io-uring", What: "a new file of this type"},
+	{Name: "eventfd", Peer: true, What: "a new eventfd, with O_NONBLOCK"},
+	{Name: "inotify", What: "a new inotify instance, with O_NONBLOCK"},
+	{Name: "eventfd-semaphore", What: "a new eventfd with the value 3, EFD_SEMAPHORE and O_NONBLOCK"},
+	{Name: "timerfd", What: "a new timerfd whose timer has expired"},
+	{Name: "signalfd", What: "a new signalfd with an empty set of signals"},
+	{Name: "pidfd", What: "a pidfd of the runner"},
+	{Name: "mount", What: "a detached copy of the mount at `/`"},
+	{Name: "pty-master", What: "the master of a new terminal"},
+	{Name: "pty-slave", ended: true, What: "the slave of a new terminal. The runner keeps the master"},
+	{Name: "pair", Peer: true, unique: true, ended: true, What: "one end of a new pair of stream sockets. The runner keeps the other end"},
+	{Name: "tcp", unique: true, ended: true, What: "a connected TCP socket. The runner keeps the other end"},
+	{Name: "tcp-listener", unique: true, What: "a listening TCP socket, bound on the loopback interface"},
+	{Name: "udp", unique: true, What: "a UDP socket, bound on the loopback interface"},
+	{Name: "unix-listener", unique: true, What: "a listening Unix stream socket. The kernel chose its name"},
+	{Name: "unix-dgram", unique: true, What: "a new Unix datagram socket"},
+	{Name: "netlink", unique: true, What: "a new netlink socket"},
+	{Name: "packet", unique: true, What: "a new packet socket"},
 }
 
-// kindOf returns the kind of this name, or none.
+// kindOf returns the kind with this name, or the zero FileKind.
 func kindOf(name string) FileKind {
 	i := slices.IndexFunc(FileKinds, func(k FileKind) bool { return k.Name == name })
 	if i < 0 {
 		return FileKind{}
 	}
 	return FileKinds[i]
+}
+
+// kindNames lists the names of the kinds, or of those that peer scenarios can use.
+func kindNames(peer bool) (names []string) {
+	for _, k := range FileKinds {
+		if k.Peer || !peer {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // Unique reports whether no other file has the device and inode of this one.

@@ -9,27 +9,27 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// Match compares an answer with the expected one. It returns the names for the answer's
-// descriptors, or why the answer is wrong.
-func (w Want) Match(got contract.Line) (names []string, why string) {
-	if got.Verb != w.Line.Verb {
-		return nil, fmt.Sprintf("not %s", w.Line.Verb)
+// Match compares an answer with the expected one. It returns the names of the answer's
+// descriptors, or the reason why the answer does not match.
+func (a Answer) Match(got contract.Line) (names []string, why string) {
+	if got.Verb != a.Line.Verb {
+		return nil, fmt.Sprintf("not %s", a.Line.Verb)
 	}
-	if w.Line.Verb == "err" {
-		return nil, w.matchError(got)
+	if a.Line.Verb == "err" {
+		return nil, a.matchError(got)
 	}
 	for _, key := range kernel.Vocabulary.FDFields() {
-		more, why := matchFDs(w.Line.List(key), got.List(key))
+		more, why := matchFDs(a.Line.List(key), got.List(key))
 		if why != "" {
 			return nil, why
 		}
 		names = append(names, more...)
 	}
-	for key, want := range w.Line.Fields {
+	for key, want := range a.Line.Fields {
 		have, ok := got.Fields[key]
 		switch {
 		case !ok && key != "flags":
-			why = "it does not tell " + key
+			why = key + " is missing"
 		case slices.Contains(kernel.Vocabulary.FDFields(), key), want == "*" && !spoiled(key, have):
 		case key == "flags":
 			why = matchFlags(want, have, ok)
@@ -40,40 +40,40 @@ func (w Want) Match(got contract.Line) (names []string, why string) {
 			return nil, why
 		}
 	}
-	switch eof := w.Line.Has("eof"); {
+	switch eof := a.Line.Has("eof"); {
 	case got.Has("eof") && !eof:
-		return nil, "it took the message for the end"
+		return nil, "it reports end of file for a message"
 	case !got.Has("eof") && eof:
-		return nil, "it does not tell the end"
+		return nil, "it does not report end of file"
 	}
 	return names, ""
 }
 
-// spoiled reports whether a value is wrong whatever was sent: "*" does not stand for it.
+// spoiled reports whether a value is wrong regardless of what was sent. "*" does not match it.
 func spoiled(key, value string) bool {
 	return key == "n" && strings.HasPrefix(value, "-") || key == "payload" && strings.Contains(value, "!")
 }
 
-// matchError compares errors: err NAME, err lib for any of a library's own, err alone for
-// any that does not tell the caller to try again.
-func (w Want) matchError(got contract.Line) string {
+// matchError compares errors. The scenario expects a particular one (err NAME), any that is
+// the library's own (err lib), or any except those that ask the caller to try again (err).
+func (a Answer) matchError(got contract.Line) string {
 	have := ""
 	if len(got.Words) > 0 {
 		have = contract.ErrnoName(got.Words[0])
 	}
-	switch any := len(w.Line.Words) == 0; {
+	switch any := len(a.Line.Words) == 0; {
 	case any && (have == "EAGAIN" || have == "EINTR"):
-		return "the error tells the caller to try again"
-	case !any && have != contract.ErrnoName(w.Line.Words[0]):
-		return "the error is another"
+		return "the error asks the caller to try again"
+	case !any && have != contract.ErrnoName(a.Line.Words[0]):
+		return "the error is a different one"
 	}
 	return ""
 }
 
-// matchFDs compares a list of names, and fewer, closed or closed:N at its end, with a
-// list of numbers.
+// matchFDs compares a list of names, which can end in fewer, closed or closed:N, with a
+// list of descriptors.
 func matchFDs(want, got []string) (names []string, why string) {
-	want, _ = expandNames(want) // the scenario's: they were read before
+	want, _ = expandNames(want) // the parser has rejected invalid names
 	want, few, wantClosed := cutClosed(want)
 	got, _, gotClosed := cutClosed(got)
 	if few {
@@ -83,16 +83,16 @@ func matchFDs(want, got []string) (names []string, why string) {
 	case len(want) != len(got):
 		return nil, fmt.Sprintf("%d descriptors, and not %d", len(got), len(want))
 	case wantClosed == "" && gotClosed != "":
-		return nil, "it closed some"
+		return nil, "it reports closed descriptors"
 	case wantClosed != "" && gotClosed == "":
-		return nil, "it closed none"
+		return nil, "it does not report closed descriptors"
 	case wantClosed != "closed" && gotClosed != "closed" && wantClosed != gotClosed:
-		return nil, "it closed another number of them"
+		return nil, "it closed a different number of descriptors"
 	}
 	return want, ""
 }
 
-// matchFlags wants each flag that is named; "-" wants that none is reported.
+// matchFlags requires each flag that want names. "-" requires that none is reported.
 func matchFlags(want, have string, reported bool) string {
 	switch {
 	case want == "-" && reported && have != "-":

@@ -12,7 +12,7 @@ func TestMatch(t *testing.T) {
 	for _, c := range []struct{ want, got, names, why string }{
 		{"ok", "err EPIPE", "", "not ok"},
 		{"ok n=5", "ok n=4", "", "n is 4"},
-		{"ok n=5", "ok", "", "it does not tell n"},
+		{"ok n=5", "ok", "", "n is missing"},
 
 		// Any value, but none that is wrong by itself.
 		{"ok n=*", "ok n=-1", "", "n is -1"},
@@ -20,7 +20,7 @@ func TestMatch(t *testing.T) {
 
 		// Descriptors.
 		{recv + "fds=-", recv + "fds=7", "", "1 descriptors, and not 0"},
-		{recv + "fds=-", recv, "", "it does not tell fds"},
+		{recv + "fds=-", recv, "", "fds is missing"},
 		{recv + "fds=a", recv + "fds=7", "a", ""},
 		{recv + "fds=a", recv + "fds=-", "", "0 descriptors, and not 1"},
 		{recv + "fds=a:x,b", recv + "fds=7,9", "a:x,b", ""},
@@ -32,11 +32,11 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=a1..a3,fewer,closed", recv + "fds=7,8,closed:1", "a1,a2", ""},
 
 		// What was closed.
-		{recv + "fds=a", recv + "fds=7,closed:1", "", "it closed some"},
+		{recv + "fds=a", recv + "fds=7,closed:1", "", "it reports closed descriptors"},
 		{recv + "fds=a,closed", recv + "fds=7,closed:1", "a", ""},
-		{recv + "fds=a,closed", recv + "fds=7", "", "it closed none"},
-		{recv + "fds=a,closed:1", recv + "fds=7,closed:2", "", "it closed another number of them"},
-		{recv + "fds=a,closed:1", recv + "fds=7,closed", "a", ""}, // it does not tell how many
+		{recv + "fds=a,closed", recv + "fds=7", "", "it does not report closed descriptors"},
+		{recv + "fds=a,closed:1", recv + "fds=7,closed:2", "", "it closed a different number of descriptors"},
+		{recv + "fds=a,closed:1", recv + "fds=7,closed", "a", ""}, // it does not say how many
 
 		// Flags.
 		{recv + "fds=-", recv + "fds=- flags=ctrunc", "", ""},
@@ -54,25 +54,25 @@ func TestMatch(t *testing.T) {
 		{recv + "fds=- control=security,timestamp", recv + "fds=- control=timestamp,security", "", "control is timestamp,security"},
 
 		// The end.
-		{"ok n=0 payload=- fds=-", "ok n=0 payload=- fds=- eof", "", "it took the message for the end"},
+		{"ok n=0 payload=- fds=-", "ok n=0 payload=- fds=- eof", "", "it reports end of file for a message"},
 		{"ok n=0 payload=- fds=- eof", "ok n=0 payload=- fds=- eof", "", ""},
-		{"ok n=0 payload=- fds=- eof", "ok n=0 payload=- fds=-", "", "it does not tell the end"},
+		{"ok n=0 payload=- fds=- eof", "ok n=0 payload=- fds=-", "", "it does not report end of file"},
 
 		// Errors.
 		{"err", "err lib any text", "", ""},
-		{"err", "err EAGAIN", "", "the error tells the caller to try again"},
-		{"err", "err 11", "", "the error tells the caller to try again"},
-		{"err EPIPE", "err lib EPIPE", "", "the error is another"},
+		{"err", "err EAGAIN", "", "the error asks the caller to try again"},
+		{"err", "err 11", "", "the error asks the caller to try again"},
+		{"err EPIPE", "err lib EPIPE", "", "the error is a different one"},
 		{"err EOPNOTSUPP", "err ENOTSUP", "", ""},
 		{"err lib", "err lib too many files", "", ""},
-		{"err lib", "err EMFILE", "", "the error is another"},
+		{"err lib", "err EMFILE", "", "the error is a different one"},
 	} {
 		want, err := contract.ParseLine(strings.TrimSpace(c.want))
 		got, err2 := contract.ParseLine(strings.TrimSpace(c.got))
 		if err != nil || err2 != nil {
 			t.Fatal(err, err2)
 		}
-		names, why := Want{Line: want}.Match(got)
+		names, why := Answer{Line: want}.Match(got)
 		if strings.Join(names, ",") != c.names || why != c.why {
 			t.Errorf("%q for %q: got %v and %q, want %s and %q", c.got, c.want, names, why, c.names, c.why)
 		}

@@ -11,13 +11,13 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// NewName in an answer stands for whatever is new there: fd=new:x.
+// NewName in an answer is the name of any new descriptor: fd=new:x.
 const NewName = "new"
 
-// fewer stands last in an expected list of which the first ones will do.
+// fewer ends an expected list of which the first ones suffice.
 const fewer = "fewer"
 
-// SockNames are the names of the two sockets of a case, by who has them.
+// SockNames are the names of the two sockets of a case.
 var SockNames = map[Role]string{RoleA: "asock", RoleB: "bsock"}
 
 // The forms of an item in a list of names.
@@ -29,12 +29,12 @@ var (
 	rightsForm = regexp.MustCompile(`\b(rights|pidfd)\([^()]+\)`)
 )
 
-// isName tells whether a word can be the name of a file: some have a meaning of their own.
+// isName reports whether a word can be the name of a file. Some words have a meaning of their own.
 func isName(word string) bool {
 	return nameForm.MatchString(word) && !strings.HasPrefix(word, "closed") && word != NewName && word != fewer
 }
 
-// expandNames turns a*3 into a,a,a and a1..a3 into a1,a2,a3. Other items stay as they are.
+// expandNames expands a*3 to a,a,a and a1..a3 to a1,a2,a3. Other items stay as they are.
 func expandNames(items []string) (all []string, err error) {
 	for _, item := range items {
 		times, from := timesForm.FindStringSubmatch(item), rangeForm.FindStringSubmatch(item)
@@ -60,8 +60,8 @@ func expandNames(items []string) (all []string, err error) {
 	return all, nil
 }
 
-// cutClosed returns a list without what closes it: closed or closed:N behind the others, and
-// fewer before that.
+// cutClosed removes the words at the end of a list that are no names: closed or closed:N at
+// the very end, and fewer before it.
 func cutClosed(items []string) (rest []string, few bool, closed string) {
 	if last := len(items) - 1; last >= 0 && closedForm.MatchString(items[last]) {
 		items, closed = items[:last], items[last]
@@ -72,16 +72,16 @@ func cutClosed(items []string) (rest []string, few bool, closed string) {
 	return items, few, closed
 }
 
-// MapNames puts numbers in the place of the names in a command. Names are in fds= of a peer,
-// and in these fields of a call: rights and pidfd messages have lists too.
-func MapNames(text string, number func(name string) (int, error)) (string, error) {
+// MapNames replaces the names in a command by descriptors. In the commands for peers, only fds=
+// has names. In calls there are also names in sock=, fd=, dir= and in control messages.
+func MapNames(text string, fd func(name string) (int, error)) (string, error) {
 	words := strings.Split(text, " ")
 	call := kernel.IsCall(words[0])
 	var failed error
 	list := func(names string) string {
 		all, err := expandNames(strings.Split(names, ","))
 		for i, name := range all {
-			n, e := number(name)
+			n, e := fd(name)
 			all[i], err = strconv.Itoa(n), cmp.Or(err, e)
 		}
 		failed = cmp.Or(failed, err)

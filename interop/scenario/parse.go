@@ -16,32 +16,47 @@ import (
 	"github.com/scm-rights/scm/interop/kernel"
 )
 
-// A parser reads a transcript. A line is held against what the lines above it have made.
+// PeerCalls lists the calls that a process of the runner can make in a peer scenario, besides
+// the commands of the contract. In a kernel scenario it can make all calls.
+var PeerCalls = []string{"sendmsg", "recvmsg", "read", "write", "fcntl", "shutdown"}
+
+// A parser reads a transcript. It checks each line against the effect of the lines above it.
 type parser struct {
 	*Scenario
-	line    int
-	known   map[string]int  // what an answer can name, and the line that made it, or -1 for a socket
-	dropped map[string]bool // the files that the runner has no copy of any more
-	sides   map[Role]*side
+	line     int
+	known    map[string]int  // the names that an answer can have, with the lines that define them, or -1 for a socket
+	dropped  map[string]bool // the files for which the runner has no descriptor any more
+	speakers map[Role]*speaker
 }
 
-// A side is what is known of A or B.
-type side struct {
-	names map[string]bool // those that it has descriptors for
-	asked *Step           // what it was told last
-	waits bool            // whether that has no answer yet
-	over  string          // why it is told nothing more
+// A speaker is the state of A or B at a line.
+type speaker struct {
+	names map[string]bool // names for which it has descriptors
+	last  *Step           // its last command
+	waits bool            // it has not answered last yet
+	over  string          // the reason why it gets no more commands
 }
 
-// Parse reads a transcript. The form is told in interop/catalogue/README.md. Errors begin
-// with the name, and with the number of the line where one is at fault.
+// Parse reads a transcript, as interop/catalogue/peer/README.md and kernel/README.md there
+// describe it. Errors begin with the name and, if one line is at fault, with its number.
 func Parse(name string, text []byte) (*Scenario, error) {
 	sum := sha256.Sum256(text)
-	s := &Scenario{Name: name, Play: PlayPair, Users: map[Role]User{}, Hash: fmt.Sprintf("%x", sum[:6]), text: string(text)}
-	p := parser{Scenario: s, known: map[string]int{}, dropped: map[string]bool{}, sides: map[Role]*side{}}
+	s := &Scenario{
+		Name:  name,
+		Play:  PlayPair,
+		Users: map[Role]User{},
+		Hash:  fmt.Sprintf("%x", sum[:6]),
+		text:  string(text),
+	}
+	p := parser{
+		Scenario: s,
+		known:    map[string]int{},
+		dropped:  map[string]bool{},
+		speakers: map[Role]*speaker{},
+	}
 	for role, name := range SockNames {
 		p.known[name] = -1
-		p.sides[role] = &side{names: map[string]bool{name: true}}
+		p.speakers[role] = &speaker{names: map[string]bool{name: true}}
 	}
 	for i, l := range strings.Split(s.text, "\n") {
 		p.line = i + 1
@@ -50,36 +65,52 @@ func Parse(name string, text []byte) (*Scenario, error) {
 		}
 	}
 	for _, role := range []Role{RoleA, RoleB} {
-		if sd := p.sides[role]; sd.waits {
-			return nil, fmt.Errorf("%s:%d: nobody hears the answer of %s", name, sd.asked.Line, role)
+		if sp := p.speakers[role]; sp.waits {
+			return nil, fmt.Errorf("%s:%d: no answer of %s to this command is expected", name, sp.last.Line, role)
 		}
+	}
+	if err := p.checkKinds(); err != nil {
+		return nil, err
 	}
 	switch {
 	case len(s.Rule) < 2 || s.Rule[0] == "" || s.Rule[1] == "":
-		return nil, fmt.Errorf("%s: the first two lines say the rule and its source", name)
+		return nil, fmt.Errorf("%s: the first two lines must be comments: the rule and its source", name)
 	case len(s.Types) == 0:
 		return nil, fmt.Errorf("%s: no socket types", name)
-	case !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == StepHear }):
+	case !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Kind == StepAnswer }):
 		return nil, fmt.Errorf("%s: no answer is expected: the scenario cannot fail", name)
 	}
 	return s, nil
 }
 
+// checkKinds returns an error if a peer scenario uses a kind of file that only kernel scenarios
+// can use. It waits for the end of the transcript because a "play" line may follow the files.
+func (p *parser) checkKinds() error {
+	for _, f := range p.Files {
+		k := kindOf(f.Kind)
+		if k.Name != "" && !k.Peer && !p.Kernel() {
+			return fmt.Errorf("%s:%d: the kind of file %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
+				p.Name, p.known[f.Name], k.Name, strings.Join(kindNames(true), " "))
+		}
+	}
+	return nil
+}
+
 func (p *parser) parseLine(l string) error {
 	switch {
 	case !utf8.ValidString(l) || strings.ContainsFunc(l, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }):
-		return fmt.Errorf("not text: %q", l) // the rule is printed in lists, a line in errors
+		return fmt.Errorf("not printable text: %q", l) // lists print the rule, and errors print lines
 	case l == "":
 	case strings.HasPrefix(l, "#"):
-		if len(p.Rule) == p.line-1 { // comments further down are not of the rule
+		if len(p.Rule) == p.line-1 { // comments further down do not belong to the rule
 			p.Rule = append(p.Rule, strings.TrimSpace(l[1:]))
 		}
 	case strings.HasPrefix(l, " | "):
-		if len(p.Steps) == 0 || p.Steps[len(p.Steps)-1].Kind != StepHear {
-			return errors.New("an alternative to nothing")
+		if len(p.Steps) == 0 || p.Steps[len(p.Steps)-1].Kind != StepAnswer {
+			return errors.New("an alternative must follow an expected answer")
 		}
-		return p.want(&p.Steps[len(p.Steps)-1], l[3:])
-	case len(l) > 3 && (l[1] == byte(StepSay) || l[1] == byte(StepHear)):
+		return p.answer(&p.Steps[len(p.Steps)-1], l[3:])
+	case len(l) > 3 && (l[1] == byte(StepCommand) || l[1] == byte(StepAnswer)):
 		return p.parseStep(l)
 	default:
 		return p.parseDirective(l)
@@ -87,19 +118,20 @@ func (p *parser) parseLine(l string) error {
 	return nil
 }
 
-// cutReason splits a line at the comment behind it.
+// cutReason splits a line at the comment after it.
 func cutReason(l string) (text, reason string) {
 	text, reason, _ = strings.Cut(l, "  #")
 	return strings.TrimRight(text, " "), strings.TrimSpace(reason)
 }
 
-// directives are the words that stand behind a directive, or nil for those of another form.
+// directives maps each directive to the words that can follow it, or to nil if they have
+// another form.
 var directives = map[string][]string{
 	"on":    contract.SocketTypes,
 	"play":  {string(PlayPair), string(PlaySolo), string(PlaySender), string(PlayReceiver), string(PlayKernel)},
 	"room":  {"any"},
 	"waits": {"A", "B"},
-	// What the system must have: root, or socket options that not all kernels have.
+	// Root, or a socket option that some kernels do not have.
 	"needs": {"root", "passpidfd", "passrights", "rightsnotrunc", "inq", "peekoff"},
 	"user":  nil,
 	"files": nil,
@@ -116,9 +148,9 @@ func (p *parser) parseDirective(l string) (err error) {
 	for i, w := range words {
 		switch {
 		case allowed != nil && !slices.Contains(allowed, w):
-			return fmt.Errorf("no such word behind %q: %q; there are %s", directive, w, strings.Join(allowed, " "))
+			return fmt.Errorf("%q cannot follow %q; words that can are %s", w, directive, strings.Join(allowed, " "))
 		case slices.Contains(words[:i], w), directive == "on" && slices.Contains(p.Types, w):
-			return fmt.Errorf("%s twice", w)
+			return fmt.Errorf("%q is there twice", w)
 		}
 		switch directive {
 		case "on":
@@ -150,7 +182,7 @@ var userForm = regexp.MustCompile(`^([AB]) uid=([1-9][0-9]*)(?: nofile=([1-9][0-
 func (p *parser) parseUser(text string) error {
 	m := userForm.FindStringSubmatch(text)
 	if m == nil || p.Users[Role(text[0])].UID != 0 {
-		return errors.New("user takes A or B, once, uid=N and nofile=N")
+		return errors.New("a user line is user A uid=N or user A uid=N nofile=N, once for each of A and B")
 	}
 	uid, _ := strconv.Atoi(m[2])
 	nofile, _ := strconv.Atoi(m[3])
@@ -174,11 +206,7 @@ func (p *parser) parseFile(w string) error {
 			return fmt.Errorf("%q: the runner does not have the other end of %s", w, end)
 		}
 	} else if kindOf(kind).Name == "" {
-		var kinds []string
-		for _, k := range FileKinds {
-			kinds = append(kinds, k.Name)
-		}
-		return fmt.Errorf("no such kind of file: %q; kinds are %s", kind, strings.Join(kinds, " "))
+		return fmt.Errorf("no such kind of file: %q; kinds are %s", kind, strings.Join(kindNames(false), " "))
 	}
 	names, err := expandNames([]string{m[1]})
 	for _, n := range names {
@@ -190,7 +218,7 @@ func (p *parser) parseFile(w string) error {
 		}
 		role := Role(cmp.Or(m[2], "A")[0])
 		p.Files = append(p.Files, FileSpec{Name: n, Owner: role, Kind: kind})
-		p.known[n], p.sides[role].names[n] = p.line, true
+		p.known[n], p.speakers[role].names[n] = p.line, true
 	}
 	return err
 }
@@ -200,86 +228,93 @@ func (p *parser) parseStep(l string) (err error) {
 	rest, ok := l[2:], false
 	rest, st.Async = strings.CutPrefix(rest, "&")
 	rest, ok = strings.CutPrefix(rest, " ")
-	sd := p.sides[st.Role]
+	sp := p.speakers[st.Role]
 	switch {
-	case sd == nil && st.Role != RoleR:
+	case sp == nil && st.Role != RoleR:
 		return fmt.Errorf("no such role: %q", l[:1])
 	case !ok || rest == "":
 		return fmt.Errorf("no space after %q", l[:2])
-	case sd == nil && (st.Kind == StepHear || st.Async):
-		return errors.New("the runner does not answer, and nobody waits for it: R> alone is a line of its own")
-	case sd == nil:
+	case sp == nil && (st.Kind == StepAnswer || st.Async):
+		return errors.New(`the runner answers nothing: its lines begin with "R> "`)
+	case sp == nil:
 		st.Text, _ = cutReason(rest)
 		if st.Act, err = parseAct(st.Text); err == nil {
 			err = p.act(st.Act)
 		}
-	case st.Kind == StepSay:
+	case st.Kind == StepCommand:
 		st.Text, _ = cutReason(rest)
-		err = p.say(sd, &st)
-	case !sd.waits:
-		return fmt.Errorf("%s was asked nothing", st.Role)
-	case st.Async != sd.asked.Async:
-		return fmt.Errorf("%s<& hears the answer to %s>&, and %s< that to %s>", st.Role, st.Role, st.Role, st.Role)
+		err = p.command(sp, &st)
+	case !sp.waits:
+		return fmt.Errorf("%s has no command to answer", st.Role)
+	case st.Async != sp.last.Async:
+		return fmt.Errorf("%s<& expects the answer to %s>&, and %s< that to %s>", st.Role, st.Role, st.Role, st.Role)
 	default:
-		if sd.waits = false; sd.asked.Command.Verb == "end" {
-			sd.over = "has ended the case: it is told nothing more"
+		sp.waits = false
+		if sp.last.Command.Verb == "end" {
+			sp.over = "has ended the case: it gets no more commands"
 		}
-		err = p.want(&st, rest)
+		err = p.answer(&st, rest)
 	}
 	p.Steps = append(p.Steps, st)
 	return err
 }
 
-// say wants a command to be one that the role can carry out, and each name in it to be one
-// that it can have by then.
-func (p *parser) say(sd *side, st *Step) (err error) {
+// command checks that the role can carry out a command, and that it has descriptors for the
+// names in it.
+func (p *parser) command(sp *speaker, st *Step) (err error) {
 	if st.Command, err = contract.ParseLine(st.Text); err != nil {
 		return err
 	}
 	verb := st.Command.Verb
 	switch {
-	case sd.over != "":
-		return fmt.Errorf("%s %s", st.Role, sd.over)
-	case sd.waits:
-		return fmt.Errorf("%s has not answered line %d", st.Role, sd.asked.Line)
-	case verb == "signal" && !p.Kernel():
-		return errors.New("signal is for play kernel: a peer ends by it")
-	case !kernel.Vocabulary.Has(verb) || kernel.IsCall(verb) && !p.RunnerPlays(st.Role) || verb == "hello" || verb == "use":
-		return fmt.Errorf("a peer is not told to %q", verb)
+	case sp.over != "":
+		return fmt.Errorf("%s %s", st.Role, sp.over)
+	case sp.waits:
+		return fmt.Errorf("%s has not answered line %d", st.Role, sp.last.Line)
+	case !kernel.Vocabulary.Has(verb):
+		return fmt.Errorf("no such command: %q", verb)
+	case verb == "hello" || verb == "use":
+		return fmt.Errorf("only the runner itself sends %q", verb)
+	case kernel.IsCall(verb) && !p.RunByRunner(st.Role):
+		return fmt.Errorf("%q is not a command for a peer: %s is a process of the runner only with play %s or play kernel",
+			verb, st.Role, map[Role]Play{RoleA: PlayReceiver, RoleB: PlaySender}[st.Role])
+	case kernel.IsCall(verb) && !p.Kernel() && !slices.Contains(PeerCalls, verb):
+		return fmt.Errorf("the call %q is for kernel scenarios (play kernel); those for peer scenarios are %s",
+			verb, strings.Join(PeerCalls, " "))
 	}
-	sd.asked, sd.waits = st, true
-	numbered, err := MapNames(st.Text, func(name string) (int, error) {
+	sp.last, sp.waits = st, true
+	withFDs, err := MapNames(st.Text, func(name string) (int, error) {
 		n, err := strconv.ParseInt(name, 0, 64)
-		if err != nil && !sd.names[name] {
+		if err != nil && !sp.names[name] {
 			return 0, fmt.Errorf("%s has no %q", st.Role, name)
 		}
 		return int(n), nil // 0 for a name
 	})
 	if err == nil {
-		_, err = contract.ParseCommand(kernel.Vocabulary, numbered)
+		_, err = contract.ParseCommand(kernel.Vocabulary, withFDs)
 	}
 	return err
 }
 
-// want adds an answer that will do: one that there can be to what was asked, of which each
-// name is a file's. The side has these names from there on.
-func (p *parser) want(st *Step, text string) (err error) {
-	var w Want
-	w.Text, w.Reason = cutReason(text)
-	sd := p.sides[st.Role]
-	if w.Line, err = contract.ParseLine(w.Text); err == nil && w.Text != "err" {
-		err = contract.ValidateAnswer(kernel.Vocabulary, sd.asked.Command.Verb, w.Line)
+// answer adds an answer that the scenario accepts. The answer must be possible for the command,
+// and its names must be known. The role has descriptors for them from here on.
+func (p *parser) answer(st *Step, text string) (err error) {
+	var a Answer
+	a.Text, a.Reason = cutReason(text)
+	sp := p.speakers[st.Role]
+	if a.Line, err = contract.ParseLine(a.Text); err == nil && a.Text != "err" {
+		err = contract.ValidateAnswer(kernel.Vocabulary, sp.last.Command.Verb, a.Line)
 	}
-	if err == nil && len(st.Wants) > 0 && w.Reason == "" {
-		err = fmt.Errorf("an alternative needs a reason: %q", w.Text)
+	if err == nil && len(st.Answers) > 0 && a.Reason == "" {
+		err = fmt.Errorf("an alternative needs a reason: %q", a.Text)
 	}
 	if err != nil {
 		return err
 	}
-	st.Wants = append(st.Wants, w)
+	st.Answers = append(st.Answers, a)
 	var items []string
 	for _, key := range kernel.Vocabulary.FDFields() {
-		items = append(items, w.Line.List(key)...)
+		items = append(items, a.Line.List(key)...)
 	}
 	items, err = expandNames(items)
 	items, _, _ = cutClosed(items)
@@ -288,7 +323,7 @@ func (p *parser) want(st *Step, text string) (err error) {
 		if !named {
 			as = name
 		}
-		isNew := name == NewName && named && p.RunnerPlays(st.Role) && (p.known[as] == 0 || p.known[as] == st.Line)
+		isNew := name == NewName && named && p.RunByRunner(st.Role) && (p.known[as] == 0 || p.known[as] == st.Line)
 		if p.known[name] == 0 && !isNew {
 			return fmt.Errorf("no file is named %q", name)
 		}
@@ -298,31 +333,29 @@ func (p *parser) want(st *Step, text string) (err error) {
 		if isNew {
 			p.known[as] = st.Line
 		}
-		sd.names[as] = true
+		sp.names[as] = true
 	}
 	return err
 }
 
-// act wants a line of the runner's own to be about what there is by then.
+// act checks that a line of the runner's own is possible at this place.
 func (p *parser) act(a Act) error {
-	sd := p.sides[a.Role]
+	sp := p.speakers[a.Role]
 	switch {
 	case a.OfFile() && p.known[a.Name] == 0:
 		return fmt.Errorf("no file is named %q", a.Name)
-	case (a.Verb == "pos" || a.Verb == "flags") && !sd.names[a.Name]:
+	case (a.Verb == "pos" || a.Verb == "flags") && !sp.names[a.Name]:
 		return fmt.Errorf("%s has no %q", a.Role, a.Name)
 	case a.Verb == "eof" && !p.dropped[a.Name]:
 		return fmt.Errorf("eof %s: drop comes before eof", a.Name)
-	case sd.over != "" && (!a.OfFile() || a.Verb == "unreported") && !a.OfSocket():
-		return fmt.Errorf("%s %s", a.Role, sd.over)
-	case (a.Verb == "blocked" || a.Verb == "settled") && !sd.waits:
-		return fmt.Errorf("%s was asked nothing: %s is for one that has a command to answer", a.Role, a.Verb)
+	case sp.over != "" && !a.OfFile() && !a.OfSocket():
+		return fmt.Errorf("%s %s", a.Role, sp.over)
+	case (a.Verb == "blocked" || a.Verb == "settled") && !sp.waits:
+		return fmt.Errorf("%s %s: %s has no command to answer", a.Verb, a.Role, a.Role)
 	case a.Verb == "kill" && a.Word == "SIGKILL":
-		sd.over, sd.waits = "was killed: it is told nothing more", false
+		sp.over, sp.waits = "was killed: it gets no more commands", false
 	case a.Verb == "drop":
 		p.dropped[a.Name] = true
-	case a.Verb == "unreported":
-		sd.names[a.Name] = true
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ B< ok
 	var steps []string
 	for _, st := range s.Steps {
 		step := fmt.Sprintf("%d %s%c%s %s", st.Line, st.Role, st.Kind, Async(st), st.Text)
-		for _, w := range st.Wants {
+		for _, w := range st.Answers {
 			step += fmt.Sprintf("[%s (%s)]", w.Text, w.Reason)
 		}
 		steps = append(steps, step)
@@ -87,38 +87,40 @@ func TestParseScenarioErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		// The form of a line.
 		{"nonsense", `:5: not a line of a transcript: "nonsense"`},
-		{"\r", `:5: not text: "\r"`},
+		{"\r", `:5: not printable text: "\r"`},
 		{"A>end", `:5: no space after "A>"`},
 		{"A> send  payload=00", `:5: words must be separated by one space: "send  payload=00"`},
 		{"A> end\nA< fine", `:6: an answer begins with ok or err, not fine`},
-		{" | ok  # a reason", `:5: an alternative to nothing`},
+		{" | ok  # a reason", `:5: an alternative must follow an expected answer`},
 		{"A> end\nA< ok\n | err lib", `:7: an alternative needs a reason: "err lib"`},
 
 		// Directives.
-		{"on tcp", `:5: no such word behind "on": "tcp"; there are stream dgram seqpacket`},
-		{"on dgram dgram", `:5: dgram twice`},
-		{"play along", `:5: no such word behind "play": "along"; there are pair solo `},
+		{"on tcp", `:5: "tcp" cannot follow "on"; words that can are stream dgram seqpacket`},
+		{"on dgram dgram", `:5: "dgram" is there twice`},
+		{"play along", `:5: "along" cannot follow "play"; words that can are pair solo `},
 		{"play solo pair", `:5: play takes one word`},
 		{"files p=pipe-r b=end:p c=end:p", `:5: "c=end:p": the runner does not have the other end of p`},
-		{"waits C", `:5: no such word behind "waits": "C"; there are A B`},
+		{"waits C", `:5: "C" cannot follow "waits"; words that can are A B`},
 		{"files b=door", `:5: no such kind of file: "door"; kinds are file rdonly `},
+		{"files b=memfd c=kvm\n" + ok, `:5: the kind of file "kvm" is for kernel scenarios (play kernel); those for peer scenarios are ` +
+			`file dir opath null pipe-r pipe-w memfd eventfd pair`},
 		{"files 7=file", `:5: not a name: "7"`},
 
 		// The whole.
 		{"", `: no answer is expected: the scenario cannot fail`},
 		{"files a=dir\n" + ok, `:5: two files are named "a"`},
 		{"R> drop a", `: no answer is expected: the scenario cannot fail`},
-		{"A> end", `:5: nobody hears the answer of A`},
+		{"A> end", `:5: no answer of A to this command is expected`},
 		{"A> end\nA> end\nA< ok", `:6: A has not answered line 5`},
 
 		// Commands and answers.
-		{"A> sing", `:5: a peer is not told to "sing"`},
+		{"A> sing", `:5: no such command: "sing"`},
 		{"A> end\nA< ok n=1", `:6: `},
 		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=-\n | ok n=1  # why", `:7: `},
 		{"A> end\nA< err epipe", `:6: `},
 
 		// What package contract knows: calls, answers, and their values.
-		{"user A uid=0", `:5: user takes A or B, once, uid=N and nofile=N`},
+		{"user A uid=0", `:5: a user line is user A uid=N or user A uid=N nofile=N, once for each of A and B`},
 		{"B> recv bytes=1x fds=1\nB< ok n=1 payload=00 fds=a", `:5: `},
 
 		// Names.
@@ -129,21 +131,20 @@ func TestParseScenarioErrors(t *testing.T) {
 		{"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\nB> close fds=a\nB< ok", `:7: B has no "a"`},
 
 		// The runner's own lines.
-		{"R< ok", `:5: the runner does not answer, and nobody waits for it`},
-		{"R> dance", `:5: the runner has no "dance"`},
+		{"R< ok", `:5: the runner answers nothing: its lines begin with "R> "`},
+		{"R> dance", `:5: the runner has no verb "dance"; verbs are seek pos `},
 		{"R> eof a", `:5: eof a: drop comes before eof`},
 		{"files f=file\nR> seek f=9223372036854775807", `:6: `},
-		{"R> setsockopt B nonsense=1", `:5: no socket option: "nonsense"; options are acceptconn `},
+		{"R> setsockopt B nonsense=1", `:5: no socket option is called "nonsense"; options are acceptconn `},
 		{"R> pos C a=1", `:5: pos is written as in "R> pos B x=32", not "pos C a=1"`},
 
-		// What comes in an order that means nothing.
-		{"R>& drop a", `:5: the runner does not answer, and nobody waits for it`},
-		{ok + "A> send payload=00 fds=-\nA< ok n=1", `:7: A has ended the case: it is told nothing more`},
-		{"R> kill B SIGKILL\nB> recv bytes=1 fds=1\nB< err", `:6: B was killed: it is told nothing more`},
-		{"B>& recv bytes=1 fds=1\nR> kill B SIGKILL\nB<& err", `:7: B was asked nothing`},
-		{"play sender\nB> signal fd=bsock signal=SIGUSR1\nB< ok", `:6: signal is for play kernel: a peer ends by it`},
-		{"R> blocked B", `:5: B was asked nothing: blocked is for one that has a command to answer`},
-		{"R> settled B", `:5: B was asked nothing: settled is for one that has a command to answer`},
+		// Lines in an order that makes no sense.
+		{"R>& drop a", `:5: the runner answers nothing: its lines begin with "R> "`},
+		{ok + "A> send payload=00 fds=-\nA< ok n=1", `:7: A has ended the case: it gets no more commands`},
+		{"R> kill B SIGKILL\nB> recv bytes=1 fds=1\nB< err", `:6: B was killed: it gets no more commands`},
+		{"B>& recv bytes=1 fds=1\nR> kill B SIGKILL\nB<& err", `:7: B has no command to answer`},
+		{"R> blocked B", `:5: blocked B: B has no command to answer`},
+		{"R> settled B", `:5: settled B: B has no command to answer`},
 	} {
 		_, err := Parse("group/id", []byte(rule+"on stream\nfiles a=pipe-r\n"+c.text))
 		if err == nil || !strings.HasPrefix(err.Error(), "group/id"+c.want) {
@@ -152,8 +153,55 @@ func TestParseScenarioErrors(t *testing.T) {
 	}
 }
 
+// In a peer scenario, a process of the runner can make six calls, and no peer can make any.
+func TestParseCalls(t *testing.T) {
+	const (
+		others = ` is for kernel scenarios (play kernel); those for peer scenarios are sendmsg recvmsg read write fcntl shutdown`
+		peerA  = ` is not a command for a peer: A is a process of the runner only with play receiver or play kernel`
+		peerB  = ` is not a command for a peer: B is a process of the runner only with play sender or play kernel`
+	)
+	six := "sendmsg payload=00\nA< ok n=1\nA> recvmsg bytes=1\nA< ok n=1 payload=00\nA> read fd=a bytes=1\nA< ok n=1\n" +
+		"A> write fd=a payload=00\nA< ok n=1\nA> fcntl fd=a get=fl\nA< ok value=rdwr\nA> shutdown how=wr\nA< ok\n"
+	for _, c := range []struct{ text, want string }{
+		{"play receiver\nA> " + six, ""},
+		{"play sender\nB> " + strings.ReplaceAll(strings.ReplaceAll(six, "A", "B"), "fd=a", "fd=bsock"), ""},
+		{"play receiver\nA> dup fd=a\nA< ok fd=new:x\n", `6: the call "dup"` + others},
+		{"play sender\nB> signal fd=bsock signal=SIGUSR1\nB< ok\n", `6: the call "signal"` + others},
+		{"play kernel\nA> dup fd=a\nA< ok fd=new:x\n", ""},
+		{"A> sendmsg payload=00\nA< ok n=1\n", `5: "sendmsg"` + peerA},
+		{"play solo\nB> recvmsg bytes=1\nB< ok n=1\n", `6: "recvmsg"` + peerB},
+		{"play sender\nA> setns fd=a\nA< ok\n", `6: "setns"` + peerA},
+		{"A> hello\nA< ok\n", `5: only the runner itself sends "hello"`},
+	} {
+		_, err := Parse("group/id", []byte(rule+"on stream\nfiles a=file\n"+c.text))
+		if c.want == "" && err != nil || c.want != "" && fmt.Sprint(err) != "group/id:"+c.want {
+			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
+
+// The kinds of file for peer scenarios are accepted there, all others only with play kernel.
+func TestParseKinds(t *testing.T) {
+	peer := 0
+	for _, k := range FileKinds {
+		text := rule + "on stream\nfiles a=" + k.Name + "\n%sA> end\nA< ok\n"
+		if _, err := Parse("group/id", fmt.Appendf(nil, text, "")); (err == nil) != k.Peer {
+			t.Errorf("%s in a peer scenario: %v", k.Name, err)
+		}
+		if _, err := Parse("group/id", fmt.Appendf(nil, text, "play kernel\n")); err != nil {
+			t.Errorf("%s in a kernel scenario: %v", k.Name, err)
+		}
+		if k.Peer {
+			peer++
+		}
+	}
+	if peer != 9 {
+		t.Errorf("%d kinds are for peer scenarios, not 9", peer)
+	}
+}
+
 func TestParseScenarioNeedsItsHead(t *testing.T) {
-	const steps, source = "on stream\nA> end\nA< ok\n", "the first two lines say the rule and its source"
+	const steps, source = "on stream\nA> end\nA< ok\n", "the first two lines must be comments: the rule and its source"
 	for text, want := range map[string]string{
 		"": source, steps: source, "# A rule.\n" + steps + "# and its source, too late\n": source, rule + "A> end\nA< ok\n": "no socket types",
 	} {

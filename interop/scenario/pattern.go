@@ -11,10 +11,9 @@ import (
 
 // A Pattern selects cases by their names, GROUP/ID/TYPE/SENDER/RECEIVER.
 //
-// In each part "*" stands for anything, "?" for a character, [ab] for one of
-// them, {a,b} for either and "!a" for anything but a; "**" stands for any number
-// of parts. A pattern without "**" and with fewer parts than the name matches all
-// that begins with it.
+// In each part, "*" matches anything, "?" any character, [ab] one of the two
+// characters, {a,b} either of the two texts, and "!a" anything but a. "**" matches
+// any number of parts. A pattern without "**" matches all names that begin with it.
 type Pattern struct {
 	text string
 	alts [][]string // the parts of each alternative
@@ -28,7 +27,7 @@ func ParsePattern(text string) (Pattern, error) {
 	p := Pattern{text: text}
 	alts, err := expandBraces(text)
 	if err == nil && negatedBraces.MatchString(text) {
-		err = errors.New("! beside { } would match anything: what is not the one is the other")
+		err = errors.New("! cannot be combined with { }: the alternatives together would match anything")
 	}
 	for _, alt := range alts {
 		parts := strings.Split(alt, "/")
@@ -76,7 +75,7 @@ func matchParts(pattern, name []string) bool {
 	return ok != not && matchParts(pattern[1:], name[1:])
 }
 
-// expandBraces returns the texts that {a,b} stands for.
+// expandBraces returns the alternatives of a text with {a,b}.
 func expandBraces(text string) (all []string, err error) {
 	before, rest, open := strings.Cut(text, "{")
 	inside, after, closed := strings.Cut(rest, "}")

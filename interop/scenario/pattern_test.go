@@ -44,7 +44,7 @@ func TestPattern(t *testing.T) {
 }
 
 func TestPatternErrors(t *testing.T) {
-	const beside = "! beside { } would match anything: what is not the one is the other"
+	const beside = "! cannot be combined with { }: the alternatives together would match anything"
 	for _, c := range []struct{ pattern, want string }{
 		{"", "an empty part"},
 		{"a//b", "an empty part"},

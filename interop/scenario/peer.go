@@ -5,23 +5,23 @@ import "github.com/scm-rights/scm/interop/contract"
 // A Peer is one interface of one library, as a program.
 type Peer struct {
 	Name    string
-	Command []string // the program, or
-	Why     string   // why there is none
+	Command []string // the program and its arguments
+	Why     string   // the reason why Command is empty
 
-	Hello contract.Hello // what it says of itself; set by Probe
-	Slow  bool           // to start; set by Probe
+	Hello contract.Hello // its answer to hello; set by Probe
+	Slow  bool           // it takes long to start; set by Probe
 
-	kernel *Peer // of the runner: itself, where it plays both sides
+	kernel *Peer // for the runner: the peer for kernel scenarios
 }
 
-// RunnerName is the runner's own name where it plays a side itself.
+// RunnerName is the name of the runner when it takes a role itself.
 const RunnerName = "runner"
 
-// KernelName is who plays both sides of a kernel scenario, and is found wrong
-// there: the kernel, by way of the runner.
+// KernelName is the name of the runner when it takes both roles of a kernel scenario. A
+// finding there is about the kernel.
 const KernelName = "kernel"
 
-// Kernel is the runner as it plays both sides of kernel scenarios.
+// Kernel returns the runner as the peer of kernel scenarios.
 func (p *Peer) Kernel() *Peer {
 	if p.kernel == nil {
 		return p
@@ -29,17 +29,17 @@ func (p *Peer) Kernel() *Peer {
 	return p.kernel
 }
 
-// Program is a peer that is started as a program.
+// Program returns a peer that is a program.
 func Program(name string, command ...string) *Peer {
 	return &Peer{Name: name, Command: command}
 }
 
-// RunnerPeer is the runner as a peer, which plays kernel scenarios too.
+// RunnerPeer returns the runner as a peer, which runs kernel scenarios too.
 func RunnerPeer(command ...string) *Peer {
 	return &Peer{Name: RunnerName, Command: command, kernel: Program(KernelName, command...)}
 }
 
-// Missing returns a peer that is not there, and why.
+// Missing returns a peer without a program, and the reason why it has none.
 func Missing(name, why string) *Peer {
 	p := &Peer{Name: name, Why: why}
 	if name == RunnerName {

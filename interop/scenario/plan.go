@@ -42,8 +42,8 @@ func Plan(scenarios []*Scenario, peers []*Peer, runner *Peer) []Case {
 	return cases
 }
 
-// Filter selects cases: those that any of Run matches, or all if there is none,
-// without those that any of Skip matches.
+// A Filter selects the cases that a pattern of Run matches, or all cases if Run is
+// empty, except those that a pattern of Skip matches.
 type Filter struct {
 	Run, Skip []Pattern
 }
@@ -73,8 +73,8 @@ func (f Filter) Apply(cases []Case) (selected []Case, err error) {
 	return selected, nil
 }
 
-// A Shard is one of several parts of a plan. Which part a case is in depends on
-// its name alone, so that it stays there when others come and go.
+// A Shard is one of several parts of a plan. The part that a case belongs to depends
+// on its name alone, so it does not change when other cases are added or removed.
 type Shard struct{ I, N int }
 
 // ParseShard reads I/N: the first of three parts is 1/3.
@@ -90,15 +90,16 @@ func ParseShard(text string) (s Shard, err error) {
 	return s, nil
 }
 
-// Apply returns the cases of this part. A sender's cases of one scenario and type
-// are in the same: what it does with the runner tells who is to blame in the others.
+// Apply returns the cases of this part. All cases with the same scenario, type and sender
+// are in the same part, because the case with the runner shows which peer is at fault in
+// the others.
 func (s Shard) Apply(cases []Case) (part []Case) {
 	if s.N == 0 {
 		return cases
 	}
 	for _, c := range cases {
 		h := fnv.New32a()
-		_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash takes everything
+		_, _ = h.Write([]byte(path.Join(c.Scenario.Name, c.Type, c.A.Name))) // a hash returns no error
 		if uint64(h.Sum32())%uint64(s.N) == uint64(s.I-1) {
 			part = append(part, c)
 		}

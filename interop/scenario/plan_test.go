@@ -65,7 +65,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A peer with a fixed payload of another byte plays what is written for 00, if the other peer
+// A peer whose fixed payload is another byte runs scenarios written for 00, if the other peer
 // has no fixed payload or the same one.
 func TestPlanWithAFixedPayload(t *testing.T) {
 	var peers []*Peer
@@ -78,11 +78,11 @@ func TestPlanWithAFixedPayload(t *testing.T) {
 		"p21/p": "21", "p/p21": "21", "p21/p21": "21", "p/p": "00", "p00/p": "00", "p21/p00": "", "p00/p21": "", "p2121/p": "",
 	} {
 		c := all[slices.IndexFunc(all, func(c Case) bool { return c.Name() == "group/id/stream/"+name })]
-		if why := c.Unplayable(); (why == "") != (want != "") {
+		if why := c.Unsupported(); (why == "") != (want != "") {
 			t.Errorf("%s: %q", name, why)
 		}
-		said, heard := c.Scenario.Steps[0], c.Scenario.Steps[3].Wants[0]
-		got := []string{said.Text, said.Command.Fields["payload"], heard.Text, heard.Line.Fields["payload"], c.Scenario.Hash}
+		command, answer := c.Scenario.Steps[0], c.Scenario.Steps[3].Answers[0]
+		got := []string{command.Text, command.Command.Fields["payload"], answer.Text, answer.Line.Fields["payload"], c.Scenario.Hash}
 		if is := []string{"send payload=" + want + " fds=a", want, "ok n=1 payload=" + want + " fds=a", want, fixed.Hash}; want != "" && !slices.Equal(got, is) {
 			t.Errorf("%s: got %q, want %q", name, got, is)
 		}
@@ -103,7 +103,7 @@ func TestParseShard(t *testing.T) {
 	}
 }
 
-// Each case is in one shard, which its name tells, with the one in which the runner is opposite.
+// Each case is in exactly one shard, together with the case of the same sender with the runner.
 func TestShards(t *testing.T) {
 	var scenarios []*Scenario
 	for i := range 100 {

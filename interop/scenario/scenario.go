@@ -9,17 +9,17 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// A Scenario is a transcript: what is said to the peers A and B, and what they
-// have to answer.
+// A Scenario is a transcript: the commands for the peers A and B, and the answers
+// that it accepts.
 type Scenario struct {
-	Name    string        // GROUP/ID, stable for ever
-	Rule    []string      // what must hold, and where that comes from
+	Name    string        // GROUP/ID, which never changes
+	Rule    []string      // the rule and its source
 	Types   []string      // socket types: stream, dgram, seqpacket
-	Play    Play          // with whom
-	RoomAny bool          // plays with libraries that fix the room of a receive
-	Waits   []Role        // whose send or receive has to wait inside the system call
-	Needs   []string      // what the system must have
-	Users   map[Role]User // who are started as somebody else
+	Play    Play          // the peers that it is for
+	RoomAny bool          // it is also for libraries that fix the capacity of a receive
+	Waits   []Role        // the roles whose send or receive must wait inside the system call
+	Needs   []string      // requirements on the system
+	Users   map[Role]User // the roles that run as another user
 	Files   []FileSpec
 	Steps   []Step
 	Hash    string // of the text
@@ -32,10 +32,10 @@ type Play string
 
 const (
 	PlayPair     Play = "pair"     // every peer as A with every peer as B
-	PlaySolo     Play = "solo"     // each peer as A and as B, the runner opposite
-	PlaySender   Play = "sender"   // each peer as A, the runner as B
-	PlayReceiver Play = "receiver" // each peer as B, the runner as A
-	PlayKernel   Play = "kernel"   // the runner as both: the kernel is asked, and no peer
+	PlaySolo     Play = "solo"     // every peer as A and as B, with the runner in the other role
+	PlaySender   Play = "sender"   // every peer as A, with the runner as B
+	PlayReceiver Play = "receiver" // every peer as B, with the runner as A
+	PlayKernel   Play = "kernel"   // the runner as both, to test the kernel
 )
 
 // A FileSpec is a file that a scenario needs, made fresh for each case.
@@ -45,16 +45,16 @@ type FileSpec struct {
 	Kind  string
 }
 
-// EndOf returns the file of which this one is the other end: b=end:a.
+// EndOf returns the name of the file whose other end this one is: a for b=end:a.
 func (f FileSpec) EndOf() (string, bool) { return strings.CutPrefix(f.Kind, "end:") }
 
-// A User is as whom a side is started.
+// A User is the user that runs the process of a role.
 type User struct {
 	UID    int
-	NoFile int // its limit of open files, or 0 for what it is
+	NoFile int // its limit of open files, or 0 to leave it unchanged
 }
 
-// A Role is a side of a case: A, B, or R, the runner.
+// A Role is A or B in a case, or R, the runner.
 type Role byte
 
 const (
@@ -65,27 +65,27 @@ const (
 
 func (r Role) String() string { return string(r) }
 
-// A StepKind is what a line of a transcript does.
+// A StepKind is the kind of a line of a transcript.
 type StepKind byte
 
 const (
-	StepSay  StepKind = '>' // say a command
-	StepHear StepKind = '<' // compare the answer
+	StepCommand StepKind = '>' // send a command
+	StepAnswer  StepKind = '<' // compare the answer
 )
 
 // A Step is a line of a transcript.
 type Step struct {
 	Role    Role
 	Kind    StepKind
-	Async   bool          // ">&": the answer is heard later, by "<&"
-	Text    string        // of what is said
-	Command contract.Line // the same, in words
-	Act     Act           // the same, where the runner does it
-	Wants   []Want        // of what is heard: any of them will do
+	Async   bool          // ">&": the answer is read later, by "<&"
+	Text    string        // of the command
+	Command contract.Line // the command of A or B, parsed
+	Act     Act           // the command of the runner, parsed
+	Answers []Answer      // the answers that are accepted
 	Line    int           // in the transcript
 }
 
-// Async returns "&" for a step that is not waited for.
+// Async returns "&" for a step that does not wait.
 func Async(st Step) string {
 	if st.Async {
 		return "&"
@@ -93,36 +93,36 @@ func Async(st Step) string {
 	return ""
 }
 
-// A Want is an answer that is expected, with the reason why it will do.
-type Want struct {
+// An Answer is an answer that a scenario accepts, with the reason if it is an alternative.
+type Answer struct {
 	Text   string
 	Reason string
 	Line   contract.Line
 }
 
-// Group is the part of the name before the slash.
+// Group returns the part of the name before the slash.
 func (s *Scenario) Group() string { return path.Dir(s.Name) }
 
-// Kernel tells whether the scenario is about the kernel, and no peer.
+// Kernel reports whether the scenario tests the kernel instead of peers.
 func (s *Scenario) Kernel() bool { return s.Play == PlayKernel }
 
-// RunnerPlays tells whether the runner itself plays the role, whoever the peers are: it
-// can then be told what no peer knows.
-func (s *Scenario) RunnerPlays(role Role) bool {
+// RunByRunner reports whether a process of the runner always has the role. Such a process
+// can make calls that are no commands for peers.
+func (s *Scenario) RunByRunner(role Role) bool {
 	return s.Kernel() || s.Play == PlayReceiver && role == RoleA || s.Play == PlaySender && role == RoleB
 }
 
-// commands are those that these roles are told.
+// commands returns the commands for these roles.
 func (s *Scenario) commands(roles ...Role) (list []contract.Line) {
 	for _, st := range s.Steps {
-		if st.Kind == StepSay && slices.Contains(roles, st.Role) {
+		if st.Kind == StepCommand && slices.Contains(roles, st.Role) {
 			list = append(list, st.Command)
 		}
 	}
 	return list
 }
 
-// UsesPaths tells whether the runner names files or sockets in it.
+// UsesPaths reports whether a command has the path of a file or socket.
 func (s *Scenario) UsesPaths() bool {
 	return slices.ContainsFunc(s.commands(RoleA, RoleB), func(l contract.Line) bool {
 		_, path := l.Fields["path"]
@@ -130,7 +130,7 @@ func (s *Scenario) UsesPaths() bool {
 	})
 }
 
-// largestPayload is the length of the longest payload that either peer sends.
+// largestPayload returns the length of the longest payload that either peer sends.
 func (s *Scenario) largestPayload() (largest int) {
 	for _, l := range s.commands(RoleA, RoleB) {
 		if l.Verb == "send" {
@@ -140,7 +140,7 @@ func (s *Scenario) largestPayload() (largest int) {
 	return largest
 }
 
-// otherPayload tells whether either side sends anything but this payload.
+// otherPayload reports whether either peer sends a payload other than this one.
 func (s *Scenario) otherPayload(payload string) bool {
 	return slices.ContainsFunc(s.commands(RoleA, RoleB), func(l contract.Line) bool {
 		sent, sends := l.Fields["payload"]
@@ -148,44 +148,44 @@ func (s *Scenario) otherPayload(payload string) bool {
 	})
 }
 
-// fixedPayload is the payload of the scenarios that libraries with a fixed one play.
+// fixedPayload is the payload of the scenarios that also suit libraries with a fixed payload.
 const fixedPayload = "00"
 
 var fixedForm = regexp.MustCompile(`(?m) payload=` + fixedPayload + `( |$)`)
 
-// withPayload returns the scenario with this payload in the place of fixedPayload, if it sends no
-// other and they have the same length: a library that fixes its payload plays it too. The
-// name and the hash stay.
+// withPayload returns the scenario with fixedPayload replaced by this payload, for a library
+// that always sends this payload. It returns the scenario unchanged if it sends another
+// payload too, or if the lengths differ. The name and the hash stay the same.
 func (s *Scenario) withPayload(payload string) *Scenario {
 	if payload == fixedPayload || len(payload) != len(fixedPayload) || s.otherPayload(fixedPayload) {
 		return s
 	}
 	other, err := Parse(s.Name, []byte(fixedForm.ReplaceAllString(s.text, " payload="+payload+"$1")))
 	if err != nil {
-		return s // the peer's answer to hello is no payload
+		return s // the payload in the peer's answer to hello is invalid
 	}
 	other.Hash = s.Hash
 	return other
 }
 
-// Limits tells whether a peer is given another limit from outside.
+// Limits reports whether the runner changes a limit of a peer.
 func (s *Scenario) Limits() bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Act.Verb == "limit" })
 }
 
-// PassesPidfds tells whether the kernel adds a pidfd of the sender to what this role
-// receives.
+// PassesPidfds reports whether the kernel adds a pidfd of the sender to the messages that
+// this role receives.
 func (s *Scenario) PassesPidfds(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Act == Act{Verb: "setsockopt", Role: role, Name: "passpidfd", Number: 1}
+		return st.Act == Act{Verb: "setsockopt", Role: role, Name: "passpidfd", Value: 1}
 	})
 }
 
-// receives tells whether any answer of this role names a received file.
+// receives reports whether an answer of this role names a received file.
 func (s *Scenario) receives(role Role) bool {
 	return slices.ContainsFunc(s.Steps, func(st Step) bool {
-		return st.Role == role && slices.ContainsFunc(st.Wants, func(w Want) bool {
-			fds := w.Line.List("fds")
+		return st.Role == role && slices.ContainsFunc(st.Answers, func(a Answer) bool {
+			fds := a.Line.List("fds")
 			return len(fds) > 0 && !closedForm.MatchString(fds[0])
 		})
 	})

@@ -8,8 +8,8 @@ import (
 	"github.com/scm-rights/scm/interop/contract"
 )
 
-// What a peer says of itself decides which scenarios it plays, in which role.
-func TestTakes(t *testing.T) {
+// A peer's answer to hello decides which scenarios it runs, and in which role.
+func TestUnsupportedBy(t *testing.T) {
 	const head = rule + "on stream\nfiles a=dir\n"
 	const pass = "A> send payload=0001 fds=a\nA< ok n=2\nB> recv bytes=4 fds=1\nB< ok n=2 payload=0001 fds=a\n"
 	const big = head + "room any\nA> send payload=@10,00 fds=a\nA< ok n=11\nB> recv bytes=16 fds=1\nB< ok n=11 payload=- fds=a\n"
@@ -24,7 +24,7 @@ func TestTakes(t *testing.T) {
 		{"can=stream", with("fds=1", "fds=1 flags=peek"), "", "no flags"},
 		{"can=stream polls=yes", head + "waits B\n" + pass, "", "it polls"},
 
-		// Rooms of the library's own.
+		// A capacity fixed by the library.
 		{"can=stream room=4,1", head + pass, "", ""},
 		{"can=stream room=5,1", head + pass, "", "its room is 5,1"},
 		{"can=stream room=*,1", head + pass, "", ""},
@@ -35,7 +35,7 @@ func TestTakes(t *testing.T) {
 		{"can=stream,iov room=10,1", big, "its room is 10,1", "its room is 10,1"},
 		{"can=stream,iov room=11,1", big, "", ""},
 
-		// A payload of its own alone.
+		// A payload fixed by the library.
 		{"can=stream payload=0001", head + pass, "", ""},
 		{"can=stream,iov payload=0001", with("=0001 fds", "=0001,00 fds"), "its payload is 0001", "its payload is 0001"},
 		{"can=stream payload=00", head + pass, "its payload is 00", "its payload is 00"},
@@ -47,7 +47,7 @@ func TestTakes(t *testing.T) {
 		}
 		p := &Peer{Hello: hello}
 		is := Case{mustParse(t, c.text), "stream", p, p}
-		if a, b := strings.TrimPrefix(is.OutOfReach(RoleA), ": "), strings.TrimPrefix(is.OutOfReach(RoleB), ": "); a != c.a || b != c.b {
+		if a, b := strings.TrimPrefix(is.UnsupportedBy(RoleA), ": "), strings.TrimPrefix(is.UnsupportedBy(RoleB), ": "); a != c.a || b != c.b {
 			t.Errorf("%s: got %q and %q, want %q and %q for\n%s", c.hello, a, b, c.a, c.b, c.text)
 		}
 	}
@@ -77,6 +77,6 @@ func TestParseHello(t *testing.T) {
 func TestScenarioReceives(t *testing.T) {
 	s := mustParse(t, rule+"on stream\nB> recv bytes=1 fds=0\nB< ok n=1 payload=00 fds=-\n | ok n=1 payload=00 fds=closed  # why\n")
 	if two := mustParse(t, simple); s.receives(RoleB) || two.receives(RoleA) || !two.receives(RoleB) {
-		t.Error("B receives a file of the second scenario, and nobody else does")
+		t.Error("only B in the second scenario receives a file")
 	}
 }
