@@ -1,8 +1,11 @@
 package catalogue_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,59 +13,102 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// What README.md tells is what the runner reads.
+// The pages, by what they are about.
+const (
+	sharedPage = "README.md"
+	peerPage   = "peer/README.md"
+	kernelPage = "kernel/README.md"
+)
+
+// peerPageLines is the number of lines that the author of a peer scenario is asked to read.
+const peerPageLines = 150
+
+// The tables in the pages are generated from the lists in the code.
 func TestReadme(t *testing.T) {
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme := string(b)
+	peerText, kernelText := readPage(t, peerPage), readPage(t, kernelPage)
 
-	_, example, _ := strings.Cut(readme, "\n    # ")
-	example, _, _ = strings.Cut("# "+example, "\n\nThe name")
-	s, err := scenario.Parse("basics/pass-one-fd", []byte(strings.ReplaceAll(example, "\n    ", "\n")+"\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, real := range scenarios(t) {
-		if real.Name == s.Name && real.Hash != s.Hash {
-			t.Errorf("the example is not %s", s.Name)
-		}
-	}
-
-	for _, check := range scenario.Checks {
-		if !strings.Contains(readme, "\n| `"+string(check)+"` |") {
-			t.Errorf("it does not tell the check %s", check)
-		}
-	}
-
-	var kinds, acts, calls strings.Builder
-	for i, k := range scenario.FileKinds {
-		// Neighbours of which the same is said share a row.
-		if more := scenario.FileKinds[i+1:]; len(more) > 0 && more[0].What == k.What {
-			fmt.Fprintf(&kinds, "`%s`, ", k.Name)
-		} else {
-			fmt.Fprintf(&kinds, "`%s` | %s |\n| ", k.Name, k.What)
-		}
-	}
+	const kindsHead = "\n| kind | what it is |\n|---|---|\n"
+	const callsHead = "\n| call | answer | |\n|---|---|---|\n"
+	acts := ""
 	for _, f := range scenario.ActForms {
-		fmt.Fprintf(&acts, "| `R> %s` | %s |\n", f.Example, f.Does)
+		acts += fmt.Sprintf("| `R> %s` | %s |\n", f.Example, f.Does)
 	}
+	peerText = generated(t, peerPage, peerText, "\n| line | |\n|---|---|\n", acts)
+	peerText = generated(t, peerPage, peerText, callsHead, peerCallRows())
+	peerText = generated(t, peerPage, peerText, kindsHead, kindRows(func(k scenario.FileKind) bool { return k.Peer }))
+
+	calls := ""
 	for _, c := range kernel.CallUsages {
-		row := fmt.Sprintf("| `%s` | `%s` | %s |\n", strings.ReplaceAll(c.Usage, "|", `\|`), c.Gives, c.Does)
-		calls.WriteString(strings.ReplaceAll(strings.ReplaceAll(row, " ``", ""), "|  |", "| |"))
+		calls += callRow(c.Usage, c.Gives, c.Does)
 	}
-	readme = generated(t, readme, "\n| kind | what it is |\n|---|---|\n", "| "+strings.TrimSuffix(kinds.String(), "| "))
-	readme = generated(t, readme, "\n| line | |\n|---|---|\n", acts.String())
-	readme = generated(t, readme, "\n| call | answer | |\n|---|---|---|\n", calls.String())
+	kernelText = generated(t, kernelPage, kernelText, callsHead, calls)
+	kernelText = generated(t, kernelPage, kernelText, kindsHead, kindRows(func(scenario.FileKind) bool { return true }))
+	words := func(list []string) string { return "`" + strings.Join(list, " ") + "`\n" }
+	kernelText = generated(t, kernelPage, kernelText, " are in milliseconds.\n\n", words(kernel.OptionNames()))
+	kernelText = generated(t, kernelPage, kernelText, ", and so can the call `signal`:\n\n", words(scenario.Signals))
+
+	if lines := strings.Count(peerText, "\n"); lines > peerPageLines {
+		t.Errorf("%s has %d lines, and may have %d", peerPage, lines, peerPageLines)
+	}
 	if *update {
-		if err := os.WriteFile("README.md", []byte(readme), 0o644); err != nil {
-			t.Fatal(err)
+		for name, text := range map[string]string{peerPage: peerText, kernelPage: kernelText} {
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
 
-// Each example of the runner's own lines is a line of a scenario.
+// The page on findings lists every check.
+func TestReadmeListsChecks(t *testing.T) {
+	page := readPage(t, sharedPage)
+	for _, check := range scenario.Checks {
+		if !strings.Contains(page, "\n| `"+string(check)+"` |") {
+			t.Errorf("%s has no row for the check %s", sharedPage, check)
+		}
+	}
+}
+
+// The page on peer scenarios names none of the calls and kinds of file that only kernel
+// scenarios can use.
+func TestPeerPageHasNoKernelWords(t *testing.T) {
+	page := readPage(t, peerPage)
+	for _, c := range kernel.CallUsages {
+		call, _, _ := strings.Cut(c.Usage, " ")
+		act := slices.ContainsFunc(scenario.ActForms, func(f scenario.ActForm) bool { return f.Verb() == call })
+		named := strings.Contains(page, "`"+call+"`") || strings.Contains(page, "`"+call+" ")
+		if !slices.Contains(scenario.PeerCalls, call) && !act && named {
+			t.Errorf("%s names the call %s", peerPage, call)
+		}
+	}
+	for _, k := range scenario.FileKinds {
+		if !k.Peer && strings.Contains(page, "`"+k.Name+"`") {
+			t.Errorf("%s names the kind of file %s", peerPage, k.Name)
+		}
+	}
+}
+
+// The complete examples in the pages can be parsed. Those of existing scenarios are up to date.
+func TestReadmeExamples(t *testing.T) {
+	example := regexp.MustCompile(`(?m)^    # .*\n(?:(?:    .*)?\n)*`)
+	for page, want := range map[string]bool{peerPage: false, kernelPage: true} {
+		text := example.FindString(readPage(t, page))
+		text = strings.TrimRight(strings.ReplaceAll("\n"+text, "\n    ", "\n"), "\n")[1:] + "\n"
+		s, err := scenario.Parse("group/id", []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v\n%s", page, err, text)
+			continue
+		}
+		if s.Kernel() != want {
+			t.Errorf("%s: the example is not a scenario of its folder", page)
+		}
+		if page == peerPage && !slices.ContainsFunc(scenarios(t), func(real *scenario.Scenario) bool { return real.Hash == s.Hash }) {
+			t.Errorf("%s: the example is not a scenario of the catalogue", page)
+		}
+	}
+}
+
+// Each example of the runner's own lines is a valid line of a scenario.
 func TestActExamples(t *testing.T) {
 	const closed = "A> close fds=a\nA< ok\nB> close fds=x\nB< ok\nR> drop a\n"
 	for _, f := range scenario.ActForms {
@@ -75,7 +121,7 @@ func TestActExamples(t *testing.T) {
 		case "eof":
 			before = closed
 		}
-		text := "# A rule.\n# Its source.\non stream\nplay kernel\nfiles a=" + kind + "\nA> send payload=00 fds=a\nA< ok n=1\n" +
+		text := "# A rule.\n# Its source.\non stream\nfiles a=" + kind + "\nA> send payload=00 fds=a\nA< ok n=1\n" +
 			"B> recv bytes=1 fds=1\nB< ok n=1 payload=00 fds=a:x\n" + before + "R> " + f.Example + "\n" + after
 		if _, err := scenario.Parse("x/x", []byte(text)); err != nil {
 			t.Errorf("%v\n%s", err, text)
@@ -83,17 +129,70 @@ func TestActExamples(t *testing.T) {
 	}
 }
 
+func readPage(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// kindRows returns the rows of a table of kinds of file. Neighbours with the same
+// description share a row.
+func kindRows(in func(scenario.FileKind) bool) (rows string) {
+	kinds := slices.DeleteFunc(slices.Clone(scenario.FileKinds), func(k scenario.FileKind) bool { return !in(k) })
+	for i, k := range kinds {
+		if i == 0 || kinds[i-1].What != k.What {
+			rows += "| "
+		}
+		if i+1 < len(kinds) && kinds[i+1].What == k.What {
+			rows += fmt.Sprintf("`%s`, ", k.Name)
+		} else {
+			rows += fmt.Sprintf("`%s` | %s |\n", k.Name, k.What)
+		}
+	}
+	return rows
+}
+
+// peerCallRows returns the rows of the calls in peer scenarios, one for each call.
+func peerCallRows() (rows string) {
+	for _, call := range scenario.PeerCalls {
+		usages, gives, does := "", "", []string{}
+		for _, c := range kernel.CallUsages {
+			if name, _, _ := strings.Cut(c.Usage, " "); name != call {
+				continue
+			}
+			if usages != "" {
+				usages += "` or `"
+			}
+			usages += c.Usage
+			gives = cmp.Or(gives, c.Gives)
+			if c.Does != "" {
+				does = append(does, c.Does)
+			}
+		}
+		rows += callRow(usages, gives, strings.Join(does, "; "))
+	}
+	return rows
+}
+
+func callRow(usage, gives, does string) string {
+	row := fmt.Sprintf("| `%s` | `%s` | %s |\n", strings.ReplaceAll(usage, "|", `\|`), gives, does)
+	return strings.ReplaceAll(strings.ReplaceAll(row, " ``", ""), "|  |", "| |")
+}
+
 // generated compares the rows of the table that has this head, and returns the text with
-// the rows that are wanted.
-func generated(t *testing.T, text, head, rows string) string {
+// the rows that it should have.
+func generated(t *testing.T, page, text, head, rows string) string {
 	t.Helper()
 	before, rest, ok := strings.Cut(text, head)
-	have, after, ended := strings.Cut(rest, "\n\n")
+	have, after, ended := strings.Cut("\n"+rest, "\n\n")
 	if !ok || !ended {
-		t.Fatalf("README.md has no table that begins with %q", head)
+		t.Fatalf("%s has no table that begins with %q", page, head)
 	}
-	if have+"\n" != rows && !*update {
-		t.Errorf("the table that begins with %q is not what the code says: go test ./interop/catalogue -run TestReadme -update writes it", head)
+	if have != strings.TrimSuffix("\n"+rows, "\n") && !*update {
+		t.Errorf("the table of %s that begins with %q is out of date; to write it: go test ./interop/catalogue -run TestReadme -update", page, strings.TrimSpace(head))
 	}
 	return before + head + rows + "\n" + after
 }

@@ -17,7 +17,7 @@ type CallUsage struct {
 }
 
 // CallUsages are the calls that the reference, the runner's own side, makes. A call that takes
-// either one field or another has a row for each. The table in interop/catalogue/README.md is
+// either one field or another has a row for each. The table in interop/catalogue/kernel/README.md is
 // generated from them.
 //
 // A new call is added here: a row, and below it the kinds of its fields that have none yet, and the
