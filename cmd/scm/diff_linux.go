@@ -102,9 +102,9 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	if len(records[0]) == 0 && len(records[1]) == 0 {
 		return broken(errors.New("neither command made a call that can carry descriptors: nothing was compared"))
 	}
-	comparison := recorder.OfSaid
+	comparison := recorder.UsedMemory
 	if all {
-		comparison.Said = nil
+		comparison.UsedOnly = nil
 	}
 	d := comparison.First(records[0], records[1])
 	if d == nil && unread > 0 {

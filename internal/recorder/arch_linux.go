@@ -7,14 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Arch is what a program's processor decides: numbers and layouts.
+// An Arch is an architecture: its system call numbers and structure layouts.
 type Arch struct {
 	Name  string
-	word  int    // bytes of a pointer and of a size_t
+	word  int    // the size of a pointer and of a size_t, in bytes
 	audit uint32 // AUDIT_ARCH_…
-	// column is the number of a call in the table, in this architecture.
+	// column returns the system call number in a row of the table.
 	column func(*tableRow) int
-	calls  func() map[uint64]*signature
+	// calls returns the signatures by system call number.
+	calls func() map[uint64]*signature
 }
 
 var (
@@ -37,10 +38,10 @@ func newArch(name string, word int, audit uint32, column func(*tableRow) int) *A
 	return a
 }
 
-// recordable is what a tracer of this architecture records.
+// recordable are the architectures that a tracer on this architecture can record.
 var recordable = map[string][]*Arch{"amd64": {amd64, i386}, "386": {i386}, "arm64": {arm64}}[runtime.GOARCH]
 
-// archOf returns nil for one whose calls are not recorded.
+// archOf returns the architecture for an AUDIT_ARCH_ value, and nil if its calls are not recorded.
 func archOf(audit uint32) *Arch {
 	for _, a := range recordable {
 		if a.audit == audit {
@@ -50,8 +51,8 @@ func archOf(audit uint32) *Arch {
 	return nil
 }
 
-// number is that of a call in the table; none if the architecture lacks it.
-func (a *Arch) number(name string) int {
+// syscallNumber returns the number of a call in the table, and none if the architecture lacks it.
+func (a *Arch) syscallNumber(name string) int {
 	for i := range table {
 		if table[i].name == name {
 			return a.column(&table[i])

@@ -188,7 +188,7 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 				continue
 			}
 			seen[child], again = true, true
-			below := p.bear(child)
+			below := p.newChild(child)
 			err := t.seizeTree(child, below)
 			switch tracer := status(child).Field("TracerPid"); {
 			case err == nil, errors.Is(err, unix.ESRCH):

@@ -2,16 +2,16 @@ package recorder
 
 import "golang.org/x/sys/unix"
 
-// Calls that are put together by hand, for tests that trace nothing.
+// Calls that tests build by hand, without a tracer.
 
-// built is a message: what a msghdr and all it points to hold.
+// built is the content of a message: of a msghdr and the memory that it points to.
 type built struct {
 	name       []byte
 	payload    []string
 	control    []byte
-	controllen int // of a receipt; 0 stands for all of control
+	controllen int // msg_controllen after a receive; 0 means len(control)
 	msgFlags   uint32
-	garbage    byte // in all padding and in msg_flags of the entry
+	garbage    byte // fills all padding, and msg_flags at the entry
 }
 
 const (
@@ -22,7 +22,7 @@ const (
 	atName    = 0x7ffe4000
 )
 
-// put writes a number into a field.
+// put writes the value of a field.
 func put(l layout, b []byte, name string, v uint64) {
 	f := l.field(b, name)
 	for i := range f {
@@ -57,31 +57,38 @@ func (m built) header(a *Arch) []byte {
 	return b
 }
 
-func (m built) blobs(a *Arch) []Blob {
-	blob := func(what What, index int, addr uint64, data []byte) Blob {
-		return Blob{What: what, Arg: 1, Index: index, Addr: addr, Size: uint64(len(data)), Data: data}
+// snapshot returns the memory of a call with this message.
+func (m built) snapshot(a *Arch) Snapshot {
+	memory := func(kind MemoryKind, addr uint64, data []byte) Memory {
+		return Memory{Kind: kind, Arg: 1, Addr: addr, Size: uint64(len(data)), Data: data}
 	}
+	var message Message
+	message.Header.Memory = memory(Header, atHeader, m.header(a))
+	message.Address = memory(Address, atName, m.name)
+	message.Control.Memory = memory(ControlData, atControl, m.control)
 	v := a.iovec()
 	iov := make([]byte, v.size()*len(m.payload))
 	for i, p := range m.payload {
+		addr := atPayload + uint64(0x100*i)
 		one := iov[i*v.size():]
-		put(v, one, "iov_base", atPayload+uint64(0x100*i))
+		put(v, one, "iov_base", addr)
 		put(v, one, "iov_len", uint64(len(p)))
+		part := memory(Payload, addr, []byte(p))
+		part.Iovec = i
+		message.Payload = append(message.Payload, part)
 	}
-	list := []Blob{blob(Header, 0, atHeader, m.header(a)), blob(Iovecs, 0, atIov, iov)}
-	if len(m.name) > 0 {
-		list = append(list, blob(Address, 0, atName, m.name))
-	}
-	if len(m.control) > 0 {
-		list = append(list, blob(Control, 0, atControl, m.control))
-	}
-	for i, p := range m.payload {
-		list = append(list, blob(Payload, i, atPayload+uint64(0x100*i), []byte(p)))
-	}
-	return list
+	message.Iovecs = memory(Iovecs, atIov, iov)
+	return Snapshot{Messages: []Message{message}}
 }
 
-// cmsg is one control message with its padding.
+// redecode decodes the call again after a test has changed its bytes.
+func (c *Call) redecode() {
+	c.setArguments(c.Registers)
+	c.decode(&c.Entry, false)
+	c.decode(&c.Exit, true)
+}
+
+// cmsg returns a control message with its padding.
 func cmsg(a *Arch, level, typ int32, data []byte, pad byte) []byte {
 	l := a.cmsghdr()
 	b := make([]byte, l.size())
@@ -95,7 +102,8 @@ func cmsg(a *Arch, level, typ int32, data []byte, pad byte) []byte {
 	return b
 }
 
-func numbered(values ...uint32) (b []byte) {
+// words returns the values as memory.
+func words(values ...uint32) (b []byte) {
 	for _, v := range values {
 		b = order.AppendUint32(b, v)
 	}
@@ -104,16 +112,16 @@ func numbered(values ...uint32) (b []byte) {
 
 var someProcess = &Process{PID: 100}
 
-// call is one of sendmsg or recvmsg over socket 3.
+// call returns a sendmsg or recvmsg on the socket 3.
 func call(a *Arch, name string, flags uint32, entry, exit built, result int64) Call {
 	c := Call{
-		Process: someProcess, Thread: 101, Arch: a, Nr: uint64(a.number(name)),
-		Args:  [6]uint64{3, atHeader, uint64(flags), 0xdead, 0xbeef, 0xf00d},
-		Entry: entry.blobs(a), Exit: exit.blobs(a), Result: result,
+		Process: someProcess, Thread: 101, Arch: a, Nr: uint64(a.syscallNumber(name)),
+		Registers: [6]uint64{3, atHeader, uint64(flags), 0xdead, 0xbeef, 0xf00d},
+		Entry:     entry.snapshot(a), Exit: exit.snapshot(a), Result: result,
 		Files: []File{{FD: 3, Kind: "unix stream", Name: "socket:[1]"}},
-		sig:   a.calls()[uint64(a.number(name))],
+		sig:   a.calls()[uint64(a.syscallNumber(name))],
 	}
-	c.args = c.Args
+	c.redecode()
 	return c
 }
 
@@ -125,30 +133,32 @@ func fileAt(fd int32, atExit, closeOnExec bool) File {
 	return f
 }
 
-// sentOne sends "hello" and descriptor 5.
+// sentOne returns a call that sends "hello" and the descriptor 5.
 func sentOne(a *Arch) Call {
-	m := built{payload: []string{"hel", "lo"}, control: cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(5), 0)}
+	m := built{payload: []string{"hel", "lo"}, control: cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, words(5), 0)}
 	c := call(a, "sendmsg", unix.MSG_NOSIGNAL, m, m, 5)
 	c.Files = append(c.Files, fileAt(5, false, false))
 	return c
 }
 
-// receivedOne receives "hello", credentials and descriptor 6, with room for more.
+// receivedOne returns a call that receives "hello", credentials and the descriptor 6, and has
+// capacity for more.
 func receivedOne(a *Arch) Call {
-	control := cmsg(a, unix.SOL_SOCKET, unix.SCM_CREDENTIALS, numbered(100, 1000, 1001), 0)
-	control = append(control, cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(6), 0x77)...)
-	room := make([]byte, len(control)+8)
-	for i := range room {
-		room[i] = 0x55
+	control := cmsg(a, unix.SOL_SOCKET, unix.SCM_CREDENTIALS, words(100, 1000, 1001), 0)
+	control = append(control, cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, words(6), 0x77)...)
+	buffer := make([]byte, len(control)+8)
+	for i := range buffer {
+		buffer[i] = 0x55
 	}
-	after := append(control[:len(control):len(control)], room[len(control):]...)
-	entry := built{payload: []string{"stale stale"}, control: room, name: make([]byte, 16)}
+	after := append(control[:len(control):len(control)], buffer[len(control):]...)
+	entry := built{payload: []string{"stale stale"}, control: buffer, name: make([]byte, 16)}
 	exit := built{
 		payload: []string{"hellostale!"}, control: after, controllen: len(control), name: []byte("\x01\x00\x00peer\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
 		msgFlags: unix.MSG_CMSG_CLOEXEC | unix.MSG_CTRUNC,
 	}
 	c := call(a, "recvmsg", unix.MSG_CMSG_CLOEXEC, entry, exit, 5)
-	put(c.header(), c.Exit[0].Data, "msg_namelen", 7)
+	put(c.headerLayout(), c.Exit.Messages[0].Header.Data, "msg_namelen", 7)
+	c.redecode()
 	c.Files = append(c.Files, fileAt(6, true, true))
 	return c
 }

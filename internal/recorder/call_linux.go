@@ -3,60 +3,81 @@ package recorder
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Process is one of the recorded tree.
+// A Process is a process of the recorded tree.
 type Process struct {
 	PID      int
 	parent   *Process // nil for a root
-	birth    int      // as the how many-th child
+	order    int      // its place among the children of its parent
 	children int
 }
 
-// bear makes a child of p.
-func (p *Process) bear(pid int) *Process {
+// newChild adds a child to p.
+func (p *Process) newChild(pid int) *Process {
 	child := &Process{PID: pid}
-	p.adopt(child)
+	p.addChild(child)
 	return child
 }
 
-// adopt makes a process that exists the youngest child of p.
-func (p *Process) adopt(child *Process) {
-	child.parent, child.birth = p, p.children
+// addChild makes an existing process the youngest child of p.
+func (p *Process) addChild(child *Process) {
+	child.parent, child.order = p, p.children
 	p.children++
 }
 
-// A Call is one system call. What it is made of must not be changed.
+// A Call is one system call, decoded. Its fields must not be changed.
 type Call struct {
 	Process *Process
-	Thread  int // its number, as the tracer sees it
+	Thread  int // the thread ID, in the tracer's PID namespace
 	Arch    *Arch
-	Nr      uint64
-	Args    [6]uint64 // the registers; those that are no arguments hold anything
-	Section int       // 0 outside of marks
+	Nr      uint64 // the system call number on Arch
+	Section int    // 0 outside of marks
 
-	Entry []Blob
-	Exit  []Blob // the same memory at the exit; empty if there was none
-	Files []File // the descriptors that the call names, sends or receives
+	Registers [6]uint64  // the argument registers; the call may not use all of them
+	Args      []Argument // the arguments, which socketcall takes from memory; none of an unknown call
+	Files     []File     // the descriptors that the call names, sends, receives or creates
 
-	Result     int64         // -1 if it failed
-	Errno      syscall.Errno // 0 if it did not
-	Unfinished bool          // the thread ended, or was left alone, inside the call
-	Unread     error         // why memory of the program could not be read at all
+	Entry Snapshot // the memory that the arguments point to, before the call
+	Exit  Snapshot // the same memory after it; empty if the call did not return
 
-	seq  int        // the order of entries
-	sig  *signature // nil if the call is not in the table
-	args [6]uint64  // those of the call that socketcall stands for
+	Result     int64         // -1 if the call failed
+	Errno      syscall.Errno // 0 if it did not fail
+	Unfinished bool          // the thread ended or was detached inside the call
+	Unread     error         // why the memory of the program could not be read at all
+
+	seq int        // the order of entries
+	sig *signature // nil if the call is not in the table
 }
 
-// interrupted is the kernel's ERESTARTSYS and its kin: a signal arrived, and
-// either the same call is made again or the program gets EINTR.
+// An Argument is an argument of a call. Kind says what the value means.
+type Argument struct {
+	kind     argKind
+	lengthAt int // the argument that has the length of the memory it points to
+	Value    uint64
+}
+
+// setArguments decodes the argument values for the call's signature.
+func (c *Call) setArguments(values [6]uint64) {
+	c.Args = nil
+	if c.sig == nil {
+		return
+	}
+	for i, p := range c.sig.params {
+		c.Args = append(c.Args, Argument{p.kind, p.lengthAt, values[i]})
+	}
+}
+
+// interrupted reports whether e is ERESTARTSYS or a related error, which only the kernel and
+// tracers see: a signal arrived, and the call is either made again or fails with EINTR.
 func interrupted(e syscall.Errno) bool { return e == 512 || e == 513 || e == 514 || e == 516 }
 
-// Name is the call's, or its number. It is sendmsg for what socketcall makes of it.
+// Name returns the name of the call, such as "sendmsg", also if it was made by socketcall. The
+// name of an unknown call contains its number.
 func (c *Call) Name() string {
 	if c.sig == nil {
 		return "syscall " + strconv.FormatUint(c.Nr, 10)
@@ -64,15 +85,15 @@ func (c *Call) Name() string {
 	return c.sig.name
 }
 
-// ViaSocketcall reports whether the call went through socketcall(2).
+// ViaSocketcall reports whether the call was made by socketcall(2).
 func (c *Call) ViaSocketcall() bool {
 	return c.Arch == i386 && int(c.Nr) == socketcallNr
 }
 
-var socketcallNr = i386.number("socketcall")
+var socketcallNr = i386.syscallNumber("socketcall")
 
-// error is the errno by name, and empty if the call did not fail.
-func (c *Call) error() string {
+// errorName returns the name of the errno, and "" if the call did not fail.
+func (c *Call) errorName() string {
 	switch {
 	case c.Errno == 0:
 		return ""
@@ -82,106 +103,79 @@ func (c *Call) error() string {
 	return errnoName(c.Errno)
 }
 
-// What says what the bytes of a Blob are.
-type What int
+// hasMessages reports whether the call is sendmsg, recvmsg, sendmmsg or recvmmsg.
+func (c *Call) hasMessages() bool { return c.sig.messagesAt() >= 0 }
 
-const (
-	SocketcallArgs What = iota // the array of socketcall's arguments
-	Header                     // msghdr or mmsghdr
-	Iovecs                     // all of a message
-	Payload                    // what one iovec points to
-	Address                    // msg_name
-	Control                    // msg_control
-	Buffer                     // what an argument points to
-)
+// receives reports whether the call receives messages.
+func (c *Call) receives() bool { return c.sig.receives() }
 
-func (w What) String() string {
-	return [...]string{"socketcall's arguments", "msghdr", "iovec", "payload", "msg_name", "control", "memory"}[w]
+// batch reports whether the call is sendmmsg or recvmmsg.
+func (c *Call) batch() bool {
+	i := c.sig.messagesAt()
+	return i >= 0 && c.Args[i].kind == argMmsg
 }
 
-// A Blob is memory of the program.
-type Blob struct {
-	What  What
-	Arg   int    // of the call that points to it
-	Msg   int    // in the array of sendmmsg and recvmmsg
-	Index int    // of the iovec
-	Addr  uint64 // where it is
-	Size  uint64 // how long the program says it is
-	Data  []byte // what could be read, and no more than Options.Limit
-	Sum   string // at the exit, of a payload, the SHA-256 of what is behind Data; see Options.Sum
-}
+// headerLayout returns the layout of the call's message headers.
+func (c *Call) headerLayout() layout { return c.Arch.msghdr(c.batch()) }
 
-// find returns nil if there is no such memory.
-func find(blobs []Blob, what What, msg, index int) *Blob {
-	for i := range blobs {
-		if b := &blobs[i]; b.What == what && b.Msg == msg && b.Index == index {
-			return b
-		}
-	}
-	return nil
-}
-
-// buffer is the memory of argument arg.
-func buffer(blobs []Blob, arg int) *Blob {
-	for i := range blobs {
-		if b := &blobs[i]; b.What == Buffer && b.Arg == arg {
-			return b
-		}
-	}
-	return nil
-}
-
-// data is what was recorded; nil stands for none.
-func (b *Blob) data() []byte {
-	if b == nil {
-		return nil
-	}
-	return b.Data
-}
-
-// messages is how many headers were recorded.
-func (c *Call) messages() (n int) {
-	for i := range c.Entry {
-		if c.Entry[i].What == Header {
-			n++
-		}
-	}
-	return n
-}
-
-// done is how many of its messages the kernel has sent or received.
-func (c *Call) done() int {
+// transferred returns how many of its messages the call has sent or received.
+func (c *Call) transferred() int {
 	switch {
-	case c.Errno != 0 || c.Unfinished || c.sig.messages() < 0:
+	case c.Errno != 0 || c.Unfinished || !c.hasMessages():
 		return 0
-	case c.many():
-		return min(int(c.Result), c.messages())
+	case c.batch():
+		return min(int(c.Result), len(c.Entry.Messages))
 	}
 	return 1
 }
 
-// many reports whether the call is sendmmsg or recvmmsg.
-func (c *Call) many() bool {
-	i := c.sig.messages()
-	return i >= 0 && c.sig.args[i].kind == argMmsg
-}
-
-// header is the layout of the call's message headers.
-func (c *Call) header() layout { return c.Arch.msghdr(c.many()) }
-
-// bytes is how many bytes of message i the kernel has sent or received.
-func (c *Call) bytes(i int) int {
-	switch {
-	case i >= c.done():
-		return 0
-	case c.many():
-		return int(c.header().uint(find(c.Exit, Header, i, 0).data(), "msg_len"))
+// message returns message i as it was sent or received: at the entry of a call that sends, at
+// the exit of a call that receives.
+func (c *Call) message(i int) *Message {
+	if c.receives() {
+		return &c.Exit.Messages[i]
 	}
-	return int(c.Result)
+	return &c.Entry.Messages[i]
 }
 
-// file is what the number was at the entry, or is at the exit for one that
-// the call has made; nil if that was not looked up.
+// received reports whether message i was received.
+func (c *Call) received(i int) bool { return c.receives() && i < c.transferred() }
+
+// flags returns the argument with the MSG_ flags.
+func (c *Call) flags() uint32 {
+	for _, a := range c.Args {
+		if a.kind == argFlags {
+			return uint32(a.Value)
+		}
+	}
+	return 0
+}
+
+// createsFD reports whether the result is a descriptor.
+func (c *Call) createsFD() bool {
+	if c.sig == nil || c.Errno != 0 || c.Unfinished {
+		return false
+	}
+	switch c.sig.result {
+	case argFD:
+		return true
+	case argFcntl:
+		command := int32(c.Args[1].Value)
+		return command == unix.F_DUPFD || command == unix.F_DUPFD_CLOEXEC
+	}
+	return false
+}
+
+// socketOption returns the option of a getsockopt at the level SOL_SOCKET, and -1 for all other calls.
+func (c *Call) socketOption() int {
+	if c.sig == nil || c.sig.name != "getsockopt" || int32(c.Args[1].Value) != unix.SOL_SOCKET {
+		return -1
+	}
+	return int(int32(c.Args[2].Value))
+}
+
+// file describes a descriptor at the entry, or at the exit for one that the call
+// has created. It returns nil if the descriptor was not looked up.
 func (c *Call) file(fd int32, atExit bool) *File {
 	for i := range c.Files {
 		if f := &c.Files[i]; f.FD == fd && f.AtExit == atExit {
@@ -191,22 +185,47 @@ func (c *Call) file(fd int32, atExit bool) *File {
 	return nil
 }
 
-// flags is the argument that has them.
-func (c *Call) flags() uint32 {
-	for i, a := range c.sig.args {
-		if a.kind == argFlags {
-			return uint32(c.args[i])
-		}
-	}
-	return 0
-}
-
 func (c *Call) String() string {
 	return fmt.Sprintf("%d %s", c.Thread, c.Text())
 }
 
-// Whole reports whether all that counts of the call could be read and looked up. What the
-// kernel could not read either (EFAULT) does not count.
+// OnOtherSocket reports whether the first argument is known to be a socket that is not a
+// Unix socket, so that the call passes no descriptors.
+func (c *Call) OnOtherSocket() bool {
+	f := c.file(c.socket(), false)
+	return f != nil && strings.HasSuffix(f.Kind, " socket")
+}
+
+// socket returns the descriptor on which a call with messages is made.
+func (c *Call) socket() int32 {
+	if len(c.Args) == 0 {
+		return int32(c.Registers[0])
+	}
+	return int32(c.Args[0].Value)
+}
+
+// Ancillary reports whether the call carries control data: it sends or received some, or the
+// kernel reports that it truncated some. Control data and message headers that could not be
+// read count as well.
+func (c *Call) Ancillary() bool {
+	returned := len(c.Exit.Messages) > 0
+	for i := range c.Entry.Messages {
+		if c.Entry.Messages[i].headerUnread() && (!returned || i < c.transferred()) {
+			return true
+		}
+		if c.receives() && !c.received(i) {
+			continue
+		}
+		m := c.message(i)
+		if len(m.Control.used()) > 0 || m.Control.unread() > 0 || m.ReceivedFlags&unix.MSG_CTRUNC != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Whole reports whether all relevant memory of the call could be read and all descriptors could
+// be looked up. Memory that the kernel could not read either (EFAULT) is not relevant.
 func (c *Call) Whole() bool {
 	for i := range c.Files {
 		if c.Files[i].Errno != 0 {
@@ -216,13 +235,21 @@ func (c *Call) Whole() bool {
 	if c.Unread != nil {
 		return false
 	}
-	for i := range c.messages() {
-		for _, b := range []*Blob{find(c.Entry, Header, i, 0), find(c.Entry, Iovecs, i, 0), find(c.Entry, Payload, i, 0)} {
-			if b != nil && b.Size > 0 && len(b.Data) == 0 && c.Errno != unix.EFAULT {
+	if c.Errno == unix.EFAULT {
+		return true
+	}
+	for i := range c.Entry.Messages {
+		m := &c.Entry.Messages[i]
+		read := []*Memory{&m.Header.Memory, &m.Iovecs}
+		if len(m.Payload) > 0 {
+			read = append(read, &m.Payload[0])
+		}
+		for _, memory := range read {
+			if memory.Size > 0 && len(memory.Data) == 0 {
 				return false
 			}
 		}
-		if c.controlUnread(i) > 0 && c.Errno != unix.EFAULT {
+		if (!c.receives() || c.received(i)) && c.message(i).Control.unread() > 0 {
 			return false
 		}
 	}

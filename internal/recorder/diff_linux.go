@@ -11,34 +11,34 @@ import (
 	"strings"
 )
 
-// A Difference is one between two records.
+// A Difference is a difference between two records.
 type Difference struct {
-	Process int    // from 1: the processes that made calls, in the order of the tree
-	Call    int    // from 1: the calls of the process
-	Threads bool   // several threads of the process made calls, on one side: their order is by chance
-	Several bool   // several processes made calls, on one side: what passes between them is by chance
-	A, B    *Call  // nil if that side made none
-	When    string // "entry" or "exit"; empty if it is about the call as a whole
-	Field   string // "padding after cmsg_data"
-	Where   string // the memory that it is in: "control"; empty if it is in none
+	Process int    // from 1, in the order of the process tree; processes without calls are not counted
+	Call    int    // from 1, among the calls of the process
+	Threads bool   // in one record, several threads of the process made calls, whose order can vary
+	Several bool   // in one record, several processes made calls, whose interaction can vary
+	A, B    *Call  // nil if the process has no more calls in that record
+	When    string // "entry" or "exit"; empty if the difference concerns the call as a whole
+	Field   string // the name of the field, such as "padding after cmsg_data"
+	Where   string // the memory that contains it, such as "control"; empty if it is not in memory
 	Offset  int    // of the first byte that differs, in that memory
-	TextA   string // what it is on each side
+	TextA   string // the two values as text
 	TextB   string
-	BytesA  []byte // the same as memory or a register holds it; empty if it is in neither
+	BytesA  []byte // the two values in memory or in a register; empty if they are in neither
 	BytesB  []byte
 }
 
 func (d *Difference) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "call %d of process %d", d.Call, d.Process)
-	if c := d.made(); c != nil {
+	if c := d.call(); c != nil {
 		fmt.Fprintf(&s, " (%s)", c.Name())
 	}
 	if d.When != "" {
 		fmt.Fprintf(&s, ", at its %s", d.When)
 	}
 	fmt.Fprintf(&s, ": %s: %s against %s", d.Field, d.TextA, d.TextB)
-	if a, b := length(d.Field, d.BytesA), length(d.Field, d.BytesB); a != b {
+	if a, b := lengthValue(d.Field, d.BytesA), lengthValue(d.Field, d.BytesB); a != b {
 		fmt.Fprintf(&s, ", %d against %d", a, b)
 	}
 	if d.Where != "" {
@@ -47,8 +47,8 @@ func (d *Difference) String() string {
 	return s.String()
 }
 
-// length is the number in the bytes of a field that has a length, and 0 in others.
-func length(field string, b []byte) uint64 {
+// lengthValue returns the value of a field that contains a length, and 0 for other fields.
+func lengthValue(field string, b []byte) uint64 {
 	switch {
 	case strings.HasSuffix(field, "len") && len(b) == 4:
 		return uint64(binary.NativeEndian.Uint32(b))
@@ -58,79 +58,80 @@ func length(field string, b []byte) uint64 {
 	return 0
 }
 
-// A Comparison says how two records are compared. The zero one compares all
-// that was recorded. What must differ from run to run is masked, and nothing
-// else: of an address it counts whether it is NULL; of a descriptor what kind
-// of file it is, whether it was opened to read, to write or as a path, and as the
-// how many-th of its process it appears, where each one that a call has installed
-// is another; of a process as the how many-th it appears.
+// A Comparison says how two records are compared. The zero value compares everything that was
+// recorded, except for values that must differ from run to run. These are normalized:
 //
-// The calls of each process are compared in their order, up to one that the
-// other side has not. That is the order in which its threads entered them: a
-// process with several threads that make calls can differ from itself, and
-// Difference.Threads tells. Processes are paired by their place in the tree,
-// those without calls left out. Which of several receives a message, or sends
-// first, is by chance too: Difference.Several.
+//   - An address is either NULL or not.
+//   - A descriptor is the first, second, … one that appears in its process, with a kind of file,
+//     and it is open for reading, for writing or as a path. Each descriptor that a call creates or
+//     receives is a new one.
+//   - A process ID is the first, second, … one that appears in the record.
+//
+// The calls of each process are compared in order, up to one that the other record does not
+// contain. The order is that in which its threads entered the calls. A process in which several
+// threads make calls can differ from itself (Difference.Threads). Processes are paired by their
+// place in the tree, without those that make no calls. Which of several processes receives a message,
+// or sends first, varies as well (Difference.Several).
 type Comparison struct {
-	// Said is the memory of which only that counts what the kernel has read or
-	// written: not a buffer for a receipt at its entry, nor what the receipt
-	// left of it at its exit.
-	Said []What
-	// Numbers has descriptors count by their numbers, and processes too, but
-	// those of which there are calls.
-	Numbers bool
-	// Describe, if set, says of a descriptor what counts.
+	// UsedOnly lists the kinds of memory of which only the bytes are compared that the
+	// kernel has read or written. For a call that receives, this excludes the buffers at the
+	// entry, and the bytes that the kernel left unchanged at the exit.
+	UsedOnly []MemoryKind
+	// ExactIDs compares descriptors and process IDs by value. The IDs of processes that
+	// make recorded calls are still normalized.
+	ExactIDs bool
+	// Describe, if set, returns the text by which descriptors are compared.
 	Describe func(c *Call, fd int32, atExit bool) string
-	// AnyTime masks the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
+	// AnyTime ignores the time in SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING.
 	AnyTime bool
 }
 
-// Diff returns the first difference of the zero Comparison; nil if there is none.
+// Diff returns the first difference of the zero Comparison, or nil if the records are the same.
 func Diff(a, b []Call) *Difference { return Comparison{}.First(a, b) }
 
-// OfSaid compares without the memory that the kernel has neither read nor written, and
-// without the time.
-var OfSaid = Comparison{Said: []What{Payload, Address, Control, Buffer}, AnyTime: true}
+// UsedMemory ignores memory that the kernel neither reads nor writes, and times.
+var UsedMemory = Comparison{UsedOnly: []MemoryKind{Payload, Address, ControlData, Buffer}, AnyTime: true}
 
-// All returns all differences, process by process. What the kernel has left as
-// it was differs once, at the entry.
+// All returns all differences, process by process. A difference at the exit in bytes
+// that the kernel has not changed is only reported at the entry.
 func (o Comparison) All(a, b []Call) []*Difference { return o.compare(a, b, false) }
 
-// First returns the difference that was made first; nil if there is none.
+// First returns the difference in the earliest call, or nil if the records are the same.
 func (o Comparison) First(a, b []Call) *Difference { return earliest(o.compare(a, b, true)) }
 
-// earliest is the one that was made first.
+// earliest returns the difference in the call that was entered first.
 func earliest(found []*Difference) *Difference {
 	if len(found) == 0 {
 		return nil
 	}
-	return slices.MinFunc(found, func(d, e *Difference) int { return d.made().seq - e.made().seq })
+	return slices.MinFunc(found, func(d, e *Difference) int { return d.call().seq - e.call().seq })
 }
 
-// compare finds all differences, or the first of each process.
+// compare returns all differences, or the first one of each process.
 func (o Comparison) compare(a, b []Call, first bool) []*Difference {
-	c := &comparison{Comparison: o, first: first, a: newSide(a), b: newSide(b)}
-	processes := max(len(c.a.streams), len(c.b.streams))
+	streamsA, streamsB := callsByProcess(a), callsByProcess(b)
+	c := &comparison{Comparison: o, first: first, a: newNormalizer(streamsA), b: newNormalizer(streamsB)}
+	processes := max(len(streamsA), len(streamsB))
 	for i := range processes {
-		c.a.begin()
-		c.b.begin()
+		c.a.nextProcess()
+		c.b.nextProcess()
 		c.d.Process, c.d.Several = i+1, processes > 1
-		a, b := at(c.a.streams, i), at(c.b.streams, i)
+		a, b := at(streamsA, i), at(streamsB, i)
 		c.threads = severalThreads(a) || severalThreads(b)
 		c.streams(a, b)
 	}
 	return c.found
 }
 
-// severalThreads reports whether not all calls are of one thread.
+// severalThreads reports whether more than one thread made the calls.
 func severalThreads(stream []*Call) bool {
 	return slices.ContainsFunc(stream, func(c *Call) bool { return c.Thread != stream[0].Thread })
 }
 
-// made is the call, of the first side that made it.
-func (d *Difference) made() *Call { return cmp.Or(d.A, d.B) }
+// call returns the call of A or, if A has none, of B.
+func (d *Difference) call() *Call { return cmp.Or(d.A, d.B) }
 
-// at returns nothing behind the end.
+// at returns an element, or the zero value after the end of the list.
 func at[T any](list []T, i int) (none T) {
 	if i < len(list) {
 		return list[i]
@@ -138,24 +139,25 @@ func at[T any](list []T, i int) (none T) {
 	return none
 }
 
-// A comparison goes through two records in step. Its methods return true to
-// end it.
+// A comparison walks through two records in parallel. Its methods report whether
+// the comparison of the process ends.
 type comparison struct {
 	Comparison
-	first   bool // the first difference of a process ends it
-	a, b    *side
+	first   bool // end at the first difference of a process
+	a, b    *normalizer
 	threads bool // Difference.Threads of the process
 
 	callA, callB *Call
-	d            Difference // where it is
+	d            Difference // the current place
 	found        []*Difference
 }
 
+// streams compares the calls of a process.
 func (cmp *comparison) streams(a, b []*Call) {
 	for i := range max(len(a), len(b)) {
 		cmp.callA, cmp.callB = at(a, i), at(b, i)
 		cmp.d = Difference{Process: cmp.d.Process, Several: cmp.d.Several, Call: i + 1, A: cmp.callA, B: cmp.callB}
-		if field, x, y := cmp.parted(); field != "" {
+		if field, x, y := cmp.callMismatch(); field != "" {
 			cmp.differ(field, piece{}, x, y)
 			return
 		}
@@ -165,25 +167,25 @@ func (cmp *comparison) streams(a, b []*Call) {
 	}
 }
 
-// differ notes a difference.
+// differ adds a difference.
 func (cmp *comparison) differ(field string, p piece, a, b string) bool {
 	d := cmp.d
 	d.Threads = cmp.threads
 	d.Field, d.Where, d.Offset, d.TextA, d.TextB, d.BytesA, d.BytesB = field, p.where, p.offset, a, b, p.a, p.b
-	if !slices.ContainsFunc(cmp.found, d.left) {
+	if !slices.ContainsFunc(cmp.found, d.repeats) {
 		cmp.found = append(cmp.found, &d)
 	}
 	return cmp.first
 }
 
-// left reports whether d, at the exit, is what another was at the entry.
-func (d *Difference) left(entry *Difference) bool {
+// repeats reports whether d is a difference at the exit that already existed at the entry.
+func (d *Difference) repeats(entry *Difference) bool {
 	return d.When == "exit" && entry.When == "entry" && d.A == entry.A && d.Field == entry.Field &&
 		d.Where == entry.Where && bytes.Equal(d.BytesA, entry.BytesA) && bytes.Equal(d.BytesB, entry.BytesB)
 }
 
-// parted tells where the sides have not made the same call; no field if they have.
-func (cmp *comparison) parted() (field, x, y string) {
+// callMismatch returns how the calls differ in kind. The field is empty if they are the same call.
+func (cmp *comparison) callMismatch() (field, x, y string) {
 	switch a, b := cmp.callA, cmp.callB; {
 	case a == nil || b == nil:
 		return "the call", nameOf(a), nameOf(b)
@@ -197,6 +199,7 @@ func (cmp *comparison) parted() (field, x, y string) {
 	return "", "", ""
 }
 
+// call compares two calls of the same kind.
 func (cmp *comparison) call() bool {
 	cmp.d.When = "entry"
 	if cmp.arguments() || cmp.memory(false) {
@@ -221,8 +224,8 @@ func (cmp *comparison) arguments() bool {
 	if a.sig == nil {
 		return cmp.differ("arguments", piece{}, "not known", "not known")
 	}
-	for i, arg := range a.sig.args {
-		va, vb := a.args[i], b.args[i]
+	for i, arg := range a.Args {
+		va, vb := arg.Value, b.Args[i].Value
 		p := register(va, vb)
 		field := fmt.Sprintf("argument %d", i)
 		stop := false
@@ -262,7 +265,7 @@ func (cmp *comparison) result() bool {
 		return cmp.differ("the result", p, string(a.appendResult(nil)), string(b.appendResult(nil)))
 	case a.Errno != 0 || a.Unfinished:
 		return false
-	case a.makesFD():
+	case a.createsFD():
 		return cmp.descriptor("the result", p, true)
 	case a.sig != nil && a.sig.result == argPID:
 		return cmp.process("the result", p)
@@ -274,10 +277,10 @@ func (cmp *comparison) result() bool {
 	return false
 }
 
-// piece is a part of memory under comparison, or a register, on both sides.
+// A piece is a part of memory, or a register, in both records.
 type piece struct {
-	where  string
-	offset int // in that memory
+	where  string // the title of the memory
+	offset int    // in that memory
 	a, b   []byte
 }
 
@@ -285,13 +288,13 @@ func register(a, b uint64) piece {
 	return piece{a: order.AppendUint64(nil, a), b: order.AppendUint64(nil, b)}
 }
 
-// cut is a part of the part.
+// cut returns a part of the piece.
 func (p piece) cut(offset, size int) piece {
 	f := Field{Offset: offset, Size: size}
-	return piece{p.where, p.offset + offset, cut(p.a, f), cut(p.b, f)}
+	return piece{p.where, p.offset + offset, f.cut(p.a), f.cut(p.b)}
 }
 
-// bytes compares a piece as it is.
+// bytes compares a piece byte by byte.
 func (cmp *comparison) bytes(field string, p piece) bool {
 	if bytes.Equal(p.a, p.b) {
 		return false
@@ -304,7 +307,7 @@ func (cmp *comparison) bytes(field string, p piece) bool {
 	return cmp.differ(field, p, around(p.a, first), around(p.b, first))
 }
 
-// around is the bytes from the first that differs, or all of a short field.
+// around returns the bytes from the first one that differs, or all bytes of a short field.
 func around(b []byte, first int) string {
 	const most = 16
 	if len(b) == 0 {
@@ -320,27 +323,27 @@ func around(b []byte, first int) string {
 	return hex.EncodeToString(b[:most]) + "…"
 }
 
-// descriptor compares numbers of descriptors.
+// descriptor compares descriptors.
 func (cmp *comparison) descriptor(field string, p piece, atExit bool) bool {
 	a, b := int32(order.Uint32(p.a)), int32(order.Uint32(p.b))
-	x := cmp.file(cmp.a, cmp.callA, a, atExit)
-	y := cmp.file(cmp.b, cmp.callB, b, atExit)
+	x := cmp.describe(cmp.a, cmp.callA, a, atExit)
+	y := cmp.describe(cmp.b, cmp.callB, b, atExit)
 	return x != y && cmp.differ(field, p, x, y)
 }
 
-func (cmp *comparison) file(s *side, c *Call, fd int32, atExit bool) string {
+func (cmp *comparison) describe(n *normalizer, c *Call, fd int32, atExit bool) string {
 	switch {
 	case cmp.Describe != nil:
 		return cmp.Describe(c, fd, atExit)
-	case cmp.Numbers:
+	case cmp.ExactIDs:
 		return strconv.Itoa(int(fd))
 	}
-	return s.fd(c, fd, atExit)
+	return n.descriptor(c, fd, atExit)
 }
 
-// process compares numbers of processes.
+// process compares process IDs.
 func (cmp *comparison) process(field string, p piece) bool {
-	x := cmp.a.pid(int32(order.Uint32(p.a)), cmp.Numbers)
-	y := cmp.b.pid(int32(order.Uint32(p.b)), cmp.Numbers)
+	x := cmp.a.process(int32(order.Uint32(p.a)), cmp.ExactIDs)
+	y := cmp.b.process(int32(order.Uint32(p.b)), cmp.ExactIDs)
 	return x != y && cmp.differ(field, p, x, y)
 }

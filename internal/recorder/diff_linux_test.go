@@ -11,25 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clone copies a call with all that it is made of.
+// clone returns a call of which a test can change all bytes.
 func clone(c Call) Call {
-	c.Entry, c.Exit, c.Files = slices.Clone(c.Entry), slices.Clone(c.Exit), slices.Clone(c.Files)
-	for _, blobs := range [][]Blob{c.Entry, c.Exit} {
-		for i := range blobs {
-			blobs[i].Data = bytes.Clone(blobs[i].Data)
+	c.Files = slices.Clone(c.Files)
+	for _, s := range []*Snapshot{&c.Entry, &c.Exit} {
+		*s = s.clone()
+		for _, m := range s.memory(c.Args) {
+			m.Data = bytes.Clone(m.Data)
 		}
 	}
+	c.redecode()
 	return c
 }
 
-// Each byte of a call that is no address and no number is compared, and its
-// field named.
+// Diff compares every byte of a call that is not part of an address or a descriptor, and names
+// the field that contains it.
 func TestDiffEveryByte(t *testing.T) {
 	for _, a := range []*Arch{amd64, i386, arm64} {
 		for _, c := range []Call{sentOne(a), receivedOne(a)} {
 			for _, atExit := range []bool{false, true} {
-				if atExit && !c.sig.receives() {
-					continue // the kernel changes nothing of it
+				if atExit && !c.receives() {
+					continue // a call that sends changes nothing
 				}
 				everyByte(t, c, atExit)
 			}
@@ -39,54 +41,49 @@ func TestDiffEveryByte(t *testing.T) {
 
 func everyByte(t *testing.T, c Call, atExit bool) {
 	t.Helper()
-	pick := func(c *Call) []Blob {
+	snapshot := func(c *Call) *Snapshot {
 		if atExit {
-			return c.Exit
+			return &c.Exit
 		}
-		return c.Entry
+		return &c.Entry
 	}
-	for i, b := range pick(&c) {
-		fields := c.fields(&b, b.Data)
-		if b.What == Control && c.sig.receives() {
-			fields = c.fields(&b, nil)
-			if atExit {
-				fields = c.fields(&b, c.received(0))
-			}
-		}
-		for at := range b.Data {
+	for i, m := range snapshot(&c).memory(c.Args) {
+		fields := c.fields(snapshot(&c), m)
+		for at := range m.Data {
 			other := clone(c)
-			pick(&other)[i].Data[at] ^= 0x10
+			snapshot(&other).memory(c.Args)[i].Data[at] ^= 0x10
+			other.redecode()
 			f := fields[slices.IndexFunc(fields, func(f Field) bool { return at < f.Offset+f.Size })]
 			d := Diff([]Call{c}, []Call{other})
-			where := fmt.Sprintf("%s %s, at exit %v, %s byte %d (%s)", c.Arch.Name, c.Name(), atExit, c.title(&b), at, f.Name)
-			if null := make([]byte, f.Size); f.kind == address && !bytes.Equal(cut(b.Data, f), null) {
+			where := fmt.Sprintf("%s %s, at exit %v, %s byte %d (%s)", c.Arch.Name, c.Name(), atExit, c.title(m), at, f.Name)
+			if null := make([]byte, f.Size); f.kind == pointer && !bytes.Equal(f.cut(m.Data), null) {
 				if d != nil {
-					t.Errorf("%s: an address is not masked: %v", where, d)
+					t.Errorf("%s: a pointer is not normalized: %v", where, d)
 				}
 				continue
 			}
 			if d == nil {
-				t.Errorf("%s: not noticed", where)
+				t.Errorf("%s: no difference reported", where)
 				continue
 			}
 			want := f.Name
 			switch {
-			case f.kind == padding && b.What == Control:
+			case f.kind == padding && m.Kind == ControlData:
 				want = "padding after cmsg_data"
 			case f.kind == descriptor:
 				want = "SCM_RIGHTS, descriptor 0"
-			case b.What == Payload, b.What == Address:
-				want = c.title(&b)
+			case m.Kind == Payload, m.Kind == Address:
+				want = c.title(m)
 			case f.Name == "data", strings.HasPrefix(f.Name, "+"), f.Name == "unused":
 				want = ""
 			}
-			whole := map[bool]string{false: "entry", true: "exit"}[atExit]
-			// The length of control data decides what else of it there is.
-			if !strings.HasSuffix(d.Field, want) || d.When != whole || d.Where != c.title(&b) {
+			when := map[bool]string{false: "entry", true: "exit"}[atExit]
+			if !strings.HasSuffix(d.Field, want) || d.When != when || d.Where != c.title(m) {
 				t.Errorf("%s: %v", where, d)
 			}
-			if f.kind != descriptor && d.Offset != at && b.What != Control {
-				t.Errorf("%s: told as byte %d", where, d.Offset)
+			// The length in a control message decides which fields follow it.
+			if f.kind != descriptor && d.Offset != at && m.Kind != ControlData {
+				t.Errorf("%s: reported as byte %d", where, d.Offset)
 			}
 		}
 	}
@@ -97,48 +94,49 @@ func TestDiffFields(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*Call)
-		want   string // in what is told; empty for no difference
+		want   string // part of the report; empty for no difference
 	}{
 		{"nothing", func(*Call) {}, ""},
 		{"addresses", func(c *Call) {
-			c.args[1], c.Entry[2].Addr = 0x1234, 0x5678
-			put(c.header(), c.Entry[0].Data, "msg_control", 0x5678)
+			c.Registers[1], c.Entry.Messages[0].Control.Addr = 0x1234, 0x5678
+			put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "msg_control", 0x5678)
 		}, ""},
-		{"NULL", func(c *Call) { put(c.header(), c.Entry[0].Data, "msg_control", 0) },
+		{"NULL", func(c *Call) { put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "msg_control", 0) },
 			"at its entry: msg_control: 0030fe7f00000000 against 0000000000000000 (byte 33 of msghdr)"},
-		{"padding", func(c *Call) { c.Entry[2].Data[21] = 0x7f },
+		{"padding", func(c *Call) { c.Entry.Messages[0].Control.Data[21] = 0x7f },
 			"padding after cmsg_data: 00000000 against 007f0000 (byte 21 of control)"},
-		{"what is no argument", func(c *Call) { c.Args[5], c.args[5] = 1, 1 }, ""},
-		{"the upper half of an int", func(c *Call) { c.args[2] |= 1 << 40 }, ""},
-		{"flags", func(c *Call) { c.args[2] = 0 }, "flags: MSG_NOSIGNAL against 0"},
+		{"a register that is not an argument", func(c *Call) { c.Registers[5] = 1 }, ""},
+		{"the upper half of an int", func(c *Call) { c.Registers[2] |= 1 << 40 }, ""},
+		{"flags", func(c *Call) { c.Registers[2] = 0 }, "flags: MSG_NOSIGNAL against 0"},
 		{"another call", func(c *Call) { *c = receivedOne(amd64) }, "the call: sendmsg against recvmsg"},
 		{"another processor", func(c *Call) { *c = sentOne(arm64) }, "the processor: amd64 against arm64"},
 		{"a result", func(c *Call) { c.Result = 4 }, "at its exit: the result: 5 against 4"},
 		{"an error", func(c *Call) { c.Result, c.Errno = -1, unix.EPIPE }, "the result: 5 against -1 EPIPE"},
 		{"unfinished", func(c *Call) { c.Unfinished = true }, "the result: 5 against ? unfinished"},
-		{"another number for the same file", func(c *Call) {
-			c.args[0], c.Files[0].FD, c.Files[0].Name = 7, 7, "socket:[99]"
+		{"another descriptor for the same file", func(c *Call) {
+			c.Registers[0], c.Files[0].FD, c.Files[0].Name = 7, 7, "socket:[99]"
 			c.Files[1].FD = 9
-			copy(c.Entry[2].Data[16:], numbered(9))
-			copy(c.Exit[2].Data[16:], numbered(9))
+			copy(c.Entry.Messages[0].Control.Data[16:], words(9))
+			copy(c.Exit.Messages[0].Control.Data[16:], words(9))
 		}, ""},
 		{"another kind of file", func(c *Call) { c.Files[1] = plainFile(5, "pipe") },
 			"SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against descriptor 2 of the process, pipe, read (byte 16 of control)"},
 		{"the socket itself", func(c *Call) {
-			copy(c.Entry[2].Data[16:], numbered(3))
+			copy(c.Entry.Messages[0].Control.Data[16:], words(3))
 		}, "SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against descriptor 1 of the process, unix stream"},
-		{"-1", func(c *Call) { copy(c.Entry[2].Data[16:], numbered(0xffffffff)) },
+		{"-1", func(c *Call) { copy(c.Entry.Messages[0].Control.Data[16:], words(0xffffffff)) },
 			"SCM_RIGHTS, descriptor 0: descriptor 2 of the process, character device, read-write against -1"},
-		{"a number that is not open", func(c *Call) { c.Files[1] = File{FD: 5} }, "against not open"},
+		{"a descriptor that is not open", func(c *Call) { c.Files[1] = File{FD: 5} }, "against not open"},
 		{"one iovec less", func(c *Call) {
-			put(c.header(), c.Entry[0].Data, "msg_iovlen", 1)
+			put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "msg_iovlen", 1)
 		}, "msg_iovlen"},
-		{"the length of an iovec", func(c *Call) { c.Entry[1].Data[24] = 9 },
+		{"the length of an iovec", func(c *Call) { c.Entry.Messages[0].Iovecs.Data[24] = 9 },
 			"iovec 1, iov_len: 0200000000000000 against 0900000000000000, 2 against 9 (byte 24 of iovec)"},
-		{"the payload", func(c *Call) { c.Entry[4].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
+		{"the payload", func(c *Call) { c.Entry.Messages[0].Payload[1].Data[1] = 'p' }, "payload 1: 6c6f against 6c70 (byte 1 of payload 1)"},
 	} {
 		other := sentOne(amd64)
 		c.change(&other)
+		other.redecode()
 		d := Diff([]Call{sentOne(amd64)}, []Call{other})
 		switch {
 		case c.want == "" && d != nil:
@@ -149,35 +147,36 @@ func TestDiffFields(t *testing.T) {
 	}
 }
 
-// What the kernel neither reads nor writes is looked at by Diff alone.
-func TestDiffSaid(t *testing.T) {
+// Memory that the kernel neither reads nor writes is compared by Diff, but not by UsedMemory.
+func TestDiffUsedMemory(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*Call)
-		all    bool // Diff tells it
-		said   bool // and DiffSaid does
+		all    bool // Diff reports it
+		used   bool // UsedMemory reports it
 	}{
-		{"the buffer for the payload, before", func(c *Call) { find(c.Entry, Payload, 0, 0).Data[0] = 'x' }, true, false},
-		{"the buffer for control data, before", func(c *Call) { find(c.Entry, Control, 0, 0).Data[0] = 'x' }, true, false},
-		{"the buffer for the address, before", func(c *Call) { find(c.Entry, Address, 0, 0).Data[0] = 'x' }, true, false},
-		{"behind the payload", func(c *Call) { find(c.Exit, Payload, 0, 0).Data[5] = 'x' }, true, false},
-		{"behind the control data", func(c *Call) { b := find(c.Exit, Control, 0, 0).Data; b[len(b)-1] = 'x' }, true, false},
-		{"padding behind received data", func(c *Call) { find(c.Exit, Control, 0, 0).Data[28] = 'x' }, true, false},
-		{"behind the address", func(c *Call) { find(c.Exit, Address, 0, 0).Data[7] = 'x' }, true, false},
-		{"the payload", func(c *Call) { find(c.Exit, Payload, 0, 0).Data[4] = 'x' }, true, true},
-		{"the user", func(c *Call) { find(c.Exit, Control, 0, 0).Data[20] = 'x' }, true, true},
-		{"the address", func(c *Call) { find(c.Exit, Address, 0, 0).Data[6] = 'x' }, true, true},
-		{"msg_flags, before", func(c *Call) { find(c.Entry, Header, 0, 0).Data[48] = 'x' }, true, true},
-		{"the room", func(c *Call) { put(c.header(), c.Entry[0].Data, "msg_controllen", 99) }, true, true},
+		{"the buffer for the payload, before", func(c *Call) { c.Entry.Messages[0].Payload[0].Data[0] = 'x' }, true, false},
+		{"the buffer for control data, before", func(c *Call) { c.Entry.Messages[0].Control.Data[0] = 'x' }, true, false},
+		{"the buffer for the address, before", func(c *Call) { c.Entry.Messages[0].Address.Data[0] = 'x' }, true, false},
+		{"after the payload", func(c *Call) { c.Exit.Messages[0].Payload[0].Data[5] = 'x' }, true, false},
+		{"after the control data", func(c *Call) { b := c.Exit.Messages[0].Control.Data; b[len(b)-1] = 'x' }, true, false},
+		{"padding after received data", func(c *Call) { c.Exit.Messages[0].Control.Data[28] = 'x' }, true, false},
+		{"after the address", func(c *Call) { c.Exit.Messages[0].Address.Data[7] = 'x' }, true, false},
+		{"the payload", func(c *Call) { c.Exit.Messages[0].Payload[0].Data[4] = 'x' }, true, true},
+		{"the user", func(c *Call) { c.Exit.Messages[0].Control.Data[20] = 'x' }, true, true},
+		{"the address", func(c *Call) { c.Exit.Messages[0].Address.Data[6] = 'x' }, true, true},
+		{"msg_flags, before", func(c *Call) { c.Entry.Messages[0].Header.Data[48] = 'x' }, true, true},
+		{"the capacity for control data", func(c *Call) { put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "msg_controllen", 99) }, true, true},
 		{"close-on-exec", func(c *Call) { c.Files[1].CloseOnExec = false }, true, true},
 	} {
 		a, b := receivedOne(amd64), receivedOne(amd64)
 		c.change(&b)
+		b.redecode()
 		if d := Diff([]Call{a}, []Call{b}); (d != nil) != c.all {
 			t.Errorf("%s: Diff: %v", c.name, d)
 		}
-		if d := OfSaid.First([]Call{a}, []Call{b}); (d != nil) != c.said {
-			t.Errorf("%s: DiffSaid: %v", c.name, d)
+		if d := UsedMemory.First([]Call{a}, []Call{b}); (d != nil) != c.used {
+			t.Errorf("%s: UsedMemory: %v", c.name, d)
 		}
 	}
 }
@@ -189,40 +188,40 @@ func TestComparison(t *testing.T) {
 		return c
 	}
 	message := func(typ int32, values ...uint32) []byte {
-		return cmsg(amd64, unix.SOL_SOCKET, typ, numbered(values...), 0)
+		return cmsg(amd64, unix.SOL_SOCKET, typ, words(values...), 0)
 	}
 	credentials := func(pid, of uint32) Call { return carrying(int(pid), message(unix.SCM_CREDENTIALS, of, 0, 0)) }
-	number := func(fd uint32, more ...byte) Call {
+	descriptor := func(fd uint32, more ...byte) Call {
 		c := carrying(100, append(message(unix.SCM_RIGHTS, fd), more...))
 		c.Files = append(c.Files, fileAt(int32(fd), false, false))
 		return c
 	}
-	pipe := number(5)
+	pipe := descriptor(5)
 	pipe.Files[1].Kind = "pipe"
 	timestamp := func(v uint32) Call { return carrying(100, message(unix.SO_TIMESTAMP, v, 0)) }
 	unknown := Call{Process: someProcess, Arch: amd64, Nr: 9999}
-	numbers := Comparison{Numbers: true}
-	kinds := Comparison{Numbers: true, Describe: func(c *Call, fd int32, atExit bool) string { return c.file(fd, atExit).Kind }}
+	exact := Comparison{ExactIDs: true}
+	kinds := Comparison{ExactIDs: true, Describe: func(c *Call, fd int32, atExit bool) string { return c.file(fd, atExit).Kind }}
 	for _, c := range []struct {
 		name string
 		o    Comparison
 		a, b Call
 		want string // the fields
 	}{
-		{"another number", Comparison{}, number(5), number(6), ""},
-		{"another number counts", numbers, number(5), number(6), "SCM_RIGHTS, descriptor 0"},
-		{"what is described the same", kinds, number(5), number(6), ""},
-		{"what is described otherwise", kinds, number(5), pipe, "SCM_RIGHTS, descriptor 0"},
-		{"its own credentials", numbers, credentials(100, 100), credentials(200, 200), ""},
-		{"another's", Comparison{}, credentials(100, 7), credentials(100, 8), ""},
-		{"another's, by number", numbers, credentials(100, 7), credentials(100, 8), "SCM_CREDENTIALS, pid"},
-		{"its own against number 1", numbers, credentials(100, 100), credentials(100, 1), "SCM_CREDENTIALS, pid"},
-		{"credentials that are cut off", Comparison{}, carrying(100, message(unix.SCM_CREDENTIALS, 100, 1)), carrying(200, message(unix.SCM_CREDENTIALS, 200, 2)),
+		{"another descriptor", Comparison{}, descriptor(5), descriptor(6), ""},
+		{"another descriptor, exactly", exact, descriptor(5), descriptor(6), "SCM_RIGHTS, descriptor 0"},
+		{"descriptors with the same description", kinds, descriptor(5), descriptor(6), ""},
+		{"descriptors with different descriptions", kinds, descriptor(5), pipe, "SCM_RIGHTS, descriptor 0"},
+		{"its own credentials", exact, credentials(100, 100), credentials(200, 200), ""},
+		{"another process's credentials", Comparison{}, credentials(100, 7), credentials(100, 8), ""},
+		{"another process's credentials, exactly", exact, credentials(100, 7), credentials(100, 8), "SCM_CREDENTIALS, pid"},
+		{"its own credentials against those of process ID 1", exact, credentials(100, 100), credentials(100, 1), "SCM_CREDENTIALS, pid"},
+		{"truncated credentials", Comparison{}, carrying(100, message(unix.SCM_CREDENTIALS, 100, 1)), carrying(200, message(unix.SCM_CREDENTIALS, 200, 2)),
 			"SCM_CREDENTIALS, uid"},
 		{"the time", Comparison{}, timestamp(1), timestamp(2), "cmsg_data"},
 		{"any time", Comparison{AnyTime: true}, timestamp(1), timestamp(2), ""},
-		{"of a longer buffer its length", Comparison{}, number(5), number(5, 1, 0, 0, 0), "msg_controllen"},
-		{"arguments that are not known", Comparison{}, unknown, unknown, "arguments"},
+		{"a longer buffer", Comparison{}, descriptor(5), descriptor(5, 1, 0, 0, 0), "msg_controllen"},
+		{"an unknown call", Comparison{}, unknown, unknown, "arguments"},
 	} {
 		var fields []string
 		for _, d := range c.o.All([]Call{c.a}, []Call{c.b}) {
@@ -234,38 +233,37 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// The process in credentials is known by its place, the users are compared.
+// The process ID in credentials is normalized.
 func TestDiffPID(t *testing.T) {
 	withPID := func(process, pid uint32) Call {
 		c := clone(receivedOne(amd64))
 		c.Process = &Process{PID: int(process)}
-		for _, blobs := range [][]Blob{c.Exit} {
-			copy(find(blobs, Control, 0, 0).Data[16:], numbered(pid))
-		}
+		copy(c.Exit.Messages[0].Control.Data[16:], words(pid))
+		c.redecode()
 		return c
 	}
 	if d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 200)}); d != nil {
-		t.Errorf("its own: %v", d)
+		t.Errorf("its own ID: %v", d)
 	}
 	if d := Diff([]Call{withPID(100, 7)}, []Call{withPID(200, 8)}); d != nil {
-		t.Errorf("another's: %v", d)
+		t.Errorf("another process's ID: %v", d)
 	}
 	d := Diff([]Call{withPID(100, 100)}, []Call{withPID(200, 8)})
 	if d == nil || d.Field != "control message 0, SCM_CREDENTIALS, pid" || d.TextA != "process 1" || d.TextB != "process 2" {
-		t.Errorf("its own against another's: %v", d)
+		t.Errorf("its own ID against another process's: %v", d)
 	}
 }
 
-// Processes are paired by their place in the tree, those without calls left out.
+// Processes are paired by their place in the tree. Those without calls are left out.
 func TestDiffProcesses(t *testing.T) {
 	tree := func() func(seq, pid int, path ...int) Call {
 		known := map[string]*Process{}
 		return func(seq, pid int, path ...int) Call {
 			var p *Process
-			for i, birth := range path {
+			for i, order := range path {
 				key := fmt.Sprint(path[:i+1])
 				if known[key] == nil {
-					known[key] = &Process{parent: p, birth: birth}
+					known[key] = &Process{parent: p, order: order}
 				}
 				p = known[key]
 			}
@@ -296,14 +294,14 @@ func TestDiffProcesses(t *testing.T) {
 
 func TestParseControl(t *testing.T) {
 	for _, a := range []*Arch{amd64, i386} {
-		one := cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, numbered(5), 0xaa)
-		two := append(one[:len(one):len(one)], cmsg(a, 1, 2, numbered(1, 2, 3), 0)...)
+		one := cmsg(a, unix.SOL_SOCKET, unix.SCM_RIGHTS, words(5), 0xaa)
+		two := append(one[:len(one):len(one)], cmsg(a, 1, 2, words(1, 2, 3), 0)...)
 		short := one[:len(one)-1]
 		list, rest := parseControl(a, two)
 		if len(list) != 2 || len(rest) != 0 || list[1].Offset != len(one) || list[1].Type != 2 {
 			t.Errorf("%s: %+v, %x", a.Name, list, rest)
 		}
-		if fds := list[0].descriptors(); len(fds) != 1 || fds[0] != 5 {
+		if fds := list[0].FDs; len(fds) != 1 || fds[0] != 5 {
 			t.Errorf("%s: descriptors %v", a.Name, fds)
 		}
 		if list, rest = parseControl(a, short); a.word == 8 && (len(list) != 1 || len(list[0].Padding) != 3) || a.word == 4 && len(rest) != len(short) {
@@ -322,7 +320,7 @@ func TestParseControl(t *testing.T) {
 	}
 }
 
-// A call that was made again stands where it was made first.
+// A call that was made again after a signal counts once, at the time of its first attempt.
 func TestDiffRestarted(t *testing.T) {
 	on := func(thread int, c Call, errno int) Call {
 		c.Thread, c.Errno = thread, 0
@@ -343,8 +341,8 @@ func TestDiffRestarted(t *testing.T) {
 	if d := Diff([]Call{on(1, receive, 0)}, []Call{on(2, sending, 0)}); d == nil || d.Threads {
 		t.Errorf("a thread on each side: %v", d)
 	}
-	told := []Call{on(1, receive, 512), on(1, sending, 0)}
-	if d := Diff(plain, told); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
+	notAgain := []Call{on(1, receive, 512), on(1, sending, 0)}
+	if d := Diff(plain, notAgain); d == nil || d.Call != 1 || d.TextB != "-1 interrupted" {
 		t.Errorf("not made again: %v", d)
 	}
 }

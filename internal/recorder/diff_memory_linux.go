@@ -7,136 +7,169 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory compares what the arguments point to. Which memory there is, and how
-// long the buffers for control data are, is in arguments and headers, which were
-// compared before it.
+// memory compares the memory that the arguments point to, at the entry or at the exit. It compares the
+// memory that both calls have. If one of them has more, an argument or a header has differed.
 func (cmp *comparison) memory(atExit bool) bool {
-	a, b := cmp.callA.Entry, cmp.callB.Entry
+	a, b := &cmp.callA.Entry, &cmp.callB.Entry
 	if atExit {
-		a, b = cmp.callA.Exit, cmp.callB.Exit
+		a, b = &cmp.callA.Exit, &cmp.callB.Exit
 	}
-	for i := range a {
-		x := &a[i]
-		y := counterpart(b, x)
-		if y == nil {
-			continue
+	return cmp.socketcallArgs(a, b) || cmp.buffers(a, b, atExit) || cmp.messages(a, b, atExit)
+}
+
+// piece returns the bytes of a Memory that are compared.
+func (cmp *comparison) piece(a, b *Memory) piece {
+	p := piece{where: cmp.callA.title(a), a: a.Data, b: b.Data}
+	if slices.Contains(cmp.UsedOnly, a.Kind) {
+		p.a, p.b = a.used(), b.used()
+	}
+	return p
+}
+
+// socketcallArgs compares only the length, because the values were compared as arguments.
+func (cmp *comparison) socketcallArgs(a, b *Snapshot) bool {
+	if a.SocketcallArgs == nil || b.SocketcallArgs == nil {
+		return false
+	}
+	p := cmp.piece(a.SocketcallArgs, b.SocketcallArgs)
+	return len(p.a) != len(p.b) && cmp.bytes(p.where, p)
+}
+
+func (cmp *comparison) buffers(a, b *Snapshot, atExit bool) bool {
+	for _, lengthInMemory := range []bool{false, true} {
+		for _, x := range a.buffers(cmp.callA.Args, lengthInMemory) {
+			y := b.Buffers[x.Arg]
+			if y != nil && cmp.buffer(x, cmp.piece(x, y), atExit) {
+				return true
+			}
 		}
-		p := piece{where: cmp.callA.title(x), a: x.Data, b: y.Data}
-		if slices.Contains(cmp.Said, x.What) {
-			p.a, p.b = cmp.callA.said(x, atExit), cmp.callB.said(y, atExit)
+	}
+	return false
+}
+
+// buffer compares the memory of an argument that is not a message.
+func (cmp *comparison) buffer(m *Memory, p piece, atExit bool) bool {
+	c := cmp.callA
+	kind := c.Args[m.Arg].kind
+	switch {
+	case kind.isTimeout():
+		return cmp.timeout(m, p, atExit)
+	case len(p.a) != len(p.b) || !atExit || c.Errno != 0:
+		return cmp.bytes(p.where, p)
+	case kind == argFDs && len(p.a) == 8:
+		return cmp.descriptor("descriptor 0", p.cut(0, 4), true) || cmp.descriptor("descriptor 1", p.cut(4, 4), true)
+	case c.socketOption() == unix.SO_PEERCRED && m.Arg == 3 && len(p.a) == unix.SizeofUcred:
+		return cmp.credentials("SO_PEERCRED, ", p)
+	case c.socketOption() == unix.SO_PEERPIDFD && m.Arg == 3 && len(p.a) == 4:
+		return cmp.descriptor("SO_PEERPIDFD", p, true)
+	}
+	return cmp.bytes(p.where, p)
+}
+
+// timeout compares a timespec at the entry. The remaining time that the kernel stores in it differs
+// from run to run, also if the program passes the same timespec to the next call.
+func (cmp *comparison) timeout(m *Memory, p piece, atExit bool) bool {
+	addrA, addrB := cmp.callA.Args[m.Arg].Value, cmp.callB.Args[m.Arg].Value
+	if atExit {
+		cmp.a.timeouts[addrA], cmp.b.timeouts[addrB] = string(p.a), string(p.b)
+		return false
+	}
+	if len(p.a) > 0 && cmp.a.timeouts[addrA] == string(p.a) && cmp.b.timeouts[addrB] == string(p.b) {
+		return false
+	}
+	return cmp.fields(p.where+", ", cmp.callA.Arch.timespec(cmp.callA.Args[m.Arg].kind), p)
+}
+
+// messages compares the headers of all messages, then the iovecs, then the rest.
+func (cmp *comparison) messages(a, b *Snapshot, atExit bool) bool {
+	both := min(len(a.Messages), len(b.Messages))
+	for i := range both {
+		x, y := &a.Messages[i].Header.Memory, &b.Messages[i].Header.Memory
+		if cmp.fields(cmp.prefix(i), cmp.callA.headerLayout(), cmp.piece(x, y)) {
+			return true
 		}
-		if x.What == Control {
-			p = p.cut(0, int(min(x.Size, y.Size, callLimit)))
+	}
+	for i := range both {
+		if cmp.iovecs(i, cmp.piece(&a.Messages[i].Iovecs, &b.Messages[i].Iovecs)) {
+			return true
 		}
-		if cmp.blob(x, p, atExit) {
+	}
+	for i := range both {
+		if cmp.message(&a.Messages[i], &b.Messages[i], i, atExit) {
 			return true
 		}
 	}
 	return false
 }
 
-func counterpart(blobs []Blob, x *Blob) *Blob {
-	if x.What == Buffer {
-		return buffer(blobs, x.Arg)
+// message compares the address, the control data and the payload.
+func (cmp *comparison) message(a, b *Message, i int, atExit bool) bool {
+	if a.Address.Size > 0 && b.Address.Size > 0 && cmp.address(a, b, atExit) {
+		return true
 	}
-	return find(blobs, x.What, x.Msg, x.Index)
-}
-
-// said is the part of the memory that the kernel reads at the entry, or has
-// read or written at the exit.
-func (c *Call) said(b *Blob, atExit bool) []byte {
-	upTo := func(n uint64) []byte { return b.Data[:min(uint64(len(b.Data)), n)] }
-	switch b.What {
-	case Buffer:
-		switch kind := c.sig.args[b.Arg].kind; {
-		case kind == argOut && !atExit, kind == argLenp && !atExit, kind == argFDs && !atExit:
-			return nil
-		case kind == argOut:
-			return upTo(uint64(max(0, c.Result)))
-		case kind == argLenp:
-			length := buffer(c.Exit, c.sig.args[b.Arg].of).data()
-			if c.Errno != 0 || len(length) < 4 {
-				return nil
-			}
-			return upTo(uint64(order.Uint32(length)))
-		}
-	case Address, Control, Payload:
-		switch {
-		case !c.sig.receives():
-		case !atExit || b.Msg >= c.done():
-			return nil
-		case b.What == Control:
-			return c.received(b.Msg)
-		case b.What == Address:
-			return c.address(b.Msg)
-		case b.What == Payload:
-			return upTo(c.filled(b))
+	if a.Control.Size > 0 && b.Control.Size > 0 && cmp.control(&a.Control, &b.Control, cmp.prefix(i), atExit) {
+		return true
+	}
+	for j := range min(len(a.Payload), len(b.Payload)) {
+		x, y := &a.Payload[j], &b.Payload[j]
+		p := cmp.piece(x, y)
+		if cmp.bytes(p.where, p) || atExit && cmp.sum(x, y) {
+			return true
 		}
 	}
-	return b.Data
+	return false
 }
 
-// filled is how many bytes of the buffer of an iovec the kernel has sent or received.
-func (c *Call) filled(b *Blob) uint64 {
-	left := uint64(c.bytes(b.Msg))
-	for i := range c.Exit {
-		if x := &c.Exit[i]; x.What == Payload && x.Msg == b.Msg && x.Index < b.Index {
-			left -= min(left, x.Size)
+// prefix returns the number of the message if the call can have several, for the name of a field.
+func (cmp *comparison) prefix(message int) string {
+	if !cmp.callA.batch() {
+		return ""
+	}
+	return fmt.Sprintf("message %d, ", message)
+}
+
+func (cmp *comparison) iovecs(message int, p piece) bool {
+	l := cmp.callA.Arch.iovec()
+	length := max(len(p.a), len(p.b))
+	for i := 0; i*l.size() < length; i++ {
+		prefix := cmp.prefix(message)
+		if length > l.size() {
+			prefix += fmt.Sprintf("iovec %d, ", i)
+		}
+		if cmp.fields(prefix, l, p.cut(i*l.size(), l.size())) {
+			return true
 		}
 	}
-	return min(left, b.Size)
+	return false
 }
 
-func (cmp *comparison) blob(x *Blob, p piece, atExit bool) bool {
-	a := cmp.callA
-	switch x.What {
-	case SocketcallArgs:
-		return len(p.a) != len(p.b) && cmp.bytes(p.where, p) // its values were compared as arguments
-	case Header:
-		return cmp.fields(a.header(), p, cmp.prefix(x))
-	case Iovecs:
-		size := a.Arch.iovec().size()
-		for i := 0; i*size < max(len(p.a), len(p.b)); i++ {
-			prefix := cmp.prefix(x)
-			if max(len(p.a), len(p.b)) > size {
-				prefix += fmt.Sprintf("iovec %d, ", i)
-			}
-			if cmp.fields(a.Arch.iovec(), p.cut(i*size, size), prefix) {
-				return true
+// fields compares a structure field by field. A pointer that is not NULL on either side is equal.
+func (cmp *comparison) fields(prefix string, l layout, p piece) bool {
+	for _, f := range l {
+		field := p.cut(f.Offset, f.Size)
+		if f.kind == pointer && len(field.a) == f.Size && len(field.b) == f.Size {
+			null := string(make([]byte, f.Size))
+			if (string(field.a) == null) == (string(field.b) == null) {
+				continue
 			}
 		}
-		return false
-	case Control:
-		return cmp.control(x, p, atExit)
-	case Buffer:
-		return cmp.buffer(x, p, atExit)
-	case Address:
-		if atExit || !a.sig.receives() {
-			return cmp.address(x, p)
+		if cmp.bytes(prefix+f.Name, field) {
+			return true
 		}
 	}
-	return cmp.bytes(p.where, p) || x.What == Payload && atExit && cmp.sum(x)
+	return false
 }
 
-// sum compares what is behind the bytes that were recorded.
-func (cmp *comparison) sum(x *Blob) bool {
-	y := counterpart(cmp.callB.Exit, x)
-	if x.Sum == y.Sum {
-		return false
-	}
-	p := piece{where: cmp.callA.title(x), offset: len(x.Data)}
-	text := func(sum string) string { return fmt.Sprintf("SHA-256 %.8x", sum) }
-	return cmp.differ(fmt.Sprintf("%s behind its first %d bytes", p.where, p.offset), p, text(x.Sum), text(y.Sum))
-}
-
-// address compares msg_name. A name that the kernel has chosen for a socket differs
-// from run to run: it counts as the how many-th one it appears.
-func (cmp *comparison) address(x *Blob, p piece) bool {
+// address compares msg_name. A name that the kernel has chosen for a socket differs from run to
+// run, so that only the order in which such names appear is compared.
+func (cmp *comparison) address(a, b *Message, atExit bool) bool {
 	const size = len(autobound{})
-	if a, b := cmp.callA.address(x.Msg), cmp.callB.address(x.Msg); !cmp.Numbers &&
-		isAutobound(a) && isAutobound(b) && len(p.a) >= size && len(p.b) >= size {
-		a, b := cmp.a.name(autobound(a)), cmp.b.name(autobound(b))
-		if a != b && cmp.differ(p.where, p.cut(0, size), a, b) {
+	p := cmp.piece(&a.Address, &b.Address)
+	decoded := atExit || !cmp.callA.receives()
+	if nameA, nameB := a.address(), b.address(); decoded && !cmp.ExactIDs &&
+		isAutobound(nameA) && isAutobound(nameB) && len(p.a) >= size && len(p.b) >= size {
+		x, y := cmp.a.name(autobound(nameA)), cmp.b.name(autobound(nameB))
+		if x != y && cmp.differ(p.where, p.cut(0, size), x, y) {
 			return true
 		}
 		p = p.cut(size, max(len(p.a), len(p.b))-size)
@@ -144,133 +177,104 @@ func (cmp *comparison) address(x *Blob, p piece) bool {
 	return cmp.bytes(p.where, p)
 }
 
-// prefix says which message a field is of, where there are several.
-func (cmp *comparison) prefix(x *Blob) string {
-	if !cmp.callA.many() {
-		return ""
+// sum compares the payload after the recorded bytes.
+func (cmp *comparison) sum(a, b *Memory) bool {
+	if a.Sum == b.Sum {
+		return false
 	}
-	return fmt.Sprintf("message %d, ", x.Msg)
+	p := piece{where: cmp.callA.title(a), offset: len(a.Data)}
+	text := func(sum string) string { return fmt.Sprintf("SHA-256 %.8x", sum) }
+	return cmp.differ(fmt.Sprintf("%s after its first %d bytes", p.where, p.offset), p, text(a.Sum), text(b.Sum))
 }
 
-func (cmp *comparison) fields(l layout, p piece, prefix string) bool {
-	for _, f := range l {
-		part := p.cut(f.Offset, f.Size)
-		if f.kind == address && len(part.a) == f.Size && len(part.b) == f.Size {
-			null := make([]byte, f.Size)
-			if (string(part.a) == string(null)) == (string(part.b) == string(null)) {
-				continue
-			}
+// control compares control data, message by message. The fields of A's messages are compared with the
+// bytes at the same place in B. A difference of cmsg_len is reported before what follows from it.
+func (cmp *comparison) control(a, b *Control, prefix string, atExit bool) bool {
+	p := cmp.piece(&a.Memory, &b.Memory)
+	p = p.cut(0, int(min(a.Size, b.Size, callLimit)))
+	receives := cmp.callA.receives()
+	cmsgs := a.Cmsgs
+	if receives && !atExit {
+		cmsgs = nil // nothing is received yet
+	}
+	if !receives {
+		cmsgs = cmsgsWithin(cmsgs, len(p.a))
+	}
+	end := 0
+	for i := range cmsgs {
+		m := &cmsgs[i]
+		message := prefix
+		if len(cmsgs) > 1 {
+			message += fmt.Sprintf("control message %d, ", i)
 		}
-		if cmp.bytes(prefix+f.Name, part) {
+		if cmp.cmsg(message, m, p) {
 			return true
 		}
+		end = m.end()
+		if receives && slices.Contains(cmp.UsedOnly, ControlData) {
+			continue // the kernel does not write the padding
+		}
+		if cmp.bytes(message+"padding after cmsg_data", p.cut(m.Offset+int(m.Len), len(m.Padding))) {
+			return true
+		}
+	}
+	return cmp.bytes(prefix+"control data", p.cut(end, max(len(p.a), len(p.b))))
+}
+
+// cmsgsWithin returns the control messages that fit into the first bytes of the buffer, without their
+// padding.
+func cmsgsWithin(cmsgs []Cmsg, length int) []Cmsg {
+	for i := range cmsgs {
+		m := &cmsgs[i]
+		if m.Offset+len(m.Header)+len(m.Data) > length {
+			return cmsgs[:i]
+		}
+	}
+	return cmsgs
+}
+
+// cmsg compares the header and the data of a control message.
+func (cmp *comparison) cmsg(prefix string, m *Cmsg, p piece) bool {
+	if cmp.fields(prefix, cmp.callA.Arch.cmsghdr(), p.cut(m.Offset, len(m.Header))) {
+		return true
+	}
+	data := p.cut(m.Offset+len(m.Header), len(m.Data))
+	name := typeName(m.Level, m.Type)
+	sameLength := len(data.a) == len(data.b)
+	switch {
+	case sameLength && (m.isRights() || m.isPIDFD()):
+		n := len(data.a) / 4
+		for i := range n {
+			field := fmt.Sprintf("%s%s, descriptor %d", prefix, name, i)
+			if cmp.descriptor(field, data.cut(4*i, 4), cmp.callA.receives()) {
+				return true
+			}
+		}
+		return cmp.bytes(prefix+name+", the rest", data.cut(4*n, 4))
+	case sameLength && m.isCredentials() && len(data.a) >= 4 && len(data.a) <= unix.SizeofUcred:
+		return cmp.credentials(prefix+name+", ", data)
+	case sameLength && cmp.AnyTime && m.isTimestamp():
+		return false
+	}
+	return cmp.bytes(prefix+"cmsg_data", data)
+}
+
+// isTimestamp reports whether the control message contains a time, with 32 or 64 bits.
+func (m *Cmsg) isTimestamp() bool {
+	if m.Level != unix.SOL_SOCKET {
+		return false
+	}
+	switch m.Type {
+	case unix.SO_TIMESTAMP_OLD, unix.SO_TIMESTAMPNS_OLD, unix.SO_TIMESTAMPING_OLD,
+		unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS_NEW, unix.SO_TIMESTAMPING_NEW:
+		return true
 	}
 	return false
 }
 
-// control compares message by message as long as both sides are alike, and
-// what is no control message as it is.
-func (cmp *comparison) control(x *Blob, p piece, atExit bool) bool {
-	a := cmp.callA
-	receives := a.sig.receives()
-	written := p.a
-	if receives {
-		if written = nil; atExit {
-			written = a.received(x.Msg)
-		}
-	}
-	list, _ := parseControl(a.Arch, written)
-	end := 0
-	for i, m := range list {
-		prefix := cmp.prefix(x)
-		if len(list) > 1 {
-			prefix += fmt.Sprintf("control message %d, ", i)
-		}
-		if cmp.fields(a.Arch.cmsghdr(), p.cut(m.Offset, len(m.Header)), prefix) {
-			return true
-		}
-		data := p.cut(m.Offset+len(m.Header), len(m.Data))
-		if cmp.controlData(&m, data, prefix, receives) {
-			return true
-		}
-		end = m.Offset + len(m.Header) + len(m.Data) + len(m.Padding)
-		if receives && slices.Contains(cmp.Said, Control) {
-			continue // the kernel leaves the padding as it was
-		}
-		if cmp.bytes(prefix+"padding after cmsg_data", p.cut(m.Offset+int(m.Len), len(m.Padding))) {
-			return true
-		}
-	}
-	return cmp.bytes(cmp.prefix(x)+"control data", p.cut(end, max(len(p.a), len(p.b))))
-}
-
-// timestamps are the control messages that have a time, of 32 and of 64 bits.
-var timestamps = []int32{
-	unix.SO_TIMESTAMP_OLD, unix.SO_TIMESTAMPNS_OLD, unix.SO_TIMESTAMPING_OLD,
-	unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS_NEW, unix.SO_TIMESTAMPING_NEW,
-}
-
-func (cmp *comparison) controlData(m *Cmsg, p piece, prefix string, received bool) bool {
-	kind := typeName(m.Level, m.Type)
-	socket := m.Level == unix.SOL_SOCKET && len(p.a) == len(p.b)
-	switch {
-	case socket && (m.Type == unix.SCM_RIGHTS || m.Type == scmPIDFD):
-		i := 0
-		for ; 4*i+4 <= len(p.a); i++ {
-			part := p.cut(4*i, 4)
-			field := fmt.Sprintf("%s%s, descriptor %d", prefix, kind, i)
-			if cmp.descriptor(field, part, received) {
-				return true
-			}
-		}
-		return cmp.bytes(prefix+kind+", the rest", p.cut(4*i, 4))
-	case socket && m.Type == unix.SCM_CREDENTIALS && len(p.a) >= 4 && len(p.a) <= unix.SizeofUcred:
-		return cmp.credentials(p, prefix+kind+", ")
-	case socket && cmp.AnyTime && slices.Contains(timestamps, m.Type):
-		return false
-	}
-	return cmp.bytes(prefix+"cmsg_data", p)
-}
-
-// credentials compares a struct ucred, of which the end may be cut off.
-func (cmp *comparison) credentials(p piece, prefix string) bool {
+// credentials compares a struct ucred, of which the kernel may have truncated the end.
+func (cmp *comparison) credentials(prefix string, p piece) bool {
 	return cmp.process(prefix+"pid", p.cut(0, 4)) ||
 		cmp.bytes(prefix+"uid", p.cut(4, 4)) ||
 		cmp.bytes(prefix+"gid", p.cut(8, 4))
-}
-
-// buffer compares what an argument points to that is no message.
-func (cmp *comparison) buffer(x *Blob, p piece, atExit bool) bool {
-	a := cmp.callA
-	if a.sig.timeout(x.Arg) {
-		// What the kernel leaves of it differs from run to run, also where the next call begins with that.
-		atA, atB := a.args[x.Arg], cmp.callB.args[x.Arg]
-		if atExit {
-			cmp.a.left[atA], cmp.b.left[atB] = string(p.a), string(p.b)
-			return false
-		}
-		if len(p.a) > 0 && cmp.a.left[atA] == string(p.a) && cmp.b.left[atB] == string(p.b) {
-			return false
-		}
-		return cmp.fields(a.Arch.timespec(a.sig.args[x.Arg].kind), p, p.where+", ")
-	}
-	if len(p.a) != len(p.b) || !atExit || a.Errno != 0 {
-		return cmp.bytes(p.where, p)
-	}
-	switch {
-	case a.sig.args[x.Arg].kind == argFDs && len(p.a) == 8:
-		for i := range 2 {
-			part := p.cut(4*i, 4)
-			field := fmt.Sprintf("descriptor %d", i)
-			if cmp.descriptor(field, part, true) {
-				return true
-			}
-		}
-		return false
-	case a.option() == unix.SO_PEERCRED && x.Arg == 3 && len(p.a) == unix.SizeofUcred:
-		return cmp.credentials(p, "SO_PEERCRED, ")
-	case a.option() == unix.SO_PEERPIDFD && x.Arg == 3 && len(p.a) == 4:
-		return cmp.descriptor("SO_PEERPIDFD", p, true)
-	}
-	return cmp.bytes(p.where, p)
 }

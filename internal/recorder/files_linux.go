@@ -12,104 +12,80 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A File is what a descriptor stood for in the program at the time.
+// A File describes a descriptor of the program at the time of the call.
 type File struct {
 	FD          int32
-	Kind        string // "regular", "unix stream", "pipe", "eventfd"…; empty if there is none or Errno hides it
-	Name        string // what the kernel calls it: a path, or such as pipe:[4711]
+	Kind        string // "regular", "unix stream", "pipe", "eventfd" and so on; empty if it is not open or Errno is set
+	Name        string // the kernel's name: a path, or a name such as pipe:[4711]
 	Access      string // "read", "write", "read-write" or "path"; empty if it was not looked up
 	CloseOnExec bool   // looked up together with Access
-	AtExit      bool   // the call has made it
+	AtExit      bool   // the call has created or received it
 
 	inode string // of a memfd, looked up together with Access
 
-	// Errno is why something of it could not be looked up, and 0 if all could. A
-	// process that is not dumpable, for one, hides its descriptors (EACCES) from a
-	// tracer without CAP_SYS_PTRACE.
+	// Errno is not 0 if something could not be looked up. For example, a process that is
+	// not dumpable hides its descriptors (EACCES) from a tracer without CAP_SYS_PTRACE.
 	Errno syscall.Errno
 }
 
-// Open reports whether the number was open. If Errno is not 0, false says nothing.
+// Open reports whether the descriptor was open. If Errno is not 0, it may be open although Open
+// returns false.
 func (f *File) Open() bool { return f.Kind != "" }
 
-const maxSockets = 4096 // whose kinds are kept
+const maxSockets = 4096 // in lookup.sockets
 
-// A lookup asks /proc about descriptors of stopped threads.
+// A lookup looks up descriptors of stopped threads in /proc.
 type lookup struct {
-	sockets map[string]string // the kinds of sockets, by name; their inodes are not used again soon
+	sockets map[string]string // the kinds of sockets, by name; the kernel does not soon reuse their inodes
 }
 
-// lookUpEntry describes the descriptors that the call names.
+// lookUpEntry describes the descriptors that the call names or sends.
 func (c *Call) lookUpEntry(l *lookup) {
-	if c.sig == nil {
+	for _, a := range c.Args {
+		if a.kind == argFD {
+			c.lookUp(l, int32(a.Value), !c.hasMessages(), false)
+		}
+	}
+	if c.receives() {
 		return
 	}
-	for i, a := range c.sig.args {
-		if a.kind == argFD {
-			c.look(l, int32(c.args[i]), c.sig.messages() < 0, false)
-		}
-	}
-	for i := range c.messages() {
-		for _, fd := range firstDescriptors(c.Arch, c.sent(i)) {
-			c.look(l, fd, true, false)
+	for i := range c.Entry.Messages {
+		for _, fd := range c.Entry.Messages[i].Control.firstFDs() {
+			c.lookUp(l, fd, true, false)
 		}
 	}
 }
 
-// lookUpExit describes those that the call has made.
+// lookUpExit describes the descriptors that the call has created or received.
 func (c *Call) lookUpExit(l *lookup) {
 	if c.sig == nil || c.Errno != 0 {
 		return
 	}
-	if c.makesFD() {
-		c.look(l, int32(c.Result), true, true)
+	if c.createsFD() {
+		c.lookUp(l, int32(c.Result), true, true)
 	}
-	for i, a := range c.sig.args {
-		if fds := buffer(c.Exit, i).data(); a.kind == argFDs && len(fds) == 8 {
-			c.look(l, int32(order.Uint32(fds)), true, true)
-			c.look(l, int32(order.Uint32(fds[4:])), true, true)
+	for i, a := range c.Args {
+		if fds := c.Exit.Buffers[i].bytes(); a.kind == argFDs && len(fds) == 8 {
+			c.lookUp(l, int32(order.Uint32(fds)), true, true)
+			c.lookUp(l, int32(order.Uint32(fds[4:])), true, true)
 		}
 	}
-	if pidfd := buffer(c.Exit, 3).data(); c.option() == unix.SO_PEERPIDFD && len(pidfd) == 4 {
-		c.look(l, int32(order.Uint32(pidfd)), true, true)
+	if pidfd := c.Exit.Buffers[3].bytes(); c.socketOption() == unix.SO_PEERPIDFD && len(pidfd) == 4 {
+		c.lookUp(l, int32(order.Uint32(pidfd)), true, true)
 	}
-	for i := range c.done() {
-		for _, fd := range firstDescriptors(c.Arch, c.received(i)) {
-			c.look(l, fd, true, true)
+	if !c.receives() {
+		return
+	}
+	for i := range c.transferred() {
+		for _, fd := range c.Exit.Messages[i].Control.firstFDs() {
+			c.lookUp(l, fd, true, true)
 		}
 	}
 }
 
-// OnOtherSocket reports whether the call is on a socket of which scm knows that it is no
-// Unix socket: it passes no descriptors.
-func (c *Call) OnOtherSocket() bool {
-	f := c.file(int32(c.args[0]), false)
-	return f != nil && strings.HasSuffix(f.Kind, " socket")
-}
-
-// option is which one of SOL_SOCKET the call asks for; -1 if it does not.
-func (c *Call) option() int {
-	if c.sig == nil || c.sig.name != "getsockopt" || int32(c.args[1]) != unix.SOL_SOCKET {
-		return -1
-	}
-	return int(int32(c.args[2]))
-}
-
-// makesFD reports whether the result is a descriptor.
-func (c *Call) makesFD() bool {
-	if c.sig == nil || c.Errno != 0 || c.Unfinished {
-		return false
-	}
-	switch c.sig.result {
-	case argFD:
-		return true
-	case argFcntl:
-		return int32(c.args[1]) == unix.F_DUPFD || int32(c.args[1]) == unix.F_DUPFD_CLOEXEC
-	}
-	return false
-}
-
-func (c *Call) look(l *lookup, fd int32, whole, atExit bool) {
+// lookUp adds the description of a descriptor to Files. The access mode is looked up only if whole
+// is true.
+func (c *Call) lookUp(l *lookup, fd int32, whole, atExit bool) {
 	if fd < 0 {
 		return
 	}
@@ -124,7 +100,7 @@ func (c *Call) look(l *lookup, fd int32, whole, atExit bool) {
 	f.AtExit = atExit
 }
 
-// file asks for the access mode only if the answer is to be whole.
+// file describes a descriptor. It looks up the access mode only if whole is true.
 func (l *lookup) file(tid int, fd int32, whole bool) File {
 	f := File{FD: fd}
 	name, err := procfs.ReadLink(tid, int(fd))
@@ -142,7 +118,7 @@ func (l *lookup) file(tid int, fd int32, whole bool) File {
 	return f
 }
 
-// kind returns what a descriptor of that name is.
+// kind returns the kind of a descriptor with this name.
 func (l *lookup) kind(tid int, fd int32, name string) string {
 	switch {
 	case strings.HasPrefix(name, "/memfd:"):
@@ -188,8 +164,8 @@ func fileKind(path string) string {
 	return "file"
 }
 
-// socketKind asks for the protocol of the socket by name, and for the type of a Unix socket
-// in the table of the program's own network.
+// socketKind returns the kind of a socket: its protocol, and for a Unix socket also its type, which is
+// in the table of the program's own network namespace.
 func socketKind(tid int, fd int32, name string) string {
 	var proto [64]byte
 	n, err := unix.Getxattr(procfs.FDPath(tid, int(fd)), "system.sockprotoname", proto[:])
@@ -201,7 +177,7 @@ func socketKind(tid int, fd int32, name string) string {
 		return protocol + " socket"
 	}
 	inode := strings.TrimSuffix(strings.TrimPrefix(name, "socket:["), "]")
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/net/unix") // without it the protocol says something
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/net/unix") // if it cannot be read, the protocol is the kind
 	for line := range strings.Lines(string(text)) {
 		// Num RefCount Protocol Flags Type St Inode Path
 		if f := strings.Fields(line); len(f) >= 7 && f[6] == inode {

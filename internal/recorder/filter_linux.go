@@ -10,14 +10,14 @@ import (
 const (
 	offNr   = 0
 	offArch = 4
-	offArg0 = 16 // its lower half: all that are recorded are little-endian
+	offArg0 = 16 // its lower half: all recorded architectures are little-endian
 )
 
 func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
 
-// unless skips so many instructions if what was loaded is not k.
+// unless skips the next instructions if the loaded value is not k.
 func unless(k uint32, skip int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: uint8(skip)}
 }
@@ -26,16 +26,16 @@ func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
 
-// filter is the program that stops a thread at marks and at the calls to record, and with
-// sections at marks alone: inside a section each call stops it anyway.
+// filter returns a BPF program that stops a thread at marks and at the calls to record. With
+// sections it stops only at marks, because inside a section the tracer stops at each call anyway.
 func filter(sections bool) []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)
 	prog := []unix.SockFilter{load(offArch)}
 	for _, a := range recordable {
 		block := []unix.SockFilter{load(offNr)}
-		// firstArgument stops a call for some values of its first argument.
+		// firstArgument stops a call if its first argument has one of the values.
 		firstArgument := func(name string, values ...uint32) {
-			nr := a.number(name)
+			nr := a.syscallNumber(name)
 			if nr == none {
 				return
 			}
@@ -48,7 +48,7 @@ func filter(sections bool) []unix.SockFilter {
 		firstArgument("getpriority", Mark)
 		if !sections {
 			for _, name := range ancillary {
-				if nr := a.number(name); nr != none {
+				if nr := a.syscallNumber(name); nr != none {
 					block = append(block, unless(uint32(nr), 1), trace)
 				}
 			}
@@ -61,7 +61,7 @@ func filter(sections bool) []unix.SockFilter {
 	return append(prog, allow)
 }
 
-// install puts a filter before the calls of this thread.
+// install installs a filter for this thread.
 func install(prog []unix.SockFilter) error {
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW,

@@ -4,11 +4,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
-// The JSON of a call. Bytes are in hexadecimal; numbers are numbers.
+// The JSON objects of a call. Bytes are strings of hexadecimal digits.
 type (
 	jsonCall struct {
 		PID        int           `json:"pid"`
@@ -28,22 +26,22 @@ type (
 	}
 	jsonFile struct {
 		FD          int32  `json:"fd"`
-		Open        *bool  `json:"open"` // null if that could not be looked up
+		Open        *bool  `json:"open"` // null if it could not be looked up
 		Kind        string `json:"kind,omitempty"`
 		File        string `json:"file,omitempty"`
-		FileHex     string `json:"file_hex,omitempty"` // the same, where it is not UTF-8
+		FileHex     string `json:"file_hex,omitempty"` // the name in hexadecimal, if it is not UTF-8
 		Access      string `json:"access,omitempty"`
 		CloseOnExec *bool  `json:"close_on_exec,omitempty"`
-		Unread      string `json:"unread,omitempty"` // why something of it could not be looked up
+		Unread      string `json:"unread,omitempty"` // the errno if something could not be looked up
 	}
 	jsonMessage struct {
 		Payload  string        `json:"payload"`
 		Bytes    int           `json:"bytes"`
 		Recorded int           `json:"recorded"`       // bytes in payload
-		Room     uint64        `json:"room,omitempty"` // of a receipt
+		Room     uint64        `json:"room,omitempty"` // of a call that receives
 		Name     string        `json:"name,omitempty"`
 		Control  []jsonControl `json:"control"`
-		Rest     string        `json:"rest,omitempty"`           // control data that is no control message
+		Rest     string        `json:"rest,omitempty"`           // control data after the last well-formed control message
 		Unread   uint64        `json:"control_unread,omitempty"` // bytes of control data that could not be read
 		NoHeader bool          `json:"msghdr_unread,omitempty"`
 		Flags    []string      `json:"flags,omitempty"`
@@ -55,7 +53,7 @@ type (
 		Len     uint64     `json:"len"`
 		Data    string     `json:"data"`
 		Padding string     `json:"padding,omitempty"`
-		Files   []jsonFile `json:"files,omitempty"` // of a message the first 253, and the pidfd
+		Files   []jsonFile `json:"files,omitempty"` // at most the first 253 of a message, and the pidfd
 		Cred    *jsonCred  `json:"cred,omitempty"`
 	}
 	jsonCred struct {
@@ -65,11 +63,11 @@ type (
 	}
 	jsonRaw struct {
 		*jsonCall
-		Entry []jsonBlob `json:"entry"`
-		Exit  []jsonBlob `json:"exit,omitempty"`
+		Entry []jsonMemory `json:"entry"`
+		Exit  []jsonMemory `json:"exit,omitempty"`
 	}
-	jsonBlob struct {
-		What    string `json:"what"`
+	jsonMemory struct {
+		Kind    string `json:"what"`
 		Message int    `json:"message"`
 		Index   int    `json:"index"`
 		Addr    uint64 `json:"addr"`
@@ -78,19 +76,19 @@ type (
 	}
 )
 
-// JSON is the call as one object; with raw its memory is in it as well.
+// JSON returns the call as one object. With raw it includes the memory.
 func (c *Call) JSON(raw bool) ([]byte, error) {
 	call := c.json()
 	if !raw {
 		return json.Marshal(call)
 	}
-	return json.Marshal(jsonRaw{call, jsonBlobs(c.Entry), jsonBlobs(c.Exit)})
+	return json.Marshal(jsonRaw{call, jsonMemories(c.Entry.memory(c.Args)), jsonMemories(c.Exit.memory(c.Args))})
 }
 
 func (c *Call) json() *jsonCall {
 	j := &jsonCall{
 		PID: c.Process.PID, TID: c.Thread, Arch: c.Arch.Name, Call: c.Name(), Nr: c.Nr,
-		Socketcall: c.ViaSocketcall(), Section: c.Section, Errno: c.error(),
+		Socketcall: c.ViaSocketcall(), Section: c.Section, Errno: c.errorName(),
 	}
 	if !c.Unfinished {
 		j.Result = &c.Result
@@ -98,40 +96,41 @@ func (c *Call) json() *jsonCall {
 	if c.Unread != nil {
 		j.Unread = c.Unread.Error()
 	}
-	if c.sig.messages() < 0 {
-		j.Args = c.Args[:c.arity()]
+	if !c.hasMessages() {
+		j.Args = c.Registers[:c.usedRegisters()]
 		return j
 	}
-	socket := c.jsonFile(int32(c.args[0]), false)
+	socket := c.jsonFile(c.socket(), false)
 	j.Socket = &socket
 	j.Flags = flagNames(c.flags())
-	for i := range c.messages() {
+	for i := range c.Entry.Messages {
 		j.Messages = append(j.Messages, c.jsonMessage(i))
 	}
 	return j
 }
 
 func (c *Call) jsonMessage(i int) jsonMessage {
-	m := jsonMessage{Control: []jsonControl{}, Received: c.sig.receives() && i < c.done(), NoHeader: c.headerUnread(i)}
-	control := c.sent(i)
-	if c.sig.receives() {
-		m.Room = c.room(i)
-		if !m.Received {
-			return m
+	entry := &c.Entry.Messages[i]
+	j := jsonMessage{Control: []jsonControl{}, Received: c.received(i), NoHeader: entry.headerUnread()}
+	if c.receives() {
+		j.Room = entry.capacity()
+		if !j.Received {
+			return j
 		}
-		control = c.received(i)
-		m.Flags = flagNames(c.receivedFlags(i))
 	}
-	payload, length := c.payload(i)
-	m.Payload, m.Bytes, m.Recorded = hex.EncodeToString(payload), length, len(payload)
-	m.Unread = c.controlUnread(i)
-	m.Name = hex.EncodeToString(c.address(i))
-	list, rest := parseControl(c.Arch, control)
-	m.Rest = hex.EncodeToString(rest)
-	for _, cmsg := range list {
-		m.Control = append(m.Control, c.jsonControl(&cmsg))
+	m := c.message(i)
+	if j.Received {
+		j.Flags = flagNames(m.ReceivedFlags)
 	}
-	return m
+	payload, length := m.payload()
+	j.Payload, j.Bytes, j.Recorded = hex.EncodeToString(payload), length, len(payload)
+	j.Unread = m.Control.unread()
+	j.Name = hex.EncodeToString(m.Address.used())
+	j.Rest = hex.EncodeToString(m.Control.Rest)
+	for i := range m.Control.Cmsgs {
+		j.Control = append(j.Control, c.jsonControl(&m.Control.Cmsgs[i]))
+	}
+	return j
 }
 
 func (c *Call) jsonControl(m *Cmsg) jsonControl {
@@ -139,15 +138,14 @@ func (c *Call) jsonControl(m *Cmsg) jsonControl {
 		Level: levelName(m.Level), Type: typeName(m.Level, m.Type), Len: m.Len,
 		Data: hex.EncodeToString(m.Data), Padding: hex.EncodeToString(m.Padding),
 	}
-	for _, fd := range m.descriptors() {
-		if fd >= 0 && c.file(fd, c.sig.receives()) == nil {
-			break // the message has more than it can pass
+	for _, fd := range m.FDs {
+		if fd >= 0 && c.file(fd, c.receives()) == nil {
+			break // the message contains more descriptors than the kernel passes
 		}
-		j.Files = append(j.Files, c.jsonFile(fd, c.sig.receives()))
+		j.Files = append(j.Files, c.jsonFile(fd, c.receives()))
 	}
-	if m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_CREDENTIALS && len(m.Data) == 12 {
-		number := func(i int) int32 { return int32(order.Uint32(m.Data[4*i:])) }
-		j.Cred = &jsonCred{number(0), number(1), number(2)}
+	if cred, ok := m.credentials(); ok {
+		j.Cred = &jsonCred{cred.PID, cred.UID, cred.GID}
 	}
 	return j
 }
@@ -174,10 +172,10 @@ func (c *Call) jsonFile(fd int32, atExit bool) jsonFile {
 	return j
 }
 
-func jsonBlobs(blobs []Blob) []jsonBlob {
-	list := make([]jsonBlob, 0, len(blobs))
-	for _, b := range blobs {
-		list = append(list, jsonBlob{b.What.String(), b.Msg, b.Index, b.Addr, b.Size, hex.EncodeToString(b.Data)})
+func jsonMemories(memory []*Memory) []jsonMemory {
+	list := make([]jsonMemory, 0, len(memory))
+	for _, m := range memory {
+		list = append(list, jsonMemory{m.Kind.String(), m.Message, m.Iovec, m.Addr, m.Size, hex.EncodeToString(m.Data)})
 	}
 	return list
 }

@@ -7,43 +7,42 @@ import (
 )
 
 const (
-	defaultLimit = 1 << 20  // bytes of one buffer
-	callLimit    = 16 << 20 // bytes of all that a call points to
-	maxVector    = 1024     // UIO_MAXIOV: the kernel takes no more iovecs, and no more messages
+	defaultLimit = 1 << 20  // bytes per buffer
+	callLimit    = 16 << 20 // bytes per call
+	maxVector    = 1024     // UIO_MAXIOV, the kernel's limit for iovecs and for messages
 	maxString    = 4096
 )
 
-// A reader reads memory of stopped threads.
+// A reader reads the memory of stopped threads.
 type reader struct {
-	limit int  // of a payload
+	limit int  // Options.Limit, or its default
 	sum   bool // Options.Sum
 }
 
-// read fills in the Data of all blobs, each as far as it can be read. The
-// error is why nothing at all can be.
-func (r *reader) read(tid int, blobs []Blob) error {
+// read reads the data of each Memory as far as possible. It returns an error only if no memory of
+// the thread can be read.
+func (r *reader) read(tid int, list []*Memory) error {
 	f, err := openMemory(tid)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
 	left := uint64(callLimit)
-	// Payloads get what the rest leaves: descriptors must not be lost behind them.
+	// Payloads are read last, so that large ones do not use up the limit before control data is read.
 	for _, payloads := range []bool{false, true} {
 		limit := uint64(defaultLimit)
 		if payloads {
 			limit = uint64(r.limit)
 		}
-		for i := range blobs {
-			b := &blobs[i]
-			if (b.What == Payload) != payloads {
+		for _, m := range list {
+			if (m.Kind == Payload) != payloads {
 				continue
 			}
-			b.Data = nil
-			if n := min(b.Size, limit, left); n > 0 && b.Addr != 0 {
-				b.Data = make([]byte, n)
-				got, _ := f.ReadAt(b.Data, int64(b.Addr)) // what cannot be read is left out
-				b.Data = b.Data[:got]
+			m.Data = nil
+			if n := min(m.Size, limit, left); n > 0 && m.Addr != 0 {
+				m.Data = make([]byte, n)
+				got, _ := f.ReadAt(m.Data, int64(m.Addr)) // unreadable bytes are left out
+				m.Data = m.Data[:got]
 				left -= uint64(got)
 			}
 		}
@@ -51,8 +50,8 @@ func (r *reader) read(tid int, blobs []Blob) error {
 	return nil
 }
 
-// addSum sums the bytes of a payload behind those that were read, up to size.
-func (b *Blob) addSum(tid int, size uint64) {
+// addSum computes the sum of the payload bytes after Data, up to size.
+func (m *Memory) addSum(tid int, size uint64) {
 	f, err := openMemory(tid)
 	if err != nil {
 		return
@@ -60,15 +59,15 @@ func (b *Blob) addSum(tid int, size uint64) {
 	defer func() { _ = f.Close() }()
 	hash := sha256.New()
 	chunk := make([]byte, 1<<16)
-	for at := uint64(len(b.Data)); at < size; {
-		n, _ := f.ReadAt(chunk[:min(size-at, uint64(len(chunk)))], int64(b.Addr+at))
+	for at := uint64(len(m.Data)); at < size; {
+		n, _ := f.ReadAt(chunk[:min(size-at, uint64(len(chunk)))], int64(m.Addr+at))
 		if n == 0 {
 			break
 		}
 		_, _ = hash.Write(chunk[:n]) // never fails
 		at += uint64(n)
 	}
-	b.Sum = string(hash.Sum(nil))
+	m.Sum = string(hash.Sum(nil))
 }
 
 func openMemory(tid int) (*os.File, error) {

@@ -15,7 +15,7 @@ func errnoName(e syscall.Errno) string {
 	return "errno " + strconv.Itoa(int(e))
 }
 
-// messageFlags are the MSG_… of linux/socket.h, which are the same everywhere.
+// messageFlags are the MSG_ flags of linux/socket.h, which are the same on all architectures.
 var messageFlags = []struct {
 	bit  uint32
 	name string
@@ -44,7 +44,7 @@ var messageFlags = []struct {
 	{0x40000000, "MSG_CMSG_CLOEXEC"},
 }
 
-// flagNames takes flags apart; a bit without a name is a number.
+// flagNames returns the names of the flags. Bits without a name are one hexadecimal number.
 func flagNames(flags uint32) []string {
 	names := []string{}
 	for _, f := range messageFlags {
@@ -59,7 +59,7 @@ func flagNames(flags uint32) []string {
 	return names
 }
 
-// FlagText is flags of messages by name.
+// FlagText returns the names of MSG_ flags, joined by "|".
 func FlagText(flags uint32) string {
 	if flags == 0 {
 		return "0"
@@ -85,7 +85,7 @@ func levelName(level int32) string {
 	return "level " + strconv.Itoa(int(level))
 }
 
-// typeName names the types of SOL_SOCKET, and numbers those of other levels.
+// typeName returns the name of a type of SOL_SOCKET, and the value of a type of any other level.
 func typeName(level, typ int32) string {
 	if level == unix.SOL_SOCKET {
 		switch typ {
@@ -95,7 +95,7 @@ func typeName(level, typ int32) string {
 			return "SCM_CREDENTIALS"
 		case scmSecurity:
 			return "SCM_SECURITY"
-		case scmPIDFD:
+		case unix.SCM_PIDFD:
 			return "SCM_PIDFD"
 		case unix.SO_TIMESTAMP:
 			return "SCM_TIMESTAMP"

@@ -109,7 +109,7 @@ func TestPeers32(t *testing.T) {
 			if k.Arch.Name != "386" || k.Name() != name || k.Result != 5 || c.direct && k.ViaSocketcall() {
 				t.Errorf("%s: recorded %v, by socketcall %v", c.name, k, k.ViaSocketcall())
 			}
-			if control := find(k.Exit, Control, 0, 0).data(); len(control) != 16 {
+			if control := k.Exit.Messages[0].Control.Data; len(control) != 16 {
 				t.Errorf("%s: control data %x", c.name, control)
 			}
 		}

@@ -9,140 +9,141 @@ import (
 
 const (
 	rawWidth = 100 // columns of a ruler
-	rawChunk = 16  // bytes of a column that is no field
+	rawChunk = 16  // bytes per column, for bytes that belong to no field
 )
 
-// Raw is the call's memory in hexadecimal, under rulers that name the fields.
-// What the call has changed is there twice.
+// Raw returns the call's memory in hexadecimal, below rulers with the names of the fields. Memory
+// that the call has changed is printed twice.
 func (c *Call) Raw() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "  nr %d (%s), arguments", c.Nr, c.Arch.Name)
-	for i := range c.arity() {
-		fmt.Fprintf(&out, " %#x", c.Args[i])
+	for i := range c.usedRegisters() {
+		fmt.Fprintf(&out, " %#x", c.Registers[i])
 	}
 	out.WriteByte('\n')
-	for i := range c.Entry {
-		entry := &c.Entry[i]
-		var exit *Blob
-		if len(c.Exit) > 0 {
-			exit = &c.Exit[i]
-		}
-		fmt.Fprintf(&out, "  %s, %d bytes at %#x%s\n", c.title(entry), entry.Size, entry.Addr, unread(entry))
-		c.ruler(&out, entry, exit)
+	exits := c.Exit.memory(c.Args)
+	for i, entry := range c.Entry.memory(c.Args) {
+		fmt.Fprintf(&out, "  %s, %d bytes at %#x%s\n", c.title(entry), entry.Size, entry.Addr, recorded(entry))
+		c.writeMemory(&out, entry, at(exits, i))
 	}
 	return out.String()
 }
 
-// arity is how many registers are arguments.
-func (c *Call) arity() int {
+// usedRegisters returns how many registers are arguments.
+func (c *Call) usedRegisters() int {
 	switch {
 	case c.ViaSocketcall():
 		return 2
 	case c.sig == nil:
-		return len(c.Args)
+		return len(c.Registers)
 	}
-	return len(c.sig.args)
+	return len(c.sig.params)
 }
 
-func unread(b *Blob) string {
-	if uint64(len(b.Data)) == b.Size {
+// recorded says how many bytes were recorded, if not all were.
+func recorded(m *Memory) string {
+	if uint64(len(m.Data)) == m.Size {
 		return ""
 	}
-	return fmt.Sprintf(", %d recorded", len(b.Data))
+	return fmt.Sprintf(", %d recorded", len(m.Data))
 }
 
-// title names the memory: "control", or in an array "message 2, payload 1".
-func (c *Call) title(b *Blob) string {
-	if b.What == Buffer && c.sig.timeout(b.Arg) {
+// title returns the name of the memory, such as "control" or, in an array of messages,
+// "message 2, payload 1".
+func (c *Call) title(m *Memory) string {
+	if m.Kind == Buffer && c.Args[m.Arg].kind.isTimeout() {
 		return "timeout"
 	}
-	if b.What == Buffer {
-		return fmt.Sprintf("argument %d", b.Arg)
+	if m.Kind == Buffer {
+		return fmt.Sprintf("argument %d", m.Arg)
 	}
-	text := b.What.String()
-	if b.What == Payload && (b.Index > 0 || find(c.Entry, Payload, b.Msg, 1) != nil) {
-		text = fmt.Sprintf("%s %d", text, b.Index)
+	text := m.Kind.String()
+	if m.Kind == Payload && len(c.Entry.Messages[m.Message].Payload) > 1 {
+		text = fmt.Sprintf("%s %d", text, m.Iovec)
 	}
-	if c.many() {
-		text = fmt.Sprintf("message %d, %s", b.Msg, text)
+	if c.batch() {
+		text = fmt.Sprintf("message %d, %s", m.Message, text)
 	}
 	return text
 }
 
-func (c *Call) ruler(out *strings.Builder, entry, exit *Blob) {
-	fields := c.fields(entry, entry.Data)
+// writeMemory writes memory at the entry and, if it was changed, at the exit.
+func (c *Call) writeMemory(out *strings.Builder, entry, exit *Memory) {
+	fields := c.fields(&c.Entry, entry)
 	changed := exit != nil && !bytes.Equal(entry.Data, exit.Data)
-	if changed && entry.What == Control {
-		// The kernel has written control messages of its own over it.
+	switch {
+	case !changed:
 		writeRows(out, "entry", fields, entry.Data)
-		writeRows(out, "exit", c.fields(exit, c.written(exit)), exit.Data)
-		return
-	}
-	if !changed {
+	case entry.Kind == ControlData:
+		// The kernel has written other control messages, so that the fields differ.
 		writeRows(out, "entry", fields, entry.Data)
-		return
+		writeRows(out, "exit", c.fields(&c.Exit, exit), exit.Data)
+	default:
+		writeRows(out, "entry", fields, entry.Data, exit.Data)
 	}
-	writeRows(out, "entry", fields, entry.Data, exit.Data)
 }
 
-// written is what of a control buffer the kernel has filled at the exit.
-func (c *Call) written(b *Blob) []byte {
-	if c.sig.receives() {
-		return c.received(b.Msg)
-	}
-	return b.Data
+// A fieldList lists the fields of recorded memory.
+type fieldList struct {
+	fields []Field
+	size   int // of the memory
+	end    int // of the last field
 }
 
-// fields takes memory apart, all of it: what is no field is a column of some
-// bytes. Of control data those messages count that lie in control.
-func (c *Call) fields(b *Blob, control []byte) (fields []Field) {
-	end := 0
-	chunks := func(name string, to int, kind fieldKind) {
-		for ; end < to; end += min(rawChunk, to-end) {
-			fields = append(fields, Field{name, end, min(rawChunk, to-end), kind})
-			name = "+" + fmt.Sprint(end+min(rawChunk, to-end)-fields[0].Offset)
+// structure appends the fields of a structure, as far as they were recorded.
+func (l *fieldList) structure(fields layout, at int) {
+	for _, f := range fields {
+		if at+f.Offset+f.Size <= l.size {
+			l.fields = append(l.fields, Field{f.Name, at + f.Offset, f.Size, f.kind})
+			l.end = at + f.Offset + f.Size
 		}
 	}
-	put := func(l layout, at int) {
-		for _, f := range l {
-			if at+f.Offset+f.Size <= len(b.Data) {
-				fields = append(fields, Field{f.Name, at + f.Offset, f.Size, f.kind})
-				end = at + f.Offset + f.Size
-			}
-		}
+}
+
+// chunks appends columns for the bytes up to an offset.
+func (l *fieldList) chunks(name string, to int, kind fieldKind) {
+	for l.end < to {
+		n := min(rawChunk, to-l.end)
+		l.fields = append(l.fields, Field{name, l.end, n, kind})
+		l.end += n
+		name = fmt.Sprintf("+%d", l.end-l.fields[0].Offset)
 	}
-	switch b.What {
+}
+
+// fields returns the fields of memory in a snapshot, without gaps. Bytes that belong to no field are
+// in columns of up to 16 bytes.
+func (c *Call) fields(s *Snapshot, m *Memory) []Field {
+	l := fieldList{size: len(m.Data)}
+	switch m.Kind {
 	case Header:
-		put(c.header(), 0)
+		l.structure(c.headerLayout(), 0)
 	case Buffer:
-		if c.sig.timeout(b.Arg) {
-			put(c.Arch.timespec(c.sig.args[b.Arg].kind), 0)
+		if kind := c.Args[m.Arg].kind; kind.isTimeout() {
+			l.structure(c.Arch.timespec(kind), 0)
 		}
 	case Iovecs:
-		for at := 0; at < len(b.Data); at += c.Arch.iovec().size() {
-			put(c.Arch.iovec(), at)
+		for at := 0; at < len(m.Data); at += c.Arch.iovec().size() {
+			l.structure(c.Arch.iovec(), at)
 		}
-	case Control:
-		list, _ := parseControl(c.Arch, control)
-		for _, m := range list {
-			put(c.Arch.cmsghdr(), m.Offset)
-			fds := m.descriptors()
-			for i := range fds {
-				fields = append(fields, Field{fmt.Sprintf("fd %d", i), end, 4, descriptor})
-				end += 4
+	case ControlData:
+		for _, cmsg := range s.Messages[m.Message].Control.Cmsgs {
+			l.structure(c.Arch.cmsghdr(), cmsg.Offset)
+			for i := range cmsg.FDs {
+				l.fields = append(l.fields, Field{fmt.Sprintf("fd %d", i), l.end, 4, descriptor})
+				l.end += 4
 			}
-			chunks("data", m.Offset+len(m.Header)+len(m.Data), plain)
-			chunks("padding", end+len(m.Padding), padding)
+			l.chunks("data", cmsg.Offset+len(cmsg.Header)+len(cmsg.Data), plain)
+			l.chunks("padding", l.end+len(cmsg.Padding), padding)
 		}
-		chunks("unused", len(b.Data), plain)
-		return fields
+		l.chunks("unused", len(m.Data), plain)
+		return l.fields
 	}
-	chunks("bytes", len(b.Data), plain)
-	return fields
+	l.chunks("bytes", len(m.Data), plain)
+	return l.fields
 }
 
-// writeRows writes the fields in as many rows as it takes: a ruler, and under
-// it the bytes at the entry and, if given, at the exit.
+// writeRows writes a ruler with the names of the fields and below it the bytes at the entry
+// and, if given, at the exit. It starts a new ruler when the line is full.
 func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byte) {
 	labels := []string{first, "exit"}
 	for len(fields) > 0 {
@@ -153,13 +154,13 @@ func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byt
 		}
 		line := fmt.Sprintf("    %-7s", "")
 		for _, f := range fields[:n] {
-			line += fmt.Sprintf("%-*s", columns(f), short(f))
+			line += fmt.Sprintf("%-*s", columns(f), rulerName(f))
 		}
 		out.WriteString(strings.TrimRight(line, " ") + "\n")
 		for i, d := range data {
 			line := fmt.Sprintf("    %-7s", labels[i])
 			for _, f := range fields[:n] {
-				line += fmt.Sprintf("%-*s", columns(f), hex.EncodeToString(cut(d, f)))
+				line += fmt.Sprintf("%-*s", columns(f), hex.EncodeToString(f.cut(d)))
 			}
 			out.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
@@ -167,17 +168,14 @@ func writeRows(out *strings.Builder, first string, fields []Field, data ...[]byt
 	}
 }
 
-func columns(f Field) int { return max(2*f.Size, len(short(f))) + 2 }
+// columns returns the width of a field and the space after it.
+func columns(f Field) int { return max(2*f.Size, len(rulerName(f))) + 2 }
 
-// short is the name of a field without what its place shows.
-func short(f Field) string {
+// rulerName returns the name of a field. Padding needs no "after msg_flags", because the ruler shows
+// where it is.
+func rulerName(f Field) string {
 	if f.kind == padding {
 		return "padding"
 	}
 	return f.Name
-}
-
-// cut is the bytes of a field, as far as there are any.
-func cut(b []byte, f Field) []byte {
-	return b[min(f.Offset, len(b)):min(f.Offset+f.Size, len(b))]
 }

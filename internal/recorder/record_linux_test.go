@@ -22,13 +22,13 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// mayTrace tells once whether this process may trace at all.
+// mayTrace returns an error if this process may not trace.
 var mayTrace = sync.OnceValue(func() error {
 	_, err := Record(childCommand("none"), Options{})
 	return err
 })
 
-// needsPtrace skips a test where nothing can be traced; under CI that is an error.
+// needsPtrace skips a test if this process may not trace. With CI=true that is an error.
 func needsPtrace(t *testing.T) {
 	t.Helper()
 	err := mayTrace()
@@ -39,8 +39,8 @@ func needsPtrace(t *testing.T) {
 	fdtest.Missing(t, err.Error())
 }
 
-// recorded runs a child, which has to end well.
-func recorded(t *testing.T, cmd *exec.Cmd, o Options) (calls []Call, stdout string) {
+// recordChild runs a child, which must succeed.
+func recordChild(t *testing.T, cmd *exec.Cmd, o Options) (calls []Call, stdout string) {
 	t.Helper()
 	needsPtrace(t)
 	var out bytes.Buffer
@@ -52,13 +52,13 @@ func recorded(t *testing.T, cmd *exec.Cmd, o Options) (calls []Call, stdout stri
 	return calls, out.String()
 }
 
-// ways are the two in which a program is stopped at its calls.
+// ways runs a test with and without a filter.
 func ways(t *testing.T, test func(t *testing.T, o Options)) {
 	t.Run("with a filter", func(t *testing.T) { test(t, Options{}) })
 	t.Run("without a filter", func(t *testing.T) { test(t, Options{NoFilter: true}) })
 }
 
-// byName are the calls, each "sendmsg" or so, of those that match.
+// byName returns the calls with a name.
 func byName(calls []Call, name string) (list []*Call) {
 	for i := range calls {
 		if calls[i].Name() == name {
@@ -70,7 +70,7 @@ func byName(calls []Call, name string) (list []*Call) {
 
 func TestEveryByte(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		calls, stdout := recorded(t, childCommand("pass"), o)
+		calls, stdout := recordChild(t, childCommand("pass"), o)
 		if len(calls) != 2 || calls[0].Name() != "sendmsg" || calls[1].Name() != "recvmsg" {
 			t.Fatalf("recorded %v", calls)
 		}
@@ -88,13 +88,15 @@ func TestEveryByte(t *testing.T) {
 			if f[0] == "recv" {
 				c = &calls[1]
 			}
-			blobs := c.Entry
+			m := &c.Entry.Messages[0]
 			if f[1] == "exit" {
-				blobs = c.Exit
+				m = &c.Exit.Messages[0]
 			}
-			what := map[string]What{"msghdr": Header, "iovec": Iovecs, "payload": Payload, "control": Control}[f[2]]
 			for i, want := range f[3:] {
-				if got := find(blobs, what, 0, i).data(); !bytes.Equal(got, unhex(want)) {
+				got := map[string][]byte{
+					"msghdr": m.Header.Data, "iovec": m.Iovecs.Data, "payload": m.Payload[i].Data, "control": m.Control.Data,
+				}[f[2]]
+				if !bytes.Equal(got, unhex(want)) {
 					t.Errorf("%s %s %s %d: recorded %x, want %s", f[0], f[1], f[2], i, got, want)
 				}
 			}
@@ -106,7 +108,7 @@ func TestEveryByte(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	calls, stdout := recorded(t, childCommand("pass"), Options{})
+	calls, stdout := recordChild(t, childCommand("pass"), Options{})
 	var a, b, file, got int32
 	_, after, _ := strings.Cut(stdout, "numbers")
 	if _, err := fmt.Sscan(after, &a, &b, &file, &got); err != nil {
@@ -131,31 +133,28 @@ func TestFiles(t *testing.T) {
 }
 
 func TestBatch(t *testing.T) {
-	calls, _ := recorded(t, childCommand("batch"), Options{})
+	calls, _ := recordChild(t, childCommand("batch"), Options{})
 	if len(calls) != 2 || calls[0].Name() != "sendmmsg" || calls[1].Name() != "recvmmsg" {
 		t.Fatalf("recorded %v", calls)
 	}
 	for i, c := range calls {
-		if c.messages() != 3+i || c.done() != 3 {
-			t.Errorf("%s: %d messages, %d done", c.Name(), c.messages(), c.done())
+		if len(c.Entry.Messages) != 3+i || c.transferred() != 3 {
+			t.Errorf("%s: %d messages, %d transferred", c.Name(), len(c.Entry.Messages), c.transferred())
 		}
 		for m := range 3 {
-			data, length := c.payload(m)
+			message := c.message(m)
+			data, length := message.payload()
 			if want := strings.Repeat("x", m+1); string(data) != want[:m+1] || length != m+1 {
 				t.Errorf("%s: message %d is %q, %d bytes", c.Name(), m, data, length)
 			}
-			control := c.sent(m)
-			if i == 1 {
-				control = c.received(m)
-			}
-			list, rest := parseControl(c.Arch, control)
-			if len(list) != 1 || len(list[0].descriptors()) != 1 || len(rest) != 0 {
-				t.Errorf("%s: message %d carries %v", c.Name(), m, list)
+			list, rest := message.Control.Cmsgs, message.Control.Rest
+			if len(list) != 1 || len(list[0].FDs) != 1 || len(rest) != 0 {
+				t.Errorf("%s: message %d contains %v", c.Name(), m, list)
 			}
 		}
 	}
 	timeout := unix.Timespec{Sec: 1000, Nsec: 5}
-	if got := buffer(calls[1].Entry, 4).data(); !bytes.Equal(got, bytesOf(&timeout)) {
+	if got := calls[1].Entry.Buffers[4].bytes(); !bytes.Equal(got, bytesOf(&timeout)) {
 		t.Errorf("the timeout is %x", got)
 	}
 	if text := calls[1].Text(); !strings.Contains(text, `{room for 8+`) {
@@ -163,21 +162,20 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// path is the way to a process from its root, by order of birth: 0, 1 is the second child
-// of the first root.
+// path returns the place of a process in the tree: 0, 1 is the second child of the first root.
 func (p *Process) path() []int {
 	if p.parent == nil {
-		return []int{p.birth}
+		return []int{p.order}
 	}
-	return append(p.parent.path(), p.birth)
+	return append(p.parent.path(), p.order)
 }
 
 func TestTree(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		calls, _ := recorded(t, childCommand("fork"), o)
-		// A Go program has children of its own besides, to try out pidfds.
+		calls, _ := recordChild(t, childCommand("fork"), o)
+		// The runtime of a Go program makes a child to test pidfds.
 		var tree [][]int
-		for _, stream := range newSide(calls).streams {
+		for _, stream := range callsByProcess(calls) {
 			if len(stream) != 2 {
 				t.Errorf("process %v made %d calls", stream[0].Process.path(), len(stream))
 			}
@@ -194,7 +192,7 @@ func TestTree(t *testing.T) {
 
 func TestExec(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		calls, _ := recorded(t, childCommand("exec"), o)
+		calls, _ := recordChild(t, childCommand("exec"), o)
 		if len(calls) != 4 {
 			t.Fatalf("recorded %v", calls)
 		}
@@ -207,7 +205,7 @@ func TestExec(t *testing.T) {
 
 func TestThreads(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		calls, _ := recorded(t, childCommand("threads"), o)
+		calls, _ := recordChild(t, childCommand("threads"), o)
 		threads := map[int]bool{}
 		for _, c := range calls {
 			threads[c.Thread] = true
@@ -247,7 +245,7 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// The stub's parent-death signal is not handed on to the command, and the command's own is.
+// The command gets its own parent-death signal, and not that of the stub.
 func TestDeathSignal(t *testing.T) {
 	for _, attr := range []*syscall.SysProcAttr{nil, {}, {Pdeathsig: unix.SIGUSR1}, {Pdeathsig: unix.SIGKILL}} {
 		cmd := childCommand("death signal")
@@ -256,7 +254,7 @@ func TestDeathSignal(t *testing.T) {
 		if attr != nil {
 			want = attr.Pdeathsig
 		}
-		if _, got := recorded(t, cmd, Options{}); got != fmt.Sprintln(int(want)) || cmd.SysProcAttr != attr {
+		if _, got := recordChild(t, cmd, Options{}); got != fmt.Sprintln(int(want)) || cmd.SysProcAttr != attr {
 			t.Errorf("got %q, want %d; the command's attributes are %+v", got, want, cmd.SysProcAttr)
 		}
 	}
@@ -292,25 +290,25 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// A program that stops is seen to stop by its parent, and does stop.
+// A program that is stopped does stop, and its parent is notified.
 func TestGroupStop(t *testing.T) {
 	ways(t, func(t *testing.T, o Options) {
-		calls, stdout := recorded(t, childCommand("stop"), o)
+		calls, stdout := recordChild(t, childCommand("stop"), o)
 		if stdout != "stopped, continued, ended\n" || len(calls) != 2 {
 			t.Errorf("%s, %d calls", stdout, len(calls))
 		}
 	})
 }
 
-// A call that a signal interrupts is made again, and counts once.
+// A call that is made again after a signal counts once.
 func TestRestart(t *testing.T) {
-	plain, _ := recorded(t, childCommand("restart"), Options{})
-	calls, _ := recorded(t, childCommand("restart", "signal"), Options{})
+	plain, _ := recordChild(t, childCommand("restart"), Options{})
+	calls, _ := recordChild(t, childCommand("restart", "signal"), Options{})
 	receipts := byName(calls, "recvmsg")
 	if len(receipts) != 2 || !interrupted(receipts[0].Errno) || receipts[1].Result != 8 {
 		t.Errorf("recorded %v", calls)
 	}
-	if d := OfSaid.First(plain, calls); d != nil {
+	if d := UsedMemory.First(plain, calls); d != nil {
 		t.Error(d)
 	}
 }
@@ -327,18 +325,18 @@ func TestSections(t *testing.T) {
 	var both [][]Call
 	ways(t, func(t *testing.T, o Options) {
 		o.Sections = true
-		calls, _ := recorded(t, childCommand("sections"), o)
+		calls, _ := recordChild(t, childCommand("sections"), o)
 		if got := strings.ReplaceAll(names(calls), "fcntl64", "fcntl"); got != want {
 			t.Fatalf("recorded %s, want %s", got, want)
 		}
-		if c := calls[4]; c.Errno != unix.EBADF || c.error() != "EBADF" {
+		if c := calls[4]; c.Errno != unix.EBADF || c.errorName() != "EBADF" {
 			t.Errorf("%v", &c)
 		}
-		if c := calls[6]; string(buffer(c.Entry, 1).data()) != "insid" {
-			t.Errorf("written %q", buffer(c.Entry, 1).data())
+		if c := calls[6]; string(c.Entry.Buffers[1].bytes()) != "insid" {
+			t.Errorf("written %q", c.Entry.Buffers[1].bytes())
 		}
-		if c := calls[7]; string(buffer(c.Exit, 1).data()[:c.Result]) != "insidbetween"[:c.Result] && c.Result <= 0 {
-			t.Errorf("read %q", buffer(c.Exit, 1).data())
+		if c := calls[7]; string(c.Exit.Buffers[1].bytes()[:c.Result]) != "insidbetween"[:c.Result] && c.Result <= 0 {
+			t.Errorf("read %q", c.Exit.Buffers[1].bytes())
 		}
 		both = append(both, calls)
 	})
@@ -347,7 +345,7 @@ func TestSections(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	more, _ := recorded(t, childCommand("sections", "extra"), Options{Sections: true})
+	more, _ := recordChild(t, childCommand("sections", "extra"), Options{Sections: true})
 	if len(both) > 0 {
 		d := Diff(both[0], more)
 		if d == nil || d.Field != "the call" || d.TextA != "recvmsg" || d.TextB != "getsockopt" || d.Call != 2 {
@@ -360,7 +358,7 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// A program for another word size is recorded by its own layout.
+// A program with another word size is recorded with its own layouts.
 func TestOtherWidth(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("only amd64 runs programs of another width here")
@@ -374,12 +372,12 @@ func TestOtherWidth(t *testing.T) {
 	}
 	cmd := childCommand("pass")
 	cmd.Path = bin
-	calls, stdout := recorded(t, cmd, Options{})
-	if len(calls) != 2 || calls[0].Arch.Name != "386" || len(calls[0].Entry[0].Data) != 28 {
+	calls, stdout := recordChild(t, cmd, Options{})
+	if len(calls) != 2 || calls[0].Arch.Name != "386" || len(calls[0].Entry.Messages[0].Header.Data) != 28 {
 		t.Fatalf("recorded %v", calls)
 	}
 	want := regexp.MustCompile(`send entry control ([0-9a-f]+)`).FindStringSubmatch(stdout)
-	if got := find(calls[0].Entry, Control, 0, 0).data(); !bytes.Equal(got, unhex(want[1])) {
+	if got := calls[0].Entry.Messages[0].Control.Data; !bytes.Equal(got, unhex(want[1])) {
 		t.Errorf("control %x, want %s", got, want[1])
 	}
 	if !strings.Contains(calls[1].Text(), `"payload!", SCM_RIGHTS [`) {
@@ -387,8 +385,8 @@ func TestOtherWidth(t *testing.T) {
 	}
 }
 
-// Whoever is killed just after it has made a child leaves it to the recorder,
-// which lets it run and sees its end.
+// A process can be killed just after it has made a child. The recorder then lets the child run and
+// waits for its end.
 func TestKilledParent(t *testing.T) {
 	if runtime.GOARCH == "386" {
 		t.Skip("the shell is amd64's")

@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// none stands for the number of a call that an architecture does not have.
+// none is the number of a call that an architecture does not have.
 const none = -1
 
-// A tableRow is a system call: its numbers, and what its arguments are.
+// A tableRow describes a system call: its number on each architecture, and its arguments.
 type tableRow struct {
 	name               string
 	amd64, i386, arm64 int
 	arguments          string
 }
 
-// table holds the calls that a library which passes descriptors, or a
-// runtime under it, is likely to make. Of a call that is not here the number
-// and the result are recorded; which of its registers are arguments is not
-// known, and no two of them are the same.
+// table lists the calls that a library that passes descriptors, or a language runtime
+// below it, is likely to make. The recorder records the number and the result of any other
+// call. It does not know which registers are arguments then, so that two such calls always
+// compare as different.
 //
-// The words for arguments are those of argKinds; what follows the = is the
-// result, where it is no plain number. buf:N and out:N are memory of as many bytes as
-// argument N says, lenp:N of as many as the int to which argument N points,
-// mmsg:N an array of N elements.
+// The words for arguments are the keys of argKinds. After the = is the kind of the result,
+// unless it is a plain integer. buf:N and out:N point to memory whose length in bytes is
+// argument N. lenp:N points to memory whose length is the int that argument N points to.
+// mmsg:N points to an array whose length is argument N.
 var table = []tableRow{
 	{"read", 0, 3, 63, "fd out:2 word"},
 	{"write", 1, 4, 64, "fd buf:2 word"},
@@ -143,22 +143,22 @@ type argKind int
 
 const (
 	argWord argKind = iota // a register
-	argInt                 // the lower 32 bits of one: the kernel looks at no more
+	argInt                 // the lower 32 bits of a register; the kernel ignores the rest
 	argFlags
 	argFD
 	argPID
-	argAddr // memory that is not read
-	argStr  // text that ends in a NUL
+	argAddr // a pointer that is not followed
+	argStr  // a string that ends in a NUL
 	argBuf
-	argOut // memory that the call fills, as far as its result says
+	argOut // memory that the call fills; its result is the length
 	argLenp
 	argFDs       // int[2]
 	argP4        // 4 bytes
 	argTimeout   // a timespec of two words
-	argTimeout64 // one of 16 bytes
+	argTimeout64 // a timespec of 16 bytes
 	argMsg
 	argMmsg
-	argFcntl // a descriptor if the command is one of fcntl's F_DUPFD
+	argFcntl // the result of fcntl: a descriptor if the command is F_DUPFD or F_DUPFD_CLOEXEC
 )
 
 var argKinds = map[string]argKind{
@@ -167,15 +167,16 @@ var argKinds = map[string]argKind{
 	"msg": argMsg, "mmsg": argMmsg, "fcntl": argFcntl,
 }
 
-type argument struct {
-	kind argKind
-	of   int // the argument that has the length
+// A parameter describes an argument of a call.
+type parameter struct {
+	kind     argKind
+	lengthAt int // the argument that has the length
 }
 
-// A signature is what a call's arguments and its result are.
+// A signature describes the arguments and the result of a call.
 type signature struct {
 	name   string
-	args   []argument
+	params []parameter
 	result argKind
 }
 
@@ -184,15 +185,15 @@ func (r *tableRow) parse() *signature {
 	args, result, _ := strings.Cut(r.arguments, "=")
 	for _, word := range strings.Fields(args) {
 		kind, of, _ := strings.Cut(word, ":")
-		a := argument{kind: mustKind(kind)}
+		p := parameter{kind: mustKind(kind)}
 		if of != "" {
 			n, err := strconv.Atoi(of)
 			if err != nil {
 				panic(err)
 			}
-			a.of = n
+			p.lengthAt = n
 		}
-		s.args = append(s.args, a)
+		s.params = append(s.params, p)
 	}
 	if result = strings.TrimSpace(result); result != "" {
 		s.result = mustKind(result)
@@ -203,39 +204,38 @@ func (r *tableRow) parse() *signature {
 func mustKind(word string) argKind {
 	kind, ok := argKinds[word]
 	if !ok {
-		panic(fmt.Sprintf("no such argument: %q", word))
+		panic(fmt.Sprintf("no such kind of argument: %q", word))
 	}
 	return kind
 }
 
-// timeout reports whether argument i is a timespec that the call reads, and in which the
-// kernel leaves what remains of the time.
-func (s *signature) timeout(i int) bool {
-	return s.args[i].kind == argTimeout || s.args[i].kind == argTimeout64
-}
+// isTimeout reports whether an argument is a timespec that the call reads, and in which the
+// kernel stores the remaining time.
+func (k argKind) isTimeout() bool { return k == argTimeout || k == argTimeout64 }
 
-// messages returns which argument is a msghdr or an array of them; -1 if none.
-func (s *signature) messages() int {
+// messagesAt returns the index of the argument that points to a msghdr or to an array of
+// mmsghdrs, and -1 if the call has none.
+func (s *signature) messagesAt() int {
 	if s == nil {
 		return -1
 	}
-	for i, a := range s.args {
-		if a.kind == argMsg || a.kind == argMmsg {
+	for i, p := range s.params {
+		if p.kind == argMsg || p.kind == argMmsg {
 			return i
 		}
 	}
 	return -1
 }
 
-// receives reports the direction of a call with messages.
+// receives reports whether a call with messages receives them.
 func (s *signature) receives() bool { return s != nil && strings.HasPrefix(s.name, "recv") }
 
-// Calls returns the names of the calls that are recorded; where one is made by socketcall,
-// it counts too.
+// Calls returns the names of the recorded calls. They are also recorded if they are made by
+// socketcall.
 func Calls() []string { return slices.Clone(ancillary) }
 
-// ancillary is the calls that can carry ancillary data.
+// ancillary lists the calls that can carry ancillary data.
 var ancillary = []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "recvmmsg_time64"}
 
-// socketcalls is what the first argument of socketcall makes of it.
+// socketcalls maps the first argument of socketcall to the call that it performs.
 var socketcalls = map[uint64]string{16: "sendmsg", 17: "recvmsg", 19: "recvmmsg", 20: "sendmmsg"}

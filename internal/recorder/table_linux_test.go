@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// The numbers of the table are those of golang.org/x/sys.
+// The table has the same system call numbers as golang.org/x/sys.
 func TestTable(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
@@ -30,7 +30,7 @@ func TestTable(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// 386's first mmap takes one pointer to all of its arguments.
+		// The mmap of 386 has one argument, a pointer to the others.
 		if a == i386 {
 			delete(numbers, "mmap")
 		}
@@ -40,7 +40,7 @@ func TestTable(t *testing.T) {
 			if !ok {
 				nr = none
 			}
-			if got := a.number(row.name); got != nr {
+			if got := a.syscallNumber(row.name); got != nr {
 				t.Errorf("%s: %s is %d, want %d", a.Name, row.name, got, nr)
 			}
 			if ok {
@@ -48,17 +48,17 @@ func TestTable(t *testing.T) {
 			}
 		}
 		if len(a.calls()) != known {
-			t.Errorf("%s: %d calls by number, %d by name", a.Name, len(a.calls()), known)
+			t.Errorf("%s: the table has %d calls with numbers, want %d", a.Name, len(a.calls()), known)
 		}
 		for _, name := range []string{"sendmsg", "recvmsg", "sendmmsg", "recvmmsg"} {
-			if sig := a.calls()[uint64(a.number(name))]; sig.messages() != 1 {
-				t.Errorf("%s: %s has its messages at %d", a.Name, name, sig.messages())
+			if sig := a.calls()[uint64(a.syscallNumber(name))]; sig.messagesAt() != 1 {
+				t.Errorf("%s: %s has its messages at %d", a.Name, name, sig.messagesAt())
 			}
 		}
 		for _, sig := range a.calls() {
-			for i, arg := range sig.args {
-				if arg.of < 0 || arg.of >= len(sig.args) || arg.of == i && i > 0 {
-					t.Errorf("%s: argument %d of %s refers to argument %d", a.Name, i, sig.name, arg.of)
+			for i, arg := range sig.params {
+				if arg.lengthAt < 0 || arg.lengthAt >= len(sig.params) || arg.lengthAt == i && i > 0 {
+					t.Errorf("%s: argument %d of %s refers to argument %d", a.Name, i, sig.name, arg.lengthAt)
 				}
 			}
 		}
@@ -66,13 +66,13 @@ func TestTable(t *testing.T) {
 	for i := range table {
 		sig := table[i].parse()
 		listed := strings.Contains(" "+strings.Join(ancillary, " ")+" ", " "+sig.name+" ")
-		if listed != (sig.messages() >= 0) {
-			t.Errorf("%s: in the list %v, has messages %v", sig.name, listed, sig.messages() >= 0)
+		if listed != (sig.messagesAt() >= 0) {
+			t.Errorf("%s: in the list %v, has messages %v", sig.name, listed, sig.messagesAt() >= 0)
 		}
 	}
 }
 
-// The layouts have no gaps, and are as long as the kernel's.
+// The layouts have no gaps, and the same size as in the kernel.
 func TestLayouts(t *testing.T) {
 	for word, sizes := range map[int][5]int{8: {56, 64, 16, 16, 16}, 4: {28, 32, 8, 12, 8}} {
 		l := layouts[word]

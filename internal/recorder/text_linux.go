@@ -7,24 +7,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TextBytes is how much of a payload a line shows.
+// TextBytes is the number of payload bytes that a line shows.
 const TextBytes = 32
 
-// Text is the call in a line: the socket, the messages with what they carry,
-// the flags, the result.
+// Text returns the call as a line: the socket, the messages with their control data, the flags
+// and the result.
 func (c *Call) Text() string { return string(c.AppendText(nil)) }
 
-// AppendText appends the call in a line.
+// AppendText appends the call as a line.
 func (c *Call) AppendText(b []byte) []byte {
-	if c.ViaSocketcall() && c.sig.messages() >= 0 {
+	if c.ViaSocketcall() && c.hasMessages() {
 		b = append(b, "socketcall "...)
 	}
 	b = append(b, c.Name()...)
 	b = append(b, '(')
-	if c.sig.messages() < 0 {
+	if !c.hasMessages() {
 		b = c.appendArguments(b)
 	} else {
-		b = c.appendFD(b, int32(c.args[0]), false)
+		b = c.appendFD(b, c.socket(), false)
 		b = append(b, ", "...)
 		b = c.appendMessages(b)
 		b = append(b, ", "...)
@@ -40,17 +40,14 @@ func (c *Call) appendResult(b []byte) []byte {
 		b = append(b, "? unfinished"...)
 	case c.Errno != 0:
 		b = append(b, "-1 "...)
-		b = append(b, c.error()...)
-	case c.makesFD():
+		b = append(b, c.errorName()...)
+	case c.createsFD():
 		b = c.appendFD(b, int32(c.Result), true)
 	default:
 		b = strconv.AppendInt(b, c.Result, 10)
 	}
-	if c.sig.messages() >= 0 && !c.many() {
-		if flags := c.receivedFlags(0); flags != 0 {
-			b = append(b, ' ')
-			b = append(b, FlagText(flags)...)
-		}
+	if c.hasMessages() && !c.batch() && c.received(0) {
+		b = appendReceivedFlags(b, c.message(0))
 	}
 	if c.Unread != nil {
 		b = append(b, " (memory not read: "...)
@@ -60,38 +57,46 @@ func (c *Call) appendResult(b []byte) []byte {
 	return b
 }
 
-// appendArguments is for calls without messages.
+// appendReceivedFlags appends msg_flags, unless it is 0.
+func appendReceivedFlags(b []byte, m *Message) []byte {
+	if m.ReceivedFlags == 0 {
+		return b
+	}
+	b = append(b, ' ')
+	return append(b, FlagText(m.ReceivedFlags)...)
+}
+
+// appendArguments appends the arguments of a call without messages.
 func (c *Call) appendArguments(b []byte) []byte {
 	if c.sig == nil {
 		return append(b, "…"...)
 	}
-	for i, a := range c.sig.args {
+	for i, a := range c.Args {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		v := c.args[i]
 		switch a.kind {
 		case argFD:
-			b = c.appendFD(b, int32(v), false)
+			b = c.appendFD(b, int32(a.Value), false)
 		case argInt, argPID:
-			b = strconv.AppendInt(b, int64(int32(v)), 10)
+			b = strconv.AppendInt(b, int64(int32(a.Value)), 10)
 		case argFlags:
-			b = append(b, FlagText(uint32(v))...)
+			b = append(b, FlagText(uint32(a.Value))...)
 		case argStr, argBuf, argOut, argLenp:
-			blobs := c.Exit
-			if a.kind == argStr || len(blobs) == 0 {
-				blobs = c.Entry
+			memory := c.Exit.Buffers[i]
+			if a.kind == argStr || memory == nil {
+				memory = c.Entry.Buffers[i]
 			}
-			b = appendPayload(b, buffer(blobs, i).data(), -1)
+			b = appendPayload(b, memory.bytes(), -1)
 		default:
 			b = append(b, "0x"...)
-			b = strconv.AppendUint(b, v, 16)
+			b = strconv.AppendUint(b, a.Value, 16)
 		}
 	}
 	return b
 }
 
-// appendFD is such as 3<unix stream socket:[4711]>.
+// appendFD appends a descriptor, such as 3<unix stream socket:[4711]>.
 func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	b = strconv.AppendInt(b, int64(fd), 10)
 	f := c.file(fd, atExit)
@@ -119,8 +124,8 @@ func (c *Call) appendFD(b []byte, fd int32, atExit bool) []byte {
 	return append(b, '>')
 }
 
-// appendName appends a name, between quotes if it could be taken for anything else, for a
-// CI server's "##[command]" too: who passes a file chooses its name.
+// appendName appends a name. The program can choose it freely, so it is quoted if a reader could
+// mistake it for other text, or a CI server for a command such as "##[command]".
 func appendName(b []byte, name string) []byte {
 	start := len(b)
 	b = strconv.AppendQuoteToASCII(b, name)
@@ -131,61 +136,55 @@ func appendName(b []byte, name string) []byte {
 }
 
 func (c *Call) appendMessages(b []byte) []byte {
-	if !c.many() {
+	if !c.batch() {
 		return c.appendMessage(b, 0)
 	}
 	b = append(b, '[')
-	for i := range c.messages() {
+	for i := range c.Entry.Messages {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
 		b = append(b, '{')
 		b = c.appendMessage(b, i)
-		if i < c.done() {
+		if i < c.transferred() {
 			b = append(b, ", "...)
-			b = strconv.AppendInt(b, int64(c.bytes(i)), 10)
-			if flags := c.receivedFlags(i); flags != 0 {
-				b = append(b, ' ')
-				b = append(b, FlagText(flags)...)
-			}
+			b = strconv.AppendInt(b, int64(c.Exit.Messages[i].Bytes), 10)
+			b = appendReceivedFlags(b, &c.Exit.Messages[i])
 		}
 		b = append(b, '}')
 	}
 	return append(b, ']')
 }
 
-// appendMessage is the payload, the address and the control data: those sent,
-// or those received; of a receipt that has not been, the room.
+// appendMessage appends the payload, the address and the control data that were sent or received. For a
+// message that was not received it appends the capacity of the buffers.
 func (c *Call) appendMessage(b []byte, i int) []byte {
-	if c.headerUnread(i) {
+	entry := &c.Entry.Messages[i]
+	if entry.headerUnread() {
 		return append(b, "msghdr unreadable"...)
 	}
-	if c.sig.receives() && i >= c.done() {
+	if c.receives() && !c.received(i) {
 		b = append(b, "room for "...)
-		b = strconv.AppendUint(b, c.room(i), 10)
+		b = strconv.AppendUint(b, entry.capacity(), 10)
 		b = append(b, "+"...)
-		return strconv.AppendUint(b, c.header().uint(find(c.Entry, Header, i, 0).data(), "msg_controllen"), 10)
+		return strconv.AppendUint(b, entry.Header.ControlLen, 10)
 	}
-	payload, length := c.payload(i)
+	m := c.message(i)
+	payload, length := m.payload()
 	b = appendPayload(b, payload, length)
-	if name := c.address(i); len(name) > 0 {
+	if name := m.Address.used(); len(name) > 0 {
 		b = append(b, ", name "...)
 		b = appendAddress(b, name)
 	}
-	control := c.sent(i)
-	if c.sig.receives() {
-		control = c.received(i)
-	}
-	list, rest := parseControl(c.Arch, control)
-	for _, m := range list {
+	for i := range m.Control.Cmsgs {
 		b = append(b, ", "...)
-		b = c.appendControl(b, &m)
+		b = c.appendCmsg(b, &m.Control.Cmsgs[i])
 	}
-	if len(rest) > 0 {
+	if len(m.Control.Rest) > 0 {
 		b = append(b, ", control "...)
-		b = appendHex(b, rest, TextBytes)
+		b = appendHex(b, m.Control.Rest, TextBytes)
 	}
-	if n := c.controlUnread(i); n > 0 {
+	if n := m.Control.unread(); n > 0 {
 		b = append(b, ", control unreadable ("...)
 		b = strconv.AppendUint(b, n, 10)
 		b = append(b, " bytes)"...)
@@ -193,94 +192,52 @@ func (c *Call) appendMessage(b []byte, i int) []byte {
 	return b
 }
 
-// room is for how many bytes of payload the program has buffers.
-func (c *Call) room(i int) (room uint64) {
-	v := c.Arch.iovec()
-	for b := find(c.Entry, Iovecs, i, 0).data(); len(b) >= v.size(); b = b[v.size():] {
-		room += v.uint(b, "iov_len")
-	}
-	return room
-}
-
-// payload is that of all buffers, as far as it was recorded, and its length.
-// Of one that was received it is no more than was received.
-func (c *Call) payload(i int) (data []byte, length int) {
-	blobs, left := c.Entry, uint64(1<<62)
-	if c.sig.receives() {
-		blobs, left = c.Exit, uint64(c.bytes(i))
-	}
-	whole := true
-	for _, b := range blobs {
-		if b.What != Payload || b.Msg != i {
-			continue
-		}
-		n := min(b.Size, left)
-		left -= n
-		length += int(n)
-		got := b.Data[:min(uint64(len(b.Data)), n)]
-		if whole {
-			data = append(data, got...)
-		}
-		whole = whole && uint64(len(got)) == n
-	}
-	return data, length
-}
-
-// address is msg_name: the one sent to, or the one received from.
-func (c *Call) address(i int) []byte {
-	blobs := c.Entry
-	if c.sig.receives() {
-		blobs = c.Exit
-	}
-	name := find(blobs, Address, i, 0).data()
-	length := c.header().uint(find(blobs, Header, i, 0).data(), "msg_namelen")
-	return name[:min(uint64(len(name)), length)]
-}
-
-func (c *Call) appendControl(b []byte, m *Cmsg) []byte {
+// appendCmsg appends a control message.
+func (c *Call) appendCmsg(b []byte, m *Cmsg) []byte {
 	if m.Level != unix.SOL_SOCKET {
 		b = append(b, levelName(m.Level)...)
 		b = append(b, ' ')
 	}
 	b = append(b, typeName(m.Level, m.Type)...)
 	b = append(b, ' ')
-	received := c.sig.receives()
 	switch {
-	case m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_RIGHTS:
+	case m.isRights():
 		b = append(b, '[')
-		fds := m.descriptors()
-		for i, fd := range fds[:min(len(fds), maxRights)] {
+		for i, fd := range m.FDs[:min(len(m.FDs), maxRights)] {
 			if i > 0 {
 				b = append(b, ", "...)
 			}
-			b = c.appendPassed(b, fd, received)
+			b = c.appendPassedFD(b, fd)
 		}
-		if len(fds) > maxRights {
+		if len(m.FDs) > maxRights {
 			b = append(b, ", … of "...)
-			b = strconv.AppendInt(b, int64(len(fds)), 10)
+			b = strconv.AppendInt(b, int64(len(m.FDs)), 10)
 		}
 		return append(b, ']')
-	case m.Level == unix.SOL_SOCKET && m.Type == scmPIDFD && len(m.Data) == 4:
-		return c.appendPassed(b, m.descriptors()[0], received)
-	case m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_CREDENTIALS && len(m.Data) == 12:
-		for i, name := range []string{"{pid=", ", uid=", ", gid="} {
-			b = append(b, name...)
-			b = strconv.AppendInt(b, int64(int32(order.Uint32(m.Data[4*i:]))), 10)
-		}
+	case m.isPIDFD() && len(m.Data) == 4:
+		return c.appendPassedFD(b, m.FDs[0])
+	}
+	if cred, ok := m.credentials(); ok {
+		b = append(b, "{pid="...)
+		b = strconv.AppendInt(b, int64(cred.PID), 10)
+		b = append(b, ", uid="...)
+		b = strconv.AppendInt(b, int64(cred.UID), 10)
+		b = append(b, ", gid="...)
+		b = strconv.AppendInt(b, int64(cred.GID), 10)
 		return append(b, '}')
-	case m.Level == unix.SOL_SOCKET && m.Type == scmSecurity:
+	}
+	if m.isSecurity() {
 		return strconv.AppendQuoteToASCII(b, strings.TrimRight(string(m.Data), "\x00"))
 	}
 	return appendHex(b, m.Data, TextBytes)
 }
 
-// appendPassed is a descriptor in a message. A received one that an exec would
-// hand on is distinguished from one that is close-on-exec.
-func (c *Call) appendPassed(b []byte, fd int32, received bool) []byte {
-	b = c.appendFD(b, fd, received)
-	f := c.file(fd, received)
+// appendPassedFD appends a descriptor in a message, and says whether a received one is close-on-exec.
+func (c *Call) appendPassedFD(b []byte, fd int32) []byte {
+	b = c.appendFD(b, fd, c.receives())
+	f := c.file(fd, c.receives())
 	switch {
-	case !received || f == nil:
+	case !c.receives() || f == nil:
 	case f.CloseOnExec:
 		b = append(b, " close-on-exec"...)
 	case f.Errno != 0:
@@ -289,7 +246,8 @@ func (c *Call) appendPassed(b []byte, fd int32, received bool) []byte {
 	return b
 }
 
-// appendPayload shows the beginning. A length of -1 stands for all of data.
+// appendPayload appends the beginning of a payload and, if that is longer, its length. A length of
+// -1 is the length of data.
 func appendPayload(b, data []byte, length int) []byte {
 	if length < 0 {
 		length = len(data)
@@ -303,6 +261,7 @@ func appendPayload(b, data []byte, length int) []byte {
 	return b
 }
 
+// appendHex appends at most the given number of bytes in hexadecimal, and the length if there are more.
 func appendHex(b, data []byte, most int) []byte {
 	const digits = "0123456789abcdef"
 	for _, v := range data[:min(len(data), most)] {
@@ -315,6 +274,7 @@ func appendHex(b, data []byte, most int) []byte {
 	return b
 }
 
+// appendAddress appends a socket address: the path or abstract name of a Unix socket.
 func appendAddress(b, name []byte) []byte {
 	if len(name) < 2 || order.Uint16(name) != unix.AF_UNIX {
 		return appendHex(b, name, TextBytes)

@@ -29,10 +29,12 @@ func TestText(t *testing.T) {
 	hiddenThere.Files[1] = File{FD: 6, AtExit: true, Errno: unix.EACCES}
 	halfHidden := receivedOne(amd64)
 	halfHidden.Files[1] = File{FD: 6, AtExit: true, Kind: "pipe", Name: "pipe:[4]", Errno: unix.EACCES}
-	const came = `recvmsg(3<unix stream socket:[1]>, "hello", name "@peer", SCM_CREDENTIALS {pid=100, uid=1000, gid=1001}, ` +
+	const received = `recvmsg(3<unix stream socket:[1]>, "hello", name "@peer", SCM_CREDENTIALS {pid=100, uid=1000, gid=1001}, ` +
 		`SCM_RIGHTS [6<%s> close-on-exec unknown], MSG_CMSG_CLOEXEC) = 5 MSG_CTRUNC|MSG_CMSG_CLOEXEC`
 	other := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 9999, Result: 3}
-	closing := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 3, sig: amd64.calls()[3], args: [6]uint64{6}, Files: []File{fileAt(6, false, true)}}
+	closing := Call{Process: someProcess, Thread: 1, Arch: amd64, Nr: 3, sig: amd64.calls()[3], Registers: [6]uint64{6}, Files: []File{fileAt(6, false, true)}}
+
+	closing.redecode()
 
 	for _, c := range []struct {
 		call Call
@@ -50,8 +52,8 @@ func TestText(t *testing.T) {
 		{odd, `sendmsg(3<unix stream socket:[1]>, "", control 010203, 0x80000000) = 0`},
 		{bad, `sendmsg(3<not open>, "hello", SCM_RIGHTS [5], MSG_NOSIGNAL) = 5`},
 		{hidden, `sendmsg(3<unix stream socket:[1]>, "hello", SCM_RIGHTS [5<not looked up: EACCES>], MSG_NOSIGNAL) = 5`},
-		{hiddenThere, fmt.Sprintf(came, "not looked up: EACCES")},
-		{halfHidden, fmt.Sprintf(came, "pipe:[4]")},
+		{hiddenThere, fmt.Sprintf(received, "not looked up: EACCES")},
+		{halfHidden, fmt.Sprintf(received, "pipe:[4]")},
 		{other, `syscall 9999(…) = 3`},
 		{closing, `close(6<character device /dev/null, read-write>) = 0`},
 	} {
@@ -63,7 +65,7 @@ func TestText(t *testing.T) {
 
 func TestRaw(t *testing.T) {
 	c := sentOne(amd64)
-	put(c.header(), c.Entry[0].Data, "padding after msg_flags", 0x7f3a)
+	put(c.headerLayout(), c.Entry.Messages[0].Header.Data, "padding after msg_flags", 0x7f3a)
 	const want = `  nr 46 (amd64), arguments 0x3 0x7ffe0000 0x4000
   msghdr, 56 bytes at 0x7ffe0000
            msg_name          msg_namelen  padding   msg_iov           msg_iovlen        msg_control
@@ -90,7 +92,7 @@ func TestRaw(t *testing.T) {
 	}
 }
 
-// What was received lies over what was in the buffer before.
+// Raw shows the content of the control buffer before and after a receive.
 func TestRawReceived(t *testing.T) {
 	c := receivedOne(i386)
 	got := c.Raw()
@@ -162,17 +164,18 @@ func TestAncillary(t *testing.T) {
 	room := built{payload: []string{"x"}, control: make([]byte, 24)}
 	cut := built{payload: []string{"x"}, msgFlags: unix.MSG_CTRUNC}
 	nothing := call(amd64, "recvmsg", 0, room, room, 1)
-	put(nothing.header(), nothing.Exit[0].Data, "msg_controllen", 0)
+	put(nothing.headerLayout(), nothing.Exit.Messages[0].Header.Data, "msg_controllen", 0)
+	nothing.redecode()
 	for name, c := range map[string]struct {
 		call Call
 		want bool
 	}{
-		"descriptors sent":        {sentOne(amd64), true},
-		"descriptors received":    {receivedOne(amd64), true},
-		"plain, sent":             {call(amd64, "sendmsg", 0, plain, plain, 1), false},
-		"plain, received":         {call(amd64, "recvmsg", 0, plain, plain, 1), false},
-		"room that was not used":  {nothing, false},
-		"cut off for want of any": {call(amd64, "recvmsg", 0, plain, cut, 1), true},
+		"descriptors sent":           {sentOne(amd64), true},
+		"descriptors received":       {receivedOne(amd64), true},
+		"a plain message sent":       {call(amd64, "sendmsg", 0, plain, plain, 1), false},
+		"a plain message received":   {call(amd64, "recvmsg", 0, plain, plain, 1), false},
+		"unused control buffer":      {nothing, false},
+		"truncated without a buffer": {call(amd64, "recvmsg", 0, plain, cut, 1), true},
 	} {
 		if got := c.call.Ancillary(); got != c.want {
 			t.Errorf("%s: %v", name, got)

@@ -218,7 +218,7 @@ func (t *tracer) appear(tid int) *thread {
 	if parent == nil {
 		return t.add(tid, &Process{PID: tid})
 	}
-	return t.add(tid, parent.bear(tid))
+	return t.add(tid, parent.newChild(tid))
 }
 
 // made records that p has made a thread, of its own or of a new process. One that is not
@@ -231,9 +231,9 @@ func (t *tracer) made(p *Process, tid int) {
 	case th == nil && status(tid).Field("Tgid") == strconv.Itoa(p.PID):
 		t.add(tid, p)
 	case th == nil:
-		t.add(tid, p.bear(tid))
+		t.add(tid, p.newChild(tid))
 	case th.process != p && th.process.parent != p:
-		p.adopt(th.process)
+		p.addChild(th.process)
 	}
 }
 
@@ -295,15 +295,15 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 	}
 	c := &Call{Process: th.process, Thread: th.tid, Arch: arch, Nr: nr, Section: th.section, sig: sig, seq: t.seq}
 	t.seq++
-	copy(c.Args[:], args)
-	c.args = c.Args
-	if t.o.Sections || c.sig.messages() >= 0 || c.ViaSocketcall() {
-		c.capture(&t.reader)
+	copy(c.Registers[:], args)
+	c.setArguments(c.Registers)
+	if t.o.Sections || c.hasMessages() || c.ViaSocketcall() {
+		c.decodeEntry(&t.reader)
 	}
-	if !t.o.Sections && c.sig.messages() < 0 {
+	if !t.o.Sections && !c.hasMessages() {
 		return
 	}
-	if t.o.Ancillary && !c.sig.receives() && !c.Ancillary() {
+	if t.o.Ancillary && !c.receives() && !c.Ancillary() {
 		th.inside = false // no need to stop at its exit
 		return
 	}
@@ -331,7 +331,7 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	if failed {
 		c.Result, c.Errno = -1, syscall.Errno(-value)
 	}
-	c.captureAgain(&t.reader)
+	c.decodeExit(&t.reader)
 	c.lookUpExit(&t.lookup)
 	t.emit(c)
 }

@@ -174,7 +174,7 @@ const aCall = mutant.Call
 
 // exactly compares everything except values that must differ from run to run, and the part of a
 // receive's buffers that the kernel did not write: csrc reuses one buffer for many calls.
-var exactly = recorder.Comparison{Numbers: true, AnyTime: true, Said: []recorder.What{recorder.Payload, recorder.Address}}
+var exactly = recorder.Comparison{ExactIDs: true, AnyTime: true, UsedOnly: []recorder.MemoryKind{recorder.Payload, recorder.Address}}
 
 func (r *recording) differences(other *recording) (found []difference) {
 	for n := 1; n < max(len(r.calls), len(other.calls)); n++ {

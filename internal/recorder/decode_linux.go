@@ -1,0 +1,335 @@
+package recorder
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+)
+
+// decodeEntry reads the memory that the arguments point to, at the entry of the call, and
+// decodes it.
+func (c *Call) decodeEntry(r *reader) {
+	if c.ViaSocketcall() {
+		c.decodeSocketcall(r)
+	}
+	c.readBuffers(r)
+	if c.hasMessages() {
+		c.readMessages(r)
+	}
+	c.decode(&c.Entry, false)
+}
+
+// decodeExit reads the same memory again, at the exit of the call. What the call has written into
+// a header or an iovec array does not change which memory is read.
+func (c *Call) decodeExit(r *reader) {
+	c.Exit = c.Entry.clone()
+	c.read(r, c.Exit.memory(c.Args))
+	c.decode(&c.Exit, true)
+	if !r.sum {
+		return
+	}
+	for i := range c.Exit.Messages {
+		m := &c.Exit.Messages[i]
+		left := uint64(m.Bytes)
+		for j := range m.Payload {
+			part := &m.Payload[j]
+			transferred := min(part.Size, left)
+			left -= transferred
+			if transferred > uint64(len(part.Data)) {
+				part.addSum(c.Thread, transferred)
+			}
+		}
+	}
+}
+
+func (c *Call) read(r *reader, list []*Memory) {
+	if len(list) == 0 {
+		return
+	}
+	if err := r.read(c.Thread, list); err != nil {
+		c.Unread = err
+	}
+}
+
+// decodeSocketcall replaces the signature and the arguments by those of the call that
+// socketcall performs, if that is a recorded one.
+func (c *Call) decodeSocketcall(r *reader) {
+	m := &Memory{Kind: SocketcallArgs, Arg: 1, Addr: c.Args[1].Value, Size: 6 * 4}
+	c.read(r, []*Memory{m})
+	name := socketcalls[c.Args[0].Value]
+	if name == "" {
+		return
+	}
+	c.sig = c.Arch.calls()[uint64(c.Arch.syscallNumber(name))]
+	// The memory after the last argument has nothing to do with the call.
+	m.Size = uint64(4 * len(c.sig.params))
+	m.Data = m.Data[:min(len(m.Data), int(m.Size))]
+	var values [6]uint64
+	for i := range c.sig.params {
+		if word := m.Data[min(4*i, len(m.Data)):]; len(word) >= 4 {
+			values[i] = uint64(order.Uint32(word))
+		}
+	}
+	c.setArguments(values)
+	c.Entry.SocketcallArgs = m
+}
+
+// readBuffers reads the memory of arguments that point to anything but messages.
+func (c *Call) readBuffers(r *reader) {
+	for i, a := range c.Args {
+		size := uint64(0)
+		switch a.kind {
+		case argP4:
+			size = 4
+		case argFDs:
+			size = 8
+		case argTimeout, argTimeout64:
+			if a.Value == 0 {
+				continue
+			}
+			size = uint64(c.Arch.timespec(a.kind).size())
+		case argStr:
+			size = maxString
+		case argBuf, argOut:
+			size = c.Args[a.lengthAt].Value
+			if c.Args[a.lengthAt].kind == argInt {
+				size = uint64(max(0, int32(size)))
+			}
+		case argLenp: // its length is read first
+		default:
+			continue
+		}
+		c.Entry.Buffers[i] = &Memory{Kind: Buffer, Arg: i, Addr: a.Value, Size: size}
+	}
+	c.read(r, c.Entry.buffers(c.Args, false))
+	for i, a := range c.Args {
+		b := c.Entry.Buffers[i]
+		switch a.kind {
+		case argStr:
+			if end := bytes.IndexByte(b.Data, 0); end >= 0 {
+				b.Data = b.Data[:end+1]
+			}
+			b.Size = uint64(len(b.Data))
+		case argLenp:
+			if length := c.Entry.Buffers[a.lengthAt].bytes(); len(length) == 4 {
+				b.Size = uint64(max(0, int32(order.Uint32(length))))
+			}
+		}
+	}
+	c.read(r, c.Entry.buffers(c.Args, true))
+}
+
+// readMessages reads the headers, then the iovecs, then the memory that these point to.
+func (c *Call) readMessages(r *reader) {
+	arg := c.sig.messagesAt()
+	array := c.Args[arg]
+	count := 1
+	if array.kind == argMmsg {
+		count = int(min(uint64(uint32(c.Args[array.lengthAt].Value)), maxVector))
+	}
+	c.Entry.Messages = make([]Message, count)
+	memory := func(kind MemoryKind, message int, addr, size uint64) Memory {
+		return Memory{Kind: kind, Arg: arg, Message: message, Addr: addr, Size: size}
+	}
+
+	size := uint64(c.headerLayout().size())
+	var headers, iovecs, pointees []*Memory
+	for i := range c.Entry.Messages {
+		m := &c.Entry.Messages[i]
+		addr := uint64(0)
+		if array.Value != 0 {
+			addr = array.Value + uint64(i)*size
+		}
+		m.Header.Memory = memory(Header, i, addr, size)
+		headers = append(headers, &m.Header.Memory)
+	}
+	c.read(r, headers)
+
+	for i := range c.Entry.Messages {
+		m := &c.Entry.Messages[i]
+		m.Header.decode(c.headerLayout())
+		count := min(m.Header.IovLen, maxVector)
+		m.Iovecs = memory(Iovecs, i, m.Header.Iov, count*uint64(c.Arch.iovec().size()))
+		iovecs = append(iovecs, &m.Iovecs)
+	}
+	c.read(r, iovecs)
+
+	for i := range c.Entry.Messages {
+		m := &c.Entry.Messages[i]
+		if n := m.Header.NameLen; int32(n) > 0 {
+			m.Address = memory(Address, i, m.Header.Name, n)
+		}
+		m.Control.Memory = memory(ControlData, i, m.Header.ControlPtr, m.Header.ControlLen)
+		iovec := c.Arch.iovec()
+		for b := m.Iovecs.Data; len(b) >= iovec.size(); b = b[iovec.size():] {
+			part := memory(Payload, i, iovec.uint(b, "iov_base"), iovec.uint(b, "iov_len"))
+			part.Iovec = len(m.Payload)
+			m.Payload = append(m.Payload, part)
+		}
+		pointees = append(pointees, m.pointees()...)
+	}
+	c.read(r, pointees)
+}
+
+// decode fills in everything that follows from the bytes of a snapshot.
+func (c *Call) decode(s *Snapshot, atExit bool) {
+	for i, b := range s.Buffers {
+		if b != nil {
+			b.Used = c.usedOfBuffer(s, c.Args[i], b, atExit)
+		}
+	}
+	for i := range s.Messages {
+		m := &s.Messages[i]
+		m.Header.decode(c.headerLayout())
+		m.Header.Used, m.Iovecs.Used = m.Header.Size, m.Iovecs.Size
+		if atExit && i < c.transferred() {
+			m.Bytes = int(c.Result)
+			if c.batch() {
+				m.Bytes = int(m.Header.MsgLen)
+			}
+		}
+		if c.receives() {
+			m.decodeReceived(atExit && i < c.transferred())
+		} else {
+			m.Address.Used, m.Control.Used = m.Address.Size, m.Control.Size
+			for j := range m.Payload {
+				m.Payload[j].Used = m.Payload[j].Size
+			}
+		}
+		control := m.Control.used()
+		if !atExit {
+			control = m.Control.Data // before a receive, whatever the program left in the buffer
+		}
+		m.Control.Cmsgs, m.Control.Rest = parseControl(c.Arch, control)
+	}
+	if s.SocketcallArgs != nil {
+		s.SocketcallArgs.Used = s.SocketcallArgs.Size
+	}
+}
+
+// decodeReceived decodes how much of its memory the kernel has filled for a message; nothing, before
+// the message is received.
+func (m *Message) decodeReceived(received bool) {
+	if !received {
+		return
+	}
+	m.ReceivedFlags = m.Header.Flags
+	m.Address.Used, m.Control.Used = m.Header.NameLen, m.Header.ControlLen
+	left := uint64(m.Bytes)
+	for j := range m.Payload {
+		m.Payload[j].Used = min(m.Payload[j].Size, left)
+		left -= m.Payload[j].Used
+	}
+}
+
+// usedOfBuffer returns how many bytes of an argument's buffer the kernel reads, or has read or
+// written.
+func (c *Call) usedOfBuffer(s *Snapshot, a Argument, b *Memory, atExit bool) uint64 {
+	switch a.kind {
+	case argOut:
+		if !atExit {
+			return 0
+		}
+		return uint64(max(0, c.Result))
+	case argLenp:
+		length := s.Buffers[a.lengthAt].bytes()
+		if !atExit || c.Errno != 0 || len(length) < 4 {
+			return 0
+		}
+		return uint64(order.Uint32(length))
+	case argFDs:
+		if !atExit {
+			return 0
+		}
+	}
+	return b.Size
+}
+
+// decode reads the fields of the structure.
+func (h *Msghdr) decode(l layout) {
+	h.Name, h.NameLen = l.uint(h.Data, "msg_name"), l.uint(h.Data, "msg_namelen")
+	h.Iov, h.IovLen = l.uint(h.Data, "msg_iov"), l.uint(h.Data, "msg_iovlen")
+	h.ControlPtr, h.ControlLen = l.uint(h.Data, "msg_control"), l.uint(h.Data, "msg_controllen")
+	h.Flags = uint32(l.uint(h.Data, "msg_flags"))
+	if l.has("msg_len") {
+		h.MsgLen = l.uint(h.Data, "msg_len")
+	}
+}
+
+// parseControl splits control data into its messages. The rest is everything after the
+// last message, or from the first one that is not well-formed.
+func parseControl(a *Arch, b []byte) (list []Cmsg, rest []byte) {
+	l := a.cmsghdr()
+	for off := 0; ; {
+		left := b[off:]
+		if len(left) < l.size() {
+			return list, left
+		}
+		m := Cmsg{
+			Offset: off,
+			Len:    l.uint(left, "cmsg_len"),
+			Level:  int32(l.uint(left, "cmsg_level")),
+			Type:   int32(l.uint(left, "cmsg_type")),
+			Header: left[:l.size()],
+		}
+		if m.Len < uint64(l.size()) || m.Len > uint64(len(left)) {
+			return list, left
+		}
+		end := min(a.align(int(m.Len)), len(left))
+		m.Data, m.Padding = left[l.size():m.Len], left[m.Len:end]
+		if m.isRights() || m.isPIDFD() {
+			for fd := m.Data; len(fd) >= 4; fd = fd[4:] {
+				m.FDs = append(m.FDs, int32(order.Uint32(fd)))
+			}
+		}
+		list = append(list, m)
+		off += end
+	}
+}
+
+// scmSecurity is SCM_SECURITY of linux/socket.h, which golang.org/x/sys does not define.
+const scmSecurity = 0x03
+
+func (m *Cmsg) isRights() bool { return m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_RIGHTS }
+
+func (m *Cmsg) isPIDFD() bool { return m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_PIDFD }
+
+func (m *Cmsg) isCredentials() bool {
+	return m.Level == unix.SOL_SOCKET && m.Type == unix.SCM_CREDENTIALS
+}
+
+func (m *Cmsg) isSecurity() bool { return m.Level == unix.SOL_SOCKET && m.Type == scmSecurity }
+
+// Credentials are the fields of a struct ucred.
+type Credentials struct{ PID, UID, GID int32 }
+
+// credentials decodes SCM_CREDENTIALS. It reports false for any other message, and if the
+// kernel truncated the structure.
+func (m *Cmsg) credentials() (c Credentials, ok bool) {
+	if !m.isCredentials() || len(m.Data) != unix.SizeofUcred {
+		return c, false
+	}
+	word := func(i int) int32 { return int32(order.Uint32(m.Data[4*i:])) }
+	return Credentials{word(0), word(1), word(2)}, true
+}
+
+// maxRights is SCM_MAX_FD: the kernel rejects a message with more descriptors.
+const maxRights = 253
+
+// firstFDs returns the descriptors in the control data of one message, up to the
+// maximum that the kernel can pass: those of SCM_RIGHTS, and the pidfd that the kernel adds. A
+// program can put any amount of descriptors into the data.
+func (c *Control) firstFDs() (fds []int32) {
+	rights, pidfds := maxRights, 1
+	for i := range c.Cmsgs {
+		m := &c.Cmsgs[i]
+		left := &rights
+		if m.isPIDFD() {
+			left = &pidfds
+		}
+		passed := m.FDs[:min(len(m.FDs), *left)]
+		*left -= len(passed)
+		fds = append(fds, passed...)
+	}
+	return fds
+}

@@ -1,0 +1,188 @@
+package recorder
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A normalizer names the processes, descriptors and addresses of one record so that the names do
+// not differ from run to run.
+type normalizer struct {
+	pids     map[int32]int
+	names    map[autobound]int
+	fds      map[int32]map[openFile]int // the descriptors of the current process, by file
+	seenFDs  int                        // how many there are in fds
+	timeouts map[uint64]string          // what the kernel has stored in the timeouts of the current process, by address
+}
+
+// An openFile identifies a file on one descriptor, as far as it can. The kernel does not reuse the
+// inode number of a socket, a pipe or a memfd. The names and inode numbers of other files can change or
+// be reused by other processes.
+type openFile struct{ kind, inode string }
+
+// autobound is a sockaddr_un with a name that the kernel has chosen (unix(7), autobind feature): a
+// 0 byte and five hexadecimal digits.
+type autobound [8]byte
+
+func isAutobound(address []byte) bool {
+	return len(address) == len(autobound{}) && order.Uint16(address) == unix.AF_UNIX && address[2] == 0 &&
+		len(bytes.Trim(address[3:], "0123456789abcdef")) == 0
+}
+
+// newNormalizer returns a normalizer for a record. The processes that make calls are the first
+// ones that it names.
+func newNormalizer(streams [][]*Call) *normalizer {
+	n := &normalizer{pids: map[int32]int{}, names: map[autobound]int{}}
+	for _, stream := range streams {
+		n.process(int32(stream[0].Process.PID), false)
+	}
+	return n
+}
+
+// nextProcess forgets the descriptors and timeouts of the previous process.
+func (n *normalizer) nextProcess() {
+	n.fds, n.seenFDs, n.timeouts = map[int32]map[openFile]int{}, 0, map[uint64]string{}
+}
+
+// process returns "process 1" for the first process ID, and so on. With exact, only the processes
+// that make calls are counted, and others keep their IDs. Values that are not process IDs (0 and
+// process groups) are kept.
+func (n *normalizer) process(pid int32, exact bool) string {
+	i, ok := n.pids[pid]
+	switch {
+	case pid <= 0:
+		i = int(pid)
+	case !ok && exact:
+		return fmt.Sprintf("process ID %d", pid)
+	case !ok:
+		i = len(n.pids) + 1
+		n.pids[pid] = i
+	}
+	return fmt.Sprintf("process %d", i)
+}
+
+// name counts the names that the kernel has chosen, in the order in which they first appear.
+func (n *normalizer) name(a autobound) string {
+	if n.names[a] == 0 {
+		n.names[a] = len(n.names) + 1
+	}
+	return fmt.Sprintf("name %d chosen by the kernel", n.names[a])
+}
+
+// descriptor counts the descriptors of a process in the order in which they first appear in
+// its calls, and describes the file. Negative values are kept. A descriptor that the call has created
+// or received is a new one, even if the same value was in use before: the value that the kernel assigns
+// depends on files that appear in no call.
+func (n *normalizer) descriptor(c *Call, fd int32, atExit bool) string {
+	if fd < 0 {
+		return strconv.Itoa(int(fd))
+	}
+	if atExit {
+		delete(n.fds, fd)
+	}
+	f := c.file(fd, atExit)
+	switch {
+	case f == nil || f.Errno != 0:
+		return fmt.Sprintf("fd %d, not looked up", fd)
+	case !f.Open():
+		return "not open"
+	}
+	file, access := openFile{f.Kind, f.inode}, f.Access
+	if strings.HasPrefix(f.Name, "socket:[") || strings.HasPrefix(f.Name, "pipe:[") {
+		file.inode = f.Name
+	}
+	if strings.HasPrefix(f.Name, "socket:[") {
+		access = "read-write" // of every socket; it is not looked up for the socket of the call
+	}
+	i, ok := n.fds[fd][file]
+	if !ok {
+		n.seenFDs++
+		i = n.seenFDs
+		if n.fds[fd] == nil {
+			n.fds[fd] = map[openFile]int{}
+		}
+		n.fds[fd][file] = i
+	}
+	text := fmt.Sprintf("descriptor %d of the process, %s", i, f.Kind)
+	if access != "" {
+		text += ", " + access
+		if f.AtExit && f.CloseOnExec {
+			text += ", close-on-exec"
+		}
+	}
+	return text
+}
+
+// callsByProcess splits calls by process. The processes are in the order of the tree. Processes without
+// calls are left out, so that a shell around a command makes no difference.
+func callsByProcess(calls []Call) [][]*Call {
+	var streams [][]*Call
+	index := map[*Process]int{}
+	for i := range calls {
+		c := &calls[i]
+		at, ok := index[c.Process]
+		if !ok {
+			at = len(streams)
+			index[c.Process] = at
+			streams = append(streams, nil)
+		}
+		streams[at] = append(streams[at], c)
+	}
+	position := treeOrder(index)
+	slices.SortFunc(streams, func(a, b []*Call) int { return position[a[0].Process] - position[b[0].Process] })
+	for i := range streams {
+		streams[i] = withoutRestarted(streams[i])
+	}
+	return streams
+}
+
+// treeOrder returns the positions of the processes and their ancestors in the order of the tree: a
+// process is before its children, and children are in the order in which they were made.
+func treeOrder(processes map[*Process]int) map[*Process]int {
+	children, seen := map[*Process][]*Process{}, map[*Process]bool{}
+	for p := range processes {
+		for ; p != nil && !seen[p]; p = p.parent {
+			seen[p] = true
+			children[p.parent] = append(children[p.parent], p)
+		}
+	}
+	position := map[*Process]int{}
+	for next := []*Process{nil}; len(next) > 0; {
+		p := next[len(next)-1]
+		next = next[:len(next)-1]
+		position[p] = len(position)
+		slices.SortFunc(children[p], func(a, b *Process) int { return b.order - a.order })
+		next = append(next, children[p]...)
+	}
+	return position
+}
+
+// withoutRestarted replaces each call that a signal has interrupted by the call that was made
+// again for it, because the program made it once.
+func withoutRestarted(calls []*Call) []*Call {
+	var kept []*Call
+	again := map[int]bool{}
+	for i, c := range calls {
+		if again[i] {
+			continue
+		}
+		for j := i + 1; j < len(calls) && interrupted(c.Errno); j++ {
+			d := calls[j]
+			if d.Thread != c.Thread {
+				continue
+			}
+			if d.Nr != c.Nr || d.Registers != c.Registers {
+				break // the program got EINTR
+			}
+			again[j] = true
+			c = d
+		}
+		kept = append(kept, c)
+	}
+	return kept
+}
