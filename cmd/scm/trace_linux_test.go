@@ -655,7 +655,7 @@ func TestTraceTracer(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := bufio.NewReader(told)
-	if line, err := text.ReadString('\n'); !strings.Contains(line, "is not in the trace: ptrace: ") || !strings.Contains(line, "traces it already") {
+	if line, err := text.ReadString('\n'); !strings.Contains(line, "is not in the trace: ptrace: ") || !strings.Contains(line, "already traces it") {
 		t.Errorf("%q, %v", line, err)
 	}
 	if _, err := fmt.Fprintln(in, "during"); err != nil {

@@ -15,17 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attach records a running process, its threads, its children and theirs, and
-// all that they start from now on, until they have ended or ctx is done. Then
-// it lets them go, and they run on. The calls are in the order of their
-// entries; one that a thread is in when it is let go is not among them.
+// Attach records a running process with all its threads and descendants, and all processes that they
+// start, until they have ended or ctx is done. Then it detaches from them, and they run on. It returns
+// the calls in the order of their entries, without those in which a thread is at the end.
 //
-// A child that another process traces stays with that one, and Options.LeftOut is
-// called. The recorded processes cannot trace each other: the kernel gives a thread
-// one tracer.
+// If another process traces a child, Attach calls Options.LeftOut and does not record it. The
+// recorded processes cannot trace each other, because a thread can have only one tracer.
 //
-// The process is no child of the caller, unless ctx ends before it: the kernel reports
-// the end of a child once, to the recorder or to the caller.
+// The process must not be a child of the caller, unless ctx ends first. The kernel reports the end of a
+// child once, either to the recorder or to the caller.
 func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
@@ -37,7 +35,7 @@ func Attach(ctx context.Context, pid int, o Options) ([]Call, error) {
 		tid = unix.Gettid()
 		err = t.attach(ctx, pid)
 	})
-	awaitEnd(tid)
+	awaitThreadEnd(tid)
 	sortCalls(t.calls)
 	return t.calls, err
 }
@@ -46,27 +44,27 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 	if err := t.seizeTree(pid, &Process{PID: pid}); err != nil {
 		return err
 	}
-	bell, err := newBell()
+	waker, err := newWaker()
 	if err != nil {
 		return err
 	}
-	cancel := context.AfterFunc(ctx, bell.ring)
+	cancel := context.AfterFunc(ctx, waker.wake)
 	defer func() {
 		if cancel() {
-			bell.ring()
+			waker.wake()
 		}
-		bell.await()
+		waker.awaitEnd()
 	}()
-	// The end of this thread lets go of all that it traces. What was reported of them
-	// before is handled: it may be a signal that is theirs.
-	for len(t.threads) > 0 && (!bell.gone && !t.ending || len(t.queue) > 0) {
+	// The end of this thread detaches all threads that it traces. Changes that were already reported
+	// are handled first, because they may be signals for the process.
+	for len(t.threads) > 0 && (!waker.ended && !t.ending || len(t.queue) > 0) {
 		tid, status, err := t.wait()
 		if err != nil {
 			return os.NewSyscallError("wait4", err)
 		}
 		t.ending = ctx.Err() != nil
-		if tid == bell.pid {
-			bell.gone = true
+		if tid == waker.pid {
+			waker.ended = true
 			continue
 		}
 		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) {
@@ -76,9 +74,9 @@ func (t *tracer) attach(ctx context.Context, pid int) error {
 	return nil
 }
 
-// seizeTree attaches to the threads of a process, then to its children, but not
-// to the tracer if that is one of them. Those that are born meanwhile are
-// either in its lists or traced from their birth.
+// seizeTree attaches to the threads of a process, then to its descendants, but not to the tracer if it
+// is one of them. Threads and children that are made at the same time are either listed in /proc or
+// traced from their start.
 func (t *tracer) seizeTree(pid int, p *Process) error {
 	seized := 0
 	for again := true; again; {
@@ -88,15 +86,15 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			return forbidden(pid, unix.ESRCH)
 		}
 		for _, tid := range tids {
-			// The number of the first is another's if one that was not traced has exec'd.
+			// After an exec by an untraced thread, that thread has the ID of the first thread.
 			if t.threads[tid] != nil && (tid != pid || t.tracing(tid)) {
 				continue
 			}
 			switch err := t.seize(pid, tid); {
-			case errors.Is(err, unix.ESRCH): // it is gone, or by an exec it has the number of the first
+			case errors.Is(err, unix.ESRCH): // it has ended, or after an exec has the ID of the first thread
 				again = true
 				continue
-			case errors.Is(err, unix.EPERM) && t.tracing(tid): // it was born traced, or has exec'd
+			case errors.Is(err, unix.EPERM) && t.tracing(tid): // it was traced from its start, or has called execve
 			case errors.Is(err, unix.EPERM) && ended(tid):
 				continue
 			case err != nil:
@@ -104,9 +102,9 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 			}
 			seized++
 			again = true
-			// Its calls are seen from its next stop on.
+			// The tracer sees its calls from its next stop on.
 			switch err := unix.PtraceInterrupt(tid); {
-			case errors.Is(err, unix.ESRCH): // it exec'd while it was attached to, and has the number of the first
+			case errors.Is(err, unix.ESRCH): // it called execve at the same time, and has the ID of the first thread
 				delete(t.threads, pid)
 			case err != nil:
 				return fmt.Errorf("ptrace(PTRACE_INTERRUPT): %w", err)
@@ -121,14 +119,14 @@ func (t *tracer) seizeTree(pid int, p *Process) error {
 	return t.seizeChildren(pid, p)
 }
 
-// slow is after which time a seize is taken to wait for an exec.
+// slow is the time after which a seize is assumed to wait for an exec.
 const slow = 50 * time.Millisecond
 
-// seize attaches to a thread of a process. If another of its threads execs just then, the
-// kernel lets the seize wait until that is done, and the exec until the end of each thread
-// that is traced was waited for: so another thread of the recorder does that meanwhile.
+// seize attaches to a thread of a process. If another thread of the process calls execve at the same
+// time, the seize waits for the execve, and the execve waits until the tracer has waited for the end of
+// each traced thread. To avoid this deadlock, another thread of the recorder waits for them.
 func (t *tracer) seize(pid, tid int) (err error) {
-	// The exec can end the first thread, which EPERM says as well, and takes its number.
+	// EPERM can also mean that an execve has just ended the first thread, whose ID the calling thread takes.
 	for range 10 {
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		late := time.AfterFunc(slow, func() {
@@ -153,15 +151,15 @@ func (t *tracer) seize(pid, tid int) (err error) {
 	return err
 }
 
-// reap queues the ends of threads of a process, but not of the first. It leaves their stops,
-// which may be signals that get lost if the process is let go before they are seen to.
+// reap queues the ends of threads of a process, except the first. It does not take their stops. A
+// stop may be a signal, which would be lost if the tracer detached before handling it.
 func (t *tracer) reap(pid int) {
 	tids, _ := procfs.Tasks(pid)
 	for _, tid := range tids {
 		if tid == pid {
-			continue // no exec waits for it, and who started the process may wait for its end
+			continue // no execve waits for it, and the parent of the process may wait for its end
 		}
-		const dumped = 3 // CLD_DUMPED, an si_code; that of a stop is above it
+		const dumped = 3 // CLD_DUMPED; the si_code of a stop is greater
 		var info unix.Siginfo
 		err := unix.Waitid(unix.P_PID, tid, &info, unix.WEXITED|unix.WALL|unix.WNOHANG|unix.WNOWAIT, nil)
 		if err != nil || info.Signo == 0 || info.Code > dumped {
@@ -175,7 +173,7 @@ func (t *tracer) reap(pid int) {
 }
 
 func (t *tracer) seizeChildren(pid int, p *Process) error {
-	// While one of them ends the kernel's list may lack another.
+	// The kernel's list may be incomplete while a child ends.
 	seen := map[int]bool{unix.Getpid(): true}
 	for again := true; again; {
 		again = false
@@ -192,14 +190,14 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 			err := t.seizeTree(child, below)
 			switch tracer := status(child).Field("TracerPid"); {
 			case err == nil, errors.Is(err, unix.ESRCH):
-				continue // it has ended, if it was not seized
+				continue // it is seized or has ended
 			case !errors.Is(err, unix.EPERM) || tracer == "0":
 				return fmt.Errorf("child %d: %w", child, err)
 			}
 			if t.o.LeftOut != nil {
 				t.o.LeftOut(child, err)
 			}
-			// Its tracer need not trace these.
+			// Its children may have no tracer.
 			if err := t.seizeChildren(child, below); err != nil {
 				return err
 			}
@@ -208,51 +206,50 @@ func (t *tracer) seizeChildren(pid int, p *Process) error {
 	return nil
 }
 
-// ended reports whether only the end of a thread is left to be waited for. The
-// first of a process stays so until all others have ended.
+// ended reports whether a thread has ended. The first thread of a process then stays a zombie
+// until all other threads have ended.
 func ended(tid int) bool {
 	s := status(tid)
 	return s == "" || s.HasEnded()
 }
 
-// tracing reports whether this very thread traces that one.
+// tracing reports whether the calling thread traces the thread.
 func (t *tracer) tracing(tid int) bool {
 	return status(tid).Field("TracerPid") == strconv.Itoa(unix.Gettid())
 }
 
-// A bell wakes a thread that waits for its tracees: its end is one more thing
-// that is waited for. It is a child that stands before its first instruction
-// and never runs.
-type bell struct {
-	pid  int
-	gone bool
+// A waker wakes a thread that waits for its tracees. It is a child that is stopped before its first
+// instruction and never runs. When it is killed, the wait returns.
+type waker struct {
+	pid   int
+	ended bool
 }
 
-func newBell() (*bell, error) {
+func newWaker() (*waker, error) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("a child to wait for: %w", err)
+		return nil, fmt.Errorf("start a child to interrupt the wait: %w", err)
 	}
-	b := &bell{pid: cmd.Process.Pid}
+	w := &waker{pid: cmd.Process.Pid}
 	_ = cmd.Process.Release()
-	_, err := wait4(b.pid, new(unix.WaitStatus), unix.WALL) // the stop of its exec
-	return b, err
+	_, err := wait4(w.pid, new(unix.WaitStatus), unix.WALL) // the stop of its exec
+	return w, err
 }
 
-// ring may be called from any thread, before await has returned.
-func (b *bell) ring() { _ = unix.Kill(b.pid, unix.SIGKILL) }
+// wake kills the child. It may be called from any thread until awaitEnd has returned.
+func (w *waker) wake() { _ = unix.Kill(w.pid, unix.SIGKILL) }
 
-// await returns when the bell has rung.
-func (b *bell) await() {
-	for !b.gone {
-		_, status, err := waitStop(b.pid)
-		b.gone = err != nil || !status.Stopped()
+// awaitEnd waits until the child has ended.
+func (w *waker) awaitEnd() {
+	for !w.ended {
+		_, status, err := waitStop(w.pid)
+		w.ended = err != nil || !status.Stopped()
 	}
 }
 
-// awaitEnd waits until a thread of this process is no more.
-func awaitEnd(tid int) {
+// awaitThreadEnd waits until a thread of this process has ended.
+func awaitThreadEnd(tid int) {
 	for unix.Tgkill(unix.Getpid(), tid, 0) == nil {
 		runtime.Gosched()
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/internal/procfs"
 )
 
-// steps is a child that passes a descriptor for each line.
+// steps is a child that passes a descriptor for each line that it reads.
 type steps struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -44,7 +44,7 @@ func (s *steps) expect(want string) {
 	s.t.Helper()
 	line, err := s.lines.ReadString('\n')
 	if strings.TrimSuffix(line, "\n") != want {
-		s.t.Fatalf("the child said %q, %v; want %q", line, err, want)
+		s.t.Fatalf("the child printed %q, %v; want %q", line, err, want)
 	}
 }
 
@@ -67,7 +67,7 @@ func (s *steps) end() {
 	}
 }
 
-// tracers are those of the process, its threads and its children.
+// tracers returns the tracers of the threads of a process and of its descendants; "0" if a thread has none.
 func tracers(t *testing.T, pid int) (list []string) {
 	t.Helper()
 	tids, err := procfs.Tasks(pid)
@@ -95,8 +95,8 @@ func TestAttach(t *testing.T) {
 			s := startSteps(t, name)
 			s.pass("before")
 
-			// Attached is when all of its threads are; its calls are seen once
-			// they have stopped, for which the first of them is waited.
+			// Attach has no means to report that it is attached, so the test passes descriptors
+			// until it sees the first call.
 			ctx, letGo := context.WithCancel(context.Background())
 			defer letGo()
 			seen := make(chan string, 100)
@@ -122,7 +122,7 @@ func TestAttach(t *testing.T) {
 			}
 			for _, tracer := range tracers(t, s.cmd.Process.Pid) {
 				if tracer != "0" {
-					t.Errorf("it is still traced by %s", tracer)
+					t.Errorf("a thread is still traced by %s", tracer)
 				}
 			}
 			s.pass("after")
@@ -140,8 +140,8 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// The thread that execs in a process without a first thread takes its number,
-// and nothing of it is left when the process has ended.
+// A thread that calls execve in a process without a first thread gets the ID of the first thread. When the
+// process has ended, the recorder waits for no other thread.
 func TestAttachExec(t *testing.T) {
 	s := startSteps(t, "leaderless")
 	ended := make(chan error, 1)
@@ -166,7 +166,7 @@ func TestAttachExec(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := s.cmd.Process.Pid
-	_ = s.cmd.Wait() // the recorder was told the end
+	_ = s.cmd.Wait() // the recorder has waited for the process
 	_ = s.cmd.Process.Release()
 	var calls []*Call
 	for c := range seen {
@@ -178,7 +178,7 @@ func TestAttachExec(t *testing.T) {
 	}
 }
 
-// Attach ends with the process.
+// Attach returns when the process has ended.
 func TestAttachToTheEnd(t *testing.T) {
 	s := startSteps(t, "parent")
 	grandchildren, err := procfs.Children(s.cmd.Process.Pid)

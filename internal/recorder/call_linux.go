@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,7 +76,7 @@ func (c *Call) setArguments(values [6]uint64) {
 func interrupted(e syscall.Errno) bool { return e == 512 || e == 513 || e == 514 || e == 516 }
 
 // Name returns the name of the call, such as "sendmsg", also if it was made by socketcall. The
-// name of an unknown call contains its number.
+// name of an unknown call is "syscall" and its number.
 func (c *Call) Name() string {
 	if c.sig == nil {
 		return "syscall " + strconv.FormatUint(c.Nr, 10)
@@ -91,17 +90,6 @@ func (c *Call) ViaSocketcall() bool {
 }
 
 var socketcallNr = i386.syscallNumber("socketcall")
-
-// errorName returns the name of the errno, and "" if the call did not fail.
-func (c *Call) errorName() string {
-	switch {
-	case c.Errno == 0:
-		return ""
-	case interrupted(c.Errno):
-		return "interrupted"
-	}
-	return errnoName(c.Errno)
-}
 
 // hasMessages reports whether the call is sendmsg, recvmsg, sendmmsg or recvmmsg.
 func (c *Call) hasMessages() bool { return c.sig.messagesAt() >= 0 }
@@ -183,10 +171,6 @@ func (c *Call) file(fd int32, atExit bool) *File {
 		}
 	}
 	return nil
-}
-
-func (c *Call) String() string {
-	return fmt.Sprintf("%d %s", c.Thread, c.Text())
 }
 
 // OnOtherSocket reports whether the first argument is known to be a socket that is not a

@@ -22,9 +22,9 @@ import (
 	"github.com/scm-rights/scm/fdleak"
 )
 
-// The tests record children of the test binary.
+// The tests record this test binary, which runs one of the functions registered below.
 
-// testBinary is asked for while the process has a first thread.
+// testBinary is looked up while the process still has its first thread.
 var testBinary, _ = os.Executable()
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 func init() {
 	switch reexec.Name() {
 	case "leaderless", "death signal":
-		runtime.LockOSThread() // what init holds is the first thread
+		runtime.LockOSThread() // init runs on the first thread
 	}
 	for name, run := range map[string]func(){
 		"none":       func() {},
@@ -64,7 +64,7 @@ func init() {
 
 func childCommand(name string, args ...string) *exec.Cmd {
 	cmd := reexec.Command(name, args...)
-	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1") // the runtime's own signals would interrupt calls
+	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1") // signals of the runtime would interrupt calls
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -83,9 +83,9 @@ func pair(typ int) (a, b int) {
 	return p[0], p[1]
 }
 
-// A message is a msghdr and what it points to, with an eye on its padding.
+// A message is a msghdr and the memory that it points to, with control over its padding.
 type message struct {
-	header  [7]uint64 // 56 bytes on 64-bit, of which 28 are used on 32-bit
+	header  [7]uint64 // 56 bytes; a 32-bit program uses 28 of them
 	iov     [2]unix.Iovec
 	payload [8]byte
 	control [6]uint64
@@ -116,7 +116,7 @@ func newMessage(payload string, controllen int) *message {
 
 func (m *message) hdr() *unix.Msghdr { return (*unix.Msghdr)(unsafe.Pointer(&m.header)) }
 
-// rights puts one descriptor into the control buffer, and marks all padding.
+// rights writes one descriptor into the control buffer, and fills all padding.
 func (m *message) rights(fd int) *message {
 	for i := range bytesOf(&m.control) {
 		bytesOf(&m.control)[i] = 0xc3
@@ -128,7 +128,7 @@ func (m *message) rights(fd int) *message {
 	return m
 }
 
-// dump prints all that the message is made of, as the record has to have it.
+// dump prints the bytes of the message that the record must contain.
 func (m *message) dump(label string) {
 	h := m.hdr()
 	fmt.Printf("%s msghdr %x\n", label, bytesOf(h)[:unsafe.Sizeof(*h)])
@@ -165,8 +165,7 @@ func passOne(payload string) {
 	check(err)
 }
 
-// childPass prints every byte of a message that it sends and of the one that
-// it receives, before and after.
+// childPass sends and receives a message, and prints the bytes of both before and after.
 func childPass() {
 	a, b := pair(unix.SOCK_STREAM)
 	file, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -192,7 +191,7 @@ func childPass() {
 	fmt.Println("numbers", a, b, file, order.Uint32(bytesOf(&in.control)[unix.SizeofCmsghdr:]))
 }
 
-// childBatch sends three messages in one call, and has room for four in another.
+// childBatch sends three messages in one call, and receives up to four in another.
 func childBatch() {
 	type mmsghdr struct {
 		hdr unix.Msghdr
@@ -223,7 +222,7 @@ func childBatch() {
 	runtime.KeepAlive(&in)
 }
 
-// childFork passes, and so do its two children and the child of the second.
+// childFork passes a descriptor, as do its two children and the child of the second.
 func childFork() {
 	passOne("parent")
 	if len(os.Args) > 1 {
@@ -241,13 +240,13 @@ func childFork() {
 	}
 }
 
-// childExec execs from a thread that is not the first of the process.
+// childExec calls execve on a thread that is not the first of the process.
 func childExec() {
 	if len(os.Args) > 1 {
 		passOne("after")
 		return
 	}
-	runtime.LockOSThread() // the first thread, so that the other is another
+	runtime.LockOSThread() // keep the first thread, so that the goroutine runs on another
 	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
@@ -266,7 +265,7 @@ func childThreads() {
 	for range threads {
 		go func() {
 			runtime.LockOSThread()
-			<-begin // not before all have a thread of their own
+			<-begin // wait until all goroutines have a thread
 			passOne("thread")
 			done <- struct{}{}
 		}()
@@ -285,7 +284,7 @@ func childStatus() {
 	os.Exit(status)
 }
 
-// childSignal ends by the signal in its argument, or tells that it came.
+// childSignal ends by the signal in its argument, or prints that it has received it.
 func childSignal() {
 	n, err := strconv.Atoi(os.Args[1])
 	check(err)
@@ -301,7 +300,7 @@ func childSignal() {
 	select {}
 }
 
-// childStop looks at a child that stops and goes on, as a shell would.
+// childStop stops and continues a child, and checks what a shell would see.
 func childStop() {
 	file, err := unix.MemfdCreate("counter", 0)
 	check(err)
@@ -331,7 +330,7 @@ func childStop() {
 		check(fmt.Errorf("not stopped: %#x", s))
 	}
 	before := counter.Load()
-	check(childCommand("none").Run()) // time for it to run on, if it does
+	check(childCommand("none").Run()) // gives it time to run on, if it does not stop
 	if after := counter.Load(); after != before {
 		check(fmt.Errorf("it ran on from %d to %d", before, after))
 	}
@@ -346,7 +345,7 @@ func childStop() {
 	fmt.Println("stopped, continued, ended")
 }
 
-// childSpin counts in shared memory until it is told to end there.
+// childSpin increments a counter in shared memory until the second word there is set.
 func childSpin() {
 	mem, err := unix.Mmap(3, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	check(err)
@@ -357,7 +356,7 @@ func childSpin() {
 	passOne("end")
 }
 
-// childKill starts a child of its own; both wait for ever.
+// childKill starts a child. Both wait forever.
 func childKill() {
 	if len(os.Args) == 1 {
 		cmd := childCommand("kill", "again")
@@ -372,7 +371,7 @@ func childKill() {
 // mark1 marks a section of the thread.
 func mark1(n int) { _, _, _ = unix.RawSyscall(unix.SYS_GETPRIORITY, Mark, uintptr(n), 0) }
 
-// childSections makes calls in and out of two sections, as its argument says.
+// childSections makes calls inside and outside of two sections. The argument "extra" adds one.
 func childSections() {
 	runtime.LockOSThread()
 	extra := len(os.Args) > 1 && os.Args[1] == "extra"
@@ -415,7 +414,7 @@ func childSections() {
 	runtime.KeepAlive(pids)
 }
 
-// childRestart receives; with an argument a signal comes while it waits.
+// childRestart receives a message. With an argument it gets a signal while it waits.
 func childRestart() {
 	a, b := pair(unix.SOCK_STREAM)
 	if len(os.Args) > 1 {
@@ -435,7 +434,7 @@ func childRestart() {
 	inside := func() bool {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", receiver))
 		check(err)
-		// At the entry it is stopped, and the recorder may not have seen the call yet.
+		// A thread that is stopped at the entry is not asleep yet.
 		asleep := strings.HasPrefix(status(receiver).Field("State"), "S")
 		return asleep && strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_RECVMSG)+" ")
 	}
@@ -444,7 +443,7 @@ func childRestart() {
 	}
 	if len(os.Args) > 1 {
 		check(unix.Tgkill(unix.Getpid(), receiver, unix.SIGUSR1))
-		// The handler runs on the receiver; then it is inside again.
+		// The handler runs on the receiver, which then waits in the call again.
 		for pending(receiver, unix.SIGUSR1) || !inside() {
 			runtime.Gosched()
 		}
@@ -463,8 +462,8 @@ func pending(tid int, sig unix.Signal) bool {
 	return set&(1<<(sig-1)) != 0
 }
 
-// childSteps passes a descriptor for each line that it reads, and begins anew
-// for a line "exec".
+// childSteps passes a descriptor for each line that it reads. On the line "exec" it executes itself
+// again.
 func childSteps() {
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -478,14 +477,14 @@ func childSteps() {
 	fmt.Println("end")
 }
 
-// childParent is childSteps in a child of a child.
+// childParent runs childSteps in a child.
 func childParent() {
 	cmd := childCommand("steps")
 	cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
 	check(cmd.Run())
 }
 
-// childLeaderless is childSteps on a thread that has outlived the first one.
+// childLeaderless runs childSteps on another thread after the first one has ended.
 func childLeaderless() {
 	go func() {
 		runtime.LockOSThread()
@@ -498,7 +497,7 @@ func childLeaderless() {
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
-// childDeathSignal prints the signal that it gets when its parent ends.
+// childDeathSignal prints its parent-death signal.
 func childDeathSignal() {
 	var signal int32
 	check(unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0))

@@ -19,8 +19,8 @@ func (c *Call) decodeEntry(r *reader) {
 	c.decode(&c.Entry, false)
 }
 
-// decodeExit reads the same memory again, at the exit of the call. What the call has written into
-// a header or an iovec array does not change which memory is read.
+// decodeExit reads the same memory again, at the exit of the call, and decodes it. Which memory that is
+// was decided at the entry, also if the call has changed a header.
 func (c *Call) decodeExit(r *reader) {
 	c.Exit = c.Entry.clone()
 	c.read(r, c.Exit.memory(c.Args))

@@ -13,6 +13,7 @@ const (
 	offArg0 = 16 // its lower half: all recorded architectures are little-endian
 )
 
+// load loads a word of seccomp_data.
 func load(offset uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
 }
@@ -22,11 +23,12 @@ func unless(k uint32, skip int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: uint8(skip)}
 }
 
+// answer returns from the filter.
 func answer(k uint32) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k}
 }
 
-// filter returns a BPF program that stops a thread at marks and at the calls to record. With
+// filter returns the BPF program that stops a thread at marks and at the calls to record. With
 // sections it stops only at marks, because inside a section the tracer stops at each call anyway.
 func filter(sections bool) []unix.SockFilter {
 	trace, allow := answer(unix.SECCOMP_RET_TRACE), answer(unix.SECCOMP_RET_ALLOW)

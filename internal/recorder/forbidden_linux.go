@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A ForbiddenError is that the system does not let this process trace, or not
-// that one.
+// A ForbiddenError reports that the system does not let this process trace, or not the
+// given process.
 type ForbiddenError struct {
-	Why string // the setting that forbids it
+	Why string // the setting or condition that forbids it
 	Err error
 }
 
@@ -23,7 +23,7 @@ func (e *ForbiddenError) Error() string {
 
 func (e *ForbiddenError) Unwrap() error { return e.Err }
 
-// forbidden explains why a process could not be attached to.
+// forbidden returns an error that explains why the tracer could not attach to a process.
 func forbidden(pid int, err error) error {
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOSYS) {
 		return fmt.Errorf("ptrace(PTRACE_SEIZE): %w", err)
@@ -31,10 +31,10 @@ func forbidden(pid int, err error) error {
 	return &ForbiddenError{why(pid), err}
 }
 
-// why names what forbids it, the most certain first.
+// why returns the most certain reason.
 func why(pid int) string {
 	target, own, in := status(pid), status(procfs.Self), container()
-	yama, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope") // there is none without Yama
+	yama, _ := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope") // without Yama the file does not exist
 	scope := strings.TrimSpace(string(yama))
 	privileged := capable(unix.CAP_SYS_PTRACE)
 	switch {
@@ -43,38 +43,38 @@ func why(pid int) string {
 	case target.Field("Tgid") == own.Field("Tgid"):
 		return "a process cannot trace itself"
 	case target.Field("TracerPid") != "0":
-		return fmt.Sprintf("process %s traces it already (TracerPid in its /proc/PID/status)", target.Field("TracerPid"))
+		return fmt.Sprintf("process %s already traces it (TracerPid in its /proc/PID/status)", target.Field("TracerPid"))
 	case target.Field("VmSize") == "":
 		return "it is a kernel thread"
 	case scope == "3":
-		return "kernel.yama.ptrace_scope is 3: nobody can trace until the next boot"
+		return "kernel.yama.ptrace_scope is 3: no process can trace until the next boot"
 	case scope == "2" && !privileged:
 		return "kernel.yama.ptrace_scope is 2: tracing needs CAP_SYS_PTRACE; run as root, " +
 			"or as root: sysctl kernel.yama.ptrace_scope=1"
 	case target.Field("Uid") != own.Field("Uid") && !privileged:
-		return "it belongs to another user, and this one lacks CAP_SYS_PTRACE"
+		return "it belongs to another user, and this process lacks CAP_SYS_PTRACE"
 	case scope == "1" && !privileged:
-		return "kernel.yama.ptrace_scope is 1: only a program that the tracer started can be traced; " +
-			"start it from here, run as root, or as root: sysctl kernel.yama.ptrace_scope=0"
+		return "kernel.yama.ptrace_scope is 1: only descendants of the tracer can be traced; " +
+			"start the program with this command, run as root, or as root: sysctl kernel.yama.ptrace_scope=0"
 	case in != "":
 		return "the container (" + in + ") forbids ptrace; " +
 			"it needs --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
 	case own.Field("Seccomp") == "2":
-		return "a seccomp filter that this process is under (Seccomp: 2 in /proc/self/status) forbids ptrace"
+		return "a seccomp filter of this process (Seccomp: 2 in /proc/self/status) forbids ptrace"
 	case !privileged:
 		return "it is not dumpable (PR_SET_DUMPABLE, a set-user-ID program, or one whose file cannot be read), " +
-			"and this one lacks CAP_SYS_PTRACE; or a security module forbids it"
+			"and this process lacks CAP_SYS_PTRACE; or a security module forbids it"
 	}
-	return "a security module (SELinux, AppArmor, Smack or others) forbids it; its log says more"
+	return "a security module (SELinux, AppArmor, Smack or others) forbids it; see its log"
 }
 
-// status is the status of a process or thread, and empty if there is none.
+// status returns the status of a process or thread, or an empty one if it does not exist.
 func status(pid int) procfs.Status {
 	s, _ := procfs.ReadStatus(pid)
 	return s
 }
 
-// container names what its runtime has left as a sign; empty if there is none.
+// container returns the name of the container runtime, or "" if none is detected.
 func container() string {
 	for path, name := range map[string]string{"/.dockerenv": "Docker", "/run/.containerenv": "Podman"} {
 		if _, err := os.Stat(path); err == nil {

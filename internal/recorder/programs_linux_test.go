@@ -15,11 +15,11 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// Programs in C: the peers of the interop suite, built here from their sources.
+// The tests in this file record C peers of the interop suite, built from their sources.
 
 const peerSources = "../../interop/peers/c"
 
-// compiler is the C compiler that Go would use.
+// compiler returns the C compiler that Go would use.
 func compiler(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "CC").Output()
@@ -33,7 +33,7 @@ func compiler(t *testing.T) []string {
 	return cc
 }
 
-// peer builds one of the peers, with flags before the sources.
+// peer builds a peer with additional compiler flags.
 func peer(t *testing.T, name string, flags ...string) (path string, err error) {
 	t.Helper()
 	cc := compiler(t)
@@ -54,7 +54,7 @@ func peer(t *testing.T, name string, flags ...string) (path string, err error) {
 	return path, err
 }
 
-// peerCommand is a peer with a pair of sockets and a file, which passes the
+// peerCommand returns a command that runs a peer with a pair of sockets and a file. The peer passes the
 // file to itself.
 func peerCommand(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
@@ -78,7 +78,7 @@ func peerCommand(t *testing.T, path string) *exec.Cmd {
 	return cmd
 }
 
-// A 32-bit libc may go through socketcall; csrc does not.
+// A 32-bit libc may use socketcall, and csrc does not.
 func TestPeers32(t *testing.T) {
 	needsPtrace(t)
 	if runtime.GOARCH != "amd64" {

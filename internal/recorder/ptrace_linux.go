@@ -6,12 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What golang.org/x/sys has no function for.
+// System calls and structures that golang.org/x/sys does not provide.
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
 	unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC
 
-// seize may wait for an execve(2) of the process: the scheduler knows.
+// seize attaches to a thread. It uses Syscall6, because it may block until an execve(2) of the
+// process is done.
 func seize(tid, options int) error {
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, uintptr(options), 0, 0)
 	if errno != 0 {
@@ -20,7 +21,7 @@ func seize(tid, options int) error {
 	return nil
 }
 
-// resume lets a stopped thread run on, with a signal or 0.
+// resume resumes a stopped thread, and delivers a signal unless it is 0.
 func resume(request, tid int, sig unix.Signal) error {
 	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), 0, uintptr(sig), 0, 0)
 	if errno != 0 {
@@ -36,7 +37,7 @@ type syscallInfo struct {
 	arch uint32
 	ip   uint64
 	sp   uint64
-	// The number and the arguments at an entry; at an exit the result and
+	// At an entry the system call number and the arguments. At an exit the result, and
 	// whether it is an error.
 	words [7]uint64
 	_     [8]byte
@@ -52,8 +53,8 @@ func (i *syscallInfo) get(tid int) error {
 	if errno != 0 {
 		return errno
 	}
-	// Of a 32-bit call the kernel takes the lower halves of the registers. A 64-bit program
-	// can make one, by int 0x80, with anything in the upper ones.
+	// For a 32-bit call the kernel uses the lower halves of the registers. A 64-bit program
+	// can make such a call with int 0x80, with arbitrary upper halves.
 	if arch := archOf(i.arch); arch != nil && arch.word == 4 && i.op != unix.PTRACE_SYSCALL_INFO_EXIT {
 		for n := range i.words {
 			i.words[n] = uint64(uint32(i.words[n]))
@@ -62,12 +63,11 @@ func (i *syscallInfo) get(tid int) error {
 	return nil
 }
 
-// waitStop waits for a change of one thread of ours, or with -1 of any of
-// those that this very thread started or attached to.
+// waitStop waits for a change of a thread. With -1 it waits for any thread that the calling thread
+// has started or attached to.
 func waitStop(tid int) (int, unix.WaitStatus, error) { return waitChange(tid, 0) }
 
-// waitChange is waitStop; with WNOHANG it does not wait, and returns 0 if there
-// was no change.
+// waitChange is like waitStop. With WNOHANG it does not wait, and returns 0 if nothing has changed.
 func waitChange(tid, options int) (int, unix.WaitStatus, error) {
 	var status unix.WaitStatus
 	n, err := wait4(tid, &status, unix.WALL|unix.WNOTHREAD|options)
@@ -83,12 +83,12 @@ func wait4(pid int, status *unix.WaitStatus, options int) (int, error) {
 	}
 }
 
-// waitable reports whether this very thread has a child or traces a thread of that number:
-// then a change of it was not reported yet, or will happen.
+// waitable reports whether the calling thread has a child or traces a thread with this ID. If so, a
+// change of it is still to be reported.
 func waitable(tid int) bool {
 	const any = unix.WEXITED | unix.WSTOPPED | unix.WALL | unix.WNOTHREAD
 	return unix.Waitid(unix.P_PID, tid, nil, any|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
 }
 
-// event is the PTRACE_EVENT_… of a stop, and 0 if it is another kind of stop.
+// event returns the PTRACE_EVENT_ value of a stop, and 0 for any other kind of stop.
 func event(s unix.WaitStatus) int { return int(s) >> 16 }

@@ -21,10 +21,14 @@ func (c *Call) Raw() string {
 		fmt.Fprintf(&out, " %#x", c.Registers[i])
 	}
 	out.WriteByte('\n')
-	exits := c.Exit.memory(c.Args)
+	exits := c.Exit.memory(c.Args) // empty if the call did not return
 	for i, entry := range c.Entry.memory(c.Args) {
 		fmt.Fprintf(&out, "  %s, %d bytes at %#x%s\n", c.title(entry), entry.Size, entry.Addr, recorded(entry))
-		c.writeMemory(&out, entry, at(exits, i))
+		exit := entry
+		if len(exits) > 0 {
+			exit = exits[i]
+		}
+		c.writeMemory(&out, entry, exit)
 	}
 	return out.String()
 }
@@ -67,10 +71,10 @@ func (c *Call) title(m *Memory) string {
 	return text
 }
 
-// writeMemory writes memory at the entry and, if it was changed, at the exit.
+// writeMemory writes memory at the entry and, if the call has changed it, at the exit.
 func (c *Call) writeMemory(out *strings.Builder, entry, exit *Memory) {
 	fields := c.fields(&c.Entry, entry)
-	changed := exit != nil && !bytes.Equal(entry.Data, exit.Data)
+	changed := !bytes.Equal(entry.Data, exit.Data)
 	switch {
 	case !changed:
 		writeRows(out, "entry", fields, entry.Data)

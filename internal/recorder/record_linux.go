@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An ExitError is that the command ended in another way than with status 0.
+// An ExitError reports that the command did not exit with status 0.
 type ExitError struct{ Status unix.WaitStatus }
 
 func (e *ExitError) Error() string {
@@ -25,8 +25,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Status.ExitStatus())
 }
 
-// Code is what a shell makes of it: the exit status, or 128 and the signal's
-// number.
+// Code returns the exit status that a shell would report: that of the command, or 128 plus the
+// signal that ended it.
 func (e *ExitError) Code() int {
 	if e.Status.Signaled() {
 		return 128 + int(e.Status.Signal())
@@ -34,20 +34,17 @@ func (e *ExitError) Code() int {
 	return e.Status.ExitStatus()
 }
 
-// Record starts the command and returns, when all of its processes have ended,
-// the calls that they made, in the order of their entries. The error is an
-// *ExitError if the command, the first of the processes, has failed; the calls
-// are there all the same. Another error is that it could not be recorded: then
-// it does not run any more.
+// Record starts the command, waits until all of its processes have ended, and returns their
+// calls in the order of their entries. If the command itself failed, Record returns the calls and an
+// *ExitError. Any other error means that the command could not be recorded. It has been killed then.
 //
-// The command is not started or waited for by the caller, and its ProcessState
-// stays nil.
+// The caller must not start the command or wait for it. Its ProcessState stays nil.
 func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 	if err := platform(); err != nil {
 		return nil, err
 	}
 	if !ready {
-		return nil, errors.New("a program that records calls recorder.Main first")
+		return nil, errors.New("the program must call recorder.Main before it can record")
 	}
 	t := newTracer(o)
 	var err error
@@ -57,9 +54,9 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 		}
 		err = t.loop()
 		t.killAll()
-		// It was waited for by ptrace; this is for what copies its output.
+		// The tracer has waited for the process. Wait ends the goroutines that copy its output.
 		_ = cmd.Wait()
-		_ = cmd.Process.Release() // Wait finds no child, and leaves the pidfd open
+		_ = cmd.Process.Release() // Wait finds no child, and does not close the pidfd
 	})
 	sortCalls(t.calls)
 	switch {
@@ -72,9 +69,9 @@ func Record(cmd *exec.Cmd, o Options) ([]Call, error) {
 	return t.calls, err
 }
 
-// start starts the stub in the place of the command, and seizes it where it stops itself.
-// Until the stub is seized, with PTRACE_O_EXITKILL, only Pdeathsig ends it if this process
-// is killed. It is sent when this thread ends, which therefore must not be before that.
+// start starts the stub for the command, and seizes it after it has stopped itself. From then on
+// PTRACE_O_EXITKILL kills it if this process is killed. Until then Pdeathsig does. That signal is sent
+// when the calling thread ends, so this thread must not end earlier.
 func (t *tracer) start(cmd *exec.Cmd) error {
 	path, args, attr := cmd.Path, cmd.Args, cmd.SysProcAttr
 	var stubAttr syscall.SysProcAttr
@@ -94,7 +91,7 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 	pid := cmd.Process.Pid
 	var status unix.WaitStatus
 	if _, err = wait4(pid, &status, unix.WUNTRACED|unix.WALL); err == nil && !status.Stopped() {
-		t.status = status // somebody has ended it
+		t.status = status // another process has killed it
 		return nil
 	}
 	if err == nil {
@@ -102,7 +99,7 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 	}
 	if err != nil {
 		err = forbidden(pid, err)
-		_ = unix.Kill(pid, unix.SIGKILL) // it is ours, and not reaped
+		_ = unix.Kill(pid, unix.SIGKILL) // our own child, and not reaped
 		_ = cmd.Wait()
 		return err
 	}
@@ -110,21 +107,20 @@ func (t *tracer) start(cmd *exec.Cmd) error {
 	return unix.Kill(pid, unix.SIGCONT)
 }
 
-// stubName is the first argument of a program that Record starts in the place of the command,
-// from the file of this one.
+// stubName is args[0] of the stub, which Record starts from the executable of this program.
 const stubName = "scm-recorder-stub"
 
-// The words by which the stub learns what it may do for a filter.
+// The filter modes, as arguments of the stub.
 const (
 	noFilter   = "none"
 	mayFilter  = "filter"
-	privileged = "no-new-privs" // a filter needs no_new_privs
+	noNewPrivs = "no-new-privs" // set no_new_privs for the filter
 	atMarks    = "-marks"       // suffix: the filter for sections
 )
 
-// filterMode says how the command can get its filter without a change of what it may do.
-// Without CAP_SYS_ADMIN a filter needs no_new_privs, which changes nothing for a program whose
-// tracer lacks CAP_SYS_PTRACE: it gains no privileges by an exec either.
+// filterMode returns how the command can get its filter without losing privileges. Without
+// CAP_SYS_ADMIN a filter needs no_new_privs. If the tracer lacks CAP_SYS_PTRACE, that changes nothing,
+// because a traced program gains no privileges by an exec anyway.
 func (t *tracer) filterMode() string {
 	mode := noFilter
 	switch {
@@ -133,7 +129,7 @@ func (t *tracer) filterMode() string {
 	case capable(unix.CAP_SYS_ADMIN):
 		mode = mayFilter
 	case !capable(unix.CAP_SYS_PTRACE):
-		mode = privileged
+		mode = noNewPrivs
 	}
 	if t.o.Sections {
 		mode += atMarks
@@ -141,11 +137,11 @@ func (t *tracer) filterMode() string {
 	return mode
 }
 
-// ready is whether the program has called Main.
+// ready is set by Main.
 var ready bool
 
-// Main is the first call in main of each program that records: it becomes the command that
-// Record starts in the place of this program, and returns in all other processes.
+// Main must be called first in the main function of a program that uses Record. In the stub it
+// executes the command and does not return. In all other processes it returns at once.
 func Main() {
 	ready = true
 	if len(os.Args) < 5 || os.Args[0] != stubName {
@@ -155,8 +151,8 @@ func Main() {
 	var err error
 	if unix.Gettid() == unix.Getpid() {
 		err = stub(os.Args[1], os.Args[2], os.Args[3], os.Args[4:])
-	} else if err = setDeathSignal(unix.SIGKILL); err == nil { // each thread has its own
-		// The tracer seizes the first thread, which this one is after an exec.
+	} else if err = setDeathSignal(unix.SIGKILL); err == nil { // each thread has its own death signal
+		// The tracer seizes the first thread. After an exec this is the calling thread.
 		err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
 	}
 	errno := unix.ENOEXEC
@@ -164,8 +160,8 @@ func Main() {
 	os.Exit(int(errno))
 }
 
-// stub waits until it is traced, installs the filter and becomes the command, with the
-// command's own parent-death signal.
+// stub waits until it is traced, restores the command's own parent-death signal, installs the
+// filter and executes the command.
 func stub(mode, deathSignal, path string, args []string) error {
 	signal, err := strconv.Atoi(deathSignal)
 	if err != nil {
@@ -178,19 +174,19 @@ func stub(mode, deathSignal, path string, args []string) error {
 		return err
 	}
 	mode, sections := strings.CutSuffix(mode, atMarks)
-	if mode == privileged {
+	if mode == noNewPrivs {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			mode = noFilter
 		}
 	}
 	if mode != noFilter && install(filter(sections)) == nil {
-		// The tracer takes the first stop by the filter for the news that there is one.
+		// The tracer takes the first stop by the filter as the sign that it is installed.
 		_, _ = unix.Getpriority(Mark, 0)
 	}
 	return syscall.Exec(path, args, os.Environ())
 }
 
-// setDeathSignal sets the signal that this thread gets when the one that started it ends.
+// setDeathSignal sets the signal that this thread gets when its parent thread ends.
 func setDeathSignal(signal unix.Signal) error {
 	return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0)
 }
@@ -199,16 +195,16 @@ func sortCalls(calls []Call) {
 	slices.SortFunc(calls, func(a, b Call) int { return a.seq - b.seq })
 }
 
-// onThread runs f on a thread that ends with it: the kernel then lets go what
-// the thread still traces. It is not the first thread of the process, which Go
-// does not end, and none that has started a child, of whose end f would hear.
+// onThread runs f on a thread that ends after it, so that the kernel detaches the threads that it
+// still traces. It is not the first thread of the process, because Go does not end that one, and not a
+// thread that has children, because f would wait for them.
 func onThread(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() || hasChildren() {
-			// While this one is held, another goroutine gets another thread.
+			// While this thread is locked, another goroutine runs on another thread.
 			onThread(f)
 			runtime.UnlockOSThread()
 			return
@@ -218,14 +214,14 @@ func onThread(f func()) {
 	<-done
 }
 
-// hasChildren reports whether the thread has any to wait for.
+// hasChildren reports whether the calling thread has children to wait for.
 func hasChildren() bool {
 	err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT|unix.WALL|unix.WNOTHREAD, nil)
 	return err != unix.ECHILD
 }
 
-// killAll ends what is left after an error. The filter of a started program
-// would refuse its calls if it were let go.
+// killAll kills the remaining threads after an error. If they were detached, their filter would make
+// the recorded calls fail.
 func (t *tracer) killAll() {
 	for tid := range t.threads {
 		_ = unix.Kill(tid, unix.SIGKILL)
@@ -241,14 +237,14 @@ func (t *tracer) killAll() {
 	}
 }
 
-// platform reports whether anything can be recorded here.
+// platform returns an error if nothing can be recorded on this system.
 func platform() error {
 	if len(recordable) == 0 {
-		return fmt.Errorf("the recorder knows amd64, 386 and arm64, not %s", runtime.GOARCH)
+		return fmt.Errorf("the recorder supports amd64, 386 and arm64, not %s", runtime.GOARCH)
 	}
 	if !procfs.InOwnNamespace() {
-		return errors.New("/proc is that of another PID namespace, where a process of this one has another number: " +
-			"mount this one's (mount -t proc proc /proc, or unshare --mount-proc)")
+		return errors.New("/proc belongs to another PID namespace, in which processes have other IDs: " +
+			"mount the /proc of this namespace (mount -t proc proc /proc, or unshare --mount-proc)")
 	}
 	return nil
 }

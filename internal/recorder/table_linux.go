@@ -10,7 +10,7 @@ import (
 // none is the number of a call that an architecture does not have.
 const none = -1
 
-// A tableRow describes a system call: its number on each architecture, and its arguments.
+// A tableRow describes a system call: the number on each architecture, and the arguments.
 type tableRow struct {
 	name               string
 	amd64, i386, arm64 int

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,11 @@ const TextBytes = 32
 // Text returns the call as a line: the socket, the messages with their control data, the flags
 // and the result.
 func (c *Call) Text() string { return string(c.AppendText(nil)) }
+
+// String returns the thread ID and the text.
+func (c *Call) String() string {
+	return fmt.Sprintf("%d %s", c.Thread, c.Text())
+}
 
 // AppendText appends the call as a line.
 func (c *Call) AppendText(b []byte) []byte {
@@ -34,6 +40,18 @@ func (c *Call) AppendText(b []byte) []byte {
 	return c.appendResult(b)
 }
 
+// errorName returns the name of the errno, and "" if the call did not fail.
+func (c *Call) errorName() string {
+	switch {
+	case c.Errno == 0:
+		return ""
+	case interrupted(c.Errno):
+		return "interrupted"
+	}
+	return errnoName(c.Errno)
+}
+
+// appendResult appends the result or the errno, and the flags of a received message.
 func (c *Call) appendResult(b []byte) []byte {
 	switch {
 	case c.Unfinished:

@@ -10,29 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options are what is recorded, and how. The zero value records every call
-// that can carry ancillary data, and keeps it.
+// Options select the calls to record. The zero value records every call that can carry
+// ancillary data, and returns them all.
 type Options struct {
-	// Handle is given each call at its exit, in place of its being kept. It
-	// runs while the thread that made the call is stopped.
+	// Handle, if set, is called with each call at its exit. The call is not kept then. The
+	// thread that made the call is stopped until Handle returns.
 	Handle func(*Call)
-	// Sections records all calls between marks, and no others.
+	// Sections records all calls between marks, and no other calls.
 	Sections bool
-	// NoFilter stops the program at each of its calls, without a filter.
+	// NoFilter installs no filter, and stops the program at each of its calls.
 	NoFilter bool
-	// Ancillary leaves out calls that carry no ancillary data, as Call.Ancillary
-	// has it.
+	// Ancillary leaves out calls for which Call.Ancillary returns false.
 	Ancillary bool
-	// Limit is how many bytes are recorded of the payload in one buffer; 0
-	// stands for 1 MiB, which is the limit of all other memory.
+	// Limit is the maximum number of bytes to record from each payload buffer. 0 means 1 MiB,
+	// which is also the limit for all other memory.
 	Limit int
-	// Sum records a sum of what the kernel sends or receives of a payload behind Limit.
+	// Sum records a sum of the payload bytes after Limit that the kernel sends or receives.
 	Sum bool
-	// LeftOut is called for each child that Attach does not record, because another
-	// process traces it, and why. What such a child starts is not recorded either,
-	// unless it was there before.
+	// LeftOut is called for each child that Attach does not record because another process
+	// traces it. New children of such a child are not recorded either.
 	LeftOut func(pid int, why error)
-	// Started is called with the process before its first instruction.
+	// Started is called with the process before it executes its first instruction.
 	Started func(*os.Process)
 }
 
@@ -43,18 +41,18 @@ type tracer struct {
 	reader  reader
 	lookup  lookup
 	threads map[int]*thread
-	dead    *Process // the last of which a thread has ended
+	dead    *Process // the process of the last thread that has ended
 	queue   []change
 	calls   []Call
 	seq     int
 
-	process  *os.Process // that Record started
-	starting bool        // it is still the stub
-	ending   bool        // nothing is recorded any more
+	process  *os.Process // the one that Record started
+	starting bool        // the process is still the stub
+	ending   bool        // record nothing more
 	status   unix.WaitStatus
 }
 
-// resumeMode is how threads run on that are in no call and in no section.
+// resumeMode says up to where a thread runs that is in no call and in no section.
 type resumeMode int
 
 const (
@@ -66,7 +64,7 @@ type thread struct {
 	tid     int
 	process *Process
 	section int
-	inside  bool // a call: between its entry and its exit
+	inside  bool // between the entry and the exit of a call
 	call    *Call
 }
 
@@ -78,22 +76,22 @@ func newTracer(o Options) *tracer {
 	return &tracer{o: o, mode: toSyscall, reader: reader{limit, o.Sum}, threads: map[int]*thread{}}
 }
 
-// add makes a thread of its own process known.
+// add adds a thread of a process.
 func (t *tracer) add(tid int, p *Process) *thread {
 	th := &thread{tid: tid, process: p}
 	t.threads[tid] = th
 	return th
 }
 
-// A change is what wait4 reported of a thread.
+// A change is a state change of a thread that wait4 has reported.
 type change struct {
 	tid    int
 	status unix.WaitStatus
 }
 
-// wait returns the next change. Of many the kernel reports first that of the same
-// threads, so that busy ones would keep the tracer from others: it takes in
-// turn what is there.
+// wait returns the next change. If several threads have changed, the kernel always reports the same
+// one first, so that a busy thread could starve the others. Therefore wait queues all pending
+// changes before it returns the first.
 func (t *tracer) wait() (int, unix.WaitStatus, error) {
 	if len(t.queue) == 0 {
 		tid, status, err := waitStop(-1)
@@ -114,14 +112,14 @@ func (t *tracer) wait() (int, unix.WaitStatus, error) {
 	return next.tid, next.status, nil
 }
 
-// push queues a change. One before of the same thread is past: the thread was
-// killed, and it may be another that has its number now.
+// push queues a change. It drops an earlier change with the same thread ID: that thread was
+// killed, and a new thread may have its ID.
 func (t *tracer) push(tid int, status unix.WaitStatus) {
 	t.queue = slices.DeleteFunc(t.queue, func(c change) bool { return c.tid == tid })
 	t.queue = append(t.queue, change{tid, status})
 }
 
-// loop handles stops until there is nobody left.
+// loop handles changes until all threads have ended.
 func (t *tracer) loop() error {
 	for len(t.threads) > 0 {
 		tid, status, err := t.wait()
@@ -131,13 +129,14 @@ func (t *tracer) loop() error {
 		if err != nil {
 			return os.NewSyscallError("wait4", err)
 		}
-		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // killed meanwhile: wait reports it
+		if err := t.handle(tid, status); err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: the thread was killed, and wait reports it
 			return err
 		}
 	}
 	return nil
 }
 
+// handle handles a change of a thread, and resumes the thread if it has stopped.
 func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	th := t.threads[tid]
 	if !status.Stopped() {
@@ -165,7 +164,7 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 		}
 		return t.resume(th, sig)
 	case unix.PTRACE_EVENT_SECCOMP:
-		if t.starting { // the stub's mark
+		if t.starting { // the stub's mark: the filter is installed
 			t.mode = toFilter
 			return t.resume(th, 0)
 		}
@@ -184,13 +183,14 @@ func (t *tracer) handle(tid int, status unix.WaitStatus) error {
 	case unix.PTRACE_EVENT_STOP:
 		switch sig {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
-			// All of the process is stopped. It stays so until SIGCONT.
+			// The whole process is stopped, and stays stopped until SIGCONT.
 			return resume(unix.PTRACE_LISTEN, tid, 0)
 		}
 	}
 	return t.resume(th, 0)
 }
 
+// resume lets a thread run to the next stop that the tracer needs.
 func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	request := int(t.mode)
 	if t.starting {
@@ -201,9 +201,9 @@ func (t *tracer) resume(th *thread, sig unix.Signal) error {
 	return resume(request, th.tid, sig)
 }
 
-// appear makes a thread known that stops before its making could
-// be reported. That may never happen: the maker may be killed, and is then perhaps gone
-// already. So nothing is waited for: made corrects what is wrong here.
+// appear adds a thread that stops before the tracer knows which thread made it. If its maker was
+// killed, that is never reported, so appear does not wait for the report. It takes the process and
+// the parent from /proc, and made corrects them if necessary.
 func (t *tracer) appear(tid int) *thread {
 	s := status(tid)
 	parent := t.dead
@@ -221,9 +221,9 @@ func (t *tracer) appear(tid int) *thread {
 	return t.add(tid, parent.newChild(tid))
 }
 
-// made records that p has made a thread, of its own or of a new process. One that is not
-// known by now is to stop for the first time, or it has stopped, run and ended before its
-// maker was reported: the kernel reports no more of it.
+// made records that p has made a thread, either of p or of a new process. A thread that is still
+// unknown has either not stopped for the first time, or has already ended, in which case the kernel
+// reports nothing more about it.
 func (t *tracer) made(p *Process, tid int) {
 	th := t.threads[tid]
 	switch {
@@ -237,8 +237,8 @@ func (t *tracer) made(p *Process, tid int) {
 	}
 }
 
-// exec records which thread this is from now on: the one that execs takes over the
-// number of the first, and all others of the process are gone.
+// exec updates the threads of a process after an execve. The thread that called it gets the ID of the
+// first thread, and all other threads have ended.
 func (t *tracer) exec(tid int) *thread {
 	th := t.threads[tid]
 	former, err := unix.PtraceGetEventMsg(tid)
@@ -258,6 +258,7 @@ func (t *tracer) exec(tid int) *thread {
 	return caller
 }
 
+// syscallStop handles a stop at the entry or the exit of a call.
 func (t *tracer) syscallStop(th *thread) error {
 	var info syscallInfo
 	if err := info.get(th.tid); err != nil {
@@ -275,7 +276,7 @@ func (t *tracer) syscallStop(th *thread) error {
 	return t.resume(th, 0)
 }
 
-// enter begins a call.
+// enter handles the entry of a call.
 func (t *tracer) enter(th *thread, info *syscallInfo) {
 	th.inside = true
 	arch := archOf(info.arch)
@@ -304,14 +305,14 @@ func (t *tracer) enter(th *thread, info *syscallInfo) {
 		return
 	}
 	if t.o.Ancillary && !c.receives() && !c.Ancillary() {
-		th.inside = false // no need to stop at its exit
+		th.inside = false // do not stop at its exit
 		return
 	}
 	c.lookUpEntry(&t.lookup)
 	th.call = c
 }
 
-// mark reports whether the call is one, and which section it begins.
+// mark reports whether the call is a mark, and which section it begins.
 func mark(sig *signature, args []uint64) (section int, ok bool) {
 	if sig == nil || sig.name != "getpriority" || uint32(args[0]) != Mark {
 		return 0, false
@@ -319,7 +320,7 @@ func mark(sig *signature, args []uint64) (section int, ok bool) {
 	return int(int32(args[1])), true
 }
 
-// leave ends a call.
+// leave handles the exit of a call.
 func (t *tracer) leave(th *thread, info *syscallInfo) {
 	c := th.call
 	th.call, th.inside = nil, false
@@ -336,7 +337,7 @@ func (t *tracer) leave(th *thread, info *syscallInfo) {
 	t.emit(c)
 }
 
-// abandon ends a call whose exit nobody will see.
+// abandon ends a call whose exit the tracer will not see.
 func (t *tracer) abandon(th *thread) {
 	if c := th.call; c != nil {
 		c.Unfinished = true
@@ -345,6 +346,7 @@ func (t *tracer) abandon(th *thread) {
 	th.call, th.inside = nil, false
 }
 
+// emit passes a call to Options.Handle, or keeps it.
 func (t *tracer) emit(c *Call) {
 	if t.o.Ancillary && !c.Ancillary() {
 		return
