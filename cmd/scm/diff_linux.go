@@ -16,7 +16,7 @@ func diffCommand() *cobra.Command {
 	var all, noFilter bool
 	cmd := &cobra.Command{
 		Use:   "diff [flags] -- COMMAND_A [ARG]... --- COMMAND_B [ARG]...",
-		Short: "Tell whether two programs say the same thing to the kernel when they pass descriptors",
+		Short: "Compare the system calls by which two programs pass descriptors",
 		Long: `Run both commands, one after the other, and report the first difference between
 the calls by which they and their children send and receive messages: the byte
 and its field.
@@ -26,32 +26,39 @@ and its field.
 
 ` + counted() + `
 
-Calls on other sockets than Unix sockets, which pass no descriptors, count for nothing.
-Of the others all is compared, padding too, but for what differs from run to run: no time
-that a receive brings (SO_TIMESTAMP and its kin) counts; of an address counts whether it
-is NULL; of a descriptor its kind, whether it was opened to read, to write or as a path,
-whether a received one is close-on-exec, and as the how many-th of its process it appears
-(each received one is another, whatever its number); of a process as the how many-th it
-appears, and so for an abstract name of five hexadecimal digits, which is what the kernel
-chooses. Buffers for a receive are compared as far as the kernel has filled them. Of a
-payload the first 4 KiB of each buffer are compared, and the rest as far as the kernel
-has taken it, by a sum of each buffer (SHA-256). Processes are paired by their place in
-the tree; those that make none of the calls count for nothing. Two regular files, or two
-eventfds, one after the other on one number are taken for one descriptor.
+Calls on sockets that are not Unix sockets, which pass no descriptors, are ignored. All
+other calls are compared completely, including padding, except for values that differ
+from run to run:
 
-The calls of a process are compared in the order in which its threads make them. Where
-several threads or several processes make some, where a program polls, where a stream has
-more or less bytes or room, and where a program leaves bytes unset that the kernel ignores
-(padding, msg_flags and msg_len before the call) it can differ from itself: compare it
-with itself first. The report of a difference says which of this may be so.
+- Times of received messages (SO_TIMESTAMP and similar options) are ignored.
+- An address is only compared with NULL.
+- A descriptor is compared by its kind, its access mode (read, write or path) and, if it
+  was received, by close-on-exec. Its value is replaced by a count in the order of first
+  appearance in its process. Each received descriptor is a new one.
+- A process ID is replaced by a count in the order of first appearance, and so is an
+  abstract name of five hexadecimal digits, as the kernel chooses them.
+- Buffers for a receive are compared as far as the kernel has filled them.
+- The first 4 KiB of each payload buffer are compared. The rest, as far as the kernel
+  has sent or received it, is compared by its SHA-256.
+
+Processes are paired by their place in the tree, without those that make none of the
+calls. Two regular files, or two eventfds, that have the same descriptor one after the
+other are taken for one.
+
+The calls of a process are compared in the order in which its threads make them. A
+program can differ from itself if several threads or several processes make calls, if it
+polls, if the number of bytes or the free space in a stream varies, or if it leaves bytes
+unset that the kernel ignores (padding, msg_flags and msg_len before the call). Compare
+it with itself first. The report says which of these reasons may apply.
 
 Memory that scm cannot read, such as that of memfd_secret(2), and descriptors that it
-cannot look up, as of a process that is not dumpable, are not compared: if nothing else
-differs, "not compared" says so, and the exit status is 4.
+cannot look up, such as those of a process that is not dumpable, are not compared. If
+there is no other difference, scm reports "not compared" and exits with status 4.
 
-Both get the same standard input: scm diff first reads a pipe to its end, into a file
-without a name in the folder TMPDIR (/tmp), which both read. What they print goes to
-standard error. HUP, INT, QUIT and TERM go to the command that runs, and end the comparison.
+Both commands get the same standard input. If it is a pipe, scm first reads it to its
+end, into an unnamed file in the directory TMPDIR (/tmp). Their output is written to
+standard error. HUP, INT, QUIT and TERM are forwarded to the running command, and end
+the comparison.
 
 ` + blind + `
 
@@ -59,9 +66,9 @@ standard error. HUP, INT, QUIT and TERM go to the command that runs, and end the
 
 ` + inherited + `
 
-Exit status: 0 the same, 1 different, 2 wrong usage, 4 a command could not be
-recorded, neither made a call to compare, or not all could be compared; 128 and its
-number after a signal.`,
+Exit status: 0 if there is no difference, 1 if there is one, 2 for wrong usage, and 4 if a
+command could not be recorded, if neither made a call to compare, or if not all could be
+compared. After a signal, 128 plus the signal.`,
 		Example: `  scm diff -- ./client-in-c --- ./client-in-go
   scm diff -- ./client --- env LD_PRELOAD=./new.so ./client`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,8 +80,8 @@ number after a signal.`,
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVar(&all, "all-memory", false, "compare also what the kernel neither reads nor writes of the buffers for a receipt")
-	cmd.Flags().BoolVar(&noFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
+	cmd.Flags().BoolVar(&all, "all-memory", false, "compare also memory in the buffers of a receive that the kernel neither reads nor writes")
+	cmd.Flags().BoolVar(&noFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	return cmd
 }
 
@@ -109,7 +116,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	d := comparison.First(records[0], records[1])
 	if d == nil && unread > 0 {
 		return broken(fmt.Errorf("not compared: %d calls whose memory could not be read, or whose descriptors "+
-			"could not be looked up; all else is the same", unread))
+			"could not be looked up; all other calls are the same", unread))
 	}
 	if d == nil {
 		calls := "calls"
@@ -130,7 +137,7 @@ func diff(cmd *cobra.Command, a, b []string, all, noFilter bool) error {
 	return nil
 }
 
-// notes says why the difference may be one of the run and not of the programs.
+// notes returns reasons why the programs may be the same although the runs differ.
 func notes(d *recorder.Difference) string {
 	has := func(fields ...string) bool {
 		return slices.ContainsFunc(fields, func(f string) bool { return strings.Contains(d.Field, f) })
@@ -144,10 +151,10 @@ func notes(d *recorder.Difference) string {
 		text    string
 	}{
 		{d.Threads, "The process has several threads that make calls: their order can change from run to run."},
-		{d.Several, "Several processes make calls: which of them makes one, and which first, can change from run to run."},
-		{d.Field == "the call", "Which call comes next, or whether one does, can change from run to run."},
-		{result("recv"), "What a receive finds, of a stream or without waiting, can change from run to run."},
-		{result("send"), "What a send finds room for, of a stream or without waiting, can change from run to run."},
+		{d.Several, "Several processes make calls: which of them make calls, and in which order, can change from run to run."},
+		{d.Field == "the call", "Whether there is another call, and which, can change from run to run."},
+		{result("recv"), "The data available to a receive, from a stream or without waiting, can change from run to run."},
+		{result("send"), "The space available to a send, to a stream or without waiting, can change from run to run."},
 		{has("padding") || d.When == "entry" && has("msg_flags", "msg_len"), "The kernel ignores these bytes: a program that leaves them unset can differ from itself."},
 		{d.Where == "timeout", "A timeout that a program computes from the clock changes from run to run."},
 	} {
@@ -165,7 +172,7 @@ func orNone(c *recorder.Call) string {
 	return c.Text()
 }
 
-// record runs one of the commands.
+// record runs and records one of the commands.
 func record(args []string, in *input, o recorder.Options) error {
 	cmd := programCommand(args)
 	stdin, err := in.open()
@@ -184,7 +191,7 @@ func record(args []string, in *input, o recorder.Options) error {
 	}
 	var exit *recorder.ExitError
 	if errors.As(err, &exit) {
-		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // what it said is compared all the same
+		_, _ = fmt.Fprintf(os.Stderr, "scm: %s: %v\n", args[0], exit) // its calls are compared anyway
 	} else if err != nil {
 		return broken(err)
 	}

@@ -25,15 +25,15 @@ func TestDiff(t *testing.T) {
 		{"a program and itself", both(one, one), 0, "same: 2 calls\n", ""},
 		{"one call", both(tracee(t, "unset"), tracee(t, "unset")), 0, "same: 1 call\n", ""},
 		{"with all memory", append([]string{"diff", "--all-memory"}, both(one, one)[1:]...), 0, "same: 2 calls\n", ""},
-		{"with names that the kernel chooses", both(tracee(t, "named"), tracee(t, "named")), 0, "same: 2 calls\n", ""},
-		{"times, and other sockets", both(tracee(t, "timed"), tracee(t, "timed")), 0, "same: 11 calls\n", ""},
-		{"what a receive finds", both(tracee(t, "early"), tracee(t, "late")), 1, "different: call 1 of process 1 (recvmsg), at its exit: the result: -1 EAGAIN against 1\n  A: …\n  B: …\nWhat a receive finds, of a stream or without waiting, can change from run to run.\n", ""},
-		{"what a send finds room for", both(tracee(t, "room"), tracee(t, "no room")), 1, "different: call 1 of process 1 (sendmsg), at its exit: the result: 1 against -1 EAGAIN\n  A: …\n  B: …\nWhat a send finds room for, of a stream or without waiting, can change from run to run.\n", ""},
+		{"names chosen by the kernel", both(tracee(t, "named"), tracee(t, "named")), 0, "same: 2 calls\n", ""},
+		{"timestamps and UDP sockets", both(tracee(t, "timed"), tracee(t, "timed")), 0, "same: 11 calls\n", ""},
+		{"the data available to a receive", both(tracee(t, "early"), tracee(t, "late")), 1, "different: call 1 of process 1 (recvmsg), at its exit: the result: -1 EAGAIN against 1\n  A: …\n  B: …\nThe data available to a receive, from a stream or without waiting, can change from run to run.\n", ""},
+		{"the space available to a send", both(tracee(t, "room"), tracee(t, "no room")), 1, "different: call 1 of process 1 (sendmsg), at its exit: the result: 1 against -1 EAGAIN\n  A: …\n  B: …\nThe space available to a send, to a stream or without waiting, can change from run to run.\n", ""},
 		{"behind a shell", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; true"}), 0, "same: 2 calls\n", ""},
 		{"the pair and a message of one", both(one, tracee(t, "pair")), 0, "same: 2 calls\n", ""},
 		{"a flag", both(one, tracee(t, "flag")), 1, "different: call 1 of process 1 (sendmsg), at its entry: flags: 0 against MSG_NOSIGNAL\n  A: sendmsg(", ""},
-		{"nothing", both(one, tracee(t, "plain")), 1, "different: call 1 of process 1 (sendmsg): the call: sendmsg against none\n  A: …\n  B: …\nWhich call comes next, or whether one does, can change from run to run.\n", ""},
-		{"nothing at all", both(tracee(t, "plain"), []string{"true"}), 4, "", "nothing was compared"},
+		{"a call and none", both(one, tracee(t, "plain")), 1, "different: call 1 of process 1 (sendmsg): the call: sendmsg against none\n  A: …\n  B: …\nWhether there is another call, and which, can change from run to run.\n", ""},
+		{"no calls at all", both(tracee(t, "plain"), []string{"true"}), 4, "", "nothing was compared"},
 		{"a command that fails", both(one, []string{"sh", "-c", strings.Join(one, " ") + "; exit 6"}), 0, "same: 2 calls\n", "exit status 6"},
 		{"no such command", both(one, []string{"no-such-command"}), 4, "", "not found"},
 		{"one command", append([]string{"diff", "--"}, one...), 2, "", "two commands"},
@@ -47,7 +47,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// Who names a file gives no command to a CI server that prints the difference.
+// The name of a file cannot be a command for a CI server that prints the difference.
 func TestDiffNames(t *testing.T) {
 	traceable(t)
 	name := filepath.Join(t.TempDir(), "##vso[task.complete]")
@@ -67,13 +67,13 @@ func TestDiffNames(t *testing.T) {
 	}
 }
 
-// What can differ from run to run has a note.
+// A difference that can be due to the run has a note.
 func TestDiffNotes(t *testing.T) {
 	traceable(t)
 	notes := map[string]string{
-		"processes": "Several processes make calls: which of them makes one, and which first, can change from run to run.\n",
+		"processes": "Several processes make calls: which of them make calls, and in which order, can change from run to run.\n",
 		"threads":   "The process has several threads that make calls: their order can change from run to run.\n",
-		"call":      "Which call comes next, or whether one does, can change from run to run.\n",
+		"call":      "Whether there is another call, and which, can change from run to run.\n",
 		"clock":     "A timeout that a program computes from the clock changes from run to run.\n",
 		"unused":    "The kernel ignores these bytes: a program that leaves them unset can differ from itself.\n",
 	}
@@ -104,7 +104,7 @@ func TestDiffNotes(t *testing.T) {
 	}
 }
 
-// What cannot be read is not called the same.
+// Calls with unreadable memory are not reported as the same.
 func TestDiffUnreadable(t *testing.T) {
 	traceable(t)
 	mem, err := secretMemory()
@@ -114,12 +114,12 @@ func TestDiffUnreadable(t *testing.T) {
 	_ = unix.Munmap(mem)
 	secret := tracee(t, "secret")
 	r := ran(t, scmCommand(t, slices.Concat([]string{"diff", "--"}, secret, []string{"---"}, secret)...))
-	if r.code != 4 || r.out != "" || r.errors != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all else is the same\n" {
+	if r.code != 4 || r.out != "" || r.errors != "scm: not compared: 2 calls whose memory could not be read, or whose descriptors could not be looked up; all other calls are the same\n" {
 		t.Errorf("%+v", r)
 	}
 }
 
-// Both commands read all of standard input, whatever it is.
+// Both commands can read all of standard input, from a pipe and from a file.
 func TestDiffInput(t *testing.T) {
 	traceable(t)
 	args := slices.Concat([]string{"diff", "--"}, tracee(t, "echo"), []string{"---"}, tracee(t, "echo"))

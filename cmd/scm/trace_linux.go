@@ -17,28 +17,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const privileges = `A program that is set-user-ID, set-group-ID or has file capabilities, such as sudo or
+const privileges = `A set-user-ID or set-group-ID program, or one with file capabilities, such as sudo or
 fusermount3, does not get its privileges when a traced process starts it, unless root
-runs scm: what it then passes, or cannot, is not what it would without scm.`
+runs scm. It may then pass other descriptors than without scm, or none.`
 
-// blind is what the recorder does not see, for the help.
-const blind = `scm does not see what a process sends and receives by io_uring, what a child passes that
-is made with CLONE_UNTRACED, nor a call that a seccomp filter of the program refuses; with
-its own filter, such a child gets ENOSYS, and that of the program does not get to trace a
-call: --no-filter changes these two. What is shown is the memory when scm reads it, at the
-entry of the call or at its exit: a thread can change it before the kernel reads it. scm is
-no guard against the program. What it traces cannot trace each other. A signal that
-is ignored interrupts a traced call that waits, and where the socket has a timeout
-(SO_RCVTIMEO, SO_SNDTIMEO) the call fails with EINTR. While nobody reads what scm prints,
-or a page of memory does not come, the program waits with scm.`
+// blind lists what the recorder does not see, for the help.
+const blind = `scm does not see messages that a process sends or receives with io_uring, messages of a
+child made with CLONE_UNTRACED, and calls that a seccomp filter of the program rejects.
+Because of scm's own filter, the recorded calls of such a child fail with ENOSYS, and a
+filter of the program cannot use SECCOMP_RET_TRACE. --no-filter avoids these two effects. scm reads memory at the entry and at the exit of a call. Another
+thread can change the memory before the kernel reads it, so scm is no protection
+against the program. Traced processes cannot trace each other. A signal that the
+program ignores interrupts a traced call that waits. If the socket has a timeout
+(SO_RCVTIMEO, SO_SNDTIMEO), the call then fails with EINTR. The program waits while
+scm cannot write its output, or cannot read a page of memory.`
 
-// Exit codes for a command that could not be started, as shells have them.
+// Exit codes for a command that could not be started, as in a shell.
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
 )
 
-// recorderMain is the recorder's part of main.
+// recorderMain must be called first in main. In the recorder's stub it does not return.
 func recorderMain() { recorder.Main() }
 
 func traceCommand() *cobra.Command {
@@ -51,34 +51,38 @@ func traceCommand() *cobra.Command {
 		Use:   "trace [flags] {-- COMMAND [ARG]... | -p PID}",
 		Short: "Print the messages with ancillary data of a program and its children",
 		Long: `Print every message with ancillary data (descriptors, credentials) that COMMAND
-and its children send or receive, a line each: the thread, the call, its socket,
-the payload, the ancillary data, the flags, the result, the flags received.
+and its children send or receive. Each line contains the thread, the call, its socket,
+the payload, the ancillary data, the flags, the result and the received flags.
 
   8008 recvmsg(4<unix stream socket:[3750]>, "\x00", SCM_RIGHTS [5<regular
   /etc/hosts, read> close-on-exec], MSG_CMSG_CLOEXEC) = 1 MSG_CMSG_CLOEXEC
 
-A descriptor is its number in the process, and between < and > its kind, its
-file and how that was opened: to read, to write or as a path. A received one without the
-words close-on-exec would be handed on by an exec. "not looked up", "close-on-exec unknown" and "control
-unreadable" are that scm could not ask /proc or read the memory, as of a process that is
-not dumpable; JSON then has open null, unread or control_unread. In JSON payloads, control
-data and addresses are hexadecimal digits, recorded is how many bytes of the payload are
-there (1 MiB of a buffer, 16 MiB of a call at most), and file_hex is the name of a file
-that is not UTF-8. Of more than 253 descriptors in a message, which the kernel refuses,
-the first 253 are described.
+After a descriptor, < and > enclose its kind, its file and its access mode: read, write,
+read-write or path. A received descriptor without the words close-on-exec is inherited
+across an exec. "not looked up", "close-on-exec unknown" and "control unreadable" mean
+that scm could not read /proc or the memory of the process, for example because it is
+not dumpable. JSON then contains open null, unread or control_unread.
+
+In JSON, payloads, control data and addresses are hexadecimal. recorded is the number of
+payload bytes in the object (at most 1 MiB per buffer and 16 MiB per call), and file_hex
+is a file name that is not UTF-8. If a message contains more than 253 descriptors, which
+the kernel rejects, the first 253 are described.
 
 ` + counted() + `
 
-The trace ends with the last of them. HUP, INT, QUIT, TERM, USR1 and USR2, sent to
-scm, go to COMMAND; before it has started, and once it has ended, the first four end
-scm. If scm is killed, so are COMMAND and its children. With -p HUP, INT and TERM end
-the trace, and the process runs on, as it does if scm is killed; until then it is slow,
-for it is stopped at each of its calls. The beginning and the end of the trace interrupt
-its calls that wait: epoll_wait(2) and some others then fail with EINTR (signal(7) lists
-them). A child that another process traces is left out and named on standard error.
-HUP, INT and QUIT that scm gets in the foreground of a terminal do not reach COMMAND,
-which has them from the terminal; use TERM, or setsid(1), which also keeps signals that
-COMMAND sends to its process group from scm.
+The trace ends when all of them have ended. scm forwards HUP, INT, QUIT, TERM, USR1 and
+USR2 to COMMAND. Before COMMAND has started and after it has ended, the first four end
+scm. If scm is killed, COMMAND and its children are killed too.
+
+With -p, HUP, INT and TERM end the trace, and the process runs on. It also runs on if
+scm is killed. While it is traced it is slow, because it is stopped at each system call.
+The beginning and the end of the trace interrupt calls that wait. epoll_wait(2) and some
+others (see signal(7)) then fail with EINTR. A child that another process traces is not
+traced, and is reported on standard error.
+
+If scm is in the foreground of a terminal, it does not forward HUP, INT and QUIT, because
+COMMAND gets them from the terminal. Use TERM, or setsid(1), which also keeps scm from
+receiving signals that COMMAND sends to its process group.
 
 ` + blind + `
 
@@ -86,10 +90,10 @@ COMMAND sends to its process group from scm.
 
 ` + inherited + `
 
-Exit status: COMMAND's own, 128 and the number if a signal ended it, 127 if it
-was not found and 126 if it could not be executed; 2 wrong usage, 4 the trace
-could not be set up. With -p: 0 when the process has ended, or when a signal
-has ended the trace, and 4 when the trace cannot be written: the process runs on.`,
+Exit status: that of COMMAND, 128 plus the signal that ended it, 127 if it was not found,
+126 if it could not be executed, 2 for wrong usage, and 4 if the trace could not be set
+up. With -p: 0 if the process has ended or a signal has ended the trace, and 4 if the
+trace could not be written, in which case the process runs on.`,
 		Example: `  scm trace -- ./server --port 80
   scm trace --raw -o server.trace -- ./server
   scm trace --json -p 4711`,
@@ -113,7 +117,7 @@ has ended the trace, and 4 when the trace cannot be written: the process runs on
 			o.LeftOut = func(pid int, why error) {
 				_, _ = fmt.Fprintf(os.Stderr, "scm: process %d is not in the trace: %v\n", pid, why)
 			}
-			// Once nobody reads the trace, the command runs on without it.
+			// If the reader of the trace ends, the command runs on.
 			signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 			if pid != 0 {
 				return traceProcess(pid, o, &p)
@@ -125,20 +129,20 @@ has ended the trace, and 4 when the trace cannot be written: the process runs on
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.StringVarP(&output, "output", "o", "", "write to `FILE` in place of standard error")
-	f.BoolVar(&p.raw, "raw", false, "add the memory in hexadecimal, with a ruler over the fields")
-	f.BoolVar(&p.json, "json", false, "print one object a line")
-	f.BoolVar(&all, "all", false, "print messages without ancillary data too")
-	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter: slower, for programs that use seccomp themselves")
+	f.StringVarP(&output, "output", "o", "", "write to `FILE` instead of standard error")
+	f.BoolVar(&p.raw, "raw", false, "also print the memory in hexadecimal, below the names of the fields")
+	f.BoolVar(&p.json, "json", false, "print one JSON object per line")
+	f.BoolVar(&all, "all", false, "also print messages without ancillary data")
+	f.BoolVar(&o.NoFilter, "no-filter", false, "use no seccomp filter; slower, for programs that use seccomp themselves")
 	f.IntVarP(&pid, "pid", "p", 0, "trace the running process `PID`, its threads and its children")
 	return cmd
 }
 
-// counted is which calls count, for the help.
+// counted lists the recorded calls, for the help.
 func counted() string {
-	return "The calls that count are " + strings.Join(recorder.Calls(), ", ") + `,
-in 32-bit programs by socketcall too. Payload that is passed by others, such as send,
-recv, sendto, recvfrom, read and write, is not among what scm sees.`
+	return "scm sees the calls " + strings.Join(recorder.Calls(), ", ") + `,
+in 32-bit programs also if they are made with socketcall. It does not see the payload of
+other calls, such as send, recv, sendto, recvfrom, read and write.`
 }
 
 func traceProgram(args []string, o recorder.Options) error {
@@ -154,8 +158,8 @@ func traceProgram(args []string, o recorder.Options) error {
 	return startError(err)
 }
 
-// programCommand is the command that a shell would run, also where PATH leads to the current
-// folder.
+// programCommand returns the command that a shell would run, even if PATH contains the current
+// directory.
 func programCommand(args []string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	if errors.Is(cmd.Err, exec.ErrDot) {
@@ -164,7 +168,7 @@ func programCommand(args []string) *exec.Cmd {
 	return cmd
 }
 
-// startError gives the error of a command that was not run its exit code.
+// startError returns the error of a command that could not be started, with its exit code.
 func startError(err error) error {
 	var forbidden *recorder.ForbiddenError
 	switch {
@@ -196,14 +200,14 @@ func traceProcess(pid int, o recorder.Options, p *tracePrinter) error {
 	return nil
 }
 
-// A tracePrinter writes calls. After the first error it is silent.
+// A tracePrinter writes calls. After the first error it writes nothing more.
 type tracePrinter struct {
 	out    *os.File
 	raw    bool
 	json   bool
 	line   []byte
 	err    error
-	failed func() // if set, is called after that error
+	failed func() // if set, called after that error
 }
 
 func (p *tracePrinter) print(c *recorder.Call) {
@@ -230,8 +234,8 @@ func (p *tracePrinter) write(c *recorder.Call) error {
 	return err
 }
 
-// appendCall appends a call as a line, and as more of them if it is to be raw, but
-// for the last end of a line.
+// appendCall appends a call as a line, and with raw also its memory. It appends no newline at the
+// end.
 func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	b = fmt.Appendf(b, "%d %s", c.Thread, display.Line(c.Text()))
 	if raw {
@@ -240,12 +244,13 @@ func appendCall(b []byte, c *recorder.Call, raw bool) []byte {
 	return b
 }
 
-// close says if the trace is not whole. The exit status is that of a command all the same.
+// close closes the output, and reports if the trace is incomplete. That does not change the exit status
+// of a command.
 func (p *tracePrinter) close() {
 	if p.out != os.Stderr {
 		p.err = errors.Join(p.err, p.out.Close())
 	}
 	if p.err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace is not whole:", p.err)
+		_, _ = fmt.Fprintln(os.Stderr, "scm: the trace is incomplete:", p.err)
 	}
 }

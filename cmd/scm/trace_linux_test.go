@@ -26,11 +26,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The children of the test binary are scm and the programs that it traces.
+// The test binary runs as scm, or as a program to trace, under these names.
 const (
 	scmChild = "scm"
 
-	// scmOtherThread is scm with a stub that calls recorder.Main on another thread than its first.
+	// The stub of scmOtherThread calls recorder.Main on a thread that is not its first.
 	scmOtherThread = "scm with a stub that begins on another thread"
 )
 
@@ -137,7 +137,7 @@ var tracees = map[string]func() error{
 	},
 }
 
-// pass sends standard input to itself, and receives it.
+// pass sends the descriptor of standard input to itself, and receives it.
 func pass(payload []byte, send func(sock int, m *scm.Message, flags int) error) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -167,7 +167,7 @@ func sendAtOnce(full bool) error {
 	return nil
 }
 
-// passUnset sends standard input. The fill changes bytes that the kernel ignores.
+// passUnset sends the descriptor of standard input. fill changes bytes that the kernel ignores.
 func passUnset(fill func(hdr *unix.Msghdr, padding []byte)) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -183,8 +183,8 @@ func passUnset(fill func(hdr *unix.Msghdr, padding []byte)) error {
 	return nil
 }
 
-// timed receives messages with a timestamp, sends its own number by UDP, and receives with a
-// timeout: the bytes of all three differ from run to run.
+// timed receives messages with a timestamp, sends its process ID by UDP, and receives with a timeout. The
+// bytes of all three differ from run to run.
 func timed() error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -195,7 +195,7 @@ func timed() error {
 		return err
 	}
 	for _, option := range []int{unix.SO_TIMESTAMP_OLD, unix.SO_TIMESTAMPNS_OLD, unix.SO_TIMESTAMP_NEW, unix.SO_TIMESTAMPNS_NEW} {
-		// Nobody has the port 9: it is refused at most.
+		// No program listens on port 9, so the send may fail.
 		_, _ = unix.SendmsgN(udp, []byte(strconv.Itoa(os.Getpid())), nil, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}}, 0)
 		if err := unix.SetsockoptInt(p[1], unix.SOL_SOCKET, option, 1); err != nil {
 			return err
@@ -211,8 +211,8 @@ func timed() error {
 	return receiveWithTimeout(p, 3, time.Minute)
 }
 
-// receiveWithTimeout receives bytes that it sends itself, a call each. The kernel leaves in the
-// timeout what is left of it, and the next call begins with that.
+// receiveWithTimeout receives bytes that it has sent itself, one per call. The kernel stores the remaining
+// time in the timeout, and the next call uses that.
 func receiveWithTimeout(p [2]int, calls int, limit time.Duration) error {
 	iov := unix.Iovec{Base: new(byte)}
 	iov.SetLen(1)
@@ -244,7 +244,7 @@ type mmsghdr struct {
 	_   uint32 // msg_len
 }
 
-// receiveAtOnce receives without waiting, when a byte is there and when none is.
+// receiveAtOnce receives without waiting, with or without a byte to receive.
 func receiveAtOnce(there bool) error {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -275,8 +275,7 @@ func secretMemory() ([]byte, error) {
 	return unix.Mmap(int(fd), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
-// passNamed has sockets with names that the kernel chooses: one sends to another by
-// its name, which sees the name of the sender.
+// passNamed makes two sockets with names chosen by the kernel, and sends from one to the other by name.
 func passNamed() error {
 	var socks [2]int
 	var names [2]unix.Sockaddr
@@ -309,7 +308,7 @@ func sendWithFlag(sock int, m *scm.Message, _ int) error {
 	return scm.Send(sock, m, unix.MSG_NOSIGNAL)
 }
 
-// scmCommand is scm as a process of its own, without a terminal.
+// scmCommand returns a command that runs scm without a terminal.
 func scmCommand(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	return scmAs(scmChild, args...)
@@ -323,13 +322,13 @@ func scmAs(child string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// tracee is the command line of a program to trace.
+// tracee returns the command line of a program to trace.
 func tracee(t testing.TB, name string) []string {
 	t.Helper()
 	return reexec.CommandLine(name)
 }
 
-// outcome is what a command has left.
+// outcome is the exit status and the output of a command.
 type outcome struct {
 	code        int
 	out, errors string
@@ -341,7 +340,7 @@ func ran(t *testing.T, cmd *exec.Cmd) outcome {
 	return outcome{r.code, r.stdout, r.stderr}
 }
 
-// traceable skips a test where nothing can be traced; under CI that is an error.
+// traceable skips a test if this process may not trace. With CI=true that is an error.
 func traceable(t *testing.T) {
 	t.Helper()
 	_, err := recorder.Record(exec.Command("true"), recorder.Options{})
@@ -376,7 +375,7 @@ func TestTraceExitStatus(t *testing.T) {
 		{[]string{"--fly", "true"}, 2, "unknown flag"},
 		{[]string{"-o", folder, "true"}, 4, "is a directory"},
 		{[]string{"-p", "1073741824"}, 4, "no such process"},
-		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee(t, "pass"), " ") + "; exit 5"}, 5, "the trace is not whole"},
+		{[]string{"-o", "/dev/full", "--", "sh", "-c", strings.Join(tracee(t, "pass"), " ") + "; exit 5"}, 5, "the trace is incomplete"},
 	} {
 		r := ran(t, scmCommand(t, append([]string{"trace"}, c.args...)...))
 		if r.code != c.code || !strings.Contains(r.errors, c.want) || c.want == "" && r.errors != "" {
@@ -385,7 +384,7 @@ func TestTraceExitStatus(t *testing.T) {
 	}
 }
 
-// A command is found in the current folder if PATH says so, as by a shell.
+// As in a shell, a command is found in the current directory if PATH contains it.
 func TestRelativePath(t *testing.T) {
 	traceable(t)
 	dir := t.TempDir()
@@ -500,8 +499,7 @@ func TestTraceSignals(t *testing.T) {
 	}
 }
 
-// Nothing is left running when scm is killed: standard output ends, which all of
-// them hold.
+// When scm is killed, no process keeps running, so that their standard output ends.
 func TestTraceKilled(t *testing.T) {
 	traceable(t)
 	for _, flags := range [][]string{{"trace", "--"}, {"trace", "--no-filter", "--"}} {
@@ -527,7 +525,7 @@ func TestTraceKilled(t *testing.T) {
 	}
 }
 
-// Once the command has ended, a signal ends scm and what the command has left.
+// After the command has ended, a signal ends scm and the remaining processes.
 func TestTraceLeftOver(t *testing.T) {
 	traceable(t)
 	cmd := scmCommand(t, "trace", "--", "sh", "-c", strings.Join(tracee(t, "wait"), " ")+" &")
@@ -559,7 +557,7 @@ func TestTraceLeftOver(t *testing.T) {
 				t.Error(err)
 			}
 		default:
-			time.Sleep(10 * time.Millisecond) // a flood is not meant: each signal interrupts how scm ends
+			time.Sleep(10 * time.Millisecond) // without a pause, the signals would keep interrupting the end of scm
 		}
 	}
 	_ = cmd.Wait() // how it ended is looked at
@@ -568,7 +566,7 @@ func TestTraceLeftOver(t *testing.T) {
 	}
 }
 
-// startLines starts a command that says "ready", and then answers each line; expect reads one.
+// startLines starts a command that prints "ready" and then a line for each line that it reads.
 func startLines(t *testing.T, target *exec.Cmd) (in io.WriteCloser, expect func(want string)) {
 	t.Helper()
 	in, err := target.StdinPipe()
@@ -586,7 +584,7 @@ func startLines(t *testing.T, target *exec.Cmd) (in io.WriteCloser, expect func(
 	expect = func(want string) {
 		t.Helper()
 		if line, err := lines.ReadString('\n'); line != want+"\n" {
-			t.Fatalf("the target said %q, %v", line, err)
+			t.Fatalf("the target printed %q, %v", line, err)
 		}
 	}
 	expect("ready")
@@ -639,8 +637,7 @@ func TestTraceProcess(t *testing.T) {
 	}
 }
 
-// A process that traces a child of its own can be traced: the child stays with its
-// tracer, and is named.
+// A process that traces its own child can be traced. The child keeps its tracer, and is reported.
 func TestTraceTracer(t *testing.T) {
 	traceable(t)
 	file := filepath.Join(t.TempDir(), "trace")
@@ -676,7 +673,8 @@ func TestTraceTracer(t *testing.T) {
 	}
 }
 
-// Whoever passes a file chooses its name: it is one word of one line, whatever is in it.
+// The name of a file, which the program can choose freely, is quoted so that it cannot be taken for
+// other text.
 func TestTraceNames(t *testing.T) {
 	traceable(t)
 	for _, c := range []struct{ name, want string }{
