@@ -1,5 +1,5 @@
-// Package display shows what somebody else wrote, a peer, a partner or a report, and knows
-// which words can be names.
+// Package display prepares text from an untrusted source, such as a peer, a partner or a
+// report, for printing. It also defines which words are valid names.
 package display
 
 import (
@@ -12,27 +12,28 @@ import (
 	"unicode/utf8"
 )
 
-// command is how a command of a CI server begins that it obeys anywhere in a line: GitHub's
-// runner "##[add-mask]", Azure's agent "##vso[task.complete]", TeamCity "##teamcity[…]".
+// command matches the prefix of a command that a CI server obeys anywhere in a line:
+// "##[add-mask]" of GitHub's runner, "##vso[task.complete]" of Azure's agent, and
+// "##teamcity[…]" of TeamCity.
 var command = regexp.MustCompile(`(?i)##((?:vso|teamcity)?\[)`)
 
-// Readable returns s with nothing in it that a terminal, or a CI server in the middle of a
-// line, would obey: escapes stand for control characters, for what is not UTF-8, and for the
-// second "#" of "##[", "##vso[" and "##teamcity[". Newlines and tabs stay. Readable of what
-// it returned is the same.
+// Readable returns s without anything that a terminal, or a CI server in the middle of a
+// line, would obey. It replaces control characters, bytes that are not UTF-8, and the second
+// "#" of "##[", "##vso[" and "##teamcity[" with escapes. It keeps newlines and tabs. Readable
+// is idempotent.
 func Readable(s string) string { return readable(s, "\n\t") }
 
-// Line returns s as one line: Readable, with escapes for newlines and tabs too.
+// Line returns s as one line. It is Readable, but it also escapes newlines and tabs.
 func Line(s string) string { return readable(s, "") }
 
-func readable(s, stays string) string {
+func readable(s, kept string) string {
 	var b strings.Builder
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case strings.ContainsRune(stays, r), unicode.IsPrint(r):
+		case strings.ContainsRune(kept, r), unicode.IsPrint(r):
 			b.WriteRune(r)
 		default:
 			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
@@ -42,9 +43,8 @@ func readable(s, stays string) string {
 	return command.ReplaceAllString(b.String(), `#\x23$1`)
 }
 
-// JSON returns a JSON text in ASCII: escapes stand for every other character of its strings and
-// for DEL, of which a terminal would obey some, and for the second "#" of "##[", "##vso["
-// and "##teamcity[".
+// JSON returns a JSON text as ASCII. It escapes DEL and all characters outside ASCII, because
+// a terminal obeys some of them, and the second "#" of "##[", "##vso[" and "##teamcity[".
 func JSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {
@@ -61,23 +61,23 @@ func JSON(text []byte) []byte {
 	return command.ReplaceAll(b, []byte(`#\u0023$1`))
 }
 
-// continued begins each line of a text but the first. GitHub's runner obeys lines that begin
-// with "::", whatever space is before that.
+// continued starts each line of a text except the first. GitHub's runner obeys lines that
+// start with "::", even after white space, so indenting them is not enough.
 const continued = "| "
 
-// Block returns s as a block of lines: Readable, with indent before each line and "| "
-// before each but the first, so that no line of s can be taken for one of whoever
-// prints it.
+// Block returns s as a block of lines. It is Readable, but it also puts indent before each
+// line, and "| " before each line except the first. Therefore no line of s can be mistaken
+// for a line of the program that prints it.
 func Block(indent, s string) string {
 	return indent + strings.ReplaceAll(Readable(s), "\n", "\n"+indent+continued)
 }
 
-// longestName is the longest name: a table has room for it.
+// longestName is the length of the longest valid name. It keeps tables readable.
 const longestName = 64
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 
-// IsName reports whether a word can be the name of a peer, or a part of a scenario's: letters,
-// digits and any of "_.+-", at most 64 of them. Such a word means nothing else in patterns,
+// IsName reports whether s can be the name of a peer, or the group or ID of a scenario: at
+// most 64 letters, digits and any of "_.+-". Such a word has no special meaning in patterns,
 // files of expected failures and reports.
 func IsName(s string) bool { return len(s) <= longestName && nameForm.MatchString(s) }

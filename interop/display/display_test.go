@@ -39,12 +39,12 @@ func TestDisplay(t *testing.T) {
 func TestIsName(t *testing.T) {
 	for _, name := range []string{"x", "scm-pair-cgo", "g++", "0", "a_b.c", strings.Repeat("a", 64)} {
 		if !IsName(name) {
-			t.Errorf("%q is none", name)
+			t.Errorf("IsName(%q) is false", name)
 		}
 	}
 	for _, name := range []string{"", "-x", "#x", "[x]", "a b", "a\nb", "a/b", "a*", "a{b}", "a@b", "a,b", "a=b", "a<8", "é", "a\x1b", "a\n", strings.Repeat("a", 65)} {
 		if IsName(name) {
-			t.Errorf("%q is one", name)
+			t.Errorf("IsName(%q) is true", name)
 		}
 	}
 }
