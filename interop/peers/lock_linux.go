@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// lock keeps builds of two processes into one folder apart. The kernel lets go of it when a process dies.
+// lock waits until no other process builds into the same directory, and locks it. The kernel releases
+// the lock when the process dies.
 func lock(file string) (unlock func(), err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {

@@ -2,7 +2,7 @@
 
 package peers
 
-// lock does nothing: the runner is for Linux.
+// lock does nothing, because the runner needs Linux.
 func lock(string) (unlock func(), err error) {
 	return func() {}, nil
 }

@@ -1,7 +1,7 @@
-// Package peers builds the peers whose source is in this folder, and keeps the list of the outcomes.
+// Package peers builds the peers whose source is in this directory, and writes and reads the list of them.
 //
-// Which peers there are, and how each is built, is in registry.json. A peer that could not be built is in the
-// list with the reason, so that nobody takes its silence for success.
+// The file registry.json lists all peers and describes how to build each of them. A peer that could not be built
+// stays in the list, with the reason. Otherwise its absence could be mistaken for success.
 package peers
 
 import (
@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// Built is the outcome of building a peer: a Command, or the reason Why there is none.
+// Built is the outcome of building a peer. It has either a Command, or in Why the reason why the build failed.
 type Built struct {
 	Name    string   `json:"name"`
 	Lang    string   `json:"lang"`
 	Command []string `json:"command,omitempty"`
 	Why     string   `json:"why,omitempty"`
-	// Broken: the tools are there, and the build failed all the same.
+	// Broken reports whether the build failed although all tools are installed.
 	Broken bool `json:"broken,omitempty"`
 	// Setup is the group of tools/setup that installs the missing tools.
 	Setup string `json:"setup,omitempty"`
@@ -39,10 +39,11 @@ func Names() []string {
 	return names
 }
 
-// Build builds the named peers and those in the named languages, or all if none is named, from the repository at root into the folder outDir.
-// It returns one Built per peer, in the order of the names. The output of a build that fails goes to log.
+// Build builds peers from the repository at root into the directory outDir. Each name is that of a peer, or of a
+// language, which selects all its peers. Without names, Build builds every peer. It returns one Built per peer, in the
+// order of the names. It writes the output of failed builds to log.
 //
-// What is up to date is not built again: that is left to make, cargo and go.
+// Build always runs the build tools. They (make, cargo and go) skip what is up to date.
 func Build(ctx context.Context, root, outDir string, names []string, log io.Writer) []Built {
 	return build(ctx, embedded(), root, outDir, names, log)
 }
@@ -55,7 +56,7 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 			picked = append(picked, r.sources(name)...)
 		}
 	}
-	// Commands run elsewhere.
+	// The commands of peers run in other working directories.
 	root, err := filepath.Abs(root)
 	if err == nil {
 		outDir, err = filepath.Abs(outDir)
@@ -63,11 +64,11 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	if err == nil {
 		err = os.MkdirAll(outDir, 0o777)
 	}
-	var outcomes map[string]outcome
+	var outcomes map[string]recipeOutcome
 	if err == nil {
 		unlock, err := lock(filepath.Join(outDir, ".lock"))
 		if err != nil {
-			fmt.Fprintf(log, "peers: no lock: %v\n", err)
+			fmt.Fprintf(log, "peers: cannot lock %s: %v\n", outDir, err)
 		}
 		outcomes = r.runAll(ctx, picked, root, outDir, log)
 		unlock()
@@ -80,13 +81,13 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 		case err != nil:
 			b.Why, b.Broken = err.Error(), true
 		case s.Build == "":
-			b.Why, b.Broken = "there is no such peer; there are: "+strings.Join(Names(), " "), true
+			b.Why, b.Broken = "no such peer; the peers are: "+strings.Join(Names(), " "), true
 		case b.Why != "" && !b.Broken:
 			b.Setup = r.recipe(s.Build).Setup
 		case b.Why == "":
-			b.Command = o.places.expand(s.Command)
+			b.Command = o.words.expand(s.Command)
 			if _, err := exec.LookPath(b.Command[0]); err != nil {
-				b.Command, b.Why, b.Broken = nil, "the build made no such program: "+err.Error(), true
+				b.Command, b.Why, b.Broken = nil, "the build did not create the program: "+err.Error(), true
 			}
 		}
 		list = append(list, b)
@@ -94,23 +95,23 @@ func build(ctx context.Context, r registry, root, outDir string, names []string,
 	return list
 }
 
-// An outcome is that of a recipe: why it failed, or where its things are.
-type outcome struct {
+// A recipeOutcome is the outcome of running a recipe: why it failed, or the words for the commands of its peers.
+type recipeOutcome struct {
 	why    string
 	broken bool
-	places places
+	words  replacements
 }
 
-// runAll runs each recipe that a picked peer needs, once. Those of one language run one after the other,
-// since they share a cache, and two languages run side by side.
-func (r registry) runAll(ctx context.Context, picked []source, root, outDir string, log io.Writer) map[string]outcome {
+// runAll runs each recipe that the picked peers need, once. Recipes of one language run one after another,
+// because they share a cache. Two languages run in parallel.
+func (r registry) runAll(ctx context.Context, picked []source, root, outDir string, log io.Writer) map[string]recipeOutcome {
 	byLang := map[string][]recipe{}
 	for _, b := range r.Builds {
 		if slices.ContainsFunc(picked, func(s source) bool { return s.Build == b.Name }) {
 			byLang[b.Lang] = append(byLang[b.Lang], b)
 		}
 	}
-	outcomes := map[string]outcome{}
+	outcomes := map[string]recipeOutcome{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2)
@@ -127,7 +128,7 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 				outcomes[b.Name] = o
 				if o.why == "" {
 					fmt.Fprintf(log, "peers: %s: built in %.1f s\n", b.Name, time.Since(start).Seconds())
-				} else if o.broken { // a missing tool is in the list, and nothing was run
+				} else if o.broken { // if a tool is missing, nothing was run and there is no output
 					fmt.Fprintf(log, "%speers: %s: the build failed\n", output, b.Name)
 				}
 				mu.Unlock()
@@ -138,26 +139,27 @@ func (r registry) runAll(ctx context.Context, picked []source, root, outDir stri
 	return outcomes
 }
 
-func (b recipe) run(ctx context.Context, root, outDir string) (o outcome, output []byte) {
-	o.places = places{"root": root, "out": outDir}
+// run runs the recipe, if all its tools are installed. It also returns what the build printed.
+func (b recipe) run(ctx context.Context, root, outDir string) (o recipeOutcome, output []byte) {
+	o.words = replacements{"root": root, "out": outDir}
 	for _, need := range b.Needs {
-		tool, command, err := find(ctx, need)
+		tool, command, err := findTool(ctx, need)
 		if err != nil {
 			o.why = err.Error()
 			return o, nil
 		}
-		o.places[tool] = command
+		o.words[tool] = command
 	}
 	if len(b.Run) == 0 {
 		return o, nil
 	}
-	args := o.places.expand(b.Run)
+	args := o.words.expand(b.Run)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = root
-	// The job server is of a make that may have started us.
+	// If make started us, its job server is not for the make that we start.
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=", "MAKELEVEL=", "MAKEOVERRIDES=")
 	cmd.Env = append(cmd.Env, b.Env...)
-	cmd.WaitDelay = 10 * time.Second // a grandchild may hold the output open
+	cmd.WaitDelay = 10 * time.Second // a grandchild may keep the output open
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		o.why, o.broken = fmt.Sprintf("%s: %v: %s", args[0], err, lastLine(output)), true
@@ -165,6 +167,7 @@ func (b recipe) run(ctx context.Context, root, outDir string) (o outcome, output
 	return o, output
 }
 
+// lastLine returns the last line of the output of a tool, which is usually the error.
 func lastLine(text []byte) string {
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	return string(lines[len(lines)-1])

@@ -18,17 +18,17 @@ func TestRegistryIsWellFormed(t *testing.T) {
 	used := make(map[string]bool)
 	for _, s := range r.Peers {
 		if seen[s.Name] {
-			t.Errorf("peer %s is there twice", s.Name)
+			t.Errorf("peer %s is in the registry twice", s.Name)
 		}
 		seen[s.Name] = true
 		used[s.Build] = true
-		known := places{"root": "/", "out": "/"}
+		known := replacements{"root": "/", "out": "/"}
 		for _, need := range r.recipe(s.Build).Needs {
 			name, _, _ := strings.Cut(need, " ")
 			name, module, _ := strings.Cut(name, ":")
 			known[name] = "/"
 			if module != "" && len(r.Modules[name]) == 0 {
-				t.Errorf("build %s: modules has no arguments that ask %s for %s", s.Build, name, module)
+				t.Errorf("build %s: modules has no arguments with which %s looks for %s", s.Build, name, module)
 			}
 		}
 		if command := strings.Join(known.expand(s.Command), " "); command == "" || strings.Contains(command, "{") {
@@ -45,7 +45,8 @@ func TestRegistryIsWellFormed(t *testing.T) {
 	}
 }
 
-// toy has three peers that sh makes: two by one build, which counts its runs, and one whose build fails.
+// toy is a registry whose builds run sh. One build creates two peers and counts its runs. The others fail, each for a
+// different reason.
 var toy = registry{
 	Builds: []recipe{
 		{Name: "good", Lang: "sh", Needs: []string{"sh"}, Env: []string{"WORD=exit"},
@@ -81,7 +82,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("a: %+v, want the command %q", list[0], want)
 	}
 	if runs, _ := os.ReadFile(filepath.Join(out, "runs")); string(runs) != "run\n" {
-		t.Errorf("two peers of one build: it ran %q", runs)
+		t.Errorf("the build of two peers ran %q, want once", runs)
 	}
 	for i, want := range []struct {
 		name, why string
@@ -91,7 +92,7 @@ func TestBuild(t *testing.T) {
 		{name: "a"},
 		{name: "broken", why: "sh: exit status 3: no luck", broken: true},
 		{name: "b"},
-		{name: "unmade", why: "no such program", broken: true},
+		{name: "unmade", why: "did not create the program", broken: true},
 		{name: "newer", why: "is older than 99.1"},
 		{name: "toolless", why: "no no-such-tool in PATH", setup: "test"},
 		{name: "fileless", why: "no /no/such.jar"},
@@ -106,11 +107,11 @@ func TestBuild(t *testing.T) {
 		t.Errorf("the log repeats the list:\n%s", &log)
 	}
 	if !strings.Contains(log.String(), "first\nno luck\npeers: bad: the build failed\n") {
-		t.Errorf("the log does not show what a failed build said:\n%s", &log)
+		t.Errorf("the log does not contain the output of a failed build:\n%s", &log)
 	}
-	list = build(context.Background(), toy, root, t.TempDir(), []string{"b", "nobody"}, &log)
+	list = build(context.Background(), toy, root, t.TempDir(), []string{"b", "no-such"}, &log)
 	if len(list) != 2 || list[0].Name != "b" || list[0].Why != "" || !list[1].Broken || !strings.Contains(list[1].Why, "no such peer") {
-		t.Errorf("only the named: got %+v", list)
+		t.Errorf("built by name: got %+v", list)
 	}
 }
 
@@ -131,7 +132,7 @@ func TestList(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := ReadList(file); err == nil {
-			t.Errorf("%q is taken for %+v", text, got)
+			t.Errorf("%q is accepted as %+v", text, got)
 		}
 	}
 }
@@ -142,7 +143,7 @@ func TestVersionIn(t *testing.T) {
 		"cargo 1.85.1 (d73d2caf9 2024-12-31)": "1.85.1",
 		"openjdk 17.0.21 2026-01-20\nOpenJDK Runtime Environment (build 17.0.21+9-Debian-1deb12u1)": "17.0.21",
 		"openjdk 21 2023-09-19\nOpenJDK Runtime Environment (build 21+35-Debian-1)":                 "21",
-		"none to be seen": "",
+		"no version": "",
 	} {
 		if got := versionIn(text); got != want {
 			t.Errorf("versionIn(%q) = %q, want %q", text, got, want)
@@ -150,7 +151,7 @@ func TestVersionIn(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestFindTool(t *testing.T) {
 	if _, err := exec.LookPath("perl"); err != nil {
 		t.Skip(err)
 	}
@@ -163,9 +164,9 @@ func TestFind(t *testing.T) {
 		"no-such-tool:Socket": "no no-such-tool in PATH",
 		"cc":                  "no C compiler (no-such-compiler -m64) in PATH",
 	} {
-		_, command, err := find(context.Background(), need)
+		_, command, err := findTool(context.Background(), need)
 		if (err == nil) != (want == "") || (command == "") != (err != nil) || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("find(%q) = %q, %v, want %q", need, command, err, want)
+			t.Errorf("findTool(%q) = %q, %v, want %q", need, command, err, want)
 		}
 	}
 }

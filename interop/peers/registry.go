@@ -9,42 +9,44 @@ import (
 //go:embed registry.json
 var registryJSON []byte
 
-// Contract is README.md, which says how a peer is written.
+// Contract is the text of README.md, which describes how to write a peer.
 //
 //go:embed README.md
 var Contract []byte
 
-// A registry says which peers there are and how they are built.
+// A registry lists the peers and describes how to build them. It is the content of registry.json.
 type registry struct {
-	Builds  []recipe            `json:"builds"`
-	Peers   []source            `json:"peers"`
-	Modules map[string][]string `json:"modules"` // by tool, the arguments with which it succeeds if it has {module}
+	Builds []recipe `json:"builds"`
+	Peers  []source `json:"peers"`
 
-	// Itself is by tool, the arguments with which it prints its own path: a shim of pyenv or rbenv takes
-	// ten times as long to start, at each start of a peer.
+	// Modules contains, for each tool, the arguments with which it succeeds if {module} is installed.
+	Modules map[string][]string `json:"modules"`
+
+	// Itself contains, for each tool, the arguments with which it prints the path of its own program. Peers
+	// run that program rather than a shim of pyenv or rbenv, which takes ten times as long to start.
 	Itself map[string][]string `json:"itself"`
 }
 
-// A recipe is one run of a build tool, from which one or more peers come.
-// In Run, and in the commands of peers, {root} and {out} stand for the folders,
-// and a tool of Needs in braces for what runs it: {cc}, {python3}.
+// A recipe is one run of a build tool, which builds one or more peers. Run, and the commands of
+// the peers, may contain words in braces: {root} is the repository, {out} the output directory,
+// and a tool from Needs, such as {cc} or {python3}, the command that runs it.
 type recipe struct {
 	Name  string   `json:"name"`
 	Lang  string   `json:"lang"`
-	Setup string   `json:"setup"` // the group of tools/setup that installs what is in Needs, beyond go
-	Needs []string `json:"needs"` // tools, each with the oldest version that will do: "cargo 1.85"; modules: "perl:IO::FDPass"
+	Setup string   `json:"setup"` // the group of tools/setup that installs the tools in Needs other than go
+	Needs []string `json:"needs"` // tools, optionally with the oldest version that works, "cargo 1.85"; or modules, "perl:IO::FDPass"
 	Env   []string `json:"env"`
-	Run   []string `json:"run"` // nothing if there is nothing to build
+	Run   []string `json:"run"` // empty if there is nothing to build
 }
 
-// A source is a peer that can be built.
+// A source is a peer that can be built, as the registry describes it.
 type source struct {
 	Name    string   `json:"name"`
 	Build   string   `json:"build"`
 	Command []string `json:"command"`
 }
 
-// embedded is the registry of this folder. peers_test.go holds that it is well formed.
+// embedded returns the registry of this directory. A test checks that it is well-formed.
 func embedded() registry {
 	var r registry
 	if err := json.Unmarshal(registryJSON, &r); err != nil {
@@ -53,6 +55,7 @@ func embedded() registry {
 	return r
 }
 
+// recipe returns the recipe with this name, or an empty one if the registry does not contain it.
 func (r registry) recipe(name string) recipe {
 	for _, b := range r.Builds {
 		if b.Name == name {
@@ -62,8 +65,8 @@ func (r registry) recipe(name string) recipe {
 	return recipe{}
 }
 
-// source returns the peer of a name, without a build if there is none.
-// sources returns the peer of that name, or the peers in that language. A name that is neither becomes a source of its own.
+// sources returns the peer with this name, or the peers in the language with this name. If there is neither, it returns
+// a source without a build.
 func (r registry) sources(name string) (list []source) {
 	for _, s := range r.Peers {
 		if s.Name == name || r.recipe(s.Build).Lang == name {
@@ -76,10 +79,10 @@ func (r registry) sources(name string) (list []source) {
 	return list
 }
 
-// A places maps the words in braces to what they stand for.
-type places map[string]string
+// replacements maps the words in braces to their replacements.
+type replacements map[string]string
 
-func (p places) expand(words []string) []string {
+func (p replacements) expand(words []string) []string {
 	var pairs []string
 	for name, value := range p {
 		pairs = append(pairs, "{"+name+"}", value)

@@ -11,16 +11,17 @@ import (
 //go:embed skeleton
 var skeletonFiles embed.FS
 
-// A Skeleton is a peer without a library. Its header says how it is built and run.
+// A Skeleton is the source of a peer that does not call a library yet. The comment at its top
+// contains the commands that build and run it.
 type Skeleton struct {
 	Language string
-	File     string   // the name that the commands use
-	Text     []byte   // the program
-	Build    []string // shell commands, none if the language needs no build
+	File     string   // the file name that the commands use
+	Text     []byte   // the source
+	Build    []string // shell commands; empty if the language needs no build
 	Run      string   // shell command
 }
 
-// Skeletons returns one skeleton for each language.
+// Skeletons returns one skeleton per language.
 func Skeletons() (list []Skeleton) {
 	for _, s := range []struct{ language, file string }{
 		{"c", "peer.c"},
@@ -48,7 +49,7 @@ var (
 	command = regexp.MustCompile(`(?m)^(?:(?://!?|#| \*)(?:\t|     )|    )(\S.*)$`)
 )
 
-// headerCommands returns the indented lines of the comment that a program begins with.
+// headerCommands returns the indented lines of the comment at the top of a program.
 func headerCommands(text []byte) (list []string) {
 	for _, m := range command.FindAllSubmatch(header.Find(text), -1) {
 		list = append(list, string(m[1]))
@@ -63,10 +64,10 @@ func FindSkeleton(language string) (Skeleton, error) {
 			return s, nil
 		}
 	}
-	return Skeleton{}, fmt.Errorf("there is no skeleton in %q, but in %s", language, strings.Join(SkeletonLanguages(), ", "))
+	return Skeleton{}, fmt.Errorf("no skeleton for %q; the languages are %s", language, strings.Join(SkeletonLanguages(), ", "))
 }
 
-// SkeletonLanguages returns the languages of Skeletons.
+// SkeletonLanguages returns the languages of all skeletons.
 func SkeletonLanguages() (list []string) {
 	for _, s := range Skeletons() {
 		list = append(list, s.Language)
@@ -74,7 +75,7 @@ func SkeletonLanguages() (list []string) {
 	return list
 }
 
-// SkeletonUses returns a line for each language, with the name of the file and the commands that build
+// SkeletonUses returns one line per language, with the name of the file and the commands that build
 // and run it.
 func SkeletonUses() (text string) {
 	for _, s := range Skeletons() {

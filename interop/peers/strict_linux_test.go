@@ -13,9 +13,9 @@ import (
 	"github.com/scm-rights/scm/internal/fdtest"
 )
 
-// refused has malformed and unknown commands. The number and hexadecimal parsers of Java and of scripting
-// languages accept more than the contract does.
-var refused = []string{
+// malformed are malformed and unknown commands. The parsers for integers and hexadecimal digits in Java and
+// in scripting languages accept more than the contract does.
+var malformed = []string{
 	"use sock=+3", "use sock=03", "use sock= 3", "use sock=", "use sock=99999999999", "use sock=3 fds=-1", "use sock=3 fds=", "use sock=3 fds=4,", "use sock=3 fds=- fds=-",
 	"use sock=3 at=0", "use  sock=3", "use", "hello x", "hello ", " hello", "hello at=0", "end x=1", "end at=0",
 	"close fds=+3", "close fds=0_3", "close fds=4", "close fds=3,4", "close fds=", "close fds=99999999999", "close fds=3 at=0",
@@ -28,9 +28,9 @@ var refused = []string{
 	"send payload=00 fds=- flags=peek", "levitate height=3", "",
 }
 
-// strict tests that a peer, which has /dev/null as descriptor 3, answers unsupported to malformed commands.
-// none is its answer to a send on a descriptor that is not a socket.
-func strict(t *testing.T, peer *exec.Cmd, none string) {
+// testStrict tests that a peer answers unsupported to malformed commands. Its descriptor 3 is /dev/null.
+// notSocket is its answer to a send on a descriptor that is not a socket.
+func testStrict(t *testing.T, peer *exec.Cmd, notSocket string) {
 	t.Helper()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -39,11 +39,11 @@ func strict(t *testing.T, peer *exec.Cmd, none string) {
 	defer null.Close()
 	commands := []string{"send payload=00 fds=-", "recv bytes=1 fds=1", "close fds=3", "end", "use sock=3"}
 	answers := []string{"unsupported", "unsupported", "unsupported", "ok", "ok"}
-	for _, c := range refused {
+	for _, c := range malformed {
 		commands, answers = append(commands, c), append(answers, "unsupported")
 	}
 	commands = append(commands, "send payload=00 fds=-", "close fds=3,3", "recv bytes=1 fds=1", "use sock=2", "end", "")
-	answers = append(answers, none, "ok", "unsupported", "ok", "ok", "")
+	answers = append(answers, notSocket, "ok", "unsupported", "ok", "ok", "")
 
 	peer.Stdin = strings.NewReader(strings.Join(commands, "\n"))
 	peer.ExtraFiles = []*os.File{null}
@@ -64,10 +64,11 @@ func strict(t *testing.T, peer *exec.Cmd, none string) {
 	}
 }
 
-// The peers in languages other than C, Rust and Go read the commands themselves.
+// The peers in C, Rust and Go share a parser per language. Peers in other languages parse the commands
+// themselves, so this test starts each of them.
 func TestPeersAreStrict(t *testing.T) {
 	// The answers to a send on a descriptor that is not a socket.
-	none := map[string]string{
+	notSocket := map[string]string{
 		"jnr-posix":    "err ENOTSOCK",
 		"php":          "err lib socket_import_stream(): Cannot represent a stream of type STDIO as a Socket Descriptor",
 		"python":       "err ENOTSOCK",
@@ -92,12 +93,12 @@ func TestPeersAreStrict(t *testing.T) {
 				}
 				t.Skip(b.Why)
 			}
-			strict(t, exec.Command(b.Command[0], b.Command[1:]...), none[b.Name])
+			testStrict(t, exec.Command(b.Command[0], b.Command[1:]...), notSocket[b.Name])
 		})
 	}
 }
 
-// Each skeleton is built and run as its header says.
+// TestSkeletonsAreStrict builds and runs each skeleton with the commands in its header.
 func TestSkeletonsAreStrict(t *testing.T) {
 	for _, s := range Skeletons() {
 		t.Run(s.Language, func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestSkeletonsAreStrict(t *testing.T) {
 			}
 			peer := exec.Command("sh", "-c", "exec "+s.Run)
 			peer.Dir = dir
-			strict(t, peer, "unsupported")
+			testStrict(t, peer, "unsupported")
 		})
 	}
 }

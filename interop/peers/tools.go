@@ -12,10 +12,11 @@ import (
 	"strings"
 )
 
-// find looks for a tool, "NAME" or "NAME OLDEST", for a module of one, "NAME:MODULE", or for
-// a library's file, by its path. It returns the tool's name and what runs it, or why it will not
-// do. The tool cc is the C compiler that cgo uses, so that all C comes from one.
-func find(ctx context.Context, need string) (name, command string, err error) {
+// findTool looks for an entry of Needs: a tool, "NAME" or "NAME OLDEST"; a module of a tool,
+// "NAME:MODULE"; or a file, by its path. It returns the name of the tool and the command that
+// runs it. The error says why it cannot be used. The tool cc is the C compiler that cgo uses, so
+// that one compiler builds all C code.
+func findTool(ctx context.Context, need string) (name, command string, err error) {
 	name, oldest, _ := strings.Cut(need, " ")
 	name, module, _ := strings.Cut(name, ":")
 	if strings.HasPrefix(name, "/") {
@@ -40,8 +41,8 @@ func find(ctx context.Context, need string) (name, command string, err error) {
 		}
 	}
 	if module != "" {
-		loads := places{"module": module}.expand(embedded().Modules[name])
-		if text, err := exec.CommandContext(ctx, command, loads...).CombinedOutput(); err != nil {
+		load := replacements{"module": module}.expand(embedded().Modules[name])
+		if text, err := exec.CommandContext(ctx, command, load...).CombinedOutput(); err != nil {
 			return name, "", fmt.Errorf("%s has no %s: %s", name, module, lastLine(text))
 		}
 	}
@@ -52,13 +53,13 @@ func find(ctx context.Context, need string) (name, command string, err error) {
 	if err != nil {
 		return name, "", fmt.Errorf("%s --version: %w: %s", name, err, lastLine(text))
 	}
-	if version := versionIn(string(text)); slices.Compare(numbers(version), numbers(oldest)) < 0 {
+	if version := versionIn(string(text)); slices.Compare(versionParts(version), versionParts(oldest)) < 0 {
 		return name, "", fmt.Errorf("%s %s is older than %s", name, version, oldest)
 	}
 	return name, command, nil
 }
 
-// compiler is CC, or what go says when that is not set.
+// compiler returns the value of CC, or the compiler that go uses if CC is not set.
 func compiler(ctx context.Context) string {
 	cc := os.Getenv("CC")
 	if strings.TrimSpace(cc) == "" {
@@ -73,15 +74,16 @@ var (
 	plainRE  = regexp.MustCompile(`\b\d+`)
 )
 
-// versionIn is the first number with a dot in it, or else the first: a new Java is "openjdk 21 2023-09-19".
+// versionIn returns the first number in text that contains a dot. Failing that, it returns the first number,
+// because a new release of Java prints "openjdk 21 2023-09-19".
 func versionIn(text string) string {
 	return cmp.Or(dottedRE.FindString(text), plainRE.FindString(text))
 }
 
-// numbers are those of a version.
-func numbers(version string) (list []int) {
+// versionParts returns the numbers in a dotted version.
+func versionParts(version string) (list []int) {
 	for part := range strings.SplitSeq(version, ".") {
-		n, _ := strconv.Atoi(part) // digits
+		n, _ := strconv.Atoi(part) // part consists of digits
 		list = append(list, n)
 	}
 	return list
