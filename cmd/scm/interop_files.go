@@ -108,7 +108,7 @@ about no case of the scenarios.`,
 			}
 			changes := len(u.Dropped) + len(u.Added)
 			if changes > 0 && update {
-				if err := report.Replace(s.expect, u.Text); err != nil {
+				if err := report.ReplaceFile(s.expect, u.Text); err != nil {
 					return broken(err)
 				}
 			}

@@ -40,7 +40,7 @@ scm that a peer was inside is gone, it runs this one.`,
 			if at < 0 {
 				return fmt.Errorf("%q is not REPORT#ID", args[0])
 			}
-			r, cut, err := report.ReadPart(args[0][:at])
+			r, cut, err := report.ReadPartial(args[0][:at])
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ scm that a peer was inside is gone, it runs this one.`,
 // of its reports is for programs.
 func (s *selection) replay(reports []string) string {
 	i := slices.IndexFunc(reports, func(file string) bool {
-		return filepath.Ext(file) == ".json" || filepath.Ext(file) == report.Streamed
+		return filepath.Ext(file) == ".json" || filepath.Ext(file) == report.StreamExt
 	})
 	if i < 0 {
 		return ""

@@ -129,7 +129,7 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 			}
 			r.Replay = s.replay(o.reports)
 			for _, file := range o.reports {
-				if filepath.Ext(file) == report.Streamed {
+				if filepath.Ext(file) == report.StreamExt {
 					continue // it is written
 				}
 				if err := r.WriteFile(file); err != nil {
@@ -178,7 +178,7 @@ func (o *playing) check() error {
 	case o.Retries < 0:
 		return errors.New("--retry must not be less than 0")
 	}
-	if err := report.CheckFiles(o.reports); err != nil {
+	if err := report.ValidateFiles(o.reports); err != nil {
 		return err
 	}
 	most, err := interop.MaxJobs()
@@ -211,7 +211,7 @@ func (o *playing) perform(p *plan) (r *report.Report, exit error) {
 // play runs a plan once, and streams the reports that are written meanwhile.
 func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
-	r.Awaited = p.awaited
+	r.Required = p.awaited
 	stream, err := r.Stream(o.reports)
 	if err != nil {
 		return nil, unwritten(err)
@@ -242,8 +242,8 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		return r, &exitError{code: exitBroken}
 	case r.Verdicts() == 0:
 		return r, &exitError{exitNone, errors.New("nothing ran")}
-	case len(r.Silent()) > 0:
-		return r, &exitError{exitNone, errors.Join(r.Silent()...)}
+	case len(r.MissingVerdicts()) > 0:
+		return r, &exitError{exitNone, errors.Join(r.MissingVerdicts()...)}
 	}
 	return r, nil
 }

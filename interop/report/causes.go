@@ -12,34 +12,35 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Cause is what is wrong in the same way in so many cases: a check at a peer, or why nothing could be said.
+// A Cause groups the cases that failed in the same way: the same check failed at the same peer, or the cases ended
+// without a finding, with the same verdict.
 type Cause struct {
 	What    string // CHECK@PEER, or the verdict
 	Cases   int
 	Example scenario.Result // the shortest of the cases
 }
 
-// Pair is the square of the matrix that the example is in: TYPE/SENDER/RECEIVER.
+// Pair returns the cell of the matrix that contains the example: TYPE/SENDER/RECEIVER.
 func (c Cause) Pair() string {
-	_, socketType, a, b := split(c.Example.Name)
+	_, socketType, a, b := splitCaseName(c.Example.Name)
 	return socketType + "/" + a + "/" + b
 }
 
-// Causes returns what is not as expected, what most cases have in common first.
+// Causes returns the causes of all unexpected outcomes, the most frequent first.
 func (r *Report) Causes() []Cause {
 	found := map[string]*Cause{}
 	for _, c := range r.Cases {
 		if !c.Unexpected() && c.Verdict != scenario.NotRun {
 			continue
 		}
-		for _, what := range causes(c) {
+		for _, what := range causesOf(c) {
 			cause := found[what]
 			if cause == nil {
 				cause = &Cause{What: what, Example: c}
 				found[what] = cause
 			}
 			cause.Cases++
-			if effort(c) < effort(cause.Example) {
+			if readingEffort(c) < readingEffort(cause.Example) {
 				cause.Example = c
 			}
 		}
@@ -52,8 +53,8 @@ func (r *Report) Causes() []Cause {
 	return list
 }
 
-// causes are those of a case, each once.
-func causes(c scenario.Result) (list []string) {
+// causesOf returns the causes of one case, sorted and without duplicates.
+func causesOf(c scenario.Result) (list []string) {
 	for _, f := range c.Findings {
 		list = append(list, f.Key())
 	}
@@ -71,27 +72,27 @@ func causes(c scenario.Result) (list []string) {
 	return slices.Compact(list)
 }
 
-// effort is how much there is to read of a case.
-func effort(c scenario.Result) int { return 10*len(c.Findings) + len(c.Transcript) }
+// readingEffort estimates how long it takes to read a case.
+func readingEffort(c scenario.Result) int { return 10*len(c.Findings) + len(c.Transcript) }
 
-// mostLines is how long Brief is, at most.
-const mostLines = 120
+// maxBriefLines is the maximum length of Brief.
+const maxBriefLines = 120
 
-// Brief writes for a person, in a terminal of 80 columns, who understands whom and what is wrong: for each cause
-// a case, as far as the lines go, and a table of them at the end.
+// Brief writes a report for a person who reads it in a terminal of 80 columns. It shows an example of each cause, as
+// far as the lines suffice, then the matrix of all types of socket, the totals and a table of the causes.
 func (r *Report) Brief(w io.Writer) error {
 	var tail text
-	r.letters(&tail)
-	r.notThere(&tail)
+	r.writePairMatrix(&tail)
+	r.writeUnused(&tail)
 	tail.printf("\n")
-	r.totals(&tail, r.causeTable)
+	r.writeTotals(&tail, r.writeCauseTable)
 	var out text
 	list := r.Causes()
 	for i, c := range list {
 		var one text
-		one.example(c)
-		if out.lines()+one.lines()+tail.lines()+2 > mostLines {
-			out.printf("… %d more causes: -v shows each case, and --report FILE.html keeps them\n\n", len(list)-i)
+		one.writeExample(c)
+		if out.lines()+one.lines()+tail.lines()+2 > maxBriefLines {
+			out.printf("… %d more causes: use -v or --report FILE.html to see every case\n\n", len(list)-i)
 			break
 		}
 		out.WriteString(one.String())
@@ -102,56 +103,57 @@ func (r *Report) Brief(w io.Writer) error {
 
 func (t *text) lines() int { return strings.Count(t.String(), "\n") }
 
-// mostOfExample is how much of a transcript Brief shows.
-const mostOfExample = 14
+// maxExampleLines is the number of lines of a transcript that Brief shows.
+const maxExampleLines = 14
 
-// example prints a case, with the rule of its scenario.
-func (t *text) example(cause Cause) {
+// writeExample writes the example of a cause, with the rule of its scenario.
+func (t *text) writeExample(cause Cause) {
 	c := cause.Example
 	if s := c.Case.Scenario; s != nil && len(s.Rule) > 0 {
 		t.block("", s.Rule[0])
 	}
-	if n := len(c.Transcript); n > mostOfExample {
-		c.Transcript = append(slices.Clone(c.Transcript[:mostOfExample-1]), fmt.Sprintf("… %d more lines", n-mostOfExample+1))
+	if n := len(c.Transcript); n > maxExampleLines {
+		omitted := n - maxExampleLines + 1
+		c.Transcript = append(slices.Clone(c.Transcript[:maxExampleLines-1]), fmt.Sprintf("… %d more lines", omitted))
 	}
-	t.failure(c)
+	t.writeCase(c)
 }
 
-// causeTable prints the causes that Brief has room for.
-func (r *Report) causeTable(out *text) {
-	const most = 12
+// writeCauseTable writes the most frequent causes, and the peers at fault.
+func (r *Report) writeCauseTable(out *text) {
+	const maxCauses = 12
 	list := r.Causes()
 	if len(list) == 0 {
 		return
 	}
-	rows := [][]string{{"cause", "cases", "for example"}}
-	for _, c := range list[:min(len(list), most)] {
+	rows := [][]string{{"cause", "cases", "example"}}
+	for _, c := range list[:min(len(list), maxCauses)] {
 		rows = append(rows, []string{display.Line(c.What), fmt.Sprint("×", c.Cases), c.Example.Name})
 	}
 	out.printf("\n")
 	out.table(rows, 2)
-	if len(list) > most {
-		out.printf("… %d more causes\n", len(list)-most)
+	if len(list) > maxCauses {
+		out.printf("… %d more causes\n", len(list)-maxCauses)
 	}
 	var faults []string
-	there := r.there()
-	slices.SortStableFunc(there, func(a, b Peer) int { return cmp.Compare(r.faults(b.Name), r.faults(a.Name)) })
-	for _, p := range there {
-		if n := r.faults(p.Name); n > 0 {
+	peers := r.usedPeers()
+	slices.SortStableFunc(peers, func(a, b Peer) int { return cmp.Compare(r.countFaults(b.Name), r.countFaults(a.Name)) })
+	for _, p := range peers {
+		if n := r.countFaults(p.Name); n > 0 {
 			faults = append(faults, fmt.Sprintf("%s ×%d", p.Name, n))
 		}
 	}
 	if len(faults) > 0 {
-		const most = 3
-		if len(faults) > most {
-			faults = append(faults[:most], fmt.Sprintf("and %d more", len(faults)-most))
+		const maxPeers = 3
+		if len(faults) > maxPeers {
+			faults = append(faults[:maxPeers], fmt.Sprintf("and %d more", len(faults)-maxPeers))
 		}
 		out.printf("at fault: %s\n", strings.Join(faults, ", "))
 	}
 }
 
-// faults is in how many cases something is wrong at a peer that was not expected.
-func (r *Report) faults(peer string) (n int) {
+// countFaults returns the number of failed cases with a finding about the peer.
+func (r *Report) countFaults(peer string) (n int) {
 	for _, c := range r.Cases {
 		if c.Verdict == scenario.Fail && slices.ContainsFunc(c.Findings, func(f scenario.Finding) bool { return f.Peer == peer }) {
 			n++
@@ -160,11 +162,11 @@ func (r *Report) faults(peer string) (n int) {
 	return n
 }
 
-// Pairs returns what came of the cases of each sender and receiver, on all types of sockets.
+// Pairs returns the totals of each sender and receiver, over all types of socket.
 func (r *Report) Pairs() map[[2]string]Totals {
 	pairs := map[[2]string]Totals{}
 	for _, c := range r.Cases {
-		if _, _, a, b := split(c.Name); !c.Kernel() {
+		if _, _, a, b := splitCaseName(c.Name); !c.Kernel() {
 			t := pairs[[2]string{a, b}]
 			t.count(c.Verdict)
 			pairs[[2]string{a, b}] = t
@@ -173,8 +175,8 @@ func (r *Report) Pairs() map[[2]string]Totals {
 	return pairs
 }
 
-// letter is a square of Brief's matrix.
-func letter(t Totals) string {
+// pairLetter returns the letter for a sender and a receiver in the matrix of Brief.
+func pairLetter(t Totals) string {
 	switch {
 	case t.Unexpected() > 0:
 		return "!"
@@ -190,19 +192,22 @@ func letter(t Totals) string {
 	return "x"
 }
 
-// letters prints the matrix of all types of sockets, and the peers.
-func (r *Report) letters(out *text) {
-	pairs, there := r.Pairs(), r.there()
-	out.printf("who sends (rows) to whom (columns): + every case passes, x some fail as expected,\nX all fail as expected, ! not as expected, ? not run, - unsupported; and of each\nrow how many\n\n")
+// writePairMatrix writes the matrix over all types of socket, with one letter per pair. At the end of each row are the
+// totals of the peer, as sender and as receiver.
+func (r *Report) writePairMatrix(out *text) {
+	pairs, peers := r.Pairs(), r.usedPeers()
+	out.printf("senders in rows, receivers in columns: + all cases pass, x some fail as expected,\n" +
+		"X all fail as expected, ! not as expected, ? not run, - unsupported;\n" +
+		"then the number of cases of each kind for the peer in the row\n\n")
 	rows := [][]string{{"", "", "", "+", "x", "!", "?", "-"}}
-	for i, a := range there {
+	for i, a := range peers {
 		row := ""
-		for _, b := range there {
-			row += letter(pairs[[2]string{a.Name, b.Name}])
+		for _, b := range peers {
+			row += pairLetter(pairs[[2]string{a.Name, b.Name}])
 		}
 		rows[0][2] += fmt.Sprint((i + 1) % 10)
 		t := a.Totals
-		rows = append(rows, numbers([]string{fmt.Sprint(i + 1), a.Name, row}, t.Pass, t.Expected, t.Unexpected(), t.NotRun, t.Unsupported))
+		rows = append(rows, appendCounts([]string{fmt.Sprint(i + 1), a.Name, row}, t.Pass, t.Expected, t.Unexpected(), t.NotRun, t.Unsupported))
 	}
 	out.table(rows, 1)
 }

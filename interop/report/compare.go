@@ -10,48 +10,48 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A Comparison holds the cases of a newer report against those of an older one, a line a case.
+// A Comparison is the result of comparing a report with an older one. Each string describes one case.
 type Comparison struct {
 	Same   int      // cases with the same outcome
-	Worse  []string // passed and do not any more; or fail now, or fail another check too; or new, and not as expected
-	Better []string // failed, and pass now
-	Other  []string // without being the one or the other
+	Worse  []string // passed before and no longer pass; or fail now, or fail another check too; or are new and fail unexpectedly
+	Better []string // failed before and pass now
+	Other  []string // differ in some other way
 	New    int      // cases that the older report does not have
 }
 
-// Compare holds a report against an older one, case by case. That a failure was
-// expected makes it no better.
+// Compare compares a report with an older one, case by case. It does not matter whether a failure was expected: a case
+// that passed and now fails as expected is worse.
 func Compare(old, new *Report) Comparison {
-	const absent = "not there"
+	const missing = "missing"
 	var c Comparison
-	now := map[string]scenario.Result{}
+	added := map[string]scenario.Result{} // cases of new that old does not have
 	for _, r := range new.Cases {
-		now[r.Name] = r
+		added[r.Name] = r
 	}
 	for _, before := range old.Cases {
-		after, there := now[before.Name]
-		delete(now, before.Name)
-		first, then := cameOut(before), cameOut(after)
-		if !there {
-			then = absent
+		after, found := added[before.Name]
+		delete(added, before.Name)
+		outcomeBefore, outcomeAfter := outcome(before), outcome(after)
+		if !found {
+			outcomeAfter = missing
 		}
-		line := fmt.Sprintf("%s: %s, then %s", before.Name, first, then)
-		was, is := standing(before), standing(after)
-		var more []string // what was not found before, in a case that failed already
+		line := fmt.Sprintf("%s: %s, then %s", before.Name, outcomeBefore, outcomeAfter)
+		was, is := statusOf(before), statusOf(after)
+		var newFindings []string // in a case that failed before
 		if was == failed && is == failed {
-			had := found(before)
-			more = slices.DeleteFunc(found(after), func(key string) bool { return slices.Contains(had, key) })
+			known := findingKeys(before)
+			newFindings = slices.DeleteFunc(findingKeys(after), func(key string) bool { return slices.Contains(known, key) })
 		}
-		if len(more) > 0 {
-			line += fmt.Sprintf(" (%s is new)", strings.Join(more, " "))
+		if len(newFindings) > 0 {
+			line += fmt.Sprintf(" (%s is new)", strings.Join(newFindings, " "))
 		}
-		if there && before.Hash != after.Hash {
+		if found && before.Hash != after.Hash {
 			line += " (the scenario has changed)"
 		}
 		switch {
-		case there && first == then:
+		case found && outcomeBefore == outcomeAfter:
 			c.Same++
-		case was != failed && is == failed, was == passed && is != passed, len(more) > 0:
+		case was != failed && is == failed, was == passed && is != passed, len(newFindings) > 0:
 			c.Worse = append(c.Worse, line)
 		case was == failed && is == passed:
 			c.Better = append(c.Better, line)
@@ -59,23 +59,25 @@ func Compare(old, new *Report) Comparison {
 			c.Other = append(c.Other, line)
 		}
 	}
-	c.New = len(now)
+	c.New = len(added)
 	for _, after := range new.Cases {
-		if _, is := now[after.Name]; is && standing(after) == failed && after.Verdict != scenario.Expected {
-			c.Worse = append(c.Worse, fmt.Sprintf("%s: %s, then %s", after.Name, absent, cameOut(after)))
+		if _, isNew := added[after.Name]; isNew && statusOf(after) == failed && after.Verdict != scenario.Expected {
+			c.Worse = append(c.Worse, fmt.Sprintf("%s: %s, then %s", after.Name, missing, outcome(after)))
 		}
 	}
 	return c
 }
 
-// What a case says of those who played it, whatever was expected of them.
+// A status says whether a case passed or failed, regardless of what was expected.
+type status int
+
 const (
-	silent = iota
+	noVerdict status = iota
 	passed
 	failed
 )
 
-func standing(r scenario.Result) int {
+func statusOf(r scenario.Result) status {
 	switch r.Verdict {
 	case scenario.Pass:
 		return passed
@@ -83,26 +85,25 @@ func standing(r scenario.Result) int {
 		if len(r.Findings) == 0 {
 			return passed
 		}
-		return failed // not all that was expected is mended
+		return failed // one of several expected failures did not occur
 	case scenario.Fail, scenario.Expected, scenario.Flaky:
 		return failed
 	}
-	return silent
+	return noVerdict
 }
 
-// found lists CHECK@PEER of what was found.
-func found(r scenario.Result) []string {
+// findingKeys returns CHECK@PEER of each finding, sorted and without duplicates.
+func findingKeys(r scenario.Result) []string {
 	keys := map[string]bool{}
 	for _, f := range r.Findings {
-		keys[fmt.Sprintf("%s@%s", f.Check, f.Peer)] = true
+		keys[f.Key()] = true
 	}
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// cameOut returns the verdict and the findings, without what differs from run to
-// run.
-func cameOut(r scenario.Result) string {
-	return strings.Join(append([]string{r.Verdict.String()}, found(r)...), " ")
+// outcome returns the verdict and the findings of a case, without details that may differ between two runs.
+func outcome(r scenario.Result) string {
+	return strings.Join(append([]string{r.Verdict.String()}, findingKeys(r)...), " ")
 }
 
 // Console writes the comparison for a person.

@@ -51,13 +51,13 @@ func TestCompare(t *testing.T) {
 worse: broke-as-expected: pass, then expected answer@x leak@x
 worse: silent: pass, then not run
 worse: learned-to-fail: unsupported, then fail
-worse: gone: pass, then not there
+worse: gone: pass, then missing
 worse: more: fail leak@x, then fail answer@x leak@x (answer@x is new)
 worse: another: expected leak@x, then expected answer@x (answer@x is new)
 worse: broke-in-part: pass, then unexpected pass leak@x
-worse: new-red: not there, then fail leak@x
+worse: new-red: missing, then fail leak@x
 better: mended: expected answer@x leak@x, then unexpected pass
-other: gone-red: fail, then not there
+other: gone-red: fail, then missing
 other: learned: unsupported, then pass
 other: less: fail answer@x leak@x, then fail leak@x
 other: mended-in-part: expected answer@x leak@x, then unexpected pass leak@x

@@ -13,13 +13,13 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Console writes all of the report for a person: what is not as expected, the matrix
-// of each type of socket, the peers and the totals. Brief is shorter.
+// Console writes the whole report for a person: each case that did not end as expected, the
+// matrix of each type of socket, the peers and the totals. Brief is shorter.
 func (r *Report) Console(w io.Writer) error {
 	var out text
 	for _, c := range r.Cases {
 		if c.Unexpected() || c.Verdict == scenario.NotRun {
-			out.failure(c)
+			out.writeCase(c)
 		}
 	}
 	for _, t := range contract.SocketTypes {
@@ -28,36 +28,39 @@ func (r *Report) Console(w io.Writer) error {
 		}
 	}
 	out.table(r.peerRows(display.Line), 2)
-	r.notThere(&out)
+	r.writeUnused(&out)
 	out.printf("\nIn the matrix: passes, x expected failures, ! not as expected, ? not run, - unsupported.\n\n")
-	r.totals(&out, func(*text) {})
+	r.writeTotals(&out, func(*text) {})
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-// notThere prints the peers that do not play, by the reason.
-func (r *Report) notThere(out *text) {
-	missing := map[string][]string{}
+// writeUnused writes the peers that took no part in the run, grouped by reason.
+func (r *Report) writeUnused(out *text) {
+	names := map[string][]string{} // by reason
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			missing[p.NotRun] = append(missing[p.NotRun], p.Name)
+			names[p.NotRun] = append(names[p.NotRun], p.Name)
 		}
 	}
-	for _, why := range slices.Sorted(maps.Keys(missing)) {
-		out.block("", fmt.Sprintf("not there: %s: %s", strings.Join(missing[why], " "), why))
+	for _, reason := range slices.Sorted(maps.Keys(names)) {
+		out.block("", fmt.Sprintf("not used: %s: %s", strings.Join(names[reason], " "), reason))
 	}
 }
 
-// A text is what is printed for a person.
+// A text collects the output for a person.
 type text struct{ strings.Builder }
 
 func (t *text) printf(format string, args ...any) { fmt.Fprintf(t, format, args...) }
 
-// block prints what somebody else may have written: no line of it is taken for one of
-// the report's.
-func (t *text) block(indent, said string) { t.printf("%s\n", display.Block(indent, said)) }
+// block writes a text that may be a peer's, so that no line of it can be mistaken for a line
+// of the report.
+func (t *text) block(indent, untrusted string) {
+	t.printf("%s\n", display.Block(indent, untrusted))
+}
 
-func (t *text) failure(c scenario.Result) {
+// writeCase writes a case with its findings, transcript and recorded calls.
+func (t *text) writeCase(c scenario.Result) {
 	t.printf("%s: %s\n", c.Verdict, c.Name)
 	if c.Why != "" {
 		t.block("    ", c.Why)
@@ -76,7 +79,7 @@ func (t *text) failure(c scenario.Result) {
 	t.printf("\n")
 }
 
-// cell is a square of the matrix: the cases of one sender and one receiver.
+// cell returns the text of a cell of the matrix: the totals of one sender and one receiver.
 func cell(t Totals) string {
 	switch {
 	case t == Totals{}:
@@ -93,12 +96,12 @@ func cell(t Totals) string {
 	return text
 }
 
-// Matrix returns the matrix of one type of socket: who sends to whom. It is empty where
-// nothing was played.
+// Matrix returns the matrix of one type of socket, with a row per sender and a column per
+// receiver. It is empty if the report has no case of that type.
 func (r *Report) Matrix(socketType string) string {
 	cells := map[[2]string]Totals{}
 	for _, c := range r.Cases {
-		if _, t, a, b := split(c.Name); t == socketType && !c.Kernel() {
+		if _, t, a, b := splitCaseName(c.Name); t == socketType && !c.Kernel() {
 			t := cells[[2]string{a, b}]
 			t.count(c.Verdict)
 			cells[[2]string{a, b}] = t
@@ -107,85 +110,86 @@ func (r *Report) Matrix(socketType string) string {
 	if len(cells) == 0 {
 		return ""
 	}
-	there := r.there()
+	peers := r.usedPeers()
 	rows := [][]string{{"", ""}}
-	for i, a := range there {
-		rows[0] = numbers(rows[0], i+1)
+	for i, a := range peers {
+		rows[0] = appendCounts(rows[0], i+1)
 		row := []string{fmt.Sprint(i + 1), a.Name}
-		for _, b := range there {
+		for _, b := range peers {
 			row = append(row, cell(cells[[2]string{a.Name, b.Name}]))
 		}
 		rows = append(rows, row)
 	}
 	var out text
-	out.printf("%s: who sends (rows) to whom (columns)\n", socketType)
+	out.printf("%s: senders in rows, receivers in columns\n", socketType)
 	out.table(rows, 1)
 	return out.String()
 }
 
-// table prints rows of the same length in columns, that many spaces apart.
+// table writes rows of the same length in columns, separated by gap spaces.
 func (t *text) table(rows [][]string, gap int) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, gap, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	_ = w.Flush() // a Builder takes everything
+	_ = w.Flush() // writing to a Builder cannot fail
 	for l := range strings.Lines(b.String()) {
 		t.printf("%s\n", strings.TrimRight(l, " \n"))
 	}
 }
 
-// peerRows are the table of the peers that played; word shows what they say of themselves.
-func (r *Report) peerRows(word func(string) string) [][]string {
+// peerRows returns the table of the peers that took part. It passes the language and the version
+// that a peer reports through escape.
+func (r *Report) peerRows(escape func(string) string) [][]string {
 	rows := [][]string{{"peer", "language", "version", "pass", "expected failures", "not as expected", "unsupported", "not run"}}
-	for _, p := range r.there() {
+	for _, p := range r.usedPeers() {
 		t := p.Totals
-		row := []string{p.Name, word(p.Lang), word(p.Version)}
-		rows = append(rows, numbers(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun))
+		row := []string{p.Name, escape(p.Lang), escape(p.Version)}
+		rows = append(rows, appendCounts(row, t.Pass, t.Expected, t.Unexpected(), t.Unsupported, t.NotRun))
 	}
 	return rows
 }
 
-// numbers adds numbers to a row.
-func numbers(row []string, list ...int) []string {
-	for _, n := range list {
+// appendCounts appends counts to a row of a table.
+func appendCounts(row []string, counts ...int) []string {
+	for _, n := range counts {
 		row = append(row, fmt.Sprint(n))
 	}
 	return row
 }
 
-// totals prints what came of the run, with what else belongs before its last line.
-func (r *Report) totals(out *text, more func(*text)) {
-	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.there()), len(r.Peers), r.Seconds)
-	out.counts("verdicts", r.Totals)
+// writeTotals writes the summary of the run. It calls writeMore before the last line.
+func (r *Report) writeTotals(out *text, writeMore func(*text)) {
+	out.printf("%s %s, %d peers of %d, %.1f s\n", r.System.Kernel, r.System.Machine, len(r.usedPeers()), len(r.Peers), r.Seconds)
+	out.writeVerdicts("verdicts", r.Totals)
 	if r.Kernel != (Totals{}) {
-		out.counts("verdicts of the kernel", r.Kernel)
+		out.writeVerdicts("verdicts of the kernel", r.Kernel)
 	}
 	var ways []string
 	for _, way := range slices.Sorted(maps.Keys(r.Witnesses)) {
 		ways = append(ways, fmt.Sprintf("%s %d", way, r.Witnesses[way]))
 	}
 	if len(ways) > 0 {
-		out.printf("the kernel told which descriptor is which by: %s\n", strings.Join(ways, ", "))
+		out.printf("descriptors identified by: %s\n", strings.Join(ways, ", "))
 	}
 	if len(r.Aside) > 0 {
-		out.printf("expectations set aside, for peers that are not there or another kernel: %d\n", len(r.Aside))
+		out.printf("expected failures ignored, because they concern unused peers or other kernels: %d\n", len(r.Aside))
 	}
 	if r.Cut != "" {
 		out.block("", "cut short: "+r.Cut)
 	}
 	for _, c := range r.Cases {
-		if name, socketType, a, b := split(c.Name); c.Verdict == scenario.Fail && a == scenario.RunnerName && b == a {
-			out.printf("the runner itself fails %s on %s: look at the scenario and at the kernel before the peers\n", name, socketType)
+		if name, socketType, a, b := splitCaseName(c.Name); c.Verdict == scenario.Fail && a == scenario.RunnerName && b == a {
+			out.printf("the runner itself fails %s on %s: suspect the scenario or the kernel before the peers\n", name, socketType)
 		}
 	}
-	more(out)
+	writeMore(out)
 	out.printf("the run: %s\n", r.Headline())
 }
 
-// counts prints the totals of peers or of the kernel.
-func (t *text) counts(name string, n Totals) {
+// writeVerdicts writes the totals of the peers or of the kernel.
+func (t *text) writeVerdicts(name string, n Totals) {
 	t.printf("%s: %d: %d pass, %d expected failures, %d unexpected failures, %d unexpected passes", name,
 		n.Verdicts(), n.Pass, n.Expected, n.Fail, n.Fixed)
 	if n.Flaky > 0 {

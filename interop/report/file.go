@@ -17,77 +17,77 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Streamed is the extension of a report that is written while the run goes on.
-const Streamed = ".jsonl"
+// StreamExt is the extension of a report that is written during the run.
+const StreamExt = ".jsonl"
 
-// formats are the forms of a report, by the extension of the file.
+// formats contains the function that writes each format, by the extension of the file.
 var formats = map[string]func(*Report, io.Writer) error{
-	".json":  (*Report).JSON,
-	Streamed: (*Report).lines,
-	".xml":   (*Report).JUnit,
-	".md":    (*Report).Markdown,
-	".html":  (*Report).HTML,
-	".txt":   (*Report).Console,
+	".json":   (*Report).JSON,
+	StreamExt: (*Report).writeStream,
+	".xml":    (*Report).JUnit,
+	".md":     (*Report).Markdown,
+	".html":   (*Report).HTML,
+	".txt":    (*Report).Console,
 }
 
-// CheckFiles returns an error unless the reports of a run can have these names: the extension
-// is of a form, and no two are one file.
-func CheckFiles(files []string) error {
+// ValidateFiles checks the file names of the reports of a run. It returns an error if an extension
+// is not that of a format, if a file is a directory, or if two names refer to the same file.
+func ValidateFiles(files []string) error {
 	for i, file := range files {
 		if formats[filepath.Ext(file)] == nil {
 			known := strings.Join(slices.Sorted(maps.Keys(formats)), " ")
-			return fmt.Errorf("the name of a report ends in one of %s, and not as %q", known, file)
+			return fmt.Errorf("report %q: the file name must end in one of %s", file, known)
 		}
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
-			return fmt.Errorf("the report %s is a folder", file)
+			return fmt.Errorf("report %q: is a directory", file)
 		}
 		for _, before := range files[:i] {
 			if filepath.Clean(before) == filepath.Clean(file) {
-				return fmt.Errorf("the reports %s and %s are one file", before, file)
+				return fmt.Errorf("reports %q and %q are the same file", before, file)
 			}
 		}
 	}
 	return nil
 }
 
-// WriteFile writes the report to a file, in the form that its name asks for, whole or not at
-// all. Only a file that is not regular, such as a FIFO, is written to in place.
+// WriteFile writes the report to a file, in the format that the extension selects. It replaces a
+// regular file atomically. It writes directly to any other file, such as a FIFO.
 func (r *Report) WriteFile(file string) error {
-	form := formats[filepath.Ext(file)]
-	if form == nil {
-		return CheckFiles([]string{file})
+	write := formats[filepath.Ext(file)]
+	if write == nil {
+		return ValidateFiles([]string{file})
 	}
 	var text bytes.Buffer
-	if err := form(r, &text); err != nil {
+	if err := write(r, &text); err != nil {
 		return err
 	}
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(file, text.Bytes(), 0o666)
 	}
-	return Replace(file, text.Bytes())
+	return ReplaceFile(file, text.Bytes())
 }
 
-// Replace puts a file with this text in the place of file, with the mode of the one that is
-// there. On an error, what is there stays.
-func Replace(file string, text []byte) error {
+// ReplaceFile atomically replaces the content of a file, or creates the file and its directory. The
+// file keeps its mode. If ReplaceFile returns an error, the file is unchanged.
+func ReplaceFile(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
 	}
-	next := fmt.Sprintf("%s.%d.new", file, os.Getpid())
-	err := os.WriteFile(next, text, 0o666)
+	temp := fmt.Sprintf("%s.%d.new", file, os.Getpid())
+	err := os.WriteFile(temp, text, 0o666)
 	if old, e := os.Stat(file); err == nil && e == nil {
-		err = os.Chmod(next, old.Mode().Perm())
+		err = os.Chmod(temp, old.Mode().Perm())
 	}
 	if err == nil {
-		err = os.Rename(next, file)
+		err = os.Rename(temp, file)
 	}
 	if err != nil {
-		_ = os.Remove(next)
+		_ = os.Remove(temp)
 	}
 	return err
 }
 
-// JSON writes the report for programs, as one object in ASCII.
+// JSON writes the report as one JSON object, in ASCII.
 func (r *Report) JSON(w io.Writer) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
@@ -100,24 +100,26 @@ func (r *Report) JSON(w io.Writer) error {
 	return err
 }
 
-// A Stream writes reports while the run goes on, a JSON object a line: a Report without cases,
-// each case, and what is known at the end, without which the report is cut off.
+// A Stream writes reports during the run, as one JSON object per line. The first line is a Report
+// without cases, and each case is a line of its own. The last line is the Report again, now with the
+// totals. If it is missing, the report is incomplete.
 type Stream struct {
 	to  []io.Writer
-	err error
+	err error // the first error
 }
 
-// streamed is a line of a stream but the first.
-type streamed struct {
+// A streamLine is any line of a stream except the first.
+type streamLine struct {
 	Case *scenario.Result `json:"case,omitempty"`
 	End  *Report          `json:"end,omitempty"`
 }
 
-// Stream begins to write those of the files that have this form.
+// Stream creates the files with the extension StreamExt, and writes their first line. It ignores
+// the other files.
 func (r *Report) Stream(files []string) (*Stream, error) {
 	s := &Stream{}
 	for _, file := range files {
-		if filepath.Ext(file) != Streamed {
+		if filepath.Ext(file) != StreamExt {
 			continue
 		}
 		err := os.MkdirAll(filepath.Dir(file), 0o777)
@@ -128,21 +130,22 @@ func (r *Report) Stream(files []string) (*Stream, error) {
 			}
 		}
 		if err != nil {
-			return nil, errors.Join(err, s.shut())
+			return nil, errors.Join(err, s.closeFiles())
 		}
 	}
 	s.begin(r)
 	return s, nil
 }
 
+// begin writes the first line.
 func (s *Stream) begin(r *Report) {
-	begin := r.head()
-	begin.Seconds = 0 // 0 says that the run goes on
-	s.line(begin)
+	first := r.withoutCases()
+	first.Seconds = 0 // 0 means that the run has not ended
+	s.writeLine(first)
 }
 
-// lines writes the report as a stream does.
-func (r *Report) lines(w io.Writer) error {
+// writeStream writes the report in the format of a Stream.
+func (r *Report) writeStream(w io.Writer) error {
 	s := &Stream{to: []io.Writer{w}}
 	s.begin(r)
 	for _, c := range r.Cases {
@@ -151,14 +154,15 @@ func (r *Report) lines(w io.Writer) error {
 	return s.Close(r)
 }
 
-// head is the report without its cases.
-func (r *Report) head() *Report {
-	head := *r
-	head.Cases = []scenario.Result{}
-	return &head
+// withoutCases returns a copy of the report that has no cases.
+func (r *Report) withoutCases() *Report {
+	without := *r
+	without.Cases = []scenario.Result{}
+	return &without
 }
 
-func (s *Stream) line(v any) {
+// writeLine writes a value to each file. After an error, it writes no more to that file.
+func (s *Stream) writeLine(v any) {
 	if len(s.to) == 0 {
 		return
 	}
@@ -167,42 +171,44 @@ func (s *Stream) line(v any) {
 	for i, w := range s.to {
 		if _, err := w.Write(append(display.JSON(text), '\n')); err != nil {
 			s.err = cmp.Or(s.err, err)
-			s.to[i] = io.Discard // it is cut off there, and the others go on
+			s.to[i] = io.Discard
 		}
 	}
 }
 
-// Case writes a case.
-func (s *Stream) Case(c scenario.Result) { s.line(streamed{Case: &c}) }
+// Case writes the line of a case.
+func (s *Stream) Case(c scenario.Result) { s.writeLine(streamLine{Case: &c}) }
 
-// Close writes the end. The error is the first that there was.
+// Close writes the last line and closes the files. It returns the first error of the stream.
 func (s *Stream) Close(r *Report) error {
-	s.line(streamed{End: r.head()})
-	return cmp.Or(s.err, s.shut()) // which closes in any case
+	s.writeLine(streamLine{End: r.withoutCases()})
+	closeErr := s.closeFiles()
+	return cmp.Or(s.err, closeErr)
 }
 
-// shut closes the files.
-func (s *Stream) shut() (err error) {
+// closeFiles closes the files, and returns the first error.
+func (s *Stream) closeFiles() (err error) {
 	for _, w := range s.to {
-		if f, is := w.(*os.File); is {
-			err = cmp.Or(err, f.Close())
+		if f, ok := w.(*os.File); ok {
+			closeErr := f.Close()
+			err = cmp.Or(err, closeErr)
 		}
 	}
 	return err
 }
 
-// Read reads a report from its JSON file, whole or streamed.
+// Read reads a report from a .json or .jsonl file. It returns an error if the report is incomplete.
 func Read(file string) (*Report, error) {
-	r, cut, err := ReadPart(file)
-	if cut != nil {
-		return nil, cut
+	r, incomplete, err := ReadPartial(file)
+	if incomplete != nil {
+		return nil, incomplete
 	}
 	return r, err
 }
 
-// ReadPart is Read, which also reads what there is of a stream that is cut off, as that of a
-// run that was killed: cut says so.
-func ReadPart(file string) (r *Report, cut, err error) {
+// ReadPartial is like Read, but also accepts a stream that ends early, as it does if the run was
+// killed. In that case, it returns the cases up to there and sets incomplete.
+func ReadPartial(file string) (r *Report, incomplete, err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, nil, err
@@ -211,35 +217,35 @@ func ReadPart(file string) (r *Report, cut, err error) {
 	dec := json.NewDecoder(f)
 	r = &Report{}
 	if err = dec.Decode(r); err == nil && r.Schema != Schema {
-		err = fmt.Errorf("schema %d, and this reads %d", r.Schema, Schema)
+		err = fmt.Errorf("the report has schema %d, but this version of scm reads schema %d", r.Schema, Schema)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	whole := r.Seconds > 0
+	complete := r.Seconds > 0
 	for err == nil {
-		var l streamed
+		var l streamLine
 		switch err = dec.Decode(&l); {
 		case err != nil:
-		case whole:
-			err = errors.New("there is more behind its end")
+		case complete:
+			err = errors.New("unexpected data after the end of the report")
 		case l.Case != nil:
 			r.Cases = append(r.Cases, *l.Case)
 		case l.End != nil:
 			l.End.Cases = r.Cases
-			r, whole = l.End, true
+			r, complete = l.End, true
 		}
 	}
-	if !whole && (err == io.EOF || err == io.ErrUnexpectedEOF) {
-		cut, err = fmt.Errorf("%s: it is cut off: %w", file, err), io.EOF
+	if !complete && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+		incomplete, err = fmt.Errorf("%s: the report is incomplete: %w", file, err), io.EOF
 	}
 	for _, c := range r.Cases {
 		if strings.Count(c.Name, "/") != 4 {
-			err = fmt.Errorf("not the name of a case: %q", c.Name)
+			err = fmt.Errorf("invalid case name %q", c.Name)
 		}
 	}
 	if err != io.EOF {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return r, cut, nil
+	return r, incomplete, nil
 }

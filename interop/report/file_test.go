@@ -14,8 +14,8 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// plain is a report as it is read again: what is not in the file is the case itself.
-func plain(t *testing.T) *Report {
+// asRead returns the report of small as Read returns it. Reports in files do not contain the scenarios.
+func asRead(t *testing.T) *Report {
 	t.Helper()
 	r := small(t)
 	for i := range r.Cases {
@@ -24,9 +24,9 @@ func plain(t *testing.T) *Report {
 	return r
 }
 
-// A report takes the place of an old one, keeps its mode, and is read as it was.
+// WriteFile replaces an old report and keeps its mode. Read returns the same report.
 func TestWriteFile(t *testing.T) {
-	r := plain(t)
+	r := asRead(t)
 	for ext := range formats {
 		file := filepath.Join(t.TempDir(), "new", "report"+ext)
 		for range 2 {
@@ -47,7 +47,7 @@ func TestWriteFile(t *testing.T) {
 			t.Errorf("%s: %v, %v", ext, info.Mode(), err)
 		}
 		if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
-			t.Errorf("%s: left is %v, %v", ext, left, err)
+			t.Errorf("%s: other files are left: %v, %v", ext, left, err)
 		}
 		folder := filepath.Join(t.TempDir(), "folder"+ext)
 		if err := os.Mkdir(folder, 0o777); err != nil {
@@ -61,10 +61,10 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// A report of a run that was killed is not taken for a whole one.
-func TestReadWhatIsCutOff(t *testing.T) {
-	r := plain(t)
-	file := filepath.Join(t.TempDir(), "report"+Streamed)
+// Read reports an error if the run was killed. ReadPartial returns the cases up to there.
+func TestReadIncomplete(t *testing.T) {
+	r := asRead(t)
+	file := filepath.Join(t.TempDir(), "report"+StreamExt)
 	s, err := r.Stream([]string{file})
 	if err != nil {
 		t.Fatal(err)
@@ -79,12 +79,12 @@ func TestReadWhatIsCutOff(t *testing.T) {
 			if err := os.WriteFile(torn, append(text, end...), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Read(torn); err == nil || !strings.Contains(err.Error(), "cut off") {
+			if _, err := Read(torn); err == nil || !strings.Contains(err.Error(), "incomplete") {
 				t.Errorf("after %d cases%s: %v", n, end, err)
 			}
-			part, cut, err := ReadPart(torn)
-			if err != nil || cut == nil || n > 0 && !reflect.DeepEqual(part.Cases, r.Cases[:n]) || len(part.Peers) != len(r.Peers) {
-				t.Fatalf("after %d cases%s: %+v, %v, %v", n, end, part, cut, err)
+			part, incomplete, err := ReadPartial(torn)
+			if err != nil || incomplete == nil || n > 0 && !reflect.DeepEqual(part.Cases, r.Cases[:n]) || len(part.Peers) != len(r.Peers) {
+				t.Fatalf("after %d cases%s: %+v, %v, %v", n, end, part, incomplete, err)
 			}
 		}
 		if n < len(r.Cases) {
@@ -99,9 +99,9 @@ func TestReadWhatIsCutOff(t *testing.T) {
 	}
 }
 
-// A device that is full costs no other report.
-func TestStreamsOfAFullDevice(t *testing.T) {
-	r := plain(t)
+// If the device of one report is full, the other reports are still written.
+func TestStreamToFullDevice(t *testing.T) {
+	r := asRead(t)
 	var whole, want bytes.Buffer
 	s := &Stream{to: []io.Writer{&full{1000}, &whole}}
 	s.begin(r)
@@ -111,43 +111,43 @@ func TestStreamsOfAFullDevice(t *testing.T) {
 	if err := s.Close(r); !errors.Is(err, errFull) {
 		t.Errorf("got %v", err)
 	}
-	if err := r.lines(&want); err != nil || whole.String() != want.String() {
+	if err := r.writeStream(&want); err != nil || whole.String() != want.String() {
 		t.Errorf("%v, got\n%s", err, &whole)
 	}
 }
 
-func TestReadWhatIsNone(t *testing.T) {
+func TestReadInvalid(t *testing.T) {
 	var whole bytes.Buffer
-	if err := small(t).lines(&whole); err != nil {
+	if err := small(t).writeStream(&whole); err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
 		"":                               "EOF",
 		"[]":                             "cannot unmarshal",
-		`{"schema": 1}`:                  "schema 1, and this reads 2",
+		`{"schema": 1}`:                  "the report has schema 1, but this version of scm reads schema 2",
 		`{"schema": 2} hello`:            "invalid character",
-		`{"schema": 2, "seconds": 1} {}`: "more behind its end",
-		whole.String() + whole.String():  "more behind its end",
+		`{"schema": 2, "seconds": 1} {}`: "unexpected data after the end",
+		whole.String() + whole.String():  "unexpected data after the end",
 		whole.String() + "x":             "invalid character",
-		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b"}]}`: `not the name of a case: "a/b"`,
+		`{"schema": 2, "seconds": 1, "cases": [{"name": "a/b"}]}`: `invalid case name "a/b"`,
 	} {
 		file := filepath.Join(t.TempDir(), "report.json")
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, cut, err := ReadPart(file); err == nil || cut != nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.60q: %v, %v, want %s", text, cut, err, want)
+		if _, incomplete, err := ReadPartial(file); err == nil || incomplete != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q: %v, %v, want %s", text, incomplete, err, want)
 		}
 	}
 }
 
-func TestCheckFiles(t *testing.T) {
+func TestValidateFiles(t *testing.T) {
 	for want, files := range map[string][]string{
-		"":             {"x.json", "x.jsonl", "folder/x.json"},
-		"are one file": {"x.json", "y.md", "./folder/../x.json"},
-		"ends in one of .html .json .jsonl .md .txt .xml": {"x.json", "x.pdf"},
+		"":                  {"x.json", "x.jsonl", "folder/x.json"},
+		"are the same file": {"x.json", "y.md", "./folder/../x.json"},
+		"must end in one of .html .json .jsonl .md .txt .xml": {"x.json", "x.pdf"},
 	} {
-		if err := CheckFiles(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := ValidateFiles(files); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", files, err)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 //go:embed page.html
 var page string
 
-// html/template writes data inside a script as it has to be written there.
+// html/template escapes data inside a script as JavaScript.
 var pageTemplate = template.Must(template.New("page").Parse(page))
 
-// row is a case on the page.
-type row struct {
+// A pageCase is a case on the page.
+type pageCase struct {
 	Name, Verdict string
 	Why           string   `json:",omitempty"`
 	Findings      []string `json:",omitempty"`
@@ -24,29 +24,36 @@ type row struct {
 	Trace         []string `json:",omitempty"`
 }
 
-// HTML writes the report as one page that needs nothing else: a matrix a type of
-// socket, whose cells open the cases of two peers: what was found, what was said,
-// and how to play it again.
+// HTML writes the report as one self-contained page, with a matrix for each type of
+// socket. A click on a cell shows the cases of two peers, with their findings and
+// transcripts and the command that runs a case again.
 func (r *Report) HTML(w io.Writer) error {
-	rows := []row{}
-	rules := map[string][]string{} // of the scenarios, by their names
+	cases := []pageCase{}
+	rules := map[string][]string{} // by the name of the scenario
 	for _, c := range r.Cases {
-		next := row{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
+		next := pageCase{Name: c.Name, Verdict: c.Verdict.String(), Why: c.Why, Lines: c.Transcript, Trace: Trace(c)}
 		for _, f := range c.Findings {
 			next.Findings = append(next.Findings, f.Located())
 		}
 		if c.Verdict == scenario.Expected {
 			next.Findings = append(next.Findings, c.Reasons...)
 		}
-		rows = append(rows, next)
-		if s := c.Case.Scenario; s != nil { // a report that was read has none
+		cases = append(cases, next)
+		if s := c.Case.Scenario; s != nil { // nil if the report was read from a file
 			rules[s.Name] = s.Rule
 		}
 	}
 	replay := r.Replay
 	if replay == "" {
-		replay = "scm interop replay REPORT.json#" // as --report would have kept it
+		replay = "scm interop replay REPORT.json#" // an example, because the run wrote no JSON report
 	}
-	return pageTemplate.Execute(w, map[string]any{"Report": r.head(), "Cases": rows, "Rules": rules, "Replay": replay, "Causes": r.Causes(),
-		"Types": contract.SocketTypes, "Kernel": scenario.KernelName})
+	return pageTemplate.Execute(w, map[string]any{
+		"Report": r.withoutCases(),
+		"Cases":  cases,
+		"Rules":  rules,
+		"Replay": replay,
+		"Causes": r.Causes(),
+		"Types":  contract.SocketTypes,
+		"Kernel": scenario.KernelName,
+	})
 }

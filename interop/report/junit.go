@@ -12,26 +12,26 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// The elements of a JUnit report, as CI servers read it: a suite a group of scenarios, those of
-// the kernel apart, and a test a case.
+// The elements of a JUnit report. Each group of scenarios is a suite, and each case is a test.
+// Peer scenarios and kernel scenarios are in separate suites.
 type (
-	junitSuite struct { // and what holds the suites
+	junitSuite struct { // also the element that contains the suites
 		XMLName  xml.Name
-		Name     string        `xml:"name,attr"`
-		Tests    int           `xml:"tests,attr"`
-		Failures int           `xml:"failures,attr"`
-		Errors   int           `xml:"errors,attr"`
-		Skipped  int           `xml:"skipped,attr"`
-		Seconds  seconds       `xml:"time,attr"`
-		Suites   []*junitSuite `xml:"testsuite"`
-		Cases    []junitCase   `xml:"testcase"`
+		Name     string          `xml:"name,attr"`
+		Tests    int             `xml:"tests,attr"`
+		Failures int             `xml:"failures,attr"`
+		Errors   int             `xml:"errors,attr"`
+		Skipped  int             `xml:"skipped,attr"`
+		Seconds  seconds         `xml:"time,attr"`
+		Suites   []*junitSuite   `xml:"testsuite"`
+		Cases    []junitTestcase `xml:"testcase"`
 	}
-	junitCase struct {
+	junitTestcase struct {
 		Class   string  `xml:"classname,attr"`
 		Name    string  `xml:"name,attr"`
 		Seconds seconds `xml:"time,attr"`
 		Outcome *junitOutcome
-		Out     string `xml:"system-out,omitempty"` // what was recorded
+		Out     string `xml:"system-out,omitempty"` // the recorded calls
 	}
 	junitOutcome struct {
 		XMLName xml.Name
@@ -41,24 +41,24 @@ type (
 	seconds float64
 )
 
-// MarshalXMLAttr writes milliseconds.
+// MarshalXMLAttr writes seconds with three decimals.
 func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 	return xml.Attr{Name: name, Value: fmt.Sprintf("%.3f", float64(s))}, nil
 }
 
-// outcomes are the elements of verdicts; a pass has none.
-var outcomes = map[scenario.Verdict]string{
+// outcomeElements contains the XML element for each verdict. A pass has none.
+var outcomeElements = map[scenario.Verdict]string{
 	scenario.Fail: "failure", scenario.UnexpectedPass: "failure", scenario.Flaky: "failure",
 	scenario.NotRun: "error", scenario.Expected: "skipped", scenario.Unsupported: "skipped",
 }
 
-// JUnit writes the report for CI servers. What was expected to fail and does, and
-// what has no verdict, is skipped there, with the reason. What is wrong with the run, and
-// with none of its cases, is the error of a test of its own.
+// JUnit writes the report for CI servers. Expected failures and unsupported cases count as
+// skipped, with the reason. An error of the run that belongs to no case becomes a test of its
+// own.
 func (r *Report) JUnit(w io.Writer) error {
 	groups := map[string]*junitSuite{}
 	for _, c := range r.Cases {
-		name, socketType, a, b := split(c.Name)
+		name, socketType, a, b := splitCaseName(c.Name)
 		group, _, _ := strings.Cut(name, "/")
 		if c.Kernel() {
 			group = scenario.KernelName + "/" + group
@@ -66,20 +66,26 @@ func (r *Report) JUnit(w io.Writer) error {
 		if groups[group] == nil {
 			groups[group] = &junitSuite{Name: group}
 		}
-		test := junitCase{Class: name, Name: socketType + "/" + a + "/" + b, Seconds: seconds(c.Seconds), Out: joined(Trace(c))}
-		said := joined(c.Transcript)
-		if outcomes[c.Verdict] == "skipped" {
-			said = ""
+		test := junitTestcase{
+			Class:   name,
+			Name:    socketType + "/" + a + "/" + b,
+			Seconds: seconds(c.Seconds),
+			Out:     safeLines(Trace(c)),
 		}
-		groups[group].add(test, outcomes[c.Verdict], summary(c), said)
+		element := outcomeElements[c.Verdict]
+		transcript := safeLines(c.Transcript)
+		if element == "skipped" {
+			transcript = ""
+		}
+		groups[group].add(test, element, summary(c), transcript)
 	}
 	all := junitSuite{XMLName: xml.Name{Local: "testsuites"}, Name: "scm interop"}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		all.Suites = append(all.Suites, groups[group])
 	}
-	if text := joined(r.besideCases("cut short: " + r.Cut)); text != "" {
+	if text := safeLines(r.runErrors("cut short: " + r.Cut)); text != "" {
 		run := &junitSuite{Name: "run"}
-		run.add(junitCase{Class: "run", Name: "run"}, "error", text, text)
+		run.add(junitTestcase{Class: "run", Name: "run"}, "error", text, text)
 		all.Suites = append(all.Suites, run)
 	}
 	for _, s := range all.Suites {
@@ -96,7 +102,8 @@ func (r *Report) JUnit(w io.Writer) error {
 	return err
 }
 
-func (s *junitSuite) add(test junitCase, outcome, message, text string) {
+// add adds a test to the suite. The outcome is the XML element of its verdict, or "" for a pass.
+func (s *junitSuite) add(test junitTestcase, outcome, message, text string) {
 	s.Tests++
 	s.Seconds += test.Seconds
 	if outcome != "" {
@@ -106,7 +113,7 @@ func (s *junitSuite) add(test junitCase, outcome, message, text string) {
 	s.Cases = append(s.Cases, test)
 }
 
-// summary is what there is to say of a case, but for its transcript.
+// summary describes a case without its transcript.
 func summary(c scenario.Result) string {
 	parts := []string{c.Verdict.String()}
 	if c.Why != "" {
@@ -121,11 +128,12 @@ func summary(c scenario.Result) string {
 	return display.Block("", strings.Join(parts, ": "))
 }
 
-// joined are lines that peers said: CI servers print them, and obey some.
-func joined(said []string) string {
-	var shown []string
-	for _, l := range said {
-		shown = append(shown, display.Block("", l))
+// safeLines joins lines that peers may have written. It escapes them, because CI servers print
+// the lines of a report and obey some of them.
+func safeLines(lines []string) string {
+	var safe []string
+	for _, l := range lines {
+		safe = append(safe, display.Block("", l))
 	}
-	return strings.Join(shown, "\n")
+	return strings.Join(safe, "\n")
 }

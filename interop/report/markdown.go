@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	mostFailures = 50        // cases that a summary shows one by one
-	mostTraces   = 10        // of them with their recorded calls
-	mostBytes    = 1_000_000 // CI servers refuse a summary of more than a mebibyte
+	maxFailures = 50        // cases that a summary shows
+	maxTraces   = 10        // cases that it shows with their recorded calls
+	maxBytes    = 1_000_000 // GitHub rejects a summary of more than 1 MiB
 )
 
-// Markdown writes the report as the summary of a CI job.
+// Markdown writes the report as a summary for a CI job.
 func (r *Report) Markdown(w io.Writer) error {
 	var b text
-	verdict := r.Headline()
-	if verdict != asExpected {
-		verdict = "**" + verdict + "**"
+	headline := r.Headline()
+	if headline != asExpected {
+		headline = "**" + headline + "**"
 	}
-	b.printf("## scm interop: %s\n\n", verdict)
+	b.printf("## scm interop: %s\n\n", headline)
 	if causes := r.Causes(); len(causes) > 0 {
-		rows := [][]string{{"cause", "cases", "for example"}}
-		for _, c := range causes[:min(len(causes), mostFailures)] {
-			rows = append(rows, []string{escaped(c.What), fmt.Sprint(c.Cases), "`" + c.Example.Name + "`"})
+		rows := [][]string{{"cause", "cases", "example"}}
+		for _, c := range causes[:min(len(causes), maxFailures)] {
+			rows = append(rows, []string{escapeMarkdown(c.What), fmt.Sprint(c.Cases), "`" + c.Example.Name + "`"})
 		}
 		b.markdownTable(rows)
 		b.printf("\n")
@@ -36,56 +36,56 @@ func (r *Report) Markdown(w io.Writer) error {
 	rows := [][]string{{"cases of", "verdicts", "pass", "expected failures", "failures", "unexpected passes", "flaky", "unsupported", "not run"}}
 	for i, t := range []Totals{r.Totals, r.Kernel} {
 		row := []string{[]string{"peers", "kernel"}[i]}
-		rows = append(rows, numbers(row, t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed, t.Flaky, t.Unsupported, t.NotRun))
+		rows = append(rows, appendCounts(row, t.Verdicts(), t.Pass, t.Expected, t.Fail, t.Fixed, t.Flaky, t.Unsupported, t.NotRun))
 	}
 	b.markdownTable(rows)
 	b.printf("\n%s %s, %.1f s", r.System.Kernel, r.System.Machine, r.Seconds)
 	if r.Cut != "" {
-		b.printf(", cut short: %s", escaped(r.Cut))
+		b.printf(", cut short: %s", escapeMarkdown(r.Cut))
 	}
 	b.printf("\n\n")
 
 	var peers text
 	peers.printf("\n")
-	peers.markdownTable(r.peerRows(escaped))
-	var missing []string
+	peers.markdownTable(r.peerRows(escapeMarkdown))
+	var unused []string
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			missing = append(missing, fmt.Sprintf("%s (%s)", p.Name, escaped(p.NotRun)))
+			unused = append(unused, fmt.Sprintf("%s (%s)", p.Name, escapeMarkdown(p.NotRun)))
 		}
 	}
-	if len(missing) > 0 {
-		slices.Sort(missing)
-		peers.printf("\nNot there: %s.\n", strings.Join(missing, ", "))
+	if len(unused) > 0 {
+		slices.Sort(unused)
+		peers.printf("\nNot used: %s.\n", strings.Join(unused, ", "))
 	}
-	tail := cut(peers.String(), mostBytes/4)
+	tail := truncate(peers.String(), maxBytes/4)
 
-	failures, told, traces := 0, 0, 0
+	failures, shown, traces := 0, 0, 0
 	for _, c := range r.Cases {
 		if !c.Unexpected() && c.Verdict != scenario.NotRun {
 			continue
 		}
-		if failures++; failures > mostFailures {
+		if failures++; failures > maxFailures {
 			continue
 		}
 		if c.Trace != nil {
-			if traces++; traces > mostTraces {
-				c.Trace = &scenario.Trace{Why: "the other forms of the report have what was recorded"}
+			if traces++; traces > maxTraces {
+				c.Trace = &scenario.Trace{Why: "omitted here; see another format of the report"}
 			}
 		}
-		if room := mostBytes - len(tail) - b.Len(); room > 1000 {
-			b.WriteString(details(c, room-500))
-			told++
+		if left := maxBytes - len(tail) - b.Len(); left > 1000 {
+			b.WriteString(details(c, left-500))
+			shown++
 		}
 	}
-	if failures > told {
-		b.printf("\n… and %d more.\n", failures-told)
+	if failures > shown {
+		b.printf("\n… and %d more.\n", failures-shown)
 	}
 	_, err := io.WriteString(w, b.String()+tail)
 	return err
 }
 
-// markdownTable prints rows, of which the first is the head.
+// markdownTable writes a table. The first row is its header.
 func (t *text) markdownTable(rows [][]string) {
 	for i, row := range rows {
 		t.printf("| %s |\n", strings.Join(row, " | "))
@@ -95,27 +95,27 @@ func (t *text) markdownTable(rows [][]string) {
 	}
 }
 
-// cut is the beginning of a text that is too long, and says so.
-func cut(text string, most int) string {
-	const left = "\n… and more, which the other forms of the report have.\n"
-	if len(text) <= most {
+// truncate shortens a text to at most limit bytes. A shortened text ends with a notice.
+func truncate(text string, limit int) string {
+	const notice = "\n… truncated; see another format of the report.\n"
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most-len(left)], "") + left
+	return strings.ToValidUTF8(text[:limit-len(notice)], "") + notice
 }
 
-// special is what Markdown may know.
+// special matches any character that may have a meaning in Markdown.
 var special = regexp.MustCompile(`[^A-Za-z0-9 .,+\x{80}-\x{10FFFF}-]`)
 
-// escaped is a line that somebody else chose, with nothing in it that Markdown knows.
-func escaped(said string) string {
-	return special.ReplaceAllStringFunc(display.Line(said), func(c string) string { return fmt.Sprintf("&#%d;", c[0]) })
+// escapeMarkdown returns a text that a peer may have written as one line without Markdown.
+func escapeMarkdown(untrusted string) string {
+	return special.ReplaceAllStringFunc(display.Line(untrusted), func(c string) string { return fmt.Sprintf("&#%d;", c[0]) })
 }
 
-// details are what a reader opens: at most so many bytes of what was found and said.
-func details(c scenario.Result, most int) string {
-	text := joined(slices.Concat([]string{summary(c)}, c.Transcript, Trace(c))) + "\n"
-	text = strings.ReplaceAll(text, "```", "~~~") // it must not end the block that it is in
+// details returns a section for a case that the reader can expand, with at most about limit bytes.
+func details(c scenario.Result, limit int) string {
+	text := safeLines(slices.Concat([]string{summary(c)}, c.Transcript, Trace(c))) + "\n"
+	text = strings.ReplaceAll(text, "```", "~~~") // it must not end the code block
 	return fmt.Sprintf("<details><summary>%s: <code>%s</code></summary>\n\n```\n%s```\n\n</details>\n",
-		c.Verdict, c.Name, cut(text, most))
+		c.Verdict, c.Name, truncate(text, limit))
 }

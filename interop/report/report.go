@@ -1,5 +1,5 @@
-// Package report shows the outcome of an interop run: on the console, and as JSON,
-// JUnit, Markdown or HTML in a file.
+// Package report presents the outcome of an interop run on the console, and writes it to
+// files as JSON, JUnit XML, Markdown or HTML.
 package report
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Schema is the version of the JSON form that schema.json describes. It grows when a
-// reader has to change.
+// Schema is the version of the JSON format that schema.json describes. An incompatible
+// change increments it.
 const Schema = 2
 
-// A Report is a run, for reading by programs.
+// A Report describes a run. Its JSON form is for programs.
 type Report struct {
 	Schema    int               `json:"schema"`
 	Version   string            `json:"version"` // of scm
@@ -24,40 +24,40 @@ type Report struct {
 	Started   time.Time         `json:"started"`
 	Seconds   float64           `json:"seconds"`
 	Peers     []Peer            `json:"peers"`
-	Totals    Totals            `json:"totals"`    // of the cases of peers
-	Kernel    Totals            `json:"kernel"`    // of those of the kernel, which are counted apart
-	Witnesses map[string]int    `json:"witnesses"` // how the kernel identified the descriptors
-	Aside     []string          `json:"aside"`     // expectations for peers that were not built, or another kernel
-	Cut       string            `json:"cut,omitempty"`
+	Totals    Totals            `json:"totals"`        // of peer scenarios
+	Kernel    Totals            `json:"kernel"`        // of kernel scenarios, which are counted separately
+	Witnesses map[string]int    `json:"witnesses"`     // number of descriptors identified by each method
+	Aside     []string          `json:"aside"`         // expected failures that concern unused peers or other kernels
+	Cut       string            `json:"cut,omitempty"` // why the run ended early
 	Cases     []scenario.Result `json:"cases"`
 
-	// Replay is what to type to play a case again, up to its name: no form but HTML
-	// has it, and none if the run keeps no JSON report.
+	// Replay is the command that runs a case again, without the name of the case. It is empty
+	// if the run writes no JSON report. Only HTML reports contain it.
 	Replay string `json:"-"`
 
-	// Awaited are the peers of which the run was to have a verdict, by name. A report that
-	// was read has none.
-	Awaited map[string]bool `json:"-"`
+	// Required contains the names of the peers for which the run must have a verdict. It is
+	// empty if the report was read from a file.
+	Required map[string]bool `json:"-"`
 }
 
-// System is where the run was.
+// System describes the machine of the run.
 type System struct {
-	Kernel  string `json:"kernel"`         // the name that it has for itself
-	Kind    string `json:"kind,omitempty"` // which of scenario.KernelKinds it is
+	Kernel  string `json:"kernel"`         // name and release, as uname reports them
+	Kind    string `json:"kind,omitempty"` // one of scenario.KernelKinds
 	Machine string `json:"machine"`
 	User    int    `json:"uid"`
 }
 
-// A Peer is who played, or did not.
+// A Peer is a peer of the run, or one that was not used.
 type Peer struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command,omitempty"`
 	contract.Hello
-	NotRun string `json:"not_run,omitempty"` // why
-	Totals Totals `json:"totals"`            // of the cases in which it played
+	NotRun string `json:"not_run,omitempty"` // why it was not used
+	Totals Totals `json:"totals"`            // of its cases
 }
 
-// Totals count verdicts, and apart from them what is none.
+// Totals counts the verdicts, and the cases without a verdict.
 type Totals struct {
 	Pass        int `json:"pass"`
 	Expected    int `json:"expected"`
@@ -68,10 +68,10 @@ type Totals struct {
 	NotRun      int `json:"not_run"`
 }
 
-// Verdicts is how many cases have one.
+// Verdicts returns the number of cases that have a verdict.
 func (t Totals) Verdicts() int { return t.Pass + t.Expected + t.Unexpected() }
 
-// Unexpected is how many cases are not as expected.
+// Unexpected returns the number of cases that did not end as expected.
 func (t Totals) Unexpected() int { return t.Fail + t.Fixed + t.Flaky }
 
 func (t *Totals) count(v scenario.Verdict) {
@@ -84,24 +84,24 @@ func (t *Totals) count(v scenario.Verdict) {
 	}
 }
 
-// Unexpected is how many cases are not as expected, those of the kernel included.
+// Unexpected returns the number of cases that did not end as expected, of peers and of the kernel.
 func (r *Report) Unexpected() int { return r.Totals.Unexpected() + r.Kernel.Unexpected() }
 
-// Verdicts is how many cases have one.
+// Verdicts returns the number of cases that have a verdict, of peers and of the kernel.
 func (r *Report) Verdicts() int { return r.Totals.Verdicts() + r.Kernel.Verdicts() }
 
-// Silent has an error for each peer without a verdict of which the run was to have one.
-func (r *Report) Silent() (list []error) {
+// MissingVerdicts returns an error for each required peer that has no verdict.
+func (r *Report) MissingVerdicts() (list []error) {
 	for _, p := range r.Peers {
-		if r.Awaited[p.Name] && p.Totals.Verdicts() == 0 {
+		if r.Required[p.Name] && p.Totals.Verdicts() == 0 {
 			list = append(list, fmt.Errorf("peer %s: none of its cases has a verdict", p.Name))
 		}
 	}
 	return list
 }
 
-// Headline says whether the run was as expected, and if not, what it was. A run whose exit
-// status is not 0 is not.
+// Headline returns "as expected" if the exit status of the run is 0. Otherwise it summarizes
+// the problems.
 func (r *Report) Headline() string {
 	var parts []string
 	if r.Unexpected() > 0 {
@@ -110,7 +110,7 @@ func (r *Report) Headline() string {
 	if n := r.Totals.NotRun + r.Kernel.NotRun; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d not run", n))
 	}
-	if parts = append(parts, r.besideCases("cut short")...); len(parts) > 0 {
+	if parts = append(parts, r.runErrors("cut short")...); len(parts) > 0 {
 		return strings.Join(parts, ", ")
 	}
 	return asExpected
@@ -118,22 +118,22 @@ func (r *Report) Headline() string {
 
 const asExpected = "as expected"
 
-// besideCases lists what is wrong with the run, and with none of its cases.
-func (r *Report) besideCases(cut string) (list []string) {
+// runErrors returns the errors of the run that belong to no case.
+func (r *Report) runErrors(cut string) (list []string) {
 	if r.Cut != "" {
 		list = append(list, cut)
 	}
 	if r.Verdicts() == 0 && r.Totals.NotRun+r.Kernel.NotRun == 0 {
 		return append(list, "nothing ran")
 	}
-	for _, err := range r.Silent() {
+	for _, err := range r.MissingVerdicts() {
 		list = append(list, err.Error())
 	}
 	return list
 }
 
-// there are the peers that played.
-func (r *Report) there() (list []Peer) {
+// usedPeers returns the peers that took part in the run.
+func (r *Report) usedPeers() (list []Peer) {
 	for _, p := range r.Peers {
 		if p.NotRun == "" {
 			list = append(list, p)
@@ -142,7 +142,7 @@ func (r *Report) there() (list []Peer) {
 	return list
 }
 
-// Begin makes the report of a run that begins. The runner counts as a peer.
+// Begin returns a report for a run that is about to start. The runner counts as a peer.
 func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Report {
 	r := &Report{
 		Schema:  Schema,
@@ -161,7 +161,7 @@ func Begin(version string, peers []*scenario.Peer, x *scenario.Expectations) *Re
 	return r
 }
 
-// End takes the outcome.
+// End adds the outcome of the run to the report.
 func (r *Report) End(o scenario.Outcome) {
 	r.Seconds = time.Since(r.Started).Seconds()
 	r.Witnesses = o.Witnesses
@@ -169,9 +169,9 @@ func (r *Report) End(o scenario.Outcome) {
 		r.Cut = o.Cut.Error()
 	}
 	r.Cases = append(r.Cases, o.Results...)
-	at := map[string]*Totals{}
+	totals := map[string]*Totals{} // by peer
 	for i, p := range r.Peers {
-		at[p.Name] = &r.Peers[i].Totals
+		totals[p.Name] = &r.Peers[i].Totals
 	}
 	for _, c := range r.Cases {
 		if c.Kernel() {
@@ -179,29 +179,33 @@ func (r *Report) End(o scenario.Outcome) {
 			continue
 		}
 		r.Totals.count(c.Verdict)
-		_, _, a, b := split(c.Name)
+		_, _, a, b := splitCaseName(c.Name)
 		for _, name := range slices.Compact([]string{a, b}) {
-			if t := at[name]; t != nil {
+			if t := totals[name]; t != nil {
 				t.count(c.Verdict)
 			}
 		}
 	}
 }
 
-// split takes the name of a case, GROUP/ID/TYPE/SENDER/RECEIVER, apart.
-func split(name string) (scenario, socketType, a, b string) {
+// splitCaseName splits the name of a case, GROUP/ID/TYPE/SENDER/RECEIVER.
+func splitCaseName(name string) (scenario, socketType, a, b string) {
 	part := strings.Split(name, "/")
 	return part[0] + "/" + part[1], part[2], part[3], part[4]
 }
 
-// Trace returns the recorded calls of a case, in lines; none if nothing was recorded.
+// Trace returns the recorded system calls of a case as lines. It returns nil if none were recorded.
 func Trace(c scenario.Result) (lines []string) {
 	t := c.Trace
 	if t == nil {
 		return nil
 	}
-	_, _, a, b := split(c.Name)
-	heads := []string{strings.TrimSpace("played again under the recorder: " + t.Why), "calls of A, " + a + ":", "calls of B, " + b + ":"}
+	_, _, a, b := splitCaseName(c.Name)
+	heads := []string{
+		strings.TrimSpace("run again under the recorder: " + t.Why),
+		"calls of A, " + a + ":",
+		"calls of B, " + b + ":",
+	}
 	for i, body := range [][]string{t.Transcript, t.A, t.B} {
 		if i > 0 && len(body) == 0 {
 			continue

@@ -26,19 +26,18 @@ func parse(t *testing.T, name, text string) *scenario.Scenario {
 	return s
 }
 
-// small is a report of what came of every kind: two peers, one that there is not,
-// and the runner.
+// small returns a report with every verdict. It has two peers, one unused peer and the runner.
 func small(t *testing.T) *Report {
 	t.Helper()
 	pass := parse(t, "basics/pass", "on stream dgram\n")
 	limit := parse(t, "limits/many", "on stream\n")
-	asked := parse(t, "gc/asked", "on stream dgram\nplay kernel\n")
+	kernels := parse(t, "gc/asked", "on stream dgram\nplay kernel\n")
 	x, y, self := scenario.Program("x", "x"), scenario.Program("libre", "libre"), &scenario.Peer{Name: scenario.RunnerName}
 	x.Hello = contract.Hello{Lang: "c", Version: "1.2", Can: []string{"stream"}}
 	y.Hello = contract.Hello{Lang: "rust", Version: "0.30.1"}
 	self.Hello = contract.Hello{Lang: "go", Version: "0"}
 	kernel := &scenario.Peer{Name: scenario.KernelName}
-	gone := scenario.Missing("gone", "no C compiler (gcc) in PATH")
+	missing := scenario.Missing("gone", "no C compiler (gcc) in PATH")
 
 	result := func(s *scenario.Scenario, socketType string, a, b *scenario.Peer, r scenario.Result) scenario.Result {
 		r.Case = scenario.Case{Scenario: s, Type: socketType, A: a, B: b}
@@ -65,8 +64,8 @@ func small(t *testing.T) *Report {
 			result(pass, "dgram", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no dgram"}),
 			result(pass, "dgram", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass when it was played for the 2. time"}),
-			result(asked, "dgram", kernel, kernel, scenario.Result{Verdict: scenario.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
-			result(asked, "stream", kernel, kernel, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{
+			result(kernels, "dgram", kernel, kernel, scenario.Result{Verdict: scenario.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
+			result(kernels, "stream", kernel, kernel, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{
 				{Check: scenario.CheckAnswer, Peer: "kernel", Line: 4, Text: "answered \"ok\" </script> ```"}}}),
 		},
 		Witnesses: map[string]int{"kcmp": 12, "O_APPEND": 3},
@@ -76,20 +75,21 @@ func small(t *testing.T) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Begin("v1.0.0", []*scenario.Peer{x, y, gone, self}, &scenario.Expectations{Aside: aside})
+	r := Begin("v1.0.0", []*scenario.Peer{x, y, missing, self}, &scenario.Expectations{Aside: aside})
 	r.End(o)
 	r.System = System{Kernel: "Linux 6.1", Machine: "x86_64", User: 1000}
 	r.Started, r.Seconds = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 12.345
 	return r
 }
 
-// formsOf are the reports of small, in testdata: SCM_GOLDEN=write writes them anew.
-func TestForms(t *testing.T) {
-	for ext, form := range formats {
+// TestFormats compares the report of small in each format with the files in testdata. With SCM_GOLDEN=write, it
+// writes the files.
+func TestFormats(t *testing.T) {
+	for ext, write := range formats {
 		golden := "testdata/report" + ext
 		r := small(t)
 		var got bytes.Buffer
-		if err := form(r, &got); err != nil {
+		if err := write(r, &got); err != nil {
 			t.Fatal(err)
 		}
 		if os.Getenv("SCM_GOLDEN") == "write" {
@@ -102,39 +102,38 @@ func TestForms(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s, got\n%s\nand it is not %s (SCM_GOLDEN=write)", ext, &got, golden)
+			t.Errorf("%s, got\n%s\nwhich differs from %s (update it with SCM_GOLDEN=write)", ext, &got, golden)
 		}
-		if err := form(r, &full{got.Len() / 2}); !errors.Is(err, errFull) {
-			t.Errorf("%s: the device is full: %v", ext, err)
+		if err := write(r, &full{got.Len() / 2}); !errors.Is(err, errFull) {
+			t.Errorf("%s: on a full device: %v", ext, err)
 		}
 	}
 }
 
-// What a peer says ends no script of a page and no block of a summary, and is no command to a
-// CI server.
-func TestFormsOfHostileText(t *testing.T) {
-	const says = "##[error]forged\n::error::forged </script> ``` <b>|[a](b)"
+// Text from a peer cannot end the script of the page or a code block of the summary, and a CI server does not obey it.
+func TestFormatsWithHostileText(t *testing.T) {
+	const hostile = "##[error]forged\n::error::forged </script> ``` <b>|[a](b)"
 	r := &Report{
-		Peers: []Peer{{Name: "x", Hello: contract.Hello{Lang: says, Version: says}}, {Name: "y", NotRun: says}},
-		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: says, Transcript: []string{says}, Trace: &scenario.Trace{A: []string{says}},
-			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: says}}}},
+		Peers: []Peer{{Name: "x", Hello: contract.Hello{Lang: hostile, Version: hostile}}, {Name: "y", NotRun: hostile}},
+		Cases: []scenario.Result{{Name: "a/b/stream/x/y", Verdict: scenario.Fail, Why: hostile, Transcript: []string{hostile}, Trace: &scenario.Trace{A: []string{hostile}},
+			Findings: []scenario.Finding{{Check: scenario.CheckAnswer, Peer: "x", Text: hostile}}}},
 	}
-	forms := map[string]string{}
-	for ext, form := range formats {
+	reports := map[string]string{}
+	for ext, write := range formats {
 		var b bytes.Buffer
-		if err := form(r, &b); err != nil {
+		if err := write(r, &b); err != nil {
 			t.Fatal(err)
 		}
-		forms[ext] = b.String()
+		reports[ext] = b.String()
 		text := strings.ReplaceAll(b.String(), "&#xA;", "\n")
 		if ext != ".html" && (strings.Contains(text, "##[") || strings.Contains(text, "\n::")) || !strings.Contains(text, "forged") {
 			t.Errorf("%s: %s", ext, text)
 		}
 	}
-	if n := strings.Count(forms[".html"], "</script>"); n != 1 {
-		t.Errorf("%d scripts end", n)
+	if n := strings.Count(reports[".html"], "</script>"); n != 1 {
+		t.Errorf("%d ends of a script, want 1", n)
 	}
-	if text := forms[".md"]; strings.Count(text, "```") != 2 || strings.Contains(text[strings.Index(text, "| peer |"):], "<b>") {
+	if text := reports[".md"]; strings.Count(text, "```") != 2 || strings.Contains(text[strings.Index(text, "| peer |"):], "<b>") {
 		t.Error(text)
 	}
 }
@@ -144,13 +143,13 @@ func TestTotals(t *testing.T) {
 	if want := (Totals{Pass: 4, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 3, NotRun: 1}); r.Totals != want || r.Verdicts() != 10 {
 		t.Errorf("got %+v, want %+v", r.Totals, want)
 	}
-	if want := (Totals{Pass: 1, Fail: 1}); r.Kernel != want || r.Unexpected() != 4 { // they are never summed
+	if want := (Totals{Pass: 1, Fail: 1}); r.Kernel != want || r.Unexpected() != 4 { // peers and kernel are never summed
 		t.Errorf("got %+v, want %+v", r.Kernel, want)
 	}
 	peers := map[string]Totals{
 		"x":     {Pass: 1, Expected: 1, Unsupported: 3},
 		"libre": {Pass: 1, Expected: 1, Fail: 1, Fixed: 1, Flaky: 1, Unsupported: 1, NotRun: 1},
-		// A case of a peer with itself is one.
+		// The case of a peer with itself counts once.
 		"runner": {Pass: 3, Fail: 1, Fixed: 1, Unsupported: 2, NotRun: 1},
 	}
 	for _, p := range r.Peers {
@@ -173,13 +172,13 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-// No form of a report says that a run was as expected whose exit status is not 0.
+// In every format, a run whose exit status is not 0 is not reported as expected.
 func TestHeadline(t *testing.T) {
 	pass := Totals{Pass: 1}
 	for _, c := range []struct {
-		r      Report
-		want   string
-		beside bool // no case tells of it
+		r        Report
+		want     string
+		runError bool // it belongs to no case
 	}{
 		{Report{Totals: pass}, "as expected", false},
 		{Report{Totals: Totals{Expected: 1, Unsupported: 1}, Peers: []Peer{{Name: "x"}}}, "as expected", false},
@@ -187,14 +186,14 @@ func TestHeadline(t *testing.T) {
 		{Report{Totals: pass, Kernel: Totals{NotRun: 2}}, "2 not run", false},
 		{Report{Totals: Totals{Unsupported: 1}}, "nothing ran", true},
 		{Report{Totals: pass, Cut: "interrupt"}, "cut short", true},
-		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Awaited: map[string]bool{"x": true, "y": true}},
+		{Report{Totals: pass, Peers: []Peer{{Name: "x"}, {Name: "y", Totals: pass}}, Required: map[string]bool{"x": true, "y": true}},
 			"peer x: none of its cases has a verdict", true},
 	} {
 		mark := ""
 		if c.want != "as expected" {
 			mark = "**"
 		}
-		for _, form := range []struct {
+		for _, format := range []struct {
 			write func(*Report, io.Writer) error
 			want  string
 		}{
@@ -203,26 +202,25 @@ func TestHeadline(t *testing.T) {
 			{(*Report).HTML, "<h1>scm interop: " + c.want + "</h1>"},
 		} {
 			var b strings.Builder
-			if err := form.write(&c.r, &b); err != nil || !strings.Contains(b.String(), form.want) {
-				t.Errorf("%v: no %q in\n%.300s", err, form.want, b.String())
+			if err := format.write(&c.r, &b); err != nil || !strings.Contains(b.String(), format.want) {
+				t.Errorf("%v: no %q in\n%.300s", err, format.want, b.String())
 			}
 		}
 		var b strings.Builder
-		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.beside {
+		if err := c.r.JUnit(&b); err != nil || strings.Contains(b.String(), `<error message="`+c.want) != c.runError {
 			t.Errorf("%s: %v\n%s", c.want, err, b.String())
 		}
 	}
 }
 
-// Where the runner fails a scenario that it plays alone, the report says so at its end: peers
-// that fail it too may be right.
-func TestConsoleDoubtsTheScenario(t *testing.T) {
+// The end of the report lists the scenarios that the runner fails on both sides. Peers that fail them too may be right.
+func TestConsoleSuspectsTheScenario(t *testing.T) {
 	var b strings.Builder
 	r := Report{Cases: []scenario.Result{{Name: "basics/pass/dgram/runner/runner", Verdict: scenario.Fail}}}
 	if err := r.Console(&b); err != nil {
 		t.Fatal(err)
 	}
-	const want = "\nthe runner itself fails basics/pass on dgram: look at the scenario and at the kernel before the peers\nthe run: "
+	const want = "\nthe runner itself fails basics/pass on dgram: suspect the scenario or the kernel before the peers\nthe run: "
 	if !strings.Contains(b.String(), want) {
 		t.Errorf("got\n%s\nwant in it\n%s", b.String(), want)
 	}
@@ -230,21 +228,21 @@ func TestConsoleDoubtsTheScenario(t *testing.T) {
 
 var errFull = errors.New("no space left on device")
 
-// full is a file on a device with so much room.
-type full struct{ room int }
+// full is a device that has space for a number of bytes.
+type full struct{ space int }
 
 func (f *full) Write(p []byte) (int, error) {
-	if len(p) > f.room {
-		return f.room, errFull
+	if len(p) > f.space {
+		return f.space, errFull
 	}
-	f.room -= len(p)
+	f.space -= len(p)
 	return len(p), nil
 }
 
-// A summary shows some of the failures, and is shorter than a CI server takes, whatever peers say.
+// A summary shows some of the failures, and never exceeds the size that GitHub accepts.
 func TestMarkdownIsBounded(t *testing.T) {
-	for _, c := range []struct{ cases, lines, longLine, peers, told int }{
-		{200, 400, 10, 0, mostFailures},
+	for _, c := range []struct{ cases, lines, longLine, peers, shown int }{
+		{200, 400, 10, 0, maxFailures},
 		{60, 200, 1 << 10, 0, 5},
 		{2, 1, 10 << 20, 5000, 1},
 	} {
@@ -260,20 +258,20 @@ func TestMarkdownIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := b.String()
-		told := strings.Count(text, "<details>")
-		if len(text) >= 1<<20 || told != c.told || told != strings.Count(text, "</details>") || strings.Count(text, "```") != 2*told || !utf8.ValidString(text) {
-			t.Errorf("%+v: %d bytes, %d cases", c, len(text), told)
+		shown := strings.Count(text, "<details>")
+		if len(text) >= 1<<20 || shown != c.shown || shown != strings.Count(text, "</details>") || strings.Count(text, "```") != 2*shown || !utf8.ValidString(text) {
+			t.Errorf("%+v: %d bytes, %d cases", c, len(text), shown)
 		}
-		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-told); !strings.Contains(text, want) || !strings.Contains(text, "\n| peer | language |") {
+		if want := fmt.Sprintf("\n… and %d more.\n", c.cases-shown); !strings.Contains(text, want) || !strings.Contains(text, "\n| peer | language |") {
 			t.Errorf("%+v: no %q, or no peers", c, want)
 		}
-		if traces := strings.Count(text, "7 sendmsg(3) = 1"); traces > mostTraces {
+		if traces := strings.Count(text, "7 sendmsg(3) = 1"); traces > maxTraces {
 			t.Errorf("%+v: %d with recorded calls", c, traces)
 		}
 	}
 }
 
-// Brief has a case for each cause and a table of the causes at its end, in 120 lines, whatever went wrong.
+// Brief shows a case for each cause and ends with a table of the causes. It never exceeds 120 lines.
 func TestBrief(t *testing.T) {
 	rule := &scenario.Scenario{Name: "a/b", Rule: []string{"A rule."}}
 	for _, peers := range []int{1, 30} {
@@ -292,7 +290,7 @@ func TestBrief(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-		if len(lines) > mostLines || len(r.Causes()) != peers*len(scenario.Checks) {
+		if len(lines) > maxBriefLines || len(r.Causes()) != peers*len(scenario.Checks) {
 			t.Errorf("%d lines, %d causes", len(lines), len(r.Causes()))
 		}
 		for _, l := range lines {

@@ -13,7 +13,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// object is what schema.json tells of one.
+// object is the description of an object in schema.json.
 type object struct {
 	Required   []string `json:"required"`
 	Properties map[string]struct {
@@ -22,7 +22,7 @@ type object struct {
 	} `json:"properties"`
 }
 
-// keys are the names that a struct has in JSON, and those that are always there.
+// keys returns the JSON keys of a struct, and those that are always present.
 func keys(t reflect.Type) (all, always []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -42,7 +42,7 @@ func keys(t reflect.Type) (all, always []string) {
 	return slices.Sorted(slices.Values(all)), slices.Sorted(slices.Values(always))
 }
 
-// schema.json tells of all that is in a report, and of nothing else.
+// schema.json describes every key of a report, and no others.
 func TestSchema(t *testing.T) {
 	text, err := os.ReadFile("schema.json")
 	if err != nil {
@@ -59,28 +59,28 @@ func TestSchema(t *testing.T) {
 	types := map[string]any{"report": Report{}, "system": System{}, "totals": Totals{}, "peer": Peer{}, "case": scenario.Result{}, "finding": scenario.Finding{}, "trace": scenario.Trace{}}
 	for name, def := range schema.Defs {
 		if types[name] == nil {
-			t.Errorf("%s is no part of a report", name)
+			t.Errorf("%s is not part of a report", name)
 			continue
 		}
-		told := slices.Sorted(maps.Keys(def.Properties))
+		described := slices.Sorted(maps.Keys(def.Properties))
 		slices.Sort(def.Required)
 		all, always := keys(reflect.TypeOf(types[name]))
-		if !slices.Equal(told, all) || !slices.Equal(def.Required, always) {
-			t.Errorf("%s: told are\n%v, of them always %v\nthere are\n%v, of them always %v", name, told, def.Required, all, always)
+		if !slices.Equal(described, all) || !slices.Equal(def.Required, always) {
+			t.Errorf("%s: schema.json has the keys\n%v, required %v\nthe type has\n%v, always %v", name, described, def.Required, all, always)
 		}
 	}
 	if got := fmt.Sprint(schema.Properties["schema"].Const); got != fmt.Sprint(Schema) {
-		t.Errorf("it is schema %s, and not %d", got, Schema)
+		t.Errorf("schema.json is for schema %s, want %d", got, Schema)
 	}
 	var checks []string
 	for _, c := range scenario.Checks {
 		checks = append(checks, string(c))
 	}
 	if got := schema.Defs["finding"].Properties["check"].Enum; !slices.Equal(got, checks) {
-		t.Errorf("checks are %v, and not %v", checks, got)
+		t.Errorf("checks are %v, want %v", got, checks)
 	}
 	if got := schema.Defs["system"].Properties["kind"].Enum; !slices.Equal(got, scenario.KernelKinds) {
-		t.Errorf("kinds of kernels are %v, and not %v", scenario.KernelKinds, got)
+		t.Errorf("kinds of kernel are %v, want %v", got, scenario.KernelKinds)
 	}
 	if got := schema.Defs["case"].Properties["verdict"].Enum; strings.Join(got, ", ") != "pass, fail, expected, fixed, flaky, unsupported, not run" {
 		t.Errorf("verdicts are %v", got)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// system describes this machine.
 func system() System {
 	s := System{Kind: witness.ThisKernel(), User: os.Getuid()}
 	var u unix.Utsname

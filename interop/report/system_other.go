@@ -4,5 +4,5 @@ package report
 
 import "runtime"
 
-// system is where a report is made. Only Linux plays cases.
+// system describes this machine. Only Linux runs cases, but other systems read and write reports.
 func system() System { return System{Kernel: runtime.GOOS, Machine: runtime.GOARCH} }

@@ -1,5 +1,4 @@
-// Package browser opens a report's page in Chromium, and looks at what it shows.
+// Package browser tests the HTML report in Chromium.
 //
-// The folder is a module of its own because of chromedp: the library's go.mod has
-// nothing that only this test needs.
+// It is a separate module, so that go.mod of the library does not require chromedp.
 package browser

@@ -17,16 +17,16 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// squares are the buttons of the matrices: whose they are, what they say, and their colour.
-const squares = `[...document.querySelectorAll(".matrix button")].map(b =>
+// cells evaluates to the buttons of the matrices: the title, text, class and color of each.
+const cells = `[...document.querySelectorAll(".matrix button")].map(b =>
 	[b.title, b.textContent, b.parentNode.className, getComputedStyle(b.parentNode).backgroundColor].join(" "))`
 
-// opened is what is below the matrices, where a square is open.
+// opened evaluates to the section below the matrices, or "nothing" if no cell is open.
 const opened = `document.getElementById("title").checkVisibility() ? document.querySelector("section").innerText : "nothing"`
 
-// The golden page of package report, with a case of each verdict, is looked at in Chromium.
+// TestPage opens the golden page of package report, which has a case of each verdict.
 func TestPage(t *testing.T) {
-	browser := find(t)
+	browser := findBrowser(t)
 	file, err := filepath.Abs("../testdata/report.html")
 	if err != nil {
 		t.Fatal(err)
@@ -34,21 +34,21 @@ func TestPage(t *testing.T) {
 	address := (&url.URL{Scheme: "file", Path: file}).String()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	// The sandbox needs a privilege that containers withhold, and the page is our own.
+	// The sandbox needs a privilege that containers lack. The page is our own, so it is not needed.
 	ctx, end := chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(
 		append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox)...))
 	defer end()
-	said := make(chan string, 100) // what a page has complained of and asked for
+	events := make(chan string, 100) // errors, logs and requests of the page
 	if err := chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			said <- "error: " + e.ExceptionDetails.Text
+			events <- "error: " + e.ExceptionDetails.Text
 		case *runtime.EventConsoleAPICalled:
-			said <- "console: " + string(e.Type)
+			events <- "console: " + string(e.Type)
 		case *log.EventEntryAdded:
-			said <- "log: " + e.Entry.Text
+			events <- "log: " + e.Entry.Text
 		case *network.EventRequestWillBeSent:
-			said <- e.Request.URL
+			events <- e.Request.URL
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -72,8 +72,8 @@ func TestPage(t *testing.T) {
 		}
 	}
 	do(chromedp.Navigate(address + "#stream/runner/libre"))
-	if request := <-said; request != address {
-		t.Errorf("it asks first for %s", request)
+	if request := <-events; request != address {
+		t.Errorf("the first request is for %s", request)
 	}
 	shows("stream/runner/libre", "fail: basics/pass/stream/runner/libre", "A rule.", "Its source.",
 		"line 7: leak@libre: a, as 4, is open, and the peer did not report it", "scm interop replay REPORT.json#basics/pass/stream/runner/libre",
@@ -85,7 +85,7 @@ func TestPage(t *testing.T) {
 	do(chromedp.NavigateBack(), chromedp.Poll[chromedp.Void](`document.getElementById("title").textContent === "stream/runner/libre"`))
 	do(chromedp.Evaluate[chromedp.Void](`location.hash = "%"`), chromedp.Poll[chromedp.Void](opened+` === "nothing"`))
 
-	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](squares))
+	got, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](cells))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,15 +100,15 @@ func TestPage(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for len(said) > 0 {
-		if what := <-said; !strings.HasPrefix(what, address) {
-			t.Error(what)
+	for len(events) > 0 {
+		if event := <-events; !strings.HasPrefix(event, address) {
+			t.Error(event)
 		}
 	}
 }
 
-// find returns the path of the browser. Without one the test is skipped, but where CI is true it fails.
-func find(t *testing.T) string {
+// findBrowser returns the path of Chromium. If it is not installed, findBrowser skips the test, or fails it if CI=true.
+func findBrowser(t *testing.T) string {
 	for _, name := range []string{"chromium-headless-shell", "chromium", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
