@@ -15,8 +15,8 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// actionCommand is the step of a CI server, which leaves its files in the folder. The peers
-// inside do not play.
+// actionCommand returns the step of a CI server, which writes its files to the directory. By
+// default, it does not run the built-in peers.
 func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	t.Helper()
 	tool(t, "bash")
@@ -31,8 +31,8 @@ func actionCommand(t *testing.T, dir string, inputs ...string) *exec.Cmd {
 	return cmd
 }
 
-// The action of a CI server, as its step runs it: the inputs are lines in the
-// environment, and what it leaves is in files.
+// The action reads its inputs from the environment, one item per line, and writes its results to
+// files.
 func TestAction(t *testing.T) {
 	fake := program(t, "faulty")
 	dir := t.TempDir()
@@ -40,15 +40,15 @@ func TestAction(t *testing.T) {
 		what    string
 		inputs  []string
 		code    int
-		summary string // its beginning
+		summary string // how it starts
 		reports int
 	}{
 		{"as expected", []string{"PEERS=good=" + fake + "\nbad=" + fake + " --fault cloexec\n", "RUN=basics/pass-one-fd\n\n basics/echo-back/stream \r\n",
 			"SKIP=**/dgram/**", "EXPECT=" + write(t, "** cloexec@bad it is a fake")}, 0, "## scm interop: as expected\n", 6},
 		{"not as expected", []string{"PEERS=bad=" + fake + " --fault cloexec", "RUN=basics/pass-one-fd"}, 1, "## scm interop: **not as expected**\n", 6},
-		{"a run that does not begin leaves nothing of the one before", []string{"SHARD=none"}, 2, "", 0},
-		{"nor does one whose scm cannot be built", []string{"GOFLAGS=-no-such-flag"}, 4, "", 0},
-		{"without a folder", []string{"REPORTS="}, 2, "", 0},
+		{"a run that does not start removes the reports of the one before", []string{"SHARD=none"}, 2, "", 0},
+		{"and so does one whose scm cannot be built", []string{"GOFLAGS=-no-such-flag"}, 4, "", 0},
+		{"without a directory", []string{"REPORTS="}, 2, "", 0},
 	} {
 		r := finish(t, actionCommand(t, dir, c.inputs...))
 		if got := contents(t, dir+"/output"); r.code != c.code || got != fmt.Sprintf("status=%d\n", c.code) {
@@ -68,14 +68,14 @@ func TestAction(t *testing.T) {
 			}
 		}
 		_ = os.Remove(dir + "/output")
-		_ = os.Remove(dir + "/summary") // there is none without a report
+		_ = os.Remove(dir + "/summary") // a run without a report writes no summary
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 
-	// No command of the workflow is read while it runs, nor on standard error.
+	// The CI server obeys no workflow commands in the output of scm, also not on standard error.
 	forging := "read -r l; printf 'woe\\n::error::forged\\n' >&2; exit 1\n"
 	r := finish(t, actionCommand(t, t.TempDir(), "PEERS=x=sh "+write(t, forging), "RUN=basics/pass-one-fd/stream/runner/x"))
 	m := regexp.MustCompile(`(?s)^::stop-commands::([0-9a-f]{32})\n(.*)\n::([0-9a-f]{32})::\n$`).FindStringSubmatch(r.text())
@@ -84,7 +84,7 @@ func TestAction(t *testing.T) {
 	}
 }
 
-// With nothing but a checkout the peers in C and Rust are built, and play with those inside and one of the caller's.
+// The action builds the peers in C and Rust from a checkout, and runs them with the built-in peers and one of the user.
 func TestActionBuildsPeers(t *testing.T) {
 	for _, need := range []string{"git", "make", "cc", "cargo", "python3"} {
 		tool(t, need)
@@ -96,21 +96,21 @@ func TestActionBuildsPeers(t *testing.T) {
 	}
 	peer := filepath.Join(dir, "peer.py")
 	writePeer(t, "python", peer)
-	cmd := actionCommand(t, dir, "WITH=c rust\nnobody", "BUILTIN=true", "PEERS=mine=python3 "+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
+	cmd := actionCommand(t, dir, "WITH=c rust\nno-such", "BUILTIN=true", "PEERS=mine=python3 "+peer, "RUN=basics/pass-one-fd/stream\nbasics/echo-back/stream")
 	cmd.Path, cmd.Args = filepath.Join(tree, "interop/action.sh"), []string{"action.sh"}
 	r := finish(t, cmd)
 	summary := contents(t, dir+"/summary")
 	if r.code != 1 || contents(t, dir+"/reports/badge.json") != `{"schemaVersion":1,"label":"scm interop","message":"not as expected","color":"red"}`+"\n" {
 		t.Errorf("got %+v", r)
 	}
-	for _, want := range []string{`csrc \|`, `nix \|`, `xsys \|`, `mine \| python \|`, "contract@mine", "nobody.*there is no such peer"} {
+	for _, want := range []string{`csrc \|`, `nix \|`, `xsys \|`, `mine \| python \|`, "contract@mine", "no-such.*no such peer"} {
 		if !regexp.MustCompile(want).MatchString(summary) {
 			t.Errorf("%s is not in the summary\n%s", want, summary)
 		}
 	}
 }
 
-// A CI server cancels a step by a signal to its process. The run ends, and leaves its reports.
+// A CI server cancels a step with a signal to its process. The run ends, and still writes its reports.
 func TestActionCancelled(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "pid")
 	p := &started{cmd: actionCommand(t, dir, "PEERS="+slowPeer(file, program(t, "faulty")))}
@@ -133,8 +133,8 @@ func TestActionCancelled(t *testing.T) {
 	}
 }
 
-// The workspace of somebody who has this checkout inside their own module, and how they
-// have Go find modules, are not those of scm.
+// If this checkout is inside a user's module, the action ignores the user's go.work and GOFLAGS
+// when it builds scm.
 func TestActionInAWorkspace(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module mine\n", "go.work": "go 1.25\n\nuse .\n"} {
@@ -144,7 +144,7 @@ func TestActionInAWorkspace(t *testing.T) {
 	}
 	for _, set := range [][]string{
 		{"GOWORK=" + dir + "/go.work"}, {"GOFLAGS=-mod=vendor"},
-		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git refuses the checkout of another owner
+		{"GOFLAGS=-buildvcs=auto", "GIT_TEST_ASSUME_DIFFERENT_OWNER=1"}, // git rejects a checkout that belongs to another user
 	} {
 		if r := finish(t, actionCommand(t, dir, append(set, "RUN=basics/pass-one-fd/stream", "BUILTIN=true")...)); r.code != 0 {
 			t.Errorf("%s: exit status %d\n%s", set, r.code, r.text())

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root of a container lacks capabilities that scenarios for root use: these scenarios are
-// unsupported there, and no failure.
-func TestRootOfAContainer(t *testing.T) {
+// Root in a container lacks capabilities that some scenarios for root need. These scenarios are
+// unsupported there, and do not fail.
+func TestRootInContainer(t *testing.T) {
 	run := func(t *testing.T) *exec.Cmd {
 		return exec.Command(program(t, "scm"), "interop", "run", "--builtin=false", "--run", "basics/pass-one-fd",
 			"--run", "credentials/{creds-forged-uid,privilege-at-open}", "--run", "kinds/kind-namespace-fd")
@@ -23,18 +23,18 @@ func TestRootOfAContainer(t *testing.T) {
 			t.Errorf("got %+v", r)
 		}
 	}
-	t.Run("of a user namespace", func(t *testing.T) {
+	t.Run("in a user namespace", func(t *testing.T) {
 		attr := &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 		}
-		// First without the mappings: where clone(2) fails, package syscall leaves a pipe open.
+		// Try without the mappings first. If clone(2) fails with mappings, package syscall leaves a pipe open.
 		for _, attr := range []*syscall.SysProcAttr{{Cloneflags: attr.Cloneflags}, attr} {
 			probe := exec.Command("true")
 			probe.SysProcAttr = attr
 			if err := probe.Run(); err != nil {
-				t.Skip("no user namespace can be had here: ", err)
+				t.Skip("cannot create a user namespace: ", err)
 			}
 		}
 		cmd := run(t)
@@ -53,7 +53,7 @@ func TestRootOfAContainer(t *testing.T) {
 		cmd, done := run(t), make(chan result)
 		go func() {
 			defer close(done)
-			runtime.LockOSThread() // for ever: the thread ends with the goroutine
+			runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
 			for c := range unix.CAP_LAST_CAP + 1 {
 				if docker[c] {
 					continue

@@ -12,8 +12,8 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// inGVisor runs the program under runsc, if that is in PATH: it is in no
-// distribution, and CI does not set it up.
+// inGVisor runs scm under runsc. It skips the test if runsc is not in PATH. No
+// distribution contains runsc, and CI does not install it.
 func inGVisor(t *testing.T, args ...string) result {
 	t.Helper()
 	runsc, err := exec.LookPath("runsc")
@@ -27,7 +27,8 @@ func inGVisor(t *testing.T, args ...string) result {
 	return finish(t, exec.Command(runsc, append(scm, args...)...))
 }
 
-func read(t *testing.T, r result) (*report.Report, map[string]scenario.Result) {
+// readJSON parses the JSON report of a run, and returns its cases by name.
+func readJSON(t *testing.T, r result) (*report.Report, map[string]scenario.Result) {
 	t.Helper()
 	all := &report.Report{}
 	if err := json.Unmarshal([]byte(r.stdout), all); err != nil {
@@ -40,15 +41,15 @@ func read(t *testing.T, r result) (*report.Report, map[string]scenario.Result) {
 	return all, cases
 }
 
-// On gVisor the lines about it hold, and there is no verdict on peers where the
-// kernel is another one.
+// On gVisor, the expected failures for gVisor apply. Where its kernel differs from Linux, peers get
+// no verdict.
 func TestGVisor(t *testing.T) {
 	r := inGVisor(t, "interop", "run", "--json", "--run", "{basics/fd-lowest-free-number,credentials/creds-short-cmsg,flags/cmsg-cloexec-on-pidfd}/stream",
 		"--run", "blocking/recv-restarted/stream", "--run", "death/reset-before-message/seqpacket")
 	if r.code != 0 || r.stderr != "" {
 		t.Fatalf("got %+v", r)
 	}
-	all, cases := read(t, r)
+	all, cases := readJSON(t, r)
 	if all.System.Kind != scenario.KernelGVisor || len(all.Peers) < 2 {
 		t.Errorf("got %+v, %d peers", all.System, len(all.Peers))
 	}
@@ -68,22 +69,22 @@ func TestGVisor(t *testing.T) {
 	}
 	for _, aside := range all.Aside {
 		if strings.Contains(aside, "["+scenario.KernelGVisor+"]") {
-			t.Errorf("set aside: %s", aside)
+			t.Errorf("ignored: %s", aside)
 		}
 	}
 }
 
-// A line about gVisor that does not come true fails a run there, and is set aside here.
-func TestStaleOnGVisor(t *testing.T) {
+// An expected failure for gVisor that does not occur fails a run on gVisor. On Linux, it is ignored.
+func TestStaleExpectationForGVisor(t *testing.T) {
 	args := []string{"interop", "run", "--json", "--builtin=false", "--run", "basics/fd-lowest-free-number/stream",
 		"--expect", write(t, "[gvisor]\nbasics/fd-lowest-free-number answer@kernel it was so once\n")}
 	const name, line = "basics/fd-lowest-free-number/stream/kernel/kernel", "line 2: [gvisor] basics/fd-lowest-free-number answer@kernel"
 	here := command(t, args...)
-	if all, cases := read(t, here); here.code != 0 || cases[name].Verdict != scenario.Pass || len(all.Aside) != 1 || all.Aside[0] != line {
+	if all, cases := readJSON(t, here); here.code != 0 || cases[name].Verdict != scenario.Pass || len(all.Aside) != 1 || all.Aside[0] != line {
 		t.Errorf("got %+v", here)
 	}
 	there := inGVisor(t, args...)
-	if all, cases := read(t, there); there.code != 1 || cases[name].Verdict != scenario.UnexpectedPass || len(cases[name].Gone) != 1 || cases[name].Gone[0] != line || len(all.Aside) != 0 {
+	if all, cases := readJSON(t, there); there.code != 1 || cases[name].Verdict != scenario.UnexpectedPass || len(cases[name].Gone) != 1 || cases[name].Gone[0] != line || len(all.Aside) != 0 {
 		t.Errorf("got %+v", there)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// An input gives the same standard input to one command after the other. What comes from a
-// pipe or a socket is first copied to a file without a name; a terminal or another device is
-// handed on as it is.
+// An input provides the same standard input to several commands in turn. If standard input is a
+// pipe or a socket, newInput first copies all of it to an unnamed file. A terminal or another
+// device is passed on as it is.
 type input struct {
 	file   *os.File
-	offset int64 // where its content begins; -1 if it cannot be read twice
+	offset int64 // where the input starts; -1 if it cannot be read twice
 }
 
 func newInput(file *os.File) (*input, error) {
@@ -25,18 +25,19 @@ func newInput(file *os.File) (*input, error) {
 	case info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0:
 		return &input{file, -1}, nil
 	}
-	kept, err := os.CreateTemp("", "scm-input")
+	copied, err := os.CreateTemp("", "scm-input")
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(kept.Name()); err != nil {
+	if err := os.Remove(copied.Name()); err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(kept, file)
-	return &input{kept, 0}, err
+	_, err = io.Copy(copied, file)
+	return &input{copied, 0}, err
 }
 
-// open returns what the next command reads: standard input itself, or a file for the caller to close.
+// open returns the standard input for the next command: that of scm itself, or a file that the caller
+// must close.
 func (in *input) open() (*os.File, error) {
 	if in.offset < 0 {
 		return in.file, nil

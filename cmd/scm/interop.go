@@ -9,7 +9,7 @@ import (
 
 	"github.com/scm-rights/scm/interop/catalogue"
 	"github.com/scm-rights/scm/interop/display"
-	built "github.com/scm-rights/scm/interop/peers"
+	"github.com/scm-rights/scm/interop/peers"
 	"github.com/scm-rights/scm/interop/scenario"
 	"github.com/spf13/cobra"
 )
@@ -17,7 +17,7 @@ import (
 func interopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "interop",
-		Short: "Play scenarios of descriptor passing with peers in many languages",
+		Short: "Test descriptor passing between peers in many languages",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -26,72 +26,81 @@ func interopCommand() *cobra.Command {
 	return cmd
 }
 
-// A selection is what run and list have in common: the peers and the cases.
+// Paragraphs that the help texts of several commands share.
+const (
+	patternHelp = `A PATTERN is GROUP/ID/TYPE/SENDER/RECEIVER, or only its first parts. It may contain *, ?,
+[ab], {a,b} and !a, and ** for any number of parts. @FILE selects the patterns in a file,
+one per line.`
+
+	peerHelp = `A shell starts a peer with "exec COMMAND". To set a variable, use env A=b COMMAND. To run
+several commands, use sh -c, and exec before the last of them. A peer does not inherit
+other descriptors of scm, so <&9 does not work.`
+)
+
+// A selection contains the flags that select the peers and the cases. Several commands share them.
 type selection struct {
-	list     string   // --peers
-	programs []string // --peer
-	expect   string
-	run      []string
-	skip     []string
-	shard    string
-	folder   string // --catalogue
-	builtin  bool
+	list      string   // --peers
+	programs  []string // --peer
+	expect    string
+	run       []string
+	skip      []string
+	shard     string
+	catalogue string
+	builtin   bool
 }
 
+// flags adds all flags of a selection.
 func (s *selection) flags(cmd *cobra.Command) {
 	s.peerFlags(cmd)
 	s.catalogueFlags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&s.run, "run", nil, "only cases that match `PATTERN`: GROUP/ID/TYPE/SENDER/RECEIVER, with * ** {a,b}; "+
-		"or any of those in a file, @FILE")
-	f.StringArrayVar(&s.skip, "skip", nil, "no cases that match `PATTERN`, or any of those in @FILE")
+	f.StringArrayVar(&s.run, "run", nil, "select only cases that match `PATTERN`; may be repeated")
+	f.StringArrayVar(&s.skip, "skip", nil, "skip cases that match `PATTERN`; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("run", completeScenario)
 	_ = cmd.RegisterFlagCompletionFunc("skip", completeScenario)
-	f.StringVar(&s.shard, "shard", "", "only part `I/N` of the cases; which one a case is in depends on its name alone")
+	f.StringVar(&s.shard, "shard", "", "select part `I/N` of the cases; the name of a case alone determines its part")
 }
 
-// peerFlags are those that say who the peers are.
+// peerFlags adds the flags that select the peers.
 func (s *selection) peerFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.list, "peers", "", "`FILE` with a list of peers, as \"make peers\" writes it")
-	f.StringArrayVar(&s.programs, "peer", nil, "a peer of your own: `NAME=COMMAND`; sh runs \"exec COMMAND\": a variable needs env A=b, "+
-		"a list of commands sh -c, and exec before the last; it inherits no descriptor of the runner's, as <&9 would need")
-	f.BoolVar(&s.builtin, "builtin", true, "play with the peers inside this program")
+	f.StringVar(&s.list, "peers", "", "add the peers in `FILE`, a list that \"make peers\" wrote")
+	f.StringArrayVar(&s.programs, "peer", nil, "add a peer, `NAME=COMMAND`; may be repeated")
+	f.BoolVar(&s.builtin, "builtin", true, "use the peers that are built into scm")
 }
 
-// catalogueFlags are those that say what the scenarios are, and what is expected of them.
+// catalogueFlags adds the flags that select the scenarios and the expected failures.
 func (s *selection) catalogueFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.expect, "expect", "", "`FILE` of expected failures, in place of the one inside")
-	f.StringVar(&s.folder, "catalogue", "", "the scenarios of `DIR`, in place of those inside; played, they act with your rights, "+
-		"on the network too; nothing is expected to fail there without --expect DIR/expected.txt")
+	f.StringVar(&s.expect, "expect", "", "read the expected failures from `FILE` (default: the built-in list, or none with --catalogue)")
+	f.StringVar(&s.catalogue, "catalogue", "", "read the scenarios from `DIR` instead of the built-in ones")
 }
 
-// A plan is a selection, resolved.
+// A plan is the result of reading the flags of a selection: the peers, the scenarios and the cases.
 type plan struct {
-	peers   []*scenario.Peer // that can play
-	missing []*scenario.Peer // and those that cannot
+	peers   []*scenario.Peer // that can be started
+	missing []*scenario.Peer // that cannot be started, or are not used
 	runner  *scenario.Peer
-	inside  map[string]bool // the peers inside this program
+	builtin map[string]bool // the names of the built-in peers
 
 	scenarios []*scenario.Scenario
-	folder    bool // they are not those inside
+	external  bool // the scenarios are those of --catalogue
 	expected  []scenario.Expectation
 	expect    *scenario.Expectations
 	filter    scenario.Filter
 	shard     scenario.Shard
 	cases     []scenario.Case
-	awaited   map[string]bool // the peers of which a run is to have a verdict
+	required  map[string]bool // the names of the peers for which the run must have a verdict
 }
 
-// read reads all files of a selection.
-func (s *selection) read() (*plan, error) {
-	p, err := s.findPeers(s.expect == "" && s.folder == "")
+// newPlan reads the files that the flags name. It does not start any peer.
+func (s *selection) newPlan() (*plan, error) {
+	p, err := s.findPeers(s.expect == "" && s.catalogue == "")
 	if err == nil {
-		p.filter.Run, err = patterns(s.run)
+		p.filter.Run, err = readPatterns(s.run)
 	}
 	if err == nil {
-		p.filter.Skip, err = patterns(s.skip)
+		p.filter.Skip, err = readPatterns(s.skip)
 	}
 	if err == nil && s.shard != "" {
 		p.shard, err = scenario.ParseShard(s.shard)
@@ -102,9 +111,9 @@ func (s *selection) read() (*plan, error) {
 	return p, err
 }
 
-// readScenarios reads the scenarios, and what is expected of them.
+// readScenarios reads the scenarios and the expected failures into the plan.
 func (s *selection) readScenarios(p *plan) (err error) {
-	p.folder = s.folder != ""
+	p.external = s.catalogue != ""
 	text := []byte(nil)
 	if p.scenarios, text, err = s.load(); err != nil {
 		return err
@@ -115,26 +124,26 @@ func (s *selection) readScenarios(p *plan) (err error) {
 	return nil
 }
 
-// load reads the scenarios, and the file of expected failures as it is written. For the scenarios of
-// a folder there are no expected failures without --expect.
+// load returns the scenarios, and the text of the file of expected failures. With --catalogue but
+// without --expect, the text is empty.
 func (s *selection) load() (list []*scenario.Scenario, expected []byte, err error) {
-	if s.folder == "" {
+	if s.catalogue == "" {
 		list, err = catalogue.Scenarios()
-	} else if list, err = catalogue.Load(os.DirFS(s.folder)); err == nil && len(list) == 0 {
-		err = fmt.Errorf("there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt in %s", s.folder)
+	} else if list, err = catalogue.Load(os.DirFS(s.catalogue)); err == nil && len(list) == 0 {
+		err = fmt.Errorf("no scenario in %s: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt", s.catalogue)
 	}
 	switch {
 	case err != nil:
 	case s.expect != "":
 		expected, err = os.ReadFile(s.expect)
-	case s.folder == "":
+	case s.catalogue == "":
 		expected, err = fs.ReadFile(catalogue.Files(), catalogue.ExpectedFile)
 	}
 	return list, expected, err
 }
 
-// patterns reads patterns, and those of files.
-func patterns(texts []string) (list []scenario.Pattern, err error) {
+// readPatterns parses patterns. It replaces @FILE with the patterns in the file.
+func readPatterns(texts []string) (list []scenario.Pattern, err error) {
 	for _, text := range texts {
 		file, ok := strings.CutPrefix(text, "@")
 		if !ok {
@@ -161,47 +170,49 @@ func patterns(texts []string) (list []scenario.Pattern, err error) {
 			list = append(list, p)
 		}
 		if len(list) == before {
-			return nil, fmt.Errorf("%s: no pattern", file)
+			return nil, fmt.Errorf("%s: the file contains no pattern", file)
 		}
 	}
 	return list, nil
 }
 
-// notGiven is the reason for a known peer that --peers does not list.
-const notGiven = "not given"
+// notSelected is the reason why a known peer is not used.
+const notSelected = "not selected"
 
-// findPeers lists the peers: those that can be started, and the others with the reason. With
-// expectations, those inside are in use: they are about the peers of the source, and would hide the
-// failures of a --peer with the name of one.
-func (s *selection) findPeers(expectations bool) (*plan, error) {
-	inside, err := insidePeers()
+// findPeers returns a plan with the peers that can be started, and the others with the reason.
+//
+// If the built-in expected failures are in use, findPeers rejects a --peer with the name of a peer in
+// the repository. The expected failures of that peer would hide failures of the user's peer.
+func (s *selection) findPeers(builtinExpectations bool) (*plan, error) {
+	builtin, err := builtinPeers()
 	if err != nil {
 		return nil, broken(err)
 	}
 	var given []*scenario.Peer
-	for i, peer := range inside {
+	for i, peer := range builtin {
 		if !s.builtin {
-			inside[i] = scenario.Missing(peer.Name, notGiven)
+			builtin[i] = scenario.Missing(peer.Name, notSelected)
 		}
 	}
-	// The others of the source too, so that what is expected of them is set aside and not taken for a slip.
-	known := slices.Clone(inside)
-	for _, name := range built.Names() {
-		known = append(known, scenario.Missing(name, notGiven))
+	// Include all peers in the repository. Expected failures that concern them are then ignored, rather than
+	// reported as lines that apply to no case.
+	known := slices.Clone(builtin)
+	for _, name := range peers.Names() {
+		known = append(known, scenario.Missing(name, notSelected))
 	}
 	for _, text := range s.programs {
 		name, command, ok := strings.Cut(text, "=")
 		switch {
 		case !ok || !display.IsName(name) || command == "":
 			return nil, fmt.Errorf("--peer %q is not NAME=COMMAND", text)
-		case expectations && slices.ContainsFunc(known, func(p *scenario.Peer) bool { return p.Name == name }):
-			return nil, fmt.Errorf("--peer %q has the name of a peer of the source, whose expected failures would hide its own: "+
-				"give it another name, or a file of its own with --expect", name)
+		case builtinExpectations && slices.ContainsFunc(known, func(p *scenario.Peer) bool { return p.Name == name }):
+			return nil, fmt.Errorf("--peer %q has the name of a peer in the repository, whose expected failures would hide its own: "+
+				"choose another name, or use --expect", name)
 		}
 		given = append(given, scenario.Program(name, "/bin/sh", "-c", "exec "+command))
 	}
 	if s.list != "" {
-		list, err := built.ReadList(s.list)
+		list, err := peers.ReadList(s.list)
 		if err != nil {
 			return nil, err
 		}
@@ -211,7 +222,7 @@ func (s *selection) findPeers(expectations bool) (*plan, error) {
 			given = append(given, peer)
 		}
 	}
-	p := &plan{inside: map[string]bool{}}
+	p := &plan{builtin: map[string]bool{}}
 	seen := map[string]bool{scenario.RunnerName: true, scenario.KernelName: true}
 	for _, peer := range slices.Concat(given, known) {
 		switch {
@@ -224,31 +235,32 @@ func (s *selection) findPeers(expectations bool) (*plan, error) {
 		default:
 			p.peers = append(p.peers, peer)
 		}
-		seen[peer.Name], p.inside[peer.Name] = true, slices.Contains(inside, peer)
+		seen[peer.Name], p.builtin[peer.Name] = true, slices.Contains(builtin, peer)
 	}
 	return p, nil
 }
 
-// choose makes the cases of the plan out of its peers.
-func (p *plan) choose() (err error) {
+// selectCases sets the cases of the plan, and the peers for which it requires a verdict.
+func (p *plan) selectCases() (err error) {
 	whole := scenario.Plan(p.scenarios, p.peers, p.runner)
 	if p.cases, err = p.filter.Apply(whole); err != nil {
 		return err
 	}
 	p.cases = p.shard.Apply(p.cases)
 
-	// A run is to have a verdict of all peers that have cases, or, of a part, of those that can play none
-	// of the whole. The peers inside need not be able to play a scenario of somebody else's.
-	plays := map[string]bool{} // those that have cases, and whether they can play any
+	// A run of all cases requires a verdict for each peer that has cases. A run of a part requires one
+	// only for peers that support none of the cases at all, which is probably a mistake. Built-in peers
+	// need not support any of the user's own scenarios.
+	supported := map[string]bool{} // the peers that have cases, and whether they support any
 	for _, c := range whole {
-		plays[c.A.Name] = plays[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""
-		plays[c.B.Name] = plays[c.B.Name] || c.UnsupportedBy(scenario.RoleB) == ""
+		supported[c.A.Name] = supported[c.A.Name] || c.UnsupportedBy(scenario.RoleA) == ""
+		supported[c.B.Name] = supported[c.B.Name] || c.UnsupportedBy(scenario.RoleB) == ""
 	}
-	some := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
-	p.awaited = map[string]bool{}
+	partial := len(p.filter.Run)+len(p.filter.Skip) > 0 || p.shard != scenario.Shard{}
+	p.required = map[string]bool{}
 	for _, peer := range p.peers {
-		can, has := plays[peer.Name]
-		p.awaited[peer.Name] = has && !(some && can) && !(p.folder && p.inside[peer.Name])
+		supportsAny, hasCases := supported[peer.Name]
+		p.required[peer.Name] = hasCases && !(partial && supportsAny) && !(p.external && p.builtin[peer.Name])
 	}
 	return nil
 }

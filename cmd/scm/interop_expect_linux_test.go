@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The file of expected failures is rewritten, and a person has to give the reasons.
+// expect --update rewrites the file of expected failures. The next run rejects it until the user has replaced each "?".
 func TestExpectUpdate(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "r.jsonl")
@@ -34,7 +34,7 @@ func TestExpectUpdate(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	if now := contents(t, expected); now != before {
-		t.Errorf("it is changed: %s", now)
+		t.Errorf("the file was changed: %s", now)
 	}
 	if r := command(t, "interop", "expect", file, "--catalogue", dir, "--expect", expected, "--update"); r.code != 0 || r.stdout != changes {
 		t.Errorf("got %+v", r)
@@ -43,7 +43,7 @@ func TestExpectUpdate(t *testing.T) {
 	if now != "# Ours.\nbasics/pass-one-fd/stream/fake/fake cloexec@fake ?\nbasics/pass-one-fd/stream/runner/fake cloexec@fake ?\n" {
 		t.Errorf("got %s", now)
 	}
-	run(2) // somebody has to give the reason
+	run(2) // a reason is still missing
 	if err := os.WriteFile(expected, []byte(strings.ReplaceAll(now, "?", "it is a fake")), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -56,12 +56,12 @@ func TestExpectUpdate(t *testing.T) {
 	}
 }
 
-// A report of a part is refused, and the file stays as it is.
-func TestExpectUpdateOfAPart(t *testing.T) {
+// expect rejects the report of a part of the cases, and does not change the file.
+func TestExpectUpdateWithPartialReport(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	const text = "basics/pass-one-fd leak@fake it is so of datagrams\n"
 	expected := write(t, text)
-	if r := command(t, append([]string{"interop", "run", "--peer", "fake=" + program(t, "faulty"), "--report", file, "--expect", expected}, one...)...); r.code != 1 {
+	if r := command(t, append([]string{"interop", "run", "--peer", "fake=" + program(t, "faulty"), "--report", file, "--expect", expected}, fewCases...)...); r.code != 1 {
 		t.Fatalf("got %+v", r)
 	}
 	r := command(t, "interop", "expect", file, "--expect", expected, "--update")

@@ -25,13 +25,16 @@ func compareCommand() *cobra.Command {
 	exact := false
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
-		Short: "Hold a report against an older one, case by case",
-		Long: `Hold a JSON report against an older one, case by case: what is worse, better, or
-otherwise different, be it expected or not. A case that failed already is worse if
-it fails another check too, or that of another peer. A case that OLD does not have is
-worse if it fails and that is not expected.
+		Short: "Compare a report with an older one",
+		Long: `Compare a JSON report with an older one, case by case. Print the cases that are worse,
+better, or otherwise different, whether that was expected or not. A case that failed
+before is worse if it now fails an additional check, or the same check at another peer.
+A case that is not in OLD is worse if it fails unexpectedly.
 
-Exit status: 0 nothing is worse, 1 something is; with --exact, 1 if anything differs.`,
+Exit status:
+  0  no case is worse; with --exact, no case differs
+  1  a case is worse; with --exact, a case differs
+  2  wrong usage, or a report cannot be read`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			old, err := report.Read(args[0])
@@ -43,14 +46,14 @@ Exit status: 0 nothing is worse, 1 something is; with --exact, 1 if anything dif
 				return err
 			}
 			c := report.Compare(old, new)
-			_ = c.Console(cmd.OutOrStdout()) // run looks for its error
+			_ = c.Console(cmd.OutOrStdout()) // output keeps the error
 			if len(c.Worse) > 0 || exact && len(c.Better)+len(c.Other)+c.New > 0 {
 				return &exitError{code: exitFail}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&exact, "exact", false, "no difference is allowed")
+	cmd.Flags().BoolVar(&exact, "exact", false, "fail if any case differs")
 	return cmd
 }
 
@@ -59,25 +62,31 @@ func expectCommand() *cobra.Command {
 	update := false
 	cmd := &cobra.Command{
 		Use:   "expect REPORT",
-		Short: "Hold a file of expected failures against a report, and rewrite it",
-		Long: `Hold a file of expected failures against the JSON report of a whole run: report what
-does not come true any more, and what was not expected. --update rewrites the file: a
-line that came true in all of its cases stays, and another gives way to lines with its
-reason for the cases in which it came true. What is new is added, a line for each case,
-with "?" for a reason, with which no run begins: somebody has to give one.
+		Short: "Compare the expected failures with a report, and update them",
+		Long: `Compare a file of expected failures with the JSON report of a whole run. Print the lines
+to remove (-), because the failure no longer occurs, and the lines to add (+) for
+unexpected failures.
 
-A report of a part (--run, --skip, --shard, --fail-fast, or cut short) is refused. Only
-lines that hold on the kernel of the report are looked at: one about every kernel that
-did not come true on another than Linux is listed with "=" and stays. A flaky case adds
-no line and drops none.
+--update rewrites the file. It keeps a line if the failure occurred in all of its cases.
+Otherwise, it replaces the line with one for each case in which the failure did occur, with
+the same reason. New lines are for one case each, and have the reason "?". Replace the
+"?" before the next run, which otherwise rejects the file.
 
-Exit status: 0 there is nothing to change, or it is changed; 1 there is, or a line has
-"=" before it; 2 the report is of a part or of other scenarios, or a line of the file is
-about no case of the scenarios.`,
+The report must be of a whole run, without --run, --skip, --shard and --fail-fast, that
+ended normally. Lines about other kernels are ignored. If the report is not from Linux,
+a line about all kernels is not removed, but printed with "=". A flaky case neither adds
+nor removes a line.
+
+Exit status:
+  0  there is nothing to change, or --update has changed the file
+  1  there is something to change, or a line is printed with "="
+  2  wrong usage, or the report is of a part of the cases or of other scenarios, or a
+     line of the file applies to no case
+  4  the file cannot be written`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if update && s.expect == "" {
-				return errors.New("--update rewrites the file of --expect, and there is none")
+				return errors.New("--update requires --expect FILE")
 			}
 			r, err := report.Read(args[0])
 			if err != nil {
@@ -87,7 +96,7 @@ about no case of the scenarios.`,
 			if err != nil {
 				return err
 			}
-			versions := map[string]string{} // of the peers that could play
+			versions := map[string]string{} // of the peers that took part
 			for _, p := range r.Peers {
 				if p.NotRun == "" {
 					versions[p.Name] = p.Version
@@ -101,7 +110,7 @@ about no case of the scenarios.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "- %s\n", l)
 			}
 			for _, l := range u.Kept {
-				fmt.Fprintf(cmd.OutOrStdout(), "= %s: not so on this kernel, and stays: it is about every kernel\n", l)
+				fmt.Fprintf(cmd.OutOrStdout(), "= %s: did not occur on this kernel; kept, because it applies to all kernels\n", l)
 			}
 			for _, l := range u.Added {
 				fmt.Fprintf(cmd.OutOrStdout(), "+ %s\n", l)
@@ -119,12 +128,12 @@ about no case of the scenarios.`,
 		},
 	}
 	s.catalogueFlags(cmd)
-	cmd.Flags().BoolVar(&update, "update", false, "rewrite the file of --expect")
+	cmd.Flags().BoolVar(&update, "update", false, "rewrite the file that --expect names")
 	return cmd
 }
 
-// listed is a scenario as list prints it.
-type listed struct {
+// A listedScenario is a scenario as list prints it.
+type listedScenario struct {
 	Name   string   `json:"name"`
 	Hash   string   `json:"hash"`
 	Kernel bool     `json:"kernel"`
@@ -138,26 +147,30 @@ func listCommand() *cobra.Command {
 	asJSON, scenarios := false, false
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the cases that run would play, or the scenarios",
-		Args:  cobra.NoArgs,
+		Short: "List the cases that \"run\" would run, or their scenarios",
+		Long: `List the cases that "run" would run with the same flags, or their scenarios. On
+Linux, this starts each peer once, to ask what it supports.
+
+` + patternHelp,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := s.read()
+			p, err := s.newPlan()
 			if err != nil {
 				return err
 			}
-			if err := p.start(); err != nil {
+			if err := p.prepareList(); err != nil {
 				return err
 			}
 			if len(p.cases) == 0 {
 				return &exitError{exitNone, errors.New("no cases")}
 			}
 			var names []string
-			var list []listed
+			var list []listedScenario
 			for _, c := range p.cases {
 				names = append(names, c.Name())
 				s := c.Scenario
-				if !slices.ContainsFunc(list, func(l listed) bool { return l.Name == s.Name }) {
-					list = append(list, listed{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0]})
+				if !slices.ContainsFunc(list, func(l listedScenario) bool { return l.Name == s.Name }) {
+					list = append(list, listedScenario{s.Name, s.Hash, s.Kernel(), string(s.Play), s.Types, s.Rule[0]})
 				}
 			}
 			switch out := cmd.OutOrStdout(); {
@@ -177,13 +190,13 @@ func listCommand() *cobra.Command {
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list")
-	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios: the name, who plays, and the rule")
+	cmd.Flags().BoolVar(&scenarios, "scenarios", false, "list scenarios instead of cases: the name, the pairing (pair, solo, …) and the rule")
 	return cmd
 }
 
-// printJSON prints a value that JSON has in one line.
+// printJSON prints a value as one line of JSON.
 func printJSON(w io.Writer, v any) {
-	text, _ := json.Marshal(v) // of strings and numbers
+	text, _ := json.Marshal(v) // cannot fail for the types that scm prints
 	_, _ = w.Write(append(display.JSON(text), '\n'))
 }
 
@@ -195,7 +208,7 @@ func completeScenario(*cobra.Command, []string, string) ([]string, cobra.ShellCo
 func showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show GROUP/ID…",
-		Short:             "Print scenarios, as they are written, or the names of those of a GROUP",
+		Short:             "Print the text of scenarios, or the names of the scenarios in a GROUP",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeScenario,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -212,7 +225,7 @@ func showCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, _ = cmd.OutOrStdout().Write(text) // run looks for its error
+				_, _ = cmd.OutOrStdout().Write(text) // output keeps the error
 			}
 			return nil
 		},
@@ -248,13 +261,17 @@ run --catalogue DIR --expect DIR/expected.txt.`,
 func newPeerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new-peer LANGUAGE",
-		Short: "Write the beginning of a peer to standard output",
-		Long: `Write a peer without a library to standard output. It reads and answers all commands,
-and says "unsupported" where your library is to be called, in two functions.
+		Short: "Print the skeleton of a peer",
+		Long: `Print a peer without a library to standard output. It reads and answers all commands. In
+the two functions where your library is to be called, it answers "unsupported".
+
+Save it under the name in the second column, then build and run it:
 
 ` + peers.SkeletonUses() + `
-Then: scm interop smoke --builtin=false --peer mine="python3 peer.py"
-      scm interop run --peer mine="python3 peer.py" --report report.html`,
+Check it, fill in the two functions, and run the scenarios. For example:
+
+  scm interop smoke --builtin=false --peer mine="python3 peer.py"
+  scm interop run --peer mine="python3 peer.py" --report report.html`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: peers.SkeletonLanguages(),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -15,11 +15,13 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// one is a selection of a few cases, all with the runner.
-var one = []string{"--builtin=false", "--run", "basics/pass-one-fd"}
+// fewCases selects a few cases, all with the runner.
+var fewCases = []string{"--builtin=false", "--run", "basics/pass-one-fd"}
 
-// run1 are the arguments of a run of these few cases.
-func run1(args ...string) []string { return slices.Concat([]string{"interop", "run"}, one, args) }
+// runFew returns the arguments of a run of fewCases.
+func runFew(args ...string) []string {
+	return slices.Concat([]string{"interop", "run"}, fewCases, args)
+}
 
 func TestExitCodes(t *testing.T) {
 	fake := program(t, "faulty")
@@ -34,14 +36,14 @@ func TestExitCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(args ...string) []string { return append([]string{"run"}, args...) }
-	with := func(args ...string) []string { return slices.Concat([]string{"run"}, one, args) }
+	with := func(args ...string) []string { return slices.Concat([]string{"run"}, fewCases, args) }
 	peer := func(text string) []string { return with("--peer", text) }
 	for _, c := range []struct {
 		name   string
 		args   []string
 		code   int
-		stdout string // among others
-		stderr string // all of it; "…" stands for anything
+		stdout string // a part of it
+		stderr string // all of it; "…" matches anything
 	}{
 		{"as expected", with(), 0, "verdicts: 3: 3 pass, 0 expected failures, 0 unexpected failures", ""},
 		{"a good peer", peer("fake=" + fake), 0, "2 peers of ", ""},
@@ -51,65 +53,65 @@ func TestExitCodes(t *testing.T) {
 			"6 pass, 6 expected failures, 0 unexpected failures", ""},
 		{"an expected failure that passes", with("--peer", "fake="+fake, "--expect", write(t, "**/fake leak@fake it is a fake")), 1,
 			"unexpected pass: basics/pass-one-fd/stream/runner/fake\n    expected to fail, but does not: line 1: **/fake leak@fake\n", ""},
-		{"the last of two", with("--shard", "3/2", "--shard", "1/1"), 0, "3 pass", ""},
+		{"--shard twice: the last one counts", with("--shard", "3/2", "--shard", "1/1"), 0, "3 pass", ""},
 
 		{"a bad pattern", run("--run", "a//b"), 2, "", "scm: pattern \"a//b\": an empty part\n"},
-		{"patterns of a file", run("--builtin=false", "--run", "@"+write(t, "# Of the first.\n\nbasics/pass-one-fd/stream\n  basics/pass-one-fd/dgram\n")), 0,
+		{"patterns of a file", run("--builtin=false", "--run", "@"+write(t, "# Two types.\n\nbasics/pass-one-fd/stream\n  basics/pass-one-fd/dgram\n")), 0,
 			"verdicts: 2: 2 pass", ""},
 		{"patterns of a file to skip", with("--skip", "@"+write(t, "basics/*/{stream,dgram}")), 0, "verdicts: 1: 1 pass", ""},
 		{"no file of patterns", run("--run", "@/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
-		{"a file of no patterns", run("--run", "@"+write(t, "# None.\n")), 2, "", "scm: …/file: no pattern\n"},
+		{"a file of no patterns", run("--run", "@"+write(t, "# None.\n")), 2, "", "scm: …/file: the file contains no pattern\n"},
 		{"a bad pattern in a file", run("--skip", "@"+write(t, "# One.\n[a\n")), 2, "", "scm: …/file: line 2: pattern \"[a\": syntax error in pattern\n"},
 		{"nothing matches", with("--run", "basics/nothing"), 2, "", "scm: pattern \"basics/nothing\" matches no case\n"},
-		{"nothing to skip matches", with("--skip", "**/nobody"), 2, "", "scm: pattern \"**/nobody\" matches no case\n"},
+		{"nothing to skip matches", with("--skip", "**/no-such"), 2, "", "scm: pattern \"**/no-such\" matches no case\n"},
 		{"an unknown flag", run("--fast"), 2, "", "scm: unknown flag: --fast\n"},
 		{"an unknown command", []string{"play"}, 2, "", "scm: unknown command \"play\" for \"scm interop\"\n"},
 		{"an argument", run("now"), 2, "", "scm: unknown command \"now\" for \"scm interop run\"\n"},
-		{"no time", run("--timeout", "0s"), 2, "", "scm: --timeout and --jobs must be more than 0\n"},
-		{"no such part", run("--shard", "3/2"), 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
-		{"less than no retries", run("--retry", "-1"), 2, "", "scm: --retry must not be less than 0\n"},
-		{"a report of no form", run("--report", "report.pdf"), 2, "",
-			"scm: the name of a report ends in one of .html .json .jsonl .md .txt .xml, and not as \"report.pdf\"\n"},
-		{"a report twice", run("--report", "r.json", "--report", "./r.json"), 2, "", "scm: the reports r.json and ./r.json are one file\n"},
-		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: there is no peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt in /nonexistent\n"},
+		{"a timeout of 0", run("--timeout", "0s"), 2, "", "scm: --timeout and --jobs must be greater than 0\n"},
+		{"a shard that does not exist", run("--shard", "3/2"), 2, "", "scm: \"3/2\" is not I/N, from 1/N to N/N\n"},
+		{"a negative number of retries", run("--retry", "-1"), 2, "", "scm: --retry must not be negative\n"},
+		{"a report of unknown format", run("--report", "report.pdf"), 2, "",
+			"scm: report \"report.pdf\": the file name must end in one of .html .json .jsonl .md .txt .xml\n"},
+		{"a report twice", run("--report", "r.json", "--report", "./r.json"), 2, "", "scm: reports \"r.json\" and \"./r.json\" are the same file\n"},
+		{"no such catalogue", run("--catalogue", "/nonexistent"), 2, "", "scm: no scenario in /nonexistent: there must be a peer/GROUP/ID.txt, kernel/GROUP/ID.txt or GROUP/ID.txt\n"},
 		{"a peer named kernel", run("--peer", "kernel=y"), 2, "", "scm: two peers are named \"kernel\"\n"},
 		{"a peer without a command", run("--peer", "x"), 2, "", "scm: --peer \"x\" is not NAME=COMMAND\n"},
 		{"a name that is a pattern", run("--peer", "x*=x"), 2, "", "scm: --peer \"x*=x\" is not NAME=COMMAND\n"},
 		{"a name of two lines", run("--peer", "x\n::error::woe=x"), 2, "", "scm: --peer \"x\\n::error::woe=x\" is not NAME=COMMAND\n"},
-		{"a peer named as one of the source", peer("python=" + fake + " --fault cloexec"), 2, "",
-			"scm: --peer \"python\" has the name of a peer of the source, whose expected failures would hide its own: …\n"},
-		{"a peer named as one inside", peer("net=" + fake), 2, "", "scm: --peer \"net\" has the name of a peer of the source, …\n"},
-		{"such a name, and expectations of its own", with("--peer", "python="+fake, "--expect", write(t, "# None.\n")), 0, "2 peers of ", ""},
-		{"one more of one name, in a list", run("--peer", "x=y", "--peers", write(t, `[{"name":"x","command":["y"]}]`)), 2, "", "scm: two peers are named \"x\"\n"},
+		{"a peer with the name of one in the repository", peer("python=" + fake + " --fault cloexec"), 2, "",
+			"scm: --peer \"python\" has the name of a peer in the repository, whose expected failures would hide its own: …\n"},
+		{"a peer with the name of a built-in one", peer("net=" + fake), 2, "", "scm: --peer \"net\" has the name of a peer in the repository, …\n"},
+		{"a name in the repository, with --expect", with("--peer", "python="+fake, "--expect", write(t, "# None.\n")), 0, "2 peers of ", ""},
+		{"a second peer of the same name, in a list", run("--peer", "x=y", "--peers", write(t, `[{"name":"x","command":["y"]}]`)), 2, "", "scm: two peers are named \"x\"\n"},
 		{"no list of peers", run("--peers", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
-		{"a list that is none", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
+		{"an invalid list of peers", run("--peers", write(t, "{}")), 2, "", "scm: …cannot unmarshal…\n"},
 		{"no file of expectations", run("--expect", "/nonexistent"), 2, "", "scm: open /nonexistent: no such file or directory\n"},
 		{"a missing reason", run("--expect", write(t, "** leak@net")), 2, "", "scm: …/file: line 1: a line is PATTERN CHECK@PEER REASON, and the reason is required\n"},
 		{"no such check", run("--expect", write(t, "** mood@net why")), 2, "", "scm: …/file: line 1: \"mood@net\" is not CHECK@PEER…\n"},
-		{"an expectation of nobody", run("--expect", write(t, "** leak@nobody why")), 2, "", "scm: expected failures: line 1: ** leak@nobody applies to no case\n"},
+		{"an expectation for an unknown peer", run("--expect", write(t, "** leak@no-such why")), 2, "", "scm: expected failures: line 1: ** leak@no-such applies to no case\n"},
 
 		{"nothing is supported", run("--run", "limits/limit-253-ok/*/*/scm-pair-purego"), 3, "verdicts: 0:", "scm: nothing ran\n"},
 		{"all is skipped", with("--skip", "basics"), 3, "verdicts: 0:", "scm: nothing ran\n"},
-		{"nothing to list", slices.Concat([]string{"list"}, one, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
-		{"a peer that can play nothing", peer(dumb("multi")), 3, "verdicts: 3:", "scm: peer x: none of its cases has a verdict\n"},
-		{"a peer that can play other cases", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "verdicts: 2:", ""},
-		{"a part with nothing to play for a peer", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "verdicts: 1:",
+		{"nothing to list", slices.Concat([]string{"list"}, fewCases, []string{"--skip", "basics"}), 3, "", "scm: no cases\n"},
+		{"a peer that supports nothing", peer(dumb("multi")), 3, "verdicts: 3:", "scm: peer x: none of its cases has a verdict\n"},
+		{"a peer that supports cases of other types only", with("--skip", "*/*/dgram", "--peer", dumb("dgram")), 0, "verdicts: 2:", ""},
+		{"a partial run in which a peer supports nothing", run("--catalogue", dgramOnly, "--shard", "1/1", "--builtin=false", "--peer", dumb("stream")), 3, "verdicts: 1:",
 			"scm: peer x: none of its cases has a verdict\n"},
-		{"a catalogue with nothing to play for a peer inside", run("--catalogue", dgramOnly), 0, " pass, ", ""},
+		{"a catalogue that a built-in peer does not support", run("--catalogue", dgramOnly), 0, " pass, ", ""},
 
-		{"a peer that is not there", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: the peer ended: exit status 127; standard error: /bin/sh: …not found\n"},
-		{"a peer that says something else", peer(`x=sh -c "read -r l; printf 'Welcome to \007\n'; cat"`), 4, "", "scm: peer x: not text: \"Welcome to \\a\"\n"},
-		{"a peer that is polite", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
-		{"a peer that can what there is not", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
+		{"a peer that does not exist", peer("x=/nonexistent/peer"), 4, "", "scm: peer x: the peer ended: exit status 127; standard error: /bin/sh: …not found\n"},
+		{"a peer that prints control characters", peer(`x=sh -c "read -r l; printf 'Welcome to \007\n'; cat"`), 4, "", "scm: peer x: not text: \"Welcome to \\a\"\n"},
+		{"a peer that does not answer hello", peer(`x=sh -c "read -r l; echo Hello, world; cat"`), 4, "", "scm: peer x: not an answer to hello: \"Hello, world\"\n"},
+		{"a peer with an unknown capability", peer(`x=sh -c "read -r l; echo ok name=x can=stream,levitation; cat"`), 4, "",
 			"scm: peer x: can=stream,levitation is not a list of stream, dgram, seqpacket, multi, iov and flags\n"},
 		{"a peer that never reads", peer("x=" + fake + " --fault noread"), 4, "", "scm: peer x: no answer in time (10s): is standard output flushed after each line?\n"},
 		{"two broken peers", with("--peer", "x=false", "--peer", "good="+fake, "--peer", "y=false"), 4, "",
 			"scm: peer x: the peer ended: exit status 1\nscm: peer y: the peer ended: exit status 1\n"},
-		{"a broken peer to list", []string{"list", "--peer", "x=false"}, 4, "", "scm: peer x: the peer ended: exit status 1\n"},
+		{"a broken peer in list", []string{"list", "--peer", "x=false"}, 4, "", "scm: peer x: the peer ended: exit status 1\n"},
 		{"a peer that starts only once", peer("x=sh -c 'test ! -e " + folder + "/once && : > " + folder + "/once && exec " + fake + "'"), 4,
 			"not run: basics/pass-one-fd/stream/x/runner\n    x: the peer ended: exit status 1\n", ""},
-		{"a report that cannot be written", with("--report", "/dev/null/report.json"), 4, "verdicts: 3: 3 pass", "scm: the report cannot be written: …\n"},
-		{"a report that cannot be streamed", with("--report", "/dev/null/report.jsonl"), 4, "", "scm: the report cannot be written: …\n"},
+		{"a report that cannot be written", with("--report", "/dev/null/report.json"), 4, "verdicts: 3: 3 pass", "scm: cannot write the report: …\n"},
+		{"a report that cannot be streamed", with("--report", "/dev/null/report.jsonl"), 4, "", "scm: cannot write the report: …\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,15 +123,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// Each form of a report has the same cases, and a report that cannot be written costs no other.
+// Every format of a report contains the same cases. If one report cannot be written, the others still are.
 func TestReports(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
-	args := run1("--json", "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--report", filepath.Join(write(t, ""), "no-folder.json"))
+	args := runFew("--json", "--peer", "fake="+program(t, "faulty")+" --fault cloexec", "--report", filepath.Join(write(t, ""), "no-folder.json"))
 	for _, name := range []string{"r.json", "r.jsonl", "r.xml", "r.md", "r.html", "r.txt"} {
 		args = append(args, "--report", filepath.Join(dir, name))
 	}
 	r := command(t, args...)
-	if r.code != 4 || !like(r.stderr, "scm: the report cannot be written: …\n") {
+	if r.code != 4 || !like(r.stderr, "scm: cannot write the report: …\n") {
 		t.Fatalf("got %+v", r)
 	}
 	whole, err1 := report.Read(filepath.Join(dir, "r.json"))
@@ -158,23 +160,23 @@ func TestReports(t *testing.T) {
 	}
 	if text("r.json") != r.stdout || !strings.Contains(text("r.txt"), "fail: ") || !strings.Contains(text("r.md"), "**not as expected**") ||
 		!strings.Contains(text("r.html"), "<!DOCTYPE html>") {
-		t.Error("a report is another")
+		t.Error("a report has the wrong content")
 	}
 }
 
-// faultyAt is a peer that has a fault from its nth start on, or only then.
-func faultyAt(t *testing.T, test string, n int) string {
+// faultyAt returns a peer that has a fault if the number of its start satisfies the comparison with n.
+func faultyAt(t *testing.T, comparison string, n int) string {
 	starts, fake := filepath.Join(t.TempDir(), "starts"), program(t, "faulty")
-	return fmt.Sprintf("x=sh -c 'echo >> %[1]s; if [ $(wc -l < %[1]s) %[2]s %[3]d ]; then exec %[4]s --fault cloexec; else exec %[4]s; fi'", starts, test, n, fake)
+	return fmt.Sprintf("x=sh -c 'echo >> %[1]s; if [ $(wc -l < %[1]s) %[2]s %[3]d ]; then exec %[4]s --fault cloexec; else exec %[4]s; fi'", starts, comparison, n, fake)
 }
 
 func TestRepeatFailFastAndRetry(t *testing.T) {
 	alone := []string{"interop", "run", "--builtin=false", "--run", "basics/pass-one-fd/stream/runner/x", "--peer"}
 	r := command(t, append(alone, faultyAt(t, "-gt", 6), "--repeat-until-unexpected")...)
-	if r.code != 1 || !like(r.stderr, "scm: as expected, … s: round 2\nscm: as expected, … s: round 3\n…") || strings.Count(r.stdout, "\nverdicts: ") != 1 {
+	if r.code != 1 || !like(r.stderr, "scm: as expected after … s, starting round 2\nscm: as expected after … s, starting round 3\n…") || strings.Count(r.stdout, "\nverdicts: ") != 1 {
 		t.Errorf("got %+v", r)
 	}
-	r = command(t, run1("--peer", "x="+program(t, "faulty")+" --fault cloexec", "--fail-fast", "--jobs", "1")...)
+	r = command(t, runFew("--peer", "x="+program(t, "faulty")+" --fault cloexec", "--fail-fast", "--jobs", "1")...)
 	if r.code != 1 || !strings.Contains(r.stdout, " 1 unexpected failures,") || !strings.Contains(r.stdout, "\ncut short: the first case that is not as expected\n") {
 		t.Errorf("got %+v", r)
 	}
@@ -201,13 +203,13 @@ func TestList(t *testing.T) {
 	if r := command(t, append(args, "--scenarios")...); r.code != 0 || !like(r.stdout, "basics/pass-one-fd\tpair\t…\nbasics/pass-two-fds\tpair\t…\n") {
 		t.Errorf("got %+v", r)
 	}
-	var list []listed
+	var list []listedScenario
 	err := json.Unmarshal([]byte(command(t, append(args, "--scenarios", "--json")...).stdout), &list)
 	if err != nil || len(list) != 2 || list[0].Name != "basics/pass-one-fd" || list[0].Hash == "" || list[0].Kernel {
 		t.Errorf("got %+v, %v", list, err)
 	}
 
-	// All parts together are the whole, and no case is in two.
+	// Each case is in exactly one part.
 	basics := []string{"interop", "list", "--builtin=false", "--run", "basics", "--shard"}
 	all := strings.Fields(command(t, append(basics, "1/1")...).stdout)
 	var parts []string
@@ -221,7 +223,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A case is played again, alone, and replay prints what to type.
+// Replay runs one case again, and prints the commands to type into each peer.
 func TestReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.json")
 	fake, self := program(t, "faulty"), program(t, "scm")
@@ -230,39 +232,39 @@ func TestReplay(t *testing.T) {
 	}
 	const id, inside = "basics/pass-one-fd/dgram/runner/fake", "basics/pass-one-fd/stream/runner/net"
 	r := command(t, "interop", "replay", file+"#"+id)
-	for _, want := range []string{id + ": it was fail, and is fail\n", "cloexec@fake: a received descriptor is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
+	for _, want := range []string{id + ": was fail, is now fail\n", "cloexec@fake: a received descriptor is not close-on-exec\n", "\nA> send payload=68656c6c6f fds=4\n",
 		"\n$ " + self + " scm-interop-actor\nuse sock=3 fds=4\nsend payload=68656c6c6f fds=4\nend\n",
 		"\n$ /bin/sh -c 'exec " + fake + " --fault cloexec'\nuse sock=3 fds=-\nrecv bytes=4096 fds=1\nend\n"} {
 		if r.code != 1 || !strings.Contains(r.stdout, want) {
 			t.Errorf("exit status %d, no %q in\n%s", r.code, want, r.text())
 		}
 	}
-	if want := "scm: runs peer fake of the report: /bin/sh -c 'exec " + fake + " --fault cloexec'\n"; r.stderr != want {
+	if want := "scm: running peer fake of the report: /bin/sh -c 'exec " + fake + " --fault cloexec'\n"; r.stderr != want {
 		t.Errorf("got %q, want %q", r.stderr, want)
 	}
-	// The scm of the report that a peer was inside, or if that is gone this one.
+	// A built-in peer is run by the scm in the report or, if that no longer exists, by this one.
 	other := filepath.Join(t.TempDir(), "scm")
 	if err := os.Symlink(self, other); err != nil {
 		t.Fatal(err)
 	}
-	for there, runs := range map[string]string{"/nowhere/scm": self, other: other} {
-		r := command(t, "interop", "replay", write(t, strings.ReplaceAll(contents(t, file), self, there))+"#"+inside)
-		if r.code != 0 || !strings.HasPrefix(r.stdout, inside+": it was pass, and is pass\n") || !strings.Contains(r.stderr, ": "+runs+" interop peer ") {
+	for recorded, want := range map[string]string{"/nowhere/scm": self, other: other} {
+		r := command(t, "interop", "replay", write(t, strings.ReplaceAll(contents(t, file), self, recorded))+"#"+inside)
+		if r.code != 0 || !strings.HasPrefix(r.stdout, inside+": was pass, is now pass\n") || !strings.Contains(r.stderr, ": "+want+" interop peer ") {
 			t.Errorf("got %+v", r)
 		}
 	}
-	// What there is of the report of a run that was killed.
+	// The incomplete report of a run that was killed.
 	const head = `{"schema": 2, "peers": [{"name": "stream", "command": ["/bin/false"]}]}` + "\n"
 	cut := write(t, head+`{"case": {"name": "basics/pass-one-fd/stream/runner/runner", "verdict": "pass"}}`+"\n"+`{"case": {"na`)
 	if r := command(t, "interop", "replay", "--expect", write(t, ""), cut+"#1"); r.code != 0 ||
-		!strings.Contains(r.stdout, ": it was pass, and is pass\n") || r.stderr != "scm: "+cut+": it is cut off: unexpected EOF\n" {
+		!strings.Contains(r.stdout, ": was pass, is now pass\n") || r.stderr != "scm: "+cut+": the report is incomplete: unexpected EOF\n" {
 		t.Errorf("got %+v", r)
 	}
 	for arg, want := range map[string]string{
 		file:                "scm: \"" + file + "\" is not REPORT#ID\n",
 		file + "#0":         "scm: the report has no case \"0\"\n",
 		file + "#a/b/c/d/e": "scm: the report has no case \"a/b/c/d/e\"\n",
-		cut + "#2":          "scm: …: it is cut off: unexpected EOF\nscm: the report has no case \"2\"\n",
+		cut + "#2":          "scm: …: the report is incomplete: unexpected EOF\nscm: the report has no case \"2\"\n",
 		"/none#such#1":      "scm: open /none#such: no such file or directory\n",
 	} {
 		if r := command(t, "interop", "replay", arg); r.code != 2 || !like(r.stderr, want) {
@@ -271,18 +273,18 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A report is held against an older one.
+// compare reports which cases are worse, better or different.
 func TestCompare(t *testing.T) {
 	dir, fake := t.TempDir(), program(t, "faulty")
 	good, again, bad := filepath.Join(dir, "good.json"), filepath.Join(dir, "again.json"), filepath.Join(dir, "bad.jsonl")
 	for file, peer := range map[string]string{good: fake, again: fake, bad: fake + " --fault cloexec"} {
-		command(t, run1("--peer", "fake="+peer, "--report", file)...)
+		command(t, runFew("--peer", "fake="+peer, "--report", file)...)
 	}
 	const name = "basics/pass-one-fd/stream/fake/fake: "
 	for _, c := range []struct {
 		args []string
 		code int
-		want string // among others
+		want string // a part of the output
 	}{
 		{[]string{"--exact", good, again}, 0, "12 the same, 0 worse, 0 better, 0 other, 0 new\n"},
 		{[]string{good, bad}, 1, "worse: " + name + "pass, then fail cloexec@fake\n"},
@@ -300,13 +302,13 @@ func TestSmoke(t *testing.T) {
 	fake := program(t, "faulty")
 	for _, c := range []struct {
 		args []string
-		want result // "…" stands for anything
+		want result // "…" matches anything
 	}{
-		{[]string{"--peer", "fake=" + fake}, result{0, "fake: well, go 1, can stream,…\nnet: well, …", ""}},
+		{[]string{"--peer", "fake=" + fake}, result{0, "fake: ok, go 1, can stream,…\nnet: ok, …", ""}},
 		{[]string{"--builtin=false", "--peer", "bad=false", "--peers", write(t, `[{"name":"gone","why":"no compiler"}]`)},
-			result{4, "bad: the peer ended: exit status 1\ngone: not there: no compiler\n", "scm: 2 of 2 peers are not well\n"}},
+			result{4, "bad: the peer ended: exit status 1\ngone: unavailable: no compiler\n", "scm: 2 of 2 peers do not work\n"}},
 		{[]string{"--builtin=false", "--peer", "child=sh -c '" + fake + "; exit'"},
-			result{4, "child: \"end\" leaves the socket open in process …", "scm: 1 of 1 peers are not well\n"}},
+			result{4, "child: \"end\" leaves the socket open in process …", "scm: 1 of 1 peers do not work\n"}},
 		{[]string{"--builtin=false"}, result{3, "", "scm: no peers\n"}},
 	} {
 		r := command(t, append([]string{"interop", "smoke"}, c.args...)...)
@@ -316,7 +318,7 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// The catalogue, as others get it.
+// A copy of the catalogue is complete, and works like the built-in one.
 func TestCatalogue(t *testing.T) {
 	r := command(t, "interop", "show", "basics/pass-one-fd", "basics/echo-back")
 	text := contents(t, "../../interop/catalogue/peer/basics/pass-one-fd.txt")
@@ -337,7 +339,7 @@ func TestCatalogue(t *testing.T) {
 		"peer/README.md": "catalogue/peer/README.md", "kernel/README.md": "catalogue/kernel/README.md",
 		"expected.txt": "catalogue/expected.txt", "PEERS.md": "peers/README.md"} {
 		if contents(t, filepath.Join(dir, name)) != contents(t, filepath.Join("../../interop", from)) {
-			t.Errorf("%s is another", name)
+			t.Errorf("%s differs", name)
 		}
 	}
 	for dir, want := range map[string]int{dir: 2, "": 2, "/dev/null/copy": 4} {
@@ -348,9 +350,9 @@ func TestCatalogue(t *testing.T) {
 	if r := command(t, "interop", "check-catalogue", dir); r.code != 0 || !like(r.stdout, "… scenarios of peers, … of the kernel\n") {
 		t.Errorf("got %+v", r)
 	}
-	inside, copied := command(t, append([]string{"interop", "list"}, one...)...), command(t, append([]string{"interop", "list", "--catalogue", dir}, one...)...)
-	if inside.code != 0 || inside != copied {
-		t.Errorf("got %+v, %+v", inside, copied)
+	builtin, copied := command(t, append([]string{"interop", "list"}, fewCases...)...), command(t, append([]string{"interop", "list", "--catalogue", dir}, fewCases...)...)
+	if builtin.code != 0 || builtin != copied {
+		t.Errorf("got %+v, %+v", builtin, copied)
 	}
 
 	const good = "# A rule.\n# Its source.\non stream\nA> end\nA< ok\n"
@@ -379,7 +381,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// Nothing else is installed, nothing is set, and nothing is left. As root make interop plays everything.
+// A run needs no other program and no environment variable, and leaves no file. As root, it runs only a part,
+// because make interop runs everything.
 func TestNothingElseInstalled(t *testing.T) {
 	cmd := exec.Command(program(t, "scm"), "interop", "run")
 	if os.Geteuid() == 0 {
@@ -396,12 +399,12 @@ func TestNothingElseInstalled(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(cmd.Dir); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 }
 
-// A peer inside speaks the language of the others.
-func TestPeerInside(t *testing.T) {
+// The built-in peers speak the language of the others.
+func TestBuiltinPeer(t *testing.T) {
 	for _, name := range []string{"scm", "scm-pair", "net", "xsys"} {
 		cmd := exec.Command(program(t, "scm"), "interop", "peer", name)
 		cmd.Stdin = strings.NewReader("hello\nlevitate\n")

@@ -21,7 +21,7 @@ func TestNewPeer(t *testing.T) {
 			buildPeer(t, s, dir, "")
 			talkByHand(t, s, dir, s.Run, "unsupported")
 			peer := "mine=env -C " + dir + " " + s.Run
-			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: well, "+s.Language+" 0, ") {
+			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 || !strings.HasPrefix(r.stdout, "mine: ok, "+s.Language+" 0, ") {
 				t.Errorf("got %+v", r)
 			}
 			if r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "basics/pass-one-fd/stream/mine/runner"); r.code != 1 {
@@ -66,7 +66,7 @@ func TestNewPeerWithLibrary(t *testing.T) {
 			if r := command(t, "interop", "smoke", "--builtin=false", "--peer", peer, "--timeout", "1m"); r.code != 0 {
 				t.Errorf("got %+v", r)
 			}
-			// The other cases of a full run do without the peer.
+			// The other cases of a whole run do not involve the peer.
 			r := command(t, "interop", "run", "--builtin=false", "--peer", peer, "--timeout", "1m", "--run", "**/mine/**")
 			if r.code != 0 || !strings.HasSuffix(r.stdout, "\nthe run: as expected\n") {
 				t.Errorf("got %d\n%s", r.code, r.text())
@@ -219,8 +219,8 @@ func jnrPosix(t *testing.T) string {
 	return strings.Join(jars, ":")
 }
 
-// What the command line says to somebody who tries it.
-func TestFirstWords(t *testing.T) {
+// The errors and completions that a new user is likely to see.
+func TestFirstSteps(t *testing.T) {
 	plain, none := write(t, "text"), filepath.Join(t.TempDir(), "none")
 	for _, c := range []struct {
 		args []string
@@ -229,7 +229,7 @@ func TestFirstWords(t *testing.T) {
 	}{
 		{[]string{"--version"}, 0, ", backend "},
 		{[]string{"send", plain, plain}, 1, plain + ": connect: connection refused: it exists and is not a socket\n"},
-		{[]string{"send", none, plain}, 1, "no such file or directory: no one listens there (--timeout waits)\n"},
+		{[]string{"send", none, plain}, 1, "no such file or directory: no process listens there (use --timeout to wait for one)\n"},
 		{[]string{"interop", "show", "basics"}, 0, "basics/pass-one-fd\n"},
 		{[]string{"interop", "smoke", "python3 peer.py"}, 2, `--peer mine="python3 peer.py"`},
 		{[]string{"__complete", "interop", "show", "basics/pass-o"}, 0, "basics/pass-one-fd\n"},

@@ -30,24 +30,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linuxCommands are those that start peers.
+// linuxCommands returns the commands that start peers.
 func linuxCommands() []*cobra.Command {
 	return []*cobra.Command{runCommand(), replayCommand(), smokeCommand(), peerCommand()}
 }
 
-// insidePeers are the peers inside this program, which "peer NAME" is.
-func insidePeers() (inside []*scenario.Peer, err error) {
+// builtinPeers returns the peers that are built into scm. Each is the command "interop peer NAME".
+func builtinPeers() (list []*scenario.Peer, err error) {
 	self, err := os.Executable()
 	for _, lib := range builtin.All() {
-		inside = append(inside, scenario.Program(lib.Name, self, "interop", "peer", shortName(lib)))
+		list = append(list, scenario.Program(lib.Name, self, "interop", "peer", shortName(lib)))
 	}
-	return inside, err
+	return list, err
 }
 
-// shortName is a peer's name without the backend, which is the program's.
+// shortName returns the name of a peer without the backend, because scm has only one.
 func shortName(lib peer.Library) string { return strings.TrimSuffix(lib.Name, "-"+scm.Backend) }
 
-// peerCommand is one of the peers inside, speaking on standard input and output.
+// peerCommand returns the command that acts as a built-in peer.
 func peerCommand() *cobra.Command {
 	libs := map[string]peer.Library{}
 	for _, lib := range builtin.All() {
@@ -56,29 +56,30 @@ func peerCommand() *cobra.Command {
 	names := slices.Sorted(maps.Keys(libs))
 	return &cobra.Command{
 		Use:       "peer NAME",
-		Short:     "Be one of the peers inside, on standard input and output",
-		Long:      fmt.Sprintf("Be one of the peers inside, on standard input and output: %v.", names),
+		Short:     "Act as a built-in peer, on standard input and output",
+		Long:      fmt.Sprintf("Act as a built-in peer, on standard input and output. NAME is one of: %s.", strings.Join(names, ", ")),
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: names,
 		Run:       func(_ *cobra.Command, args []string) { peer.Main(libs[args[0]]) },
 	}
 }
 
-// start is for list: it resolves the plan.
-func (p *plan) start() error {
+// prepareList prepares the plan for the list command.
+func (p *plan) prepareList() error {
 	return untilSignal(func(ctx context.Context) error { return p.resolve(ctx, process.DefaultTimeout) })
 }
 
-// resolve starts each peer once, to ask what it can do, and finds the cases and what is expected of them.
+// resolve starts each peer once to ask what it supports, and then determines the cases and the expected failures.
 func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
-	var wrong []error
-	for _, peer := range p.peers { // to start takes longer than to answer
+	var errs []error
+	for _, peer := range p.peers {
+		// Starting a peer takes longer than getting an answer from it.
 		if err := process.ProbeContext(ctx, peer, max(timeout, process.DefaultTimeout)); err != nil {
-			wrong = append(wrong, fmt.Errorf("peer %s: %w", peer.Name, err))
+			errs = append(errs, fmt.Errorf("peer %s: %w", peer.Name, err))
 		}
 	}
-	if len(wrong) > 0 {
-		return broken(errors.Join(wrong...))
+	if len(errs) > 0 {
+		return broken(errors.Join(errs...))
 	}
 	if p.runner, err = process.Runner(); err != nil {
 		return broken(fmt.Errorf("the runner's own peer: %w", err))
@@ -87,58 +88,81 @@ func (p *plan) resolve(ctx context.Context, timeout time.Duration) (err error) {
 	if err != nil {
 		return fmt.Errorf("expected failures: %w", err)
 	}
-	return p.choose()
+	return p.selectCases()
 }
 
-// A playing is how run plays, and what it reports.
-type playing struct {
+// runOptions contains the flags of run and replay that are not in selection.
+type runOptions struct {
 	interop.Options
 	reports []string
 	json    bool
 	verbose bool
-	trace   bool // record the cases that fail
-	repeat  bool // until something is not as expected
+	trace   bool // record cases that fail
+	repeat  bool // until a case does not end as expected
 }
 
 func runCommand() *cobra.Command {
 	var s selection
-	var o playing
+	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Play the scenarios, and print who understands whom",
-		Long: `Play the scenarios between every pair of peers, and print who understands whom. A peer
-may leave processes behind: the runner ends those of its process group, and not one that
-calls setsid.
+		Short: "Run the scenarios, and print the interoperability matrix",
+		Long: `Run every scenario between every pair of peers, and print the interoperability matrix.
+The scenarios and several peers are built into scm. To test your library, write a peer
+for it (see "scm interop new-peer --help"), and add it with --peer.
 
-Exit status: 0 all as expected, 1 something is not, 2 wrong usage, 3 nothing ran, or
-no case of a peer has a verdict, 4 a peer or the set-up is broken, 128 and its number
-after a signal. With --run, --skip or --shard, a peer without a verdict is an error only
-if it can play no case at all; with --catalogue, not if it is one inside.`,
+` + peerHelp + `
+
+` + patternHelp + `
+
+The extension of a report selects its format: .json, .jsonl (written during the run), .xml
+(JUnit), .md, .html or .txt.
+
+Scenarios from --catalogue run with your rights, and may use the network.
+
+With --trace, scm runs each unexpected failure again under the recorder, and reports the
+system calls of both peers with their bytes, like "scm trace --raw". This changes no
+verdict. A case that ends as expected only when it is run again (--retry) is flaky. With
+--repeat-until-unexpected, reports contain only the last round.
+
+If a peer leaves processes behind, the runner kills those in the peer's process group. It
+does not kill a process that called setsid.
+
+With --run, --skip or --shard, a peer without a verdict is an error only if it supports
+none of the cases of a whole run. With --catalogue, it is not an error for a built-in peer.
+
+Exit status:
+  0      every case ended as expected
+  1      at least one case did not
+  2      wrong usage
+  3      nothing ran, or a peer has no case with a verdict
+  4      a peer or the set-up is broken
+  128+N  signal N ended the run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
+			if err := o.validate(); err != nil {
 				return err
 			}
-			p, err := s.read()
+			p, err := s.newPlan()
 			if err != nil {
 				return err
 			}
-			r, exit := o.perform(p)
+			r, exit := o.resolveAndRun(p)
 			if r == nil {
 				return exit
 			}
-			r.Replay = s.replay(o.reports)
+			r.Replay = s.replayPrefix(o.reports)
 			for _, file := range o.reports {
 				if filepath.Ext(file) == report.StreamExt {
-					continue // it is written
+					continue // it was written during the run
 				}
 				if err := r.WriteFile(file); err != nil {
-					printError(unwritten(err).err)
+					printError(writeError(err).err)
 					exit = &exitError{code: exitBroken}
 				}
 			}
 			if o.json {
-				_ = r.JSON(cmd.OutOrStdout()) // the command looks for its error
+				_ = r.JSON(cmd.OutOrStdout()) // output keeps the error, here and below
 			} else if o.verbose || o.trace {
 				_ = r.Console(cmd.OutOrStdout())
 			} else {
@@ -149,80 +173,78 @@ if it can play no case at all; with --catalogue, not if it is one inside.`,
 	}
 	s.flags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`, in the form that its name asks for: "+
-		".json, .jsonl (while the run goes on), .xml (JUnit), .md, .html, .txt")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "print each case that is not as expected, and how many cases of each pair pass")
-	f.BoolVar(&o.json, "json", false, "print the JSON report in place of the matrix")
-	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "play so many pairs of peers at once: each often waits")
-	f.BoolVar(&o.FailFast, "fail-fast", false, "end with the first case that is not as expected")
-	f.IntVar(&o.Retries, "retry", 0, "play a case that is not as expected up to so many times again; it is flaky, and not passed, if it is then")
-	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "play all again and again, until something is not as expected: "+
-		"a report is of the last round")
+	f.StringArrayVar(&o.reports, "report", nil, "write a report to `FILE`; may be repeated")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print every unexpected case, and the number of passes of each pair")
+	f.BoolVar(&o.json, "json", false, "print the JSON report instead of the matrix")
+	f.IntVar(&o.Jobs, "jobs", 2*runtime.NumCPU(), "number of peer pairs to run in parallel")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "stop after the first case that does not end as expected")
+	f.IntVar(&o.Retries, "retry", 0, "run a case again, up to `N` times, if it does not end as expected")
+	f.BoolVar(&o.repeat, "repeat-until-unexpected", false, "repeat the run until a case does not end as expected")
 	o.flags(cmd)
 	return cmd
 }
 
-// flags are those that replay has too.
-func (o *playing) flags(cmd *cobra.Command) {
+// flags adds the flags that run and replay share.
+func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
-	f.BoolVar(&o.trace, "trace", false, "play a case that fails, and was not expected to, once more under the recorder, "+
-		"and report what both peers said to the kernel, with the bytes, as \"scm trace --raw\" does; no verdict changes")
+	f.DurationVar(&o.Timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
+	f.BoolVar(&o.trace, "trace", false, "run each unexpected failure again under the recorder, and report the system calls")
 }
 
-// check returns what is wrong with the flags, and fits the jobs to what there is.
-func (o *playing) check() error {
+// validate checks the flags, and limits the number of jobs to what the system allows.
+func (o *runOptions) validate() error {
 	switch {
 	case o.Timeout <= 0 || o.Jobs < 1:
-		return errors.New("--timeout and --jobs must be more than 0")
+		return errors.New("--timeout and --jobs must be greater than 0")
 	case o.Retries < 0:
-		return errors.New("--retry must not be less than 0")
+		return errors.New("--retry must not be negative")
 	}
 	if err := report.ValidateFiles(o.reports); err != nil {
 		return err
 	}
-	most, err := interop.MaxJobs()
+	maxJobs, err := interop.MaxJobs()
 	if err != nil {
 		return broken(err)
 	}
-	o.Jobs = min(o.Jobs, most)
-	debug.SetGCPercent(400) // a tenth less work, and a run is short of processors, not of memory
+	o.Jobs = min(o.Jobs, maxJobs)
+	debug.SetGCPercent(400) // saves a tenth of the CPU time, which limits a run; memory does not
 	return nil
 }
 
-// perform resolves a plan and plays it, again and again if that is asked for. The error has the exit
-// code; without a report, nothing was run.
-func (o *playing) perform(p *plan) (r *report.Report, exit error) {
+// resolveAndRun resolves a plan and runs its cases, repeatedly with --repeat-until-unexpected. The error
+// contains the exit code. The report is nil if nothing was run.
+func (o *runOptions) resolveAndRun(p *plan) (r *report.Report, exit error) {
 	exit = untilSignal(func(ctx context.Context) error {
 		if err := p.resolve(ctx, o.Timeout); err != nil {
 			return err
 		}
 		var err error
-		r, err = o.play(ctx, p)
+		r, err = o.runOnce(ctx, p)
 		for round := 2; o.repeat && err == nil; round++ {
-			fmt.Fprintf(os.Stderr, "scm: as expected, %.1f s: round %d\n", r.Seconds, round)
-			r, err = o.play(ctx, p)
+			fmt.Fprintf(os.Stderr, "scm: as expected after %.1f s, starting round %d\n", r.Seconds, round)
+			r, err = o.runOnce(ctx, p)
 		}
 		return err
 	})
 	return r, exit
 }
 
-// play runs a plan once, and streams the reports that are written meanwhile.
-func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
+// runOnce runs the cases of a plan once, and streams the .jsonl reports.
+func (o *runOptions) runOnce(ctx context.Context, p *plan) (*report.Report, error) {
 	r := report.Begin(version(), slices.Concat(p.peers, p.missing, []*scenario.Peer{p.runner}), p.expect)
-	r.Required = p.awaited
+	r.Required = p.required
 	stream, err := r.Stream(o.reports)
 	if err != nil {
-		return nil, unwritten(err)
+		return nil, writeError(err)
 	}
-	options, tell := o.Options, progress(len(p.cases))
+	showProgress := newProgress(len(p.cases))
+	options := o.Options
 	options.Runner = p.runner
 	if o.trace {
 		options.Recorder = recordPeer
 	}
 	options.Done = func(c scenario.Result) {
-		tell(c)
+		showProgress(c)
 		stream.Case(c)
 	}
 	outcome := interop.Run(ctx, p.cases, p.expect, options)
@@ -231,7 +253,7 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 		printError(outcome.Left)
 	}
 	if err := stream.Close(r); err != nil {
-		return r, unwritten(err)
+		return r, writeError(err)
 	}
 	switch {
 	case outcome.Broken != nil:
@@ -248,12 +270,13 @@ func (o *playing) play(ctx context.Context, p *plan) (*report.Report, error) {
 	return r, nil
 }
 
-func unwritten(err error) *exitError {
-	return &exitError{exitBroken, fmt.Errorf("the report cannot be written: %w", err)}
+// writeError returns the error for a report that cannot be written.
+func writeError(err error) *exitError {
+	return &exitError{exitBroken, fmt.Errorf("cannot write the report: %w", err)}
 }
 
-// recordPeer is the recorder, for the runner. Of a payload the record has 64 bytes: most of the
-// buffers of receives are room.
+// recordPeer runs a peer under the recorder. It records at most 64 bytes of each payload, because
+// receive buffers are mostly empty.
 func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error {
 	_, err := recorder.Record(cmd, recorder.Options{
 		Limit:   64,
@@ -263,16 +286,18 @@ func recordPeer(cmd *exec.Cmd, started func(), call func(lines []string)) error 
 	return err
 }
 
-// progress shows on standard error how far the run is: a bar on a terminal, and a line every
-// ten seconds elsewhere.
-func progress(total int) func(scenario.Result) {
+// newProgress returns a function that shows the progress of the run on standard error: as a bar on
+// a terminal, and elsewhere as a line every ten seconds.
+func newProgress(total int) func(scenario.Result) {
 	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
 		bar := progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(os.Stderr),
 			progressbar.OptionShowCount(),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish())
-		return func(scenario.Result) { _ = bar.Add(1) } // a bar that cannot be drawn is no reason to stop
+		return func(scenario.Result) {
+			_ = bar.Add(1) // a run does not fail because its progress cannot be shown
+		}
 	}
 	done, unexpected, last := 0, 0, time.Now()
 	return func(c scenario.Result) {
@@ -292,15 +317,22 @@ func smokeCommand() *cobra.Command {
 	timeout := time.Duration(0)
 	cmd := &cobra.Command{
 		Use:   "smoke",
-		Short: "Ask whether the peers are themselves well",
-		Long: `Check the peers themselves, rather than their libraries. Each must start, answer what the
-contract alone asks for, send and recognize a long payload (@N), answer unsupported to
-commands that do not exist, and exit at the end of its input.
+		Short: "Check that the peers work, without running any scenario",
+		Long: `Check the peers themselves, rather than their libraries. Each peer must start, follow the
+contract, send and recognize a long payload (@N), answer "unsupported" to unknown
+commands, and exit at the end of its input.
 
-Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or not there.`,
+` + peerHelp + `
+
+Exit status:
+  0      all peers work
+  2      wrong usage
+  3      no peer was selected
+  4      a peer does not work, or is unavailable
+  128+N  signal N ended the check`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("a peer is given by a name and its command: --peer mine=%s", strconv.Quote(args[0]))
+				return fmt.Errorf("smoke takes no arguments; to add a peer, use --peer mine=%s", strconv.Quote(args[0]))
 			}
 			return nil
 		},
@@ -313,27 +345,27 @@ Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or n
 				return err
 			}
 			return untilSignal(func(ctx context.Context) error {
-				all, sick := 0, 0
+				total, failed := 0, 0
 				for _, peer := range append(p.peers, p.missing...) {
-					if ctx.Err() != nil || peer.Why == notGiven {
+					if ctx.Err() != nil || peer.Why == notSelected {
 						continue
 					}
-					all++
-					err := fmt.Errorf("not there: %s", peer.Why)
+					total++
+					err := fmt.Errorf("unavailable: %s", peer.Why)
 					if peer.Why == "" {
 						err = process.Smoke(ctx, peer, timeout)
 					}
-					text := fmt.Sprintf("well, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
+					text := fmt.Sprintf("ok, %s %s, can %s", peer.Hello.Lang, peer.Hello.Version, strings.Join(peer.Hello.Can, ","))
 					if err != nil {
-						sick++
+						failed++
 						text = err.Error()
 					}
 					fmt.Fprintln(cmd.OutOrStdout(), display.Block("", peer.Name+": "+text))
 				}
 				switch {
-				case sick > 0:
-					return broken(fmt.Errorf("%d of %d peers are not well", sick, all))
-				case all == 0:
+				case failed > 0:
+					return broken(fmt.Errorf("%d of %d peers do not work", failed, total))
+				case total == 0:
 					return &exitError{exitNone, errors.New("no peers")}
 				}
 				return nil
@@ -341,6 +373,6 @@ Exit status: 0 all peers are well, 3 there is no peer, 4 a peer is not well or n
 		},
 	}
 	s.peerFlags(cmd)
-	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", process.DefaultTimeout, "deadline for each answer of a peer")
 	return cmd
 }

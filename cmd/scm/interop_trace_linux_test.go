@@ -10,10 +10,10 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// hexRow is the row of a record with the bytes of a control message of one descriptor.
+// hexRow matches the row of a recorded call with the bytes of a control message for one descriptor.
 var hexRow = regexp.MustCompile(`(?m)^ +(entry|exit) +1400000000000000  01000000    01000000   [0-9a-f]{8}`)
 
-// Beside a case that has failed is what both peers said to the kernel.
+// With --trace, the report of a failed case contains the system calls of both peers.
 func TestRunTrace(t *testing.T) {
 	traceable(t)
 	file := filepath.Join(t.TempDir(), "r.json")
@@ -35,17 +35,17 @@ func TestRunTrace(t *testing.T) {
 		}
 		a, b := strings.Join(c.Trace.A, "\n"), strings.Join(c.Trace.B, "\n")
 		if !strings.Contains(a, ` sendmsg(3<unix stream socket:`) || !strings.Contains(a, `"hello", SCM_RIGHTS [4<pipe:`) || !hexRow.MatchString(a) {
-			t.Errorf("%s: A said\n%s", c.Name, a)
+			t.Errorf("%s: A called\n%s", c.Name, a)
 		}
 		if !strings.Contains(b, ` recvmsg(3<unix stream socket:`) || !strings.Contains(b, `"hello", SCM_RIGHTS [`) || !hexRow.MatchString(b) {
-			t.Errorf("%s: B said\n%s", c.Name, b)
+			t.Errorf("%s: B called\n%s", c.Name, b)
 		}
 	}
 	again := command(t, "interop", "replay", file+"#basics/pass-one-fd/stream/runner/fake", "--trace")
 	if again.code != 1 || len(hexRow.FindAllString(again.stdout, -1)) != 2 || !strings.Contains(again.stdout, "\ncalls of A, runner:\n") {
 		t.Errorf("got %+v", again)
 	}
-	// What does not fail under the recorder has failed all the same.
+	// A case that fails, but not under the recorder, has still failed.
 	r = command(t, "interop", "run", "--builtin=false", "--trace", "--peer", faultyAt(t, "-eq", 2), "--run", "basics/pass-one-fd/stream/runner/x")
 	if r.code != 1 || !strings.Contains(r.stdout, "it does not fail under the recorder: pass") {
 		t.Errorf("got %+v", r)

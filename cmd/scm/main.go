@@ -1,4 +1,4 @@
-// Command scm passes open files between processes, shows how programs do it, and runs
+// Command scm passes open files between processes, records how programs do that, and runs
 // the interop suite.
 package main
 
@@ -19,15 +19,16 @@ import (
 
 // Exit codes.
 const (
-	exitOK     = 0 // all as expected
-	exitFail   = 1 // something not as expected
-	exitUsage  = 2 // the command line
-	exitNone   = 3 // nothing ran, or nothing of a peer
-	exitBroken = 4 // a peer or the set-up
-	exitSignal = 128
+	exitOK     = 0   // everything ended as expected
+	exitFail   = 1   // something did not end as expected
+	exitUsage  = 2   // wrong usage
+	exitNone   = 3   // nothing ran, or a peer has no verdict
+	exitBroken = 4   // a peer or the set-up is broken
+	exitSignal = 128 // plus the number of the signal
 )
 
-// exitError is an error with its exit code. Without err, all is said already.
+// An exitError is an error with the exit code of scm. If err is nil, the command has already
+// printed what is wrong.
 type exitError struct {
 	code int
 	err  error
@@ -36,6 +37,7 @@ type exitError struct {
 func (e *exitError) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
+// broken returns err with the exit code for a broken peer or set-up.
 func broken(err error) error { return &exitError{exitBroken, err} }
 
 func main() {
@@ -44,10 +46,11 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
+// run executes the command line, and returns the exit code.
 func run(args []string) int {
 	root := &cobra.Command{
 		Use:           "scm",
-		Short:         "Pass open files between processes, and prove that it works",
+		Short:         "Pass open files between processes, and test programs that do",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       versionText(),
@@ -73,8 +76,8 @@ func run(args []string) int {
 	return exit.code
 }
 
-// An output is standard output. It keeps the first error, which makes the exit code 4: no
-// command looks for one.
+// An output is standard output. It keeps the first write error, for which run returns the
+// exit code 4. Therefore commands need not check for write errors.
 type output struct {
 	w   io.Writer
 	err error
@@ -88,15 +91,15 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// printError prints an error, or each of several that were joined. A peer, or a partner,
-// may have written some of its text: no line of that looks like one of ours.
+// printError prints an error, or each error if several were joined. Part of the text may be a
+// peer's or a partner's. No line of it can be mistaken for one of ours.
 func printError(err error) {
-	list := []error{err}
+	errs := []error{err}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) && errors.Join(joined.Unwrap()...).Error() == err.Error() {
-		list = joined.Unwrap()
+		errs = joined.Unwrap()
 	}
-	for _, err := range list {
+	for _, err := range errs {
 		fmt.Fprintln(os.Stderr, display.Block("", "scm: "+strings.TrimPrefix(err.Error(), "scm: ")))
 	}
 }
@@ -112,11 +115,12 @@ func versionCommand() *cobra.Command {
 	}
 }
 
+// versionText returns what the version command prints.
 func versionText() string {
 	return fmt.Sprintf("scm %s, backend %s, %s %s/%s", version(), scm.Backend, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// version is the module's, as the build has recorded it.
+// version returns the version of the module, as the build recorded it.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

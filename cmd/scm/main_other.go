@@ -9,20 +9,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// linuxCommands are those that start peers.
+// linuxCommands returns replacements for the commands that start peers.
 func linuxCommands() []*cobra.Command {
-	const why = "asks the Linux kernel about descriptors, and runs there only"
+	const why = "requires Linux, where it asks the kernel about descriptors"
 	return []*cobra.Command{unsupported("run", why), unsupported("replay", why), unsupported("smoke", why)}
 }
 
-const byPtrace = "records system calls by ptrace as Linux has it, and runs there only"
+const byPtrace = "requires Linux, where it records system calls with ptrace"
 
 func recorderMain() {}
 
 func traceCommand() *cobra.Command { return unsupported("trace", byPtrace) }
 func diffCommand() *cobra.Command  { return unsupported("diff", byPtrace) }
 
-// unsupported is a command that this system cannot have.
+// unsupported returns a command that always fails, because this system cannot run it.
 func unsupported(use, why string) *cobra.Command {
 	return &cobra.Command{
 		Use:                use,
@@ -32,12 +32,13 @@ func unsupported(use, why string) *cobra.Command {
 	}
 }
 
-// start is for list: no peer is started, and the cases are those of the runner.
-func (p *plan) start() error {
+// prepareList prepares the plan for the list command. It cannot start peers on this system, so
+// the cases are those of the runner.
+func (p *plan) prepareList() error {
 	p.missing = append(p.missing, p.peers...)
 	p.peers, p.runner = nil, scenario.RunnerPeer()
-	return p.choose()
+	return p.selectCases()
 }
 
-// insidePeers are those that can be started: none.
-func insidePeers() ([]*scenario.Peer, error) { return nil, nil }
+// builtinPeers returns no peers, because this system cannot start them.
+func builtinPeers() ([]*scenario.Peer, error) { return nil, nil }

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passSignals hands signals on to the command once it is there; until then those that are meant to end
-// programs end scm, and once the command has ended they do so again. stop ends that, and returns the last
-// of them that arrived, or 0.
+// passSignals forwards signals to the command while it runs. Before it starts and after it has ended,
+// signals that are meant to end a program end scm. The function stop ends the forwarding, and returns the
+// last such signal that arrived, or 0.
 func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	signals, end := make(chan os.Signal, 16), make(chan unix.Signal, 1)
-	listen(signals, unix.SIGUSR1, unix.SIGUSR2)
+	notify(signals, unix.SIGUSR1, unix.SIGUSR2)
 	started := false
 	o.Started = func(p *os.Process) {
-		listen(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+		notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 		started = true
 		go func() {
 			got := unix.Signal(0)
@@ -28,7 +28,7 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 				}
 				switch {
 				case errors.Is(p.Signal(unix.Signal(0)), os.ErrProcessDone):
-					if ends { // only what the command has started runs on
+					if ends { // now scm waits only for processes that the command started
 						signal.Reset(got)
 						_ = unix.Kill(unix.Getpid(), got)
 					}
@@ -49,9 +49,10 @@ func passSignals(o *recorder.Options) (stop func() unix.Signal) {
 	}
 }
 
-// fromTerminal reports whether the terminal has sent the signal, to all of its
-// foreground: then the command has it already. os/signal does not say who sent a
-// signal, so in the foreground each of these counts as the terminal's.
+// fromTerminal reports whether the terminal sent the signal. It sends a signal to
+// all processes in its foreground, so the command already has it. Package os/signal
+// does not report the sender of a signal. Therefore, if scm is in the foreground,
+// each of these signals is assumed to be from the terminal.
 func fromTerminal(s os.Signal) bool {
 	if s != unix.SIGINT && s != unix.SIGQUIT && s != unix.SIGHUP {
 		return false

@@ -28,12 +28,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostBytes is the most room that a message is given, which is allocated before it is received.
-const mostBytes = 1 << 30
+// maxBytes limits --bytes, because the buffer is allocated before anything is received.
+const maxBytes = 1 << 30
 
-// A receiving is what recv does with what it receives.
-type receiving struct {
-	meeting
+// recvOptions contains the flags of recv.
+type recvOptions struct {
+	socketOptions
 	connect bool
 	bytes   int
 	expect  string
@@ -42,64 +42,77 @@ type receiving struct {
 }
 
 func recvCommand() *cobra.Command {
-	var r receiving
+	var r recvOptions
 	cmd := &cobra.Command{
 		Use:   "recv SOCKET [-- COMMAND ARG…]",
-		Short: "Receive files through a socket, and run a command with them",
-		Long: `Wait at a Unix socket for one message, and print what was received with it: for each
-descriptor its kind, how it was opened, the offset and the name that the kernel has for
-it. For a socket, also print its family, type and protocol, and whether it is listening.
-With COMMAND, run that with the files as descriptors 3 and up and with LISTEN_FDS,
-LISTEN_FDNAMES and LISTEN_PID as systemd sets them. SOCKET is a path or, on Linux, an
-abstract name that begins with @, to which any user can send.
+		Short: "Receive files from a socket, and optionally run a command with them",
+		Long: `Wait on a Unix socket for one message, and print its payload and its files: the kind of
+each file, how it was opened, its offset, and the name that the kernel reports. For a
+socket, also print its family, type and protocol, and whether it is listening. SOCKET is a
+path or, on Linux, an abstract name that starts with @. Any user can send to an abstract
+name.
 
-The name proves nothing, here and in LISTEN_FDNAMES: who sends a file can arrange that it
-is any path. Compare device and inode (fstat(2) in COMMAND) to know a file. In JSON the
-payload is hexadecimal digits. A name that is not UTF-8 has its bytes in name_hex.
+With COMMAND, run it with the files as descriptors 3 and up, and with LISTEN_FDS,
+LISTEN_FDNAMES and LISTEN_PID set as by systemd.
 
-On a stream one receive can bring the first part of what was sent: on Linux, of more than
-36,544 bytes beside a descriptor. If more bytes wait, scm says so on standard error. With
---type seqpacket, at both ends, a message is received whole, or not at all (--bytes).
+Do not trust the names of files, here or in LISTEN_FDNAMES. The sender can give a file any
+path. To identify a file, compare its device and inode (fstat(2) in COMMAND). With --json,
+the payload is printed in hexadecimal. If a name is not UTF-8, name_hex contains its bytes.
+With --cat, sockets must be stream sockets. --expect does not distinguish between files
+that were opened with O_PATH and others.
 
-scm hands HUP, TERM, USR1 and USR2 on to COMMAND, and does not end by INT and QUIT while
-it runs. With --timeout, and after a signal, scm ends within a second; COMMAND has no timeout.
+` + formatHelp() + `
 
-Exit status: that of COMMAND, or 128 and its number if a signal ended it; else 0 it
-came, 1 it did not, or not as expected, 2 wrong usage, 4 the output cannot be written,
-128 and its number after a signal.`,
+On a stream socket, one receive may return only the first part of the payload. On Linux,
+this happens if more than 36,544 bytes are sent with descriptors. If more bytes are
+waiting, scm prints a warning. With --type seqpacket at both ends, a message is received
+whole, or rejected if it is longer than --bytes.
+
+While COMMAND runs, scm forwards HUP, TERM, USR1 and USR2 to it, and ignores INT and QUIT.
+After --timeout or a signal, scm ends within a second. The timeout does not include
+COMMAND. With --connect, scm waits for a process to listen on SOCKET only if there is a
+--timeout.
+
+Exit status: that of COMMAND, or 128+N if signal N killed it. Without COMMAND, or if it did
+not start:
+  0      a message was received
+  1      no message was received, it was not as expected, or COMMAND could not be started
+  2      wrong usage
+  4      the output cannot be written
+  128+N  signal N ended scm`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			if len(args) == 1 && dash < 0 || len(args) > 1 && dash == 1 {
 				return nil
 			}
-			return errors.New("recv takes SOCKET, and perhaps -- COMMAND ARG…")
+			return errors.New("usage: recv SOCKET [-- COMMAND ARG…]")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := r.check(cmd, args[0])
+			format, err := r.socketOptions.validate(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			if err := r.refused(cmd, len(args) > 1); err != nil {
+			if err := r.validate(cmd, len(args) > 1); err != nil {
 				return err
 			}
 			r.wait = !r.connect
-			if len(args) > 1 { // before anything is received, which would be lost
+			if len(args) > 1 { // first, because a received message would be lost
 				if _, err := exec.LookPath(args[1]); err != nil {
 					return &exitError{exitFail, err}
 				}
 			}
 			var fds []int
 			var names []string
-			err = r.within(func(ctx context.Context) (err error) {
+			err = r.withTimeout(func(ctx context.Context) (err error) {
 				var payload []byte
 				payload, fds, err = r.receive(ctx, args[0], format)
 				switch {
 				case errors.Is(err, io.EOF):
-					return errors.New("the other side ended without a message")
+					return errors.New("the other side closed the connection without sending a message")
 				case err != nil:
 					return err
 				case len(fds) == 0 && (r.cat || r.expect != "" || len(args) > 1):
-					return errors.New("the message came without a descriptor")
+					return errors.New("the message contained no descriptor")
 				}
 				names, err = r.print(cmd.OutOrStdout(), payload, fds, len(args) > 1)
 				return err
@@ -112,41 +125,40 @@ came, 1 it did not, or not as expected, 2 wrong usage, 4 the output cannot be wr
 	}
 	r.flags(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&r.connect, "connect", false, "connect to the socket of the other side, in place of making one")
-	f.IntVar(&r.bytes, "bytes", 64<<10, "room for so many bytes of the payload")
-	f.StringVar(&r.expect, "expect", "", "refuse any descriptor but of this `KIND`, with O_PATH or without: "+
-		"regular, directory, pipe, socket, memfd, …")
-	f.BoolVar(&r.cat, "cat", false, "copy the files to standard output, from where they are, byte for byte; of sockets only streams")
+	f.BoolVar(&r.connect, "connect", false, "connect to SOCKET instead of creating it")
+	f.IntVar(&r.bytes, "bytes", 64<<10, "capacity for the payload, in bytes")
+	f.StringVar(&r.expect, "expect", "", "accept only files of this `KIND`: regular, directory, pipe, socket, memfd, …")
+	f.BoolVar(&r.cat, "cat", false, "copy the files from their current offsets to standard output")
 	f.BoolVar(&r.json, "json", false, "print a JSON object")
 	cmd.MarkFlagsMutuallyExclusive("cat", "json")
-	cmd.MarkFlagsMutuallyExclusive("bytes", "format") // which has room of its own
+	cmd.MarkFlagsMutuallyExclusive("bytes", "format") // a format has a capacity of its own
 	return cmd
 }
 
-// refused returns an error for flags that cannot be.
-func (r *receiving) refused(cmd *cobra.Command, command bool) error {
+// validate checks the flags that send does not have. It needs to know whether there is a COMMAND.
+func (r *recvOptions) validate(cmd *cobra.Command, command bool) error {
 	switch {
 	case r.connect && r.network == "unixgram":
-		return errors.New("a datagram socket that connects hears of nobody: no --connect with --type dgram")
+		return errors.New("--connect cannot be used with --type dgram")
 	case command && (r.cat || r.json):
-		return errors.New("a command prints for itself: no --cat or --json with one")
-	case r.bytes < 1 || r.bytes > mostBytes:
-		return fmt.Errorf("--bytes must be from 1 to %d", mostBytes)
+		return errors.New("--cat and --json cannot be used with COMMAND")
+	case r.bytes < 1 || r.bytes > maxBytes:
+		return fmt.Errorf("--bytes must be between 1 and %d", maxBytes)
 	case !cmd.Flags().Changed("expect"):
 		return nil
 	case !sys.KnownKind(r.expect):
-		return fmt.Errorf("--expect %q: no such kind of file: regular, directory, symlink, pipe, socket, character device, "+
-			"block device, memfd, eventfd, pidfd, …", r.expect)
+		return fmt.Errorf("--expect %q: unknown kind of file; use regular, directory, symlink, pipe, socket, character device, "+
+			"block device, memfd, eventfd, pidfd or another kind", r.expect)
 	case !sys.CanTell(r.expect, false):
-		return fmt.Errorf("--expect %q: this system knows no such kind", r.expect)
+		return fmt.Errorf("--expect %q: this system has no such kind of file", r.expect)
 	}
 	return nil
 }
 
-// receive meets the other side and receives one message. Nothing closes the
-// descriptors but the end of scm.
-func (r *receiving) receive(ctx context.Context, addr string, format wire.Format) (payload []byte, fds []int, err error) {
-	c, err := r.meet(ctx, addr)
+// receive connects to the other side and receives one message. It never closes the received
+// descriptors, because scm ends soon.
+func (r *recvOptions) receive(ctx context.Context, addr string, format wire.Format) (payload []byte, fds []int, err error) {
+	c, err := r.connectTo(ctx, addr)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,32 +179,32 @@ func (r *receiving) receive(ctx context.Context, addr string, format wire.Format
 	}
 	switch {
 	case errors.Is(err, io.ErrShortBuffer):
-		return nil, nil, fmt.Errorf("the message is longer than %d bytes: see --bytes", r.bytes)
+		return nil, nil, fmt.Errorf("the message is longer than %d bytes (use --bytes)", r.bytes)
 	case err != nil:
 		return nil, nil, err
 	}
-	if r.network == "unix" && waiting(c) {
-		printError(errors.New("more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)"))
+	if r.network == "unix" && hasPendingByte(c) {
+		printError(errors.New("more bytes are waiting, but recv makes only one receive (use a larger --bytes, or --type seqpacket)"))
 	}
 	return payload[:n], fds[:nfd], nil
 }
 
-// waiting reports whether a receive would bring a byte at once.
-func waiting(c *scm.Conn) bool {
+// hasPendingByte reports whether a receive would return a byte immediately.
+func hasPendingByte(c *scm.Conn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
 	n := 0
-	// Without room for control messages, no descriptor is installed.
+	// Without a buffer for control messages, the kernel installs no descriptor.
 	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|sys.DontWait) })
 	return err == nil && n > 0
 }
 
-// print prints what was received, and nothing if it is for a command. names is what LISTEN_FDNAMES has.
-func (r *receiving) print(w io.Writer, payload []byte, fds []int, command bool) (names []string, err error) {
+// print prints what was received, unless it is for a command. It returns the names for LISTEN_FDNAMES.
+func (r *recvOptions) print(w io.Writer, payload []byte, fds []int, command bool) (names []string, err error) {
 	if r.cat {
-		return nil, cat(w, fds)
+		return nil, copyFiles(w, fds)
 	}
 	list := []file{}
 	for _, fd := range fds {
@@ -204,21 +216,21 @@ func (r *receiving) print(w io.Writer, payload []byte, fds []int, command bool) 
 		name := path.Base(f.Name)
 		if namesFile(r.format) {
 			name = string(payload)
-		} else if f.Name == "" || strings.Contains(f.Name, ":[") { // of a pipe or socket: a number
+		} else if f.Name == "" || strings.Contains(f.Name, ":[") { // a pipe or socket has no name, only an inode number
 			name = f.Kind
 		}
-		name = unfit.ReplaceAllString(name, "_")
+		name = invalidInName.ReplaceAllString(name, "_")
 		names = append(names, name[:min(len(name), 255)])
 	}
 	switch {
-	case command: // which prints for itself
+	case command: // COMMAND prints what it wants
 	case r.json:
 		printJSON(w, struct {
 			Payload     string `json:"payload"`
 			Descriptors []file `json:"descriptors"`
 		}{hex.EncodeToString(payload), list})
 	default:
-		fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), count(len(list), "descriptor"))
+		fmt.Fprintf(w, "%s, %s\n", display.Line(quoted(payload)), plural(len(list), "descriptor"))
 		for _, f := range list {
 			fmt.Fprintln(w, f)
 		}
@@ -226,34 +238,36 @@ func (r *receiving) print(w io.Writer, payload []byte, fds []int, command bool) 
 	return names, nil
 }
 
-// mostShown is how many bytes of a payload are shown.
-const mostShown = 64
+// maxShown is the number of bytes of a payload that recv prints.
+const maxShown = 64
 
+// quoted returns the length of a payload, and its first bytes in quotes.
 func quoted(payload []byte) string {
-	text := count(len(payload), "byte")
+	text := plural(len(payload), "byte")
 	if len(payload) > 0 {
-		text += fmt.Sprintf(" %q", payload[:min(len(payload), mostShown)])
+		text += fmt.Sprintf(" %q", payload[:min(len(payload), maxShown)])
 	}
-	if len(payload) > mostShown {
+	if len(payload) > maxShown {
 		text += "…"
 	}
 	return text
 }
 
-func count(n int, what string) string {
+// plural returns "1 byte", "2 bytes" and so on.
+func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// cat copies received files to their ends.
-func cat(w io.Writer, fds []int) error {
-	for _, fd := range fds { // before anything is written
+// copyFiles copies received files to w, each from its current offset to its end.
+func copyFiles(w io.Writer, fds []int) error {
+	for _, fd := range fds { // check all of them before writing anything
 		if f, err := sys.Look(fd); err != nil {
 			return err
 		} else if f.Kind == "socket" && f.Type != unix.SOCK_STREAM {
-			return errors.New("--cat reads no socket that keeps messages apart: it could truncate them")
+			return errors.New("--cat reads only stream sockets, because it could truncate the messages of another socket")
 		}
 	}
 	for _, fd := range fds {
@@ -262,7 +276,7 @@ func cat(w io.Writer, fds []int) error {
 			return err
 		}
 		_, err = io.Copy(w, f)
-		_ = f.Close() // it was read
+		_ = f.Close() // it was only read
 		if err != nil {
 			return err
 		}
@@ -270,13 +284,13 @@ func cat(w io.Writer, fds []int) error {
 	return nil
 }
 
-// A file is what recv reports of a descriptor.
+// A file is the description of a received descriptor.
 type file struct {
 	Kind   string `json:"kind"`
 	Access string `json:"access"`
-	Offset *int64 `json:"offset,omitempty"`   // of what has one
-	Name   string `json:"name,omitempty"`     // that the kernel has for it
-	Hex    string `json:"name_hex,omitempty"` // the same, where it is not UTF-8
+	Offset *int64 `json:"offset,omitempty"`   // if the file has one
+	Name   string `json:"name,omitempty"`     // as the kernel reports it
+	Hex    string `json:"name_hex,omitempty"` // the bytes of a name that is not UTF-8
 
 	// For a socket that was not opened with O_PATH.
 	Family    string `json:"family,omitempty"`
@@ -298,7 +312,7 @@ func (f file) String() string {
 	if f.Offset != nil {
 		text += fmt.Sprintf(", offset %d", *f.Offset)
 	}
-	// Who passes a file chooses its name.
+	// The sender of a file can choose its name, so quote any name that could be mistaken for other fields.
 	name := display.Line(strconv.QuoteToASCII(f.Name))
 	switch {
 	case f.Name == "":
@@ -309,14 +323,14 @@ func (f file) String() string {
 	return text + ", " + name
 }
 
-// describe returns what the kernel knows of a descriptor.
+// describe returns what the kernel reports about a descriptor.
 func describe(fd int) (f file, err error) {
 	known, err := sys.Look(fd)
 	if err != nil {
 		return f, err
 	}
 	f.Kind, f.Access = known.Kind, strings.TrimSuffix(known.Access, "-only")
-	if f.Kind == "file of unknown kind" { // another user's FUSE file
+	if f.Kind == "file of unknown kind" { // for example, a file on another user's FUSE file system
 		f.Kind = "unknown"
 	}
 	if known.Kind == "socket" && known.Access != "path" {
@@ -324,28 +338,29 @@ func describe(fd int) (f file, err error) {
 		if known.Protocol != 0 {
 			f.Protocol = cmp.Or(sys.ProtocolName(known.Family, known.Protocol), fmt.Sprintf("protocol %d", known.Protocol))
 		}
-		f.Listening, _ = sys.Listening(fd) // a socket that cannot answer does not listen
+		f.Listening, _ = sys.Listening(fd) // if this fails, the socket is not listening
 	}
-	// Only Linux has it.
+	// This works on Linux only.
 	if f.Name, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); strings.HasPrefix(f.Name, "anon_inode:") {
-		f.Name = "" // the kind says it
+		f.Name = "" // it only repeats the kind
 	}
 	if !utf8.ValidString(f.Name) {
 		f.Hex = hex.EncodeToString([]byte(f.Name))
 	}
 	if f.Access != "path" && slices.Contains([]string{"regular", "memfd", "block device"}, f.Kind) {
-		if offset, err := unix.Seek(fd, 0, io.SeekCurrent); err == nil { // not of all: some files in /sys cannot seek
+		if offset, err := unix.Seek(fd, 0, io.SeekCurrent); err == nil { // some files in /sys cannot seek
 			f.Offset = &offset
 		}
 	}
 	return f, nil
 }
 
-// unfit is what systemd would not take in a name, of which it takes 255 bytes.
-var unfit = regexp.MustCompile(`[^ !-9;-~]`)
+// invalidInName matches the characters that systemd does not allow in LISTEN_FDNAMES. It also limits a name to 255 bytes.
+var invalidInName = regexp.MustCompile(`[^ !-9;-~]`)
 
-// runWith runs a command with the descriptors as 3 and up, which it closes here, and the variables by
-// which systemd says so. The shell knows the number that the process will have, and leaves it to the command.
+// runWith runs a command with the received files as descriptors 3 and up, and with the environment variables of
+// systemd. It closes the descriptors in scm. A shell sets LISTEN_PID to its own process ID, and then executes the
+// command in the same process.
 func runWith(fds []int, names, command []string) error {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec "$@"`, "sh"}, command...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -358,20 +373,20 @@ func runWith(fds []int, names, command []string) error {
 		}
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}
-	kept, passed := make(chan os.Signal, 1), make(chan os.Signal, 8)
-	listen(kept, syscall.SIGINT, syscall.SIGQUIT) // the terminal sends them to the command too
-	listen(passed, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(kept)
-	defer signal.Stop(passed)
+	ignored, forwarded := make(chan os.Signal, 1), make(chan os.Signal, 8)
+	notify(ignored, syscall.SIGINT, syscall.SIGQUIT) // the terminal also sends them to the command
+	notify(forwarded, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(ignored)
+	defer signal.Stop(forwarded)
 	err := cmd.Start()
 	for _, f := range cmd.ExtraFiles {
-		_ = f.Close() // the command has it
+		_ = f.Close() // the command has a copy
 	}
 	if err != nil {
 		return &exitError{exitFail, err}
 	}
 	go func() {
-		for s := range passed {
+		for s := range forwarded {
 			_ = cmd.Process.Signal(s) // it may have ended
 		}
 	}()

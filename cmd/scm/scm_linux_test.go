@@ -23,16 +23,16 @@ import (
 	"github.com/scm-rights/scm/interop/process"
 )
 
-// binaries is the folder of the programs that the tests start.
+// binaries is the directory of the programs that the tests start.
 var binaries string
 
 func TestMain(m *testing.M) {
 	recorder.Main()
 	process.Main()
 	reexec.Main()
-	// Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so
-	// they would be in what the tests start; what is handled here has its default
-	// action there.
+	// Under nohup, SIGHUP is ignored, and in the background of a script, SIGINT.
+	// Processes that the tests start would inherit that. A signal that is handled
+	// here has its default action in them.
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
@@ -52,7 +52,7 @@ func (s suite) Run() int {
 	return code
 }
 
-// programs builds scm and the faulty peers once, where any user may start them.
+// programs builds scm and the faulty peers once, in a directory that is accessible to any user.
 var programs = sync.OnceValue(func() error {
 	dir, err := os.MkdirTemp("", "scm-command-")
 	if err != nil {
@@ -70,7 +70,7 @@ var programs = sync.OnceValue(func() error {
 	return nil
 })
 
-// program is the path of one of them.
+// program returns the path of one of them.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	if err := programs(); err != nil {
@@ -89,22 +89,22 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// A result is what a command has left.
+// A result is the outcome of running a command.
 type result struct {
 	code           int // -1 after a signal
 	stdout, stderr string
 }
 
-// text is what it has printed on both streams.
+// text returns the output on both streams.
 func (r result) text() string { return r.stdout + r.stderr }
 
-// command runs the program in an empty folder.
+// command runs scm in an empty directory.
 func command(t *testing.T, args ...string) result {
 	t.Helper()
 	return finish(t, exec.Command(program(t, "scm"), args...))
 }
 
-// finish runs a command to its end, which has a limit.
+// finish runs a command until it ends. It kills the command after ten minutes.
 func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -112,12 +112,12 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	if cmd.Dir == "" {
 		cmd.Dir = t.TempDir()
 	}
-	cmd.WaitDelay = time.Minute // whoever it leaves behind can hold its output
+	cmd.WaitDelay = time.Minute // processes that it leaves behind may keep its output open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	late := time.AfterFunc(10*time.Minute, func() {
-		t.Errorf("%q does not end", cmd.Args)
+		t.Errorf("%q did not end", cmd.Args)
 		_ = cmd.Process.Kill()
 	})
 	defer late.Stop()
@@ -129,7 +129,7 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// write makes a file with this text.
+// write creates a file with this text.
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
@@ -139,7 +139,7 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
-// fifo makes a FIFO of this name.
+// fifo creates a FIFO with this name.
 func fifo(t *testing.T, name string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -149,12 +149,12 @@ func fifo(t *testing.T, name string) string {
 	return file
 }
 
-// like compares with a text in which "…" stands for anything.
+// like reports whether text matches want, in which "…" matches anything.
 func like(text, want string) bool {
 	return regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(want), "…", ".*") + "$").MatchString(text)
 }
 
-// contents are those of a file.
+// contents returns the contents of a file.
 func contents(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -171,7 +171,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// Each command exits with 4 if its output cannot be written, also if that is a help.
+// Every command exits with 4 if its output cannot be written, even if that is a help text.
 func TestUnwritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -182,7 +182,7 @@ func TestUnwritten(t *testing.T) {
 		cmd := exec.Command(program(t, "scm"), strings.Fields(args)...)
 		var stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = full, &stderr
-		_ = cmd.Run() // the exit status is looked at
+		_ = cmd.Run() // the exit status is checked below
 		if code := cmd.ProcessState.ExitCode(); code != 4 || stderr.String() != "scm: write /dev/stdout: no space left on device\n" {
 			t.Errorf("%s: exit status %d, %q", args, code, &stderr)
 		}

@@ -14,66 +14,76 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A sending is what send sends.
-type sending struct {
-	meeting
+// sendOptions contains the flags of send.
+type sendOptions struct {
+	socketOptions
 	inherited []int
 	payload   string
 	hex       string
 	mode      string
 }
 
-// modes are how send opens files.
-var modes = map[string]int{
+// openModes contains the flags of open(2) for each --mode.
+var openModes = map[string]int{
 	"read": unix.O_RDONLY, "write": unix.O_WRONLY, "read-write": unix.O_RDWR, "append": unix.O_WRONLY | unix.O_APPEND,
 }
 
 func sendCommand() *cobra.Command {
-	var s sending
+	var s sendOptions
 	cmd := &cobra.Command{
 		Use:   "send SOCKET [FILE…]",
-		Short: "Open files, and pass them through a socket",
-		Long: `Open files, and pass them through a Unix socket in one message. SOCKET is a path or,
-on Linux, an abstract name that begins with @. The descriptors of --fd go behind
-those of the files. A closed descriptor 0, 1 or 2 is /dev/null by then.
+		Short: "Open files, and send them over a socket",
+		Long: `Open files, and send them over a Unix socket in one message. SOCKET is a path or, on
+Linux, an abstract name that starts with @. The descriptors of --fd follow those of the
+files. If descriptor 0, 1 or 2 is closed when scm starts, it refers to /dev/null.
 
-On a stream, one receive can bring the first part of the payload: on Linux, of more than
-36,544 bytes beside a descriptor. Use --type seqpacket, at both ends, for more.
+On a stream socket, one receive may return only the first part of the payload. On Linux,
+this happens if more than 36,544 bytes are sent with descriptors. To send more, use
+--type seqpacket at both ends.
 
-Who has bound SOCKET receives the files, and with --listen who connects first: any user,
-of an abstract name or a path in /tmp. Use a path in a folder of your own.
+` + formatHelp() + `
+By default, the payload of runc and conmon is the name of the file, and that of the other
+formats is empty.
 
---timeout bounds all that send waits for: the other end of a FIFO, the socket, the other
-side (--listen), and room in its queue. Send does not wait until the message is received.
+The process that has bound SOCKET receives the files. With --listen, the first process to
+connect receives them. For an abstract name, or a path in /tmp, that can be any user. Use a
+path in a directory of your own.
 
-Exit status: 0 it was sent, 1 it was not, 2 wrong usage, 128 and its number after
-a signal.`,
+The --timeout includes waiting for the other end of a FIFO, for the socket, for the other
+side (--listen), and for space in its queue. Without --timeout, send does not wait for the
+socket: it fails if no process listens there. Send never waits until the message is received.
+
+Exit status:
+  0      the message was sent
+  1      the message was not sent
+  2      wrong usage
+  128+N  signal N ended scm`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			format, err := s.check(cmd, args[0])
+			format, err := s.socketOptions.validate(cmd, args[0])
 			if err != nil {
 				return err
 			}
 			if s.wait && s.network == "unixgram" {
-				return errors.New("a datagram socket has nobody to wait for: no --listen with --type dgram")
+				return errors.New("--listen cannot be used with --type dgram")
 			}
-			payload, err := s.bytes(cmd, args[1:])
+			payload, err := s.payloadBytes(cmd, args[1:])
 			if err != nil {
 				return err
 			}
-			if err := s.refused(format, payload, len(args)-1+len(s.inherited)); err != nil {
+			if err := s.validateMessage(format, payload, len(args)-1+len(s.inherited)); err != nil {
 				return err
 			}
-			flags, ok := modes[s.mode]
+			flags, ok := openModes[s.mode]
 			if !ok {
-				return fmt.Errorf("--mode is read, write, read-write or append, and not %q", s.mode)
+				return fmt.Errorf("--mode must be read, write, read-write or append, not %q", s.mode)
 			}
-			return s.within(func(ctx context.Context) error {
+			return s.withTimeout(func(ctx context.Context) error {
 				fds, err := openFiles(args[1:], s.inherited, flags)
 				if err != nil {
 					return err
 				}
-				c, err := s.meet(ctx, args[0])
+				c, err := s.connectTo(ctx, args[0])
 				if err != nil {
 					return err
 				}
@@ -83,17 +93,17 @@ a signal.`,
 	}
 	s.flags(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&s.wait, "listen", false, "make the socket, and wait for the other side")
-	f.IntSliceVar(&s.inherited, "fd", nil, "pass the inherited descriptor `N`, too")
-	f.StringVar(&s.payload, "payload", "", "the bytes beside the descriptors (one 0 byte), or what the format leaves to the sender")
-	f.StringVar(&s.hex, "hex", "", "the same, as hexadecimal digits")
-	f.StringVar(&s.mode, "mode", "read", "open the files to read, write, read-write or append")
+	f.BoolVar(&s.wait, "listen", false, "create the socket, and wait for the other side to connect")
+	f.IntSliceVar(&s.inherited, "fd", nil, "also send the inherited descriptor `N`; may be repeated")
+	f.StringVar(&s.payload, "payload", "", "bytes to send with the descriptors (default: one zero byte)")
+	f.StringVar(&s.hex, "hex", "", "the payload in hexadecimal digits")
+	f.StringVar(&s.mode, "mode", "read", "open the files in this `MODE`: read, write, read-write or append")
 	cmd.MarkFlagsMutuallyExclusive("payload", "hex")
 	return cmd
 }
 
-// bytes are the payload, or the text of a format.
-func (s *sending) bytes(cmd *cobra.Command, files []string) (string, error) {
+// payloadBytes returns the payload, or the text for the format.
+func (s *sendOptions) payloadBytes(cmd *cobra.Command, files []string) (string, error) {
 	switch {
 	case cmd.Flags().Changed("payload"):
 		return s.payload, nil
@@ -111,28 +121,31 @@ func (s *sending) bytes(cmd *cobra.Command, files []string) (string, error) {
 	return "\x00", nil
 }
 
-// namesFile reports whether the payload of a format is the name of its file.
+// namesFile reports whether the payload of a format is the name of the file.
 func namesFile(format string) bool { return format == wire.Runc.Name() || format == wire.Conmon.Name() }
 
-// refused returns an error if the message cannot be sent to any receiver: it has too many files,
+// validateMessage returns an error if no receiver could receive the message: if it has too many files,
 // or a text that the format does not allow.
-func (s *sending) refused(format wire.Format, payload string, files int) error {
-	var refused *wire.FormatError
+func (s *sendOptions) validateMessage(format wire.Format, payload string, files int) error {
+	var rejected *wire.FormatError
 	switch {
 	case format != nil:
-		if err := format.Send(wire.FD(-1), payload, make([]int, files)...); errors.As(err, &refused) { // -1 is no socket
+		// -1 is not a socket, so nothing is sent.
+		err := format.Send(wire.FD(-1), payload, make([]int, files)...)
+		if errors.As(err, &rejected) {
 			return err
 		}
 	case payload == "" && s.network == "unix":
-		return errors.New("a stream carries nothing without a byte: the payload is empty")
+		return errors.New("the payload is empty, but a stream socket needs at least one byte")
 	case files > scm.MaxFDs:
-		return fmt.Errorf("%d files: a message has %d at most", files, scm.MaxFDs)
+		return fmt.Errorf("%d files are too many: a message can carry at most %d", files, scm.MaxFDs)
 	}
 	return nil
 }
 
-// send sends the message. Nothing closes the connection but a signal, --timeout and the end of scm.
-func (s *sending) send(ctx context.Context, c *scm.Conn, format wire.Format, payload string, fds []int) error {
+// send sends the message. It closes the connection only after a signal or --timeout. Otherwise the
+// connection stays open until scm ends.
+func (s *sendOptions) send(ctx context.Context, c *scm.Conn, format wire.Format, payload string, fds []int) error {
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	if format != nil {
 		return format.Send(c, payload, fds...)

@@ -5,6 +5,6 @@ package main
 import "github.com/spf13/cobra"
 
 func socketCommands() []*cobra.Command {
-	const why = "passes files through Unix sockets, and runs on Unix only"
+	const why = "requires Unix, where it passes files through Unix sockets"
 	return []*cobra.Command{unsupported("send", why), unsupported("recv", why)}
 }

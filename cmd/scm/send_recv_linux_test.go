@@ -24,10 +24,10 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// patience is more than the other side needs to come.
+// patience is more time than the other side needs to connect.
 const patience = "--timeout=1m"
 
-// started is a command that runs beside another one.
+// started is a command that runs in the background.
 type started struct {
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
@@ -43,31 +43,31 @@ func start(t *testing.T, args ...string) *started {
 	return s
 }
 
-// wait waits, but not for ever.
+// wait waits for the command to end. It kills the command after two minutes.
 func (s *started) wait() result {
 	late := time.AfterFunc(2*time.Minute, func() { _ = s.cmd.Process.Kill() })
 	defer late.Stop()
-	_ = s.cmd.Wait() // the exit status is looked at
+	_ = s.cmd.Wait() // the result contains the exit status
 	return result{s.cmd.ProcessState.ExitCode(), s.stdout.String(), s.stderr.String()}
 }
 
-// meet has one scm receive and another one send.
-func meet(t *testing.T, recv, send []string) (received, sent result) {
+// transfer runs recv in the background, and send.
+func transfer(t *testing.T, recv, send []string) (received, sent result) {
 	t.Helper()
 	r := start(t, append([]string{"recv", patience}, recv...)...)
 	sent = command(t, append([]string{"send", patience}, send...)...)
 	return r.wait(), sent
 }
 
-// await waits until there is a file, or none.
-func await(t *testing.T, file string, there bool) {
+// await waits until a file exists, or until it does not.
+func await(t *testing.T, file string, exists bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Lstat(file); (err == nil) == there {
+		if _, err := os.Lstat(file); (err == nil) == exists {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not as awaited", file)
+			t.Fatalf("%s: timed out waiting for exists=%v", file, exists)
 		}
 	}
 }
@@ -76,17 +76,17 @@ func TestSendAndRecv(t *testing.T) {
 	text := write(t, "0123456789")
 	for _, kind := range []string{"stream", "dgram", "seqpacket"} {
 		for _, addr := range []string{filepath.Join(t.TempDir(), "socket"), fmt.Sprintf("@scm-test-%d-%s", os.Getpid(), kind)} {
-			received, sent := meet(t, []string{"--type", kind, addr}, []string{"--type", kind, addr, text, "/dev/null", "/"})
+			received, sent := transfer(t, []string{"--type", kind, addr}, []string{"--type", kind, addr, text, "/dev/null", "/"})
 			want := "1 byte \"\\x00\", 3 descriptors\nregular, read, offset 0, " + text + "\ncharacter device, read, /dev/null\ndirectory, read, /\n"
 			if sent != (result{}) || received != (result{stdout: want}) {
 				t.Errorf("%s, %s: sent %+v, received %+v", kind, addr, sent, received)
 			}
 			if _, err := os.Lstat(addr); err == nil {
-				t.Errorf("%s is left", addr)
+				t.Errorf("%s still exists", addr)
 			}
 		}
 	}
-	// The one who sends may be the one who waits.
+	// The sender can create the socket.
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, kind := range []string{"stream", "seqpacket"} {
 		s := start(t, "send", "--listen", patience, "--type", kind, "--mode", "append", "--hex", "00ff", addr, write(t, ""))
@@ -98,8 +98,7 @@ func TestSendAndRecv(t *testing.T) {
 	}
 }
 
-// What is passed is the open file and not its name: who receives it goes on where the
-// sender has stopped.
+// The open file is sent, not its name. The receiver continues to read where the sender stopped.
 func TestInheritedDescriptor(t *testing.T) {
 	file, err := os.Open(write(t, "0123456789"))
 	if err != nil {
@@ -172,7 +171,7 @@ func TestRecvSocket(t *testing.T) {
 		t.Run(c.text, func(t *testing.T) {
 			fd, err := c.open()
 			if err != nil {
-				t.Skip("this machine lacks the socket: ", err)
+				t.Skip("this kernel does not support the socket: ", err)
 			}
 			sent := os.NewFile(uintptr(fd), "sent")
 			defer sent.Close()
@@ -203,9 +202,9 @@ func TestRecvSocket(t *testing.T) {
 	}
 }
 
-// The server of a file decides when poll(2) answers. A file that blocks scm in poll can end neither by a
-// timeout nor by SIGKILL.
-func TestRecvCommandWithASilentServer(t *testing.T) {
+// The server of a FUSE file decides when poll(2) returns. If scm blocked in poll, neither a timeout nor SIGKILL could
+// end it.
+func TestRecvCommandWithSilentFUSEServer(t *testing.T) {
 	server := fusetest.Mount(t, fusetest.Options{})
 	server.Hush(fusetest.Poll)
 	fd, err := unix.Open(server.File, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -233,15 +232,16 @@ func TestRecvCommandWithASilentServer(t *testing.T) {
 		}
 	case <-server.Waiting:
 		server.Release()
-		t.Errorf("scm polls the file; afterwards it ends with %+v", <-received)
+		t.Errorf("scm polls the file; after the server answered, it ended with %+v", <-received)
 	}
 }
 
-// COMMAND has the files from 3 on, and the variables of systemd say so; scm has its exit status.
+// COMMAND gets the files from descriptor 3 on, and the environment variables of systemd. Its exit status becomes that
+// of scm.
 func TestRecvCommand(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	a, b := write(t, "of a\n"), write(t, "of b\n")
-	t.Setenv("LISTEN_PIDFDID", "1") // of whoever started scm
+	t.Setenv("LISTEN_PIDFDID", "1") // left over from the process that started scm
 	many, all := []string{addr}, ""
 	for i := range 253 {
 		many = append(many, write(t, fmt.Sprintf("%d\n", i)))
@@ -251,7 +251,7 @@ func TestRecvCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := append(strings.Fields(string(children)), "4") // 3 is the folder's without a file
+	open := append(strings.Fields(string(children)), "4") // without a file, 3 is the descriptor of the directory
 	slices.Sort(open)
 	for _, c := range []struct {
 		what    string
@@ -266,17 +266,16 @@ func TestRecvCommand(t *testing.T) {
 		{"a signal of its own", []string{"sh", "-c", `kill -KILL $$`}, []string{addr, a}, result{137, "", ""}},
 		{"a signal to scm", []string{"sh", "-c", `trap "exit 5" TERM; kill -INT $PPID; kill -TERM $PPID; while :; do sleep 0.01; done`},
 			[]string{addr, a}, result{5, "", ""}},
-		{"no file", []string{"/bin/true"}, []string{addr}, result{1, "", "scm: the message came without a descriptor\n"}},
+		{"no file", []string{"/bin/true"}, []string{addr}, result{1, "", "scm: the message contained no descriptor\n"}},
 	} {
-		received, sent := meet(t, append([]string{addr, "--"}, c.command...), c.send)
+		received, sent := transfer(t, append([]string{addr, "--"}, c.command...), c.send)
 		if sent != (result{}) || received != c.want {
 			t.Errorf("%s: sent %+v, received %+v", c.what, sent, received)
 		}
 	}
 }
 
-// Each format is understood by its own kind, and a name goes with the file where there
-// is place for one.
+// recv understands what send sends in each format. If the format has a place for the name of the file, send fills it in.
 func TestSendFormats(t *testing.T) {
 	file := write(t, "")
 	for _, f := range wire.Formats() {
@@ -286,8 +285,8 @@ func TestSendFormats(t *testing.T) {
 		switch f.Name() {
 		case "runc", "conmon":
 			want = fmt.Sprintf("%d bytes %q, 1 descriptor\n", len(file), file)
-			if len(file) > mostShown {
-				want = fmt.Sprintf("%d bytes %q…, 1 descriptor\n", len(file), file[:mostShown])
+			if len(file) > maxShown {
+				want = fmt.Sprintf("%d bytes %q…, 1 descriptor\n", len(file), file[:maxShown])
 			}
 		case "notify":
 			send, want = append(send, "--payload", "FDSTORE=1"), "9 bytes \"FDSTORE=1\", 1 descriptor\n"
@@ -297,15 +296,15 @@ func TestSendFormats(t *testing.T) {
 		case "skalibs-ancil":
 			send, want = append(send, "--payload", "|"), "1 byte \"|\", 1 descriptor\n"
 		}
-		received, sent := meet(t, []string{"--format", f.Name(), "--expect", "regular", addr}, send)
+		received, sent := transfer(t, []string{"--format", f.Name(), "--expect", "regular", addr}, send)
 		if sent != (result{}) || received.code != 0 || received.stdout != want+"regular, read, offset 0, "+file+"\n" {
 			t.Errorf("%s: sent %+v, received %+v", f.Name(), sent, received)
 		}
 	}
 }
 
-// Bad input is reported in one line, and nothing is left.
-func TestSendAndRecvRefuse(t *testing.T) {
+// Wrong input is reported in one line, and no socket file is left.
+func TestSendAndRecvReject(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, c := range []struct {
 		args   string
@@ -314,33 +313,33 @@ func TestSendAndRecvRefuse(t *testing.T) {
 	}{
 		{"send", 2, "scm: requires at least 1 arg(s), only received 0\n"},
 		{"send ADDR /nonexistent", 1, "scm: open /nonexistent: no such file or directory\n"},
-		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory: no one listens there (--timeout waits)\n"},
-		{"send ADDR --type raw", 2, "scm: no such type of socket: \"raw\"\n"},
-		{"send ADDR --format morse", 2, "scm: no such format: \"morse\"; formats are …\n"},
-		{"send ADDR --format gvisor --type stream", 2, "scm: the format gvisor has a type of its own: no --type stream\n"},
-		{"send ADDR /etc/passwd --fd 3", 1, "scm: descriptor 3 was not inherited\n"}, // the file's number
+		{"send ADDR /etc/passwd", 1, "scm: dial unix …/socket: connect: no such file or directory: no process listens there (use --timeout to wait for one)\n"},
+		{"send ADDR --type raw", 2, "scm: unknown --type \"raw\": use stream, dgram or seqpacket\n"},
+		{"send ADDR --format morse", 2, "scm: unknown --format \"morse\": use …\n"},
+		{"send ADDR --format gvisor --type stream", 2, "scm: --type stream cannot be used with --format gvisor\n"},
+		{"send ADDR /etc/passwd --fd 3", 1, "scm: descriptor 3 was not inherited\n"}, // this descriptor would be created for the file
 		{"send ADDR --hex 0", 2, "scm: --hex: encoding/hex: odd length hex string\n"},
 		{"send ADDR --hex 00 --payload a", 2, "scm: if any flags in the group [payload hex] are set none of the others can be; …\n"},
-		{"send ADDR --mode execute", 2, "scm: --mode is read, write, read-write or append, and not \"execute\"\n"},
-		{"send ADDR --listen --type dgram", 2, "scm: a datagram socket has nobody to wait for: no --listen with --type dgram\n"},
-		{"send ADDR --timeout -1s", 2, "scm: --timeout must not be less than 0\n"},
-		{"send ADDR /etc/passwd --payload=", 2, "scm: a stream carries nothing without a byte: the payload is empty\n"},
-		{"send ADDR" + strings.Repeat(" /dev/null", 253) + " --fd 0", 2, "scm: 254 files: a message has 253 at most\n"},
+		{"send ADDR --mode execute", 2, "scm: --mode must be read, write, read-write or append, not \"execute\"\n"},
+		{"send ADDR --listen --type dgram", 2, "scm: --listen cannot be used with --type dgram\n"},
+		{"send ADDR --timeout -1s", 2, "scm: --timeout must not be negative\n"},
+		{"send ADDR /etc/passwd --payload=", 2, "scm: the payload is empty, but a stream socket needs at least one byte\n"},
+		{"send ADDR" + strings.Repeat(" /dev/null", 253) + " --fd 0", 2, "scm: 254 files are too many: a message can carry at most 253\n"},
 		{"send ADDR /etc/passwd /etc/group --format runc", 2, "scm: wire: runc: cannot send 2 descriptors: the format requires 1\n"},
-		{"send @ /etc/passwd", 2, "scm: SOCKET is \"@\": it needs a name\n"},
+		{"send @ /etc/passwd", 2, "scm: SOCKET \"@\" has no name\n"},
 		{"send ADDR --timeout 20ms --listen", 1, "scm: timed out after 20ms\n"},
 		{"send ADDR --timeout 1s", 1, "scm: timed out after 1s: dial unix …/socket: connect: no such file or directory\n"},
 		{"send ADDR --timeout 20ms FIFO", 1, "scm: timed out after 20ms\n"},
-		{"recv @", 2, "scm: SOCKET is \"@\": it needs a name\n"},
-		{"recv ADDR --expect=", 2, "scm: --expect \"\": no such kind of file: …\n"},
-		{"recv ADDR --expect Fifo", 2, "scm: --expect \"Fifo\": no such kind of file: regular, directory, …pipe, …\n"},
-		{"recv ADDR sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
-		{"recv ADDR --", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
-		{"recv -- sh", 2, "scm: recv takes SOCKET, and perhaps -- COMMAND ARG…\n"},
-		{"recv ADDR --connect --type dgram", 2, "scm: a datagram socket that connects hears of nobody: no --connect with --type dgram\n"},
+		{"recv @", 2, "scm: SOCKET \"@\" has no name\n"},
+		{"recv ADDR --expect=", 2, "scm: --expect \"\": unknown kind of file; use …\n"},
+		{"recv ADDR --expect Fifo", 2, "scm: --expect \"Fifo\": unknown kind of file; use regular, directory, …pipe, …\n"},
+		{"recv ADDR sh", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
+		{"recv ADDR --", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
+		{"recv -- sh", 2, "scm: usage: recv SOCKET [-- COMMAND ARG…]\n"},
+		{"recv ADDR --connect --type dgram", 2, "scm: --connect cannot be used with --type dgram\n"},
 		{"recv ADDR --cat --json", 2, "scm: if any flags in the group [cat json] are set none of the others can be; …\n"},
-		{"recv ADDR --json -- sh", 2, "scm: a command prints for itself: no --cat or --json with one\n"},
-		{"recv ADDR --bytes 0", 2, "scm: --bytes must be from 1 to 1073741824\n"},
+		{"recv ADDR --json -- sh", 2, "scm: --cat and --json cannot be used with COMMAND\n"},
+		{"recv ADDR --bytes 0", 2, "scm: --bytes must be between 1 and 1073741824\n"},
 		{"recv ADDR --bytes 9 --format notify", 2, "scm: if any flags in the group [bytes format] are set none of the others can be; …\n"},
 		{"recv ADDR -- no-such-command", 1, "scm: exec: \"no-such-command\": executable file not found in $PATH\n"},
 		{"recv ADDR --timeout 20ms", 1, "scm: timed out after 20ms\n"},
@@ -356,36 +355,36 @@ func TestSendAndRecvRefuse(t *testing.T) {
 			t.Errorf("%s: got %+v, want %d, %q", c.args, r, c.code, c.stderr)
 		}
 		if _, err := os.Lstat(addr); err == nil {
-			t.Errorf("%s: the socket file is left", c.args)
+			t.Errorf("%s: the socket file still exists", c.args)
 		}
 	}
 
-	// A message that is not as wanted.
+	// A message that recv rejects.
 	for _, c := range []struct {
 		recv, send []string
 		stderr     string
 	}{
 		{[]string{"--expect", "socket", addr}, []string{addr, "/dev/null"}, "scm: …character device…\n"},
 		{[]string{"--expect", "socket", "--format", "openssh", addr}, []string{"--format", "openssh", addr, "/dev/null"}, "scm: …character device…\n"},
-		{[]string{"--type", "dgram", "--bytes", "3", addr}, []string{"--type", "dgram", "--payload", "long", addr}, "scm: the message is longer than 3 bytes: see --bytes\n"},
-		{[]string{"--cat", addr}, []string{addr}, "scm: the message came without a descriptor\n"},
-		{[]string{"--expect", "regular", addr}, []string{addr}, "scm: the message came without a descriptor\n"},
+		{[]string{"--type", "dgram", "--bytes", "3", addr}, []string{"--type", "dgram", "--payload", "long", addr}, "scm: the message is longer than 3 bytes (use --bytes)\n"},
+		{[]string{"--cat", addr}, []string{addr}, "scm: the message contained no descriptor\n"},
+		{[]string{"--expect", "regular", addr}, []string{addr}, "scm: the message contained no descriptor\n"},
 		{[]string{"--format", "python", addr}, []string{"--payload", "\x02", addr, "/dev/null"}, "scm: …python…\n"},
 	} {
-		received, sent := meet(t, c.recv, c.send)
+		received, sent := transfer(t, c.recv, c.send)
 		if sent != (result{}) || received.code != 1 || received.stdout != "" || !like(received.stderr, c.stderr) {
 			t.Errorf("%v: sent %+v, received %+v", c.recv, sent, received)
 		}
 	}
 
-	// Of a stream, a receive may bring the first part of what was sent.
+	// On a stream, a receive may return the first part of the payload.
 	for args, want := range map[string]string{
-		"--bytes 4":                  "scm: more bytes wait than recv takes: of a stream, that is what one receive brings (--bytes, or --type seqpacket)\n",
+		"--bytes 4":                  "scm: more bytes are waiting, but recv makes only one receive (use a larger --bytes, or --type seqpacket)\n",
 		"--bytes 5":                  "",
 		"--bytes 5 --type seqpacket": "",
 	} {
 		recv := append(strings.Fields(args), addr)
-		received, sent := meet(t, recv, append(strings.Fields(args)[2:], addr, "/dev/null", "--payload", "hello"))
+		received, sent := transfer(t, recv, append(strings.Fields(args)[2:], addr, "/dev/null", "--payload", "hello"))
 		first := strings.Fields(args)[1] + " bytes \"hell…\", 1 descriptor\n…"
 		if sent != (result{}) || received.code != 0 || !like(received.stdout, first) || received.stderr != want {
 			t.Errorf("%s: sent %+v, received %+v", args, sent, received)
@@ -414,7 +413,7 @@ func TestRecvUnwritten(t *testing.T) {
 	}
 }
 
-// A signal ends what waits, whatever it waits for, and the socket file goes.
+// A signal ends a waiting command and removes the socket file.
 func TestSendAndRecvSignal(t *testing.T) {
 	for _, args := range []string{"recv ADDR", "recv ADDR --type dgram", "recv ADDR --format notify", "send ADDR --listen", "recv ADDR --format openssh"} {
 		for s, name := range signals {
@@ -428,20 +427,20 @@ func TestSendAndRecvSignal(t *testing.T) {
 				t.Errorf("%s, %s: got %+v", args, name, r)
 			}
 			if _, err := os.Lstat(addr); err == nil {
-				t.Errorf("%s, %s: the socket file is left", args, name)
+				t.Errorf("%s, %s: the socket file still exists", args, name)
 			}
 		}
 	}
-	// One who has connected and says nothing; then one who ends.
-	for _, ends := range []bool{false, true} {
+	// The other side connects and sends nothing. Then it closes the connection.
+	for _, closes := range []bool{false, true} {
 		addr := filepath.Join(t.TempDir(), "socket")
 		r := start(t, "recv", addr, "--format", "openssh")
 		conn := fdtest.Connect(t, func() (net.Conn, error) { return net.Dial("unix", addr) })
-		await(t, addr, false) // the one connection is accepted when the file has gone
+		await(t, addr, false) // the connection is accepted once the file has been removed
 		want := result{code: 128 + int(syscall.SIGTERM), stderr: "scm: terminated\n"}
-		if ends {
+		if closes {
 			_ = conn.Close()
-			want = result{code: 1, stderr: "scm: the other side ended without a message\n"}
+			want = result{code: 1, stderr: "scm: the other side closed the connection without sending a message\n"}
 		} else if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -452,7 +451,7 @@ func TestSendAndRecvSignal(t *testing.T) {
 	}
 }
 
-// What waits for somebody who writes to a received file ends with the time.
+// --timeout also ends recv while it waits for data in a received FIFO.
 func TestRecvTimeout(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	r := start(t, "recv", "--timeout", "3s", "--cat", addr)
@@ -464,7 +463,7 @@ func TestRecvTimeout(t *testing.T) {
 	}
 }
 
-// Whoever passes a file chooses its name: it is one word of one line, whatever is in it.
+// The sender of a file chooses its name. recv prints it as one quoted word on one line, whatever it contains.
 func TestRecvNames(t *testing.T) {
 	addr := filepath.Join(t.TempDir(), "socket")
 	for _, base := range []string{"plain", "a, b", "a\x1b[2J\r\nregular, read, offset 0, \u202epasswd", "##vso[task.complete]", "a\xff\xfeb"} {
@@ -476,11 +475,11 @@ func TestRecvNames(t *testing.T) {
 		if base == "plain" {
 			want = name
 		}
-		received, sent := meet(t, []string{addr}, []string{addr, name})
+		received, sent := transfer(t, []string{addr}, []string{addr, name})
 		if sent != (result{}) || received != (result{stdout: "1 byte \"\\x00\", 1 descriptor\nregular, read, offset 0, " + want + "\n"}) {
 			t.Errorf("sent %+v, received %+v, want %q", sent, received, want)
 		}
-		received, _ = meet(t, []string{"--json", addr}, []string{addr, name, "--payload", "hé"})
+		received, _ = transfer(t, []string{"--json", addr}, []string{addr, name, "--payload", "hé"})
 		var object struct {
 			Payload     string
 			Descriptors []file
@@ -489,15 +488,15 @@ func TestRecvNames(t *testing.T) {
 			t.Fatalf("received %+v: %v", received, err)
 		}
 		got := object.Descriptors[0]
-		if whole, err := hex.DecodeString(got.Hex); err == nil && got.Hex != "" { // of what is not UTF-8
+		if whole, err := hex.DecodeString(got.Hex); err == nil && got.Hex != "" { // for names that are not UTF-8
 			got.Name = string(whole)
 		}
 		if got.Name != name || got.Kind != "regular" || got.Access != "read" || got.Offset == nil || strings.ContainsAny(received.stdout, "\x1b\u202e") {
 			t.Errorf("received %+v", received)
 		}
 	}
-	// What a partner says of itself, in an error.
-	received, _ := meet(t, []string{"--format", "apue", addr}, []string{"--hex", hex.EncodeToString([]byte("\x1b[2J\nscm: all is well\x00\x02")), addr})
+	// An error that quotes the partner's text.
+	received, _ := transfer(t, []string{"--format", "apue", addr}, []string{"--hex", hex.EncodeToString([]byte("\x1b[2J\nscm: all is well\x00\x02")), addr})
 	if received.code != 1 || strings.Contains(received.stderr, "\x1b") || strings.Count(received.stderr, "\n") != 1 {
 		t.Errorf("received %+v", received)
 	}

@@ -12,31 +12,32 @@ import (
 	"syscall"
 )
 
-// inherited is what a command gets of the signals of scm's caller, for the help.
-const inherited = `Of the signals that scm's caller ignores, COMMAND ignores HUP, INT, CONT, TSTP, TTIN and
-TTOU alone, and of those that it blocks, HUP, INT, QUIT, TERM, CHLD and others are not
-blocked: Go's runtime changes them before scm begins.`
+// inherited is the paragraph for help texts about the signals that a command inherits.
+const inherited = `Of the signals that the caller of scm ignores, COMMAND ignores only HUP, INT, CONT, TSTP,
+TTIN and TTOU. Of those that the caller blocks, HUP, INT, QUIT, TERM, CHLD and some others
+are not blocked in COMMAND. The Go runtime changes them before scm starts.`
 
-// interrupt is the signal that ended a run.
+// An interrupt is the error for a signal that ended a command.
 type interrupt syscall.Signal
 
 func (i interrupt) Error() string { return syscall.Signal(i).String() }
 
-// listen gives the channel these signals, but for those that scm's caller ignores, as nohup does.
-func listen(to chan os.Signal, signals ...os.Signal) {
+// notify is like signal.Notify, but leaves out the signals that the caller of scm ignores, as
+// nohup does.
+func notify(to chan os.Signal, signals ...os.Signal) {
 	for _, s := range slices.DeleteFunc(signals, signal.Ignored) {
 		signal.Notify(to, s)
 	}
 }
 
-// untilSignal calls f with a context that a signal cancels, and returns its error, or the signal as
-// one. QUIT also writes the stacks of all goroutines to standard error, as in any Go program. Until f
-// returns, a write to a pipe that nobody reads is an error and does not end scm.
+// untilSignal calls f with a context that a signal cancels. It returns the error of f, or the signal as
+// an error. QUIT also writes the stacks of all goroutines to standard error, as in any Go program. Until
+// f returns, writing to a pipe that has no reader fails with an error and does not end scm.
 func untilSignal(f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	listen(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	defer signal.Stop(signals)
 	defer signal.Stop(pipe)

@@ -17,7 +17,7 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// waitFor waits until the file is there, and returns what is in it.
+// waitFor waits until the file exists, and returns its contents.
 func waitFor(t *testing.T, file string) string {
 	t.Helper()
 	for late := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
@@ -29,7 +29,7 @@ func waitFor(t *testing.T, file string) string {
 			t.Fatal(err)
 		}
 		if time.Now().After(late) {
-			t.Fatalf("nobody writes %s", file)
+			t.Fatalf("%s was not written", file)
 		}
 	}
 }
@@ -50,14 +50,14 @@ var signals = map[syscall.Signal]string{
 	syscall.SIGHUP:  "hangup",
 }
 
-// slowPeer is a peer that never answers a receive. Once it has been asked for one, its
-// process number is in the file: that is the moment to wait for.
+// slowPeer returns a peer that never answers a receive. When it gets that command, it writes its
+// process ID to the file. Tests wait for the file.
 func slowPeer(file, fake string) string {
 	return fmt.Sprintf(`slow=sh -c 'echo $$ > %[1]s.pid; while read -r line; do case $line in recv*) mv %[1]s.pid %[1]s;; esac; echo "$line"; done | %[2]s --fault hang'`, file, fake)
 }
 
-// signalled starts a command, sends the signal once the file is there, and waits for
-// the end. Whoever wrote the file, its number in it, has ended too by then.
+// signalled starts a command, sends it the signal once the file exists, and waits for
+// it to end. The process whose ID is in the file must have ended too.
 func signalled(t *testing.T, s syscall.Signal, file string, args ...string) result {
 	t.Helper()
 	p := start(t, args...)
@@ -67,17 +67,17 @@ func signalled(t *testing.T, s syscall.Signal, file string, args ...string) resu
 	}
 	r := p.wait()
 	if !ended(t, pid) {
-		t.Errorf("%s is left running", pid)
+		t.Errorf("process %s is still running", pid)
 	}
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("scm-interop-%d-*", p.cmd.Process.Pid)))
 	if err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 	return r
 }
 
-// In the middle of a run: a peer that never answers a receive has just been asked. And before
-// it: a peer that never answers is being asked what it can do.
+// A signal ends a run while it waits for a peer, both during a case and before the first one, when the
+// runner asks the peers what they support.
 func TestSignal(t *testing.T) {
 	fake := program(t, "faulty")
 	for s, name := range signals {
@@ -105,14 +105,14 @@ func TestSignal(t *testing.T) {
 			}
 		})
 	}
-	file := filepath.Join(t.TempDir(), "pid") // QUIT leaves the stacks, too
+	file := filepath.Join(t.TempDir(), "pid") // QUIT also prints the stacks
 	r := signalled(t, syscall.SIGQUIT, file, "interop", "run", "--peer", "slow=sh -c 'echo $$ > "+file+"; exec sleep 1000'")
 	if r.code != 128+int(syscall.SIGQUIT) || !strings.HasPrefix(r.stderr, "goroutine ") || !strings.HasSuffix(r.stderr, "\nscm: quit\n") {
 		t.Errorf("got %+v", r)
 	}
 }
 
-// A command that is killed before it traces its stub leaves no process behind.
+// If scm is killed before it traces its stub, no process is left behind.
 func TestKilledWhileStarting(t *testing.T) {
 	traceable(t)
 	trace := []string{"trace", "--", "sleep", "1000"}
@@ -158,7 +158,7 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 	}
 	scm, stub := cmd.Process.Pid, ""
 	defer func() {
-		_ = cmd.Process.Kill() // it has ended, unless the test has failed
+		_ = cmd.Process.Kill() // it has ended already, unless the test has failed
 		_ = cmd.Wait()
 	}()
 	eventually(t, "scm starts no stub", func() bool {
@@ -196,13 +196,13 @@ func killedWhileStarting(t *testing.T, s syscall.Signal, child string, args ...s
 	}
 	_ = out.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := io.Copy(io.Discard, out); err != nil {
-		t.Errorf("a process is left: %v", err)
+		t.Errorf("a process is still running: %v", err)
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	return caught
 }
 
-// states is what /proc has of all threads of a process in this file.
+// states returns what this file in /proc contains for all threads of a process.
 func states(t *testing.T, pid int, file string) (all string) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", pid, file))
@@ -216,17 +216,17 @@ func states(t *testing.T, pid int, file string) (all string) {
 	return all
 }
 
-// eventually waits for a condition, but not for ever.
-func eventually(t *testing.T, otherwise string, condition func() bool) {
+// eventually waits for a condition, for at most a minute.
+func eventually(t *testing.T, failure string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
-			t.Fatal(otherwise)
+			t.Fatal(failure)
 		}
 	}
 }
 
-// A signal that is ignored from the start, as under nohup, stays so.
+// A signal that scm's caller ignores, as under nohup, stays ignored.
 func TestIgnoredSignal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	cmd := exec.Command("/bin/sh", "-c", `trap "" HUP; exec "$@"`, "sh", program(t, "scm"), "interop", "run", "--builtin=false",

@@ -20,28 +20,29 @@ import (
 
 func socketCommands() []*cobra.Command { return []*cobra.Command{sendCommand(), recvCommand()} }
 
-// networks are the types of socket, as package net names them.
+// networks contains the name of each type of socket in package net.
 var networks = map[string]string{"stream": "unix", "dgram": "unixgram", "seqpacket": "unixpacket"}
 
-// A meeting is how send and recv find each other.
-type meeting struct {
-	kind    string // of socket
-	network string // the same, as package net names it
-	format  string
-	wait    bool // for the other side to connect
-	timeout time.Duration
+// socketOptions contains the flags that send and recv share.
+type socketOptions struct {
+	socketType string
+	network    string // the name of the type in package net
+	format     string
+	wait       bool // for the other side to connect
+	timeout    time.Duration
 }
 
-func (m *meeting) flags(cmd *cobra.Command) {
+// flags adds the flags that send and recv share.
+func (o *socketOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&m.kind, "type", "stream", "`TYPE` of the socket: stream, dgram or seqpacket")
-	f.StringVar(&m.format, "format", "", "what the program `NAME` sends and receives: "+formatNames())
-	f.DurationVar(&m.timeout, "timeout", 0, "end after so long; who connects waits that long for the socket to be there, too "+
-		"(without it: for ever, and not at all)")
+	f.StringVar(&o.socketType, "type", "stream", "socket `TYPE`: stream, dgram or seqpacket")
+	f.StringVar(&o.format, "format", "", "use the message format `NAME`")
+	f.DurationVar(&o.timeout, "timeout", 0, "give up after this time (default: wait without limit)")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(strings.Split(formatNames(), ", "), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(slices.Sorted(maps.Keys(networks)), cobra.ShellCompDirectiveNoFileComp))
 }
 
+// formatNames returns the names of all formats, separated by commas.
 func formatNames() string {
 	var names []string
 	for _, f := range wire.Formats() {
@@ -50,43 +51,65 @@ func formatNames() string {
 	return strings.Join(names, ", ")
 }
 
-// check finds the network, and the format if one is asked for, which has a network of its own.
-func (m *meeting) check(cmd *cobra.Command, addr string) (wire.Format, error) {
-	format, known := wire.Lookup(m.format)
-	m.network = networks[m.kind]
+// formatHelp returns a sentence for help texts that lists the formats, in lines of at most 88 columns.
+func formatHelp() string {
+	text := "With --format, send and recv use the message format of another program: one of"
+	column := len(text)
+	names := strings.Split(formatNames(), ", ")
+	for i, name := range names {
+		word := name + ","
+		if i == len(names)-1 {
+			word = "or " + name + "."
+		}
+		separator := " "
+		if column+1+len(word) > 88 {
+			separator, column = "\n", -1
+		}
+		text += separator + word
+		column += 1 + len(word)
+	}
+	return text
+}
+
+// validate checks the flags and sets the network. It returns the format, or nil without --format. A format has a
+// network of its own.
+func (o *socketOptions) validate(cmd *cobra.Command, addr string) (wire.Format, error) {
+	format, known := wire.Lookup(o.format)
+	o.network = networks[o.socketType]
 	switch {
-	case addr == "" || addr == "@": // the kernel would choose a name that nobody learns
-		return nil, fmt.Errorf("SOCKET is %q: it needs a name", addr)
-	case m.network == "":
-		return nil, fmt.Errorf("no such type of socket: %q", m.kind)
-	case m.timeout < 0:
-		return nil, errors.New("--timeout must not be less than 0")
-	case m.format == "":
+	case addr == "" || addr == "@": // the kernel would choose a name that the other side cannot know
+		return nil, fmt.Errorf("SOCKET %q has no name", addr)
+	case o.network == "":
+		return nil, fmt.Errorf("unknown --type %q: use stream, dgram or seqpacket", o.socketType)
+	case o.timeout < 0:
+		return nil, errors.New("--timeout must not be negative")
+	case o.format == "":
 		return nil, nil
 	case !known:
-		return nil, fmt.Errorf("no such format: %q; formats are %s", m.format, formatNames())
-	case cmd.Flags().Changed("type") && m.network != format.Network():
-		return nil, fmt.Errorf("the format %s has a type of its own: no --type %s", m.format, m.kind)
+		return nil, fmt.Errorf("unknown --format %q: use %s", o.format, formatNames())
+	case cmd.Flags().Changed("type") && o.network != format.Network():
+		return nil, fmt.Errorf("--type %s cannot be used with --format %s", o.socketType, o.format)
 	}
-	m.network = format.Network()
+	o.network = format.Network()
 	return format, nil
 }
 
-// cleanUp is how long what removes a socket file has for it when the time is over.
-const cleanUp = time.Second
+// cleanupTime is the time to remove a socket file after a signal or --timeout.
+const cleanupTime = time.Second
 
-// within runs f until it ends, or a signal or --timeout ends what it waits for: on its context the
-// sockets, and a moment later all else, such as a FIFO that nobody opens, by the end of scm.
-func (m *meeting) within(f func(ctx context.Context) error) error {
+// withTimeout calls f with a context that a signal or --timeout cancels. Operations on sockets then
+// fail. If f does not return soon, because it waits for something else, such as the other end of a
+// FIFO, withTimeout returns without it.
+func (o *socketOptions) withTimeout(f func(ctx context.Context) error) error {
 	return untilSignal(func(ctx context.Context) error {
-		if m.timeout > 0 {
-			limited, cancel := context.WithTimeoutCause(ctx, m.timeout, fmt.Errorf("timed out after %s", m.timeout))
+		if o.timeout > 0 {
+			limited, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("timed out after %s", o.timeout))
 			defer cancel()
 			ctx = limited
 		}
 		done, late := make(chan error, 1), make(chan error, 1)
 		go func() { done <- f(ctx) }()
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(cleanUp, func() { late <- ctx.Err() }) })()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTime, func() { late <- ctx.Err() }) })()
 		var err error
 		select {
 		case err = <-done:
@@ -96,7 +119,7 @@ func (m *meeting) within(f func(ctx context.Context) error) error {
 		switch {
 		case err == nil:
 			return nil
-		case cause != nil && absent(err):
+		case cause != nil && isAbsent(err):
 			err = fmt.Errorf("%w: %w", cause, err)
 		case cause != nil:
 			err = cause
@@ -105,16 +128,17 @@ func (m *meeting) within(f func(ctx context.Context) error) error {
 	})
 }
 
-// meet is the connection, or for one who receives datagrams the socket. Its socket
-// file, if it has one, is removed by Close, and before where nobody else is let in.
-func (m *meeting) meet(ctx context.Context, addr string) (*scm.Conn, error) {
+// connectTo returns a connection to the other side, or a socket that receives datagrams. In the second case,
+// Close removes the socket file. Otherwise the file of a listener is removed as soon as the other
+// side has connected.
+func (o *socketOptions) connectTo(ctx context.Context, addr string) (*scm.Conn, error) {
 	switch {
-	case !m.wait:
-		return m.dial(ctx, addr)
-	case m.network == "unixgram":
-		return scm.ListenPacket(ctx, m.network, addr)
+	case !o.wait:
+		return o.dial(ctx, addr)
+	case o.network == "unixgram":
+		return scm.ListenPacket(ctx, o.network, addr)
 	}
-	l, err := scm.Listen(ctx, m.network, addr)
+	l, err := scm.Listen(ctx, o.network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -123,50 +147,50 @@ func (m *meeting) meet(ctx context.Context, addr string) (*scm.Conn, error) {
 	return l.AcceptConn()
 }
 
-// dial connects, and with --timeout it tries until the socket is there.
-func (m *meeting) dial(ctx context.Context, addr string) (c *scm.Conn, err error) {
+// dial connects to the socket. With --timeout, it retries until a process listens there.
+func (o *socketOptions) dial(ctx context.Context, addr string) (c *scm.Conn, err error) {
 	for {
 		last := err
-		c, err = scm.Dial(ctx, m.network, addr)
-		if last != nil && os.IsTimeout(err) { // the time of the dialer is over a moment before that of ctx
+		c, err = scm.Dial(ctx, o.network, addr)
+		if last != nil && os.IsTimeout(err) { // the dialer times out a moment before ctx does
 			<-ctx.Done()
 			return nil, last
 		}
-		if m.timeout == 0 && absent(err) {
+		if o.timeout == 0 && isAbsent(err) {
 			return nil, fmt.Errorf("%w: %s", err, whyAbsent(addr))
 		}
-		if !absent(err) || ctx.Err() != nil {
+		if !isAbsent(err) || ctx.Err() != nil {
 			return c, err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// whyAbsent says what there is in the place of a socket that listens.
+// whyAbsent explains why a connection to the address was refused.
 func whyAbsent(addr string) string {
 	if info, err := os.Stat(addr); err == nil && info.Mode()&os.ModeSocket == 0 {
 		return "it exists and is not a socket"
 	}
-	return "no one listens there (--timeout waits)"
+	return "no process listens there (use --timeout to wait for one)"
 }
 
-// absent reports whether err means that no socket listens at the address.
-func absent(err error) bool {
+// isAbsent reports whether err means that no process listens at the address.
+func isAbsent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
 }
 
-// openFiles opens files, and takes numbers that were inherited. What is opened is close-on-exec and
-// blocks. Nothing closes it but the end of scm.
+// openFiles opens files, and returns their descriptors followed by the inherited ones. The new descriptors
+// are blocking and close-on-exec. They stay open until scm ends.
 func openFiles(paths []string, inherited []int, flags int) (fds []int, err error) {
-	for _, fd := range inherited { // before the files, which could get its number
-		// The runtime's own are close-on-exec; an inherited one cannot be.
+	for _, fd := range inherited { // first, because opening a file could create that descriptor
+		// An inherited descriptor cannot be close-on-exec, but those of the Go runtime are.
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			return nil, fmt.Errorf("descriptor %d was not inherited", fd)
 		}
 	}
 	for _, path := range paths {
-		// Not by os.Open, which makes pipes and terminals non-blocking, for the receiver too.
+		// os.Open would make pipes and terminals non-blocking, also for the receiver.
 		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0o666)
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: path, Err: err}

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// few are scenarios that need a witness: for a pass, and for a leak.
-var few = []string{"--run", "{basics,kinds,truncation}/*/*/{runner,scm-purego}/{runner,scm-purego}", "--run", "death/inflight-sender-closes-original"}
+// witnessed selects scenarios that need a witness, to pass and to find a leak.
+var witnessed = []string{"--run", "{basics,kinds,truncation}/*/*/{runner,scm-purego}/{runner,scm-purego}", "--run", "death/inflight-sender-closes-original"}
 
-// played reads the JSON report of a run, which must be as expected.
-func played(t *testing.T, r result) report.Report {
+// readExpected parses the JSON report of a run that must end as expected.
+func readExpected(t *testing.T, r result) report.Report {
 	t.Helper()
 	if r.code != 0 || strings.Count(r.stderr, "\n") != strings.Count(r.stderr, " cases, 0 not as expected\n") {
 		t.Fatalf("exit status %d\n%s", r.code, r.text())
@@ -35,23 +35,23 @@ func played(t *testing.T, r result) report.Report {
 }
 
 func TestWitness(t *testing.T) {
-	refused := tracee(t, "without a witness")
-	r := finish(t, exec.Command(refused[0], append(refused[1:], append([]string{program(t, "scm"), "interop", "run", "--json"}, few...)...)...))
-	ways := played(t, r).Witnesses
+	blocked := tracee(t, "without a witness")
+	r := finish(t, exec.Command(blocked[0], append(blocked[1:], append([]string{program(t, "scm"), "interop", "run", "--json"}, witnessed...)...)...))
+	ways := readExpected(t, r).Witnesses
 	if ways["O_APPEND"] == 0 || ways["inode"] == 0 || ways["kcmp"] != 0 {
-		t.Errorf("with kcmp refused the witnesses are %v", ways)
+		t.Errorf("with kcmp blocked, the witnesses are %v", ways)
 	}
-	// Weaker, it convicts all the same.
+	// The weaker witnesses still find the faults.
 	for fault, key := range map[string]string{"leak": "leak", "reopen": "file", "cloexec": "cloexec", "swap": "file"} {
-		cmd := append(slices.Clone(refused[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault "+fault,
+		cmd := append(slices.Clone(blocked[1:]), program(t, "scm"), "interop", "run", "--builtin=false", "--peer", "fake="+program(t, "faulty")+" --fault "+fault,
 			"--run", "basics/pass-two-fds/stream", "--run", "truncation/ctrunc-two-of-three/stream")
-		if r := finish(t, exec.Command(refused[0], cmd...)); r.code != 1 || !strings.Contains(r.stdout, key+"@fake: ") || strings.Contains(r.stdout, "@runner: ") {
+		if r := finish(t, exec.Command(blocked[0], cmd...)); r.code != 1 || !strings.Contains(r.stdout, key+"@fake: ") || strings.Contains(r.stdout, "@runner: ") {
 			t.Errorf("%s: exit status %d\n%s", fault, r.code, r.text())
 		}
 	}
 }
 
-// withoutWitness executes its command with kcmp, ptrace and pidfd_getfd refused in it.
+// withoutWitness executes its command with kcmp, ptrace and pidfd_getfd blocked.
 func withoutWitness() error {
 	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	filter := []unix.SockFilter{
@@ -71,29 +71,29 @@ func withoutWitness() error {
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
 }
 
-// nobody is a user that owns nothing.
-const nobody = 65534
+// unprivilegedUser is a user that owns nothing.
+const unprivilegedUser = 65534
 
 func TestUnprivileged(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("all tests are run by an unprivileged user")
+		t.Skip("all tests already run as an unprivileged user")
 	}
-	cmd := exec.Command(program(t, "scm"), append([]string{"interop", "run", "--json"}, few...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	temp, err := os.MkdirTemp("", "scm-nobody-")
+	cmd := exec.Command(program(t, "scm"), append([]string{"interop", "run", "--json"}, witnessed...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivilegedUser, Gid: unprivilegedUser}}
+	temp, err := os.MkdirTemp("", "scm-unprivileged-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(temp)
-	if err := os.Chown(temp, nobody, nobody); err != nil {
+	if err := os.Chown(temp, unprivilegedUser, unprivilegedUser); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Dir, cmd.Env = temp, append(os.Environ(), "TMPDIR="+temp, "HOME="+temp)
-	got := played(t, finish(t, cmd))
-	if got.System.User != nobody {
-		t.Errorf("it was run by user %d", got.System.User)
+	got := readExpected(t, finish(t, cmd))
+	if got.System.User != unprivilegedUser {
+		t.Errorf("the run was by user %d", got.System.User)
 	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
+		t.Errorf("files are left: %v, %v", left, err)
 	}
 }
