@@ -45,7 +45,7 @@ func small(t *testing.T) *Report {
 		return r
 	}
 	leak := scenario.Finding{Check: scenario.CheckLeak, Peer: "libre", Line: 7, Text: "a, as 4, is open, and the peer did not report it"}
-	cloexec := scenario.Finding{Check: scenario.CheckCloexec, Peer: "x", Text: "what it receives is not close-on-exec"}
+	cloexec := scenario.Finding{Check: scenario.CheckCloexec, Peer: "x", Text: "a received descriptor is not close-on-exec"}
 	runners := cloexec
 	runners.Peer = scenario.RunnerName
 	o := scenario.Outcome{
@@ -57,13 +57,13 @@ func small(t *testing.T) *Report {
 			result(pass, "stream", self, y, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{leak, runners},
 				Transcript: []string{"A> send payload=00 fds=4", "A< ok n=1"},
 				Trace:      &scenario.Trace{Why: "another way </script> ```", Transcript: []string{"A> send payload=00 fds=3"}, A: []string{"7 sendmsg(3) = 1", "  control, 24 bytes"}, B: []string{"8 recvmsg(3) = 1"}}}),
-			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, and does not: line 3: ** leak@libre"}),
+			result(limit, "stream", self, y, scenario.Result{Verdict: scenario.UnexpectedPass, Why: "expected to fail, but does not: line 3: ** leak@libre"}),
 			result(pass, "stream", y, self, scenario.Result{Verdict: scenario.NotRun, Why: "libre: the peer ended"}),
 			result(pass, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(limit, "stream", self, self, scenario.Result{Verdict: scenario.Pass}),
 			result(pass, "dgram", x, self, scenario.Result{Verdict: scenario.Unsupported, Why: "x: no dgram"}),
 			result(pass, "dgram", self, self, scenario.Result{Verdict: scenario.Pass}),
-			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass when it was played for the 2. time"}),
+			result(limit, "dgram", y, y, scenario.Result{Verdict: scenario.Flaky, Tries: 2, Why: "fail at first, and pass on attempt 2"}),
 			result(kernels, "dgram", kernel, kernel, scenario.Result{Verdict: scenario.Pass, Seconds: 0.25, Transcript: []string{"A> end", "A< ok"}}),
 			result(kernels, "stream", kernel, kernel, scenario.Result{Verdict: scenario.Fail, Findings: []scenario.Finding{
 				{Check: scenario.CheckAnswer, Peer: "kernel", Line: 4, Text: "answered \"ok\" </script> ```"}}}),
