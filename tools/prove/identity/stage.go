@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/scm-rights/scm/internal/recorder"
+	"github.com/scm-rights/scm/internal/procfs"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
@@ -189,7 +190,7 @@ func (s *stage) normalize(answer string) string {
 		for word := range strings.SplitSeq(strings.TrimPrefix(text, "fds="), ",") {
 			fd, err := strconv.Atoi(word)
 			s.check(err)
-			link, err := s.link(fd)
+			link, err := procfs.ReadLink(s.peer.Pid, fd)
 			if err != nil {
 				names = append(names, "nothing")
 				continue
@@ -201,25 +202,6 @@ func (s *stage) normalize(answer string) string {
 		}
 		return "fds=" + strings.Join(names, ",")
 	})
-}
-
-// link returns the kernel's name for the file of one of the peer's descriptors.
-func (s *stage) link(fd int) (string, error) {
-	return os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", s.peer.Pid, fd))
-}
-
-// openFDs returns the peer's open descriptors, or none if the peer has ended.
-func (s *stage) openFDs() (fds []int) {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.peer.Pid))
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if fd, err := strconv.Atoi(e.Name()); err == nil {
-			fds = append(fds, fd)
-		}
-	}
-	return fds
 }
 
 // fileName returns the name of a memfd, or the kind of any other file.
@@ -237,8 +219,9 @@ func fileName(link string) string {
 // leftOpen lists the pidfds, and the stage's own files, that the peer received and neither
 // reported nor closed.
 func (s *stage) leftOpen() (list []string) {
-	for _, fd := range s.openFDs() {
-		link, err := s.link(fd)
+	open, _ := procfs.OpenFDs(s.peer.Pid) // none if the peer has ended
+	for _, fd := range open {
+		link, err := procfs.ReadLink(s.peer.Pid, fd)
 		if err != nil {
 			continue // closed since the folder was read
 		}
@@ -291,7 +274,8 @@ func endOfStream(s *stage) { s.check(unix.Shutdown(s.far, unix.SHUT_WR)) }
 // freeFDs lowers the peer's limit of open files so that it can open n more descriptors.
 func freeFDs(n int) action {
 	return func(s *stage) {
-		open := s.openFDs()
+		open, err := procfs.OpenFDs(s.peer.Pid)
+		s.check(err)
 		limit := 0
 		for free := 0; slices.Contains(open, limit) || free < n; limit++ {
 			if !slices.Contains(open, limit) {
