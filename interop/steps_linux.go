@@ -460,9 +460,9 @@ func (cr *caseRun) checkHeld(sd *side, line int) (open []int) {
 	return open
 }
 
-// changing are the calls of the runner's sides that change the state of a file: its offset
-// or its status flags.
-var changing = []string{"read", "write", "splice", "sendfile", "lseek", "fcntl"}
+// changing are those of scenario.PeerCalls that change the state of a file: its offset or its
+// status flags.
+var changing = []string{"read", "write", "fcntl"}
 
 // checkStates finds files whose state has changed since a side last answered. This side has
 // just answered. The states are kept, so that a later change is found by the next look.
