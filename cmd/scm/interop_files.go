@@ -235,16 +235,17 @@ func showCommand() *cobra.Command {
 func copyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy DIR",
-		Short: "Write the scenarios to a new folder, for others to use",
-		Long: `Write the scenarios to a new folder, for others to use: peer/GROUP/ID.txt,
-kernel/GROUP/ID.txt, and expected.txt. Each folder has a README.md that explains how to
-write a scenario, and PEERS.md explains how to write a peer. To run the scenarios:
-run --catalogue DIR --expect DIR/expected.txt.`,
+		Short: "Copy the built-in scenarios to a new directory",
+		Long: `Copy the built-in scenarios to a new directory: peer/GROUP/ID.txt, kernel/GROUP/ID.txt
+and expected.txt. Each directory has a README.md that explains how to write a scenario,
+and PEERS.md explains how to write a peer. To run the scenarios:
+
+  scm interop run --catalogue DIR --expect DIR/expected.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := args[0]
 			if _, err := os.Lstat(dir); err == nil || dir == "" {
-				return fmt.Errorf("copy needs the name of a new folder, and not %q", dir)
+				return fmt.Errorf("copy needs the name of a new directory, not %q", dir)
 			}
 			err := os.CopyFS(dir, catalogue.Files())
 			if err == nil {
@@ -288,8 +289,8 @@ Check it, fill in the two functions, and run the scenarios. For example:
 func checkCatalogueCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-catalogue [DIR]",
-		Short: "Check the scenarios of a folder, or those inside",
-		Long: `Check the scenarios of a folder, or those inside. The folder has the layout that
+		Short: "Check the scenarios in a directory, or the built-in ones",
+		Long: `Check the scenarios in a directory, or the built-in ones. The directory has the layout that
 "copy" writes, peer/GROUP/ID.txt and kernel/GROUP/ID.txt, or just GROUP/ID.txt. Each
 scenario must be readable and able to fail, have a rule and its source and a reason for
 each alternative, and exist only once. If there is an expected.txt, each of its lines
