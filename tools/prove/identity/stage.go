@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/internal/procfs"
+	"github.com/scm-rights/scm/internal/recorder"
 	"github.com/scm-rights/scm/interop/process"
 	"github.com/scm-rights/scm/interop/raw"
 	"github.com/scm-rights/scm/interop/scenario"
