@@ -10,10 +10,10 @@ import (
 // A call has the fields of one of its usages, with valid values.
 func TestWrongCommands(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
-		{"sendmsg;sendmsg control=rights(3);sendmsg payload=00 color=red", "usage: sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]"},
+		{"sendmsg;sendmsg control=rights(3);sendmsg payload=00 color=red", "usage: sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=ADDR] [sock=x] [at=K]"},
 		{"recvmsg control=0", "usage: recvmsg bytes=N"},
 		{"dup;dup fd=3 sock=3;listen fd=3;stat sock=3", "usage: "},
-		{"connect;connect name=auto fd=3", "usage: connect [sock=x] name=A, or connect [sock=x] fd=y"},
+		{"connect;connect name=auto fd=3", "usage: connect [sock=x] name=ADDR, or connect [sock=x] fd=y"},
 		{"fcntl fd=3;fcntl fd=3 get=fl set=fl:-", "usage: fcntl fd=x get=fl, or fcntl fd=x set=fl:nonblock"},
 		{"setuid;setuid uid=1 pid=A", "usage: setuid uid=N, or setuid pid=A"},
 		{"setsockopt;setsockopt sock=3", "usage: setsockopt [sock=x] NAME=VALUE…"},

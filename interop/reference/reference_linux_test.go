@@ -139,7 +139,7 @@ func TestServe(t *testing.T) {
 		{"levitate height=3", "unsupported"},
 		{"sendmsg payload=00", "err EBADF"},
 		{fmt.Sprintf("use sock=%d fds=-", two[0]), "ok"},
-		{"sendmsg payload=00 color=red", "err lib usage: sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=A] [sock=x] [at=K]"},
+		{"sendmsg payload=00 color=red", "err lib usage: sendmsg payload=P [control=C] [controllen=N] [flags=F] [name=ADDR] [sock=x] [at=K]"},
 		{"sendmsg payload=0g", "err lib sendmsg: invalid value for payload="},
 		{"recvmsg bytes=1 control=0 controllen=4096 flags=dontwait", long},
 		{"recvmsg bytes=1 control=24 controllen=25 flags=dontwait", long},
