@@ -3,6 +3,7 @@
 // A pid can also be the ID of a thread. Errors are of type [*os.PathError]. If the process or the descriptor
 // does not exist, or no longer does, [IsGone] reports true for the error.
 //
-// No function uses the runtime's poller. A caller that holds a process stopped, or that reads hundreds of
-// files, does not wait for a file of the process itself: the kernel answers every read of /proc.
+// No function uses the runtime's poller, which would take as long as the reads themselves and would open
+// descriptors of its own. It is not needed, because the kernel answers every read of /proc without waiting for
+// the process.
 package procfs
