@@ -1,4 +1,4 @@
-// Package mutant puts faults into sources by means of go build -overlay, to test the tests. It does not
+// Package mutant puts faults into sources with go build -overlay, to test the tests. It does not
 // change the sources themselves.
 package mutant
 
