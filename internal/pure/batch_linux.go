@@ -45,14 +45,9 @@ func SendBatch(sock int32, ms []msg.Message, flags int) (n int, err error) {
 	b := newBatch(ms)
 	defer b.put(len(ms))
 	for i := range ms {
-		m, hdr := &ms[i], &b.msgs[i].hdr
-		if len(m.FDs) == 0 && m.Cred == nil {
-			continue
+		if len(ms[i].FDs) > 0 || ms[i].Cred != nil {
+			b.putControl(i, &ms[i])
 		}
-		hdr.Control = (*byte)(unsafe.Pointer(&b.control[i]))
-		buf := b.control[i].bytes()
-		clear(buf[:controlRoom(m)])
-		hdr.SetControllen(putControl(buf, m))
 	}
 	sys.BeforeSend()
 	n, err = b.call(unix.SYS_SENDMMSG, sock, len(ms), flags)
@@ -149,6 +144,16 @@ func newBatch(ms []msg.Message) *batch {
 		iov = iov[len(m.Buffers):]
 	}
 	return b
+}
+
+// putControl writes the control messages of m, which is message i, to a buffer that still has
+// the bytes of an earlier batch. It clears the padding too, because the kernel is given it.
+func (b *batch) putControl(i int, m *msg.Message) {
+	buf := b.control[i].bytes()
+	clear(buf[:unix.CmsgSpace(4*len(m.FDs))+unix.CmsgSpace(credBytes)])
+	hdr := &b.msgs[i].hdr
+	hdr.Control = &buf[0]
+	hdr.SetControllen(putControl(buf, m))
 }
 
 func (b *batch) call(trap uintptr, sock int32, n, flags int) (int, error) {

@@ -22,6 +22,17 @@ func PutSmallControl(m *msg.Message) []byte {
 	return buf[:putControl(buf, m)]
 }
 
+// PutUsedControl does the same for a message of a batch whose memory an earlier batch has used.
+func PutUsedControl(m *msg.Message) []byte {
+	b := new(batch)
+	buf := b.control[0].bytes()
+	for i := range buf {
+		buf[i] = 0xff
+	}
+	b.putControl(0, m)
+	return buf[:b.msgs[0].hdr.Controllen]
+}
+
 var ControlRoom = controlRoom
 
 const (

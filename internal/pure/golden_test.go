@@ -119,6 +119,20 @@ func TestGoldenSmallControl(t *testing.T) {
 	}
 }
 
+// The control buffer of a batch has the same bytes, whatever an earlier batch left in its memory.
+func TestGoldenUsedControl(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 4, msg.MaxFDs - 1, msg.MaxFDs} {
+		for _, cred := range []bool{false, true} {
+			for _, padded := range []bool{true, false} {
+				m := message(n, cred, padded)
+				if used, want := pure.PutUsedControl(m), pure.PutControl(m); !bytes.Equal(used, want) {
+					t.Errorf("%d descriptors, credentials %t, padded %t: the used buffer is %x, a new one %x", n, cred, padded, used, want)
+				}
+			}
+		}
+	}
+}
+
 // The size of the control buffer of a receive follows from the lengths that C's macros return.
 func TestGoldenRoom(t *testing.T) {
 	forLibcs(t, func(t *testing.T, want []string) {
