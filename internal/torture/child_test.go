@@ -27,134 +27,133 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// The child of a torture run: it makes one call of the API between two marks,
-// and then says what came of it.
+// The child process of a run calls one function of the API between two marks in the
+// strace record, and then sends a report to the partner.
 
 const tortureChild = "torture"
 
-// strace without -f follows the first thread alone. The call is made there, so
-// that what the runtime does on others is neither counted nor failed.
+// Without -f, strace follows only the first thread. The call is made on it, so that strace
+// neither counts nor fails the runtime's calls on other threads.
 func init() {
 	if reexec.Name() == tortureChild {
 		runtime.LockOSThread()
 	}
 }
 
-// control is the number of the socket over which the partner lends the case's
-// files, and is told what came of it.
+// control is the descriptor of the socket over which the partner sends the run's files,
+// and on which the child sends its report.
 const control = 3
 
-// subject is what a call works on, and what it returned.
-type subject struct {
-	network  string
-	folder   string        // for socket files; each case has its own
-	sock     int           // one end of a pair, whose other end the partner has
-	cargo    int           // to send
-	file     *os.File      // of cargo
-	socket   *net.UnixConn // of sock, for who takes one
-	conn     *scm.Conn
-	sockFile *os.File // of sock, too
-	server   *scm.Listener
-	stale    bool        // a socket file was there before the call
-	failed   string      // the system call that was made to fail
-	short    bool        // nothing more comes: a wait has to end by itself
-	calls    int         // that were made before this one
-	given    []int       // numbers of setUp's; -1 is one that a call was to close
-	taken    []int       // numbers that the call was to close
-	held     []io.Closer // what was returned
-	numbers  []int
-	wrong    []string
+// fixture holds the arguments of a call and what it returned.
+type fixture struct {
+	network   string
+	folder    string        // for socket files; each run has its own
+	sock      int           // one end of a socket pair; the partner has the other
+	cargo     int           // the descriptor to send
+	file      *os.File      // wraps cargo
+	socket    *net.UnixConn // a duplicate of sock, for functions that take a UnixConn
+	conn      *scm.Conn
+	sockFile  *os.File // a duplicate of sock, for functions that take a File
+	server    *scm.Listener
+	stale     bool        // a socket file existed before the call
+	failed    string      // the system call that strace makes fail
+	short     bool        // the injected error is EAGAIN, so no event ends a wait but a short deadline
+	calls     int         // number of earlier calls
+	setUpFDs  []int       // descriptors that setUp opened; -1 replaces one that a call has closed
+	mustClose []int       // descriptors that the call must close
+	closers   []io.Closer // closes what the call returned
+	returned  []int
+	wrong     []string
 }
 
-// tortureReport is what the child says.
+// tortureReport is the child's report.
 type tortureReport struct {
 	Err         string
-	Errnos      []unix.Errno // that the error wraps
-	Deadline    bool         // the error is os.ErrDeadlineExceeded
-	Unsupported bool         // or errors.ErrUnsupported
-	Before      []int        // numbers that were open at the first mark
+	Errnos      []unix.Errno // wrapped by the error
+	Deadline    bool         // the error wraps os.ErrDeadlineExceeded
+	Unsupported bool         // the error wraps errors.ErrUnsupported
+	Before      []int        // descriptors open at the first mark
 	Returned    []int
-	Left        []string // numbers that are open since, or hold another file
-	Gone        []int    // numbers that were open before, and are not
-	Taken       []int    // numbers that the call was to close
-	Again       string   // the error of a second call
+	Opened      []string // descriptors opened between the marks, or reused for another file
+	Closed      []int    // descriptors closed between the marks
+	MustClose   []int    // descriptors that the call must close
+	SecondErr   string   // the error of a second call
 	Successes   int
 	Wrong       []string
 }
 
-// holds takes over a descriptor that was returned.
-func (t *subject) holds(fds ...int) {
+// returnedFD notes descriptors that the call returned, and closes them at the end.
+func (t *fixture) returnedFD(fds ...int) {
 	for _, fd := range fds {
-		t.held = append(t.held, number(fd))
-		t.numbers = append(t.numbers, fd)
+		t.closers = append(t.closers, fdFile(fd))
+		t.returned = append(t.returned, fd)
 	}
 }
 
-// number is a descriptor as an io.Closer.
-type number int
+// fdFile is a descriptor that implements io.Writer and io.Closer.
+type fdFile int
 
-func (n number) Close() error { return unix.Close(int(n)) }
+func (fd fdFile) Close() error { return unix.Close(int(fd)) }
 
-// arrived takes over descriptors that the partner sent, and lets it know by a
-// byte in each that they came.
-func (t *subject) arrived(want int, fds ...int) {
+// receivedFDs notes descriptors that the call received, and checks their count.
+func (t *fixture) receivedFDs(want int, fds ...int) {
 	if len(fds) != want {
-		t.wrong = append(t.wrong, fmt.Sprintf("%d descriptors came, not %d", len(fds), want))
+		t.wrong = append(t.wrong, fmt.Sprintf("received %d descriptors, want %d", len(fds), want))
 	}
-	t.holds(fds...)
+	t.returnedFD(fds...)
 }
 
-// owns takes over a connection, listener or file that was returned.
-func (t *subject) owns(c interface {
+// returnedFile notes a connection, listener or file that the call returned, and closes it at the end.
+func (t *fixture) returnedFile(c interface {
 	io.Closer
 	SyscallConn() (syscall.RawConn, error)
 }) {
 	raw, err := c.SyscallConn()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(raw.Control(func(fd uintptr) { t.numbers = append(t.numbers, int(fd)) })).To(Succeed())
-	t.held = append(t.held, c)
+	Expect(raw.Control(func(fd uintptr) { t.returned = append(t.returned, int(fd)) })).To(Succeed())
+	t.closers = append(t.closers, c)
 }
 
-// path is a name for a socket file that no other call of the case has.
-func (t *subject) path() string { return filepath.Join(t.folder, "s"+strconv.Itoa(t.calls)) }
+// path returns a name for a socket file that no other call of the run uses.
+func (t *fixture) path() string { return filepath.Join(t.folder, "s"+strconv.Itoa(t.calls)) }
 
-// looks checks, after the call, what would take system calls in it.
-func (t *subject) looks(err error) {
-	for _, fd := range t.numbers {
+// checkAfterCall makes the checks that need system calls, and therefore must not run between the marks.
+func (t *fixture) checkAfterCall(err error) {
+	for _, fd := range t.returned {
 		if !fdtest.CloseOnExec(fd) {
 			t.wrong = append(t.wrong, fmt.Sprintf("%d is not close-on-exec", fd))
 		}
 	}
-	// A file that could not be looked at after bind is not known to be the call's, and package net
-	// leaves it where it fails between bind and its return.
+	// If stat fails after bind, the call cannot know that the socket file is its own, so it leaves it.
+	// Package net leaves the file if it fails between bind and its return.
 	leaves := []string{"newfstatat", "listen", "epoll_ctl"}
 	if _, missing := os.Lstat(t.path()); err != nil && !errors.Is(missing, fs.ErrNotExist) && !t.stale && !slices.Contains(leaves, t.failed) {
-		t.wrong = append(t.wrong, "a call that failed left its socket file")
+		t.wrong = append(t.wrong, "the failed call left its socket file behind")
 	}
 }
 
-// beginMark and endMark are system calls that nothing else makes.
+// beginMark and endMark make system calls that nothing else here makes.
 func beginMark() { _, _ = unix.Getpgid(-1) }
 func endMark()   { _, _ = unix.Getsid(-1) }
 
-// expects reports what a successful call got wrong.
-func (t *subject) expects(got, want any) {
+// expectEqual reports a wrong result of the call.
+func (t *fixture) expectEqual(got, want any) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.wrong = append(t.wrong, fmt.Sprintf("got %v, want %v", got, want))
 	}
 }
 
-// connects makes a Conn of the case's socket.
-func (t *subject) connects() {
+// makeConn turns the run's socket into a Conn.
+func (t *fixture) makeConn() {
 	conn, err := scm.NewConnFD(t.sock)
 	Expect(err).NotTo(HaveOccurred())
 	t.conn, t.sock = conn, NumberOf(conn)
-	t.patience()
+	t.setDeadline()
 }
 
-// patience is how long a call waits. Where EAGAIN was a lie no event follows it:
-// the deadline then ends the wait, as the documentation says.
-func (t *subject) patience() {
+// setDeadline limits how long a call waits. No event follows an injected EAGAIN, so
+// only the deadline ends the wait.
+func (t *fixture) setDeadline() {
 	wait := Hang
 	if t.short {
 		wait = 50 * time.Millisecond
@@ -167,15 +166,15 @@ func (t *subject) patience() {
 	}
 }
 
-// warms has package net read what it reads once: how long a queue may be.
-func warms() {
+// warmUpNet makes package net read the maximum listen backlog, which it does only once.
+func warmUpNet() {
 	l, err := net.Listen("unix", AbstractName())
 	Expect(err).NotTo(HaveOccurred())
 	Expect(l.Close()).To(Succeed())
 }
 
-// borrows receives the case's files from the partner.
-func (t *subject) borrows() {
+// receiveFiles receives the run's files from the partner.
+func (t *fixture) receiveFiles() {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 1)}, FDs: make([]int, 2)}
 	Expect(scm.Recv(control, &m, 0)).To(Succeed())
 	Expect(m.NFD).To(Equal(2))
@@ -183,18 +182,18 @@ func (t *subject) borrows() {
 	t.file = os.NewFile(uintptr(t.cargo), "cargo")
 }
 
-// The arguments are the operation, the network, the folder, the errno that is
-// injected, or 0, and the system call that fails.
+// The arguments are the operation, the network, the folder, the injected errno (or 0),
+// and the system call that fails.
 var _ = Child(tortureChild, func(args []string) {
-	debug.SetGCPercent(-1) // a collected os.File would be closed, and its leak not seen
+	debug.SetGCPercent(-1) // the garbage collector would close a leaked os.File
 	time.AfterFunc(2*Hang, func() { os.Exit(3) })
 	unix.CloseOnExec(control)
 	errno, err := strconv.Atoi(args[3])
 	Expect(err).NotTo(HaveOccurred())
-	t := &subject{network: args[1], folder: args[2], failed: plainName(args[4]), short: unix.Errno(errno) == unix.EAGAIN}
+	t := &fixture{network: args[1], folder: args[2], failed: plainName(args[4]), short: unix.Errno(errno) == unix.EAGAIN}
 	o := findOperation(args[0])
-	t.borrows()
-	warms()
+	t.receiveFiles()
+	warmUpNet()
 	if o.setUp != nil {
 		o.setUp(t)
 	}
@@ -205,44 +204,45 @@ var _ = Child(tortureChild, func(args []string) {
 	err = o.call(t)
 	endMark()
 	after := fdtest.Take()
-	t.looks(err)
+	t.checkAfterCall(err)
 
 	for fd := range before {
 		r.Before = append(r.Before, fd)
 	}
 	for fd, id := range after {
 		if old, ok := before[fd]; !ok || old != id {
-			r.Left = append(r.Left, strconv.Itoa(fd)+" "+fdtest.Name(fd))
+			r.Opened = append(r.Opened, strconv.Itoa(fd)+" "+fdtest.Name(fd))
 		}
 	}
 	for fd := range before {
 		if _, ok := after[fd]; !ok {
-			r.Gone = append(r.Gone, fd)
+			r.Closed = append(r.Closed, fd)
 		}
 	}
 	slices.Sort(r.Before)
-	r.Returned = t.numbers
-	r.told(err)
-	r.Taken = t.taken
+	r.Returned = t.returned
+	r.setError(err)
+	r.MustClose = t.mustClose
 	if err == nil {
 		r.Successes++
 	}
-	// A close that strace did not let happen can have kept anything as it was.
+	// If strace kept close from running, a second call may fail, because anything can still be open.
 	if !o.once && args[4] != "close" {
 		t.calls++
 		t.short = false
-		t.patience()
+		t.setDeadline()
 		if err := o.call(t); err != nil {
-			r.Again = err.Error()
+			r.SecondErr = err.Error()
 		} else {
 			r.Successes++
 		}
 	}
 
-	// From here on nothing but a leak keeps what the partner sent or lent open.
-	for i, c := range t.held {
-		if o.comes.files > 0 && i < len(t.numbers) {
-			_, _ = unix.Write(t.numbers[i], []byte{0})
+	// Close all files of the partner. Afterwards only a leak can keep one open. The byte
+	// written to each received file shows the partner that the file arrived.
+	for i, c := range t.closers {
+		if o.receives.files > 0 && i < len(t.returned) {
+			_, _ = unix.Write(t.returned[i], []byte{0})
 		}
 		_ = c.Close()
 	}
@@ -254,23 +254,23 @@ var _ = Child(tortureChild, func(args []string) {
 	if t.server != nil {
 		_ = t.server.Close()
 	}
-	for _, fd := range t.given {
+	for _, fd := range t.setUpFDs {
 		_ = unix.Close(fd)
 	}
 	_ = t.file.Close()
-	_ = t.sockFile.Close() // nil is an error
+	_ = t.sockFile.Close() // it may be nil
 	if t.socket != nil {
 		_ = t.socket.Close()
 	}
 	r.Wrong = t.wrong
-	Expect(json.NewEncoder(number(control)).Encode(r)).To(Succeed())
-	_, _ = unix.Read(control, make([]byte, 1)) // the partner looks, and then hangs up
+	Expect(json.NewEncoder(fdFile(control)).Encode(r)).To(Succeed())
+	_, _ = unix.Read(control, make([]byte, 1)) // wait until the partner has looked for leaks
 })
 
-func (n number) Write(p []byte) (int, error) { return unix.Write(int(n), p) }
+func (fd fdFile) Write(p []byte) (int, error) { return unix.Write(int(fd), p) }
 
-// told fills in what is known of the error.
-func (r *tortureReport) told(err error) {
+// setError fills in the fields that describe the error.
+func (r *tortureReport) setError(err error) {
 	if err == nil {
 		return
 	}

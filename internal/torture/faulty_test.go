@@ -22,146 +22,144 @@ import (
 	. "github.com/scm-rights/scm/internal/spectest"
 )
 
-// What holds the torture itself: operations with each kind of fault, which it has to
-// find, and that every call of the API stands in its table.
+// These specs test the torture itself. Each faulty operation has a defect that the checks
+// must find, and every exported function must be listed in one of the two tables.
 
-// faultyOperation is one that breaks the law, and the words that say how.
+// faultyOperation is an operation with a defect, and a part of the finding about it.
 type faultyOperation struct {
 	operation
-	words string
+	finding string
 }
 
 var errSilent = errors.New("something failed")
 
-// asks is a system call that can fail.
-func (t *subject) asks() error { return Second(scm.PeerCred(t.sock)) }
+// failingCall makes a system call into which a fault is injected.
+func (t *fixture) failingCall() error { return Second(scm.PeerCred(t.sock)) }
 
 var faultyOperations = []faultyOperation{
-	{operation{name: "faulty leak", call: func(t *subject) error {
+	{operation{name: "an operation that leaks a descriptor", call: func(t *fixture) error {
 		fd := t.dup(t.cargo)
-		if err := t.asks(); err != nil {
+		if err := t.failingCall(); err != nil {
 			return err
 		}
 		return unix.Close(fd)
 	}}, "left open"},
-	{operation{name: "faulty close twice", call: func(t *subject) error {
+	{operation{name: "an operation that closes a descriptor twice", call: func(t *fixture) error {
 		fd, err := unix.FcntlInt(uintptr(t.cargo), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		_, _ = unix.Close(fd), unix.Close(fd)
-		return t.asks()
-	}}, "closed what was not open"},
-	{operation{name: "faulty close of another's", call: func(t *subject) error {
-		err := t.asks()
+		return t.failingCall()
+	}}, "closed a descriptor that was not open"},
+	{operation{name: "an operation that closes its caller's descriptor", call: func(t *fixture) error {
+		err := t.failingCall()
 		if err != nil {
 			_ = unix.Close(t.cargo)
 		}
 		return err
-	}}, "closed what was not the call's"},
-	{operation{name: "faulty close that is repeated", call: func(t *subject) error {
+	}}, "closed a descriptor that does not belong to the call"},
+	{operation{name: "an operation that repeats a failed close", call: func(t *fixture) error {
 		fd, err := unix.FcntlInt(uintptr(t.cargo), unix.F_DUPFD_CLOEXEC, 0)
 		if err == nil && unix.Close(fd) != nil {
 			err = unix.Close(fd)
 		}
 		return err
-	}, shrugs: closeShrugs}, "closed twice"},
-	{operation{name: "faulty success", call: func(t *subject) error {
-		_ = t.asks()
+	}, ignored: closeIgnored}, "closed twice"},
+	{operation{name: "an operation that ignores an error", call: func(t *fixture) error {
+		_ = t.failingCall()
 		return nil
-	}}, "the call succeeded"},
-	{operation{name: "faulty retry", call: func(t *subject) error {
+	}}, "the call succeeded despite the injected error"},
+	{operation{name: "an operation that retries after every error", call: func(t *fixture) error {
 		_, err := scm.WriteFD(t.sock, []byte("hello"), t.cargo)
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EAGAIN) {
 			_, err = scm.WriteFD(t.sock, []byte("hello"), t.cargo)
 		}
 		return err
-	}, sends: hello}, "the call succeeded"},
-	{operation{name: "faulty silence", call: func(t *subject) error {
-		if t.asks() != nil {
+	}, sends: hello}, "the call succeeded despite the injected error"},
+	{operation{name: "an operation whose error does not wrap the errno", call: func(t *fixture) error {
+		if t.failingCall() != nil {
 			return errSilent
 		}
 		return nil
-	}}, "the error does not wrap it"},
-	{operation{name: "faulty order", sends: hello, call: func(t *subject) error {
+	}}, "the error does not wrap the injected errno"},
+	{operation{name: "an operation that makes a call that can fail after sending", sends: hello, call: func(t *fixture) error {
 		_, err := scm.WriteFD(t.sock, []byte("hello"), t.cargo)
-		return errors.Join(err, t.asks())
-	}}, "1 calls succeeded, and the partner received"},
-	{operation{name: "faulty halves", networks: unixOnly, sends: hello, call: func(t *subject) error {
+		return errors.Join(err, t.failingCall())
+	}}, "1 calls succeeded, but the partner received"},
+	{operation{name: "an operation that sends one message in two calls", networks: unixOnly, sends: hello, call: func(t *fixture) error {
 		if _, err := scm.WriteFD(t.sock, []byte("he"), t.cargo); err != nil {
 			return err
 		}
 		return scm.Send(t.sock, &scm.Message{Buffers: [][]byte{[]byte("llo")}}, 0)
-	}}, "of a sender that was killed"},
-	{operation{name: "faulty loss", comes: hello, call: func(t *subject) error {
+	}}, "from a killed sender"},
+	{operation{name: "an operation that returns a descriptor with an error", receives: hello, call: func(t *fixture) error {
 		_, fd, err := scm.ReadFD(t.sock, make([]byte, 5))
 		if err == nil {
-			t.numbers = append(t.numbers, fd)
-			if err = t.asks(); err == nil {
-				t.held = append(t.held, number(fd))
+			t.returned = append(t.returned, fd)
+			if err = t.failingCall(); err == nil {
+				t.closers = append(t.closers, fdFile(fd))
 			}
 		}
 		return err
-	}}, "numbers were returned with an error"},
-	{operation{name: "faulty end", sends: hello, call: func(t *subject) error {
+	}}, "descriptors were returned with an error"},
+	{operation{name: "an operation that shuts the socket down after an error", sends: hello, call: func(t *fixture) error {
 		_, err := scm.WriteFD(t.sock, []byte("hello"), t.cargo)
 		if err != nil {
 			_ = unix.Shutdown(t.sock, unix.SHUT_RDWR)
 		}
 		return err
-	}}, "the call cannot be made afterwards"},
-	{operation{name: "faulty number", call: func(t *subject) error {
-		err := t.asks()
+	}}, "a second call fails"},
+	{operation{name: "an operation that returns a descriptor of its caller", call: func(t *fixture) error {
+		err := t.failingCall()
 		if err == nil {
-			t.numbers = append(t.numbers, t.sock)
+			t.returned = append(t.returned, t.sock)
 		}
 		return err
-	}}, "was returned and is not a new number"},
+	}}, "was returned, but was open before"},
 }
 
-func faulty() (operations []operation) {
+func faultyOps() (operations []operation) {
 	for _, f := range faultyOperations {
 		operations = append(operations, f.operation)
 	}
 	return operations
 }
 
-// quiet are the functions that make no system call. The error types' methods are
-// not among them: they are not given anything to ask about.
-var quiet = map[string]func(t *subject){
-	"Conn.NetConn":              func(t *subject) { t.conn.NetConn() },
-	"Conn.SetUnlinkOnClose":     func(t *subject) { t.conn.SetUnlinkOnClose(true) },
-	"Listener.Addr":             func(t *subject) { t.server.Addr() },
-	"Listener.SetUnlinkOnClose": func(t *subject) { t.server.SetUnlinkOnClose(true) },
-	"Message.Truncated":         func(*subject) { _ = (&scm.Message{}).Truncated() },
-	"TruncatedError.Error":      func(*subject) { _ = (&scm.TruncatedError{}).Error() },
-	"TruncatedError.Unwrap":     func(*subject) { _ = (&scm.TruncatedError{}).Unwrap() },
-	"ExpectError.Error":         func(*subject) { _ = (&scm.ExpectError{}).Error() },
-	"ExpectError.Unwrap":        func(*subject) { _ = (&scm.ExpectError{}).Unwrap() },
+// noSystemCall calls the exported functions that make no system call.
+var noSystemCall = map[string]func(t *fixture){
+	"Conn.NetConn":              func(t *fixture) { t.conn.NetConn() },
+	"Conn.SetUnlinkOnClose":     func(t *fixture) { t.conn.SetUnlinkOnClose(true) },
+	"Listener.Addr":             func(t *fixture) { t.server.Addr() },
+	"Listener.SetUnlinkOnClose": func(t *fixture) { t.server.SetUnlinkOnClose(true) },
+	"Message.Truncated":         func(*fixture) { _ = (&scm.Message{}).Truncated() },
+	"TruncatedError.Error":      func(*fixture) { _ = (&scm.TruncatedError{}).Error() },
+	"TruncatedError.Unwrap":     func(*fixture) { _ = (&scm.TruncatedError{}).Unwrap() },
+	"ExpectError.Error":         func(*fixture) { _ = (&scm.ExpectError{}).Error() },
+	"ExpectError.Unwrap":        func(*fixture) { _ = (&scm.ExpectError{}).Unwrap() },
 }
 
-// allQuiet calls them all.
-var allQuiet = operation{name: "quiet", setUp: func(t *subject) {
-	t.connects()
+// allWithoutSystemCall calls every function in noSystemCall.
+var allWithoutSystemCall = operation{name: "all functions without system calls", setUp: func(t *fixture) {
+	t.makeConn()
 	withServer(t)
-}, call: func(t *subject) error {
-	for _, call := range quiet {
+}, call: func(t *fixture) error {
+	for _, call := range noSystemCall {
 		call(t)
 	}
 	return nil
 }}
 
-// sources is where the package is.
-const sources = "../.."
+// sourceDir is the directory of package scm.
+const sourceDir = "../.."
 
-// exported are the functions of the package, as this build has them,
-// and the methods of its types.
+// exported returns the exported functions and methods of the package in this build.
 func exported() (names []string) {
 	GinkgoHelper()
-	pkg, err := build.ImportDir(sources, 0)
+	pkg, err := build.ImportDir(sourceDir, 0)
 	Expect(err).NotTo(HaveOccurred())
 	for _, name := range append(pkg.GoFiles, pkg.CgoFiles...) {
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(sources, name), nil, 0)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(sourceDir, name), nil, 0)
 		Expect(err).NotTo(HaveOccurred())
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
@@ -188,19 +186,19 @@ func exported() (names []string) {
 
 var _ = Describe("the torture", Label("torture"), func() {
 	for _, f := range faultyOperations {
-		It("finds what is wrong with "+f.name, func() {
+		It("detects "+f.name, func() {
 			CannotEmulate(fdtest.Traced)
 			network := "unixpacket"
 			if f.networks != nil {
 				network = f.networks[0]
 			}
-			_, wrong := f.torture(FindStrace(), network, false)
-			Expect(wrong).To(ContainElement(ContainSubstring(f.words)))
+			_, wrong := f.runAllFaults(FindStrace(), network, false)
+			Expect(wrong).To(ContainElement(ContainSubstring(f.finding)))
 		})
 	}
 
-	It("has every function of the package that makes a system call in its table", func() {
-		if _, err := os.Stat(filepath.Join(sources, "scm.go")); err != nil {
+	It("lists every exported function, either as an operation or as one without system calls", func() {
+		if _, err := os.Stat(filepath.Join(sourceDir, "scm.go")); err != nil {
 			Skip("the sources are not here: " + err.Error())
 		}
 		var tortured []string
@@ -210,16 +208,16 @@ var _ = Describe("the torture", Label("torture"), func() {
 		all := exported()
 		Expect(len(all)).To(BeNumerically(">", 50))
 		for _, name := range all {
-			Expect(slices.Contains(tortured, name)).NotTo(Equal(quiet[name] != nil),
-				"%s stands in the table of operations or in that of quiet functions, and not in both", name)
+			Expect(slices.Contains(tortured, name)).NotTo(Equal(noSystemCall[name] != nil),
+				"%s must be listed in exactly one of operations and noSystemCall", name)
 		}
-		Expect(all).To(ContainElements(slices.Collect(maps.Keys(quiet))))
+		Expect(all).To(ContainElements(slices.Collect(maps.Keys(noSystemCall))))
 	})
 
-	It("has only those outside of it that make none", func() {
+	It("excludes only functions that make no system call", func() {
 		CannotEmulate(fdtest.Traced)
-		o := allQuiet.play(FindStrace(), "unix", fault{})
-		Expect(o.violations(allQuiet)).To(BeEmpty())
+		o := allWithoutSystemCall.runChild(FindStrace(), "unix", fault{})
+		Expect(o.violations(allWithoutSystemCall)).To(BeEmpty())
 		Expect(o.record.calls).To(BeEmpty())
 	})
 })

@@ -22,50 +22,51 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// operation is a call of the API that makes system calls, and what must be true
-// of it whatever the kernel answers to them.
+// operation is a call of an exported function that makes system calls, with what is
+// documented about errors of those calls.
 type operation struct {
-	name     string   // a function or method, and perhaps in which case
-	also     []string // what else it is the proof of
-	networks []string // on which it is made
-	setUp    func(t *subject)
-	call     func(t *subject) error
+	name     string   // the function or method, a space, and the case
+	also     []string // further functions that the operation covers
+	networks []string // the types of socket to run on; nil means all
+	setUp    func(t *fixture)
+	call     func(t *fixture) error
 
-	sends parcel // what one call that succeeds sends
-	comes parcel // what one call receives; it is there twice
+	sends    messageSet // what one successful call sends
+	receives messageSet // what one call receives; the partner sends it twice
 
-	// inParts says that a message is sent by more than one system call, as its
-	// original does: who dies or fails between them has sent a beginning.
-	inParts bool
+	// partial means that a message is sent by several system calls, as in the original
+	// program. If one fails or the process dies, a prefix of the message has been sent.
+	partial bool
 
-	// once says that a second call is not promised to succeed.
+	// once means that a second call need not succeed.
 	once bool
 
-	// retries are what is documented to be no error, by system call.
+	// retries lists the errnos, by system call, after which the operation tries again.
 	retries map[string][]unix.Errno
 
-	// shrugs are the system calls whose failure, or whose failure with one errno ("openat
-	// EACCES"), or the failure of one of which ("newfstatat #1"), is no error, and why that is right.
-	shrugs map[string]string
+	// ignored lists the failures that the operation ignores, and why that is right. A key is a
+	// system call, a system call with an errno ("openat EACCES"), or one of several system
+	// calls of that name ("newfstatat #1").
+	ignored map[string]string
 
-	// spares are the faults that are not injected ("connect EINTR"), and why.
-	spares map[string]string
+	// notInjected lists faults that must not be injected ("connect EINTR"), and why.
+	notInjected map[string]string
 
-	// hides are the system calls whose errno, or one errno of which, is not in the error, and what
-	// is; 0 is no errno.
-	hides map[string]unix.Errno
+	// replaced lists the failures whose errno the operation's error does not wrap, with the errno
+	// that it wraps instead. 0 means none.
+	replaced map[string]unix.Errno
 }
 
-// parcel is a number of messages.
-type parcel struct {
+// messageSet describes one or several equal messages.
+type messageSet struct {
 	payload string
 	files   int // in each message
-	count   int // messages; 0 is 1 where there is a payload or a file
+	count   int // number of messages; 0 means 1 if there is a payload or a file
 	kind    string
-	format  wire.Format // that sends it, if it is not scm
+	format  wire.Format // sends the messages; nil means scm
 }
 
-func (p parcel) messages() int {
+func (p messageSet) messages() int {
 	if p.count == 0 && (p.payload != "" || p.files > 0) {
 		return 1
 	}
@@ -74,125 +75,129 @@ func (p parcel) messages() int {
 
 var (
 	allNetworks = []string{"unix", "unixgram", "unixpacket"}
-	withEnd     = []string{"unix", "unixpacket"}
+	connected   = []string{"unix", "unixpacket"}
 	unixOnly    = []string{"unix"}
 	gramOnly    = []string{"unixgram"}
 	packetOnly  = []string{"unixpacket"}
 
-	onSignal = []unix.Errno{unix.EINTR}
-	waits    = []unix.Errno{unix.EINTR, unix.EAGAIN}
+	eintr         = []unix.Errno{unix.EINTR}
+	eintrOrEAGAIN = []unix.Errno{unix.EINTR, unix.EAGAIN}
 
-	// connRetries is Conn's and Listener's: EINTR is retried, EAGAIN waited out.
+	// connRetries applies to Conn and Listener. They retry after EINTR, and wait after EAGAIN.
 	connRetries = map[string][]unix.Errno{
-		"sendmsg": waits, "recvmsg": waits, "connect": waits, "flock": waits,
-		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": onSignal,
-		"openat": onSignal, "newfstatat": onSignal, "renameat": onSignal, "fstat": onSignal, "unlinkat": onSignal,
-		"readlinkat": onSignal,
-		"bind":       {unix.EADDRINUSE}, // a stale file may be gone by the second time
+		"sendmsg": eintrOrEAGAIN, "recvmsg": eintrOrEAGAIN, "connect": eintrOrEAGAIN, "flock": eintrOrEAGAIN,
+		"accept4": {unix.EINTR, unix.EAGAIN, unix.ECONNABORTED}, "ppoll": eintr,
+		"openat": eintr, "newfstatat": eintr, "renameat": eintr, "fstat": eintr, "unlinkat": eintr,
+		"readlinkat": eintr,
+		"bind":       {unix.EADDRINUSE}, // Listen may have removed a stale socket file before the second bind
 	}
 
-	// expectRetries are those of package os, by which a file is looked at.
-	expectRetries = map[string][]unix.Errno{"readlinkat": onSignal}
+	// expectRetries applies to Expect, which reads /proc/self/fd with package os.
+	expectRetries = map[string][]unix.Errno{"readlinkat": eintr}
 
-	wireRetries = map[string][]unix.Errno{"sendmsg": onSignal, "recvmsg": onSignal, "connect": onSignal, "ppoll": onSignal}
+	wireRetries = map[string][]unix.Errno{"sendmsg": eintr, "recvmsg": eintr, "connect": eintr, "ppoll": eintr}
 
-	// netShrugs are those of package net, which makes a connection.
-	netShrugs = map[string]string{
+	// netIgnored applies to functions in which package net makes a connection.
+	netIgnored = map[string]string{
 		"getsockname": "package net: the address is nil",
 		"getpeername": "package net: the address is nil",
-		"close":       "the number is free, and the error has nobody to go to",
+		"close":       closedAnyway,
 	}
 
-	// fileConnShrugs are those of net.FileConn and net.FileListener, and of the os.File that they take.
-	fileConnShrugs = with(netShrugs, map[string]string{
+	// fileConnIgnored applies to net.FileConn, net.FileListener and the os.File passed to them.
+	fileConnIgnored = with(netIgnored, map[string]string{
 		"fcntl F_GETFL":                "os.NewFile",
-		"fcntl F_DUPFD_CLOEXEC EINVAL": "package net calls dup(2) then",
+		"fcntl F_DUPFD_CLOEXEC EINVAL": "package net falls back to dup(2)",
 	})
 
-	// numberShrugs are those where the socket does not block, and os.NewFile has it in the poller.
-	numberShrugs = with(fileConnShrugs, map[string]string{"epoll_ctl EPOLL_CTL_ADD #1": "os.NewFile"})
+	// nonblockIgnored applies if the socket is non-blocking, so that os.NewFile adds it to the poller.
+	nonblockIgnored = with(fileConnIgnored, map[string]string{"epoll_ctl EPOLL_CTL_ADD #1": "os.NewFile"})
 
-	// socketShrugs are those of receiving a socket.
-	socketShrugs = with(numberShrugs, map[string]string{
-		"getsockopt ENOPROTOOPT": "some systems do not know SO_ACCEPTCONN",
+	// socketIgnored applies to functions that receive a socket.
+	socketIgnored = with(nonblockIgnored, map[string]string{
+		"getsockopt ENOPROTOOPT": "some systems do not support SO_ACCEPTCONN",
 	})
 
-	// noFamily is that of a received socket which does not tell its family.
-	noFamily = map[string]unix.Errno{"getsockopt": unix.EPROTONOSUPPORT}
+	// unknownFamily applies if getsockopt does not report the family of a received socket.
+	unknownFamily = map[string]unix.Errno{"getsockopt": unix.EPROTONOSUPPORT}
 
-	// noKind is that of a file which is refused because it may not be looked at.
-	noKind = map[string]unix.Errno{"statx EACCES": 0}
+	// unknownKind applies if statx is not permitted, so that Expect rejects the file.
+	unknownKind = map[string]unix.Errno{"statx EACCES": 0}
 
-	// noFileSystem is that of a stale file whose file system is not known.
-	noFileSystem = map[string]unix.Errno{"statfs": unix.EADDRINUSE}
+	// unknownFileSystem applies if the file system of a stale socket file is unknown.
+	unknownFileSystem = map[string]unix.Errno{"statfs": unix.EADDRINUSE}
 
-	// fileShrugs are those of os.NewFile, which returns no error: without the flags
-	// or without the poller the file is one that blocks.
-	fileShrugs = map[string]string{
+	// fileIgnored applies to os.NewFile, which returns no error. If it cannot read the flags or
+	// add the file to the poller, it returns a blocking file.
+	fileIgnored = map[string]string{
 		"fcntl F_GETFL": "os.NewFile", "epoll_ctl EPOLL_CTL_ADD": "os.NewFile", "epoll_ctl of itself": notAsked,
-		"getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"],
+		"getsockopt": notPolled, "statx": notPolled, "close": closeIgnored["close"],
 	}
 
-	// strangeShrugs are those of a file that is not for the poller.
-	strangeShrugs = map[string]string{
+	// unpolledIgnored applies to files that NewFile keeps out of the poller.
+	unpolledIgnored = map[string]string{
 		"fcntl F_GETFL": "os.NewFile", "epoll_ctl of itself": notAsked,
-		"getsockopt": notPolled, "statx": notPolled, "close": closeShrugs["close"],
+		"getsockopt": notPolled, "statx": notPolled, "close": closeIgnored["close"],
 	}
 
-	// expectShrugs are those of looking at a file.
-	expectShrugs = map[string]string{
-		"fcntl F_GET_SEALS": "a file that does not tell its seals has none",
-		"close":             "the number is free, and the error has nobody to go to",
+	// expectIgnored applies to Expect, which examines a file.
+	expectIgnored = map[string]string{
+		"fcntl F_GET_SEALS": "a file that does not support F_GET_SEALS has no seals",
+		"close":             closedAnyway,
 	}
 
-	// openShrugs are those of opening a folder or a socket file, which are never in the poller, too.
-	openShrugs = with(netShrugs, map[string]string{"fcntl F_GETFL": "os.OpenFile", "fcntl F_SETFL": "os.OpenFile"})
+	// openIgnored also covers opening a folder or a socket file, which never enter the poller.
+	openIgnored = with(netIgnored, map[string]string{"fcntl F_GETFL": "os.OpenFile", "fcntl F_SETFL": "os.OpenFile"})
 
-	// staleShrugs are those of looking at a stale file too.
-	staleShrugs = with(openShrugs, map[string]string{
+	// staleIgnored also covers examining a stale socket file.
+	staleIgnored = with(openIgnored, map[string]string{
 		"epoll_ctl EPOLL_CTL_ADD #1": "os.Open",
 
-		"openat EACCES": "a folder that the user may not read has no lock",
-		"flock":         "a folder that cannot be locked is not",
-		"newfstatat #1": "os.Rename, which looks whether it is a folder",
-		"renameat":      "a folder in which rename is refused is not waited for",
+		"openat EACCES": "Listen does not lock a folder that the user may not read",
+		"flock":         "Listen continues without a lock",
+		"newfstatat #1": "os.Rename finds out whether the target is a folder",
+		"renameat":      "Listen does not wait if the folder does not permit rename",
 	})
 
-	dialSpares = map[string]string{
-		"connect EINTR": "package net waits for the poller then, and a Unix socket that does not block never has that",
+	dialNotInjected = map[string]string{
+		"connect EINTR": "package net would wait for the poller, but connect on a non-blocking Unix socket never returns EINTR",
 	}
 
-	listenSpares = with(dialSpares, map[string]string{
-		"getsockname": "package net panics, and no Unix socket has that",
+	listenNotInjected = with(dialNotInjected, map[string]string{
+		"getsockname": "package net would panic, but getsockname on a Unix socket never fails",
 	})
 
-	closeShrugs = map[string]string{
-		"close": "the number is free, and the error has nobody to go to",
+	closeIgnored = map[string]string{
+		"close": closedAnyway,
 	}
 
-	runShrugs = with(closeShrugs, map[string]string{"close_range": "each is closed by itself"})
+	rangeCloseIgnored = with(closeIgnored, map[string]string{"close_range": "each descriptor is closed with close"})
 )
 
-// with is a table with more in it.
+// with returns a copy of table with the entries of more added.
 func with[V any](table, more map[string]V) map[string]V {
 	table = maps.Clone(table)
 	maps.Copy(table, more)
 	return table
 }
 
-const notAsked = "NewFile: a file that may have a poll method is asked for its kind"
+// closedAnyway explains why an error of close is ignored.
+const closedAnyway = "the descriptor is closed anyway, and the caller cannot use the error"
 
-// notPolled says why it is no error that a file's kind cannot be told.
-const notPolled = "NewFile: a file of unknown kind is not in the poller"
+// notAsked explains why an error of epoll_ctl on the file itself is ignored.
+const notAsked = "NewFile: the file may have a poll method, so its kind decides"
 
-// hello is one message with one file.
-var hello = parcel{payload: "hello", files: 1}
+// notPolled explains why a failure to find out a file's kind is ignored.
+const notPolled = "NewFile: a file of unknown kind does not enter the poller"
 
-// withConn is the setUp of what works on a Conn.
-func withConn(t *subject) { t.connects() }
+// hello describes one message with one file.
+var hello = messageSet{payload: "hello", files: 1}
 
-// withUnixConn is the setUp of what makes a Conn of a net.UnixConn.
-func withUnixConn(t *subject) {
+// withConn is the setUp of operations on a Conn.
+func withConn(t *fixture) { t.makeConn() }
+
+// withUnixConn is the setUp of operations that make a Conn from a net.UnixConn.
+func withUnixConn(t *fixture) {
 	f := os.NewFile(uintptr(t.dup(t.sock)), "socket")
 	c, err := net.FileConn(f)
 	Expect(err).NotTo(HaveOccurred())
@@ -201,81 +206,81 @@ func withUnixConn(t *subject) {
 }
 
 var operations = []operation{
-	{name: "WriteFD", sends: hello, call: func(t *subject) error {
+	{name: "WriteFD", sends: hello, call: func(t *fixture) error {
 		_, err := scm.WriteFD(t.sock, []byte("hello"), t.cargo)
 		return err
 	}},
-	{name: "ReadFD", comes: hello, call: func(t *subject) error {
+	{name: "ReadFD", receives: hello, call: func(t *fixture) error {
 		p := make([]byte, 5)
 		n, fd, err := scm.ReadFD(t.sock, p)
 		if err == nil {
-			t.arrived(1, fd)
-			t.expects(string(p[:n]), "hello")
+			t.receivedFDs(1, fd)
+			t.expectEqual(string(p[:n]), "hello")
 		} else {
-			t.expects([]int{n, fd}, []int{-1, -1})
+			t.expectEqual([]int{n, fd}, []int{-1, -1})
 		}
 		return err
 	}},
-	{name: "ReadFD of two", shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		return truncates(Third(scm.ReadFD(t.sock, make([]byte, 5))))
+	{name: "ReadFD with two descriptors", ignored: closeIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
+		return requireTruncated(Third(scm.ReadFD(t.sock, make([]byte, 5))))
 	}},
-	{name: "Send", sends: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+	{name: "Send", sends: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{[]byte("he"), []byte("llo")}, FDs: slices.Repeat([]int{t.cargo}, 3)}
 		return scm.Send(t.sock, &m, unix.MSG_NOSIGNAL)
 	}},
-	{name: "Recv", comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
-		return t.receives(3, func(m *scm.Message) error { return scm.Recv(t.sock, m, 0) })
+	{name: "Recv", receives: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
+		return t.recvHello(3, func(m *scm.Message) error { return scm.Recv(t.sock, m, 0) })
 	}},
-	{name: "Recv of too many", comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
+	{name: "Recv with too many descriptors", receives: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1)}
 		err := scm.Recv(t.sock, &m, 0)
 		if err == nil {
-			t.arrived(1, m.FDs[:m.NFD]...)
+			t.receivedFDs(1, m.FDs[:m.NFD]...)
 		}
 		return err
 	}},
-	{name: "Recv with a pidfd", comes: hello, setUp: func(t *subject) {
+	{name: "Recv with a pidfd", receives: hello, setUp: func(t *fixture) {
 		_ = scm.PassPIDFD(t.sock, true)
-	}, call: func(t *subject) error {
+	}, call: func(t *fixture) error {
 		pidfd := -1
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1), PIDFD: &pidfd}
 		err := scm.Recv(t.sock, &m, 0)
 		if err == nil {
-			t.arrived(1, m.FDs[:m.NFD]...)
+			t.receivedFDs(1, m.FDs[:m.NFD]...)
 		}
 		if pidfd >= 0 {
-			t.holds(pidfd)
+			t.returnedFD(pidfd)
 		}
 		return err
 	}},
-	{name: "SendBatch", sends: parcel{payload: "hello", files: 1, count: 2}, call: func(t *subject) error {
+	{name: "SendBatch", sends: messageSet{payload: "hello", files: 1, count: 2}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{[]byte("hello")}, FDs: []int{t.cargo}}
 		n, err := scm.SendBatch(t.sock, []scm.Message{m, m}, 0)
 		if err == nil {
-			t.expects(n, 2)
+			t.expectEqual(n, 2)
 		}
 		return err
 	}},
-	{name: "RecvBatch", comes: parcel{payload: "hello", files: 1, count: 2}, call: func(t *subject) error {
+	{name: "RecvBatch", receives: messageSet{payload: "hello", files: 1, count: 2}, call: func(t *fixture) error {
 		ms := make([]scm.Message, 2)
 		for i := range ms {
 			ms[i] = scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 1)}
 		}
 		n, err := scm.RecvBatch(t.sock, ms, 0)
 		if err == nil {
-			t.expects(n, 2)
+			t.expectEqual(n, 2)
 		}
 		for _, m := range ms {
-			t.holds(m.FDs[:m.NFD]...)
+			t.returnedFD(m.FDs[:m.NFD]...)
 		}
 		return err
 	}},
-	{name: "Expect.Recv", comes: parcel{payload: "hello", files: 2}, shrugs: expectShrugs, retries: expectRetries, call: func(t *subject) error {
-		return t.receives(2, func(m *scm.Message) error {
+	{name: "Expect.Recv", receives: messageSet{payload: "hello", files: 2}, ignored: expectIgnored, retries: expectRetries, call: func(t *fixture) error {
+		return t.recvHello(2, func(m *scm.Message) error {
 			return scm.Expect{Min: 2, Max: 2, Kind: scm.KindPipe, Access: scm.AccessWrite}.Recv(t.sock, m, 0)
 		})
 	}},
-	{name: "Expect.Recv of what is not wanted", comes: parcel{payload: "hello", files: 2}, shrugs: closeShrugs, call: func(t *subject) error {
+	{name: "Expect.Recv with an unexpected descriptor", receives: messageSet{payload: "hello", files: 2}, ignored: closeIgnored, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
 		err := scm.Expect{Max: 1}.Recv(t.sock, &m, 0)
 		var unwanted *scm.ExpectError
@@ -284,354 +289,354 @@ var operations = []operation{
 		}
 		return err
 	}},
-	{name: "Expect.Enforce", networks: unixOnly, setUp: func(t *subject) {
+	{name: "Expect.Enforce", networks: unixOnly, setUp: func(t *fixture) {
 		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = []int{fd, t.dup(t.cargo)}
-	}, retries: expectRetries, shrugs: expectShrugs, hides: noKind, once: true, call: func(t *subject) error {
-		fds := []int{t.given[0]}
+		t.setUpFDs = []int{fd, t.dup(t.cargo)}
+	}, retries: expectRetries, ignored: expectIgnored, replaced: unknownKind, once: true, call: func(t *fixture) error {
+		fds := []int{t.setUpFDs[0]}
 		err := scm.Expect{Min: 1, Max: 1, Kind: scm.KindDirectory}.Enforce(fds)
 		if err != nil {
-			t.gave(0)
-			t.expects(fds, []int{-1})
+			t.closedByCall(0)
+			t.expectEqual(fds, []int{-1})
 		}
 		return err
 	}},
-	{name: "NewFile", networks: unixOnly, setUp: func(t *subject) {
+	{name: "NewFile", networks: unixOnly, setUp: func(t *fixture) {
 		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = []int{fd}
-	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
-		return t.makesFile()
+		t.setUpFDs = []int{fd}
+	}, ignored: unpolledIgnored, once: true, call: func(t *fixture) error {
+		return t.callNewFile()
 	}},
-	{name: "NewFile of what is not for the poller", networks: unixOnly, setUp: func(t *subject) {
+	{name: "NewFile with a device that stays out of the poller", networks: unixOnly, setUp: func(t *fixture) {
 		fd, err := unix.Open("/dev/random", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = []int{fd}
-	}, shrugs: strangeShrugs, once: true, call: func(t *subject) error {
-		return t.makesFile()
+		t.setUpFDs = []int{fd}
+	}, ignored: unpolledIgnored, once: true, call: func(t *fixture) error {
+		return t.callNewFile()
 	}},
-	{name: "NewFile of an eventfd", networks: unixOnly, setUp: func(t *subject) {
+	{name: "NewFile with an eventfd", networks: unixOnly, setUp: func(t *fixture) {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = []int{fd}
-	}, shrugs: with(fileShrugs, map[string]string{"readlinkat": notPolled}), once: true, call: func(t *subject) error {
-		return t.makesFile()
+		t.setUpFDs = []int{fd}
+	}, ignored: with(fileIgnored, map[string]string{"readlinkat": notPolled}), once: true, call: func(t *fixture) error {
+		return t.callNewFile()
 	}},
-	{name: "PeerCred", networks: unixOnly, call: func(t *subject) error { return Second(scm.PeerCred(t.sock)) }},
-	{name: "PeerPIDFD", networks: unixOnly, call: func(t *subject) error {
+	{name: "PeerCred", networks: unixOnly, call: func(t *fixture) error { return Second(scm.PeerCred(t.sock)) }},
+	{name: "PeerPIDFD", networks: unixOnly, call: func(t *fixture) error {
 		fd, err := scm.PeerPIDFD(t.sock)
 		if err == nil {
-			t.holds(fd)
+			t.returnedFD(fd)
 		}
 		return err
 	}},
-	{name: "PassCred", networks: unixOnly, call: func(t *subject) error { return scm.PassCred(t.sock, true) }},
-	{name: "PassPIDFD", networks: unixOnly, call: func(t *subject) error { return scm.PassPIDFD(t.sock, true) }},
-	{name: "PassRights", networks: unixOnly, call: func(t *subject) error { return scm.PassRights(t.sock, false) }},
-	{name: "Nonblock", networks: unixOnly, call: func(t *subject) error { return Second(scm.Nonblock(t.file)) }},
-	{name: "SetNonblock", networks: unixOnly, call: func(t *subject) error { return scm.SetNonblock(t.file, true) }},
+	{name: "PassCred", networks: unixOnly, call: func(t *fixture) error { return scm.PassCred(t.sock, true) }},
+	{name: "PassPIDFD", networks: unixOnly, call: func(t *fixture) error { return scm.PassPIDFD(t.sock, true) }},
+	{name: "PassRights", networks: unixOnly, call: func(t *fixture) error { return scm.PassRights(t.sock, false) }},
+	{name: "Nonblock", networks: unixOnly, call: func(t *fixture) error { return Second(scm.Nonblock(t.file)) }},
+	{name: "SetNonblock", networks: unixOnly, call: func(t *fixture) error { return scm.SetNonblock(t.file, true) }},
 
-	{name: "Pair", also: []string{"Config.Pair"}, shrugs: fileConnShrugs, call: func(t *subject) error {
+	{name: "Pair", also: []string{"Config.Pair"}, ignored: fileConnIgnored, call: func(t *fixture) error {
 		a, b, err := scm.Pair(t.network)
 		if err == nil {
-			t.owns(a)
-			t.owns(b)
+			t.returnedFile(a)
+			t.returnedFile(b)
 		}
 		return err
 	}},
-	{name: "NewConn", setUp: withUnixConn, call: func(t *subject) error { return Second(scm.NewConn(t.socket)) }},
-	{name: "Config.NewConn without files", networks: unixOnly, setUp: withUnixConn, call: func(t *subject) error {
+	{name: "NewConn", setUp: withUnixConn, call: func(t *fixture) error { return Second(scm.NewConn(t.socket)) }},
+	{name: "Config.NewConn without files", networks: unixOnly, setUp: withUnixConn, call: func(t *fixture) error {
 		return Second(scm.Config{NoFiles: true}.NewConn(t.socket))
 	}},
-	{name: "NewConnFD", shrugs: numberShrugs, setUp: func(t *subject) {
-		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
-	}, call: func(t *subject) error { return t.takesOver(scm.Config{}) }},
-	{name: "Config.NewConnFD without files", networks: unixOnly, shrugs: numberShrugs, setUp: func(t *subject) {
-		t.given = []int{t.dup(t.sock), t.dup(t.sock)}
-	}, call: func(t *subject) error { return t.takesOver(scm.Config{NoFiles: true}) }},
+	{name: "NewConnFD", ignored: nonblockIgnored, setUp: func(t *fixture) {
+		t.setUpFDs = []int{t.dup(t.sock), t.dup(t.sock)}
+	}, call: func(t *fixture) error { return t.callNewConnFD(scm.Config{}) }},
+	{name: "Config.NewConnFD without files", networks: unixOnly, ignored: nonblockIgnored, setUp: func(t *fixture) {
+		t.setUpFDs = []int{t.dup(t.sock), t.dup(t.sock)}
+	}, call: func(t *fixture) error { return t.callNewConnFD(scm.Config{NoFiles: true}) }},
 
-	{name: "NewConnFile", also: []string{"Config.NewConnFile"}, shrugs: numberShrugs, setUp: func(t *subject) {
+	{name: "NewConnFile", also: []string{"Config.NewConnFile"}, ignored: nonblockIgnored, setUp: func(t *fixture) {
 		t.sockFile = os.NewFile(uintptr(t.dup(t.sock)), "socket")
-	}, call: func(t *subject) error {
+	}, call: func(t *fixture) error {
 		c, err := scm.NewConnFile(t.sockFile)
 		if err == nil {
-			t.owns(c)
+			t.returnedFile(c)
 		}
 		return err
 	}},
 
-	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, shrugs: netShrugs, spares: dialSpares, setUp: func(t *subject) {
-		t.bound(filepath.Join(t.folder, "server"))
-	}, call: func(t *subject) error { return t.dials(filepath.Join(t.folder, "server")) }},
-	{name: "Dial of a long path", networks: unixOnly, retries: connRetries, shrugs: openShrugs, spares: dialSpares, setUp: func(t *subject) {
-		Expect(os.Mkdir(t.long(), 0o700)).To(Succeed())
-		t.bound(t.long() + "/../server")
-	}, call: func(t *subject) error { return t.dials(t.long() + "/../server") }},
-	{name: "Listen", also: []string{"Config.Listen"}, networks: withEnd, retries: connRetries, shrugs: netShrugs, spares: listenSpares, call: func(t *subject) error {
-		return t.listens(scm.Config{})
+	{name: "Dial", also: []string{"Config.Dial"}, retries: connRetries, ignored: netIgnored, notInjected: dialNotInjected, setUp: func(t *fixture) {
+		t.bindSocket(filepath.Join(t.folder, "server"))
+	}, call: func(t *fixture) error { return t.callDial(filepath.Join(t.folder, "server")) }},
+	{name: "Dial with a long path", networks: unixOnly, retries: connRetries, ignored: openIgnored, notInjected: dialNotInjected, setUp: func(t *fixture) {
+		Expect(os.Mkdir(t.longPath(), 0o700)).To(Succeed())
+		t.bindSocket(t.longPath() + "/../server")
+	}, call: func(t *fixture) error { return t.callDial(t.longPath() + "/../server") }},
+	{name: "Listen", also: []string{"Config.Listen"}, networks: connected, retries: connRetries, ignored: netIgnored, notInjected: listenNotInjected, call: func(t *fixture) error {
+		return t.callListen(scm.Config{})
 	}},
-	{name: "Config.Listen with a mode and no files", networks: unixOnly, retries: connRetries, shrugs: netShrugs, spares: listenSpares, call: func(t *subject) error {
-		return t.listens(scm.Config{Mode: 0o600, NoFiles: true})
+	{name: "Config.Listen with a mode and no files", networks: unixOnly, retries: connRetries, ignored: netIgnored, notInjected: listenNotInjected, call: func(t *fixture) error {
+		return t.callListen(scm.Config{Mode: 0o600, NoFiles: true})
 	}},
-	{name: "Config.Listen with a mode that the umask takes from", networks: unixOnly, retries: connRetries, shrugs: openShrugs, spares: listenSpares, setUp: func(*subject) {
+	{name: "Config.Listen with a mode that the umask restricts", networks: unixOnly, retries: connRetries, ignored: openIgnored, notInjected: listenNotInjected, setUp: func(*fixture) {
 		unix.Umask(0o77)
-	}, call: func(t *subject) error {
-		return t.listens(scm.Config{Mode: 0o660})
+	}, call: func(t *fixture) error {
+		return t.callListen(scm.Config{Mode: 0o660})
 	}},
-	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, shrugs: staleShrugs, spares: listenSpares, hides: noFileSystem, setUp: func(t *subject) {
+	{name: "Listen over a stale file", networks: unixOnly, retries: connRetries, ignored: staleIgnored, notInjected: listenNotInjected, replaced: unknownFileSystem, setUp: func(t *fixture) {
 		for ; t.calls < 2; t.calls++ {
-			t.bound(t.path())
-			_ = unix.Close(t.given[len(t.given)-1])
+			t.bindSocket(t.path())
+			_ = unix.Close(t.setUpFDs[len(t.setUpFDs)-1])
 		}
-		t.calls, t.given, t.stale = 0, nil, true
-	}, call: func(t *subject) error {
-		return t.listens(scm.Config{})
+		t.calls, t.setUpFDs, t.stale = 0, nil, true
+	}, call: func(t *fixture) error {
+		return t.callListen(scm.Config{})
 	}},
-	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, shrugs: netShrugs, call: func(t *subject) error {
+	{name: "ListenPacket", also: []string{"Config.ListenPacket"}, networks: gramOnly, retries: connRetries, ignored: netIgnored, call: func(t *fixture) error {
 		c, err := scm.ListenPacket(context.Background(), t.network, t.path())
 		if err == nil {
-			t.owns(c)
+			t.returnedFile(c)
 		}
 		return err
 	}},
-	{name: "NewListener", networks: withEnd, setUp: withServer, call: func(t *subject) error {
+	{name: "NewListener", networks: connected, setUp: withServer, call: func(t *fixture) error {
 		return Second(scm.NewListener(t.server.UnixListener))
 	}},
-	{name: "Config.NewListener without files", networks: unixOnly, setUp: withServer, call: func(t *subject) error {
+	{name: "Config.NewListener without files", networks: unixOnly, setUp: withServer, call: func(t *fixture) error {
 		return Second(scm.Config{NoFiles: true}.NewListener(t.server))
 	}},
-	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: withEnd, retries: connRetries, shrugs: netShrugs, setUp: withServer, call: func(t *subject) error {
+	{name: "Listener.Accept", also: []string{"Listener.AcceptConn"}, networks: connected, retries: connRetries, ignored: netIgnored, setUp: withServer, call: func(t *fixture) error {
 		c, err := t.server.Accept()
 		if err == nil {
-			t.owns(c.(*scm.Conn))
+			t.returnedFile(c.(*scm.Conn))
 		}
 		return err
 	}},
-	{name: "Listener.Close", networks: unixOnly, once: true, shrugs: closeShrugs, retries: connRetries, setUp: withServer, call: func(t *subject) error {
-		t.taken = []int{NumberOf(t.server)}
+	{name: "Listener.Close", networks: unixOnly, once: true, ignored: closeIgnored, retries: connRetries, setUp: withServer, call: func(t *fixture) error {
+		t.mustClose = []int{NumberOf(t.server)}
 		return t.server.Close()
 	}},
 
-	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.WriteFiles", setUp: withConn, retries: connRetries, sends: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		n, err := t.conn.WriteFiles([]byte("hello"), t.file, t.file)
 		if err != nil {
-			t.expects(n, 0)
+			t.expectEqual(n, 0)
 		}
 		return err
 	}},
-	{name: "Conn.WriteBuffers", setUp: withConn, retries: connRetries, sends: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.WriteBuffers", setUp: withConn, retries: connRetries, sends: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		return Second(t.conn.WriteBuffers([][]byte{[]byte("he"), []byte("llo")}, t.file, t.file))
 	}},
-	{name: "Conn.WriteFDs", setUp: withConn, retries: connRetries, sends: hello, call: func(t *subject) error {
+	{name: "Conn.WriteFDs", setUp: withConn, retries: connRetries, sends: hello, call: func(t *fixture) error {
 		return Second(t.conn.WriteFDs([]byte("hello"), t.cargo))
 	}},
-	{name: "Conn.Send", setUp: withConn, retries: connRetries, sends: hello, call: func(t *subject) error {
+	{name: "Conn.Send", setUp: withConn, retries: connRetries, sends: hello, call: func(t *fixture) error {
 		return t.conn.Send(&scm.Message{Buffers: [][]byte{[]byte("hello")}, FDs: []int{t.cargo}}, 0)
 	}},
-	{name: "Conn.SendFile", setUp: withConn, retries: connRetries, sends: parcel{payload: "name", files: 1}, call: func(t *subject) error {
+	{name: "Conn.SendFile", setUp: withConn, retries: connRetries, sends: messageSet{payload: "name", files: 1}, call: func(t *fixture) error {
 		return t.conn.SendFile("name", t.file)
 	}},
-	{name: "Conn.SendConn", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+	{name: "Conn.SendConn", setUp: withConn, retries: connRetries, sends: messageSet{payload: "\x00", files: 1}, call: func(t *fixture) error {
 		return t.conn.SendConn(fdtest.AsSocket(t.file))
 	}},
-	{name: "Conn.SendListener", setUp: withConn, retries: connRetries, sends: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+	{name: "Conn.SendListener", setUp: withConn, retries: connRetries, sends: messageSet{payload: "\x00", files: 1}, call: func(t *fixture) error {
 		return t.conn.SendListener(fdtest.AsSocket(t.file))
 	}},
-	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: readsTwo},
-	{name: "Conn.ReadFiles of what is not for the poller", setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 2, kind: "terminal"}, call: readsTwo},
-	{name: "Conn.RecvFile of what is not for the poller", networks: unixOnly, setUp: withConn, retries: connRetries, shrugs: strangeShrugs, comes: parcel{payload: "hello", files: 1, kind: "terminal"}, call: func(t *subject) error {
+	{name: "Conn.ReadFiles", setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: messageSet{payload: "hello", files: 2}, call: readTwoFiles},
+	{name: "Conn.ReadFiles with terminals", setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 2, kind: "terminal"}, call: readTwoFiles},
+	{name: "Conn.RecvFile with a terminal", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: unpolledIgnored, receives: messageSet{payload: "hello", files: 1, kind: "terminal"}, call: func(t *fixture) error {
 		f, err := t.conn.RecvFile()
 		if err == nil {
-			t.owns(f)
+			t.returnedFile(f)
 		}
 		return err
 	}},
-	{name: "Conn.ReadFiles of too many", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 3}, call: func(t *subject) error {
-		return truncates(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
+	{name: "Conn.ReadFiles with too many files", setUp: withConn, retries: connRetries, ignored: closeIgnored, receives: messageSet{payload: "hello", files: 3}, call: func(t *fixture) error {
+		return requireTruncated(Third(t.conn.ReadFiles(make([]byte, 5), 2)))
 	}},
-	{name: "Conn.ReadBuffers", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
+	{name: "Conn.ReadBuffers", setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: hello, call: func(t *fixture) error {
 		_, files, err := t.conn.ReadBuffers([][]byte{make([]byte, 2), make([]byte, 3)}, 1)
 		for _, f := range files {
-			t.owns(f)
+			t.returnedFile(f)
 		}
 		return err
 	}},
-	{name: "Conn.Recv of what is closed", also: []string{"Message.CloseFDs"}, setUp: withConn, retries: connRetries, shrugs: runShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.Recv and Message.CloseFDs", also: []string{"Message.CloseFDs"}, setUp: withConn, retries: connRetries, ignored: rangeCloseIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
 		err := t.conn.Recv(&m, 0)
 		m.CloseFDs()
 		return err
 	}},
-	{name: "Conn.Recv", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		return t.receives(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
+	{name: "Conn.Recv", setUp: withConn, retries: connRetries, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
+		return t.recvHello(2, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
 	}},
-	{name: "Conn.Recv with Config.Expect", setUp: func(t *subject) {
-		t.connects()
+	{name: "Conn.Recv with Config.Expect", setUp: func(t *fixture) {
+		t.makeConn()
 		conn, err := scm.Config{Expect: &scm.Expect{Min: 1, Max: 1, Kind: scm.KindPipe}}.NewConn(t.conn.UnixConn)
 		Expect(err).NotTo(HaveOccurred())
 		t.conn = conn
-	}, retries: connRetries, shrugs: expectShrugs, comes: hello, call: func(t *subject) error {
-		return t.receives(1, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
+	}, retries: connRetries, ignored: expectIgnored, receives: hello, call: func(t *fixture) error {
+		return t.recvHello(1, func(m *scm.Message) error { return t.conn.Recv(m, 0) })
 	}},
-	{name: "Conn.ReadFDs", setUp: withConn, retries: connRetries, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.ReadFDs", setUp: withConn, retries: connRetries, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		fds := make([]int, 2)
 		_, nfd, err := t.conn.ReadFDs(make([]byte, 5), fds)
 		if err == nil {
-			t.arrived(2, fds[:nfd]...)
+			t.receivedFDs(2, fds[:nfd]...)
 		} else {
-			t.expects(nfd, 0)
+			t.expectEqual(nfd, 0)
 		}
 		return err
 	}},
-	{name: "Conn.ReadFDs of what is closed", also: []string{"CloseFDs"}, setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.ReadFDs and CloseFDs", also: []string{"CloseFDs"}, setUp: withConn, retries: connRetries, ignored: closeIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		fds := make([]int, 2)
 		_, nfd, err := t.conn.ReadFDs(make([]byte, 5), fds)
 		scm.CloseFDs(fds[:nfd]...)
 		return err
 	}},
-	{name: "Conn.Recv and Message.Files", also: []string{"Message.Files"}, setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
+	{name: "Conn.Recv and Message.Files", also: []string{"Message.Files"}, setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
 		m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, 2)}
 		if err := t.conn.Recv(&m, 0); err != nil {
 			return err
 		}
 		files, err := m.Files()
-		t.expects(m.NFD, 0)
+		t.expectEqual(m.NFD, 0)
 		if err == nil {
-			t.expects(len(files), 2)
+			t.expectEqual(len(files), 2)
 		}
 		for _, f := range files {
-			t.owns(f)
+			t.returnedFile(f)
 		}
 		return err
 	}},
-	{name: "Conn.RecvFile", setUp: withConn, retries: connRetries, shrugs: fileShrugs, comes: hello, call: func(t *subject) error {
+	{name: "Conn.RecvFile", setUp: withConn, retries: connRetries, ignored: fileIgnored, receives: hello, call: func(t *fixture) error {
 		f, err := t.conn.RecvFile()
 		if err == nil {
-			t.owns(f)
-			t.expects(f.Name(), "hello")
+			t.returnedFile(f)
+			t.expectEqual(f.Name(), "hello")
 		}
 		return err
 	}},
-	{name: "Conn.RecvFile of two", setUp: withConn, retries: connRetries, shrugs: closeShrugs, comes: parcel{payload: "hello", files: 2}, call: func(t *subject) error {
-		return truncates(Second(t.conn.RecvFile()))
+	{name: "Conn.RecvFile with two files", setUp: withConn, retries: connRetries, ignored: closeIgnored, receives: messageSet{payload: "hello", files: 2}, call: func(t *fixture) error {
+		return requireTruncated(Second(t.conn.RecvFile()))
 	}},
-	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "socket"}, call: func(t *subject) error {
+	{name: "Conn.RecvConn", setUp: withConn, retries: connRetries, ignored: socketIgnored, replaced: unknownFamily, receives: messageSet{payload: "\x00", files: 1, kind: "socket"}, call: func(t *fixture) error {
 		c, err := t.conn.RecvConn()
 		if err == nil {
-			t.owns(c.(*net.UnixConn))
+			t.returnedFile(c.(*net.UnixConn))
 		}
 		return err
 	}},
-	{name: "Conn.RecvConn of TCP", networks: unixOnly, setUp: withConn, retries: connRetries, shrugs: with(socketShrugs, map[string]string{
-		"setsockopt": "package net: delay and keepalive of TCP are as they were",
-	}), hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *subject) error {
+	{name: "Conn.RecvConn with a TCP connection", networks: unixOnly, setUp: withConn, retries: connRetries, ignored: with(socketIgnored, map[string]string{
+		"setsockopt": "package net: TCP_NODELAY and keepalive stay as they were",
+	}), replaced: unknownFamily, receives: messageSet{payload: "\x00", files: 1, kind: "tcp"}, call: func(t *fixture) error {
 		c, err := t.conn.RecvConn()
 		if err == nil {
-			t.owns(c.(*net.TCPConn))
+			t.returnedFile(c.(*net.TCPConn))
 		}
 		return err
 	}},
-	{name: "Conn.RecvConn of what is none", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1}, call: func(t *subject) error {
+	{name: "Conn.RecvConn with a pipe", setUp: withConn, retries: connRetries, ignored: socketIgnored, replaced: unknownFamily, receives: messageSet{payload: "\x00", files: 1}, call: func(t *fixture) error {
 		err := Second(t.conn.RecvConn())
 		if errors.Is(err, unix.ENOTSOCK) {
 			return nil
 		}
 		return err
 	}},
-	{name: "Conn.RecvListener", setUp: withConn, retries: connRetries, shrugs: socketShrugs, hides: noFamily, comes: parcel{payload: "\x00", files: 1, kind: "listener"}, call: func(t *subject) error {
+	{name: "Conn.RecvListener", setUp: withConn, retries: connRetries, ignored: socketIgnored, replaced: unknownFamily, receives: messageSet{payload: "\x00", files: 1, kind: "listener"}, call: func(t *fixture) error {
 		l, err := t.conn.RecvListener()
 		if err == nil {
-			t.owns(l.(*net.UnixListener))
+			t.returnedFile(l.(*net.UnixListener))
 		}
 		return err
 	}},
-	{name: "Conn.Close", setUp: withConn, once: true, call: func(t *subject) error {
-		t.taken = []int{t.sock}
+	{name: "Conn.Close", setUp: withConn, once: true, call: func(t *fixture) error {
+		t.mustClose = []int{t.sock}
 		return t.conn.Close()
 	}},
-	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return Second(t.conn.PeerCred()) }},
-	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *subject) error {
+	{name: "Conn.PeerCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return Second(t.conn.PeerCred()) }},
+	{name: "Conn.PeerPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error {
 		fd, err := t.conn.PeerPIDFD()
 		if err == nil {
-			t.holds(fd)
+			t.returnedFD(fd)
 		}
 		return err
 	}},
-	{name: "Conn.PassCred", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassCred(true) }},
-	{name: "Conn.PassPIDFD", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassPIDFD(true) }},
-	{name: "Conn.PassRights", networks: unixOnly, setUp: withConn, call: func(t *subject) error { return t.conn.PassRights(false) }},
+	{name: "Conn.PassCred", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassCred(true) }},
+	{name: "Conn.PassPIDFD", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassPIDFD(true) }},
+	{name: "Conn.PassRights", networks: unixOnly, setUp: withConn, call: func(t *fixture) error { return t.conn.PassRights(false) }},
 
-	{name: "fdchannel.NewConnectedSockets", networks: packetOnly, call: func(t *subject) error {
+	{name: "fdchannel.NewConnectedSockets", networks: packetOnly, call: func(t *fixture) error {
 		pair, err := fdchannel.NewConnectedSockets()
 		if err == nil {
-			t.holds(pair[:]...)
+			t.returnedFD(pair[:]...)
 		}
 		return err
 	}},
-	{name: "fdchannel.Endpoint.SendFD", networks: packetOnly, sends: parcel{files: 1}, call: func(t *subject) error {
+	{name: "fdchannel.Endpoint.SendFD", networks: packetOnly, sends: messageSet{files: 1}, call: func(t *fixture) error {
 		return fdchannel.NewEndpoint(t.sock).SendFD(t.cargo)
 	}},
-	{name: "fdchannel.Endpoint.RecvFD", networks: packetOnly, comes: parcel{files: 1}, call: func(t *subject) error {
-		return t.one(fdchannel.NewEndpoint(t.sock).RecvFD())
+	{name: "fdchannel.Endpoint.RecvFD", networks: packetOnly, receives: messageSet{files: 1}, call: func(t *fixture) error {
+		return t.recvOneFD(fdchannel.NewEndpoint(t.sock).RecvFD())
 	}},
-	{name: "fdchannel.Endpoint.RecvFDNonblock", networks: packetOnly, comes: parcel{files: 1}, call: func(t *subject) error {
-		return t.one(fdchannel.NewEndpoint(t.sock).RecvFDNonblock())
+	{name: "fdchannel.Endpoint.RecvFDNonblock", networks: packetOnly, receives: messageSet{files: 1}, call: func(t *fixture) error {
+		return t.recvOneFD(fdchannel.NewEndpoint(t.sock).RecvFDNonblock())
 	}},
-	{name: "fdchannel.Endpoint.RecvFD of two", networks: packetOnly, shrugs: closeShrugs, comes: parcel{files: 2}, call: func(t *subject) error {
-		return truncates(Second(fdchannel.NewEndpoint(t.sock).RecvFD()))
+	{name: "fdchannel.Endpoint.RecvFD with two descriptors", networks: packetOnly, ignored: closeIgnored, receives: messageSet{files: 2}, call: func(t *fixture) error {
+		return requireTruncated(Second(fdchannel.NewEndpoint(t.sock).RecvFD()))
 	}},
-	{name: "fdchannel.Endpoint.Shutdown", networks: packetOnly, shrugs: map[string]string{"shutdown": "it returns no error"}, call: func(t *subject) error {
+	{name: "fdchannel.Endpoint.Shutdown", networks: packetOnly, ignored: map[string]string{"shutdown": "Shutdown returns no error"}, call: func(t *fixture) error {
 		fdchannel.NewEndpoint(t.sock).Shutdown()
 		return nil
 	}},
-	{name: "fdchannel.Endpoint.Destroy", networks: packetOnly, once: true, shrugs: closeShrugs, setUp: func(t *subject) {
-		t.given = []int{t.dup(t.sock)}
-	}, call: func(t *subject) error {
-		fdchannel.NewEndpoint(t.given[0]).Destroy()
-		t.gave(0)
+	{name: "fdchannel.Endpoint.Destroy", networks: packetOnly, once: true, ignored: closeIgnored, setUp: func(t *fixture) {
+		t.setUpFDs = []int{t.dup(t.sock)}
+	}, call: func(t *fixture) error {
+		fdchannel.NewEndpoint(t.setUpFDs[0]).Destroy()
+		t.closedByCall(0)
 		return nil
 	}},
 
-	{name: "wire.DialNotify", networks: gramOnly, retries: wireRetries, setUp: func(t *subject) {
+	{name: "wire.DialNotify", networks: gramOnly, retries: wireRetries, setUp: func(t *fixture) {
 		path := filepath.Join(t.folder, "notify")
-		t.bound(path)
+		t.bindSocket(path)
 		Expect(os.Setenv("NOTIFY_SOCKET", path)).To(Succeed())
-	}, call: func(t *subject) error {
+	}, call: func(t *fixture) error {
 		fd, err := wire.DialNotify()
 		if err == nil {
-			t.holds(int(fd))
+			t.returnedFD(int(fd))
 		}
 		return err
 	}},
-	{name: "wire.NotifyStore", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTORE=1\nFDNAME=name", files: 2}, call: func(t *subject) error {
+	{name: "wire.NotifyStore", networks: gramOnly, retries: wireRetries, sends: messageSet{payload: "FDSTORE=1\nFDNAME=name", files: 2}, call: func(t *fixture) error {
 		return wire.NotifyStore(wire.FD(t.sock), "name", t.cargo, t.cargo)
 	}},
-	{name: "wire.NotifyRemove", networks: gramOnly, retries: wireRetries, sends: parcel{payload: "FDSTOREREMOVE=1\nFDNAME=name"}, call: func(t *subject) error {
+	{name: "wire.NotifyRemove", networks: gramOnly, retries: wireRetries, sends: messageSet{payload: "FDSTOREREMOVE=1\nFDNAME=name"}, call: func(t *fixture) error {
 		return wire.NotifyRemove(wire.FD(t.sock), "name")
 	}},
-	{name: "wire.SendAPUEError", inParts: true, once: true, networks: unixOnly, retries: wireRetries, sends: parcel{payload: "no\x00\x01"}, call: func(t *subject) error {
+	{name: "wire.SendAPUEError", partial: true, once: true, networks: unixOnly, retries: wireRetries, sends: messageSet{payload: "no\x00\x01"}, call: func(t *fixture) error {
 		return wire.SendAPUEError(wire.FD(t.sock), 1, "no")
 	}},
 }
 
-// The formats of wire are operations too, each on its own network.
+// Add two operations for each format of package wire.
 func init() {
 	for _, f := range wire.Formats() {
 		text := map[string]string{"book": "text", "conmon": "name", "runc": "name", "notify": "READY=1", "qmp": `{}`, "seccomp-listener": `{"fds":["a"]}`, "skalibs-ancil": "x", "skalibs-unixmessage": "text"}[f.Name()]
 		operations = append(operations, operation{
 			name: "wire." + f.Name() + ".Send", networks: []string{f.Network()}, retries: wireRetries,
-			sends: parcel{payload: text, files: 1, format: f},
-			call:  func(t *subject) error { return f.Send(wire.FD(t.sock), text, t.cargo) },
+			sends: messageSet{payload: text, files: 1, format: f},
+			call:  func(t *fixture) error { return f.Send(wire.FD(t.sock), text, t.cargo) },
 		}, operation{
 			name: "wire." + f.Name() + ".Recv", networks: []string{f.Network()}, retries: wireRetries,
-			comes: parcel{payload: text, files: 1, format: f},
-			once:  true, // where a message is received in parts, the second may be all that is left
-			call: func(t *subject) error {
+			receives: messageSet{payload: text, files: 1, format: f},
+			once:     true, // if a message takes several receives, a failed call may have consumed a part of it
+			call: func(t *fixture) error {
 				got, fds, err := f.Recv(wire.FD(t.sock))
 				if err == nil {
-					t.arrived(1, fds...)
-					t.expects(got, text)
+					t.receivedFDs(1, fds...)
+					t.expectEqual(got, text)
 				}
 				return err
 			},
@@ -639,9 +644,9 @@ func init() {
 	}
 }
 
-// findOperation finds one by its name, the faulty ones of the spec's own too.
+// findOperation returns the operation with a name, which may be a faulty one.
 func findOperation(name string) operation {
-	for _, o := range slices.Concat(operations, faulty(), []operation{allQuiet}) {
+	for _, o := range slices.Concat(operations, faultyOps(), []operation{allWithoutSystemCall}) {
 		if o.name == name {
 			return o
 		}
@@ -649,101 +654,101 @@ func findOperation(name string) operation {
 	panic("no operation " + name)
 }
 
-// function is what the operation is a call of.
+// function returns the name of the function that the operation calls.
 func (o operation) function() string {
 	name, _, _ := strings.Cut(o.name, " ")
 	return name
 }
 
-// truncates is the error of a call that has to tell that descriptors are lost.
-func truncates(err error) error {
+// requireTruncated returns nil for a TruncatedError, and an error if the call did not report the truncation.
+func requireTruncated(err error) error {
 	var truncated *scm.TruncatedError
 	switch {
 	case errors.As(err, &truncated):
 		return nil
 	case err == nil:
-		return errors.New("the call did not tell that descriptors are lost")
+		return errors.New("the call did not report that descriptors were lost")
 	}
 	return err
 }
 
-// readsTwo is Conn.ReadFiles of a message with two files.
-func readsTwo(t *subject) error {
+// readTwoFiles calls Conn.ReadFiles for a message with two files.
+func readTwoFiles(t *fixture) error {
 	_, files, err := t.conn.ReadFiles(make([]byte, 5), 2)
 	if err == nil {
-		t.expects(len(files), 2)
+		t.expectEqual(len(files), 2)
 	}
 	for _, f := range files {
-		t.owns(f)
+		t.returnedFile(f)
 	}
 	return err
 }
 
-// receives is a receive of a message with n files.
-func (t *subject) receives(n int, recv func(*scm.Message) error) error {
+// recvHello receives a message with n files.
+func (t *fixture) recvHello(n int, recv func(*scm.Message) error) error {
 	m := scm.Message{Buffers: [][]byte{make([]byte, 5)}, FDs: make([]int, n)}
 	err := recv(&m)
 	if err == nil {
-		t.arrived(n, m.FDs[:m.NFD]...)
-		t.expects(string(m.Buffers[0][:m.N]), "hello")
+		t.receivedFDs(n, m.FDs[:m.NFD]...)
+		t.expectEqual(string(m.Buffers[0][:m.N]), "hello")
 	} else {
-		t.expects(m.NFD, 0)
+		t.expectEqual(m.NFD, 0)
 	}
 	return err
 }
 
-// one is a receive of one descriptor.
-func (t *subject) one(fd int, err error) error {
+// recvOneFD checks the results of a call that receives one descriptor.
+func (t *fixture) recvOneFD(fd int, err error) error {
 	if err == nil {
-		t.arrived(1, fd)
+		t.receivedFDs(1, fd)
 	} else {
-		t.expects(fd, -1)
+		t.expectEqual(fd, -1)
 	}
 	return err
 }
 
-func (t *subject) dup(fd int) int {
+func (t *fixture) dup(fd int) int {
 	d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
 	return d
 }
 
-// gave says that a call closed a given number, as it was to.
-func (t *subject) gave(i int) {
-	t.taken = append(t.taken, t.given[i])
-	t.given[i] = -1
+// closedByCall notes that a call must have closed a descriptor of setUp.
+func (t *fixture) closedByCall(i int) {
+	t.mustClose = append(t.mustClose, t.setUpFDs[i])
+	t.setUpFDs[i] = -1
 }
 
-// takesOver makes a Conn of a given number.
-func (t *subject) takesOver(config scm.Config) error {
-	c, err := config.NewConnFD(t.given[t.calls])
+// callNewConnFD makes a Conn from a descriptor of setUp.
+func (t *fixture) callNewConnFD(config scm.Config) error {
+	c, err := config.NewConnFD(t.setUpFDs[t.calls])
 	if err == nil {
-		t.gave(t.calls)
-		t.owns(c)
+		t.closedByCall(t.calls)
+		t.returnedFile(c)
 	}
 	return err
 }
 
-// makesFile makes a file of a given number, which it keeps or gets another for.
-func (t *subject) makesFile() error {
-	f, err := scm.NewFile(t.given[0], "file")
+// callNewFile makes a file from a descriptor of setUp. NewFile keeps the descriptor or replaces it.
+func (t *fixture) callNewFile() error {
+	f, err := scm.NewFile(t.setUpFDs[0], "file")
 	switch {
 	case err != nil:
-	case NumberOf(f) == t.given[0]:
-		t.given[0] = -1
-		t.held = append(t.held, f)
+	case NumberOf(f) == t.setUpFDs[0]:
+		t.setUpFDs[0] = -1
+		t.closers = append(t.closers, f)
 	default:
-		t.gave(0)
-		t.owns(f)
+		t.closedByCall(0)
+		t.returnedFile(f)
 	}
 	return err
 }
 
-// long is a folder whose path is longer than sun_path.
-func (t *subject) long() string { return filepath.Join(t.folder, strings.Repeat("l", 120)) }
+// longPath returns a path that is longer than sun_path.
+func (t *fixture) longPath() string { return filepath.Join(t.folder, strings.Repeat("l", 120)) }
 
-// bound makes a socket of the case's network with a name, that listens if it can.
-func (t *subject) bound(path string) {
+// bindSocket makes a socket of the run's network, binds it and, unless it is a datagram socket, listens.
+func (t *fixture) bindSocket(path string) {
 	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[t.network]
 	sock, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
@@ -751,36 +756,36 @@ func (t *subject) bound(path string) {
 	if t.network != "unixgram" {
 		Expect(unix.Listen(sock, 8)).To(Succeed())
 	}
-	t.given = append(t.given, sock)
+	t.setUpFDs = append(t.setUpFDs, sock)
 }
 
-func (t *subject) dials(path string) error {
+func (t *fixture) callDial(path string) error {
 	c, err := scm.Dial(context.Background(), t.network, path)
 	if err == nil {
-		t.owns(c)
+		t.returnedFile(c)
 	}
 	return err
 }
 
-func (t *subject) listens(config scm.Config) error {
+func (t *fixture) callListen(config scm.Config) error {
 	l, err := config.Listen(context.Background(), t.network, t.path())
 	if err == nil {
-		t.owns(l)
+		t.returnedFile(l)
 	}
 	return err
 }
 
-// withServer makes a Listener to which two have connected.
-func withServer(t *subject) {
+// withServer makes a Listener with two connections in its queue.
+func withServer(t *fixture) {
 	path := filepath.Join(t.folder, "server")
 	l, err := scm.Listen(context.Background(), t.network, path)
 	Expect(err).NotTo(HaveOccurred())
 	t.server = l
-	t.patience()
+	t.setDeadline()
 	for range 2 {
 		c, err := scm.Dial(context.Background(), t.network, path)
 		Expect(err).NotTo(HaveOccurred())
-		t.given = append(t.given, t.dup(NumberOf(c)))
+		t.setUpFDs = append(t.setUpFDs, t.dup(NumberOf(c)))
 		Expect(c.Close()).To(Succeed())
 	}
 }

@@ -14,47 +14,47 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// The partner of a torture run is the suite itself. It has the other end of the
-// socket and of every file, and asks the kernel.
+// The partner is the test process. It holds the other end of the child's socket and of
+// every file, from which it learns when the child's descriptors are closed.
 
-// witness is the other end of a file that goes to the child: a pipe's reading
-// end, or a connected socket. It tells when no number for the file is left.
+// witness is the partner's end of a file that the child receives: the read end of a pipe,
+// or a connected socket. It reports when the last descriptor for the file is closed.
 type witness struct {
 	end  int
 	kind string
-	name string // of a listening socket
+	name string // the address of a listening socket
 }
 
-// tortured are the numbers of the partner, for one run.
-type tortured struct {
+// partner holds the partner's descriptors for one run.
+type partner struct {
 	op        operation
 	network   string
-	partner   int
+	sock      int
 	witnesses []witness
 }
 
-// newTortured makes the case's files. sock and cargo are for the child.
-func newTortured(op operation, network string) (t *tortured, sock, cargo int) {
+// newPartner makes the files of a run. It returns the child's end of the socket and a file to send.
+func newPartner(op operation, network string) (t *partner, sock, cargo int) {
 	GinkgoHelper()
-	t = &tortured{op: op, network: network}
+	t = &partner{op: op, network: network}
 	typ := map[string]int{"unix": unix.SOCK_STREAM, "unixgram": unix.SOCK_DGRAM, "unixpacket": unix.SOCK_SEQPACKET}[network]
 	pair, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
-	t.partner = pair[0]
+	t.sock = pair[0]
 	cargo = t.file("")
-	for range 2 * op.comes.messages() {
+	for range 2 * op.receives.messages() {
 		var fds []int
-		for range op.comes.files {
-			fds = append(fds, t.file(op.comes.kind))
+		for range op.receives.files {
+			fds = append(fds, t.file(op.receives.kind))
 		}
-		if op.comes.format != nil {
-			Expect(op.comes.format.Send(wire.FD(t.partner), op.comes.payload, fds...)).To(Succeed())
+		if op.receives.format != nil {
+			Expect(op.receives.format.Send(wire.FD(t.sock), op.receives.payload, fds...)).To(Succeed())
 		} else {
 			var rights []byte
 			if len(fds) > 0 {
 				rights = unix.UnixRights(fds...)
 			}
-			Expect(unix.Sendmsg(t.partner, []byte(op.comes.payload), rights, nil, 0)).To(Succeed())
+			Expect(unix.Sendmsg(t.sock, []byte(op.receives.payload), rights, nil, 0)).To(Succeed())
 		}
 		for _, fd := range fds {
 			_ = unix.Close(fd)
@@ -63,8 +63,8 @@ func newTortured(op operation, network string) (t *tortured, sock, cargo int) {
 	return t, pair[1], cargo
 }
 
-// file makes a file to send, of which the partner keeps the other end.
-func (t *tortured) file(kind string) (fd int) {
+// file makes a file to send, keeps the other end as a witness, and returns the descriptor to send.
+func (t *partner) file(kind string) (fd int) {
 	GinkgoHelper()
 	var p [2]int
 	var err error
@@ -96,8 +96,8 @@ func terminal() (ends [2]int) {
 	return [2]int{master, slave}
 }
 
-// listener makes a listening socket, whose end is that nobody can connect to it.
-func (t *tortured) listener() int {
+// listener makes a listening socket. Its last descriptor is closed once connect fails with ECONNREFUSED.
+func (t *partner) listener() int {
 	GinkgoHelper()
 	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
@@ -108,8 +108,8 @@ func (t *tortured) listener() int {
 	return sock
 }
 
-// tcp makes a connection over the loopback, of which the partner keeps one end.
-func (t *tortured) tcp() int {
+// tcp makes a TCP connection over the loopback interface, and keeps one end as a witness.
+func (t *partner) tcp() int {
 	GinkgoHelper()
 	socket := func() int {
 		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -130,9 +130,8 @@ func (t *tortured) tcp() int {
 	return client
 }
 
-// ended waits until no number for the file is left anywhere, and returns how many
-// bytes came by it.
-func (w witness) ended() (bytes int, err error) {
+// waitUntilClosed waits until no process has a descriptor for the file. It returns the number of bytes read from it.
+func (w witness) waitUntilClosed() (bytes int, err error) {
 	deadline := time.Now().Add(Hang)
 	for time.Now().Before(deadline) {
 		if w.kind == "listener" {
@@ -160,25 +159,24 @@ func (w witness) ended() (bytes int, err error) {
 			return bytes, err
 		}
 	}
-	return bytes, fmt.Errorf("a number for it is open after %v", Hang)
+	return bytes, fmt.Errorf("a descriptor for it is still open after %v", Hang)
 }
 
-// seen is what came out of the socket at the partner's end.
-type seen struct {
+// traffic is what the partner received over the socket.
+type traffic struct {
 	messages []string
 	bytes    string
 	files    int
-	end      bool
+	end      bool // the end of the stream was reached, or a datagram socket's queue is empty
 }
 
-// drains receives all that the child sent, and closes the files of it, once no
-// other number of the child's end is left.
-func (t *tortured) drains() (s seen) {
+// receiveAll receives everything that the child sent, up to the end of the stream, and closes the received files.
+func (t *partner) receiveAll() (s traffic) {
 	GinkgoHelper()
 	deadline := time.Now().Add(Hang)
 	for time.Now().Before(deadline) {
 		p, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(4*253))
-		n, oobn, _, _, err := unix.Recvmsg(t.partner, p, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		n, oobn, _, _, err := unix.Recvmsg(t.sock, p, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -186,7 +184,7 @@ func (t *tortured) drains() (s seen) {
 			s.end = true
 			return s
 		case err == unix.EAGAIN:
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(t.partner), Events: unix.POLLIN}}, 100)
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(t.sock), Events: unix.POLLIN}}, 100)
 			continue
 		}
 		Expect(err).NotTo(HaveOccurred())
@@ -213,8 +211,8 @@ func (t *tortured) drains() (s seen) {
 	return s
 }
 
-func (t *tortured) close() {
-	_ = unix.Close(t.partner)
+func (t *partner) close() {
+	_ = unix.Close(t.sock)
 	for _, w := range t.witnesses {
 		if w.end >= 0 {
 			_ = unix.Close(w.end)

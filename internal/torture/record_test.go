@@ -11,33 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What strace wrote of the first thread of a child.
+// This file parses strace's record of a child's first thread.
 
 // tracedCall is a system call between the marks.
 type tracedCall struct {
-	name     string // on every architecture
-	traced   string // as strace has it on this one
-	ordinal  int    // among the thread's calls of that name, from 1
+	name     string // the same on every architecture
+	traced   string // strace's name on this architecture
+	ordinal  int    // which of the thread's calls of that name, from 1
 	line     string
 	args     string
 	result   string
 	injected bool
 }
 
-// tortureRecord is what the thread did.
+// tortureRecord lists the system calls that the thread made between the marks.
 type tortureRecord struct {
 	calls []tracedCall
-	dead  bool // SIGKILL
+	dead  bool // SIGKILL ended the process
 }
 
 var tracedLine = regexp.MustCompile(`^(\[ *\d+\] (\w+))\((.*)\)?\s+= (-?\w+|\?)(.*)$`)
 
-// The runtime makes these calls when it likes, and ends the process if one fails.
+// runtimeCalls are system calls that the Go runtime makes at any time. It ends the process if one fails.
 var runtimeCalls = strings.Fields(`brk mmap mmap2 munmap mprotect madvise futex nanosleep clock_nanosleep sched_yield
 	sched_getaffinity epoll_pwait epoll_pwait2 rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack tgkill getpid gettid
 	clone clone3 prctl timer_create timer_settime timer_delete setitimer restart_syscall exit_group`)
 
-// plainName is the name of a system call without what an architecture with 32 bits adds to it.
+// plainName returns the name of a system call without the suffixes of 32-bit architectures.
 func plainName(traced string) string {
 	name := traced
 	for _, suffix := range []string{"_time64", "64", "32"} {
@@ -49,8 +49,9 @@ func plainName(traced string) string {
 	return name
 }
 
-// ofRuntime tells a call of the runtime's own. It wakes its poller by an eventfd.
-func ofRuntime(name, args string) bool {
+// isRuntimeCall reports whether the Go runtime made a system call. It wakes its poller by reading
+// and writing the 8 bytes of an eventfd.
+func isRuntimeCall(name, args string) bool {
 	return slices.Contains(runtimeCalls, name) ||
 		(name == "write" || name == "read") && strings.HasSuffix(args, ", 8")
 }
@@ -67,13 +68,13 @@ func parseRecord(text string) (r tortureRecord) {
 		}
 		numbered, traced, args := match[1], match[2], strings.TrimRight(match[3], ") ")
 		name := plainName(traced)
-		ordinals[numbered]++ // strace counts those by way of socketcall apart
+		ordinals[numbered]++ // strace counts calls made through socketcall separately
 		switch {
 		case name == "getpgid":
 			inside = true
 		case name == "getsid":
 			inside = false
-		case inside && !ofRuntime(name, args):
+		case inside && !isRuntimeCall(name, args):
 			r.calls = append(r.calls, tracedCall{name, traced, ordinals[numbered], line, args, match[4],
 				strings.Contains(match[5], "(INJECTED)")})
 		}
@@ -81,8 +82,8 @@ func parseRecord(text string) (r tortureRecord) {
 	return r
 }
 
-// did tells how often a call of one of these names was made and succeeded.
-func (r tortureRecord) did(names ...string) (n int) {
+// succeeded returns how many calls with one of these names succeeded.
+func (r tortureRecord) succeeded(names ...string) (n int) {
 	for _, c := range r.calls {
 		if slices.Contains(names, c.name) && !strings.HasPrefix(c.result, "-") && c.result != "?" {
 			n++
@@ -91,8 +92,8 @@ func (r tortureRecord) did(names ...string) (n int) {
 	return n
 }
 
-// first is the number that a call of close closes.
-func (c tracedCall) first() int {
+// closedFD returns the descriptor argument of a close, or -1.
+func (c tracedCall) closedFD() int {
 	text, _, _ := strings.Cut(c.args, ",")
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -101,20 +102,20 @@ func (c tracedCall) first() int {
 	return n
 }
 
-// kind is the call's name, and for some what it is to do.
+// kind returns the name of the call, followed by the command for calls that have one.
 func (c tracedCall) kind() string {
 	args := strings.Split(c.args, ", ")
 	switch {
 	case c.name == "epoll_ctl" && len(args) > 2 && args[0] == args[2]:
-		return "epoll_ctl of itself" // the question whether a file has a poll method
+		return "epoll_ctl of itself" // finds out whether a file has a poll method
 	case (c.name == "fcntl" || c.name == "ioctl" || c.name == "epoll_ctl") && len(args) > 1:
 		return c.name + " " + args[1]
 	}
 	return c.name
 }
 
-// plausible are the errors that each system call could give on a bad day. A call
-// that is made and is not here turns the spec red.
+// plausible lists the errnos with which each system call may fail. A spec fails if its
+// operation makes a system call that is not listed.
 var plausible = map[string][]unix.Errno{
 	"sendmsg": {unix.EINTR, unix.EAGAIN, unix.ETOOMANYREFS, unix.EPIPE, unix.ENOBUFS, unix.ECONNRESET, unix.EPERM, unix.EINVAL,
 		unix.EMSGSIZE, unix.ENOMEM, unix.ENOTCONN, unix.ECONNREFUSED, unix.EBADF},
@@ -140,7 +141,7 @@ var plausible = map[string][]unix.Errno{
 	"eventfd2":                {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
 	"dup3":                    {unix.EMFILE, unix.EBUSY},
 	"epoll_ctl EPOLL_CTL_ADD": {unix.ENOMEM, unix.ENOSPC},
-	"epoll_ctl EPOLL_CTL_DEL": {}, // of what is in the poller it cannot fail
+	"epoll_ctl EPOLL_CTL_DEL": {}, // cannot fail for a file in the poller
 	"epoll_ctl of itself":     {unix.EPERM, unix.EINVAL, unix.ENOMEM},
 	"newfstatat":              {unix.EINTR, unix.ENOMEM, unix.EACCES, unix.EIO},
 	"fstat":                   {unix.ENOMEM, unix.EIO},
@@ -156,5 +157,5 @@ var plausible = map[string][]unix.Errno{
 	"getpeername":             {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},
 	"shutdown":                {unix.ENOMEM, unix.ENOTCONN},
 	"ppoll":                   {unix.EINTR, unix.ENOMEM},
-	"geteuid":                 {}, // it cannot fail
+	"geteuid":                 {}, // cannot fail
 }

@@ -25,21 +25,23 @@ import (
 	"github.com/scm-rights/scm/wire"
 )
 
-// Torture: each system call of each call of the API fails in each way that it
-// could, and the process dies before and after each. The law of descriptors holds
-// all the same. SCM_TORTURE=full does it with every errno on every type of socket.
+// The specs call each function of the API in a child process. strace makes one of the
+// child's system calls fail, or kills the child before it. Whatever happens, no descriptor
+// may leak, be closed twice or be lost. By default each system call fails with a sample of
+// errnos on one type of socket. With SCM_TORTURE=full it fails with every plausible errno
+// on every type of socket.
 
-// play makes one run of a child with a fault.
-func (op operation) play(strace, network string, f fault) (o outcome) {
+// runChild runs the operation once in a child process, with a fault.
+func (op operation) runChild(strace, network string, f fault) (o outcome) {
 	GinkgoHelper()
 	o.fault = f
 	folder, err := os.MkdirTemp("", "scm")
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = os.RemoveAll(folder) }()
-	t, sock, cargo := newTortured(op, network)
+	t, sock, cargo := newPartner(op, network)
 	defer t.close()
 
-	// The child is lent its files by a message: what it inherited, strace would have too.
+	// The child receives its files in a message. If it inherited them, strace would hold them too.
 	talk, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
 	partner, childEnd := os.NewFile(uintptr(talk[0]), "partner"), os.NewFile(uintptr(talk[1]), "child")
@@ -64,7 +66,7 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	Expect(cmd.Start()).To(Succeed())
 	_ = childEnd.Close()
 
-	// What it says, or the end if it does not live to say anything.
+	// Read the child's report. A child that was killed sends none.
 	var report tortureReport
 	switch err := json.NewDecoder(partner).Decode(&report); {
 	case err == nil:
@@ -72,16 +74,17 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, unix.ECONNRESET):
 		o.failure = err.Error()
 	}
-	// It lives on while the partner looks, so that what it has not closed is open.
-	// What strace kept it from closing is no leak of its own, and a leak that it
-	// tells of itself needs no wait to be found.
+	// The child stays alive while the partner waits for the files to be closed, so that a
+	// leaked descriptor stays open. Two cases let the child exit first. If strace kept close
+	// from running, the descriptor that stays open is not a leak. If the report already lists
+	// a leak, waiting for it would only take time.
 	if f.call == "close" || o.report != nil &&
-		(len(o.report.Left) > len(o.report.Returned) || o.report.Err != "" && len(o.report.Left) > 0) {
+		(len(o.report.Opened) > len(o.report.Returned) || o.report.Err != "" && len(o.report.Opened) > 0) {
 		_ = partner.Close()
 	}
-	o.seen = t.drains()
+	o.received = t.receiveAll()
 	for i, w := range t.witnesses {
-		n, err := w.ended()
+		n, err := w.waitUntilClosed()
 		if err != nil {
 			o.leaks = append(o.leaks, fmt.Sprintf("file %d (%s): %v", i, w.kind, err))
 		}
@@ -96,9 +99,9 @@ func (op operation) play(strace, network string, f fault) (o outcome) {
 	return o
 }
 
-// some are few of the errors of a system call: those that can be no error, and one
-// that is.
-func (op operation) some(c tracedCall, errnos []unix.Errno, which int) (few []unix.Errno) {
+// sampleErrnos returns some of the errnos of a system call: each one that the operation may
+// retry, and one of the others.
+func (op operation) sampleErrnos(c tracedCall, errnos []unix.Errno, which int) (few []unix.Errno) {
 	var plain []unix.Errno
 	for _, errno := range errnos {
 		if errno == unix.EINTR || slices.Contains(op.retries[c.kind()], errno) {
@@ -113,7 +116,9 @@ func (op operation) some(c tracedCall, errnos []unix.Errno, which int) (few []un
 	return append(few, plain[which%len(plain)])
 }
 
-// faults are those to put into a call that makes these system calls: all, or some.
+// faults returns the faults to inject into an operation that makes the recorded system
+// calls, with all plausible errnos or a sample. unknown lists the system calls without a
+// table of errnos.
 func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown []string) {
 	for i, c := range r.calls {
 		errnos, ok := plausible[c.kind()]
@@ -121,14 +126,14 @@ func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown [
 			unknown = append(unknown, c.kind())
 		}
 		if !all {
-			errnos = op.some(c, errnos, len(op.name)+i)
+			errnos = op.sampleErrnos(c, errnos, len(op.name)+i)
 		}
 		for _, errno := range errnos {
-			if op.spares[c.kind()] != "" || op.spares[c.kind()+" "+unix.ErrnoName(errno)] != "" {
+			if op.notInjected[c.kind()] != "" || op.notInjected[c.kind()+" "+unix.ErrnoName(errno)] != "" {
 				continue
 			}
 			if strings.Contains(c.line, " = -1 "+unix.ErrnoName(errno)+" ") {
-				continue // it is what the kernel says without a fault
+				continue // the call fails with this errno anyway
 			}
 			faults = append(faults, fault{call: c.traced, kind: c.kind(), nth: c.ordinal, place: i, errno: errno})
 		}
@@ -137,40 +142,40 @@ func (op operation) faults(r tortureRecord, all bool) (faults []fault, unknown [
 	return append(faults, fault{call: "getsid", kind: "the mark", nth: 1, place: len(r.calls), kill: true}), unknown
 }
 
-// oneCall is what the partner receives of one call, from the table, or for a format
-// from its own sender.
-func (op operation) oneCall(network string) seen {
+// trafficOfOneCall returns what the partner receives if the operation succeeds once. It
+// is calculated from the table or, for a wire format, observed by sending the message here.
+func (op operation) trafficOfOneCall(network string) traffic {
 	GinkgoHelper()
-	one := seen{bytes: strings.Repeat(op.sends.payload, max(op.sends.count, 1)), files: op.sends.files * op.sends.messages()}
+	want := traffic{bytes: strings.Repeat(op.sends.payload, max(op.sends.count, 1)), files: op.sends.files * op.sends.messages()}
 	if op.sends.format == nil {
-		return one
+		return want
 	}
-	t, sock, cargo := newTortured(op, network)
+	t, sock, cargo := newPartner(op, network)
 	defer t.close()
 	Expect(op.sends.format.Send(wire.FD(sock), op.sends.payload, cargo)).To(Succeed())
 	_, _ = unix.Close(sock), unix.Close(cargo)
-	return t.drains()
+	return t.receiveAll()
 }
 
-// torture makes every run of an operation on a network, and returns how many there
-// were and what went wrong.
-func (op operation) torture(strace, network string, all bool) (runs int64, wrong []string) {
+// runAllFaults runs an operation on a network without a fault and then once with each
+// fault. It returns the number of runs and everything that went wrong.
+func (op operation) runAllFaults(strace, network string, all bool) (runs int64, wrong []string) {
 	GinkgoHelper()
-	one := op.oneCall(network)
-	plain := op.play(strace, network, fault{})
-	plain.one = one
+	oneCall := op.trafficOfOneCall(network)
+	plain := op.runChild(strace, network, fault{})
+	plain.oneCall = oneCall
 	if plain.report != nil && plain.report.Unsupported {
-		Skip("this kernel has no such option: " + plain.report.Err)
+		Skip("the kernel does not support it: " + plain.report.Err)
 	}
 	for _, v := range plain.violations(op) {
 		wrong = append(wrong, network+", no fault: "+v)
 	}
 	if len(plain.record.calls) == 0 {
-		wrong = append(wrong, network+": the call makes no system call")
+		wrong = append(wrong, network+": the operation makes no system call")
 	}
 	faults, unknown := op.faults(plain.record, all)
 	if len(unknown) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%s: no errno is known of %v", network, unknown))
+		wrong = append(wrong, fmt.Sprintf("%s: plausible has no errnos for %v", network, unknown))
 	}
 
 	var made atomic.Int64
@@ -183,18 +188,18 @@ func (op operation) torture(strace, network string, all bool) (runs int64, wrong
 			defer workers.Done()
 			defer GinkgoRecover()
 			for f := range next {
-				o := op.play(strace, network, f)
+				o := op.runChild(strace, network, f)
 				for range 5 {
 					if !o.missed() {
 						break
 					}
-					o = op.play(strace, network, f)
+					o = op.runChild(strace, network, f)
 				}
 				made.Add(1)
-				o.one = one
+				o.oneCall = oneCall
 				found := o.violations(op)
 				if o.missed() {
-					found = append(found, "the fault did not hit")
+					found = append(found, "the fault was not injected at the intended call")
 				}
 				mutex.Lock()
 				for _, v := range found {
@@ -206,7 +211,7 @@ func (op operation) torture(strace, network string, all bool) (runs int64, wrong
 	}
 	for _, f := range faults {
 		mutex.Lock()
-		enough := len(wrong) > 9 // what hangs takes its time
+		enough := len(wrong) > 9 // each of them may have taken until a time limit
 		mutex.Unlock()
 		if enough {
 			break
@@ -225,7 +230,7 @@ var _ = Describe("torture", Label("torture"), func() {
 	BeforeEach(func() { CannotEmulate(fdtest.Traced) })
 
 	for _, op := range operations {
-		It("leaves nothing and loses nothing in "+op.name, func() {
+		It(op.name+" leaks and loses nothing if a system call fails or the process is killed", func() {
 			strace := FindStrace()
 			networks := op.networks
 			if networks == nil {
@@ -236,7 +241,7 @@ var _ = Describe("torture", Label("torture"), func() {
 			}
 			var runs int64
 			for _, network := range networks {
-				n, wrong := op.torture(strace, network, tortureInFull())
+				n, wrong := op.runAllFaults(strace, network, tortureInFull())
 				runs += n
 				Expect(wrong).To(BeEmpty())
 			}
@@ -246,7 +251,7 @@ var _ = Describe("torture", Label("torture"), func() {
 	}
 })
 
-// tortureRuns is how many there were, told at the end.
+// tortureRuns counts the runs of all specs, to be printed at the end.
 var tortureRuns atomic.Int64
 
 var _ = ReportAfterSuite("torture", func(Report) {
