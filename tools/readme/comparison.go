@@ -12,18 +12,18 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// A column is a question that scenarios decide, run against the runner. This list and the
-// rows define which; README.md and docs/comparison.md are generated from them.
+// A column of the comparison is decided by the verdicts of some scenarios, run with the library's
+// peer and the runner. The tables in README.md and docs/comparison.md are generated from columns and rows.
 type column struct {
 	name      string
-	asks      string // what docs/comparison.md says of it
+	meaning   string // what a "yes" in the column means, for docs/comparison.md
 	role      scenario.Role
 	scenarios patterns
-	except    patterns // those that are another column's
-	otherwise patterns // for a peer that plays none of the scenarios
+	except    patterns // scenarios that another column covers
+	fallback  patterns // scenarios for a peer that supports none of the others
 	checks    []scenario.Check
-	yes       string // nothing was found: "yes" unless it says otherwise
-	none      string // the peer plays none of them: "–" unless it says otherwise
+	passed    string // the cell if there is no finding (default "yes")
+	untested  string // the cell if the peer supports no scenario (default "–")
 }
 
 const (
@@ -32,37 +32,36 @@ const (
 )
 
 var columns = []column{
-	{name: "descriptors per message", asks: "253 if the library sends and receives a message with 253 descriptors, the most that Linux accepts; otherwise 1.",
-		scenarios: of("limits/limit-253-ok"), checks: []scenario.Check{answer, file, crash}, yes: "253", none: "1"},
-	{name: "right file sent", asks: "The library sends the open file that the caller specified.", role: scenario.RoleA,
+	{name: "descriptors per message", meaning: "253 if the library sends and receives a message with 253 descriptors, the most that Linux accepts; otherwise 1.",
+		scenarios: of("limits/limit-253-ok"), checks: []scenario.Check{answer, file, crash}, passed: "253", untested: "1"},
+	{name: "right file sent", meaning: "The library sends the open file that the caller specified.", role: scenario.RoleA,
 		scenarios: of("**"), checks: []scenario.Check{file}},
-	{name: "truncation reported", asks: "The library reports truncation with a flag or an error, unless no part of the message is lost.", role: scenario.RoleB,
+	{name: "truncation reported", meaning: "The library reports truncation with a flag or an error, unless no part of the message is lost.", role: scenario.RoleB,
 		scenarios: of("truncation", "resources/recv-emfile-*", "names/name-extra-fds-closed", "hostile/receiver-wrong-count",
 			"limits/{max-fds-and-creds-together,peer-limit-7-odd}", "credentials/ctrunc-creds-eat-the-room",
 			"ordering/stream-{coalesced-read-drops-both,partial-read-loses-fd}"),
-		except: of("*/*-empty-packet*"), otherwise: of("truncation/ctrunc-empty-packet-of-two"),
+		except: of("*/*-empty-packet*"), fallback: of("truncation/ctrunc-empty-packet-of-two"),
 		checks: []scenario.Check{answer, crash}},
-	{name: "no leaks", asks: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
+	{name: "no leaks", meaning: "Every received descriptor is either reported to the caller or closed.", role: scenario.RoleB,
 		scenarios: of("**"), except: of("credentials/scm-pidfd-*"), checks: []scenario.Check{leak, crash}},
-	{name: "pidfd closed", asks: "The library does not leave open the pidfd that the kernel adds if the receiver has set SO_PASSPIDFD.", role: scenario.RoleB,
+	{name: "pidfd closed", meaning: "The library does not leave open the pidfd that the kernel adds if the receiver has set SO_PASSPIDFD.", role: scenario.RoleB,
 		scenarios: of("credentials/scm-pidfd-*"), checks: []scenario.Check{leak, answer, crash}},
-	{name: "close-on-exec", asks: "Received descriptors are close-on-exec.", role: scenario.RoleB,
+	{name: "close-on-exec", meaning: "Received descriptors are close-on-exec.", role: scenario.RoleB,
 		scenarios: of("**"), checks: []scenario.Check{scenario.CheckCloexec}},
-	{name: "empty packet sent", asks: "The library sends a datagram or packet that has a descriptor but no payload, without adding anything to it.", role: scenario.RoleA,
+	{name: "empty packet sent", meaning: "The library sends a datagram or packet that has a descriptor but no payload, without adding anything to it.", role: scenario.RoleA,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),
-		checks:    []scenario.Check{answer, file, crash, scenario.CheckHang}, none: "not possible"},
-	{name: "empty packet received", asks: "The library receives a datagram or packet that has a descriptor but no payload, and returns the descriptor.", role: scenario.RoleB,
+		checks:    []scenario.Check{answer, file, crash, scenario.CheckHang}, untested: "not possible"},
+	{name: "empty packet received", meaning: "The library receives a datagram or packet that has a descriptor but no payload, and returns the descriptor.", role: scenario.RoleB,
 		scenarios: of("payload/dgram-zero-byte-fd-delivered"),
 		checks:    []scenario.Check{leak, answer, file, crash, scenario.CheckHang}},
 }
 
-// A row is an interface, and the peers that are it: all of them have to do what a cell
-// says. Where its words say more than a verdict, they stand for that verdict of that
-// column, and for no other.
+// A row is an interface and the peers that test it. A cell is "yes" only if all of them pass.
+// words replaces the text of some cells with a more precise one.
 type row struct {
 	name  string
 	peers []string
-	words map[string]string // of a column and what its cell says
+	words map[string]string // by "COLUMN: TEXT"
 }
 
 const (
@@ -70,7 +69,8 @@ const (
 	callersControl = "left to the caller"
 )
 
-// A library whose caller gives MSG_CMSG_CLOEXEC, as the peers do, and one that hands over the control messages.
+// byFlag is for libraries whose caller must pass MSG_CMSG_CLOEXEC. byControl is for libraries
+// that return the control messages to their caller.
 var (
 	byFlag    = map[string]string{"close-on-exec: yes": callersFlag}
 	byControl = map[string]string{"pidfd closed: no": callersControl}
@@ -101,28 +101,28 @@ var rows = []row{
 	{name: "PHP socket_sendmsg, socket_recvmsg", peers: []string{"php"}, words: map[string]string{"right file sent: no": "sends descriptor 0 instead of a `Socket`"}},
 }
 
-// rowless are peers that are no library of their own, and why.
+// rowless lists the peers that have no row, with the reason.
 var rowless = map[string]string{
 	"libc":              "the crate provides the bare system calls; how they are used is up to the caller",
 	scenario.RunnerName: "the other peers are tested against it",
 	scenario.KernelName: "the runner is tested against it",
 }
 
-// A cell is what the scenarios of a column decided of a row.
+// A cell is the result of a row in a column.
 type cell struct {
-	text     string
-	findings []string // CHECK SCENARIO, sorted
-	played   []string // scenarios that had a verdict, sorted
+	text      string
+	findings  []string // CHECK SCENARIO, sorted
+	decidedBy []string // scenarios with a verdict, sorted
 }
 
-// A comparison is what a run says of the rows.
+// A comparison holds the cells that follow from a report, and the pages generated from them.
 type comparison struct {
-	pages    map[string]string // what is generated, by the name of the file
+	pages    map[string]string // generated text by file name
 	versions []string          // by row
 	cells    [][]cell          // by row and column
 }
 
-// compare makes the table of a report.
+// compare makes the comparison from a report.
 func compare(r *report.Report) *comparison {
 	t := &comparison{pages: map[string]string{matrixFile: matrixPage(r), pictureFile: picture(r)}}
 	for _, w := range rows {
@@ -135,24 +135,25 @@ func compare(r *report.Report) *comparison {
 			}
 		}
 		t.versions = append(t.versions, strings.Join(slices.Compact(versions), ", "))
-		plays := w.plays(r.Cases)
+		trials := w.trials(r.Cases)
 		var line []cell
 		for _, c := range columns {
-			line = append(line, c.decide(w, plays))
+			line = append(line, c.decide(w, trials))
 		}
 		t.cells = append(t.cells, line)
 	}
 	return t
 }
 
-// A play is a case with a verdict in which a peer of a row plays with the runner.
-type play struct {
+// A trial is a case with a verdict that pairs a peer of a row with the runner.
+type trial struct {
 	peer, scenario string
 	role           scenario.Role
 	result         scenario.Result
 }
 
-func (w row) plays(cases []scenario.Result) (list []play) {
+// trials returns the cases that pair a peer of the row with the runner.
+func (w row) trials(cases []scenario.Result) (list []trial) {
 	for _, r := range cases {
 		part := strings.Split(r.Name, "/")
 		if len(part) != 5 || r.Verdict == scenario.Unsupported || r.Verdict == scenario.NotRun {
@@ -160,28 +161,28 @@ func (w row) plays(cases []scenario.Result) (list []play) {
 		}
 		name, a, b := part[0]+"/"+part[1], part[3], part[4]
 		if b == scenario.RunnerName && slices.Contains(w.peers, a) {
-			list = append(list, play{a, name, scenario.RoleA, r})
+			list = append(list, trial{a, name, scenario.RoleA, r})
 		}
 		if a == scenario.RunnerName && slices.Contains(w.peers, b) {
-			list = append(list, play{b, name, scenario.RoleB, r})
+			list = append(list, trial{b, name, scenario.RoleB, r})
 		}
 	}
 	return list
 }
 
-// decide makes a row's cell.
-func (c *column) decide(w row, plays []play) cell {
-	got := c.among(plays, c.scenarios, c.except)
-	if len(got.played) == 0 {
-		got = c.among(plays, c.otherwise, nil)
+// decide returns the cell of a row in this column.
+func (c *column) decide(w row, trials []trial) cell {
+	got := c.collect(trials, c.scenarios, c.except)
+	if len(got.decidedBy) == 0 {
+		got = c.collect(trials, c.fallback, nil)
 	}
 	switch {
-	case len(got.played) == 0:
-		got.text = cmp.Or(c.none, "–")
+	case len(got.decidedBy) == 0:
+		got.text = cmp.Or(c.untested, "–")
 	case len(got.findings) == 0:
-		got.text = cmp.Or(c.yes, "yes")
+		got.text = cmp.Or(c.passed, "yes")
 	default:
-		got.text = worst(got.findings)
+		got.text = cellText(got.findings)
 	}
 	if text, ok := w.words[c.name+": "+got.text]; ok {
 		got.text = text
@@ -189,25 +190,25 @@ func (c *column) decide(w row, plays []play) cell {
 	return got
 }
 
-// among is what was found in the cases that the patterns select.
-func (c *column) among(plays []play, selected, except patterns) cell {
-	findings, played := map[string]bool{}, map[string]bool{}
-	for _, p := range plays {
+// collect returns a cell with the findings in the trials that the patterns select.
+func (c *column) collect(trials []trial, selected, except patterns) cell {
+	findings, scenarios := map[string]bool{}, map[string]bool{}
+	for _, p := range trials {
 		if c.role != 0 && c.role != p.role || !selected.match(p.result.Name) || except.match(p.result.Name) {
 			continue
 		}
-		played[p.scenario] = true
+		scenarios[p.scenario] = true
 		for _, f := range p.result.Findings {
 			if f.Peer == p.peer && slices.Contains(c.checks, f.Check) {
 				findings[string(f.Check)+" "+p.scenario] = true
 			}
 		}
 	}
-	return cell{findings: slices.Sorted(maps.Keys(findings)), played: slices.Sorted(maps.Keys(played))}
+	return cell{findings: slices.Sorted(maps.Keys(findings)), decidedBy: slices.Sorted(maps.Keys(scenarios))}
 }
 
-// worst is the word for what was found.
-func worst(findings []string) (text string) {
+// cellText returns the text of a cell with findings.
+func cellText(findings []string) (text string) {
 	for _, f := range findings {
 		switch check, _, _ := strings.Cut(f, " "); scenario.Check(check) {
 		case crash:
@@ -221,7 +222,7 @@ func worst(findings []string) (text string) {
 	return text
 }
 
-// patterns select cases.
+// patterns selects cases by name.
 type patterns []scenario.Pattern
 
 func of(texts ...string) (list patterns) {

@@ -16,7 +16,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// Each peer is of one row, or it is said why it is of none; and each row's own words are in README.md.
+// Each peer has one row or a reason for having none. The words of each row appear in README.md.
 func TestRows(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -44,7 +44,7 @@ func TestRows(t *testing.T) {
 	}
 	for name, n := range at {
 		if n != 1 || !slices.Contains(names, name) {
-			t.Errorf("%s is in %d rows, there is such a peer: %v", name, n, slices.Contains(names, name))
+			t.Errorf("%s is listed %d times, want once; it is the name of a peer: %v", name, n, slices.Contains(names, name))
 		}
 	}
 	for _, name := range names {
@@ -54,7 +54,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// Each check of a column turns its cell, about the peer of the row alone, and where the case was played.
+// A finding changes a cell only if the column includes its check, it is about the row's peer, and the case ran.
 func TestCellsFollowTheVerdicts(t *testing.T) {
 	played := []string{"limits/limit-253-ok", "basics/pass-one-fd", "truncation/ctrunc-two-of-three", "names/name-4096-received",
 		"credentials/scm-pidfd-empty-packet", "basics/pass-one-fd",
@@ -66,48 +66,48 @@ func TestCellsFollowTheVerdicts(t *testing.T) {
 			if c.role == scenario.RoleA {
 				name = played[j] + "/seqpacket/fdchannel/runner"
 			}
-			return c.decide(w, w.plays([]scenario.Result{{Name: name, Verdict: verdict, Findings: findings}})).text
+			return c.decide(w, w.trials([]scenario.Result{{Name: name, Verdict: verdict, Findings: findings}})).text
 		}
 		good, none := one(scenario.Pass), one(scenario.Unsupported)
 		if good == none {
-			t.Errorf("%s: passed and not played are both %q", c.name, good)
+			t.Errorf("%s: passed and unsupported are both %q", c.name, good)
 		}
 		for _, check := range scenario.Checks {
 			got := one(scenario.Expected, scenario.Finding{Check: check, Peer: "fdchannel"})
 			other := one(scenario.Expected, scenario.Finding{Check: check, Peer: scenario.RunnerName})
 			if (got != good) != slices.Contains(c.checks, check) || other != good {
-				t.Errorf("%s: %s makes it %q, and of the runner %q", c.name, check, got, other)
+				t.Errorf("%s: a %s finding gives %q, and one about the runner gives %q", c.name, check, got, other)
 			}
 		}
 	}
 }
 
-// What -w writes is what is compared, and another cell is an error unless it is of another version.
+// The pages that -w writes pass the comparison. A different cell is an error unless the peer has a different version.
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.json")
 	readme := "b\n<!-- comparison -->\nold\n<!-- end -->\nc\n"
 	leaks := []scenario.Finding{{Check: scenario.CheckLeak, Peer: "runc"}}
-	for _, step := range []struct {
+	for _, c := range []struct {
 		version  string
 		findings []scenario.Finding
 		write    bool
 		fails    string
-	}{{"1", nil, true, ""}, {"1", nil, false, ""}, {"1", leaks, false, "another row of runc"}, {"2", leaks, false, ""}} {
-		r := report.Report{Schema: report.Schema, Seconds: 1, Cases: []scenario.Result{{Name: "names/x/stream/runner/runc", Verdict: scenario.Pass, Findings: step.findings}}}
+	}{{"1", nil, true, ""}, {"1", nil, false, ""}, {"1", leaks, false, "different row for runc"}, {"2", leaks, false, ""}} {
+		r := report.Report{Schema: report.Schema, Seconds: 1, Cases: []scenario.Result{{Name: "names/x/stream/runner/runc", Verdict: scenario.Pass, Findings: c.findings}}}
 		r.Peers = []report.Peer{{Name: "runc"}}
-		r.Peers[0].Hello.Version = step.version
+		r.Peers[0].Hello.Version = c.version
 		text, err := json.Marshal(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if step.write {
+		if c.write {
 			_ = os.Mkdir(filepath.Join(dir, "docs"), 0o777)
 			_ = os.WriteFile(filepath.Join(dir, readmeFile), []byte(readme), 0o666)
 		}
 		_ = os.WriteFile(file, text, 0o666)
-		if err := run(dir, file, step.write); (err == nil) != (step.fails == "") || err != nil && !strings.Contains(err.Error(), step.fails) {
-			t.Errorf("version %s: %v, want %q", step.version, err, step.fails)
+		if err := run(dir, file, c.write); (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("version %s: %v, want %q", c.version, err, c.fails)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command readme compares the generated parts of README.md and docs/, which are the comparison with other
-// libraries and the interoperability matrix, with the report of a run. With -w it writes them from the report.
+// Command readme checks the generated parts of README.md and docs/ against the report of a run. They are the
+// comparison with other libraries and the interoperability matrix. With -w it writes them from the report.
 package main
 
 import (
@@ -43,7 +43,7 @@ func run(root, file string, write bool) error {
 	}
 	for _, p := range r.Peers {
 		if p.NotRun != "" {
-			fmt.Printf("readme: nothing is compared, %s is not there: %s\n", p.Name, p.NotRun)
+			fmt.Printf("readme: skipped: the report has no results for %s: %s\n", p.Name, p.NotRun)
 			return nil
 		}
 	}
@@ -63,17 +63,17 @@ func run(root, file string, write bool) error {
 	}
 	page, err := os.ReadFile(filepath.Join(root, pageFile))
 	if err == nil {
-		err = t.check(root, string(readme), string(page))
+		err = t.comparePages(root, string(readme), string(page))
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\ngo run ./tools/readme -w %s writes what the report says", err, file)
+		err = fmt.Errorf("%w\nto update the pages: go run ./tools/readme -w %s", err, file)
 	}
 	return err
 }
 
-// check compares the pages with what they should be. A row about another version of its peers may differ:
-// the rest is then compared row by row.
-func (t *comparison) check(root, readme, page string) (wrong error) {
+// comparePages compares the pages with the generated text. A row may differ if the report is about different
+// versions of its peers. In this case only the other rows are compared.
+func (t *comparison) comparePages(root, readme, page string) (wrong error) {
 	others := false
 	for i, w := range rows {
 		_, section, found := strings.Cut(page, "\n## "+w.name+"\n")
@@ -82,9 +82,9 @@ func (t *comparison) check(root, readme, page string) (wrong error) {
 		case found && !strings.HasPrefix(version, t.versions[i]+".\n"):
 			others = true
 			version, _, _ = strings.Cut(version, "\n")
-			fmt.Printf("readme: %s is not compared: it is %s here, and the pages are about %s\n", w.name, t.versions[i], version)
+			fmt.Printf("readme: %s is not compared: the report is about version %s, the pages about %s\n", w.name, t.versions[i], version)
 		case !strings.Contains(readme, "\n"+t.line(i)) || !strings.Contains(page, t.section(i)):
-			wrong = errors.Join(wrong, fmt.Errorf("%s or %s has another row of %s:\n%s", readmeFile, pageFile, w.name, t.line(i)))
+			wrong = errors.Join(wrong, fmt.Errorf("%s or %s has a different row for %s; the report gives:\n%s", readmeFile, pageFile, w.name, t.line(i)))
 		}
 	}
 	if others || wrong != nil {
@@ -93,13 +93,13 @@ func (t *comparison) check(root, readme, page string) (wrong error) {
 	}
 	for name, wanted := range t.pages {
 		if text, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(text) != wanted {
-			wrong = errors.Join(wrong, err, fmt.Errorf("%s is not what the report says", name))
+			wrong = errors.Join(wrong, err, fmt.Errorf("%s differs from the report", name))
 		}
 	}
 	return wrong
 }
 
-// readme puts the table into the text of README.md.
+// readme returns the text of README.md with the table replaced.
 func (t *comparison) readme(text string) (string, error) {
 	const begin, end = "<!-- comparison -->\n", "<!-- end -->\n"
 	head, rest, ok := strings.Cut(text, begin)

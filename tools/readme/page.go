@@ -12,7 +12,7 @@ import (
 	"github.com/scm-rights/scm/interop/scenario"
 )
 
-// line is a row as README.md has it.
+// line returns a row of the table in README.md.
 func (t *comparison) line(i int) string {
 	text := "| " + rows[i].name + " |"
 	for _, c := range t.cells[i] {
@@ -21,18 +21,18 @@ func (t *comparison) line(i int) string {
 	return text + "\n"
 }
 
-// table is the one in README.md, with what its columns ask.
+// table returns the table in README.md, followed by the meanings of its columns.
 func (t *comparison) table() string {
-	text, asks := "| |", ""
+	text, meanings := "| |", ""
 	for _, c := range columns {
 		text += " " + c.name + " |"
-		asks += " *" + c.name + "*: " + c.asks
+		meanings += " *" + c.name + "*: " + c.meaning
 	}
 	text += "\n|---|" + strings.Repeat("---|", len(columns)) + "\n"
 	for i := range rows {
 		text += t.line(i)
 	}
-	return text + "\n" + strings.TrimSpace(asks) + "\n"
+	return text + "\n" + strings.TrimSpace(meanings) + "\n"
 }
 
 const intro = `# How the comparison is decided
@@ -50,7 +50,7 @@ For the reason behind each failure, see [expected.txt](../interop/catalogue/expe
 |---|---|---|---|---|
 `
 
-// page is docs/comparison.md.
+// page returns the text of docs/comparison.md.
 func (t *comparison) page() string {
 	text := intro
 	for _, c := range columns {
@@ -58,11 +58,11 @@ func (t *comparison) page() string {
 		if len(c.except) > 0 {
 			scenarios += " except " + c.except.String()
 		}
-		if len(c.otherwise) > 0 {
-			scenarios += "; for a peer that supports none of these, " + c.otherwise.String()
+		if len(c.fallback) > 0 {
+			scenarios += "; for a peer that supports none of these, " + c.fallback.String()
 		}
 		role := map[scenario.Role]string{0: "both", scenario.RoleA: "sender", scenario.RoleB: "receiver"}[c.role]
-		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.asks, scenarios, role, quoted(c.checks))
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", c.name, c.meaning, scenarios, role, quoted(c.checks))
 	}
 	text += "\nThe value " + quoted([]string{callersFlag}) + " means that the library passes MSG_CMSG_CLOEXEC only if its caller asks for it, as the peer does." +
 		" The value " + quoted([]string{callersControl}) + " means that the library returns the control messages as they are, and its caller must close the pidfd.\n" +
@@ -76,7 +76,7 @@ func (t *comparison) page() string {
 	return text
 }
 
-// section is what docs/comparison.md says of a row.
+// section returns the section of docs/comparison.md about a row.
 func (t *comparison) section(i int) string {
 	text := fmt.Sprintf("\n## %s\n\nPeers: %s. Version: %s.\n\n| column | cell | failed | passed |\n|---|---|---|---|\n",
 		rows[i].name, quoted(rows[i].peers), t.versions[i])
@@ -87,12 +87,12 @@ func (t *comparison) section(i int) string {
 	return text
 }
 
-// few is how many scenarios a cell names.
-const few = 12
+// maxListed is how many scenarios a table lists by name. If there are more, it gives their number.
+const maxListed = 12
 
-// details names the scenarios in which something was found, with the checks, and the others.
+// details returns the scenarios with findings, each with its check, and the scenarios without.
 func (c cell) details() (failed, passed string) {
-	rest := slices.Clone(c.played)
+	rest := slices.Clone(c.decidedBy)
 	var list []string
 	for _, f := range c.findings {
 		check, of, _ := strings.Cut(f, " ")
@@ -100,16 +100,16 @@ func (c cell) details() (failed, passed string) {
 		list = append(list, check+" `"+of+"`")
 	}
 	failed, passed = strings.Join(list, ", "), quoted(rest)
-	if len(list) > few && strings.HasPrefix(failed, string(scenario.CheckCloexec)) {
+	if len(list) > maxListed && strings.HasPrefix(failed, string(scenario.CheckCloexec)) {
 		failed = fmt.Sprintf("%s in %d scenarios", scenario.CheckCloexec, len(list))
 	}
-	if len(rest) > few {
+	if len(rest) > maxListed {
 		passed = fmt.Sprintf("%d scenarios", len(rest))
 	}
 	return cmp.Or(failed, "none"), passed
 }
 
-// quoted is a list in code's letters.
+// quoted returns a list in code quotes.
 func quoted[T ~string](list []T) string {
 	var texts []string
 	for _, t := range list {

@@ -10,17 +10,17 @@ import (
 	"github.com/scm-rights/scm/interop/report"
 )
 
-// A square of the picture is about one sender and one receiver, on all types of sockets: its letter, its colour in
-// the light and in the dark, and what the legend says of it.
-var squares = []struct{ letter, light, dark, says string }{
+// squares are the kinds of squares in the picture, each with its letter, its colours in the light and the dark theme,
+// and its legend. A square covers one sender and one receiver on all socket types.
+var squares = []struct{ letter, light, dark, legend string }{
 	{"✓", "#2da44e", "#238636", "every scenario passes"},
 	{"~", "#d4a72c", "#9e6a03", "some fail as expected"},
 	{"✗", "#cf222e", "#da3633", "every scenario fails as expected"},
 	{"", "#eaeef2", "#21262d", "no scenario for this pair"},
 }
 
-// square tells which of the squares two peers have.
-func square(passed, failed int) int {
+// squareOf returns the index in squares for two peers.
+func squareOf(passed, failed int) int {
 	switch {
 	case passed+failed == 0:
 		return 3
@@ -32,9 +32,9 @@ func square(passed, failed int) int {
 	return 1
 }
 
-// picture is the interoperability matrix as SVG. Each square is drawn in the path of its colour.
+// picture returns the interoperability matrix as SVG. All squares of a kind are one path.
 func picture(r *report.Report) string {
-	const side, top = 18, 10
+	const size, top = 18, 10
 	pairs := r.Pairs()
 	n := len(r.Peers)
 	left := 0
@@ -44,15 +44,15 @@ func picture(r *report.Report) string {
 	paths := make([]string, len(squares))
 	var names, letters string
 	for i, a := range r.Peers {
-		y := top + side*i
+		y := top + size*i
 		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s %d</text>\n", left-6, y+13, a.Name, i+1)
-		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", left+side*i+9, top+side*n+13, i+1)
+		names += fmt.Sprintf("<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%d</text>\n", left+size*i+9, top+size*n+13, i+1)
 		for j, b := range r.Peers {
 			t := pairs[[2]string{a.Name, b.Name}]
-			of := square(t.Pass, t.Expected+t.Unexpected())
-			x := left + side*j
-			paths[of] += fmt.Sprintf("M%d %dh16v16h-16z", x+1, y+1)
-			if letter := squares[of].letter; letter != "" {
+			kind := squareOf(t.Pass, t.Expected+t.Unexpected())
+			x := left + size*j
+			paths[kind] += fmt.Sprintf("M%d %dh16v16h-16z", x+1, y+1)
+			if letter := squares[kind].letter; letter != "" {
 				letters += fmt.Sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x+9, y+13, letter)
 			}
 		}
@@ -61,11 +61,11 @@ func picture(r *report.Report) string {
 	for i, s := range squares {
 		light += fmt.Sprintf(" .s%d{fill:%s}", i, s.light)
 		dark += fmt.Sprintf(" .s%d{fill:%s}", i, s.dark)
-		x, y := 10+250*(i%2), top+side*n+28+22*(i/2)
-		legend += fmt.Sprintf("<path class=\"s%d\" d=\"M%d %dh16v16h-16z\"/><text x=\"%d\" y=\"%d\">%s</text>\n", i, x, y, x+22, y+13, s.says)
+		x, y := 10+250*(i%2), top+size*n+28+22*(i/2)
+		legend += fmt.Sprintf("<path class=\"s%d\" d=\"M%d %dh16v16h-16z\"/><text x=\"%d\" y=\"%d\">%s</text>\n", i, x, y, x+22, y+13, s.legend)
 		marks += fmt.Sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x+8, y+12, s.letter)
 	}
-	width, height := max(left+side*n+10, 460), top+side*n+78 // the legend needs 460
+	width, height := max(left+size*n+10, 460), top+size*n+78 // the legend needs 460
 	text := fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height) +
 		"<title>Senders (rows) and receivers (columns)</title>\n" +
 		"<style>text{font:12px sans-serif;fill:#1f2328} .l text{fill:#fff;text-anchor:middle}" + light +
@@ -76,7 +76,7 @@ func picture(r *report.Report) string {
 	return text + names + legend + "<g class=\"l\">\n" + letters + marks + "</g>\n</svg>\n"
 }
 
-// matrixPage is docs/matrix.md: the numbers behind the picture, for each type of socket.
+// matrixPage returns the text of docs/matrix.md, which has the numbers behind the picture for each socket type.
 func matrixPage(r *report.Report) string {
 	text := `# Interoperability matrix
 

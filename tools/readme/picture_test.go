@@ -23,7 +23,7 @@ func TestPictureHasRoomForLongNamesAndTheLegend(t *testing.T) {
 		endsThere bool
 	}{
 		{name + " 1", 281, true},
-		{squares[3].says, 170, false},
+		{squares[3].legend, 170, false},
 	} {
 		before, _, _ := strings.Cut(text, ">"+c.text+"<")
 		if _, err := fmt.Sscanf(before[strings.LastIndex(before, "<text"):], `<text x="%d" y="%d"`, &x, &y); err != nil {
