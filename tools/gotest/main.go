@@ -41,13 +41,13 @@ func main() {
 	name := flag.String("name", "go test", "the `name` of the part")
 	results := flag.String("results", "", "the `directory` for counts and output")
 	dir := flag.String("C", ".", "run go test in this `directory`")
-	command := flag.Bool("command", false, "run a command in place of go test")
+	command := flag.Bool("command", false, "run a command instead of go test")
 	skip := flag.String("skip", "", "record that the part cannot run, for this `reason`")
 	title := flag.String("verdict", "", "print the sum of the parts under this `title`")
 	failed := flag.Int("failed", 0, "with -verdict, report at least `N` failures")
 	flag.Parse()
 
-	// After an interrupt the commands end by themselves, and the tests that were running are still named.
+	// The commands receive the interrupt too. Wait until they end, to list the tests that were running.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	var err error
 	switch {
@@ -99,11 +99,11 @@ func record(w io.Writer, dir, name string, run func(log io.Writer) (*part, error
 
 // goTest runs the tests in a directory.
 func goTest(name, dir string, args []string, w, log io.Writer) (*part, error) {
-	// make lint vets. Tests spend half of their time waiting, so twice as many can run as there are processors.
+	// make lint runs vet. Tests spend half of their time waiting, so run two packages per processor.
 	flags := []string{"test", "-json", "-count=1", "-timeout=30m", "-vet=off", fmt.Sprintf("-p=%d", 2*runtime.NumCPU())}
 	cmd := exec.Command("go", append(flags, args...)...)
 	cmd.Dir = dir
-	// A test that runs make is not listed as a part of this one.
+	// If a test runs gotest, its tests are not listed as running.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, beatVariable+"=") })
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -145,7 +145,7 @@ func skipped(w io.Writer, name, reason string) *part {
 	return &part{Name: name, Skipped: 1, Note: "skipped: " + reason}
 }
 
-// shorten returns an import path without what the packages of this repository have in common.
+// shorten returns an import path without the prefix common to the packages of this repository.
 func shorten(pkg string) string {
 	return strings.TrimPrefix(pkg, "github.com/scm-rights/")
 }

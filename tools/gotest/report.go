@@ -24,11 +24,11 @@ type event struct {
 type run struct {
 	start  time.Time
 	output strings.Builder
-	parent bool // it has subtests, which are counted in its place
-	failed bool // a test below it failed
+	parent bool // it has subtests, which are counted instead of it
+	failed bool // one of its tests or subtests failed
 }
 
-// A suite is what a package's line says.
+// A suite collects what is printed about a package.
 type suite struct {
 	passed int
 	reason string // why the first test was skipped
@@ -37,7 +37,7 @@ type suite struct {
 
 type key struct{ pkg, test string }
 
-// A report reads events, prints what a reader wants to know, and counts.
+// A report reads events, prints the interesting ones, and counts tests.
 type report struct {
 	*part
 	w, log io.Writer
@@ -72,7 +72,7 @@ func (r *report) read(events io.Reader) (err error) {
 			r.event(line)
 		}
 	}
-	r.cut("")
+	r.failUnfinished("")
 	for _, s := range r.suites {
 		r.print(r.log, s.output.String())
 	}
@@ -99,7 +99,7 @@ func (r *report) suite(pkg string) *suite {
 	return r.suites[pkg]
 }
 
-// parent returns the test that a subtest is of, or "".
+// parent returns the name of a subtest's parent, or "".
 func parent(test string) string {
 	return test[:max(strings.LastIndexByte(test, '/'), 0)]
 }
@@ -141,7 +141,7 @@ func (r *report) pkg(e event) {
 	p, s := r.at(e.Package, ""), r.suite(e.Package)
 	delete(r.running, key{e.Package, ""})
 	// A test that was running when the process died has no event for its end.
-	r.cut(e.Package)
+	r.failUnfinished(e.Package)
 	if e.Action == "fail" && !p.failed {
 		r.print(r.w, p.output.String())
 		if e.FailedBuild != "" {
@@ -165,8 +165,8 @@ func (r *report) pkg(e event) {
 	delete(r.suites, e.Package)
 }
 
-// cut counts each test that has not ended as failed, in one package or in all.
-func (r *report) cut(pkg string) {
+// failUnfinished counts each test that has not ended as failed, in one package or, if pkg is "", in all.
+func (r *report) failUnfinished(pkg string) {
 	left := slices.DeleteFunc(slices.Collect(maps.Keys(r.running)), func(k key) bool { return pkg != "" && k.pkg != pkg })
 	// Subtests first: a test above them is not counted as well.
 	slices.SortFunc(left, func(a, b key) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(b.test, a.test)) })
@@ -238,11 +238,11 @@ func (s *suite) because(reason string) {
 	}
 }
 
-// logged is the beginning of what a test logs.
+// logged matches the beginning of a message that a test logs.
 var logged = regexp.MustCompile(`^ *[^ :]+\.go:\d+: `)
 
-// skipReason returns the first line of the last message, which is that of Skip: a test may have logged the output of a
-// compiler before it.
+// skipReason returns the first line of the last message, which is that of Skip. Earlier messages may contain the output
+// of a compiler, for example.
 func skipReason(output string) (reason string) {
 	for line := range strings.Lines(output) {
 		if at := logged.FindStringIndex(line); at != nil {

@@ -24,27 +24,27 @@ func TestReport(t *testing.T) {
 		red    []string
 		says   string
 	}{
-		{"a test with subtests counts as those",
+		{"the subtests of a test are counted instead of it",
 			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, run + `A/y"}`, out + `A/y","Output":"no compiler\n"}`, skip + `A/y"}`, pass + `A"}`, passed},
 			"1 passed, 0 failed, 1 skipped", nil, "skip  p A/y: no compiler\nok    p"},
 		{"a test that fails after its subtests passed counts",
 			[]string{run + `A"}`, run + `A/x"}`, pass + `A/x"}`, fail + `A"}`, dead},
 			"1 passed, 1 failed, 0 skipped", []string{"p A"}, "FAIL  p"},
-		{"a test that passes and left something out says so",
+		{"the reason is printed if a test passes but skipped a part",
 			[]string{run + `A"}`, out + `A","Output":"skip: the half in C\n"}`, pass + `A"}`, passed},
 			"1 passed, 0 failed, 0 skipped", nil, "the half in C"},
-		{"a suite counts as its specs",
+		{"the specs of a suite are counted instead of it",
 			[]string{run + `S"}`, out + `S","Output":"7 specs\n"}`, out + `S","Output":"Summarizing 2 Failures:\n  [FAIL] a file [It] is closed\n  file_test.go:1\n  [PANICKED!] a socket [It] is open\n"}`,
 				out + `S","Output":"FAIL! -- 7 Passed | 2 Failed | 1 Pending | 3 Skipped\n"}`, fail + `S"}`, dead},
 			"7 passed, 2 failed, 4 skipped", []string{"p S: a file [It] is closed", "p S: a socket [It] is open"}, "7 specs"},
-		{"a suite that prints in colour counts as its specs",
+		{"the specs of a suite are counted if it prints in colour",
 			[]string{run + `S"}`, out + `S","Output":"\u001b[38;5;9m\u001b[1mFAIL!\u001b[0m -- \u001b[38;5;10m\u001b[1m7 Passed\u001b[0m | \u001b[38;5;9m\u001b[1m1 Failed\u001b[0m | \u001b[1m0 Pending\u001b[0m | \u001b[1m3 Skipped\u001b[0m\n"}`,
 				out + `S","Output":"  \u001b[38;5;9m[FAIL]\u001b[0m a file \u001b[1m[It] is closed\u001b[0m\n"}`, fail + `S"}`, dead},
 			"7 passed, 1 failed, 3 skipped", []string{"p S: a file [It] is closed"}, "FAIL  p"},
 		{"a suite that fails without a failed spec counts as one",
 			[]string{run + `S"}`, out + `S","Output":"FAIL! -- 7 Passed | 0 Failed | 0 Pending | 0 Skipped\n"}`, fail + `S"}`, dead},
 			"7 passed, 1 failed, 0 skipped", []string{"p S"}, "FAIL  p"},
-		{"a suite of which every spec was skipped says so",
+		{"the reason is printed if a suite skips every spec",
 			[]string{run + `S"}`, out + `S","Output":"skip: no compiler (specs: 3)\n"}`, out + `S","Output":"SUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 3 Skipped\n"}`, pass + `S"}`, passed},
 			"0 passed, 0 failed, 3 skipped", nil, "skip  p  0.0 s: no test ran: no compiler (specs: 3)"},
 		{"a test that was running when the process died counts as one",
@@ -55,7 +55,7 @@ func TestReport(t *testing.T) {
 			"1 passed, 1 failed, 0 skipped", []string{"p B"}, "p B did not end\nat line 7"},
 		{"a package that was running no test when go test died counts as one",
 			[]string{`{"Action":"start","Package":"p"}`}, "0 passed, 1 failed, 0 skipped", []string{"p"}, "p did not end"},
-		{"what is no event is shown", []string{"go: no such module"}, "0 passed, 0 failed, 0 skipped", nil, "no such module"},
+		{"a line that is not an event is printed", []string{"go: no such module"}, "0 passed, 0 failed, 0 skipped", nil, "no such module"},
 	} {
 		var said, log strings.Builder
 		r := newReport("go test", &said, &log)
@@ -66,7 +66,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// toys are packages that end in each way, and what go test makes of them.
+// toys are the files of a module whose packages end in different ways.
 var toys = map[string]string{
 	"go.mod":             "module toy\n\ngo 1.24\n",
 	"good/a_test.go":     "package a\nimport \"testing\"\nfunc TestGood(t *testing.T) {}\n",
@@ -158,8 +158,8 @@ func TestVerdict(t *testing.T) {
 	}{
 		{"green", []*part{{Name: "cgo", Passed: 3}, {Name: "a/b", Passed: 2, Skipped: 1}}, 0, "5 passed, 0 failed, 1 skipped\n", nil},
 		{"red", []*part{{Name: "cgo", Passed: 3, Failed: 1, Red: []string{"x"}}}, 0, "failed:\n  cgo: x\n3 passed, 1 failed, 0 skipped\n", errFailed},
-		{"left out", []*part{{Name: "go", Passed: 3}, skipped(io.Discard, "c", "no compiler")}, 0, "skipped: no compiler\n  go                             3 passed, 0 failed, 0 skipped\n3 passed, 0 failed, 1 skipped\n", nil},
-		{"a step failed", []*part{{Name: "cgo", Passed: 3}}, 2, "\n3 passed, 2 failed, 0 skipped\n", errFailed},
+		{"a skipped part", []*part{{Name: "go", Passed: 3}, skipped(io.Discard, "c", "no compiler")}, 0, "skipped: no compiler\n  go                             3 passed, 0 failed, 0 skipped\n3 passed, 0 failed, 1 skipped\n", nil},
+		{"a failure outside the parts", []*part{{Name: "cgo", Passed: 3}}, 2, "\n3 passed, 2 failed, 0 skipped\n", errFailed},
 		{"nothing", nil, 0, "nothing ran\n0 passed, 1 failed, 0 skipped\n", errFailed},
 	} {
 		dir := t.TempDir()

@@ -17,7 +17,7 @@ type part struct {
 	Name                    string
 	Passed, Failed, Skipped int
 	Red                     []string // the names of the failed tests
-	Note                    string   // printed in place of the counts
+	Note                    string   // printed instead of the counts
 }
 
 func (p *part) fail(name string) {
@@ -25,14 +25,14 @@ func (p *part) fail(name string) {
 	p.Red = append(p.Red, name)
 }
 
-// outcome is the note or the counts.
+// outcome returns the note or the counts.
 func (p *part) outcome() string { return cmp.Or(p.Note, p.counts()) }
 
 func (p *part) counts() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", p.Passed, p.Failed, p.Skipped)
 }
 
-// fileName is the name of the files of a part: some parts are named by a path.
+// fileName returns the base name for the files of a part, whose name may be a path.
 func fileName(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 func logFile(dir, name string) string { return filepath.Join(dir, fileName(name)+".log") }
@@ -57,7 +57,7 @@ func write(dir string, p *part) error {
 	return nil
 }
 
-// read returns a stored part. One that is not there failed.
+// read returns a stored part. If there is no file, the part failed.
 func read(file, name string) (*part, error) {
 	p := &part{Name: name}
 	text, err := os.ReadFile(file)
@@ -86,7 +86,7 @@ func verdict(w io.Writer, title, dir string, least int, names []string) error {
 		if files, err = filepath.Glob(filepath.Join(dir, "*.json")); err != nil {
 			return err
 		}
-		names = make([]string, len(files)) // each file has its own
+		names = make([]string, len(files)) // each file contains its part's name
 	}
 	total := &part{}
 	var red, logs []string
