@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "build/peers", "the folder for the programs and for peers.json")
+	out := flag.String("out", "build/peers", "the `directory` for the programs and for peers.json")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -32,10 +32,10 @@ func main() {
 	fmt.Println("peers: the list is", file)
 }
 
-// summarize prints which peers were built, and the others by the reason, with the command that installs what they need.
+// summarize prints which peers were built. The others are grouped by reason, with the command that installs the missing tools.
 func summarize(w io.Writer, list []peers.Built) {
 	var built, reasons []string
-	missing := map[string][]string{} // by the reason
+	missing := map[string][]string{} // by reason
 	for _, b := range list {
 		if b.Why == "" {
 			built = append(built, b.Name)
