@@ -1,5 +1,5 @@
-// Command vet is `go vet`, but it reads what the packages depend on from its source: nothing is compiled, which is most
-// of the time that another system takes. Its module is the tools of `make lint`, in one version each.
+// Command vet runs the analyzers of `go vet`. It type-checks dependencies from source instead of compiling them, which
+// saves most of the time for other operating systems. Its go.mod pins the versions of the tools that `make lint` uses.
 package main
 
 import (
