@@ -39,7 +39,7 @@ ERROR_METHOD = re.compile(
 
 
 def message(code):
-    """The text of the expression that code begins with, or "" if it has no literal of words."""
+    """Return the text of the expression at the beginning of code, with … for operands that are not literals."""
     text, depth, in_text, position = "", 0, False, 0
     while position < len(code):
         if code.startswith("fmt.Sprintf(", position):
